@@ -1,0 +1,2 @@
+//! chimerctl.
+fn main() {}

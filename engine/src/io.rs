@@ -1,0 +1,124 @@
+//! What goes into the engine and what comes out of it. The engine never acts: facts go in with the
+//! moment they were learned, effects come out as values.
+
+use crate::settings::Settings;
+use ipc::message::client::{PlainReply, Query, QueryId, Sent, Unanswered};
+use ipc::message::exchange::{Failed, Resolve, Resolved};
+use ipc::message::privileged::{Adjust, Applied, ClockEvent, Farewell, Refused, Status, Step, Welcome};
+use ipc::message::server::ServerState;
+use ipc::units::{Frequency, RawInstant, WallTime};
+
+/// Two clocks read next to each other (the tightest of a few tries).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Now {
+    /// CLOCK_MONOTONIC_RAW.
+    pub raw: RawInstant,
+    /// The clock that is steered.
+    pub wall: WallTime,
+}
+
+/// A fact.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Input {
+    /// The instant of `poll_timeout` has come (harmless at any other time).
+    Timeout,
+    /// The privileged process is ready for orders; once, first.
+    Welcome(Welcome),
+    /// An order of this kind was carried out.
+    Applied(OrderKind, Applied),
+    /// An order of this kind was refused.
+    Refused(OrderKind, Refused),
+    /// Time was not continuous.
+    ClockEvent(ClockEvent),
+    /// A query has left.
+    Sent(Sent),
+    /// A query was answered.
+    Reply(PlainReply),
+    /// A query ended without a reply.
+    Unanswered(Unanswered),
+    /// A look-up ended with addresses.
+    Resolved(Resolved),
+    /// A look-up ended without.
+    LookupFailed(Failed),
+    /// An administrator's wish, already authorised.
+    Command(Command),
+}
+
+/// The three orders that are answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OrderKind {
+    /// `Output::Adjust`.
+    Adjust,
+    /// `Output::Step`.
+    Step,
+    /// `Output::SetStatus`.
+    Status,
+}
+
+/// What an administrator may ask of a running engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Poll all sources now, a few times.
+    Burst,
+    /// Stop polling.
+    Offline,
+    /// Poll again.
+    Online,
+}
+
+/// An effect.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Output {
+    /// To the client role.
+    Query(Query),
+    /// To the client role.
+    Cancel(QueryId),
+    /// To the exchange role.
+    Resolve(Resolve),
+    /// To the privileged process; at most one adjust or step is unanswered at a time.
+    Adjust(Adjust),
+    /// To the privileged process.
+    Step(Step),
+    /// To the privileged process.
+    SetStatus(Status),
+    /// To the server role, where there is one.
+    Serve(ServerState),
+    /// To the state file.
+    Save(Saved),
+    /// To the log: typed, never text from the network.
+    Event(Event),
+    /// A process broke a rule of its link: end the daemon with this farewell.
+    Distrust(Farewell, &'static str),
+}
+
+/// What survives a restart.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Saved {
+    /// Frequency correction in force.
+    pub frequency: Frequency,
+    /// Standard deviation of it, ppm.
+    pub frequency_error_ppm: f64,
+    /// When, by the steered clock.
+    pub at: WallTime,
+}
+
+/// Lines for the log. `Display` gives the sentence; source names come from the configuration, not from
+/// the network.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// For a person, with a severity as in syslog (3 error, 4 warning, 5 notice, 6 info, 7 debug).
+    Line(u8, alloc::string::String),
+}
+
+/// How an engine is made.
+#[derive(Clone, Debug)]
+pub struct Start {
+    /// The configuration, validated.
+    pub settings: Settings,
+    /// From the state file, where there was one in order.
+    pub saved: Option<Saved>,
+    /// Entropy for nonces, ports and poll jitter; a replay gives the same.
+    pub seed: [u8; 32],
+    /// Precision of the local clock, log2 s (−18 to −30), measured by the process at start.
+    pub precision: i8,
+}

@@ -1,0 +1,71 @@
+//! The configuration as the engine sees it: validated values, no text to parse.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use ipc::address::Address;
+use ipc::message::exchange::HostName;
+use ipc::units::Span;
+
+/// Everything that a configuration file decides for the engine.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// Sources in the order of the file; 0 to 32 entries.
+    pub sources: Vec<SourceSettings>,
+    /// How many sources must agree before the clock is moved; at least 1.
+    pub minimum_sources: u8,
+    /// At start, an offset above this is stepped, not slewed. 0: always step once.
+    pub start_step_threshold: Span,
+    /// While running, an offset above this is stepped where the governor allows it; none: never.
+    pub run_step_threshold: Option<Span>,
+    /// Largest rate of a slew in ppm, 1 to 500.
+    pub max_slew_ppm: f64,
+    /// Whether leap seconds announced by the sources reach the kernel.
+    pub leap_seconds: bool,
+    /// The server, where one is configured.
+    pub server: Option<ServerSettings>,
+}
+
+/// One `[[source]]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SourceSettings {
+    /// As written in the file.
+    pub name: String,
+    /// Where it is.
+    pub place: Place,
+    /// `pool = true`: up to this many addresses of the name are used, each a source of its own; 1 for a
+    /// plain source.
+    pub members: u8,
+    /// Shortest poll interval, log2 s, 0 to 17 (default 6; 4 and below only where the administrator runs
+    /// the server).
+    pub min_poll: i8,
+    /// Longest poll interval, log2 s, `min_poll` to 17 (default 10).
+    pub max_poll: i8,
+    /// Four queries in short succession at start and after an outage.
+    pub burst: bool,
+    /// Preferred among equals.
+    pub prefer: bool,
+    /// Its interval bounds what sources without this mark may do.
+    pub trust: bool,
+    /// Without it (or another one so marked) the clock is not moved.
+    pub require: bool,
+    /// A sample of a longer round trip is not used. Default 3 s.
+    pub max_delay: Span,
+    /// A reply of a stratum above this is not used. Default 15.
+    pub max_stratum: u8,
+}
+
+/// Where a source is.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Place {
+    /// An address: never looked up.
+    Address(Address),
+    /// A name, looked up by the exchange role; the port for each address.
+    Name(HostName, u16),
+}
+
+/// `[server]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ServerSettings {
+    /// Serve the host's own time at this stratum while no source is selected; none: unsynchronised then.
+    pub local_stratum: Option<u8>,
+}

@@ -1,0 +1,32 @@
+//! The ground on which truechimer's processes meet: units, messages and their bytes.
+//!
+//! ```text
+//!   units      what a number means: nanoseconds, 2^-16 ppm, signs, ranges
+//!   address    where a packet goes or came from
+//!   packet     the octets of a datagram, bounded
+//!   message    one enum for each direction of each link, one doc line for each variant
+//!   codec      message <-> octets; the only file that knows bincode
+//!   link       a SOCK_SEQPACKET end that counts its records (feature `link`)
+//!   clock_page a clock that isn't the kernel's: an offset and a rate over CLOCK_MONOTONIC_RAW
+//! ```
+//!
+//! Values are checked where they are built (`try_new`), and decoding only builds: whoever holds an
+//! [`Offset`](units::Offset) holds one in range. There is no float here, no allocation, and no input or
+//! output outside of `link`. Nothing in this crate depends on another crate of the project.
+#![no_std]
+#![forbid(unsafe_code)]
+
+#[cfg(any(test, feature = "link"))]
+extern crate std;
+
+#[macro_use]
+mod codec;
+pub mod address;
+pub mod clock_page;
+#[cfg(feature = "link")]
+pub mod link;
+pub mod message;
+pub mod packet;
+pub mod units;
+
+pub use codec::{CodecError, MAX_FRAME, Message, Record, decode, encode};

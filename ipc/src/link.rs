@@ -1,0 +1,217 @@
+//! One end of a SOCK_SEQPACKET pair between two of our processes.
+//!
+//! One message is one datagram. Reading is a plain `read`: descriptors that a peer tries to pass along are
+//! never received. A peer that is gone, a zero-length datagram, an oversized one, a malformed one and one
+//! out of sequence all end the link for good.
+
+use crate::codec::{CodecError, MAX_FRAME, Message, decode, encode};
+use core::fmt;
+use core::marker::PhantomData;
+use nix::errno::Errno;
+use nix::unistd::{read, write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+/// An end that sends `Out` and receives `In`, and counts both.
+#[derive(Debug)]
+pub struct Link<Out, In> {
+    fd: OwnedFd,
+    sent: u32,
+    received: u32,
+    broken: bool,
+    kinds: PhantomData<fn(&Out) -> In>,
+}
+
+/// Why a link can't be used (any more, except after `Full`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LinkError {
+    /// The peer is gone, or sent nothing at all as a datagram.
+    Closed,
+    /// The peer sent octets that are not a record.
+    Malformed(CodecError),
+    /// The peer's record is not the next one.
+    OutOfOrder {
+        /// Sequence that was due.
+        expected: u32,
+        /// Sequence that came.
+        found: u32,
+    },
+    /// The peer doesn't read; nothing was sent and the link is still good.
+    Full,
+    /// The kernel refused.
+    Kernel(Errno),
+}
+
+impl fmt::Display for LinkError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            LinkError::Closed => f.write_str("the process at the other end is gone"),
+            LinkError::Malformed(error) => {
+                write!(f, "the process at the other end broke the protocol: {error}")
+            }
+            LinkError::OutOfOrder { expected, found } => {
+                write!(
+                    f,
+                    "the process at the other end broke the protocol: record {found} where {expected} was due"
+                )
+            }
+            LinkError::Full => f.write_str("the process at the other end does not read"),
+            LinkError::Kernel(errno) => write!(f, "the kernel refused: {}", errno.desc()),
+        }
+    }
+}
+
+impl core::error::Error for LinkError {}
+
+impl<Out: Message, In: Message> Link<Out, In> {
+    /// Takes an end of a SOCK_SEQPACKET pair. Whether it blocks is the descriptor's own property.
+    pub fn new(fd: OwnedFd) -> Self {
+        Self { fd, sent: 0, received: 0, broken: false, kinds: PhantomData }
+    }
+
+    /// Sends one message and returns its sequence number.
+    ///
+    /// # Errors
+    /// [`LinkError::Full`] where the descriptor doesn't block and the peer doesn't read (nothing was sent);
+    /// otherwise the link is broken.
+    pub fn send(&mut self, body: &Out) -> Result<u32, LinkError> {
+        if self.broken {
+            return Err(LinkError::Closed);
+        }
+        let mut frame = [0; MAX_FRAME];
+        let length = encode(self.sent, body, &mut frame);
+        loop {
+            match write(&self.fd, &frame[..length]) {
+                Ok(_) => {
+                    let sequence = self.sent;
+                    self.sent = self.sent.wrapping_add(1);
+                    return Ok(sequence);
+                }
+                Err(Errno::EINTR) => {}
+                Err(Errno::EAGAIN) => return Err(LinkError::Full),
+                Err(errno) => {
+                    self.broken = true;
+                    return Err(match errno {
+                        Errno::EPIPE | Errno::ECONNRESET => LinkError::Closed,
+                        other => LinkError::Kernel(other),
+                    });
+                }
+            }
+        }
+    }
+
+    /// Receives one message with its sequence number, or nothing where the descriptor doesn't block and
+    /// none is waiting.
+    ///
+    /// # Errors
+    /// Any error breaks the link: nothing is received on it again.
+    pub fn receive(&mut self) -> Result<Option<(u32, In)>, LinkError> {
+        if self.broken {
+            return Err(LinkError::Closed);
+        }
+        let outcome = self.receive_unchecked();
+        self.broken = outcome.is_err();
+        outcome
+    }
+
+    fn receive_unchecked(&mut self) -> Result<Option<(u32, In)>, LinkError> {
+        // One octet more than the longest record shows an oversized one.
+        let mut frame = [0; MAX_FRAME + 1];
+        let length = loop {
+            match read(&self.fd, &mut frame) {
+                Ok(0) => return Err(LinkError::Closed),
+                Ok(length) => break length,
+                Err(Errno::EINTR) => {}
+                Err(Errno::EAGAIN) => return Ok(None),
+                Err(Errno::ECONNRESET) => return Err(LinkError::Closed),
+                Err(errno) => return Err(LinkError::Kernel(errno)),
+            }
+        };
+        let record = decode::<In>(&frame[..length]).map_err(LinkError::Malformed)?;
+        if record.sequence != self.received {
+            return Err(LinkError::OutOfOrder { expected: self.received, found: record.sequence });
+        }
+        self.received = self.received.wrapping_add(1);
+        Ok(Some((record.sequence, record.body)))
+    }
+}
+
+impl<Out, In> AsFd for Link<Out, In> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::privileged::{FromPrivileged, ToPrivileged};
+    use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
+
+    fn pair() -> (OwnedFd, Link<FromPrivileged, ToPrivileged>) {
+        let (left, right) =
+            socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_NONBLOCK).unwrap();
+        (left, Link::new(right))
+    }
+
+    fn heartbeat(sequence: u32) -> std::vec::Vec<u8> {
+        let mut frame = [0; MAX_FRAME];
+        let length = encode(sequence, &ToPrivileged::Heartbeat, &mut frame);
+        frame[..length].to_vec()
+    }
+
+    #[test]
+    fn a098_a_record_repeated_skipped_or_back_breaks_the_link() {
+        for bad in [0u32, 2, u32::MAX] {
+            let (peer, mut link) = pair();
+            write(&peer, &heartbeat(0)).unwrap();
+            write(&peer, &heartbeat(bad)).unwrap();
+            write(&peer, &heartbeat(1)).unwrap();
+            assert_eq!(link.receive(), Ok(Some((0, ToPrivileged::Heartbeat))));
+            assert_eq!(link.receive(), Err(LinkError::OutOfOrder { expected: 1, found: bad }));
+            assert_eq!(link.receive(), Err(LinkError::Closed), "nothing is read after a breach");
+        }
+    }
+
+    #[test]
+    fn a096_frames_that_are_not_records_break_the_link() {
+        let oversized = std::vec![0u8; 65_536];
+        for bad in [&b"x"[..], &heartbeat(0)[..9], &oversized] {
+            let (peer, mut link) = pair();
+            write(&peer, bad).unwrap();
+            assert!(matches!(link.receive(), Err(LinkError::Malformed(_))));
+            assert_eq!(link.receive(), Err(LinkError::Closed));
+        }
+    }
+
+    #[test]
+    fn an_empty_datagram_and_a_closed_peer_are_the_same() {
+        let (peer, mut link) = pair();
+        write(&peer, &[]).unwrap();
+        assert_eq!(link.receive(), Err(LinkError::Closed));
+        let (peer, mut link) = pair();
+        drop(peer);
+        assert_eq!(link.receive(), Err(LinkError::Closed));
+        assert_eq!(
+            link.send(&FromPrivileged::Refused(crate::message::privileged::Refused {
+                answers: 0,
+                code: crate::message::privileged::Refusal::Rate,
+                limit: 0,
+                remaining: 0
+            })),
+            Err(LinkError::Closed)
+        );
+    }
+
+    #[test]
+    fn a_peer_that_does_not_read_fills_the_link_and_nothing_breaks() {
+        let (peer, mut link) = pair();
+        let mut out: Link<ToPrivileged, FromPrivileged> = Link::new(peer);
+        let mut sent = 0;
+        while out.send(&ToPrivileged::Heartbeat).is_ok() {
+            sent += 1;
+        }
+        assert!(sent > 0);
+        assert_eq!(link.receive(), Ok(Some((0, ToPrivileged::Heartbeat))));
+        assert_eq!(out.send(&ToPrivileged::Heartbeat), Ok(sent));
+    }
+}

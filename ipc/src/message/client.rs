@@ -1,0 +1,178 @@
+//! The link to the client role: a pipe that timestamps.
+
+use super::Shortfall;
+use crate::address::Address;
+use crate::codec::{Decode, Encode};
+use crate::packet::Packet;
+use crate::units::{Leap, RawInstant};
+
+/// Engine to client role.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
+pub enum ToClient {
+    /// Send this packet now and wait for its reply until the deadline. The id was never used before;
+    /// the destination is unicast; at most 60 queries are open.
+    Query(Query),
+    /// Forget this query (open or not).
+    Cancel(QueryId),
+}
+
+/// Client role to engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
+pub enum FromClient {
+    /// First message, once: the process is confined.
+    Hello(Shortfall),
+    /// The packet of this query has left; once for each query, before its end.
+    Sent(Sent),
+    /// End of a query: a reply from the address that was asked, with the origin that was sent.
+    PlainReply(PlainReply),
+    /// End of a query: no such reply.
+    Unanswered(Unanswered),
+}
+
+/// A query's name: the engine counts up and never uses one twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
+pub struct QueryId(pub u64);
+
+/// One packet to send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
+pub struct Query {
+    /// Its name.
+    pub id: QueryId,
+    /// Where to.
+    pub destination: Address,
+    /// When to stop waiting.
+    pub deadline: RawInstant,
+    /// All octets of the packet; the transmit timestamp (octets 40 to 47) is the nonce that a reply
+    /// must return as its origin timestamp.
+    pub packet: Packet,
+}
+
+/// A packet has left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
+pub struct Sent {
+    /// Its query.
+    pub id: QueryId,
+    /// T1.
+    pub t1: RawInstant,
+    /// Where T1 comes from.
+    pub stamp: Stamp,
+}
+
+/// Where a timestamp comes from, best first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
+pub enum Stamp {
+    /// The network interface.
+    Hardware,
+    /// The kernel, next to the driver.
+    Kernel,
+    /// This process, next to its system call.
+    User,
+}
+
+/// A reply without authentication, taken apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
+pub struct PlainReply {
+    /// Its query.
+    pub id: QueryId,
+    /// Where it came from: the destination of the query.
+    pub source: Address,
+    /// T4.
+    pub t4: RawInstant,
+    /// Where T4 comes from.
+    pub stamp: Stamp,
+    /// The header's fields.
+    pub header: ReplyHeader,
+    /// What else arrived for this query and was thrown away.
+    pub rejected: Rejected,
+}
+
+/// The fields of an NTP header (RFC 5905 section 7.3), as they stand on the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
+pub struct ReplyHeader {
+    /// Leap indicator.
+    pub leap: Leap,
+    /// Version number, 1 to 7.
+    pub version: u8,
+    /// Mode, 0 to 7.
+    pub mode: u8,
+    /// Stratum.
+    pub stratum: u8,
+    /// Poll exponent, log2 s.
+    pub poll: i8,
+    /// Precision, log2 s.
+    pub precision: i8,
+    /// Root delay, 2^-16 s.
+    pub root_delay: u32,
+    /// Root dispersion, 2^-16 s.
+    pub root_dispersion: u32,
+    /// Reference id.
+    pub reference_id: u32,
+    /// Reference timestamp, NTP 64-bit format.
+    pub reference_timestamp: u64,
+    /// Origin timestamp: the nonce of the query.
+    pub origin_timestamp: u64,
+    /// T2, NTP 64-bit format.
+    pub receive_timestamp: u64,
+    /// T3, NTP 64-bit format.
+    pub transmit_timestamp: u64,
+}
+
+/// The query ended without a reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
+pub struct Unanswered {
+    /// Its name.
+    pub id: QueryId,
+    /// Why.
+    pub reason: Silence,
+    /// What arrived and was thrown away.
+    pub rejected: Rejected,
+}
+
+/// Why there is no reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
+pub enum Silence {
+    /// The deadline passed.
+    Deadline,
+    /// ICMP: nobody listens on that port.
+    PortUnreachable,
+    /// No route, or ICMP: host or network unreachable.
+    Unreachable,
+    /// ICMP or the local policy: forbidden.
+    Prohibited,
+    /// No socket, buffer or address to be had here.
+    Local,
+}
+
+/// Datagrams that came to a query's socket and were thrown away there, by reason (saturating).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
+pub struct Rejected {
+    /// Shorter than 48 octets, longer than asked for, not a multiple of 4, or broken extension fields.
+    pub malformed: u32,
+    /// A mode other than 4 (server).
+    pub mode: u32,
+    /// A version that wasn't asked for.
+    pub version: u32,
+    /// An origin timestamp that isn't the nonce of the query (or is zero).
+    pub origin: u32,
+    /// From another address than was asked.
+    pub source: u32,
+    /// A MAC or crypto-NAK where no key is shared.
+    pub unexpected_mac: u32,
+}
+
+impl Rejected {
+    /// Nothing was thrown away.
+    pub const NONE: Self =
+        Self { malformed: 0, mode: 0, version: 0, origin: 0, source: 0, unexpected_mac: 0 };
+}

@@ -1,0 +1,70 @@
+//! Every message that one process may send another.
+//!
+//! | link | enum out | enum back |
+//! |---|---|---|
+//! | engine → privileged | [`privileged::ToPrivileged`] | [`privileged::FromPrivileged`] |
+//! | engine → network, client role | [`client::ToClient`] | [`client::FromClient`] |
+//! | engine → network, server role | [`server::ToServer`] | [`server::FromServer`] |
+//! | engine → network, exchange role | [`exchange::ToExchange`] | [`exchange::FromExchange`] |
+//!
+//! The first breach of an invariant that is named here ends the daemon: a sender that broke one is no
+//! longer the program that we started.
+
+use crate::codec::{Decode, Encode};
+pub mod client;
+pub mod exchange;
+pub mod privileged;
+pub mod server;
+
+/// What a process could not get of its confinement. All false: everything is in force. Sent once, by
+/// each process that the engine talks to; a claim, shown as such (the kernel's own report is read from
+/// outside by `chimerctl status`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
+pub struct Shortfall {
+    /// No namespaces of its own.
+    pub namespaces: bool,
+    /// No empty or read-only view of the file system.
+    pub file_view: bool,
+    /// No Landlock.
+    pub landlock: bool,
+    /// No memory-deny-write-execute.
+    pub write_execute: bool,
+    /// Same uid as the process that started it.
+    pub user: bool,
+    /// Started with `--insecure`: no syscall filter either.
+    pub insecure: bool,
+}
+
+impl Shortfall {
+    /// Nothing is missing.
+    pub const NONE: Self = Self {
+        namespaces: false,
+        file_view: false,
+        landlock: false,
+        write_execute: false,
+        user: false,
+        insecure: false,
+    };
+}
+
+macro_rules! message {
+    ($($name:ty),*) => { $(
+        impl crate::codec::sealed::Sealed for $name {}
+        impl crate::codec::Message for $name {}
+    )* };
+}
+
+message!(
+    privileged::ToPrivileged,
+    privileged::FromPrivileged,
+    client::ToClient,
+    client::FromClient,
+    server::ToServer,
+    server::FromServer,
+    exchange::ToExchange,
+    exchange::FromExchange
+);
+
+#[cfg(test)]
+mod tests;

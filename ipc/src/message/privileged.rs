@@ -1,0 +1,308 @@
+//! The link to the process that holds the clock.
+//!
+//! Order: engine sends `Plan` (once); privileged starts the other processes; engine hears each of them
+//! and sends `Hello` (once); privileged locks itself down and answers `Welcome`; from then on orders.
+
+use crate::address::Address;
+use crate::codec::{Decode, Encode};
+use crate::units::{Frequency, Leap, Offset, RawInstant, Span, TimeConstant, WallTime};
+
+/// Most addresses that a server can be bound to.
+pub const MAX_LISTEN: usize = 16;
+
+/// Engine to privileged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
+pub enum ToPrivileged {
+    /// First message, once: what the configuration file asks of the launch.
+    Plan(LaunchPlan),
+    /// Second message, once: every child has said its own hello. Privileged locks down.
+    Hello,
+    /// After `Welcome`: set the base frequency and start a slew, both at once. A slew in progress is
+    /// replaced; what was left of it is forgotten.
+    Adjust(Adjust),
+    /// After `Welcome`: step the clock.
+    Step(Step),
+    /// After `Welcome`: what the kernel tells programs about the clock's state.
+    SetStatus(Status),
+    /// After `Welcome`: nothing to order, still alive (feeds the service manager's watchdog).
+    Heartbeat,
+    /// Last message: end the daemon with the exit code that belongs to this cause.
+    Goodbye(Farewell),
+}
+
+/// Privileged to engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
+pub enum FromPrivileged {
+    /// Answers `Hello`.
+    Welcome(Welcome),
+    /// Answers one `Adjust`, `Step` or `SetStatus`: it was done.
+    Applied(Applied),
+    /// Answers one `Adjust`, `Step` or `SetStatus`: the clock was not touched.
+    Refused(Refused),
+    /// Unasked: time was not continuous. Orders of earlier epochs are refused from now on.
+    ClockEvent(ClockEvent),
+}
+
+/// What the configuration file asks of the launch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
+pub struct LaunchPlan {
+    /// How many of `listen` count, 0 to 16; 0: no server.
+    pub listen_count: u8,
+    /// Addresses that the server role is bound to.
+    pub listen: [Address; MAX_LISTEN],
+    /// Which column of the governor's table is in force.
+    pub profile: Profile,
+    /// Whether the engine may ask for leap seconds.
+    pub leap_seconds: bool,
+    /// Largest run-time step asked for in the configuration, at most the profile's ceiling.
+    pub run_step: Span,
+    /// Whether key exchanges or name look-ups are needed (an exchange process is started).
+    pub exchange: bool,
+}
+
+/// Column of the governor's table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
+pub enum Profile {
+    /// Limits that an honest host never notices.
+    Standard,
+    /// Narrower limits, no run-time step.
+    Strict,
+}
+
+/// Base frequency and slew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
+pub struct Adjust {
+    /// The epoch that the engine knows.
+    pub epoch: u32,
+    /// The frequency that stays when the slew has ended.
+    pub frequency: Frequency,
+    /// What the slew shall correct in all; ±0.5 s.
+    pub slew: Offset,
+    /// How fast.
+    pub time_constant: TimeConstant,
+    /// When the engine decided it.
+    pub asked_at: RawInstant,
+}
+
+/// One step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
+pub struct Step {
+    /// The epoch that the engine knows.
+    pub epoch: u32,
+    /// Added to the clock.
+    pub delta: Offset,
+    /// What the engine claims as the reason; privileged checks it against its own evidence.
+    pub reason: StepReason,
+    /// When the engine decided it.
+    pub asked_at: RawInstant,
+}
+
+/// Why a step is asked for; each reason has limits of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
+pub enum StepReason {
+    /// First setting after the start of the machine.
+    Start,
+    /// Ordinary operation.
+    Run,
+    /// Undo a change that somebody else made.
+    Restore,
+    /// The machine slept.
+    Resume,
+}
+
+/// The clock's state, for programs that ask the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
+pub struct Status {
+    /// The epoch that the engine knows.
+    pub epoch: u32,
+    /// Leap second at the end of the day; `Unknown` counts as `None`.
+    pub leap: Leap,
+    /// Whether the clock is synchronised.
+    pub synchronised: bool,
+    /// Upper bound of the clock's error now.
+    pub maxerror: Span,
+    /// Estimate of the clock's error now.
+    pub esterror: Span,
+    /// TAI − UTC in seconds, 0: leave as it is.
+    pub tai: u8,
+}
+
+/// Why the engine ends the daemon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
+pub enum Farewell {
+    /// Asked to by an administrator.
+    Asked,
+    /// The engine itself can't go on.
+    Engine,
+    /// The client role ended or broke a rule of its link.
+    Client,
+    /// The same of the server role.
+    Server,
+    /// The same of the exchange role.
+    Exchange,
+}
+
+/// What the engine needs to know of the clock and of its keeper.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
+pub struct Welcome {
+    /// Orders carry this number until a `ClockEvent` raises it.
+    pub epoch: u32,
+    /// What is steered.
+    pub clock: ClockKind,
+    /// The clock as found.
+    pub found: ClockReading,
+    /// No step may lead to a time before this.
+    pub floor: WallTime,
+    /// No step may lead to a time after this.
+    pub latest: WallTime,
+    /// Steps left in the start window (0 when it is closed).
+    pub start_steps: u8,
+    /// Frequency of the last lawful order of an earlier run, from the governor's own record.
+    pub base_frequency: Frequency,
+    /// Half the width of the band that the base frequency may move in now, around `band_centre`.
+    pub band: Frequency,
+    /// Middle of that band.
+    pub band_centre: Frequency,
+    /// Process ids, in the order privileged, engine, client, server, exchange; 0: not started.
+    pub processes: [u32; 5],
+}
+
+/// What is steered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
+pub enum ClockKind {
+    /// CLOCK_REALTIME of this machine.
+    Kernel,
+    /// A file with an offset and a rate.
+    Virtual,
+    /// Nothing: this daemon only serves the time that it finds. Orders are refused.
+    None,
+}
+
+/// The steered clock at one instant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
+pub struct ClockReading {
+    /// The clock.
+    pub wall: WallTime,
+    /// CLOCK_MONOTONIC_RAW, read next to it.
+    pub raw: RawInstant,
+    /// Frequency as the kernel reports it, without the slew.
+    pub frequency: Frequency,
+    /// What is left of the slew.
+    pub slew_left: Offset,
+}
+
+/// An order was carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
+pub struct Applied {
+    /// Sequence of the order.
+    pub answers: u32,
+    /// The clock before.
+    pub before: ClockReading,
+    /// The clock after.
+    pub after: ClockReading,
+}
+
+/// An order was lawful in form but too much.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
+pub struct Refused {
+    /// Sequence of the order.
+    pub answers: u32,
+    /// Which row of the governor's table refused it.
+    pub code: Refusal,
+    /// That row's limit, in the unit of the order (nanoseconds, 2^-16 ppm, or a count).
+    pub limit: i64,
+    /// How much of it is left.
+    pub remaining: i64,
+}
+
+/// Rows of the governor's table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
+pub enum Refusal {
+    /// Before the earliest plausible time.
+    Floor,
+    /// After the latest plausible time.
+    Latest,
+    /// A start step outside the start window, or too many of them.
+    StartWindow,
+    /// A start step too far back.
+    StartBack,
+    /// A start step too far forward.
+    StartForward,
+    /// A run-time step larger than allowed.
+    RunStep,
+    /// A step too soon after the one before.
+    TooSoon,
+    /// The governor's own clocks don't confirm the claimed reason.
+    Evidence,
+    /// The phase budget is used up.
+    Budget,
+    /// Base frequency outside its band.
+    Band,
+    /// Frequency and slew together above the total limit.
+    Total,
+    /// More orders than one a second.
+    Rate,
+    /// An order from before a discontinuity.
+    StaleEpoch,
+    /// An order that was decided more than 2 s ago, or in the future.
+    Stale,
+    /// A value that its row never allows.
+    Range,
+    /// A leap second on a day that can't have one.
+    LeapDate,
+    /// A leap second too soon after the one before.
+    LeapTooSoon,
+    /// A TAI offset that can't be.
+    Tai,
+    /// The charge can't be written down.
+    NoPersist,
+    /// The kernel refused (no CAP_SYS_TIME, for instance).
+    Clock,
+    /// There is no clock to steer.
+    NoClock,
+    /// "Synchronised" without an applied order in the last 3 hours.
+    Unproven,
+}
+
+/// Time was not continuous.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
+pub struct ClockEvent {
+    /// The epoch from now on.
+    pub epoch: u32,
+    /// What happened.
+    pub kind: ClockEventKind,
+    /// How far the clock moved against the governor's own line; 0 where that isn't known.
+    pub moved: Offset,
+    /// The clock now.
+    pub now: ClockReading,
+}
+
+/// Kinds of discontinuity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
+pub enum ClockEventKind {
+    /// Somebody else stepped the clock.
+    ForeignStep,
+    /// Somebody else changed frequency, tick or status; they were set back.
+    ForeignFrequency,
+    /// The machine slept.
+    Resume,
+    /// No order for 3 hours: base frequency, marked unsynchronised.
+    DeadMan,
+}

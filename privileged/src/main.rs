@@ -1,0 +1,2 @@
+//! truechimerd.
+fn main() {}

@@ -1,0 +1,3 @@
+//! Bytes of the standards.
+#![no_std]
+#![forbid(unsafe_code)]
