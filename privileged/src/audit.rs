@@ -1,0 +1,219 @@
+//! The audit log: a ring of fixed-width text lines, each with the hash of the one before it, so that a
+//! line that was changed, taken out or cut off at the end shows.
+//!
+//! A line is [`LINE`] octets: words `key=value`, padded with spaces to [`TEXT`], then ` hash=`, 64
+//! hexadecimal digits and a line feed. hash = SHA-256 (hash before ‖ the first [`TEXT`] octets).
+
+use crate::governor::record::Record;
+use core::fmt::{self, Write};
+use hmac_sha256::Hash;
+use ipc::units::{RawInstant, WallTime};
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+
+/// Octets of a line.
+pub const LINE: usize = 384;
+/// Octets of its text.
+pub const TEXT: usize = LINE - 6 - 64 - 1;
+/// Lines that the ring holds.
+pub const LINES: u64 = 8_192;
+/// Octets of the file.
+pub const LENGTH: u64 = LINES * LINE as u64;
+
+/// The open log.
+#[derive(Debug)]
+pub struct Audit {
+    file: File,
+    next: u64,
+    hash: [u8; 32],
+}
+
+impl Audit {
+    /// Finds the end of the ring. Returns also whether the end is the one that the governor remembers or a
+    /// later one; otherwise lines were cut off.
+    ///
+    /// # Errors
+    /// The file's.
+    pub fn resume(file: File, record: &Record) -> io::Result<(Self, bool)> {
+        let sequence_at = |slot: u64| -> io::Result<Option<u64>> {
+            let mut text = [0; 32];
+            file.read_exact_at(&mut text, slot * LINE as u64)?;
+            Ok(parse_sequence(&text))
+        };
+        let Some(first) = sequence_at(0)? else {
+            return Ok((Self { file, next: 0, hash: [0; 32] }, record.audit.0 == 0));
+        };
+        // Slots 0..=end carry consecutive numbers; the end is where that stops.
+        let (mut low, mut high) = (0, LINES - 1);
+        while low < high {
+            let middle = (low + high).div_ceil(2);
+            if sequence_at(middle)? == Some(first + middle) { low = middle } else { high = middle - 1 }
+        }
+        let mut line = [0; LINE];
+        file.read_exact_at(&mut line, low * LINE as u64)?;
+        let next = first + low + 1;
+        let audit = Self { file, next, hash: parse_hash(&line) };
+        let whole = if next == record.audit.0 { audit.hash == record.audit.1 } else { next > record.audit.0 };
+        Ok((audit, whole))
+    }
+
+    /// Appends one line.
+    ///
+    /// # Errors
+    /// The file's; the chain goes on from the last line that was written.
+    pub fn append(&mut self, wall: WallTime, raw: RawInstant, words: fmt::Arguments<'_>) -> io::Result<()> {
+        let mut line = Line { octets: [b' '; LINE], used: 0 };
+        // Text beyond the line's width is cut: Line never fails.
+        let _ = write!(line, "sequence={} at={} raw={} {words}", self.next, Date(wall), raw.nanos());
+        let mut chained = [0; 32 + TEXT];
+        chained[..32].copy_from_slice(&self.hash);
+        chained[32..].copy_from_slice(&line.octets[..TEXT]);
+        let hash = Hash::hash(&chained);
+        line.octets[TEXT..TEXT + 6].copy_from_slice(b" hash=");
+        for (pair, octet) in line.octets[TEXT + 6..LINE - 1].chunks_exact_mut(2).zip(hash) {
+            pair.copy_from_slice(&[hex(octet >> 4), hex(octet & 15)]);
+        }
+        line.octets[LINE - 1] = b'\n';
+        self.file.write_all_at(&line.octets, self.next % LINES * LINE as u64)?;
+        self.next += 1;
+        self.hash = hash;
+        Ok(())
+    }
+
+    /// For the governor's record: how many lines there are, and the last one's hash.
+    pub fn end(&self) -> (u64, [u8; 32]) {
+        (self.next, self.hash)
+    }
+}
+
+struct Line {
+    octets: [u8; LINE],
+    used: usize,
+}
+
+impl Write for Line {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let room = &mut self.octets[self.used..TEXT];
+        let length = text.len().min(room.len());
+        room[..length].copy_from_slice(&text.as_bytes()[..length]);
+        self.used += length;
+        Ok(())
+    }
+}
+
+/// RFC 3339 in UTC with nanoseconds.
+pub struct Date(pub WallTime);
+
+impl fmt::Display for Date {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (year, month, day) = civil_date(self.0);
+        let nanos = self.0.nanos();
+        let second = nanos / 1_000_000_000 % 86_400;
+        let (hour, minute, second) = (second / 3_600, second / 60 % 60, second % 60);
+        let part = nanos % 1_000_000_000;
+        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{part:09}Z")
+    }
+}
+
+/// Year, month and day in the proleptic Gregorian calendar, UTC.
+pub fn civil_date(wall: WallTime) -> (i64, u8, u8) {
+    // Days since 0000-03-01, in eras of 400 years that all have 146,097 days; a year starts in March, so
+    // that its leap day is its last.
+    let days = wall.nanos() / 86_400_000_000_000 + 719_468;
+    let (era, of_era) = (days / 146_097, days % 146_097);
+    let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year + year / 4 - year / 100);
+    let from_march = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * from_march + 2) / 5 + 1;
+    let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
+    (era * 400 + year + i64::from(month <= 2), month as u8, day as u8)
+}
+
+fn parse_sequence(text: &[u8]) -> Option<u64> {
+    let digits = text.strip_prefix(b"sequence=")?.split(|octet| *octet == b' ').next()?;
+    core::str::from_utf8(digits).ok()?.parse().ok()
+}
+
+fn parse_hash(line: &[u8; LINE]) -> [u8; 32] {
+    let mut hash = [0; 32];
+    for (octet, pair) in hash.iter_mut().zip(line[TEXT + 6..LINE - 1].chunks_exact(2)) {
+        let digit = |value: u8| (value as char).to_digit(16).unwrap_or(0) as u8;
+        *octet = digit(pair[0]) << 4 | digit(pair[1]);
+    }
+    hash
+}
+
+fn hex(digit: u8) -> u8 {
+    if digit < 10 { b'0' + digit } else { b'a' + digit - 10 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ring() -> File {
+        let file = File::from(
+            nix::sys::memfd::memfd_create("ring", nix::sys::memfd::MFdFlags::MFD_CLOEXEC).unwrap(),
+        );
+        file.set_len(LENGTH).unwrap();
+        file
+    }
+
+    fn record(audit: &Audit) -> Record {
+        let mut record = Record::born([0; 16], 0, WallTime::MIN);
+        record.audit = audit.end();
+        record
+    }
+
+    fn append(audit: &mut Audit, count: u64) {
+        for _ in 0..count {
+            audit.append(WallTime::MIN, RawInstant::MIN, format_args!("event=test")).unwrap();
+        }
+    }
+
+    fn open(file: &File) -> Audit {
+        let record = Record::born([0; 16], 0, WallTime::MIN);
+        Audit::resume(file.try_clone().unwrap(), &record).unwrap().0
+    }
+
+    #[test]
+    fn the_chain_goes_on_after_a_restart_at_any_fill() {
+        for count in [0, 1, 2, LINES - 1, LINES, LINES + 1, 2 * LINES + 77] {
+            let file = ring();
+            let mut audit = open(&file);
+            append(&mut audit, count);
+            let (again, whole) = Audit::resume(file.try_clone().unwrap(), &record(&audit)).unwrap();
+            assert_eq!(again.end(), audit.end(), "after {count}");
+            assert!(whole);
+        }
+    }
+
+    #[test]
+    fn a140_a_cut_end_and_an_edited_end_are_seen() {
+        let file = ring();
+        let mut audit = open(&file);
+        append(&mut audit, 10);
+        let record = record(&audit);
+        file.write_all_at(&[0; LINE], 9 * LINE as u64).unwrap();
+        assert!(!Audit::resume(file.try_clone().unwrap(), &record).unwrap().1, "cut");
+        let mut audit = open(&file);
+        audit.append(WallTime::MIN, RawInstant::MIN, format_args!("event=other")).unwrap();
+        assert!(!Audit::resume(file, &record).unwrap().1, "replaced");
+    }
+
+    #[test]
+    fn dates_are_right_over_leap_years_and_centuries() {
+        for (seconds, text) in [
+            (0, "1970-01-01T00:00:00"),
+            (951_782_400, "2000-02-29T00:00:00"),
+            (1_784_462_400, "2026-07-19T12:00:00"),
+            (2_085_978_496, "2036-02-07T06:28:16"),
+            (4_107_542_399, "2100-02-28T23:59:59"),
+            (4_107_542_400, "2100-03-01T00:00:00"),
+        ] {
+            let wall = WallTime::try_new(seconds * 1_000_000_000).unwrap();
+            assert_eq!(Date(wall).to_string(), format!("{text}.000000000Z"));
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! How this program ends: one sentence and one exit code for each cause.
+
+use ipc::message::privileged::Farewell;
+use std::fmt;
+
+/// Why the daemon ends.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// SIGTERM, SIGINT, or the engine was asked to.
+    Asked,
+    /// Something that should not happen.
+    Internal(String),
+    /// The engine is gone, can't go on, or broke the protocol.
+    Engine(String),
+    /// The client role is gone or broke the protocol.
+    Client,
+    /// The server role is gone or broke the protocol.
+    Server,
+    /// The exchange role is gone or broke the protocol.
+    Exchange,
+    /// An address can't be bound.
+    Bind(String),
+    /// A program, a user or a sandbox is missing.
+    Launch(String),
+    /// The clock can't be steered.
+    NoClockControl(String),
+    /// Configuration, state directory or command line; the sentence is empty where it has been printed.
+    Configuration(String),
+    /// The clock did something else than it was told.
+    Governor(String),
+}
+
+impl Ending {
+    /// The exit code; the service unit restarts on all but 77, 78 and 79.
+    pub fn code(&self) -> i32 {
+        match self {
+            Ending::Asked => 0,
+            Ending::Internal(_) => 70,
+            Ending::Engine(_) => 71,
+            Ending::Client => 72,
+            Ending::Server => 73,
+            Ending::Exchange => 74,
+            Ending::Bind(_) => 75,
+            Ending::Launch(_) => 76,
+            Ending::NoClockControl(_) => 77,
+            Ending::Configuration(_) => 78,
+            Ending::Governor(_) => 79,
+        }
+    }
+}
+
+impl From<Farewell> for Ending {
+    fn from(farewell: Farewell) -> Self {
+        match farewell {
+            Farewell::Asked => Ending::Asked,
+            Farewell::Engine => Ending::Engine("it says that it can't go on".into()),
+            Farewell::Client => Ending::Client,
+            Farewell::Server => Ending::Server,
+            Farewell::Exchange => Ending::Exchange,
+        }
+    }
+}
+
+impl fmt::Display for Ending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let process = |f: &mut fmt::Formatter<'_>, name: &str| {
+            write!(f, "the {name} is gone or broke its protocol; the clock runs on at its base frequency")
+        };
+        match self {
+            Ending::Asked => f.write_str("asked to stop; the clock runs on at its base frequency"),
+            Ending::Engine(why) => {
+                write!(
+                    f,
+                    "the engine is gone or broke its protocol ({why}); the clock runs on at its base frequency"
+                )
+            }
+            Ending::Client => process(f, "network process (client role)"),
+            Ending::Server => process(f, "network process (server role)"),
+            Ending::Exchange => process(f, "network process (exchange role)"),
+            Ending::Internal(why)
+            | Ending::Bind(why)
+            | Ending::Launch(why)
+            | Ending::NoClockControl(why)
+            | Ending::Configuration(why)
+            | Ending::Governor(why) => f.write_str(why),
+        }
+    }
+}
+
+/// One line on standard error: with the journal's prefix where the journal reads it.
+pub fn say(severity: u8, text: &dyn fmt::Display) {
+    if std::env::var_os("JOURNAL_STREAM").is_some() {
+        eprintln!("<{severity}>truechimerd: {text}");
+    } else {
+        eprintln!("truechimerd: {text}");
+    }
+}

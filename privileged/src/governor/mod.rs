@@ -1,0 +1,512 @@
+//! The governor: an opinion of its own on what may be done to the clock.
+//!
+//! Pure: it is told the moment and the order, and answers with a [`Grant`] or a [`Refused`]. Whoever holds
+//! a `Grant` may touch the clock once, after the record (already charged) has been written.
+//!
+//! `limits` is the table, `record` what survives a restart, `budget` the sliding windows; here is the
+//! judgement, row by row.
+
+pub mod budget;
+pub mod limits;
+pub mod record;
+#[cfg(test)]
+mod tests;
+
+use ipc::message::privileged::{
+    Adjust, ClockEventKind, LaunchPlan, Refusal, Refused, Status, Step, StepReason,
+};
+use ipc::units::{Frequency, Leap, Offset, RawInstant, WallTime};
+use limits::{Limits, SECOND};
+use record::Record;
+
+/// The governor's own clocks and the steered clock, read together.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment {
+    /// CLOCK_MONOTONIC_RAW.
+    pub raw: RawInstant,
+    /// CLOCK_BOOTTIME, ns.
+    pub boot: i64,
+    /// CLOCK_BOOTTIME − CLOCK_MONOTONIC: time asleep in this boot, ns.
+    pub asleep: i64,
+    /// The steered clock.
+    pub wall: WallTime,
+    /// What is left of the slew.
+    pub slew_left: Offset,
+}
+
+/// Leave to do what was ordered, once.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Grant {
+    /// Phase charged, ns.
+    pub charged: i64,
+}
+
+/// The line that the clock should follow since the last order.
+#[derive(Clone, Copy, Debug)]
+struct Line {
+    raw: RawInstant,
+    wall: WallTime,
+    slew: Offset,
+}
+
+/// What the configuration and the operator left open.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms {
+    /// Largest run-time step, ns; at most the profile's.
+    pub run_step: i64,
+    /// Whether leap seconds may be armed.
+    pub leap_seconds: bool,
+    /// `--approve-step`: one step of at most this size, ns; 0: none.
+    pub approved_step: i64,
+}
+
+/// The state of the judgement.
+#[derive(Debug)]
+pub struct Governor {
+    limits: &'static Limits,
+    terms: Terms,
+    record: Record,
+    built: WallTime,
+    line: Line,
+    asleep: i64,
+    epoch: u32,
+    foreign_step: bool,
+    resumed: bool,
+    restored_at: Option<RawInstant>,
+    applied_at: Option<RawInstant>,
+    dead: bool,
+    tokens: i64,
+    tokens_at: RawInstant,
+    open_charge: i64,
+    tai: u8,
+}
+
+impl Governor {
+    /// Takes up an earlier record in this boot or in a new one.
+    pub fn new(
+        plan: &LaunchPlan,
+        approved_step: i64,
+        mut record: Record,
+        boot_id: [u8; 16],
+        now: Moment,
+    ) -> Self {
+        let limits = limits::of(plan.profile);
+        if record.boot_id == boot_id {
+            record.age = record.age.saturating_add((now.boot - record.boot_time).max(0));
+        } else {
+            // What the wall clock says of the time between two boots is hearsay: bounded credit.
+            let between = now.wall.minus(record.wall).nanos();
+            record.age = record.age.saturating_add(between.clamp(0, limits.refill));
+            record.boot_id = boot_id;
+            record.start_opened = now.boot;
+            record.start_steps = 0;
+            record.below_floor_used = false;
+        }
+        record.boot_time = now.boot;
+        budget::age_windows(&mut record);
+        Self {
+            limits,
+            terms: Terms {
+                run_step: plan.run_step.nanos().min(limits.run_step),
+                leap_seconds: plan.leap_seconds,
+                approved_step,
+            },
+            record,
+            built: limits::BUILD_TIME,
+            line: Line { raw: now.raw, wall: now.wall, slew: now.slew_left },
+            asleep: now.asleep,
+            epoch: 1,
+            foreign_step: false,
+            resumed: false,
+            restored_at: None,
+            applied_at: None,
+            dead: false,
+            tokens: limits::BURST * SECOND,
+            tokens_at: now.raw,
+            open_charge: 0,
+            tai: 0,
+        }
+    }
+
+    /// What must be written before the clock is touched.
+    pub fn record(&mut self) -> &mut Record {
+        &mut self.record
+    }
+
+    /// Orders carry this number.
+    pub fn epoch(&self) -> u32 {
+        self.epoch
+    }
+
+    /// No step leads to a time before this: the build, or an hour before the last good time.
+    pub fn floor(&self) -> WallTime {
+        let good = self.record.last_good.nanos() - limits::FLOOR_BEHIND_LAST_GOOD;
+        WallTime::saturating(good.max(self.built.nanos()))
+    }
+
+    /// No step leads to a time after this.
+    pub fn latest(&self) -> WallTime {
+        limits::latest(self.limits, self.built)
+    }
+
+    /// Start steps left, 0 when the window is closed.
+    pub fn start_steps(&self, now: &Moment) -> u8 {
+        if now.boot - self.record.start_opened > limits::START_WINDOW {
+            return 0;
+        }
+        self.limits.start_steps.saturating_sub(self.record.start_steps)
+    }
+
+    /// The band of the base frequency: middle and half width.
+    pub fn band(&self) -> (Frequency, Frequency) {
+        if self.record.commissioned_time < limits::COMMISSIONING {
+            (Frequency::ZERO, Frequency::saturating(self.limits.commissioning_band))
+        } else {
+            (self.record.centre, Frequency::saturating(self.limits.band))
+        }
+    }
+
+    /// What is left of the phase budget, ns.
+    pub fn budget_left(&self) -> i64 {
+        budget::remaining(&self.record, self.limits)
+    }
+
+    /// Lets time pass, and looks whether it was continuous.
+    ///
+    /// Between two calls the clock may differ from the line by the slew, and by a tolerance of 5 ms + 600 ppm
+    /// of the time (a virtual clock's oscillator; a kernel clock keeps the line to the microsecond).
+    pub fn observe(&mut self, now: &Moment, replaced: bool) -> Option<(ClockEventKind, Offset)> {
+        let elapsed = now.raw.since(self.line.raw).nanos().max(0);
+        self.record.age = self.record.age.saturating_add((now.boot - self.record.boot_time).max(0));
+        self.record.boot_time = now.boot;
+        self.record.wall = now.wall;
+        budget::age_windows(&mut self.record);
+        self.learn_band(elapsed);
+
+        let slept = now.asleep - self.asleep >= limits::SUSPEND;
+        let expected = self.expected_wall(now);
+        let moved = now.wall.minus(expected);
+        let tolerance = 5_000_000 + elapsed / 1_000_000 * 600;
+        let stepped = moved.magnitude().nanos() > tolerance;
+        if slept {
+            self.asleep = now.asleep;
+            self.resumed = true;
+        }
+        let event = if slept {
+            Some(ClockEventKind::Resume)
+        } else if stepped {
+            self.foreign_step = true;
+            Some(ClockEventKind::ForeignStep)
+        } else if replaced {
+            Some(ClockEventKind::ForeignFrequency)
+        } else {
+            None
+        };
+        if event.is_some() {
+            self.epoch = self.epoch.wrapping_add(1);
+            // The governor's own line goes on as if nothing had happened: a restoring step is measured by it.
+            self.line = Line { raw: now.raw, wall: expected, slew: now.slew_left };
+            if !stepped {
+                self.line.wall = now.wall;
+            }
+        } else if !self.foreign_step {
+            self.line = Line { raw: now.raw, wall: now.wall, slew: now.slew_left };
+        }
+        event.map(|kind| (kind, moved))
+    }
+
+    /// Where the line is now.
+    fn expected_wall(&self, now: &Moment) -> WallTime {
+        let elapsed = now.raw.since(self.line.raw).nanos();
+        let slewed = self.line.slew.nanos() - now.slew_left.nanos();
+        // A slew only shrinks; whatever else the reading says is not slewing but somebody's change.
+        let slewed = slewed.clamp(self.line.slew.nanos().min(0), self.line.slew.nanos().max(0));
+        WallTime::saturating(self.line.wall.nanos() + elapsed + self.record.base.gain(elapsed) + slewed)
+    }
+
+    /// Counts governed time for the commissioning, and lets the middle of the band follow.
+    fn learn_band(&mut self, elapsed: i64) {
+        let record = &mut self.record;
+        if self.applied_at.is_none() {
+            record.centre_age = record.age;
+            return;
+        }
+        if record.commissioned_time < limits::COMMISSIONING {
+            record.commissioned_time += elapsed;
+            record.commissioned_sum += i64::from(record.base.scaled()) * (elapsed / 1_000_000) / 1_000;
+            if record.commissioned_time >= limits::COMMISSIONING {
+                let mean = record.commissioned_sum / (record.commissioned_time / SECOND).max(1);
+                record.centre = Frequency::saturating(mean as i32);
+                record.centre_age = record.age;
+            }
+            return;
+        }
+        // One unit of 2^-16 ppm for each of these, so that the middle moves by centre_month in 30 days.
+        let pace = 30 * 86_400 * SECOND / i64::from(self.limits.centre_month.max(1));
+        let units = ((record.age - record.centre_age) / pace).clamp(0, i64::from(i32::MAX)) as i32;
+        record.centre_age += i64::from(units) * pace;
+        let wish = record.base.scaled() - record.centre.scaled();
+        record.centre = Frequency::saturating(record.centre.scaled() + wish.clamp(-units, units));
+    }
+
+    /// May the base frequency be set and this slew be started?
+    ///
+    /// # Errors
+    /// The row that refuses, with its limit and what is left of it.
+    pub fn judge_adjust(&mut self, order: &Adjust, now: &Moment) -> Result<Grant, Refused> {
+        self.admit(order.epoch, order.asked_at, now)?;
+        let slew = order.slew.nanos();
+        if slew.abs() > limits::SLEW {
+            return Err(refused(Refusal::Range, limits::SLEW, limits::SLEW));
+        }
+        let (centre, band) = self.band();
+        let base_from_centre = i64::from(order.frequency.scaled()) - i64::from(centre.scaled());
+        if base_from_centre.abs() > i64::from(band.scaled()) {
+            return Err(refused(Refusal::Band, i64::from(band.scaled()), base_from_centre));
+        }
+        // The slew's first second is its fastest. ns a second × 2^16 / 1000 = 2^-16 ppm, rounded away from zero.
+        let shift = 2 + u32::from(order.time_constant.exponent());
+        let peak = ((slew.abs() * i64::from(Frequency::PER_PPM)) >> shift) / 1_000 + i64::from(slew != 0);
+        let peak = peak * slew.signum();
+        let total = i64::from(order.frequency.scaled()) + peak;
+        let limit = i64::from(self.limits.total);
+        if total.abs() > limit || i64::from(order.frequency.scaled()).abs() > limit {
+            return Err(refused(Refusal::Total, limit, total));
+        }
+        // A slew that stays inside the band moves the clock no farther than a lawful frequency could.
+        let charged = if (base_from_centre + peak).abs() > i64::from(band.scaled()) { slew.abs() } else { 0 };
+        let unspent = self.open_charge.min(now.slew_left.magnitude().nanos());
+        let left = self.budget_left() + unspent;
+        if charged > left {
+            return Err(refused(Refusal::Budget, self.limits.phase_day, left));
+        }
+        budget::refund(&mut self.record, unspent);
+        budget::charge(&mut self.record, charged);
+        self.open_charge = charged;
+        self.record.base = order.frequency;
+        self.line = Line { raw: now.raw, wall: now.wall, slew: order.slew };
+        // An order for the clock as it is accepts it: there is nothing left to restore.
+        self.foreign_step = false;
+        Ok(Grant { charged })
+    }
+
+    /// May the clock be stepped?
+    ///
+    /// # Errors
+    /// The row that refuses, with its limit and what is left of it.
+    pub fn judge_step(&mut self, order: &Step, now: &Moment) -> Result<Grant, Refused> {
+        self.admit(order.epoch, order.asked_at, now)?;
+        let delta = order.delta.nanos();
+        let result = now.wall.nanos().saturating_add(delta);
+        if result < self.floor().nanos() {
+            return Err(refused(Refusal::Floor, self.floor().nanos(), result));
+        }
+        if result > self.latest().nanos() {
+            return Err(refused(Refusal::Latest, self.latest().nanos(), result));
+        }
+        let charged = if delta.abs() <= self.terms.approved_step {
+            self.terms.approved_step = 0;
+            0
+        } else {
+            match order.reason {
+                StepReason::Start => self.judge_start_step(delta, now)?,
+                StepReason::Run => self.judge_run_step(delta)?,
+                StepReason::Restore => self.judge_restoring_step(delta, now)?,
+                StepReason::Resume => self.judge_resume_step(delta)?,
+            }
+        };
+        budget::charge(&mut self.record, charged);
+        self.foreign_step = false;
+        self.open_charge = 0;
+        self.line = Line { raw: now.raw, wall: WallTime::saturating(result), slew: Offset::ZERO };
+        self.record.wall = self.line.wall;
+        Ok(Grant { charged })
+    }
+
+    fn judge_start_step(&mut self, delta: i64, now: &Moment) -> Result<i64, Refused> {
+        let left = self.start_steps(now);
+        if left == 0 {
+            return Err(refused(Refusal::StartWindow, limits::START_WINDOW, 0));
+        }
+        if now.wall < self.floor() {
+            if self.record.below_floor_used || !self.limits.below_floor {
+                return Err(refused(Refusal::StartWindow, 1, 0));
+            }
+            self.record.below_floor_used = true;
+        } else if delta < -self.limits.start_back {
+            return Err(refused(Refusal::StartBack, self.limits.start_back, delta));
+        } else if delta > self.limits.start_forward {
+            return Err(refused(Refusal::StartForward, self.limits.start_forward, delta));
+        }
+        self.record.start_steps += 1;
+        Ok(0)
+    }
+
+    fn judge_run_step(&mut self, delta: i64) -> Result<i64, Refused> {
+        if delta.abs() > self.terms.run_step {
+            return Err(refused(Refusal::RunStep, self.terms.run_step, delta));
+        }
+        let since = self.record.age - self.record.run_step_age;
+        if self.record.run_step_age >= 0 && since < limits::RUN_STEP_SPACING {
+            return Err(refused(
+                Refusal::TooSoon,
+                limits::RUN_STEP_SPACING,
+                limits::RUN_STEP_SPACING - since,
+            ));
+        }
+        self.within_budget(delta.abs())?;
+        self.record.run_step_age = self.record.age;
+        Ok(delta.abs())
+    }
+
+    fn judge_restoring_step(&mut self, delta: i64, now: &Moment) -> Result<i64, Refused> {
+        if !self.foreign_step {
+            return Err(refused(Refusal::Evidence, 0, 0));
+        }
+        if let Some(last) = self.restored_at {
+            let since = now.raw.since(last).nanos();
+            if since < limits::RESTORE_SPACING {
+                return Err(refused(
+                    Refusal::TooSoon,
+                    limits::RESTORE_SPACING,
+                    limits::RESTORE_SPACING - since,
+                ));
+            }
+        }
+        let line = self.expected_wall(now).nanos();
+        let beside = (now.wall.nanos() + delta - line).abs();
+        if beside > limits::RESTORE_WITHIN {
+            return Err(refused(Refusal::Evidence, limits::RESTORE_WITHIN, beside));
+        }
+        // What leads beside the line is a movement like any other.
+        self.within_budget(beside)?;
+        self.restored_at = Some(now.raw);
+        Ok(beside)
+    }
+
+    fn judge_resume_step(&mut self, delta: i64) -> Result<i64, Refused> {
+        if !self.resumed {
+            return Err(refused(Refusal::Evidence, 0, 0));
+        }
+        if delta.abs() > self.limits.resume_step {
+            return Err(refused(Refusal::RunStep, self.limits.resume_step, delta));
+        }
+        let day_ago = self.record.age - 86_400 * SECOND;
+        let today = self.record.resume_ages.iter().filter(|age| **age >= 0 && **age > day_ago).count();
+        if today >= usize::from(self.limits.resume_steps) {
+            return Err(refused(Refusal::TooSoon, i64::from(self.limits.resume_steps), 0));
+        }
+        self.resumed = false;
+        self.record.resume_ages.rotate_left(1);
+        self.record.resume_ages[3] = self.record.age;
+        Ok(0)
+    }
+
+    fn within_budget(&self, phase: i64) -> Result<(), Refused> {
+        let left = self.budget_left();
+        if phase > left { Err(refused(Refusal::Budget, self.limits.phase_day, left)) } else { Ok(()) }
+    }
+
+    /// May the kernel be told this? Gives the status with what is never allowed taken out.
+    ///
+    /// # Errors
+    /// The row that refuses.
+    pub fn judge_status(&mut self, status: &Status, now: &Moment) -> Result<Status, Refused> {
+        if status.epoch != self.epoch {
+            return Err(refused(Refusal::StaleEpoch, i64::from(self.epoch), i64::from(status.epoch)));
+        }
+        self.take_token(now)?;
+        if status.synchronised && !self.proven(now) {
+            return Err(refused(Refusal::Unproven, limits::DEAD_MAN, 0));
+        }
+        if matches!(status.leap, Leap::Insert | Leap::Delete) {
+            self.judge_leap(now)?;
+        }
+        if status.tai != 0 {
+            let lawful =
+                (20..=60).contains(&status.tai) && (self.tai == 0 || self.tai.abs_diff(status.tai) <= 1);
+            if !lawful {
+                return Err(refused(Refusal::Tai, 60, i64::from(self.tai)));
+            }
+            self.tai = status.tai;
+        }
+        if status.synchronised {
+            self.record.last_good = self.record.last_good.max(now.wall);
+        }
+        let at_least = |span: ipc::units::Span| ipc::units::Span::saturating(span.nanos().max(1_000));
+        Ok(Status { maxerror: at_least(status.maxerror), esterror: at_least(status.esterror), ..*status })
+    }
+
+    fn judge_leap(&mut self, now: &Moment) -> Result<(), Refused> {
+        if !self.terms.leap_seconds || !is_leap_day(now.wall) {
+            return Err(refused(Refusal::LeapDate, 0, 0));
+        }
+        let day = now.wall.nanos() / (86_400 * SECOND);
+        let armed = self.record.leap_at.nanos() / (86_400 * SECOND);
+        if day != armed {
+            let since = now.wall.nanos() - self.record.leap_at.nanos();
+            if self.record.leap_at > WallTime::MIN && since < limits::LEAP_SPACING {
+                return Err(refused(
+                    Refusal::LeapTooSoon,
+                    limits::LEAP_SPACING,
+                    limits::LEAP_SPACING - since,
+                ));
+            }
+            self.record.leap_at = now.wall;
+        }
+        Ok(())
+    }
+
+    /// The rows that every order passes first.
+    fn admit(&mut self, epoch: u32, asked_at: RawInstant, now: &Moment) -> Result<(), Refused> {
+        if epoch != self.epoch {
+            return Err(refused(Refusal::StaleEpoch, i64::from(self.epoch), i64::from(epoch)));
+        }
+        let age = now.raw.since(asked_at).nanos();
+        if !(0..=limits::ORDER_AGE).contains(&age) {
+            return Err(refused(Refusal::Stale, limits::ORDER_AGE, age));
+        }
+        self.take_token(now)
+    }
+
+    fn take_token(&mut self, now: &Moment) -> Result<(), Refused> {
+        let earned = now.raw.since(self.tokens_at).nanos().max(0);
+        self.tokens = (self.tokens.saturating_add(earned)).min(limits::BURST * SECOND);
+        self.tokens_at = now.raw;
+        if self.tokens < SECOND {
+            return Err(refused(Refusal::Rate, limits::BURST, 0));
+        }
+        self.tokens -= SECOND;
+        Ok(())
+    }
+
+    /// An order was carried out.
+    pub fn applied(&mut self, now: &Moment) {
+        self.applied_at = Some(now.raw);
+        self.dead = false;
+    }
+
+    fn proven(&self, now: &Moment) -> bool {
+        self.applied_at.is_some_and(|at| now.raw.since(at).nanos() <= limits::DEAD_MAN)
+    }
+
+    /// Whether the dead-man's time has just run out: no order for three hours.
+    pub fn died(&mut self, now: &Moment) -> bool {
+        let silent = self.applied_at.is_some() && !self.proven(now) && !self.dead;
+        if silent {
+            self.dead = true;
+            self.epoch = self.epoch.wrapping_add(1);
+        }
+        silent
+    }
+}
+
+fn refused(code: Refusal, limit: i64, remaining: i64) -> Refused {
+    Refused { answers: 0, code, limit, remaining }
+}
+
+/// Whether this is the last UTC day of June or December.
+fn is_leap_day(wall: WallTime) -> bool {
+    let (_, month, day) = crate::audit::civil_date(wall);
+    (month, day) == (6, 30) || (month, day) == (12, 31)
+}

@@ -1,0 +1,377 @@
+//! What runs after the lock-down: hear an order, judge it, write it down, do it, answer.
+
+use crate::audit::{Audit, Date};
+use crate::clock::{Clock, nanos};
+use crate::ending::{Ending, say};
+use crate::governor::{Governor, Moment, limits};
+use crate::notify::Notify;
+use ipc::link::{Link, LinkError};
+use ipc::message::privileged::{
+    Applied, ClockEvent, ClockEventKind, ClockKind, ClockReading, FromPrivileged, Refusal, Refused,
+    ToPrivileged,
+};
+use ipc::units::{Leap, Offset, RawInstant, Span, TimeConstant};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, ppoll};
+use nix::sys::time::TimeSpec;
+use nix::time::ClockId;
+use nix::unistd::fdatasync;
+use std::fs::File;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::FileExt;
+
+/// The engine's end, seen from here.
+pub type EngineLink = Link<FromPrivileged, ToPrivileged>;
+
+/// How often the clock is looked at where no order makes it happen.
+const LOOK: i64 = 60;
+/// A step that leads farther from where it should than this was not what was ordered.
+const STEP_TOLERANCE: i64 = 20_000_000;
+/// How long slews that cost budget go on while the record can't be written.
+const UNWRITTEN: i64 = 86_400 * limits::SECOND;
+
+/// Everything that is left after the lock-down.
+pub struct Keeper {
+    /// To the engine.
+    pub link: EngineLink,
+    /// The clock.
+    pub clock: Box<dyn Clock>,
+    /// The judge.
+    pub governor: Governor,
+    /// The governor's record, two slots.
+    pub record_file: File,
+    /// The audit log.
+    pub audit: Audit,
+    /// The service manager.
+    pub notify: Notify,
+    /// SIGTERM and SIGINT, readable.
+    pub signals: OwnedFd,
+    /// Readable when somebody sets CLOCK_REALTIME.
+    pub set_clock: Option<OwnedFd>,
+    /// Refusals for haste that were not written down one by one.
+    pub hasty: u32,
+    /// When the last summary of them was written.
+    pub hasty_told: RawInstant,
+    /// Leap and synchronisation as last set.
+    pub told: Option<(Leap, bool)>,
+    /// Since when the record can't be written.
+    pub unwritten_since: Option<RawInstant>,
+}
+
+/// Reads the governor's clocks and the steered one.
+///
+/// # Errors
+/// The kernel's.
+pub fn moment(clock: &dyn Clock) -> Result<(Moment, ClockReading), Errno> {
+    let reading = clock.read()?;
+    let boot = nanos(ClockId::CLOCK_BOOTTIME);
+    let asleep = boot - nanos(ClockId::CLOCK_MONOTONIC);
+    Ok((Moment { raw: reading.raw, boot, asleep, wall: reading.wall, slew_left: reading.slew_left }, reading))
+}
+
+impl Keeper {
+    /// Keeps the clock until there is a reason to end, and leaves it at its base frequency.
+    pub fn run(mut self) -> Ending {
+        self.notify.say("READY=1\nSTATUS=waiting for the first orders");
+        let ending = loop {
+            if let Err(ending) = self.turn() {
+                break ending;
+            }
+        };
+        self.notify.say("STOPPING=1");
+        let released = self.clock.release();
+        self.write_down(format_args!("event=stop code={} released={}", ending.code(), released.is_ok()));
+        let _ = self.persist();
+        // Not dropped: closing is not among the calls that are left, and the process ends here.
+        std::mem::forget(self);
+        ending
+    }
+
+    fn turn(&mut self) -> Result<(), Ending> {
+        // Without a timer the signals stand in its place; they end the loop before it is looked at.
+        let timer = self.set_clock.as_ref().unwrap_or(&self.signals);
+        let mut fds = [&self.link.as_fd(), &self.signals.as_fd(), &timer.as_fd()]
+            .map(|fd| PollFd::new(*fd, PollFlags::POLLIN));
+        let ready = match ppoll(&mut fds, Some(TimeSpec::new(LOOK, 0)), None) {
+            Ok(_) => fds.map(|fd| fd.any() == Some(true)),
+            Err(Errno::EINTR) => return Ok(()),
+            Err(errno) => return Err(Ending::Internal(format!("ppoll: {}", errno.desc()))),
+        };
+        if ready[1] {
+            return Err(Ending::Asked);
+        }
+        if ready[2] {
+            // ECANCELED is the message; the clock is looked at below.
+            let _ = nix::unistd::read(timer, &mut [0; 8]);
+        }
+        self.look()?;
+        if ready[0] {
+            let (sequence, order) = match self.link.receive() {
+                Ok(Some(record)) => record,
+                Ok(None) => return Ok(()),
+                Err(error) => return Err(Ending::Engine(error.to_string())),
+            };
+            self.obey(sequence, order)?;
+        }
+        Ok(())
+    }
+
+    /// Looks whether time was continuous and whether the engine still gives orders.
+    fn look(&mut self) -> Result<(), Ending> {
+        let (now, reading) = moment(&*self.clock).map_err(|errno| clock_lost("reading", errno))?;
+        if self.hasty > 0 && now.raw.since(self.hasty_told).nanos() >= LOOK * limits::SECOND {
+            let hasty = std::mem::take(&mut self.hasty);
+            self.hasty_told = now.raw;
+            self.write_down(format_args!("event=refused code=Rate count={hasty}"));
+        }
+        let reclaimed = self.clock.reclaim().map_err(|errno| clock_lost("reclaiming", errno))?;
+        let event = match self.governor.observe(&now, reclaimed) {
+            Some((kind, moved)) => Some((kind, moved)),
+            None if self.governor.died(&now) => {
+                self.go_unsynchronised(&reading);
+                Some((ClockEventKind::DeadMan, Offset::ZERO))
+            }
+            None => None,
+        };
+        let Some((kind, moved)) = event else { return Ok(()) };
+        self.write_down(format_args!(
+            "event={} moved_ns={} epoch={}",
+            match kind {
+                ClockEventKind::ForeignStep => "foreign-step",
+                ClockEventKind::ForeignFrequency => "foreign-frequency",
+                ClockEventKind::Resume => "resume",
+                ClockEventKind::DeadMan => "dead-man",
+            },
+            moved.nanos(),
+            self.governor.epoch()
+        ));
+        let _ = self.persist();
+        let event = ClockEvent { epoch: self.governor.epoch(), kind, moved, now: reading };
+        self.answer(&FromPrivileged::ClockEvent(event))
+    }
+
+    fn go_unsynchronised(&mut self, reading: &ClockReading) {
+        let base = self.governor.record().base;
+        let _ = self.clock.adjust(base, Offset::ZERO, TimeConstant::MIN);
+        let _ = self.clock.set_status(&ipc::message::privileged::Status {
+            epoch: self.governor.epoch(),
+            leap: Leap::None,
+            synchronised: false,
+            maxerror: Span::from_secs(16),
+            esterror: Span::from_secs(16),
+            tai: 0,
+        });
+        say(
+            3,
+            &format_args!(
+                "no order for three hours: the clock is marked unsynchronised, at {}",
+                Date(reading.wall)
+            ),
+        );
+    }
+
+    fn obey(&mut self, sequence: u32, order: ToPrivileged) -> Result<(), Ending> {
+        match order {
+            ToPrivileged::Plan(_) | ToPrivileged::Hello => {
+                return Err(Ending::Engine("it repeated a message of the launch".into()));
+            }
+            ToPrivileged::Goodbye(farewell) => return Err(farewell.into()),
+            ToPrivileged::Heartbeat => {}
+            ToPrivileged::Adjust(_) | ToPrivileged::Step(_) | ToPrivileged::SetStatus(_) => {
+                let outcome = self.carry_out(&order)?;
+                let answer = match outcome {
+                    Ok((before, after)) => {
+                        FromPrivileged::Applied(Applied { answers: sequence, before, after })
+                    }
+                    Err(refused) => {
+                        self.note_refusal(&order, &refused);
+                        FromPrivileged::Refused(Refused { answers: sequence, ..refused })
+                    }
+                };
+                self.answer(&answer)?;
+            }
+        }
+        self.notify.say("WATCHDOG=1");
+        Ok(())
+    }
+
+    /// Judges, writes down, does.
+    fn carry_out(
+        &mut self,
+        order: &ToPrivileged,
+    ) -> Result<Result<(ClockReading, ClockReading), Refused>, Ending> {
+        let (now, before) = moment(&*self.clock).map_err(|errno| clock_lost("reading", errno))?;
+        if self.clock.kind() == ClockKind::None {
+            return Ok(Err(refusal(Refusal::NoClock)));
+        }
+        let judged = match order {
+            ToPrivileged::Adjust(adjust) => {
+                self.governor.judge_adjust(adjust, &now).map(|grant| (grant.charged, None))
+            }
+            ToPrivileged::Step(step) => {
+                self.governor.judge_step(step, &now).map(|grant| (grant.charged, None))
+            }
+            ToPrivileged::SetStatus(status) => {
+                self.governor.judge_status(status, &now).map(|status| (0, Some(status)))
+            }
+            _ => return Ok(Err(refusal(Refusal::Range))),
+        };
+        let (charged, status) = match judged {
+            Ok(granted) => granted,
+            Err(refused) => return Ok(Err(refused)),
+        };
+        if !self.may_act(order, charged, &now) {
+            return Ok(Err(refusal(Refusal::NoPersist)));
+        }
+        let done = match order {
+            ToPrivileged::Adjust(adjust) => {
+                self.clock.adjust(adjust.frequency, adjust.slew, adjust.time_constant)
+            }
+            ToPrivileged::Step(step) => self.clock.step(step.delta),
+            _ => status.map_or(Ok(()), |status| self.clock.set_status(&status)),
+        };
+        if let Err(errno) = done {
+            say(3, &format_args!("the kernel refused an order: {}", errno.desc()));
+            return Ok(Err(refusal(Refusal::Clock)));
+        }
+        let (then, after) = moment(&*self.clock).map_err(|errno| clock_lost("reading", errno))?;
+        if let ToPrivileged::Step(step) = order {
+            self.check_step(step.delta, &before, &after)?;
+        }
+        if !matches!(order, ToPrivileged::SetStatus(_)) {
+            self.governor.applied(&then);
+        }
+        let news = match order {
+            ToPrivileged::SetStatus(status) => {
+                let now = Some((status.leap, status.synchronised));
+                std::mem::replace(&mut self.told, now) != now
+            }
+            _ => true,
+        };
+        if news {
+            self.write_down(format_args!(
+                "event=applied {} charged_ns={charged} before={} after={} slew_left_ns={}/{} frequency={}/{}",
+                Asked(order),
+                Date(before.wall),
+                Date(after.wall),
+                before.slew_left.nanos(),
+                after.slew_left.nanos(),
+                before.frequency.scaled(),
+                after.frequency.scaled(),
+            ));
+        }
+        Ok(Ok((before, after)))
+    }
+
+    /// Writes the charge down. Where that fails, a step is not made, and slews that cost something go on
+    /// for a day out of what is remembered here.
+    fn may_act(&mut self, order: &ToPrivileged, charged: i64, now: &Moment) -> bool {
+        if self.persist().is_ok() {
+            self.unwritten_since = None;
+            return true;
+        }
+        let since = *self.unwritten_since.get_or_insert_with(|| {
+            say(
+                3,
+                &"the state directory can't be written: no steps until it can; free some space or remount it",
+            );
+            now.raw
+        });
+        let free = matches!(order, ToPrivileged::SetStatus(_)) || charged == 0;
+        !matches!(order, ToPrivileged::Step(_)) && (free || now.raw.since(since).nanos() < UNWRITTEN)
+    }
+
+    /// A step must lead where it was meant to; otherwise it is undone and everything ends.
+    fn check_step(
+        &mut self,
+        delta: Offset,
+        before: &ClockReading,
+        after: &ClockReading,
+    ) -> Result<(), Ending> {
+        let elapsed = after.raw.since(before.raw).nanos();
+        let beside = after.wall.minus(before.wall).nanos() - delta.nanos() - elapsed;
+        if beside.abs() <= STEP_TOLERANCE + elapsed / 1_000 {
+            return Ok(());
+        }
+        let undone = self.clock.step(Offset::saturating(-beside - delta.nanos())).is_ok();
+        self.write_down(format_args!("event=panic beside_ns={beside} undone={undone}"));
+        let _ = self.persist();
+        Err(Ending::Governor(format!(
+            "a step of {} ns moved the clock {beside} ns beside its mark ({}); not restarting: look at the kernel's clock source",
+            delta.nanos(),
+            if undone { "undone" } else { "and could not be undone" },
+        )))
+    }
+
+    fn note_refusal(&mut self, order: &ToPrivileged, refused: &Refused) {
+        if refused.code == Refusal::Rate {
+            self.hasty = self.hasty.saturating_add(1);
+            return;
+        }
+        self.write_down(format_args!(
+            "event=refused {} code={:?} limit={} remaining={}",
+            Asked(order),
+            refused.code,
+            refused.limit,
+            refused.remaining
+        ));
+    }
+
+    /// Writes a line into the audit log; a log that can't be written doesn't stop the clock from being kept.
+    fn write_down(&mut self, words: std::fmt::Arguments<'_>) {
+        let Ok(reading) = self.clock.read() else { return };
+        if self.audit.append(reading.wall, reading.raw, words).is_ok() {
+            self.governor.record().audit = self.audit.end();
+        }
+    }
+
+    /// Writes the governor's record into the older slot and waits until it is on the disk.
+    fn persist(&mut self) -> Result<(), Errno> {
+        let record = self.governor.record();
+        record.sequence += 1;
+        self.record_file
+            .write_all_at(&record.to_octets(), record.position() as u64)
+            .map_err(|error| error.raw_os_error().map_or(Errno::EIO, Errno::from_raw))?;
+        fdatasync(&self.record_file)
+    }
+
+    fn answer(&mut self, answer: &FromPrivileged) -> Result<(), Ending> {
+        match self.link.send(answer) {
+            Ok(_) => Ok(()),
+            Err(LinkError::Full) => Err(Ending::Engine("it does not read its answers".into())),
+            Err(error) => Err(Ending::Engine(error.to_string())),
+        }
+    }
+}
+
+fn refusal(code: Refusal) -> Refused {
+    Refused { answers: 0, code, limit: limits::BURST, remaining: 0 }
+}
+
+fn clock_lost(what: &str, errno: Errno) -> Ending {
+    Ending::Internal(format!("{what} the clock: {}", errno.desc()))
+}
+
+/// What was asked, as words of the audit log.
+struct Asked<'a>(&'a ToPrivileged);
+
+impl std::fmt::Display for Asked<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 {
+            ToPrivileged::Adjust(order) => write!(
+                f,
+                "asked=adjust frequency={} slew_ns={} constant={}",
+                order.frequency.scaled(),
+                order.slew.nanos(),
+                order.time_constant.exponent()
+            ),
+            ToPrivileged::Step(order) => {
+                write!(f, "asked=step why={:?} delta_ns={}", order.reason, order.delta.nanos())
+            }
+            ToPrivileged::SetStatus(status) => {
+                write!(f, "asked=status leap={:?} synchronised={}", status.leap, status.synchronised)
+            }
+            _ => f.write_str("asked=nothing"),
+        }
+    }
+}

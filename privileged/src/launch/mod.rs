@@ -1,0 +1,291 @@
+//! The launch: from a privileged process that knows nothing to a keeper that can do almost nothing.
+//!
+//! `directory` opens what is kept on disk, `users` finds the uids, `children` starts the other processes,
+//! `sockets` binds what the plan asks for. Nothing from a network is read before the lock-down.
+
+mod children;
+mod directory;
+mod sockets;
+mod users;
+
+use crate::audit::{self, Audit};
+use crate::clock::{Clock, Untouched, kernel::KernelClock, nanos, virtual_file::VirtualClock};
+use crate::ending::{Ending, say};
+use crate::governor::Governor;
+use crate::governor::record::{Record, SLOT};
+use crate::keeper::{EngineLink, Keeper, moment};
+use crate::notify::Notify;
+use crate::options::{ClockChoice, Options};
+use children::Children;
+use directory::Directory;
+use ipc::link::Link;
+use ipc::message::privileged::{ClockKind, FromPrivileged, LaunchPlan, MAX_LISTEN, ToPrivileged, Welcome};
+use ipc::units::{RawInstant, WallTime};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, ppoll};
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::time::TimeSpec;
+use nix::sys::timerfd::{ClockId as TimerClock, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
+use nix::time::ClockId;
+use std::fs::File;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::FileExt;
+use users::Users;
+
+/// How long the engine may take for the plan, and for its hello, in seconds.
+const PATIENCE: i64 = 15;
+
+/// Starts everything, locks this process down and gives the keeper.
+///
+/// # Errors
+/// What ends the start, with the sentence for the administrator.
+pub fn launch(options: &Options) -> Result<Keeper, Ending> {
+    let users = Users::find(options)?;
+    let config = directory::open_configuration(&options.config)?;
+    if options.check {
+        return Err(children::check(options, config));
+    }
+    let state = Directory::open(&options.state)?;
+    let run = Directory::open(&options.run)?;
+    let record_file = state.lock("governor", 2 * SLOT as u64)?;
+    let audit_file = state.file("audit.log", audit::LENGTH)?;
+    let engine_state = state.file("engine.state", 0)?;
+    let (clock, clock_file) = take_clock(&options.clock)?;
+    let control = run.listen("control.sock", users.group)?;
+    let signals = catch_signals()?;
+    let notify = Notify::from_environment();
+
+    let mut children = Children::prepare(options, &users)?;
+    let engine_end = children.start_engine(options, config, control, engine_state, clock_file.as_ref())?;
+    let mut link: EngineLink = Link::new(engine_end);
+    let plan = match receive(&mut link, "its plan") {
+        Ok(ToPrivileged::Plan(plan)) => plan,
+        Ok(_) => return Err(Ending::Engine("it did not begin with its plan".into())),
+        Err(ending) => return Err(children.engine_ended(ending)),
+    };
+    let addresses = listen_addresses(&plan)?;
+    let sockets = sockets::bind(addresses)?;
+    children.start_network(&plan, sockets, clock_file.as_ref())?;
+    drop(clock_file);
+
+    let boot_id = boot_id()?;
+    let (now, found) =
+        moment(&*clock).map_err(|errno| Ending::Internal(format!("reading the clock: {}", errno.desc())))?;
+    let (record, memory) = read_record(&record_file, &audit_file, options, boot_id, now.wall)?;
+    let (audit, whole) = Audit::resume(audit_file, &record).map_err(|error| {
+        Ending::Configuration(format!("audit.log: {error}; remove the file to start a new one"))
+    })?;
+    let mut governor = Governor::new(&plan, options.approved_step, record, boot_id, now);
+
+    match receive(&mut link, "its hello") {
+        Ok(ToPrivileged::Hello) => {}
+        Ok(ToPrivileged::Goodbye(farewell)) => return Err(farewell.into()),
+        Ok(_) => return Err(Ending::Engine("it did not say hello".into())),
+        Err(ending) => return Err(children.engine_ended(ending)),
+    }
+    let processes = children.processes();
+    let set_clock = watch_clock(clock.kind())?;
+    let real = clock.kind() == ClockKind::Kernel;
+    let shortfall = policies::confine_privileged(users.privileged(), real, options.insecure)
+        .map_err(|error| Ending::Launch(format!("this process can't be confined: {error}")))?;
+    if shortfall != policies::Shortfall::default() {
+        say(4, &format_args!("confinement of this process is reduced: {shortfall:?}"));
+    }
+
+    let (centre, half) = governor.band();
+    let welcome = Welcome {
+        epoch: governor.epoch(),
+        clock: clock.kind(),
+        found,
+        floor: governor.floor(),
+        latest: governor.latest(),
+        start_steps: governor.start_steps(&now),
+        base_frequency: governor.record().base,
+        band: half,
+        band_centre: centre,
+        processes,
+    };
+    let mut keeper = Keeper {
+        link,
+        clock,
+        governor,
+        record_file,
+        audit,
+        notify,
+        signals,
+        set_clock,
+        hasty: 0,
+        hasty_told: RawInstant::MIN,
+        told: None,
+        unwritten_since: None,
+    };
+    keeper.begin(&welcome, memory, whole, options)?;
+    Ok(keeper)
+}
+
+/// Waits for the engine's next message.
+fn receive(link: &mut EngineLink, what: &str) -> Result<ToPrivileged, Ending> {
+    let deadline = nanos(ClockId::CLOCK_MONOTONIC) / 1_000_000_000 + PATIENCE;
+    loop {
+        let left = deadline - nanos(ClockId::CLOCK_MONOTONIC) / 1_000_000_000;
+        let mut fds = [PollFd::new(link.as_fd(), PollFlags::POLLIN)];
+        match ppoll(&mut fds, Some(TimeSpec::new(left.max(0), 0)), None) {
+            Ok(0) => return Err(Ending::Engine(format!("it did not send {what} within {PATIENCE} s"))),
+            Ok(_) => {}
+            Err(Errno::EINTR) => continue,
+            Err(errno) => return Err(Ending::Internal(format!("ppoll: {}", errno.desc()))),
+        }
+        match link.receive() {
+            Ok(Some((_, message))) => return Ok(message),
+            Ok(None) => {}
+            Err(error) => return Err(Ending::Engine(error.to_string())),
+        }
+    }
+}
+
+fn listen_addresses(plan: &LaunchPlan) -> Result<&[ipc::address::Address], Ending> {
+    plan.listen
+        .get(..usize::from(plan.listen_count))
+        .ok_or_else(|| Ending::Engine(format!("its plan binds more than {MAX_LISTEN} addresses")))
+}
+
+fn take_clock(choice: &ClockChoice) -> Result<(Box<dyn Clock>, Option<File>), Ending> {
+    match choice {
+        ClockChoice::None => Ok((Box::new(Untouched), None)),
+        ClockChoice::Kernel => KernelClock::take().map(|clock| (Box::new(clock) as Box<dyn Clock>, None)).map_err(
+            |errno| {
+                Ending::NoClockControl(format!(
+                    "the clock can't be steered ({}): start as root or with CAP_SYS_TIME (containers: --cap-add SYS_TIME); \
+                     to serve time only, use --clock none",
+                    errno.desc()
+                ))
+            },
+        ),
+        ClockChoice::Virtual(path) => {
+            let wrong = |why: &dyn std::fmt::Display| {
+                Ending::Configuration(format!("virtual clock {}: {why}", path.display()))
+            };
+            let file = File::options()
+                .read(true)
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .open(path)
+                .map_err(|error| wrong(&error))?;
+            let reader = File::open(path).map_err(|error| wrong(&error))?;
+            let clock = VirtualClock::take(file)
+                .map_err(|errno| wrong(&format_args!("{}; is it a virtual clock at all?", errno.desc())))?;
+            Ok((Box::new(clock), Some(reader)))
+        }
+    }
+}
+
+/// SIGTERM, SIGINT and SIGHUP become readable; SIGPIPE is ignored already.
+fn catch_signals() -> Result<OwnedFd, Ending> {
+    let mut mask = SigSet::empty();
+    for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
+        mask.add(signal);
+    }
+    let caught = mask
+        .thread_block()
+        .and_then(|()| SignalFd::with_flags(&mask, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK));
+    let signals = caught.map_err(|errno| Ending::Internal(format!("signals: {}", errno.desc())))?;
+    signals.as_fd().try_clone_to_owned().map_err(|error| Ending::Internal(format!("signals: {error}")))
+}
+
+/// A timer that never fires, but becomes readable when somebody sets CLOCK_REALTIME.
+fn watch_clock(kind: ClockKind) -> Result<Option<OwnedFd>, Ending> {
+    if kind != ClockKind::Kernel {
+        return Ok(None);
+    }
+    let watch = || -> Result<OwnedFd, Errno> {
+        let timer =
+            TimerFd::new(TimerClock::CLOCK_REALTIME, TimerFlags::TFD_CLOEXEC | TimerFlags::TFD_NONBLOCK)?;
+        let never = Expiration::OneShot(TimeSpec::new(i64::from(u32::MAX), 0));
+        timer
+            .set(never, TimerSetTimeFlags::TFD_TIMER_ABSTIME | TimerSetTimeFlags::TFD_TIMER_CANCEL_ON_SET)?;
+        timer.as_fd().try_clone_to_owned().map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(0)))
+    };
+    watch().map(Some).map_err(|errno| Ending::Internal(format!("timer: {}", errno.desc())))
+}
+
+fn boot_id() -> Result<[u8; 16], Ending> {
+    let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id")
+        .map_err(|error| Ending::Launch(format!("/proc/sys/kernel/random/boot_id: {error}; mount /proc")))?;
+    let mut id = [0; 16];
+    let digits = text.bytes().filter_map(|octet| (octet as char).to_digit(16)).take(32);
+    for (at, digit) in digits.enumerate() {
+        id[at / 2] = id[at / 2] << 4 | digit as u8;
+    }
+    Ok(id)
+}
+
+/// What is known of the record: a word for the audit log.
+fn read_record(
+    file: &File,
+    audit: &File,
+    options: &Options,
+    boot_id: [u8; 16],
+    wall: WallTime,
+) -> Result<(Record, &'static str), Ending> {
+    let boot_time = nanos(ClockId::CLOCK_BOOTTIME);
+    let mut slots = [0; 2 * SLOT];
+    file.read_exact_at(&mut slots, 0).map_err(|error| Ending::Configuration(format!("governor: {error}")))?;
+    if let Some(record) = Record::newest(&slots) {
+        return Ok((record, "resumed"));
+    }
+    if options.new_record {
+        return Ok((Record::born(boot_id, boot_time, wall), "new-by-operator"));
+    }
+    let mut first = [0; 1];
+    let used = audit.read_exact_at(&mut first, 0).is_ok() && first != [0];
+    match (slots.iter().all(|octet| *octet == 0), used) {
+        (true, false) => Ok((Record::born(boot_id, boot_time, wall), "first-start")),
+        (true, true) => Err(Ending::Configuration(format!(
+            "{}/governor is missing although this is not the first start: restore it, or start once with --new-record \
+             if its loss is understood",
+            options.state.display()
+        ))),
+        (false, _) => {
+            say(
+                3,
+                &"the governor's record is damaged: budgets start empty and no step is allowed in this boot",
+            );
+            Ok((Record::spent(boot_id, boot_time, wall), "damaged"))
+        }
+    }
+}
+
+impl Keeper {
+    /// Says welcome, and writes down how this run begins.
+    fn begin(
+        &mut self,
+        welcome: &Welcome,
+        memory: &str,
+        whole: bool,
+        options: &Options,
+    ) -> Result<(), Ending> {
+        let now = self.clock.read().map_err(|errno| Ending::Internal(errno.desc().into()))?;
+        let _ = self.audit.append(
+            now.wall,
+            now.raw,
+            format_args!(
+                "event=start version={} record={memory} log={} clock={:?} frequency={} budget_ns={} start_steps={} approved_ns={}",
+                env!("CARGO_PKG_VERSION"),
+                if whole { "whole" } else { "CUT" },
+                welcome.clock,
+                welcome.found.frequency.scaled(),
+                self.governor.budget_left(),
+                welcome.start_steps,
+                options.approved_step,
+            ),
+        );
+        if !whole {
+            say(3, &"audit.log does not end where the governor's record says: lines were cut off or changed");
+        }
+        self.governor.record().audit = self.audit.end();
+        let said = self.link.send(&FromPrivileged::Welcome(*welcome));
+        said.map(drop).map_err(|error| Ending::Engine(error.to_string()))
+    }
+}

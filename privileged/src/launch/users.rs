@@ -1,0 +1,69 @@
+//! Who the processes run as. The passwd file is read here, by hand: no name service runs in this process.
+
+use crate::ending::Ending;
+use crate::options::Options;
+
+/// The packaged users, in the order privileged, engine, client, server, exchange.
+const NAMES: [&str; 5] =
+    ["truechimer-clock", "truechimer-engine", "truechimer-net", "truechimer-serve", "truechimer-kex"];
+const GROUP: &str = "truechimer";
+
+/// Uids and gids, where this process may change to them.
+#[derive(Debug)]
+pub struct Users {
+    identities: Option<[(u32, u32); 5]>,
+    /// The group that may read the control socket.
+    pub group: Option<u32>,
+}
+
+impl Users {
+    /// Finds them.
+    ///
+    /// # Errors
+    /// The user that is missing, and how to make it.
+    pub fn find(options: &Options) -> Result<Self, Ending> {
+        if !nix::unistd::geteuid().is_root() {
+            return Ok(Self { identities: None, group: None });
+        }
+        if let Some(first) = options.first_uid {
+            let identities = [0, 1, 2, 3, 4].map(|at| (first + at, first + at));
+            return Ok(Self { identities: Some(identities), group: None });
+        }
+        let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+        let mut identities = [(0, 0); 5];
+        for (identity, name) in identities.iter_mut().zip(NAMES) {
+            match fields(&passwd, name).map(|line| (number(&line, 2), number(&line, 3))) {
+                Some((Some(uid), Some(gid))) if uid != 0 && gid != 0 => *identity = (uid, gid),
+                _ if options.insecure || options.check => return Ok(Self { identities: None, group: None }),
+                _ => {
+                    return Err(Ending::Launch(format!(
+                        "there is no user {name}: run systemd-sysusers (the package does), or give --first-uid N"
+                    )));
+                }
+            }
+        }
+        let groups = std::fs::read_to_string("/etc/group").unwrap_or_default();
+        let group = fields(&groups, GROUP).and_then(|line| number(&line, 2));
+        Ok(Self { identities: Some(identities), group })
+    }
+
+    /// Of this process.
+    pub fn privileged(&self) -> Option<(u32, u32)> {
+        self.identities.map(|all| all[0])
+    }
+
+    /// As the words for a child: 1 engine, 2 client, 3 server, 4 exchange.
+    pub fn words(&self, child: usize) -> Vec<String> {
+        self.identities.map_or_else(Vec::new, |all| {
+            vec![format!("uid={}", all[child].0), format!("gid={}", all[child].1)]
+        })
+    }
+}
+
+fn fields<'a>(file: &'a str, name: &str) -> Option<Vec<&'a str>> {
+    file.lines().map(|line| line.split(':').collect::<Vec<_>>()).find(|line| line[0] == name)
+}
+
+fn number(line: &[&str], at: usize) -> Option<u32> {
+    line.get(at)?.parse().ok()
+}

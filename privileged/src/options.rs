@@ -1,0 +1,175 @@
+//! The command line: few words, read by hand, so that no parser is linked into this program.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+/// What `--help` prints.
+pub const HELP: &str = "\
+truechimerd keeps this host's clock right.
+
+Usage: truechimerd [options]
+
+  --config FILE         configuration (/etc/truechimer/truechimer.toml)
+  --check               look whether the configuration is in order, and end
+  --state-dir DIR       what survives a restart (/var/lib/truechimer)
+  --run-dir DIR         the control socket (/run/truechimer)
+  --clock KIND          kernel (default), none (serve time, never touch the clock), or virtual:FILE
+  --programs DIR        where truechimer-engine and truechimer-network are (beside this program)
+  --first-uid N         users N to N+4 instead of the packaged ones (containers, tests)
+  --approve-step SECS   allow one step of at most this size, beyond the governor's table; audited
+  --new-record          start without the governor's record although there was one; audited
+  --syslog              log to syslog instead of standard error
+  --insecure            go on where confinement is not to be had; never use it on a host that matters
+  --version, --help";
+
+/// What to steer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ClockChoice {
+    /// CLOCK_REALTIME.
+    Kernel,
+    /// Nothing.
+    None,
+    /// The virtual clock in this file.
+    Virtual(PathBuf),
+}
+
+/// The command line, understood.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// `--config`.
+    pub config: PathBuf,
+    /// `--check`.
+    pub check: bool,
+    /// `--state-dir`.
+    pub state: PathBuf,
+    /// `--run-dir`.
+    pub run: PathBuf,
+    /// `--clock`.
+    pub clock: ClockChoice,
+    /// `--programs`.
+    pub programs: Option<PathBuf>,
+    /// `--first-uid`.
+    pub first_uid: Option<u32>,
+    /// `--approve-step`, ns.
+    pub approved_step: i64,
+    /// `--new-record`.
+    pub new_record: bool,
+    /// `--syslog`.
+    pub syslog: bool,
+    /// `--insecure`.
+    pub insecure: bool,
+}
+
+/// What the command line asks for.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// Run with these options.
+    Run(Options),
+    /// Print the help.
+    Help,
+    /// Print the version.
+    Version,
+}
+
+/// Reads the words behind the program's name.
+///
+/// # Errors
+/// A sentence for the administrator.
+pub fn parse(words: impl Iterator<Item = OsString>) -> Result<Asked, String> {
+    let mut options = Options {
+        config: "/etc/truechimer/truechimer.toml".into(),
+        check: false,
+        state: "/var/lib/truechimer".into(),
+        run: "/run/truechimer".into(),
+        clock: ClockChoice::Kernel,
+        programs: None,
+        first_uid: None,
+        approved_step: 0,
+        new_record: false,
+        syslog: false,
+        insecure: false,
+    };
+    let mut words = words;
+    while let Some(word) = words.next() {
+        let name = word.to_string_lossy().into_owned();
+        let mut value = |what: &str| words.next().ok_or_else(|| format!("{name} needs {what} behind it"));
+        match name.as_str() {
+            "--config" => options.config = value("a file")?.into(),
+            "--state-dir" => options.state = value("a directory")?.into(),
+            "--run-dir" => options.run = value("a directory")?.into(),
+            "--programs" => options.programs = Some(value("a directory")?.into()),
+            "--clock" => {
+                let kind = value("kernel, none or virtual:FILE")?.to_string_lossy().into_owned();
+                options.clock = match (kind.as_str(), kind.strip_prefix("virtual:")) {
+                    ("kernel", _) => ClockChoice::Kernel,
+                    ("none", _) => ClockChoice::None,
+                    (_, Some(file)) if !file.is_empty() => ClockChoice::Virtual(file.into()),
+                    _ => return Err(format!("--clock {kind}: expected kernel, none or virtual:FILE")),
+                };
+            }
+            "--first-uid" => {
+                let text = value("a number")?.to_string_lossy().into_owned();
+                // Five uids from here on, none of them root or "nobody in particular" (2^32 − 1).
+                let uid = text.parse().ok().filter(|uid| (1..=u32::MAX - 6).contains(uid));
+                options.first_uid =
+                    Some(uid.ok_or_else(|| format!("--first-uid {text}: expected 1 to {}", u32::MAX - 6))?);
+            }
+            "--approve-step" => {
+                let text = value("a number of seconds")?.to_string_lossy().into_owned();
+                let seconds = text.parse::<u32>().map_err(|_| {
+                    format!("--approve-step {text}: expected whole seconds, 1 to {}", u32::MAX)
+                })?;
+                options.approved_step = i64::from(seconds) * 1_000_000_000;
+            }
+            "--check" => options.check = true,
+            "--new-record" => options.new_record = true,
+            "--syslog" => options.syslog = true,
+            "--insecure" => options.insecure = true,
+            "--help" | "-h" => return Ok(Asked::Help),
+            "--version" | "-V" => return Ok(Asked::Version),
+            _ => return Err(format!("{name}: no such option; truechimerd --help lists them")),
+        }
+    }
+    Ok(Asked::Run(options))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(words: &str) -> Result<Asked, String> {
+        parse(words.split_whitespace().map(OsString::from))
+    }
+
+    fn options(words: &str) -> Options {
+        match asked(words) {
+            Ok(Asked::Run(options)) => options,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn options_are_understood() {
+        assert_eq!(options("").clock, ClockChoice::Kernel);
+        assert_eq!(options("--clock virtual:/tmp/c").clock, ClockChoice::Virtual("/tmp/c".into()));
+        assert_eq!(options("--approve-step 90").approved_step, 90_000_000_000);
+        assert_eq!(options("--first-uid 64000").first_uid, Some(64_000));
+        assert_eq!(asked("--help"), Ok(Asked::Help));
+    }
+
+    #[test]
+    fn what_is_not_an_option_is_named() {
+        for (words, part) in [
+            ("--clok none", "--clok"),
+            ("--clock", "needs kernel"),
+            ("--clock virtual:", "expected kernel"),
+            ("--first-uid 0", "expected 1 to"),
+            ("--first-uid -1", "expected 1 to"),
+            ("--first-uid 4294967295", "expected 1 to"),
+            ("--approve-step soon", "whole seconds"),
+            ("extra", "no such option"),
+        ] {
+            assert!(asked(words).unwrap_err().contains(part), "{words}");
+        }
+    }
+}
