@@ -25,6 +25,8 @@ pub type EngineLink = Link<FromPrivileged, ToPrivileged>;
 
 /// How often the clock is looked at where no order makes it happen.
 const LOOK: i64 = 60;
+/// How long an answer may wait for the engine to read, in seconds.
+const ANSWER: i64 = 5;
 /// A step that leads farther from where it should than this was not what was ordered.
 const STEP_TOLERANCE: i64 = 20_000_000;
 /// How long slews that cost budget go on while the record can't be written.
@@ -335,12 +337,18 @@ impl Keeper {
         fdatasync(&self.record_file)
     }
 
+    /// Answers; an engine that is slow to read gets a moment, in which none of its orders is read.
     fn answer(&mut self, answer: &FromPrivileged) -> Result<(), Ending> {
-        match self.link.send(answer) {
-            Ok(_) => Ok(()),
-            Err(LinkError::Full) => Err(Ending::Engine("it does not read its answers".into())),
-            Err(error) => Err(Ending::Engine(error.to_string())),
+        for _ in 0..2 {
+            match self.link.send(answer) {
+                Ok(_) => return Ok(()),
+                Err(LinkError::Full) => {}
+                Err(error) => return Err(Ending::Engine(error.to_string())),
+            }
+            let mut room = [PollFd::new(self.link.as_fd(), PollFlags::POLLOUT)];
+            let _ = ppoll(&mut room, Some(TimeSpec::new(ANSWER, 0)), None);
         }
+        Err(Ending::Engine("it does not read its answers".into()))
     }
 }
 

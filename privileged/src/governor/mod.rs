@@ -13,9 +13,7 @@ mod steps;
 #[cfg(test)]
 mod tests;
 
-use ipc::message::privileged::{
-    Adjust, ClockEventKind, LaunchPlan, Refusal, Refused, Status, Step, StepReason,
-};
+use ipc::message::privileged::{Adjust, ClockEventKind, LaunchPlan, Refusal, Refused, Status};
 use ipc::units::{Frequency, Leap, Offset, RawInstant, WallTime};
 use limits::{Limits, SECOND};
 use record::Record;

@@ -3,7 +3,7 @@
 use super::limits::{self, SECOND};
 use super::*;
 use ipc::address::Address;
-use ipc::message::privileged::{MAX_LISTEN, Profile};
+use ipc::message::privileged::{MAX_LISTEN, Profile, Step, StepReason};
 use ipc::units::{Span, TimeConstant};
 
 const HOUR: i64 = 3_600 * SECOND;
