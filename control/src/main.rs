@@ -1,2 +1,135 @@
-//! chimerctl.
-fn main() {}
+//! chimerctl: what people see of the daemon.
+//!
+//! ```text
+//!   main     the command line
+//!   socket   asks the engine: one line out, one line in, two seconds at most
+//!   process  what the kernel reports of each process, read from /proc
+//!   status   status, as a table or as JSON
+//!   sources  sources, source NAME, server
+//!   wait     wait-sync
+//!   audit    the governor's audit log: shown, and its chain verified
+//!   text     escapes, tables, lengths of time
+//! ```
+//!
+//! It has no privilege of its own: the socket's mode says who may read, the engine asks the kernel who is
+//! at the other end before anything is changed. What the engine says is taken as hostile text: bounded in
+//! size and time, and never printed unescaped. Run as root it stays root, because only root may read the
+//! namespaces of the daemon's processes; it opens nothing for writing and follows nothing that it is told.
+#![forbid(unsafe_code)]
+
+mod audit;
+mod process;
+mod socket;
+mod sources;
+mod status;
+mod text;
+mod wait;
+
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+#[derive(Parser)]
+#[command(name = "chimerctl", version, about = "Shows and controls the truechimer time daemon")]
+struct Cli {
+    /// Print JSON, for programs
+    #[arg(long, global = true)]
+    json: bool,
+    /// The daemon's control socket
+    #[arg(long, global = true, value_name = "PATH", default_value = "/run/truechimer/control.sock")]
+    socket: PathBuf,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// The clock, the processes, and what the kernel says each of them may do
+    Status,
+    /// One line for each source
+    Sources,
+    /// Everything about one source
+    Source {
+        /// Its name or address, as `sources` shows it
+        name: String,
+    },
+    /// What the server role answered
+    Server,
+    /// Wait until the clock is synchronised: exit 0; 1: not in time; 2: no daemon
+    WaitSync(WaitArguments),
+    /// Show the governor's audit log: each change of the clock and each refusal
+    Audit(AuditArguments),
+    /// Poll all sources now, a few times (root)
+    Burst,
+    /// Poll again after `offline` (root)
+    Online,
+    /// Stop polling, for instance before the link goes down (root)
+    Offline,
+}
+
+#[derive(Args)]
+struct WaitArguments {
+    /// Give up after this many seconds; 0: never
+    #[arg(long, value_name = "S", default_value_t = 0.0, value_parser = text::parse_seconds)]
+    timeout: f64,
+    /// The clock's error bound must be below this many seconds too
+    #[arg(long, value_name = "S", value_parser = text::parse_seconds)]
+    max_error: Option<f64>,
+}
+
+#[derive(Args)]
+struct AuditArguments {
+    /// Check that no record was changed, moved or taken out; exit 1 if one was. Records cut off at the end
+    /// are seen by the daemon at its next start
+    #[arg(long)]
+    verify: bool,
+    /// The audit log
+    #[arg(long, value_name = "F", default_value = "/var/lib/truechimer/audit.log")]
+    file: PathBuf,
+    /// Only the last N records
+    #[arg(long, value_name = "N")]
+    last: Option<usize>,
+}
+
+/// How a command ends when it didn't do what was asked: a sentence, and the exit code.
+struct Failure {
+    text: String,
+    code: u8,
+}
+
+impl From<socket::AskError> for Failure {
+    fn from(error: socket::AskError) -> Self {
+        Self { text: error.to_string(), code: error.exit_code() }
+    }
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let outcome = match &cli.command {
+        Command::Status => status::show(&cli.socket, cli.json),
+        Command::Sources => sources::list(&cli.socket, cli.json),
+        Command::Source { name } => sources::show(&cli.socket, name, cli.json),
+        Command::Server => sources::server(&cli.socket, cli.json),
+        Command::WaitSync(wait) => wait::wait(&cli.socket, wait.timeout, wait.max_error, cli.json),
+        Command::Audit(asked) if asked.verify => audit::verify_file(&asked.file, cli.json),
+        Command::Audit(asked) => audit::show(&asked.file, asked.last, cli.json),
+        Command::Burst => change(&cli, "burst"),
+        Command::Online => change(&cli, "online"),
+        Command::Offline => change(&cli, "offline"),
+    };
+    match outcome {
+        Ok(text) => {
+            text::print(&text);
+            ExitCode::SUCCESS
+        }
+        Err(Failure { text, code }) => {
+            eprintln!("chimerctl: {}", text::escape(&text));
+            ExitCode::from(code)
+        }
+    }
+}
+
+fn change(cli: &Cli, verb: &str) -> Result<String, Failure> {
+    let reply = socket::ask(&cli.socket, verb)?;
+    Ok(if cli.json { text::json(&reply) } else { format!("{verb}: done\n") })
+}

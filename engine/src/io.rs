@@ -18,6 +18,7 @@ pub struct Now {
 }
 
 /// A fact.
+#[allow(clippy::large_enum_variant, reason = "passed by value once, never stored")]
 #[derive(Clone, Debug, PartialEq)]
 pub enum Input {
     /// The instant of `poll_timeout` has come (harmless at any other time).
@@ -42,6 +43,9 @@ pub enum Input {
     LookupFailed(Failed),
     /// An administrator's wish, already authorised.
     Command(Command),
+    /// Addresses of this host, as far as they are known: they are never taken from a name server, and a
+    /// source that follows one of them is a loop. Replaces those before; the first 64 count.
+    OwnAddresses(alloc::vec::Vec<core::net::IpAddr>),
 }
 
 /// The three orders that are answered.
@@ -67,6 +71,7 @@ pub enum Command {
 }
 
 /// An effect.
+#[allow(clippy::large_enum_variant, reason = "a queue of a few, without an allocation for each query")]
 #[derive(Clone, Debug, PartialEq)]
 pub enum Output {
     /// To the client role.

@@ -1,9 +1,57 @@
-//! The engine: from replies to orders.
+//! The engine: what the time is, and what to do about it.
+//!
+//! Pure: it never reads a clock, a file or a socket, and allocates only what is bounded. Facts go in with
+//! the moment they were learnt, effects come out as values ([`Engine`]); so the same engine runs in the
+//! daemon, in a simulated day of a fraction of a second, and in a replay of a recorded one.
+//!
+//! It estimates *true time as a function of CLOCK_MONOTONIC_RAW*, which nobody steps and nobody steers, and
+//! then steers the system's clock to it. The path of a measurement is the order of these files:
+//!
+//! ```text
+//!   source        who is asked, when, and what became of it; exchanges: what is under way, once each
+//!   sanity        the tests that a reply must pass, each with a name
+//!   measurement   four times -> offset, delay, hard bounds; what a lying network process can't gain
+//!   filter        each source's estimator: a bank of Kalman filters (offset, frequency, asymmetry)
+//!   select        the interval that a majority of all known sources shares; truechimers, falsetickers
+//!   combine       the survivors' mean, by inverse variance
+//!   system        the line along which true time runs, with its error
+//!   discipline    how much slew and how fast; local_clock: what the clock did since the last order
+//!   guard         the hard interval that no filter may leave
+//!   engine/       the loop around it: polling, answers, lookups, steering, publishing, reporting
+//!   poll leap names orders nonce    the poll interval, leap seconds, look-ups, the orders' rate, chance
+//!   io settings report              the shapes of what goes in and comes out
+//! ```
+//!
+//! Offsets are positive where the local clock is behind; floats in seconds and s/s stay inside.
 #![no_std]
 #![forbid(unsafe_code)]
 
 extern crate alloc;
+#[cfg(test)]
+extern crate std;
 
+mod combine;
+mod discipline;
+mod engine;
+mod exchanges;
+mod filter;
+mod guard;
 pub mod io;
+mod leap;
+mod local_clock;
+mod measurement;
+mod names;
+mod nonce;
+mod orders;
+mod poll;
 pub mod report;
+pub mod sanity;
+mod select;
 pub mod settings;
+mod source;
+mod system;
+
+#[cfg(test)]
+mod tests;
+
+pub use engine::Engine;

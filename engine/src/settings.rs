@@ -55,6 +55,7 @@ pub struct SourceSettings {
 }
 
 /// Where a source is.
+#[allow(clippy::large_enum_variant, reason = "32 of them at most, built once")]
 #[derive(Clone, Debug, PartialEq)]
 pub enum Place {
     /// An address: never looked up.

@@ -1,2 +1,33 @@
 //! What each process may ask of the kernel: one rule set for each role, as data, and the small code that
 //! puts them in force.
+//!
+//! ```text
+//!   inherited     what a child is given when it is started: descriptors, by number
+//!   confine       the order in which everything is given up
+//!   name_service    what the C library loads for look-ups, while it can
+//!   namespaces      mount, ipc, uts, and net where no packet is sent
+//!   view            an empty read-only root
+//!   privileges      user, groups, capabilities
+//!   file_access     Landlock
+//!   limits          descriptors, processes, memory
+//!   rules           ../rules/*.toml, compiled by build.rs, as tables and as filters
+//!   kernel        the calls that nix has no wrapper for
+//! ```
+//!
+//! A process calls [`confine`] once, when it has all that it was given and has read nothing yet. What a
+//! kernel or a container doesn't provide comes back as a [`Shortfall`], to be shown; without a user of its
+//! own (as root), `no_new_privs` and the filter it doesn't go on, unless it was started with `--insecure`.
+
+pub mod confine;
+mod file_access;
+pub mod inherited;
+mod kernel;
+mod limits;
+mod name_service;
+mod namespaces;
+mod privileges;
+pub mod rules;
+mod view;
+
+pub use confine::{ConfineError, Role, Shortfall, confine, confine_privileged, confine_then};
+pub use inherited::{InheritError, Inherited};

@@ -1,3 +1,28 @@
-//! Bytes of the standards.
+//! Bytes of the standards: what stands on the wire, and what it means. Nothing here sends, receives, reads
+//! a clock or allocates, and no octets from outside make it panic.
+//!
+//! ```text
+//!   header           the 48 octets of RFC 5905 section 7.3, fields as they stand
+//!   timestamp        64-bit timestamps, the era, the 32-bit short format
+//!   extension_field  what follows the header: fields, a MAC, or nonsense (RFC 7822)
+//!   request          what a client sends: as little as possible
+//!   reply            what a server answers: from the request and the system variables
+//!   kiss             what a server says instead of the time
+//!   reference_id     how a host is named in replies, and how loops are seen
+//! ```
+//!
+//! Client and server role use `header` and `extension_field` on everything that arrives; the engine builds
+//! `request`s and reads `kiss` codes; the server role answers with `reply`. Versions 1 to 4.
 #![no_std]
 #![forbid(unsafe_code)]
+
+pub mod extension_field;
+pub mod header;
+pub mod kiss;
+pub mod reference_id;
+pub mod reply;
+pub mod request;
+pub mod timestamp;
+
+#[cfg(test)]
+mod never_panics;

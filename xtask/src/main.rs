@@ -1,2 +1,58 @@
-//! cargo xtask.
-fn main() {}
+//! `cargo xtask WORD`: everything that people do with this tree, in one word each.
+//!
+//! ```text
+//!   demo       a wrong clock is put right before your eyes: no root, no network beyond loopback
+//!   test       all that a contribution must pass; says what it skipped and why
+//!   bench      footprint: start, memory, wake-ups, beside chronyd where it is there
+//!   package    a Debian package; --try runs it in a fresh Debian
+//!   peers      chronyd and ntpd for the tests, unpacked under target/, never installed
+//!   tcb        how many lines of whose code are linked into each process
+//! ```
+
+mod bench_footprint;
+mod cargo;
+mod demo;
+mod package;
+mod peers;
+mod tcb;
+mod test;
+
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+usage: cargo xtask WORD
+
+  demo                      start a server and a client with a wrong virtual clock, watch it converge
+  test [FILTER]             run everything that a contribution must pass
+  bench footprint [--json]  start, memory and wake-ups, beside chronyd where it is there
+  package [--try]           build target/package/*.deb; --try installs and starts it in a fresh Debian
+  peers                     fetch chronyd and ntpd under target/peers, for the tests
+  tcb                       count the code that each process is made of";
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let outcome = match words.as_slice() {
+        ["demo"] => demo::run(),
+        ["test"] => test::run(None),
+        ["test", filter] => test::run(Some(filter)),
+        ["bench", "footprint"] => bench_footprint::run(false),
+        ["bench", "footprint", "--json"] => bench_footprint::run(true),
+        ["package"] => package::build().map(drop),
+        ["package", "--try"] => package::build_and_try(),
+        ["peers"] => peers::fetch(),
+        ["tcb"] => tcb::run(),
+        ["help" | "--help" | "-h"] => {
+            println!("{USAGE}");
+            Ok(())
+        }
+        _ => Err(USAGE.to_owned()),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("{message}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,355 @@
+//! `chimerctl audit`: the governor's log, a ring of lines of fixed width, each with the hash of the one
+//! before it.
+//!
+//! A line has 384 octets: 313 of text (words `key=value`, then blanks), ` hash=`, 64 hexadecimal digits, a
+//! line feed. hash = SHA-256 of the hash before (32 octets; zero for the first) and the text. Record n stands
+//! at (n mod 8192) · 384; a place that was never written is zero.
+
+use crate::Failure;
+use crate::text::{escape, json};
+use hmac_sha256::Hash;
+use serde_json::{Map, Value, json};
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+/// Octets of a line.
+const LINE: usize = 384;
+/// Octets of its text.
+const TEXT: usize = 313;
+/// Lines of the ring.
+const SLOTS: usize = 8192;
+
+/// One record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Record<'a> {
+    sequence: u64,
+    slot: usize,
+    text: &'a [u8],
+    hash: [u8; 32],
+}
+
+/// Where the log isn't whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Break {
+    /// The file is shorter or longer than a ring.
+    Length(usize),
+    /// A line isn't of the form.
+    Line(usize),
+    /// A record stands at a place that isn't its own.
+    Misplaced(u64, usize),
+    /// Records are missing between these two.
+    Gap(u64, u64),
+    /// Records before this one are missing though the ring isn't full.
+    Beginning(u64),
+    /// This record, or the one before it, was changed.
+    Hash(u64),
+}
+
+impl fmt::Display for Break {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Length(length) => {
+                write!(f, "the file has {length} octets, an audit log has {}", SLOTS * LINE)
+            }
+            Self::Line(slot) => write!(f, "line {} was altered or never finished", slot + 1),
+            Self::Misplaced(sequence, slot) => {
+                write!(f, "record {sequence} stands on line {}, where it doesn't belong", slot + 1)
+            }
+            Self::Gap(before, after) => {
+                write!(
+                    f,
+                    "record {} is missing: after record {before} comes {after}",
+                    before.saturating_add(1)
+                )
+            }
+            Self::Beginning(first) => write!(f, "records 0 to {} are missing", first.saturating_sub(1)),
+            Self::Hash(sequence) => {
+                write!(f, "record {sequence} was altered, or the record before it: the chain breaks there")
+            }
+        }
+    }
+}
+
+/// Prints the records, oldest first.
+pub fn show(path: &Path, last: Option<usize>, as_json: bool) -> Result<String, Failure> {
+    let octets = read(path)?;
+    let (records, broken) = records(&octets);
+    let skipped = last.map_or(0, |last| records.len().saturating_sub(last));
+    let shown = records.iter().skip(skipped);
+    if as_json {
+        return Ok(json(&Value::Array(shown.map(document).collect())));
+    }
+    let mut text: String =
+        shown.map(|record| escape(String::from_utf8_lossy(record.text).trim_end()) + "\n").collect();
+    if text.is_empty() {
+        text.push_str("the audit log has no record\n");
+    }
+    if let Some(broken) = broken.first() {
+        text.push_str(&format!("warning: {broken}; see chimerctl audit --verify\n"));
+    }
+    Ok(text)
+}
+
+/// Checks the whole log.
+pub fn verify_file(path: &Path, as_json: bool) -> Result<String, Failure> {
+    let octets = read(path)?;
+    match verify(&octets) {
+        Ok((first, count)) if as_json => {
+            Ok(json(&json!({ "whole": true, "records": count, "first": first })))
+        }
+        Ok((_, 0)) => Ok("the audit log is in order; it has no record yet\n".to_owned()),
+        Ok((first, count)) => {
+            let last = first.saturating_add(count as u64).saturating_sub(1);
+            let wrapped = if first > 0 { "; older ones were overwritten" } else { "" };
+            Ok(format!("the audit log is in order: records {first} to {last}{wrapped}\n"))
+        }
+        Err(broken) => Err(Failure { text: format!("{}: {broken}", path.display()), code: 1 }),
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+    let mut octets = Vec::new();
+    // One octet more than a ring shows that it is something else.
+    let limit = (SLOTS * LINE + 1) as u64;
+    let outcome = File::open(path).and_then(|file| file.take(limit).read_to_end(&mut octets));
+    match outcome {
+        Ok(_) => Ok(octets),
+        Err(error) => {
+            let remedy = match error.kind() {
+                io::ErrorKind::PermissionDenied => "only root reads the audit log: use sudo",
+                io::ErrorKind::NotFound => "has the daemon run on this host? Name its log with --file",
+                _ => "name the audit log with --file",
+            };
+            Err(Failure { text: format!("{}: {error}; {remedy}", path.display()), code: 1 })
+        }
+    }
+}
+
+/// All records that are of the form, by sequence, and what isn't.
+fn records(octets: &[u8]) -> (Vec<Record<'_>>, Vec<Break>) {
+    let mut records = Vec::new();
+    let mut broken = Vec::new();
+    if octets.len() != SLOTS * LINE {
+        broken.push(Break::Length(octets.len()));
+    }
+    for (slot, line) in octets.chunks(LINE).enumerate() {
+        if line.iter().all(|octet| *octet == 0) {
+            continue;
+        }
+        match parse(slot, line) {
+            Some(record) if record.sequence % SLOTS as u64 != slot as u64 => {
+                broken.push(Break::Misplaced(record.sequence, slot));
+            }
+            Some(record) => records.push(record),
+            None => broken.push(Break::Line(slot)),
+        }
+    }
+    records.sort_by_key(|record| record.sequence);
+    (records, broken)
+}
+
+/// The first record's number and how many there are, if the chain is whole from there on.
+fn verify(octets: &[u8]) -> Result<(u64, usize), Break> {
+    let (records, broken) = records(octets);
+    if let Some(broken) = broken.into_iter().next() {
+        return Err(broken);
+    }
+    let Some(first) = records.first() else { return Ok((0, 0)) };
+    if first.sequence > 0 && records.len() < SLOTS {
+        // While records follow each other without a gap, what is missing is the beginning.
+        return Err(gap(&records).unwrap_or(Break::Beginning(first.sequence)));
+    }
+    if first.sequence == 0 && first.hash != chain(&[0; 32], first.text) {
+        return Err(Break::Hash(0));
+    }
+    for pair in records.windows(2) {
+        let [before, after] = pair else { continue };
+        if before.sequence.checked_add(1) != Some(after.sequence) {
+            return Err(Break::Gap(before.sequence, after.sequence));
+        }
+        if after.hash != chain(&before.hash, after.text) {
+            return Err(Break::Hash(after.sequence));
+        }
+    }
+    Ok((first.sequence, records.len()))
+}
+
+fn gap(records: &[Record<'_>]) -> Option<Break> {
+    let pairs =
+        records.iter().zip(records.iter().skip(1)).map(|(before, after)| (before.sequence, after.sequence));
+    let mut gaps = pairs.filter(|(before, after)| before.checked_add(1) != Some(*after));
+    gaps.next().map(|(before, after)| Break::Gap(before, after))
+}
+
+fn parse(slot: usize, line: &[u8]) -> Option<Record<'_>> {
+    let (text, rest) = line.split_at_checked(TEXT)?;
+    let digits = rest.strip_prefix(b" hash=")?.strip_suffix(b"\n")?;
+    let digits = std::str::from_utf8(digits).ok().filter(|digits| digits.len() == 64)?;
+    let mut hash = [0; 32];
+    for (octet, pair) in hash.iter_mut().zip(digits.as_bytes().chunks_exact(2)) {
+        let digit = |place: usize| char::from(*pair.get(place)?).to_digit(16);
+        *octet = u8::try_from(digit(0)? * 16 + digit(1)?).ok()?;
+    }
+    let sequence = text.strip_prefix(b"sequence=")?.split(|octet| *octet == b' ').next()?;
+    let sequence = std::str::from_utf8(sequence).ok()?.parse().ok()?;
+    Some(Record { sequence, slot, text, hash })
+}
+
+fn chain(before: &[u8; 32], text: &[u8]) -> [u8; 32] {
+    let mut hash = Hash::new();
+    hash.update(before);
+    hash.update(text);
+    hash.finalize()
+}
+
+fn document(record: &Record<'_>) -> Value {
+    let text = String::from_utf8_lossy(record.text);
+    let words = text.split_whitespace().filter_map(|word| word.split_once('='));
+    let mut document: Map<String, Value> = Map::new();
+    for (key, value) in words {
+        // A word that is there twice (before and after a change) is a list.
+        match document.get_mut(key) {
+            Some(Value::Array(list)) => list.push(Value::from(value)),
+            Some(first) => *first = Value::Array(vec![first.take(), Value::from(value)]),
+            None => {
+                document.insert(key.to_owned(), Value::from(value));
+            }
+        }
+    }
+    document.insert("sequence".to_owned(), Value::from(record.sequence));
+    document.insert("line".to_owned(), Value::from(record.slot + 1));
+    Value::Object(document)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ring(count: u64) -> Vec<u8> {
+        let mut octets = vec![0; SLOTS * LINE];
+        let mut before = [0; 32];
+        for sequence in 0..count {
+            let text = format!(
+                "{:<313}",
+                format!(
+                    "sequence={sequence} at=2026-11-24T19:30:01.123456789Z raw={sequence} event=adjust asked=5"
+                )
+            );
+            before = chain(&before, text.as_bytes());
+            let digits: String = before.iter().map(|octet| format!("{octet:02x}")).collect();
+            let line = format!("{text} hash={digits}\n");
+            let place = usize::try_from(sequence).unwrap() % SLOTS * LINE;
+            octets[place..place + LINE].copy_from_slice(line.as_bytes());
+        }
+        octets
+    }
+
+    fn line(slot: usize) -> std::ops::Range<usize> {
+        slot * LINE..(slot + 1) * LINE
+    }
+
+    #[test]
+    fn a_chain_that_was_left_alone_is_whole_at_any_fill() {
+        let most = SLOTS as u64;
+        for (count, first) in [(0, 0), (1, 0), (2, 0), (most, 0), (most + 1, 1), (2 * most + 5, most + 5)] {
+            let kept = usize::try_from(count.min(most)).unwrap();
+            assert_eq!(verify(&ring(count)), Ok((first, kept)), "{count} records");
+        }
+    }
+
+    #[test]
+    fn a140_an_edited_record_is_found_wherever_it_is() {
+        for (count, slot) in [(10, 0), (10, 5), (10, 9), (8195, 1), (8195, 4000)] {
+            let mut octets = ring(count);
+            octets[slot * LINE + 200] ^= 1;
+            let sequence = slot as u64 + if slot < 3 && count > 8192 { 8192 } else { 0 };
+            assert_eq!(verify(&octets), Err(Break::Hash(sequence)), "{count} records, line {slot}");
+        }
+    }
+
+    #[test]
+    fn a140_a_record_with_a_hash_made_anew_breaks_the_next_one() {
+        let mut octets = ring(10);
+        let mut text = octets[5 * LINE..5 * LINE + TEXT].to_vec();
+        text[300] = b'x';
+        let (good, _) = records(&octets);
+        let hash = chain(&good[4].hash, &text);
+        let digits: String = hash.iter().map(|octet| format!("{octet:02x}")).collect();
+        octets[5 * LINE..5 * LINE + TEXT].copy_from_slice(&text);
+        octets[5 * LINE + TEXT + 6..5 * LINE + LINE - 1].copy_from_slice(digits.as_bytes());
+        assert_eq!(verify(&octets), Err(Break::Hash(6)));
+    }
+
+    #[test]
+    fn a140_a_record_that_was_taken_out_leaves_a_gap() {
+        let mut middle = ring(10);
+        middle[line(5)].fill(0);
+        assert_eq!(verify(&middle), Err(Break::Gap(4, 6)));
+        let mut start = ring(10);
+        start[line(0)].fill(0);
+        start[line(1)].fill(0);
+        assert_eq!(verify(&start), Err(Break::Beginning(2)));
+        let mut wrapped = ring(8200);
+        wrapped[line(3)].fill(0);
+        assert!(matches!(verify(&wrapped), Err(Break::Gap(8194, 8196))), "{:?}", verify(&wrapped));
+    }
+
+    #[test]
+    fn a140_records_in_another_order_are_found() {
+        let mut octets = ring(10);
+        let (third, fourth) = (octets[line(3)].to_vec(), octets[line(4)].to_vec());
+        octets[line(3)].copy_from_slice(&fourth);
+        octets[line(4)].copy_from_slice(&third);
+        assert_eq!(verify(&octets), Err(Break::Misplaced(4, 3)));
+    }
+
+    #[test]
+    fn a_log_that_is_cut_is_found_and_octets_that_are_no_log_are_refused() {
+        let mut octets = ring(10);
+        octets[7 * LINE + 200..8 * LINE].fill(0);
+        assert_eq!(verify(&octets), Err(Break::Line(7)));
+        octets.truncate(7 * LINE);
+        assert_eq!(verify(&octets), Err(Break::Length(7 * LINE)));
+        for garbage in [vec![0xff; SLOTS * LINE], vec![b'\n'; SLOTS * LINE], b"sequence=".repeat(400_000)] {
+            assert!(verify(&garbage).is_err());
+        }
+    }
+
+    #[test]
+    fn records_are_printed_oldest_first_and_escaped() {
+        let path = std::env::temp_dir().join(format!("chimerctl-audit-{}", std::process::id()));
+        let mut octets = ring(8193);
+        octets[5 * LINE + 100] = 0x1b;
+        std::fs::write(&path, octets).unwrap();
+        let text = show(&path, None, false).ok().unwrap();
+        let last = show(&path, Some(2), false).ok().unwrap();
+        let json: Value = serde_json::from_str(&show(&path, Some(1), true).ok().unwrap()).unwrap();
+        let verified = verify_file(&path, false).err().unwrap();
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(text.lines().count(), SLOTS);
+        assert!(text.starts_with("sequence=1 ") && !text.contains('\u{1b}') && text.contains("\\u{1b}"));
+        assert!(text.ends_with("event=adjust asked=5\n"));
+        assert!(last.starts_with("sequence=8191 ") && last.lines().count() == 2);
+        assert_eq!((&json[0]["sequence"], &json[0]["event"]), (&Value::from(8192), &Value::from("adjust")));
+        assert_eq!(verified.code, 1);
+        assert!(
+            verified.text.ends_with("record 5 was altered, or the record before it: the chain breaks there")
+        );
+    }
+
+    #[test]
+    fn a_word_that_is_there_twice_is_a_list() {
+        let record =
+            Record { sequence: 3, slot: 3, text: b"sequence=3 frequency=1 frequency=2  ", hash: [0; 32] };
+        let expected = json!({ "sequence": 3, "line": 4, "frequency": ["1", "2"] });
+        assert_eq!(document(&record), expected);
+    }
+
+    #[test]
+    fn a_log_that_is_not_there_is_said_with_the_remedy() {
+        let failure = show(Path::new("/nonexistent/audit.log"), None, false).err().unwrap();
+        assert!(failure.text.contains("--file") && failure.code == 1);
+    }
+}

@@ -1,0 +1,214 @@
+//! One question and one answer on the control socket.
+
+use serde_json::Value;
+use std::fmt;
+use std::io::{ErrorKind, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+/// All that an exchange may take.
+const DEADLINE: Duration = Duration::from_secs(2);
+
+/// The longest reply that is read, in octets.
+const MAX_REPLY: usize = 256 * 1024;
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub enum AskError {
+    /// Nobody listens there.
+    NotRunning(PathBuf),
+    /// The socket's mode keeps us out.
+    Forbidden(PathBuf),
+    /// No whole answer within the deadline.
+    TooSlow,
+    /// More than [`MAX_REPLY`] octets.
+    TooLong,
+    /// Not one line of JSON with an object in it.
+    NotUnderstood,
+    /// The engine says no.
+    Refused(String),
+    /// Another fault of the connection.
+    Broken(std::io::Error),
+}
+
+impl AskError {
+    /// 2 where no daemon is there to be asked, else 1.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::NotRunning(_) | Self::Forbidden(_) | Self::TooSlow => 2,
+            _ => 1,
+        }
+    }
+}
+
+impl fmt::Display for AskError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotRunning(path) => write!(
+                f,
+                "no truechimer daemon answers at {}; start it (systemctl start truechimer), or name its socket \
+                 with --socket",
+                path.display()
+            ),
+            Self::Forbidden(path) => write!(
+                f,
+                "{} may not be opened; use sudo, or join the group truechimer to read the status",
+                path.display()
+            ),
+            Self::TooSlow => f.write_str("the daemon did not answer within 2 s; is it stopped? See its log"),
+            Self::TooLong => {
+                f.write_str("the answer is longer than an engine's can be; see the daemon's log")
+            }
+            Self::NotUnderstood => {
+                f.write_str("the answer is not understood; are chimerctl and the daemon of the same version?")
+            }
+            Self::Refused(why) => write!(f, "the daemon refused: {why}"),
+            Self::Broken(error) => write!(f, "the connection to the daemon broke: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for AskError {}
+
+/// Asks for `verb`, one of the engine's.
+///
+/// # Errors
+/// [`AskError`], within two seconds whatever the peer does.
+pub fn ask(path: &Path, verb: &str) -> Result<Value, AskError> {
+    let request = format!("{{\"verb\":\"{verb}\"}}\n");
+    let (send, receive) = mpsc::channel();
+    let place = path.to_owned();
+    // A thread, because connect() to a full queue waits without a limit; it ends with this program.
+    thread::spawn(move || {
+        let _ = send.send(exchange(&place, &request));
+    });
+    let line = receive.recv_timeout(DEADLINE).map_err(|_| AskError::TooSlow)??;
+    understand(&line)
+}
+
+fn exchange(path: &Path, request: &str) -> Result<Vec<u8>, AskError> {
+    let mut stream = UnixStream::connect(path).map_err(|error| match error.kind() {
+        ErrorKind::NotFound | ErrorKind::ConnectionRefused | ErrorKind::NotADirectory => {
+            AskError::NotRunning(path.to_owned())
+        }
+        ErrorKind::PermissionDenied => AskError::Forbidden(path.to_owned()),
+        _ => AskError::Broken(error),
+    })?;
+    stream.write_all(request.as_bytes()).map_err(AskError::Broken)?;
+    let mut line = Vec::new();
+    let mut part = [0; 16 * 1024];
+    loop {
+        let count = match stream.read(&mut part) {
+            Ok(0) => return Err(AskError::NotUnderstood),
+            Ok(count) => count,
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            Err(error) => return Err(AskError::Broken(error)),
+        };
+        line.extend(part.iter().take(count));
+        if let Some(end) = line.iter().position(|octet| *octet == b'\n') {
+            line.truncate(end);
+            return Ok(line);
+        }
+        if line.len() > MAX_REPLY {
+            return Err(AskError::TooLong);
+        }
+    }
+}
+
+fn understand(line: &[u8]) -> Result<Value, AskError> {
+    let reply: Value = serde_json::from_slice(line).map_err(|_| AskError::NotUnderstood)?;
+    match reply.get("error").map(|error| error.as_str().unwrap_or("without a reason")) {
+        Some(why) => Err(AskError::Refused(why.to_owned())),
+        None if reply.is_object() => Ok(reply),
+        None => Err(AskError::NotUnderstood),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::net::UnixListener;
+    use std::time::Instant;
+
+    /// A daemon that answers one connection in its own way.
+    fn daemon(name: &str, answer: impl FnOnce(UnixStream) + Send + 'static) -> PathBuf {
+        let path = std::env::temp_dir().join(format!("chimerctl-{name}-{}", std::process::id()));
+        let _ = std::fs::remove_file(&path);
+        let listener = UnixListener::bind(&path).unwrap();
+        let socket = path.clone();
+        thread::spawn(move || {
+            let (stream, _) = listener.accept().unwrap();
+            let _ = std::fs::remove_file(socket);
+            answer(stream);
+        });
+        path
+    }
+
+    fn says(name: &str, reply: &'static [u8]) -> Result<Value, AskError> {
+        let path = daemon(name, move |mut stream| {
+            let mut request = [0; 64];
+            let length = stream.read(&mut request).unwrap();
+            assert_eq!(&request[..length], b"{\"verb\":\"status\"}\n");
+            let _ = stream.write_all(reply);
+        });
+        ask(&path, "status")
+    }
+
+    #[test]
+    fn a_reply_is_one_line_with_an_object() {
+        assert_eq!(says("good", b"{\"a\":1}\n").unwrap()["a"], 1);
+        assert!(matches!(says("cut", b"{\"a\":1}"), Err(AskError::NotUnderstood)));
+        assert!(matches!(says("list", b"[1]\n"), Err(AskError::NotUnderstood)));
+        assert!(matches!(says("text", b"hello\n"), Err(AskError::NotUnderstood)));
+        assert!(matches!(says("none", b""), Err(AskError::NotUnderstood)));
+        assert_eq!(
+            says("error", b"{\"error\":\"not for you\"}\n").unwrap_err().to_string(),
+            "the daemon refused: not for you"
+        );
+    }
+
+    #[test]
+    fn no_daemon_is_said_with_the_remedy_and_code_two() {
+        let error = ask(Path::new("/nonexistent/control.sock"), "status").unwrap_err();
+        assert!(error.to_string().contains("systemctl start truechimer"));
+        assert_eq!(error.exit_code(), 2);
+    }
+
+    #[test]
+    fn a141_an_answer_that_never_ends_is_cut_off() {
+        let path = daemon("endless", |mut stream| while stream.write_all(&[b'x'; 4096]).is_ok() {});
+        assert!(matches!(ask(&path, "status"), Err(AskError::TooLong)));
+    }
+
+    #[test]
+    fn a141_an_answer_that_never_comes_is_given_up_after_two_seconds() {
+        let path = daemon("silent", |stream| {
+            thread::sleep(Duration::from_secs(4));
+            drop(stream);
+        });
+        let start = Instant::now();
+        assert!(matches!(ask(&path, "status"), Err(AskError::TooSlow)));
+        assert!(start.elapsed() < Duration::from_secs(3));
+    }
+
+    #[test]
+    fn a141_an_answer_that_drips_is_given_up_after_two_seconds() {
+        let path = daemon("drip", |mut stream| {
+            while stream.write_all(b" ").is_ok() {
+                thread::sleep(Duration::from_millis(50));
+            }
+        });
+        let start = Instant::now();
+        assert!(matches!(ask(&path, "status"), Err(AskError::TooSlow)));
+        assert!(start.elapsed() < Duration::from_secs(3));
+    }
+
+    #[test]
+    fn a141_deeply_nested_json_is_refused() {
+        let deep = "[".repeat(200_000);
+        assert!(matches!(understand(deep.as_bytes()), Err(AskError::NotUnderstood)));
+    }
+}

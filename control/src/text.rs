@@ -1,0 +1,147 @@
+//! Text for terminals: nothing unescaped, columns aligned, lengths of time readable.
+
+use serde_json::Value;
+use std::fmt::Write as _;
+use std::io::Write as _;
+
+/// Only what a terminal shows as a character: the rest stands as escapes (A141, A152).
+pub fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '"' | '\'' => escaped.push(character),
+            _ => escaped.extend(character.escape_debug()),
+        }
+    }
+    escaped
+}
+
+/// JSON on several lines, in ASCII only.
+pub fn json(value: &Value) -> String {
+    let text = serde_json::to_string_pretty(value).unwrap_or_default();
+    let mut ascii = String::with_capacity(text.len() + 1);
+    for character in text.chars() {
+        match character {
+            '\n' | ' '..='~' => ascii.push(character),
+            _ => {
+                // Outside of texts JSON is ASCII, so whatever comes here stands in one.
+                for unit in character.encode_utf16(&mut [0; 2]) {
+                    let _ = write!(ascii, "\\u{unit:04x}");
+                }
+            }
+        }
+    }
+    ascii.push('\n');
+    ascii
+}
+
+/// To standard output. A reader that has gone away (`| head`) is no error.
+pub fn print(text: &str) {
+    let _ = std::io::stdout().write_all(text.as_bytes());
+}
+
+/// A table with a head; columns as wide as their widest cell, all cells escaped.
+pub fn table(head: &[&str], rows: &[Vec<String>]) -> String {
+    let mut lines: Vec<Vec<String>> = vec![head.iter().map(|cell| (*cell).to_owned()).collect()];
+    lines.extend(rows.iter().map(|row| row.iter().map(|cell| escape(cell)).collect()));
+    let width = |column: usize| {
+        lines.iter().filter_map(|line| line.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..head.len()).map(width).collect();
+    let mut text = String::new();
+    for line in &lines {
+        let mut out = String::new();
+        for (cell, width) in line.iter().zip(&widths) {
+            let _ = write!(out, "{cell:<width$}  ");
+        }
+        let _ = writeln!(text, "{}", out.trim_end());
+    }
+    text
+}
+
+/// Lines of `name: value`, all escaped.
+pub fn list(rows: &[(&str, String)]) -> String {
+    let width = rows.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
+    let mut text = String::new();
+    for (name, value) in rows {
+        let _ = writeln!(text, "{name:<width$}  {}", escape(value));
+    }
+    text
+}
+
+/// A number of seconds with a unit that fits, with sign where `signed`; `-` for nothing.
+pub fn seconds(value: &Value, signed: bool) -> String {
+    let Some(seconds) = value.as_f64().filter(|seconds| seconds.is_finite()) else { return "-".to_owned() };
+    let (scale, unit) = match seconds.abs() {
+        size if size < 1e-6 => (1e9, "ns"),
+        size if size < 1e-3 => (1e6, "µs"),
+        size if size < 1.0 => (1e3, "ms"),
+        _ => (1.0, "s"),
+    };
+    let scaled = seconds * scale;
+    match signed {
+        true => format!("{scaled:+.3} {unit}"),
+        false => format!("{scaled:.3} {unit}"),
+    }
+}
+
+/// A member of an object as text: texts as they are, numbers and booleans as JSON, `-` for nothing.
+pub fn plain(value: &Value) -> String {
+    match value {
+        Value::Null => "-".to_owned(),
+        Value::String(text) if text.is_empty() => "-".to_owned(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+/// For the command line: 0 or more.
+pub fn parse_seconds(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(seconds) if (0.0..=1e9).contains(&seconds) => Ok(seconds),
+        _ => Err("expected a number of seconds, 0 or more".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a141_nothing_that_a_terminal_obeys_is_printed() {
+        let hostile = "\u{1b}[2J\u{1b}]0;x\u{7}\r\n\u{9b}1m\u{202e}\u{200b}\0";
+        assert!(escape(hostile).chars().all(|character| character.is_ascii_graphic()));
+        let table = table(&["A"], &[vec![hostile.to_owned()]]);
+        assert!(table.chars().all(|character| character.is_ascii_graphic() || "\n ".contains(character)));
+        let list = list(&[("a", hostile.to_owned())]);
+        assert_eq!(list.lines().count(), 1);
+        let text = json(&json!({ "a": hostile, "ü\u{7f}": "😀" }));
+        assert!(text.chars().all(|character| character == '\n' || (' '..='~').contains(&character)));
+        assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), json!({ "a": hostile, "ü\u{7f}": "😀" }));
+    }
+
+    #[test]
+    fn columns_are_aligned_and_have_no_trailing_blanks() {
+        let table =
+            table(&["NAME", "N"], &[vec!["a".into(), "1".into()], vec!["longer".into(), String::new()]]);
+        assert_eq!(table, "NAME    N\na       1\nlonger\n");
+    }
+
+    #[test]
+    fn a_length_of_time_has_the_unit_that_fits() {
+        assert_eq!(seconds(&json!(0.0), false), "0.000 ns");
+        assert_eq!(seconds(&json!(-0.000_012_345), true), "-12.345 µs");
+        assert_eq!(seconds(&json!(0.25), true), "+250.000 ms");
+        assert_eq!(seconds(&json!(12), false), "12.000 s");
+        assert_eq!(seconds(&Value::Null, true), "-");
+    }
+
+    #[test]
+    fn seconds_on_the_command_line_are_checked() {
+        assert_eq!(parse_seconds("0.5"), Ok(0.5));
+        for bad in ["-1", "nan", "inf", "x", ""] {
+            assert!(parse_seconds(bad).is_err(), "{bad}");
+        }
+    }
+}

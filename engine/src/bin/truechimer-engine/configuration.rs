@@ -1,0 +1,204 @@
+//! The configuration file: TOML from a descriptor, checked key by key, turned into settings, a launch plan
+//! and access rules.
+//!
+//! Whatever isn't in order is said with file, line, key, what was expected and what to write instead; all
+//! of it at once, so that one round of editing is enough. Nothing runs on a file that has a fault.
+
+mod clock;
+mod document;
+mod place;
+mod server;
+mod source;
+
+pub use document::Fault;
+
+use crate::configuration::document::{Faults, Section};
+use engine::settings::{Place, Settings};
+use ipc::address::Address;
+use ipc::message::privileged::{LaunchPlan, MAX_LISTEN, Profile};
+use ipc::message::server::Access;
+use ipc::units::Span;
+use nix::errno::Errno;
+use nix::unistd::read;
+use std::fmt;
+use std::os::fd::AsFd;
+
+/// The longest file that is read, in octets.
+pub const MAX_FILE: usize = 64 * 1024;
+
+/// Most sources, members of pools counted.
+pub const MAX_SOURCES: usize = 32;
+
+/// How many faults are printed before the rest is only counted.
+const MAX_FAULTS: usize = 20;
+
+/// The largest run-time step in the governor's table: what an engine that may step at all asks for.
+const RUN_STEP: Span = Span::from_secs(1);
+
+/// A file in order.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Configuration {
+    /// For the engine.
+    pub settings: Settings,
+    /// For the privileged process.
+    pub plan: LaunchPlan,
+    /// For the server role; meaningless without one.
+    pub access: Access,
+    /// What is lawful but probably not meant, each a sentence with file and line.
+    pub warnings: Vec<String>,
+}
+
+/// Why there is no configuration; `Display` has one line for each fault.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ConfigurationError {
+    /// The kernel would not give the file's octets.
+    Unreadable(String, Errno),
+    /// More than [`MAX_FILE`] octets.
+    TooLong(String),
+    /// The file says something that can't be followed.
+    Faults(String, Vec<Fault>),
+}
+
+impl fmt::Display for ConfigurationError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreadable(name, errno) => {
+                write!(f, "{name}: cannot be read ({}); give the path of a regular file", errno.desc())
+            }
+            Self::TooLong(name) => write!(
+                f,
+                "{name}: longer than {MAX_FILE} octets; is it the right file? A configuration has a few dozen lines"
+            ),
+            Self::Faults(name, faults) => {
+                for (place, fault) in faults.iter().take(MAX_FAULTS).enumerate() {
+                    let separator = if place == 0 { "" } else { "\n" };
+                    write!(f, "{separator}{name}:{}: {}", fault.line, fault.text)?;
+                }
+                match faults.len().saturating_sub(MAX_FAULTS) {
+                    0 => Ok(()),
+                    more => write!(f, "\n{name}: and {more} more"),
+                }
+            }
+        }
+    }
+}
+
+impl std::error::Error for ConfigurationError {}
+
+/// Reads and checks the whole file; `name` stands in messages only.
+///
+/// # Errors
+/// Anything that isn't a configuration in order.
+pub fn load(file: impl AsFd, name: &str) -> Result<Configuration, ConfigurationError> {
+    let name = crate::log::escape(name);
+    let mut octets = vec![0; MAX_FILE + 1];
+    let mut length = 0;
+    while let Some(room) = octets.get_mut(length..).filter(|room| !room.is_empty()) {
+        match read(&file, room) {
+            Ok(0) => break,
+            Ok(count) => length = length.saturating_add(count),
+            Err(Errno::EINTR) => {}
+            Err(errno) => return Err(ConfigurationError::Unreadable(name, errno)),
+        }
+    }
+    octets.truncate(length);
+    if length > MAX_FILE {
+        return Err(ConfigurationError::TooLong(name));
+    }
+    match std::str::from_utf8(&octets) {
+        Ok(text) => parse(text, &name),
+        Err(error) => {
+            let line = octets.iter().take(error.valid_up_to()).filter(|octet| **octet == b'\n').count() + 1;
+            let text = "not text in UTF-8; save the file as UTF-8, or write comments in plain letters";
+            Err(ConfigurationError::Faults(name, vec![Fault { line, text: text.to_owned() }]))
+        }
+    }
+}
+
+/// Checks the text of a file.
+///
+/// # Errors
+/// [`ConfigurationError::Faults`].
+pub fn parse(text: &str, name: &str) -> Result<Configuration, ConfigurationError> {
+    let mut faults = Faults::new(text);
+    let found = document::parse(text, &mut faults).and_then(|root| read_root(&root, &mut faults));
+    let (mut list, warnings) = faults.into_lists();
+    match found {
+        Some((settings, plan, access)) if list.is_empty() => Ok(Configuration {
+            settings,
+            plan,
+            access,
+            warnings: warnings.iter().map(|fault| format!("{name}:{}: {}", fault.line, fault.text)).collect(),
+        }),
+        _ => {
+            list.sort_by_key(|fault| fault.line);
+            Err(ConfigurationError::Faults(name.to_owned(), list))
+        }
+    }
+}
+
+fn read_root(
+    root: &toml::Spanned<toml::de::DeTable<'_>>,
+    faults: &mut Faults<'_>,
+) -> Option<(Settings, LaunchPlan, Access)> {
+    let root = Section::root(root);
+    root.refuse_unknown(&["source", "clock", "governor", "server", "control"], faults);
+    let sources = source::read(&root, faults);
+    let profile = clock::read_governor(&root, faults);
+    let clock = clock::read_clock(&root, profile, &sources, faults);
+    let server = server::read(&root, faults);
+    clock::read_control(&root, faults);
+
+    if !root.has("source") && !root.has("server") {
+        faults.add(
+            0,
+            "nothing to do: add a [[source]] with address = \"ntp.example.org\" to set the clock by, \
+             or a [server] with listen and allow to serve time",
+        );
+    } else if sources.is_empty()
+        && let Some(server) = &server
+        && server.settings.local_stratum.is_none()
+        && faults.is_empty()
+    {
+        faults.add(
+            server.at,
+            "[server]: without a [[source]] it would always say \"unsynchronised\"; add a [[source]], \
+             or local-stratum = 10 to serve this host's own time",
+        );
+    }
+
+    let listen = server.as_ref().map_or(&[][..], |server| &server.listen);
+    let mut plan = LaunchPlan {
+        listen_count: u8::try_from(listen.len()).ok()?,
+        listen: [Address::NONE; MAX_LISTEN],
+        profile,
+        leap_seconds: clock.leap_seconds,
+        run_step: if clock.run_step_threshold.is_some() { RUN_STEP } else { Span::ZERO },
+        exchange: sources.iter().any(|source| matches!(source.place, Place::Name(..))),
+    };
+    for (place, address) in plan.listen.iter_mut().zip(listen) {
+        *place = *address;
+    }
+    let access = server.as_ref().map_or_else(server::nobody, |server| server.access);
+    let settings = Settings {
+        sources,
+        minimum_sources: clock.minimum_sources,
+        start_step_threshold: clock.start_step_threshold,
+        run_step_threshold: clock.run_step_threshold,
+        max_slew_ppm: clock.max_slew_ppm,
+        leap_seconds: clock.leap_seconds,
+        server: server.map(|server| server.settings),
+    };
+    Some((settings, plan, access))
+}
+
+/// The name of a profile in the file.
+pub fn profile_name(profile: Profile) -> &'static str {
+    match profile {
+        Profile::Standard => "standard",
+        Profile::Strict => "strict",
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,389 @@
+//! Typed reading of a parsed TOML document, with the line of everything that is wrong.
+
+use std::fmt::Display;
+use std::ops::{Range, RangeInclusive};
+use toml::Spanned;
+use toml::de::{DeArray, DeTable, DeValue};
+
+/// Something in the file that can't be followed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// Line, counted from 1.
+    pub line: usize,
+    /// Key, what was expected, what was found, what to write: one line.
+    pub text: String,
+}
+
+/// Collects what is wrong and what is doubtful while a file is read.
+#[derive(Debug)]
+pub struct Faults<'t> {
+    text: &'t str,
+    faults: Vec<Fault>,
+    warnings: Vec<Fault>,
+}
+
+impl<'t> Faults<'t> {
+    /// Nothing found yet in `text`.
+    pub fn new(text: &'t str) -> Self {
+        Self { text, faults: Vec::new(), warnings: Vec::new() }
+    }
+
+    fn fault(&self, offset: usize, text: String) -> Fault {
+        let before = self.text.as_bytes().iter().take(offset);
+        Fault { line: before.filter(|octet| **octet == b'\n').count() + 1, text: crate::log::escape(&text) }
+    }
+
+    /// Something at this octet can't be followed.
+    pub fn add(&mut self, offset: usize, text: impl Display) {
+        let fault = self.fault(offset, text.to_string());
+        self.faults.push(fault);
+    }
+
+    /// Something at this octet is lawful but doubtful.
+    pub fn warn(&mut self, offset: usize, text: impl Display) {
+        let fault = self.fault(offset, text.to_string());
+        self.warnings.push(fault);
+    }
+
+    /// Whether no fault was found so far.
+    pub fn is_empty(&self) -> bool {
+        self.faults.is_empty()
+    }
+
+    /// The faults, then the warnings.
+    pub fn into_lists(self) -> (Vec<Fault>, Vec<Fault>) {
+        (self.faults, self.warnings)
+    }
+}
+
+/// Parses the text as TOML (nesting is bounded by the parser); a fault where it isn't, or says nothing.
+pub fn parse<'t>(text: &'t str, faults: &mut Faults<'t>) -> Option<Spanned<DeTable<'t>>> {
+    match DeTable::parse(text) {
+        Ok(table) if table.get_ref().is_empty() => {
+            faults.add(
+                0,
+                "the file says nothing; add at least a [[source]] with address = \"ntp.example.org\"",
+            );
+            None
+        }
+        Ok(table) => Some(table),
+        Err(error) => {
+            let offset = error.span().map_or(0, |span| span.start);
+            let text = match error.message() {
+                text if text.contains("recursion limit") => {
+                    "nested too deeply; no key here holds more than a list of texts".to_owned()
+                }
+                text if text.contains("duplicate key") => {
+                    "this key or table is there twice; keep one of them (a list of sources is written [[source]])"
+                        .to_owned()
+                }
+                text => format!("not TOML: {text}; a line reads key = value, and a text stands in \" \""),
+            };
+            faults.add(offset, text);
+            None
+        }
+    }
+}
+
+/// One table of the file, under the name that messages give it.
+#[derive(Clone, Copy, Debug)]
+pub struct Section<'a> {
+    /// As a person writes it: `[clock]`, `[[source]]`, or nothing for the file itself.
+    pub title: &'static str,
+    /// Octet where it starts.
+    pub at: usize,
+    table: &'a DeTable<'a>,
+}
+
+impl<'a> Section<'a> {
+    /// The file itself.
+    pub fn root(table: &'a Spanned<DeTable<'a>>) -> Self {
+        Self { title: "", at: 0, table: table.get_ref() }
+    }
+
+    fn entry(&self, key: &str) -> Option<(Range<usize>, &'a Spanned<DeValue<'a>>)> {
+        let (name, value) = self.table.iter().find(|(name, _)| name.get_ref().as_ref() == key)?;
+        Some((name.span(), value))
+    }
+
+    /// Whether the key is there.
+    pub fn has(&self, key: &str) -> bool {
+        self.entry(key).is_some()
+    }
+
+    /// Whether an unknown key is there that is probably meant to be this one.
+    pub fn misspells(&self, key: &str, known: &[&str]) -> bool {
+        let names = self.table.iter().map(|(name, _)| name.get_ref().as_ref());
+        names.filter(|name| !known.contains(name)).any(|name| nearest(name, known) == Some(key))
+    }
+
+    /// Octet of the key, or of the section where the key isn't there.
+    pub fn place_of(&self, key: &str) -> usize {
+        self.entry(key).map_or(self.at, |(span, _)| span.start)
+    }
+
+    /// Every key that isn't known is a fault, with the nearest one that is.
+    pub fn refuse_unknown(&self, known: &[&str], faults: &mut Faults<'_>) {
+        let (kind, place) = match self.title {
+            "" => ("section", String::new()),
+            title => ("key", format!(" in {title}")),
+        };
+        for (name, _) in self.table.iter().filter(|(name, _)| !known.contains(&name.get_ref().as_ref())) {
+            let found = name.get_ref().as_ref();
+            let remedy = match nearest(found, known) {
+                Some(near) => format!("did you mean {near}?"),
+                None => format!("what is known there: {}", known.join(", ")),
+            };
+            faults.add(name.span().start, format!("{found}: no such {kind}{place}; {remedy}"));
+        }
+    }
+
+    /// The table `[key]`, nothing where it isn't there; a fault where it is something else.
+    pub fn table(&self, key: &str, title: &'static str, faults: &mut Faults<'_>) -> Option<Section<'a>> {
+        let (span, value) = self.entry(key)?;
+        match value.get_ref() {
+            DeValue::Table(table) => Some(Section { title, at: span.start, table }),
+            other => {
+                let found = describe(other);
+                faults.add(span.start, format!("{key}: expected a table, found {found}; write {title}"));
+                None
+            }
+        }
+    }
+
+    /// The tables `[[key]]`, none where there are none; a fault where the key is something else.
+    pub fn tables(&self, key: &str, title: &'static str, faults: &mut Faults<'_>) -> Vec<Section<'a>> {
+        let Some((span, value)) = self.entry(key) else { return Vec::new() };
+        let DeValue::Array(array) = value.get_ref() else {
+            let found = describe(value.get_ref());
+            faults.add(span.start, format!("{key}: expected a list of tables, found {found}; write {title}"));
+            return Vec::new();
+        };
+        let mut sections = Vec::new();
+        for item in array.iter() {
+            match item.get_ref() {
+                DeValue::Table(table) => {
+                    // The span of a [[table]] covers its head only, or nothing: its first key is near enough.
+                    let first = table.iter().map(|(name, _)| name.span().start).min();
+                    let at =
+                        if item.span().is_empty() { first.unwrap_or(span.start) } else { item.span().start };
+                    sections.push(Section { title, at, table });
+                }
+                other => {
+                    let found = describe(other);
+                    faults.add(
+                        item.span().start,
+                        format!("{key}: expected a table, found {found}; write {title}"),
+                    );
+                }
+            }
+        }
+        sections
+    }
+
+    /// A text, nothing where the key isn't there.
+    pub fn text(&self, key: &str, example: &str, faults: &mut Faults<'_>) -> Option<(usize, &'a str)> {
+        let (_, value) = self.entry(key)?;
+        match value.get_ref() {
+            DeValue::String(text) => Some((value.span().start, text.as_ref())),
+            other => {
+                let found = describe(other);
+                faults.add(
+                    value.span().start,
+                    format!("{key}: expected a text, found {found}; write {key} = \"{example}\""),
+                );
+                None
+            }
+        }
+    }
+
+    /// `true` or `false`, nothing where the key isn't there.
+    pub fn boolean(&self, key: &str, faults: &mut Faults<'_>) -> Option<bool> {
+        let (_, value) = self.entry(key)?;
+        match value.get_ref() {
+            DeValue::Boolean(boolean) => Some(*boolean),
+            other => {
+                let found = describe(other);
+                faults.add(
+                    value.span().start,
+                    format!(
+                        "{key}: expected true or false, found {found}; write {key} = true, without quotes"
+                    ),
+                );
+                None
+            }
+        }
+    }
+
+    /// A whole number in `range`, nothing where the key isn't there.
+    pub fn whole(
+        &self,
+        key: &str,
+        range: RangeInclusive<i64>,
+        example: i64,
+        faults: &mut Faults<'_>,
+    ) -> Option<i64> {
+        let (_, value) = self.entry(key)?;
+        let found = match value.get_ref() {
+            DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix()).ok(),
+            _ => None,
+        };
+        let good = found.filter(|number| range.contains(number));
+        if good.is_none() {
+            faults.add(
+                value.span().start,
+                format!(
+                    "{key}: expected a whole number from {} to {}, found {}; write {key} = {example}",
+                    range.start(),
+                    range.end(),
+                    describe(value.get_ref())
+                ),
+            );
+        }
+        good
+    }
+
+    /// A number in `range`, whole or not, nothing where the key isn't there. `unit` stands behind the range.
+    pub fn number(
+        &self,
+        key: &str,
+        range: RangeInclusive<f64>,
+        unit: &str,
+        example: &str,
+        faults: &mut Faults<'_>,
+    ) -> Option<f64> {
+        let (_, value) = self.entry(key)?;
+        let found = match value.get_ref() {
+            DeValue::Integer(number) => {
+                // A configured number is small; what loses digits here is out of range anyway.
+                i64::from_str_radix(number.as_str(), number.radix()).ok().map(|number| number as f64)
+            }
+            DeValue::Float(number) => number.as_str().parse::<f64>().ok(),
+            _ => None,
+        };
+        let good = found.filter(|number| range.contains(number));
+        if good.is_none() {
+            faults.add(
+                value.span().start,
+                format!(
+                    "{key}: expected a number of {unit} from {} to {}, found {}; write {key} = {example}",
+                    range.start(),
+                    range.end(),
+                    describe(value.get_ref())
+                ),
+            );
+        }
+        good
+    }
+
+    /// The texts of a list, each with its octet; nothing where the key isn't there.
+    pub fn texts(&self, key: &str, example: &str, faults: &mut Faults<'_>) -> Option<Vec<(usize, &'a str)>> {
+        let (_, value) = self.entry(key)?;
+        let DeValue::Array(array) = value.get_ref() else {
+            let found = describe(value.get_ref());
+            let text =
+                format!("{key}: expected a list of texts, found {found}; write {key} = [\"{example}\"]");
+            faults.add(value.span().start, text);
+            return None;
+        };
+        Some(read_texts(key, array, example, faults))
+    }
+
+    /// Whether the value of the key is a text (and not a number, for keys that take either).
+    pub fn is_text(&self, key: &str) -> bool {
+        self.entry(key).is_some_and(|(_, value)| value.get_ref().is_str())
+    }
+}
+
+fn read_texts<'a>(
+    key: &str,
+    array: &'a DeArray<'a>,
+    example: &str,
+    faults: &mut Faults<'_>,
+) -> Vec<(usize, &'a str)> {
+    let mut texts = Vec::new();
+    for item in array.iter() {
+        match item.get_ref() {
+            DeValue::String(text) => texts.push((item.span().start, text.as_ref())),
+            other => {
+                let found = describe(other);
+                let text = format!("{key}: expected texts in the list, found {found}; write \"{example}\"");
+                faults.add(item.span().start, text);
+            }
+        }
+    }
+    texts
+}
+
+fn describe(value: &DeValue<'_>) -> String {
+    match value {
+        DeValue::String(text) => format!("the text \"{}\"", shorten(text)),
+        DeValue::Integer(number) => shorten(&number.to_string()),
+        DeValue::Float(number) => shorten(number.as_str()),
+        DeValue::Boolean(boolean) => boolean.to_string(),
+        DeValue::Datetime(_) => "a date".to_owned(),
+        DeValue::Array(_) => "a list".to_owned(),
+        DeValue::Table(_) => "a table".to_owned(),
+    }
+}
+
+/// At most 40 characters of a text, for a message.
+pub fn shorten(text: &str) -> String {
+    let mut short: String = text.chars().take(40).collect();
+    if short.len() < text.len() {
+        short.push('…');
+    }
+    short
+}
+
+/// The known word that is nearest to `word`, if one is near at all: at most a third of it differs.
+pub fn nearest<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
+    let word: Vec<char> = shorten(word).to_lowercase().replace('_', "-").chars().collect();
+    let allowed = (word.len() / 3).max(1);
+    let distances = known.iter().map(|candidate| (distance(&word, candidate), *candidate));
+    let (near, candidate) = distances.min_by_key(|(distance, _)| *distance)?;
+    (near <= allowed).then_some(candidate)
+}
+
+/// Insertions, deletions and replacements from one word to the other (Levenshtein).
+fn distance(word: &[char], other: &str) -> usize {
+    let other: Vec<char> = other.chars().collect();
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for (line, left) in word.iter().enumerate() {
+        let mut diagonal = line;
+        let mut before = line + 1;
+        for (right, cell) in other.iter().zip(row.iter_mut().skip(1)) {
+            let replaced = diagonal + usize::from(left != right);
+            diagonal = *cell;
+            before = replaced.min(diagonal + 1).min(before + 1);
+            *cell = before;
+        }
+        if let Some(first) = row.first_mut() {
+            *first = line + 1;
+        }
+    }
+    row.last().copied().unwrap_or(word.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_distance_counts_single_edits() {
+        let distance = |left: &str, right: &str| distance(&left.chars().collect::<Vec<_>>(), right);
+        assert_eq!(distance("", "abc"), 3);
+        assert_eq!(distance("abc", ""), 3);
+        assert_eq!(distance("kitten", "sitting"), 3);
+        assert_eq!(distance("min-poll", "min-poll"), 0);
+        assert_eq!(distance("minpoll", "min-poll"), 1);
+    }
+
+    #[test]
+    fn only_a_near_word_is_suggested() {
+        let known = ["address", "min-poll", "max-poll"];
+        assert_eq!(nearest("adress", &known), Some("address"));
+        assert_eq!(nearest("MIN_POLL", &known), Some("min-poll"));
+        assert_eq!(nearest("iburst", &known), None);
+    }
+}

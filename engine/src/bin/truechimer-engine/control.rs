@@ -1,0 +1,103 @@
+//! The control socket: `chimerctl` and other programs ask, the engine answers.
+//!
+//! One connection carries one request and one reply, and lives five seconds at most. Sixteen are open at a
+//! time; the rest wait in the kernel's queue until one of them ends. Nothing here ever waits for a peer.
+
+mod connection;
+mod request;
+
+pub use request::Verb;
+
+use crate::control::connection::{Connection, Progress};
+use ipc::units::{RawInstant, Span};
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::poll::PollFlags;
+use nix::sys::socket::{SockFlag, accept4, getsockopt, sockopt};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+/// Connections at a time.
+pub const MAX_CONNECTIONS: usize = 16;
+
+/// How long a connection may live.
+pub const LIFETIME: Span = Span::from_secs(5);
+
+/// The longest request in octets, line end included.
+pub const MAX_REQUEST: usize = 4096;
+
+/// The longest reply in octets, line end included.
+pub const MAX_REPLY: usize = 256 * 1024;
+
+/// What the kernel says for a user that this process's namespace doesn't know: it could be anybody.
+const UNKNOWN_USER: u32 = 65534;
+
+/// The listener and its connections.
+#[derive(Debug)]
+pub struct Control {
+    listener: OwnedFd,
+    connections: Vec<Connection>,
+    owner: u32,
+}
+
+impl Control {
+    /// Takes the listening socket. Beside root, `owner` may change things: the user who started the daemon.
+    ///
+    /// # Errors
+    /// What the kernel says where the socket can't be made non-blocking.
+    pub fn new(listener: OwnedFd, owner: u32) -> Result<Self, Errno> {
+        let flags = OFlag::from_bits_retain(fcntl(&listener, FcntlArg::F_GETFL)?);
+        fcntl(&listener, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
+        Ok(Self { listener, connections: Vec::new(), owner })
+    }
+
+    /// What to wait for: the listener only while there is room for another connection.
+    pub fn waits(&self) -> impl Iterator<Item = (BorrowedFd<'_>, PollFlags)> {
+        let listener = self.has_room().then(|| (self.listener.as_fd(), PollFlags::POLLIN));
+        listener.into_iter().chain(self.connections.iter().map(Connection::waits))
+    }
+
+    /// When the oldest connection ends.
+    pub fn deadline(&self) -> Option<RawInstant> {
+        self.connections.iter().map(Connection::deadline).min()
+    }
+
+    /// Accepts, reads, answers and writes as far as it goes without waiting; `answer` makes one reply.
+    pub fn serve(&mut self, now: RawInstant, answer: &mut dyn FnMut(Verb) -> String) {
+        self.connections.retain_mut(|connection| connection.deadline() > now);
+        while self.has_room() {
+            match accept4(&self.listener, SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC) {
+                Ok(socket) => {
+                    let may_change = self.may_change(&socket);
+                    self.connections.push(Connection::new(socket, now, may_change));
+                }
+                // A peer that hung up before it was accepted is no reason to stop.
+                Err(Errno::ECONNABORTED | Errno::EINTR) => {}
+                Err(_) => break,
+            }
+        }
+        self.connections.retain_mut(|connection| connection.advance(answer) == Progress::Open);
+    }
+
+    fn has_room(&self) -> bool {
+        self.connections.len() < MAX_CONNECTIONS
+    }
+
+    fn may_change(&self, socket: &OwnedFd) -> bool {
+        peer_uid(socket).is_ok_and(|uid| is_trusted(uid, self.owner))
+    }
+}
+
+fn is_trusted(uid: u32, owner: u32) -> bool {
+    uid != UNKNOWN_USER && (uid == 0 || uid == owner)
+}
+
+/// Who holds, or made, the other end of a local socket.
+///
+/// # Errors
+/// Where the kernel doesn't know.
+pub fn peer_uid(socket: &impl AsFd) -> Result<u32, Errno> {
+    Ok(getsockopt(socket, sockopt::PeerCredentials)?.uid())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,68 @@
+//! The ways in which this process ends.
+
+use crate::clock::ClockError;
+use crate::links::{Breach, Process};
+use ipc::message::privileged::Farewell;
+use nix::errno::Errno;
+use std::fmt;
+
+/// Exit code for everything but a configuration that isn't in order.
+pub const ENGINE: i32 = 71;
+
+/// Exit code for a configuration that isn't in order.
+pub const CONFIGURATION: i32 = 78;
+
+/// Why this process can't go on. It never ends without a reason.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// Another process broke a rule or is gone.
+    Breach(Breach),
+    /// There is no time.
+    Clock(ClockError),
+    /// The kernel refused a call that can't be refused in order.
+    Kernel(Errno),
+}
+
+impl Ending {
+    /// What privileged is told; nothing where it is gone itself.
+    pub fn farewell(&self) -> Option<Farewell> {
+        match self {
+            Self::Breach(breach) => breach.farewell(),
+            Self::Clock(_) | Self::Kernel(_) => Some(Farewell::Engine),
+        }
+    }
+
+    /// Whether this is how an orderly stop looks from here: truechimerd ended, and this process follows.
+    pub fn is_orderly(&self) -> bool {
+        matches!(self, Self::Breach(breach) if breach.process == Process::Privileged && breach.is_gone())
+    }
+}
+
+impl fmt::Display for Ending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Breach(_) if self.is_orderly() => {
+                f.write_str("truechimerd has ended; this process follows")
+            }
+            Self::Breach(breach) => breach.fmt(f),
+            Self::Clock(error) => error.fmt(f),
+            Self::Kernel(errno) => {
+                write!(f, "the kernel refused a call that it should not: {}", errno.desc())
+            }
+        }
+    }
+}
+
+impl std::error::Error for Ending {}
+
+impl From<Breach> for Ending {
+    fn from(breach: Breach) -> Self {
+        Self::Breach(breach)
+    }
+}
+
+impl From<ClockError> for Ending {
+    fn from(error: ClockError) -> Self {
+        Self::Clock(error)
+    }
+}

@@ -1,0 +1,145 @@
+//! From the configuration to the welcome: the plan, the hellos of the other processes, the lock-down.
+
+use crate::clock::Clock;
+use crate::configuration::Configuration;
+use crate::ending::Ending;
+use crate::links::{Breach, Fact, Links, Process};
+use engine::io::Input;
+use ipc::message::Shortfall;
+use ipc::message::privileged::Welcome;
+use ipc::message::server::Counters;
+use ipc::units::{RawInstant, Span};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, ppoll};
+use nix::sys::time::TimeSpec;
+
+/// How long a process may take from the plan to its hello.
+const HELLO: Span = Span::from_secs(5);
+
+/// How long privileged may take to lock itself down.
+const WELCOME: Span = Span::from_secs(10);
+
+/// What is known when everything runs.
+#[derive(Clone, Copy, Debug)]
+pub struct Launched {
+    /// What privileged said.
+    pub welcome: Welcome,
+    /// What each process claims to miss, in the order of [`Process::ALL`].
+    pub shortfalls: [Option<Shortfall>; 5],
+    /// What the server role has counted so far, where somebody asked it that early.
+    pub counters: Option<Counters>,
+    /// When privileged last heard from us.
+    pub at: RawInstant,
+}
+
+/// Goes through the start. Afterwards every process is confined.
+///
+/// # Errors
+/// A process that is gone, late or out of order.
+pub fn launch(
+    links: &mut Links,
+    clock: &Clock,
+    configuration: &Configuration,
+    own: Shortfall,
+) -> Result<Launched, Ending> {
+    links.send_plan(clock.raw()?, configuration.plan)?;
+    let mut shortfalls = [None, Some(own), None, None, None];
+    let mut counters = None;
+    let deadline = clock.raw()?.after(HELLO);
+    let awaited = [Process::Client, Process::Server, Process::Exchange];
+    loop {
+        let late = awaited.into_iter().find(|process| {
+            let heard =
+                Process::ALL.iter().zip(shortfalls).any(|(other, said)| other == process && said.is_some());
+            links.expects(*process) && !heard
+        });
+        let Some(late) = late else { break };
+        match next_fact(links, clock, deadline)? {
+            Some(Fact::Hello(process, shortfall)) => {
+                for (other, place) in Process::ALL.iter().zip(&mut shortfalls) {
+                    if *other == process {
+                        *place = Some(shortfall);
+                    }
+                }
+            }
+            // The server role's sockets are open: it counts (and is silent) from its hello on.
+            Some(Fact::Counters(counted)) => counters = Some(counted),
+            Some(fact) => return Err(too_early(&fact).into()),
+            None => return Err(Breach::new(late, "did not say hello within 5 s of its start").into()),
+        }
+    }
+    if links.expects(Process::Server) {
+        links.send_access(clock.raw()?, configuration.access)?;
+    }
+    let at = clock.raw()?;
+    links.send_hello(at)?;
+    loop {
+        match next_fact(links, clock, at.after(WELCOME))? {
+            Some(Fact::Input(Input::Welcome(welcome))) => {
+                return Ok(Launched { welcome, shortfalls, counters, at });
+            }
+            Some(Fact::Counters(counted)) => counters = Some(counted),
+            Some(fact) => return Err(too_early(&fact).into()),
+            None => return Err(Breach::new(Process::Privileged, "did not answer within 10 s").into()),
+        }
+    }
+}
+
+fn too_early(fact: &Fact) -> Breach {
+    match fact {
+        Fact::Hello(process, _) => Breach::new(*process, "said hello twice"),
+        Fact::Counters(_) => Breach::new(Process::Server, "counted out of turn"),
+        Fact::Input(Input::Welcome(_) | Input::Applied(..) | Input::Refused(..) | Input::ClockEvent(_)) => {
+            Breach::new(Process::Privileged, "spoke before its time")
+        }
+        Fact::Input(Input::Resolved(_) | Input::LookupFailed(_)) => {
+            Breach::new(Process::Exchange, "answered before it was asked")
+        }
+        Fact::Input(_) => Breach::new(Process::Client, "answered before it was asked"),
+    }
+}
+
+/// The next record of any process, nothing at the deadline.
+fn next_fact(links: &mut Links, clock: &Clock, deadline: RawInstant) -> Result<Option<Fact>, Ending> {
+    loop {
+        let now = clock.raw()?;
+        links.flush(now)?;
+        let left = deadline.since(now).nanos();
+        if left <= 0 {
+            return Ok(None);
+        }
+        let mut processes = Vec::with_capacity(Process::ALL.len());
+        let mut polled = Vec::with_capacity(Process::ALL.len());
+        for (process, fd, is_waiting) in links.waits() {
+            processes.push(process);
+            polled.push(PollFd::new(fd, flags(is_waiting)));
+        }
+        match ppoll(&mut polled, Some(time_spec(left)), None) {
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(errno) => return Err(Ending::Kernel(errno)),
+        }
+        let ready: Vec<Process> = ready(&processes, &polled);
+        for process in ready {
+            if let Some(fact) = links.receive(now, process)? {
+                return Ok(Some(fact));
+            }
+        }
+    }
+}
+
+/// What to wait for on a link.
+pub fn flags(is_waiting: bool) -> PollFlags {
+    if is_waiting { PollFlags::POLLIN | PollFlags::POLLOUT } else { PollFlags::POLLIN }
+}
+
+/// Those of the processes whose descriptor says anything.
+pub fn ready(processes: &[Process], polled: &[PollFd<'_>]) -> Vec<Process> {
+    let all = processes.iter().zip(polled);
+    all.filter(|(_, fd)| fd.any().unwrap_or(true)).map(|(process, _)| *process).collect()
+}
+
+/// A length of time for ppoll.
+pub fn time_spec(nanos: i64) -> TimeSpec {
+    let nanos = nanos.max(0);
+    TimeSpec::new(nanos / 1_000_000_000, nanos % 1_000_000_000)
+}

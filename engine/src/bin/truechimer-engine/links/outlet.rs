@@ -1,0 +1,166 @@
+//! A link that never blocks: what its peer doesn't read waits in a bounded queue, for a bounded time.
+
+use super::{Breach, GONE, Process};
+use ipc::Message;
+use ipc::link::{Link, LinkError};
+use ipc::message::Shortfall;
+use ipc::units::{RawInstant, Span};
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use std::collections::VecDeque;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+/// Records that may wait.
+const QUEUE: usize = 64;
+
+/// How long a peer may leave its link unread.
+const PATIENCE: Span = Span::from_secs(60);
+
+/// Whether a record will reach its peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// Sent, or waiting in the queue.
+    Yes,
+    /// The queue is full: the record is gone.
+    Skipped,
+}
+
+/// One link with its queue and its hello.
+#[derive(Debug)]
+pub struct Outlet<Out, In> {
+    process: Process,
+    link: Link<Out, In>,
+    waiting: VecDeque<Out>,
+    full_since: Option<RawInstant>,
+    accepted: u32,
+    greeted: bool,
+}
+
+impl<Out: Message, In: Message> Outlet<Out, In> {
+    /// Takes an end and makes it non-blocking.
+    pub fn new(process: Process, fd: OwnedFd) -> Result<Self, nix::Error> {
+        let flags = OFlag::from_bits_retain(fcntl(&fd, FcntlArg::F_GETFL)?);
+        fcntl(&fd, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
+        Ok(Self {
+            process,
+            link: Link::new(fd),
+            waiting: VecDeque::new(),
+            full_since: None,
+            accepted: 0,
+            greeted: false,
+        })
+    }
+
+    /// The number that the next accepted record will have: the queue keeps its order and loses nothing.
+    pub fn next_sequence(&self) -> u32 {
+        self.accepted
+    }
+
+    /// Sends or queues a record.
+    pub fn send(&mut self, now: RawInstant, body: Out) -> Result<Taken, Breach> {
+        self.flush(now)?;
+        if self.waiting.is_empty() {
+            match self.link.send(&body) {
+                Ok(_) => {
+                    self.accepted = self.accepted.wrapping_add(1);
+                    return Ok(Taken::Yes);
+                }
+                Err(LinkError::Full) => self.full_since = Some(now),
+                Err(error) => return Err(self.breach(error)),
+            }
+        }
+        if self.waiting.len() >= QUEUE {
+            return Ok(Taken::Skipped);
+        }
+        self.waiting.push_back(body);
+        self.accepted = self.accepted.wrapping_add(1);
+        Ok(Taken::Yes)
+    }
+
+    /// Sends or queues a record that can't be left out: a full queue is a breach.
+    pub fn send_surely(&mut self, now: RawInstant, body: Out) -> Result<(), Breach> {
+        match self.send(now, body)? {
+            Taken::Yes => Ok(()),
+            Taken::Skipped => Err(Breach::new(self.process, "does not read its link")),
+        }
+    }
+
+    /// Drops queued records that a newer one replaces. Only for links on which nothing is answered.
+    pub fn replace_waiting(&mut self, is_replaced: impl Fn(&Out) -> bool) {
+        let before = self.waiting.len();
+        self.waiting.retain(|body| !is_replaced(body));
+        let dropped = u32::try_from(before.saturating_sub(self.waiting.len())).unwrap_or(0);
+        self.accepted = self.accepted.wrapping_sub(dropped);
+    }
+
+    /// Sends what waits, as far as the peer reads.
+    pub fn flush(&mut self, now: RawInstant) -> Result<(), Breach> {
+        while let Some(body) = self.waiting.front() {
+            match self.link.send(body) {
+                Ok(_) => {
+                    self.waiting.pop_front();
+                    self.full_since = Some(now);
+                }
+                Err(LinkError::Full) => {
+                    let since = *self.full_since.get_or_insert(now);
+                    if now.since(since).nanos() >= PATIENCE.nanos() {
+                        return Err(Breach::new(self.process, "has not read its link for a minute"));
+                    }
+                    return Ok(());
+                }
+                Err(error) => return Err(self.breach(error)),
+            }
+        }
+        self.full_since = None;
+        Ok(())
+    }
+
+    /// Whether records wait.
+    pub fn is_waiting(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// When patience ends.
+    pub fn deadline(&self) -> Option<RawInstant> {
+        self.full_since.filter(|_| self.is_waiting()).map(|since| since.after(PATIENCE))
+    }
+
+    /// One record.
+    pub fn receive(&mut self) -> Result<Option<In>, Breach> {
+        match self.link.receive() {
+            Ok(record) => Ok(record.map(|(_, body)| body)),
+            Err(error) => Err(self.breach(error)),
+        }
+    }
+
+    /// Checks that the first record, and only the first, is a hello.
+    pub fn greet(&mut self, hello: Option<Shortfall>) -> Result<(), Breach> {
+        match (self.greeted, hello) {
+            (false, Some(_)) => {
+                self.greeted = true;
+                Ok(())
+            }
+            (false, None) => Err(Breach::new(self.process, "sent something else before its hello")),
+            (true, Some(_)) => Err(Breach::new(self.process, "said hello twice")),
+            (true, None) => Ok(()),
+        }
+    }
+
+    fn breach(&self, error: LinkError) -> Breach {
+        let deed = match error {
+            LinkError::Closed => GONE.to_owned(),
+            LinkError::Malformed(error) => format!("broke the protocol: {error}"),
+            LinkError::OutOfOrder { expected, found } => {
+                format!("broke the protocol: record {found} where {expected} was due")
+            }
+            LinkError::Full => "does not read its link".to_owned(),
+            LinkError::Kernel(errno) => format!("cannot be reached: {}", errno.desc()),
+        };
+        Breach::new(self.process, deed)
+    }
+}
+
+impl<Out, In> AsFd for Outlet<Out, In> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.link.as_fd()
+    }
+}

@@ -1,0 +1,266 @@
+use super::*;
+use ipc::address::Address;
+use ipc::link::Link;
+use ipc::message::client::{Rejected, Silence, Unanswered};
+use ipc::message::exchange::{ExchangeId, Resolved};
+use ipc::message::privileged::{ClockEvent, ClockEventKind, ClockKind, ClockReading, Refusal, Refused};
+use ipc::units::{Frequency, Offset, TimeConstant, WallTime};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, setsockopt, socketpair, sockopt};
+
+struct Bench {
+    links: Links,
+    privileged: Link<FromPrivileged, ToPrivileged>,
+    client: Link<FromClient, ToClient>,
+    exchange: Link<FromExchange, ToExchange>,
+    server: Link<FromServer, ToServer>,
+}
+
+fn pair() -> (OwnedFd, OwnedFd) {
+    socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC).unwrap()
+}
+
+fn bench() -> Bench {
+    let (privileged, theirs) = pair();
+    let privileged_peer = Link::new(theirs);
+    let (client, theirs) = pair();
+    let client_peer = Link::new(theirs);
+    let (exchange, theirs) = pair();
+    let exchange_peer = Link::new(theirs);
+    let (server, theirs) = pair();
+    let server_peer = Link::new(theirs);
+    Bench {
+        links: Links::new(Ends { privileged, client, exchange, server }).unwrap(),
+        privileged: privileged_peer,
+        client: client_peer,
+        exchange: exchange_peer,
+        server: server_peer,
+    }
+}
+
+fn at(seconds: i64) -> RawInstant {
+    RawInstant::try_new(seconds * 1_000_000_000).unwrap()
+}
+
+fn reading() -> ClockReading {
+    ClockReading { wall: WallTime::MIN, raw: at(1), frequency: Frequency::ZERO, slew_left: Offset::ZERO }
+}
+
+fn welcome() -> FromPrivileged {
+    FromPrivileged::Welcome(Welcome {
+        epoch: 7,
+        clock: ClockKind::Virtual,
+        found: reading(),
+        floor: WallTime::MIN,
+        latest: WallTime::MAX,
+        start_steps: 3,
+        base_frequency: Frequency::ZERO,
+        band: Frequency::ZERO,
+        band_centre: Frequency::ZERO,
+        processes: [1, 2, 3, 0, 0],
+    })
+}
+
+fn adjust() -> Adjust {
+    Adjust {
+        epoch: 7,
+        frequency: Frequency::ZERO,
+        slew: Offset::ZERO,
+        time_constant: TimeConstant::MIN,
+        asked_at: at(1),
+    }
+}
+
+fn refused(answers: u32) -> FromPrivileged {
+    FromPrivileged::Refused(Refused { answers, code: Refusal::Band, limit: 0, remaining: 0 })
+}
+
+fn event(epoch: u32) -> FromPrivileged {
+    let kind = ClockEventKind::ForeignStep;
+    FromPrivileged::ClockEvent(ClockEvent { epoch, kind, moved: Offset::ZERO, now: reading() })
+}
+
+fn unanswered() -> FromClient {
+    let reason = Silence::Deadline;
+    FromClient::Unanswered(Unanswered { id: QueryId(1), reason, rejected: Rejected::NONE })
+}
+
+fn counters(received: u64) -> FromServer {
+    let none = Counters { received, answered: 0, malformed: 0, control: 0, denied: 0, limited: 0, failed: 0 };
+    FromServer::Counters(none)
+}
+
+fn plan() -> LaunchPlan {
+    LaunchPlan {
+        listen_count: 0,
+        listen: [Address::NONE; 16],
+        profile: ipc::message::privileged::Profile::Standard,
+        leap_seconds: true,
+        run_step: ipc::units::Span::ZERO,
+        exchange: false,
+    }
+}
+
+fn deed(outcome: Result<Option<Fact>, Breach>) -> String {
+    outcome.unwrap_err().to_string()
+}
+
+#[test]
+fn a098_each_process_says_hello_first_and_once() {
+    let mut bench = bench();
+    bench.client.send(&FromClient::Hello(Shortfall::NONE)).unwrap();
+    bench.client.send(&unanswered()).unwrap();
+    bench.client.send(&FromClient::Hello(Shortfall::NONE)).unwrap();
+    let hello = Fact::Hello(Process::Client, Shortfall::NONE);
+    assert_eq!(bench.links.receive(at(1), Process::Client), Ok(Some(hello)));
+    assert!(matches!(
+        bench.links.receive(at(1), Process::Client),
+        Ok(Some(Fact::Input(Input::Unanswered(_))))
+    ));
+    let twice = bench.links.receive(at(1), Process::Client).unwrap_err();
+    assert_eq!(twice.to_string(), "the client process said hello twice; the daemon ends");
+    assert_eq!(twice.farewell(), Some(Farewell::Client));
+
+    bench.server.send(&counters(1)).unwrap();
+    let early = bench.links.receive(at(1), Process::Server).unwrap_err();
+    assert!(early.deed.contains("before its hello"));
+    assert_eq!(early.farewell(), Some(Farewell::Server));
+}
+
+#[test]
+fn a096_a_closed_link_names_the_process() {
+    let Bench { mut links, privileged, client, exchange, server } = bench();
+    drop((client, exchange, server));
+    for (process, farewell) in [
+        (Process::Client, Farewell::Client),
+        (Process::Server, Farewell::Server),
+        (Process::Exchange, Farewell::Exchange),
+    ] {
+        let breach = links.receive(at(1), process).unwrap_err();
+        assert_eq!((breach.process, breach.farewell()), (process, Some(farewell)));
+        assert!(breach.deed.contains("is gone"));
+    }
+    drop(privileged);
+    assert_eq!(links.receive(at(1), Process::Privileged).unwrap_err().farewell(), None);
+}
+
+#[test]
+fn an_order_is_answered_once_by_its_number_and_in_any_order() {
+    let mut bench = bench();
+    bench.links.send_plan(at(1), plan()).unwrap();
+    bench.links.send_hello(at(1)).unwrap();
+    bench.links.send_adjust(at(1), adjust()).unwrap();
+    bench.links.send_heartbeat(at(1)).unwrap();
+    let status = Status {
+        epoch: 7,
+        leap: ipc::units::Leap::None,
+        synchronised: false,
+        maxerror: ipc::units::Span::ZERO,
+        esterror: ipc::units::Span::ZERO,
+        tai: 0,
+    };
+    bench.links.send_status(at(1), status).unwrap();
+    bench.privileged.send(&welcome()).unwrap();
+    bench.privileged.send(&refused(4)).unwrap();
+    bench.privileged.send(&refused(2)).unwrap();
+    bench.privileged.send(&refused(2)).unwrap();
+    let mut receive = || bench.links.receive(at(2), Process::Privileged);
+    assert!(matches!(receive(), Ok(Some(Fact::Input(Input::Welcome(_))))));
+    assert!(matches!(receive(), Ok(Some(Fact::Input(Input::Refused(OrderKind::Status, _))))));
+    assert!(matches!(receive(), Ok(Some(Fact::Input(Input::Refused(OrderKind::Adjust, _))))));
+    assert!(deed(receive()).contains("not open"));
+}
+
+#[test]
+fn privileged_says_welcome_first_and_once_and_its_epoch_grows() {
+    let mut early = bench();
+    early.privileged.send(&event(8)).unwrap();
+    assert!(deed(early.links.receive(at(1), Process::Privileged)).contains("before its welcome"));
+
+    let mut twice = bench();
+    twice.privileged.send(&welcome()).unwrap();
+    twice.privileged.send(&welcome()).unwrap();
+    twice.links.receive(at(1), Process::Privileged).unwrap();
+    assert!(deed(twice.links.receive(at(1), Process::Privileged)).contains("welcome twice"));
+
+    let mut back = bench();
+    for message in [welcome(), event(8), event(8)] {
+        back.privileged.send(&message).unwrap();
+    }
+    back.links.receive(at(1), Process::Privileged).unwrap();
+    back.links.receive(at(1), Process::Privileged).unwrap();
+    assert!(deed(back.links.receive(at(1), Process::Privileged)).contains("earlier epoch"));
+}
+
+#[test]
+fn a107_a_client_that_does_not_read_is_skipped_and_after_a_minute_given_up() {
+    let (ours, theirs) = pair();
+    setsockopt(&ours, sockopt::SndBuf, &4608).unwrap();
+    let mut outlet = Outlet::<ToClient, FromClient>::new(Process::Client, ours).unwrap();
+    let mut sent = 0;
+    while outlet.send(at(1), ToClient::Cancel(QueryId(sent))) == Ok(Taken::Yes) {
+        sent += 1;
+        assert!(sent < 10_000, "the queue has no end");
+    }
+    assert_eq!(outlet.deadline(), Some(at(61)));
+    assert_eq!(outlet.send(at(60), ToClient::Cancel(QueryId(0))), Ok(Taken::Skipped));
+    assert!(outlet.send(at(61), ToClient::Cancel(QueryId(0))).unwrap_err().deed.contains("for a minute"));
+    drop(theirs);
+}
+
+#[test]
+fn what_waited_goes_out_in_order_under_the_numbers_that_were_told() {
+    let (ours, theirs) = pair();
+    setsockopt(&ours, sockopt::SndBuf, &4608).unwrap();
+    let mut outlet = Outlet::<ToClient, FromClient>::new(Process::Client, ours).unwrap();
+    let mut peer: Link<FromClient, ToClient> = Link::new(theirs);
+    let mut numbers = Vec::new();
+    for id in 0..40 {
+        numbers.push(outlet.next_sequence());
+        assert_eq!(outlet.send(at(1), ToClient::Cancel(QueryId(id))), Ok(Taken::Yes));
+    }
+    assert!(outlet.is_waiting());
+    for (id, number) in (0..40).zip(numbers) {
+        outlet.flush(at(2)).unwrap();
+        assert_eq!(peer.receive(), Ok(Some((number, ToClient::Cancel(QueryId(id))))));
+    }
+    assert_eq!((outlet.is_waiting(), outlet.deadline()), (false, None));
+}
+
+#[test]
+fn a121_a_look_up_with_no_address_or_too_many_is_a_breach() {
+    for count in [0, 17, 255] {
+        let mut bench = bench();
+        bench.exchange.send(&FromExchange::Hello(Shortfall::NONE)).unwrap();
+        let resolved = Resolved { id: ExchangeId(1), count, addresses: [Address::NONE; 16] };
+        bench.exchange.send(&FromExchange::Resolved(resolved)).unwrap();
+        bench.links.receive(at(1), Process::Exchange).unwrap();
+        assert!(bench.links.receive(at(1), Process::Exchange).is_err(), "{count}");
+    }
+}
+
+#[test]
+fn a122_counters_that_fall_or_come_too_often_are_a_breach() {
+    let mut often = bench();
+    often.server.send(&FromServer::Hello(Shortfall::NONE)).unwrap();
+    often.links.receive(at(0), Process::Server).unwrap();
+    let mut breach = None;
+    for number in 0..100 {
+        often.server.send(&counters(number)).unwrap();
+        breach = often.links.receive(at(1), Process::Server).err();
+        if breach.is_some() {
+            break;
+        }
+    }
+    assert!(breach.unwrap().deed.contains("more than once a second"));
+
+    let mut honest = bench();
+    honest.server.send(&FromServer::Hello(Shortfall::NONE)).unwrap();
+    honest.links.receive(at(0), Process::Server).unwrap();
+    for second in 0..200 {
+        honest.server.send(&counters(second)).unwrap();
+        let received = honest.links.receive(at(second as i64), Process::Server);
+        assert!(received.is_ok(), "{received:?}");
+    }
+    honest.server.send(&counters(3)).unwrap();
+    assert!(deed(honest.links.receive(at(300), Process::Server)).contains("fell"));
+}

@@ -1,0 +1,75 @@
+//! One offset and one frequency from the survivors: the mean by inverse variance.
+
+/// What one survivor says. Seconds and s/s; variances are squares of these.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Survivor {
+    pub(crate) offset: f64,
+    pub(crate) variance: f64,
+    /// Variance of what it may be off by for good: its path's asymmetry, its own error. Averaged away by
+    /// more sources, never by more samples.
+    pub(crate) systematic: f64,
+    pub(crate) frequency: f64,
+    pub(crate) frequency_variance: f64,
+}
+
+/// What all of them say.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Combined {
+    pub(crate) offset: f64,
+    /// Variance of the offset, systematic part included.
+    pub(crate) total: f64,
+    /// The part of it that more samples make smaller.
+    pub(crate) variance: f64,
+    pub(crate) frequency: f64,
+    pub(crate) frequency_variance: f64,
+}
+
+/// Combines; none without survivors.
+pub(crate) fn combine(survivors: &[Survivor]) -> Option<Combined> {
+    let mean = |value: fn(&Survivor) -> f64, variance: fn(&Survivor) -> f64| {
+        let (mut sum, mut weights) = (0.0, 0.0);
+        for survivor in survivors {
+            // A variance of nothing would be an infinite weight.
+            let weight = 1.0 / variance(survivor).max(1e-24);
+            sum += weight * value(survivor);
+            weights += weight;
+        }
+        (weights > 0.0).then(|| (sum / weights, 1.0 / weights))
+    };
+    let (offset, total) = mean(|s| s.offset, |s| s.variance + s.systematic)?;
+    let (frequency, frequency_variance) = mean(|s| s.frequency, |s| s.frequency_variance)?;
+    let (_, variance) = mean(|s| s.offset, |s| s.variance)?;
+    Some(Combined { offset, total, variance, frequency, frequency_variance })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn survivor(offset: f64, variance: f64) -> Survivor {
+        Survivor { offset, variance, systematic: 0.0, frequency: offset, frequency_variance: variance }
+    }
+
+    #[test]
+    fn the_better_source_weighs_more_and_two_are_better_than_one() {
+        let found = combine(&[survivor(0.0, 1.0), survivor(1.0, 3.0)]).unwrap();
+        assert!((found.offset - 0.25).abs() < 1e-12);
+        assert!((found.variance - 0.75).abs() < 1e-12);
+        assert_eq!(found.frequency, found.offset);
+    }
+
+    #[test]
+    fn more_samples_do_not_remove_a_systematic_error() {
+        let sure = Survivor { systematic: 1e-6, ..survivor(0.0, 1e-12) };
+        let near = Survivor { systematic: 1e-8, ..survivor(1.0, 1e-12) };
+        let found = combine(&[sure, near]).unwrap();
+        assert!(found.offset > 0.98);
+        assert!(found.total > 1e-9 && found.variance < 1e-12);
+    }
+
+    #[test]
+    fn nobody_says_nothing() {
+        assert_eq!(combine(&[]), None);
+        assert!(combine(&[survivor(1.0, 0.0)]).unwrap().offset.is_finite());
+    }
+}

@@ -1,0 +1,355 @@
+//! The engine itself: facts in, effects out.
+
+mod answers;
+mod lookups;
+mod polling;
+mod publishing;
+mod reporting;
+mod steering;
+
+use crate::discipline::PANIC;
+use crate::exchanges::Exchanges;
+use crate::io::{Command, Event, Input, Now, Output, Saved, Start};
+use crate::leap::Warning;
+use crate::local_clock::LocalClock;
+use crate::measurement::LinkLatency;
+use crate::names::Lookup;
+use crate::nonce::Nonces;
+use crate::orders::Orders;
+use crate::report::Report;
+use crate::select::Impasse;
+use crate::settings::{Place, Settings};
+use crate::source::Source;
+use crate::system::Line;
+use alloc::collections::VecDeque;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::net::IpAddr;
+use ipc::message::privileged::{ClockKind, Farewell, Welcome};
+use ipc::units::{RawInstant, Span, TimeConstant, WallTime};
+
+/// Effects that wait to be fetched; beyond, log lines are dropped (nothing else).
+const MOST_OUTPUTS: usize = 256;
+
+/// Most addresses of our own that are remembered.
+const MOST_OWN: usize = 64;
+
+/// How long, after the first source was heard, sources that were never heard count against a majority.
+const PATIENCE: Span = Span::from_secs(8);
+
+/// How long after the first usable reply the first correction waits for the other sources.
+const GATHERING: Span = Span::from_millis(900);
+
+/// The engine. Give it each fact as it is learnt ([`Engine::handle_input`]), together with the two clocks
+/// read right after the fact arrived; then fetch effects until there are none
+/// ([`Engine::poll_output`]); then wait for the next fact, but no longer than until
+/// [`Engine::poll_timeout`]. It reads no clock, no file and no socket, and the same inputs give the same
+/// outputs.
+///
+/// The first input is [`Input::Welcome`]; facts before it are ignored. After an [`Output::Distrust`] the
+/// caller ends the daemon; further inputs are ignored.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Engine {
+    settings: Settings,
+    saved: Option<Saved>,
+    precision: i8,
+    nonces: Nonces,
+    outputs: VecDeque<Output>,
+    /// From the welcome on.
+    basis: Option<Basis>,
+    sources: Vec<Source>,
+    next_key: u32,
+    /// One for each `[[source]]`; none for those with an address.
+    lookups: Vec<Option<Lookup>>,
+    next_lookup: u64,
+    exchanges: Exchanges,
+    latency: LinkLatency,
+    own: Vec<IpAddr>,
+    own_ids: Vec<u32>,
+    offline: bool,
+    distrusted: bool,
+    system: System,
+}
+
+/// What the welcome brought, and what hangs on it.
+#[derive(Clone, Debug, PartialEq)]
+struct Basis {
+    welcome: Welcome,
+    at: RawInstant,
+    clock: LocalClock,
+    epoch: u32,
+    orders: Orders,
+    /// Of the slew that was ordered last.
+    time_constant: TimeConstant,
+}
+
+/// The state of the whole.
+#[derive(Clone, Debug, PartialEq)]
+struct System {
+    line: Option<Line>,
+    impasse: Option<Impasse>,
+    /// The last selection counted votes that were never heard.
+    counted_unheard: bool,
+    leap: Warning,
+    /// A new sample or event asks for a selection.
+    dirty: bool,
+    first_heard: Option<RawInstant>,
+    first_update: Option<RawInstant>,
+    last_update: Option<RawInstant>,
+    /// Corrections are held by a refusal that only an administrator can lift.
+    held: bool,
+    /// A larger offset isn't slewed, seconds.
+    slew_limit: f64,
+    /// Until then no run-time step is asked for again.
+    no_step_before: RawInstant,
+    /// Until then slews stay gentle, because the governor's budget is used up.
+    gentle_until: RawInstant,
+    /// Until then the base frequency stays, because the governor's band ends here.
+    frozen_until: RawInstant,
+    start_open: bool,
+    restore: bool,
+    resume: bool,
+    status_wanted: bool,
+    last_status: Option<RawInstant>,
+    last_saved: Option<RawInstant>,
+    last_served: Option<RawInstant>,
+    /// What the last publication was about.
+    served_news: (Option<RawInstant>, bool),
+    served: Option<(u8, u32, u32, u64)>,
+    steps: u32,
+    refusals: u32,
+    last_refusal: String,
+    guard_alarm: bool,
+}
+
+impl Engine {
+    /// An engine that has not begun: nothing happens before the welcome.
+    pub fn new(start: Start) -> Self {
+        let mut settings = start.settings;
+        settings.sources.truncate(32);
+        let lookups = alloc::vec![None; settings.sources.len()];
+        Self {
+            settings,
+            saved: start.saved.filter(|saved| saved.frequency_error_ppm.is_finite()),
+            precision: start.precision,
+            nonces: Nonces::from_seed(start.seed),
+            outputs: VecDeque::new(),
+            basis: None,
+            sources: Vec::new(),
+            next_key: 0,
+            lookups,
+            next_lookup: 1,
+            exchanges: Exchanges::new(),
+            latency: LinkLatency::new(),
+            own: Vec::new(),
+            own_ids: Vec::new(),
+            offline: false,
+            distrusted: false,
+            system: System {
+                line: None,
+                impasse: None,
+                counted_unheard: false,
+                leap: Warning::NONE,
+                dirty: false,
+                first_heard: None,
+                first_update: None,
+                last_update: None,
+                held: false,
+                slew_limit: PANIC,
+                no_step_before: RawInstant::MIN,
+                gentle_until: RawInstant::MIN,
+                frozen_until: RawInstant::MIN,
+                start_open: true,
+                restore: false,
+                resume: false,
+                status_wanted: false,
+                last_status: None,
+                last_saved: None,
+                last_served: None,
+                served_news: (None, false),
+                served: None,
+                steps: 0,
+                refusals: 0,
+                last_refusal: String::new(),
+                guard_alarm: false,
+            },
+        }
+    }
+
+    /// Takes a fact. `now` was read right after the fact arrived.
+    pub fn handle_input(&mut self, now: Now, input: Input) {
+        if self.distrusted {
+            return;
+        }
+        if let Input::Welcome(welcome) = input {
+            self.begin(now, welcome);
+        } else if self.basis.is_none() {
+            return;
+        }
+        self.pass_leap_second(now);
+        match input {
+            Input::Welcome(_) | Input::Timeout => {}
+            Input::Applied(kind, applied) => self.applied(now, kind, &applied),
+            Input::Refused(kind, refused) => self.refused(now, kind, &refused),
+            Input::ClockEvent(event) => self.clock_event(now, &event),
+            Input::Sent(sent) => {
+                if let Err(breach) = self.exchanges.sent(&sent) {
+                    self.distrust(Farewell::Client, breach);
+                }
+            }
+            Input::Reply(reply) => self.reply(now, &reply),
+            Input::Unanswered(unanswered) => self.unanswered(&unanswered),
+            Input::Resolved(resolved) => self.resolved(now, &resolved),
+            Input::LookupFailed(failed) => self.lookup_failed(now, &failed),
+            Input::Command(command) => self.command(now, command),
+            Input::OwnAddresses(addresses) => self.learn_own(addresses),
+        }
+        if self.distrusted {
+            return;
+        }
+        self.look_up(now.raw);
+        self.poll_sources(now);
+        self.steer(now);
+        self.publish(now);
+    }
+
+    /// The next effect, or none.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// When [`Input::Timeout`] is due; none before the welcome.
+    pub fn poll_timeout(&self) -> Option<RawInstant> {
+        if self.basis.is_none() || self.distrusted {
+            return None;
+        }
+        [self.next_poll(), self.next_look_up(), self.next_steering(), self.next_publication()]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// What people are told.
+    pub fn report(&self, now: Now) -> Report {
+        self.describe(now)
+    }
+
+    fn begin(&mut self, now: Now, welcome: Welcome) {
+        if self.basis.is_some() {
+            return;
+        }
+        self.system.start_open = welcome.start_steps > 0;
+        self.basis = Some(Basis {
+            welcome,
+            at: now.raw,
+            clock: LocalClock::new(welcome.clock, welcome.found),
+            epoch: welcome.epoch,
+            orders: Orders::new(),
+            time_constant: TimeConstant::MIN,
+        });
+        for entry in 0..self.settings.sources.len() {
+            match &self.settings.sources[entry].place {
+                Place::Address(address) => {
+                    let address = *address;
+                    if self.sources.iter().any(|source| source.address == address) {
+                        let name = self.settings.sources[entry].name.clone();
+                        self.say(4, alloc::format!("source {name} is configured twice; it has one vote"));
+                    } else {
+                        self.add_source(entry, address, now.raw);
+                    }
+                }
+                Place::Name(..) => self.lookups[entry] = Some(Lookup::new(now.raw)),
+            }
+        }
+    }
+
+    fn add_source(&mut self, entry: usize, address: ipc::address::Address, now: RawInstant) {
+        let key = self.next_key;
+        self.next_key = self.next_key.wrapping_add(1);
+        self.sources.push(Source::new(key, entry, address, &self.settings.sources[entry], now));
+    }
+
+    fn command(&mut self, now: Now, command: Command) {
+        match command {
+            Command::Burst => self.sources.iter_mut().for_each(|source| source.start_burst(now.raw)),
+            Command::Offline => self.offline = true,
+            Command::Online => {
+                if core::mem::take(&mut self.offline) {
+                    self.sources.iter_mut().for_each(|source| source.start_burst(now.raw));
+                }
+            }
+        }
+    }
+
+    fn learn_own(&mut self, mut addresses: Vec<IpAddr>) {
+        addresses.truncate(MOST_OWN);
+        self.own_ids = addresses.iter().map(|ip| protocol::reference_id::of_address(*ip)).collect();
+        self.own = addresses;
+    }
+
+    fn distrust(&mut self, who: Farewell, why: &'static str) {
+        self.distrusted = true;
+        self.outputs.push_back(Output::Distrust(who, why));
+    }
+
+    fn say(&mut self, severity: u8, line: String) {
+        if self.outputs.len() < MOST_OUTPUTS {
+            self.outputs.push_back(Output::Event(Event::Line(severity, line)));
+        }
+    }
+
+    /// Whether there is a clock to steer.
+    fn steers(&self) -> bool {
+        self.basis.as_ref().is_some_and(|basis| basis.welcome.clock != ClockKind::None)
+    }
+
+    /// The name of a source's `[[source]]`.
+    fn name_of(&self, source: &Source) -> &str {
+        self.settings.sources.get(source.entry).map_or("", |settings| &settings.name)
+    }
+
+    /// True time, as far as it is known: somebody may have set the clock to another day.
+    fn true_time(&self, now: Now) -> WallTime {
+        let offset = self.system.line.as_ref().map_or(0.0, |line| line.offset(now));
+        WallTime::saturating(now.wall.nanos().saturating_add((offset * 1e9) as i64))
+    }
+
+    /// A leap second that was announced has come: true time itself moved.
+    fn pass_leap_second(&mut self, now: Now) {
+        let Some(moved) = self.system.leap.pass(self.true_time(now)) else { return };
+        self.exchanges.cut_all();
+        for source in &mut self.sources {
+            source.filter.shift(moved);
+            if let Some(guard) = &mut source.guard {
+                guard.shift(moved);
+            }
+        }
+        if let Some(line) = &mut self.system.line {
+            line.shift(moved);
+        }
+        self.system.status_wanted = true;
+        self.say(5, String::from("a leap second has passed"));
+    }
+}
+
+#[cfg(test)]
+impl Engine {
+    /// For tests that compare engines: what was counted doesn't count.
+    pub(crate) fn forget_counts(&mut self) {
+        for source in &mut self.sources {
+            source.counters.valid = 0;
+            source.counters.rejected = [0; crate::sanity::RejectReason::COUNT];
+        }
+    }
+
+    /// All filters go wrong at once, the guards don't.
+    pub(crate) fn corrupt_filters(&mut self, nanos: i64) {
+        self.sources.iter_mut().for_each(|source| source.filter.shift(nanos));
+        self.system.dirty = true;
+    }
+
+    /// Queries under way.
+    pub(crate) fn open_exchanges(&self) -> usize {
+        self.exchanges.count()
+    }
+}

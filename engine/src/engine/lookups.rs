@@ -1,0 +1,116 @@
+//! Names become sources.
+
+use super::Engine;
+use crate::io::{Now, Output};
+use crate::names::usable;
+use crate::settings::Place;
+use alloc::format;
+use ipc::address::Address;
+use ipc::message::exchange::{ExchangeId, Failed, LookupFailure, MAX_ADDRESSES, Resolve, Resolved};
+use ipc::message::privileged::Farewell;
+use ipc::units::RawInstant;
+
+/// Most look-ups under way at once (the exchange role's own limit).
+const MOST_OPEN: usize = 8;
+
+/// Most addresses of one name that are queried at once, whatever is configured.
+const MOST_MEMBERS: usize = 16;
+
+impl Engine {
+    /// Asks for the look-ups that are due.
+    pub(super) fn look_up(&mut self, now: RawInstant) {
+        if self.offline {
+            return;
+        }
+        let mut open = self.lookups.iter().flatten().filter(|lookup| lookup.open.is_some()).count();
+        for (lookup, settings) in self.lookups.iter_mut().zip(&self.settings.sources) {
+            let (Some(lookup), Place::Name(name, port)) = (lookup, &settings.place) else { continue };
+            if open < MOST_OPEN && lookup.is_due(now) {
+                let id = ExchangeId(self.next_lookup);
+                self.next_lookup += 1;
+                lookup.open = Some(id);
+                open += 1;
+                self.outputs.push_back(Output::Resolve(Resolve { id, name: *name, port: *port }));
+            }
+        }
+    }
+
+    pub(super) fn next_look_up(&self) -> Option<RawInstant> {
+        if self.offline || self.lookups.iter().flatten().filter(|l| l.open.is_some()).count() >= MOST_OPEN {
+            return None;
+        }
+        self.lookups.iter().flatten().filter(|lookup| lookup.open.is_none()).map(|lookup| lookup.next).min()
+    }
+
+    fn entry_of(&self, id: ExchangeId) -> Option<usize> {
+        self.lookups.iter().position(|lookup| lookup.as_ref().is_some_and(|lookup| lookup.open == Some(id)))
+    }
+
+    pub(super) fn resolved(&mut self, now: Now, resolved: &Resolved) {
+        let Some(entry) = self.entry_of(resolved.id) else {
+            return self.distrust(Farewell::Exchange, "it answered a look-up that was not open");
+        };
+        if resolved.count == 0 || usize::from(resolved.count) > MAX_ADDRESSES {
+            return self.distrust(Farewell::Exchange, "it answered a look-up with an impossible count");
+        }
+        let settings = &self.settings.sources[entry];
+        let Place::Name(_, port) = &settings.place else { return };
+        let wanted = usize::from(settings.members).clamp(1, MOST_MEMBERS);
+        let offered = usable(resolved, *port, &self.own);
+        let refused = offered.is_empty();
+        for address in offered {
+            self.take(entry, address, wanted, now.raw);
+        }
+        let members = self.sources.iter().filter(|source| source.entry == entry);
+        // A pool gives other addresses the next time; a name that has fewer is asked once an hour.
+        let enough = members.clone().count() >= wanted && !members.clone().any(|source| source.is_dead());
+        let name = self.settings.sources[entry].name.clone();
+        if let Some(lookup) = self.lookups[entry].as_mut() {
+            if enough { lookup.succeeded(now.raw) } else { lookup.failed(now.raw) }
+        }
+        if refused {
+            self.say(
+                4,
+                format!("the addresses of source {name} are none that a server can have; they are not used"),
+            );
+        }
+    }
+
+    /// Adds an address where there is room, or in place of one that is dead. One that is in use already,
+    /// here or elsewhere, would only vote twice.
+    fn take(&mut self, entry: usize, address: Address, wanted: usize, now: RawInstant) {
+        if self.sources.iter().any(|source| source.address == address) {
+            return;
+        }
+        if self.sources.iter().filter(|source| source.entry == entry).count() >= wanted {
+            let dead = self.sources.iter().position(|source| source.entry == entry && source.is_dead());
+            let Some(dead) = dead else { return };
+            let gone = self.sources.remove(dead);
+            let line = format!(
+                "source {}: {} is replaced by {}",
+                self.name_of(&gone),
+                gone.address.socket_address(),
+                address.socket_address()
+            );
+            self.say(5, line);
+        }
+        self.add_source(entry, address, now);
+    }
+
+    pub(super) fn lookup_failed(&mut self, now: Now, failed: &Failed) {
+        let Some(entry) = self.entry_of(failed.id) else {
+            return self.distrust(Farewell::Exchange, "it ended a look-up that was not open");
+        };
+        if let Some(lookup) = self.lookups[entry].as_mut() {
+            lookup.failed(now.raw);
+        }
+        let why = match failed.reason {
+            LookupFailure::NoSuchName => "the name does not exist or has no address",
+            LookupFailure::TryAgain => "the resolver can't be reached or asks to try again",
+            LookupFailure::Deadline => "the resolver took too long",
+            LookupFailure::Broken => "the resolver library failed",
+        };
+        let line = format!("source {}: {why}; it will be looked up again", self.settings.sources[entry].name);
+        self.say(4, line);
+    }
+}

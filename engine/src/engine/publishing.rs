@@ -1,0 +1,179 @@
+//! Telling others: the kernel's status, the server role, the state file.
+
+use super::{Engine, System};
+use crate::io::{Now, OrderKind, Output, Saved};
+use crate::local_clock::to_scaled;
+use ipc::message::privileged::Status;
+use ipc::message::server::ServerState;
+use ipc::units::{Leap, RawInstant, Span};
+use protocol::reference_id::LOCAL;
+use protocol::timestamp::{Timestamp, short_from_nanos};
+
+/// While sources answer, the kernel's error bound is renewed this often at most: each time wakes a process.
+const RENEWED: Span = Span::from_secs(64);
+
+/// While they don't, this often.
+const REPEATED: Span = Span::from_secs(1024);
+
+/// How long a server may go on with what it was told last (the governor's own patience with a silent
+/// engine).
+const VALID: Span = Span::from_secs(3 * 3600);
+
+/// Between two writes of the state file.
+const SAVED: Span = Span::from_secs(1800);
+
+/// A frequency less sure than this (ppm) isn't worth keeping.
+const WORTH_SAVING: f64 = 10.0;
+
+/// A clock that may be off by more than this isn't synchronised (RFC 5905's MAXDIST). Seconds.
+const MOST_ERROR: f64 = 1.0;
+
+/// A clock that this daemon doesn't steer is served as its sources', if it is no farther from them. Seconds.
+const CLOSE: f64 = 0.1;
+
+/// What a host says of its own time when it has no source: as good as a watch that was set once.
+const LOCAL_DISPERSION: Span = Span::from_millis(10);
+
+impl Engine {
+    /// Whether the clock follows its sources, and how wrong it may be is known and little.
+    pub(super) fn is_synchronised(&self, now: Now) -> bool {
+        let Some(line) = &self.system.line else { return false };
+        let fits = line.most_error(now) < MOST_ERROR && line.deviation(now.raw) < MOST_ERROR;
+        if self.steers() {
+            fits && self.system.first_update.is_some() && !self.system.held
+        } else {
+            fits && line.offset(now).abs() < CLOSE
+        }
+    }
+
+    pub(super) fn status_is_old(&self, now: RawInstant) -> bool {
+        self.system.last_status.is_none_or(|last| last.after(RENEWED) <= now)
+    }
+
+    /// Sends the kernel's status where it is wanted and allowed.
+    pub(super) fn send_status(&mut self, now: Now) {
+        let System { last_status, first_update, .. } = self.system;
+        self.system.status_wanted |=
+            first_update.is_some() && last_status.is_some_and(|last| last.after(REPEATED) <= now.raw);
+        let Some(basis) = &self.basis else { return };
+        if !self.system.status_wanted || !self.steers() || !basis.orders.is_ready(now.raw) {
+            return;
+        }
+        let epoch = basis.epoch;
+        let (most, estimated) = self
+            .system
+            .line
+            .as_ref()
+            .map_or((16.0, 16.0), |line| (line.most_error(now), line.deviation(now.raw)));
+        let status = Status {
+            epoch,
+            leap: self.system.leap.leap(),
+            synchronised: self.is_synchronised(now),
+            maxerror: span(most.clamp(1e-6, 16.0)),
+            esterror: span(estimated.clamp(1e-6, 16.0)),
+            tai: 0,
+        };
+        self.system.status_wanted = false;
+        self.system.last_status = Some(now.raw);
+        if let Some(basis) = &mut self.basis {
+            basis.orders.send(OrderKind::Status, now.raw);
+        }
+        self.outputs.push_back(Output::SetStatus(status));
+    }
+
+    /// Tells the server role and the state file.
+    pub(super) fn publish(&mut self, now: Now) {
+        if self.basis.is_none() {
+            return;
+        }
+        self.save(now);
+        if self.settings.server.is_none() {
+            return;
+        }
+        let synchronised = self.is_synchronised(now);
+        let stale = self.system.last_served.is_none_or(|last| last.after(REPEATED) <= now.raw);
+        let news = (self.system.last_update, synchronised);
+        if !stale && self.system.served_news == news {
+            return;
+        }
+        self.system.last_served = Some(now.raw);
+        self.system.served_news = news;
+        let state = self.server_state(now, synchronised);
+        self.system.served = (state.stratum < 16).then(|| {
+            (
+                state.stratum,
+                state.reference_id,
+                short_from_nanos(state.root_delay.nanos()),
+                Timestamp::from_unix_nanos(state.reference_time.nanos()).bits(),
+            )
+        });
+        self.outputs.push_back(Output::Serve(state));
+    }
+
+    fn server_state(&self, now: Now, synchronised: bool) -> ServerState {
+        let unsynchronised = ServerState {
+            leap: Leap::Unknown,
+            stratum: 16,
+            precision: self.precision,
+            root_delay: Span::ZERO,
+            root_dispersion: Span::ZERO,
+            as_of: now.raw,
+            reference_id: 0,
+            reference_time: now.wall,
+            valid_until: now.raw.after(VALID),
+        };
+        let leap = self.system.leap.leap();
+        let local = self.settings.server.as_ref().and_then(|server| server.local_stratum);
+        match (&self.system.line, local) {
+            (Some(line), _) if synchronised && line.reference.stratum < 15 => ServerState {
+                leap,
+                stratum: line.reference.stratum + 1,
+                root_delay: span(line.reference.root_delay),
+                root_dispersion: span(line.reference.root_dispersion + line.dispersion(now)),
+                reference_id: line.reference.reference_id,
+                ..unsynchronised
+            },
+            (_, Some(stratum)) if !self.system.held => ServerState {
+                leap,
+                stratum: stratum.clamp(1, 15),
+                root_dispersion: LOCAL_DISPERSION,
+                reference_id: LOCAL,
+                ..unsynchronised
+            },
+            _ => unsynchronised,
+        }
+    }
+
+    fn save(&mut self, now: Now) {
+        let due = self.system.last_saved.is_none_or(|last| last.after(SAVED) <= now.raw);
+        let Some(line) = self.system.line.as_ref().filter(|_| due && self.is_synchronised(now)) else {
+            return;
+        };
+        let Some(basis) = self.basis.as_ref().filter(|_| self.steers()) else { return };
+        let frequency_error_ppm = line.frequency().1 * 1e6;
+        if frequency_error_ppm > WORTH_SAVING {
+            return;
+        }
+        let frequency = to_scaled(basis.clock.frequency());
+        self.system.last_saved = Some(now.raw);
+        self.outputs.push_back(Output::Save(Saved { frequency, frequency_error_ppm, at: now.wall }));
+    }
+
+    pub(super) fn next_publication(&self) -> Option<RawInstant> {
+        let server =
+            self.settings.server.as_ref().and(self.system.last_served).map(|last| last.after(REPEATED));
+        let open = self.basis.as_ref().is_none_or(|basis| basis.orders.is_open());
+        let ready = self.basis.as_ref().map_or(RawInstant::MIN, |basis| basis.orders.ready_at());
+        let status = self
+            .system
+            .last_status
+            .filter(|_| self.steers() && !open && self.system.first_update.is_some())
+            .map(|last| last.after(REPEATED).max(ready));
+        [server, status].into_iter().flatten().min()
+    }
+}
+
+/// Seconds as a span; not below zero.
+fn span(seconds: f64) -> Span {
+    Span::saturating(libm::ceil(seconds * 1e9) as i64)
+}

@@ -1,0 +1,295 @@
+//! What people are told, and why.
+
+use super::Engine;
+use crate::io::Now;
+use crate::report::{Report, SourceReport, SystemReport};
+use crate::sanity::RejectReason;
+use crate::select::{Impasse, Standing};
+use crate::settings::Place;
+use crate::source::Source;
+use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::string::{String, ToString};
+use ipc::message::privileged::ClockKind;
+use ipc::units::{Leap, RawInstant};
+
+impl Engine {
+    pub(super) fn describe(&self, now: Now) -> Report {
+        Report {
+            system: self.describe_system(now),
+            sources: (0..self.settings.sources.len())
+                .flat_map(|entry| {
+                    let members = self.sources.iter().filter(move |source| source.entry == entry);
+                    let nameless = members.clone().next().is_none().then(|| self.describe_nameless(entry));
+                    members.map(|source| self.describe_source(source, now)).chain(nameless)
+                })
+                .collect(),
+        }
+    }
+
+    fn describe_system(&self, now: Now) -> SystemReport {
+        let (state, reason) = self.state(now);
+        let synchronised = self.is_synchronised(now);
+        let system = &self.system;
+        let basis = self.basis.as_ref();
+        let line = system.line.as_ref();
+        let reference = line.map(|line| line.reference);
+        let source = reference.and_then(|r| self.sources.iter().find(|source| source.key == r.key));
+        SystemReport {
+            clock: match basis.map(|basis| basis.welcome.clock) {
+                Some(ClockKind::Kernel) => "kernel",
+                Some(ClockKind::Virtual) => "virtual",
+                Some(ClockKind::None) | None => "none",
+            },
+            synchronised,
+            state,
+            reason,
+            leap: match system.leap.leap() {
+                _ if !synchronised => "unknown",
+                Leap::Insert => "insert",
+                Leap::Delete => "delete",
+                Leap::None | Leap::Unknown => "none",
+            },
+            stratum: reference.filter(|_| synchronised).map_or(16, |r| r.stratum.saturating_add(1).min(16)),
+            reference_id: format!("{:08x}", reference.map_or(0, |r| r.reference_id)),
+            reference: source.map_or(String::new(), |source| self.name_of(source).into()),
+            offset_s: line.map_or(0.0, |line| line.offset(now)),
+            estimated_error_s: line.map_or(16.0, |line| line.deviation(now.raw)),
+            error_bound_s: line.map_or(16.0, |line| line.most_error(now)),
+            slew_left_s: basis.map_or(0.0, |basis| basis.clock.slew_left(now.raw)),
+            frequency_ppm: basis.map_or(0.0, |basis| basis.clock.frequency() * 1e6),
+            frequency_error_ppm: line.map_or(500.0, |line| line.frequency().1 * 1e6),
+            root_delay_s: reference.map_or(0.0, |r| r.root_delay),
+            root_dispersion_s: line.map_or(16.0, |l| l.reference.root_dispersion + l.dispersion(now)),
+            last_update_s: system.last_update.map(|at| seconds_since(now, at)),
+            first_update_s: basis
+                .and_then(|basis| Some(system.first_update?.since(basis.at).nanos() as f64 * 1e-9)),
+            epoch: basis.map_or(0, |basis| basis.epoch),
+            steps: system.steps,
+            refusals: system.refusals,
+            last_refusal: system.last_refusal.clone(),
+        }
+    }
+
+    /// One word and one sentence for the whole.
+    fn state(&self, now: Now) -> (&'static str, String) {
+        let heard = self.sources.iter().filter(|source| source.is_heard()).count();
+        let system = &self.system;
+        if system.held {
+            let why = match system.last_refusal.as_str() {
+                "" => "the clock is too far off to be slewed".to_string(),
+                row => format!("the governor refused to set the clock ({row})"),
+            };
+            return ("refused", format!("{why}; restart with --approve-step to allow one large step"));
+        }
+        if self.settings.sources.is_empty() {
+            return ("no-sources", "no source is configured; add a [[source]] to the configuration".into());
+        }
+        if !self.steers() && self.basis.is_some() {
+            return ("unsteered", "there is no clock to steer; sources are only watched".into());
+        }
+        match system.impasse {
+            Some(Impasse::NoMajority) if !system.counted_unheard => (
+                "no-majority",
+                "the sources do not agree, and no more than half of them agree on anything; the clock runs on as \
+                 it is: find out which are wrong"
+                    .into(),
+            ),
+            _ if system.first_update.is_none() => (
+                "starting",
+                match heard {
+                    0 => "no source has answered yet; check names, addresses and the firewall (UDP port 123)".into(),
+                    _ => format!("{heard} sources have answered; waiting for a majority of those configured"),
+                },
+            ),
+            Some(Impasse::TooFew) => (
+                "holdover",
+                format!(
+                    "fewer sources agree than minimum-sources ({}) asks for; the clock runs on",
+                    self.settings.minimum_sources
+                ),
+            ),
+            Some(Impasse::RequiredMissing) => {
+                ("holdover", "no source marked `require` agrees with the majority; the clock runs on".into())
+            }
+            Some(_) => (
+                "holdover",
+                "no source that agrees with the majority answers now; the clock runs on at its last frequency".into(),
+            ),
+            None if !self.is_synchronised(now) => {
+                ("starting", "the clock is being brought to the time of its sources".into())
+            }
+            None => {
+                let used =
+                    self.sources.iter().filter(|source| source.standing == Some(Standing::Survivor)).count();
+                ("synchronised", format!("the clock follows {used} of {} sources", self.sources.len()))
+            }
+        }
+    }
+
+    /// A name without an address yet, or an address that another entry has.
+    fn describe_nameless(&self, entry: usize) -> SourceReport {
+        let settings = &self.settings.sources[entry];
+        let reason = match settings.place {
+            Place::Name(..) => "its name has no usable address yet; check the resolver and the spelling",
+            Place::Address(_) if self.basis.is_none() => "the daemon is starting",
+            Place::Address(_) => "another entry of the configuration has the same address",
+        };
+        SourceReport {
+            name: settings.name.clone(),
+            address: String::new(),
+            state: "waiting",
+            reason: reason.into(),
+            authenticated: false,
+            stratum: 16,
+            reference_id: "00000000".into(),
+            reach: 0,
+            poll: settings.min_poll,
+            next_poll_s: None,
+            offset_s: 0.0,
+            offset_error_s: 16.0,
+            delay_s: 0.0,
+            jitter_s: 0.0,
+            root_distance_s: 16.0,
+            sent: 0,
+            valid: 0,
+            last_valid_s: None,
+            rejected: BTreeMap::new(),
+        }
+    }
+
+    fn describe_source(&self, source: &Source, now: Now) -> SourceReport {
+        let (state, reason) = self.judge(source, now);
+        let opinion = source.opinion(now);
+        SourceReport {
+            name: self.name_of(source).into(),
+            address: source.address.socket_address().to_string(),
+            state,
+            reason,
+            authenticated: false,
+            stratum: source.said.map_or(16, |facts| facts.stratum),
+            reference_id: format!("{:08x}", source.said.map_or(0, |facts| facts.reference_id)),
+            reach: source.reach,
+            poll: source.poll.exponent(),
+            next_poll_s: (!self.offline).then(|| -seconds_since(now, source.next)),
+            offset_s: opinion.map_or(0.0, |opinion| opinion.offset),
+            offset_error_s: opinion.map_or(16.0, |opinion| libm::sqrt(opinion.variance)),
+            delay_s: source.filter.minimum_delay().unwrap_or(0.0),
+            jitter_s: source.filter.jitter(),
+            root_distance_s: opinion.map_or(16.0, |opinion| opinion.distance),
+            sent: source.counters.sent,
+            valid: source.counters.valid,
+            last_valid_s: source.last_valid.map(|at| seconds_since(now, at)),
+            rejected: RejectReason::ALL
+                .iter()
+                .map(|reason| (reason.name(), source.counters.rejected[*reason as usize]))
+                .filter(|(_, count)| *count > 0)
+                .collect(),
+        }
+    }
+
+    /// One word and one sentence for a source.
+    fn judge(&self, source: &Source, now: Now) -> (&'static str, String) {
+        if let Some(code) = source.kiss.filter(|_| source.trouble == Some(RejectReason::Kiss)) {
+            return (
+                "denied",
+                format!(
+                    "it refuses to serve us (kiss code {code}); asked again at the longest poll interval"
+                ),
+            );
+        }
+        if let Some(reason) = source.trouble {
+            return ("unusable", reason.sentence().into());
+        }
+        if source.reach == 0 {
+            return match (source.counters.sent, source.is_heard()) {
+                (0..=3, false) => ("waiting", "it has not answered yet".into()),
+                (_, false) => ("unreachable", format!("it has never answered{}", likely_cause(source))),
+                (_, true) => (
+                    "unreachable",
+                    "it has not answered its last eight queries; its last word still has a vote".into(),
+                ),
+            };
+        }
+        let Some(opinion) = source.opinion(now) else {
+            return ("waiting", format!("no usable reply yet{}", likely_cause(source)));
+        };
+        if Source::is_far(&opinion) {
+            return (
+                "unusable",
+                format!("it is up to {:.1} s from true time by its own word", opinion.distance),
+            );
+        }
+        if source.contradicts {
+            return (
+                "falseticker",
+                "its last reply contradicts its earlier ones; the next replies decide".into(),
+            );
+        }
+        if source.filter.is_doubtful() {
+            return (
+                "waiting",
+                "its last reply differs from what was expected; the next replies decide".into(),
+            );
+        }
+        match source.standing {
+            None => ("waiting", "not compared with the others yet".into()),
+            Some(Standing::Survivor) => {
+                let is_reference =
+                    self.system.line.as_ref().is_some_and(|line| line.reference.key == source.key);
+                let asymmetry = if source.filter.path_changed() {
+                    "; its path became longer, perhaps in one direction only (asymmetry)"
+                } else {
+                    ""
+                };
+                if is_reference {
+                    (
+                        "selected",
+                        format!("it agrees with the majority and is the nearest to true time{asymmetry}"),
+                    )
+                } else {
+                    ("combined", format!("it agrees with the majority and is averaged in{asymmetry}"))
+                }
+            }
+            Some(Standing::Spare) => {
+                ("spare", "it agrees, but a source marked `prefer` is used instead".into())
+            }
+            Some(Standing::Silent) => ("waiting", "it agrees, but can't be used at the moment".into()),
+            Some(Standing::Falseticker) => (
+                "falseticker",
+                format!(
+                    "the majority says that its time is wrong; it differs by {:+.6} s from our clock, and its own \
+                     bound is {:.6} s",
+                    opinion.offset, opinion.distance
+                ),
+            ),
+            Some(Standing::Outvoted) => {
+                ("outvoted", "it does not agree with the sources marked `trust`".into())
+            }
+            Some(Standing::NoMajority) => (
+                "no-majority",
+                format!("it says {:+.6} s, and no majority agrees on anything", opinion.offset),
+            ),
+        }
+    }
+}
+
+/// What the counters say about a source that was never usable.
+fn likely_cause(source: &Source) -> &'static str {
+    let worst = RejectReason::ALL
+        .iter()
+        .filter(|reason| reason.is_silent())
+        .max_by_key(|reason| source.counters.rejected[**reason as usize])
+        .filter(|reason| source.counters.rejected[**reason as usize] > 0);
+    match worst {
+        Some(RejectReason::Origin) => ": replies came that do not belong to our queries",
+        Some(RejectReason::Date) => ": its date is impossible",
+        Some(RejectReason::UnexpectedMac) => ": its replies are signed with a key that is not shared with us",
+        Some(_) => ": what came from there was not a proper reply",
+        None => "; check its address and the firewall (UDP port 123)",
+    }
+}
+
+fn seconds_since(now: Now, at: RawInstant) -> f64 {
+    now.raw.since(at).nanos() as f64 * 1e-9
+}

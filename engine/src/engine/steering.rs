@@ -1,0 +1,388 @@
+//! From the survivors to orders.
+
+use super::{Basis, Engine, GATHERING, PATIENCE};
+use crate::discipline::{Slew, slew};
+use crate::io::{Now, OrderKind, Output};
+use crate::local_clock::{from_scaled, to_scaled};
+use crate::select::Impasse;
+use crate::settings::Place;
+use crate::system::find;
+use alloc::format;
+use ipc::message::privileged::{
+    Adjust, Applied, ClockEvent, ClockEventKind, ClockKind, Refusal, Refused, Step, StepReason,
+};
+use ipc::units::{Frequency, Offset, RawInstant, Span};
+
+/// A foreign step is undone by a step if it left more than this, else slewed; seconds.
+const WORTH_A_STEP: f64 = 0.010;
+
+/// A refused run-time step is not asked for again for this long (the governor's own row).
+const STEP_PAUSE: Span = Span::from_secs(900);
+
+/// After "budget" or "total" slews stay small for this long.
+const GENTLE_PAUSE: Span = Span::from_secs(3600);
+
+/// While slews must stay gentle, their fastest rate, s/s.
+const GENTLE: f64 = 10e-6;
+
+/// Kept from the edge of the governor's frequency band, s/s.
+const BAND_MARGIN: f64 = 0.1e-6;
+
+impl Engine {
+    /// Votes of configured sources that were never heard.
+    pub(super) fn unheard(&self, now: RawInstant) -> usize {
+        if self.system.first_heard.is_some_and(|first| first.after(PATIENCE) <= now) {
+            return 0;
+        }
+        let silent = self.sources.iter().filter(|source| !source.is_heard()).count();
+        let nameless = self
+            .settings
+            .sources
+            .iter()
+            .enumerate()
+            .filter(|(entry, settings)| {
+                matches!(settings.place, Place::Name(..)) && !self.sources.iter().any(|s| s.entry == *entry)
+            })
+            .count();
+        silent + nameless
+    }
+
+    /// Whether the first correction need not wait any longer.
+    fn has_gathered(&self, now: RawInstant) -> bool {
+        self.system.first_update.is_some()
+            || self.gathering_ends().is_some_and(|end| end <= now)
+            || (self.unheard(now) == 0 && self.sources.iter().all(|s| s.is_warm() || !s.is_heard()))
+    }
+
+    fn gathering_ends(&self) -> Option<RawInstant> {
+        self.system.first_heard.map(|first| first.after(GATHERING))
+    }
+
+    /// Selects where something changed, and orders what follows from it.
+    pub(super) fn steer(&mut self, now: Now) {
+        let Some(basis) = &self.basis else { return };
+        let (is_open, is_ready) = (basis.orders.is_open(), basis.orders.is_ready(now.raw));
+        if self.system.counted_unheard && self.unheard(now.raw) == 0 {
+            // Those that never answered don't count any more: the same claims may be a majority now.
+            self.system.dirty = true;
+        }
+        if !is_open && self.system.dirty && self.has_gathered(now.raw) && (is_ready || !self.steers()) {
+            self.system.dirty = false;
+            self.select(now);
+            if self.steers() {
+                self.correct(now);
+            }
+        }
+        self.send_status(now);
+    }
+
+    pub(super) fn next_steering(&self) -> Option<RawInstant> {
+        let basis = self.basis.as_ref()?;
+        // An order that is under way is waited for without a timer.
+        if self.steers() && basis.orders.is_open() {
+            return None;
+        }
+        let orders = basis.orders.ready_at().max(basis.at);
+        let waits_for_votes = self.system.first_heard.map(|first| first.after(PATIENCE));
+        let correction = if !self.system.dirty {
+            None
+        } else if self.system.first_update.is_none() {
+            self.gathering_ends().map(|end| end.max(orders))
+        } else {
+            Some(orders)
+        };
+        // A majority may be there once the silent no longer count.
+        let votes = waits_for_votes.filter(|_| {
+            self.system.first_update.is_none() && self.system.impasse == Some(Impasse::NoMajority)
+        });
+        let votes = votes.filter(|_| !self.system.dirty && self.system.counted_unheard);
+        [correction, votes.map(|at| at.max(orders)), self.system.status_wanted.then_some(orders)]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    fn select(&mut self, now: Now) {
+        let unheard = self.unheard(now.raw);
+        self.system.counted_unheard = unheard > 0;
+        let minimum = usize::from(self.settings.minimum_sources.max(1));
+        let finding = find(&mut self.sources, &self.settings.sources, unheard, minimum, now);
+        let before = self.system.impasse;
+        self.system.impasse = finding.line.as_ref().err().copied();
+        if finding.guard_violated && !self.system.guard_alarm {
+            self.say(4, "the estimate left the hard bounds of the measurements and was held there".into());
+        }
+        self.system.guard_alarm = finding.guard_violated;
+        match finding.line {
+            Ok(line) => {
+                if let Some(impasse) = before
+                    && impasse != Impasse::NoSources
+                    && self.system.first_update.is_some()
+                {
+                    self.say(5, "the sources agree again".into());
+                }
+                self.system.line = Some(line);
+                self.system.last_update = Some(now.raw);
+                if self.settings.leap_seconds {
+                    let leaps = self.sources.iter().filter(|s| s.is_live()).filter_map(|s| s.facts);
+                    let mut leap = self.system.leap;
+                    leap.vote(leaps.map(|facts| facts.leap), self.true_time(now));
+                    if leap.leap() != self.system.leap.leap() {
+                        self.system.status_wanted = true;
+                    }
+                    self.system.leap = leap;
+                }
+            }
+            Err(impasse) if before != Some(impasse) => {
+                let (severity, line) = match impasse {
+                    Impasse::NoSources => return,
+                    Impasse::NoMajority => (3, "the sources do not agree; the clock is not moved"),
+                    Impasse::TooFew => {
+                        (4, "fewer sources agree than minimum-sources asks for; the clock is not moved")
+                    }
+                    Impasse::RequiredMissing => {
+                        (4, "no source marked `require` is in agreement; the clock is not moved")
+                    }
+                    Impasse::Silent => {
+                        (4, "no source that agrees with the majority answers; the clock runs on")
+                    }
+                };
+                if unheard == 0 || impasse != Impasse::NoMajority {
+                    self.say(severity, line.into());
+                }
+            }
+            Err(_) => {}
+        }
+    }
+
+    /// Orders a step or a slew, as the line demands.
+    fn correct(&mut self, now: Now) {
+        let restoring = self.system.restore || self.system.resume;
+        if self.system.impasse.is_some() && !restoring {
+            return;
+        }
+        let (Some(line), Some(basis)) = (&self.system.line, &self.basis) else { return };
+        let offset = line.offset(now);
+        let kept = self.system.first_update.is_some();
+        let run_step = self.settings.run_step_threshold.map(seconds);
+        let start_threshold = seconds(self.settings.start_step_threshold);
+        let size = offset.abs();
+        let reason = if self.system.restore && size > WORTH_A_STEP {
+            Some(StepReason::Restore)
+        } else if self.system.resume && size > WORTH_A_STEP.max(start_threshold) {
+            Some(StepReason::Resume)
+        } else if !kept && self.system.start_open && size > start_threshold {
+            Some(StepReason::Start)
+        } else if run_step.is_some_and(|threshold| size > threshold)
+            && self.system.no_step_before <= now.raw
+            && kept
+        {
+            Some(StepReason::Run)
+        } else {
+            None
+        };
+        self.system.restore = false;
+        self.system.resume = false;
+        let epoch = basis.epoch;
+        if let Some(reason) = reason {
+            let delta = Offset::saturating(libm::round(offset * 1e9) as i64);
+            self.order(OrderKind::Step, Output::Step(Step { epoch, delta, reason, asked_at: now.raw }), now);
+            return;
+        }
+        if size > self.system.slew_limit {
+            if !self.system.held {
+                self.say(
+                    3,
+                    format!(
+                        "the clock is {offset:.0} s off, too much to slew; restart with --approve-step to allow it"
+                    ),
+                );
+            }
+            self.system.held = true;
+            return;
+        }
+        self.system.held = false;
+        let (frequency, slew) = self.plan(now, offset);
+        let Some(basis) = &self.basis else { return };
+        if kept && !self.is_worth_an_order(now, basis, offset, frequency) {
+            self.system.status_wanted |= self.status_is_old(now.raw);
+            return;
+        }
+        let Slew { amount, time_constant } = slew;
+        if let Some(basis) = &mut self.basis {
+            basis.time_constant = time_constant;
+        }
+        let adjust = Adjust { epoch, frequency, slew: amount, time_constant, asked_at: now.raw };
+        self.order(OrderKind::Adjust, Output::Adjust(adjust), now);
+    }
+
+    fn plan(&self, now: Now, offset: f64) -> (Frequency, Slew) {
+        let (Some(line), Some(basis)) = (&self.system.line, &self.basis) else {
+            return (Frequency::ZERO, slew(0.0, 64.0, 0.0, 1e-6, false));
+        };
+        let (natural, _) = basis.clock.natural(now.raw, now.wall);
+        let (centre, half) = (from_scaled(basis.welcome.band_centre), from_scaled(basis.welcome.band));
+        let half = (half.abs() - BAND_MARGIN).max(0.0);
+        let wanted = if now.raw < self.system.frozen_until {
+            basis.clock.frequency()
+        } else {
+            (line.frequency().0 - natural).clamp(centre - half, centre + half)
+        };
+        let frequency = to_scaled(wanted);
+        let most = self.settings.max_slew_ppm.clamp(1.0, 500.0) * 1e-6;
+        let most = if now.raw < self.system.gentle_until { most.min(GENTLE) } else { most };
+        let first = self.system.first_update.is_none();
+        (frequency, slew(offset, line.reference.interval, wanted, most, first))
+    }
+
+    /// A correction far below the noise would only cost a wake-up.
+    fn is_worth_an_order(&self, now: Now, basis: &Basis, offset: f64, frequency: Frequency) -> bool {
+        let Some(line) = &self.system.line else { return false };
+        let change = (offset - basis.clock.slew_left(now.raw)).abs();
+        let turn = (from_scaled(frequency) - basis.clock.frequency()).abs();
+        change > 0.05 * line.random_deviation(now.raw)
+            || turn > 0.05 * line.frequency().1
+            || self.status_is_old(now.raw)
+    }
+
+    fn order(&mut self, kind: OrderKind, output: Output, now: Now) {
+        if let Some(basis) = &mut self.basis {
+            basis.orders.send(kind, now.raw);
+            self.outputs.push_back(output);
+        }
+    }
+
+    pub(super) fn applied(&mut self, now: Now, kind: OrderKind, applied: &Applied) {
+        let Some(basis) = &mut self.basis else { return };
+        if !basis.orders.answer(kind) {
+            return;
+        }
+        if kind == OrderKind::Status {
+            return;
+        }
+        let time_constant = (kind == OrderKind::Adjust).then_some(basis.time_constant);
+        basis.clock.ordered(&applied.before, applied.after, time_constant);
+        if kind == OrderKind::Step {
+            self.system.steps = self.system.steps.saturating_add(1);
+            self.system.start_open = false;
+            // Stamps of the kernel's clock that were taken before it can't be turned into RAW any more.
+            self.exchanges.cut_all();
+            let moved = applied.after.wall.minus(applied.before.wall).nanos() as f64 * 1e-9;
+            self.say(5, format!("the clock was stepped by {moved:+.6} s"));
+            // What the step left over is slewed at once.
+            self.system.dirty = true;
+        }
+        if self.system.first_update.is_none() {
+            self.system.first_update = Some(now.raw);
+            self.say(5, "the clock follows its sources".into());
+        }
+        self.system.status_wanted = true;
+    }
+
+    pub(super) fn refused(&mut self, now: Now, kind: OrderKind, refused: &Refused) {
+        let Some(basis) = &mut self.basis else { return };
+        if !basis.orders.answer(kind) {
+            return;
+        }
+        let code = refused.code;
+        let first = self.system.last_refusal != name_of(code);
+        self.system.refusals = self.system.refusals.saturating_add(1);
+        self.system.last_refusal = name_of(code).into();
+        if matches!(code, Refusal::Rate | Refusal::Clock | Refusal::NoPersist) {
+            basis.orders.exhausted(now.raw);
+        }
+        match (kind, code) {
+            (_, Refusal::NoClock) => basis.welcome.clock = ClockKind::None,
+            (OrderKind::Status, _) => {
+                self.system.status_wanted = matches!(code, Refusal::Rate | Refusal::Stale);
+            }
+            // The event that explains it is on its way, or the next selection decides anew.
+            (_, Refusal::StaleEpoch | Refusal::Stale | Refusal::Rate) => self.system.dirty = true,
+            (OrderKind::Step, _) => {
+                self.system.start_open = false;
+                self.system.no_step_before = now.raw.after(STEP_PAUSE);
+                let absolute = matches!(
+                    code,
+                    Refusal::Floor | Refusal::Latest | Refusal::StartBack | Refusal::StartForward
+                );
+                if absolute && let Some(line) = &self.system.line {
+                    // What may not be stepped must not be crept to either.
+                    self.system.slew_limit = self.system.slew_limit.min(line.offset(now).abs() / 2.0);
+                }
+                self.system.dirty = true;
+            }
+            (_, Refusal::Budget | Refusal::Total) => {
+                self.system.gentle_until = now.raw.after(GENTLE_PAUSE);
+            }
+            (_, Refusal::Band) => self.system.frozen_until = now.raw.after(GENTLE_PAUSE),
+            _ => {}
+        }
+        if first {
+            let what = match kind {
+                OrderKind::Adjust => "a slew",
+                OrderKind::Step => "a step",
+                OrderKind::Status => "a status",
+            };
+            self.say(4, format!("the governor refused {what}: {}", name_of(code)));
+        }
+    }
+
+    pub(super) fn clock_event(&mut self, now: Now, event: &ClockEvent) {
+        let Some(basis) = &mut self.basis else { return };
+        basis.epoch = event.epoch;
+        basis.clock.restart(event.now);
+        self.exchanges.cut_all();
+        let moved = event.moved.nanos() as f64 * 1e-9;
+        match event.kind {
+            ClockEventKind::ForeignStep => {
+                self.system.restore = self.system.line.is_some();
+                self.say(4, format!("somebody else moved the clock by {moved:+.6} s"));
+            }
+            ClockEventKind::ForeignFrequency => {
+                self.say(4, "somebody else changed the clock's frequency; it was set back".into());
+            }
+            ClockEventKind::Resume => {
+                self.sources.iter_mut().for_each(|source| source.forget_time(now.raw));
+                self.system.line = None;
+                self.system.resume = true;
+                self.say(5, "the machine slept; measuring afresh".into());
+            }
+            ClockEventKind::DeadMan => {
+                self.say(3, "no order for three hours: the clock was marked unsynchronised".into());
+            }
+        }
+        self.system.dirty = true;
+    }
+}
+
+fn seconds(span: Span) -> f64 {
+    span.nanos() as f64 * 1e-9
+}
+
+/// The name of a row of the governor's table, as in its audit log.
+fn name_of(code: Refusal) -> &'static str {
+    match code {
+        Refusal::Floor => "floor",
+        Refusal::Latest => "latest",
+        Refusal::StartWindow => "start-window",
+        Refusal::StartBack => "start-back",
+        Refusal::StartForward => "start-forward",
+        Refusal::RunStep => "run-step",
+        Refusal::TooSoon => "too-soon",
+        Refusal::Evidence => "evidence",
+        Refusal::Budget => "budget",
+        Refusal::Band => "band",
+        Refusal::Total => "total",
+        Refusal::Rate => "rate",
+        Refusal::StaleEpoch => "stale-epoch",
+        Refusal::Stale => "stale",
+        Refusal::Range => "range",
+        Refusal::LeapDate => "leap-date",
+        Refusal::LeapTooSoon => "leap-too-soon",
+        Refusal::Tai => "tai",
+        Refusal::NoPersist => "no-persist",
+        Refusal::Clock => "clock",
+        Refusal::NoClock => "no-clock",
+        Refusal::Unproven => "unproven",
+    }
+}

@@ -1,0 +1,182 @@
+use super::*;
+use ipc::units::RawInstant;
+
+/// A line of measurements with noise from a small generator.
+struct Path {
+    state: u64,
+    minimum: f64,
+    forward: f64,
+    back: f64,
+}
+
+impl Path {
+    fn uniform(&mut self) -> f64 {
+        self.state =
+            self.state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        ((self.state >> 11) as f64 + 0.5) / (1u64 << 53) as f64
+    }
+
+    fn measure(&mut self, at: f64, truth: f64) -> Measurement {
+        let (e1, e2) = (-self.forward * libm::log(self.uniform()), -self.back * libm::log(self.uniform()));
+        let offset = truth + (e1 - e2) / 2.0;
+        let delay = self.minimum + e1 + e2;
+        let nanos = (offset * 1e9) as i64;
+        let half = (delay / 2.0 * 1e9) as i64;
+        Measurement {
+            at: instant(at),
+            offset: nanos,
+            low: nanos - half,
+            high: nanos + half,
+            received: instant(at),
+            delay,
+            noise: 1e-7,
+        }
+    }
+}
+
+fn instant(seconds: f64) -> RawInstant {
+    RawInstant::saturating((seconds * 1e9) as i64)
+}
+
+fn lan() -> Path {
+    Path { state: 7, minimum: 180e-6, forward: 10e-6, back: 10e-6 }
+}
+
+fn at_the_end(filter: &Filter, at: f64) -> (f64, Estimate) {
+    let estimate = filter.estimate(instant(at)).unwrap();
+    (estimate.base as f64 * 1e-9 + estimate.rest, estimate)
+}
+
+#[test]
+fn frequency_and_offset_are_found() {
+    let (mut filter, mut path) = (Filter::new(), lan());
+    for n in 0..100 {
+        let t = f64::from(n) * 64.0;
+        assert_eq!(filter.learn(&path.measure(t, 0.25 + 40e-6 * t)), Outcome::Used, "{n}");
+    }
+    let t = 6400.0;
+    let (offset, estimate) = at_the_end(&filter, t);
+    assert!((offset - 0.25 - 40e-6 * t).abs() < 5e-6, "{offset}");
+    assert!((estimate.frequency - 40e-6).abs() < 0.02e-6, "{}", estimate.frequency);
+    assert!(estimate.wander < 1e-9, "{}", estimate.wander);
+}
+
+#[test]
+fn the_stated_deviation_is_the_real_one() {
+    let mut squared = 0.0;
+    let runs = 200;
+    for seed in 0..runs {
+        let (mut filter, mut path) = (Filter::new(), Path { state: seed * 77 + 5, ..lan() });
+        for n in 0..40 {
+            let t = f64::from(n) * 64.0;
+            filter.learn(&path.measure(t, 1e-3 + 20e-6 * t));
+        }
+        let (offset, estimate) = at_the_end(&filter, 39.0 * 64.0);
+        let error = offset - 1e-3 - 20e-6 * 39.0 * 64.0;
+        squared += error * error / estimate.variance / runs as f64;
+    }
+    assert!((0.2..2.0).contains(&squared), "{squared}");
+}
+
+#[test]
+fn one_spike_is_held_back() {
+    let (mut filter, mut path) = (Filter::new(), lan());
+    for n in 0..30 {
+        filter.learn(&path.measure(f64::from(n) * 64.0, 0.0));
+    }
+    let before = at_the_end(&filter, 30.0 * 64.0).0;
+    let spike = path.measure(30.0 * 64.0, 0.05);
+    assert_eq!(filter.learn(&spike), Outcome::Doubtful);
+    assert!(filter.is_doubtful());
+    assert!((at_the_end(&filter, 30.0 * 64.0).0 - before).abs() < 1e-9);
+    assert_eq!(filter.learn(&path.measure(31.0 * 64.0, 0.0)), Outcome::Used);
+    assert!(!filter.is_doubtful());
+}
+
+#[test]
+fn a_step_of_the_server_is_followed_with_the_third_reply_and_costs_no_frequency() {
+    let (mut filter, mut path) = (Filter::new(), lan());
+    for n in 0..30 {
+        filter.learn(&path.measure(f64::from(n) * 64.0, 0.0));
+    }
+    for n in 30..32 {
+        assert_eq!(filter.learn(&path.measure(f64::from(n) * 64.0, 0.05)), Outcome::Doubtful);
+    }
+    assert_eq!(filter.learn(&path.measure(32.0 * 64.0, 0.05)), Outcome::Restarted);
+    for n in 33..40 {
+        filter.learn(&path.measure(f64::from(n) * 64.0, 0.05));
+    }
+    let (offset, estimate) = at_the_end(&filter, 39.0 * 64.0);
+    assert!((offset - 0.05).abs() < 20e-6, "{offset}");
+    assert!(estimate.frequency.abs() < 0.3e-6, "{}", estimate.frequency);
+}
+
+#[test]
+fn a030_symmetric_delay_moves_nothing_and_weighs_little() {
+    let (mut filter, mut path) = (Filter::new(), lan());
+    for n in 0..30 {
+        filter.learn(&path.measure(f64::from(n) * 64.0, 0.0));
+    }
+    for (n, more) in [(30, 0.1), (31, 1.0), (32, 3.0)] {
+        let measurement = path.measure(f64::from(n) * 64.0, 0.0);
+        filter.learn(&Measurement { delay: measurement.delay + more, ..measurement });
+        assert!(at_the_end(&filter, f64::from(n) * 64.0).0.abs() < 10e-6, "{more}");
+    }
+}
+
+#[test]
+fn jitter_of_one_way_only_is_learnt_and_removed() {
+    let mut path = Path { state: 3, minimum: 38e-3, forward: 2e-3, back: 0.1e-3 };
+    let mut filter = Filter::new();
+    for n in 0..200 {
+        filter.learn(&path.measure(f64::from(n) * 64.0, 0.0));
+    }
+    // Its mean effect, left in, would be a millisecond.
+    let (offset, _) = at_the_end(&filter, 199.0 * 64.0);
+    assert!(offset.abs() < 100e-6, "{offset}");
+}
+
+#[test]
+fn a_leap_second_moves_the_offset_and_nothing_else() {
+    let (mut filter, mut path) = (Filter::new(), lan());
+    for n in 0..10 {
+        filter.learn(&path.measure(f64::from(n) * 64.0, 5.0));
+    }
+    let before = at_the_end(&filter, 640.0);
+    filter.shift(-1_000_000_000);
+    let after = at_the_end(&filter, 640.0);
+    assert!((after.0 - before.0 + 1.0).abs() < 1e-9);
+    assert_eq!(after.1.frequency, before.1.frequency);
+}
+
+#[test]
+fn after_sleep_the_frequency_is_still_known() {
+    let (mut filter, mut path) = (Filter::new(), lan());
+    for n in 0..50 {
+        let t = f64::from(n) * 64.0;
+        filter.learn(&path.measure(t, 30e-6 * t));
+    }
+    filter.forget_offset();
+    assert!(filter.is_empty());
+    filter.learn(&path.measure(4000.0, 3600.0));
+    assert!((at_the_end(&filter, 4000.0).1.frequency - 30e-6).abs() < 0.1e-6);
+}
+
+#[test]
+fn a017_extreme_measurements_leave_finite_numbers() {
+    let mut filter = Filter::new();
+    for (n, offset) in [i64::MAX / 2, i64::MIN / 2, 0, 1, i64::MAX / 2, 0, 0, 0].into_iter().enumerate() {
+        filter.learn(&Measurement {
+            at: RawInstant::saturating(n as i64),
+            offset,
+            low: offset,
+            high: offset,
+            received: RawInstant::saturating(n as i64),
+            delay: if n % 2 == 0 { 1e-9 } else { 3.0 },
+            noise: 1e-9,
+        });
+        let estimate = filter.estimate(RawInstant::MAX).unwrap();
+        assert!(estimate.rest.is_finite() && estimate.variance.is_finite() && estimate.variance >= 0.0);
+        assert!(estimate.frequency.is_finite() && estimate.wander.is_finite());
+    }
+}

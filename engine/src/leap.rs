@@ -1,0 +1,140 @@
+//! Leap seconds: believed when most usable sources announce the same one, on the one day it may come.
+
+use ipc::units::{Leap, WallTime};
+
+const DAY: i64 = 86_400;
+const SECOND: i64 = 1_000_000_000;
+
+/// Samples this close to a leap second (nanoseconds) are not used.
+const CLOSE: i64 = 5 * SECOND;
+
+/// The warning in force.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Warning {
+    leap: Leap,
+    /// End of the day, nanoseconds since 1970.
+    end: i64,
+}
+
+impl Warning {
+    pub(crate) const NONE: Self = Self { leap: Leap::None, end: 0 };
+
+    pub(crate) fn leap(&self) -> Leap {
+        self.leap
+    }
+
+    /// The vote of the usable sources at `now`. Only the last UTC day of June or December counts.
+    pub(crate) fn vote(&mut self, announced: impl Iterator<Item = Leap>, now: WallTime) {
+        let (mut all, mut insert, mut delete) = (0, 0, 0);
+        for leap in announced {
+            all += 1;
+            insert += u32::from(leap == Leap::Insert);
+            delete += u32::from(leap == Leap::Delete);
+        }
+        let leap = match end_of_leap_day(now) {
+            Some(_) if 2 * insert > all => Leap::Insert,
+            Some(_) if 2 * delete > all => Leap::Delete,
+            _ => Leap::None,
+        };
+        // While the sources are silent the warning stands.
+        if all > 0 {
+            *self = Self { leap, end: end_of_leap_day(now).unwrap_or(0) };
+        }
+    }
+
+    /// By how many nanoseconds UTC moved, once, when `now` has passed the end of the day.
+    pub(crate) fn pass(&mut self, now: WallTime) -> Option<i64> {
+        if self.leap == Leap::None || now.nanos() < self.end {
+            return None;
+        }
+        let moved = if self.leap == Leap::Insert { -SECOND } else { SECOND };
+        *self = Self::NONE;
+        Some(moved)
+    }
+
+    /// Whether a leap second is so near that no sample can be trusted.
+    pub(crate) fn is_close(&self, time: i64) -> bool {
+        self.leap != Leap::None && time.abs_diff(self.end) < CLOSE.unsigned_abs()
+    }
+}
+
+/// The end of `now`'s UTC day, if that is 30 June or 31 December.
+fn end_of_leap_day(now: WallTime) -> Option<i64> {
+    let day = now.nanos() / SECOND / DAY;
+    matches!(month_and_day(day + 1), (1, 1) | (7, 1)).then(|| (day + 1) * DAY * SECOND)
+}
+
+/// Month and day of the month of a day since 1970, Gregorian.
+fn month_and_day(day: i64) -> (i64, i64) {
+    // Counted from 1 March of year 0, so that the leap day is the last of its year.
+    let day = day + 719_468;
+    let of_era = day.rem_euclid(146_097);
+    let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year + year / 4 - year / 100);
+    let march_month = (5 * of_year + 2) / 153;
+    let month = if march_month < 10 { march_month + 3 } else { march_month - 9 };
+    (month, of_year - (153 * march_month + 2) / 5 + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: i64) -> WallTime {
+        WallTime::saturating(seconds * SECOND)
+    }
+
+    /// 2027-06-30 12:00:00 UTC.
+    const JUNE: i64 = 1_814_356_800;
+    /// 2027-03-31 12:00:00 UTC.
+    const MARCH: i64 = 1_806_494_400;
+
+    fn vote(announced: [Leap; 4], now: i64) -> Leap {
+        let mut warning = Warning::NONE;
+        warning.vote(announced.into_iter(), at(now));
+        warning.leap()
+    }
+
+    #[test]
+    fn a033_a_majority_on_the_right_day_arms_and_nothing_else_does() {
+        use Leap::{Insert, None};
+        assert_eq!(vote([Insert, None, None, None], JUNE), None);
+        assert_eq!(vote([Insert, Insert, None, None], JUNE), None);
+        assert_eq!(vote([Insert, Insert, Insert, None], MARCH), None);
+        assert_eq!(vote([Insert, Insert, Insert, None], JUNE - DAY), None);
+        assert_eq!(vote([Insert, Insert, Insert, None], JUNE + DAY), None);
+        assert_eq!(vote([Insert, Insert, Insert, None], JUNE), Insert);
+    }
+
+    #[test]
+    fn a034_opposite_halves_arm_nothing() {
+        use Leap::{Delete, Insert};
+        assert_eq!(vote([Insert, Insert, Delete, Delete], JUNE), Leap::None);
+    }
+
+    #[test]
+    fn a_leap_second_passes_once_at_midnight() {
+        let mut warning = Warning::NONE;
+        warning.vote([Leap::Insert].into_iter(), at(JUNE));
+        let midnight = JUNE + DAY / 2;
+        assert_eq!(warning.pass(at(midnight - 1)), None);
+        assert!(warning.is_close((midnight - 4) * SECOND) && !warning.is_close((midnight - 6) * SECOND));
+        assert_eq!(warning.pass(at(midnight)), Some(-SECOND));
+        assert_eq!(warning.pass(at(midnight + 1)), None);
+    }
+
+    #[test]
+    fn a174_the_calendar_is_right_also_around_2100() {
+        for (day, expected) in [
+            (0, (1, 1)),
+            (58, (2, 28)),
+            (59, (3, 1)),
+            (789, (2, 29)),
+            (20_999, (6, 30)),
+            (47_540, (2, 28)),
+            (47_541, (3, 1)),
+        ] {
+            assert_eq!(month_and_day(day), expected, "{day}");
+        }
+    }
+}

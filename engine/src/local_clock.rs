@@ -1,0 +1,168 @@
+//! What the steered clock does between two orders.
+//!
+//! The engine estimates true time against CLOCK_MONOTONIC_RAW; to steer, it must know how the steered clock
+//! itself runs against it. For the kernel's clock that is the ordered frequency and nothing else, nearly;
+//! a virtual clock has an oscillator of its own. So the difference, the *natural frequency*, is measured:
+//! from readings of both clocks, less what was ordered.
+
+use ipc::message::privileged::{ClockKind, ClockReading};
+use ipc::units::{Frequency, RawInstant, TimeConstant, WallTime};
+
+/// The steered clock since its last order.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct LocalClock {
+    anchor: ClockReading,
+    time_constant: u8,
+    /// Mean and variance of the natural frequency, s/s.
+    natural: (f64, f64),
+    /// Standard deviation of one reading, seconds.
+    reading: f64,
+}
+
+impl LocalClock {
+    pub(crate) fn new(kind: ClockKind, found: ClockReading) -> Self {
+        let (prior, reading) = match kind {
+            // An adjtimex tick that somebody left behind is learnt, slowly.
+            ClockKind::Kernel => (1e-8, 200e-9),
+            ClockKind::Virtual => (500e-6, 20e-9),
+            // Somebody else may be steering it.
+            ClockKind::None => (500e-6, 200e-9),
+        };
+        // A slew that was found in progress: nobody told how fast it goes.
+        Self { anchor: found, time_constant: 0, natural: (0.0, prior * prior), reading }
+    }
+
+    /// Base frequency in force, s/s.
+    pub(crate) fn frequency(&self) -> f64 {
+        from_scaled(self.anchor.frequency)
+    }
+
+    /// What is left of the slew at `at`, seconds.
+    pub(crate) fn slew_left(&self, at: RawInstant) -> f64 {
+        let elapsed = at.since(self.anchor.raw).nanos().max(0) as f64 * 1e-9;
+        self.anchor.slew_left.nanos() as f64 * 1e-9 * libm::exp(elapsed * self.log_decay())
+    }
+
+    /// Natural logarithm of what a second leaves of a slew.
+    fn log_decay(&self) -> f64 {
+        libm::log1p(-libm::ldexp(1.0, -2 - i32::from(self.time_constant)))
+    }
+
+    /// The natural frequency and its variance, with what the clock's reading now adds.
+    pub(crate) fn natural(&self, raw: RawInstant, wall: WallTime) -> (f64, f64) {
+        self.with(raw, wall, self.slew_left(raw))
+    }
+
+    fn with(&self, raw: RawInstant, wall: WallTime, slew_left: f64) -> (f64, f64) {
+        let elapsed = raw.since(self.anchor.raw).nanos() as f64 * 1e-9;
+        if elapsed < 0.05 {
+            return self.natural;
+        }
+        let slewed = self.anchor.slew_left.nanos() as f64 * 1e-9 - slew_left;
+        let gained =
+            (wall.minus(self.anchor.wall).nanos() - raw.since(self.anchor.raw).nanos()) as f64 * 1e-9;
+        let seen = (gained - slewed) / elapsed - self.frequency();
+        // Within a second the kernel's slew is known only to what it does in that second.
+        let share = libm::ldexp(1.0, -2 - i32::from(self.time_constant));
+        let unknown = self.anchor.slew_left.nanos().unsigned_abs() as f64 * 1e-9 * share;
+        let deviation = (2.0 * self.reading + unknown) / elapsed;
+        // A step that somebody else made is no frequency.
+        if seen.abs() > 1e-2 {
+            return self.natural;
+        }
+        let (mean, variance) = self.natural;
+        let gain = variance / (variance + deviation * deviation);
+        // The least variance keeps it able to learn.
+        (mean + gain * (seen - mean), ((1.0 - gain) * variance).max(1e-20))
+    }
+
+    /// An order was carried out: what the clock did until then is learnt, and it goes on from `after`.
+    pub(crate) fn ordered(&mut self, before: &ClockReading, after: ClockReading, tc: Option<TimeConstant>) {
+        self.natural = self.with(before.raw, before.wall, before.slew_left.nanos() as f64 * 1e-9);
+        self.restart(after);
+        if let Some(time_constant) = tc {
+            self.time_constant = time_constant.exponent();
+        }
+    }
+
+    /// Time was not continuous: what the clock did until then teaches nothing.
+    pub(crate) fn restart(&mut self, now: ClockReading) {
+        self.anchor = now;
+    }
+}
+
+/// As s/s.
+pub(crate) fn from_scaled(frequency: Frequency) -> f64 {
+    f64::from(frequency.scaled()) / f64::from(Frequency::PER_PPM) * 1e-6
+}
+
+/// From s/s, at most ±500 ppm.
+pub(crate) fn to_scaled(frequency: f64) -> Frequency {
+    Frequency::saturating(libm::round(frequency * 1e6 * f64::from(Frequency::PER_PPM)) as i32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ipc::clock_page::ClockPage;
+    use ipc::units::Offset;
+
+    fn page(oscillator_ppm: i32, slew: i64) -> ClockPage {
+        ClockPage {
+            since: RawInstant::saturating(1_000_000_000),
+            wall: WallTime::saturating(1_800_000_000_000_000_000),
+            frequency: Frequency::saturating(-7 * Frequency::PER_PPM),
+            oscillator: Frequency::saturating(oscillator_ppm * Frequency::PER_PPM),
+            slew: Offset::saturating(slew),
+            time_constant: TimeConstant::saturating(2),
+            status: 0,
+            maxerror: 0,
+            esterror: 0,
+            tai: 0,
+            generation: 1,
+        }
+    }
+
+    fn reading(page: &ClockPage, at: f64) -> ClockReading {
+        let raw = RawInstant::saturating((at * 1e9) as i64);
+        ClockReading {
+            wall: page.wall_at(raw),
+            raw,
+            frequency: page.frequency,
+            slew_left: page.slew_left_at(raw),
+        }
+    }
+
+    #[test]
+    fn the_oscillator_of_a_virtual_clock_is_measured_within_half_a_second() {
+        let page = page(40, 0);
+        let clock = LocalClock::new(ClockKind::Virtual, reading(&page, 1.0));
+        let now = reading(&page, 1.5);
+        let (natural, variance) = clock.natural(now.raw, now.wall);
+        assert!((natural - 40e-6).abs() < 0.2e-6, "{natural}");
+        assert!(libm::sqrt(variance) < 0.2e-6);
+    }
+
+    #[test]
+    fn a_slew_is_not_taken_for_the_oscillator() {
+        let page = page(40, 20_000_000);
+        let mut clock = LocalClock::new(ClockKind::Virtual, reading(&page, 1.0));
+        clock.ordered(&reading(&page, 1.0), reading(&page, 1.0), Some(TimeConstant::saturating(2)));
+        for t in [5.0, 65.3, 200.0] {
+            let now = reading(&page, t);
+            assert!((clock.slew_left(now.raw) - now.slew_left.nanos() as f64 * 1e-9).abs() < 50e-6, "{t}");
+        }
+        clock.ordered(&reading(&page, 200.0), reading(&page, 200.0), None);
+        let now = reading(&page, 1200.0);
+        let (natural, _) = clock.natural(now.raw, now.wall);
+        assert!((natural - 40e-6).abs() < 0.01e-6, "{natural}");
+    }
+
+    #[test]
+    fn the_kernels_clock_is_known_to_run_as_ordered() {
+        let page = page(0, 0);
+        let clock = LocalClock::new(ClockKind::Kernel, reading(&page, 1.0));
+        let now = reading(&page, 1.5);
+        assert!(clock.natural(now.raw, now.wall).0.abs() < 1e-9);
+    }
+}

@@ -1,0 +1,178 @@
+//! Looking names up: when, and which addresses of an answer are taken.
+
+use alloc::vec::Vec;
+use core::net::IpAddr;
+use ipc::address::Address;
+use ipc::message::exchange::{ExchangeId, Resolved};
+use ipc::units::{RawInstant, Span};
+
+/// Most addresses that are taken from one answer, whatever it holds.
+pub(crate) const MOST_TAKEN: usize = 4;
+
+/// First wait after a failure, seconds; each further one waits half as long again, up to an hour.
+const FIRST_WAIT: f64 = 10.0;
+const LONGEST_WAIT: f64 = 3600.0;
+
+/// A name whose addresses all answer is looked up again this seldom.
+const REFRESH: Span = Span::from_secs(86_400);
+
+/// The look-ups of one name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Lookup {
+    pub(crate) open: Option<ExchangeId>,
+    pub(crate) next: RawInstant,
+    failures: u32,
+}
+
+impl Lookup {
+    pub(crate) fn new(now: RawInstant) -> Self {
+        Self { open: None, next: now, failures: 0 }
+    }
+
+    /// Whether it should be looked up now.
+    pub(crate) fn is_due(&self, now: RawInstant) -> bool {
+        self.open.is_none() && self.next <= now
+    }
+
+    /// Without an address, or without enough that can be used.
+    pub(crate) fn failed(&mut self, now: RawInstant) {
+        self.open = None;
+        self.next = now.after(wait(self.failures));
+        self.failures = self.failures.saturating_add(1);
+    }
+
+    /// With enough addresses.
+    pub(crate) fn succeeded(&mut self, now: RawInstant) {
+        self.open = None;
+        self.failures = 0;
+        self.next = now.after(REFRESH);
+    }
+
+    /// One of its addresses died: look again, no sooner than the back-off allows.
+    pub(crate) fn hurry(&mut self, now: RawInstant) {
+        let soon = now.after(wait(self.failures));
+        if self.open.is_none() && soon < self.next {
+            self.next = soon;
+        }
+    }
+}
+
+fn wait(failures: u32) -> Span {
+    // 1.5^15 times ten seconds is above an hour.
+    let seconds = FIRST_WAIT * libm::pow(1.5, f64::from(failures.min(15)));
+    Span::from_millis((seconds.min(LONGEST_WAIT) * 1000.0) as i64)
+}
+
+/// The addresses of an answer that may be queried, in order, at most [`MOST_TAKEN`].
+pub(crate) fn usable(resolved: &Resolved, port: u16, own: &[IpAddr]) -> Vec<Address> {
+    let mut taken: Vec<Address> = Vec::new();
+    for address in resolved.addresses.iter().take(usize::from(resolved.count)) {
+        if may_be_queried(address, port, own) && !taken.contains(address) && taken.len() < MOST_TAKEN {
+            taken.push(*address);
+        }
+    }
+    taken
+}
+
+/// Whether an address that a name server gave may be queried. An address that stands in the configuration
+/// itself doesn't come here.
+fn may_be_queried(address: &Address, port: u16, own: &[IpAddr]) -> bool {
+    let written = address.socket_address();
+    let mapped = matches!(written.ip(), IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some());
+    let link_local = match written {
+        core::net::SocketAddr::V4(v4) => v4.ip().is_link_local(),
+        core::net::SocketAddr::V6(v6) => v6.ip().is_unicast_link_local() && v6.scope_id() == 0,
+    };
+    address.is_unicast()
+        && address.port() == port
+        && !address.ip().is_loopback()
+        && !mapped
+        && !link_local
+        && !own.contains(&address.ip())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use core::net::SocketAddr;
+    use ipc::message::exchange::MAX_ADDRESSES;
+
+    fn address(text: &str) -> Address {
+        text.parse::<SocketAddr>().unwrap().into()
+    }
+
+    fn answer(texts: &[&str]) -> Resolved {
+        let mut addresses = [Address::NONE; MAX_ADDRESSES];
+        for (place, text) in addresses.iter_mut().zip(texts) {
+            *place = address(text);
+        }
+        Resolved { id: ExchangeId(1), count: texts.len() as u8, addresses }
+    }
+
+    #[test]
+    fn a039_no_more_than_four_addresses_are_taken() {
+        let many: [&str; 16] = core::array::from_fn(|n| {
+            [
+                "192.0.2.1:123",
+                "192.0.2.1:123",
+                "192.0.2.2:123",
+                "192.0.2.3:123",
+                "192.0.2.4:123",
+                "192.0.2.5:123",
+            ][n.min(5)]
+        });
+        let taken = usable(&answer(&many), 123, &[]);
+        assert_eq!(taken, [1, 2, 3, 4].map(|n| address(&alloc::format!("192.0.2.{n}:123"))));
+    }
+
+    #[test]
+    fn a040_addresses_that_no_server_has_are_refused() {
+        let own = ["198.51.100.7".parse().unwrap(), "2001:db8::7".parse().unwrap()];
+        for bad in [
+            "127.0.0.1:123",
+            "127.9.9.9:123",
+            "0.0.0.0:123",
+            "[::1]:123",
+            "[::]:123",
+            "198.51.100.7:123",
+            "[2001:db8::7]:123",
+            "224.0.1.1:123",
+            "[ff02::101]:123",
+            "255.255.255.255:123",
+            "169.254.1.1:123",
+            "[fe80::1]:123",
+            "192.0.2.1:124",
+            "192.0.2.1:0",
+        ] {
+            assert!(usable(&answer(&[bad]), 123, &own).is_empty(), "{bad}");
+        }
+        for good in ["192.0.2.1:123", "[2001:db8::8]:123", "10.1.2.3:123", "[fe80::1%2]:123"] {
+            let wanted = address(&good.replace("%2", ""));
+            let written = if good.contains('%') {
+                let SocketAddr::V6(mut v6) = wanted.socket_address() else { panic!() };
+                v6.set_scope_id(2);
+                Address::from(SocketAddr::V6(v6))
+            } else {
+                wanted
+            };
+            let mut answered = answer(&["192.0.2.9:1"]);
+            answered.addresses[0] = written;
+            assert_eq!(usable(&answered, 123, &own), [written], "{good}");
+        }
+    }
+
+    #[test]
+    fn failures_wait_longer_and_longer_up_to_an_hour() {
+        let mut lookup = Lookup::new(RawInstant::MIN);
+        let mut waits = alloc::vec![];
+        for _ in 0..20 {
+            lookup.failed(RawInstant::MIN);
+            waits.push(lookup.next.nanos() / 1_000_000);
+        }
+        assert_eq!(&waits[..4], [10_000, 15_000, 22_500, 33_750]);
+        assert_eq!(waits[19], 3_600_000);
+        lookup.succeeded(RawInstant::MIN);
+        lookup.hurry(RawInstant::MIN);
+        assert_eq!(lookup.next.nanos(), 10_000_000_000);
+    }
+}

@@ -1,0 +1,93 @@
+//! Orders to the privileged process: one unanswered at a time, and seldom enough for its governor, which
+//! takes one a second and a burst of eight.
+
+use crate::io::OrderKind;
+use ipc::units::{RawInstant, Span};
+
+/// A little slower than the governor refills, so that two clocks never disagree about it.
+const REFILL: Span = Span::from_millis(1_050);
+
+/// A little fewer than the governor takes.
+const BURST: i64 = 6;
+
+/// The account of orders.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Orders {
+    open: Option<OrderKind>,
+    /// When the account will be full again.
+    full_at: RawInstant,
+}
+
+impl Orders {
+    pub(crate) fn new() -> Self {
+        Self { open: None, full_at: RawInstant::MIN }
+    }
+
+    /// Whether an order is unanswered.
+    pub(crate) fn is_open(&self) -> bool {
+        self.open.is_some()
+    }
+
+    /// When the next order may be sent.
+    pub(crate) fn ready_at(&self) -> RawInstant {
+        RawInstant::saturating(self.full_at.nanos() - (BURST - 1) * REFILL.nanos())
+    }
+
+    /// Whether an order may be sent now.
+    pub(crate) fn is_ready(&self, now: RawInstant) -> bool {
+        self.open.is_none() && self.ready_at() <= now
+    }
+
+    /// One is sent.
+    pub(crate) fn send(&mut self, kind: OrderKind, now: RawInstant) {
+        self.open = Some(kind);
+        self.full_at = self.full_at.max(now).after(REFILL);
+    }
+
+    /// One is answered; false where none of this kind was asked.
+    pub(crate) fn answer(&mut self, kind: OrderKind) -> bool {
+        let asked = self.open == Some(kind);
+        if asked {
+            self.open = None;
+        }
+        asked
+    }
+
+    /// The governor says: too many. Nothing is sent for a while.
+    pub(crate) fn exhausted(&mut self, now: RawInstant) {
+        self.full_at = now.after(Span::saturating((BURST + 1) * REFILL.nanos()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(millis: i64) -> RawInstant {
+        RawInstant::saturating(10_000_000_000 + millis * 1_000_000)
+    }
+
+    #[test]
+    fn a_burst_of_six_then_one_a_second() {
+        let mut orders = Orders::new();
+        let mut sent = 0;
+        for millis in 0..10_000 {
+            if orders.is_ready(at(millis)) {
+                orders.send(OrderKind::Adjust, at(millis));
+                assert!(!orders.is_ready(at(millis)), "one unanswered at a time");
+                assert!(orders.answer(OrderKind::Adjust));
+                sent += 1;
+            }
+        }
+        assert!((14..=15).contains(&sent), "{sent}");
+    }
+
+    #[test]
+    fn an_answer_to_another_order_is_none() {
+        let mut orders = Orders::new();
+        orders.send(OrderKind::Step, at(0));
+        assert!(!orders.answer(OrderKind::Adjust));
+        assert!(orders.is_open());
+        assert!(orders.answer(OrderKind::Step));
+    }
+}

@@ -1,0 +1,165 @@
+//! When to ask again: as seldom as the predicted error allows.
+//!
+//! Asking again pays when the estimate would otherwise have lost what the last measurement gave. So an
+//! interval is right when the error that grows in it is about that of a single measurement; and a part of
+//! that growth, the oscillator's wander, can't be learnt away, so it is held lower still.
+
+use crate::filter::Estimate;
+use ipc::units::Span;
+
+/// Longer intervals than 2^8 s save little and let the error grow; they are for servers that ask for them
+/// and for sources that don't answer.
+const LONGEST_BY_CHOICE: i8 = 8;
+
+/// No measurement is taken to be better than 2 µs here, or a perfect network would be asked for ever.
+const BEST_VARIANCE: f64 = 4e-12;
+
+/// The poll interval of one source, as exponents of two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Poll {
+    shortest: i8,
+    longest: i8,
+    exponent: i8,
+    /// What RATE kisses have raised the shortest interval to.
+    floor: i8,
+    /// Good replies since the floor moved.
+    good: u8,
+}
+
+impl Poll {
+    pub(crate) fn new(shortest: i8, longest: i8) -> Self {
+        let shortest = shortest.clamp(0, 17);
+        Self { shortest, longest: longest.clamp(shortest, 17), exponent: shortest, floor: shortest, good: 0 }
+    }
+
+    /// Log2 seconds.
+    pub(crate) fn exponent(&self) -> i8 {
+        self.exponent
+    }
+
+    /// Seconds.
+    pub(crate) fn interval(&self) -> f64 {
+        libm::ldexp(1.0, i32::from(self.exponent))
+    }
+
+    /// After a usable reply: one step at most, towards what the estimate asks for.
+    pub(crate) fn choose(&mut self, estimate: &Estimate, typical_variance: f64) {
+        let typical = typical_variance.max(BEST_VARIANCE);
+        let suits = |exponent: i8, leniency: f64| {
+            let ahead = libm::ldexp(1.0, i32::from(exponent));
+            let growth = estimate.variance_after(ahead) - estimate.variance;
+            growth <= 4.0 * typical * leniency && estimate.wander_growth(ahead) <= typical / 4.0 * leniency
+        };
+        // Leniency keeps an interval that is only slightly wrong.
+        if self.exponent > self.floor && !suits(self.exponent, 3.0) {
+            self.exponent -= 1;
+        } else if self.exponent < self.longest.min(LONGEST_BY_CHOICE) && suits(self.exponent + 1, 1.5) {
+            self.exponent += 1;
+        }
+        if self.floor > self.shortest {
+            self.good += 1;
+            if self.good == 8 {
+                self.floor -= 1;
+                self.good = 0;
+            }
+        }
+        self.exponent = self.exponent.max(self.floor);
+        if self.exponent > LONGEST_BY_CHOICE.max(self.floor) {
+            self.exponent -= 1;
+        }
+    }
+
+    /// A RATE kiss: one step slower than now, for a while.
+    pub(crate) fn slow_down(&mut self) {
+        self.floor = (self.exponent + 1).min(self.longest);
+        self.exponent = self.floor;
+        self.good = 0;
+    }
+
+    /// Nobody answers: one step slower.
+    pub(crate) fn back_off(&mut self) {
+        self.exponent = (self.exponent + 1).min(self.longest);
+    }
+
+    /// Refused for good: as slow as is allowed.
+    pub(crate) fn slowest(&mut self) {
+        self.exponent = self.longest;
+    }
+
+    /// Somebody answers again, or everything changed: as fast as is allowed.
+    pub(crate) fn fastest(&mut self) {
+        self.exponent = self.floor;
+    }
+}
+
+/// Seconds, 0 to 2^17, as a span.
+pub(crate) fn span(seconds: f64) -> Span {
+    Span::saturating((seconds * 1e9) as i64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ipc::units::RawInstant;
+
+    fn estimate(deviation: f64, frequency: f64, wander: f64) -> Estimate {
+        Estimate {
+            at: RawInstant::MIN,
+            base: 0,
+            rest: 0.0,
+            variance: deviation * deviation,
+            frequency: 0.0,
+            frequency_variance: frequency * frequency,
+            covariance: 0.0,
+            wander,
+        }
+    }
+
+    fn settled(estimate: &Estimate, typical: f64) -> i8 {
+        let mut poll = Poll::new(6, 10);
+        for _ in 0..20 {
+            poll.choose(estimate, typical * typical);
+        }
+        poll.exponent()
+    }
+
+    #[test]
+    fn an_interval_suits_the_oscillator_and_the_network() {
+        assert_eq!(settled(&estimate(5e-6, 0.02e-6, 1e-9), 7e-6), 8, "LAN, good oscillator");
+        assert_eq!(settled(&estimate(5e-6, 0.02e-6, 1e-8), 7e-6), 6, "LAN, bad oscillator");
+        assert_eq!(settled(&estimate(2e-4, 0.2e-6, 1e-8), 6e-4), 8, "WAN");
+        assert_eq!(settled(&estimate(5e-6, 20e-6, 1e-9), 7e-6), 6, "frequency not known yet");
+    }
+
+    #[test]
+    fn a010_each_rate_kiss_slows_by_one_step_and_eight_good_replies_undo_it() {
+        let good = estimate(5e-6, 20e-6, 1e-9);
+        let mut poll = Poll::new(6, 10);
+        for expected in [7, 8, 9, 10, 10, 10] {
+            poll.slow_down();
+            assert_eq!(poll.exponent(), expected);
+        }
+        for expected in [9, 8, 7, 6] {
+            for _ in 0..9 {
+                poll.choose(&good, 1e-12);
+            }
+            assert!((expected..=expected + 1).contains(&poll.exponent()), "{expected}: {poll:?}");
+        }
+        for _ in 0..8 {
+            poll.choose(&good, 1e-12);
+        }
+        assert_eq!(poll.exponent(), 6);
+    }
+
+    #[test]
+    fn limits_from_outside_are_kept() {
+        let mut poll = Poll::new(-5, 127);
+        assert_eq!(poll.exponent(), 0);
+        for _ in 0..40 {
+            poll.back_off();
+        }
+        assert_eq!(poll.exponent(), 17);
+        poll.fastest();
+        assert_eq!(poll.exponent(), 0);
+    }
+}

@@ -1,0 +1,219 @@
+//! What the survivors say together: the line along which true time runs, its error, and what a server
+//! tells others about it.
+
+use crate::combine::{Survivor, combine};
+use crate::filter::Estimate;
+use crate::guard::{Guard, TOLERANCE};
+use crate::io::Now;
+use crate::select::{Agreement, Candidate, Impasse, Standing, select};
+use crate::settings::SourceSettings;
+use crate::source::{Opinion, Source};
+use alloc::vec::Vec;
+use ipc::units::RawInstant;
+use protocol::reference_id::of_address;
+
+/// True time, as the last selection saw it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Line {
+    estimate: Estimate,
+    guard: Guard,
+    /// Standard deviation of what more samples don't make better, seconds.
+    systematic: f64,
+    pub(crate) reference: Reference,
+}
+
+/// The survivor that stands for all of them towards others.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Reference {
+    pub(crate) key: u32,
+    pub(crate) reference_id: u32,
+    /// Its stratum.
+    pub(crate) stratum: u8,
+    /// To its reference clock and back, seconds.
+    pub(crate) root_delay: f64,
+    pub(crate) root_dispersion: f64,
+    /// Seconds: the shortest poll interval among the survivors.
+    pub(crate) interval: f64,
+}
+
+/// What one selection found.
+pub(crate) struct Finding {
+    pub(crate) line: Result<Line, Impasse>,
+    /// The guards of the survivors excluded the estimate, or each other.
+    pub(crate) guard_violated: bool,
+}
+
+impl Line {
+    /// Offset of the clock now, seconds; positive: it is behind.
+    pub(crate) fn offset(&self, now: Now) -> f64 {
+        let elapsed = now.raw.since(self.estimate.at).nanos() as f64 * 1e-9;
+        let then = Estimate { at: now.raw, ..self.estimate };
+        then.offset_of(now.wall.nanos()) + self.estimate.frequency * elapsed
+    }
+
+    /// Standard deviation of that.
+    pub(crate) fn deviation(&self, at: RawInstant) -> f64 {
+        libm::hypot(self.random_deviation(at), self.systematic)
+    }
+
+    /// The part of it that changes from sample to sample.
+    pub(crate) fn random_deviation(&self, at: RawInstant) -> f64 {
+        let elapsed = at.since(self.estimate.at).nanos().max(0) as f64 * 1e-9;
+        libm::sqrt(self.estimate.variance_after(elapsed))
+    }
+
+    /// How much faster true time runs than CLOCK_MONOTONIC_RAW, s/s, and its standard deviation.
+    pub(crate) fn frequency(&self) -> (f64, f64) {
+        (self.estimate.frequency, libm::sqrt(self.estimate.frequency_variance))
+    }
+
+    /// The offset's hard bounds, seconds.
+    pub(crate) fn bounds(&self, now: Now) -> (f64, f64) {
+        let (frequency, deviation) = self.frequency();
+        self.guard.aged(now.raw, frequency, deviation).offsets(now.wall.nanos())
+    }
+
+    /// The true offset is no farther from zero than this, seconds.
+    pub(crate) fn most_error(&self, now: Now) -> f64 {
+        let (low, high) = self.bounds(now);
+        low.abs().max(high.abs())
+    }
+
+    /// Dispersion that is added to the reference's own, seconds.
+    pub(crate) fn dispersion(&self, now: Now) -> f64 {
+        let age = now.raw.since(self.estimate.at).nanos().max(0) as f64 * 1e-9;
+        self.random_deviation(now.raw) + self.offset(now).abs() + TOLERANCE * age
+    }
+
+    /// UTC itself moved by `nanos` (a leap second).
+    pub(crate) fn shift(&mut self, nanos: i64) {
+        self.estimate.base = self.estimate.base.saturating_add(nanos);
+        self.guard.shift(nanos);
+    }
+}
+
+/// Selects among `sources` and combines the survivors; writes each source's standing.
+pub(crate) fn find(
+    sources: &mut [Source],
+    settings: &[SourceSettings],
+    unheard: usize,
+    minimum: usize,
+    now: Now,
+) -> Finding {
+    let heard: Vec<(usize, Opinion)> = sources
+        .iter()
+        .enumerate()
+        .filter(|(_, source)| source.is_heard())
+        .filter_map(|(index, source)| Some((index, source.opinion(now)?)))
+        .collect();
+    let candidates: Vec<Candidate> = heard
+        .iter()
+        .map(|(index, opinion)| {
+            let marks = settings.get(sources[*index].entry);
+            Candidate {
+                claim: opinion.claim,
+                live: sources[*index].is_live() && !Source::is_far(opinion),
+                prefer: marks.is_some_and(|marks| marks.prefer),
+                trust: marks.is_some_and(|marks| marks.trust),
+                require: marks.is_some_and(|marks| marks.require),
+            }
+        })
+        .collect();
+    let require = settings.iter().any(|marks| marks.require);
+    let (standings, agreement) = select(&candidates, unheard, minimum, require);
+    sources.iter_mut().for_each(|source| source.standing = None);
+    for ((index, _), standing) in heard.iter().zip(&standings) {
+        sources[*index].standing = Some(*standing);
+    }
+    let survivors: Vec<(&Source, &Opinion)> = heard
+        .iter()
+        .zip(&standings)
+        .filter(|(_, standing)| **standing == Standing::Survivor)
+        .map(|((index, opinion), _)| (&sources[*index], opinion))
+        .collect();
+    match agreement {
+        Ok(agreement) => draw(&survivors, agreement, now),
+        Err(impasse) => Finding { line: Err(impasse), guard_violated: false },
+    }
+}
+
+fn draw(survivors: &[(&Source, &Opinion)], agreement: Agreement, now: Now) -> Finding {
+    let values: Vec<Survivor> = survivors
+        .iter()
+        .map(|(_, opinion)| Survivor {
+            offset: opinion.offset,
+            variance: opinion.variance,
+            systematic: opinion.systematic,
+            frequency: opinion.frequency,
+            frequency_variance: opinion.frequency_variance,
+        })
+        .collect();
+    let nearest = survivors.iter().min_by(|a, b| a.1.distance.total_cmp(&b.1.distance));
+    let (Some(combined), Some(reference)) =
+        (combine(&values), nearest.and_then(|(s, _)| reference(s, survivors)))
+    else {
+        return Finding { line: Err(Impasse::Silent), guard_violated: false };
+    };
+    let wall = now.wall.nanos();
+    let deviation = libm::sqrt(combined.frequency_variance);
+    let mut guard_violated = false;
+    let agreed = Guard::of_offsets(now.raw, wall, agreement.low, agreement.high);
+    let mut hard: Option<Guard> = None;
+    for (source, opinion) in survivors {
+        let Some(own) = source.guard else { continue };
+        let own = own.aged(now.raw, opinion.frequency, libm::sqrt(opinion.frequency_variance));
+        let (both, fits) = hard.map_or((own, true), |hard| hard.cut(&own));
+        guard_violated |= !fits;
+        hard = Some(both);
+    }
+    let guard = match hard {
+        // Hard bounds that exclude each other are no bounds: somebody among the survivors lies.
+        None => agreed,
+        Some(_) if guard_violated => agreed,
+        Some(hard) => {
+            let (both, fits) = hard.cut(&agreed);
+            guard_violated |= !fits;
+            if fits { both } else { hard }
+        }
+    };
+    let (low, high) = guard.offsets(wall);
+    // No filter may leave the guard, however sure it is.
+    let offset = combined.offset.clamp(low, high.max(low));
+    guard_violated |= (offset - combined.offset).abs() > 3.0 * libm::sqrt(combined.total);
+    // All survivors live on the same oscillator; the least wander that explains one of them explains it.
+    let (wander, covariance) = survivors
+        .iter()
+        .filter_map(|(source, _)| source.filter.estimate(now.raw))
+        .map(|estimate| (estimate.wander, estimate.covariance))
+        .fold((f64::INFINITY, 0.0f64), |(wander, covariance), next| {
+            (wander.min(next.0), covariance.max(next.1))
+        });
+    let estimate = Estimate {
+        at: now.raw,
+        base: wall.saturating_sub(now.raw.nanos()),
+        rest: offset,
+        variance: combined.variance,
+        frequency: combined.frequency,
+        frequency_variance: deviation * deviation,
+        covariance: covariance.min(libm::sqrt(combined.variance) * deviation),
+        wander: if wander.is_finite() { wander } else { 0.0 },
+    };
+    let systematic = libm::sqrt((combined.total - combined.variance).max(0.0));
+    Finding { line: Ok(Line { estimate, guard, systematic, reference }), guard_violated }
+}
+
+fn reference(source: &Source, survivors: &[(&Source, &Opinion)]) -> Option<Reference> {
+    let facts = source.facts?;
+    Some(Reference {
+        key: source.key,
+        reference_id: of_address(source.address.ip()),
+        stratum: facts.stratum,
+        root_delay: facts.root_delay + source.filter.minimum_delay().unwrap_or(0.0),
+        root_dispersion: facts.root_dispersion,
+        interval: survivors
+            .iter()
+            .map(|(source, _)| source.poll.interval())
+            .fold(f64::INFINITY, f64::min)
+            .min(131_072.0),
+    })
+}

@@ -1,0 +1,382 @@
+//! Starting, following, losing and finding sources.
+
+use super::world::*;
+use crate::io::{Command, Input, Saved};
+use crate::settings::{Place, ServerSettings};
+use ipc::message::exchange::{Failed, HostName, LookupFailure, MAX_ADDRESSES, Resolved};
+use ipc::message::privileged::{ClockKind, StepReason};
+use ipc::units::{Frequency, Leap, RawInstant, Span, WallTime};
+use std::format;
+
+fn first_update(world: &World) -> f64 {
+    world.report().system.first_update_s.unwrap_or(f64::INFINITY)
+}
+
+#[test]
+fn a_clock_that_is_seconds_off_is_right_within_two_seconds() {
+    for (kind, frequency, oscillator) in
+        [(ClockKind::Kernel, 40e-6, 0), (ClockKind::Virtual, 0.0, 40), (ClockKind::Virtual, 0.0, -40)]
+    {
+        let setup = Setup { error: -3.7, kind, frequency, oscillator, ..Setup::of(lan(4)) };
+        let mut world = setup.start();
+        world.run(2.0);
+        assert_eq!(world.steps.len(), 1);
+        assert_eq!(world.steps[0].reason, StepReason::Start);
+        assert!(first_update(&world) < 2.0, "{}", first_update(&world));
+        assert!(world.error().abs() < 1e-3, "{}", world.error());
+        world.run(600.0);
+        assert!(world.worst(2.0) < 1e-3, "{kind:?} {frequency}: {}", world.worst(2.0));
+        assert!(world.worst(300.0) < 100e-6, "{}", world.worst(300.0));
+        assert!(world.refused.is_empty());
+        let report = world.report();
+        assert_eq!(report.system.state, "synchronised");
+        assert!(report.system.synchronised);
+        let used = report.sources.iter().filter(|s| matches!(s.state, "selected" | "combined")).count();
+        assert_eq!(used, 4);
+        assert!(world.statuses.last().unwrap().synchronised);
+    }
+}
+
+#[test]
+fn one_source_is_enough_and_quick() {
+    let mut world = Setup { error: 3.7, ..Setup::of(lan(1)) }.start();
+    world.run(2.0);
+    assert!(first_update(&world) < 1.0);
+    assert!(world.error().abs() < 1e-3);
+}
+
+#[test]
+fn a_small_offset_at_the_start_is_slewed_not_stepped() {
+    let mut world = Setup { error: 0.008, ..Setup::of(lan(3)) }.start();
+    world.run(2.0);
+    assert!(world.steps.is_empty() && !world.adjusts.is_empty());
+    world.run(600.0);
+    assert!(world.error().abs() < 1e-3, "{}", world.error());
+}
+
+#[test]
+fn a_threshold_of_zero_steps_once_whatever_the_offset() {
+    let mut setup = Setup { error: 0.001, ..Setup::of(lan(3)) };
+    setup.settings.start_step_threshold = Span::ZERO;
+    let mut world = setup.start();
+    world.run(600.0);
+    assert_eq!(world.steps.len(), 1);
+}
+
+#[test]
+fn a_large_offset_outside_the_start_window_is_slewed_to_the_end() {
+    let mut setup = Setup { error: 0.08, frequency: 10e-6, ..Setup::of(lan(3)) };
+    setup.settings.start_step_threshold = Span::from_secs(1);
+    let mut world = setup.start();
+    world.run(3600.0);
+    assert!(world.steps.is_empty());
+    assert!(world.error().abs() < 1e-3, "{}", world.error());
+    let fastest =
+        world.adjusts.iter().map(|a| a.slew.nanos().abs() >> (2 + a.time_constant.exponent())).max().unwrap();
+    assert!(fastest <= 200_000, "{fastest} ns/s");
+}
+
+#[test]
+fn a_saved_frequency_makes_a_warm_start_better() {
+    let first_minute = |saved| {
+        let mut world = Setup { saved, frequency: 30e-6, ..Setup::of(wan(1)) }.start();
+        world.run(60.0);
+        world.worst(2.0)
+    };
+    let frequency = Frequency::saturating(-30 * Frequency::PER_PPM);
+    let at = WallTime::saturating(BEGIN);
+    let warm = first_minute(Some(Saved { frequency, frequency_error_ppm: 0.1, at }));
+    let cold = first_minute(None);
+    assert!(warm < cold, "warm {warm}, cold {cold}");
+    assert!(warm < 0.002, "{warm}");
+}
+
+#[test]
+fn the_governors_own_record_of_the_frequency_is_nearly_as_good_as_a_saved_one() {
+    let first_minute = |base| {
+        let mut world = Setup { base, frequency: 100e-6, ..Setup::of(wan(1)) }.start();
+        world.run(1.5);
+        world.adjusts[0].frequency.scaled() / Frequency::PER_PPM
+    };
+    assert!((-105..=-95).contains(&first_minute(-100)), "{}", first_minute(-100));
+    assert!(!(-80..=-30).contains(&first_minute(-10)), "believed as far as it goes: {}", first_minute(-10));
+}
+
+#[test]
+fn the_base_frequency_stays_inside_the_governors_band() {
+    let mut world = Setup { band: 20, frequency: 50e-6, error: 0.0, ..Setup::of(lan(2)) }.start();
+    world.run(3600.0);
+    assert!(world.adjusts.iter().all(|adjust| adjust.frequency.scaled().abs() < 20 * Frequency::PER_PPM));
+    assert!(world.adjusts.iter().any(|adjust| adjust.frequency.scaled() < -19 * Frequency::PER_PPM));
+    // What the band doesn't allow is slewed away again and again.
+    assert!(world.worst(600.0) < 0.02, "{}", world.worst(600.0));
+}
+
+#[test]
+fn a_filter_that_goes_wrong_is_held_at_the_hard_bounds() {
+    let mut world = Setup::of(lan(2)).start();
+    world.run(1800.0);
+    world.engine.corrupt_filters(5_000_000);
+    let adjusts = world.adjusts.len();
+    world.run(20.0);
+    assert!(world.adjusts.len() > adjusts);
+    let slew = world.adjusts[adjusts].slew.nanos();
+    assert!(slew > 50_000 && slew < 4_500_000, "moved, but only up to the bound: {slew}");
+    assert!(world.lines.iter().any(|(_, line)| line.contains("hard bounds")));
+}
+
+#[test]
+fn what_is_learnt_is_saved_after_the_start_and_then_each_half_hour() {
+    let mut world = Setup::of(lan(2)).start();
+    world.run(120.0);
+    assert_eq!(world.saved.len(), 1);
+    world.run(2.0 * 3600.0);
+    assert!((4..=5).contains(&world.saved.len()), "{}", world.saved.len());
+    let saved = world.saved.last().unwrap();
+    let ppm = f64::from(saved.frequency.scaled()) / 65_536.0;
+    assert!((ppm + 50.0).abs() < 0.5, "{ppm}");
+    assert!(saved.frequency_error_ppm < 0.2);
+}
+
+#[test]
+fn a_source_that_dies_and_returns_is_used_again() {
+    let mut world = Setup::of(lan(3)).start();
+    world.run(1200.0);
+    world.servers[1].up = false;
+    world.run(4.0 * 3600.0);
+    assert_eq!(world.report().sources[1].state, "unreachable");
+    assert!(world.report().sources[1].poll == 10);
+    assert_eq!(world.report().system.state, "synchronised");
+    world.servers[1].up = true;
+    world.run(1100.0);
+    let report = world.report();
+    assert!(matches!(report.sources[1].state, "selected" | "combined"), "{:?}", report.sources[1]);
+    assert!(report.sources[1].poll < 9);
+    assert!(world.worst(1200.0) < 100e-6);
+}
+
+#[test]
+fn an_outage_of_all_sources_is_held_over_and_ends() {
+    let mut world = Setup::of(lan(3)).start();
+    world.run(4.0 * 3600.0);
+    world.servers.iter_mut().for_each(|server| server.up = false);
+    let bound = world.report().system.error_bound_s;
+    world.run(6.0 * 3600.0);
+    let report = world.report();
+    assert_eq!(report.system.state, "holdover");
+    assert!(report.system.error_bound_s > bound + 0.2, "the bound grows");
+    assert!(report.system.error_bound_s > world.error().abs());
+    assert!(world.statuses.len() > 20 && world.statuses.last().unwrap().synchronised);
+    world.servers.iter_mut().for_each(|server| server.up = true);
+    world.run(1200.0);
+    assert_eq!(world.report().system.state, "synchronised");
+    assert!(world.steps.len() <= 1);
+    world.run(3600.0);
+    assert!(world.error().abs() < 100e-6);
+}
+
+#[test]
+fn a_dead_entry_in_the_configuration_does_not_keep_a_host_from_starting() {
+    let mut setup = Setup { error: 3.7, ..Setup::of(lan(4)) };
+    setup.servers[1..].iter_mut().for_each(|server| server.up = false);
+    let mut world = setup.start();
+    world.run(5.0);
+    assert!(world.steps.is_empty(), "one of four is no majority while the others may still answer");
+    assert_eq!(world.report().system.state, "starting");
+    world.run(7.0);
+    assert_eq!(world.steps.len(), 1);
+    assert!(world.error().abs() < 1e-3);
+}
+
+#[test]
+fn three_of_four_do_not_wait_for_the_fourth() {
+    let mut setup = Setup { error: 3.7, ..Setup::of(lan(4)) };
+    setup.servers[2].up = false;
+    let mut world = setup.start();
+    world.run(2.0);
+    assert_eq!(world.steps.len(), 1);
+    assert!(world.error().abs() < 1e-3);
+}
+
+#[test]
+fn a_foreign_step_is_undone() {
+    let mut world = Setup::of(lan(3)).start();
+    world.run(1200.0);
+    let steps = world.steps.len();
+    world.meddle(3600.0);
+    world.run(3.0);
+    assert_eq!(world.steps.len(), steps + 1);
+    assert_eq!(world.steps.last().unwrap().reason, StepReason::Restore);
+    assert!(world.error().abs() < 1e-3, "{}", world.error());
+    world.run(600.0);
+    assert!(world.error().abs() < 50e-6, "{}", world.error());
+    // One of a millisecond isn't worth a step.
+    world.meddle(-0.001);
+    world.run(600.0);
+    assert_eq!(world.steps.len(), steps + 1);
+    assert!(world.error().abs() < 50e-6, "{}", world.error());
+}
+
+#[test]
+fn after_sleep_the_clock_is_set_and_the_frequency_kept() {
+    let mut world = Setup::of(lan(3)).start();
+    world.run(3600.0);
+    world.sleep(8 * 3600);
+    assert!(world.error() < -28_000.0);
+    world.run(3.0);
+    assert_eq!(world.steps.last().unwrap().reason, StepReason::Resume);
+    assert!(world.error().abs() < 1e-3, "{}", world.error());
+    world.run(60.0);
+    assert!(world.worst(world.age() - 50.0) < 100e-6);
+}
+
+#[test]
+fn a_run_time_step_is_asked_for_only_where_configured() {
+    for (threshold, expected) in [(None, 0), (Some(Span::from_millis(100)), 1)] {
+        let mut setup = Setup { error: 0.0, ..Setup::of(lan(3)) };
+        setup.settings.run_step_threshold = threshold;
+        let mut world = setup.start();
+        world.run(1200.0);
+        assert!(world.steps.is_empty());
+        world.servers.iter_mut().for_each(|server| server.error = 0.5);
+        world.run(1200.0);
+        assert_eq!(world.steps.len(), expected);
+    }
+}
+
+#[test]
+fn a_server_is_told_what_it_may_say() {
+    let mut world = Setup::of(lan(2)).start();
+    let first = world.served[0];
+    assert_eq!((first.stratum, first.leap), (16, Leap::Unknown), "a092: before the first correction");
+    world.run(600.0);
+    let last = world.served.last().unwrap();
+    assert_eq!((last.stratum, last.leap), (2, Leap::None));
+    assert!(matches!(last.reference_id, 0xc000_0201 | 0xc000_0202));
+    assert!((150_000..300_000).contains(&last.root_delay.nanos()), "{:?}", last.root_delay);
+    assert!(last.root_dispersion.nanos() < 1_000_000);
+    assert!(last.valid_until.since(last.as_of).nanos() > 3600 * SECOND);
+}
+
+#[test]
+fn a_server_without_sources_serves_its_own_time_where_configured() {
+    let mut setup = Setup::of(lan(0));
+    setup.settings.server = Some(ServerSettings { local_stratum: Some(10) });
+    setup.kind = ClockKind::None;
+    let mut world = setup.start();
+    world.run(3.0 * 3600.0);
+    let last = world.served.last().unwrap();
+    assert_eq!((last.stratum, last.reference_id, last.leap), (10, 0x7f7f_0101, Leap::None));
+    assert!(last.valid_until > world.now().raw);
+    assert!((8..=14).contains(&world.served.len()), "{}", world.served.len());
+}
+
+#[test]
+fn a_clock_that_is_not_steered_gets_no_orders() {
+    for (error, stratum) in [(0.001, 2), (0.5, 16)] {
+        let mut world = Setup { kind: ClockKind::None, error, frequency: 0.0, ..Setup::of(lan(3)) }.start();
+        world.run(1800.0);
+        world.meddle(0.0);
+        world.run(1800.0);
+        assert!(world.adjusts.is_empty() && world.steps.is_empty() && world.statuses.is_empty());
+        assert_eq!(world.served.last().unwrap().stratum, stratum);
+        let report = world.report();
+        assert_eq!(report.system.state, "unsteered");
+        assert!((report.system.offset_s + error).abs() < 1e-4);
+    }
+}
+
+#[test]
+fn names_are_looked_up_with_back_off_and_pool_members_that_died_are_replaced() {
+    let mut setup = Setup { error: 3.7, ..Setup::of(lan(6)) };
+    setup.settings.sources.truncate(1);
+    setup.settings.sources[0].place = Place::Name(HostName::parse("pool.example").unwrap(), 123);
+    setup.settings.sources[0].members = 4;
+    let mut world = setup.start();
+    assert_eq!(world.resolves.len(), 1);
+    assert_eq!(world.report().sources[0].state, "waiting");
+    let failed = Failed { id: world.resolves[0].id, reason: LookupFailure::TryAgain };
+    world.give(Input::LookupFailed(failed));
+    world.run(9.9);
+    assert_eq!(world.resolves.len(), 1);
+    world.run(0.2);
+    assert_eq!(world.resolves.len(), 2);
+    answer(&mut world, 0..4);
+    world.run(3.0);
+    assert_eq!(world.report().sources.len(), 4);
+    assert!(world.error().abs() < 1e-3);
+    world.servers[2].up = false;
+    world.run(4.0 * 3600.0);
+    assert!(world.resolves.len() > 2);
+    answer(&mut world, 2..6);
+    world.run(30.0);
+    let report = world.report();
+    assert_eq!(report.sources.len(), 4);
+    assert!(!report.sources.iter().any(|source| source.address == "192.0.2.3:123"));
+    assert!(report.sources.iter().any(|source| source.address == "192.0.2.5:123"));
+}
+
+fn answer(world: &mut World, servers: core::ops::Range<usize>) {
+    let mut addresses = [ipc::address::Address::NONE; MAX_ADDRESSES];
+    for (place, n) in addresses.iter_mut().zip(servers.clone()) {
+        *place = world.servers[n].address;
+    }
+    let id = world.resolves.last().unwrap().id;
+    world.give(Input::Resolved(Resolved { id, count: servers.len() as u8, addresses }));
+}
+
+#[test]
+fn offline_asks_nobody_and_online_asks_at_once() {
+    let mut world = Setup::of(lan(2)).start();
+    world.run(100.0);
+    world.give(Input::Command(Command::Offline));
+    let before = world.queries.len();
+    world.run(2000.0);
+    assert_eq!(world.queries.len(), before);
+    world.give(Input::Command(Command::Online));
+    world.run(1.0);
+    assert_eq!(world.queries.len(), before + 8);
+    world.give(Input::Command(Command::Burst));
+    world.run(1.0);
+    assert_eq!(world.queries.len(), before + 16);
+}
+
+#[test]
+fn the_same_facts_give_the_same_effects() {
+    let run = || {
+        let mut world = Setup::of(wan(3)).start();
+        world.run(1000.0);
+        (format!("{:?}", world.queries), format!("{:?}", world.adjusts))
+    };
+    assert_eq!(run(), run());
+}
+
+#[test]
+fn nothing_happens_before_the_welcome() {
+    let servers = lan(2);
+    let mut engine = crate::Engine::new(crate::io::Start {
+        settings: settings(&servers),
+        saved: None,
+        seed: [0; 32],
+        precision: -20,
+    });
+    let now = crate::io::Now { raw: RawInstant::MIN, wall: WallTime::saturating(BEGIN) };
+    engine.handle_input(now, Input::Timeout);
+    engine.handle_input(now, Input::Command(Command::Burst));
+    assert_eq!(engine.poll_output(), None);
+    assert_eq!(engine.poll_timeout(), None);
+    assert_eq!(engine.report(now).system.state, "starting");
+}
+
+#[test]
+fn quiet_hours_cost_few_wake_ups() {
+    let mut world = Setup::of(lan(1)).start();
+    world.run(2.0 * 3600.0);
+    let (queries, adjusts, statuses) = (world.queries.len(), world.adjusts.len(), world.statuses.len());
+    world.run(4.0 * 3600.0);
+    let queries = world.queries.len() - queries;
+    assert!(queries <= 4 * 3600 / 250 + 6, "{queries}");
+    assert!(world.adjusts.len() - adjusts <= queries);
+    assert!(world.statuses.len() - statuses <= queries + 4);
+    assert!(world.refused.is_empty());
+}

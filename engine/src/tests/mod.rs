@@ -1,0 +1,8 @@
+//! The whole engine in virtual time: a simulated oscillator, network, servers and governor.
+
+mod accuracy;
+mod attacks;
+mod behaviour;
+mod never_panics;
+mod processes;
+mod world;

@@ -1,0 +1,176 @@
+//! Whatever the other processes say, and whenever: the engine goes on, or distrusts them.
+
+use super::world::{BEGIN, FLOOR, SECOND, Setup, lan, settings};
+use crate::Engine;
+use crate::io::{Command, Input, Now, OrderKind, Output, Saved, Start};
+use ipc::message::client::*;
+use ipc::message::exchange::*;
+use ipc::message::privileged::*;
+use ipc::units::*;
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+fn raw() -> impl Strategy<Value = RawInstant> {
+    prop_oneof![0..=RawInstant::MAX.nanos(), 5_000 * SECOND..9_000 * SECOND].prop_map(RawInstant::saturating)
+}
+
+fn wall() -> impl Strategy<Value = WallTime> {
+    prop_oneof![0..=WallTime::MAX.nanos(), FLOOR..FLOOR + 86_400 * SECOND].prop_map(WallTime::saturating)
+}
+
+fn reading() -> impl Strategy<Value = ClockReading> {
+    (wall(), raw(), any::<i32>(), any::<i64>()).prop_map(|(wall, raw, frequency, slew)| ClockReading {
+        wall,
+        raw,
+        frequency: Frequency::saturating(frequency),
+        slew_left: Offset::saturating(slew),
+    })
+}
+
+fn header() -> impl Strategy<Value = ReplyHeader> {
+    let small = (0u8..4, 3u8..6, 3u8..6, any::<u8>(), any::<i8>());
+    let bits = (any::<u32>(), any::<u32>(), any::<u32>(), any::<u64>(), any::<u64>());
+    (small, bits).prop_map(|((leap, version, mode, stratum, precision), (a, b, c, d, e))| ReplyHeader {
+        leap: [Leap::None, Leap::Insert, Leap::Delete, Leap::Unknown][usize::from(leap)],
+        version,
+        mode,
+        stratum,
+        poll: precision,
+        precision,
+        root_delay: a,
+        root_dispersion: b,
+        reference_id: c,
+        reference_timestamp: d,
+        origin_timestamp: e,
+        receive_timestamp: d,
+        transmit_timestamp: e,
+    })
+}
+
+#[allow(clippy::large_enum_variant, reason = "a test's queue")]
+#[derive(Clone, Debug)]
+enum Say {
+    Plain(Input),
+    /// The last query's own id and nonce, with these fields.
+    Answer(ReplyHeader, RawInstant, RawInstant, bool),
+    /// The last look-up's own id.
+    Resolve(u8),
+}
+
+fn say() -> impl Strategy<Value = Say> {
+    let order = prop_oneof![Just(OrderKind::Adjust), Just(OrderKind::Step), Just(OrderKind::Status)];
+    let refusals = prop_oneof![
+        Just(Refusal::Floor),
+        Just(Refusal::Rate),
+        Just(Refusal::Band),
+        Just(Refusal::Budget),
+        Just(Refusal::StaleEpoch),
+        Just(Refusal::NoClock),
+        Just(Refusal::StartForward),
+    ];
+    let events = prop_oneof![
+        Just(ClockEventKind::ForeignStep),
+        Just(ClockEventKind::ForeignFrequency),
+        Just(ClockEventKind::Resume),
+        Just(ClockEventKind::DeadMan),
+    ];
+    prop_oneof![
+        8 => (header(), raw(), raw(), any::<bool>()).prop_map(|(h, t1, t4, near)| Say::Answer(h, t1, t4, near)),
+        4 => Just(Say::Plain(Input::Timeout)),
+        2 => (order.clone(), reading(), reading()).prop_map(|(kind, before, after)| {
+            Say::Plain(Input::Applied(kind, Applied { answers: 0, before, after }))
+        }),
+        2 => (order, refusals, any::<i64>()).prop_map(|(kind, code, limit)| {
+            Say::Plain(Input::Refused(kind, Refused { answers: 0, code, limit, remaining: limit }))
+        }),
+        1 => (any::<u32>(), events, any::<i64>(), reading()).prop_map(|(epoch, kind, moved, now)| {
+            Say::Plain(Input::ClockEvent(ClockEvent { epoch, kind, moved: Offset::saturating(moved), now }))
+        }),
+        1 => any::<u8>().prop_map(Say::Resolve),
+        1 => prop_oneof![Just(Command::Burst), Just(Command::Offline), Just(Command::Online)]
+            .prop_map(|command| Say::Plain(Input::Command(command))),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn a017_a097_hostile_facts_at_any_time_leave_an_engine_that_reports(
+        says in vec((say(), raw(), wall()), 1..60),
+        found in reading(),
+        frequency_error_ppm: f64,
+    ) {
+        let servers = lan(3);
+        let mut settings = settings(&servers);
+        settings.sources[2].place =
+            crate::settings::Place::Name(HostName::parse("pool.example").unwrap(), 123);
+        let at = WallTime::saturating(BEGIN);
+        let saved = Some(Saved { frequency: Frequency::MAX, frequency_error_ppm, at });
+        let mut engine = Engine::new(Start { settings, saved, seed: [7; 32], precision: i8::MAX });
+        let welcome = Welcome {
+            epoch: u32::MAX,
+            clock: ClockKind::Virtual,
+            found,
+            floor: WallTime::saturating(FLOOR),
+            latest: WallTime::MAX,
+            start_steps: 3,
+            base_frequency: Frequency::MIN,
+            band: Frequency::MIN,
+            band_centre: Frequency::MAX,
+            processes: [0; 5],
+        };
+        let begin = Now { raw: found.raw, wall: found.wall };
+        engine.handle_input(begin, Input::Welcome(welcome));
+        let (mut query, mut resolve) = (None, None);
+        for (say, raw, wall) in says {
+            let mut now = Now { raw, wall };
+            match say {
+                Say::Plain(input) => engine.handle_input(now, input),
+                Say::Answer(mut header, t1, t4, near) => {
+                    let Some(Query { id, destination, packet, .. }) = query.take() else { continue };
+                    let request = protocol::header::Header::decode(packet.octets()).unwrap();
+                    header.origin_timestamp = request.transmit_timestamp;
+                    let (t1, t4) = if near {
+                        // Inside the readings, so that the estimators get something to do.
+                        now.raw = RawInstant::saturating(t1.nanos() + 1_000_000);
+                        (t1, now.raw)
+                    } else {
+                        (t1, t4)
+                    };
+                    engine.handle_input(now, Input::Sent(Sent { id, t1, stamp: Stamp::User }));
+                    let rejected = Rejected { origin: u32::MAX, ..Rejected::NONE };
+                    let reply =
+                        PlainReply { id, source: destination, t4, stamp: Stamp::User, header, rejected };
+                    engine.handle_input(now, Input::Reply(reply));
+                }
+                Say::Resolve(count) => {
+                    let Some(Resolve { id, .. }) = resolve.take() else { continue };
+                    let addresses = [super::world::address("203.0.113.5:123"); MAX_ADDRESSES];
+                    engine.handle_input(now, Input::Resolved(Resolved { id, count, addresses }));
+                }
+            }
+            while let Some(output) = engine.poll_output() {
+                match output {
+                    Output::Query(new) => query = Some(new),
+                    Output::Resolve(new) => resolve = Some(new),
+                    _ => {}
+                }
+            }
+            let report = engine.report(now);
+            prop_assert!(report.system.offset_s.is_finite() && report.system.error_bound_s.is_finite());
+            prop_assert!(report.system.frequency_ppm.abs() <= 500.0);
+            for source in &report.sources {
+                prop_assert!(source.offset_s.is_finite() && source.root_distance_s.is_finite());
+            }
+            let _ = engine.poll_timeout();
+        }
+    }
+}
+
+#[test]
+fn any_day_of_a_simulated_world_ends_with_a_finite_report() {
+    let mut world = Setup { wander: 1e-6, error: 900.0, ..Setup::of(lan(2)) }.start();
+    world.run(86_400.0);
+    let report = world.report();
+    assert!(report.system.offset_s.is_finite() && report.system.error_bound_s < 1.0);
+}

@@ -1,0 +1,180 @@
+//! A compromised network or exchange process, as the engine sees it.
+
+use super::world::*;
+use crate::io::Input;
+use ipc::message::client::{PlainReply, QueryId, Rejected, ReplyHeader, Sent, Silence, Stamp, Unanswered};
+use ipc::message::exchange::{ExchangeId, Failed, HostName, LookupFailure, MAX_ADDRESSES, Resolved};
+use ipc::message::privileged::Farewell;
+use ipc::units::{Leap, RawInstant};
+use protocol::timestamp::Timestamp;
+
+/// A world whose network is ours to play: one query is under way, its packet has left.
+fn played() -> (World, PlainReply) {
+    let mut setup = Setup { error: 0.0, frequency: 0.0, ..Setup::of(lan(1)) };
+    setup.settings.sources[0].burst = false;
+    setup.servers.clear();
+    let mut world = setup.start();
+    world.run(0.02);
+    let query = world.queries[0].1;
+    let request = protocol::header::Header::decode(query.packet.octets()).unwrap();
+    let t = Timestamp::from_unix_nanos(world.time - SECOND / 100).bits();
+    let header = ReplyHeader {
+        leap: Leap::None,
+        version: 4,
+        mode: 4,
+        stratum: 1,
+        poll: 6,
+        precision: -20,
+        root_delay: 0,
+        root_dispersion: 0,
+        reference_id: 0x4750_5300,
+        reference_timestamp: t,
+        origin_timestamp: request.transmit_timestamp,
+        receive_timestamp: t,
+        transmit_timestamp: t,
+    };
+    let reply = PlainReply {
+        id: query.id,
+        source: query.destination,
+        t4: world.now().raw,
+        stamp: Stamp::Kernel,
+        header,
+        rejected: Rejected::NONE,
+    };
+    (world, reply)
+}
+
+fn is_distrusted(world: &World, who: Farewell) -> bool {
+    world.distrust.is_some_and(|(found, _)| found == who)
+}
+
+fn earlier(raw: RawInstant, nanos: i64) -> RawInstant {
+    RawInstant::saturating(raw.nanos() - nanos)
+}
+
+#[test]
+fn an_honest_client_role_is_trusted() {
+    let (mut world, reply) = played();
+    world.give(Input::Reply(reply));
+    assert_eq!(world.distrust, None);
+    assert_eq!(world.report().sources[0].valid, 1);
+}
+
+#[test]
+fn a003_a006_a100_a_second_reply_to_one_query_ends_the_trust_and_changes_no_sample() {
+    let (mut world, reply) = played();
+    world.give(Input::Reply(reply));
+    let before = world.report().sources[0].clone();
+    let mut other = reply;
+    other.header.receive_timestamp += 1 << 33;
+    other.header.transmit_timestamp += 1 << 33;
+    world.give(Input::Reply(other));
+    assert!(is_distrusted(&world, Farewell::Client));
+    assert_eq!(world.report().sources[0], before);
+    assert_eq!(world.engine.poll_timeout(), None, "nothing is done after that");
+}
+
+#[test]
+fn a099_replies_to_queries_that_are_not_open_end_the_trust() {
+    for id in [0, 77, u64::MAX] {
+        let (mut world, reply) = played();
+        world.give(Input::Reply(PlainReply { id: QueryId(id), ..reply }));
+        assert!(is_distrusted(&world, Farewell::Client), "{id}");
+    }
+    let (mut world, reply) = played();
+    world.give(Input::Reply(PlainReply { source: address("192.0.2.77:123"), ..reply }));
+    assert!(is_distrusted(&world, Farewell::Client), "another source's");
+    let (mut world, reply) = played();
+    let (reason, rejected) = (Silence::Deadline, Rejected::NONE);
+    world.give(Input::Unanswered(Unanswered { id: reply.id, reason, rejected }));
+    assert_eq!(world.distrust, None);
+    world.give(Input::Unanswered(Unanswered { id: reply.id, reason, rejected }));
+    assert!(is_distrusted(&world, Farewell::Client), "ended twice");
+}
+
+#[test]
+fn a100_sent_twice_or_never_ends_the_trust() {
+    let (mut world, reply) = played();
+    let t1 = earlier(world.now().raw, 1000);
+    world.give(Input::Sent(Sent { id: reply.id, t1, stamp: Stamp::User }));
+    assert!(is_distrusted(&world, Farewell::Client));
+    let mut setup = Setup::of(lan(1));
+    setup.servers.clear();
+    let mut world = setup.start();
+    let id = world.queries[0].1.id;
+    world.give(Input::Reply(PlainReply { id, t4: world.now().raw, ..reply }));
+    assert!(is_distrusted(&world, Farewell::Client));
+}
+
+#[test]
+fn a101_stamps_outside_the_engines_readings_end_the_trust() {
+    let (mut world, reply) = played();
+    let t4 = RawInstant::saturating(world.now().raw.nanos() + 5_000_000);
+    world.give(Input::Reply(PlainReply { t4, ..reply }));
+    assert!(is_distrusted(&world, Farewell::Client), "T4 in the future");
+    let (mut world, reply) = played();
+    world.give(Input::Reply(PlainReply { t4: earlier(world.now().raw, SECOND), ..reply }));
+    assert!(is_distrusted(&world, Farewell::Client), "T4 before T1");
+}
+
+#[test]
+fn a102_a_lie_inside_the_window_gains_no_more_than_an_attacker_on_the_path() {
+    let after_the_attack = |attack: fn(&mut World), seconds: f64| {
+        let mut world = Setup::of(wan(1)).start();
+        world.run(4.0 * 3600.0);
+        attack(&mut world);
+        world.run(seconds);
+        assert_eq!(world.distrust, None);
+        world.worst(4.0 * 3600.0)
+    };
+    // T1 claimed late by the whole round trip of 40 ms; and a packet that really is delayed by as much.
+    for seconds in [1500.0, 7200.0] {
+        let lie = after_the_attack(|world| world.late_t1 = true, seconds);
+        let delay = after_the_attack(|world| world.servers[0].fixed += 0.040, seconds);
+        let one_way = after_the_attack(
+            |world| {
+                world.servers[0].fixed += 0.020;
+                world.servers[0].error = 0.020;
+            },
+            seconds,
+        );
+        assert!(lie <= one_way + 0.001, "lie {lie}, one way {one_way}");
+        assert!(delay < 0.002, "symmetric {delay}");
+    }
+    // For a while, until the path counts as changed, neither moves the clock.
+    assert!(after_the_attack(|world| world.late_t1 = true, 1500.0) < 0.002);
+}
+
+#[test]
+fn a121_answers_to_look_ups_that_are_not_open_end_the_trust() {
+    let make = || {
+        let mut setup = Setup::of(lan(1));
+        setup.settings.sources[0].place =
+            crate::settings::Place::Name(HostName::parse("ntp.example").unwrap(), 123);
+        setup.start()
+    };
+    let addresses = [address("203.0.113.1:123"); MAX_ADDRESSES];
+    let mut world = make();
+    let id = world.resolves[0].id;
+    for (id, count) in [(ExchangeId(id.0 + 1), 1), (id, 0), (id, 17)] {
+        let mut world = make();
+        world.give(Input::Resolved(Resolved { id, count, addresses }));
+        assert!(is_distrusted(&world, Farewell::Exchange), "{id:?} {count}");
+    }
+    world.give(Input::Resolved(Resolved { id, count: 1, addresses }));
+    assert_eq!(world.distrust, None);
+    world.give(Input::LookupFailed(Failed { id, reason: LookupFailure::Broken }));
+    assert!(is_distrusted(&world, Farewell::Exchange), "answered twice");
+}
+
+#[test]
+fn a106_a_client_role_that_never_answers_makes_sources_unreachable_and_nothing_grows() {
+    let mut setup = Setup::of(lan(3));
+    setup.servers.clear();
+    let mut world = setup.start();
+    world.run(6.0 * 3600.0);
+    assert_eq!(world.distrust, None);
+    assert!(world.report().sources.iter().all(|source| source.state == "unreachable"));
+    assert!(world.engine.open_exchanges() <= 60);
+    assert!(world.queries.len() < 3 * 60, "{}", world.queries.len());
+}

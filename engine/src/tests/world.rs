@@ -1,0 +1,310 @@
+//! A small world that closes the loop around an engine, the same for the same seed.
+//!
+//! True time is the simulation's own. CLOCK_MONOTONIC_RAW is an oscillator with a frequency error that
+//! wanders; the steered clock is a `ClockPage` over it, as the privileged process would keep it.
+
+use crate::Engine;
+use crate::io::{Event, Input, Now, OrderKind, Output, Saved, Start};
+use crate::report::Report;
+use crate::settings::{Place, ServerSettings, Settings, SourceSettings};
+use ipc::address::Address;
+use ipc::clock_page::ClockPage;
+use ipc::message::client::{PlainReply, Query, Rejected, ReplyHeader, Sent, Silence, Stamp, Unanswered};
+use ipc::message::exchange::Resolve;
+use ipc::message::privileged::*;
+use ipc::message::server::ServerState;
+use ipc::units::{Frequency, Leap, Offset, RawInstant, Span, TimeConstant, WallTime};
+use protocol::header::Header;
+use protocol::timestamp::Timestamp;
+use std::boxed::Box;
+use std::net::SocketAddr;
+use std::string::{String, ToString};
+use std::vec::Vec;
+
+pub const SECOND: i64 = 1_000_000_000;
+/// True time when the world begins: 2027-01-15.
+pub const BEGIN: i64 = 1_800_000_000 * SECOND;
+pub const FLOOR: i64 = 1_790_000_000 * SECOND;
+const LATEST: i64 = FLOOR + 20 * 365 * 86_400 * SECOND;
+const RAW_BEGIN: f64 = 5_000.0e9;
+/// What records take between the engine and its client role, nanoseconds.
+const LINK: i64 = 30_000;
+
+mod governor;
+mod setup;
+
+pub use setup::*;
+
+/// A small generator; quality beyond a test's needs isn't needed.
+#[derive(Clone)]
+pub struct Chance(u64);
+
+impl Chance {
+    pub fn new(seed: u64) -> Self {
+        let mut chance = Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x5851_f42d_4c95_7f2d);
+        for _ in 0..8 {
+            chance.uniform();
+        }
+        chance
+    }
+
+    /// In (0, 1).
+    pub fn uniform(&mut self) -> f64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        ((self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 11) as f64 + 0.5) / (1u64 << 53) as f64
+    }
+
+    pub fn exponential(&mut self, mean: f64) -> f64 {
+        -mean * libm::log(self.uniform())
+    }
+
+    fn normal(&mut self) -> f64 {
+        libm::sqrt(-2.0 * libm::log(self.uniform())) * libm::cos(2.0 * core::f64::consts::PI * self.uniform())
+    }
+}
+
+pub type Edit = Box<dyn Fn(&mut ReplyHeader)>;
+
+/// A server and the path to it. Times in seconds.
+pub struct Server {
+    pub address: Address,
+    pub up: bool,
+    /// How far its clock is ahead.
+    pub error: f64,
+    /// How fast that grows, s/s, since the beginning.
+    pub drift: f64,
+    pub fixed: f64,
+    pub forward: f64,
+    pub back: f64,
+    pub edit: Option<Edit>,
+    /// What the client role throws away besides the true reply.
+    pub forged: Rejected,
+}
+
+#[allow(clippy::large_enum_variant, reason = "a test's queue")]
+enum Happening {
+    Fact(Input),
+    Order(Output),
+}
+
+pub struct World {
+    pub engine: Engine,
+    pub servers: Vec<Server>,
+    pub page: ClockPage,
+    pub chance: Chance,
+    /// The client role lies: it claims that each packet left just before its reply came.
+    pub late_t1: bool,
+    /// Frequency error of CLOCK_MONOTONIC_RAW, s/s.
+    pub frequency: f64,
+    /// Its random walk, s/s/√s.
+    pub wander: f64,
+    /// True time, nanoseconds since 1970.
+    pub time: i64,
+    segment: (i64, f64),
+    queue: Vec<(i64, u64, Happening)>,
+    sequence: u64,
+    tokens: f64,
+    refilled: i64,
+    pub epoch: u32,
+    pub start_steps: u8,
+    pub adjusts: Vec<Adjust>,
+    pub steps: Vec<Step>,
+    pub statuses: Vec<Status>,
+    pub served: Vec<ServerState>,
+    pub saved: Vec<Saved>,
+    pub resolves: Vec<Resolve>,
+    pub refused: Vec<Refusal>,
+    pub lines: Vec<(u8, String)>,
+    pub distrust: Option<(Farewell, &'static str)>,
+    pub queries: Vec<(i64, Query)>,
+    /// Clock errors at full seconds: true time, seconds.
+    pub errors: Vec<(i64, f64)>,
+}
+
+impl World {
+    fn raw_at(&self, time: i64) -> RawInstant {
+        let (since, raw) = self.segment;
+        RawInstant::saturating((raw + (time - since) as f64 * (1.0 + self.frequency)) as i64)
+    }
+
+    fn time_of(&self, raw: RawInstant) -> i64 {
+        let (since, begun) = self.segment;
+        since + libm::ceil((raw.nanos() as f64 - begun) / (1.0 + self.frequency)) as i64
+    }
+
+    pub fn now(&self) -> Now {
+        let raw = self.raw_at(self.time);
+        Now { raw, wall: self.page.wall_at(raw) }
+    }
+
+    pub fn reading(&self) -> ClockReading {
+        let Now { raw, wall } = self.now();
+        ClockReading { wall, raw, frequency: self.page.frequency, slew_left: self.page.slew_left_at(raw) }
+    }
+
+    /// How far the clock is ahead of true time, seconds.
+    pub fn error(&self) -> f64 {
+        (self.now().wall.nanos() - self.time) as f64 * 1e-9
+    }
+
+    pub fn report(&self) -> Report {
+        self.engine.report(self.now())
+    }
+
+    /// Seconds since the beginning.
+    pub fn age(&self) -> f64 {
+        (self.time - BEGIN) as f64 * 1e-9
+    }
+
+    fn plan(&mut self, time: i64, happening: Happening) {
+        self.sequence += 1;
+        self.queue.push((time, self.sequence, happening));
+    }
+
+    /// Passes a fact in and carries out what comes out.
+    pub fn give(&mut self, input: Input) {
+        let now = self.now();
+        self.engine.handle_input(now, input);
+        while let Some(output) = self.engine.poll_output() {
+            self.carry_out(output);
+        }
+    }
+
+    fn carry_out(&mut self, output: Output) {
+        match output {
+            Output::Query(query) => self.travel(query),
+            Output::Cancel(_) => {}
+            Output::Resolve(resolve) => self.resolves.push(resolve),
+            Output::Serve(state) => self.served.push(state),
+            Output::Save(saved) => self.saved.push(saved),
+            Output::Event(Event::Line(severity, line)) => self.lines.push((severity, line)),
+            Output::Distrust(who, why) => self.distrust = Some((who, why)),
+            order => self.plan(self.time + 20_000, Happening::Order(order)),
+        }
+    }
+
+    /// What a packet meets on its way.
+    fn travel(&mut self, query: Query) {
+        self.queries.push((self.time, query));
+        let left = self.time + LINK;
+        if !self.late_t1 {
+            self.plan_sent(left + LINK, &query, left);
+        }
+        let Some(at) = self.servers.iter().position(|server| server.address == query.destination) else {
+            return;
+        };
+        let server = &self.servers[at];
+        if !server.up {
+            let end = self.time_of(query.deadline);
+            let (reason, rejected) = (Silence::Deadline, Rejected::NONE);
+            self.plan(end, Happening::Fact(Input::Unanswered(Unanswered { id: query.id, reason, rejected })));
+            return;
+        }
+        let there = server.fixed + self.chance.exponential(server.forward.max(1e-12));
+        let back = server.fixed + self.chance.exponential(server.back.max(1e-12));
+        let arrived = left + (there * 1e9) as i64;
+        let answered = arrived + 10_000;
+        let returned = answered + (back * 1e9) as i64;
+        let wrong = (server.error * 1e9) as i64 + (server.drift * (arrived - BEGIN) as f64) as i64;
+        let forged = server.forged;
+        let request = Header::decode(query.packet.octets()).unwrap();
+        let stamp = |time: i64| Timestamp::from_unix_nanos(time + wrong).bits();
+        let mut header = ReplyHeader {
+            leap: Leap::None,
+            version: 4,
+            mode: 4,
+            stratum: 1,
+            poll: 6,
+            precision: -26,
+            root_delay: 0,
+            root_dispersion: 1,
+            reference_id: 0x4750_5300,
+            reference_timestamp: stamp(answered - 16 * SECOND),
+            origin_timestamp: request.transmit_timestamp,
+            receive_timestamp: stamp(arrived),
+            transmit_timestamp: stamp(answered),
+        };
+        if let Some(edit) = &server.edit {
+            edit(&mut header);
+        }
+        let reply = PlainReply {
+            id: query.id,
+            source: query.destination,
+            t4: self.raw_at(returned),
+            stamp: Stamp::Kernel,
+            header,
+            rejected: forged,
+        };
+        if self.late_t1 {
+            self.plan_sent(returned + LINK, &query, returned - 100_000);
+        }
+        self.plan(returned + LINK, Happening::Fact(Input::Reply(reply)));
+    }
+
+    fn plan_sent(&mut self, at: i64, query: &Query, left: i64) {
+        let sent = Sent { id: query.id, t1: self.raw_at(left), stamp: Stamp::Kernel };
+        self.plan(at, Happening::Fact(Input::Sent(sent)));
+    }
+
+    /// Runs for `seconds` of true time.
+    pub fn run(&mut self, seconds: f64) {
+        let end = self.time + (seconds * 1e9) as i64;
+        while self.time < end && self.distrust.is_none() {
+            let turn = (self.time / SECOND + 1) * SECOND;
+            let due = self.queue.iter().map(|(time, ..)| *time).min().unwrap_or(i64::MAX);
+            let timer = self.engine.poll_timeout().map_or(i64::MAX, |raw| self.time_of(raw));
+            let next = turn.min(due).min(timer).min(end).max(self.time);
+            self.time = next;
+            if timer <= next {
+                let before = self.engine.poll_timeout();
+                self.give(Input::Timeout);
+                assert!(
+                    self.engine.poll_timeout() != before
+                        || before.is_none_or(|due| due > self.raw_at(self.time)),
+                    "a timeout that is due again at once: {before:?}"
+                );
+            } else if due <= next {
+                let at =
+                    (0..self.queue.len()).min_by_key(|at| (self.queue[*at].0, self.queue[*at].1)).unwrap();
+                match self.queue.swap_remove(at).2 {
+                    Happening::Fact(input) => self.give(input),
+                    Happening::Order(order) => self.obey(order),
+                }
+            }
+            if next == turn {
+                self.errors.push((self.time, self.error()));
+                let raw = self.segment.1 + (self.time - self.segment.0) as f64 * (1.0 + self.frequency);
+                self.segment = (self.time, raw);
+                self.frequency += self.wander * self.chance.normal();
+            }
+        }
+    }
+
+    /// Root mean square of the clock's error since `after` seconds from the beginning, in microseconds.
+    pub fn rms(&self, after: f64) -> f64 {
+        let since = BEGIN + (after * 1e9) as i64;
+        let (sum, count) = self
+            .errors
+            .iter()
+            .filter(|(time, _)| *time >= since)
+            .fold((0.0, 0.0), |(sum, count), (_, error)| (sum + error * error, count + 1.0));
+        libm::sqrt(sum / count) * 1e6
+    }
+
+    /// Root mean square of the clock's frequency error, slews included, in ppm.
+    pub fn frequency_rms(&self, after: f64) -> f64 {
+        let since = BEGIN + (after * 1e9) as i64;
+        let late: Vec<f64> =
+            self.errors.iter().filter(|(time, _)| *time >= since).map(|(_, error)| *error).collect();
+        let sum: f64 = late.windows(2).map(|pair| (pair[1] - pair[0]) * (pair[1] - pair[0])).sum();
+        libm::sqrt(sum / late.len() as f64) * 1e6
+    }
+
+    /// The largest error since `after` seconds from the beginning, seconds.
+    pub fn worst(&self, after: f64) -> f64 {
+        let since = BEGIN + (after * 1e9) as i64;
+        self.errors.iter().filter(|(time, _)| *time >= since).fold(0.0, |worst, (_, e)| worst.max(e.abs()))
+    }
+}

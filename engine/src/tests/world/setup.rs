@@ -1,0 +1,160 @@
+//! How a world begins.
+
+use super::*;
+
+pub fn address(text: &str) -> Address {
+    text.parse::<SocketAddr>().unwrap().into()
+}
+
+pub fn source(address: Address) -> SourceSettings {
+    SourceSettings {
+        name: address.socket_address().to_string(),
+        place: Place::Address(address),
+        members: 1,
+        min_poll: 6,
+        max_poll: 10,
+        burst: true,
+        prefer: false,
+        trust: false,
+        require: false,
+        max_delay: Span::from_secs(3),
+        max_stratum: 15,
+    }
+}
+
+pub fn server(n: usize, fixed: f64, jitter: f64) -> Server {
+    Server {
+        address: address(&std::format!("192.0.2.{}:123", n + 1)),
+        up: true,
+        error: 0.0,
+        drift: 0.0,
+        fixed,
+        forward: jitter,
+        back: jitter,
+        edit: None,
+        forged: Rejected::NONE,
+    }
+}
+
+/// `count` servers at 90 µs + 10 µs·Exp(1) each way.
+pub fn lan(count: usize) -> Vec<Server> {
+    (0..count).map(|n| server(n, 90e-6, 10e-6)).collect()
+}
+
+/// `count` servers at 19 ms + 1 ms·Exp(1) each way.
+pub fn wan(count: usize) -> Vec<Server> {
+    (0..count).map(|n| server(n, 19e-3, 1e-3)).collect()
+}
+
+pub fn settings(servers: &[Server]) -> Settings {
+    Settings {
+        sources: servers.iter().map(|server| source(server.address)).collect(),
+        minimum_sources: 1,
+        start_step_threshold: Span::from_millis(10),
+        run_step_threshold: None,
+        max_slew_ppm: 200.0,
+        leap_seconds: true,
+        server: Some(ServerSettings { local_stratum: None }),
+    }
+}
+
+/// How a world begins.
+pub struct Setup {
+    pub servers: Vec<Server>,
+    pub settings: Settings,
+    pub kind: ClockKind,
+    /// How far the clock is ahead, seconds.
+    pub error: f64,
+    /// Of CLOCK_MONOTONIC_RAW.
+    pub frequency: f64,
+    /// Of the virtual clock's oscillator, ppm.
+    pub oscillator: i32,
+    pub wander: f64,
+    pub saved: Option<Saved>,
+    /// Base frequency of an earlier run, and half the width of the governor's band around 0; ppm.
+    pub base: i32,
+    pub band: i32,
+    pub seed: u64,
+}
+
+impl Setup {
+    pub fn of(servers: Vec<Server>) -> Self {
+        Self {
+            settings: settings(&servers),
+            servers,
+            kind: ClockKind::Kernel,
+            error: 0.1,
+            frequency: 50e-6,
+            oscillator: 0,
+            wander: 1e-9,
+            saved: None,
+            base: 0,
+            band: 500,
+            seed: 1,
+        }
+    }
+
+    pub fn start(self) -> World {
+        let page = ClockPage {
+            since: RawInstant::saturating(RAW_BEGIN as i64),
+            wall: WallTime::saturating(BEGIN + (self.error * 1e9) as i64),
+            frequency: Frequency::ZERO,
+            oscillator: Frequency::saturating(self.oscillator * Frequency::PER_PPM),
+            slew: Offset::ZERO,
+            time_constant: TimeConstant::MIN,
+            status: 0x40,
+            maxerror: 16_000_000,
+            esterror: 16_000_000,
+            tai: 0,
+            generation: 1,
+        };
+        let engine = Engine::new(Start {
+            settings: self.settings,
+            saved: self.saved,
+            seed: [self.seed as u8; 32],
+            precision: -24,
+        });
+        let mut world = World {
+            engine,
+            servers: self.servers,
+            page,
+            chance: Chance::new(self.seed),
+            late_t1: false,
+            frequency: self.frequency,
+            wander: self.wander,
+            time: BEGIN,
+            segment: (BEGIN, RAW_BEGIN),
+            queue: Vec::new(),
+            sequence: 0,
+            tokens: 8.0,
+            refilled: BEGIN,
+            epoch: 1,
+            start_steps: 3,
+            adjusts: Vec::new(),
+            steps: Vec::new(),
+            statuses: Vec::new(),
+            served: Vec::new(),
+            saved: Vec::new(),
+            resolves: Vec::new(),
+            refused: Vec::new(),
+            lines: Vec::new(),
+            distrust: None,
+            queries: Vec::new(),
+            errors: Vec::new(),
+        };
+        let welcome = Welcome {
+            epoch: 1,
+            clock: self.kind,
+            found: world.reading(),
+            floor: WallTime::saturating(FLOOR),
+            latest: WallTime::saturating(LATEST),
+            start_steps: 3,
+            base_frequency: Frequency::saturating(self.base * Frequency::PER_PPM),
+            band: Frequency::saturating(self.band * Frequency::PER_PPM),
+            band_centre: Frequency::ZERO,
+            processes: [1, 2, 3, 0, 0],
+        };
+        world.give(Input::Welcome(welcome));
+        world
+    }
+}

@@ -1,0 +1,210 @@
+//! Which datagrams are replies to a query, and why others are not.
+//!
+//! Only form and origin are judged here; what a reply says of time is the engine's to judge, kiss codes
+//! included. A datagram that fails one test has no effect but a count.
+
+use ipc::message::client::Rejected;
+use ipc::packet::MAX_PACKET;
+use protocol::extension_field::{Item, walk};
+use protocol::header::{Header, LENGTH, MODE_SERVER};
+
+/// Lowest version of a reply to a request of a higher one.
+const LOWEST_VERSION: u8 = 3;
+
+/// What a reply has to have of its request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Expected {
+    /// The request's transmit timestamp.
+    pub nonce: u64,
+    /// The request's version.
+    pub version: u8,
+}
+
+/// Why a datagram is not the reply; the names are those of `ipc::message::client::Rejected`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rejection {
+    /// Shorter than 48 octets, longer than 1232, not a multiple of 4, or broken extension fields.
+    Malformed,
+    /// A mode other than 4.
+    Mode,
+    /// A version that wasn't asked for.
+    Version,
+    /// Not the nonce of the query.
+    Origin,
+    /// A MAC or crypto-NAK where no key is shared.
+    UnexpectedMac,
+}
+
+impl Expected {
+    /// Of the octets of a request; nothing where they are no NTP packet.
+    pub fn of_request(octets: &[u8]) -> Option<Self> {
+        let header = Header::decode(octets).ok()?;
+        Some(Self { nonce: header.transmit_timestamp, version: header.version })
+    }
+
+    fn allows_version(self, version: u8) -> bool {
+        version == self.version || (LOWEST_VERSION..self.version).contains(&version)
+    }
+}
+
+impl Rejection {
+    /// Adds one, at most up to what the counter holds.
+    pub fn count(self, rejected: &mut Rejected) {
+        let counter = match self {
+            Rejection::Malformed => &mut rejected.malformed,
+            Rejection::Mode => &mut rejected.mode,
+            Rejection::Version => &mut rejected.version,
+            Rejection::Origin => &mut rejected.origin,
+            Rejection::UnexpectedMac => &mut rejected.unexpected_mac,
+        };
+        *counter = counter.saturating_add(1);
+    }
+}
+
+/// Whether a whole datagram is the reply (RFC 5905 section 9.2, the tests of origin and form).
+///
+/// # Errors
+/// The first test that it fails.
+pub fn check(datagram: &[u8], expected: Expected) -> Result<Header, Rejection> {
+    if datagram.len() > MAX_PACKET {
+        return Err(Rejection::Malformed);
+    }
+    let header = Header::decode(datagram).map_err(|_| Rejection::Malformed)?;
+    if !expected.allows_version(header.version) {
+        return Err(Rejection::Version);
+    }
+    if header.mode != MODE_SERVER {
+        return Err(Rejection::Mode);
+    }
+    // Zero is "unknown" and never an origin, even where a request was so careless.
+    if header.origin_timestamp == 0 || header.origin_timestamp != expected.nonce {
+        return Err(Rejection::Origin);
+    }
+    for item in walk(datagram.get(LENGTH..).unwrap_or_default(), header.version) {
+        match item {
+            Ok(Item::Field { .. }) => {}
+            Ok(Item::Mac(_) | Item::CryptoNak) => return Err(Rejection::UnexpectedMac),
+            Err(_) => return Err(Rejection::Malformed),
+        }
+    }
+    Ok(header)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const NONCE: u64 = 0x0123_4567_89ab_cdef;
+    const EXPECTED: Expected = Expected { nonce: NONCE, version: 4 };
+
+    fn honest() -> Header {
+        Header {
+            version: 4,
+            mode: MODE_SERVER,
+            stratum: 2,
+            origin_timestamp: NONCE,
+            receive_timestamp: 1,
+            transmit_timestamp: 2,
+            ..Header::default()
+        }
+    }
+
+    fn checked(header: Header) -> Result<Header, Rejection> {
+        check(&header.encode(), EXPECTED)
+    }
+
+    fn with_tail(tail: &[u8]) -> Result<Header, Rejection> {
+        check(&[&honest().encode()[..], tail].concat(), EXPECTED)
+    }
+
+    #[test]
+    fn an_honest_reply_and_a_kiss_pass() {
+        assert_eq!(checked(honest()), Ok(honest()));
+        let kiss = Header { stratum: 0, leap: 3, reference_id: 0x4445_4e59, ..honest() };
+        assert_eq!(checked(kiss), Ok(kiss));
+    }
+
+    #[test]
+    fn a002_an_origin_of_zero_or_of_another_query_is_silent() {
+        for origin in [0, 1, NONCE ^ 1, NONCE.swap_bytes(), u64::MAX] {
+            assert_eq!(checked(Header { origin_timestamp: origin, ..honest() }), Err(Rejection::Origin));
+        }
+        let careless = Expected { nonce: 0, version: 4 };
+        let zero = Header { origin_timestamp: 0, ..honest() }.encode();
+        assert_eq!(check(&zero, careless), Err(Rejection::Origin));
+    }
+
+    #[test]
+    fn a012_a_mac_or_a_crypto_nak_without_a_key_is_silent() {
+        for tail in [&[0; 4][..], &[7; 20], &[7; 24]] {
+            assert_eq!(with_tail(tail), Err(Rejection::UnexpectedMac));
+        }
+        let mut field_and_mac = vec![0u8; 28 + 20];
+        field_and_mac[..4].copy_from_slice(&[1, 4, 0, 28]);
+        assert_eq!(with_tail(&field_and_mac), Err(Rejection::UnexpectedMac));
+        assert_eq!(with_tail(&field_and_mac[..28]), Ok(honest()));
+    }
+
+    #[test]
+    fn a013_only_the_mode_of_a_server_passes() {
+        for mode in (0..8).filter(|mode| *mode != MODE_SERVER) {
+            assert_eq!(checked(Header { mode, ..honest() }), Err(Rejection::Mode), "{mode}");
+        }
+    }
+
+    #[test]
+    fn a014_only_the_asked_version_or_a_lower_one_from_3_on_passes() {
+        for asked in 1..=4 {
+            for version in 0..8 {
+                let expected = Expected { version: asked, ..EXPECTED };
+                let outcome = check(&Header { version, ..honest() }.encode(), expected);
+                let passes = version == asked || (version == 3 && asked == 4);
+                assert_eq!(outcome.is_ok(), passes, "{version} for {asked}");
+                assert!(passes || outcome == Err(Rejection::Version));
+            }
+        }
+    }
+
+    #[test]
+    fn a015_lengths_that_no_reply_has_are_silent() {
+        let long = [&honest().encode()[..], &[0; 65_507 - 48]].concat();
+        for length in (0..48).chain([49, 50, 51, 1233, 1236, 65_507]) {
+            assert_eq!(check(&long[..length], EXPECTED), Err(Rejection::Malformed), "{length}");
+        }
+        for length in [0u16, 1, 3, 15, 17, 32, 65_535] {
+            let mut field = [0; 28];
+            field[2..4].copy_from_slice(&length.to_be_bytes());
+            assert_eq!(with_tail(&field), Err(Rejection::Malformed), "{length}");
+        }
+    }
+
+    #[test]
+    fn a_request_that_is_no_packet_expects_nothing() {
+        assert_eq!(Expected::of_request(&[0; 47]), None);
+        assert_eq!(Expected::of_request(&[0; 50]), None);
+        let request = protocol::request::minimal(NONCE).encode();
+        assert_eq!(Expected::of_request(&request), Some(EXPECTED));
+    }
+
+    #[test]
+    fn counters_stop_where_they_end() {
+        let mut rejected = Rejected { origin: u32::MAX - 1, ..Rejected::NONE };
+        (0..3).for_each(|_| Rejection::Origin.count(&mut rejected));
+        assert_eq!(rejected, Rejected { origin: u32::MAX, ..Rejected::NONE });
+    }
+
+    proptest! {
+        #[test]
+        fn no_octets_panic_and_none_pass_without_the_nonce(octets in prop::collection::vec(any::<u8>(), 0..1400)) {
+            if let Ok(header) = check(&octets, EXPECTED) {
+                prop_assert_eq!(header.origin_timestamp, NONCE);
+            }
+        }
+
+        #[test]
+        fn no_octets_after_an_honest_header_panic(tail in prop::collection::vec(any::<u8>(), 0..1300)) {
+            let _ = with_tail(&tail);
+        }
+    }
+}

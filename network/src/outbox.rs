@@ -1,0 +1,77 @@
+//! An end of a link to the engine that never blocks: what it doesn't read yet waits here, bounded by the
+//! loop, which stops making more when there is much.
+
+use crate::ending::Ending;
+use ipc::Message;
+use ipc::link::{Link, LinkError};
+use nix::poll::PollFlags;
+use std::collections::VecDeque;
+use std::os::fd::{AsFd, BorrowedFd};
+
+/// From here on a loop stops reading what would make more records. One turn of a loop can add no more than
+/// its own open work, so the queue's true bound is this and a few hundred.
+const CONGESTED: usize = 64;
+
+/// A link and what waits for it.
+#[derive(Debug)]
+pub(crate) struct Outbox<Out, In> {
+    link: Link<Out, In>,
+    waiting: VecDeque<Out>,
+}
+
+impl<Out: Message, In: Message> Outbox<Out, In> {
+    pub(crate) fn new(link: Link<Out, In>) -> Self {
+        Self { link, waiting: VecDeque::new() }
+    }
+
+    /// Sends, or keeps for later where the engine doesn't read.
+    pub(crate) fn push(&mut self, body: Out) -> Result<(), Ending> {
+        self.waiting.push_back(body);
+        self.flush()
+    }
+
+    /// Sends what waits, as far as the engine reads.
+    pub(crate) fn flush(&mut self) -> Result<(), Ending> {
+        while let Some(body) = self.waiting.front() {
+            match self.link.send(body) {
+                Ok(_) => drop(self.waiting.pop_front()),
+                Err(LinkError::Full) => return Ok(()),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends where the engine reads, or not at all; tells which.
+    pub(crate) fn offer(&mut self, body: &Out) -> Result<bool, Ending> {
+        match self.link.send(body) {
+            Ok(_) => Ok(true),
+            Err(LinkError::Full) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Receives one message, if there is one.
+    pub(crate) fn receive(&mut self) -> Result<Option<In>, Ending> {
+        Ok(self.link.receive()?.map(|(_, body)| body))
+    }
+
+    /// Whether the loop should read nothing new.
+    pub(crate) fn is_congested(&self) -> bool {
+        self.waiting.len() >= CONGESTED
+    }
+
+    /// What to wait for on the link.
+    pub(crate) fn interest(&self) -> PollFlags {
+        let mut interest = PollFlags::empty();
+        interest.set(PollFlags::POLLIN, !self.is_congested());
+        interest.set(PollFlags::POLLOUT, !self.waiting.is_empty());
+        interest
+    }
+}
+
+impl<Out, In> AsFd for Outbox<Out, In> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.link.as_fd()
+    }
+}

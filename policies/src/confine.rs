@@ -1,0 +1,236 @@
+//! The order in which a process gives up what it doesn't need.
+//!
+//! Each step needs something that a later one takes away: namespaces and mounts need capabilities, which end
+//! with the user; a change of user clears what is set about parents and dumps; the calls of every step end
+//! with the filter, so that is last.
+
+use crate::inherited::{InheritError, Inherited};
+use crate::kernel;
+use crate::rules::RuleSet;
+use crate::{file_access, limits, name_service, namespaces, privileges, view};
+use nix::errno::Errno;
+use std::fmt;
+
+/// Which process this is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// `truechimerd`: keeps the clock.
+    Privileged,
+    /// `truechimer-engine`: decides.
+    Engine,
+    /// `truechimer-network` that queries sources.
+    Client,
+    /// `truechimer-network` that answers strangers.
+    Server,
+    /// `truechimer-network` that starts a child for each look-up.
+    Exchange,
+    /// A child of the exchange role: call [`confine`] right after the fork.
+    ExchangeChild,
+}
+
+impl Role {
+    /// All of them.
+    pub const ALL: [Role; 6] =
+        [Self::Privileged, Self::Engine, Self::Client, Self::Server, Self::Exchange, Self::ExchangeChild];
+
+    /// Whether it makes sockets to other hosts, for which it has to stay in the host's network namespace.
+    pub(crate) fn reaches_the_network(self) -> bool {
+        matches!(self, Self::Client | Self::Exchange | Self::ExchangeChild)
+    }
+}
+
+/// What a process could not get of its confinement. All false: everything is in force.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Shortfall {
+    /// No namespaces of its own.
+    pub namespaces: bool,
+    /// No empty or read-only view of the file system.
+    pub file_view: bool,
+    /// No Landlock.
+    pub landlock: bool,
+    /// No memory-deny-write-execute.
+    pub write_execute: bool,
+    /// Same uid as the process that started it.
+    pub user: bool,
+    /// Started with `--insecure`: no syscall filter either.
+    pub insecure: bool,
+}
+
+/// Why a process could not be confined. Nothing has been read from anywhere yet: give up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ConfineError {
+    /// The words on the command line.
+    Words(InheritError),
+    /// The process that started this one is gone.
+    Orphaned,
+    /// This is root, and there is no other user to become.
+    NoUser,
+    /// The kernel doesn't let this process become the user.
+    User {
+        /// The user's number.
+        uid: u32,
+        /// The group's number.
+        gid: u32,
+        /// Why.
+        errno: Errno,
+    },
+    /// The clock is to be kept, and this process may not set it.
+    NoSysTime,
+    /// Capabilities that can't be given up.
+    Capabilities(String),
+    /// The kernel doesn't know how to keep a process from gaining privileges.
+    NoNewPrivileges(Errno),
+    /// The kernel doesn't take the syscall filter.
+    Filter(String),
+}
+
+impl fmt::Display for ConfineError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Words(error) => error.fmt(f),
+            Self::Orphaned => f.write_str("truechimerd has ended; this process follows"),
+            Self::NoUser => f.write_str(
+                "running as root without a user to become: install the package's users (truechimer-clock and \
+                 the others), or name numbers with --first-uid",
+            ),
+            Self::User { uid, gid, errno } => write!(
+                f,
+                "can't become user {uid}, group {gid} ({}): start truechimerd as root with CAP_SETUID and \
+                 CAP_SETGID, or accept the risk with --insecure",
+                errno.desc()
+            ),
+            Self::NoSysTime => f.write_str(
+                "CAP_SYS_TIME is missing: grant it to truechimerd (in a container: --cap-add SYS_TIME), or \
+                 leave the clock alone with --clock none",
+            ),
+            Self::Capabilities(why) => write!(f, "can't give up capabilities ({why})"),
+            Self::NoNewPrivileges(errno) => write!(
+                f,
+                "the kernel refuses no_new_privs ({}): use Linux 5.4 or newer, or accept the risk with \
+                 --insecure",
+                errno.desc()
+            ),
+            Self::Filter(why) => write!(
+                f,
+                "the kernel refuses the syscall filter ({why}): it needs CONFIG_SECCOMP_FILTER, and a \
+                 container's own profile must allow the call seccomp; or accept the risk with --insecure"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for ConfineError {}
+
+/// Confines this process as `role`. It must have one thread, and all its files by now.
+///
+/// # Errors
+/// Where the user, no_new_privs, a capability or the filter can't be had and the word `insecure` isn't there.
+/// Namespaces, the view of files, Landlock and W^X are reported in the [`Shortfall`] instead.
+pub fn confine(role: Role, inherited: &Inherited) -> Result<Shortfall, ConfineError> {
+    confine_then(role, inherited, || ()).map(|(shortfall, ())| shortfall)
+}
+
+/// Like [`confine`]; `prepare` runs when everything but the limits and the syscall filter is in force.
+/// Threads that it starts get the filter too, and none can be started afterwards. It must not return before
+/// each of them runs its own code (wait for a word from it): what a thread does to get there isn't allowed.
+///
+/// # Errors
+/// As [`confine`].
+pub fn confine_then<T>(
+    role: Role,
+    inherited: &Inherited,
+    prepare: impl FnOnce() -> T,
+) -> Result<(Shortfall, T), ConfineError> {
+    let insecure = inherited.flag("insecure");
+    if role == Role::ExchangeChild {
+        let shortfall = narrow(insecure)?;
+        return Ok((shortfall, prepare()));
+    }
+    let identity = inherited.identity().map_err(ConfineError::Words)?;
+    let shortfall = isolate(role, identity, false, insecure)?;
+    // The kernel tells only of a death that comes after it was asked to.
+    if inherited.is_orphaned().map_err(ConfineError::Words)? {
+        return Err(ConfineError::Orphaned);
+    }
+    let prepared = prepare();
+    seal(role, insecure)?;
+    Ok((shortfall, prepared))
+}
+
+/// Confines `truechimerd` itself, after it has started everything. With `keep_sys_time` it stays able to set
+/// the clock: then it keeps CAP_SYS_TIME and never enters a user namespace, in which that would be void.
+///
+/// # Errors
+/// As [`confine`], and [`ConfineError::NoSysTime`].
+pub fn confine_privileged(
+    identity: Option<(u32, u32)>,
+    keep_sys_time: bool,
+    insecure: bool,
+) -> Result<Shortfall, ConfineError> {
+    let shortfall = isolate(Role::Privileged, identity, keep_sys_time, insecure)?;
+    seal(Role::Privileged, insecure)?;
+    Ok(shortfall)
+}
+
+/// All but limits and filter.
+fn isolate(
+    role: Role,
+    identity: Option<(u32, u32)>,
+    keep_sys_time: bool,
+    insecure: bool,
+) -> Result<Shortfall, ConfineError> {
+    let mut shortfall = Shortfall { insecure, ..Shortfall::default() };
+    if role == Role::Exchange {
+        name_service::load();
+    }
+    let visible = if role == Role::Exchange { view::resolver_files() } else { Vec::new() };
+
+    // As root first, for the namespaces then belong to root and not to the user that this process becomes.
+    let mut is_apart = privileges::is_root() && namespaces::enter(role).is_ok();
+    let mut is_view_built = is_apart && view::build(&visible).is_ok();
+    if privileges::is_root() {
+        privileges::lock();
+    }
+    shortfall.user = match privileges::become_user(identity) {
+        Ok(changed) => !changed,
+        Err(_) if insecure => true,
+        Err(error) => return Err(error),
+    };
+    if !is_apart && !keep_sys_time {
+        is_apart = namespaces::enter_with_user(role).is_ok();
+        is_view_built = is_apart && view::build(&visible).is_ok();
+        if is_apart {
+            privileges::lock();
+        }
+    }
+    shortfall.namespaces = !is_apart;
+    shortfall.file_view = !is_view_built;
+    privileges::hold_only(keep_sys_time)?;
+
+    match kernel::prctl(libc::PR_SET_NO_NEW_PRIVS, 1) {
+        Err(errno) if !insecure => return Err(ConfineError::NoNewPrivileges(errno)),
+        _ => {}
+    }
+    // No core, no ptrace, no /proc/PID/mem for others of the same user.
+    let _ = kernel::prctl(libc::PR_SET_DUMPABLE, 0);
+    if role != Role::Privileged {
+        let _ = kernel::prctl(libc::PR_SET_PDEATHSIG, kernel::SIGKILL);
+    }
+    shortfall.write_execute = kernel::prctl(kernel::PR_SET_MDWE, kernel::PR_MDWE_REFUSE_EXEC_GAIN).is_err();
+    shortfall.landlock = !file_access::restrict(role, &visible);
+    Ok(shortfall)
+}
+
+/// Limits and filter.
+fn seal(role: Role, insecure: bool) -> Result<(), ConfineError> {
+    limits::lower(role);
+    if insecure { Ok(()) } else { RuleSet::of(role).install() }
+}
+
+/// What the exchange role's child adds to what it has from its parent.
+fn narrow(insecure: bool) -> Result<Shortfall, ConfineError> {
+    // A fork doesn't inherit this one.
+    let _ = kernel::prctl(libc::PR_SET_PDEATHSIG, kernel::SIGKILL);
+    seal(Role::ExchangeChild, insecure)?;
+    Ok(Shortfall { insecure, ..Shortfall::default() })
+}

@@ -1,0 +1,36 @@
+//! Landlock: a second wall behind the view of files, and behind the filter for TCP and signals.
+
+use crate::Role;
+use landlock::{
+    ABI, Access, AccessFs, AccessNet, BitFlags, PathBeneath, PathFd, Ruleset, RulesetAttr,
+    RulesetCreatedAttr, RulesetError, RulesetStatus, Scope,
+};
+use std::path::PathBuf;
+
+/// The newest interface that was looked at; older kernels do what they can of it.
+const KNOWN: ABI = ABI::V6;
+
+/// Forbids all files but reading beneath `visible`, TCP, signals to others and abstract sockets of others;
+/// false where the kernel has no Landlock.
+pub(crate) fn restrict(role: Role, visible: &[PathBuf]) -> bool {
+    let restricted = || -> Result<RulesetStatus, RulesetError> {
+        let tcp: BitFlags<AccessNet> = if role.reaches_the_network() && role != Role::Client {
+            AccessNet::BindTcp.into()
+        } else {
+            AccessNet::from_all(KNOWN)
+        };
+        let mut rules = Ruleset::default()
+            .handle_access(AccessFs::from_all(KNOWN))?
+            .handle_access(tcp)?
+            .scope(Scope::from_all(KNOWN))?
+            .create()?;
+        let read = AccessFs::ReadFile | AccessFs::ReadDir;
+        for path in visible {
+            if let Ok(folder) = PathFd::new(path) {
+                rules = rules.add_rule(PathBeneath::new(folder, read))?;
+            }
+        }
+        Ok(rules.restrict_self()?.ruleset)
+    };
+    restricted().is_ok_and(|status| status != RulesetStatus::NotEnforced)
+}

@@ -1,0 +1,106 @@
+//! The calls that nix has no wrapper for, with safe signatures.
+
+use nix::errno::Errno;
+use std::os::fd::RawFd;
+
+/// Closes all descriptors from `first` to `last`, both included; nothing where `last` is below `first`.
+pub(crate) fn close_range(first: RawFd, last: RawFd) {
+    let (Ok(first), Ok(last)) = (u32::try_from(first), u32::try_from(last)) else { return };
+    if first > last {
+        return;
+    }
+    // SAFETY: close_range reads no memory. The caller owns no descriptor in the range (nothing has been
+    // opened yet), so none that Rust code holds is closed behind its back.
+    if unsafe { libc::syscall(libc::SYS_close_range, first, last, 0u32) } == 0 {
+        return;
+    }
+    // Kernels before 5.9: one by one, up to where a descriptor can be.
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the pointer is to a live rlimit that the call fills.
+    let known = unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } == 0;
+    let end = if known { u32::try_from(limit.rlim_cur).unwrap_or(1 << 20).min(1 << 20) } else { 1024 };
+    for fd in first..=last.min(end) {
+        // SAFETY: as above; closing a number that isn't open is EBADF.
+        unsafe { libc::close(fd.cast_signed()) };
+    }
+}
+
+/// Marks a descriptor as not surviving an exec; false where it isn't open.
+pub(crate) fn close_on_exec(fd: RawFd) -> bool {
+    // SAFETY: F_GETFD and F_SETFD read no memory and change nothing but the flag.
+    unsafe {
+        let flags = libc::fcntl(fd, libc::F_GETFD);
+        let is_marked = flags & libc::FD_CLOEXEC != 0;
+        flags >= 0 && (is_marked || libc::fcntl(fd, libc::F_SETFD, flags | libc::FD_CLOEXEC) == 0)
+    }
+}
+
+/// `prctl` with plain numbers only.
+///
+/// # Errors
+/// The kernel's.
+pub(crate) fn prctl(option: libc::c_int, argument: libc::c_ulong) -> Result<libc::c_int, Errno> {
+    // SAFETY: used with options whose arguments are numbers (see the callers); the kernel reads no memory.
+    Errno::result(unsafe {
+        libc::prctl(option, argument, 0 as libc::c_ulong, 0 as libc::c_ulong, 0 as libc::c_ulong)
+    })
+}
+
+/// SIGKILL, as prctl takes it.
+pub(crate) const SIGKILL: libc::c_ulong = libc::SIGKILL as libc::c_ulong;
+
+/// Not in libc for every target: refuse to make memory executable that was writable (Linux 6.3).
+pub(crate) const PR_SET_MDWE: libc::c_int = 65;
+/// The argument of [`PR_SET_MDWE`].
+pub(crate) const PR_MDWE_REFUSE_EXEC_GAIN: libc::c_ulong = 1;
+
+/// NOROOT, NO_SETUID_FIXUP and NO_CAP_AMBIENT_RAISE on, KEEP_CAPS off, and all of them locked. With the
+/// second, a change of user leaves capabilities alone: they are given up by name.
+pub(crate) const LOCKED_SECURE_BITS: libc::c_ulong = 0xef;
+
+/// Makes a mount and all below it read-only, without set-uid programs, devices and programs.
+///
+/// # Errors
+/// The kernel's; ENOSYS before Linux 5.12.
+pub(crate) fn make_mounts_read_only(place: &std::path::Path) -> Result<(), Errno> {
+    #[repr(C)]
+    struct MountAttributes {
+        set: u64,
+        clear: u64,
+        propagation: u64,
+        user_namespace: u64,
+    }
+    const READ_ONLY: u64 = 1;
+    const NO_SET_UID: u64 = 2;
+    const NO_DEVICES: u64 = 4;
+    const NO_PROGRAMS: u64 = 8;
+    const RECURSIVE: libc::c_int = 0x8000;
+    let path = std::ffi::CString::new(place.as_os_str().as_encoded_bytes()).map_err(|_| Errno::EINVAL)?;
+    let attributes = MountAttributes {
+        set: READ_ONLY | NO_SET_UID | NO_DEVICES | NO_PROGRAMS,
+        clear: 0,
+        propagation: 0,
+        user_namespace: 0,
+    };
+    // SAFETY: the path ends with a zero octet and the attributes have the kernel's layout and the size that
+    // is given with them; both live until the call returns, and the kernel only reads them.
+    let outcome = unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            libc::AT_FDCWD,
+            path.as_ptr(),
+            RECURSIVE,
+            &raw const attributes,
+            size_of::<MountAttributes>(),
+        )
+    };
+    Errno::result(outcome).map(drop)
+}
+
+/// Loads a shared library of the system and keeps it; nothing where it isn't there.
+#[cfg(all(target_env = "gnu", not(target_feature = "crt-static")))]
+pub(crate) fn keep_library(name: &std::ffi::CStr) {
+    // SAFETY: the name ends with a zero octet. The library is one that the C library would load by the same
+    // name, from the same folders, in the first look-up; its handle is never used nor closed.
+    let _ = unsafe { libc::dlopen(name.as_ptr(), libc::RTLD_NOW) };
+}

@@ -1,0 +1,38 @@
+//! What a process may use up.
+
+use crate::Role;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
+const MIB: u64 = 1 << 20;
+
+/// Limits of a role. A poll of more descriptors than NOFILE is refused, so it is never below what the loop
+/// waits for. No limit of file size: standard error may be a file, and a line to it must not kill.
+fn table(role: Role) -> &'static [(Resource, u64)] {
+    use Resource::{RLIMIT_AS, RLIMIT_CORE, RLIMIT_CPU, RLIMIT_NOFILE, RLIMIT_NPROC};
+    match role {
+        Role::Privileged => {
+            &[(RLIMIT_NOFILE, 16), (RLIMIT_NPROC, 0), (RLIMIT_CORE, 0), (RLIMIT_AS, 64 * MIB)]
+        }
+        Role::Engine => &[(RLIMIT_NOFILE, 48), (RLIMIT_NPROC, 0), (RLIMIT_CORE, 0), (RLIMIT_AS, 256 * MIB)],
+        Role::Client => &[(RLIMIT_NOFILE, 96), (RLIMIT_NPROC, 0), (RLIMIT_CORE, 0), (RLIMIT_AS, 128 * MIB)],
+        // A thread for each core, each with a stack and an arena: no limit of addresses that fits them all.
+        Role::Server => &[(RLIMIT_NOFILE, 640), (RLIMIT_NPROC, 0), (RLIMIT_CORE, 0)],
+        Role::Exchange => &[(RLIMIT_NOFILE, 64), (RLIMIT_CORE, 0), (RLIMIT_AS, 256 * MIB)],
+        Role::ExchangeChild => &[
+            (RLIMIT_NOFILE, 16),
+            (RLIMIT_NPROC, 0),
+            (RLIMIT_CORE, 0),
+            (RLIMIT_AS, 256 * MIB),
+            (RLIMIT_CPU, 5),
+        ],
+    }
+}
+
+/// Lowers the limits of this process to those of its role; none is raised.
+pub(crate) fn lower(role: Role) {
+    for (resource, most) in table(role) {
+        let now = getrlimit(*resource).map_or(u64::MAX, |(_, hard)| hard);
+        let limit = now.min(*most);
+        let _ = setrlimit(*resource, limit, limit);
+    }
+}

@@ -1,0 +1,32 @@
+//! Namespaces of this process's own.
+
+use crate::Role;
+use crate::kernel;
+use nix::errno::Errno;
+use nix::sched::{CloneFlags, unshare};
+use nix::unistd::{getegid, geteuid};
+use std::fs;
+
+fn flags(role: Role) -> CloneFlags {
+    let flags = CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWIPC | CloneFlags::CLONE_NEWUTS;
+    // Sockets that were bound before stay in the namespace that they were made in.
+    if role.reaches_the_network() { flags } else { flags | CloneFlags::CLONE_NEWNET }
+}
+
+/// Enters new namespaces as root.
+pub(crate) fn enter(role: Role) -> Result<(), Errno> {
+    unshare(flags(role))
+}
+
+/// Enters new namespaces inside of a user namespace, in which this process keeps its uid and gid.
+pub(crate) fn enter_with_user(role: Role) -> Result<(), Errno> {
+    let (uid, gid) = (geteuid(), getegid());
+    unshare(CloneFlags::CLONE_NEWUSER | flags(role))?;
+    // A process that changed its user isn't dumpable, and its own files in /proc are root's.
+    let _ = kernel::prctl(libc::PR_SET_DUMPABLE, 1);
+    // Without these the ids show as nobody's; all that was asked of the kernel is in force nevertheless.
+    let _ = fs::write("/proc/self/setgroups", "deny");
+    let _ = fs::write("/proc/self/uid_map", format!("{uid} {uid} 1"));
+    let _ = fs::write("/proc/self/gid_map", format!("{gid} {gid} 1"));
+    Ok(())
+}

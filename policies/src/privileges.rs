@@ -1,0 +1,67 @@
+//! User, groups, capabilities.
+
+use crate::ConfineError;
+use crate::kernel;
+use caps::{CapSet, Capability, CapsHashSet};
+use nix::errno::Errno;
+use nix::unistd::{Gid, Uid, getresgid, getresuid, setgroups, setresgid, setresuid};
+
+pub(crate) fn is_root() -> bool {
+    Uid::effective().is_root()
+}
+
+/// Empties the bounding set and locks the secure bits, so that neither an exec nor a change of user brings a
+/// capability back. Where the capability for it isn't there, no_new_privs and the filter stand alone.
+pub(crate) fn lock() {
+    let mut capability = 0;
+    while kernel::prctl(libc::PR_CAPBSET_DROP, capability).is_ok() && capability < 63 {
+        capability += 1;
+    }
+    let _ = kernel::prctl(libc::PR_SET_SECUREBITS, kernel::LOCKED_SECURE_BITS);
+}
+
+/// Becomes `identity` for good; true where that is another user than before, or was one already.
+///
+/// # Errors
+/// [`ConfineError::NoUser`] for root without an identity; [`ConfineError::User`].
+pub(crate) fn become_user(identity: Option<(u32, u32)>) -> Result<bool, ConfineError> {
+    let Some((uid, gid)) = identity else {
+        return if is_root() { Err(ConfineError::NoUser) } else { Ok(false) };
+    };
+    if uid == 0 {
+        return Err(ConfineError::NoUser);
+    }
+    let refused = |errno| ConfineError::User { uid, gid, errno };
+    let (user, group) = (Uid::from_raw(uid), Gid::from_raw(gid));
+    if is_root() {
+        setgroups(&[]).map_err(refused)?;
+    }
+    setresgid(group, group, group).map_err(refused)?;
+    setresuid(user, user, user).map_err(refused)?;
+    let (now, groups) = (getresuid().map_err(refused)?, getresgid().map_err(refused)?);
+    let is_whole = [now.real, now.effective, now.saved] == [user; 3]
+        && [groups.real, groups.effective, groups.saved] == [group; 3];
+    if is_whole { Ok(true) } else { Err(refused(Errno::EPERM)) }
+}
+
+/// Gives up every capability, or every one but CAP_SYS_TIME.
+///
+/// # Errors
+/// [`ConfineError::NoSysTime`] where that one is to be kept and isn't there; [`ConfineError::Capabilities`].
+pub(crate) fn hold_only(keep_sys_time: bool) -> Result<(), ConfineError> {
+    let failed = |error: caps::errors::CapsError| ConfineError::Capabilities(error.to_string());
+    let mut kept = CapsHashSet::new();
+    if keep_sys_time {
+        if !caps::has_cap(None, CapSet::Permitted, Capability::CAP_SYS_TIME).map_err(failed)? {
+            return Err(ConfineError::NoSysTime);
+        }
+        kept.insert(Capability::CAP_SYS_TIME);
+    }
+    // Emptied with the inheritable set where the kernel has no such call.
+    let _ = caps::clear(None, CapSet::Ambient);
+    caps::set(None, CapSet::Inheritable, &CapsHashSet::new()).map_err(failed)?;
+    caps::set(None, CapSet::Effective, &kept).map_err(failed)?;
+    caps::set(None, CapSet::Permitted, &kept).map_err(failed)?;
+    let left = caps::read(None, CapSet::Permitted).map_err(failed)?;
+    if left == kept { Ok(()) } else { Err(ConfineError::Capabilities("some are left".to_owned())) }
+}

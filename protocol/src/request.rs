@@ -1,0 +1,42 @@
+//! What a client sends: as little as possible.
+//!
+//! Nothing in a request tells a server, or somebody who listens, anything about this host's clock: all
+//! fields are zero but version, mode, a constant precision, and the transmit timestamp, which is a random
+//! number. The true T1 stays with whoever sent the packet.
+
+use crate::header::{Header, MODE_CLIENT};
+
+/// A version 4 client request whose transmit timestamp is `nonce`: a fresh number of 64 random bits,
+/// which a reply returns as its origin timestamp. A nonce of 0 can't be told from "unknown": never use it.
+pub const fn minimal(nonce: u64) -> Header {
+    Header {
+        leap: 0,
+        version: 4,
+        mode: MODE_CLIENT,
+        stratum: 0,
+        poll: 0,
+        // 2^32 s, the value that all implementations of data minimisation send.
+        precision: 32,
+        root_delay: 0,
+        root_dispersion: 0,
+        reference_id: 0,
+        reference_timestamp: 0,
+        origin_timestamp: 0,
+        receive_timestamp: 0,
+        transmit_timestamp: nonce,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a068_a_request_carries_nothing_but_its_nonce() {
+        let mut expected = [0u8; 48];
+        expected[0] = 0x23;
+        expected[3] = 0x20;
+        expected[40..].copy_from_slice(&[0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef]);
+        assert_eq!(minimal(0x0123_4567_89ab_cdef).encode(), expected);
+    }
+}

@@ -1,0 +1,53 @@
+//! One SNTP query, as any program could ask it.
+
+use crate::clock;
+use crate::packet::{HEADER, Header, nanos, timestamp};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::time::Duration;
+
+/// What came back.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// The header.
+    pub header: Header,
+    /// Octets in all.
+    pub length: usize,
+    /// The server's clock minus the host's, nanoseconds, by the four timestamps.
+    pub offset_ns: i64,
+    /// Round trip, nanoseconds.
+    pub delay_ns: i64,
+}
+
+/// A query of 48 octets; none when nothing comes back within `patience`.
+pub fn query(server: SocketAddr, patience: Duration) -> Option<Answer> {
+    let sent = clock::wall();
+    let request = Header::query(timestamp(sent));
+    let (reply, received) = send(server, &request.octets(), patience)?;
+    let header = Header::from_octets(&reply)?;
+    let (t2, t3) = (nanos(header.receive), nanos(header.transmit));
+    Some(Answer {
+        header,
+        length: reply.len(),
+        offset_ns: ((t2 - sent) + (t3 - received)) / 2,
+        delay_ns: (received - sent) - (t3 - t2),
+    })
+}
+
+/// Sends these octets and returns the first reply with the moment of its arrival (CLOCK_REALTIME).
+///
+/// # Panics
+/// When no socket can be made.
+pub fn send(server: SocketAddr, octets: &[u8], patience: Duration) -> Option<(Vec<u8>, i64)> {
+    let socket = match server {
+        SocketAddr::V4(_) => UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)),
+        SocketAddr::V6(_) => UdpSocket::bind((Ipv6Addr::LOCALHOST, 0)),
+    }
+    .expect("a loopback socket can be made");
+    socket.connect(server).expect("a loopback address can be reached");
+    socket.set_read_timeout(Some(patience)).expect("a socket takes a time-out");
+    socket.send(octets).ok()?;
+    let mut buffer = [0; HEADER * 30];
+    let length = socket.recv(&mut buffer).ok()?;
+    let received = clock::wall();
+    Some((buffer[..length].to_vec(), received))
+}

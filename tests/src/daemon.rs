@@ -1,0 +1,460 @@
+//! truechimerd with a configuration of its own, its processes, and its end.
+
+use crate::clock::VirtualClock;
+use crate::process::{Process, children};
+use crate::programs::{Place, folder, program, wait_for};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill, sigprocmask};
+use nix::unistd::Pid;
+use serde_json::Value;
+use std::fs::{self, Permissions};
+use std::io::{Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+/// What the daemon steers.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Steered {
+    Nothing,
+    Virtual,
+    Kernel,
+}
+
+/// A daemon to be started, as often as wanted; its state folder stays the same.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    place: Arc<Place>,
+    steered: Steered,
+    arguments: Vec<String>,
+    wrapper: Vec<String>,
+    programs: PathBuf,
+    first_uid: u32,
+    environment: Vec<(String, String)>,
+}
+
+static UIDS: AtomicU32 = AtomicU32::new(0);
+
+impl Setup {
+    /// A daemon without control of a clock, with this configuration file; `word` is for a person who looks
+    /// at the process list.
+    ///
+    /// # Panics
+    /// When the folder for temporary files can't be written.
+    pub fn new(word: &str, configuration: &str) -> Self {
+        let place = Place::new(word);
+        for name in ["state", "run"] {
+            fs::create_dir(place.join(name)).expect("a new folder can be written");
+            // Whatever the umask is: the daemon refuses what others could change.
+            fs::set_permissions(place.join(name), Permissions::from_mode(0o755)).expect("it is ours");
+        }
+        let file = place.join("truechimer.toml");
+        fs::write(&file, configuration).expect("a new folder can be written");
+        fs::set_permissions(&file, Permissions::from_mode(0o644)).expect("it is ours");
+        // Numbers that no package hands out; each daemon has five of its own.
+        let first_uid = 61_400 + (UIDS.fetch_add(1, Ordering::Relaxed) % 400) * 8;
+        Self {
+            place: Arc::new(place),
+            steered: Steered::Nothing,
+            arguments: Vec::new(),
+            wrapper: Vec::new(),
+            programs: folder(),
+            first_uid,
+            environment: Vec::new(),
+        }
+    }
+
+    /// With a virtual clock that is wrong by `error_ns` and gains `oscillator_ppm`.
+    pub fn with_virtual_clock(mut self, error_ns: i64, oscillator_ppm: f64) -> Self {
+        VirtualClock::create(&self.place.join("clock"), error_ns, oscillator_ppm);
+        self.steered = Steered::Virtual;
+        self
+    }
+
+    /// With the kernel's clock. Only tests that save and restore it may do this.
+    pub fn with_kernel_clock(mut self) -> Self {
+        self.steered = Steered::Kernel;
+        self
+    }
+
+    /// With one more command line argument.
+    pub fn with_argument(mut self, argument: &str) -> Self {
+        self.arguments.push(argument.into());
+        self
+    }
+
+    /// Started by another program: its words stand before truechimerd's.
+    pub fn with_wrapper(mut self, words: &[&str]) -> Self {
+        self.wrapper = words.iter().map(ToString::to_string).collect();
+        self
+    }
+
+    /// With the programs from another folder.
+    pub fn with_programs(mut self, folder: PathBuf) -> Self {
+        self.programs = folder;
+        self
+    }
+
+    /// With a variable in its environment.
+    pub fn with_environment(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.into(), value.into()));
+        self
+    }
+
+    /// The virtual clock, from outside.
+    ///
+    /// # Panics
+    /// Where there is none.
+    pub fn virtual_clock(&self) -> VirtualClock {
+        assert_eq!(self.steered, Steered::Virtual, "this daemon has no virtual clock");
+        VirtualClock::at(self.place.join("clock"))
+    }
+
+    /// Its folder: `truechimer.toml`, `state/`, `run/`, `clock`.
+    pub fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// Another configuration for the next start.
+    ///
+    /// # Panics
+    /// When the file can't be written.
+    pub fn configure(&self, configuration: &str) {
+        fs::write(self.place.join("truechimer.toml"), configuration)
+            .expect("the configuration can be written");
+    }
+
+    /// The command that starts it, without the streams.
+    pub fn command(&self) -> Command {
+        let mut words = self.wrapper.clone();
+        words.push(self.programs.join("truechimerd").display().to_string());
+        let mut command = Command::new(&words[0]);
+        command.args(&words[1..]);
+        for (option, name) in
+            [("--config", "truechimer.toml"), ("--state-dir", "state"), ("--run-dir", "run")]
+        {
+            command.arg(option).arg(self.place.join(name));
+        }
+        command.arg("--clock").arg(match self.steered {
+            Steered::Nothing => "none".to_owned(),
+            Steered::Kernel => "kernel".to_owned(),
+            Steered::Virtual => format!("virtual:{}", self.place.join("clock").display()),
+        });
+        if crate::is_root() {
+            command.arg("--first-uid").arg(self.first_uid.to_string());
+        }
+        command.args(&self.arguments);
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        command
+    }
+
+    /// Starts it and returns at once.
+    ///
+    /// # Panics
+    /// When the program can't be executed.
+    pub fn launch(&self) -> Daemon {
+        let stderr = self.place.join("stderr");
+        let file = fs::File::create(&stderr).expect("the log can be written");
+        let mut command = self.command();
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(file);
+        let started = Instant::now();
+        let child = spawn(&mut command);
+        Daemon { child: Some(child), setup: self.clone(), started }
+    }
+
+    /// Starts it and waits until it answers on its control socket.
+    ///
+    /// # Panics
+    /// When it ends, or doesn't answer within 20 s; with all that it said.
+    pub fn start(&self) -> Daemon {
+        let mut daemon = self.launch();
+        let mut ended = None;
+        let ready = wait_for(Duration::from_secs(20), || {
+            ended = daemon.has_ended();
+            if ended.is_some() { Some(()) } else { daemon.ask("status").map(drop) }
+        });
+        if let Some(exit) = ended {
+            panic!("truechimerd ended at its start: {exit:?}");
+        }
+        assert!(
+            ready.is_some(),
+            "truechimerd doesn't answer on its control socket; it said:\n{}",
+            daemon.log()
+        );
+        daemon
+    }
+
+    /// Runs it to its end, for starts that must be refused.
+    ///
+    /// # Panics
+    /// When it still runs after 20 s.
+    pub fn run_to_end(&self) -> Exit {
+        self.launch().wait_for_end(Duration::from_secs(20))
+    }
+}
+
+/// Everything that this process started and that hasn't been seen to end: for [`end_all`].
+static STARTED: Mutex<Vec<u32>> = Mutex::new(Vec::new());
+
+/// Starts a program that dies with us, with no signal blocked.
+///
+/// # Panics
+/// When it can't be executed.
+pub fn spawn(command: &mut Command) -> Child {
+    let parent = nix::unistd::getpid();
+    // SAFETY: between fork and exec only three system calls without allocation are made (sigprocmask,
+    // prctl, getppid); all are async-signal-safe.
+    unsafe {
+        command.pre_exec(move || {
+            sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)?;
+            // Lost where the program changes its user; `Drop` and `end_all` are there for that.
+            nix::sys::prctl::set_pdeathsig(Some(Signal::SIGTERM))?;
+            if nix::unistd::getppid() != parent {
+                return Err(std::io::Error::other("the parent is gone"));
+            }
+            Ok(())
+        });
+    }
+    let child = command.spawn().unwrap_or_else(|error| panic!("{:?}: {error}", command.get_program()));
+    STARTED.lock().expect("no panic while locked").push(child.id());
+    child
+}
+
+fn forget(pid: u32) {
+    STARTED.lock().expect("no panic while locked").retain(|other| *other != pid);
+}
+
+/// Asks everything that this process started to end, then leaves with this code. For an interrupt.
+pub fn end_all(code: i32) -> ! {
+    let all = STARTED.lock().expect("no panic while locked").clone();
+    for signal in [Signal::SIGTERM, Signal::SIGKILL] {
+        for pid in &all {
+            let _ = kill(Pid::from_raw(*pid as i32), signal);
+        }
+        std::thread::sleep(Duration::from_millis(400));
+    }
+    std::process::exit(code);
+}
+
+/// From now on an interrupt (Ctrl-C, SIGTERM) ends what this process started, and then it itself. To be
+/// called before any thread is made.
+///
+/// # Panics
+/// When the kernel refuses a signal mask.
+pub fn end_all_when_interrupted() {
+    let mut signals = SigSet::empty();
+    signals.add(Signal::SIGINT);
+    signals.add(Signal::SIGTERM);
+    signals.add(Signal::SIGHUP);
+    signals.thread_block().expect("a signal mask can be set");
+    std::thread::spawn(move || {
+        let signal = signals.wait().expect("a blocked signal can be waited for");
+        eprintln!("\ninterrupted: ending what was started");
+        end_all(128 + signal as i32);
+    });
+}
+
+/// One `[[source]]`, polled as fast as can be.
+pub fn source(address: impl std::fmt::Display) -> String {
+    format!("[[source]]\naddress = \"{address}\"\nmin-poll = 0\nmax-poll = 2\nburst = true\n")
+}
+
+/// How a daemon ended.
+#[derive(Clone, Debug)]
+pub struct Exit {
+    /// Exit code; none when a signal killed it.
+    pub code: Option<i32>,
+    /// The signal that killed it.
+    pub signal: Option<i32>,
+    /// All that it wrote to standard error.
+    pub log: String,
+}
+
+/// A running daemon; killed when dropped.
+pub struct Daemon {
+    child: Option<Child>,
+    setup: Setup,
+    started: Instant,
+}
+
+impl Daemon {
+    /// Process id of truechimerd.
+    ///
+    /// # Panics
+    /// After its end.
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().expect("the daemon runs").id()
+    }
+
+    /// When it was started.
+    pub fn started(&self) -> Instant {
+        self.started
+    }
+
+    /// How it was started.
+    pub fn setup(&self) -> &Setup {
+        &self.setup
+    }
+
+    /// What it wrote to standard error so far.
+    pub fn log(&self) -> String {
+        let octets = fs::read(self.setup.place.join("stderr")).unwrap_or_default();
+        String::from_utf8_lossy(&octets).into_owned()
+    }
+
+    /// Its processes, truechimerd first.
+    pub fn processes(&self) -> Vec<Process> {
+        let pid = self.pid();
+        Process::read(pid).into_iter().chain(children(pid)).collect()
+    }
+
+    /// One of them.
+    ///
+    /// # Panics
+    /// When there is none of this role.
+    pub fn process(&self, role: &str) -> Process {
+        let all = self.processes();
+        all.iter()
+            .find(|process| process.role == role)
+            .unwrap_or_else(|| panic!("no {role}: {all:?}"))
+            .clone()
+    }
+
+    /// The control socket.
+    pub fn socket(&self) -> PathBuf {
+        self.setup.place.join("run/control.sock")
+    }
+
+    /// chimerctl for this daemon.
+    pub fn chimerctl(&self, arguments: &[&str]) -> std::process::Output {
+        Command::new(program("chimerctl"))
+            .arg("--socket")
+            .arg(self.socket())
+            .args(arguments)
+            .stdin(Stdio::null())
+            .output()
+            .expect("chimerctl can be executed")
+    }
+
+    /// What the control socket answers to this verb (`status`, `sources`, `server`, …); none while nobody
+    /// answers.
+    pub fn ask(&self, verb: &str) -> Option<Value> {
+        let mut socket = UnixStream::connect(self.socket()).ok()?;
+        socket.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
+        socket.write_all(format!("{{\"verb\":\"{verb}\"}}\n").as_bytes()).ok()?;
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).ok()?;
+        serde_json::from_str(&answer).ok()
+    }
+
+    /// What it says of its clock: the names are those of `engine::report::SystemReport`.
+    ///
+    /// # Panics
+    /// When the daemon doesn't answer.
+    pub fn status(&self) -> Value {
+        self.report().unwrap_or_else(|| panic!("no status; the daemon said:\n{}", self.log()))
+    }
+
+    /// The same; none while it doesn't answer.
+    pub fn report(&self) -> Option<Value> {
+        self.ask("status").map(|status| status["report"].clone())
+    }
+
+    /// The sources, in the order of the configuration.
+    ///
+    /// # Panics
+    /// When the daemon doesn't answer.
+    pub fn sources(&self) -> Vec<Value> {
+        let answer = self.ask("sources").unwrap_or_else(|| panic!("no sources; it said:\n{}", self.log()));
+        answer["sources"].as_array().unwrap_or_else(|| panic!("not a list of sources: {answer}")).clone()
+    }
+
+    /// Whether it says that its clock follows its sources.
+    pub fn is_synchronised(&self) -> bool {
+        self.report().is_some_and(|report| report["synchronised"] == true)
+    }
+
+    /// Waits until it says so.
+    ///
+    /// # Panics
+    /// When it doesn't within `deadline`.
+    pub fn wait_until_synchronised(&self, deadline: Duration) -> Duration {
+        self.wait_until("synchronised", deadline, Self::is_synchronised);
+        self.started.elapsed()
+    }
+
+    /// Waits until `claim` holds.
+    ///
+    /// # Panics
+    /// When it doesn't within `deadline`; with status, sources and log.
+    pub fn wait_until(&self, what: &str, deadline: Duration, claim: impl Fn(&Self) -> bool) {
+        let holds = wait_for(deadline, || claim(self).then_some(()));
+        assert!(
+            holds.is_some(),
+            "not {what} after {deadline:?}\nstatus: {:#}\nsources: {:#}\nlog:\n{}",
+            self.ask("status").unwrap_or_default(),
+            self.ask("sources").unwrap_or_default(),
+            self.log()
+        );
+    }
+
+    /// Sends a signal to one of its processes.
+    ///
+    /// # Panics
+    /// When it is gone.
+    pub fn signal(&self, pid: u32, signal: Signal) {
+        kill(Pid::from_raw(pid as i32), signal).expect("the process is there");
+    }
+
+    /// How it ended, if it did.
+    pub fn has_ended(&mut self) -> Option<Exit> {
+        let status = self.child.as_mut()?.try_wait().expect("a child can be waited for")?;
+        Some(self.end(status))
+    }
+
+    fn end(&mut self, status: ExitStatus) -> Exit {
+        if let Some(child) = self.child.take() {
+            forget(child.id());
+        }
+        Exit { code: status.code(), signal: status.signal(), log: self.log() }
+    }
+
+    /// Waits for its end.
+    ///
+    /// # Panics
+    /// When it still runs after `deadline`.
+    pub fn wait_for_end(&mut self, deadline: Duration) -> Exit {
+        wait_for(deadline, || self.has_ended())
+            .unwrap_or_else(|| panic!("truechimerd still runs after {deadline:?}; it said:\n{}", self.log()))
+    }
+
+    /// Asks it to end, and waits.
+    ///
+    /// # Panics
+    /// When it still runs 10 s later.
+    pub fn stop(mut self) -> Exit {
+        self.signal(self.pid(), Signal::SIGTERM);
+        self.wait_for_end(Duration::from_secs(10))
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let Some(mut child) = self.child.take() else { return };
+        let pid = Pid::from_raw(child.id() as i32);
+        let _ = kill(pid, Signal::SIGTERM);
+        if wait_for(Duration::from_secs(3), || child.try_wait().ok().flatten()).is_none() {
+            let orphans = children(child.id());
+            let _ = child.kill();
+            let _ = child.wait();
+            for orphan in orphans {
+                let _ = kill(Pid::from_raw(orphan.pid as i32), Signal::SIGKILL);
+            }
+        }
+        forget(child.id());
+    }
+}

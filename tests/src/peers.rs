@@ -1,0 +1,174 @@
+//! Other implementations as servers and clients, none of them able to set a clock.
+
+use crate::programs::{Place, find_peer, free_port, wait_for};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use std::fs;
+use std::net::SocketAddr;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+/// A running peer; killed when dropped.
+pub struct Peer {
+    child: Child,
+    place: Place,
+    /// Its port on the loopback addresses.
+    pub port: u16,
+}
+
+impl Peer {
+    /// Process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What it said.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.place.join("log")).unwrap_or_default()
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        let _ = kill(Pid::from_raw(self.child.id() as i32), Signal::SIGTERM);
+        if wait_for(Duration::from_secs(2), || self.child.try_wait().ok().flatten()).is_none() {
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+    }
+}
+
+/// What a test says where chronyd is missing.
+pub const NO_CHRONYD: &str = "chronyd is missing; `cargo xtask peers` fetches it on Debian";
+/// What a test says where ntpd is missing or can't be fenced in.
+pub const NO_NTPD: &str =
+    "ntpd of NTPsec is missing (`cargo xtask peers`), or no user namespaces to keep it from the clock";
+
+/// chronyd with this configuration, never able to set the clock (`-x`); none where it isn't installed.
+///
+/// # Panics
+/// When its files can't be written.
+pub fn chronyd(configuration: &str) -> Option<Command> {
+    let mut command = Command::new(find_peer("chronyd")?);
+    command.args(["-x", "-d", "-U"]);
+    as_ourselves(&mut command);
+    command.stdin(Stdio::null()).args(configuration.lines());
+    Some(command)
+}
+
+/// The user that Debian's build expects may not exist: the package isn't installed.
+fn as_ourselves(command: &mut Command) {
+    if let Ok(Some(user)) = nix::unistd::User::from_uid(nix::unistd::geteuid()) {
+        command.args(["-u", &user.name]);
+    }
+}
+
+/// chronyd as a server of the host's own time at stratum 8, on 127.0.0.1 and ::1.
+///
+/// # Panics
+/// When it doesn't answer within 5 s.
+pub fn chronyd_server() -> Option<Peer> {
+    let place = Place::new("chronyd");
+    let port = free_port();
+    let mut configuration = format!(
+        "port {port}\nbindaddress 127.0.0.1\nallow 127.0.0.0/8\nallow ::1/128\nlocal stratum 8\ncmdport 0\n\
+         bindcmdaddress /\npidfile {}",
+        place.join("pid").display()
+    );
+    if crate::programs::has_ipv6() {
+        configuration += "\nbindaddress ::1";
+    }
+    let mut command = chronyd(&configuration)?;
+    let log = fs::File::create(place.join("log")).expect("a new folder can be written");
+    command.stdout(log.try_clone().expect("a file can be shared")).stderr(log);
+    let peer = Peer { child: crate::daemon::spawn(&mut command), place, port };
+    let address = SocketAddr::from(([127, 0, 0, 1], port));
+    let up = wait_for(Duration::from_secs(5), || crate::client::query(address, Duration::from_millis(200)));
+    assert!(up.is_some(), "chronyd doesn't answer:\n{}", peer.log());
+    Some(peer)
+}
+
+/// What `chronyd -Q` measures against a server, in seconds (positive: the host's clock is behind), and all
+/// that it said. The clock isn't set. None where chronyd isn't installed.
+///
+/// # Panics
+/// When it can't be executed.
+pub fn chronyd_measures(address: &str, port: u16) -> Option<(Option<f64>, String)> {
+    let place = Place::new("chronyd-q");
+    let source = format!("server {address} port {port} iburst");
+    let pid_file = format!("pidfile {}", place.join("pid").display());
+    let mut command = Command::new(find_peer("chronyd")?);
+    command.args(["-Q", "-t", "12", "-U"]);
+    as_ourselves(&mut command);
+    command.args([&source, "cmdport 0", "bindcmdaddress /", &pid_file]);
+    let output = command.stdin(Stdio::null()).output().expect("chronyd can be executed");
+    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    let wrong_by =
+        said.split("System clock wrong by ").nth(1).and_then(|rest| rest.split(' ').next()?.parse().ok());
+    Some((wrong_by, said))
+}
+
+/// ntpd of NTPsec in a network of its own (it insists on port 123) and in a user namespace of its own, in
+/// which the kernel lets nobody set the clock.
+pub struct FencedNtpd {
+    /// The process; its namespaces are those of the fence.
+    pub peer: Peer,
+}
+
+impl FencedNtpd {
+    /// Starts it as an orphan server at stratum 6. None where ntpd is missing or namespaces are forbidden.
+    ///
+    /// # Panics
+    /// When its files can't be written.
+    pub fn start() -> Option<Self> {
+        let ntpd = find_peer("ntpd")?;
+        let place = Place::new("ntpd");
+        fs::write(place.join("ntp.conf"), "disable ntp\ntos orphan 6 orphanwait 1\nrestrict default\n")
+            .expect("a new folder can be written");
+        let log = fs::File::create(place.join("log")).expect("a new folder can be written");
+        let script = format!(
+            "ip link set lo up && exec {} -n -N -c {} -p {}",
+            ntpd.display(),
+            place.join("ntp.conf").display(),
+            place.join("pid").display()
+        );
+        let mut command = Command::new("unshare");
+        command.args(["--user", "--map-root-user", "--net", "--", "sh", "-c", &script]);
+        command.stdin(Stdio::null()).stdout(log.try_clone().expect("a file can be shared")).stderr(log);
+        let mut peer = Peer { child: crate::daemon::spawn(&mut command), place, port: 123 };
+        wait_for(Duration::from_secs(10), || {
+            if peer.child.try_wait().ok().flatten().is_some() {
+                return Some(None);
+            }
+            peer.log().contains("Listen normally").then_some(Some(()))
+        })??;
+        Some(Self { peer })
+    }
+
+    /// The words that put a program into the fence's network; only root may enter.
+    pub fn entrance(&self) -> [String; 3] {
+        ["nsenter".into(), format!("--net=/proc/{}/ns/net", self.peer.pid()), "--".into()]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::forger::Forger;
+
+    #[test]
+    fn chronyd_and_the_forger_agree_about_the_offset() {
+        let forger = Forger::honest([127, 0, 0, 1].into(), 40_000_000);
+        let Some((wrong_by, said)) = chronyd_measures("127.0.0.1", forger.address().port()) else {
+            return crate::skip(NO_CHRONYD);
+        };
+        assert!(wrong_by.is_some_and(|seconds| (seconds - 0.04).abs() < 0.005), "{wrong_by:?}: {said}");
+    }
+
+    #[test]
+    fn a_fenced_ntpd_runs_in_a_network_of_its_own() {
+        let Some(ntpd) = FencedNtpd::start() else { return crate::skip(NO_NTPD) };
+        let network = |pid: u32| fs::read_link(format!("/proc/{pid}/ns/net")).expect("it is ours");
+        assert_ne!(network(ntpd.peer.pid()), network(std::process::id()));
+    }
+}

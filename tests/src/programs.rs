@@ -1,0 +1,135 @@
+//! Where the built programs are; temporary places; free ports.
+
+use std::net::{Ipv6Addr, UdpSocket};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+/// The folder that holds truechimerd and its companions: `TRUECHIMER_BIN_DIR`, or the one that cargo put
+/// them in next to the running test.
+///
+/// # Panics
+/// Where the programs weren't built, with the command that builds them.
+pub fn folder() -> PathBuf {
+    let folder = match std::env::var_os("TRUECHIMER_BIN_DIR") {
+        Some(folder) => PathBuf::from(folder),
+        None => {
+            let program = std::env::current_exe().expect("a running program has a path");
+            let folder = program.parent().expect("a program is in a folder");
+            if folder.ends_with("deps") { folder.parent().expect("deps is in a folder") } else { folder }
+                .into()
+        }
+    };
+    assert!(
+        folder.join("truechimerd").exists(),
+        "{} has no truechimerd: run `cargo build --workspace --bins` first, or `cargo xtask test`",
+        folder.display()
+    );
+    folder
+}
+
+/// One of the built programs.
+pub fn program(name: &str) -> PathBuf {
+    folder().join(name)
+}
+
+/// The first place where a program of the system is found: `PATH`, the administrator's folders, then what
+/// `cargo xtask peers` unpacked.
+pub fn find_peer(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let peers = std::fs::read_dir(workspace().join("target/peers")).into_iter().flatten().flatten();
+    std::env::split_paths(&path)
+        .chain(["/usr/sbin", "/usr/local/sbin"].map(PathBuf::from))
+        .chain(peers.map(|package| package.path().join("usr/sbin")))
+        .map(|folder| folder.join(name))
+        .find(|file| file.is_file())
+}
+
+/// The top of the source tree.
+pub fn workspace() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests is in the workspace")
+}
+
+/// A temporary folder that goes when its owner does.
+#[derive(Debug)]
+pub struct Place(PathBuf);
+
+static PLACES: AtomicU32 = AtomicU32::new(0);
+
+impl Place {
+    /// Makes a folder with this word in its name.
+    ///
+    /// # Panics
+    /// When the folder for temporary files can't be written.
+    pub fn new(word: &str) -> Self {
+        let number = PLACES.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("chimer-{}-{number}-{word}", std::process::id()));
+        // Left by an earlier process of the same number that was killed.
+        let _ = std::fs::remove_dir_all(&path);
+        std::fs::create_dir_all(&path).expect("the folder for temporary files can be written");
+        Self(path)
+    }
+
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Something in it.
+    pub fn join(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if std::env::var_os("TRUECHIMER_KEEP").is_some() {
+            eprintln!("kept: {}", self.0.display());
+        } else {
+            let _ = std::fs::remove_dir_all(&self.0);
+        }
+    }
+}
+
+static PORTS: AtomicU32 = AtomicU32::new(0);
+
+/// A UDP port that nobody on the loopback addresses uses, below the range from which the kernel takes
+/// ports for queries.
+///
+/// # Panics
+/// When no port is free in 500 tries.
+pub fn free_port() -> u16 {
+    // Looked up, not tried: a socket that was bound to try would live on for a moment in every child that
+    // another thread is just about to execute.
+    let used: String = ["udp", "udp6"]
+        .iter()
+        .filter_map(|table| std::fs::read_to_string(format!("/proc/net/{table}")).ok())
+        .collect();
+    for _ in 0..500 {
+        let step = PORTS.fetch_add(1, Ordering::Relaxed);
+        let port = 12_000 + ((std::process::id() * 131 + step) % 20_000) as u16;
+        if !used.contains(&format!(":{port:04X} ")) {
+            return port;
+        }
+    }
+    panic!("no free UDP port on the loopback interface");
+}
+
+/// Whether `::1` can be used here.
+pub fn has_ipv6() -> bool {
+    UdpSocket::bind((Ipv6Addr::LOCALHOST, 0)).is_ok()
+}
+
+/// Tries until `attempt` gives something, every 10 ms.
+pub fn wait_for<T>(deadline: Duration, mut attempt: impl FnMut() -> Option<T>) -> Option<T> {
+    let start = Instant::now();
+    loop {
+        if let Some(found) = attempt() {
+            return Some(found);
+        }
+        if start.elapsed() > deadline {
+            return None;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}

@@ -1,0 +1,294 @@
+//! The shape of the source tree, held by a test: who may know whom, where unsafe code may be, what may not
+//! grow. Each failure says which file and which rule.
+
+use bench::programs::workspace;
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Package, and the packages of ours that it may depend on. Two arrows are never to be drawn: privileged to
+/// protocol (who moves the clock parses no packets) and engine to network (who decides hears nothing).
+const ARROWS: &[(&str, &[&str])] = &[
+    ("ipc", &[]),
+    ("protocol", &[]),
+    ("policies", &[]),
+    ("privileged", &["ipc", "policies"]),
+    ("engine", &["ipc", "protocol", "policies"]),
+    ("network", &["ipc", "protocol", "policies"]),
+    ("control", &["ipc"]),
+    ("tests", &["ipc", "protocol", "policies", "engine"]),
+    ("xtask", &["bench"]),
+];
+
+/// What is linked into the process that holds the clock, beyond our own: an auditor reads all of it.
+const LINKED_INTO_PRIVILEGED: &[&str] = &["hmac-sha256", "libc", "nix"];
+
+/// The only files outside tests/ that may hold unsafe code.
+const UNSAFE: &[&str] = &[
+    "privileged/src/clock/kernel.rs",
+    "policies/src/inherited.rs",
+    "policies/src/kernel.rs",
+    "network/src/exchange/fork.rs",
+];
+
+/// Files above 500 lines, each with the reason why it is one file.
+const LONG: &[(&str, &str)] =
+    &[("privileged/src/governor/tests.rs", "the governor's table, row by row at limit -1, limit, limit + 1")];
+
+fn read(path: impl AsRef<Path>) -> String {
+    let path = workspace().join(path);
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// Files with this extension below a folder of the workspace, by their paths in it.
+fn files(folder: &str, extension: &str) -> Vec<String> {
+    fn walk(folder: &Path, extension: &str, found: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                walk(&path, extension, found);
+            } else if path.extension().is_some_and(|other| other == extension) {
+                found.push(path);
+            }
+        }
+    }
+    let mut found = Vec::new();
+    walk(&workspace().join(folder), extension, &mut found);
+    let relative = |path: PathBuf| path.strip_prefix(workspace()).expect("below it").display().to_string();
+    found.into_iter().map(relative).collect()
+}
+
+fn sources() -> Vec<String> {
+    let all: Vec<_> = ARROWS.iter().flat_map(|(package, _)| files(package, "rs")).collect();
+    assert!(all.len() > 30, "the sources weren't found: {all:?}");
+    all
+}
+
+/// The code of a file, without comments and without what stands in texts.
+fn code(path: &str) -> String {
+    let text = read(path);
+    let mut code = String::new();
+    let mut rest = text.chars().peekable();
+    while let Some(this) = rest.next() {
+        match this {
+            '/' if rest.peek() == Some(&'/') => {
+                rest.by_ref().find(|next| *next == '\n');
+                code.push('\n');
+            }
+            '"' => {
+                while let Some(next) = rest.next() {
+                    match next {
+                        '\\' => drop(rest.next()),
+                        '"' => break,
+                        _ => {}
+                    }
+                }
+                code.push_str("\"\"");
+            }
+            // A quotation mark as a character doesn't begin a text.
+            '\'' if rest.peek() == Some(&'"') => {
+                rest.next();
+                rest.next();
+            }
+            this => code.push(this),
+        }
+    }
+    code
+}
+
+fn names(code: &str, word: &str) -> bool {
+    code.split(|c: char| !c.is_alphanumeric() && c != '_').any(|found| found == word)
+}
+
+fn dependencies(package: &str, sections: &[&str]) -> BTreeSet<String> {
+    let manifest: toml::Table = read(format!("{package}/Cargo.toml")).parse().expect("a manifest is TOML");
+    let of =
+        |section: &&str| manifest.get(*section).and_then(toml::Value::as_table).cloned().unwrap_or_default();
+    sections.iter().flat_map(of).map(|(name, _)| name).collect()
+}
+
+#[test]
+fn dependencies_between_our_packages_go_only_where_they_may() {
+    let ours: BTreeSet<&str> =
+        ["ipc", "protocol", "policies", "engine", "privileged", "network", "control", "bench"].into();
+    for (package, allowed) in ARROWS {
+        for name in dependencies(package, &["dependencies", "build-dependencies"]) {
+            let arrow = ours.contains(name.as_str()) && !allowed.contains(&name.as_str());
+            assert!(!arrow, "{package} must not depend on {name}");
+        }
+    }
+    let root: toml::Table = read("Cargo.toml").parse().expect("a manifest is TOML");
+    let members = root["workspace"]["members"].as_array().expect("a list");
+    for member in members {
+        let member = member.as_str().expect("a text");
+        assert!(ARROWS.iter().any(|(package, _)| *package == member), "{member} has no place in ARROWS");
+    }
+}
+
+#[test]
+fn little_of_others_is_linked_into_the_process_that_holds_the_clock() {
+    let allowed = LINKED_INTO_PRIVILEGED.iter().chain(&["ipc", "policies"]);
+    let allowed: BTreeSet<String> = allowed.map(ToString::to_string).collect();
+    let found = dependencies("privileged", &["dependencies"]);
+    assert_eq!(found.difference(&allowed).collect::<Vec<_>>(), Vec::<&String>::new());
+}
+
+#[test]
+fn dependencies_are_named_with_their_reasons_in_one_place() {
+    for (package, _) in ARROWS {
+        let manifest: toml::Table =
+            read(format!("{package}/Cargo.toml")).parse().expect("a manifest is TOML");
+        for section in ["dependencies", "build-dependencies", "dev-dependencies"] {
+            let table = manifest.get(section).and_then(toml::Value::as_table).cloned().unwrap_or_default();
+            for (name, value) in table {
+                let inherited = value.get("workspace").is_some() || name == "bench";
+                assert!(
+                    inherited,
+                    "{package}: {name} must be `workspace = true`, with its reason in the top Cargo.toml"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn pure_libraries_have_neither_std_nor_unsafe_code() {
+    for library in ["ipc/src/lib.rs", "protocol/src/lib.rs", "engine/src/lib.rs"] {
+        let code = code(library);
+        assert!(code.contains("#![no_std]"), "{library} must be no_std");
+        assert!(code.contains("#![forbid(unsafe_code)]"), "{library} must forbid unsafe code");
+    }
+}
+
+#[test]
+fn unsafe_code_is_only_where_it_may_be() {
+    let mut seen = BTreeSet::new();
+    for path in sources() {
+        if path.starts_with("tests/") || !names(&code(&path), "unsafe") {
+            continue;
+        }
+        assert!(UNSAFE.contains(&path.as_str()), "{path} holds unsafe code; it belongs in one of {UNSAFE:?}");
+        seen.insert(path);
+    }
+    assert!(!seen.is_empty(), "the search for unsafe code finds nothing: it is broken");
+}
+
+#[test]
+fn bincode_is_known_to_one_file() {
+    for path in sources().iter().filter(|path| !path.starts_with("tests/tests/")) {
+        assert!(path == "ipc/src/codec.rs" || !names(&code(path), "bincode"), "{path} must not know bincode");
+    }
+    assert!(
+        names(&code("ipc/src/codec.rs"), "bincode"),
+        "the search is broken, or bincode is gone: delete this test"
+    );
+    for (package, _) in ARROWS.iter().filter(|(package, _)| *package != "ipc") {
+        assert!(
+            !dependencies(package, &["dependencies", "dev-dependencies"]).contains("bincode"),
+            "{package}"
+        );
+    }
+}
+
+#[test]
+fn the_pure_engine_reads_no_clock_and_opens_nothing() {
+    for path in files("engine/src", "rs").iter().filter(|path| !path.starts_with("engine/src/bin/")) {
+        let code = code(path);
+        let library = code.split("#[cfg(test)]").next().unwrap_or_default();
+        for word in ["std", "nix", "libc", "policies"] {
+            let tests = path.ends_with("tests.rs") || path.contains("/tests/");
+            assert!(tests || !names(library, word), "{path} must not name {word}");
+        }
+    }
+}
+
+#[test]
+fn every_rule_of_a_policy_says_why() {
+    let mut rules = 0;
+    for path in files("policies/rules", "toml") {
+        let policy: toml::Table = read(&path).parse().unwrap_or_else(|error| panic!("{path}: {error}"));
+        for rule in policy.get("rule").and_then(toml::Value::as_array).into_iter().flatten() {
+            let reason = rule.get("reason").and_then(toml::Value::as_str).unwrap_or_default();
+            assert!(reason.len() > 3, "{path}: {rule:?} has no reason");
+            rules += 1;
+        }
+    }
+    assert!(rules > 50, "only {rules} rules were found");
+}
+
+#[test]
+fn files_are_short_or_listed_with_a_reason() {
+    for path in sources() {
+        let lines = read(&path).lines().count();
+        let listed = LONG.iter().any(|(long, reason)| *long == path && !reason.is_empty());
+        assert!(
+            lines <= 500 || listed,
+            "{path} has {lines} lines: find the two reasons why it exists, and split it"
+        );
+    }
+}
+
+#[test]
+fn each_promise_in_the_readme_names_a_test_that_exists() {
+    let readme = read("README.md");
+    let functions: BTreeSet<String> = sources()
+        .iter()
+        .flat_map(|path| {
+            let code = code(path);
+            code.split("fn ")
+                .skip(1)
+                .filter_map(|rest| Some(rest.split('(').next()?.to_owned()))
+                .collect::<Vec<_>>()
+        })
+        .collect();
+    let promises: Vec<&str> = readme
+        .lines()
+        .filter(|line| line.starts_with("| P") && line[3..].starts_with(|c: char| c.is_ascii_digit()))
+        .collect();
+    assert!(!promises.is_empty(), "README.md has no table of promises (| P1 | … | `name_of_a_test` |)");
+    for promise in promises {
+        let named: Vec<&str> =
+            promise.split('`').skip(1).step_by(2).filter(|word| word.contains('_')).collect();
+        assert!(!named.is_empty(), "no test is named: {promise}");
+        for name in named {
+            let name = name.rsplit("::").next().unwrap_or(name);
+            assert!(functions.contains(name), "there is no test {name}: {promise}");
+        }
+    }
+}
+
+#[test]
+fn a_number_of_the_attack_catalogue_is_written_with_three_digits() {
+    for path in sources() {
+        for name in
+            code(&path).split("fn ").skip(1).filter_map(|rest| rest.split('(').next().map(str::to_owned))
+        {
+            let numbered =
+                name.strip_prefix('a').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
+            let well = name.len() > 5
+                && name[1..4].bytes().all(|octet| octet.is_ascii_digit())
+                && &name[4..5] == "_";
+            assert!(!numbered || well, "{path}: {name}");
+        }
+    }
+}
+
+#[test]
+fn programs_and_units_are_packaged_under_the_names_that_the_code_uses() {
+    let unit = read("packaging/systemd/truechimer.service");
+    for line in ["Type=notify", "NotifyAccess=main", "RestartPreventExitStatus=77 78 79"] {
+        assert!(unit.lines().any(|found| found == line), "the unit lost {line}");
+    }
+    assert!(
+        !unit.lines().any(|line| line.starts_with("ProtectClock=")),
+        "ProtectClock= takes the clock away"
+    );
+    let users = read("packaging/sysusers.d/truechimer.conf");
+    let postinst = read("packaging/deb/postinst");
+    for user in
+        ["truechimer-clock", "truechimer-engine", "truechimer-net", "truechimer-serve", "truechimer-kex"]
+    {
+        assert!(users.contains(user) && postinst.contains(user), "{user} isn't made by the package");
+        assert!(read("privileged/src/launch/users.rs").contains(user), "{user} isn't used");
+    }
+}

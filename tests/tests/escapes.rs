@@ -1,0 +1,324 @@
+//! Each process, taken over by somebody, tries what ATTACKS.md lists: a probe confines itself exactly as the
+//! role does, as root with a user to become and without root, and then tries one thing.
+
+#[path = "escapes/attempt.rs"]
+mod attempt;
+#[path = "escapes/confinement.rs"]
+mod confinement;
+
+use attempt::{Victim, probe, run, starts, try_in};
+use bench::programs::Place;
+use nix::sys::socket::{AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, sendmsg, socketpair};
+use std::fs::File;
+use std::io::IoSlice;
+use std::os::fd::AsRawFd;
+const ROLES: [&str; 6] = ["privileged", "engine", "client", "server", "exchange", "exchange_child"];
+const NETWORK_ROLES: [&str; 4] = ["client", "server", "exchange", "exchange_child"];
+
+const A112: &[&str] = &[
+    "execve",
+    "execveat",
+    "clone",
+    "clone:thread",
+    "clone:user_namespace",
+    "clone:network_namespace",
+    "clone3",
+    "ptrace",
+    "ptrace:traceme",
+    "process_vm_readv",
+    "process_vm_writev",
+    "kill",
+    "kill:group",
+    "kill:now",
+    "tgkill",
+    "tkill",
+    "rt_sigqueueinfo",
+    "pidfd_open",
+    "pidfd_getfd",
+    "pidfd_send_signal",
+];
+const A113: &[&str] = &[
+    "openat",
+    "openat:write",
+    "openat:create",
+    "openat:temporary",
+    "openat2",
+    "name_to_handle_at",
+    "open_by_handle_at",
+    "readlinkat",
+    "newfstatat",
+    "statx",
+    "unlinkat",
+    "chdir",
+    "chroot",
+    "mount",
+    "move_mount",
+    "pivot_root",
+    "setns",
+    "unshare",
+];
+const A114: &[&str] = &[
+    "io_uring_setup",
+    "io_uring_enter",
+    "bpf",
+    "userfaultfd",
+    "keyctl",
+    "add_key",
+    "perf_event_open",
+    "memfd_create",
+    "memfd_secret",
+    "landlock_create_ruleset",
+    "seccomp",
+    "prctl",
+    "prctl:name",
+    "capset",
+    "setuid",
+    "prlimit64",
+    "prlimit64:other",
+];
+const A115: &[&str] = &["clock_settime", "clock_adjtime", "clock_adjtime:tai", "adjtimex", "settimeofday"];
+const A116: &[&str] = &[
+    "mmap:rwx",
+    "mmap:rx",
+    "mmap:over_code",
+    "mmap:file",
+    "mmap:shared",
+    "mprotect:exec",
+    "mprotect:code",
+    "pkey_mprotect",
+    "mremap:fixed",
+    "remap_file_pages",
+    "personality",
+    "shmget",
+];
+const A117: &[&str] = &[
+    "socket:unix",
+    "socket:netlink",
+    "socket:packet",
+    "socket:alg",
+    "socket:vsock",
+    "socket:bluetooth",
+    "socket:raw",
+    "socket:raw6",
+    "socket:ping",
+    "socket:udplite",
+    "socket:mptcp",
+    "socket:sctp",
+    "setsockopt:device",
+    "setsockopt:filter",
+    "setsockopt:transparent",
+    "ioctl:hardware_stamps",
+    "ioctl:type_for_terminal",
+    "fcntl:own",
+    "fcntl:dup",
+    "listen",
+];
+const ANY_SOCKET: &[&str] = &["socket:inet", "socket:tcp", "socketpair", "connect", "bind"];
+#[cfg(target_arch = "x86_64")]
+const ONLY_HERE: &[&str] = &["fork", "vfork", "open", "creat", "modify_ldt"];
+#[cfg(not(target_arch = "x86_64"))]
+const ONLY_HERE: &[&str] = &[];
+
+/// What a role may do of these, with the reason in its rules.
+fn is_lawful(role: &str, case: &str) -> bool {
+    let look_up = ["socket:inet", "socket:tcp", "connect", "openat", "openat:truechimer", "newfstatat"];
+    match role {
+        "privileged" => case == "clock_adjtime",
+        "engine" => case == "accept4",
+        "client" => matches!(case, "socket:inet" | "connect"),
+        "exchange_child" => look_up.contains(&case),
+        "exchange" => look_up.contains(&case) || matches!(case, "clone" | "prlimit64" | "kill:now"),
+        _ => false,
+    }
+}
+
+/// The answers that stand for killing: what the C library asks for and can do without.
+fn is_answered(role: &str, case: &str) -> Option<i32> {
+    match (role, case) {
+        ("exchange" | "exchange_child", "socket:unix" | "socket:netlink") => Some(libc::EPERM),
+        ("exchange", "clone3") => Some(libc::ENOSYS),
+        _ => None,
+    }
+}
+
+/// Every case kills every role, but for what the role's rules name.
+fn none_gets_through(roles: &[&str], cases: &[&str]) {
+    for start in starts() {
+        for role in roles {
+            for case in cases.iter().filter(|case| !is_lawful(role, case)) {
+                let ending = try_in(start, role, case);
+                if let Some(error) = is_answered(role, case) {
+                    assert_eq!(ending.returned, Some((-1, error)), "{start:?} {role} {case}: {ending:?}");
+                } else {
+                    assert!(ending.was_killed_by_the_filter(), "{start:?} {role} {case}: {ending:?}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a109_descriptors_that_a_peer_passes_are_never_received() {
+    use ipc::link::Link;
+    use ipc::message::privileged::{FromPrivileged, ToPrivileged};
+    let (peer, ours) =
+        socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_NONBLOCK).unwrap();
+    let mut link: Link<FromPrivileged, ToPrivileged> = Link::new(ours);
+    // Other tests of this process open descriptors meanwhile, none of them this file.
+    let place = Place::new("passed");
+    let passed = File::create(place.join("passed")).unwrap();
+    let copies = || {
+        let target = place.join("passed");
+        let open = std::fs::read_dir("/proc/self/fd").unwrap().flatten();
+        open.filter(|fd| std::fs::read_link(fd.path()).is_ok_and(|path| path == target)).count()
+    };
+    assert_eq!(copies(), 1);
+    for sequence in 0..20 {
+        let mut frame = [0; ipc::MAX_FRAME];
+        let length = ipc::encode(sequence, &ToPrivileged::Heartbeat, &mut frame);
+        let rights = [passed.as_raw_fd(); 253];
+        let control = [ControlMessage::ScmRights(&rights)];
+        let record = [IoSlice::new(&frame[..length])];
+        sendmsg::<()>(peer.as_raw_fd(), &record, &control, MsgFlags::empty(), None).unwrap();
+        assert_eq!(link.receive(), Ok(Some((sequence, ToPrivileged::Heartbeat))));
+        assert_eq!(copies(), 1, "a descriptor came with record {sequence}");
+    }
+    // And whoever took over a process that only has links can't make it receive one.
+    none_gets_through(&["privileged", "engine", "exchange", "exchange_child"], &["recvmsg"]);
+}
+
+#[test]
+fn a112_no_process_is_started_traced_or_signalled() {
+    none_gets_through(&["client", "server"], A112);
+}
+
+#[test]
+fn a113_no_file_is_opened_or_looked_at() {
+    none_gets_through(&["client", "server"], A113);
+}
+
+#[test]
+fn a114_no_other_way_into_the_kernel_is_open() {
+    none_gets_through(&["client", "server"], A114);
+}
+
+#[test]
+fn a115_the_clock_is_out_of_reach_through_any_abi() {
+    none_gets_through(&["client", "server", "engine", "exchange", "exchange_child"], A115);
+    none_gets_through(&["privileged"], &["clock_settime", "clock_adjtime:tai", "adjtimex", "settimeofday"]);
+    if cfg!(target_arch = "x86_64") {
+        let x32: Vec<String> = A115.iter().map(|case| format!("x32:{case}")).collect();
+        none_gets_through(&ROLES, &x32.iter().map(String::as_str).collect::<Vec<_>>());
+        let i386 = ["clock_settime", "clock_adjtime", "adjtimex", "settimeofday", "stime", "execve"];
+        let i386 = i386.map(|case| format!("i386:{case}"));
+        none_gets_through(&ROLES, &i386.each_ref().map(String::as_str));
+    }
+}
+
+#[test]
+fn a116_no_memory_becomes_executable() {
+    none_gets_through(&ROLES, A116);
+}
+
+#[test]
+fn a117_no_socket_of_another_kind_and_no_option_out_of_the_ordinary() {
+    none_gets_through(&["client", "server"], A117);
+    none_gets_through(&["client"], &["socket:tcp", "socketpair", "accept4"]);
+}
+
+#[test]
+fn a118_the_server_makes_no_socket_connects_none_and_binds_none() {
+    none_gets_through(&["server"], ANY_SOCKET);
+}
+
+#[test]
+fn a142_a_rogue_engine_has_no_call_of_these_and_no_socket() {
+    for cases in [A112, A113, A114, A115, A116, A117, ANY_SOCKET, ONLY_HERE] {
+        none_gets_through(&["engine"], cases);
+    }
+    none_gets_through(&["engine"], &["recvmsg", "sendmsg", "sendto:address"]);
+}
+
+#[test]
+fn privileged_itself_has_no_call_of_these_but_the_clock() {
+    for cases in [A112, A113, A114, A116, A117, ANY_SOCKET, ONLY_HERE] {
+        none_gets_through(&["privileged"], cases);
+    }
+}
+
+#[test]
+fn older_calls_of_this_architecture_are_killed_like_the_newer() {
+    none_gets_through(&NETWORK_ROLES, ONLY_HERE);
+}
+
+#[test]
+fn a177_a_rogue_child_starts_nothing_signals_nobody_and_reads_no_memory() {
+    for cases in [A112, A113, A114, A116, A117, ONLY_HERE] {
+        none_gets_through(&["exchange_child"], cases);
+    }
+    none_gets_through(&["exchange_child"], &["socketpair", "bind", "recvmsg", "pidfd_getfd", "kill:now"]);
+}
+
+#[test]
+fn a177_a_rogue_child_reads_resolver_files_and_nothing_else() {
+    for start in starts() {
+        for case in ["openat:proc", "openat:out"] {
+            let ending = try_in(start, "exchange_child", case);
+            if ending.fell_short_of("file_view") && ending.fell_short_of("landlock") {
+                return bench::skip("neither namespaces nor Landlock are permitted here");
+            }
+            let (result, error) = ending.returned.unwrap_or_else(|| panic!("{start:?} {case}: {ending:?}"));
+            assert_eq!(result, -1, "{start:?} {case}: {ending:?}");
+            assert!([libc::ENOENT, libc::EACCES].contains(&error), "{start:?} {case}: {ending:?}");
+        }
+        let resolver = try_in(start, "exchange_child", "openat");
+        assert!(resolver.returned.is_some_and(|(fd, _)| fd >= 0), "{start:?}: {resolver:?}");
+        let ours = try_in(start, "exchange_child", "openat:truechimer");
+        assert!(ours.returned.is_some_and(|(fd, _)| fd < 0), "{start:?}: {ours:?}");
+    }
+}
+
+#[test]
+fn a177_a_child_still_looks_names_up() {
+    for start in starts() {
+        let ending = try_in(start, "exchange_child", "resolve:localhost");
+        assert!(ending.text.contains("resolved [") && ending.code == Some(0), "{start:?}: {ending:?}");
+        // Not in any file: the resolver is asked, over a network or none.
+        let ending = try_in(start, "exchange_child", "resolve:truechimer.invalid");
+        assert!(ending.text.contains("unresolved ") && ending.code == Some(0), "{start:?}: {ending:?}");
+    }
+}
+
+#[test]
+fn a178_a_rogue_parent_of_look_ups_forks_and_waits_and_no_more() {
+    for cases in [A112, A113, A114, A116, A117, ONLY_HERE] {
+        none_gets_through(&["exchange"], cases);
+    }
+    for start in starts() {
+        let ending = try_in(start, "exchange", "clone");
+        assert!(ending.returned.is_some_and(|(result, _)| result >= 0), "{start:?}: {ending:?}");
+    }
+}
+
+#[test]
+fn a178_a_rogue_parent_raises_no_limit_and_kills_nobody_else() {
+    for start in starts() {
+        // The limits asked for are all zero: allowed for the process itself, killed for another.
+        let own = try_in(start, "exchange", "prlimit64");
+        assert_eq!(own.returned, Some((0, 0)), "{start:?}: {own:?}");
+        let victim = Victim::start();
+        let killing = run(probe(start, &["role=exchange", "case=kill:now", &victim.word()]));
+        if killing.fell_short_of("landlock") {
+            return bench::skip("the kernel has no Landlock");
+        }
+        assert_eq!(killing.returned, Some((-1, libc::EPERM)), "{start:?}: {killing:?}");
+    }
+}
+
+#[test]
+fn a_thread_that_was_started_before_the_filter_is_under_it() {
+    for start in starts() {
+        let ending = try_in(start, "server", "from_a_thread");
+        assert!(ending.was_killed_by_the_filter(), "{start:?}: {ending:?}");
+    }
+}

@@ -1,0 +1,416 @@
+//! What goes wrong on a real machine: processes that die, files that aren't in order, somebody who meddles.
+
+use bench::daemon::{Daemon, Exit, Setup, source};
+use bench::forger::Forger;
+use bench::programs::free_port;
+use nix::sys::signal::Signal;
+use std::fs;
+use std::io::Write;
+use std::net::{IpAddr, Ipv4Addr, UdpSocket};
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
+
+const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A daemon with all roles: a source, a name to look up (never found), and a server.
+fn all_roles(forger: &Forger) -> Setup {
+    let configuration = format!(
+        "{}[[source]]\naddress = \"time.invalid\"\n[server]\nlisten = [\"127.0.0.1:{}\"]\nallow = [\"127.0.0.0/8\"]\n",
+        source(forger.address()),
+        free_port()
+    );
+    Setup::new("roles", &configuration).with_virtual_clock(2_000_000, 10.0)
+}
+
+/// Kills this process of a synchronised daemon and returns the daemon's end.
+fn kill(role: &str) -> Exit {
+    let forger = Forger::honest(HERE, 0);
+    kill_in(&all_roles(&forger), role)
+}
+
+fn kill_in(setup: &Setup, role: &str) -> Exit {
+    let mut daemon = setup.start();
+    daemon.wait_until_synchronised(PATIENCE);
+    let others = daemon.processes();
+    daemon.signal(daemon.process(role).pid, Signal::SIGKILL);
+    let exit = daemon.wait_for_end(Duration::from_secs(5));
+    for process in others {
+        let gone = bench::programs::wait_for(Duration::from_secs(5), || {
+            bench::process::Process::read(process.pid).is_none_or(|now| now.resident == 0).then_some(())
+        });
+        assert!(gone.is_some(), "{} outlived the daemon", process.role);
+    }
+    exit
+}
+
+#[test]
+fn a110_the_death_of_the_engine_ends_all_with_71() {
+    let exit = kill("engine");
+    assert_eq!(exit.code, Some(71), "{exit:?}");
+    assert!(exit.log.contains("engine"), "{exit:?}");
+}
+
+#[test]
+fn a110_the_death_of_the_client_role_ends_all_with_72() {
+    let exit = kill("client");
+    assert_eq!(exit.code, Some(72), "{exit:?}");
+    assert!(exit.log.contains("client"), "{exit:?}");
+}
+
+#[test]
+fn a110_the_death_of_the_server_role_ends_all_with_73() {
+    let exit = kill("server");
+    assert_eq!(exit.code, Some(73), "{exit:?}");
+    assert!(exit.log.contains("server"), "{exit:?}");
+}
+
+#[test]
+fn a110_the_death_of_the_exchange_role_ends_all_with_74() {
+    let exit = kill("exchange");
+    assert_eq!(exit.code, Some(74), "{exit:?}");
+    assert!(exit.log.contains("exchange"), "{exit:?}");
+}
+
+#[test]
+fn the_death_of_the_privileged_process_ends_all_and_the_slew_ends_by_itself() {
+    let forger = Forger::honest(HERE, 0);
+    let setup = all_roles(&forger);
+    let exit = kill_in(&setup, "privileged");
+    assert_eq!(exit.signal, Some(Signal::SIGKILL as i32), "{exit:?}");
+    assert!(setup.virtual_clock().error_ns().abs() < 4_000_000);
+    // And a new one starts as if nothing had happened.
+    let daemon = setup.start();
+    daemon.wait_until_synchronised(PATIENCE);
+}
+
+#[test]
+fn asked_to_end_it_ends_with_0() {
+    for signal in [Signal::SIGTERM, Signal::SIGINT] {
+        let forger = Forger::honest(HERE, 0);
+        let mut daemon = all_roles(&forger).start();
+        daemon.signal(daemon.pid(), signal);
+        let exit = daemon.wait_for_end(Duration::from_secs(5));
+        assert_eq!(exit.code, Some(0), "{signal}: {exit:?}");
+    }
+}
+
+#[test]
+fn a150_a151_a_configuration_that_is_not_in_order_is_refused_with_its_line() {
+    let deep = format!("a = {}1{}", "[".repeat(5000), "]".repeat(5000));
+    for (configuration, line) in [
+        ("[[source]]\naddress = \"192.0.2.1\"\nadress = \"x\"\n", "3"),
+        ("[[source]]\naddress = \"192.0.2.1\"\nmin-poll = 99\n", "3"),
+        ("\n\n[clock]\nminimum-sources = \"many\"\n", "4"),
+        ("[[source]\n", "1"),
+        ("[governor]\nprofile = \"lax\"\n", "2"),
+        ("[[source]]\naddress = \"192.0.2.1\"\nmode = \"nts\"\n", "3"),
+        ("[[source]]\naddress = \"192.0.2.1\"\naddress = \"192.0.2.2\"\n", "3"),
+        ("", "1"),
+        (&deep, "1"),
+    ] {
+        let shown = &configuration[..configuration.len().min(60)];
+        let exit = Setup::new("disorder", configuration).run_to_end();
+        assert_eq!(exit.code, Some(78), "{shown}: {exit:?}");
+        assert!(exit.log.contains(line), "no line {line} for {shown}: {exit:?}");
+    }
+}
+
+#[test]
+fn a151_a_configuration_that_is_missing_or_endless_is_refused() {
+    let setup = Setup::new("missing", "x");
+    fs::remove_file(setup.place().join("truechimer.toml")).expect("it was there");
+    let exit = setup.run_to_end();
+    assert_eq!(exit.code, Some(78), "{exit:?}");
+    assert!(exit.log.contains("truechimer.toml"), "{exit:?}");
+
+    let setup = Setup::new("endless", "x");
+    let file = fs::OpenOptions::new().write(true).open(setup.place().join("truechimer.toml")).expect("ours");
+    file.set_len(100 << 20).expect("a sparse file");
+    let exit = setup.run_to_end();
+    assert_eq!(exit.code, Some(78), "{exit:?}");
+}
+
+#[test]
+fn check_looks_at_the_configuration_and_ends() {
+    let good = Setup::new("check", &source("192.0.2.1")).with_argument("--check").run_to_end();
+    assert_eq!(good.code, Some(0), "{good:?}");
+    let bad = Setup::new("check", "[clock]\nspeed = 3\n").with_argument("--check").run_to_end();
+    assert_eq!(bad.code, Some(78), "{bad:?}");
+}
+
+#[test]
+fn a166_without_control_of_the_clock_it_ends_with_77_and_the_remedy() {
+    if !bench::lacks_clock_control() {
+        return bench::skip("this run has power over the clock; `cargo xtask test` gives it up first");
+    }
+    let exit = Setup::new("powerless", &source("192.0.2.1")).with_kernel_clock().run_to_end();
+    assert_eq!(exit.code, Some(77), "{exit:?}");
+    assert!(exit.log.contains("CAP_SYS_TIME") && exit.log.contains("--clock none"), "{exit:?}");
+}
+
+#[test]
+fn an_address_in_use_is_named_and_ends_with_75() {
+    let taken = UdpSocket::bind((HERE, free_port())).expect("a free port");
+    let address = taken.local_addr().expect("bound");
+    let configuration =
+        format!("[server]\nlisten = [\"{address}\"]\nallow = [\"127.0.0.0/8\"]\nlocal-stratum = 3\n");
+    let exit = Setup::new("taken", &configuration).run_to_end();
+    assert_eq!(exit.code, Some(75), "{exit:?}");
+    assert!(exit.log.contains(&address.to_string()), "{exit:?}");
+}
+
+#[test]
+fn a_missing_program_is_named_and_ends_with_76() {
+    let empty = bench::programs::Place::new("programs");
+    for program in ["truechimerd", "truechimer-network"] {
+        fs::copy(bench::programs::program(program), empty.join(program))
+            .expect("built programs can be copied");
+    }
+    let setup = Setup::new("program", &source("192.0.2.1")).with_programs(empty.path().into());
+    let exit = setup.run_to_end();
+    assert_eq!(exit.code, Some(76), "{exit:?}");
+    assert!(exit.log.contains("truechimer-engine"), "{exit:?}");
+}
+
+#[test]
+fn a146_a_state_directory_that_somebody_prepared_is_refused_by_name() {
+    let configuration = source("192.0.2.1");
+    let refused = |prepare: &dyn Fn(&Setup), named: &str| {
+        let setup = Setup::new("prepared", &configuration);
+        prepare(&setup);
+        let exit = setup.run_to_end();
+        assert_eq!(exit.code, Some(78), "{named}: {exit:?}");
+        assert!(exit.log.contains(named), "{named} isn't named: {exit:?}");
+    };
+    let state = |setup: &Setup| setup.place().join("state");
+    refused(&|setup| fs::remove_dir(state(setup)).expect("empty"), "state");
+    refused(
+        &|setup| {
+            fs::remove_dir(state(setup)).expect("empty");
+            fs::create_dir(setup.place().join("elsewhere")).expect("ours");
+            symlink(setup.place().join("elsewhere"), state(setup)).expect("ours");
+        },
+        "state",
+    );
+    refused(
+        &|setup| fs::set_permissions(state(setup), PermissionsExt::from_mode(0o777)).expect("ours"),
+        "state",
+    );
+    for name in ["governor", "audit.log", "engine.state"] {
+        let victim = |setup: &Setup| setup.place().join("victim");
+        refused(
+            &|setup| {
+                fs::write(victim(setup), "precious").expect("ours");
+                symlink(victim(setup), state(setup).join(name)).expect("ours");
+            },
+            name,
+        );
+        refused(
+            &|setup| {
+                fs::write(victim(setup), "precious").expect("ours");
+                fs::hard_link(victim(setup), state(setup).join(name)).expect("ours");
+            },
+            name,
+        );
+        refused(
+            &|setup| {
+                nix::unistd::mkfifo(&state(setup).join(name), nix::sys::stat::Mode::S_IRUSR).expect("ours");
+            },
+            name,
+        );
+    }
+}
+
+#[test]
+fn a149_a_state_file_that_others_can_read_is_refused() {
+    let setup = Setup::new("readable", &source("192.0.2.1"));
+    let file = setup.place().join("state/governor");
+    fs::write(&file, "").expect("ours");
+    fs::set_permissions(&file, PermissionsExt::from_mode(0o644)).expect("ours");
+    let exit = setup.run_to_end();
+    assert_eq!(exit.code, Some(78), "{exit:?}");
+}
+
+#[test]
+fn a157_a_second_instance_is_refused_and_the_first_goes_on() {
+    let forger = Forger::honest(HERE, 0);
+    let setup = Setup::new("first", &source(forger.address())).with_virtual_clock(0, 0.0);
+    let first = setup.start();
+    first.wait_until_synchronised(PATIENCE);
+    let second = setup.command().output().expect("it can be executed");
+    assert_eq!(second.status.code(), Some(78), "{second:?}");
+    assert!(String::from_utf8_lossy(&second.stderr).contains("another truechimerd"), "{second:?}");
+    assert!(first.is_synchronised());
+    assert_eq!(first.stop().code, Some(0));
+}
+
+#[test]
+fn a153_a_hostile_environment_reaches_no_child() {
+    let forger = Forger::honest(HERE, 0);
+    let mut setup = Setup::new("hostile", &source(forger.address())).with_virtual_clock(1_000_000, 0.0);
+    let keys = setup.place().join("keys");
+    for (name, value) in [
+        ("RUST_LOG", "trace"),
+        ("SSLKEYLOGFILE", keys.to_str().expect("plain")),
+        ("TZ", "/etc/shadow"),
+        ("MALLOC_PERTURB_", "255"),
+        ("NOTIFY_SOCKET", "@nobody-listens"),
+        ("LD_LIBRARY_PATH", "/nonexistent"),
+        ("HUGE", &"x".repeat(100_000)),
+    ] {
+        setup = setup.with_environment(name, value);
+    }
+    let daemon = setup.start();
+    daemon.wait_until_synchronised(PATIENCE);
+    if bench::is_root() {
+        for process in daemon.processes().iter().filter(|process| process.role != "privileged") {
+            let environment = fs::read(format!("/proc/{}/environ", process.pid)).expect("root may");
+            assert!(environment.is_empty(), "{}: {}", process.role, String::from_utf8_lossy(&environment));
+        }
+    }
+    assert!(!keys.exists());
+}
+
+#[test]
+fn a154_an_odd_start_is_a_start_or_a_clean_end() {
+    let forger = Forger::honest(HERE, 0);
+    let odd = |script: &str| {
+        let setup = Setup::new("odd", &source(forger.address())).with_virtual_clock(1_000_000, 0.0);
+        let setup = setup.with_wrapper(&["sh", "-c", &format!("{script} exec \"$0\" \"$@\"")]);
+        let mut daemon = setup.launch();
+        let came = bench::programs::wait_for(PATIENCE, || {
+            daemon.has_ended().map(Some).or_else(|| daemon.is_synchronised().then_some(None))
+        });
+        match came {
+            Some(None) => {}
+            Some(Some(exit)) => {
+                assert!(exit.code.is_some_and(|code| (70..=78).contains(&code)), "{script}: {exit:?}");
+            }
+            None => panic!("{script}: neither started nor ended; {}", daemon.log()),
+        }
+    };
+    odd("exec 0<&- 1>&-;");
+    odd("exec 0<&- 1>&- 2>&-;");
+    // With 3 the loader itself can't open a library, before any code of ours.
+    odd("ulimit -n 4;");
+    odd("trap '' PIPE TERM INT;");
+    odd("umask 0;");
+    odd("cd /; umask 777;");
+}
+
+#[test]
+fn a160_somebody_else_who_sets_the_clock_is_noticed_and_written_down() {
+    let forger = Forger::honest(HERE, 0);
+    let daemon = Setup::new("foreign", &source(forger.address())).with_virtual_clock(1_000_000, 0.0).start();
+    daemon.wait_until_synchronised(PATIENCE);
+    let clock = daemon.setup().virtual_clock();
+    let before = daemon.status()["epoch"].as_u64();
+    clock.meddle(|page| {
+        page.wall =
+            page.wall.checked_add(ipc::units::Offset::saturating(3_600_000_000_000)).expect("in range");
+    });
+    daemon.wait_until("aware of it", PATIENCE, |daemon| daemon.status()["epoch"].as_u64() > before);
+    let audit = fs::read(daemon.setup().place().join("state/audit.log")).expect("ours");
+    assert!(String::from_utf8_lossy(&audit).contains("event=foreign-step"));
+    daemon.wait_until("put right", PATIENCE, |_| clock.error_ns().abs() < 2_000_000);
+}
+
+/// Steps that the audit log tells of.
+fn steps(setup: &Setup) -> usize {
+    let audit = fs::read(setup.place().join("state/audit.log")).expect("ours");
+    String::from_utf8_lossy(&audit).matches("event=applied asked=step").count()
+}
+
+#[test]
+fn a130_restarts_do_not_refill_the_start_window() {
+    let forger = Forger::honest(HERE, 0);
+    let setup = Setup::new("window", &source(forger.address())).with_virtual_clock(700_000_000, 0.0);
+    let clock = setup.virtual_clock();
+    for round in 0..7 {
+        let daemon = setup.start();
+        let start = Instant::now();
+        while start.elapsed() < Duration::from_secs(6) && clock.error_ns().abs() > 2_000_000 {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        assert!(matches!(daemon.stop().code, Some(0)), "round {round}");
+        clock.meddle(|page| {
+            page.wall = page.wall.checked_add(ipc::units::Offset::saturating(700_000_000)).expect("in range");
+        });
+        // Three in this boot by the start window, and one at run time in 15 minutes.
+        assert!(steps(&setup) <= 4, "round {round}: {} steps", steps(&setup));
+    }
+    assert!(steps(&setup) >= 3, "only {} steps", steps(&setup));
+}
+
+#[test]
+fn a130_a_missing_record_is_not_taken_for_a_first_start() {
+    let forger = Forger::honest(HERE, 0);
+    let setup = Setup::new("record", &source(forger.address())).with_virtual_clock(0, 0.0);
+    assert_eq!(setup.start().stop().code, Some(0));
+    fs::remove_file(setup.place().join("state/governor")).expect("ours");
+    let exit = setup.run_to_end();
+    assert_eq!(exit.code, Some(78), "{exit:?}");
+    assert!(exit.log.contains("--new-record"), "{exit:?}");
+    let again = setup.clone().with_argument("--new-record").start();
+    assert_eq!(again.stop().code, Some(0));
+}
+
+#[test]
+fn a148_a_saved_frequency_that_cannot_be_is_ignored() {
+    let forger = Forger::honest(HERE, 0);
+    for octets in [b"1e308\n".to_vec(), b"NaN".to_vec(), vec![0xff; 4096], vec![b'9'; 1 << 20]] {
+        let setup = Setup::new("drift", &source(forger.address())).with_virtual_clock(1_000_000, 0.0);
+        let file = setup.place().join("state/engine.state");
+        fs::write(&file, &octets).expect("ours");
+        fs::set_permissions(&file, PermissionsExt::from_mode(0o600)).expect("ours");
+        let daemon = setup.start();
+        daemon.wait_until_synchronised(PATIENCE);
+        let frequency = bench::clock::ppm(setup.virtual_clock().page().frequency);
+        assert!(frequency.abs() < 200.0, "{frequency} ppm from nonsense");
+    }
+}
+
+#[test]
+fn a145_many_control_connections_disturb_nobody() {
+    let forger = Forger::honest(HERE, 0);
+    let daemon = Setup::new("control", &source(forger.address())).with_virtual_clock(5_000_000, 0.0).start();
+    let mut open: Vec<UnixStream> = Vec::new();
+    for number in 0..300 {
+        // The kernel's queue of 16 is full now and then; a connection that waits would wait for ever.
+        let Ok(mut stream) = connect_at_once(&daemon) else { continue };
+        match number % 3 {
+            0 => drop(stream.write_all(b"{\"verb\":")),
+            1 => drop(stream.write_all(b"{\"verb\":\"status\"}\n")),
+            _ => {}
+        }
+        open.push(stream);
+    }
+    let heard = forger.heard();
+    daemon.wait_until("still polling", PATIENCE, |_| forger.heard() > heard + 2);
+    drop(open);
+    daemon.wait_until("answering again", PATIENCE, |daemon| daemon.ask("status").is_some());
+}
+
+fn connect_at_once(daemon: &Daemon) -> nix::Result<UnixStream> {
+    use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
+    use std::os::fd::AsRawFd;
+    let fd = socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_NONBLOCK, None)?;
+    connect(fd.as_raw_fd(), &UnixAddr::new(&daemon.socket())?)?;
+    Ok(fd.into())
+}
+
+#[test]
+fn a144_what_is_no_request_is_refused_in_one_line() {
+    let forger = Forger::honest(HERE, 0);
+    let daemon = Setup::new("verbs", &source(forger.address())).start();
+    assert!(daemon.ask("shutdown").is_some_and(|answer| answer["error"].is_string()));
+    let mode = fs::metadata(daemon.socket()).expect("it is there").permissions().mode();
+    assert_eq!(mode & 0o7, 0, "others may connect: {mode:o}");
+    let mut stream = UnixStream::connect(daemon.socket()).expect("it listens");
+    // Longer than any request; the daemon may hang up before all of it is written.
+    let _ = stream.write_all(&vec![b'x'; 100_000]);
+    drop(stream);
+    assert!(daemon.ask("status").is_some());
+}

@@ -1,0 +1,210 @@
+//! The kernel's own clock: as root, one test at a time, by a few milliseconds, put back afterwards. Only
+//! `cargo xtask test` lets these run (`TRUECHIMER_REAL_CLOCK=1`).
+
+use bench::clock::{pair, ppm, raw, wall};
+use bench::daemon::{Daemon, Setup};
+use bench::forger::Forger;
+use ipc::units::Frequency;
+use nix::libc;
+use nix::sys::signal::Signal;
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::{Duration, Instant};
+
+const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+/// How far the source is from the clock as found.
+const AHEAD: i64 = 8_000_000;
+/// Beyond this nothing is put back automatically: then something else than these tests moved the clock.
+const MOST: i64 = 50_000_000;
+
+/// Whether this run may move the clock; notes the reason if not.
+fn may_run() -> bool {
+    match std::env::var("TRUECHIMER_REAL_CLOCK").as_deref() {
+        Ok("1") if bench::is_root() => true,
+        Ok("later") => {
+            bench::left_for_later("run by itself, with power over the clock");
+            false
+        }
+        _ => {
+            bench::skip("moves the kernel's clock: `cargo xtask test` as root, with CAP_SYS_TIME, does it");
+            false
+        }
+    }
+}
+
+/// One call of clock_adjtime. `timex.time` is an output of every call: a struct used twice would add the
+/// date to the clock. So each call makes a new one, all zero, and sets only what `change` sets.
+fn adjust(change: impl FnOnce(&mut libc::timex)) -> libc::timex {
+    // SAFETY: struct timex is plain integers, for which all zeroes are a valid value.
+    let mut timex: libc::timex = unsafe { std::mem::zeroed() };
+    change(&mut timex);
+    // SAFETY: `timex` is a valid struct timex for the whole call, which reads and writes only it.
+    let state = unsafe { libc::clock_adjtime(libc::CLOCK_REALTIME, &mut timex) };
+    assert!(state >= 0, "clock_adjtime: {}", std::io::Error::last_os_error());
+    timex
+}
+
+/// The clock as found; puts it back when dropped, also after a panic.
+struct Saved {
+    raw: i64,
+    wall: i64,
+    timex: libc::timex,
+}
+
+impl Saved {
+    fn now() -> Self {
+        let timex = adjust(|_| ());
+        assert_eq!(
+            (timex.tick, timex.freq),
+            (10_000, 0),
+            "somebody steers this clock: the test would disturb it"
+        );
+        let (raw, wall) = pair();
+        Self { raw, wall, timex }
+    }
+
+    /// The clock now, minus what it would be without the test.
+    fn moved(&self) -> i64 {
+        let (raw, wall) = pair();
+        (wall - self.wall) - (raw - self.raw)
+    }
+}
+
+impl Drop for Saved {
+    fn drop(&mut self) {
+        // What is left of a slew goes only with the loop on.
+        adjust(|timex| {
+            timex.modes =
+                libc::ADJ_STATUS | libc::ADJ_NANO | libc::ADJ_OFFSET | libc::ADJ_FREQUENCY | libc::ADJ_TICK;
+            timex.status = libc::STA_PLL | libc::STA_FREQHOLD | libc::STA_UNSYNC;
+            timex.freq = self.timex.freq;
+            timex.tick = self.timex.tick;
+        });
+        let back = -self.moved();
+        if back.abs() > MOST {
+            eprintln!(
+                "the clock is {back} ns from where it would be: too far for this test to have done it; left so"
+            );
+        } else {
+            adjust(|timex| {
+                timex.modes = libc::ADJ_SETOFFSET | libc::ADJ_NANO;
+                timex.time.tv_sec = back.div_euclid(1_000_000_000);
+                timex.time.tv_usec = back.rem_euclid(1_000_000_000);
+            });
+        }
+        let read_only = libc::STA_PPSSIGNAL | libc::STA_PPSJITTER | libc::STA_PPSWANDER | libc::STA_PPSERROR;
+        let computed = libc::STA_CLOCKERR | libc::STA_NANO | libc::STA_MODE | libc::STA_CLK;
+        let nano = self.timex.status & libc::STA_NANO != 0;
+        adjust(|timex| {
+            timex.modes = libc::ADJ_STATUS | libc::ADJ_MAXERROR | libc::ADJ_ESTERROR | libc::ADJ_TIMECONST;
+            timex.modes |= if nano { libc::ADJ_NANO } else { libc::ADJ_MICRO };
+            timex.status = self.timex.status & !(read_only | computed);
+            timex.maxerror = self.timex.maxerror;
+            timex.esterror = self.timex.esterror;
+            // The kernel adds 4 where the unit isn't the nanosecond.
+            timex.constant = (self.timex.constant - if nano { 0 } else { 4 }).max(0);
+        });
+    }
+}
+
+/// A source whose clock is CLOCK_MONOTONIC_RAW from here on: nothing that is done to the clock moves it.
+fn source(saved: &Saved) -> (Forger, String) {
+    let (start_raw, start_wall) = (saved.raw, saved.wall + AHEAD);
+    let clock = move |_| start_wall + (raw() - start_raw);
+    let forger = Forger::start_with_clock(HERE, clock, |request| vec![request.with(|_| ())]);
+    let configuration = format!(
+        "{}[clock]\nstart-step-threshold = 0.4\nmax-slew-ppm = 400\n",
+        bench::daemon::source(forger.address())
+    );
+    (forger, configuration)
+}
+
+/// What is left of the slew, ns; and the frequency.
+fn in_force() -> (i64, i64) {
+    let timex = adjust(|_| ());
+    let scale = if timex.status & libc::STA_NANO != 0 { 1 } else { 1000 };
+    (timex.offset * scale, timex.freq)
+}
+
+fn watch_over(saved: &Saved) {
+    let moved = saved.moved();
+    assert!(moved.abs() < MOST, "the clock went {moved} ns away");
+}
+
+/// Starts and waits until a slew is under way.
+fn start_slewing(saved: &Saved, configuration: &str) -> Daemon {
+    let daemon = Setup::new("real", configuration).with_kernel_clock().start();
+    daemon.wait_until("slewing", Duration::from_secs(30), |_| {
+        watch_over(saved);
+        in_force().0.abs() > 500_000 && saved.moved() > 200_000
+    });
+    daemon
+}
+
+#[test]
+fn the_kernels_clock_is_slewed_to_its_source_and_left_at_its_base_frequency() {
+    if !may_run() {
+        return;
+    }
+    let saved = Saved::now();
+    let (_forger, configuration) = source(&saved);
+    let daemon = Setup::new("real", &configuration).with_kernel_clock().start();
+    let start = Instant::now();
+    daemon.wait_until("within 0.5 ms of its source", Duration::from_secs(120), |daemon| {
+        watch_over(&saved);
+        daemon.is_synchronised() && (saved.moved() - AHEAD).abs() < 500_000
+    });
+    println!("8 ms were slewed to within 0.5 ms in {:.1} s", start.elapsed().as_secs_f64());
+    let timex = adjust(|_| ());
+    assert_eq!(timex.status & libc::STA_UNSYNC, 0, "the kernel isn't told that it is synchronised");
+    assert!(timex.maxerror < 1_000_000 && timex.esterror < 100_000, "{} {}", timex.maxerror, timex.esterror);
+    let base = in_force().1;
+    assert_eq!(daemon.stop().code, Some(0));
+    let (slew, frequency) = in_force();
+    assert_eq!(slew, 0, "a slew was left behind");
+    assert!((frequency - base).abs() <= 65_536, "base frequency was {base}, is {frequency}");
+}
+
+/// Kills a process in mid-slew; afterwards the clock goes no farther than the order and keeps its frequency.
+fn a_death_leaves_the_clock_in_order(role: &str) {
+    if !may_run() {
+        return;
+    }
+    let saved = Saved::now();
+    let (_forger, configuration) = source(&saved);
+    let mut daemon = start_slewing(&saved, &configuration);
+    let (left, base) = in_force();
+    let moved = saved.moved();
+    daemon.signal(daemon.process(role).pid, Signal::SIGKILL);
+    let exit = daemon.wait_for_end(Duration::from_secs(5));
+    let drift = ppm(Frequency::saturating(base as i32)) * 1e3;
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_secs(20) {
+        let since = saved.moved() - moved;
+        // The base frequency goes on, the order goes to its end; 100 µs for readings that aren't simultaneous.
+        let beside = (drift.abs() * start.elapsed().as_secs_f64()) as i64 + 100_000;
+        assert!(
+            (-beside..=left.max(0) + beside).contains(&since),
+            "{since} ns since {role} died, {left} ns were left, base {base}; {exit:?}"
+        );
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let (slew, frequency) = in_force();
+    assert!(slew.abs() <= left.abs(), "the slew grew from {left} to {slew} ns");
+    assert!((frequency - base).abs() <= 1, "base frequency was {base}, is {frequency}; {exit:?}");
+    assert!(wall() > 0);
+}
+
+#[test]
+fn the_death_of_the_privileged_process_in_mid_slew_leaves_the_clock_in_order() {
+    a_death_leaves_the_clock_in_order("privileged");
+}
+
+#[test]
+fn a137_the_death_of_the_engine_in_mid_slew_leaves_the_clock_in_order() {
+    a_death_leaves_the_clock_in_order("engine");
+}
+
+#[test]
+fn a110_the_death_of_the_client_role_in_mid_slew_leaves_the_clock_in_order() {
+    a_death_leaves_the_clock_in_order("client");
+}

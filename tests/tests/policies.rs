@@ -1,0 +1,293 @@
+//! The syscall filters are what their tables say: tests made of the rules themselves, each call tried in a
+//! process of its own under the real filter.
+
+use nix::sys::signal::Signal;
+use nix::sys::wait::{WaitStatus, waitpid};
+use nix::unistd::Pid;
+use policies::Role;
+use policies::rules::{Condition, Rule, RuleSet, Verdict};
+use std::collections::BTreeSet;
+
+/// Beyond the newest call that any kernel has.
+const LAST: i64 = 520;
+
+/// uretprobe and uprobe of x86_64: since Linux 6.14 the kernel lets them pass every filter, and executes them
+/// only where it put them itself, on a page of its own.
+const BEYOND_FILTERS: &[i64] = if cfg!(target_arch = "x86_64") { &[335, 336] } else { &[] };
+
+/// The bit that makes a number one of x32, on x86_64; no call at all elsewhere.
+const X32: i64 = 0x4000_0000;
+
+/// How a forked child that installed a filter and made one call ended.
+#[derive(Debug, PartialEq, Eq)]
+enum End {
+    /// It lives, or died of the call's own effect (rt_sigreturn out of nowhere, exit).
+    Lived,
+    /// The call came back with another result than was due.
+    OtherResult,
+    /// The filter killed it.
+    Killed,
+}
+
+/// Runs `body` in a forked child under a role's filter.
+fn under_filter(role: Role, body: impl FnOnce() -> bool) -> End {
+    let set = RuleSet::of(role);
+    // SAFETY: the child makes system calls only and ends without returning into the test.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        let code = if set.install().is_err() {
+            2
+        } else if body() {
+            0
+        } else {
+            1
+        };
+        // SAFETY: ends the process.
+        unsafe { libc::_exit(code) };
+    }
+    match waitpid(Pid::from_raw(child), None).expect("the child is ours") {
+        WaitStatus::Signaled(_, Signal::SIGSYS, _) => End::Killed,
+        WaitStatus::Exited(_, 1) => End::OtherResult,
+        WaitStatus::Exited(_, 2) => panic!("the filter of {role:?} can't be installed"),
+        _ => End::Lived,
+    }
+}
+
+/// Makes one call; where the table answers it, whether it is answered so.
+fn attempt(role: Role, number: i64, arguments: [u64; 6]) -> End {
+    let verdict = RuleSet::of(role).verdict(number, arguments);
+    under_filter(role, || {
+        let [a, b, c, d, e, f] = arguments;
+        // SAFETY: every argument that a rule doesn't fix is no valid pointer, descriptor, length or process.
+        let result = unsafe { libc::syscall(number, a, b, c, d, e, f) };
+        match verdict {
+            Verdict::Answered(error) => result == -1 && nix::errno::Errno::last_raw() == error,
+            Verdict::Permitted | Verdict::Killed => true,
+        }
+    })
+}
+
+/// Arguments that a rule lets through and that do nothing: what isn't fixed is all ones.
+fn lawful(rule: &Rule) -> [u64; 6] {
+    // A process that is started on a stack at the last address dies, and that isn't the filter's doing.
+    // No process and no group has the number for kill: a filter that fails the test must not take the machine
+    // along.
+    let filler = match rule.syscall {
+        "clone" => 0,
+        "kill" => 0x3fff_fff0,
+        _ => u64::MAX,
+    };
+    let mut arguments = [filler; 6];
+    for Condition { index, mask, value } in rule.conditions {
+        arguments[*index] = (filler & !mask) | value;
+    }
+    arguments
+}
+
+/// Values next to a lawful one: one more, one less, each bit that counts turned.
+fn neighbours(condition: &Condition, lawful: u64) -> BTreeSet<u64> {
+    let Condition { mask, value, .. } = *condition;
+    let bits = (0..64).map(|bit| value ^ (1 << bit)).filter(|other| (other ^ value) & mask != 0);
+    let mut others: BTreeSet<u64> = bits.map(|other| (lawful & !mask) | (other & mask)).collect();
+    for other in [value.wrapping_add(1), value.wrapping_sub(1)] {
+        others.insert((lawful & !mask) | (other & mask));
+    }
+    others
+}
+
+fn what_a_rule_names_is_not_killed(role: Role) {
+    for rule in RuleSet::of(role).rules {
+        let end = attempt(role, rule.number, lawful(rule));
+        assert_eq!(end, End::Lived, "{role:?}: {} ({})", rule.syscall, rule.reason);
+    }
+}
+
+fn what_is_next_to_a_rule_is_killed(role: Role) {
+    let set = RuleSet::of(role);
+    for rule in set.rules {
+        for condition in rule.conditions {
+            let mut arguments = lawful(rule);
+            let mut tried = 0;
+            for other in neighbours(condition, arguments[condition.index]) {
+                arguments[condition.index] = other;
+                if set.verdict(rule.number, arguments) == Verdict::Killed {
+                    let end = attempt(role, rule.number, arguments);
+                    let Condition { index, .. } = condition;
+                    assert_eq!(
+                        end,
+                        End::Killed,
+                        "{role:?}: {} with argument {index} {other:#x}",
+                        rule.syscall
+                    );
+                    tried += 1;
+                }
+            }
+            assert!(tried > 0, "{role:?}: {} has no unlawful neighbour", rule.syscall);
+        }
+    }
+}
+
+fn what_no_rule_names_is_killed(role: Role) {
+    let named: BTreeSet<i64> = RuleSet::of(role).rules.iter().map(|rule| rule.number).collect();
+    for number in (0..=LAST).filter(|number| !named.contains(number) && !BEYOND_FILTERS.contains(number)) {
+        assert_eq!(attempt(role, number, [u64::MAX; 6]), End::Killed, "{role:?}: call {number}");
+    }
+    for number in (0..=LAST).map(|number| number | X32) {
+        assert_eq!(attempt(role, number, [u64::MAX; 6]), End::Killed, "{role:?}: x32 call {number:#x}");
+    }
+    // Above every table, where numbers wrap or are negative.
+    for number in [LAST + 1, 0x7fff_ffff, 0xffff_ffff, -1] {
+        assert_eq!(attempt(role, number, [u64::MAX; 6]), End::Killed, "{role:?}: call {number:#x}");
+    }
+}
+
+/// The same claims for each role, as tests of their own.
+macro_rules! for_each_role {
+    ($($claim:ident: $($name:ident = $role:ident),*;)*) => { $($(
+        #[test]
+        fn $name() { $claim(Role::$role) }
+    )*)* };
+}
+
+for_each_role! {
+    what_a_rule_names_is_not_killed:
+        what_the_rules_of_privileged_name_is_not_killed = Privileged,
+        what_the_rules_of_the_engine_name_is_not_killed = Engine,
+        what_the_rules_of_the_client_name_is_not_killed = Client,
+        what_the_rules_of_the_server_name_is_not_killed = Server,
+        what_the_rules_of_the_exchange_name_is_not_killed = Exchange,
+        what_the_rules_of_the_exchange_child_name_is_not_killed = ExchangeChild;
+    what_is_next_to_a_rule_is_killed:
+        what_is_next_to_a_rule_of_privileged_is_killed = Privileged,
+        what_is_next_to_a_rule_of_the_engine_is_killed = Engine,
+        what_is_next_to_a_rule_of_the_client_is_killed = Client,
+        what_is_next_to_a_rule_of_the_server_is_killed = Server,
+        what_is_next_to_a_rule_of_the_exchange_is_killed = Exchange,
+        what_is_next_to_a_rule_of_the_exchange_child_is_killed = ExchangeChild;
+    what_no_rule_names_is_killed:
+        what_no_rule_of_privileged_names_is_killed = Privileged,
+        what_no_rule_of_the_engine_names_is_killed = Engine,
+        what_no_rule_of_the_client_names_is_killed = Client,
+        what_no_rule_of_the_server_names_is_killed = Server,
+        what_no_rule_of_the_exchange_names_is_killed = Exchange,
+        what_no_rule_of_the_exchange_child_names_is_killed = ExchangeChild;
+}
+
+/// A call through the gate of 32-bit programs: its number means another call there.
+#[cfg(target_arch = "x86_64")]
+fn call_as_i386(number: u32) {
+    // SAFETY: the arguments are zero, which the calls tried refuse or which does nothing; rbx is put back.
+    unsafe {
+        std::arch::asm!(
+            "push rbx", "xor ebx, ebx", "int 0x80", "pop rbx",
+            inout("eax") number => _, in("ecx") 0u32, in("edx") 0u32, in("esi") 0u32, in("edi") 0u32,
+            out("r8") _, out("r9") _, out("r10") _, out("r11") _,
+        );
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn no_call_through_the_gate_of_32_bit_programs_is_let_through() {
+    const GETPID: u32 = 20;
+    // SAFETY: the child makes one call and ends.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        call_as_i386(GETPID);
+        // SAFETY: ends the process.
+        unsafe { libc::_exit(0) };
+    }
+    if waitpid(Pid::from_raw(child), None) != Ok(WaitStatus::Exited(Pid::from_raw(child), 0)) {
+        return bench::skip("this kernel has no gate for 32-bit programs; nothing to do");
+    }
+    for role in Role::ALL {
+        for number in 0..=470 {
+            let end = under_filter(role, || {
+                call_as_i386(number);
+                true
+            });
+            assert_eq!(end, End::Killed, "{role:?}: i386 call {number}");
+        }
+    }
+}
+
+fn names(role: Role) -> BTreeSet<&'static str> {
+    RuleSet::of(role).rules.iter().filter(|rule| rule.answer.is_none()).map(|rule| rule.syscall).collect()
+}
+
+#[test]
+fn no_role_executes_traces_mounts_or_becomes_somebody() {
+    let never = [
+        "execve",
+        "execveat",
+        "ptrace",
+        "process_vm_readv",
+        "process_vm_writev",
+        "mount",
+        "pivot_root",
+        "setns",
+        "unshare",
+        "chroot",
+        "bpf",
+        "io_uring_setup",
+        "userfaultfd",
+        "perf_event_open",
+        "keyctl",
+        "add_key",
+        "memfd_create",
+        "pidfd_getfd",
+        "setuid",
+        "setresuid",
+        "capset",
+        "tgkill",
+        "tkill",
+        "clone3",
+        "vfork",
+        "personality",
+        "init_module",
+        "kexec_load",
+        "clock_settime",
+        "settimeofday",
+        "adjtimex",
+    ];
+    for role in Role::ALL {
+        for name in never {
+            assert!(!names(role).contains(name), "{role:?} may {name}");
+        }
+    }
+}
+
+#[test]
+fn only_privileged_may_ask_for_the_clock_and_it_knows_no_network_and_no_file() {
+    for role in Role::ALL {
+        assert_eq!(names(role).contains("clock_adjtime"), role == Role::Privileged, "{role:?}");
+    }
+    let privileged = names(Role::Privileged);
+    for name in ["socket", "connect", "bind", "sendto", "recvfrom", "recvmsg", "open", "openat", "clone"] {
+        assert!(!privileged.contains(name), "privileged may {name}");
+    }
+}
+
+#[test]
+fn only_those_who_ask_others_make_sockets_and_only_look_ups_open_files() {
+    for role in Role::ALL {
+        let makes_sockets = matches!(role, Role::Client | Role::Exchange | Role::ExchangeChild);
+        let looks_up = matches!(role, Role::Exchange | Role::ExchangeChild);
+        for name in ["socket", "connect"] {
+            assert_eq!(names(role).contains(name), makes_sockets, "{role:?}: {name}");
+        }
+        assert_eq!(names(role).contains("openat"), looks_up, "{role:?}");
+        assert!(!names(role).contains("listen"), "{role:?}");
+    }
+}
+
+#[test]
+fn a_rule_of_the_exchange_child_is_one_of_its_parents() {
+    let parent = RuleSet::of(Role::Exchange).rules;
+    for rule in RuleSet::of(Role::ExchangeChild).rules {
+        assert!(parent.contains(rule), "{}", rule.syscall);
+    }
+    for name in ["clone", "wait4", "kill", "socketpair", "prctl", "seccomp", "prlimit64"] {
+        assert!(!names(Role::ExchangeChild).contains(name), "the child may {name}");
+    }
+}

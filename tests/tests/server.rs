@@ -1,0 +1,127 @@
+//! The server as strangers see it: right answers to right questions, silence otherwise, and never a
+//! good-looking time that isn't known.
+
+use bench::client::{query, send};
+use bench::daemon::{Daemon, Setup, source};
+use bench::forger::Forger;
+use bench::packet::{HEADER, Header};
+use bench::programs::free_port;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+const PATIENCE: Duration = Duration::from_secs(2);
+/// Long enough for an answer on loopback, short enough to wait for silence often.
+const SILENCE: Duration = Duration::from_millis(300);
+
+fn serve(more: &str) -> (Daemon, SocketAddr) {
+    let address = SocketAddr::new(HERE, free_port());
+    let configuration = format!("{more}\n[server]\nlisten = [\"{address}\"]\nallow = [\"127.0.0.0/8\"]\n");
+    (Setup::new("serve", &configuration).start(), address)
+}
+
+fn serve_own_time() -> (Daemon, SocketAddr) {
+    let address = SocketAddr::new(HERE, free_port());
+    let configuration = format!(
+        "[server]\nlisten = [\"{address}\"]\nallow = [\"127.0.0.0/8\"]\ndeny = [\"127.0.0.9/32\"]\nlocal-stratum = 5\n"
+    );
+    (Setup::new("serve", &configuration).start(), address)
+}
+
+#[test]
+fn a_reply_has_the_fields_of_the_standard() {
+    let (_daemon, address) = serve_own_time();
+    let request = Header::query(0x1234_5678_9abc_def0);
+    let (reply, _) = send(address, &request.octets(), PATIENCE).expect("an answer");
+    assert_eq!(reply.len(), HEADER);
+    let header = Header::from_octets(&reply).expect("48 octets");
+    assert_eq!((header.leap, header.version, header.mode, header.stratum), (0, 4, 4, 5), "{header:?}");
+    assert_eq!(header.origin, request.transmit);
+    assert_eq!(header.poll, request.poll);
+    assert!((-30..=-10).contains(&header.precision), "{header:?}");
+    assert!(header.receive != 0 && header.receive <= header.transmit, "{header:?}");
+    assert!(header.transmit - header.receive < 1 << 32, "more than a second inside the server: {header:?}");
+    let offset = query(address, PATIENCE).expect("an answer").offset_ns;
+    assert!(offset.abs() < 2_000_000, "{offset} ns");
+}
+
+#[test]
+fn an_older_version_is_answered_in_its_own() {
+    let (_daemon, address) = serve_own_time();
+    for version in 1..=4 {
+        let request = Header { version, ..Header::query(77) };
+        let (reply, _) = send(address, &request.octets(), PATIENCE).expect("an answer");
+        assert_eq!(Header::from_octets(&reply).expect("48 octets").version, version);
+    }
+}
+
+#[test]
+fn a092_before_the_first_synchronisation_nobody_is_told_a_time_that_looks_good() {
+    let silent = Forger::start(HERE, 0, |_| Vec::new());
+    let (_daemon, address) = serve(&source(silent.address()));
+    let header = query(address, PATIENCE).expect("an answer").header;
+    assert_eq!(header.leap, 3, "{header:?}");
+    assert!(header.stratum == 0 || header.stratum == 16, "{header:?}");
+}
+
+#[test]
+fn a074_a075_a093_what_is_not_a_query_is_not_answered() {
+    let (_daemon, address) = serve_own_time();
+    for mode in [0, 1, 2, 4, 5, 6, 7] {
+        let request = Header { mode, ..Header::query(99) };
+        let answer = send(address, &request.octets(), SILENCE).map(|(reply, _)| reply);
+        // Mode 1 asks for an association; an answer in mode 2 would make one (out of scope).
+        assert_eq!(answer, None, "mode {mode} was answered");
+    }
+    for version in [0, 5, 6, 7] {
+        let request = Header { version, ..Header::query(99) };
+        assert_eq!(
+            send(address, &request.octets(), SILENCE).map(|(reply, _)| reply),
+            None,
+            "version {version}"
+        );
+    }
+    assert!(query(address, PATIENCE).is_some(), "a query is still answered");
+}
+
+#[test]
+fn a015_a073_no_length_gets_an_answer_longer_than_itself() {
+    let (_daemon, address) = serve_own_time();
+    let header = Header::query(0xfeed_beef).octets();
+    for length in [0, 1, 12, 47, 49, 51, 52, 56, 64, 68, 72, 76, 100, 228, 468, 1000, 1400] {
+        let mut request = header.to_vec();
+        request.resize(length, 0xa5);
+        let patience = if length < HEADER { SILENCE } else { SILENCE / 2 };
+        if let Some((reply, _)) = send(address, &request, patience) {
+            assert!(reply.len() <= length, "{} octets for {length}", reply.len());
+            assert!(length >= HEADER, "an answer to {length} octets");
+        }
+    }
+    assert!(query(address, PATIENCE).is_some(), "a query is still answered");
+}
+
+#[test]
+fn a094_the_longest_prefix_decides_who_is_answered() {
+    let (_daemon, address) = serve_own_time();
+    let ask_from = |from: [u8; 4]| {
+        let socket = std::net::UdpSocket::bind((Ipv4Addr::from(from), 0)).expect("all of 127/8 is ours");
+        socket.set_read_timeout(Some(SILENCE)).expect("a socket takes a time-out");
+        socket.send_to(&Header::query(1).octets(), address).expect("loopback");
+        socket.recv(&mut [0; 100]).ok()
+    };
+    assert_eq!(ask_from([127, 0, 0, 8]), Some(HEADER));
+    assert_eq!(ask_from([127, 0, 0, 9]), None, "a denied address was answered");
+}
+
+#[test]
+fn a_synchronised_server_passes_its_source_on_one_stratum_lower() {
+    let upstream = Forger::honest(HERE, 0);
+    let (daemon, address) = serve(&source(upstream.address()));
+    daemon.wait_until("serving its source", Duration::from_secs(20), |_| {
+        query(address, PATIENCE).is_some_and(|answer| answer.header.leap == 0)
+    });
+    let header = query(address, PATIENCE).expect("an answer").header;
+    assert_eq!(header.stratum, 3, "one more than its source: {header:?}");
+    assert_eq!(header.reference_id, [127, 0, 0, 1], "{header:?}");
+    assert!(header.root_dispersion > 0, "{header:?}");
+}

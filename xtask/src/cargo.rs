@@ -1,0 +1,74 @@
+//! Running cargo and other programs.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// The packages whose binaries are installed.
+pub const PROGRAMS: [(&str, &str); 4] = [
+    ("truechimer-privileged", "truechimerd"),
+    ("truechimer-engine", "truechimer-engine"),
+    ("truechimer-network", "truechimer-network"),
+    ("truechimer-control", "chimerctl"),
+];
+
+/// The top of the source tree.
+pub fn workspace() -> &'static Path {
+    bench::programs::workspace()
+}
+
+/// The cargo that runs us, in the workspace.
+pub fn cargo() -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(workspace());
+    command
+}
+
+/// Where cargo puts what it builds.
+pub fn target() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from)
+}
+
+/// Runs it and waits.
+///
+/// # Errors
+/// When it can't be executed or ends with another code than 0.
+pub fn run(command: &mut Command) -> Result<(), String> {
+    let shown = show(command);
+    match command.status() {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(format!("{shown}: {status}")),
+        Err(error) => Err(format!("{shown}: {error}")),
+    }
+}
+
+/// Runs it and returns what it prints.
+///
+/// # Errors
+/// As [`run`].
+pub fn read(command: &mut Command) -> Result<String, String> {
+    let shown = show(command);
+    let output = command.stderr(Stdio::inherit()).output().map_err(|error| format!("{shown}: {error}"))?;
+    if !output.status.success() {
+        return Err(format!("{shown}: {}", output.status));
+    }
+    String::from_utf8(output.stdout).map_err(|_| format!("{shown}: not UTF-8"))
+}
+
+fn show(command: &Command) -> String {
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    words.map(|word| word.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ")
+}
+
+/// Builds the programs as they are shipped and returns their folder.
+///
+/// # Errors
+/// When they don't compile.
+pub fn build_release() -> Result<PathBuf, String> {
+    let mut command = cargo();
+    command.args(["build", "--release", "--locked"]);
+    for (package, _) in PROGRAMS {
+        command.args(["-p", package]);
+    }
+    run(&mut command)?;
+    Ok(target().join("release"))
+}

@@ -1,0 +1,184 @@
+//! Everything that a contribution must pass, in two runs: all tests without any power over the clock, then,
+//! as root, the few that need the kernel's clock, one at a time.
+
+use crate::cargo::{cargo, run as run_command, target};
+use bench::process::SYS_TIME;
+use bench::programs::{find_peer, has_ipv6};
+use caps::{CapSet, Capability};
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+/// The tests that move the kernel's clock, by a few milliseconds, and put it back.
+const KERNEL_CLOCK: &str = "kernel_clock";
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Tally {
+    passed: u64,
+    failed: u64,
+    skipped: u64,
+}
+
+/// Runs the tests, or those whose names contain `filter`.
+///
+/// # Errors
+/// When anything fails, or doesn't compile, or nothing was run.
+pub fn run(filter: Option<&str>) -> Result<(), String> {
+    let moves_the_clock = announce();
+    run_command(cargo().args(["build", "--workspace", "--bins"]))?;
+    let notes = target().join("skipped");
+    let _ = std::fs::remove_file(&notes);
+
+    let mut all = cargo();
+    all.args(["test", "--workspace", "--no-fail-fast"]).args(filter);
+    all.env("TRUECHIMER_SKIPPED", &notes);
+    if moves_the_clock {
+        all.env("TRUECHIMER_REAL_CLOCK", "later");
+    }
+    let (mut tally, mut in_order) = without_clock(move || count(&mut all))?;
+
+    if moves_the_clock {
+        println!("\nthe kernel's clock, one test at a time, by a few milliseconds, put back afterwards");
+        let mut clock = cargo();
+        clock.args(["test", "--package", "truechimer-tests", "--test", KERNEL_CLOCK, "--"]);
+        clock.arg("--test-threads=1").args(filter);
+        clock.env("TRUECHIMER_SKIPPED", &notes).env("TRUECHIMER_REAL_CLOCK", "1");
+        let (second, second_in_order) = count(&mut clock)?;
+        tally.passed += second.passed;
+        tally.failed += second.failed;
+        tally.skipped += second.skipped;
+        in_order &= second_in_order;
+    }
+    tally = settle(tally, &notes);
+    println!("\n{} passed, {} failed, {} skipped", tally.passed, tally.failed, tally.skipped);
+    if tally.failed > 0 || !in_order {
+        return Err("not everything passed".into());
+    }
+    if tally.passed == 0 {
+        return Err("no test was run".into());
+    }
+    Ok(())
+}
+
+/// Says what can't be run here and why; returns whether the kernel's clock is ours to move.
+fn announce() -> bool {
+    let root = bench::is_root();
+    let mut missing = Vec::new();
+    if !root {
+        missing.push("not root: nothing that changes users, and not the kernel's clock".to_owned());
+    }
+    if find_peer("chronyd").is_none() {
+        missing.push("no chronyd: interoperability with it (`cargo xtask peers` fetches it)".to_owned());
+    }
+    if find_peer("ntpd").is_none() {
+        missing.push("no ntpd: interoperability with NTPsec (`cargo xtask peers` fetches it)".to_owned());
+    }
+    if !has_ipv6() {
+        missing.push("no IPv6 on the loopback interface: what needs it".to_owned());
+    }
+    let holds =
+        bench::process::Process::read(std::process::id()).is_some_and(|me| me.effective & SYS_TIME != 0);
+    if root && !holds {
+        missing.push("root, but without CAP_SYS_TIME (a container?): not the kernel's clock".to_owned());
+    }
+    let moves = root && holds && std::env::var("TRUECHIMER_REAL_CLOCK").as_deref() != Ok("0");
+    if root && holds && !moves {
+        missing.push("TRUECHIMER_REAL_CLOCK=0: not the kernel's clock".to_owned());
+    }
+    for line in &missing {
+        println!("skipping: {line}");
+    }
+    moves
+}
+
+/// Runs `body` in a thread that has given CAP_SYS_TIME up for good, with all that it starts. Capabilities
+/// belong to threads, so the rest of this process keeps it.
+fn without_clock<T: Send>(body: impl FnOnce() -> Result<T, String> + Send) -> Result<T, String> {
+    let guarded = move || {
+        let clock = Capability::CAP_SYS_TIME;
+        // Only root needs it: for others an exec gives nothing back.
+        if bench::is_root() {
+            for set in
+                [CapSet::Bounding, CapSet::Ambient, CapSet::Inheritable, CapSet::Effective, CapSet::Permitted]
+            {
+                caps::drop(None, set, clock).map_err(|error| {
+                    format!("CAP_SYS_TIME can't be given up ({error}): the tests don't run with power over the clock")
+                })?;
+            }
+        }
+        body()
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(guarded).join().unwrap_or_else(|_| Err("the test run panicked".into()))
+    })
+}
+
+/// Runs a cargo test, shows what it prints, and sums up its closing lines.
+fn count(command: &mut Command) -> Result<(Tally, bool), String> {
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .map_err(|error| format!("cargo test can't be started: {error}"))?;
+    let mut tally = Tally::default();
+    for line in BufReader::new(child.stdout.take().expect("was piped")).lines() {
+        let line = line.map_err(|error| format!("cargo test printed something unreadable: {error}"))?;
+        println!("{line}");
+        if let Some(one) = closing_line(&line) {
+            tally.passed += one.passed;
+            tally.failed += one.failed;
+            tally.skipped += one.skipped;
+        }
+    }
+    let status = child.wait().map_err(|error| format!("cargo test: {error}"))?;
+    Ok((tally, status.success()))
+}
+
+/// `test result: ok. 5 passed; 0 failed; 1 ignored; …`
+fn closing_line(line: &str) -> Option<Tally> {
+    let rest = line.strip_prefix("test result: ")?.split_once(". ")?.1;
+    let number =
+        |word: &str| rest.split("; ").find_map(|part| part.strip_suffix(word)?.trim().parse::<u64>().ok());
+    Some(Tally { passed: number("passed")?, failed: number("failed")?, skipped: number("ignored")? })
+}
+
+/// libtest counts a test that skipped itself as passed; the notes say which ones those were.
+fn settle(tally: Tally, notes: &Path) -> Tally {
+    let notes = std::fs::read_to_string(notes).unwrap_or_default();
+    let mut settled = tally;
+    let mut first = true;
+    for note in notes.lines() {
+        let mut parts = note.split('\t');
+        let kind = parts.next().unwrap_or_default();
+        settled.passed = settled.passed.saturating_sub(1);
+        if kind == "skipped" {
+            settled.skipped += 1;
+            if first {
+                println!("\nskipped:");
+                first = false;
+            }
+            println!("  {}: {}", parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+        }
+    }
+    settled
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_closing_line_of_libtest_is_understood() {
+        let line = "test result: FAILED. 12 passed; 3 failed; 4 ignored; 0 measured; 1 filtered out; finished in 0.5s";
+        assert_eq!(closing_line(line), Some(Tally { passed: 12, failed: 3, skipped: 4 }));
+        assert_eq!(closing_line("test result_of_something ... ok"), None);
+    }
+
+    #[test]
+    fn a_test_that_skipped_itself_did_not_pass() {
+        let place = bench::programs::Place::new("notes");
+        std::fs::write(place.join("notes"), "skipped\ta\tno root\nlater\tb\tx\n").unwrap();
+        let tally = settle(Tally { passed: 10, failed: 0, skipped: 1 }, &place.join("notes"));
+        assert_eq!(tally, Tally { passed: 8, failed: 0, skipped: 2 });
+    }
+}
