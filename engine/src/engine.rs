@@ -192,11 +192,10 @@ impl Engine {
             Input::Applied(kind, applied) => self.applied(now, kind, &applied),
             Input::Refused(kind, refused) => self.refused(now, kind, &refused),
             Input::ClockEvent(event) => self.clock_event(now, &event),
-            Input::Sent(sent) => {
-                if let Err(breach) = self.exchanges.sent(&sent) {
-                    self.distrust(Farewell::Client, breach);
-                }
-            }
+            Input::Sent(sent) => match self.exchanges.sent(&sent) {
+                Ok(()) => self.learn_own_address(sent.local.ip()),
+                Err(breach) => self.distrust(Farewell::Client, breach),
+            },
             Input::Reply(reply) => self.reply(now, &reply),
             Input::Unanswered(unanswered) => self.unanswered(&unanswered),
             Input::Resolved(resolved) => self.resolved(now, &resolved),
@@ -285,6 +284,20 @@ impl Engine {
         addresses.truncate(MOST_OWN);
         self.own_ids = addresses.iter().map(|ip| protocol::reference_id::of_address(*ip)).collect();
         self.own = addresses;
+    }
+
+    /// Takes an address that a query left from; the oldest one that was learned makes room. Loopback says
+    /// nothing: every host has it.
+    fn learn_own_address(&mut self, ip: IpAddr) {
+        if ip.is_loopback() || ip.is_unspecified() || self.own.contains(&ip) {
+            return;
+        }
+        let mut addresses = core::mem::take(&mut self.own);
+        if addresses.len() == MOST_OWN {
+            addresses.remove(0);
+        }
+        addresses.push(ip);
+        self.learn_own(addresses);
     }
 
     fn distrust(&mut self, who: Farewell, why: &'static str) {

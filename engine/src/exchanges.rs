@@ -210,7 +210,7 @@ mod tests {
     }
 
     fn sent(id: QueryId, t1: i64) -> Sent {
-        Sent { id, t1: at(t1), stamp: Stamp::User }
+        Sent { id, t1: at(t1), stamp: Stamp::User, local: Address::NONE }
     }
 
     fn reply(id: QueryId, t4: i64) -> PlainReply {

@@ -252,7 +252,7 @@ impl Keeper {
         };
         if news {
             self.write_down(format_args!(
-                "event=applied {} charged_ns={charged} before={} after={} slew_left_ns={}/{} frequency={}/{}",
+                "event=applied {} charged_ns={charged} before={} after={} left_before_ns={} left_after_ns={} was={} is={}",
                 Asked(order),
                 Date(before.wall),
                 Date(after.wall),

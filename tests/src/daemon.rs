@@ -237,6 +237,7 @@ pub fn end_all(code: i32) -> ! {
         }
         std::thread::sleep(Duration::from_millis(400));
     }
+    crate::programs::remove_places();
     std::process::exit(code);
 }
 

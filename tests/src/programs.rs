@@ -2,6 +2,7 @@
 
 use std::net::{Ipv6Addr, UdpSocket};
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -55,6 +56,14 @@ pub fn workspace() -> &'static Path {
 pub struct Place(PathBuf);
 
 static PLACES: AtomicU32 = AtomicU32::new(0);
+static MADE: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+
+/// Removes all places that are left; for an end without `Drop`.
+pub(crate) fn remove_places() {
+    for path in MADE.lock().expect("no panic while locked").drain(..) {
+        let _ = std::fs::remove_dir_all(path);
+    }
+}
 
 impl Place {
     /// Makes a folder with this word in its name.
@@ -67,6 +76,7 @@ impl Place {
         // Left by an earlier process of the same number that was killed.
         let _ = std::fs::remove_dir_all(&path);
         std::fs::create_dir_all(&path).expect("the folder for temporary files can be written");
+        MADE.lock().expect("no panic while locked").push(path.clone());
         Self(path)
     }
 
@@ -88,6 +98,7 @@ impl Drop for Place {
         } else {
             let _ = std::fs::remove_dir_all(&self.0);
         }
+        MADE.lock().expect("no panic while locked").retain(|path| *path != self.0);
     }
 }
 

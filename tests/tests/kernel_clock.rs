@@ -1,7 +1,7 @@
 //! The kernel's own clock: as root, one test at a time, by a few milliseconds, put back afterwards. Only
 //! `cargo xtask test` lets these run (`TRUECHIMER_REAL_CLOCK=1`).
 
-use bench::clock::{pair, ppm, raw, wall};
+use bench::clock::{pair, ppm, raw};
 use bench::daemon::{Daemon, Setup};
 use bench::forger::Forger;
 use ipc::units::Frequency;
@@ -189,9 +189,10 @@ fn a_death_leaves_the_clock_in_order(role: &str) {
         std::thread::sleep(Duration::from_millis(100));
     }
     let (slew, frequency) = in_force();
-    assert!(slew.abs() <= left.abs(), "the slew grew from {left} to {slew} ns");
+    // Where the privileged process lives it ends the slew at once; where it doesn't the kernel ends it.
+    let most = if role == "privileged" { left.abs() } else { 0 };
+    assert!(slew.abs() <= most, "{left} ns were left when {role} died, {slew} ns are left now");
     assert!((frequency - base).abs() <= 1, "base frequency was {base}, is {frequency}; {exit:?}");
-    assert!(wall() > 0);
 }
 
 #[test]

@@ -137,7 +137,7 @@ proptest! {
                     } else {
                         (t1, t4)
                     };
-                    engine.handle_input(now, Input::Sent(Sent { id, t1, stamp: Stamp::User }));
+                    engine.handle_input(now, Input::Sent(Sent { id, t1, stamp: Stamp::User, local: ipc::address::Address::NONE }));
                     let rejected = Rejected { origin: u32::MAX, ..Rejected::NONE };
                     let reply =
                         PlainReply { id, source: destination, t4, stamp: Stamp::User, header, rejected };

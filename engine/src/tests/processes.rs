@@ -96,7 +96,12 @@ fn a099_replies_to_queries_that_are_not_open_end_the_trust() {
 fn a100_sent_twice_or_never_ends_the_trust() {
     let (mut world, reply) = played();
     let t1 = earlier(world.now().raw, 1000);
-    world.give(Input::Sent(Sent { id: reply.id, t1, stamp: Stamp::User }));
+    world.give(Input::Sent(Sent {
+        id: reply.id,
+        t1,
+        stamp: Stamp::User,
+        local: ipc::address::Address::NONE,
+    }));
     assert!(is_distrusted(&world, Farewell::Client));
     let mut setup = Setup::of(lan(1));
     setup.servers.clear();

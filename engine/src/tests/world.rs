@@ -96,6 +96,8 @@ pub struct World {
     pub chance: Chance,
     /// The client role lies: it claims that each packet left just before its reply came.
     pub late_t1: bool,
+    /// The address that queries leave from.
+    pub local: Address,
     /// Frequency error of CLOCK_MONOTONIC_RAW, s/s.
     pub frequency: f64,
     /// Its random walk, s/s/√s.
@@ -244,7 +246,7 @@ impl World {
     }
 
     fn plan_sent(&mut self, at: i64, query: &Query, left: i64) {
-        let sent = Sent { id: query.id, t1: self.raw_at(left), stamp: Stamp::Kernel };
+        let sent = Sent { id: query.id, t1: self.raw_at(left), stamp: Stamp::Kernel, local: self.local };
         self.plan(at, Happening::Fact(Input::Sent(sent)));
     }
 

@@ -295,7 +295,7 @@ impl Bench {
         let received = true_time();
         let nonce = query.packet.octets()[40..48].try_into().unwrap();
         let t4 = raw();
-        let sent = Sent { id: query.id, t1, stamp: Stamp::Kernel };
+        let sent = Sent { id: query.id, t1, stamp: Stamp::Kernel, local: ipc::address::Address::NONE };
         self.client.send(&FromClient::Sent(sent)).unwrap();
         let header = ReplyHeader {
             leap: Leap::None,

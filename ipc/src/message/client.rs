@@ -61,6 +61,8 @@ pub struct Sent {
     pub t1: RawInstant,
     /// Where T1 comes from.
     pub stamp: Stamp,
+    /// The address of this host that it was sent from: a source that gives it as its reference id follows us.
+    pub local: Address,
 }
 
 /// Where a timestamp comes from, best first.

@@ -12,7 +12,9 @@ use ipc::message::client::{
 use ipc::packet::MAX_PACKET;
 use ipc::units::{Leap, RawInstant, Span};
 use nix::errno::Errno;
-use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, SockaddrStorage, connect, send, socket};
+use nix::sys::socket::{
+    AddressFamily, MsgFlags, SockFlag, SockType, SockaddrStorage, connect, getsockname, send, socket,
+};
 use protocol::header::Header;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -33,6 +35,8 @@ pub(super) struct Open {
     destination: Address,
     deadline: RawInstant,
     expected: Expected,
+    /// The address of this host that it left from.
+    local: Address,
     /// Our own reading right before the packet left.
     own: RawInstant,
     /// T1 once it is known, and whether the engine was told.
@@ -68,10 +72,11 @@ impl Open {
         match outcome {
             Ok(length) if length == octets.len() => Ok(Self {
                 id: query.id,
-                socket,
                 destination: query.destination,
                 deadline: query.deadline,
                 expected,
+                local: local_address(&socket),
+                socket,
                 own,
                 t1: None,
                 is_told: false,
@@ -156,7 +161,7 @@ impl Open {
     pub(super) fn sent_if_stamped(&mut self) -> Option<Sent> {
         let (t1, stamp) = self.t1.filter(|_| !self.is_told)?;
         self.is_told = true;
-        Some(Sent { id: self.id, t1, stamp })
+        Some(Sent { id: self.id, t1, stamp, local: self.local })
     }
 
     /// T1 for the engine where it wasn't told before: our own reading where the kernel gave none.
@@ -183,6 +188,14 @@ impl AsFd for Open {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
+}
+
+/// What the kernel chose when the socket was connected; [`Address::NONE`] where it doesn't say.
+fn local_address(socket: &OwnedFd) -> Address {
+    let Ok(name) = getsockname::<SockaddrStorage>(socket.as_raw_fd()) else { return Address::NONE };
+    let v4 = name.as_sockaddr_in().map(|address| SocketAddr::V4((*address).into()));
+    let v6 = name.as_sockaddr_in6().map(|address| SocketAddr::V6((*address).into()));
+    v4.or(v6).map_or(Address::NONE, Address::from)
 }
 
 /// A socket that talks to `destination` only: the kernel chooses the port at random when it is connected,

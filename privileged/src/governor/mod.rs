@@ -69,6 +69,7 @@ pub struct Governor {
     line: Line,
     asleep: i64,
     epoch: u32,
+    leap: Leap,
     foreign_step: bool,
     resumed: bool,
     restored_at: Option<RawInstant>,
@@ -115,6 +116,7 @@ impl Governor {
             line: Line { raw: now.raw, wall: now.wall, slew: now.slew_left },
             asleep: now.asleep,
             epoch: 1,
+            leap: Leap::None,
             foreign_step: false,
             resumed: false,
             restored_at: None,
@@ -186,7 +188,7 @@ impl Governor {
         let expected = self.expected_wall(now);
         let moved = now.wall.minus(expected);
         let tolerance = 5_000_000 + elapsed / 1_000_000 * 600;
-        let stepped = moved.magnitude().nanos() > tolerance;
+        let stepped = moved.magnitude().nanos() > tolerance && !self.was_leap(now, moved, tolerance);
         if slept {
             self.asleep = now.asleep;
             self.resumed = true;
@@ -212,6 +214,22 @@ impl Governor {
             self.line = Line { raw: now.raw, wall: now.wall, slew: now.slew_left };
         }
         event.map(|kind| (kind, moved))
+    }
+
+    /// Whether this was the kernel's own leap second, armed with this governor's leave.
+    fn was_leap(&mut self, now: &Moment, moved: Offset, tolerance: i64) -> bool {
+        let second = match self.leap {
+            Leap::Insert => -SECOND,
+            Leap::Delete => SECOND,
+            Leap::None | Leap::Unknown => return false,
+        };
+        // It comes at midnight, and is looked for at the next order or look after it.
+        let since_midnight = (now.wall.nanos() + SECOND).rem_euclid(86_400 * SECOND);
+        let was = (moved.nanos() - second).abs() <= tolerance && since_midnight <= 3_600 * SECOND;
+        if was {
+            self.leap = Leap::None;
+        }
+        was
     }
 
     /// Where the line is now.
@@ -312,6 +330,7 @@ impl Governor {
             }
             self.tai = status.tai;
         }
+        self.leap = status.leap;
         if status.synchronised {
             self.record.last_good = self.record.last_good.max(now.wall);
         }

@@ -455,6 +455,26 @@ fn a133_leap_seconds_only_on_their_days_and_not_too_soon() {
 }
 
 #[test]
+fn a163_the_kernels_own_leap_second_is_not_a_foreign_step() {
+    // From 2027-06-30 23:59:30 on; the kernel inserts or deletes at midnight. Unarmed, it is somebody's step.
+    for (leap, moved, event) in [
+        (Leap::Insert, -SECOND, None),
+        (Leap::Delete, SECOND, None),
+        (Leap::Insert, SECOND, Some(ClockEventKind::ForeignStep)),
+        (Leap::None, -SECOND, Some(ClockEventKind::ForeignStep)),
+    ] {
+        let mut world = World::standard();
+        world.now.wall = WallTime::try_new(1_814_399_970 * SECOND).unwrap();
+        world.adjust(0.0, 0, 0).unwrap();
+        world.status(leap, true, 0).unwrap();
+        assert_eq!(world.pass(20 * SECOND), None);
+        world.now.wall = WallTime::try_new(world.now.wall.nanos() + moved).unwrap();
+        assert_eq!(world.pass(20 * SECOND), event, "{leap:?} {moved}");
+        assert_eq!(world.pass(20 * SECOND), event, "settled, or not: {leap:?} {moved}");
+    }
+}
+
+#[test]
 fn a134_the_tai_offset_is_plausible_and_moves_by_one() {
     for (tai, refusal) in [(19, Some(Refusal::Tai)), (20, OK), (37, OK), (60, OK), (61, Some(Refusal::Tai))] {
         assert_eq!(World::standard().status(Leap::None, false, tai).err(), refusal, "{tai}");

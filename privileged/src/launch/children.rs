@@ -148,6 +148,8 @@ impl Children {
     fn command(&self, program: &str, child: usize) -> Command {
         let mut command = Command::new(self.programs.join(program));
         command.env_clear().stdin(Stdio::null()).stdout(Stdio::null()).args(&self.words[child]);
+        // A child that finds another parent than this one has been orphaned in its first moment.
+        command.arg(format!("parent={}", std::process::id()));
         if self.insecure {
             command.arg("insecure");
         }
@@ -156,11 +158,12 @@ impl Children {
 }
 
 /// Has the configuration checked by an engine that does nothing else.
-pub fn check(options: &Options, config: File) -> Ending {
+pub fn check(options: &Options, users: &Users, config: File) -> Ending {
     let run = || -> Result<Ending, Ending> {
         let (engines, _ours) = pair()?;
         let mut command = Command::new(programs(options)?.join("truechimer-engine"));
-        command.env_clear().stdin(Stdio::null()).arg("check").args(options.insecure.then_some("insecure"));
+        command.env_clear().stdin(Stdio::null()).arg("check").args(users.words(1));
+        command.args(options.insecure.then_some("insecure"));
         let mut given = Given::default();
         given.word(&mut command, "privileged", engines.as_fd());
         given.word(&mut command, "config", config.as_fd());

@@ -44,7 +44,7 @@ pub fn launch(options: &Options) -> Result<Keeper, Ending> {
     let users = Users::find(options)?;
     let config = directory::open_configuration(&options.config)?;
     if options.check {
-        return Err(children::check(options, config));
+        return Err(children::check(options, &users, config));
     }
     let state = Directory::open(&options.state)?;
     let run = Directory::open(&options.run)?;
@@ -285,7 +285,13 @@ impl Keeper {
             say(3, &"audit.log does not end where the governor's record says: lines were cut off or changed");
         }
         self.governor.record().audit = self.audit.end();
-        let said = self.link.send(&FromPrivileged::Welcome(*welcome));
-        said.map(drop).map_err(|error| Ending::Engine(error.to_string()))
+        match self.link.send(&FromPrivileged::Welcome(*welcome)) {
+            Ok(_) => Ok(()),
+            // It has ended meanwhile; what it said last says why.
+            Err(error) => Err(match self.link.receive() {
+                Ok(Some((_, ToPrivileged::Goodbye(farewell)))) => farewell.into(),
+                _ => Ending::Engine(error.to_string()),
+            }),
+        }
     }
 }

@@ -45,9 +45,15 @@ fn leave(text: &str) -> ! {
     exit(3)
 }
 
-/// Runs on until it is ended by others.
+/// Runs on until it is ended by others, or its parent is gone.
 fn linger() -> ! {
-    std::thread::sleep(Duration::from_secs(60));
+    let parent = nix::unistd::getppid();
+    for _ in 0..600 {
+        std::thread::sleep(Duration::from_millis(100));
+        if nix::unistd::getppid() != parent {
+            exit(0);
+        }
+    }
     leave("nobody ended me")
 }
 
@@ -289,7 +295,7 @@ impl Network {
     }
 
     fn sent(query: &Query) -> FromClient {
-        FromClient::Sent(Sent { id: query.id, t1: raw_now(), stamp: Stamp::Kernel })
+        FromClient::Sent(Sent { id: query.id, t1: raw_now(), stamp: Stamp::Kernel, local: Address::NONE })
     }
 
     /// A reply that says that the host's time is right but for `lie` ns.
@@ -348,9 +354,12 @@ impl Network {
         let at = |seconds: i64| RawInstant::saturating(raw_now().nanos() + seconds * SECOND);
         match script {
             "hello-again" => self.send(&FromClient::Hello(Shortfall::NONE)),
-            "unknown-id" => {
-                self.send(&FromClient::Sent(Sent { id: QueryId(9_999), t1: raw_now(), stamp: Stamp::User }))
-            }
+            "unknown-id" => self.send(&FromClient::Sent(Sent {
+                id: QueryId(9_999),
+                t1: raw_now(),
+                stamp: Stamp::User,
+                local: Address::NONE,
+            })),
             "reply-before-sent" => self.send(&FromClient::PlainReply(Self::reply(&query, 0))),
             "sent-twice" => {
                 self.send(&Self::sent(&query));
@@ -367,7 +376,12 @@ impl Network {
                 self.send(&FromClient::PlainReply(PlainReply { source, ..Self::reply(&query, 0) }));
             }
             "t1-early" => {
-                self.send(&FromClient::Sent(Sent { id: query.id, t1: at(-5), stamp: Stamp::Kernel }));
+                self.send(&FromClient::Sent(Sent {
+                    id: query.id,
+                    t1: at(-5),
+                    stamp: Stamp::Kernel,
+                    local: Address::NONE,
+                }));
                 self.send(&FromClient::PlainReply(Self::reply(&query, 0)));
             }
             "t4-late" => {
@@ -388,7 +402,12 @@ impl Network {
             "deaf" => linger(),
             "flood" => {
                 for _ in 0..1_000_000 {
-                    self.send(&FromClient::Sent(Sent { id: QueryId(0), t1: raw_now(), stamp: Stamp::User }));
+                    self.send(&FromClient::Sent(Sent {
+                        id: QueryId(0),
+                        t1: raw_now(),
+                        stamp: Stamp::User,
+                        local: Address::NONE,
+                    }));
                 }
             }
             "honest" | "lie-by-two-days" => {

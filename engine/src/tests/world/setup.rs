@@ -120,6 +120,7 @@ impl Setup {
             page,
             chance: Chance::new(self.seed),
             late_t1: false,
+            local: ipc::address::Address::NONE,
             frequency: self.frequency,
             wander: self.wander,
             time: BEGIN,
