@@ -70,7 +70,8 @@ pub struct Governor {
     asleep: i64,
     epoch: u32,
     leap: Leap,
-    foreign_step: bool,
+    /// How far somebody else has moved the clock from the line, while that is neither undone nor accepted.
+    displaced: Option<Offset>,
     resumed: bool,
     restored_at: Option<RawInstant>,
     applied_at: Option<RawInstant>,
@@ -117,7 +118,7 @@ impl Governor {
             asleep: now.asleep,
             epoch: 1,
             leap: Leap::None,
-            foreign_step: false,
+            displaced: None,
             resumed: false,
             restored_at: None,
             applied_at: None,
@@ -185,8 +186,8 @@ impl Governor {
         self.learn_band(elapsed);
 
         let slept = now.asleep - self.asleep >= limits::SUSPEND;
-        let expected = self.expected_wall(now);
-        let moved = now.wall.minus(expected);
+        let displaced = self.displaced.unwrap_or(Offset::ZERO).nanos();
+        let moved = Offset::saturating(now.wall.minus(self.expected_wall(now)).nanos() - displaced);
         let tolerance = 5_000_000 + elapsed / 1_000_000 * 600;
         let stepped = moved.magnitude().nanos() > tolerance && !self.was_leap(now, moved, tolerance);
         if slept {
@@ -196,7 +197,6 @@ impl Governor {
         let event = if slept {
             Some(ClockEventKind::Resume)
         } else if stepped {
-            self.foreign_step = true;
             Some(ClockEventKind::ForeignStep)
         } else if replaced {
             Some(ClockEventKind::ForeignFrequency)
@@ -205,14 +205,14 @@ impl Governor {
         };
         if event.is_some() {
             self.epoch = self.epoch.wrapping_add(1);
-            // The governor's own line goes on as if nothing had happened: a restoring step is measured by it.
-            self.line = Line { raw: now.raw, wall: expected, slew: now.slew_left };
-            if !stepped {
-                self.line.wall = now.wall;
-            }
-        } else if !self.foreign_step {
-            self.line = Line { raw: now.raw, wall: now.wall, slew: now.slew_left };
         }
+        if stepped {
+            self.displaced = Some(Offset::saturating(displaced + moved.nanos()));
+        }
+        // The line goes on as if nobody had moved the clock: a restoring step is measured by it.
+        let displaced = self.displaced.unwrap_or(Offset::ZERO).nanos();
+        let wall = WallTime::saturating(now.wall.nanos() - displaced);
+        self.line = Line { raw: now.raw, wall, slew: now.slew_left };
         event.map(|kind| (kind, moved))
     }
 
@@ -303,7 +303,7 @@ impl Governor {
         self.record.base = order.frequency;
         self.line = Line { raw: now.raw, wall: now.wall, slew: order.slew };
         // An order for the clock as it is accepts it: there is nothing left to restore.
-        self.foreign_step = false;
+        self.displaced = None;
         Ok(Grant { charged })
     }
 

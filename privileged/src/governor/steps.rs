@@ -32,7 +32,7 @@ impl Governor {
             }
         };
         budget::charge(&mut self.record, charged);
-        self.foreign_step = false;
+        self.displaced = None;
         self.open_charge = 0;
         self.line = Line { raw: now.raw, wall: WallTime::saturating(result), slew: Offset::ZERO };
         self.record.wall = self.line.wall;
@@ -76,7 +76,7 @@ impl Governor {
     }
 
     fn judge_restoring_step(&mut self, delta: i64, now: &Moment) -> Result<i64, Refused> {
-        if !self.foreign_step {
+        if self.displaced.is_none() {
             return Err(refused(Refusal::Evidence, 0, 0));
         }
         if let Some(last) = self.restored_at {
