@@ -32,7 +32,8 @@ pub struct Setup {
     steered: Steered,
     arguments: Vec<String>,
     wrapper: Vec<String>,
-    programs: PathBuf,
+    /// None: where cargo put them.
+    programs: Option<PathBuf>,
     first_uid: u32,
     environment: Vec<(String, String)>,
 }
@@ -62,7 +63,7 @@ impl Setup {
             steered: Steered::Nothing,
             arguments: Vec::new(),
             wrapper: Vec::new(),
-            programs: folder(),
+            programs: None,
             first_uid,
             environment: Vec::new(),
         }
@@ -95,7 +96,7 @@ impl Setup {
 
     /// With the programs from another folder.
     pub fn with_programs(mut self, folder: PathBuf) -> Self {
-        self.programs = folder;
+        self.programs = Some(folder);
         self
     }
 
@@ -131,7 +132,8 @@ impl Setup {
     /// The command that starts it, without the streams.
     pub fn command(&self) -> Command {
         let mut words = self.wrapper.clone();
-        words.push(self.programs.join("truechimerd").display().to_string());
+        let programs = self.programs.clone().unwrap_or_else(folder);
+        words.push(programs.join("truechimerd").display().to_string());
         let mut command = Command::new(&words[0]);
         command.args(&words[1..]);
         for (option, name) in
