@@ -223,6 +223,7 @@ impl Keeper {
             Err(refused) => return Ok(Err(refused)),
         };
         if !self.may_act(order, charged, &now) {
+            self.governor.not_done();
             return Ok(Err(refusal(Refusal::NoPersist)));
         }
         let done = match order {
@@ -233,6 +234,7 @@ impl Keeper {
             _ => status.map_or(Ok(()), |status| self.clock.set_status(&status)),
         };
         if let Err(errno) = done {
+            self.governor.not_done();
             say(3, &format_args!("the kernel refused an order: {}", errno.desc()));
             return Ok(Err(refusal(Refusal::Clock)));
         }
@@ -383,3 +385,6 @@ impl std::fmt::Display for Asked<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

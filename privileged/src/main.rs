@@ -14,10 +14,8 @@
 //! After the launch it holds CAP_SYS_TIME, one link, three files and about a dozen system calls. It parses no
 //! configuration, no packet and no text; the frames that it reads are of fixed size and range.
 
-mod audit;
 mod clock;
 mod ending;
-mod governor;
 mod keeper;
 mod launch;
 mod notify;
@@ -25,6 +23,7 @@ mod options;
 
 use ending::{Ending, say};
 use options::Asked;
+use privileged::{audit, governor};
 use std::process::exit;
 
 fn main() {

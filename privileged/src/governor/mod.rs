@@ -67,6 +67,8 @@ pub struct Governor {
     record: Record,
     built: WallTime,
     line: Line,
+    /// What a grant changed, should the order not be carried out: line, base frequency, displacement.
+    before_grant: (Line, Frequency, Option<Offset>),
     asleep: i64,
     epoch: u32,
     leap: Leap,
@@ -105,6 +107,7 @@ impl Governor {
         }
         record.boot_time = now.boot;
         budget::age_windows(&mut record);
+        let line = Line { raw: now.raw, wall: now.wall, slew: now.slew_left };
         Self {
             limits,
             terms: Terms {
@@ -112,9 +115,10 @@ impl Governor {
                 leap_seconds: plan.leap_seconds,
                 approved_step,
             },
-            record,
             built: limits::BUILD_TIME,
-            line: Line { raw: now.raw, wall: now.wall, slew: now.slew_left },
+            line,
+            before_grant: (line, record.base, None),
+            record,
             asleep: now.asleep,
             epoch: 1,
             leap: Leap::None,
@@ -300,6 +304,7 @@ impl Governor {
         budget::refund(&mut self.record, unspent);
         budget::charge(&mut self.record, charged);
         self.open_charge = charged;
+        self.before_grant = (self.line, self.record.base, self.displaced);
         self.record.base = order.frequency;
         self.line = Line { raw: now.raw, wall: now.wall, slew: order.slew };
         // An order for the clock as it is accepts it: there is nothing left to restore.
@@ -379,6 +384,11 @@ impl Governor {
         }
         self.tokens -= SECOND;
         Ok(())
+    }
+
+    /// A granted order was not carried out: the clock follows the line from before. What was charged stays so.
+    pub fn not_done(&mut self) {
+        (self.line, self.record.base, self.displaced) = self.before_grant;
     }
 
     /// An order was carried out.

@@ -32,6 +32,7 @@ impl Governor {
             }
         };
         budget::charge(&mut self.record, charged);
+        self.before_grant = (self.line, self.record.base, self.displaced);
         self.displaced = None;
         self.open_charge = 0;
         self.line = Line { raw: now.raw, wall: WallTime::saturating(result), slew: Offset::ZERO };

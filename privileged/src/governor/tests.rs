@@ -14,6 +14,8 @@ fn plan(profile: Profile) -> LaunchPlan {
     LaunchPlan {
         listen_count: 0,
         listen: [Address::NONE; MAX_LISTEN],
+        threads: 0,
+        dscp: 0,
         profile,
         leap_seconds: true,
         run_step: Span::from_secs(10),

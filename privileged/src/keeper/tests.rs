@@ -1,0 +1,134 @@
+//! The loop with real descriptors: a virtual clock, and the engine's end in the test's hands.
+
+use super::*;
+use crate::audit::LENGTH;
+use crate::clock::virtual_file::VirtualClock;
+use crate::governor::record::{Record, SLOT};
+use ipc::address::Address;
+use ipc::message::privileged::{Adjust, LaunchPlan, MAX_LISTEN, Profile, Step, StepReason};
+use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
+use std::fs::OpenOptions;
+use std::os::fd::AsRawFd;
+
+type Engine = Link<ToPrivileged, FromPrivileged>;
+
+fn file(length: u64) -> File {
+    let file = File::from(memfd_create("test", MFdFlags::MFD_CLOEXEC).unwrap());
+    file.set_len(length).unwrap();
+    file
+}
+
+fn pair() -> (OwnedFd, OwnedFd) {
+    socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_NONBLOCK).unwrap()
+}
+
+/// A keeper of a virtual clock, the engine's end of its link, and what keeps its other descriptors open.
+fn keeper() -> (Keeper, Engine, OwnedFd) {
+    let (ours, theirs) = pair();
+    let (signals, silent) = pair();
+    let clock = Box::new(VirtualClock::take(file(0)).unwrap());
+    let (now, _) = moment(&*clock).unwrap();
+    let plan = LaunchPlan {
+        listen_count: 0,
+        listen: [Address::NONE; MAX_LISTEN],
+        profile: Profile::Standard,
+        leap_seconds: false,
+        run_step: Span::ZERO,
+        exchange: false,
+    };
+    let record = Record::born([0; 16], now.boot, now.wall);
+    let (audit, _) = Audit::resume(file(LENGTH), &record).unwrap();
+    let keeper = Keeper {
+        link: Link::new(ours),
+        clock,
+        governor: Governor::new(&plan, 0, record, [0; 16], now),
+        record_file: file(2 * SLOT as u64),
+        audit,
+        notify: Notify::from_environment(),
+        signals,
+        set_clock: None,
+        hasty: 0,
+        hasty_told: RawInstant::MIN,
+        told: None,
+        unwritten_since: None,
+    };
+    (keeper, Link::new(theirs), silent)
+}
+
+fn order(keeper: &mut Keeper, engine: &mut Engine, order: &ToPrivileged) -> Result<(), Refusal> {
+    engine.send(order).unwrap();
+    keeper.turn().unwrap();
+    match engine.receive().unwrap().unwrap().1 {
+        FromPrivileged::Applied(_) => Ok(()),
+        FromPrivileged::Refused(refused) => Err(refused.code),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn adjust(slew: i64) -> ToPrivileged {
+    ToPrivileged::Adjust(Adjust {
+        epoch: 1,
+        frequency: ipc::units::Frequency::ZERO,
+        slew: Offset::saturating(slew),
+        time_constant: TimeConstant::saturating(6),
+        asked_at: crate::clock::raw_now(),
+    })
+}
+
+fn step(delta: i64) -> ToPrivileged {
+    let delta = Offset::saturating(delta);
+    let asked_at = crate::clock::raw_now();
+    ToPrivileged::Step(Step { epoch: 1, delta, reason: StepReason::Start, asked_at })
+}
+
+#[test]
+fn a164_without_a_written_record_no_step_is_made_and_slews_go_on() {
+    let (mut keeper, mut engine, _silent) = keeper();
+    let path = format!("/proc/self/fd/{}", keeper.record_file.as_raw_fd());
+    let writable =
+        std::mem::replace(&mut keeper.record_file, OpenOptions::new().read(true).open(path).unwrap());
+    assert_eq!(order(&mut keeper, &mut engine, &step(1_000_000_000)), Err(Refusal::NoPersist));
+    // 100 ms at constant 6: 391 ppm, outside the band, so it costs budget.
+    assert_eq!(order(&mut keeper, &mut engine, &adjust(100_000_000)), Ok(()));
+    // A day later only what costs nothing goes on.
+    let day_ago = crate::clock::raw_now().nanos() - UNWRITTEN;
+    if day_ago > 0 {
+        keeper.unwritten_since = Some(RawInstant::saturating(day_ago));
+        assert_eq!(order(&mut keeper, &mut engine, &adjust(100_000_000)), Err(Refusal::NoPersist));
+        assert_eq!(order(&mut keeper, &mut engine, &adjust(1_000_000)), Ok(()));
+    }
+    // It comes back by itself.
+    keeper.record_file = writable;
+    assert_eq!(order(&mut keeper, &mut engine, &step(1_000_000_000)), Ok(()));
+    assert_eq!(keeper.unwritten_since, None);
+}
+
+#[test]
+fn a131_the_charge_is_written_before_the_clock_is_touched() {
+    let (mut keeper, mut engine, _silent) = keeper();
+    order(&mut keeper, &mut engine, &adjust(100_000_000)).unwrap();
+    let mut slots = [0; 2 * SLOT];
+    keeper.record_file.read_exact_at(&mut slots, 0).unwrap();
+    let written = Record::newest(&slots).unwrap();
+    assert_eq!(written.hours.iter().sum::<u32>(), 100_000);
+}
+
+#[test]
+fn the_engines_goodbye_and_its_closed_link_end_the_keeper_with_their_own_codes() {
+    use ipc::message::privileged::Farewell;
+    for (farewell, code) in [
+        (Farewell::Asked, 0),
+        (Farewell::Engine, 71),
+        (Farewell::Client, 72),
+        (Farewell::Server, 73),
+        (Farewell::Exchange, 74),
+    ] {
+        let (mut keeper, mut engine, _silent) = keeper();
+        engine.send(&ToPrivileged::Goodbye(farewell)).unwrap();
+        assert_eq!(keeper.turn().unwrap_err().code(), code);
+    }
+    let (mut keeper, engine, _silent) = keeper();
+    drop(engine);
+    assert_eq!(keeper.turn().unwrap_err().code(), 71);
+}
