@@ -18,7 +18,7 @@ const SOURCE: &str = "[[source]]\naddress = \"192.0.2.1\"\nmin-poll = 4\n";
 const HELLO: FromClient = FromClient::Hello(Shortfall::NONE);
 
 fn counted(received: u64) -> FromServer {
-    let none = Counters { received, answered: 0, malformed: 0, control: 0, denied: 0, limited: 0, failed: 0 };
+    let none = Counters { received, ..Counters::ZERO };
     FromServer::Counters(none)
 }
 
@@ -184,7 +184,7 @@ fn a148_a_state_file_of_garbage_is_ignored_with_a_line() {
 }
 
 #[test]
-fn an_idle_engine_beats_every_fifteen_seconds_and_rarely_wakes() {
+fn an_idle_engine_beats_every_seventy_seconds_and_rarely_wakes() {
     // No query, no order: what is left is the heartbeat.
     let config = "[server]\nlisten = [\"127.0.0.1:11124\"]\nallow = []\nlocal-stratum = 10\n";
     let mut bench = Bench::start("idle", config, Start::default());
@@ -196,14 +196,14 @@ fn an_idle_engine_beats_every_fifteen_seconds_and_rarely_wakes() {
     let before = bench.wake_ups();
     let start = Instant::now();
     let mut beats = 0;
-    while start.elapsed() < Duration::from_secs(17) {
-        if bench.poll_privileged(Duration::from_secs(18).saturating_sub(start.elapsed()))
+    while start.elapsed() < Duration::from_secs(72) {
+        if bench.poll_privileged(Duration::from_secs(73).saturating_sub(start.elapsed()))
             == Some(ToPrivileged::Heartbeat)
         {
             beats += 1;
         }
     }
-    assert!(beats >= 1, "{beats} in 17 s");
+    assert_eq!(beats, 1, "in 72 s");
     let wake_ups = bench.wake_ups() - before;
-    assert!(wake_ups <= 5, "{wake_ups} in 17 s");
+    assert!(wake_ups <= 5, "{wake_ups} in 72 s");
 }

@@ -24,7 +24,11 @@ use std::os::unix::fs::FileExt;
 pub type EngineLink = Link<FromPrivileged, ToPrivileged>;
 
 /// How often the clock is looked at where no order makes it happen.
-const LOOK: i64 = 60;
+const LOOK: i64 = 240;
+/// How often the record is written where nothing was charged.
+const WRITE: i64 = 600 * limits::SECOND;
+/// How often refusals for haste are summed up in the log.
+const SUMMARY: i64 = 60 * limits::SECOND;
 /// How long an answer may wait for the engine to read, in seconds.
 const ANSWER: i64 = 5;
 /// A step that leads farther from where it should than this was not what was ordered.
@@ -56,6 +60,8 @@ pub struct Keeper {
     pub hasty_told: RawInstant,
     /// Leap and synchronisation as last set.
     pub told: Option<(Leap, bool)>,
+    /// When the record was written last.
+    pub written: Option<RawInstant>,
     /// Since when the record can't be written.
     pub unwritten_since: Option<RawInstant>,
 }
@@ -121,7 +127,7 @@ impl Keeper {
     /// Looks whether time was continuous and whether the engine still gives orders.
     fn look(&mut self) -> Result<(), Ending> {
         let (now, reading) = moment(&*self.clock).map_err(|errno| clock_lost("reading", errno))?;
-        if self.hasty > 0 && now.raw.since(self.hasty_told).nanos() >= LOOK * limits::SECOND {
+        if self.hasty > 0 && now.raw.since(self.hasty_told).nanos() >= SUMMARY {
             let hasty = std::mem::take(&mut self.hasty);
             self.hasty_told = now.raw;
             self.write_down(format_args!("event=refused code=Rate count={hasty}"));
@@ -270,6 +276,15 @@ impl Keeper {
     /// Writes the charge down. Where that fails, a step is not made, and slews that cost something go on
     /// for a day out of what is remembered here.
     fn may_act(&mut self, order: &ToPrivileged, charged: i64, now: &Moment) -> bool {
+        let costs = match order {
+            ToPrivileged::Step(_) => true,
+            ToPrivileged::SetStatus(status) => matches!(status.leap, Leap::Insert | Leap::Delete),
+            _ => charged != 0,
+        };
+        let written = self.written.is_some_and(|at| now.raw.since(at).nanos() < WRITE);
+        if !costs && written {
+            return true;
+        }
         if self.persist().is_ok() {
             self.unwritten_since = None;
             return true;
@@ -281,8 +296,7 @@ impl Keeper {
             );
             now.raw
         });
-        let free = matches!(order, ToPrivileged::SetStatus(_)) || charged == 0;
-        !matches!(order, ToPrivileged::Step(_)) && (free || now.raw.since(since).nanos() < UNWRITTEN)
+        !matches!(order, ToPrivileged::Step(_)) && (!costs || now.raw.since(since).nanos() < UNWRITTEN)
     }
 
     /// A step must lead where it was meant to; otherwise it is undone and everything ends.
@@ -336,7 +350,9 @@ impl Keeper {
         self.record_file
             .write_all_at(&record.to_octets(), record.position() as u64)
             .map_err(|error| error.raw_os_error().map_or(Errno::EIO, Errno::from_raw))?;
-        fdatasync(&self.record_file)
+        fdatasync(&self.record_file)?;
+        self.written = Some(crate::clock::raw_now());
+        Ok(())
     }
 
     /// Answers; an engine that is slow to read gets a moment, in which none of its orders is read.

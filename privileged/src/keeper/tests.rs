@@ -51,6 +51,7 @@ fn keeper() -> (Keeper, Engine, OwnedFd) {
         hasty: 0,
         hasty_told: RawInstant::MIN,
         told: None,
+        written: None,
         unwritten_since: None,
     };
     (keeper, Link::new(theirs), silent)

@@ -118,6 +118,7 @@ pub fn launch(options: &Options) -> Result<Keeper, Ending> {
         hasty: 0,
         hasty_told: RawInstant::MIN,
         told: None,
+        written: None,
         unwritten_since: None,
     };
     keeper.begin(&welcome, memory, whole, options)?;

@@ -17,7 +17,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, ppoll};
 
 /// Privileged hears from us at least this often.
-const HEARTBEAT: Span = Span::from_secs(15);
+const HEARTBEAT: Span = Span::from_secs(70);
 
 /// Everything that a running engine process has.
 pub struct Running {
