@@ -26,7 +26,8 @@ mod text;
 mod wait;
 
 use clap::{Args, Parser, Subcommand};
-use std::path::PathBuf;
+use std::io::Read;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 #[derive(Parser)]
@@ -59,6 +60,12 @@ enum Command {
     WaitSync(WaitArguments),
     /// Show the governor's audit log: each change of the clock and each refusal
     Audit(AuditArguments),
+    /// Put the configuration file's access rules and rate limits in force, without a restart (root)
+    Reload {
+        /// The file
+        #[arg(long, value_name = "F", default_value = "/etc/truechimer/truechimer.toml")]
+        config: PathBuf,
+    },
     /// Poll all sources now, a few times (root)
     Burst,
     /// Poll again after `offline` (root)
@@ -113,6 +120,7 @@ fn main() -> ExitCode {
         Command::WaitSync(wait) => wait::wait(&cli.socket, wait.timeout, wait.max_error, cli.json),
         Command::Audit(asked) if asked.verify => audit::verify_file(&asked.file, cli.json),
         Command::Audit(asked) => audit::show(&asked.file, asked.last, cli.json),
+        Command::Reload { config } => reload(&cli, config),
         Command::Burst => change(&cli, "burst"),
         Command::Online => change(&cli, "online"),
         Command::Offline => change(&cli, "offline"),
@@ -132,4 +140,23 @@ fn main() -> ExitCode {
 fn change(cli: &Cli, verb: &str) -> Result<String, Failure> {
     let reply = socket::ask(&cli.socket, verb)?;
     Ok(if cli.json { text::json(&reply) } else { format!("{verb}: done\n") })
+}
+
+/// Longer than the engine reads one.
+const MAX_FILE: u64 = 300 * 1024;
+
+fn reload(cli: &Cli, config: &Path) -> Result<String, Failure> {
+    let unreadable =
+        |error: std::io::Error| Failure { text: format!("{}: {error}", config.display()), code: 1 };
+    let mut text = String::new();
+    let file = std::fs::File::open(config).map_err(unreadable)?;
+    file.take(MAX_FILE).read_to_string(&mut text).map_err(unreadable)?;
+    let reply = socket::reload(&cli.socket, &text)?;
+    if cli.json {
+        return Ok(text::json(&reply));
+    }
+    let is = |name: &str| reply.get(name).and_then(serde_json::Value::as_bool).unwrap_or(false);
+    let done = if is("changed") { "in force now" } else { "nothing new for the server" };
+    let rest = if is("needs_restart") { "; other changes in the file take a restart" } else { "" };
+    Ok(format!("reload: {done}{rest}\n"))
 }

@@ -78,7 +78,19 @@ impl std::error::Error for AskError {}
 /// # Errors
 /// [`AskError`], within two seconds whatever the peer does.
 pub fn ask(path: &Path, verb: &str) -> Result<Value, AskError> {
-    let request = format!("{{\"verb\":\"{verb}\"}}\n");
+    request(path, format!("{{\"verb\":\"{verb}\"}}\n"))
+}
+
+/// Has this text of a configuration file put in force, as far as that goes without a restart.
+///
+/// # Errors
+/// As [`ask`].
+pub fn reload(path: &Path, file: &str) -> Result<Value, AskError> {
+    // The verb first: by it the engine knows that the line may be long.
+    request(path, format!("{{\"verb\":\"reload\",\"file\":{}}}\n", Value::from(file)))
+}
+
+fn request(path: &Path, request: String) -> Result<Value, AskError> {
     let (send, receive) = mpsc::channel();
     let place = path.to_owned();
     // A thread, because connect() to a full queue waits without a limit; it ends with this program.

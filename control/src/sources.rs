@@ -6,6 +6,9 @@ use crate::text::{json, plain, seconds, table};
 use serde_json::{Value, json};
 use std::path::Path;
 
+/// The longest reason in a table, in characters.
+const MAX_REASON: usize = 72;
+
 /// One line for each source.
 pub fn list_page(reply: &Value) -> String {
     let rows: Vec<Vec<String>> = of(reply).iter().map(row).collect();
@@ -14,6 +17,7 @@ pub fn list_page(reply: &Value) -> String {
     }
     let head = [
         "STATE", "NAME", "ADDRESS", "AUTH", "STRATUM", "REACH", "POLL", "OFFSET", "± ERROR", "DELAY", "LAST",
+        "WHY",
     ];
     table(&head, &rows)
 }
@@ -53,7 +57,11 @@ fn server_page(reply: &Value) -> String {
         ("denied", "silent: not allowed to ask"),
         ("malformed", "silent: not a request"),
         ("control", "silent: mode 6 or 7"),
+        ("unsynchronised", "silent: the clock is not synchronised"),
         ("failed", "replies that the kernel did not take"),
+        ("spared", "of the answered: too many, answered all the same"),
+        ("interleaved", "of the answered: interleaved"),
+        ("kissed", "told to ask less often (RATE)"),
     ];
     match reply.get("server").filter(|server| server.is_object()) {
         None => "no server is configured, or nobody has asked it yet\n".to_owned(),
@@ -106,7 +114,19 @@ fn row(source: &Value) -> Vec<String> {
         seconds(at(source, "offset_error_s"), false),
         seconds(at(source, "delay_s"), false),
         seconds(at(source, "last_valid_s"), false),
+        short_reason(source),
     ]
+}
+
+/// Why a source isn't used, without the details and the remedy; nothing for one that is.
+fn short_reason(source: &Value) -> String {
+    let state = at(source, "state").as_str();
+    let reason = at(source, "reason").as_str().filter(|_| !matches!(state, Some("selected" | "combined")));
+    let reason = reason.unwrap_or("").split("; ").next().unwrap_or("");
+    match reason.char_indices().nth(MAX_REASON) {
+        Some((end, _)) => format!("{}…", reason.get(..end).unwrap_or("")),
+        None => reason.to_owned(),
+    }
 }
 
 fn detail(source: &Value) -> String {
@@ -171,6 +191,25 @@ mod tests {
     }
 
     #[test]
+    fn a_source_that_is_not_used_says_why_on_its_line_and_others_do_not() {
+        let reason = |state: &str, reason: &str| short_reason(&json!({ "state": state, "reason": reason }));
+        let never = "it has never answered; check its address and the firewall (UDP port 123)";
+        assert_eq!(reason("unreachable", never), "it has never answered");
+        for used in ["selected", "combined"] {
+            assert_eq!(reason(used, never), "");
+        }
+        let long = "é".repeat(MAX_REASON + 1);
+        assert_eq!(reason("x", &long), "é".repeat(MAX_REASON) + "…");
+        assert_eq!(reason("x", &long[2..]), long[2..]);
+        assert_eq!(short_reason(&json!({ "state": "waiting" })), "");
+
+        let sources = json!({ "sources": [{ "state": "unreachable", "reason": never, "last_valid_s": 9 }] });
+        let page = list_page(&sources);
+        assert!(page.lines().next().unwrap().ends_with("LAST     WHY"), "{page}");
+        assert!(page.lines().nth(1).unwrap().ends_with("9.000 s  it has never answered"), "{page}");
+    }
+
+    #[test]
     fn a_source_is_found_by_name_by_address_and_without_its_port() {
         let reply = reply();
         let found = |name: &str| of(&reply).iter().filter(|source| is_called(source, name)).count();
@@ -190,6 +229,8 @@ mod tests {
     #[test]
     fn a_server_without_counts_is_said_so() {
         assert!(server_page(&json!({ "server": null })).contains("no server"));
-        assert!(server_page(&json!({ "server": { "answered": 7 } })).contains("answered   7"));
+        let page = server_page(&json!({ "server": { "answered": 7 } }));
+        let line = page.lines().find(|line| line.starts_with("answered")).unwrap();
+        assert_eq!(line.split_whitespace().nth(1), Some("7"));
     }
 }

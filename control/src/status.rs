@@ -51,7 +51,7 @@ fn page(reply: &Value, processes: &[Process]) -> String {
         ("stratum", plain(value("stratum"))),
         ("reference", reference),
         ("leap", plain(value("leap"))),
-        ("offset", seconds(value("offset_s"), true)),
+        ("offset", offset(value("offset_s"))),
         ("estimated error", seconds(value("estimated_error_s"), false)),
         ("error bound", seconds(value("error_bound_s"), false)),
         ("slew left", seconds(value("slew_left_s"), true)),
@@ -83,6 +83,16 @@ fn page(reply: &Value, processes: &[Process]) -> String {
     }
     text.push_str(&shortfalls(reply));
     text
+}
+
+/// With the word that says in which direction, which a sign alone doesn't: positive, the clock is behind.
+fn offset(value: &Value) -> String {
+    let way = match value.as_f64() {
+        Some(offset) if offset > 0.0 => " (slow)",
+        Some(offset) if offset < 0.0 => " (fast)",
+        _ => "",
+    };
+    seconds(value, true) + way
 }
 
 fn row(process: &Process) -> Vec<String> {
@@ -163,11 +173,19 @@ mod tests {
         let processes = observe(&reply);
         assert_eq!(processes.len(), 1, "entries that are no process are left out");
         let page = page(&reply, &processes);
-        assert!(page.contains("offset           +15.000 µs"), "{page}");
+        assert!(page.contains("offset           +15.000 µs (slow)\n"), "{page}");
         assert!(page.contains("192.0.2.1 (c0000201)") && page.contains("-12.500 ppm ± -"), "{page}");
         assert!(page.contains(&std::process::id().to_string()));
         assert!(page.contains("client: landlock") && !page.contains("engine: "));
         assert!(page.contains("not a process of truechimer"), "this test is not one: {page}");
+    }
+
+    #[test]
+    fn a_clock_that_is_behind_is_slow_and_one_that_is_ahead_is_fast() {
+        assert_eq!(offset(&json!(0.25)), "+250.000 ms (slow)");
+        assert_eq!(offset(&json!(-2)), "-2.000 s (fast)");
+        assert_eq!(offset(&json!(0)), "+0.000 ns");
+        assert_eq!(offset(&Value::Null), "-");
     }
 
     #[test]

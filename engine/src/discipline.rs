@@ -9,6 +9,15 @@ const MOST_SLEW: f64 = 0.5;
 /// the governor's frequency band is never left.
 const GENTLE: f64 = 25e-6;
 
+/// The part of the estimate's variance that may come on top because slews take their time.
+const LAG: f64 = 0.2;
+
+/// Seconds over which the lag that a single large correction causes is spread.
+const PATIENCE: f64 = 4096.0;
+
+/// Corrections older than this many seconds count little.
+const UNREST_MEMORY: f64 = 7200.0;
+
 /// Up to here an offset is small.
 const SMALL: f64 = 1e-3;
 
@@ -18,6 +27,43 @@ const MOST_FREQUENCY: f64 = 495e-6;
 /// Above this an offset is not slewed: it would take weeks (RFC 5905's panic threshold).
 pub(crate) const PANIC: f64 = 1000.0;
 
+/// How restless the estimate is: what corrections move it by, and how often.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Unrest {
+    /// Sum of the squares of corrections (s²) in so many seconds, both fading.
+    squares: f64,
+    /// Sum of the estimate's variances times how long each held.
+    variances: f64,
+    seconds: f64,
+}
+
+impl Unrest {
+    pub(crate) const NONE: Self = Self { squares: 0.0, variances: 0.0, seconds: 0.0 };
+
+    /// A correction moved the estimate by `change` seconds, `elapsed` seconds after the one before; the
+    /// estimate has this `variance`.
+    pub(crate) fn learn(&mut self, change: f64, variance: f64, elapsed: f64) {
+        let kept = libm::exp(-elapsed / UNREST_MEMORY);
+        self.squares = self.squares * kept + change * change;
+        self.variances = self.variances * kept + variance * elapsed;
+        self.seconds = self.seconds * kept + elapsed;
+    }
+
+    /// How fast to follow, in seconds, where the estimate has now moved by `change`.
+    ///
+    /// A slew that decays in τ lags behind the estimate by a variance of τ/2 times the squares of
+    /// corrections in a second, and costs a frequency error of the same squares over 2τ. So as slow as the lag
+    /// remains a small part of the estimate's own error is best for both.
+    pub(crate) fn pace(&self, change: f64, interval: f64) -> f64 {
+        let half = interval / 2.0;
+        if self.seconds < 4.0 * interval {
+            return half;
+        }
+        let rate = (self.squares / self.seconds).max(change * change / PATIENCE);
+        if rate > 0.0 { 2.0 * LAG * (self.variances / self.seconds) / rate } else { half }
+    }
+}
+
 /// A slew: how much and how fast.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Slew {
@@ -25,15 +71,14 @@ pub(crate) struct Slew {
     pub(crate) time_constant: TimeConstant,
 }
 
-/// The slew for `offset` (seconds), where the next correction is expected in `interval` seconds, the base
-/// frequency will be `frequency` and no more than `most` (both s/s) is allowed. `first`: there was none
-/// before, so it is as fast as allowed.
-pub(crate) fn slew(offset: f64, interval: f64, frequency: f64, most: f64, first: bool) -> Slew {
+/// The slew for `offset` (seconds), which should decay in `wanted` seconds, where the base frequency will be
+/// `frequency` and no more than `most` (both s/s) is allowed. `first`: there was none before, so it is as
+/// fast as allowed.
+pub(crate) fn slew(offset: f64, wanted: f64, frequency: f64, most: f64, first: bool) -> Slew {
     let most = most.min(MOST_FREQUENCY - frequency.abs()).max(1e-6);
     let limit = if first || offset.abs() > SMALL { most } else { most.min(GENTLE) };
     let mut amount = offset.clamp(-MOST_SLEW, MOST_SLEW);
-    // Half of the interval: mostly done before the next correction, and yet without a jerk.
-    let wanted = if first { 4.0 } else { (interval / 2.0).clamp(4.0, 128.0) };
+    let wanted = if first { 4.0 } else { wanted.clamp(4.0, 4096.0) };
     let seconds = |constant: u8| libm::ldexp(1.0, 2 + i32::from(constant));
     let constant =
         (0..10).find(|c| seconds(*c) >= wanted && amount.abs() <= limit * seconds(*c)).unwrap_or(10);
@@ -73,8 +118,25 @@ mod tests {
     }
 
     #[test]
-    fn a_small_offset_is_ordered_whole_and_ends_before_the_next_correction() {
-        let ordered = slew(10e-6, 256.0, 20e-6, 200e-6, false);
+    fn a_restless_estimate_is_followed_faster_than_a_calm_one() {
+        let after = |change: f64| {
+            let mut unrest = Unrest::NONE;
+            (0..40).for_each(|_| unrest.learn(change, 100e-6 * 100e-6, 256.0));
+            unrest.pace(change, 256.0)
+        };
+        assert!(after(100e-6) < 0.5 * after(50e-6) && after(50e-6) < 0.5 * after(20e-6));
+        // Followed with τ, the lag's variance is τ/2 of the squares a second.
+        let lag = after(100e-6) / 2.0 * 100e-6 * 100e-6 / 256.0;
+        assert!((lag / (100e-6 * 100e-6) / LAG - 1.0).abs() < 0.05, "{lag}");
+        // One that is far out of the ordinary isn't left for later.
+        let mut calm = Unrest::NONE;
+        (0..40).for_each(|_| calm.learn(10e-6, 100e-6 * 100e-6, 256.0));
+        assert!(calm.pace(10e-3, 256.0) < 4.0);
+    }
+
+    #[test]
+    fn a_small_offset_is_ordered_whole() {
+        let ordered = slew(10e-6, 128.0, 20e-6, 200e-6, false);
         assert_eq!(ordered.amount.nanos(), 10_000);
         assert_eq!(ordered.time_constant.exponent(), 5);
     }

@@ -7,7 +7,7 @@ mod publishing;
 mod reporting;
 mod steering;
 
-use crate::discipline::PANIC;
+use crate::discipline::{PANIC, Unrest};
 use crate::exchanges::Exchanges;
 use crate::io::{Command, Event, Input, Now, Output, Saved, Start};
 use crate::leap::Warning;
@@ -16,7 +16,7 @@ use crate::measurement::LinkLatency;
 use crate::names::Lookup;
 use crate::nonce::Nonces;
 use crate::orders::Orders;
-use crate::report::Report;
+use crate::report::{Bounds, Report};
 use crate::select::Impasse;
 use crate::settings::{Place, Settings};
 use crate::source::Source;
@@ -95,6 +95,9 @@ struct System {
     dirty: bool,
     first_heard: Option<RawInstant>,
     first_update: Option<RawInstant>,
+    /// The last time that an offset was looked at, and what such looks have found.
+    last_change: Option<RawInstant>,
+    unrest: Unrest,
     last_update: Option<RawInstant>,
     /// Corrections are held by a refusal that only an administrator can lift.
     held: bool,
@@ -153,6 +156,8 @@ impl Engine {
                 dirty: false,
                 first_heard: None,
                 first_update: None,
+                last_change: None,
+                unrest: Unrest::NONE,
                 last_update: None,
                 held: false,
                 slew_limit: PANIC,
@@ -222,10 +227,22 @@ impl Engine {
         if self.basis.is_none() || self.distrusted {
             return None;
         }
-        [self.next_poll(), self.next_look_up(), self.next_steering(), self.next_publication()]
-            .into_iter()
-            .flatten()
-            .min()
+        [
+            self.next_poll(),
+            self.next_look_up(),
+            self.next_steering(),
+            self.next_publication(),
+            self.next_leap(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    /// Where true time can be now; none before the first selection. Holds at every moment, whether or not
+    /// anything was published.
+    pub fn bounds(&self, now: Now) -> Option<Bounds> {
+        self.system.line.as_ref().map(|line| line.describe_bounds(now))
     }
 
     /// What people are told.
@@ -266,6 +283,13 @@ impl Engine {
         let key = self.next_key;
         self.next_key = self.next_key.wrapping_add(1);
         self.sources.push(Source::new(key, entry, address, &self.settings.sources[entry], now));
+    }
+
+    /// Whether the replies of the source at this address are authenticated, as the exchange of keys with it
+    /// has shown. False where there is no such source.
+    pub fn set_authenticated(&mut self, address: ipc::address::Address, authenticated: bool) -> bool {
+        let source = self.sources.iter_mut().find(|source| source.address == address);
+        source.map(|source| source.authenticated = authenticated).is_some()
     }
 
     fn command(&mut self, now: Now, command: Command) {
@@ -327,10 +351,20 @@ impl Engine {
         WallTime::saturating(now.wall.nanos().saturating_add((offset * 1e9) as i64))
     }
 
+    /// When the announced leap second comes: the kernel makes it at its own midnight, and what is known of
+    /// true time has to follow at once. A little late, so that the kernel has made it.
+    fn next_leap(&self) -> Option<RawInstant> {
+        let (end, line) = (self.system.leap.end()?, self.system.line.as_ref()?);
+        Some(line.moment_of(end).after(Span::from_millis(20)))
+    }
+
     /// A leap second that was announced has come: true time itself moved.
     fn pass_leap_second(&mut self, now: Now) {
         let Some(moved) = self.system.leap.pass(self.true_time(now)) else { return };
         self.exchanges.cut_all();
+        if let Some(basis) = self.basis.as_mut().filter(|basis| basis.clock.has_leapt(now, moved)) {
+            basis.clock.shift(moved);
+        }
         for source in &mut self.sources {
             source.filter.shift(moved);
             if let Some(guard) = &mut source.guard {
@@ -359,6 +393,11 @@ impl Engine {
     pub(crate) fn corrupt_filters(&mut self, nanos: i64) {
         self.sources.iter_mut().for_each(|source| source.filter.shift(nanos));
         self.system.dirty = true;
+    }
+
+    /// Look-ups under way.
+    pub(crate) fn open_look_ups(&self) -> usize {
+        self.lookups.iter().flatten().filter(|lookup| lookup.open.is_some()).count()
     }
 
     /// Queries under way.

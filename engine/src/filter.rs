@@ -1,26 +1,35 @@
 //! The estimator of one source: where true time is, and how fast it runs, against CLOCK_MONOTONIC_RAW.
 //!
-//! A bank of Kalman filters sees the same measurements; they differ in what they believe of the oscillator
-//! (how fast its frequency wanders) and of the network (how much of a delay's excess over the minimum is
-//! error). Their likelihoods weigh them, so that the data choose the model. Each has three states: offset,
-//! frequency, and *asymmetry*: which part of the excess delay is one way's alone (−½ to +½).
+//! A bank of filters sees the same measurements; they differ in what they believe of the oscillator (how fast
+//! its frequency wanders) and of the network (what jitter is like). Their likelihoods weigh them, so that the
+//! data choose the model. A measurement isn't one offset with an error, but two bounds, one from each way
+//! (`edge`): that is what beats a Kalman filter that knows the truth about oscillator and network, and why
+//! jitter of one way is no error (docs/estimator.md).
 //!
-//! A single measurement that contradicts everything before it (a popcorn spike) is held back; when three in
-//! a row do, the server or the oscillator has changed, and the filter starts again with doubt about both.
+//! A single measurement that contradicts everything before it is held back; when three in a row do, the
+//! server or the oscillator has changed, and the filter starts again with doubt about both. A path that
+//! became longer or shorter in one direction (`paths`) is not a contradiction: the other direction tells.
 
+#[allow(clippy::needless_range_loop, reason = "matrices, indexed as in the books")]
 mod bank;
 mod delays;
+mod edge;
+mod paths;
 
 use crate::measurement::Measurement;
 use bank::Bank;
 use delays::Delays;
 use ipc::units::RawInstant;
-
-/// Squared distance, in variances, from which on a measurement contradicts the filter.
-const GATE: f64 = 20.0;
+use paths::{Paths, Verdict};
 
 /// How many contradictions in a row are held back before they are believed.
 const PATIENCE: u8 = 2;
+
+/// From so many measurements on the frequency is sure to what the filter says.
+const CONVINCED: u32 = 10;
+
+/// Before that, six times this deviation covers every oscillator (s/s): a saved frequency may be wrong.
+const ANY: f64 = 90e-6;
 
 /// What a filter knows of one instant. Seconds; frequency in s/s.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -41,6 +50,10 @@ pub(crate) struct Estimate {
     pub(crate) covariance: f64,
     /// Typical wander of the frequency, s/s/√s.
     pub(crate) wander: f64,
+    /// The largest wander that isn't ruled out.
+    pub(crate) most_wander: f64,
+    /// Standard deviation of the frequency that was known beforehand, while there is little else; then 0.
+    pub(crate) beforehand: f64,
 }
 
 impl Estimate {
@@ -55,6 +68,13 @@ impl Estimate {
         self.variance
             + ahead * (2.0 * self.covariance + ahead * self.frequency_variance)
             + self.wander_growth(ahead)
+    }
+
+    /// Standard deviation of the mean frequency over `ahead` more seconds, for who wants to be sure.
+    pub(crate) fn frequency_deviation(&self, ahead: f64) -> f64 {
+        let learnt =
+            libm::sqrt(self.frequency_variance + self.most_wander * self.most_wander * ahead.max(0.0));
+        learnt.max(self.beforehand)
     }
 
     /// The part of that which wander alone adds.
@@ -80,6 +100,7 @@ pub(crate) struct Filter {
     prior: (f64, f64),
     bank: Option<Bank>,
     delays: Delays,
+    paths: Paths,
     doubts: u8,
     jitter: f64,
     samples: u32,
@@ -88,7 +109,15 @@ pub(crate) struct Filter {
 impl Filter {
     /// An empty filter. What is known of the frequency beforehand comes with [`Self::expect`].
     pub(crate) fn new() -> Self {
-        Self { prior: (0.0, 60e-6), bank: None, delays: Delays::new(), doubts: 0, jitter: 0.0, samples: 0 }
+        Self {
+            prior: (0.0, 60e-6),
+            bank: None,
+            delays: Delays::new(),
+            paths: Paths::new(),
+            doubts: 0,
+            jitter: 0.0,
+            samples: 0,
+        }
     }
 
     /// Whether a measurement has been seen.
@@ -104,41 +133,52 @@ impl Filter {
     /// The frequency to start from and its standard deviation (s/s); of no effect once there are
     /// measurements.
     pub(crate) fn expect(&mut self, frequency: f64, deviation: f64) {
-        self.prior = (frequency, deviation);
+        if self.bank.is_none() {
+            self.prior = (frequency, deviation);
+        }
     }
 
     /// Takes a measurement.
     pub(crate) fn learn(&mut self, measurement: &Measurement) -> Outcome {
         self.delays.learn(measurement.delay);
-        let noise = self.delays.noise(measurement.delay, measurement.noise);
         let Some(bank) = &mut self.bank else {
-            self.bank = Some(Bank::new(measurement, &noise, self.prior));
+            self.bank = Some(Bank::new(measurement, self.prior));
             self.samples = 1;
             return Outcome::Used;
         };
         bank.advance(measurement.at);
-        let distance = bank.distance(measurement, &noise);
-        // Two samples say nothing of a frequency yet: early on everything is believed.
-        if self.samples >= 4 && distance.squared > GATE {
-            self.doubts += 1;
-            if self.doubts <= PATIENCE {
-                return Outcome::Doubtful;
+        let fit = bank.fit(measurement);
+        // Half of what is too much there and too little back.
+        let residual = 0.5 * (fit.rests[0] - fit.rests[1]);
+        // Early on everything is believed.
+        if self.samples >= 6 {
+            match self.paths.compare(&fit) {
+                Verdict::Fits => {}
+                Verdict::Rerouted(way, longer) => bank.reroute(way, longer),
+                Verdict::Contradicts => {
+                    self.doubts += 1;
+                    if self.doubts <= PATIENCE {
+                        return Outcome::Doubtful;
+                    }
+                    bank.doubt(residual, measurement);
+                    self.paths = Paths::new();
+                    self.doubts = 0;
+                    self.samples = 1;
+                    return Outcome::Restarted;
+                }
             }
-            bank.doubt(distance.residual, measurement, &noise);
-            self.doubts = 0;
-            self.samples = 1;
-            return Outcome::Restarted;
         }
         self.doubts = 0;
-        self.jitter += (distance.residual.abs() - self.jitter) / f64::from(self.samples.clamp(1, 8));
-        bank.learn(measurement, &noise);
+        self.jitter += (residual.abs() - self.jitter) / f64::from(self.samples.clamp(1, 8));
+        bank.learn(measurement, self.delays.scale());
         self.samples = self.samples.saturating_add(1);
         Outcome::Used
     }
 
     /// The estimate at `at`; none before the first measurement.
     pub(crate) fn estimate(&self, at: RawInstant) -> Option<Estimate> {
-        self.bank.as_ref().map(|bank| bank.estimate(at))
+        let beforehand = if self.samples < CONVINCED { self.prior.1.max(ANY) } else { 0.0 };
+        self.bank.as_ref().map(|bank| Estimate { beforehand, ..bank.estimate(at) })
     }
 
     /// UTC itself moved by `nanos` against the counter (a leap second).

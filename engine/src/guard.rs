@@ -7,8 +7,17 @@
 use crate::measurement::Measurement;
 use ipc::units::RawInstant;
 
-/// By how much an oscillator's frequency may be off beyond what the filter says (RFC 5905's PHI).
+/// RFC 5905's PHI: by how much the frequency of an oscillator may be off that nobody has measured.
 pub(crate) const TOLERANCE: f64 = 15e-6;
+
+/// By how much a measured frequency may be off beyond what the filter says: a jump since the last
+/// measurement. In minutes no crystal moves farther; after so many seconds without one it may be anywhere
+/// in [`TOLERANCE`].
+const JUMP: f64 = 2e-6;
+const ANYWHERE: f64 = 7200.0;
+
+/// So many standard deviations count as certain.
+const CERTAIN: f64 = 6.0;
 
 /// True time minus CLOCK_MONOTONIC_RAW lies in [low, high], nanoseconds, at `at`.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -35,12 +44,13 @@ impl Guard {
         Self { at, low: bound(low), high: bound(high) }
     }
 
-    /// The same interval later: moved by `frequency` (s/s), widened by the tolerance and three standard
-    /// `deviation`s of it.
+    /// The same interval later: moved by `frequency` (s/s), widened by a jump of it and by what is
+    /// not certain (`deviation` is its standard deviation).
     pub(crate) fn aged(&self, at: RawInstant, frequency: f64, deviation: f64) -> Self {
         let elapsed = at.since(self.at).nanos() as f64;
         let moved = elapsed * frequency;
-        let wider = elapsed.max(0.0) * (TOLERANCE + 3.0 * deviation);
+        let share = (elapsed * 1e-9 / ANYWHERE).clamp(0.0, 1.0);
+        let wider = elapsed.max(0.0) * (JUMP + share * (TOLERANCE - JUMP) + CERTAIN * deviation);
         Self {
             at,
             low: self.low.saturating_add(libm::floor(moved - wider) as i64),
@@ -84,7 +94,9 @@ mod tests {
     #[test]
     fn an_interval_widens_with_age_and_moves_with_the_frequency() {
         let later = guard(0, -1000, 1000).aged(RawInstant::saturating(100_000_000_000), 10e-6, 0.0);
-        assert!(later.low.abs_diff(-501_000) <= 1 && later.high.abs_diff(2_501_000) <= 1, "{later:?}");
+        assert!(later.low.abs_diff(780_944) <= 2 && later.high.abs_diff(1_219_056) <= 2, "{later:?}");
+        let much_later = guard(0, -1000, 1000).aged(RawInstant::saturating(10_000_000_000_000), 0.0, 1e-6);
+        assert!(much_later.high.abs_diff(10_000 * (15_000 + 6_000) + 1000) <= 2, "{much_later:?}");
     }
 
     #[test]

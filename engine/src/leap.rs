@@ -52,6 +52,11 @@ impl Warning {
         Some(moved)
     }
 
+    /// The end of the day that is waited for; nanoseconds since 1970.
+    pub(crate) fn end(&self) -> Option<i64> {
+        (self.leap != Leap::None).then_some(self.end)
+    }
+
     /// Whether a leap second is so near that no sample can be trusted.
     pub(crate) fn is_close(&self, time: i64) -> bool {
         self.leap != Leap::None && time.abs_diff(self.end) < CLOSE.unsigned_abs()

@@ -11,7 +11,8 @@
 //!   source        who is asked, when, and what became of it; exchanges: what is under way, once each
 //!   sanity        the tests that a reply must pass, each with a name
 //!   measurement   four times -> offset, delay, hard bounds; what a lying network process can't gain
-//!   filter        each source's estimator: a bank of Kalman filters (offset, frequency, asymmetry)
+//!   filter        each source's estimator: a bank of filters (offset, frequency, shortest time of each way)
+//!   independence  who may count twice
 //!   select        the interval that a majority of all known sources shares; truechimers, falsetickers
 //!   combine       the survivors' mean, by inverse variance
 //!   system        the line along which true time runs, with its error
@@ -36,6 +37,7 @@ mod engine;
 mod exchanges;
 mod filter;
 mod guard;
+mod independence;
 pub mod io;
 mod leap;
 mod local_clock;

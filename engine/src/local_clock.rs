@@ -5,6 +5,7 @@
 //! a virtual clock has an oscillator of its own. So the difference, the *natural frequency*, is measured:
 //! from readings of both clocks, less what was ordered.
 
+use crate::io::Now;
 use ipc::message::privileged::{ClockKind, ClockReading};
 use ipc::units::{Frequency, RawInstant, TimeConstant, WallTime};
 
@@ -83,6 +84,18 @@ impl LocalClock {
         if let Some(time_constant) = tc {
             self.time_constant = time_constant.exponent();
         }
+    }
+
+    /// Whether the clock took part in a leap second of `moved` nanoseconds, by what it shows.
+    pub(crate) fn has_leapt(&self, now: Now, moved: i64) -> bool {
+        let elapsed = now.raw.since(self.anchor.raw).nanos();
+        let gained = now.wall.minus(self.anchor.wall).nanos().saturating_sub(elapsed);
+        gained.saturating_sub(moved).saturating_abs() < gained.saturating_abs()
+    }
+
+    /// The clock itself took part in a leap second: `moved` nanoseconds.
+    pub(crate) fn shift(&mut self, moved: i64) {
+        self.anchor.wall = WallTime::saturating(self.anchor.wall.nanos().saturating_add(moved));
     }
 
     /// Time was not continuous: what the clock did until then teaches nothing.

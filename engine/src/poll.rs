@@ -11,15 +11,24 @@ use ipc::units::Span;
 /// and for sources that don't answer.
 const LONGEST_BY_CHOICE: i8 = 8;
 
+/// Error that may grow in an interval, in variances of a typical measurement; the part of it that is the
+/// oscillator's wander, which no measurement before could have told.
+const GROWTH: f64 = 8.0;
+const WANDER_GROWTH: f64 = 0.5;
+
+/// Octaves by which an interval changes at most with one reply.
+const PACE: f64 = 0.5;
+
 /// No measurement is taken to be better than 2 µs here, or a perfect network would be asked for ever.
 const BEST_VARIANCE: f64 = 4e-12;
 
 /// The poll interval of one source, as exponents of two.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Poll {
     shortest: i8,
     longest: i8,
-    exponent: i8,
+    /// Not always a whole number.
+    exponent: f64,
     /// What RATE kisses have raised the shortest interval to.
     floor: i8,
     /// Good replies since the floor moved.
@@ -29,33 +38,44 @@ pub(crate) struct Poll {
 impl Poll {
     pub(crate) fn new(shortest: i8, longest: i8) -> Self {
         let shortest = shortest.clamp(0, 17);
-        Self { shortest, longest: longest.clamp(shortest, 17), exponent: shortest, floor: shortest, good: 0 }
+        Self {
+            shortest,
+            longest: longest.clamp(shortest, 17),
+            exponent: f64::from(shortest),
+            floor: shortest,
+            good: 0,
+        }
     }
 
-    /// Log2 seconds.
+    /// Log2 seconds, rounded down.
     pub(crate) fn exponent(&self) -> i8 {
-        self.exponent
+        libm::floor(self.exponent) as i8
     }
 
     /// Seconds.
     pub(crate) fn interval(&self) -> f64 {
-        libm::ldexp(1.0, i32::from(self.exponent))
+        libm::exp2(self.exponent)
     }
 
-    /// After a usable reply: one step at most, towards what the estimate asks for.
+    /// After a usable reply: towards what the estimate asks for.
     pub(crate) fn choose(&mut self, estimate: &Estimate, typical_variance: f64) {
         let typical = typical_variance.max(BEST_VARIANCE);
-        let suits = |exponent: i8, leniency: f64| {
-            let ahead = libm::ldexp(1.0, i32::from(exponent));
-            let growth = estimate.variance_after(ahead) - estimate.variance;
-            growth <= 4.0 * typical * leniency && estimate.wander_growth(ahead) <= typical / 4.0 * leniency
+        let suits = |exponent: f64| {
+            let ahead = libm::exp2(exponent);
+            estimate.variance_after(ahead) - estimate.variance <= GROWTH * typical
+                && estimate.wander_growth(ahead) <= WANDER_GROWTH * typical
         };
-        // Leniency keeps an interval that is only slightly wrong.
-        if self.exponent > self.floor && !suits(self.exponent, 3.0) {
-            self.exponent -= 1;
-        } else if self.exponent < self.longest.min(LONGEST_BY_CHOICE) && suits(self.exponent + 1, 1.5) {
-            self.exponent += 1;
+        let (mut low, mut high) = (f64::from(self.shortest), f64::from(self.longest.min(LONGEST_BY_CHOICE)));
+        let mut wish = low;
+        if suits(high) {
+            wish = high;
+        } else if suits(low) {
+            for _ in 0..6 {
+                wish = 0.5 * (low + high);
+                if suits(wish) { low = wish } else { high = wish }
+            }
         }
+        self.exponent = wish.clamp(self.exponent - PACE, self.exponent + PACE);
         if self.floor > self.shortest {
             self.good += 1;
             if self.good == 8 {
@@ -63,32 +83,29 @@ impl Poll {
                 self.good = 0;
             }
         }
-        self.exponent = self.exponent.max(self.floor);
-        if self.exponent > LONGEST_BY_CHOICE.max(self.floor) {
-            self.exponent -= 1;
-        }
+        self.exponent = self.exponent.max(f64::from(self.floor));
     }
 
     /// A RATE kiss: one step slower than now, for a while.
     pub(crate) fn slow_down(&mut self) {
-        self.floor = (self.exponent + 1).min(self.longest);
-        self.exponent = self.floor;
+        self.floor = self.exponent().saturating_add(1).min(self.longest);
+        self.exponent = f64::from(self.floor);
         self.good = 0;
     }
 
     /// Nobody answers: one step slower.
     pub(crate) fn back_off(&mut self) {
-        self.exponent = (self.exponent + 1).min(self.longest);
+        self.exponent = (self.exponent + 1.0).min(f64::from(self.longest));
     }
 
     /// Refused for good: as slow as is allowed.
     pub(crate) fn slowest(&mut self) {
-        self.exponent = self.longest;
+        self.exponent = f64::from(self.longest);
     }
 
     /// Somebody answers again, or everything changed: as fast as is allowed.
     pub(crate) fn fastest(&mut self) {
-        self.exponent = self.floor;
+        self.exponent = f64::from(self.floor);
     }
 }
 
@@ -112,6 +129,8 @@ mod tests {
             frequency_variance: frequency * frequency,
             covariance: 0.0,
             wander,
+            most_wander: wander,
+            beforehand: 0.0,
         }
     }
 

@@ -135,7 +135,7 @@ impl RejectReason {
             Self::Precision => "it claims a precision that no clock has",
             Self::LeapUnknown => "it says itself that it is not synchronised",
             Self::Kiss => "it refuses to tell the time (kiss-o'-death)",
-            Self::Unsynchronised => "it says itself that it is not synchronised (stratum 16)",
+            Self::Unsynchronised => "it says itself that it is not synchronised (its stratum is 0 or 16)",
             Self::StratumLimit => "its stratum is above the configured limit",
             Self::RootDistance => "it is too far from its reference clock",
             Self::DelayLimit => "the round trip to it is longer than the configured limit",
@@ -237,6 +237,10 @@ pub(crate) fn examine(
         return Err(RejectReason::Mode);
     }
     // Times in a kiss-o'-death mean nothing, and are not looked at.
+    if header.stratum == 0 && header.reference_id == 0 {
+        // Not a kiss: a server that has nothing to say yet.
+        return Ok(Verdict::Unusable(RejectReason::Unsynchronised, Facts::of(header)));
+    }
     if header.stratum == 0 {
         return Ok(Verdict::Kiss(KissCode::from_reference_id(header.reference_id)));
     }

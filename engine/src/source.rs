@@ -26,6 +26,9 @@ const SETTLING: [f64; 4] = [2.0, 4.0, 8.0, 16.0];
 /// How much poll intervals are spread by chance.
 const SPREAD: f64 = 0.02;
 
+/// Valid replies until a newcomer has a vote.
+const PROBATION: u64 = 8;
+
 /// A source farther than this from true time, by its own word, is not used. Seconds.
 const MOST_DISTANCE: f64 = 3.0;
 
@@ -117,6 +120,12 @@ pub(crate) struct Source {
     pub(crate) last_usable: Option<RawInstant>,
     pub(crate) standing: Option<Standing>,
     pub(crate) counters: Counters,
+    /// Selections in a row in which its frequency was beside that of the others.
+    pub(crate) strays: u8,
+    /// Its replies are authenticated.
+    pub(crate) authenticated: bool,
+    /// It came after the start, from a name server: it has no vote until it has been measured a while.
+    pub(crate) newcomer: bool,
     burst: bool,
     quick: u8,
     settling: u8,
@@ -150,6 +159,9 @@ impl Source {
             last_usable: None,
             standing: None,
             counters: Counters { sent: 0, valid: 0, rejected: [0; RejectReason::COUNT] },
+            strays: 0,
+            authenticated: false,
+            newcomer: false,
             burst: settings.burst,
             quick: if settings.burst { BURST - 1 } else { 0 },
             settling: if settings.burst { 0 } else { SETTLING.len() as u8 },
@@ -165,6 +177,11 @@ impl Source {
     /// Whether its time may be used now.
     pub(crate) fn is_live(&self) -> bool {
         self.reach != 0 && self.trouble.is_none() && !self.filter.is_empty() && !self.filter.is_doubtful()
+    }
+
+    /// Whether it has not yet earned a vote.
+    pub(crate) fn is_on_probation(&self) -> bool {
+        self.newcomer && self.counters.valid < PROBATION
     }
 
     /// Whether its first queries have all been answered, or it has none.
@@ -325,7 +342,8 @@ impl Source {
             }
             Outcome::Used => {
                 let aged = self.guard.zip(before).map(|(guard, estimate)| {
-                    guard.aged(newest.at(), estimate.frequency, libm::sqrt(estimate.frequency_variance))
+                    let elapsed = newest.at().since(guard.at()).nanos() as f64 * 1e-9;
+                    guard.aged(newest.at(), estimate.frequency, estimate.frequency_deviation(elapsed))
                 });
                 self.guard = Some(aged.map_or(newest, |guard| guard.cut(&newest).0));
                 if let Some(estimate) = self.filter.estimate(now.raw)

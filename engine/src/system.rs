@@ -4,13 +4,25 @@
 use crate::combine::{Survivor, combine};
 use crate::filter::Estimate;
 use crate::guard::{Guard, TOLERANCE};
+use crate::independence::{Identity, group};
 use crate::io::Now;
+use crate::report::Bounds;
 use crate::select::{Agreement, Candidate, Impasse, Standing, select};
 use crate::settings::SourceSettings;
 use crate::source::{Opinion, Source};
 use alloc::vec::Vec;
 use ipc::units::RawInstant;
 use protocol::reference_id::of_address;
+
+/// A source with so many measurements knows its frequency.
+const EXPERIENCED: u32 = 8;
+
+/// It drifts where its frequency differs from the middle one by so many standard deviations, or by fewer so
+/// many times in a row; and by more than this, s/s.
+const STRAYING: f64 = 4.0;
+const STRAYING_A_LITTLE: f64 = 2.0;
+const OFTEN: u8 = 24;
+const LEAST_STRAYING: f64 = 0.1e-6;
 
 /// True time, as the last selection saw it.
 #[derive(Clone, Debug, PartialEq)]
@@ -67,16 +79,35 @@ impl Line {
         (self.estimate.frequency, libm::sqrt(self.estimate.frequency_variance))
     }
 
+    /// When true time will be `utc` (nanoseconds since 1970).
+    pub(crate) fn moment_of(&self, utc: i64) -> RawInstant {
+        let then = i128::from(self.estimate.base) + i128::from(self.estimate.at.nanos());
+        let ahead = (i128::from(utc) - then) as f64 - self.estimate.rest * 1e9;
+        let elapsed = (ahead / (1.0 + self.estimate.frequency)).clamp(0.0, 1e18);
+        RawInstant::saturating(self.estimate.at.nanos().saturating_add(libm::ceil(elapsed) as i64))
+    }
+
     /// The offset's hard bounds, seconds.
     pub(crate) fn bounds(&self, now: Now) -> (f64, f64) {
-        let (frequency, deviation) = self.frequency();
-        self.guard.aged(now.raw, frequency, deviation).offsets(now.wall.nanos())
+        let elapsed = now.raw.since(self.guard.at()).nanos() as f64 * 1e-9;
+        let deviation = self.estimate.frequency_deviation(elapsed);
+        self.guard.aged(now.raw, self.estimate.frequency, deviation).offsets(now.wall.nanos())
     }
 
     /// The true offset is no farther from zero than this, seconds.
     pub(crate) fn most_error(&self, now: Now) -> f64 {
         let (low, high) = self.bounds(now);
         low.abs().max(high.abs())
+    }
+
+    /// All that is known of where true time is.
+    pub(crate) fn describe_bounds(&self, now: Now) -> Bounds {
+        let (low, high) = self.bounds(now);
+        let (offset, deviation) = (self.offset(now), self.random_deviation(now.raw));
+        let age = now.raw.since(self.estimate.at).nanos().max(0) as f64 * 1e-9;
+        let Reference { root_delay, root_dispersion, .. } = self.reference;
+        let distance = root_delay / 2.0 + root_dispersion + 1e-6 * age + offset.abs() + deviation;
+        Bounds { low, high, offset, deviation, distance }
     }
 
     /// Dispersion that is added to the reference's own, seconds.
@@ -103,16 +134,35 @@ pub(crate) fn find(
     let heard: Vec<(usize, Opinion)> = sources
         .iter()
         .enumerate()
-        .filter(|(_, source)| source.is_heard())
+        .filter(|(_, source)| source.is_heard() && !source.is_on_probation())
         .filter_map(|(index, source)| Some((index, source.opinion(now)?)))
         .collect();
+    let identities: Vec<Identity<'_>> = heard
+        .iter()
+        .map(|(index, _)| {
+            let source = &sources[*index];
+            Identity {
+                name: settings.get(source.entry).map_or("", |marks| &marks.name),
+                ip: source.address.ip(),
+                stratum: source.facts.map_or(16, |facts| facts.stratum),
+                reference_id: source.facts.map_or(0, |facts| facts.reference_id),
+            }
+        })
+        .collect();
+    let (groups, operators) = (group(&identities, true), group(&identities, false));
     let candidates: Vec<Candidate> = heard
         .iter()
-        .map(|(index, opinion)| {
-            let marks = settings.get(sources[*index].entry);
+        .zip(groups.iter().zip(&operators))
+        .map(|((index, opinion), (group, operator))| {
+            let source = &sources[*index];
+            let marks = settings.get(source.entry);
             Candidate {
                 claim: opinion.claim,
-                live: sources[*index].is_live() && !Source::is_far(opinion),
+                live: source.is_live() && !Source::is_far(opinion),
+                authenticated: source.authenticated,
+                group: *group,
+                operator: *operator,
+                survived: source.standing == Some(Standing::Survivor),
                 prefer: marks.is_some_and(|marks| marks.prefer),
                 trust: marks.is_some_and(|marks| marks.trust),
                 require: marks.is_some_and(|marks| marks.require),
@@ -120,8 +170,11 @@ pub(crate) fn find(
         })
         .collect();
     let require = settings.iter().any(|marks| marks.require);
-    let (standings, agreement) = select(&candidates, unheard, minimum, require);
-    sources.iter_mut().for_each(|source| source.standing = None);
+    let (mut standings, agreement) = select(&candidates, unheard, minimum, require);
+    find_drifting(sources, &heard, &mut standings);
+    for source in sources.iter_mut() {
+        source.standing = source.is_on_probation().then_some(Standing::Probation);
+    }
     for ((index, _), standing) in heard.iter().zip(&standings) {
         sources[*index].standing = Some(*standing);
     }
@@ -134,6 +187,46 @@ pub(crate) fn find(
     match agreement {
         Ok(agreement) => draw(&survivors, agreement, now),
         Err(impasse) => Finding { line: Err(impasse), guard_violated: false },
+    }
+}
+
+/// All sources are measured with one oscillator, so all must find the same frequency in it. One that doesn't
+/// drifts (or smears a leap second), and would pull the mean along for as long as its interval allows.
+fn find_drifting(sources: &mut [Source], heard: &[(usize, Opinion)], standings: &mut [Standing]) {
+    let survivors: Vec<usize> =
+        (0..heard.len()).filter(|place| standings[*place] == Standing::Survivor).collect();
+    let knows = |place: &usize| sources[heard[*place].0].filter.samples() >= EXPERIENCED;
+    let (places, fresh): (Vec<usize>, Vec<usize>) = survivors.into_iter().partition(knows);
+    // Where most have been measured for long, one that was begun anew can wait.
+    if places.len() > fresh.len() + 1 {
+        fresh.iter().for_each(|place| standings[*place] = Standing::Probation);
+    }
+    if places.len() < 3 {
+        return;
+    }
+    let mut frequencies: Vec<f64> = places.iter().map(|place| heard[*place].1.frequency).collect();
+    frequencies.sort_unstable_by(f64::total_cmp);
+    let middle = frequencies[frequencies.len() / 2];
+    let mut straying = Vec::new();
+    for place in &places {
+        let (index, opinion) = &heard[*place];
+        let beside = (opinion.frequency - middle).abs() - LEAST_STRAYING;
+        let deviations = beside / libm::sqrt(opinion.frequency_variance).max(1e-12);
+        // A little beside can be chance once, not each time.
+        let strays = &mut sources[*index].strays;
+        *strays = if deviations > STRAYING_A_LITTLE {
+            strays.saturating_add(1).min(2 * OFTEN)
+        } else {
+            strays.saturating_sub(3)
+        };
+        if deviations > STRAYING || *strays >= OFTEN {
+            straying.push(*place);
+        }
+    }
+    if 2 * straying.len() < places.len() {
+        for place in straying {
+            standings[place] = Standing::Drifting;
+        }
     }
 }
 
@@ -159,27 +252,27 @@ fn draw(survivors: &[(&Source, &Opinion)], agreement: Agreement, now: Now) -> Fi
     let mut guard_violated = false;
     let agreed = Guard::of_offsets(now.raw, wall, agreement.low, agreement.high);
     let mut hard: Option<Guard> = None;
-    for (source, opinion) in survivors {
+    for (source, _) in survivors {
         let Some(own) = source.guard else { continue };
-        let own = own.aged(now.raw, opinion.frequency, libm::sqrt(opinion.frequency_variance));
+        let elapsed = now.raw.since(own.at()).nanos() as f64 * 1e-9;
+        let Some(estimate) = source.filter.estimate(now.raw) else { continue };
+        let own = own.aged(now.raw, estimate.frequency, estimate.frequency_deviation(elapsed));
         let (both, fits) = hard.map_or((own, true), |hard| hard.cut(&own));
         guard_violated |= !fits;
         hard = Some(both);
     }
-    let guard = match hard {
-        // Hard bounds that exclude each other are no bounds: somebody among the survivors lies.
-        None => agreed,
-        Some(_) if guard_violated => agreed,
-        Some(hard) => {
-            let (both, fits) = hard.cut(&agreed);
-            guard_violated |= !fits;
-            if fits { both } else { hard }
-        }
-    };
+    // What the majority claims starts from estimates: it is not hard, and counts only where nothing else does.
+    // Hard bounds that exclude each other are no bounds either: somebody among the survivors lies.
+    let guard = hard.filter(|_| !guard_violated).unwrap_or(agreed);
     let (low, high) = guard.offsets(wall);
     // No filter may leave the guard, however sure it is.
     let offset = combined.offset.clamp(low, high.max(low));
     guard_violated |= (offset - combined.offset).abs() > 3.0 * libm::sqrt(combined.total);
+    let (most_wander, beforehand) = survivors
+        .iter()
+        .filter_map(|(source, _)| source.filter.estimate(now.raw))
+        .map(|estimate| (estimate.most_wander, estimate.beforehand))
+        .fold((f64::INFINITY, f64::INFINITY), |least, next| (least.0.min(next.0), least.1.min(next.1)));
     // All survivors live on the same oscillator; the least wander that explains one of them explains it.
     let (wander, covariance) = survivors
         .iter()
@@ -197,6 +290,8 @@ fn draw(survivors: &[(&Source, &Opinion)], agreement: Agreement, now: Now) -> Fi
         frequency_variance: deviation * deviation,
         covariance: covariance.min(libm::sqrt(combined.variance) * deviation),
         wander: if wander.is_finite() { wander } else { 0.0 },
+        most_wander: if most_wander.is_finite() { most_wander } else { 0.0 },
+        beforehand: if beforehand.is_finite() { beforehand } else { 0.0 },
     };
     let systematic = libm::sqrt((combined.total - combined.variance).max(0.0));
     Finding { line: Ok(Line { estimate, guard, systematic, reference }), guard_violated }

@@ -9,7 +9,7 @@ use ipc::message::Shortfall;
 use ipc::message::client::{FromClient, ToClient};
 use ipc::message::exchange::FromExchange;
 use ipc::message::privileged::{Farewell, Profile, ToPrivileged};
-use ipc::message::server::{Counters, FromServer, ToServer};
+use ipc::message::server::{Counters, FromServer, ServerPolicy, ToServer};
 use nix::unistd::write;
 use process::bench::{Bench, Start};
 use std::time::{Duration, Instant};
@@ -128,6 +128,7 @@ fn the_server_role_and_the_exchange_role_are_awaited_where_the_plan_asks_for_the
     bench.exchange.send(&FromExchange::Hello(Shortfall::NONE)).unwrap();
     assert_eq!(bench.expect_privileged(), ToPrivileged::Hello);
     bench.server.send(&counted(2)).unwrap();
+    assert_eq!(bench.expect_server(), ToServer::Policy(ServerPolicy::DEFAULT));
     match bench.expect_server() {
         ToServer::Access(access) => assert_eq!((access.count, access.rules[0].bits), (1, 8)),
         other => panic!("{other:?}"),

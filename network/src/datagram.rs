@@ -3,14 +3,12 @@
 use crate::clock::nanos;
 use nix::errno::Errno;
 use nix::libc::{SO_EE_ORIGIN_TIMESTAMPING, sock_extended_err};
-use nix::sys::socket::{ControlMessageOwned, MsgFlags, RecvMsg, SockaddrStorage, Timestamps, recvmsg};
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, RecvMsg, Timestamps, recvmsg};
 use nix::sys::time::TimeSpec;
 use std::io::IoSliceMut;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd};
 
-/// Room for all that the kernel says about one datagram: its stamps (64 octets), an error (64) or the
-/// address that it came to (40).
+/// Room for all that the kernel says about one datagram: its stamps (64 octets) and an error (64).
 const CONTROL: usize = 256;
 
 /// Aligned as the kernel's headers in it have to be.
@@ -26,19 +24,6 @@ pub(crate) struct Arrival {
     pub is_truncated: bool,
     /// The kernel's stamp, nanoseconds of CLOCK_REALTIME.
     pub stamp: Option<i64>,
-    /// Where it came to.
-    pub target: Option<Target>,
-}
-
-/// The address that a datagram came to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Target {
-    /// The address of this host that a reply leaves from.
-    pub local: IpAddr,
-    /// The interface, by number.
-    pub interface: u32,
-    /// Whether it was sent to `local` itself, and not to a group or to everybody.
-    pub is_unicast: bool,
 }
 
 /// What lay in a socket's error queue.
@@ -72,25 +57,6 @@ pub(crate) fn receive(socket: &impl AsFd, buffer: &mut [u8]) -> Result<Arrival, 
     let fd = socket.as_fd().as_raw_fd();
     let message = recvmsg::<()>(fd, &mut slices, Some(&mut control.0), MsgFlags::MSG_DONTWAIT)?;
     Ok(arrival(&message))
-}
-
-/// Receives one datagram from anybody; never waits. A sender that has no IP address comes out as none.
-pub(crate) fn receive_from(
-    socket: &impl AsFd,
-    buffer: &mut [u8],
-) -> Result<(Arrival, Option<SocketAddr>), Errno> {
-    let mut control = Control([0; CONTROL]);
-    let mut slices = [IoSliceMut::new(buffer)];
-    let fd = socket.as_fd().as_raw_fd();
-    let message = recvmsg::<SockaddrStorage>(fd, &mut slices, Some(&mut control.0), MsgFlags::MSG_DONTWAIT)?;
-    let source = message.address.as_ref().and_then(|storage| {
-        let v4 = storage.as_sockaddr_in().map(|v4| SocketAddr::from((v4.ip(), v4.port())));
-        v4.or_else(|| {
-            let v6 = storage.as_sockaddr_in6()?;
-            Some(std::net::SocketAddrV6::new(v6.ip(), v6.port(), 0, v6.scope_id()).into())
-        })
-    });
-    Ok((arrival(&message), source))
 }
 
 /// Takes one report from the error queue; never waits.
@@ -131,26 +97,8 @@ fn arrival<S>(message: &RecvMsg<'_, '_, S>) -> Arrival {
         ..Arrival::default()
     };
     for item in message.cmsgs().into_iter().flatten() {
-        match item {
-            ControlMessageOwned::ScmTimestampsns(stamps) => arrival.stamp = software(stamps),
-            ControlMessageOwned::Ipv4PacketInfo(info) => {
-                // The addresses stand in network order in memory.
-                let [local, asked] = [info.ipi_spec_dst, info.ipi_addr].map(|a| a.s_addr.to_ne_bytes());
-                arrival.target = Some(Target {
-                    local: Ipv4Addr::from(local).into(),
-                    interface: u32::try_from(info.ipi_ifindex).unwrap_or(0),
-                    is_unicast: local == asked,
-                });
-            }
-            ControlMessageOwned::Ipv6PacketInfo(info) => {
-                let local = Ipv6Addr::from(info.ipi6_addr.s6_addr);
-                arrival.target = Some(Target {
-                    local: local.into(),
-                    interface: info.ipi6_ifindex,
-                    is_unicast: !local.to_canonical().is_multicast(),
-                });
-            }
-            _ => {}
+        if let ControlMessageOwned::ScmTimestampsns(stamps) = item {
+            arrival.stamp = software(stamps);
         }
     }
     arrival

@@ -13,11 +13,20 @@
 //!     silence          what an error of the kernel means for a query
 //!
 //!   server           answers strangers on the sockets that it was given
+//!     listener         one bound socket
+//!     worker           one thread: a batch in, a batch out
+//!     mmsg             the two unsafe calls that receive and send many datagrams
+//!     control_message  what the kernel says about a datagram, and what it is told about a reply
+//!     source           who sent it
+//!     respond          a request becomes a reply, or a reason to keep silent
 //!     access           who is answered
 //!     limit            how often
-//!     respond          a request becomes a reply, or a reason to keep silent
+//!     interleave       when earlier replies left
+//!     outgoing         replies, put together for sending
 //!     wall             the time that replies carry
-//!     listener         one bound socket
+//!     smear            a leap second spread over a day
+//!     snapshot         what the engine said last, for all threads
+//!     shared           all else that threads share
 //!
 //!   exchange         looks names up, each in a child of its own
 //!     fork             the one call that is unsafe

@@ -40,17 +40,19 @@ fn main() {
 fn serve(link: OwnedFd, inherited: &Inherited) -> Ending {
     let sockets = inherited.fds("sockets").unwrap_or_else(|error| fail(error));
     let clock = inherited.optional_fd("clock").unwrap_or_else(|error| fail(error));
-    // Before the filter: it allows no socket option.
-    for socket in &sockets {
-        unblock(socket).unwrap_or_else(|errno| fail(errno.desc()));
-    }
+    // Before the filter: it allows no socket option, and no thread.
     let listeners = server::listen(sockets).unwrap_or_else(|ending| fail(ending));
-    let shortfall = confine(Role::Server, inherited);
-    server::run(Link::new(link), shortfall, listeners, clock)
+    let muster = || server::muster(listeners, clock.as_ref()).unwrap_or_else(|ending| fail(ending));
+    let confined = policies::confine_then(Role::Server, inherited, muster);
+    let (shortfall, crew) = confined.unwrap_or_else(|error| fail(error));
+    server::run(Link::new(link), told(shortfall), &crew)
 }
 
 fn confine(role: Role, inherited: &Inherited) -> Shortfall {
-    let shortfall = policies::confine(role, inherited).unwrap_or_else(|error| fail(error));
+    told(policies::confine(role, inherited).unwrap_or_else(|error| fail(error)))
+}
+
+fn told(shortfall: policies::Shortfall) -> Shortfall {
     Shortfall {
         namespaces: shortfall.namespaces,
         file_view: shortfall.file_view,

@@ -2,7 +2,7 @@
 
 use nix::errno::Errno;
 use nix::libc;
-use nix::sys::socket::{TimestampingFlag, setsockopt, sockopt};
+use nix::sys::socket::{TimestampingFlag, getsockopt, setsockopt, sockopt};
 use nix::{setsockopt_impl, sockopt_impl};
 use std::os::fd::AsFd;
 
@@ -25,8 +25,9 @@ sockopt_impl!(
 );
 
 /// Receive buffer of the server's sockets in octets (the kernel doubles it, and caps it at
-/// net.core.rmem_max): beside a flood at half the line's load, the default loses honest requests.
-const RECEIVE_BUFFER: usize = 1 << 20;
+/// net.core.rmem_max): beside a flood at half the line's load, the default loses honest requests. Whoever bound
+/// them may have set it higher.
+const RECEIVE_BUFFER: usize = 2 << 20;
 
 /// For a socket that sends one query: stamps both ways, ICMP errors told, packets never cut into fragments.
 /// What a kernel doesn't have of it costs accuracy or news, not the query.
@@ -48,12 +49,18 @@ pub(crate) fn prepare_query(socket: &impl AsFd, is_ipv6: bool) {
     };
 }
 
-/// For a bound socket that answers: stamps on arrival, the address that was asked, a longer queue.
-pub(crate) fn prepare_listener(socket: &impl AsFd, is_ipv6: bool) -> Result<(), Errno> {
+/// For a bound socket that answers: stamps on arrival, a longer queue, and, bound to more than one address, the
+/// one that was asked.
+pub(crate) fn prepare_listener(socket: &impl AsFd, is_ipv6: bool, is_single: bool) -> Result<(), Errno> {
     let stamps = TimestampingFlag::SOF_TIMESTAMPING_SOFTWARE | TimestampingFlag::SOF_TIMESTAMPING_RX_SOFTWARE;
     let _ = setsockopt(socket, sockopt::Timestamping, &stamps);
-    let _ = setsockopt(socket, sockopt::RcvBuf, &RECEIVE_BUFFER);
-    if is_ipv6 {
+    if getsockopt(socket, sockopt::RcvBuf).is_ok_and(|octets| octets < 2 * RECEIVE_BUFFER) {
+        let _ = setsockopt(socket, sockopt::RcvBuf, &RECEIVE_BUFFER);
+    }
+    if is_single {
+        // Nothing else can have been asked: what is sent to a group or to everybody doesn't come here.
+        Ok(())
+    } else if is_ipv6 {
         setsockopt(socket, sockopt::Ipv6RecvPacketInfo, &true)
     } else {
         setsockopt(socket, sockopt::Ipv4PacketInfo, &true)

@@ -10,6 +10,8 @@ use crate::rules::RuleSet;
 use crate::{file_access, limits, name_service, namespaces, privileges, view};
 use nix::errno::Errno;
 use std::fmt;
+use std::fs::File;
+use std::os::fd::{AsFd, OwnedFd};
 
 /// Which process this is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -147,13 +149,14 @@ pub fn confine_then<T>(
         return Ok((shortfall, prepare()));
     }
     let identity = inherited.identity().map_err(ConfineError::Words)?;
+    let silence = Silence::of(role);
     let shortfall = isolate(role, identity, false, insecure)?;
     // The kernel tells only of a death that comes after it was asked to.
     if inherited.is_orphaned().map_err(ConfineError::Words)? {
         return Err(ConfineError::Orphaned);
     }
     let prepared = prepare();
-    seal(role, insecure)?;
+    seal(role, insecure, silence)?;
     Ok((shortfall, prepared))
 }
 
@@ -168,7 +171,7 @@ pub fn confine_privileged(
     insecure: bool,
 ) -> Result<Shortfall, ConfineError> {
     let shortfall = isolate(Role::Privileged, identity, keep_sys_time, insecure)?;
-    seal(Role::Privileged, insecure)?;
+    seal(Role::Privileged, insecure, None)?;
     Ok(shortfall)
 }
 
@@ -221,16 +224,48 @@ fn isolate(
     Ok(shortfall)
 }
 
-/// Limits and filter.
-fn seal(role: Role, insecure: bool) -> Result<(), ConfineError> {
+/// Limits and filter, and for those who hear strangers no voice in the daemon's log: their standard error is
+/// shared with everybody and read by people, so they report by exit code and link alone.
+fn seal(role: Role, insecure: bool, silence: Option<Silence>) -> Result<(), ConfineError> {
     limits::lower(role);
-    if insecure { Ok(()) } else { RuleSet::of(role).install() }
+    if insecure {
+        return Ok(());
+    }
+    let voice = silence.and_then(Silence::begin);
+    RuleSet::of(role).install().inspect_err(|_| {
+        if let Some(voice) = voice {
+            let _ = nix::unistd::dup2_stderr(voice);
+        }
+    })
+}
+
+/// Nowhere to write to, opened while there are still files to be seen.
+struct Silence(File);
+
+impl Silence {
+    /// For the roles that hear strangers.
+    fn of(role: Role) -> Option<Self> {
+        let hears = matches!(role, Role::Client | Role::Server | Role::Exchange);
+        File::options().write(true).open("/dev/null").ok().filter(|_| hears).map(Self)
+    }
+
+    /// From here on nothing is heard; gives the standard error from before.
+    fn begin(self) -> Option<OwnedFd> {
+        let voice = std::io::stderr().as_fd().try_clone_to_owned().ok()?;
+        nix::unistd::dup2_stderr(&self.0).ok()?;
+        limits::forbid_files();
+        Some(voice)
+    }
 }
 
 /// What the exchange role's child adds to what it has from its parent.
 fn narrow(insecure: bool) -> Result<Shortfall, ConfineError> {
     // A fork doesn't inherit this one.
     let _ = kernel::prctl(libc::PR_SET_PDEATHSIG, kernel::SIGKILL);
-    seal(Role::ExchangeChild, insecure)?;
+    // The kernel tells only of a death that comes after it was asked to; an orphan is init's child by then.
+    if nix::unistd::getppid().as_raw() == 1 {
+        return Err(ConfineError::Orphaned);
+    }
+    seal(Role::ExchangeChild, insecure, None)?;
     Ok(Shortfall { insecure, ..Shortfall::default() })
 }

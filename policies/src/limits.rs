@@ -6,17 +6,24 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 const MIB: u64 = 1 << 20;
 
 /// Limits of a role. A poll of more descriptors than NOFILE is refused, so it is never below what the loop
-/// waits for. No limit of file size: standard error may be a file, and a line to it must not kill.
+/// waits for. No limit of file size here: standard error may be a file, and a line to it must not kill; the
+/// roles without a voice get theirs from [`forbid_files`].
 fn table(role: Role) -> &'static [(Resource, u64)] {
-    use Resource::{RLIMIT_AS, RLIMIT_CORE, RLIMIT_CPU, RLIMIT_NOFILE, RLIMIT_NPROC};
+    use Resource::{RLIMIT_AS, RLIMIT_CORE, RLIMIT_CPU, RLIMIT_DATA, RLIMIT_NOFILE, RLIMIT_NPROC};
     match role {
         Role::Privileged => {
             &[(RLIMIT_NOFILE, 16), (RLIMIT_NPROC, 0), (RLIMIT_CORE, 0), (RLIMIT_AS, 64 * MIB)]
         }
         Role::Engine => &[(RLIMIT_NOFILE, 48), (RLIMIT_NPROC, 0), (RLIMIT_CORE, 0), (RLIMIT_AS, 256 * MIB)],
         Role::Client => &[(RLIMIT_NOFILE, 96), (RLIMIT_NPROC, 0), (RLIMIT_CORE, 0), (RLIMIT_AS, 128 * MIB)],
-        // A thread for each core, each with a stack and an arena: no limit of addresses that fits them all.
-        Role::Server => &[(RLIMIT_NOFILE, 640), (RLIMIT_NPROC, 0), (RLIMIT_CORE, 0)],
+        // A thread for each core, each with a stack (2 MiB) and an arena (up to 128 MiB of addresses).
+        Role::Server => &[
+            (RLIMIT_NOFILE, 640),
+            (RLIMIT_NPROC, 0),
+            (RLIMIT_CORE, 0),
+            (RLIMIT_AS, 8192 * MIB),
+            (RLIMIT_DATA, 512 * MIB),
+        ],
         Role::Exchange => &[(RLIMIT_NOFILE, 64), (RLIMIT_CORE, 0), (RLIMIT_AS, 256 * MIB)],
         Role::ExchangeChild => &[
             (RLIMIT_NOFILE, 16),
@@ -26,6 +33,11 @@ fn table(role: Role) -> &'static [(Resource, u64)] {
             (RLIMIT_CPU, 5),
         ],
     }
+}
+
+/// No file that this process writes grows from here on.
+pub(crate) fn forbid_files() {
+    let _ = setrlimit(Resource::RLIMIT_FSIZE, 0, 0);
 }
 
 /// Lowers the limits of this process to those of its role; none is raised.

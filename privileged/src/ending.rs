@@ -1,7 +1,10 @@
 //! How this program ends: one sentence and one exit code for each cause.
 
 use ipc::message::privileged::Farewell;
+use nix::poll::{PollFd, PollFlags, ppoll};
+use nix::sys::time::TimeSpec;
 use std::fmt;
+use std::os::fd::AsFd;
 
 /// Why the daemon ends.
 #[derive(Debug, PartialEq, Eq)]
@@ -52,7 +55,6 @@ impl Ending {
 impl From<Farewell> for Ending {
     fn from(farewell: Farewell) -> Self {
         match farewell {
-            Farewell::Asked => Ending::Asked,
             Farewell::Engine => Ending::Engine("it says that it can't go on".into()),
             Farewell::Client => Ending::Client,
             Farewell::Server => Ending::Server,
@@ -87,11 +89,18 @@ impl fmt::Display for Ending {
     }
 }
 
-/// One line on standard error: with the journal's prefix where the journal reads it.
+/// One line on standard error, with the journal's prefix where the journal reads it. The stream is shared with
+/// other processes and may be full, blocked or gone: the line is then lost, and nothing else happens.
 pub fn say(severity: u8, text: &dyn fmt::Display) {
-    if std::env::var_os("JOURNAL_STREAM").is_some() {
-        eprintln!("<{severity}>truechimerd: {text}");
+    let line = if std::env::var_os("JOURNAL_STREAM").is_some() {
+        format!("<{severity}>truechimerd: {text}\n")
     } else {
-        eprintln!("truechimerd: {text}");
+        format!("truechimerd: {text}\n")
+    };
+    let stderr = std::io::stderr();
+    let mut room = [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)];
+    let now = TimeSpec::new(0, 0);
+    if ppoll(&mut room, Some(now), None).is_ok_and(|ready| ready > 0) {
+        let _ = nix::unistd::write(stderr.as_fd(), line.as_bytes());
     }
 }

@@ -54,12 +54,14 @@ pub struct Keeper {
     pub signals: OwnedFd,
     /// Readable when somebody sets CLOCK_REALTIME.
     pub set_clock: Option<OwnedFd>,
-    /// Refusals for haste that were not written down one by one.
-    pub hasty: u32,
-    /// When the last summary of them was written.
-    pub hasty_told: RawInstant,
-    /// Leap and synchronisation as last set.
-    pub told: Option<(Leap, bool)>,
+    /// For each kind of refusal: how many had no line of their own, and when the last line was written.
+    pub refusals: [(u32, Option<RawInstant>); 32],
+    /// When the service manager was last told that we live.
+    pub lived: Option<RawInstant>,
+    /// Leap, synchronisation and TAI offset as last set.
+    pub told: Option<(Leap, bool, u8)>,
+    /// The last line for the audit log was lost.
+    pub audit_failed: bool,
     /// When the record was written last.
     pub written: Option<RawInstant>,
     /// Since when the record can't be written.
@@ -127,16 +129,12 @@ impl Keeper {
     /// Looks whether time was continuous and whether the engine still gives orders.
     fn look(&mut self) -> Result<(), Ending> {
         let (now, reading) = moment(&*self.clock).map_err(|errno| clock_lost("reading", errno))?;
-        if self.hasty > 0 && now.raw.since(self.hasty_told).nanos() >= SUMMARY {
-            let hasty = std::mem::take(&mut self.hasty);
-            self.hasty_told = now.raw;
-            self.write_down(format_args!("event=refused code=Rate count={hasty}"));
-        }
         let reclaimed = self.clock.reclaim().map_err(|errno| clock_lost("reclaiming", errno))?;
         let event = match self.governor.observe(&now, reclaimed) {
             Some((kind, moved)) => Some((kind, moved)),
             None if self.governor.died(&now) => {
                 self.go_unsynchronised(&reading);
+                self.governor.let_go(&now);
                 Some((ClockEventKind::DeadMan, Offset::ZERO))
             }
             None => None,
@@ -192,14 +190,19 @@ impl Keeper {
                         FromPrivileged::Applied(Applied { answers: sequence, before, after })
                     }
                     Err(refused) => {
-                        self.note_refusal(&order, &refused);
+                        self.note_refusal(&order, &refused, crate::clock::raw_now());
                         FromPrivileged::Refused(Refused { answers: sequence, ..refused })
                     }
                 };
                 self.answer(&answer)?;
             }
         }
-        self.notify.say("WATCHDOG=1");
+        // An engine that talks without end must not keep the service manager busy.
+        let now = crate::clock::raw_now();
+        if self.lived.is_none_or(|last| now.since(last).nanos() >= limits::SECOND) {
+            self.lived = Some(now);
+            self.notify.say("WATCHDOG=1");
+        }
         Ok(())
     }
 
@@ -232,6 +235,8 @@ impl Keeper {
             self.governor.not_done();
             return Ok(Err(refusal(Refusal::NoPersist)));
         }
+        // The record may have taken its time: a step is measured from the clock right before it.
+        let before = self.clock.read().unwrap_or(before);
         let done = match order {
             ToPrivileged::Adjust(adjust) => {
                 self.clock.adjust(adjust.frequency, adjust.slew, adjust.time_constant)
@@ -253,11 +258,15 @@ impl Keeper {
         }
         let news = match order {
             ToPrivileged::SetStatus(status) => {
-                let now = Some((status.leap, status.synchronised));
+                let now = Some((status.leap, status.synchronised, status.tai));
                 std::mem::replace(&mut self.told, now) != now
             }
             _ => true,
         };
+        if let ToPrivileged::Step(step) = order {
+            // Also where no ring of lines can push it out.
+            say(5, &format_args!("stepped the clock by {} ns ({:?})", step.delta.nanos(), step.reason));
+        }
         if news {
             self.write_down(format_args!(
                 "event=applied {} charged_ns={charged} before={} after={} left_before_ns={} left_after_ns={} was={} is={}",
@@ -296,7 +305,9 @@ impl Keeper {
             );
             now.raw
         });
-        !matches!(order, ToPrivileged::Step(_)) && (!costs || now.raw.since(since).nanos() < UNWRITTEN)
+        // Only where this run has written before: else ending and starting again would forget the charge.
+        let remembered = self.written.is_some() && now.raw.since(since).nanos() < UNWRITTEN;
+        !matches!(order, ToPrivileged::Step(_)) && (!costs || remembered)
     }
 
     /// A step must lead where it was meant to; otherwise it is undone and everything ends.
@@ -321,13 +332,18 @@ impl Keeper {
         )))
     }
 
-    fn note_refusal(&mut self, order: &ToPrivileged, refused: &Refused) {
-        if refused.code == Refusal::Rate {
-            self.hasty = self.hasty.saturating_add(1);
+    /// One line for each kind of refusal in a minute, with the number of those that had none: a flood of
+    /// refused orders must not push anything else out of the log.
+    fn note_refusal(&mut self, order: &ToPrivileged, refused: &Refused, now: RawInstant) {
+        let place = refused.code as usize % self.refusals.len();
+        let (unwritten, last) = self.refusals[place];
+        if last.is_some_and(|last| now.since(last).nanos() < SUMMARY) {
+            self.refusals[place].0 = unwritten.saturating_add(1);
             return;
         }
+        self.refusals[place] = (0, Some(now));
         self.write_down(format_args!(
-            "event=refused {} code={:?} limit={} remaining={}",
+            "event=refused {} code={:?} limit={} found={} unwritten={unwritten}",
             Asked(order),
             refused.code,
             refused.limit,
@@ -338,8 +354,16 @@ impl Keeper {
     /// Writes a line into the audit log; a log that can't be written doesn't stop the clock from being kept.
     fn write_down(&mut self, words: std::fmt::Arguments<'_>) {
         let Ok(reading) = self.clock.read() else { return };
-        if self.audit.append(reading.wall, reading.raw, words).is_ok() {
-            self.governor.record().audit = self.audit.end();
+        match self.audit.append(reading.wall, reading.raw, words) {
+            Ok(()) => {
+                self.governor.record().audit = self.audit.end();
+                self.audit_failed = false;
+            }
+            Err(error) if !self.audit_failed => {
+                self.audit_failed = true;
+                say(3, &format_args!("audit.log can't be written ({error}): lines are lost until it can"));
+            }
+            Err(_) => {}
         }
     }
 
@@ -395,7 +419,11 @@ impl std::fmt::Display for Asked<'_> {
                 write!(f, "asked=step why={:?} delta_ns={}", order.reason, order.delta.nanos())
             }
             ToPrivileged::SetStatus(status) => {
-                write!(f, "asked=status leap={:?} synchronised={}", status.leap, status.synchronised)
+                write!(
+                    f,
+                    "asked=status leap={:?} synchronised={} tai={}",
+                    status.leap, status.synchronised, status.tai
+                )
             }
             _ => f.write_str("asked=nothing"),
         }

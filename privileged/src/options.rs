@@ -16,9 +16,10 @@ Usage: truechimerd [options]
   --clock KIND          kernel (default), none (serve time, never touch the clock), or virtual:FILE
   --programs DIR        where truechimer-engine and truechimer-network are (beside this program)
   --first-uid N         users N to N+4 instead of the packaged ones (containers, tests)
-  --approve-step SECS   allow one step of at most this size, beyond the governor's table; audited
-  --new-record          start without the governor's record although there was one; audited
-  --syslog              log to syslog instead of standard error
+  --approve-step SECS   allow one step of at most this size, once in a boot, not before this program was
+                        built and not after the latest plausible time; audited
+  --new-record          forget the governor's record (budgets, last good time); audited
+  --syslog              the engine logs to syslog; this program's few lines stay on standard error
   --insecure            go on where confinement is not to be had; never use it on a host that matters
   --version, --help";
 
@@ -116,7 +117,7 @@ pub fn parse(words: impl Iterator<Item = OsString>) -> Result<Asked, String> {
             }
             "--approve-step" => {
                 let text = value("a number of seconds")?.to_string_lossy().into_owned();
-                let seconds = text.parse::<u32>().map_err(|_| {
+                let seconds = text.parse::<u32>().ok().filter(|seconds| *seconds > 0).ok_or_else(|| {
                     format!("--approve-step {text}: expected whole seconds, 1 to {}", u32::MAX)
                 })?;
                 options.approved_step = i64::from(seconds) * 1_000_000_000;

@@ -9,6 +9,7 @@
 //!   reply            what a server answers: from the request and the system variables
 //!   kiss             what a server says instead of the time
 //!   reference_id     how a host is named in replies, and how loops are seen
+//!   nts              the same with keys: key exchange, cookies, protected requests and replies (RFC 8915)
 //! ```
 //!
 //! Client and server role use `header` and `extension_field` on everything that arrives; the engine builds
@@ -19,6 +20,7 @@
 pub mod extension_field;
 pub mod header;
 pub mod kiss;
+pub mod nts;
 pub mod reference_id;
 pub mod reply;
 pub mod request;

@@ -9,6 +9,7 @@
 //!   packet     the 48 octets of NTP, written a second time, so that a double shares no flaw with us
 //!   client     one SNTP query
 //!   forger     a server that does what a test tells it
+//!   load       a load generator for any NTP server
 //!   peers      chronyd and ntpd as servers, without control of the clock
 //!   skip       how a test says that it can't run here
 //! ```
@@ -20,6 +21,7 @@ pub mod client;
 pub mod clock;
 pub mod daemon;
 pub mod forger;
+pub mod load;
 pub mod packet;
 pub mod peers;
 pub mod process;

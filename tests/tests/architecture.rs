@@ -17,7 +17,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("network", &["ipc", "protocol", "policies"]),
     ("control", &["ipc"]),
     ("tests", &["ipc", "protocol", "policies", "engine"]),
-    ("xtask", &["bench"]),
+    ("tests/simulation", &["ipc", "protocol", "engine", "privileged"]),
+    ("xtask", &["bench", "simulation"]),
 ];
 
 /// What is linked into the process that holds the clock, beyond our own: an auditor reads all of it.
@@ -29,6 +30,7 @@ const UNSAFE: &[&str] = &[
     "policies/src/inherited.rs",
     "policies/src/kernel.rs",
     "network/src/exchange/fork.rs",
+    "network/src/server/mmsg.rs",
 ];
 
 /// Files above 500 lines, each with the reason why it is one file.
@@ -110,7 +112,8 @@ fn dependencies(package: &str, sections: &[&str]) -> BTreeSet<String> {
 #[test]
 fn dependencies_between_our_packages_go_only_where_they_may() {
     let ours: BTreeSet<&str> =
-        ["ipc", "protocol", "policies", "engine", "privileged", "network", "control", "bench"].into();
+        ["ipc", "protocol", "policies", "engine", "privileged", "network", "control", "bench", "simulation"]
+            .into();
     for (package, allowed) in ARROWS {
         for name in dependencies(package, &["dependencies", "build-dependencies"]) {
             let arrow = ours.contains(name.as_str()) && !allowed.contains(&name.as_str());
@@ -290,5 +293,195 @@ fn programs_and_units_are_packaged_under_the_names_that_the_code_uses() {
     {
         assert!(users.contains(user) && postinst.contains(user), "{user} isn't made by the package");
         assert!(read("privileged/src/launch/users.rs").contains(user), "{user} isn't used");
+    }
+}
+
+/// What man shows of a page, as far as words matter.
+fn page(path: &str) -> String {
+    read(path).replace("\\-", "-").replace("\\(dq", "\"")
+}
+
+/// The tags of a page's sections whose heading is this: what stands alone on the line below each `.TP`.
+fn tags(page: &str, heading: &str) -> BTreeSet<String> {
+    let section = page.split("\n.SH ").find(|section| section.lines().next() == Some(heading));
+    let section = section.unwrap_or_else(|| panic!("no section {heading}"));
+    let tag = |part: &str| part.lines().next().unwrap_or_default().trim_start_matches(".B ").to_owned();
+    section.split("\n.TP\n").skip(1).map(tag).collect()
+}
+
+#[test]
+fn the_manual_names_each_exit_code_and_each_refusal_and_no_other() {
+    let page = page("packaging/man/truechimerd.8");
+    let ending = read("privileged/src/ending.rs");
+    let codes =
+        ending.split("fn code").nth(1).expect("it is there").split("\n    }\n").next().expect("its end");
+    let codes: BTreeSet<String> = codes
+        .lines()
+        .filter_map(|line| Some(line.split_once("=> ")?.1.trim_end_matches(',').to_owned()))
+        .collect();
+    assert!(codes.len() > 8, "the codes weren't found: {codes:?}");
+    assert_eq!(tags(&page, "EXIT STATUS"), codes);
+
+    let messages = code("ipc/src/message/privileged.rs");
+    let rows =
+        messages.split("enum Refusal {").nth(1).expect("it is there").split('}').next().expect("its end");
+    let rows = rows.split(',').map(str::trim).filter(|row| !row.is_empty());
+    let refusals: BTreeSet<String> = rows
+        .map(|row| {
+            let hyphened: String =
+                row.chars().flat_map(|c| [c.is_uppercase().then_some('-'), Some(c)]).flatten().collect();
+            hyphened.trim_start_matches('-').to_lowercase()
+        })
+        .collect();
+    assert!(refusals.len() > 20, "the refusals weren't found: {refusals:?}");
+    assert_eq!(tags(&page, "REFUSALS"), refusals);
+}
+
+/// The value of an expression of limits.rs in seconds, ppm or as a plain number, and as the manual writes it in
+/// this unit.
+fn written(expression: &str, unit: &str) -> String {
+    match expression {
+        "true" => return "yes".to_owned(),
+        "false" => return "no".to_owned(),
+        _ => {}
+    }
+    let (mut value, mut divide) = (1.0, false);
+    for word in expression.split(' ') {
+        let word = word.trim_start_matches("ppm(").trim_end_matches(')');
+        let factor: f64 = match word {
+            "*" => continue,
+            "/" => {
+                divide = true;
+                continue;
+            }
+            "SECOND" => 1.0,
+            "HOUR" => 3_600.0,
+            "YEAR" => 365.25 * 86_400.0,
+            number => number.replace('_', "").parse().unwrap_or_else(|_| panic!("{expression}")),
+        };
+        value = if std::mem::take(&mut divide) { value / factor } else { value * factor };
+    }
+    let scale = match unit {
+        "years" => 365.25 * 86_400.0,
+        "days" => 86_400.0,
+        "h" => 3_600.0,
+        _ => 1.0,
+    };
+    match value / scale {
+        0.0 => "none".to_owned(),
+        value => format!("{value} {unit}").trim_end().to_owned(),
+    }
+}
+
+#[test]
+fn the_manual_has_the_governors_table_as_it_is_compiled_in() {
+    let (limits, page) = (code("privileged/src/governor/limits.rs"), page("packaging/man/truechimerd.8"));
+    let column = |name: &str| -> Vec<(String, String)> {
+        let column = limits.split(&format!("static {name}: Limits = Limits {{")).nth(1).expect("a column");
+        let rows = column.split("};").next().expect("its end").split(",\n").map(str::trim);
+        rows.filter_map(|row| row.split_once(": ")).map(|(row, value)| (row.into(), value.into())).collect()
+    };
+    let rows = [
+        ("latest_after_build", "years", "latest time that a step may lead to, after the build"),
+        ("start_steps", "", "start steps in one boot"),
+        ("start_back", "s", "largest start step back"),
+        ("start_forward", "s", "largest start step forward"),
+        ("below_floor", "", "a clock below the floor may be set without approval"),
+        ("run_step", "s", "largest run-time step, where one is configured"),
+        ("resume_step", "s", "largest step after a suspend"),
+        ("resume_steps", "", "such steps in 24 hours"),
+        ("phase_day", "s", "phase budget in any 24 hours"),
+        ("phase_month", "s", "phase budget in any 30 days"),
+        ("total", "ppm", "frequency and slew together"),
+        ("commissioning_band", "ppm", "base frequency in the first days, around 0"),
+        ("band", "ppm", "base frequency afterwards, around its mean"),
+        ("centre_month", "ppm", "how far that mean may move in 30 days"),
+        ("refill", "h", "credit for the time between two boots, at most"),
+    ];
+    let (standard, strict) = (column("STANDARD"), column("STRICT"));
+    assert_eq!((standard.len(), strict.len()), (rows.len(), rows.len()), "a row has no place in the manual");
+    for (field, unit, label) in rows {
+        let value = |column: &[(String, String)]| {
+            let row =
+                column.iter().find(|(name, _)| name == field).unwrap_or_else(|| panic!("no row {field}"));
+            written(&row.1, unit)
+        };
+        let line = format!("{label}|{}|{}", value(&standard), value(&strict));
+        assert!(page.lines().any(|found| found == line), "truechimerd.8 lacks: {line}");
+    }
+
+    let rows = [
+        ("START_WINDOW", "s", "start window"),
+        ("RUN_STEP_SPACING", "s", "between two run-time steps"),
+        ("RESTORE_WITHIN", "s", "a restoring step ends beside the governor's line by at most"),
+        ("RESTORE_SPACING", "s", "between two restoring steps"),
+        ("SUSPEND", "s", "sleep that counts as a suspend"),
+        ("SLEW", "s", "largest slew of one order"),
+        ("COMMISSIONING", "days", "governed time until the band narrows"),
+        ("BURST", "", "orders at once, then one a second"),
+        ("ORDER_AGE", "s", "age of an order"),
+        ("DEAD_MAN", "h", "without an order, until the clock is marked unsynchronised"),
+        ("LEAP_SPACING", "days", "between two leap seconds"),
+        ("FLOOR_BEHIND_LAST_GOOD", "h", "the floor is behind the last good time by"),
+    ];
+    let constants = limits.matches("pub const ").count() - ["SECOND", "BUILD_TIME"].len();
+    assert_eq!(constants, rows.len(), "a row has no place in the manual");
+    for (name, unit, label) in rows {
+        let value = limits.split(&format!("pub const {name}: i64 = ")).nth(1).expect(name);
+        let line = format!("{label}|{}", written(value.split(';').next().expect("its end"), unit));
+        assert!(page.lines().any(|found| found == line), "truechimerd.8 lacks: {line}");
+    }
+}
+
+#[test]
+fn the_manual_of_the_configuration_has_each_key_that_is_read() {
+    let page = page("packaging/man/truechimer.toml.5");
+    let documented: BTreeSet<&str> = page
+        .split("\n.TP\n.BR ")
+        .skip(1)
+        .flat_map(|part| part.lines().next().unwrap_or_default().split(", "))
+        .filter_map(|tag| tag.trim_matches(['"', ' ']).split(' ').next())
+        .filter(|word| word.starts_with(|c: char| c.is_ascii_lowercase()))
+        .collect();
+    let folder = "engine/src/bin/truechimer-engine/configuration";
+    let mut read_ones = BTreeSet::from(["profile".to_owned()]);
+    for file in ["source.rs", "clock.rs", "server.rs"] {
+        let text = read(format!("{folder}/{file}"));
+        let keys =
+            text.split("const KEYS: ").nth(1).and_then(|rest| rest.split(';').nth(1)).expect("its keys");
+        read_ones.extend(keys.split('"').skip(1).step_by(2).map(str::to_owned));
+    }
+    assert!(read_ones.len() > 25, "the keys weren't found: {read_ones:?}");
+    let read_ones: BTreeSet<&str> = read_ones.iter().map(String::as_str).collect();
+    assert_eq!(documented, read_ones);
+}
+
+#[test]
+fn the_example_asks_nobodys_servers() {
+    let example: toml::Table = read("packaging/truechimer.toml").parse().expect("the example is TOML");
+    assert!(example.contains_key("clock"), "the example says nothing");
+    assert!(
+        !example.contains_key("source"),
+        "a default source needs its owner's leave, and a vendor zone of a pool"
+    );
+}
+
+#[test]
+fn no_page_has_a_placeholder_left() {
+    let pages: Vec<String> = ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"]
+        .into_iter()
+        .map(str::to_owned)
+        .chain(files("docs", "md"))
+        .collect();
+    assert!(pages.len() > 4, "the pages weren't found");
+    for page in pages {
+        let text = read(&page);
+        let parts: Vec<&str> = text.split('@').collect();
+        let between = parts.iter().skip(1).take(parts.len().saturating_sub(2));
+        for word in between {
+            let left =
+                !word.is_empty() && word.bytes().all(|octet| octet.is_ascii_uppercase() || octet == b'_');
+            assert!(!left, "{page} has @{word}@ in it");
+        }
     }
 }

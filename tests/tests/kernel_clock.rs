@@ -5,8 +5,10 @@ use bench::clock::{pair, ppm, raw};
 use bench::daemon::{Daemon, Setup};
 use bench::forger::Forger;
 use ipc::units::Frequency;
+use nix::fcntl::{Flock, FlockArg};
 use nix::libc;
 use nix::sys::signal::Signal;
+use std::fs::File;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
 
@@ -45,6 +47,8 @@ fn adjust(change: impl FnOnce(&mut libc::timex)) -> libc::timex {
 
 /// The clock as found; puts it back when dropped, also after a panic.
 struct Saved {
+    /// Two of these tests at a time would put back what the other one did.
+    _alone: Flock<File>,
     raw: i64,
     wall: i64,
     timex: libc::timex,
@@ -52,6 +56,9 @@ struct Saved {
 
 impl Saved {
     fn now() -> Self {
+        let lock =
+            File::create(std::env::temp_dir().join("truechimer-kernel-clock.lock")).expect("it can be made");
+        let alone = Flock::lock(lock, FlockArg::LockExclusive).expect("it can be waited for");
         let timex = adjust(|_| ());
         assert_eq!(
             (timex.tick, timex.freq),
@@ -59,7 +66,7 @@ impl Saved {
             "somebody steers this clock: the test would disturb it"
         );
         let (raw, wall) = pair();
-        Self { raw, wall, timex }
+        Self { _alone: alone, raw, wall, timex }
     }
 
     /// The clock now, minus what it would be without the test.

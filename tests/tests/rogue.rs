@@ -133,9 +133,7 @@ fn a106_a_network_process_that_never_answers_leaves_the_clock_alone() {
 fn a026_all_sources_two_days_off_are_refused_and_the_daemon_holds() {
     let setup = network("lie-by-two-days");
     let daemon = setup.start();
-    daemon.wait_until("refused", PATIENCE, |daemon| {
-        daemon.status()["refusals"].as_u64() > Some(0)
-    });
+    daemon.wait_until("refused", PATIENCE, |daemon| daemon.status()["refusals"].as_u64() > Some(0));
     clock_is_right(&setup);
     assert!(audit(&setup).contains("code=StartForward"), "{}", audit(&setup));
     assert_eq!(daemon.stop().code, Some(0));
@@ -155,7 +153,8 @@ fn a124_no_order_leads_to_an_implausible_time() {
         assert!(log.contains(&format!("rogue: {name}: refused {code}")), "{log}");
     }
     clock_is_right(&setup);
-    assert_eq!(audit(&setup).matches("event=refused asked=step").count(), 5);
+    // One line for each kind of refusal in a minute.
+    assert_eq!(audit(&setup).matches("event=refused asked=step").count(), 2);
     assert_eq!(audit(&setup).matches("event=applied").count(), 0);
     drop(daemon);
 }

@@ -17,7 +17,14 @@ const SILENCE: Duration = Duration::from_millis(300);
 fn serve(more: &str) -> (Daemon, SocketAddr) {
     let address = SocketAddr::new(HERE, free_port());
     let configuration = format!("{more}\n[server]\nlisten = [\"{address}\"]\nallow = [\"127.0.0.0/8\"]\n");
-    (Setup::new("serve", &configuration).start(), address)
+    (answering(&configuration, address), address)
+}
+
+/// A daemon that answers: who is allowed reaches the server role a moment after the control socket is there.
+fn answering(configuration: &str, address: SocketAddr) -> Daemon {
+    let daemon = Setup::new("serve", configuration).start();
+    daemon.wait_until("answering", Duration::from_secs(10), |_| query(address, SILENCE).is_some());
+    daemon
 }
 
 fn serve_own_time() -> (Daemon, SocketAddr) {
@@ -25,7 +32,11 @@ fn serve_own_time() -> (Daemon, SocketAddr) {
     let configuration = format!(
         "[server]\nlisten = [\"{address}\"]\nallow = [\"127.0.0.0/8\"]\ndeny = [\"127.0.0.9/32\"]\nlocal-stratum = 5\n"
     );
-    (Setup::new("serve", &configuration).start(), address)
+    let daemon = answering(&configuration, address);
+    daemon.wait_until("serving its own time", PATIENCE, |_| {
+        query(address, SILENCE).is_some_and(|answer| answer.header.leap == 0)
+    });
+    (daemon, address)
 }
 
 #[test]

@@ -9,8 +9,11 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-/// The tests that move the kernel's clock, by a few milliseconds, and put it back.
-const KERNEL_CLOCK: &str = "kernel_clock";
+/// What needs power over the clock: a test program of the package truechimer-tests, and a part of the names of
+/// its tests (all of them where it is empty). The first one moves the kernel's clock, by a few milliseconds, and
+/// puts it back; the others look at a process that could.
+const WITH_CLOCK: [(&str, &str); 2] =
+    [("kernel_clock", ""), ("escapes", "a_process_that_keeps_the_clock_holds_one_capability")];
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Tally {
@@ -39,15 +42,18 @@ pub fn run(filter: Option<&str>) -> Result<(), String> {
 
     if moves_the_clock {
         println!("\nthe kernel's clock, one test at a time, by a few milliseconds, put back afterwards");
-        let mut clock = cargo();
-        clock.args(["test", "--package", "truechimer-tests", "--test", KERNEL_CLOCK, "--"]);
-        clock.arg("--test-threads=1").args(filter);
-        clock.env("TRUECHIMER_SKIPPED", &notes).env("TRUECHIMER_REAL_CLOCK", "1");
-        let (second, second_in_order) = count(&mut clock)?;
-        tally.passed += second.passed;
-        tally.failed += second.failed;
-        tally.skipped += second.skipped;
-        in_order &= second_in_order;
+        forget_second_runs(&notes);
+        for (program, part) in WITH_CLOCK {
+            let mut clock = cargo();
+            clock.args(["test", "--package", "truechimer-tests", "--test", program, "--"]);
+            clock.arg("--test-threads=1").args(Some(part).filter(|part| !part.is_empty()).or(filter));
+            clock.env("TRUECHIMER_SKIPPED", &notes).env("TRUECHIMER_REAL_CLOCK", "1");
+            let (second, second_in_order) = count(&mut clock)?;
+            tally.passed += second.passed;
+            tally.failed += second.failed;
+            tally.skipped += second.skipped;
+            in_order &= second_in_order;
+        }
     }
     tally = settle(tally, &notes);
     println!("\n{} passed, {} failed, {} skipped", tally.passed, tally.failed, tally.skipped);
@@ -140,6 +146,22 @@ fn closing_line(line: &str) -> Option<Tally> {
     let number =
         |word: &str| rest.split("; ").find_map(|part| part.strip_suffix(word)?.trim().parse::<u64>().ok());
     Some(Tally { passed: number("passed")?, failed: number("failed")?, skipped: number("ignored")? })
+}
+
+/// A test that skipped itself in the first run and runs again in the second isn't a skipped one.
+fn forget_second_runs(notes: &Path) {
+    let Ok(text) = std::fs::read_to_string(notes) else { return };
+    let again = |line: &str| WITH_CLOCK.iter().any(|(_, part)| !part.is_empty() && line.contains(part));
+    let turned: String = text
+        .lines()
+        .map(|line| match line.strip_prefix("skipped\t") {
+            Some(rest) if again(line) => format!("later\t{rest}\n"),
+            _ => format!("{line}\n"),
+        })
+        .collect();
+    if let Err(error) = std::fs::write(notes, turned) {
+        eprintln!("{}: {error}; a test may be counted as skipped that was run", notes.display());
+    }
 }
 
 /// libtest counts a test that skipped itself as passed; the notes say which ones those were.

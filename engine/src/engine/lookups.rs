@@ -79,8 +79,20 @@ impl Engine {
     /// Adds an address where there is room, or in place of one that is dead. One that is in use already,
     /// here or elsewhere, would only vote twice.
     fn take(&mut self, entry: usize, address: Address, wanted: usize, now: RawInstant) {
-        if self.sources.iter().any(|source| source.address == address) {
-            return;
+        if let Some(at) = self.sources.iter().position(|source| source.address == address) {
+            // Whoever answers for one name must not take the address of a better one away from it.
+            let owner = self.sources[at].entry;
+            if owner == entry || self.standing(owner) >= self.standing(entry) {
+                return;
+            }
+            let gone = self.sources.remove(at);
+            let line = format!(
+                "source {}: {} belongs to {}",
+                self.name_of(&gone),
+                address.socket_address(),
+                self.settings.sources[entry].name
+            );
+            self.say(5, line);
         }
         if self.sources.iter().filter(|source| source.entry == entry).count() >= wanted {
             let dead = self.sources.iter().position(|source| source.entry == entry && source.is_dead());
@@ -95,6 +107,19 @@ impl Engine {
             self.say(5, line);
         }
         self.add_source(entry, address, now);
+        // Whoever poisons a name after the start gets no vote by that alone.
+        if self.system.first_update.is_some()
+            && let Some(newest) = self.sources.last_mut()
+        {
+            newest.newcomer = true;
+        }
+    }
+
+    /// What the configuration gives an entry over another one for the same address: written out, trusted,
+    /// required, preferred.
+    fn standing(&self, entry: usize) -> (bool, bool, bool, bool) {
+        let settings = &self.settings.sources[entry];
+        (matches!(settings.place, Place::Address(_)), settings.trust, settings.require, settings.prefer)
     }
 
     pub(super) fn lookup_failed(&mut self, now: Now, failed: &Failed) {

@@ -60,11 +60,10 @@ impl Engine {
             return;
         }
         let epoch = basis.epoch;
-        let (most, estimated) = self
-            .system
-            .line
-            .as_ref()
-            .map_or((16.0, 16.0), |line| (line.most_error(now), line.deviation(now.raw)));
+        let (most, estimated) = self.system.line.as_ref().map_or((16.0, 16.0), |line| {
+            // The clock's own error is what is left to correct, and what the estimate may be off by.
+            (line.most_error(now), libm::hypot(line.random_deviation(now.raw), line.offset(now)))
+        });
         let status = Status {
             epoch,
             leap: self.system.leap.leap(),

@@ -54,7 +54,7 @@ impl Engine {
             reference_id: format!("{:08x}", reference.map_or(0, |r| r.reference_id)),
             reference: source.map_or(String::new(), |source| self.name_of(source).into()),
             offset_s: line.map_or(0.0, |line| line.offset(now)),
-            estimated_error_s: line.map_or(16.0, |line| line.deviation(now.raw)),
+            estimated_error_s: line.map_or(16.0, |line| line.random_deviation(now.raw)),
             error_bound_s: line.map_or(16.0, |line| line.most_error(now)),
             slew_left_s: basis.map_or(0.0, |basis| basis.clock.slew_left(now.raw)),
             frequency_ppm: basis.map_or(0.0, |basis| basis.clock.frequency() * 1e6),
@@ -81,6 +81,13 @@ impl Engine {
                 row => format!("the governor refused to set the clock ({row})"),
             };
             return ("refused", format!("{why}; restart with --approve-step to allow one large step"));
+        }
+        let local = self.settings.server.as_ref().and_then(|server| server.local_stratum);
+        if let Some(stratum) = local.filter(|_| self.settings.sources.is_empty()) {
+            return (
+                "local",
+                format!("no source is configured; this host serves its own time at stratum {stratum}"),
+            );
         }
         if self.settings.sources.is_empty() {
             return ("no-sources", "no source is configured; add a [[source]] to the configuration".into());
@@ -166,7 +173,7 @@ impl Engine {
             address: source.address.socket_address().to_string(),
             state,
             reason,
-            authenticated: false,
+            authenticated: source.authenticated,
             stratum: source.said.map_or(16, |facts| facts.stratum),
             reference_id: format!("{:08x}", source.said.map_or(0, |facts| facts.reference_id)),
             reach: source.reach,
@@ -186,6 +193,18 @@ impl Engine {
                 .filter(|(_, count)| *count > 0)
                 .collect(),
         }
+    }
+
+    /// How much faster a source's clock runs than true time does by the others' word, s/s.
+    fn beside(&self, frequency: f64) -> f64 {
+        self.system.line.as_ref().map_or(0.0, |line| frequency - line.frequency().0)
+    }
+
+    /// A leap second that is spread over a day runs at 11.574 ppm beside true time, over 20 hours at 13.889.
+    fn smear(&self, frequency: f64) -> &'static str {
+        let ppm = self.beside(frequency).abs() * 1e6;
+        let suspected = [11.574, 13.889].iter().any(|rate| (ppm - rate).abs() < 0.3);
+        if suspected { " (smear suspected: it may be spreading a leap second)" } else { "" }
     }
 
     /// One word and one sentence for a source.
@@ -259,9 +278,27 @@ impl Engine {
                 "falseticker",
                 format!(
                     "the majority says that its time is wrong; it differs by {:+.6} s from our clock, and its own \
-                     bound is {:.6} s",
-                    opinion.offset, opinion.distance
+                     bound is {:.6} s{}",
+                    opinion.offset,
+                    opinion.distance,
+                    self.smear(opinion.frequency)
                 ),
+            ),
+            Some(Standing::Drifting) => (
+                "falseticker",
+                format!(
+                    "its clock runs {:+.3} ppm beside those of all others{}",
+                    self.beside(opinion.frequency) * 1e6,
+                    self.smear(opinion.frequency)
+                ),
+            ),
+            Some(Standing::Probation) => (
+                "probation",
+                "it is new, or was begun anew after a change; it is used after its eighth reply".into(),
+            ),
+            Some(Standing::Outvoted) if self.sources.iter().any(|s| s.authenticated && s.is_heard()) => (
+                "outvoted",
+                "it does not agree with the authenticated sources, and is not authenticated".into(),
             ),
             Some(Standing::Outvoted) => {
                 ("outvoted", "it does not agree with the sources marked `trust`".into())

@@ -202,7 +202,16 @@ impl Engine {
             return;
         }
         self.system.held = false;
-        let (frequency, slew) = self.plan(now, offset);
+        let change = offset - basis.clock.slew_left(now.raw);
+        if kept {
+            let elapsed = self.system.last_change.map_or(0.0, |at| seconds_between(at, now.raw));
+            let interval = crate::poll::span(line.reference.interval);
+            let deviations = [now.raw, now.raw.after(interval)].map(|at| line.random_deviation(at));
+            let variance = 0.5 * (deviations[0] * deviations[0] + deviations[1] * deviations[1]);
+            self.system.unrest.learn(change, variance, elapsed);
+        }
+        self.system.last_change = Some(now.raw);
+        let (frequency, slew) = self.plan(now, offset, change);
         let Some(basis) = &self.basis else { return };
         if kept && !self.is_worth_an_order(now, basis, offset, frequency) {
             self.system.status_wanted |= self.status_is_old(now.raw);
@@ -216,7 +225,7 @@ impl Engine {
         self.order(OrderKind::Adjust, Output::Adjust(adjust), now);
     }
 
-    fn plan(&self, now: Now, offset: f64) -> (Frequency, Slew) {
+    fn plan(&self, now: Now, offset: f64, change: f64) -> (Frequency, Slew) {
         let (Some(line), Some(basis)) = (&self.system.line, &self.basis) else {
             return (Frequency::ZERO, slew(0.0, 64.0, 0.0, 1e-6, false));
         };
@@ -232,7 +241,8 @@ impl Engine {
         let most = self.settings.max_slew_ppm.clamp(1.0, 500.0) * 1e-6;
         let most = if now.raw < self.system.gentle_until { most.min(GENTLE) } else { most };
         let first = self.system.first_update.is_none();
-        (frequency, slew(offset, line.reference.interval, wanted, most, first))
+        let pace = self.system.unrest.pace(change, line.reference.interval);
+        (frequency, slew(offset, pace, wanted, most, first))
     }
 
     /// A correction far below the noise would only cost a wake-up.
@@ -323,7 +333,7 @@ impl Engine {
                 OrderKind::Step => "a step",
                 OrderKind::Status => "a status",
             };
-            self.say(4, format!("the governor refused {what}: {}", name_of(code)));
+            self.say(4, format!("the governor refused {what} ({}): {}", name_of(code), remedy(code)));
         }
     }
 
@@ -355,8 +365,45 @@ impl Engine {
     }
 }
 
+fn seconds_between(from: RawInstant, to: RawInstant) -> f64 {
+    to.since(from).nanos().max(0) as f64 * 1e-9
+}
+
 fn seconds(span: Span) -> f64 {
     span.nanos() as f64 * 1e-9
+}
+
+/// What an administrator can do about a refusal; where nothing, what happens by itself.
+fn remedy(code: Refusal) -> &'static str {
+    match code {
+        Refusal::Floor => {
+            "the sources say a time before this program was built or long before the last good time; check them"
+        }
+        Refusal::Latest => {
+            "the sources say a time too far ahead for this build; check them, or install a newer build"
+        }
+        Refusal::StartBack | Refusal::StartForward | Refusal::StartWindow => {
+            "restart with --approve-step SECONDS to allow one large step"
+        }
+        Refusal::RunStep => {
+            "raise run-step-threshold in the profile's limits, or restart with --approve-step SECONDS"
+        }
+        Refusal::TooSoon => "it will be asked again later",
+        Refusal::Evidence => "nothing shows that somebody else moved the clock or that the machine slept",
+        Refusal::Budget => "the day's allowance is used up; slews stay gentle until some is earned back",
+        Refusal::Band => {
+            "the oscillator runs outside the band that it was commissioned in; check the sources, then see truechimerd(8) about the governor's record"
+        }
+        Refusal::Total => "the oscillator is too far off for this clock; the slew will be gentler",
+        Refusal::Rate | Refusal::Stale | Refusal::StaleEpoch => "it will be asked again at once",
+        Refusal::Range => "this is a fault of the program; please report it",
+        Refusal::LeapDate | Refusal::LeapTooSoon => "a leap second can't be now; check the sources",
+        Refusal::Tai => "the sources' TAI offset is impossible; check them",
+        Refusal::NoPersist => "the state directory can't be written; free some space or remount it",
+        Refusal::Clock => "the kernel refused; see the daemon's log",
+        Refusal::NoClock => "there is no clock to steer here",
+        Refusal::Unproven => "no correction was applied of late; it will be asked again after one",
+    }
 }
 
 /// The name of a row of the governor's table, as in its audit log.

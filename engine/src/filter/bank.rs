@@ -1,7 +1,12 @@
-//! The bank: one Kalman filter for each pair of beliefs, weighed by likelihood.
+//! The bank: one filter for each pair of beliefs (of the oscillator, of the network), weighed by likelihood.
+//!
+//! Each has four states: offset, frequency, and the shortest possible time of each way. A measurement is two
+//! bounds ([`super::edge`]): the way there can't be shorter than its shortest, nor the way back. That uses
+//! all that there is in a sample: a packet that was held up in one direction still says something in the
+//! other, jitter of one way is no error, and the fastest packets count most.
 
 use super::Estimate;
-use super::delays::Noise;
+use super::edge::bounded_above;
 use crate::measurement::Measurement;
 use alloc::boxed::Box;
 use ipc::units::RawInstant;
@@ -9,111 +14,265 @@ use ipc::units::RawInstant;
 /// Wander of the oscillator's frequency, s/s/√s, half a decade apart.
 const WANDERS: [f64; 11] = [1e-11, 3.2e-11, 1e-10, 3.2e-10, 1e-9, 3.2e-9, 1e-8, 3.2e-8, 1e-7, 3.2e-7, 1e-6];
 
-/// How much of one way's jitter the other one has, in variance; 1: both are alike.
-const SHARES: [f64; 3] = [1.0, 0.1, 0.01];
+/// What the network may be like.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Law {
+    /// Both ways alike.
+    Alike,
+    /// Each way has its own jitter.
+    Apart,
+    /// Both alike, and the shortest time isn't sharp.
+    Soft,
+}
 
-const SIZE: usize = WANDERS.len() * SHARES.len();
+const LAWS: [Law; 3] = [Law::Alike, Law::Apart, Law::Soft];
+
+const SIZE: usize = WANDERS.len() * LAWS.len();
 
 /// No belief is ever given up for good.
 const LEAST_WEIGHT: f64 = 1e-6;
 
-/// Prior standard deviation of the asymmetry, and its wander in 1/√s (about 0.1 a day).
-const ASYMMETRY: f64 = 0.15;
-const ASYMMETRY_WANDER: f64 = 1e-4;
+/// A belief below this weight is ruled out, for who wants to be sure.
+const LIKELY: f64 = 1e-3;
 
-/// Offset, frequency, asymmetry.
-type Vector = [f64; 3];
-type Matrix = [Vector; 3];
+/// How soft the edge is under [`Law::Soft`], in scales.
+const SOFTNESS: f64 = 0.5;
+
+/// Logarithm of the density of strays of one way, in scales: a hundredth, spread over a hundred.
+const STRAY: f64 = -9.210_340_371_976_182;
+
+/// So many samples of jitter are remembered, about; the first one is a guess worth this many.
+const JITTER_MEMORY: f64 = 200.0;
+const GUESS_WORTH: f64 = 1.5;
+
+/// Of fewer samples than this, the jitter is what the round trips say.
+const TRUSTED: f64 = 10.0;
+
+/// A rest longer than this many scales counts as this many: a tail isn't jitter.
+const LONGEST_REST: f64 = 4.0;
+
+/// How well an edge can be known at best, in scales by number of samples.
+const EDGE: f64 = 1.0;
+
+/// No jitter is taken to be less than this, seconds.
+const LEAST_SCALE: f64 = 50e-9;
+
+/// How the shortest times change by themselves, in scales for each √s.
+const PATH_WANDER: f64 = 5e-4;
+
+const STATES: usize = 4;
+type Vector = [f64; STATES];
+type Matrix = [Vector; STATES];
+
+/// Offset plus the time there, offset minus the time back: what the two bounds are about.
+const THERE: Vector = [1.0, 0.0, 1.0, 0.0];
+const BACK: Vector = [1.0, 0.0, 0.0, -1.0];
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Belief {
     wander: f64,
-    share: f64,
+    law: Law,
     weight: f64,
     state: Vector,
     covariance: Matrix,
+    /// Mean rest of each way, seconds.
+    scales: [f64; 2],
 }
 
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Bank {
     at: RawInstant,
+    /// The last measurement that was learnt from.
+    fitted: RawInstant,
     base: i64,
+    /// Half of the first round trip, seconds: the shortest times are counted from here.
+    half: f64,
+    learnt: f64,
     beliefs: Box<[Belief; SIZE]>,
 }
 
-/// How far a measurement is from what was predicted.
+/// How a measurement fits what was predicted. Seconds.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Distance {
-    /// Seconds.
-    pub(super) residual: f64,
-    /// In variances.
-    pub(super) squared: f64,
+pub(super) struct Fit {
+    /// What each way took beyond its shortest time; negative: less than was possible.
+    pub(super) rests: [f64; 2],
+    /// Standard deviations of these.
+    pub(super) deviations: [f64; 2],
+    /// Mean rests so far.
+    pub(super) scales: [f64; 2],
+}
+
+/// Measured, relative to the bank's base and half.
+#[derive(Clone, Copy, Debug)]
+struct Bounds {
+    upper: f64,
+    lower: f64,
+    noise: f64,
+}
+
+fn dot(p: &Matrix, h: &Vector) -> (Vector, f64) {
+    let mut cross = [0.0; STATES];
+    for i in 0..STATES {
+        for j in 0..STATES {
+            cross[i] += p[i][j] * h[j];
+        }
+    }
+    let variance = (0..STATES).map(|i| h[i] * cross[i]).sum();
+    (cross, variance)
 }
 
 impl Belief {
     fn predict(&self, ahead: f64) -> (Vector, Matrix) {
-        let [x, y, a] = self.state;
+        let mut state = self.state;
+        state[0] += state[1] * ahead;
         let mut p = self.covariance;
         p[0][0] += ahead * (2.0 * p[0][1] + ahead * p[1][1]);
         p[0][1] += ahead * p[1][1];
         p[0][2] += ahead * p[1][2];
+        p[0][3] += ahead * p[1][3];
         let q = self.wander * self.wander * ahead.max(0.0);
         p[0][0] += q * ahead * ahead / 3.0;
         p[0][1] += q * ahead / 2.0;
         p[1][1] += q;
-        p[2][2] += ASYMMETRY_WANDER * ASYMMETRY_WANDER * ahead.max(0.0);
-        p[1][0] = p[0][1];
-        p[2][0] = p[0][2];
-        ([x + y * ahead, y, a], p)
-    }
-
-    /// Residual and its variance.
-    fn surprise(&self, measured: f64, noise: &Noise) -> (f64, f64) {
-        let excess = noise.excess;
-        let p = &self.covariance;
-        let variance = p[0][0] + excess * (2.0 * p[0][2] + excess * p[2][2]) + noise.variance(self.share);
-        (measured - self.state[0] - self.state[2] * excess, variance)
-    }
-
-    /// The Kalman update; returns the log of the likelihood.
-    fn learn(&mut self, measured: f64, noise: &Noise) -> f64 {
-        let (residual, variance) = self.surprise(measured, noise);
-        let p = self.covariance;
-        let cross: Vector = core::array::from_fn(|i| p[i][0] + noise.excess * p[i][2]);
-        for i in 0..3 {
-            self.state[i] += cross[i] / variance * residual;
-            for j in 0..3 {
-                self.covariance[i][j] = p[i][j] - cross[i] * cross[j] / variance;
+        // Both ways change together here: what changes one of them alone is a change of path.
+        let scale = 0.5 * (self.scales[0] + self.scales[1]) * PATH_WANDER;
+        let drift = scale * scale * ahead.max(0.0);
+        p[2][2] += drift;
+        p[2][3] += drift;
+        p[3][3] += drift;
+        for i in 1..STATES {
+            for j in 0..i {
+                p[i][j] = p[j][i];
             }
         }
-        self.state[2] = self.state[2].clamp(-0.5, 0.5);
-        for (i, row) in p.iter().enumerate() {
-            // What rounding takes away, a variance may not lose.
-            self.covariance[i][i] = self.covariance[i][i].max(row[i] * 1e-12);
+        (state, p)
+    }
+
+    fn softness(&self, noise: f64) -> f64 {
+        match self.law {
+            Law::Soft => libm::hypot(noise, SOFTNESS * 0.5 * (self.scales[0] + self.scales[1])),
+            Law::Alike | Law::Apart => noise,
         }
-        // Beyond 5.5 standard deviations one measurement says no more against a belief.
-        -0.5 * ((residual * residual / variance).min(30.0) + libm::log(variance))
+    }
+
+    fn rests(&self, bounds: &Bounds) -> [f64; 2] {
+        [bounds.upper - self.state[0] - self.state[2], self.state[0] - self.state[3] - bounds.lower]
+    }
+
+    /// Deviations of the rests' edges.
+    fn variances(&self, noise: f64) -> [f64; 2] {
+        let soft = self.softness(noise);
+        [THERE, BACK].map(|h| dot(&self.covariance, &h).1.max(0.0) + soft * soft)
+    }
+
+    /// Learns one bound: `h`·state lies below (`sign` 1) or above (−1) it, at a mean distance of `scale`.
+    fn learn_bound(&mut self, h: &Vector, rest: f64, sign: f64, scale: f64, noise: f64) -> f64 {
+        let (cross, variance) = dot(&self.covariance, h);
+        let variance = variance.max(0.0) + noise * noise + 1e-24;
+        let lesson = bounded_above(rest, variance, scale);
+        let shrunk = (lesson.left - 1.0) / variance;
+        for i in 0..STATES {
+            self.state[i] += cross[i] / variance * lesson.shift * sign;
+            for j in 0..STATES {
+                self.covariance[i][j] += cross[i] * cross[j] * shrunk;
+            }
+        }
+        lesson.log
+    }
+
+    /// What was learnt counts with this share only; with the rest, it is as it was `before`.
+    fn keep(&mut self, before: (Vector, Matrix), share: f64) {
+        for i in 0..STATES {
+            for j in 0..STATES {
+                let moved = (self.state[i] - before.0[i]) * (self.state[j] - before.0[j]);
+                self.covariance[i][j] = share * self.covariance[i][j]
+                    + (1.0 - share) * before.1[i][j]
+                    + share * (1.0 - share) * moved;
+            }
+            // What rounding takes away, a variance may not lose.
+            self.covariance[i][i] = self.covariance[i][i].max(before.1[i][i] * 1e-12);
+        }
+        for (state, before) in self.state.iter_mut().zip(before.0) {
+            *state = before + share * (*state - before);
+        }
+    }
+
+    /// Learns both; returns the log of the likelihood. `memory`: how many samples the jitter is the mean of;
+    /// `jitter`: what the round trips say it is.
+    fn learn(&mut self, bounds: &Bounds, memory: f64, jitter: f64) -> f64 {
+        let before = (self.state, self.covariance);
+        let noise = self.softness(bounds.noise);
+        // The bound that says more comes first: a Gaussian keeps more of it.
+        let rests = self.rests(bounds);
+        let order = if rests[0] / self.scales[0] < rests[1] / self.scales[1] { [0, 1] } else { [1, 0] };
+        let mut log = 0.0;
+        for way in order {
+            let rest = self.rests(bounds)[way];
+            let (h, sign) = if way == 0 { (&THERE, 1.0) } else { (&BACK, -1.0) };
+            log += self.learn_bound(h, rest, sign, self.scales[way], noise);
+        }
+        // It may also be that this packet met something else altogether, and says nothing.
+        let stray = 2.0 * STRAY - libm::log(self.scales[0]) - libm::log(self.scales[1]);
+        self.keep(before, 1.0 / (1.0 + libm::exp((stray - log).clamp(-700.0, 700.0))));
+        let log = log.max(stray) + libm::log1p(libm::exp(-(log - stray).abs()));
+        let rests = self.rests(bounds);
+        for (scale, rest) in self.scales.iter_mut().zip(rests) {
+            let rest = rest.clamp(-LONGEST_REST * *scale, LONGEST_REST * *scale);
+            *scale += (rest - *scale) / memory;
+        }
+        // What round trips say needs no estimate of the offset, so it can't run away together with it.
+        let [least, most] = if self.law == Law::Apart { [0.01, 2.2] } else { [0.5, 2.0] };
+        for scale in &mut self.scales {
+            *scale = if memory < TRUSTED { jitter } else { scale.clamp(least * jitter, most * jitter) };
+            *scale = scale.max(LEAST_SCALE);
+        }
+        // The least of n exponential rests is a scale / n above nothing: no edge is known better.
+        let least = EDGE * self.scales[0].min(self.scales[1]) / memory;
+        let lacking = (least * least - self.covariance[2][2].min(self.covariance[3][3])).max(0.0);
+        for (i, j) in [(2, 2), (2, 3), (3, 2), (3, 3)] {
+            self.covariance[i][j] += lacking;
+        }
+        if self.law != Law::Apart {
+            self.scales = [0.5 * (self.scales[0] + self.scales[1]); 2];
+        }
+        log
     }
 }
 
 impl Bank {
+    /// What the beliefs take on the heap, octets.
+    #[cfg(test)]
+    pub(super) const SIZE: usize = core::mem::size_of::<[Belief; SIZE]>();
+
     /// Starts from one measurement and a prior (mean, standard deviation) of the frequency.
-    pub(super) fn new(measurement: &Measurement, noise: &Noise, prior: (f64, f64)) -> Self {
+    pub(super) fn new(measurement: &Measurement, prior: (f64, f64)) -> Self {
+        let half = measurement.delay / 2.0;
+        // A single delay tells nothing of the jitter: a fortieth of it then.
+        let guess = measurement.delay / 40.0 + 1e-6 + measurement.noise;
         let beliefs = core::array::from_fn(|index| {
-            let share = SHARES[index % SHARES.len()];
+            let mut covariance = [[0.0; STATES]; STATES];
+            covariance[0][0] = guess * guess + measurement.noise * measurement.noise;
+            covariance[1][1] = prior.1 * prior.1;
+            for (i, j) in [(2, 2), (2, 3), (3, 2), (3, 3)] {
+                covariance[i][j] = 9.0 * guess * guess;
+            }
             Belief {
-                wander: WANDERS[index / SHARES.len()],
-                share,
+                wander: WANDERS[index / LAWS.len()],
+                law: LAWS[index % LAWS.len()],
                 weight: 1.0 / SIZE as f64,
-                state: [0.0, prior.0, 0.0],
-                covariance: [
-                    [noise.variance(1.0), 0.0, 0.0],
-                    [0.0, prior.1 * prior.1, 0.0],
-                    [0.0, 0.0, ASYMMETRY * ASYMMETRY],
-                ],
+                state: [0.0, prior.0, -2.0 * guess, -2.0 * guess],
+                covariance,
+                scales: [guess; 2],
             }
         });
-        Self { at: measurement.at, base: measurement.offset, beliefs: Box::new(beliefs) }
+        Self {
+            at: measurement.at,
+            fitted: measurement.at,
+            base: measurement.offset,
+            half,
+            learnt: GUESS_WORTH,
+            beliefs: Box::new(beliefs),
+        }
     }
 
     pub(super) fn at(&self) -> RawInstant {
@@ -131,24 +290,37 @@ impl Bank {
         }
     }
 
-    fn measured(&self, measurement: &Measurement) -> f64 {
-        (i128::from(measurement.offset) - i128::from(self.base)) as f64 * 1e-9
+    fn bounds(&self, measurement: &Measurement) -> Bounds {
+        let offset = (i128::from(measurement.offset) - i128::from(self.base)) as f64 * 1e-9;
+        let half = measurement.delay / 2.0 - self.half;
+        Bounds { upper: offset + half, lower: offset - half, noise: measurement.noise }
     }
 
-    pub(super) fn distance(&self, measurement: &Measurement, noise: &Noise) -> Distance {
-        let measured = self.measured(measurement);
-        let surprises = || self.beliefs.iter().map(|b| (b.weight, b.surprise(measured, noise)));
-        let residual: f64 = surprises().map(|(weight, (residual, _))| weight * residual).sum();
-        let variance: f64 =
-            surprises().map(|(weight, (r, v))| weight * (v + (r - residual) * (r - residual))).sum();
-        Distance { residual, squared: residual * residual / variance }
+    pub(super) fn fit(&self, measurement: &Measurement) -> Fit {
+        let bounds = self.bounds(measurement);
+        let mut fit = Fit { rests: [0.0; 2], deviations: [0.0; 2], scales: [0.0; 2] };
+        let mut squares = [0.0; 2];
+        for belief in self.beliefs.iter() {
+            let (rests, variances) = (belief.rests(&bounds), belief.variances(bounds.noise));
+            for way in 0..2 {
+                fit.rests[way] += belief.weight * rests[way];
+                squares[way] += belief.weight * (variances[way] + rests[way] * rests[way]);
+                fit.scales[way] += belief.weight * belief.scales[way];
+            }
+        }
+        for way in 0..2 {
+            fit.deviations[way] = libm::sqrt((squares[way] - fit.rests[way] * fit.rests[way]).max(0.0));
+        }
+        fit
     }
 
-    pub(super) fn learn(&mut self, measurement: &Measurement, noise: &Noise) {
-        let measured = self.measured(measurement);
+    pub(super) fn learn(&mut self, measurement: &Measurement, jitter: f64) {
+        let bounds = self.bounds(measurement);
+        self.fitted = measurement.at;
+        self.learnt = (self.learnt + 1.0).min(JITTER_MEMORY);
         let mut logs = [0.0; SIZE];
         for (log, belief) in logs.iter_mut().zip(self.beliefs.iter_mut()) {
-            *log = libm::log(belief.weight) + belief.learn(measured, noise);
+            *log = libm::log(belief.weight) + belief.learn(&bounds, self.learnt, jitter);
         }
         let best = logs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         let sum: f64 = logs.iter().map(|log| libm::exp(log - best)).sum();
@@ -164,26 +336,35 @@ impl Bank {
     /// is ready when the data turn towards it.
     fn revive(&mut self) {
         let (state, covariance) = self.moments(0.0);
+        let mut scales = [0.0; 2];
+        for belief in self.beliefs.iter() {
+            scales[0] += belief.weight * belief.scales[0];
+            scales[1] += belief.weight * belief.scales[1];
+        }
         for belief in self.beliefs.iter_mut().filter(|belief| belief.weight < 2.0 * LEAST_WEIGHT) {
             belief.state = state;
             belief.covariance = covariance;
+            belief.scales = match belief.law {
+                Law::Apart => scales,
+                Law::Alike | Law::Soft => [0.5 * (scales[0] + scales[1]); 2],
+            };
         }
     }
 
     /// Mean and covariance of the mixture, `ahead` seconds from now.
     fn moments(&self, ahead: f64) -> (Vector, Matrix) {
-        let mut mean = [0.0; 3];
+        let mut mean = [0.0; STATES];
         for belief in self.beliefs.iter() {
-            let (state, _) = belief.predict(ahead);
-            for i in 0..3 {
-                mean[i] += belief.weight * state[i];
+            for i in 0..STATES {
+                mean[i] += belief.weight * belief.state[i];
             }
+            mean[0] += belief.weight * belief.state[1] * ahead;
         }
-        let mut covariance = [[0.0; 3]; 3];
+        let mut covariance = [[0.0; STATES]; STATES];
         for belief in self.beliefs.iter() {
             let (state, own) = belief.predict(ahead);
-            for i in 0..3 {
-                for j in 0..3 {
+            for i in 0..STATES {
+                for j in 0..STATES {
                     covariance[i][j] +=
                         belief.weight * (own[i][j] + (state[i] - mean[i]) * (state[j] - mean[j]));
                 }
@@ -194,17 +375,41 @@ impl Bank {
 
     /// Starts again at the measurement: it may be that the server was stepped or that the oscillator
     /// changed, so offset and frequency are both opened as far as the surprise can explain.
-    pub(super) fn doubt(&mut self, residual: f64, measurement: &Measurement, noise: &Noise) {
-        let measured = self.measured(measurement);
-        // The change came since about the last poll, which is seldom nearer than 16 s.
-        let frequency = (residual / 16.0).clamp(-20e-6, 20e-6);
+    pub(super) fn doubt(&mut self, residual: f64, measurement: &Measurement) {
+        let offset = (i128::from(measurement.offset) - i128::from(self.base)) as f64 * 1e-9;
+        // The change came since the last measurement that fitted.
+        let elapsed = measurement.at.since(self.fitted).nanos() as f64 * 1e-9;
+        let frequency = (residual / elapsed.max(16.0)).clamp(-20e-6, 20e-6);
         for belief in self.beliefs.iter_mut() {
-            belief.state[0] = measured;
-            belief.covariance = [
-                [noise.variance(1.0), 0.0, 0.0],
-                [0.0, belief.covariance[1][1] + frequency * frequency, 0.0],
-                [0.0, 0.0, belief.covariance[2][2]],
-            ];
+            let excess = (measurement.delay - 2.0 * self.half - belief.state[2] - belief.state[3]).max(0.0);
+            belief.state[0] = offset + 0.5 * (belief.state[3] - belief.state[2]);
+            let wide = excess + belief.scales[0] + belief.scales[1];
+            let p = &mut belief.covariance;
+            for i in 0..STATES {
+                for j in 0..STATES {
+                    if i != j && (i < 2 || j < 2) {
+                        p[i][j] = 0.0;
+                    }
+                }
+            }
+            p[0][0] = wide * wide / 4.0 + measurement.noise * measurement.noise;
+            p[1][1] += frequency * frequency;
+        }
+        self.fitted = measurement.at;
+    }
+
+    /// The path of one way (0: there, 1: back) became longer or shorter; the offset stays where it was
+    /// predicted, and the other way holds it there.
+    pub(super) fn reroute(&mut self, way: usize, longer: f64) {
+        let state = 2 + way;
+        for belief in self.beliefs.iter_mut() {
+            belief.state[state] += longer;
+            for other in 0..STATES {
+                belief.covariance[state][other] = 0.0;
+                belief.covariance[other][state] = 0.0;
+            }
+            let open = belief.scales[way] + 0.1 * longer.abs();
+            belief.covariance[state][state] = open * open;
         }
     }
 
@@ -216,6 +421,8 @@ impl Bank {
         let ahead = at.since(self.at).nanos().max(0) as f64 * 1e-9;
         let (state, covariance) = self.moments(ahead);
         let wander: f64 = self.beliefs.iter().map(|belief| belief.weight * libm::log(belief.wander)).sum();
+        let likely = self.beliefs.iter().filter(|belief| belief.weight > LIKELY);
+        let most_wander = likely.map(|belief| belief.wander).fold(0.0, f64::max);
         Estimate {
             at,
             base: self.base,
@@ -225,6 +432,8 @@ impl Bank {
             frequency_variance: covariance[1][1],
             covariance: covariance[0][1],
             wander: libm::exp(wander),
+            most_wander,
+            beforehand: 0.0,
         }
     }
 }

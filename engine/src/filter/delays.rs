@@ -16,33 +16,6 @@ pub(super) struct Delays {
     changed: bool,
 }
 
-/// What may be wrong with one measurement, seconds.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Noise {
-    /// Delay beyond the minimum.
-    pub(super) excess: f64,
-    /// Mean excess of one way.
-    pub(super) scale: f64,
-    /// How much longer than the true minimum the observed one may be.
-    pub(super) unknown: f64,
-    /// Stamps and precision, standard deviation.
-    pub(super) floor: f64,
-}
-
-impl Noise {
-    /// Variance, where the quieter way has `share` of the other one's jitter (in variance). If both are
-    /// alike (1), the excess is spread over them by chance, the offset's error is uniform within ± half of
-    /// it, and that gives excess²/12. If one is quiet, the asymmetry explains the excess, and what is left
-    /// is the quiet way's own jitter, or less where there was hardly any excess.
-    pub(super) fn variance(&self, share: f64) -> f64 {
-        let whole = self.excess + self.unknown;
-        let alike = whole * whole / 12.0;
-        // Mean and deviation of an exponential are the same: twice its variance is its mean square.
-        let spread = if share < 1.0 { alike.min(2.0 * share * self.scale * self.scale) } else { alike };
-        spread + self.unknown * self.unknown / 12.0 + self.floor * self.floor
-    }
-}
-
 impl Delays {
     pub(super) const fn new() -> Self {
         Self { ring: [0.0; REMEMBERED], next: 0, count: 0, changed: false }
@@ -82,7 +55,7 @@ impl Delays {
 
     /// Mean excess of one way, from the median of both, which heavy tails don't move (1.678 is the median
     /// of a sum of two exponentials of mean 1). A single delay tells nothing: a fortieth of it then.
-    fn scale(&self) -> f64 {
+    pub(super) fn scale(&self) -> f64 {
         let minimum = self.minimum().unwrap_or(0.0);
         if self.count < 2 {
             return minimum / 40.0 + 1e-6;
@@ -93,24 +66,19 @@ impl Delays {
         }
         let sorted = &mut sorted[..self.count];
         sorted.sort_unstable_by(f64::total_cmp);
-        let median = sorted[self.count / 2] / 1.678;
-        // The median of a few is little; what one delay tells fades slowly.
         let count = self.count as f64;
+        // The least of a few is itself above what is possible: by 1.06/√n of the median's distance.
+        let seen = (1.0 - 1.06 / libm::sqrt(count)).max(0.4);
+        let median = sorted[self.count / 2] / 1.678 / seen;
+        // The median of a few is little; what one delay tells fades slowly.
         (median * (count - 1.0) + minimum / 40.0) / count + 1e-8
     }
 
-    pub(super) fn noise(&self, delay: f64, floor: f64) -> Noise {
-        let minimum = self.minimum().unwrap_or(delay);
-        // The least of n sums of two exponentials is above the true minimum by 1.25/√n, in the mean.
-        let scale = self.scale();
-        let unknown = 1.25 * scale / libm::sqrt(self.count.max(1) as f64);
-        Noise { excess: (delay - minimum).max(0.0), scale, unknown, floor }
-    }
-
+    /// Half of all measurements have less excess than 1.678 scales. Spread by chance over both ways, it makes
+    /// the error of the middle uniform within ± half of it: a twelfth of its square.
     pub(super) fn typical_variance(&self) -> f64 {
-        let scale = self.scale();
-        // Half of all measurements have less excess than 1.678 scales.
-        Noise { excess: 1.678 * scale, scale, unknown: 0.0, floor: 0.0 }.variance(1.0)
+        let excess = 1.678 * self.scale();
+        excess * excess / 12.0
     }
 }
 
@@ -142,12 +110,17 @@ mod tests {
         let before = delays.scale();
         delays.learn(1.0);
         assert!((delays.scale() / before - 1.0).abs() < 0.2);
-        assert!(delays.noise(1.0, 0.0).variance(1.0) > 0.08);
     }
 
     #[test]
-    fn the_variance_is_a_twelfth_of_the_excess_squared() {
-        let noise = Noise { excess: 0.012, scale: 0.004, unknown: 0.0, floor: 0.0 };
-        assert!((noise.variance(1.0) - 0.012 * 0.012 / 12.0).abs() < 1e-15);
+    fn the_scale_is_that_of_the_jitter_from_a_few_replies_on() {
+        // Excesses of the median and around it: 1.678 scales, as of a sum of two exponentials.
+        let mut delays = Delays::new();
+        for n in 0..200 {
+            delays.learn(0.010 + [0.0, 0.001, 0.001_678, 0.002_5, 0.005][n % 5]);
+        }
+        let scale = delays.scale();
+        assert!((0.9e-3..1.2e-3).contains(&scale), "{scale}");
+        assert!((delays.typical_variance() / (1.678 * scale * 1.678 * scale / 12.0) - 1.0).abs() < 1e-9);
     }
 }

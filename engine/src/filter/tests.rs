@@ -180,3 +180,23 @@ fn a017_extreme_measurements_leave_finite_numbers() {
         assert!(estimate.frequency.is_finite() && estimate.wander.is_finite());
     }
 }
+
+/// The cost of one measurement, for docs/estimator.md: time by itself, instructions under
+/// `valgrind --tool=callgrind`.
+#[test]
+#[ignore = "a measurement of cost, not of truth"]
+fn what_a_measurement_costs() {
+    let mut path = lan();
+    let mut filter = Filter::new();
+    let begun = std::time::Instant::now();
+    for n in 0..10_000 {
+        filter.learn(&path.measure(f64::from(n) * 64.0, 1e-6 * f64::from(n)));
+    }
+    let each = begun.elapsed().as_nanos() / 10_000;
+    std::println!(
+        "{each} ns; {} octets a source, {} of them the bank",
+        core::mem::size_of::<crate::source::Source>() + bank::Bank::SIZE,
+        bank::Bank::SIZE
+    );
+    assert!(each < 10_000_000);
+}

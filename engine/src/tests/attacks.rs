@@ -452,28 +452,3 @@ fn a039_a040_a_poisoned_answer_gives_four_addresses_at_most_and_none_of_ours() {
     world.run(5.0);
     assert_eq!(world.report().system.state, "synchronised");
 }
-
-#[test]
-fn a048_a_source_that_returns_wrong_is_slewed_to_only_if_it_is_confirmed() {
-    let mut world = synchronised(lan(4));
-    world.servers[0].up = false;
-    world.run(2.0 * 86_400.0);
-    world.servers[0].up = true;
-    world.servers[0].error = 5.0;
-    world.run(7200.0);
-    assert_eq!(state(&world, 0), "falseticker");
-    assert!(world.steps.len() <= 1);
-    assert!(world.error().abs() < 50e-6);
-}
-
-#[test]
-fn refusals_of_the_governor_are_told_once_and_do_not_turn_into_a_flood() {
-    let mut setup = Setup { error: 0.02, ..Setup::of(lan(2)) };
-    setup.settings.start_step_threshold = ipc::units::Span::from_millis(10);
-    let mut world = setup.start();
-    world.start_steps = 0;
-    world.run(3600.0);
-    assert_eq!(world.refused, [Refusal::StartWindow]);
-    assert!(world.error().abs() < 1e-3, "slewed instead: {}", world.error());
-    assert!(world.report().system.refusals == 1 && world.report().system.last_refusal == "start-window");
-}

@@ -3,6 +3,8 @@
 mod accuracy;
 mod attacks;
 mod behaviour;
+mod names;
 mod never_panics;
 mod processes;
+mod selection;
 mod world;

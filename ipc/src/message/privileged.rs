@@ -10,6 +10,9 @@ use crate::units::{Frequency, Leap, Offset, RawInstant, Span, TimeConstant, Wall
 /// Most addresses that a server can be bound to.
 pub const MAX_LISTEN: usize = 16;
 
+/// Most threads of a server.
+pub const MAX_THREADS: u8 = 32;
+
 /// Engine to privileged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 #[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
@@ -53,6 +56,10 @@ pub struct LaunchPlan {
     pub listen_count: u8,
     /// Addresses that the server role is bound to.
     pub listen: [Address; MAX_LISTEN],
+    /// Threads that answer, each with a socket of its own for each address; 0: one for each core, at most 4.
+    pub threads: u8,
+    /// Differentiated services code point of replies, 0 to 63.
+    pub dscp: u8,
     /// Which column of the governor's table is in force.
     pub profile: Profile,
     /// Whether the engine may ask for leap seconds.
@@ -139,8 +146,6 @@ pub struct Status {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 #[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
 pub enum Farewell {
-    /// Asked to by an administrator.
-    Asked,
     /// The engine itself can't go on.
     Engine,
     /// The client role ended or broke a rule of its link.
@@ -225,7 +230,7 @@ pub struct Refused {
     pub code: Refusal,
     /// That row's limit, in the unit of the order (nanoseconds, 2^-16 ppm, or a count).
     pub limit: i64,
-    /// How much of it is left.
+    /// What is left of it, or, where nothing can be left over, what was asked for.
     pub remaining: i64,
 }
 

@@ -4,8 +4,11 @@ use super::Shortfall;
 use crate::codec::{Decode, Encode};
 use crate::units::{Leap, RawInstant, Span, WallTime};
 
-/// Most access rules.
+/// Most access rules in one record.
 pub const MAX_RULES: usize = 64;
+
+/// Most access rules in a list.
+pub const MAX_LIST: usize = 4096;
 
 /// Engine to server role.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
@@ -13,8 +16,11 @@ pub const MAX_RULES: usize = 64;
 pub enum ToServer {
     /// What replies say until the next one or until it is no longer valid.
     State(ServerState),
-    /// Who is answered; replaces the rules before.
+    /// A part of the list of who is answered. The list replaces the one before with its last part.
     Access(Access),
+    /// How often, and with which time. At any moment; until the first one a server answers as
+    /// [`ServerPolicy::DEFAULT`] says.
+    Policy(ServerPolicy),
 }
 
 /// Server role to engine.
@@ -51,10 +57,15 @@ pub struct ServerState {
     pub valid_until: RawInstant,
 }
 
-/// Access rules; the longest prefix that matches decides, nobody is answered without one.
+/// Access rules; the longest prefix that matches decides, nobody is answered without one. A list of more than
+/// 64 comes in several records, at most [`MAX_LIST`] rules in all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 #[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
 pub struct Access {
+    /// This part begins a new list; what came of an unfinished one is forgotten.
+    pub begins: bool,
+    /// With this part the list is whole and in force.
+    pub ends: bool,
     /// How many of `rules` count, 0 to 64.
     pub count: u8,
     /// The rules, in any order.
@@ -91,8 +102,118 @@ pub struct Counters {
     pub denied: u64,
     /// Silent: too many requests from there.
     pub limited: u64,
+    /// Silent: not synchronised, and the policy says to keep silent then.
+    pub unsynchronised: u64,
     /// The kernel would not take the reply.
     pub failed: u64,
+    /// Of the answered: too many requests from there, answered all the same (see the rate limit's leak).
+    pub spared: u64,
+    /// Of the answered: interleaved.
+    pub interleaved: u64,
+    /// Kiss-o'-death RATE sent instead of an answer; counted in `limited` too.
+    pub kissed: u64,
+}
+
+/// How the server role answers, as the configuration says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
+pub struct ServerPolicy {
+    /// Whether requests are limited at all.
+    pub limited: bool,
+    /// Answers a second to one address (IPv6: one /64); 1 to [`MAX_RATE`].
+    pub address_rate: u32,
+    /// Answers a second to one network, an IPv4 /24 or IPv6 /48; 1 to [`MAX_RATE`].
+    pub network_rate: u32,
+    /// Requests a second within those limits from which on all limits are narrowed; 1 to [`MAX_TOTAL`].
+    pub total_rate: u32,
+    /// Whether some of those who ask too often are told so (kiss code RATE).
+    pub kiss: bool,
+    /// Whether clients may have interleaved answers (RFC 9769).
+    pub interleaved: bool,
+    /// Whether nobody is answered while the clock isn't synchronised.
+    pub silent: bool,
+    /// How a leap second is served.
+    pub smear: Smear,
+}
+
+/// How a leap second is served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
+pub enum Smear {
+    /// As a leap second.
+    Off,
+    /// Spread evenly over the day from noon to noon (UTC) around it.
+    Linear,
+    /// The same day, slow at its ends.
+    Cosine,
+}
+
+/// Highest rate of one address or network.
+pub const MAX_RATE: u32 = 10_000;
+
+/// Highest total rate.
+pub const MAX_TOTAL: u32 = 100_000_000;
+
+impl Counters {
+    /// Nothing counted.
+    pub const ZERO: Self = Self {
+        received: 0,
+        answered: 0,
+        malformed: 0,
+        control: 0,
+        denied: 0,
+        limited: 0,
+        unsynchronised: 0,
+        failed: 0,
+        spared: 0,
+        interleaved: 0,
+        kissed: 0,
+    };
+
+    /// All of them, in the order of the fields.
+    pub const fn list(&self) -> [u64; 11] {
+        let Self {
+            received,
+            answered,
+            malformed,
+            control,
+            denied,
+            limited,
+            unsynchronised,
+            failed,
+            spared,
+            interleaved,
+            kissed,
+        } = *self;
+        [
+            received,
+            answered,
+            malformed,
+            control,
+            denied,
+            limited,
+            unsynchronised,
+            failed,
+            spared,
+            interleaved,
+            kissed,
+        ]
+    }
+}
+
+impl ServerPolicy {
+    /// What is in force without a word about it: 16 answers a second to one address, and as many to one network,
+    /// in the long run, eight seconds' worth at once, and less where 20,000 are wanted a second in all.
+    pub const DEFAULT: Self = Self {
+        limited: true,
+        address_rate: 16,
+        network_rate: 16,
+        total_rate: 20_000,
+        kiss: true,
+        interleaved: true,
+        silent: false,
+        smear: Smear::Off,
+    };
 }
 
 impl Rule {

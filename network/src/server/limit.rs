@@ -1,227 +1,287 @@
-//! How often a host or its neighbourhood is answered.
+//! How often a host, its network and everybody together are answered; decided before a reply is built.
 //!
-//! A table of fixed size, indexed by a hash whose key is drawn at start: who doesn't know the key can't choose
-//! addresses that share a place. Each entry holds one time (the leaky bucket as a "theoretical arrival time");
-//! a host and its neighbourhood have one entry each. When all eight ways of a bucket are taken, the entry that
-//! leaks empty first gives way, so a flood of sources costs others their history, never their answers.
+//! One table of fixed size for all threads: eight entries in a cache line, found by a hash whose key is drawn at
+//! start, so that who doesn't know it can't choose addresses that share a line. An entry is a time: when the
+//! leaky bucket of its key will have run dry. Of eight that are taken the one that runs dry first gives way: a
+//! flood of sources costs others their history, never their answers.
+//!
+//! What is let through, of requests that come too often: one in four, but no more than [`LEAKED`] a second in
+//! all. A flood in somebody's name of up to some thousand requests a second thus leaves a quarter of his own
+//! answered, and a larger one makes of this server no more than a trickle of replies. He is answered in full
+//! within eight seconds of its end.
 
+use super::source::Source;
+use ipc::message::server::{MAX_RATE, MAX_TOTAL, ServerPolicy};
 use ipc::units::RawInstant;
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 
 const WAYS: usize = 8;
-const BUCKETS: usize = 1024;
+const BUCKETS: usize = 1 << 14;
 
-/// Of the requests above a limit, one in this many is answered all the same: a flood in a victim's name can't
-/// silence the victim.
+/// A bucket holds as much as leaks out in this many seconds.
+const SECONDS: i32 = 8;
+
+/// Of the requests above a limit, one in this many is answered all the same.
 const LEAK: u64 = 4;
 
-/// What is answered without doubt.
+/// Most of those in a second, whoever they go to.
+pub const LEAKED: i64 = 1024;
+
+/// Of the requests that stay without an answer, one in this many is told so.
+const KISS: u64 = 16;
+
+/// Most of those in a second, whoever they go to.
+pub const KISSED: i64 = 64;
+
+/// While too many come in all, a request weighs twice as much after each period, up to 2 to this power: a host is
+/// then answered once in eight seconds. With each period in which they don't, half as much.
+const NARROWEST: u32 = 7;
+
+/// Length of a period, nanoseconds.
+const PERIOD: i64 = SECOND / 4;
+
+const SECOND: i64 = 1_000_000_000;
+
+/// Time in the table: 2^16 ns, of which 32 bits go round in 78 hours.
+const TICK: u32 = 16;
+
+/// What becomes of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Of a host: an IPv4 address, or an IPv6 /64.
-    pub host: Limit,
-    /// Of its neighbourhood: an IPv4 /24, or an IPv6 /48.
-    pub neighbourhood: Limit,
+pub enum Verdict {
+    /// Answer.
+    Within,
+    /// Too often; answer all the same.
+    Spared,
+    /// Too often; say so.
+    Kiss,
+    /// Too often; keep silent.
+    Over,
 }
 
-/// A leaky bucket's size.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limit {
-    /// Nanoseconds from one request to the next in the long run; positive.
-    pub interval: i64,
-    /// Requests at once.
-    pub burst: i64,
+/// A leaky bucket's size, in ticks.
+#[derive(Clone, Copy, Debug)]
+struct Limit {
+    interval: i32,
+    depth: i32,
+    /// Requests that it holds.
+    most: i32,
 }
 
-impl Limits {
-    /// 256 a second for a host (an office behind one address has some thousand clients, each with a request
-    /// in 16 s to 1024 s), four times that for a neighbourhood.
-    pub const DEFAULT: Self = Self {
-        host: Limit { interval: 1_000_000_000 / 256, burst: 1024 },
-        neighbourhood: Limit { interval: 1_000_000_000 / 1024, burst: 4096 },
-    };
+impl Limit {
+    fn new(rate: u32) -> Self {
+        let rate = i64::from(rate.clamp(1, MAX_RATE));
+        // At most 15,259 ticks, eight seconds of which are far below what 31 bits hold.
+        let interval = ((SECOND >> TICK) / rate).max(1) as i32;
+        let most = rate as i32 * SECONDS;
+        Self { interval, depth: interval * most, most }
+    }
+
+    /// What one request of this weight takes up; never so much that none fits.
+    fn share(&self, weight: i32) -> i32 {
+        self.interval * weight.min(self.most)
+    }
 }
 
-/// When the bucket of one key will have leaked empty.
-#[derive(Clone, Copy, Debug, Default)]
-struct Entry {
-    key: u64,
-    empty_at: i64,
-}
-
-/// The table. It never grows.
+/// The table and the buckets of all together. It never grows.
 #[derive(Debug)]
 pub struct Limiter {
-    limits: Limits,
+    address: Limit,
+    network: Limit,
+    kisses: bool,
     seed: RandomState,
-    entries: Vec<Entry>,
-    over: u64,
+    /// Key (upper half) and time of running dry (lower half).
+    entries: Box<[AtomicU64]>,
+    total: Bucket,
+    leak: Bucket,
+    kiss: Bucket,
+    narrowness: Narrowness,
 }
 
-/// What a key stands for; hashed, never stored.
-#[derive(Hash)]
-enum Key {
-    Host(u128),
-    Neighbourhood(u128),
-    Count(u64),
+/// A leaky bucket of one second's depth that all threads share. Two threads may both take the last drop.
+#[derive(Debug)]
+struct Bucket {
+    interval: i64,
+    dry_at: AtomicI64,
+}
+
+impl Bucket {
+    fn new(rate: i64) -> Self {
+        Self { interval: SECOND / rate.max(1), dry_at: AtomicI64::new(0) }
+    }
+
+    /// Whether there was room.
+    fn takes(&self, now: i64) -> bool {
+        let dry_at = self.dry_at.load(Relaxed);
+        // A clock never goes back by more than the bucket is deep.
+        let dry_at = if dry_at > now.saturating_add(2 * SECOND) { now } else { dry_at.max(now) };
+        let room = dry_at.saturating_sub(now) <= SECOND - self.interval.min(SECOND);
+        if room {
+            self.dry_at.store(dry_at.saturating_add(self.interval), Relaxed);
+        }
+        room
+    }
+}
+
+/// How much less than its due everybody gets, as a power of two.
+#[derive(Debug, Default)]
+struct Narrowness {
+    power: AtomicU64,
+    /// Not 0: in this period too many were answered.
+    excess: AtomicU64,
+    period_ends: AtomicI64,
+}
+
+impl Narrowness {
+    /// More were answered in this period than the total allows.
+    fn too_many(&self) {
+        self.excess.store(1, Relaxed);
+    }
+
+    /// The power now.
+    fn now(&self, now: i64) -> u32 {
+        let power = self.power.load(Relaxed) as u32;
+        let ends = self.period_ends.load(Relaxed);
+        if (ends.saturating_sub(PERIOD)..ends).contains(&now) {
+            return power;
+        }
+        // After a silence of several periods as many are made up for.
+        let idle = u32::try_from(now.saturating_sub(ends).max(0) / PERIOD).unwrap_or(u32::MAX);
+        let next = match self.excess.swap(0, Relaxed) {
+            0 => power.saturating_sub(idle.saturating_add(1)),
+            _ => power.saturating_sub(idle).saturating_add(1).min(NARROWEST),
+        };
+        self.power.store(u64::from(next), Relaxed);
+        self.period_ends.store(now.saturating_add(PERIOD), Relaxed);
+        next
+    }
+}
+
+/// Numbers that nobody outside can foresee, one state for each thread.
+#[derive(Clone, Debug)]
+pub struct Dice(u64);
+
+impl Dice {
+    /// Seeded by the system.
+    pub fn new() -> Self {
+        Self(RandomState::new().hash_one(0u8))
+    }
+
+    fn throw(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        mix(self.0)
+    }
+}
+
+/// Each bit of the result depends on each bit given (the finalizer of splitmix64).
+fn mix(mut bits: u64) -> u64 {
+    bits = (bits ^ bits >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    bits = (bits ^ bits >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    bits ^ bits >> 31
+}
+
+impl Default for Dice {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl Limiter {
-    /// A table with a key of its own.
-    pub fn new(limits: Limits) -> Self {
-        // All zero: the pages are not there before they are written to.
-        let entries = vec![Entry::default(); WAYS * BUCKETS];
-        Self { limits, seed: RandomState::new(), entries, over: 0 }
+    /// A table with a key of its own; nothing where the policy limits nobody.
+    pub fn new(policy: &ServerPolicy) -> Option<Self> {
+        policy.limited.then(|| Self {
+            address: Limit::new(policy.address_rate),
+            network: Limit::new(policy.network_rate),
+            kisses: policy.kiss,
+            seed: RandomState::new(),
+            entries: (0..WAYS * BUCKETS).map(|_| AtomicU64::new(0)).collect(),
+            total: Bucket::new(i64::from(policy.total_rate.clamp(1, MAX_TOTAL))),
+            leak: Bucket::new(LEAKED),
+            kiss: Bucket::new(KISSED),
+            narrowness: Narrowness::default(),
+        })
     }
 
-    /// Counts a request of this address and tells whether it is answered.
-    pub fn admits(&mut self, source: IpAddr, now: RawInstant) -> bool {
-        let (host, neighbourhood) = match source.to_canonical() {
+    /// Counts a request of this sender and tells what becomes of it.
+    pub fn judge(&self, source: &Source, now: RawInstant, dice: &mut Dice) -> Verdict {
+        // A network and the host in it: one number for each of them, those of IPv6 above all of IPv4's.
+        let (network, host) = match source.ip {
             IpAddr::V4(v4) => {
-                // Apart from all of IPv6: no such address is ever a source.
-                let clothed = u128::from(v4.to_ipv6_mapped());
-                (clothed, clothed & !0xff)
+                let v4 = u64::from(u32::from(v4));
+                (v4 >> 8, v4 & 0xff)
             }
-            IpAddr::V6(v6) => (u128::from(v6) >> 64 << 64, u128::from(v6) >> 80 << 80),
+            IpAddr::V6(v6) => {
+                let upper = (u128::from(v6) >> 64) as u64;
+                (1 << 48 | upper >> 16, upper & 0xffff)
+            }
         };
-        let Limits { host: by_host, neighbourhood: by_neighbourhood } = self.limits;
-        // Both are counted, whatever the other says.
-        let host = self.charge(Key::Host(host), by_host, now);
-        let neighbourhood = self.charge(Key::Neighbourhood(neighbourhood), by_neighbourhood, now);
-        if host && neighbourhood {
-            return true;
+        let nanos = now.nanos();
+        let ticks = (nanos >> TICK) as u32;
+        let hash = self.seed.hash_one(network);
+        // Nobody knows a network's hash, so its hosts can be spread from there with less work.
+        let host = self.place(mix(hash ^ (host + 1)), &self.address, ticks);
+        let network = self.place(hash, &self.network, ticks);
+        let weight = 1 << self.narrowness.now(nanos);
+        let (by_host, by_network) = (self.address.share(weight), self.network.share(weight));
+        if host.waiting + by_host <= self.address.depth && network.waiting + by_network <= self.network.depth
+        {
+            self.charge(&host, by_host, ticks);
+            self.charge(&network, by_network, ticks);
+            if !self.total.takes(nanos) {
+                self.narrowness.too_many();
+            }
+            return Verdict::Within;
         }
-        self.over = self.over.wrapping_add(1);
-        self.seed.hash_one(Key::Count(self.over)).is_multiple_of(LEAK)
+        let thrown = dice.throw();
+        if thrown.is_multiple_of(LEAK) && self.leak.takes(nanos) {
+            Verdict::Spared
+        } else if self.kisses && (thrown / LEAK).is_multiple_of(KISS) && self.kiss.takes(nanos) {
+            Verdict::Kiss
+        } else {
+            Verdict::Over
+        }
     }
 
-    fn charge(&mut self, key: Key, limit: Limit, now: RawInstant) -> bool {
-        let hash = self.seed.hash_one(key);
-        // Zero marks a place that nobody had yet.
-        let key = hash.max(1);
+    /// Where the entry of a key with this hash is, or is to be, and how full its bucket is.
+    fn place(&self, hash: u64, limit: &Limit, now: u32) -> Place {
+        // Zero marks an entry that nobody had yet.
+        let tag = (hash >> 32) as u32 | 1;
         let first = (hash as usize % BUCKETS) * WAYS;
-        let Some(bucket) = self.entries.get_mut(first..first + WAYS) else { return true };
-        let known = bucket.iter().position(|entry| entry.key == key);
-        let oldest = || bucket.iter().enumerate().min_by_key(|(_, entry)| entry.empty_at).map(|(at, _)| at);
-        let Some(entry) = known.or_else(oldest).and_then(|at| bucket.get_mut(at)) else { return true };
-        if entry.key != key {
-            *entry = Entry { key, empty_at: 0 };
+        let mut place = Place { at: first, tag, waiting: 0 };
+        let mut least = i32::MAX;
+        for (at, entry) in (first..).zip(self.entries.get(first..first + WAYS).unwrap_or_default()) {
+            let entry = entry.load(Relaxed);
+            let waiting = (entry as u32).wrapping_sub(now) as i32;
+            if (entry >> 32) as u32 == tag {
+                // Longer than a bucket is deep: left from another turn of the clock.
+                let waiting = if waiting > limit.depth.saturating_add(1) { 0 } else { waiting.max(0) };
+                return Place { at, tag, waiting };
+            }
+            // What ran dry longest ago, or never was: below zero as far as half a turn of the clock.
+            let waiting = if entry == 0 { i32::MIN } else { waiting };
+            if waiting < least {
+                least = waiting;
+                place.at = at;
+            }
         }
-        let empty_at = entry.empty_at.max(now.nanos());
-        let waiting = empty_at.saturating_sub(now.nanos());
-        if waiting > limit.interval.saturating_mul(limit.burst.saturating_sub(1)) {
-            return false;
-        }
-        entry.empty_at = empty_at.saturating_add(limit.interval);
-        true
+        place
     }
+
+    fn charge(&self, place: &Place, ticks: i32, now: u32) {
+        let dry_at = now.wrapping_add_signed(place.waiting).wrapping_add_signed(ticks);
+        if let Some(entry) = self.entries.get(place.at) {
+            entry.store(u64::from(place.tag) << 32 | u64::from(dry_at), Relaxed);
+        }
+    }
+}
+
+struct Place {
+    at: usize,
+    tag: u32,
+    /// Ticks until the bucket is dry.
+    waiting: i32,
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const MILLISECOND: i64 = 1_000_000;
-
-    const LIMITS: Limits = Limits {
-        host: Limit { interval: 1_000 * MILLISECOND, burst: 8 },
-        neighbourhood: Limit { interval: 250 * MILLISECOND, burst: 32 },
-    };
-
-    fn limiter() -> Limiter {
-        Limiter::new(LIMITS)
-    }
-
-    fn at(milliseconds: i64) -> RawInstant {
-        RawInstant::saturating(1_000_000 * MILLISECOND + milliseconds * MILLISECOND)
-    }
-
-    fn admitted(limiter: &mut Limiter, sources: impl Iterator<Item = IpAddr>, now: RawInstant) -> usize {
-        sources.filter(|source| limiter.admits(*source, now)).count()
-    }
-
-    fn same(source: &str, times: usize) -> impl Iterator<Item = IpAddr> + use<> {
-        std::iter::repeat_n(source.parse().unwrap(), times)
-    }
-
-    #[test]
-    fn a_burst_is_answered_and_then_one_for_each_interval() {
-        let mut limiter = limiter();
-        assert_eq!(admitted(&mut limiter, same("192.0.2.1", 8), at(0)), 8);
-        let mut answered = 0;
-        for second in 1..=1_000 {
-            answered += admitted(&mut limiter, same("192.0.2.1", 2), at(second * 1_000));
-        }
-        // One of two is within the limit, and a quarter of the others is answered all the same.
-        assert!((1_150..1_350).contains(&answered), "{answered}");
-    }
-
-    #[test]
-    fn a_host_that_keeps_to_the_interval_is_always_answered() {
-        let mut limiter = limiter();
-        for second in 0..10_000 {
-            assert!(limiter.admits("192.0.2.1".parse().unwrap(), at(second * 1_000)));
-        }
-    }
-
-    #[test]
-    fn a078_a_flood_in_a_victims_name_leaves_it_one_answer_in_four() {
-        let mut limiter = limiter();
-        let answered = admitted(&mut limiter, same("192.0.2.1", 100_008), at(0));
-        assert!((24_000..26_100).contains(&answered), "{answered}");
-    }
-
-    #[test]
-    fn a079_hopping_through_a_64_or_a_48_is_one_host_or_one_neighbourhood() {
-        let hosts = |shift: u32| {
-            (0..10_000u128).map(move |n| IpAddr::from((0x2001_0db8_u128 << 96 | n << shift).to_be_bytes()))
-        };
-        let within_64 = admitted(&mut limiter(), hosts(0), at(0));
-        assert!(within_64 < 8 + 2_800, "{within_64}");
-        let within_48 = admitted(&mut limiter(), hosts(64), at(0));
-        assert!((32..32 + 2_800).contains(&within_48), "{within_48}");
-        let within_24 = admitted(&mut limiter(), (0..=255).map(|n| IpAddr::from([192, 0, 2, n])), at(0));
-        assert!(within_24 < 32 + 90, "{within_24}");
-    }
-
-    #[test]
-    fn an_ipv4_address_in_ipv6_clothes_is_the_same_host() {
-        let mut limiter = limiter();
-        assert_eq!(admitted(&mut limiter, same("192.0.2.1", 8), at(0)), 8);
-        let clothed = admitted(&mut limiter, same("::ffff:192.0.2.1", 4_000), at(0));
-        assert!((800..1_200).contains(&clothed), "{clothed}");
-    }
-
-    #[test]
-    fn a077_a080_a_million_sources_neither_grow_the_table_nor_silence_a_client() {
-        let mut limiter = limiter();
-        let capacity = limiter.entries.capacity();
-        let client: IpAddr = "198.51.100.1".parse().unwrap();
-        let mut served = 0;
-        for n in 0..1_000_000u32 {
-            limiter.admits(IpAddr::from((0x0a00_0000 + n).to_be_bytes()), at(i64::from(n) / 100));
-            if n % 100_000 == 0 {
-                served += u32::from(limiter.admits(client, at(i64::from(n) / 100)));
-            }
-        }
-        assert_eq!(served, 10);
-        assert_eq!((limiter.entries.len(), limiter.entries.capacity()), (WAYS * BUCKETS, capacity));
-    }
-
-    #[test]
-    fn a080_two_tables_put_the_same_addresses_into_different_places() {
-        let (one, other) = (limiter(), limiter());
-        let place = |limiter: &Limiter, n: u128| limiter.seed.hash_one(Key::Host(n)) as usize % BUCKETS;
-        let together = (0..1_000).filter(|n| place(&one, *n) == place(&other, *n)).count();
-        assert!(together < 50, "{together}");
-    }
-
-    #[test]
-    fn times_at_both_ends_do_not_overflow() {
-        let mut limiter = limiter();
-        for now in [RawInstant::MIN, RawInstant::MAX, RawInstant::MIN] {
-            limiter.admits("192.0.2.1".parse().unwrap(), now);
-        }
-    }
-}
+mod tests;

@@ -1,22 +1,18 @@
-//! One bound socket: a request comes in with the address that was asked, and the reply leaves from there.
+//! One bound socket.
 
-use crate::datagram::{Arrival, Target, receive_from};
 use crate::ending::Ending;
 use crate::socket_options::prepare_listener;
 use nix::errno::Errno;
-use nix::libc::{in_addr, in_pktinfo, in6_addr, in6_pktinfo};
-use nix::sys::socket::{ControlMessage, MsgFlags, SockaddrStorage, getsockname, sendmsg};
-use std::io::IoSlice;
-use std::net::{IpAddr, SocketAddr};
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::sys::socket::{SockaddrStorage, getsockname};
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 /// A bound UDP socket.
 #[derive(Debug)]
 pub struct Listener {
     socket: OwnedFd,
-    port: u16,
-    /// Bound to one address: replies can only leave from there.
-    is_single: bool,
+    address: SocketAddr,
 }
 
 /// Takes bound UDP sockets over. Before the filter: it sets socket options.
@@ -27,65 +23,74 @@ pub fn listen(sockets: Vec<OwnedFd>) -> Result<Vec<Listener>, Ending> {
     sockets.into_iter().map(Listener::new).collect()
 }
 
+/// Deals sockets out to threads: those that share an address are of as many threads.
+pub(super) fn deal(listeners: Vec<Listener>) -> Vec<Vec<Listener>> {
+    let mut threads: Vec<Vec<Listener>> = Vec::new();
+    for listener in listeners {
+        let is_free = |thread: &&mut Vec<Listener>| {
+            thread.iter().all(|other: &Listener| other.address != listener.address)
+        };
+        match threads.iter_mut().find(is_free) {
+            Some(thread) => thread.push(listener),
+            None => threads.push(vec![listener]),
+        }
+    }
+    threads
+}
+
 impl Listener {
     fn new(socket: OwnedFd) -> Result<Self, Ending> {
         let refused = |errno| Ending::Kernel("a server socket", errno);
         let bound: SockaddrStorage = getsockname(socket.as_raw_fd()).map_err(refused)?;
-        let (port, is_single, is_ipv6) = match (bound.as_sockaddr_in(), bound.as_sockaddr_in6()) {
-            (Some(v4), _) => (v4.port(), !v4.ip().is_unspecified(), false),
-            (None, Some(v6)) => (v6.port(), !v6.ip().is_unspecified(), true),
+        let address = match (bound.as_sockaddr_in(), bound.as_sockaddr_in6()) {
+            (Some(v4), _) => SocketAddr::from((v4.ip(), v4.port())),
+            (None, Some(v6)) => SocketAddr::from((v6.ip(), v6.port())),
             (None, None) => return Err(refused(Errno::EAFNOSUPPORT)),
         };
-        prepare_listener(&socket, is_ipv6).map_err(refused)?;
-        Ok(Self { socket, port, is_single })
+        let is_single = !address.ip().is_unspecified();
+        prepare_listener(&socket, address.is_ipv6(), is_single).map_err(refused)?;
+        // A thread that has one socket waits in the call that receives.
+        let flags = OFlag::from_bits_retain(fcntl(&socket, FcntlArg::F_GETFL).map_err(refused)?);
+        fcntl(&socket, FcntlArg::F_SETFL(flags & !OFlag::O_NONBLOCK)).map_err(refused)?;
+        Ok(Self { socket, address })
     }
 
-    /// The port that it is bound to.
-    pub fn port(&self) -> u16 {
-        self.port
-    }
-
-    /// One datagram, and its sender where that has an IP address; never waits.
-    pub(super) fn receive(&self, buffer: &mut [u8]) -> Result<(Arrival, Option<SocketAddr>), Errno> {
-        receive_from(&self.socket, buffer)
-    }
-
-    /// Sends a reply from the address that was asked; never waits.
-    pub(super) fn send(&self, reply: &[u8], to: SocketAddr, asked: Option<Target>) -> Result<(), Errno> {
-        let slices = [IoSlice::new(reply)];
-        let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
-        let fd = self.socket.as_raw_fd();
-        let to = SockaddrStorage::from(to);
-        let sent = match asked.filter(|_| !self.is_single) {
-            None => sendmsg(fd, &slices, &[], flags, Some(&to)),
-            Some(Target { local: IpAddr::V4(local), .. }) => {
-                let from = in_pktinfo {
-                    ipi_ifindex: 0,
-                    ipi_spec_dst: in_addr { s_addr: u32::from_ne_bytes(local.octets()) },
-                    ipi_addr: in_addr { s_addr: 0 },
-                };
-                sendmsg(fd, &slices, &[ControlMessage::Ipv4PacketInfo(&from)], flags, Some(&to))
-            }
-            Some(Target { local: IpAddr::V6(local), interface, .. }) => {
-                // Elsewhere the routing table knows better which interface leads back.
-                let needs_interface = local.is_unicast_link_local();
-                let from = in6_pktinfo {
-                    ipi6_addr: in6_addr { s6_addr: local.octets() },
-                    ipi6_ifindex: if needs_interface { interface } else { 0 },
-                };
-                sendmsg(fd, &slices, &[ControlMessage::Ipv6PacketInfo(&from)], flags, Some(&to))
-            }
-        };
-        match sent {
-            Ok(length) if length == reply.len() => Ok(()),
-            Ok(_) => Err(Errno::EMSGSIZE),
-            Err(errno) => Err(errno),
-        }
+    /// What it is bound to.
+    pub fn address(&self) -> SocketAddr {
+        self.address
     }
 }
 
 impl AsFd for Listener {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nix::sys::socket::{AddressFamily, SockFlag, SockType, bind, setsockopt, socket, sockopt};
+
+    fn shared(address: SocketAddr) -> OwnedFd {
+        let fd = socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None).unwrap();
+        setsockopt(&fd, sockopt::ReusePort, &true).unwrap();
+        bind(fd.as_raw_fd(), &SockaddrStorage::from(address)).unwrap();
+        fd
+    }
+
+    #[test]
+    fn each_thread_gets_one_socket_of_each_address() {
+        let first = listen(vec![shared("127.0.0.1:0".parse().unwrap())]).unwrap();
+        let one = first[0].address;
+        let other = SocketAddr::new([127, 0, 0, 2].into(), one.port());
+        let more = [other, one, other].map(shared);
+        let all = first.into_iter().chain(listen(more.into()).unwrap()).collect();
+        let threads = deal(all);
+        assert_eq!(threads.len(), 2);
+        for thread in threads {
+            let ips: Vec<_> = thread.iter().map(|listener| listener.address.ip()).collect();
+            assert_eq!(ips, [one.ip(), other.ip()]);
+        }
     }
 }

@@ -1,204 +1,263 @@
 //! The server role: answers strangers on the sockets that it was given.
 //!
-//! Each datagram takes the same path: read with its arrival stamp, [`respond`](respond::respond) makes a
-//! reply or a reason to keep silent, the transmit timestamp is written last, sent from the address that was
-//! asked. The engine says what replies carry and who gets one; nothing but counts goes back to it, and only
-//! while there is traffic: an idle server never wakes up.
+//! One thread listens to the engine, the others to the network, each with sockets of its own. A request takes the
+//! same path in each: read in a batch with its arrival stamp, [`respond`](respond::respond) makes a reply or a
+//! reason to keep silent, the transmit timestamp is written last, sent from the address that was asked. The engine
+//! says what replies carry and who gets one; nothing but counts goes back to it, and only while there is traffic:
+//! an idle server never wakes up.
 
 mod access;
+mod control_message;
+mod interleave;
 mod limit;
 mod listener;
+mod mmsg;
+mod outgoing;
 mod respond;
+mod shared;
+mod smear;
+mod snapshot;
+mod source;
 mod wall;
+mod worker;
 
 pub use access::{AccessList, RuleError};
-pub use limit::{Limiter, Limits};
+pub use interleave::{Departures, Name};
+pub use limit::{Dice, Limiter, Verdict};
 pub use listener::{Listener, listen};
-pub use respond::{Asked, Refusal, respond};
+pub use respond::{Asked, Desk, Refusal, Reply, ReplyKind, respond, variables};
+pub use source::Source;
 
-use crate::clock::{self, Pair};
-use crate::datagram::Arrival;
+use crate::clock;
 use crate::ending::Ending;
 use crate::outbox::Outbox;
 use ipc::link::Link;
 use ipc::message::Shortfall;
-use ipc::message::server::{Counters, FromServer, ServerState, ToServer};
+use ipc::message::server::{
+    Access, Counters, FromServer, MAX_LIST, MAX_RATE, MAX_TOTAL, Rule, ServerPolicy, ToServer,
+};
 use ipc::units::{RawInstant, Span};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, ppoll};
-use protocol::header::{LENGTH, TRANSMIT_AT};
-use std::net::SocketAddr;
+use nix::sys::time::TimeSpec;
+use shared::Shared;
+use std::convert::Infallible;
 use std::os::fd::{AsFd, OwnedFd};
-use wall::Wall;
+use std::sync::{Arc, Barrier};
+use std::thread::Builder;
+use worker::Worker;
 
-/// Datagrams that are read from one socket before the others have their turn.
-const BATCH: usize = 32;
-
-/// Records that are read from the link before the sockets have their turn.
+/// Records that are read from the link before other things have their turn.
 const BURST: usize = 16;
 
 /// Least time between two reports of counters; a little more than the second that the engine allows.
 const REPORTS: Span = Span::from_millis(1_050);
 
-/// The longest datagram that is read whole. A longer request is no NTP packet; that it was cut shows.
-const BUFFER: usize = 2048;
+/// Stack of a thread at the sockets, octets: its batches are on the heap.
+const STACK: usize = 128 * 1024;
 
-/// Runs until the link ends; sends the hello first. `clock` is the virtual clock's file, where there is one.
-pub fn run(
-    link: Link<FromServer, ToServer>,
-    shortfall: Shortfall,
-    listeners: Vec<Listener>,
-    clock: Option<OwnedFd>,
-) -> Ending {
+/// At the end: how long requests that have arrived may still be answered, and how often that is looked at.
+const DRAIN: Span = Span::from_millis(200);
+const LOOK: Span = Span::from_millis(10);
+
+/// The threads at the sockets, waiting at a gate for the first word of the engine.
+#[derive(Debug)]
+pub struct Crew {
+    shared: Arc<Shared>,
+}
+
+/// Starts a thread for each group of sockets that share no address. They wait; so this comes before the filter,
+/// under which no thread can be made. `clock` is the virtual clock's file, where there is one.
+///
+/// # Errors
+/// [`Ending::Kernel`] where there are no threads or descriptors to be had.
+pub fn muster(listeners: Vec<Listener>, clock: Option<&OwnedFd>) -> Result<Crew, Ending> {
+    let refused = |errno| Ending::Kernel("threads that answer", errno);
+    let groups = listener::deal(listeners);
+    let shared = Arc::new(Shared::new(groups.len()).map_err(refused)?);
+    // What a thread does before it runs its own code isn't allowed under the filter.
+    let all_run = Arc::new(Barrier::new(groups.len() + 1));
+    for (number, group) in groups.into_iter().enumerate() {
+        let io = |error: std::io::Error| refused(Errno::from_raw(error.raw_os_error().unwrap_or(0)));
+        let clock = clock.map(OwnedFd::try_clone).transpose().map_err(io)?;
+        let (shared, all_run) = (Arc::clone(&shared), Arc::clone(&all_run));
+        let work = move || {
+            let mut worker = Worker::new(Arc::clone(&shared), number, group, clock);
+            all_run.wait();
+            shared.pass_gate();
+            let ending = worker.work();
+            shared.fail(ending);
+        };
+        Builder::new().name(format!("answers-{number}")).stack_size(STACK).spawn(work).map_err(io)?;
+    }
+    all_run.wait();
+    Ok(Crew { shared })
+}
+
+/// Runs until the link ends; sends the hello first.
+pub fn run(link: Link<FromServer, ToServer>, shortfall: Shortfall, crew: &Crew) -> Ending {
     let mut server = Server {
         engine: Outbox::new(link),
-        listeners,
-        state: None,
-        access: AccessList::nobody(),
-        limiter: Limiter::new(Limits::DEFAULT),
-        wall: Wall::new(clock),
-        counters: NO_COUNTS,
-        reported: (NO_COUNTS, None),
+        shared: &crew.shared,
+        list: None,
+        reported: (Counters::ZERO, None),
+        is_asleep: false,
     };
     match server.serve(shortfall) {
         Ok(never) => match never {},
-        Err(ending) => ending,
+        Err(ending) => {
+            if ending == Ending::EngineGone {
+                server.drain();
+            }
+            ending
+        }
     }
 }
 
-const NO_COUNTS: Counters =
-    Counters { received: 0, answered: 0, malformed: 0, control: 0, denied: 0, limited: 0, failed: 0 };
-
-struct Server {
+struct Server<'s> {
     engine: Outbox<FromServer, ToServer>,
-    listeners: Vec<Listener>,
-    state: Option<ServerState>,
-    access: AccessList,
-    limiter: Limiter,
-    wall: Wall,
-    counters: Counters,
+    shared: &'s Shared,
+    /// Parts of a list of rules that isn't whole yet.
+    list: Option<Vec<Rule>>,
     /// What the engine was told last, and when.
     reported: (Counters, Option<RawInstant>),
+    is_asleep: bool,
 }
 
-impl Server {
-    fn serve(&mut self, shortfall: Shortfall) -> Result<std::convert::Infallible, Ending> {
+impl Server<'_> {
+    fn serve(&mut self, shortfall: Shortfall) -> Result<Infallible, Ending> {
         self.engine.push(FromServer::Hello(shortfall))?;
+        self.shared.open_gate();
         loop {
-            let ready = self.wait()?;
-            if ready.first().is_some_and(|events| !events.is_empty()) {
+            let is_word = self.wait()?;
+            if let Some(ending) = self.shared.failure() {
+                return Err(ending);
+            }
+            if is_word {
                 self.engine.flush()?;
                 self.read_link()?;
             }
-            let mut is_busy = false;
-            for (at, events) in ready.iter().enumerate().skip(1) {
-                if !events.is_empty() {
-                    is_busy = true;
-                    self.attend(at - 1)?;
-                }
-            }
-            if is_busy {
-                self.report()?;
-            }
+            self.report()?;
         }
     }
 
-    /// What is ready: the link first, then the sockets in their order. Without a time limit.
-    fn wait(&self) -> Result<Vec<PollFlags>, Ending> {
-        let mut places = Vec::with_capacity(1 + self.listeners.len());
-        places.push(PollFd::new(self.engine.as_fd(), self.engine.interest()));
-        places.extend(self.listeners.iter().map(|socket| PollFd::new(socket.as_fd(), PollFlags::POLLIN)));
-        match ppoll(&mut places, None, None) {
-            Ok(_) => Ok(places.iter().map(|place| place.revents().unwrap_or(PollFlags::POLLERR)).collect()),
-            Err(Errno::EINTR) => Ok(Vec::new()),
-            Err(errno) => Err(Ending::Kernel("to wait for sockets", errno)),
+    /// Waits for the engine, for traffic after a silence, or until a report is due; tells whether the engine has
+    /// something to say or to hear.
+    fn wait(&mut self) -> Result<bool, Ending> {
+        let limit = (!self.is_asleep).then(|| {
+            let (_, at) = self.reported;
+            let due = at.map_or(0, |at| at.after(REPORTS).since(clock::raw()).nanos().max(0));
+            TimeSpec::new(due / 1_000_000_000, due % 1_000_000_000)
+        });
+        let mut places = [
+            PollFd::new(self.engine.as_fd(), self.engine.interest()),
+            PollFd::new(self.shared.bell(), PollFlags::POLLIN),
+        ];
+        match ppoll(&mut places, limit, None) {
+            Ok(_) => {}
+            Err(Errno::EINTR) => return Ok(false),
+            Err(errno) => return Err(Ending::Kernel("to wait for the engine", errno)),
         }
+        let [is_word, is_bell] =
+            [0, 1].map(|at| places.get(at).is_some_and(|place| place.any().unwrap_or(true)));
+        if is_bell {
+            self.shared.silence_bell();
+            self.is_asleep = false;
+        }
+        Ok(is_word)
     }
 
     fn read_link(&mut self) -> Result<(), Ending> {
         for _ in 0..BURST {
             match self.engine.receive()? {
-                Some(ToServer::State(state)) => self.state = Some(state),
-                Some(ToServer::Access(access)) => {
-                    self.access = AccessList::new(&access)
-                        .map_err(|_| Ending::Rule("access rules with impossible numbers"))?;
-                }
+                Some(ToServer::State(state)) => self.shared.state.write(&state),
+                Some(ToServer::Access(part)) => self.collect(&part)?,
+                Some(ToServer::Policy(policy)) => self.follow(&policy)?,
                 None => break,
             }
         }
         Ok(())
     }
 
-    fn attend(&mut self, at: usize) -> Result<(), Ending> {
-        // Once for all that is read now: it costs a system call where the clock is virtual.
-        self.wall.refresh();
-        let mut buffer = [0; BUFFER];
-        for _ in 0..BATCH {
-            let Some(listener) = self.listeners.get(at) else { break };
-            match listener.receive(&mut buffer) {
-                Ok((arrival, source)) => self.answer(at, &buffer, arrival, source),
-                Err(Errno::EAGAIN) => break,
-                Err(errno @ (Errno::EBADF | Errno::ENOTSOCK | Errno::EFAULT | Errno::EINVAL)) => {
-                    return Err(Ending::Kernel("to read a server socket", errno));
+    fn collect(&mut self, part: &Access) -> Result<(), Ending> {
+        const IMPOSSIBLE: Ending = Ending::Rule("access rules with impossible numbers");
+        if part.begins {
+            self.list = Some(Vec::new());
+        }
+        let list = self.list.as_mut().ok_or(Ending::Rule("a part of no list of access rules"))?;
+        list.extend(part.rules.get(..usize::from(part.count)).ok_or(IMPOSSIBLE)?);
+        if list.len() > MAX_LIST {
+            return Err(IMPOSSIBLE);
+        }
+        if part.ends {
+            let access = AccessList::new(list).map_err(|_| IMPOSSIBLE)?;
+            self.list = None;
+            self.shared.change_rules(|rules| {
+                rules.access = access;
+                if rules.departures.is_none() && rules.limiter.is_none() {
+                    equip(rules);
                 }
-                // An error of some earlier reply's way; reading it took it off the socket.
-                Err(_) => {}
-            }
+            });
         }
         Ok(())
     }
 
-    fn answer(&mut self, at: usize, buffer: &[u8], arrival: Arrival, source: Option<SocketAddr>) {
-        add(&mut self.counters.received);
-        let pair = Pair::read();
-        let request = buffer.get(..arrival.length).filter(|_| !arrival.is_truncated).unwrap_or_default();
-        let (Some(listener), Some(source)) = (self.listeners.get(at), source) else {
-            add(&mut self.counters.malformed);
-            return;
-        };
-        let asked = Asked {
-            source,
-            target: arrival.target.map(|target| SocketAddr::new(target.local, listener.port())),
-            is_unicast: arrival.target.is_none_or(|target| target.is_unicast),
-        };
-        let state = self.state.as_ref();
-        let Some(receive) = self.wall.at_arrival(arrival.stamp, pair) else {
-            add(&mut self.counters.failed);
-            return;
-        };
-        let reply = respond(request, &asked, state, receive, pair.raw, &self.access, &mut self.limiter);
-        match reply {
-            Ok(mut reply) => {
-                let outcome = match self.wall.now() {
-                    Some(transmit) => {
-                        reply[TRANSMIT_AT..LENGTH].copy_from_slice(&transmit.bits().to_be_bytes());
-                        listener.send(&reply, source, arrival.target)
-                    }
-                    None => Err(Errno::ENODATA),
-                };
-                add(if outcome.is_ok() { &mut self.counters.answered } else { &mut self.counters.failed });
-            }
-            Err(refusal) => add(match refusal {
-                Refusal::Malformed => &mut self.counters.malformed,
-                Refusal::Control => &mut self.counters.control,
-                Refusal::Denied => &mut self.counters.denied,
-                Refusal::Limited => &mut self.counters.limited,
-            }),
+    fn follow(&mut self, policy: &ServerPolicy) -> Result<(), Ending> {
+        let rates = [policy.address_rate, policy.network_rate];
+        if rates.iter().any(|rate| !(1..=MAX_RATE).contains(rate))
+            || !(1..=MAX_TOTAL).contains(&policy.total_rate)
+        {
+            return Err(Ending::Rule("a rate limit that is impossible"));
         }
+        self.shared.change_rules(|rules| {
+            rules.policy = *policy;
+            equip(rules);
+        });
+        Ok(())
     }
 
-    /// Tells the engine what was counted, where that is due; where it doesn't read, another time.
+    /// Tells the engine what was counted, where that is due and something was; where it doesn't read, another
+    /// time. When nothing was counted for a while, the next traffic wakes this thread.
     fn report(&mut self) -> Result<(), Ending> {
         let now = clock::raw();
         let (told, at) = self.reported;
-        let is_due = at.is_none_or(|at| now.since(at).nanos() >= REPORTS.nanos());
-        if is_due && told != self.counters && self.engine.offer(&FromServer::Counters(self.counters))? {
-            self.reported = (self.counters, Some(now));
+        if self.is_asleep || at.is_some_and(|at| now.since(at).nanos() < REPORTS.nanos()) {
+            return Ok(());
+        }
+        let counters = self.shared.counters();
+        if counters != told {
+            let is_told = self.engine.offer(&FromServer::Counters(counters))?;
+            self.reported = (if is_told { counters } else { told }, Some(now));
+            return Ok(());
+        }
+        self.is_asleep = true;
+        self.shared.sleep(true);
+        if self.shared.counters() != told {
+            self.shared.sleep(false);
+            self.is_asleep = false;
         }
         Ok(())
     }
+
+    /// The engine is gone. What has arrived before is still answered, as long as that takes; nobody else knows
+    /// yet that this host's server ends.
+    fn drain(&self) {
+        let end = clock::raw().after(DRAIN);
+        let mut before = self.shared.counters();
+        while clock::raw() < end {
+            let look = TimeSpec::new(0, LOOK.nanos());
+            let _ = ppoll(&mut [], Some(look), None);
+            let now = self.shared.counters();
+            if now == before {
+                break;
+            }
+            before = now;
+        }
+    }
 }
 
-fn add(counter: &mut u64) {
-    *counter = counter.saturating_add(1);
+/// Makes the tables that a policy needs.
+fn equip(rules: &mut shared::Rules) {
+    rules.limiter = Limiter::new(&rules.policy).map(Arc::new);
+    rules.departures = rules.policy.interleaved.then(|| Arc::new(Departures::new()));
 }

@@ -1,21 +1,30 @@
-//! A request becomes a reply, or a reason to keep silent. Pure but for the limiter's memory.
+//! A request becomes a reply, or a reason to keep silent. Pure but for the memory of limiter and departures.
+//!
+//! Of the modes only client requests are answered. A symmetric active one would have to be answered with this
+//! host as a passive peer, an association that a stranger makes: never (mode 1 is silent).
 
 use super::access::AccessList;
-use super::limit::Limiter;
+use super::interleave::{Departures, Name};
+use super::limit::{Dice, Limiter, Verdict};
+use super::smear::reference_id;
+use super::source::Source;
 use ipc::message::server::ServerState;
 use ipc::units::{Leap, RawInstant};
 use protocol::extension_field::walk;
 use protocol::header::{Header, LENGTH, MODE_CLIENT};
-use protocol::reply::{SystemVariables, to_request};
+use protocol::reply::{SystemVariables, kiss, to_request};
 use protocol::timestamp::{Timestamp, short_from_nanos};
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 
-/// Versions that are answered.
+/// Versions that are answered, each in its own.
 const VERSIONS: RangeInclusive<u8> = 1..=4;
 
 /// NTP control messages (RFC 9327) and what ntpd's own tool once spoke: never answered.
 const CONTROL_MODES: RangeInclusive<u8> = 6..=7;
+
+/// Where servers and symmetric peers send from.
+const NTP_PORT: u16 = 123;
 
 /// Growth of the root dispersion, as the standard has it (RFC 5905 PHI): 15 ppm.
 const PPM_OF_DISPERSION: i128 = 15;
@@ -30,11 +39,52 @@ const SECOND: i64 = 1_000_000_000;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Asked {
     /// The sender.
-    pub source: SocketAddr,
+    pub source: Source,
     /// The address and port of this host that it came to, where the kernel tells.
     pub target: Option<SocketAddr>,
     /// Whether it was sent to that address alone, not to a group or to everybody.
     pub is_unicast: bool,
+}
+
+/// What all requests of one moment have in common.
+#[derive(Clone, Copy, Debug)]
+pub struct Desk<'a> {
+    /// What replies say of this host's clock.
+    pub system: SystemVariables,
+    /// Nobody is answered while `system` isn't synchronised.
+    pub is_silent: bool,
+    /// Who is answered.
+    pub access: &'a AccessList,
+    /// How often; without one, always.
+    pub limiter: Option<&'a Limiter>,
+    /// When earlier replies left; without it nobody is answered interleaved.
+    pub departures: Option<&'a Departures>,
+    /// The moment.
+    pub now: RawInstant,
+}
+
+/// A reply, and what is still to be done with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reply {
+    /// A bare header, so it is never longer than its request.
+    pub octets: [u8; LENGTH],
+    /// What it is.
+    pub kind: ReplyKind,
+    /// Sent although its sender asks too often.
+    pub is_spared: bool,
+    /// When it leaves is to be remembered under this name.
+    pub departure: Option<Name>,
+}
+
+/// Kinds of replies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReplyKind {
+    /// The transmit timestamp is still zero: it is written right before sending.
+    Basic,
+    /// The transmit timestamp is that of the reply before.
+    Interleaved,
+    /// Kiss-o'-death: "ask less often"; without a time.
+    Kiss,
 }
 
 /// Why there is no reply.
@@ -48,39 +98,38 @@ pub enum Refusal {
     Denied,
     /// Too many requests from there.
     Limited,
+    /// The clock isn't synchronised, and the policy says to keep silent then.
+    Unsynchronised,
 }
 
-/// The reply's octets, the transmit timestamp still zero: it is written right before sending. A reply is a
-/// bare header, so it is never longer than its request.
+/// The reply to a request that came at `receive`.
 ///
 /// # Errors
 /// [`Refusal`], the first reason that is found.
 pub fn respond(
     request: &[u8],
     asked: &Asked,
-    state: Option<&ServerState>,
     receive: Timestamp,
-    now: RawInstant,
-    access: &AccessList,
-    limiter: &mut Limiter,
-) -> Result<[u8; LENGTH], Refusal> {
-    let source = asked.source.ip().to_canonical();
-    let is_own = asked
-        .target
-        .is_some_and(|target| target.port() == asked.source.port() && target.ip().to_canonical() == source);
-    if asked.source.port() == 0 || source.is_multicast() || source.is_unspecified() {
+    desk: &Desk<'_>,
+    dice: &mut Dice,
+) -> Result<Reply, Refusal> {
+    let Source { ip: source, port } = asked.source;
+    let is_own =
+        asked.target.is_some_and(|target| target.port() == port && target.ip().to_canonical() == source);
+    if port == 0 || source.is_multicast() || source.is_unspecified() || is_own || !asked.is_unicast {
         return Err(Refusal::Malformed);
     }
-    if is_own || !asked.is_unicast {
-        return Err(Refusal::Malformed);
-    }
-    if !access.allows(source) {
+    if !desk.access.allows(source) {
         return Err(Refusal::Denied);
     }
     if request.first().is_some_and(|first| CONTROL_MODES.contains(&(first & 7))) {
         return Err(Refusal::Control);
     }
-    let header = Header::decode(request).map_err(|_| Refusal::Malformed)?;
+    let mut header = Header::decode(request).map_err(|_| Refusal::Malformed)?;
+    if header.version == 1 && header.mode == 0 && port != NTP_PORT {
+        // Version 1 had no modes (RFC 1059); from another port it is a client.
+        header.mode = MODE_CLIENT;
+    }
     let after = request.get(LENGTH..).unwrap_or_default();
     if header.mode != MODE_CLIENT
         || !VERSIONS.contains(&header.version)
@@ -88,16 +137,45 @@ pub fn respond(
     {
         return Err(Refusal::Malformed);
     }
-    if !limiter.admits(source, now) {
-        return Err(Refusal::Limited);
+    if desk.is_silent && (desk.system.leap == 3 || !(1..=15).contains(&desk.system.stratum)) {
+        return Err(Refusal::Unsynchronised);
     }
-    let system = variables(state, now);
-    let reply = to_request(&header, &system, receive, Timestamp::UNKNOWN).ok_or(Refusal::Malformed)?;
-    Ok(reply.encode())
+    let verdict =
+        desk.limiter.map_or(Verdict::Within, |limiter| limiter.judge(&asked.source, desk.now, dice));
+    match verdict {
+        Verdict::Within | Verdict::Spared => {}
+        Verdict::Over => return Err(Refusal::Limited),
+        Verdict::Kiss => {
+            let octets = kiss(&header, *b"RATE").ok_or(Refusal::Malformed)?.encode();
+            return Ok(Reply { octets, kind: ReplyKind::Kiss, is_spared: false, departure: None });
+        }
+    }
+    let mut reply =
+        to_request(&header, &desk.system, receive, Timestamp::UNKNOWN).ok_or(Refusal::Malformed)?;
+    let mut kind = ReplyKind::Basic;
+    let mut departure = None;
+    if let Some(departures) = desk.departures.filter(|_| wants_interleaved(&header)) {
+        // The origin timestamp must be a receive timestamp of ours, given to this address (RFC 9769 section 2).
+        if let Some(left) = departures.find(departures.name(header.origin_timestamp, source)) {
+            reply.origin_timestamp = header.receive_timestamp;
+            reply.transmit_timestamp = left;
+            kind = ReplyKind::Interleaved;
+        }
+        departure = Some(departures.name(receive.bits(), source));
+    }
+    Ok(Reply { octets: reply.encode(), kind, is_spared: verdict == Verdict::Spared, departure })
 }
 
-/// What the engine said, as it is at `now`; "unsynchronised" where it said nothing or too long ago.
-fn variables(state: Option<&ServerState>, now: RawInstant) -> SystemVariables {
+/// Whether the origin timestamp is a receive timestamp of ours, by its last bit, and the rest is as it has to be.
+fn wants_interleaved(request: &Header) -> bool {
+    request.origin_timestamp & 1 == 1
+        && request.receive_timestamp != 0
+        && request.receive_timestamp != request.transmit_timestamp
+}
+
+/// What the engine said, as it is at `now`; "unsynchronised" where it said nothing or too long ago. With a smear
+/// the reference id says so, and no leap second is announced.
+pub fn variables(state: Option<&ServerState>, now: RawInstant, smear: Option<i64>) -> SystemVariables {
     let Some(state) = state else { return SystemVariables::unsynchronised(UNKNOWN_PRECISION) };
     if now > state.valid_until {
         return SystemVariables::unsynchronised(state.precision);
@@ -107,16 +185,17 @@ fn variables(state: Option<&ServerState>, now: RawInstant) -> SystemVariables {
     let growth = i64::try_from(growth).unwrap_or(i64::MAX);
     SystemVariables {
         leap: match state.leap {
+            Leap::Unknown => 3,
+            _ if smear.is_some() => 0,
             Leap::None => 0,
             Leap::Insert => 1,
             Leap::Delete => 2,
-            Leap::Unknown => 3,
         },
         stratum: state.stratum,
         precision: state.precision,
         root_delay: short_from_nanos(state.root_delay.nanos()),
         root_dispersion: short_from_nanos(state.root_dispersion.nanos().saturating_add(growth)),
-        reference_id: state.reference_id,
+        reference_id: smear.map_or(state.reference_id, reference_id),
         // Whole seconds: the exact moment of a correction would tell strangers about our queries (A091).
         reference_timestamp: match state.reference_time.nanos() / SECOND {
             0 => Timestamp::UNKNOWN,

@@ -1,7 +1,9 @@
-//! The time that replies carry: CLOCK_REALTIME, or the virtual clock at a raw instant.
+//! The time that replies carry: CLOCK_REALTIME, or the virtual clock at a raw instant; smeared where that is
+//! wanted.
 
 use crate::clock::{self, Pair};
 use ipc::clock_page::{ClockPage, PAGE};
+use ipc::units::RawInstant;
 use nix::sys::uio::pread;
 use protocol::timestamp::Timestamp;
 use std::os::fd::OwnedFd;
@@ -9,26 +11,55 @@ use std::os::fd::OwnedFd;
 /// How often a torn page is read again.
 const TRIES: usize = 100;
 
+/// A kernel stamp farther than this from our own reading is not believed, in nanoseconds.
+const FARTHEST: i64 = 1_000_000_000;
+
 /// What is read for T2 and T3.
 #[derive(Debug)]
-pub(super) enum Wall {
+pub(super) struct Wall {
+    kind: Kind,
+    /// Added to both times.
+    smear: i64,
+}
+
+#[derive(Debug)]
+enum Kind {
     /// The kernel's clock.
     Kernel,
     /// A file, and its page as it was last read.
     Virtual(OwnedFd, Option<ClockPage>),
 }
 
+/// Readings that all requests of one batch share.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Moment {
+    pair: Pair,
+}
+
+impl Moment {
+    /// CLOCK_MONOTONIC_RAW.
+    pub(super) fn raw(&self) -> RawInstant {
+        self.pair.raw
+    }
+}
+
 impl Wall {
     pub(super) fn new(file: Option<OwnedFd>) -> Self {
-        match file {
-            None => Wall::Kernel,
-            Some(file) => Wall::Virtual(file, None),
-        }
+        let kind = match file {
+            None => Kind::Kernel,
+            Some(file) => Kind::Virtual(file, None),
+        };
+        Self { kind, smear: 0 }
     }
 
-    /// Reads a virtual clock's page again. Where it stays torn, the one before still tells the time.
-    pub(super) fn refresh(&mut self) {
-        let Wall::Virtual(file, page) = self else { return };
+    /// Reads the clocks for a batch: the kernel's, and a virtual clock's page. Where that stays torn, the one
+    /// before still tells the time.
+    pub(super) fn refresh(&mut self) -> Moment {
+        let Kind::Virtual(file, page) = &mut self.kind else {
+            // Stamps are in this clock already: one reading of each is enough.
+            let realtime = clock::realtime();
+            return Moment { pair: Pair { realtime, raw: clock::raw() } };
+        };
         let mut octets = [0; PAGE];
         for _ in 0..TRIES {
             if pread(&*file, &mut octets, 0) == Ok(PAGE)
@@ -36,32 +67,63 @@ impl Wall {
             {
                 // From now on: a slew that began long ago is then not computed afresh for each packet.
                 *page = Some(fresh.advanced_to(clock::raw()));
-                return;
+                break;
             }
         }
+        Moment { pair: Pair::read() }
     }
 
-    /// T2: the kernel's stamp where it is plausible, else now. Nothing where there is no time to be had.
-    pub(super) fn at_arrival(&self, stamp: Option<i64>, pair: Pair) -> Option<Timestamp> {
-        let arrived = stamp.and_then(|stamp| Some((stamp, pair.to_raw(stamp)?)));
-        let (realtime, raw) = arrived.unwrap_or((pair.realtime, pair.raw));
-        match self {
-            Wall::Kernel => Some(Timestamp::from_unix_nanos(realtime)),
-            Wall::Virtual(_, page) => {
-                page.as_ref().map(|page| Timestamp::from_unix_nanos(page.wall_at(raw).nanos()))
-            }
-        }
+    /// From now on both times are off by this many nanoseconds.
+    pub(super) fn smear_by(&mut self, nanos: i64) {
+        self.smear = nanos;
     }
 
-    /// T3, to be taken as late as possible.
-    pub(super) fn now(&self) -> Option<Timestamp> {
-        match self {
-            Wall::Kernel => Some(Timestamp::from_unix_nanos(clock::realtime())),
-            Wall::Virtual(_, page) => {
-                page.as_ref().map(|page| Timestamp::from_unix_nanos(page.wall_at(clock::raw()).nanos()))
-            }
+    /// T2 in nanoseconds since 1970: the kernel's stamp where it is plausible, else the batch's own reading, and
+    /// never later than that. Nothing where there is no time to be had.
+    pub(super) fn at_arrival(&self, stamp: Option<i64>, moment: &Moment) -> Option<i64> {
+        let now = moment.pair.realtime;
+        let plausible = stamp.filter(|stamp| now.saturating_sub(*stamp).saturating_abs() <= FARTHEST);
+        let arrived = plausible.unwrap_or(now).min(now);
+        self.show(arrived, moment)
+    }
+
+    /// A stamp of CLOCK_REALTIME as this clock shows it; nothing where it is implausible.
+    pub(super) fn at_departure(&self, stamp: i64, moment: &Moment) -> Option<i64> {
+        let distance = moment.pair.realtime.saturating_sub(stamp).saturating_abs();
+        if distance <= FARTHEST { self.show(stamp, moment) } else { None }
+    }
+
+    fn show(&self, realtime: i64, moment: &Moment) -> Option<i64> {
+        let shown = match &self.kind {
+            Kind::Kernel => realtime,
+            Kind::Virtual(_, page) => page.as_ref()?.wall_at(moment.pair.to_raw(realtime)?).nanos(),
+        };
+        Some(shown.saturating_add(self.smear))
+    }
+
+    /// T3 in nanoseconds since 1970, to be taken as late as possible.
+    pub(super) fn now(&self) -> Option<i64> {
+        Some(self.unsmeared()?.saturating_add(self.smear))
+    }
+
+    /// What the clock itself shows now.
+    pub(super) fn unsmeared(&self) -> Option<i64> {
+        match &self.kind {
+            Kind::Kernel => Some(clock::realtime()),
+            Kind::Virtual(_, page) => Some(page.as_ref()?.wall_at(clock::raw()).nanos()),
         }
     }
+}
+
+/// Receive timestamps of ours end in a one ...
+pub(super) fn receive_stamp(nanos: i64) -> Timestamp {
+    Timestamp::from_bits(Timestamp::from_unix_nanos(nanos).bits() | 1)
+}
+
+/// ... transmit timestamps in a zero, by which [`super::interleave`] tells them apart.
+pub(super) fn transmit_stamp(nanos: i64) -> Timestamp {
+    let bits = Timestamp::from_unix_nanos(nanos).bits() & !1;
+    Timestamp::from_bits(if bits == 0 { 2 } else { bits })
 }
 
 #[cfg(test)]
@@ -100,18 +162,19 @@ mod tests {
         file
     }
 
-    fn nanos(stamp: Timestamp) -> i64 {
-        stamp.unix_nanos(0)
+    fn moment(pair: Pair) -> Moment {
+        Moment { pair }
     }
 
     #[test]
     fn a_kernel_stamp_is_t2_and_an_implausible_one_is_not() {
         let pair = Pair { realtime: 1_800_000_000_000_000_000, raw: RawInstant::saturating(HOUR) };
-        let t2 = |stamp| nanos(Wall::Kernel.at_arrival(stamp, pair).unwrap());
+        let t2 = |stamp| Wall::new(None).at_arrival(stamp, &moment(pair)).unwrap();
         assert_eq!(t2(Some(pair.realtime - 777)), pair.realtime - 777);
-        for stamp in [None, Some(0), Some(pair.realtime + 1_000_000_001)] {
+        for stamp in [None, Some(0), Some(pair.realtime - 1_000_000_001), Some(i64::MIN), Some(i64::MAX)] {
             assert_eq!(t2(stamp), pair.realtime, "{stamp:?}");
         }
+        assert_eq!(t2(Some(pair.realtime + 5_000)), pair.realtime, "nothing arrives after it was read");
     }
 
     #[test]
@@ -119,12 +182,15 @@ mod tests {
         let pair = Pair::read();
         let mut wall = Wall::new(Some(file(&page_one_hour_ahead(pair).to_octets()).into()));
         assert_eq!(wall.now(), None, "no time before the first reading");
-        wall.refresh();
-        let later = Pair::read();
-        let t2 = nanos(wall.at_arrival(Some(later.realtime - 5_000), later).unwrap());
+        let later = wall.refresh().pair;
+        let t2 = wall.at_arrival(Some(later.realtime - 5_000), &moment(later)).unwrap();
         assert!((t2 - (later.realtime - 5_000) - HOUR).abs() < 100_000, "{t2}");
-        let t3 = nanos(wall.now().unwrap());
+        let t3 = wall.now().unwrap();
         assert!(t3 >= t2 && t3 - t2 < 1_000_000_000);
+        wall.smear_by(-250_000_000);
+        let smeared = wall.at_arrival(Some(later.realtime - 5_000), &moment(later)).unwrap();
+        assert_eq!(smeared, t2 - 250_000_000);
+        assert!(wall.now().unwrap() < t3);
     }
 
     #[test]
@@ -138,5 +204,15 @@ mod tests {
         let mut fresh = Wall::new(Some(file.into()));
         fresh.refresh();
         assert_eq!(fresh.now(), None);
+    }
+
+    #[test]
+    fn the_last_bit_says_which_time_it_is() {
+        for nanos in [0, 1, 1_800_000_000_123_456_789, i64::MAX] {
+            let plain = Timestamp::from_unix_nanos(nanos);
+            let (receive, transmit) = (receive_stamp(nanos), transmit_stamp(nanos));
+            assert_eq!((receive.bits() & 1, transmit.bits() & 1), (1, 0));
+            assert!(receive.since(plain).abs() <= 1 && transmit.since(plain).abs() <= 1);
+        }
     }
 }

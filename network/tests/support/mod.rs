@@ -58,7 +58,7 @@ impl<Out: Message, In: Message + Debug> Role<Out, In> {
             fcntl(fd, FcntlArg::F_SETFD(FdFlag::empty())).unwrap();
         }
         let program = env!("CARGO_BIN_EXE_truechimer-network");
-        let line = format!("{before} {program} {words} link={} insecure", theirs.as_raw_fd());
+        let line = format!("{before} {program} link={} insecure {words}", theirs.as_raw_fd());
         let child = Command::new("sh").args(["-c", &line]).stdin(Stdio::null()).spawn().unwrap();
         for fd in descriptors {
             fcntl(fd, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).unwrap();

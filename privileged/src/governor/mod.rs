@@ -68,8 +68,15 @@ pub struct Governor {
     built: WallTime,
     line: Line,
     /// What a grant changed, should the order not be carried out: line, base frequency, displacement.
-    before_grant: (Line, Frequency, Option<Offset>),
+    before_grant: (Line, Frequency, Option<Offset>, i64, i64),
+    /// Fastest rate of a slew that was replaced less than a second ago, 2^-16 ppm, and until when it may still
+    /// act: the kernel finishes the part of the second that it has begun.
+    in_flight: (i64, RawInstant),
+    /// Time constant of the slew in progress.
+    pace: u8,
     asleep: i64,
+    /// Time asleep at the last look.
+    asleep_seen: i64,
     epoch: u32,
     leap: Leap,
     /// How far somebody else has moved the clock from the line, while that is neither undone nor accepted.
@@ -81,7 +88,6 @@ pub struct Governor {
     tokens: i64,
     tokens_at: RawInstant,
     open_charge: i64,
-    tai: u8,
 }
 
 impl Governor {
@@ -104,6 +110,7 @@ impl Governor {
             record.start_opened = now.boot;
             record.start_steps = 0;
             record.below_floor_used = false;
+            record.approved_used = 0;
         }
         record.boot_time = now.boot;
         budget::age_windows(&mut record);
@@ -113,13 +120,17 @@ impl Governor {
             terms: Terms {
                 run_step: plan.run_step.nanos().min(limits.run_step),
                 leap_seconds: plan.leap_seconds,
-                approved_step,
+                // One use in a boot: a restart with the same words is not another approval.
+                approved_step: if record.approved_used == approved_step { 0 } else { approved_step },
             },
             built: limits::BUILD_TIME,
             line,
-            before_grant: (line, record.base, None),
+            before_grant: (line, record.base, None, 0, 0),
+            in_flight: (0, RawInstant::MIN),
+            pace: 0,
             record,
             asleep: now.asleep,
+            asleep_seen: now.asleep,
             epoch: 1,
             leap: Leap::None,
             displaced: None,
@@ -130,7 +141,6 @@ impl Governor {
             tokens: limits::BURST * SECOND,
             tokens_at: now.raw,
             open_charge: 0,
-            tai: 0,
         }
     }
 
@@ -144,8 +154,12 @@ impl Governor {
         self.epoch
     }
 
-    /// No step leads to a time before this: the build, or an hour before the last good time.
+    /// No step leads to a time before this: the build, or an hour before the last good time. An operator who
+    /// approves a step may have to undo a wrong "good" time, so then it is the build alone.
     pub fn floor(&self) -> WallTime {
+        if self.terms.approved_step > 0 {
+            return self.built;
+        }
         let good = self.record.last_good.nanos() - limits::FLOOR_BEHIND_LAST_GOOD;
         WallTime::saturating(good.max(self.built.nanos()))
     }
@@ -155,8 +169,12 @@ impl Governor {
         limits::latest(self.limits, self.built)
     }
 
-    /// Start steps left, 0 when the window is closed.
+    /// Start steps left, 0 when the window is closed; an operator's leave counts as one.
     pub fn start_steps(&self, now: &Moment) -> u8 {
+        self.window_steps(now).max(u8::from(self.terms.approved_step > 0))
+    }
+
+    fn window_steps(&self, now: &Moment) -> u8 {
         if now.boot - self.record.start_opened > limits::START_WINDOW {
             return 0;
         }
@@ -191,8 +209,14 @@ impl Governor {
 
         let slept = now.asleep - self.asleep >= limits::SUSPEND;
         let displaced = self.displaced.unwrap_or(Offset::ZERO).nanos();
-        let moved = Offset::saturating(now.wall.minus(self.expected_wall(now)).nanos() - displaced);
-        let tolerance = 5_000_000 + elapsed / 1_000_000 * 600;
+        // CLOCK_MONOTONIC_RAW stands still while the machine sleeps; the steered clock doesn't. How well the
+        // kernel made up for it isn't anybody's step: the resume row is for that.
+        let slept_now = (now.asleep - self.asleep_seen).max(0);
+        self.asleep_seen = now.asleep;
+        let beside = now.wall.minus(self.expected_wall(now)).nanos() - displaced - slept_now;
+        let moved = Offset::saturating(beside);
+        // The kernel adds a sleep to the nearest second or two.
+        let tolerance = 5_000_000 + elapsed / 1_000_000 * 600 + if slept_now > 0 { 2 * SECOND } else { 0 };
         let stepped = moved.magnitude().nanos() > tolerance && !self.was_leap(now, moved, tolerance);
         if slept {
             self.asleep = now.asleep;
@@ -248,10 +272,6 @@ impl Governor {
     /// Counts governed time for the commissioning, and lets the middle of the band follow.
     fn learn_band(&mut self, elapsed: i64) {
         let record = &mut self.record;
-        if self.applied_at.is_none() {
-            record.centre_age = record.age;
-            return;
-        }
         if record.commissioned_time < limits::COMMISSIONING {
             record.commissioned_time += elapsed;
             record.commissioned_sum += i64::from(record.base.scaled()) * (elapsed / 1_000_000) / 1_000;
@@ -285,26 +305,34 @@ impl Governor {
         if base_from_centre.abs() > i64::from(band.scaled()) {
             return Err(refused(Refusal::Band, i64::from(band.scaled()), base_from_centre));
         }
-        // The slew's first second is its fastest. ns a second × 2^16 / 1000 = 2^-16 ppm, rounded away from zero.
-        let shift = 2 + u32::from(order.time_constant.exponent());
-        let peak = ((slew.abs() * i64::from(Frequency::PER_PPM)) >> shift) / 1_000 + i64::from(slew != 0);
-        let peak = peak * slew.signum();
+        let peak = peak(slew, order.time_constant.exponent());
         let total = i64::from(order.frequency.scaled()) + peak;
         let limit = i64::from(self.limits.total);
         if total.abs() > limit || i64::from(order.frequency.scaled()).abs() > limit {
             return Err(refused(Refusal::Total, limit, total));
         }
-        // A slew that stays inside the band moves the clock no farther than a lawful frequency could.
-        let charged = if (base_from_centre + peak).abs() > i64::from(band.scaled()) { slew.abs() } else { 0 };
+        // A slew that stays inside the band moves the clock no farther than a lawful frequency could. What is
+        // in flight of a replaced one counts for the second that it may still last.
+        let beyond = |rate: i64| rate.abs() > i64::from(band.scaled());
+        let flight = self.in_flight(now);
+        let own = if beyond(base_from_centre + peak) { slew.abs() } else { 0 };
+        let overlap = if beyond(base_from_centre + peak + flight) || beyond(base_from_centre + flight) {
+            flight.abs() * 1_000 / i64::from(Frequency::PER_PPM)
+        } else {
+            0
+        };
+        let charged = own + overlap;
         let unspent = self.open_charge.min(now.slew_left.magnitude().nanos());
         let left = self.budget_left() + unspent;
         if charged > left {
             return Err(refused(Refusal::Budget, self.limits.phase_day, left));
         }
+        self.before_grant = (self.line, self.record.base, self.displaced, self.open_charge, unspent);
         budget::refund(&mut self.record, unspent);
         budget::charge(&mut self.record, charged);
-        self.open_charge = charged;
-        self.before_grant = (self.line, self.record.base, self.displaced);
+        self.open_charge = own;
+        self.in_flight = (flight, now.raw.after(ipc::units::Span::from_secs(1)));
+        self.pace = order.time_constant.exponent();
         self.record.base = order.frequency;
         self.line = Line { raw: now.raw, wall: now.wall, slew: order.slew };
         // An order for the clock as it is accepts it: there is nothing left to restore.
@@ -312,15 +340,24 @@ impl Governor {
         Ok(Grant { charged })
     }
 
+    /// The rate that a replaced slew may still have: of the one that is replaced now, or of one before it in
+    /// the same second, whichever is faster. 2^-16 ppm, signed.
+    fn in_flight(&self, now: &Moment) -> i64 {
+        let (earlier, until) = self.in_flight;
+        let earlier = if now.raw < until { earlier } else { 0 };
+        let replaced = peak(now.slew_left.nanos(), self.pace);
+        if replaced.abs() >= earlier.abs() { replaced } else { earlier }
+    }
+
     /// May the kernel be told this? Gives the status with what is never allowed taken out.
     ///
     /// # Errors
     /// The row that refuses.
     pub fn judge_status(&mut self, status: &Status, now: &Moment) -> Result<Status, Refused> {
+        self.take_token(now)?;
         if status.epoch != self.epoch {
             return Err(refused(Refusal::StaleEpoch, i64::from(self.epoch), i64::from(status.epoch)));
         }
-        self.take_token(now)?;
         if status.synchronised && !self.proven(now) {
             return Err(refused(Refusal::Unproven, limits::DEAD_MAN, 0));
         }
@@ -328,12 +365,7 @@ impl Governor {
             self.judge_leap(now)?;
         }
         if status.tai != 0 {
-            let lawful =
-                (20..=60).contains(&status.tai) && (self.tai == 0 || self.tai.abs_diff(status.tai) <= 1);
-            if !lawful {
-                return Err(refused(Refusal::Tai, 60, i64::from(self.tai)));
-            }
-            self.tai = status.tai;
+            self.judge_tai(status.tai, now)?;
         }
         self.leap = status.leap;
         if status.synchronised {
@@ -341,6 +373,19 @@ impl Governor {
         }
         let at_least = |span: ipc::units::Span| ipc::units::Span::saturating(span.nanos().max(1_000));
         Ok(Status { maxerror: at_least(status.maxerror), esterror: at_least(status.esterror), ..*status })
+    }
+
+    /// Once known, the offset from TAI changes by one second within two days of a leap second, and not else.
+    fn judge_tai(&mut self, tai: u8, now: &Moment) -> Result<(), Refused> {
+        let known = self.record.tai;
+        let since_leap = now.wall.minus(self.record.leap_at).nanos();
+        let leapt = self.record.leap_at > WallTime::MIN && (0..2 * 86_400 * SECOND).contains(&since_leap);
+        let lawful = known == 0 || tai == known || (leapt && tai.abs_diff(known) == 1);
+        if !lawful || !(20..=60).contains(&tai) {
+            return Err(refused(Refusal::Tai, 60, i64::from(known)));
+        }
+        self.record.tai = tai;
+        Ok(())
     }
 
     fn judge_leap(&mut self, now: &Moment) -> Result<(), Refused> {
@@ -365,6 +410,7 @@ impl Governor {
 
     /// The rows that every order passes first.
     fn admit(&mut self, epoch: u32, asked_at: RawInstant, now: &Moment) -> Result<(), Refused> {
+        self.take_token(now)?;
         if epoch != self.epoch {
             return Err(refused(Refusal::StaleEpoch, i64::from(self.epoch), i64::from(epoch)));
         }
@@ -372,7 +418,7 @@ impl Governor {
         if !(0..=limits::ORDER_AGE).contains(&age) {
             return Err(refused(Refusal::Stale, limits::ORDER_AGE, age));
         }
-        self.take_token(now)
+        Ok(())
     }
 
     fn take_token(&mut self, now: &Moment) -> Result<(), Refused> {
@@ -388,7 +434,11 @@ impl Governor {
 
     /// A granted order was not carried out: the clock follows the line from before. What was charged stays so.
     pub fn not_done(&mut self) {
-        (self.line, self.record.base, self.displaced) = self.before_grant;
+        let unspent;
+        (self.line, self.record.base, self.displaced, self.open_charge, unspent) = self.before_grant;
+        // The slew that was to be replaced runs on: what was given back for it is taken again.
+        budget::charge(&mut self.record, unspent);
+        self.before_grant.4 = 0;
     }
 
     /// An order was carried out.
@@ -401,6 +451,14 @@ impl Governor {
         self.applied_at.is_some_and(|at| now.raw.since(at).nanos() <= limits::DEAD_MAN)
     }
 
+    /// The clock was left alone by the dead-man's row: no slew, no leap second.
+    pub fn let_go(&mut self, now: &Moment) {
+        self.line = Line { raw: now.raw, wall: now.wall, slew: Offset::ZERO };
+        self.displaced = None;
+        self.leap = Leap::None;
+        self.open_charge = 0;
+    }
+
     /// Whether the dead-man's time has just run out: no order for three hours.
     pub fn died(&mut self, now: &Moment) -> bool {
         let silent = self.applied_at.is_some() && !self.proven(now) && !self.dead;
@@ -410,6 +468,12 @@ impl Governor {
         }
         silent
     }
+}
+
+/// The fastest rate of a slew, in its first second: ns a second × 2^16 / 1000 = 2^-16 ppm, away from zero.
+fn peak(slew: i64, time_constant: u8) -> i64 {
+    let magnitude = ((slew.abs() * i64::from(Frequency::PER_PPM)) >> (2 + time_constant)) / 1_000;
+    (magnitude + i64::from(slew != 0)) * slew.signum()
 }
 
 fn refused(code: Refusal, limit: i64, remaining: i64) -> Refused {

@@ -7,7 +7,7 @@ use ipc::units::{Frequency, WallTime};
 /// Octets of one slot; the file holds two.
 pub const SLOT: usize = 512;
 
-const MAGIC: u64 = 0x7472_7565_676f_7632;
+const MAGIC: u64 = 0x7472_7565_676f_7633;
 const CHECK: usize = SLOT - 32;
 
 /// The governor's memory.
@@ -55,6 +55,10 @@ pub struct Record {
     pub days: [u32; 31],
     /// The day number that `days` reaches to.
     pub day: i64,
+    /// TAI − UTC as last set, s; 0: never.
+    pub tai: u8,
+    /// The size of the step that an operator approved and that was made in this boot, ns; 0: none.
+    pub approved_used: i64,
     /// Audit records written, and the hash of the last one.
     pub audit: (u64, [u8; 32]),
 }
@@ -84,6 +88,8 @@ impl Record {
             hour: 0,
             days: [0; 31],
             day: 0,
+            tai: 0,
+            approved_used: 0,
             audit: (0, [0; 32]),
         }
     }
@@ -122,6 +128,7 @@ impl Record {
             self.leap_at.nanos(),
             self.hour,
             self.day,
+            self.approved_used,
         ]
         .into_iter()
         .chain(self.resume_ages)
@@ -131,7 +138,7 @@ impl Record {
         for value in self.hours.into_iter().chain(self.days) {
             writer.put(&value.to_le_bytes());
         }
-        writer.put(&[self.start_steps, u8::from(self.below_floor_used)]);
+        writer.put(&[self.start_steps, u8::from(self.below_floor_used), self.tai]);
         writer.put(&self.audit.0.to_le_bytes());
         writer.put(&self.audit.1);
         let check = Hash::hash(&slot[..CHECK]);
@@ -158,13 +165,13 @@ impl Record {
         let (centre_age, commissioned_time, commissioned_sum) =
             (reader.signed(), reader.signed(), reader.signed());
         let (run_step_age, leap_at) = (reader.signed(), wall_time(reader.signed())?);
-        let (hour, day) = (reader.signed(), reader.signed());
+        let (hour, day, approved_used) = (reader.signed(), reader.signed(), reader.signed());
         let resume_ages = [reader.signed(), reader.signed(), reader.signed(), reader.signed()];
         let mut hours = [0; 25];
         hours.iter_mut().for_each(|value| *value = u32::from_le_bytes(reader.take()));
         let mut days = [0; 31];
         days.iter_mut().for_each(|value| *value = u32::from_le_bytes(reader.take()));
-        let [start_steps, below_floor_used] = reader.take();
+        let [start_steps, below_floor_used, tai] = reader.take();
         let audit = (u64::from_le_bytes(reader.take()), reader.take());
         if below_floor_used > 1 || age < 0 || hour < 0 || day < 0 {
             return None;
@@ -191,6 +198,8 @@ impl Record {
             hour,
             days,
             day,
+            tai,
+            approved_used,
             audit,
         })
     }

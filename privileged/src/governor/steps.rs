@@ -20,8 +20,14 @@ impl Governor {
         if result > self.latest().nanos() {
             return Err(refused(Refusal::Latest, self.latest().nanos(), result));
         }
+        // A step of nothing would still mark the clock unsynchronised.
+        if delta == 0 {
+            return Err(refused(Refusal::Range, 1, 0));
+        }
         let charged = if delta.abs() <= self.terms.approved_step {
+            self.record.approved_used = self.terms.approved_step;
             self.terms.approved_step = 0;
+            self.record.last_good = WallTime::saturating(result).min(self.record.last_good);
             0
         } else {
             match order.reason {
@@ -32,7 +38,7 @@ impl Governor {
             }
         };
         budget::charge(&mut self.record, charged);
-        self.before_grant = (self.line, self.record.base, self.displaced);
+        self.before_grant = (self.line, self.record.base, self.displaced, self.open_charge, 0);
         self.displaced = None;
         self.open_charge = 0;
         self.line = Line { raw: now.raw, wall: WallTime::saturating(result), slew: Offset::ZERO };
@@ -41,7 +47,7 @@ impl Governor {
     }
 
     fn judge_start_step(&mut self, delta: i64, now: &Moment) -> Result<i64, Refused> {
-        let left = self.start_steps(now);
+        let left = self.window_steps(now);
         if left == 0 {
             return Err(refused(Refusal::StartWindow, limits::START_WINDOW, 0));
         }

@@ -378,11 +378,79 @@ fn a143_slew_and_frequency_together_stay_below_the_total() {
 fn a_slew_inside_the_band_costs_nothing_and_an_unused_rest_is_given_back() {
     let mut world = World::standard();
     assert_eq!(world.adjust(0.0, 3_000_000, 2).unwrap().charged, 0, "187 ppm at most");
+    world.pass(64 * SECOND);
     assert_eq!(world.adjust(100.0, 3_000_000, 2).unwrap().charged, 3_000_000, "287 ppm");
-    // Replaced before it has moved anything: nothing was spent.
+    world.pass(64 * SECOND);
+    world.adjust(100.0, 3_000_000, 2).unwrap();
+    // Replaced before it has moved anything: nothing was spent but what is in flight of it.
+    let left = world.governor.budget_left();
     world.now.slew_left = Offset::try_new(3_000_000).unwrap();
-    assert_eq!(world.adjust(0.0, 0, 0).unwrap().charged, 0);
-    assert_eq!(world.governor.budget_left(), 2 * SECOND);
+    assert_eq!(world.adjust(100.0, 0, 0).unwrap().charged, 187_500, "its first second at 187.5 ppm");
+    assert_eq!(world.governor.budget_left(), left + 3_000_000 - 188_000);
+}
+
+#[test]
+fn what_is_in_flight_of_a_replaced_slew_is_paid_for() {
+    // The kernel finishes the part of a second that it has begun: base at one edge with a slew back over the
+    // whole band, then base at the other edge, gains twice the band unless that second is charged.
+    let mut world = World::commissioned(Profile::Standard, 0.0);
+    let before = world.governor.budget_left();
+    for _ in 0..10 {
+        world.adjust(-49.0, 196_000, 1).unwrap();
+        world.now.slew_left = Offset::try_new(196_000).unwrap();
+        world.pass(SECOND);
+        world.now.slew_left = Offset::try_new(171_500).unwrap();
+        world.adjust(49.0, 0, 0).unwrap();
+        world.pass(SECOND);
+    }
+    let charged = before - world.governor.budget_left();
+    assert!(charged >= 10 * 21_000, "{charged}");
+}
+
+#[test]
+fn a_sleep_is_nobodys_step_and_can_not_be_restored_away() {
+    for seconds in [5, 8 * 3_600] {
+        let mut world = World::standard();
+        world.adjust(0.0, 0, 0).unwrap();
+        world.pass(SECOND);
+        world.now.boot += seconds * SECOND;
+        world.now.asleep += seconds * SECOND;
+        world.now.wall = WallTime::try_new(world.now.wall.nanos() + seconds * SECOND).unwrap();
+        let event = world.pass(SECOND);
+        assert_eq!(event, (seconds >= 10).then_some(ClockEventKind::Resume));
+        assert_eq!(world.step(StepReason::Restore, -seconds * SECOND).err(), Some(Refusal::Evidence));
+    }
+}
+
+#[test]
+fn a129_every_refused_order_costs_a_token() {
+    let mut world = World::standard();
+    let mut refusals = Vec::new();
+    for _ in 0..10 {
+        let order = Adjust {
+            epoch: 0,
+            frequency: Frequency::ZERO,
+            slew: Offset::ZERO,
+            time_constant: TimeConstant::MIN,
+            asked_at: world.now.raw,
+        };
+        refusals.push(world.governor.judge_adjust(&order, &world.now).unwrap_err().code);
+    }
+    assert_eq!(refusals.iter().filter(|code| **code == Refusal::StaleEpoch).count(), 8);
+    assert_eq!(refusals.iter().filter(|code| **code == Refusal::Rate).count(), 2);
+}
+
+#[test]
+fn an_order_that_was_not_done_gives_nothing_back_of_the_slew_that_runs_on() {
+    let mut world = World::standard();
+    world.adjust(0.0, 400_000_000, 8).unwrap();
+    world.now.slew_left = Offset::try_new(400_000_000).unwrap();
+    let left = world.governor.budget_left();
+    world.adjust(0.0, 0, 0).unwrap();
+    assert!(world.governor.budget_left() > left);
+    world.governor.not_done();
+    // What was charged for the overlap stays charged.
+    assert!((left - 400_000..=left).contains(&world.governor.budget_left()));
 }
 
 #[test]
@@ -483,6 +551,10 @@ fn a134_the_tai_offset_is_plausible_and_moves_by_one() {
     }
     let mut world = World::standard();
     world.status(Leap::None, false, 37).unwrap();
+    assert_eq!(world.status(Leap::None, false, 38).err(), Some(Refusal::Tai), "no leap second");
+    world.restart(BOOT, Profile::Standard);
+    assert_eq!(world.status(Leap::None, false, 40).err(), Some(Refusal::Tai), "nor after a restart");
+    world.governor.record().leap_at = world.now.wall;
     assert_eq!(world.status(Leap::None, false, 39).err(), Some(Refusal::Tai));
     assert_eq!(world.status(Leap::None, false, 38).err(), OK);
 }
@@ -522,6 +594,7 @@ fn a161_a_suspend_is_seen_and_its_step_is_judged_at_its_limits() {
         let sleep = |world: &mut World, seconds: i64| {
             world.now.boot += seconds * SECOND;
             world.now.asleep += seconds * SECOND;
+            world.now.wall = WallTime::try_new(world.now.wall.nanos() + seconds * SECOND).unwrap();
             world.pass(SECOND)
         };
         assert_eq!(sleep(&mut world, 9), None);
@@ -597,15 +670,32 @@ fn a165_a_lost_record_leaves_nothing_to_spend() {
 }
 
 #[test]
-fn an_operators_leave_counts_once_and_never_beyond_the_floor() {
+fn an_operators_leave_counts_once_in_a_boot_and_never_before_the_build() {
     let mut world = World::standard();
-    world.governor.terms.approved_step = 2 * DAY;
+    world.pass(10 * DAY);
+    world.adjust(0.0, 0, 0).unwrap();
+    world.status(Leap::None, true, 0).unwrap();
+    let approve = |world: &mut World, boot: [u8; 16]| {
+        let record = Record::from_octets(&world.governor.record().to_octets()).unwrap();
+        world.governor = Governor::new(&plan(Profile::Standard), 2 * DAY, record, boot, world.now);
+    };
+    // The last good time was a lie: two days back is below its floor, and the operator says so.
+    assert_eq!(world.step(StepReason::Start, -2 * DAY).err(), Some(Refusal::Floor));
+    approve(&mut world, BOOT);
+    assert_eq!(world.governor.floor(), limits::BUILD_TIME);
+    assert_eq!(world.governor.start_steps(&world.now), 1, "the window is long closed");
+    let before_the_build = limits::BUILD_TIME.nanos() - 1 - world.now.wall.nanos();
+    assert_eq!(world.step(StepReason::Run, before_the_build).err(), Some(Refusal::Floor));
+    assert_eq!(world.step(StepReason::Run, -2 * DAY).err(), OK);
+    assert!(world.governor.floor() < world.now.wall, "the floor has followed");
     world.pass(HOUR);
-    let back = world.governor.floor().nanos() - 1 - world.now.wall.nanos();
-    assert_eq!(world.step(StepReason::Run, back).err(), Some(Refusal::Floor));
-    assert_eq!(world.step(StepReason::Run, 2 * DAY).err(), OK);
+    assert_eq!(world.step(StepReason::Run, -2 * DAY).err(), Some(Refusal::Floor));
+    // Restarted with the same words by a service manager: that was the one use.
+    approve(&mut world, BOOT);
+    assert_eq!(world.step(StepReason::Run, -2 * DAY).err(), Some(Refusal::Floor));
+    approve(&mut world, [9; 16]);
     world.pass(HOUR);
-    assert_eq!(world.step(StepReason::Run, 2 * DAY).err(), Some(Refusal::RunStep));
+    assert_eq!(world.step(StepReason::Run, -2 * DAY).err(), OK, "another boot, another word");
 }
 
 #[test]

@@ -36,6 +36,8 @@ fn keeper() -> (Keeper, Engine, OwnedFd) {
         leap_seconds: false,
         run_step: Span::ZERO,
         exchange: false,
+        threads: 1,
+        dscp: 0,
     };
     let record = Record::born([0; 16], now.boot, now.wall);
     let (audit, _) = Audit::resume(file(LENGTH), &record).unwrap();
@@ -48,8 +50,9 @@ fn keeper() -> (Keeper, Engine, OwnedFd) {
         notify: Notify::from_environment(),
         signals,
         set_clock: None,
-        hasty: 0,
-        hasty_told: RawInstant::MIN,
+        refusals: [(0, None); 32],
+        lived: None,
+        audit_failed: false,
         told: None,
         written: None,
         unwritten_since: None,
@@ -90,6 +93,10 @@ fn a164_without_a_written_record_no_step_is_made_and_slews_go_on() {
     let writable =
         std::mem::replace(&mut keeper.record_file, OpenOptions::new().read(true).open(path).unwrap());
     assert_eq!(order(&mut keeper, &mut engine, &step(1_000_000_000)), Err(Refusal::NoPersist));
+    // A run that never could write would begin again with the old budget each time: nothing that costs.
+    assert_eq!(order(&mut keeper, &mut engine, &adjust(100_000_000)), Err(Refusal::NoPersist));
+    assert_eq!(order(&mut keeper, &mut engine, &adjust(1_000_000)), Ok(()));
+    keeper.written = Some(crate::clock::raw_now());
     // 100 ms at constant 6: 391 ppm, outside the band, so it costs budget.
     assert_eq!(order(&mut keeper, &mut engine, &adjust(100_000_000)), Ok(()));
     // A day later only what costs nothing goes on.
@@ -118,13 +125,9 @@ fn a131_the_charge_is_written_before_the_clock_is_touched() {
 #[test]
 fn the_engines_goodbye_and_its_closed_link_end_the_keeper_with_their_own_codes() {
     use ipc::message::privileged::Farewell;
-    for (farewell, code) in [
-        (Farewell::Asked, 0),
-        (Farewell::Engine, 71),
-        (Farewell::Client, 72),
-        (Farewell::Server, 73),
-        (Farewell::Exchange, 74),
-    ] {
+    for (farewell, code) in
+        [(Farewell::Engine, 71), (Farewell::Client, 72), (Farewell::Server, 73), (Farewell::Exchange, 74)]
+    {
         let (mut keeper, mut engine, _silent) = keeper();
         engine.send(&ToPrivileged::Goodbye(farewell)).unwrap();
         assert_eq!(keeper.turn().unwrap_err().code(), code);

@@ -24,8 +24,12 @@ pub struct Directory {
 /// The path with the reason.
 pub fn open_configuration(path: &Path) -> Result<File, Ending> {
     let wrong = |why: &dyn std::fmt::Display| Ending::Configuration(format!("{}: {why}", path.display()));
-    let file = File::open(path).map_err(|error| {
-        wrong(&format_args!("{error}; the example in /usr/share/doc/truechimer is a start"))
+    let file = File::open(path).map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => {
+            wrong(&format_args!("{error}; the example in /usr/share/doc/truechimer is a start"))
+        }
+        std::io::ErrorKind::PermissionDenied => wrong(&format_args!("{error}; start as root, or chmod it")),
+        _ => wrong(&error),
     })?;
     let metadata = file.metadata().map_err(|error| wrong(&error))?;
     if !metadata.is_file() {
@@ -51,7 +55,7 @@ impl Directory {
         let fd = openat2(nix::fcntl::AT_FDCWD, path, how).map_err(|errno| {
             wrong(match errno {
                 Errno::ELOOP => "there is a symbolic link on the way; name the real directory",
-                Errno::ENOENT => "no such directory; make it (the package does)",
+                Errno::ENOENT => "no such directory; make it with install -d (the service unit does)",
                 other => other.desc(),
             })
         })?;

@@ -20,7 +20,7 @@ use children::Children;
 use directory::Directory;
 use ipc::link::Link;
 use ipc::message::privileged::{ClockKind, FromPrivileged, LaunchPlan, MAX_LISTEN, ToPrivileged, Welcome};
-use ipc::units::{RawInstant, WallTime};
+use ipc::units::WallTime;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::signal::{SigSet, Signal};
@@ -65,7 +65,7 @@ pub fn launch(options: &Options) -> Result<Keeper, Ending> {
         Err(ending) => return Err(children.engine_ended(ending)),
     };
     let addresses = listen_addresses(&plan)?;
-    let sockets = sockets::bind(addresses)?;
+    let sockets = sockets::bind(addresses, plan.threads, plan.dscp)?;
     children.start_network(&plan, sockets, clock_file.as_ref())?;
     drop(clock_file);
 
@@ -115,8 +115,9 @@ pub fn launch(options: &Options) -> Result<Keeper, Ending> {
         notify,
         signals,
         set_clock,
-        hasty: 0,
-        hasty_told: RawInstant::MIN,
+        refusals: [(0, None); 32],
+        lived: None,
+        audit_failed: false,
         told: None,
         written: None,
         unwritten_since: None,
@@ -233,11 +234,11 @@ fn read_record(
     let boot_time = nanos(ClockId::CLOCK_BOOTTIME);
     let mut slots = [0; 2 * SLOT];
     file.read_exact_at(&mut slots, 0).map_err(|error| Ending::Configuration(format!("governor: {error}")))?;
-    if let Some(record) = Record::newest(&slots) {
-        return Ok((record, "resumed"));
-    }
     if options.new_record {
         return Ok((Record::born(boot_id, boot_time, wall), "new-by-operator"));
+    }
+    if let Some(record) = Record::newest(&slots) {
+        return Ok((record, "resumed"));
     }
     let mut first = [0; 1];
     let used = audit.read_exact_at(&mut first, 0).is_ok() && first != [0];

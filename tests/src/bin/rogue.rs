@@ -117,6 +117,8 @@ impl Engine {
         let plan = LaunchPlan {
             listen_count: 0,
             listen: [Address::NONE; MAX_LISTEN],
+            threads: 0,
+            dscp: 0,
             profile: Profile::Standard,
             leap_seconds: true,
             run_step: Span::from_secs(1),
@@ -302,7 +304,7 @@ impl Network {
     fn reply(query: &Query, lie: i64) -> PlainReply {
         let ntp = |nanos: i64| {
             let seconds = (nanos.div_euclid(SECOND) + 2_208_988_800) as u64;
-            (seconds << 32) | ((nanos.rem_euclid(SECOND) as u64) << 32) / SECOND as u64
+            (seconds << 32) | (((nanos.rem_euclid(SECOND) as u64) << 32) / SECOND as u64)
         };
         let origin =
             query.packet.octets().get(40..48).and_then(|octets| octets.try_into().ok()).unwrap_or([0; 8]);

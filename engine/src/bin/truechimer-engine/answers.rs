@@ -1,6 +1,7 @@
 //! Replies on the control socket, as JSON. Field names are stable.
 
 use crate::links::Process;
+use crate::reload::Reloaded;
 use engine::report::{Report, SourceReport, SystemReport};
 use ipc::message::Shortfall;
 use ipc::message::privileged::ClockKind;
@@ -55,13 +56,41 @@ struct CountersReply {
     control: u64,
     denied: u64,
     limited: u64,
+    unsynchronised: u64,
     failed: u64,
+    spared: u64,
+    interleaved: u64,
+    kissed: u64,
 }
 
 impl From<Counters> for CountersReply {
     fn from(counters: Counters) -> Self {
-        let Counters { received, answered, malformed, control, denied, limited, failed } = counters;
-        Self { received, answered, malformed, control, denied, limited, failed }
+        let Counters {
+            received,
+            answered,
+            malformed,
+            control,
+            denied,
+            limited,
+            unsynchronised,
+            failed,
+            spared,
+            interleaved,
+            kissed,
+        } = counters;
+        Self {
+            received,
+            answered,
+            malformed,
+            control,
+            denied,
+            limited,
+            unsynchronised,
+            failed,
+            spared,
+            interleaved,
+            kissed,
+        }
     }
 }
 
@@ -93,6 +122,18 @@ pub fn server(surroundings: &Surroundings) -> String {
 /// Reply to a change that was passed on.
 pub fn done() -> String {
     "{\"done\":true}".to_owned()
+}
+
+/// Reply to a reload.
+pub fn reloaded(reloaded: &Reloaded) -> String {
+    let Reloaded { rules, changed, needs_restart } = *reloaded;
+    serde_json::json!({ "done": true, "rules": rules, "changed": changed, "needs_restart": needs_restart })
+        .to_string()
+}
+
+/// Reply to what can't be done.
+pub fn refused(why: &impl std::fmt::Display) -> String {
+    serde_json::json!({ "error": why.to_string() }).to_string()
 }
 
 fn write(reply: &impl Serialize) -> String {

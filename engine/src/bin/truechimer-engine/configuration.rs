@@ -16,7 +16,7 @@ use crate::configuration::document::{Faults, Section};
 use engine::settings::{Place, Settings};
 use ipc::address::Address;
 use ipc::message::privileged::{LaunchPlan, MAX_LISTEN, Profile};
-use ipc::message::server::Access;
+use ipc::message::server::{Rule, ServerPolicy};
 use ipc::units::Span;
 use nix::errno::Errno;
 use nix::unistd::read;
@@ -24,7 +24,7 @@ use std::fmt;
 use std::os::fd::AsFd;
 
 /// The longest file that is read, in octets.
-pub const MAX_FILE: usize = 64 * 1024;
+pub const MAX_FILE: usize = 256 * 1024;
 
 /// Most sources, members of pools counted.
 pub const MAX_SOURCES: usize = 32;
@@ -42,8 +42,10 @@ pub struct Configuration {
     pub settings: Settings,
     /// For the privileged process.
     pub plan: LaunchPlan,
-    /// For the server role; meaningless without one.
-    pub access: Access,
+    /// For the server role: who is answered. Meaningless without one.
+    pub access: Vec<Rule>,
+    /// For the server role: how.
+    pub policy: ServerPolicy,
     /// What is lawful but probably not meant, each a sentence with file and line.
     pub warnings: Vec<String>,
 }
@@ -124,10 +126,11 @@ pub fn parse(text: &str, name: &str) -> Result<Configuration, ConfigurationError
     let found = document::parse(text, &mut faults).and_then(|root| read_root(&root, &mut faults));
     let (mut list, warnings) = faults.into_lists();
     match found {
-        Some((settings, plan, access)) if list.is_empty() => Ok(Configuration {
+        Some((settings, plan, access, policy)) if list.is_empty() => Ok(Configuration {
             settings,
             plan,
             access,
+            policy,
             warnings: warnings.iter().map(|fault| format!("{name}:{}: {}", fault.line, fault.text)).collect(),
         }),
         _ => {
@@ -140,14 +143,13 @@ pub fn parse(text: &str, name: &str) -> Result<Configuration, ConfigurationError
 fn read_root(
     root: &toml::Spanned<toml::de::DeTable<'_>>,
     faults: &mut Faults<'_>,
-) -> Option<(Settings, LaunchPlan, Access)> {
+) -> Option<(Settings, LaunchPlan, Vec<Rule>, ServerPolicy)> {
     let root = Section::root(root);
-    root.refuse_unknown(&["source", "clock", "governor", "server", "control"], faults);
+    root.refuse_unknown(&["source", "clock", "governor", "server"], faults);
     let sources = source::read(&root, faults);
     let profile = clock::read_governor(&root, faults);
     let clock = clock::read_clock(&root, profile, &sources, faults);
     let server = server::read(&root, faults);
-    clock::read_control(&root, faults);
 
     if !root.has("source") && !root.has("server") {
         faults.add(
@@ -171,6 +173,8 @@ fn read_root(
     let mut plan = LaunchPlan {
         listen_count: u8::try_from(listen.len()).ok()?,
         listen: [Address::NONE; MAX_LISTEN],
+        threads: server.as_ref().map_or(0, |server| server.threads),
+        dscp: server.as_ref().map_or(0, |server| server.dscp),
         profile,
         leap_seconds: clock.leap_seconds,
         run_step: if clock.run_step_threshold.is_some() { RUN_STEP } else { Span::ZERO },
@@ -179,7 +183,8 @@ fn read_root(
     for (place, address) in plan.listen.iter_mut().zip(listen) {
         *place = *address;
     }
-    let access = server.as_ref().map_or_else(server::nobody, |server| server.access);
+    let access = server.as_ref().map_or_else(Vec::new, |server| server.access.clone());
+    let policy = server.as_ref().map_or(ServerPolicy::DEFAULT, |server| server.policy);
     let settings = Settings {
         sources,
         minimum_sources: clock.minimum_sources,
@@ -189,7 +194,7 @@ fn read_root(
         leap_seconds: clock.leap_seconds,
         server: server.map(|server| server.settings),
     };
-    Some((settings, plan, access))
+    Some((settings, plan, access, policy))
 }
 
 /// The name of a profile in the file.

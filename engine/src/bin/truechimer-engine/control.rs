@@ -25,6 +25,9 @@ pub const LIFETIME: Span = Span::from_secs(5);
 /// The longest request in octets, line end included.
 pub const MAX_REQUEST: usize = 4096;
 
+/// The longest request of somebody who may change things: a configuration file as JSON.
+pub const MAX_CHANGE: usize = 1024 * 1024;
+
 /// The longest reply in octets, line end included.
 pub const MAX_REPLY: usize = 256 * 1024;
 

@@ -69,7 +69,9 @@ pub fn launch(
         }
     }
     if links.expects(Process::Server) {
-        links.send_access(clock.raw()?, configuration.access)?;
+        let now = clock.raw()?;
+        links.send_policy(now, configuration.policy)?;
+        links.send_access(now, &configuration.access)?;
     }
     let at = clock.raw()?;
     links.send_hello(at)?;

@@ -18,7 +18,9 @@ use ipc::message::exchange::{FromExchange, MAX_ADDRESSES, Resolve, ToExchange};
 use ipc::message::privileged::{
     Adjust, Farewell, FromPrivileged, LaunchPlan, Status, Step, ToPrivileged, Welcome,
 };
-use ipc::message::server::{Access, Counters, FromServer, ServerState, ToServer};
+use ipc::message::server::{
+    Access, Counters, FromServer, MAX_RULES, Rule, ServerPolicy, ServerState, ToServer,
+};
 use ipc::units::RawInstant;
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -67,7 +69,7 @@ impl Process {
 
     fn of(farewell: Farewell) -> Self {
         match farewell {
-            Farewell::Asked | Farewell::Engine => Self::Engine,
+            Farewell::Engine => Self::Engine,
             Farewell::Client => Self::Client,
             Farewell::Server => Self::Server,
             Farewell::Exchange => Self::Exchange,
@@ -253,9 +255,26 @@ impl Links {
         self.server.send_surely(now, ToServer::State(state))
     }
 
-    /// Sends the access rules.
-    pub fn send_access(&mut self, now: RawInstant, access: Access) -> Result<(), Breach> {
-        self.server.send_surely(now, ToServer::Access(access))
+    /// Sends the access rules, in as many records as they need; none of them is one that allows nobody.
+    pub fn send_access(&mut self, now: RawInstant, rules: &[Rule]) -> Result<(), Breach> {
+        let parts = rules.chunks(MAX_RULES).map(Some).chain(rules.is_empty().then_some(None));
+        let last = rules.len().div_ceil(MAX_RULES).saturating_sub(1);
+        for (at, part) in parts.enumerate() {
+            let part = part.unwrap_or_default();
+            let count = u8::try_from(part.len()).unwrap_or(0);
+            let mut access =
+                Access { begins: at == 0, ends: at == last, count, rules: [Rule::NONE; MAX_RULES] };
+            for (place, rule) in access.rules.iter_mut().zip(part) {
+                *place = *rule;
+            }
+            self.server.send_surely(now, ToServer::Access(access))?;
+        }
+        Ok(())
+    }
+
+    /// Sends how the server role answers.
+    pub fn send_policy(&mut self, now: RawInstant, policy: ServerPolicy) -> Result<(), Breach> {
+        self.server.send_surely(now, ToServer::Policy(policy))
     }
 
     /// Tries again to send what waits.
@@ -422,8 +441,7 @@ impl Links {
 }
 
 fn fell(before: &Counters, after: &Counters) -> bool {
-    let list = |c: &Counters| [c.received, c.answered, c.malformed, c.control, c.denied, c.limited, c.failed];
-    list(before).iter().zip(list(after)).any(|(before, after)| after < *before)
+    before.list().iter().zip(after.list()).any(|(before, after)| after < *before)
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use crate::ending::Ending;
 use crate::launch::{flags, ready, time_spec};
 use crate::links::{BURST, Breach, Fact, Links, Process, Taken};
 use crate::log::{Log, Severity};
+use crate::reload::{InForce, ReloadError};
 use crate::state::StateFile;
 use engine::Engine;
 use engine::io::{Event, Input, Now, Output};
@@ -18,6 +19,9 @@ use nix::poll::{PollFd, ppoll};
 
 /// Privileged hears from us at least this often.
 const HEARTBEAT: Span = Span::from_secs(70);
+
+/// Between two looks a slewed clock never moves as far from CLOCK_MONOTONIC_RAW as this, ns.
+const JUMP: i64 = 100_000_000;
 
 /// Everything that a running engine process has.
 pub struct Running {
@@ -35,6 +39,10 @@ pub struct Running {
     pub surroundings: Surroundings,
     /// Decides.
     pub engine: Engine,
+    /// What of the configuration is in force.
+    pub in_force: InForce,
+    /// The clocks at the last look.
+    pub seen: Now,
     /// When privileged last heard from us.
     pub spoke: RawInstant,
     /// Facts that arose while effects were carried out; they are passed in next.
@@ -62,6 +70,7 @@ impl Running {
         self.links.flush(now.raw)?;
         let woken = self.wait(now.raw)?;
         let now = self.clock.now()?;
+        self.hint_at_jump(now)?;
         if self.engine.poll_timeout().is_some_and(|due| due <= now.raw) {
             self.engine.handle_input(now, Input::Timeout);
             self.carry_out(now)?;
@@ -80,6 +89,18 @@ impl Running {
             self.links.send_heartbeat(now.raw)?;
             self.spoke = now.raw;
             self.log.settle(now.raw);
+        }
+        Ok(())
+    }
+
+    /// A clock that isn't where it was tells of somebody who set it: privileged is made to look at once. What
+    /// it finds counts, not this hint.
+    fn hint_at_jump(&mut self, now: Now) -> Result<(), Ending> {
+        let beside = now.wall.minus(self.seen.wall).nanos() - now.raw.since(self.seen.raw).nanos();
+        self.seen = now;
+        if beside.abs() >= JUMP {
+            self.links.send_heartbeat(now.raw)?;
+            self.spoke = now.raw;
         }
         Ok(())
     }
@@ -127,7 +148,8 @@ impl Running {
     }
 
     fn answer(&mut self, now: Now) -> Result<(), Ending> {
-        let Self { control, engine, surroundings, .. } = self;
+        let Self { control, engine, surroundings, links, in_force, log, .. } = self;
+        let mut breach = None;
         control.serve(now.raw, &mut |verb| match verb {
             Verb::Status => answers::status(&engine.report(now), surroundings),
             Verb::Sources => answers::sources(&engine.report(now)),
@@ -136,7 +158,21 @@ impl Running {
                 engine.handle_input(now, Input::Command(command));
                 answers::done()
             }
+            Verb::Reload(text) => match in_force.reload(now.raw, &text, links) {
+                Ok(reloaded) => {
+                    log.write_limited(now.raw, Severity::NOTICE, &reloaded.sentence());
+                    answers::reloaded(&reloaded)
+                }
+                Err(ReloadError::Configuration(error)) => answers::refused(&error),
+                Err(ReloadError::Breach(found)) => {
+                    breach = Some(found);
+                    answers::refused(&"the daemon ends")
+                }
+            },
         });
+        if let Some(breach) = breach {
+            return Err(breach.into());
+        }
         self.carry_out(now)
     }
 

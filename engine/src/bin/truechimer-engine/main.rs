@@ -5,6 +5,7 @@
 //!   configuration  the TOML file: checked key by key; settings, launch plan, access rules
 //!   launch         the plan, the hellos of the other processes, the welcome
 //!   loop           waits; passes facts into the engine and effects out of it
+//!   reload         a changed file, while everything runs: what of it takes effect
 //!   links          the four links: order of messages, queues that never block
 //!   clock          the raw clock and the steered one, read next to each other
 //!   state          what survives a restart
@@ -26,6 +27,7 @@ mod launch;
 mod links;
 mod log;
 mod r#loop;
+mod reload;
 mod state;
 
 use crate::answers::Surroundings;
@@ -37,6 +39,7 @@ use crate::launch::Launched;
 use crate::links::{Ends, Links, Process};
 use crate::log::{Log, Severity};
 use crate::r#loop::Running;
+use crate::reload::InForce;
 use crate::state::StateFile;
 use engine::Engine;
 use engine::io::{Input, Start};
@@ -125,9 +128,14 @@ fn run(words: &Inherited, mut log: Log, configuration: Configuration, shortfall:
         Ok(launched) => launched,
         Err(ending) => return end(&mut log, &mut links, &clock, &ending),
     };
+    let in_force = InForce::of(&configuration);
     let engine = match make_engine(&mut log, &mut state, &mut clock, configuration, &launched) {
         Ok(engine) => engine,
         Err(ending) => return end(&mut log, &mut links, &clock, &ending),
+    };
+    let seen = match clock.now() {
+        Ok(now) => now,
+        Err(error) => return end(&mut log, &mut links, &clock, &error.into()),
     };
     let mut running = Running {
         surroundings: Surroundings {
@@ -142,6 +150,8 @@ fn run(words: &Inherited, mut log: Log, configuration: Configuration, shortfall:
         state,
         log,
         engine,
+        in_force,
+        seen,
         spoke: launched.at,
         pending: vec![Input::Welcome(launched.welcome), Input::OwnAddresses(own_addresses)],
     };

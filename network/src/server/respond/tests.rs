@@ -1,8 +1,7 @@
 //! The server's answers, case by case.
 
 use super::*;
-use crate::server::limit::Limits;
-use ipc::message::server::{Access, MAX_RULES, Rule};
+use ipc::message::server::{Rule, ServerPolicy};
 use ipc::units::{Span, WallTime};
 use protocol::request::minimal;
 use std::hash::BuildHasher;
@@ -29,31 +28,74 @@ fn state() -> ServerState {
 }
 
 fn everybody() -> AccessList {
-    let mut rules = [Rule::NONE; MAX_RULES];
-    rules[0] = Rule { allow: true, ..Rule::NONE };
-    rules[1] = Rule { allow: true, ipv6: true, ..Rule::NONE };
-    AccessList::new(&Access { count: 2, rules }).unwrap()
+    let v4 = Rule { allow: true, ..Rule::NONE };
+    AccessList::new(&[v4, Rule { ipv6: true, ..v4 }]).unwrap()
 }
 
+/// What a request meets in these tests.
+struct Bench {
+    state: Option<ServerState>,
+    now: RawInstant,
+    access: AccessList,
+    limiter: Option<Limiter>,
+    departures: Departures,
+    is_silent: bool,
+    smear: Option<i64>,
+    dice: Dice,
+}
+
+impl Bench {
+    fn new() -> Self {
+        Self {
+            state: Some(state()),
+            now: at(1_001),
+            access: everybody(),
+            limiter: None,
+            departures: Departures::new(),
+            is_silent: false,
+            smear: None,
+            dice: Dice::new(),
+        }
+    }
+
+    fn respond(&mut self, request: &[u8], asked: &Asked, receive: Timestamp) -> Result<Reply, Refusal> {
+        let desk = Desk {
+            system: variables(self.state.as_ref(), self.now, self.smear),
+            is_silent: self.is_silent,
+            access: &self.access,
+            limiter: self.limiter.as_ref(),
+            departures: Some(&self.departures),
+            now: self.now,
+        };
+        respond(request, asked, receive, &desk, &mut self.dice)
+    }
+
+    fn header(&mut self) -> Header {
+        let reply = self.respond(&minimal(NONCE).encode(), &asked(CLIENT), RECEIVE).unwrap();
+        Header::decode(&reply.octets).unwrap()
+    }
+}
+
+const CLIENT: &str = "198.51.100.7:4444";
+
 fn asked(source: &str) -> Asked {
-    Asked { source: source.parse().unwrap(), target: "192.0.2.123:123".parse().ok(), is_unicast: true }
+    Asked {
+        source: source.parse::<SocketAddr>().unwrap().into(),
+        target: "192.0.2.123:123".parse().ok(),
+        is_unicast: true,
+    }
 }
 
 fn answer_to(request: &[u8], asked: &Asked) -> Result<[u8; LENGTH], Refusal> {
-    let mut limiter = Limiter::new(Limits::DEFAULT);
-    respond(request, asked, Some(&state()), RECEIVE, at(1_001), &everybody(), &mut limiter)
+    Bench::new().respond(request, asked, RECEIVE).map(|reply| reply.octets)
 }
 
 fn answer(header: Header) -> Result<Header, Refusal> {
-    answer_to(&header.encode(), &asked("198.51.100.7:4444")).map(|octets| Header::decode(&octets).unwrap())
+    answer_to(&header.encode(), &asked(CLIENT)).map(|octets| Header::decode(&octets).unwrap())
 }
 
 fn answer_at(state: Option<&ServerState>, now: RawInstant) -> Header {
-    let request = minimal(NONCE).encode();
-    let mut limiter = Limiter::new(Limits::DEFAULT);
-    let asked = asked("198.51.100.7:4444");
-    let octets = respond(&request, &asked, state, RECEIVE, now, &everybody(), &mut limiter).unwrap();
-    Header::decode(&octets).unwrap()
+    Bench { state: state.copied(), now, ..Bench::new() }.header()
 }
 
 #[test]
@@ -107,17 +149,26 @@ fn a074_modes_6_and_7_are_silent_whatever_their_length() {
 }
 
 #[test]
-fn a075_only_mode_3_of_versions_1_to_4_is_answered() {
+fn a075_only_clients_of_versions_1_to_4_are_answered() {
     for version in 0..8 {
         for mode in 0..8 {
             let outcome = answer(Header { version, mode, ..minimal(NONCE) });
             match (version, mode) {
-                (1..=4, 3) => assert_eq!(outcome.unwrap().version, version),
+                (1..=4, 3) | (1, 0) => {
+                    let reply = outcome.unwrap();
+                    assert_eq!((reply.version, reply.mode), (version, 4));
+                }
                 (_, 6 | 7) => assert_eq!(outcome, Err(Refusal::Control)),
                 _ => assert_eq!(outcome, Err(Refusal::Malformed), "{version} {mode}"),
             }
         }
     }
+}
+
+#[test]
+fn a075_a_server_of_version_1_that_knows_no_modes_is_not_answered() {
+    let request = Header { version: 1, mode: 0, ..minimal(NONCE) }.encode();
+    assert_eq!(answer_to(&request, &asked("198.51.100.7:123")), Err(Refusal::Malformed));
 }
 
 #[test]
@@ -165,32 +216,109 @@ fn a093_unknown_extension_fields_are_ignored_and_broken_ones_are_silent() {
 
 #[test]
 fn a094_a_stranger_is_denied_before_anything_is_parsed() {
-    let mut limiter = Limiter::new(Limits::DEFAULT);
+    let mut bench = Bench { access: AccessList::nobody(), ..Bench::new() };
     for request in [&minimal(NONCE).encode()[..], &[0x16], &[]] {
-        let asked = asked("198.51.100.7:4444");
-        let nobody = AccessList::nobody();
-        let outcome = respond(request, &asked, Some(&state()), RECEIVE, at(1_001), &nobody, &mut limiter);
-        assert_eq!(outcome, Err(Refusal::Denied));
+        assert_eq!(bench.respond(request, &asked(CLIENT), RECEIVE), Err(Refusal::Denied));
     }
 }
 
 #[test]
-fn too_many_requests_are_limited() {
-    let mut limiter = Limiter::new(Limits::DEFAULT);
-    let (asked, everybody) = (asked("198.51.100.7:4444"), everybody());
+fn a092_with_silence_configured_only_a_synchronised_server_answers() {
     let request = minimal(NONCE).encode();
-    let outcomes: Vec<_> = (0..5_000)
-        .map(|_| respond(&request, &asked, Some(&state()), RECEIVE, at(1_001), &everybody, &mut limiter))
-        .collect();
-    let limited = outcomes.iter().filter(|outcome| **outcome == Err(Refusal::Limited)).count();
-    assert!((2_700..3_300).contains(&limited), "{limited}");
-    assert!(outcomes[..1024].iter().all(Result::is_ok));
+    let mut bench = Bench { is_silent: true, ..Bench::new() };
+    assert!(bench.respond(&request, &asked(CLIENT), RECEIVE).is_ok());
+    for (state, now) in [
+        (None, at(1_001)),
+        (Some(state()), at(2_001)),
+        (Some(ServerState { stratum: 16, ..state() }), at(1_001)),
+        (Some(ServerState { leap: Leap::Unknown, ..state() }), at(1_001)),
+    ] {
+        (bench.state, bench.now) = (state, now);
+        assert_eq!(
+            bench.respond(&request, &asked(CLIENT), RECEIVE),
+            Err(Refusal::Unsynchronised),
+            "{state:?}"
+        );
+    }
+}
+
+#[test]
+fn smeared_time_says_so_and_announces_no_leap_second() {
+    let reply = Bench { smear: Some(250_000_000), ..Bench::new() }.header();
+    assert_eq!((reply.leap, reply.reference_id), (0, 0xfe10_0000));
+    let unsynchronised = Bench { smear: Some(1), now: at(2_001), ..Bench::new() }.header();
+    assert_eq!((unsynchronised.leap, unsynchronised.stratum), (3, 0));
+}
+
+#[test]
+fn too_many_requests_are_limited_and_some_are_told_so_without_a_time() {
+    let mut bench = Bench { limiter: Limiter::new(&ServerPolicy::DEFAULT), ..Bench::new() };
+    let request = Header { poll: 4, ..minimal(NONCE) }.encode();
+    let outcomes: Vec<_> = (0..5_000).map(|_| bench.respond(&request, &asked(CLIENT), RECEIVE)).collect();
+    assert!(outcomes[..128].iter().all(|outcome| outcome.is_ok_and(|reply| !reply.is_spared)));
+    let spared = outcomes.iter().flatten().filter(|reply| reply.is_spared).count();
+    assert!((900..=1_100).contains(&spared), "{spared}");
+    let kisses: Vec<_> = outcomes.iter().flatten().filter(|reply| reply.kind == ReplyKind::Kiss).collect();
+    assert!((30..=65).contains(&kisses.len()), "{}", kisses.len());
+    let kiss = Header::decode(&kisses[0].octets).unwrap();
+    assert_eq!((kiss.stratum, kiss.reference_id, kiss.leap), (0, 0x5241_5445, 3));
+    assert_eq!((kiss.origin_timestamp, kiss.receive_timestamp, kiss.transmit_timestamp), (NONCE, 0, 0));
+}
+
+mod interleaved {
+    use super::*;
+
+    const FIRST: Timestamp = Timestamp::from_bits(0xee07_3ac0_8000_0001);
+    const SECOND_ONE: Timestamp = Timestamp::from_bits(0xee07_3ac1_8000_0001);
+    const LEFT: u64 = 0xee07_3ac0_9000_0000;
+
+    fn next_request() -> Header {
+        Header { origin_timestamp: FIRST.bits(), receive_timestamp: 77, ..minimal(NONCE) }
+    }
+
+    fn ask(bench: &mut Bench, request: Header, source: &str) -> (Header, Reply) {
+        let reply = bench.respond(&request.encode(), &asked(source), SECOND_ONE).unwrap();
+        (Header::decode(&reply.octets).unwrap(), reply)
+    }
+
+    #[test]
+    fn the_next_reply_says_when_the_last_one_left() {
+        let mut bench = Bench::new();
+        // The first request that asks for it is answered in the basic mode, and remembered.
+        let (header, reply) = ask(&mut bench, next_request(), CLIENT);
+        assert_eq!((reply.kind, header.origin_timestamp), (ReplyKind::Basic, NONCE));
+        let name = bench.departures.name(FIRST.bits(), "198.51.100.7".parse().unwrap());
+        bench.departures.put(name, LEFT, 0);
+        let (header, reply) = ask(&mut bench, next_request(), CLIENT);
+        assert_eq!(reply.kind, ReplyKind::Interleaved);
+        assert_eq!((header.origin_timestamp, header.transmit_timestamp), (77, LEFT));
+        assert_eq!(header.receive_timestamp, SECOND_ONE.bits());
+        assert_eq!(reply.departure, Some(bench.departures.name(SECOND_ONE.bits(), asked(CLIENT).source.ip)));
+    }
+
+    #[test]
+    fn a090_a_spoofed_address_gets_nothing_of_another_ones_stamp() {
+        let mut bench = Bench::new();
+        let name = bench.departures.name(FIRST.bits(), "198.51.100.7".parse().unwrap());
+        bench.departures.put(name, LEFT, 0);
+        let (header, reply) = ask(&mut bench, next_request(), "198.51.100.8:4444");
+        assert_eq!((reply.kind, header.origin_timestamp), (ReplyKind::Basic, NONCE));
+    }
+
+    #[test]
+    fn a_client_that_returns_our_transmit_timestamp_or_nothing_costs_no_stamp() {
+        let mut bench = Bench::new();
+        for (origin, receive) in [(0, 0), (LEFT, 77), (FIRST.bits(), 0), (FIRST.bits(), NONCE)] {
+            let request = Header { origin_timestamp: origin, receive_timestamp: receive, ..minimal(NONCE) };
+            let (_, reply) = ask(&mut bench, request, CLIENT);
+            assert_eq!((reply.kind, reply.departure), (ReplyKind::Basic, None), "{origin:#x}");
+        }
+    }
 }
 
 #[test]
 fn a073_a_million_random_requests_get_no_reply_that_is_longer() {
-    let mut limiter = Limiter::new(Limits::DEFAULT);
-    let everybody = everybody();
+    let mut bench = Bench { limiter: Limiter::new(&ServerPolicy::DEFAULT), ..Bench::new() };
     let hasher = std::hash::BuildHasherDefault::<std::hash::DefaultHasher>::default();
     let mut request = [0u8; 1024];
     let mut answered = 0;
@@ -209,11 +337,11 @@ fn a073_a_million_random_requests_get_no_reply_that_is_longer() {
             _ => draw as usize / 4 % 21 * 4,
         };
         let source = SocketAddr::from(((draw as u32).to_be_bytes(), (draw >> 32) as u16));
-        let asked = Asked { source, target: None, is_unicast: true };
+        let asked = Asked { source: source.into(), target: None, is_unicast: true };
         let request = &request[..length];
-        let now = RawInstant::saturating(round as i64 * 1_000_000);
-        if let Ok(reply) = respond(request, &asked, Some(&state()), RECEIVE, now, &everybody, &mut limiter) {
-            assert!(reply.len() <= request.len());
+        bench.now = RawInstant::saturating(round as i64 * 1_000_000);
+        if let Ok(reply) = bench.respond(request, &asked, RECEIVE) {
+            assert!(reply.octets.len() <= request.len());
             answered += 1;
         }
     }

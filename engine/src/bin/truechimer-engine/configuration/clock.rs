@@ -1,4 +1,4 @@
-//! `[clock]`, `[governor]` and `[control]`.
+//! `[clock]` and `[governor]`.
 
 use super::document::{Faults, Section, nearest, shorten};
 use super::profile_name;
@@ -109,21 +109,5 @@ pub fn read_governor(root: &Section<'_>, faults: &mut Faults<'_>) -> Profile {
             faults.add(at, text);
             Profile::Standard
         }
-    }
-}
-
-/// Checks `[control]`, which only documents who may read the socket.
-pub fn read_control(root: &Section<'_>, faults: &mut Faults<'_>) {
-    let Some(section) = root.table("control", "[control]", faults) else { return };
-    section.refuse_unknown(&["allow-status"], faults);
-    if let Some((at, text)) = section.text("allow-status", "group", faults)
-        && text != "group"
-    {
-        let text = format!(
-            "allow-status: expected \"group\", found \"{}\"; write allow-status = \"group\" and add people \
-             to the group truechimer",
-            shorten(text)
-        );
-        faults.add(at, text);
     }
 }

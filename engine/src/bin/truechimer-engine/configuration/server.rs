@@ -4,10 +4,26 @@ use super::document::{Faults, Section, shorten};
 use super::place::{parse_listen, parse_prefix};
 use engine::settings::ServerSettings;
 use ipc::address::Address;
-use ipc::message::privileged::MAX_LISTEN;
-use ipc::message::server::{Access, MAX_RULES, Rule};
+use ipc::message::privileged::{MAX_LISTEN, MAX_THREADS};
+use ipc::message::server::{MAX_LIST, MAX_RATE, MAX_TOTAL, Rule, ServerPolicy, Smear};
+use std::collections::HashSet;
 
-const KEYS: [&str; 4] = ["listen", "allow", "deny", "local-stratum"];
+const KEYS: [&str; 14] = [
+    "listen",
+    "allow",
+    "deny",
+    "local-stratum",
+    "threads",
+    "dscp",
+    "rate-limit",
+    "address-rate",
+    "network-rate",
+    "total-rate",
+    "kiss",
+    "interleaved",
+    "unsynchronised",
+    "leap-smear",
+];
 
 /// `[server]`, checked.
 #[derive(Clone, Debug)]
@@ -16,15 +32,16 @@ pub struct Server {
     pub at: usize,
     /// At most [`MAX_LISTEN`] addresses.
     pub listen: Vec<Address>,
+    /// Threads that answer; 0: as many as there are cores, at most 4.
+    pub threads: u8,
+    /// Differentiated services code point, 0 to 63.
+    pub dscp: u8,
     /// Who is answered.
-    pub access: Access,
+    pub access: Vec<Rule>,
+    /// How often, and with which time.
+    pub policy: ServerPolicy,
     /// For the engine.
     pub settings: ServerSettings,
-}
-
-/// Rules under which nobody is answered.
-pub fn nobody() -> Access {
-    Access { count: 0, rules: [Rule::NONE; MAX_RULES] }
 }
 
 /// Reads `[server]`, nothing where it isn't there.
@@ -33,9 +50,70 @@ pub fn read(root: &Section<'_>, faults: &mut Faults<'_>) -> Option<Server> {
     section.refuse_unknown(&KEYS, faults);
     let listen = read_listen(&section, faults);
     let access = read_access(&section, faults);
+    let policy = read_policy(&section, faults);
     let stratum = section.whole("local-stratum", 1..=15, 10, faults);
     let settings = ServerSettings { local_stratum: stratum.and_then(|stratum| u8::try_from(stratum).ok()) };
-    Some(Server { at: section.at, listen, access, settings })
+    let threads = section.whole("threads", 1..=i64::from(MAX_THREADS), 2, faults).unwrap_or(0);
+    let dscp = section.whole("dscp", 0..=63, 46, faults).unwrap_or(0);
+    Some(Server {
+        at: section.at,
+        listen,
+        threads: u8::try_from(threads).unwrap_or(0),
+        dscp: u8::try_from(dscp).unwrap_or(0),
+        access,
+        policy,
+        settings,
+    })
+}
+
+fn read_policy(section: &Section<'_>, faults: &mut Faults<'_>) -> ServerPolicy {
+    let base = ServerPolicy::DEFAULT;
+    let mut rate = |key: &str, most: u32, default: u32| {
+        let found = section.whole(key, 1..=i64::from(most), i64::from(default), faults);
+        found.and_then(|rate| u32::try_from(rate).ok()).unwrap_or(default)
+    };
+    let address_rate = rate("address-rate", MAX_RATE, base.address_rate);
+    let network_rate = rate("network-rate", MAX_RATE, base.network_rate.max(address_rate));
+    let total_rate = rate("total-rate", MAX_TOTAL, base.total_rate);
+    let mut switch = |key: &str, default: bool| section.boolean(key, faults).unwrap_or(default);
+    let limited = switch("rate-limit", base.limited);
+    let kiss = switch("kiss", base.kiss);
+    let interleaved = switch("interleaved", base.interleaved);
+    let smear = match section.text("leap-smear", "off", faults) {
+        None | Some((_, "off")) => Smear::Off,
+        Some((_, "linear")) => Smear::Linear,
+        Some((_, "cosine")) => Smear::Cosine,
+        Some((at, other)) => {
+            let found = shorten(other);
+            let text = format!(
+                "leap-smear: expected \"off\", \"linear\" or \"cosine\", found \"{found}\"; leave it out \
+                 unless all clients use this server alone"
+            );
+            faults.add(at, text);
+            Smear::Off
+        }
+    };
+    let silent = match section.text("unsynchronised", "answer", faults) {
+        None | Some((_, "answer")) => false,
+        Some((_, "silent")) => true,
+        Some((at, other)) => {
+            let found = shorten(other);
+            let text = format!(
+                "unsynchronised: expected \"answer\" (with a time marked as unsynchronised) or \"silent\", \
+                 found \"{found}\"; write unsynchronised = \"answer\""
+            );
+            faults.add(at, text);
+            false
+        }
+    };
+    if network_rate < address_rate {
+        let text = format!(
+            "network-rate: {network_rate} is below address-rate = {address_rate}, which nobody could reach; \
+             exchange them"
+        );
+        faults.add(section.place_of("network-rate"), text);
+    }
+    ServerPolicy { limited, address_rate, network_rate, total_rate, kiss, interleaved, silent, smear }
 }
 
 fn read_listen(section: &Section<'_>, faults: &mut Faults<'_>) -> Vec<Address> {
@@ -65,8 +143,9 @@ fn read_listen(section: &Section<'_>, faults: &mut Faults<'_>) -> Vec<Address> {
     listen
 }
 
-fn read_access(section: &Section<'_>, faults: &mut Faults<'_>) -> Access {
+fn read_access(section: &Section<'_>, faults: &mut Faults<'_>) -> Vec<Rule> {
     let mut rules: Vec<Rule> = Vec::new();
+    let mut known = HashSet::new();
     if !section.has("allow") {
         faults.add(
             section.at,
@@ -76,7 +155,7 @@ fn read_access(section: &Section<'_>, faults: &mut Faults<'_>) -> Access {
     for (key, allow) in [("allow", true), ("deny", false)] {
         for (at, text) in section.texts(key, "192.0.2.0/24", faults).unwrap_or_default() {
             match parse_prefix(text, allow) {
-                Ok(rule) if rules.iter().any(|other| same_network(other, &rule)) => {
+                Ok(rule) if !known.insert((rule.prefix, rule.bits, rule.ipv6)) => {
                     let text = format!("{key}: \"{text}\" is there already, in allow or deny; leave one out");
                     faults.add(at, text);
                 }
@@ -85,22 +164,13 @@ fn read_access(section: &Section<'_>, faults: &mut Faults<'_>) -> Access {
             }
         }
     }
-    if rules.len() > MAX_RULES {
+    if rules.len() > MAX_LIST {
         let text =
-            format!("allow: allow and deny have more than {MAX_RULES} networks in all; use shorter prefixes");
+            format!("allow: allow and deny have more than {MAX_LIST} networks in all; use shorter prefixes");
         faults.add(section.place_of("allow"), text);
     }
     if section.has("allow") && !rules.iter().any(|rule| rule.allow) {
         faults.warn(section.place_of("allow"), "allow: the list is empty, so nobody is answered");
     }
-    let mut access = nobody();
-    for (place, rule) in access.rules.iter_mut().zip(&rules) {
-        *place = *rule;
-    }
-    access.count = u8::try_from(rules.len().min(MAX_RULES)).unwrap_or(0);
-    access
-}
-
-fn same_network(left: &Rule, right: &Rule) -> bool {
-    (left.prefix, left.bits, left.ipv6) == (right.prefix, right.bits, right.ipv6)
+    rules
 }

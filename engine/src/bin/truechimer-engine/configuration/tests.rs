@@ -1,6 +1,6 @@
 use super::*;
 use engine::settings::SourceSettings;
-use ipc::message::server::Rule;
+use ipc::message::server::{MAX_LIST, ServerPolicy, Smear};
 
 const WHOLE: &str = r#"
 [[source]]
@@ -35,9 +35,17 @@ listen = ["0.0.0.0:123", "[::]:1123"]
 allow = ["192.0.2.0/24", "2001:db8::/32"]
 deny = ["192.0.2.66"]
 local-stratum = 10
+threads = 3
+dscp = 46
+rate-limit = true
+address-rate = 5
+network-rate = 50
+total-rate = 5000
+kiss = false
+interleaved = false
+unsynchronised = "silent"
+leap-smear = "cosine"
 
-[control]
-allow-status = "group"
 "#;
 
 fn good(text: &str) -> Configuration {
@@ -54,7 +62,7 @@ fn source(rest: &str) -> String {
 
 #[test]
 fn every_key_reaches_its_place() {
-    let Configuration { settings, plan, access, warnings } = good(WHOLE);
+    let Configuration { settings, plan, access, policy, warnings } = good(WHOLE);
     assert!(warnings.is_empty());
     let first = &settings.sources[0];
     assert_eq!(
@@ -84,14 +92,26 @@ fn every_key_reaches_its_place() {
     assert_eq!((plan.listen[1].port(), plan.listen[2]), (1123, Address::NONE));
     assert!(plan.exchange && !plan.leap_seconds);
     assert_eq!((plan.profile, plan.run_step), (Profile::Standard, Span::from_secs(1)));
-    assert_eq!(access.count, 3);
-    assert!(access.rules[0].allow && access.rules[1].ipv6 && !access.rules[2].allow);
-    assert_eq!((access.rules[2].bits, access.rules[3]), (32, Rule::NONE));
+    assert_eq!((plan.threads, plan.dscp), (3, 46));
+    assert_eq!(access.len(), 3);
+    assert!(access[0].allow && access[1].ipv6 && !access[2].allow);
+    assert_eq!(access[2].bits, 32);
+    let expected = ServerPolicy {
+        limited: true,
+        address_rate: 5,
+        network_rate: 50,
+        total_rate: 5_000,
+        kiss: false,
+        interleaved: false,
+        silent: true,
+        smear: Smear::Cosine,
+    };
+    assert_eq!(policy, expected);
 }
 
 #[test]
 fn one_line_of_address_is_enough_and_the_rest_has_defaults() {
-    let Configuration { settings, plan, access, warnings } = good(&source(""));
+    let Configuration { settings, plan, access, policy, warnings } = good(&source(""));
     let first = &settings.sources[0];
     assert_eq!((first.min_poll, first.max_poll, first.members, first.max_stratum), (6, 10, 1, 15));
     assert_eq!(first.max_delay, Span::from_secs(3));
@@ -102,7 +122,8 @@ fn one_line_of_address_is_enough_and_the_rest_has_defaults() {
     assert!(settings.leap_seconds && settings.server.is_none());
     assert_eq!((plan.listen_count, plan.run_step, plan.profile), (0, Span::ZERO, Profile::Standard));
     assert!(plan.exchange && warnings.is_empty());
-    assert_eq!(access.count, 0);
+    assert_eq!((access.len(), policy), (0, ServerPolicy::DEFAULT));
+    assert_eq!((plan.threads, plan.dscp), (0, 0));
     assert!(!good("[[source]]\naddress = \"127.0.0.1:11123\"\n").plan.exchange, "no name, no look-ups");
 }
 
@@ -287,12 +308,48 @@ const BROKEN: &[(&str, &[&str])] = &[
         &["test.toml:6: deny: \"::/0\" is there already, in allow or deny"],
     ),
     (
-        "[server]\nlisten = [\"::\"]\nallow = [\"::/0\"]\n",
-        &["test.toml:1: [server]: without a [[source]]", "local-stratum = 10"],
+        "[[source]]\naddress = \"a\"\n[server]\nlisten = [\"::\"]\nallow = [\"::/0\"]\nthreads = 0\n",
+        &["test.toml:6: threads: expected a whole number from 1 to 32, found 0"],
     ),
     (
-        "[[source]]\naddress = \"a\"\n[control]\nallow-status = \"world\"\n",
-        &["allow-status: expected \"group\""],
+        "[[source]]\naddress = \"a\"\n[server]\nlisten = [\"::\"]\nallow = [\"::/0\"]\ndscp = 64\n",
+        &["dscp: expected a whole number from 0 to 63, found 64"],
+    ),
+    (
+        "[[source]]\naddress = \"a\"\n[server]\nlisten = [\"::\"]\nallow = [\"::/0\"]\naddress-rate = 0\n",
+        &["address-rate: expected a whole number from 1 to 10000"],
+    ),
+    (
+        "[[source]]\naddress = \"a\"\n[server]\nlisten = [\"::\"]\nallow = [\"::/0\"]\nnetwork-rate = 4\n",
+        &["test.toml:6: network-rate: 4 is below address-rate = 16"],
+    ),
+    (
+        "[[source]]\naddress = \"a\"\n[server]\nlisten = [\"::\"]\nallow = [\"::/0\"]\ntotal-rate = -1\n",
+        &["total-rate: expected a whole number from 1 to 100000000"],
+    ),
+    (
+        "[[source]]\naddress = \"a\"\n[server]\nlisten = [\"::\"]\nallow = [\"::/0\"]\nrate-limit = \"on\"\n",
+        &["rate-limit: expected true or false"],
+    ),
+    (
+        "[[source]]\naddress = \"a\"\n[server]\nlisten = [\"::\"]\nallow = [\"::/0\"]\nkiss = 1\n",
+        &["kiss: expected true or false"],
+    ),
+    (
+        "[[source]]\naddress = \"a\"\n[server]\nlisten = [\"::\"]\nallow = [\"::/0\"]\ninterleaved = 1\n",
+        &["interleaved: expected true or false"],
+    ),
+    (
+        "[[source]]\naddress = \"a\"\n[server]\nlisten = [\"::\"]\nallow = [\"::/0\"]\nunsynchronised = \"quiet\"\n",
+        &["unsynchronised: expected \"answer\""],
+    ),
+    (
+        "[[source]]\naddress = \"a\"\n[server]\nlisten = [\"::\"]\nallow = [\"::/0\"]\nleap-smear = \"google\"\n",
+        &["leap-smear: expected \"off\", \"linear\" or \"cosine\""],
+    ),
+    (
+        "[server]\nlisten = [\"::\"]\nallow = [\"::/0\"]\n",
+        &["test.toml:1: [server]: without a [[source]]", "local-stratum = 10"],
     ),
     ("[[source]]\naddress = a\n", &["test.toml:2: not TOML"]),
     ("[[source]\naddress = \"a\"\n", &["test.toml:1: not TOML"]),
@@ -352,6 +409,16 @@ fn a152_hostile_text_in_a_value_or_key_comes_out_escaped_on_one_line() {
     let message = bad(text);
     assert_eq!(message.lines().count(), 2);
     assert!(!message.contains(['\u{1b}', '\u{202e}', '\u{7}']), "{message}");
+}
+
+#[test]
+fn thousands_of_networks_are_read_and_too_many_are_refused() {
+    let networks = |count: usize| {
+        let list: String = (0..count).map(|n| format!("\"10.{}.{}.0/24\", ", n / 256, n % 256)).collect();
+        source(&format!("[server]\nlisten = [\"::\"]\nallow = [{list}]\n"))
+    };
+    assert_eq!(good(&networks(MAX_LIST)).access.len(), MAX_LIST);
+    assert!(bad(&networks(MAX_LIST + 1)).contains("more than 4096 networks"));
 }
 
 #[test]

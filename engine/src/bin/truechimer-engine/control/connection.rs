@@ -1,12 +1,15 @@
 //! One connection: reads a line, then writes a reply, then ends.
 
 use super::request::{RequestError, parse, refusal};
-use super::{LIFETIME, MAX_REPLY, MAX_REQUEST, Verb};
+use super::{LIFETIME, MAX_CHANGE, MAX_REPLY, MAX_REQUEST, Verb};
 use ipc::units::RawInstant;
 use nix::errno::Errno;
 use nix::poll::PollFlags;
 use nix::unistd::{read, write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+/// How a request starts that may be long.
+const CHANGE: &[u8] = b"{\"verb\":\"reload\"";
 
 /// Whether a connection goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,8 +70,11 @@ impl Connection {
     #[allow(clippy::type_complexity, reason = "read once, here")]
     fn read_request(&mut self) -> Result<Option<Result<Vec<u8>, RequestError>>, Errno> {
         loop {
+            let is_change = self.may_change && self.request.starts_with(CHANGE);
+            let limit = if is_change { MAX_CHANGE } else { MAX_REQUEST };
             let mut octets = [0; MAX_REQUEST];
-            let room = MAX_REQUEST.saturating_sub(self.request.len());
+            let known = self.request.len();
+            let room = limit.saturating_sub(known).min(MAX_REQUEST);
             match read(&self.socket, octets.get_mut(..room).unwrap_or_default()) {
                 // The peer ended its half without a line end.
                 Ok(0) => return Err(Errno::EPIPE),
@@ -77,11 +83,13 @@ impl Connection {
                 Err(Errno::EAGAIN) => return Ok(None),
                 Err(errno) => return Err(errno),
             }
-            if let Some(end) = self.request.iter().position(|octet| *octet == b'\n') {
-                self.request.truncate(end);
+            let new = self.request.iter().skip(known);
+            if let Some(end) = new.enumerate().find(|(_, octet)| **octet == b'\n').map(|(at, _)| at) {
+                self.request.truncate(known.saturating_add(end));
                 return Ok(Some(Ok(std::mem::take(&mut self.request))));
             }
-            if self.request.len() >= MAX_REQUEST {
+            let is_change = self.may_change && self.request.starts_with(CHANGE);
+            if self.request.len() >= if is_change { MAX_CHANGE } else { MAX_REQUEST } {
                 return Ok(Some(Err(RequestError::TooLong)));
             }
         }

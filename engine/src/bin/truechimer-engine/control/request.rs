@@ -6,7 +6,7 @@ use serde::Deserialize;
 use std::fmt;
 
 /// A request that may be followed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verb {
     /// The clock, the processes, what is missing of their confinement.
     Status,
@@ -16,6 +16,8 @@ pub enum Verb {
     Server,
     /// Something that changes the engine.
     Change(Command),
+    /// The text of a configuration file: who is answered, and how, from now on.
+    Reload(String),
 }
 
 /// Why a request isn't followed; `Display` is what the peer reads.
@@ -34,7 +36,8 @@ impl fmt::Display for RequestError {
         match self {
             Self::TooLong => write!(f, "a request is one line of at most {MAX_REQUEST} octets"),
             Self::NotUnderstood => f.write_str(
-                "not understood; send {\"verb\":\"status\"}, sources, server, burst, offline or online",
+                "not understood; send {\"verb\":\"status\"}, sources, server, burst, offline, online or \
+                 reload",
             ),
             Self::Forbidden => {
                 f.write_str("only root, or the user who started the daemon, may change things; try with sudo")
@@ -49,6 +52,7 @@ impl std::error::Error for RequestError {}
 #[serde(deny_unknown_fields)]
 struct Document<'a> {
     verb: &'a str,
+    file: Option<String>,
 }
 
 /// Reads one line, without its end.
@@ -57,7 +61,11 @@ struct Document<'a> {
 /// [`RequestError`].
 pub fn parse(line: &[u8], may_change: bool) -> Result<Verb, RequestError> {
     let document: Document<'_> = serde_json::from_slice(line).map_err(|_| RequestError::NotUnderstood)?;
+    if document.file.is_some() != (document.verb == "reload") {
+        return Err(RequestError::NotUnderstood);
+    }
     let verb = match document.verb {
+        "reload" => Verb::Reload(document.file.unwrap_or_default()),
         "status" => Verb::Status,
         "sources" => Verb::Sources,
         "server" => Verb::Server,
@@ -67,7 +75,7 @@ pub fn parse(line: &[u8], may_change: bool) -> Result<Verb, RequestError> {
         _ => return Err(RequestError::NotUnderstood),
     };
     match verb {
-        Verb::Change(_) if !may_change => Err(RequestError::Forbidden),
+        Verb::Change(_) | Verb::Reload(_) if !may_change => Err(RequestError::Forbidden),
         verb => Ok(verb),
     }
 }

@@ -72,6 +72,36 @@ fn one_request_gets_one_reply_with_a_line_end_and_the_connection_ends() {
 }
 
 #[test]
+fn a_file_may_be_long_and_only_from_somebody_who_may_change_things() {
+    let file = "# a comment\n".repeat(10_000);
+    let request = format!("{{\"verb\":\"reload\",\"file\":{}}}\n", serde_json::Value::from(file.as_str()));
+    let send = |owner: u32| {
+        let mut bench = Bench::new(&format!("reload-{owner}"), owner);
+        let mut stream = bench.connect();
+        stream.set_nonblocking(false).unwrap();
+        let whole = request.clone();
+        let sender = std::thread::spawn(move || {
+            let _ = stream.write_all(whole.as_bytes());
+            let mut reply = String::new();
+            let _ = BufReader::new(stream).read_line(&mut reply);
+            reply
+        });
+        let mut asked = Vec::new();
+        while !sender.is_finished() {
+            asked.extend(bench.serve(at(0)));
+        }
+        (asked, sender.join().unwrap())
+    };
+    assert_eq!(send(own_uid()).0, [Verb::Reload(file.clone())]);
+    if own_uid() != 0 {
+        assert_eq!(send(0).0, []);
+    }
+    for bad in [&b"{\"verb\":\"reload\"}\n"[..], b"{\"verb\":\"status\",\"file\":\"\"}\n"] {
+        assert!(Bench::new("reload-bad", own_uid()).ask(bad).1.contains("not understood"));
+    }
+}
+
+#[test]
 fn a_request_may_come_in_pieces() {
     let mut bench = Bench::new("pieces", 0);
     let mut stream = bench.connect();

@@ -85,7 +85,7 @@ fn unanswered() -> FromClient {
 }
 
 fn counters(received: u64) -> FromServer {
-    let none = Counters { received, answered: 0, malformed: 0, control: 0, denied: 0, limited: 0, failed: 0 };
+    let none = Counters { received, ..Counters::ZERO };
     FromServer::Counters(none)
 }
 
@@ -93,6 +93,8 @@ fn plan() -> LaunchPlan {
     LaunchPlan {
         listen_count: 0,
         listen: [Address::NONE; 16],
+        threads: 0,
+        dscp: 0,
         profile: ipc::message::privileged::Profile::Standard,
         leap_seconds: true,
         run_step: ipc::units::Span::ZERO,

@@ -1,0 +1,109 @@
+//! Who may count twice: sources of one operator or of one upstream have one vote together.
+//!
+//! What is known of that is little: a name that was configured, a network (the /24 or /48 of a global
+//! address), and the reference id, by which a server of stratum 2 and above names its own source. In a
+//! private network the /24 says nothing: it is the administrator's own.
+
+use alloc::vec::Vec;
+use core::net::IpAddr;
+
+/// What is known of one source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Identity<'a> {
+    /// As configured.
+    pub(crate) name: &'a str,
+    pub(crate) ip: IpAddr,
+    pub(crate) stratum: u8,
+    pub(crate) reference_id: u32,
+}
+
+impl Identity<'_> {
+    fn is_kin(&self, other: &Self, names: bool) -> bool {
+        let one_name = names && !self.name.is_empty() && self.name == other.name;
+        let one_network = network(self.ip).is_some_and(|network_| network(other.ip) == Some(network_));
+        let one_upstream = self.stratum > 1
+            && other.stratum == self.stratum
+            && self.reference_id == other.reference_id
+            && self.reference_id != 0;
+        one_name || one_network || one_upstream
+    }
+}
+
+/// The network of a global address.
+fn network(ip: IpAddr) -> Option<[u8; 6]> {
+    match ip.to_canonical() {
+        IpAddr::V4(v4) => {
+            let [a, b, c, _] = v4.octets();
+            let shared = a == 100 && (64..128).contains(&b);
+            let own =
+                v4.is_private() || v4.is_loopback() || v4.is_link_local() || v4.is_documentation() || shared;
+            (!own).then_some([4, a, b, c, 0, 0])
+        }
+        IpAddr::V6(v6) => {
+            let octets = v6.octets();
+            // Global unicast is 2000::/3; 2001:db8::/32 is for documents.
+            let global = octets[0] >> 5 == 1 && v6.segments()[..2] != [0x2001, 0x0db8];
+            global.then(|| [octets[0], octets[1], octets[2], octets[3], octets[4], octets[5]])
+        }
+    }
+}
+
+/// For each source the number of its group; whoever is kin to one of a group belongs to it. With `names`,
+/// one configured name is one operator.
+pub(crate) fn group(identities: &[Identity<'_>], names: bool) -> Vec<usize> {
+    let mut groups: Vec<usize> = (0..identities.len()).collect();
+    for i in 0..identities.len() {
+        for j in 0..i {
+            if groups[i] != groups[j] && identities[i].is_kin(&identities[j], names) {
+                let (from, to) = (groups[i].max(groups[j]), groups[i].min(groups[j]));
+                groups.iter_mut().filter(|group| **group == from).for_each(|group| *group = to);
+            }
+        }
+    }
+    groups
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn identity<'a>(name: &'a str, ip: &str, stratum: u8, reference_id: u32) -> Identity<'a> {
+        Identity { name, ip: ip.parse().unwrap(), stratum, reference_id }
+    }
+
+    #[test]
+    fn a038_one_network_one_upstream_or_one_name_is_one_group() {
+        let all = [
+            identity("a", "5.9.1.1", 1, 7),
+            identity("b", "5.9.1.200", 1, 7),
+            identity("c", "5.9.2.1", 2, 99),
+            identity("d", "7.7.7.7", 2, 99),
+            identity("e", "2a00:1:2::1", 1, 7),
+            identity("f", "2a00:1:2:ffff::9", 1, 7),
+            identity("e", "9.9.9.9", 1, 7),
+        ];
+        assert_eq!(group(&all, true), [0, 0, 2, 2, 4, 4, 4]);
+        assert_eq!(group(&all, false), [0, 0, 2, 2, 4, 4, 6]);
+    }
+
+    #[test]
+    fn hosts_of_a_private_network_and_clocks_of_one_kind_are_independent() {
+        let gps = 0x4750_5300;
+        let all = [
+            identity("a", "10.0.0.1", 1, gps),
+            identity("b", "10.0.0.2", 1, gps),
+            identity("c", "127.0.0.1", 2, 1),
+            identity("d", "127.0.0.1", 2, 2),
+            identity("e", "fd00::1", 1, gps),
+            identity("f", "fd00::2", 1, gps),
+        ];
+        assert_eq!(group(&all, true), [0, 1, 2, 3, 4, 5]);
+    }
+
+    #[test]
+    fn kinship_reaches_over_several() {
+        let all =
+            [identity("a", "5.9.1.1", 2, 7), identity("b", "6.6.6.6", 2, 8), identity("c", "5.9.1.2", 2, 8)];
+        assert_eq!(group(&all, true), [0, 0, 0]);
+    }
+}

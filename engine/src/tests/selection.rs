@@ -1,0 +1,192 @@
+//! Who is believed: attacks by sources, at the level of the whole engine.
+
+use super::world::*;
+use crate::io::Input;
+use ipc::message::exchange::*;
+use ipc::message::privileged::Refusal;
+use std::string::String;
+
+fn synchronised(servers: std::vec::Vec<Server>) -> World {
+    let mut world = Setup::of(servers).start();
+    world.run(1800.0);
+    world
+}
+
+fn state(world: &World, source: usize) -> &'static str {
+    world.report().sources[source].state
+}
+
+fn reason(world: &World, source: usize) -> String {
+    world.report().sources[source].reason.clone()
+}
+
+fn answer(world: &mut World, servers: core::ops::Range<usize>) {
+    let mut addresses = [ipc::address::Address::NONE; MAX_ADDRESSES];
+    for (place, n) in addresses.iter_mut().zip(servers.clone()) {
+        *place = world.servers[n].address;
+    }
+    let id = world.resolves.last().unwrap().id;
+    world.give(Input::Resolved(Resolved { id, count: servers.len() as u8, addresses }));
+}
+
+#[test]
+fn a024_three_plain_liars_do_not_outvote_one_authenticated_source() {
+    let mut servers = lan(4);
+    servers[..3].iter_mut().for_each(|server| server.error = 1.0);
+    let mut world = Setup::of(servers).start();
+    let authenticated = world.servers[3].address;
+    assert!(world.engine.set_authenticated(authenticated, true));
+    assert!(!world.engine.set_authenticated(address("198.51.100.1:123"), true));
+    world.run(3600.0);
+    assert!(world.error().abs() < 1e-3, "{}", world.error());
+    for liar in 0..3 {
+        assert_eq!(state(&world, liar), "outvoted");
+        assert!(reason(&world, liar).contains("not authenticated"));
+    }
+    assert_eq!(state(&world, 3), "selected");
+    assert!(world.report().sources[3].authenticated);
+    // It falls silent: the plain ones don't take over.
+    world.servers[3].up = false;
+    world.run(4.0 * 3600.0);
+    assert_eq!(world.report().system.state, "holdover");
+    assert!(world.error().abs() < 0.01);
+}
+
+#[test]
+fn a029_a_minority_that_drifts_is_found_by_its_rate_long_before_its_offset_tells() {
+    let mut world = Setup::of(wan(4)).start();
+    world.run(4.0 * 3600.0);
+    world.servers[3].drift = 1e-6;
+    world.servers[3].error = -1e-6 * world.age();
+    world.run(4.0 * 3600.0);
+    assert_eq!(state(&world, 3), "falseticker");
+    assert!(reason(&world, 3).contains("ppm beside"), "{}", reason(&world, 3));
+    assert!(world.worst(4.0 * 3600.0) < 0.004, "{}", world.worst(4.0 * 3600.0));
+}
+
+#[test]
+fn a035_a_smearing_source_is_named_as_such() {
+    let mut world = Setup::of(wan(4)).start();
+    world.run(4.0 * 3600.0);
+    // A second spread over 24 hours.
+    world.servers[1].drift = -1.0 / 86_400.0;
+    world.servers[1].error = world.age() / 86_400.0;
+    world.run(3.0 * 3600.0);
+    assert_eq!(state(&world, 1), "falseticker");
+    assert!(reason(&world, 1).contains("smear suspected"), "{}", reason(&world, 1));
+    assert!(world.worst(4.0 * 3600.0) < 0.002);
+}
+
+#[test]
+fn a038_three_of_one_network_have_one_vote() {
+    let mut servers = lan(5);
+    for (n, server) in servers.iter_mut().enumerate() {
+        let text = if n < 3 { std::format!("5.9.7.{}:123", n + 1) } else { std::format!("5.{n}.1.1:123") };
+        server.address = address(&text);
+        server.error = if n < 3 { 1.0 } else { 0.0 };
+    }
+    let mut world = Setup::of(servers).start();
+    world.run(1800.0);
+    assert!(world.error().abs() < 1e-3);
+    assert!((0..3).all(|n| state(&world, n) == "falseticker"));
+}
+
+#[test]
+fn a041_members_that_come_after_the_start_have_no_vote_until_their_eighth_reply() {
+    let mut setup = Setup::of(lan(8));
+    setup.settings.sources.truncate(1);
+    setup.settings.sources[0].place =
+        crate::settings::Place::Name(HostName::parse("pool.example").unwrap(), 123);
+    setup.settings.sources[0].members = 4;
+    let mut world = setup.start();
+    answer(&mut world, 0..4);
+    world.run(1800.0);
+    // Three die, and from now on the name leads to three liars.
+    for n in 1..4 {
+        world.servers[n].up = false;
+        world.servers[n + 3].error = 3.0;
+    }
+    while world.report().sources.iter().all(|source| source.address != "192.0.2.5:123") {
+        world.run(600.0);
+        answer_if_asked(&mut world, 4..7);
+    }
+    world.run(1.0);
+    let newcomers = |world: &World| {
+        let report = world.report();
+        let new = report.sources.into_iter().filter(|source| source.address > "192.0.2.4:9".into());
+        new.map(|source| source.state).collect::<std::vec::Vec<_>>()
+    };
+    assert!(newcomers(&world).iter().all(|state| *state == "probation"), "{:?}", newcomers(&world));
+    assert_eq!(world.report().system.state, "synchronised");
+    assert!(world.error().abs() < 1e-3);
+}
+
+fn answer_if_asked(world: &mut World, servers: core::ops::Range<usize>) {
+    if world.engine.open_look_ups() > 0 {
+        answer(world, servers);
+    }
+}
+
+#[test]
+fn an_unsynchronised_server_without_a_kiss_code_is_no_kiss() {
+    let mut world = synchronised(lan(1));
+    world.servers[0].edit = Some(std::boxed::Box::new(|header| {
+        (header.stratum, header.reference_id) = (0, 0);
+    }));
+    world.run(600.0);
+    assert_eq!(state(&world, 0), "unusable");
+    assert!(reason(&world, 0).contains("not synchronised"));
+    assert!(!world.lines.iter().any(|(_, line)| line.contains("kiss")));
+}
+
+#[test]
+fn a_host_that_serves_its_own_time_is_not_asked_to_add_a_source() {
+    let mut setup = Setup::of(std::vec![]);
+    setup.settings.server = Some(crate::settings::ServerSettings { local_stratum: Some(10) });
+    let mut world = setup.start();
+    world.run(10.0);
+    let system = world.report().system;
+    assert_eq!(system.state, "local");
+    assert!(system.reason.contains("stratum 10"));
+}
+
+#[test]
+fn the_estimated_error_is_the_estimate_and_the_bound_is_the_bound() {
+    let mut servers = lan(2);
+    for server in &mut servers {
+        // 10 ms of root dispersion, as a host says of its own time.
+        server.edit = Some(std::boxed::Box::new(|header| header.root_dispersion = 655));
+    }
+    let mut world = synchronised(servers);
+    world.run(4.0 * 3600.0);
+    let system = world.report().system;
+    assert!(system.estimated_error_s < 30e-6, "{}", system.estimated_error_s);
+    assert!(system.error_bound_s > 0.009, "{}", system.error_bound_s);
+    let status = world.statuses.last().unwrap();
+    assert!(status.esterror.nanos() < 60_000 && status.maxerror.nanos() > 9_000_000, "{status:?}");
+}
+
+#[test]
+fn a048_a_source_that_returns_wrong_is_slewed_to_only_if_it_is_confirmed() {
+    let mut world = synchronised(lan(4));
+    world.servers[0].up = false;
+    world.run(2.0 * 86_400.0);
+    world.servers[0].up = true;
+    world.servers[0].error = 5.0;
+    world.run(7200.0);
+    assert_eq!(state(&world, 0), "falseticker");
+    assert!(world.steps.len() <= 1);
+    assert!(world.error().abs() < 50e-6);
+}
+
+#[test]
+fn refusals_of_the_governor_are_told_once_and_do_not_turn_into_a_flood() {
+    let mut setup = Setup { error: 0.02, ..Setup::of(lan(2)) };
+    setup.settings.start_step_threshold = ipc::units::Span::from_millis(10);
+    let mut world = setup.start();
+    world.start_steps = 0;
+    world.run(3600.0);
+    assert_eq!(world.refused, [Refusal::StartWindow]);
+    assert!(world.error().abs() < 1e-3, "slewed instead: {}", world.error());
+    assert!(world.report().system.refusals == 1 && world.report().system.last_refusal == "start-window");
+}

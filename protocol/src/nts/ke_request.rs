@@ -1,0 +1,229 @@
+//! What a client asks in a key exchange, and what a server makes of it (RFC 8915 section 4).
+
+use super::aead::{Algorithm, Exporter};
+use super::record::{
+    AEAD, COMPLIANT_EXPORTER, COOKIE, ERROR, ErrorCode, MessageError, NEXT_PROTOCOL, NTP_PORT, NTPV4, NoRoom,
+    Record, SERVER, WARNING, Writer, records,
+};
+use core::fmt;
+
+/// Octets of the longest request that is written here.
+pub const MAX_ENCODED: usize = 32;
+
+/// The algorithms that a client offers, best first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Offer {
+    first: Algorithm,
+    second: Option<Algorithm>,
+}
+
+impl Offer {
+    /// AEAD 30, and 15 for servers that don't have it.
+    pub const GCM_SIV_FIRST: Self =
+        Self { first: Algorithm::Aes128GcmSiv, second: Some(Algorithm::AesSivCmac256) };
+    /// AEAD 15, and 30 though every server should have the first.
+    pub const SIV_FIRST: Self =
+        Self { first: Algorithm::AesSivCmac256, second: Some(Algorithm::Aes128GcmSiv) };
+
+    /// One algorithm and no other.
+    pub const fn only(algorithm: Algorithm) -> Self {
+        Self { first: algorithm, second: None }
+    }
+
+    /// Whether this algorithm is among them.
+    pub fn contains(self, algorithm: Algorithm) -> bool {
+        self.algorithms().any(|offered| offered == algorithm)
+    }
+
+    fn algorithms(self) -> impl Iterator<Item = Algorithm> {
+        [Some(self.first), self.second].into_iter().flatten()
+    }
+
+    /// Writes the request, at most [`MAX_ENCODED`] octets, and says how many. With AEAD 30 it also says that
+    /// this side's exporter does as the standard has it (record 1024).
+    ///
+    /// # Errors
+    /// [`NoRoom`].
+    pub fn encode(self, out: &mut [u8]) -> Result<usize, NoRoom> {
+        let mut writer = Writer::new(out);
+        writer.record(true, NEXT_PROTOCOL, &NTPV4.to_be_bytes())?;
+        let mut list = [0; 4];
+        let mut length = 0;
+        for (place, algorithm) in list.as_chunks_mut::<2>().0.iter_mut().zip(self.algorithms()) {
+            *place = algorithm.id().to_be_bytes();
+            length += place.len();
+        }
+        writer.record(true, AEAD, list.get(..length).ok_or(NoRoom)?)?;
+        if self.contains(Algorithm::Aes128GcmSiv) {
+            writer.record(false, COMPLIANT_EXPORTER, &[])?;
+        }
+        writer.end()
+    }
+}
+
+/// A client's request. Having one proves that it keeps every rule of RFC 8915 section 4 for requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Request {
+    speaks_ntpv4: bool,
+    /// Those that are done here, in the client's order.
+    offered: Option<Offer>,
+    knows_compliant_exporter: bool,
+}
+
+/// What comes of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Agreement {
+    /// The client doesn't want NTPv4.
+    NoProtocol,
+    /// The client has no algorithm that is done here.
+    NoAlgorithm,
+    /// Keys are to be exported, and cookies made.
+    Agreed {
+        /// For which algorithm.
+        algorithm: Algorithm,
+        /// With which context.
+        exporter: Exporter,
+        /// Whether the answer carries record 1024.
+        says_compliant_exporter: bool,
+    },
+}
+
+/// Why a request isn't one. [`RequestError::code`] is what the client is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RequestError {
+    /// Framing.
+    Message(MessageError),
+    /// A critical record of a type that isn't known here.
+    UnknownCritical(u16),
+    /// Two records of a type of which there may be one.
+    Duplicate(u16),
+    /// A record that only servers send: Error, Warning, New Cookie.
+    ServerRecord(u16),
+    /// No Next Protocol record.
+    NoProtocolRecord,
+    /// A Next Protocol record that isn't critical.
+    ProtocolNotCritical,
+    /// NTPv4 without an AEAD record.
+    NoAlgorithmRecord,
+    /// A list that is empty or of an odd length.
+    List(u16),
+    /// A body of this type of record that has an impossible length or impossible octets.
+    Body(u16),
+}
+
+impl RequestError {
+    /// What goes into the Error record of the answer.
+    pub const fn code(self) -> ErrorCode {
+        match self {
+            RequestError::UnknownCritical(_) => ErrorCode::UnrecognizedCriticalRecord,
+            _ => ErrorCode::BadRequest,
+        }
+    }
+}
+
+impl fmt::Display for RequestError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the client's key exchange request is not in order (nothing to do here; ")?;
+        match self {
+            RequestError::Message(error) => write!(f, "{error})"),
+            RequestError::UnknownCritical(kind) => write!(f, "unknown critical record {kind})"),
+            RequestError::Duplicate(kind) => write!(f, "two records of type {kind})"),
+            RequestError::ServerRecord(kind) => write!(f, "record {kind}, which only servers send)"),
+            RequestError::NoProtocolRecord => f.write_str("no Next Protocol record)"),
+            RequestError::ProtocolNotCritical => f.write_str("Next Protocol record is not critical)"),
+            RequestError::NoAlgorithmRecord => f.write_str("NTPv4 without an AEAD record)"),
+            RequestError::List(kind) => write!(f, "record {kind} with an empty or broken list)"),
+            RequestError::Body(kind) => write!(f, "record {kind} with an impossible body)"),
+        }
+    }
+}
+
+impl core::error::Error for RequestError {}
+
+impl From<MessageError> for RequestError {
+    fn from(error: MessageError) -> Self {
+        RequestError::Message(error)
+    }
+}
+
+impl Request {
+    /// Reads a whole message.
+    ///
+    /// # Errors
+    /// [`RequestError`], the first that is found.
+    pub fn decode(message: &[u8]) -> Result<Self, RequestError> {
+        let mut protocol = None;
+        let mut algorithms = None;
+        let (mut has_server, mut has_port, mut knows_compliant_exporter) = (false, false, false);
+        for record in records(message) {
+            let record = record?;
+            let kind = record.kind;
+            match kind {
+                NEXT_PROTOCOL if protocol.is_some() => return Err(RequestError::Duplicate(kind)),
+                NEXT_PROTOCOL if !record.critical => return Err(RequestError::ProtocolNotCritical),
+                NEXT_PROTOCOL => protocol = Some(list(&record)?.any(|id| id == NTPV4)),
+                AEAD if algorithms.is_some() => return Err(RequestError::Duplicate(kind)),
+                AEAD => algorithms = Some(preference(list(&record)?)),
+                ERROR | WARNING | COOKIE => return Err(RequestError::ServerRecord(kind)),
+                // What a client would like best; it takes what it gets, so only the form counts.
+                SERVER => once(&mut has_server, &record, !record.body.is_empty() && record.body.is_ascii())?,
+                NTP_PORT => once(&mut has_port, &record, record.number().is_some())?,
+                COMPLIANT_EXPORTER => {
+                    once(&mut knows_compliant_exporter, &record, record.body.is_empty())?;
+                }
+                unknown if record.critical => return Err(RequestError::UnknownCritical(unknown)),
+                _ => {}
+            }
+        }
+        let speaks_ntpv4 = protocol.ok_or(RequestError::NoProtocolRecord)?;
+        if speaks_ntpv4 && algorithms.is_none() {
+            return Err(RequestError::NoAlgorithmRecord);
+        }
+        Ok(Self { speaks_ntpv4, offered: algorithms.flatten(), knows_compliant_exporter })
+    }
+
+    /// What the client gets: the first of its algorithms that is done here. A client that offers AEAD 30
+    /// without record 1024 means one of two keys by it, so it gets AEAD 15 where it offers that too.
+    pub fn agree(&self) -> Agreement {
+        if !self.speaks_ntpv4 {
+            return Agreement::NoProtocol;
+        }
+        let Some(offered) = self.offered else { return Agreement::NoAlgorithm };
+        let is_doubtful = offered.first == Algorithm::Aes128GcmSiv && !self.knows_compliant_exporter;
+        let algorithm = match offered.second {
+            Some(second) if is_doubtful => second,
+            _ => offered.first,
+        };
+        let is_gcm_siv = algorithm == Algorithm::Aes128GcmSiv;
+        let exporter =
+            if is_gcm_siv && !self.knows_compliant_exporter { Exporter::Legacy } else { Exporter::Standard };
+        let says_compliant_exporter = is_gcm_siv && self.knows_compliant_exporter;
+        Agreement::Agreed { algorithm, exporter, says_compliant_exporter }
+    }
+}
+
+/// Numbers of a list that isn't empty.
+fn list(record: &Record<'_>) -> Result<impl Iterator<Item = u16>, RequestError> {
+    let error = RequestError::List(record.kind);
+    if record.body.is_empty() {
+        return Err(error);
+    }
+    record.numbers().ok_or(error)
+}
+
+/// Those of a client's list that are done here, in its order.
+fn preference(ids: impl Iterator<Item = u16>) -> Option<Offer> {
+    let mut known = ids.filter_map(Algorithm::from_id);
+    let first = known.next()?;
+    Some(Offer { first, second: known.find(|algorithm| *algorithm != first) })
+}
+
+fn once(seen: &mut bool, record: &Record<'_>, is_lawful: bool) -> Result<(), RequestError> {
+    if core::mem::replace(seen, true) {
+        return Err(RequestError::Duplicate(record.kind));
+    }
+    if is_lawful { Ok(()) } else { Err(RequestError::Body(record.kind)) }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,217 @@
+//! A server's side of a protected request (RFC 8915 sections 5.7 and 6): opened, verified, answered with
+//! new cookies. [`read_request`] first; then, as late as can be, [`ProtectedRequest::write_reply`]. No
+//! allocation, nothing remembered.
+
+use super::aead::{MAX_NONCE, SealError, SessionKeys};
+use super::cookie::{self, CookieKeys, NONCE};
+use super::field::{
+    EncryptedFields, FIELD_HEAD, FieldError, Sealed, authenticator_length, locate, plaintext_place,
+    put_authenticator, put_field,
+};
+use super::{MAX_COOKIES, MAX_PACKET};
+use crate::extension_field::{NTS_COOKIE, NTS_COOKIE_PLACEHOLDER, UNIQUE_IDENTIFIER};
+use crate::header::{Header, HeaderError, LENGTH, MODE_CLIENT};
+use crate::reply::kiss;
+use core::fmt;
+
+/// Random octets for the nonces of one reply.
+pub const MAX_NONCES: usize = MAX_NONCE + MAX_COOKIES * NONCE;
+
+/// What a client asks for.
+#[derive(Debug)]
+pub enum Request<'p> {
+    /// Plain time: neither cookie nor authenticator.
+    Plain,
+    /// Protected time, and the client has the key.
+    Protected(ProtectedRequest<'p>),
+    /// Protected time, with a cookie that can't be opened or a tag that is wrong.
+    Refused(RefusedRequest<'p>),
+}
+
+/// Why a request with NTS fields is passed over in silence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RequestError {
+    /// No header.
+    Header(HeaderError),
+    /// NTS fields in anything but a client request of version 4.
+    Mode,
+    /// The fields.
+    Fields(FieldError),
+    /// No unique identifier, no cookie, or no authenticator.
+    Missing,
+    /// Too little room for nonce and padding (RFC 8915 section 5.6), or a nonce that the algorithm doesn't
+    /// take.
+    Nonce,
+    /// Longer than any honest client's.
+    TooLong,
+    /// Encrypted fields that make no sense, or placeholders among them that are unlike the cookie.
+    EncryptedFields,
+}
+
+impl fmt::Display for RequestError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            RequestError::Header(error) => write!(f, "{error}"),
+            RequestError::Mode => f.write_str("NTS fields, but no client request of version 4"),
+            RequestError::Fields(error) => write!(f, "{error}"),
+            RequestError::Missing => f.write_str("some of the NTS fields are missing"),
+            RequestError::Nonce => f.write_str("a nonce of the wrong length, or with too little padding"),
+            RequestError::TooLong => write!(f, "longer than {MAX_PACKET} octets"),
+            RequestError::EncryptedFields => f.write_str("encrypted fields that make no sense"),
+        }
+    }
+}
+
+impl core::error::Error for RequestError {}
+
+/// A request whose sender has the key in its cookie.
+#[derive(Debug)]
+pub struct ProtectedRequest<'p> {
+    header: Header,
+    unique_identifier: &'p [u8],
+    keys: SessionKeys,
+    cookies: usize,
+}
+
+/// A request that is to be answered with an NTS NAK.
+#[derive(Debug)]
+pub struct RefusedRequest<'p> {
+    header: Header,
+    unique_identifier: &'p [u8],
+}
+
+/// Reads a whole packet; decrypts in place.
+///
+/// The work is the same for every cookie that can't be opened. It is less than for one that can, whatever is
+/// then wrong with the tag: time tells whether a cookie is good, which is no secret to who has it, and who
+/// hasn't can't make one.
+///
+/// # Errors
+/// [`RequestError`]: no answer at all.
+pub fn read_request<'p>(packet: &'p mut [u8], keys: &CookieKeys) -> Result<Request<'p>, RequestError> {
+    let header = Header::decode(packet).map_err(RequestError::Header)?;
+    if packet.len() == LENGTH || header.version != 4 {
+        return Ok(Request::Plain);
+    }
+    let fields = locate(packet).map_err(RequestError::Fields)?;
+    if fields.cookie.is_none() && fields.authenticator.is_none() {
+        return Ok(Request::Plain);
+    }
+    if header.mode != MODE_CLIENT {
+        return Err(RequestError::Mode);
+    }
+    let (Some(identifier), Some(cookie), Some(authenticator)) =
+        (fields.unique_identifier, fields.cookie, fields.authenticator)
+    else {
+        return Err(RequestError::Missing);
+    };
+    let length = packet.len();
+    let Sealed { associated, nonce, text } = authenticator.split(packet).ok_or(RequestError::Missing)?;
+    let unique_identifier = associated.get(identifier).ok_or(RequestError::Missing)?;
+    let cookie = associated.get(cookie).ok_or(RequestError::Missing)?;
+    let refused = RefusedRequest { header, unique_identifier };
+    let Some(session) = keys.open(cookie) else { return Ok(Request::Refused(refused)) };
+    // Only now: somebody else's cookies may well be longer, and their owner needs the NAK.
+    if length > MAX_PACKET {
+        return Err(RequestError::TooLong);
+    }
+    let algorithm = session.algorithm();
+    if authenticator.nonce_room < algorithm.nonce_length() || !algorithm.takes_nonce(nonce.len()) {
+        return Err(RequestError::Nonce);
+    }
+    let Ok(plain) = session.client_to_server.open(nonce, associated, text) else {
+        return Ok(Request::Refused(refused));
+    };
+    let mut placeholders = fields.placeholders;
+    for field in EncryptedFields::new(plain) {
+        let (kind, value) = field.map_err(|_| RequestError::EncryptedFields)?;
+        if kind == NTS_COOKIE_PLACEHOLDER {
+            if value.len() != cookie.len() {
+                return Err(RequestError::EncryptedFields);
+            }
+            placeholders += 1;
+        }
+    }
+    // Each cookie of the reply has the length of one that was opened or of its placeholder, and the nonce
+    // has at least the room of ours, so the reply can't be longer than the request.
+    let cookies = (placeholders + 1).min(MAX_COOKIES);
+    Ok(Request::Protected(ProtectedRequest { header, unique_identifier, keys: session, cookies }))
+}
+
+impl ProtectedRequest<'_> {
+    /// The request's header, from which that of the reply is made.
+    pub const fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// How many cookies the reply brings, 1 to 8: one, and one for each placeholder.
+    pub const fn cookies(&self) -> usize {
+        self.cookies
+    }
+
+    /// Octets of the reply: never more than the request had.
+    pub const fn reply_length(&self) -> usize {
+        self.authenticator_at() + authenticator_length(self.keys.algorithm(), self.plain())
+    }
+
+    /// How many fresh random octets the reply needs, at most [`MAX_NONCES`].
+    pub const fn nonces(&self) -> usize {
+        MAX_NONCE + self.cookies * NONCE
+    }
+
+    const fn authenticator_at(&self) -> usize {
+        LENGTH + FIELD_HEAD + self.unique_identifier.len()
+    }
+
+    const fn plain(&self) -> usize {
+        self.cookies * (FIELD_HEAD + cookie::length(self.keys.algorithm()))
+    }
+
+    /// Writes the reply and says how many octets it has. Cookies are sealed first; then `header` is called,
+    /// so that it reads the clock late; then all is sealed, which takes well below a microsecond.
+    ///
+    /// # Errors
+    /// [`SealError`]: `nonces` or `out` is too short.
+    pub fn write_reply(
+        &self,
+        keys: &CookieKeys,
+        nonces: &[u8],
+        header: impl FnOnce() -> Header,
+        out: &mut [u8],
+    ) -> Result<usize, SealError> {
+        let (own, nonces) = nonces.split_first_chunk::<MAX_NONCE>().ok_or(SealError::NonceLength)?;
+        let nonces = nonces.as_chunks::<NONCE>().0.get(..self.cookies).ok_or(SealError::NonceLength)?;
+        let algorithm = self.keys.algorithm();
+        let (at, plain) = (self.authenticator_at(), self.plain());
+        let place = plaintext_place(algorithm, plain);
+        let area = out.get_mut(at + place.start..at + place.end).ok_or(SealError::NoRoom)?;
+        let length = cookie::length(algorithm);
+        for (area, nonce) in area.chunks_exact_mut(FIELD_HEAD + length).zip(nonces) {
+            let value = put_field(area, 0, NTS_COOKIE, length).ok_or(SealError::NoRoom)?;
+            keys.seal_into(&self.keys, nonce, value).map_err(|_| SealError::NoRoom)?;
+        }
+        put_head(out, &header(), self.unique_identifier).ok_or(SealError::NoRoom)?;
+        put_authenticator(out, at, &self.keys.server_to_client, own, plain)
+    }
+}
+
+impl RefusedRequest<'_> {
+    /// Writes the NTS NAK and says how many octets it has, fewer than the request.
+    ///
+    /// # Errors
+    /// [`SealError::NoRoom`]: `out` is too short.
+    pub fn write_nak(&self, out: &mut [u8]) -> Result<usize, SealError> {
+        let header = kiss(&self.header, *b"NTSN").ok_or(SealError::NoRoom)?;
+        put_head(out, &header, self.unique_identifier).ok_or(SealError::NoRoom)
+    }
+}
+
+/// Writes the header and the unique identifier, and says how many octets they have.
+fn put_head(out: &mut [u8], header: &Header, unique_identifier: &[u8]) -> Option<usize> {
+    *out.first_chunk_mut()? = header.encode();
+    put_field(out, LENGTH, UNIQUE_IDENTIFIER, unique_identifier.len())?.copy_from_slice(unique_identifier);
+    Some(LENGTH + FIELD_HEAD + unique_identifier.len())
+}
+
+#[cfg(test)]
+mod tests;

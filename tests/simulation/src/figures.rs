@@ -1,0 +1,159 @@
+//! What a day was like.
+
+use crate::scenario::Scenario;
+use engine::report::Bounds;
+
+/// The figures of one day.
+#[derive(Clone, Debug)]
+pub struct Figures {
+    /// Root mean square of the error at each full second, µs.
+    pub time_rms_us: f64,
+    /// Root mean square of the frequency error, slews included, ppm.
+    pub freq_rms_ppm: f64,
+    /// Packets sent, all sources together.
+    pub packets: f64,
+    /// First second with an error below the scenario's `first`.
+    pub first_s: f64,
+    /// Seconds at which true time was outside [earliest, latest].
+    pub bound_violations: f64,
+    /// The first such second.
+    pub violated_at: f64,
+    /// Median width of that interval, µs.
+    pub bound_width_us: f64,
+    /// Median width by the rule of root distance, as chrony computes it, µs.
+    pub rule_width_us: f64,
+    /// Share of seconds with an error above three standard deviations, as published.
+    pub beyond_three: f64,
+    /// Largest error, µs.
+    pub worst_us: f64,
+    /// Sources.
+    pub sources: usize,
+    /// Steps made.
+    pub steps: u32,
+    /// Orders refused.
+    pub refusals: usize,
+    /// How the sources stand at the end.
+    pub states: Vec<String>,
+}
+
+/// One second of a day. Seconds; none where nothing was published yet.
+#[derive(Clone, Copy, Debug)]
+pub struct Second {
+    /// From the beginning.
+    pub at: f64,
+    /// Clock minus true time.
+    pub error: f64,
+    /// As published.
+    pub bounds: Option<Bounds>,
+}
+
+/// What is written down while a day runs.
+#[derive(Clone, Debug)]
+pub struct Ledger {
+    from: f64,
+    first_below: f64,
+    first: f64,
+    packets: u64,
+    last: Option<(f64, f64)>,
+    errors: (f64, f64),
+    rates: (f64, f64),
+    worst: f64,
+    violations: u64,
+    violated_at: f64,
+    beyond: u64,
+    widths: Vec<f64>,
+    rules: Vec<f64>,
+    /// Each second, where a picture was asked for.
+    pub seconds: Option<Vec<Second>>,
+}
+
+impl Ledger {
+    pub(crate) fn new(scenario: &Scenario) -> Self {
+        Self {
+            from: scenario.from,
+            first_below: scenario.first,
+            first: f64::INFINITY,
+            packets: 0,
+            last: None,
+            errors: (0.0, 0.0),
+            rates: (0.0, 0.0),
+            worst: 0.0,
+            violations: 0,
+            violated_at: f64::INFINITY,
+            beyond: 0,
+            widths: Vec::new(),
+            rules: Vec::new(),
+            seconds: None,
+        }
+    }
+
+    pub(crate) fn packet(&mut self) {
+        self.packets += 1;
+    }
+
+    /// The next second has no predecessor.
+    pub(crate) fn pause(&mut self) {
+        self.last = None;
+    }
+
+    pub(crate) fn second(&mut self, at: f64, error: f64, bounds: Option<Bounds>) {
+        if let Some(seconds) = &mut self.seconds {
+            seconds.push(Second { at, error, bounds });
+        }
+        if error.abs() < self.first_below && self.first.is_infinite() {
+            self.first = at;
+        }
+        if let Some(bounds) = bounds {
+            let truth = -error;
+            // A nanosecond is what rounding takes.
+            if truth < bounds.low - 2e-9 || truth > bounds.high + 2e-9 {
+                self.violations += 1;
+                self.violated_at = self.violated_at.min(at);
+            }
+        }
+        if at < self.from {
+            return;
+        }
+        self.errors = (self.errors.0 + error * error, self.errors.1 + 1.0);
+        self.worst = self.worst.max(error.abs());
+        if let Some((then, before)) = self.last
+            && at - then < 1.5
+        {
+            let rate = (error - before) / (at - then);
+            self.rates = (self.rates.0 + rate * rate, self.rates.1 + 1.0);
+        }
+        self.last = Some((at, error));
+        if let Some(bounds) = bounds {
+            self.widths.push(bounds.high - bounds.low);
+            self.rules.push(2.0 * bounds.distance);
+            self.beyond += u64::from((error + bounds.offset).abs() > 3.0 * bounds.deviation);
+        }
+    }
+
+    pub(crate) fn close(self, sources: usize, steps: u32, refusals: usize, states: Vec<String>) -> Figures {
+        let rms = |(sum, count): (f64, f64)| (sum / count.max(1.0)).sqrt() * 1e6;
+        let counted = self.widths.len().max(1) as f64;
+        Figures {
+            time_rms_us: rms(self.errors),
+            freq_rms_ppm: rms(self.rates),
+            packets: self.packets as f64,
+            first_s: self.first,
+            bound_violations: self.violations as f64,
+            violated_at: self.violated_at,
+            bound_width_us: median(self.widths) * 1e6,
+            rule_width_us: median(self.rules) * 1e6,
+            beyond_three: self.beyond as f64 / counted,
+            worst_us: self.worst * 1e6,
+            sources,
+            steps,
+            refusals,
+            states,
+        }
+    }
+}
+
+/// The middle value; infinite without any.
+pub fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::INFINITY)
+}

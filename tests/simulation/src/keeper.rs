@@ -1,0 +1,210 @@
+//! The steered clock, and before it the governor: what `truechimerd` is in the daemon.
+
+use crate::oscillator::Oscillator;
+use engine::io::{Input, Now, OrderKind, Output};
+use ipc::clock_page::ClockPage;
+use ipc::message::privileged::*;
+use ipc::units::{Frequency, Leap, Offset, RawInstant, Span, TimeConstant, WallTime};
+use privileged::governor::record::Record;
+use privileged::governor::{Governor, Moment};
+
+const SECOND: i64 = 1_000_000_000;
+
+/// The description of the clock is renewed this often: reading it costs a step for each second since then.
+const RENEWED: i64 = 64 * SECOND;
+
+#[derive(Debug)]
+pub(crate) struct Keeper {
+    page: ClockPage,
+    governor: Governor,
+    asleep: i64,
+    /// The leap second that the kernel was told of, and the end of the day.
+    armed: (Leap, i64),
+    pub(crate) refused: Vec<Refusal>,
+    pub(crate) steps: u32,
+    pub(crate) status: Option<Status>,
+}
+
+impl Keeper {
+    pub(crate) fn new(oscillator: &Oscillator, begin: i64, ahead: f64) -> Self {
+        let raw = oscillator.raw_at(begin);
+        let wall = WallTime::saturating(begin + (ahead * 1e9) as i64);
+        let page = ClockPage {
+            since: raw,
+            wall,
+            frequency: Frequency::ZERO,
+            oscillator: Frequency::ZERO,
+            slew: Offset::ZERO,
+            time_constant: TimeConstant::MIN,
+            status: 0x40,
+            maxerror: 16_000_000,
+            esterror: 16_000_000,
+            tai: 0,
+            generation: 1,
+        };
+        let plan = LaunchPlan {
+            listen_count: 0,
+            listen: [ipc::address::Address::NONE; MAX_LISTEN],
+            threads: 0,
+            dscp: 0,
+            profile: Profile::Standard,
+            leap_seconds: true,
+            run_step: Span::ZERO,
+            exchange: false,
+        };
+        let now = Moment { raw, boot: raw.nanos(), asleep: 0, wall, slew_left: Offset::ZERO };
+        let record = Record::born([1; 16], now.boot, wall);
+        let governor = Governor::new(&plan, 0, record, [1; 16], now);
+        Self {
+            page,
+            governor,
+            asleep: 0,
+            armed: (Leap::None, 0),
+            refused: Vec::new(),
+            steps: 0,
+            status: None,
+        }
+    }
+
+    pub(crate) fn welcome(&mut self, now: Now) -> Welcome {
+        let moment = self.moment(now);
+        let (band_centre, band) = self.governor.band();
+        Welcome {
+            epoch: self.governor.epoch(),
+            clock: ClockKind::Kernel,
+            found: self.reading(now),
+            floor: self.governor.floor(),
+            latest: self.governor.latest(),
+            start_steps: self.governor.start_steps(&moment),
+            base_frequency: self.governor.record().base,
+            band,
+            band_centre,
+            processes: [1, 2, 3, 0, 0],
+        }
+    }
+
+    pub(crate) fn wall_at(&self, raw: RawInstant) -> WallTime {
+        self.page.wall_at(raw)
+    }
+
+    /// A full second.
+    pub(crate) fn turn(&mut self, raw: RawInstant) {
+        let seconds = raw.since(self.page.since).nanos() / SECOND;
+        if seconds * SECOND >= RENEWED {
+            let then = self.page.since.after(Span::from_secs(seconds));
+            self.page = self.page.advanced_to(then);
+        }
+        self.leap(raw);
+    }
+
+    /// The kernel's leap second, where one was armed and its midnight has come.
+    pub(crate) fn leap(&mut self, raw: RawInstant) {
+        let (leap, end) = self.armed;
+        if leap != Leap::None && self.page.wall_at(raw).nanos() >= end {
+            let by = if leap == Leap::Insert { -SECOND } else { SECOND };
+            self.jump(raw, Offset::saturating(by));
+            self.armed = (Leap::None, 0);
+        }
+    }
+
+    fn jump(&mut self, raw: RawInstant, by: Offset) {
+        let advanced = self.page.advanced_to(raw);
+        let wall = WallTime::saturating(advanced.wall.nanos() + by.nanos());
+        self.page = ClockPage { wall, ..advanced };
+    }
+
+    /// Somebody else moves the clock.
+    pub(crate) fn meddle(&mut self, raw: RawInstant, by: f64) {
+        self.jump(raw, Offset::saturating((by * 1e9) as i64));
+        self.page.slew = Offset::ZERO;
+    }
+
+    /// The machine slept: the kernel adds to the clock what the battery-backed one says, which is 0.3 s off.
+    pub(crate) fn sleep(&mut self, raw: RawInstant, nanos: i64) {
+        self.asleep += nanos;
+        self.jump(raw, Offset::saturating(nanos + 300_000_000));
+    }
+
+    fn reading(&self, now: Now) -> ClockReading {
+        let slew_left = self.page.slew_left_at(now.raw);
+        ClockReading { wall: now.wall, raw: now.raw, frequency: self.page.frequency, slew_left }
+    }
+
+    fn moment(&self, now: Now) -> Moment {
+        Moment {
+            raw: now.raw,
+            boot: now.raw.nanos() + self.asleep,
+            asleep: self.asleep,
+            wall: now.wall,
+            slew_left: self.page.slew_left_at(now.raw),
+        }
+    }
+
+    /// Looks whether time was continuous and whether orders still come.
+    pub(crate) fn look(&mut self, now: Now) -> Option<Input> {
+        let moment = self.moment(now);
+        let event = self.governor.observe(&moment, false);
+        let (kind, moved) = match event {
+            Some(event) => event,
+            None if self.governor.died(&moment) => (ClockEventKind::DeadMan, Offset::ZERO),
+            None => return None,
+        };
+        let now = self.reading(now);
+        Some(Input::ClockEvent(ClockEvent { epoch: self.governor.epoch(), kind, moved, now }))
+    }
+
+    /// Judges an order and carries it out; the answer.
+    pub(crate) fn obey(&mut self, order: &Output, now: Now) -> Option<Input> {
+        let moment = self.moment(now);
+        let before = self.reading(now);
+        let advanced = self.page.advanced_to(now.raw);
+        let (kind, verdict) = match order {
+            Output::Adjust(adjust) => {
+                let verdict = self.governor.judge_adjust(adjust, &moment).map(|_| {
+                    self.page = ClockPage {
+                        frequency: adjust.frequency,
+                        slew: adjust.slew,
+                        time_constant: adjust.time_constant,
+                        ..advanced
+                    };
+                    self.governor.applied(&moment);
+                });
+                (OrderKind::Adjust, verdict)
+            }
+            Output::Step(step) => {
+                let verdict = self.governor.judge_step(step, &moment).map(|_| {
+                    let wall = WallTime::saturating(now.wall.nanos() + step.delta.nanos());
+                    self.page = ClockPage { wall, slew: Offset::ZERO, ..advanced };
+                    self.steps += 1;
+                    self.governor.applied(&moment);
+                });
+                (OrderKind::Step, verdict)
+            }
+            Output::SetStatus(status) => {
+                let verdict = self.governor.judge_status(status, &moment).map(|status| {
+                    let day = 86_400 * SECOND;
+                    let armed = matches!(status.leap, Leap::Insert | Leap::Delete);
+                    self.armed = if armed {
+                        (status.leap, (now.wall.nanos() / day + 1) * day)
+                    } else {
+                        (Leap::None, 0)
+                    };
+                    self.status = Some(status);
+                });
+                (OrderKind::Status, verdict)
+            }
+            _ => return None,
+        };
+        Some(match verdict {
+            Ok(()) => {
+                let wall = self.page.wall_at(now.raw);
+                let after = self.reading(Now { raw: now.raw, wall });
+                Input::Applied(kind, Applied { answers: 0, before, after })
+            }
+            Err(refused) => {
+                self.refused.push(refused.code);
+                Input::Refused(kind, refused)
+            }
+        })
+    }
+}

@@ -1,0 +1,178 @@
+//! A packet's way to a server and back.
+
+use crate::chance::Chance;
+use crate::scenario::{Event, Path};
+use ipc::address::Address;
+use ipc::message::client::ReplyHeader;
+use ipc::units::Leap;
+use protocol::timestamp::Timestamp;
+use std::net::{Ipv4Addr, SocketAddr};
+
+const SECOND: i64 = 1_000_000_000;
+
+/// A server and the path to it.
+#[derive(Debug)]
+pub(crate) struct Server {
+    pub(crate) address: Address,
+    pub(crate) path: Path,
+    up: bool,
+    fixed: (f64, f64),
+    jitter: (f64, f64),
+    ramp: f64,
+    /// Error at `since`, and how fast it grows from then on.
+    error: f64,
+    drift: f64,
+    since: i64,
+    chance: Chance,
+}
+
+/// What becomes of a query: when it came there, when it left again, when it was back; true time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Trip {
+    pub(crate) arrived: i64,
+    pub(crate) answered: i64,
+    pub(crate) returned: i64,
+}
+
+/// The end of the leap day, and what happens then.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LeapDay {
+    /// True time (without leap seconds), nanoseconds since 1970.
+    pub(crate) end: i64,
+    /// ±1, or 0.
+    pub(crate) leap: i8,
+}
+
+impl Server {
+    pub(crate) fn new(path: &Path, place: usize, seed: u64, begin: i64) -> Self {
+        let (fixed, jitter) = match path.kind.as_str() {
+            "lan" => (90e-6, 10e-6),
+            "bad" => (50e-3, 10e-3),
+            _ => (19e-3, 1e-3),
+        };
+        let milli = |value: Option<f64>, or: f64| value.map_or(or, |value| value * 1e-3);
+        let (fixed, jitter) = (milli(path.fixed_ms, fixed), milli(path.jitter_ms, jitter));
+        let (net, host) = match path.subnet {
+            Some(subnet) => (subnet, place as u8 + 1),
+            None => (place as u8 + 100, 1),
+        };
+        let ip = Ipv4Addr::new(5, 9, net, host);
+        Self {
+            address: SocketAddr::from((ip, 123)).into(),
+            path: path.clone(),
+            up: true,
+            fixed: (fixed + path.there_ms * 1e-3, fixed + path.back_ms * 1e-3),
+            jitter: (jitter + path.there_jitter_ms * 1e-3, jitter + path.back_jitter_ms * 1e-3),
+            ramp: 0.0,
+            error: path.error,
+            drift: path.drift_ppm * 1e-6,
+            since: begin,
+            chance: Chance::new(seed, 100 + place as u64),
+        }
+    }
+
+    pub(crate) fn meet(&mut self, event: &Event, now: i64) {
+        self.error = self.wrong(now);
+        self.since = now;
+        self.fixed.0 = (self.fixed.0 + event.there_ms.unwrap_or(0.0) * 1e-3).max(0.0);
+        self.fixed.1 = (self.fixed.1 + event.back_ms.unwrap_or(0.0) * 1e-3).max(0.0);
+        let times = event.jitter_times.unwrap_or(1.0);
+        self.jitter = (self.jitter.0 * times, self.jitter.1 * times);
+        self.up = event.up.unwrap_or(self.up);
+        self.error += event.error.unwrap_or(0.0);
+        self.drift = event.drift_ppm.map_or(self.drift, |ppm| ppm * 1e-6);
+        self.ramp = event.ramp_ms.map_or(self.ramp, |ms| ms * 1e-3);
+        if let Some(kiss) = &event.kiss {
+            self.path.kiss = Some(kiss.clone()).filter(|kiss| !kiss.is_empty());
+        }
+    }
+
+    /// How far the server's clock is ahead at `time`, seconds.
+    fn wrong(&self, time: i64) -> f64 {
+        self.error + self.drift * (time - self.since) as f64 * 1e-9
+    }
+
+    fn one_way(&mut self, fixed: f64, jitter: f64) -> f64 {
+        let chance = &mut self.chance;
+        fixed
+            + match self.path.law.as_str() {
+                "heavy" => chance.heavy(jitter),
+                "gamma" => (0..4).map(|_| chance.exponential(jitter / 4.0)).sum(),
+                "spikes" if chance.happens(0.05) => chance.exponential(30.0 * jitter),
+                _ => chance.exponential(jitter),
+            }
+    }
+
+    /// A query that leaves at `left`; none where it is lost.
+    pub(crate) fn travel(&mut self, left: i64) -> Option<Trip> {
+        let there = self.one_way(self.fixed.0, self.jitter.0);
+        let back = self.one_way(self.fixed.1, self.jitter.1);
+        let lost = self.chance.happens(self.path.loss) || self.chance.happens(self.path.loss);
+        self.fixed.0 += self.ramp;
+        if lost || !self.up {
+            return None;
+        }
+        let arrived = left + (there * 1e9) as i64;
+        let answered = arrived + 10_000;
+        Some(Trip { arrived, answered, returned: answered + (back * 1e9) as i64 })
+    }
+
+    /// What it says.
+    pub(crate) fn reply(&mut self, trip: &Trip, nonce: u64, day: &LeapDay) -> ReplyHeader {
+        let noise = self.path.stamps_us * 1e3;
+        let wrong = (self.wrong(trip.arrived) * 1e9) as i64;
+        let mut stamp = |time: i64| {
+            let noise = if noise > 0.0 { (self.chance.normal() * noise) as i64 } else { 0 };
+            let utc = utc(time, day) + smear(time, day, self.path.smears);
+            Timestamp::from_unix_nanos(utc + wrong + noise).bits()
+        };
+        let (received, transmitted) = (stamp(trip.arrived), stamp(trip.answered));
+        let announces = match self.path.announces {
+            0 if self.path.smears => 0,
+            0 => day.leap,
+            announced => announced,
+        };
+        let leap = match announces {
+            _ if trip.answered >= day.end || trip.answered < day.end - 86_400 * SECOND => Leap::None,
+            1 => Leap::Insert,
+            -1 => Leap::Delete,
+            _ => Leap::None,
+        };
+        let kiss = self.path.kiss.as_ref().map(|kiss| {
+            let mut code = [0; 4];
+            code.iter_mut().zip(kiss.bytes()).for_each(|(place, octet)| *place = octet);
+            u32::from_be_bytes(code)
+        });
+        let own = 0x4750_5300 + u32::from(self.path.subnet.unwrap_or(0));
+        ReplyHeader {
+            leap,
+            version: 4,
+            mode: 4,
+            stratum: if kiss.is_some() { 0 } else { self.path.stratum },
+            poll: 6,
+            precision: -26,
+            root_delay: 0,
+            // An honest server says how far its stamps scatter: six standard deviations, in 2^-16 s.
+            root_dispersion: 1 + (self.path.stamps_us * 6e-6 * 65_536.0).ceil() as u32,
+            reference_id: kiss.or(self.path.upstream).unwrap_or(own),
+            reference_timestamp: Timestamp::from_unix_nanos(trip.answered - 16 * SECOND).bits(),
+            origin_timestamp: nonce,
+            receive_timestamp: received,
+            transmit_timestamp: transmitted,
+        }
+    }
+}
+
+/// UTC at a moment of true time: a leap second that has passed is not counted any more.
+pub(crate) fn utc(time: i64, day: &LeapDay) -> i64 {
+    if day.leap != 0 && time >= day.end { time - i64::from(day.leap) * SECOND } else { time }
+}
+
+/// By how much a server that smears is ahead of UTC.
+fn smear(time: i64, day: &LeapDay, smears: bool) -> i64 {
+    let begin = day.end - 86_400 * SECOND;
+    if !smears || day.leap == 0 || time < begin || time >= day.end {
+        return 0;
+    }
+    -i64::from(day.leap) * ((time - begin) / 86_400)
+}

@@ -1,0 +1,256 @@
+//! A day as data. `scenarios/*.toml` is the catalogue; a file of the same form can be given by name.
+
+use serde::Deserialize;
+
+/// The catalogue: the accuracy page's rows, days of our own, attacks.
+const CATALOGUE: [&str; 3] = [
+    include_str!("../scenarios/accuracy.toml"),
+    include_str!("../scenarios/own.toml"),
+    include_str!("../scenarios/attacks.toml"),
+];
+
+/// One kind of day. Times in seconds unless the name says otherwise.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Scenario {
+    /// Its name.
+    pub name: String,
+    /// In words.
+    #[serde(default)]
+    pub about: String,
+    /// How long, in days.
+    #[serde(default = "one")]
+    pub days: f64,
+    /// Random walk of the oscillator's frequency, s/s per √s.
+    #[serde(default = "w9")]
+    pub wander: f64,
+    /// Frequency error at the start, ppm; positive: the counter runs fast.
+    #[serde(default = "fifty")]
+    pub frequency_ppm: f64,
+    /// Daily swing of the temperature: amplitude in ppm.
+    #[serde(default)]
+    pub swing_ppm: f64,
+    /// Its period in hours.
+    #[serde(default = "day")]
+    pub swing_hours: f64,
+    /// How far the clock is ahead at the start.
+    #[serde(default = "tenth")]
+    pub offset: f64,
+    /// Saved frequency correction and its stated standard deviation, ppm.
+    pub saved_ppm: Option<[f64; 2]>,
+    /// Fixed poll exponent.
+    pub poll: Option<i8>,
+    /// Sources that must agree.
+    #[serde(default = "one_source")]
+    pub minimum_sources: u8,
+    /// The day begins twelve hours before the end of a day that may have a leap second.
+    #[serde(default)]
+    pub leap_day: bool,
+    /// A leap second (±1) comes then.
+    #[serde(default)]
+    pub leap: i8,
+    /// The figures count from here on.
+    #[serde(default = "settled")]
+    pub from: f64,
+    /// "First" is the first second with an error below this.
+    #[serde(default = "ten_milliseconds")]
+    pub first: f64,
+    /// All that the sources say is true, but for the `error` that is written here: the bound must hold.
+    #[serde(default = "yes")]
+    pub honest: bool,
+    /// chrony 4.8+ on this day: time RMS in µs, frequency RMS in ppm, packets.
+    pub chrony: Option<[f64; 3]>,
+    /// Time RMS in µs that is asked for, where it isn't half of chrony's.
+    pub goal: Option<f64>,
+    /// The clock's error must never be larger after `from`.
+    pub worst: Option<f64>,
+    /// The states of the sources at the end.
+    #[serde(default)]
+    pub states: Vec<String>,
+    /// Who is asked.
+    #[serde(default = "one_wan")]
+    pub source: Vec<Path>,
+    /// What happens.
+    #[serde(default)]
+    pub event: Vec<Event>,
+}
+
+/// A source and the way to it.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Path {
+    /// `lan`, `wan` or `bad`: where the numbers below start from.
+    #[serde(default = "wan")]
+    pub kind: String,
+    /// So many alike.
+    #[serde(default = "one_path")]
+    pub count: usize,
+    /// Each way, at least; ms.
+    pub fixed_ms: Option<f64>,
+    /// Mean of what comes on top, each way; ms.
+    pub jitter_ms: Option<f64>,
+    /// On the way there, more; ms.
+    #[serde(default)]
+    pub there_ms: f64,
+    /// On the way back, more; ms.
+    #[serde(default)]
+    pub back_ms: f64,
+    /// Jitter on the way there, more; ms.
+    #[serde(default)]
+    pub there_jitter_ms: f64,
+    /// Jitter on the way back, more; ms.
+    #[serde(default)]
+    pub back_jitter_ms: f64,
+    /// `exponential`, `heavy` (Pareto 2.5), `gamma` (sum of four) or `spikes` (1 in 20 is 30 times as long).
+    #[serde(default = "exponential")]
+    pub law: String,
+    /// Of packets, each way.
+    #[serde(default)]
+    pub loss: f64,
+    /// Standard deviation of the server's stamps, µs.
+    #[serde(default)]
+    pub stamps_us: f64,
+    /// How far the server's clock is ahead.
+    #[serde(default)]
+    pub error: f64,
+    /// How fast that grows, ppm.
+    #[serde(default)]
+    pub drift_ppm: f64,
+    /// Stratum.
+    #[serde(default = "stratum")]
+    pub stratum: u8,
+    /// Reference id that several share.
+    pub upstream: Option<u32>,
+    /// Sources of one number share a /24.
+    pub subnet: Option<u8>,
+    /// As in the configuration.
+    #[serde(default)]
+    pub prefer: bool,
+    /// As in the configuration.
+    #[serde(default)]
+    pub trust: bool,
+    /// As in the configuration.
+    #[serde(default)]
+    pub require: bool,
+    /// Its replies are authenticated.
+    #[serde(default)]
+    pub authenticated: bool,
+    /// It announces a leap second (±1).
+    #[serde(default)]
+    pub announces: i8,
+    /// It smears the leap second over the 24 hours before it.
+    #[serde(default)]
+    pub smears: bool,
+    /// It answers each query with this kiss code.
+    pub kiss: Option<String>,
+}
+
+/// Something that happens at one moment.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Event {
+    /// Seconds from the start.
+    pub at: f64,
+    /// To which source; none: to all.
+    pub source: Option<usize>,
+    /// The oscillator's frequency jumps by so many ppm.
+    pub frequency_ppm: Option<f64>,
+    /// The way there becomes so much longer (or shorter), ms.
+    pub there_ms: Option<f64>,
+    /// The way back.
+    pub back_ms: Option<f64>,
+    /// The jitter becomes so many times as large.
+    pub jitter_times: Option<f64>,
+    /// The source answers, or doesn't.
+    pub up: Option<bool>,
+    /// The server's clock moves by so much.
+    pub error: Option<f64>,
+    /// It drifts by so much, ppm.
+    pub drift_ppm: Option<f64>,
+    /// The way there becomes longer by so much with each poll, ms.
+    pub ramp_ms: Option<f64>,
+    /// The machine sleeps.
+    pub sleep: Option<f64>,
+    /// Somebody else moves the clock.
+    pub meddle: Option<f64>,
+    /// Kiss code from now on; empty: none.
+    pub kiss: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    scenario: Vec<Scenario>,
+}
+
+/// All scenarios of the catalogue, in its order.
+pub fn catalogue() -> Vec<Scenario> {
+    CATALOGUE
+        .iter()
+        .flat_map(|text| parse(text).unwrap_or_else(|error| panic!("the catalogue is broken: {error}")))
+        .collect()
+}
+
+/// Scenarios from a text in TOML: `[[scenario]]`, with `[[scenario.source]]` and `[[scenario.event]]`.
+///
+/// # Errors
+/// What TOML finds wrong, with its line.
+pub fn parse(text: &str) -> Result<Vec<Scenario>, String> {
+    let mut file: File = toml::from_str(text).map_err(|error| error.to_string())?;
+    for scenario in &mut file.scenario {
+        scenario.event.sort_by(|a, b| a.at.total_cmp(&b.at));
+    }
+    Ok(file.scenario)
+}
+
+/// One scenario, or all of a group: `accuracy`, `own`, `attacks`.
+pub fn find(name: &str) -> Vec<Scenario> {
+    let group = ["accuracy", "own", "attacks"].iter().position(|group| *group == name);
+    match group {
+        Some(at) => parse(CATALOGUE[at]).unwrap_or_default(),
+        None => catalogue().into_iter().filter(|scenario| scenario.name == name).collect(),
+    }
+}
+
+fn one() -> f64 {
+    1.0
+}
+fn w9() -> f64 {
+    1e-9
+}
+fn fifty() -> f64 {
+    50.0
+}
+fn day() -> f64 {
+    24.0
+}
+fn tenth() -> f64 {
+    0.1
+}
+fn settled() -> f64 {
+    14_400.0
+}
+fn ten_milliseconds() -> f64 {
+    0.010
+}
+fn yes() -> bool {
+    true
+}
+fn one_source() -> u8 {
+    1
+}
+fn one_path() -> usize {
+    1
+}
+fn stratum() -> u8 {
+    1
+}
+fn wan() -> String {
+    "wan".into()
+}
+fn exponential() -> String {
+    "exponential".into()
+}
+fn one_wan() -> Vec<Path> {
+    toml::from_str::<Path>("").into_iter().collect()
+}

@@ -1,0 +1,151 @@
+//! Many days as one line each.
+
+use crate::figures::{Figures, median};
+use crate::scenario::Scenario;
+use core::fmt::Write;
+use serde::Serialize;
+
+/// What several seeds of one scenario gave.
+#[derive(Clone, Debug)]
+pub struct Row {
+    /// Which.
+    pub scenario: Scenario,
+    /// One for each seed.
+    pub figures: Vec<Figures>,
+}
+
+/// As JSON, one object a scenario; medians over seeds.
+#[derive(Clone, Debug, Serialize)]
+pub struct Summary {
+    /// Its name.
+    pub scenario: String,
+    /// Microseconds.
+    pub time_rms_us: f64,
+    /// Parts per million.
+    pub freq_rms_ppm: f64,
+    /// In all.
+    pub packets: f64,
+    /// Seconds; a day without such a second gives 1e9.
+    pub first_s: f64,
+    /// Seconds.
+    pub bound_violations: f64,
+    /// Median width of the bound, microseconds.
+    pub bound_width_us: f64,
+    /// The same by the rule of root distance.
+    pub rule_width_us: f64,
+    /// Largest error after the start, microseconds.
+    pub worst_us: f64,
+    /// How many seeds.
+    pub seeds: usize,
+}
+
+impl Row {
+    /// Median over the seeds.
+    pub fn median(&self, value: impl Fn(&Figures) -> f64) -> f64 {
+        median(self.figures.iter().map(value).collect())
+    }
+
+    /// Least and most.
+    pub fn range(&self, value: impl Fn(&Figures) -> f64) -> (f64, f64) {
+        self.figures
+            .iter()
+            .map(value)
+            .fold((f64::INFINITY, 0.0), |(low, high), value| (low.min(value), high.max(value)))
+    }
+
+    /// For programs.
+    pub fn summary(&self) -> Summary {
+        Summary {
+            scenario: self.scenario.name.clone(),
+            time_rms_us: self.median(|f| f.time_rms_us),
+            freq_rms_ppm: self.median(|f| f.freq_rms_ppm),
+            packets: self.median(|f| f.packets),
+            first_s: self.median(|f| f.first_s).min(1e9),
+            bound_violations: self.median(|f| f.bound_violations),
+            bound_width_us: self.median(|f| f.bound_width_us),
+            rule_width_us: self.median(|f| f.rule_width_us),
+            worst_us: self.median(|f| f.worst_us),
+            seeds: self.figures.len(),
+        }
+    }
+
+    /// What was asked for and isn't so; empty: all is.
+    pub fn misses(&self) -> Vec<String> {
+        let mut misses = Vec::new();
+        let scenario = &self.scenario;
+        let time = self.median(|f| f.time_rms_us);
+        let goal = scenario.goal.or(scenario.chrony.map(|[time, ..]| time / 2.0));
+        if let Some(goal) = goal.filter(|goal| time > *goal) {
+            misses.push(format!("time {:.2} × the goal of {goal:.1} µs", time / goal));
+        }
+        if let Some([_, frequency, packets]) = scenario.chrony.filter(|_| scenario.poll.is_none()) {
+            let sources = self.median(|f| f.sources as f64);
+            let (ours, most) = (self.median(|f| f.packets), packets.max(360.0 * sources));
+            if ours > most {
+                misses.push(format!("{ours:.0} packets instead of {most:.0}"));
+            }
+            let ours = self.median(|f| f.freq_rms_ppm);
+            if ours > frequency {
+                misses.push(format!("frequency {:.2} × chrony's", ours / frequency));
+            }
+            if self.median(|f| f.first_s) > 2.0 {
+                misses.push("first after more than 2 s".into());
+            }
+        }
+        let violations = self.range(|f| f.bound_violations).1;
+        if scenario.honest && violations > 0.0 {
+            let first = self.figures.iter().map(|f| f.violated_at).fold(f64::INFINITY, f64::min);
+            misses.push(format!("{violations:.0} s outside the bound, first after {first:.0} s"));
+        }
+        let worst = self.range(|f| f.worst_us).1;
+        if let Some(most) = scenario.worst.filter(|most| worst > most * 1e6) {
+            misses.push(format!("an error of {worst:.0} µs, more than {:.0}", most * 1e6));
+        }
+        if !scenario.states.is_empty() {
+            let wrong = self.figures.iter().find(|f| !alike(&f.states, &scenario.states));
+            if let Some(wrong) = wrong {
+                misses.push(format!("states {:?}", wrong.states));
+            }
+        }
+        misses
+    }
+
+    /// For people: one line, and one more where something is missed.
+    pub fn line(&self) -> String {
+        let mut line = String::new();
+        let (low, high) = self.range(|f| f.time_rms_us);
+        let time = self.median(|f| f.time_rms_us);
+        let _ = write!(
+            line,
+            "{:<34} {:>9.1} {:>9.1} {:>9.1} {:>8.3} {:>6.0} {:>6.1} {:>5.0} {:>9.0} {:>9.0} {:>5.1}",
+            self.scenario.name,
+            time,
+            low,
+            high,
+            self.median(|f| f.freq_rms_ppm),
+            self.median(|f| f.packets),
+            self.median(|f| f.first_s).min(9_999.0),
+            self.range(|f| f.bound_violations).1,
+            self.median(|f| f.bound_width_us),
+            self.median(|f| f.rule_width_us),
+            100.0 * self.median(|f| f.beyond_three),
+        );
+        if let Some([chrony, frequency, packets]) = self.scenario.chrony {
+            let _ = write!(line, "  {chrony:>7.1} {frequency:>6.3} {packets:>5.0} {:>5.2}", time / chrony);
+        }
+        for miss in self.misses() {
+            let _ = write!(line, "\n    misses: {miss}");
+        }
+        line
+    }
+}
+
+/// `selected` and `combined` differ by who happens to be nearest.
+fn alike(found: &[String], asked: &[String]) -> bool {
+    let plain = |state: &String| if state == "selected" { "combined".to_owned() } else { state.clone() };
+    found.iter().map(plain).eq(asked.iter().map(plain))
+}
+
+/// What the columns are.
+pub const HEAD: &str = "\
+scenario                              time µs       min       max  freq ppm  pkts  first  viol  bound µs   rule µs  >3σ%   chrony   freq  pkts ratio";

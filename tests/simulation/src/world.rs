@@ -1,0 +1,360 @@
+//! The loop: true time passes, packets travel, the engine hears of them, the keeper obeys it.
+
+use crate::figures::{Figures, Ledger};
+use crate::keeper::Keeper;
+use crate::network::{LeapDay, Server, utc};
+use crate::oscillator::Oscillator;
+use crate::scenario::{Event, Scenario};
+use engine::Engine;
+use engine::io::{self, Input, Now, Output, Saved, Start};
+use engine::settings::{Place, Settings, SourceSettings};
+use ipc::message::client::*;
+use ipc::units::{Frequency, Span, WallTime};
+use protocol::header::Header;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+const SECOND: i64 = 1_000_000_000;
+const DAY: i64 = 86_400 * SECOND;
+
+/// What a record takes between the engine and its client role, nanoseconds.
+const LINK: i64 = 30_000;
+
+/// What an order takes to the privileged process, and its answer back.
+const ORDER: i64 = 20_000;
+
+/// How often the keeper looks by itself, seconds.
+const LOOK: i64 = 60;
+
+#[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "a queue of a few")]
+enum Happening {
+    Fact(Input),
+    Order(Output),
+}
+
+/// A world at one moment.
+#[derive(Debug)]
+pub struct World {
+    engine: Engine,
+    oscillator: Oscillator,
+    keeper: Keeper,
+    servers: Vec<Server>,
+    events: Vec<Event>,
+    day: LeapDay,
+    begin: i64,
+    time: i64,
+    queue: BinaryHeap<Reverse<(i64, u64)>>,
+    happenings: std::collections::HashMap<u64, Happening>,
+    sequence: u64,
+    /// True time up to which the machine sleeps.
+    asleep_until: i64,
+    ledger: Ledger,
+    /// What was logged.
+    pub lines: Vec<(f64, u8, String)>,
+}
+
+/// Runs a day.
+pub fn run(scenario: &Scenario, seed: u64) -> Figures {
+    let mut world = World::new(scenario, seed);
+    world.run_until(scenario.days * 86_400.0);
+    world.figures()
+}
+
+impl World {
+    /// A world at its beginning.
+    pub fn new(scenario: &Scenario, seed: u64) -> Self {
+        // After this program's build, whenever that was: the governor believes nothing earlier.
+        let built = privileged::governor::limits::BUILD_TIME.nanos();
+        let end = end_of_leap_day(built + DAY);
+        let begin = if scenario.leap_day {
+            end - DAY / 2
+        } else {
+            (1_800_000_000 * SECOND).max(built / DAY * DAY + DAY)
+        };
+        let day = LeapDay { end: if scenario.leap_day { end } else { i64::MAX / 2 }, leap: scenario.leap };
+        let oscillator = Oscillator::new(scenario, seed, begin);
+        let keeper = Keeper::new(&oscillator, begin, scenario.offset);
+        let paths = scenario.source.iter().flat_map(|path| vec![path; path.count.max(1)]);
+        let servers: Vec<_> =
+            paths.enumerate().map(|(place, path)| Server::new(path, place, seed, begin)).collect();
+        let mut octets = [0; 32];
+        octets[..8].copy_from_slice(&seed.to_le_bytes());
+        let engine = Engine::new(Start {
+            settings: settings(scenario, &servers),
+            saved: scenario.saved_ppm.map(|[ppm, error]| Saved {
+                frequency: Frequency::saturating((ppm * 65_536.0) as i32),
+                frequency_error_ppm: error,
+                at: WallTime::saturating(begin - 3600 * SECOND),
+            }),
+            seed: octets,
+            precision: -24,
+        });
+        let mut world = Self {
+            engine,
+            oscillator,
+            keeper,
+            servers,
+            events: scenario.event.clone(),
+            day,
+            begin,
+            time: begin,
+            queue: BinaryHeap::new(),
+            happenings: std::collections::HashMap::new(),
+            sequence: 0,
+            asleep_until: begin - DAY,
+            ledger: Ledger::new(scenario),
+            lines: Vec::new(),
+        };
+        let now = world.now();
+        let welcome = world.keeper.welcome(now);
+        world.give(Input::Welcome(welcome));
+        for server in world.servers.iter().filter(|server| server.path.authenticated) {
+            world.engine.set_authenticated(server.address, true);
+        }
+        world
+    }
+
+    fn now(&self) -> Now {
+        let raw = self.oscillator.raw_at(self.time);
+        Now { raw, wall: self.keeper.wall_at(raw) }
+    }
+
+    /// Clock minus UTC, seconds.
+    pub fn error(&self) -> f64 {
+        (self.now().wall.nanos() - utc(self.time, &self.day)) as f64 * 1e-9
+    }
+
+    /// What the engine says of itself.
+    pub fn report(&self) -> engine::report::Report {
+        self.engine.report(self.now())
+    }
+
+    fn plan(&mut self, time: i64, happening: Happening) {
+        self.sequence += 1;
+        self.queue.push(Reverse((time, self.sequence)));
+        self.happenings.insert(self.sequence, happening);
+    }
+
+    fn give(&mut self, input: Input) {
+        self.keeper.leap(self.oscillator.raw_at(self.time));
+        let now = self.now();
+        self.engine.handle_input(now, input);
+        while let Some(output) = self.engine.poll_output() {
+            match output {
+                Output::Query(query) => self.travel(query),
+                Output::Event(io::Event::Line(severity, line)) => {
+                    self.lines.push(((self.time - self.begin) as f64 * 1e-9, severity, line));
+                }
+                Output::Distrust(_, why) => panic!("an honest process was distrusted: {why}"),
+                order @ (Output::Adjust(_) | Output::Step(_) | Output::SetStatus(_)) => {
+                    self.plan(self.time + ORDER, Happening::Order(order));
+                }
+                Output::Cancel(_) | Output::Resolve(_) | Output::Serve(_) | Output::Save(_) => {}
+            }
+        }
+    }
+
+    fn travel(&mut self, query: Query) {
+        self.ledger.packet();
+        let left = self.time + LINK;
+        let sent = Sent {
+            id: query.id,
+            t1: self.oscillator.raw_at(left),
+            stamp: Stamp::Kernel,
+            local: ipc::address::Address::NONE,
+        };
+        self.plan(left + LINK, Happening::Fact(Input::Sent(sent)));
+        let Some(at) = self.servers.iter().position(|server| server.address == query.destination) else {
+            return;
+        };
+        let deadline = self.oscillator.time_of(query.deadline);
+        match self.servers[at].travel(left).filter(|trip| trip.returned + LINK < deadline) {
+            None => {
+                let (reason, rejected) = (Silence::Deadline, Rejected::NONE);
+                let unanswered = Unanswered { id: query.id, reason, rejected };
+                self.plan(deadline, Happening::Fact(Input::Unanswered(unanswered)));
+            }
+            Some(trip) => {
+                let nonce =
+                    Header::decode(query.packet.octets()).map_or(0, |request| request.transmit_timestamp);
+                let header = self.servers[at].reply(&trip, nonce, &self.day);
+                let reply = PlainReply {
+                    id: query.id,
+                    source: query.destination,
+                    t4: self.oscillator.raw_at(trip.returned),
+                    stamp: Stamp::Kernel,
+                    header,
+                    rejected: Rejected::NONE,
+                };
+                self.plan(trip.returned + LINK, Happening::Fact(Input::Reply(reply)));
+            }
+        }
+    }
+
+    /// Runs until so many seconds from the beginning.
+    pub fn run_until(&mut self, seconds: f64) {
+        let end = self.begin + (seconds * 1e9) as i64;
+        let mut idle = 0;
+        while self.time < end {
+            let turn = (self.time / SECOND + 1) * SECOND;
+            let due = self.queue.peek().map_or(i64::MAX, |Reverse((time, _))| *time);
+            let timer = self.engine.poll_timeout().map_or(i64::MAX, |raw| self.oscillator.time_of(raw));
+            let event = self.events.first().map_or(i64::MAX, |event| self.begin + (event.at * 1e9) as i64);
+            let next = turn.min(due).min(timer).min(event).min(end).max(self.time);
+            idle = if next == self.time { idle + 1 } else { 0 };
+            assert!(idle < 10_000, "the engine asks for the same moment for ever");
+            self.time = next;
+            if event <= next {
+                let event = self.events.remove(0);
+                self.meet(&event);
+            } else if timer <= next {
+                self.give(Input::Timeout);
+            } else if due <= next {
+                let Some(Reverse((_, key))) = self.queue.pop() else { continue };
+                match self.happenings.remove(&key) {
+                    Some(Happening::Fact(input)) => self.give(input),
+                    Some(Happening::Order(order)) => self.obey(&order),
+                    None => {}
+                }
+            }
+            if next == turn {
+                self.turn();
+            }
+        }
+    }
+
+    fn obey(&mut self, order: &Output) {
+        let now = self.now();
+        if let Some(event) = self.keeper.look(now) {
+            self.give(event);
+        }
+        let now = self.now();
+        if let Some(answer) = self.keeper.obey(order, now) {
+            self.plan(self.time + ORDER, Happening::Fact(answer));
+        }
+    }
+
+    /// A full second.
+    fn turn(&mut self) {
+        self.oscillator.turn(self.time);
+        let raw = self.oscillator.raw_at(self.time);
+        self.keeper.turn(raw);
+        let now = self.now();
+        if (self.time / SECOND) % LOOK == 0
+            && let Some(event) = self.keeper.look(now)
+        {
+            self.give(event);
+        }
+        // Whether a clock shows a leap second a microsecond too late is not to be told from a second's error,
+        // and right after waking nobody can know.
+        if (self.time - self.day.end).abs() < 3 * SECOND || self.time - self.asleep_until < 3 * SECOND {
+            self.ledger.pause();
+            return;
+        }
+        let error = self.error();
+        self.ledger.second((self.time - self.begin) as f64 * 1e-9, error, self.engine.bounds(self.now()));
+    }
+
+    fn meet(&mut self, event: &Event) {
+        for (place, server) in self.servers.iter_mut().enumerate() {
+            if event.source.is_none_or(|source| source == place) {
+                server.meet(event, self.time);
+            }
+        }
+        self.oscillator.jump(event.frequency_ppm.unwrap_or(0.0) * 1e-6);
+        if let Some(seconds) = event.meddle {
+            let raw = self.oscillator.raw_at(self.time);
+            self.keeper.meddle(raw, seconds);
+        }
+        if let Some(seconds) = event.sleep {
+            self.sleep((seconds * 1e9) as i64);
+        }
+        // The kernel's timer tells at once that the clock was set.
+        if (event.meddle.is_some() || event.sleep.is_some())
+            && let Some(event) = self.keeper.look(self.now())
+        {
+            self.give(event);
+        }
+    }
+
+    /// The machine sleeps: both clocks stand still, and what was under way is lost.
+    fn sleep(&mut self, nanos: i64) {
+        let until = self.time + nanos;
+        self.oscillator.sleep(self.time, until);
+        self.keeper.sleep(self.oscillator.raw_at(until), nanos);
+        self.time = until;
+        self.asleep_until = until;
+        let mut held: Vec<(i64, u64)> = self.queue.drain().map(|Reverse(entry)| entry).collect();
+        held.sort_unstable();
+        for (time, key) in held {
+            let lost = match self.happenings.get(&key) {
+                Some(Happening::Fact(Input::Reply(reply))) => Some(reply.id),
+                _ => None,
+            };
+            if let Some(id) = lost {
+                let (reason, rejected) = (Silence::Deadline, Rejected::NONE);
+                let lost = Happening::Fact(Input::Unanswered(Unanswered { id, reason, rejected }));
+                self.happenings.insert(key, lost);
+            }
+            self.queue.push(Reverse((time.max(until + LINK), key)));
+        }
+    }
+
+    /// What the day was like.
+    pub fn figures(self) -> Figures {
+        let report = self.report();
+        let states = report.sources.iter().map(|source| source.state.to_owned()).collect();
+        self.ledger.close(self.servers.len(), self.keeper.steps, self.keeper.refused.len(), states)
+    }
+
+    /// Each second is written down from now on.
+    pub fn keep_seconds(&mut self) {
+        self.ledger.seconds = Some(Vec::new());
+    }
+
+    /// The line of errors, for a picture.
+    pub fn into_ledger(self) -> Ledger {
+        self.ledger
+    }
+}
+
+fn settings(scenario: &Scenario, servers: &[Server]) -> Settings {
+    let sources = servers.iter().map(|server| {
+        let (min_poll, max_poll) = scenario.poll.map_or((6, 10), |poll| (poll, poll));
+        SourceSettings {
+            name: server.address.socket_address().to_string(),
+            place: Place::Address(server.address),
+            members: 1,
+            min_poll,
+            max_poll,
+            burst: true,
+            prefer: server.path.prefer,
+            trust: server.path.trust,
+            require: server.path.require,
+            max_delay: Span::from_secs(3),
+            max_stratum: 15,
+        }
+    });
+    Settings {
+        sources: sources.collect(),
+        minimum_sources: scenario.minimum_sources,
+        start_step_threshold: Span::from_millis(10),
+        run_step_threshold: None,
+        max_slew_ppm: 200.0,
+        leap_seconds: true,
+        server: None,
+    }
+}
+
+/// The end of the first 30 June or 31 December after this moment, nanoseconds since 1970.
+fn end_of_leap_day(after: i64) -> i64 {
+    let mut day = after / DAY + 1;
+    loop {
+        let (_, month, date) = privileged::audit::civil_date(WallTime::saturating(day * DAY));
+        if (month, date) == (1, 1) || (month, date) == (7, 1) {
+            return day * DAY;
+        }
+        day += 1;
+    }
+}

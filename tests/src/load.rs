@@ -1,0 +1,352 @@
+//! A load generator: many flows, each in a closed loop or all of them at a pace, every reply checked.
+//!
+//! It plays clients of any NTP server: what it says of one is comparable with what it says of another, in the
+//! same run. It needs a core of its own.
+//!
+//! ```text
+//!   wire      datagrams out and in, many with one call; any source address of the loopback network
+//!   tally     what came of the requests: counts and percentiles
+//! ```
+
+pub mod tally;
+pub mod wire;
+
+use crate::packet::{self, Header};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::time::{Duration, Instant};
+use tally::Tally;
+use wire::{BATCH, Wire};
+
+/// How the requests come.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Loop {
+    /// So many of each flow are under way at any time.
+    Closed(usize),
+    /// So many a second of all flows together, whatever comes back.
+    Paced(f64),
+}
+
+/// Where the requests come from.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Sources {
+    /// The address that the kernel chooses, a port for each flow.
+    Own,
+    /// This address, a port for each flow.
+    One(Ipv4Addr),
+    /// So many addresses from this one on, in turn; with a stride of more than one they are spread.
+    Many {
+        /// The first.
+        first: Ipv4Addr,
+        /// How many.
+        count: u32,
+        /// From one to the next.
+        stride: u32,
+    },
+}
+
+/// A load.
+#[derive(Clone, Debug)]
+pub struct Load {
+    /// Who is asked.
+    pub server: SocketAddrV4,
+    /// Sockets.
+    pub flows: usize,
+    /// How the requests come.
+    pub pace: Loop,
+    /// Where from.
+    pub sources: Sources,
+    /// How long.
+    pub length: Duration,
+    /// Requests of one flow that go out together go as one message of segments: cheaper for this side, and so
+    /// for nobody else. Without it this side may be the limit.
+    pub segments: bool,
+    /// Each flow asks as an interleaving client does (RFC 9769).
+    pub interleaved: bool,
+}
+
+impl Load {
+    /// Eight flows with sixteen requests each under way.
+    pub fn of(server: SocketAddrV4, length: Duration) -> Self {
+        Self {
+            server,
+            flows: 8,
+            pace: Loop::Closed(16),
+            sources: Sources::Own,
+            length,
+            segments: true,
+            interleaved: false,
+        }
+    }
+}
+
+/// A request that is under way.
+#[derive(Clone, Copy, Default)]
+struct Pending {
+    nonce: u64,
+    sent: i64,
+    client: u32,
+}
+
+struct Flow {
+    wire: Wire,
+    pending: Vec<Pending>,
+    /// The next place for a request.
+    next: usize,
+    /// Places that may be used now, in a closed loop.
+    free: Vec<u16>,
+    /// Receive timestamp of the last reply, and when it came.
+    last: (u64, u64),
+}
+
+/// Nothing came back for so long: in a closed loop what is under way is lost.
+const LOST: Duration = Duration::from_millis(100);
+
+/// Places of a flow that is paced.
+const PLACES: usize = 8192;
+
+/// How far a reply's time may be from this host's.
+const PLAUSIBLE: i64 = 1_000_000_000;
+
+/// Puts the load on the server.
+///
+/// # Panics
+/// When the kernel has no sockets for it.
+pub fn run(load: &Load) -> Tally {
+    let mut flows: Vec<Flow> = (0..load.flows.max(1))
+        .map(|_| {
+            let address = match load.sources {
+                Sources::One(address) => Some(address),
+                _ => None,
+            };
+            let wire = Wire::open(load.server, matches!(load.sources, Sources::Many { .. }), address);
+            let places = match load.pace {
+                Loop::Closed(outstanding) => outstanding.clamp(1, PLACES),
+                Loop::Paced(_) => PLACES,
+            };
+            Flow {
+                wire,
+                pending: vec![Pending::default(); places],
+                next: 0,
+                free: (0..places as u16).collect(),
+                last: (0, 0),
+            }
+        })
+        .collect();
+    let mut tally = Tally::new();
+    let mut state = Sender { nonce: 0x1357_9bdf_0246_8ace ^ wire::now() as u64, source: 0 };
+    let begun = Instant::now();
+    match load.pace {
+        Loop::Closed(_) => closed(load, &mut flows, &mut tally, &mut state, begun),
+        Loop::Paced(rate) => paced(load, rate, &mut flows, &mut tally, &mut state, begun),
+    }
+    tally.elapsed = begun.elapsed();
+    // What is still under way may still come.
+    let end = Instant::now() + LOST;
+    while Instant::now() < end && tally.sent > tally.good + tally.lost {
+        for flow in &mut flows {
+            receive(flow, &mut tally, load);
+        }
+    }
+    tally
+}
+
+struct Sender {
+    nonce: u64,
+    source: u32,
+}
+
+fn closed(load: &Load, flows: &mut [Flow], tally: &mut Tally, state: &mut Sender, begun: Instant) {
+    let mut heard = Instant::now();
+    let mut ready: Vec<usize> = (0..flows.len()).collect();
+    let watch = wire::Watch::new(flows.iter().map(|flow| &flow.wire));
+    let mut due = begun.elapsed();
+    while due < load.length {
+        let mut came = 0;
+        for at in &ready {
+            let flow = &mut flows[*at];
+            came += receive(flow, tally, load);
+            send(flow, flow.free.len(), tally, load, state);
+        }
+        due = begun.elapsed();
+        if came > 0 {
+            heard = Instant::now();
+            if flows.len() > 16 {
+                watch.ready(&mut ready, 0);
+            }
+        } else if heard.elapsed() > LOST {
+            for flow in flows.iter_mut() {
+                let places = flow.pending.len();
+                tally.lost += (places - flow.free.len()) as u64;
+                flow.pending.fill(Pending::default());
+                flow.free = (0..places as u16).collect();
+            }
+            ready = (0..flows.len()).collect();
+            heard = Instant::now();
+        } else {
+            watch.ready(&mut ready, 5);
+        }
+    }
+}
+
+fn paced(load: &Load, rate: f64, flows: &mut [Flow], tally: &mut Tally, state: &mut Sender, begun: Instant) {
+    let mut at = 0;
+    let mut since = 0u64;
+    while begun.elapsed() < load.length {
+        let target = (begun.elapsed().as_secs_f64() * rate) as u64;
+        let mut due = target.saturating_sub(since) as usize;
+        // What could not be sent in time isn't made up for: that would be another load.
+        if due > 20 * BATCH {
+            since = target - BATCH as u64;
+            due = BATCH;
+        }
+        while due > 0 {
+            let part = due.min(if load.flows > 1 && rate < 100_000.0 { 1 } else { BATCH });
+            let count = flows.len();
+            send(&mut flows[at % count], part, tally, load, state);
+            at += 1;
+            since += part as u64;
+            due -= part;
+        }
+        for flow in flows.iter_mut() {
+            receive(flow, tally, load);
+        }
+    }
+}
+
+fn send(flow: &mut Flow, count: usize, tally: &mut Tally, load: &Load, state: &mut Sender) {
+    let is_closed = matches!(load.pace, Loop::Closed(_));
+    let mut left = count;
+    while left > 0 {
+        let part = left.min(BATCH);
+        let sent = wire::now();
+        for at in 0..part {
+            let place = if is_closed {
+                let Some(place) = flow.free.pop() else { return };
+                usize::from(place)
+            } else {
+                flow.next = (flow.next + 1) % flow.pending.len();
+                flow.next
+            };
+            state.nonce = state.nonce.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
+            let nonce = (state.nonce & !0x1fff) | place as u64;
+            let mut request = Header::query(nonce);
+            if load.interleaved {
+                (request.origin, request.receive) = flow.last;
+            }
+            let client = match load.sources {
+                Sources::Many { first, count, stride } => {
+                    state.source = (state.source + 1) % count;
+                    u32::from(first).wrapping_add(state.source.wrapping_mul(stride))
+                }
+                _ => 0,
+            };
+            if flow.pending[place].nonce != 0 {
+                tally.lost += 1;
+            }
+            flow.pending[place] = Pending { nonce, sent, client };
+            flow.wire.put(at, &request.octets(), (client != 0).then(|| Ipv4Addr::from(client)));
+        }
+        let gone = flow.wire.send(part, load.segments && !matches!(load.sources, Sources::Many { .. }));
+        tally.sent += gone as u64;
+        tally.refused += (part - gone) as u64;
+        left -= part;
+    }
+}
+
+fn receive(flow: &mut Flow, tally: &mut Tally, load: &Load) -> usize {
+    let count = flow.wire.receive();
+    let now = wire::now();
+    for at in 0..count {
+        let (octets, stamp, to) = flow.wire.reply(at);
+        let arrived = stamp.unwrap_or(now);
+        let Some(header) = Header::from_octets(octets).filter(|_| octets.len() == packet::HEADER) else {
+            tally.bad("length");
+            continue;
+        };
+        let is_answer_to = |pending: &Pending| {
+            pending.nonce != 0
+                && (header.origin == pending.nonce || load.interleaved && header.origin == flow.last.1)
+        };
+        let place = if load.interleaved && header.origin == flow.last.1 && flow.last.1 != 0 {
+            flow.pending.iter().position(|pending| pending.nonce != 0).unwrap_or(0)
+        } else {
+            (header.origin & 0x1fff) as usize
+        };
+        let Some(pending) = flow.pending.get(place).copied().filter(is_answer_to) else {
+            // Late, or not an answer to anything of ours.
+            tally.strange += 1;
+            continue;
+        };
+        if pending.client != 0 && to.is_some_and(|to| u32::from(to) != pending.client) {
+            tally.bad("address");
+        }
+        flow.pending[place] = Pending::default();
+        if matches!(load.pace, Loop::Closed(_)) {
+            flow.free.push(place as u16);
+        }
+        if header.mode != 4 || header.version != 4 {
+            tally.bad("mode");
+            continue;
+        }
+        if header.stratum == 0 && header.reference_id == *b"RATE" {
+            tally.kisses += 1;
+            continue;
+        }
+        let (t2, t3) = (packet::nanos(header.receive), packet::nanos(header.transmit));
+        let is_interleaved = load.interleaved && header.origin == flow.last.1;
+        if is_interleaved {
+            tally.interleaved += 1;
+            // It tells when the reply before left, and that one came then.
+            tally.departure(t3, flow.last.1);
+        } else if t2 > t3 {
+            tally.bad("T2 after T3");
+        } else if (t2 - pending.sent).abs() > PLAUSIBLE || (t3 - arrived).abs() > PLAUSIBLE {
+            tally.bad("time");
+        }
+        flow.last = (header.receive, arrived as u64);
+        tally.good += 1;
+        tally.latency(arrived - pending.sent);
+        if stamp.is_some() && !is_interleaved {
+            tally.stamp_error(arrived - t3);
+        }
+    }
+    count
+}
+
+/// Reads `HOST:PORT` and words as the command line has them.
+///
+/// # Errors
+/// A sentence about the word that isn't understood.
+pub fn parse(words: &[String]) -> Result<(Load, Option<usize>), String> {
+    let server = words.first().ok_or("the server's address is missing")?;
+    let server = match server.parse::<SocketAddr>() {
+        Ok(SocketAddr::V4(v4)) => v4,
+        _ => return Err(format!("{server}: expected an IPv4 address and a port")),
+    };
+    let mut load = Load::of(server, Duration::from_secs(3));
+    let mut cpu = None;
+    for word in &words[1..] {
+        let wrong = || format!("{word}: not understood");
+        let (key, value) = word.split_once('=').unwrap_or((word, ""));
+        let number = || value.parse::<f64>().map_err(|_| wrong());
+        match key {
+            "flows" => load.flows = number()? as usize,
+            "outstanding" => load.pace = Loop::Closed(number()? as usize),
+            "rate" => load.pace = Loop::Paced(number()?),
+            "seconds" => load.length = Duration::from_secs_f64(number()?),
+            "segments" => load.segments = value != "no",
+            "interleaved" => load.interleaved = true,
+            "cpu" => cpu = Some(number()? as usize),
+            "source" => load.sources = Sources::One(value.parse().map_err(|_| wrong())?),
+            "sources" => {
+                let mut parts = value.split('+');
+                let first = parts.next().unwrap_or_default().parse().map_err(|_| wrong())?;
+                let mut next = |default| parts.next().map_or(Ok(default), |n| n.parse().map_err(|_| wrong()));
+                load.sources = Sources::Many { first, count: next(1)?.max(1), stride: next(1)? };
+            }
+            "json" => {}
+            _ => return Err(wrong()),
+        }
+    }
+    Ok((load, cpu))
+}
