@@ -113,7 +113,8 @@ fn a077_a_hundred_thousand_sources_leave_memory_as_it_was_and_an_honest_client_s
             send_as(&flood, first + n, to, &request);
             if n % 10_000 == 0 {
                 asked += 1;
-                answered += u32::from(ask(&honest, &minimal(u64::from(n) + 1)).is_some());
+                // A datagram may be lost beside a flood on a busy machine; a client asks again.
+                answered += u32::from((0..3).any(|_| ask(&honest, &minimal(u64::from(n) + 1)).is_some()));
             }
             while n % 64 == 0 && flood.recv(&mut [0; 100]).is_ok() {}
         }
