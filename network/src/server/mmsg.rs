@@ -163,15 +163,16 @@ impl Post {
         // SAFETY: `at` is below BATCH; the kernel has finished writing, and nothing else does while `self` is
         // borrowed. The name is read as the octets that it is made of.
         unsafe {
-            let memory = self.memory.as_ptr();
-            let header = &(*memory).incoming[at];
-            let slot = &(*memory).slots[at];
+            let memory = self.memory.as_ref();
+            let (header, slot) = (&memory.incoming[at], &memory.slots[at]);
             let name: &[u8; NAME] = &*(&raw const slot.name).cast();
+            #[allow(clippy::unnecessary_cast, reason = "a shorter type in musl")]
+            let said = header.msg_hdr.msg_controllen as usize;
             Some(Datagram {
                 octets: slot.octets.get(..(header.msg_len as usize).min(ROOM))?,
                 is_truncated: header.msg_hdr.msg_flags & libc::MSG_TRUNC != 0,
                 name: name.get(..(header.msg_hdr.msg_namelen as usize).min(NAME))?,
-                said: slot.said.get(..header.msg_hdr.msg_controllen.min(SAID))?,
+                said: slot.said.get(..said.min(SAID))?,
             })
         }
     }
@@ -182,8 +183,8 @@ impl Post {
     /// Where there is no such slot.
     pub(super) fn octets_mut(&mut self, at: usize) -> &mut [u8; ROOM] {
         assert!(at < BATCH);
-        // SAFETY: `at` is in bounds, and `self` is borrowed exclusively.
-        unsafe { &mut (*self.memory.as_ptr()).slots[at].octets }
+        // SAFETY: the memory is valid, and `self` is borrowed exclusively.
+        unsafe { &mut self.memory.as_mut().slots[at].octets }
     }
 
     /// Room for the control data of one parcel.

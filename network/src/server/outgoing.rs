@@ -11,8 +11,11 @@ use super::source::Source;
 use std::net::IpAddr;
 use std::ops::Range;
 
-/// Messages between two readings of the clock.
-const CHUNK: usize = 16;
+/// Replies between two readings of the clock, a message more or less.
+const CHUNK: usize = 8;
+
+/// A message of several segments takes this part of a message's time longer for each of them but the first.
+const SEGMENTS: usize = 6;
 
 /// Longest time that one message is believed to take, nanoseconds: what is longer was an interruption.
 const SLOWEST: i64 = 20_000;
@@ -50,11 +53,11 @@ impl Addressed {
     }
 }
 
-/// Messages cost less when many follow each other.
+/// Messages cost less when several follow each other.
 fn class(messages: usize) -> usize {
     match messages {
         0 | 1 => 0,
-        2..=7 => 1,
+        2..=4 => 1,
         _ => 2,
     }
 }
@@ -180,23 +183,36 @@ impl Outgoing {
 
     /// How many messages to send with the next call.
     pub(super) fn chunk(&self, sent: usize) -> usize {
-        self.parcels.len().saturating_sub(sent).min(CHUNK)
-    }
-
-    /// How long after the clock was read the message at this place of so many leaves. Of its own time about
-    /// three eighths pass before the kernel's own stamp would be taken.
-    pub(super) fn expected_delay(&self, place: usize, messages: usize) -> i64 {
-        let [alone, ..] = self.paces;
-        let pace = self.paces.get(class(messages)).copied().unwrap_or(0);
-        pace.saturating_mul(place as i64).saturating_add(alone * 3 / 8)
-    }
-
-    /// A call that sent so many messages took that long.
-    pub(super) fn learn(&mut self, nanos: i64, messages: usize) {
-        let Some(pace) = self.paces.get_mut(class(messages)).filter(|_| messages > 0 && nanos >= 0) else {
-            return;
+        let mut replies = 0;
+        let rest = self.parcels.get(sent..).unwrap_or_default().iter();
+        let fits = |parcel: &&Parcel| {
+            let fits = replies == 0 || replies + parcel.count <= CHUNK;
+            replies += parcel.count;
+            fits
         };
-        let taken = (nanos / messages as i64).min(SLOWEST);
+        rest.take_while(fits).count()
+    }
+
+    /// What these messages take, in parts of a message.
+    fn parts(&self, messages: Range<usize>) -> i64 {
+        let all = self.parcels.get(messages).unwrap_or_default().iter();
+        all.map(|parcel| (SEGMENTS + parcel.count.saturating_sub(1)) as i64).sum()
+    }
+
+    /// How long after the clock was read a message leaves that is sent together with these and stands at this
+    /// place of them. Of its own time about three eighths pass before the kernel's own stamp would be taken.
+    pub(super) fn expected_delay(&self, messages: &Range<usize>, place: usize) -> i64 {
+        let pace = |at: usize| self.paces.get(at).copied().unwrap_or(0);
+        let before = self.parts(messages.start..place);
+        let own = pace(0) * 3 / 8;
+        pace(class(messages.len())).saturating_mul(before) / SEGMENTS as i64 + own
+    }
+
+    /// A call that sent these messages took that long.
+    pub(super) fn learn(&mut self, nanos: i64, messages: Range<usize>) {
+        let (class, parts) = (class(messages.len()), self.parts(messages));
+        let Some(pace) = self.paces.get_mut(class).filter(|_| parts > 0 && nanos >= 0) else { return };
+        let taken = (nanos.min(1 << 40) * SEGMENTS as i64 / parts).min(SLOWEST);
         // Faster down than up: interruptions only ever make it longer.
         *pace += (taken - *pace) / if taken < *pace { 8 } else { 16 };
     }
@@ -268,28 +284,41 @@ mod tests {
         assert_eq!(outgoing.parcels().len(), BATCH);
     }
 
+    fn strangers(count: u8) -> Outgoing {
+        sealed(&(0..count).map(|n| reply(n.into(), [192, 0, 2, n], 5)).collect::<Vec<_>>())
+    }
+
     #[test]
     fn the_pace_stays_near_what_is_usual_and_forgets_interruptions() {
-        let mut outgoing = Outgoing::new();
+        let mut outgoing = strangers(16);
+        assert_eq!((outgoing.chunk(0), outgoing.chunk(8), outgoing.chunk(15)), (8, 8, 1));
         for round in 0..1_000 {
             let interruption = if round % 100 == 0 { 5_000_000 } else { 0 };
-            outgoing.learn(16 * 4_000 + interruption, 16);
-            outgoing.learn(8_000, 1);
+            outgoing.learn(8 * 4_000 + interruption, 0..8);
+            outgoing.learn(8_000, 0..1);
         }
-        let delay = outgoing.expected_delay(10, 16);
-        assert!((42_000..=46_000).contains(&delay), "{delay}");
-        let alone = outgoing.expected_delay(0, 1);
-        assert!((2_900..=3_100).contains(&alone), "{alone}");
+        let delay = outgoing.expected_delay(&(0..8), 5);
+        assert!((22_000..=25_000).contains(&delay), "{delay}");
+        let alone = outgoing.expected_delay(&(0..1), 0);
+        assert!((2_900..=3_200).contains(&alone), "{alone}");
+    }
+
+    #[test]
+    fn a_message_of_many_segments_goes_alone() {
+        let one = [192, 0, 2, 1];
+        let many: Vec<_> = (0..20).map(|slot| reply(slot, if slot < 12 { one } else { [9; 4] }, 5)).collect();
+        let outgoing = sealed(&many);
+        assert_eq!((outgoing.parcels().len(), outgoing.chunk(0), outgoing.chunk(1)), (2, 1, 1));
     }
 
     #[test]
     fn no_time_that_a_call_can_take_leads_astray() {
-        let mut outgoing = Outgoing::new();
+        let mut outgoing = strangers(64);
         for nanos in [i64::MIN, -1, 0, i64::MAX] {
-            for messages in [0, 1, 2, 64] {
-                outgoing.learn(nanos, messages);
+            for end in [0, 1, 2, 64] {
+                outgoing.learn(nanos, 0..end);
             }
         }
-        assert!((0..1_500_000).contains(&outgoing.expected_delay(63, 64)));
+        assert!((0..1_500_000).contains(&outgoing.expected_delay(&(0..64), 63)));
     }
 }

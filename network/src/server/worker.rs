@@ -269,18 +269,17 @@ impl Worker {
                 add(&mut self.counters.failed, lost);
                 break;
             };
-            let chunk = self.outgoing.chunk(sent);
-            for (place, parcel) in (sent..sent + chunk).enumerate() {
-                let departs = now.saturating_add(self.outgoing.expected_delay(place, chunk));
-                let stamp = transmit_stamp(departs);
-                self.write_time(parcel, stamp);
+            let chunk = sent..sent + self.outgoing.chunk(sent);
+            for parcel in chunk.clone() {
+                let departs = now.saturating_add(self.outgoing.expected_delay(&chunk, parcel));
+                self.write_time(parcel, transmit_stamp(departs));
             }
             let Some(listener) = self.listeners.get(at) else { return };
-            let parcels = self.outgoing.parcels().get(sent..sent + chunk).unwrap_or_default();
+            let parcels = self.outgoing.parcels().get(chunk.clone()).unwrap_or_default();
             let (gone, refused) = self.post.send(listener, (sent, parcels), self.outgoing.order(), LENGTH);
             begun = self.wall.now();
             if let Some(after) = begun {
-                self.outgoing.learn(after.saturating_sub(now), gone);
+                self.outgoing.learn(after.saturating_sub(now), sent..sent + gone);
             }
             for parcel in sent..sent + gone {
                 self.count_sent(parcel);

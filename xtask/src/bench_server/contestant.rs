@@ -170,7 +170,8 @@ fn start_ours(port: u16, more: &str, rules: usize, programs: &Path) -> Daemon {
 
 fn start_chronyd(port: u16, is_limited: bool) -> Option<Owned> {
     let place = Place::new("bench-chronyd");
-    let limit = if is_limited { "\nratelimit interval 3 burst 8" } else { "" };
+    // Sixteen a second to an address, 128 at once: our default.
+    let limit = if is_limited { "\nratelimit interval -4 burst 128" } else { "" };
     let configuration = format!(
         "port {port}\nbindaddress 127.0.0.1\nallow 127.0.0.0/8\nlocal stratum 8\ncmdport 0\nbindcmdaddress /\npidfile {}{limit}",
         place.join("pid").display()
@@ -208,9 +209,9 @@ fn start_ntpsec() -> Option<Owned> {
 fn start_ntpd_rs(port: u16, is_limited: bool) -> Option<Owned> {
     let program = find_peer("ntp-daemon")?;
     let place = Place::new("bench-ntpd-rs");
-    // Its own words: at most one answer in so many milliseconds to an address, and addresses remembered.
+    // At most one answer in so many milliseconds to an address, as our default, and addresses remembered.
     let limit =
-        if is_limited { "rate-limiting-cache-size = 10000\nrate-limiting-cutoff-ms = 100\n" } else { "" };
+        if is_limited { "rate-limiting-cache-size = 10000\nrate-limiting-cutoff-ms = 62\n" } else { "" };
     let configuration = format!(
         "[observability]\nlog-level = \"warn\"\n[synchronization]\nlocal-stratum = 5\n[[server]]\nlisten = \"127.0.0.1:{port}\"\n{limit}"
     );
