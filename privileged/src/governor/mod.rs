@@ -68,7 +68,7 @@ pub struct Governor {
     built: WallTime,
     line: Line,
     /// What a grant changed, should the order not be carried out: line, base frequency, displacement.
-    before_grant: (Line, Frequency, Option<Offset>, i64, i64),
+    before_grant: Option<(Line, Frequency, Option<Offset>, i64, i64)>,
     /// Fastest rate of a slew that was replaced less than a second ago, 2^-16 ppm, and until when it may still
     /// act: the kernel finishes the part of the second that it has begun.
     in_flight: (i64, RawInstant),
@@ -125,7 +125,7 @@ impl Governor {
             },
             built: limits::BUILD_TIME,
             line,
-            before_grant: (line, record.base, None, 0, 0),
+            before_grant: None,
             in_flight: (0, RawInstant::MIN),
             pace: 0,
             record,
@@ -327,7 +327,7 @@ impl Governor {
         if charged > left {
             return Err(refused(Refusal::Budget, self.limits.phase_day, left));
         }
-        self.before_grant = (self.line, self.record.base, self.displaced, self.open_charge, unspent);
+        self.before_grant = Some((self.line, self.record.base, self.displaced, self.open_charge, unspent));
         budget::refund(&mut self.record, unspent);
         budget::charge(&mut self.record, charged);
         self.open_charge = own;
@@ -434,15 +434,17 @@ impl Governor {
 
     /// A granted order was not carried out: the clock follows the line from before. What was charged stays so.
     pub fn not_done(&mut self) {
+        // A status changes nothing here, and what was carried out can't be taken back.
+        let Some(before) = self.before_grant.take() else { return };
         let unspent;
-        (self.line, self.record.base, self.displaced, self.open_charge, unspent) = self.before_grant;
+        (self.line, self.record.base, self.displaced, self.open_charge, unspent) = before;
         // The slew that was to be replaced runs on: what was given back for it is taken again.
         budget::charge(&mut self.record, unspent);
-        self.before_grant.4 = 0;
     }
 
     /// An order was carried out.
     pub fn applied(&mut self, now: &Moment) {
+        self.before_grant = None;
         self.applied_at = Some(now.raw);
         self.dead = false;
     }

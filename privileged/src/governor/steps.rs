@@ -38,7 +38,7 @@ impl Governor {
             }
         };
         budget::charge(&mut self.record, charged);
-        self.before_grant = (self.line, self.record.base, self.displaced, self.open_charge, 0);
+        self.before_grant = Some((self.line, self.record.base, self.displaced, self.open_charge, 0));
         self.displaced = None;
         self.open_charge = 0;
         self.line = Line { raw: now.raw, wall: WallTime::saturating(result), slew: Offset::ZERO };

@@ -446,7 +446,14 @@ fn an_order_that_was_not_done_gives_nothing_back_of_the_slew_that_runs_on() {
     world.adjust(0.0, 400_000_000, 8).unwrap();
     world.now.slew_left = Offset::try_new(400_000_000).unwrap();
     let left = world.governor.budget_left();
-    world.adjust(0.0, 0, 0).unwrap();
+    let order = Adjust {
+        epoch: 1,
+        frequency: Frequency::ZERO,
+        slew: Offset::ZERO,
+        time_constant: TimeConstant::MIN,
+        asked_at: world.now.raw,
+    };
+    world.governor.judge_adjust(&order, &world.now).unwrap();
     assert!(world.governor.budget_left() > left);
     world.governor.not_done();
     // What was charged for the overlap stays charged.
@@ -724,4 +731,15 @@ fn honest_hosts_never_notice_the_governor() {
         let constant = (0..=10).find(|constant| (slew.abs() >> (2 + constant)) <= 25_000).unwrap();
         assert_eq!(world.adjust(ppm, slew, constant).err(), OK, "on day {day}: {ppm} ppm, {slew} ns");
     }
+}
+
+#[test]
+fn a_status_that_was_not_done_takes_back_no_earlier_order() {
+    let mut world = World::standard();
+    world.adjust(40.0, 0, 0).unwrap();
+    world.pass(1_000 * SECOND);
+    world.status(Leap::None, true, 0).unwrap();
+    world.governor.not_done();
+    assert_eq!(world.governor.record().base, world.base);
+    assert_eq!(world.pass(SECOND), None, "nobody stepped the clock");
 }
