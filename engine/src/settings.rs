@@ -3,7 +3,7 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 use ipc::address::Address;
-use ipc::message::exchange::HostName;
+use ipc::message::exchange::{AeadOffer, HostName};
 use ipc::units::Span;
 
 /// Everything that a configuration file decides for the engine.
@@ -21,6 +21,8 @@ pub struct Settings {
     pub max_slew_ppm: f64,
     /// Whether leap seconds announced by the sources reach the kernel.
     pub leap_seconds: bool,
+    /// Whether the clock is moved only while an authenticated source is among those that agree.
+    pub require_nts: bool,
     /// The server, where one is configured.
     pub server: Option<ServerSettings>,
 }
@@ -30,8 +32,10 @@ pub struct Settings {
 pub struct SourceSettings {
     /// As written in the file.
     pub name: String,
-    /// Where it is.
+    /// Where it is; with NTS, the key exchange server and its TCP port.
     pub place: Place,
+    /// How its replies are proved to be its own; none: not at all.
+    pub nts: Option<NtsSettings>,
     /// `pool = true`: up to this many addresses of the name are used, each a source of its own; 1 for a
     /// plain source.
     pub members: u8,
@@ -52,6 +56,15 @@ pub struct SourceSettings {
     pub max_delay: Span,
     /// A reply of a stratum above this is not used. Default 15.
     pub max_stratum: u8,
+}
+
+/// What a source of `mode = "nts"` needs for its key exchange.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NtsSettings {
+    /// Which roots vouch for its certificate, as in [`ipc::message::exchange::Exchange`].
+    pub roots: u8,
+    /// Which algorithms are offered.
+    pub offer: AeadOffer,
 }
 
 /// Where a source is.

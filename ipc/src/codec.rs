@@ -1,7 +1,7 @@
 //! Messages as octets. The only file that knows bincode.
 //!
-//! Configuration: little-endian, fixed-size integers, so that each value has exactly one encoding and
-//! each message of a kind one length. A datagram must be consumed to its last octet.
+//! Configuration: little-endian, fixed-size integers, so that each value has exactly one encoding. A
+//! datagram must be consumed to its last octet.
 
 use bincode::config::{Configuration, Fixint, Limit, LittleEndian};
 use core::fmt;
@@ -12,11 +12,11 @@ pub(crate) use bincode::{
     error::DecodeError,
 };
 
-/// The longest frame in octets: a record that carries one packet, with room to spare.
-pub const MAX_FRAME: usize = 2048;
+/// The longest frame in octets: the launch plan with all its paths, with room to spare.
+pub const MAX_FRAME: usize = 4096;
 
 /// First octets of each record; grows when a message changes, so that processes of two builds never talk.
-const VERSION: u16 = 0x7402;
+const VERSION: u16 = 0x7403;
 
 const CONFIGURATION: Configuration<LittleEndian, Fixint, Limit<MAX_FRAME>> =
     bincode::config::standard().with_little_endian().with_fixed_int_encoding().with_limit::<MAX_FRAME>();

@@ -3,7 +3,9 @@
 //! ```text
 //!   units      what a number means: nanoseconds, 2^-16 ppm, signs, ranges
 //!   address    where a packet goes or came from
-//!   packet     the octets of a datagram, bounded
+//!   packet     the octets of a datagram or of a cookie, bounded
+//!   file_path  the name of a file that the configuration gives to the launch
+//!   secret     keys on their way from one process to another
 //!   message    one enum for each direction of each link, one doc line for each variant
 //!   codec      message <-> octets; the only file that knows bincode
 //!   link       a SOCK_SEQPACKET end that counts its records (feature `link`)
@@ -21,12 +23,16 @@ extern crate std;
 
 #[macro_use]
 mod codec;
+#[macro_use]
+mod bounded;
 pub mod address;
 pub mod clock_page;
+pub mod file_path;
 #[cfg(feature = "link")]
 pub mod link;
 pub mod message;
 pub mod packet;
+pub mod secret;
 pub mod units;
 
 pub use codec::{CodecError, MAX_FRAME, Message, Record, decode, encode};

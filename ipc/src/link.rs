@@ -10,6 +10,7 @@ use core::marker::PhantomData;
 use nix::errno::Errno;
 use nix::unistd::{read, write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use zeroize::Zeroizing;
 
 /// An end that sends `Out` and receives `In`, and counts both.
 #[derive(Debug)]
@@ -77,7 +78,8 @@ impl<Out: Message, In: Message> Link<Out, In> {
         if self.broken {
             return Err(LinkError::Closed);
         }
-        let mut frame = [0; MAX_FRAME];
+        // A message may hold keys: nothing of it stays behind on the stack.
+        let mut frame = Zeroizing::new([0; MAX_FRAME]);
         let length = encode(self.sent, body, &mut frame);
         loop {
             match write(&self.fd, &frame[..length]) {
@@ -115,9 +117,9 @@ impl<Out: Message, In: Message> Link<Out, In> {
 
     fn receive_unchecked(&mut self) -> Result<Option<(u32, In)>, LinkError> {
         // One octet more than the longest record shows an oversized one.
-        let mut frame = [0; MAX_FRAME + 1];
+        let mut frame = Zeroizing::new([0; MAX_FRAME + 1]);
         let length = loop {
-            match read(&self.fd, &mut frame) {
+            match read(&self.fd, &mut *frame) {
                 Ok(0) => return Err(LinkError::Closed),
                 Ok(length) => break length,
                 Err(Errno::EINTR) => {}

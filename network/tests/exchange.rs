@@ -114,7 +114,7 @@ fn a176_what_a_child_may_not_say_breaks_its_own_look_up_only() {
     ends.sort_by_key(|end| match end {
         FromExchange::Resolved(resolved) => resolved.id.0,
         FromExchange::Failed(failed) => failed.id.0,
-        FromExchange::Hello(_) => 0,
+        other => panic!("{other:?}"),
     });
     for (end, id) in ends.iter().zip(1..=5) {
         assert_eq!(*end, failed(id, LookupFailure::Broken));

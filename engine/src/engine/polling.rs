@@ -41,7 +41,7 @@ impl Engine {
             let wait = self.settings.sources.get(entry).map_or(LONGEST_WAIT, |s| patience(s.max_delay));
             let deadline = now.raw.after(wait);
             let id = self.exchanges.begin(key, nonce, destination, now.raw, deadline);
-            self.outputs.push_back(Output::Query(Query { id, destination, deadline, packet }));
+            self.outputs.push_back(Output::Query(Query { id, destination, deadline, packet, protected: false }));
             if self.sources[index].is_dead()
                 && let Some(lookup) = self.lookups.get_mut(entry).and_then(Option::as_mut)
             {

@@ -263,7 +263,7 @@ impl Bench {
             base_frequency: Frequency::ZERO,
             band: Frequency::try_new(200 * Frequency::PER_PPM).unwrap(),
             band_centre: Frequency::ZERO,
-            processes: [std::process::id(), self.child.id(), std::process::id(), 0, 0],
+            processes: [std::process::id(), self.child.id(), std::process::id(), 0, 0, 0, 0],
         };
         self.privileged.send(&FromPrivileged::Welcome(welcome)).unwrap();
     }

@@ -27,7 +27,10 @@ pub enum FromClient {
     Sent(Sent),
     /// End of a query: a reply from the address that was asked, with the origin that was sent.
     PlainReply(PlainReply),
-    /// End of a query: no such reply.
+    /// A packet that may be the reply to a protected query: from the address that was asked, with the origin
+    /// that was sent. Not the end of the query; at most [`MAX_CANDIDATES`] for each.
+    ProtectedReply(ProtectedReply),
+    /// End of a query: no such reply (after the candidates, where it was protected).
     Unanswered(Unanswered),
 }
 
@@ -46,6 +49,9 @@ pub struct Query {
     pub destination: Address,
     /// When to stop waiting.
     pub deadline: RawInstant,
+    /// Whether replies are protected by NTS: they are passed on whole, since only the engine can judge
+    /// them, and the query stays open until it is cancelled or its deadline passes.
+    pub protected: bool,
     /// All octets of the packet; the transmit timestamp (octets 40 to 47) is the nonce that a reply
     /// must return as its origin timestamp.
     pub packet: Packet,
@@ -93,6 +99,25 @@ pub struct PlainReply {
     pub header: ReplyHeader,
     /// What else arrived for this query and was thrown away.
     pub rejected: Rejected,
+}
+
+/// Most packets that are passed on for one protected query.
+pub const MAX_CANDIDATES: u8 = 4;
+
+/// A packet that may be the reply to a protected query.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
+pub struct ProtectedReply {
+    /// Its query.
+    pub id: QueryId,
+    /// Where it came from: the destination of the query.
+    pub source: Address,
+    /// T4.
+    pub t4: RawInstant,
+    /// Where T4 comes from.
+    pub stamp: Stamp,
+    /// All octets, as they came.
+    pub packet: Packet,
 }
 
 /// The fields of an NTP header (RFC 5905 section 7.3), as they stand on the wire.

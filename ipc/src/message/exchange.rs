@@ -1,15 +1,18 @@
-//! The link to the exchange role: each look-up in a child of its own.
+//! The link to the exchange role: each look-up and each key exchange in a child of its own.
 
 use super::Shortfall;
 use crate::address::Address;
 use crate::codec::{Decode, Encode};
-use crate::units::OutOfRange;
+use crate::packet::CookieOctets;
+use crate::secret::{Aead, KeyPair};
+use crate::units::{OutOfRange, WallTime};
+use core::fmt;
 
 /// Most addresses that are taken from one answer.
 pub const MAX_ADDRESSES: usize = 16;
 
-/// Longest host name in octets (RFC 1035 section 2.3.4).
-pub const MAX_NAME: usize = 253;
+/// Most cookies of one key exchange (RFC 8915 section 4.1.6).
+pub const MAX_COOKIES: u8 = 8;
 
 /// Engine to exchange role.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
@@ -17,10 +20,13 @@ pub const MAX_NAME: usize = 253;
 pub enum ToExchange {
     /// Look this name up in a child of its own. The id was never used before; at most 8 are open.
     Resolve(Resolve),
+    /// Exchange keys with this server in a child of its own. The id was never used before, for a look-up
+    /// either; at most 8 of both are open.
+    Exchange(Exchange),
 }
 
 /// Exchange role to engine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
 pub enum FromExchange {
     /// First message, once: the process is confined.
@@ -29,9 +35,15 @@ pub enum FromExchange {
     Resolved(Resolved),
     /// End of a look-up without an address.
     Failed(Failed),
+    /// A cookie of a key exchange that is about to end with `Exchanged`; 1 to 8 for each.
+    Cookie(Cookie),
+    /// End of a key exchange: the server is who it was asked to be.
+    Exchanged(Exchanged),
+    /// End of a key exchange without keys; cookies that came before it are void.
+    ExchangeFailed(ExchangeFailed),
 }
 
-/// A look-up's name: the engine counts up and never uses one twice.
+/// A look-up's or key exchange's name: the engine counts up and never uses one twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 #[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
 pub struct ExchangeId(pub u64);
@@ -84,76 +96,177 @@ pub enum LookupFailure {
     Broken,
 }
 
+/// One key exchange (RFC 8915 section 4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 #[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
-pub(crate) struct RawName {
-    length: u8,
-    octets: NameOctets,
+pub struct Exchange {
+    /// Its name.
+    pub id: ExchangeId,
+    /// The server, which its certificate must name.
+    pub server: KeyServer,
+    /// Its TCP port.
+    pub port: u16,
+    /// Which of the root sets of the launch plan vouch for it: 0 the system's, 1 to
+    /// [`MAX_ROOT_SETS`](super::privileged::MAX_ROOT_SETS) the files of the plan in their order.
+    pub roots: u8,
+    /// The time that certificates are judged by.
+    pub now: WallTime,
+    /// None: certificates must be valid `now`. Some: the clock is known to be wrong; certificates must be
+    /// valid at some instant that isn't before this one.
+    pub not_before: Option<WallTime>,
+    /// Which algorithms to offer.
+    pub offer: AeadOffer,
 }
 
-/// The array, apart, so that its test strategy can be given.
+/// How a key exchange server is named, in the configuration and in its certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
-#[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead))]
-pub(crate) struct NameOctets([u8; MAX_NAME]);
+#[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
+pub enum KeyServer {
+    /// A host name; looked up, all its addresses are tried.
+    Name(HostName),
+    /// An address (its port doesn't count); the certificate must hold it.
+    Address(Address),
+}
 
-/// A host name: 1 to 253 octets of letters, digits, `-`, `_` and `.`, not starting with `-` or `.`.
-/// Having one proves only its form, not that it exists.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode)]
-#[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead))]
-pub struct HostName(RawName);
+/// Algorithms that a client offers, best first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
+pub enum AeadOffer {
+    /// 30, then 15.
+    GcmSivFirst,
+    /// 15 alone.
+    SivOnly,
+    /// 30 alone.
+    GcmSivOnly,
+}
 
-decode_checked!(HostName, RawName);
+/// One cookie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
+pub struct Cookie {
+    /// The key exchange.
+    pub id: ExchangeId,
+    /// The cookie.
+    pub octets: CookieOctets,
+}
+
+/// What came of a key exchange.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
+pub struct Exchanged {
+    /// The key exchange.
+    pub id: ExchangeId,
+    /// The algorithm, one of the offered.
+    pub algorithm: Aead,
+    /// The keys.
+    pub keys: KeyPair,
+    /// Keys to be tried once where the first answer is an NTS NAK (AEAD 30, a server without record 1024).
+    pub alternate: Option<KeyPair>,
+    /// How many records `Cookie` came before, 1 to 8.
+    pub cookies: u8,
+    /// How many of `addresses` count, 1 to 16.
+    pub count: u8,
+    /// Where to ask for the time, with the UDP port: the address of the key exchange server, or those of
+    /// the server that it names. Unused places are [`Address::NONE`].
+    pub addresses: [Address; MAX_ADDRESSES],
+    /// Whether the server named another one.
+    pub redirected: bool,
+    /// From when on the whole chain of certificates is valid.
+    pub valid_from: WallTime,
+    /// Until when.
+    pub valid_until: WallTime,
+    /// Whether certificates are not valid at `now` of the request, but at an instant that it allowed.
+    pub deferred: bool,
+}
+
+/// No keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
+pub struct ExchangeFailed {
+    /// The key exchange.
+    pub id: ExchangeId,
+    /// Why.
+    pub reason: ExchangeFailure,
+}
+
+/// Why there are no keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
+pub enum ExchangeFailure {
+    /// The name does not exist or has no address.
+    NoSuchName,
+    /// The resolver can't be reached or says to try again; or there can be no child now.
+    TryAgain,
+    /// The child took longer than its deadline.
+    Deadline,
+    /// The child died, or said something that it may not say.
+    Broken,
+    /// Nobody listens on that port.
+    Refused,
+    /// No route to any of the addresses.
+    Unreachable,
+    /// The connection ended in the middle.
+    Reset,
+    /// The root certificates can't be read.
+    NoRoots,
+    /// TLS failed: another version, no common cipher, a broken record.
+    Tls,
+    /// The server did not select the protocol `ntske/1`.
+    NoAlpn,
+    /// The certificate expired (and that is all that is wrong with it).
+    Expired,
+    /// The certificate isn't valid yet (and that is all that is wrong with it).
+    NotYetValid,
+    /// The certificate names somebody else.
+    WrongName,
+    /// Nobody in the roots vouches for the certificate.
+    UnknownIssuer,
+    /// The certificate isn't one for servers.
+    NotForServers,
+    /// The certificate is unacceptable otherwise: broken, weak, or too long a chain.
+    BadCertificate,
+    /// The response breaks a rule of RFC 8915 section 4.
+    BadResponse,
+    /// The server answered with this error code.
+    ServerError(u16),
+    /// The server doesn't do NTPv4, or none of the offered algorithms.
+    NothingInCommon,
+    /// The server names an NTP server that can't be one.
+    BadServer,
+}
+
+/// Longest host name in octets (RFC 1035 section 2.3.4).
+pub const MAX_NAME: usize = 253;
+
+bounded! {
+    /// A host name: 1 to 253 octets of letters, digits, `-`, `_` and `.`, not starting with `-` or `.`.
+    /// Having one proves only its form, not that it exists.
+    HostName, RawName, NameOctets, MAX_NAME, is_lawful, "[a-z0-9_][a-zA-Z0-9._-]{0,252}"
+}
+
+fn is_lawful(name: &[u8]) -> bool {
+    let lawful = |octet: &u8| octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'_' | b'.');
+    name.first().is_some_and(|first| !matches!(first, b'-' | b'.')) && name.iter().all(lawful)
+}
 
 impl HostName {
-    fn try_new(raw: RawName) -> Result<Self, OutOfRange> {
-        let (name, rest) = raw.octets.0.split_at_checked(usize::from(raw.length)).ok_or(OutOfRange)?;
-        let lawful = |octet: &u8| octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'_' | b'.');
-        if name.is_empty()
-            || matches!(name[0], b'-' | b'.')
-            || !name.iter().all(lawful)
-            || rest.iter().any(|octet| *octet != 0)
-        {
-            return Err(OutOfRange);
-        }
-        Ok(Self(raw))
-    }
-
     /// Checks the form.
     ///
     /// # Errors
     /// [`OutOfRange`] for anything that is not a host name.
     pub fn parse(name: &str) -> Result<Self, OutOfRange> {
-        let mut octets = [0; MAX_NAME];
-        octets.get_mut(..name.len()).ok_or(OutOfRange)?.copy_from_slice(name.as_bytes());
-        let length = u8::try_from(name.len()).map_err(|_| OutOfRange)?;
-        Self::try_new(RawName { length, octets: NameOctets(octets) })
+        Self::from_octets(name.as_bytes())
     }
 
     /// As text.
     pub fn as_str(&self) -> &str {
-        // ASCII was checked in try_new.
-        core::str::from_utf8(&self.0.octets.0[..usize::from(self.0.length)]).unwrap_or("")
+        // ASCII was checked when it was built.
+        core::str::from_utf8(self.octets()).unwrap_or("")
     }
 }
 
-#[cfg(test)]
-mod arbitrary {
-    use super::*;
-    use proptest::{arbitrary::Arbitrary, collection::vec, prelude::*};
-
-    impl Arbitrary for NameOctets {
-        type Parameters = ();
-        type Strategy = BoxedStrategy<Self>;
-        fn arbitrary_with((): ()) -> Self::Strategy {
-            vec(any::<u8>(), MAX_NAME).prop_map(|octets| NameOctets(octets.try_into().unwrap())).boxed()
-        }
-    }
-
-    impl Arbitrary for HostName {
-        type Parameters = ();
-        type Strategy = BoxedStrategy<Self>;
-        fn arbitrary_with((): ()) -> Self::Strategy {
-            "[a-z0-9_][a-zA-Z0-9._-]{0,252}".prop_map(|name| HostName::parse(&name).unwrap()).boxed()
-        }
+impl fmt::Debug for HostName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("HostName").field(&self.as_str()).finish()
     }
 }

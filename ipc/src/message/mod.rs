@@ -6,6 +6,8 @@
 //! | engine → network, client role | [`client::ToClient`] | [`client::FromClient`] |
 //! | engine → network, server role | [`server::ToServer`] | [`server::FromServer`] |
 //! | engine → network, exchange role | [`exchange::ToExchange`] | [`exchange::FromExchange`] |
+//! | engine → network, key exchange service | [`key_service::ToKeyService`] | [`key_service::FromKeyService`] |
+//! | key exchange service → key holder | [`key_service::ToKeyHolder`] | [`key_service::FromKeyHolder`] |
 //!
 //! The first breach of an invariant that is named here ends the daemon: a sender that broke one is no
 //! longer the program that we started.
@@ -16,6 +18,7 @@
 use crate::codec::{Decode, Encode};
 pub mod client;
 pub mod exchange;
+pub mod key_service;
 pub mod privileged;
 pub mod server;
 
@@ -66,7 +69,11 @@ message!(
     server::ToServer,
     server::FromServer,
     exchange::ToExchange,
-    exchange::FromExchange
+    exchange::FromExchange,
+    key_service::ToKeyService,
+    key_service::FromKeyService,
+    key_service::ToKeyHolder,
+    key_service::FromKeyHolder
 );
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 
 use crate::address::Address;
 use crate::codec::{Decode, Encode};
+use crate::file_path::FilePath;
 use crate::units::{Frequency, Leap, Offset, RawInstant, Span, TimeConstant, WallTime};
 
 /// Most addresses that a server can be bound to.
@@ -12,6 +13,15 @@ pub const MAX_LISTEN: usize = 16;
 
 /// Most threads of a server.
 pub const MAX_THREADS: u8 = 32;
+
+/// Most addresses of the key exchange service.
+pub const MAX_KEY_LISTEN: usize = 8;
+
+/// Most files with root certificates besides the system's.
+pub const MAX_ROOT_SETS: usize = 4;
+
+/// Most threads of the key exchange service.
+pub const MAX_KEY_THREADS: u8 = 16;
 
 /// Engine to privileged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
@@ -68,6 +78,28 @@ pub struct LaunchPlan {
     pub run_step: Span,
     /// Whether key exchanges or name look-ups are needed (an exchange process is started).
     pub exchange: bool,
+    /// The system's root certificates; none: no file, sources must name their own.
+    pub system_roots: Option<FilePath>,
+    /// Files with root certificates that sources name; their numbers in an `Exchange` are 1, 2, …
+    pub roots: [Option<FilePath>; MAX_ROOT_SETS],
+    /// The key exchange service, where there is one.
+    pub key_service: Option<KeyService>,
+}
+
+/// The key exchange service (RFC 8915 section 4): its own process for TLS, and one that holds the private key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
+pub struct KeyService {
+    /// How many of `listen` count, 1 to 8.
+    pub listen_count: u8,
+    /// TCP addresses.
+    pub listen: [Address; MAX_KEY_LISTEN],
+    /// Threads that talk TLS; 0: one for each core, at most 4.
+    pub threads: u8,
+    /// The chain of certificates, PEM, the server's own first.
+    pub certificate: FilePath,
+    /// Its private key, PEM.
+    pub key: FilePath,
 }
 
 /// Column of the governor's table.
@@ -150,7 +182,7 @@ pub enum Farewell {
     Engine,
     /// The client role ended or broke a rule of its link.
     Client,
-    /// The same of the server role.
+    /// The same of the server role, of the key exchange service or of its key holder.
     Server,
     /// The same of the exchange role.
     Exchange,
@@ -178,8 +210,9 @@ pub struct Welcome {
     pub band: Frequency,
     /// Middle of that band.
     pub band_centre: Frequency,
-    /// Process ids, in the order privileged, engine, client, server, exchange; 0: not started.
-    pub processes: [u32; 5],
+    /// Process ids, in the order privileged, engine, client, server, exchange, key exchange service, key
+    /// holder; 0: not started.
+    pub processes: [u32; 7],
 }
 
 /// What is steered.
@@ -310,4 +343,21 @@ pub enum ClockEventKind {
     Resume,
     /// No order for 3 hours: base frequency, marked unsynchronised.
     DeadMan,
+}
+
+impl LaunchPlan {
+    /// A client without names to look up, in the standard profile.
+    pub const CLIENT: Self = Self {
+        listen_count: 0,
+        listen: [Address::NONE; MAX_LISTEN],
+        threads: 0,
+        dscp: 0,
+        profile: Profile::Standard,
+        leap_seconds: true,
+        run_step: Span::MIN,
+        exchange: false,
+        system_roots: None,
+        roots: [None; MAX_ROOT_SETS],
+        key_service: None,
+    };
 }

@@ -2,6 +2,7 @@
 
 use super::Shortfall;
 use crate::codec::{Decode, Encode};
+use crate::secret::Secret;
 use crate::units::{Leap, RawInstant, Span, WallTime};
 
 /// Most access rules in one record.
@@ -10,8 +11,11 @@ pub const MAX_RULES: usize = 64;
 /// Most access rules in a list.
 pub const MAX_LIST: usize = 4096;
 
+/// Most cookie keys at a time: of two epochs before, the current one, and the next.
+pub const MAX_EPOCH_KEYS: usize = 4;
+
 /// Engine to server role.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
 pub enum ToServer {
     /// What replies say until the next one or until it is no longer valid.
@@ -21,6 +25,9 @@ pub enum ToServer {
     /// How often, and with which time. At any moment; until the first one a server answers as
     /// [`ServerPolicy::DEFAULT`] says.
     Policy(ServerPolicy),
+    /// The keys that open and seal cookies, in place of those before. Until the first ones, requests with
+    /// NTS fields are not answered.
+    CookieKeys(CookieKeys),
 }
 
 /// Server role to engine.
@@ -112,6 +119,28 @@ pub struct Counters {
     pub interleaved: u64,
     /// Kiss-o'-death RATE sent instead of an answer; counted in `limited` too.
     pub kissed: u64,
+}
+
+/// Keys for cookies (protocol::nts::ratchet says where they come from).
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
+pub struct CookieKeys {
+    /// The epoch whose key seals; it is among `keys`.
+    pub current: u32,
+    /// How many of `keys` count, 1 to 4.
+    pub count: u8,
+    /// Each of another epoch, oldest first.
+    pub keys: [EpochKey; MAX_EPOCH_KEYS],
+}
+
+/// The key of one epoch.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
+pub struct EpochKey {
+    /// Its epoch.
+    pub epoch: u32,
+    /// The key.
+    pub key: Secret,
 }
 
 /// How the server role answers, as the configuration says.

@@ -1,6 +1,6 @@
 //! Round trip, hostile octets, and the proof that another crate reads the same bytes.
 
-use super::{client::*, exchange::*, privileged::*, server::*};
+use super::{client::*, exchange::*, key_service::*, privileged::*, server::*};
 use crate::codec::{CodecError, MAX_FRAME, Message, decode, encode};
 use proptest::prelude::*;
 use std::vec::Vec;
@@ -86,7 +86,11 @@ each_message!(
     to_server: ToServer,
     from_server: FromServer,
     to_exchange: ToExchange,
-    from_exchange: FromExchange
+    from_exchange: FromExchange,
+    to_key_service: ToKeyService,
+    from_key_service: FromKeyService,
+    to_key_holder: ToKeyHolder,
+    from_key_holder: FromKeyHolder
 );
 
 #[test]

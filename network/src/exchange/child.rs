@@ -105,7 +105,14 @@ impl Child {
             Ok(Some((_, FromExchange::Failed(failed)))) => {
                 (failed.id == self.id).then_some(FromExchange::Failed(failed))
             }
-            Ok(Some((_, FromExchange::Hello(_)))) | Err(_) => None,
+            Ok(Some((
+                _,
+                FromExchange::Hello(_)
+                | FromExchange::Cookie(_)
+                | FromExchange::Exchanged(_)
+                | FromExchange::ExchangeFailed(_),
+            )))
+            | Err(_) => None,
         };
         let broken = Failed { id: self.id, reason: LookupFailure::Broken };
         Some(lawful.unwrap_or(FromExchange::Failed(broken)))

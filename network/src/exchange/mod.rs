@@ -17,7 +17,7 @@ use crate::outbox::Outbox;
 use child::Child;
 use ipc::link::Link;
 use ipc::message::Shortfall;
-use ipc::message::exchange::{ExchangeId, Failed, FromExchange, LookupFailure, Resolve, ToExchange};
+use ipc::message::exchange::{ExchangeFailed, ExchangeFailure, ExchangeId, Failed, FromExchange, LookupFailure, Resolve, ToExchange};
 use ipc::units::Span;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, ppoll};
@@ -104,6 +104,11 @@ impl Exchange {
             }
             match self.engine.receive()? {
                 Some(ToExchange::Resolve(resolve)) => self.begin(&resolve)?,
+                Some(ToExchange::Exchange(exchange)) => {
+                    let reason = ExchangeFailure::TryAgain;
+                    let failed = ExchangeFailed { id: exchange.id, reason };
+                    self.engine.push(FromExchange::ExchangeFailed(failed))?;
+                }
                 None => break,
             }
         }

@@ -173,6 +173,8 @@ impl Server<'_> {
                 Some(ToServer::State(state)) => self.shared.state.write(&state),
                 Some(ToServer::Access(part)) => self.collect(&part)?,
                 Some(ToServer::Policy(policy)) => self.follow(&policy)?,
+                // Until requests with NTS fields are answered.
+                Some(ToServer::CookieKeys(_)) => {}
                 None => break,
             }
         }

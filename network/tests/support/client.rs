@@ -29,7 +29,7 @@ pub fn nonce(id: u64) -> u64 {
 pub fn query(id: u64, destination: SocketAddr, millis: i64) -> ToClient {
     let packet = Packet::from_octets(&minimal(nonce(id)).encode()).unwrap();
     let deadline = in_millis(millis);
-    ToClient::Query(Query { id: QueryId(id), destination: destination.into(), deadline, packet })
+    ToClient::Query(Query { id: QueryId(id), destination: destination.into(), deadline, packet, protected: false })
 }
 
 /// A server's socket, to be played by hand.

@@ -20,6 +20,7 @@ fn plan(profile: Profile) -> LaunchPlan {
         leap_seconds: true,
         run_step: Span::from_secs(10),
         exchange: false,
+        ..LaunchPlan::CLIENT
     }
 }
 

@@ -126,10 +126,10 @@ impl Children {
     }
 
     /// Process ids, in the order of `Welcome`.
-    pub fn processes(&self) -> [u32; 5] {
+    pub fn processes(&self) -> [u32; 7] {
         let id = |child: &Option<Child>| child.as_ref().map_or(0, Child::id);
         let [client, server, exchange] = &self.network;
-        [std::process::id(), id(&self.engine), id(client), id(server), id(exchange)]
+        [std::process::id(), id(&self.engine), id(client), id(server), id(exchange), 0, 0]
     }
 
     /// Why the engine ended during the launch, where it is known better than by its closed link.

@@ -50,8 +50,7 @@ impl Keeper {
             profile: Profile::Standard,
             leap_seconds: true,
             run_step: Span::ZERO,
-            exchange: false,
-        };
+            exchange: false, ..LaunchPlan::CLIENT };
         let now = Moment { raw, boot: raw.nanos(), asleep: 0, wall, slew_left: Offset::ZERO };
         let record = Record::born([1; 16], now.boot, wall);
         let governor = Governor::new(&plan, 0, record, [1; 16], now);
@@ -79,7 +78,7 @@ impl Keeper {
             base_frequency: self.governor.record().base,
             band,
             band_centre,
-            processes: [1, 2, 3, 0, 0],
+            processes: [1, 2, 3, 0, 0, 0, 0],
         }
     }
 

@@ -325,6 +325,7 @@ fn settings(scenario: &Scenario, servers: &[Server]) -> Settings {
         SourceSettings {
             name: server.address.socket_address().to_string(),
             place: Place::Address(server.address),
+            nts: None,
             members: 1,
             min_poll,
             max_poll,
@@ -343,6 +344,7 @@ fn settings(scenario: &Scenario, servers: &[Server]) -> Settings {
         run_step_threshold: None,
         max_slew_ppm: 200.0,
         leap_seconds: true,
+        require_nts: false,
         server: None,
     }
 }

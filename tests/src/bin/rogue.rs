@@ -122,8 +122,7 @@ impl Engine {
             profile: Profile::Standard,
             leap_seconds: true,
             run_step: Span::from_secs(1),
-            exchange: false,
-        };
+            exchange: false, ..LaunchPlan::CLIENT };
         for message in [ToPrivileged::Plan(plan), ToPrivileged::Hello] {
             if let Err(error) = link.send(&message) {
                 leave(&error.to_string());

@@ -15,7 +15,7 @@ pub struct Surroundings {
     /// What is steered.
     pub clock: ClockKind,
     /// Process ids, in the order of [`Process::ALL`]; 0: not started.
-    pub processes: [u32; 5],
+    pub processes: [u32; 7],
     /// What each process says is missing of its confinement, in the same order; none: not heard.
     pub shortfalls: [Option<Shortfall>; 5],
     /// Counts of the server role; none: no server, or nothing counted yet.
@@ -203,7 +203,7 @@ mod tests {
         let shortfall = Shortfall { landlock: true, insecure: true, ..Shortfall::NONE };
         let surroundings = Surroundings {
             clock: ClockKind::Virtual,
-            processes: [10, 11, 12, 0, 0],
+            processes: [10, 11, 12, 0, 0, 0, 0],
             shortfalls: [None, Some(Shortfall::NONE), Some(shortfall), None, None],
             counters: None,
         };
@@ -225,7 +225,7 @@ mod tests {
     fn what_is_not_a_number_is_null_and_a_reply_is_one_line() {
         let surroundings = Surroundings {
             clock: ClockKind::Kernel,
-            processes: [0; 5],
+            processes: [0; 7],
             shortfalls: [None; 5],
             counters: None,
         };

@@ -178,8 +178,7 @@ fn read_root(
         profile,
         leap_seconds: clock.leap_seconds,
         run_step: if clock.run_step_threshold.is_some() { RUN_STEP } else { Span::ZERO },
-        exchange: sources.iter().any(|source| matches!(source.place, Place::Name(..))),
-    };
+        exchange: sources.iter().any(|source| matches!(source.place, Place::Name(..))), ..LaunchPlan::CLIENT };
     for (place, address) in plan.listen.iter_mut().zip(listen) {
         *place = *address;
     }
@@ -191,6 +190,7 @@ fn read_root(
         start_step_threshold: clock.start_step_threshold,
         run_step_threshold: clock.run_step_threshold,
         max_slew_ppm: clock.max_slew_ppm,
+        require_nts: false,
         leap_seconds: clock.leap_seconds,
         server: server.map(|server| server.settings),
     };

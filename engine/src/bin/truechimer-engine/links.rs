@@ -383,6 +383,9 @@ impl Links {
                 }
                 Fact::Input(Input::Reply(reply))
             }
+            FromClient::ProtectedReply(_) => {
+                return Err(Breach::new(Process::Client, "answered a protected query that nobody sent"));
+            }
             FromClient::Unanswered(unanswered) => Fact::Input(Input::Unanswered(unanswered)),
         }))
     }
@@ -403,6 +406,9 @@ impl Links {
                 Fact::Input(Input::Resolved(resolved))
             }
             FromExchange::Failed(failed) => Fact::Input(Input::LookupFailed(failed)),
+            FromExchange::Cookie(_) | FromExchange::Exchanged(_) | FromExchange::ExchangeFailed(_) => {
+                return Err(Breach::new(Process::Exchange, "answered a key exchange that nobody asked for"));
+            }
         }))
     }
 

@@ -19,6 +19,7 @@ pub fn source(address: Address) -> SourceSettings {
         require: false,
         max_delay: Span::from_secs(3),
         max_stratum: 15,
+        nts: None,
     }
 }
 
@@ -54,6 +55,7 @@ pub fn settings(servers: &[Server]) -> Settings {
         run_step_threshold: None,
         max_slew_ppm: 200.0,
         leap_seconds: true,
+        require_nts: false,
         server: Some(ServerSettings { local_stratum: None }),
     }
 }
@@ -153,7 +155,7 @@ impl Setup {
             base_frequency: Frequency::saturating(self.base * Frequency::PER_PPM),
             band: Frequency::saturating(self.band * Frequency::PER_PPM),
             band_centre: Frequency::ZERO,
-            processes: [1, 2, 3, 0, 0],
+            processes: [1, 2, 3, 0, 0, 0, 0],
         };
         world.give(Input::Welcome(welcome));
         world

@@ -87,6 +87,7 @@ fn read_source(section: &Section<'_>, faults: &mut Faults<'_>) -> Option<SourceS
     Some(SourceSettings {
         name,
         place,
+        nts: None,
         members: if pool { u8::try_from(members.unwrap_or(MEMBERS)).ok()? } else { 1 },
         min_poll: i8::try_from(min_poll).ok()?,
         max_poll: i8::try_from(max_poll).ok()?,

@@ -79,6 +79,7 @@ fn every_key_reaches_its_place() {
             require: true,
             max_delay: Span::from_secs(1),
             max_stratum: 3,
+            nts: None,
         }
     );
     assert_eq!((settings.sources[1].name.as_str(), settings.sources[1].members), ("pool.example.org", 3));

@@ -56,7 +56,7 @@ fn welcome() -> FromPrivileged {
         base_frequency: Frequency::ZERO,
         band: Frequency::ZERO,
         band_centre: Frequency::ZERO,
-        processes: [1, 2, 3, 0, 0],
+        processes: [1, 2, 3, 0, 0, 0, 0],
     })
 }
 
@@ -99,6 +99,7 @@ fn plan() -> LaunchPlan {
         leap_seconds: true,
         run_step: ipc::units::Span::ZERO,
         exchange: false,
+        ..LaunchPlan::CLIENT
     }
 }
 

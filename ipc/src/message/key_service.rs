@@ -1,0 +1,201 @@
+//! The links of the key exchange service: engine to the process that talks TLS, and from there to the process
+//! that holds the private key.
+
+use super::Shortfall;
+use super::server::CookieKeys;
+use crate::codec::{Decode, Encode};
+use crate::message::exchange::HostName;
+use crate::units::OutOfRange;
+use core::fmt;
+
+/// Engine to key exchange service.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
+pub enum ToKeyService {
+    /// The keys that seal cookies, in place of those before. Until the first ones, nobody is answered.
+    CookieKeys(CookieKeys),
+    /// What responses say, and how much is done for one client. At any moment.
+    Policy(KeyPolicy),
+    /// Read the certificate and the private key anew; connections go on.
+    Reload,
+}
+
+/// Key exchange service to engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
+pub enum FromKeyService {
+    /// First message, once: the process is confined.
+    Hello(Shortfall),
+    /// What its key holder could not get of its confinement; once, after `Hello`.
+    HolderHello(Shortfall),
+    /// Which certificate is in use: at start, and after each `Reload`.
+    Certificate(Loaded),
+    /// At most one a second, and only when a count has changed.
+    Counters(KeyCounters),
+}
+
+/// What became of reading the certificate and the key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
+pub enum Loaded {
+    /// They belong together and are in use; valid between these instants, in seconds since 1970.
+    InUse {
+        /// From when on.
+        not_before: i64,
+        /// Until when.
+        not_after: i64,
+    },
+    /// The certificate can't be read; what was in use before still is.
+    NoCertificate,
+    /// The private key can't be read by the key holder.
+    NoKey,
+    /// The key isn't that of the certificate.
+    Mismatch,
+}
+
+/// How the key exchange service answers, as the configuration says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
+pub struct KeyPolicy {
+    /// The NTP server that responses name; none: the same address (RFC 8915 section 4.1.7).
+    pub ntp_server: Option<HostName>,
+    /// The UDP port that responses name; none: 123 (section 4.1.8).
+    pub ntp_port: Option<u16>,
+    /// Connections at a time, 1 to 512.
+    pub connections: u16,
+    /// Of them from one network (IPv4 /24, IPv6 /48), 1 to `connections`.
+    pub network_connections: u16,
+    /// Handshakes a second, of all, 1 to 100,000.
+    pub rate: u32,
+    /// Handshakes a second of one network, 1 to 100,000.
+    pub network_rate: u32,
+}
+
+/// What the key exchange service did, since its start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
+pub struct KeyCounters {
+    /// Connections accepted.
+    pub accepted: u64,
+    /// Exchanges that ended with cookies.
+    pub exchanged: u64,
+    /// Connections that were closed at once: too many, in all or from there.
+    pub limited: u64,
+    /// TLS failed.
+    pub tls: u64,
+    /// Requests that were answered with an error record, or that found nothing in common.
+    pub refused: u64,
+    /// The deadline passed.
+    pub late: u64,
+    /// The client went away.
+    pub gone: u64,
+}
+
+/// Key exchange service to key holder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
+pub enum ToKeyHolder {
+    /// Sign the server's CertificateVerify of TLS 1.3 (RFC 8446 section 4.4.3) over this hash. Answered in
+    /// order.
+    Sign(Sign),
+    /// Read the private key anew, and keep the one in use until `Use`.
+    Reload,
+    /// From now on sign with the key that was read last.
+    Use,
+}
+
+/// Key holder to key exchange service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
+pub enum FromKeyHolder {
+    /// First message, once: the process is confined.
+    Hello(Shortfall),
+    /// At start (that key is in use at once), and after each `Reload`.
+    Key(KeyRead),
+    /// Answers `Sign`.
+    Signed(Signature),
+    /// Answers `Sign`: too many a second, or a scheme that isn't the key's.
+    NotSigned,
+}
+
+/// What became of reading the private key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
+pub enum KeyRead {
+    /// Read. SHA-256 of its public key (SubjectPublicKeyInfo, DER), by which a certificate is matched.
+    Read([u8; 32]),
+    /// The file can't be read, or there is no key in it that is done here (ECDSA P-256, Ed25519, RSA).
+    Unreadable,
+}
+
+/// Signature schemes of TLS 1.3 (RFC 8446 section 4.2.3) that are done here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
+pub enum Scheme {
+    /// ecdsa_secp256r1_sha256.
+    EcdsaP256,
+    /// ed25519.
+    Ed25519,
+    /// rsa_pss_rsae_sha256.
+    RsaPss256,
+    /// rsa_pss_rsae_sha384.
+    RsaPss384,
+    /// rsa_pss_rsae_sha512.
+    RsaPss512,
+}
+
+/// Hash of the handshake so far: the only thing about a signature that the asking process decides. The
+/// key holder itself puts the 64 spaces and the context string in front.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
+pub struct Sign {
+    /// How.
+    pub scheme: Scheme,
+    /// The hash.
+    pub transcript: TranscriptHash,
+}
+
+bounded! {
+    /// A transcript hash: 32 (SHA-256) or 48 octets (SHA-384).
+    TranscriptHash, RawHash, HashOctets, 48, |hash| matches!(hash.len(), 32 | 48),
+    proptest::prop_oneof![
+        proptest::collection::vec(any::<u8>(), 32),
+        proptest::collection::vec(any::<u8>(), 48)
+    ]
+}
+
+bounded! {
+    /// A signature, at most that of an RSA key of 4096 bits.
+    Signature, RawSignature, SignatureOctets, 512, |octets| !octets.is_empty(),
+    proptest::collection::vec(any::<u8>(), 1..=512)
+}
+
+impl fmt::Debug for TranscriptHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "TranscriptHash({})", self.octets().len())
+    }
+}
+
+impl fmt::Debug for Signature {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Signature({})", self.octets().len())
+    }
+}
+
+impl KeyPolicy {
+    /// What is in force without a word about it.
+    pub const DEFAULT: Self = Self {
+        ntp_server: None,
+        ntp_port: None,
+        connections: 512,
+        network_connections: 8,
+        rate: 5_000,
+        network_rate: 100,
+    };
+}
+
+impl KeyCounters {
+    /// Nothing counted.
+    pub const ZERO: Self =
+        Self { accepted: 0, exchanged: 0, limited: 0, tls: 0, refused: 0, late: 0, gone: 0 };
+}

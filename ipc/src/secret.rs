@@ -1,0 +1,79 @@
+//! Keys on their way from one process to another.
+
+use crate::codec::{Decode, Encode};
+use core::fmt;
+use zeroize::Zeroize;
+
+/// Octets of a key field: the longest key there is (AEAD_AES_SIV_CMAC_256); shorter keys stand at its start,
+/// followed by zeros.
+pub const MAX_KEY: usize = 32;
+
+/// Octets that nobody else may know. Wiped when dropped, never printed, compared in constant time.
+#[derive(Clone, Encode, Decode)]
+#[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
+pub struct Secret([u8; MAX_KEY]);
+
+impl Secret {
+    /// Takes octets over. The caller wipes its own copy.
+    pub const fn new(octets: [u8; MAX_KEY]) -> Self {
+        Self(octets)
+    }
+
+    /// The octets themselves, for the cipher.
+    pub const fn octets(&self) -> &[u8; MAX_KEY] {
+        &self.0
+    }
+}
+
+impl Drop for Secret {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
+impl PartialEq for Secret {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.iter().zip(&other.0).fold(0, |different, (one, two)| different | (one ^ two)) == 0
+    }
+}
+
+impl Eq for Secret {}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret")
+    }
+}
+
+/// The two keys of an association (RFC 8915 section 5.1).
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
+pub struct KeyPair {
+    /// Client to server.
+    pub client_to_server: Secret,
+    /// Server to client.
+    pub server_to_client: Secret,
+}
+
+/// AEAD algorithms that are done here (RFC 8915 section 5.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
+pub enum Aead {
+    /// 15: AEAD_AES_SIV_CMAC_256, keys of 32 octets.
+    AesSivCmac256,
+    /// 30: AEAD_AES_128_GCM_SIV, keys of 16 octets.
+    Aes128GcmSiv,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_never_printed() {
+        let pair =
+            KeyPair { client_to_server: Secret::new([0xab; 32]), server_to_client: Secret::new([0xcd; 32]) };
+        let text = std::format!("{pair:?} {pair:#?}");
+        assert!(!text.contains("171") && !text.contains("205") && !text.to_lowercase().contains("ab,"));
+    }
+}
