@@ -2,7 +2,9 @@
 
 mod support;
 
-use ipc::message::client::{PlainReply, QueryId, Rejected, Sent, Silence, Stamp, ToClient};
+use ipc::message::client::{
+    FromClient, MAX_CANDIDATES, PlainReply, QueryId, Rejected, Sent, Silence, Stamp, ToClient,
+};
 use ipc::units::RawInstant;
 use network::clock;
 use network::ending::Ending;
@@ -177,4 +179,33 @@ fn a_query_that_comes_after_its_deadline_does_not_leave() {
     assert_eq!(expect_unanswered(&mut client, 1).reason, Silence::Deadline);
     client.send(&query(2, server.address(), 5_000));
     assert_eq!(server.request().0.transmit_timestamp, nonce(2));
+}
+
+#[test]
+fn what_may_be_a_protected_reply_is_passed_on_whole_and_the_query_stays_open_until_it_is_cancelled() {
+    let (mut client, server) = (client(), Server::here());
+    client.send(&protected_query(1, server.address(), 10_000));
+    let (request, from) = server.request();
+    expect_sent(&mut client, 1);
+    let mut reply = honest(&request).encode().to_vec();
+    server.send(&Header { origin_timestamp: nonce(2), ..honest(&request) }.encode(), from);
+    for fill in 0..MAX_CANDIDATES + 3 {
+        reply.truncate(48);
+        reply.extend([1, 4, 0, 28]);
+        reply.extend([fill; 24]);
+        server.send(&reply, from);
+    }
+    for fill in 0..MAX_CANDIDATES {
+        let FromClient::ProtectedReply(candidate) = client.next() else { panic!("no candidate {fill}") };
+        assert_eq!((candidate.id, candidate.source), (QueryId(1), server.address().into()));
+        assert_eq!(candidate.packet.octets().len(), 48 + 28);
+        assert_eq!(candidate.packet.octets()[52..], [fill; 24], "as it came, in the order of arrival");
+    }
+    assert_eq!(client.next_within(Duration::from_millis(200)), None, "four and no more");
+    client.send(&ToClient::Cancel(QueryId(1)));
+    client.send(&protected_query(2, server.address(), 200));
+    expect_sent(&mut client, 2);
+    let end = expect_unanswered(&mut client, 2);
+    assert_eq!(end.reason, Silence::Deadline, "a protected query ends at its deadline");
+    assert_eq!(client.hang_up(), Ending::EngineGone);
 }

@@ -1,7 +1,8 @@
 //! The client role: a pipe that timestamps.
 //!
 //! A query comes from the engine as a whole packet; it leaves from a fresh socket that exists for it alone,
-//! and the first datagram that can be its reply ends it. Between queries nothing is open. Whoever floods a
+//! and the first datagram that can be its reply ends it; where replies are protected by NTS, the first few are
+//! passed on until the engine has found the true one. Between queries nothing is open. Whoever floods a
 //! query's socket costs that query its reply at most: all reading is bounded for each turn of the loop.
 
 mod query;
@@ -70,7 +71,7 @@ impl Client {
         places.push(PollFd::new(self.engine.as_fd(), self.engine.interest()));
         // A socket with an error is always ready: while nothing may be read, it must not be asked about.
         if !self.engine.is_congested() {
-            places.extend(self.open.iter().map(|open| PollFd::new(open.as_fd(), PollFlags::POLLIN)));
+            places.extend(self.open.iter().map(|open| PollFd::new(open.as_fd(), open.interest())));
         }
         let now = clock::raw();
         let patience = self.open.iter().map(|open| open.deadline().since(now).nanos().max(0)).min();
@@ -132,14 +133,18 @@ impl Client {
         if let Some(sent) = open.sent_if_stamped() {
             self.engine.push(FromClient::Sent(sent))?;
         }
-        if let Step::Replied(reply) = step {
-            if let Some(sent) = open.sent_anyway() {
-                self.engine.push(FromClient::Sent(sent))?;
-            }
-            self.open.swap_remove(at);
-            self.engine.push(FromClient::PlainReply(reply))?;
+        let record = match step {
+            Step::Waiting => return Ok(()),
+            Step::Replied(reply) => FromClient::PlainReply(reply),
+            Step::Candidate(candidate) => FromClient::ProtectedReply(candidate),
+        };
+        if let Some(sent) = open.sent_anyway() {
+            self.engine.push(FromClient::Sent(sent))?;
         }
-        Ok(())
+        if matches!(record, FromClient::PlainReply(_)) {
+            self.open.swap_remove(at);
+        }
+        self.engine.push(record)
     }
 
     fn expire(&mut self) -> Result<(), Ending> {

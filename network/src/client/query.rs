@@ -7,11 +7,13 @@ use crate::datagram::{Arrival, Report, receive, report};
 use crate::socket_options::prepare_query;
 use ipc::address::Address;
 use ipc::message::client::{
-    PlainReply, Query, QueryId, Rejected, ReplyHeader, Sent, Silence, Stamp, Unanswered,
+    MAX_CANDIDATES, PlainReply, ProtectedReply, Query, QueryId, Rejected, ReplyHeader, Sent, Silence, Stamp,
+    Unanswered,
 };
-use ipc::packet::MAX_PACKET;
+use ipc::packet::{MAX_PACKET, Packet};
 use ipc::units::{Leap, RawInstant, Span};
 use nix::errno::Errno;
+use nix::poll::PollFlags;
 use nix::sys::socket::{
     AddressFamily, MsgFlags, SockFlag, SockType, SockaddrStorage, connect, getsockname, send, socket,
 };
@@ -42,6 +44,8 @@ pub(super) struct Open {
     /// T1 once it is known, and whether the engine was told.
     t1: Option<(RawInstant, Stamp)>,
     is_told: bool,
+    /// Where replies are protected: how many packets may still be passed on.
+    candidates: Option<u8>,
     rejected: Rejected,
     trouble: Option<Silence>,
 }
@@ -53,6 +57,8 @@ pub(super) enum Step {
     Waiting,
     /// The query's end.
     Replied(PlainReply),
+    /// What may be the reply; only the engine can tell, and cancels the query if it is.
+    Candidate(ProtectedReply),
 }
 
 impl Open {
@@ -80,6 +86,7 @@ impl Open {
                 own,
                 t1: None,
                 is_told: false,
+                candidates: query.protected.then_some(MAX_CANDIDATES),
                 rejected: Rejected::NONE,
                 trouble: None,
             }),
@@ -112,9 +119,17 @@ impl Open {
         }
     }
 
-    /// Empties the error queue and reads datagrams until one is the reply.
+    /// What to wait for: nothing further where enough packets were passed on.
+    pub(super) fn interest(&self) -> PollFlags {
+        if self.candidates == Some(0) { PollFlags::empty() } else { PollFlags::POLLIN }
+    }
+
+    /// Empties the error queue and reads datagrams until one is the reply, or may be.
     pub(super) fn read(&mut self) -> Step {
         self.take_reports();
+        if self.candidates == Some(0) {
+            return Step::Waiting;
+        }
         // One octet more than the longest packet shows a longer one.
         let mut buffer = [0; MAX_PACKET + 1];
         for _ in 0..DATAGRAMS {
@@ -128,7 +143,7 @@ impl Open {
                         check(datagram, self.expected)
                     };
                     match checked {
-                        Ok(header) => return Step::Replied(self.reply(&header, arrival, own)),
+                        Ok(header) => return self.accept(&header, datagram, arrival, own),
                         Err(rejection) => rejection.count(&mut self.rejected),
                     }
                 }
@@ -141,20 +156,21 @@ impl Open {
         Step::Waiting
     }
 
-    fn reply(&mut self, header: &Header, arrival: Arrival, own: RawInstant) -> PlainReply {
+    fn accept(&mut self, header: &Header, datagram: &[u8], arrival: Arrival, own: RawInstant) -> Step {
         if self.t1.is_none() {
             self.take_reports();
         }
         let (t1, _) = *self.t1.get_or_insert((self.own, Stamp::User));
         let (t4, stamp) = Pair::read().settle(arrival.stamp, t1, own, own);
-        PlainReply {
-            id: self.id,
-            source: self.destination,
-            t4,
-            stamp,
-            header: on_the_wire(header),
-            rejected: self.rejected,
-        }
+        let (id, source) = (self.id, self.destination);
+        let Some(left) = &mut self.candidates else {
+            let (header, rejected) = (on_the_wire(header), self.rejected);
+            return Step::Replied(PlainReply { id, source, t4, stamp, header, rejected });
+        };
+        *left = left.saturating_sub(1);
+        // What passed the check is no longer than a packet.
+        Packet::from_octets(datagram)
+            .map_or(Step::Waiting, |packet| Step::Candidate(ProtectedReply { id, source, t4, stamp, packet }))
     }
 
     /// T1 for the engine, once, as soon as it is known.

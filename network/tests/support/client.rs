@@ -27,9 +27,17 @@ pub fn nonce(id: u64) -> u64 {
 }
 
 pub fn query(id: u64, destination: SocketAddr, millis: i64) -> ToClient {
+    ToClient::Query(plain(id, destination, millis))
+}
+
+pub fn protected_query(id: u64, destination: SocketAddr, millis: i64) -> ToClient {
+    ToClient::Query(Query { protected: true, ..plain(id, destination, millis) })
+}
+
+fn plain(id: u64, destination: SocketAddr, millis: i64) -> Query {
     let packet = Packet::from_octets(&minimal(nonce(id)).encode()).unwrap();
     let deadline = in_millis(millis);
-    ToClient::Query(Query { id: QueryId(id), destination: destination.into(), deadline, packet, protected: false })
+    Query { id: QueryId(id), destination: destination.into(), deadline, packet, protected: false }
 }
 
 /// A server's socket, to be played by hand.
