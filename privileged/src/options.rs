@@ -15,7 +15,7 @@ Usage: truechimerd [options]
   --run-dir DIR         the control socket (/run/truechimer)
   --clock KIND          kernel (default), none (serve time, never touch the clock), or virtual:FILE
   --programs DIR        where truechimer-engine and truechimer-network are (beside this program)
-  --first-uid N         users N to N+4 instead of the packaged ones (containers, tests)
+  --first-uid N         users N to N+6 instead of the packaged ones (containers, tests)
   --approve-step SECS   allow one step of at most this size, once in a boot, not before this program was
                         built and not after the latest plausible time; audited
   --new-record          forget the governor's record (budgets, last good time); audited
@@ -110,10 +110,10 @@ pub fn parse(words: impl Iterator<Item = OsString>) -> Result<Asked, String> {
             }
             "--first-uid" => {
                 let text = value("a number")?.to_string_lossy().into_owned();
-                // Five uids from here on, none of them root or "nobody in particular" (2^32 − 1).
-                let uid = text.parse().ok().filter(|uid| (1..=u32::MAX - 6).contains(uid));
+                // Seven uids from here on, none of them root or "nobody in particular" (2^32 − 1).
+                let uid = text.parse().ok().filter(|uid| (1..=u32::MAX - 8).contains(uid));
                 options.first_uid =
-                    Some(uid.ok_or_else(|| format!("--first-uid {text}: expected 1 to {}", u32::MAX - 6))?);
+                    Some(uid.ok_or_else(|| format!("--first-uid {text}: expected 1 to {}", u32::MAX - 8))?);
             }
             "--approve-step" => {
                 let text = value("a number of seconds")?.to_string_lossy().into_owned();

@@ -56,7 +56,7 @@ impl Setup {
         let file = place.join("truechimer.toml");
         fs::write(&file, configuration).expect("a new folder can be written");
         fs::set_permissions(&file, Permissions::from_mode(0o644)).expect("it is ours");
-        // Numbers that no package hands out; each daemon has five of its own.
+        // Numbers that no package hands out; each daemon has seven of its own.
         let first_uid = 61_400 + (UIDS.fetch_add(1, Ordering::Relaxed) % 400) * 8;
         Self {
             place: Arc::new(place),

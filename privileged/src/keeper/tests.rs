@@ -37,7 +37,9 @@ fn keeper() -> (Keeper, Engine, OwnedFd) {
         run_step: Span::ZERO,
         exchange: false,
         threads: 1,
-        dscp: 0, ..LaunchPlan::CLIENT };
+        dscp: 0,
+        ..LaunchPlan::CLIENT
+    };
     let record = Record::born([0; 16], now.boot, now.wall);
     let (audit, _) = Audit::resume(file(LENGTH), &record).unwrap();
     let keeper = Keeper {

@@ -1,7 +1,8 @@
 //! Starts the other processes: each executed afresh, with an empty environment and exactly the descriptors
 //! that it needs, named in its words.
 
-use super::users::Users;
+use super::sockets::Sockets;
+use super::users::{KEY_HOLDER, USERS, Users};
 use crate::ending::Ending;
 use crate::options::Options;
 use ipc::message::privileged::LaunchPlan;
@@ -17,16 +18,17 @@ use std::process::{Child, Command, Stdio};
 #[derive(Debug)]
 pub struct Children {
     programs: PathBuf,
-    words: [Vec<String>; 5],
+    words: [Vec<String>; USERS],
     insecure: bool,
-    ends: [Option<OwnedFd>; 3],
-    engine_ends: [Option<OwnedFd>; 3],
+    ends: [Option<OwnedFd>; ROLES.len()],
+    engine_ends: [Option<OwnedFd>; ROLES.len()],
     engine: Option<Child>,
-    network: [Option<Child>; 3],
+    network: [Option<Child>; ROLES.len()],
+    key_holder: Option<Child>,
 }
 
-/// Roles of truechimer-network, in the order of all arrays here.
-const ROLES: [&str; 3] = ["client", "server", "exchange"];
+/// Roles of truechimer-network that the engine has a link to, in the order of all arrays here.
+const ROLES: [&str; 4] = ["client", "server", "exchange", "key-service"];
 
 impl Children {
     /// Makes the links.
@@ -34,21 +36,22 @@ impl Children {
     /// # Errors
     /// No descriptors, or no way to find the programs.
     pub fn prepare(options: &Options, users: &Users) -> Result<Self, Ending> {
-        let mut ends = [const { None }; 3];
-        let mut engine_ends = [const { None }; 3];
-        for at in 0..3 {
+        let mut ends = [const { None }; ROLES.len()];
+        let mut engine_ends = [const { None }; ROLES.len()];
+        for at in 0..ROLES.len() {
             let (theirs, engines) = pair()?;
             ends[at] = Some(theirs);
             engine_ends[at] = Some(engines);
         }
         Ok(Self {
             programs: programs(options)?,
-            words: [0, 1, 2, 3, 4].map(|child| users.words(child)),
+            words: std::array::from_fn(|child| users.words(child)),
             insecure: options.insecure,
             ends,
             engine_ends,
             engine: None,
-            network: [const { None }; 3],
+            network: [const { None }; ROLES.len()],
+            key_holder: None,
         })
     }
 
@@ -61,7 +64,7 @@ impl Children {
         options: &Options,
         config: File,
         control: OwnedFd,
-        state: File,
+        (state, keys): (File, File),
         clock: Option<&File>,
     ) -> Result<OwnedFd, Ending> {
         let (engines, ours) = pair()?;
@@ -77,6 +80,7 @@ impl Children {
         command.arg(format!("config-name={}", options.config.display()));
         given.word(&mut command, "control", control.as_fd());
         given.word(&mut command, "state", state.as_fd());
+        given.word(&mut command, "keys", keys.as_fd());
         if let Some(clock) = clock {
             given.word(&mut command, "clock", clock.as_fd());
         }
@@ -88,7 +92,7 @@ impl Children {
             command.arg("journal");
         }
         self.engine = Some(given.spawn(command)?);
-        self.engine_ends = [const { None }; 3];
+        self.engine_ends = [const { None }; ROLES.len()];
         Ok(ours)
     }
 
@@ -99,28 +103,51 @@ impl Children {
     pub fn start_network(
         &mut self,
         plan: &LaunchPlan,
-        sockets: Vec<OwnedFd>,
+        sockets: &Sockets,
         clock: Option<&File>,
     ) -> Result<(), Ending> {
-        let wanted = [true, plan.listen_count > 0, plan.exchange];
+        let wanted = [true, plan.listen_count > 0, plan.exchange, plan.key_service.is_some()];
+        // A thread that waits for its signature needn't wait for those of others.
+        let pairs = (0..sockets.key_threads).map(|_| pair()).collect::<Result<Vec<_>, _>>()?;
         for (at, role) in ROLES.iter().enumerate() {
-            let Some(end) = self.ends[at].take() else { continue };
-            if !wanted[at] {
-                continue;
-            }
+            let Some(end) = self.ends[at].take().filter(|_| wanted[at]) else { continue };
             let mut command = self.command("truechimer-network", at + 2);
             let mut given = Given::default();
             command.arg(format!("role={role}"));
             given.word(&mut command, "link", end.as_fd());
-            if *role == "server" {
-                let list = sockets.iter().map(|fd| fd.as_raw_fd().to_string()).collect::<Vec<_>>().join(",");
-                command.arg(format!("sockets={list}"));
-                sockets.iter().for_each(|fd| given.fd(fd.as_fd()));
-                if let Some(clock) = clock {
-                    given.word(&mut command, "clock", clock.as_fd());
+            match *role {
+                "server" => {
+                    given.list(&mut command, "sockets", &sockets.server);
+                    if let Some(clock) = clock {
+                        given.word(&mut command, "clock", clock.as_fd());
+                    }
                 }
+                "exchange" => {
+                    let system = plan.system_roots.map(|path| ("system-roots".to_owned(), path));
+                    let numbered = plan.roots.iter().zip(1..);
+                    let others = numbered.filter_map(|(path, at)| Some((format!("roots-{at}"), (*path)?)));
+                    for (key, path) in system.into_iter().chain(others) {
+                        command.arg(format!("{key}={}", path.as_str()));
+                    }
+                }
+                "key-service" => {
+                    given.list(&mut command, "listeners", &sockets.key_service);
+                    given.list(&mut command, "holder", pairs.iter().map(|(service, _)| service));
+                    command.arg(format!("threads={}", sockets.key_threads));
+                    command.args(
+                        plan.key_service.map(|key| format!("certificate={}", key.certificate.as_str())),
+                    );
+                }
+                _ => {}
             }
             self.network[at] = Some(given.spawn(command)?);
+        }
+        if let Some(service) = &plan.key_service {
+            let mut command = self.command("truechimer-network", KEY_HOLDER);
+            let mut given = Given::default();
+            command.arg("role=key-holder").arg(format!("key={}", service.key.as_str()));
+            given.list(&mut command, "link", pairs.iter().map(|(_, holder)| holder));
+            self.key_holder = Some(given.spawn(command)?);
         }
         Ok(())
     }
@@ -128,8 +155,8 @@ impl Children {
     /// Process ids, in the order of `Welcome`.
     pub fn processes(&self) -> [u32; 7] {
         let id = |child: &Option<Child>| child.as_ref().map_or(0, Child::id);
-        let [client, server, exchange] = &self.network;
-        [std::process::id(), id(&self.engine), id(client), id(server), id(exchange), 0, 0]
+        let [client, server, exchange, key_service] = self.network.each_ref().map(id);
+        [std::process::id(), id(&self.engine), client, server, exchange, key_service, id(&self.key_holder)]
     }
 
     /// Why the engine ended during the launch, where it is known better than by its closed link.
@@ -208,6 +235,13 @@ impl<'a> Given<'a> {
     fn word(&mut self, command: &mut Command, key: &str, fd: BorrowedFd<'a>) {
         command.arg(format!("{key}={}", fd.as_raw_fd()));
         self.fd(fd);
+    }
+
+    fn list(&mut self, command: &mut Command, key: &str, fds: impl IntoIterator<Item = &'a OwnedFd>) {
+        let first = self.0.len();
+        self.0.extend(fds.into_iter().map(AsFd::as_fd));
+        let numbers: Vec<_> = self.0[first..].iter().map(|fd| fd.as_raw_fd().to_string()).collect();
+        command.arg(format!("{key}={}", numbers.join(",")));
     }
 
     fn fd(&mut self, fd: BorrowedFd<'a>) {

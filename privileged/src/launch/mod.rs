@@ -19,7 +19,7 @@ use crate::options::{ClockChoice, Options};
 use children::Children;
 use directory::Directory;
 use ipc::link::Link;
-use ipc::message::privileged::{ClockKind, FromPrivileged, LaunchPlan, MAX_LISTEN, ToPrivileged, Welcome};
+use ipc::message::privileged::{ClockKind, FromPrivileged, ToPrivileged, Welcome};
 use ipc::units::WallTime;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, ppoll};
@@ -28,6 +28,7 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::time::TimeSpec;
 use nix::sys::timerfd::{ClockId as TimerClock, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 use nix::time::ClockId;
+use sockets::Sockets;
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::FileExt;
@@ -50,24 +51,23 @@ pub fn launch(options: &Options) -> Result<Keeper, Ending> {
     let run = Directory::open(&options.run)?;
     let record_file = state.lock("governor", 2 * SLOT as u64)?;
     let audit_file = state.file("audit.log", audit::LENGTH)?;
-    let engine_state = state.file("engine.state", 0)?;
+    let engine_files = (state.file("engine.state", 0)?, state.file("engine.keys", 0)?);
     let (clock, clock_file) = take_clock(&options.clock)?;
     let control = run.listen("control.sock", users.group)?;
     let signals = catch_signals()?;
     let notify = Notify::from_environment();
 
     let mut children = Children::prepare(options, &users)?;
-    let engine_end = children.start_engine(options, config, control, engine_state, clock_file.as_ref())?;
+    let engine_end = children.start_engine(options, config, control, engine_files, clock_file.as_ref())?;
     let mut link: EngineLink = Link::new(engine_end);
     let plan = match receive(&mut link, "its plan") {
         Ok(ToPrivileged::Plan(plan)) => plan,
         Ok(_) => return Err(Ending::Engine("it did not begin with its plan".into())),
         Err(ending) => return Err(children.engine_ended(ending)),
     };
-    let addresses = listen_addresses(&plan)?;
-    let sockets = sockets::bind(addresses, plan.threads, plan.dscp)?;
-    children.start_network(&plan, sockets, clock_file.as_ref())?;
-    drop(clock_file);
+    let sockets = Sockets::bind(&plan)?;
+    children.start_network(&plan, &sockets, clock_file.as_ref())?;
+    drop((sockets, clock_file));
 
     let boot_id = boot_id()?;
     let (now, found) =
@@ -144,12 +144,6 @@ fn receive(link: &mut EngineLink, what: &str) -> Result<ToPrivileged, Ending> {
             Err(error) => return Err(Ending::Engine(error.to_string())),
         }
     }
-}
-
-fn listen_addresses(plan: &LaunchPlan) -> Result<&[ipc::address::Address], Ending> {
-    plan.listen
-        .get(..usize::from(plan.listen_count))
-        .ok_or_else(|| Ending::Engine(format!("its plan binds more than {MAX_LISTEN} addresses")))
 }
 
 fn take_clock(choice: &ClockChoice) -> Result<(Box<dyn Clock>, Option<File>), Ending> {

@@ -3,15 +3,28 @@
 use crate::ending::Ending;
 use crate::options::Options;
 
-/// The packaged users, in the order privileged, engine, client, server, exchange.
-const NAMES: [&str; 5] =
-    ["truechimer-clock", "truechimer-engine", "truechimer-net", "truechimer-serve", "truechimer-kex"];
+/// How many users there are: one for each process.
+pub const USERS: usize = 7;
+
+/// The place of the last one, who alone may read the private key.
+pub const KEY_HOLDER: usize = 6;
+
+/// The packaged users, in the order privileged, engine, client, server, exchange, key service, key holder.
+const NAMES: [&str; USERS] = [
+    "truechimer-clock",
+    "truechimer-engine",
+    "truechimer-net",
+    "truechimer-serve",
+    "truechimer-kex",
+    "truechimer-ntske",
+    "truechimer-key",
+];
 const GROUP: &str = "truechimer";
 
 /// Uids and gids, where this process may change to them.
 #[derive(Debug)]
 pub struct Users {
-    identities: Option<[(u32, u32); 5]>,
+    identities: Option<[(u32, u32); USERS]>,
     /// The group that may read the control socket.
     pub group: Option<u32>,
 }
@@ -26,11 +39,11 @@ impl Users {
             return Ok(Self { identities: None, group: None });
         }
         if let Some(first) = options.first_uid {
-            let identities = [0, 1, 2, 3, 4].map(|at| (first + at, first + at));
+            let identities = [0, 1, 2, 3, 4, 5, 6].map(|at| (first + at, first + at));
             return Ok(Self { identities: Some(identities), group: None });
         }
         let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
-        let mut identities = [(0, 0); 5];
+        let mut identities = [(0, 0); USERS];
         for (identity, name) in identities.iter_mut().zip(NAMES) {
             match fields(&passwd, name).map(|line| (number(&line, 2), number(&line, 3))) {
                 Some((Some(uid), Some(gid))) if uid != 0 && gid != 0 => *identity = (uid, gid),
@@ -52,7 +65,7 @@ impl Users {
         self.identities.map(|all| all[0])
     }
 
-    /// As the words for a child: 1 engine, 2 client, 3 server, 4 exchange.
+    /// As the words for a child: 1 engine, 2 client, 3 server, 4 exchange, 5 key service, 6 key holder.
     pub fn words(&self, child: usize) -> Vec<String> {
         self.identities.map_or_else(Vec::new, |all| {
             vec![format!("uid={}", all[child].0), format!("gid={}", all[child].1)]
