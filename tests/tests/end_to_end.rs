@@ -166,7 +166,8 @@ fn a_restart_is_synchronised_again_and_remembers_the_frequency() {
         "warm start: synchronised after {:.2} s, frequency {found:.2} ppm (40 is right)",
         took.as_secs_f64()
     );
-    assert!((found - 40.0).abs() < 8.0, "the frequency was forgotten: {found} ppm");
+    // A clock that forgot it starts at 0; one of a second of experience is right to a few ppm on a busy machine.
+    assert!((found - 40.0).abs() < 20.0, "the frequency was forgotten: {found} ppm");
     wait_until_right(&client);
 }
 

@@ -107,8 +107,9 @@ impl Children {
         clock: Option<&File>,
     ) -> Result<(), Ending> {
         let wanted = [true, plan.listen_count > 0, plan.exchange, plan.key_service.is_some()];
-        // A thread that waits for its signature needn't wait for those of others.
-        let pairs = (0..sockets.key_threads).map(|_| pair()).collect::<Result<Vec<_>, _>>()?;
+        // One for orders, and one for each thread: who waits for a signature needn't wait for those of others.
+        let control = pair()?;
+        let signing = (0..sockets.key_threads).map(|_| pair()).collect::<Result<Vec<_>, _>>()?;
         for (at, role) in ROLES.iter().enumerate() {
             let Some(end) = self.ends[at].take().filter(|_| wanted[at]) else { continue };
             let mut command = self.command("truechimer-network", at + 2);
@@ -132,8 +133,8 @@ impl Children {
                 }
                 "key-service" => {
                     given.list(&mut command, "listeners", &sockets.key_service);
-                    given.list(&mut command, "holder", pairs.iter().map(|(service, _)| service));
-                    command.arg(format!("threads={}", sockets.key_threads));
+                    given.word(&mut command, "holder", control.0.as_fd());
+                    given.list(&mut command, "signing", signing.iter().map(|(service, _)| service));
                     command.args(
                         plan.key_service.map(|key| format!("certificate={}", key.certificate.as_str())),
                     );
@@ -146,7 +147,8 @@ impl Children {
             let mut command = self.command("truechimer-network", KEY_HOLDER);
             let mut given = Given::default();
             command.arg("role=key-holder").arg(format!("key={}", service.key.as_str()));
-            given.list(&mut command, "link", pairs.iter().map(|(_, holder)| holder));
+            given.word(&mut command, "link", control.1.as_fd());
+            given.list(&mut command, "signing", signing.iter().map(|(_, holder)| holder));
             self.key_holder = Some(given.spawn(command)?);
         }
         Ok(())

@@ -1,5 +1,5 @@
 //! The sockets of the server role and of the key exchange service, bound here so that they need no right to.
-//! Each of their threads has a socket of its own for each address; the kernel deals the senders out to them.
+//! Each thread of the server role has a socket of its own for each address; the kernel deals the senders out.
 
 use crate::ending::Ending;
 use ipc::address::Address;
@@ -22,12 +22,12 @@ const BACKLOG: i32 = 1024;
 /// Threads where the plan leaves their number open: at most.
 const MOST_BY_DEFAULT: usize = 4;
 
-/// Bound sockets, for the first thread one to each address, then the same for the next thread.
+/// Bound sockets.
 #[derive(Debug)]
 pub struct Sockets {
-    /// UDP, for the server role.
+    /// UDP, for the server role: for the first thread one to each address, then the same for the next thread.
     pub server: Vec<OwnedFd>,
-    /// TCP, listening, for the key exchange service.
+    /// TCP, listening, for the key exchange service: one to each address, shared by its threads.
     pub key_service: Vec<OwnedFd>,
     /// Threads of the key exchange service; 0: there is none.
     pub key_threads: usize,
@@ -49,7 +49,7 @@ impl Sockets {
         };
         let key_threads = count(service.threads, MAX_KEY_THREADS);
         let addresses = counted(&service.listen, service.listen_count)?;
-        let key_service = for_each_thread(addresses, key_threads, bind_stream)?;
+        let key_service = addresses.iter().map(bind_stream).collect::<Result<_, _>>()?;
         Ok(Self { server, key_service, key_threads })
     }
 }
@@ -103,10 +103,10 @@ fn bind_datagrams(address: &Address, shared: bool, dscp: u8) -> Result<OwnedFd, 
     bound().map_err(|errno| refused(address, errno, "time server uses it (ss -ulpn shows which)"))
 }
 
-fn bind_stream(address: &Address, shared: bool) -> Result<OwnedFd, Ending> {
+fn bind_stream(address: &Address) -> Result<OwnedFd, Ending> {
     let address = address.socket_address();
     let bound = || -> Result<OwnedFd, Errno> {
-        let fd = open(address, SockType::Stream, shared)?;
+        let fd = open(address, SockType::Stream, false)?;
         // After a restart connections of the last run may still be in their last two minutes.
         setsockopt(&fd, sockopt::ReuseAddr, &true)?;
         bind_socket(fd.as_raw_fd(), &SockaddrStorage::from(address))?;
