@@ -12,7 +12,8 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
-const ROLES: [&str; 6] = ["privileged", "engine", "client", "server", "exchange", "exchange_child"];
+const ROLES: [&str; 8] =
+    ["privileged", "engine", "client", "server", "exchange", "exchange_child", "key_service", "key_holder"];
 
 /// The C libraries that make the calls.
 const LIBRARIES: [&str; 2] = ["gnu", "musl"];

@@ -5,9 +5,11 @@
 //!   socket   asks the engine: one line out, one line in, two seconds at most
 //!   process  what the kernel reports of each process, read from /proc
 //!   status   status, as a table or as JSON
+//!   keys     keys, and what reload says of the certificate
 //!   sources  sources, source NAME, server
 //!   wait     wait-sync
 //!   audit    the governor's audit log: shown, and its chain verified
+//!   replay   a record of the engine, replayed in a process of its own
 //!   text     escapes, tables, lengths of time
 //! ```
 //!
@@ -18,7 +20,9 @@
 #![forbid(unsafe_code)]
 
 mod audit;
+mod keys;
 mod process;
+mod replay;
 mod socket;
 mod sources;
 mod status;
@@ -56,11 +60,19 @@ enum Command {
     },
     /// What the server role answered
     Server,
+    /// NTS: keys and cookies of the sources; cookie keys, certificate and key exchanges of the server
+    Keys,
     /// Wait until the clock is synchronised: exit 0; 1: not in time; 2: no daemon
     WaitSync(WaitArguments),
     /// Show the governor's audit log: each change of the clock and each refusal
     Audit(AuditArguments),
-    /// Put the configuration file's access rules and rate limits in force, without a restart (root)
+    /// Replay a record of `truechimerd --record`; exit 0: the same again, 1: not, 2: it can't be
+    Replay {
+        /// The record
+        file: PathBuf,
+    },
+    /// Put the configuration file's access rules and rate limits in force, and read certificate and key anew,
+    /// without a restart (root)
     Reload {
         /// The file
         #[arg(long, value_name = "F", default_value = "/etc/truechimer/truechimer.toml")]
@@ -116,10 +128,12 @@ fn main() -> ExitCode {
         Command::Status => status::show(&cli.socket, cli.json),
         Command::Sources => sources::list(&cli.socket, cli.json),
         Command::Source { name } => sources::show(&cli.socket, name, cli.json),
+        Command::Keys => keys::show(&cli.socket, cli.json),
         Command::Server => sources::server(&cli.socket, cli.json),
         Command::WaitSync(wait) => wait::wait(&cli.socket, wait.timeout, wait.max_error, cli.json),
         Command::Audit(asked) if asked.verify => audit::verify_file(&asked.file, cli.json),
         Command::Audit(asked) => audit::show(&asked.file, asked.last, cli.json),
+        Command::Replay { file } => replay::show(file, cli.json),
         Command::Reload { config } => reload(&cli, config),
         Command::Burst => change(&cli, "burst"),
         Command::Online => change(&cli, "online"),
@@ -151,12 +165,25 @@ fn reload(cli: &Cli, config: &Path) -> Result<String, Failure> {
     let mut text = String::new();
     let file = std::fs::File::open(config).map_err(unreadable)?;
     file.take(MAX_FILE).read_to_string(&mut text).map_err(unreadable)?;
-    let reply = socket::reload(&cli.socket, &text)?;
-    if cli.json {
-        return Ok(text::json(&reply));
-    }
+    let mut reply = socket::reload(&cli.socket, &text)?;
     let is = |name: &str| reply.get(name).and_then(serde_json::Value::as_bool).unwrap_or(false);
     let done = if is("changed") { "in force now" } else { "nothing new for the server" };
     let rest = if is("needs_restart") { "; other changes in the file take a restart" } else { "" };
-    Ok(format!("reload: {done}{rest}\n"))
+    let mut certificate = None;
+    if is("reads_certificate") {
+        let readings = reply.get("readings").and_then(serde_json::Value::as_u64).unwrap_or(0);
+        certificate = Some(keys::await_certificate(&cli.socket, readings)?);
+    }
+    if let Some((text, false)) = &certificate {
+        return Err(Failure { text: format!("reload: {done}{rest}; {text}"), code: 1 });
+    }
+    if cli.json {
+        if let (Some(object), Some((text, _))) = (reply.as_object_mut(), &certificate) {
+            object.insert("certificate".to_owned(), text.clone().into());
+        }
+        return Ok(text::json(&reply));
+    }
+    let certificate =
+        certificate.map_or(String::new(), |(text, _)| format!("; certificate {}", text::escape(&text)));
+    Ok(format!("reload: {done}{rest}{certificate}\n"))
 }

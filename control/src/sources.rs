@@ -1,6 +1,7 @@
 //! `chimerctl sources`, `source NAME` and `server`.
 
 use crate::Failure;
+use crate::keys;
 use crate::socket::ask;
 use crate::text::{json, plain, seconds, table};
 use serde_json::{Value, json};
@@ -62,6 +63,8 @@ fn server_page(reply: &Value) -> String {
         ("spared", "of the answered: too many, answered all the same"),
         ("interleaved", "of the answered: interleaved"),
         ("kissed", "told to ask less often (RATE)"),
+        ("protected", "of the answered: protected by NTS"),
+        ("nak", "told that their cookies are of no use here (NTS NAK)"),
     ];
     match reply.get("server").filter(|server| server.is_object()) {
         None => "no server is configured, or nobody has asked it yet\n".to_owned(),
@@ -93,12 +96,12 @@ fn reach(source: &Value) -> String {
     at(source, "reach").as_u64().map_or("-".to_owned(), |reach| format!("{reach:o}"))
 }
 
-fn authenticated(source: &Value) -> &'static str {
-    match at(source, "authenticated").as_bool() {
-        Some(true) => "yes",
-        Some(false) => "no",
-        None => "-",
-    }
+fn authenticated(source: &Value) -> String {
+    keys::short(source).unwrap_or_else(|| match at(source, "authenticated").as_bool() {
+        Some(true) => "yes".to_owned(),
+        Some(false) => "no".to_owned(),
+        None => "-".to_owned(),
+    })
 }
 
 fn row(source: &Value) -> Vec<String> {
@@ -106,7 +109,7 @@ fn row(source: &Value) -> Vec<String> {
         plain(at(source, "state")),
         plain(at(source, "name")),
         plain(at(source, "address")),
-        authenticated(source).to_owned(),
+        authenticated(source),
         plain(at(source, "stratum")),
         reach(source),
         plain(at(source, "poll")),
@@ -135,7 +138,7 @@ fn detail(source: &Value) -> String {
         ("address", plain(at(source, "address"))),
         ("state", plain(at(source, "state"))),
         ("why", plain(at(source, "reason"))),
-        ("authenticated", authenticated(source).to_owned()),
+        ("authenticated", authenticated(source)),
         ("stratum", plain(at(source, "stratum"))),
         ("reference id", plain(at(source, "reference_id"))),
         ("reach", format!("{} (octal; the last eight polls)", reach(source))),
@@ -150,6 +153,7 @@ fn detail(source: &Value) -> String {
         ("valid replies", plain(at(source, "valid"))),
         ("last valid", seconds(at(source, "last_valid_s"), false)),
     ];
+    rows.extend(keys::detail(source));
     if let Some(rejected) = at(source, "rejected").as_object() {
         let reasons = rejected.iter().map(|(reason, count)| format!("{reason} {}", plain(count)));
         rows.push((

@@ -1,6 +1,7 @@
 //! `chimerctl status`.
 
 use crate::Failure;
+use crate::keys::certificate_line;
 use crate::process::Process;
 use crate::socket::ask;
 use crate::text::{json, list, plain, seconds, table};
@@ -33,6 +34,7 @@ fn document(reply: &Value, processes: &[Process]) -> Value {
         "processes": processes,
         "shortfalls": reply.get("shortfalls"),
         "server": reply.get("server"),
+        "key_exchange": reply.get("key_exchange"),
     })
 }
 
@@ -62,6 +64,9 @@ fn page(reply: &Value, processes: &[Process]) -> String {
         ("steps", plain(value("steps"))),
         ("refusals", format!("{} {}", plain(value("refusals")), plain(value("last_refusal")))),
     ]);
+    if let Some(certificate) = certificate_line(reply) {
+        text.push_str(&list(&[("certificate", certificate)]));
+    }
     text.push('\n');
     let rows: Vec<Vec<String>> = processes.iter().map(row).collect();
     let head = [

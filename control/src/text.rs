@@ -85,6 +85,35 @@ pub fn seconds(value: &Value, signed: bool) -> String {
     }
 }
 
+/// A length of time in whole numbers of a unit that fits, for what takes hours or weeks; `-` for nothing.
+pub fn length(value: &Value) -> String {
+    let Some(seconds) = value.as_f64().filter(|seconds| seconds.is_finite()) else { return "-".to_owned() };
+    let (scale, unit) = match seconds.abs() {
+        size if size < 120.0 => (1.0, "s"),
+        size if size < 7_200.0 => (60.0, "min"),
+        size if size < 172_800.0 => (3_600.0, "h"),
+        _ => (86_400.0, "d"),
+    };
+    format!("{:.0} {unit}", seconds / scale)
+}
+
+/// The day (UTC) of an instant in seconds since 1970, as `YYYY-MM-DD`; `-` beyond the years 1 to 9999.
+pub fn day(unix_seconds: i64) -> String {
+    // Days since 0000-03-01, so that a leap day is the last one of its year; 146,097 days in 400 years.
+    let days = unix_seconds.div_euclid(86_400).saturating_add(719_468);
+    let (era, of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
+    let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year + year / 4 - year / 100);
+    let month = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * month + 2) / 5 + 1;
+    let month = if month < 10 { month + 3 } else { month - 9 };
+    let year = era.saturating_mul(400).saturating_add(year + i64::from(month <= 2));
+    match (1..=9999).contains(&year) {
+        true => format!("{year:04}-{month:02}-{day:02}"),
+        false => "-".to_owned(),
+    }
+}
+
 /// A member of an object as text: texts as they are, numbers and booleans as JSON, `-` for nothing.
 pub fn plain(value: &Value) -> String {
     match value {
@@ -135,6 +164,33 @@ mod tests {
         assert_eq!(seconds(&json!(0.25), true), "+250.000 ms");
         assert_eq!(seconds(&json!(12), false), "12.000 s");
         assert_eq!(seconds(&Value::Null, true), "-");
+    }
+
+    #[test]
+    fn hours_and_weeks_are_whole_numbers() {
+        for (seconds, text) in
+            [(0.4, "0 s"), (119.0, "119 s"), (600.0, "10 min"), (90_000.0, "25 h"), (1e6, "12 d")]
+        {
+            assert_eq!(length(&json!(seconds)), text);
+        }
+        assert_eq!(length(&Value::Null), "-");
+    }
+
+    #[test]
+    fn days_are_those_of_the_calendar() {
+        for (seconds, text) in [
+            (0, "1970-01-01"),
+            (-1, "1969-12-31"),
+            (951_782_400, "2000-02-29"),
+            (951_868_800, "2000-03-01"),
+            (1_793_491_199, "2026-10-31"),
+            (1_793_491_200, "2026-11-01"),
+            (4_107_542_400, "2100-03-01"),
+            (i64::MAX, "-"),
+            (i64::MIN, "-"),
+        ] {
+            assert_eq!(day(seconds), text, "{seconds}");
+        }
     }
 
     #[test]

@@ -21,8 +21,14 @@ const UNREST_MEMORY: f64 = 7200.0;
 /// Up to here an offset is small.
 const SMALL: f64 = 1e-3;
 
-/// Largest total frequency, a little below where the kernel clamps.
-const MOST_FREQUENCY: f64 = 495e-6;
+/// Largest total frequency, a little below what the governor grants at most.
+pub(crate) const MOST_FREQUENCY: f64 = 499.9e-6;
+
+/// A slew against the base frequency's sign needs no room there. Along it, at an oscillator as far off as a
+/// frequency can be, hardly any is left: then corrections are as slow as the rest of it.
+fn room(offset: f64, frequency: f64) -> f64 {
+    (MOST_FREQUENCY - frequency * offset.signum()).max(0.0)
+}
 
 /// Above this an offset is not slewed: it would take weeks (RFC 5905's panic threshold).
 pub(crate) const PANIC: f64 = 1000.0;
@@ -75,7 +81,7 @@ pub(crate) struct Slew {
 /// `frequency` and no more than `most` (both s/s) is allowed. `first`: there was none before, so it is as
 /// fast as allowed.
 pub(crate) fn slew(offset: f64, wanted: f64, frequency: f64, most: f64, first: bool) -> Slew {
-    let most = most.min(MOST_FREQUENCY - frequency.abs()).max(1e-6);
+    let most = most.min(room(offset, frequency));
     let limit = if first || offset.abs() > SMALL { most } else { most.min(GENTLE) };
     let mut amount = offset.clamp(-MOST_SLEW, MOST_SLEW);
     let wanted = if first { 4.0 } else { wanted.clamp(4.0, 4096.0) };
@@ -106,7 +112,7 @@ mod tests {
                 for (most, frequency) in [(200e-6, 0.0), (500e-6, 400e-6), (1e-6, -50e-6)] {
                     let ordered = slew(offset * sign, 64.0, frequency, most, false);
                     assert!(rate(&ordered).abs() <= most * 1.000_001, "{offset} {ordered:?}");
-                    assert!(rate(&ordered).abs() + f64::abs(frequency) < 500e-6, "{offset} {ordered:?}");
+                    assert!((rate(&ordered) + frequency).abs() < 500e-6, "{offset} {ordered:?}");
                     assert!(ordered.amount.nanos().signum() as f64 == sign);
                     assert!(ordered.amount.nanos().abs() <= 500_000_000);
                     if offset <= SMALL {

@@ -1,20 +1,24 @@
 //! The engine itself: facts in, effects out.
 
 mod answers;
+mod deferred;
+mod key_exchanges;
 mod lookups;
 mod polling;
+mod protected;
 mod publishing;
 mod reporting;
 mod steering;
 
 use crate::discipline::{PANIC, Unrest};
 use crate::exchanges::Exchanges;
-use crate::io::{Command, Event, Input, Now, Output, Saved, Start};
+use crate::io::{Command, Event, Input, Now, Output, Saved, SavedAssociation, Start};
 use crate::leap::Warning;
 use crate::local_clock::LocalClock;
 use crate::measurement::LinkLatency;
 use crate::names::Lookup;
 use crate::nonce::Nonces;
+use crate::nts::{Association, Deferred};
 use crate::orders::Orders;
 use crate::report::{Bounds, Report};
 use crate::select::Impasse;
@@ -25,8 +29,9 @@ use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::IpAddr;
+use ipc::message::client::Sent;
 use ipc::message::privileged::{ClockKind, Farewell, Welcome};
-use ipc::units::{RawInstant, Span, TimeConstant, WallTime};
+use ipc::units::{Frequency, RawInstant, Span, TimeConstant, WallTime};
 
 /// Effects that wait to be fetched; beyond, log lines are dropped (nothing else).
 const MOST_OUTPUTS: usize = 256;
@@ -62,6 +67,13 @@ pub struct Engine {
     /// One for each `[[source]]`; none for those with an address.
     lookups: Vec<Option<Lookup>>,
     next_lookup: u64,
+    /// One for each `[[source]]`; none for plain ones.
+    associations: Vec<Option<Association>>,
+    /// What an earlier run left, until the welcome.
+    kept: Vec<SavedAssociation>,
+    /// The step to a time whose certificates could not be judged, and when it was last thought about.
+    deferred: Deferred,
+    deferred_weighed: RawInstant,
     exchanges: Exchanges,
     latency: LinkLatency,
     own: Vec<IpAddr>,
@@ -81,6 +93,8 @@ struct Basis {
     orders: Orders,
     /// Of the slew that was ordered last.
     time_constant: TimeConstant,
+    /// The base frequency that was ordered last.
+    asked: Frequency,
 }
 
 /// The state of the whole.
@@ -131,6 +145,7 @@ impl Engine {
         let mut settings = start.settings;
         settings.sources.truncate(32);
         let lookups = alloc::vec![None; settings.sources.len()];
+        let associations = alloc::vec![None; settings.sources.len()];
         Self {
             settings,
             saved: start.saved.filter(|saved| saved.frequency_error_ppm.is_finite()),
@@ -142,6 +157,10 @@ impl Engine {
             next_key: 0,
             lookups,
             next_lookup: 1,
+            associations,
+            kept: start.associations,
+            deferred: Deferred::Possible(None),
+            deferred_weighed: RawInstant::MIN,
             exchanges: Exchanges::new(),
             latency: LinkLatency::new(),
             own: Vec::new(),
@@ -181,6 +200,11 @@ impl Engine {
         }
     }
 
+    /// Other chance from now on, as a record wants it with each input.
+    pub(crate) fn reseed(&mut self, seed: [u8; 32]) {
+        self.nonces = Nonces::from_seed(seed);
+    }
+
     /// Takes a fact. `now` was read right after the fact arrived.
     pub fn handle_input(&mut self, now: Now, input: Input) {
         if self.distrusted {
@@ -198,22 +222,28 @@ impl Engine {
             Input::Refused(kind, refused) => self.refused(now, kind, &refused),
             Input::ClockEvent(event) => self.clock_event(now, &event),
             Input::Sent(sent) => match self.exchanges.sent(&sent) {
-                Ok(()) => self.learn_own_address(sent.local.ip()),
+                Ok(()) => self.learn_own_address(&sent),
                 Err(breach) => self.distrust(Farewell::Client, breach),
             },
             Input::Reply(reply) => self.reply(now, &reply),
-            Input::Unanswered(unanswered) => self.unanswered(&unanswered),
+            Input::Protected(reply) => self.protected_reply(now, &reply),
+            Input::Unanswered(unanswered) => self.unanswered(now, &unanswered),
             Input::Resolved(resolved) => self.resolved(now, &resolved),
             Input::LookupFailed(failed) => self.lookup_failed(now, &failed),
             Input::Command(command) => self.command(now, command),
-            Input::OwnAddresses(addresses) => self.learn_own(addresses),
+            Input::Cookie(cookie) => self.cookie(&cookie),
+            Input::Exchanged(exchanged) => self.exchanged(now, &exchanged),
+            Input::ExchangeFailed(failed) => self.exchange_failed(now, &failed),
+            Input::OwnAddresses(addresses) => self.change_own(addresses),
         }
         if self.distrusted {
             return;
         }
         self.look_up(now.raw);
         self.poll_sources(now);
+        self.exchange_keys(now);
         self.steer(now);
+        self.weigh_deferred(now);
         self.publish(now);
     }
 
@@ -230,6 +260,8 @@ impl Engine {
         [
             self.next_poll(),
             self.next_look_up(),
+            self.next_key_exchange(),
+            self.next_deferred(),
             self.next_steering(),
             self.next_publication(),
             self.next_leap(),
@@ -243,6 +275,12 @@ impl Engine {
     /// anything was published.
     pub fn bounds(&self, now: Now) -> Option<Bounds> {
         self.system.line.as_ref().map(|line| line.describe_bounds(now))
+    }
+
+    /// What is to be kept of the associations with NTS sources: at most one for each, and none whose keys a
+    /// wrong clock let pass.
+    pub fn associations(&self) -> Vec<SavedAssociation> {
+        self.saved_associations()
     }
 
     /// What people are told.
@@ -262,12 +300,18 @@ impl Engine {
             epoch: welcome.epoch,
             orders: Orders::new(),
             time_constant: TimeConstant::MIN,
+            asked: Frequency::ZERO,
         });
+        let kept = core::mem::take(&mut self.kept);
         for entry in 0..self.settings.sources.len() {
+            if self.settings.sources[entry].nts.is_some() {
+                self.begin_association(entry, &kept, now);
+                continue;
+            }
             match &self.settings.sources[entry].place {
                 Place::Address(address) => {
                     let address = *address;
-                    if self.sources.iter().any(|source| source.address == address) {
+                    if self.sources.iter().any(|source| source.address == address && !source.authenticated) {
                         let name = self.settings.sources[entry].name.clone();
                         self.say(4, alloc::format!("source {name} is configured twice; it has one vote"));
                     } else {
@@ -285,8 +329,8 @@ impl Engine {
         self.sources.push(Source::new(key, entry, address, &self.settings.sources[entry], now));
     }
 
-    /// Whether the replies of the source at this address are authenticated, as the exchange of keys with it
-    /// has shown. False where there is no such source.
+    /// Whether the replies of the source at this address count as authenticated: for a simulation that has no
+    /// keys. Those of a source with NTS always do. False where there is no such source.
     pub fn set_authenticated(&mut self, address: ipc::address::Address, authenticated: bool) -> bool {
         let source = self.sources.iter_mut().find(|source| source.address == address);
         source.map(|source| source.authenticated = authenticated).is_some()
@@ -294,14 +338,31 @@ impl Engine {
 
     fn command(&mut self, now: Now, command: Command) {
         match command {
-            Command::Burst => self.sources.iter_mut().for_each(|source| source.start_burst(now.raw)),
+            Command::Burst => {
+                self.hurry_keys(now.raw);
+                for source in &mut self.sources {
+                    source.stopped_until = None;
+                    source.start_burst(now.raw);
+                }
+            }
             Command::Offline => self.offline = true,
             Command::Online => {
                 if core::mem::take(&mut self.offline) {
+                    self.hurry_keys(now.raw);
                     self.sources.iter_mut().for_each(|source| source.start_burst(now.raw));
                 }
             }
         }
+    }
+
+    /// The host's addresses are others now. Cookies that were got under one that is gone are not used any more.
+    fn change_own(&mut self, addresses: Vec<IpAddr>) {
+        let gone = |ip: IpAddr| self.own.contains(&ip) && !addresses.contains(&ip);
+        let lost = self.associations.iter_mut().flatten().filter_map(|a| a.lose(gone).then_some(())).count();
+        if lost > 0 {
+            self.save_associations();
+        }
+        self.learn_own(addresses);
     }
 
     fn learn_own(&mut self, mut addresses: Vec<IpAddr>) {
@@ -312,7 +373,14 @@ impl Engine {
 
     /// Takes an address that a query left from; the oldest one that was learned makes room. Loopback says
     /// nothing: every host has it.
-    fn learn_own_address(&mut self, ip: IpAddr) {
+    fn learn_own_address(&mut self, sent: &Sent) {
+        let ip = sent.local.ip();
+        let source = self.exchanges.protected_source(sent.id);
+        let entry = self.sources.iter().find(|s| Some(s.key) == source).map(|source| source.entry);
+        let association = entry.and_then(|entry| self.associations.get_mut(entry)?.as_mut());
+        if association.is_some_and(|association| association.leave_from(ip)) {
+            self.save_associations();
+        }
         if ip.is_loopback() || ip.is_unspecified() || self.own.contains(&ip) {
             return;
         }

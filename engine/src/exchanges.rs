@@ -3,13 +3,17 @@
 
 use crate::io::Now;
 use crate::measurement::Times;
+use crate::nts::Identifier;
 use alloc::vec::Vec;
 use ipc::address::Address;
-use ipc::message::client::{PlainReply, QueryId, Sent, Stamp};
+use ipc::message::client::{MAX_CANDIDATES, QueryId, Sent, Stamp};
 use ipc::units::{RawInstant, Span};
 
 /// Most queries under way at once (the client role's own limit).
 const MOST: usize = 60;
+
+/// Most ids of queries that were ended here and whose end may still be on its way.
+const MOST_FORGOTTEN: usize = 256;
 
 /// How long after its deadline a query's end is waited for.
 const GRACE: Span = Span::from_secs(2);
@@ -30,8 +34,19 @@ pub(crate) struct Exchange {
     sent: RawInstant,
     deadline: RawInstant,
     t1: Option<(RawInstant, Stamp)>,
+    protected: Option<Protected>,
     /// Time was not continuous since it left.
     pub(crate) cut: bool,
+}
+
+/// What is remembered of a query whose reply is authenticated.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Protected {
+    identifier: Identifier,
+    /// Packets that were passed on for it.
+    candidates: u8,
+    /// An NTS NAK was among them.
+    nak: bool,
 }
 
 /// How the four times of a reply stand to the engine's own readings.
@@ -74,11 +89,68 @@ impl Exchanges {
         destination: Address,
         sent: RawInstant,
         deadline: RawInstant,
+        identifier: Option<Identifier>,
     ) -> QueryId {
         let id = QueryId(self.next);
         self.next += 1;
-        self.open.push(Exchange { id, source, nonce, destination, sent, deadline, t1: None, cut: false });
+        let protected = identifier.map(|identifier| Protected { identifier, candidates: 0, nak: false });
+        let (t1, cut) = (None, false);
+        self.open.push(Exchange { id, source, nonce, destination, sent, deadline, t1, protected, cut });
         id
+    }
+
+    /// Whether a query of this source is under way.
+    pub(crate) fn is_asking(&self, source: u32) -> bool {
+        self.open.iter().any(|exchange| exchange.source == source)
+    }
+
+    /// The source of a protected query that is open.
+    pub(crate) fn protected_source(&self, id: QueryId) -> Option<u32> {
+        let exchange = self.open.iter().find(|exchange| exchange.id == id)?;
+        exchange.protected.map(|_| exchange.source)
+    }
+
+    /// Something came that may be the reply to a protected query, which stays open; none where it was ended or
+    /// given up before.
+    ///
+    /// # Errors
+    /// [`Breach`] for a query that isn't open, isn't protected, or had too many already.
+    pub(crate) fn candidate(&mut self, id: QueryId) -> Result<Option<(Exchange, Identifier)>, Breach> {
+        let Some(exchange) = self.open.iter_mut().find(|exchange| exchange.id == id) else {
+            let known = self.forgotten.contains(&id);
+            return if known { Ok(None) } else { Err("it answered a query that was not open") };
+        };
+        let Some(protected) = &mut exchange.protected else {
+            return Err("it left a reply to us that it should have judged itself");
+        };
+        if protected.candidates >= MAX_CANDIDATES {
+            return Err("it passed on more packets for one query than it may");
+        }
+        protected.candidates += 1;
+        let identifier = protected.identifier;
+        Ok(Some((exchange.clone(), identifier)))
+    }
+
+    /// An NTS NAK was among the packets.
+    pub(crate) fn note_nak(&mut self, id: QueryId) {
+        let open = self.open.iter_mut().find(|exchange| exchange.id == id);
+        if let Some(protected) = open.and_then(|exchange| exchange.protected.as_mut()) {
+            protected.nak = true;
+        }
+    }
+
+    /// The reply was found: the query is over, whatever else may come for it.
+    pub(crate) fn accept(&mut self, id: QueryId) {
+        self.open.retain(|exchange| exchange.id != id);
+        self.forget(id);
+    }
+
+    /// Gives up all queries of a source.
+    pub(crate) fn abandon(&mut self, source: u32) -> Vec<QueryId> {
+        let of_it = self.open.iter().filter(|exchange| exchange.source == source);
+        let gone: Vec<QueryId> = of_it.map(|exchange| exchange.id).collect();
+        gone.iter().for_each(|id| self.accept(*id));
+        gone
     }
 
     /// T1 is known.
@@ -116,7 +188,7 @@ impl Exchanges {
 
     /// Gives a query up; its end may still come.
     fn forget(&mut self, id: QueryId) {
-        if self.forgotten.len() >= MOST {
+        if self.forgotten.len() >= MOST_FORGOTTEN {
             self.forgotten.remove(0);
         }
         self.forgotten.push(id);
@@ -142,23 +214,39 @@ impl Exchanges {
 }
 
 impl Exchange {
+    /// Whether its reply is to be authenticated.
+    pub(crate) fn is_protected(&self) -> bool {
+        self.protected.is_some()
+    }
+
+    /// Whether an NTS NAK came for it.
+    pub(crate) fn has_nak(&self) -> bool {
+        self.protected.is_some_and(|protected| protected.nak)
+    }
+
     /// Whether the stamps of its reply lie within the engine's own readings.
     ///
     /// # Errors
     /// [`Breach`] where the client role lies.
-    pub(crate) fn readings(&self, reply: &PlainReply, now: Now) -> Result<Readings, Breach> {
+    pub(crate) fn readings(
+        &self,
+        source: Address,
+        t4: RawInstant,
+        t4_stamp: Stamp,
+        now: Now,
+    ) -> Result<Readings, Breach> {
         let Some((t1, t1_stamp)) = self.t1 else {
             return Err("it passed a reply on before its query had left");
         };
-        if reply.source != self.destination {
+        if source != self.destination {
             return Err("it passed a reply on from an address that was not asked");
         }
         if self.cut {
             return Ok(Readings::Useless);
         }
         let early = self.sent.since(t1).nanos();
-        let late = reply.t4.since(now.raw).nanos();
-        let backwards = t1.since(reply.t4).nanos();
+        let late = t4.since(now.raw).nanos();
+        let backwards = t1.since(t4).nanos();
         let worst = early.max(late).max(backwards);
         if worst > BAD_LUCK {
             return Err("its stamps lie outside the time that the exchange took");
@@ -171,16 +259,8 @@ impl Exchange {
             Stamp::Kernel => 1,
             Stamp::User => 2,
         };
-        let stamp = if rank(t1_stamp) > rank(reply.stamp) { t1_stamp } else { reply.stamp };
-        Ok(Readings::Inside(Times {
-            sent: self.sent,
-            t1,
-            t2: 0,
-            t3: 0,
-            t4: reply.t4,
-            received: now.raw,
-            stamp,
-        }))
+        let stamp = if rank(t1_stamp) > rank(t4_stamp) { t1_stamp } else { t4_stamp };
+        Ok(Readings::Inside(Times { sent: self.sent, t1, t2: 0, t3: 0, t4, received: now.raw, stamp }))
     }
 }
 
@@ -188,8 +268,7 @@ impl Exchange {
 mod tests {
     use super::*;
     use core::net::SocketAddr;
-    use ipc::message::client::{Rejected, ReplyHeader};
-    use ipc::units::{Leap, WallTime};
+    use ipc::units::WallTime;
 
     fn address(text: &str) -> Address {
         text.parse::<SocketAddr>().unwrap().into()
@@ -205,7 +284,7 @@ mod tests {
 
     fn opened() -> (Exchanges, QueryId) {
         let mut exchanges = Exchanges::new();
-        let id = exchanges.begin(7, 1, address("192.0.2.1:123"), at(0), at(1_000_000));
+        let id = exchanges.begin(7, 1, address("192.0.2.1:123"), at(0), at(1_000_000), None);
         (exchanges, id)
     }
 
@@ -213,29 +292,8 @@ mod tests {
         Sent { id, t1: at(t1), stamp: Stamp::User, local: Address::NONE }
     }
 
-    fn reply(id: QueryId, t4: i64) -> PlainReply {
-        PlainReply {
-            id,
-            source: address("192.0.2.1:123"),
-            t4: at(t4),
-            stamp: Stamp::Kernel,
-            header: ReplyHeader {
-                leap: Leap::None,
-                version: 4,
-                mode: 4,
-                stratum: 1,
-                poll: 6,
-                precision: -20,
-                root_delay: 0,
-                root_dispersion: 0,
-                reference_id: 0,
-                reference_timestamp: 0,
-                origin_timestamp: 1,
-                receive_timestamp: 1,
-                transmit_timestamp: 1,
-            },
-            rejected: Rejected::NONE,
-        }
+    fn read(exchange: &Exchange, t4: i64, received: i64) -> Result<Readings, Breach> {
+        exchange.readings(address("192.0.2.1:123"), at(t4), Stamp::Kernel, now(received))
     }
 
     #[test]
@@ -251,18 +309,17 @@ mod tests {
         let (mut exchanges, id) = opened();
         exchanges.sent(&sent(id, 10)).unwrap();
         let exchange = exchanges.end(id).unwrap().unwrap();
-        let stranger = PlainReply { source: address("192.0.2.2:123"), ..reply(id, 90) };
-        assert!(exchange.readings(&stranger, now(100)).is_err());
-        let other_port = PlainReply { source: address("192.0.2.1:124"), ..reply(id, 90) };
-        assert!(exchange.readings(&other_port, now(100)).is_err());
-        assert!(exchange.readings(&reply(id, 90), now(100)).is_ok());
+        for stranger in ["192.0.2.2:123", "192.0.2.1:124"] {
+            assert!(exchange.readings(address(stranger), at(90), Stamp::Kernel, now(100)).is_err());
+        }
+        assert!(read(&exchange, 90, 100).is_ok());
     }
 
     #[test]
     fn a100_nothing_is_said_twice_or_before_its_time() {
         let (mut exchanges, id) = opened();
         let early = exchanges.open[0].clone();
-        assert!(early.readings(&reply(id, 90), now(100)).is_err(), "a reply before Sent");
+        assert!(read(&early, 90, 100).is_err(), "a reply before Sent");
         exchanges.sent(&sent(id, 10)).unwrap();
         assert!(exchanges.sent(&sent(id, 10)).is_err());
         assert!(exchanges.sent(&sent(QueryId(99), 10)).is_err());
@@ -274,14 +331,14 @@ mod tests {
             let (mut exchanges, id) = opened();
             exchanges.sent(&sent(id, t1)).unwrap();
             let exchange = exchanges.end(id).unwrap().unwrap();
-            assert!(exchange.readings(&reply(id, t4), now(received)).is_err(), "{t1} {t4}");
+            assert!(read(&exchange, t4, received).is_err(), "{t1} {t4}");
         }
         // By a little it is bad luck: the sample is lost, nothing else.
         for (t1, t4) in [(-100, 90), (10, 200), (95, 90)] {
             let (mut exchanges, id) = opened();
             exchanges.sent(&sent(id, t1)).unwrap();
             let exchange = exchanges.end(id).unwrap().unwrap();
-            assert_eq!(exchange.readings(&reply(id, t4), now(100)), Ok(Readings::Useless), "{t1} {t4}");
+            assert_eq!(read(&exchange, t4, 100), Ok(Readings::Useless), "{t1} {t4}");
         }
     }
 
@@ -290,7 +347,7 @@ mod tests {
         let (mut exchanges, id) = opened();
         exchanges.sent(&sent(id, 50)).unwrap();
         let exchange = exchanges.end(id).unwrap().unwrap();
-        assert!(matches!(exchange.readings(&reply(id, 50), now(100)), Ok(Readings::Inside(_))));
+        assert!(matches!(read(&exchange, 50, 100), Ok(Readings::Inside(_))));
     }
 
     #[test]
@@ -308,6 +365,33 @@ mod tests {
         exchanges.sent(&sent(id, 10)).unwrap();
         exchanges.cut_all();
         let exchange = exchanges.end(id).unwrap().unwrap();
-        assert_eq!(exchange.readings(&reply(id, 9_000_000), now(100)), Ok(Readings::Useless));
+        assert_eq!(read(&exchange, 9_000_000, 100), Ok(Readings::Useless));
+    }
+
+    #[test]
+    fn a046_a064_no_more_than_four_packets_are_passed_on_for_one_query() {
+        let mut exchanges = Exchanges::new();
+        let (sent, deadline) = (at(0), at(1_000_000));
+        let id = exchanges.begin(7, 1, address("192.0.2.1:123"), sent, deadline, Some([9; 32]));
+        let plain = exchanges.begin(7, 1, address("192.0.2.1:123"), sent, deadline, None);
+        assert!(exchanges.candidate(plain).is_err(), "its replies are judged by the client role");
+        for _ in 0..4 {
+            assert!(matches!(exchanges.candidate(id), Ok(Some((_, [9, ..])))));
+        }
+        assert!(exchanges.candidate(id).is_err());
+        assert!(exchanges.candidate(QueryId(99)).is_err());
+    }
+
+    #[test]
+    fn a067_what_comes_after_the_reply_was_found_is_silent() {
+        let mut exchanges = Exchanges::new();
+        let id = exchanges.begin(7, 1, address("192.0.2.1:123"), at(0), at(1_000_000), Some([9; 32]));
+        exchanges.note_nak(id);
+        assert!(exchanges.candidate(id).unwrap().unwrap().0.has_nak());
+        exchanges.accept(id);
+        for _ in 0..9 {
+            assert_eq!(exchanges.candidate(id), Ok(None));
+        }
+        assert_eq!(exchanges.end(id), Ok(None), "its end may cross our cancellation");
     }
 }

@@ -110,7 +110,7 @@ impl Filter {
     /// An empty filter. What is known of the frequency beforehand comes with [`Self::expect`].
     pub(crate) fn new() -> Self {
         Self {
-            prior: (0.0, 60e-6),
+            prior: (0.0, 200e-6),
             bank: None,
             delays: Delays::new(),
             paths: Paths::new(),

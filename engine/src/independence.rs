@@ -12,20 +12,28 @@ use core::net::IpAddr;
 pub(crate) struct Identity<'a> {
     /// As configured.
     pub(crate) name: &'a str,
+    /// Unspecified where no address is known.
     pub(crate) ip: IpAddr,
+    pub(crate) port: u16,
     pub(crate) stratum: u8,
     pub(crate) reference_id: u32,
 }
 
 impl Identity<'_> {
     fn is_kin(&self, other: &Self, names: bool) -> bool {
-        let one_name = names && !self.name.is_empty() && self.name == other.name;
+        let one_name = names
+            && !self.name.is_empty()
+            && self.name.trim_end_matches('.').eq_ignore_ascii_case(other.name.trim_end_matches('.'));
+        // Servers of a test live on one loopback address, each on a port of its own.
+        let one_host = self.ip == other.ip
+            && !self.ip.is_unspecified()
+            && (self.port == other.port || !self.ip.is_loopback());
         let one_network = network(self.ip).is_some_and(|network_| network(other.ip) == Some(network_));
         let one_upstream = self.stratum > 1
             && other.stratum == self.stratum
             && self.reference_id == other.reference_id
             && self.reference_id != 0;
-        one_name || one_network || one_upstream
+        one_name || one_host || one_network || one_upstream
     }
 }
 
@@ -68,7 +76,7 @@ mod tests {
     use super::*;
 
     fn identity<'a>(name: &'a str, ip: &str, stratum: u8, reference_id: u32) -> Identity<'a> {
-        Identity { name, ip: ip.parse().unwrap(), stratum, reference_id }
+        Identity { name, ip: ip.parse().unwrap(), port: 123, stratum, reference_id }
     }
 
     #[test]
@@ -93,7 +101,7 @@ mod tests {
             identity("a", "10.0.0.1", 1, gps),
             identity("b", "10.0.0.2", 1, gps),
             identity("c", "127.0.0.1", 2, 1),
-            identity("d", "127.0.0.1", 2, 2),
+            Identity { port: 11_123, ..identity("d", "127.0.0.1", 2, 2) },
             identity("e", "fd00::1", 1, gps),
             identity("f", "fd00::2", 1, gps),
         ];

@@ -1,11 +1,15 @@
 //! What goes into the engine and what comes out of it. The engine never acts: facts go in with the
 //! moment they were learned, effects come out as values.
 
-use crate::settings::Settings;
-use ipc::message::client::{PlainReply, Query, QueryId, Sent, Unanswered};
-use ipc::message::exchange::{Failed, Resolve, Resolved};
+use crate::settings::{Place, Settings};
+use alloc::vec::Vec;
+use ipc::address::Address;
+use ipc::message::client::{PlainReply, ProtectedReply, Query, QueryId, Sent, Unanswered};
+use ipc::message::exchange::{Cookie, Exchange, ExchangeFailed, Exchanged, Failed, Resolve, Resolved};
 use ipc::message::privileged::{Adjust, Applied, ClockEvent, Farewell, Refused, Status, Step, Welcome};
 use ipc::message::server::ServerState;
+use ipc::packet::CookieOctets;
+use ipc::secret::{Aead, KeyPair};
 use ipc::units::{Frequency, RawInstant, WallTime};
 
 /// Two clocks read next to each other (the tightest of a few tries).
@@ -35,17 +39,25 @@ pub enum Input {
     Sent(Sent),
     /// A query was answered.
     Reply(PlainReply),
+    /// What may be the answer to a protected query.
+    Protected(ProtectedReply),
     /// A query ended without a reply.
     Unanswered(Unanswered),
     /// A look-up ended with addresses.
     Resolved(Resolved),
     /// A look-up ended without.
     LookupFailed(Failed),
+    /// A cookie of a key exchange that is about to end with `Exchanged`.
+    Cookie(Cookie),
+    /// A key exchange ended with keys.
+    Exchanged(Exchanged),
+    /// A key exchange ended without.
+    ExchangeFailed(ExchangeFailed),
     /// An administrator's wish, already authorised.
     Command(Command),
     /// Addresses of this host, as far as they are known: they are never taken from a name server, and a
     /// source that follows one of them is a loop. Replaces those before; the first 64 count.
-    OwnAddresses(alloc::vec::Vec<core::net::IpAddr>),
+    OwnAddresses(Vec<core::net::IpAddr>),
 }
 
 /// The three orders that are answered.
@@ -80,6 +92,8 @@ pub enum Output {
     Cancel(QueryId),
     /// To the exchange role.
     Resolve(Resolve),
+    /// To the exchange role.
+    Exchange(Exchange),
     /// To the privileged process; at most one adjust or step is unanswered at a time.
     Adjust(Adjust),
     /// To the privileged process.
@@ -90,6 +104,9 @@ pub enum Output {
     Serve(ServerState),
     /// To the state file.
     Save(Saved),
+    /// To the file of keys, which is to hold what [`crate::Engine::associations`] says now. Carried out before the
+    /// effects that follow: a query among them uses a cookie that must not be found there any more.
+    SaveAssociations,
     /// To the log: typed, never text from the network.
     Event(Event),
     /// A process broke a rule of its link: end the daemon with this farewell.
@@ -107,6 +124,26 @@ pub struct Saved {
     pub at: WallTime,
 }
 
+/// The association with one NTS source, as it survives a restart: then no key exchange is needed. It belongs to the
+/// source that names the same server and the same roots, and to no other.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SavedAssociation {
+    /// The key exchange server and its TCP port, as configured.
+    pub server: Place,
+    /// Which roots vouched for it, as in [`ipc::message::exchange::Exchange`]: numbers of this run's configuration.
+    pub roots: u8,
+    /// Where the time is asked for, with the UDP port.
+    pub address: Address,
+    /// The algorithm of the keys.
+    pub algorithm: Aead,
+    /// The keys. Wiped when dropped.
+    pub keys: KeyPair,
+    /// Cookies that were never sent, oldest first; at most 8.
+    pub cookies: Vec<CookieOctets>,
+    /// When the keys were exchanged, by the steered clock.
+    pub made: WallTime,
+}
+
 /// Lines for the log. `Display` gives the sentence; source names come from the configuration, not from
 /// the network.
 #[derive(Clone, Debug, PartialEq)]
@@ -122,6 +159,8 @@ pub struct Start {
     pub settings: Settings,
     /// From the state file, where there was one in order.
     pub saved: Option<Saved>,
+    /// From the file of keys, as far as it was in order; what fits no configured source is ignored.
+    pub associations: Vec<SavedAssociation>,
     /// Entropy for nonces, ports and poll jitter; a replay gives the same.
     pub seed: [u8; 32],
     /// Precision of the local clock, log2 s (−18 to −30), measured by the process at start.

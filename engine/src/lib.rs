@@ -9,6 +9,7 @@
 //!
 //! ```text
 //!   source        who is asked, when, and what became of it; exchanges: what is under way, once each
+//!   nts           keys and cookies of authenticated sources: a request sealed, a reply verified
 //!   sanity        the tests that a reply must pass, each with a name
 //!   measurement   four times -> offset, delay, hard bounds; what a lying network process can't gain
 //!   filter        each source's estimator: a bank of filters (offset, frequency, shortest time of each way)
@@ -20,6 +21,7 @@
 //!   guard         the hard interval that no filter may leave
 //!   engine/       the loop around it: polling, answers, lookups, steering, publishing, reporting
 //!   poll leap names orders nonce    the poll interval, leap seconds, look-ups, the orders' rate, chance
+//!   record        all that an engine is told, written down and replayed
 //!   io settings report              the shapes of what goes in and comes out
 //! ```
 //!
@@ -44,8 +46,10 @@ mod local_clock;
 mod measurement;
 mod names;
 mod nonce;
+mod nts;
 mod orders;
 mod poll;
+pub mod record;
 pub mod report;
 pub mod sanity;
 mod select;

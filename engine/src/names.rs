@@ -77,18 +77,23 @@ pub(crate) fn usable(resolved: &Resolved, port: u16, own: &[IpAddr]) -> Vec<Addr
 /// Whether an address that a name server gave may be queried. An address that stands in the configuration
 /// itself doesn't come here.
 fn may_be_queried(address: &Address, port: u16, own: &[IpAddr]) -> bool {
+    address.port() == port && may_serve(address, None, own)
+}
+
+/// Whether the time may be asked for at an address that somebody else gave. `configured`: the address that the
+/// configuration itself names for the server; that one, and loopback where it is loopback, is never refused.
+pub(crate) fn may_serve(address: &Address, configured: Option<IpAddr>, own: &[IpAddr]) -> bool {
+    let ip = address.ip();
+    if configured.is_some_and(|known| known == ip || (known.is_loopback() && ip.is_loopback())) {
+        return address.is_unicast();
+    }
     let written = address.socket_address();
     let mapped = matches!(written.ip(), IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some());
     let link_local = match written {
         core::net::SocketAddr::V4(v4) => v4.ip().is_link_local(),
         core::net::SocketAddr::V6(v6) => v6.ip().is_unicast_link_local() && v6.scope_id() == 0,
     };
-    address.is_unicast()
-        && address.port() == port
-        && !address.ip().is_loopback()
-        && !mapped
-        && !link_local
-        && !own.contains(&address.ip())
+    address.is_unicast() && !ip.is_loopback() && !mapped && !link_local && !own.contains(&ip)
 }
 
 #[cfg(test)]

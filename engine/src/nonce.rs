@@ -23,6 +23,11 @@ impl Nonces {
         }
     }
 
+    /// Fills `octets` with random ones.
+    pub(crate) fn fill(&mut self, octets: &mut [u8]) {
+        self.0.fill_bytes(octets);
+    }
+
     /// A factor between 1 − `spread` and 1 + `spread`.
     pub(crate) fn factor(&mut self, spread: f64) -> f64 {
         let unit = f64::from(self.0.next_u32()) / f64::from(u32::MAX);

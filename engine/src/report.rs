@@ -94,6 +94,8 @@ pub struct SourceReport {
     pub reason: String,
     /// Whether replies are authenticated.
     pub authenticated: bool,
+    /// The key exchange; none for a plain source.
+    pub nts: Option<NtsReport>,
     /// Stratum of the last valid reply; 16: none yet.
     pub stratum: u8,
     /// Reference id of the last valid reply, eight hexadecimal digits.
@@ -122,4 +124,35 @@ pub struct SourceReport {
     pub last_valid_s: Option<f64>,
     /// What was thrown away, by reason; only reasons that occurred.
     pub rejected: BTreeMap<&'static str, u64>,
+}
+
+/// The association with an NTS source. No secrets.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct NtsReport {
+    /// One word: `none` (no keys yet), `exchanging`, `ready`, `provisional` (the certificate could not be judged,
+    /// because the clock is wrong).
+    pub state: &'static str,
+    /// How the last key exchange ended, in one sentence; empty: there was none in this run.
+    pub last_exchange: String,
+    /// Seconds until the next key exchange; none: none planned.
+    pub next_exchange_s: Option<f64>,
+    /// Key exchanges that succeeded, in this run.
+    pub exchanges: u64,
+    /// Key exchanges that failed, in this run.
+    pub failures: u64,
+    /// Number of the AEAD algorithm in the registry (15 or 30); none: no keys.
+    pub aead: Option<u16>,
+    /// Seconds since the keys were exchanged; none: no keys.
+    pub key_age_s: Option<f64>,
+    /// Whether the keys were kept over a restart.
+    pub restored: bool,
+    /// Cookies left.
+    pub cookies: u8,
+    /// Whether the key exchange named another server for the time.
+    pub redirected: bool,
+    /// NTS NAKs that came, believed or not.
+    pub naks: u64,
+    /// End of validity of the certificates of the last key exchange, in seconds since 1970; none: no exchange in
+    /// this run.
+    pub certificate_until: Option<i64>,
 }

@@ -37,6 +37,16 @@ pub enum RejectReason {
     Source,
     /// Silent, seen by the client role: a MAC or crypto-NAK where no key is shared.
     UnexpectedMac,
+    /// Silent: no authentication, where it is asked for.
+    Unprotected,
+    /// Silent: the authentication tag is wrong.
+    Forged,
+    /// Silent: another request's unique identifier, or none.
+    Identifier,
+    /// Silent: NTS fields that make no sense.
+    NtsFields,
+    /// Silent: the server can't open our cookie, says somebody who saw the query.
+    NtsNak,
     /// Unusable: a precision that no clock has.
     Precision,
     /// Unusable: the server says that it isn't synchronised (leap indicator 3).
@@ -55,11 +65,13 @@ pub enum RejectReason {
     Loop,
     /// Unusable: the server is this host.
     Itself,
+    /// Unusable: a time outside the validity of the certificates that vouched for the server.
+    Certificate,
 }
 
 impl RejectReason {
     /// How many there are.
-    pub const COUNT: usize = 20;
+    pub const COUNT: usize = 26;
 
     /// All of them, in order.
     pub const ALL: [Self; Self::COUNT] = [
@@ -74,6 +86,11 @@ impl RejectReason {
         Self::Malformed,
         Self::Source,
         Self::UnexpectedMac,
+        Self::Unprotected,
+        Self::Forged,
+        Self::Identifier,
+        Self::NtsFields,
+        Self::NtsNak,
         Self::Precision,
         Self::LeapUnknown,
         Self::Kiss,
@@ -83,6 +100,7 @@ impl RejectReason {
         Self::DelayLimit,
         Self::Loop,
         Self::Itself,
+        Self::Certificate,
     ];
 
     /// The name in reports; stable.
@@ -99,6 +117,11 @@ impl RejectReason {
             Self::Malformed => "malformed",
             Self::Source => "bad_source",
             Self::UnexpectedMac => "unexpected_mac",
+            Self::Unprotected => "unprotected",
+            Self::Forged => "forged",
+            Self::Identifier => "bad_identifier",
+            Self::NtsFields => "bad_nts_fields",
+            Self::NtsNak => "nts_nak",
             Self::Precision => "bad_precision",
             Self::LeapUnknown => "leap_unknown",
             Self::Kiss => "kiss",
@@ -108,6 +131,7 @@ impl RejectReason {
             Self::DelayLimit => "delay_limit",
             Self::Loop => "loop",
             Self::Itself => "self",
+            Self::Certificate => "outside_certificate",
         }
     }
 
@@ -132,6 +156,13 @@ impl RejectReason {
             Self::Malformed => "its replies are not NTP packets",
             Self::Source => "replies come from another address",
             Self::UnexpectedMac => "its replies are signed with a key that is not shared with us",
+            Self::Unprotected => {
+                "its replies carry no authentication; somebody on the path may be stripping it"
+            }
+            Self::Forged => "the authentication tags of its replies are wrong; somebody may be forging them",
+            Self::Identifier => "its replies do not carry our queries' identifiers",
+            Self::NtsFields => "the NTS fields of its replies make no sense",
+            Self::NtsNak => "it does not know our cookies any more; keys will be exchanged anew",
             Self::Precision => "it claims a precision that no clock has",
             Self::LeapUnknown => "it says itself that it is not synchronised",
             Self::Kiss => "it refuses to tell the time (kiss-o'-death)",
@@ -141,6 +172,7 @@ impl RejectReason {
             Self::DelayLimit => "the round trip to it is longer than the configured limit",
             Self::Loop => "it gets its time from this host",
             Self::Itself => "it is this host",
+            Self::Certificate => "its time lies outside the validity of its own certificate",
         }
     }
 }

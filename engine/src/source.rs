@@ -9,8 +9,8 @@ use crate::sanity::{Expectations, Facts, RejectReason, Verdict, examine};
 use crate::select::{Claim, Standing};
 use crate::settings::SourceSettings;
 use ipc::address::Address;
-use ipc::message::client::{PlainReply, Rejected};
-use ipc::units::RawInstant;
+use ipc::message::client::{Rejected, ReplyHeader};
+use ipc::units::{RawInstant, Span};
 use protocol::kiss::KissCode;
 
 /// Queries in quick succession at the start.
@@ -28,6 +28,9 @@ const SPREAD: f64 = 0.02;
 
 /// Valid replies until a newcomer has a vote.
 const PROBATION: u64 = 8;
+
+/// How long an authenticated refusal is respected.
+const REFUSED: Span = Span::from_secs(86_400);
 
 /// A source farther than this from true time, by its own word, is not used. Seconds.
 const MOST_DISTANCE: f64 = 3.0;
@@ -124,6 +127,10 @@ pub(crate) struct Source {
     pub(crate) strays: u8,
     /// Its replies are authenticated.
     pub(crate) authenticated: bool,
+    /// Its keys were exchanged with a certificate that could not be judged: it has no vote.
+    pub(crate) provisional: bool,
+    /// It refuses to serve us, and means it: not asked before.
+    pub(crate) stopped_until: Option<RawInstant>,
     /// It came after the start, from a name server: it has no vote until it has been measured a while.
     pub(crate) newcomer: bool,
     burst: bool,
@@ -160,7 +167,9 @@ impl Source {
             standing: None,
             counters: Counters { sent: 0, valid: 0, rejected: [0; RejectReason::COUNT] },
             strays: 0,
-            authenticated: false,
+            authenticated: settings.nts.is_some(),
+            provisional: false,
+            stopped_until: None,
             newcomer: false,
             burst: settings.burst,
             quick: if settings.burst { BURST - 1 } else { 0 },
@@ -187,6 +196,34 @@ impl Source {
     /// Whether its first queries have all been answered, or it has none.
     pub(crate) fn is_warm(&self) -> bool {
         self.filter.samples() >= if self.burst { u32::from(BURST) } else { 1 }
+    }
+
+    /// When it is asked next.
+    pub(crate) fn due(&self) -> RawInstant {
+        self.stopped_until.map_or(self.next, |until| until.max(self.next))
+    }
+
+    /// It can't be asked, because there is no cookie: after a moment where one may be on its way, else after an
+    /// interval, and as if it had not answered.
+    pub(crate) fn skip(&mut self, now: RawInstant, is_asking: bool) {
+        if is_asking {
+            self.next = now.after(span(1.0));
+        } else {
+            self.reach <<= 1;
+            self.next = now.after(span(self.poll.interval()));
+        }
+    }
+
+    /// It answers, but its time is not used, for a reason that isn't in the header.
+    pub(crate) fn refuse(&mut self, reason: RejectReason, header: &ReplyHeader, now: RawInstant) {
+        self.counters.reject(reason);
+        self.heard(Facts::of(header), now);
+        self.trouble = Some(reason);
+    }
+
+    /// Four queries and no reply: where there is another address, it may be better.
+    pub(crate) fn is_silent(&self) -> bool {
+        self.unanswered >= 4
     }
 
     /// Eight queries and no reply.
@@ -250,14 +287,14 @@ impl Source {
     /// standard deviation.
     pub(crate) fn answer(
         &mut self,
-        reply: &PlainReply,
+        header: &ReplyHeader,
         times: impl FnOnce(i64, i64) -> crate::measurement::Times,
         expected: &Expectations<'_>,
         is_near_leap: impl FnOnce(i64) -> bool,
         prior: (f64, f64),
         now: Now,
     ) -> Answer {
-        let verdict = match examine(&reply.header, times, expected) {
+        let verdict = match examine(header, times, expected) {
             Ok(verdict) => verdict,
             Err(reason) => {
                 self.counters.reject(reason);
@@ -307,6 +344,8 @@ impl Source {
             KissCode::Deny | KissCode::Restricted => {
                 self.poll.slowest();
                 self.trouble = Some(RejectReason::Kiss);
+                // Anybody can forge a plain refusal; this one is the server's own.
+                self.stopped_until = self.authenticated.then(|| now.after(REFUSED));
             }
             KissCode::Rate => self.poll.slow_down(),
             KissCode::NtsNak | KissCode::Other(_) => return,

@@ -8,9 +8,10 @@ use crate::independence::{Identity, group};
 use crate::io::Now;
 use crate::report::Bounds;
 use crate::select::{Agreement, Candidate, Impasse, Standing, select};
-use crate::settings::SourceSettings;
+use crate::settings::{Place, SourceSettings};
 use crate::source::{Opinion, Source};
 use alloc::vec::Vec;
+use core::net::{IpAddr, Ipv6Addr};
 use ipc::units::RawInstant;
 use protocol::reference_id::of_address;
 
@@ -123,46 +124,53 @@ impl Line {
     }
 }
 
-/// Selects among `sources` and combines the survivors; writes each source's standing.
+/// Selects among `sources` and combines the survivors; writes each source's standing. `patient`: those that
+/// were never heard may only be slow.
 pub(crate) fn find(
     sources: &mut [Source],
     settings: &[SourceSettings],
-    unheard: usize,
+    patient: bool,
     minimum: usize,
     now: Now,
 ) -> Finding {
-    let heard: Vec<(usize, Opinion)> = sources
+    let (mut heard, mut silent) = (Vec::new(), Vec::new());
+    for (index, source) in sources.iter().enumerate().filter(|(_, source)| !source.is_on_probation()) {
+        match source.opinion(now).filter(|_| source.is_heard() && !source.provisional) {
+            Some(opinion) => heard.push((index, opinion)),
+            None => silent.push((source.entry, Some(index))),
+        }
+    }
+    let nameless = (0..settings.len()).filter(|entry| is_nameless(sources, settings, *entry));
+    silent.extend(nameless.map(|entry| (entry, None)));
+    let everybody: Vec<(usize, Option<usize>, Option<&Opinion>)> = heard
         .iter()
-        .enumerate()
-        .filter(|(_, source)| source.is_heard() && !source.is_on_probation())
-        .filter_map(|(index, source)| Some((index, source.opinion(now)?)))
+        .map(|(index, opinion)| (sources[*index].entry, Some(*index), Some(opinion)))
+        .chain(silent.iter().map(|(entry, index)| (*entry, *index, None)))
         .collect();
-    let identities: Vec<Identity<'_>> = heard
+    let identities: Vec<Identity<'_>> = everybody
         .iter()
-        .map(|(index, _)| {
-            let source = &sources[*index];
-            Identity {
-                name: settings.get(source.entry).map_or("", |marks| &marks.name),
-                ip: source.address.ip(),
-                stratum: source.facts.map_or(16, |facts| facts.stratum),
-                reference_id: source.facts.map_or(0, |facts| facts.reference_id),
-            }
+        .map(|(entry, index, _)| {
+            let source = index.map(|index| &sources[index]);
+            identify(settings, *entry, source)
         })
         .collect();
     let (groups, operators) = (group(&identities, true), group(&identities, false));
-    let candidates: Vec<Candidate> = heard
+    let candidates: Vec<Candidate> = everybody
         .iter()
         .zip(groups.iter().zip(&operators))
-        .map(|((index, opinion), (group, operator))| {
-            let source = &sources[*index];
-            let marks = settings.get(source.entry);
+        .map(|((entry, index, opinion), (group, operator))| {
+            let source = index.map(|index| &sources[index]);
+            let marks = settings.get(*entry);
             Candidate {
-                claim: opinion.claim,
-                live: source.is_live() && !Source::is_far(opinion),
-                authenticated: source.authenticated,
+                claim: opinion.map(|opinion| opinion.claim),
+                live: source
+                    .zip(*opinion)
+                    .is_some_and(|(s, opinion)| s.is_live() && !Source::is_far(opinion)),
+                authenticated: source.is_some_and(|source| source.authenticated)
+                    || marks.is_some_and(|marks| marks.nts.is_some()),
                 group: *group,
                 operator: *operator,
-                survived: source.standing == Some(Standing::Survivor),
+                survived: source.is_some_and(|source| source.standing == Some(Standing::Survivor)),
                 prefer: marks.is_some_and(|marks| marks.prefer),
                 trust: marks.is_some_and(|marks| marks.trust),
                 require: marks.is_some_and(|marks| marks.require),
@@ -170,7 +178,8 @@ pub(crate) fn find(
         })
         .collect();
     let require = settings.iter().any(|marks| marks.require);
-    let (mut standings, agreement) = select(&candidates, unheard, minimum, require);
+    let (mut standings, agreement) = select(&candidates, patient, minimum, require);
+    standings.truncate(heard.len());
     find_drifting(sources, &heard, &mut standings);
     for source in sources.iter_mut() {
         source.standing = source.is_on_probation().then_some(Standing::Probation);
@@ -188,6 +197,32 @@ pub(crate) fn find(
         Ok(agreement) => draw(&survivors, agreement, now),
         Err(impasse) => Finding { line: Err(impasse), guard_violated: false },
     }
+}
+
+/// What is known of a source, or of an entry that has none yet.
+pub(crate) fn identify<'s>(
+    settings: &'s [SourceSettings],
+    entry: usize,
+    source: Option<&Source>,
+) -> Identity<'s> {
+    let facts = source.and_then(|source| source.facts);
+    let name = settings.get(entry).map_or("", |marks| match &marks.place {
+        Place::Name(name, _) if marks.nts.is_some() => name.as_str(),
+        _ => &marks.name,
+    });
+    Identity {
+        name,
+        ip: source.map_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED), |source| source.address.ip()),
+        port: source.map_or(0, |source| source.address.port()),
+        stratum: facts.map_or(16, |facts| facts.stratum),
+        reference_id: facts.map_or(0, |facts| facts.reference_id),
+    }
+}
+
+/// Whether an entry has a vote and no source yet: its name has no address, or its keys aren't there.
+pub(crate) fn is_nameless(sources: &[Source], settings: &[SourceSettings], entry: usize) -> bool {
+    let awaits = settings.get(entry).is_some_and(|s| matches!(s.place, Place::Name(..)) || s.nts.is_some());
+    awaits && !sources.iter().any(|source| source.entry == entry)
 }
 
 /// All sources are measured with one oscillator, so all must find the same frequency in it. One that doesn't

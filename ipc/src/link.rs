@@ -10,7 +10,7 @@ use core::marker::PhantomData;
 use nix::errno::Errno;
 use nix::unistd::{read, write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use zeroize::Zeroizing;
+use zeroize::Zeroize;
 
 /// An end that sends `Out` and receives `In`, and counts both.
 #[derive(Debug)]
@@ -63,6 +63,23 @@ impl fmt::Display for LinkError {
 
 impl core::error::Error for LinkError {}
 
+/// A record on its way. It may hold keys: nothing of it stays behind on the stack. What was never written is left
+/// out, for wiping thousands of octets costs more than the rest of a message.
+struct Frame<const SIZE: usize> {
+    octets: [u8; SIZE],
+    used: usize,
+}
+
+impl<const SIZE: usize> Frame<SIZE> {
+    const EMPTY: Self = Self { octets: [0; SIZE], used: 0 };
+}
+
+impl<const SIZE: usize> Drop for Frame<SIZE> {
+    fn drop(&mut self) {
+        self.octets.get_mut(..self.used).unwrap_or_default().zeroize();
+    }
+}
+
 impl<Out: Message, In: Message> Link<Out, In> {
     /// Takes an end of a SOCK_SEQPACKET pair. Whether it blocks is the descriptor's own property.
     pub fn new(fd: OwnedFd) -> Self {
@@ -78,11 +95,10 @@ impl<Out: Message, In: Message> Link<Out, In> {
         if self.broken {
             return Err(LinkError::Closed);
         }
-        // A message may hold keys: nothing of it stays behind on the stack.
-        let mut frame = Zeroizing::new([0; MAX_FRAME]);
-        let length = encode(self.sent, body, &mut frame);
+        let mut frame = Frame::EMPTY;
+        frame.used = encode(self.sent, body, &mut frame.octets);
         loop {
-            match write(&self.fd, &frame[..length]) {
+            match write(&self.fd, frame.octets.get(..frame.used).unwrap_or_default()) {
                 Ok(_) => {
                     let sequence = self.sent;
                     self.sent = self.sent.wrapping_add(1);
@@ -117,9 +133,9 @@ impl<Out: Message, In: Message> Link<Out, In> {
 
     fn receive_unchecked(&mut self) -> Result<Option<(u32, In)>, LinkError> {
         // One octet more than the longest record shows an oversized one.
-        let mut frame = Zeroizing::new([0; MAX_FRAME + 1]);
-        let length = loop {
-            match read(&self.fd, &mut *frame) {
+        let mut frame = Frame::<{ MAX_FRAME + 1 }>::EMPTY;
+        frame.used = loop {
+            match read(&self.fd, &mut frame.octets) {
                 Ok(0) => return Err(LinkError::Closed),
                 Ok(length) => break length,
                 Err(Errno::EINTR) => {}
@@ -128,7 +144,8 @@ impl<Out: Message, In: Message> Link<Out, In> {
                 Err(errno) => return Err(LinkError::Kernel(errno)),
             }
         };
-        let record = decode::<In>(&frame[..length]).map_err(LinkError::Malformed)?;
+        let octets = frame.octets.get(..frame.used).unwrap_or_default();
+        let record = decode::<In>(octets).map_err(LinkError::Malformed)?;
         if record.sequence != self.received {
             return Err(LinkError::OutOfOrder { expected: self.received, found: record.sequence });
         }

@@ -17,6 +17,8 @@ pub enum Ending {
     Link(LinkError),
     /// The engine asked for something that its link's rules forbid; the rule that it broke.
     Rule(&'static str),
+    /// The key holder is gone, or broke the rules of its link.
+    Holder(LinkError),
     /// The kernel refuses something that this role can't do without.
     Kernel(&'static str, Errno),
 }
@@ -46,6 +48,7 @@ impl fmt::Display for Ending {
             Ending::EngineGone => f.write_str("the engine is gone"),
             Ending::Link(error) => write!(f, "link to the engine: {error}"),
             Ending::Rule(rule) => write!(f, "the engine broke a rule of its link: {rule}"),
+            Ending::Holder(error) => write!(f, "link to the key holder: {error}"),
             Ending::Kernel(what, errno) => write!(f, "the kernel refuses {what}: {}", errno.desc()),
         }
     }

@@ -28,22 +28,53 @@
 //!     snapshot         what the engine said last, for all threads
 //!     shared           all else that threads share
 //!
-//!   exchange         looks names up, each in a child of its own
+//!   validity         when a certificate is valid
+//!
+//!   exchange         looks names up and exchanges keys, each in a child of its own
 //!     fork             the one call that is unsafe
-//!     lookup           what the child does
 //!     child            what the parent knows of a child
+//!     lawful           what a child may say
+//!     lookup           a child's work: a name
+//!     key_exchange     the other: keys and cookies of a server
+//!       connect          to the first address that takes a connection
+//!       roots            who vouches for servers
+//!       verify           whether the server is who it was asked to be
+//!       session          TLS, the request, the answer, the keys
+//!
+//!   key_service      exchanges keys with strangers
+//!     worker           one thread: connections and their deadlines
+//!     places           its connections, and who has to go
+//!     connection       one socket
+//!     talk             one exchange, as octets in and octets out
+//!     answer           a request becomes a response
+//!     limit            how many at a time, how many a second
+//!     certificate      read and understood
+//!     signing          signatures, asked of the key holder
+//!     reload           how a new certificate comes into use
+//!     shared           what its threads share
+//!   key_holder       has the private key, and signs for the service
+//!     key              read, and used for one thing
+//!     pem              its text form
+//!     rate             how often
+//!   certificate_verify  the one content that is signed
+//!   tls              which library's cryptography
 //! ```
 //!
-//! No role holds a key of another, reads a file, or decides anything about time: the client role stamps and
+//! No role holds a key of another or decides anything about time: the client role stamps and
 //! forwards, the server role repeats what the engine told it. What they read comes from anybody; what they
 //! write goes to the engine, which checks it again.
 #![deny(unsafe_code)]
 
+pub mod certificate_verify;
 pub mod client;
 pub mod clock;
 mod datagram;
 pub mod ending;
 pub mod exchange;
+pub mod key_holder;
+pub mod key_service;
 mod outbox;
 pub mod server;
 mod socket_options;
+mod tls;
+mod validity;

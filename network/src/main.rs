@@ -4,13 +4,15 @@
 use ipc::link::Link;
 use ipc::message::Shortfall;
 use network::ending::{BROKEN, Ending};
-use network::{client, exchange, server};
+use network::key_holder::{Holder, MAX_LINKS};
+use network::{client, exchange, key_service, server};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use policies::{Inherited, Role};
+use policies::{InheritError, Inherited, Role};
 use std::fmt::Display;
 use std::io::Write;
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 use std::process::exit;
 
 fn main() {
@@ -27,9 +29,11 @@ fn main() {
         Some("server") => serve(link, &inherited),
         Some("exchange") => {
             let shortfall = confine(Role::Exchange, &inherited);
-            exchange::run(Link::new(link), shortfall, exchange::Work::look_up(inherited))
+            exchange::run(Link::new(link), shortfall, exchange::Work::confined(inherited))
         }
-        _ => fail("role=client, role=server or role=exchange is missing; it is started by truechimerd"),
+        Some("key-service") => exchange_keys(link, &inherited),
+        Some("key-holder") => hold_key(link, &inherited),
+        _ => fail("a word like role=client is missing; this program is started by truechimerd, not by hand"),
     };
     if ending != Ending::EngineGone {
         say(ending);
@@ -48,6 +52,48 @@ fn serve(link: OwnedFd, inherited: &Inherited) -> Ending {
     server::run(Link::new(link), told(shortfall), &crew)
 }
 
+fn exchange_keys(engine: OwnedFd, inherited: &Inherited) -> Ending {
+    let certificate = path(inherited, "certificate");
+    let holder = inherited.fd("holder").unwrap_or_else(|error| fail(error));
+    let signing = signing_links(inherited, |fd| block(fd, true));
+    let listeners = inherited.fds("listeners").unwrap_or_else(|error| fail(error));
+    for fd in listeners.iter().chain([&holder]) {
+        block(fd, false);
+    }
+    let signing = signing.into_iter().map(Link::new).collect();
+    // Before the filter: it allows no socket option, and no thread.
+    let muster = || key_service::muster(listeners, signing).unwrap_or_else(|ending| fail(ending));
+    let confined = policies::confine_then(Role::KeyService, inherited, muster);
+    let (shortfall, crew) = confined.unwrap_or_else(|error| fail(error));
+    key_service::run(Link::new(engine), Link::new(holder), certificate, told(shortfall), &crew)
+}
+
+fn hold_key(link: OwnedFd, inherited: &Inherited) -> Ending {
+    let path = path(inherited, "key");
+    let mut links = vec![link];
+    links.extend(signing_links(inherited, |fd| block(fd, false)));
+    let links = links.into_iter().map(Link::new).collect();
+    // The first use of the key is before the filter, and after everything else that hides other files.
+    let confined = policies::confine_then(Role::KeyHolder, inherited, || Holder::new(path));
+    let (shortfall, holder) = confined.unwrap_or_else(|error| fail(error));
+    holder.run(links, told(shortfall))
+}
+
+/// One for each thread of the key exchange service, and an end in each of both processes.
+fn signing_links(inherited: &Inherited, prepare: impl Fn(&OwnedFd)) -> Vec<OwnedFd> {
+    let links = inherited.fds("signing").unwrap_or_else(|error| fail(error));
+    if !(1..MAX_LINKS).contains(&links.len()) {
+        fail("the word signing=FD,FD,… has an impossible number of links; it is truechimerd's fault");
+    }
+    links.iter().for_each(prepare);
+    links
+}
+
+fn path(inherited: &Inherited, word: &'static str) -> PathBuf {
+    let path = inherited.text(word).filter(|path| path.starts_with('/'));
+    path.map_or_else(|| fail(InheritError::Missing(word.to_owned())), PathBuf::from)
+}
+
 fn confine(role: Role, inherited: &Inherited) -> Shortfall {
     told(policies::confine(role, inherited).unwrap_or_else(|error| fail(error)))
 }
@@ -64,8 +110,17 @@ fn told(shortfall: policies::Shortfall) -> Shortfall {
 }
 
 fn unblock(fd: &OwnedFd) -> Result<(), Errno> {
-    let flags = OFlag::from_bits_retain(fcntl(fd, FcntlArg::F_GETFL)?);
-    fcntl(fd, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK)).map(drop)
+    set_blocking(fd, false)
+}
+
+fn block(fd: &OwnedFd, blocks: bool) {
+    set_blocking(fd, blocks).unwrap_or_else(|errno| fail(errno.desc()));
+}
+
+fn set_blocking(fd: &OwnedFd, blocks: bool) -> Result<(), Errno> {
+    let mut flags = OFlag::from_bits_retain(fcntl(fd, FcntlArg::F_GETFL)?);
+    flags.set(OFlag::O_NONBLOCK, !blocks);
+    fcntl(fd, FcntlArg::F_SETFL(flags)).map(drop)
 }
 
 /// A panic is a fault of ours; it ends the process with one line, and with it the daemon.

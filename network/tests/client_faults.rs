@@ -129,7 +129,13 @@ fn an_engine_that_breaks_a_rule_ends_the_role() {
     let bad = |octets: &[u8]| {
         let packet = Packet::from_octets(octets).unwrap();
         let destination = server.address().into();
-        ToClient::Query(Query { id: QueryId(9), destination, deadline: in_millis(100), packet, protected: false })
+        ToClient::Query(Query {
+            id: QueryId(9),
+            destination,
+            deadline: in_millis(100),
+            packet,
+            protected: false,
+        })
     };
     let good = |id| query(id, server.address(), 5_000);
     let group: SocketAddr = "224.0.1.1:123".parse().unwrap();

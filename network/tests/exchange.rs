@@ -40,6 +40,10 @@ fn greeted(mut exchange: Exchange) -> Exchange {
 /// Children that do this, with a deadline of 500 ms.
 fn with_children(body: impl Fn(&Resolve, Answer) + Send + 'static) -> Exchange {
     greeted(Exchange::in_thread(move |link| {
+        let body = move |task: &ToExchange, result: Answer| match task {
+            ToExchange::Resolve(resolve) => body(resolve, result),
+            ToExchange::Exchange(_) => {}
+        };
         run(link, Shortfall::NONE, Work::other(body, Span::from_millis(500)))
     }))
 }

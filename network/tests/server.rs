@@ -11,10 +11,12 @@ use ipc::units::{Frequency, Leap, Offset, RawInstant, Span, TimeConstant, WallTi
 use network::clock::{self, Pair};
 use network::ending::Ending;
 use network::server::{listen, muster, run};
+use nix::sys::signal::{Signal, kill};
 use nix::sys::socket::{
     AddressFamily, SockFlag, SockProtocol, SockType, SockaddrStorage, bind, sendto, setsockopt, socket,
     sockopt,
 };
+use nix::unistd::Pid;
 use protocol::header::Header;
 use protocol::request::minimal;
 use protocol::timestamp::Timestamp;
@@ -375,4 +377,33 @@ fn the_real_program_answers_on_the_sockets_that_it_is_given() {
     assert_eq!(header(&format!("127.0.0.1:{port}")).stratum, 2);
     assert_eq!(header(&format!("{second}:{other_port}")).stratum, 2);
     assert_eq!(server.status(true).code(), Some(0));
+}
+
+#[test]
+fn what_has_arrived_when_the_engine_ends_is_still_answered() {
+    let (socket, port) = bound("127.0.0.1:0");
+    let words = format!("role=server sockets={}", socket.as_raw_fd());
+    let mut server = Server::in_process("exec", &words, &[&socket]);
+    drop(socket);
+    assert!(matches!(server.next(), FromServer::Hello(_)));
+    server.send(&generous());
+    server.send(&access(&[rule("127.0.0.0/8", true)]));
+    server.send(&ToServer::State(state()));
+    wait_for_state(port, false);
+    let here = UdpSocket::bind("127.0.0.1:0").unwrap();
+    here.connect(("127.0.0.1", port)).unwrap();
+    here.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
+    let process = Pid::from_raw(server.process_id() as i32);
+    kill(process, Signal::SIGSTOP).unwrap();
+    for _ in 0..200 {
+        here.send(&minimal(NONCE).encode()).unwrap();
+    }
+    let begun = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(50));
+        kill(process, Signal::SIGCONT).unwrap();
+    });
+    assert_eq!(server.status(true).code(), Some(0));
+    begun.join().unwrap();
+    let answered = (0..200).filter(|_| here.recv(&mut [0; 100]).is_ok()).count();
+    assert_eq!(answered, 200);
 }

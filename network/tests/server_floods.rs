@@ -2,55 +2,14 @@
 
 mod support;
 
-use ipc::message::server::{
-    Access, Counters, FromServer, MAX_RULES, Rule, ServerPolicy, ServerState, ToServer,
-};
-use ipc::units::{Leap, Span, WallTime};
-use network::clock;
-use nix::libc::{in_addr, in_pktinfo};
-use nix::sys::socket::{ControlMessage, MsgFlags, SockaddrStorage, sendmsg};
+use ipc::message::server::ServerPolicy;
 use protocol::header::Header;
 use protocol::request::minimal;
-use std::io::IoSlice;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
-use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};
-use support::{Role, in_millis};
-
-type Server = Role<ToServer, FromServer>;
+use support::server::{last_counters, send_as, start};
 
 const PATIENCE: Duration = Duration::from_millis(300);
-
-/// The program on a socket of its own, answering the loopback network; its words to standard error go to a file.
-fn start(policy: ServerPolicy) -> (Server, u16, std::path::PathBuf) {
-    static COUNT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
-    let number = COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-    let log = std::env::temp_dir().join(format!("truechimer-flood-{}-{number}", std::process::id()));
-    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-    let port = socket.local_addr().unwrap().port();
-    let fd = OwnedFd::from(socket);
-    let words = format!("role=server sockets={} 2>{}", fd.as_raw_fd(), log.display());
-    let mut server = Server::in_process("exec", &words, &[&fd]);
-    drop(fd);
-    assert!(matches!(server.next(), FromServer::Hello(_)));
-    server.send(&ToServer::Policy(policy));
-    let mut rules = [Rule::NONE; MAX_RULES];
-    rules[0] = Rule { allow: true, ..Rule::NONE };
-    server.send(&ToServer::Access(Access { begins: true, ends: true, count: 1, rules }));
-    server.send(&ToServer::State(ServerState {
-        leap: Leap::None,
-        stratum: 2,
-        precision: -24,
-        root_delay: Span::ZERO,
-        root_dispersion: Span::ZERO,
-        as_of: clock::raw(),
-        reference_id: 1,
-        reference_time: WallTime::saturating(1_800_000_000_000_000_000),
-        valid_until: in_millis(3_600_000),
-    }));
-    std::thread::sleep(Duration::from_millis(100));
-    (server, port, log)
-}
 
 fn client(address: [u8; 4], port: u16) -> UdpSocket {
     let socket = UdpSocket::bind((Ipv4Addr::from(address), 0)).unwrap();
@@ -66,36 +25,10 @@ fn ask(socket: &UdpSocket, request: &Header) -> Option<Header> {
     Header::decode(&reply[..length]).ok()
 }
 
-/// Sends one datagram from any address of the loopback network.
-fn send_as(socket: &UdpSocket, from: u32, to: SocketAddr, octets: &[u8]) {
-    let info = in_pktinfo {
-        ipi_ifindex: 0,
-        ipi_spec_dst: in_addr { s_addr: from.to_be() },
-        ipi_addr: in_addr { s_addr: 0 },
-    };
-    let to = SockaddrStorage::from(to);
-    let flags = MsgFlags::MSG_DONTWAIT;
-    let _ = sendmsg(
-        socket.as_raw_fd(),
-        &[IoSlice::new(octets)],
-        &[ControlMessage::Ipv4PacketInfo(&info)],
-        flags,
-        Some(&to),
-    );
-}
-
 fn resident_kib(process: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
     let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
-}
-
-fn last_counters(server: &mut Server) -> Counters {
-    let mut last = None;
-    while let Some(FromServer::Counters(counters)) = server.next_within(Duration::from_millis(1_500)) {
-        last = Some(counters);
-    }
-    last.expect("counters")
 }
 
 #[test]

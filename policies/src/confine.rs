@@ -12,6 +12,7 @@ use nix::errno::Errno;
 use std::fmt;
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
 
 /// Which process this is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,16 +25,28 @@ pub enum Role {
     Client,
     /// `truechimer-network` that answers strangers.
     Server,
-    /// `truechimer-network` that starts a child for each look-up.
+    /// `truechimer-network` that starts a child for each look-up and each key exchange.
     Exchange,
     /// A child of the exchange role: call [`confine`] right after the fork.
     ExchangeChild,
+    /// `truechimer-network` that exchanges keys with strangers.
+    KeyService,
+    /// `truechimer-network` that signs for the key exchange service, and holds the private key.
+    KeyHolder,
 }
 
 impl Role {
     /// All of them.
-    pub const ALL: [Role; 6] =
-        [Self::Privileged, Self::Engine, Self::Client, Self::Server, Self::Exchange, Self::ExchangeChild];
+    pub const ALL: [Role; 8] = [
+        Self::Privileged,
+        Self::Engine,
+        Self::Client,
+        Self::Server,
+        Self::Exchange,
+        Self::ExchangeChild,
+        Self::KeyService,
+        Self::KeyHolder,
+    ];
 
     /// Whether it makes sockets to other hosts, for which it has to stay in the host's network namespace.
     pub(crate) fn reaches_the_network(self) -> bool {
@@ -150,7 +163,8 @@ pub fn confine_then<T>(
     }
     let identity = inherited.identity().map_err(ConfineError::Words)?;
     let silence = Silence::of(role);
-    let shortfall = isolate(role, identity, false, insecure)?;
+    let visible = view::visible(role, inherited);
+    let shortfall = isolate(role, identity, &visible, false, insecure)?;
     // The kernel tells only of a death that comes after it was asked to.
     if inherited.is_orphaned().map_err(ConfineError::Words)? {
         return Err(ConfineError::Orphaned);
@@ -170,7 +184,7 @@ pub fn confine_privileged(
     keep_sys_time: bool,
     insecure: bool,
 ) -> Result<Shortfall, ConfineError> {
-    let shortfall = isolate(Role::Privileged, identity, keep_sys_time, insecure)?;
+    let shortfall = isolate(Role::Privileged, identity, &[], keep_sys_time, insecure)?;
     seal(Role::Privileged, insecure, None)?;
     Ok(shortfall)
 }
@@ -179,6 +193,7 @@ pub fn confine_privileged(
 fn isolate(
     role: Role,
     identity: Option<(u32, u32)>,
+    visible: &[PathBuf],
     keep_sys_time: bool,
     insecure: bool,
 ) -> Result<Shortfall, ConfineError> {
@@ -186,11 +201,10 @@ fn isolate(
     if role == Role::Exchange {
         name_service::load();
     }
-    let visible = if role == Role::Exchange { view::resolver_files() } else { Vec::new() };
 
     // As root first, for the namespaces then belong to root and not to the user that this process becomes.
     let mut is_apart = privileges::is_root() && namespaces::enter(role).is_ok();
-    let mut is_view_built = is_apart && view::build(&visible).is_ok();
+    let mut is_view_built = is_apart && view::build(visible).is_ok();
     if privileges::is_root() {
         privileges::lock();
     }
@@ -201,7 +215,7 @@ fn isolate(
     };
     if !is_apart && !keep_sys_time {
         is_apart = namespaces::enter_with_user(role).is_ok();
-        is_view_built = is_apart && view::build(&visible).is_ok();
+        is_view_built = is_apart && view::build(visible).is_ok();
         if is_apart {
             privileges::lock();
         }
@@ -220,7 +234,7 @@ fn isolate(
         let _ = kernel::prctl(libc::PR_SET_PDEATHSIG, kernel::SIGKILL);
     }
     shortfall.write_execute = kernel::prctl(kernel::PR_SET_MDWE, kernel::PR_MDWE_REFUSE_EXEC_GAIN).is_err();
-    shortfall.landlock = !file_access::restrict(role, &visible);
+    shortfall.landlock = !file_access::restrict(role, visible);
     Ok(shortfall)
 }
 
@@ -245,7 +259,8 @@ struct Silence(File);
 impl Silence {
     /// For the roles that hear strangers.
     fn of(role: Role) -> Option<Self> {
-        let hears = matches!(role, Role::Client | Role::Server | Role::Exchange);
+        let hears =
+            matches!(role, Role::Client | Role::Server | Role::Exchange | Role::KeyService | Role::KeyHolder);
         File::options().write(true).open("/dev/null").ok().filter(|_| hears).map(Self)
     }
 

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 /// The newest interface that was looked at; older kernels do what they can of it.
 const KNOWN: ABI = ABI::V6;
 
-/// Forbids all files but reading beneath `visible`, TCP, signals to others and abstract sockets of others;
+/// Forbids all files but reading `visible` and beneath, TCP, signals to others and abstract sockets of others;
 /// false where the kernel has no Landlock.
 pub(crate) fn restrict(role: Role, visible: &[PathBuf]) -> bool {
     let restricted = || -> Result<RulesetStatus, RulesetError> {
@@ -24,10 +24,11 @@ pub(crate) fn restrict(role: Role, visible: &[PathBuf]) -> bool {
             .handle_access(tcp)?
             .scope(Scope::from_all(KNOWN))?
             .create()?;
-        let read = AccessFs::ReadFile | AccessFs::ReadDir;
         for path in visible {
-            if let Ok(folder) = PathFd::new(path) {
-                rules = rules.add_rule(PathBeneath::new(folder, read))?;
+            let file: BitFlags<AccessFs> = AccessFs::ReadFile.into();
+            let read = if path.is_dir() { file | AccessFs::ReadDir } else { file };
+            if let Ok(opened) = PathFd::new(path) {
+                rules = rules.add_rule(PathBeneath::new(opened, read))?;
             }
         }
         Ok(rules.restrict_self()?.ruleset)

@@ -30,8 +30,20 @@ fn table(role: Role) -> &'static [(Resource, u64)] {
             (RLIMIT_NPROC, 0),
             (RLIMIT_CORE, 0),
             (RLIMIT_AS, 256 * MIB),
-            (RLIMIT_CPU, 5),
+            // A key exchange takes some milliseconds, of the slowest machines a good part of a second.
+            (RLIMIT_CPU, 2),
         ],
+        // 512 connections, and for each of up to 64 threads one more, a link, an epoll set and an alarm.
+        Role::KeyService => &[
+            (RLIMIT_NOFILE, 896),
+            (RLIMIT_NPROC, 0),
+            (RLIMIT_CORE, 0),
+            (RLIMIT_AS, 8192 * MIB),
+            (RLIMIT_DATA, 512 * MIB),
+        ],
+        Role::KeyHolder => {
+            &[(RLIMIT_NOFILE, 96), (RLIMIT_NPROC, 0), (RLIMIT_CORE, 0), (RLIMIT_AS, 128 * MIB)]
+        }
     }
 }
 

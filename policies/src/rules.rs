@@ -70,6 +70,8 @@ impl RuleSet {
             Role::Server => &SERVER,
             Role::Exchange => &EXCHANGE,
             Role::ExchangeChild => &EXCHANGE_CHILD,
+            Role::KeyService => &KEY_SERVICE,
+            Role::KeyHolder => &KEY_HOLDER,
         }
     }
 

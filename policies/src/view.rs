@@ -1,7 +1,8 @@
-//! What a process sees of the file system: an empty read-only root, with a few folders for the one role that
-//! has to read files by name.
+//! What a process sees of the file system: an empty read-only root, with a few folders for the roles that
+//! have to read files by name.
 
-use crate::kernel;
+use crate::inherited::Inherited;
+use crate::{Role, kernel};
 use nix::errno::Errno;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::stat::{Mode, umask};
@@ -9,8 +10,8 @@ use nix::unistd::{chdir, pivot_root};
 use std::path::{Path, PathBuf};
 use std::{fs, io, os};
 
-/// Where the new root is put together before it becomes the root; the first that exists. None of them is an
-/// ancestor of a folder that is shown.
+/// Where the new root is put together before it becomes the root: the first that exists and isn't an ancestor
+/// of something that is shown.
 const SITES: [&str; 4] = ["/tmp", "/mnt", "/proc", "/dev"];
 
 /// Folders in which resolver files are found.
@@ -20,11 +21,54 @@ const RESOLVER_FOLDERS: [&str; 4] =
 /// Our own configuration, with keys in it, is in a folder that is shown.
 const HIDDEN: &str = "/etc/truechimer";
 
+/// Words with the paths of root certificates.
+const ROOTS: [&str; 5] = ["system-roots", "roots-1", "roots-2", "roots-3", "roots-4"];
+
 /// Nothing on the tmpfs or beneath a folder that is shown is a program or a device.
 const HARMLESS: MsFlags = MsFlags::MS_NOSUID.union(MsFlags::MS_NODEV).union(MsFlags::MS_NOEXEC);
 
+/// The folders and files that a role reads by name, as far as they exist.
+pub(crate) fn visible(role: Role, inherited: &Inherited) -> Vec<PathBuf> {
+    match role {
+        Role::Exchange => {
+            let mut visible = resolver_files();
+            for path in ROOTS.iter().filter_map(|word| inherited.text(word)) {
+                add_with_folder(&mut visible, Path::new(path));
+            }
+            visible
+        }
+        Role::KeyService => of_word(inherited, "certificate"),
+        Role::KeyHolder => of_word(inherited, "key"),
+        _ => Vec::new(),
+    }
+}
+
+fn of_word(inherited: &Inherited, word: &str) -> Vec<PathBuf> {
+    let mut visible = Vec::new();
+    if let Some(path) = inherited.text(word) {
+        add_with_folder(&mut visible, Path::new(path));
+    }
+    visible
+}
+
+/// Adds the folder of a file, for a file that is read again after somebody has put another in its place; of
+/// the folder with our configuration, the file alone, and that one never changes.
+fn add_with_folder(visible: &mut Vec<PathBuf>, file: &Path) {
+    let target = fs::canonicalize(file).ok();
+    for path in [Some(file), target.as_deref()].into_iter().flatten() {
+        let shown = path.parent().filter(|folder| *folder != Path::new("/") && *folder != Path::new(HIDDEN));
+        let shown = shown.unwrap_or(path);
+        let is_seen = |known: &PathBuf| {
+            shown.starts_with(known) && (known.starts_with(HIDDEN) || !shown.starts_with(HIDDEN))
+        };
+        if shown.exists() && !visible.iter().any(is_seen) {
+            visible.push(shown.to_owned());
+        }
+    }
+}
+
 /// The folders that a look-up of a name reads from, as far as they exist.
-pub(crate) fn resolver_files() -> Vec<PathBuf> {
+fn resolver_files() -> Vec<PathBuf> {
     let mut folders: Vec<PathBuf> =
         RESOLVER_FOLDERS.iter().map(PathBuf::from).filter(|folder| folder.is_dir()).collect();
     // Programs other than the usual ones keep it elsewhere.
@@ -38,8 +82,8 @@ pub(crate) fn resolver_files() -> Vec<PathBuf> {
     folders
 }
 
-/// Makes an empty root with read-only folders the root of this process, which is in a mount namespace of its
-/// own.
+/// Makes an empty root with read-only folders and files the root of this process, which is in a mount
+/// namespace of its own. Of the folder with our configuration it shows only what `visible` names.
 ///
 /// # Errors
 /// The kernel's; the old root may be in place then.
@@ -48,9 +92,24 @@ pub(crate) fn build(visible: &[PathBuf]) -> io::Result<()> {
     mount(NONE, "/", NONE, MsFlags::MS_REC | MsFlags::MS_PRIVATE, NONE)?;
     // Whoever started the daemon may have a mask that would leave folders that nobody can enter.
     umask(Mode::S_IWGRP | Mode::S_IWOTH);
-    let site = Path::new(mount_empty(&SITES)?);
-    for folder in visible {
-        show(folder, &site.join(folder.strip_prefix("/").unwrap_or(folder)))?;
+    let is_free = |site: &PathBuf| !visible.iter().any(|path| path.starts_with(site));
+    let sites: Vec<PathBuf> = SITES.iter().map(PathBuf::from).filter(is_free).collect();
+    let site = mount_empty(&sites)?;
+    let within = |path: &Path| site.join(path.strip_prefix("/").unwrap_or(path));
+    let (hidden, open): (Vec<&PathBuf>, Vec<_>) = visible.iter().partition(|path| path.starts_with(HIDDEN));
+    for path in open {
+        show(path, &within(path))?;
+    }
+    let cover = within(Path::new(HIDDEN));
+    let is_covered = fs::symlink_metadata(&cover).is_ok();
+    if is_covered {
+        mount_empty(std::slice::from_ref(&cover))?;
+    }
+    for path in hidden {
+        show(path, &within(path))?;
+    }
+    if is_covered {
+        read_only(&cover)?;
     }
     let is_link = |path: &str| fs::symlink_metadata(path).is_ok_and(|about| about.is_symlink());
     if !visible.is_empty() && is_link("/var/run") {
@@ -62,19 +121,15 @@ pub(crate) fn build(visible: &[PathBuf]) -> io::Result<()> {
     // The old root lies over the new one; now only the new one is left.
     umount2(".", MntFlags::MNT_DETACH)?;
     chdir("/")?;
-    if fs::symlink_metadata(HIDDEN).is_ok() {
-        mount_empty(&[HIDDEN])?;
-        read_only(Path::new(HIDDEN))?;
-    }
     mount(NONE, "/", NONE, MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_RDONLY | HARMLESS, NONE)?;
     Ok(())
 }
 
 /// Mounts an empty tmpfs on the first of `places` that takes it.
-fn mount_empty<'a>(places: &[&'a str]) -> io::Result<&'a str> {
+fn mount_empty(places: &[PathBuf]) -> io::Result<&Path> {
     let mut refused = Errno::ENOENT;
     for place in places {
-        match mount(Some("none"), *place, Some("tmpfs"), HARMLESS, Some("mode=0555,size=64k,nr_inodes=64")) {
+        match mount(Some("none"), place, Some("tmpfs"), HARMLESS, Some("mode=0555,size=64k,nr_inodes=64")) {
             Ok(()) => return Ok(place),
             Err(errno) => refused = errno,
         }
@@ -82,13 +137,33 @@ fn mount_empty<'a>(places: &[&'a str]) -> io::Result<&'a str> {
     Err(refused.into())
 }
 
-fn show(folder: &Path, place: &Path) -> io::Result<()> {
+fn show(path: &Path, place: &Path) -> io::Result<()> {
     const NONE: Option<&str> = None;
-    fs::create_dir_all(place)?;
-    mount(Some(folder), place, NONE, MsFlags::MS_BIND | MsFlags::MS_REC, NONE)?;
+    if path.is_dir() {
+        fs::create_dir_all(place)?;
+    } else if !place.exists() {
+        fs::create_dir_all(place.parent().unwrap_or(place))?;
+        fs::File::create(place)?;
+    }
+    mount(Some(path), place, NONE, MsFlags::MS_BIND | MsFlags::MS_REC, NONE)?;
     read_only(place)
 }
 
 fn read_only(place: &Path) -> io::Result<()> {
     Ok(kernel::make_mounts_read_only(place)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn roots_are_shown_with_their_folder_and_of_our_own_folder_alone() {
+        let mut visible = vec![PathBuf::from("/etc")];
+        add_with_folder(&mut visible, Path::new("/etc/passwd"));
+        add_with_folder(&mut visible, Path::new("/no/such/file"));
+        assert_eq!(visible, [PathBuf::from("/etc")], "what is seen already, and what isn't there");
+        add_with_folder(&mut visible, Path::new("/proc/self/maps"));
+        assert!(visible.contains(&PathBuf::from("/proc/self")), "{visible:?}");
+    }
 }

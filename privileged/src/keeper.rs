@@ -29,6 +29,8 @@ const LOOK: i64 = 240;
 const WRITE: i64 = 600 * limits::SECOND;
 /// How often refusals for haste are summed up in the log.
 const SUMMARY: i64 = 60 * limits::SECOND;
+/// How long the other processes may take to end by themselves, in nanoseconds; then they are killed.
+const PARTING: i64 = 300_000_000;
 /// How long an answer may wait for the engine to read, in seconds.
 const ANSWER: i64 = 5;
 /// A step that leads farther from where it should than this was not what was ordered.
@@ -54,6 +56,8 @@ pub struct Keeper {
     pub signals: OwnedFd,
     /// Readable when somebody sets CLOCK_REALTIME.
     pub set_clock: Option<OwnedFd>,
+    /// Readable when no other process is left.
+    pub all_gone: Option<OwnedFd>,
     /// For each kind of refusal: how many had no line of their own, and when the last line was written.
     pub refusals: [(u32, Option<RawInstant>); 32],
     /// When the service manager was last told that we live.
@@ -92,8 +96,13 @@ impl Keeper {
         let released = self.clock.release();
         self.write_down(format_args!("event=stop code={} released={}", ending.code(), released.is_ok()));
         let _ = self.persist();
-        // Not dropped: closing is not among the calls that are left, and the process ends here.
-        std::mem::forget(self);
+        // The engine ends with its link, and the others with the engine: the server role answers what has come
+        // already, and ports are free when this process is gone.
+        drop(self.link);
+        if let Some(all_gone) = &self.all_gone {
+            let mut fds = [PollFd::new(all_gone.as_fd(), PollFlags::POLLIN)];
+            let _ = ppoll(&mut fds, Some(TimeSpec::new(0, PARTING)), None);
+        }
         ending
     }
 

@@ -18,6 +18,7 @@ Usage: truechimerd [options]
   --first-uid N         users N to N+6 instead of the packaged ones (containers, tests)
   --approve-step SECS   allow one step of at most this size, once in a boot, not before this program was
                         built and not after the latest plausible time; audited
+  --record FILE         record all that the engine is told, for chimerctl replay; the one before becomes FILE.1
   --new-record          forget the governor's record (budgets, last good time); audited
   --syslog              the engine logs to syslog; this program's few lines stay on standard error
   --insecure            go on where confinement is not to be had; never use it on a host that matters
@@ -53,6 +54,8 @@ pub struct Options {
     pub first_uid: Option<u32>,
     /// `--approve-step`, ns.
     pub approved_step: i64,
+    /// `--record`.
+    pub record: Option<PathBuf>,
     /// `--new-record`.
     pub new_record: bool,
     /// `--syslog`.
@@ -86,6 +89,7 @@ pub fn parse(words: impl Iterator<Item = OsString>) -> Result<Asked, String> {
         programs: None,
         first_uid: None,
         approved_step: 0,
+        record: None,
         new_record: false,
         syslog: false,
         insecure: false,
@@ -98,6 +102,7 @@ pub fn parse(words: impl Iterator<Item = OsString>) -> Result<Asked, String> {
             "--config" => options.config = value("a file")?.into(),
             "--state-dir" => options.state = value("a directory")?.into(),
             "--run-dir" => options.run = value("a directory")?.into(),
+            "--record" => options.record = Some(value("a file")?.into()),
             "--programs" => options.programs = Some(value("a directory")?.into()),
             "--clock" => {
                 let kind = value("kernel, none or virtual:FILE")?.to_string_lossy().into_owned();
@@ -154,6 +159,7 @@ mod tests {
         assert_eq!(options("").clock, ClockChoice::Kernel);
         assert_eq!(options("--clock virtual:/tmp/c").clock, ClockChoice::Virtual("/tmp/c".into()));
         assert_eq!(options("--approve-step 90").approved_step, 90_000_000_000);
+        assert_eq!(options("--record /r").record, Some("/r".into()));
         assert_eq!(options("--first-uid 64000").first_uid, Some(64_000));
         assert_eq!(asked("--help"), Ok(Asked::Help));
     }

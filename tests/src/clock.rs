@@ -89,6 +89,14 @@ impl VirtualClock {
         crate::programs::wait_for(Duration::from_secs(1), attempt).expect("the virtual clock's page is whole")
     }
 
+    /// What it shows at this instant of CLOCK_MONOTONIC_RAW, both in nanoseconds.
+    ///
+    /// # Panics
+    /// As [`Self::page`].
+    pub fn shown_at(&self, raw: i64) -> i64 {
+        self.page().wall_at(RawInstant::saturating(raw)).nanos()
+    }
+
     /// The virtual clock minus the host's, nanoseconds: the error that the daemon has to find.
     pub fn error_ns(&self) -> i64 {
         let page = self.page();

@@ -11,21 +11,43 @@
 //!   forger     a server that does what a test tells it
 //!   load       a load generator for any NTP server
 //!   peers      chronyd and ntpd as servers, without control of the clock
+//!   chronyd_client: chronyd as a client, its clock watched
+//!   other_clients   NTPsec, OpenNTPD and busybox as clients, which insist on port 123
+//!   netns      network namespaces
+//!   nts        servers and clients with NTS, ours and others
+//!   server_role  the server role, the engine played
+//!   relay      a path of known delays between a client and a server
+//!   authority  a certificate authority that lives as long as a test
+//!   key_client a small client of the key exchange
+//!   key_pair   the key exchange service and its key holder, the engine played
+//!   key_load   key exchanges in a closed loop
+//!   key_server a key exchange server that does what a test tells it
 //!   skip       how a test says that it can't run here
 //! ```
 //!
 //! Nothing here touches the host's clock, and all traffic stays on the loopback interface or in a network
 //! namespace that a test made.
 
+pub mod authority;
+pub mod chronyd_client;
 pub mod client;
 pub mod clock;
 pub mod daemon;
 pub mod forger;
+pub mod key_client;
+pub mod key_load;
+pub mod key_pair;
+pub mod key_server;
 pub mod load;
+pub mod netns;
+pub mod nts;
+pub mod other_clients;
 pub mod packet;
 pub mod peers;
 pub mod process;
 pub mod programs;
+pub mod relay;
+pub mod server_role;
 mod skip;
 
 pub use skip::{is_root, lacks_clock_control, left_for_later, skip};

@@ -5,13 +5,16 @@
 //!
 //! ```text
 //!   wire      datagrams out and in, many with one call; any source address of the loopback network
+//!   nts       requests under NTS
 //!   tally     what came of the requests: counts and percentiles
 //! ```
 
+pub mod nts;
 pub mod tally;
 pub mod wire;
 
 use crate::packet::{self, Header};
+use nts::Association;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::time::{Duration, Instant};
 use tally::Tally;
@@ -60,8 +63,10 @@ pub struct Load {
     /// Requests of one flow that go out together go as one message of segments: cheaper for this side, and so
     /// for nobody else. Without it this side may be the limit.
     pub segments: bool,
-    /// Each flow asks as an interleaving client does (RFC 9769).
+    /// Each flow asks as an interleaving client does (RFC 9769). Not under NTS.
     pub interleaved: bool,
+    /// All requests are under NTS. A key exchange may name another port than that of `server`.
+    pub nts: Option<nts::Keys>,
 }
 
 impl Load {
@@ -75,6 +80,7 @@ impl Load {
             length,
             segments: true,
             interleaved: false,
+            nts: None,
         }
     }
 }
@@ -89,6 +95,8 @@ struct Pending {
 
 struct Flow {
     wire: Wire,
+    /// Under NTS the request of each place.
+    sealed: Vec<Vec<u8>>,
     pending: Vec<Pending>,
     /// The next place for a request.
     next: usize,
@@ -101,17 +109,28 @@ struct Flow {
 /// Nothing came back for so long: in a closed loop what is under way is lost.
 const LOST: Duration = Duration::from_millis(100);
 
-/// Places of a flow that is paced.
+/// Places of a flow that is paced; and under NTS, where each has its request.
 const PLACES: usize = 8192;
+const SEALED_PLACES: usize = 1024;
 
 /// How far a reply's time may be from this host's.
 const PLAUSIBLE: i64 = 1_000_000_000;
 
 /// Puts the load on the server.
 ///
+/// # Errors
+/// A key exchange that failed.
+///
 /// # Panics
 /// When the kernel has no sockets for it.
-pub fn run(load: &Load) -> Tally {
+pub fn run(load: &Load) -> Result<Tally, String> {
+    let association = load.nts.as_ref().map(Association::new).transpose()?;
+    let mut load = load.clone();
+    if let Some(port) = association.as_ref().and_then(|association| association.port) {
+        load.server.set_port(port);
+    }
+    let load = &load;
+    let mut state = Sender { nonce: 0x1357_9bdf_0246_8ace ^ wire::now() as u64, source: 0, association };
     let mut flows: Vec<Flow> = (0..load.flows.max(1))
         .map(|_| {
             let address = match load.sources {
@@ -121,10 +140,18 @@ pub fn run(load: &Load) -> Tally {
             let wire = Wire::open(load.server, matches!(load.sources, Sources::Many { .. }), address);
             let places = match load.pace {
                 Loop::Closed(outstanding) => outstanding.clamp(1, PLACES),
+                Loop::Paced(_) if load.nts.is_some() => SEALED_PLACES,
                 Loop::Paced(_) => PLACES,
             };
+            let sealed = state.association.iter().flat_map(|association| {
+                let base = (state.nonce << 13) + 1;
+                (0..places as u64).map(move |place| association.request((base & !0x1fff) | place))
+            });
+            let sealed = sealed.collect();
+            state.advance();
             Flow {
                 wire,
+                sealed,
                 pending: vec![Pending::default(); places],
                 next: 0,
                 free: (0..places as u16).collect(),
@@ -133,7 +160,6 @@ pub fn run(load: &Load) -> Tally {
         })
         .collect();
     let mut tally = Tally::new();
-    let mut state = Sender { nonce: 0x1357_9bdf_0246_8ace ^ wire::now() as u64, source: 0 };
     let begun = Instant::now();
     match load.pace {
         Loop::Closed(_) => closed(load, &mut flows, &mut tally, &mut state, begun),
@@ -144,15 +170,23 @@ pub fn run(load: &Load) -> Tally {
     let end = Instant::now() + LOST;
     while Instant::now() < end && tally.sent > tally.good + tally.lost {
         for flow in &mut flows {
-            receive(flow, &mut tally, load);
+            receive(flow, &mut tally, load, &state);
         }
     }
-    tally
+    Ok(tally)
 }
 
 struct Sender {
     nonce: u64,
     source: u32,
+    association: Option<Association>,
+}
+
+impl Sender {
+    fn advance(&mut self) -> u64 {
+        self.nonce = self.nonce.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
+        self.nonce
+    }
 }
 
 fn closed(load: &Load, flows: &mut [Flow], tally: &mut Tally, state: &mut Sender, begun: Instant) {
@@ -164,7 +198,7 @@ fn closed(load: &Load, flows: &mut [Flow], tally: &mut Tally, state: &mut Sender
         let mut came = 0;
         for at in &ready {
             let flow = &mut flows[*at];
-            came += receive(flow, tally, load);
+            came += receive(flow, tally, load, state);
             send(flow, flow.free.len(), tally, load, state);
         }
         due = begun.elapsed();
@@ -208,7 +242,7 @@ fn paced(load: &Load, rate: f64, flows: &mut [Flow], tally: &mut Tally, state: &
             due -= part;
         }
         for flow in flows.iter_mut() {
-            receive(flow, tally, load);
+            receive(flow, tally, load, state);
         }
     }
 }
@@ -227,8 +261,10 @@ fn send(flow: &mut Flow, count: usize, tally: &mut Tally, load: &Load, state: &m
                 flow.next = (flow.next + 1) % flow.pending.len();
                 flow.next
             };
-            state.nonce = state.nonce.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
-            let nonce = (state.nonce & !0x1fff) | place as u64;
+            let nonce = match flow.sealed.get(place) {
+                Some(request) => Header::from_octets(request).map_or(0, |header| header.transmit),
+                None => (state.advance() & !0x1fff) | place as u64,
+            };
             let mut request = Header::query(nonce);
             if load.interleaved {
                 (request.origin, request.receive) = flow.last;
@@ -244,7 +280,9 @@ fn send(flow: &mut Flow, count: usize, tally: &mut Tally, load: &Load, state: &m
                 tally.lost += 1;
             }
             flow.pending[place] = Pending { nonce, sent, client };
-            flow.wire.put(at, &request.octets(), (client != 0).then(|| Ipv4Addr::from(client)));
+            let plain = request.octets();
+            let octets = flow.sealed.get(place).map_or(&plain[..], Vec::as_slice);
+            flow.wire.put(at, octets, (client != 0).then(|| Ipv4Addr::from(client)));
         }
         let gone = flow.wire.send(part, load.segments && !matches!(load.sources, Sources::Many { .. }));
         tally.sent += gone as u64;
@@ -253,13 +291,15 @@ fn send(flow: &mut Flow, count: usize, tally: &mut Tally, load: &Load, state: &m
     }
 }
 
-fn receive(flow: &mut Flow, tally: &mut Tally, load: &Load) -> usize {
+fn receive(flow: &mut Flow, tally: &mut Tally, load: &Load, state: &Sender) -> usize {
     let count = flow.wire.receive();
     let now = wire::now();
     for at in 0..count {
         let (octets, stamp, to) = flow.wire.reply(at);
         let arrived = stamp.unwrap_or(now);
-        let Some(header) = Header::from_octets(octets).filter(|_| octets.len() == packet::HEADER) else {
+        let is_whole = octets.len() == packet::HEADER || load.nts.is_some();
+        let Some(header) = octets.get(..packet::HEADER).and_then(Header::from_octets).filter(|_| is_whole)
+        else {
             tally.bad("length");
             continue;
         };
@@ -283,6 +323,15 @@ fn receive(flow: &mut Flow, tally: &mut Tally, load: &Load) -> usize {
         flow.pending[place] = Pending::default();
         if matches!(load.pace, Loop::Closed(_)) {
             flow.free.push(place as u16);
+        }
+        if let Some(association) = &state.association {
+            let mut copy = [0; wire::ROOM];
+            let copy = &mut copy[..octets.len()];
+            copy.copy_from_slice(octets);
+            if let Err(what) = association.verify(copy, pending.nonce) {
+                tally.bad(what);
+                continue;
+            }
         }
         if header.mode != 4 || header.version != 4 {
             tally.bad("mode");
@@ -325,6 +374,7 @@ pub fn parse(words: &[String]) -> Result<(Load, Option<usize>), String> {
     };
     let mut load = Load::of(server, Duration::from_secs(3));
     let mut cpu = None;
+    let (mut roots, mut algorithm) = (String::new(), 15);
     for word in &words[1..] {
         let wrong = || format!("{word}: not understood");
         let (key, value) = word.split_once('=').unwrap_or((word, ""));
@@ -345,6 +395,13 @@ pub fn parse(words: &[String]) -> Result<(Load, Option<usize>), String> {
                 load.sources = Sources::Many { first, count: next(1)?.max(1), stride: next(1)? };
             }
             "json" => {}
+            "aead" => algorithm = number()? as u16,
+            "roots" => value.clone_into(&mut roots),
+            "nts" if value == "known" => load.nts = Some(nts::Keys::Known(algorithm)),
+            "nts" => {
+                let server = value.parse().map_err(|_| wrong())?;
+                load.nts = Some(nts::Keys::Exchanged { server, roots: roots.clone().into(), algorithm });
+            }
             _ => return Err(wrong()),
         }
     }

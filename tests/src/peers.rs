@@ -17,6 +17,16 @@ pub struct Peer {
 }
 
 impl Peer {
+    /// Takes a process over, with the folder of its files; its log is `log` in it.
+    pub(crate) fn new(child: Child, place: Place, port: u16) -> Self {
+        Self { child, place, port }
+    }
+
+    /// A file of its folder, as it is now.
+    pub fn file(&self, name: &str) -> String {
+        fs::read_to_string(self.place.join(name)).unwrap_or_default()
+    }
+
     /// Process id.
     pub fn pid(&self) -> u32 {
         self.child.id()
@@ -49,10 +59,16 @@ pub const NO_NTPD: &str =
 /// # Panics
 /// When its files can't be written.
 pub fn chronyd(configuration: &str) -> Option<Command> {
-    let mut command = Command::new(find_peer("chronyd")?);
+    let mut command = chronyd_program("chronyd")?;
+    command.stdin(Stdio::null()).args(configuration.lines());
+    Some(command)
+}
+
+/// A chronyd of this name, never able to set the clock; configuration lines are its further arguments.
+pub(crate) fn chronyd_program(name: &str) -> Option<Command> {
+    let mut command = Command::new(find_peer(name)?);
     command.args(["-x", "-d", "-U"]);
     as_ourselves(&mut command);
-    command.stdin(Stdio::null()).args(configuration.lines());
     Some(command)
 }
 

@@ -41,7 +41,7 @@ pub fn find_peer(name: &str) -> Option<PathBuf> {
     let peers = std::fs::read_dir(workspace().join("target/peers")).into_iter().flatten().flatten();
     std::env::split_paths(&path)
         .chain(["/usr/sbin", "/usr/local/sbin"].map(PathBuf::from))
-        .chain(peers.map(|package| package.path().join("usr/sbin")))
+        .chain(peers.flat_map(|package| ["usr/sbin", "usr/bin"].map(|folder| package.path().join(folder))))
         .map(|folder| folder.join(name))
         .find(|file| file.is_file())
 }
@@ -104,7 +104,7 @@ impl Drop for Place {
 
 static PORTS: AtomicU32 = AtomicU32::new(0);
 
-/// A UDP port that nobody on the loopback addresses uses, below the range from which the kernel takes
+/// A port, of UDP and of TCP, that nobody on the loopback addresses uses, below the range from which the kernel takes
 /// ports for queries.
 ///
 /// # Panics
@@ -112,7 +112,7 @@ static PORTS: AtomicU32 = AtomicU32::new(0);
 pub fn free_port() -> u16 {
     // Looked up, not tried: a socket that was bound to try would live on for a moment in every child that
     // another thread is just about to execute.
-    let used: String = ["udp", "udp6"]
+    let used: String = ["udp", "udp6", "tcp", "tcp6"]
         .iter()
         .filter_map(|table| std::fs::read_to_string(format!("/proc/net/{table}")).ok())
         .collect();
@@ -123,7 +123,7 @@ pub fn free_port() -> u16 {
             return port;
         }
     }
-    panic!("no free UDP port on the loopback interface");
+    panic!("no free port on the loopback interface");
 }
 
 /// Whether `::1` can be used here.

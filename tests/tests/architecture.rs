@@ -393,7 +393,8 @@ fn the_manual_has_the_governors_table_as_it_is_compiled_in() {
         ("phase_day", "s", "phase budget in any 24 hours"),
         ("phase_month", "s", "phase budget in any 30 days"),
         ("total", "ppm", "frequency and slew together"),
-        ("commissioning_band", "ppm", "base frequency in the first days, around 0"),
+        ("search_band", "ppm", "base frequency in the first hour, around 0"),
+        ("commissioning_band", "ppm", "base frequency in the first days, around the mean of that hour"),
         ("band", "ppm", "base frequency afterwards, around its mean"),
         ("centre_month", "ppm", "how far that mean may move in 30 days"),
         ("refill", "h", "credit for the time between two boots, at most"),
@@ -417,7 +418,8 @@ fn the_manual_has_the_governors_table_as_it_is_compiled_in() {
         ("RESTORE_SPACING", "s", "between two restoring steps"),
         ("SUSPEND", "s", "sleep that counts as a suspend"),
         ("SLEW", "s", "largest slew of one order"),
-        ("COMMISSIONING", "days", "governed time until the band narrows"),
+        ("SEARCH", "h", "time under orders until the first hour is over"),
+        ("COMMISSIONING", "days", "time under orders until the band narrows for good"),
         ("BURST", "", "orders at once, then one a second"),
         ("ORDER_AGE", "s", "age of an order"),
         ("DEAD_MAN", "h", "without an order, until the clock is marked unsynchronised"),
@@ -445,7 +447,7 @@ fn the_manual_of_the_configuration_has_each_key_that_is_read() {
         .collect();
     let folder = "engine/src/bin/truechimer-engine/configuration";
     let mut read_ones = BTreeSet::from(["profile".to_owned()]);
-    for file in ["source.rs", "clock.rs", "server.rs"] {
+    for file in ["source.rs", "clock.rs", "server.rs", "nts.rs", "key_service.rs"] {
         let text = read(format!("{folder}/{file}"));
         let keys =
             text.split("const KEYS: ").nth(1).and_then(|rest| rest.split(';').nth(1)).expect("its keys");

@@ -12,8 +12,10 @@ use nix::sys::socket::{AddressFamily, ControlMessage, MsgFlags, SockFlag, SockTy
 use std::fs::File;
 use std::io::IoSlice;
 use std::os::fd::AsRawFd;
-const ROLES: [&str; 6] = ["privileged", "engine", "client", "server", "exchange", "exchange_child"];
-const NETWORK_ROLES: [&str; 4] = ["client", "server", "exchange", "exchange_child"];
+const ROLES: [&str; 8] =
+    ["privileged", "engine", "client", "server", "exchange", "exchange_child", "key_service", "key_holder"];
+const NETWORK_ROLES: [&str; 6] =
+    ["client", "server", "exchange", "exchange_child", "key_service", "key_holder"];
 
 const A112: &[&str] = &[
     "execve",
@@ -126,6 +128,8 @@ fn is_lawful(role: &str, case: &str) -> bool {
         "privileged" => case == "clock_adjtime",
         "engine" => case == "accept4",
         "client" => matches!(case, "socket:inet" | "connect"),
+        "key_service" => matches!(case, "accept4" | "openat" | "openat:truechimer"),
+        "key_holder" => matches!(case, "openat" | "openat:truechimer"),
         "exchange_child" => look_up.contains(&case),
         "exchange" => look_up.contains(&case) || matches!(case, "clone" | "prlimit64" | "kill:now"),
         _ => false,
@@ -204,7 +208,10 @@ fn a114_no_other_way_into_the_kernel_is_open() {
 
 #[test]
 fn a115_the_clock_is_out_of_reach_through_any_abi() {
-    none_gets_through(&["client", "server", "engine", "exchange", "exchange_child"], A115);
+    none_gets_through(
+        &["client", "server", "engine", "exchange", "exchange_child", "key_service", "key_holder"],
+        A115,
+    );
     none_gets_through(&["privileged"], &["clock_settime", "clock_adjtime:tai", "adjtimex", "settimeofday"]);
     if cfg!(target_arch = "x86_64") {
         let x32: Vec<String> = A115.iter().map(|case| format!("x32:{case}")).collect();
@@ -312,6 +319,43 @@ fn a178_a_rogue_parent_raises_no_limit_and_kills_nobody_else() {
             return bench::skip("the kernel has no Landlock");
         }
         assert_eq!(killing.returned, Some((-1, libc::EPERM)), "{start:?}: {killing:?}");
+    }
+}
+
+#[test]
+fn a179_a_rogue_key_service_or_key_holder_starts_nothing_makes_no_socket_and_reaches_nobody() {
+    for cases in [A112, A113, A114, A116, A117, ANY_SOCKET, ONLY_HERE] {
+        none_gets_through(&["key_service", "key_holder"], cases);
+    }
+    none_gets_through(&["key_service", "key_holder"], &["recvmsg", "sendmsg", "sendto:address"]);
+    none_gets_through(&["key_holder"], &["accept4"]);
+}
+
+#[test]
+fn a179_a_rogue_key_service_or_key_holder_reads_its_own_folder_and_nothing_else() {
+    let place = Place::new("own-folder");
+    let own = place.join("own.pem");
+    std::fs::write(&own, "what is in it").unwrap();
+    for start in starts() {
+        for (role, word) in [("key_service", "certificate"), ("key_holder", "key")] {
+            let attempt = |case: &str| {
+                let word = format!("{word}={}", own.display());
+                run(probe(start, &[&format!("role={role}"), &format!("case={case}"), &word]))
+            };
+            let other = attempt("openat");
+            if other.fell_short_of("file_view") && other.fell_short_of("landlock") {
+                return bench::skip("neither namespaces nor Landlock are permitted here");
+            }
+            for case in ["openat", "openat:proc", "openat:out", "openat:truechimer"] {
+                let ending = attempt(case);
+                let (result, error) =
+                    ending.returned.unwrap_or_else(|| panic!("{start:?} {role} {case}: {ending:?}"));
+                assert_eq!(result, -1, "{start:?} {role} {case}: {ending:?}");
+                assert!([libc::ENOENT, libc::EACCES].contains(&error), "{start:?} {role}: {ending:?}");
+            }
+            let opened = attempt(&format!("openat:own:{}", own.display()));
+            assert!(opened.returned.is_some_and(|(fd, _)| fd >= 0), "{start:?} {role}: {opened:?}");
+        }
     }
 }
 

@@ -1,6 +1,8 @@
 //! With other implementations, both ways. None of them is able to set the clock.
 
-use bench::daemon::{Setup, source};
+use bench::chronyd_client::ChronydClient;
+use bench::daemon::{Daemon, Setup, source};
+use bench::other_clients::{self, CLIENT, SERVER, cable};
 use bench::peers::{FencedNtpd, NO_CHRONYD, NO_NTPD, chronyd_measures, chronyd_server};
 use bench::programs::{free_port, has_ipv6};
 use std::time::Duration;
@@ -70,4 +72,80 @@ fn chronyd_measures_our_server_right() {
         let wrong_by = wrong_by.unwrap_or_else(|| panic!("chronyd didn't take our answers:\n{said}"));
         assert!(wrong_by.abs() < 0.001, "{address}: {wrong_by} s\n{said}");
     }
+}
+
+/// Serves the host's own time here, and counts.
+fn serve(address: &str, wrapper: &[&str]) -> Daemon {
+    let configuration = format!(
+        "[server]\nlisten = [\"{address}\"]\nallow = [\"127.0.0.0/8\", \"{CLIENT}/32\"]\nlocal-stratum = 4\n"
+    );
+    Setup::new("clients", &configuration).with_wrapper(wrapper).start()
+}
+
+fn count(server: &Daemon, name: &str) -> u64 {
+    server.ask("server").and_then(|reply| reply["server"][name].as_u64()).unwrap_or(0)
+}
+
+#[test]
+fn chronyd_follows_our_server_interleaved() {
+    let port = free_port();
+    let server = serve(&format!("127.0.0.1:{port}"), &[]);
+    let sources = format!("server 127.0.0.1 port {port} minpoll -2 maxpoll -2 xleave iburst");
+    let Some(mut chronyd) = ChronydClient::start(&sources, &[]) else { return bench::skip(NO_CHRONYD) };
+    server.wait_until("twelve interleaved replies", PATIENCE, |server| count(server, "interleaved") >= 12);
+    let tracking = chronyd.tracking().expect("it answers");
+    assert!(tracking.synchronised, "{}", chronyd.log());
+    assert_eq!(count(&server, "malformed"), 0);
+}
+
+/// A client in a network of its own beside the server's, until it is content.
+fn follows(
+    start: impl FnOnce(&bench::netns::Network) -> Option<bench::peers::Peer>,
+    is_content: impl Fn(&bench::peers::Peer) -> bool,
+    missing: &str,
+) {
+    let Some((near, far)) = cable() else {
+        return bench::skip("network namespaces need root and the program ip");
+    };
+    let entrance = near.entrance();
+    let server = serve(&format!("{SERVER}:123"), &entrance.each_ref().map(String::as_str));
+    let Some(client) = start(&far) else { return bench::skip(missing) };
+    let outcome = bench::programs::wait_for(Duration::from_secs(60), || is_content(&client).then_some(()));
+    assert!(outcome.is_some(), "{:?}\n{}", server.ask("server"), client.log());
+    assert!(count(&server, "answered") >= 1);
+    assert_eq!(count(&server, "malformed"), 0);
+}
+
+#[test]
+fn ntpd_of_ntpsec_follows_our_server() {
+    follows(other_clients::ntpsec, other_clients::ntpsec_follows, NO_NTPD);
+}
+
+#[test]
+fn openntpd_follows_our_server() {
+    let missing = "OpenNTPD is missing; `cargo xtask peers` fetches it on Debian";
+    follows(other_clients::openntpd, |client| client.log().contains("now valid"), missing);
+}
+
+#[test]
+fn busybox_measures_our_server() {
+    let missing = "no busybox with ntpd (Debian's has none)";
+    follows(other_clients::busybox, |client| client.log().contains("offset:"), missing);
+}
+
+#[test]
+fn ntpdig_measures_our_server_right() {
+    let Some((near, far)) = cable() else {
+        return bench::skip("network namespaces need root and the program ip");
+    };
+    let entrance = near.entrance();
+    let server = serve(&format!("{SERVER}:123"), &entrance.each_ref().map(String::as_str));
+    server.wait_until("answering", PATIENCE, |server| {
+        let _ = other_clients::ntpdig(&far);
+        count(server, "answered") > 0
+    });
+    let Some((offset, said)) = other_clients::ntpdig(&far) else {
+        return bench::skip("ntpdig or its Python is missing; `cargo xtask peers` fetches it on Debian");
+    };
+    assert!(offset.is_some_and(|offset| offset.abs() < 0.01), "{said}");
 }

@@ -156,21 +156,27 @@ for_each_role! {
         what_the_rules_of_the_client_name_is_not_killed = Client,
         what_the_rules_of_the_server_name_is_not_killed = Server,
         what_the_rules_of_the_exchange_name_is_not_killed = Exchange,
-        what_the_rules_of_the_exchange_child_name_is_not_killed = ExchangeChild;
+        what_the_rules_of_the_exchange_child_name_is_not_killed = ExchangeChild,
+        what_the_rules_of_the_key_service_name_is_not_killed = KeyService,
+        what_the_rules_of_the_key_holder_name_is_not_killed = KeyHolder;
     what_is_next_to_a_rule_is_killed:
         what_is_next_to_a_rule_of_privileged_is_killed = Privileged,
         what_is_next_to_a_rule_of_the_engine_is_killed = Engine,
         what_is_next_to_a_rule_of_the_client_is_killed = Client,
         what_is_next_to_a_rule_of_the_server_is_killed = Server,
         what_is_next_to_a_rule_of_the_exchange_is_killed = Exchange,
-        what_is_next_to_a_rule_of_the_exchange_child_is_killed = ExchangeChild;
+        what_is_next_to_a_rule_of_the_exchange_child_is_killed = ExchangeChild,
+        what_is_next_to_a_rule_of_the_key_service_is_killed = KeyService,
+        what_is_next_to_a_rule_of_the_key_holder_is_killed = KeyHolder;
     what_no_rule_names_is_killed:
         what_no_rule_of_privileged_names_is_killed = Privileged,
         what_no_rule_of_the_engine_names_is_killed = Engine,
         what_no_rule_of_the_client_names_is_killed = Client,
         what_no_rule_of_the_server_names_is_killed = Server,
         what_no_rule_of_the_exchange_names_is_killed = Exchange,
-        what_no_rule_of_the_exchange_child_names_is_killed = ExchangeChild;
+        what_no_rule_of_the_exchange_child_names_is_killed = ExchangeChild,
+        what_no_rule_of_the_key_service_names_is_killed = KeyService,
+        what_no_rule_of_the_key_holder_names_is_killed = KeyHolder;
 }
 
 /// A call through the gate of 32-bit programs: its number means another call there.
@@ -269,15 +275,32 @@ fn only_privileged_may_ask_for_the_clock_and_it_knows_no_network_and_no_file() {
 }
 
 #[test]
-fn only_those_who_ask_others_make_sockets_and_only_look_ups_open_files() {
+fn only_those_who_ask_others_make_sockets_and_only_who_reads_by_name_opens_files() {
     for role in Role::ALL {
         let makes_sockets = matches!(role, Role::Client | Role::Exchange | Role::ExchangeChild);
         let looks_up = matches!(role, Role::Exchange | Role::ExchangeChild);
         for name in ["socket", "connect"] {
             assert_eq!(names(role).contains(name), makes_sockets, "{role:?}: {name}");
         }
-        assert_eq!(names(role).contains("openat"), looks_up, "{role:?}");
+        let reads = looks_up || matches!(role, Role::KeyService | Role::KeyHolder);
+        assert_eq!(names(role).contains("openat"), reads, "{role:?}");
         assert!(!names(role).contains("listen"), "{role:?}");
+    }
+}
+
+#[test]
+fn only_engine_and_key_service_take_connections_and_the_key_holder_has_no_call_of_a_socket() {
+    for role in Role::ALL {
+        let takes_connections = matches!(role, Role::Engine | Role::KeyService);
+        assert_eq!(names(role).contains("accept4"), takes_connections, "{role:?}");
+    }
+    for name in
+        ["sendto", "sendmsg", "sendmmsg", "recvfrom", "recvmsg", "accept4", "shutdown", "bind", "setsockopt"]
+    {
+        assert!(!names(Role::KeyHolder).contains(name), "the key holder may {name}");
+    }
+    for name in ["bind", "setsockopt", "sendmsg", "recvmsg", "ioctl"] {
+        assert!(!names(Role::KeyService).contains(name), "the key exchange service may {name}");
     }
 }
 

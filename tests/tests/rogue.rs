@@ -4,6 +4,7 @@
 //! on a virtual clock.
 
 use bench::daemon::{Daemon, Exit, Setup, source};
+use bench::nts::{NtsServer, counts};
 use bench::programs::{folder, wait_for};
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -105,6 +106,22 @@ fn a099_a100_a101_records_that_break_the_order_of_a_query_end_the_daemon_with_72
         let exit = network(script).launch().wait_for_end(PATIENCE);
         assert_eq!(exit.code, Some(72), "{script}: {}", exit.log);
     }
+}
+
+#[test]
+fn a103_a064_a_client_role_in_the_wrong_hands_forges_no_measurement_of_an_nts_source() {
+    let server = NtsServer::new("forged", &["127.0.0.1"], "");
+    let daemon = server.setup.start();
+    let setup = setup("truechimer-network", "forge-protected", &server.source("127.0.0.1", ""));
+    symlink(folder().join("truechimer-network"), setup.place().join("programs/real")).unwrap();
+    let (client, log) = play(&setup);
+    let asked = counts(&daemon)["server"]["protected"].as_u64();
+    assert!(asked >= Some(3), "the true server was not asked: {:#}\n{log}", counts(&daemon));
+    assert!(!client.is_synchronised(), "a forgery was taken:\n{log}");
+    let source = &client.sources()[0];
+    assert_eq!(source["nts"]["state"], "ready", "{source:#}");
+    assert_eq!(source["valid"], 0, "{source:#}");
+    clock_is_right(&setup);
 }
 
 #[test]

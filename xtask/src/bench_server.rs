@@ -15,8 +15,8 @@
 //! Server on one core, generator on the other, all in the same run; figures are medians, and what counts are the
 //! ratios: each run's own, then their median. The machine should do nothing else meanwhile.
 
-mod contestant;
-mod figures;
+pub mod contestant;
+pub mod figures;
 
 use crate::cargo::{build_release, cargo, run as run_command};
 use bench::daemon::end_all_when_interrupted;
@@ -27,8 +27,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// Where servers run, and where the generator does.
-const SERVER_CORE: &str = "0";
-const GENERATOR_CORE: &str = "1";
+pub const SERVER_CORE: &str = "0";
+pub const GENERATOR_CORE: &str = "1";
 
 const PARTS: [&str; 7] = ["speed", "latency", "cost", "threads", "flood", "memory", "interleaved"];
 
@@ -52,20 +52,7 @@ pub fn run(words: &[&str]) -> Result<(), String> {
     if parts.is_empty() {
         parts = PARTS.to_vec();
     }
-    end_all_when_interrupted();
-    let programs = build_release()?;
-    run_command(cargo().args([
-        "build",
-        "--release",
-        "--locked",
-        "-p",
-        "truechimer-tests",
-        "--bin",
-        "load",
-        "--bin",
-        "floor",
-    ]))?;
-    let bench = Bench { programs, runs: runs.max(1), as_json };
+    let bench = Bench::build(runs, as_json)?;
     for part in parts {
         if !as_json {
             println!("\n== {part}, {} runs ==", bench.runs);
@@ -83,14 +70,18 @@ pub fn run(words: &[&str]) -> Result<(), String> {
     Ok(())
 }
 
-struct Bench {
-    programs: PathBuf,
-    runs: usize,
-    as_json: bool,
+/// Programs to measure with, and how often.
+pub struct Bench {
+    /// Where they are.
+    pub programs: PathBuf,
+    /// Rounds.
+    pub runs: usize,
+    /// One object a line instead of a table.
+    pub as_json: bool,
 }
 
 /// What one load said, with the server's CPU time.
-struct Measured {
+pub struct Measured {
     said: Value,
     cpu_us_per_reply: f64,
 }
@@ -102,6 +93,31 @@ impl Measured {
 }
 
 impl Bench {
+    /// Builds ours, the generator and the floor.
+    ///
+    /// # Errors
+    /// Where they can't be built.
+    pub fn build(runs: usize, as_json: bool) -> Result<Self, String> {
+        end_all_when_interrupted();
+        let programs = build_release()?;
+        run_command(cargo().args([
+            "build",
+            "--release",
+            "--locked",
+            "-p",
+            "truechimer-tests",
+            "--bin",
+            "load",
+            "--bin",
+            "floor",
+            "--bin",
+            "key_load",
+            "--bin",
+            "key_floor",
+        ]))?;
+        Ok(Self { programs, runs: runs.max(1), as_json })
+    }
+
     fn load(&self, server: &Contestant, words: &[&str]) -> Result<Measured, String> {
         let before = server.cpu_nanos();
         let said = self.generator(server, words, GENERATOR_CORE)?;
@@ -130,6 +146,7 @@ impl Bench {
         all.push(server.address.to_string());
         all.push(format!("cpu={core}"));
         all.extend(words.iter().map(|word| (*word).to_owned()));
+        all.extend(server.words.iter().cloned());
         let mut command = Command::new(&all[0]);
         command.args(&all[1..]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
@@ -154,7 +171,10 @@ impl Bench {
     }
 
     /// Alternating runs of all servers under one load; figures by name of what is measured.
-    fn rounds(&self, servers: &[Contestant], words: &[&str]) -> Result<Vec<Figures>, String> {
+    ///
+    /// # Errors
+    /// A server that doesn't answer, or wrongly.
+    pub fn rounds(&self, servers: &[Contestant], words: &[&str]) -> Result<Vec<Figures>, String> {
         let mut all: Vec<Figures> = servers.iter().map(|server| Figures::of(&server.name)).collect();
         for round in 0..self.runs {
             for at in 0..servers.len() {
@@ -175,33 +195,42 @@ impl Bench {
             ("128 clients, 1 request each under way", &["flows=128", "outstanding=1", "seconds=2"][..]),
         ] {
             let figures = self.rounds(&servers, words)?;
-            let floor = &figures[0];
-            let ours =
-                figures.iter().find(|figure| figure.name == "truechimer").ok_or("truechimer is missing")?;
-            if self.as_json {
-                for figure in &figures {
-                    let mut line = figure.json(floor);
-                    line["load"] = json!(load);
-                    println!("{line}");
-                }
-                continue;
+            self.show_speed(load, &figures)?;
+        }
+        Ok(())
+    }
+
+    /// Shows the figures of one load; the first are those of the floor.
+    ///
+    /// # Errors
+    /// Where ours are missing.
+    pub fn show_speed(&self, load: &str, figures: &[Figures]) -> Result<(), String> {
+        let floor = figures.first().ok_or("the floor is missing")?;
+        let ours =
+            figures.iter().find(|figure| figure.name == "truechimer").ok_or("truechimer is missing")?;
+        if self.as_json {
+            for figure in figures {
+                let mut line = figure.json(floor);
+                line["load"] = json!(load);
+                println!("{line}");
             }
-            println!("{load}");
+            return Ok(());
+        }
+        println!("{load}");
+        println!(
+            "  {:<28} {:>23} {:>18} {:>9} {:>12} {:>9}",
+            "", "replies/s min/med/max", "CPU us a reply", "CPU/floor", "ours/theirs", "p99 us"
+        );
+        for figure in figures {
             println!(
-                "  {:<28} {:>23} {:>18} {:>9} {:>12} {:>9}",
-                "", "replies/s min/med/max", "CPU us a reply", "CPU/floor", "ours/theirs", "p99 us"
+                "  {:<28} {:>23} {:>18} {:>9.2} {:>12.2} {:>9.0}",
+                figure.name,
+                figure.rates(),
+                figure.cpus(),
+                figure.cpu_ratio(floor),
+                ours.rate_ratio(figure),
+                figure.median_of("p99_us"),
             );
-            for figure in &figures {
-                println!(
-                    "  {:<28} {:>23} {:>18} {:>9.2} {:>12.2} {:>9.0}",
-                    figure.name,
-                    figure.rates(),
-                    figure.cpus(),
-                    figure.cpu_ratio(floor),
-                    ours.rate_ratio(figure),
-                    figure.median_of("p99_us"),
-                );
-            }
         }
         Ok(())
     }
@@ -210,19 +239,25 @@ impl Bench {
         let servers =
             self.start_all(&[Kind::Floor, Kind::ours(), Kind::Chronyd, Kind::Ntpsec, Kind::NtpdRs])?;
         let figures = self.rounds(&servers, &["rate=20000", "flows=16", "seconds=3"])?;
+        self.show_latency("20,000 a second", &figures);
+        Ok(())
+    }
+
+    /// Shows latency, and how early transmit timestamps are.
+    pub fn show_latency(&self, load: &str, figures: &[Figures]) {
         if !self.as_json {
             println!(
                 "  {:<28} {:>8} {:>8} {:>8}   T3 early us: {:>7} {:>7} {:>7}   lost",
                 "latency us", "p50", "p99", "p99.9", "p1", "p50", "p99"
             );
         }
-        for figure in &figures {
+        for figure in figures {
             let [p50, p99, p999] = ["p50_us", "p99_us", "p999_us"].map(|name| figure.median_of(name));
             let [early01, early50, early99] = ["p01", "p50", "p99"].map(|name| figure.median_of(name));
             if self.as_json {
                 println!(
                     "{}",
-                    json!({ "load": "20,000 a second", "server": figure.name, "p50_us": p50, "p99_us": p99,
+                    json!({ "load": load, "server": figure.name, "p50_us": p50, "p99_us": p99,
                             "p999_us": p999, "t3_early_us": [early01, early50, early99], "runs": self.runs })
                 );
             } else {
@@ -233,7 +268,6 @@ impl Bench {
                 );
             }
         }
-        Ok(())
     }
 
     fn cost(&self) -> Result<(), String> {
@@ -406,6 +440,6 @@ impl Bench {
 }
 
 /// A program that was built.
-fn built(programs: &Path, name: &str) -> Command {
+pub fn built(programs: &Path, name: &str) -> Command {
     Command::new(programs.join(name))
 }

@@ -1,9 +1,10 @@
 //! A wrong clock is put right before your eyes: real processes, real sandboxes, real packets on the
-//! loopback interface, and a virtual clock instead of the machine's.
+//! loopback interface, protected by NTS, and a virtual clock instead of the machine's.
 
 use crate::cargo;
 use bench::daemon::{Daemon, Setup, end_all_when_interrupted};
-use bench::programs::{free_port, has_ipv6};
+use bench::nts::NtsServer;
+use bench::programs::has_ipv6;
 use std::fmt::Write;
 use std::time::{Duration, Instant};
 
@@ -23,32 +24,30 @@ pub fn run() -> Result<(), String> {
     println!("building the programs as they are shipped");
     let programs = cargo::build_release()?;
 
-    let port = free_port();
     let mut addresses = vec!["127.0.0.1", "127.0.0.2", "127.0.0.3"];
     if has_ipv6() {
-        addresses.push("[::1]");
+        addresses.push("::1");
     }
-    let quoted = |form: &dyn Fn(&str) -> String| addresses.iter().map(|a| form(a)).collect::<Vec<_>>();
-    let listen = quoted(&|address| format!("\"{address}:{port}\"")).join(", ");
-    let server = Setup::new(
-        "demo-server",
-        &format!(
-            "[server]\nlisten = [{listen}]\nallow = [\"127.0.0.0/8\", \"::1/128\"]\nlocal-stratum = 1\n"
-        ),
-    )
-    .with_programs(programs.clone());
-    let sources = quoted(&|address| {
-        format!("[[source]]\naddress = \"{address}:{port}\"\nmin-poll = 0\nmax-poll = 4\nburst = true\n")
-    });
-    let client = Setup::new("demo-client", &sources.join("\n"))
-        .with_programs(programs)
+    println!("making a certificate authority that nobody else trusts, and a certificate for the server");
+    let server = NtsServer::new("demo-server", &addresses, "");
+    let sources: String = addresses
+        .iter()
+        .map(|address| server.source_polled(address, 0..=4, ""))
+        .collect::<Vec<_>>()
+        .join("\n");
+    let client = Setup::new("demo-client", &sources)
+        .with_programs(programs.clone())
         .with_virtual_clock(ERROR_NS, OSCILLATOR_PPM);
 
-    println!("starting a server that serves this machine's own time on {}", addresses.join(", "));
-    let server = server.start();
-    println!("starting a client whose clock is 3.7 s slow and loses 40 ppm\n");
+    println!("starting a server that serves this machine's own time with NTS on {}", addresses.join(", "));
+    let server = server.setup.clone().with_programs(programs).start();
+    println!(
+        "starting a client whose clock is 3.7 s slow and loses 40 ppm; it trusts that authority alone\n"
+    );
     let client = client.launch();
     let verdict = watch(&client);
+    println!("\nits sources:");
+    client.sources().iter().for_each(|source| println!("  {}", protection(source)));
     println!("\nthe client's processes, as the kernel describes them:");
     print!("{}", describe(&client));
     println!("the server's:");
@@ -99,6 +98,20 @@ fn watch(client: &Daemon) -> Result<(), String> {
             _ => {}
         }
     }
+}
+
+/// How a source is protected.
+fn protection(source: &serde_json::Value) -> String {
+    let nts = &source["nts"];
+    let word = |value: &serde_json::Value| value.as_str().unwrap_or("…").to_owned();
+    format!(
+        "{:<18} {}, NTS with AEAD {}, {} cookies left of {} key exchange",
+        word(&source["name"]),
+        word(&source["state"]),
+        nts["aead"],
+        nts["cookies"],
+        nts["exchanges"]
+    )
 }
 
 /// One line for each process.

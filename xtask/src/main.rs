@@ -3,7 +3,8 @@
 //! ```text
 //!   demo       a wrong clock is put right before your eyes: no root, no network beyond loopback
 //!   test       all that a contribution must pass; says what it skipped and why
-//!   bench      footprint: start, memory, wake-ups, beside chronyd where it is there; server: beside all others
+//!   bench      footprint: start, memory, wake-ups, beside chronyd where it is there; server: beside all others;
+//!              accuracy: both follow one server over paths of known delays
 //!   fuzz       hostile requests, for long
 //!   package    a Debian package; --try runs it in a fresh Debian
 //!   peers      chronyd and ntpd for the tests, unpacked under target/, never installed
@@ -11,7 +12,9 @@
 //!   tcb        how many lines of whose code are linked into each process
 //! ```
 
+mod bench_accuracy;
 mod bench_footprint;
+mod bench_nts;
 mod bench_server;
 mod cargo;
 mod demo;
@@ -30,10 +33,12 @@ usage: cargo xtask WORD
   demo                      start a server and a client with a wrong virtual clock, watch it converge
   test [FILTER]             run everything that a contribution must pass
   bench footprint [--json]  start, memory and wake-ups, beside chronyd where it is there
+  bench accuracy            beside chronyd, the truth known (--seconds, --rounds, --poll N, --json)
   bench server [PART..]     the server beside others: speed, latency, floods (--runs N, --json)
+  bench nts [PART..]        NTS beside others (--runs N, --json)
   fuzz server [--seconds N] hostile requests against the server's parser (60 s)
   package [--try]           build target/package/*.deb; --try installs and starts it in a fresh Debian
-  peers                     fetch chronyd and ntpd under target/peers, for the tests
+  peers [--more]            fetch chronyd and ntpd under target/peers, for the tests; --more: newer, and ntpd-rs
   simulate [SCENARIO..]     days in virtual time (--list, --seeds N, --json, --plot FILE.svg)
   tcb                       count the code that each process is made of";
 
@@ -46,12 +51,15 @@ fn main() -> ExitCode {
         ["test", filter] => test::run(Some(filter)),
         ["bench", "footprint"] => bench_footprint::run(false),
         ["bench", "footprint", "--json"] => bench_footprint::run(true),
+        ["bench", "accuracy", rest @ ..] => bench_accuracy::run(rest),
         ["bench", "server", rest @ ..] => bench_server::run(rest),
+        ["bench", "nts", rest @ ..] => bench_nts::run(rest),
         ["fuzz", "server"] => fuzz::server("60"),
         ["fuzz", "server", "--seconds", seconds] => fuzz::server(seconds),
         ["package"] => package::build().map(drop),
         ["package", "--try"] => package::build_and_try(),
         ["peers"] => peers::fetch(),
+        ["peers", "--more"] => peers::fetch_more(),
         ["simulate", rest @ ..] => simulate::run(rest),
         ["tcb"] => tcb::run(),
         ["help" | "--help" | "-h"] => {

@@ -1,15 +1,19 @@
-//! chronyd and ntpd for the tests. They are unpacked, never installed: installed they would be services
+//! Other implementations for the tests. They are unpacked, never installed: installed they would be services
 //! that fight over the clock, and Debian lets only one of them be there.
 
+mod newest_chrony;
+mod ntpd_rs;
+
 use crate::cargo::{read, run, workspace};
+use std::path::Path;
 use std::process::Command;
 
-const PACKAGES: [&str; 2] = ["chrony", "ntpsec"];
-/// What the two programs are linked with, beyond what every Debian has.
+const PACKAGES: [&str; 5] = ["chrony", "ntpsec", "ntpsec-ntpdig", "python3-ntp", "openntpd"];
+/// What the programs are linked with, beyond what every Debian has.
 const LIBRARIES: [&str; 8] =
     ["libcap2", "libedit2", "libgnutls30", "libnettle8", "libseccomp2", "libbsd0", "libssl3", "iproute2"];
 
-/// Fetches both under `target/peers`.
+/// Fetches them under `target/peers`.
 ///
 /// # Errors
 /// Without apt or its network; the tests then skip what needs peers.
@@ -25,7 +29,7 @@ pub fn fetch() -> Result<(), String> {
     std::fs::create_dir_all(&place).map_err(|error| format!("{}: {error}", place.display()))?;
     for package in PACKAGES {
         let unpacked = place.join(package);
-        if unpacked.join("usr/sbin").exists() {
+        if unpacked.join("usr").exists() {
             println!("{package}: there already, {}", unpacked.display());
             continue;
         }
@@ -45,7 +49,8 @@ pub fn fetch() -> Result<(), String> {
                 name.starts_with(&format!("{package}_")) && name.ends_with(".deb")
             })
             .ok_or_else(|| format!("apt-get brought no {package}_*.deb"))?;
-        run(Command::new("dpkg-deb").arg("--extract").arg(&archive).arg(&unpacked))?;
+        unpack(&archive, &unpacked)?;
+        settle(package, &unpacked).map_err(|error| format!("{}: {error}", unpacked.display()))?;
         println!("{package}: unpacked in {}", unpacked.display());
     }
     if missing_libraries()? {
@@ -60,8 +65,47 @@ pub fn fetch() -> Result<(), String> {
     Ok(())
 }
 
+/// Puts things where they are found although the package isn't installed.
+fn settle(package: &str, unpacked: &Path) -> std::io::Result<()> {
+    match package {
+        // Its other name, by which it isn't taken for NTPsec's.
+        "openntpd" => std::fs::rename(unpacked.join("usr/sbin/ntpd"), unpacked.join("usr/sbin/openntpd")),
+        // Its modules look for their library beside them.
+        "python3-ntp" => {
+            let modules = unpacked.join("usr/lib/python3/dist-packages/ntp");
+            for folder in std::fs::read_dir(unpacked.join("usr/lib"))?.flatten() {
+                let library = folder.path().join("ntp/libntpc.so");
+                if library.exists() {
+                    std::fs::copy(library, modules.join("libntpc.so"))?;
+                }
+            }
+            Ok(())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Fetches what only some tests and benchmarks want: a newer chronyd, and ntpd-rs.
+///
+/// # Errors
+/// What can't be had, after all else was tried.
+pub fn fetch_more() -> Result<(), String> {
+    let place = workspace().join("target/peers");
+    std::fs::create_dir_all(&place).map_err(|error| format!("{}: {error}", place.display()))?;
+    let missing: Vec<String> =
+        [("a newer chronyd", newest_chrony::fetch(&place)), ("ntpd-rs", ntpd_rs::fetch(&place))]
+            .into_iter()
+            .filter_map(|(what, outcome)| Some(format!("{what} can't be had: {}", outcome.err()?)))
+            .collect();
+    if missing.is_empty() { Ok(()) } else { Err(missing.join("\n")) }
+}
+
+fn unpack(package: &Path, into: &Path) -> Result<(), String> {
+    run(Command::new("dpkg-deb").arg("--extract").arg(package).arg(into))
+}
+
 fn missing_libraries() -> Result<bool, String> {
-    for (package, program) in [("chrony", "chronyd"), ("ntpsec", "ntpd")] {
+    for (package, program) in [("chrony", "chronyd"), ("ntpsec", "ntpd"), ("openntpd", "openntpd")] {
         let file = workspace().join("target/peers").join(package).join("usr/sbin").join(program);
         if read(Command::new("ldd").arg(file))?.contains("not found") {
             return Ok(true);

@@ -1,7 +1,7 @@
 //! What becomes of a reply.
 
 use super::Engine;
-use crate::exchanges::Readings;
+use crate::exchanges::{Exchange, Readings};
 use crate::filter::Outcome;
 use crate::io::Now;
 use crate::local_clock::from_scaled;
@@ -9,7 +9,7 @@ use crate::measurement::Times;
 use crate::sanity::{Expectations, RejectReason};
 use crate::source::Answer;
 use alloc::format;
-use ipc::message::client::{PlainReply, Silence, Unanswered};
+use ipc::message::client::{PlainReply, ReplyHeader, Silence, Unanswered};
 use ipc::message::privileged::Farewell;
 use protocol::kiss::KissCode;
 
@@ -20,16 +20,32 @@ impl Engine {
             Ok(None) => return,
             Err(breach) => return self.distrust(Farewell::Client, breach),
         };
-        let readings = match exchange.readings(reply, now) {
+        if exchange.is_protected() {
+            return self.distrust(Farewell::Client, "it judged a reply that only we can judge");
+        }
+        let readings = match exchange.readings(reply.source, reply.t4, reply.stamp, now) {
             Ok(readings) => readings,
             Err(breach) => return self.distrust(Farewell::Client, breach),
         };
+        if let Some(source) = self.sources.iter_mut().find(|source| source.key == exchange.source) {
+            source.counters.add_rejected(&reply.rejected);
+        }
+        self.learn_from(now, &exchange, readings, &reply.header);
+    }
+
+    /// Learns from a reply that is the one to this query, as far as anybody can tell.
+    pub(super) fn learn_from(
+        &mut self,
+        now: Now,
+        exchange: &Exchange,
+        readings: Readings,
+        header: &ReplyHeader,
+    ) {
         let prior = self.prior_frequency(now);
         let Some(basis) = &self.basis else { return };
         let Some(source) = self.sources.iter_mut().find(|source| source.key == exchange.source) else {
             return;
         };
-        source.counters.add_rejected(&reply.rejected);
         let times = match readings {
             Readings::Inside(times) => times,
             Readings::Useless => {
@@ -58,7 +74,7 @@ impl Engine {
         let kiss_before = source.kiss;
         let trouble_before = source.trouble;
         let answer = source.answer(
-            reply,
+            header,
             |t2, t3| Times { t2, t3, ..times },
             &expected,
             |time| leap.is_close(time),
@@ -101,12 +117,15 @@ impl Engine {
         self.system.dirty = true;
     }
 
-    pub(super) fn unanswered(&mut self, unanswered: &Unanswered) {
+    pub(super) fn unanswered(&mut self, now: Now, unanswered: &Unanswered) {
         let exchange = match self.exchanges.end(unanswered.id) {
             Ok(Some(exchange)) => exchange,
             Ok(None) => return,
             Err(breach) => return self.distrust(Farewell::Client, breach),
         };
+        if exchange.is_protected() {
+            self.protected_silence(exchange.source, exchange.has_nak(), now);
+        }
         let Some(source) = self.sources.iter_mut().find(|source| source.key == exchange.source) else {
             return;
         };
@@ -125,7 +144,7 @@ impl Engine {
 
     /// What is known of the frequency before a source has been measured: mean and standard deviation, s/s.
     pub(super) fn prior_frequency(&self, now: Now) -> (f64, f64) {
-        let Some(basis) = &self.basis else { return (0.0, 60e-6) };
+        let Some(basis) = &self.basis else { return (0.0, 200e-6) };
         let (natural, variance) = basis.clock.natural(now.raw, now.wall);
         if let Some(line) = &self.system.line {
             let (frequency, deviation) = line.frequency();
@@ -136,7 +155,7 @@ impl Engine {
             None if basis.welcome.base_frequency.scaled() != 0 => {
                 (from_scaled(basis.welcome.base_frequency), 5e-6)
             }
-            None => (from_scaled(basis.welcome.found.frequency), 60e-6),
+            None => (from_scaled(basis.welcome.found.frequency), 200e-6),
         };
         (ordered + natural, libm::hypot(deviation, libm::sqrt(variance)))
     }

@@ -1,6 +1,7 @@
 //! Names become sources.
 
 use super::Engine;
+use super::key_exchanges::MOST_OPEN;
 use crate::io::{Now, Output};
 use crate::names::usable;
 use crate::settings::Place;
@@ -9,9 +10,6 @@ use ipc::address::Address;
 use ipc::message::exchange::{ExchangeId, Failed, LookupFailure, MAX_ADDRESSES, Resolve, Resolved};
 use ipc::message::privileged::Farewell;
 use ipc::units::RawInstant;
-
-/// Most look-ups under way at once (the exchange role's own limit).
-const MOST_OPEN: usize = 8;
 
 /// Most addresses of one name that are queried at once, whatever is configured.
 const MOST_MEMBERS: usize = 16;
@@ -22,7 +20,7 @@ impl Engine {
         if self.offline {
             return;
         }
-        let mut open = self.lookups.iter().flatten().filter(|lookup| lookup.open.is_some()).count();
+        let mut open = self.open_children();
         for (lookup, settings) in self.lookups.iter_mut().zip(&self.settings.sources) {
             let (Some(lookup), Place::Name(name, port)) = (lookup, &settings.place) else { continue };
             if open < MOST_OPEN && lookup.is_due(now) {
@@ -36,7 +34,7 @@ impl Engine {
     }
 
     pub(super) fn next_look_up(&self) -> Option<RawInstant> {
-        if self.offline || self.lookups.iter().flatten().filter(|l| l.open.is_some()).count() >= MOST_OPEN {
+        if self.offline || self.open_children() >= MOST_OPEN {
             return None;
         }
         self.lookups.iter().flatten().filter(|lookup| lookup.open.is_none()).map(|lookup| lookup.next).min()
@@ -115,11 +113,17 @@ impl Engine {
         }
     }
 
-    /// What the configuration gives an entry over another one for the same address: written out, trusted,
-    /// required, preferred.
-    fn standing(&self, entry: usize) -> (bool, bool, bool, bool) {
+    /// What the configuration gives an entry over another one for the same address: authenticated, written
+    /// out, trusted, required, preferred.
+    fn standing(&self, entry: usize) -> (bool, bool, bool, bool, bool) {
         let settings = &self.settings.sources[entry];
-        (matches!(settings.place, Place::Address(_)), settings.trust, settings.require, settings.prefer)
+        (
+            settings.nts.is_some(),
+            matches!(settings.place, Place::Address(_)),
+            settings.trust,
+            settings.require,
+            settings.prefer,
+        )
     }
 
     pub(super) fn lookup_failed(&mut self, now: Now, failed: &Failed) {

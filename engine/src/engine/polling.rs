@@ -2,6 +2,8 @@
 
 use super::Engine;
 use crate::io::{Now, Output};
+use crate::nts::Identifier;
+use crate::source::Source;
 use alloc::vec::Vec;
 use ipc::message::client::Query;
 use ipc::packet::Packet;
@@ -26,22 +28,30 @@ impl Engine {
         }
         for index in 0..self.sources.len() {
             let source = &mut self.sources[index];
-            if source.next > now.raw {
+            if source.due() > now.raw {
                 continue;
             }
             if self.exchanges.is_full() {
                 source.next = now.raw.after(CROWDED);
                 continue;
             }
+            let (entry, key, destination) = (source.entry, source.key, source.address);
             let nonce = self.nonces.nonce();
-            let Ok(packet) = Packet::from_octets(&request::minimal(nonce).encode()) else { continue };
-            source.transmit(now.raw, &mut self.nonces);
-            let entry = source.entry;
-            let (key, destination) = (source.key, source.address);
+            let Some((packet, identifier)) = self.prepare(entry, nonce) else {
+                let is_asking = self.exchanges.is_asking(key);
+                self.sources[index].skip(now.raw, is_asking);
+                continue;
+            };
+            self.sources[index].transmit(now.raw, &mut self.nonces);
             let wait = self.settings.sources.get(entry).map_or(LONGEST_WAIT, |s| patience(s.max_delay));
             let deadline = now.raw.after(wait);
-            let id = self.exchanges.begin(key, nonce, destination, now.raw, deadline);
-            self.outputs.push_back(Output::Query(Query { id, destination, deadline, packet, protected: false }));
+            let id = self.exchanges.begin(key, nonce, destination, now.raw, deadline, identifier);
+            let protected = identifier.is_some();
+            if protected {
+                // The cookie must be gone from the file before anybody can see it.
+                self.save_associations();
+            }
+            self.outputs.push_back(Output::Query(Query { id, destination, deadline, protected, packet }));
             if self.sources[index].is_dead()
                 && let Some(lookup) = self.lookups.get_mut(entry).and_then(Option::as_mut)
             {
@@ -50,11 +60,25 @@ impl Engine {
         }
     }
 
+    /// The packet of a query: to an NTS source it is protected, or there is none.
+    fn prepare(&mut self, entry: usize, nonce: u64) -> Option<(Packet, Option<Identifier>)> {
+        if self.settings.sources.get(entry).is_some_and(|settings| settings.nts.is_some()) {
+            let association = self.associations.get_mut(entry)?.as_mut()?;
+            let request = association.request(nonce, &mut self.nonces);
+            if request.is_none() {
+                association.count_cookies();
+            }
+            return request.map(|(packet, identifier)| (packet, Some(identifier)));
+        }
+        let packet = Packet::from_octets(&request::minimal(nonce).encode()).ok()?;
+        Some((packet, None))
+    }
+
     pub(super) fn next_poll(&self) -> Option<RawInstant> {
         if self.offline {
             return None;
         }
-        self.sources.iter().map(|source| source.next).min()
+        self.sources.iter().map(Source::due).min()
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::Engine;
 use crate::io::Now;
+use crate::nts::Association;
 use crate::report::{Report, SourceReport, SystemReport};
 use crate::sanity::RejectReason;
 use crate::select::{Impasse, Standing};
@@ -20,7 +21,8 @@ impl Engine {
             sources: (0..self.settings.sources.len())
                 .flat_map(|entry| {
                     let members = self.sources.iter().filter(move |source| source.entry == entry);
-                    let nameless = members.clone().next().is_none().then(|| self.describe_nameless(entry));
+                    let nameless =
+                        members.clone().next().is_none().then(|| self.describe_nameless(entry, now));
                     members.map(|source| self.describe_source(source, now)).chain(nameless)
                 })
                 .collect(),
@@ -102,9 +104,22 @@ impl Engine {
                  it is: find out which are wrong"
                     .into(),
             ),
+            Some(Impasse::NoQuorum) if !system.counted_unheard => (
+                "no-majority",
+                "fewer than half of the sources that have a vote agree, because some were never heard (where any \
+                 source is authenticated, only those have a vote; else, where any is marked `trust`, only \
+                 those); the clock runs on as it is: see why the silent ones don't answer, or take them out of \
+                 the configuration"
+                    .into(),
+            ),
             _ if system.first_update.is_none() => (
                 "starting",
                 match heard {
+                    _ if self.waits_for_a_quorum() => {
+                        "our clock is so far off that no certificate can be judged by it; two NTS sources of \
+                         different operators have to agree on the time before it is set (or set it by hand)"
+                            .into()
+                    }
                     0 => "no source has answered yet; check names, addresses and the firewall (UDP port 123)".into(),
                     _ => format!("{heard} sources have answered; waiting for a majority of those configured"),
                 },
@@ -119,6 +134,11 @@ impl Engine {
             Some(Impasse::RequiredMissing) => {
                 ("holdover", "no source marked `require` agrees with the majority; the clock runs on".into())
             }
+            Some(Impasse::Unauthenticated) => (
+                "holdover",
+                "no authenticated source answers, and require-nts is set; the clock runs on at its last frequency"
+                    .into(),
+            ),
             Some(_) => (
                 "holdover",
                 "no source that agrees with the majority answers now; the clock runs on at its last frequency".into(),
@@ -135,19 +155,29 @@ impl Engine {
     }
 
     /// A name without an address yet, or an address that another entry has.
-    fn describe_nameless(&self, entry: usize) -> SourceReport {
+    fn describe_nameless(&self, entry: usize, now: Now) -> SourceReport {
         let settings = &self.settings.sources[entry];
+        let association = self.associations.get(entry).and_then(Option::as_ref);
         let reason = match settings.place {
-            Place::Name(..) => "its name has no usable address yet; check the resolver and the spelling",
-            Place::Address(_) if self.basis.is_none() => "the daemon is starting",
-            Place::Address(_) => "another entry of the configuration has the same address",
+            _ if association.is_some() => {
+                association.map_or(String::new(), |association| keyless(association, now))
+            }
+            Place::Address(_) | Place::Name(..) if settings.nts.is_some() && self.basis.is_some() => {
+                "another entry of the configuration has the same key exchange server".into()
+            }
+            Place::Name(..) => {
+                "its name has no usable address yet; check the resolver and the spelling".into()
+            }
+            Place::Address(_) if self.basis.is_none() => "the daemon is starting".into(),
+            Place::Address(_) => "another entry of the configuration has the same address".into(),
         };
         SourceReport {
             name: settings.name.clone(),
             address: String::new(),
             state: "waiting",
-            reason: reason.into(),
-            authenticated: false,
+            reason,
+            authenticated: settings.nts.is_some(),
+            nts: association.map(|association| association.report(now)),
             stratum: 16,
             reference_id: "00000000".into(),
             reach: 0,
@@ -174,6 +204,7 @@ impl Engine {
             state,
             reason,
             authenticated: source.authenticated,
+            nts: self.association(source).map(|association| association.report(now)),
             stratum: source.said.map_or(16, |facts| facts.stratum),
             reference_id: format!("{:08x}", source.said.map_or(0, |facts| facts.reference_id)),
             reach: source.reach,
@@ -195,6 +226,10 @@ impl Engine {
         }
     }
 
+    fn association(&self, source: &Source) -> Option<&Association> {
+        self.associations.get(source.entry)?.as_ref()
+    }
+
     /// How much faster a source's clock runs than true time does by the others' word, s/s.
     fn beside(&self, frequency: f64) -> f64 {
         self.system.line.as_ref().map_or(0.0, |line| frequency - line.frequency().0)
@@ -207,14 +242,46 @@ impl Engine {
         if suspected { " (smear suspected: it may be spreading a leap second)" } else { "" }
     }
 
+    /// What there is to say of keys before anything else.
+    fn judge_association(&self, source: &Source, now: Now) -> Option<(&'static str, String)> {
+        let association = self.association(source)?;
+        if association.is_under_attack() {
+            return Some((
+                "under-attack",
+                "its last replies had wrong authentication tags: somebody on the path is forging them, to no \
+                 effect"
+                    .into(),
+            ));
+        }
+        if source.provisional && source.trouble.is_none() {
+            return Some((
+                "provisional",
+                "our clock, which may be wrong, can't judge its certificate: it is used only together with \
+                 another NTS source that agrees, once, to set the clock; add a second NTS source, or set the \
+                 clock by hand"
+                    .into(),
+            ));
+        }
+        (association.cookies() == 0 && source.reach == 0).then(|| ("unreachable", keyless(association, now)))
+    }
+
     /// One word and one sentence for a source.
     fn judge(&self, source: &Source, now: Now) -> (&'static str, String) {
+        if let Some(found) = self.judge_association(source, now) {
+            return found;
+        }
         if let Some(code) = source.kiss.filter(|_| source.trouble == Some(RejectReason::Kiss)) {
             return (
                 "denied",
-                format!(
-                    "it refuses to serve us (kiss code {code}); asked again at the longest poll interval"
-                ),
+                match source.stopped_until.filter(|until| *until > now.raw) {
+                    Some(until) => format!(
+                        "it refuses to serve us (kiss code {code}, authenticated); asked again in {:.1} h",
+                        -seconds_since(now, until) / 3600.0
+                    ),
+                    None => format!(
+                        "it refuses to serve us (kiss code {code}); asked again at the longest poll interval"
+                    ),
+                },
             );
         }
         if let Some(reason) = source.trouble {
@@ -322,6 +389,11 @@ fn likely_cause(source: &Source) -> &'static str {
         Some(RejectReason::Origin) => ": replies came that do not belong to our queries",
         Some(RejectReason::Date) => ": its date is impossible",
         Some(RejectReason::UnexpectedMac) => ": its replies are signed with a key that is not shared with us",
+        Some(RejectReason::Unprotected) => {
+            ": its replies carry no authentication, somebody may be stripping it"
+        }
+        Some(RejectReason::Forged) => ": the authentication tags of its replies are wrong",
+        Some(RejectReason::NtsNak) => ": it does not know our cookies",
         Some(_) => ": what came from there was not a proper reply",
         None => "; check its address and the firewall (UDP port 123)",
     }
@@ -329,4 +401,16 @@ fn likely_cause(source: &Source) -> &'static str {
 
 fn seconds_since(now: Now, at: RawInstant) -> f64 {
     now.raw.since(at).nanos() as f64 * 1e-9
+}
+
+/// Why an NTS source can't be asked.
+fn keyless(association: &Association, now: Now) -> String {
+    let next = match association.due() {
+        None => "keys are being exchanged with it".into(),
+        Some(due) => format!("keys are exchanged in {:.0} s", (-seconds_since(now, due)).max(0.0)),
+    };
+    match association.last {
+        Some(Err(trouble)) => format!("{}; {next}", trouble.sentence()),
+        _ => next,
+    }
 }

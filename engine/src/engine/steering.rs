@@ -1,12 +1,12 @@
 //! From the survivors to orders.
 
 use super::{Basis, Engine, GATHERING, PATIENCE};
-use crate::discipline::{Slew, slew};
+use crate::discipline::{MOST_FREQUENCY, Slew, slew};
 use crate::io::{Now, OrderKind, Output};
 use crate::local_clock::{from_scaled, to_scaled};
-use crate::select::Impasse;
-use crate::settings::Place;
-use crate::system::find;
+use crate::select::{Impasse, Standing};
+use crate::source::Source;
+use crate::system::{find, is_nameless};
 use alloc::format;
 use ipc::message::privileged::{
     Adjust, Applied, ClockEvent, ClockEventKind, ClockKind, Refusal, Refused, Step, StepReason,
@@ -29,20 +29,14 @@ const GENTLE: f64 = 10e-6;
 const BAND_MARGIN: f64 = 0.1e-6;
 
 impl Engine {
-    /// Votes of configured sources that were never heard.
+    /// Configured sources that were never heard and may only be slow.
     pub(super) fn unheard(&self, now: RawInstant) -> usize {
         if self.system.first_heard.is_some_and(|first| first.after(PATIENCE) <= now) {
             return 0;
         }
         let silent = self.sources.iter().filter(|source| !source.is_heard()).count();
-        let nameless = self
-            .settings
-            .sources
-            .iter()
-            .enumerate()
-            .filter(|(entry, settings)| {
-                matches!(settings.place, Place::Name(..)) && !self.sources.iter().any(|s| s.entry == *entry)
-            })
+        let nameless = (0..self.settings.sources.len())
+            .filter(|entry| is_nameless(&self.sources, &self.settings.sources, *entry))
             .count();
         silent + nameless
     }
@@ -93,7 +87,8 @@ impl Engine {
         };
         // A majority may be there once the silent no longer count.
         let votes = waits_for_votes.filter(|_| {
-            self.system.first_update.is_none() && self.system.impasse == Some(Impasse::NoMajority)
+            self.system.first_update.is_none()
+                && matches!(self.system.impasse, Some(Impasse::NoMajority | Impasse::NoQuorum))
         });
         let votes = votes.filter(|_| !self.system.dirty && self.system.counted_unheard);
         [correction, votes.map(|at| at.max(orders)), self.system.status_wanted.then_some(orders)]
@@ -104,9 +99,12 @@ impl Engine {
 
     fn select(&mut self, now: Now) {
         let unheard = self.unheard(now.raw);
-        self.system.counted_unheard = unheard > 0;
+        let waited = core::mem::replace(&mut self.system.counted_unheard, unheard > 0) && unheard == 0;
         let minimum = usize::from(self.settings.minimum_sources.max(1));
-        let finding = find(&mut self.sources, &self.settings.sources, unheard, minimum, now);
+        let mut finding = find(&mut self.sources, &self.settings.sources, unheard > 0, minimum, now);
+        if self.settings.require_nts && finding.line.is_ok() && !self.follows_authenticated() {
+            finding.line = Err(Impasse::Unauthenticated);
+        }
         let before = self.system.impasse;
         self.system.impasse = finding.line.as_ref().err().copied();
         if finding.guard_violated && !self.system.guard_alarm {
@@ -133,26 +131,39 @@ impl Engine {
                     self.system.leap = leap;
                 }
             }
-            Err(impasse) if before != Some(impasse) => {
+            Err(impasse) if before != Some(impasse) || waited => {
                 let (severity, line) = match impasse {
                     Impasse::NoSources => return,
                     Impasse::NoMajority => (3, "the sources do not agree; the clock is not moved"),
+                    Impasse::NoQuorum => (
+                        3,
+                        "fewer than half of the sources that have a vote agree, because some were never heard; \
+                         the clock is not moved",
+                    ),
                     Impasse::TooFew => {
                         (4, "fewer sources agree than minimum-sources asks for; the clock is not moved")
                     }
                     Impasse::RequiredMissing => {
                         (4, "no source marked `require` is in agreement; the clock is not moved")
                     }
+                    Impasse::Unauthenticated => {
+                        (4, "no authenticated source answers, and require-nts is set; the clock runs on")
+                    }
                     Impasse::Silent => {
                         (4, "no source that agrees with the majority answers; the clock runs on")
                     }
                 };
-                if unheard == 0 || impasse != Impasse::NoMajority {
+                if unheard == 0 || !matches!(impasse, Impasse::NoMajority | Impasse::NoQuorum) {
                     self.say(severity, line.into());
                 }
             }
             Err(_) => {}
         }
+    }
+
+    fn follows_authenticated(&self) -> bool {
+        let survives = |s: &Source| s.authenticated && s.standing == Some(Standing::Survivor);
+        self.sources.iter().any(survives)
     }
 
     /// Orders a step or a slew, as the line demands.
@@ -220,6 +231,7 @@ impl Engine {
         let Slew { amount, time_constant } = slew;
         if let Some(basis) = &mut self.basis {
             basis.time_constant = time_constant;
+            basis.asked = frequency;
         }
         let adjust = Adjust { epoch, frequency, slew: amount, time_constant, asked_at: now.raw };
         self.order(OrderKind::Adjust, Output::Adjust(adjust), now);
@@ -235,7 +247,8 @@ impl Engine {
         let wanted = if now.raw < self.system.frozen_until {
             basis.clock.frequency()
         } else {
-            (line.frequency().0 - natural).clamp(centre - half, centre + half)
+            let inside = (line.frequency().0 - natural).clamp(centre - half, centre + half);
+            inside.clamp(-MOST_FREQUENCY, MOST_FREQUENCY)
         };
         let frequency = to_scaled(wanted);
         let most = self.settings.max_slew_ppm.clamp(1.0, 500.0) * 1e-6;
@@ -255,7 +268,7 @@ impl Engine {
             || self.status_is_old(now.raw)
     }
 
-    fn order(&mut self, kind: OrderKind, output: Output, now: Now) {
+    pub(super) fn order(&mut self, kind: OrderKind, output: Output, now: Now) {
         if let Some(basis) = &mut self.basis {
             basis.orders.send(kind, now.raw);
             self.outputs.push_back(output);
@@ -272,9 +285,11 @@ impl Engine {
         }
         let time_constant = (kind == OrderKind::Adjust).then_some(basis.time_constant);
         basis.clock.ordered(&applied.before, applied.after, time_constant);
+        let deferred = kind == OrderKind::Step && self.deferred_step_made(now);
         if kind == OrderKind::Step {
             self.system.steps = self.system.steps.saturating_add(1);
-            self.system.start_open = false;
+            // What is left after that one is found by sources that were not in doubt.
+            self.system.start_open &= deferred;
             // Stamps of the kernel's clock that were taken before it can't be turned into RAW any more.
             self.exchanges.cut_all();
             let moved = applied.after.wall.minus(applied.before.wall).nanos() as f64 * 1e-9;
@@ -282,7 +297,7 @@ impl Engine {
             // What the step left over is slewed at once.
             self.system.dirty = true;
         }
-        if self.system.first_update.is_none() {
+        if self.system.first_update.is_none() && !deferred {
             self.system.first_update = Some(now.raw);
             self.say(5, "the clock follows its sources".into());
         }
@@ -309,6 +324,7 @@ impl Engine {
             // The event that explains it is on its way, or the next selection decides anew.
             (_, Refusal::StaleEpoch | Refusal::Stale | Refusal::Rate) => self.system.dirty = true,
             (OrderKind::Step, _) => {
+                self.deferred_step_refused(now);
                 self.system.start_open = false;
                 self.system.no_step_before = now.raw.after(STEP_PAUSE);
                 let absolute = matches!(
@@ -324,7 +340,19 @@ impl Engine {
             (_, Refusal::Budget | Refusal::Total) => {
                 self.system.gentle_until = now.raw.after(GENTLE_PAUSE);
             }
-            (_, Refusal::Band) => self.system.frozen_until = now.raw.after(GENTLE_PAUSE),
+            (_, Refusal::Band) => {
+                // The band has narrowed since the welcome: the refusal says to what.
+                let saturating = |wide: i64| Frequency::saturating(wide.clamp(-1 << 30, 1 << 30) as i32);
+                let centre = saturating(i64::from(basis.asked.scaled()).saturating_sub(refused.remaining));
+                let told = (centre, saturating(refused.limit));
+                let known = (&mut basis.welcome.band_centre, &mut basis.welcome.band);
+                if told == (*known.0, *known.1) {
+                    self.system.frozen_until = now.raw.after(GENTLE_PAUSE);
+                } else {
+                    (*known.0, *known.1) = told;
+                    self.system.dirty = true;
+                }
+            }
             _ => {}
         }
         if first {
@@ -355,6 +383,7 @@ impl Engine {
                 self.sources.iter_mut().for_each(|source| source.forget_time(now.raw));
                 self.system.line = None;
                 self.system.resume = true;
+                self.hurry_keys(now.raw);
                 self.say(5, "the machine slept; measuring afresh".into());
             }
             ClockEventKind::DeadMan => {

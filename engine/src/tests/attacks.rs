@@ -97,7 +97,7 @@ fn rejected_changes_nothing(edit: impl Fn(&mut ReplyHeader), reason: &str) {
     assert_eq!(count, 1, "{reason}");
     world.engine.forget_counts();
     never.forget_counts();
-    assert_eq!(world.engine, never, "{reason}");
+    assert_eq!(*world.engine, never, "{reason}");
 }
 
 #[test]

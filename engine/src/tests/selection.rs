@@ -53,6 +53,45 @@ fn a024_three_plain_liars_do_not_outvote_one_authenticated_source() {
 }
 
 #[test]
+fn a025_liars_that_are_alone_from_the_start_because_the_honest_are_silenced_move_nothing() {
+    let mut setup = Setup { error: 3.7, ..Setup::of(lan(5)) };
+    setup.servers[..3].iter_mut().for_each(|server| server.up = false);
+    setup.servers[3..].iter_mut().for_each(|server| server.error = 10.0);
+    let mut world = setup.start();
+    world.run(6.0 * 3600.0);
+    assert!(world.steps.is_empty() && world.adjusts.is_empty());
+    let report = world.report();
+    assert_eq!((report.system.state, report.system.synchronised), ("no-majority", false));
+    assert!(report.system.reason.contains("never heard"), "{}", report.system.reason);
+    assert!(world.lines.iter().any(|(severity, line)| *severity <= 3 && line.contains("never heard")));
+    // One honest source more, and the truth has its majority.
+    world.servers[..3].iter_mut().for_each(|server| server.up = true);
+    world.run(1100.0);
+    assert_eq!(world.report().system.state, "synchronised");
+    assert!(world.error().abs() < 1e-3, "{}", world.error());
+}
+
+#[test]
+fn a025_authenticated_or_trusted_sources_that_never_answer_are_not_stood_in_for() {
+    for trust in [false, true] {
+        let mut setup = Setup { error: 3.7, ..Setup::of(lan(4)) };
+        setup.servers[3].up = false;
+        setup.servers[..3].iter_mut().for_each(|server| server.error = 10.0);
+        setup.settings.sources[3].trust = trust;
+        let mut world = setup.start();
+        let absent = world.servers[3].address;
+        world.engine.set_authenticated(absent, !trust);
+        world.run(3600.0);
+        assert!(world.steps.is_empty() && world.adjusts.is_empty(), "{trust}");
+        assert_eq!(world.report().system.state, "no-majority");
+        world.servers[3].up = true;
+        world.run(1100.0);
+        assert_eq!(world.report().system.state, "synchronised");
+        assert!(world.error().abs() < 1e-3, "{}", world.error());
+    }
+}
+
+#[test]
 fn a029_a_minority_that_drifts_is_found_by_its_rate_long_before_its_offset_tells() {
     let mut world = Setup::of(wan(4)).start();
     world.run(4.0 * 3600.0);

@@ -3,14 +3,16 @@
 //! True time is the simulation's own. CLOCK_MONOTONIC_RAW is an oscillator with a frequency error that
 //! wanders; the steered clock is a `ClockPage` over it, as the privileged process would keep it.
 
-use crate::Engine;
-use crate::io::{Event, Input, Now, OrderKind, Output, Saved, Start};
+use crate::io::{Event, Input, Now, OrderKind, Output, Saved, SavedAssociation, Start};
+use crate::record::Recorded;
 use crate::report::Report;
 use crate::settings::{Place, ServerSettings, Settings, SourceSettings};
 use ipc::address::Address;
 use ipc::clock_page::ClockPage;
-use ipc::message::client::{PlainReply, Query, Rejected, ReplyHeader, Sent, Silence, Stamp, Unanswered};
-use ipc::message::exchange::Resolve;
+use ipc::message::client::{
+    PlainReply, Query, QueryId, Rejected, ReplyHeader, Sent, Silence, Stamp, Unanswered,
+};
+use ipc::message::exchange::{Exchange, Resolve};
 use ipc::message::privileged::*;
 use ipc::message::server::ServerState;
 use ipc::units::{Frequency, Leap, Offset, RawInstant, Span, TimeConstant, WallTime};
@@ -31,8 +33,10 @@ const RAW_BEGIN: f64 = 5_000.0e9;
 const LINK: i64 = 30_000;
 
 mod governor;
+mod nts;
 mod setup;
 
+pub use nts::*;
 pub use setup::*;
 
 /// A small generator; quality beyond a test's needs isn't needed.
@@ -81,6 +85,7 @@ pub struct Server {
     pub edit: Option<Edit>,
     /// What the client role throws away besides the true reply.
     pub forged: Rejected,
+    pub nts: Option<Nts>,
 }
 
 #[allow(clippy::large_enum_variant, reason = "a test's queue")]
@@ -90,7 +95,7 @@ enum Happening {
 }
 
 pub struct World {
-    pub engine: Engine,
+    pub engine: Recorded,
     pub servers: Vec<Server>,
     pub page: ClockPage,
     pub chance: Chance,
@@ -121,6 +126,11 @@ pub struct World {
     pub lines: Vec<(u8, String)>,
     pub distrust: Option<(Farewell, &'static str)>,
     pub queries: Vec<(i64, Query)>,
+    pub exchanges: Vec<(i64, Exchange)>,
+    /// What the file of keys holds, and how often it was written.
+    pub kept: Vec<SavedAssociation>,
+    pub writes: u32,
+    cancelled: Vec<QueryId>,
     /// Clock errors at full seconds: true time, seconds.
     pub errors: Vec<(i64, f64)>,
 }
@@ -177,7 +187,12 @@ impl World {
     fn carry_out(&mut self, output: Output) {
         match output {
             Output::Query(query) => self.travel(query),
-            Output::Cancel(_) => {}
+            Output::Cancel(id) => self.cancelled.push(id),
+            Output::Exchange(exchange) => self.exchange(exchange),
+            Output::SaveAssociations => {
+                self.kept = self.engine.associations();
+                self.writes += 1;
+            }
             Output::Resolve(resolve) => self.resolves.push(resolve),
             Output::Serve(state) => self.served.push(state),
             Output::Save(saved) => self.saved.push(saved),
@@ -231,6 +246,13 @@ impl World {
         if let Some(edit) = &server.edit {
             edit(&mut header);
         }
+        if self.late_t1 {
+            self.plan_sent(returned + LINK, &query, returned - 100_000);
+        }
+        if query.protected {
+            self.reply_protected(at, &query, whole(&header), returned);
+            return;
+        }
         let reply = PlainReply {
             id: query.id,
             source: query.destination,
@@ -239,9 +261,6 @@ impl World {
             header,
             rejected: forged,
         };
-        if self.late_t1 {
-            self.plan_sent(returned + LINK, &query, returned - 100_000);
-        }
         self.plan(returned + LINK, Happening::Fact(Input::Reply(reply)));
     }
 
@@ -271,6 +290,7 @@ impl World {
                 let at =
                     (0..self.queue.len()).min_by_key(|at| (self.queue[*at].0, self.queue[*at].1)).unwrap();
                 match self.queue.swap_remove(at).2 {
+                    Happening::Fact(Input::Unanswered(end)) if self.cancelled.contains(&end.id) => {}
                     Happening::Fact(input) => self.give(input),
                     Happening::Order(order) => self.obey(order),
                 }
@@ -308,5 +328,29 @@ impl World {
     pub fn worst(&self, after: f64) -> f64 {
         let since = BEGIN + (after * 1e9) as i64;
         self.errors.iter().filter(|(time, _)| *time >= since).fold(0.0, |worst, (_, e)| worst.max(e.abs()))
+    }
+}
+
+/// The header as a server would write it.
+fn whole(header: &ReplyHeader) -> Header {
+    Header {
+        leap: match header.leap {
+            Leap::None => 0,
+            Leap::Insert => 1,
+            Leap::Delete => 2,
+            Leap::Unknown => 3,
+        },
+        version: header.version,
+        mode: header.mode,
+        stratum: header.stratum,
+        poll: header.poll,
+        precision: header.precision,
+        root_delay: header.root_delay,
+        root_dispersion: header.root_dispersion,
+        reference_id: header.reference_id,
+        reference_timestamp: header.reference_timestamp,
+        origin_timestamp: header.origin_timestamp,
+        receive_timestamp: header.receive_timestamp,
+        transmit_timestamp: header.transmit_timestamp,
     }
 }

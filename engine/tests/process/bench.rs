@@ -1,12 +1,15 @@
 //! One engine process and the doubles around it.
 
+use super::nts;
 use ipc::clock_page::ClockPage;
 use ipc::link::Link;
 use ipc::message::Shortfall;
 use ipc::message::client::{
-    FromClient, PlainReply, Query, QueryId, Rejected, ReplyHeader, Sent, Silence, Stamp, ToClient, Unanswered,
+    FromClient, PlainReply, ProtectedReply, Query, QueryId, Rejected, ReplyHeader, Sent, Silence, Stamp,
+    ToClient, Unanswered,
 };
 use ipc::message::exchange::{FromExchange, ToExchange};
+use ipc::message::key_service::{FromKeyService, ToKeyService};
 use ipc::message::privileged::{
     Applied, ClockKind, ClockReading, Farewell, FromPrivileged, LaunchPlan, ToPrivileged, Welcome,
 };
@@ -43,6 +46,10 @@ pub struct Start {
     pub syslog: bool,
     /// What the state file holds before.
     pub state: Vec<u8>,
+    /// Nobody else may read the configuration.
+    pub private: bool,
+    /// The file of keys, kept over the end of the process; none: a new one.
+    pub keys: Option<PathBuf>,
 }
 
 /// The process and everything at its ends.
@@ -61,6 +68,8 @@ pub struct Bench {
     pub exchange: Link<FromExchange, ToExchange>,
     /// The double of the server role.
     pub server: Link<FromServer, ToServer>,
+    /// The double of the key exchange service.
+    pub key_service: Link<FromKeyService, ToKeyService>,
 }
 
 fn pair() -> (OwnedFd, OwnedFd) {
@@ -95,7 +104,15 @@ impl Bench {
             File::options().read(true).write(true).open(path).unwrap()
         };
         let config_file = open("config", config.as_bytes());
+        let mode = if start.private { 0o600 } else { 0o644 };
+        config_file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
         let state = open("state", &start.state);
+        let keys = match &start.keys {
+            None => open("keys", b""),
+            Some(path) => {
+                File::options().read(true).write(true).create(true).truncate(false).open(path).unwrap()
+            }
+        };
         // The clock is 2 ms behind: less than a step, more than noise.
         let page = ClockPage {
             since: raw(),
@@ -118,6 +135,7 @@ impl Bench {
         let (client, client_theirs) = pair();
         let (exchange, exchange_theirs) = pair();
         let (server, server_theirs) = pair();
+        let (key_service, key_service_theirs) = pair();
         let mut command = Command::new(env!("CARGO_BIN_EXE_truechimer-engine"));
         command.env_clear().stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command.arg(format!("config-name={name}.toml"));
@@ -136,6 +154,8 @@ impl Bench {
             ("client", client_theirs.as_fd()),
             ("exchange", exchange_theirs.as_fd()),
             ("server", server_theirs.as_fd()),
+            ("key-service", key_service_theirs.as_fd()),
+            ("keys", keys.as_fd()),
             ("config", config_file.as_fd()),
             ("control", listener.as_fd()),
             ("state", state.as_fd()),
@@ -156,6 +176,8 @@ impl Bench {
             client_theirs,
             exchange_theirs,
             server_theirs,
+            key_service_theirs,
+            keys,
             config_file,
             listener,
             state,
@@ -171,6 +193,7 @@ impl Bench {
             client: Link::new(client),
             exchange: Link::new(exchange),
             server: Link::new(server),
+            key_service: Link::new(key_service),
         }
     }
 
@@ -234,6 +257,23 @@ impl Bench {
         self.server.receive().unwrap().unwrap().1
     }
 
+    /// The next message to the exchange role.
+    pub fn expect_exchange(&mut self) -> ToExchange {
+        assert!(readable(self.exchange.as_fd(), PATIENCE), "no message; the engine says: {}", self.log());
+        self.exchange.receive().unwrap().unwrap().1
+    }
+
+    /// The next message to the key exchange service.
+    pub fn expect_key_service(&mut self) -> ToKeyService {
+        assert!(readable(self.key_service.as_fd(), PATIENCE), "no message; the engine says: {}", self.log());
+        self.key_service.receive().unwrap().unwrap().1
+    }
+
+    /// Whether nothing is there for the exchange role.
+    pub fn exchange_is_idle(&self) -> bool {
+        !readable(self.exchange.as_fd(), Duration::ZERO)
+    }
+
     /// The first message.
     pub fn expect_plan(&mut self) -> LaunchPlan {
         match self.expect_privileged() {
@@ -272,6 +312,16 @@ impl Bench {
     pub fn answer_queries_until<T>(
         &mut self,
         patience: Duration,
+        wanted: impl FnMut(&ToPrivileged) -> Option<T>,
+    ) -> T {
+        self.answer_until(patience, |_| (), wanted)
+    }
+
+    /// The same; `answered` sees each query.
+    pub fn answer_until<T>(
+        &mut self,
+        patience: Duration,
+        mut answered: impl FnMut(&Query),
         mut wanted: impl FnMut(&ToPrivileged) -> Option<T>,
     ) -> T {
         let start = Instant::now();
@@ -280,6 +330,7 @@ impl Bench {
                 && let Some((_, ToClient::Query(query))) = self.client.receive().unwrap()
             {
                 self.reply(&query);
+                answered(&query);
             }
             if let Some(order) = self.poll_privileged(Duration::from_millis(5))
                 && let Some(found) = wanted(&order)
@@ -294,6 +345,9 @@ impl Bench {
         let t1 = raw();
         let received = true_time();
         let nonce = query.packet.octets()[40..48].try_into().unwrap();
+        if query.protected {
+            return self.protected_reply(query, t1);
+        }
         let t4 = raw();
         let sent = Sent { id: query.id, t1, stamp: Stamp::Kernel, local: ipc::address::Address::NONE };
         self.client.send(&FromClient::Sent(sent)).unwrap();
@@ -323,6 +377,17 @@ impl Bench {
         self.client.send(&FromClient::PlainReply(reply)).unwrap();
     }
 
+    fn protected_reply(&mut self, query: &Query, t1: RawInstant) {
+        let mut request = query.packet.octets().to_vec();
+        let packet = nts::reply(&mut request, true_time());
+        let t4 = raw();
+        let sent = Sent { id: query.id, t1, stamp: Stamp::Kernel, local: ipc::address::Address::NONE };
+        self.client.send(&FromClient::Sent(sent)).unwrap();
+        let candidate =
+            ProtectedReply { id: query.id, source: query.destination, t4, stamp: Stamp::Kernel, packet };
+        self.client.send(&FromClient::ProtectedReply(candidate)).unwrap();
+    }
+
     /// Ends a query that nobody made.
     pub fn unknown_reply(&mut self) {
         let unanswered =
@@ -342,8 +407,13 @@ impl Bench {
 
     /// One question on the control socket.
     pub fn ask(&self, verb: &str) -> serde_json::Value {
+        self.request(&format!("{{\"verb\":\"{verb}\"}}"))
+    }
+
+    /// One line on the control socket.
+    pub fn request(&self, line: &str) -> serde_json::Value {
         let mut stream = UnixStream::connect(self.directory.join("control.sock")).unwrap();
-        writeln!(stream, "{{\"verb\":\"{verb}\"}}").unwrap();
+        writeln!(stream, "{line}").unwrap();
         let mut line = String::new();
         BufReader::new(stream).read_line(&mut line).unwrap();
         serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"))

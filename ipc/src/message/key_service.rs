@@ -98,9 +98,9 @@ pub enum ToKeyHolder {
     /// Sign the server's CertificateVerify of TLS 1.3 (RFC 8446 section 4.4.3) over this hash. Answered in
     /// order.
     Sign(Sign),
-    /// Read the private key anew, and keep the one in use until `Use`.
+    /// Read the private key anew, and keep the one in use until `Use`. Over the first link alone.
     Reload,
-    /// From now on sign with the key that was read last.
+    /// From now on sign over this link, a thread's, with the key that was read last.
     Use,
 }
 

@@ -1,5 +1,9 @@
 //! The link to the server role: state goes down, counts come up; no time ever comes up.
 
+mod counters;
+
+pub use counters::Counters;
+
 use super::Shortfall;
 use crate::codec::{Decode, Encode};
 use crate::secret::Secret;
@@ -93,34 +97,6 @@ pub struct Rule {
     pub allow: bool,
 }
 
-/// What the server role did, since its start.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
-#[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
-pub struct Counters {
-    /// Datagrams read.
-    pub received: u64,
-    /// Replies sent.
-    pub answered: u64,
-    /// Silent: not an NTP client request (length, version, mode).
-    pub malformed: u64,
-    /// Silent: mode 6 or 7.
-    pub control: u64,
-    /// Silent: the access rules say so.
-    pub denied: u64,
-    /// Silent: too many requests from there.
-    pub limited: u64,
-    /// Silent: not synchronised, and the policy says to keep silent then.
-    pub unsynchronised: u64,
-    /// The kernel would not take the reply.
-    pub failed: u64,
-    /// Of the answered: too many requests from there, answered all the same (see the rate limit's leak).
-    pub spared: u64,
-    /// Of the answered: interleaved.
-    pub interleaved: u64,
-    /// Kiss-o'-death RATE sent instead of an answer; counted in `limited` too.
-    pub kissed: u64,
-}
-
 /// Keys for cookies (protocol::nts::ratchet says where they come from).
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
@@ -182,53 +158,6 @@ pub const MAX_RATE: u32 = 10_000;
 
 /// Highest total rate.
 pub const MAX_TOTAL: u32 = 100_000_000;
-
-impl Counters {
-    /// Nothing counted.
-    pub const ZERO: Self = Self {
-        received: 0,
-        answered: 0,
-        malformed: 0,
-        control: 0,
-        denied: 0,
-        limited: 0,
-        unsynchronised: 0,
-        failed: 0,
-        spared: 0,
-        interleaved: 0,
-        kissed: 0,
-    };
-
-    /// All of them, in the order of the fields.
-    pub const fn list(&self) -> [u64; 11] {
-        let Self {
-            received,
-            answered,
-            malformed,
-            control,
-            denied,
-            limited,
-            unsynchronised,
-            failed,
-            spared,
-            interleaved,
-            kissed,
-        } = *self;
-        [
-            received,
-            answered,
-            malformed,
-            control,
-            denied,
-            limited,
-            unsynchronised,
-            failed,
-            spared,
-            interleaved,
-            kissed,
-        ]
-    }
-}
 
 impl ServerPolicy {
     /// What is in force without a word about it: 16 answers a second to one address, and as many to one network,

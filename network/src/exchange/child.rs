@@ -1,12 +1,14 @@
-//! A child as its parent knows it: a process id, a socket that may bring one record, a deadline.
+//! A child as its parent knows it: a process id, a socket that brings what it says, a deadline.
 
 use super::fork::fork_into;
+use super::key_exchange::exchange_keys;
+use super::lawful::{Judged, judge};
 use super::lookup::look_up;
+use super::roots::RootFiles;
 use crate::clock;
-use ipc::address::Address;
 use ipc::link::Link;
 use ipc::message::exchange::{
-    ExchangeId, Failed, FromExchange, LookupFailure, Resolve, Resolved, ToExchange,
+    Cookie, ExchangeFailed, ExchangeFailure, ExchangeId, Failed, FromExchange, LookupFailure, ToExchange,
 };
 use ipc::units::{RawInstant, Span};
 use nix::errno::Errno;
@@ -20,7 +22,10 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::process::exit;
 
 /// How long a look-up may take: longer than a resolver's own retries to a name server that answers.
-const DEADLINE: Span = Span::from_secs(10);
+const LOOKUP: Span = Span::from_secs(10);
+
+/// How long a key exchange may take, with its look-ups.
+const EXCHANGE: Span = Span::from_secs(16);
 
 /// First descriptor that isn't a standard stream, and one above the highest that this role may have
 /// (its limit of open files).
@@ -30,103 +35,156 @@ const OTHERS: std::ops::Range<RawFd> = 3..64;
 const UNCONFINED: i32 = 70;
 
 /// What a child runs.
-type Body = dyn Fn(&Resolve, Link<FromExchange, ToExchange>);
+type Body = dyn Fn(&ToExchange, Link<FromExchange, ToExchange>);
 
 /// What children do, and how long they may take.
 pub struct Work {
     body: Box<Body>,
-    deadline: Span,
+    lookup: Span,
+    exchange: Span,
 }
 
-/// A look-up that is under way.
+/// A look-up or key exchange that is under way.
 #[derive(Debug)]
 pub(super) struct Child {
-    id: ExchangeId,
-    port: u16,
+    task: ToExchange,
     pid: Pid,
     result: Link<ToExchange, FromExchange>,
     deadline: RawInstant,
+    /// Kept until the exchange is known to have ended well.
+    cookies: Vec<Cookie>,
+}
+
+/// Why there is nothing from a child itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Trouble {
+    /// It can't be started now.
+    NotStarted,
+    /// It took longer than its deadline.
+    Deadline,
+    /// It died, or said what it may not say.
+    Broken,
+}
+
+/// The id of a task.
+pub(super) const fn id(task: &ToExchange) -> ExchangeId {
+    match task {
+        ToExchange::Resolve(resolve) => resolve.id,
+        ToExchange::Exchange(exchange) => exchange.id,
+    }
+}
+
+/// The end of a task of which there is nothing from a child.
+pub(super) const fn failed(task: &ToExchange, trouble: Trouble) -> FromExchange {
+    match task {
+        ToExchange::Resolve(resolve) => FromExchange::Failed(Failed {
+            id: resolve.id,
+            reason: match trouble {
+                Trouble::NotStarted => LookupFailure::TryAgain,
+                Trouble::Deadline => LookupFailure::Deadline,
+                Trouble::Broken => LookupFailure::Broken,
+            },
+        }),
+        ToExchange::Exchange(exchange) => FromExchange::ExchangeFailed(ExchangeFailed {
+            id: exchange.id,
+            reason: match trouble {
+                Trouble::NotStarted => ExchangeFailure::TryAgain,
+                Trouble::Deadline => ExchangeFailure::Deadline,
+                Trouble::Broken => ExchangeFailure::Broken,
+            },
+        }),
+    }
+}
+
+/// Looks a name up, or exchanges keys.
+fn carry_out(task: &ToExchange, roots: &RootFiles) -> Vec<FromExchange> {
+    match task {
+        ToExchange::Resolve(resolve) => vec![look_up(resolve)],
+        ToExchange::Exchange(exchange) => exchange_keys(exchange, roots),
+    }
 }
 
 impl Work {
-    /// Looks the name up: narrows the filter first.
-    pub fn look_up(inherited: Inherited) -> Self {
-        let body = move |resolve: &Resolve, mut result: Link<FromExchange, ToExchange>| {
+    /// What is asked for; narrows the filter first.
+    pub fn confined(inherited: Inherited) -> Self {
+        let roots = RootFiles::from_words(&inherited);
+        let body = move |task: &ToExchange, mut result: Link<FromExchange, ToExchange>| {
             if policies::confine(Role::ExchangeChild, &inherited).is_err() {
                 exit(UNCONFINED);
             }
-            // Where the parent is gone, there is nobody to tell.
-            let _ = result.send(&look_up(resolve));
+            for message in carry_out(task, &roots) {
+                // Where the parent is gone, there is nobody to tell.
+                if result.send(&message).is_err() {
+                    break;
+                }
+            }
         };
-        Self { body: Box::new(body), deadline: DEADLINE }
+        Self { body: Box::new(body), lookup: LOOKUP, exchange: EXCHANGE }
     }
 
     /// Something else instead: how a test plays a child that misbehaves.
-    pub fn other(body: impl Fn(&Resolve, Link<FromExchange, ToExchange>) + 'static, deadline: Span) -> Self {
-        Self { body: Box::new(body), deadline }
+    pub fn other(
+        body: impl Fn(&ToExchange, Link<FromExchange, ToExchange>) + 'static,
+        deadline: Span,
+    ) -> Self {
+        Self { body: Box::new(body), lookup: deadline, exchange: deadline }
+    }
+
+    fn deadline(&self, task: &ToExchange) -> Span {
+        match task {
+            ToExchange::Resolve(_) => self.lookup,
+            ToExchange::Exchange(_) => self.exchange,
+        }
     }
 }
 
 impl fmt::Debug for Work {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Work").field("deadline", &self.deadline).finish_non_exhaustive()
+        f.debug_struct("Work").field("lookup", &self.lookup).finish_non_exhaustive()
     }
 }
 
 impl Child {
     /// Forks.
-    pub(super) fn start(resolve: &Resolve, work: &Work) -> Result<Self, Errno> {
+    pub(super) fn start(task: &ToExchange, work: &Work) -> Result<Self, Errno> {
         let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
         let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags)?;
-        let deadline = clock::raw().after(work.deadline);
+        let deadline = clock::raw().after(work.deadline(task));
         let pid = fork_into(|| {
             close_all_but(&theirs);
-            (work.body)(resolve, Link::new(theirs));
+            (work.body)(task, Link::new(theirs));
             0
         })?;
-        Ok(Self { id: resolve.id, port: resolve.port, pid, result: Link::new(ours), deadline })
+        Ok(Self { task: *task, pid, result: Link::new(ours), deadline, cookies: Vec::new() })
     }
 
-    pub(super) fn id(&self) -> ExchangeId {
-        self.id
+    pub(super) fn task(&self) -> &ToExchange {
+        &self.task
     }
 
     pub(super) fn deadline(&self) -> RawInstant {
         self.deadline
     }
 
-    /// The look-up's end, if it has come: what the child says where that is lawful, else that it is broken.
-    pub(super) fn result(&mut self) -> Option<FromExchange> {
-        let lawful = match self.result.receive() {
-            Ok(None) => return None,
-            Ok(Some((_, FromExchange::Resolved(resolved)))) => {
-                self.owns(&resolved).then_some(FromExchange::Resolved(resolved))
+    /// All that is to be told, if the end has come: what the child says where that is lawful, else that it is
+    /// broken. Nothing of what it says is told before.
+    pub(super) fn outcome(&mut self) -> Option<Vec<FromExchange>> {
+        loop {
+            let judged = match self.result.receive() {
+                Ok(None) => return None,
+                Ok(Some((_, said))) => judge(&self.task, self.cookies.len(), said),
+                Err(_) => Judged::Unlawful,
+            };
+            match judged {
+                Judged::Cookie(cookie) => self.cookies.push(cookie),
+                Judged::End(end @ FromExchange::Exchanged(_)) => {
+                    let cookies = self.cookies.drain(..).map(FromExchange::Cookie);
+                    return Some(cookies.chain([end]).collect());
+                }
+                Judged::End(end) => return Some(vec![end]),
+                Judged::Unlawful => return Some(vec![failed(&self.task, Trouble::Broken)]),
             }
-            Ok(Some((_, FromExchange::Failed(failed)))) => {
-                (failed.id == self.id).then_some(FromExchange::Failed(failed))
-            }
-            Ok(Some((
-                _,
-                FromExchange::Hello(_)
-                | FromExchange::Cookie(_)
-                | FromExchange::Exchanged(_)
-                | FromExchange::ExchangeFailed(_),
-            )))
-            | Err(_) => None,
-        };
-        let broken = Failed { id: self.id, reason: LookupFailure::Broken };
-        Some(lawful.unwrap_or(FromExchange::Failed(broken)))
-    }
-
-    /// Whether these are addresses for the name that this child was started for, and nothing else.
-    fn owns(&self, resolved: &Resolved) -> bool {
-        let Some((used, unused)) = resolved.addresses.split_at_checked(usize::from(resolved.count)) else {
-            return false;
-        };
-        resolved.id == self.id
-            && !used.is_empty()
-            && used.iter().all(|address| address.port() == self.port && address.is_unicast())
-            && unused.iter().all(|address| *address == Address::NONE)
+        }
     }
 
     /// Ends the process, whatever it is doing; it is still to be waited for.
@@ -156,58 +214,5 @@ pub(super) fn is_alive(pid: Pid) -> bool {
 fn close_all_but(kept: &OwnedFd) {
     for fd in OTHERS.filter(|fd| *fd != kept.as_raw_fd()) {
         let _ = close(fd);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use ipc::message::exchange::MAX_ADDRESSES;
-
-    fn address(text: &str) -> Address {
-        text.parse::<std::net::SocketAddr>().unwrap().into()
-    }
-
-    fn resolved(id: u64, texts: &[&str]) -> Resolved {
-        let mut addresses = [Address::NONE; MAX_ADDRESSES];
-        for (place, text) in addresses.iter_mut().zip(texts) {
-            *place = address(text);
-        }
-        Resolved { id: ExchangeId(id), count: texts.len() as u8, addresses }
-    }
-
-    fn says(message: &FromExchange) -> Option<FromExchange> {
-        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-        let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags).unwrap();
-        Link::<FromExchange, ToExchange>::new(theirs).send(message).unwrap();
-        // Never killed or waited for here: it is no process.
-        let pid = Pid::from_raw(i32::MAX);
-        let deadline = RawInstant::MAX;
-        Child { id: ExchangeId(7), port: 123, pid, result: Link::new(ours), deadline }.result()
-    }
-
-    fn is_broken(message: FromExchange) {
-        let broken = Failed { id: ExchangeId(7), reason: LookupFailure::Broken };
-        assert_eq!(says(&message), Some(FromExchange::Failed(broken)), "{message:?}");
-    }
-
-    #[test]
-    fn addresses_for_the_name_are_passed_on() {
-        let good = FromExchange::Resolved(resolved(7, &["192.0.2.1:123", "[2001:db8::1]:123"]));
-        assert_eq!(says(&good), Some(good));
-        let failed = FromExchange::Failed(Failed { id: ExchangeId(7), reason: LookupFailure::NoSuchName });
-        assert_eq!(says(&failed), Some(failed));
-    }
-
-    #[test]
-    fn a176_what_a_child_may_not_say_is_a_broken_look_up() {
-        is_broken(FromExchange::Resolved(resolved(8, &["192.0.2.1:123"])));
-        is_broken(FromExchange::Failed(Failed { id: ExchangeId(8), reason: LookupFailure::NoSuchName }));
-        is_broken(FromExchange::Resolved(resolved(7, &[])));
-        is_broken(FromExchange::Resolved(resolved(7, &["192.0.2.1:53"])));
-        is_broken(FromExchange::Resolved(resolved(7, &["192.0.2.1:123", "224.0.1.1:123"])));
-        is_broken(FromExchange::Resolved(Resolved { count: 17, ..resolved(7, &["192.0.2.1:123"]) }));
-        is_broken(FromExchange::Resolved(Resolved { count: 1, ..resolved(7, &["192.0.2.1:123"; 2]) }));
-        is_broken(FromExchange::Hello(ipc::message::Shortfall::NONE));
     }
 }

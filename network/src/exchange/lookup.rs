@@ -3,7 +3,7 @@
 use ipc::address::Address;
 use ipc::message::exchange::{Failed, FromExchange, LookupFailure, MAX_ADDRESSES, Resolve, Resolved};
 use std::io;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 
 /// Ends of the sentences with which glibc and musl say that a name has no address. The standard library keeps
 /// nothing else of the resolver's answer, and no locale is ever set here.
@@ -16,25 +16,42 @@ const NO_SUCH_NAME: [&str; 4] = [
 
 /// Looks a name up.
 pub(super) fn look_up(resolve: &Resolve) -> FromExchange {
-    let outcome = (resolve.name.as_str(), resolve.port).to_socket_addrs();
-    match outcome.map_err(|error| failure(&error)).and_then(|found| collect(resolve, found)) {
-        Ok(resolved) => FromExchange::Resolved(resolved),
-        Err(reason) => FromExchange::Failed(Failed { id: resolve.id, reason }),
+    let id = resolve.id;
+    match addresses(resolve.name.as_str(), resolve.port, |_| true) {
+        Ok((count, addresses)) => FromExchange::Resolved(Resolved { id, count, addresses }),
+        Err(reason) => FromExchange::Failed(Failed { id, reason }),
     }
 }
 
-/// The first 16 that can be a host's address; the engine has its own opinion of them.
-fn collect(resolve: &Resolve, found: impl Iterator<Item = SocketAddr>) -> Result<Resolved, LookupFailure> {
+/// The first 16 addresses of a name that can be a host's and that `may_be_asked`, and how many they are.
+///
+/// # Errors
+/// `NoSuchName` where there is none, `TryAgain` where nobody can tell.
+pub(super) fn addresses(
+    name: &str,
+    port: u16,
+    may_be_asked: impl Fn(IpAddr) -> bool,
+) -> Result<(u8, [Address; MAX_ADDRESSES]), LookupFailure> {
+    let found = (name, port).to_socket_addrs().map_err(|error| failure(&error))?;
+    collect(found, may_be_asked)
+}
+
+/// The engine has its own opinion of them.
+fn collect(
+    found: impl Iterator<Item = SocketAddr>,
+    may_be_asked: impl Fn(IpAddr) -> bool,
+) -> Result<(u8, [Address; MAX_ADDRESSES]), LookupFailure> {
     let mut addresses = [Address::NONE; MAX_ADDRESSES];
     let mut count = 0u8;
-    let usable = found.map(Address::from).filter(Address::is_unicast);
+    let usable =
+        found.map(Address::from).filter(|address| address.is_unicast() && may_be_asked(address.ip()));
     for (place, address) in addresses.iter_mut().zip(usable) {
         *place = address;
         count = count.saturating_add(1);
     }
     match count {
         0 => Err(LookupFailure::NoSuchName),
-        _ => Ok(Resolved { id: resolve.id, count, addresses }),
+        _ => Ok((count, addresses)),
     }
 }
 
@@ -70,12 +87,12 @@ mod tests {
     #[test]
     fn a039_a_long_answer_is_cut_and_a040_addresses_of_no_host_are_left_out() {
         let many = (0..500u16).map(|n| SocketAddr::from(([192, 0, 2, n as u8], 123)));
-        let resolved = collect(&resolve("a.example"), many).unwrap();
-        assert_eq!(usize::from(resolved.count), MAX_ADDRESSES);
+        let (count, _) = collect(many, |_| true).unwrap();
+        assert_eq!(usize::from(count), MAX_ADDRESSES);
         let bad = ["0.0.0.0:123", "224.0.0.1:123", "255.255.255.255:123", "[::]:123", "[ff02::1]:123"];
         let bad = bad.map(|text| text.parse().unwrap());
-        assert_eq!(collect(&resolve("a.example"), bad.into_iter()), Err(LookupFailure::NoSuchName));
-        assert_eq!(collect(&resolve("a.example"), std::iter::empty()), Err(LookupFailure::NoSuchName));
+        assert_eq!(collect(bad.into_iter(), |_| true), Err(LookupFailure::NoSuchName));
+        assert_eq!(collect(std::iter::empty(), |_| true), Err(LookupFailure::NoSuchName));
     }
 
     #[test]

@@ -1,23 +1,30 @@
-//! The exchange role: looks names up, each in a child of its own.
+//! The exchange role: looks names up and exchanges keys, each in a child of its own.
 //!
-//! The resolver's answer comes from strangers, and the code that reads it is large. So it runs in a process
-//! that is forked for one name, narrows its own filter, may speak once, and is killed at its deadline. This
-//! parent reads nothing from outside; of what a child says it takes a record of the right form, for the name
-//! that this child was started for.
+//! The resolver's answer, certificates and the messages of a key exchange come from strangers, and the code
+//! that reads them is large. So it runs in a process that is forked for one name or one server, narrows its
+//! own filter, may come to one end, and is killed at its deadline. This parent reads nothing from outside and
+//! knows no TLS; of what a child says it takes records of the right form, for what this child was started
+//! for.
 
 mod child;
+mod connect;
 mod fork;
+mod key_exchange;
+mod lawful;
 mod lookup;
+mod roots;
+mod session;
+mod verify;
 
 pub use child::Work;
 
 use crate::clock;
 use crate::ending::Ending;
 use crate::outbox::Outbox;
-use child::Child;
+use child::{Child, Trouble};
 use ipc::link::Link;
 use ipc::message::Shortfall;
-use ipc::message::exchange::{ExchangeFailed, ExchangeFailure, ExchangeId, Failed, FromExchange, LookupFailure, Resolve, ToExchange};
+use ipc::message::exchange::{ExchangeId, FromExchange, ToExchange};
 use ipc::units::Span;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, ppoll};
@@ -25,7 +32,7 @@ use nix::sys::time::TimeSpec;
 use nix::unistd::Pid;
 use std::os::fd::AsFd;
 
-/// Most look-ups that may be open (the engine's own limit too).
+/// Most look-ups and key exchanges that may be open (the engine's own limit too).
 const MOST: usize = 8;
 
 /// Most children that were killed and are not gone yet, before no more are started.
@@ -66,7 +73,7 @@ impl Exchange {
             self.engine.flush()?;
             for (at, events) in ready.iter().enumerate().skip(1).rev() {
                 if !events.is_empty()
-                    && let Some(outcome) = self.open[at - 1].result()
+                    && let Some(outcome) = self.open[at - 1].outcome()
                 {
                     self.end(at - 1, outcome)?;
                 }
@@ -103,40 +110,30 @@ impl Exchange {
                 break;
             }
             match self.engine.receive()? {
-                Some(ToExchange::Resolve(resolve)) => self.begin(&resolve)?,
-                Some(ToExchange::Exchange(exchange)) => {
-                    let reason = ExchangeFailure::TryAgain;
-                    let failed = ExchangeFailed { id: exchange.id, reason };
-                    self.engine.push(FromExchange::ExchangeFailed(failed))?;
-                }
+                Some(task) => self.begin(&task)?,
                 None => break,
             }
         }
         Ok(())
     }
 
-    fn begin(&mut self, resolve: &Resolve) -> Result<(), Ending> {
-        if self.last.is_some_and(|last| resolve.id.0 <= last.0) {
-            return Err(Ending::Rule("a look-up's id is not above the one before"));
+    fn begin(&mut self, task: &ToExchange) -> Result<(), Ending> {
+        let id = child::id(task);
+        if self.last.is_some_and(|last| id.0 <= last.0) {
+            return Err(Ending::Rule("the id of a look-up or key exchange is not above the one before"));
         }
-        self.last = Some(resolve.id);
+        self.last = Some(id);
         if self.open.len() >= MOST {
-            return Err(Ending::Rule("more than 8 look-ups at once"));
+            return Err(Ending::Rule("more than 8 look-ups and key exchanges at once"));
         }
-        let started = if self.dying.len() < MOST_DYING {
-            Child::start(resolve, &self.work)
-        } else {
-            Err(Errno::EAGAIN)
-        };
+        let started =
+            if self.dying.len() < MOST_DYING { Child::start(task, &self.work) } else { Err(Errno::EAGAIN) };
         match started {
             Ok(child) => {
                 self.open.push(child);
                 Ok(())
             }
-            Err(_) => {
-                let failed = Failed { id: resolve.id, reason: LookupFailure::TryAgain };
-                self.engine.push(FromExchange::Failed(failed))
-            }
+            Err(_) => self.engine.push(child::failed(task, Trouble::NotStarted)),
         }
     }
 
@@ -152,18 +149,18 @@ impl Exchange {
         }
     }
 
-    /// Passes a look-up's end on. Whatever the child still does, it is killed.
-    fn end(&mut self, at: usize, outcome: FromExchange) -> Result<(), Ending> {
+    /// Passes on what came of a child. Whatever it still does, it is killed.
+    fn end(&mut self, at: usize, outcome: Vec<FromExchange>) -> Result<(), Ending> {
         self.dying.push(self.open.swap_remove(at).kill());
-        self.engine.push(outcome)
+        outcome.into_iter().try_for_each(|message| self.engine.push(message))
     }
 
     fn expire(&mut self) -> Result<(), Ending> {
         let now = clock::raw();
         for at in (0..self.open.len()).rev() {
             if self.open[at].deadline() <= now {
-                let failed = Failed { id: self.open[at].id(), reason: LookupFailure::Deadline };
-                self.end(at, FromExchange::Failed(failed))?;
+                let late = child::failed(self.open[at].task(), Trouble::Deadline);
+                self.end(at, vec![late])?;
             }
         }
         Ok(())

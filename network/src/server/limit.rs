@@ -9,6 +9,10 @@
 //! all. A flood in somebody's name of up to some thousand requests a second thus leaves a quarter of his own
 //! answered, and a larger one makes of this server no more than a trickle of replies. He is answered in full
 //! within eight seconds of its end.
+//!
+//! Who proves with NTS that he asks is limited by his association instead, which nobody else can charge, and
+//! floods of plain requests don't narrow that. To see the proof costs an opened cookie, for nothing where it is
+//! a forged one: those beyond the limits of the address that they pretend to are opened up to [`TRIED`] a second.
 
 use super::source::Source;
 use ipc::message::server::{MAX_RATE, MAX_TOTAL, ServerPolicy};
@@ -34,6 +38,12 @@ const KISS: u64 = 16;
 
 /// Most of those in a second, whoever they go to.
 pub const KISSED: i64 = 64;
+
+/// Most NTS NAKs in a second, whoever they go to.
+pub const REFUSED: i64 = 1024;
+
+/// Most cookies in a second that are opened for addresses that ask too often.
+pub const TRIED: i64 = 65_536;
 
 /// While too many come in all, a request weighs twice as much after each period, up to 2 to this power: a host is
 /// then answered once in eight seconds. With each period in which they don't, half as much.
@@ -93,10 +103,38 @@ pub struct Limiter {
     seed: RandomState,
     /// Key (upper half) and time of running dry (lower half).
     entries: Box<[AtomicU64]>,
-    total: Bucket,
+    plain: Crowd,
+    protected: Crowd,
     leak: Bucket,
     kiss: Bucket,
+    refusal: Bucket,
+    trial: Bucket,
+}
+
+/// All of one kind together.
+#[derive(Debug)]
+struct Crowd {
+    total: Bucket,
     narrowness: Narrowness,
+}
+
+impl Crowd {
+    fn new(rate: u32) -> Self {
+        let total = Bucket::new(i64::from(rate.clamp(1, MAX_TOTAL)));
+        Self { total, narrowness: Narrowness::default() }
+    }
+
+    /// What a request weighs now.
+    fn weight(&self, now: i64) -> i32 {
+        1 << self.narrowness.now(now)
+    }
+
+    /// One more is answered.
+    fn count(&self, now: i64) {
+        if !self.total.takes(now) {
+            self.narrowness.too_many();
+        }
+    }
 }
 
 /// A leaky bucket of one second's depth that all threads share. Two threads may both take the last drop.
@@ -196,15 +234,57 @@ impl Limiter {
             kisses: policy.kiss,
             seed: RandomState::new(),
             entries: (0..WAYS * BUCKETS).map(|_| AtomicU64::new(0)).collect(),
-            total: Bucket::new(i64::from(policy.total_rate.clamp(1, MAX_TOTAL))),
+            plain: Crowd::new(policy.total_rate),
+            protected: Crowd::new(policy.total_rate),
             leak: Bucket::new(LEAKED),
             kiss: Bucket::new(KISSED),
-            narrowness: Narrowness::default(),
+            refusal: Bucket::new(REFUSED),
+            trial: Bucket::new(TRIED),
         })
     }
 
     /// Counts a request of this sender and tells what becomes of it.
     pub fn judge(&self, source: &Source, now: RawInstant, dice: &mut Dice) -> Verdict {
+        if self.admits(source, now) { Verdict::Within } else { self.judge_excess(now, dice) }
+    }
+
+    /// Counts a request under this association's key and tells what becomes of it.
+    pub fn judge_association(&self, association: &[u8], now: RawInstant, dice: &mut Dice) -> Verdict {
+        let nanos = now.nanos();
+        let ticks = (nanos >> TICK) as u32;
+        let place = self.place(self.seed.hash_one(association), &self.address, ticks);
+        let share = self.address.share(self.protected.weight(nanos));
+        if place.waiting + share > self.address.depth {
+            return self.judge_excess(now, dice);
+        }
+        self.charge(&place, share, ticks);
+        self.protected.count(nanos);
+        Verdict::Within
+    }
+
+    /// Whether this sender's cookie is worth being opened. Nothing is counted yet against the sender.
+    pub fn tries(&self, source: &Source, now: RawInstant) -> bool {
+        self.look_up(source, now).has_room(self) || self.trial.takes(now.nanos())
+    }
+
+    /// Counts a request that was opened for nothing, and tells whether its sender may be told so.
+    pub fn refuses(&self, source: &Source, now: RawInstant) -> bool {
+        self.admits(source, now) && self.refusal.takes(now.nanos())
+    }
+
+    /// Counts a request, where its sender and his network have room for it.
+    fn admits(&self, source: &Source, now: RawInstant) -> bool {
+        let seen = self.look_up(source, now);
+        let has_room = seen.has_room(self);
+        if has_room {
+            self.charge(&seen.host, seen.by_host, seen.ticks);
+            self.charge(&seen.network, seen.by_network, seen.ticks);
+            self.plain.count(now.nanos());
+        }
+        has_room
+    }
+
+    fn look_up(&self, source: &Source, now: RawInstant) -> Seen {
         // A network and the host in it: one number for each of them, those of IPv6 above all of IPv4's.
         let (network, host) = match source.ip {
             IpAddr::V4(v4) => {
@@ -219,21 +299,19 @@ impl Limiter {
         let nanos = now.nanos();
         let ticks = (nanos >> TICK) as u32;
         let hash = self.seed.hash_one(network);
-        // Nobody knows a network's hash, so its hosts can be spread from there with less work.
-        let host = self.place(mix(hash ^ (host + 1)), &self.address, ticks);
-        let network = self.place(hash, &self.network, ticks);
-        let weight = 1 << self.narrowness.now(nanos);
-        let (by_host, by_network) = (self.address.share(weight), self.network.share(weight));
-        if host.waiting + by_host <= self.address.depth && network.waiting + by_network <= self.network.depth
-        {
-            self.charge(&host, by_host, ticks);
-            self.charge(&network, by_network, ticks);
-            if !self.total.takes(nanos) {
-                self.narrowness.too_many();
-            }
-            return Verdict::Within;
+        let weight = self.plain.weight(nanos);
+        Seen {
+            // Nobody knows a network's hash, so its hosts can be spread from there with less work.
+            host: self.place(mix(hash ^ (host + 1)), &self.address, ticks),
+            network: self.place(hash, &self.network, ticks),
+            by_host: self.address.share(weight),
+            by_network: self.network.share(weight),
+            ticks,
         }
-        let thrown = dice.throw();
+    }
+
+    fn judge_excess(&self, now: RawInstant, dice: &mut Dice) -> Verdict {
+        let (thrown, nanos) = (dice.throw(), now.nanos());
         if thrown.is_multiple_of(LEAK) && self.leak.takes(nanos) {
             Verdict::Spared
         } else if self.kisses && (thrown / LEAK).is_multiple_of(KISS) && self.kiss.takes(nanos) {
@@ -273,6 +351,22 @@ impl Limiter {
         if let Some(entry) = self.entries.get(place.at) {
             entry.store(u64::from(place.tag) << 32 | u64::from(dry_at), Relaxed);
         }
+    }
+}
+
+/// A sender's two buckets, and what a request takes up of each.
+struct Seen {
+    host: Place,
+    network: Place,
+    by_host: i32,
+    by_network: i32,
+    ticks: u32,
+}
+
+impl Seen {
+    fn has_room(&self, limiter: &Limiter) -> bool {
+        self.host.waiting + self.by_host <= limiter.address.depth
+            && self.network.waiting + self.by_network <= limiter.network.depth
     }
 }
 

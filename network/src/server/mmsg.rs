@@ -65,6 +65,8 @@ pub(super) struct Parcel {
     pub first: usize,
     /// How many; more than one is a message of segments.
     pub count: usize,
+    /// Octets of each of them.
+    pub length: usize,
     /// Octets of control data.
     pub told: usize,
 }
@@ -187,6 +189,17 @@ impl Post {
         unsafe { &mut self.memory.as_mut().slots[at].octets }
     }
 
+    /// All datagrams of the last call with their slots, in order, to be read and changed at the same time.
+    pub(super) fn all_mut(&mut self) -> impl Iterator<Item = (usize, &mut [u8])> {
+        // SAFETY: the memory is valid, and `self` is borrowed exclusively as long as the iterator or an item lives.
+        let memory = unsafe { self.memory.as_mut() };
+        let slots = memory.slots.iter_mut().zip(&memory.incoming).take(self.received);
+        slots.enumerate().map(|(at, (slot, header))| {
+            let length = (header.msg_len as usize).min(ROOM);
+            (at, slot.octets.get_mut(..length).unwrap_or_default())
+        })
+    }
+
     /// Room for the control data of one parcel.
     ///
     /// # Panics
@@ -197,19 +210,18 @@ impl Post {
         unsafe { &mut *(&raw mut (*self.memory.as_ptr()).told[parcel]).cast() }
     }
 
-    /// Sends parcels; `order` has the slots of their replies, the first `length` octets of each. Returns how
-    /// many parcels went out; the one after them, if there is one, is refused with the errno.
+    /// Sends parcels; `order` has the slots of their replies. Returns how many parcels went out; the one after
+    /// them, if there is one, is refused with the errno.
     pub(super) fn send(
         &mut self,
         socket: &impl AsFd,
         (from, parcels): (usize, &[Parcel]),
         order: &[u8],
-        length: usize,
     ) -> (usize, Option<Errno>) {
-        assert!(from + parcels.len() <= BATCH && order.len() <= BATCH && length <= ROOM);
+        assert!(from + parcels.len() <= BATCH && order.len() <= BATCH);
         for (at, parcel) in (from..).zip(parcels) {
             let slots = &order[parcel.first..parcel.first + parcel.count];
-            assert!(!slots.is_empty() && parcel.told <= TOLD);
+            assert!(!slots.is_empty() && parcel.told <= TOLD && parcel.length <= ROOM);
             // SAFETY: every index is in bounds: `at` by the first assertion, the iovecs because `order` has at
             // most BATCH entries and `slots` is a part of it, the slots by the assertion. The pointers stored
             // are into `memory`. The name of the first slot is the sender's as the kernel wrote it, with its
@@ -221,7 +233,7 @@ impl Post {
                     assert!(slot < BATCH);
                     let part = &raw mut (*memory).drained[place];
                     (*part).iov_base = (&raw mut (*memory).slots[slot].octets).cast();
-                    (*part).iov_len = length;
+                    (*part).iov_len = parcel.length;
                 }
                 let addressee = usize::from(slots[0]);
                 let header = &raw mut (*memory).outgoing[at].msg_hdr;
@@ -289,8 +301,8 @@ mod tests {
             assert!(post.datagram(expected).is_none());
             let order: Vec<u8> = (0..expected as u8).collect();
             let parcels: Vec<Parcel> =
-                (0..expected).map(|first| Parcel { first, count: 1, told: 0 }).collect();
-            assert_eq!(post.send(&other, (0, &parcels), &order, 48), (expected, None));
+                (0..expected).map(|first| Parcel { first, count: 1, length: 48, told: 0 }).collect();
+            assert_eq!(post.send(&other, (0, &parcels), &order), (expected, None));
             for at in 0..expected as u8 {
                 let mut reply = [0; 100];
                 assert_eq!(one.recv(&mut reply).unwrap(), 48);
@@ -309,7 +321,7 @@ mod tests {
         assert_eq!(post.receive(&other, Patience::Wait), Ok(2));
         let datagram = post.datagram(0).unwrap();
         assert_eq!((datagram.octets.len(), datagram.is_truncated), (ROOM, true));
-        assert_eq!(post.datagram(1).unwrap().octets, []);
+        assert!(post.datagram(1).unwrap().octets.is_empty());
     }
 
     #[test]
@@ -321,8 +333,8 @@ mod tests {
         }
         assert_eq!(post.receive(&other, Patience::Wait), Ok(3));
         let told = crate::server::control_message::Writer::new(post.told_mut(0)).segments(48).length();
-        let parcel = Parcel { first: 0, count: 3, told };
-        assert_eq!(post.send(&other, (0, &[parcel]), &[2, 0, 1], 48), (1, None));
+        let parcel = Parcel { first: 0, count: 3, length: 48, told };
+        assert_eq!(post.send(&other, (0, &[parcel]), &[2, 0, 1]), (1, None));
         for expected in [2, 0, 1] {
             let mut reply = [0; 200];
             assert_eq!((one.recv(&mut reply).unwrap(), reply[0]), (48, expected));

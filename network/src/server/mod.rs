@@ -13,6 +13,7 @@ mod limit;
 mod listener;
 mod mmsg;
 mod outgoing;
+mod protected;
 mod respond;
 mod shared;
 mod smear;
@@ -25,7 +26,8 @@ pub use access::{AccessList, RuleError};
 pub use interleave::{Departures, Name};
 pub use limit::{Dice, Limiter, Verdict};
 pub use listener::{Listener, listen};
-pub use respond::{Asked, Desk, Refusal, Reply, ReplyKind, respond, variables};
+pub use protected::{Opened, open};
+pub use respond::{Asked, Desk, Question, Refusal, Reply, ReplyKind, answer, read, respond, variables};
 pub use source::Source;
 
 use crate::clock;
@@ -40,6 +42,8 @@ use ipc::units::{RawInstant, Span};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::time::TimeSpec;
+use protocol::nts::cookie::CookieKeys;
+use protocol::nts::ratchet::EpochKey;
 use shared::Shared;
 use std::convert::Infallible;
 use std::os::fd::{AsFd, OwnedFd};
@@ -56,9 +60,11 @@ const REPORTS: Span = Span::from_millis(1_050);
 /// Stack of a thread at the sockets, octets: its batches are on the heap.
 const STACK: usize = 128 * 1024;
 
-/// At the end: how long requests that have arrived may still be answered, and how often that is looked at.
+/// At the end: how long requests that have arrived may still be answered, how often that is looked at, and after how
+/// many looks at nothing that is over.
 const DRAIN: Span = Span::from_millis(200);
 const LOOK: Span = Span::from_millis(10);
+const QUIET: u32 = 3;
 
 /// The threads at the sockets, waiting at a gate for the first word of the engine.
 #[derive(Debug)]
@@ -80,9 +86,13 @@ pub fn muster(listeners: Vec<Listener>, clock: Option<&OwnedFd>) -> Result<Crew,
     for (number, group) in groups.into_iter().enumerate() {
         let io = |error: std::io::Error| refused(Errno::from_raw(error.raw_os_error().unwrap_or(0)));
         let clock = clock.map(OwnedFd::try_clone).transpose().map_err(io)?;
+        let mut seed = [0; 32];
+        getrandom::fill(&mut seed).map_err(|error| {
+            Ending::Kernel("random numbers", Errno::from_raw(error.raw_os_error().unwrap_or(0)))
+        })?;
         let (shared, all_run) = (Arc::clone(&shared), Arc::clone(&all_run));
         let work = move || {
-            let mut worker = Worker::new(Arc::clone(&shared), number, group, clock);
+            let mut worker = Worker::new(Arc::clone(&shared), number, group, clock, seed);
             all_run.wait();
             shared.pass_gate();
             let ending = worker.work();
@@ -173,8 +183,7 @@ impl Server<'_> {
                 Some(ToServer::State(state)) => self.shared.state.write(&state),
                 Some(ToServer::Access(part)) => self.collect(&part)?,
                 Some(ToServer::Policy(policy)) => self.follow(&policy)?,
-                // Until requests with NTS fields are answered.
-                Some(ToServer::CookieKeys(_)) => {}
+                Some(ToServer::CookieKeys(keys)) => self.change_keys(&keys)?,
                 None => break,
             }
         }
@@ -218,6 +227,15 @@ impl Server<'_> {
         Ok(())
     }
 
+    fn change_keys(&self, keys: &ipc::message::server::CookieKeys) -> Result<(), Ending> {
+        const IMPOSSIBLE: Ending = Ending::Rule("cookie keys that make no set");
+        let counted = keys.keys.get(..usize::from(keys.count)).ok_or(IMPOSSIBLE)?;
+        let each = counted.iter().map(|key| EpochKey::from_octets(key.epoch, key.key.octets()));
+        let keys = Arc::new(CookieKeys::new(keys.current, each).map_err(|_| IMPOSSIBLE)?);
+        self.shared.change_rules(|rules| rules.cookie_keys = Some(keys));
+        Ok(())
+    }
+
     /// Tells the engine what was counted, where that is due and something was; where it doesn't read, another
     /// time. When nothing was counted for a while, the next traffic wakes this thread.
     fn report(&mut self) -> Result<(), Ending> {
@@ -246,13 +264,12 @@ impl Server<'_> {
     fn drain(&self) {
         let end = clock::raw().after(DRAIN);
         let mut before = self.shared.counters();
-        while clock::raw() < end {
+        let mut quiet = 0;
+        while quiet < QUIET && clock::raw() < end {
             let look = TimeSpec::new(0, LOOK.nanos());
             let _ = ppoll(&mut [], Some(look), None);
             let now = self.shared.counters();
-            if now == before {
-                break;
-            }
+            quiet = if now == before { quiet + 1 } else { 0 };
             before = now;
         }
     }

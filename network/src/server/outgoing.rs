@@ -24,12 +24,15 @@ const SLOWEST: i64 = 20_000;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Addressed {
     pub slot: usize,
+    /// Octets of the reply.
+    pub length: usize,
     pub source: Source,
     /// Where it must leave from; nothing where the socket knows.
     pub target: Option<Target>,
     /// Its transmit timestamp is to be written.
     pub needs_time: bool,
     pub is_kiss: bool,
+    pub is_protected: bool,
     /// The kernel is to stamp it when it leaves.
     pub departure: Option<Name>,
 }
@@ -49,7 +52,11 @@ impl Addressed {
 
     fn goes_with(&self, other: &Self) -> bool {
         let alone = |reply: &Self| reply.departure.is_some() || reply.is_kiss;
-        self.source == other.source && self.target == other.target && !alone(self) && !alone(other)
+        self.source == other.source
+            && self.target == other.target
+            && self.length == other.length
+            && !alone(self)
+            && !alone(other)
     }
 }
 
@@ -115,7 +122,7 @@ impl Outgoing {
         let message = known.unwrap_or(self.leaders.len());
         if known.is_none() {
             self.leaders.push((key, self.replies.len()));
-            self.parcels.push(Parcel { first: 0, count: 0, told: 0 });
+            self.parcels.push(Parcel { first: 0, count: 0, length: reply.length, told: 0 });
         }
         if let Some(parcel) = self.parcels.get_mut(message) {
             parcel.count += 1;
@@ -168,10 +175,14 @@ impl Outgoing {
         self.parcels.get(parcel).map_or(0..0, |parcel| parcel.first..parcel.first + parcel.count)
     }
 
-    /// Slot, whether a time is to be written, and the departure's name of one reply.
-    pub(super) fn at(&self, place: usize) -> Option<(usize, bool, Option<Name>)> {
-        let reply = self.replies.get(*self.sequence.get(place)?)?;
-        Some((reply.slot, reply.needs_time, reply.departure))
+    /// One reply.
+    pub(super) fn at(&self, place: usize) -> Option<&Addressed> {
+        self.replies.get(*self.sequence.get(place)?)
+    }
+
+    /// In which message a reply leaves, by its number in the order in which they were put.
+    pub(super) fn message_of(&self, reply: usize) -> usize {
+        self.member_of.get(reply).copied().unwrap_or(0)
     }
 
     /// So many octets of control data were written for this message.
@@ -229,7 +240,16 @@ mod tests {
 
     fn reply(slot: usize, ip: [u8; 4], port: u16) -> Addressed {
         let source = Source { ip: ip.into(), port };
-        Addressed { slot, source, target: None, needs_time: true, is_kiss: false, departure: None }
+        Addressed {
+            slot,
+            length: 48,
+            source,
+            target: None,
+            needs_time: true,
+            is_kiss: false,
+            is_protected: false,
+            departure: None,
+        }
     }
 
     fn sealed(replies: &[Addressed]) -> Outgoing {
@@ -261,16 +281,18 @@ mod tests {
     }
 
     #[test]
-    fn what_leaves_from_another_address_is_a_kiss_or_is_stamped_travels_alone() {
+    fn what_leaves_from_another_address_is_a_kiss_is_stamped_or_is_longer_travels_alone() {
         let plain = reply(0, [192, 0, 2, 1], 5);
         let target = Target { local: [127, 0, 0, 5].into(), interface: 1, is_unicast: true };
         let elsewhere = Addressed { slot: 1, target: Some(target), ..plain };
+        let longer = Addressed { slot: 5, length: 52, ..plain };
         let kiss = Addressed { slot: 2, is_kiss: true, ..plain };
         let name = crate::server::interleave::Departures::new().name(1, plain.source.ip);
         let stamped = Addressed { slot: 3, departure: Some(name), ..plain };
         let last = Addressed { slot: 4, ..plain };
-        let outgoing = sealed(&[plain, elsewhere, kiss, stamped, stamped, last]);
-        assert_eq!(shape(&outgoing), [vec![0, 4], vec![1], vec![2], vec![3], vec![3]]);
+        let outgoing = sealed(&[plain, elsewhere, kiss, stamped, stamped, last, longer]);
+        assert_eq!(shape(&outgoing), [vec![0, 4], vec![1], vec![2], vec![3], vec![3], vec![5]]);
+        assert_eq!(outgoing.parcels().last().map(|parcel| parcel.length), Some(52));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use super::smear::reference_id;
 use super::source::Source;
 use ipc::message::server::ServerState;
 use ipc::units::{Leap, RawInstant};
-use protocol::extension_field::walk;
+use protocol::extension_field::{Item, NTS_AUTHENTICATOR, NTS_COOKIE, walk};
 use protocol::header::{Header, LENGTH, MODE_CLIENT};
 use protocol::reply::{SystemVariables, kiss, to_request};
 use protocol::timestamp::{Timestamp, short_from_nanos};
@@ -85,12 +85,23 @@ pub enum ReplyKind {
     Interleaved,
     /// Kiss-o'-death: "ask less often"; without a time.
     Kiss,
+    /// Kiss-o'-death: "I can't open your cookie"; without a time.
+    Nak,
+}
+
+/// A request that is worth an answer, as far as that shows without a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Question {
+    /// Its header.
+    pub header: Header,
+    /// It has fields of NTS, so only NTS answers it.
+    pub is_protected: bool,
 }
 
 /// Why there is no reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// Not an NTP client request, or one that can't be answered.
+    /// Not an NTP client request, one that can't be answered, or one with NTS fields that make no sense here.
     Malformed,
     /// Mode 6 or 7.
     Control,
@@ -102,7 +113,7 @@ pub enum Refusal {
     Unsynchronised,
 }
 
-/// The reply to a request that came at `receive`.
+/// The reply to a plain request that came at `receive`. A protected one is silent here.
 ///
 /// # Errors
 /// [`Refusal`], the first reason that is found.
@@ -113,6 +124,18 @@ pub fn respond(
     desk: &Desk<'_>,
     dice: &mut Dice,
 ) -> Result<Reply, Refusal> {
+    let question = read(request, asked, desk)?;
+    if question.is_protected {
+        return Err(Refusal::Malformed);
+    }
+    answer(&question.header, asked, receive, desk, dice)
+}
+
+/// Looks at a request: who asks, and whether it is one. Nothing is counted.
+///
+/// # Errors
+/// [`Refusal`], the first reason that is found; never [`Refusal::Limited`].
+pub fn read(request: &[u8], asked: &Asked, desk: &Desk<'_>) -> Result<Question, Refusal> {
     let Source { ip: source, port } = asked.source;
     let is_own =
         asked.target.is_some_and(|target| target.port() == port && target.ip().to_canonical() == source);
@@ -130,40 +153,66 @@ pub fn respond(
         // Version 1 had no modes (RFC 1059); from another port it is a client.
         header.mode = MODE_CLIENT;
     }
-    let after = request.get(LENGTH..).unwrap_or_default();
-    if header.mode != MODE_CLIENT
-        || !VERSIONS.contains(&header.version)
-        || walk(after, header.version).any(|item| item.is_err())
-    {
+    if header.mode != MODE_CLIENT || !VERSIONS.contains(&header.version) {
         return Err(Refusal::Malformed);
+    }
+    let mut is_protected = false;
+    for item in walk(request.get(LENGTH..).unwrap_or_default(), header.version) {
+        let item = item.map_err(|_| Refusal::Malformed)?;
+        is_protected |= matches!(item, Item::Field { kind: NTS_COOKIE | NTS_AUTHENTICATOR, .. });
     }
     if desk.is_silent && (desk.system.leap == 3 || !(1..=15).contains(&desk.system.stratum)) {
         return Err(Refusal::Unsynchronised);
     }
+    Ok(Question { header, is_protected })
+}
+
+/// The reply to a plain request that came at `receive`.
+///
+/// # Errors
+/// [`Refusal::Limited`].
+pub fn answer(
+    request: &Header,
+    asked: &Asked,
+    receive: Timestamp,
+    desk: &Desk<'_>,
+    dice: &mut Dice,
+) -> Result<Reply, Refusal> {
     let verdict =
         desk.limiter.map_or(Verdict::Within, |limiter| limiter.judge(&asked.source, desk.now, dice));
     match verdict {
         Verdict::Within | Verdict::Spared => {}
         Verdict::Over => return Err(Refusal::Limited),
         Verdict::Kiss => {
-            let octets = kiss(&header, *b"RATE").ok_or(Refusal::Malformed)?.encode();
+            let octets = kiss(request, *b"RATE").ok_or(Refusal::Malformed)?.encode();
             return Ok(Reply { octets, kind: ReplyKind::Kiss, is_spared: false, departure: None });
         }
     }
-    let mut reply =
-        to_request(&header, &desk.system, receive, Timestamp::UNKNOWN).ok_or(Refusal::Malformed)?;
-    let mut kind = ReplyKind::Basic;
-    let mut departure = None;
-    if let Some(departures) = desk.departures.filter(|_| wants_interleaved(&header)) {
-        // The origin timestamp must be a receive timestamp of ours, given to this address (RFC 9769 section 2).
-        if let Some(left) = departures.find(departures.name(header.origin_timestamp, source)) {
-            reply.origin_timestamp = header.receive_timestamp;
-            reply.transmit_timestamp = left;
-            kind = ReplyKind::Interleaved;
-        }
-        departure = Some(departures.name(receive.bits(), source));
-    }
+    let (reply, kind, departure) = time(request, asked, receive, desk).ok_or(Refusal::Malformed)?;
     Ok(Reply { octets: reply.encode(), kind, is_spared: verdict == Verdict::Spared, departure })
+}
+
+/// The header of a reply with a time: the transmit timestamp is that of the reply before, or still to be
+/// written; and the name under which this one's is to be remembered.
+pub(super) fn time(
+    request: &Header,
+    asked: &Asked,
+    receive: Timestamp,
+    desk: &Desk<'_>,
+) -> Option<(Header, ReplyKind, Option<Name>)> {
+    let mut reply = to_request(request, &desk.system, receive, Timestamp::UNKNOWN)?;
+    let Some(departures) = desk.departures.filter(|_| wants_interleaved(request)) else {
+        return Some((reply, ReplyKind::Basic, None));
+    };
+    let mut kind = ReplyKind::Basic;
+    // The origin timestamp must be a receive timestamp of ours, given to this address (RFC 9769 section 2).
+    let source = asked.source.ip;
+    if let Some(left) = departures.find(departures.name(request.origin_timestamp, source)) {
+        reply.origin_timestamp = request.receive_timestamp;
+        reply.transmit_timestamp = left;
+        kind = ReplyKind::Interleaved;
+    }
+    Some((reply, kind, Some(departures.name(receive.bits(), source))))
 }
 
 /// Whether the origin timestamp is a receive timestamp of ours, by its last bit, and the rest is as it has to be.

@@ -9,9 +9,12 @@ use ipc::message::server::{Counters, ServerPolicy};
 use nix::errno::Errno;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::unistd::{read, write};
+use protocol::nts::cookie::CookieKeys;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
+
+const COUNTERS: usize = Counters::NAMES.len();
 
 /// Who is answered, and how.
 #[derive(Clone, Debug)]
@@ -20,6 +23,8 @@ pub(super) struct Rules {
     pub policy: ServerPolicy,
     pub limiter: Option<Arc<Limiter>>,
     pub departures: Option<Arc<Departures>>,
+    /// Without them, requests with NTS fields aren't answered.
+    pub cookie_keys: Option<Arc<CookieKeys>>,
 }
 
 /// Everything that is shared.
@@ -45,7 +50,7 @@ pub(super) struct Shared {
 /// Counters of one thread, which alone writes them. On cache lines of their own.
 #[derive(Debug, Default)]
 #[repr(align(128))]
-pub(super) struct Counts([AtomicU64; 11]);
+pub(super) struct Counts([AtomicU64; COUNTERS]);
 
 impl Counts {
     /// Makes these the thread's counters.
@@ -55,7 +60,7 @@ impl Counts {
         }
     }
 
-    fn read(&self) -> [u64; 11] {
+    fn read(&self) -> [u64; COUNTERS] {
         std::array::from_fn(|at| self.0.get(at).map_or(0, |count| count.load(Relaxed)))
     }
 }
@@ -68,6 +73,7 @@ impl Shared {
             policy: ServerPolicy::DEFAULT,
             limiter: None,
             departures: None,
+            cookie_keys: None,
         };
         Ok(Self {
             state: Snapshot::default(),
@@ -112,28 +118,13 @@ impl Shared {
 
     /// All counters together.
     pub(super) fn counters(&self) -> Counters {
-        let sum = self.counts.iter().map(Counts::read).fold([0u64; 11], |sum, counts| {
+        let sum = self.counts.iter().map(Counts::read).fold([0; COUNTERS], |sum, counts| {
             std::array::from_fn(|at| {
-                let one = |list: &[u64; 11]| list.get(at).copied().unwrap_or(0);
+                let one = |list: &[u64; COUNTERS]| list.get(at).copied().unwrap_or(0);
                 one(&sum).saturating_add(one(&counts))
             })
         });
-        let [received, answered, malformed, control, denied, limited, unsynchronised, failed, rest @ ..] =
-            sum;
-        let [spared, interleaved, kissed] = rest;
-        Counters {
-            received,
-            answered,
-            malformed,
-            control,
-            denied,
-            limited,
-            unsynchronised,
-            failed,
-            spared,
-            interleaved,
-            kissed,
-        }
+        Counters::from_list(sum)
     }
 
     /// The thread at the link is about to sleep, or no longer.

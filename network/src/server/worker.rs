@@ -3,13 +3,15 @@
 //! On the path of a packet there is no allocation, no lock, no message to another process, and no system call but
 //! the two that receive and send; interleaved clients cost one more a batch, and a virtual clock one.
 
+mod sealing;
+
 use super::control_message::{Said, Target, Writer};
 use super::interleave::Name;
 use super::limit::Dice;
 use super::listener::Listener;
 use super::mmsg::{BATCH, Patience, Post};
 use super::outgoing::{Addressed, Outgoing};
-use super::respond::{Asked, Desk, Refusal, Reply, ReplyKind, respond, variables};
+use super::respond::{Asked, Desk, Refusal, Reply, ReplyKind, answer, read, variables};
 use super::shared::{Rules, Shared};
 use super::smear::Coming;
 use super::snapshot;
@@ -22,6 +24,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, ppoll};
 use protocol::header::{LENGTH, TRANSMIT_AT};
 use protocol::timestamp::Timestamp;
+use sealing::{Sealing, Waiting};
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
@@ -49,8 +52,25 @@ pub(super) struct Worker {
     state: snapshot::Copy,
     coming: Coming,
     counters: Counters,
-    awaited: Vec<(u64, Name)>,
+    awaited: Vec<Awaited>,
     departed: usize,
+    sealing: Sealing,
+}
+
+/// A reply whose departure the kernel still has to tell.
+#[derive(Clone, Copy, Debug)]
+struct Awaited {
+    /// Its receive timestamp.
+    receive: u64,
+    /// Its octets.
+    length: usize,
+    name: Name,
+}
+
+/// What is to be done with a request.
+enum Outcome {
+    Reply(Reply),
+    Protected(Waiting),
 }
 
 impl Worker {
@@ -59,6 +79,7 @@ impl Worker {
         number: usize,
         listeners: Vec<Listener>,
         clock: Option<OwnedFd>,
+        seed: [u8; 32],
     ) -> Self {
         Self {
             number,
@@ -74,6 +95,7 @@ impl Worker {
             counters: Counters::ZERO,
             awaited: Vec::with_capacity(AWAITED),
             departed: 0,
+            sealing: Sealing::new(seed),
             shared,
         }
     }
@@ -141,7 +163,6 @@ impl Worker {
         }
         let moment = self.wall.refresh();
         self.answer_all(at, count, &moment);
-        self.send_all(at);
         self.note_departures(at, &moment);
         if let Some(counts) = self.shared.counts(self.number) {
             counts.publish(&self.counters);
@@ -174,30 +195,28 @@ impl Worker {
         add(&mut self.counters.received, count);
         self.outgoing.clear();
         for slot in 0..count {
-            let (outcome, source, target) = self.answer(slot, bound, &desk, moment);
+            let (outcome, source, target) = self.look_at(slot, bound, &desk, moment);
             match outcome {
-                Ok(reply) => self.keep(slot, &reply, source, target),
-                Err(refusal) => add(
-                    match refusal {
-                        Refusal::Malformed => &mut self.counters.malformed,
-                        Refusal::Control => &mut self.counters.control,
-                        Refusal::Denied => &mut self.counters.denied,
-                        Refusal::Limited => &mut self.counters.limited,
-                        Refusal::Unsynchronised => &mut self.counters.unsynchronised,
-                    },
-                    1,
-                ),
+                Ok(Outcome::Reply(reply)) => self.keep(slot, &reply, source, target),
+                Ok(Outcome::Protected(request)) if rules.cookie_keys.is_some() => self.sealing.wait(request),
+                Ok(Outcome::Protected(_)) => add(&mut self.counters.malformed, 1),
+                Err(refusal) => add(counter_of(&mut self.counters, refusal), 1),
             }
+        }
+        self.outgoing.seal();
+        self.send_all(at);
+        if let Some(keys) = &rules.cookie_keys {
+            self.answer_protected(at, &desk, keys);
         }
     }
 
-    fn answer(
+    fn look_at(
         &mut self,
         slot: usize,
         bound: SocketAddr,
         desk: &Desk<'_>,
         moment: &Moment,
-    ) -> (Result<Reply, Refusal>, Source, Option<Target>) {
+    ) -> (Result<Outcome, Refusal>, Source, Option<Target>) {
         let nowhere = Source { ip: std::net::Ipv4Addr::UNSPECIFIED.into(), port: 0 };
         let Some(datagram) = self.post.datagram(slot) else {
             return (Err(Refusal::Malformed), nowhere, None);
@@ -215,11 +234,14 @@ impl Worker {
             is_unicast: said.target.is_none_or(|target| target.is_unicast),
         };
         let request = if datagram.is_truncated { &[] } else { datagram.octets };
-        let reply = match self.wall.at_arrival(said.stamp, moment) {
-            Some(receive) => respond(request, &asked, receive_stamp(receive), desk, &mut self.dice),
+        let outcome = match self.wall.at_arrival(said.stamp, moment).map(receive_stamp) {
+            Some(receive) => read(request, &asked, desk).and_then(|question| match question.is_protected {
+                true => Ok(Outcome::Protected(Waiting { slot, asked, target: said.target, receive })),
+                false => answer(&question.header, &asked, receive, desk, &mut self.dice).map(Outcome::Reply),
+            }),
             None => Err(Refusal::Unsynchronised),
         };
-        (reply, source, said.target)
+        (outcome, source, said.target)
     }
 
     /// Writes a reply over its request, to be sent with the others.
@@ -230,6 +252,7 @@ impl Worker {
         match reply.kind {
             ReplyKind::Basic => {}
             ReplyKind::Interleaved => add(&mut self.counters.interleaved, 1),
+            ReplyKind::Nak => add(&mut self.counters.nak, 1),
             ReplyKind::Kiss => {
                 add(&mut self.counters.kissed, 1);
                 add(&mut self.counters.limited, 1);
@@ -237,14 +260,23 @@ impl Worker {
         }
         add(&mut self.counters.spared, usize::from(reply.is_spared));
         let needs_time = reply.kind == ReplyKind::Basic;
-        let is_kiss = reply.kind == ReplyKind::Kiss;
-        let departure = reply.departure;
-        self.outgoing.put(Addressed { slot, source, target, needs_time, is_kiss, departure });
+        self.outgoing.put(Addressed {
+            slot,
+            length: LENGTH,
+            source,
+            target,
+            needs_time,
+            is_kiss: matches!(reply.kind, ReplyKind::Kiss | ReplyKind::Nak),
+            is_protected: false,
+            departure: reply.departure,
+        });
     }
 
-    /// Sends what was kept, in a few calls, the time written right before each.
+    /// Sends what was kept and put in order, in a few calls, the time written right before each.
     fn send_all(&mut self, at: usize) {
-        self.outgoing.seal();
+        if self.outgoing.parcels().is_empty() {
+            return;
+        }
         for parcel in 0..self.outgoing.parcels().len() {
             let Some((first, count)) = self.outgoing.parcel(parcel) else { continue };
             let mut writer = Writer::new(self.post.told_mut(parcel));
@@ -252,7 +284,7 @@ impl Worker {
                 writer = writer.from(&target);
             }
             if count > 1 {
-                writer = writer.segments(LENGTH as u16);
+                writer = writer.segments(first.length as u16);
             }
             if first.departure.is_some() {
                 writer = writer.stamped();
@@ -276,7 +308,7 @@ impl Worker {
             }
             let Some(listener) = self.listeners.get(at) else { return };
             let parcels = self.outgoing.parcels().get(chunk.clone()).unwrap_or_default();
-            let (gone, refused) = self.post.send(listener, (sent, parcels), self.outgoing.order(), LENGTH);
+            let (gone, refused) = self.post.send(listener, (sent, parcels), self.outgoing.order());
             begun = self.wall.now();
             if let Some(after) = begun {
                 self.outgoing.learn(after.saturating_sub(now), sent..sent + gone);
@@ -303,7 +335,9 @@ impl Worker {
 
     fn write_time(&mut self, parcel: usize, stamp: Timestamp) {
         for place in self.outgoing.places(parcel) {
-            let Some((slot, needs_time, departure)) = self.outgoing.at(place) else { continue };
+            let Some(&Addressed { slot, length, needs_time, departure, .. }) = self.outgoing.at(place) else {
+                continue;
+            };
             let octets = self.post.octets_mut(slot);
             if let Some(name) = departure
                 && let Some(departures) = &self.rules.departures
@@ -314,7 +348,7 @@ impl Worker {
                 if self.awaited.len() == AWAITED {
                     self.awaited.remove(0);
                 }
-                self.awaited.push((word(octets, RECEIVE_AT), name));
+                self.awaited.push(Awaited { receive: word(octets, RECEIVE_AT), length, name });
             }
             if needs_time {
                 octets[TRANSMIT_AT..LENGTH].copy_from_slice(&stamp.bits().to_be_bytes());
@@ -326,6 +360,7 @@ impl Worker {
         let Some((first, count)) = self.outgoing.parcel(parcel) else { return };
         if !first.is_kiss {
             add(&mut self.counters.answered, count);
+            add(&mut self.counters.protected, if first.is_protected { count } else { 0 });
         }
     }
 
@@ -339,12 +374,12 @@ impl Worker {
         for slot in 0..count {
             let Some(datagram) = self.post.datagram(slot) else { continue };
             // What left is at the end, whatever the headers before it are.
-            let Some(reply) = datagram.octets.last_chunk::<LENGTH>() else { continue };
-            let receive = word(reply, RECEIVE_AT);
-            let Some(place) = self.awaited.iter().position(|(awaited, _)| *awaited == receive) else {
-                continue;
+            let is_it = |awaited: &Awaited| {
+                let begin = datagram.octets.len().checked_sub(awaited.length);
+                begin.is_some_and(|begin| word(datagram.octets, begin + RECEIVE_AT) == awaited.receive)
             };
-            let (_, name) = self.awaited.swap_remove(place);
+            let Some(place) = self.awaited.iter().position(is_it) else { continue };
+            let Awaited { name, .. } = self.awaited.swap_remove(place);
             if let Some(departures) = &self.rules.departures
                 && let Some(stamp) = Said::read(datagram.said).stamp
                 && let Some(left) = self.wall.at_departure(stamp, moment)
@@ -357,6 +392,16 @@ impl Worker {
 
 fn word(octets: &[u8], at: usize) -> u64 {
     octets.get(at..).and_then(<[u8]>::first_chunk).map_or(0, |eight| u64::from_be_bytes(*eight))
+}
+
+fn counter_of(counters: &mut Counters, refusal: Refusal) -> &mut u64 {
+    match refusal {
+        Refusal::Malformed => &mut counters.malformed,
+        Refusal::Control => &mut counters.control,
+        Refusal::Denied => &mut counters.denied,
+        Refusal::Limited => &mut counters.limited,
+        Refusal::Unsynchronised => &mut counters.unsynchronised,
+    }
 }
 
 fn add(counter: &mut u64, count: usize) {

@@ -1,7 +1,10 @@
 //! The engine's side of a link, and roles to talk to: in a thread, or as the real program.
 #![allow(dead_code, reason = "each test file uses its part")]
 
+pub mod bench;
 pub mod client;
+pub mod nts;
+pub mod server;
 
 use ipc::Message;
 use ipc::link::{Link, LinkError};
@@ -54,11 +57,32 @@ impl<Out: Message, In: Message + Debug> Role<Out, In> {
         words: &str,
         descriptors: &[&OwnedFd],
     ) -> Self {
+        let words = format!("insecure {words}");
+        Self::started((ours, theirs), before, &words, descriptors)
+    }
+
+    /// As the real program in its full confinement, as a user that owns nothing where this is root.
+    pub fn confined(words: &str) -> Self {
+        Self::confined_after("exec", words)
+    }
+
+    /// The same, started by a shell after `before`.
+    pub fn confined_after(before: &str, words: &str) -> Self {
+        let user = if nix::unistd::geteuid().is_root() { "uid=64999 gid=64999" } else { "" };
+        Self::started(pair(), before, &format!("{user} {words}"), &[])
+    }
+
+    fn started(
+        (ours, theirs): (OwnedFd, OwnedFd),
+        before: &str,
+        words: &str,
+        descriptors: &[&OwnedFd],
+    ) -> Self {
         for fd in descriptors.iter().copied().chain([&theirs]) {
             fcntl(fd, FcntlArg::F_SETFD(FdFlag::empty())).unwrap();
         }
         let program = env!("CARGO_BIN_EXE_truechimer-network");
-        let line = format!("{before} {program} link={} insecure {words}", theirs.as_raw_fd());
+        let line = format!("{before} {program} link={} {words}", theirs.as_raw_fd());
         let child = Command::new("sh").args(["-c", &line]).stdin(Stdio::null()).spawn().unwrap();
         for fd in descriptors {
             fcntl(fd, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).unwrap();

@@ -34,7 +34,13 @@ pub struct Limits {
     pub phase_month: i64,
     /// Frequency and slew together.
     pub total: i32,
-    /// Base frequency during the commissioning, around 0.
+    /// Base frequency while nothing is known of the oscillator, around 0.
+    ///
+    /// NTP's own tolerance: an oscillator that needs more than the rows below would let the clock run away by
+    /// tens of seconds a day, and its host could not be served at all. What a wider row can cost is bounded by
+    /// [`SEARCH`]: 1.1 s more, once in the life of a record.
+    pub search_band: i32,
+    /// Base frequency during the commissioning, around the mean of the search.
     pub commissioning_band: i32,
     /// Base frequency afterwards, around the commissioned mean.
     pub band: i32,
@@ -60,6 +66,7 @@ static STANDARD: Limits = Limits {
     phase_day: 2 * SECOND,
     phase_month: 10 * SECOND,
     total: ppm(500),
+    search_band: ppm(500),
     commissioning_band: ppm(200),
     band: ppm(50),
     centre_month: ppm(1),
@@ -78,6 +85,7 @@ static STRICT: Limits = Limits {
     phase_day: SECOND / 2,
     phase_month: 3 * SECOND,
     total: ppm(200),
+    search_band: ppm(200),
     commissioning_band: ppm(100),
     band: ppm(20),
     centre_month: ppm(1) * 3 / 10,
@@ -96,7 +104,9 @@ pub const RESTORE_SPACING: i64 = 60 * SECOND;
 pub const SUSPEND: i64 = 10 * SECOND;
 /// Largest slew of one order, where the kernel clamps.
 pub const SLEW: i64 = SECOND / 2;
-/// Governed time until the band narrows.
+/// Time under orders until the oscillator is known to within the commissioning's band.
+pub const SEARCH: i64 = HOUR;
+/// Time under orders until the band narrows for good.
 pub const COMMISSIONING: i64 = 7 * 24 * HOUR;
 /// Orders that may come at once.
 pub const BURST: i64 = 8;
@@ -159,7 +169,9 @@ mod tests {
         );
         assert!(a.resume_step <= b.resume_step && a.resume_steps <= b.resume_steps);
         assert!(a.phase_day <= b.phase_day && a.phase_month <= b.phase_month && a.total <= b.total);
-        assert!(a.commissioning_band <= b.commissioning_band && a.band <= b.band);
+        assert!(a.search_band <= b.search_band && a.commissioning_band <= b.commissioning_band);
+        assert!(a.band <= b.band);
+        assert!([a, b].iter().all(|limits| limits.search_band <= limits.total));
         assert!(
             a.centre_month <= b.centre_month && a.refill <= b.refill && (!a.below_floor || b.below_floor)
         );

@@ -183,11 +183,12 @@ impl Governor {
 
     /// The band of the base frequency: middle and half width.
     pub fn band(&self) -> (Frequency, Frequency) {
-        if self.record.commissioned_time < limits::COMMISSIONING {
-            (Frequency::ZERO, Frequency::saturating(self.limits.commissioning_band))
-        } else {
-            (self.record.centre, Frequency::saturating(self.limits.band))
-        }
+        let width = match self.record.commissioned_time {
+            ..limits::SEARCH => self.limits.search_band,
+            limits::SEARCH..limits::COMMISSIONING => self.limits.commissioning_band,
+            _ => self.limits.band,
+        };
+        (self.record.centre, Frequency::saturating(width))
     }
 
     /// What is left of the phase budget, ns.
@@ -205,7 +206,9 @@ impl Governor {
         self.record.boot_time = now.boot;
         self.record.wall = now.wall;
         budget::age_windows(&mut self.record);
-        self.learn_band(elapsed);
+        if self.proven(now) {
+            self.learn_band(elapsed);
+        }
 
         let slept = now.asleep - self.asleep >= limits::SUSPEND;
         let displaced = self.displaced.unwrap_or(Offset::ZERO).nanos();
@@ -269,13 +272,16 @@ impl Governor {
         WallTime::saturating(self.line.wall.nanos() + elapsed + self.record.base.gain(elapsed) + slewed)
     }
 
-    /// Counts governed time for the commissioning, and lets the middle of the band follow.
+    /// Counts time under orders for the commissioning, and lets the middle of the band follow. (A frequency that
+    /// nobody has ordered for hours, because there is no network say, tells nothing of the oscillator.)
     fn learn_band(&mut self, elapsed: i64) {
         let record = &mut self.record;
         if record.commissioned_time < limits::COMMISSIONING {
+            let before = record.commissioned_time;
             record.commissioned_time += elapsed;
             record.commissioned_sum += i64::from(record.base.scaled()) * (elapsed / 1_000_000) / 1_000;
-            if record.commissioned_time >= limits::COMMISSIONING {
+            let passes = |end: i64| before < end && record.commissioned_time >= end;
+            if passes(limits::SEARCH) || passes(limits::COMMISSIONING) {
                 let mean = record.commissioned_sum / (record.commissioned_time / SECOND).max(1);
                 record.centre = Frequency::saturating(mean as i32);
                 record.centre_age = record.age;
@@ -311,9 +317,11 @@ impl Governor {
         if total.abs() > limit || i64::from(order.frequency.scaled()).abs() > limit {
             return Err(refused(Refusal::Total, limit, total));
         }
-        // A slew that stays inside the band moves the clock no farther than a lawful frequency could. What is
-        // in flight of a replaced one counts for the second that it may still last.
-        let beyond = |rate: i64| rate.abs() > i64::from(band.scaled());
+        // A slew that stays inside the band moves the clock no farther than a lawful frequency could (of the
+        // search only the middle: it is wide for frequencies, not for slews). What is in flight of a replaced
+        // one counts for the second that it may still last.
+        let free = band.scaled().min(self.limits.commissioning_band);
+        let beyond = |rate: i64| rate.abs() > i64::from(free);
         let flight = self.in_flight(now);
         let own = if beyond(base_from_centre + peak) { slew.abs() } else { 0 };
         let overlap = if beyond(base_from_centre + peak + flight) || beyond(base_from_centre + flight) {

@@ -33,13 +33,13 @@ pub struct Record {
     pub wall: WallTime,
     /// Base frequency of the last lawful order.
     pub base: Frequency,
-    /// Middle of the band once commissioned.
+    /// Middle of the band; 0 until the search has ended.
     pub centre: Frequency,
     /// Age up to which the centre has followed.
     pub centre_age: i64,
-    /// Governed time spent under a base frequency during the commissioning, ns.
+    /// Time under orders during the search and the commissioning, ns.
     pub commissioned_time: i64,
-    /// Sum of base frequency (2^-16 ppm) × whole seconds during the commissioning.
+    /// Sum of base frequency (2^-16 ppm) × whole seconds in that time.
     pub commissioned_sum: i64,
     /// Age of the last run-time step; −1: never.
     pub run_step_age: i64,
@@ -103,6 +103,8 @@ impl Record {
         record.resume_ages = [0; 4];
         record.hours[0] = u32::MAX;
         record.days[0] = u32::MAX;
+        // Whoever can destroy a record must not get the wide band of a first hour for it.
+        record.commissioned_time = super::limits::SEARCH;
         record
     }
 

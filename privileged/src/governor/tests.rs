@@ -294,11 +294,20 @@ fn a143_the_base_frequency_is_judged_at_the_edge_of_its_band() {
     let unit = 1.0 / 65_536.0;
     for (profile, edge) in [(Profile::Standard, 200.0), (Profile::Strict, 100.0)] {
         for sign in [1.0, -1.0] {
-            assert_eq!(World::of(profile).adjust(sign * (edge - unit), 0, 0).err(), OK);
-            assert_eq!(World::of(profile).adjust(sign * edge, 0, 0).err(), OK);
-            assert_eq!(World::of(profile).adjust(sign * (edge + unit), 0, 0).err(), Some(Refusal::Band));
+            let searched = || {
+                let mut world = World::of(profile);
+                world.adjust(0.0, 0, 0).unwrap();
+                world.pass_under_orders(2 * HOUR, 0.0);
+                world
+            };
+            assert_eq!(searched().adjust(sign * (edge - unit), 0, 0).err(), OK);
+            assert_eq!(searched().adjust(sign * edge, 0, 0).err(), OK);
+            assert_eq!(searched().adjust(sign * (edge + unit), 0, 0).err(), Some(Refusal::Band));
         }
     }
+    assert_eq!(World::standard().adjust(500.0, 0, 0).err(), OK, "all that a frequency can be");
+    assert_eq!(World::of(Profile::Strict).adjust(200.0, 0, 0).err(), OK);
+    assert_eq!(World::of(Profile::Strict).adjust(200.0 + unit, 0, 0).err(), Some(Refusal::Band));
     for (profile, band) in [(Profile::Standard, 50.0), (Profile::Strict, 20.0)] {
         let mut world = World::commissioned(profile, 31.0);
         assert_eq!(
@@ -310,6 +319,30 @@ fn a143_the_base_frequency_is_judged_at_the_edge_of_its_band() {
         assert_eq!(world.adjust(31.0 - band, 0, 0).err(), OK);
         assert_eq!(world.adjust(31.0 - band - 0.01, 0, 0).err(), Some(Refusal::Band));
     }
+}
+
+#[test]
+fn a128_the_search_ends_after_an_hour_under_orders_and_its_mean_holds_for_the_week() {
+    let mut world = World::standard();
+    // Without orders nothing is learnt, however long it takes.
+    world.pass(30 * DAY);
+    world.adjust(-450.0, 0, 0).unwrap();
+    for _ in 0..60 {
+        assert_eq!(world.governor.band().0, Frequency::ZERO);
+        assert_eq!(world.adjust(-450.0, 0, 0).err(), OK);
+        world.pass(60 * SECOND);
+    }
+    let (centre, band) = world.governor.band();
+    assert_eq!((centre.scaled(), band.scaled()), (-450 * 65_536, 200 * 65_536));
+    assert_eq!(world.adjust(-249.0, 0, 0).err(), Some(Refusal::Band));
+    // Creeping along the edge moves nothing before the week is over.
+    world.adjust(-250.0, 0, 0).unwrap();
+    world.pass_under_orders(limits::COMMISSIONING / 2, -250.0);
+    assert_eq!(world.governor.band(), (centre, band));
+    world.pass_under_orders(limits::COMMISSIONING / 2, -250.0);
+    let (centre, band) = world.governor.band();
+    assert_eq!(band.scaled(), 50 * 65_536);
+    assert!((-252..=-250).contains(&(centre.scaled() / 65_536)), "{centre:?}");
 }
 
 #[test]
@@ -675,6 +708,7 @@ fn a165_a_lost_record_leaves_nothing_to_spend() {
     assert_eq!(world.step(StepReason::Run, SECOND / 10).err(), Some(Refusal::TooSoon));
     assert_eq!(world.adjust(0.0, 100_000_000, 6).err(), Some(Refusal::Budget));
     assert_eq!(world.adjust(10.0, 100_000, 4).err(), OK, "the frequency is still kept");
+    assert_eq!(world.adjust(201.0, 0, 0).err(), Some(Refusal::Band), "and there is no search again");
 }
 
 #[test]

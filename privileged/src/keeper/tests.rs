@@ -51,6 +51,7 @@ fn keeper() -> (Keeper, Engine, OwnedFd) {
         notify: Notify::from_environment(),
         signals,
         set_clock: None,
+        all_gone: None,
         refusals: [(0, None); 32],
         lived: None,
         audit_failed: false,

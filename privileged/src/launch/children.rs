@@ -7,8 +7,9 @@ use crate::ending::Ending;
 use crate::options::Options;
 use ipc::message::privileged::LaunchPlan;
 use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
+use nix::unistd::pipe2;
 use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
@@ -25,6 +26,9 @@ pub struct Children {
     engine: Option<Child>,
     network: [Option<Child>; ROLES.len()],
     key_holder: Option<Child>,
+    /// Its writing end is held by every child and used by none: when the last one has ended, the reading end
+    /// says so.
+    alive: (OwnedFd, OwnedFd),
 }
 
 /// Roles of truechimer-network that the engine has a link to, in the order of all arrays here.
@@ -52,6 +56,8 @@ impl Children {
             engine: None,
             network: [const { None }; ROLES.len()],
             key_holder: None,
+            alive: pipe2(OFlag::O_CLOEXEC)
+                .map_err(|errno| Ending::Internal(format!("pipe: {}", errno.desc())))?,
         })
     }
 
@@ -64,12 +70,13 @@ impl Children {
         options: &Options,
         config: File,
         control: OwnedFd,
-        (state, keys): (File, File),
+        (state, keys, record): (File, File, Option<File>),
         clock: Option<&File>,
     ) -> Result<OwnedFd, Ending> {
         let (engines, ours) = pair()?;
         let mut command = self.command("truechimer-engine", 1);
         let mut given = Given::default();
+        given.word(&mut command, "alive", self.alive.1.as_fd());
         given.word(&mut command, "privileged", engines.as_fd());
         for (role, end) in ROLES.iter().zip(&self.engine_ends) {
             if let Some(end) = end {
@@ -81,6 +88,9 @@ impl Children {
         given.word(&mut command, "control", control.as_fd());
         given.word(&mut command, "state", state.as_fd());
         given.word(&mut command, "keys", keys.as_fd());
+        if let Some(record) = &record {
+            given.word(&mut command, "record", record.as_fd());
+        }
         if let Some(clock) = clock {
             given.word(&mut command, "clock", clock.as_fd());
         }
@@ -114,6 +124,7 @@ impl Children {
             let Some(end) = self.ends[at].take().filter(|_| wanted[at]) else { continue };
             let mut command = self.command("truechimer-network", at + 2);
             let mut given = Given::default();
+            given.word(&mut command, "alive", self.alive.1.as_fd());
             command.arg(format!("role={role}"));
             given.word(&mut command, "link", end.as_fd());
             match *role {
@@ -146,12 +157,18 @@ impl Children {
         if let Some(service) = &plan.key_service {
             let mut command = self.command("truechimer-network", KEY_HOLDER);
             let mut given = Given::default();
+            given.word(&mut command, "alive", self.alive.1.as_fd());
             command.arg("role=key-holder").arg(format!("key={}", service.key.as_str()));
             given.word(&mut command, "link", control.1.as_fd());
             given.list(&mut command, "signing", signing.iter().map(|(_, holder)| holder));
             self.key_holder = Some(given.spawn(command)?);
         }
         Ok(())
+    }
+
+    /// Becomes readable when no child is left; all have been started.
+    pub fn all_gone(self) -> OwnedFd {
+        self.alive.0
     }
 
     /// Process ids, in the order of `Welcome`.

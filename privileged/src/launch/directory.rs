@@ -3,7 +3,7 @@
 
 use crate::ending::Ending;
 use nix::errno::Errno;
-use nix::fcntl::{FallocateFlags, FlockArg, OFlag, OpenHow, ResolveFlag, fallocate, openat2};
+use nix::fcntl::{FallocateFlags, FlockArg, OFlag, OpenHow, ResolveFlag, fallocate, openat2, renameat};
 use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, listen, socket};
 use nix::sys::stat::{FchmodatFlags, Mode, SFlag, fchmodat, fstat, umask};
 use nix::unistd::{Gid, Uid, UnlinkatFlags, fchownat, geteuid, unlinkat};
@@ -40,6 +40,21 @@ pub fn open_configuration(path: &Path) -> Result<File, Ending> {
         return Err(wrong(&"writable by others than its owner; chmod go-w it"));
     }
     Ok(file)
+}
+
+/// A new file for the engine's record, readable by its owner alone. One that is there becomes `NAME.1`.
+///
+/// # Errors
+/// The path with the reason; those of [`Directory::open`] and [`Directory::file`].
+pub fn new_record(path: &Path) -> Result<File, Ending> {
+    let wrong = |why: &str| Ending::Configuration(format!("--record {}: {why}", path.display()));
+    let name = path.file_name().and_then(std::ffi::OsStr::to_str).ok_or_else(|| wrong("names no file"))?;
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let directory = Directory::open(parent.unwrap_or(Path::new(".")))?;
+    match renameat(&directory.fd, name, &directory.fd, format!("{name}.1").as_str()) {
+        Ok(()) | Err(Errno::ENOENT) => directory.file(name, 0),
+        Err(errno) => Err(wrong(errno.desc())),
+    }
 }
 
 impl Directory {

@@ -51,7 +51,8 @@ pub fn launch(options: &Options) -> Result<Keeper, Ending> {
     let run = Directory::open(&options.run)?;
     let record_file = state.lock("governor", 2 * SLOT as u64)?;
     let audit_file = state.file("audit.log", audit::LENGTH)?;
-    let engine_files = (state.file("engine.state", 0)?, state.file("engine.keys", 0)?);
+    let record = options.record.as_deref().map(directory::new_record).transpose()?;
+    let engine_files = (state.file("engine.state", 0)?, state.file("engine.keys", 0)?, record);
     let (clock, clock_file) = take_clock(&options.clock)?;
     let control = run.listen("control.sock", users.group)?;
     let signals = catch_signals()?;
@@ -115,6 +116,7 @@ pub fn launch(options: &Options) -> Result<Keeper, Ending> {
         notify,
         signals,
         set_clock,
+        all_gone: Some(children.all_gone()),
         refusals: [(0, None); 32],
         lived: None,
         audit_failed: false,

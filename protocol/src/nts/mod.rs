@@ -15,6 +15,7 @@
 //!     field         where in a packet the NTS fields stand
 //!     client        a protected request; what its reply proves
 //!     server        a protected request opened, and answered
+//!     reseal        a reply under another key, for a record that holds none
 //! ```
 //!
 //! An exchange child uses `ke_request`, `ke_response` and [`aead::exporter_context`]; the engine `client`
@@ -29,6 +30,7 @@ pub mod ke_request;
 pub mod ke_response;
 pub mod ratchet;
 pub mod record;
+pub mod reseal;
 pub mod server;
 pub mod server_name;
 

@@ -154,6 +154,12 @@ impl ProtectedRequest<'_> {
         self.authenticator_at() + authenticator_length(self.keys.algorithm(), self.plain())
     }
 
+    /// What all requests of one key exchange have in common, and those of no other: a key, so for a keyed hash
+    /// and nothing else.
+    pub const fn association(&self) -> &[u8] {
+        self.keys.client_to_server.octets()
+    }
+
     /// How many fresh random octets the reply needs, at most [`MAX_NONCES`].
     pub const fn nonces(&self) -> usize {
         MAX_NONCE + self.cookies * NONCE
@@ -196,6 +202,16 @@ impl ProtectedRequest<'_> {
 }
 
 impl RefusedRequest<'_> {
+    /// The request's header.
+    pub const fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// Octets of the NTS NAK.
+    pub const fn reply_length(&self) -> usize {
+        LENGTH + FIELD_HEAD + self.unique_identifier.len()
+    }
+
     /// Writes the NTS NAK and says how many octets it has, fewer than the request.
     ///
     /// # Errors

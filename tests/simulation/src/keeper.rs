@@ -50,7 +50,9 @@ impl Keeper {
             profile: Profile::Standard,
             leap_seconds: true,
             run_step: Span::ZERO,
-            exchange: false, ..LaunchPlan::CLIENT };
+            exchange: false,
+            ..LaunchPlan::CLIENT
+        };
         let now = Moment { raw, boot: raw.nanos(), asleep: 0, wall, slew_left: Offset::ZERO };
         let record = Record::born([1; 16], now.boot, wall);
         let governor = Governor::new(&plan, 0, record, [1; 16], now);

@@ -87,6 +87,7 @@ impl World {
                 frequency_error_ppm: error,
                 at: WallTime::saturating(begin - 3600 * SECOND),
             }),
+            associations: Vec::new(),
             seed: octets,
             precision: -24,
         });
@@ -150,7 +151,12 @@ impl World {
                 order @ (Output::Adjust(_) | Output::Step(_) | Output::SetStatus(_)) => {
                     self.plan(self.time + ORDER, Happening::Order(order));
                 }
-                Output::Cancel(_) | Output::Resolve(_) | Output::Serve(_) | Output::Save(_) => {}
+                Output::Cancel(_)
+                | Output::Resolve(_)
+                | Output::Exchange(_)
+                | Output::Serve(_)
+                | Output::Save(_)
+                | Output::SaveAssociations => {}
             }
         }
     }

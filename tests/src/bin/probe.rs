@@ -43,6 +43,8 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
         Some("server") => Role::Server,
         Some("exchange") => Role::Exchange,
         Some("exchange_child") => Role::ExchangeChild,
+        Some("key_service") => Role::KeyService,
+        Some("key_holder") => Role::KeyHolder,
         _ => return Err("role=… is missing".into()),
     };
     let case = inherited.text("case").unwrap_or("hold").to_owned();
@@ -127,6 +129,11 @@ fn prepare(case: &str, victim: u32) -> Thing {
             Thing::Call((number | X32, arguments))
         }
         Some(("i386", name)) => Thing::CallAsI386(number_of_i386(name)),
+        Some(("openat", path)) if path.starts_with("own:/") => {
+            let path = std::ffi::CString::new(&path[4..]).unwrap_or_default().into_raw() as usize;
+            let now = libc::AT_FDCWD as usize;
+            Thing::Call((libc::SYS_openat, [now, path, libc::O_RDONLY as usize, 0, 0, 0]))
+        }
         _ => Thing::Call(call(case, victim)),
     }
 }

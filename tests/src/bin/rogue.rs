@@ -4,6 +4,9 @@
 //! It is started by the real truechimerd with the real descriptors, and says on standard error what it did
 //! and what it was told, one `rogue: …` line each.
 
+#[path = "rogue/protected.rs"]
+mod protected;
+
 use ipc::address::Address;
 use ipc::link::{Link, LinkError};
 use ipc::message::Shortfall;
@@ -19,8 +22,9 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::time::{ClockId, clock_gettime};
 use policies::Inherited;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::exit;
+use std::process::{Command, exit};
 use std::time::Duration;
 
 const SECOND: i64 = 1_000_000_000;
@@ -32,6 +36,13 @@ fn main() {
     if name.ends_with("truechimer-engine") {
         Engine::start(&inherited).play(script.trim());
     } else {
+        if let (Some(role), Ok(real)) = (inherited.text("role"), name.with_file_name("real").canonicalize())
+            && role != "client"
+        {
+            // Only the client role was taken over.
+            let error = Command::new(real).args(std::env::args_os().skip(1)).exec();
+            leave(&error.to_string());
+        }
         Network::start(&inherited).play(script.trim());
     }
 }
@@ -122,7 +133,9 @@ impl Engine {
             profile: Profile::Standard,
             leap_seconds: true,
             run_step: Span::from_secs(1),
-            exchange: false, ..LaunchPlan::CLIENT };
+            exchange: false,
+            ..LaunchPlan::CLIENT
+        };
         for message in [ToPrivileged::Plan(plan), ToPrivileged::Hello] {
             if let Err(error) = link.send(&message) {
                 leave(&error.to_string());
@@ -400,6 +413,7 @@ impl Network {
             "silent" => loop {
                 self.next_query();
             },
+            "forge-protected" => protected::forge(self, &query),
             "deaf" => linger(),
             "flood" => {
                 for _ in 0..1_000_000 {

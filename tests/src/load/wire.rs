@@ -8,14 +8,14 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 /// Datagrams of one call.
 pub const BATCH: usize = 64;
-/// Octets of a request.
-const REQUEST: usize = 48;
-const ROOM: usize = 256;
+/// Octets of the longest request, and of the longest reply.
+pub const ROOM: usize = 512;
 const CONTROL: usize = 128;
 
 #[repr(C, align(64))]
 struct Buffers {
-    requests: [[u8; REQUEST]; BATCH],
+    requests: [[u8; ROOM]; BATCH],
+    lengths: [usize; BATCH],
     replies: [[u8; ROOM]; BATCH],
     said: [[u64; CONTROL / 8]; BATCH],
     told: [[u64; 4]; BATCH],
@@ -116,8 +116,12 @@ impl Wire {
     }
 
     /// Puts a request into a place of the next call, to leave from this address.
-    pub fn put(&mut self, at: usize, request: &[u8; REQUEST], from: Option<Ipv4Addr>) {
-        self.buffers.requests[at] = *request;
+    ///
+    /// # Panics
+    /// Where it has more than [`ROOM`] octets.
+    pub fn put(&mut self, at: usize, request: &[u8], from: Option<Ipv4Addr>) {
+        self.buffers.requests[at][..request.len()].copy_from_slice(request);
+        self.buffers.lengths[at] = request.len();
         let head = (16 + 12) as u64;
         self.buffers.told[at] = match from {
             None => [0; 4],
@@ -129,7 +133,8 @@ impl Wire {
         };
     }
 
-    /// Sends what was put into the first places; tells how many the kernel took.
+    /// Sends what was put into the first places; tells how many the kernel took. As segments, all have the length of
+    /// the first.
     pub fn send(&mut self, count: usize, as_segments: bool) -> usize {
         let buffers = &raw mut *self.buffers;
         let fd = self.socket.as_raw_fd();
@@ -137,13 +142,17 @@ impl Wire {
         // call before anything moves; the box doesn't move its content.
         unsafe {
             for at in 0..count {
+                let iov_len = (*buffers).lengths[at];
                 (*buffers).out_parts[at] =
-                    iovec { iov_base: (&raw mut (*buffers).requests[at]).cast::<c_void>(), iov_len: REQUEST };
+                    iovec { iov_base: (&raw mut (*buffers).requests[at]).cast::<c_void>(), iov_len };
             }
             if as_segments && count > 1 {
                 // Length of the segments: one cmsg of SOL_UDP, UDP_SEGMENT.
-                (*buffers).segment =
-                    [18, libc::SOL_UDP as u64 | (libc::UDP_SEGMENT as u64) << 32, REQUEST as u64];
+                (*buffers).segment = [
+                    18,
+                    libc::SOL_UDP as u64 | (libc::UDP_SEGMENT as u64) << 32,
+                    (*buffers).lengths[0] as u64,
+                ];
                 let header = &raw mut (*buffers).outgoing[0].msg_hdr;
                 *header = zeroed();
                 (*header).msg_iov = (&raw mut (*buffers).out_parts).cast();

@@ -67,6 +67,8 @@ pub struct Contestant {
     pub address: SocketAddrV4,
     /// Words that put a program where it can be reached.
     pub entrance: Vec<String>,
+    /// Words for the generator: how this server is to be asked.
+    pub words: Vec<String>,
     /// The process that answers.
     pid: u32,
     _owner: Box<dyn Any>,
@@ -112,7 +114,7 @@ impl Contestant {
                 let entrance = ["nsenter".into(), format!("--net=/proc/{pid}/ns/net"), "--".into()].into();
                 let address = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 123);
                 let name = kind.name().to_owned();
-                return Ok(Some(Self { name, address, entrance, pid, _owner: Box::new(ntpd) }));
+                return Ok(Some(Self { entrance, ..Self::of(&name, address, pid, Box::new(ntpd)) }));
             }
             Kind::NtpdRs | Kind::NtpdRsLimited => match start_ntpd_rs(port, kind == Kind::NtpdRsLimited) {
                 Some(owned) => (owned.0.id(), Box::new(owned)),
@@ -125,7 +127,13 @@ impl Contestant {
                 .filter(|answer| answer.header.stratum != 0)
         });
         up.ok_or_else(|| format!("{} doesn't answer", kind.name()))?;
-        Ok(Some(Self { name: kind.name().into(), address, entrance: Vec::new(), pid, _owner: owner }))
+        Ok(Some(Self::of(kind.name(), address, pid, owner)))
+    }
+
+    /// A process that runs already, and goes with its owner.
+    pub fn of(name: &str, address: SocketAddrV4, pid: u32, owner: Box<dyn Any>) -> Self {
+        let (entrance, words) = (Vec::new(), Vec::new());
+        Self { name: name.to_owned(), address, entrance, words, pid, _owner: owner }
     }
 
     /// Time on a core of all its threads, nanoseconds.

@@ -1,12 +1,19 @@
 //! Replies on the control socket, as JSON. Field names are stable.
 
+mod keys;
+
+pub use keys::keys;
+
+use crate::answers::keys::KeyExchangeReply;
+use crate::key_exchange::KeyExchange;
 use crate::links::Process;
 use crate::reload::Reloaded;
 use engine::report::{Report, SourceReport, SystemReport};
 use ipc::message::Shortfall;
 use ipc::message::privileged::ClockKind;
 use ipc::message::server::Counters;
-use serde::Serialize;
+use ipc::units::WallTime;
+use serde::{Serialize, Serializer};
 use std::collections::BTreeMap;
 
 /// What this process knows beside the engine's own report.
@@ -17,9 +24,11 @@ pub struct Surroundings {
     /// Process ids, in the order of [`Process::ALL`]; 0: not started.
     pub processes: [u32; 7],
     /// What each process says is missing of its confinement, in the same order; none: not heard.
-    pub shortfalls: [Option<Shortfall>; 5],
+    pub shortfalls: [Option<Shortfall>; Process::COUNT],
     /// Counts of the server role; none: no server, or nothing counted yet.
     pub counters: Option<Counters>,
+    /// What is known of the key exchange service; none: there is none.
+    pub key_exchange: Option<KeyExchange>,
 }
 
 #[derive(Serialize)]
@@ -30,6 +39,7 @@ struct StatusReply<'a> {
     processes: Vec<ProcessReply>,
     shortfalls: BTreeMap<&'static str, Vec<&'static str>>,
     server: Option<CountersReply>,
+    key_exchange: Option<KeyExchangeReply>,
 }
 
 #[derive(Serialize)]
@@ -48,54 +58,17 @@ struct ServerReply {
     server: Option<CountersReply>,
 }
 
-#[derive(Serialize)]
-struct CountersReply {
-    received: u64,
-    answered: u64,
-    malformed: u64,
-    control: u64,
-    denied: u64,
-    limited: u64,
-    unsynchronised: u64,
-    failed: u64,
-    spared: u64,
-    interleaved: u64,
-    kissed: u64,
-}
+/// Each counter by its name.
+struct CountersReply(Counters);
 
-impl From<Counters> for CountersReply {
-    fn from(counters: Counters) -> Self {
-        let Counters {
-            received,
-            answered,
-            malformed,
-            control,
-            denied,
-            limited,
-            unsynchronised,
-            failed,
-            spared,
-            interleaved,
-            kissed,
-        } = counters;
-        Self {
-            received,
-            answered,
-            malformed,
-            control,
-            denied,
-            limited,
-            unsynchronised,
-            failed,
-            spared,
-            interleaved,
-            kissed,
-        }
+impl Serialize for CountersReply {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(Counters::NAMES.into_iter().zip(self.0.list()))
     }
 }
 
 /// Reply to `status`.
-pub fn status(report: &Report, surroundings: &Surroundings) -> String {
+pub fn status(report: &Report, surroundings: &Surroundings, now: WallTime) -> String {
     let named = || Process::ALL.iter().map(|process| process.name());
     let started = named().zip(surroundings.processes).filter(|(_, pid)| *pid != 0);
     let heard = named().zip(surroundings.shortfalls);
@@ -105,7 +78,8 @@ pub fn status(report: &Report, surroundings: &Surroundings) -> String {
         report: &report.system,
         processes: started.map(|(name, pid)| ProcessReply { name, pid }).collect(),
         shortfalls: heard.filter_map(|(name, heard)| Some((name, missing(heard?)))).collect(),
-        server: surroundings.counters.map(CountersReply::from),
+        server: surroundings.counters.map(CountersReply),
+        key_exchange: surroundings.key_exchange.map(|known| KeyExchangeReply::of(&known, now)),
     })
 }
 
@@ -116,7 +90,7 @@ pub fn sources(report: &Report) -> String {
 
 /// Reply to `server`.
 pub fn server(surroundings: &Surroundings) -> String {
-    write(&ServerReply { server: surroundings.counters.map(CountersReply::from) })
+    write(&ServerReply { server: surroundings.counters.map(CountersReply) })
 }
 
 /// Reply to a change that was passed on.
@@ -124,11 +98,18 @@ pub fn done() -> String {
     "{\"done\":true}".to_owned()
 }
 
-/// Reply to a reload.
-pub fn reloaded(reloaded: &Reloaded) -> String {
-    let Reloaded { rules, changed, needs_restart } = *reloaded;
-    serde_json::json!({ "done": true, "rules": rules, "changed": changed, "needs_restart": needs_restart })
-        .to_string()
+/// Reply to a reload. `readings`: how often the certificate was read before.
+pub fn reloaded(reloaded: &Reloaded, readings: u32) -> String {
+    let Reloaded { rules, changed, needs_restart, reads_certificate } = *reloaded;
+    serde_json::json!({
+        "done": true,
+        "rules": rules,
+        "changed": changed,
+        "needs_restart": needs_restart,
+        "reads_certificate": reads_certificate,
+        "readings": readings,
+    })
+    .to_string()
 }
 
 /// Reply to what can't be done.
@@ -204,10 +185,11 @@ mod tests {
         let surroundings = Surroundings {
             clock: ClockKind::Virtual,
             processes: [10, 11, 12, 0, 0, 0, 0],
-            shortfalls: [None, Some(Shortfall::NONE), Some(shortfall), None, None],
+            shortfalls: [None, Some(Shortfall::NONE), Some(shortfall), None, None, None, None],
             counters: None,
+            key_exchange: None,
         };
-        let reply: Value = serde_json::from_str(&status(&report(), &surroundings)).unwrap();
+        let reply: Value = serde_json::from_str(&status(&report(), &surroundings, WallTime::MIN)).unwrap();
         assert_eq!(reply["processes"][2]["name"], "client");
         assert_eq!(reply["processes"][2]["pid"], 12);
         assert_eq!(reply["processes"].as_array().unwrap().len(), 3);
@@ -226,10 +208,11 @@ mod tests {
         let surroundings = Surroundings {
             clock: ClockKind::Kernel,
             processes: [0; 7],
-            shortfalls: [None; 5],
+            shortfalls: [None; 7],
             counters: None,
+            key_exchange: None,
         };
-        let text = status(&report(), &surroundings);
+        let text = status(&report(), &surroundings, WallTime::MIN);
         assert!(!text.contains('\u{1b}') && !text.contains('\n'));
         let reply: Value = serde_json::from_str(&text).unwrap();
         assert_eq!(reply["report"]["offset_s"], Value::Null);

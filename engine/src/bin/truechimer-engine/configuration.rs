@@ -6,13 +6,17 @@
 
 mod clock;
 mod document;
+mod key_service;
+mod nts;
 mod place;
 mod server;
 mod source;
 
 pub use document::Fault;
+pub use key_service::{Fleet, KeySettings};
 
 use crate::configuration::document::{Faults, Section};
+use crate::configuration::nts::{RootSets, SYSTEM};
 use engine::settings::{Place, Settings};
 use ipc::address::Address;
 use ipc::message::privileged::{LaunchPlan, MAX_LISTEN, Profile};
@@ -22,6 +26,7 @@ use nix::errno::Errno;
 use nix::unistd::read;
 use std::fmt;
 use std::os::fd::AsFd;
+use zeroize::Zeroizing;
 
 /// The longest file that is read, in octets.
 pub const MAX_FILE: usize = 256 * 1024;
@@ -46,6 +51,8 @@ pub struct Configuration {
     pub access: Vec<Rule>,
     /// For the server role: how.
     pub policy: ServerPolicy,
+    /// For the key exchange service, and for the keys of cookies; none: no NTS for clients.
+    pub keys: Option<KeySettings>,
     /// What is lawful but probably not meant, each a sentence with file and line.
     pub warnings: Vec<String>,
 }
@@ -57,6 +64,8 @@ pub enum ConfigurationError {
     Unreadable(String, Errno),
     /// More than [`MAX_FILE`] octets.
     TooLong(String),
+    /// There is a secret in it, and others than its owner may read or change it.
+    Exposed(String),
     /// The file says something that can't be followed.
     Faults(String, Vec<Fault>),
 }
@@ -70,6 +79,11 @@ impl fmt::Display for ConfigurationError {
             Self::TooLong(name) => write!(
                 f,
                 "{name}: longer than {MAX_FILE} octets; is it the right file? A configuration has a few dozen lines"
+            ),
+            Self::Exposed(name) => write!(
+                f,
+                "{name}: it holds fleet-secret, and others than its owner may read or change it; make the secret \
+                 anew if they shouldn't know it, and: chmod 600 {name}"
             ),
             Self::Faults(name, faults) => {
                 for (place, fault) in faults.iter().take(MAX_FAULTS).enumerate() {
@@ -87,13 +101,14 @@ impl fmt::Display for ConfigurationError {
 
 impl std::error::Error for ConfigurationError {}
 
-/// Reads and checks the whole file; `name` stands in messages only.
+/// Reads and checks the whole file; `name` stands in messages only, `is_private` says that nobody but its owner
+/// may read or change it.
 ///
 /// # Errors
 /// Anything that isn't a configuration in order.
-pub fn load(file: impl AsFd, name: &str) -> Result<Configuration, ConfigurationError> {
+pub fn load(file: impl AsFd, name: &str, is_private: bool) -> Result<Configuration, ConfigurationError> {
     let name = crate::log::escape(name);
-    let mut octets = vec![0; MAX_FILE + 1];
+    let mut octets = Zeroizing::new(vec![0; MAX_FILE + 1]);
     let mut length = 0;
     while let Some(room) = octets.get_mut(length..).filter(|room| !room.is_empty()) {
         match read(&file, room) {
@@ -108,7 +123,12 @@ pub fn load(file: impl AsFd, name: &str) -> Result<Configuration, ConfigurationE
         return Err(ConfigurationError::TooLong(name));
     }
     match std::str::from_utf8(&octets) {
-        Ok(text) => parse(text, &name),
+        Ok(text) => match parse(text, &name)? {
+            found if found.keys.as_ref().is_some_and(|keys| keys.fleet.is_some()) && !is_private => {
+                Err(ConfigurationError::Exposed(name))
+            }
+            found => Ok(found),
+        },
         Err(error) => {
             let line = octets.iter().take(error.valid_up_to()).filter(|octet| **octet == b'\n').count() + 1;
             let text = "not text in UTF-8; save the file as UTF-8, or write comments in plain letters";
@@ -126,12 +146,9 @@ pub fn parse(text: &str, name: &str) -> Result<Configuration, ConfigurationError
     let found = document::parse(text, &mut faults).and_then(|root| read_root(&root, &mut faults));
     let (mut list, warnings) = faults.into_lists();
     match found {
-        Some((settings, plan, access, policy)) if list.is_empty() => Ok(Configuration {
-            settings,
-            plan,
-            access,
-            policy,
+        Some(found) if list.is_empty() => Ok(Configuration {
             warnings: warnings.iter().map(|fault| format!("{name}:{}: {}", fault.line, fault.text)).collect(),
+            ..found
         }),
         _ => {
             list.sort_by_key(|fault| fault.line);
@@ -140,13 +157,12 @@ pub fn parse(text: &str, name: &str) -> Result<Configuration, ConfigurationError
     }
 }
 
-fn read_root(
-    root: &toml::Spanned<toml::de::DeTable<'_>>,
-    faults: &mut Faults<'_>,
-) -> Option<(Settings, LaunchPlan, Vec<Rule>, ServerPolicy)> {
+fn read_root(root: &toml::Spanned<toml::de::DeTable<'_>>, faults: &mut Faults<'_>) -> Option<Configuration> {
     let root = Section::root(root);
-    root.refuse_unknown(&["source", "clock", "governor", "server"], faults);
-    let sources = source::read(&root, faults);
+    root.refuse_unknown(&["source", "clock", "nts", "governor", "server"], faults);
+    let mut roots = RootSets::default();
+    let sources = source::read(&root, &mut roots, faults);
+    let system_roots = nts::read(&root, faults);
     let profile = clock::read_governor(&root, faults);
     let clock = clock::read_clock(&root, profile, &sources, faults);
     let server = server::read(&root, faults);
@@ -178,23 +194,32 @@ fn read_root(
         profile,
         leap_seconds: clock.leap_seconds,
         run_step: if clock.run_step_threshold.is_some() { RUN_STEP } else { Span::ZERO },
-        exchange: sources.iter().any(|source| matches!(source.place, Place::Name(..))), ..LaunchPlan::CLIENT };
+        exchange: sources
+            .iter()
+            .any(|source| source.nts.is_some() || matches!(source.place, Place::Name(..))),
+        // Nobody gets to see a file that no source needs.
+        system_roots: system_roots
+            .filter(|_| sources.iter().filter_map(|source| source.nts).any(|nts| nts.roots == SYSTEM)),
+        roots: roots.places(),
+        key_service: server.as_ref().and_then(|server| server.keys.as_ref()?.service),
+    };
     for (place, address) in plan.listen.iter_mut().zip(listen) {
         *place = *address;
     }
     let access = server.as_ref().map_or_else(Vec::new, |server| server.access.clone());
     let policy = server.as_ref().map_or(ServerPolicy::DEFAULT, |server| server.policy);
+    let keys = server.as_ref().and_then(|server| server.keys.clone());
     let settings = Settings {
         sources,
         minimum_sources: clock.minimum_sources,
         start_step_threshold: clock.start_step_threshold,
         run_step_threshold: clock.run_step_threshold,
         max_slew_ppm: clock.max_slew_ppm,
-        require_nts: false,
+        require_nts: clock.require_nts,
         leap_seconds: clock.leap_seconds,
         server: server.map(|server| server.settings),
     };
-    Some((settings, plan, access, policy))
+    Some(Configuration { settings, plan, access, policy, keys, warnings: Vec::new() })
 }
 
 /// The name of a profile in the file.

@@ -3,6 +3,7 @@
 use crate::clock::Clock;
 use crate::configuration::Configuration;
 use crate::ending::Ending;
+use crate::key_exchange::KeyExchange;
 use crate::links::{Breach, Fact, Links, Process};
 use engine::io::Input;
 use ipc::message::Shortfall;
@@ -25,9 +26,11 @@ pub struct Launched {
     /// What privileged said.
     pub welcome: Welcome,
     /// What each process claims to miss, in the order of [`Process::ALL`].
-    pub shortfalls: [Option<Shortfall>; 5],
+    pub shortfalls: [Option<Shortfall>; Process::COUNT],
     /// What the server role has counted so far, where somebody asked it that early.
     pub counters: Option<Counters>,
+    /// What is known of the key exchange service; none: there is none.
+    pub key_exchange: Option<KeyExchange>,
     /// When privileged last heard from us.
     pub at: RawInstant,
 }
@@ -43,10 +46,12 @@ pub fn launch(
     own: Shortfall,
 ) -> Result<Launched, Ending> {
     links.send_plan(clock.raw()?, configuration.plan)?;
-    let mut shortfalls = [None, Some(own), None, None, None];
+    let mut shortfalls = [None, Some(own), None, None, None, None, None];
     let mut counters = None;
+    let mut key_exchange = configuration.plan.key_service.map(|_| KeyExchange::default());
     let deadline = clock.raw()?.after(HELLO);
-    let awaited = [Process::Client, Process::Server, Process::Exchange];
+    let awaited =
+        [Process::Client, Process::Server, Process::Exchange, Process::KeyService, Process::KeyHolder];
     loop {
         let late = awaited.into_iter().find(|process| {
             let heard =
@@ -64,6 +69,7 @@ pub fn launch(
             }
             // The server role's sockets are open: it counts (and is silent) from its hello on.
             Some(Fact::Counters(counted)) => counters = Some(counted),
+            Some(fact) if learn(&mut key_exchange, &fact) => {}
             Some(fact) => return Err(too_early(&fact).into()),
             None => return Err(Breach::new(late, "did not say hello within 5 s of its start").into()),
         }
@@ -73,30 +79,51 @@ pub fn launch(
         links.send_policy(now, configuration.policy)?;
         links.send_access(now, &configuration.access)?;
     }
+    if let (true, Some(keys)) = (links.expects(Process::KeyService), &configuration.keys) {
+        links.key_service.send_policy(clock.raw()?, keys.policy)?;
+    }
     let at = clock.raw()?;
     links.send_hello(at)?;
     loop {
         match next_fact(links, clock, at.after(WELCOME))? {
             Some(Fact::Input(Input::Welcome(welcome))) => {
-                return Ok(Launched { welcome, shortfalls, counters, at });
+                return Ok(Launched { welcome, shortfalls, counters, key_exchange, at });
             }
             Some(Fact::Counters(counted)) => counters = Some(counted),
+            Some(fact) if learn(&mut key_exchange, &fact) => {}
             Some(fact) => return Err(too_early(&fact).into()),
             None => return Err(Breach::new(Process::Privileged, "did not answer within 10 s").into()),
         }
     }
 }
 
+/// Takes what the key exchange service says of itself; false where it is something else.
+pub fn learn(key_exchange: &mut Option<KeyExchange>, fact: &Fact) -> bool {
+    match (key_exchange, fact) {
+        (Some(known), Fact::Certificate(loaded)) => known.read(*loaded),
+        (Some(known), Fact::KeyCounters(counters)) => known.count(*counters),
+        _ => return false,
+    }
+    true
+}
+
 fn too_early(fact: &Fact) -> Breach {
     match fact {
         Fact::Hello(process, _) => Breach::new(*process, "said hello twice"),
         Fact::Counters(_) => Breach::new(Process::Server, "counted out of turn"),
+        Fact::Certificate(_) | Fact::KeyCounters(_) => {
+            Breach::new(Process::KeyService, "spoke where there is none")
+        }
         Fact::Input(Input::Welcome(_) | Input::Applied(..) | Input::Refused(..) | Input::ClockEvent(_)) => {
             Breach::new(Process::Privileged, "spoke before its time")
         }
-        Fact::Input(Input::Resolved(_) | Input::LookupFailed(_)) => {
-            Breach::new(Process::Exchange, "answered before it was asked")
-        }
+        Fact::Input(
+            Input::Resolved(_)
+            | Input::LookupFailed(_)
+            | Input::Cookie(_)
+            | Input::Exchanged(_)
+            | Input::ExchangeFailed(_),
+        ) => Breach::new(Process::Exchange, "answered before it was asked"),
         Fact::Input(_) => Breach::new(Process::Client, "answered before it was asked"),
     }
 }

@@ -1,126 +1,46 @@
-//! The four links: records in become facts for the engine, effects of the engine become records out.
+//! The five links: records in become facts for the engine, effects of the engine become records out.
 //!
 //! Whatever a record says is checked here as far as the order of messages goes (hello first and once,
 //! answers only to what was asked, counts that only grow); what a query's reply may say is for the engine
 //! to judge. The first breach ends the daemon.
 
+mod asked;
+mod counting;
+mod key_service;
 mod orders;
 mod outlet;
+mod process;
 
+pub use key_service::KeyServiceLink;
 pub use outlet::Taken;
+pub use process::{Breach, Process};
 
+use crate::links::asked::{KeyExchanges, ProtectedQueries, check_resolved};
+use crate::links::counting::Counting;
 use crate::links::orders::Orders;
 use crate::links::outlet::Outlet;
 use engine::io::{Input, OrderKind};
 use ipc::message::Shortfall;
 use ipc::message::client::{FromClient, Query, QueryId, ToClient};
-use ipc::message::exchange::{FromExchange, MAX_ADDRESSES, Resolve, ToExchange};
+use ipc::message::exchange::{Exchange, FromExchange, Resolve, ToExchange};
+use ipc::message::key_service::{KeyCounters, Loaded};
 use ipc::message::privileged::{
     Adjust, Farewell, FromPrivileged, LaunchPlan, Status, Step, ToPrivileged, Welcome,
 };
 use ipc::message::server::{
-    Access, Counters, FromServer, MAX_RULES, Rule, ServerPolicy, ServerState, ToServer,
+    Access, CookieKeys, Counters, FromServer, MAX_RULES, Rule, ServerPolicy, ServerState, ToServer,
 };
 use ipc::units::RawInstant;
-use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// Records that are read from one link before the others have their turn (A108).
 pub const BURST: usize = 64;
 
-/// Counters come at most once a second; as many more may have queued up while this process didn't run.
-const COUNTERS_QUEUED: i64 = 16;
+/// How many counts [`Counters`] has.
+const COUNTS: usize = Counters::ZERO.list().len();
 
 /// Orders that may wait for their answer at a time.
 const MAX_OPEN: usize = 64;
-
-/// What a process did whose link is closed.
-const GONE: &str = "is gone";
-
-/// Our processes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Process {
-    /// truechimerd.
-    Privileged,
-    /// This one.
-    Engine,
-    /// truechimer-network, client role.
-    Client,
-    /// truechimer-network, server role.
-    Server,
-    /// truechimer-network, exchange role.
-    Exchange,
-}
-
-impl Process {
-    /// In the order of `Welcome::processes`.
-    pub const ALL: [Self; 5] = [Self::Privileged, Self::Engine, Self::Client, Self::Server, Self::Exchange];
-
-    /// As in status replies.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Privileged => "privileged",
-            Self::Engine => "engine",
-            Self::Client => "client",
-            Self::Server => "server",
-            Self::Exchange => "exchange",
-        }
-    }
-
-    fn of(farewell: Farewell) -> Self {
-        match farewell {
-            Farewell::Engine => Self::Engine,
-            Farewell::Client => Self::Client,
-            Farewell::Server => Self::Server,
-            Farewell::Exchange => Self::Exchange,
-        }
-    }
-}
-
-/// A process that is no longer trusted, and what it did.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Breach {
-    /// Who.
-    pub process: Process,
-    /// What, as the rest of a sentence that starts with the process.
-    pub deed: String,
-}
-
-impl Breach {
-    /// A process did this.
-    pub fn new(process: Process, deed: impl fmt::Display) -> Self {
-        Self { process, deed: deed.to_string() }
-    }
-
-    /// What the engine found by its own checks.
-    pub fn found(farewell: Farewell, deed: &str) -> Self {
-        Self::new(Process::of(farewell), deed)
-    }
-
-    /// Whether the process merely ended.
-    pub fn is_gone(&self) -> bool {
-        self.deed == GONE
-    }
-
-    /// What privileged is told; nothing where it is privileged itself that can't be trusted.
-    pub fn farewell(&self) -> Option<Farewell> {
-        match self.process {
-            Process::Privileged => None,
-            Process::Engine => Some(Farewell::Engine),
-            Process::Client => Some(Farewell::Client),
-            Process::Server => Some(Farewell::Server),
-            Process::Exchange => Some(Farewell::Exchange),
-        }
-    }
-}
-
-impl fmt::Display for Breach {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the {} process {}; the daemon ends", self.process.name(), self.deed)
-    }
-}
-
-impl std::error::Error for Breach {}
 
 /// What a record from outside means.
 #[derive(Clone, Debug, PartialEq)]
@@ -132,6 +52,10 @@ pub enum Fact {
     Input(Input),
     /// Counts of the server role.
     Counters(Counters),
+    /// What became of reading the certificate.
+    Certificate(Loaded),
+    /// Counts of the key exchange service.
+    KeyCounters(KeyCounters),
 }
 
 /// All ends that this process holds.
@@ -141,11 +65,15 @@ pub struct Links {
     client: Outlet<ToClient, FromClient>,
     exchange: Outlet<ToExchange, FromExchange>,
     server: Outlet<ToServer, FromServer>,
+    /// To the key exchange service.
+    pub key_service: KeyServiceLink,
     orders: Orders,
+    queries: ProtectedQueries,
+    exchanges: KeyExchanges,
     welcomed: bool,
     epoch: u32,
-    counters: Option<(Counters, RawInstant, i64)>,
-    expected: [bool; 5],
+    counting: Counting<COUNTS>,
+    expected: [bool; Process::COUNT],
 }
 
 /// The descriptors, as they were inherited.
@@ -158,6 +86,8 @@ pub struct Ends {
     pub exchange: OwnedFd,
     /// To the server role.
     pub server: OwnedFd,
+    /// To the key exchange service.
+    pub key_service: OwnedFd,
 }
 
 impl Links {
@@ -171,12 +101,15 @@ impl Links {
             client: Outlet::new(Process::Client, ends.client)?,
             exchange: Outlet::new(Process::Exchange, ends.exchange)?,
             server: Outlet::new(Process::Server, ends.server)?,
+            key_service: KeyServiceLink::new(ends.key_service)?,
             orders: Orders::default(),
+            queries: ProtectedQueries::default(),
+            exchanges: KeyExchanges::default(),
             welcomed: false,
             epoch: 0,
-            counters: None,
-            // The exchange and server roles are there only where the plan asks for them.
-            expected: [true, false, true, false, false],
+            counting: Counting::of(Process::Server),
+            // The others are there only where the plan asks for them.
+            expected: [true, false, true, false, false, false, false],
         })
     }
 
@@ -185,7 +118,8 @@ impl Links {
     /// # Errors
     /// [`Breach`] as everywhere here: the process at the other end is gone or doesn't read.
     pub fn send_plan(&mut self, now: RawInstant, plan: LaunchPlan) -> Result<(), Breach> {
-        self.expected = [true, false, true, plan.listen_count > 0, plan.exchange];
+        let keys = plan.key_service.is_some();
+        self.expected = [true, false, true, plan.listen_count > 0, plan.exchange, keys, keys];
         self.privileged.send_surely(now, ToPrivileged::Plan(plan))
     }
 
@@ -236,7 +170,11 @@ impl Links {
 
     /// Sends a query, or skips it where the client role doesn't read.
     pub fn send_query(&mut self, now: RawInstant, query: Query) -> Result<Taken, Breach> {
-        self.client.send(now, ToClient::Query(query))
+        let taken = self.client.send(now, ToClient::Query(query))?;
+        if query.protected && taken == Taken::Yes {
+            self.queries.open(query.id);
+        }
+        Ok(taken)
     }
 
     /// Sends a cancellation, or skips it where the client role doesn't read.
@@ -247,6 +185,18 @@ impl Links {
     /// Sends a look-up, or skips it where the exchange role doesn't read.
     pub fn send_resolve(&mut self, now: RawInstant, resolve: Resolve) -> Result<Taken, Breach> {
         self.exchange.send(now, ToExchange::Resolve(resolve))
+    }
+
+    /// Sends a key exchange, or skips it where the exchange role doesn't read or has enough to do.
+    pub fn send_exchange(&mut self, now: RawInstant, exchange: Exchange) -> Result<Taken, Breach> {
+        if !self.exchanges.has_room() {
+            return Ok(Taken::Skipped);
+        }
+        let taken = self.exchange.send(now, ToExchange::Exchange(exchange))?;
+        if taken == Taken::Yes {
+            self.exchanges.open(&exchange);
+        }
+        Ok(taken)
     }
 
     /// Publishes the system variables; a state that still waits is replaced.
@@ -277,6 +227,18 @@ impl Links {
         self.server.send_surely(now, ToServer::Policy(policy))
     }
 
+    /// Sends the keys of cookies to whoever is there to use them.
+    pub fn send_cookie_keys(&mut self, now: RawInstant, keys: &CookieKeys) -> Result<(), Breach> {
+        if self.expects(Process::Server) {
+            self.server.replace_waiting(|waiting| matches!(waiting, ToServer::CookieKeys(_)));
+            self.server.send_surely(now, ToServer::CookieKeys(keys.clone()))?;
+        }
+        if self.expects(Process::KeyService) {
+            self.key_service.send_cookie_keys(now, keys.clone())?;
+        }
+        Ok(())
+    }
+
     /// Tries again to send what waits.
     ///
     /// # Errors
@@ -285,7 +247,8 @@ impl Links {
         self.privileged.flush(now)?;
         self.client.flush(now)?;
         self.exchange.flush(now)?;
-        self.server.flush(now)
+        self.server.flush(now)?;
+        self.key_service.outlet.flush(now)
     }
 
     /// When patience with a process that doesn't read ends.
@@ -295,6 +258,7 @@ impl Links {
             self.client.deadline(),
             self.exchange.deadline(),
             self.server.deadline(),
+            self.key_service.outlet.deadline(),
         ];
         deadlines.into_iter().flatten().min()
     }
@@ -306,6 +270,7 @@ impl Links {
             (Process::Client, self.client.as_fd(), self.client.is_waiting()),
             (Process::Exchange, self.exchange.as_fd(), self.exchange.is_waiting()),
             (Process::Server, self.server.as_fd(), self.server.is_waiting()),
+            (Process::KeyService, self.key_service.outlet.as_fd(), self.key_service.outlet.is_waiting()),
         ];
         all.into_iter().filter(|(process, ..)| self.expects(*process))
     }
@@ -320,7 +285,9 @@ impl Links {
             Process::Client => self.receive_client(),
             Process::Exchange => self.receive_exchange(),
             Process::Server => self.receive_server(now),
-            Process::Engine => Ok(None),
+            Process::KeyService => self.key_service.receive(now),
+            // The key holder's words come through the key exchange service.
+            Process::Engine | Process::KeyHolder => Ok(None),
         }
     }
 
@@ -365,6 +332,7 @@ impl Links {
     }
 
     fn receive_client(&mut self) -> Result<Option<Fact>, Breach> {
+        let breach = |deed: &str| Breach::new(Process::Client, deed);
         let Some(message) = self.client.receive()? else { return Ok(None) };
         let hello = match message {
             FromClient::Hello(shortfall) => Some(shortfall),
@@ -376,21 +344,24 @@ impl Links {
             FromClient::Sent(sent) => Fact::Input(Input::Sent(sent)),
             FromClient::PlainReply(reply) => {
                 if !(1..=7).contains(&reply.header.version) || reply.header.mode > 7 {
-                    return Err(Breach::new(
-                        Process::Client,
-                        "sent a version or mode that no packet can have",
-                    ));
+                    return Err(breach("sent a version or mode that no packet can have"));
                 }
+                self.queries.check_plain(reply.id).map_err(breach)?;
                 Fact::Input(Input::Reply(reply))
             }
-            FromClient::ProtectedReply(_) => {
-                return Err(Breach::new(Process::Client, "answered a protected query that nobody sent"));
+            FromClient::ProtectedReply(candidate) => {
+                self.queries.count(candidate.id).map_err(breach)?;
+                Fact::Input(Input::Protected(candidate))
             }
-            FromClient::Unanswered(unanswered) => Fact::Input(Input::Unanswered(unanswered)),
+            FromClient::Unanswered(unanswered) => {
+                self.queries.close(unanswered.id);
+                Fact::Input(Input::Unanswered(unanswered))
+            }
         }))
     }
 
     fn receive_exchange(&mut self) -> Result<Option<Fact>, Breach> {
+        let breach = |deed: &str| Breach::new(Process::Exchange, deed);
         let Some(message) = self.exchange.receive()? else { return Ok(None) };
         let hello = match message {
             FromExchange::Hello(shortfall) => Some(shortfall),
@@ -400,14 +371,21 @@ impl Links {
         Ok(Some(match message {
             FromExchange::Hello(shortfall) => Fact::Hello(Process::Exchange, shortfall),
             FromExchange::Resolved(resolved) => {
-                if !(1..=MAX_ADDRESSES).contains(&usize::from(resolved.count)) {
-                    return Err(Breach::new(Process::Exchange, "sent a number of addresses that can't be"));
-                }
+                check_resolved(&resolved).map_err(breach)?;
                 Fact::Input(Input::Resolved(resolved))
             }
             FromExchange::Failed(failed) => Fact::Input(Input::LookupFailed(failed)),
-            FromExchange::Cookie(_) | FromExchange::Exchanged(_) | FromExchange::ExchangeFailed(_) => {
-                return Err(Breach::new(Process::Exchange, "answered a key exchange that nobody asked for"));
+            FromExchange::Cookie(cookie) => {
+                self.exchanges.count(cookie.id).map_err(breach)?;
+                Fact::Input(Input::Cookie(cookie))
+            }
+            FromExchange::Exchanged(ended) => {
+                self.exchanges.end(&ended).map_err(breach)?;
+                Fact::Input(Input::Exchanged(ended))
+            }
+            FromExchange::ExchangeFailed(failed) => {
+                self.exchanges.fail(failed.id).map_err(breach)?;
+                Fact::Input(Input::ExchangeFailed(failed))
             }
         }))
     }
@@ -422,32 +400,11 @@ impl Links {
         Ok(Some(match message {
             FromServer::Hello(shortfall) => Fact::Hello(Process::Server, shortfall),
             FromServer::Counters(counters) => {
-                self.count(now, counters)?;
+                self.counting.take(now, counters.list())?;
                 Fact::Counters(counters)
             }
         }))
     }
-
-    fn count(&mut self, now: RawInstant, counters: Counters) -> Result<(), Breach> {
-        let (since, records) = match self.counters {
-            None => (now, 1),
-            Some((before, since, records)) => {
-                if fell(&before, &counters) {
-                    return Err(Breach::new(Process::Server, "sent counters that fell"));
-                }
-                (since, records + 1)
-            }
-        };
-        if records > now.since(since).nanos() / 1_000_000_000 + COUNTERS_QUEUED {
-            return Err(Breach::new(Process::Server, "sent counters more than once a second"));
-        }
-        self.counters = Some((counters, since, records));
-        Ok(())
-    }
-}
-
-fn fell(before: &Counters, after: &Counters) -> bool {
-    before.list().iter().zip(after.list()).any(|(before, after)| after < *before)
 }
 
 #[cfg(test)]

@@ -4,21 +4,25 @@ use crate::answers::{self, Surroundings};
 use crate::clock::Clock;
 use crate::control::{Control, Verb};
 use crate::ending::Ending;
-use crate::launch::{flags, ready, time_spec};
+use crate::keeping::Keeping;
+use crate::launch::{flags, learn, ready, time_spec};
 use crate::links::{BURST, Breach, Fact, Links, Process, Taken};
 use crate::log::{Log, Severity};
 use crate::reload::{InForce, ReloadError};
 use crate::state::StateFile;
-use engine::Engine;
 use engine::io::{Event, Input, Now, Output};
+use engine::record::Recorded;
 use ipc::message::client::{Rejected, Silence, Unanswered};
-use ipc::message::exchange::{Failed, LookupFailure};
+use ipc::message::exchange::{ExchangeFailed, ExchangeFailure, Failed, LookupFailure};
 use ipc::units::{RawInstant, Span};
 use nix::errno::Errno;
 use nix::poll::{PollFd, ppoll};
 
 /// Privileged hears from us at least this often.
 const HEARTBEAT: Span = Span::from_secs(70);
+
+/// Between two lines that say the same of the certificate.
+const REMIND: Span = Span::from_secs(86_400);
 
 /// Between two looks a slewed clock never moves as far from CLOCK_MONOTONIC_RAW as this, ns.
 const JUMP: i64 = 100_000_000;
@@ -33,18 +37,22 @@ pub struct Running {
     pub control: Control,
     /// What survives.
     pub state: StateFile,
+    /// Keys that survive, and the keys of cookies.
+    pub keeping: Keeping,
     /// For people.
     pub log: Log,
     /// What status replies say beside the report.
     pub surroundings: Surroundings,
     /// Decides.
-    pub engine: Engine,
+    pub engine: Recorded,
     /// What of the configuration is in force.
     pub in_force: InForce,
     /// The clocks at the last look.
     pub seen: Now,
     /// When privileged last heard from us.
     pub spoke: RawInstant,
+    /// What was said of the certificate last, and when.
+    pub warned: Option<(String, RawInstant)>,
     /// Facts that arose while effects were carried out; they are passed in next.
     pub pending: Vec<Input>,
 }
@@ -81,6 +89,9 @@ impl Running {
         }
         for process in woken.processes {
             self.listen(process)?;
+        }
+        if self.keeping.is_due(now.raw) {
+            self.tend_keys(now)?;
         }
         if woken.control || self.control.deadline().is_some_and(|due| due <= now.raw) {
             self.answer(now)?;
@@ -141,6 +152,10 @@ impl Running {
                     self.carry_out(now)?;
                 }
                 Fact::Counters(counters) => self.surroundings.counters = Some(counters),
+                Fact::Certificate(_) | Fact::KeyCounters(_) => {
+                    learn(&mut self.surroundings.key_exchange, &fact);
+                    self.watch_certificate(now);
+                }
                 Fact::Hello(process, _) => return Err(Breach::new(process, "said hello twice").into()),
             }
         }
@@ -148,10 +163,14 @@ impl Running {
     }
 
     fn answer(&mut self, now: Now) -> Result<(), Ending> {
-        let Self { control, engine, surroundings, links, in_force, log, .. } = self;
+        let Self { control, engine, surroundings, links, in_force, log, keeping, .. } = self;
         let mut breach = None;
         control.serve(now.raw, &mut |verb| match verb {
-            Verb::Status => answers::status(&engine.report(now), surroundings),
+            Verb::Status => answers::status(&engine.report(now), surroundings, now.wall),
+            Verb::Keys => {
+                let known = surroundings.key_exchange.as_ref();
+                answers::keys(&engine.report(now), keeping.cookies(), known, now.wall)
+            }
             Verb::Sources => answers::sources(&engine.report(now)),
             Verb::Server => answers::server(surroundings),
             Verb::Change(command) => {
@@ -161,7 +180,8 @@ impl Running {
             Verb::Reload(text) => match in_force.reload(now.raw, &text, links) {
                 Ok(reloaded) => {
                     log.write_limited(now.raw, Severity::NOTICE, &reloaded.sentence());
-                    answers::reloaded(&reloaded)
+                    let readings = surroundings.key_exchange.map_or(0, |known| known.readings);
+                    answers::reloaded(&reloaded, readings)
                 }
                 Err(ReloadError::Configuration(error)) => answers::refused(&error),
                 Err(ReloadError::Breach(found)) => {
@@ -208,6 +228,9 @@ impl Running {
                 Output::SetStatus(status) => {
                     self.links.send_status(raw, status)?;
                     self.spoke = raw;
+                    if status.synchronised {
+                        self.keeping.hurry();
+                    }
                 }
                 Output::Serve(state) => {
                     if self.links.expects(Process::Server) {
@@ -223,6 +246,17 @@ impl Running {
                         self.log.write_limited(raw, Severity::WARNING, &text);
                     }
                 }
+                Output::Exchange(exchange) => {
+                    if self.links.send_exchange(raw, exchange)? == Taken::Skipped {
+                        let failed = ExchangeFailed { id: exchange.id, reason: ExchangeFailure::TryAgain };
+                        self.pending.push(Input::ExchangeFailed(failed));
+                    }
+                }
+                Output::SaveAssociations => {
+                    if let Err(error) = self.keeping.save(raw, self.engine.associations()) {
+                        self.complain_of_keys(raw, &error);
+                    }
+                }
                 Output::Event(Event::Line(severity, text)) => {
                     self.log.write_limited(raw, Severity::from_number(severity), &text);
                 }
@@ -230,5 +264,50 @@ impl Running {
             }
         }
         Ok(())
+    }
+
+    /// Looks whether there are to be other keys for cookies. A host without sources serves its own time: that is
+    /// as right as it gets.
+    fn tend_keys(&mut self, now: Now) -> Result<(), Ending> {
+        let report = self.engine.report(now);
+        let synchronised = report.system.synchronised || report.sources.is_empty();
+        let engine = &self.engine;
+        let news = self.keeping.look(now, synchronised, || engine.associations());
+        if let Some(error) = news.unwritten {
+            self.complain_of_keys(now.raw, &error);
+        }
+        if let Some((line, is_trouble)) = news.line {
+            let severity = if is_trouble { Severity::ERROR } else { Severity::INFO };
+            self.log.write_limited(now.raw, severity, &line);
+        }
+        if let Some(keys) = news.keys {
+            self.links.send_cookie_keys(now.raw, &keys)?;
+        }
+        self.watch_certificate(now);
+        Ok(())
+    }
+
+    fn complain_of_keys(&mut self, now: RawInstant, error: &std::io::Error) {
+        let text = format!(
+            "the file of keys cannot be written ({error}); a restart will need new key exchanges, and clients \
+             of this server new keys: free some space on its disk"
+        );
+        self.log.write_limited(now, Severity::WARNING, &text);
+    }
+
+    /// Says what is wrong with the certificate, at most once a day unless it is another thing.
+    fn watch_certificate(&mut self, now: Now) {
+        let Some(known) = &self.surroundings.key_exchange else { return };
+        let warning = known.warning(now.wall);
+        let is_new = warning != self.warned.as_ref().map(|(text, _)| text.clone());
+        let is_old = self.warned.as_ref().is_some_and(|(_, at)| now.raw.since(*at).nanos() >= REMIND.nanos());
+        match warning {
+            None => self.warned = None,
+            Some(text) if is_new || is_old => {
+                self.log.write_limited(now.raw, Severity::WARNING, &text);
+                self.warned = Some((text, now.raw));
+            }
+            Some(_) => {}
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! A changed configuration file, while everything runs: who is answered and how takes effect at once; all else is
 //! bound to sockets, processes and limits that only a start makes.
 
-use crate::configuration::{Configuration, ConfigurationError, parse};
+use crate::configuration::{Configuration, ConfigurationError, KeySettings, parse};
 use crate::links::{Breach, Links, Process};
 use engine::settings::Settings;
 use ipc::message::privileged::LaunchPlan;
@@ -15,6 +15,7 @@ pub struct InForce {
     plan: LaunchPlan,
     access: Vec<Rule>,
     policy: ServerPolicy,
+    keys: Option<KeySettings>,
 }
 
 /// What a reload did.
@@ -26,6 +27,8 @@ pub struct Reloaded {
     pub changed: bool,
     /// The file says something else too that takes a restart.
     pub needs_restart: bool,
+    /// The certificate and its key are being read anew.
+    pub reads_certificate: bool,
 }
 
 /// Why nothing was changed.
@@ -42,15 +45,16 @@ impl Reloaded {
     pub fn sentence(&self) -> String {
         let what = if self.changed { "new access rules and limits" } else { "nothing new for the server" };
         let rest = if self.needs_restart { "; other changes in the file take a restart" } else { "" };
-        format!("configuration read again: {what}, {} rules{rest}", self.rules)
+        let certificate = if self.reads_certificate { "; certificate and key are read again" } else { "" };
+        format!("configuration read again: {what}, {} rules{certificate}{rest}", self.rules)
     }
 }
 
 impl InForce {
     /// What the daemon was started with.
     pub fn of(configuration: &Configuration) -> Self {
-        let Configuration { settings, plan, access, policy, .. } = configuration.clone();
-        Self { settings, plan, access, policy }
+        let Configuration { settings, plan, access, policy, keys, .. } = configuration.clone();
+        Self { settings, plan, access, policy, keys }
     }
 
     /// Checks the text of a file as at a start, and puts in force what can be.
@@ -63,9 +67,11 @@ impl InForce {
         text: &str,
         links: &mut Links,
     ) -> Result<Reloaded, ReloadError> {
-        let Configuration { settings, plan, access, policy, .. } =
+        let Configuration { settings, plan, access, policy, keys, .. } =
             parse(text, "the new file").map_err(ReloadError::Configuration)?;
-        let needs_restart = settings != self.settings || plan != self.plan;
+        let fleet = |keys: &Option<KeySettings>| keys.as_ref().map(|keys| keys.fleet.clone());
+        let needs_restart =
+            settings != self.settings || plan != self.plan || fleet(&keys) != fleet(&self.keys);
         let serves = links.expects(Process::Server);
         let changed = serves && (access != self.access || policy != self.policy);
         if changed {
@@ -75,6 +81,18 @@ impl InForce {
             links.send_access(now, &access).map_err(ReloadError::Breach)?;
             (self.access, self.policy) = (access, policy);
         }
-        Ok(Reloaded { rules: self.access.len(), changed, needs_restart })
+        let reads_certificate = links.expects(Process::KeyService);
+        let mut changed = changed;
+        if let (true, Some(new), Some(old)) = (reads_certificate, &keys, &mut self.keys)
+            && new.policy != old.policy
+        {
+            links.key_service.send_policy(now, new.policy).map_err(ReloadError::Breach)?;
+            old.policy = new.policy;
+            changed = true;
+        }
+        if reads_certificate {
+            links.key_service.send_reload(now).map_err(ReloadError::Breach)?;
+        }
+        Ok(Reloaded { rules: self.access.len(), changed, needs_restart, reads_certificate })
     }
 }

@@ -72,7 +72,7 @@ impl World {
                     if step.delta.nanos() < -1000 * SECOND {
                         return Err(Refusal::StartBack);
                     }
-                    if step.delta.nanos() > 86_400 * SECOND {
+                    if step.delta.nanos() > 86_400 * SECOND && now.wall.nanos() >= FLOOR {
                         return Err(Refusal::StartForward);
                     }
                     self.start_steps -= 1;

@@ -1,6 +1,7 @@
 //! How a world begins.
 
 use super::*;
+use crate::record::Tape;
 
 pub fn address(text: &str) -> Address {
     text.parse::<SocketAddr>().unwrap().into()
@@ -34,6 +35,7 @@ pub fn server(n: usize, fixed: f64, jitter: f64) -> Server {
         back: jitter,
         edit: None,
         forged: Rejected::NONE,
+        nts: None,
     }
 }
 
@@ -49,7 +51,13 @@ pub fn wan(count: usize) -> Vec<Server> {
 
 pub fn settings(servers: &[Server]) -> Settings {
     Settings {
-        sources: servers.iter().map(|server| source(server.address)).collect(),
+        sources: servers
+            .iter()
+            .map(|server| match server.nts {
+                Some(_) => nts_source(server),
+                None => source(server.address),
+            })
+            .collect(),
         minimum_sources: 1,
         start_step_threshold: Span::from_millis(10),
         run_step_threshold: None,
@@ -77,6 +85,7 @@ pub struct Setup {
     pub base: i32,
     pub band: i32,
     pub seed: u64,
+    pub kept: Vec<SavedAssociation>,
 }
 
 impl Setup {
@@ -93,10 +102,16 @@ impl Setup {
             base: 0,
             band: 500,
             seed: 1,
+            kept: Vec::new(),
         }
     }
 
     pub fn start(self) -> World {
+        self.start_on(None)
+    }
+
+    /// The same, recorded.
+    pub fn start_on(self, tape: Option<Box<dyn Tape>>) -> World {
         let page = ClockPage {
             since: RawInstant::saturating(RAW_BEGIN as i64),
             wall: WallTime::saturating(BEGIN + (self.error * 1e9) as i64),
@@ -110,14 +125,15 @@ impl Setup {
             tai: 0,
             generation: 1,
         };
-        let engine = Engine::new(Start {
+        let start = Start {
             settings: self.settings,
             saved: self.saved,
+            associations: self.kept,
             seed: [self.seed as u8; 32],
             precision: -24,
-        });
+        };
         let mut world = World {
-            engine,
+            engine: Recorded::new(start, tape),
             servers: self.servers,
             page,
             chance: Chance::new(self.seed),
@@ -143,6 +159,10 @@ impl Setup {
             lines: Vec::new(),
             distrust: None,
             queries: Vec::new(),
+            exchanges: Vec::new(),
+            kept: Vec::new(),
+            writes: 0,
+            cancelled: Vec::new(),
             errors: Vec::new(),
         };
         let welcome = Welcome {

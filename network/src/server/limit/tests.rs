@@ -181,3 +181,42 @@ fn times_at_both_ends_and_a_full_turn_of_the_table_s_clock_lock_nobody_out() {
 fn a_policy_without_limits_has_no_table() {
     assert!(Limiter::new(&ServerPolicy { limited: false, ..POLICY }).is_none());
 }
+
+#[test]
+fn a078_forged_cookies_beyond_the_limits_of_an_address_are_opened_up_to_a_budget() {
+    let limiter = limiter();
+    let (victim, other) = (named("192.0.2.1"), named("198.51.100.1"));
+    let tried = (0..2 * TRIED).filter(|_| {
+        let is_tried = limiter.tries(&victim, at(0));
+        if is_tried {
+            limiter.refuses(&victim, at(0));
+        }
+        is_tried
+    });
+    // Sixteen are within the limits of the address; the budget is for the rest.
+    assert!((TRIED..=TRIED + 32).contains(&(tried.count() as i64)));
+    assert!(limiter.tries(&other, at(0)), "others have room of their own");
+    assert!(limiter.tries(&victim, at(10)), "the budget runs full again");
+}
+
+#[test]
+fn a078_an_association_is_limited_by_itself() {
+    let (limiter, mut dice) = (limiter(), Dice::new());
+    let within = |association: &[u8], dice: &mut Dice| {
+        let all = (0..1_000).map(|_| limiter.judge_association(association, at(0), dice));
+        all.filter(|verdict| *verdict == Verdict::Within).count()
+    };
+    assert_eq!(within(&[1; 32], &mut dice), 16);
+    assert_eq!(within(&[2; 32], &mut dice), 16, "another one has its own bucket");
+    assert_eq!(within(&[1; 16], &mut dice), 16);
+    let judged = limiter.judge(&named("192.0.2.1"), at(0), &mut dice);
+    assert_eq!(judged, Verdict::Within, "addresses are another matter");
+}
+
+#[test]
+fn naks_have_a_budget_of_their_own() {
+    let limiter = limiter();
+    let told = (0..100_000u32)
+        .filter(|n| limiter.refuses(&source(std::net::Ipv4Addr::from(0x0a00_0000 + (n << 8))), at(0)));
+    assert!((REFUSED..=REFUSED + 1).contains(&(told.count() as i64)));
+}

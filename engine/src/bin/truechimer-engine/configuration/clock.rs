@@ -7,8 +7,14 @@ use engine::settings::SourceSettings;
 use ipc::message::privileged::Profile;
 use ipc::units::Span;
 
-const KEYS: [&str; 5] =
-    ["minimum-sources", "start-step-threshold", "run-step-threshold", "max-slew-ppm", "leap-seconds"];
+const KEYS: [&str; 6] = [
+    "minimum-sources",
+    "start-step-threshold",
+    "run-step-threshold",
+    "max-slew-ppm",
+    "leap-seconds",
+    "require-nts",
+];
 
 /// `[clock]`, defaults filled in.
 #[derive(Clone, Copy, Debug)]
@@ -23,6 +29,8 @@ pub struct Clock {
     pub max_slew_ppm: f64,
     /// Whether leap seconds are passed on.
     pub leap_seconds: bool,
+    /// Whether the clock is moved only with an authenticated source among those that agree.
+    pub require_nts: bool,
 }
 
 /// Reads `[clock]`; what it doesn't say is the default.
@@ -38,6 +46,7 @@ pub fn read_clock(
         run_step_threshold: None,
         max_slew_ppm: 200.0,
         leap_seconds: profile == Profile::Standard,
+        require_nts: false,
     };
     let Some(section) = root.table("clock", "[clock]", faults) else { return clock };
     section.refuse_unknown(&KEYS, faults);
@@ -62,6 +71,14 @@ pub fn read_clock(
     }
     if let Some(leap) = section.boolean("leap-seconds", faults) {
         clock.leap_seconds = leap;
+    }
+    if let Some(require) = section.boolean("require-nts", faults) {
+        clock.require_nts = require;
+        if require && !sources.is_empty() && sources.iter().all(|source| source.nts.is_none()) {
+            let text = "require-nts: no [[source]] has mode = \"nts\", so the clock would never be moved; add one, \
+                        or leave require-nts out";
+            faults.add(section.place_of("require-nts"), text);
+        }
     }
     clock
 }

@@ -289,6 +289,26 @@ impl<'a> Section<'a> {
         Some(read_texts(key, array, example, faults))
     }
 
+    /// A day, as a date or as text, in days since 1970; nothing where the key isn't there.
+    pub fn day(&self, key: &str, faults: &mut Faults<'_>) -> Option<u32> {
+        let (_, value) = self.entry(key)?;
+        let found = match value.get_ref() {
+            DeValue::Datetime(moment) if moment.time.is_none() => moment
+                .date
+                .and_then(|date| days_since_1970(date.year.into(), date.month.into(), date.day.into())),
+            DeValue::String(text) => parse_day(text),
+            _ => None,
+        };
+        if found.is_none() {
+            let found = describe(value.get_ref());
+            faults.add(
+                value.span().start,
+                format!("{key}: expected a day from 1970 on, found {found}; write {key} = \"2026-11-01\""),
+            );
+        }
+        found
+    }
+
     /// Whether the value of the key is a text (and not a number, for keys that take either).
     pub fn is_text(&self, key: &str) -> bool {
         self.entry(key).is_some_and(|(_, value)| value.get_ref().is_str())
@@ -313,6 +333,33 @@ fn read_texts<'a>(
         }
     }
     texts
+}
+
+fn parse_day(text: &str) -> Option<u32> {
+    let digits = |part: &str, length: usize| {
+        let good = part.len() == length && part.bytes().all(|octet| octet.is_ascii_digit());
+        part.parse::<u32>().ok().filter(|_| good)
+    };
+    let mut parts = text.split('-');
+    let (year, month, day) = (parts.next()?, parts.next()?, parts.next()?);
+    let date = (digits(year, 4)?, digits(month, 2)?, digits(day, 2)?);
+    parts.next().is_none().then_some(())?;
+    days_since_1970(date.0, date.1, date.2)
+}
+
+/// The number of a day of the Gregorian calendar from 1970 on; nothing where there is no such day.
+fn days_since_1970(year: u32, month: u32, day: u32) -> Option<u32> {
+    let is_leap =
+        |year: u32| year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
+    let lengths = [31, if is_leap(year) { 29 } else { 28 }, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+    let before = usize::try_from(month.checked_sub(1)?).ok()?;
+    let length = *lengths.get(before)?;
+    if !(1970..=9999).contains(&year) || !(1..=length).contains(&day) {
+        return None;
+    }
+    let years: u32 = (1970..year).map(|year| if is_leap(year) { 366 } else { 365 }).sum();
+    let months: u32 = lengths.iter().take(before).sum();
+    Some(years + months + day - 1)
 }
 
 fn describe(value: &DeValue<'_>) -> String {
@@ -377,6 +424,38 @@ mod tests {
         assert_eq!(distance("kitten", "sitting"), 3);
         assert_eq!(distance("min-poll", "min-poll"), 0);
         assert_eq!(distance("minpoll", "min-poll"), 1);
+    }
+
+    #[test]
+    fn days_are_those_of_the_calendar() {
+        for (text, day) in [
+            ("1970-01-01", 0),
+            ("1970-12-31", 364),
+            ("2000-02-29", 11_016),
+            ("2026-11-01", 20_758),
+            ("2100-03-01", 47_541),
+        ] {
+            assert_eq!(parse_day(text), Some(day), "{text}");
+        }
+        for bad in [
+            "",
+            "2026",
+            "2026-11",
+            "2026-11-1",
+            "2026-11-31",
+            "2100-02-29",
+            "2026-13-01",
+            "2026-00-01",
+            "2026-01-00",
+            "1969-12-31",
+            "26-11-01",
+            "2026-11-01-",
+            "+026-11-01",
+            "2026-11-01T00:00",
+            "12026-11-01",
+        ] {
+            assert_eq!(parse_day(bad), None, "{bad}");
+        }
     }
 
     #[test]

@@ -9,12 +9,16 @@ use std::net::{IpAddr, SocketAddr};
 /// The port of NTP (RFC 5905 section 7.2).
 pub const NTP: u16 = 123;
 
+/// The TCP port of a key exchange (RFC 8915 section 7.1).
+pub const KEY_EXCHANGE: u16 = 4460;
+
 /// What is wrong with a text, as the end of a sentence: expected, and the remedy.
 pub type Wrong = &'static str;
 
-/// `192.0.2.1`, `2001:db8::1`, `192.0.2.1:1123`, `[2001:db8::1]:1123`, `host` or `host:1123`.
-pub fn parse_place(text: &str) -> Result<Place, Wrong> {
-    if let Some(address) = parse_numeric(text)? {
+/// `192.0.2.1`, `2001:db8::1`, `192.0.2.1:1123`, `[2001:db8::1]:1123`, `host` or `host:1123`; `usual` is the
+/// port where none is given.
+pub fn parse_place(text: &str, usual: u16) -> Result<Place, Wrong> {
+    if let Some(address) = parse_numeric(text, usual)? {
         return match address.is_unicast() {
             true => Ok(Place::Address(address)),
             false => Err("not an address that one host answers at; give the address of a time server"),
@@ -22,7 +26,7 @@ pub fn parse_place(text: &str) -> Result<Place, Wrong> {
     }
     let (name, port) = match text.rsplit_once(':') {
         Some((name, port)) => (name, parse_port(port)?),
-        None => (text, NTP),
+        None => (text, usual),
     };
     let looks_numeric = name.bytes().all(|octet| octet.is_ascii_digit() || octet == b'.');
     match HostName::parse(name) {
@@ -33,23 +37,25 @@ pub fn parse_place(text: &str) -> Result<Place, Wrong> {
     }
 }
 
-/// An address to be bound to; the port is 123 unless given.
-pub fn parse_listen(text: &str) -> Result<Address, Wrong> {
-    let address = parse_numeric(text)?
-        .ok_or("not an address of this host; write \"0.0.0.0:123\", \"[::]:123\" or one address of it")?;
+/// An address to be bound to; `usual` is the port where none is given.
+pub fn parse_listen(text: &str, usual: u16) -> Result<Address, Wrong> {
+    let address = parse_numeric(text, usual)?.ok_or(
+        "not an address of this host; write \"0.0.0.0\", \"::\" or one address of it, with or without a \
+                port",
+    )?;
     match address.ip().is_multicast() {
         true => Err("a multicast address; truechimer answers on unicast addresses only"),
         false => Ok(address),
     }
 }
 
-fn parse_numeric(text: &str) -> Result<Option<Address>, Wrong> {
+fn parse_numeric(text: &str, usual: u16) -> Result<Option<Address>, Wrong> {
     let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
     if let Ok(ip) = bare.parse::<IpAddr>() {
-        return Ok(Some(SocketAddr::new(ip, NTP).into()));
+        return Ok(Some(SocketAddr::new(ip, usual).into()));
     }
     match text.parse::<SocketAddr>() {
-        Ok(address) if address.port() == 0 => Err("port 0 is not a port; leave it out for 123"),
+        Ok(address) if address.port() == 0 => Err("port 0 is not a port; leave it out for the usual one"),
         Ok(address) => Ok(Some(address.into())),
         Err(_) => Ok(None),
     }
@@ -58,7 +64,7 @@ fn parse_numeric(text: &str) -> Result<Option<Address>, Wrong> {
 fn parse_port(text: &str) -> Result<u16, Wrong> {
     match text.parse::<u16>() {
         Ok(port) if port > 0 && text.bytes().all(|octet| octet.is_ascii_digit()) => Ok(port),
-        _ => Err("no port of 1 to 65535 after the colon; leave it out for 123, \
+        _ => Err("no port of 1 to 65535 after the colon; leave it out for the usual one, \
                   and write an IPv6 address with a port as \"[2001:db8::1]:123\""),
     }
 }
@@ -137,8 +143,20 @@ mod tests {
             ("ntp.example.org:1123", name("ntp.example.org", 1123)),
             ("localhost", name("localhost", 123)),
         ] {
-            assert_eq!(parse_place(text), Ok(place), "{text}");
+            assert_eq!(parse_place(text, NTP), Ok(place), "{text}");
         }
+    }
+
+    #[test]
+    fn a_key_exchange_has_a_port_of_its_own() {
+        for (text, port) in [("192.0.2.1", 4460), ("a.example", 4460), ("[::1]:5", 5), ("a.example:5", 5)] {
+            let found = match parse_place(text, KEY_EXCHANGE).unwrap() {
+                Place::Address(address) => address.port(),
+                Place::Name(_, port) => port,
+            };
+            assert_eq!(found, port, "{text}");
+        }
+        assert_eq!(parse_listen("::", KEY_EXCHANGE).unwrap().port(), 4460);
     }
 
     #[test]
@@ -166,7 +184,7 @@ mod tests {
             "[2001:db8::1",
             "2001:db8::1:99999",
         ] {
-            assert!(parse_place(text).is_err(), "{text:?}");
+            assert!(parse_place(text, NTP).is_err(), "{text:?}");
         }
     }
 

@@ -1,7 +1,8 @@
 //! `[server]`.
 
 use super::document::{Faults, Section, shorten};
-use super::place::{parse_listen, parse_prefix};
+use super::key_service::{self, KeySettings};
+use super::place::{NTP, parse_listen, parse_prefix};
 use engine::settings::ServerSettings;
 use ipc::address::Address;
 use ipc::message::privileged::{MAX_LISTEN, MAX_THREADS};
@@ -42,12 +43,15 @@ pub struct Server {
     pub policy: ServerPolicy,
     /// For the engine.
     pub settings: ServerSettings,
+    /// `[server.nts]`.
+    pub keys: Option<KeySettings>,
 }
 
 /// Reads `[server]`, nothing where it isn't there.
 pub fn read(root: &Section<'_>, faults: &mut Faults<'_>) -> Option<Server> {
     let section = root.table("server", "[server]", faults)?;
-    section.refuse_unknown(&KEYS, faults);
+    let known: Vec<&str> = KEYS.into_iter().chain(["nts"]).collect();
+    section.refuse_unknown(&known, faults);
     let listen = read_listen(&section, faults);
     let access = read_access(&section, faults);
     let policy = read_policy(&section, faults);
@@ -55,6 +59,7 @@ pub fn read(root: &Section<'_>, faults: &mut Faults<'_>) -> Option<Server> {
     let settings = ServerSettings { local_stratum: stratum.and_then(|stratum| u8::try_from(stratum).ok()) };
     let threads = section.whole("threads", 1..=i64::from(MAX_THREADS), 2, faults).unwrap_or(0);
     let dscp = section.whole("dscp", 0..=63, 46, faults).unwrap_or(0);
+    let keys = key_service::read(&section, &listen, faults);
     Some(Server {
         at: section.at,
         listen,
@@ -63,6 +68,7 @@ pub fn read(root: &Section<'_>, faults: &mut Faults<'_>) -> Option<Server> {
         access,
         policy,
         settings,
+        keys,
     })
 }
 
@@ -132,7 +138,7 @@ fn read_listen(section: &Section<'_>, faults: &mut Faults<'_>) -> Vec<Address> {
         faults.add(section.place_of("listen"), text);
     }
     for (at, text) in texts {
-        match parse_listen(text) {
+        match parse_listen(text, NTP) {
             Ok(address) if listen.contains(&address) => {
                 faults.add(at, format!("listen: \"{text}\" is there twice; leave one out"));
             }

@@ -2,13 +2,17 @@
 
 use super::MAX_SOURCES;
 use super::document::{Faults, Section, nearest, shorten};
-use super::place::parse_place;
-use engine::settings::{Place, SourceSettings};
+use super::nts::{RootSets, SYSTEM, SYSTEM_ROOTS, read_path};
+use super::place::{KEY_EXCHANGE, NTP, parse_place};
+use engine::settings::{NtsSettings, Place, SourceSettings};
+use ipc::message::exchange::AeadOffer;
 use ipc::units::Span;
 
-const KEYS: [&str; 12] = [
+const KEYS: [&str; 14] = [
     "address",
     "mode",
+    "roots",
+    "aead",
     "pool",
     "members",
     "min-poll",
@@ -25,12 +29,13 @@ const MIN_POLL: i64 = 6;
 const MAX_POLL: i64 = 10;
 const MEMBERS: i64 = 4;
 
-/// All sources in the order of the file; those with a fault are left out.
-pub fn read(root: &Section<'_>, faults: &mut Faults<'_>) -> Vec<SourceSettings> {
+/// All sources in the order of the file; those with a fault are left out. The files of root certificates that
+/// they name get their numbers.
+pub fn read(root: &Section<'_>, roots: &mut RootSets, faults: &mut Faults<'_>) -> Vec<SourceSettings> {
     let mut sources: Vec<SourceSettings> = Vec::new();
     let mut total = 0;
     for section in root.tables("source", "[[source]]", faults) {
-        let Some(source) = read_source(&section, faults) else { continue };
+        let Some(source) = read_source(&section, roots, faults) else { continue };
         if let Some(twin) = sources.iter().find(|other| other.place == source.place) {
             let text =
                 format!("address: the source \"{}\" is there already; leave one of them out", twin.name);
@@ -49,13 +54,23 @@ pub fn read(root: &Section<'_>, faults: &mut Faults<'_>) -> Vec<SourceSettings> 
     sources
 }
 
-fn read_source(section: &Section<'_>, faults: &mut Faults<'_>) -> Option<SourceSettings> {
+fn read_source(
+    section: &Section<'_>,
+    roots: &mut RootSets,
+    faults: &mut Faults<'_>,
+) -> Option<SourceSettings> {
     section.refuse_unknown(&KEYS, faults);
-    read_mode(section, faults);
-    let place = read_address(section, faults);
+    let nts = read_nts(section, roots, faults);
+    let place = read_address(section, if nts.is_some() { KEY_EXCHANGE } else { NTP }, faults);
     let pool = section.boolean("pool", faults).unwrap_or(false);
     let members = section.whole("members", 1..=16, MEMBERS, faults);
-    if pool && matches!(place, Some((Place::Address(_), _))) {
+    if pool && nts.is_some() {
+        faults.add(
+            section.place_of("pool"),
+            "pool: with NTS a name is one server, for its certificate names it; leave pool out, and give each \
+             server a [[source]] of its own",
+        );
+    } else if pool && matches!(place, Some((Place::Address(_), _))) {
         faults.add(
             section.place_of("pool"),
             "pool: an address is one server; leave pool out, or give the name of a pool as address",
@@ -87,7 +102,7 @@ fn read_source(section: &Section<'_>, faults: &mut Faults<'_>) -> Option<SourceS
     Some(SourceSettings {
         name,
         place,
-        nts: None,
+        nts,
         members: if pool { u8::try_from(members.unwrap_or(MEMBERS)).ok()? } else { 1 },
         min_poll: i8::try_from(min_poll).ok()?,
         max_poll: i8::try_from(max_poll).ok()?,
@@ -100,21 +115,59 @@ fn read_source(section: &Section<'_>, faults: &mut Faults<'_>) -> Option<SourceS
     })
 }
 
-fn read_mode(section: &Section<'_>, faults: &mut Faults<'_>) {
-    let Some((at, mode)) = section.text("mode", "ntp", faults) else { return };
+/// `mode`, `roots` and `aead`; nothing for plain NTP.
+fn read_nts(section: &Section<'_>, roots: &mut RootSets, faults: &mut Faults<'_>) -> Option<NtsSettings> {
+    let is_nts = read_mode(section, faults);
+    for key in ["roots", "aead"] {
+        if section.has(key) && !is_nts {
+            let text = format!("{key}: plain NTP has no use for it; add mode = \"nts\", or leave {key} out");
+            faults.add(section.place_of(key), text);
+        }
+    }
+    let file = read_path(section, "roots", SYSTEM_ROOTS, faults);
+    let offer = read_aead(section, faults);
+    if !is_nts {
+        return None;
+    }
+    let roots = file.map_or(SYSTEM, |(at, file)| roots.number(at, file, faults));
+    Some(NtsSettings { roots, offer })
+}
+
+/// Whether this source is authenticated.
+fn read_mode(section: &Section<'_>, faults: &mut Faults<'_>) -> bool {
+    let Some((at, mode)) = section.text("mode", "nts", faults) else { return false };
     match mode {
-        "ntp" => {}
-        "nts" => faults.add(at, "mode: \"nts\" is not available yet in this version: use mode = \"ntp\""),
+        "ntp" => false,
+        "nts" => true,
         other => {
-            let near = nearest(other, &["ntp", "nts"]).map_or("", |_| " (did you mean \"ntp\"?)");
-            let text =
-                format!("mode: expected \"ntp\", found \"{}\"{near}; write mode = \"ntp\"", shorten(other));
+            let near = nearest(other, &["nts", "ntp"]).unwrap_or("nts");
+            let text = format!(
+                "mode: expected \"nts\" (authenticated) or \"ntp\", found \"{}\"; write mode = \"{near}\"",
+                shorten(other)
+            );
             faults.add(at, text);
+            false
         }
     }
 }
 
-fn read_address(section: &Section<'_>, faults: &mut Faults<'_>) -> Option<(Place, String)> {
+fn read_aead(section: &Section<'_>, faults: &mut Faults<'_>) -> AeadOffer {
+    match section.text("aead", "gcm-siv", faults) {
+        None | Some((_, "gcm-siv")) => AeadOffer::GcmSivFirst,
+        Some((_, "siv")) => AeadOffer::SivOnly,
+        Some((at, other)) => {
+            let text = format!(
+                "aead: expected \"gcm-siv\" (AEAD_AES_128_GCM_SIV, else AEAD_AES_SIV_CMAC_256) or \"siv\" \
+                 (the latter alone), found \"{}\"; leave it out",
+                shorten(other)
+            );
+            faults.add(at, text);
+            AeadOffer::GcmSivFirst
+        }
+    }
+}
+
+fn read_address(section: &Section<'_>, usual_port: u16, faults: &mut Faults<'_>) -> Option<(Place, String)> {
     if !section.has("address") && !section.misspells("address", &KEYS) {
         faults.add(
             section.at,
@@ -122,7 +175,7 @@ fn read_address(section: &Section<'_>, faults: &mut Faults<'_>) -> Option<(Place
         );
     }
     let (at, text) = section.text("address", "ntp.example.org", faults)?;
-    match parse_place(text) {
+    match parse_place(text, usual_port) {
         Ok(place) => Some((place, text.to_owned())),
         Err(wrong) => {
             faults.add(at, format!("address: \"{}\" is {wrong}", shorten(text)));

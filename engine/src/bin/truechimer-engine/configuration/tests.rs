@@ -1,3 +1,6 @@
+mod files;
+mod nts;
+
 use super::*;
 use engine::settings::SourceSettings;
 use ipc::message::server::{MAX_LIST, ServerPolicy, Smear};
@@ -62,8 +65,8 @@ fn source(rest: &str) -> String {
 
 #[test]
 fn every_key_reaches_its_place() {
-    let Configuration { settings, plan, access, policy, warnings } = good(WHOLE);
-    assert!(warnings.is_empty());
+    let Configuration { settings, plan, access, policy, keys, warnings } = good(WHOLE);
+    assert!(warnings.is_empty() && keys.is_none());
     let first = &settings.sources[0];
     assert_eq!(
         first,
@@ -112,7 +115,7 @@ fn every_key_reaches_its_place() {
 
 #[test]
 fn one_line_of_address_is_enough_and_the_rest_has_defaults() {
-    let Configuration { settings, plan, access, policy, warnings } = good(&source(""));
+    let Configuration { settings, plan, access, policy, keys: _, warnings } = good(&source(""));
     let first = &settings.sources[0];
     assert_eq!((first.min_poll, first.max_poll, first.members, first.max_stratum), (6, 10, 1, 15));
     assert_eq!(first.max_delay, Span::from_secs(3));
@@ -160,12 +163,8 @@ const BROKEN: &[(&str, &[&str])] = &[
     ("# only a comment\n\n", &["test.toml:1:", "says nothing"]),
     ("[clock]\nminimum-sources = 1\n", &["nothing to do", "[[source]]", "[server]"]),
     (
-        "[[source]]\naddress = \"a\"\nmode = \"nts\"\n",
-        &["test.toml:3: mode:", "not available yet in this version: use mode = \"ntp\""],
-    ),
-    (
         "[[source]]\naddress = \"a\"\nmode = \"npt\"\n",
-        &["test.toml:3: mode: expected \"ntp\", found \"npt\""],
+        &["test.toml:3: mode: expected \"nts\" (authenticated) or \"ntp\", found \"npt\""],
     ),
     (
         "[[source]]\nadress = \"a\"\n",
@@ -457,43 +456,5 @@ mod any_text {
                 }
             }
         }
-    }
-}
-
-mod files {
-    use super::*;
-    use std::fs::File;
-    use std::path::PathBuf;
-
-    fn file(name: &str, octets: &[u8]) -> PathBuf {
-        let path = std::env::temp_dir().join(format!("truechimer-toml-{name}-{}", std::process::id()));
-        std::fs::write(&path, octets).unwrap();
-        path
-    }
-
-    fn load_once(name: &str, octets: &[u8]) -> Result<Configuration, ConfigurationError> {
-        let path = file(name, octets);
-        let loaded = load(File::open(&path).unwrap(), "name.toml");
-        std::fs::remove_file(path).unwrap();
-        loaded
-    }
-
-    #[test]
-    fn a_file_is_read_to_its_end() {
-        let padded = format!("{}\n#{}\n{WHOLE}", source(""), "x".repeat(40_000));
-        assert_eq!(load_once("whole", padded.as_bytes()).unwrap().settings.sources.len(), 3);
-    }
-
-    #[test]
-    fn a151_empty_long_binary_and_unreadable_files_are_refused() {
-        assert!(load_once("empty", b"").unwrap_err().to_string().contains("says nothing"));
-        let long = "#".repeat(MAX_FILE) + "\n";
-        assert_eq!(load_once("long", long.as_bytes()), Err(ConfigurationError::TooLong("name.toml".into())));
-        let endless = load(File::open("/dev/zero").unwrap(), "zero");
-        assert_eq!(endless, Err(ConfigurationError::TooLong("zero".into())));
-        let binary = load_once("binary", b"[[source]]\n\xff\xfe").unwrap_err().to_string();
-        assert!(binary.contains("name.toml:2: not text in UTF-8"), "{binary}");
-        let directory = load(File::open("/").unwrap(), "root\n").unwrap_err().to_string();
-        assert!(directory.contains("root\\n: cannot be read (Is a directory)"), "{directory}");
     }
 }

@@ -14,6 +14,8 @@ pub enum Verb {
     Sources,
     /// Counts of the server role.
     Server,
+    /// What is known of keys, without the keys.
+    Keys,
     /// Something that changes the engine.
     Change(Command),
     /// The text of a configuration file: who is answered, and how, from now on.
@@ -36,7 +38,7 @@ impl fmt::Display for RequestError {
         match self {
             Self::TooLong => write!(f, "a request is one line of at most {MAX_REQUEST} octets"),
             Self::NotUnderstood => f.write_str(
-                "not understood; send {\"verb\":\"status\"}, sources, server, burst, offline, online or \
+                "not understood; send {\"verb\":\"status\"}, sources, server, keys, burst, offline, online or \
                  reload",
             ),
             Self::Forbidden => {
@@ -69,6 +71,7 @@ pub fn parse(line: &[u8], may_change: bool) -> Result<Verb, RequestError> {
         "status" => Verb::Status,
         "sources" => Verb::Sources,
         "server" => Verb::Server,
+        "keys" => Verb::Keys,
         "burst" => Verb::Change(Command::Burst),
         "offline" => Verb::Change(Command::Offline),
         "online" => Verb::Change(Command::Online),

@@ -1,6 +1,7 @@
 //! A link that never blocks: what its peer doesn't read waits in a bounded queue, for a bounded time.
 
-use super::{Breach, GONE, Process};
+use super::process::GONE;
+use super::{Breach, Process};
 use ipc::Message;
 use ipc::link::{Link, LinkError};
 use ipc::message::Shortfall;

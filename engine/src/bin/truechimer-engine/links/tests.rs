@@ -1,8 +1,11 @@
+mod nts;
+
 use super::*;
 use ipc::address::Address;
 use ipc::link::Link;
 use ipc::message::client::{Rejected, Silence, Unanswered};
 use ipc::message::exchange::{ExchangeId, Resolved};
+use ipc::message::key_service::{FromKeyService, ToKeyService};
 use ipc::message::privileged::{ClockEvent, ClockEventKind, ClockKind, ClockReading, Refusal, Refused};
 use ipc::units::{Frequency, Offset, TimeConstant, WallTime};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, setsockopt, socketpair, sockopt};
@@ -13,6 +16,7 @@ struct Bench {
     client: Link<FromClient, ToClient>,
     exchange: Link<FromExchange, ToExchange>,
     server: Link<FromServer, ToServer>,
+    key_service: Link<FromKeyService, ToKeyService>,
 }
 
 fn pair() -> (OwnedFd, OwnedFd) {
@@ -28,12 +32,15 @@ fn bench() -> Bench {
     let exchange_peer = Link::new(theirs);
     let (server, theirs) = pair();
     let server_peer = Link::new(theirs);
+    let (key_service, theirs) = pair();
+    let key_service_peer = Link::new(theirs);
     Bench {
-        links: Links::new(Ends { privileged, client, exchange, server }).unwrap(),
+        links: Links::new(Ends { privileged, client, exchange, server, key_service }).unwrap(),
         privileged: privileged_peer,
         client: client_peer,
         exchange: exchange_peer,
         server: server_peer,
+        key_service: key_service_peer,
     }
 }
 
@@ -131,12 +138,13 @@ fn a098_each_process_says_hello_first_and_once() {
 
 #[test]
 fn a096_a_closed_link_names_the_process() {
-    let Bench { mut links, privileged, client, exchange, server } = bench();
-    drop((client, exchange, server));
+    let Bench { mut links, privileged, client, exchange, server, key_service } = bench();
+    drop((client, exchange, server, key_service));
     for (process, farewell) in [
         (Process::Client, Farewell::Client),
         (Process::Server, Farewell::Server),
         (Process::Exchange, Farewell::Exchange),
+        (Process::KeyService, Farewell::Server),
     ] {
         let breach = links.receive(at(1), process).unwrap_err();
         assert_eq!((breach.process, breach.farewell()), (process, Some(farewell)));

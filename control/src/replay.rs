@@ -1,0 +1,138 @@
+//! replay: a record of an engine, handled once more by an engine that is confined as the daemon's is. What the
+//! record holds is somebody else's, so it is looked at nowhere else.
+
+use crate::{Failure, text};
+use serde_json::Value;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// Where packages put the engine, when it isn't beside this program.
+const ELSEWHERE: [&str; 2] = ["/usr/lib/truechimer", "/usr/local/lib/truechimer"];
+
+/// What is read of its answer.
+const MAX_ANSWER: u64 = 1 << 20;
+
+/// "nobody", whom root becomes for this.
+const NOBODY: u32 = 65_534;
+
+/// The verdict, with a summary.
+pub fn show(file: &Path, json: bool) -> Result<String, Failure> {
+    let unable = |text: String| Failure { text, code: 2 };
+    let record = File::open(file).map_err(|error| unable(format!("{}: {error}", file.display())))?;
+    let engine = find_engine().ok_or_else(|| {
+        unable("truechimer-engine is neither beside chimerctl nor in /usr/lib/truechimer".to_owned())
+    })?;
+    let mut command = Command::new(&engine);
+    command.env_clear().arg("replay").stdin(record).stdout(Stdio::piped()).stderr(Stdio::piped());
+    if is_root() {
+        command.arg(format!("uid={NOBODY}")).arg(format!("gid={NOBODY}"));
+    }
+    let failed = |error: std::io::Error| unable(format!("{}: {error}", engine.display()));
+    let mut child = command.spawn().map_err(failed)?;
+    let read = |stream: Option<&mut dyn Read>| {
+        let mut octets = Vec::new();
+        let _ = stream.map(|stream| stream.take(MAX_ANSWER).read_to_end(&mut octets));
+        String::from_utf8_lossy(&octets).into_owned()
+    };
+    let answer = read(child.stdout.as_mut().map(|stream| stream as &mut dyn Read));
+    let complaint = read(child.stderr.as_mut().map(|stream| stream as &mut dyn Read));
+    // Its output is closed, or too long for it to be right.
+    let _ = child.kill();
+    child.wait().map_err(failed)?;
+    let Ok(found) = serde_json::from_str::<Value>(&answer) else {
+        let why = complaint.trim();
+        let why = if why.is_empty() { "the replay ended without an answer" } else { why };
+        return Err(unable(format!("{}: {why}", file.display())));
+    };
+    let shown = if json { text::json(&found) } else { describe(&found) };
+    if found["verdict"] == "equal" {
+        return Ok(shown);
+    }
+    text::print(&shown);
+    let detail = format!(
+        "{} at input {}: {}",
+        text::plain(&found["verdict"]),
+        text::plain(&found["at_input"]),
+        text::plain(&found["detail"])
+    );
+    Err(Failure { text: detail, code: 1 })
+}
+
+fn describe(found: &Value) -> String {
+    let counts = |name: &str| {
+        let all = found[name].as_object().map(|kinds| {
+            kinds.iter().map(|(kind, count)| format!("{count} {kind}")).collect::<Vec<_>>().join(", ")
+        });
+        all.filter(|text| !text.is_empty()).unwrap_or_else(|| "none".to_owned())
+    };
+    let verdict = match found["verdict"].as_str() {
+        Some("equal") => "equal: every output is as it was".to_owned(),
+        _ => text::plain(&found["verdict"]),
+    };
+    let end = match found["end"].as_str() {
+        Some("orderly") => "with its engine".to_owned(),
+        Some("full") => "it was full, the engine went on".to_owned(),
+        Some("cut") => "cut off: the process was killed, or the file is a part".to_owned(),
+        _ => text::plain(&found["end"]),
+    };
+    text::list(&[
+        ("replay", verdict),
+        ("made by", format!("truechimer {}", text::plain(&found["build"]))),
+        ("length", format!("{} s", text::plain(&found["seconds"]))),
+        ("ends", end),
+        ("inputs", counts("inputs")),
+        ("outputs", counts("outputs")),
+        ("state then", text::plain(&found["state"])),
+        ("reason", text::plain(&found["reason"])),
+        ("offset then", text::seconds(&found["offset_s"], true)),
+        ("frequency then", format!("{} ppm", text::plain(&found["frequency_ppm"]))),
+        ("digest", text::plain(&found["digest"])),
+    ])
+}
+
+fn find_engine() -> Option<PathBuf> {
+    let own = std::env::current_exe().ok();
+    let beside = own.as_deref().and_then(Path::parent).map(Path::to_path_buf);
+    beside
+        .into_iter()
+        .chain(ELSEWHERE.map(PathBuf::from))
+        .map(|folder| folder.join("truechimer-engine"))
+        .find(|file| file.is_file())
+}
+
+fn is_root() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let uids = status.lines().find_map(|line| line.strip_prefix("Uid:"));
+    uids.and_then(|uids| uids.split_whitespace().nth(1)) == Some("0")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_summary_names_verdict_counts_and_state() {
+        let found = json!({
+            "verdict": "equal", "detail": "", "at_input": 0, "end": "full", "build": "1.2.3", "seconds": 12.5,
+            "inputs": { "reply": 4, "timeout": 9 }, "outputs": {}, "state": "synchronised", "reason": "a\u{1b}b",
+            "offset_s": -0.000_001_5, "frequency_ppm": 3.25, "digest": "00ff",
+        });
+        let text = describe(&found);
+        for part in
+            ["equal", "1.2.3", "12.5 s", "full", "4 reply, 9 timeout", "none", "-1.500 µs", "3.25 ppm"]
+        {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+        assert!(!text.contains('\u{1b}'));
+    }
+
+    #[test]
+    fn a_summary_of_anything_is_only_text() {
+        for found in [json!(null), json!([]), json!({ "inputs": 3, "verdict": {} })] {
+            assert!(describe(&found).lines().count() >= 10);
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! What `truechimerd --check` says of a configuration that is in order.
+
+use crate::configuration::Configuration;
+use crate::log::escape;
+use std::fmt::Write as _;
+
+/// A line that it is in order, and one for each thing that hangs on other files or hosts.
+pub fn describe(configuration: &Configuration) -> String {
+    let Configuration { settings, plan, keys, .. } = configuration;
+    let mut text = "configuration is in order\n".to_owned();
+    let authenticated = settings.sources.iter().filter(|source| source.nts.is_some()).count();
+    if authenticated > 0 {
+        let files = plan.system_roots.iter().chain(plan.roots.iter().flatten());
+        let files: Vec<String> = files.map(|file| escape(file.as_str())).collect();
+        let total = settings.sources.len();
+        let _ = writeln!(text, "NTS: {authenticated} of {total} sources; roots: {}", files.join(", "));
+    }
+    if let Some(service) = &plan.key_service {
+        let listen = service.listen.iter().take(usize::from(service.listen_count));
+        let listen: Vec<String> = listen.map(|address| address.socket_address().to_string()).collect();
+        let _ = writeln!(
+            text,
+            "key exchange: {}; certificate: {}; key: {}",
+            listen.join(", "),
+            escape(service.certificate.as_str()),
+            escape(service.key.as_str())
+        );
+    }
+    if let Some(keys) = keys {
+        let whose = if keys.fleet.is_some() { "the fleet's" } else { "this server's own" };
+        let _ = writeln!(text, "cookie keys: {whose}");
+    }
+    text
+}

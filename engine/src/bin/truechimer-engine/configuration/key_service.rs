@@ -1,0 +1,209 @@
+//! `[server.nts]`.
+
+use super::document::{Faults, Section, shorten};
+use super::nts::read_path;
+use super::place::{KEY_EXCHANGE, NTP, parse_listen};
+use ipc::address::Address;
+use ipc::message::exchange::HostName;
+use ipc::message::key_service::KeyPolicy;
+use ipc::message::privileged::{KeyService, MAX_KEY_LISTEN, MAX_KEY_THREADS};
+use protocol::nts::ratchet::SECRET;
+use std::fmt;
+use zeroize::Zeroizing;
+
+const KEYS: [&str; 12] = [
+    "listen",
+    "certificate",
+    "key",
+    "threads",
+    "ntp-server",
+    "ntp-port",
+    "fleet-secret",
+    "fleet-since",
+    "connections",
+    "network-connections",
+    "rate",
+    "network-rate",
+];
+
+/// Most handshakes a second.
+const MAX_HANDSHAKES: i64 = 100_000;
+
+/// `[server.nts]`, checked.
+#[derive(Clone, Debug, PartialEq)]
+pub struct KeySettings {
+    /// The processes that exchange keys; none: other servers of the fleet do it.
+    pub service: Option<KeyService>,
+    /// How they answer.
+    pub policy: KeyPolicy,
+    /// Where cookie keys come from; none: this server makes its own.
+    pub fleet: Option<Fleet>,
+}
+
+/// What the servers of a fleet share. Wiped when dropped, never printed.
+#[derive(Clone, PartialEq)]
+pub struct Fleet {
+    /// At least [`SECRET`] octets.
+    pub secret: Zeroizing<Vec<u8>>,
+    /// The day on which it was made, in days since 1970.
+    pub since: u32,
+}
+
+impl fmt::Debug for Fleet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Fleet").field("since", &self.since).finish_non_exhaustive()
+    }
+}
+
+/// Reads `[server.nts]`, nothing where it isn't there. `served` are the UDP addresses of `[server]`.
+pub fn read(server: &Section<'_>, served: &[Address], faults: &mut Faults<'_>) -> Option<KeySettings> {
+    let section = server.table("nts", "[server.nts]", faults)?;
+    section.refuse_unknown(&KEYS, faults);
+    let fleet = read_fleet(&section, faults);
+    let names_service = ["listen", "certificate", "key"].iter().any(|key| section.has(key));
+    let service = match names_service || !section.has("fleet-secret") {
+        true => read_service(&section, faults),
+        false => None,
+    };
+    let policy = read_policy(&section, served, faults);
+    Some(KeySettings { service, policy, fleet })
+}
+
+fn read_service(section: &Section<'_>, faults: &mut Faults<'_>) -> Option<KeyService> {
+    let listen = read_listen(section, faults);
+    let mut file = |key: &str, what: &str, example: &str| {
+        if !section.has(key) && !section.misspells(key, &KEYS) {
+            faults.add(section.at, format!("[server.nts]: {what} is missing; add {key} = \"{example}\""));
+        }
+        read_path(section, key, example, faults).map(|(_, file)| file)
+    };
+    let certificate = file("certificate", "the chain of certificates", "/etc/truechimer/nts/fullchain.pem");
+    let key = file("key", "the private key of the certificate", "/etc/truechimer/nts/key.pem");
+    if key.is_some() && key == certificate {
+        let text = "key: the same file as certificate; the process that talks TLS reads the certificate and must \
+                    not be able to read the key: put them into two files";
+        faults.add(section.place_of("key"), text);
+    }
+    let threads = section.whole("threads", 0..=i64::from(MAX_KEY_THREADS), 2, faults).unwrap_or(0);
+    let mut service = KeyService {
+        listen_count: u8::try_from(listen.len()).ok()?,
+        listen: [Address::NONE; MAX_KEY_LISTEN],
+        threads: u8::try_from(threads).ok()?,
+        certificate: certificate?,
+        key: key?,
+    };
+    for (place, address) in service.listen.iter_mut().zip(listen) {
+        *place = address;
+    }
+    Some(service)
+}
+
+fn read_listen(section: &Section<'_>, faults: &mut Faults<'_>) -> Vec<Address> {
+    let mut listen: Vec<Address> = Vec::new();
+    let missing = "listen: where to exchange keys is missing; add listen = [\"0.0.0.0:4460\", \"[::]:4460\"]";
+    if !section.has("listen") {
+        faults.add(section.at, missing);
+    }
+    let Some(texts) = section.texts("listen", "0.0.0.0:4460", faults) else { return listen };
+    if texts.is_empty() {
+        faults.add(section.place_of("listen"), missing);
+    }
+    if texts.len() > MAX_KEY_LISTEN {
+        let text = format!(
+            "listen: more than {MAX_KEY_LISTEN} addresses; use \"0.0.0.0:4460\" and \"[::]:4460\" for all"
+        );
+        faults.add(section.place_of("listen"), text);
+    }
+    for (at, text) in texts {
+        match parse_listen(text, KEY_EXCHANGE) {
+            Ok(address) if listen.contains(&address) => {
+                faults.add(at, format!("listen: \"{text}\" is there twice; leave one out"));
+            }
+            Ok(address) => listen.push(address),
+            Err(wrong) => faults.add(at, format!("listen: \"{}\" is {wrong}", shorten(text))),
+        }
+    }
+    listen
+}
+
+fn read_policy(section: &Section<'_>, served: &[Address], faults: &mut Faults<'_>) -> KeyPolicy {
+    let usual = KeyPolicy::DEFAULT;
+    let mut number = |key: &str, most: i64, example: u32| {
+        let found = section.whole(key, 1..=most, i64::from(example), faults);
+        found.and_then(|found| u32::try_from(found).ok())
+    };
+    let connections = number("connections", i64::from(usual.connections), u32::from(usual.connections));
+    let connections = connections.unwrap_or(u32::from(usual.connections));
+    let network_connections = number(
+        "network-connections",
+        i64::from(connections),
+        u32::from(usual.network_connections).min(connections),
+    );
+    let network_connections =
+        network_connections.unwrap_or_else(|| u32::from(usual.network_connections).min(connections));
+    let rate = number("rate", MAX_HANDSHAKES, usual.rate).unwrap_or(usual.rate);
+    let network_rate = number("network-rate", i64::from(rate), usual.network_rate.min(rate))
+        .unwrap_or_else(|| usual.network_rate.min(rate));
+    let ntp_port = section.whole("ntp-port", 1..=65_535, 123, faults);
+    let ntp_port = ntp_port.and_then(|port| u16::try_from(port).ok()).or_else(|| only_port(served));
+    KeyPolicy {
+        ntp_server: read_ntp_server(section, faults),
+        ntp_port,
+        connections: u16::try_from(connections).unwrap_or(usual.connections),
+        network_connections: u16::try_from(network_connections).unwrap_or(usual.network_connections),
+        rate,
+        network_rate,
+    }
+}
+
+/// The port that all served addresses have, where clients wouldn't find it by themselves.
+fn only_port(served: &[Address]) -> Option<u16> {
+    let port = served.first()?.port();
+    (port != NTP && served.iter().all(|address| address.port() == port)).then_some(port)
+}
+
+fn read_ntp_server(section: &Section<'_>, faults: &mut Faults<'_>) -> Option<HostName> {
+    let (at, text) = section.text("ntp-server", "ntp.example.org", faults)?;
+    let name = HostName::parse(text).ok();
+    if name.is_none() {
+        let text = format!(
+            "ntp-server: \"{}\" is not a host name or IPv4 address; leave it out where the same host serves the \
+             time, or write ntp-server = \"ntp.example.org\"",
+            shorten(text)
+        );
+        faults.add(at, text);
+    }
+    name
+}
+
+fn read_fleet(section: &Section<'_>, faults: &mut Faults<'_>) -> Option<Fleet> {
+    const SECRET_KEY: &str = "fleet-secret";
+    const SINCE: &str = "fleet-since";
+    if !section.has(SECRET_KEY) {
+        if section.has(SINCE) {
+            faults.add(
+                section.place_of(SINCE),
+                "fleet-since: without fleet-secret it means nothing; leave it out",
+            );
+        }
+        return None;
+    }
+    // What stands there is a secret whatever its form: no message repeats it.
+    let secret = match section.is_text(SECRET_KEY) {
+        true => section.text(SECRET_KEY, "", faults).map(|(_, text)| text).unwrap_or_default(),
+        false => "",
+    };
+    if secret.len() < SECRET {
+        let text = format!(
+            "fleet-secret: expected a text of at least {SECRET} octets; make one with: openssl rand -base64 48"
+        );
+        faults.add(section.place_of(SECRET_KEY), text);
+    }
+    if !section.has(SINCE) {
+        let text = "fleet-secret: the day on which it was made is missing; add fleet-since = \"2026-11-01\", the \
+                    same on each server of the fleet";
+        faults.add(section.place_of(SECRET_KEY), text);
+    }
+    let since = section.day(SINCE, faults)?;
+    Some(Fleet { secret: Zeroizing::new(secret.as_bytes().to_vec()), since })
+}

@@ -1,0 +1,93 @@
+//! The link to the key exchange service.
+
+use super::counting::Counting;
+use super::outlet::Outlet;
+use super::{Breach, Fact, Process};
+use ipc::message::key_service::{FromKeyService, KeyCounters, KeyPolicy, Loaded, ToKeyService};
+use ipc::message::server::CookieKeys;
+use ipc::units::RawInstant;
+use std::os::fd::OwnedFd;
+
+/// How many counts [`KeyCounters`] has.
+const COUNTS: usize = 7;
+
+/// Our end, and what may come next on it.
+#[derive(Debug)]
+pub struct KeyServiceLink {
+    pub(super) outlet: Outlet<ToKeyService, FromKeyService>,
+    holder_greeted: bool,
+    /// Certificates that may still be reported: one at the start, one for each reload.
+    certificates: u32,
+    counting: Counting<COUNTS>,
+}
+
+impl KeyServiceLink {
+    /// Takes the end.
+    pub fn new(fd: OwnedFd) -> Result<Self, nix::Error> {
+        Ok(Self {
+            outlet: Outlet::new(Process::KeyService, fd)?,
+            holder_greeted: false,
+            certificates: 1,
+            counting: Counting::of(Process::KeyService),
+        })
+    }
+
+    /// Sends keys for cookies; such as still wait are replaced.
+    pub fn send_cookie_keys(&mut self, now: RawInstant, keys: CookieKeys) -> Result<(), Breach> {
+        self.outlet.replace_waiting(|waiting| matches!(waiting, ToKeyService::CookieKeys(_)));
+        self.outlet.send_surely(now, ToKeyService::CookieKeys(keys))
+    }
+
+    /// Sends how it answers.
+    pub fn send_policy(&mut self, now: RawInstant, policy: KeyPolicy) -> Result<(), Breach> {
+        self.outlet.send_surely(now, ToKeyService::Policy(policy))
+    }
+
+    /// Has certificate and key read anew.
+    pub fn send_reload(&mut self, now: RawInstant) -> Result<(), Breach> {
+        self.outlet.send_surely(now, ToKeyService::Reload)?;
+        self.certificates = self.certificates.saturating_add(1);
+        Ok(())
+    }
+
+    /// One record, checked.
+    pub fn receive(&mut self, now: RawInstant) -> Result<Option<Fact>, Breach> {
+        let Some(message) = self.outlet.receive()? else { return Ok(None) };
+        let hello = match message {
+            FromKeyService::Hello(shortfall) => Some(shortfall),
+            _ => None,
+        };
+        self.outlet.greet(hello)?;
+        let breach = |deed: &str| Breach::new(Process::KeyService, deed);
+        Ok(Some(match message {
+            FromKeyService::Hello(shortfall) => Fact::Hello(Process::KeyService, shortfall),
+            FromKeyService::HolderHello(shortfall) => {
+                if std::mem::replace(&mut self.holder_greeted, true) {
+                    return Err(breach("said the key holder's hello twice"));
+                }
+                Fact::Hello(Process::KeyHolder, shortfall)
+            }
+            FromKeyService::Certificate(loaded) => {
+                self.certificates = self
+                    .certificates
+                    .checked_sub(1)
+                    .ok_or_else(|| breach("read its certificate without being asked"))?;
+                if let Loaded::InUse { not_before, not_after } = loaded
+                    && not_before > not_after
+                {
+                    return Err(breach("uses a certificate that ends before it begins"));
+                }
+                Fact::Certificate(loaded)
+            }
+            FromKeyService::Counters(counters) => {
+                self.counting.take(now, list(&counters))?;
+                Fact::KeyCounters(counters)
+            }
+        }))
+    }
+}
+
+fn list(counters: &KeyCounters) -> [u64; COUNTS] {
+    let KeyCounters { accepted, exchanged, limited, tls, refused, late, gone } = *counters;
+    [accepted, exchanged, limited, tls, refused, late, gone]
+}

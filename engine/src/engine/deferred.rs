@@ -1,0 +1,189 @@
+//! The one step to a time whose certificates could not be judged (RFC 8915 section 8.5); see [`crate::nts`].
+
+use super::{Engine, PATIENCE};
+use crate::independence::group;
+use crate::io::{Now, OrderKind, Output};
+use crate::nts::{Deferral, Deferred, Trouble, Witness, agree};
+use crate::system::identify;
+use alloc::format;
+use alloc::vec::Vec;
+use ipc::message::exchange::Exchanged;
+use ipc::message::privileged::{Step, StepReason};
+use ipc::units::{Offset, RawInstant, WallTime};
+
+/// A clock that is less wrong than this can judge certificates. Seconds.
+const A_DAY: f64 = 86_400.0;
+
+impl Engine {
+    /// No time before this is believed by anybody.
+    pub(super) fn floor(&self) -> WallTime {
+        let Some(basis) = &self.basis else { return WallTime::MIN };
+        // A last good time in the far future is none.
+        let good = self.saved.map_or(WallTime::MIN, |saved| saved.at);
+        if good < basis.welcome.latest { basis.welcome.floor.max(good) } else { basis.welcome.floor }
+    }
+
+    /// Whether the clock was never right since the machine started, as far as we know, and may still be set.
+    fn is_clock_unproven(&self) -> bool {
+        self.steers() && self.system.first_update.is_none() && self.system.start_open
+    }
+
+    /// Whether the clock can't tell if the certificates are still valid. Those that are good at any plausible time
+    /// need no clock.
+    pub(super) fn is_unjudged(&self, exchanged: &Exchanged, now: Now) -> bool {
+        let Some(basis) = &self.basis else { return true };
+        let floor = self.floor();
+        let always = exchanged.valid_from <= floor && basis.welcome.latest <= exchanged.valid_until;
+        let wrong = floor.minus(now.wall).nanos() as f64 * 1e-9 > A_DAY
+            && self.is_clock_unproven()
+            && self.may_step_deferred();
+        (exchanged.deferred || wrong) && !always
+    }
+
+    fn may_step_deferred(&self) -> bool {
+        matches!(self.deferred, Deferred::Possible(_))
+    }
+
+    /// Whether keys may be exchanged with a certificate that only our clock finds invalid.
+    pub(super) fn may_defer(&self, entry: usize, trouble: Trouble) -> bool {
+        trouble.is_of_time()
+            && self.is_clock_unproven()
+            && self.may_step_deferred()
+            && self.associations[entry].as_ref().is_some_and(|a| a.deferral == Deferral::Strict)
+    }
+
+    /// Whether nothing but the agreement of such sources can set the clock.
+    pub(super) fn waits_for_a_quorum(&self) -> bool {
+        matches!(self.deferred, Deferred::Possible(Some(_))) && self.is_clock_unproven()
+    }
+
+    /// What a failure means where the clock was already set by such sources.
+    pub(super) fn alarm_of(&self, trouble: Trouble) -> &'static str {
+        if self.deferred == Deferred::Done && trouble.is_of_time() {
+            "; and that although our clock was just set by such sources: somebody may be misusing old \
+             certificates; check the time by hand"
+        } else {
+            ""
+        }
+    }
+
+    /// Counts what sources with unjudged certificates say, and orders the step.
+    pub(super) fn weigh_deferred(&mut self, now: Now) {
+        let any = self
+            .associations
+            .iter()
+            .flatten()
+            .any(|association| association.is_provisional() || association.deferral == Deferral::Allowed);
+        if !any {
+            return;
+        }
+        if !self.is_clock_unproven() || !matches!(self.deferred, Deferred::Possible(_) | Deferred::Ordered) {
+            return self.drop_provisional(now);
+        }
+        let Deferred::Possible(since) = self.deferred else { return };
+        let heard = self.sources.iter().any(|source| source.provisional && source.is_live());
+        let Some(since) = since.or(heard.then_some(now.raw)) else { return };
+        self.deferred = Deferred::Possible(Some(since));
+        let ready = self.basis.as_ref().is_some_and(|b| !b.orders.is_open() && b.orders.is_ready(now.raw));
+        if !ready || (since.after(PATIENCE) > now.raw && self.awaits_keys()) {
+            return;
+        }
+        self.deferred_weighed = now.raw;
+        let (witnesses, missing) = self.witnesses(now);
+        let Some(offset) = agree(&witnesses, missing) else { return };
+        if offset.abs() < A_DAY {
+            self.deferred = Deferred::Over;
+            let line = format!(
+                "our clock is {offset:+.0} s off by the word of NTS sources whose certificates it finds invalid; that \
+                 is too little to pass over their certificates: check them, or set the clock by hand"
+            );
+            self.say(1, line);
+            return self.drop_provisional(now);
+        }
+        let Some(basis) = &self.basis else { return };
+        let step = Step {
+            epoch: basis.epoch,
+            delta: Offset::saturating(libm::round(offset * 1e9) as i64),
+            reason: StepReason::Start,
+            asked_at: now.raw,
+        };
+        self.deferred = Deferred::Ordered;
+        self.say(
+            4,
+            format!(
+                "our clock is {:.1} days off, and no certificate can be judged by it; {} NTS sources agree on the \
+                 time, so it is set to theirs, and then all keys are exchanged anew",
+                offset / A_DAY,
+                witnesses.len()
+            ),
+        );
+        self.order(OrderKind::Step, Output::Step(step), now);
+    }
+
+    /// Whether some NTS source may still come to keys, or to its first reply.
+    fn awaits_keys(&self) -> bool {
+        self.associations.iter().enumerate().any(|(entry, association)| {
+            let Some(association) = association else { return false };
+            let source = self.sources.iter().find(|source| source.entry == entry);
+            match source {
+                Some(source) => !source.is_warm(),
+                None => association.schedule.open().is_some() || !association.schedule.was_tried(),
+            }
+        })
+    }
+
+    /// What each NTS source says, and how many say nothing.
+    fn witnesses(&self, now: Now) -> (Vec<Witness>, usize) {
+        let nts = self.sources.iter().filter(|source| source.authenticated && source.is_live());
+        let heard: Vec<_> = nts.filter_map(|source| Some((source, source.opinion(now)?))).collect();
+        let identities: Vec<_> = heard
+            .iter()
+            .map(|(source, _)| identify(&self.settings.sources, source.entry, Some(source)))
+            .collect();
+        let floor = self.floor().nanos();
+        let witnesses = heard.iter().zip(group(&identities, true)).map(|((source, opinion), group)| {
+            let time = now.wall.nanos().saturating_add((opinion.offset * 1e9) as i64);
+            let session = self.associations[source.entry].as_ref().and_then(|a| a.session.as_ref());
+            let is_sound = time >= floor && session.is_some_and(|session| session.holds(time));
+            Witness { group, offset: opinion.offset, is_sound }
+        });
+        let witnesses: Vec<Witness> = witnesses.collect();
+        let missing = self.associations.iter().flatten().count().saturating_sub(heard.len());
+        (witnesses, missing)
+    }
+
+    pub(super) fn next_deferred(&self) -> Option<RawInstant> {
+        let Deferred::Possible(Some(since)) = self.deferred else { return None };
+        let orders = &self.basis.as_ref().filter(|basis| !basis.orders.is_open())?.orders;
+        let due = since.after(PATIENCE).max(orders.ready_at());
+        (self.is_clock_unproven() && self.deferred_weighed < due).then_some(due)
+    }
+
+    /// The step was made: nothing that led to it is believed any more. False where the step was another one.
+    pub(super) fn deferred_step_made(&mut self, now: Now) -> bool {
+        if self.deferred != Deferred::Ordered {
+            return false;
+        }
+        self.deferred = Deferred::Done;
+        self.drop_provisional(now);
+        true
+    }
+
+    /// The step was refused.
+    pub(super) fn deferred_step_refused(&mut self, now: Now) {
+        if self.deferred == Deferred::Ordered {
+            self.deferred = Deferred::Over;
+            self.drop_provisional(now);
+        }
+    }
+
+    fn drop_provisional(&mut self, now: Now) {
+        for entry in 0..self.associations.len() {
+            let Some(association) = &mut self.associations[entry] else { continue };
+            let had = association.is_provisional();
+            if association.drop_provisional(now.raw) && had {
+                self.drop_source(entry);
+            }
+        }
+    }
+}

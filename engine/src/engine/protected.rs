@@ -1,0 +1,153 @@
+//! What becomes of a packet that may be the reply to a protected query.
+//!
+//! Whoever passed it on is not believed in anything but the times of leaving and arrival, and in these only
+//! within the engine's own readings. The first packet with a right tag is the reply; until then others are
+//! passed over, and nothing that isn't authenticated has any effect but a count.
+
+use super::Engine;
+use crate::io::{Now, Output};
+use crate::sanity::{RejectReason, unix_nanos};
+use alloc::format;
+use ipc::message::client::{ProtectedReply, ReplyHeader};
+use ipc::message::privileged::Farewell;
+use ipc::packet::MAX_PACKET;
+use ipc::units::Leap;
+use protocol::header::Header;
+use protocol::nts::client::{Reply, ReplyError};
+
+impl Engine {
+    pub(super) fn protected_reply(&mut self, now: Now, reply: &ProtectedReply) {
+        let (exchange, identifier) = match self.exchanges.candidate(reply.id) {
+            Ok(Some(found)) => found,
+            Ok(None) => return,
+            Err(breach) => return self.distrust(Farewell::Client, breach),
+        };
+        let readings = match exchange.readings(reply.source, reply.t4, reply.stamp, now) {
+            Ok(readings) => readings,
+            Err(breach) => return self.distrust(Farewell::Client, breach),
+        };
+        let Some(source) = self.sources.iter_mut().find(|source| source.key == exchange.source) else {
+            return;
+        };
+        let entry = source.entry;
+        let Some(association) = self.associations.get_mut(entry).and_then(Option::as_mut) else { return };
+        let Some(session) = &association.session else { return };
+        let mut octets = [0; MAX_PACKET];
+        let came = reply.packet.octets();
+        let Some(packet) = octets.get_mut(..came.len()) else { return };
+        packet.copy_from_slice(came);
+        let verified = match session.verify(packet, &identifier, exchange.nonce) {
+            Err(error) => {
+                source.counters.reject(reason_of(error));
+                if association.reject(error) {
+                    let (name, address) =
+                        (self.settings.sources[entry].name.clone(), source.address.socket_address());
+                    self.say(
+                        3,
+                        format!(
+                            "source {name} ({address}) is under attack: eight replies in a row had a wrong \
+                             authentication tag; they have no effect"
+                        ),
+                    );
+                }
+                return;
+            }
+            Ok(Reply::Nak) => {
+                source.counters.reject(RejectReason::NtsNak);
+                association.count_nak();
+                self.exchanges.note_nak(reply.id);
+                return;
+            }
+            Ok(Reply::Protected(verified)) => verified,
+        };
+        association.prove(verified.cookies(), now.raw);
+        association.count_cookies();
+        let header = on_the_wire(&verified.header);
+        self.exchanges.accept(reply.id);
+        self.outputs.push_back(Output::Cancel(reply.id));
+        if self.is_beside_its_certificate(entry, &header) {
+            if let Some(source) = self.sources.iter_mut().find(|source| source.key == exchange.source) {
+                source.refuse(RejectReason::Certificate, &header, now.raw);
+            }
+            self.system.dirty = true;
+            return;
+        }
+        self.learn_from(now, &exchange, readings, &header);
+    }
+
+    /// Whether the first time that new keys brought lies outside the validity of the certificates that vouched
+    /// for them (RFC 8915 section 8.5).
+    fn is_beside_its_certificate(&mut self, entry: usize, header: &ReplyHeader) -> bool {
+        let Some(basis) = &self.basis else { return false };
+        let floor = basis.welcome.floor.nanos();
+        let Some(session) = self.associations[entry].as_mut().and_then(|a| a.session.as_mut()) else {
+            return false;
+        };
+        if header.stratum == 0 || header.transmit_timestamp == 0 || !session.awaits_time() {
+            return false;
+        }
+        let holds = session.holds(unix_nanos(header.transmit_timestamp, floor));
+        if holds {
+            session.has_time();
+        }
+        !holds
+    }
+
+    /// A protected query ended without a reply that counts. An NTS NAK is believed only now.
+    pub(super) fn protected_silence(&mut self, source: u32, nak: bool, now: Now) {
+        let Some(at) = self.sources.iter().position(|other| other.key == source) else { return };
+        let entry = self.sources[at].entry;
+        let Some(association) = self.associations.get_mut(entry).and_then(Option::as_mut) else { return };
+        association.count_cookies();
+        if !nak {
+            return;
+        }
+        if association.session.as_mut().is_some_and(crate::nts::Session::switch) {
+            self.abandon(source);
+            self.sources[at].start_burst(now.raw);
+            self.save_associations();
+        } else if association.schedule.due().is_none() {
+            association.schedule.want();
+            let name = self.settings.sources[entry].name.clone();
+            self.say(
+                6,
+                format!("source {name}: the server does not know our cookies any more; exchanging keys"),
+            );
+        }
+    }
+}
+
+fn reason_of(error: ReplyError) -> RejectReason {
+    match error {
+        ReplyError::Header(_) => RejectReason::Malformed,
+        ReplyError::Mode => RejectReason::Mode,
+        ReplyError::Fields(_) | ReplyError::Followed | ReplyError::EncryptedFields => RejectReason::NtsFields,
+        ReplyError::Unprotected => RejectReason::Unprotected,
+        ReplyError::Forged => RejectReason::Forged,
+        ReplyError::UniqueIdentifier => RejectReason::Identifier,
+        ReplyError::Origin => RejectReason::Origin,
+    }
+}
+
+fn on_the_wire(header: &Header) -> ReplyHeader {
+    ReplyHeader {
+        leap: match header.leap {
+            0 => Leap::None,
+            1 => Leap::Insert,
+            2 => Leap::Delete,
+            _ => Leap::Unknown,
+        },
+        version: header.version,
+        mode: header.mode,
+        stratum: header.stratum,
+        poll: header.poll,
+        precision: header.precision,
+        root_delay: header.root_delay,
+        root_dispersion: header.root_dispersion,
+        reference_id: header.reference_id,
+        reference_timestamp: header.reference_timestamp,
+        origin_timestamp: header.origin_timestamp,
+        receive_timestamp: header.receive_timestamp,
+        transmit_timestamp: header.transmit_timestamp,
+    }
+}

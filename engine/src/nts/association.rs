@@ -1,0 +1,355 @@
+//! All that is remembered of one NTS source: keys, cookies, and how the exchanges of keys went.
+//!
+//! It comes to keys by a key exchange or from the file of keys, and keeps them while the next exchange is under
+//! way; a new set of keys replaces the old one with all its cookies.
+
+use super::failure::Trouble;
+use super::jar::Jar;
+use super::schedule::Schedule;
+use super::session::{Identifier, Session, algorithm};
+use crate::exchanges::Breach;
+use crate::io::{Now, SavedAssociation};
+use crate::nonce::Nonces;
+use crate::report::NtsReport;
+use crate::settings::{NtsSettings, Place, SourceSettings};
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::net::IpAddr;
+use ipc::address::Address;
+use ipc::message::exchange::{
+    AeadOffer, Cookie, Exchange, ExchangeId, Exchanged, KeyServer, MAX_ADDRESSES, MAX_COOKIES,
+};
+use ipc::packet::{CookieOctets, Packet};
+use ipc::secret::Aead;
+use ipc::units::{RawInstant, WallTime};
+use protocol::nts::client::ReplyError;
+
+/// With so few cookies left keys are exchanged anew, so that none is ever used twice.
+const FEW: usize = 1;
+
+/// So many wrong tags in a row are no accident.
+const ATTACK: u32 = 8;
+
+/// Whether certificates that are not valid by our clock will do for the exchange that is begun next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Deferral {
+    /// Never.
+    Strict,
+    /// Where they are valid at some instant that isn't before this program's floor.
+    Allowed,
+}
+
+/// One `[[source]]` with NTS.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Association {
+    pub(crate) schedule: Schedule,
+    pub(crate) session: Option<Session>,
+    pub(crate) deferral: Deferral,
+    /// Whether the exchange that is under way was begun with it allowed.
+    asked: Deferral,
+    /// How the last exchange ended; none: none has ended.
+    pub(crate) last: Option<Result<(), Trouble>>,
+    jar: Jar,
+    /// Of the exchange that is under way.
+    incoming: Vec<CookieOctets>,
+    /// The address of this host that the last query left from.
+    local: Option<IpAddr>,
+    exchanges: u64,
+    failures: u64,
+    naks: u64,
+    /// Wrong tags since the last right one.
+    forged: u32,
+}
+
+impl Association {
+    /// Without keys: they are exchanged at once.
+    pub(crate) fn new(now: RawInstant) -> Self {
+        Self {
+            schedule: Schedule::new(now, true),
+            session: None,
+            deferral: Deferral::Strict,
+            asked: Deferral::Strict,
+            last: None,
+            jar: Jar::default(),
+            incoming: Vec::new(),
+            local: None,
+            exchanges: 0,
+            failures: 0,
+            naks: 0,
+            forged: 0,
+        }
+    }
+
+    /// From the file of keys; none where it is another source's, or can't be in order.
+    pub(crate) fn restore(saved: &SavedAssociation, settings: &SourceSettings, now: Now) -> Option<Self> {
+        let nts = settings.nts?;
+        let fits = saved.server == settings.place
+            && saved.roots == nts.roots
+            && is_offered(saved.algorithm, nts.offer)
+            && saved.address.is_unicast()
+            && (1..=usize::from(MAX_COOKIES)).contains(&saved.cookies.len());
+        if !fits {
+            return None;
+        }
+        let mut association = Self::new(now.raw);
+        association.schedule = Schedule::new(now.raw, false);
+        saved.cookies.iter().for_each(|cookie| association.jar.put(cookie.octets()));
+        association.session = Some(Session::restored(saved.algorithm, saved.keys.clone(), saved.made, now));
+        Some(association)
+    }
+
+    /// For the file of keys; none without keys, and none with keys that a wrong clock let pass.
+    pub(crate) fn save(&self, settings: &SourceSettings, address: Address) -> Option<SavedAssociation> {
+        let session = self.session.as_ref().filter(|session| !session.provisional)?;
+        Some(SavedAssociation {
+            server: settings.place.clone(),
+            roots: settings.nts?.roots,
+            address,
+            algorithm: session.algorithm(),
+            keys: session.keys(),
+            cookies: self.jar.copies(),
+            made: session.made(),
+        })
+    }
+
+    /// When a key exchange is to begin; none: none is wanted, or one is under way.
+    pub(crate) fn due(&self) -> Option<RawInstant> {
+        let old = self.session.as_ref().filter(|_| self.schedule.open().is_none());
+        self.schedule.due().or(old.map(Session::refresh_at))
+    }
+
+    /// Begins a key exchange.
+    pub(crate) fn begin(
+        &mut self,
+        id: ExchangeId,
+        place: &Place,
+        nts: NtsSettings,
+        now: WallTime,
+        floor: WallTime,
+    ) -> Exchange {
+        self.schedule.want();
+        self.schedule.begin(id);
+        self.incoming.clear();
+        self.asked = self.deferral;
+        let (server, port) = match place {
+            Place::Name(name, port) => (KeyServer::Name(*name), *port),
+            Place::Address(address) => (KeyServer::Address(*address), address.port()),
+        };
+        Exchange {
+            id,
+            server,
+            port,
+            roots: nts.roots,
+            // A clock before the floor is wrong for sure, and a certificate that ended before it is no good.
+            now: now.max(floor),
+            not_before: (self.deferral == Deferral::Allowed).then_some(floor),
+            offer: nts.offer,
+        }
+    }
+
+    /// Takes a cookie of the exchange that is under way.
+    ///
+    /// # Errors
+    /// [`Breach`] for a ninth.
+    pub(crate) fn take_cookie(&mut self, cookie: &Cookie) -> Result<(), Breach> {
+        if self.incoming.len() >= usize::from(MAX_COOKIES) {
+            return Err("it passed on more than eight cookies of one key exchange");
+        }
+        self.incoming.push(cookie.octets);
+        Ok(())
+    }
+
+    /// Whether the exchange role kept to the order and number of its records.
+    ///
+    /// # Errors
+    /// [`Breach`].
+    pub(crate) fn check(&self, exchanged: &Exchanged) -> Result<(), Breach> {
+        if usize::from(exchanged.cookies) != self.incoming.len() || self.incoming.is_empty() {
+            return Err("it ended a key exchange with a wrong number of cookies");
+        }
+        if !(1..=MAX_ADDRESSES).contains(&usize::from(exchanged.count)) {
+            return Err("it ended a key exchange with an impossible number of addresses");
+        }
+        Ok(())
+    }
+
+    /// Whether the child did what it was asked: what it says beyond that concerns nobody but its own source.
+    pub(crate) fn is_as_asked(&self, exchanged: &Exchanged, nts: NtsSettings) -> bool {
+        is_offered(exchanged.algorithm, nts.offer)
+            && exchanged.valid_from <= exchanged.valid_until
+            && (!exchanged.deferred || self.asked == Deferral::Allowed)
+    }
+
+    /// Keys came under a rule that is over in the meantime: they are thrown away and asked for strictly.
+    pub(crate) fn begin_again(&mut self, now: RawInstant) {
+        self.incoming = Vec::new();
+        self.schedule.retry(now);
+    }
+
+    /// New keys; those before them and all their cookies are gone.
+    pub(crate) fn succeed(&mut self, exchanged: &Exchanged, provisional: bool, now: Now) {
+        self.jar.clear();
+        for cookie in core::mem::take(&mut self.incoming) {
+            self.jar.put(cookie.octets());
+        }
+        self.session = Some(Session::of(exchanged, provisional, now));
+        self.schedule.succeeded(now.raw);
+        self.deferral = Deferral::Strict;
+        self.last = Some(Ok(()));
+        self.exchanges = self.exchanges.saturating_add(1);
+        self.forged = 0;
+    }
+
+    /// No keys; those that are there stay in use. True where that is news.
+    pub(crate) fn fail(&mut self, trouble: Trouble, now: RawInstant) -> bool {
+        self.incoming = Vec::new();
+        self.schedule.failed(now, trouble.is_local());
+        self.deferral = Deferral::Strict;
+        self.failures = self.failures.saturating_add(1);
+        self.last.replace(Err(trouble)) != Some(Err(trouble))
+    }
+
+    /// The clock is wrong, so the exchange is begun again with a certificate whose time can't be judged.
+    pub(crate) fn defer(&mut self, trouble: Trouble, now: RawInstant) {
+        self.incoming = Vec::new();
+        self.deferral = Deferral::Allowed;
+        self.last = Some(Err(trouble));
+        self.schedule.retry(now);
+    }
+
+    /// Drops keys that were never to be used for long, and asks for others. False where there are none.
+    pub(crate) fn drop_provisional(&mut self, now: RawInstant) -> bool {
+        if !self.is_provisional() && self.deferral == Deferral::Strict {
+            return false;
+        }
+        self.deferral = Deferral::Strict;
+        if self.is_provisional() {
+            self.session = None;
+            self.jar.clear();
+        }
+        self.schedule.want();
+        self.schedule.hurry(now);
+        true
+    }
+
+    pub(crate) fn is_provisional(&self) -> bool {
+        self.session.as_ref().is_some_and(|session| session.provisional)
+    }
+
+    /// A request with the oldest cookie, which nobody gets to see a second time. None where there is no
+    /// cookie or no key.
+    pub(crate) fn request(&mut self, transmit: u64, nonces: &mut Nonces) -> Option<(Packet, Identifier)> {
+        let session = self.session.as_ref()?;
+        while let Some(cookie) = self.jar.take() {
+            if let Some(request) = session.request(transmit, &cookie, self.jar.count(), nonces) {
+                return Some(request);
+            }
+        }
+        None
+    }
+
+    /// A verified reply brought these cookies; true where it is the first with these keys.
+    pub(crate) fn prove<'c>(&mut self, cookies: impl Iterator<Item = &'c [u8]>, now: RawInstant) -> bool {
+        cookies.for_each(|cookie| self.jar.put(cookie));
+        self.forged = 0;
+        let first = self.session.as_mut().is_some_and(Session::prove);
+        if first {
+            self.schedule.proved(now);
+        }
+        first
+    }
+
+    /// A query has ended: with few cookies left, others are fetched.
+    pub(crate) fn count_cookies(&mut self) {
+        if self.jar.count() <= FEW {
+            self.schedule.want();
+        }
+    }
+
+    pub(crate) fn cookies(&self) -> usize {
+        self.jar.count()
+    }
+
+    /// What came was no reply; true where that makes an attack of it.
+    pub(crate) fn reject(&mut self, error: ReplyError) -> bool {
+        if error != ReplyError::Forged {
+            return false;
+        }
+        self.forged = self.forged.saturating_add(1);
+        self.forged == ATTACK
+    }
+
+    pub(crate) fn count_nak(&mut self) {
+        self.naks = self.naks.saturating_add(1);
+    }
+
+    pub(crate) fn is_under_attack(&self) -> bool {
+        self.forged >= ATTACK
+    }
+
+    /// A query left from this address; true where it is another one than before: cookies that were got under
+    /// the old one would show somebody who listens that it is the same host.
+    pub(crate) fn leave_from(&mut self, local: IpAddr) -> bool {
+        if local.is_unspecified() {
+            return false;
+        }
+        let moved = self.local.replace(local).is_some_and(|before| before != local);
+        if moved {
+            self.move_away();
+        }
+        moved
+    }
+
+    /// The address that the last query left from is gone.
+    pub(crate) fn lose(&mut self, gone: impl Fn(IpAddr) -> bool) -> bool {
+        let lost = self.local.take_if(|local| gone(*local)).is_some();
+        if lost {
+            self.move_away();
+        }
+        lost
+    }
+
+    fn move_away(&mut self) {
+        self.jar.clear();
+        self.schedule.want();
+    }
+
+    /// What people are told.
+    pub(crate) fn report(&self, now: Now) -> NtsReport {
+        let session = self.session.as_ref();
+        NtsReport {
+            state: match session {
+                _ if self.schedule.open().is_some() => "exchanging",
+                Some(session) if session.provisional => "provisional",
+                Some(_) => "ready",
+                None => "none",
+            },
+            last_exchange: match self.last {
+                None => String::new(),
+                Some(Ok(())) => "it succeeded".into(),
+                Some(Err(trouble)) => trouble.sentence(),
+            },
+            next_exchange_s: self.due().map(|due| due.since(now.raw).nanos().max(0) as f64 * 1e-9),
+            exchanges: self.exchanges,
+            failures: self.failures,
+            aead: session.map(|session| algorithm(session.algorithm()).id()),
+            key_age_s: session.map(|session| session.age(now.raw)),
+            restored: session.is_some_and(|session| session.restored),
+            cookies: self.jar.count() as u8,
+            redirected: session.is_some_and(|session| session.redirected),
+            naks: self.naks,
+            certificate_until: session
+                .and_then(Session::valid_until)
+                .map(|until| until.nanos() / 1_000_000_000),
+        }
+    }
+}
+
+fn is_offered(algorithm: Aead, offer: AeadOffer) -> bool {
+    match (algorithm, offer) {
+        (_, AeadOffer::GcmSivFirst) => true,
+        (Aead::AesSivCmac256, AeadOffer::SivOnly) => true,
+        (Aead::Aes128GcmSiv, AeadOffer::GcmSivOnly) => true,
+        (Aead::AesSivCmac256, AeadOffer::GcmSivOnly) | (Aead::Aes128GcmSiv, AeadOffer::SivOnly) => false,
+    }
+}

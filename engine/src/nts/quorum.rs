@@ -1,0 +1,104 @@
+//! Certificates that can't be judged, because the clock that would judge them is wrong.
+//!
+//! A host that starts in 1970 finds no certificate valid. Then, and only then, keys may be exchanged with a
+//! certificate that is valid at *some* instant from the floor on; such keys are provisional, and the source has no
+//! vote. Where more than half of all NTS sources, and two of different operators at least, tell times that agree
+//! within ten seconds and lie within the validity of each one's own certificates, the clock is stepped there,
+//! once, as far as the governor allows. All provisional keys end with that step, and everything is exchanged anew by
+//! a clock that can judge. (What is left to an attacker: a majority of certificates that were good once, and
+//! their private keys.)
+
+use alloc::vec::Vec;
+use ipc::units::RawInstant;
+
+/// Times that agree differ by no more than this, seconds.
+const TOGETHER: f64 = 10.0;
+
+/// Fewest operators that are believed.
+const FEWEST: usize = 2;
+
+/// How far the one step has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Deferred {
+    /// It may be made; since when a provisional source has been heard.
+    Possible(Option<RawInstant>),
+    /// It is ordered.
+    Ordered,
+    /// It was made: from now on certificates are judged by the clock.
+    Done,
+    /// It was refused, or the clock turned out to be right: certificates are judged by the clock.
+    Over,
+}
+
+/// What one NTS source says.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Witness {
+    /// Sources of one number have one vote.
+    pub(crate) group: usize,
+    /// Its time minus the clock's, seconds.
+    pub(crate) offset: f64,
+    /// Its time lies within the validity of its certificates, and not before the floor.
+    pub(crate) is_sound: bool,
+}
+
+/// The offset that the witnesses agree on: the middle one of those that do. `missing` more votes say nothing.
+pub(crate) fn agree(witnesses: &[Witness], missing: usize) -> Option<f64> {
+    let groups = |some: &[Witness]| {
+        let mut groups: Vec<usize> = some.iter().map(|witness| witness.group).collect();
+        groups.sort_unstable();
+        groups.dedup();
+        groups.len()
+    };
+    let heard = groups(witnesses);
+    let mut sound: Vec<Witness> =
+        witnesses.iter().copied().filter(|witness| witness.is_sound && witness.offset.is_finite()).collect();
+    sound.sort_unstable_by(|one, other| one.offset.total_cmp(&other.offset));
+    let together = |first: usize| {
+        let rest = sound.get(first..).unwrap_or_default();
+        let count = rest.partition_point(|other| {
+            rest.first().is_some_and(|first| other.offset - first.offset <= TOGETHER)
+        });
+        rest.get(..count).unwrap_or_default()
+    };
+    let most = (0..sound.len()).map(together).max_by_key(|some| groups(some))?;
+    let votes = groups(most);
+    let enough = votes >= FEWEST && 2 * votes > heard && 2 * votes >= heard + missing;
+    most.get(most.len() / 2).filter(|_| enough).map(|witness| witness.offset)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn witness(group: usize, offset: f64) -> Witness {
+        Witness { group, offset, is_sound: true }
+    }
+
+    #[test]
+    fn a051_two_operators_that_agree_within_ten_seconds_are_believed_and_one_is_not() {
+        let year = 31_536_000.0;
+        assert_eq!(agree(&[witness(0, year)], 0), None);
+        assert_eq!(agree(&[witness(0, year), witness(0, year)], 0), None, "one operator");
+        assert_eq!(agree(&[witness(0, year), witness(1, year + 10.5)], 0), None);
+        assert_eq!(agree(&[witness(0, year), witness(1, year + 9.5)], 0), Some(year + 9.5));
+        assert_eq!(agree(&[], 0), None);
+        assert_eq!(agree(&[witness(0, f64::NAN), witness(1, f64::INFINITY)], 0), None);
+    }
+
+    #[test]
+    fn a051_a_minority_is_not_believed() {
+        let all = [witness(0, 1e9), witness(1, 1e9), witness(2, 2e9), witness(3, 2e9)];
+        assert_eq!(agree(&all, 0), None);
+        assert_eq!(agree(&all[..3], 0), Some(1e9));
+        assert_eq!(agree(&all[..2], 2), Some(1e9));
+        assert_eq!(agree(&all[..2], 3), None, "too many say nothing");
+    }
+
+    #[test]
+    fn a052_who_is_outside_its_own_certificate_counts_against_the_others() {
+        let outside = |group| Witness { is_sound: false, ..witness(group, 1e9) };
+        assert_eq!(agree(&[witness(0, 1e9), outside(1)], 0), None);
+        assert_eq!(agree(&[witness(0, 1e9), witness(1, 1e9), outside(2), outside(3)], 0), None);
+        assert_eq!(agree(&[witness(0, 1e9), witness(1, 1e9), outside(2)], 0), Some(1e9));
+    }
+}

@@ -1,0 +1,153 @@
+//! When the next key exchange may begin.
+//!
+//! After the n-th attempt the next one waits min(10 · 1.5^(n−1), 432,000) s (RFC 8915 section 4.2), and n
+//! counts on until keys have proved their worth: an exchange that succeeds and leads to nothing is no success.
+
+use ipc::message::exchange::ExchangeId;
+use ipc::units::{RawInstant, Span};
+
+/// Wait after the first attempt, seconds; each further one waits half as long again.
+const FIRST_WAIT: f64 = 10.0;
+const LONGEST_WAIT: f64 = 432_000.0;
+
+/// The longest wait after attempts that no server has seen: what they waste is our own.
+const LONGEST_LOCAL_WAIT: f64 = 3600.0;
+
+/// Keys that were good last this long at least, however few cookies they bring.
+const SPACING: Span = Span::from_secs(10);
+
+/// The key exchanges of one association.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Schedule {
+    wanted: bool,
+    not_before: RawInstant,
+    /// Since keys were last proved good.
+    attempts: u32,
+    open: Option<ExchangeId>,
+}
+
+impl Schedule {
+    pub(crate) fn new(now: RawInstant, wanted: bool) -> Self {
+        Self { wanted, not_before: now, attempts: 0, open: None }
+    }
+
+    /// When one is to begin; none where none is wanted or one is under way.
+    pub(crate) fn due(&self) -> Option<RawInstant> {
+        (self.wanted && self.open.is_none()).then_some(self.not_before)
+    }
+
+    pub(crate) fn open(&self) -> Option<ExchangeId> {
+        self.open
+    }
+
+    /// Whether one has ended since keys were last proved good.
+    pub(crate) fn was_tried(&self) -> bool {
+        self.attempts > 0
+    }
+
+    /// Asks for one, as soon as it may be.
+    pub(crate) fn want(&mut self) {
+        self.wanted = true;
+    }
+
+    /// Something changed that earlier failures say nothing about: no wait any more.
+    pub(crate) fn hurry(&mut self, now: RawInstant) {
+        self.not_before = self.not_before.min(now);
+    }
+
+    pub(crate) fn begin(&mut self, id: ExchangeId) {
+        self.open = Some(id);
+    }
+
+    /// It ended, and is begun again at once in another way.
+    pub(crate) fn retry(&mut self, now: RawInstant) {
+        self.open = None;
+        self.wanted = true;
+        self.not_before = now;
+    }
+
+    /// It ended without keys. `local`: no server has seen anything of it.
+    pub(crate) fn failed(&mut self, now: RawInstant, local: bool) {
+        self.end(now, if local { LONGEST_LOCAL_WAIT } else { LONGEST_WAIT });
+        self.wanted = true;
+    }
+
+    /// It ended with keys; whether they are good is not known yet.
+    pub(crate) fn succeeded(&mut self, now: RawInstant) {
+        self.end(now, LONGEST_WAIT);
+        self.wanted = false;
+    }
+
+    fn end(&mut self, now: RawInstant, longest: f64) {
+        self.open = None;
+        // 1.5^27 times ten seconds is above five days.
+        let seconds = FIRST_WAIT * libm::pow(1.5, f64::from(self.attempts.min(30)));
+        self.attempts = self.attempts.saturating_add(1);
+        self.not_before = now.after(Span::from_millis((seconds.min(longest) * 1000.0) as i64));
+    }
+
+    /// The keys were good: a reply was authenticated with them.
+    pub(crate) fn proved(&mut self, now: RawInstant) {
+        self.attempts = 0;
+        self.not_before = now.after(SPACING);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec::Vec;
+
+    fn waits(mut end: impl FnMut(&mut Schedule, RawInstant), count: usize) -> Vec<i64> {
+        let mut schedule = Schedule::new(RawInstant::MIN, true);
+        let mut now = RawInstant::MIN;
+        (0..count)
+            .map(|number| {
+                schedule.begin(ExchangeId(number as u64));
+                assert_eq!(schedule.due(), None, "one at a time");
+                end(&mut schedule, now);
+                schedule.want();
+                let due = schedule.due().unwrap();
+                let wait = due.since(now).nanos() / 1_000_000;
+                now = due;
+                wait
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a060_waits_grow_by_half_up_to_five_days() {
+        let found = waits(|schedule, now| schedule.failed(now, false), 40);
+        assert_eq!(found[..4], [10_000, 15_000, 22_500, 33_750]);
+        assert_eq!(found[26], (10_000.0 * libm::pow(1.5, 26.0)) as i64);
+        assert_eq!(found[27..], [432_000_000; 13]);
+    }
+
+    #[test]
+    fn a062_keys_that_prove_nothing_do_not_shorten_the_wait() {
+        let found = waits(|schedule, now| schedule.succeeded(now), 4);
+        assert_eq!(found, [10_000, 15_000, 22_500, 33_750]);
+    }
+
+    #[test]
+    fn what_no_server_has_seen_is_tried_again_within_an_hour() {
+        let found = waits(|schedule, now| schedule.failed(now, true), 40);
+        assert_eq!(found[39], 3_600_000);
+    }
+
+    #[test]
+    fn keys_that_were_good_end_the_back_off() {
+        let mut schedule = Schedule::new(RawInstant::MIN, true);
+        for number in 0..20 {
+            schedule.begin(ExchangeId(number));
+            schedule.failed(RawInstant::MIN, false);
+        }
+        schedule.succeeded(RawInstant::MIN);
+        schedule.proved(RawInstant::MIN);
+        assert_eq!(schedule.due(), None, "none is wanted");
+        schedule.want();
+        assert_eq!(schedule.due().map(RawInstant::nanos), Some(10_000_000_000));
+        schedule.hurry(RawInstant::MIN);
+        assert_eq!(schedule.due(), Some(RawInstant::MIN));
+    }
+}

@@ -1,0 +1,199 @@
+//! The keys of one association: a request is sealed with one of them, its reply verified with the other.
+
+use crate::io::Now;
+use crate::nonce::Nonces;
+use ipc::message::exchange::Exchanged;
+use ipc::packet::Packet;
+use ipc::secret::{Aead, KeyPair, MAX_KEY, Secret};
+use ipc::units::{RawInstant, Span, WallTime};
+use protocol::nts::MAX_PACKET;
+use protocol::nts::aead::{Algorithm, Key, MAX_NONCE};
+use protocol::nts::client::{Awaited, ProtectedRequest, Reply, ReplyError, placeholders_wanted, read_reply};
+use protocol::nts::field::UNIQUE_IDENTIFIER_LENGTH;
+use protocol::request::minimal;
+
+/// Octets by which a request is known to its reply.
+pub(crate) type Identifier = [u8; UNIQUE_IDENTIFIER_LENGTH];
+
+/// Keys are exchanged anew after four weeks, even if cookies flow.
+const LIFETIME: Span = Span::from_secs(28 * 86_400);
+
+/// Provisional ones sooner: the clock may have been set in the meantime.
+const PROVISIONAL_LIFETIME: Span = Span::from_secs(600);
+
+/// The result of one key exchange. Keys wipe themselves when dropped and are never printed.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Session {
+    algorithm: Aead,
+    keys: KeyPair,
+    /// To be tried once where the first answer is an NTS NAK.
+    alternate: Option<KeyPair>,
+    /// A reply was authenticated.
+    pub(crate) proved: bool,
+    /// From when to when the certificates are valid; none where they were not seen in this run.
+    validity: Option<(WallTime, WallTime)>,
+    /// A reply told a time at which the certificates are valid.
+    timed: bool,
+    /// The clock can't tell whether the certificates are still valid.
+    pub(crate) provisional: bool,
+    pub(crate) redirected: bool,
+    pub(crate) restored: bool,
+    /// By the steered clock.
+    made: WallTime,
+    /// When this run got the keys, and how old they were.
+    since: RawInstant,
+    age: Span,
+}
+
+impl Session {
+    pub(crate) fn of(exchanged: &Exchanged, provisional: bool, now: Now) -> Self {
+        Self {
+            algorithm: exchanged.algorithm,
+            keys: exchanged.keys.clone(),
+            alternate: exchanged.alternate.clone(),
+            proved: false,
+            validity: Some((exchanged.valid_from, exchanged.valid_until)),
+            timed: false,
+            provisional,
+            redirected: exchanged.redirected,
+            restored: false,
+            made: now.wall,
+            since: now.raw,
+            age: Span::ZERO,
+        }
+    }
+
+    /// From the file of keys.
+    pub(crate) fn restored(algorithm: Aead, keys: KeyPair, made: WallTime, now: Now) -> Self {
+        Self {
+            algorithm,
+            keys,
+            alternate: None,
+            proved: false,
+            validity: None,
+            timed: true,
+            provisional: false,
+            redirected: false,
+            restored: true,
+            made,
+            since: now.raw,
+            age: Span::saturating(now.wall.minus(made).nanos()).min(LIFETIME),
+        }
+    }
+
+    pub(crate) fn algorithm(&self) -> Aead {
+        self.algorithm
+    }
+
+    /// A copy for the file of keys.
+    pub(crate) fn keys(&self) -> KeyPair {
+        self.keys.clone()
+    }
+
+    pub(crate) fn made(&self) -> WallTime {
+        self.made
+    }
+
+    /// When the keys are old.
+    pub(crate) fn refresh_at(&self) -> RawInstant {
+        let lifetime = if self.provisional { PROVISIONAL_LIFETIME } else { LIFETIME };
+        self.since.after(Span::saturating(lifetime.nanos() - self.age.nanos()))
+    }
+
+    /// Seconds since the key exchange.
+    pub(crate) fn age(&self, now: RawInstant) -> f64 {
+        self.age.nanos().saturating_add(now.since(self.since).nanos()).max(0) as f64 * 1e-9
+    }
+
+    /// End of validity of the certificates.
+    pub(crate) fn valid_until(&self) -> Option<WallTime> {
+        self.validity.map(|(_, until)| until)
+    }
+
+    /// Whether the certificates are valid at that time, nanoseconds since 1970, as far as they are known.
+    pub(crate) fn holds(&self, time: i64) -> bool {
+        self.validity.is_none_or(|(from, until)| (from.nanos()..=until.nanos()).contains(&time))
+    }
+
+    /// Whether the first reply's time is still to be held against the certificates: a server whose time lies
+    /// outside would have been refused by a clock that follows it. Later, keys may outlive a certificate.
+    pub(crate) fn awaits_time(&self) -> bool {
+        self.provisional || !self.timed
+    }
+
+    /// A reply told a time at which the certificates are valid.
+    pub(crate) fn has_time(&mut self) {
+        self.timed = true;
+    }
+
+    /// A reply was authenticated; true for the first one.
+    pub(crate) fn prove(&mut self) -> bool {
+        self.alternate = None;
+        !core::mem::replace(&mut self.proved, true)
+    }
+
+    /// Takes the other keys, once; false where there are none.
+    pub(crate) fn switch(&mut self) -> bool {
+        match self.alternate.take().filter(|_| !self.proved) {
+            Some(keys) => {
+                self.keys = keys;
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Seals a request that asks for as many cookies as make eight with the `kept` ones. None where the
+    /// cookie fits no packet.
+    pub(crate) fn request(
+        &self,
+        transmit: u64,
+        cookie: &[u8],
+        kept: usize,
+        nonces: &mut Nonces,
+    ) -> Option<(Packet, Identifier)> {
+        let (mut identifier, mut nonce) = ([0; UNIQUE_IDENTIFIER_LENGTH], [0; MAX_NONCE]);
+        nonces.fill(&mut identifier);
+        nonces.fill(&mut nonce);
+        let key = key(self.algorithm, &self.keys.client_to_server)?;
+        let request = ProtectedRequest {
+            header: minimal(transmit),
+            unique_identifier: &identifier,
+            cookie,
+            placeholders: placeholders_wanted(kept),
+            key: &key,
+            nonce: &nonce,
+        };
+        let mut out = [0; MAX_PACKET];
+        let length = request.encode(&mut out).ok()?;
+        Some((Packet::from_octets(out.get(..length)?).ok()?, identifier))
+    }
+
+    /// Reads what may be the reply. Nothing of it counts before its tag was verified.
+    ///
+    /// # Errors
+    /// [`ReplyError`]: it is to be passed over.
+    pub(crate) fn verify<'p>(
+        &self,
+        packet: &'p mut [u8],
+        unique_identifier: &Identifier,
+        origin: u64,
+    ) -> Result<Reply<'p>, ReplyError> {
+        let key = key(self.algorithm, &self.keys.server_to_client).ok_or(ReplyError::Forged)?;
+        read_reply(packet, &Awaited { unique_identifier, origin, key: &key })
+    }
+}
+
+/// The registry's algorithm.
+pub(super) const fn algorithm(aead: Aead) -> Algorithm {
+    match aead {
+        Aead::AesSivCmac256 => Algorithm::AesSivCmac256,
+        Aead::Aes128GcmSiv => Algorithm::Aes128GcmSiv,
+    }
+}
+
+fn key(aead: Aead, secret: &Secret) -> Option<Key> {
+    let algorithm = algorithm(aead);
+    let octets: &[u8; MAX_KEY] = secret.octets();
+    Key::from_octets(algorithm, octets.get(..algorithm.key_length())?)
+}

@@ -1,0 +1,119 @@
+//! Stand-ins for secrets. A record is a thing that people send around, so keys and cookies are not in it: each has
+//! a stand-in of the same length in its place, and replies that were sealed with a key are sealed again with its
+//! stand-in. An engine that is fed with stand-ins goes the same ways.
+
+use alloc::collections::VecDeque;
+use hmac_sha256::HMAC;
+use ipc::message::exchange::{Cookie, Exchanged};
+use ipc::packet::{CookieOctets, Packet};
+use ipc::secret::{Aead, KeyPair, MAX_KEY, Secret};
+use protocol::nts::aead::{Algorithm, Key};
+use protocol::nts::reseal::reseal;
+use zeroize::{Zeroize, Zeroizing};
+
+/// Most keys that replies are tried with; the oldest give way.
+const MOST_KEYS: usize = 128;
+
+/// Who knows it can tell which stand-in belongs to which secret that he knows already, no more. It is never
+/// written.
+pub(super) struct Disguise {
+    salt: [u8; 32],
+    /// Keys from server to client, each with its stand-in.
+    keys: VecDeque<(Key, Key)>,
+}
+
+impl Drop for Disguise {
+    fn drop(&mut self) {
+        self.salt.zeroize();
+    }
+}
+
+impl Disguise {
+    pub(super) fn new(salt: [u8; 32]) -> Self {
+        Self { salt, keys: VecDeque::new() }
+    }
+
+    /// The stand-in of a pair of keys, by which replies are recognised from now on.
+    pub(super) fn pair(&mut self, aead: Aead, pair: &KeyPair) -> KeyPair {
+        let algorithm = algorithm(aead);
+        let disguised = KeyPair {
+            client_to_server: self.secret(algorithm, &pair.client_to_server),
+            server_to_client: self.secret(algorithm, &pair.server_to_client),
+        };
+        let key = |secret: &Secret| {
+            Key::from_octets(algorithm, secret.octets().get(..algorithm.key_length()).unwrap_or_default())
+        };
+        if let (Some(real), Some(other)) = (key(&pair.server_to_client), key(&disguised.server_to_client)) {
+            if self.keys.len() == MOST_KEYS {
+                self.keys.pop_front();
+            }
+            self.keys.push_back((real, other));
+        }
+        disguised
+    }
+
+    fn secret(&self, algorithm: Algorithm, secret: &Secret) -> Secret {
+        let mut octets = Zeroizing::new([0; MAX_KEY]);
+        let length = algorithm.key_length().min(MAX_KEY);
+        let stand_in = HMAC::mac(secret.octets(), self.salt);
+        for (place, octet) in octets.iter_mut().zip(stand_in).take(length) {
+            *place = octet;
+        }
+        Secret::new(*octets)
+    }
+
+    pub(super) fn exchanged(&mut self, exchanged: &Exchanged) -> Exchanged {
+        Exchanged {
+            keys: self.pair(exchanged.algorithm, &exchanged.keys),
+            alternate: exchanged.alternate.as_ref().map(|pair| self.pair(exchanged.algorithm, pair)),
+            ..exchanged.clone()
+        }
+    }
+
+    pub(super) fn cookie(&self, cookie: &Cookie) -> Cookie {
+        Cookie { octets: self.cookie_octets(&cookie.octets), ..*cookie }
+    }
+
+    pub(super) fn cookie_octets(&self, cookie: &CookieOctets) -> CookieOctets {
+        let mut octets = [0; ipc::packet::MAX_COOKIE];
+        let length = cookie.octets().len();
+        let Some(used) = octets.get_mut(..length) else { return *cookie };
+        used.copy_from_slice(cookie.octets());
+        rename(&self.salt, used);
+        // As long as one that was in order, so it is in order.
+        CookieOctets::from_octets(used).unwrap_or(*cookie)
+    }
+
+    /// A packet that one of the keys sealed, sealed with its stand-in; any other one as it came.
+    pub(super) fn packet(&self, packet: &Packet) -> Packet {
+        let mut octets = [0; ipc::packet::MAX_PACKET];
+        let Some(used) = octets.get_mut(..packet.octets().len()) else { return *packet };
+        used.copy_from_slice(packet.octets());
+        let sealed =
+            |(real, other): &(Key, Key)| reseal(used, real, other, &mut |cookie| rename(&self.salt, cookie));
+        // The newest first: it is the one in use.
+        if self.keys.iter().rev().any(sealed) {
+            Packet::from_octets(used).unwrap_or(*packet)
+        } else {
+            *packet
+        }
+    }
+}
+
+/// Other octets, the same ones for the same cookie.
+fn rename(salt: &[u8; 32], cookie: &mut [u8]) {
+    let root = HMAC::mac(&*cookie, salt);
+    for (number, part) in (0u32..).zip(cookie.chunks_mut(32)) {
+        let octets = HMAC::mac(number.to_le_bytes(), root);
+        for (place, octet) in part.iter_mut().zip(octets) {
+            *place = octet;
+        }
+    }
+}
+
+const fn algorithm(aead: Aead) -> Algorithm {
+    match aead {
+        Aead::AesSivCmac256 => Algorithm::AesSivCmac256,
+        Aead::Aes128GcmSiv => Algorithm::Aes128GcmSiv,
+    }
+}

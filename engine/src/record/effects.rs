@@ -1,0 +1,71 @@
+//! One output as octets, to be compared. Of a protected query only what doesn't depend on keys counts: its
+//! header and its length.
+
+use super::octets::Writer;
+use crate::io::{Event, Output};
+use ipc::message::client::{Query, ToClient};
+use ipc::message::exchange::ToExchange;
+use ipc::message::privileged::ToPrivileged;
+use ipc::message::server::ToServer;
+use ipc::packet::Packet;
+use protocol::header::LENGTH;
+
+/// Writes an output.
+pub(super) fn write(out: &mut Writer, output: &Output) {
+    match output {
+        Output::Query(query) => {
+            out.u8(0);
+            out.u16(u16::try_from(query.packet.octets().len()).unwrap_or(u16::MAX));
+            out.message(&ToClient::Query(comparable(query)));
+        }
+        Output::Cancel(id) => {
+            out.u8(1);
+            out.message(&ToClient::Cancel(*id));
+        }
+        Output::Resolve(resolve) => {
+            out.u8(2);
+            out.message(&ToExchange::Resolve(*resolve));
+        }
+        Output::Exchange(exchange) => {
+            out.u8(3);
+            out.message(&ToExchange::Exchange(*exchange));
+        }
+        Output::Adjust(adjust) => {
+            out.u8(4);
+            out.message(&ToPrivileged::Adjust(*adjust));
+        }
+        Output::Step(step) => {
+            out.u8(5);
+            out.message(&ToPrivileged::Step(*step));
+        }
+        Output::SetStatus(status) => {
+            out.u8(6);
+            out.message(&ToPrivileged::SetStatus(*status));
+        }
+        Output::Serve(state) => {
+            out.u8(7);
+            out.message(&ToServer::State(*state));
+        }
+        Output::Save(saved) => {
+            out.u8(8);
+            super::start::write_saved(out, saved);
+        }
+        Output::SaveAssociations => out.u8(9),
+        Output::Event(Event::Line(severity, line)) => {
+            out.u8(10);
+            out.u8(*severity);
+            out.text(line);
+        }
+        Output::Distrust(farewell, deed) => {
+            out.u8(11);
+            out.message(&ToPrivileged::Goodbye(*farewell));
+            out.text(deed);
+        }
+    }
+}
+
+fn comparable(query: &Query) -> Query {
+    let octets = query.packet.octets();
+    let header = octets.get(..LENGTH).filter(|_| query.protected).unwrap_or(octets);
+    Query { packet: Packet::from_octets(header).unwrap_or(query.packet), ..*query }
+}

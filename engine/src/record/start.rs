@@ -1,0 +1,259 @@
+//! How the engine was made, as octets, and back.
+
+use super::disguise::Disguise;
+use super::octets::{Malformed, Reader, Writer};
+use crate::io::{Saved, SavedAssociation, Start};
+use crate::settings::{NtsSettings, Place, ServerSettings, Settings, SourceSettings};
+use alloc::vec::Vec;
+use core::net::{IpAddr, SocketAddr};
+use ipc::address::Address;
+use ipc::message::exchange::{AeadOffer, HostName};
+use ipc::packet::CookieOctets;
+use ipc::secret::{Aead, KeyPair, MAX_KEY, Secret};
+use ipc::units::{Frequency, Span, WallTime};
+
+/// Most entries of a list: the configuration allows 32.
+const MOST: usize = 255;
+
+/// Writes a start, its secrets disguised.
+pub(super) fn write(out: &mut Writer, start: &Start, disguise: &mut Disguise) {
+    let Start { settings, saved, associations, seed, precision } = start;
+    write_settings(out, settings);
+    out.option(saved.as_ref(), write_saved);
+    list(out, associations, |out, association| write_association(out, association, disguise));
+    out.octets(seed);
+    out.octets(&precision.to_le_bytes());
+}
+
+/// Reads a start.
+pub(super) fn read(octets: &[u8]) -> Result<Start, Malformed> {
+    let mut from = Reader::new(octets);
+    let start = Start {
+        settings: read_settings(&mut from)?,
+        saved: from.option(read_saved)?,
+        associations: read_list(&mut from, read_association)?,
+        seed: from.array()?,
+        precision: from.i8()?,
+    };
+    from.end()?;
+    Ok(start)
+}
+
+fn list<T>(out: &mut Writer, items: &[T], mut write: impl FnMut(&mut Writer, &T)) {
+    let count = items.len().min(MOST);
+    out.u8(count as u8);
+    items.iter().take(count).for_each(|item| write(out, item));
+}
+
+fn read_list<T>(
+    from: &mut Reader<'_>,
+    read: impl Fn(&mut Reader<'_>) -> Result<T, Malformed>,
+) -> Result<Vec<T>, Malformed> {
+    let count = from.u8()?;
+    (0..count).map(|_| read(from)).collect()
+}
+
+fn write_settings(out: &mut Writer, settings: &Settings) {
+    let Settings {
+        sources,
+        minimum_sources,
+        start_step_threshold,
+        run_step_threshold,
+        max_slew_ppm,
+        leap_seconds,
+        require_nts,
+        server,
+    } = settings;
+    list(out, sources, write_source);
+    out.u8(*minimum_sources);
+    out.i64(start_step_threshold.nanos());
+    out.option(*run_step_threshold, |out, span| out.i64(span.nanos()));
+    out.f64(*max_slew_ppm);
+    out.bool(*leap_seconds);
+    out.bool(*require_nts);
+    out.option(server.as_ref(), |out, ServerSettings { local_stratum }| {
+        out.option(*local_stratum, Writer::u8);
+    });
+}
+
+fn read_settings(from: &mut Reader<'_>) -> Result<Settings, Malformed> {
+    Ok(Settings {
+        sources: read_list(from, read_source)?,
+        minimum_sources: from.u8()?,
+        start_step_threshold: span(from)?,
+        run_step_threshold: from.option(span)?,
+        max_slew_ppm: from.f64()?,
+        leap_seconds: from.bool()?,
+        require_nts: from.bool()?,
+        server: from.option(|from| Ok(ServerSettings { local_stratum: from.option(|from| from.u8())? }))?,
+    })
+}
+
+fn write_source(out: &mut Writer, source: &SourceSettings) {
+    let SourceSettings {
+        name,
+        place,
+        nts,
+        members,
+        min_poll,
+        max_poll,
+        burst,
+        prefer,
+        trust,
+        require,
+        max_delay,
+        max_stratum,
+    } = source;
+    out.text(name);
+    write_place(out, place);
+    out.option(*nts, |out, NtsSettings { roots, offer }| {
+        out.u8(roots);
+        out.u8(match offer {
+            AeadOffer::GcmSivFirst => 0,
+            AeadOffer::SivOnly => 1,
+            AeadOffer::GcmSivOnly => 2,
+        });
+    });
+    out.u8(*members);
+    out.octets(&min_poll.to_le_bytes());
+    out.octets(&max_poll.to_le_bytes());
+    for flag in [burst, prefer, trust, require] {
+        out.bool(*flag);
+    }
+    out.i64(max_delay.nanos());
+    out.u8(*max_stratum);
+}
+
+fn read_source(from: &mut Reader<'_>) -> Result<SourceSettings, Malformed> {
+    Ok(SourceSettings {
+        name: from.text()?,
+        place: read_place(from)?,
+        nts: from.option(|from| {
+            let roots = from.u8()?;
+            let offer = match from.u8()? {
+                0 => AeadOffer::GcmSivFirst,
+                1 => AeadOffer::SivOnly,
+                2 => AeadOffer::GcmSivOnly,
+                _ => return Err(Malformed),
+            };
+            Ok(NtsSettings { roots, offer })
+        })?,
+        members: from.u8()?,
+        min_poll: from.i8()?,
+        max_poll: from.i8()?,
+        burst: from.bool()?,
+        prefer: from.bool()?,
+        trust: from.bool()?,
+        require: from.bool()?,
+        max_delay: span(from)?,
+        max_stratum: from.u8()?,
+    })
+}
+
+fn write_place(out: &mut Writer, place: &Place) {
+    match place {
+        Place::Address(address) => {
+            out.u8(0);
+            write_address(out, address);
+        }
+        Place::Name(name, port) => {
+            out.u8(1);
+            out.text(name.as_str());
+            out.u16(*port);
+        }
+    }
+}
+
+fn read_place(from: &mut Reader<'_>) -> Result<Place, Malformed> {
+    match from.u8()? {
+        0 => read_address(from).map(Place::Address),
+        1 => Ok(Place::Name(HostName::parse(&from.text()?).map_err(|_| Malformed)?, from.u16()?)),
+        _ => Err(Malformed),
+    }
+}
+
+fn write_address(out: &mut Writer, address: &Address) {
+    let scope = match address.socket_address() {
+        SocketAddr::V6(address) => address.scope_id(),
+        SocketAddr::V4(_) => 0,
+    };
+    out.ip(address.ip());
+    out.octets(&scope.to_le_bytes());
+    out.u16(address.port());
+}
+
+fn read_address(from: &mut Reader<'_>) -> Result<Address, Malformed> {
+    let ip = from.ip()?;
+    let scope = from.array().map(u32::from_le_bytes)?;
+    let mut address = SocketAddr::new(ip, from.u16()?);
+    if let SocketAddr::V6(address) = &mut address {
+        address.set_scope_id(scope);
+    }
+    let address = Address::from(address);
+    // Each address has one form.
+    let is_lawful = address.ip() == ip && (scope == 0 || matches!(ip, IpAddr::V6(_)));
+    if is_lawful { Ok(address) } else { Err(Malformed) }
+}
+
+pub(super) fn write_saved(out: &mut Writer, saved: &Saved) {
+    let Saved { frequency, frequency_error_ppm, at } = saved;
+    out.octets(&frequency.scaled().to_le_bytes());
+    out.f64(*frequency_error_ppm);
+    out.i64(at.nanos());
+}
+
+fn read_saved(from: &mut Reader<'_>) -> Result<Saved, Malformed> {
+    Ok(Saved {
+        frequency: Frequency::try_new(from.array().map(i32::from_le_bytes)?).map_err(|_| Malformed)?,
+        frequency_error_ppm: from.f64()?,
+        at: wall(from)?,
+    })
+}
+
+fn write_association(out: &mut Writer, association: &SavedAssociation, disguise: &mut Disguise) {
+    let SavedAssociation { server, roots, address, algorithm, keys, cookies, made } = association;
+    write_place(out, server);
+    out.u8(*roots);
+    write_address(out, address);
+    out.u8(match algorithm {
+        Aead::AesSivCmac256 => 15,
+        Aead::Aes128GcmSiv => 30,
+    });
+    let keys = disguise.pair(*algorithm, keys);
+    out.octets(keys.client_to_server.octets());
+    out.octets(keys.server_to_client.octets());
+    list(out, cookies, |out, cookie| {
+        let cookie = disguise.cookie_octets(cookie);
+        out.u16(cookie.octets().len() as u16);
+        out.octets(cookie.octets());
+    });
+    out.i64(made.nanos());
+}
+
+fn read_association(from: &mut Reader<'_>) -> Result<SavedAssociation, Malformed> {
+    let secret = |from: &mut Reader<'_>| from.array::<MAX_KEY>().map(Secret::new);
+    Ok(SavedAssociation {
+        server: read_place(from)?,
+        roots: from.u8()?,
+        address: read_address(from)?,
+        algorithm: match from.u8()? {
+            15 => Aead::AesSivCmac256,
+            30 => Aead::Aes128GcmSiv,
+            _ => return Err(Malformed),
+        },
+        keys: KeyPair { client_to_server: secret(from)?, server_to_client: secret(from)? },
+        cookies: read_list(from, |from| {
+            let length = from.u16()?;
+            CookieOctets::from_octets(from.octets(usize::from(length))?).map_err(|_| Malformed)
+        })?,
+        made: wall(from)?,
+    })
+}
+
+fn span(from: &mut Reader<'_>) -> Result<Span, Malformed> {
+    Span::try_new(from.i64()?).map_err(|_| Malformed)
+}
+
+fn wall(from: &mut Reader<'_>) -> Result<WallTime, Malformed> {
+    WallTime::try_new(from.i64()?).map_err(|_| Malformed)
+}

@@ -1,0 +1,216 @@
+//! Votes, one by one.
+
+use super::*;
+
+fn claim((middle, half): (f64, f64)) -> Claim {
+    Claim { low: middle - half, middle: Some(middle), high: middle + half }
+}
+
+fn candidate(middle: f64, half: f64) -> Candidate {
+    Candidate {
+        claim: Some(claim((middle, half))),
+        live: true,
+        authenticated: false,
+        group: 0,
+        operator: 0,
+        survived: false,
+        prefer: false,
+        trust: false,
+        require: false,
+    }
+}
+
+/// Selects among sources of which each is in a group of its own.
+fn choose(
+    all: &[Candidate],
+    patient: bool,
+    minimum: usize,
+    require: bool,
+) -> (alloc::vec::Vec<Standing>, Result<Agreement, Impasse>) {
+    let apart =
+        |(place, candidate): (usize, &Candidate)| Candidate { group: place, operator: place, ..*candidate };
+    let all: alloc::vec::Vec<Candidate> = all.iter().enumerate().map(apart).collect();
+    select(&all, patient, minimum, require)
+}
+
+/// An honest source that fell silent.
+fn silent(middle: f64, half: f64) -> Candidate {
+    let claim = Claim { middle: None, ..claim((middle, half)) };
+    Candidate { claim: Some(claim), live: false, ..candidate(middle, half) }
+}
+
+/// A configured source that has never answered.
+fn missing() -> Candidate {
+    Candidate { claim: None, live: false, ..candidate(0.0, 0.0) }
+}
+
+fn agrees(claims: &[(f64, f64)], expected: Option<(f64, f64)>) {
+    let claims: alloc::vec::Vec<_> = claims.iter().copied().map(claim).collect();
+    match (intersect(&claims, Others::NONE), expected) {
+        (Some(found), Some((low, high))) => {
+            assert!((found.low - low).abs() < 1e-12 && (found.high - high).abs() < 1e-12, "{found:?}");
+        }
+        (found, expected) => assert_eq!(found.is_some(), expected.is_some(), "{claims:?}"),
+    }
+}
+
+#[test]
+fn the_intersection_is_that_of_the_standard() {
+    agrees(&[(0.001, 0.010), (0.002, 0.012), (-0.001, 0.015)], Some((-0.009, 0.011)));
+    agrees(&[(0.001, 0.010), (0.002, 0.012), (0.5, 0.015)], Some((-0.009, 0.011)));
+    agrees(&[(0.0, 0.01), (0.1, 0.01)], None);
+    agrees(&[(0.0, 0.01), (0.001, 0.01), (0.1, 0.01), (0.101, 0.01)], None);
+    agrees(&[(0.0, 0.01), (0.001, 0.01), (0.002, 0.01), (0.1, 0.01), (0.101, 0.01)], Some((-0.008, 0.010)));
+    agrees(&[(0.0, 0.03), (0.04, 0.03), (0.08, 0.1)], Some((-0.02, 0.07)));
+    agrees(&[(0.25, 0.05)], Some((0.2, 0.3)));
+    agrees(&[], None);
+}
+
+#[test]
+fn a023_two_against_two_is_no_majority() {
+    let all = [candidate(0.0, 0.01), candidate(0.001, 0.01), candidate(10.0, 0.01), candidate(10.0, 0.01)];
+    let (standings, agreement) = choose(&all, false, 1, false);
+    assert_eq!(agreement, Err(Impasse::NoMajority));
+    assert!(standings.iter().all(|standing| *standing == Standing::NoMajority));
+}
+
+#[test]
+fn a025_sources_that_were_knocked_out_still_outvote_the_liars_that_remain() {
+    // A day of silence at 15 ppm: the dead ones are sure to 1.3 s.
+    let mut all = alloc::vec![silent(0.1, 1.3), silent(-0.2, 1.3), silent(0.3, 1.3)];
+    all.extend([candidate(10.0, 0.01), candidate(10.0, 0.01)]);
+    let (standings, agreement) = choose(&all, false, 1, false);
+    assert_eq!(agreement, Err(Impasse::Silent));
+    assert_eq!(standings[3], Standing::Falseticker);
+    // Without their memory the liars would have had it.
+    assert!(choose(&all[3..], false, 1, false).1.is_ok());
+}
+
+#[test]
+fn a025_the_last_honest_source_is_followed_when_the_others_died() {
+    let all = [silent(0.1, 1.3), silent(-0.2, 1.3), silent(0.3, 1.3), candidate(0.02, 0.01)];
+    let (standings, agreement) = choose(&all, false, 1, false);
+    assert!(agreement.is_ok());
+    assert_eq!(standings[3], Standing::Survivor);
+}
+
+#[test]
+fn a025_liars_that_are_fewer_than_half_of_the_configured_never_win() {
+    for configured in 1..=9usize {
+        for liars in 1..=configured {
+            // Whoever is honest was silenced before the start.
+            let mut all = alloc::vec![candidate(10.0, 0.01); liars];
+            all.resize(configured, missing());
+            let (standings, agreement) = choose(&all, false, 1, false);
+            assert_eq!(agreement.is_ok(), 2 * liars >= configured, "{liars} of {configured}");
+            if agreement.is_err() {
+                assert_eq!(agreement, Err(Impasse::NoQuorum));
+                assert!(standings.iter().all(|standing| *standing == Standing::NoMajority));
+            }
+        }
+    }
+}
+
+#[test]
+fn half_of_the_configured_are_enough_once_the_others_had_their_time() {
+    let both = [candidate(0.0, 0.01), missing()];
+    assert_eq!(choose(&both, true, 1, false).1, Err(Impasse::NoQuorum));
+    assert!(choose(&both, false, 1, false).1.is_ok());
+    assert!(choose(&[both[0], both[0], both[1]], true, 1, false).1.is_ok());
+    // Of those that were heard it is still more than half.
+    let torn = [candidate(0.0, 0.01), candidate(1.0, 0.01), missing(), missing()];
+    assert_eq!(choose(&torn, false, 1, false).1, Err(Impasse::NoMajority));
+    assert_eq!(choose(&[missing(), missing()], false, 1, false).1, Err(Impasse::NoSources));
+}
+
+#[test]
+fn a025_while_the_authenticated_and_the_trusted_are_silent_nobody_stands_in_for_them() {
+    let plain = candidate(1.0, 0.01);
+    for absent in [Candidate { authenticated: true, ..missing() }, Candidate { trust: true, ..missing() }] {
+        for patient in [true, false] {
+            let (standings, agreement) = choose(&[plain, plain, plain, absent], patient, 1, false);
+            assert_eq!(agreement, Err(Impasse::NoQuorum));
+            assert!(standings.iter().all(|standing| *standing != Standing::Survivor));
+        }
+        // One of two is half of them; the plain ones don't count for or against it.
+        let present = Candidate { claim: Some(claim((0.0, 0.01))), live: true, ..absent };
+        let (standings, agreement) = choose(&[plain, plain, plain, absent, present], false, 1, false);
+        assert!(agreement.is_ok());
+        assert_eq!(standings[..3], [Standing::Outvoted; 3]);
+        assert_eq!(choose(&[plain, absent, absent, present], false, 1, false).1, Err(Impasse::NoQuorum));
+    }
+}
+
+#[test]
+fn within_a_group_the_silent_count_as_well() {
+    let member = |candidate: Candidate| Candidate { group: 0, operator: 0, ..candidate };
+    let pool = |answer: usize, silent: usize| {
+        let mut all = alloc::vec![member(candidate(0.0, 0.01)); answer];
+        all.extend((0..silent).map(|_| member(missing())));
+        select(&all, false, 1, false).1
+    };
+    assert!(pool(4, 0).is_ok() && pool(2, 2).is_ok() && pool(1, 1).is_ok());
+    assert_eq!(pool(1, 3), Err(Impasse::NoQuorum));
+}
+
+#[test]
+fn an_untrusted_majority_does_not_outvote_a_trusted_source() {
+    let trusted = Candidate { trust: true, ..candidate(0.0, 0.01) };
+    let all = [candidate(1.0, 0.01), candidate(1.0, 0.01), trusted, candidate(0.001, 0.01)];
+    let (standings, agreement) = choose(&all, false, 1, false);
+    assert!(agreement.is_ok());
+    assert_eq!(standings, [Standing::Outvoted, Standing::Outvoted, Standing::Survivor, Standing::Survivor]);
+}
+
+#[test]
+fn a024_no_number_of_plain_sources_outvotes_an_authenticated_one() {
+    let authenticated = Candidate { authenticated: true, ..candidate(0.0, 0.01) };
+    for trust in [false, true] {
+        let liar = Candidate { trust, ..candidate(1.0, 0.01) };
+        let all = [liar, liar, liar, authenticated, candidate(0.001, 0.01)];
+        let (standings, agreement) = choose(&all, false, 1, false);
+        assert!(agreement.is_ok());
+        assert_eq!(standings[..3], [Standing::Outvoted; 3]);
+        assert_eq!(standings[3..], [Standing::Survivor; 2], "who agrees may refine");
+    }
+    // Two authenticated ones that disagree: the plain ones don't decide between them.
+    let all =
+        [authenticated, Candidate { claim: Some(claim((1.0, 0.01))), ..authenticated }, candidate(1.0, 0.01)];
+    assert_eq!(choose(&all, false, 1, false).1, Err(Impasse::NoMajority));
+}
+
+#[test]
+fn a038_sources_of_one_group_have_one_vote() {
+    let of = |group: usize, middle: f64| Candidate { group, operator: group, ..candidate(middle, 0.01) };
+    let all = [of(0, 1.0), of(0, 1.0), of(0, 1.001), of(0, 1.0), of(4, 0.0), of(5, 0.001)];
+    let (standings, agreement) = select(&all, false, 1, false);
+    assert!(agreement.is_ok());
+    assert_eq!(standings[..4], [Standing::Falseticker; 4]);
+    assert_eq!(standings[4..], [Standing::Survivor; 2]);
+    assert_eq!(select(&all[..4], false, 2, false).1, Err(Impasse::TooFew), "and they count once");
+    // Within a group the majority speaks for it; one that is divided has a vote and no opinion.
+    assert!(select(&[of(0, 1.0), of(0, 0.0), of(0, 0.001)], false, 1, false).1.is_ok());
+    assert_eq!(select(&[of(0, 1.0), of(0, 0.0), of(5, 0.0)], false, 1, false).1, Err(Impasse::NoMajority));
+}
+
+#[test]
+fn who_survived_before_does_not_fall_out_at_the_edge() {
+    let edge = Candidate { survived: true, ..candidate(0.0104, 0.05) };
+    let all = [candidate(0.0, 0.01), candidate(0.0, 0.01), edge];
+    assert_eq!(choose(&all, false, 1, false).0[2], Standing::Survivor);
+    let stranger = Candidate { survived: false, ..edge };
+    assert_ne!(choose(&[all[0], all[1], stranger], false, 1, false).0[2], Standing::Survivor);
+}
+
+#[test]
+fn required_and_minimum_and_preferred_are_obeyed() {
+    let all = [candidate(0.0, 0.01), candidate(0.001, 0.01), candidate(0.002, 0.01)];
+    assert_eq!(choose(&all, false, 4, false).1, Err(Impasse::TooFew));
+    assert_eq!(choose(&all, false, 3, true).1, Err(Impasse::RequiredMissing));
+    let mut marked = all;
+    marked[1].require = true;
+    marked[2].prefer = true;
+    let (standings, agreement) = choose(&marked, false, 3, true);
+    assert!(agreement.is_ok());
+    assert_eq!(standings, [Standing::Spare, Standing::Spare, Standing::Survivor]);
+}

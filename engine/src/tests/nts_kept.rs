@@ -1,0 +1,103 @@
+//! What is kept of NTS sources over a restart, and what is wiped.
+
+use super::nts::{nts, parts, started};
+use super::world::*;
+use crate::settings::Place;
+use ipc::message::exchange::{AeadOffer, HostName};
+use ipc::packet::CookieOctets;
+use ipc::secret::Aead;
+use std::format;
+
+#[test]
+fn a072_what_was_kept_needs_no_exchange_and_what_does_not_fit_is_ignored() {
+    let world = started(nts_lan(2));
+    let kept = world.kept.clone();
+    assert_eq!(kept.len(), 2);
+    let again = |kept| {
+        let mut setup = Setup::of(nts_lan(2));
+        setup.kept = kept;
+        let mut world = setup.start();
+        world.run(60.0);
+        assert_eq!(world.report().system.state, "synchronised");
+        world
+    };
+    let warm = again(kept.clone());
+    assert_eq!(warm.exchanges.len(), 0);
+    assert!(nts(&warm, 0).restored && nts(&warm, 0).state == "ready");
+    let foreign: [fn(&mut crate::io::SavedAssociation); 7] = [
+        |saved| saved.server = Place::Name(HostName::parse("nts9.example").unwrap(), 4460),
+        |saved| saved.server = Place::Name(HostName::parse("nts0.example").unwrap(), 4461),
+        |saved| saved.roots = 1,
+        |saved| saved.cookies.clear(),
+        |saved| saved.cookies = std::vec![saved.cookies[0]; 9],
+        |saved| saved.address = address("224.0.1.1:123"),
+        |saved| saved.address = address("192.0.2.1:0"),
+    ];
+    for edit in foreign {
+        let mut kept = kept.clone();
+        edit(&mut kept[0]);
+        let world = again(kept);
+        assert_eq!(world.exchanges.len(), 1, "only for that one");
+    }
+    // Keys of another host are not told from ours before the server is asked.
+    let mut stolen = kept.clone();
+    let other = stolen[1].keys.clone();
+    stolen[0].keys = other;
+    let world = again(stolen);
+    assert_eq!((world.exchanges.len(), nts(&world, 0).restored), (1, false));
+}
+
+#[test]
+fn a072_keys_of_an_algorithm_that_is_not_offered_are_not_taken_up() {
+    let world = started(nts_lan(1));
+    let mut setup = Setup::of(nts_lan(1));
+    setup.kept = world.kept.clone();
+    setup.settings.sources[0].nts.as_mut().unwrap().offer = AeadOffer::SivOnly;
+    let mut world = setup.start();
+    world.run(10.0);
+    assert_eq!((world.exchanges.len(), nts(&world, 0).aead), (1, Some(15)));
+    assert_eq!(world.kept[0].algorithm, Aead::AesSivCmac256);
+}
+
+#[test]
+fn a_cookie_is_gone_from_the_file_before_its_query_leaves() {
+    let mut world = Setup::of(nts_lan(2)).start();
+    let (mut checked, mut sent) = (0, 0);
+    while world.age() < 900.0 {
+        world.run(0.05);
+        for (_, query) in &world.queries[sent..] {
+            let (cookie, ..) = parts(query.packet.octets());
+            let cookie = CookieOctets::from_octets(&cookie).unwrap();
+            assert!(world.kept.iter().all(|saved| !saved.cookies.contains(&cookie)));
+            checked += 1;
+        }
+        sent = world.queries.len();
+    }
+    assert!(checked > 20 && world.writes >= checked);
+}
+
+#[test]
+fn old_keys_and_cookies_are_gone_once_there_are_new_ones() {
+    let mut world = started(nts_lan(1));
+    let old = world.kept[0].clone();
+    world.servers[0].nts().starves = true;
+    while world.exchanges.len() < 2 {
+        world.run(10.0);
+    }
+    world.run(1.0);
+    let new = &world.kept[0];
+    assert_ne!(old.keys, new.keys);
+    assert!(new.cookies.iter().all(|cookie| !old.cookies.contains(cookie)));
+}
+
+#[test]
+fn keys_are_never_printed() {
+    let mut servers = nts_lan(1);
+    servers[0].nts().algorithm = Aead::AesSivCmac256;
+    let world = started(servers);
+    let key = world.kept[0].keys.server_to_client.octets();
+    let listed = format!("{}, {}, {}, {}", key[0], key[1], key[2], key[3]);
+    let hex: std::string::String = key[..4].iter().map(|octet| format!("{octet:02x}")).collect();
+    let text = format!("{:?} {:?} {:?}", *world.engine, world.kept, world.report());
+    assert!(text.contains("Session") && !text.contains(&listed) && !text.contains(&hex));
+}

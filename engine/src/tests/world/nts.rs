@@ -1,0 +1,243 @@
+//! A server that does NTS: its key exchange, its cookies, and what somebody on the path makes of its replies.
+
+use super::*;
+use crate::settings::NtsSettings;
+use ipc::message::client::ProtectedReply;
+use ipc::message::exchange::*;
+use ipc::packet::{CookieOctets, MAX_PACKET, Packet};
+use ipc::secret::{Aead, KeyPair, Secret};
+use protocol::nts::aead::{Algorithm, SessionKeys};
+use protocol::nts::cookie::{CookieKeys, NONCE};
+use protocol::nts::ratchet::EpochKey;
+use protocol::nts::server::{MAX_NONCES, Request, read_request};
+
+/// Whatever comes to the client role instead of the reply.
+pub type Tamper = Box<dyn Fn(&Query, Vec<u8>) -> Vec<Vec<u8>>>;
+
+/// What a server with NTS has besides its time.
+pub struct Nts {
+    /// Where keys are exchanged.
+    pub place: Place,
+    keys: CookieKeys,
+    pub algorithm: Aead,
+    /// Cookies of a key exchange.
+    pub cookies: u8,
+    /// Replies bring no cookies.
+    pub starves: bool,
+    /// What every key exchange ends with.
+    pub failure: Option<ExchangeFailure>,
+    /// Validity of its certificates, nanoseconds since 1970.
+    pub valid: (i64, i64),
+    /// Where the time is to be had; empty: at the server's own address.
+    pub addresses: Vec<Address>,
+    /// Keys after the legacy rule are given first.
+    pub legacy: bool,
+    /// The server can't open any cookie.
+    pub forgot: bool,
+    pub tamper: Option<Tamper>,
+}
+
+/// Seconds of a key exchange.
+const TAKES: i64 = SECOND / 20;
+
+impl Server {
+    /// With NTS, its key exchange at a name of its own.
+    pub fn with_nts(mut self, name: &str) -> Self {
+        let mut secret = [0; 32];
+        secret[..name.len()].copy_from_slice(name.as_bytes());
+        self.nts = Some(Nts {
+            place: Place::Name(HostName::parse(name).unwrap(), 4460),
+            keys: cookie_keys(&secret),
+            algorithm: Aead::Aes128GcmSiv,
+            cookies: 8,
+            starves: false,
+            failure: None,
+            valid: (BEGIN - 30 * 86_400 * SECOND, BEGIN + 60 * 86_400 * SECOND),
+            addresses: Vec::new(),
+            legacy: false,
+            forgot: false,
+            tamper: None,
+        });
+        self
+    }
+
+    pub fn nts(&mut self) -> &mut Nts {
+        self.nts.as_mut().unwrap()
+    }
+}
+
+/// The `[[source]]` of a server with NTS.
+pub fn nts_source(server: &Server) -> SourceSettings {
+    let place = server.nts.as_ref().unwrap().place.clone();
+    let name = match &place {
+        Place::Name(name, _) => name.as_str().to_string(),
+        Place::Address(address) => address.socket_address().to_string(),
+    };
+    let nts = Some(NtsSettings { roots: 0, offer: AeadOffer::GcmSivFirst });
+    SourceSettings { name, place, nts, ..source(server.address) }
+}
+
+/// `count` servers with NTS at `nts0.example`, ….
+pub fn nts_lan(count: usize) -> Vec<Server> {
+    lan(count)
+        .into_iter()
+        .enumerate()
+        .map(|(n, server)| server.with_nts(&std::format!("nts{n}.example")))
+        .collect()
+}
+
+fn cookie_keys(secret: &[u8; 32]) -> CookieKeys {
+    CookieKeys::new(1, [EpochKey::from_octets(1, secret)]).unwrap()
+}
+
+/// Each opens the cookies of the others, as one operator's servers do.
+pub fn share_keys(servers: &mut [Server]) {
+    servers.iter_mut().for_each(|server| server.nts().keys = cookie_keys(&[9; 32]));
+}
+
+impl World {
+    fn octets<const N: usize>(&mut self) -> [u8; N] {
+        core::array::from_fn(|_| (self.chance.uniform() * 256.0) as u8)
+    }
+
+    fn server_at(&self, exchange: &Exchange) -> Option<usize> {
+        self.servers.iter().position(|server| {
+            server.nts.as_ref().is_some_and(|nts| match (&nts.place, exchange.server) {
+                (Place::Name(name, port), KeyServer::Name(asked)) => *name == asked && *port == exchange.port,
+                (Place::Address(address), KeyServer::Address(asked)) => *address == asked,
+                _ => false,
+            })
+        })
+    }
+
+    /// What the exchange role would answer.
+    pub(super) fn exchange(&mut self, exchange: Exchange) {
+        self.exchanges.push((self.time, exchange));
+        let end = self.time + TAKES;
+        let failed = |reason| Input::ExchangeFailed(ExchangeFailed { id: exchange.id, reason });
+        let Some(at) = self.server_at(&exchange) else {
+            return self.plan(end, Happening::Fact(failed(ExchangeFailure::NoSuchName)));
+        };
+        let Some(nts) = &self.servers[at].nts else { return };
+        let (from, until) = nts.valid;
+        let by_clock = (from..=until).contains(&exchange.now.nanos());
+        let deferred = !by_clock && exchange.not_before.is_some_and(|floor| floor.nanos() <= until);
+        let reason = match nts.failure {
+            Some(reason) => Some(reason),
+            None if by_clock || deferred => None,
+            None if exchange.now.nanos() < from => Some(ExchangeFailure::NotYetValid),
+            None => Some(ExchangeFailure::Expired),
+        };
+        if let Some(reason) = reason {
+            return self.plan(end, Happening::Fact(failed(reason)));
+        }
+        let (algorithm, length) = match (nts.algorithm, exchange.offer) {
+            (Aead::AesSivCmac256, _) | (_, AeadOffer::SivOnly) => (Aead::AesSivCmac256, 32),
+            (Aead::Aes128GcmSiv, _) => (Aead::Aes128GcmSiv, 16),
+        };
+        let (count, legacy) = (nts.cookies, nts.legacy);
+        let addresses = if nts.addresses.is_empty() {
+            std::vec![self.servers[at].address]
+        } else {
+            nts.addresses.clone()
+        };
+        let redirected = !nts.addresses.is_empty();
+        let pairs: [([u8; 32], [u8; 32]); 2] = core::array::from_fn(|_| (self.octets(), self.octets()));
+        let pair = |(one, other): &([u8; 32], [u8; 32])| {
+            let cut = |octets: &[u8; 32]| {
+                let mut key = [0; 32];
+                key[..length].copy_from_slice(&octets[..length]);
+                Secret::new(key)
+            };
+            KeyPair { client_to_server: cut(one), server_to_client: cut(other) }
+        };
+        let id = match algorithm {
+            Aead::AesSivCmac256 => Algorithm::AesSivCmac256,
+            Aead::Aes128GcmSiv => Algorithm::Aes128GcmSiv,
+        };
+        let session = SessionKeys::from_octets(id, &pairs[0].0[..length], &pairs[0].1[..length]).unwrap();
+        for _ in 0..count {
+            let nonce: [u8; NONCE] = self.octets();
+            let keys = &self.servers[at].nts.as_ref().unwrap().keys;
+            let octets = CookieOctets::from_octets(keys.seal(&session, &nonce).octets()).unwrap();
+            self.plan(end, Happening::Fact(Input::Cookie(Cookie { id: exchange.id, octets })));
+        }
+        let mut places = [Address::NONE; MAX_ADDRESSES];
+        for (place, address) in places.iter_mut().zip(&addresses) {
+            *place = *address;
+        }
+        let exchanged = Exchanged {
+            id: exchange.id,
+            algorithm,
+            keys: pair(&pairs[usize::from(legacy)]),
+            alternate: legacy.then(|| pair(&pairs[0])),
+            cookies: count,
+            count: addresses.len() as u8,
+            addresses: places,
+            redirected,
+            valid_from: WallTime::saturating(from),
+            valid_until: WallTime::saturating(until),
+            deferred,
+        };
+        self.plan(end, Happening::Fact(Input::Exchanged(exchanged)));
+    }
+
+    /// The server's reply to a protected query, and what comes of it on the way.
+    pub(super) fn reply_protected(&mut self, at: usize, query: &Query, header: Header, returned: i64) {
+        let nonces: [u8; MAX_NONCES] = self.octets();
+        let Some(nts) = &self.servers[at].nts else { return };
+        let mut request = query.packet.octets().to_vec();
+        if nts.forgot {
+            // Within the cookie.
+            request[48 + 36 + 20] ^= 1;
+        }
+        let mut out = [0; MAX_PACKET];
+        let length = match read_request(&mut request, &nts.keys).unwrap() {
+            Request::Plain => panic!("a plain request to an NTS source"),
+            Request::Refused(refused) => refused.write_nak(&mut out).unwrap(),
+            Request::Protected(_) if nts.starves => starved(query, &nts.keys, &header, &mut out),
+            Request::Protected(request) => {
+                request.write_reply(&nts.keys, &nonces, || header, &mut out).unwrap()
+            }
+        };
+        let honest = out[..length].to_vec();
+        let packets = match &nts.tamper {
+            Some(tamper) => tamper(query, honest),
+            None => std::vec![honest],
+        };
+        for (number, octets) in (0..).zip(packets) {
+            let when = returned + number * 10_000;
+            let t4 = self.raw_at(when);
+            let packet = Packet::from_octets(&octets).unwrap();
+            let reply =
+                ProtectedReply { id: query.id, source: query.destination, t4, stamp: Stamp::Kernel, packet };
+            self.plan(when + LINK, Happening::Fact(Input::Protected(reply)));
+        }
+        self.plan_silence(query);
+    }
+
+    /// The end of a protected query, unless it is cancelled before.
+    pub(super) fn plan_silence(&mut self, query: &Query) {
+        let end = self.time_of(query.deadline);
+        let (reason, rejected) = (Silence::Deadline, Rejected::NONE);
+        self.plan(end, Happening::Fact(Input::Unanswered(Unanswered { id: query.id, reason, rejected })));
+    }
+}
+
+/// A reply without a cookie.
+fn starved(query: &Query, keys: &CookieKeys, header: &Header, out: &mut [u8]) -> usize {
+    let request = query.packet.octets();
+    let identifier = 48..84;
+    let length = usize::from(u16::from_be_bytes([request[86], request[87]]));
+    let session = keys.open(&request[88..84 + length]).unwrap();
+    let mut packet = header.encode().to_vec();
+    packet.extend_from_slice(&request[identifier]);
+    let nonce = &[7u8; 16][..session.algorithm().nonce_length()];
+    let mut tag = [0; 16];
+    session.server_to_client.seal(nonce, &packet, &mut tag).unwrap();
+    packet.extend_from_slice(&[4, 4, 0, 24 + nonce.len() as u8, 0, nonce.len() as u8, 0, 16]);
+    packet.extend_from_slice(nonce);
+    packet.extend_from_slice(&tag);
+    out[..packet.len()].copy_from_slice(&packet);
+    packet.len()
+}

@@ -1,0 +1,103 @@
+//! The certificate: read from its file, and as much of it understood as is said to others.
+
+use crate::validity::Validity;
+use ipc::message::key_service::Scheme;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, alg_id};
+use rustls::server::ParsedCertificate;
+use sha2::{Digest, Sha256};
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+/// Octets of the longest file that is read.
+const MAX_FILE: usize = 64 * 1024;
+
+/// Most certificates, and most octets of all together: what is sent in each handshake.
+const MAX_CHAIN: usize = 8;
+const MAX_OCTETS: usize = 16 * 1024;
+
+/// What the key of a certificate is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum KeyKind {
+    /// ECDSA with P-256.
+    P256,
+    /// Ed25519.
+    Ed25519,
+    /// RSA.
+    Rsa,
+}
+
+impl KeyKind {
+    /// What can be signed with it, best first.
+    pub(super) const fn schemes(self) -> &'static [Scheme] {
+        match self {
+            KeyKind::P256 => &[Scheme::EcdsaP256],
+            KeyKind::Ed25519 => &[Scheme::Ed25519],
+            KeyKind::Rsa => &[Scheme::RsaPss256, Scheme::RsaPss384, Scheme::RsaPss512],
+        }
+    }
+
+    fn of(public_key: &[u8]) -> Option<Self> {
+        let kinds = [
+            (alg_id::ECDSA_P256, Self::P256),
+            (alg_id::ED25519, Self::Ed25519),
+            (alg_id::RSA_ENCRYPTION, Self::Rsa),
+        ];
+        // SEQUENCE { SEQUENCE { the algorithm } .. }, whose first length takes one octet or three.
+        let starts = [2, 4].map(|at| public_key.get(at..).and_then(|rest| rest.strip_prefix(&[0x30])));
+        starts.into_iter().flatten().filter_map(|rest| rest.get(1..)).find_map(|rest| {
+            kinds.iter().find(|(algorithm, _)| rest.starts_with(algorithm.as_ref())).map(|(_, kind)| *kind)
+        })
+    }
+}
+
+/// A certificate with those that lead to a root.
+#[derive(Clone, Debug)]
+pub(super) struct Certificate {
+    /// Its own first.
+    pub chain: Vec<CertificateDer<'static>>,
+    pub kind: KeyKind,
+    /// SHA-256 of its public key.
+    pub fingerprint: [u8; 32],
+    /// When it is valid.
+    pub validity: Validity,
+}
+
+impl Certificate {
+    /// Reads a file; nothing where there is no certificate in it, or none that is done here.
+    pub(super) fn read(path: &Path) -> Option<Self> {
+        Self::from_text(&read(path)?)
+    }
+
+    fn from_text(text: &[u8]) -> Option<Self> {
+        let chain: Vec<_> =
+            CertificateDer::pem_slice_iter(text).take(MAX_CHAIN + 1).collect::<Result<_, _>>().ok()?;
+        let octets: usize = chain.iter().map(|one| one.len()).sum();
+        if chain.len() > MAX_CHAIN || octets > MAX_OCTETS {
+            return None;
+        }
+        let own = chain.first()?;
+        let public_key = ParsedCertificate::try_from(own).ok()?.subject_public_key_info();
+        let kind = KeyKind::of(&public_key)?;
+        let validity = Validity::of(own)?;
+        Some(Self { kind, fingerprint: Sha256::digest(&public_key).into(), validity, chain })
+    }
+}
+
+fn read(path: &Path) -> Option<Vec<u8>> {
+    let mut octets = vec![0; MAX_FILE + 1];
+    let mut file = File::open(path).ok()?;
+    let mut length = 0;
+    while length < octets.len() {
+        match file.read(octets.get_mut(length..)?) {
+            Ok(0) => break,
+            Ok(more) => length += more,
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(_) => return None,
+        }
+    }
+    let is_whole = length <= MAX_FILE;
+    octets.truncate(length);
+    is_whole.then_some(octets)
+}

@@ -1,0 +1,192 @@
+//! One connection: a socket that never blocks, and a talk over it.
+
+use super::limit::Network;
+use super::talk::{Desk, End, Talk};
+use ipc::units::RawInstant;
+use nix::errno::Errno;
+use nix::sys::socket::{MsgFlags, Shutdown, recv, send, shutdown};
+use std::net::TcpStream;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+
+/// Octets that are read at once.
+pub(super) const PIECE: usize = 16 * 1024;
+
+/// Octets that are thrown away after the end before the connection is closed all the same.
+const MAX_IGNORED: usize = 64 * 1024;
+
+/// One client.
+pub(super) struct Connection {
+    stream: TcpStream,
+    pub network: Network,
+    /// When it was accepted.
+    pub since: RawInstant,
+    stage: Stage,
+    /// What the client was too slow to read.
+    unsent: Vec<u8>,
+    /// Waited for until it reads; meanwhile nothing is read from it.
+    is_blocked: bool,
+}
+
+enum Stage {
+    /// Nothing has come yet: nothing is spent on it.
+    Silent,
+    Talking(Talk),
+    /// All is said. Until the client has closed its side too, so that no answer is lost.
+    Leaving {
+        ignored: usize,
+    },
+}
+
+/// How much is lost with a connection, least first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Worth {
+    /// All is said.
+    Spent,
+    /// Nothing was computed yet.
+    Idle,
+    /// A handshake.
+    Invested,
+}
+
+/// What becomes of a connection after it was attended to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// It is waited for as before.
+    Stays,
+    /// From here on it is waited for until it reads.
+    Blocks,
+    /// From here on it is waited for until it says something.
+    Unblocks,
+    /// Close it.
+    Closes,
+}
+
+/// What ended here, to be counted, and what becomes of the connection.
+pub(super) type Attended = (Option<End>, Outcome);
+
+impl Connection {
+    pub(super) const fn new(stream: TcpStream, network: Network, since: RawInstant) -> Self {
+        Self { stream, network, since, stage: Stage::Silent, unsent: Vec::new(), is_blocked: false }
+    }
+
+    pub(super) fn worth(&self) -> Worth {
+        match &self.stage {
+            Stage::Leaving { .. } => Worth::Spent,
+            Stage::Talking(talk) if talk.is_secret() => Worth::Invested,
+            Stage::Silent | Stage::Talking(_) => Worth::Idle,
+        }
+    }
+
+    /// Reads once, and says what there is to say. `has_closed`: the client sends nothing after what has arrived.
+    /// `piece` and `out` are room to work in.
+    pub(super) fn attend(
+        &mut self,
+        desk: &Desk,
+        has_closed: bool,
+        begins: impl FnOnce() -> bool,
+        piece: &mut [u8; PIECE],
+        out: &mut Vec<u8>,
+    ) -> Attended {
+        if !self.unsent.is_empty() && self.flush().is_err() {
+            return (self.loss(), Outcome::Closes);
+        }
+        let length = match recv(self.stream.as_raw_fd(), piece, MsgFlags::MSG_DONTWAIT) {
+            Ok(0) => return (self.loss(), Outcome::Closes),
+            Ok(length) => length,
+            Err(Errno::EAGAIN | Errno::EINTR) => return (None, self.outcome()),
+            Err(_) => return (self.loss(), Outcome::Closes),
+        };
+        if let Stage::Leaving { ignored } = &mut self.stage {
+            *ignored = ignored.saturating_add(length);
+            let is_enough = *ignored > MAX_IGNORED || has_closed && length < PIECE && self.unsent.is_empty();
+            return (None, if is_enough { Outcome::Closes } else { self.outcome() });
+        }
+        if matches!(self.stage, Stage::Silent) {
+            self.stage = Stage::Talking(Talk::new());
+        }
+        let Stage::Talking(talk) = &mut self.stage else { return (None, Outcome::Closes) };
+        out.clear();
+        let end = talk.hear(piece.get(..length).unwrap_or_default(), desk, begins, out);
+        if end == Some(End::Limited) {
+            return (end, Outcome::Closes);
+        }
+        if end.is_some() {
+            self.stage = Stage::Leaving { ignored: 0 };
+        }
+        // A client that has all closes first, and with it go the last traces of its connection here. One that
+        // failed may wait for us.
+        let is_said = self.say(out);
+        let is_over = end.is_some_and(|end| end != End::Exchanged) && self.unsent.is_empty();
+        match is_said.and_then(|()| if is_over { self.shut() } else { Ok(()) }) {
+            Ok(()) => (end, self.outcome()),
+            Err(_) => (end.or(Some(End::Gone)), Outcome::Closes),
+        }
+    }
+
+    /// Says that no more will come.
+    fn shut(&self) -> Result<(), Errno> {
+        shutdown(self.stream.as_raw_fd(), Shutdown::Write)
+    }
+
+    /// The client has had its time; whether that cost it its exchange.
+    pub(super) fn run_out(&mut self, out: &mut Vec<u8>) -> bool {
+        out.clear();
+        match &mut self.stage {
+            Stage::Silent => true,
+            Stage::Talking(talk) => {
+                talk.run_out(out);
+                // It is closed next, whatever becomes of that.
+                let _ = self.say(out);
+                true
+            }
+            Stage::Leaving { .. } => false,
+        }
+    }
+
+    /// What is lost where the client is gone: nothing once all was said.
+    fn loss(&self) -> Option<End> {
+        (!matches!(self.stage, Stage::Leaving { .. })).then_some(End::Gone)
+    }
+
+    fn outcome(&mut self) -> Outcome {
+        let was_blocked = std::mem::replace(&mut self.is_blocked, !self.unsent.is_empty());
+        match (was_blocked, self.is_blocked) {
+            (false, true) => Outcome::Blocks,
+            (true, false) => Outcome::Unblocks,
+            _ => Outcome::Stays,
+        }
+    }
+
+    fn say(&mut self, octets: &[u8]) -> Result<(), Errno> {
+        let sent = if self.unsent.is_empty() { self.send(octets)? } else { 0 };
+        self.unsent.extend_from_slice(octets.get(sent..).unwrap_or_default());
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<(), Errno> {
+        let sent = self.send(&self.unsent)?;
+        self.unsent.drain(..sent);
+        let is_over = matches!(self.stage, Stage::Leaving { .. }) && self.unsent.is_empty();
+        if is_over { self.shut() } else { Ok(()) }
+    }
+
+    fn send(&self, octets: &[u8]) -> Result<usize, Errno> {
+        let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
+        let mut sent = 0;
+        while let Some(rest) = octets.get(sent..).filter(|rest| !rest.is_empty()) {
+            match send(self.stream.as_raw_fd(), rest, flags) {
+                Ok(more) => sent += more,
+                Err(Errno::EINTR) => {}
+                Err(Errno::EAGAIN) => break,
+                Err(errno) => return Err(errno),
+            }
+        }
+        Ok(sent)
+    }
+}
+
+impl AsFd for Connection {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.stream.as_fd()
+    }
+}

@@ -1,0 +1,143 @@
+//! The connections of one thread, by place; who has to go when there are too many.
+
+use super::connection::{Connection, Worth};
+use super::limit::Network;
+use ipc::units::RawInstant;
+use std::collections::{HashMap, VecDeque};
+
+/// The name of a connection in this thread: its place, and which of all that were there it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Token {
+    place: u32,
+    turn: u32,
+}
+
+impl Token {
+    pub(super) const fn to_number(self) -> u64 {
+        (self.turn as u64) << 32 | self.place as u64
+    }
+
+    pub(super) const fn from_number(number: u64) -> Self {
+        Self { place: number as u32, turn: (number >> 32) as u32 }
+    }
+}
+
+#[derive(Default)]
+struct Place {
+    /// Below 2^31, so that no token is the number of something else.
+    turn: u32,
+    connection: Option<Connection>,
+}
+
+/// All connections of a thread, in the order of their deadlines.
+#[derive(Default)]
+pub(super) struct Places {
+    places: Vec<Place>,
+    free: Vec<u32>,
+    order: VecDeque<Token>,
+}
+
+impl Places {
+    /// Takes a connection, accepted after all that are here.
+    pub(super) fn add(&mut self, connection: Connection) -> Token {
+        let place = self.free.pop().unwrap_or_else(|| {
+            self.places.push(Place::default());
+            (self.places.len() - 1) as u32
+        });
+        let mut token = Token { place, turn: 0 };
+        if let Some(here) = self.places.get_mut(place as usize) {
+            here.turn = here.turn.wrapping_add(1) & (u32::MAX >> 1);
+            here.connection = Some(connection);
+            token.turn = here.turn;
+        }
+        self.order.push_back(token);
+        token
+    }
+
+    pub(super) fn find(&mut self, token: Token) -> Option<&mut Connection> {
+        let here = self.places.get_mut(token.place as usize)?;
+        here.connection.as_mut().filter(|_| here.turn == token.turn)
+    }
+
+    pub(super) fn remove(&mut self, token: Token) -> Option<Connection> {
+        let here = self.places.get_mut(token.place as usize).filter(|here| here.turn == token.turn)?;
+        let connection = here.connection.take()?;
+        self.free.push(token.place);
+        Some(connection)
+    }
+
+    /// The connection that was accepted first, and when.
+    pub(super) fn oldest(&mut self) -> Option<(Token, RawInstant)> {
+        while let Some(token) = self.order.front().copied() {
+            if let Some(connection) = self.find(token) {
+                return Some((token, connection.since));
+            }
+            self.order.pop_front();
+        }
+        None
+    }
+
+    /// The one that has to make room: of those worth least, of the network that has most of them here, the oldest.
+    /// So whoever fills this server with idle connections loses his own, while a newcomer has its time.
+    pub(super) fn least(&self) -> Option<Token> {
+        let here = |token: &Token| {
+            let place = self.places.get(token.place as usize).filter(|place| place.turn == token.turn)?;
+            place.connection.as_ref()
+        };
+        let mut shares: HashMap<(Worth, Network), usize> = HashMap::new();
+        for connection in self.order.iter().filter_map(here) {
+            *shares.entry((connection.worth(), connection.network)).or_default() += 1;
+        }
+        let rank = |token: &Token| {
+            let connection = here(token)?;
+            let key = (connection.worth(), connection.network);
+            Some((key.0, std::cmp::Reverse(shares.get(&key).copied().unwrap_or(0))))
+        };
+        // The first of equals: the order is that of age.
+        self.order
+            .iter()
+            .filter_map(|token| Some((rank(token)?, token)))
+            .min_by_key(|(rank, _)| *rank)
+            .map(|(_, token)| *token)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::{TcpListener, TcpStream};
+
+    fn connection(listener: &TcpListener, network: u8, at: i64) -> Connection {
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        drop(listener.accept().unwrap());
+        Connection::new(stream, Network::of([192, 0, network, 1].into()), RawInstant::saturating(at))
+    }
+
+    #[test]
+    fn a_place_that_is_taken_again_has_another_name() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut places = Places::default();
+        let first = places.add(connection(&listener, 1, 1));
+        assert!(places.find(first).is_some() && places.remove(first).is_some());
+        let second = places.add(connection(&listener, 1, 2));
+        assert!(places.find(first).is_none() && places.remove(first).is_none());
+        assert_eq!(Token::from_number(second.to_number()), second);
+        assert_eq!(places.oldest().map(|(token, _)| token), Some(second));
+        assert_eq!(places.places.len(), 1);
+    }
+
+    #[test]
+    fn a087_who_has_most_loses_first_and_the_oldest_of_equals() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut places = Places::default();
+        let lone = places.add(connection(&listener, 1, 1));
+        let many: Vec<Token> = (2..5).map(|at| places.add(connection(&listener, 2, at))).collect();
+        let late = places.add(connection(&listener, 3, 6));
+        for expected in [many[0], many[1], lone, many[2], late] {
+            assert_eq!(places.least(), Some(expected));
+            places.remove(expected);
+        }
+        assert_eq!(places.least(), None);
+        assert_eq!(places.oldest(), None);
+    }
+}

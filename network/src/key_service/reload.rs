@@ -1,0 +1,79 @@
+//! How a new certificate comes into use: it is read here and its key by the key holder; where they belong together,
+//! each thread takes the two over between two handshakes of its own.
+
+use super::certificate::Certificate;
+use super::shared::Shared;
+use ipc::message::key_service::{KeyRead, Loaded};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// A reading of certificate and key, and the wish for another one.
+pub(super) struct Reload {
+    path: PathBuf,
+    stage: Stage,
+    is_ordered: bool,
+}
+
+enum Stage {
+    /// Nothing is under way.
+    Rests,
+    /// The key holder reads. Nothing: the certificate can't be read.
+    Reads(Option<Arc<Certificate>>),
+    /// The threads take it over, or it can't be used.
+    Ends(Loaded),
+}
+
+impl Reload {
+    /// The key holder reads its key by itself at start.
+    pub(super) fn at_start(path: PathBuf) -> Self {
+        let certificate = Certificate::read(&path).map(Arc::new);
+        Self { path, stage: Stage::Reads(certificate), is_ordered: false }
+    }
+
+    /// Someone wants both to be read anew. Several such wishes are one.
+    pub(super) const fn order(&mut self) {
+        self.is_ordered = true;
+    }
+
+    /// Whether it is wanted and possible.
+    pub(super) const fn is_due(&self) -> bool {
+        self.is_ordered && matches!(self.stage, Stage::Rests)
+    }
+
+    /// Reads the certificate; whether the key holder is to read the key.
+    pub(super) fn begin(&mut self) -> bool {
+        self.is_ordered = false;
+        let certificate = Certificate::read(&self.path).map(Arc::new);
+        let is_read = certificate.is_some();
+        self.stage = if is_read { Stage::Reads(certificate) } else { Stage::Ends(Loaded::NoCertificate) };
+        is_read
+    }
+
+    /// The key holder has read; nothing where it wasn't asked to.
+    pub(super) fn hear(&mut self, read: KeyRead, shared: &Shared) -> Option<()> {
+        let Stage::Reads(certificate) = &mut self.stage else { return None };
+        let loaded = match (certificate.take(), read) {
+            (None, _) => Loaded::NoCertificate,
+            (Some(_), KeyRead::Unreadable) => Loaded::NoKey,
+            (Some(certificate), KeyRead::Read(fingerprint)) if certificate.fingerprint == fingerprint => {
+                let validity = certificate.validity;
+                shared.change(|settings| settings.certificate = Some(certificate));
+                Loaded::InUse { not_before: validity.from, not_after: validity.until }
+            }
+            _ => Loaded::Mismatch,
+        };
+        self.stage = Stage::Ends(loaded);
+        Some(())
+    }
+
+    /// What came of it, once; a certificate is in use when all threads have taken it over. Until then the key
+    /// holder must not read another key, which they would get with this certificate.
+    pub(super) fn conclude(&mut self, shared: &Shared) -> Option<Loaded> {
+        let Stage::Ends(loaded) = self.stage else { return None };
+        if matches!(loaded, Loaded::InUse { .. }) && !shared.is_adopted() {
+            return None;
+        }
+        self.stage = Stage::Rests;
+        Some(loaded)
+    }
+}

@@ -1,0 +1,159 @@
+//! The requests under NTS of one batch. They wait until the plain ones are answered, and then go in small groups:
+//! all of a group are opened, which takes longest and needs no time; then it is known what will be sent together,
+//! and they are sealed with the moments at which they will leave; then they are sent.
+
+use super::{Worker, add};
+use crate::server::control_message::Target;
+use crate::server::mmsg::{BATCH, ROOM};
+use crate::server::outgoing::Addressed;
+use crate::server::protected::{Opened, open};
+use crate::server::respond::{Asked, Desk, ReplyKind};
+use crate::server::wall::transmit_stamp;
+use protocol::nts::cookie::CookieKeys;
+use protocol::timestamp::Timestamp;
+use rand_chacha::ChaCha12Rng;
+use rand_chacha::rand_core::SeedableRng;
+use std::fmt;
+
+/// Requests that are opened, sealed and sent together.
+const GROUP: usize = 8;
+
+/// Longest time that sealing is believed to take, nanoseconds: what is longer was an interruption.
+const SLOWEST: i64 = 20_000;
+
+/// A request that waits for its turn.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Waiting {
+    pub slot: usize,
+    pub asked: Asked,
+    pub target: Option<Target>,
+    /// When it came.
+    pub receive: Timestamp,
+}
+
+/// What one thread needs for its sealed replies.
+pub(super) struct Sealing {
+    waiting: Vec<Waiting>,
+    random: ChaCha12Rng,
+    /// Replies can't be written over requests that are still read.
+    replies: Box<[[u8; ROOM]; GROUP]>,
+    /// How long one takes, nanoseconds.
+    pace: i64,
+}
+
+impl fmt::Debug for Sealing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sealing").field("waiting", &self.waiting.len()).finish_non_exhaustive()
+    }
+}
+
+impl Sealing {
+    /// Random numbers for nonces come from this seed.
+    pub(super) fn new(seed: [u8; 32]) -> Self {
+        Self {
+            waiting: Vec::with_capacity(BATCH),
+            random: ChaCha12Rng::from_seed(seed),
+            replies: Box::new([[0; ROOM]; GROUP]),
+            pace: 0,
+        }
+    }
+
+    /// One more of this batch; in the order of the slots.
+    pub(super) fn wait(&mut self, request: Waiting) {
+        self.waiting.push(request);
+    }
+}
+
+impl Worker {
+    /// Answers those that wait.
+    pub(super) fn answer_protected(&mut self, at: usize, desk: &Desk<'_>, keys: &CookieKeys) {
+        let mut begin = 0;
+        while begin < self.sealing.waiting.len() {
+            let end = (begin + GROUP).min(self.sealing.waiting.len());
+            self.seal_group(begin, end, desk, keys);
+            self.send_all(at);
+            begin = end;
+        }
+        self.sealing.waiting.clear();
+    }
+
+    fn seal_group(&mut self, begin: usize, end: usize, desk: &Desk<'_>, keys: &CookieKeys) {
+        let Self { sealing, post, outgoing, dice, counters, wall, .. } = self;
+        let Sealing { waiting, random, replies, pace } = sealing;
+        outgoing.clear();
+        let mut group = waiting.get(begin..end).unwrap_or_default().iter();
+        let mut opened: [Option<Opened<'_>>; GROUP] = [const { None }; GROUP];
+        let mut slots = [0; GROUP];
+        let mut places = opened.iter_mut().zip(&mut slots);
+        let mut next = group.next();
+        for (slot, packet) in post.all_mut() {
+            let Some(request) = next.filter(|request| request.slot == slot) else { continue };
+            next = group.next();
+            match open(packet, &request.asked, request.receive, desk, dice, keys) {
+                Ok(reply) => {
+                    outgoing.put(Addressed {
+                        slot,
+                        length: reply.reply_length(),
+                        source: request.asked.source,
+                        target: request.target,
+                        needs_time: false,
+                        is_kiss: matches!(reply.kind(), ReplyKind::Kiss | ReplyKind::Nak),
+                        is_protected: true,
+                        departure: reply.departure(),
+                    });
+                    if let Some((place, of)) = places.next() {
+                        (*place, *of) = (Some(reply), slot);
+                    }
+                }
+                Err(refusal) => add(super::counter_of(counters, refusal), 1),
+            }
+        }
+        outgoing.seal();
+        let count = opened.iter().flatten().count();
+        let messages = 0..outgoing.parcels().len();
+        let before = wall.now();
+        let mut lengths = [0; GROUP];
+        for (number, reply) in opened.iter().flatten().enumerate() {
+            // The clock is read when about half of this one's work is done.
+            let rest = (2 * (count - number) as i64 - 1) * *pace / 2;
+            let delay = outgoing.expected_delay(&messages, outgoing.message_of(number));
+            let leaves = || Some(transmit_stamp(wall.now()?.saturating_add(rest + delay)));
+            let (Some(out), Some(length)) = (replies.get_mut(number), lengths.get_mut(number)) else {
+                continue;
+            };
+            let Ok(sealed) = reply.seal(keys, random, leaves, out) else {
+                // A virtual clock that was never whole: no time, no answer.
+                add(&mut counters.failed, count);
+                outgoing.clear();
+                return;
+            };
+            *length = sealed;
+        }
+        if let (Some(before), Some(after)) = (before, wall.now())
+            && count > 0
+        {
+            let taken = (after.saturating_sub(before).max(0) / count as i64).min(SLOWEST);
+            *pace += (taken - *pace) / if taken < *pace { 8 } else { 16 };
+        }
+        for reply in opened.iter().flatten() {
+            match reply.kind() {
+                ReplyKind::Basic => {}
+                ReplyKind::Interleaved => add(&mut counters.interleaved, 1),
+                ReplyKind::Kiss => {
+                    add(&mut counters.kissed, 1);
+                    add(&mut counters.limited, 1);
+                }
+                ReplyKind::Nak => add(&mut counters.nak, 1),
+            }
+            add(&mut counters.spared, usize::from(reply.is_spared()));
+        }
+        drop(opened);
+        for ((slot, length), reply) in slots.iter().zip(lengths).zip(replies.iter()).take(count) {
+            if let (Some(place), Some(reply)) =
+                (post.octets_mut(*slot).get_mut(..length), reply.get(..length))
+            {
+                place.copy_from_slice(reply);
+            }
+        }
+    }
+}

@@ -1,0 +1,25 @@
+//! The cryptography beneath TLS: one of two libraries, by the features of this package.
+
+#[cfg(feature = "aws-lc-rs")]
+pub(crate) use rustls::crypto::aws_lc_rs as provider;
+#[cfg(not(feature = "aws-lc-rs"))]
+pub(crate) use rustls::crypto::ring as provider;
+
+use rustls::crypto::CryptoProvider;
+use std::sync::Arc;
+
+/// The library, as rustls takes it.
+pub(crate) fn crypto() -> Arc<CryptoProvider> {
+    Arc::new(provider::default_provider())
+}
+
+/// Uses a library for the first time in this thread, for what it asks of the kernel then isn't allowed later.
+pub(crate) fn warm_up() {
+    let crypto = crypto();
+    let _ = crypto.secure_random.fill(&mut [0; 32]);
+    for group in &crypto.kx_groups {
+        let Ok(own) = group.start() else { continue };
+        let public = own.pub_key().to_vec();
+        let _ = own.complete(&public);
+    }
+}

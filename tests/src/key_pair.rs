@@ -1,0 +1,420 @@
+//! The key exchange service and its key holder as real processes, and the engine's end of the link between them.
+
+use crate::daemon::spawn;
+use ipc::link::{Link, LinkError};
+use ipc::message::Shortfall;
+use ipc::message::key_service::{
+    FromKeyHolder, FromKeyService, KeyCounters, KeyPolicy, Loaded, ToKeyHolder, ToKeyService,
+};
+use ipc::message::server::{CookieKeys as GivenKeys, EpochKey as GivenKey};
+use ipc::secret::Secret;
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, listen, socketpair};
+use protocol::nts::cookie::CookieKeys;
+use protocol::nts::ratchet::EpochKey;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+/// The users that both become where this is root: the certificate and the key have to be readable for them.
+pub const USERS: [u32; 2] = [60_005, 60_006];
+
+/// Nobody is refused.
+pub const GENEROUS: KeyPolicy = KeyPolicy {
+    connections: 512,
+    network_connections: 512,
+    rate: 100_000,
+    network_rate: 100_000,
+    ..KeyPolicy::DEFAULT
+};
+
+/// The epoch of [`CookieSecret`].
+pub const EPOCH: u32 = 20_700;
+
+/// What to start.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// `truechimer-network`.
+    pub program: PathBuf,
+    /// The service's certificate.
+    pub certificate: PathBuf,
+    /// The holder's key.
+    pub key: PathBuf,
+    /// Threads of the service.
+    pub threads: usize,
+    /// Where it listens; port 0 takes a free one.
+    pub addresses: Vec<SocketAddr>,
+    /// The processor that both stay on.
+    pub cpu: Option<usize>,
+}
+
+impl Plan {
+    /// One thread on 127.0.0.1.
+    pub fn new(program: &Path, certificate: &Path, key: &Path) -> Self {
+        Self {
+            program: program.to_owned(),
+            certificate: certificate.to_owned(),
+            key: key.to_owned(),
+            threads: 1,
+            addresses: vec![([127, 0, 0, 1], 0).into()],
+            cpu: None,
+        }
+    }
+}
+
+/// Both processes. They end with this.
+pub struct KeyPair {
+    /// The engine's end.
+    pub engine: Link<ToKeyService, FromKeyService>,
+    /// Where it listens, in the plan's order.
+    pub addresses: Vec<SocketAddr>,
+    /// What the service could not get.
+    pub shortfall: Shortfall,
+    service: Child,
+    /// None where the holder is played by a test.
+    holder: Option<Child>,
+}
+
+/// The holder's ends of the links, to be played by a test: the one for orders, then one for each thread.
+pub type HolderEnds = Vec<Link<FromKeyHolder, ToKeyHolder>>;
+
+fn pair() -> (OwnedFd, OwnedFd) {
+    let flags = SockFlag::SOCK_CLOEXEC;
+    socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags).expect("descriptors")
+}
+
+fn numbers(fds: &[OwnedFd]) -> String {
+    fds.iter().map(|fd| fd.as_raw_fd().to_string()).collect::<Vec<_>>().join(",")
+}
+
+/// Starts one role with these descriptors. As root it becomes its user; confined in any case.
+fn start(plan: &Plan, words: &[String], user: u32, fds: &[&OwnedFd]) -> Child {
+    let mut command = match plan.cpu {
+        Some(cpu) => {
+            let mut command = Command::new("taskset");
+            command.args(["-c", &cpu.to_string()]).arg(&plan.program);
+            command
+        }
+        None => Command::new(&plan.program),
+    };
+    command.args(words).stdin(Stdio::null());
+    if crate::is_root() {
+        command.args([format!("uid={user}"), format!("gid={user}")]);
+    }
+    let keep = |flag| {
+        for fd in fds {
+            fcntl(fd, FcntlArg::F_SETFD(flag)).expect("it is open");
+        }
+    };
+    keep(FdFlag::empty());
+    let child = spawn(&mut command);
+    keep(FdFlag::FD_CLOEXEC);
+    child
+}
+
+impl KeyPair {
+    /// Starts both, and waits until both have said hello.
+    ///
+    /// # Panics
+    /// Where they don't.
+    pub fn start(plan: &Plan) -> Self {
+        let (mut pair, ends) = Self::start_service(plan);
+        let (control, signing) = ends.split_first().expect("links");
+        let words = [
+            "role=key-holder".to_owned(),
+            format!("link={}", control.as_raw_fd()),
+            format!("signing={}", numbers(signing)),
+            format!("key={}", plan.key.display()),
+        ];
+        pair.holder = Some(start(plan, &words, USERS[1], &ends.iter().collect::<Vec<_>>()));
+        drop(ends);
+        pair.greet();
+        pair
+    }
+
+    /// Starts the service alone; the test plays the key holder, whose ends don't block.
+    ///
+    /// # Panics
+    /// Where it doesn't start.
+    pub fn start_without_holder(plan: &Plan) -> (Self, HolderEnds) {
+        let (pair, ends) = Self::start_service(plan);
+        (pair, ends.into_iter().map(Link::new).collect())
+    }
+
+    fn start_service(plan: &Plan) -> (Self, Vec<OwnedFd>) {
+        let (ours, engine) = pair();
+        let (holder, theirs): (Vec<OwnedFd>, Vec<OwnedFd>) = (0..=plan.threads).map(|_| pair()).unzip();
+        let (control, signing) = holder.split_first().expect("one more than threads");
+        let listeners: Vec<TcpListener> =
+            plan.addresses.iter().map(|address| TcpListener::bind(address).expect("a free port")).collect();
+        let addresses =
+            listeners.iter().map(|listener| listener.local_addr().expect("it is bound")).collect();
+        let listeners: Vec<OwnedFd> = listeners.into_iter().map(OwnedFd::from).collect();
+        for listener in &listeners {
+            listen(listener, Backlog::new(512).expect("a lawful length")).expect("it is bound");
+        }
+        let words = [
+            "role=key-service".to_owned(),
+            format!("link={}", engine.as_raw_fd()),
+            format!("holder={}", control.as_raw_fd()),
+            format!("signing={}", numbers(signing)),
+            format!("listeners={}", numbers(&listeners)),
+            format!("certificate={}", plan.certificate.display()),
+        ];
+        let fds: Vec<&OwnedFd> = holder.iter().chain(&listeners).chain([&engine]).collect();
+        let service = start(plan, &words, USERS[0], &fds);
+        let mut pair =
+            Self { engine: Link::new(ours), addresses, shortfall: Shortfall::NONE, service, holder: None };
+        match pair.hear() {
+            FromKeyService::Hello(shortfall) => pair.shortfall = shortfall,
+            other => panic!("{other:?} instead of a hello"),
+        }
+        (pair, theirs)
+    }
+
+    fn greet(&mut self) {
+        match self.hear() {
+            FromKeyService::HolderHello(_) => {}
+            other => panic!("{other:?} instead of the holder's hello"),
+        }
+    }
+
+    /// Sends to the service.
+    ///
+    /// # Panics
+    /// When it is gone.
+    pub fn send(&mut self, message: &ToKeyService) {
+        self.engine.send(message).expect("the service is there");
+    }
+
+    /// The next message of the service, or nothing when none comes in time.
+    ///
+    /// # Panics
+    /// When the service is gone.
+    pub fn next_within(&mut self, patience: Duration) -> Option<FromKeyService> {
+        let end = Instant::now() + patience;
+        loop {
+            let left = end.checked_duration_since(Instant::now())?;
+            let left = PollTimeout::try_from(left + Duration::from_millis(1)).expect("a short time");
+            let mut places = [PollFd::new(self.engine.as_fd(), PollFlags::POLLIN)];
+            if poll(&mut places, left) == Ok(0) {
+                return None;
+            }
+            match self.engine.receive() {
+                Ok(Some((_, message))) => return Some(message),
+                Ok(None) => {}
+                Err(error) => panic!("the key exchange service: {error} ({:?})", self.service.try_wait()),
+            }
+        }
+    }
+
+    /// The next message of the service; it has to come.
+    ///
+    /// # Panics
+    /// When it doesn't within 10 s.
+    pub fn hear(&mut self) -> FromKeyService {
+        self.next_within(Duration::from_secs(10)).expect("a message of the key exchange service")
+    }
+
+    /// What became of the certificate, told next; counters before it don't count.
+    ///
+    /// # Panics
+    /// When it isn't told.
+    pub fn loaded(&mut self) -> Loaded {
+        loop {
+            match self.hear() {
+                FromKeyService::Certificate(loaded) => return loaded,
+                FromKeyService::Counters(_) => {}
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    /// Waits until the counters are such.
+    ///
+    /// # Panics
+    /// When they never are; with the last ones.
+    pub fn counters(&mut self, are_such: impl Fn(&KeyCounters) -> bool) -> KeyCounters {
+        let end = Instant::now() + Duration::from_secs(10);
+        let mut last = KeyCounters::ZERO;
+        loop {
+            assert!(Instant::now() < end, "{last:?}");
+            match self.next_within(Duration::from_secs(1)) {
+                Some(FromKeyService::Counters(counters)) => last = counters,
+                Some(other) => panic!("{other:?}"),
+                None => {}
+            }
+            if are_such(&last) {
+                return last;
+            }
+        }
+    }
+
+    /// Gives it a policy and keys for cookies, and waits for its certificate.
+    ///
+    /// # Panics
+    /// When the certificate isn't in use.
+    pub fn open(&mut self, policy: KeyPolicy) {
+        self.send(&ToKeyService::Policy(policy));
+        self.send(&ToKeyService::CookieKeys(CookieSecret(7).given()));
+        let loaded = self.loaded();
+        assert!(matches!(loaded, Loaded::InUse { .. }), "{loaded:?}");
+    }
+
+    /// The process of the service, and that of the holder.
+    pub fn pids(&self) -> (u32, Option<u32>) {
+        (self.service.id(), self.holder.as_ref().map(Child::id))
+    }
+
+    /// How the service ends after `word`; the engine's end stays open till then.
+    ///
+    /// # Panics
+    /// When it doesn't end.
+    pub fn ending(mut self, word: impl FnOnce(&mut Self)) -> ExitStatus {
+        word(&mut self);
+        let status =
+            crate::programs::wait_for(Duration::from_secs(10), || self.service.try_wait().ok().flatten());
+        status.expect("the service ends")
+    }
+
+    /// Ends the holder alone.
+    ///
+    /// # Panics
+    /// Where there is none.
+    pub fn kill_holder(&mut self) {
+        let holder = self.holder.as_mut().expect("a holder");
+        let _ = holder.kill();
+        let _ = holder.wait();
+    }
+}
+
+impl Drop for KeyPair {
+    fn drop(&mut self) {
+        for child in [Some(&mut self.service), self.holder.as_mut()].into_iter().flatten() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// The key holder alone, as a real process; the service is played.
+pub struct Holder {
+    /// The first link, then one for each thread.
+    ends: Vec<Link<ToKeyHolder, FromKeyHolder>>,
+    child: Child,
+}
+
+impl Holder {
+    /// Starts it.
+    ///
+    /// # Panics
+    /// Where it can't be executed.
+    pub fn start(plan: &Plan) -> Self {
+        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+        let pair = || socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags).expect("descriptors");
+        let (ours, theirs): (Vec<OwnedFd>, Vec<OwnedFd>) = (0..=plan.threads).map(|_| pair()).unzip();
+        let (control, signing) = theirs.split_first().expect("one more than threads");
+        let words = [
+            "role=key-holder".to_owned(),
+            format!("link={}", control.as_raw_fd()),
+            format!("signing={}", numbers(signing)),
+            format!("key={}", plan.key.display()),
+        ];
+        let child = start(plan, &words, USERS[1], &theirs.iter().collect::<Vec<_>>());
+        Self { ends: ours.into_iter().map(Link::new).collect(), child }
+    }
+
+    /// Orders something over a link.
+    ///
+    /// # Panics
+    /// When it isn't taken.
+    pub fn order(&mut self, link: usize, word: &ToKeyHolder) {
+        assert!(self.try_order(link, word), "nobody reads link {link}");
+    }
+
+    /// The same; false where the holder doesn't read.
+    ///
+    /// # Panics
+    /// When the holder is gone.
+    pub fn try_order(&mut self, link: usize, word: &ToKeyHolder) -> bool {
+        match self.ends[link].send(word) {
+            Ok(_) => true,
+            Err(LinkError::Full) => false,
+            Err(error) => panic!("link {link}: {error}"),
+        }
+    }
+
+    /// The next word on a link; it has to come.
+    ///
+    /// # Panics
+    /// When it doesn't within 10 s.
+    pub fn hear(&mut self, link: usize) -> FromKeyHolder {
+        loop {
+            match self.ends[link].receive() {
+                Ok(Some((_, word))) => return word,
+                Ok(None) => {}
+                Err(error) => panic!("link {link}: {error}"),
+            }
+            let mut places = [PollFd::new(self.ends[link].as_fd(), PollFlags::POLLIN)];
+            assert_ne!(poll(&mut places, 10_000u16), Ok(0), "the key holder says nothing on link {link}");
+        }
+    }
+
+    /// How it ends.
+    ///
+    /// # Panics
+    /// When it doesn't.
+    pub fn ending(&mut self) -> ExitStatus {
+        let status =
+            crate::programs::wait_for(Duration::from_secs(10), || self.child.try_wait().ok().flatten());
+        status.expect("the key holder ends")
+    }
+}
+
+impl Drop for Holder {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A secret that tests know: what cookies are sealed and opened with.
+#[derive(Clone, Copy, Debug)]
+pub struct CookieSecret(pub u8);
+
+impl CookieSecret {
+    /// As the engine gives it.
+    pub fn given(self) -> GivenKeys {
+        let key = |epoch, octet| GivenKey { epoch, key: Secret::new([octet; 32]) };
+        GivenKeys { current: EPOCH, count: 1, keys: [key(EPOCH, self.0), key(0, 0), key(0, 0), key(0, 0)] }
+    }
+
+    /// As the server role opens cookies with it.
+    ///
+    /// # Panics
+    /// Never.
+    pub fn keys(self) -> CookieKeys {
+        CookieKeys::new(EPOCH, [EpochKey::from_octets(EPOCH, &[self.0; 32])])
+            .expect("one key, the current one")
+    }
+}
+
+/// Whether a holder that is played by a test is asked for something within `patience`.
+///
+/// # Panics
+/// When the link is broken.
+pub fn heard(end: &mut Link<FromKeyHolder, ToKeyHolder>, patience: Duration) -> Option<ToKeyHolder> {
+    let left = PollTimeout::try_from(patience).expect("a short time");
+    let mut places = [PollFd::new(end.as_fd(), PollFlags::POLLIN)];
+    if poll(&mut places, left) == Ok(0) {
+        return None;
+    }
+    match end.receive() {
+        Ok(message) => message.map(|(_, message)| message),
+        Err(LinkError::Closed) => None,
+        Err(error) => panic!("{error}"),
+    }
+}

@@ -1,0 +1,164 @@
+//! NTS from end to end: our client and our server, real processes in their real sandboxes, a virtual clock.
+
+use bench::authority::Order;
+use bench::daemon::{Daemon, Setup};
+use bench::nts::{NAMES, NtsServer, counts, loopbacks};
+use std::time::{Duration, Instant};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A client of one server at these addresses, a second and more wrong.
+fn client_of(server: &NtsServer, addresses: &[&str], more: &str) -> Setup {
+    let sources: Vec<_> = addresses.iter().map(|address| server.source(address, more)).collect();
+    Setup::new("nts-client", &sources.concat()).with_virtual_clock(-1_300_000_000, 30.0)
+}
+
+fn wait_until_right(client: &Daemon) {
+    let clock = client.setup().virtual_clock();
+    client.wait_until("right to 1 ms", PATIENCE, |client| {
+        client.is_synchronised() && clock.error_ns().abs() < 1_000_000
+    });
+}
+
+fn nts(client: &Daemon, word: &str) -> Vec<u64> {
+    client.sources().iter().map(|source| source["nts"][word].as_u64().unwrap_or_default()).collect()
+}
+
+#[test]
+fn nts_sources_set_a_cold_clock_right_over_both_families() {
+    let addresses = loopbacks();
+    let server = NtsServer::new("nts-cold", &addresses, "");
+    let _daemon = server.setup.start();
+    for aead in ["", "aead = \"siv\""] {
+        let client = client_of(&server, &addresses, aead).start();
+        client.wait_until_synchronised(PATIENCE);
+        println!("cold start over NTS: synchronised after {:.2} s", client.started().elapsed().as_secs_f64());
+        wait_until_right(&client);
+        let expected = if aead.is_empty() { 30 } else { 15 };
+        for source in client.sources() {
+            assert_eq!(source["nts"]["state"], "ready", "{source:#}");
+            assert_eq!(source["nts"]["aead"], expected, "{source:#}");
+            assert_eq!(source["nts"]["exchanges"], 1, "{source:#}");
+        }
+        client.wait_until("supplied with eight cookies", PATIENCE, |client| {
+            nts(client, "cookies").iter().all(|cookies| *cookies >= 7)
+        });
+    }
+}
+
+#[test]
+fn nts_keys_and_cookies_outlive_a_restart_of_the_client() {
+    let server = NtsServer::new("nts-warm", &["127.0.0.1"], "");
+    let daemon = server.setup.start();
+    let setup = client_of(&server, &["127.0.0.1"], "");
+    let client = setup.start();
+    wait_until_right(&client);
+    assert_eq!(client.stop().code, Some(0));
+    let exchanged = |daemon: &Daemon| counts(daemon)["key_exchange"]["counters"]["exchanged"].as_u64();
+    daemon.wait_until("told of the exchange", PATIENCE, |daemon| exchanged(daemon) == Some(1));
+
+    let client = setup.start();
+    client.wait_until_synchronised(PATIENCE);
+    println!("warm start over NTS: synchronised after {:.2} s", client.started().elapsed().as_secs_f64());
+    wait_until_right(&client);
+    assert_eq!(client.sources()[0]["nts"]["restored"], true);
+    assert_eq!(nts(&client, "exchanges"), [0]);
+    let protected = |daemon: &Daemon| counts(daemon)["server"]["protected"].as_u64() >= Some(12);
+    daemon.wait_until("asked for a while", PATIENCE, protected);
+    assert_eq!(exchanged(&daemon), Some(1), "keys were exchanged again");
+}
+
+#[test]
+fn a085_nts_cookies_outlive_a_restart_of_the_server_and_its_lost_keys_cost_one_exchange() {
+    let server = NtsServer::new("nts-restart", &["127.0.0.1"], "");
+    let daemon = server.setup.start();
+    let client = client_of(&server, &["127.0.0.1"], "").start();
+    wait_until_right(&client);
+    assert_eq!(daemon.stop().code, Some(0));
+    let daemon = server.setup.start();
+    let protected = |daemon: &Daemon| counts(daemon)["server"]["protected"].as_u64().unwrap_or_default();
+    daemon.wait_until("asked with the old cookies", PATIENCE, |daemon| protected(daemon) > 2);
+    assert_eq!(nts(&client, "exchanges"), [1]);
+    assert_eq!(daemon.stop().code, Some(0));
+
+    // All that opens those cookies is gone: a NAK, another exchange, and time goes on.
+    std::fs::write(server.setup.place().join("state/engine.keys"), b"").expect("a file of ours");
+    let daemon = server.setup.start();
+    client.wait_until("with new keys", PATIENCE, |client| nts(client, "exchanges") == [2]);
+    daemon.wait_until("asked with the new cookies", PATIENCE, |daemon| protected(daemon) > 2);
+    assert!(nts(&client, "naks")[0] > 0);
+    assert!(client.is_synchronised(), "synchronisation was lost meanwhile");
+}
+
+#[test]
+fn a063_nts_sources_never_fall_back_to_plain_time() {
+    // A server of plain time at the place that the key exchange would name, and nobody who exchanges keys.
+    let plain = bench::forger::Forger::honest([127, 0, 0, 1].into(), 0);
+    let configuration = format!(
+        "[[source]]\naddress = \"127.0.0.1:{}\"\nmode = \"nts\"\nmin-poll = 0\nmax-poll = 0\n",
+        plain.address().port()
+    );
+    let client = Setup::new("nts-only", &configuration).with_virtual_clock(-1_300_000_000, 0.0).start();
+    client.wait_until("aware that there are no keys", PATIENCE, |client| nts(client, "failures")[0] > 0);
+    std::thread::sleep(Duration::from_secs(2));
+    assert!(!client.is_synchronised());
+    assert_eq!(plain.heard(), 0, "plain time was asked for");
+}
+
+#[test]
+fn a049_nts_the_status_says_what_is_wrong_with_a_certificate() {
+    let server = NtsServer::new("nts-wrong-name", &["127.0.0.1"], "");
+    server.trust.replace(&Order::new(&["elsewhere.example"]));
+    let _daemon = server.setup.start();
+    let client = client_of(&server, &["127.0.0.1"], "").start();
+    client.wait_until("told", PATIENCE, |client| nts(client, "failures")[0] > 0);
+    let said = client.sources()[0]["nts"]["last_exchange"].to_string();
+    assert!(said.contains("name"), "{said}");
+    assert!(!client.is_synchronised());
+}
+
+#[test]
+fn nts_a_new_certificate_is_taken_without_a_restart() {
+    let server = NtsServer::new("nts-reload", &["127.0.0.1"], "");
+    server.trust.replace(&Order::new(&["elsewhere.example"]));
+    let daemon = server.setup.start();
+    server.trust.replace(&Order::new(&NAMES));
+    let configuration = server.setup.place().join("truechimer.toml").display().to_string();
+    let reloaded = daemon.chimerctl(&["reload", "--config", &configuration]);
+    assert!(reloaded.status.success(), "{reloaded:?}");
+    let client = client_of(&server, &["127.0.0.1"], "").start();
+    wait_until_right(&client);
+}
+
+#[test]
+fn a051_nts_a_clock_in_1970_is_set_by_two_servers_that_agree_and_then_judged_strictly() {
+    let servers =
+        [NtsServer::new("nts-1970-a", &["127.0.0.1"], ""), NtsServer::new("nts-1970-b", &["127.0.0.2"], "")];
+    let _daemons = servers.each_ref().map(|server| server.setup.start());
+    let sources = [servers[0].source("127.0.0.1", ""), servers[1].source("127.0.0.2", "")].concat();
+    let now = bench::authority::now();
+    let client = Setup::new("nts-1970", &sources).with_virtual_clock(-now * 1_000_000_000, 20.0).start();
+    let started = Instant::now();
+    wait_until_right(&client);
+    println!("from 1970: right after {:.2} s", started.elapsed().as_secs_f64());
+    client.wait_until("with keys that were exchanged strictly", PATIENCE, |client| {
+        client.sources().iter().all(|source| source["nts"]["state"] == "ready")
+    });
+    assert!(nts(&client, "exchanges").iter().all(|exchanges| *exchanges == 2), "{:#?}", client.sources());
+}
+
+#[test]
+fn a051_nts_a_clock_in_1970_is_not_set_by_one_server() {
+    let server = NtsServer::new("nts-1970-one", &["127.0.0.1"], "");
+    let _daemon = server.setup.start();
+    let now = bench::authority::now();
+    let client = Setup::new("nts-1970", &server.source("127.0.0.1", ""))
+        .with_virtual_clock(-now * 1_000_000_000, 0.0)
+        .start();
+    client.wait_until("in possession of provisional keys", PATIENCE, |client| {
+        client.sources()[0]["nts"]["state"] == "provisional"
+    });
+    std::thread::sleep(Duration::from_secs(4));
+    assert!(!client.is_synchronised());
+    assert!(client.setup().virtual_clock().error_ns() < -1_000_000_000_000_000, "the clock was set");
+}

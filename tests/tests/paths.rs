@@ -1,0 +1,64 @@
+//! Paths of known delays between the daemon and its server: what nobody can know stays inside the error
+//! bound, and what can be known is.
+
+use bench::daemon::{Daemon, Setup, source};
+use bench::forger::Forger;
+use bench::relay::{Path, Post, Relay, Way};
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What the bench's own two readings of clocks may differ by.
+const READING_NS: i64 = 50_000;
+
+fn follow(path: Path, error_ns: i64) -> (Daemon, Relay, Forger) {
+    let server = Forger::honest(HERE, 0);
+    let post = Post { front: (HERE, 0).into(), from: HERE, server: server.address(), network: None };
+    let relay = Relay::start(post, path, 4);
+    let client = Setup::new("path", &source(relay.address())).with_virtual_clock(error_ns, 12.0).start();
+    client.wait_until_synchronised(PATIENCE);
+    (client, relay, server)
+}
+
+/// The clock's error, which is inside the bound that the daemon tells.
+fn bounded_error_ns(client: &Daemon) -> i64 {
+    let bound = client.status()["error_bound_s"].as_f64().expect("a number") * 1e9;
+    let error = client.setup().virtual_clock().error_ns();
+    assert!(error.abs() < bound as i64 + READING_NS, "error {error} ns, told bound {bound} ns");
+    error
+}
+
+#[test]
+fn a030_a_path_that_was_always_longer_one_way_shifts_the_clock_inside_its_bound() {
+    let path = Path { there: Way::micros(20_000, 200), back: Way::micros(2_000, 200) };
+    let (client, _relay, _server) = follow(path, -60_000_000);
+    let mut last = 0;
+    for _ in 0..40 {
+        last = bounded_error_ns(&client);
+        std::thread::sleep(Duration::from_millis(150));
+    }
+    // Half of the asymmetry: no client can know better, and a bound below it would be a lie.
+    assert!(last.abs() > 4_000_000, "the path of the relay isn't asymmetric: {last} ns");
+}
+
+#[test]
+fn a031_a_path_that_becomes_longer_one_way_is_seen_and_does_not_move_the_clock() {
+    let way = Way::micros(4_000, 100);
+    let (client, relay, _server) = follow(Path { there: way, back: way }, 25_000_000);
+    let valid = |client: &Daemon| client.sources()[0]["valid"].as_u64().unwrap_or(0);
+    client.wait_until("well informed", Duration::from_secs(60), |client| valid(client) >= 12);
+    let delay = |client: &Daemon| client.sources()[0]["delay_s"].as_f64().unwrap_or(0.0);
+    let (before, error_before) = (delay(&client), bounded_error_ns(&client));
+    relay.change(Path { there: Way::micros(34_000, 100), back: way });
+    client.wait_until("aware of the longer path", Duration::from_secs(90), |client| {
+        // Half of the step is 15 ms: what a client does that believes in the middle of its round trips.
+        let error = bounded_error_ns(client);
+        assert!((error - error_before).abs() < 7_500_000, "from {error_before} to {error} ns");
+        delay(client) > before + 0.025
+    });
+    let error = bounded_error_ns(&client);
+    assert!((error - error_before).abs() < 7_500_000, "from {error_before} to {error} ns");
+    assert!(client.is_synchronised() && client.sources()[0]["state"] == "selected");
+}

@@ -1,0 +1,45 @@
+//! NTS beside others.
+//!
+//! `cargo xtask bench nts [PART..] [--runs N] [--json]`; without a part all of them.
+//!
+//! ```text
+//!   exchange  key exchanges a second and their CPU time, beside a floor, chronyd and ntpd-rs; memory when idle
+//!   packets   CPU time of a protected reply, beside a floor, chronyd and ntpd-rs
+//! ```
+
+mod exchange;
+mod packets;
+
+const PARTS: [&str; 2] = ["exchange", "packets"];
+
+/// Measures and prints.
+///
+/// # Errors
+/// A word that isn't understood, a server that doesn't start, a reply that is wrong.
+pub fn run(words: &[&str]) -> Result<(), String> {
+    let (mut parts, mut runs, mut as_json) = (Vec::new(), 5usize, false);
+    let mut words = words.iter();
+    while let Some(word) = words.next() {
+        match *word {
+            "--json" => as_json = true,
+            "--runs" => runs = words.next().and_then(|n| n.parse().ok()).ok_or("--runs takes a number")?,
+            part if PARTS.contains(&part) => parts.push(part),
+            other => {
+                return Err(format!("{other}: no part of this benchmark; there are {}", PARTS.join(", ")));
+            }
+        }
+    }
+    if parts.is_empty() {
+        parts = PARTS.to_vec();
+    }
+    for part in parts {
+        if !as_json {
+            println!("\n== {part}, {runs} runs ==");
+        }
+        match part {
+            "exchange" => exchange::run(runs, as_json)?,
+            _ => packets::run(runs, as_json)?,
+        }
+    }
+    Ok(())
+}
