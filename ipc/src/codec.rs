@@ -8,8 +8,9 @@ use core::fmt;
 
 pub(crate) use bincode::{
     BorrowDecode, Decode, Encode,
-    de::{BorrowDecoder, Decoder},
-    error::DecodeError,
+    de::{BorrowDecoder, Decoder, read::Reader},
+    enc::{Encoder, write::Writer},
+    error::{DecodeError, EncodeError},
 };
 
 /// The longest frame in octets: the launch plan with all its paths, with room to spare.

@@ -13,11 +13,12 @@
 //! ```
 //!
 //! Values are checked where they are built (`try_new`), and decoding only builds: whoever holds an
-//! [`Offset`](units::Offset) holds one in range. There is no float here, no allocation, and no input or
-//! output outside of `link`. Nothing in this crate depends on another crate of the project.
+//! [`Offset`](units::Offset) holds one in range. There is no float here, no allocation but for keys, and no
+//! input or output outside of `link`. Nothing in this crate depends on another crate of the project.
 #![no_std]
 #![forbid(unsafe_code)]
 
+extern crate alloc;
 #[cfg(any(test, feature = "link"))]
 extern crate std;
 

@@ -1,6 +1,9 @@
 //! Keys on their way from one process to another.
 
-use crate::codec::{Decode, Encode};
+use crate::codec::{
+    BorrowDecode, BorrowDecoder, Decode, DecodeError, Decoder, Encode, EncodeError, Encoder, Reader, Writer,
+};
+use alloc::boxed::Box;
 use core::fmt;
 use zeroize::Zeroize;
 
@@ -8,20 +11,45 @@ use zeroize::Zeroize;
 /// followed by zeros.
 pub const MAX_KEY: usize = 32;
 
-/// Octets that nobody else may know. Wiped when dropped, never printed, compared in constant time.
-#[derive(Clone, Encode, Decode)]
+/// Octets that nobody else may know. Wiped when dropped, never printed, compared in constant time. They stay in
+/// one place, wherever a message that holds them is moved to: what is moved leaves a copy behind.
+#[derive(Clone)]
 #[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
-pub struct Secret([u8; MAX_KEY]);
+pub struct Secret(Box<[u8; MAX_KEY]>);
 
 impl Secret {
-    /// Takes octets over. The caller wipes its own copy.
-    pub const fn new(octets: [u8; MAX_KEY]) -> Self {
-        Self(octets)
+    /// Copies octets. The caller wipes its own.
+    pub fn new(octets: &[u8; MAX_KEY]) -> Self {
+        let mut own = Box::new([0; MAX_KEY]);
+        own.copy_from_slice(octets);
+        Self(own)
     }
 
     /// The octets themselves, for the cipher.
-    pub const fn octets(&self) -> &[u8; MAX_KEY] {
+    pub fn octets(&self) -> &[u8; MAX_KEY] {
         &self.0
+    }
+}
+
+impl Encode for Secret {
+    fn encode<E: Encoder>(&self, encoder: &mut E) -> Result<(), EncodeError> {
+        encoder.writer().write(&self.0[..])
+    }
+}
+
+impl<C> Decode<C> for Secret {
+    fn decode<D: Decoder<Context = C>>(decoder: &mut D) -> Result<Self, DecodeError> {
+        decoder.claim_bytes_read(MAX_KEY)?;
+        // Read to where they stay.
+        let mut secret = Self(Box::new([0; MAX_KEY]));
+        decoder.reader().read(&mut secret.0[..])?;
+        Ok(secret)
+    }
+}
+
+impl<'de, C> BorrowDecode<'de, C> for Secret {
+    fn borrow_decode<D: BorrowDecoder<'de, Context = C>>(decoder: &mut D) -> Result<Self, DecodeError> {
+        Self::decode(decoder)
     }
 }
 
@@ -33,7 +61,7 @@ impl Drop for Secret {
 
 impl PartialEq for Secret {
     fn eq(&self, other: &Self) -> bool {
-        self.0.iter().zip(&other.0).fold(0, |different, (one, two)| different | (one ^ two)) == 0
+        self.0.iter().zip(other.0.iter()).fold(0, |different, (one, two)| different | (one ^ two)) == 0
     }
 }
 
@@ -71,8 +99,10 @@ mod tests {
 
     #[test]
     fn a_secret_is_never_printed() {
-        let pair =
-            KeyPair { client_to_server: Secret::new([0xab; 32]), server_to_client: Secret::new([0xcd; 32]) };
+        let pair = KeyPair {
+            client_to_server: Secret::new(&[0xab; 32]),
+            server_to_client: Secret::new(&[0xcd; 32]),
+        };
         let text = std::format!("{pair:?} {pair:#?}");
         assert!(!text.contains("171") && !text.contains("205") && !text.to_lowercase().contains("ab,"));
     }

@@ -223,7 +223,7 @@ fn a177_of_our_own_folder_the_role_sees_the_roots_and_nothing_else() {
 fn exchanged(id: ExchangeId, cookies: u8) -> FromExchange {
     let mut addresses = [Address::NONE; MAX_ADDRESSES];
     addresses[0] = "192.0.2.1:123".parse::<std::net::SocketAddr>().unwrap().into();
-    let key = || Secret::new([1; 32]);
+    let key = || Secret::new(&[1; 32]);
     FromExchange::Exchanged(Exchanged {
         id,
         algorithm: Aead::AesSivCmac256,

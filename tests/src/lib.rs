@@ -13,6 +13,7 @@
 //!   peers      chronyd and ntpd as servers, without control of the clock
 //!   chronyd_client: chronyd as a client, its clock watched
 //!   other_clients   NTPsec, OpenNTPD and busybox as clients, which insist on port 123
+//!   memory     what is in the memory of another process
 //!   netns      network namespaces
 //!   nts        servers and clients with NTS, ours and others
 //!   server_role  the server role, the engine played
@@ -39,6 +40,7 @@ pub mod key_load;
 pub mod key_pair;
 pub mod key_server;
 pub mod load;
+pub mod memory;
 pub mod netns;
 pub mod nts;
 pub mod other_clients;

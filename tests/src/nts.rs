@@ -5,6 +5,8 @@ use crate::daemon::{Daemon, Setup, spawn};
 use crate::forger::Forger;
 use crate::peers::{Peer, chronyd_program};
 use crate::programs::{Place, find_peer, free_port, has_ipv6, wait_for};
+use rustls::pki_types::PrivateKeyDer;
+use rustls::pki_types::pem::PemObject;
 use serde_json::Value;
 use std::fmt::Write as _;
 use std::fs;
@@ -61,6 +63,20 @@ impl Trust {
         &self.chain
     }
 
+    /// The number that is the server's private key: 32 octets, found in its PKCS #8 form behind the version
+    /// of the ECPrivateKey within (RFC 5915).
+    ///
+    /// # Panics
+    /// When the key isn't one of P-256.
+    pub fn private_scalar(&self) -> Vec<u8> {
+        let text = fs::read_to_string(&self.key).expect("a file of ours");
+        let key = PrivateKeyDer::from_pem_slice(text.as_bytes()).expect("a private key");
+        let der = key.secret_der();
+        let mark = [2, 1, 1, 4, 32];
+        let at = der.windows(mark.len()).position(|window| window == mark).expect("a key of P-256");
+        der[at + mark.len()..][..32].to_vec()
+    }
+
     /// The server's private key.
     pub fn key(&self) -> &Path {
         &self.key
@@ -82,7 +98,13 @@ pub struct NtsServer {
 impl NtsServer {
     /// At these loopback addresses, the host's own time at stratum 1. `more` is added to `[server.nts]`.
     pub fn new(word: &str, addresses: &[&str], more: &str) -> Self {
-        let (port, key_port, trust) = (free_port(), free_port(), Trust::new(word));
+        let port = free_port();
+        Self::announcing(word, addresses, port, port, more)
+    }
+
+    /// The same at a chosen port, with another one named in its key exchange: for somebody who stands between.
+    pub fn announcing(word: &str, addresses: &[&str], port: u16, announced: u16, more: &str) -> Self {
+        let (key_port, trust) = (free_port(), Trust::new(word));
         let at = |port: u16| {
             let all: Vec<_> =
                 addresses.iter().map(|address| format!("\"{}\"", joined(address, port))).collect();
@@ -90,7 +112,7 @@ impl NtsServer {
         };
         let configuration = format!(
             "[server]\nlisten = [{}]\nallow = [\"127.0.0.0/8\", \"::1/128\"]\nlocal-stratum = 1\n\n[server.nts]\n\
-             listen = [{}]\ncertificate = \"{}\"\nkey = \"{}\"\nntp-port = {port}\n{more}\n",
+             listen = [{}]\ncertificate = \"{}\"\nkey = \"{}\"\nntp-port = {announced}\n{more}\n",
             at(port),
             at(key_port),
             trust.chain().display(),

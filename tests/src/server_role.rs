@@ -82,10 +82,9 @@ impl ServerRole {
             ipv6: false,
             allow: true,
         };
-        let all: Vec<EpochKey> = epoch_keys()
-            .map(|key| EpochKey { epoch: key.epoch(), key: Secret::new(*key.octets()) })
-            .collect();
-        let none = EpochKey { epoch: 0, key: Secret::new([0; 32]) };
+        let all: Vec<EpochKey> =
+            epoch_keys().map(|key| EpochKey { epoch: key.epoch(), key: Secret::new(key.octets()) }).collect();
+        let none = EpochKey { epoch: 0, key: Secret::new(&[0; 32]) };
         let keys = std::array::from_fn(|at| all.get(at).unwrap_or(&none).clone());
         let state = ServerState {
             leap: Leap::None,

@@ -2,7 +2,15 @@
 
 use bench::authority::Order;
 use bench::daemon::{Daemon, Setup};
+use bench::memory;
 use bench::nts::{NAMES, NtsServer, counts, loopbacks};
+use bench::programs::free_port;
+use protocol::nts::aead::SessionKeys;
+use protocol::nts::cookie::CookieKeys;
+use protocol::nts::ratchet::{Ratchet, epoch_at};
+use std::net::UdpSocket;
+use std::os::unix::fs::PermissionsExt;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -161,4 +169,101 @@ fn a051_nts_a_clock_in_1970_is_not_set_by_one_server() {
     std::thread::sleep(Duration::from_secs(4));
     assert!(!client.is_synchronised());
     assert!(client.setup().virtual_clock().error_ns() < -1_000_000_000_000_000, "the clock was set");
+}
+
+/// Somebody between a client and its server who keeps what the client sends.
+fn listen_in(front: u16, server: u16) -> Arc<Mutex<Vec<Vec<u8>>>> {
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let kept = Arc::clone(&heard);
+    let socket = UdpSocket::bind(("127.0.0.1", front)).unwrap();
+    std::thread::spawn(move || {
+        let mut packet = [0; 1500];
+        while let Ok((length, client)) = socket.recv_from(&mut packet) {
+            kept.lock().unwrap().push(packet[..length].to_vec());
+            let onward = UdpSocket::bind("127.0.0.1:0").unwrap();
+            onward.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
+            onward.send_to(&packet[..length], ("127.0.0.1", server)).unwrap();
+            if let Ok(length) = onward.recv(&mut packet) {
+                socket.send_to(&packet[..length], client).unwrap();
+            }
+        }
+    });
+    heard
+}
+
+/// The association's keys, from a cookie that was seen on its way.
+fn open_cookie(request: &[u8], secret: &str) -> SessionKeys {
+    let today = epoch_at(bench::authority::now() as u64);
+    let mut ratchet = Ratchet::from_fleet_secret(secret.as_bytes(), today).unwrap();
+    ratchet.turn(today).unwrap();
+    let keys = CookieKeys::new(today, ratchet.keys()).unwrap();
+    // The unique identifier is the first field, 36 octets; the cookie the second.
+    let length = usize::from(u16::from_be_bytes([request[86], request[87]]));
+    keys.open(&request[88..84 + length]).expect("a cookie of this server")
+}
+
+#[test]
+fn a119_nts_keys_are_in_the_engine_and_the_private_key_in_its_holder_and_nowhere_else() {
+    if !bench::is_root() {
+        return bench::skip("looking into memory needs root");
+    }
+    let secret = "a secret that a fleet of one shares with a test";
+    let (port, front) = (free_port(), free_port());
+    let date = today();
+    let more = format!("fleet-secret = \"{secret}\"\nfleet-since = \"{date}\"");
+    let server = NtsServer::announcing("nts-memory", &["127.0.0.1"], port, front, &more);
+    let file = server.setup.place().join("truechimer.toml");
+    std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let heard = listen_in(front, port);
+    let daemon = server.setup.start();
+    for aead in ["gcm-siv", "siv"] {
+        heard.lock().unwrap().clear();
+        let client = client_of(&server, &["127.0.0.1"], &format!("aead = \"{aead}\"")).start();
+        client.wait_until("polled ten times", PATIENCE, |client| {
+            client.sources()[0]["valid"].as_u64() >= Some(10)
+        });
+        let request = heard.lock().unwrap().last().cloned().unwrap();
+        let keys = open_cookie(&request, secret);
+        for key in [keys.client_to_server.octets(), keys.server_to_client.octets()] {
+            let engine = client.process("engine").pid;
+            assert!(
+                memory::count(engine, key) > 0,
+                "the engine doesn't have its key: the search finds nothing"
+            );
+            // The server's own network processes open cookies: with the cookie keys they have the keys of all
+            // its clients, whatever is left of the last one's.
+            let opens_cookies = [daemon.process("server").pid, daemon.process("key-service").pid];
+            let others = client.processes().into_iter().chain(daemon.processes());
+            for process in others.filter(|one| one.pid != engine && !opens_cookies.contains(&one.pid)) {
+                assert_eq!(
+                    memory::count(process.pid, key),
+                    0,
+                    "{aead}: a key is left in {}",
+                    process.sentence()
+                );
+            }
+        }
+    }
+    // As the file has it, and as the library has it: the limbs of a number, the lowest first.
+    let private = server.trust.private_scalar();
+    let limbs: Vec<u8> = private.iter().rev().copied().collect();
+    let found = |pid: u32| memory::count(pid, &private) + memory::count(pid, &limbs);
+    let holder = daemon.process("key-holder").pid;
+    assert!(found(holder) > 0, "the holder doesn't have the key: the search finds nothing");
+    for process in daemon.processes().iter().filter(|process| process.pid != holder) {
+        assert_eq!(found(process.pid), 0, "the private key is in {}", process.sentence());
+    }
+}
+
+/// As `fleet-since` has it.
+fn today() -> String {
+    let days = bench::authority::now() / 86_400;
+    // Civil from days (the calendar repeats every 146,097 of them).
+    let z = days + 719_468;
+    let (era, of_era) = (z.div_euclid(146_097), z.rem_euclid(146_097));
+    let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let mp = (5 * of_year + 2) / 153;
+    let (day, month) = (of_year - (153 * mp + 2) / 5 + 1, if mp < 10 { mp + 3 } else { mp - 9 });
+    format!("{:04}-{month:02}-{day:02}", year_of_era + era * 400 + i64::from(month <= 2))
 }

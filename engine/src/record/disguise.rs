@@ -59,7 +59,7 @@ impl Disguise {
         for (place, octet) in octets.iter_mut().zip(stand_in).take(length) {
             *place = octet;
         }
-        Secret::new(*octets)
+        Secret::new(&octets)
     }
 
     pub(super) fn exchanged(&mut self, exchanged: &Exchanged) -> Exchanged {

@@ -231,7 +231,7 @@ fn write_association(out: &mut Writer, association: &SavedAssociation, disguise:
 }
 
 fn read_association(from: &mut Reader<'_>) -> Result<SavedAssociation, Malformed> {
-    let secret = |from: &mut Reader<'_>| from.array::<MAX_KEY>().map(Secret::new);
+    let secret = |from: &mut Reader<'_>| from.array::<MAX_KEY>().map(|octets| Secret::new(&octets));
     Ok(SavedAssociation {
         server: read_place(from)?,
         roots: from.u8()?,

@@ -241,7 +241,7 @@ fn another_build_another_format_and_no_record_are_refused_by_name() {
 fn key(octet: u8, length: usize) -> Secret {
     let mut octets = [0; MAX_KEY];
     octets[..length].fill(octet);
-    Secret::new(octets)
+    Secret::new(&octets)
 }
 
 fn pair(octet: u8, length: usize) -> KeyPair {

@@ -371,7 +371,7 @@ fn a121_a176_records_that_break_the_order_of_a_key_exchange_end_the_trust() {
 
 /// A lawful end of a key exchange.
 fn exchanged(id: ExchangeId, cookies: u8) -> Exchanged {
-    let secret = || ipc::secret::Secret::new([5; 32]);
+    let secret = || ipc::secret::Secret::new(&[5; 32]);
     Exchanged {
         id,
         algorithm: Aead::AesSivCmac256,

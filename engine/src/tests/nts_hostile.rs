@@ -28,8 +28,8 @@ fn aead() -> impl Strategy<Value = Aead> {
 
 fn keys() -> impl Strategy<Value = KeyPair> {
     (any::<[u8; 32]>(), any::<[u8; 32]>()).prop_map(|(one, other)| KeyPair {
-        client_to_server: Secret::new(one),
-        server_to_client: Secret::new(other),
+        client_to_server: Secret::new(&one),
+        server_to_client: Secret::new(&other),
     })
 }
 

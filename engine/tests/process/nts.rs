@@ -44,7 +44,7 @@ fn end(id: ExchangeId, now: WallTime) -> Exchanged {
     Exchanged {
         id,
         algorithm: Aead::AesSivCmac256,
-        keys: KeyPair { client_to_server: Secret::new(KEYS.0), server_to_client: Secret::new(KEYS.1) },
+        keys: KeyPair { client_to_server: Secret::new(&KEYS.0), server_to_client: Secret::new(&KEYS.1) },
         alternate: None,
         cookies: 8,
         count: 1,

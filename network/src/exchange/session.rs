@@ -157,7 +157,7 @@ impl Session {
             let place = octets.get_mut(..algorithm.key_length()).ok_or(ExchangeFailure::Tls)?;
             let exported = self.connection.export_keying_material(place, EXPORTER_LABEL, Some(&context));
             exported.map_err(|_| ExchangeFailure::Tls)?;
-            let secret = Secret::new(octets);
+            let secret = Secret::new(&octets);
             octets.zeroize();
             Ok(secret)
         };

@@ -73,6 +73,17 @@ fn decode(text: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a097_no_text_panics(before in "[-A-Z a-z=\n]{0,40}", body in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let text = [before.as_bytes(), b"-----BEGIN EC PRIVATE KEY-----", &body, b"-----END"].concat();
+            for cut in [text.len(), text.len() / 2] {
+                let _ = first_key(&text[..cut]);
+            }
+        }
+    }
 
     #[test]
     fn keys_are_found_behind_other_blocks() {

@@ -101,3 +101,46 @@ fn read(path: &Path) -> Option<Vec<u8>> {
     octets.truncate(length);
     is_whole.then_some(octets)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bench::authority::{Authority, KeyKind as Made, Order};
+    use proptest::prelude::*;
+
+    #[test]
+    fn each_kind_of_key_is_known_and_a_chain_is_taken_whole() {
+        let between = Authority::new("root").intermediate("between", bench::authority::Period::current());
+        for (made, kind) in
+            [(Made::P256, KeyKind::P256), (Made::Ed25519, KeyKind::Ed25519), (Made::Rsa, KeyKind::Rsa)]
+        {
+            let identity = between.issue_as(&Order { key: made, ..Order::new(&["localhost"]) });
+            let read = Certificate::from_text(identity.chain_pem.as_bytes()).unwrap();
+            assert_eq!((read.kind, read.chain.len()), (kind, 2));
+        }
+    }
+
+    #[test]
+    fn a_chain_that_is_too_long_or_has_no_certificate_in_it_is_refused() {
+        let one = Authority::new("root").issue(&["localhost"]).chain_pem;
+        assert!(Certificate::from_text(one.repeat(MAX_CHAIN).as_bytes()).is_some());
+        assert!(Certificate::from_text(one.repeat(MAX_CHAIN + 1).as_bytes()).is_none());
+        assert!(Certificate::from_text(b"").is_none());
+        assert!(Certificate::from_text(one.replace("MII", "MIJ").as_bytes()).is_none());
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn a097_no_damage_to_a_certificate_panics(at in 0usize..600, octet: u8, cut in 0usize..900) {
+            let identity = Authority::new("root").issue(&["localhost"]);
+            let mut text = identity.chain_pem.into_bytes();
+            if let Some(place) = text.get_mut(at) {
+                *place = octet;
+            }
+            let _ = Certificate::from_text(&text);
+            text.truncate(cut);
+            let _ = Certificate::from_text(&text);
+        }
+    }
+}

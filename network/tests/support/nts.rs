@@ -31,8 +31,8 @@ pub fn cookie_keys(secret: u8, epoch: u32) -> CookieKeys {
 pub fn message(secret: u8, epoch: u32) -> ToServer {
     let all = epoch_keys(secret, epoch);
     let keys = std::array::from_fn(|at| match all.get(at) {
-        Some(key) => server::EpochKey { epoch: key.epoch(), key: Secret::new(*key.octets()) },
-        None => server::EpochKey { epoch: 0, key: Secret::new([0; 32]) },
+        Some(key) => server::EpochKey { epoch: key.epoch(), key: Secret::new(key.octets()) },
+        None => server::EpochKey { epoch: 0, key: Secret::new(&[0; 32]) },
     });
     ToServer::CookieKeys(server::CookieKeys { current: epoch, count: all.len() as u8, keys })
 }

@@ -11,7 +11,7 @@ use nix::sys::socket::{ControlMessage, MsgFlags, SockaddrStorage, sendmsg};
 use std::io::IoSlice;
 use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub type Server = Role<ToServer, FromServer>;
 
@@ -70,4 +70,16 @@ pub fn last_counters(server: &mut Server) -> Counters {
         last = Some(counters);
     }
     last.expect("counters")
+}
+
+/// The first counters of which this is so, or the last ones of ten seconds.
+pub fn counters_when(server: &mut Server, is_so: impl Fn(&Counters) -> bool) -> Counters {
+    let end = Instant::now() + Duration::from_secs(10);
+    let mut last = Counters::ZERO;
+    while !is_so(&last) && Instant::now() < end {
+        if let Some(FromServer::Counters(counters)) = server.next_within(Duration::from_millis(500)) {
+            last = counters;
+        }
+    }
+    last
 }

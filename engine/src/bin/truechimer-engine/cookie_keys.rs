@@ -7,7 +7,7 @@
 use crate::configuration::Fleet;
 use crate::keys::Origin;
 use engine::io::Now;
-use ipc::message::server::{CookieKeys, EpochKey, MAX_EPOCH_KEYS};
+use ipc::message::server::{CookieKeys, EpochKey};
 use ipc::secret::Secret;
 use ipc::units::{RawInstant, Span, WallTime};
 use protocol::nts::ratchet::{Ratchet, SECRET, State, TurnError, epoch_at};
@@ -133,10 +133,10 @@ impl CookieSource {
         let mut keys = CookieKeys {
             current: ratchet.epoch(),
             count: 0,
-            keys: [const { EpochKey { epoch: 0, key: Secret::new([0; SECRET]) } }; MAX_EPOCH_KEYS],
+            keys: std::array::from_fn(|_| EpochKey { epoch: 0, key: Secret::new(&[0; SECRET]) }),
         };
         for (place, key) in keys.keys.iter_mut().zip(ratchet.keys()) {
-            *place = EpochKey { epoch: key.epoch(), key: Secret::new(*key.octets()) };
+            *place = EpochKey { epoch: key.epoch(), key: Secret::new(key.octets()) };
             keys.count += 1;
         }
         Some(keys)

@@ -147,7 +147,7 @@ impl World {
             let cut = |octets: &[u8; 32]| {
                 let mut key = [0; 32];
                 key[..length].copy_from_slice(&octets[..length]);
-                Secret::new(key)
+                Secret::new(&key)
             };
             KeyPair { client_to_server: cut(one), server_to_client: cut(other) }
         };

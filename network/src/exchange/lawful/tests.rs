@@ -54,7 +54,7 @@ fn at(seconds: i64) -> WallTime {
 fn keys(length: usize) -> KeyPair {
     let mut octets = [0; 32];
     octets[..length].fill(7);
-    KeyPair { client_to_server: Secret::new(octets), server_to_client: Secret::new(octets) }
+    KeyPair { client_to_server: Secret::new(&octets), server_to_client: Secret::new(&octets) }
 }
 
 fn exchanged() -> Exchanged {

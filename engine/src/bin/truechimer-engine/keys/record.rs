@@ -183,8 +183,8 @@ fn read_association(rest: &mut Reader<'_>, roots: &Roots) -> Option<Option<Saved
         _ => return None,
     };
     let keys = KeyPair {
-        client_to_server: Secret::new(*rest.array::<MAX_KEY>()?),
-        server_to_client: Secret::new(*rest.array::<MAX_KEY>()?),
+        client_to_server: Secret::new(rest.array::<MAX_KEY>()?),
+        server_to_client: Secret::new(rest.array::<MAX_KEY>()?),
     };
     let made = WallTime::try_new(i64::from_be_bytes(*rest.array()?)).ok()?;
     let count = rest.octet()?;

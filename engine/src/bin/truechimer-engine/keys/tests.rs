@@ -72,8 +72,8 @@ fn association(number: u8) -> SavedAssociation {
         },
         algorithm: if number.is_multiple_of(2) { Aead::AesSivCmac256 } else { Aead::Aes128GcmSiv },
         keys: KeyPair {
-            client_to_server: Secret::new([number; 32]),
-            server_to_client: Secret::new([number.wrapping_add(100); 32]),
+            client_to_server: Secret::new(&[number; 32]),
+            server_to_client: Secret::new(&[number.wrapping_add(100); 32]),
         },
         cookies: (0..number % 9)
             .map(|cookie| CookieOctets::from_octets(&vec![cookie; 100 + usize::from(number)]).unwrap())

@@ -122,7 +122,7 @@ fn exchange(id: u64, offer: AeadOffer) -> Exchange {
 fn keys(octets: usize) -> KeyPair {
     let mut key = [0; 32];
     key[..octets].fill(7);
-    KeyPair { client_to_server: Secret::new(key), server_to_client: Secret::new(key) }
+    KeyPair { client_to_server: Secret::new(&key), server_to_client: Secret::new(&key) }
 }
 
 fn exchanged(id: u64) -> Exchanged {
