@@ -10,10 +10,10 @@ const MOST_SLEW: f64 = 0.5;
 const GENTLE: f64 = 25e-6;
 
 /// The part of the estimate's variance that may come on top because slews take their time.
-const LAG: f64 = 0.2;
+const LAG: f64 = 0.18;
 
 /// Seconds over which the lag that a single large correction causes is spread.
-const PATIENCE: f64 = 4096.0;
+const PATIENCE: f64 = 8192.0;
 
 /// Corrections older than this many seconds count little.
 const UNREST_MEMORY: f64 = 7200.0;

@@ -112,6 +112,8 @@ struct System {
     /// The last time that an offset was looked at, and what such looks have found.
     last_change: Option<RawInstant>,
     unrest: Unrest,
+    /// Which survivors the last correction was made from.
+    company: u64,
     last_update: Option<RawInstant>,
     /// Corrections are held by a refusal that only an administrator can lift.
     held: bool,
@@ -177,6 +179,7 @@ impl Engine {
                 first_update: None,
                 last_change: None,
                 unrest: Unrest::NONE,
+                company: 0,
                 last_update: None,
                 held: false,
                 slew_limit: PANIC,

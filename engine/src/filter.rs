@@ -6,8 +6,13 @@
 //! (`edge`): that is what beats a Kalman filter that knows the truth about oscillator and network, and why
 //! jitter of one way is no error (docs/estimator.md).
 //!
+//! A frequency that jumps (a machine that moved, a room that was aired) is no wander, and beliefs in more wander
+//! would stay for hours. So a rival bank, begun anew every few measurements with the frequency opened wide, sees
+//! the same measurements, and takes over when it explains them better.
+//!
 //! A single measurement that contradicts everything before it is held back; when three in a row do, the
-//! server or the oscillator has changed, and the filter starts again with doubt about both. A path that
+//! server or the oscillator has changed, and the filter starts again with whichever explains the three
+//! better. A path that
 //! became longer or shorter in one direction (`paths`) is not a contradiction: the other direction tells.
 
 #[allow(clippy::needless_range_loop, reason = "matrices, indexed as in the books")]
@@ -17,6 +22,7 @@ mod edge;
 mod paths;
 
 use crate::measurement::Measurement;
+use alloc::boxed::Box;
 use bank::Bank;
 use delays::Delays;
 use ipc::units::RawInstant;
@@ -30,6 +36,13 @@ const CONVINCED: u32 = 10;
 
 /// Before that, six times this deviation covers every oscillator (s/s): a saved frequency may be wrong.
 const ANY: f64 = 90e-6;
+
+/// From this lead on (a logarithm) a rival is right; and so many measurements it has to gain it.
+const SUPERIOR: f64 = 6.0;
+const RIVALRY: u32 = 8;
+
+/// Before so many measurements there is nothing that could have jumped.
+const ACQUAINTED: u32 = 4;
 
 /// What a filter knows of one instant. Seconds; frequency in s/s.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -94,11 +107,69 @@ pub(crate) enum Outcome {
     Restarted,
 }
 
+/// The same measurements, seen by who believes that the frequency jumped a while ago.
+#[derive(Clone, Debug, PartialEq)]
+struct Rival {
+    bank: Bank,
+    /// By how much it explains better what came since; a logarithm.
+    lead: f64,
+    age: u32,
+}
+
+impl Rival {
+    /// Sees what `bank` has just learnt, with a likelihood of `fit`, and takes its place where it knows better.
+    fn compete(&mut self, bank: &mut Bank, fit: f64, measurement: &Measurement, scale: f64) {
+        self.bank.advance(measurement.at);
+        self.lead += self.bank.learn(measurement, scale) - fit;
+        self.age += 1;
+        if self.lead > SUPERIOR {
+            core::mem::swap(bank, &mut self.bank);
+        } else if self.age < RIVALRY {
+            return;
+        }
+        self.bank.follow_a_jump_of(bank);
+        (self.lead, self.age) = (0.0, 0);
+    }
+}
+
+/// What a contradiction can mean; the measurements after it tell.
+#[derive(Clone, Debug, PartialEq)]
+struct Suspects {
+    /// The oscillator changed: the offset runs away.
+    jumped: Bank,
+    /// The server was stepped: the offset is another one, and stays.
+    moved: Bank,
+    /// By how much the first explains better what came since; a logarithm.
+    lead: f64,
+}
+
+impl Suspects {
+    fn new(bank: &Bank, residual: f64, measurement: &Measurement, scale: f64) -> Box<Self> {
+        let (mut jumped, mut moved) = (bank.had_it_jumped(), bank.clone());
+        jumped.learn(measurement, scale);
+        moved.doubt(residual, measurement);
+        Box::new(Self { jumped, moved, lead: 0.0 })
+    }
+
+    fn learn(&mut self, measurement: &Measurement, scale: f64) {
+        self.jumped.advance(measurement.at);
+        self.moved.advance(measurement.at);
+        self.lead += self.jumped.learn(measurement, scale) - self.moved.learn(measurement, scale);
+    }
+
+    fn likelier(self) -> Bank {
+        if self.lead > 0.0 { self.jumped } else { self.moved }
+    }
+}
+
 /// See the module's head.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Filter {
     prior: (f64, f64),
     bank: Option<Bank>,
+    rival: Option<Rival>,
+    /// While there is doubt.
+    suspects: Option<Box<Suspects>>,
     delays: Delays,
     paths: Paths,
     doubts: u8,
@@ -112,6 +183,8 @@ impl Filter {
         Self {
             prior: (0.0, 200e-6),
             bank: None,
+            rival: None,
+            suspects: None,
             delays: Delays::new(),
             paths: Paths::new(),
             doubts: 0,
@@ -153,15 +226,27 @@ impl Filter {
         // Early on everything is believed.
         if self.samples >= 6 {
             match self.paths.compare(&fit) {
-                Verdict::Fits => {}
-                Verdict::Rerouted(way, longer) => bank.reroute(way, longer),
+                Verdict::Fits => self.suspects = None,
+                Verdict::Rerouted(way, longer) => {
+                    bank.reroute(way, longer);
+                    self.rival = None;
+                    self.suspects = None;
+                }
                 Verdict::Contradicts => {
                     self.doubts += 1;
+                    let scale = self.delays.scale();
+                    match &mut self.suspects {
+                        Some(suspects) => suspects.learn(measurement, scale),
+                        None => self.suspects = Some(Suspects::new(bank, residual, measurement, scale)),
+                    }
                     if self.doubts <= PATIENCE {
                         return Outcome::Doubtful;
                     }
-                    bank.doubt(residual, measurement);
+                    if let Some(suspects) = self.suspects.take() {
+                        *bank = suspects.likelier();
+                    }
                     self.paths = Paths::new();
+                    self.rival = None;
                     self.doubts = 0;
                     self.samples = 1;
                     return Outcome::Restarted;
@@ -170,7 +255,13 @@ impl Filter {
         }
         self.doubts = 0;
         self.jitter += (residual.abs() - self.jitter) / f64::from(self.samples.clamp(1, 8));
-        bank.learn(measurement, self.delays.scale());
+        let scale = self.delays.scale();
+        let fit = bank.learn(measurement, scale);
+        if let Some(rival) = &mut self.rival {
+            rival.compete(bank, fit, measurement, scale);
+        } else if self.samples >= ACQUAINTED {
+            self.rival = Some(Rival { bank: bank.had_it_jumped(), lead: 0.0, age: 0 });
+        }
         self.samples = self.samples.saturating_add(1);
         Outcome::Used
     }
@@ -186,10 +277,19 @@ impl Filter {
         if let Some(bank) = &mut self.bank {
             bank.shift(nanos);
         }
+        if let Some(rival) = &mut self.rival {
+            rival.bank.shift(nanos);
+        }
+        if let Some(suspects) = &mut self.suspects {
+            suspects.jumped.shift(nanos);
+            suspects.moved.shift(nanos);
+        }
     }
 
     /// The counter stood still (the machine slept): the offset is forgotten, the frequency doubted.
     pub(crate) fn forget_offset(&mut self) {
+        self.rival = None;
+        self.suspects = None;
         if let Some(bank) = self.bank.take() {
             let last = bank.estimate(bank.at());
             self.prior = (last.frequency, libm::sqrt(last.frequency_variance) + 0.5e-6);

@@ -33,6 +33,8 @@ pub(crate) struct Line {
     /// Standard deviation of what more samples don't make better, seconds.
     systematic: f64,
     pub(crate) reference: Reference,
+    /// Of the survivors together: another number, other survivors.
+    pub(crate) company: u64,
 }
 
 /// The survivor that stands for all of them towards others.
@@ -329,7 +331,12 @@ fn draw(survivors: &[(&Source, &Opinion)], agreement: Agreement, now: Now) -> Fi
         beforehand: if beforehand.is_finite() { beforehand } else { 0.0 },
     };
     let systematic = libm::sqrt((combined.total - combined.variance).max(0.0));
-    Finding { line: Ok(Line { estimate, guard, systematic, reference }), guard_violated }
+    // Keys are never used twice, so that the sum of their mixed bits tells one set from another.
+    let company = survivors
+        .iter()
+        .map(|(source, _)| (u64::from(source.key) + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29))
+        .fold(0u64, u64::wrapping_add);
+    Finding { line: Ok(Line { estimate, guard, systematic, reference, company }), guard_violated }
 }
 
 fn reference(source: &Source, survivors: &[(&Source, &Opinion)]) -> Option<Reference> {

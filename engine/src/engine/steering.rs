@@ -25,6 +25,9 @@ const GENTLE_PAUSE: Span = Span::from_secs(3600);
 /// While slews must stay gentle, their fastest rate, s/s.
 const GENTLE: f64 = 10e-6;
 
+/// A change of the mean by more than so many standard deviations is more than a disagreement of sources.
+const DISAGREEMENT: f64 = 3.0;
+
 /// Kept from the edge of the governor's frequency band, s/s.
 const BAND_MARGIN: f64 = 0.1e-6;
 
@@ -214,7 +217,7 @@ impl Engine {
         }
         self.system.held = false;
         let change = offset - basis.clock.slew_left(now.raw);
-        if kept {
+        if kept && self.system.company == line.company {
             let elapsed = self.system.last_change.map_or(0.0, |at| seconds_between(at, now.raw));
             let interval = crate::poll::span(line.reference.interval);
             let deviations = [now.raw, now.raw.after(interval)].map(|at| line.random_deviation(at));
@@ -222,7 +225,11 @@ impl Engine {
             self.system.unrest.learn(change, variance, elapsed);
         }
         self.system.last_change = Some(now.raw);
-        let (frequency, slew) = self.plan(now, offset, change);
+        // Where a source has joined or left, the mean has moved by what the sources disagree in, which says
+        // nothing of the clock: that is slewed at the usual pace, as long as it is within what was claimed.
+        let joined = core::mem::replace(&mut self.system.company, line.company) != line.company;
+        let is_news = !joined || change.abs() > DISAGREEMENT * line.deviation(now.raw);
+        let (frequency, slew) = self.plan(now, offset, if is_news { change } else { 0.0 });
         let Some(basis) = &self.basis else { return };
         if kept && !self.is_worth_an_order(now, basis, offset, frequency) {
             self.system.status_wanted |= self.status_is_old(now.raw);

@@ -57,6 +57,11 @@ const EDGE: f64 = 1.0;
 /// No jitter is taken to be less than this, seconds.
 const LEAST_SCALE: f64 = 50e-9;
 
+/// How far a frequency may have jumped, s/s, in turn over the wanders; and how far the offset may be off
+/// because the jump is noticed late, in scales.
+const JUMPS: [f64; 3] = [0.5e-6, 3e-6, 20e-6];
+const OFF: f64 = 1.0;
+
 /// How the shortest times change by themselves, in scales for each √s.
 const PATH_WANDER: f64 = 5e-4;
 
@@ -314,7 +319,8 @@ impl Bank {
         fit
     }
 
-    pub(super) fn learn(&mut self, measurement: &Measurement, jitter: f64) {
+    /// Learns; returns the log of the measurement's likelihood under all that was believed before it.
+    pub(super) fn learn(&mut self, measurement: &Measurement, jitter: f64) -> f64 {
         let bounds = self.bounds(measurement);
         self.fitted = measurement.at;
         self.learnt = (self.learnt + 1.0).min(JITTER_MEMORY);
@@ -327,9 +333,38 @@ impl Bank {
         for (log, belief) in logs.iter().zip(self.beliefs.iter_mut()) {
             belief.weight = (libm::exp(log - best) / sum).max(LEAST_WEIGHT);
         }
-        let sum: f64 = self.beliefs.iter().map(|belief| belief.weight).sum();
-        self.beliefs.iter_mut().for_each(|belief| belief.weight /= sum);
+        let total: f64 = self.beliefs.iter().map(|belief| belief.weight).sum();
+        self.beliefs.iter_mut().for_each(|belief| belief.weight /= total);
         self.revive();
+        best + libm::log(sum)
+    }
+
+    /// The same bank, had the oscillator's frequency jumped after the last measurement that was learnt from.
+    pub(super) fn had_it_jumped(&self) -> Self {
+        let mut bank = self.clone();
+        bank.suppose_a_jump();
+        bank
+    }
+
+    /// Becomes that of `other`, without an allocation.
+    pub(super) fn follow_a_jump_of(&mut self, other: &Self) {
+        *self.beliefs = *other.beliefs;
+        (self.at, self.fitted, self.base) = (other.at, other.fitted, other.base);
+        (self.half, self.learnt) = (other.half, other.learnt);
+        self.suppose_a_jump();
+    }
+
+    fn suppose_a_jump(&mut self) {
+        let elapsed = self.at.since(self.fitted).nanos().max(0) as f64 * 1e-9;
+        for (index, belief) in self.beliefs.iter_mut().enumerate() {
+            let jump = JUMPS[index / LAWS.len() % JUMPS.len()];
+            let scale = OFF * 0.5 * (belief.scales[0] + belief.scales[1]);
+            let square = jump * jump;
+            belief.covariance[0][0] += scale * scale + square * elapsed * elapsed;
+            belief.covariance[0][1] += square * elapsed;
+            belief.covariance[1][0] += square * elapsed;
+            belief.covariance[1][1] += square;
+        }
     }
 
     /// A belief that nobody shares has gone its own way; it comes back to what the others know, so that it

@@ -111,6 +111,42 @@ fn a_step_of_the_server_is_followed_with_the_third_reply_and_costs_no_frequency(
     assert!(estimate.frequency.abs() < 0.3e-6, "{}", estimate.frequency);
 }
 
+/// True time where the frequency jumps at the 300th measurement.
+fn jumping(n: u16, jump: f64, interval: f64) -> f64 {
+    jump * f64::from(n.saturating_sub(300)) * interval
+}
+
+#[test]
+fn a_jump_of_the_frequency_that_hides_in_jitter_is_found_before_it_costs_much() {
+    let (mut squares, mut count) = (0.0, 0.0);
+    for seed in 0..20 {
+        let mut path = Path { state: seed, minimum: 38e-3, forward: 1e-3, back: 1e-3 };
+        let mut filter = Filter::new();
+        for n in 0..330 {
+            filter.learn(&path.measure(f64::from(n) * 256.0, jumping(n, 1e-6, 256.0)));
+            if n > 306 {
+                let (offset, _) = at_the_end(&filter, f64::from(n) * 256.0);
+                squares += (offset - jumping(n, 1e-6, 256.0)) * (offset - jumping(n, 1e-6, 256.0));
+                count += 1.0;
+            }
+        }
+    }
+    let rms = libm::sqrt(squares / count);
+    assert!(rms < 0.5e-3, "{rms}");
+}
+
+#[test]
+fn three_contradictions_that_run_away_are_the_oscillators_and_tell_its_frequency() {
+    let (mut path, mut filter) = (lan(), Filter::new());
+    let mut outcomes = std::vec::Vec::new();
+    for n in 0..304 {
+        outcomes.push(filter.learn(&path.measure(f64::from(n) * 64.0, jumping(n, 20e-6, 64.0))));
+    }
+    assert_eq!(outcomes[301..], [Outcome::Doubtful, Outcome::Doubtful, Outcome::Restarted]);
+    let (_, estimate) = at_the_end(&filter, 303.0 * 64.0);
+    assert!((estimate.frequency - 20e-6).abs() < 1e-6, "{estimate:?}");
+}
+
 #[test]
 fn a030_symmetric_delay_moves_nothing_and_weighs_little() {
     let (mut filter, mut path) = (Filter::new(), lan());
@@ -194,8 +230,8 @@ fn what_a_measurement_costs() {
     }
     let each = begun.elapsed().as_nanos() / 10_000;
     std::println!(
-        "{each} ns; {} octets a source, {} of them the bank",
-        core::mem::size_of::<crate::source::Source>() + bank::Bank::SIZE,
+        "{each} ns; {} octets a source, {} of them each of two banks",
+        core::mem::size_of::<crate::source::Source>() + 2 * bank::Bank::SIZE,
         bank::Bank::SIZE
     );
     assert!(each < 10_000_000);

@@ -13,6 +13,11 @@ const SECOND: i64 = 1_000_000_000;
 /// The description of the clock is renewed this often: reading it costs a step for each second since then.
 const RENEWED: i64 = 64 * SECOND;
 
+const BOOT: [u8; 16] = [1; 16];
+
+/// A client on the standard profile; no step while it runs.
+const PLAN: LaunchPlan = LaunchPlan { run_step: Span::ZERO, ..LaunchPlan::CLIENT };
+
 #[derive(Debug)]
 pub(crate) struct Keeper {
     page: ClockPage,
@@ -42,29 +47,29 @@ impl Keeper {
             tai: 0,
             generation: 1,
         };
-        let plan = LaunchPlan {
-            listen_count: 0,
-            listen: [ipc::address::Address::NONE; MAX_LISTEN],
-            threads: 0,
-            dscp: 0,
-            profile: Profile::Standard,
-            leap_seconds: true,
-            run_step: Span::ZERO,
-            exchange: false,
-            ..LaunchPlan::CLIENT
-        };
         let now = Moment { raw, boot: raw.nanos(), asleep: 0, wall, slew_left: Offset::ZERO };
-        let record = Record::born([1; 16], now.boot, wall);
-        let governor = Governor::new(&plan, 0, record, [1; 16], now);
+        let record = Record::born(BOOT, now.boot, wall);
         Self {
             page,
-            governor,
+            governor: Governor::new(&PLAN, 0, record, BOOT, now),
             asleep: 0,
             armed: (Leap::None, 0),
             refused: Vec::new(),
             steps: 0,
             status: None,
         }
+    }
+
+    /// The daemon was ended and started again in the same boot: the record is what is left.
+    pub(crate) fn restart(&mut self, now: Now) {
+        let moment = self.moment(now);
+        let record = self.governor.record().clone();
+        self.governor = Governor::new(&PLAN, 0, record, BOOT, moment);
+    }
+
+    /// The leap second that the kernel was told of.
+    pub(crate) fn armed(&self) -> Leap {
+        self.armed.0
     }
 
     pub(crate) fn welcome(&mut self, now: Now) -> Welcome {

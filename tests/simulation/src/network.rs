@@ -60,7 +60,7 @@ impl Server {
         Self {
             address: SocketAddr::from((ip, 123)).into(),
             path: path.clone(),
-            up: true,
+            up: !path.silent,
             fixed: (fixed + path.there_ms * 1e-3, fixed + path.back_ms * 1e-3),
             jitter: (jitter + path.there_jitter_ms * 1e-3, jitter + path.back_jitter_ms * 1e-3),
             ramp: 0.0,
@@ -127,13 +127,12 @@ impl Server {
             Timestamp::from_unix_nanos(utc + wrong + noise).bits()
         };
         let (received, transmitted) = (stamp(trip.arrived), stamp(trip.answered));
+        let is_the_day = (day.end - 86_400 * SECOND..day.end).contains(&trip.answered);
         let announces = match self.path.announces {
-            0 if self.path.smears => 0,
-            0 => day.leap,
+            0 if is_the_day && !self.path.smears => day.leap,
             announced => announced,
         };
         let leap = match announces {
-            _ if trip.answered >= day.end || trip.answered < day.end - 86_400 * SECOND => Leap::None,
             1 => Leap::Insert,
             -1 => Leap::Delete,
             _ => Leap::None,

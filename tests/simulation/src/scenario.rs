@@ -135,7 +135,10 @@ pub struct Path {
     /// Its replies are authenticated.
     #[serde(default)]
     pub authenticated: bool,
-    /// It announces a leap second (±1).
+    /// It doesn't answer, until an event wakes it.
+    #[serde(default)]
+    pub silent: bool,
+    /// It announces a leap second (±1), whatever the day.
     #[serde(default)]
     pub announces: i8,
     /// It smears the leap second over the 24 hours before it.
@@ -175,6 +178,9 @@ pub struct Event {
     pub meddle: Option<f64>,
     /// Kiss code from now on; empty: none.
     pub kiss: Option<String>,
+    /// The daemon ends and is started again, in the same boot.
+    #[serde(default)]
+    pub restart: bool,
 }
 
 #[derive(Deserialize)]

@@ -37,6 +37,8 @@ enum Happening {
 #[derive(Debug)]
 pub struct World {
     engine: Engine,
+    /// What an engine is started with.
+    start: Start,
     oscillator: Oscillator,
     keeper: Keeper,
     servers: Vec<Server>,
@@ -80,7 +82,7 @@ impl World {
             paths.enumerate().map(|(place, path)| Server::new(path, place, seed, begin)).collect();
         let mut octets = [0; 32];
         octets[..8].copy_from_slice(&seed.to_le_bytes());
-        let engine = Engine::new(Start {
+        let start = Start {
             settings: settings(scenario, &servers),
             saved: scenario.saved_ppm.map(|[ppm, error]| Saved {
                 frequency: Frequency::saturating((ppm * 65_536.0) as i32),
@@ -90,9 +92,10 @@ impl World {
             associations: Vec::new(),
             seed: octets,
             precision: -24,
-        });
+        };
         let mut world = Self {
-            engine,
+            engine: Engine::new(start.clone()),
+            start,
             oscillator,
             keeper,
             servers,
@@ -107,13 +110,28 @@ impl World {
             ledger: Ledger::new(scenario),
             lines: Vec::new(),
         };
-        let now = world.now();
-        let welcome = world.keeper.welcome(now);
-        world.give(Input::Welcome(welcome));
-        for server in world.servers.iter().filter(|server| server.path.authenticated) {
-            world.engine.set_authenticated(server.address, true);
-        }
+        world.welcome();
         world
+    }
+
+    fn welcome(&mut self) {
+        let now = self.now();
+        let welcome = self.keeper.welcome(now);
+        self.give(Input::Welcome(welcome));
+        for server in self.servers.iter().filter(|server| server.path.authenticated) {
+            self.engine.set_authenticated(server.address, true);
+        }
+    }
+
+    /// The daemon ends and is started again: what it saved and what the governor wrote down is left, and the
+    /// kernel's clock with its frequency.
+    fn restart(&mut self) {
+        self.queue.clear();
+        self.happenings.clear();
+        self.start.seed[31] = self.start.seed[31].wrapping_add(1);
+        self.engine = Engine::new(self.start.clone());
+        self.keeper.restart(self.now());
+        self.welcome();
     }
 
     fn now(&self) -> Now {
@@ -124,6 +142,21 @@ impl World {
     /// Clock minus UTC, seconds.
     pub fn error(&self) -> f64 {
         (self.now().wall.nanos() - utc(self.time, &self.day)) as f64 * 1e-9
+    }
+
+    /// What the governor refused, in order.
+    pub fn refused(&self) -> &[ipc::message::privileged::Refusal] {
+        &self.keeper.refused
+    }
+
+    /// Steps that were made.
+    pub fn steps(&self) -> u32 {
+        self.keeper.steps
+    }
+
+    /// The leap second that the kernel has been told of last.
+    pub fn armed(&self) -> ipc::units::Leap {
+        self.keeper.armed()
     }
 
     /// What the engine says of itself.
@@ -151,11 +184,11 @@ impl World {
                 order @ (Output::Adjust(_) | Output::Step(_) | Output::SetStatus(_)) => {
                     self.plan(self.time + ORDER, Happening::Order(order));
                 }
+                Output::Save(saved) => self.start.saved = Some(saved),
                 Output::Cancel(_)
                 | Output::Resolve(_)
                 | Output::Exchange(_)
                 | Output::Serve(_)
-                | Output::Save(_)
                 | Output::SaveAssociations => {}
             }
         }
@@ -275,6 +308,9 @@ impl World {
         }
         if let Some(seconds) = event.sleep {
             self.sleep((seconds * 1e9) as i64);
+        }
+        if event.restart {
+            self.restart();
         }
         // The kernel's timer tells at once that the clock was set.
         if (event.meddle.is_some() || event.sleep.is_some())
