@@ -169,6 +169,13 @@ impl Engine {
         true
     }
 
+    /// The order came too late for reasons that say nothing against it: it is thought about anew.
+    pub(super) fn deferred_step_crossed(&mut self, now: Now) {
+        if self.deferred == Deferred::Ordered {
+            self.deferred = Deferred::Possible(Some(now.raw));
+        }
+    }
+
     /// The step was refused.
     pub(super) fn deferred_step_refused(&mut self, now: Now) {
         if self.deferred == Deferred::Ordered {

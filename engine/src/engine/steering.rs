@@ -329,7 +329,10 @@ impl Engine {
                 self.system.status_wanted = matches!(code, Refusal::Rate | Refusal::Stale);
             }
             // The event that explains it is on its way, or the next selection decides anew.
-            (_, Refusal::StaleEpoch | Refusal::Stale | Refusal::Rate) => self.system.dirty = true,
+            (_, Refusal::StaleEpoch | Refusal::Stale | Refusal::Rate) => {
+                self.deferred_step_crossed(now);
+                self.system.dirty = true;
+            }
             (OrderKind::Step, _) => {
                 self.deferred_step_refused(now);
                 self.system.start_open = false;

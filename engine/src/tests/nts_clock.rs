@@ -245,3 +245,17 @@ fn certificates_that_stay_bad_after_the_step_raise_an_alarm() {
     assert!(world.lines.iter().any(|(severity, line)| *severity == 1 && line.contains("by hand")));
     assert!(world.kept.is_empty());
 }
+
+#[test]
+fn a132_a_step_that_crosses_a_move_of_the_clock_by_somebody_else_is_asked_for_again() {
+    let mut world = in_1970(nts_lan(2));
+    while !world.lines.iter().any(|(_, line)| line.contains("so it is set to theirs")) {
+        // So finely that the order is still on its way.
+        world.run(1e-5);
+    }
+    world.meddle(1.0);
+    world.run(1800.0);
+    assert_eq!(world.refused[0], Refusal::StaleEpoch);
+    assert_eq!(world.report().system.state, "synchronised", "{}", world.report().system.reason);
+    assert!(world.error().abs() < 1e-3, "{}", world.error());
+}
