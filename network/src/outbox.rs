@@ -30,6 +30,11 @@ impl<Out: Message, In: Message> Outbox<Out, In> {
         self.flush()
     }
 
+    /// Whether something waits.
+    pub(crate) fn is_waiting(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
     /// Sends what waits, as far as the engine reads.
     pub(crate) fn flush(&mut self) -> Result<(), Ending> {
         while let Some(body) = self.waiting.front() {

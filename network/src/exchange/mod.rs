@@ -5,6 +5,9 @@
 //! own filter, may come to one end, and is killed at its deadline. This parent reads nothing from outside and
 //! knows no TLS; of what a child says it takes records of the right form, for what this child was started
 //! for.
+//!
+//! A child starts as a copy of this process, so keys that came from another one must be gone by then: they are
+//! wiped when they have been passed on, and as long as something waits for the engine no child is started.
 
 mod child;
 mod connect;
@@ -90,7 +93,8 @@ impl Exchange {
     /// What is ready: the link first, then the children in their order.
     fn wait(&self) -> Result<Vec<PollFlags>, Ending> {
         let mut places = Vec::with_capacity(1 + self.open.len());
-        places.push(PollFd::new(self.engine.as_fd(), self.engine.interest()));
+        let interest = if self.engine.is_waiting() { PollFlags::POLLOUT } else { PollFlags::POLLIN };
+        places.push(PollFd::new(self.engine.as_fd(), interest));
         places.extend(self.open.iter().map(|child| PollFd::new(child.as_fd(), PollFlags::POLLIN)));
         let now = clock::raw();
         let deadlines = self.open.iter().map(|child| child.deadline().since(now).nanos().max(0));
@@ -106,7 +110,8 @@ impl Exchange {
 
     fn read_link(&mut self) -> Result<(), Ending> {
         for _ in 0..BURST {
-            if self.engine.is_congested() {
+            // What waits may be keys, which the next child would get a copy of.
+            if self.engine.is_waiting() {
                 break;
             }
             match self.engine.receive()? {
