@@ -5,6 +5,9 @@ use super::limit::Network;
 use ipc::units::RawInstant;
 use std::collections::{HashMap, VecDeque};
 
+/// Names of connections that are gone and that aren't worth a look through all of them.
+const SLACK: usize = 64;
+
 /// The name of a connection in this thread: its place, and which of all that were there it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Token {
@@ -63,7 +66,21 @@ impl Places {
         let here = self.places.get_mut(token.place as usize).filter(|here| here.turn == token.turn)?;
         let connection = here.connection.take()?;
         self.free.push(token.place);
+        self.tidy();
         Some(connection)
+    }
+
+    /// Forgets the names of connections that are gone where they are most of all names. Whoever connects and
+    /// disconnects all the time behind one connection that stays would make [`Self::least`] long otherwise.
+    fn tidy(&mut self) {
+        let here = self.places.len().saturating_sub(self.free.len());
+        if self.order.len() > 2 * here + SLACK {
+            let Self { places, order, .. } = self;
+            order.retain(|token| {
+                let place = places.get(token.place as usize).filter(|place| place.turn == token.turn);
+                place.is_some_and(|place| place.connection.is_some())
+            });
+        }
     }
 
     /// The connection that was accepted first, and when.
@@ -139,5 +156,20 @@ mod tests {
         }
         assert_eq!(places.least(), None);
         assert_eq!(places.oldest(), None);
+    }
+    #[test]
+    fn a087_who_comes_and_goes_behind_one_that_stays_leaves_nothing_to_look_through() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut places = Places::default();
+        let stays = places.add(connection(&listener, 1, 1));
+        let next = places.add(connection(&listener, 2, 2));
+        let mut passer = places.remove(next).unwrap();
+        for _ in 0..1_000 {
+            let token = places.add(passer);
+            passer = places.remove(token).unwrap();
+        }
+        assert!(places.order.len() <= 2 + SLACK, "{}", places.order.len());
+        assert_eq!(places.oldest().map(|(token, _)| token), Some(stays));
+        assert_eq!(places.least(), Some(stays));
     }
 }
