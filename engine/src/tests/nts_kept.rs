@@ -101,3 +101,17 @@ fn keys_are_never_printed() {
     let text = format!("{:?} {:?} {:?}", *world.engine, world.kept, world.report());
     assert!(text.contains("Session") && !text.contains(&listed) && !text.contains(&hex));
 }
+
+#[test]
+fn keys_that_were_made_in_the_future_of_a_wrong_clock_are_renewed_no_later_than_others() {
+    let mut setup = Setup::of(nts_lan(2));
+    setup.kept = started(nts_lan(2)).kept;
+    for saved in &mut setup.kept {
+        saved.made = ipc::units::WallTime::saturating(saved.made.nanos() + 20 * 365 * 86_400 * SECOND);
+    }
+    let mut world = setup.start();
+    world.run(60.0);
+    assert!(world.exchanges.is_empty() && nts(&world, 0).restored);
+    let next = nts(&world, 0).next_exchange_s.unwrap();
+    assert!(next <= 28.0 * 86_400.0, "{next}");
+}
