@@ -80,7 +80,8 @@ impl Certificate {
         let own = chain.first()?;
         let public_key = ParsedCertificate::try_from(own).ok()?.subject_public_key_info();
         let kind = KeyKind::of(&public_key)?;
-        let validity = Validity::of(own)?;
+        // One that is never valid is of no use to any client, and no record may say so.
+        let validity = Validity::of(own).filter(|period| period.from <= period.until)?;
         Some(Self { kind, fingerprint: Sha256::digest(&public_key).into(), validity, chain })
     }
 }
@@ -105,12 +106,12 @@ fn read(path: &Path) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bench::authority::{Authority, KeyKind as Made, Order};
+    use bench::authority::{Authority, DAY, KeyKind as Made, Order, Period, now};
     use proptest::prelude::*;
 
     #[test]
     fn each_kind_of_key_is_known_and_a_chain_is_taken_whole() {
-        let between = Authority::new("root").intermediate("between", bench::authority::Period::current());
+        let between = Authority::new("root").intermediate("between", Period::current());
         for (made, kind) in
             [(Made::P256, KeyKind::P256), (Made::Ed25519, KeyKind::Ed25519), (Made::Rsa, KeyKind::Rsa)]
         {
@@ -127,6 +128,17 @@ mod tests {
         assert!(Certificate::from_text(one.repeat(MAX_CHAIN + 1).as_bytes()).is_none());
         assert!(Certificate::from_text(b"").is_none());
         assert!(Certificate::from_text(one.replace("MII", "MIJ").as_bytes()).is_none());
+    }
+
+    #[test]
+    fn a_certificate_that_ends_before_it_begins_is_none() {
+        let authority = Authority::new("root");
+        let of = |from: i64, until: i64| {
+            let order = Order { period: Period { from, until }, ..Order::new(&["localhost"]) };
+            Certificate::from_text(authority.issue_as(&order).chain_pem.as_bytes())
+        };
+        assert!(of(now(), now() + DAY).is_some());
+        assert!(of(now(), now() - DAY).is_none(), "the engine trusts nobody who uses one");
     }
 
     proptest! {
