@@ -94,6 +94,16 @@ impl Places {
         None
     }
 
+    /// The one of a network that gives way to another of the same: the oldest over which nothing was computed.
+    pub(super) fn least_of(&self, network: Network) -> Option<Token> {
+        let is_it = |token: &&Token| {
+            let place = self.places.get(token.place as usize).filter(|place| place.turn == token.turn);
+            let connection = place.and_then(|place| place.connection.as_ref());
+            connection.is_some_and(|one| one.network == network && one.worth() <= Worth::Idle)
+        };
+        self.order.iter().find(is_it).copied()
+    }
+
     /// The one that has to make room: of those worth least, of the network that has most of them here, the oldest.
     /// So whoever fills this server with idle connections loses his own, while a newcomer has its time.
     pub(super) fn least(&self) -> Option<Token> {
@@ -157,6 +167,20 @@ mod tests {
         assert_eq!(places.least(), None);
         assert_eq!(places.oldest(), None);
     }
+    #[test]
+    fn a087_an_idle_neighbour_gives_way_to_a_newcomer_of_its_network_and_no_other_does() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut places = Places::default();
+        let other = places.add(connection(&listener, 1, 1));
+        let [first, second] = [2, 3].map(|at| places.add(connection(&listener, 2, at)));
+        let network = places.find(first).unwrap().network;
+        for expected in [Some(first), Some(second), None] {
+            assert_eq!(places.least_of(network), expected);
+            expected.map(|token| places.remove(token));
+        }
+        assert!(places.find(other).is_some());
+    }
+
     #[test]
     fn a087_who_comes_and_goes_behind_one_that_stays_leaves_nothing_to_look_through() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -191,7 +191,15 @@ impl Worker {
             };
             count(&mut self.counters.accepted);
             let network = Network::of(address.ip());
-            match self.shared.limits.enter(network, &self.desk.settings.policy) {
+            let mut entry = self.shared.limits.enter(network, &self.desk.settings.policy);
+            // Else a few silent connections would keep all their neighbours out.
+            if entry == Entry::Refused
+                && let Some(token) = self.places.least_of(network)
+            {
+                self.give_up(token);
+                entry = self.shared.limits.enter(network, &self.desk.settings.policy);
+            }
+            match entry {
                 Entry::Refused => {
                     count(&mut self.counters.limited);
                     continue;
@@ -211,7 +219,12 @@ impl Worker {
     }
 
     fn make_room(&mut self) {
-        let Some(token) = self.places.least() else { return };
+        if let Some(token) = self.places.least() {
+            self.give_up(token);
+        }
+    }
+
+    fn give_up(&mut self, token: Token) {
         let is_lost = self.places.find(token).is_some_and(|connection| connection.run_out(&mut self.out));
         if is_lost {
             count(&mut self.counters.limited);
