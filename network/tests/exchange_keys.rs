@@ -76,7 +76,9 @@ fn keys_are_exchanged_by_the_real_program_in_its_full_confinement() {
     for id in 1..=3 {
         parent.send(&ToExchange::Exchange(exchange(id, server.address().port())));
         let (exchanged, found) = outcome(&mut parent, id).unwrap();
-        let seen = server.conversations().pop().unwrap();
+        // It takes note after it has answered.
+        let all_seen = || Some(server.conversations()).filter(|seen| seen.len() as u64 == id);
+        let seen = bench::programs::wait_for(Duration::from_secs(5), all_seen).unwrap().pop().unwrap();
         assert_eq!(found, cookies(8));
         assert_eq!(exchanged.keys.client_to_server.octets()[..16], seen.gcm_siv[0]);
         assert_eq!(exchanged.keys.server_to_client.octets()[..16], seen.gcm_siv[1]);
