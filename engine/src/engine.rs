@@ -77,6 +77,8 @@ pub struct Engine {
     exchanges: Exchanges,
     latency: LinkLatency,
     own: Vec<IpAddr>,
+    /// How many of them, from the first on, were not learned from the client role.
+    own_told: usize,
     own_ids: Vec<u32>,
     offline: bool,
     distrusted: bool,
@@ -166,6 +168,7 @@ impl Engine {
             exchanges: Exchanges::new(),
             latency: LinkLatency::new(),
             own: Vec::new(),
+            own_told: 0,
             own_ids: Vec::new(),
             offline: false,
             distrusted: false,
@@ -365,6 +368,7 @@ impl Engine {
         if lost > 0 {
             self.save_associations();
         }
+        self.own_told = addresses.len().min(MOST_OWN);
         self.learn_own(addresses);
     }
 
@@ -374,8 +378,8 @@ impl Engine {
         self.own = addresses;
     }
 
-    /// Takes an address that a query left from; the oldest one that was learned makes room. Loopback says
-    /// nothing: every host has it.
+    /// Takes an address that a query left from; the oldest one that was learned so makes room, but none that is
+    /// known from elsewhere: the client role may lie. Loopback says nothing: every host has it.
     fn learn_own_address(&mut self, sent: &Sent) {
         let ip = sent.local.ip();
         let source = self.exchanges.protected_source(sent.id);
@@ -388,8 +392,8 @@ impl Engine {
             return;
         }
         let mut addresses = core::mem::take(&mut self.own);
-        if addresses.len() == MOST_OWN {
-            addresses.remove(0);
+        if addresses.len() == MOST_OWN && self.own_told < MOST_OWN {
+            addresses.remove(self.own_told);
         }
         addresses.push(ip);
         self.learn_own(addresses);

@@ -402,6 +402,27 @@ fn a036_a_source_that_follows_one_of_our_addresses_is_a_loop() {
 }
 
 #[test]
+fn a036_a_client_role_that_names_a_hundred_addresses_as_ours_hides_none_that_we_serve_on() {
+    let mut world = synchronised(lan(3));
+    world.give(Input::OwnAddresses(std::vec!["203.0.113.9".parse().unwrap()]));
+    let told = world.queries.len();
+    for last in 0..100u8 {
+        world.local = core::net::SocketAddr::from(([198, 51, 100, last], 40_000)).into();
+        let sent = world.queries.len();
+        while world.queries.len() == sent {
+            world.run(1.0);
+        }
+    }
+    assert!(world.queries.len() >= told + 100);
+    world.servers[0].edit = Some(Box::new(|header| {
+        header.stratum = 3;
+        header.reference_id = 0xcb00_7109;
+    }));
+    world.run(3600.0);
+    assert!(world.report().sources[0].rejected.contains_key("loop"));
+}
+
+#[test]
 fn a037_a_source_that_copies_what_we_serve_is_ourselves() {
     let mut world = synchronised(lan(3));
     let sent = world.report().sources[1].sent;
