@@ -15,7 +15,7 @@ pub use key_service::KeyServiceLink;
 pub use outlet::Taken;
 pub use process::{Breach, Process};
 
-use crate::links::asked::{KeyExchanges, ProtectedQueries, check_resolved};
+use crate::links::asked::{KeyExchanges, ProtectedQueries, Unended, check_resolved};
 use crate::links::counting::Counting;
 use crate::links::orders::Orders;
 use crate::links::outlet::Outlet;
@@ -70,6 +70,7 @@ pub struct Links {
     orders: Orders,
     queries: ProtectedQueries,
     exchanges: KeyExchanges,
+    unended: Unended,
     welcomed: bool,
     epoch: u32,
     counting: Counting<COUNTS>,
@@ -105,6 +106,7 @@ impl Links {
             orders: Orders::default(),
             queries: ProtectedQueries::default(),
             exchanges: KeyExchanges::default(),
+            unended: Unended::default(),
             welcomed: false,
             epoch: 0,
             counting: Counting::of(Process::Server),
@@ -184,7 +186,16 @@ impl Links {
 
     /// Sends a look-up, or skips it where the exchange role doesn't read.
     pub fn send_resolve(&mut self, now: RawInstant, resolve: Resolve) -> Result<Taken, Breach> {
-        self.exchange.send(now, ToExchange::Resolve(resolve))
+        let taken = self.exchange.send(now, ToExchange::Resolve(resolve))?;
+        if taken == Taken::Yes {
+            self.unended.begin(resolve.id, now);
+        }
+        Ok(taken)
+    }
+
+    /// Looks whether look-ups and key exchanges end. Harmless at any time.
+    pub fn check_endless(&mut self, now: RawInstant) -> Result<(), Breach> {
+        self.unended.check(now).map_err(|deed| Breach::new(Process::Exchange, deed))
     }
 
     /// Sends a key exchange, or skips it where the exchange role doesn't read or has enough to do.
@@ -195,6 +206,7 @@ impl Links {
         let taken = self.exchange.send(now, ToExchange::Exchange(exchange))?;
         if taken == Taken::Yes {
             self.exchanges.open(&exchange);
+            self.unended.begin(exchange.id, now);
         }
         Ok(taken)
     }
@@ -372,19 +384,25 @@ impl Links {
             FromExchange::Hello(shortfall) => Fact::Hello(Process::Exchange, shortfall),
             FromExchange::Resolved(resolved) => {
                 check_resolved(&resolved).map_err(breach)?;
+                self.unended.end(resolved.id);
                 Fact::Input(Input::Resolved(resolved))
             }
-            FromExchange::Failed(failed) => Fact::Input(Input::LookupFailed(failed)),
+            FromExchange::Failed(failed) => {
+                self.unended.end(failed.id);
+                Fact::Input(Input::LookupFailed(failed))
+            }
             FromExchange::Cookie(cookie) => {
                 self.exchanges.count(cookie.id).map_err(breach)?;
                 Fact::Input(Input::Cookie(cookie))
             }
             FromExchange::Exchanged(ended) => {
                 self.exchanges.end(&ended).map_err(breach)?;
+                self.unended.end(ended.id);
                 Fact::Input(Input::Exchanged(ended))
             }
             FromExchange::ExchangeFailed(failed) => {
                 self.exchanges.fail(failed.id).map_err(breach)?;
+                self.unended.end(failed.id);
                 Fact::Input(Input::ExchangeFailed(failed))
             }
         }))

@@ -98,6 +98,7 @@ impl Running {
         }
         if now.raw.since(self.spoke).nanos() >= HEARTBEAT.nanos() {
             self.links.send_heartbeat(now.raw)?;
+            self.links.check_endless(now.raw)?;
             self.spoke = now.raw;
             self.log.settle(now.raw);
         }

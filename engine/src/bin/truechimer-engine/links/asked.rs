@@ -6,6 +6,7 @@ use ipc::message::exchange::{
     AeadOffer, Exchange, ExchangeId, Exchanged, MAX_ADDRESSES, MAX_COOKIES, Resolved,
 };
 use ipc::secret::{Aead, KeyPair, MAX_KEY, Secret};
+use ipc::units::{RawInstant, Span};
 use std::collections::VecDeque;
 
 /// Protected queries that are remembered, open or not: a candidate may be under way when its query is cancelled.
@@ -13,6 +14,9 @@ const MOST_QUERIES: usize = 256;
 
 /// Key exchanges that may be open at a time.
 const MOST_EXCHANGES: usize = 8;
+
+/// How long a look-up or key exchange may be without an end: each has a deadline far below it.
+const ENDLESS: Span = Span::from_secs(120);
 
 /// A rule that an answer broke, as the rest of a sentence that starts with its process.
 pub type Deed = &'static str;
@@ -139,6 +143,42 @@ impl KeyExchanges {
     }
 }
 
+/// Look-ups and key exchanges without an end so far, oldest first.
+#[derive(Debug, Default)]
+pub struct Unended {
+    open: VecDeque<(ExchangeId, RawInstant)>,
+    /// The one that was found to take too long, and when.
+    doubted: Option<(ExchangeId, RawInstant)>,
+}
+
+impl Unended {
+    /// One was asked for.
+    pub fn begin(&mut self, id: ExchangeId, now: RawInstant) {
+        self.open.push_back((id, now));
+    }
+
+    /// One has ended.
+    pub fn end(&mut self, id: ExchangeId) {
+        self.open.retain(|(open, _)| *open != id);
+    }
+
+    /// Looks whether all end in time. The first look that finds one that doesn't is no proof: the clock may
+    /// have jumped with the whole machine, so it has as long once more.
+    pub fn check(&mut self, now: RawInstant) -> Result<(), Deed> {
+        let late = |since: RawInstant| now.since(since).nanos() > ENDLESS.nanos();
+        let Some((oldest, _)) = self.open.front().copied().filter(|(_, begun)| late(*begun)) else {
+            self.doubted = None;
+            return Ok(());
+        };
+        match self.doubted.filter(|(doubted, _)| *doubted == oldest) {
+            None => self.doubted = Some((oldest, now)),
+            Some((_, since)) if late(since) => return Err("never ended a look-up or key exchange"),
+            Some(_) => {}
+        }
+        Ok(())
+    }
+}
+
 /// A look-up ended with these addresses.
 pub fn check_resolved(resolved: &Resolved) -> Result<(), Deed> {
     match (1..=MAX_ADDRESSES).contains(&usize::from(resolved.count)) {
@@ -171,4 +211,30 @@ fn has_length(keys: &KeyPair, algorithm: Aead) -> bool {
     let rest =
         |key: &Secret| key.octets().iter().skip(key_length(algorithm)).fold(0, |all, octet| all | octet) == 0;
     rest(&keys.client_to_server) && rest(&keys.server_to_client)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: i64) -> RawInstant {
+        RawInstant::saturating(seconds * 1_000_000_000)
+    }
+
+    #[test]
+    fn a177_an_exchange_role_that_never_ends_what_it_began_is_found_out_at_the_second_look() {
+        let mut unended = Unended::default();
+        unended.begin(ExchangeId(1), at(0));
+        unended.begin(ExchangeId(2), at(100));
+        assert_eq!(unended.check(at(119)), Ok(()));
+        // The whole machine was stopped for a day: nothing is known of the role yet.
+        assert_eq!(unended.check(at(86_400)), Ok(()));
+        assert_eq!(unended.check(at(86_500)), Ok(()));
+        unended.end(ExchangeId(1));
+        assert_eq!(unended.check(at(86_530)), Ok(()), "another one's time begins anew");
+        assert_eq!(unended.check(at(86_600)), Ok(()));
+        assert!(unended.check(at(86_651)).is_err());
+        unended.end(ExchangeId(2));
+        assert_eq!(unended.check(at(90_000)), Ok(()));
+    }
 }
