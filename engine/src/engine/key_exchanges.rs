@@ -207,7 +207,7 @@ impl Engine {
     fn keys_failed(&mut self, entry: usize, trouble: Trouble, now: Now) {
         if self.may_defer(entry, trouble) {
             if let Some(association) = &mut self.associations[entry] {
-                association.defer(trouble, now.raw);
+                association.defer(now.raw);
             }
             return;
         }

@@ -120,6 +120,9 @@ impl Engine {
                          different operators have to agree on the time before it is set (or set it by hand)"
                             .into()
                     }
+                    0 if self.associations.iter().flatten().any(|association| association.session.is_none()) => {
+                        "no source has answered yet, and not all NTS sources have keys; chimerctl keys says why".into()
+                    }
                     0 => "no source has answered yet; check names, addresses and the firewall (UDP port 123)".into(),
                     _ => format!("{heard} sources have answered; waiting for a majority of those configured"),
                 },

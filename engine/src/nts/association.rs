@@ -209,11 +209,11 @@ impl Association {
         self.last.replace(Err(trouble)) != Some(Err(trouble))
     }
 
-    /// The clock is wrong, so the exchange is begun again with a certificate whose time can't be judged.
-    pub(crate) fn defer(&mut self, trouble: Trouble, now: RawInstant) {
+    /// The clock may be wrong, so the exchange is begun again with a certificate whose time can't be judged. How the
+    /// exchange ended is known only when that one has: a failure that is the same then is still news.
+    pub(crate) fn defer(&mut self, now: RawInstant) {
         self.incoming = Vec::new();
         self.deferral = Deferral::Allowed;
-        self.last = Some(Err(trouble));
         self.schedule.retry(now);
     }
 

@@ -59,8 +59,11 @@ impl Trouble {
             }
             Failure::Tls => "TLS 1.3 failed; the server may be too old, or something on the path interferes",
             Failure::NoAlpn => "the server does not speak NTS key exchange (protocol ntske/1)",
-            Failure::Expired => "the server's certificate has expired by our clock",
-            Failure::NotYetValid => "the server's certificate is not valid yet by our clock",
+            Failure::Expired => {
+                "the server's certificate has expired by our clock; look at the clock, else its operator has to renew \
+                 it"
+            },
+            Failure::NotYetValid => "the server's certificate is not valid yet by our clock; look at the clock first",
             Failure::WrongName => "the certificate names another server; check the address of the source",
             Failure::UnknownIssuer => {
                 "nobody whom we trust vouches for the certificate; a private authority needs `roots` at the source"

@@ -112,6 +112,8 @@ fn a050_a_clock_that_was_set_back_does_not_bring_an_expired_certificate_to_life(
     let report = world.report();
     assert!(report.sources.iter().all(|source| source.nts.as_ref().unwrap().state == "none"), "{report:?}");
     assert!(report.sources[0].reason.contains("expired"), "{}", report.sources[0].reason);
+    let told = world.lines.iter().filter(|(_, line)| line.contains("expired")).count();
+    assert_eq!(told, 3, "each source once: {:?}", world.lines);
 }
 
 #[test]
