@@ -14,10 +14,13 @@ pub(crate) struct Warning {
     leap: Leap,
     /// End of the day, nanoseconds since 1970.
     end: i64,
+    /// The end of the last day on which one has passed: the second before it comes twice then, and announcements
+    /// that were heard before mean nothing more.
+    passed: i64,
 }
 
 impl Warning {
-    pub(crate) const NONE: Self = Self { leap: Leap::None, end: 0 };
+    pub(crate) const NONE: Self = Self { leap: Leap::None, end: 0, passed: 0 };
 
     pub(crate) fn leap(&self) -> Leap {
         self.leap
@@ -31,14 +34,14 @@ impl Warning {
             insert += u32::from(leap == Leap::Insert);
             delete += u32::from(leap == Leap::Delete);
         }
-        let leap = match end_of_leap_day(now) {
+        let leap = match end_of_leap_day(now).filter(|end| *end != self.passed) {
             Some(_) if 2 * insert > all => Leap::Insert,
             Some(_) if 2 * delete > all => Leap::Delete,
             _ => Leap::None,
         };
         // While the sources are silent the warning stands.
         if all > 0 {
-            *self = Self { leap, end: end_of_leap_day(now).unwrap_or(0) };
+            *self = Self { leap, end: end_of_leap_day(now).unwrap_or(0), passed: self.passed };
         }
     }
 
@@ -48,7 +51,7 @@ impl Warning {
             return None;
         }
         let moved = if self.leap == Leap::Insert { -SECOND } else { SECOND };
-        *self = Self::NONE;
+        *self = Self { passed: self.end, ..Self::NONE };
         Some(moved)
     }
 
@@ -126,6 +129,19 @@ mod tests {
         assert!(warning.is_close((midnight - 4) * SECOND) && !warning.is_close((midnight - 6) * SECOND));
         assert_eq!(warning.pass(at(midnight)), Some(-SECOND));
         assert_eq!(warning.pass(at(midnight + 1)), None);
+    }
+
+    #[test]
+    fn a163_what_was_heard_before_arms_nothing_in_the_second_that_comes_twice() {
+        let mut warning = Warning::NONE;
+        let midnight = JUNE + DAY / 2;
+        warning.vote([Leap::Insert].into_iter(), at(midnight - 1));
+        assert_eq!(warning.pass(at(midnight)), Some(-SECOND));
+        warning.vote([Leap::Insert].into_iter(), at(midnight - 1));
+        assert_eq!((warning.leap(), warning.pass(at(midnight))), (Leap::None, None));
+        // The next one, half a year later.
+        warning.vote([Leap::Insert].into_iter(), at(JUNE + 184 * DAY));
+        assert_eq!(warning.leap(), Leap::Insert);
     }
 
     #[test]
