@@ -20,6 +20,7 @@ mod bank;
 mod delays;
 mod edge;
 mod paths;
+mod rehearsal;
 
 use crate::measurement::Measurement;
 use alloc::boxed::Box;
@@ -27,6 +28,7 @@ use bank::Bank;
 use delays::Delays;
 use ipc::units::RawInstant;
 use paths::{Paths, Verdict};
+use rehearsal::Rehearsal;
 
 /// How many contradictions in a row are held back before they are believed.
 const PATIENCE: u8 = 2;
@@ -117,18 +119,21 @@ struct Rival {
 }
 
 impl Rival {
-    /// Sees what `bank` has just learnt, with a likelihood of `fit`, and takes its place where it knows better.
-    fn compete(&mut self, bank: &mut Bank, fit: f64, measurement: &Measurement, scale: f64) {
+    /// Sees what `bank` has just learnt, with a likelihood of `fit`, and takes its place where it knows better:
+    /// then true.
+    fn compete(&mut self, bank: &mut Bank, fit: f64, measurement: &Measurement, scale: f64) -> bool {
         self.bank.advance(measurement.at);
         self.lead += self.bank.learn(measurement, scale) - fit;
         self.age += 1;
-        if self.lead > SUPERIOR {
+        let wins = self.lead > SUPERIOR;
+        if wins {
             core::mem::swap(bank, &mut self.bank);
         } else if self.age < RIVALRY {
-            return;
+            return false;
         }
         self.bank.follow_a_jump_of(bank);
         (self.lead, self.age) = (0.0, 0);
+        wins
     }
 }
 
@@ -167,6 +172,8 @@ impl Suspects {
 pub(crate) struct Filter {
     prior: (f64, f64),
     bank: Option<Bank>,
+    /// While measurements are few.
+    rehearsal: Option<Rehearsal>,
     rival: Option<Rival>,
     /// While there is doubt.
     suspects: Option<Box<Suspects>>,
@@ -183,6 +190,7 @@ impl Filter {
         Self {
             prior: (0.0, 200e-6),
             bank: None,
+            rehearsal: None,
             rival: None,
             suspects: None,
             delays: Delays::new(),
@@ -216,6 +224,7 @@ impl Filter {
         self.delays.learn(measurement.delay);
         let Some(bank) = &mut self.bank else {
             self.bank = Some(Bank::new(measurement, self.prior));
+            self.rehearsal = Some(Rehearsal::new(measurement, self.prior));
             self.samples = 1;
             return Outcome::Used;
         };
@@ -229,6 +238,7 @@ impl Filter {
                 Verdict::Fits => self.suspects = None,
                 Verdict::Rerouted(way, longer) => {
                     bank.reroute(way, longer);
+                    self.rehearsal = None;
                     self.rival = None;
                     self.suspects = None;
                 }
@@ -246,6 +256,7 @@ impl Filter {
                         *bank = suspects.likelier();
                     }
                     self.paths = Paths::new();
+                    self.rehearsal = None;
                     self.rival = None;
                     self.doubts = 0;
                     self.samples = 1;
@@ -256,9 +267,19 @@ impl Filter {
         self.doubts = 0;
         self.jitter += (residual.abs() - self.jitter) / f64::from(self.samples.clamp(1, 8));
         let scale = self.delays.scale();
-        let fit = bank.learn(measurement, scale);
+        self.rehearsal.take_if(|rehearsal| rehearsal.is_over());
+        let fit = match &mut self.rehearsal {
+            Some(rehearsal) => {
+                let fit;
+                (*bank, fit) = rehearsal.learn(measurement, scale);
+                fit
+            }
+            None => bank.learn(measurement, scale),
+        };
         if let Some(rival) = &mut self.rival {
-            rival.compete(bank, fit, measurement, scale);
+            if rival.compete(bank, fit, measurement, scale) {
+                self.rehearsal = None;
+            }
         } else if self.samples >= ACQUAINTED {
             self.rival = Some(Rival { bank: bank.had_it_jumped(), lead: 0.0, age: 0 });
         }
@@ -277,6 +298,9 @@ impl Filter {
         if let Some(bank) = &mut self.bank {
             bank.shift(nanos);
         }
+        if let Some(rehearsal) = &mut self.rehearsal {
+            rehearsal.shift(nanos);
+        }
         if let Some(rival) = &mut self.rival {
             rival.bank.shift(nanos);
         }
@@ -288,6 +312,7 @@ impl Filter {
 
     /// The counter stood still (the machine slept): the offset is forgotten, the frequency doubted.
     pub(crate) fn forget_offset(&mut self) {
+        self.rehearsal = None;
         self.rival = None;
         self.suspects = None;
         if let Some(bank) = self.bank.take() {

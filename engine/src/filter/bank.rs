@@ -27,6 +27,12 @@ enum Law {
 
 const LAWS: [Law; 3] = [Law::Alike, Law::Apart, Law::Soft];
 
+impl Law {
+    fn shares(self, leaning: [f64; 2]) -> [f64; 2] {
+        if self == Self::Apart { leaning } else { [1.0; 2] }
+    }
+}
+
 const SIZE: usize = WANDERS.len() * LAWS.len();
 
 /// No belief is ever given up for good.
@@ -90,9 +96,11 @@ pub(super) struct Bank {
     /// The last measurement that was learnt from.
     fitted: RawInstant,
     base: i64,
-    /// Half of the first round trip, seconds: the shortest times are counted from here.
+    /// Half of the round trip that it began with, seconds: the shortest times are counted from here.
     half: f64,
     learnt: f64,
+    /// What the jitter of each way is, as a share of their mean, where they are apart and it isn't learnt yet.
+    leaning: [f64; 2],
     beliefs: Box<[Belief; SIZE]>,
 }
 
@@ -203,8 +211,8 @@ impl Belief {
     }
 
     /// Learns both; returns the log of the likelihood. `memory`: how many samples the jitter is the mean of;
-    /// `jitter`: what the round trips say it is.
-    fn learn(&mut self, bounds: &Bounds, memory: f64, jitter: f64) -> f64 {
+    /// `jitter`: what the round trips say it is; `leaning`: each way's share of it.
+    fn learn(&mut self, bounds: &Bounds, memory: f64, jitter: f64, leaning: [f64; 2]) -> f64 {
         let before = (self.state, self.covariance);
         let noise = self.softness(bounds.noise);
         // The bound that says more comes first: a Gaussian keeps more of it.
@@ -227,8 +235,9 @@ impl Belief {
         }
         // What round trips say needs no estimate of the offset, so it can't run away together with it.
         let [least, most] = if self.law == Law::Apart { [0.01, 2.2] } else { [0.5, 2.0] };
-        for scale in &mut self.scales {
-            *scale = if memory < TRUSTED { jitter } else { scale.clamp(least * jitter, most * jitter) };
+        for (scale, share) in self.scales.iter_mut().zip(self.law.shares(leaning)) {
+            *scale =
+                if memory < TRUSTED { share * jitter } else { scale.clamp(least * jitter, most * jitter) };
             *scale = scale.max(LEAST_SCALE);
         }
         // The least of n exponential rests is a scale / n above nothing: no edge is known better.
@@ -251,31 +260,47 @@ impl Bank {
 
     /// Starts from one measurement and a prior (mean, standard deviation) of the frequency.
     pub(super) fn new(measurement: &Measurement, prior: (f64, f64)) -> Self {
-        let half = measurement.delay / 2.0;
         // A single delay tells nothing of the jitter: a fortieth of it then.
-        let guess = measurement.delay / 40.0 + 1e-6 + measurement.noise;
+        Self::again(measurement.at, measurement, prior, measurement.delay / 40.0, [1.0; 2])
+    }
+
+    /// Starts at `at` from what a later measurement says, where `jitter` is known.
+    pub(super) fn again(
+        at: RawInstant,
+        measurement: &Measurement,
+        prior: (f64, f64),
+        jitter: f64,
+        leaning: [f64; 2],
+    ) -> Self {
+        let guess = jitter + 1e-6 + measurement.noise;
+        let since = measurement.at.since(at).nanos() as f64 * 1e-9;
         let beliefs = core::array::from_fn(|index| {
             let mut covariance = [[0.0; STATES]; STATES];
-            covariance[0][0] = guess * guess + measurement.noise * measurement.noise;
             covariance[1][1] = prior.1 * prior.1;
+            covariance[0][1] = -since * covariance[1][1];
+            covariance[1][0] = covariance[0][1];
+            covariance[0][0] =
+                guess * guess + measurement.noise * measurement.noise + since * since * covariance[1][1];
             for (i, j) in [(2, 2), (2, 3), (3, 2), (3, 3)] {
                 covariance[i][j] = 9.0 * guess * guess;
             }
+            let law = LAWS[index % LAWS.len()];
             Belief {
                 wander: WANDERS[index / LAWS.len()],
-                law: LAWS[index % LAWS.len()],
+                law,
                 weight: 1.0 / SIZE as f64,
-                state: [0.0, prior.0, -2.0 * guess, -2.0 * guess],
+                state: [-since * prior.0, prior.0, -2.0 * guess, -2.0 * guess],
                 covariance,
-                scales: [guess; 2],
+                scales: law.shares(leaning).map(|share| share * guess),
             }
         });
         Self {
-            at: measurement.at,
-            fitted: measurement.at,
+            at,
+            fitted: at,
             base: measurement.offset,
-            half,
+            half: measurement.delay / 2.0,
             learnt: GUESS_WORTH,
+            leaning,
             beliefs: Box::new(beliefs),
         }
     }
@@ -326,7 +351,7 @@ impl Bank {
         self.learnt = (self.learnt + 1.0).min(JITTER_MEMORY);
         let mut logs = [0.0; SIZE];
         for (log, belief) in logs.iter_mut().zip(self.beliefs.iter_mut()) {
-            *log = libm::log(belief.weight) + belief.learn(&bounds, self.learnt, jitter);
+            *log = libm::log(belief.weight) + belief.learn(&bounds, self.learnt, jitter, self.leaning);
         }
         let best = logs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         let sum: f64 = logs.iter().map(|log| libm::exp(log - best)).sum();
@@ -350,7 +375,7 @@ impl Bank {
     pub(super) fn follow_a_jump_of(&mut self, other: &Self) {
         *self.beliefs = *other.beliefs;
         (self.at, self.fitted, self.base) = (other.at, other.fitted, other.base);
-        (self.half, self.learnt) = (other.half, other.learnt);
+        (self.half, self.learnt, self.leaning) = (other.half, other.learnt, other.leaning);
         self.suppose_a_jump();
     }
 

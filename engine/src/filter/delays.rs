@@ -70,8 +70,8 @@ impl Delays {
         // The least of a few is itself above what is possible: by 1.06/√n of the median's distance.
         let seen = (1.0 - 1.06 / libm::sqrt(count)).max(0.4);
         let median = sorted[self.count / 2] / 1.678 / seen;
-        // The median of a few is little; what one delay tells fades slowly.
-        (median * (count - 1.0) + minimum / 40.0) / count + 1e-8
+        // The median of a few is little, but what one delay tells is less.
+        (median * (count * count - 1.0) + minimum / 40.0) / (count * count) + 1e-8
     }
 
     /// Half of all measurements have less excess than 1.678 scales. Spread by chance over both ways, it makes

@@ -172,6 +172,44 @@ fn jitter_of_one_way_only_is_learnt_and_removed() {
     assert!(offset.abs() < 100e-6, "{offset}");
 }
 
+/// RMS error after the first dozen of 32 measurements, over 200 paths.
+fn error_of_a_start(forward: f64, back: f64) -> f64 {
+    let (mut squares, mut count) = (0.0, 0.0);
+    for seed in 0..200 {
+        let mut path = Path { state: 7919 * seed + 1, minimum: 10e-3, forward, back };
+        let mut filter = Filter::new();
+        for n in 0..32 {
+            let at = 3.0 * f64::from(n);
+            filter.learn(&path.measure(at, 20e-6 * at));
+            if n > 12 {
+                squares += libm::pow(at_the_end(&filter, at).0 - 20e-6 * at, 2.0);
+                count += 1.0;
+            }
+        }
+    }
+    libm::sqrt(squares / count)
+}
+
+#[test]
+fn which_way_is_late_is_found_with_the_first_measurements() {
+    for error in [error_of_a_start(2.1e-3, 0.1e-3), error_of_a_start(0.1e-3, 2.1e-3)] {
+        assert!(error < 180e-6, "{error}");
+    }
+}
+
+#[test]
+fn a_leap_second_in_the_first_measurements_is_none_of_their_jitter() {
+    let (mut filter, mut path) = (Filter::new(), lan());
+    for n in 0..12 {
+        if n == 6 {
+            filter.shift(1_000_000_000);
+        }
+        filter.learn(&path.measure(f64::from(n), if n < 6 { 0.0 } else { 1.0 }));
+    }
+    let (offset, _) = at_the_end(&filter, 11.0);
+    assert!((offset - 1.0).abs() < 1e-4, "{offset}");
+}
+
 #[test]
 fn a_leap_second_moves_the_offset_and_nothing_else() {
     let (mut filter, mut path) = (Filter::new(), lan());

@@ -1,0 +1,74 @@
+//! The first measurements of a source, seen anew with each that follows.
+//!
+//! What a single measurement says of jitter is a guess, and a bank that began with a wrong one, or with a packet
+//! that was late in one direction, takes dozens of measurements to get over it. So the first ones are kept, and
+//! with each new one a bank begins again: around the fastest of them, with the jitter that all of them show.
+//! Which way it comes from isn't known at all then. Neither, the one and the other are supposed, and the
+//! likeliest bank is kept.
+
+use super::bank::Bank;
+use crate::measurement::Measurement;
+use alloc::vec::Vec;
+
+/// So many measurements are seen again; after that a wrong beginning is forgotten by itself.
+const LENGTH: usize = 16;
+
+/// The jitter of each way as a share of their mean, while it can't be learnt yet.
+const LEANINGS: [[f64; 2]; 3] = [[1.0, 1.0], [1.8, 0.2], [0.2, 1.8]];
+
+/// What was measured so far.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Rehearsal {
+    seen: Vec<Measurement>,
+    /// What was known of the frequency before (mean, standard deviation).
+    prior: (f64, f64),
+}
+
+/// A bank that has seen all, and how likely it finds all of them and the last one (logarithms).
+struct Play {
+    bank: Bank,
+    all: f64,
+    last: f64,
+}
+
+impl Rehearsal {
+    pub(super) fn new(first: &Measurement, prior: (f64, f64)) -> Self {
+        let mut seen = Vec::with_capacity(LENGTH);
+        seen.push(*first);
+        Self { seen, prior }
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.seen.len() >= LENGTH
+    }
+
+    /// The bank that explains all of them best, and the log of this one's likelihood in it. `jitter`: what the
+    /// round trips say, seconds.
+    pub(super) fn learn(&mut self, measurement: &Measurement, jitter: f64) -> (Bank, f64) {
+        self.seen.push(*measurement);
+        let [even, there, back] = LEANINGS.map(|leaning| self.play(leaning, jitter));
+        let likelier = |one: Play, other: Play| if other.all > one.all { other } else { one };
+        let Play { bank, last, .. } = likelier(likelier(even, there), back);
+        (bank, last)
+    }
+
+    fn play(&self, leaning: [f64; 2], jitter: f64) -> Play {
+        let fastest = self.seen.iter().fold(self.seen[0], |fastest, measurement| {
+            if measurement.delay < fastest.delay { *measurement } else { fastest }
+        });
+        let mut bank = Bank::again(self.seen[0].at, &fastest, self.prior, jitter, leaning);
+        let (mut all, mut last) = (0.0, 0.0);
+        for measurement in &self.seen {
+            bank.advance(measurement.at);
+            last = bank.learn(measurement, jitter);
+            all += last;
+        }
+        Play { bank, all, last }
+    }
+
+    pub(super) fn shift(&mut self, nanos: i64) {
+        for measurement in &mut self.seen {
+            measurement.offset = measurement.offset.saturating_add(nanos);
+        }
+    }
+}
