@@ -78,13 +78,13 @@ pub(crate) struct Slew {
 }
 
 /// The slew for `offset` (seconds), which should decay in `wanted` seconds, where the base frequency will be
-/// `frequency` and no more than `most` (both s/s) is allowed. `first`: there was none before, so it is as
-/// fast as allowed.
-pub(crate) fn slew(offset: f64, wanted: f64, frequency: f64, most: f64, first: bool) -> Slew {
+/// `frequency` and no more than `most` (both s/s) is allowed. `finds`: the clock has only just been
+/// found, so it is as fast as allowed.
+pub(crate) fn slew(offset: f64, wanted: f64, frequency: f64, most: f64, finds: bool) -> Slew {
     let most = most.min(room(offset, frequency));
-    let limit = if first || offset.abs() > SMALL { most } else { most.min(GENTLE) };
+    let limit = if finds || offset.abs() > SMALL { most } else { most.min(GENTLE) };
     let mut amount = offset.clamp(-MOST_SLEW, MOST_SLEW);
-    let wanted = if first { 4.0 } else { wanted.clamp(4.0, 4096.0) };
+    let wanted = if finds { 4.0 } else { wanted.clamp(4.0, 4096.0) };
     let seconds = |constant: u8| libm::ldexp(1.0, 2 + i32::from(constant));
     let constant =
         (0..10).find(|c| seconds(*c) >= wanted && amount.abs() <= limit * seconds(*c)).unwrap_or(10);

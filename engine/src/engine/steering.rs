@@ -25,6 +25,10 @@ const GENTLE_PAUSE: Span = Span::from_secs(3600);
 /// While slews must stay gentle, their fastest rate, s/s.
 const GENTLE: f64 = 10e-6;
 
+/// After a cold start the estimate moves by far more than the clock would by itself: so long it is followed as
+/// fast as allowed, or the clock would lag behind what is known already.
+const FINDING: Span = Span::from_secs(300);
+
 /// A change of the mean by more than so many standard deviations is more than a disagreement of sources.
 const DISAGREEMENT: f64 = 3.0;
 
@@ -260,9 +264,9 @@ impl Engine {
         let frequency = to_scaled(wanted);
         let most = self.settings.max_slew_ppm.clamp(1.0, 500.0) * 1e-6;
         let most = if now.raw < self.system.gentle_until { most.min(GENTLE) } else { most };
-        let first = self.system.first_update.is_none();
+        let finds = self.system.first_update.is_none_or(|first| first.after(FINDING) > now.raw);
         let pace = self.system.unrest.pace(change, line.reference.interval);
-        (frequency, slew(offset, pace, wanted, most, first))
+        (frequency, slew(offset, pace, wanted, most, finds))
     }
 
     /// A correction far below the noise would only cost a wake-up.
