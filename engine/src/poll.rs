@@ -19,6 +19,10 @@ const WANDER_GROWTH: f64 = 0.5;
 /// Octaves by which an interval changes at most with one reply.
 const PACE: f64 = 0.5;
 
+/// Who allows intervals below 2^4 s wants to be right soon: those are left in no hurry, an octave in sixteen replies.
+const SHORT: f64 = 4.0;
+const SHORT_PACE: f64 = 1.0 / 16.0;
+
 /// No measurement is taken to be better than 2 µs here, or a perfect network would be asked for ever.
 const BEST_VARIANCE: f64 = 4e-12;
 
@@ -75,7 +79,8 @@ impl Poll {
                 if suits(wish) { low = wish } else { high = wish }
             }
         }
-        self.exponent = wish.clamp(self.exponent - PACE, self.exponent + PACE);
+        let rise = if self.exponent < SHORT { SHORT_PACE } else { PACE };
+        self.exponent = wish.clamp(self.exponent - PACE, self.exponent + rise);
         if self.floor > self.shortest {
             self.good += 1;
             if self.good == 8 {
@@ -148,6 +153,20 @@ mod tests {
         assert_eq!(settled(&estimate(5e-6, 0.02e-6, 1e-8), 7e-6), 6, "LAN, bad oscillator");
         assert_eq!(settled(&estimate(2e-4, 0.2e-6, 1e-8), 6e-4), 8, "WAN");
         assert_eq!(settled(&estimate(5e-6, 20e-6, 1e-9), 7e-6), 6, "frequency not known yet");
+    }
+
+    #[test]
+    fn short_intervals_are_left_slowly() {
+        let good = estimate(5e-6, 0.02e-6, 1e-9);
+        let mut poll = Poll::new(0, 10);
+        let mut replies = 0;
+        while poll.exponent() < 2 {
+            poll.choose(&good, 49e-12);
+            replies += 1;
+        }
+        assert_eq!(replies, 32);
+        (0..60).for_each(|_| poll.choose(&good, 49e-12));
+        assert_eq!(poll.exponent(), 8);
     }
 
     #[test]
