@@ -8,6 +8,8 @@ use engine::report::Bounds;
 pub struct Figures {
     /// Root mean square of the error at each full second, µs.
     pub time_rms_us: f64,
+    /// The same of what the engine thinks that the time is, µs.
+    pub estimate_rms_us: f64,
     /// Root mean square of the frequency error, slews included, ppm.
     pub freq_rms_ppm: f64,
     /// Packets sent, all sources together.
@@ -56,6 +58,7 @@ pub struct Ledger {
     packets: u64,
     last: Option<(f64, f64)>,
     errors: (f64, f64),
+    estimates: (f64, f64),
     rates: (f64, f64),
     worst: f64,
     violations: u64,
@@ -76,6 +79,7 @@ impl Ledger {
             packets: 0,
             last: None,
             errors: (0.0, 0.0),
+            estimates: (0.0, 0.0),
             rates: (0.0, 0.0),
             worst: 0.0,
             violations: 0,
@@ -126,7 +130,9 @@ impl Ledger {
         if let Some(bounds) = bounds {
             self.widths.push(bounds.high - bounds.low);
             self.rules.push(2.0 * bounds.distance);
-            self.beyond += u64::from((error + bounds.offset).abs() > 3.0 * bounds.deviation);
+            let wrong = error + bounds.offset;
+            self.estimates = (self.estimates.0 + wrong * wrong, self.estimates.1 + 1.0);
+            self.beyond += u64::from(wrong.abs() > 3.0 * bounds.deviation);
         }
     }
 
@@ -135,6 +141,7 @@ impl Ledger {
         let counted = self.widths.len().max(1) as f64;
         Figures {
             time_rms_us: rms(self.errors),
+            estimate_rms_us: rms(self.estimates),
             freq_rms_ppm: rms(self.rates),
             packets: self.packets as f64,
             first_s: self.first,

@@ -2,11 +2,12 @@
 
 use serde::Deserialize;
 
-/// The catalogue: the accuracy page's rows, days of our own, attacks.
-const CATALOGUE: [&str; 3] = [
+/// The catalogue: the accuracy page's rows, days of our own, attacks, first minutes.
+const CATALOGUE: [&str; 4] = [
     include_str!("../scenarios/accuracy.toml"),
     include_str!("../scenarios/own.toml"),
     include_str!("../scenarios/attacks.toml"),
+    include_str!("../scenarios/starts.toml"),
 ];
 
 /// One kind of day. Times in seconds unless the name says otherwise.
@@ -40,6 +41,8 @@ pub struct Scenario {
     pub saved_ppm: Option<[f64; 2]>,
     /// Fixed poll exponent.
     pub poll: Option<i8>,
+    /// Shortest and longest poll exponent, where it isn't 6 to 10.
+    pub polls: Option<[i8; 2]>,
     /// Sources that must agree.
     #[serde(default = "one_source")]
     pub minimum_sources: u8,
@@ -209,9 +212,9 @@ pub fn parse(text: &str) -> Result<Vec<Scenario>, String> {
     Ok(file.scenario)
 }
 
-/// One scenario, or all of a group: `accuracy`, `own`, `attacks`.
+/// One scenario, or all of a group: `accuracy`, `own`, `attacks`, `starts`.
 pub fn find(name: &str) -> Vec<Scenario> {
-    let group = ["accuracy", "own", "attacks"].iter().position(|group| *group == name);
+    let group = ["accuracy", "own", "attacks", "starts"].iter().position(|group| *group == name);
     match group {
         Some(at) => parse(CATALOGUE[at]).unwrap_or_default(),
         None => catalogue().into_iter().filter(|scenario| scenario.name == name).collect(),

@@ -21,6 +21,8 @@ pub struct Summary {
     pub scenario: String,
     /// Microseconds.
     pub time_rms_us: f64,
+    /// Of the estimate, microseconds.
+    pub estimate_rms_us: f64,
     /// Parts per million.
     pub freq_rms_ppm: f64,
     /// In all.
@@ -58,6 +60,7 @@ impl Row {
         Summary {
             scenario: self.scenario.name.clone(),
             time_rms_us: self.median(|f| f.time_rms_us),
+            estimate_rms_us: self.median(|f| f.estimate_rms_us),
             freq_rms_ppm: self.median(|f| f.freq_rms_ppm),
             packets: self.median(|f| f.packets),
             first_s: self.median(|f| f.first_s).min(1e9),
@@ -117,11 +120,12 @@ impl Row {
         let time = self.median(|f| f.time_rms_us);
         let _ = write!(
             line,
-            "{:<34} {:>9.1} {:>9.1} {:>9.1} {:>8.3} {:>6.0} {:>6.1} {:>5.0} {:>9.0} {:>9.0} {:>5.1}",
+            "{:<34} {:>9.1} {:>9.1} {:>9.1} {:>9.1} {:>8.3} {:>6.0} {:>6.1} {:>5.0} {:>9.0} {:>9.0} {:>5.1}",
             self.scenario.name,
             time,
             low,
             high,
+            self.median(|f| f.estimate_rms_us),
             self.median(|f| f.freq_rms_ppm),
             self.median(|f| f.packets),
             self.median(|f| f.first_s).min(9_999.0),
@@ -148,4 +152,4 @@ fn alike(found: &[String], asked: &[String]) -> bool {
 
 /// What the columns are.
 pub const HEAD: &str = "\
-scenario                              time µs       min       max  freq ppm  pkts  first  viol  bound µs   rule µs  >3σ%   chrony   freq  pkts ratio";
+scenario                              time µs       min       max  estimate  freq ppm  pkts  first  viol  bound µs   rule µs  >3σ%   chrony   freq  pkts ratio";

@@ -363,7 +363,8 @@ impl World {
 
 fn settings(scenario: &Scenario, servers: &[Server]) -> Settings {
     let sources = servers.iter().map(|server| {
-        let (min_poll, max_poll) = scenario.poll.map_or((6, 10), |poll| (poll, poll));
+        let (min_poll, max_poll) =
+            scenario.poll.map_or(scenario.polls.map_or((6, 10), Into::into), |poll| (poll, poll));
         SourceSettings {
             name: server.address.socket_address().to_string(),
             place: Place::Address(server.address),
