@@ -10,7 +10,12 @@ use simulation::world::{World, run};
 fn holds(name: &str) {
     let [scenario] = find(name).try_into().unwrap_or_else(|found: Vec<_>| panic!("{name}: {}", found.len()));
     // A median that is compared with somebody else's needs more of them.
-    let seeds = if scenario.chrony.is_some() { 21 } else { 3 };
+    let seeds = match name {
+        // A jump is found at once or late: the frequency error has two humps, 0.4 and 1.2 ppm.
+        "wan_fstep" => 101,
+        _ if scenario.chrony.is_some() => 21,
+        _ => 3,
+    };
     let figures = (1..=seeds).map(|seed| run(&scenario, seed)).collect();
     let row = Row { scenario, figures };
     assert!(row.misses().is_empty(), "{}", row.line());
