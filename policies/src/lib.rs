@@ -31,3 +31,4 @@ mod view;
 
 pub use confine::{ConfineError, Role, Shortfall, confine, confine_privileged, confine_then};
 pub use inherited::{InheritError, Inherited};
+pub use view::CONFIGURATION_FOLDER;

@@ -18,8 +18,9 @@ const SITES: [&str; 4] = ["/tmp", "/mnt", "/proc", "/dev"];
 const RESOLVER_FOLDERS: [&str; 4] =
     ["/etc", "/run/systemd/resolve", "/run/NetworkManager", "/run/resolvconf"];
 
-/// Our own configuration, with keys in it, is in a folder that is shown.
-const HIDDEN: &str = "/etc/truechimer";
+/// Our own configuration, with keys in it, is in a folder that is shown. Of this folder a role sees what it was told of
+/// as it was at the start, and never what takes its place.
+pub const CONFIGURATION_FOLDER: &str = "/etc/truechimer";
 
 /// Words with the paths of root certificates.
 const ROOTS: [&str; 5] = ["system-roots", "roots-1", "roots-2", "roots-3", "roots-4"];
@@ -56,10 +57,13 @@ fn of_word(inherited: &Inherited, word: &str) -> Vec<PathBuf> {
 fn add_with_folder(visible: &mut Vec<PathBuf>, file: &Path) {
     let target = fs::canonicalize(file).ok();
     for path in [Some(file), target.as_deref()].into_iter().flatten() {
-        let shown = path.parent().filter(|folder| *folder != Path::new("/") && *folder != Path::new(HIDDEN));
+        let shown = path
+            .parent()
+            .filter(|folder| *folder != Path::new("/") && *folder != Path::new(CONFIGURATION_FOLDER));
         let shown = shown.unwrap_or(path);
         let is_seen = |known: &PathBuf| {
-            shown.starts_with(known) && (known.starts_with(HIDDEN) || !shown.starts_with(HIDDEN))
+            shown.starts_with(known)
+                && (known.starts_with(CONFIGURATION_FOLDER) || !shown.starts_with(CONFIGURATION_FOLDER))
         };
         if shown.exists() && !visible.iter().any(is_seen) {
             visible.push(shown.to_owned());
@@ -96,11 +100,12 @@ pub(crate) fn build(visible: &[PathBuf]) -> io::Result<()> {
     let sites: Vec<PathBuf> = SITES.iter().map(PathBuf::from).filter(is_free).collect();
     let site = mount_empty(&sites)?;
     let within = |path: &Path| site.join(path.strip_prefix("/").unwrap_or(path));
-    let (hidden, open): (Vec<&PathBuf>, Vec<_>) = visible.iter().partition(|path| path.starts_with(HIDDEN));
+    let (hidden, open): (Vec<&PathBuf>, Vec<_>) =
+        visible.iter().partition(|path| path.starts_with(CONFIGURATION_FOLDER));
     for path in open {
         show(path, &within(path))?;
     }
-    let cover = within(Path::new(HIDDEN));
+    let cover = within(Path::new(CONFIGURATION_FOLDER));
     let is_covered = fs::symlink_metadata(&cover).is_ok();
     if is_covered {
         mount_empty(std::slice::from_ref(&cover))?;

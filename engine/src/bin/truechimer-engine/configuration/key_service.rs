@@ -4,11 +4,14 @@ use super::document::{Faults, Section, shorten};
 use super::nts::read_path;
 use super::place::{KEY_EXCHANGE, NTP, parse_listen};
 use ipc::address::Address;
+use ipc::file_path::FilePath;
 use ipc::message::exchange::HostName;
 use ipc::message::key_service::KeyPolicy;
 use ipc::message::privileged::{KeyService, MAX_KEY_LISTEN, MAX_KEY_THREADS};
+use policies::CONFIGURATION_FOLDER;
 use protocol::nts::ratchet::SECRET;
 use std::fmt;
+use std::path::Path;
 use zeroize::Zeroizing;
 
 const KEYS: [&str; 12] = [
@@ -83,6 +86,17 @@ fn read_service(section: &Section<'_>, faults: &mut Faults<'_>) -> Option<KeySer
         let text = "key: the same file as certificate; the process that talks TLS reads the certificate and must \
                     not be able to read the key: put them into two files";
         faults.add(section.place_of("key"), text);
+    }
+    let is_frozen =
+        |file: &FilePath| Path::new(file.as_str()).parent() == Some(Path::new(CONFIGURATION_FOLDER));
+    for (name, file) in [("certificate", &certificate), ("key", &key)] {
+        if file.as_ref().is_some_and(is_frozen) {
+            let text = format!(
+                "{name}: what lies in {CONFIGURATION_FOLDER} itself is seen as it was at the start, so a renewed \
+                 one never would be; put it into a folder of its own, such as {CONFIGURATION_FOLDER}/nts"
+            );
+            faults.add(section.place_of(name), text);
+        }
     }
     let threads = section.whole("threads", 0..=i64::from(MAX_KEY_THREADS), 2, faults).unwrap_or(0);
     let mut service = KeyService {

@@ -213,6 +213,14 @@ fn a151_each_fault_of_a_key_exchange_service_is_named() {
         (FILES.replace("\"::\"", "\"::\", \"[::]:4460\""), vec!["\"[::]:4460\" is there twice"]),
         (FILES.replace("/a/k.pem", "/a/c.pem"), vec!["key: the same file as certificate"]),
         (FILES.replace("/a/c.pem", "c.pem"), vec!["certificate: \"c.pem\" is not the whole path"]),
+        (
+            FILES.replace("/a/c.pem", "/etc/truechimer/c.pem"),
+            vec!["test.toml:8: certificate: what lies in /etc/truechimer"],
+        ),
+        (
+            FILES.replace("/a/k.pem", "/etc/truechimer/k.pem"),
+            vec!["key: what lies in /etc/truechimer itself"],
+        ),
         (FILES.replace("certificate", "certificat"), vec!["did you mean certificate?"]),
         (format!("{FILES}threads = 17\n"), vec!["threads: expected a whole number from 0 to 16"]),
         (
