@@ -175,7 +175,7 @@ fn reload(cli: &Cli, config: &Path) -> Result<String, Failure> {
         certificate = Some(keys::await_certificate(&cli.socket, readings)?);
     }
     if let Some((text, false)) = &certificate {
-        return Err(Failure { text: format!("reload: {done}{rest}; {text}"), code: 1 });
+        return Err(Failure { text: format!("reload: {done}{rest}; certificate: {text}"), code: 1 });
     }
     if cli.json {
         if let (Some(object), Some((text, _))) = (reply.as_object_mut(), &certificate) {
@@ -184,6 +184,6 @@ fn reload(cli: &Cli, config: &Path) -> Result<String, Failure> {
         return Ok(text::json(&reply));
     }
     let certificate =
-        certificate.map_or(String::new(), |(text, _)| format!("; certificate {}", text::escape(&text)));
+        certificate.map_or(String::new(), |(text, _)| format!("; certificate: {}", text::escape(&text)));
     Ok(format!("reload: {done}{rest}{certificate}\n"))
 }

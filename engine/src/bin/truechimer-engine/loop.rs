@@ -302,10 +302,15 @@ impl Running {
         let warning = known.warning(now.wall);
         let is_new = warning != self.warned.as_ref().map(|(text, _)| text.clone());
         let is_old = self.warned.as_ref().is_some_and(|(_, at)| now.raw.since(*at).nanos() >= REMIND.nanos());
+        let severity = if known.in_use.is_some() { Severity::WARNING } else { Severity::ERROR };
         match warning {
-            None => self.warned = None,
+            None if self.warned.take().is_some() => {
+                let text = "the certificate of [server.nts] and its key are in order and in use";
+                self.log.write_limited(now.raw, Severity::INFO, text);
+            }
+            None => {}
             Some(text) if is_new || is_old => {
-                self.log.write_limited(now.raw, Severity::WARNING, &text);
+                self.log.write_limited(now.raw, severity, &text);
                 self.warned = Some((text, now.raw));
             }
             Some(_) => {}
