@@ -14,11 +14,12 @@
 //!
 //!   server           answers strangers on the sockets that it was given
 //!     listener         one bound socket
-//!     worker           one thread: a batch in, a batch out
+//!     worker           one thread: a batch in, a batch out; sealing: those under NTS, in small groups
 //!     mmsg             the two unsafe calls that receive and send many datagrams
 //!     control_message  what the kernel says about a datagram, and what it is told about a reply
 //!     source           who sent it
 //!     respond          a request becomes a reply, or a reason to keep silent
+//!     protected        the same under NTS: opened first, answered later
 //!     access           who is answered
 //!     limit            how often
 //!     interleave       when earlier replies left

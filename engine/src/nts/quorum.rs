@@ -2,11 +2,11 @@
 //!
 //! A host that starts in 1970 finds no certificate valid. Then, and only then, keys may be exchanged with a
 //! certificate that is valid at *some* instant from the floor on; such keys are provisional, and the source has no
-//! vote. Where more than half of all NTS sources, and two of different operators at least, tell times that agree
-//! within ten seconds and lie within the validity of each one's own certificates, the clock is stepped there,
-//! once, as far as the governor allows. All provisional keys end with that step, and everything is exchanged anew by
-//! a clock that can judge. (What is left to an attacker: a majority of certificates that were good once, and
-//! their private keys.)
+//! vote. Where more than half of the operators that were heard, at least half of all NTS sources, and two at least
+//! tell times that agree within ten seconds and lie within the validity of each one's own certificates, the clock
+//! is stepped there, once, as far as the governor allows. All provisional keys end with that step, and everything
+//! is exchanged anew by a clock that can judge. (What is left to an attacker: a majority of certificates that were
+//! good once, and their private keys.)
 
 use alloc::vec::Vec;
 use ipc::units::RawInstant;

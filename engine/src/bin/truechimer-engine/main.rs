@@ -7,7 +7,7 @@
 //!   launch         the plan, the hellos of the other processes, the welcome
 //!   loop           waits; passes facts into the engine and effects out of it
 //!   reload         a changed file, while everything runs: what of it takes effect
-//!   links          the four links: order of messages, queues that never block
+//!   links          the five links: order of messages, queues that never block
 //!   clock          the raw clock and the steered one, read next to each other
 //!   state          what survives a restart
 //!   keys           keys that survive a restart
