@@ -4,7 +4,7 @@
 mod support;
 
 use bench::authority::{KeyKind, Order};
-use bench::key_client::{Keys, exchange};
+use bench::key_client::{Keys, exchange, request};
 use bench::key_pair::{CookieSecret, KeyPair, heard};
 use bench::skip;
 use ipc::message::exchange::HostName;
@@ -12,8 +12,12 @@ use ipc::message::key_service::{
     FromKeyHolder, FromKeyService, KeyCounters, KeyPolicy, KeyRead, Loaded, ToKeyHolder, ToKeyService,
 };
 use ipc::message::{Shortfall, server};
+use rustls::pki_types::ServerName;
+use rustls::server::ServerSessionMemoryCache;
+use rustls::{ClientConfig, ClientConnection, HandshakeKind, ServerConfig, ServerConnection, StreamOwned};
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 use support::{Setting, plan};
@@ -351,4 +355,71 @@ fn a179_a_holder_that_signs_nothing_or_nonsense_or_late_costs_a_handshake_and_no
         }
     }
     assert!(pair.counters(|counters| counters.tls >= 3).exchanged == 0);
+}
+
+/// A server that lets its clients come back with early data, for one connection.
+fn welcome_early_data(setting: &Setting, config: &Arc<ClientConfig>) -> u32 {
+    let identity = setting.authority.issue(&["localhost"]);
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut server = ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(identity.chain, identity.key)
+        .unwrap();
+    server.alpn_protocols = vec![b"ntske/1".to_vec()];
+    server.session_storage = ServerSessionMemoryCache::new(8);
+    server.max_early_data_size = 1_000;
+    server.send_tls13_tickets = 1;
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let tls = ServerConnection::new(Arc::new(server)).unwrap();
+            let mut stream = StreamOwned::new(tls, listener.accept().unwrap().0);
+            stream.read_exact(&mut [0; 5]).unwrap();
+            stream.conn.send_close_notify();
+            stream.flush().unwrap();
+        });
+        let name = ServerName::try_from("localhost").unwrap();
+        let client = ClientConnection::new(Arc::clone(config), name).unwrap();
+        let mut stream = StreamOwned::new(client, TcpStream::connect(address).unwrap());
+        stream.write_all(b"hello").unwrap();
+        stream.read_to_end(&mut Vec::new()).unwrap();
+        stream.conn.tls13_tickets_received()
+    })
+}
+
+#[test]
+fn a053_early_data_is_never_accepted_and_no_ticket_invites_to_it() {
+    let setting = Setting::new();
+    let mut pair = KeyPair::start(&plan(&setting, 1, false));
+    pair.open(KeyPolicy::DEFAULT);
+    let mut config = ClientConfig::clone(&setting.authority.client_config());
+    config.enable_early_data = true;
+    let config = Arc::new(config);
+    // A ticket of somebody else with this name is the only way to offer any.
+    assert_eq!(welcome_early_data(&setting, &config), 1);
+    for offers in [true, false] {
+        let name = ServerName::try_from("localhost").unwrap();
+        let mut client = ClientConnection::new(Arc::clone(&config), name).unwrap();
+        assert_eq!(client.early_data().is_some(), offers);
+        if let Some(mut early) = client.early_data() {
+            early.write_all(&request(&[15])).unwrap();
+        }
+        let mut stream = StreamOwned::new(client, TcpStream::connect(pair.addresses[0]).unwrap());
+        while stream.conn.is_handshaking() {
+            stream.conn.complete_io(&mut stream.sock).unwrap();
+        }
+        assert!(!stream.conn.is_early_data_accepted());
+        assert_eq!(stream.conn.handshake_kind(), Some(HandshakeKind::Full));
+        // What was said too early was not heard; an exchange needs a request of its own.
+        stream.write_all(&request(&[15])).unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).unwrap();
+        assert!(answer.len() > 8 * 100, "{answer:?}");
+        assert_eq!(stream.conn.tls13_tickets_received(), 0);
+    }
+    let counters = pair.counters(|counters| counters.exchanged == 2);
+    assert_eq!((counters.accepted, counters.tls, counters.refused), (2, 0, 0));
 }

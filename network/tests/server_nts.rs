@@ -2,6 +2,8 @@
 
 mod support;
 
+use bench::memory;
+use bench::programs::wait_for;
 use ipc::message::server::ServerPolicy;
 use ipc::units::RawInstant;
 use network::server::{Asked, Desk, Refusal, ReplyKind, respond, variables};
@@ -11,7 +13,7 @@ use protocol::timestamp::Timestamp;
 use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;
 use support::bench::{Bench, RECEIVE, SECOND, TRANSMIT};
-use support::nts::{BOTH, Client, TODAY, Told, cookie_keys, message};
+use support::nts::{BOTH, Client, TODAY, Told, cookie_keys, message, todays_key};
 use support::server::{Server, counters_when, send_as, start};
 
 /// Long enough for an answer on a busy machine, and short enough to wait for silence.
@@ -309,6 +311,25 @@ fn a085_over_the_network_keys_turn_between_one_request_and_the_next() {
         told() == Told::Nak
     }));
     assert_eq!(counters_when(&mut server, |counters| counters.nak > 0).nak, 1);
+}
+
+#[test]
+fn a_thread_that_nobody_asks_anything_has_no_keys_of_days_that_are_over() {
+    if !bench::is_root() {
+        return bench::skip("looking into memory needs root");
+    }
+    let (mut server, port) = start_with_keys(ServerPolicy::DEFAULT, TODAY);
+    let (here, client) = (socket("127.0.0.1", port), client(Algorithm::Aes128GcmSiv));
+    // With this the thread has taken the keys up, and waits from then on.
+    assert!(ask(&here, &client.request(1, 0)).is_some());
+    let pid = server.process_id();
+    if memory::count(pid, &todays_key(1)) == 0 {
+        return bench::skip("a cipher that doesn't keep its key as it was given");
+    }
+    server.send(&message(2, TODAY));
+    let is_gone = || (memory::count(pid, &todays_key(1)) == 0).then_some(());
+    wait_for(PATIENCE, is_gone).expect("the old key is wiped");
+    assert!(memory::count(pid, &todays_key(2)) > 0, "the new one is there");
 }
 
 #[test]

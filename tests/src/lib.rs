@@ -16,7 +16,6 @@
 //!   memory     what is in the memory of another process
 //!   netns      network namespaces
 //!   nts        servers and clients with NTS, ours and others
-//!   server_role  the server role, the engine played
 //!   relay      a path of known delays between a client and a server
 //!   authority  a certificate authority that lives as long as a test
 //!   key_client a small client of the key exchange
@@ -49,7 +48,6 @@ pub mod peers;
 pub mod process;
 pub mod programs;
 pub mod relay;
-pub mod server_role;
 mod skip;
 
 pub use skip::{is_root, lacks_clock_control, left_for_later, skip};

@@ -104,6 +104,26 @@ impl NtsServer {
 
     /// The same at a chosen port, with another one named in its key exchange: for somebody who stands between.
     pub fn announcing(word: &str, addresses: &[&str], port: u16, announced: u16, more: &str) -> Self {
+        Self::configured(word, addresses, (port, announced), "", more)
+    }
+
+    /// To be measured: at 127.0.0.1, one thread for time and so many for the key exchange, and nobody is refused.
+    pub fn unlimited(word: &str, key_threads: usize) -> Self {
+        let port = free_port();
+        let more = format!(
+            "threads = {key_threads}\nconnections = 512\nnetwork-connections = 512\nrate = 100000\n\
+             network-rate = 100000"
+        );
+        Self::configured(word, &["127.0.0.1"], (port, port), "rate-limit = false\nthreads = 1\n", &more)
+    }
+
+    fn configured(
+        word: &str,
+        addresses: &[&str],
+        (port, announced): (u16, u16),
+        lines: &str,
+        more: &str,
+    ) -> Self {
         let (key_port, trust) = (free_port(), Trust::new(word));
         let at = |port: u16| {
             let all: Vec<_> =
@@ -111,7 +131,7 @@ impl NtsServer {
             all.join(", ")
         };
         let configuration = format!(
-            "[server]\nlisten = [{}]\nallow = [\"127.0.0.0/8\", \"::1/128\"]\nlocal-stratum = 1\n\n[server.nts]\n\
+            "[server]\nlisten = [{}]\nallow = [\"127.0.0.0/8\", \"::1/128\"]\nlocal-stratum = 1\n{lines}\n[server.nts]\n\
              listen = [{}]\ncertificate = \"{}\"\nkey = \"{}\"\nntp-port = {announced}\n{more}\n",
             at(port),
             at(key_port),

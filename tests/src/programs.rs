@@ -2,18 +2,27 @@
 
 use std::net::{Ipv6Addr, UdpSocket};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
-/// The folder that holds truechimerd and its companions: `TRUECHIMER_BIN_DIR`, or the one that cargo put
-/// them in next to the running test.
+/// Where the programs are, where [`look_in`] said so.
+static CHOSEN: OnceLock<PathBuf> = OnceLock::new();
+
+/// From now on the programs are taken from this folder: for who has built them himself. The first word counts.
+pub fn look_in(folder: &Path) {
+    let _ = CHOSEN.set(folder.to_owned());
+}
+
+/// The folder that holds truechimerd and its companions: `TRUECHIMER_BIN_DIR`, the one that [`look_in`] named, or
+/// the one that cargo put them in next to the running test.
 ///
 /// # Panics
 /// Where the programs weren't built, with the command that builds them.
 pub fn folder() -> PathBuf {
-    let folder = match std::env::var_os("TRUECHIMER_BIN_DIR") {
-        Some(folder) => PathBuf::from(folder),
+    let named = std::env::var_os("TRUECHIMER_BIN_DIR").map(PathBuf::from);
+    let folder = match named.or_else(|| CHOSEN.get().cloned()) {
+        Some(folder) => folder,
         None => {
             let program = std::env::current_exe().expect("a running program has a path");
             let folder = program.parent().expect("a program is in a folder");

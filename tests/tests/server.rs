@@ -4,9 +4,13 @@
 use bench::client::{query, send};
 use bench::daemon::{Daemon, Setup, source};
 use bench::forger::Forger;
+use bench::key_load::KeyLoad;
+use bench::load::nts::{Association, Keys};
+use bench::nts::NtsServer;
 use bench::packet::{HEADER, Header};
 use bench::programs::free_port;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use nix::sys::signal::Signal;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -135,4 +139,55 @@ fn a_synchronised_server_passes_its_source_on_one_stratum_lower() {
     assert_eq!(header.stratum, 3, "one more than its source: {header:?}");
     assert_eq!(header.reference_id, [127, 0, 0, 1], "{header:?}");
     assert!(header.root_dispersion > 0, "{header:?}");
+}
+
+#[test]
+fn a088_beside_a_flood_of_key_exchanges_all_plain_and_protected_requests_are_answered() {
+    // Nobody is refused: more than these limits let through can't come.
+    let server = NtsServer::unlimited("serve-beside-exchanges", 2);
+    let _daemon = server.setup.start();
+    let [time, exchange] = [server.port, server.key_port].map(|port| SocketAddr::new(HERE, port));
+    let associations = [15, 30].map(|algorithm| {
+        let roots = server.trust.roots();
+        Association::new(&Keys::Exchanged { server: exchange, roots, algorithm }).expect("an exchange")
+    });
+    let flood = KeyLoad { address: exchange, clients: 8, seconds: 2.0, algorithm: 15 };
+    let flood = std::thread::spawn(move || flood.run());
+    let mut asked = 0;
+    while !flood.is_finished() {
+        asked += 1;
+        assert!(query(time, PATIENCE).is_some_and(|answer| answer.header.leap == 0), "plain, number {asked}");
+        for association in &associations {
+            let (mut reply, _) = send(time, &association.request(asked), PATIENCE)
+                .unwrap_or_else(|| panic!("protected, number {asked}"));
+            assert_eq!(association.verify(&mut reply, asked), Ok(()), "number {asked}");
+        }
+    }
+    let flood = flood.join().expect("the flood ends");
+    println!("{asked} of each kind beside {} exchanges, {} failed", flood.exchanged, flood.failed);
+    assert!(asked > 0 && flood.exchanged > 0, "{flood:?}");
+}
+
+#[test]
+fn requests_that_came_before_the_end_of_the_daemon_are_answered_and_then_the_port_is_free() {
+    const REQUESTS: u64 = 64;
+    let (mut daemon, address) = serve_own_time();
+    let client = UdpSocket::bind((HERE, 0)).expect("a loopback socket can be made");
+    client.connect(address).expect("loopback");
+    client.set_read_timeout(Some(SILENCE)).expect("a socket takes a time-out");
+    let server = daemon.process("server").pid;
+    // While it stands still, requests can only wait.
+    daemon.signal(server, Signal::SIGSTOP);
+    for number in 1..=REQUESTS {
+        client.send(&Header::query(number).octets()).expect("loopback");
+    }
+    daemon.signal(daemon.pid(), Signal::SIGTERM);
+    daemon.signal(server, Signal::SIGCONT);
+    let end = daemon.wait_for_end(Duration::from_secs(10));
+    assert_eq!(end.code, Some(0), "{}", end.log);
+    let again = UdpSocket::bind(address);
+    assert!(again.is_ok(), "{again:?}");
+    let mut reply = [0; 100];
+    let answered = (0..REQUESTS).filter(|_| client.recv(&mut reply).is_ok()).count() as u64;
+    assert_eq!(answered, REQUESTS);
 }

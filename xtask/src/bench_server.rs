@@ -21,7 +21,7 @@ pub mod figures;
 use crate::cargo::{build_release, cargo, run as run_command};
 use bench::daemon::end_all_when_interrupted;
 use contestant::{Contestant, Kind};
-use figures::{Figures, median};
+use figures::{Figures, spread};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -93,7 +93,7 @@ impl Measured {
 }
 
 impl Bench {
-    /// Builds ours, the generator and the floor.
+    /// Builds ours, the generators, the floors, and what keeps others from the clock.
     ///
     /// # Errors
     /// Where they can't be built.
@@ -114,7 +114,10 @@ impl Bench {
             "key_load",
             "--bin",
             "key_floor",
+            "--bin",
+            "pretend",
         ]))?;
+        bench::programs::look_in(&programs);
         Ok(Self { programs, runs: runs.max(1), as_json })
     }
 
@@ -175,8 +178,21 @@ impl Bench {
     /// # Errors
     /// A server that doesn't answer, or wrongly.
     pub fn rounds(&self, servers: &[Contestant], words: &[&str]) -> Result<Vec<Figures>, String> {
+        self.rounds_of(self.runs, servers, words)
+    }
+
+    /// The same so many times.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn rounds_of(
+        &self,
+        runs: usize,
+        servers: &[Contestant],
+        words: &[&str],
+    ) -> Result<Vec<Figures>, String> {
         let mut all: Vec<Figures> = servers.iter().map(|server| Figures::of(&server.name)).collect();
-        for round in 0..self.runs {
+        for round in 0..runs {
             for at in 0..servers.len() {
                 // Nobody is always the first after a pause.
                 let at = (at + round) % servers.len();
@@ -362,15 +378,18 @@ impl Bench {
                 if shares.0.is_empty() {
                     continue;
                 }
-                let (honest, flooded) = (median(&shares.0), median(&shares.1));
+                let [honest, flooded] = [&shares.0, &shares.1].map(|shares| spread(shares));
                 if self.as_json {
                     println!(
                         "{}",
-                        json!({ "flood": what, "server": kind.name(), "honest_percent": honest, "flood_percent": flooded, "runs": self.runs })
+                        json!({ "flood": what, "server": kind.name(), "honest_percent": honest[1], "flood_percent": flooded[1],
+                                "honest_min_med_max": honest, "flood_min_med_max": flooded, "runs": self.runs })
                     );
                 } else {
+                    let [honest, flooded] = [honest, flooded]
+                        .map(|[least, median, most]| format!("{least:.1}/{median:.1}/{most:.1} %"));
                     println!(
-                        "  flood of {rate} a second from {what:<18} {:<24} answered: honest {honest:.1} %, flood {flooded:.1} %",
+                        "  flood of {rate} a second from {what:<18} {:<24} answered min/med/max: honest {honest}, flood {flooded}",
                         kind.name()
                     );
                 }

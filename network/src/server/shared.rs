@@ -16,9 +16,11 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 const COUNTERS: usize = Counters::NAMES.len();
 
-/// Who is answered, and how.
+/// Who is answered, and how. Never changed: a change is a new value.
 #[derive(Clone, Debug)]
 pub(super) struct Rules {
+    /// Grows with each change.
+    edition: u64,
     pub access: AccessList,
     pub policy: ServerPolicy,
     pub limiter: Option<Arc<Limiter>>,
@@ -32,12 +34,11 @@ pub(super) struct Rules {
 pub(super) struct Shared {
     /// What the engine said last.
     pub state: Snapshot,
-    /// Grows with each change of `rules`.
+    /// That of `rules`.
     edition: AtomicU64,
-    /// Locked by whoever changes them, and by a thread that sees a new edition, once.
+    /// Locked by whoever changes them, and by a thread whose own are older, once.
     rules: Mutex<Arc<Rules>>,
-    /// One for each thread.
-    counts: Box<[Counts]>,
+    threads: Box<[Thread]>,
     /// Wakes the thread at the link.
     bell: EventFd,
     /// That thread wants to be woken by the next traffic.
@@ -47,39 +48,54 @@ pub(super) struct Shared {
     gate: (Mutex<bool>, Condvar),
 }
 
-/// Counters of one thread, which alone writes them. On cache lines of their own.
-#[derive(Debug, Default)]
+/// What is shared with one thread, on cache lines of its own.
+#[derive(Debug)]
 #[repr(align(128))]
-pub(super) struct Counts([AtomicU64; COUNTERS]);
+struct Thread {
+    /// It alone writes them.
+    counts: [AtomicU64; COUNTERS],
+    /// What it answers by, while it waits for requests; with a batch at work it has them itself. So nothing old,
+    /// cookie keys above all, lives on in a thread that nobody asks anything.
+    rules: Mutex<Option<Arc<Rules>>>,
+}
 
-impl Counts {
-    /// Makes these the thread's counters.
-    pub(super) fn publish(&self, counters: &Counters) {
-        for (place, count) in self.0.iter().zip(counters.list()) {
-            place.store(count, Relaxed);
-        }
+impl Thread {
+    fn read(&self) -> [u64; COUNTERS] {
+        std::array::from_fn(|at| self.counts.get(at).map_or(0, |count| count.load(Relaxed)))
     }
 
-    fn read(&self) -> [u64; COUNTERS] {
-        std::array::from_fn(|at| self.0.get(at).map_or(0, |count| count.load(Relaxed)))
+    /// Leaves rules here; returns those that were.
+    fn exchange(&self, rules: Option<Arc<Rules>>) -> Option<Arc<Rules>> {
+        std::mem::replace(&mut *self.rules.lock().unwrap_or_else(PoisonError::into_inner), rules)
+    }
+
+    /// Replaces rules that wait here.
+    fn renew(&self, rules: &Arc<Rules>) {
+        let mut place = self.rules.lock().unwrap_or_else(PoisonError::into_inner);
+        let old = place.as_mut().map(|old| std::mem::replace(old, Arc::clone(rules)));
+        // The thread must not wait while a list is freed.
+        drop(place);
+        drop(old);
     }
 }
 
 impl Shared {
     /// For so many threads; nobody is answered yet.
     pub(super) fn new(threads: usize) -> Result<Self, Errno> {
-        let rules = Rules {
+        let rules = Arc::new(Rules {
+            edition: 0,
             access: AccessList::nobody(),
             policy: ServerPolicy::DEFAULT,
             limiter: None,
             departures: None,
             cookie_keys: None,
-        };
+        });
+        let thread = || Thread { counts: Default::default(), rules: Mutex::new(Some(Arc::clone(&rules))) };
         Ok(Self {
             state: Snapshot::default(),
             edition: AtomicU64::new(0),
-            rules: Mutex::new(Arc::new(rules)),
-            counts: (0..threads).map(|_| Counts::default()).collect(),
+            threads: (0..threads).map(|_| thread()).collect(),
+            rules: Mutex::new(rules),
             bell: EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?,
             is_asleep: AtomicBool::new(false),
             failed: Mutex::new(None),
@@ -87,38 +103,53 @@ impl Shared {
         })
     }
 
-    /// Replaces the rules.
+    /// Replaces the rules, also those of threads that wait for requests. What was before is then forgotten as soon as
+    /// the batches that are at work are done.
     pub(super) fn change_rules(&self, change: impl FnOnce(&mut Rules)) {
         let mut place = self.rules.lock().unwrap_or_else(PoisonError::into_inner);
         let mut rules = Rules::clone(&place);
         change(&mut rules);
-        *place = Arc::new(rules);
-        self.edition.fetch_add(1, Release);
-    }
-
-    /// The rules, where they are newer than `edition`.
-    pub(super) fn newer_rules(&self, edition: &mut u64) -> Option<Arc<Rules>> {
-        let now = self.edition.load(Acquire);
-        if now == *edition {
-            return None;
-        }
-        *edition = now;
-        Some(Arc::clone(&self.rules.lock().unwrap_or_else(PoisonError::into_inner)))
+        rules.edition = place.edition.wrapping_add(1);
+        let rules = Arc::new(rules);
+        *place = Arc::clone(&rules);
+        self.edition.store(rules.edition, Release);
+        drop(place);
+        self.threads.iter().for_each(|thread| thread.renew(&rules));
     }
 
     /// The rules in force.
-    pub(super) fn rules(&self) -> Arc<Rules> {
+    fn rules(&self) -> Arc<Rules> {
         Arc::clone(&self.rules.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// One thread's counters.
-    pub(super) fn counts(&self, thread: usize) -> Option<&Counts> {
-        self.counts.get(thread)
+    /// A thread has a batch and takes its rules with it.
+    pub(super) fn take_rules(&self, number: usize) -> Arc<Rules> {
+        let left = self.threads.get(number).and_then(|thread| thread.exchange(None));
+        left.unwrap_or_else(|| self.rules())
+    }
+
+    /// The batch is done. Whoever changed the rules meanwhile found nothing to renew at this thread, so it looks
+    /// whether there are newer ones, after the place was seen empty.
+    pub(super) fn leave_rules(&self, number: usize, rules: Arc<Rules>) {
+        let Some(thread) = self.threads.get(number) else { return };
+        let edition = rules.edition;
+        thread.exchange(Some(rules));
+        if self.edition.load(Acquire) != edition {
+            thread.renew(&self.rules());
+        }
+    }
+
+    /// Makes these one thread's counters.
+    pub(super) fn publish(&self, number: usize, counters: &Counters) {
+        let Some(thread) = self.threads.get(number) else { return };
+        for (place, count) in thread.counts.iter().zip(counters.list()) {
+            place.store(count, Relaxed);
+        }
     }
 
     /// All counters together.
     pub(super) fn counters(&self) -> Counters {
-        let sum = self.counts.iter().map(Counts::read).fold([0; COUNTERS], |sum, counts| {
+        let sum = self.threads.iter().map(Thread::read).fold([0; COUNTERS], |sum, counts| {
             std::array::from_fn(|at| {
                 let one = |list: &[u64; COUNTERS]| list.get(at).copied().unwrap_or(0);
                 one(&sum).saturating_add(one(&counts))
@@ -177,5 +208,45 @@ impl Shared {
         while !*is_open {
             is_open = self.gate.1.wait(is_open).unwrap_or_else(PoisonError::into_inner);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use protocol::nts::ratchet::EpochKey;
+    use std::sync::Weak;
+
+    fn change_keys(shared: &Shared, epoch: u32) -> Weak<CookieKeys> {
+        let key = EpochKey::from_octets(epoch, &[9; 32]);
+        let keys = Arc::new(CookieKeys::new(epoch, [key]).unwrap());
+        let seen = Arc::downgrade(&keys);
+        shared.change_rules(|rules| rules.cookie_keys = Some(keys));
+        seen
+    }
+
+    #[test]
+    fn threads_that_wait_for_requests_keep_no_old_keys() {
+        let shared = Shared::new(3).unwrap();
+        let old = change_keys(&shared, 1);
+        for number in 0..3 {
+            let rules = shared.take_rules(number);
+            shared.leave_rules(number, rules);
+        }
+        let new = change_keys(&shared, 2);
+        assert!(old.upgrade().is_none() && new.upgrade().is_some());
+    }
+
+    #[test]
+    fn a_thread_at_work_keeps_its_keys_for_that_batch_and_no_longer() {
+        let shared = Shared::new(2).unwrap();
+        let old = change_keys(&shared, 1);
+        let at_work = shared.take_rules(0);
+        let new = change_keys(&shared, 2);
+        assert!(old.upgrade().is_some() && at_work.cookie_keys.is_some());
+        shared.leave_rules(0, at_work);
+        assert!(old.upgrade().is_none());
+        let next = shared.take_rules(0);
+        assert_eq!(next.cookie_keys.as_ref().map(Arc::as_ptr), Some(new.as_ptr()));
     }
 }

@@ -47,8 +47,8 @@ pub(super) struct Worker {
     post: Post,
     outgoing: Outgoing,
     dice: Dice,
-    rules: Arc<Rules>,
-    edition: u64,
+    /// While a batch is at work.
+    rules: Option<Arc<Rules>>,
     state: snapshot::Copy,
     coming: Coming,
     counters: Counters,
@@ -88,8 +88,7 @@ impl Worker {
             post: Post::new(),
             outgoing: Outgoing::new(),
             dice: Dice::new(),
-            rules: shared.rules(),
-            edition: 0,
+            rules: None,
             state: snapshot::Copy::default(),
             coming: Coming::default(),
             counters: Counters::ZERO,
@@ -158,23 +157,22 @@ impl Worker {
         if count == 0 {
             return Ok(0);
         }
-        if let Some(rules) = self.shared.newer_rules(&mut self.edition) {
-            self.rules = rules;
-        }
         let moment = self.wall.refresh();
+        self.rules = Some(self.shared.take_rules(self.number));
         self.answer_all(at, count, &moment);
         self.note_departures(at, &moment);
-        if let Some(counts) = self.shared.counts(self.number) {
-            counts.publish(&self.counters);
+        if let Some(rules) = self.rules.take() {
+            self.shared.leave_rules(self.number, rules);
         }
+        self.shared.publish(self.number, &self.counters);
         self.shared.wake();
         Ok(count)
     }
 
     fn answer_all(&mut self, at: usize, count: usize, moment: &Moment) {
         let Some(listener) = self.listeners.get(at) else { return };
+        let Some(rules) = self.rules.clone() else { return };
         let bound = listener.address();
-        let rules = Arc::clone(&self.rules);
         let state = self.shared.state.read(&mut self.state);
         let mut smear = None;
         if rules.policy.smear != Smear::Off
@@ -206,7 +204,7 @@ impl Worker {
         self.outgoing.seal();
         self.send_all(at);
         if let Some(keys) = &rules.cookie_keys {
-            self.answer_protected(at, &desk, keys);
+            self.answer_protected(at, &desk, keys, count == BATCH);
         }
     }
 
@@ -340,7 +338,7 @@ impl Worker {
             };
             let octets = self.post.octets_mut(slot);
             if let Some(name) = departure
-                && let Some(departures) = &self.rules.departures
+                && let Some(departures) = self.rules.as_ref().and_then(|rules| rules.departures.as_ref())
             {
                 // Until the kernel tells better.
                 self.departed = self.departed.wrapping_add(1);
@@ -380,7 +378,7 @@ impl Worker {
             };
             let Some(place) = self.awaited.iter().position(is_it) else { continue };
             let Awaited { name, .. } = self.awaited.swap_remove(place);
-            if let Some(departures) = &self.rules.departures
+            if let Some(departures) = self.rules.as_ref().and_then(|rules| rules.departures.as_ref())
                 && let Some(stamp) = Said::read(datagram.said).stamp
                 && let Some(left) = self.wall.at_departure(stamp, moment)
             {

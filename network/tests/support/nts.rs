@@ -22,7 +22,13 @@ fn epoch_keys(secret: u8, epoch: u32) -> Vec<EpochKey> {
     ratchet.keys().collect()
 }
 
-/// The same, to seal and open with.
+/// The key that seals cookies today.
+pub fn todays_key(secret: u8) -> [u8; 32] {
+    let all = epoch_keys(secret, TODAY);
+    *all.iter().find(|key| key.epoch() == TODAY).unwrap().octets()
+}
+
+/// All of them, to seal and open with.
 pub fn cookie_keys(secret: u8, epoch: u32) -> CookieKeys {
     CookieKeys::new(epoch, epoch_keys(secret, epoch)).unwrap()
 }

@@ -1,13 +1,12 @@
 //! Key exchanges a second and their CPU time on one core, in the same alternating runs: the floor (rustls with the
-//! private key in the process, and nothing that refuses anybody), ours with the private key in the key holder (the
-//! engine played, both processes in their sandboxes), chronyd and ntpd-rs. Then ours with two threads, on both
-//! cores, beside the generator; and memory for each idle connection.
+//! private key in the process, and nothing that refuses anybody), the whole daemon in its sandboxes with the private
+//! key in the key holder (CPU time of service and holder together), chronyd and ntpd-rs. Then ours with two threads, on
+//! both cores, beside the generator; and memory for each idle connection.
 
-use crate::bench_server::figures::median;
+use crate::bench_server::figures::{median, spread};
 use crate::bench_server::{Bench, GENERATOR_CORE, SERVER_CORE, built};
 use bench::daemon::spawn;
-use bench::key_pair::{GENEROUS, KeyPair, Plan};
-use bench::nts::{NtsPeer, Trust};
+use bench::nts::{NtsPeer, NtsServer, Trust};
 use bench::process::{Process, children};
 use bench::programs::{free_port, wait_for};
 use serde_json::{Value, json};
@@ -40,7 +39,7 @@ struct Server {
 pub fn run(runs: usize, as_json: bool) -> Result<(), String> {
     let bench = Bench::build(runs, as_json)?;
     let trust = Trust::new("bench");
-    let mut servers = vec![floor(&bench, &trust)?, ours(&bench, &trust, 1, "truechimer, key in its holder")];
+    let mut servers = vec![floor(&bench, &trust)?, ours(1, "truechimer, key in its holder")];
     for (name, peer) in [
         ("chronyd", NtsPeer::chronyd("chronyd")),
         ("chronyd, newer", NtsPeer::chronyd("chronyd-newest")),
@@ -59,11 +58,11 @@ pub fn run(runs: usize, as_json: bool) -> Result<(), String> {
     show(&servers, as_json, "one core");
     drop(servers);
 
-    let mut threads = vec![ours(&bench, &trust, 1, "one thread"), ours(&bench, &trust, 2, "two threads")];
+    let mut threads = vec![ours(1, "one thread"), ours(2, "two threads")];
     measure(&bench, &mut threads, runs)?;
     show(&threads, as_json, "both cores, generator beside");
     drop(threads);
-    memory(&bench, &trust, as_json)
+    memory(as_json)
 }
 
 fn measure(bench: &Bench, servers: &mut [Server], runs: usize) -> Result<(), String> {
@@ -97,8 +96,6 @@ fn show(servers: &[Server], as_json: bool, what: &str) {
     let ours = servers.iter().find(|server| server.name.starts_with("truechimer")).or(servers.first());
     let list =
         |server: &Server, pick: fn(&(f64, f64)) -> f64| server.runs.iter().map(pick).collect::<Vec<_>>();
-    let least = |list: &[f64]| list.iter().copied().fold(f64::INFINITY, f64::min);
-    let most = |list: &[f64]| list.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     if !as_json {
         println!("{what}");
         let heads = ["", "exchanges/s min/med/max", "CPU us an exchange", "ours/theirs, rate"];
@@ -114,16 +111,17 @@ fn show(servers: &[Server], as_json: bool, what: &str) {
                 "server": server.name,
                 "runs": rates.len(),
                 "exchanges_per_s": median(&rates),
-                "exchanges_per_s_min_med_max": [least(&rates), median(&rates), most(&rates)],
+                "exchanges_per_s_min_med_max": spread(&rates),
                 "cpu_us_per_exchange": median(&cpus),
-                "cpu_us_min_med_max": [least(&cpus), median(&cpus), most(&cpus)],
+                "cpu_us_min_med_max": spread(&cpus),
                 "ours_to_theirs": ratio,
             });
             println!("{line}");
             continue;
         }
-        let rate = format!("{:.0}/{:.0}/{:.0}", least(&rates), median(&rates), most(&rates));
-        let cpu = format!("{:.0}/{:.0}/{:.0}", least(&cpus), median(&cpus), most(&cpus));
+        let [rate, cpu] = [&rates, &cpus]
+            .map(|list| spread(list))
+            .map(|[least, median, most]| format!("{least:.0}/{median:.0}/{most:.0}"));
         println!("  {:<32} {rate:>24} {cpu:>20} {ratio:>18.2}", server.name);
     }
 }
@@ -177,13 +175,12 @@ fn floor(bench: &Bench, trust: &Trust) -> Result<Server, String> {
     Ok(Server::new("floor (rustls, key in the process)", address, pids, Box::new(owner)))
 }
 
-fn ours(bench: &Bench, trust: &Trust, threads: usize, name: &'static str) -> Server {
-    let program = bench.programs.join("truechimer-network");
-    let mut pair = KeyPair::start(&Plan { threads, ..Plan::new(&program, trust.chain(), trust.key()) });
-    pair.open(GENEROUS);
-    let (service, holder) = pair.pids();
-    let address = pair.addresses[0];
-    Server::new(name, address, holder.into_iter().chain([service]).collect(), Box::new(pair))
+fn ours(threads: usize, name: &'static str) -> Server {
+    let server = NtsServer::unlimited("bench", threads);
+    let daemon = server.setup.start();
+    let pids = ["key-holder", "key-service"].map(|role| daemon.process(role).pid);
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, server.key_port));
+    Server::new(name, address, pids.into(), Box::new((daemon, server)))
 }
 
 fn other(name: &'static str, peer: NtsPeer) -> Server {
@@ -196,11 +193,11 @@ fn other(name: &'static str, peer: NtsPeer) -> Server {
 
 /// Memory of the service before and with idle connections: those that say nothing, and those that stop in the
 /// middle of their first message.
-fn memory(bench: &Bench, trust: &Trust, as_json: bool) -> Result<(), String> {
+fn memory(as_json: bool) -> Result<(), String> {
     for (what, says) in
         [("silent", &[][..]), ("in the middle of a hello", &[22, 3, 1, 2, 0, 1, 0, 1, 252, 3, 3])]
     {
-        let server = ours(bench, trust, 1, "truechimer");
+        let server = ours(1, "truechimer");
         let service = *server.pids.last().ok_or("no process")?;
         let resident = || Process::read(service).map_or(0, |process| process.resident);
         let before = resident();

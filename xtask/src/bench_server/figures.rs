@@ -43,10 +43,7 @@ impl Figures {
     }
 
     fn spread(&self, name: &str) -> [f64; 3] {
-        let list = self.list(name);
-        let least = list.iter().copied().fold(f64::INFINITY, f64::min);
-        let most = list.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        [least, median(list), most]
+        spread(self.list(name))
     }
 
     /// Replies a second, in thousands: least, median, most.
@@ -90,6 +87,13 @@ impl Figures {
             "p99_us": self.median_of("p99_us"),
         })
     }
+}
+
+/// The least, the middle one and the most.
+pub fn spread(list: &[f64]) -> [f64; 3] {
+    let least = list.iter().copied().fold(f64::INFINITY, f64::min);
+    let most = list.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    [least, median(list), most]
 }
 
 /// The middle one; not a number for none.

@@ -1,6 +1,8 @@
 //! The requests under NTS of one batch. They wait until the plain ones are answered, and then go in small groups:
 //! all of a group are opened, which takes longest and needs no time; then it is known what will be sent together,
-//! and they are sealed with the moments at which they will leave; then they are sent.
+//! and they are sealed with the moments at which they will leave; then they are sent. What delays one reply of a group,
+//! such as a client that has to be woken, makes those after it leave later than they say: so a group is for one client
+//! (whose replies are one message), as long as the server isn't at its limit.
 
 use super::{Worker, add};
 use crate::server::control_message::Target;
@@ -8,6 +10,7 @@ use crate::server::mmsg::{BATCH, ROOM};
 use crate::server::outgoing::Addressed;
 use crate::server::protected::{Opened, open};
 use crate::server::respond::{Asked, Desk, ReplyKind};
+use crate::server::source::Source;
 use crate::server::wall::transmit_stamp;
 use protocol::nts::cookie::CookieKeys;
 use protocol::timestamp::Timestamp;
@@ -64,12 +67,30 @@ impl Sealing {
     }
 }
 
+/// How many of the requests of these clients make the next group, which is for so many clients at most.
+fn group(sources: impl Iterator<Item = Source>, clients: usize) -> usize {
+    let mut known = [None; GROUP];
+    let mut count = 0;
+    let fits = |source: &Source| {
+        if known.contains(&Some(*source)) {
+            return true;
+        }
+        let Some(place) = known.iter_mut().take(clients).nth(count) else { return false };
+        *place = Some(*source);
+        count += 1;
+        true
+    };
+    sources.take(GROUP).take_while(fits).count().max(1)
+}
+
 impl Worker {
-    /// Answers those that wait.
-    pub(super) fn answer_protected(&mut self, at: usize, desk: &Desk<'_>, keys: &CookieKeys) {
+    /// Answers those that wait. Where the batch was a full one (`is_full`) more are waiting behind it, and larger
+    /// groups are cheaper.
+    pub(super) fn answer_protected(&mut self, at: usize, desk: &Desk<'_>, keys: &CookieKeys, is_full: bool) {
         let mut begin = 0;
-        while begin < self.sealing.waiting.len() {
-            let end = (begin + GROUP).min(self.sealing.waiting.len());
+        let clients = if is_full { GROUP } else { 1 };
+        while let Some(rest) = self.sealing.waiting.get(begin..).filter(|rest| !rest.is_empty()) {
+            let end = begin + group(rest.iter().map(|request| request.asked.source), clients);
             self.seal_group(begin, end, desk, keys);
             self.send_all(at);
             begin = end;
@@ -155,5 +176,31 @@ impl Worker {
                 place.copy_from_slice(reply);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn groups(ports: &[u16], clients: usize) -> Vec<usize> {
+        let mut rest = ports;
+        let mut groups = Vec::new();
+        while !rest.is_empty() {
+            let sources = rest.iter().map(|port| Source { ip: [192, 0, 2, 1].into(), port: *port });
+            let count = group(sources, clients);
+            groups.push(count);
+            rest = &rest[count..];
+        }
+        groups
+    }
+
+    #[test]
+    fn a_group_is_for_so_many_clients_and_no_longer_than_eight() {
+        assert_eq!(groups(&[1, 2, 2, 2, 3], 1), [1, 3, 1]);
+        assert_eq!(groups(&[1, 1, 2, 1, 3, 3, 4, 4, 3], 2), [4, 5]);
+        assert_eq!(groups(&[7; 20], 1), [8, 8, 4]);
+        assert_eq!(groups(&[1, 2, 3, 4, 5, 6, 7, 8, 9, 10], GROUP), [8, 2]);
+        assert_eq!(groups(&[1, 2], 0), [1, 1]);
     }
 }
