@@ -1,4 +1,5 @@
-//! What the thread at the link and the threads at the sockets share. The latter never wait for anything here.
+//! What the thread at the link and the threads at the sockets share. The latter wait here for nothing but, while rules
+//! change, the moment in which a pointer is replaced.
 
 use super::access::AccessList;
 use super::interleave::Departures;

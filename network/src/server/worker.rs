@@ -1,7 +1,7 @@
 //! One thread at its sockets: a batch in, replies written over the requests, a batch out.
 //!
-//! On the path of a packet there is no allocation, no lock, no message to another process, and no system call but
-//! the two that receive and send; interleaved clients cost one more a batch, and a virtual clock one.
+//! On the path of a packet there is no allocation, no lock that is waited for, no message to another process, and no
+//! system call but the two that receive and send; interleaved clients cost one more a batch, and a virtual clock one.
 
 mod sealing;
 
