@@ -93,9 +93,35 @@ pub enum Aead {
     Aes128GcmSiv,
 }
 
+impl Aead {
+    /// Its number in the registry.
+    pub const fn id(self) -> u8 {
+        match self {
+            Self::AesSivCmac256 => 15,
+            Self::Aes128GcmSiv => 30,
+        }
+    }
+
+    /// The algorithm with this number; none where it isn't done here.
+    pub const fn from_id(id: u8) -> Option<Self> {
+        match id {
+            15 => Some(Self::AesSivCmac256),
+            30 => Some(Self::Aes128GcmSiv),
+            _ => None,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_algorithm_is_found_by_its_number_and_no_other_is() {
+        let found = (0..=u8::MAX).filter_map(|id| Aead::from_id(id).map(|aead| (id, aead)));
+        assert!(found.eq([(15, Aead::AesSivCmac256), (30, Aead::Aes128GcmSiv)]));
+        assert!((0..=u8::MAX).all(|id| Aead::from_id(id).is_none_or(|aead| aead.id() == id)));
+    }
 
     #[test]
     fn a_secret_is_never_printed() {

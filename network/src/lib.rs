@@ -58,6 +58,7 @@
 //!     pem              its text form
 //!     rate             how often
 //!   certificate_verify  the one content that is signed
+//!   small_file       a small file, whole
 //!   tls              which library's cryptography
 //! ```
 //!
@@ -76,6 +77,7 @@ pub mod key_holder;
 pub mod key_service;
 mod outbox;
 pub mod server;
+mod small_file;
 mod socket_options;
 mod tls;
 mod validity;

@@ -11,6 +11,8 @@
 mod exchange;
 mod packets;
 
+use crate::bench_server::Asked;
+
 const PARTS: [&str; 3] = ["exchange", "packets", "latency"];
 
 /// Measures and prints.
@@ -18,21 +20,7 @@ const PARTS: [&str; 3] = ["exchange", "packets", "latency"];
 /// # Errors
 /// A word that isn't understood, a server that doesn't start, a reply that is wrong.
 pub fn run(words: &[&str]) -> Result<(), String> {
-    let (mut parts, mut runs, mut as_json) = (Vec::new(), 5usize, false);
-    let mut words = words.iter();
-    while let Some(word) = words.next() {
-        match *word {
-            "--json" => as_json = true,
-            "--runs" => runs = words.next().and_then(|n| n.parse().ok()).ok_or("--runs takes a number")?,
-            part if PARTS.contains(&part) => parts.push(part),
-            other => {
-                return Err(format!("{other}: no part of this benchmark; there are {}", PARTS.join(", ")));
-            }
-        }
-    }
-    if parts.is_empty() {
-        parts = PARTS.to_vec();
-    }
+    let Asked { parts, runs, as_json } = Asked::of(words, &PARTS)?;
     for part in parts {
         if !as_json {
             println!("\n== {part}, {runs} runs ==");

@@ -37,21 +37,7 @@ const PARTS: [&str; 7] = ["speed", "latency", "cost", "threads", "flood", "memor
 /// # Errors
 /// A word that isn't understood, a server that doesn't start, a reply that is wrong.
 pub fn run(words: &[&str]) -> Result<(), String> {
-    let (mut parts, mut runs, mut as_json) = (Vec::new(), 5usize, false);
-    let mut words = words.iter();
-    while let Some(word) = words.next() {
-        match *word {
-            "--json" => as_json = true,
-            "--runs" => runs = words.next().and_then(|n| n.parse().ok()).ok_or("--runs takes a number")?,
-            part if PARTS.contains(&part) => parts.push(part),
-            other => {
-                return Err(format!("{other}: no part of this benchmark; there are {}", PARTS.join(", ")));
-            }
-        }
-    }
-    if parts.is_empty() {
-        parts = PARTS.to_vec();
-    }
+    let Asked { parts, runs, as_json } = Asked::of(words, &PARTS)?;
     let bench = Bench::build(runs, as_json)?;
     for part in parts {
         if !as_json {
@@ -68,6 +54,43 @@ pub fn run(words: &[&str]) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// What the words of a benchmark of servers ask for.
+pub struct Asked<'w> {
+    /// The parts to run.
+    pub parts: Vec<&'w str>,
+    /// Rounds.
+    pub runs: usize,
+    /// One object a line instead of a table.
+    pub as_json: bool,
+}
+
+impl<'w> Asked<'w> {
+    /// Reads the words; without a part among them all are asked for.
+    ///
+    /// # Errors
+    /// A word that isn't understood.
+    pub fn of(words: &[&'w str], all: &[&'w str]) -> Result<Self, String> {
+        let (mut parts, mut runs, mut as_json) = (Vec::new(), 5usize, false);
+        let mut words = words.iter();
+        while let Some(word) = words.next() {
+            match *word {
+                "--json" => as_json = true,
+                "--runs" => {
+                    runs = words.next().and_then(|n| n.parse().ok()).ok_or("--runs takes a number")?
+                }
+                part if all.contains(&part) => parts.push(part),
+                other => {
+                    return Err(format!("{other}: no part of this benchmark; there are {}", all.join(", ")));
+                }
+            }
+        }
+        if parts.is_empty() {
+            parts = all.to_vec();
+        }
+        Ok(Self { parts, runs, as_json })
+    }
 }
 
 /// Programs to measure with, and how often.

@@ -23,4 +23,4 @@ mod session;
 pub(crate) use association::{Association, Deferral};
 pub(crate) use failure::Trouble;
 pub(crate) use quorum::{Deferred, Witness, agree};
-pub(crate) use session::{Identifier, Session};
+pub(crate) use session::{Identifier, Session, algorithm};

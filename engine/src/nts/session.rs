@@ -186,7 +186,7 @@ impl Session {
 }
 
 /// The registry's algorithm.
-pub(super) const fn algorithm(aead: Aead) -> Algorithm {
+pub(crate) const fn algorithm(aead: Aead) -> Algorithm {
     match aead {
         Aead::AesSivCmac256 => Algorithm::AesSivCmac256,
         Aead::Aes128GcmSiv => Algorithm::Aes128GcmSiv,

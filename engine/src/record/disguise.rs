@@ -2,6 +2,7 @@
 //! a stand-in of the same length in its place, and replies that were sealed with a key are sealed again with its
 //! stand-in. An engine that is fed with stand-ins goes the same ways.
 
+use crate::nts::algorithm;
 use alloc::collections::VecDeque;
 use hmac_sha256::HMAC;
 use ipc::message::exchange::{Cookie, Exchanged};
@@ -108,12 +109,5 @@ fn rename(salt: &[u8; 32], cookie: &mut [u8]) {
         for (place, octet) in part.iter_mut().zip(octets) {
             *place = octet;
         }
-    }
-}
-
-const fn algorithm(aead: Aead) -> Algorithm {
-    match aead {
-        Aead::AesSivCmac256 => Algorithm::AesSivCmac256,
-        Aead::Aes128GcmSiv => Algorithm::Aes128GcmSiv,
     }
 }

@@ -215,10 +215,7 @@ fn write_association(out: &mut Writer, association: &SavedAssociation, disguise:
     write_place(out, server);
     out.u8(*roots);
     write_address(out, address);
-    out.u8(match algorithm {
-        Aead::AesSivCmac256 => 15,
-        Aead::Aes128GcmSiv => 30,
-    });
+    out.u8(algorithm.id());
     let keys = disguise.pair(*algorithm, keys);
     out.octets(keys.client_to_server.octets());
     out.octets(keys.server_to_client.octets());
@@ -236,11 +233,7 @@ fn read_association(from: &mut Reader<'_>) -> Result<SavedAssociation, Malformed
         server: read_place(from)?,
         roots: from.u8()?,
         address: read_address(from)?,
-        algorithm: match from.u8()? {
-            15 => Aead::AesSivCmac256,
-            30 => Aead::Aes128GcmSiv,
-            _ => return Err(Malformed),
-        },
+        algorithm: Aead::from_id(from.u8()?).ok_or(Malformed)?,
         keys: KeyPair { client_to_server: secret(from)?, server_to_client: secret(from)? },
         cookies: read_list(from, |from| {
             let length = from.u16()?;

@@ -1,6 +1,8 @@
 //! The links of the key exchange service: engine to the process that talks TLS, and from there to the process
 //! that holds the private key.
 
+pub use super::counters::KeyCounters;
+
 use super::Shortfall;
 use super::server::CookieKeys;
 use crate::codec::{Decode, Encode};
@@ -69,26 +71,6 @@ pub struct KeyPolicy {
     pub rate: u32,
     /// Handshakes a second of one network, 1 to 100,000.
     pub network_rate: u32,
-}
-
-/// What the key exchange service did, since its start.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
-#[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
-pub struct KeyCounters {
-    /// Connections accepted.
-    pub accepted: u64,
-    /// Exchanges that ended with cookies.
-    pub exchanged: u64,
-    /// Connections that were closed at once: too many, in all or from there.
-    pub limited: u64,
-    /// TLS failed.
-    pub tls: u64,
-    /// Requests that were answered with an error record, or that found nothing in common.
-    pub refused: u64,
-    /// The deadline passed.
-    pub late: u64,
-    /// The client went away.
-    pub gone: u64,
 }
 
 /// Key exchange service to key holder.
@@ -192,10 +174,4 @@ impl KeyPolicy {
         rate: 5_000,
         network_rate: 100,
     };
-}
-
-impl KeyCounters {
-    /// Nothing counted.
-    pub const ZERO: Self =
-        Self { accepted: 0, exchanged: 0, limited: 0, tls: 0, refused: 0, late: 0, gone: 0 };
 }

@@ -17,6 +17,7 @@
 
 use crate::codec::{Decode, Encode};
 pub mod client;
+mod counters;
 pub mod exchange;
 pub mod key_service;
 pub mod privileged;

@@ -1,8 +1,6 @@
 //! The link to the server role: state goes down, counts come up; no time ever comes up.
 
-mod counters;
-
-pub use counters::Counters;
+pub use super::counters::Counters;
 
 use super::Shortfall;
 use crate::codec::{Decode, Encode};

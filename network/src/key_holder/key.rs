@@ -2,20 +2,14 @@
 
 use super::pem::{Packing, first_key};
 use crate::certificate_verify::{named, put_together};
+use crate::small_file;
 use crate::tls::provider;
 use ipc::message::key_service::{Scheme, Sign, Signature, TranscriptHash};
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs1KeyDer, PrivatePkcs8KeyDer, PrivateSec1KeyDer};
 use rustls::sign::SigningKey;
 use sha2::{Digest, Sha256};
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
-use zeroize::Zeroizing;
-
-/// Octets of the longest file that is read: an RSA key of 4096 bits takes 3.3 KiB, twice over with its
-/// certificate.
-const MAX_FILE: usize = 64 * 1024;
 
 /// A private key that can do at least one scheme.
 #[derive(Clone, Debug)]
@@ -27,7 +21,7 @@ pub(super) struct Key {
 impl Key {
     /// Reads a file; nothing where there is no key in it that is done here.
     pub(super) fn read(path: &Path) -> Option<Self> {
-        Self::from_text(&read(path)?)
+        Self::from_text(&small_file::read(path)?)
     }
 
     fn from_text(text: &[u8]) -> Option<Self> {
@@ -56,22 +50,4 @@ impl Key {
         let signer = self.key.choose_scheme(&[named(order.scheme)])?;
         Signature::from_octets(&signer.sign(&put_together(&order.transcript)).ok()?).ok()
     }
-}
-
-fn read(path: &Path) -> Option<Zeroizing<Vec<u8>>> {
-    // Its size from the start: a vector that grows leaves a copy behind. One octet more shows a longer file.
-    let mut octets = Zeroizing::new(vec![0; MAX_FILE + 1]);
-    let mut file = File::open(path).ok()?;
-    let mut length = 0;
-    while length < octets.len() {
-        match file.read(octets.get_mut(length..)?) {
-            Ok(0) => break,
-            Ok(more) => length += more,
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(_) => return None,
-        }
-    }
-    let is_whole = length <= MAX_FILE;
-    octets.truncate(length);
-    is_whole.then_some(octets)
 }

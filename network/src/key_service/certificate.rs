@@ -1,17 +1,13 @@
 //! The certificate: read from its file, and as much of it understood as is said to others.
 
+use crate::small_file;
 use crate::validity::Validity;
 use ipc::message::key_service::Scheme;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, alg_id};
 use rustls::server::ParsedCertificate;
 use sha2::{Digest, Sha256};
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
-
-/// Octets of the longest file that is read.
-const MAX_FILE: usize = 64 * 1024;
 
 /// Most certificates, and most octets of all together: what is sent in each handshake.
 const MAX_CHAIN: usize = 8;
@@ -67,7 +63,7 @@ pub(super) struct Certificate {
 impl Certificate {
     /// Reads a file; nothing where there is no certificate in it, or none that is done here.
     pub(super) fn read(path: &Path) -> Option<Self> {
-        Self::from_text(&read(path)?)
+        Self::from_text(&small_file::read(path)?)
     }
 
     fn from_text(text: &[u8]) -> Option<Self> {
@@ -84,23 +80,6 @@ impl Certificate {
         let validity = Validity::of(own).filter(|period| period.from <= period.until)?;
         Some(Self { kind, fingerprint: Sha256::digest(&public_key).into(), validity, chain })
     }
-}
-
-fn read(path: &Path) -> Option<Vec<u8>> {
-    let mut octets = vec![0; MAX_FILE + 1];
-    let mut file = File::open(path).ok()?;
-    let mut length = 0;
-    while length < octets.len() {
-        match file.read(octets.get_mut(length..)?) {
-            Ok(0) => break,
-            Ok(more) => length += more,
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(_) => return None,
-        }
-    }
-    let is_whole = length <= MAX_FILE;
-    octets.truncate(length);
-    is_whole.then_some(octets)
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Acquire, Ordering::Rela
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 /// Kinds of counts.
-const KINDS: usize = 7;
+const KINDS: usize = KeyCounters::NAMES.len();
 
 /// What exchanges are made with. Never changed: a change is a new value.
 #[derive(Clone, Debug)]
@@ -135,10 +135,8 @@ impl Shared {
 
     /// Makes these a thread's counts.
     pub(super) fn publish(&self, number: usize, counters: &KeyCounters) {
-        let KeyCounters { accepted, exchanged, limited, tls, refused, late, gone } = *counters;
         let Some(thread) = self.threads.get(number) else { return };
-        let list: [u64; KINDS] = [accepted, exchanged, limited, tls, refused, late, gone];
-        for (place, count) in thread.counts.iter().zip(list) {
+        for (place, count) in thread.counts.iter().zip(counters.list()) {
             place.store(count, Relaxed);
         }
         if self.is_asleep.load(Relaxed) && self.is_asleep.swap(false, Relaxed) {
@@ -154,8 +152,7 @@ impl Shared {
                 *sum = sum.saturating_add(count.load(Relaxed));
             }
         }
-        let [accepted, exchanged, limited, tls, refused, late, gone] = sums;
-        KeyCounters { accepted, exchanged, limited, tls, refused, late, gone }
+        KeyCounters::from_list(sums)
     }
 
     /// The thread at the links is about to sleep, or no longer.

@@ -100,10 +100,7 @@ fn write_association(association: &SavedAssociation, roots: &Roots) -> Option<Ze
     part.push(u8::from(*number != 0));
     write_short(&mut part, roots.file(*number)?.octets());
     write_address(&mut part, address);
-    part.push(match algorithm {
-        Aead::AesSivCmac256 => 15,
-        Aead::Aes128GcmSiv => 30,
-    });
+    part.push(algorithm.id());
     part.extend_from_slice(keys.client_to_server.octets());
     part.extend_from_slice(keys.server_to_client.octets());
     part.extend_from_slice(&made.nanos().to_be_bytes());
@@ -177,11 +174,7 @@ fn read_association(rest: &mut Reader<'_>, roots: &Roots) -> Option<Option<Saved
     };
     let file = FilePath::from_octets(rest.short()?).ok()?;
     let address = rest.address().filter(Address::is_unicast)?;
-    let algorithm = match rest.octet()? {
-        15 => Aead::AesSivCmac256,
-        30 => Aead::Aes128GcmSiv,
-        _ => return None,
-    };
+    let algorithm = Aead::from_id(rest.octet()?)?;
     let keys = KeyPair {
         client_to_server: Secret::new(rest.array::<MAX_KEY>()?),
         server_to_client: Secret::new(rest.array::<MAX_KEY>()?),

@@ -9,7 +9,7 @@ use ipc::units::RawInstant;
 use std::os::fd::OwnedFd;
 
 /// How many counts [`KeyCounters`] has.
-const COUNTS: usize = 7;
+const COUNTS: usize = KeyCounters::NAMES.len();
 
 /// Our end, and what may come next on it.
 #[derive(Debug)]
@@ -80,14 +80,9 @@ impl KeyServiceLink {
                 Fact::Certificate(loaded)
             }
             FromKeyService::Counters(counters) => {
-                self.counting.take(now, list(&counters))?;
+                self.counting.take(now, counters.list())?;
                 Fact::KeyCounters(counters)
             }
         }))
     }
-}
-
-fn list(counters: &KeyCounters) -> [u64; COUNTS] {
-    let KeyCounters { accepted, exchanged, limited, tls, refused, late, gone } = *counters;
-    [accepted, exchanged, limited, tls, refused, late, gone]
 }

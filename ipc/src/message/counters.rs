@@ -1,17 +1,17 @@
-//! What the server role counts. The list stands here and nowhere else.
+//! What those who answer strangers count. Each list stands here and nowhere else.
 
 use crate::codec::{Decode, Encode};
 
 macro_rules! counters {
-    ($($(#[$doc:meta])+ $name:ident,)+) => {
-        /// What the server role did, since its start.
+    ($(#[$about:meta])+ $kind:ident: $($(#[$doc:meta])+ $name:ident,)+) => {
+        $(#[$about])+
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
         #[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
-        pub struct Counters {
+        pub struct $kind {
             $($(#[$doc])+ pub $name: u64,)+
         }
 
-        impl Counters {
+        impl $kind {
             /// The names of the counters, in the order of the fields.
             pub const NAMES: [&str; [$(stringify!($name)),+].len()] = [$(stringify!($name)),+];
 
@@ -34,6 +34,8 @@ macro_rules! counters {
 }
 
 counters! {
+    /// What the server role did, since its start.
+    Counters:
     /// Datagrams read.
     received,
     /// Replies sent.
@@ -61,6 +63,25 @@ counters! {
     protected,
     /// NTS NAK sent instead of an answer: a cookie that can't be opened, or a wrong tag.
     nak,
+}
+
+counters! {
+    /// What the key exchange service did, since its start.
+    KeyCounters:
+    /// Connections accepted.
+    accepted,
+    /// Exchanges that ended with cookies.
+    exchanged,
+    /// Connections that were closed at once: too many, in all or from there.
+    limited,
+    /// TLS failed.
+    tls,
+    /// Requests that were answered with an error record, or that found nothing in common.
+    refused,
+    /// The deadline passed.
+    late,
+    /// The client went away.
+    gone,
 }
 
 #[cfg(test)]
