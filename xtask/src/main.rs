@@ -8,6 +8,7 @@
 //!   fuzz       hostile requests, for long
 //!   package    a Debian package; --try runs it in a fresh Debian
 //!   peers      chronyd and ntpd for the tests, unpacked under target/, never installed
+//!   rig        real machines: guests with a kernel, a service manager and a clock of their own
 //!   simulate   whole days in virtual time: how accurate, at how many packets
 //!   tcb        how many lines of whose code are linked into each process
 //! ```
@@ -21,6 +22,7 @@ mod demo;
 mod fuzz;
 mod package;
 mod peers;
+mod rig;
 mod simulate;
 mod tcb;
 mod test;
@@ -39,6 +41,7 @@ usage: cargo xtask WORD
   fuzz server [--seconds N] hostile requests against the server's parser (60 s)
   package [--try]           build target/package/*.deb; --try installs and starts it in a fresh Debian
   peers [--more]            fetch chronyd and ntpd under target/peers, for the tests; --more: newer, and ntpd-rs
+  rig [CASE..]              boots, kills, pauses and upgrades on real machines (--list, --short, --jobs N)
   simulate [SCENARIO..]     days in virtual time (--list, --seeds N, --json, --plot FILE.svg)
   tcb                       count the code that each process is made of";
 
@@ -61,6 +64,7 @@ fn main() -> ExitCode {
         ["peers"] => peers::fetch(),
         ["peers", "--more"] => peers::fetch_more(),
         ["simulate", rest @ ..] => simulate::run(rest),
+        ["rig", rest @ ..] => rig::run(rest),
         ["tcb"] => tcb::run(),
         ["help" | "--help" | "-h"] => {
             println!("{USAGE}");

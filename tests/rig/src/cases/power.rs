@@ -1,0 +1,105 @@
+//! Power that is cut, resets, reboots, and hard deaths of the daemon in its first run.
+
+use super::{BOOT, Case, Found, boot_right};
+use crate::guest::Stand;
+use crate::machine::Start;
+use std::time::{Duration, Instant};
+
+/// Power cuts on each release.
+const CUTS: usize = 25;
+/// Hard deaths on each release.
+const DEATHS: usize = 100;
+/// Reboots in a row.
+const REBOOTS: usize = 10;
+
+pub const CASES: &[Case] = &[
+    Case::new(
+        "power-cut-first-boot",
+        "first boot, unreachable sources, power cut at a random moment, 25 times: the next boot comes right",
+        cuts,
+    )
+    .ours()
+    .waiting(),
+    Case::new(
+        "hard-deaths",
+        "first run, unreachable sources, SIGKILL to all at a random moment of the first minute, 100 times: the next \
+         start comes up",
+        deaths,
+    )
+    .ours()
+    .waiting(),
+    Case::new("hard-resets", "ten hard resets in a row: slowest power-on to right", |stand| again(stand, true))
+        .newer(),
+    Case::new("reboots", "ten orderly reboots in a row: slowest power-on to right", |stand| again(stand, false))
+        .newer(),
+];
+
+fn cuts(stand: &Stand) -> Result<Found, String> {
+    let mut dice = stand.dice();
+    let (mut slowest, mut with_state) = (0.0_f64, 0);
+    for attempt in 1..=CUTS {
+        stand.world.answer(false);
+        let machine = stand.power_on(stand.disk()?, &Start::default())?;
+        // From before the first process to well after the launch.
+        let moment = 2.0 + 16.0 * dice.part();
+        std::thread::sleep(Duration::from_secs_f64(moment));
+        let disk = machine.cut_power()?;
+        stand.world.answer(true);
+        let mut guest = stand.boot_from(disk, &Start::default())?;
+        let since = guest.machine.started();
+        let in_time = |error| format!("attempt {attempt}, power cut {moment:.2} s after power-on: {error}");
+        guest.wait_until_active(since, BOOT).map_err(in_time)?;
+        slowest = slowest.max(guest.wait_until_right(since, BOOT).map_err(in_time)?);
+        let log = guest.read("grep -ac event=start /var/lib/truechimer/audit.log || true")?;
+        with_state += usize::from(log.trim().parse::<u32>().unwrap_or(0) > 1);
+    }
+    Ok(Found {
+        seconds: Some(slowest),
+        note: format!(
+            "{CUTS} of {CUTS}, {with_state} of them cut after the daemon had begun to write; slowest"
+        ),
+        journal: Vec::new(),
+    })
+}
+
+fn deaths(stand: &Stand) -> Result<Found, String> {
+    stand.world.answer(false);
+    let mut guest = stand.boot(&Start::default())?;
+    guest.wait_until_active(guest.machine.started(), BOOT)?;
+    let mut dice = stand.dice();
+    let (mut slowest, mut with_state) = (0.0_f64, 0);
+    for attempt in 1..=DEATHS {
+        // Of each size alike: from 3 ms to a minute.
+        let moment = 0.003 * 20_000_f64.powf(dice.part());
+        let unit = stand.daemon.unit();
+        let script = format!(
+            "systemctl stop {unit}; rm -rf /var/lib/truechimer/*; systemctl reset-failed {unit} 2>/dev/null; \
+             systemctl start --no-block {unit}; sleep {moment:.3}; \
+             for pid in $(cat /sys/fs/cgroup/system.slice/{unit}/cgroup.procs 2>/dev/null); do kill -KILL $pid; done; \
+             find /var/lib/truechimer -type f | wc -l"
+        );
+        let output = guest.machine.shell_within(Duration::from_secs(180), &script)?;
+        with_state += usize::from(output.text.trim().parse::<u32>().unwrap_or(0) > 0);
+        let since = Instant::now();
+        let up = "chimerctl status >/dev/null";
+        let took = guest
+            .wait_for(up, since, Duration::from_secs(60))
+            .map_err(|error| format!("attempt {attempt}, killed after {moment:.3} s: {error}"))?;
+        slowest = slowest.max(took);
+    }
+    guest.found(slowest, &format!("{DEATHS} of {DEATHS} came up, {with_state} had left files; slowest"))
+}
+
+fn again(stand: &Stand, hard: bool) -> Result<Found, String> {
+    let mut slowest = 0.0_f64;
+    let mut guest = boot_right(stand, &Start::default())?;
+    for attempt in 1..=REBOOTS {
+        let disk = if hard { guest.machine.cut_power()? } else { guest.machine.shut_down(BOOT)? };
+        guest = stand.boot_from(disk, &Start::default())?;
+        let since = guest.machine.started();
+        let in_time = |error| format!("start {attempt}: {error}");
+        guest.wait_until_active(since, BOOT).map_err(in_time)?;
+        slowest = slowest.max(guest.wait_until_right(since, BOOT).map_err(in_time)?);
+    }
+    guest.found(slowest, &format!("{REBOOTS} of {REBOOTS}, slowest"))
+}

@@ -1,0 +1,126 @@
+//! What the units promise.
+
+use super::{BOOT, Case, Found, SOON, boot_right};
+use crate::guest::Stand;
+use crate::machine::Start;
+use std::time::Instant;
+
+pub const CASES: &[Case] = &[
+    Case::new("exposure", "systemd-analyze security of the unit that runs", exposure),
+    Case::new(
+        "reload",
+        "systemctl reload takes up a changed configuration, and refuses a wrong one without harm",
+        reload,
+    )
+    .ours(),
+    Case::new("watchdog", "the unit's watchdog is on and answered", watchdog).ours(),
+    Case::new(
+        "time-sync",
+        "time-set.target and time-sync.target are reached after the clock is right",
+        time_sync,
+    )
+    .ours(),
+    Case::new("status", "Status: follows what happens", status).ours(),
+    Case::new("second-instance", "a second truechimerd is refused, the first is unharmed", second)
+        .ours()
+        .newer(),
+];
+
+fn exposure(stand: &Stand) -> Result<Found, String> {
+    let mut guest = boot_right(stand, &Start::default())?;
+    let unit = stand.daemon.unit();
+    let lines = guest.read(&format!("systemd-analyze security --no-pager {unit}"))?;
+    let overall = lines.lines().last().unwrap_or_default().trim_start_matches(['→', ' ']).to_owned();
+    let open: Vec<String> =
+        lines.lines().filter(|line| line.starts_with('✗')).map(|line| line.trim().to_owned()).collect();
+    Ok(Found { seconds: None, note: overall, journal: open })
+}
+
+fn reload(stand: &Stand) -> Result<Found, String> {
+    let mut guest = boot_right(stand, &Start::default())?;
+    let file = "/etc/truechimer/truechimer.toml";
+    let server = "printf '[server]\\nlisten = [\"0.0.0.0:123\"]\\nallow = [\"127.0.0.1/32\"]\\n'";
+    guest.read(&format!("{server} >> {file} && systemctl restart truechimer"))?;
+    guest.wait_until_active(Instant::now(), SOON)?;
+    guest.read("systemctl show -P MainPID truechimer > /run/before")?;
+    guest.read(&format!("sed -i 's/127.0.0.1/127.0.0.2/' {file} && systemctl reload truechimer"))?;
+    guest.read(&format!("cp {file} /run/good; echo nonsense >> {file}"))?;
+    if guest.shell("systemctl reload truechimer")?.code == 0 {
+        return Err("systemctl reload says that a broken configuration was taken".into());
+    }
+    guest.read("systemctl is-active --quiet truechimer")?;
+    guest.read(&format!(
+        "cp /run/good {file} && systemctl kill --kill-whom=main -s HUP truechimer && sleep 1"
+    ))?;
+    guest.read("[ $(systemctl show -P MainPID truechimer) = $(cat /run/before) ]")?;
+    let took = guest.wait_until_right(Instant::now(), SOON)?;
+    guest.found(took, "same process throughout")
+}
+
+fn watchdog(stand: &Stand) -> Result<Found, String> {
+    let mut guest = boot_right(stand, &Start::default())?;
+    let usec = guest.read("systemctl show -P WatchdogUSec truechimer")?;
+    // Longer than the watchdog's time: who is not answered would be dead by now.
+    guest.machine.shell_within(std::time::Duration::from_secs(120), "sleep 65")?;
+    let restarts = guest.read("systemctl show -P NRestarts truechimer")?;
+    if restarts.trim() != "0" {
+        return Err(format!("restarted {} times by its watchdog of {}", restarts.trim(), usec.trim()));
+    }
+    guest.read("kill -STOP $(systemctl show -P MainPID truechimer)")?;
+    let since = Instant::now();
+    let took = guest.wait_for("[ $(systemctl show -P NRestarts truechimer) -gt 0 ]", since, SOON)?;
+    guest.wait_until_active(since, SOON)?;
+    guest.wait_until_right(since, SOON)?;
+    guest.found(
+        took,
+        &format!("watchdog {}; seconds from SIGSTOP of the main process to its restart", usec.trim()),
+    )
+}
+
+fn time_sync(stand: &Stand) -> Result<Found, String> {
+    let mut guest = boot_right(stand, &Start::default())?;
+    guest.read("systemctl enable --quiet truechimer-wait.service")?;
+    let disk = guest.machine.shut_down(BOOT)?;
+    // Nobody answers at first: the targets have to wait.
+    stand.world.answer(false);
+    let mut guest = stand.boot_from(disk, &Start::at(super::today() - 60))?;
+    guest.wait_until_active(guest.machine.started(), BOOT)?;
+    for target in ["time-set.target", "time-sync.target"] {
+        if guest.shell(&format!("systemctl is-active --quiet {target}"))?.code == 0 {
+            return Err(format!("{target} is reached and the clock is not"));
+        }
+    }
+    stand.world.answer(true);
+    let since = Instant::now();
+    let took = guest.wait_for("systemctl is-active --quiet time-sync.target", since, BOOT)?;
+    let (offset, doubt) = guest.offset()?;
+    if offset.abs() - doubt > crate::guest::RIGHT {
+        return Err(format!("time-sync.target is reached with a clock that is {offset:+.3} s off"));
+    }
+    guest.read("systemctl is-active --quiet time-set.target")?;
+    guest.found(took, &format!("{:+.1} ms at that moment", offset * 1e3))
+}
+
+fn status(stand: &Stand) -> Result<Found, String> {
+    stand.world.answer(false);
+    let mut guest = stand.boot(&Start::default())?;
+    guest.wait_until_active(guest.machine.started(), BOOT)?;
+    let text = "systemctl show -P StatusText truechimer";
+    let waiting = guest.read(text)?.trim().to_owned();
+    stand.world.answer(true);
+    let since = Instant::now();
+    let took = guest.wait_for(&format!("{text} | grep -q '^synchronised'"), since, SOON)?;
+    let synchronised = guest.read(text)?.trim().to_owned();
+    guest.found(took, &format!("before an answer: {waiting:?}; then: {synchronised:?}"))
+}
+
+fn second(stand: &Stand) -> Result<Found, String> {
+    let mut guest = boot_right(stand, &Start::default())?;
+    let other = guest.shell("truechimerd")?;
+    if other.code == 0 || !other.text.contains("another truechimerd") {
+        return Err(format!("the second one ended with {}: {}", other.code, other.text.trim_end()));
+    }
+    guest.read("chimerctl status > /dev/null")?;
+    let took = guest.wait_until_right(Instant::now(), SOON)?;
+    guest.found(took, other.text.trim_end())
+}

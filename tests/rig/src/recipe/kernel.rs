@@ -1,0 +1,118 @@
+//! The guests' kernel: Linux as a program (user-mode Linux). Built from Debian's sources it has Landlock and
+//! simulated time; where there is no time for that, Debian's own package serves.
+
+use super::tools;
+use crate::command;
+use crate::store::Store;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The sources, a package of the release that this machine runs.
+const SOURCE: &str = "linux-source-6.12";
+
+/// What is switched on beside the default configuration of user-mode Linux.
+const OPTIONS: &str = include_str!("kernel.options");
+
+/// A kernel that can be started as a program.
+#[derive(Clone, Debug)]
+pub struct Kernel {
+    /// The program.
+    pub program: PathBuf,
+    /// For people.
+    pub name: String,
+}
+
+/// The one that is built: about ten minutes on two idle cores, once.
+///
+/// # Errors
+/// Without Debian's archive, or what the compiler says.
+pub fn built(store: &Store) -> Result<Kernel, String> {
+    let recipe = format!("{SOURCE}\n{OPTIONS}");
+    let program = store.have("kernel", recipe.as_bytes(), |place| {
+        tools::install_compiler()?;
+        let work = store.path("kernel.work");
+        let _ = fs::remove_dir_all(&work);
+        fs::create_dir_all(&work).map_err(|error| format!("{}: {error}", work.display()))?;
+        build(&work)?;
+        fs::copy(work.join("build/linux"), place).map_err(|error| error.to_string())?;
+        let _ = fs::remove_dir_all(&work);
+        Ok(())
+    })?;
+    Ok(Kernel { program, name: format!("user-mode {}", SOURCE.trim_start_matches("linux-source-")) })
+}
+
+/// The one that is built, where it is there; else Debian's package, which is only unpacked.
+///
+/// # Errors
+/// Without Debian's archive.
+pub fn at_hand(store: &Store) -> Result<Kernel, String> {
+    let recipe = format!("{SOURCE}\n{OPTIONS}");
+    if store.path(format!("kernel-{}", &crate::store::hash(recipe.as_bytes())[..12])).exists() {
+        return built(store);
+    }
+    let folder = store.have("kernel-packaged", b"user-mode-linux", |place| {
+        let download = store.path("kernel.download");
+        let _ = fs::remove_dir_all(&download);
+        fs::create_dir_all(&download).map_err(|error| format!("{}: {error}", download.display()))?;
+        let package = fetch("user-mode-linux", &download)?;
+        command::run(Command::new("dpkg-deb").arg("--extract").arg(&package).arg(place))?;
+        let _ = fs::remove_dir_all(&download);
+        Ok(())
+    })?;
+    let program = ["usr/bin/linux.uml", "usr/bin/linux"].map(|name| folder.join(name));
+    let program = program.into_iter().find(|path| path.exists());
+    let program = program.ok_or("Debian's user-mode-linux has no program where it is expected")?;
+    Ok(Kernel { program, name: "user-mode, Debian's package".into() })
+}
+
+/// Downloads a package of this machine's release without installing it.
+pub(crate) fn fetch(package: &str, folder: &Path) -> Result<PathBuf, String> {
+    let download =
+        || command::run(Command::new("apt-get").args(["download", "--quiet", package]).current_dir(folder));
+    if download().is_err() {
+        command::words(&["apt-get", "update", "--quiet"])?;
+        download()?;
+    }
+    let entries = fs::read_dir(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    entries
+        .flatten()
+        .map(|entry| entry.path())
+        .find(|path| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            name.starts_with(&format!("{package}_")) && name.ends_with(".deb")
+        })
+        .ok_or_else(|| format!("apt-get brought no {package}_*.deb"))
+}
+
+fn build(work: &Path) -> Result<(), String> {
+    let package = fetch(SOURCE, work)?;
+    command::run(Command::new("dpkg-deb").arg("--extract").arg(&package).arg(work.join("unpacked")))?;
+    let archive = work.join("unpacked/usr/src").join(format!("{SOURCE}.tar.xz"));
+    command::run(
+        Command::new("tar").arg("--extract").arg("--file").arg(&archive).arg("--directory").arg(work),
+    )?;
+    let (source, build) = (work.join(SOURCE), work.join("build"));
+    let make = |words: &[&str]| {
+        let mut command = Command::new("make");
+        command.args(["--silent", "ARCH=um"]).args(words).current_dir(&source);
+        command.arg(format!("O={}", build.display()));
+        command::run(&mut command).map(drop)
+    };
+    fs::create_dir_all(&build).map_err(|error| format!("{}: {error}", build.display()))?;
+    make(&["defconfig"])?;
+    let mut configure = Command::new(source.join("scripts/config"));
+    configure.current_dir(&build);
+    for line in OPTIONS.lines().filter(|line| !line.starts_with('#')) {
+        match line.split_once(char::is_whitespace) {
+            Some((option, "y")) => configure.args(["--enable", option]),
+            Some((option, "n")) => configure.args(["--disable", option]),
+            Some((option, text)) => configure.args(["--set-str", option, text]),
+            None => continue,
+        };
+    }
+    command::run(&mut configure)?;
+    make(&["olddefconfig"])?;
+    let jobs = std::thread::available_parallelism().map_or(1, usize::from);
+    make(&["--jobs", &jobs.to_string(), "linux"])
+}

@@ -1,0 +1,59 @@
+//! `cargo xtask rig`: cases on real machines.
+
+use crate::package;
+use rig::cases::Wants;
+use rig::debian::Release;
+use rig::recipe::image::{Daemon, Packages};
+use rig::runner::{self, Wish};
+
+/// Runs cases.
+///
+/// # Errors
+/// A word that is none, a machine that cannot run guests, or a case that failed.
+pub fn run(words: &[&str]) -> Result<(), String> {
+    if let ["shell", release, daemon, form @ ..] = words {
+        return shell(release, daemon, form);
+    }
+    let mut wish = Wish::default();
+    let mut words = words.iter();
+    while let Some(word) = words.next() {
+        let mut value =
+            |what: &str| words.next().copied().ok_or_else(|| format!("{word} needs {what} behind it"));
+        match *word {
+            "--list" => {
+                for case in rig::cases::all() {
+                    println!("{:24} {}", case.name, case.what);
+                }
+                return Ok(());
+            }
+            "--short" => wish.short = true,
+            "--release" => {
+                wish.release = Some(value("12 or 13")?.parse().map_err(|_| "--release: 12 or 13")?)
+            }
+            "--daemon" => wish.daemon = Some(value("truechimer or chronyd")?.to_owned()),
+            "--jobs" => wish.jobs = value("a number")?.parse().map_err(|_| "--jobs: a number")?,
+            word if word.starts_with('-') => {
+                return Err(format!("{word}: no such option of `cargo xtask rig`"));
+            }
+            name => wish.names.push(name.to_owned()),
+        }
+    }
+    runner::run(&wish, packages)
+}
+
+/// `shell 12|13 truechimer|chronyd|none [whole]`: lines of standard input are run in a guest.
+fn shell(release: &str, daemon: &str, form: &[&str]) -> Result<(), String> {
+    let release = Release::ALL.into_iter().find(|known| known.number().to_string() == release);
+    let daemon = match daemon {
+        "truechimer" => Daemon::Truechimer,
+        "chronyd" => Daemon::Chrony,
+        _ => Daemon::None,
+    };
+    let wants = if form == ["whole"] { Wants::Whole } else { Wants::Quick };
+    runner::shell(release.ok_or("12 or 13")?, daemon, wants, packages)
+}
+
+fn packages() -> Result<Packages, String> {
+    let current = package::build()?;
+    Ok(Packages { older: current.clone(), newer: current.clone(), current })
+}
