@@ -1,8 +1,9 @@
 //! The launch: from a privileged process that knows nothing to a keeper that can do almost nothing.
 //!
-//! `directory` opens what is kept on disk, `users` finds the uids, `children` starts the other processes,
-//! `sockets` binds what the plan asks for. Nothing from a network is read before the lock-down.
+//! `directory` opens what is kept on disk (`beneath`: without following a link), `users` finds the uids, `children`
+//! starts the other processes, `sockets` binds what the plan asks for. Nothing from a network is read before the lock-down.
 
+mod beneath;
 mod children;
 mod directory;
 mod sockets;
@@ -86,7 +87,7 @@ pub fn launch(options: &Options) -> Result<Keeper, Ending> {
         Err(ending) => return Err(children.engine_ended(ending)),
     }
     let processes = children.processes();
-    let set_clock = watch_clock(clock.kind())?;
+    let set_clock = watch_clock(clock.kind());
     let real = clock.kind() == ClockKind::Kernel;
     let shortfall = policies::confine_privileged(users.privileged(), real, options.insecure)
         .map_err(|error| Ending::Launch(format!("this process can't be confined: {error}")))?;
@@ -193,9 +194,9 @@ fn catch_signals() -> Result<OwnedFd, Ending> {
 }
 
 /// A timer that never fires, but becomes readable when somebody sets CLOCK_REALTIME.
-fn watch_clock(kind: ClockKind) -> Result<Option<OwnedFd>, Ending> {
+fn watch_clock(kind: ClockKind) -> Option<OwnedFd> {
     if kind != ClockKind::Kernel {
-        return Ok(None);
+        return None;
     }
     let watch = || -> Result<OwnedFd, Errno> {
         let timer =
@@ -205,7 +206,10 @@ fn watch_clock(kind: ClockKind) -> Result<Option<OwnedFd>, Ending> {
             .set(never, TimerSetTimeFlags::TFD_TIMER_ABSTIME | TimerSetTimeFlags::TFD_TIMER_CANCEL_ON_SET)?;
         timer.as_fd().try_clone_to_owned().map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(0)))
     };
-    watch().map(Some).map_err(|errno| Ending::Internal(format!("timer: {}", errno.desc())))
+    let report = |errno: &Errno| {
+        say(4, &format_args!("no timer ({}): a clock set by others is noticed minutes later", errno.desc()));
+    };
+    watch().inspect_err(report).ok()
 }
 
 fn boot_id() -> Result<[u8; 16], Ending> {
