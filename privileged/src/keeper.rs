@@ -377,7 +377,10 @@ impl Keeper {
     }
 
     /// Writes the governor's record into the older slot and waits until it is on the disk.
-    fn persist(&mut self) -> Result<(), Errno> {
+    ///
+    /// # Errors
+    /// The kernel's; the newer slot is as it was.
+    pub fn persist(&mut self) -> Result<(), Errno> {
         let record = self.governor.record();
         record.sequence += 1;
         self.record_file

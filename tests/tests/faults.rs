@@ -345,19 +345,6 @@ fn a130_restarts_do_not_refill_the_start_window() {
 }
 
 #[test]
-fn a130_a_missing_record_is_not_taken_for_a_first_start() {
-    let forger = Forger::honest(HERE, 0);
-    let setup = Setup::new("record", &source(forger.address())).with_virtual_clock(0, 0.0);
-    assert_eq!(setup.start().stop().code, Some(0));
-    fs::remove_file(setup.place().join("state/governor")).expect("ours");
-    let exit = setup.run_to_end();
-    assert_eq!(exit.code, Some(78), "{exit:?}");
-    assert!(exit.log.contains("--new-record"), "{exit:?}");
-    let again = setup.clone().with_argument("--new-record").start();
-    assert_eq!(again.stop().code, Some(0));
-}
-
-#[test]
 fn a148_a_saved_frequency_that_cannot_be_is_ignored() {
     let forger = Forger::honest(HERE, 0);
     for octets in [b"1e308\n".to_vec(), b"NaN".to_vec(), vec![0xff; 4096], vec![b'9'; 1 << 20]] {

@@ -41,7 +41,7 @@ fn keeper() -> (Keeper, Engine, OwnedFd) {
         ..LaunchPlan::CLIENT
     };
     let record = Record::born([0; 16], now.boot, now.wall);
-    let (audit, _) = Audit::resume(file(LENGTH), &record).unwrap();
+    let (audit, _) = Audit::resume(file(LENGTH), &record);
     let keeper = Keeper {
         link: Link::new(ours),
         clock,

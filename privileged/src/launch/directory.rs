@@ -8,6 +8,7 @@ use nix::fcntl::{FallocateFlags, FcntlArg, FlockArg, fallocate, fcntl, renameat}
 use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, listen, socket};
 use nix::sys::stat::{FchmodatFlags, Mode, SFlag, fchmodat, fstat, umask};
 use nix::unistd::{Gid, Uid, UnlinkatFlags, fchownat, geteuid, unlinkat};
+use std::cell::Cell;
 use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::FileExt;
@@ -18,6 +19,8 @@ use std::path::{Path, PathBuf};
 pub struct Directory {
     fd: OwnedFd,
     path: PathBuf,
+    /// A file in it may be new.
+    grown: Cell<bool>,
 }
 
 /// The configuration file, opened and not read.
@@ -83,7 +86,7 @@ impl Directory {
         if facts.st_mode & 0o022 != 0 {
             return Err(wrong("writable by others than its owner; chmod go-w it"));
         }
-        Ok(Self { fd, path: path.into() })
+        Ok(Self { fd, path: path.into(), grown: Cell::new(false) })
     }
 
     /// Opens or makes a file of at least `length` octets, allocated on the disk.
@@ -105,9 +108,19 @@ impl Directory {
                 "can be read or written by others, or belongs to somebody else; remove it or chmod 600 it",
             ));
         }
+        if facts.st_size == 0 {
+            self.grown.set(true);
+        }
         let file = File::from(fd);
         allocate(&file, facts.st_size as u64, length).map_err(|errno| wrong(&with_remedy(errno)))?;
         Ok(file)
+    }
+
+    /// Waits until the names of new files are on the disk. A file system that can't do this keeps them in its way.
+    pub fn sync(&self) {
+        if self.grown.get() {
+            let _ = nix::unistd::fsync(&self.fd);
+        }
     }
 
     /// As [`Self::file`], and locks it: a second instance is refused.

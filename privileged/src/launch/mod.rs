@@ -1,11 +1,12 @@
 //! The launch: from a privileged process that knows nothing to a keeper that can do almost nothing.
 //!
-//! `directory` opens what is kept on disk (`beneath`: without following a link), `users` finds the uids, `children`
-//! starts the other processes, `sockets` binds what the plan asks for. Nothing from a network is read before the lock-down.
+//! `directory` opens what is kept on disk (`beneath`: without following a link), `memory` judges it, `users` finds the
+//! uids, `children` starts the other processes, `sockets` binds what the plan asks for. Nothing from a network is read before the lock-down.
 
 mod beneath;
 mod children;
 mod directory;
+mod memory;
 mod sockets;
 mod users;
 
@@ -13,7 +14,7 @@ use crate::audit::{self, Audit};
 use crate::clock::{Clock, Untouched, kernel::KernelClock, nanos, virtual_file::VirtualClock};
 use crate::ending::{Ending, say};
 use crate::governor::Governor;
-use crate::governor::record::{Record, SLOT};
+use crate::governor::record::SLOT;
 use crate::keeper::{EngineLink, Keeper, moment};
 use crate::notify::Notify;
 use crate::options::{ClockChoice, Options};
@@ -21,7 +22,7 @@ use children::Children;
 use directory::Directory;
 use ipc::link::Link;
 use ipc::message::privileged::{ClockKind, FromPrivileged, ToPrivileged, Welcome};
-use ipc::units::WallTime;
+use memory::Memory;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::signal::{SigSet, Signal};
@@ -32,7 +33,6 @@ use nix::time::ClockId;
 use sockets::Sockets;
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::FileExt;
 use users::Users;
 
 /// How long the engine may take for the plan, and for its hello, in seconds.
@@ -54,6 +54,7 @@ pub fn launch(options: &Options) -> Result<Keeper, Ending> {
     let audit_file = state.file("audit.log", audit::LENGTH)?;
     let record = options.record.as_deref().map(directory::new_record).transpose()?;
     let engine_files = (state.file("engine.state", 0)?, state.file("engine.keys", 0)?, record);
+    state.sync();
     let (clock, clock_file) = take_clock(&options.clock)?;
     let control = run.listen("control.sock", users.group)?;
     let signals = catch_signals()?;
@@ -74,10 +75,10 @@ pub fn launch(options: &Options) -> Result<Keeper, Ending> {
     let boot_id = boot_id()?;
     let (now, found) =
         moment(&*clock).map_err(|errno| Ending::Internal(format!("reading the clock: {}", errno.desc())))?;
-    let (record, memory) = read_record(&record_file, &audit_file, options, boot_id, now.wall)?;
-    let (audit, whole) = Audit::resume(audit_file, &record).map_err(|error| {
-        Ending::Configuration(format!("audit.log: {error}; remove the file to start a new one"))
-    })?;
+    let boot_time = nanos(ClockId::CLOCK_BOOTTIME);
+    let (record, memory) =
+        memory::recall(&record_file, &audit_file, options.new_record, boot_id, boot_time, now.wall);
+    let (audit, whole) = Audit::resume(audit_file, &record);
     let mut governor = Governor::new(&plan, options.approved_step, record, boot_id, now);
 
     match receive(&mut link, "its hello") {
@@ -223,58 +224,34 @@ fn boot_id() -> Result<[u8; 16], Ending> {
     Ok(id)
 }
 
-/// What is known of the record: a word for the audit log.
-fn read_record(
-    file: &File,
-    audit: &File,
-    options: &Options,
-    boot_id: [u8; 16],
-    wall: WallTime,
-) -> Result<(Record, &'static str), Ending> {
-    let boot_time = nanos(ClockId::CLOCK_BOOTTIME);
-    let mut slots = [0; 2 * SLOT];
-    file.read_exact_at(&mut slots, 0).map_err(|error| Ending::Configuration(format!("governor: {error}")))?;
-    if options.new_record {
-        return Ok((Record::born(boot_id, boot_time, wall), "new-by-operator"));
-    }
-    if let Some(record) = Record::newest(&slots) {
-        return Ok((record, "resumed"));
-    }
-    let mut first = [0; 1];
-    let used = audit.read_exact_at(&mut first, 0).is_ok() && first != [0];
-    match (slots.iter().all(|octet| *octet == 0), used) {
-        (true, false) => Ok((Record::born(boot_id, boot_time, wall), "first-start")),
-        (true, true) => Err(Ending::Configuration(format!(
-            "{}/governor is missing although this is not the first start: restore it, or start once with --new-record \
-             if its loss is understood",
-            options.state.display()
-        ))),
-        (false, _) => {
-            say(
-                3,
-                &"the governor's record is damaged: budgets start empty and no step is allowed in this boot",
-            );
-            Ok((Record::spent(boot_id, boot_time, wall), "damaged"))
-        }
-    }
-}
-
 impl Keeper {
     /// Says welcome, and writes down how this run begins.
     fn begin(
         &mut self,
         welcome: &Welcome,
-        memory: &str,
+        memory: Memory,
         whole: bool,
         options: &Options,
     ) -> Result<(), Ending> {
         let now = self.clock.read().map_err(|errno| Ending::Internal(errno.desc().into()))?;
+        // First of all: whatever happens from here on, it is known that this run was.
+        if let Err(errno) = self.persist() {
+            say(
+                3,
+                &format_args!(
+                    "the governor's record can't be written ({}): no steps until it can; free some space or remount the \
+                     state directory",
+                    errno.desc()
+                ),
+            );
+        }
         let _ = self.audit.append(
             now.wall,
             now.raw,
             format_args!(
-                "event=start version={} record={memory} log={} clock={:?} frequency={} budget_ns={} start_steps={} approved_ns={}",
+                "event=start version={} record={} log={} clock={:?} frequency={} budget_ns={} start_steps={} approved_ns={}",
                 env!("CARGO_PKG_VERSION"),
+                memory.word(),
                 if whole { "whole" } else { "CUT" },
                 welcome.clock,
                 welcome.found.frequency.scaled(),
@@ -284,7 +261,11 @@ impl Keeper {
             ),
         );
         if !whole {
-            say(3, &"audit.log does not end where the governor's record says: lines were cut off or changed");
+            say(
+                3,
+                &"audit.log does not end where the governor's record says: lines were cut off or changed, or lost in a \
+                  power cut; it goes on from its last whole line",
+            );
         }
         self.governor.record().audit = self.audit.end();
         match self.link.send(&FromPrivileged::Welcome(*welcome)) {
