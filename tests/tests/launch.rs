@@ -2,9 +2,13 @@
 
 use bench::daemon::{Setup, source};
 use bench::forger::Forger;
-use bench::programs::{free_port, program};
+use bench::programs::{Place, free_port, program};
+use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
-use std::time::Duration;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixDatagram;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -90,4 +94,75 @@ fn a146_without_openat2_a_symbolic_link_on_the_way_is_refused_as_well() {
     let exit = setup.run_to_end();
     assert_eq!(exit.code, Some(78), "{exit:?}");
     assert!(exit.log.contains("governor: is a symbolic link"), "{exit:?}");
+}
+
+/// The programs, of which each of these names is a script in front of the real one.
+fn scripts(word: &str, names: &[&str], script: &str) -> Place {
+    let place = Place::new(word);
+    for name in ["truechimerd", "truechimer-engine", "truechimer-network"] {
+        let real = program(name).display().to_string();
+        if names.contains(&name) {
+            let text = format!("#!/bin/sh\n{script}\nexec {real} \"$@\"\n");
+            fs::write(place.join(name), text).expect("ours");
+            fs::set_permissions(place.join(name), PermissionsExt::from_mode(0o755)).expect("ours");
+        } else {
+            fs::copy(real, place.join(name)).expect("built programs can be copied");
+        }
+    }
+    place
+}
+
+/// What the service manager hears, all of it so far.
+struct Manager(UnixDatagram, PathBuf);
+
+impl Manager {
+    fn listen(place: &Place) -> Self {
+        let path = place.join("notify");
+        let socket = UnixDatagram::bind(&path).expect("a new name");
+        socket.set_nonblocking(true).expect("ours");
+        fs::set_permissions(&path, PermissionsExt::from_mode(0o777)).expect("ours");
+        Self(socket, path)
+    }
+
+    fn heard(&self, text: &mut String) {
+        let mut message = [0; 4096];
+        while let Ok(length) = self.0.recv(&mut message) {
+            text.push_str(&String::from_utf8_lossy(&message[..length]));
+            text.push('\n');
+        }
+    }
+}
+
+#[test]
+fn processes_that_take_their_time_are_waited_for_and_the_service_manager_is_told() {
+    let forger = Forger::honest(HERE, 0);
+    let slow = scripts("slow", &["truechimer-engine", "truechimer-network"], "/bin/sleep 7");
+    let setup = all_roles(&forger).with_programs(slow.path().into());
+    let manager = Manager::listen(setup.place());
+    let path = manager.1.display().to_string();
+    let daemon = setup.with_environment("NOTIFY_SOCKET", &path).launch();
+    let mut heard = String::new();
+    // Whoever asks meanwhile is answered when there is something to say.
+    let early = daemon.chimerctl(&["wait-sync", "--timeout", "60"]);
+    assert!(early.status.success(), "{early:?}; {}", daemon.log());
+    manager.heard(&mut heard);
+    let (start, _) = heard.split_once("READY=1").unwrap_or_else(|| panic!("it is never ready: {heard}"));
+    for awaited in ["waiting for the engine to read the configuration", "waiting for the other processes"] {
+        assert!(start.contains(awaited), "{heard}");
+    }
+    // At the beginning of each wait, and again after five of its seven seconds.
+    assert!(start.matches("EXTEND_TIMEOUT_USEC=20000000").count() >= 4, "{heard}");
+    assert_eq!(daemon.stop().code, Some(0));
+}
+
+#[test]
+fn a_process_that_dies_at_its_start_ends_the_daemon_at_once() {
+    let forger = Forger::honest(HERE, 0);
+    for name in ["truechimer-engine", "truechimer-network"] {
+        let dying = scripts("dying", &[name], "exit 1");
+        let start = Instant::now();
+        let exit = all_roles(&forger).with_programs(dying.path().into()).run_to_end();
+        assert!(exit.code.is_some_and(|code| code != 0 && code != 78), "{exit:?}");
+        assert!(start.elapsed() < Duration::from_secs(20), "{exit:?}");
+    }
 }

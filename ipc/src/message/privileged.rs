@@ -23,6 +23,10 @@ pub const MAX_ROOT_SETS: usize = 4;
 /// Most threads of the key exchange service.
 pub const MAX_KEY_THREADS: u8 = 16;
 
+/// How long a process of ours may take from its start to its first word. The death of one is noticed at once, by
+/// its closed link: this is for one that hangs, and no measure of how fast a machine has to be.
+pub const START_PATIENCE: Span = Span::from_secs(300);
+
 /// Engine to privileged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 #[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]

@@ -21,7 +21,7 @@ use crate::options::{ClockChoice, Options};
 use children::Children;
 use directory::Directory;
 use ipc::link::Link;
-use ipc::message::privileged::{ClockKind, FromPrivileged, ToPrivileged, Welcome};
+use ipc::message::privileged::{ClockKind, FromPrivileged, START_PATIENCE, ToPrivileged, Welcome};
 use memory::Memory;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, ppoll};
@@ -35,8 +35,8 @@ use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use users::Users;
 
-/// How long the engine may take for the plan, and for its hello, in seconds.
-const PATIENCE: i64 = 15;
+/// How often the service manager is told that the start goes on, in seconds, and for how long that is to count.
+const REASSURE: (i64, i64) = (5, 20);
 
 /// Starts everything, locks this process down and gives the keeper.
 ///
@@ -63,7 +63,7 @@ pub fn launch(options: &Options) -> Result<Keeper, Ending> {
     let mut children = Children::prepare(options, &users)?;
     let engine_end = children.start_engine(options, config, control, engine_files, clock_file.as_ref())?;
     let mut link: EngineLink = Link::new(engine_end);
-    let plan = match receive(&mut link, "its plan") {
+    let plan = match receive(&mut link, &notify, "its plan", "the engine to read the configuration") {
         Ok(ToPrivileged::Plan(plan)) => plan,
         Ok(_) => return Err(Ending::Engine("it did not begin with its plan".into())),
         Err(ending) => return Err(children.engine_ended(ending)),
@@ -81,7 +81,7 @@ pub fn launch(options: &Options) -> Result<Keeper, Ending> {
     let (audit, whole) = Audit::resume(audit_file, &record);
     let mut governor = Governor::new(&plan, options.approved_step, record, boot_id, now);
 
-    match receive(&mut link, "its hello") {
+    match receive(&mut link, &notify, "its hello", "the other processes") {
         Ok(ToPrivileged::Hello) => {}
         Ok(ToPrivileged::Goodbye(farewell)) => return Err(farewell.into()),
         Ok(_) => return Err(Ending::Engine("it did not say hello".into())),
@@ -130,16 +130,30 @@ pub fn launch(options: &Options) -> Result<Keeper, Ending> {
     Ok(keeper)
 }
 
-/// Waits for the engine's next message.
-fn receive(link: &mut EngineLink, what: &str) -> Result<ToPrivileged, Ending> {
-    let deadline = nanos(ClockId::CLOCK_MONOTONIC) / 1_000_000_000 + PATIENCE;
+/// Waits for the engine's next message. As long as it can come, the service manager is asked for more time.
+fn receive(
+    link: &mut EngineLink,
+    notify: &Notify,
+    what: &str,
+    awaited: &str,
+) -> Result<ToPrivileged, Ending> {
+    let seconds = || nanos(ClockId::CLOCK_MONOTONIC) / 1_000_000_000;
+    let patience = START_PATIENCE.nanos() / 1_000_000_000;
+    let deadline = seconds() + patience;
+    let (pace, extent) = REASSURE;
     loop {
-        let left = deadline - nanos(ClockId::CLOCK_MONOTONIC) / 1_000_000_000;
+        notify.say(&format!(
+            "EXTEND_TIMEOUT_USEC={}\nSTATUS=starting: waiting for {awaited}",
+            extent * 1_000_000
+        ));
+        let left = deadline - seconds();
         let mut fds = [PollFd::new(link.as_fd(), PollFlags::POLLIN)];
-        match ppoll(&mut fds, Some(TimeSpec::new(left.max(0), 0)), None) {
-            Ok(0) => return Err(Ending::Engine(format!("it did not send {what} within {PATIENCE} s"))),
+        match ppoll(&mut fds, Some(TimeSpec::new(left.clamp(0, pace), 0)), None) {
+            Ok(0) if left <= 0 => {
+                return Err(Ending::Engine(format!("it did not send {what} within {patience} s")));
+            }
+            Ok(0) | Err(Errno::EINTR) => continue,
             Ok(_) => {}
-            Err(Errno::EINTR) => continue,
             Err(errno) => return Err(Ending::Internal(format!("ppoll: {}", errno.desc()))),
         }
         match link.receive() {
