@@ -42,7 +42,7 @@ fn from_the_plan_to_the_first_adjust() {
     let (log, code) = bench.stop();
     assert!(log.contains("truechimer-engine: truechimer 0.1.0 started: 1 source, serving nobody"), "{log}");
     assert!(log.contains("truechimerd has ended"), "{log}");
-    assert_eq!(code, Some(71));
+    assert_eq!(code, Some(81));
 }
 
 #[test]
@@ -62,7 +62,7 @@ fn the_same_under_the_real_confinement() {
     assert!(status.contains("Seccomp:\t2\n") && status.contains("CapEff:\t0000000000000000\n"), "{status}");
     let (log, code) = bench.stop();
     assert!(log.contains("truechimerd has ended"), "{log}");
-    assert_eq!(code, Some(71));
+    assert_eq!(code, Some(81));
 }
 
 #[test]
@@ -92,7 +92,7 @@ fn a096_a_malformed_record_of_the_client_ends_the_daemon_within_100_ms() {
     assert!(start.elapsed() < Duration::from_millis(100), "{:?}", start.elapsed());
     let (log, code) = bench.stop();
     assert!(log.contains("the client process broke the protocol: record of another version"), "{log}");
-    assert_eq!(code, Some(71));
+    assert_eq!(code, Some(81));
 }
 
 #[test]

@@ -128,7 +128,7 @@ fn a131_the_charge_is_written_before_the_clock_is_touched() {
 fn the_engines_goodbye_and_its_closed_link_end_the_keeper_with_their_own_codes() {
     use ipc::message::privileged::Farewell;
     for (farewell, code) in
-        [(Farewell::Engine, 71), (Farewell::Client, 72), (Farewell::Server, 73), (Farewell::Exchange, 74)]
+        [(Farewell::Engine, 81), (Farewell::Client, 82), (Farewell::Server, 83), (Farewell::Exchange, 84)]
     {
         let (mut keeper, mut engine, _silent) = keeper();
         engine.send(&ToPrivileged::Goodbye(farewell)).unwrap();
@@ -136,5 +136,5 @@ fn the_engines_goodbye_and_its_closed_link_end_the_keeper_with_their_own_codes()
     }
     let (mut keeper, engine, _silent) = keeper();
     drop(engine);
-    assert_eq!(keeper.turn().unwrap_err().code(), 71);
+    assert_eq!(keeper.turn().unwrap_err().code(), 81);
 }
