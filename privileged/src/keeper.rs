@@ -8,7 +8,7 @@ use crate::notify::Notify;
 use ipc::link::{Link, LinkError};
 use ipc::message::privileged::{
     Applied, ClockEvent, ClockEventKind, ClockKind, ClockReading, FromPrivileged, Refusal, Refused,
-    ToPrivileged,
+    StepReason, ToPrivileged,
 };
 use ipc::units::{Leap, Offset, RawInstant, Span, TimeConstant};
 use nix::errno::Errno;
@@ -274,7 +274,13 @@ impl Keeper {
         };
         if let ToPrivileged::Step(step) = order {
             // Also where no ring of lines can push it out.
-            say(5, &format_args!("stepped the clock by {} ns ({:?})", step.delta.nanos(), step.reason));
+            let why = match step.reason {
+                StepReason::Start => "first setting after the start",
+                StepReason::Run => "while running",
+                StepReason::Restore => "somebody else had set it",
+                StepReason::Resume => "after a suspend",
+            };
+            say(5, &format_args!("stepped the clock by {} ns: {why}", step.delta.nanos()));
         }
         if news {
             self.write_down(format_args!(

@@ -93,7 +93,12 @@ pub fn launch(options: &Options) -> Result<Keeper, Ending> {
     let shortfall = policies::confine_privileged(users.privileged(), real, options.insecure)
         .map_err(|error| Ending::Launch(format!("this process can't be confined: {error}")))?;
     if shortfall != policies::Shortfall::default() {
-        say(4, &format_args!("confinement of this process is reduced: {shortfall:?}"));
+        say(
+            4,
+            &format_args!(
+                "this process runs with less confinement: {shortfall} (the kernel or a filter lacks it)"
+            ),
+        );
     }
 
     let (centre, half) = governor.band();
