@@ -2,12 +2,11 @@
 
 use bench::daemon::{Setup, source};
 use bench::forger::Forger;
+use bench::manager::Manager;
 use bench::programs::{Place, free_port, program};
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::UnixDatagram;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -112,40 +111,17 @@ fn scripts(word: &str, names: &[&str], script: &str) -> Place {
     place
 }
 
-/// What the service manager hears, all of it so far.
-struct Manager(UnixDatagram, PathBuf);
-
-impl Manager {
-    fn listen(place: &Place) -> Self {
-        let path = place.join("notify");
-        let socket = UnixDatagram::bind(&path).expect("a new name");
-        socket.set_nonblocking(true).expect("ours");
-        fs::set_permissions(&path, PermissionsExt::from_mode(0o777)).expect("ours");
-        Self(socket, path)
-    }
-
-    fn heard(&self, text: &mut String) {
-        let mut message = [0; 4096];
-        while let Ok(length) = self.0.recv(&mut message) {
-            text.push_str(&String::from_utf8_lossy(&message[..length]));
-            text.push('\n');
-        }
-    }
-}
-
 #[test]
 fn processes_that_take_their_time_are_waited_for_and_the_service_manager_is_told() {
     let forger = Forger::honest(HERE, 0);
     let slow = scripts("slow", &["truechimer-engine", "truechimer-network"], "/bin/sleep 7");
     let setup = all_roles(&forger).with_programs(slow.path().into());
     let manager = Manager::listen(setup.place());
-    let path = manager.1.display().to_string();
-    let daemon = setup.with_environment("NOTIFY_SOCKET", &path).launch();
-    let mut heard = String::new();
+    let daemon = manager.watch(setup).launch();
     // Whoever asks meanwhile is answered when there is something to say.
     let early = daemon.chimerctl(&["wait-sync", "--timeout", "60"]);
     assert!(early.status.success(), "{early:?}; {}", daemon.log());
-    manager.heard(&mut heard);
+    let heard = manager.heard();
     let (start, _) = heard.split_once("READY=1").unwrap_or_else(|| panic!("it is never ready: {heard}"));
     for awaited in ["waiting for the engine to read the configuration", "waiting for the other processes"] {
         assert!(start.contains(awaited), "{heard}");

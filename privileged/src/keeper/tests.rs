@@ -54,6 +54,8 @@ fn keeper() -> (Keeper, Engine, OwnedFd) {
         all_gone: None,
         refusals: [(0, None); 32],
         lived: None,
+        condition: None,
+        passed_on: (0, 0),
         audit_failed: false,
         told: None,
         written: None,
@@ -137,4 +139,47 @@ fn the_engines_goodbye_and_its_closed_link_end_the_keeper_with_their_own_codes()
     let (mut keeper, engine, _silent) = keeper();
     drop(engine);
     assert_eq!(keeper.turn().unwrap_err().code(), 81);
+}
+
+/// As the kernel tells of a signal.
+fn raise(signals: &OwnedFd, signal: i32) {
+    let mut information = [0; 128];
+    information[..4].copy_from_slice(&signal.to_ne_bytes());
+    assert_eq!(nix::unistd::write(signals, &information), Ok(128));
+}
+
+#[test]
+fn a_hangup_asks_the_engine_to_reload_and_other_signals_end() {
+    let (mut keeper, mut engine, signals) = keeper();
+    raise(&signals, libc::SIGHUP);
+    assert_eq!(keeper.turn(), Ok(()));
+    assert_eq!(engine.receive().unwrap().unwrap().1, FromPrivileged::Reload);
+    for signal in [libc::SIGTERM, libc::SIGINT] {
+        raise(&signals, signal);
+        assert_eq!(keeper.turn(), Err(Ending::Asked));
+    }
+}
+
+#[test]
+fn a129_conditions_without_end_are_passed_on_ten_times_a_second_and_only_when_they_change() {
+    use std::os::unix::net::UnixDatagram;
+    let (mut keeper, mut engine, _silent) = keeper();
+    let (manager, ours) = UnixDatagram::pair().unwrap();
+    manager.set_nonblocking(true).unwrap();
+    keeper.notify = Notify::to(ours);
+    let heard = || std::iter::from_fn(|| manager.recv(&mut [0; 512]).ok()).count() as u32;
+    for _ in 0..3 {
+        engine.send(&ToPrivileged::Condition(Condition::Setting)).unwrap();
+        keeper.turn().unwrap();
+    }
+    // The sentence, and that it lives.
+    assert_eq!(heard(), 2);
+    let first = crate::clock::raw_now().nanos() / limits::SECOND;
+    for of in 0..100 {
+        engine.send(&ToPrivileged::Condition(Condition::AwaitingReplies { of })).unwrap();
+        keeper.turn().unwrap();
+    }
+    let seconds = (crate::clock::raw_now().nanos() / limits::SECOND - first + 1) as u32;
+    let told = heard();
+    assert!((1..=(CONDITIONS + 1) * seconds).contains(&told), "{told} in {seconds} s");
 }

@@ -4,6 +4,7 @@
 use super::sockets::Sockets;
 use super::users::{KEY_HOLDER, USERS, Users};
 use crate::ending::Ending;
+use crate::notify::Notify;
 use crate::options::Options;
 use ipc::message::privileged::LaunchPlan;
 use nix::errno::Errno;
@@ -98,6 +99,10 @@ impl Children {
         let syslog = if options.syslog { connect_syslog() } else { None };
         if let Some(syslog) = &syslog {
             given.word(&mut command, "syslog", syslog.as_fd());
+        }
+        if let Some(watchdog) = Notify::watchdog() {
+            // Twice before it is missed; more often than once a second it isn't passed on.
+            command.arg(format!("heartbeat={}", (watchdog / 3).clamp(1_000, 70_000)));
         }
         if std::env::var_os("JOURNAL_STREAM").is_some() {
             command.arg("journal");

@@ -15,7 +15,7 @@ use crate::clock::{Clock, Untouched, kernel::KernelClock, nanos, virtual_file::V
 use crate::ending::{Ending, say};
 use crate::governor::Governor;
 use crate::governor::record::SLOT;
-use crate::keeper::{EngineLink, Keeper, moment};
+use crate::keeper::{EngineLink, Keeper, caught, moment};
 use crate::notify::Notify;
 use crate::options::{ClockChoice, Options};
 use children::Children;
@@ -63,11 +63,12 @@ pub fn launch(options: &Options) -> Result<Keeper, Ending> {
     let mut children = Children::prepare(options, &users)?;
     let engine_end = children.start_engine(options, config, control, engine_files, clock_file.as_ref())?;
     let mut link: EngineLink = Link::new(engine_end);
-    let plan = match receive(&mut link, &notify, "its plan", "the engine to read the configuration") {
-        Ok(ToPrivileged::Plan(plan)) => plan,
-        Ok(_) => return Err(Ending::Engine("it did not begin with its plan".into())),
-        Err(ending) => return Err(children.engine_ended(ending)),
-    };
+    let plan =
+        match receive(&mut link, (&notify, &signals), "its plan", "the engine to read the configuration") {
+            Ok(ToPrivileged::Plan(plan)) => plan,
+            Ok(_) => return Err(Ending::Engine("it did not begin with its plan".into())),
+            Err(ending) => return Err(children.engine_ended(ending)),
+        };
     let sockets = Sockets::bind(&plan)?;
     children.start_network(&plan, &sockets, clock_file.as_ref())?;
     drop((sockets, clock_file));
@@ -81,7 +82,7 @@ pub fn launch(options: &Options) -> Result<Keeper, Ending> {
     let (audit, whole) = Audit::resume(audit_file, &record);
     let mut governor = Governor::new(&plan, options.approved_step, record, boot_id, now);
 
-    match receive(&mut link, &notify, "its hello", "the other processes") {
+    match receive(&mut link, (&notify, &signals), "its hello", "the other processes") {
         Ok(ToPrivileged::Hello) => {}
         Ok(ToPrivileged::Goodbye(farewell)) => return Err(farewell.into()),
         Ok(_) => return Err(Ending::Engine("it did not say hello".into())),
@@ -126,6 +127,8 @@ pub fn launch(options: &Options) -> Result<Keeper, Ending> {
         all_gone: Some(children.all_gone()),
         refusals: [(0, None); 32],
         lived: None,
+        condition: None,
+        passed_on: (0, 0),
         audit_failed: false,
         told: None,
         written: None,
@@ -138,7 +141,7 @@ pub fn launch(options: &Options) -> Result<Keeper, Ending> {
 /// Waits for the engine's next message. As long as it can come, the service manager is asked for more time.
 fn receive(
     link: &mut EngineLink,
-    notify: &Notify,
+    (notify, signals): (&Notify, &OwnedFd),
     what: &str,
     awaited: &str,
 ) -> Result<ToPrivileged, Ending> {
@@ -152,7 +155,7 @@ fn receive(
             extent * 1_000_000
         ));
         let left = deadline - seconds();
-        let mut fds = [PollFd::new(link.as_fd(), PollFlags::POLLIN)];
+        let mut fds = [link.as_fd(), signals.as_fd()].map(|fd| PollFd::new(fd, PollFlags::POLLIN));
         match ppoll(&mut fds, Some(TimeSpec::new(left.clamp(0, pace), 0)), None) {
             Ok(0) if left <= 0 => {
                 return Err(Ending::Engine(format!("it did not send {what} within {patience} s")));
@@ -160,6 +163,10 @@ fn receive(
             Ok(0) | Err(Errno::EINTR) => continue,
             Ok(_) => {}
             Err(errno) => return Err(Ending::Internal(format!("ppoll: {}", errno.desc()))),
+        }
+        // The configuration is being read anyway: only the other signals mean something now.
+        if caught(signals).is_some_and(|signal| signal != libc::SIGHUP) {
+            return Err(Ending::Asked);
         }
         match link.receive() {
             Ok(Some((_, message))) => return Ok(message),
