@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 /// How often, and how far apart, it is asked what became of a certificate that is read anew.
-const LOOKS: u32 = 20;
+const LOOKS: u32 = 300;
 const BETWEEN: Duration = Duration::from_millis(100);
 
 /// Asks for all that is known of keys.
@@ -30,7 +30,7 @@ pub fn await_certificate(socket: &Path, readings: u64) -> Result<(String, bool),
         }
         thread::sleep(BETWEEN);
     }
-    Ok(("the certificate was not read within 2 s; see chimerctl keys and the log".to_owned(), false))
+    Ok(("the certificate was not read within 30 s; see chimerctl keys and the log".to_owned(), false))
 }
 
 /// One line on the certificate; nothing where there is no key exchange service.

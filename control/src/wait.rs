@@ -1,7 +1,7 @@
 //! `chimerctl wait-sync`.
 
 use crate::Failure;
-use crate::socket::{AskError, ask};
+use crate::socket::{AskError, DEADLINE, ask_within};
 use crate::text::{json, seconds};
 use serde_json::{Value, json};
 use std::path::Path;
@@ -11,8 +11,9 @@ use std::time::{Duration, Instant};
 /// Between two questions.
 const INTERVAL: Duration = Duration::from_millis(200);
 
-/// How long a daemon that doesn't answer may take to come (back) up.
-const GRACE: Duration = Duration::from_secs(3);
+/// How long a daemon that doesn't answer may take to come (back) up: the service manager's pause before a restart, and
+/// a start on a busy host.
+const GRACE: Duration = Duration::from_secs(30);
 
 /// Asks until the clock is synchronised.
 pub fn wait(socket: &Path, timeout: f64, max_error: Option<f64>, as_json: bool) -> Result<String, Failure> {
@@ -21,7 +22,8 @@ pub fn wait(socket: &Path, timeout: f64, max_error: Option<f64>, as_json: bool) 
     let mut answered = start;
     let mut last;
     loop {
-        match ask(socket, "status") {
+        let left = limit.map_or(DEADLINE, |limit| limit.saturating_sub(start.elapsed()).min(DEADLINE));
+        match ask_within(socket, "status", left.max(INTERVAL)) {
             Ok(reply) if is_reached(&reply, max_error) => {
                 return Ok(success(&reply, start.elapsed(), as_json));
             }
@@ -30,6 +32,11 @@ pub fn wait(socket: &Path, timeout: f64, max_error: Option<f64>, as_json: bool) 
                 last = reason(&reply);
             }
             Err(AskError::Refused(why)) => last = why,
+            // Somebody is there.
+            Err(AskError::TooSlow) => {
+                answered = Instant::now();
+                last = AskError::TooSlow.to_string();
+            }
             Err(error) => {
                 let grace = limit.map_or(GRACE, |limit| limit.min(GRACE));
                 if answered.elapsed() >= grace {

@@ -1,6 +1,7 @@
 //! The engine itself: facts in, effects out.
 
 mod answers;
+mod condition;
 mod deferred;
 mod key_exchanges;
 mod lookups;
@@ -30,7 +31,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::IpAddr;
 use ipc::message::client::Sent;
-use ipc::message::privileged::{ClockKind, Farewell, Welcome};
+use ipc::message::privileged::{ClockKind, Farewell, Refusal, Welcome};
 use ipc::units::{Frequency, RawInstant, Span, TimeConstant, WallTime};
 
 /// Effects that wait to be fetched; beyond, log lines are dropped (nothing else).
@@ -139,7 +140,7 @@ struct System {
     served: Option<(u8, u32, u32, u64)>,
     steps: u32,
     refusals: u32,
-    last_refusal: String,
+    last_refusal: Option<Refusal>,
     guard_alarm: bool,
 }
 
@@ -200,7 +201,7 @@ impl Engine {
                 served: None,
                 steps: 0,
                 refusals: 0,
-                last_refusal: String::new(),
+                last_refusal: None,
                 guard_alarm: false,
             },
         }

@@ -71,6 +71,25 @@ pub struct Shortfall {
     pub insecure: bool,
 }
 
+impl fmt::Display for Shortfall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let missing = [
+            (self.namespaces, "no namespaces of its own"),
+            (self.file_view, "no empty view of the file system"),
+            (self.landlock, "no Landlock"),
+            (self.write_execute, "no ban on memory that is written and executed"),
+            (self.user, "no user of its own"),
+            (self.insecure, "no syscall filter (--insecure)"),
+        ];
+        let mut separator = "";
+        for (_, words) in missing.iter().filter(|(is_missing, _)| *is_missing) {
+            write!(f, "{separator}{words}")?;
+            separator = ", ";
+        }
+        Ok(())
+    }
+}
+
 /// Why a process could not be confined. Nothing has been read from anywhere yet: give up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ConfineError {
@@ -283,4 +302,16 @@ fn narrow(insecure: bool) -> Result<Shortfall, ConfineError> {
     }
     seal(Role::ExchangeChild, insecure, None)?;
     Ok(Shortfall { insecure, ..Shortfall::default() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_missing_is_said_in_words() {
+        assert_eq!(Shortfall::default().to_string(), "");
+        let some = Shortfall { namespaces: true, landlock: true, ..Shortfall::default() };
+        assert_eq!(some.to_string(), "no namespaces of its own, no Landlock");
+    }
 }

@@ -12,7 +12,7 @@ use std::{fs, io, os};
 
 /// Where the new root is put together before it becomes the root: the first that exists and isn't an ancestor
 /// of something that is shown.
-const SITES: [&str; 4] = ["/tmp", "/mnt", "/proc", "/dev"];
+const SITES: [&str; 4] = ["/tmp", "/mnt", "/dev", "/proc"];
 
 /// Folders in which resolver files are found.
 const RESOLVER_FOLDERS: [&str; 4] =
@@ -155,12 +155,49 @@ fn show(path: &Path, place: &Path) -> io::Result<()> {
 }
 
 fn read_only(place: &Path) -> io::Result<()> {
-    Ok(kernel::make_mounts_read_only(place)?)
+    match kernel::make_mounts_read_only(place) {
+        Err(Errno::ENOSYS | Errno::EPERM) => remount_read_only(place),
+        done => Ok(done?),
+    }
+}
+
+/// The same one mount at a time, where there is no mount_setattr (before Linux 5.12, filters).
+fn remount_read_only(place: &Path) -> io::Result<()> {
+    const NONE: Option<&str> = None;
+    let flags = MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_RDONLY | HARMLESS;
+    for point in mount_points(&fs::read("/proc/self/mountinfo")?).filter(|point| point.starts_with(place)) {
+        mount(NONE, &point, NONE, flags, NONE)?;
+    }
+    Ok(())
+}
+
+/// The mount points in /proc/self/mountinfo, in which blanks and backslashes are three octal digits.
+fn mount_points(mountinfo: &[u8]) -> impl Iterator<Item = PathBuf> {
+    mountinfo.split(|octet| *octet == b'\n').filter_map(|line| {
+        let point = line.split(|octet| *octet == b' ').nth(4)?;
+        let mut octets = Vec::with_capacity(point.len());
+        let mut rest = point;
+        while let Some((first, others)) = rest.split_first() {
+            let digits = others.get(..3).filter(|_| *first == b'\\');
+            let coded =
+                digits.and_then(|digits| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 8).ok());
+            octets.push(coded.unwrap_or(*first));
+            rest = if coded.is_some() { &others[3..] } else { others };
+        }
+        Some(PathBuf::from(<std::ffi::OsString as os::unix::ffi::OsStringExt>::from_vec(octets)))
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn mount_points_are_read_as_the_kernel_writes_them() {
+        let text = b"22 1 0:21 / / rw - ext4 /dev/root rw\n23 22 0:22 / /a\\040b\\134c rw shared:2 - tmpfs t rw\nshort\n";
+        let points: Vec<_> = mount_points(text).collect();
+        assert_eq!(points, [PathBuf::from("/"), PathBuf::from("/a b\\c")]);
+    }
 
     #[test]
     fn roots_are_shown_with_their_folder_and_of_our_own_folder_alone() {

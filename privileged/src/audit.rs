@@ -31,31 +31,40 @@ pub struct Audit {
 
 impl Audit {
     /// Finds the end of the ring. Returns also whether the end is the one that the governor remembers or a
-    /// later one; otherwise lines were cut off.
-    ///
-    /// # Errors
-    /// The file's.
-    pub fn resume(file: File, record: &Record) -> io::Result<(Self, bool)> {
-        let sequence_at = |slot: u64| -> io::Result<Option<u64>> {
+    /// later one; otherwise lines were cut off. A last line that was cut short is written over; where the first
+    /// line is of no use the end is that of the last line that is.
+    pub fn resume(file: File, record: &Record) -> (Self, bool) {
+        let sequence_at = |slot: u64| -> Option<u64> {
             let mut text = [0; 32];
-            file.read_exact_at(&mut text, slot * LINE as u64)?;
-            Ok(parse_sequence(&text))
+            file.read_exact_at(&mut text, slot * LINE as u64).ok()?;
+            parse_sequence(&text)
         };
-        let Some(first) = sequence_at(0)? else {
-            return Ok((Self { file, next: 0, hash: [0; 32] }, record.audit.0 == 0));
+        let last = match sequence_at(0) {
+            Some(first) => {
+                // Slots 0..=end carry consecutive numbers; the end is where that stops.
+                let (mut low, mut high) = (0, LINES - 1);
+                while low < high {
+                    let middle = (low + high).div_ceil(2);
+                    if sequence_at(middle) == Some(first.saturating_add(middle)) {
+                        low = middle;
+                    } else {
+                        high = middle - 1;
+                    }
+                }
+                Some(first.saturating_add(low))
+            }
+            None => (1..LINES)
+                .filter_map(|slot| sequence_at(slot).filter(|sequence| sequence % LINES == slot))
+                .max(),
         };
-        // Slots 0..=end carry consecutive numbers; the end is where that stops.
-        let (mut low, mut high) = (0, LINES - 1);
-        while low < high {
-            let middle = (low + high).div_ceil(2);
-            if sequence_at(middle)? == Some(first + middle) { low = middle } else { high = middle - 1 }
-        }
-        let mut line = [0; LINE];
-        file.read_exact_at(&mut line, low * LINE as u64)?;
-        let next = first + low + 1;
-        let audit = Self { file, next, hash: parse_hash(&line) };
-        let whole = if next == record.audit.0 { audit.hash == record.audit.1 } else { next > record.audit.0 };
-        Ok((audit, whole))
+        // At most one line was being written when everything ended.
+        let whole_line = |sequence: u64| Some((sequence + 1, read_hash(&file, sequence)?));
+        let end = last
+            .filter(|last| *last < u64::MAX - LINES)
+            .and_then(|last| whole_line(last).or_else(|| last.checked_sub(1).and_then(whole_line)));
+        let (next, hash) = end.unwrap_or((0, [0; 32]));
+        let whole = if next == record.audit.0 { hash == record.audit.1 } else { next > record.audit.0 };
+        (Self { file, next, hash }, whole)
     }
 
     /// Appends one line.
@@ -135,13 +144,50 @@ fn parse_sequence(text: &[u8]) -> Option<u64> {
     core::str::from_utf8(digits).ok()?.parse().ok()
 }
 
-fn parse_hash(line: &[u8; LINE]) -> [u8; 32] {
+/// The hash in the line of this number; none where it is not a whole line.
+fn read_hash(file: &File, sequence: u64) -> Option<[u8; 32]> {
+    let mut line = [0; LINE];
+    file.read_exact_at(&mut line, sequence % LINES * LINE as u64).ok()?;
+    let is_framed = line[TEXT..TEXT + 6] == *b" hash=" && line[LINE - 1] == b'\n';
+    if !is_framed || parse_sequence(&line) != Some(sequence) {
+        return None;
+    }
+    let digit = |octet: u8| (octet as char).to_digit(16).map(|digit| digit as u8);
     let mut hash = [0; 32];
     for (octet, pair) in hash.iter_mut().zip(line[TEXT + 6..LINE - 1].chunks_exact(2)) {
-        let digit = |value: u8| (value as char).to_digit(16).unwrap_or(0) as u8;
-        *octet = digit(pair[0]) << 4 | digit(pair[1]);
+        *octet = digit(pair[0])? << 4 | digit(pair[1])?;
     }
-    hash
+    Some(hash)
+}
+
+/// Whether anything may ever have been granted: false only where every line that can be read, from the first on, tells
+/// of starts from nothing, ends, refusals and what others did.
+pub fn may_have_granted(file: &File) -> bool {
+    let mut line = [0; LINE];
+    for slot in 0..LINES {
+        match file.read_exact_at(&mut line, slot * LINE as u64) {
+            Ok(()) => {}
+            Err(error) => return error.kind() != io::ErrorKind::UnexpectedEof,
+        }
+        let Some(sequence) = parse_sequence(&line) else { continue };
+        // Others stood here before.
+        if sequence != slot || !is_idle(&line[..TEXT]) {
+            return true;
+        }
+    }
+    false
+}
+
+/// Whether a line tells of nothing that was granted, now or before. A line that is cut short tells nothing.
+fn is_idle(text: &[u8]) -> bool {
+    let mut words = text.split(|octet| *octet == b' ');
+    let event = words.by_ref().find_map(|word| word.strip_prefix(b"event="));
+    match event {
+        Some(b"start") => !words.any(|word| matches!(word, b"record=lost" | b"record=damaged")),
+        None | Some(b"stop" | b"refused" | b"foreign-step" | b"foreign-frequency" | b"resume") => true,
+        // Cut in the middle of the word.
+        Some(event) => event.contains(&0),
+    }
 }
 
 fn hex(digit: u8) -> u8 {
@@ -174,7 +220,7 @@ mod tests {
 
     fn open(file: &File) -> Audit {
         let record = Record::born([0; 16], 0, WallTime::MIN);
-        Audit::resume(file.try_clone().unwrap(), &record).unwrap().0
+        Audit::resume(file.try_clone().unwrap(), &record).0
     }
 
     #[test]
@@ -183,7 +229,7 @@ mod tests {
             let file = ring();
             let mut audit = open(&file);
             append(&mut audit, count);
-            let (again, whole) = Audit::resume(file.try_clone().unwrap(), &record(&audit)).unwrap();
+            let (again, whole) = Audit::resume(file.try_clone().unwrap(), &record(&audit));
             assert_eq!(again.end(), audit.end(), "after {count}");
             assert!(whole);
         }
@@ -196,10 +242,28 @@ mod tests {
         append(&mut audit, 10);
         let record = record(&audit);
         file.write_all_at(&[0; LINE], 9 * LINE as u64).unwrap();
-        assert!(!Audit::resume(file.try_clone().unwrap(), &record).unwrap().1, "cut");
+        assert!(!Audit::resume(file.try_clone().unwrap(), &record).1, "cut");
         let mut audit = open(&file);
         audit.append(WallTime::MIN, RawInstant::MIN, format_args!("event=other")).unwrap();
-        assert!(!Audit::resume(file, &record).unwrap().1, "replaced");
+        assert!(!Audit::resume(file, &record).1, "replaced");
+    }
+
+    #[test]
+    fn a_line_that_was_cut_short_is_written_over() {
+        for count in [1, 2, 10, LINES, LINES + 1, LINES + 2] {
+            for cut in [1, 12, 200, TEXT + 20, LINE - 1] {
+                let file = ring();
+                let mut audit = open(&file);
+                append(&mut audit, count - 1);
+                let before = audit.end();
+                append(&mut audit, 1);
+                let place = (count - 1) % LINES * LINE as u64;
+                file.write_all_at(&vec![0; LINE - cut], place + cut as u64).unwrap();
+                let (again, whole) = Audit::resume(file.try_clone().unwrap(), &record(&audit));
+                assert_eq!(again.end(), before, "line {count} after {cut} octets");
+                assert!(!whole, "line {count} after {cut} octets");
+            }
+        }
     }
 
     #[test]

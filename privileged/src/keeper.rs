@@ -2,13 +2,14 @@
 
 use crate::audit::{Audit, Date};
 use crate::clock::{Clock, nanos};
+use crate::condition::Sentence;
 use crate::ending::{Ending, say};
 use crate::governor::{Governor, Moment, limits};
 use crate::notify::Notify;
 use ipc::link::{Link, LinkError};
 use ipc::message::privileged::{
-    Applied, ClockEvent, ClockEventKind, ClockKind, ClockReading, FromPrivileged, Refusal, Refused,
-    ToPrivileged,
+    Applied, ClockEvent, ClockEventKind, ClockKind, ClockReading, Condition, FromPrivileged, Refusal,
+    Refused, StepReason, ToPrivileged,
 };
 use ipc::units::{Leap, Offset, RawInstant, Span, TimeConstant};
 use nix::errno::Errno;
@@ -33,6 +34,8 @@ const SUMMARY: i64 = 60 * limits::SECOND;
 const PARTING: i64 = 300_000_000;
 /// How long an answer may wait for the engine to read, in seconds.
 const ANSWER: i64 = 5;
+/// How many changes of the daemon's condition are passed on in a second.
+const CONDITIONS: u32 = 10;
 /// A step that leads farther from where it should than this was not what was ordered.
 const STEP_TOLERANCE: i64 = 20_000_000;
 /// How long slews that cost budget go on while the record can't be written.
@@ -52,7 +55,7 @@ pub struct Keeper {
     pub audit: Audit,
     /// The service manager.
     pub notify: Notify,
-    /// SIGTERM and SIGINT, readable.
+    /// SIGTERM, SIGINT and SIGHUP, readable.
     pub signals: OwnedFd,
     /// Readable when somebody sets CLOCK_REALTIME.
     pub set_clock: Option<OwnedFd>,
@@ -62,6 +65,10 @@ pub struct Keeper {
     pub refusals: [(u32, Option<RawInstant>); 32],
     /// When the service manager was last told that we live.
     pub lived: Option<RawInstant>,
+    /// What the service manager was told last that the daemon is about.
+    pub condition: Option<Condition>,
+    /// How often it was told in a second, and in which.
+    pub passed_on: (u32, i64),
     /// Leap, synchronisation and TAI offset as last set.
     pub told: Option<(Leap, bool, u8)>,
     /// The last line for the audit log was lost.
@@ -86,13 +93,13 @@ pub fn moment(clock: &dyn Clock) -> Result<(Moment, ClockReading), Errno> {
 impl Keeper {
     /// Keeps the clock until there is a reason to end, and leaves it at its base frequency.
     pub fn run(mut self) -> Ending {
-        self.notify.say("READY=1\nSTATUS=waiting for the first orders");
+        self.notify.say("READY=1\nSTATUS=started: waiting for the network");
         let ending = loop {
             if let Err(ending) = self.turn() {
                 break ending;
             }
         };
-        self.notify.say("STOPPING=1");
+        self.notify.say(&format!("STOPPING=1\nSTATUS=stopping: {}", ending.to_string().replace('\n', " ")));
         let released = self.clock.release();
         self.write_down(format_args!("event=stop code={} released={}", ending.code(), released.is_ok()));
         let _ = self.persist();
@@ -107,7 +114,7 @@ impl Keeper {
     }
 
     fn turn(&mut self) -> Result<(), Ending> {
-        // Without a timer the signals stand in its place; they end the loop before it is looked at.
+        // Without a timer the signals stand in its place.
         let timer = self.set_clock.as_ref().unwrap_or(&self.signals);
         let mut fds = [&self.link.as_fd(), &self.signals.as_fd(), &timer.as_fd()]
             .map(|fd| PollFd::new(*fd, PollFlags::POLLIN));
@@ -117,9 +124,13 @@ impl Keeper {
             Err(errno) => return Err(Ending::Internal(format!("ppoll: {}", errno.desc()))),
         };
         if ready[1] {
-            return Err(Ending::Asked);
+            match caught(&self.signals) {
+                Some(libc::SIGHUP) => self.answer(&FromPrivileged::Reload)?,
+                Some(_) => return Err(Ending::Asked),
+                None => {}
+            }
         }
-        if ready[2] {
+        if let Some(timer) = self.set_clock.as_ref().filter(|_| ready[2]) {
             // ECANCELED is the message; the clock is looked at below.
             let _ = nix::unistd::read(timer, &mut [0; 8]);
         }
@@ -192,6 +203,7 @@ impl Keeper {
             }
             ToPrivileged::Goodbye(farewell) => return Err(farewell.into()),
             ToPrivileged::Heartbeat => {}
+            ToPrivileged::Condition(condition) => self.pass_on(condition),
             ToPrivileged::Adjust(_) | ToPrivileged::Step(_) | ToPrivileged::SetStatus(_) => {
                 let outcome = self.carry_out(&order)?;
                 let answer = match outcome {
@@ -213,6 +225,19 @@ impl Keeper {
             self.notify.say("WATCHDOG=1");
         }
         Ok(())
+    }
+
+    /// Tells the service manager what is new, and little of it to one that talks without end.
+    fn pass_on(&mut self, condition: Condition) {
+        let second = crate::clock::raw_now().nanos() / limits::SECOND;
+        if self.passed_on.1 != second {
+            self.passed_on = (0, second);
+        }
+        if self.condition != Some(condition) && self.passed_on.0 < CONDITIONS {
+            self.passed_on.0 += 1;
+            self.condition = Some(condition);
+            self.notify.say(&format!("STATUS={}", Sentence(condition)));
+        }
     }
 
     /// Judges, writes down, does.
@@ -274,7 +299,13 @@ impl Keeper {
         };
         if let ToPrivileged::Step(step) = order {
             // Also where no ring of lines can push it out.
-            say(5, &format_args!("stepped the clock by {} ns ({:?})", step.delta.nanos(), step.reason));
+            let why = match step.reason {
+                StepReason::Start => "first setting after the start",
+                StepReason::Run => "while running",
+                StepReason::Restore => "somebody else had set it",
+                StepReason::Resume => "after a suspend",
+            };
+            say(5, &format_args!("stepped the clock by {} ns: {why}", step.delta.nanos()));
         }
         if news {
             self.write_down(format_args!(
@@ -377,7 +408,10 @@ impl Keeper {
     }
 
     /// Writes the governor's record into the older slot and waits until it is on the disk.
-    fn persist(&mut self) -> Result<(), Errno> {
+    ///
+    /// # Errors
+    /// The kernel's; the newer slot is as it was.
+    pub fn persist(&mut self) -> Result<(), Errno> {
         let record = self.governor.record();
         record.sequence += 1;
         self.record_file
@@ -401,6 +435,15 @@ impl Keeper {
         }
         Err(Ending::Engine("it does not read its answers".into()))
     }
+}
+
+/// The next signal that waits.
+pub fn caught(signals: &OwnedFd) -> Option<i32> {
+    // A signalfd_siginfo; its first field is the number.
+    let mut information = [0; 128];
+    let length = nix::unistd::read(signals, &mut information).ok()?;
+    let number = information.first_chunk().filter(|_| length == information.len())?;
+    Some(i32::from_ne_bytes(*number))
 }
 
 fn refusal(code: Refusal) -> Refused {

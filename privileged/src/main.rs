@@ -7,7 +7,7 @@
 //!   governor   what may be done to a clock: limits, record, budget, judgement (pure)
 //!   clock      the kernel's, a virtual one, or none
 //!   audit      each change and each refusal, in a chain of lines
-//!   notify     the service manager
+//!   notify     the service manager; condition: the sentence for it
 //!   ending     one sentence and one exit code for each cause
 //! ```
 //!
@@ -15,6 +15,7 @@
 //! configuration, no packet and no text; the frames that it reads are of fixed size and range.
 
 mod clock;
+mod condition;
 mod ending;
 mod keeper;
 mod launch;

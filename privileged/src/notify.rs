@@ -27,6 +27,20 @@ impl Notify {
         Self(connect())
     }
 
+    /// Over a socket that is connected already.
+    #[cfg(test)]
+    pub fn to(socket: UnixDatagram) -> Self {
+        Self(Some(socket))
+    }
+
+    /// How often the service manager wants a sign of life, in milliseconds, where it watches this process.
+    pub fn watchdog() -> Option<u64> {
+        let number = |name: &str| std::env::var(name).ok()?.parse::<u64>().ok();
+        let is_ours = std::env::var_os("WATCHDOG_PID").is_none()
+            || number("WATCHDOG_PID") == Some(u64::from(std::process::id()));
+        number("WATCHDOG_USEC").filter(|interval| is_ours && *interval > 0).map(|interval| interval / 1_000)
+    }
+
     /// Says it; nobody waits for the service manager.
     pub fn say(&self, state: &str) {
         if let Some(socket) = &self.0 {

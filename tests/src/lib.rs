@@ -10,6 +10,7 @@
 //!   client     one SNTP query
 //!   forger     a server that does what a test tells it
 //!   load       a load generator for any NTP server
+//!   manager    what the daemon tells the service manager
 //!   peers      chronyd and ntpd as servers, without control of the clock
 //!   chronyd_client: chronyd as a client, its clock watched
 //!   other_clients   NTPsec, OpenNTPD and busybox as clients, which insist on port 123
@@ -39,6 +40,7 @@ pub mod key_load;
 pub mod key_pair;
 pub mod key_server;
 pub mod load;
+pub mod manager;
 pub mod memory;
 pub mod netns;
 pub mod nts;

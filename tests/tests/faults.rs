@@ -46,30 +46,30 @@ fn kill_in(setup: &Setup, role: &str) -> Exit {
 }
 
 #[test]
-fn a110_the_death_of_the_engine_ends_all_with_71() {
+fn a110_the_death_of_the_engine_ends_all_with_81() {
     let exit = kill("engine");
-    assert_eq!(exit.code, Some(71), "{exit:?}");
+    assert_eq!(exit.code, Some(81), "{exit:?}");
     assert!(exit.log.contains("engine"), "{exit:?}");
 }
 
 #[test]
-fn a110_the_death_of_the_client_role_ends_all_with_72() {
+fn a110_the_death_of_the_client_role_ends_all_with_82() {
     let exit = kill("client");
-    assert_eq!(exit.code, Some(72), "{exit:?}");
+    assert_eq!(exit.code, Some(82), "{exit:?}");
     assert!(exit.log.contains("client"), "{exit:?}");
 }
 
 #[test]
-fn a110_the_death_of_the_server_role_ends_all_with_73() {
+fn a110_the_death_of_the_server_role_ends_all_with_83() {
     let exit = kill("server");
-    assert_eq!(exit.code, Some(73), "{exit:?}");
+    assert_eq!(exit.code, Some(83), "{exit:?}");
     assert!(exit.log.contains("server"), "{exit:?}");
 }
 
 #[test]
-fn a110_the_death_of_the_exchange_role_ends_all_with_74() {
+fn a110_the_death_of_the_exchange_role_ends_all_with_84() {
     let exit = kill("exchange");
-    assert_eq!(exit.code, Some(74), "{exit:?}");
+    assert_eq!(exit.code, Some(84), "{exit:?}");
     assert!(exit.log.contains("exchange"), "{exit:?}");
 }
 
@@ -151,18 +151,18 @@ fn a166_without_control_of_the_clock_it_ends_with_77_and_the_remedy() {
 }
 
 #[test]
-fn an_address_in_use_is_named_and_ends_with_75() {
+fn an_address_in_use_is_named_and_ends_with_85() {
     let taken = UdpSocket::bind((HERE, free_port())).expect("a free port");
     let address = taken.local_addr().expect("bound");
     let configuration =
         format!("[server]\nlisten = [\"{address}\"]\nallow = [\"127.0.0.0/8\"]\nlocal-stratum = 3\n");
     let exit = Setup::new("taken", &configuration).run_to_end();
-    assert_eq!(exit.code, Some(75), "{exit:?}");
+    assert_eq!(exit.code, Some(85), "{exit:?}");
     assert!(exit.log.contains(&address.to_string()), "{exit:?}");
 }
 
 #[test]
-fn a_missing_program_is_named_and_ends_with_76() {
+fn a_missing_program_is_named_and_ends_with_86() {
     let empty = bench::programs::Place::new("programs");
     for program in ["truechimerd", "truechimer-network"] {
         fs::copy(bench::programs::program(program), empty.join(program))
@@ -170,7 +170,7 @@ fn a_missing_program_is_named_and_ends_with_76() {
     }
     let setup = Setup::new("program", &source("192.0.2.1")).with_programs(empty.path().into());
     let exit = setup.run_to_end();
-    assert_eq!(exit.code, Some(76), "{exit:?}");
+    assert_eq!(exit.code, Some(86), "{exit:?}");
     assert!(exit.log.contains("truechimer-engine"), "{exit:?}");
 }
 
@@ -286,7 +286,7 @@ fn a154_an_odd_start_is_a_start_or_a_clean_end() {
         match came {
             Some(None) => {}
             Some(Some(exit)) => {
-                assert!(exit.code.is_some_and(|code| (70..=78).contains(&code)), "{script}: {exit:?}");
+                assert!(exit.code.is_some_and(|code| (70..=86).contains(&code)), "{script}: {exit:?}");
             }
             None => panic!("{script}: neither started nor ended; {}", daemon.log()),
         }
@@ -342,19 +342,6 @@ fn a130_restarts_do_not_refill_the_start_window() {
         assert!(steps(&setup) <= 4, "round {round}: {} steps", steps(&setup));
     }
     assert!(steps(&setup) >= 3, "only {} steps", steps(&setup));
-}
-
-#[test]
-fn a130_a_missing_record_is_not_taken_for_a_first_start() {
-    let forger = Forger::honest(HERE, 0);
-    let setup = Setup::new("record", &source(forger.address())).with_virtual_clock(0, 0.0);
-    assert_eq!(setup.start().stop().code, Some(0));
-    fs::remove_file(setup.place().join("state/governor")).expect("ours");
-    let exit = setup.run_to_end();
-    assert_eq!(exit.code, Some(78), "{exit:?}");
-    assert!(exit.log.contains("--new-record"), "{exit:?}");
-    let again = setup.clone().with_argument("--new-record").start();
-    assert_eq!(again.stop().code, Some(0));
 }
 
 #[test]

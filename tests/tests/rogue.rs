@@ -67,31 +67,31 @@ fn audit(setup: &Setup) -> String {
 }
 
 #[test]
-fn a096_a_frame_that_is_none_from_the_engine_ends_the_daemon_with_71() {
+fn a096_a_frame_that_is_none_from_the_engine_ends_the_daemon_with_81() {
     for frame in ["empty", "one", "short", "long", "huge", "version", "kind"] {
-        must_end(&engine(&format!("frame-{frame}")), 71, "the engine is gone or broke its protocol");
+        must_end(&engine(&format!("frame-{frame}")), 81, "the engine is gone or broke its protocol");
     }
 }
 
 #[test]
-fn a098_a_record_of_the_engine_out_of_sequence_ends_the_daemon_with_71() {
+fn a098_a_record_of_the_engine_out_of_sequence_ends_the_daemon_with_81() {
     for frame in ["sequence-back", "sequence-skip"] {
-        must_end(&engine(&format!("frame-{frame}")), 71, "record");
+        must_end(&engine(&format!("frame-{frame}")), 81, "record");
     }
-    must_end(&engine("hello-again"), 71, "repeated a message of the launch");
+    must_end(&engine("hello-again"), 81, "repeated a message of the launch");
 }
 
 #[test]
-fn a096_a_frame_that_is_none_from_the_network_ends_the_daemon_with_72() {
+fn a096_a_frame_that_is_none_from_the_network_ends_the_daemon_with_82() {
     for frame in
         ["empty", "one", "short", "long", "huge", "version", "kind", "sequence-back", "sequence-skip"]
     {
-        must_end(&network(&format!("frame-{frame}")), 72, "client role");
+        must_end(&network(&format!("frame-{frame}")), 82, "client role");
     }
 }
 
 #[test]
-fn a099_a100_a101_records_that_break_the_order_of_a_query_end_the_daemon_with_72() {
+fn a099_a100_a101_records_that_break_the_order_of_a_query_end_the_daemon_with_82() {
     for script in [
         "hello-again",
         "unknown-id",
@@ -104,7 +104,7 @@ fn a099_a100_a101_records_that_break_the_order_of_a_query_end_the_daemon_with_72
         "t4-before-t1",
     ] {
         let exit = network(script).launch().wait_for_end(PATIENCE);
-        assert_eq!(exit.code, Some(72), "{script}: {}", exit.log);
+        assert_eq!(exit.code, Some(82), "{script}: {}", exit.log);
     }
 }
 
@@ -127,14 +127,14 @@ fn a103_a064_a_client_role_in_the_wrong_hands_forges_no_measurement_of_an_nts_so
 }
 
 #[test]
-fn a108_a_flood_of_records_ends_the_daemon_with_72() {
-    must_end(&network("flood"), 72, "client role");
+fn a108_a_flood_of_records_ends_the_daemon_with_82() {
+    must_end(&network("flood"), 82, "client role");
 }
 
 #[test]
-fn a110_a_network_process_that_exits_or_aborts_ends_the_daemon_with_72() {
-    must_end(&network("exit"), 72, "client role");
-    must_end(&network("abort"), 72, "client role");
+fn a110_a_network_process_that_exits_or_aborts_ends_the_daemon_with_82() {
+    must_end(&network("exit"), 82, "client role");
+    must_end(&network("abort"), 82, "client role");
 }
 
 #[test]
@@ -239,16 +239,16 @@ fn a130_restarts_do_not_refill_the_start_window() {
 fn a137_an_engine_that_exits_in_mid_slew_leaves_the_base_frequency_and_no_slew() {
     let setup = engine("slew-and-exit");
     let exit = setup.launch().wait_for_end(PATIENCE);
-    assert_eq!(exit.code, Some(71), "{}", exit.log);
+    assert_eq!(exit.code, Some(81), "{}", exit.log);
     let page = setup.virtual_clock().page();
     assert_eq!((page.slew.nanos(), page.frequency.scaled()), (0, 30 * 65_536));
-    assert!(audit(&setup).contains("event=stop code=71 released=true"), "{}", audit(&setup));
+    assert!(audit(&setup).contains("event=stop code=81 released=true"), "{}", audit(&setup));
 }
 
 #[test]
-fn an_engine_that_does_not_read_its_answers_ends_the_daemon_with_71() {
+fn an_engine_that_does_not_read_its_answers_ends_the_daemon_with_81() {
     let exit = engine("deaf").launch().wait_for_end(Duration::from_secs(40));
-    assert_eq!(exit.code, Some(71), "{}", exit.log);
+    assert_eq!(exit.code, Some(81), "{}", exit.log);
     assert!(exit.log.contains("does not read its answers"), "{}", exit.log);
 }
 

@@ -1,6 +1,7 @@
 //! What people are told, and why.
 
 use super::Engine;
+use super::steering::name_of;
 use crate::io::Now;
 use crate::nts::Association;
 use crate::report::{Report, SourceReport, SystemReport};
@@ -69,7 +70,7 @@ impl Engine {
             epoch: basis.map_or(0, |basis| basis.epoch),
             steps: system.steps,
             refusals: system.refusals,
-            last_refusal: system.last_refusal.clone(),
+            last_refusal: system.last_refusal.map_or("", name_of).into(),
         }
     }
 
@@ -78,9 +79,9 @@ impl Engine {
         let heard = self.sources.iter().filter(|source| source.is_heard()).count();
         let system = &self.system;
         if system.held {
-            let why = match system.last_refusal.as_str() {
-                "" => "the clock is too far off to be slewed".to_string(),
-                row => format!("the governor refused to set the clock ({row})"),
+            let why = match system.last_refusal {
+                None => "the clock is too far off to be slewed".to_string(),
+                Some(row) => format!("the governor refused to set the clock ({})", name_of(row)),
             };
             return ("refused", format!("{why}; restart with --approve-step to allow one large step"));
         }

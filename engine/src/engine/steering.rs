@@ -321,9 +321,9 @@ impl Engine {
             return;
         }
         let code = refused.code;
-        let first = self.system.last_refusal != name_of(code);
+        let first = self.system.last_refusal != Some(code);
         self.system.refusals = self.system.refusals.saturating_add(1);
-        self.system.last_refusal = name_of(code).into();
+        self.system.last_refusal = Some(code);
         if matches!(code, Refusal::Rate | Refusal::Clock | Refusal::NoPersist) {
             basis.orders.exhausted(now.raw);
         }
@@ -450,7 +450,7 @@ fn remedy(code: Refusal) -> &'static str {
 }
 
 /// The name of a row of the governor's table, as in its audit log.
-fn name_of(code: Refusal) -> &'static str {
+pub(super) fn name_of(code: Refusal) -> &'static str {
     match code {
         Refusal::Floor => "floor",
         Refusal::Latest => "latest",

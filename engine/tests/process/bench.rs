@@ -207,7 +207,7 @@ impl Bench {
         bench
     }
 
-    /// The next message to privileged within `patience`. Orders are answered as applied.
+    /// The next message to privileged but conditions within `patience`. Orders are answered as applied.
     pub fn poll_privileged(&mut self, patience: Duration) -> Option<ToPrivileged> {
         if !readable(self.privileged.as_fd(), patience) {
             return None;
@@ -230,6 +230,7 @@ impl Bench {
                 self.write_page(ClockPage { wall: page.wall.checked_add(step.delta).unwrap(), ..page })
             }
             ToPrivileged::SetStatus(_) => page,
+            ToPrivileged::Condition(_) => return self.poll_privileged(patience),
             _ => return Some(message),
         };
         self.orders += 1;

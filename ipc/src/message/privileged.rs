@@ -23,6 +23,10 @@ pub const MAX_ROOT_SETS: usize = 4;
 /// Most threads of the key exchange service.
 pub const MAX_KEY_THREADS: u8 = 16;
 
+/// How long a process of ours may take from its start to its first word. The death of one is noticed at once, by
+/// its closed link: this is for one that hangs, and no measure of how fast a machine has to be.
+pub const START_PATIENCE: Span = Span::from_secs(300);
+
 /// Engine to privileged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 #[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
@@ -40,6 +44,8 @@ pub enum ToPrivileged {
     SetStatus(Status),
     /// After `Welcome`: nothing to order, still alive (feeds the service manager's watchdog).
     Heartbeat,
+    /// After `Welcome`: what the daemon is about, for the service manager. Nothing is done for it, nothing answered.
+    Condition(Condition),
     /// Last message: end the daemon with the exit code that belongs to this cause.
     Goodbye(Farewell),
 }
@@ -56,6 +62,55 @@ pub enum FromPrivileged {
     Refused(Refused),
     /// Unasked: time was not continuous. Orders of earlier epochs are refused from now on.
     ClockEvent(ClockEvent),
+    /// After `Welcome`, unasked: an administrator wants the configuration read again.
+    Reload,
+}
+
+/// What the daemon is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
+pub enum Condition {
+    /// None of so many sources has answered yet.
+    AwaitingReplies {
+        /// How many there are.
+        of: u32,
+    },
+    /// Sources were heard, but no majority of them agrees.
+    AwaitingMajority {
+        /// How many were heard.
+        heard: u32,
+        /// How many there are.
+        of: u32,
+    },
+    /// The clock is being brought to the time of its sources.
+    Setting,
+    /// The clock follows its sources.
+    Synchronised {
+        /// Of this host.
+        stratum: u8,
+        /// How many are followed.
+        used: u32,
+        /// How many there are.
+        of: u32,
+    },
+    /// A correction that was refused is needed; the row that refused last, where there was one.
+    Held(Option<Refusal>),
+    /// No source answers any more.
+    Unreachable {
+        /// When the clock was corrected last.
+        since: WallTime,
+    },
+    /// Sources answer, but not as many, or not those, that the configuration asks for.
+    Insufficient {
+        /// When the clock was corrected last.
+        since: WallTime,
+    },
+    /// There is no clock to steer.
+    Unsteered,
+    /// No source is configured, and this host serves its own time at this stratum.
+    Local(u8),
+    /// No source is configured.
+    NoSources,
 }
 
 /// What the configuration file asks of the launch.

@@ -41,7 +41,7 @@ fn keeper() -> (Keeper, Engine, OwnedFd) {
         ..LaunchPlan::CLIENT
     };
     let record = Record::born([0; 16], now.boot, now.wall);
-    let (audit, _) = Audit::resume(file(LENGTH), &record).unwrap();
+    let (audit, _) = Audit::resume(file(LENGTH), &record);
     let keeper = Keeper {
         link: Link::new(ours),
         clock,
@@ -54,6 +54,8 @@ fn keeper() -> (Keeper, Engine, OwnedFd) {
         all_gone: None,
         refusals: [(0, None); 32],
         lived: None,
+        condition: None,
+        passed_on: (0, 0),
         audit_failed: false,
         told: None,
         written: None,
@@ -128,7 +130,7 @@ fn a131_the_charge_is_written_before_the_clock_is_touched() {
 fn the_engines_goodbye_and_its_closed_link_end_the_keeper_with_their_own_codes() {
     use ipc::message::privileged::Farewell;
     for (farewell, code) in
-        [(Farewell::Engine, 71), (Farewell::Client, 72), (Farewell::Server, 73), (Farewell::Exchange, 74)]
+        [(Farewell::Engine, 81), (Farewell::Client, 82), (Farewell::Server, 83), (Farewell::Exchange, 84)]
     {
         let (mut keeper, mut engine, _silent) = keeper();
         engine.send(&ToPrivileged::Goodbye(farewell)).unwrap();
@@ -136,5 +138,48 @@ fn the_engines_goodbye_and_its_closed_link_end_the_keeper_with_their_own_codes()
     }
     let (mut keeper, engine, _silent) = keeper();
     drop(engine);
-    assert_eq!(keeper.turn().unwrap_err().code(), 71);
+    assert_eq!(keeper.turn().unwrap_err().code(), 81);
+}
+
+/// As the kernel tells of a signal.
+fn raise(signals: &OwnedFd, signal: i32) {
+    let mut information = [0; 128];
+    information[..4].copy_from_slice(&signal.to_ne_bytes());
+    assert_eq!(nix::unistd::write(signals, &information), Ok(128));
+}
+
+#[test]
+fn a_hangup_asks_the_engine_to_reload_and_other_signals_end() {
+    let (mut keeper, mut engine, signals) = keeper();
+    raise(&signals, libc::SIGHUP);
+    assert_eq!(keeper.turn(), Ok(()));
+    assert_eq!(engine.receive().unwrap().unwrap().1, FromPrivileged::Reload);
+    for signal in [libc::SIGTERM, libc::SIGINT] {
+        raise(&signals, signal);
+        assert_eq!(keeper.turn(), Err(Ending::Asked));
+    }
+}
+
+#[test]
+fn a129_conditions_without_end_are_passed_on_ten_times_a_second_and_only_when_they_change() {
+    use std::os::unix::net::UnixDatagram;
+    let (mut keeper, mut engine, _silent) = keeper();
+    let (manager, ours) = UnixDatagram::pair().unwrap();
+    manager.set_nonblocking(true).unwrap();
+    keeper.notify = Notify::to(ours);
+    let heard = || std::iter::from_fn(|| manager.recv(&mut [0; 512]).ok()).count() as u32;
+    for _ in 0..3 {
+        engine.send(&ToPrivileged::Condition(Condition::Setting)).unwrap();
+        keeper.turn().unwrap();
+    }
+    // The sentence, and that it lives.
+    assert_eq!(heard(), 2);
+    let first = crate::clock::raw_now().nanos() / limits::SECOND;
+    for of in 0..100 {
+        engine.send(&ToPrivileged::Condition(Condition::AwaitingReplies { of })).unwrap();
+        keeper.turn().unwrap();
+    }
+    let seconds = (crate::clock::raw_now().nanos() / limits::SECOND - first + 1) as u32;
+    let told = heard();
+    assert!((1..=(CONDITIONS + 1) * seconds).contains(&told), "{told} in {seconds} s");
 }

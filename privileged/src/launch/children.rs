@@ -4,6 +4,7 @@
 use super::sockets::Sockets;
 use super::users::{KEY_HOLDER, USERS, Users};
 use crate::ending::Ending;
+use crate::notify::Notify;
 use crate::options::Options;
 use ipc::message::privileged::LaunchPlan;
 use nix::errno::Errno;
@@ -12,6 +13,7 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use nix::unistd::pipe2;
 use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
@@ -97,6 +99,10 @@ impl Children {
         let syslog = if options.syslog { connect_syslog() } else { None };
         if let Some(syslog) = &syslog {
             given.word(&mut command, "syslog", syslog.as_fd());
+        }
+        if let Some(watchdog) = Notify::watchdog() {
+            // Twice before it is missed; more often than once a second it isn't passed on.
+            command.arg(format!("heartbeat={}", (watchdog / 3).clamp(1_000, 70_000)));
         }
         if std::env::var_os("JOURNAL_STREAM").is_some() {
             command.arg("journal");
@@ -273,10 +279,19 @@ impl<'a> Given<'a> {
         };
         let child = mark(FdFlag::empty())
             .map_err(std::io::Error::from)
-            .and_then(|()| command.spawn())
+            .and_then(|()| spawn(&mut command))
             .map_err(|error| Ending::Launch(format!("{}: {error}", command.get_program().display())));
         // No other child may inherit them.
         let _ = mark(FdFlag::FD_CLOEXEC);
         child
     }
+}
+
+/// Starts it. A container that answers EPERM to clone3 keeps the C library from falling back to clone, unless the
+/// child has something to change about itself: then it is forked, by clone.
+fn spawn(command: &mut Command) -> std::io::Result<Child> {
+    command.spawn().or_else(|error| match error.raw_os_error().map(Errno::from_raw) {
+        Some(Errno::EPERM | Errno::ENOSYS) => command.gid(nix::unistd::getegid().as_raw()).spawn(),
+        _ => Err(error),
+    })
 }

@@ -1,14 +1,17 @@
 //! What is kept on disk, opened once, before the lock-down. A path that somebody else could have prepared is
 //! refused by name; nothing is followed, unlinked or re-owned.
 
-use crate::ending::Ending;
+use super::beneath;
+use crate::ending::{Ending, say};
 use nix::errno::Errno;
-use nix::fcntl::{FallocateFlags, FlockArg, OFlag, OpenHow, ResolveFlag, fallocate, openat2, renameat};
+use nix::fcntl::{FallocateFlags, FcntlArg, FlockArg, fallocate, fcntl, renameat};
 use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, listen, socket};
 use nix::sys::stat::{FchmodatFlags, Mode, SFlag, fchmodat, fstat, umask};
 use nix::unistd::{Gid, Uid, UnlinkatFlags, fchownat, geteuid, unlinkat};
+use std::cell::Cell;
 use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 /// A directory that only root and this user can change.
@@ -16,6 +19,8 @@ use std::path::{Path, PathBuf};
 pub struct Directory {
     fd: OwnedFd,
     path: PathBuf,
+    /// A file in it may be new.
+    grown: Cell<bool>,
 }
 
 /// The configuration file, opened and not read.
@@ -63,14 +68,12 @@ impl Directory {
     /// # Errors
     /// The path with the reason: missing, a symbolic link on the way, another owner, writable by others.
     pub fn open(path: &Path) -> Result<Self, Ending> {
-        let how = OpenHow::new()
-            .flags(OFlag::O_DIRECTORY | OFlag::O_RDONLY | OFlag::O_CLOEXEC)
-            .resolve(ResolveFlag::RESOLVE_NO_SYMLINKS);
         let wrong = |why: &str| Ending::Configuration(format!("{}: {why}", path.display()));
-        let fd = openat2(nix::fcntl::AT_FDCWD, path, how).map_err(|errno| {
+        let fd = beneath::directory(path).map_err(|errno| {
             wrong(match errno {
                 Errno::ELOOP => "there is a symbolic link on the way; name the real directory",
                 Errno::ENOENT => "no such directory; make it with install -d (the service unit does)",
+                Errno::ENOTDIR => "is not a directory; name one, or remove what is in its place",
                 other => other.desc(),
             })
         })?;
@@ -83,7 +86,7 @@ impl Directory {
         if facts.st_mode & 0o022 != 0 {
             return Err(wrong("writable by others than its owner; chmod go-w it"));
         }
-        Ok(Self { fd, path: path.into() })
+        Ok(Self { fd, path: path.into(), grown: Cell::new(false) })
     }
 
     /// Opens or makes a file of at least `length` octets, allocated on the disk.
@@ -92,15 +95,9 @@ impl Directory {
     /// The path with the reason.
     pub fn file(&self, name: &str, length: u64) -> Result<File, Ending> {
         let wrong = |why: &str| Ending::Configuration(format!("{}/{name}: {why}", self.path.display()));
-        let how = OpenHow::new()
-            .flags(OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK)
-            .mode(Mode::S_IRUSR | Mode::S_IWUSR)
-            .resolve(ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_SYMLINKS);
-        let fd = openat2(&self.fd, name, how).map_err(|errno| {
-            wrong(match errno {
-                Errno::ELOOP => "is a symbolic link; remove it",
-                other => other.desc(),
-            })
+        let fd = beneath::file(self.fd.as_fd(), name).map_err(|errno| match errno {
+            Errno::ELOOP => wrong("is a symbolic link; remove it"),
+            other => wrong(&with_remedy(other)),
         })?;
         let facts = fstat(&fd).map_err(|errno| wrong(errno.desc()))?;
         if SFlag::from_bits_truncate(facts.st_mode) & SFlag::S_IFMT != SFlag::S_IFREG || facts.st_nlink != 1 {
@@ -111,10 +108,19 @@ impl Directory {
                 "can be read or written by others, or belongs to somebody else; remove it or chmod 600 it",
             ));
         }
-        if (facts.st_size as u64) < length {
-            fallocate(&fd, FallocateFlags::empty(), 0, length as i64).map_err(|errno| wrong(errno.desc()))?;
+        if facts.st_size == 0 {
+            self.grown.set(true);
         }
-        Ok(File::from(fd))
+        let file = File::from(fd);
+        allocate(&file, facts.st_size as u64, length).map_err(|errno| wrong(&with_remedy(errno)))?;
+        Ok(file)
+    }
+
+    /// Waits until the names of new files are on the disk. A file system that can't do this keeps them in its way.
+    pub fn sync(&self) {
+        if self.grown.get() {
+            let _ = nix::unistd::fsync(&self.fd);
+        }
     }
 
     /// As [`Self::file`], and locks it: a second instance is refused.
@@ -123,17 +129,17 @@ impl Directory {
     /// As there; or that another instance has it.
     pub fn lock(&self, name: &str, length: u64) -> Result<File, Ending> {
         let file = self.file(name, length)?;
-        #[allow(
-            deprecated,
-            reason = "the lock belongs to the open file and must outlive every wrapper of it"
-        )]
-        nix::fcntl::flock(file.as_raw_fd(), FlockArg::LockExclusiveNonblock).map_err(|_| {
-            Ending::Configuration(format!(
-                "{}: another truechimerd is using this directory",
-                self.path.display()
-            ))
-        })?;
-        Ok(file)
+        let wrong = |why: &str| Ending::Configuration(format!("{}: {why}", self.path.display()));
+        match lock(&file) {
+            Ok(()) => Ok(file),
+            Err(Errno::EWOULDBLOCK | Errno::EACCES) => {
+                Err(wrong("another truechimerd is using this directory"))
+            }
+            Err(errno) => Err(wrong(&format!(
+                "can't be locked against a second instance ({}); use a directory on a local file system",
+                errno.desc()
+            ))),
+        }
     }
 
     /// A listening socket for chimerctl, in place of one that an earlier run left.
@@ -155,16 +161,29 @@ impl Directory {
         let before = umask(Mode::from_bits_truncate(0o177));
         let bound = UnixAddr::new(address.as_str()).and_then(|address| bind(fd.as_raw_fd(), &address));
         umask(before);
-        bound.map_err(wrong)?;
+        bound.map_err(|errno| {
+            let remedy = match errno {
+                Errno::ENOENT | Errno::EACCES => "mount /proc",
+                _ => "use a run directory on a file system that holds sockets, as /run",
+            };
+            let why = format!("{}/{name}: {}; {remedy}", self.path.display(), errno.desc());
+            Ending::Configuration(why)
+        })?;
         if let Some(group) = group {
-            fchownat(
-                &self.fd,
-                name,
-                Some(Uid::current()),
-                Some(Gid::from_raw(group)),
-                nix::fcntl::AtFlags::AT_SYMLINK_NOFOLLOW,
-            )
-            .map_err(wrong)?;
+            let (owner, group) = (Some(Uid::current()), Some(Gid::from_raw(group)));
+            let flags = nix::fcntl::AtFlags::AT_SYMLINK_NOFOLLOW;
+            // Without it fewer can ask, and nothing else is amiss.
+            if let Err(errno) = fchownat(&self.fd, name, owner, group, flags) {
+                let why = errno.desc();
+                say(
+                    4,
+                    &format_args!(
+                        "{}/{name} can't be given to the group truechimer ({why}): only its owner can use chimerctl; \
+                     grant CAP_CHOWN",
+                        self.path.display()
+                    ),
+                );
+            }
         }
         fchmodat(&self.fd, name, Mode::from_bits_truncate(0o660), FchmodatFlags::FollowSymlink)
             .map_err(wrong)?;
@@ -175,4 +194,57 @@ impl Directory {
 
 fn owned_by_us(uid: u32) -> bool {
     uid == 0 || uid == geteuid().as_raw()
+}
+
+/// Makes the file at least `length` octets long, on the disk: no later write into it needs room.
+fn allocate(file: &File, size: u64, length: u64) -> Result<(), Errno> {
+    if size >= length {
+        return Ok(());
+    }
+    match fallocate(file, FallocateFlags::empty(), 0, length as i64) {
+        // NFS before 4.2, some FUSE, ZFS; filters.
+        Err(errno) if beneath::is_not_there(errno) => {}
+        done => return done,
+    }
+    let zeros = [0; 4096];
+    let mut at = size;
+    while at < length {
+        let part = (length - at).min(zeros.len() as u64) as usize;
+        file.write_all_at(&zeros[..part], at)
+            .map_err(|error| error.raw_os_error().map_or(Errno::EIO, Errno::from_raw))?;
+        at += part as u64;
+    }
+    Ok(())
+}
+
+/// The lock belongs to the open file and outlives every wrapper of it. Where there is no flock (NFS, filters), a
+/// lock of the open file description does the same.
+fn lock(file: &File) -> Result<(), Errno> {
+    #[allow(deprecated, reason = "the wrapper that isn't would unlock when it is dropped")]
+    let locked = nix::fcntl::flock(file.as_raw_fd(), FlockArg::LockExclusiveNonblock);
+    match locked {
+        Err(errno) if errno != Errno::EWOULDBLOCK => {
+            let whole = nix::libc::flock {
+                l_type: nix::libc::F_WRLCK as i16,
+                l_whence: nix::libc::SEEK_SET as i16,
+                l_start: 0,
+                l_len: 0,
+                l_pid: 0,
+            };
+            fcntl(file, FcntlArg::F_OFD_SETLK(&whole)).map(drop)
+        }
+        done => done,
+    }
+}
+
+/// What the kernel says, with what to do about it.
+fn with_remedy(errno: Errno) -> String {
+    let remedy = match errno {
+        Errno::ENOSPC | Errno::EDQUOT => "; free some space",
+        Errno::EROFS => "; remount the file system writable, or name another directory",
+        Errno::EACCES | Errno::EPERM => "; start as root, or as the owner of the directory",
+        Errno::EIO => "; the disk is failing, or its file system is damaged",
+        _ => "",
+    };
+    format!("{}{remedy}", errno.desc())
 }

@@ -1,10 +1,12 @@
 //! The launch: from a privileged process that knows nothing to a keeper that can do almost nothing.
 //!
-//! `directory` opens what is kept on disk, `users` finds the uids, `children` starts the other processes,
-//! `sockets` binds what the plan asks for. Nothing from a network is read before the lock-down.
+//! `directory` opens what is kept on disk (`beneath`: without following a link), `memory` judges it, `users` finds the
+//! uids, `children` starts the other processes, `sockets` binds what the plan asks for. Nothing from a network is read before the lock-down.
 
+mod beneath;
 mod children;
 mod directory;
+mod memory;
 mod sockets;
 mod users;
 
@@ -12,15 +14,15 @@ use crate::audit::{self, Audit};
 use crate::clock::{Clock, Untouched, kernel::KernelClock, nanos, virtual_file::VirtualClock};
 use crate::ending::{Ending, say};
 use crate::governor::Governor;
-use crate::governor::record::{Record, SLOT};
-use crate::keeper::{EngineLink, Keeper, moment};
+use crate::governor::record::SLOT;
+use crate::keeper::{EngineLink, Keeper, caught, moment};
 use crate::notify::Notify;
 use crate::options::{ClockChoice, Options};
 use children::Children;
 use directory::Directory;
 use ipc::link::Link;
-use ipc::message::privileged::{ClockKind, FromPrivileged, ToPrivileged, Welcome};
-use ipc::units::WallTime;
+use ipc::message::privileged::{ClockKind, FromPrivileged, START_PATIENCE, ToPrivileged, Welcome};
+use memory::Memory;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::signal::{SigSet, Signal};
@@ -31,11 +33,10 @@ use nix::time::ClockId;
 use sockets::Sockets;
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::FileExt;
 use users::Users;
 
-/// How long the engine may take for the plan, and for its hello, in seconds.
-const PATIENCE: i64 = 15;
+/// How often the service manager is told that the start goes on, in seconds, and for how long that is to count.
+const REASSURE: (i64, i64) = (5, 20);
 
 /// Starts everything, locks this process down and gives the keeper.
 ///
@@ -53,6 +54,7 @@ pub fn launch(options: &Options) -> Result<Keeper, Ending> {
     let audit_file = state.file("audit.log", audit::LENGTH)?;
     let record = options.record.as_deref().map(directory::new_record).transpose()?;
     let engine_files = (state.file("engine.state", 0)?, state.file("engine.keys", 0)?, record);
+    state.sync();
     let (clock, clock_file) = take_clock(&options.clock)?;
     let control = run.listen("control.sock", users.group)?;
     let signals = catch_signals()?;
@@ -61,11 +63,12 @@ pub fn launch(options: &Options) -> Result<Keeper, Ending> {
     let mut children = Children::prepare(options, &users)?;
     let engine_end = children.start_engine(options, config, control, engine_files, clock_file.as_ref())?;
     let mut link: EngineLink = Link::new(engine_end);
-    let plan = match receive(&mut link, "its plan") {
-        Ok(ToPrivileged::Plan(plan)) => plan,
-        Ok(_) => return Err(Ending::Engine("it did not begin with its plan".into())),
-        Err(ending) => return Err(children.engine_ended(ending)),
-    };
+    let plan =
+        match receive(&mut link, (&notify, &signals), "its plan", "the engine to read the configuration") {
+            Ok(ToPrivileged::Plan(plan)) => plan,
+            Ok(_) => return Err(Ending::Engine("it did not begin with its plan".into())),
+            Err(ending) => return Err(children.engine_ended(ending)),
+        };
     let sockets = Sockets::bind(&plan)?;
     children.start_network(&plan, &sockets, clock_file.as_ref())?;
     drop((sockets, clock_file));
@@ -73,25 +76,30 @@ pub fn launch(options: &Options) -> Result<Keeper, Ending> {
     let boot_id = boot_id()?;
     let (now, found) =
         moment(&*clock).map_err(|errno| Ending::Internal(format!("reading the clock: {}", errno.desc())))?;
-    let (record, memory) = read_record(&record_file, &audit_file, options, boot_id, now.wall)?;
-    let (audit, whole) = Audit::resume(audit_file, &record).map_err(|error| {
-        Ending::Configuration(format!("audit.log: {error}; remove the file to start a new one"))
-    })?;
+    let boot_time = nanos(ClockId::CLOCK_BOOTTIME);
+    let (record, memory) =
+        memory::recall(&record_file, &audit_file, options.new_record, boot_id, boot_time, now.wall);
+    let (audit, whole) = Audit::resume(audit_file, &record);
     let mut governor = Governor::new(&plan, options.approved_step, record, boot_id, now);
 
-    match receive(&mut link, "its hello") {
+    match receive(&mut link, (&notify, &signals), "its hello", "the other processes") {
         Ok(ToPrivileged::Hello) => {}
         Ok(ToPrivileged::Goodbye(farewell)) => return Err(farewell.into()),
         Ok(_) => return Err(Ending::Engine("it did not say hello".into())),
         Err(ending) => return Err(children.engine_ended(ending)),
     }
     let processes = children.processes();
-    let set_clock = watch_clock(clock.kind())?;
+    let set_clock = watch_clock(clock.kind());
     let real = clock.kind() == ClockKind::Kernel;
     let shortfall = policies::confine_privileged(users.privileged(), real, options.insecure)
         .map_err(|error| Ending::Launch(format!("this process can't be confined: {error}")))?;
     if shortfall != policies::Shortfall::default() {
-        say(4, &format_args!("confinement of this process is reduced: {shortfall:?}"));
+        say(
+            4,
+            &format_args!(
+                "this process runs with less confinement: {shortfall} (the kernel or a filter lacks it)"
+            ),
+        );
     }
 
     let (centre, half) = governor.band();
@@ -119,6 +127,8 @@ pub fn launch(options: &Options) -> Result<Keeper, Ending> {
         all_gone: Some(children.all_gone()),
         refusals: [(0, None); 32],
         lived: None,
+        condition: None,
+        passed_on: (0, 0),
         audit_failed: false,
         told: None,
         written: None,
@@ -128,17 +138,35 @@ pub fn launch(options: &Options) -> Result<Keeper, Ending> {
     Ok(keeper)
 }
 
-/// Waits for the engine's next message.
-fn receive(link: &mut EngineLink, what: &str) -> Result<ToPrivileged, Ending> {
-    let deadline = nanos(ClockId::CLOCK_MONOTONIC) / 1_000_000_000 + PATIENCE;
+/// Waits for the engine's next message. As long as it can come, the service manager is asked for more time.
+fn receive(
+    link: &mut EngineLink,
+    (notify, signals): (&Notify, &OwnedFd),
+    what: &str,
+    awaited: &str,
+) -> Result<ToPrivileged, Ending> {
+    let seconds = || nanos(ClockId::CLOCK_MONOTONIC) / 1_000_000_000;
+    let patience = START_PATIENCE.nanos() / 1_000_000_000;
+    let deadline = seconds() + patience;
+    let (pace, extent) = REASSURE;
     loop {
-        let left = deadline - nanos(ClockId::CLOCK_MONOTONIC) / 1_000_000_000;
-        let mut fds = [PollFd::new(link.as_fd(), PollFlags::POLLIN)];
-        match ppoll(&mut fds, Some(TimeSpec::new(left.max(0), 0)), None) {
-            Ok(0) => return Err(Ending::Engine(format!("it did not send {what} within {PATIENCE} s"))),
+        notify.say(&format!(
+            "EXTEND_TIMEOUT_USEC={}\nSTATUS=starting: waiting for {awaited}",
+            extent * 1_000_000
+        ));
+        let left = deadline - seconds();
+        let mut fds = [link.as_fd(), signals.as_fd()].map(|fd| PollFd::new(fd, PollFlags::POLLIN));
+        match ppoll(&mut fds, Some(TimeSpec::new(left.clamp(0, pace), 0)), None) {
+            Ok(0) if left <= 0 => {
+                return Err(Ending::Engine(format!("it did not send {what} within {patience} s")));
+            }
+            Ok(0) | Err(Errno::EINTR) => continue,
             Ok(_) => {}
-            Err(Errno::EINTR) => continue,
             Err(errno) => return Err(Ending::Internal(format!("ppoll: {}", errno.desc()))),
+        }
+        // The configuration is being read anyway: only the other signals mean something now.
+        if caught(signals).is_some_and(|signal| signal != libc::SIGHUP) {
+            return Err(Ending::Asked);
         }
         match link.receive() {
             Ok(Some((_, message))) => return Ok(message),
@@ -193,9 +221,9 @@ fn catch_signals() -> Result<OwnedFd, Ending> {
 }
 
 /// A timer that never fires, but becomes readable when somebody sets CLOCK_REALTIME.
-fn watch_clock(kind: ClockKind) -> Result<Option<OwnedFd>, Ending> {
+fn watch_clock(kind: ClockKind) -> Option<OwnedFd> {
     if kind != ClockKind::Kernel {
-        return Ok(None);
+        return None;
     }
     let watch = || -> Result<OwnedFd, Errno> {
         let timer =
@@ -205,7 +233,10 @@ fn watch_clock(kind: ClockKind) -> Result<Option<OwnedFd>, Ending> {
             .set(never, TimerSetTimeFlags::TFD_TIMER_ABSTIME | TimerSetTimeFlags::TFD_TIMER_CANCEL_ON_SET)?;
         timer.as_fd().try_clone_to_owned().map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(0)))
     };
-    watch().map(Some).map_err(|errno| Ending::Internal(format!("timer: {}", errno.desc())))
+    let report = |errno: &Errno| {
+        say(4, &format_args!("no timer ({}): a clock set by others is noticed minutes later", errno.desc()));
+    };
+    watch().inspect_err(report).ok()
 }
 
 fn boot_id() -> Result<[u8; 16], Ending> {
@@ -219,58 +250,34 @@ fn boot_id() -> Result<[u8; 16], Ending> {
     Ok(id)
 }
 
-/// What is known of the record: a word for the audit log.
-fn read_record(
-    file: &File,
-    audit: &File,
-    options: &Options,
-    boot_id: [u8; 16],
-    wall: WallTime,
-) -> Result<(Record, &'static str), Ending> {
-    let boot_time = nanos(ClockId::CLOCK_BOOTTIME);
-    let mut slots = [0; 2 * SLOT];
-    file.read_exact_at(&mut slots, 0).map_err(|error| Ending::Configuration(format!("governor: {error}")))?;
-    if options.new_record {
-        return Ok((Record::born(boot_id, boot_time, wall), "new-by-operator"));
-    }
-    if let Some(record) = Record::newest(&slots) {
-        return Ok((record, "resumed"));
-    }
-    let mut first = [0; 1];
-    let used = audit.read_exact_at(&mut first, 0).is_ok() && first != [0];
-    match (slots.iter().all(|octet| *octet == 0), used) {
-        (true, false) => Ok((Record::born(boot_id, boot_time, wall), "first-start")),
-        (true, true) => Err(Ending::Configuration(format!(
-            "{}/governor is missing although this is not the first start: restore it, or start once with --new-record \
-             if its loss is understood",
-            options.state.display()
-        ))),
-        (false, _) => {
-            say(
-                3,
-                &"the governor's record is damaged: budgets start empty and no step is allowed in this boot",
-            );
-            Ok((Record::spent(boot_id, boot_time, wall), "damaged"))
-        }
-    }
-}
-
 impl Keeper {
     /// Says welcome, and writes down how this run begins.
     fn begin(
         &mut self,
         welcome: &Welcome,
-        memory: &str,
+        memory: Memory,
         whole: bool,
         options: &Options,
     ) -> Result<(), Ending> {
         let now = self.clock.read().map_err(|errno| Ending::Internal(errno.desc().into()))?;
+        // First of all: whatever happens from here on, it is known that this run was.
+        if let Err(errno) = self.persist() {
+            say(
+                3,
+                &format_args!(
+                    "the governor's record can't be written ({}): no steps until it can; free some space or remount the \
+                     state directory",
+                    errno.desc()
+                ),
+            );
+        }
         let _ = self.audit.append(
             now.wall,
             now.raw,
             format_args!(
-                "event=start version={} record={memory} log={} clock={:?} frequency={} budget_ns={} start_steps={} approved_ns={}",
+                "event=start version={} record={} log={} clock={:?} frequency={} budget_ns={} start_steps={} approved_ns={}",
                 env!("CARGO_PKG_VERSION"),
+                memory.word(),
                 if whole { "whole" } else { "CUT" },
                 welcome.clock,
                 welcome.found.frequency.scaled(),
@@ -280,7 +287,11 @@ impl Keeper {
             ),
         );
         if !whole {
-            say(3, &"audit.log does not end where the governor's record says: lines were cut off or changed");
+            say(
+                3,
+                &"audit.log does not end where the governor's record says: lines were cut off or changed, or lost in a \
+                  power cut; it goes on from its last whole line",
+            );
         }
         self.governor.record().audit = self.audit.end();
         match self.link.send(&FromPrivileged::Welcome(*welcome)) {

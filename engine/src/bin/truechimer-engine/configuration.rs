@@ -25,7 +25,9 @@ use ipc::units::Span;
 use nix::errno::Errno;
 use nix::unistd::read;
 use std::fmt;
+use std::fs::File;
 use std::os::fd::AsFd;
+use std::os::unix::fs::FileExt;
 use zeroize::Zeroizing;
 
 /// The longest file that is read, in octets.
@@ -135,6 +137,36 @@ pub fn load(file: impl AsFd, name: &str, is_private: bool) -> Result<Configurati
             Err(ConfigurationError::Faults(name, vec![Fault { line, text: text.to_owned() }]))
         }
     }
+}
+
+/// The text of a file as it is now, from its beginning.
+///
+/// # Errors
+/// It can't be read, is too long, or isn't text.
+pub fn read_text(file: &File) -> Result<Zeroizing<String>, ConfigurationError> {
+    let name = || "the configuration file".to_owned();
+    let mut octets = Zeroizing::new(vec![0; MAX_FILE + 1]);
+    let mut length = 0;
+    while let Some(room) = octets.get_mut(length..).filter(|room| !room.is_empty()) {
+        match file.read_at(room, length as u64) {
+            Ok(0) => break,
+            Ok(count) => length = length.saturating_add(count),
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => {
+                let errno = Errno::from_raw(error.raw_os_error().unwrap_or(0));
+                return Err(ConfigurationError::Unreadable(name(), errno));
+            }
+        }
+    }
+    if length > MAX_FILE {
+        return Err(ConfigurationError::TooLong(name()));
+    }
+    let text = std::str::from_utf8(octets.get(..length).unwrap_or_default()).map_err(|error| {
+        let before = octets.iter().take(error.valid_up_to()).filter(|octet| **octet == b'\n').count();
+        let text = "not text in UTF-8; save the file as UTF-8, or write comments in plain letters".to_owned();
+        ConfigurationError::Faults(name(), vec![Fault { line: before + 1, text }])
+    })?;
+    Ok(Zeroizing::new(text.to_owned()))
 }
 
 /// Checks the text of a file.

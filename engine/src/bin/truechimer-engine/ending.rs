@@ -7,7 +7,7 @@ use nix::errno::Errno;
 use std::fmt;
 
 /// Exit code for everything but a configuration that isn't in order.
-pub const ENGINE: i32 = 71;
+pub const ENGINE: i32 = 81;
 
 /// Exit code for a configuration that isn't in order.
 pub const CONFIGURATION: i32 = 78;

@@ -7,18 +7,12 @@ use crate::key_exchange::KeyExchange;
 use crate::links::{Breach, Fact, Links, Process};
 use engine::io::Input;
 use ipc::message::Shortfall;
-use ipc::message::privileged::Welcome;
+use ipc::message::privileged::{START_PATIENCE, Welcome};
 use ipc::message::server::Counters;
-use ipc::units::{RawInstant, Span};
+use ipc::units::RawInstant;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::time::TimeSpec;
-
-/// How long a process may take from the plan to its hello.
-const HELLO: Span = Span::from_secs(5);
-
-/// How long privileged may take to lock itself down.
-const WELCOME: Span = Span::from_secs(10);
 
 /// What is known when everything runs.
 #[derive(Clone, Copy, Debug)]
@@ -49,7 +43,7 @@ pub fn launch(
     let mut shortfalls = [None, Some(own), None, None, None, None, None];
     let mut counters = None;
     let mut key_exchange = configuration.plan.key_service.map(|_| KeyExchange::default());
-    let deadline = clock.raw()?.after(HELLO);
+    let deadline = clock.raw()?.after(START_PATIENCE);
     let awaited =
         [Process::Client, Process::Server, Process::Exchange, Process::KeyService, Process::KeyHolder];
     loop {
@@ -71,7 +65,9 @@ pub fn launch(
             Some(Fact::Counters(counted)) => counters = Some(counted),
             Some(fact) if learn(&mut key_exchange, &fact) => {}
             Some(fact) => return Err(too_early(&fact).into()),
-            None => return Err(Breach::new(late, "did not say hello within 5 s of its start").into()),
+            None => {
+                return Err(Breach::new(late, "did not say hello within five minutes of its start").into());
+            }
         }
     }
     if links.expects(Process::Server) {
@@ -85,14 +81,14 @@ pub fn launch(
     let at = clock.raw()?;
     links.send_hello(at)?;
     loop {
-        match next_fact(links, clock, at.after(WELCOME))? {
+        match next_fact(links, clock, at.after(START_PATIENCE))? {
             Some(Fact::Input(Input::Welcome(welcome))) => {
                 return Ok(Launched { welcome, shortfalls, counters, key_exchange, at });
             }
             Some(Fact::Counters(counted)) => counters = Some(counted),
             Some(fact) if learn(&mut key_exchange, &fact) => {}
             Some(fact) => return Err(too_early(&fact).into()),
-            None => return Err(Breach::new(Process::Privileged, "did not answer within 10 s").into()),
+            None => return Err(Breach::new(Process::Privileged, "did not answer within five minutes").into()),
         }
     }
 }
@@ -111,6 +107,7 @@ fn too_early(fact: &Fact) -> Breach {
     match fact {
         Fact::Hello(process, _) => Breach::new(*process, "said hello twice"),
         Fact::Counters(_) => Breach::new(Process::Server, "counted out of turn"),
+        Fact::Reload => Breach::new(Process::Privileged, "spoke before its time"),
         Fact::Certificate(_) | Fact::KeyCounters(_) => {
             Breach::new(Process::KeyService, "spoke where there is none")
         }

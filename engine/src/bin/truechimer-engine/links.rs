@@ -25,7 +25,7 @@ use ipc::message::client::{FromClient, Query, QueryId, ToClient};
 use ipc::message::exchange::{Exchange, FromExchange, Resolve, ToExchange};
 use ipc::message::key_service::{KeyCounters, Loaded};
 use ipc::message::privileged::{
-    Adjust, Farewell, FromPrivileged, LaunchPlan, Status, Step, ToPrivileged, Welcome,
+    Adjust, Condition, Farewell, FromPrivileged, LaunchPlan, Status, Step, ToPrivileged, Welcome,
 };
 use ipc::message::server::{
     Access, CookieKeys, Counters, FromServer, MAX_RULES, Rule, ServerPolicy, ServerState, ToServer,
@@ -56,6 +56,8 @@ pub enum Fact {
     Certificate(Loaded),
     /// Counts of the key exchange service.
     KeyCounters(KeyCounters),
+    /// The configuration is to be read again.
+    Reload,
 }
 
 /// All ends that this process holds.
@@ -138,6 +140,11 @@ impl Links {
     /// Sends a sign of life.
     pub fn send_heartbeat(&mut self, now: RawInstant) -> Result<(), Breach> {
         self.privileged.send_surely(now, ToPrivileged::Heartbeat)
+    }
+
+    /// Says what the daemon is about.
+    pub fn send_condition(&mut self, now: RawInstant, condition: Condition) -> Result<(), Breach> {
+        self.privileged.send_surely(now, ToPrivileged::Condition(condition))
     }
 
     /// Sends the farewell; if it can't be sent, the closed link says as much.
@@ -329,6 +336,7 @@ impl Links {
                 self.epoch = event.epoch;
                 Input::ClockEvent(event)
             }
+            FromPrivileged::Reload => return Ok(Some(Fact::Reload)),
             FromPrivileged::Welcome(_) => return Err(breach("said welcome twice")),
         };
         Ok(Some(Fact::Input(input)))

@@ -2,6 +2,7 @@
 
 use crate::answers::{self, Surroundings};
 use crate::clock::Clock;
+use crate::configuration;
 use crate::control::{Control, Verb};
 use crate::ending::Ending;
 use crate::keeping::Keeping;
@@ -14,12 +15,18 @@ use engine::io::{Event, Input, Now, Output};
 use engine::record::Recorded;
 use ipc::message::client::{Rejected, Silence, Unanswered};
 use ipc::message::exchange::{ExchangeFailed, ExchangeFailure, Failed, LookupFailure};
+use ipc::message::privileged::Condition;
 use ipc::units::{RawInstant, Span};
 use nix::errno::Errno;
 use nix::poll::{PollFd, ppoll};
+use std::fs::File;
 
-/// Privileged hears from us at least this often.
-const HEARTBEAT: Span = Span::from_secs(70);
+/// Privileged hears from us at least this often, where the service manager doesn't ask for more.
+pub const HEARTBEAT: Span = Span::from_secs(70);
+
+/// Behind a reload that found nothing new: an editor may have put another file in its place.
+const REPLACED: &str =
+    "; if another file has taken the place of the one that was opened at the start, use chimerctl reload";
 
 /// Between two lines that say the same of the certificate.
 const REMIND: Span = Span::from_secs(86_400);
@@ -49,8 +56,14 @@ pub struct Running {
     pub in_force: InForce,
     /// The clocks at the last look.
     pub seen: Now,
+    /// Privileged hears from us at least this often.
+    pub heartbeat: Span,
     /// When privileged last heard from us.
     pub spoke: RawInstant,
+    /// The file of the configuration, as it was opened at the start.
+    pub configuration: File,
+    /// What privileged was told that the daemon is about.
+    pub condition: Option<Condition>,
     /// What was said of the certificate last, and when.
     pub warned: Option<(String, RawInstant)>,
     /// Facts that arose while effects were carried out; they are passed in next.
@@ -96,11 +109,41 @@ impl Running {
         if woken.control || self.control.deadline().is_some_and(|due| due <= now.raw) {
             self.answer(now)?;
         }
-        if now.raw.since(self.spoke).nanos() >= HEARTBEAT.nanos() {
+        if now.raw.since(self.spoke).nanos() >= self.heartbeat.nanos() {
             self.links.send_heartbeat(now.raw)?;
             self.links.check_endless(now.raw)?;
             self.spoke = now.raw;
             self.log.settle(now.raw);
+        }
+        self.tell_condition()
+    }
+
+    /// Tells privileged what the daemon is about, where that has changed.
+    fn tell_condition(&mut self) -> Result<(), Ending> {
+        let condition = Some(self.engine.condition(self.clock.now()?));
+        if let (true, Some(condition)) = (condition != self.condition, condition) {
+            self.condition = Some(condition);
+            self.links.send_condition(self.clock.raw()?, condition)?;
+        }
+        Ok(())
+    }
+
+    /// Reads the configuration again, as `chimerctl reload` has it read, from the file that was opened at the start.
+    fn reload(&mut self, now: RawInstant) -> Result<(), Ending> {
+        let reloaded = match configuration::read_text(&self.configuration) {
+            Ok(text) => self.in_force.reload(now, &text, &mut self.links),
+            Err(error) => Err(ReloadError::Configuration(error)),
+        };
+        match reloaded {
+            Ok(reloaded) => {
+                let hint = if reloaded.changed || reloaded.needs_restart { "" } else { REPLACED };
+                self.log.write_limited(now, Severity::NOTICE, &format!("{}{hint}", reloaded.sentence()));
+            }
+            Err(ReloadError::Configuration(error)) => {
+                let text = format!("the configuration is not in order and stays as it was: {error}");
+                text.lines().for_each(|line| self.log.write_limited(now, Severity::ERROR, line));
+            }
+            Err(ReloadError::Breach(breach)) => return Err(breach.into()),
         }
         Ok(())
     }
@@ -120,7 +163,7 @@ impl Running {
     fn wait(&self, now: RawInstant) -> Result<Woken, Ending> {
         let deadlines = [
             self.engine.poll_timeout(),
-            Some(self.spoke.after(HEARTBEAT)),
+            Some(self.spoke.after(self.heartbeat)),
             self.links.deadline(),
             self.control.deadline(),
             (!self.pending.is_empty()).then_some(now),
@@ -157,6 +200,7 @@ impl Running {
                     learn(&mut self.surroundings.key_exchange, &fact);
                     self.watch_certificate(now);
                 }
+                Fact::Reload => self.reload(now.raw)?,
                 Fact::Hello(process, _) => return Err(Breach::new(process, "said hello twice").into()),
             }
         }

@@ -59,6 +59,7 @@ use crate::state::StateFile;
 use engine::io::{Input, SavedAssociation, Start};
 use engine::record::{Recorded, Tape};
 use ipc::message::Shortfall;
+use ipc::units::Span;
 use nix::sys::stat::fstat;
 use policies::inherited::InheritError;
 use policies::{ConfineError, Inherited, Role};
@@ -177,6 +178,8 @@ fn run(
     let tape = record.map(|file| Box::new(tape::RecordFile::new(file)) as Box<dyn Tape>);
     let mut clock = Clock::new(words.optional_fd("clock").unwrap_or_else(|error| fail(error)));
 
+    let heartbeat = words.number("heartbeat").unwrap_or_else(|error| fail(error));
+    let heartbeat = heartbeat.map_or(r#loop::HEARTBEAT, |millis| Span::from_millis(i64::from(millis)));
     let own_addresses = own_addresses(&configuration);
     let launched = match launch::launch(&mut links, &clock, &configuration, shortfall) {
         Ok(launched) => launched,
@@ -215,7 +218,10 @@ fn run(
         engine: Recorded::new(start, tape),
         in_force,
         seen,
+        heartbeat,
         spoke: launched.at,
+        configuration: files.configuration.into(),
+        condition: None,
         warned: None,
         pending: vec![Input::Welcome(launched.welcome), Input::OwnAddresses(own_addresses)],
     };

@@ -1,0 +1,58 @@
+//! What the service manager is told: the state in one value, without a word of text.
+
+use super::Engine;
+use crate::io::Now;
+use crate::select::{Impasse, Standing};
+use ipc::message::privileged::Condition;
+use ipc::units::WallTime;
+
+/// "Since" is told to the minute: the clock it is told by is being corrected.
+const MINUTE: i64 = 60_000_000_000;
+
+impl Engine {
+    /// What the daemon is about now; the same cases, in the same order, as the report's state.
+    pub fn condition(&self, now: Now) -> Condition {
+        let system = &self.system;
+        let heard = count(self.sources.iter().filter(|source| source.is_heard()).count());
+        let of = count(self.sources.len().max(self.settings.sources.len()));
+        if system.held {
+            return Condition::Held(system.last_refusal);
+        }
+        if self.settings.sources.is_empty() {
+            let local = self.settings.server.as_ref().and_then(|server| server.local_stratum);
+            return local.map_or(Condition::NoSources, Condition::Local);
+        }
+        if !self.steers() && self.basis.is_some() {
+            return Condition::Unsteered;
+        }
+        match system.impasse {
+            Some(Impasse::NoMajority | Impasse::NoQuorum) if !system.counted_unheard => {
+                Condition::AwaitingMajority { heard, of }
+            }
+            _ if system.first_update.is_none() && heard == 0 => Condition::AwaitingReplies { of },
+            _ if system.first_update.is_none() => Condition::AwaitingMajority { heard, of },
+            Some(Impasse::TooFew | Impasse::RequiredMissing | Impasse::Unauthenticated) => {
+                Condition::Insufficient { since: self.last_update(now) }
+            }
+            Some(_) => Condition::Unreachable { since: self.last_update(now) },
+            None if !self.is_synchronised(now) => Condition::Setting,
+            None => {
+                let survives = |standing: &Option<Standing>| *standing == Some(Standing::Survivor);
+                let used = self.sources.iter().filter(|source| survives(&source.standing)).count();
+                let reference = system.line.as_ref().map(|line| line.reference.stratum);
+                let stratum = reference.map_or(16, |stratum| stratum.saturating_add(1).min(16));
+                Condition::Synchronised { stratum, used: count(used), of }
+            }
+        }
+    }
+
+    fn last_update(&self, now: Now) -> WallTime {
+        let age = self.system.last_update.map_or(0, |at| now.raw.since(at).nanos());
+        let at = now.wall.nanos().saturating_sub(age);
+        WallTime::saturating(at.saturating_sub(at.rem_euclid(MINUTE)))
+    }
+}
+
+fn count(sources: usize) -> u32 {
+    u32::try_from(sources).unwrap_or(u32::MAX)
+}

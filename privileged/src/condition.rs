@@ -1,0 +1,103 @@
+//! What the engine says of the daemon's state, as one line for the service manager.
+
+use crate::audit::Date;
+use ipc::message::privileged::{Condition, Refusal};
+use ipc::units::WallTime;
+use std::fmt;
+
+/// A condition that can be shown.
+pub struct Sentence(pub Condition);
+
+impl fmt::Display for Sentence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Condition::AwaitingReplies { of } => {
+                write!(f, "waiting for the network: no reply yet from {}", Count(of))
+            }
+            Condition::AwaitingMajority { heard, of } => {
+                write!(f, "waiting for a majority: {heard} of {} heard", Count(of))
+            }
+            Condition::Setting => f.write_str("setting the clock"),
+            Condition::Synchronised { stratum, used, of } => {
+                write!(f, "synchronised: stratum {stratum}, following {used} of {}", Count(of))
+            }
+            Condition::Held(Some(row)) => {
+                write!(f, "held by the governor ({}): see REFUSALS in truechimerd(8)", Row(row))
+            }
+            Condition::Held(None) => f.write_str(
+                "held: the clock is too far off to be slewed; see --approve-step in truechimerd(8)",
+            ),
+            Condition::Unreachable { since } => {
+                write!(f, "no source reachable since {}; the clock runs on", Minute(since))
+            }
+            Condition::Insufficient { since } => {
+                write!(f, "not enough of the sources asked for since {}; the clock runs on", Minute(since))
+            }
+            Condition::Unsteered => f.write_str("clock none: serving and watching, never setting the clock"),
+            Condition::Local(stratum) => {
+                write!(f, "no source configured: serving this host's own time at stratum {stratum}")
+            }
+            Condition::NoSources => f.write_str("no source configured"),
+        }
+    }
+}
+
+/// A row of the governor's table, by the name that the manual and the log use.
+struct Row(Refusal);
+
+impl fmt::Display for Row {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, letter) in format!("{:?}", self.0).char_indices() {
+            let separator = if at > 0 && letter.is_uppercase() { "-" } else { "" };
+            write!(f, "{separator}{}", letter.to_ascii_lowercase())?;
+        }
+        Ok(())
+    }
+}
+
+struct Count(u32);
+
+impl fmt::Display for Count {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} source{}", self.0, if self.0 == 1 { "" } else { "s" })
+    }
+}
+
+struct Minute(WallTime);
+
+impl fmt::Display for Minute {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let date = Date(self.0).to_string();
+        let (day, time) = date.split_once('T').unwrap_or((&date, ""));
+        write!(f, "{day} {} UTC", time.get(..5).unwrap_or_default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_condition_is_one_short_line() {
+        let since = WallTime::try_new(1_784_462_400_000_000_000).unwrap();
+        for (condition, line) in [
+            (Condition::AwaitingReplies { of: 1 }, "waiting for the network: no reply yet from 1 source"),
+            (Condition::AwaitingMajority { heard: 1, of: 4 }, "waiting for a majority: 1 of 4 sources heard"),
+            (Condition::Setting, "setting the clock"),
+            (
+                Condition::Synchronised { stratum: 3, used: 4, of: 5 },
+                "synchronised: stratum 3, following 4 of 5 sources",
+            ),
+            (
+                Condition::Held(Some(Refusal::StartForward)),
+                "held by the governor (start-forward): see REFUSALS in truechimerd(8)",
+            ),
+            (
+                Condition::Unreachable { since },
+                "no source reachable since 2026-07-19 12:00 UTC; the clock runs on",
+            ),
+        ] {
+            assert_eq!(Sentence(condition).to_string(), line);
+        }
+    }
+}

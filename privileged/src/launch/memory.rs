@@ -1,0 +1,217 @@
+//! What is known of the governor's past: its record, or, where that is lost, what the audit log tells. Nothing that a
+//! crash or a power cut leaves keeps the daemon from starting.
+
+use crate::audit;
+use crate::ending::say;
+use crate::governor::record::{Record, SLOT};
+use ipc::units::WallTime;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+
+/// Where the record of this run comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Memory {
+    /// There was none, and nothing was ever granted.
+    FirstStart,
+    /// It was kept.
+    Resumed,
+    /// It is gone, and something may have been granted before.
+    Lost,
+    /// Neither slot is in order.
+    Damaged,
+    /// An operator gave `--new-record`.
+    NewByOperator,
+}
+
+impl Memory {
+    /// Looks at both slots, and where they are of no use at the audit log. Only a log whose lines all say that
+    /// nothing was ever granted makes this a first start (again).
+    fn judge(slots: &[u8; 2 * SLOT], may_have_granted: impl FnOnce() -> bool) -> Self {
+        let (first, second) = slots.split_at(SLOT);
+        let is_empty = |slot: &[u8]| slot.iter().all(|octet| *octet == 0);
+        match (is_empty(first), is_empty(second)) {
+            _ if Record::newest(slots).is_some() => Self::Resumed,
+            (false, false) => Self::Damaged,
+            // Also a first write that was cut short: before it nothing can have been granted.
+            _ if may_have_granted() => Self::Lost,
+            _ => Self::FirstStart,
+        }
+    }
+
+    /// The word for the audit log.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::FirstStart => "first-start",
+            Self::Resumed => "resumed",
+            Self::Lost => "lost",
+            Self::Damaged => "damaged",
+            Self::NewByOperator => "new-by-operator",
+        }
+    }
+
+    /// What the administrator should know.
+    fn sentence(self) -> Option<&'static str> {
+        match self {
+            Self::Lost => Some(
+                "the governor's record is lost although this is not the first start: budgets start empty and no step \
+                 is allowed in this boot; restore the file, or start once with --new-record, if that is too little",
+            ),
+            Self::Damaged => Some(
+                "the governor's record is damaged: budgets start empty and no step is allowed in this boot",
+            ),
+            Self::FirstStart | Self::Resumed | Self::NewByOperator => None,
+        }
+    }
+}
+
+/// The record that this run begins with.
+pub fn recall(
+    file: &File,
+    audit: &File,
+    forget: bool,
+    boot_id: [u8; 16],
+    boot_time: i64,
+    wall: WallTime,
+) -> (Record, Memory) {
+    let slots = read_slots(file);
+    let memory = match forget {
+        true => Memory::NewByOperator,
+        false => Memory::judge(&slots, || audit::may_have_granted(audit)),
+    };
+    if let Some(sentence) = memory.sentence() {
+        say(3, &sentence);
+    }
+    let record = match (memory, Record::newest(&slots)) {
+        (Memory::Resumed, Some(record)) => record,
+        (Memory::FirstStart | Memory::NewByOperator, _) => Record::born(boot_id, boot_time, wall),
+        _ => Record::spent(boot_id, boot_time, wall),
+    };
+    (record, memory)
+}
+
+/// Both slots; what can't be read is as if it were torn.
+fn read_slots(file: &File) -> [u8; 2 * SLOT] {
+    let mut slots = [0; 2 * SLOT];
+    for (slot, at) in slots.chunks_exact_mut(SLOT).zip([0, SLOT as u64]) {
+        match file.read_exact_at(slot, at) {
+            Err(error) if error.kind() != std::io::ErrorKind::UnexpectedEof => slot.fill(0xff),
+            _ => {}
+        }
+    }
+    slots
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audit::{Audit, LENGTH, LINE, LINES};
+    use ipc::units::RawInstant;
+    use nix::sys::memfd::{MFdFlags, memfd_create};
+
+    fn file(octets: &[u8]) -> File {
+        let file = File::from(memfd_create("memory", MFdFlags::MFD_CLOEXEC).unwrap());
+        file.write_all_at(octets, 0).unwrap();
+        file
+    }
+
+    fn log(lines: &[&str]) -> File {
+        let file = file(&[]);
+        file.set_len(LENGTH).unwrap();
+        let (mut audit, _) =
+            Audit::resume(file.try_clone().unwrap(), &Record::born([0; 16], 0, WallTime::MIN));
+        for line in lines {
+            audit.append(WallTime::MIN, RawInstant::MIN, format_args!("{line}")).unwrap();
+        }
+        file
+    }
+
+    const IDLE: [&str; 5] = [
+        "event=start version=1 record=first-start log=whole",
+        "event=refused asked=step code=Rate",
+        "event=foreign-step moved_ns=1 epoch=2",
+        "event=stop code=0 released=true",
+        "event=start version=1 record=resumed log=whole",
+    ];
+
+    fn audits() -> Vec<(&'static str, File, bool)> {
+        let granted = || {
+            let mut lines = IDLE.to_vec();
+            lines.extend(["event=applied asked=adjust frequency=1", "event=stop code=0 released=true"]);
+            log(&lines)
+        };
+        let torn = |file: File, line: u64, from: u64| {
+            file.write_all_at(&vec![0; LINE - from as usize], line * LINE as u64 + from).unwrap();
+            file
+        };
+        let after_loss = log(&["event=start version=1 record=lost log=whole", "event=stop code=0"]);
+        let wrapped = log(&vec!["event=refused asked=step code=Rate"; LINES as usize + 3]);
+        vec![
+            ("missing", file(&[]), false),
+            ("zero", log(&[]), false),
+            ("without grants", log(&IDLE), false),
+            ("with grants", granted(), true),
+            ("torn last line without grants", torn(log(&IDLE), 4, 100), false),
+            ("torn to its first octets", torn(log(&IDLE), 4, 5), false),
+            ("torn last line with grants", torn(granted(), 6, 100), true),
+            ("after a loss", after_loss, true),
+            ("older lines overwritten", wrapped, true),
+        ]
+    }
+
+    fn slots() -> Vec<(&'static str, Vec<u8>)> {
+        let slot = |sequence: u64| {
+            let mut record = Record::born([1; 16], 5, WallTime::MIN);
+            record.sequence = sequence;
+            record.to_octets()
+        };
+        let torn = |sequence: u64| {
+            let mut octets = slot(sequence);
+            octets[300..].fill(0);
+            octets
+        };
+        let both = |first: [u8; SLOT], second: [u8; SLOT]| [first, second].concat();
+        vec![
+            ("missing", Vec::new()),
+            ("zero", vec![0; 2 * SLOT]),
+            ("first write torn", both([0; SLOT], torn(1))),
+            ("one slot torn", both(slot(2), torn(3))),
+            ("both torn", both(torn(2), torn(3))),
+            ("first write whole", both([0; SLOT], slot(1))),
+        ]
+    }
+
+    #[test]
+    fn a130_every_pair_of_record_and_audit_log_starts_and_only_an_idle_past_has_a_budget() {
+        for (log, audit, granted) in audits() {
+            for (kept, octets) in slots() {
+                let (record, memory) = recall(&file(&octets), &audit, false, [2; 16], 77, WallTime::MIN);
+                let expected = match kept {
+                    "missing" | "zero" | "first write torn" if granted => Memory::Lost,
+                    "missing" | "zero" | "first write torn" => Memory::FirstStart,
+                    "both torn" => Memory::Damaged,
+                    _ => Memory::Resumed,
+                };
+                assert_eq!(memory, expected, "record {kept}, audit {log}");
+                let has_steps = record.start_steps == 0;
+                let may_step = matches!(memory, Memory::FirstStart | Memory::Resumed);
+                assert_eq!(has_steps, may_step, "record {kept}, audit {log}");
+                // And whatever it was, the log goes on.
+                let (mut audit, _) = Audit::resume(audit.try_clone().unwrap(), &record);
+                let end = audit.end().0;
+                let copy =
+                    audit.append(WallTime::MIN, RawInstant::MIN, format_args!("event=start record=resumed"));
+                copy.unwrap_or_else(|error| panic!("record {kept}, audit {log}: {error}"));
+                assert_eq!(audit.end().0, end + 1);
+            }
+        }
+    }
+
+    #[test]
+    fn a_record_forgotten_by_an_operator_is_new_whatever_was_there() {
+        for (kept, octets) in slots() {
+            let forgotten = recall(&file(&octets), &log(&IDLE), true, [2; 16], 77, WallTime::MIN);
+            assert_eq!(forgotten.1, Memory::NewByOperator, "{kept}");
+            assert_eq!(forgotten.0, Record::born([2; 16], 77, WallTime::MIN), "{kept}");
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! `lacking ERRNO CALL[,CALL…] PROGRAM ARGUMENT…`: runs a program, and all that it starts, on a kernel that
+//! answers these calls with this number: an older kernel, or the filter of a service manager or of a container.
+
+use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
+use std::collections::BTreeMap;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, exit};
+
+fn main() {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let [errno, calls, program, arguments @ ..] = words.as_slice() else {
+        fail("lacking ERRNO CALL,CALL PROGRAM ARGUMENT…")
+    };
+    if let Err(error) = forbid(errno, calls) {
+        fail(&format!("lacking: {error}"));
+    }
+    let error = Command::new(program).args(arguments).exec();
+    fail(&format!("lacking: {program}: {error}"));
+}
+
+fn forbid(errno: &str, calls: &str) -> Result<(), Box<dyn std::error::Error>> {
+    let numbers = calls.split(',').map(number).collect::<Result<Vec<_>, _>>()?;
+    let rules: BTreeMap<i64, Vec<seccompiler::SeccompRule>> =
+        numbers.into_iter().map(|call| (call, Vec::new())).collect();
+    let answer = SeccompAction::Errno(errno.parse()?);
+    let filter = SeccompFilter::new(rules, SeccompAction::Allow, answer, std::env::consts::ARCH.try_into()?)?;
+    let program: BpfProgram = filter.try_into()?;
+    seccompiler::apply_filter(&program)?;
+    Ok(())
+}
+
+fn number(call: &str) -> Result<libc::c_long, String> {
+    Ok(match call {
+        "openat2" => libc::SYS_openat2,
+        "close_range" => libc::SYS_close_range,
+        "fallocate" => libc::SYS_fallocate,
+        "flock" => libc::SYS_flock,
+        "fchownat" => libc::SYS_fchownat,
+        "fchmodat2" => libc::SYS_fchmodat2,
+        "unshare" => libc::SYS_unshare,
+        "mount" => libc::SYS_mount,
+        "mount_setattr" => libc::SYS_mount_setattr,
+        "pivot_root" => libc::SYS_pivot_root,
+        "umount2" => libc::SYS_umount2,
+        "landlock_create_ruleset" => libc::SYS_landlock_create_ruleset,
+        "landlock_restrict_self" => libc::SYS_landlock_restrict_self,
+        "clone3" => libc::SYS_clone3,
+        "pidfd_open" => libc::SYS_pidfd_open,
+        "memfd_create" => libc::SYS_memfd_create,
+        "timerfd_create" => libc::SYS_timerfd_create,
+        "seccomp" => libc::SYS_seccomp,
+        "prlimit64" => libc::SYS_prlimit64,
+        other => return Err(format!("the call {other} isn't known here")),
+    })
+}
+
+fn fail(text: &str) -> ! {
+    eprintln!("{text}");
+    exit(2)
+}

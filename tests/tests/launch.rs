@@ -1,0 +1,144 @@
+//! The launch under bad circumstances: kernels and filters without this or that call.
+
+use bench::daemon::{Setup, source};
+use bench::forger::Forger;
+use bench::manager::Manager;
+use bench::programs::{Place, free_port, program};
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr};
+use std::os::unix::fs::PermissionsExt;
+use std::time::{Duration, Instant};
+
+const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A daemon with all roles but those of NTS.
+fn all_roles(forger: &Forger) -> Setup {
+    let configuration = format!(
+        "{}[[source]]\naddress = \"time.invalid\"\n[server]\nlisten = [\"127.0.0.1:{}\"]\nallow = [\"127.0.0.0/8\"]\n",
+        source(forger.address()),
+        free_port()
+    );
+    Setup::new("launch", &configuration).with_virtual_clock(2_000_000, 10.0)
+}
+
+/// The same on a kernel that answers these calls with this number.
+fn lacking(setup: Setup, errno: i32, calls: &str) -> Setup {
+    let lacking = program("lacking").display().to_string();
+    setup.with_wrapper(&[&lacking, &errno.to_string(), calls])
+}
+
+#[test]
+fn it_starts_where_a_filter_or_an_older_kernel_lacks_a_call() {
+    let forger = Forger::honest(HERE, 0);
+    for calls in [
+        "openat2",
+        "close_range",
+        "fallocate",
+        "flock",
+        "fchownat,fchmodat2",
+        "unshare",
+        "mount",
+        "mount_setattr",
+        "pivot_root,umount2",
+        "landlock_create_ruleset",
+        "landlock_restrict_self",
+        "clone3",
+        "pidfd_open,memfd_create",
+        "prlimit64",
+        "openat2,close_range,fallocate,flock,fchmodat2,unshare,mount_setattr,landlock_create_ruleset",
+    ] {
+        for errno in [libc::ENOSYS, libc::EPERM] {
+            // Threads need clone3 or its absence of the C library itself: there is no server with EPERM.
+            let setup = if calls == "clone3" && errno == libc::EPERM {
+                Setup::new("launch", &source(forger.address())).with_virtual_clock(2_000_000, 10.0)
+            } else {
+                all_roles(&forger)
+            };
+            let daemon = lacking(setup, errno, calls).launch();
+            daemon.wait_until(&format!("up without {calls} ({errno})"), PATIENCE, |daemon| {
+                daemon.ask("status").is_some()
+            });
+            assert_eq!(daemon.stop().code, Some(0), "{calls} {errno}");
+        }
+    }
+}
+
+#[test]
+fn a117_without_a_filter_it_does_not_go_on_and_says_what_to_do() {
+    let forger = Forger::honest(HERE, 0);
+    for errno in [libc::ENOSYS, libc::EPERM] {
+        let exit = lacking(all_roles(&forger), errno, "seccomp").run_to_end();
+        assert!(exit.code.is_some_and(|code| code != 0), "{exit:?}");
+        assert!(exit.log.contains("--insecure"), "{exit:?}");
+    }
+}
+
+#[test]
+fn a146_without_openat2_a_symbolic_link_on_the_way_is_refused_as_well() {
+    let forger = Forger::honest(HERE, 0);
+    for name in ["state", "run"] {
+        let setup = lacking(all_roles(&forger), libc::ENOSYS, "openat2");
+        let place = setup.place();
+        std::fs::rename(place.join(name), place.join("elsewhere")).expect("ours");
+        std::os::unix::fs::symlink(place.join("elsewhere"), place.join(name)).expect("ours");
+        let exit = setup.run_to_end();
+        assert_eq!(exit.code, Some(78), "{exit:?}");
+        assert!(exit.log.contains("symbolic link"), "{exit:?}");
+    }
+    let setup = lacking(all_roles(&forger), libc::ENOSYS, "openat2");
+    std::fs::write(setup.place().join("victim"), "precious").expect("ours");
+    std::os::unix::fs::symlink(setup.place().join("victim"), setup.place().join("state/governor"))
+        .expect("ours");
+    let exit = setup.run_to_end();
+    assert_eq!(exit.code, Some(78), "{exit:?}");
+    assert!(exit.log.contains("governor: is a symbolic link"), "{exit:?}");
+}
+
+/// The programs, of which each of these names is a script in front of the real one.
+fn scripts(word: &str, names: &[&str], script: &str) -> Place {
+    let place = Place::new(word);
+    for name in ["truechimerd", "truechimer-engine", "truechimer-network"] {
+        let real = program(name).display().to_string();
+        if names.contains(&name) {
+            let text = format!("#!/bin/sh\n{script}\nexec {real} \"$@\"\n");
+            fs::write(place.join(name), text).expect("ours");
+            fs::set_permissions(place.join(name), PermissionsExt::from_mode(0o755)).expect("ours");
+        } else {
+            fs::copy(real, place.join(name)).expect("built programs can be copied");
+        }
+    }
+    place
+}
+
+#[test]
+fn processes_that_take_their_time_are_waited_for_and_the_service_manager_is_told() {
+    let forger = Forger::honest(HERE, 0);
+    let slow = scripts("slow", &["truechimer-engine", "truechimer-network"], "/bin/sleep 7");
+    let setup = all_roles(&forger).with_programs(slow.path().into());
+    let manager = Manager::listen(setup.place());
+    let daemon = manager.watch(setup).launch();
+    // Whoever asks meanwhile is answered when there is something to say.
+    let early = daemon.chimerctl(&["wait-sync", "--timeout", "60"]);
+    assert!(early.status.success(), "{early:?}; {}", daemon.log());
+    let heard = manager.heard();
+    let (start, _) = heard.split_once("READY=1").unwrap_or_else(|| panic!("it is never ready: {heard}"));
+    for awaited in ["waiting for the engine to read the configuration", "waiting for the other processes"] {
+        assert!(start.contains(awaited), "{heard}");
+    }
+    // At the beginning of each wait, and again after five of its seven seconds.
+    assert!(start.matches("EXTEND_TIMEOUT_USEC=20000000").count() >= 4, "{heard}");
+    assert_eq!(daemon.stop().code, Some(0));
+}
+
+#[test]
+fn a_process_that_dies_at_its_start_ends_the_daemon_at_once() {
+    let forger = Forger::honest(HERE, 0);
+    for name in ["truechimer-engine", "truechimer-network"] {
+        let dying = scripts("dying", &[name], "exit 1");
+        let start = Instant::now();
+        let exit = all_roles(&forger).with_programs(dying.path().into()).run_to_end();
+        assert!(exit.code.is_some_and(|code| code != 0 && code != 78), "{exit:?}");
+        assert!(start.elapsed() < Duration::from_secs(20), "{exit:?}");
+    }
+}

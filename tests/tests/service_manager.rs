@@ -1,0 +1,106 @@
+//! What the service manager is told and can ask for: states, signs of life, a reload.
+
+use bench::daemon::{Setup, source};
+use bench::forger::Forger;
+use bench::manager::Manager;
+use bench::programs::{free_port, wait_for};
+use nix::sys::signal::Signal;
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::{Duration, Instant};
+
+const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn hears(manager: &Manager, what: &str) {
+    let found = wait_for(PATIENCE, || manager.heard().contains(what).then_some(()));
+    assert!(found.is_some(), "never {what:?}: {}", manager.heard());
+}
+
+#[test]
+fn its_status_follows_what_happens_until_the_end() {
+    let forger = Forger::honest(HERE, 0);
+    let setup = Setup::new("status", &source(forger.address())).with_virtual_clock(2_000_000, 0.0);
+    let manager = Manager::listen(setup.place());
+    let daemon = manager.watch(setup).start();
+    hears(&manager, "STATUS=waiting for the network: no reply yet from 1 source\n");
+    hears(&manager, "STATUS=synchronised: stratum ");
+    assert_eq!(daemon.stop().code, Some(0));
+    hears(&manager, "STOPPING=1\nSTATUS=stopping: asked to stop");
+    let heard = manager.heard();
+    let states: Vec<&str> = heard.lines().filter(|line| line.starts_with("STATUS=")).collect();
+    assert!(states.windows(2).all(|pair| pair[0] != pair[1]), "said twice: {heard}");
+    let place = |what: &str| states.iter().position(|state| state.contains(what));
+    assert!(place("waiting for the network") < place("synchronised"), "{heard}");
+}
+
+#[test]
+fn states_without_a_clock_or_without_sources_are_told_too() {
+    let unsteered = Setup::new("none", &source(format!("127.0.0.1:{}", free_port())));
+    let served = format!(
+        "[server]\nlisten = [\"127.0.0.1:{}\"]\nallow = [\"127.0.0.0/8\"]\nlocal-stratum = 3\n",
+        free_port()
+    );
+    for (setup, state) in [
+        (unsteered, "STATUS=clock none: "),
+        (
+            Setup::new("local", &served),
+            "STATUS=no source configured: serving this host's own time at stratum 3",
+        ),
+    ] {
+        let manager = Manager::listen(setup.place());
+        let _daemon = manager.watch(setup).start();
+        hears(&manager, state);
+    }
+}
+
+#[test]
+fn the_engine_beats_three_times_in_the_watchdogs_interval() {
+    let setup = Setup::new("beat", &source(format!("127.0.0.1:{}", free_port())));
+    let manager = Manager::listen(setup.place());
+    let _daemon = manager.watch(setup).with_environment("WATCHDOG_USEC", "6000000").start();
+    hears(&manager, "WATCHDOG=1");
+    let start = Instant::now();
+    let before = manager.heard().matches("WATCHDOG=1").count();
+    let beats =
+        wait_for(PATIENCE, || (manager.heard().matches("WATCHDOG=1").count() >= before + 4).then_some(()));
+    // At 70 s a beat this takes minutes.
+    assert!(beats.is_some() && start.elapsed() < PATIENCE, "{}", manager.heard());
+
+}
+
+#[test]
+fn an_engine_that_is_stopped_gives_no_sign_of_life() {
+    let setup = Setup::new("stopped", &source(format!("127.0.0.1:{}", free_port())));
+    let manager = Manager::listen(setup.place());
+    let daemon = manager.watch(setup).with_environment("WATCHDOG_USEC", "3000000").start();
+    hears(&manager, "WATCHDOG=1");
+    daemon.signal(daemon.process("engine").pid, Signal::SIGSTOP);
+    // What was under way has arrived by then.
+    std::thread::sleep(Duration::from_secs(1));
+    let before = manager.heard().matches("WATCHDOG=1").count();
+    std::thread::sleep(Duration::from_secs(4));
+    assert_eq!(manager.heard().matches("WATCHDOG=1").count(), before);
+    daemon.signal(daemon.process("engine").pid, Signal::SIGCONT);
+}
+
+#[test]
+fn a_hangup_reads_the_configuration_again_and_does_not_end() {
+    let configuration = |rate: &str| {
+        format!("[server]\nlisten = [\"127.0.0.1:{}\"]\nallow = [{rate}]\nlocal-stratum = 3\n", 41_234)
+    };
+    let port = free_port();
+    let at = |text: String| text.replace("41234", &port.to_string());
+    let setup = Setup::new("hangup", &at(configuration("\"127.0.0.0/8\"")));
+    let daemon = setup.start();
+    let says = |what: &str| {
+        daemon.signal(daemon.pid(), Signal::SIGHUP);
+        daemon.wait_until(what, PATIENCE, |daemon| daemon.log().contains(what));
+    };
+    says("configuration read again: nothing new for the server, 1 rules; if another file");
+    setup.configure(&at(configuration("\"127.0.0.0/8\", \"10.0.0.0/8\"")));
+    says("configuration read again: new access rules and limits, 2 rules");
+    setup.configure("[server]\nlisten = 7\n");
+    says("the configuration is not in order and stays as it was");
+    assert!(daemon.ask("status").is_some());
+    assert_eq!(daemon.stop().code, Some(0));
+}
