@@ -13,6 +13,7 @@ use std::time::Duration;
 const FILES: &[(&str, &str)] = &[
     ("systemd/truechimer.service", "usr/lib/systemd/system/truechimer.service"),
     ("systemd/truechimer-wait.service", "usr/lib/systemd/system/truechimer-wait.service"),
+    ("ntp-units.d/50-truechimer.list", "usr/lib/systemd/ntp-units.d/50-truechimer.list"),
     ("sysusers.d/truechimer.conf", "usr/lib/sysusers.d/truechimer.conf"),
     ("tmpfiles.d/truechimer.conf", "usr/lib/tmpfiles.d/truechimer.conf"),
     ("truechimer.toml", "etc/truechimer/truechimer.toml"),
