@@ -6,7 +6,7 @@
 //!   bench      footprint: start, memory, wake-ups, beside chronyd where it is there; server: beside all others;
 //!              accuracy: both follow one server over paths of known delays
 //!   fuzz       hostile requests, for long
-//!   package    a Debian package; --try runs it in a fresh Debian
+//!   package    a Debian package; --try runs it in fresh Debians
 //!   peers      chronyd and ntpd for the tests, unpacked under target/, never installed
 //!   simulate   whole days in virtual time: how accurate, at how many packets
 //!   tcb        how many lines of whose code are linked into each process
@@ -17,6 +17,7 @@ mod bench_footprint;
 mod bench_nts;
 mod bench_server;
 mod cargo;
+mod debian;
 mod demo;
 mod fuzz;
 mod package;
@@ -37,7 +38,8 @@ usage: cargo xtask WORD
   bench server [PART..]     the server beside others: speed, latency, floods (--runs N, --json)
   bench nts [PART..]        NTS beside others (--runs N, --json)
   fuzz server [--seconds N] hostile requests against the server's parser (60 s)
-  package [--try]           build target/package/*.deb; --try installs and starts it in a fresh Debian
+  package [--version V]     build target/package/*.deb, under another version
+  package --try             and install, start, upgrade and purge it in fresh Debians (root)
   peers [--more]            fetch chronyd and ntpd under target/peers, for the tests; --more: newer, and ntpd-rs
   simulate [SCENARIO..]     days in virtual time (--list, --seeds N, --json, --plot FILE.svg)
   tcb                       count the code that each process is made of";
@@ -57,6 +59,7 @@ fn main() -> ExitCode {
         ["fuzz", "server"] => fuzz::server("60"),
         ["fuzz", "server", "--seconds", seconds] => fuzz::server(seconds),
         ["package"] => package::build().map(drop),
+        ["package", "--version", version] => package::build_as(version).map(drop),
         ["package", "--try"] => package::build_and_try(),
         ["peers"] => peers::fetch(),
         ["peers", "--more"] => peers::fetch_more(),
