@@ -26,6 +26,13 @@ const STEPS: &[(&str, &str)] = &[
          ! test -e /run/truechimer/control.sock",
     ),
     (
+        "systemd finds nothing to say against the units, and they are no more exposed than is known",
+        "systemd-analyze verify truechimer.service truechimer-wait.service >/said 2>&1; cat /said
+         ! grep -q truechimer /said
+         systemd-analyze security --offline=true --threshold=32 /usr/lib/systemd/system/truechimer.service
+         systemd-analyze security --offline=true --threshold=4 /usr/lib/systemd/system/truechimer-wait.service",
+    ),
+    (
         "as delivered it names no source, and --check says so",
         "code=0; truechimerd --check 2>/said || code=$?; test $code = 78; grep -q source /said",
     ),
