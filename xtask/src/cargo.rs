@@ -65,11 +65,26 @@ fn show(command: &Command) -> String {
 /// # Errors
 /// When they don't compile.
 pub fn build_release() -> Result<PathBuf, String> {
-    let mut command = cargo();
-    command.args(["build", "--release", "--locked"]);
-    for (package, _) in PROGRAMS {
-        command.args(["-p", package]);
+    build(&PROGRAMS, &mut cargo())
+}
+
+/// The same, as if it were `epoch` (seconds since 1970): the same source then gives the same programs.
+///
+/// # Errors
+/// As [`build_release`].
+pub fn build_release_of(epoch: u64) -> Result<PathBuf, String> {
+    // The only one that bears the time of its build. Others whose build looks at the variable would be built afresh
+    // for each commit.
+    let (dated, others) = PROGRAMS.split_at(1);
+    build(others, &mut cargo())?;
+    build(dated, cargo().env("SOURCE_DATE_EPOCH", epoch.to_string()))
+}
+
+fn build(programs: &[(&str, &str)], cargo: &mut Command) -> Result<PathBuf, String> {
+    cargo.args(["build", "--release", "--locked"]);
+    for (package, _) in programs {
+        cargo.args(["-p", package]);
     }
-    run(&mut command)?;
+    run(cargo)?;
     Ok(target().join("release"))
 }

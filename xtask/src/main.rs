@@ -6,7 +6,7 @@
 //!   bench      footprint: start, memory, wake-ups, beside chronyd where it is there; server: beside all others;
 //!              accuracy: both follow one server over paths of known delays
 //!   fuzz       hostile requests, for long
-//!   package    a Debian package; --try runs it in a fresh Debian
+//!   package    a Debian package; --try runs it in fresh Debians
 //!   peers      chronyd and ntpd for the tests, unpacked under target/, never installed
 //!   rig        real machines: guests with a kernel, a service manager and a clock of their own
 //!   simulate   whole days in virtual time: how accurate, at how many packets
@@ -18,6 +18,7 @@ mod bench_footprint;
 mod bench_nts;
 mod bench_server;
 mod cargo;
+mod debian;
 mod demo;
 mod fuzz;
 mod package;
@@ -39,7 +40,8 @@ usage: cargo xtask WORD
   bench server [PART..]     the server beside others: speed, latency, floods (--runs N, --json)
   bench nts [PART..]        NTS beside others (--runs N, --json)
   fuzz server [--seconds N] hostile requests against the server's parser (60 s)
-  package [--try]           build target/package/*.deb; --try installs and starts it in a fresh Debian
+  package [--version V]     build target/package/*.deb, under another version
+  package --try             and install, start, upgrade and purge it in fresh Debians (root)
   peers [--more]            fetch chronyd and ntpd under target/peers, for the tests; --more: newer, and ntpd-rs
   rig [CASE..]              boots, kills, pauses and upgrades on real machines (--list, --short, --jobs N)
   simulate [SCENARIO..]     days in virtual time (--list, --seeds N, --json, --plot FILE.svg)
@@ -60,6 +62,7 @@ fn main() -> ExitCode {
         ["fuzz", "server"] => fuzz::server("60"),
         ["fuzz", "server", "--seconds", seconds] => fuzz::server(seconds),
         ["package"] => package::build().map(drop),
+        ["package", "--version", version] => package::build_as(version).map(drop),
         ["package", "--try"] => package::build_and_try(),
         ["peers"] => peers::fetch(),
         ["peers", "--more"] => peers::fetch_more(),

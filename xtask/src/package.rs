@@ -1,18 +1,25 @@
-//! A Debian package from the release build, and a try of it in a fresh Debian that nobody minds.
+//! A Debian package from the release build, and a try of it in fresh Debians that nobody minds.
+//!
+//! ```text
+//!   package   what goes where; control, checksums, change log
+//!   trial     installed, removed, upgraded and purged in a root of each release, and looked at by lintian
+//! ```
+//!
+//! The same commit gives the same package: times are those of the commit.
 
-use crate::cargo::{PROGRAMS, build_release, read, run, target, workspace};
-use bench::forger::Forger;
-use bench::programs::wait_for;
+mod trial;
+
+use crate::cargo::{PROGRAMS, build_release_of, read, run, target, workspace};
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
-/// From the source tree (under packaging/) to the installed system, with the mode.
+/// From the source tree (under packaging/) to the installed system.
 const FILES: &[(&str, &str)] = &[
     ("systemd/truechimer.service", "usr/lib/systemd/system/truechimer.service"),
     ("systemd/truechimer-wait.service", "usr/lib/systemd/system/truechimer-wait.service"),
+    ("ntp-units.d/50-truechimer.list", "usr/lib/systemd/ntp-units.d/50-truechimer.list"),
     ("sysusers.d/truechimer.conf", "usr/lib/sysusers.d/truechimer.conf"),
     ("tmpfiles.d/truechimer.conf", "usr/lib/tmpfiles.d/truechimer.conf"),
     ("truechimer.toml", "etc/truechimer/truechimer.toml"),
@@ -20,15 +27,39 @@ const FILES: &[(&str, &str)] = &[
     ("man/chimerctl.1", "usr/share/man/man1/chimerctl.1"),
     ("man/truechimer.toml.5", "usr/share/man/man5/truechimer.toml.5"),
     ("truechimer.toml", "usr/share/doc/truechimer/truechimer.toml"),
+    ("../README.md", "usr/share/doc/truechimer/README.md"),
+    ("../CHANGELOG.md", "usr/share/doc/truechimer/changelog"),
     ("deb/copyright", "usr/share/doc/truechimer/copyright"),
+    ("deb/lintian-overrides", "usr/share/lintian/overrides/truechimer"),
 ];
-const SCRIPTS: &[&str] = &["postinst", "prerm", "postrm", "conffiles"];
+/// Shipped compressed, as policy wants it.
+const COMPRESSED: &[&str] = &[
+    "usr/share/man/man8/truechimerd.8",
+    "usr/share/man/man1/chimerctl.1",
+    "usr/share/man/man5/truechimer.toml.5",
+    "usr/share/doc/truechimer/changelog",
+    "usr/share/doc/truechimer/changelog.Debian",
+];
+const SCRIPTS: &[&str] = &["preinst", "postinst", "prerm", "postrm"];
 
-/// Builds `target/package/truechimer_VERSION_ARCH.deb`.
+/// Builds `target/package/truechimer_VERSION_ARCH.deb` of this version of the tree.
+///
+/// # Errors
+/// As [`build_as`].
+pub fn build() -> Result<PathBuf, String> {
+    build_as(&version())
+}
+
+/// Version of the tree, in its first revision as a package.
+fn version() -> String {
+    format!("{}-1", env!("CARGO_PKG_VERSION"))
+}
+
+/// The same programs in a package of another version: what an upgrade and a downgrade are tried with.
 ///
 /// # Errors
 /// When something doesn't compile, or the tools of Debian are missing.
-pub fn build() -> Result<PathBuf, String> {
+pub fn build_as(version: &str) -> Result<PathBuf, String> {
     if Command::new("dpkg-deb").arg("--version").stdout(Stdio::null()).status().is_err() {
         return Err(
             "dpkg-deb is missing: apt-get install dpkg (any Debian has it), or package by hand what \
@@ -36,59 +67,155 @@ pub fn build() -> Result<PathBuf, String> {
                 .into(),
         );
     }
-    let programs = build_release()?;
+    let epoch = epoch()?;
+    let programs = build_release_of(epoch)?;
     let root = target().join("package/root");
     let _ = fs::remove_dir_all(&root);
+    fill(&root, &programs)?;
+    let doc = root.join("usr/share/doc/truechimer");
+    let date = read(Command::new("date").args(["--utc", "--rfc-email", &format!("--date=@{epoch}")]))?;
+    let change = template("changelog")?.replace("@VERSION@", version).replace("@DATE@", date.trim());
+    write(&doc.join("changelog.Debian"), &change)?;
+    for file in COMPRESSED {
+        run(Command::new("gzip").args(["-9", "-n"]).arg(root.join(file)))?;
+    }
+
+    let files = walk(&root)?;
+    let architecture = read(Command::new("dpkg").arg("--print-architecture"))?.trim().to_owned();
+    let control = template("control")?
+        .replace("@VERSION@", version)
+        .replace("@ARCHITECTURE@", &architecture)
+        .replace("@SIZE@", &installed_size(&files).to_string())
+        .replace("@LIBC@", &needed_libc(&programs)?);
+    for script in SCRIPTS {
+        put(&workspace().join("packaging/deb").join(script), &root.join("DEBIAN").join(script), 0o755)?;
+    }
+    put(&workspace().join("packaging/deb/conffiles"), &root.join("DEBIAN/conffiles"), 0o644)?;
+    write(&root.join("DEBIAN/control"), &control)?;
+    write(&root.join("DEBIAN/md5sums"), &checksums(&root, &files)?)?;
+
+    let package = target().join(format!("package/truechimer_{version}_{architecture}.deb"));
+    run(Command::new("dpkg-deb")
+        // Debian 11 reads no other compression.
+        .args(["--root-owner-group", "-Zxz", "--build"])
+        .arg(&root)
+        .arg(&package)
+        .env("SOURCE_DATE_EPOCH", epoch.to_string())
+        .stdout(Stdio::null()))?;
+    println!("{}", package.display());
+    Ok(package)
+}
+
+/// Builds the package and tries it in the Debian releases that it is made for.
+///
+/// # Errors
+/// When something isn't as it should be. Without root and a tool that makes roots nothing is tried, and that is
+/// said.
+pub fn build_and_try() -> Result<(), String> {
+    let versions = [format!("{}~older", version()), version(), format!("{}+newer", version())];
+    let [older, package, newer] = [&versions[0], &versions[1], &versions[2]].map(|version| build_as(version));
+    trial::run(&older?, &package?, &newer?)
+}
+
+/// The time of the commit, in seconds since 1970; of a tree without git, when its change log was last changed.
+fn epoch() -> Result<u64, String> {
+    if let Some(epoch) = std::env::var("SOURCE_DATE_EPOCH").ok().and_then(|text| text.parse().ok()) {
+        return Ok(epoch);
+    }
+    let commit = Command::new("git").args(["log", "-1", "--format=%ct"]).current_dir(workspace()).output();
+    let commit = commit.ok().and_then(|output| String::from_utf8(output.stdout).ok()?.trim().parse().ok());
+    if let Some(epoch) = commit {
+        return Ok(epoch);
+    }
+    let log = workspace().join("CHANGELOG.md");
+    let changed = fs::metadata(&log).and_then(|data| data.modified());
+    let changed = changed.map_err(|error| format!("{}: {error}", log.display()))?;
+    let since = changed.duration_since(std::time::UNIX_EPOCH).map_err(|error| error.to_string())?;
+    Ok(since.as_secs())
+}
+
+fn fill(root: &Path, programs: &Path) -> Result<(), String> {
     for (from, to) in FILES {
         put(&workspace().join("packaging").join(from), &root.join(to), 0o644)?;
+    }
+    let docs = workspace().join("docs");
+    for entry in fs::read_dir(&docs).map_err(|error| format!("{}: {error}", docs.display()))?.flatten() {
+        let page = entry.path();
+        if page.extension().is_some_and(|end| end == "md") {
+            put(&page, &root.join("usr/share/doc/truechimer/docs").join(entry.file_name()), 0o644)?;
+        }
     }
     for (_, program) in PROGRAMS {
         let folder = if program == "chimerctl" { "usr/bin" } else { "usr/lib/truechimer" };
         put(&programs.join(program), &root.join(folder).join(program), 0o755)?;
     }
     let link = root.join("usr/sbin/truechimerd");
-    fs::create_dir_all(root.join("usr/sbin")).map_err(|error| error.to_string())?;
-    symlink("../lib/truechimer/truechimerd", &link)
-        .map_err(|error| format!("{}: {error}", link.display()))?;
-    for page in ["man8/truechimerd.8", "man1/chimerctl.1", "man5/truechimer.toml.5"] {
-        run(Command::new("gzip").args(["-9", "-n"]).arg(root.join("usr/share/man").join(page)))?;
+    folder(&root.join("usr/sbin"))?;
+    symlink("../lib/truechimer/truechimerd", &link).map_err(|error| format!("{}: {error}", link.display()))
+}
+
+fn template(name: &str) -> Result<String, String> {
+    let template = workspace().join("packaging/deb").join(name);
+    fs::read_to_string(&template).map_err(|error| format!("{}: {error}", template.display()))
+}
+
+/// Makes a folder and those above it, with the mode that they have when installed, whatever the umask is.
+fn folder(path: &Path) -> Result<(), String> {
+    let explain = |error: std::io::Error| format!("{}: {error}", path.display());
+    if path.is_dir() {
+        return Ok(());
     }
-    for script in SCRIPTS {
-        let mode = if *script == "conffiles" { 0o644 } else { 0o755 };
-        put(&workspace().join("packaging/deb").join(script), &root.join("DEBIAN").join(script), mode)?;
-    }
-    let architecture = read(Command::new("dpkg").arg("--print-architecture"))?.trim().to_owned();
-    let version = env!("CARGO_PKG_VERSION");
-    let template = workspace().join("packaging/deb/control");
-    let control = fs::read_to_string(&template)
-        .map_err(|error| format!("{}: {error}", template.display()))?
-        .replace("@VERSION@", version)
-        .replace("@ARCHITECTURE@", &architecture)
-        .replace("@SIZE@", &(size(&root) / 1024).to_string())
-        .replace("@LIBC@", &needed_libc(&programs)?);
-    fs::write(root.join("DEBIAN/control"), control).map_err(|error| error.to_string())?;
-    let package = target().join(format!("package/truechimer_{version}_{architecture}.deb"));
-    run(Command::new("dpkg-deb").args(["--root-owner-group", "--build"]).arg(&root).arg(&package))?;
-    println!("{}", package.display());
-    Ok(package)
+    folder(path.parent().expect("the top is there"))?;
+    fs::DirBuilder::new().mode(0o755).create(path).map_err(explain)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).map_err(explain)
 }
 
 fn put(from: &Path, to: &Path, mode: u32) -> Result<(), String> {
     let explain = |error: std::io::Error| format!("{} to {}: {error}", from.display(), to.display());
-    fs::create_dir_all(to.parent().expect("a file is in a folder")).map_err(explain)?;
+    folder(to.parent().expect("a file is in a folder"))?;
     fs::copy(from, to).map_err(explain)?;
     fs::set_permissions(to, fs::Permissions::from_mode(mode)).map_err(explain)
 }
 
-fn size(folder: &Path) -> u64 {
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    entries
-        .map(|entry| match entry.metadata() {
-            Ok(data) if data.is_dir() => size(&entry.path()),
-            Ok(data) => data.len(),
-            Err(_) => 0,
-        })
-        .sum()
+fn write(to: &Path, text: &str) -> Result<(), String> {
+    let explain = |error: std::io::Error| format!("{}: {error}", to.display());
+    fs::write(to, text).map_err(explain)?;
+    fs::set_permissions(to, fs::Permissions::from_mode(0o644)).map_err(explain)
+}
+
+/// All that is below a folder, in the order of its names.
+fn walk(folder: &Path) -> Result<Vec<PathBuf>, String> {
+    let explain = |error: std::io::Error| format!("{}: {error}", folder.display());
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).map_err(explain)? {
+        let entry = entry.map_err(explain)?;
+        found.push(entry.path());
+        if entry.file_type().map_err(explain)?.is_dir() {
+            found.extend(walk(&entry.path())?);
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// In KiB, as dpkg counts: each file rounded up, one for whatever else there is.
+fn installed_size(files: &[PathBuf]) -> u64 {
+    let kibibytes = |path: &PathBuf| match fs::symlink_metadata(path) {
+        Ok(data) if data.is_file() => data.len().div_ceil(1024),
+        _ => 1,
+    };
+    files.iter().map(kibibytes).sum()
+}
+
+fn checksums(root: &Path, files: &[PathBuf]) -> Result<String, String> {
+    let conffiles = template("conffiles")?;
+    let inside = |path: &PathBuf| path.strip_prefix(root).expect("it is below").to_owned();
+    let summed = files
+        .iter()
+        .filter(|path| fs::symlink_metadata(path).is_ok_and(|data| data.is_file()))
+        .map(inside)
+        .filter(|path| !conffiles.lines().any(|line| Path::new(line) == Path::new("/").join(path)));
+    read(Command::new("md5sum").args(summed).current_dir(root))
 }
 
 /// The newest glibc whose symbols the programs name.
@@ -105,60 +232,4 @@ fn needed_libc(programs: &Path) -> Result<String, String> {
         }
     }
     Ok(format!("{}.{}", newest.0, newest.1))
-}
-
-/// Builds the package, installs it in a fresh Debian 12 and starts it there.
-///
-/// # Errors
-/// When installation or start fails. Without root or debootstrap nothing is tried, and that is said.
-pub fn build_and_try() -> Result<(), String> {
-    let package = build()?;
-    let present = Command::new("debootstrap").arg("--version").stdout(Stdio::null()).status().is_ok();
-    if !bench::is_root() || !present {
-        println!("not tried: that needs root and debootstrap (apt-get install debootstrap)");
-        return Ok(());
-    }
-    let base = target().join("package/debian-12");
-    if !base.join("var/lib/dpkg/status").exists() {
-        let _ = fs::remove_dir_all(&base);
-        run(Command::new("debootstrap").args(["--variant=minbase", "bookworm"]).arg(&base))?;
-    }
-    let root = bench::programs::Place::new("debian");
-    run(Command::new("cp").args(["--archive", "--reflink=auto"]).arg(base.join(".")).arg(root.path()))?;
-    fs::copy(&package, root.join("truechimer.deb")).map_err(|error| error.to_string())?;
-    // No service may start in there, as Debian's own tools want it said.
-    fs::write(root.join("usr/sbin/policy-rc.d"), "#!/bin/sh\nexit 101\n")
-        .map_err(|error| error.to_string())?;
-    fs::set_permissions(root.join("usr/sbin/policy-rc.d"), fs::Permissions::from_mode(0o755))
-        .map_err(|error| error.to_string())?;
-    inside(root.path(), "dpkg --install /truechimer.deb && getent passwd truechimer-clock truechimer-kex")?;
-
-    let forger = Forger::honest([127, 0, 0, 1].into(), 0);
-    let configuration = format!("[[source]]\naddress = \"{}\"\nmin-poll = 2\n", forger.address());
-    fs::write(root.join("etc/truechimer/truechimer.toml"), configuration)
-        .map_err(|error| error.to_string())?;
-    let script = "set -e; mkdir -p /run/truechimer /var/lib/truechimer; \
-                  truechimerd --clock none & daemon=$!; \
-                  for try in $(seq 50); do chimerctl status >/dev/null 2>&1 && break; sleep 0.1; done; \
-                  sleep 2; chimerctl status; chimerctl sources; kill $daemon; wait $daemon";
-    inside(root.path(), script)?;
-    if wait_for(Duration::from_secs(1), || (forger.heard() > 0).then_some(())).is_none() {
-        return Err("the installed daemon never queried its source".into());
-    }
-    inside(root.path(), "dpkg --purge truechimer && ! getent passwd truechimer-clock >/dev/null || true")?;
-    println!("installed, started, asked, stopped and purged in a fresh Debian 12");
-    Ok(())
-}
-
-/// Runs a script in the chroot with a mount and a process namespace of its own: nothing stays mounted, no
-/// process stays.
-fn inside(root: &Path, script: &str) -> Result<(), String> {
-    let script = format!("mount -t proc proc /proc && mount -t tmpfs tmpfs /run && {{ {script}; }}");
-    let mut command = Command::new("unshare");
-    command.args(["--mount", "--pid", "--fork", "--kill-child", "--"]);
-    // Bound onto itself it is the root of a mount, as on a machine: the daemon's own views need that.
-    let enter = "mount --bind \"$0\" \"$0\" && exec chroot \"$0\" /bin/sh -c \"$1\"";
-    command.args(["sh", "-c", enter]).arg(root).arg(script).stdin(Stdio::null());
-    command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("DEBIAN_FRONTEND", "noninteractive");
-    run(&mut command)
 }

@@ -3,6 +3,7 @@
 
 use super::unpack;
 use crate::cargo::{read, run};
+use crate::debian;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -50,7 +51,12 @@ pub fn fetch(place: &Path) -> Result<(), String> {
     for folder in ["parts", "state/lists/partial", "cache/archives/partial", "packages"] {
         fs::create_dir_all(apt.join(folder)).map_err(wrong)?;
     }
-    fs::write(apt.join("parts/newer.sources"), sources()?).map_err(wrong)?;
+    let sources = format!(
+        "Types: deb\nURIs: {}\nSuites: {RELEASE}\nComponents: main\n\
+         Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg\n",
+        debian::archive()?
+    );
+    fs::write(apt.join("parts/newer.sources"), sources).map_err(wrong)?;
     fs::write(apt.join("status"), "").map_err(wrong)?;
     let shown = apt.display();
     let configuration = format!(
@@ -81,47 +87,4 @@ pub fn fetch(place: &Path) -> Result<(), String> {
     fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).map_err(wrong)?;
     println!("{}", read(Command::new(&script).arg("-v"))?.trim());
     Ok(())
-}
-
-/// Where this machine has its Debian from, for the newer release.
-fn sources() -> Result<String, String> {
-    let files =
-        fs::read_dir("/etc/apt/sources.list.d").into_iter().flatten().flatten().map(|file| file.path());
-    let texts: Vec<String> = std::iter::once("/etc/apt/sources.list".into())
-        .chain(files)
-        .filter(|path| path.extension().is_some_and(|end| end == "list" || end == "sources"))
-        .filter_map(|path| fs::read_to_string(path).ok())
-        .collect();
-    archive(&texts.concat()).map_or_else(
-        || Err("no Debian archive in apt's sources".into()),
-        |archive| {
-            Ok(format!(
-                "Types: deb\nURIs: {archive}\nSuites: {RELEASE}\nComponents: main\n\
-                 Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg\n"
-            ))
-        },
-    )
-}
-
-/// The first address of an archive whose path ends in `debian`, in either form of apt's sources.
-fn archive(sources: &str) -> Option<&str> {
-    let lines = sources.lines().filter(|line| !line.trim_start().starts_with('#'));
-    lines
-        .flat_map(str::split_whitespace)
-        .find(|word| word.contains("://") && word.trim_end_matches('/').ends_with("/debian"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::archive;
-
-    #[test]
-    fn the_archive_is_found_in_both_forms() {
-        let old =
-            "# deb http://a.example/debian x main\ndeb [arch=amd64] http://b.example/debian stable main\n";
-        assert_eq!(archive(old), Some("http://b.example/debian"));
-        let new = "Types: deb\nURIs: https://s.example/debian-security\nURIs: https://c.example/debian/\n";
-        assert_eq!(archive(new), Some("https://c.example/debian/"));
-        assert_eq!(archive("deb https://d.example/apt main"), None);
-    }
 }
