@@ -53,7 +53,13 @@ fn shell(release: &str, daemon: &str, form: &[&str]) -> Result<(), String> {
     runner::shell(release.ok_or("12 or 13")?, daemon, wants, packages)
 }
 
+/// The package of this tree, and the same under a version before it and one after it. Whether the programs differ is
+/// not what an upgrade is about: the package manager goes by the version.
 fn packages() -> Result<Packages, String> {
-    let current = package::build()?;
-    Ok(Packages { older: current.clone(), newer: current.clone(), current })
+    let version = env!("CARGO_PKG_VERSION");
+    Ok(Packages {
+        older: package::build_as(&format!("{version}~older"))?,
+        newer: package::build_as(&format!("{version}+newer"))?,
+        current: package::build()?,
+    })
 }
