@@ -40,7 +40,7 @@ usage: cargo xtask WORD
   fuzz server [--seconds N] hostile requests against the server's parser (60 s)
   package [--version V]     build target/package/*.deb, under another version
   package --try             and install, start, upgrade and purge it in fresh Debians (root)
-  peers [--more]            fetch chronyd and ntpd under target/peers, for the tests; --more: newer, and ntpd-rs
+  peers [--more]            fetch chronyd and ntpd under target/peers, for the tests; --more: the newest, and ntpd-rs
   simulate [SCENARIO..]     days in virtual time (--list, --seeds N, --json, --plot FILE.svg)
   tcb                       count the code that each process is made of";
 
