@@ -54,6 +54,32 @@ pub const NO_CHRONYD: &str = "chronyd is missing; `cargo xtask peers` fetches it
 pub const NO_NTPD: &str =
     "ntpd of NTPsec is missing (`cargo xtask peers`), or no user namespaces to keep it from the clock";
 
+/// The peers that are here with the versions that they say, for the heads of tables; OpenNTPD says none.
+pub fn versions() -> String {
+    const PEERS: [(&str, &str); 5] = [
+        ("chronyd", "-v"),
+        ("chronyd-newest", "-v"),
+        ("ntpd", "--version"),
+        ("ntpd-newest", "--version"),
+        ("ntp-daemon", "--version"),
+    ];
+    let version = |(name, word): (&str, &str)| {
+        let output = Command::new(find_peer(name)?).arg(word).stdin(Stdio::null()).output().ok()?;
+        let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        Some(format!("{name} {}", numbered(&said)?))
+    };
+    let known: Vec<String> = PEERS.into_iter().filter_map(version).collect();
+    if known.is_empty() { "peers: none".into() } else { format!("peers: {}", known.join(", ")) }
+}
+
+/// The first number with a point in it, with what is joined to it.
+fn numbered(said: &str) -> Option<&str> {
+    let words = said.split(|character: char| character.is_whitespace() || character == '-');
+    words
+        .filter(|word| word.starts_with(|character: char| character.is_ascii_digit()))
+        .find(|word| word.contains('.'))
+}
+
 /// chronyd with this configuration, never able to set the clock (`-x`); none where it isn't installed.
 ///
 /// # Panics
@@ -171,6 +197,14 @@ impl FencedNtpd {
 mod tests {
     use super::*;
     use crate::forger::Forger;
+
+    #[test]
+    fn versions_are_found_in_what_programs_say() {
+        assert_eq!(numbered("chronyd (chrony) version 4.9 (+CMDMON -DEBUG)"), Some("4.9"));
+        assert_eq!(numbered("ntpd ntpsec-1.2.5\n"), Some("1.2.5"));
+        assert_eq!(numbered("ntp-daemon 1.9.0"), Some("1.9.0"));
+        assert_eq!(numbered("usage: ntpd [-dnv]"), None);
+    }
 
     #[test]
     fn chronyd_and_the_forger_agree_about_the_offset() {

@@ -47,6 +47,7 @@ pub fn run(words: &[&str]) -> Result<(), String> {
     if wishes.json {
         println!("{:#}", as_json(&wishes, &rounds));
     } else {
+        println!("{}", bench::peers::versions());
         print(&rounds);
     }
     Ok(())

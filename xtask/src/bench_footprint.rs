@@ -72,6 +72,7 @@ pub fn run(as_json: bool) -> Result<(), String> {
         });
         println!("{result:#}");
     } else {
+        println!("{}", bench::peers::versions());
         print(&ours, theirs.as_ref());
     }
     Ok(())

@@ -23,7 +23,7 @@ pub fn run(words: &[&str]) -> Result<(), String> {
     let Asked { parts, runs, as_json } = Asked::of(words, &PARTS)?;
     for part in parts {
         if !as_json {
-            println!("\n== {part}, {runs} runs ==");
+            println!("\n== {part}, {runs} runs ==\n{}", bench::peers::versions());
         }
         match part {
             "exchange" => exchange::run(runs, as_json)?,

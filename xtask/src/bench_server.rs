@@ -41,7 +41,7 @@ pub fn run(words: &[&str]) -> Result<(), String> {
     let bench = Bench::build(runs, as_json)?;
     for part in parts {
         if !as_json {
-            println!("\n== {part}, {} runs ==", bench.runs);
+            println!("\n== {part}, {} runs ==\n{}", bench.runs, bench::peers::versions());
         }
         match part {
             "speed" => bench.speed()?,

@@ -42,8 +42,8 @@ usage: cargo xtask WORD
   fuzz server [--seconds N] hostile requests against the server's parser (60 s)
   package [--version V]     build target/package/*.deb, under another version
   package --try             and install, start, upgrade and purge it in fresh Debians (root)
-  peers [--more]            fetch chronyd and ntpd under target/peers, for the tests; --more: newer, and ntpd-rs
   rig [CASE..]              boots, kills, pauses and upgrades on real machines (--list, --short, --jobs N)
+  peers [--more]            fetch chronyd and ntpd under target/peers, for the tests; --more: the newest, and ntpd-rs
   simulate [SCENARIO..]     days in virtual time (--list, --seeds N, --json, --plot FILE.svg)
   tcb                       count the code that each process is made of";
 

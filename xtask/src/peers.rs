@@ -1,10 +1,11 @@
 //! Other implementations for the tests. They are unpacked, never installed: installed they would be services
 //! that fight over the clock, and Debian lets only one of them be there.
 
-mod newest_chrony;
 mod ntpd_rs;
+mod release;
 
 use crate::cargo::{read, run, workspace};
+use release::{NEWEST, Program};
 use std::path::Path;
 use std::process::Command;
 
@@ -12,6 +13,14 @@ const PACKAGES: [&str; 5] = ["chrony", "ntpsec", "ntpsec-ntpdig", "python3-ntp",
 /// What the programs are linked with, beyond what every Debian has.
 const LIBRARIES: [&str; 8] =
     ["libcap2", "libedit2", "libgnutls30", "libnettle8", "libseccomp2", "libbsd0", "libssl3", "iproute2"];
+
+/// Beside those of this machine's release, under names of their own.
+const NEWEST_PROGRAMS: [Program; 4] = [
+    Program { package: "chrony", path: "usr/sbin/chronyd", name: "chronyd-newest" },
+    Program { package: "ntpsec", path: "usr/sbin/ntpd", name: "ntpd-newest" },
+    Program { package: "openntpd", path: "usr/sbin/ntpd", name: "openntpd-newest" },
+    Program { package: "ntpd-rs", path: "usr/bin/ntp-daemon", name: "ntp-daemon" },
+];
 
 /// Fetches them under `target/peers`.
 ///
@@ -85,18 +94,21 @@ fn settle(package: &str, unpacked: &Path) -> std::io::Result<()> {
     }
 }
 
-/// Fetches what only some tests and benchmarks want: a newer chronyd, and ntpd-rs.
+/// Fetches what only some tests and benchmarks want: the newest of each that Debian has, and ntpd-rs.
 ///
 /// # Errors
 /// What can't be had, after all else was tried.
 pub fn fetch_more() -> Result<(), String> {
     let place = workspace().join("target/peers");
     std::fs::create_dir_all(&place).map_err(|error| format!("{}: {error}", place.display()))?;
-    let missing: Vec<String> =
-        [("a newer chronyd", newest_chrony::fetch(&place)), ("ntpd-rs", ntpd_rs::fetch(&place))]
-            .into_iter()
-            .filter_map(|(what, outcome)| Some(format!("{what} can't be had: {}", outcome.err()?)))
-            .collect();
+    let newest = release::fetch(NEWEST, &NEWEST_PROGRAMS, &place);
+    // On machines for which Debian's isn't fetched.
+    let built =
+        if bench::programs::find_peer("ntp-daemon").is_some() { Ok(()) } else { ntpd_rs::fetch(&place) };
+    let missing: Vec<String> = [("the newest", newest), ("ntpd-rs", built)]
+        .into_iter()
+        .filter_map(|(what, outcome)| Some(format!("{what} can't be had: {}", outcome.err()?)))
+        .collect();
     if missing.is_empty() { Ok(()) } else { Err(missing.join("\n")) }
 }
 

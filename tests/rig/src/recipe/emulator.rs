@@ -85,11 +85,7 @@ fn first_disk(root: &Path, version: &str, place: &Path) -> Result<(), String> {
     symlink("busybox", disk.join("bin/sh")).map_err(wrong)?;
     fs::write(disk.join("init"), INIT).map_err(wrong)?;
     fs::set_permissions(disk.join("init"), fs::Permissions::from_mode(0o755)).map_err(wrong)?;
-    let mut depmod = Command::new("depmod");
-    depmod.arg("--basedir").arg(root.join("usr")).arg(version);
-    if command::run(&mut depmod).is_err() {
-        command::run(Command::new("depmod").arg("--basedir").arg(root).arg(version))?;
-    }
+    command::run(Command::new("chroot").arg(root).args(["/sbin/depmod", version]))?;
     for (number, module) in (0..).zip(modules(root, version)?) {
         let name = module.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let plain = disk.join("modules").join(format!("{number:02}-{}", name.trim_end_matches(".xz")));
@@ -113,17 +109,14 @@ fn busybox(root: &Path) -> Result<PathBuf, String> {
 /// The files of [`MODULES`] and of all that they need, in the order of loading.
 fn modules(root: &Path, version: &str) -> Result<Vec<PathBuf>, String> {
     let mut files: Vec<PathBuf> = Vec::new();
-    let base =
-        if root.join("usr/lib/modules").join(version).exists() { root.join("usr") } else { root.to_owned() };
     for module in MODULES {
-        let mut command = Command::new("modprobe");
-        command.arg("--dirname").arg(&base).args(["--set-version", version, "--show-depends", module]);
-        // A module that is built in, or that this kernel hasn't, is none that is loaded.
+        let mut command = Command::new("chroot");
+        command.arg(root).args(["/sbin/modprobe", "--set-version", version, "--show-depends", module]);
+        // A module that is built in, or that this kernel does not have, is none that is loaded.
         let Ok(text) = command::run(&mut command) else { continue };
         for line in text.lines() {
-            let Some(path) = line.strip_prefix("insmod ").map(|rest| PathBuf::from(rest.trim())) else {
-                continue;
-            };
+            let Some(path) = line.strip_prefix("insmod /") else { continue };
+            let path = root.join(path.trim());
             if !files.contains(&path) {
                 files.push(path);
             }
