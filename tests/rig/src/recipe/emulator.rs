@@ -85,7 +85,7 @@ fn first_disk(root: &Path, version: &str, place: &Path) -> Result<(), String> {
     symlink("busybox", disk.join("bin/sh")).map_err(wrong)?;
     fs::write(disk.join("init"), INIT).map_err(wrong)?;
     fs::set_permissions(disk.join("init"), fs::Permissions::from_mode(0o755)).map_err(wrong)?;
-    command::run(Command::new("chroot").arg(root).args(["/sbin/depmod", version]))?;
+    command::run(Command::new("depmod").arg("--basedir").arg(base(root)).arg(version))?;
     for (number, module) in (0..).zip(modules(root, version)?) {
         let name = module.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let plain = disk.join("modules").join(format!("{number:02}-{}", name.trim_end_matches(".xz")));
@@ -106,17 +106,22 @@ fn busybox(root: &Path) -> Result<PathBuf, String> {
     places.into_iter().find(|path| path.exists()).ok_or_else(|| "no busybox was unpacked".into())
 }
 
+/// Where kmod finds `lib/modules`: newer releases unpack it below /usr.
+fn base(root: &Path) -> PathBuf {
+    if root.join("usr/lib/modules").exists() { root.join("usr") } else { root.to_owned() }
+}
+
 /// The files of [`MODULES`] and of all that they need, in the order of loading.
 fn modules(root: &Path, version: &str) -> Result<Vec<PathBuf>, String> {
     let mut files: Vec<PathBuf> = Vec::new();
     for module in MODULES {
-        let mut command = Command::new("chroot");
-        command.arg(root).args(["/sbin/modprobe", "--set-version", version, "--show-depends", module]);
+        let mut command = Command::new("modprobe");
+        command.arg("--dirname").arg(base(root)).args(["--set-version", version, "--show-depends", module]);
         // A module that is built in, or that this kernel does not have, is none that is loaded.
         let Ok(text) = command::run(&mut command) else { continue };
         for line in text.lines() {
-            let Some(path) = line.strip_prefix("insmod /") else { continue };
-            let path = root.join(path.trim());
+            let Some(path) = line.strip_prefix("insmod ") else { continue };
+            let path = PathBuf::from(path.trim());
             if !files.contains(&path) {
                 files.push(path);
             }

@@ -54,7 +54,12 @@ pub fn install_compiler() -> Result<(), String> {
 /// # Errors
 /// apt's.
 pub fn install_emulator() -> Result<(), String> {
-    install_missing(&[("qemu-system-x86_64", "qemu-system-x86"), ("cpio", "cpio")])
+    install_missing(&[
+        ("qemu-system-x86_64", "qemu-system-x86"),
+        ("qemu-img", "qemu-utils"),
+        ("cpio", "cpio"),
+        ("depmod", "kmod"),
+    ])
 }
 
 fn install_missing(tools: &[(&str, &str)]) -> Result<(), String> {
