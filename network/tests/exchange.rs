@@ -42,6 +42,7 @@ fn with_children(body: impl Fn(&Resolve, Answer) + Send + 'static) -> Exchange {
     greeted(Exchange::in_thread(move |link| {
         let body = move |task: &ToExchange, result: Answer| match task {
             ToExchange::Resolve(resolve) => body(resolve, result),
+            ToExchange::Ping => panic!("a child is started for nothing"),
             ToExchange::Exchange(_) => {}
         };
         run(link, Shortfall::NONE, Work::other(body, Span::from_millis(500)))

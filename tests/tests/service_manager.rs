@@ -65,7 +65,6 @@ fn the_engine_beats_three_times_in_the_watchdogs_interval() {
         wait_for(PATIENCE, || (manager.heard().matches("WATCHDOG=1").count() >= before + 4).then_some(()));
     // At 70 s a beat this takes minutes.
     assert!(beats.is_some() && start.elapsed() < PATIENCE, "{}", manager.heard());
-
 }
 
 #[test]
@@ -81,6 +80,27 @@ fn an_engine_that_is_stopped_gives_no_sign_of_life() {
     std::thread::sleep(Duration::from_secs(4));
     assert_eq!(manager.heard().matches("WATCHDOG=1").count(), before);
     daemon.signal(daemon.process("engine").pid, Signal::SIGCONT);
+}
+
+#[test]
+fn with_a_watchdog_a_network_process_that_is_stopped_ends_the_daemon_with_its_own_code() {
+    let forger = Forger::honest(HERE, 0);
+    for (role, code) in [("client", 82), ("server", 83), ("exchange", 84)] {
+        let configuration = format!(
+            "{}[[source]]\naddress = \"time.invalid\"\n[server]\nlisten = [\"127.0.0.1:{}\"]\nallow = \
+             [\"127.0.0.0/8\"]\n",
+            source(forger.address()),
+            free_port()
+        );
+        let setup = Setup::new("hang", &configuration).with_virtual_clock(0, 0.0);
+        let mut daemon = setup.with_environment("WATCHDOG_USEC", "3000000").start();
+        daemon.wait_until_synchronised(PATIENCE);
+        let stopped = daemon.process(role).pid;
+        daemon.signal(stopped, Signal::SIGSTOP);
+        let exit = daemon.wait_for_end(PATIENCE);
+        assert_eq!(exit.code, Some(code), "{role}: {exit:?}");
+        assert!(exit.log.contains("hangs, or was stopped"), "{role}: {exit:?}");
+    }
 }
 
 #[test]

@@ -125,7 +125,7 @@ pub(super) fn read(octets: &[u8]) -> Result<Fact, Malformed> {
             FromClient::PlainReply(reply) => Input::Reply(reply),
             FromClient::ProtectedReply(reply) => Input::Protected(reply),
             FromClient::Unanswered(unanswered) => Input::Unanswered(unanswered),
-            FromClient::Hello(_) => return Err(Malformed),
+            FromClient::Hello(_) | FromClient::Pong => return Err(Malformed),
         },
         EXCHANGE => match from.message()? {
             FromExchange::Resolved(resolved) => Input::Resolved(resolved),
@@ -133,7 +133,7 @@ pub(super) fn read(octets: &[u8]) -> Result<Fact, Malformed> {
             FromExchange::Cookie(cookie) => Input::Cookie(cookie),
             FromExchange::Exchanged(exchanged) => Input::Exchanged(exchanged),
             FromExchange::ExchangeFailed(failed) => Input::ExchangeFailed(failed),
-            FromExchange::Hello(_) => return Err(Malformed),
+            FromExchange::Hello(_) | FromExchange::Pong => return Err(Malformed),
         },
         COMMAND => Input::Command(match from.u8()? {
             0 => Command::Burst,

@@ -15,6 +15,8 @@ pub enum ToClient {
     Query(Query),
     /// Forget this query (open or not).
     Cancel(QueryId),
+    /// Answer with `Pong`, where the service manager watches the daemon.
+    Ping,
 }
 
 /// Client role to engine.
@@ -32,6 +34,8 @@ pub enum FromClient {
     ProtectedReply(ProtectedReply),
     /// End of a query: no such reply (after the candidates, where it was protected).
     Unanswered(Unanswered),
+    /// Answers `Ping`: the loop still turns.
+    Pong,
 }
 
 /// A query's name: the engine counts up and never uses one twice.

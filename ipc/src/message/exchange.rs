@@ -23,6 +23,8 @@ pub enum ToExchange {
     /// Exchange keys with this server in a child of its own. The id was never used before, for a look-up
     /// either; at most 8 of both are open.
     Exchange(Exchange),
+    /// Answer with `Pong`, where the service manager watches the daemon.
+    Ping,
 }
 
 /// Exchange role to engine.
@@ -41,6 +43,8 @@ pub enum FromExchange {
     Exchanged(Exchanged),
     /// End of a key exchange without keys; cookies that came before it are void.
     ExchangeFailed(ExchangeFailed),
+    /// Answers `Ping`: the loop still turns.
+    Pong,
 }
 
 /// A look-up's or key exchange's name: the engine counts up and never uses one twice.

@@ -20,6 +20,8 @@ pub enum ToKeyService {
     Policy(KeyPolicy),
     /// Read the certificate and the private key anew; connections go on.
     Reload,
+    /// Answer with `Pong` when the key holder has, where the service manager watches the daemon.
+    Ping,
 }
 
 /// Key exchange service to engine.
@@ -34,6 +36,8 @@ pub enum FromKeyService {
     Certificate(Loaded),
     /// At most one a second, and only when a count has changed.
     Counters(KeyCounters),
+    /// Answers `Ping`: both loops still turn.
+    Pong,
 }
 
 /// What became of reading the certificate and the key.
@@ -84,6 +88,8 @@ pub enum ToKeyHolder {
     Reload,
     /// From now on sign over this link, a thread's, with the key that was read last.
     Use,
+    /// Answer with `Pong`. Over the first link alone.
+    Ping,
 }
 
 /// Key holder to key exchange service.
@@ -98,6 +104,8 @@ pub enum FromKeyHolder {
     Signed(Signature),
     /// Answers `Sign`: too many a second, or a scheme that isn't the key's.
     NotSigned,
+    /// Answers `Ping`: the loop still turns.
+    Pong,
 }
 
 /// What became of reading the private key.

@@ -30,6 +30,8 @@ pub enum ToServer {
     /// The keys that open and seal cookies, in place of those before. Until the first ones, requests with
     /// NTS fields are not answered.
     CookieKeys(CookieKeys),
+    /// Answer with `Pong`, where the service manager watches the daemon.
+    Ping,
 }
 
 /// Server role to engine.
@@ -40,6 +42,8 @@ pub enum FromServer {
     Hello(Shortfall),
     /// At most one a second, and only when a count has changed.
     Counters(Counters),
+    /// Answers `Ping`: the loop still turns.
+    Pong,
 }
 
 /// The system variables that a reply carries (RFC 5905 section 11.2).

@@ -91,6 +91,7 @@ impl Client {
             match self.engine.receive()? {
                 Some(ToClient::Query(query)) => self.begin(&query)?,
                 Some(ToClient::Cancel(id)) => self.open.retain(|open| open.id() != id),
+                Some(ToClient::Ping) => self.engine.push(FromClient::Pong)?,
                 None => break,
             }
         }

@@ -66,11 +66,12 @@ pub(super) enum Trouble {
     Broken,
 }
 
-/// The id of a task.
-pub(super) const fn id(task: &ToExchange) -> ExchangeId {
+/// The id of a task; none where there is nothing to do for a child.
+pub(super) const fn id(task: &ToExchange) -> Option<ExchangeId> {
     match task {
-        ToExchange::Resolve(resolve) => resolve.id,
-        ToExchange::Exchange(exchange) => exchange.id,
+        ToExchange::Resolve(resolve) => Some(resolve.id),
+        ToExchange::Exchange(exchange) => Some(exchange.id),
+        ToExchange::Ping => None,
     }
 }
 
@@ -93,6 +94,7 @@ pub(super) const fn failed(task: &ToExchange, trouble: Trouble) -> FromExchange 
                 Trouble::Broken => ExchangeFailure::Broken,
             },
         }),
+        ToExchange::Ping => FromExchange::Pong,
     }
 }
 
@@ -101,6 +103,7 @@ fn carry_out(task: &ToExchange, roots: &RootFiles) -> Vec<FromExchange> {
     match task {
         ToExchange::Resolve(resolve) => vec![look_up(resolve)],
         ToExchange::Exchange(exchange) => exchange_keys(exchange, roots),
+        ToExchange::Ping => Vec::new(),
     }
 }
 
@@ -132,7 +135,7 @@ impl Work {
 
     fn deadline(&self, task: &ToExchange) -> Span {
         match task {
-            ToExchange::Resolve(_) => self.lookup,
+            ToExchange::Resolve(_) | ToExchange::Ping => self.lookup,
             ToExchange::Exchange(_) => self.exchange,
         }
     }

@@ -123,7 +123,7 @@ impl Exchange {
     }
 
     fn begin(&mut self, task: &ToExchange) -> Result<(), Ending> {
-        let id = child::id(task);
+        let Some(id) = child::id(task) else { return self.engine.push(FromExchange::Pong) };
         if self.last.is_some_and(|last| id.0 <= last.0) {
             return Err(Ending::Rule("the id of a look-up or key exchange is not above the one before"));
         }

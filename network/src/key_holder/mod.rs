@@ -155,6 +155,7 @@ impl Work {
                 }
                 place.answer(answer)
             }
+            Some((_, ToKeyHolder::Ping)) => place.answer(FromKeyHolder::Pong),
             Some(_) => Err(Ending::Rule("an order for a thread's link on the first one")),
         }
     }
@@ -174,8 +175,8 @@ impl Work {
                 place.answer(answer)?;
             }
             Some((_, ToKeyHolder::Use)) => place.key.clone_from(&self.latest),
-            Some((_, ToKeyHolder::Reload)) => {
-                return Err(Ending::Rule("an order to read the key on a thread's link"));
+            Some((_, ToKeyHolder::Reload | ToKeyHolder::Ping)) => {
+                return Err(Ending::Rule("an order of the first link on a thread's link"));
             }
         }
         Ok(true)

@@ -200,6 +200,7 @@ impl Service<'_> {
                 }
                 Some(ToKeyService::Policy(policy)) => self.follow(policy)?,
                 Some(ToKeyService::Reload) => self.reload.order(),
+                Some(ToKeyService::Ping) => self.holder.push(ToKeyHolder::Ping).map_err(of_holder)?,
                 None => break,
             }
         }
@@ -224,6 +225,9 @@ impl Service<'_> {
                 }
                 Some(FromKeyHolder::Key(read)) if self.is_holder_known => {
                     self.reload.hear(read, self.shared).ok_or(OUT_OF_TURN)?;
+                }
+                Some(FromKeyHolder::Pong) if self.is_holder_known => {
+                    self.engine.push(FromKeyService::Pong)?;
                 }
                 Some(_) => return Err(OUT_OF_TURN),
                 None => break,

@@ -184,6 +184,7 @@ impl Server<'_> {
                 Some(ToServer::Access(part)) => self.collect(&part)?,
                 Some(ToServer::Policy(policy)) => self.follow(&policy)?,
                 Some(ToServer::CookieKeys(keys)) => self.change_keys(&keys)?,
+                Some(ToServer::Ping) => self.engine.push(FromServer::Pong)?,
                 None => break,
             }
         }

@@ -7,6 +7,7 @@
 mod asked;
 mod counting;
 mod key_service;
+mod liveness;
 mod orders;
 mod outlet;
 mod process;
@@ -17,13 +18,14 @@ pub use process::{Breach, Process};
 
 use crate::links::asked::{KeyExchanges, ProtectedQueries, Unended, check_resolved};
 use crate::links::counting::Counting;
+use crate::links::liveness::Liveness;
 use crate::links::orders::Orders;
 use crate::links::outlet::Outlet;
 use engine::io::{Input, OrderKind};
 use ipc::message::Shortfall;
 use ipc::message::client::{FromClient, Query, QueryId, ToClient};
 use ipc::message::exchange::{Exchange, FromExchange, Resolve, ToExchange};
-use ipc::message::key_service::{KeyCounters, Loaded};
+use ipc::message::key_service::{KeyCounters, Loaded, ToKeyService};
 use ipc::message::privileged::{
     Adjust, Condition, Farewell, FromPrivileged, LaunchPlan, Status, Step, ToPrivileged, Welcome,
 };
@@ -56,6 +58,8 @@ pub enum Fact {
     Certificate(Loaded),
     /// Counts of the key exchange service.
     KeyCounters(KeyCounters),
+    /// A process answered a ping.
+    Alive,
     /// The configuration is to be read again.
     Reload,
 }
@@ -73,6 +77,7 @@ pub struct Links {
     queries: ProtectedQueries,
     exchanges: KeyExchanges,
     unended: Unended,
+    liveness: Liveness,
     welcomed: bool,
     epoch: u32,
     counting: Counting<COUNTS>,
@@ -109,6 +114,7 @@ impl Links {
             queries: ProtectedQueries::default(),
             exchanges: KeyExchanges::default(),
             unended: Unended::default(),
+            liveness: Liveness::default(),
             welcomed: false,
             epoch: 0,
             counting: Counting::of(Process::Server),
@@ -203,6 +209,23 @@ impl Links {
     /// Looks whether look-ups and key exchanges end. Harmless at any time.
     pub fn check_endless(&mut self, now: RawInstant) -> Result<(), Breach> {
         self.unended.check(now).map_err(|deed| Breach::new(Process::Exchange, deed))
+    }
+
+    /// Asks each process for a sign of life; one that left two of these without an answer is no longer trusted.
+    pub fn ping(&mut self, now: RawInstant) -> Result<(), Breach> {
+        for process in [Process::Client, Process::Server, Process::Exchange, Process::KeyService] {
+            if !self.expects(process) {
+                continue;
+            }
+            self.liveness.ask(process).map_err(|deed| Breach::new(process, deed))?;
+            match process {
+                Process::Client => self.client.send_surely(now, ToClient::Ping)?,
+                Process::Server => self.server.send_surely(now, ToServer::Ping)?,
+                Process::Exchange => self.exchange.send_surely(now, ToExchange::Ping)?,
+                _ => self.key_service.outlet.send_surely(now, ToKeyService::Ping)?,
+            }
+        }
+        Ok(())
     }
 
     /// Sends a key exchange, or skips it where the exchange role doesn't read or has enough to do.
@@ -308,6 +331,13 @@ impl Links {
             // The key holder's words come through the key exchange service.
             Process::Engine | Process::KeyHolder => Ok(None),
         }
+        .and_then(|fact| match fact {
+            Some(Fact::Alive) => {
+                self.liveness.answer(process).map_err(|deed| Breach::new(process, deed))?;
+                Ok(fact)
+            }
+            fact => Ok(fact),
+        })
     }
 
     fn receive_privileged(&mut self) -> Result<Option<Fact>, Breach> {
@@ -373,6 +403,7 @@ impl Links {
                 self.queries.count(candidate.id).map_err(breach)?;
                 Fact::Input(Input::Protected(candidate))
             }
+            FromClient::Pong => Fact::Alive,
             FromClient::Unanswered(unanswered) => {
                 self.queries.close(unanswered.id);
                 Fact::Input(Input::Unanswered(unanswered))
@@ -390,6 +421,7 @@ impl Links {
         self.exchange.greet(hello)?;
         Ok(Some(match message {
             FromExchange::Hello(shortfall) => Fact::Hello(Process::Exchange, shortfall),
+            FromExchange::Pong => Fact::Alive,
             FromExchange::Resolved(resolved) => {
                 check_resolved(&resolved).map_err(breach)?;
                 self.unended.end(resolved.id);
@@ -420,11 +452,12 @@ impl Links {
         let Some(message) = self.server.receive()? else { return Ok(None) };
         let hello = match message {
             FromServer::Hello(shortfall) => Some(shortfall),
-            FromServer::Counters(_) => None,
+            FromServer::Counters(_) | FromServer::Pong => None,
         };
         self.server.greet(hello)?;
         Ok(Some(match message {
             FromServer::Hello(shortfall) => Fact::Hello(Process::Server, shortfall),
+            FromServer::Pong => Fact::Alive,
             FromServer::Counters(counters) => {
                 self.counting.take(now, counters.list())?;
                 Fact::Counters(counters)

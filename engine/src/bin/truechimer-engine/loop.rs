@@ -58,6 +58,8 @@ pub struct Running {
     pub seen: Now,
     /// Privileged hears from us at least this often.
     pub heartbeat: Span,
+    /// When the other processes were last asked for a sign of life; none: the service manager watches nobody.
+    pub pinged: Option<RawInstant>,
     /// When privileged last heard from us.
     pub spoke: RawInstant,
     /// The file of the configuration, as it was opened at the start.
@@ -115,6 +117,10 @@ impl Running {
             self.spoke = now.raw;
             self.log.settle(now.raw);
         }
+        if self.pinged.is_some_and(|at| now.raw.since(at).nanos() >= self.heartbeat.nanos()) {
+            self.links.ping(now.raw)?;
+            self.pinged = Some(now.raw);
+        }
         self.tell_condition()
     }
 
@@ -164,6 +170,7 @@ impl Running {
         let deadlines = [
             self.engine.poll_timeout(),
             Some(self.spoke.after(self.heartbeat)),
+            self.pinged.map(|at| at.after(self.heartbeat)),
             self.links.deadline(),
             self.control.deadline(),
             (!self.pending.is_empty()).then_some(now),
@@ -200,6 +207,7 @@ impl Running {
                     learn(&mut self.surroundings.key_exchange, &fact);
                     self.watch_certificate(now);
                 }
+                Fact::Alive => {}
                 Fact::Reload => self.reload(now.raw)?,
                 Fact::Hello(process, _) => return Err(Breach::new(process, "said hello twice").into()),
             }

@@ -179,7 +179,7 @@ fn run(
     let mut clock = Clock::new(words.optional_fd("clock").unwrap_or_else(|error| fail(error)));
 
     let heartbeat = words.number("heartbeat").unwrap_or_else(|error| fail(error));
-    let heartbeat = heartbeat.map_or(r#loop::HEARTBEAT, |millis| Span::from_millis(i64::from(millis)));
+    let heartbeat = heartbeat.map(|millis| Span::from_millis(i64::from(millis)));
     let own_addresses = own_addresses(&configuration);
     let launched = match launch::launch(&mut links, &clock, &configuration, shortfall) {
         Ok(launched) => launched,
@@ -218,7 +218,8 @@ fn run(
         engine: Recorded::new(start, tape),
         in_force,
         seen,
-        heartbeat,
+        heartbeat: heartbeat.unwrap_or(r#loop::HEARTBEAT),
+        pinged: heartbeat.map(|_| launched.at),
         spoke: launched.at,
         configuration: files.configuration.into(),
         condition: None,

@@ -79,6 +79,7 @@ impl KeyServiceLink {
                 }
                 Fact::Certificate(loaded)
             }
+            FromKeyService::Pong => Fact::Alive,
             FromKeyService::Counters(counters) => {
                 self.counting.take(now, counters.list())?;
                 Fact::KeyCounters(counters)
