@@ -18,7 +18,6 @@ mod bench_footprint;
 mod bench_nts;
 mod bench_server;
 mod cargo;
-mod debian;
 mod demo;
 mod fuzz;
 mod package;

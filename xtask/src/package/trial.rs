@@ -2,7 +2,7 @@
 //! that is being put together: nothing is started there but what this asks for.
 
 use crate::cargo::target;
-use crate::debian;
+use rig::debian;
 use bench::forger::Forger;
 use bench::programs::{Place, wait_for};
 use std::fs;

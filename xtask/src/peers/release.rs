@@ -3,7 +3,7 @@
 
 use super::unpack;
 use crate::cargo::{read, run};
-use crate::debian;
+use rig::debian;
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

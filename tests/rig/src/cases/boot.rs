@@ -1,6 +1,6 @@
 //! Power-on: with a clock that is right, and with clocks that are not.
 
-use super::{BOOT, Case, Found, boot_right, today};
+use super::{Case, Found, boot_right, today};
 use crate::guest::Stand;
 use crate::machine::Start;
 
@@ -34,7 +34,6 @@ pub const CASES: &[Case] = &[
 
 fn boot(stand: &Stand, start: &Start) -> Result<Found, String> {
     let mut guest = boot_right(stand, start)?;
-    let since = guest.machine.started();
-    let seconds = guest.wait_until_right(since, BOOT)?;
+    let seconds = guest.machine.started().elapsed().as_secs_f64();
     guest.found(seconds, "")
 }
