@@ -8,7 +8,7 @@ use crate::recipe::image::{self, Daemon, Packages};
 use crate::recipe::{emulator, kernel, tools};
 use crate::report::{self, Row, Verdict};
 use crate::store::Store;
-use crate::world::World;
+use crate::world::{self, World};
 use caps::{CapSet, Capability};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -41,6 +41,8 @@ pub fn run(wish: &Wish, packages: impl FnOnce() -> Result<Packages, String>) -> 
     let jobs = chosen(wish)?;
     prepare()?;
     let store = Store::open()?;
+    store.forget_dead();
+    world::forget_dead();
     let packages = packages()?;
     let started = Instant::now();
     let plan = Plan::make(&store, &jobs, &packages, wish.short)?;

@@ -51,6 +51,25 @@ impl Store {
     }
 }
 
+impl Store {
+    /// Removes what runs and attempts that ended without doing so have left.
+    pub fn forget_dead(&self) {
+        for entry in fs::read_dir(&self.0).into_iter().flatten().flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let owner = match name.strip_prefix("run-") {
+                Some(rest) => rest.split(['-', '.']).next(),
+                None if name.contains(".draft-") || name.contains(".root-") => name.rsplit('-').next(),
+                None => None,
+            };
+            if let Some(Ok(owner)) = owner.map(str::parse::<u32>)
+                && !Path::new(&format!("/proc/{owner}")).exists()
+            {
+                let _ = remove(&entry.path());
+            }
+        }
+    }
+}
+
 /// Hexadecimal SHA-256.
 pub fn hash(octets: &[u8]) -> String {
     hmac_sha256::Hash::hash(octets).iter().map(|octet| format!("{octet:02x}")).collect()

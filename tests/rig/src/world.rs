@@ -110,6 +110,19 @@ impl World {
     }
 }
 
+/// Removes the networks of runs that ended without doing so.
+pub fn forget_dead() {
+    let Ok(names) = command::words(&["ip", "netns", "list"]) else { return };
+    for name in names.lines().filter_map(|line| line.split_whitespace().next()) {
+        let owner = name.strip_prefix("rig-").and_then(|rest| rest.split('-').next()).map(str::parse::<u32>);
+        if let Some(Ok(owner)) = owner
+            && !std::path::Path::new(&format!("/proc/{owner}")).exists()
+        {
+            let _ = command::words(&["ip", "netns", "delete", name]);
+        }
+    }
+}
+
 impl Drop for World {
     fn drop(&mut self) {
         self.shared.end.store(true, Ordering::Relaxed);
