@@ -18,7 +18,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("control", &["ipc"]),
     ("tests", &["ipc", "protocol", "policies", "engine"]),
     ("tests/simulation", &["ipc", "protocol", "engine", "privileged"]),
-    ("xtask", &["bench", "simulation"]),
+    ("tests/rig", &["ipc", "protocol", "simulation"]),
+    ("xtask", &["bench", "rig", "simulation"]),
 ];
 
 /// What is linked into the process that holds the clock, beyond our own: an auditor reads all of it.
@@ -111,9 +112,19 @@ fn dependencies(package: &str, sections: &[&str]) -> BTreeSet<String> {
 
 #[test]
 fn dependencies_between_our_packages_go_only_where_they_may() {
-    let ours: BTreeSet<&str> =
-        ["ipc", "protocol", "policies", "engine", "privileged", "network", "control", "bench", "simulation"]
-            .into();
+    let ours: BTreeSet<&str> = [
+        "ipc",
+        "protocol",
+        "policies",
+        "engine",
+        "privileged",
+        "network",
+        "control",
+        "bench",
+        "simulation",
+        "rig",
+    ]
+    .into();
     for (package, allowed) in ARROWS {
         for name in dependencies(package, &["dependencies", "build-dependencies"]) {
             let arrow = ours.contains(name.as_str()) && !allowed.contains(&name.as_str());

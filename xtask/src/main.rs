@@ -9,6 +9,7 @@
 //!   package    a Debian package; --try runs it in a fresh Debian
 //!   peers      chronyd and ntpd for the tests, unpacked under target/, never installed
 //!   simulate   whole days in virtual time: how accurate, at how many packets
+//!   rig        days: whole days of the real daemons in a kernel whose time is simulated
 //!   tcb        how many lines of whose code are linked into each process
 //! ```
 
@@ -40,7 +41,23 @@ usage: cargo xtask WORD
   package [--try]           build target/package/*.deb; --try installs and starts it in a fresh Debian
   peers [--more]            fetch chronyd and ntpd under target/peers, for the tests; --more: newer, and ntpd-rs
   simulate [SCENARIO..]     days in virtual time (--list, --seeds N, --json, --plot FILE.svg)
+  rig days                  days of the real daemons on a real kernel's clock, in simulated time (root)
   tcb                       count the code that each process is made of";
+
+/// The daemon as it is shipped, and the first process of the guests.
+fn build_days() -> Result<rig::days::Tools, String> {
+    let programs = cargo::build_release()?;
+    cargo::run(cargo::cargo().args([
+        "build",
+        "--release",
+        "--locked",
+        "-p",
+        "truechimer-rig",
+        "--bin",
+        "day",
+    ]))?;
+    Ok(rig::days::Tools { programs, peers: cargo::workspace().join("target/peers") })
+}
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -61,6 +78,7 @@ fn main() -> ExitCode {
         ["peers"] => peers::fetch(),
         ["peers", "--more"] => peers::fetch_more(),
         ["simulate", rest @ ..] => simulate::run(rest),
+        ["rig", "days", rest @ ..] => rig::days::run(rest, build_days),
         ["tcb"] => tcb::run(),
         ["help" | "--help" | "-h"] => {
             println!("{USAGE}");
