@@ -69,11 +69,10 @@ pub fn run(words: &[&str], build: impl FnOnce() -> Result<Tools, String>) -> Res
         return Ok(());
     }
     let wishes = understand(words)?;
-    let folder = folder();
-    let kernel = folder.join("kernel/build/linux");
+    let kernel = kernel();
     missing(&kernel)?;
     let tools = build()?;
-    let base = folder.join("days");
+    let base = folder().join("days");
     std::fs::create_dir_all(&base).map_err(|error| format!("{}: {error}", base.display()))?;
     let root = root::Root::new(&base, &tools, &wishes.daemons)?;
     if !wishes.json {
@@ -153,8 +152,16 @@ fn folder() -> PathBuf {
     std::env::var_os("TRUECHIMER_RIG").map_or_else(|| "/var/cache/truechimer-rig".into(), PathBuf::from)
 }
 
+/// The kernel of the guests, which the rig's recipe builds.
+pub fn kernel() -> PathBuf {
+    folder().join("kernel/build/linux")
+}
+
 /// Says what stands in the way of a guest.
-fn missing(kernel: &Path) -> Result<(), String> {
+///
+/// # Errors
+/// The reason, with the remedy.
+pub fn missing(kernel: &Path) -> Result<(), String> {
     if !nix::unistd::geteuid().is_root() {
         return Err(
             "days need root: the daemons start as root in the guest, whose files are read as you".into()

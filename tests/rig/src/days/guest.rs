@@ -5,7 +5,7 @@
 //! clock is at the start *is* the scenario's offset away from the truth.
 
 use super::daemons::Daemon;
-use super::outcome::{MARK, Outcome, Tally};
+use super::outcome::{MARK, Outcome, Process, Tally};
 use super::truth::{BEGIN, Truth};
 use nix::mount::{MsFlags, mount};
 use nix::poll::{PollFd, PollFlags, ppoll};
@@ -80,6 +80,7 @@ fn day() -> Result<Outcome, String> {
         simulated_s: hours * 3600.0,
         ..network.run(&scenario, hours, &mut child)
     };
+    outcome.processes = processes();
     if outcome.ended.is_some() || std::env::var_os("TELL").is_some() {
         let log = std::fs::read_to_string(LOG).unwrap_or_default();
         log.lines().for_each(|line| println!("{daemon}: {line}"));
@@ -87,6 +88,18 @@ fn day() -> Result<Outcome, String> {
     }
     outcome.late_us = network.late as f64 / 1e3 / network.replies.max(1) as f64;
     Ok(outcome)
+}
+
+/// All but this one.
+fn processes() -> Vec<Process> {
+    let all = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let mut numbers: Vec<u32> = all
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .filter(|number| *number > 1)
+        .collect();
+    numbers.sort_unstable();
+    let status = |number| std::fs::read_to_string(format!("/proc/{number}/status")).ok();
+    numbers.into_iter().filter_map(status).filter_map(|status| Process::read(&status)).collect()
 }
 
 /// Runs `ip` in the calling thread's network.
@@ -231,6 +244,7 @@ impl Network {
             replies: self.replies,
             late_us: 0.0,
             ended,
+            processes: Vec::new(),
             wall_s: 0.0,
         }
     }

@@ -32,9 +32,42 @@ pub struct Outcome {
     pub late_us: f64,
     /// How the daemon ended, where it didn't run to the end of the day.
     pub ended: Option<String>,
+    /// The daemon's processes at the end, as the kernel sees them.
+    #[serde(default)]
+    pub processes: Vec<Process>,
     /// Real time that it took, s; known to the host only.
     #[serde(default)]
     pub wall_s: f64,
+}
+
+/// A process of the daemon.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Process {
+    /// Its first fifteen letters.
+    pub name: String,
+    /// Its user.
+    pub uid: u32,
+    /// Whether a filter of system calls is in force.
+    pub filtered: bool,
+    /// Whether it can't gain privileges.
+    pub no_new_privs: bool,
+}
+
+impl Process {
+    /// From `/proc/PID/status`; none for a thread of the kernel.
+    pub fn read(status: &str) -> Option<Self> {
+        let field = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+            line.split_whitespace().next()
+        };
+        field("VmSize")?;
+        Some(Self {
+            name: field("Name")?.to_owned(),
+            uid: field("Uid")?.parse().ok()?,
+            filtered: field("Seccomp") == Some("2"),
+            no_new_privs: field("NoNewPrivs") == Some("1"),
+        })
+    }
 }
 
 /// The clock's errors over a part of a day.
@@ -127,6 +160,7 @@ pub(crate) mod tests {
             replies: 350,
             late_us: 50.0,
             ended: None,
+            processes: Vec::new(),
             wall_s: 16.0,
         }
     }
@@ -144,6 +178,18 @@ pub(crate) mod tests {
         assert!(error.contains("Kernel panic - not syncing"), "{error}");
         let error = find(&format!("{MARK}{{\"day\":1}}")).expect_err("that is no outcome");
         assert!(error.contains("can't be read"), "{error}");
+    }
+
+    #[test]
+    fn a_process_is_confined_where_the_kernel_says_so_and_a_thread_of_the_kernel_is_none() {
+        let status =
+            "Name:\ttruechimerd\nUid:\t902\t902\t902\t902\nVmSize:\t9 kB\nNoNewPrivs:\t1\nSeccomp:\t2\n";
+        let process = Process::read(status).expect("a process");
+        assert_eq!((process.name.as_str(), process.uid), ("truechimerd", 902));
+        assert!(process.filtered && process.no_new_privs);
+        let open = Process::read(&status.replace("Seccomp:\t2", "Seccomp:\t0")).expect("a process");
+        assert!(!open.filtered);
+        assert_eq!(Process::read("Name:\tkthreadd\nUid:\t0\t0\t0\t0\nSeccomp:\t0\n"), None);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Days as lines, for people.
 
 use super::daemons::Daemon;
-use super::outcome::Outcome;
+use super::outcome::{Outcome, Process};
 use simulation::figures::{Figures, median};
 use std::fmt::Write;
 
@@ -53,6 +53,12 @@ impl Row<'_> {
                 middle(&|o| o.wall_s),
             );
             for outcome in of {
+                let open = |process: &&Process| !process.filtered || !process.no_new_privs;
+                if daemon == Daemon::Truechimer.to_string()
+                    && let Some(process) = outcome.processes.iter().find(open)
+                {
+                    let _ = writeln!(text, "    seed {}: {} was not confined", outcome.seed, process.name);
+                }
                 if let Some(how) = &outcome.ended {
                     let _ = writeln!(text, "    {daemon}, seed {}, ended early: {how}", outcome.seed);
                 }
@@ -103,6 +109,16 @@ mod tests {
         assert_eq!(lines[0][..6], ["lan_calm", "truechimer", "5.0", "5.0", "3.0", "50.0"]);
         assert_eq!(lines[1][..6], ["lan_calm", "chrony", "8.0", "8.0", "8.0", "8.0"]);
         assert_eq!(lines[0].len(), 13);
+    }
+
+    #[test]
+    fn a_process_of_ours_that_was_not_confined_is_told_of_and_chronys_are_as_they_are() {
+        let open = Process { name: "free".into(), uid: 0, filtered: false, no_new_privs: true };
+        let [mut ours, mut theirs] = ["truechimer", "chrony"].map(|daemon| outcome("liar", daemon, 1.0));
+        ours.processes = vec![open.clone()];
+        theirs.processes = vec![open];
+        let lines = Row { day: "liar", outcomes: &[ours, theirs], pure: &[] }.lines();
+        assert_eq!(lines.matches("free was not confined").count(), 1, "{lines}");
     }
 
     #[test]
