@@ -6,7 +6,7 @@
 
 use super::daemons::Daemon;
 use super::outcome::{MARK, Outcome, Process, Tally};
-use super::truth::{BEGIN, Truth};
+use super::truth::Truth;
 use nix::mount::{MsFlags, mount};
 use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sched::{CloneFlags, unshare};
@@ -70,7 +70,8 @@ fn day() -> Result<Outcome, String> {
     let seed = word("SEED")?.parse().map_err(|_| "SEED is a number")?;
     let hours: f64 = word("HOURS")?.parse().map_err(|_| "HOURS is a number")?;
     let daemon: Daemon = word("DAEMON")?.parse()?;
-    let mut network = Network::new(&scenario, seed)?;
+    let begin = word("BEGIN")?.parse().map_err(|_| "BEGIN is a number")?;
+    let mut network = Network::new(&scenario, seed, begin)?;
     let mut child = daemon.start(&scenario, &network.truth.addresses())?;
     let mut outcome = Outcome {
         day: name,
@@ -182,7 +183,9 @@ struct Network {
     truth: Truth,
     sockets: Vec<UdpSocket>,
     underway: Vec<Reply>,
-    /// What true time is called here, less what it is called in the simulation.
+    /// True time at the beginning, as the truth calls it.
+    begin: i64,
+    /// What the stamps call it, less that.
     shift: i64,
     packets: Vec<u64>,
     replies: u64,
@@ -190,21 +193,22 @@ struct Network {
 }
 
 impl Network {
-    fn new(scenario: &Scenario, seed: u64) -> Result<Self, String> {
-        let addresses = Truth::new(scenario, seed, 0).addresses();
+    fn new(scenario: &Scenario, seed: u64, begin: i64) -> Result<Self, String> {
+        let addresses = Truth::new(scenario, seed, begin, 0).addresses();
         let sockets = sockets(&addresses)?;
         let (clock, raw) = clock_and_raw(raw());
-        let truth = Truth::new(scenario, seed, raw);
-        let shift = clock - (scenario.offset * 1e9) as i64 - BEGIN;
+        let truth = Truth::new(scenario, seed, begin, raw);
+        let shift = clock - (scenario.offset * 1e9) as i64 - begin;
         let packets = vec![0; sockets.len()];
-        Ok(Self { truth, sockets, underway: Vec::new(), shift, packets, replies: 0, late: 0 })
+        Ok(Self { truth, sockets, underway: Vec::new(), begin, shift, packets, replies: 0, late: 0 })
     }
 
     fn run(&mut self, scenario: &Scenario, hours: f64, child: &mut Child) -> Outcome {
-        let end = BEGIN + (hours * 3600e9) as i64;
+        let begin = self.begin;
+        let end = begin + (hours * 3600e9) as i64;
         let (mut whole, mut settled) = (Tally::default(), Tally::default());
         let (mut first, mut ended, mut corrected) = (None, None, correction());
-        let mut due = BEGIN + SECOND;
+        let mut due = begin + SECOND;
         while due <= end && ended.is_none() {
             let mut counter = raw();
             let mut now = self.truth.at(counter);
@@ -212,9 +216,9 @@ impl Network {
                 let clock;
                 (clock, counter) = clock_and_raw(counter);
                 now = self.truth.at(counter);
-                let at = (now - BEGIN) as f64 * 1e-9;
+                let at = (now - begin) as f64 * 1e-9;
                 let error = (clock - now - self.shift) as f64 * 1e-9;
-                if (due - BEGIN) % (FREQUENCY_EVERY * SECOND) == 0 {
+                if (due - begin) % (FREQUENCY_EVERY * SECOND) == 0 {
                     corrected = correction();
                     ended = child.try_wait().ok().flatten().map(|status| format!("{status} after {at:.0} s"));
                 }

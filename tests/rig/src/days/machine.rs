@@ -5,7 +5,7 @@
 
 use super::daemons::Daemon;
 use super::outcome::{self, Outcome};
-use super::truth::BEGIN;
+use super::truth::beginning;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use std::fs;
@@ -95,15 +95,17 @@ pub fn run(order: &Order<'_>) -> Result<Outcome, String> {
 }
 
 fn start(order: &Order<'_>, folder: &Path) -> Result<Child, String> {
+    let begin = beginning();
     let mut command = Command::new(order.kernel);
     command
         .arg("mem=128M")
         .arg("time-travel=inf-cpu")
-        .arg(format!("time-travel-start={BEGIN}"))
+        .arg(format!("time-travel-start={begin}"))
         .args(["root=/dev/root", "rootfstype=hostfs", "ro"])
         .arg(format!("rootflags={}", order.root.display()))
         .args(["con0=null,fd:1", "con=null", "ssl=null", "quiet", "init=/day"])
         .arg(format!("uml_dir={}", folder.display()))
+        .arg(format!("BEGIN={begin}"))
         .arg(format!("DAY={}", order.day))
         .arg(format!("SEED={}", order.seed))
         .arg(format!("DAEMON={}", order.daemon))

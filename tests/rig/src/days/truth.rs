@@ -14,8 +14,13 @@ use std::net::SocketAddr;
 
 const SECOND: i64 = 1_000_000_000;
 
-/// When each day begins, true time in nanoseconds since 1970: a full second that is later than any build.
-pub const BEGIN: i64 = 1_800_000_000 * SECOND;
+/// When a day begins that is run now, true time in nanoseconds since 1970: a full second after the daemon's build, before
+/// which its governor believes nothing.
+pub fn beginning() -> i64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    let tomorrow = (now.as_secs() as i64 / 86_400 + 1) * 86_400;
+    tomorrow.max(1_800_000_000) * SECOND
+}
 
 /// True time, and the servers that tell it.
 #[derive(Debug)]
@@ -26,20 +31,23 @@ pub struct Truth {
     next: Option<Event>,
     /// The last full second.
     turned: i64,
+    /// True time when the day began.
+    begin: i64,
     /// What is added to the guest's counter to get the oscillator's.
     raw_shift: i64,
 }
 
 impl Truth {
-    /// The beginning of a day is the moment at which the guest's counter shows `raw` (nanoseconds).
-    pub fn new(scenario: &Scenario, seed: u64, raw: i64) -> Self {
-        let oscillator = Oscillator::new(scenario, seed, BEGIN);
-        let raw_shift = oscillator.raw_at(BEGIN).nanos() - raw;
+    /// The beginning of a day is the moment at which the guest's counter shows `raw` (nanoseconds); true time is `begin`
+    /// then, a full second.
+    pub fn new(scenario: &Scenario, seed: u64, begin: i64, raw: i64) -> Self {
+        let oscillator = Oscillator::new(scenario, seed, begin);
+        let raw_shift = oscillator.raw_at(begin).nanos() - raw;
         let paths = scenario.source.iter().flat_map(|path| vec![path; path.count.max(1)]);
-        let servers = paths.enumerate().map(|(place, path)| Server::new(path, place, seed, BEGIN)).collect();
+        let servers = paths.enumerate().map(|(place, path)| Server::new(path, place, seed, begin)).collect();
         let mut events = scenario.event.clone().into_iter();
         let next = events.next();
-        Self { oscillator, servers, events, next, turned: BEGIN, raw_shift }
+        Self { oscillator, servers, events, next, turned: begin, begin, raw_shift }
     }
 
     /// Where the servers answer.
@@ -53,7 +61,7 @@ impl Truth {
         loop {
             let now = self.oscillator.time_of(raw);
             let turn = self.turned + SECOND;
-            let happens = self.next.as_ref().map_or(i64::MAX, |event| BEGIN + (event.at * 1e9) as i64);
+            let happens = self.next.as_ref().map_or(i64::MAX, |event| self.begin + (event.at * 1e9) as i64);
             if now < turn.min(happens) {
                 return now;
             }
@@ -88,7 +96,7 @@ impl Truth {
     }
 
     /// The reply that is handed over at `now`, which can be a little later than the trip says: that is the server's
-    /// delay then, so both ways stay as long as they were drawn. `shift` is what true time is called, less BEGIN's.
+    /// delay then, so both ways stay as long as they were drawn. `shift` is what true time is called in the stamps, less what it is called here.
     pub fn reply(&mut self, server: usize, trip: Trip, now: i64, query: &Header, shift: i64) -> Header {
         let answered = trip.answered + (now - trip.returned).max(0);
         let trip = Trip { arrived: trip.arrived + shift, answered: answered + shift, returned: now + shift };
@@ -115,6 +123,7 @@ impl Truth {
 #[cfg(test)]
 mod tests {
     use super::*;
+    const BEGIN: i64 = 1_800_000_000 * SECOND;
     use crate::days::find;
 
     fn day(name: &str) -> Scenario {
@@ -122,7 +131,7 @@ mod tests {
     }
 
     fn walk(name: &str, seed: u64, steps: i64) -> Vec<i64> {
-        let mut truth = Truth::new(&day(name), seed, 77);
+        let mut truth = Truth::new(&day(name), seed, BEGIN, 77);
         (0..steps).map(|step| truth.at(77 + step * 10 * SECOND)).collect()
     }
 
@@ -134,8 +143,8 @@ mod tests {
 
     #[test]
     fn looking_more_often_changes_nothing() {
-        let mut often = Truth::new(&day("frequency_step"), 5, 0);
-        let mut seldom = Truth::new(&day("frequency_step"), 5, 0);
+        let mut often = Truth::new(&day("frequency_step"), 5, BEGIN, 0);
+        let mut seldom = Truth::new(&day("frequency_step"), 5, BEGIN, 0);
         let looked = (0..50_000).map(|second| often.at(second * SECOND)).last();
         assert_eq!(looked, Some(seldom.at(49_999 * SECOND)));
     }
@@ -149,7 +158,7 @@ mod tests {
 
     #[test]
     fn the_oscillator_jumps_at_noon() {
-        let mut truth = Truth::new(&day("frequency_step"), 1, 0);
+        let mut truth = Truth::new(&day("frequency_step"), 1, BEGIN, 0);
         truth.at(43_100 * SECOND);
         let before = truth.frequency();
         truth.at(43_210 * SECOND);
@@ -158,7 +167,7 @@ mod tests {
 
     #[test]
     fn a_reply_that_is_handed_over_late_has_ways_as_long_as_they_were_drawn() {
-        let mut truth = Truth::new(&day("wan_calm"), 1, 0);
+        let mut truth = Truth::new(&day("wan_calm"), 1, BEGIN, 0);
         let left = truth.at(5 * SECOND);
         let trip = truth.travel(0, left).expect("nothing is lost on this day");
         let query = Header { version: 4, transmit_timestamp: 42, ..Header::default() };
@@ -172,7 +181,7 @@ mod tests {
 
     #[test]
     fn a_server_without_network_is_silent_for_six_hours() {
-        let mut truth = Truth::new(&day("outage"), 1, 0);
+        let mut truth = Truth::new(&day("outage"), 1, BEGIN, 0);
         let heard = |truth: &mut Truth, second: i64| {
             let left = truth.at(second * SECOND);
             truth.travel(0, left).is_some()
