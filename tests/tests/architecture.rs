@@ -17,7 +17,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("network", &["ipc", "protocol", "policies"]),
     ("control", &["ipc"]),
     ("tests", &["ipc", "protocol", "policies", "engine"]),
-    ("tests/rig", &["bench"]),
+    ("tests/rig", &["bench", "ipc", "protocol", "simulation"]),
     ("tests/simulation", &["ipc", "protocol", "engine", "privileged"]),
     ("xtask", &["bench", "rig", "simulation"]),
 ];

@@ -8,7 +8,8 @@
 //!   fuzz       hostile requests, for long
 //!   package    a Debian package; --try runs it in fresh Debians
 //!   peers      chronyd and ntpd for the tests, unpacked under target/, never installed
-//!   rig        real machines: guests with a kernel, a service manager and a clock of their own
+//!   rig        real machines: guests with a kernel, a service manager and a clock of their own; days: whole days of the
+//!              real daemons on the real kernel's clock, in simulated time
 //!   simulate   whole days in virtual time: how accurate, at how many packets
 //!   tcb        how many lines of whose code are linked into each process
 //! ```
@@ -44,6 +45,7 @@ usage: cargo xtask WORD
   rig [CASE..]              boots, kills, pauses and upgrades on real machines (--list, --short, --jobs N)
   peers [--more]            fetch chronyd and ntpd under target/peers, for the tests; --more: the newest, and ntpd-rs
   simulate [SCENARIO..]     days in virtual time (--list, --seeds N, --json, --plot FILE.svg)
+  rig days                  days of the real daemons on a real kernel's clock, in simulated time (root)
   tcb                       count the code that each process is made of";
 
 fn main() -> ExitCode {

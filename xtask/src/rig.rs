@@ -1,7 +1,8 @@
 //! `cargo xtask rig`: cases on real machines.
 
-use crate::package;
+use crate::{cargo, package};
 use rig::cases::Wants;
+use rig::days::Tools;
 use rig::debian::Release;
 use rig::recipe::image::{Daemon, Packages};
 use rig::runner::{self, Wish};
@@ -13,6 +14,9 @@ use rig::runner::{self, Wish};
 pub fn run(words: &[&str]) -> Result<(), String> {
     if let ["shell", release, daemon, form @ ..] = words {
         return shell(release, daemon, form);
+    }
+    if let ["days", rest @ ..] = words {
+        return rig::days::run(rest, tools);
     }
     let mut wish = Wish::default();
     let mut words = words.iter();
@@ -51,6 +55,15 @@ fn shell(release: &str, daemon: &str, form: &[&str]) -> Result<(), String> {
     };
     let wants = if form == ["whole"] { Wants::Whole } else { Wants::Quick };
     runner::shell(release.ok_or("12 or 13")?, daemon, wants, packages)
+}
+
+/// The daemon as it is shipped, and the first process of the guests of simulated days.
+fn tools() -> Result<Tools, String> {
+    let programs = cargo::build_release()?;
+    let mut day = cargo::cargo();
+    day.args(["build", "--release", "--locked", "-p", "truechimer-rig", "--bin", "day"]);
+    cargo::run(&mut day)?;
+    Ok(Tools { programs, peers: cargo::workspace().join("target/peers") })
 }
 
 /// The package of this tree, and the same under a version before it and one after it. Whether the programs differ is

@@ -11,12 +11,14 @@
 //!   cases      the table of cases, and the known failures by name
 //!   runner     runs them, a few at a time, and judges them
 //!   report     the table
+//!   days       whole days of the real daemons on the real kernel's clock, in simulated time
 //! ```
 //!
 //! The host's clock is out of reach: this process gives up CAP_SYS_TIME for good before it starts anything, and a
 //! guest's kernel has a clock of its own.
 
 pub mod cases;
+pub mod days;
 pub mod debian;
 pub mod guest;
 pub mod machine;

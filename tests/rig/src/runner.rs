@@ -205,6 +205,9 @@ impl Plan {
             release.number(),
             report::cell(&row.verdict)
         );
+        if let Verdict::Failed(why) = &row.verdict {
+            println!("    {}", why.lines().collect::<Vec<_>>().join(" | "));
+        }
         row
     }
 

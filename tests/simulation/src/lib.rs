@@ -17,8 +17,8 @@
 pub mod chance;
 pub mod figures;
 mod keeper;
-mod network;
-mod oscillator;
+pub mod network;
+pub mod oscillator;
 pub mod plot;
 pub mod scenario;
 pub mod table;

@@ -12,9 +12,11 @@ const SECOND: i64 = 1_000_000_000;
 
 /// A server and the path to it.
 #[derive(Debug)]
-pub(crate) struct Server {
-    pub(crate) address: Address,
-    pub(crate) path: Path,
+pub struct Server {
+    /// Where it answers.
+    pub address: Address,
+    /// As the scenario describes it.
+    pub path: Path,
     up: bool,
     fixed: (f64, f64),
     jitter: (f64, f64),
@@ -28,23 +30,27 @@ pub(crate) struct Server {
 
 /// What becomes of a query: when it came there, when it left again, when it was back; true time.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Trip {
-    pub(crate) arrived: i64,
-    pub(crate) answered: i64,
-    pub(crate) returned: i64,
+pub struct Trip {
+    /// At the server.
+    pub arrived: i64,
+    /// The reply left it.
+    pub answered: i64,
+    /// The reply was back.
+    pub returned: i64,
 }
 
 /// The end of the leap day, and what happens then.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct LeapDay {
+pub struct LeapDay {
     /// True time (without leap seconds), nanoseconds since 1970.
-    pub(crate) end: i64,
+    pub end: i64,
     /// ±1, or 0.
-    pub(crate) leap: i8,
+    pub leap: i8,
 }
 
 impl Server {
-    pub(crate) fn new(path: &Path, place: usize, seed: u64, begin: i64) -> Self {
+    /// The source of this place in the scenario; each has random numbers of its own.
+    pub fn new(path: &Path, place: usize, seed: u64, begin: i64) -> Self {
         let (fixed, jitter) = match path.kind.as_str() {
             "lan" => (90e-6, 10e-6),
             "bad" => (50e-3, 10e-3),
@@ -71,7 +77,8 @@ impl Server {
         }
     }
 
-    pub(crate) fn meet(&mut self, event: &Event, now: i64) {
+    /// Something happens to it at a moment of true time.
+    pub fn meet(&mut self, event: &Event, now: i64) {
         self.error = self.wrong(now);
         self.since = now;
         self.fixed.0 = (self.fixed.0 + event.there_ms.unwrap_or(0.0) * 1e-3).max(0.0);
@@ -104,7 +111,7 @@ impl Server {
     }
 
     /// A query that leaves at `left`; none where it is lost.
-    pub(crate) fn travel(&mut self, left: i64) -> Option<Trip> {
+    pub fn travel(&mut self, left: i64) -> Option<Trip> {
         let there = self.one_way(self.fixed.0, self.jitter.0);
         let back = self.one_way(self.fixed.1, self.jitter.1);
         let lost = self.chance.happens(self.path.loss) || self.chance.happens(self.path.loss);
@@ -118,7 +125,7 @@ impl Server {
     }
 
     /// What it says.
-    pub(crate) fn reply(&mut self, trip: &Trip, nonce: u64, day: &LeapDay) -> ReplyHeader {
+    pub fn reply(&mut self, trip: &Trip, nonce: u64, day: &LeapDay) -> ReplyHeader {
         let noise = self.path.stamps_us * 1e3;
         let wrong = (self.wrong(trip.arrived) * 1e9) as i64;
         let mut stamp = |time: i64| {
@@ -163,7 +170,7 @@ impl Server {
 }
 
 /// UTC at a moment of true time: a leap second that has passed is not counted any more.
-pub(crate) fn utc(time: i64, day: &LeapDay) -> i64 {
+pub fn utc(time: i64, day: &LeapDay) -> i64 {
     if day.leap != 0 && time >= day.end { time - i64::from(day.leap) * SECOND } else { time }
 }
 

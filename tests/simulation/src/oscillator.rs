@@ -8,7 +8,7 @@ const SECOND: i64 = 1_000_000_000;
 
 /// The counter. Within one second of true time its frequency is constant.
 #[derive(Debug)]
-pub(crate) struct Oscillator {
+pub struct Oscillator {
     chance: Chance,
     /// True time and counter at the last full second.
     since: i64,
@@ -23,7 +23,8 @@ pub(crate) struct Oscillator {
 }
 
 impl Oscillator {
-    pub(crate) fn new(scenario: &Scenario, seed: u64, begin: i64) -> Self {
+    /// At the beginning of a day, true time in nanoseconds since 1970; the same seed gives the same walk.
+    pub fn new(scenario: &Scenario, seed: u64, begin: i64) -> Self {
         let base = scenario.frequency_ppm * 1e-6;
         Self {
             chance: Chance::new(seed, 1),
@@ -40,19 +41,20 @@ impl Oscillator {
         }
     }
 
-    pub(crate) fn raw_at(&self, time: i64) -> RawInstant {
+    /// The counter at a moment of true time, within a second after the last [`turn`](Self::turn).
+    pub fn raw_at(&self, time: i64) -> RawInstant {
         RawInstant::saturating((self.raw + (time - self.since) as f64 * (1.0 + self.frequency)) as i64)
     }
 
     /// The first nanosecond at which the counter has reached `raw`, if nothing changes until then.
-    pub(crate) fn time_of(&self, raw: RawInstant) -> i64 {
+    pub fn time_of(&self, raw: RawInstant) -> i64 {
         let ahead = ((raw.nanos() as f64 - self.raw) / (1.0 + self.frequency)).ceil() as i64;
         let time = self.since + ahead;
         if self.raw_at(time) < raw { time + 1 } else { time }
     }
 
     /// A full second has come.
-    pub(crate) fn turn(&mut self, time: i64) {
+    pub fn turn(&mut self, time: i64) {
         self.raw += (time - self.since) as f64 * (1.0 + self.frequency);
         self.since = time;
         self.base += self.wander * self.chance.normal();
@@ -61,13 +63,18 @@ impl Oscillator {
     }
 
     /// The frequency jumps.
-    pub(crate) fn jump(&mut self, by: f64) {
+    pub fn jump(&mut self, by: f64) {
         self.base += by;
         self.frequency += by;
     }
 
+    /// The frequency error in force, s/s; positive: the counter runs fast.
+    pub fn frequency(&self) -> f64 {
+        self.frequency
+    }
+
     /// The machine sleeps until `time`: the counter stands still.
-    pub(crate) fn sleep(&mut self, from: i64, until: i64) {
+    pub fn sleep(&mut self, from: i64, until: i64) {
         self.raw += (from - self.since) as f64 * (1.0 + self.frequency);
         self.since = until;
     }

@@ -2,9 +2,9 @@
 //! that is being put together: nothing is started there but what this asks for.
 
 use crate::cargo::target;
-use rig::debian;
 use bench::forger::Forger;
 use bench::programs::{Place, wait_for};
+use rig::debian;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};

@@ -108,12 +108,17 @@ fn read(path: &Path) -> Result<Vec<u8>, String> {
     fs::read(path).map_err(|error| format!("{}: {error}", path.display()))
 }
 
-/// Images of packages that are no more, of which each build makes another.
+/// How long an image that nobody asks for any more is kept: another run may be using it.
+const KEPT: std::time::Duration = std::time::Duration::from_secs(3 * 3_600);
+
+/// Removes images of packages that are no more, of which each build makes another.
 fn forget_others(store: &Store, name: &str, recipe: &[u8]) {
     let keep = format!("{name}-{}", &hash(recipe)[..12]);
     for entry in fs::read_dir(store.path("")).into_iter().flatten().flatten() {
         let found = entry.file_name().to_string_lossy().into_owned();
-        if found.starts_with(&format!("{name}-")) && found != keep {
+        let made = entry.metadata().and_then(|about| about.modified()).ok();
+        let is_old = made.and_then(|made| made.elapsed().ok()).is_some_and(|age| age > KEPT);
+        if found.starts_with(&format!("{name}-")) && found != keep && is_old {
             let _ = fs::remove_file(entry.path());
         }
     }

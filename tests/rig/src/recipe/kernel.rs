@@ -3,7 +3,7 @@
 
 use super::tools;
 use crate::command;
-use crate::store::Store;
+use crate::store::{Store, hash};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -28,8 +28,7 @@ pub struct Kernel {
 /// # Errors
 /// Without Debian's archive, or what the compiler says.
 pub fn built(store: &Store) -> Result<Kernel, String> {
-    let recipe = format!("{SOURCE}\n{OPTIONS}");
-    let program = store.have("kernel", recipe.as_bytes(), |place| {
+    let program = store.have("kernel", recipe().as_bytes(), |place| {
         tools::install_compiler()?;
         let work = store.path("kernel.work");
         let _ = fs::remove_dir_all(&work);
@@ -42,13 +41,22 @@ pub fn built(store: &Store) -> Result<Kernel, String> {
     Ok(Kernel { program, name: format!("user-mode {}", SOURCE.trim_start_matches("linux-source-")) })
 }
 
+/// The program of the one that is built, where it has been.
+pub fn built_before(store: &Store) -> Option<PathBuf> {
+    let program = store.path(format!("kernel-{}", &hash(recipe().as_bytes())[..12]));
+    program.exists().then_some(program)
+}
+
+fn recipe() -> String {
+    format!("{SOURCE}\n{OPTIONS}")
+}
+
 /// The one that is built, where it is there; else Debian's package, which is only unpacked.
 ///
 /// # Errors
 /// Without Debian's archive.
 pub fn at_hand(store: &Store) -> Result<Kernel, String> {
-    let recipe = format!("{SOURCE}\n{OPTIONS}");
-    if store.path(format!("kernel-{}", &crate::store::hash(recipe.as_bytes())[..12])).exists() {
+    if built_before(store).is_some() {
         return built(store);
     }
     let folder = store.have("kernel-packaged", b"user-mode-linux", |place| {
