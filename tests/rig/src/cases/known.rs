@@ -5,7 +5,17 @@ use crate::debian::Release;
 use crate::recipe::image::Daemon;
 
 /// Case, daemon, release (none: both), and the number of the issue and its line that will mend it.
-const KNOWN: &[(&str, Daemon, Option<Release>, &str)] = &[];
+const KNOWN: &[(&str, Daemon, Option<Release>, &str)] = &[
+    ("boot-local-ahead", Daemon::Truechimer, None, "12.A6"),
+    ("boot-2038", Daemon::Truechimer, None, "12.A6"),
+    ("rtc-local-ahead", Daemon::Truechimer, None, "12.A6"),
+    ("rtc-2038", Daemon::Truechimer, None, "12.A6"),
+    ("pause-60s", Daemon::Truechimer, None, "12.A7"),
+    ("pause-1h", Daemon::Truechimer, None, "12.A7"),
+    ("restore-1d", Daemon::Truechimer, None, "12.A7"),
+    ("state-full", Daemon::Truechimer, None, "12.A12"),
+    ("state-read-only", Daemon::Truechimer, None, "12.A12"),
+];
 
 /// Why this is known to fail, where it is.
 pub fn known(case: &str, daemon: Daemon, release: Release) -> Option<&'static str> {
