@@ -13,6 +13,7 @@ const KNOWN: &[(&str, Daemon, Option<Release>, &str)] = &[
     ("pause-60s", Daemon::Truechimer, None, "12.A7"),
     ("pause-1h", Daemon::Truechimer, None, "12.A7"),
     ("restore-1d", Daemon::Truechimer, None, "12.A7"),
+    ("fight", Daemon::Truechimer, None, "12.A9"),
     ("state-full", Daemon::Truechimer, None, "12.A12"),
     ("state-read-only", Daemon::Truechimer, None, "12.A12"),
 ];
