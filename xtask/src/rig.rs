@@ -28,6 +28,8 @@ pub fn run(words: &[&str]) -> Result<(), String> {
                 for case in rig::cases::all() {
                     println!("{:24} {}", case.name, case.what);
                 }
+                println!("\nknown to fail:");
+                rig::cases::list_of_known().iter().for_each(|line| println!("{line}"));
                 return Ok(());
             }
             "--short" => wish.short = true,
@@ -51,7 +53,8 @@ fn shell(release: &str, daemon: &str, form: &[&str]) -> Result<(), String> {
     let daemon = match daemon {
         "truechimer" => Daemon::Truechimer,
         "chronyd" => Daemon::Chrony,
-        _ => Daemon::None,
+        "none" => Daemon::None,
+        other => return Err(format!("{other}: truechimer, chronyd or none")),
     };
     let wants = if form == ["whole"] { Wants::Whole } else { Wants::Quick };
     runner::shell(release.ok_or("12 or 13")?, daemon, wants, packages)

@@ -18,7 +18,7 @@ use std::time::Instant;
 /// What was asked for.
 #[derive(Clone, Debug, Default)]
 pub struct Wish {
-    /// Cases whose names are, or begin with, one of these words; empty: all of them.
+    /// Cases of these names; a word that is no case's name stands for all that begin with it. Empty: all of them.
     pub names: Vec<String>,
     /// Only the short form.
     pub short: bool,
@@ -26,7 +26,7 @@ pub struct Wish {
     pub release: Option<u8>,
     /// Only this daemon.
     pub daemon: Option<String>,
-    /// How many at a time; 0: as many as there are cores.
+    /// How many that work at a time, beside those that mostly wait; 0: as many as there are cores.
     pub jobs: usize,
 }
 
@@ -108,11 +108,15 @@ fn chosen(wish: &Wish) -> Result<Vec<Job>, String> {
             .iter()
             .flat_map(move |release| case.daemons.iter().map(move |daemon| (*case, *release, *daemon)))
     });
-    Ok(jobs
+    let jobs: Vec<Job> = jobs
         .filter(|(_, release, _)| wish.release.is_none_or(|only| only == release.number()))
         .filter(|(_, _, daemon)| wish.daemon.as_ref().is_none_or(|only| only == daemon.name()))
         .filter(|(_, _, daemon)| !wish.short || *daemon != Daemon::Chrony)
-        .collect())
+        .collect();
+    if jobs.is_empty() {
+        return Err("nothing to run: no case fits these words".into());
+    }
+    Ok(jobs)
 }
 
 /// What is installed on the disk of a case.
@@ -185,11 +189,7 @@ impl Plan {
 
     fn one(&self, at: usize, (case, release, daemon): &Job) -> Row {
         let started = Instant::now();
-        let outcome = self.stand(at, (case, *release, *daemon)).and_then(|stand| {
-            let run = || (case.run)(&stand);
-            std::panic::catch_unwind(std::panic::AssertUnwindSafe(run))
-                .unwrap_or_else(|_| Err("the case itself panicked".into()))
-        });
+        let outcome = self.stand(at, (case, *release, *daemon)).and_then(|stand| (case.run)(&stand));
         let verdict = Verdict::of(outcome, known(case.name, *daemon, *release));
         let row = Row {
             case: case.name,
@@ -240,6 +240,8 @@ pub fn shell(
 ) -> Result<(), String> {
     prepare()?;
     let store = Store::open()?;
+    store.forget_dead();
+    world::forget_dead();
     let case = Case { wants, ..cases::LOOK_AROUND };
     let plan = Plan::make(&store, &[(case, release, daemon)], &packages()?, false)?;
     let stand = plan.stand(0, (&case, release, daemon))?;

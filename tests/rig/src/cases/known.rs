@@ -4,26 +4,60 @@
 use crate::debian::Release;
 use crate::recipe::image::Daemon;
 
-/// Case, daemon, release (none: both), and the number of the issue and its line that will mend it.
-const KNOWN: &[(&str, Daemon, Option<Release>, &str)] = &[
-    ("boot-local-ahead", Daemon::Truechimer, None, "12.A6"),
-    ("boot-2038", Daemon::Truechimer, None, "12.A6"),
-    ("rtc-local-ahead", Daemon::Truechimer, None, "12.A6"),
-    ("rtc-2038", Daemon::Truechimer, None, "12.A6"),
-    ("pause-60s", Daemon::Truechimer, None, "12.A7"),
-    ("pause-1h", Daemon::Truechimer, None, "12.A7"),
-    ("restore-1d", Daemon::Truechimer, None, "12.A7"),
-    ("fight", Daemon::Truechimer, None, "12.A9"),
-    ("state-full", Daemon::Truechimer, None, "12.A12"),
-    ("state-read-only", Daemon::Truechimer, None, "12.A12"),
+/// Something that is known to fail.
+struct Known {
+    case: &'static str,
+    /// None: on both.
+    release: Option<Release>,
+    /// The number of the issue and of the line in it that will mend it.
+    line: &'static str,
+    /// What is wrong, in a sentence.
+    about: &'static str,
+    /// Part of what the case says when it fails in this way. A failure that says something else is another one.
+    says: &'static str,
+}
+
+const AHEAD: &str = "a clock that is hours or years ahead at a start is not set back";
+const PAUSED: &str =
+    "a pause of the machine is not noticed, and the governor allows no step of its size afterwards";
+const UNWRITABLE: &str = "a state directory that cannot be written at a start ends the daemon with 78";
+
+const KNOWN: &[Known] = &[
+    known_everywhere("boot-local-ahead", "12.A6", AHEAD, "its clock is +"),
+    known_everywhere("boot-2038", "12.A6", AHEAD, "its clock is +"),
+    known_everywhere("rtc-local-ahead", "12.A6", AHEAD, "its clock is +"),
+    known_everywhere("rtc-2038", "12.A6", AHEAD, "its clock is +"),
+    known_everywhere("pause-60s", "12.A7", PAUSED, "its clock is -"),
+    known_everywhere("pause-1h", "12.A7", PAUSED, "its clock is -"),
+    known_everywhere("restore-1d", "12.A7", PAUSED, "its clock is -"),
+    known_everywhere(
+        "fight",
+        "12.A9",
+        "a restoring step that is refused as too soon is not asked for again",
+        "its clock is +",
+    ),
+    known_everywhere("state-full", "12.A12", UNWRITABLE, "exit-code 0 78"),
+    known_everywhere("state-read-only", "12.A12", UNWRITABLE, "exit-code 0 78"),
 ];
 
-/// Why this is known to fail, where it is.
-pub fn known(case: &str, daemon: Daemon, release: Release) -> Option<&'static str> {
-    let fits = |entry: &&(&str, Daemon, Option<Release>, &str)| {
-        entry.0 == case && entry.1 == daemon && entry.2.is_none_or(|only| only == release)
-    };
-    KNOWN.iter().find(fits).map(|entry| entry.3)
+const fn known_everywhere(
+    case: &'static str,
+    line: &'static str,
+    about: &'static str,
+    says: &'static str,
+) -> Known {
+    Known { case, release: None, line, about, says }
+}
+
+/// The line that will mend it, where this case with our daemon is known to fail; and what it says then.
+pub fn known(case: &str, daemon: Daemon, release: Release) -> Option<(&'static str, &'static str)> {
+    let fits = |known: &&Known| known.case == case && known.release.is_none_or(|only| only == release);
+    KNOWN.iter().filter(|_| daemon == Daemon::Truechimer).find(fits).map(|known| (known.line, known.says))
+}
+
+/// The list, for people.
+pub fn list() -> Vec<String> {
+    KNOWN.iter().map(|known| format!("{:20} {:7} {}", known.case, known.line, known.about)).collect()
 }
 
 #[cfg(test)]
@@ -33,11 +67,11 @@ mod tests {
     #[test]
     fn what_is_known_to_fail_names_cases_that_there_are() {
         let all = crate::cases::all();
-        for (name, daemon, release, _) in KNOWN {
-            let case = all.iter().find(|case| case.name == *name);
-            let case = case.unwrap_or_else(|| panic!("there is no case {name}"));
-            assert!(case.daemons.contains(daemon), "{name} is not run with {daemon:?}");
-            assert!(release.is_none_or(|release| case.releases.contains(&release)), "{name}: {release:?}");
+        for known in KNOWN {
+            let case = all.iter().find(|case| case.name == known.case);
+            let case = case.unwrap_or_else(|| panic!("there is no case {}", known.case));
+            assert!(case.daemons.contains(&Daemon::Truechimer), "{} is not run with ours", known.case);
+            assert!(known.release.is_none_or(|release| case.releases.contains(&release)), "{}", known.case);
         }
     }
 }

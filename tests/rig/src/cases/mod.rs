@@ -12,7 +12,7 @@ mod process;
 mod storage;
 mod unit;
 
-pub use known::known;
+pub use known::{known, list as list_of_known};
 
 use crate::debian::Release;
 use crate::guest::{Guest, Stand};
@@ -94,14 +94,17 @@ impl Case {
         Self { releases: NEWER, ..self }
     }
 
+    /// It mostly waits, and runs beside all others.
     const fn waiting(self) -> Self {
         Self { waits: true, ..self }
     }
 
+    /// Nothing is installed: the package is what is tried, so it is ours alone.
     const fn bare(self) -> Self {
         Self { bare: true, daemons: OURS, ..self }
     }
 
+    /// It belongs to the short form.
     const fn short(self) -> Self {
         Self { short: true, ..self }
     }

@@ -1,4 +1,4 @@
-//! A network that comes late: to the daemon it is not there when it starts.
+//! A network that comes late: it is not there when the daemon starts.
 
 use super::{BOOT, Case, Found, today};
 use crate::guest::Stand;

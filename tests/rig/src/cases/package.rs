@@ -93,7 +93,17 @@ fn version(guest: &mut Guest<'_>) -> Result<String, String> {
 }
 
 fn upgrade(stand: &Stand) -> Result<Found, String> {
-    let mut guest = running(stand, "truechimer-older.deb")?;
+    replaced(stand, "truechimer-older.deb")
+}
+
+fn downgrade(stand: &Stand) -> Result<Found, String> {
+    replaced(stand, "truechimer-newer.deb")
+}
+
+/// Another version takes the place of the one that runs: another process of the new program goes on with the state, the
+/// configuration and the clock.
+fn replaced(stand: &Stand, before: &str) -> Result<Found, String> {
+    let mut guest = running(stand, before)?;
     let before = version(&mut guest)?;
     guest.read(
         "systemctl show -P MainPID truechimer > /run/before; cat /etc/truechimer/truechimer.toml > /run/conf",
@@ -108,6 +118,7 @@ fn upgrade(stand: &Stand) -> Result<Found, String> {
     guest.read("[ $(systemctl show -P MainPID truechimer) != $(cat /run/before) ]")?;
     guest.read("! ls -l /proc/$(systemctl show -P MainPID truechimer)/exe | grep -q deleted")?;
     guest.read("cmp /run/conf /etc/truechimer/truechimer.toml && systemctl is-enabled --quiet truechimer")?;
+    guest.read("grep -a event=start /var/lib/truechimer/audit.log | tail -1 | grep -q record=resumed")?;
     let took = guest.wait_until_right(since, SOON)?;
     guest.found(took, &format!("{before} to {after}"))
 }
@@ -133,17 +144,6 @@ fn disabled(stand: &Stand) -> Result<Found, String> {
     dpkg(&mut guest, "--install truechimer.deb")?;
     guest.read("! systemctl is-enabled --quiet truechimer && ! systemctl is-active --quiet truechimer")?;
     guest.found(since.elapsed().as_secs_f64(), "disabled and stopped")
-}
-
-fn downgrade(stand: &Stand) -> Result<Found, String> {
-    let mut guest = running(stand, "truechimer-newer.deb")?;
-    let before = version(&mut guest)?;
-    let since = Instant::now();
-    dpkg(&mut guest, "--install truechimer.deb")?;
-    let after = version(&mut guest)?;
-    guest.wait_until_active(since, SOON)?;
-    let took = guest.wait_until_right(since, SOON)?;
-    guest.found(took, &format!("{before} to {after}"))
 }
 
 fn reinstall(stand: &Stand) -> Result<Found, String> {
@@ -174,8 +174,8 @@ fn purge(stand: &Stand) -> Result<Found, String> {
 
 fn nothing_left(guest: &mut Guest<'_>) -> Result<(), String> {
     guest.read("! pgrep truechimer")?;
-    let left =
-        guest.read("find / -xdev -path /srv -prune -o -path /proc -prune -o -iname '*truechimer*' -print")?;
+    let left = guest
+        .read("find / /run -xdev -path /srv -prune -o -path /proc -prune -o -iname '*truechimer*' -print")?;
     let ours: Vec<&str> = left.lines().filter(|path| !path.starts_with("/sys/")).collect();
     if !ours.is_empty() {
         return Err(format!("left behind: {}", ours.join(" ")));
