@@ -20,6 +20,12 @@ pub struct Link {
     back: BufReader<UnixStream>,
 }
 
+/// What is said where the machine's program has ended by itself.
+pub const MACHINE_ENDED: &str = "the machine has ended";
+
+/// Octets of a script in a line, which has four times as many: a serial line has room for 4,096, and loses what is more.
+const PART: usize = 500;
+
 /// More than any script of ours prints.
 const MOST: usize = 8 << 20;
 
@@ -91,13 +97,23 @@ impl Link {
     /// Sends a script without waiting for what comes of it.
     ///
     /// # Errors
-    /// The machine has ended.
+    /// The machine has ended, or does not take the parts before the last.
     pub fn send(&mut self, script: &str, limit: Duration) -> Result<(), String> {
-        // Escapes, for the agent reads by lines.
-        let escaped: String = script.bytes().map(|octet| format!("\\x{octet:02x}")).collect();
-        let packet = format!("{} {escaped}\n", limit.as_secs().max(1)).into_bytes();
         self.out.set_write_timeout(Some(Duration::from_secs(30))).map_err(|error| error.to_string())?;
-        self.out.write_all(&packet).map_err(|error| format!("the guest does not take a script: {error}"))
+        let mut parts = script.as_bytes().chunks(PART).peekable();
+        while let Some(part) = parts.next() {
+            // Escapes, for the agent reads by lines.
+            let escaped: String = part.iter().map(|octet| format!("\\x{octet:02x}")).collect();
+            let is_last = parts.peek().is_none();
+            let word = if is_last { limit.as_secs().max(1).to_string() } else { "more".into() };
+            self.out
+                .write_all(format!("{word} {escaped}\n").as_bytes())
+                .map_err(|error| format!("the guest does not take a script: {error}"))?;
+            if !is_last {
+                self.answer(Instant::now() + Duration::from_secs(60))?;
+            }
+        }
+        Ok(())
     }
 
     fn line(&mut self, deadline: Instant) -> Result<String, String> {
@@ -105,7 +121,7 @@ impl Link {
         loop {
             self.wait(deadline)?;
             match self.back.read_until(b'\n', &mut line) {
-                Ok(0) => return Err("the machine has ended".into()),
+                Ok(0) => return Err(MACHINE_ENDED.into()),
                 Ok(_) if line.ends_with(b"\n") => return Ok(String::from_utf8_lossy(&line).into_owned()),
                 Ok(_) => {}
                 Err(error) if is_passing(&error) => {}
@@ -119,7 +135,7 @@ impl Link {
         while at < text.len() {
             self.wait(deadline)?;
             match self.back.read(&mut text[at..]) {
-                Ok(0) => return Err("the machine has ended".into()),
+                Ok(0) => return Err(MACHINE_ENDED.into()),
                 Ok(count) => at += count,
                 Err(error) if is_passing(&error) => {}
                 Err(error) => return Err(format!("the guest's line: {error}")),
@@ -159,6 +175,29 @@ mod tests {
         let output = link.run("a\nü", Duration::from_secs(20)).unwrap();
         assert_eq!(output, Output { code: 3, text: "a\n\0 2".into() });
         agent.join().unwrap();
+    }
+
+    #[test]
+    fn a_long_script_goes_in_parts_that_a_serial_line_has_room_for() {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let agent = std::thread::spawn(move || {
+            let mut agent = BufReader::new(theirs);
+            let mut parts = 0;
+            loop {
+                let mut line = String::new();
+                agent.read_line(&mut line).unwrap();
+                assert!(line.len() < 4_096);
+                parts += 1;
+                let answer: &[u8] = if line.starts_with("more ") { b"0 0\n" } else { b"0 2\nok" };
+                agent.get_mut().write_all(answer).unwrap();
+                if !line.starts_with("more ") {
+                    return parts;
+                }
+            }
+        });
+        let mut link = Link::over(ours).unwrap();
+        assert_eq!(link.run(&"x".repeat(1_700), Duration::from_secs(20)).unwrap().text, "ok");
+        assert_eq!(agent.join().unwrap(), 4);
     }
 
     #[test]

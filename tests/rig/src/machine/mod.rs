@@ -4,7 +4,7 @@ mod link;
 mod qemu;
 mod uml;
 
-pub use link::Output;
+pub use link::{MACHINE_ENDED, Output};
 
 use crate::world::World;
 use link::Link;
