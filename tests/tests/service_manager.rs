@@ -65,7 +65,6 @@ fn the_engine_beats_three_times_in_the_watchdogs_interval() {
         wait_for(PATIENCE, || (manager.heard().matches("WATCHDOG=1").count() >= before + 4).then_some(()));
     // At 70 s a beat this takes minutes.
     assert!(beats.is_some() && start.elapsed() < PATIENCE, "{}", manager.heard());
-
 }
 
 #[test]
