@@ -18,7 +18,7 @@ pub const CASES: &[Case] = &[
     Case::new(
         "state-full-later",
         "state directory full while it runs, restarted: the clock is kept",
-        |stand| troubled_later(stand),
+        troubled_later,
     ),
 ];
 
