@@ -5,13 +5,14 @@ mod support;
 
 use bench::authority::{KeyKind, Order};
 use bench::key_client::{Keys, exchange, request};
-use bench::key_pair::{CookieSecret, KeyPair, heard};
+use bench::key_pair::{CookieSecret, GENEROUS, KeyPair, heard};
 use bench::skip;
 use ipc::message::exchange::HostName;
 use ipc::message::key_service::{
     FromKeyHolder, FromKeyService, KeyCounters, KeyPolicy, KeyRead, Loaded, ToKeyHolder, ToKeyService,
 };
 use ipc::message::{Shortfall, server};
+use network::key_service::MAX_THREADS;
 use rustls::pki_types::ServerName;
 use rustls::server::ServerSessionMemoryCache;
 use rustls::{ClientConfig, ClientConnection, HandshakeKind, ServerConfig, ServerConnection, StreamOwned};
@@ -104,6 +105,23 @@ fn each_kind_of_key_signs() {
             assert!(asked(&setting, pair.addresses[0], &[15]).is_ok(), "{kind:?}");
         }
     }
+}
+
+/// The C library's allocator counts the machine's processors when threads become many.
+#[test]
+fn as_many_threads_as_there_may_be_exchange_keys_under_the_filter() {
+    let setting = Setting::new();
+    let mut pair = KeyPair::start(&plan(&setting, MAX_THREADS, false));
+    pair.open(GENEROUS);
+    let address = pair.addresses[0];
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| (0..64).for_each(|_| drop(asked(&setting, address, &[15]).expect("keys"))));
+        }
+    });
+    let all = 8 * 64;
+    let counters = pair.counters(|counters| counters.exchanged == all);
+    assert_eq!((counters.limited, counters.tls, counters.refused, counters.late), (0, 0, 0, 0));
 }
 
 #[test]

@@ -130,11 +130,13 @@ pub(crate) fn build(visible: &[PathBuf]) -> io::Result<()> {
     Ok(())
 }
 
-/// Mounts an empty tmpfs on the first of `places` that takes it.
+/// Mounts an empty tmpfs on the first of `places` that takes it. Its owner, who is this process, may write to it: root
+/// without CAP_DAC_OVERRIDE, as under the unit, may no more than anybody else. Once it is filled the mount is made
+/// read-only.
 fn mount_empty(places: &[PathBuf]) -> io::Result<&Path> {
     let mut refused = Errno::ENOENT;
     for place in places {
-        match mount(Some("none"), place, Some("tmpfs"), HARMLESS, Some("mode=0555,size=64k,nr_inodes=64")) {
+        match mount(Some("none"), place, Some("tmpfs"), HARMLESS, Some("mode=0755,size=64k,nr_inodes=64")) {
             Ok(()) => return Ok(place),
             Err(errno) => refused = errno,
         }

@@ -6,6 +6,7 @@ use crate::condition::Sentence;
 use crate::ending::{Ending, say};
 use crate::governor::{Governor, Moment, limits};
 use crate::notify::Notify;
+use crate::signals::{Caught, PROCESSES, caught};
 use ipc::link::{Link, LinkError};
 use ipc::message::privileged::{
     Applied, ClockEvent, ClockEventKind, ClockKind, ClockReading, Condition, FromPrivileged, Refusal,
@@ -55,8 +56,10 @@ pub struct Keeper {
     pub audit: Audit,
     /// The service manager.
     pub notify: Notify,
-    /// SIGTERM, SIGINT and SIGHUP, readable.
+    /// Signals to this process, readable.
     pub signals: OwnedFd,
+    /// Ids of all processes, in the order of `Welcome`.
+    pub processes: [u32; PROCESSES],
     /// Readable when somebody sets CLOCK_REALTIME.
     pub set_clock: Option<OwnedFd>,
     /// Readable when no other process is left.
@@ -110,6 +113,12 @@ impl Keeper {
             let mut fds = [PollFd::new(all_gone.as_fd(), PollFlags::POLLIN)];
             let _ = ppoll(&mut fds, Some(TimeSpec::new(0, PARTING)), None);
         }
+        // The engine hears of a death by a closed link, and that may be before the signal comes.
+        while let Some(caught) = caught(&self.signals) {
+            if let Caught::Death(death) = caught {
+                death.tell(&self.processes);
+            }
+        }
         ending
     }
 
@@ -125,8 +134,10 @@ impl Keeper {
         };
         if ready[1] {
             match caught(&self.signals) {
-                Some(libc::SIGHUP) => self.answer(&FromPrivileged::Reload)?,
-                Some(_) => return Err(Ending::Asked),
+                Some(Caught::Reload) => self.answer(&FromPrivileged::Reload)?,
+                Some(Caught::Stop) => return Err(Ending::Asked),
+                // The engine ends when it hears of it, and says so.
+                Some(Caught::Death(death)) => death.tell(&self.processes),
                 None => {}
             }
         }
@@ -435,15 +446,6 @@ impl Keeper {
         }
         Err(Ending::Engine("it does not read its answers".into()))
     }
-}
-
-/// The next signal that waits.
-pub fn caught(signals: &OwnedFd) -> Option<i32> {
-    // A signalfd_siginfo; its first field is the number.
-    let mut information = [0; 128];
-    let length = nix::unistd::read(signals, &mut information).ok()?;
-    let number = information.first_chunk().filter(|_| length == information.len())?;
-    Some(i32::from_ne_bytes(*number))
 }
 
 fn refusal(code: Refusal) -> Refused {

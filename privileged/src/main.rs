@@ -7,6 +7,7 @@
 //!   governor   what may be done to a clock: limits, record, budget, judgement (pure)
 //!   clock      the kernel's, a virtual one, or none
 //!   audit      each change and each refusal, in a chain of lines
+//!   signals    what it is asked to do, and which process has ended
 //!   notify     the service manager; condition: the sentence for it
 //!   ending     one sentence and one exit code for each cause
 //! ```
@@ -21,6 +22,7 @@ mod keeper;
 mod launch;
 mod notify;
 mod options;
+mod signals;
 
 use ending::{Ending, say};
 use options::Asked;

@@ -366,3 +366,13 @@ fn a_thread_that_was_started_before_the_filter_is_under_it() {
         assert!(ending.was_killed_by_the_filter(), "{start:?}: {ending:?}");
     }
 }
+
+#[test]
+fn a_thread_that_was_started_before_the_filter_may_end_under_it() {
+    for start in starts() {
+        for role in ["server", "key_service"] {
+            let ending = try_in(start, role, "end_of_a_thread");
+            assert_eq!(ending.returned, Some((0, 0)), "{start:?} {role}: {ending:?}");
+        }
+    }
+}

@@ -2,6 +2,7 @@
 
 use bench::daemon::{Daemon, Exit, Setup, source};
 use bench::forger::Forger;
+use bench::nts::NtsServer;
 use bench::programs::free_port;
 use nix::sys::signal::Signal;
 use std::fs;
@@ -71,6 +72,39 @@ fn a110_the_death_of_the_exchange_role_ends_all_with_84() {
     let exit = kill("exchange");
     assert_eq!(exit.code, Some(84), "{exit:?}");
     assert!(exit.log.contains("exchange"), "{exit:?}");
+}
+
+#[test]
+fn the_log_names_the_process_that_died_first_and_what_ended_it() {
+    let server = NtsServer::new("deaths", &["127.0.0.1"], "");
+    for (role, name) in [
+        ("key-holder", "the key holder"),
+        ("key-service", "the key exchange service"),
+        ("client", "the network process (client role)"),
+        ("engine", "the engine"),
+    ] {
+        for (signal, what) in
+            [(Signal::SIGKILL, "killed by signal 9"), (Signal::SIGSYS, "its system call filter")]
+        {
+            let mut daemon = server.setup.start();
+            let pid = daemon.process(role).pid;
+            daemon.signal(pid, signal);
+            let exit = daemon.wait_for_end(Duration::from_secs(5));
+            let line = format!("{name} (process {pid}) was killed by ");
+            let told: Vec<&str> = exit.log.lines().filter(|line| line.contains(" was killed by ")).collect();
+            assert!(told.len() == 1 && told[0].contains(&line) && told[0].contains(what), "{role}: {exit:?}");
+        }
+    }
+}
+
+#[test]
+fn an_end_that_was_asked_for_is_nobodys_death() {
+    let server = NtsServer::new("no-deaths", &["127.0.0.1"], "");
+    let mut daemon = server.setup.start();
+    daemon.signal(daemon.pid(), Signal::SIGTERM);
+    let exit = daemon.wait_for_end(Duration::from_secs(5));
+    assert_eq!(exit.code, Some(0), "{exit:?}");
+    assert!(!exit.log.contains("(process "), "{exit:?}");
 }
 
 #[test]

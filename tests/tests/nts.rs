@@ -1,6 +1,6 @@
 //! NTS from end to end: our client and our server, real processes in their real sandboxes, a virtual clock.
 
-use bench::authority::Order;
+use bench::authority::{KeyKind, Order};
 use bench::daemon::{Daemon, Setup};
 use bench::memory;
 use bench::nts::{NAMES, NtsServer, counts, loopbacks};
@@ -136,6 +136,21 @@ fn nts_a_new_certificate_is_taken_without_a_restart() {
     assert!(reloaded.status.success(), "{reloaded:?}");
     let client = client_of(&server, &["127.0.0.1"], "").start();
     wait_until_right(&client);
+}
+
+#[test]
+fn nts_certificates_of_every_kind_of_key_follow_each_other_without_a_restart() {
+    let server = NtsServer::new("nts-kinds", &["127.0.0.1"], "");
+    let daemon = server.setup.start();
+    let configuration = server.setup.place().join("truechimer.toml").display().to_string();
+    for kind in [KeyKind::Ed25519, KeyKind::Rsa, KeyKind::P256] {
+        server.trust.replace(&Order { key: kind, ..Order::new(&NAMES) });
+        let reloaded = daemon.chimerctl(&["reload", "--config", &configuration]);
+        assert!(reloaded.status.success(), "{kind:?}: {reloaded:?}");
+        let client = client_of(&server, &["127.0.0.1"], "").start();
+        wait_until_right(&client);
+        assert_eq!(nts(&client, "exchanges"), [1], "{kind:?}");
+    }
 }
 
 #[test]

@@ -217,6 +217,29 @@ fn no_call_through_the_gate_of_32_bit_programs_is_let_through() {
     }
 }
 
+/// glibc 2.41 does this when a thread asks for random numbers for the first time, where the vdso makes them: it works
+/// on any kernel that knows such memory, and on the others it is refused and not killed.
+#[test]
+fn a_thread_gets_its_state_of_random_numbers_under_the_filter_of_every_role_that_uses_them() {
+    for role in Role::ALL.into_iter().filter(|role| *role != Role::Privileged) {
+        let end = under_filter(role, || {
+            // SAFETY: the sets are filled by the calls, the mapping is at no particular address, and of two pages.
+            unsafe {
+                let (mut all, mut before) = (std::mem::zeroed(), std::mem::zeroed());
+                libc::sigfillset(&raw mut all);
+                let blocked = libc::sigprocmask(libc::SIG_BLOCK, &raw const all, &raw mut before);
+                let rights = libc::PROT_READ | libc::PROT_WRITE;
+                let kind = libc::MAP_DROPPABLE | libc::MAP_ANONYMOUS;
+                let state = libc::mmap(std::ptr::null_mut(), 8192, rights, kind, -1, 0);
+                let unmapped = state == libc::MAP_FAILED || libc::munmap(state, 8192) == 0;
+                let restored = libc::sigprocmask(libc::SIG_SETMASK, &raw const before, std::ptr::null_mut());
+                blocked == 0 && restored == 0 && unmapped
+            }
+        });
+        assert_eq!(end, End::Lived, "{role:?}");
+    }
+}
+
 fn names(role: Role) -> BTreeSet<&'static str> {
     RuleSet::of(role).rules.iter().filter(|rule| rule.answer.is_none()).map(|rule| rule.syscall).collect()
 }

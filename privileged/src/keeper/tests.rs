@@ -50,6 +50,7 @@ fn keeper() -> (Keeper, Engine, OwnedFd) {
         audit,
         notify: Notify::from_environment(),
         signals,
+        processes: [0; PROCESSES],
         set_clock: None,
         all_gone: None,
         refusals: [(0, None); 32],

@@ -15,9 +15,10 @@ use crate::clock::{Clock, Untouched, kernel::KernelClock, nanos, virtual_file::V
 use crate::ending::{Ending, say};
 use crate::governor::Governor;
 use crate::governor::record::SLOT;
-use crate::keeper::{EngineLink, Keeper, caught, moment};
+use crate::keeper::{EngineLink, Keeper, moment};
 use crate::notify::Notify;
 use crate::options::{ClockChoice, Options};
+use crate::signals::{self, Caught, caught};
 use children::Children;
 use directory::Directory;
 use ipc::link::Link;
@@ -25,8 +26,6 @@ use ipc::message::privileged::{ClockKind, FromPrivileged, START_PATIENCE, ToPriv
 use memory::Memory;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, ppoll};
-use nix::sys::signal::{SigSet, Signal};
-use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::time::TimeSpec;
 use nix::sys::timerfd::{ClockId as TimerClock, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 use nix::time::ClockId;
@@ -57,18 +56,22 @@ pub fn launch(options: &Options) -> Result<Keeper, Ending> {
     state.sync();
     let (clock, clock_file) = take_clock(&options.clock)?;
     let control = run.listen("control.sock", users.group)?;
-    let signals = catch_signals()?;
+    let signals = signals::catch().map_err(|errno| Ending::Internal(format!("signals: {}", errno.desc())))?;
     let notify = Notify::from_environment();
 
     let mut children = Children::prepare(options, &users)?;
     let engine_end = children.start_engine(options, config, control, engine_files, clock_file.as_ref())?;
     let mut link: EngineLink = Link::new(engine_end);
-    let plan =
-        match receive(&mut link, (&notify, &signals), "its plan", "the engine to read the configuration") {
-            Ok(ToPrivileged::Plan(plan)) => plan,
-            Ok(_) => return Err(Ending::Engine("it did not begin with its plan".into())),
-            Err(ending) => return Err(children.engine_ended(ending)),
-        };
+    let plan = match receive(
+        &mut link,
+        (&notify, &signals, &children),
+        "its plan",
+        "the engine to read the configuration",
+    ) {
+        Ok(ToPrivileged::Plan(plan)) => plan,
+        Ok(_) => return Err(Ending::Engine("it did not begin with its plan".into())),
+        Err(ending) => return Err(children.engine_ended(ending)),
+    };
     let sockets = Sockets::bind(&plan)?;
     children.start_network(&plan, &sockets, clock_file.as_ref())?;
     drop((sockets, clock_file));
@@ -82,7 +85,7 @@ pub fn launch(options: &Options) -> Result<Keeper, Ending> {
     let (audit, whole) = Audit::resume(audit_file, &record);
     let mut governor = Governor::new(&plan, options.approved_step, record, boot_id, now);
 
-    match receive(&mut link, (&notify, &signals), "its hello", "the other processes") {
+    match receive(&mut link, (&notify, &signals, &children), "its hello", "the other processes") {
         Ok(ToPrivileged::Hello) => {}
         Ok(ToPrivileged::Goodbye(farewell)) => return Err(farewell.into()),
         Ok(_) => return Err(Ending::Engine("it did not say hello".into())),
@@ -123,6 +126,7 @@ pub fn launch(options: &Options) -> Result<Keeper, Ending> {
         audit,
         notify,
         signals,
+        processes,
         set_clock,
         all_gone: Some(children.all_gone()),
         refusals: [(0, None); 32],
@@ -141,7 +145,7 @@ pub fn launch(options: &Options) -> Result<Keeper, Ending> {
 /// Waits for the engine's next message. As long as it can come, the service manager is asked for more time.
 fn receive(
     link: &mut EngineLink,
-    (notify, signals): (&Notify, &OwnedFd),
+    (notify, signals, children): (&Notify, &OwnedFd, &Children),
     what: &str,
     awaited: &str,
 ) -> Result<ToPrivileged, Ending> {
@@ -165,8 +169,10 @@ fn receive(
             Err(errno) => return Err(Ending::Internal(format!("ppoll: {}", errno.desc()))),
         }
         // The configuration is being read anyway: only the other signals mean something now.
-        if caught(signals).is_some_and(|signal| signal != libc::SIGHUP) {
-            return Err(Ending::Asked);
+        match caught(signals) {
+            Some(Caught::Stop) => return Err(Ending::Asked),
+            Some(Caught::Death(death)) => death.tell(&children.processes()),
+            Some(Caught::Reload) | None => {}
         }
         match link.receive() {
             Ok(Some((_, message))) => return Ok(message),
@@ -205,19 +211,6 @@ fn take_clock(choice: &ClockChoice) -> Result<(Box<dyn Clock>, Option<File>), En
             Ok((Box::new(clock), Some(reader)))
         }
     }
-}
-
-/// SIGTERM, SIGINT and SIGHUP become readable; SIGPIPE is ignored already.
-fn catch_signals() -> Result<OwnedFd, Ending> {
-    let mut mask = SigSet::empty();
-    for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
-        mask.add(signal);
-    }
-    let caught = mask
-        .thread_block()
-        .and_then(|()| SignalFd::with_flags(&mask, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK));
-    let signals = caught.map_err(|errno| Ending::Internal(format!("signals: {}", errno.desc())))?;
-    signals.as_fd().try_clone_to_owned().map_err(|error| Ending::Internal(format!("signals: {error}")))
 }
 
 /// A timer that never fires, but becomes readable when somebody sets CLOCK_REALTIME.

@@ -62,7 +62,7 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
             inherited.flag("insecure"),
         )?,
         Role::ExchangeChild => policies::confine(Role::Exchange, &inherited)?,
-        Role::Server if case == "from_a_thread" => {
+        Role::Server | Role::KeyService if case.ends_with("a_thread") => {
             let thread = || {
                 let (ready, started) = std::sync::mpsc::channel::<()>();
                 let thread = std::thread::spawn(move || {
@@ -76,7 +76,9 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
             let (shortfall, thread) = policies::confine_then(role, &inherited, thread)?;
             report_shortfall(shortfall, started);
             send.send(())?;
-            let _ = thread.join();
+            if thread.join().is_ok() {
+                say("returned 0 0\n");
+            }
             return Ok(());
         }
         _ => policies::confine(role, &inherited)?,
@@ -109,6 +111,8 @@ fn in_a_child(inherited: &Inherited, thing: &Thing) -> Result<(), Box<dyn std::e
 
 /// What is tried once the probe is confined.
 enum Thing {
+    /// Nothing at all.
+    Nothing,
     /// Nothing, until standard input ends.
     Hold,
     /// Addresses of a name.
@@ -121,6 +125,7 @@ enum Thing {
 
 fn prepare(case: &str, victim: u32) -> Thing {
     match case.split_once(':') {
+        _ if case == "end_of_a_thread" => Thing::Nothing,
         _ if case == "hold" => Thing::Hold,
         _ if case == "from_a_thread" => Thing::Call(call("execve", 0)),
         Some(("resolve", name)) => Thing::Resolve(name.to_owned()),
@@ -141,6 +146,7 @@ fn prepare(case: &str, victim: u32) -> Thing {
 impl Thing {
     fn run(&self) {
         match self {
+            Self::Nothing => {}
             Self::Hold => {
                 let mut octet = 0u8;
                 // SAFETY: the buffer is one live octet.

@@ -139,6 +139,61 @@ fn a_process_that_keeps_the_clock_holds_one_capability_in_no_user_namespace() {
     }
 }
 
+/// The capabilities that the unit leaves to root, as a set of bits.
+fn capabilities_of_the_unit() -> u64 {
+    let unit = bench::programs::workspace().join("packaging/systemd/truechimer.service");
+    let unit = std::fs::read_to_string(unit).expect("the unit is in the tree");
+    let line = unit.lines().find_map(|line| line.strip_prefix("CapabilityBoundingSet=")).expect("it has one");
+    let bit = |name: &str| match name {
+        "CAP_SETGID" => 1u64 << 6,
+        "CAP_SETUID" => 1 << 7,
+        "CAP_SETPCAP" => 1 << 8,
+        "CAP_NET_BIND_SERVICE" => 1 << 10,
+        "CAP_SYS_ADMIN" => 1 << 21,
+        "CAP_SYS_TIME" => 1 << 25,
+        other => panic!("{other}: add its number here"),
+    };
+    line.split_whitespace().fold(0, |set, name| set | bit(name))
+}
+
+/// Root under the unit is refused what its mode and owner don't give it.
+#[test]
+fn with_the_capabilities_that_the_unit_leaves_nothing_falls_short_in_any_role() {
+    if !bench::is_root() {
+        return bench::skip("needs root: run the tests as root too");
+    }
+    let left = capabilities_of_the_unit();
+    let place = bench::programs::Place::new("unit");
+    let own = place.join("own.pem");
+    std::fs::write(&own, "a file of its own").expect("the folder is ours");
+    let starting = |role: &str, is_bounded: bool| {
+        let own = own.display();
+        let words =
+            [&format!("role={role}"), "case=execve", &format!("certificate={own}"), &format!("key={own}")];
+        let mut command = probe(Start::AsRoot, &words);
+        if is_bounded {
+            let drop_others = move || {
+                for capability in (0..64).filter(|bit| left >> bit & 1 == 0) {
+                    // SAFETY: reads no memory; a number that is no capability is refused.
+                    unsafe { libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0) };
+                }
+                Ok(())
+            };
+            // SAFETY: the closure makes system calls only.
+            unsafe { command.pre_exec(drop_others) };
+        }
+        run(command)
+    };
+    for role in ["privileged", "engine", "client", "server", "exchange", "key_service", "key_holder"] {
+        let (at_large, bounded) = (starting(role, false), starting(role, true));
+        assert!(bounded.was_killed_by_the_filter(), "{role}: {bounded:?}");
+        for part in ["namespaces", "file_view", "landlock", "write_execute", "user", "insecure"] {
+            // What the kernel of this host doesn't have is missing either way.
+            assert_eq!(bounded.fell_short_of(part), at_large.fell_short_of(part), "{role}: {part}");
+        }
+    }
+}
+
 #[test]
 fn a_parent_that_ends_takes_its_children_along() {
     for start in starts() {

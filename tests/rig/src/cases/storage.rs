@@ -18,7 +18,7 @@ pub const CASES: &[Case] = &[
     Case::new(
         "state-full-later",
         "state directory of 8 MB, filled while the daemon is stopped: the next start keeps the clock",
-        |stand| troubled_later(stand),
+        troubled_later,
     ),
 ];
 

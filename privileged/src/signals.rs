@@ -1,0 +1,177 @@
+//! Signals as something to read: what this process is asked to do, and which of the others has ended.
+//!
+//! A process that ended is never waited for, which would be one more system call: the kernel tells everything with
+//! the signal. It keeps one such word at a time, and that is the first: the others end because of it.
+
+use crate::ending::say;
+use nix::errno::Errno;
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use std::fmt;
+use std::os::fd::{AsFd, OwnedFd};
+
+/// How many processes there are, this one among them.
+pub const PROCESSES: usize = 7;
+
+/// The place of the one that says by itself why it ends.
+const ENGINE: usize = 1;
+
+/// What they are, in the order of `Welcome`.
+const NAMES: [&str; PROCESSES] = [
+    "truechimerd",
+    "the engine",
+    "the network process (client role)",
+    "the network process (server role)",
+    "the network process (exchange role)",
+    "the key exchange service",
+    "the key holder",
+];
+
+/// What was caught.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Caught {
+    /// SIGTERM or SIGINT: to end.
+    Stop,
+    /// SIGHUP: to read the configuration again.
+    Reload,
+    /// SIGCHLD: a process has ended.
+    Death(Death),
+}
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Death {
+    /// Which one.
+    pub pid: u32,
+    /// Its exit code, or the signal that ended it.
+    pub end: Result<i32, i32>,
+}
+
+/// SIGTERM, SIGINT, SIGHUP and SIGCHLD become readable; SIGPIPE is ignored already.
+///
+/// # Errors
+/// The kernel's.
+pub fn catch() -> Result<OwnedFd, Errno> {
+    let mut mask = SigSet::empty();
+    for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGCHLD] {
+        mask.add(signal);
+    }
+    mask.thread_block()?;
+    let signals = SignalFd::with_flags(&mask, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
+    let owned = signals.as_fd().try_clone_to_owned();
+    owned.map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(0)))
+}
+
+/// The next signal that waits and means something.
+pub fn caught(signals: &OwnedFd) -> Option<Caught> {
+    loop {
+        let mut information = [0; 128];
+        let length = nix::unistd::read(signals, &mut information).ok()?;
+        let read = Some(&information).filter(|_| length == information.len())?;
+        if let Some(caught) = understand(read) {
+            return Some(caught);
+        }
+    }
+}
+
+/// A signalfd_siginfo: numbers of 32 bits, signal, errno, code, process, user, descriptor, timer, band, overrun, trap,
+/// status.
+fn understand(information: &[u8; 128]) -> Option<Caught> {
+    let number = |at: usize| {
+        let octets = information.get(at * 4..)?.first_chunk()?;
+        Some(i32::from_ne_bytes(*octets))
+    };
+    match number(0)? {
+        libc::SIGHUP => Some(Caught::Reload),
+        libc::SIGCHLD => {
+            let end = match number(2)? {
+                libc::CLD_EXITED => Ok(number(10)?),
+                libc::CLD_KILLED | libc::CLD_DUMPED => Err(number(10)?),
+                // Stopped, or goes on.
+                _ => return None,
+            };
+            Some(Caught::Death(Death { pid: number(3)?.cast_unsigned(), end }))
+        }
+        _ => Some(Caught::Stop),
+    }
+}
+
+impl Death {
+    /// Tells the administrator, for all end with this one. Who ended because the others did, or has said why by
+    /// itself, is no news. `processes` are all of them, in the order of `Welcome`; 0 where there is none.
+    pub fn tell(&self, processes: &[u32; PROCESSES]) {
+        if let Some(name) = self.is_news(processes) {
+            say(3, &format_args!("{name} (process {}) {self}", self.pid));
+        }
+    }
+
+    /// What it was, where it is news.
+    fn is_news(&self, processes: &[u32; PROCESSES]) -> Option<&'static str> {
+        let at = processes.iter().position(|pid| *pid == self.pid)?;
+        let is_told = match self.end {
+            Ok(code) => code != 0 && at != ENGINE,
+            Err(_) => true,
+        };
+        NAMES.get(at).copied().filter(|_| is_told)
+    }
+}
+
+impl fmt::Display for Death {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.end {
+            Ok(code) => write!(f, "ended with code {code}"),
+            Err(libc::SIGSYS) => f.write_str(
+                "was killed by its system call filter (SIGSYS): either it was taken over, or the filter is too narrow \
+                 for this system; the kernel's log names the call (journalctl -k --grep type=1326)",
+            ),
+            Err(signal) => write!(f, "was killed by signal {signal}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn information(numbers: &[(usize, i32)]) -> [u8; 128] {
+        let mut information = [0; 128];
+        for (at, number) in numbers {
+            information[at * 4..at * 4 + 4].copy_from_slice(&number.to_ne_bytes());
+        }
+        information
+    }
+
+    #[test]
+    fn a_death_is_told_from_a_stop_and_a_filter_from_another_signal() {
+        let child = |code, status| {
+            understand(&information(&[(0, libc::SIGCHLD), (2, code), (3, 4_711), (10, status)]))
+        };
+        assert_eq!(child(libc::CLD_STOPPED, libc::SIGSTOP), None);
+        assert_eq!(child(libc::CLD_EXITED, 70), Some(Caught::Death(Death { pid: 4_711, end: Ok(70) })));
+        let killed = Death { pid: 4_711, end: Err(libc::SIGSYS) };
+        assert_eq!(child(libc::CLD_KILLED, libc::SIGSYS), Some(Caught::Death(killed)));
+        assert!(killed.to_string().contains("system call filter"));
+        assert_eq!(Death { end: Err(9), ..killed }.to_string(), "was killed by signal 9");
+    }
+
+    #[test]
+    fn who_ended_by_itself_and_said_so_is_no_news() {
+        let all = [10, 11, 12, 0, 14, 15, 16];
+        let news = |pid, end| Death { pid, end }.is_news(&all);
+        assert_eq!(news(16, Err(libc::SIGSYS)), Some("the key holder"));
+        assert_eq!(news(11, Err(libc::SIGKILL)), Some("the engine"));
+        assert_eq!(news(15, Ok(70)), Some("the key exchange service"));
+        assert_eq!(news(11, Ok(1)), None);
+        assert_eq!(news(15, Ok(0)), None);
+        assert_eq!(news(99, Err(libc::SIGKILL)), None);
+    }
+
+    #[test]
+    fn what_the_administrator_sends_is_told_apart() {
+        for (signal, meaning) in
+            [(libc::SIGTERM, Caught::Stop), (libc::SIGINT, Caught::Stop), (libc::SIGHUP, Caught::Reload)]
+        {
+            assert_eq!(understand(&information(&[(0, signal)])), Some(meaning));
+        }
+    }
+}
