@@ -47,10 +47,12 @@ fn fight(stand: &Stand) -> Result<Found, String> {
     guest.found(took, &format!("{lines} lines in the journal"))
 }
 
+/// Others are unpacked and not installed, since Debian lets only one of them be; their folders go through the links of
+/// a merged /usr.
 fn beside(stand: &Stand) -> Result<Found, String> {
     let mut guest = boot_right(stand, &Start::default())?;
     guest.read(
-        "dpkg -x /srv/rig/chrony_*.deb / && mkdir -p /run/other && \
+        "dpkg-deb --fsys-tarfile /srv/rig/chrony_*.deb | tar -x --keep-directory-symlink -C / && mkdir -p /run/other && \
          printf 'server 10.77.0.11 iburst\\nserver 10.77.0.12 iburst\\nmakestep 0.1 -1\\ncmdport 0\\nbindcmdaddress /\\npidfile /run/other/pid\\n' > /run/other/conf && \
          systemd-run --unit=other chronyd -u root -d -f /run/other/conf",
     )?;
@@ -66,7 +68,7 @@ fn beside(stand: &Stand) -> Result<Found, String> {
 
 fn set_ntp(stand: &Stand) -> Result<Found, String> {
     let mut guest = boot_right(stand, &Start::default())?;
-    guest.read("dpkg -x /srv/rig/systemd-timesyncd_*.deb / && systemctl daemon-reload")?;
+    guest.read("dpkg-deb --fsys-tarfile /srv/rig/systemd-timesyncd_*.deb | tar -x --keep-directory-symlink -C / && systemctl daemon-reload")?;
     guest.read("timedatectl set-ntp false")?;
     let since = Instant::now();
     guest.wait_for("! systemctl is-active --quiet truechimer", since, SOON)?;
