@@ -1,5 +1,5 @@
 //! Other implementations for the tests. They are unpacked, never installed: installed they would be services
-//! that fight over the clock, and Debian lets only one of them be there.
+//! that fight over the clock, and Debian lets only one of them be there. Libraries that they lack are installed, as root.
 
 mod ntpd_rs;
 mod release;
@@ -94,7 +94,8 @@ fn settle(package: &str, unpacked: &Path) -> std::io::Result<()> {
     }
 }
 
-/// Fetches what only some tests and benchmarks want: the newest of each that Debian has, and ntpd-rs.
+/// Fetches what only some tests and benchmarks want: the newest of each that Debian has, and ntpd-rs. What
+/// is there already isn't fetched again: remove `target/peers/*-newest` for newer ones.
 ///
 /// # Errors
 /// What can't be had, after all else was tried.

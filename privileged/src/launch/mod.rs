@@ -164,7 +164,7 @@ fn receive(
             Ok(_) => {}
             Err(errno) => return Err(Ending::Internal(format!("ppoll: {}", errno.desc()))),
         }
-        // The configuration is being read anyway: only the other signals mean something now.
+        // A hangup is dropped: there is nobody yet who could read the configuration again.
         if caught(signals).is_some_and(|signal| signal != libc::SIGHUP) {
             return Err(Ending::Asked);
         }

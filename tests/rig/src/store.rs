@@ -75,7 +75,7 @@ pub fn hash(octets: &[u8]) -> String {
     hmac_sha256::Hash::hash(octets).iter().map(|octet| format!("{octet:02x}")).collect()
 }
 
-/// Removes a file or a folder, mounted or not, where there is one.
+/// Removes a file or a folder where there is one, and nothing that is mounted below it.
 fn remove(path: &Path) -> Result<(), String> {
     if fs::symlink_metadata(path).is_err() {
         return Ok(());

@@ -23,7 +23,7 @@ pub struct Kernel {
     pub name: String,
 }
 
-/// The one that is built: about ten minutes on two idle cores, once.
+/// The one that is built: about eight minutes on two idle cores, once.
 ///
 /// # Errors
 /// Without Debian's archive, or what the compiler says.
