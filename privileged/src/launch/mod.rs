@@ -128,6 +128,7 @@ pub fn launch(options: &Options) -> Result<Keeper, Ending> {
         refusals: [(0, None); 32],
         lived: None,
         condition: None,
+        shown: None,
         passed_on: (0, 0),
         audit_failed: false,
         told: None,
