@@ -208,7 +208,7 @@ impl Running {
                     learn(&mut self.surroundings.key_exchange, &fact);
                     self.watch_certificate(now);
                 }
-                Fact::Alive => {}
+                Fact::Alive(_) => {}
                 Fact::Reload => self.reload(now.raw)?,
                 Fact::Hello(process, _) => return Err(Breach::new(process, "said hello twice").into()),
             }
