@@ -64,7 +64,9 @@ pub(super) fn power_on(
     command.arg("-append").arg(line);
     // The image below is nobody's to write, and user-mode Linux locks it as well.
     let unlocked = "backing.file.locking=off";
-    command.arg("-drive").arg(format!("file={},if=none,id=d0,format=qcow2,{unlocked}", disk.changes().display()));
+    command
+        .arg("-drive")
+        .arg(format!("file={},if=none,id=d0,format=qcow2,{unlocked}", disk.changes().display()));
     command.args(["-device", "virtio-blk-pci,drive=d0", "-device", "virtio-rng-pci"]);
     let number = start.number();
     command.arg("-netdev").arg(format!("tap,id=n0,ifname=tap{number},script=no,downscript=no"));
