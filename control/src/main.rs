@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   main     the command line
-//!   socket   asks the engine: one line out, one line in, two seconds at most
+//!   socket   asks the engine: one line out, one line in, thirty seconds at most
 //!   process  what the kernel reports of each process, read from /proc
 //!   status   status, as a table or as JSON
 //!   keys     keys, and what reload says of the certificate

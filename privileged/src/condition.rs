@@ -27,12 +27,14 @@ impl fmt::Display for Sentence {
             Condition::Held(None) => f.write_str(
                 "held: the clock is too far off to be slewed; see --approve-step in truechimerd(8)",
             ),
-            Condition::Unreachable { since } => {
-                write!(f, "no source reachable since {}; the clock runs on", Minute(since))
+            Condition::Unreachable { corrected } => {
+                write!(f, "no source reachable, last correction {}; the clock runs on", Minute(corrected))
             }
-            Condition::Insufficient { since } => {
-                write!(f, "not enough of the sources asked for since {}; the clock runs on", Minute(since))
-            }
+            Condition::Insufficient { corrected } => write!(
+                f,
+                "not enough of the sources asked for, last correction {}; the clock runs on",
+                Minute(corrected)
+            ),
             Condition::Unsteered => f.write_str("clock none: serving and watching, never setting the clock"),
             Condition::Local(stratum) => {
                 write!(f, "no source configured: serving this host's own time at stratum {stratum}")
@@ -79,7 +81,7 @@ mod tests {
 
     #[test]
     fn each_condition_is_one_short_line() {
-        let since = WallTime::try_new(1_784_462_400_000_000_000).unwrap();
+        let corrected = WallTime::try_new(1_784_462_400_000_000_000).unwrap();
         for (condition, line) in [
             (Condition::AwaitingReplies { of: 1 }, "waiting for the network: no reply yet from 1 source"),
             (Condition::AwaitingMajority { heard: 1, of: 4 }, "waiting for a majority: 1 of 4 sources heard"),
@@ -93,8 +95,8 @@ mod tests {
                 "held by the governor (start-forward): see REFUSALS in truechimerd(8)",
             ),
             (
-                Condition::Unreachable { since },
-                "no source reachable since 2026-07-19 12:00 UTC; the clock runs on",
+                Condition::Unreachable { corrected },
+                "no source reachable, last correction 2026-07-19 12:00 UTC; the clock runs on",
             ),
         ] {
             assert_eq!(Sentence(condition).to_string(), line);

@@ -9,7 +9,7 @@ use std::os::fd::AsFd;
 /// Why the daemon ends.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Ending {
-    /// SIGTERM, SIGINT, or the engine was asked to.
+    /// SIGTERM or SIGINT; with `--check`: the configuration is in order.
     Asked,
     /// Something that should not happen.
     Internal(String),

@@ -68,8 +68,10 @@ pub struct Keeper {
     pub refusals: [(u32, Option<RawInstant>); 32],
     /// When the service manager was last told that we live.
     pub lived: Option<RawInstant>,
-    /// What the service manager was told last that the daemon is about.
+    /// What the daemon is about, as the engine said last.
     pub condition: Option<Condition>,
+    /// The same, as the service manager was told last.
+    pub shown: Option<Condition>,
     /// How often it was told in a second, and in which.
     pub passed_on: (u32, i64),
     /// Leap, synchronisation and TAI offset as last set.
@@ -96,7 +98,7 @@ pub fn moment(clock: &dyn Clock) -> Result<(Moment, ClockReading), Errno> {
 impl Keeper {
     /// Keeps the clock until there is a reason to end, and leaves it at its base frequency.
     pub fn run(mut self) -> Ending {
-        self.notify.say("READY=1\nSTATUS=started: waiting for the network");
+        self.notify.say("READY=1\nSTATUS=started");
         let ending = loop {
             if let Err(ending) = self.turn() {
                 break ending;
@@ -127,7 +129,8 @@ impl Keeper {
         let timer = self.set_clock.as_ref().unwrap_or(&self.signals);
         let mut fds = [&self.link.as_fd(), &self.signals.as_fd(), &timer.as_fd()]
             .map(|fd| PollFd::new(*fd, PollFlags::POLLIN));
-        let ready = match ppoll(&mut fds, Some(TimeSpec::new(LOOK, 0)), None) {
+        let limit = if self.shown == self.condition { LOOK } else { 1 };
+        let ready = match ppoll(&mut fds, Some(TimeSpec::new(limit, 0)), None) {
             Ok(_) => fds.map(|fd| fd.any() == Some(true)),
             Err(Errno::EINTR) => return Ok(()),
             Err(errno) => return Err(Ending::Internal(format!("ppoll: {}", errno.desc()))),
@@ -146,6 +149,7 @@ impl Keeper {
             let _ = nix::unistd::read(timer, &mut [0; 8]);
         }
         self.look()?;
+        self.pass_on();
         if ready[0] {
             let (sequence, order) = match self.link.receive() {
                 Ok(Some(record)) => record,
@@ -214,7 +218,10 @@ impl Keeper {
             }
             ToPrivileged::Goodbye(farewell) => return Err(farewell.into()),
             ToPrivileged::Heartbeat => {}
-            ToPrivileged::Condition(condition) => self.pass_on(condition),
+            ToPrivileged::Condition(condition) => {
+                self.condition = Some(condition);
+                self.pass_on();
+            }
             ToPrivileged::Adjust(_) | ToPrivileged::Step(_) | ToPrivileged::SetStatus(_) => {
                 let outcome = self.carry_out(&order)?;
                 let answer = match outcome {
@@ -238,15 +245,18 @@ impl Keeper {
         Ok(())
     }
 
-    /// Tells the service manager what is new, and little of it to one that talks without end.
-    fn pass_on(&mut self, condition: Condition) {
+    /// Tells the service manager what is new. Of an engine that talks without end it hears little, and the last of it
+    /// a second later.
+    fn pass_on(&mut self) {
         let second = crate::clock::raw_now().nanos() / limits::SECOND;
         if self.passed_on.1 != second {
             self.passed_on = (0, second);
         }
-        if self.condition != Some(condition) && self.passed_on.0 < CONDITIONS {
+        if let Some(condition) = self.condition.filter(|condition| self.shown != Some(*condition))
+            && self.passed_on.0 < CONDITIONS
+        {
             self.passed_on.0 += 1;
-            self.condition = Some(condition);
+            self.shown = Some(condition);
             self.notify.say(&format!("STATUS={}", Sentence(condition)));
         }
     }

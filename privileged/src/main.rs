@@ -12,8 +12,10 @@
 //!   ending     one sentence and one exit code for each cause
 //! ```
 //!
-//! After the launch it holds CAP_SYS_TIME, one link, three files and about a dozen system calls. It parses no
-//! configuration, no packet and no text; the frames that it reads are of fixed size and range.
+//! After the launch it holds CAP_SYS_TIME and the twenty system calls of `policies/rules/privileged.toml`; to read: one
+//! link, signals, a timer and the pipe that ends with the other processes; to write: record, audit log, service manager,
+//! standard error (and a virtual clock's file). It parses no configuration, no packet and no text; the
+//! frames that it reads are of fixed size and range.
 
 mod clock;
 mod condition;

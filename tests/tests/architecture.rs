@@ -155,7 +155,7 @@ fn dependencies_are_named_with_their_reasons_in_one_place() {
         for section in ["dependencies", "build-dependencies", "dev-dependencies"] {
             let table = manifest.get(section).and_then(toml::Value::as_table).cloned().unwrap_or_default();
             for (name, value) in table {
-                let inherited = value.get("workspace").is_some() || name == "bench";
+                let inherited = value.get("workspace").is_some();
                 assert!(
                     inherited,
                     "{package}: {name} must be `workspace = true`, with its reason in the top Cargo.toml"

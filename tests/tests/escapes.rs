@@ -1,4 +1,4 @@
-//! Each process, taken over by somebody, tries what ATTACKS.md lists: a probe confines itself exactly as the
+//! Each process, taken over by somebody, tries what the attack catalogue lists: a probe confines itself exactly as the
 //! role does, as root with a user to become and without root, and then tries one thing.
 
 #[path = "escapes/attempt.rs"]

@@ -7,7 +7,8 @@
 //!              accuracy: both follow one server over paths of known delays
 //!   fuzz       hostile requests, for long
 //!   package    a Debian package; --try runs it in fresh Debians
-//!   peers      chronyd and ntpd for the tests, unpacked under target/, never installed
+//!   peers      chronyd and ntpd for the tests, unpacked under target/, never installed (libraries that they lack are, as
+//!              root)
 //!   rig        real machines: guests with a kernel, a service manager and a clock of their own; days: whole days of the
 //!              real daemons on the real kernel's clock, in simulated time
 //!   simulate   whole days in virtual time: how accurate, at how many packets
@@ -43,7 +44,8 @@ usage: cargo xtask WORD
   package [--version V]     build target/package/*.deb, under another version
   package --try             and install, start, upgrade and purge it in fresh Debians (root)
   rig [CASE..]              boots, kills, pauses and upgrades on real machines (--list, --short, --jobs N)
-  peers [--more]            fetch chronyd and ntpd under target/peers, for the tests; --more: the newest, and ntpd-rs
+  peers [--more]            fetch chronyd and ntpd under target/peers, for the tests; --more: ntpd-rs, and the
+                            newest at the first fetch; remove target/peers/*-newest for newer ones
   simulate [SCENARIO..]     days in virtual time (--list, --seeds N, --json, --plot FILE.svg)
   rig days                  days of the real daemons on a real kernel's clock, in simulated time (root)
   tcb                       count the code that each process is made of";

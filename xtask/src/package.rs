@@ -10,6 +10,7 @@
 mod trial;
 
 use crate::cargo::{PROGRAMS, build_release_of, read, run, target, workspace};
+use rig::recipe::image::Packages;
 use std::fs;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
@@ -112,9 +113,20 @@ pub fn build_as(version: &str) -> Result<PathBuf, String> {
 /// When something isn't as it should be. Without root and a tool that makes roots nothing is tried, and that is
 /// said.
 pub fn build_and_try() -> Result<(), String> {
-    let versions = [format!("{}~older", version()), version(), format!("{}+newer", version())];
-    let [older, package, newer] = [&versions[0], &versions[1], &versions[2]].map(|version| build_as(version));
-    trial::run(&older?, &package?, &newer?)
+    trial::run(&neighbours()?)
+}
+
+/// The package of this tree, and the same under a version before it and one after it. Whether the programs differ is
+/// not what an upgrade is about: the package manager goes by the version.
+///
+/// # Errors
+/// As [`build_as`].
+pub fn neighbours() -> Result<Packages, String> {
+    Ok(Packages {
+        older: build_as(&format!("{}~older", version()))?,
+        newer: build_as(&format!("{}+newer", version()))?,
+        current: build()?,
+    })
 }
 
 /// The time of the commit, in seconds since 1970; of a tree without git, when its change log was last changed.

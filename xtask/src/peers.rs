@@ -1,11 +1,12 @@
 //! Other implementations for the tests. They are unpacked, never installed: installed they would be services
-//! that fight over the clock, and Debian lets only one of them be there.
+//! that fight over the clock, and Debian lets only one of them be there. Libraries that they lack are installed, as root.
 
 mod ntpd_rs;
 mod release;
 
 use crate::cargo::{read, run, workspace};
 use release::{NEWEST, Program};
+use rig::debian;
 use std::path::Path;
 use std::process::Command;
 
@@ -42,22 +43,7 @@ pub fn fetch() -> Result<(), String> {
             println!("{package}: there already, {}", unpacked.display());
             continue;
         }
-        let download =
-            || run(Command::new("apt-get").args(["download", "--quiet", package]).current_dir(&place));
-        // The lists of a fresh machine are empty or old.
-        if download().is_err() {
-            run(Command::new("apt-get").args(["update", "--quiet"]))?;
-            download()?;
-        }
-        let archive = std::fs::read_dir(&place)
-            .map_err(|error| format!("{}: {error}", place.display()))?
-            .flatten()
-            .map(|entry| entry.path())
-            .find(|path| {
-                let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-                name.starts_with(&format!("{package}_")) && name.ends_with(".deb")
-            })
-            .ok_or_else(|| format!("apt-get brought no {package}_*.deb"))?;
+        let archive = debian::download(package, &place)?;
         unpack(&archive, &unpacked)?;
         settle(package, &unpacked).map_err(|error| format!("{}: {error}", unpacked.display()))?;
         println!("{package}: unpacked in {}", unpacked.display());
@@ -94,7 +80,8 @@ fn settle(package: &str, unpacked: &Path) -> std::io::Result<()> {
     }
 }
 
-/// Fetches what only some tests and benchmarks want: the newest of each that Debian has, and ntpd-rs.
+/// Fetches what only some tests and benchmarks want: the newest of each that Debian has, and ntpd-rs. What
+/// is there already isn't fetched again: remove `target/peers/*-newest` for newer ones.
 ///
 /// # Errors
 /// What can't be had, after all else was tried.

@@ -4,7 +4,7 @@ use crate::{cargo, package};
 use rig::cases::Wants;
 use rig::days::Tools;
 use rig::debian::Release;
-use rig::recipe::image::{Daemon, Packages};
+use rig::recipe::image::Daemon;
 use rig::runner::{self, Wish};
 
 /// Runs cases.
@@ -44,7 +44,7 @@ pub fn run(words: &[&str]) -> Result<(), String> {
             name => wish.names.push(name.to_owned()),
         }
     }
-    runner::run(&wish, packages)
+    runner::run(&wish, package::neighbours)
 }
 
 /// `shell 12|13 truechimer|chronyd|none [whole]`: lines of standard input are run in a guest.
@@ -57,7 +57,7 @@ fn shell(release: &str, daemon: &str, form: &[&str]) -> Result<(), String> {
         other => return Err(format!("{other}: truechimer, chronyd or none")),
     };
     let wants = if form == ["whole"] { Wants::Whole } else { Wants::Quick };
-    runner::shell(release.ok_or("12 or 13")?, daemon, wants, packages)
+    runner::shell(release.ok_or("12 or 13")?, daemon, wants, package::neighbours)
 }
 
 /// The daemon as it is shipped, and the first process of the guests of simulated days.
@@ -67,15 +67,4 @@ fn tools() -> Result<Tools, String> {
     day.args(["build", "--release", "--locked", "-p", "truechimer-rig", "--bin", "day"]);
     cargo::run(&mut day)?;
     Ok(Tools { programs, peers: cargo::workspace().join("target/peers") })
-}
-
-/// The package of this tree, and the same under a version before it and one after it. Whether the programs differ is
-/// not what an upgrade is about: the package manager goes by the version.
-fn packages() -> Result<Packages, String> {
-    let version = env!("CARGO_PKG_VERSION");
-    Ok(Packages {
-        older: package::build_as(&format!("{version}~older"))?,
-        newer: package::build_as(&format!("{version}+newer"))?,
-        current: package::build()?,
-    })
 }

@@ -6,7 +6,7 @@ use crate::select::{Impasse, Standing};
 use ipc::message::privileged::Condition;
 use ipc::units::WallTime;
 
-/// "Since" is told to the minute: the clock it is told by is being corrected.
+/// The last correction is told to the minute: the clock it is told by is being corrected.
 const MINUTE: i64 = 60_000_000_000;
 
 impl Engine {
@@ -32,9 +32,9 @@ impl Engine {
             _ if system.first_update.is_none() && heard == 0 => Condition::AwaitingReplies { of },
             _ if system.first_update.is_none() => Condition::AwaitingMajority { heard, of },
             Some(Impasse::TooFew | Impasse::RequiredMissing | Impasse::Unauthenticated) => {
-                Condition::Insufficient { since: self.last_update(now) }
+                Condition::Insufficient { corrected: self.last_update(now) }
             }
-            Some(_) => Condition::Unreachable { since: self.last_update(now) },
+            Some(_) => Condition::Unreachable { corrected: self.last_update(now) },
             None if !self.is_synchronised(now) => Condition::Setting,
             None => {
                 let survives = |standing: &Option<Standing>| *standing == Some(Standing::Survivor);

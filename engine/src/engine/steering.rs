@@ -449,7 +449,7 @@ fn remedy(code: Refusal) -> &'static str {
     }
 }
 
-/// The name of a row of the governor's table, as in its audit log.
+/// The name of a row of the governor's table, as in the manual, the log and `chimerctl status`.
 pub(super) fn name_of(code: Refusal) -> &'static str {
     match code {
         Refusal::Floor => "floor",

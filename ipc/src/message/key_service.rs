@@ -20,7 +20,7 @@ pub enum ToKeyService {
     Policy(KeyPolicy),
     /// Read the certificate and the private key anew; connections go on.
     Reload,
-    /// Answer with `Pong` when the key holder has, where the service manager watches the daemon.
+    /// Answer with `Pong`, and with `HolderPong` when the key holder has, where the service manager watches the daemon.
     Ping,
 }
 
@@ -36,8 +36,10 @@ pub enum FromKeyService {
     Certificate(Loaded),
     /// At most one a second, and only when a count has changed.
     Counters(KeyCounters),
-    /// Answers `Ping`: both loops still turn.
+    /// Answers `Ping`: the loop still turns.
     Pong,
+    /// The key holder's loop still turns: it has answered, after a `Ping`.
+    HolderPong,
 }
 
 /// What became of reading the certificate and the key.

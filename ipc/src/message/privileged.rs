@@ -98,12 +98,12 @@ pub enum Condition {
     /// No source answers any more.
     Unreachable {
         /// When the clock was corrected last.
-        since: WallTime,
+        corrected: WallTime,
     },
     /// Sources answer, but not as many, or not those, that the configuration asks for.
     Insufficient {
         /// When the clock was corrected last.
-        since: WallTime,
+        corrected: WallTime,
     },
     /// There is no clock to steer.
     Unsteered,

@@ -200,7 +200,10 @@ impl Service<'_> {
                 }
                 Some(ToKeyService::Policy(policy)) => self.follow(policy)?,
                 Some(ToKeyService::Reload) => self.reload.order(),
-                Some(ToKeyService::Ping) => self.holder.push(ToKeyHolder::Ping).map_err(of_holder)?,
+                Some(ToKeyService::Ping) => {
+                    self.engine.push(FromKeyService::Pong)?;
+                    self.holder.push(ToKeyHolder::Ping).map_err(of_holder)?;
+                }
                 None => break,
             }
         }
@@ -227,7 +230,7 @@ impl Service<'_> {
                     self.reload.hear(read, self.shared).ok_or(OUT_OF_TURN)?;
                 }
                 Some(FromKeyHolder::Pong) if self.is_holder_known => {
-                    self.engine.push(FromKeyService::Pong)?;
+                    self.engine.push(FromKeyService::HolderPong)?;
                 }
                 Some(_) => return Err(OUT_OF_TURN),
                 None => break,

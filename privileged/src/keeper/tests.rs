@@ -56,6 +56,7 @@ fn keeper() -> (Keeper, Engine, OwnedFd) {
         refusals: [(0, None); 32],
         lived: None,
         condition: None,
+        shown: None,
         passed_on: (0, 0),
         audit_failed: false,
         told: None,
@@ -183,4 +184,30 @@ fn a129_conditions_without_end_are_passed_on_ten_times_a_second_and_only_when_th
     let seconds = (crate::clock::raw_now().nanos() / limits::SECOND - first + 1) as u32;
     let told = heard();
     assert!((1..=(CONDITIONS + 1) * seconds).contains(&told), "{told} in {seconds} s");
+}
+
+#[test]
+fn the_last_condition_is_passed_on_also_where_too_many_came_before_it() {
+    use std::os::unix::net::UnixDatagram;
+    let (mut keeper, mut engine, _silent) = keeper();
+    let (manager, ours) = UnixDatagram::pair().unwrap();
+    manager.set_nonblocking(true).unwrap();
+    keeper.notify = Notify::to(ours);
+    // Those of this second have been passed on.
+    keeper.passed_on = (CONDITIONS, crate::clock::raw_now().nanos() / limits::SECOND);
+    engine.send(&ToPrivileged::Condition(Condition::Setting)).unwrap();
+    keeper.turn().unwrap();
+    // The engine says no more: the keeper wakes by itself.
+    for _ in 0..2 {
+        if keeper.shown != keeper.condition {
+            keeper.turn().unwrap();
+        }
+    }
+    let mut message = [0; 512];
+    let heard: Vec<String> =
+        std::iter::from_fn(|| manager.recv(&mut message).ok().map(|length| (length, message)))
+            .map(|(length, message)| String::from_utf8_lossy(&message[..length]).into_owned())
+            .collect();
+    assert!(heard.iter().any(|line| line == "STATUS=setting the clock"), "{heard:?}");
+    assert_eq!(keeper.shown, keeper.condition);
 }

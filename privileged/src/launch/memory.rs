@@ -49,7 +49,7 @@ impl Memory {
         }
     }
 
-    /// What the administrator should know.
+    /// What is wrong, for the administrator.
     fn sentence(self) -> Option<&'static str> {
         match self {
             Self::Lost => Some(
@@ -57,7 +57,8 @@ impl Memory {
                  is allowed in this boot; restore the file, or start once with --new-record, if that is too little",
             ),
             Self::Damaged => Some(
-                "the governor's record is damaged: budgets start empty and no step is allowed in this boot",
+                "the governor's record is damaged: budgets start empty and no step is allowed in this boot; restore the \
+                 file, or start once with --new-record, if that is too little",
             ),
             Self::FirstStart | Self::Resumed | Self::NewByOperator => None,
         }

@@ -132,6 +132,7 @@ pub fn launch(options: &Options) -> Result<Keeper, Ending> {
         refusals: [(0, None); 32],
         lived: None,
         condition: None,
+        shown: None,
         passed_on: (0, 0),
         audit_failed: false,
         told: None,
@@ -168,7 +169,7 @@ fn receive(
             Ok(_) => {}
             Err(errno) => return Err(Ending::Internal(format!("ppoll: {}", errno.desc()))),
         }
-        // The configuration is being read anyway: only the other signals mean something now.
+        // A hangup is dropped: there is nobody yet who could read the configuration again.
         match caught(signals) {
             Some(Caught::Stop) => return Err(Ending::Asked),
             Some(Caught::Death(death)) => death.tell(&children.processes()),

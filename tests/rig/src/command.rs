@@ -27,6 +27,11 @@ pub(crate) fn words(line: &[&str]) -> Result<String, String> {
     run(Command::new(program).args(rest))
 }
 
+/// Whether the process of this number has ended, which left something behind; what is no number belongs to nobody.
+pub(crate) fn has_ended(process: &str) -> bool {
+    process.parse::<u32>().is_ok_and(|number| !std::path::Path::new(&format!("/proc/{number}")).exists())
+}
+
 fn show(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
     let mut text = words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ");

@@ -2,7 +2,7 @@
 //!
 //! `cargo xtask simulate` has the engine and the governor, and a clock that does at once and exactly what it is told.
 //! Here all of the daemon runs, its processes confined as anywhere, against the loop and the timekeeping of a Linux
-//! kernel, and so does chronyd. A day takes some ten seconds, since user-mode Linux skips the time in which all wait.
+//! kernel, and so does chronyd. A day takes ten seconds to a minute, since user-mode Linux skips the time in which all wait.
 //!
 //! ```text
 //!   root      the guest's file system: a few programs and their libraries
@@ -171,7 +171,11 @@ pub fn catalogue() -> Vec<Scenario> {
 pub fn find(name: &str) -> Result<Scenario, String> {
     let mut known = catalogue().into_iter().chain(scenario::catalogue());
     let day = known.find(|day| day.name == name);
-    let day = day.ok_or_else(|| format!("there is no day {name}; `cargo xtask rig days --list` has all"))?;
+    let day = day.ok_or_else(|| {
+        format!(
+            "there is no day {name}; `cargo xtask rig days --list` and `cargo xtask simulate --list` have all"
+        )
+    })?;
     let odd_source = |path: &scenario::Path| {
         path.prefer || path.trust || path.require || path.authenticated || path.announces != 0 || path.smears
     };

@@ -1,7 +1,9 @@
 //! The releases of Debian that guests are made of, and where this machine has its packages from.
 
+use crate::command;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// A release.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -46,6 +48,29 @@ pub fn archive() -> Result<String, String> {
         .filter_map(|path| fs::read_to_string(path).ok())
         .collect();
     archive_in(&texts.concat()).map(str::to_owned).ok_or_else(|| "no Debian archive in apt's sources".into())
+}
+
+/// Downloads a package of this machine's release into a folder, without installing it.
+///
+/// # Errors
+/// apt's.
+pub fn download(package: &str, folder: &Path) -> Result<PathBuf, String> {
+    let download =
+        || command::run(Command::new("apt-get").args(["download", "--quiet", package]).current_dir(folder));
+    // The lists of a fresh machine are empty or old.
+    if download().is_err() {
+        command::words(&["apt-get", "update", "--quiet"])?;
+        download()?;
+    }
+    let entries = fs::read_dir(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    entries
+        .flatten()
+        .map(|entry| entry.path())
+        .find(|path| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            name.starts_with(&format!("{package}_")) && name.ends_with(".deb")
+        })
+        .ok_or_else(|| format!("apt-get brought no {package}_*.deb"))
 }
 
 /// In either form of apt's sources.

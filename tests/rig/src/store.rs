@@ -49,9 +49,7 @@ impl Store {
         println!("  {name}: {:.0} s", started.elapsed().as_secs_f64());
         Ok(place)
     }
-}
 
-impl Store {
     /// Removes what runs and attempts that ended without doing so have left.
     pub fn forget_dead(&self) {
         for entry in fs::read_dir(&self.0).into_iter().flatten().flatten() {
@@ -61,9 +59,7 @@ impl Store {
                 None if name.contains(".draft-") || name.contains(".root-") => name.rsplit('-').next(),
                 None => None,
             };
-            if let Some(Ok(owner)) = owner.map(str::parse::<u32>)
-                && !Path::new(&format!("/proc/{owner}")).exists()
-            {
+            if owner.is_some_and(command::has_ended) {
                 let _ = remove(&entry.path());
             }
         }
@@ -75,7 +71,7 @@ pub fn hash(octets: &[u8]) -> String {
     hmac_sha256::Hash::hash(octets).iter().map(|octet| format!("{octet:02x}")).collect()
 }
 
-/// Removes a file or a folder, mounted or not, where there is one.
+/// Removes a file or a folder where there is one, and nothing that is mounted below it.
 fn remove(path: &Path) -> Result<(), String> {
     if fs::symlink_metadata(path).is_err() {
         return Ok(());

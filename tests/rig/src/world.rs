@@ -6,7 +6,7 @@ use nix::sched::{CloneFlags, setns};
 use std::fs::File;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -29,7 +29,6 @@ struct Shared {
     end: AtomicBool,
     answers: AtomicBool,
     shift: AtomicI64,
-    heard: AtomicU64,
 }
 
 impl World {
@@ -43,7 +42,6 @@ impl World {
             end: AtomicBool::new(false),
             answers: AtomicBool::new(true),
             shift: AtomicI64::new(0),
-            heard: AtomicU64::new(0),
         });
         command::words(&["ip", "netns", "add", &name])?;
         let mut world = Self { name, shared, threads: Vec::new() };
@@ -87,11 +85,6 @@ impl World {
         self.shared.answers.store(answers, Ordering::Relaxed);
     }
 
-    /// How many queries the servers have heard.
-    pub fn heard(&self) -> u64 {
-        self.shared.heard.load(Ordering::Relaxed)
-    }
-
     fn ip(&self, words: &[&str]) -> Result<(), String> {
         command::words(&[&["ip", "-n", &self.name], words].concat()).map(drop)
     }
@@ -114,10 +107,8 @@ impl World {
 pub fn forget_dead() {
     let Ok(names) = command::words(&["ip", "netns", "list"]) else { return };
     for name in names.lines().filter_map(|line| line.split_whitespace().next()) {
-        let owner = name.strip_prefix("rig-").and_then(|rest| rest.split('-').next()).map(str::parse::<u32>);
-        if let Some(Ok(owner)) = owner
-            && !std::path::Path::new(&format!("/proc/{owner}")).exists()
-        {
+        let owner = name.strip_prefix("rig-").and_then(|rest| rest.split('-').next());
+        if owner.is_some_and(command::has_ended) {
             let _ = command::words(&["ip", "netns", "delete", name]);
         }
     }
@@ -149,7 +140,6 @@ fn serve(socket: &UdpSocket, shared: &Shared, number: u8) {
         if length < 48 || query[0] & 7 != 3 {
             continue;
         }
-        shared.heard.fetch_add(1, Ordering::Relaxed);
         if !shared.answers.load(Ordering::Relaxed) {
             continue;
         }

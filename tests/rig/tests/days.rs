@@ -6,6 +6,7 @@ use rig::days::daemons::Daemon;
 use rig::days::machine::{Order, run};
 use rig::days::root::Root;
 use rig::days::{Tools, find, kernel};
+use rig::runner;
 use std::time::Duration;
 
 #[test]
@@ -16,6 +17,10 @@ fn an_hour_of_the_confined_daemon_on_the_kernels_clock_is_like_the_pure_simulati
     let Some(kernel) = kernel().expect("the rig's folder can be made") else {
         return skip("no kernel for guests: `cargo xtask rig` builds it");
     };
+    // Of this thread, and of what it starts: all else of this program keeps what it has.
+    if let Err(missing) = runner::prepare() {
+        return skip(&missing);
+    }
     let place = Place::new("days");
     let tools = Tools { programs: folder(), peers: place.join("none") };
     let root = Root::new(place.path(), &tools, &[Daemon::Truechimer]).expect("the programs were built");

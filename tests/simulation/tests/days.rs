@@ -1,4 +1,4 @@
-//! Whole days: the accuracy page's rows that say most, and the attacks of ATTACKS.md group 1 that need a day.
+//! Whole days: the accuracy page's rows that say most, and the attacks on the estimate that need a day.
 //! A scenario says itself what is asked of it; `cargo xtask simulate` has the table over many seeds.
 
 use ipc::message::privileged::Refusal;

@@ -4,14 +4,14 @@
 use crate::cargo::target;
 use bench::forger::Forger;
 use bench::programs::{Place, wait_for};
-use rig::debian;
+use rig::debian::{self, Release};
+use rig::recipe::image::Packages;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-const RELEASES: [&str; 2] = ["bookworm", "trixie"];
 /// What the trials want beyond the essential packages.
 const INCLUDED: &str = "systemd,lintian";
 
@@ -23,12 +23,12 @@ const STEPS: &[(&str, &str)] = &[
          for user in clock engine net serve kex ntske key; do getent passwd truechimer-$user; done >/dev/null
          test \"$(systemctl is-enabled truechimer.service)\" = enabled
          test \"$(systemctl is-enabled truechimer-wait.service)\" = disabled
-         ! test -e /run/truechimer/control.sock",
+         test ! -e /run/truechimer/control.sock",
     ),
     (
         "systemd finds nothing to say against the units, and they are no more exposed than is known",
         "systemd-analyze verify truechimer.service truechimer-wait.service >/said 2>&1; cat /said
-         ! grep -q truechimer /said
+         if grep -q truechimer /said; then exit 1; fi
          systemd-analyze security --offline=true --threshold=32 /usr/lib/systemd/system/truechimer.service
          systemd-analyze security --offline=true --threshold=4 /usr/lib/systemd/system/truechimer-wait.service",
     ),
@@ -89,15 +89,16 @@ const STEPS: &[(&str, &str)] = &[
 ///
 /// # Errors
 /// The step that failed. Without root and a tool that makes roots nothing is tried, and that is said.
-pub fn run(older: &Path, package: &Path, newer: &Path) -> Result<(), String> {
+pub fn run(packages: &Packages) -> Result<(), String> {
     let present = Command::new("mmdebstrap").arg("--version").stdout(Stdio::null()).status().is_ok();
     if !bench::is_root() || !present {
         println!("not tried: that needs root and mmdebstrap (apt-get install mmdebstrap)");
         return Ok(());
     }
-    for release in RELEASES {
+    for release in Release::ALL.map(Release::suite) {
         let root = fresh(release)?;
-        for (file, name) in [(older, "older.deb"), (package, "package.deb"), (newer, "newer.deb")] {
+        let Packages { older, current, newer } = packages;
+        for (file, name) in [(older, "older.deb"), (current, "package.deb"), (newer, "newer.deb")] {
             fs::copy(file, root.join(name)).map_err(|error| error.to_string())?;
         }
         for (claim, script) in STEPS {
@@ -149,8 +150,13 @@ fn start(root: &Place) -> Result<(), String> {
     let script = "truechimerd --check
                   mkdir -p /run/truechimer /var/lib/truechimer
                   truechimerd --clock none & daemon=$!
-                  for try in $(seq 50); do chimerctl status >/dev/null 2>&1 && break; sleep 0.1; done
-                  sleep 2; chimerctl status; chimerctl sources; kill $daemon; wait $daemon
+                  for try in $(seq 300); do
+                      if chimerctl sources --json 2>/dev/null | grep -q '\"reach\": *[1-9]'; then break; fi
+                      kill -0 $daemon; sleep 0.1
+                  done
+                  chimerctl status; chimerctl sources
+                  chimerctl sources --json | grep -q '\"reach\": *[1-9]'
+                  kill $daemon; wait $daemon
                   dpkg --purge truechimer";
     inside(root.path(), script)?;
     if wait_for(Duration::from_secs(1), || (forger.heard() > 0).then_some(())).is_none() {

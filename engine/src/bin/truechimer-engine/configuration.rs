@@ -23,10 +23,8 @@ use ipc::message::privileged::{LaunchPlan, MAX_LISTEN, Profile};
 use ipc::message::server::{Rule, ServerPolicy};
 use ipc::units::Span;
 use nix::errno::Errno;
-use nix::unistd::read;
 use std::fmt;
 use std::fs::File;
-use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 use zeroize::Zeroizing;
 
@@ -108,43 +106,22 @@ impl std::error::Error for ConfigurationError {}
 ///
 /// # Errors
 /// Anything that isn't a configuration in order.
-pub fn load(file: impl AsFd, name: &str, is_private: bool) -> Result<Configuration, ConfigurationError> {
-    let name = crate::log::escape(name);
-    let mut octets = Zeroizing::new(vec![0; MAX_FILE + 1]);
-    let mut length = 0;
-    while let Some(room) = octets.get_mut(length..).filter(|room| !room.is_empty()) {
-        match read(&file, room) {
-            Ok(0) => break,
-            Ok(count) => length = length.saturating_add(count),
-            Err(Errno::EINTR) => {}
-            Err(errno) => return Err(ConfigurationError::Unreadable(name, errno)),
+pub fn load(file: &File, name: &str, is_private: bool) -> Result<Configuration, ConfigurationError> {
+    let found = parse(&read_text(file, name)?, name)?;
+    match &found.keys {
+        Some(keys) if keys.fleet.is_some() && !is_private => {
+            Err(ConfigurationError::Exposed(crate::log::escape(name)))
         }
-    }
-    octets.truncate(length);
-    if length > MAX_FILE {
-        return Err(ConfigurationError::TooLong(name));
-    }
-    match std::str::from_utf8(&octets) {
-        Ok(text) => match parse(text, &name)? {
-            found if found.keys.as_ref().is_some_and(|keys| keys.fleet.is_some()) && !is_private => {
-                Err(ConfigurationError::Exposed(name))
-            }
-            found => Ok(found),
-        },
-        Err(error) => {
-            let line = octets.iter().take(error.valid_up_to()).filter(|octet| **octet == b'\n').count() + 1;
-            let text = "not text in UTF-8; save the file as UTF-8, or write comments in plain letters";
-            Err(ConfigurationError::Faults(name, vec![Fault { line, text: text.to_owned() }]))
-        }
+        _ => Ok(found),
     }
 }
 
-/// The text of a file as it is now, from its beginning.
+/// The text of a file as it is now, from its beginning; `name` stands in messages only.
 ///
 /// # Errors
 /// It can't be read, is too long, or isn't text.
-pub fn read_text(file: &File) -> Result<Zeroizing<String>, ConfigurationError> {
-    let name = || "the configuration file".to_owned();
+pub fn read_text(file: &File, name: &str) -> Result<Zeroizing<String>, ConfigurationError> {
+    let name = || crate::log::escape(name);
     let mut octets = Zeroizing::new(vec![0; MAX_FILE + 1]);
     let mut length = 0;
     while let Some(room) = octets.get_mut(length..).filter(|room| !room.is_empty()) {
@@ -174,6 +151,7 @@ pub fn read_text(file: &File) -> Result<Zeroizing<String>, ConfigurationError> {
 /// # Errors
 /// [`ConfigurationError::Faults`].
 pub fn parse(text: &str, name: &str) -> Result<Configuration, ConfigurationError> {
+    let name = crate::log::escape(name);
     let mut faults = Faults::new(text);
     let found = document::parse(text, &mut faults).and_then(|root| read_root(&root, &mut faults));
     let (mut list, warnings) = faults.into_lists();
@@ -184,7 +162,7 @@ pub fn parse(text: &str, name: &str) -> Result<Configuration, ConfigurationError
         }),
         _ => {
             list.sort_by_key(|fault| fault.line);
-            Err(ConfigurationError::Faults(name.to_owned(), list))
+            Err(ConfigurationError::Faults(name, list))
         }
     }
 }

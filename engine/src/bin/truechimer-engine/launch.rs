@@ -108,7 +108,7 @@ fn too_early(fact: &Fact) -> Breach {
         Fact::Hello(process, _) => Breach::new(*process, "said hello twice"),
         Fact::Counters(_) => Breach::new(Process::Server, "counted out of turn"),
         // Unasked: nobody is pinged during the launch, and the link says so before.
-        Fact::Alive => Breach::new(Process::Engine, "took an answer that can't be"),
+        Fact::Alive(_) => Breach::new(Process::Engine, "took an answer that can't be"),
         Fact::Reload => Breach::new(Process::Privileged, "spoke before its time"),
         Fact::Certificate(_) | Fact::KeyCounters(_) => {
             Breach::new(Process::KeyService, "spoke where there is none")

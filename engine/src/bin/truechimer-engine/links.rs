@@ -58,8 +58,8 @@ pub enum Fact {
     Certificate(Loaded),
     /// Counts of the key exchange service.
     KeyCounters(KeyCounters),
-    /// A process answered a ping.
-    Alive,
+    /// This process answered a ping.
+    Alive(Process),
     /// The configuration is to be read again.
     Reload,
 }
@@ -222,7 +222,12 @@ impl Links {
                 Process::Client => self.client.send_surely(now, ToClient::Ping)?,
                 Process::Server => self.server.send_surely(now, ToServer::Ping)?,
                 Process::Exchange => self.exchange.send_surely(now, ToExchange::Ping)?,
-                _ => self.key_service.outlet.send_surely(now, ToKeyService::Ping)?,
+                _ => {
+                    // Passed on to the key holder, whose answer comes the same way.
+                    let holder = Process::KeyHolder;
+                    self.liveness.ask(holder).map_err(|deed| Breach::new(holder, deed))?;
+                    self.key_service.outlet.send_surely(now, ToKeyService::Ping)?;
+                }
             }
         }
         Ok(())
@@ -332,8 +337,8 @@ impl Links {
             Process::Engine | Process::KeyHolder => Ok(None),
         }
         .and_then(|fact| match fact {
-            Some(Fact::Alive) => {
-                self.liveness.answer(process).map_err(|deed| Breach::new(process, deed))?;
+            Some(Fact::Alive(living)) => {
+                self.liveness.answer(living).map_err(|deed| Breach::new(process, deed))?;
                 Ok(fact)
             }
             fact => Ok(fact),
@@ -403,7 +408,7 @@ impl Links {
                 self.queries.count(candidate.id).map_err(breach)?;
                 Fact::Input(Input::Protected(candidate))
             }
-            FromClient::Pong => Fact::Alive,
+            FromClient::Pong => Fact::Alive(Process::Client),
             FromClient::Unanswered(unanswered) => {
                 self.queries.close(unanswered.id);
                 Fact::Input(Input::Unanswered(unanswered))
@@ -421,7 +426,7 @@ impl Links {
         self.exchange.greet(hello)?;
         Ok(Some(match message {
             FromExchange::Hello(shortfall) => Fact::Hello(Process::Exchange, shortfall),
-            FromExchange::Pong => Fact::Alive,
+            FromExchange::Pong => Fact::Alive(Process::Exchange),
             FromExchange::Resolved(resolved) => {
                 check_resolved(&resolved).map_err(breach)?;
                 self.unended.end(resolved.id);
@@ -457,7 +462,7 @@ impl Links {
         self.server.greet(hello)?;
         Ok(Some(match message {
             FromServer::Hello(shortfall) => Fact::Hello(Process::Server, shortfall),
-            FromServer::Pong => Fact::Alive,
+            FromServer::Pong => Fact::Alive(Process::Server),
             FromServer::Counters(counters) => {
                 self.counting.take(now, counters.list())?;
                 Fact::Counters(counters)

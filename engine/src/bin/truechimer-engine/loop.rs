@@ -62,8 +62,8 @@ pub struct Running {
     pub pinged: Option<RawInstant>,
     /// When privileged last heard from us.
     pub spoke: RawInstant,
-    /// The file of the configuration, as it was opened at the start.
-    pub configuration: File,
+    /// The file of the configuration, as it was opened at the start, and its name.
+    pub configuration: (File, String),
     /// What privileged was told that the daemon is about.
     pub condition: Option<Condition>,
     /// What was said of the certificate last, and when.
@@ -136,8 +136,9 @@ impl Running {
 
     /// Reads the configuration again, as `chimerctl reload` has it read, from the file that was opened at the start.
     fn reload(&mut self, now: RawInstant) -> Result<(), Ending> {
-        let reloaded = match configuration::read_text(&self.configuration) {
-            Ok(text) => self.in_force.reload(now, &text, &mut self.links),
+        let (file, name) = &self.configuration;
+        let reloaded = match configuration::read_text(file, name) {
+            Ok(text) => self.in_force.reload(now, (&text, name), &mut self.links),
             Err(error) => Err(ReloadError::Configuration(error)),
         };
         match reloaded {
@@ -207,7 +208,7 @@ impl Running {
                     learn(&mut self.surroundings.key_exchange, &fact);
                     self.watch_certificate(now);
                 }
-                Fact::Alive => {}
+                Fact::Alive(_) => {}
                 Fact::Reload => self.reload(now.raw)?,
                 Fact::Hello(process, _) => return Err(Breach::new(process, "said hello twice").into()),
             }
@@ -230,7 +231,7 @@ impl Running {
                 engine.handle_input(now, Input::Command(command));
                 answers::done()
             }
-            Verb::Reload(text) => match in_force.reload(now.raw, &text, links) {
+            Verb::Reload(text) => match in_force.reload(now.raw, (&text, "the new file"), links) {
                 Ok(reloaded) => {
                     log.write_limited(now.raw, Severity::NOTICE, &reloaded.sentence());
                     let readings = surroundings.key_exchange.map_or(0, |known| known.readings);

@@ -64,6 +64,7 @@ use nix::sys::stat::fstat;
 use policies::inherited::InheritError;
 use policies::{ConfineError, Inherited, Role};
 use std::fmt::Display;
+use std::fs::File;
 use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::process::exit;
@@ -79,7 +80,7 @@ fn main() {
     let files = Files::take(&words);
     let shortfall = confine(&words);
     let mut log = Log::from_words(&words).unwrap_or_else(|error| fail(error));
-    let configuration = load_configuration(&files, &words, &mut log);
+    let configuration = load_configuration(&files, &mut log);
     if words.flag("check") {
         print!("{}", check::describe(&configuration));
         exit(0);
@@ -89,7 +90,9 @@ fn main() {
 
 /// What has to be asked about files before the filter is in force.
 struct Files {
-    configuration: OwnedFd,
+    configuration: File,
+    /// For messages.
+    name: String,
     /// Nobody but its owner may read or change the configuration.
     is_private: bool,
     /// The file of keys with the number of its inode; none where nothing is to run.
@@ -98,14 +101,15 @@ struct Files {
 
 impl Files {
     fn take(words: &Inherited) -> Self {
-        let configuration = words.fd("config").unwrap_or_else(|error| fail(error));
+        let configuration: File = words.fd("config").unwrap_or_else(|error| fail(error)).into();
+        let name = words.text("config-name").unwrap_or("the configuration file").to_owned();
         let is_private = fstat(&configuration).is_ok_and(|stat| stat.st_mode & 0o077 == 0);
         let keys = words.optional_fd("keys").unwrap_or_else(|error| fail(error));
         let keys = keys.map(|fd| {
             let inode = fstat(&fd).map_or(0, |stat| stat.st_ino);
             (fd, inode)
         });
-        Self { configuration, is_private, keys }
+        Self { configuration, name, is_private, keys }
     }
 }
 
@@ -134,9 +138,8 @@ fn fail(error: impl Display) -> ! {
     exit(ending::ENGINE)
 }
 
-fn load_configuration(files: &Files, words: &Inherited, log: &mut Log) -> Configuration {
-    let name = words.text("config-name").unwrap_or("the configuration file");
-    match configuration::load(&files.configuration, name, files.is_private) {
+fn load_configuration(files: &Files, log: &mut Log) -> Configuration {
+    match configuration::load(&files.configuration, &files.name, files.is_private) {
         Ok(configuration) => {
             for warning in &configuration.warnings {
                 log.write(Severity::WARNING, warning);
@@ -221,7 +224,7 @@ fn run(
         heartbeat: heartbeat.unwrap_or(r#loop::HEARTBEAT),
         pinged: heartbeat.map(|_| launched.at),
         spoke: launched.at,
-        configuration: files.configuration.into(),
+        configuration: (files.configuration, files.name),
         condition: None,
         warned: None,
         pending: vec![Input::Welcome(launched.welcome), Input::OwnAddresses(own_addresses)],

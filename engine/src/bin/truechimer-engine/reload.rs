@@ -57,18 +57,18 @@ impl InForce {
         Self { settings, plan, access, policy, keys }
     }
 
-    /// Checks the text of a file as at a start, and puts in force what can be.
+    /// Checks the text of a file as at a start, and puts in force what can be; `name` stands in messages only.
     ///
     /// # Errors
     /// [`ReloadError`]; nothing has changed then.
     pub fn reload(
         &mut self,
         now: RawInstant,
-        text: &str,
+        (text, name): (&str, &str),
         links: &mut Links,
     ) -> Result<Reloaded, ReloadError> {
         let Configuration { settings, plan, access, policy, keys, .. } =
-            parse(text, "the new file").map_err(ReloadError::Configuration)?;
+            parse(text, name).map_err(ReloadError::Configuration)?;
         let fleet = |keys: &Option<KeySettings>| keys.as_ref().map(|keys| keys.fleet.clone());
         let needs_restart =
             settings != self.settings || plan != self.plan || fleet(&keys) != fleet(&self.keys);

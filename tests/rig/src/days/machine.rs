@@ -7,6 +7,7 @@ use super::daemons::Daemon;
 use super::outcome::{self, Outcome};
 use super::truth::beginning;
 use nix::sys::signal::{Signal, killpg};
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
 use std::fs;
 use std::io::Read;
@@ -44,10 +45,23 @@ struct Guest {
     folder: PathBuf,
 }
 
+impl Guest {
+    fn pid(&self) -> Pid {
+        Pid::from_raw(self.child.id() as i32)
+    }
+
+    /// Whether its kernel has ended; it isn't waited for, so that its number stays its own.
+    fn has_ended(&self) -> Result<bool, String> {
+        let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+        let status = waitid(Id::Pid(self.pid()), flags).map_err(|errno| errno.desc().to_owned())?;
+        Ok(status != WaitStatus::StillAlive)
+    }
+}
+
 impl Drop for Guest {
     fn drop(&mut self) {
-        // The group is of its own session: only what the guest's kernel started is in it.
-        let _ = killpg(Pid::from_raw(self.child.id() as i32), Signal::SIGKILL);
+        // Only what the guest's kernel started is in its group, and nobody else can have the number before the wait.
+        let _ = killpg(self.pid(), Signal::SIGKILL);
         let _ = self.child.wait();
         let _ = fs::remove_dir_all(&self.folder);
     }
@@ -71,7 +85,7 @@ pub fn run(order: &Order<'_>) -> Result<Outcome, String> {
         String::from_utf8_lossy(&octets).into_owned()
     });
     let mut in_time = true;
-    while guest.child.try_wait().map_err(|error| error.to_string())?.is_none() {
+    while !guest.has_ended()? {
         in_time = started.elapsed() < order.limit;
         if !in_time {
             break;
@@ -96,8 +110,11 @@ pub fn run(order: &Order<'_>) -> Result<Outcome, String> {
 
 fn start(order: &Order<'_>, folder: &Path) -> Result<Child, String> {
     let begin = beginning();
-    let mut command = Command::new(order.kernel);
+    // Killed with the thread that waits for it, however that ends.
+    let mut command = Command::new("setpriv");
     command
+        .args(["--pdeathsig", "KILL", "--"])
+        .arg(order.kernel)
         .arg("mem=128M")
         .arg("time-travel=inf-cpu")
         .arg(format!("time-travel-start={begin}"))
@@ -114,20 +131,10 @@ fn start(order: &Order<'_>, folder: &Path) -> Result<Child, String> {
         .env("TMPDIR", "/dev/shm")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
-        .stderr(Stdio::null());
+        .stderr(Stdio::null())
+        .process_group(0);
     if order.tell {
         command.arg("TELL=1");
     }
-    // SAFETY: between fork and exec only setsid and prctl are called, which are safe there.
-    unsafe {
-        command.pre_exec(|| {
-            nix::unistd::setsid()?;
-            // Killed with the thread that waits for it, however that ends.
-            if libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) != 0 {
-                return Err(std::io::Error::last_os_error());
-            }
-            Ok(())
-        });
-    }
-    command.spawn().map_err(|error| format!("{}: {error}", order.kernel.display()))
+    command.spawn().map_err(|error| format!("setpriv {}: {error}", order.kernel.display()))
 }

@@ -5,6 +5,7 @@
 
 use super::Tools;
 use super::daemons::Daemon;
+use crate::command;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -153,8 +154,8 @@ fn sweep(base: &Path) {
     for entry in fs::read_dir(base).into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
         let number = name.strip_prefix("root-").or_else(|| name.strip_prefix("uml-"));
-        let owner = number.and_then(|rest| rest.split('-').next()?.parse::<u32>().ok());
-        if owner.is_some_and(|owner| !Path::new(&format!("/proc/{owner}")).exists()) {
+        let owner = number.and_then(|rest| rest.split('-').next());
+        if owner.is_some_and(command::has_ended) {
             let _ = fs::remove_dir_all(entry.path());
         }
     }

@@ -124,8 +124,8 @@ mod tests {
     #[test]
     fn a_daemon_that_ended_early_is_told_of() {
         let mut early = outcome("outage", "truechimer", 1.0);
-        early.ended = Some("exit status: 71 after 40000 s".into());
+        early.ended = Some("exit status: 81 after 40000 s".into());
         let lines = Row { day: "outage", outcomes: &[early], pure: &[] }.lines();
-        assert!(lines.contains("truechimer, seed 1, ended early: exit status: 71 after 40000 s"), "{lines}");
+        assert!(lines.contains("truechimer, seed 1, ended early: exit status: 81 after 40000 s"), "{lines}");
     }
 }

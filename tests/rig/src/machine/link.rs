@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn a_machine_that_ends_is_told_from_one_that_is_slow() {
+    fn a_machine_that_has_ended_is_noticed() {
         let (ours, theirs) = UnixStream::pair().unwrap();
         drop(theirs);
         let error = Link::over(ours).unwrap().wait_until_up(Duration::from_secs(20)).unwrap_err();

@@ -12,7 +12,7 @@ use std::process::Command;
 /// What is installed on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Daemon {
-    /// Nothing; the packages are in the guest's [`root::DEBS`].
+    /// None; on this disk too the packages are in [`root::DEBS`].
     None,
     /// Our package.
     Truechimer,

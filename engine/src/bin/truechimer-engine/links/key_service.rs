@@ -79,7 +79,8 @@ impl KeyServiceLink {
                 }
                 Fact::Certificate(loaded)
             }
-            FromKeyService::Pong => Fact::Alive,
+            FromKeyService::Pong => Fact::Alive(Process::KeyService),
+            FromKeyService::HolderPong => Fact::Alive(Process::KeyHolder),
             FromKeyService::Counters(counters) => {
                 self.counting.take(now, counters.list())?;
                 Fact::KeyCounters(counters)

@@ -10,7 +10,7 @@ fn file(name: &str, octets: &[u8]) -> PathBuf {
 
 fn load_once(name: &str, octets: &[u8]) -> Result<Configuration, ConfigurationError> {
     let path = file(name, octets);
-    let loaded = load(File::open(&path).unwrap(), "name.toml", false);
+    let loaded = load(&File::open(&path).unwrap(), "name.toml", false);
     std::fs::remove_file(path).unwrap();
     loaded
 }
@@ -26,10 +26,10 @@ fn a151_empty_long_binary_and_unreadable_files_are_refused() {
     assert!(load_once("empty", b"").unwrap_err().to_string().contains("says nothing"));
     let long = "#".repeat(MAX_FILE) + "\n";
     assert_eq!(load_once("long", long.as_bytes()), Err(ConfigurationError::TooLong("name.toml".into())));
-    let endless = load(File::open("/dev/zero").unwrap(), "zero", false);
+    let endless = load(&File::open("/dev/zero").unwrap(), "zero", false);
     assert_eq!(endless, Err(ConfigurationError::TooLong("zero".into())));
     let binary = load_once("binary", b"[[source]]\n\xff\xfe").unwrap_err().to_string();
     assert!(binary.contains("name.toml:2: not text in UTF-8"), "{binary}");
-    let directory = load(File::open("/").unwrap(), "root\n", false).unwrap_err().to_string();
+    let directory = load(&File::open("/").unwrap(), "root\n", false).unwrap_err().to_string();
     assert!(directory.contains("root\\n: cannot be read (Is a directory)"), "{directory}");
 }

@@ -280,9 +280,9 @@ fn a149_a_file_with_a_secret_that_others_may_read_is_refused() {
     let path = std::env::temp_dir().join(format!("truechimer-toml-secret-{}", std::process::id()));
     std::fs::write(&path, WHOLE).unwrap();
     let open = || std::fs::File::open(&path).unwrap();
-    let exposed = load(open(), "name.toml", false).unwrap_err().to_string();
+    let exposed = load(&open(), "name.toml", false).unwrap_err().to_string();
     assert!(exposed.contains("chmod 600 name.toml") && !exposed.contains(SECRET), "{exposed}");
-    assert!(load(open(), "name.toml", true).is_ok());
+    assert!(load(&open(), "name.toml", true).is_ok());
     std::fs::remove_file(path).unwrap();
 }
 
