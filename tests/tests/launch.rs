@@ -95,6 +95,32 @@ fn a146_without_openat2_a_symbolic_link_on_the_way_is_refused_as_well() {
     assert!(exit.log.contains("governor: is a symbolic link"), "{exit:?}");
 }
 
+#[test]
+fn passing_trouble_with_the_state_directory_ends_with_75_and_lasting_with_78() {
+    let forger = Forger::honest(HERE, 0);
+    let passing = [
+        libc::ENOSPC,
+        libc::EDQUOT,
+        libc::EROFS,
+        libc::EIO,
+        libc::ENOMEM,
+        libc::ENFILE,
+        libc::EMFILE,
+        libc::ETIMEDOUT,
+        libc::ESTALE,
+    ];
+    let lasting = [libc::EACCES, libc::ENOTDIR, libc::EINVAL];
+    let endings = passing.map(|errno| (errno, 75)).into_iter().chain(lasting.map(|errno| (errno, 78)));
+    for (errno, code) in endings {
+        // Where a directory is opened, and where room for a file is asked for.
+        for call in ["openat2", "fallocate"] {
+            let exit = lacking(all_roles(&forger), errno, call).run_to_end();
+            assert_eq!(exit.code, Some(code), "{call} {errno}: {exit:?}");
+            assert!(exit.log.contains("/state"), "{call} {errno}: {exit:?}");
+        }
+    }
+}
+
 /// The programs, of which each of these names is a script in front of the real one.
 fn scripts(word: &str, names: &[&str], script: &str) -> Place {
     let place = Place::new(word);

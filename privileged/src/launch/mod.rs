@@ -12,7 +12,7 @@ mod users;
 
 use crate::audit::{self, Audit};
 use crate::clock::{Clock, Untouched, kernel::KernelClock, nanos, virtual_file::VirtualClock};
-use crate::ending::{Ending, say};
+use crate::ending::{self, Ending, say};
 use crate::governor::Governor;
 use crate::governor::record::SLOT;
 use crate::keeper::{EngineLink, Keeper, caught, moment};
@@ -189,8 +189,9 @@ fn take_clock(choice: &ClockChoice) -> Result<(Box<dyn Clock>, Option<File>), En
             },
         ),
         ClockChoice::Virtual(path) => {
-            let wrong = |why: &dyn std::fmt::Display| {
-                Ending::Configuration(format!("virtual clock {}: {why}", path.display()))
+            let wrong = |errno: Errno, why: &str| {
+                let sentence = format!("virtual clock {}: {}{why}", path.display(), errno.desc());
+                Ending::refused(errno, sentence)
             };
             let file = File::options()
                 .read(true)
@@ -198,10 +199,10 @@ fn take_clock(choice: &ClockChoice) -> Result<(Box<dyn Clock>, Option<File>), En
                 .create(true)
                 .truncate(false)
                 .open(path)
-                .map_err(|error| wrong(&error))?;
-            let reader = File::open(path).map_err(|error| wrong(&error))?;
-            let clock = VirtualClock::take(file)
-                .map_err(|errno| wrong(&format_args!("{}; is it a virtual clock at all?", errno.desc())))?;
+                .map_err(|error| wrong(ending::errno(&error), ""))?;
+            let reader = File::open(path).map_err(|error| wrong(ending::errno(&error), ""))?;
+            let clock =
+                VirtualClock::take(file).map_err(|errno| wrong(errno, "; is it a virtual clock at all?"))?;
             Ok((Box::new(clock), Some(reader)))
         }
     }

@@ -147,7 +147,9 @@ fn load_configuration(files: &Files, words: &Inherited, log: &mut Log) -> Config
             for line in error.to_string().lines() {
                 log.write_for_person(Severity::ERROR, line);
             }
-            exit(ending::CONFIGURATION)
+            // A disk that fails may be read again later; what is written in the file stays wrong.
+            let is_trouble = matches!(error, configuration::ConfigurationError::Unreadable(..));
+            exit(if is_trouble { ending::ENGINE } else { ending::CONFIGURATION })
         }
     }
 }

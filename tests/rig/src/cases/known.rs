@@ -20,7 +20,8 @@ struct Known {
 const AHEAD: &str = "a clock that is hours or years ahead at a start is not set back";
 const PAUSED: &str =
     "a pause of the machine is not noticed, and the governor allows no step of its size afterwards";
-const UNWRITABLE: &str = "a state directory that cannot be written at a start ends the daemon with 78";
+const UNWRITABLE: &str =
+    "a state directory that cannot be written ends each start with 75, and the clock is not kept";
 
 const KNOWN: &[Known] = &[
     known_everywhere("boot-local-ahead", "12.A6", AHEAD, "its clock is +"),
@@ -36,8 +37,8 @@ const KNOWN: &[Known] = &[
         "a restoring step that is refused as too soon is not asked for again",
         "its clock is +",
     ),
-    known_everywhere("state-full", "12.A12", UNWRITABLE, "exit-code 0 78"),
-    known_everywhere("state-read-only", "12.A12", UNWRITABLE, "exit-code 0 78"),
+    known_everywhere("state-full", "12.A12", UNWRITABLE, "exit-code 75"),
+    known_everywhere("state-read-only", "12.A12", UNWRITABLE, "exit-code 75"),
 ];
 
 const fn known_everywhere(
