@@ -199,11 +199,26 @@ fn is_idle(text: &[u8]) -> bool {
     let mut words = text.split(|octet| *octet == b' ');
     let event = words.by_ref().find_map(|word| word.strip_prefix(b"event="));
     match event {
-        Some(b"start") => !words.any(|word| matches!(word, b"record=lost" | b"record=damaged")),
+        Some(b"start") => is_idle_start(words, text.contains(&0)),
         None | Some(b"stop" | b"refused" | b"foreign-step" | b"foreign-frequency" | b"resume") => true,
         // Cut in the middle of the word.
         Some(event) => event.contains(&0),
     }
+}
+
+/// Whether a start tells that nothing was granted before: its record was new, or kept beside a whole log. Any other
+/// start, and one beside a log that was cut, may have lost what was granted.
+fn is_idle_start<'a>(words: impl Iterator<Item = &'a [u8]>, is_cut: bool) -> bool {
+    let (mut record, mut log) = (None, None);
+    for word in words.filter(|word| !word.contains(&0)) {
+        record = record.or(word.strip_prefix(b"record="));
+        log = log.or(word.strip_prefix(b"log="));
+    }
+    let is_idle = |word: Option<&[u8]>, idle: &[&[u8]]| match word {
+        Some(word) => idle.contains(&word),
+        None => is_cut,
+    };
+    is_idle(record, &[b"first-start", b"new-by-operator", b"resumed"]) && is_idle(log, &[b"whole"])
 }
 
 fn hex(digit: u8) -> u8 {

@@ -155,6 +155,10 @@ mod tests {
             ("torn last line with grants", torn(granted(), 6, 100), true),
             ("after a loss", after_loss, true),
             ("older lines overwritten", wrapped, true),
+            ("beside a log that was cut", log(&["event=start version=1 record=resumed log=CUT"]), true),
+            ("a start that says nothing", log(&["event=start version=1"]), true),
+            ("a start of another kind", log(&["event=start version=1 record=other log=whole"]), true),
+            ("an operator's", log(&["event=start version=1 record=new-by-operator log=whole"]), false),
         ]
     }
 
@@ -198,8 +202,11 @@ mod tests {
                 // And whatever it was, the log goes on.
                 let (mut audit, _) = Audit::resume(audit.try_clone().unwrap(), &record);
                 let end = audit.end().0;
-                let copy =
-                    audit.append(WallTime::MIN, RawInstant::MIN, format_args!("event=start record=resumed"));
+                let copy = audit.append(
+                    WallTime::MIN,
+                    RawInstant::MIN,
+                    format_args!("event=start record=resumed log=whole"),
+                );
                 copy.unwrap_or_else(|error| panic!("record {kept}, audit {log}: {error}"));
                 assert_eq!(audit.end().0, end + 1);
             }
