@@ -157,6 +157,29 @@ fn processes_that_take_their_time_are_waited_for_and_the_service_manager_is_told
     assert_eq!(daemon.stop().code, Some(0));
 }
 
+/// In front of an engine: starts the real one as a child of its own, whose number it leaves in `PID`, and ends with 78
+/// whatever becomes of it.
+const ENGINE_THAT_ENDS_WITH_78: &str = "for word do case $word in parent=*) word=parent=$$ ;; esac; set -- \"$@\" \"$word\"; \
+    shift; done; REAL \"$@\" & echo $! > PID; wait $!; exit 78";
+
+#[test]
+fn an_engine_that_ends_after_its_plan_is_never_a_configuration_that_is_not_in_order() {
+    let forger = Forger::honest(HERE, 0);
+    let (engine, pid) = (program("truechimer-engine").display().to_string(), Place::new("pid"));
+    let pid_file = pid.join("pid").display().to_string();
+    // The client is started after the plan, and never says hello.
+    let kill = format!(
+        "until [ -s {pid_file} ]; do /bin/sleep 0.1; done; read pid < {pid_file}; kill -9 $pid; /bin/sleep 60"
+    );
+    let programs = scripts("late", &["truechimer-network"], &kill);
+    let script = ENGINE_THAT_ENDS_WITH_78.replace("REAL", &engine).replace("PID", &pid_file);
+    fs::remove_file(programs.join("truechimer-engine")).expect("ours");
+    fs::write(programs.join("truechimer-engine"), format!("#!/bin/sh\n{script}\n")).expect("ours");
+    fs::set_permissions(programs.join("truechimer-engine"), PermissionsExt::from_mode(0o755)).expect("ours");
+    let exit = all_roles(&forger).with_programs(programs.path().into()).run_to_end();
+    assert_eq!(exit.code, Some(81), "{exit:?}");
+}
+
 #[test]
 fn a_process_that_dies_at_its_start_ends_the_daemon_at_once() {
     let forger = Forger::honest(HERE, 0);

@@ -86,7 +86,11 @@ pub fn launch(options: &Options) -> Result<Keeper, Ending> {
         Ok(ToPrivileged::Hello) => {}
         Ok(ToPrivileged::Goodbye(farewell)) => return Err(farewell.into()),
         Ok(_) => return Err(Ending::Engine("it did not say hello".into())),
-        Err(ending) => return Err(children.engine_ended(ending)),
+        // Its configuration was in order: whatever its exit code says, it is the engine that has ended.
+        Err(ending) => {
+            children.end_engine();
+            return Err(ending);
+        }
     }
     let processes = children.processes();
     let set_clock = watch_clock(clock.kind());
