@@ -121,6 +121,24 @@ fn passing_trouble_with_the_state_directory_ends_with_75_and_lasting_with_78() {
     }
 }
 
+#[test]
+fn a157_a_second_instance_is_refused_where_a_filter_denies_flock_to_one_of_them() {
+    let forger = Forger::honest(HERE, 0);
+    for first_lacks in [false, true] {
+        let mut setup = all_roles(&forger);
+        if first_lacks {
+            setup = lacking(setup, libc::EPERM, "flock");
+        }
+        let first = setup.start();
+        let wrapper = [&program("lacking").display().to_string(), &libc::EPERM.to_string(), "flock"];
+        let setup = setup.with_wrapper(if first_lacks { &[] } else { &wrapper });
+        let second = setup.command().output().expect("it can be executed");
+        assert_eq!(second.status.code(), Some(75), "{second:?}");
+        assert!(String::from_utf8_lossy(&second.stderr).contains("another truechimerd"), "{second:?}");
+        assert_eq!(first.stop().code, Some(0));
+    }
+}
+
 /// The programs, of which each of these names is a script in front of the real one.
 fn scripts(word: &str, names: &[&str], script: &str) -> Place {
     let place = Place::new(word);

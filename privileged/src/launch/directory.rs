@@ -229,23 +229,23 @@ fn allocate(file: &File, size: u64, length: u64) -> Result<(), Errno> {
     Ok(())
 }
 
-/// The lock belongs to the open file and outlives every wrapper of it. Where there is no flock (NFS, filters), a
-/// lock of the open file description does the same.
+/// Locks that belong to the open file and outlive every wrapper of it: both that there are, since an instance whose
+/// filter denies one of them must exclude one that has the other. One is enough where there is no more (NFS, filters).
 fn lock(file: &File) -> Result<(), Errno> {
     #[allow(deprecated, reason = "the wrapper that isn't would unlock when it is dropped")]
-    let locked = nix::fcntl::flock(file.as_raw_fd(), FlockArg::LockExclusiveNonblock);
-    match locked {
-        Err(errno) if errno != Errno::EWOULDBLOCK => {
-            let whole = nix::libc::flock {
-                l_type: nix::libc::F_WRLCK as i16,
-                l_whence: nix::libc::SEEK_SET as i16,
-                l_start: 0,
-                l_len: 0,
-                l_pid: 0,
-            };
-            fcntl(file, FcntlArg::F_OFD_SETLK(&whole)).map(drop)
-        }
-        done => done,
+    let flock = nix::fcntl::flock(file.as_raw_fd(), FlockArg::LockExclusiveNonblock);
+    let whole = nix::libc::flock {
+        l_type: nix::libc::F_WRLCK as i16,
+        l_whence: nix::libc::SEEK_SET as i16,
+        l_start: 0,
+        l_len: 0,
+        l_pid: 0,
+    };
+    let description = fcntl(file, FcntlArg::F_OFD_SETLK(&whole)).map(drop);
+    match (flock, description) {
+        (Err(Errno::EWOULDBLOCK), _) | (_, Err(Errno::EWOULDBLOCK)) => Err(Errno::EWOULDBLOCK),
+        (Ok(()), _) | (_, Ok(())) => Ok(()),
+        (_, Err(errno)) => Err(errno),
     }
 }
 
