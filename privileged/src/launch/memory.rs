@@ -3,6 +3,7 @@
 
 use crate::audit;
 use crate::ending::say;
+use crate::governor::limits::Limits;
 use crate::governor::record::{Record, SLOT};
 use ipc::units::WallTime;
 use std::fs::File;
@@ -69,9 +70,8 @@ pub fn recall(
     file: &File,
     audit: &File,
     forget: bool,
-    boot_id: [u8; 16],
-    boot_time: i64,
-    wall: WallTime,
+    limits: &Limits,
+    (boot_id, boot_time, wall): ([u8; 16], i64, WallTime),
 ) -> (Record, Memory) {
     let slots = read_slots(file);
     let memory = match forget {
@@ -84,7 +84,7 @@ pub fn recall(
     let record = match (memory, Record::newest(&slots)) {
         (Memory::Resumed, Some(record)) => record,
         (Memory::FirstStart | Memory::NewByOperator, _) => Record::born(boot_id, boot_time, wall),
-        _ => Record::spent(boot_id, boot_time, wall),
+        _ => Record::spent(limits, boot_id, boot_time, wall),
     };
     (record, memory)
 }
@@ -105,6 +105,8 @@ fn read_slots(file: &File) -> [u8; 2 * SLOT] {
 mod tests {
     use super::*;
     use crate::audit::{Audit, LENGTH, LINE, LINES};
+    use crate::governor::limits;
+    use ipc::message::privileged::Profile;
     use ipc::units::RawInstant;
     use nix::sys::memfd::{MFdFlags, memfd_create};
 
@@ -124,6 +126,8 @@ mod tests {
         }
         file
     }
+
+    const BEGIN: ([u8; 16], i64, WallTime) = ([2; 16], 77, WallTime::MIN);
 
     const IDLE: [&str; 5] = [
         "event=start version=1 record=first-start log=whole",
@@ -186,9 +190,10 @@ mod tests {
 
     #[test]
     fn a130_every_pair_of_record_and_audit_log_starts_and_only_an_idle_past_has_a_budget() {
+        let limits = limits::of(Profile::Standard);
         for (log, audit, granted) in audits() {
             for (kept, octets) in slots() {
-                let (record, memory) = recall(&file(&octets), &audit, false, [2; 16], 77, WallTime::MIN);
+                let (record, memory) = recall(&file(&octets), &audit, false, limits, BEGIN);
                 let expected = match kept {
                     "missing" | "zero" | "first write torn" if granted => Memory::Lost,
                     "missing" | "zero" | "first write torn" => Memory::FirstStart,
@@ -216,7 +221,7 @@ mod tests {
     #[test]
     fn a_record_forgotten_by_an_operator_is_new_whatever_was_there() {
         for (kept, octets) in slots() {
-            let forgotten = recall(&file(&octets), &log(&IDLE), true, [2; 16], 77, WallTime::MIN);
+            let forgotten = recall(&file(&octets), &log(&IDLE), true, limits::of(Profile::Standard), BEGIN);
             assert_eq!(forgotten.1, Memory::NewByOperator, "{kept}");
             assert_eq!(forgotten.0, Record::born([2; 16], 77, WallTime::MIN), "{kept}");
         }

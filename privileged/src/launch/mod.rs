@@ -13,8 +13,8 @@ mod users;
 use crate::audit::{self, Audit};
 use crate::clock::{Clock, Untouched, kernel::KernelClock, nanos, virtual_file::VirtualClock};
 use crate::ending::{self, Ending, say};
-use crate::governor::Governor;
 use crate::governor::record::SLOT;
+use crate::governor::{Governor, limits};
 use crate::keeper::{EngineLink, Keeper, caught, moment};
 use crate::notify::Notify;
 use crate::options::{ClockChoice, Options};
@@ -76,9 +76,9 @@ pub fn launch(options: &Options) -> Result<Keeper, Ending> {
     let boot_id = boot_id()?;
     let (now, found) =
         moment(&*clock).map_err(|errno| Ending::Internal(format!("reading the clock: {}", errno.desc())))?;
-    let boot_time = nanos(ClockId::CLOCK_BOOTTIME);
+    let begin = (boot_id, nanos(ClockId::CLOCK_BOOTTIME), now.wall);
     let (record, memory) =
-        memory::recall(&record_file, &audit_file, options.new_record, boot_id, boot_time, now.wall);
+        memory::recall(&record_file, &audit_file, options.new_record, limits::of(plan.profile), begin);
     let (audit, whole) = Audit::resume(audit_file, &record);
     let mut governor = Governor::new(&plan, options.approved_step, record, boot_id, now);
 
