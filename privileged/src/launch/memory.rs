@@ -105,7 +105,7 @@ fn read_slots(file: &File) -> [u8; 2 * SLOT] {
 mod tests {
     use super::*;
     use crate::audit::{Audit, LENGTH, LINE, LINES};
-    use crate::governor::limits;
+    use crate::governor::{budget, limits};
     use ipc::message::privileged::Profile;
     use ipc::units::RawInstant;
     use nix::sys::memfd::{MFdFlags, memfd_create};
@@ -204,6 +204,16 @@ mod tests {
                 let has_steps = record.start_steps == 0;
                 let may_step = matches!(memory, Memory::FirstStart | Memory::Resumed);
                 assert_eq!(has_steps, may_step, "record {kept}, audit {log}");
+                // Nor anything else: no budget of a day, not all of a month's, no wide band of a first hour.
+                let days: i64 = record.days.iter().map(|micros| i64::from(*micros) * 1_000).sum();
+                let (left, month, searches) = match may_step {
+                    true => (limits.phase_day, limits.phase_month, true),
+                    false => (0, limits.phase_month - limits.phase_day, false),
+                };
+                assert_eq!(budget::remaining(&record, limits), left, "record {kept}, audit {log}");
+                assert_eq!(limits.phase_month - days, month, "record {kept}, audit {log}");
+                let band = record.commissioned_time < limits::SEARCH;
+                assert_eq!(band, searches, "record {kept}, audit {log}");
                 // And whatever it was, the log goes on.
                 let (mut audit, _) = Audit::resume(audit.try_clone().unwrap(), &record);
                 let end = audit.end().0;

@@ -22,6 +22,7 @@ use children::Children;
 use directory::Directory;
 use ipc::link::Link;
 use ipc::message::privileged::{ClockKind, FromPrivileged, START_PATIENCE, ToPrivileged, Welcome};
+use ipc::units::Span;
 use memory::Memory;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, ppoll};
@@ -63,12 +64,17 @@ pub fn launch(options: &Options) -> Result<Keeper, Ending> {
     let mut children = Children::prepare(options, &users)?;
     let engine_end = children.start_engine(options, config, control, engine_files, clock_file.as_ref())?;
     let mut link: EngineLink = Link::new(engine_end);
-    let plan =
-        match receive(&mut link, (&notify, &signals), "its plan", "the engine to read the configuration") {
-            Ok(ToPrivileged::Plan(plan)) => plan,
-            Ok(_) => return Err(Ending::Engine("it did not begin with its plan".into())),
-            Err(ending) => return Err(children.engine_ended(ending)),
-        };
+    let waiting = (&notify, &signals);
+    let plan = match receive(
+        &mut link,
+        waiting,
+        ("its plan", "the engine to read the configuration"),
+        START_PATIENCE,
+    ) {
+        Ok(ToPrivileged::Plan(plan)) => plan,
+        Ok(_) => return Err(Ending::Engine("it did not begin with its plan".into())),
+        Err(ending) => return Err(children.engine_ended(ending)),
+    };
     let sockets = Sockets::bind(&plan)?;
     children.start_network(&plan, &sockets, clock_file.as_ref())?;
     drop((sockets, clock_file));
@@ -82,7 +88,7 @@ pub fn launch(options: &Options) -> Result<Keeper, Ending> {
     let (audit, whole) = Audit::resume(audit_file, &record);
     let mut governor = Governor::new(&plan, options.approved_step, record, boot_id, now);
 
-    match receive(&mut link, (&notify, &signals), "its hello", "the other processes") {
+    match receive(&mut link, waiting, ("its hello", "the other processes"), START_PATIENCE) {
         Ok(ToPrivileged::Hello) => {}
         Ok(ToPrivileged::Goodbye(farewell)) => return Err(farewell.into()),
         Ok(_) => return Err(Ending::Engine("it did not say hello".into())),
@@ -142,15 +148,15 @@ pub fn launch(options: &Options) -> Result<Keeper, Ending> {
     Ok(keeper)
 }
 
-/// Waits for the engine's next message. As long as it can come, the service manager is asked for more time.
+/// Waits for the engine's next message, for so long. As long as it can come, the service manager is asked for more time.
 fn receive(
     link: &mut EngineLink,
     (notify, signals): (&Notify, &OwnedFd),
-    what: &str,
-    awaited: &str,
+    (what, awaited): (&str, &str),
+    patience: Span,
 ) -> Result<ToPrivileged, Ending> {
     let seconds = || nanos(ClockId::CLOCK_MONOTONIC) / 1_000_000_000;
-    let patience = START_PATIENCE.nanos() / 1_000_000_000;
+    let patience = patience.nanos() / 1_000_000_000;
     let deadline = seconds() + patience;
     let (pace, extent) = REASSURE;
     loop {
@@ -307,5 +313,22 @@ impl Keeper {
                 _ => Ending::Engine(error.to_string()),
             }),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
+
+    #[test]
+    fn an_engine_that_never_speaks_ends_the_start_when_its_time_is_over() {
+        let pair =
+            || socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_NONBLOCK).unwrap();
+        let ((ours, _engine), (signals, _silent)) = (pair(), pair());
+        let waiting = (&Notify::from_environment(), &signals);
+        let ending = receive(&mut Link::new(ours), waiting, ("its plan", "the engine"), Span::from_secs(1))
+            .unwrap_err();
+        assert_eq!(ending, Ending::Engine("it did not send its plan within 1 s".into()));
     }
 }
