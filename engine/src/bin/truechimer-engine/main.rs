@@ -59,6 +59,7 @@ use crate::state::StateFile;
 use engine::io::{Input, SavedAssociation, Start};
 use engine::record::{Recorded, Tape};
 use ipc::message::Shortfall;
+use ipc::message::privileged::START_PATIENCE;
 use ipc::units::Span;
 use nix::sys::stat::fstat;
 use policies::inherited::InheritError;
@@ -183,7 +184,7 @@ fn run(
     let heartbeat = words.number("heartbeat").unwrap_or_else(|error| fail(error));
     let heartbeat = heartbeat.map(|millis| Span::from_millis(i64::from(millis)));
     let own_addresses = own_addresses(&configuration);
-    let launched = match launch::launch(&mut links, &clock, &configuration, shortfall) {
+    let launched = match launch::launch(&mut links, &clock, &configuration, shortfall, START_PATIENCE) {
         Ok(launched) => launched,
         Err(ending) => return end(&mut log, &mut links, &clock, &ending),
     };
