@@ -37,7 +37,8 @@ impl Audit {
         let sequence_at = |slot: u64| -> Option<u64> {
             let mut text = [0; 32];
             file.read_exact_at(&mut text, slot * LINE as u64).ok()?;
-            parse_sequence(&text)
+            // Another number in this place is what a line cut short left of two.
+            parse_sequence(&text).filter(|sequence| sequence % LINES == slot)
         };
         let last = match sequence_at(0) {
             Some(first) => {
@@ -53,15 +54,14 @@ impl Audit {
                 }
                 Some(first.saturating_add(low))
             }
-            None => (1..LINES)
-                .filter_map(|slot| sequence_at(slot).filter(|sequence| sequence % LINES == slot))
-                .max(),
+            None => (1..LINES).filter_map(sequence_at).max(),
         };
-        // At most one line was being written when everything ended.
-        let whole_line = |sequence: u64| Some((sequence + 1, read_hash(&file, sequence)?));
-        let end = last
-            .filter(|last| *last < u64::MAX - LINES)
-            .and_then(|last| whole_line(last).or_else(|| last.checked_sub(1).and_then(whole_line)));
+        // At most one line was being written when everything ended; more were changed by somebody.
+        let whole_line = |sequence: u64| Some((sequence + 1, read_whole(&file, sequence)?));
+        let end = last.filter(|last| *last < u64::MAX - LINES).and_then(|last| {
+            let before = last.saturating_sub(LINES - 1)..=last;
+            before.rev().find_map(whole_line)
+        });
         let (next, hash) = end.unwrap_or((0, [0; 32]));
         let whole = if next == record.audit.0 { hash == record.audit.1 } else { next > record.audit.0 };
         (Self { file, next, hash }, whole)
@@ -75,10 +75,7 @@ impl Audit {
         let mut line = Line { octets: [b' '; LINE], used: 0 };
         // Text beyond the line's width is cut: Line never fails.
         let _ = write!(line, "sequence={} at={} raw={} {words}", self.next, Date(wall), raw.nanos());
-        let mut chained = [0; 32 + TEXT];
-        chained[..32].copy_from_slice(&self.hash);
-        chained[32..].copy_from_slice(&line.octets[..TEXT]);
-        let hash = Hash::hash(&chained);
+        let hash = chain(&self.hash, &line.octets);
         line.octets[TEXT..TEXT + 6].copy_from_slice(b" hash=");
         for (pair, octet) in line.octets[TEXT + 6..LINE - 1].chunks_exact_mut(2).zip(hash) {
             pair.copy_from_slice(&[hex(octet >> 4), hex(octet & 15)]);
@@ -144,8 +141,27 @@ fn parse_sequence(text: &[u8]) -> Option<u64> {
     core::str::from_utf8(digits).ok()?.parse().ok()
 }
 
-/// The hash in the line of this number; none where it is not a whole line.
-fn read_hash(file: &File, sequence: u64) -> Option<[u8; 32]> {
+/// The hash of a line that stands behind one with the hash `before`.
+fn chain(before: &[u8; 32], line: &[u8; LINE]) -> [u8; 32] {
+    let mut chained = [0; 32 + TEXT];
+    chained[..32].copy_from_slice(before);
+    chained[32..].copy_from_slice(&line[..TEXT]);
+    Hash::hash(&chained)
+}
+
+/// The hash of the line of this number, where it is whole: its text is the one that was hashed. (A line that was
+/// cut short goes on with what stood in its place before, which looks like the rest of one.)
+fn read_whole(file: &File, sequence: u64) -> Option<[u8; 32]> {
+    let (line, hash) = read_line(file, sequence)?;
+    let before = match sequence {
+        0 => [0; 32],
+        _ => read_line(file, sequence - 1)?.1,
+    };
+    (chain(&before, &line) == hash).then_some(hash)
+}
+
+/// The line of this number and the hash in it; none where something else stands in its place.
+fn read_line(file: &File, sequence: u64) -> Option<([u8; LINE], [u8; 32])> {
     let mut line = [0; LINE];
     file.read_exact_at(&mut line, sequence % LINES * LINE as u64).ok()?;
     let is_framed = line[TEXT..TEXT + 6] == *b" hash=" && line[LINE - 1] == b'\n';
@@ -157,7 +173,7 @@ fn read_hash(file: &File, sequence: u64) -> Option<[u8; 32]> {
     for (octet, pair) in hash.iter_mut().zip(line[TEXT + 6..LINE - 1].chunks_exact(2)) {
         *octet = digit(pair[0])? << 4 | digit(pair[1])?;
     }
-    Some(hash)
+    Some((line, hash))
 }
 
 /// Whether anything may ever have been granted: false only where every line that can be read, from the first on, tells
@@ -183,11 +199,26 @@ fn is_idle(text: &[u8]) -> bool {
     let mut words = text.split(|octet| *octet == b' ');
     let event = words.by_ref().find_map(|word| word.strip_prefix(b"event="));
     match event {
-        Some(b"start") => !words.any(|word| matches!(word, b"record=lost" | b"record=damaged")),
+        Some(b"start") => is_idle_start(words, text.contains(&0)),
         None | Some(b"stop" | b"refused" | b"foreign-step" | b"foreign-frequency" | b"resume") => true,
         // Cut in the middle of the word.
         Some(event) => event.contains(&0),
     }
+}
+
+/// Whether a start tells that nothing was granted before: its record was new, or kept beside a whole log. Any other
+/// start, and one beside a log that was cut, may have lost what was granted.
+fn is_idle_start<'a>(words: impl Iterator<Item = &'a [u8]>, is_cut: bool) -> bool {
+    let (mut record, mut log) = (None, None);
+    for word in words.filter(|word| !word.contains(&0)) {
+        record = record.or(word.strip_prefix(b"record="));
+        log = log.or(word.strip_prefix(b"log="));
+    }
+    let is_idle = |word: Option<&[u8]>, idle: &[&[u8]]| match word {
+        Some(word) => idle.contains(&word),
+        None => is_cut,
+    };
+    is_idle(record, &[b"first-start", b"new-by-operator", b"resumed"]) && is_idle(log, &[b"whole"])
 }
 
 fn hex(digit: u8) -> u8 {
@@ -259,6 +290,29 @@ mod tests {
                 append(&mut audit, 1);
                 let place = (count - 1) % LINES * LINE as u64;
                 file.write_all_at(&vec![0; LINE - cut], place + cut as u64).unwrap();
+                let (again, whole) = Audit::resume(file.try_clone().unwrap(), &record(&audit));
+                assert_eq!(again.end(), before, "line {count} after {cut} octets");
+                assert!(!whole, "line {count} after {cut} octets");
+            }
+        }
+    }
+
+    #[test]
+    fn a_line_that_was_cut_short_over_an_older_one_is_written_over() {
+        for count in [LINES + 1, LINES + 2, LINES + 77, 2 * LINES, 2 * LINES + 1, 2 * LINES + 9] {
+            let file = ring();
+            let mut audit = open(&file);
+            append(&mut audit, count - 1);
+            let (before, place) = (audit.end(), (count - 1) % LINES * LINE as u64);
+            let mut old = [0; LINE];
+            file.read_exact_at(&mut old, place).unwrap();
+            append(&mut audit, 1);
+            let mut new = [0; LINE];
+            file.read_exact_at(&mut new, place).unwrap();
+            // Of the last cuts only the hash tells: number, frame and line feed are in order.
+            for cut in [1, 10, 11, 12, 13, 14, 16, 45, 60, 200, TEXT, TEXT + 6, TEXT + 20, LINE - 2] {
+                let torn = [&new[..cut], &old[cut..]].concat();
+                file.write_all_at(&torn, place).unwrap();
                 let (again, whole) = Audit::resume(file.try_clone().unwrap(), &record(&audit));
                 assert_eq!(again.end(), before, "line {count} after {cut} octets");
                 assert!(!whole, "line {count} after {cut} octets");

@@ -1,6 +1,7 @@
 //! How this program ends: one sentence and one exit code for each cause.
 
 use ipc::message::privileged::Farewell;
+use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::time::TimeSpec;
 use std::fmt;
@@ -29,6 +30,8 @@ pub enum Ending {
     NoClockControl(String),
     /// Configuration, state directory or command line; the sentence is empty where it has been printed.
     Configuration(String),
+    /// What may pass without anybody's doing: a full or failing disk, a lack of memory, another instance.
+    Trouble(String),
     /// The clock did something else than it was told.
     Governor(String),
 }
@@ -47,9 +50,30 @@ impl Ending {
             Ending::Launch(_) => 86,
             Ending::NoClockControl(_) => 77,
             Ending::Configuration(_) => 78,
+            Ending::Trouble(_) => 75,
             Ending::Governor(_) => 79,
         }
     }
+
+    /// For a file or directory that the kernel refused, with the sentence for the administrator. Only what stays
+    /// so until somebody changes a path, an owner, a mode or a kind may keep the service down; all else is tried again.
+    pub fn refused(errno: Errno, sentence: String) -> Self {
+        match errno {
+            Errno::ENOENT | Errno::ENOTDIR | Errno::EISDIR | Errno::ELOOP | Errno::ENAMETOOLONG => {
+                Ending::Configuration(sentence)
+            }
+            Errno::EACCES | Errno::EPERM => Ending::Configuration(sentence),
+            Errno::EINVAL | Errno::ENXIO | Errno::ENODEV | Errno::EOPNOTSUPP | Errno::ENOSYS => {
+                Ending::Configuration(sentence)
+            }
+            _ => Ending::Trouble(sentence),
+        }
+    }
+}
+
+/// The kernel's number of an error of the standard library; EIO where it has none.
+pub fn errno(error: &std::io::Error) -> Errno {
+    error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)
 }
 
 impl From<Farewell> for Ending {
@@ -84,6 +108,7 @@ impl fmt::Display for Ending {
             | Ending::Launch(why)
             | Ending::NoClockControl(why)
             | Ending::Configuration(why)
+            | Ending::Trouble(why)
             | Ending::Governor(why) => f.write_str(why),
         }
     }

@@ -438,6 +438,8 @@ impl Keeper {
         self.record_file
             .write_all_at(&record.to_octets(), record.position() as u64)
             .map_err(|error| error.raw_os_error().map_or(Errno::EIO, Errno::from_raw))?;
+        // A disk that is slow is no hang.
+        self.notify.say("WATCHDOG=1");
         fdatasync(&self.record_file)?;
         self.written = Some(crate::clock::raw_now());
         Ok(())

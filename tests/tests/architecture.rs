@@ -426,6 +426,7 @@ fn the_manual_has_the_governors_table_as_it_is_compiled_in() {
         ("START_WINDOW", "s", "start window"),
         ("RUN_STEP_SPACING", "s", "between two run-time steps"),
         ("RESTORE_WITHIN", "s", "a restoring step ends beside the governor's line by at most"),
+        ("RESTORE_FREE", "s", "a restoring step costs nothing beside the line by at most"),
         ("RESTORE_SPACING", "s", "between two restoring steps"),
         ("SUSPEND", "s", "sleep that counts as a suspend"),
         ("SLEW", "s", "largest slew of one order"),
@@ -490,8 +491,7 @@ fn no_page_has_a_placeholder_left() {
     for page in pages {
         let text = read(&page);
         let parts: Vec<&str> = text.split('@').collect();
-        let between = parts.iter().skip(1).take(parts.len().saturating_sub(2));
-        for word in between {
+        for word in parts.iter().skip(1).take(parts.len().saturating_sub(2)) {
             let left =
                 !word.is_empty() && word.bytes().all(|octet| octet.is_ascii_uppercase() || octet == b'_');
             assert!(!left, "{page} has @{word}@ in it");

@@ -274,7 +274,8 @@ fn a157_a_second_instance_is_refused_and_the_first_goes_on() {
     let first = setup.start();
     first.wait_until_synchronised(PATIENCE);
     let second = setup.command().output().expect("it can be executed");
-    assert_eq!(second.status.code(), Some(78), "{second:?}");
+    // It may be on its way out: the unit is to try again.
+    assert_eq!(second.status.code(), Some(75), "{second:?}");
     assert!(String::from_utf8_lossy(&second.stderr).contains("another truechimerd"), "{second:?}");
     assert!(first.is_synchronised());
     assert_eq!(first.stop().code, Some(0));

@@ -95,6 +95,50 @@ fn a146_without_openat2_a_symbolic_link_on_the_way_is_refused_as_well() {
     assert!(exit.log.contains("governor: is a symbolic link"), "{exit:?}");
 }
 
+#[test]
+fn passing_trouble_with_the_state_directory_ends_with_75_and_lasting_with_78() {
+    let forger = Forger::honest(HERE, 0);
+    let passing = [
+        libc::ENOSPC,
+        libc::EDQUOT,
+        libc::EROFS,
+        libc::EIO,
+        libc::ENOMEM,
+        libc::ENFILE,
+        libc::EMFILE,
+        libc::ETIMEDOUT,
+        libc::ESTALE,
+    ];
+    let lasting = [libc::EACCES, libc::ENOTDIR, libc::EINVAL];
+    let endings = passing.map(|errno| (errno, 75)).into_iter().chain(lasting.map(|errno| (errno, 78)));
+    for (errno, code) in endings {
+        // Where a directory is opened, and where room for a file is asked for.
+        for call in ["openat2", "fallocate"] {
+            let exit = lacking(all_roles(&forger), errno, call).run_to_end();
+            assert_eq!(exit.code, Some(code), "{call} {errno}: {exit:?}");
+            assert!(exit.log.contains("/state"), "{call} {errno}: {exit:?}");
+        }
+    }
+}
+
+#[test]
+fn a157_a_second_instance_is_refused_where_a_filter_denies_flock_to_one_of_them() {
+    let forger = Forger::honest(HERE, 0);
+    for first_lacks in [false, true] {
+        let mut setup = all_roles(&forger);
+        if first_lacks {
+            setup = lacking(setup, libc::EPERM, "flock");
+        }
+        let first = setup.start();
+        let wrapper = [&program("lacking").display().to_string(), &libc::EPERM.to_string(), "flock"];
+        let setup = setup.with_wrapper(if first_lacks { &[] } else { &wrapper });
+        let second = setup.command().output().expect("it can be executed");
+        assert_eq!(second.status.code(), Some(75), "{second:?}");
+        assert!(String::from_utf8_lossy(&second.stderr).contains("another truechimerd"), "{second:?}");
+        assert_eq!(first.stop().code, Some(0));
+    }
+}
+
 /// The programs, of which each of these names is a script in front of the real one.
 fn scripts(word: &str, names: &[&str], script: &str) -> Place {
     let place = Place::new(word);
@@ -129,6 +173,29 @@ fn processes_that_take_their_time_are_waited_for_and_the_service_manager_is_told
     // At the beginning of each wait, and again after five of its seven seconds.
     assert!(start.matches("EXTEND_TIMEOUT_USEC=20000000").count() >= 4, "{heard}");
     assert_eq!(daemon.stop().code, Some(0));
+}
+
+/// In front of an engine: starts the real one as a child of its own, whose number it leaves in `PID`, and ends with 78
+/// whatever becomes of it.
+const ENGINE_THAT_ENDS_WITH_78: &str = "for word do case $word in parent=*) word=parent=$$ ;; esac; set -- \"$@\" \"$word\"; \
+    shift; done; REAL \"$@\" & echo $! > PID; wait $!; exit 78";
+
+#[test]
+fn an_engine_that_ends_after_its_plan_is_never_a_configuration_that_is_not_in_order() {
+    let forger = Forger::honest(HERE, 0);
+    let (engine, pid) = (program("truechimer-engine").display().to_string(), Place::new("pid"));
+    let pid_file = pid.join("pid").display().to_string();
+    // The client is started after the plan, and never says hello.
+    let kill = format!(
+        "until [ -s {pid_file} ]; do /bin/sleep 0.1; done; read pid < {pid_file}; kill -9 $pid; /bin/sleep 60"
+    );
+    let programs = scripts("late", &["truechimer-network"], &kill);
+    let script = ENGINE_THAT_ENDS_WITH_78.replace("REAL", &engine).replace("PID", &pid_file);
+    fs::remove_file(programs.join("truechimer-engine")).expect("ours");
+    fs::write(programs.join("truechimer-engine"), format!("#!/bin/sh\n{script}\n")).expect("ours");
+    fs::set_permissions(programs.join("truechimer-engine"), PermissionsExt::from_mode(0o755)).expect("ours");
+    let exit = all_roles(&forger).with_programs(programs.path().into()).run_to_end();
+    assert_eq!(exit.code, Some(81), "{exit:?}");
 }
 
 #[test]

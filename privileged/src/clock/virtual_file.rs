@@ -28,10 +28,11 @@ fn read_page(file: &File) -> Result<ClockPage, Errno> {
                     return Ok(page);
                 }
             }
-            Err(error) => return Err(error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)),
+            // Too short for one: that is another file.
+            Err(error) => return Err(error.raw_os_error().map_or(Errno::EINVAL, Errno::from_raw)),
         }
     }
-    Err(Errno::EIO)
+    Err(Errno::EINVAL)
 }
 
 impl VirtualClock {

@@ -98,6 +98,8 @@ pub const START_WINDOW: i64 = 900 * SECOND;
 pub const RUN_STEP_SPACING: i64 = 900 * SECOND;
 /// A restoring step ends within this of the governor's own line.
 pub const RESTORE_WITHIN: i64 = SECOND / 2;
+/// One that ends within this of the line costs nothing: so well the line is known.
+pub const RESTORE_FREE: i64 = SECOND / 1_000;
 /// Between two restoring steps.
 pub const RESTORE_SPACING: i64 = 60 * SECOND;
 /// Growth of BOOTTIME − MONOTONIC that counts as a suspend.

@@ -1,6 +1,7 @@
 //! What the governor remembers over restarts: fixed size, two slots, sequence and checksum. It is charged
 //! and synced before the clock is touched; a torn write leaves the slot before it.
 
+use super::limits::Limits;
 use hmac_sha256::Hash;
 use ipc::units::{Frequency, WallTime};
 
@@ -94,15 +95,17 @@ impl Record {
         }
     }
 
-    /// After a loss of both slots: nothing is left to spend until time has earned it.
-    pub fn spent(boot_id: [u8; 16], boot_time: i64, wall: WallTime) -> Self {
+    /// After a loss of both slots: nothing is left to spend until time has earned it. What was spent may have been spent
+    /// right before: the budget of a day is back after a day, and for 30 days a day's is missing.
+    pub fn spent(limits: &Limits, boot_id: [u8; 16], boot_time: i64, wall: WallTime) -> Self {
         let mut record = Self::born(boot_id, boot_time, wall);
         record.start_steps = u8::MAX;
         record.below_floor_used = true;
         record.run_step_age = 0;
         record.resume_ages = [0; 4];
-        record.hours[0] = u32::MAX;
-        record.days[0] = u32::MAX;
+        // Hour and day number −1, which end where this record begins.
+        record.hours[24] = u32::MAX;
+        record.days[30] = u32::try_from(limits.phase_day / 1_000).unwrap_or(u32::MAX);
         // Whoever can destroy a record must not get the wide band of a first hour for it.
         record.commissioned_time = super::limits::SEARCH;
         record

@@ -101,10 +101,11 @@ impl Governor {
         if beside > limits::RESTORE_WITHIN {
             return Err(refused(Refusal::Evidence, limits::RESTORE_WITHIN, beside));
         }
-        // What leads beside the line is a movement like any other.
-        self.within_budget(beside)?;
+        // What leads beside the line is a movement like any other, from where the line is known.
+        let charged = if beside <= limits::RESTORE_FREE { 0 } else { beside };
+        self.within_budget(charged)?;
         self.restored_at = Some(now.raw);
-        Ok(beside)
+        Ok(charged)
     }
 
     fn judge_resume_step(&mut self, delta: i64) -> Result<i64, Refused> {

@@ -697,7 +697,7 @@ fn a143_neither_a_reboot_nor_another_profile_refunds() {
 #[test]
 fn a165_a_lost_record_leaves_nothing_to_spend() {
     let now = moment(100 * SECOND, today());
-    let record = Record::spent(BOOT, now.boot, now.wall);
+    let record = Record::spent(limits::of(Profile::Standard), BOOT, now.boot, now.wall);
     let mut world = World {
         governor: Governor::new(&plan(Profile::Standard), 0, record, BOOT, now),
         now,
@@ -709,6 +709,63 @@ fn a165_a_lost_record_leaves_nothing_to_spend() {
     assert_eq!(world.adjust(0.0, 100_000_000, 6).err(), Some(Refusal::Budget));
     assert_eq!(world.adjust(10.0, 100_000, 4).err(), OK, "the frequency is still kept");
     assert_eq!(world.adjust(201.0, 0, 0).err(), Some(Refusal::Band), "and there is no search again");
+}
+
+#[test]
+fn a165_after_a_lost_record_budgets_are_earned_back_in_a_day_and_in_thirty() {
+    for profile in [Profile::Standard, Profile::Strict] {
+        let mut world = World::of(profile);
+        let limits = limits::of(profile);
+        let now = world.now;
+        let record = Record::spent(limits, BOOT, now.boot, now.wall);
+        world.governor = Governor::new(&plan(profile), 0, record, BOOT, now);
+        let spend = |world: &mut World| {
+            let left = world.governor.budget_left();
+            budget::charge(world.governor.record(), left);
+            left
+        };
+        world.pass(DAY - SECOND);
+        assert_eq!(spend(&mut world), 0, "on day 0");
+        world.pass(SECOND);
+        assert_eq!(spend(&mut world), limits.phase_day, "on day 1");
+        world.pass(DAY);
+        assert_eq!(spend(&mut world), 0, "a day is not yet out of the window of 25 hours");
+        world.pass(HOUR);
+        assert_eq!(spend(&mut world), limits.phase_day, "on day 2");
+        let mut spent = 2 * limits.phase_day;
+        for _ in 3..28 {
+            world.pass(25 * HOUR);
+            spent += spend(&mut world);
+        }
+        assert_eq!(spent, limits.phase_month - limits.phase_day, "in the first 30 days");
+        world.pass(2 * DAY);
+        assert_eq!(spend(&mut world), limits.phase_day, "after 30 days");
+    }
+}
+
+#[test]
+fn a165_after_a_lost_record_a_foreign_step_is_undone_as_well_as_it_is_measured() {
+    let mut world = World::standard();
+    let now = world.now;
+    let record = Record::spent(limits::of(Profile::Standard), BOOT, now.boot, now.wall);
+    world.governor = Governor::new(&plan(Profile::Standard), 0, record, BOOT, now);
+    for (day, beside) in
+        [(0, limits::RESTORE_FREE), (0, -limits::RESTORE_FREE), (1, 2_000_000), (2, 2_000_000)]
+    {
+        world.pass(day * DAY + 60 * SECOND);
+        world.now.wall = WallTime::try_new(world.now.wall.nanos() + HOUR).unwrap();
+        assert_eq!(world.pass(SECOND), Some(ClockEventKind::ForeignStep));
+        let dear = limits::RESTORE_FREE + 1;
+        if day == 0 {
+            assert_eq!(
+                world.step(StepReason::Restore, dear - HOUR).err(),
+                Some(Refusal::Budget),
+                "day {day}"
+            );
+        }
+        let charged = world.step(StepReason::Restore, beside - HOUR).map(|grant| grant.charged);
+        assert_eq!(charged, Ok(if day == 0 { 0 } else { beside }), "day {day}");
+    }
 }
 
 #[test]

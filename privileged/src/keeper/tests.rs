@@ -129,6 +129,18 @@ fn a131_the_charge_is_written_before_the_clock_is_touched() {
 }
 
 #[test]
+fn a_wait_for_the_disk_begins_with_a_sign_of_life() {
+    use std::os::unix::net::UnixDatagram;
+    let (mut keeper, _engine, _silent) = keeper();
+    let (manager, ours) = UnixDatagram::pair().unwrap();
+    manager.set_nonblocking(true).unwrap();
+    keeper.notify = Notify::to(ours);
+    keeper.persist().unwrap();
+    let mut heard = [0; 64];
+    assert_eq!(manager.recv(&mut heard).map(|length| &heard[..length]).unwrap(), b"WATCHDOG=1");
+}
+
+#[test]
 fn the_engines_goodbye_and_its_closed_link_end_the_keeper_with_their_own_codes() {
     use ipc::message::privileged::Farewell;
     for (farewell, code) in

@@ -184,17 +184,20 @@ impl Children {
         [std::process::id(), id(&self.engine), client, server, exchange, key_service, id(&self.key_holder)]
     }
 
-    /// Why the engine ended during the launch, where it is known better than by its closed link.
+    /// Why the engine ended before its plan, where it is known better than by its closed link.
     pub fn engine_ended(&mut self, otherwise: Ending) -> Ending {
-        let status = self.engine.as_mut().and_then(|engine| {
-            // The link is closed: it is ending or has broken the protocol and must end.
-            let _ = engine.kill();
-            engine.wait().ok()
-        });
-        match status.and_then(|status| status.code()) {
+        match self.end_engine() {
             Some(78) => Ending::Configuration(String::new()),
             _ => otherwise,
         }
+    }
+
+    /// Ends the engine; its exit code, where it has ended by itself. The link is closed: it is ending or has broken
+    /// the protocol and must end.
+    pub fn end_engine(&mut self) -> Option<i32> {
+        let engine = self.engine.as_mut()?;
+        let _ = engine.kill();
+        engine.wait().ok()?.code()
     }
 
     fn command(&self, program: &str, child: usize) -> Command {

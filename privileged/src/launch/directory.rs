@@ -2,7 +2,7 @@
 //! refused by name; nothing is followed, unlinked or re-owned.
 
 use super::beneath;
-use crate::ending::{Ending, say};
+use crate::ending::{self, Ending, say};
 use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, FcntlArg, FlockArg, fallocate, fcntl, renameat};
 use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, listen, socket};
@@ -28,21 +28,22 @@ pub struct Directory {
 /// # Errors
 /// The path with the reason.
 pub fn open_configuration(path: &Path) -> Result<File, Ending> {
-    let wrong = |why: &dyn std::fmt::Display| Ending::Configuration(format!("{}: {why}", path.display()));
-    let file = File::open(path).map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => {
-            wrong(&format_args!("{error}; the example in /usr/share/doc/truechimer is a start"))
-        }
-        std::io::ErrorKind::PermissionDenied => wrong(&format_args!("{error}; start as root, or chmod it")),
-        _ => wrong(&error),
-    })?;
-    let metadata = file.metadata().map_err(|error| wrong(&error))?;
-    if !metadata.is_file() {
-        return Err(wrong(&"not a regular file"));
+    let wrong = |why: &str| Ending::Configuration(format!("{}: {why}", path.display()));
+    let refused = |errno: Errno| {
+        let remedy = match errno {
+            Errno::ENOENT => "; the example in /usr/share/doc/truechimer is a start",
+            Errno::EACCES | Errno::EPERM => "; start as root, or chmod it",
+            _ => "",
+        };
+        Ending::refused(errno, format!("{}: {}{remedy}", path.display(), errno.desc()))
+    };
+    let file = File::open(path).map_err(|error| refused(ending::errno(&error)))?;
+    let facts = fstat(&file).map_err(refused)?;
+    if SFlag::from_bits_truncate(facts.st_mode) & SFlag::S_IFMT != SFlag::S_IFREG {
+        return Err(wrong("not a regular file"));
     }
-    let facts = fstat(&file).map_err(|errno| wrong(&errno.desc()))?;
     if facts.st_mode & 0o022 != 0 {
-        return Err(wrong(&"writable by others than its owner; chmod go-w it"));
+        return Err(wrong("writable by others than its owner; chmod go-w it"));
     }
     Ok(file)
 }
@@ -58,7 +59,9 @@ pub fn new_record(path: &Path) -> Result<File, Ending> {
     let directory = Directory::open(parent.unwrap_or(Path::new(".")))?;
     match renameat(&directory.fd, name, &directory.fd, format!("{name}.1").as_str()) {
         Ok(()) | Err(Errno::ENOENT) => directory.file(name, 0),
-        Err(errno) => Err(wrong(errno.desc())),
+        Err(errno) => {
+            Err(Ending::refused(errno, format!("--record {}: {}", path.display(), with_remedy(errno))))
+        }
     }
 }
 
@@ -69,15 +72,17 @@ impl Directory {
     /// The path with the reason: missing, a symbolic link on the way, another owner, writable by others.
     pub fn open(path: &Path) -> Result<Self, Ending> {
         let wrong = |why: &str| Ending::Configuration(format!("{}: {why}", path.display()));
-        let fd = beneath::directory(path).map_err(|errno| {
-            wrong(match errno {
+        let refused = |errno: Errno| {
+            let why = match errno {
                 Errno::ELOOP => "there is a symbolic link on the way; name the real directory",
                 Errno::ENOENT => "no such directory; make it with install -d (the service unit does)",
                 Errno::ENOTDIR => "is not a directory; name one, or remove what is in its place",
                 other => other.desc(),
-            })
-        })?;
-        let facts = fstat(&fd).map_err(|errno| wrong(errno.desc()))?;
+            };
+            Ending::refused(errno, format!("{}: {why}", path.display()))
+        };
+        let fd = beneath::directory(path).map_err(refused)?;
+        let facts = fstat(&fd).map_err(refused)?;
         if !owned_by_us(facts.st_uid) {
             return Err(wrong(
                 "belongs to somebody else; it must belong to root or to the user that starts truechimerd",
@@ -95,11 +100,14 @@ impl Directory {
     /// The path with the reason.
     pub fn file(&self, name: &str, length: u64) -> Result<File, Ending> {
         let wrong = |why: &str| Ending::Configuration(format!("{}/{name}: {why}", self.path.display()));
+        let refused = |errno: Errno| {
+            Ending::refused(errno, format!("{}/{name}: {}", self.path.display(), with_remedy(errno)))
+        };
         let fd = beneath::file(self.fd.as_fd(), name).map_err(|errno| match errno {
             Errno::ELOOP => wrong("is a symbolic link; remove it"),
-            other => wrong(&with_remedy(other)),
+            other => refused(other),
         })?;
-        let facts = fstat(&fd).map_err(|errno| wrong(errno.desc()))?;
+        let facts = fstat(&fd).map_err(refused)?;
         if SFlag::from_bits_truncate(facts.st_mode) & SFlag::S_IFMT != SFlag::S_IFREG || facts.st_nlink != 1 {
             return Err(wrong("is not a plain file with one name; remove it"));
         }
@@ -112,7 +120,7 @@ impl Directory {
             self.grown.set(true);
         }
         let file = File::from(fd);
-        allocate(&file, facts.st_size as u64, length).map_err(|errno| wrong(&with_remedy(errno)))?;
+        allocate(&file, facts.st_size as u64, length).map_err(refused)?;
         Ok(file)
     }
 
@@ -129,16 +137,20 @@ impl Directory {
     /// As there; or that another instance has it.
     pub fn lock(&self, name: &str, length: u64) -> Result<File, Ending> {
         let file = self.file(name, length)?;
-        let wrong = |why: &str| Ending::Configuration(format!("{}: {why}", self.path.display()));
+        let path = self.path.display();
         match lock(&file) {
             Ok(()) => Ok(file),
-            Err(Errno::EWOULDBLOCK | Errno::EACCES) => {
-                Err(wrong("another truechimerd is using this directory"))
+            // It may be on its way out, or an old one that waits for its disk.
+            Err(Errno::EWOULDBLOCK) => {
+                Err(Ending::Trouble(format!("{path}: another truechimerd is using this directory")))
             }
-            Err(errno) => Err(wrong(&format!(
-                "can't be locked against a second instance ({}); use a directory on a local file system",
-                errno.desc()
-            ))),
+            Err(errno) => Err(Ending::refused(
+                errno,
+                format!(
+                    "{path}: can't be locked against a second instance ({}); use a directory on a local file system",
+                    errno.desc()
+                ),
+            )),
         }
     }
 
@@ -147,8 +159,9 @@ impl Directory {
     /// # Errors
     /// The path with the reason.
     pub fn listen(&self, name: &str, group: Option<u32>) -> Result<OwnedFd, Ending> {
-        let wrong =
-            |errno: Errno| Ending::Configuration(format!("{}/{name}: {}", self.path.display(), errno.desc()));
+        let wrong = |errno: Errno| {
+            Ending::refused(errno, format!("{}/{name}: {}", self.path.display(), errno.desc()))
+        };
         match unlinkat(&self.fd, name, UnlinkatFlags::NoRemoveDir) {
             Ok(()) | Err(Errno::ENOENT) => {}
             Err(errno) => return Err(wrong(errno)),
@@ -167,7 +180,7 @@ impl Directory {
                 _ => "use a run directory on a file system that holds sockets, as /run",
             };
             let why = format!("{}/{name}: {}; {remedy}", self.path.display(), errno.desc());
-            Ending::Configuration(why)
+            Ending::refused(errno, why)
         })?;
         if let Some(group) = group {
             let (owner, group) = (Some(Uid::current()), Some(Gid::from_raw(group)));
@@ -210,30 +223,29 @@ fn allocate(file: &File, size: u64, length: u64) -> Result<(), Errno> {
     let mut at = size;
     while at < length {
         let part = (length - at).min(zeros.len() as u64) as usize;
-        file.write_all_at(&zeros[..part], at)
-            .map_err(|error| error.raw_os_error().map_or(Errno::EIO, Errno::from_raw))?;
+        file.write_all_at(&zeros[..part], at).map_err(|error| ending::errno(&error))?;
         at += part as u64;
     }
     Ok(())
 }
 
-/// The lock belongs to the open file and outlives every wrapper of it. Where there is no flock (NFS, filters), a
-/// lock of the open file description does the same.
+/// Locks that belong to the open file and outlive every wrapper of it: both that there are, since an instance whose
+/// filter denies one of them must exclude one that has the other. One is enough where there is no more (NFS, filters).
 fn lock(file: &File) -> Result<(), Errno> {
     #[allow(deprecated, reason = "the wrapper that isn't would unlock when it is dropped")]
-    let locked = nix::fcntl::flock(file.as_raw_fd(), FlockArg::LockExclusiveNonblock);
-    match locked {
-        Err(errno) if errno != Errno::EWOULDBLOCK => {
-            let whole = nix::libc::flock {
-                l_type: nix::libc::F_WRLCK as i16,
-                l_whence: nix::libc::SEEK_SET as i16,
-                l_start: 0,
-                l_len: 0,
-                l_pid: 0,
-            };
-            fcntl(file, FcntlArg::F_OFD_SETLK(&whole)).map(drop)
-        }
-        done => done,
+    let flock = nix::fcntl::flock(file.as_raw_fd(), FlockArg::LockExclusiveNonblock);
+    let whole = nix::libc::flock {
+        l_type: nix::libc::F_WRLCK as i16,
+        l_whence: nix::libc::SEEK_SET as i16,
+        l_start: 0,
+        l_len: 0,
+        l_pid: 0,
+    };
+    let description = fcntl(file, FcntlArg::F_OFD_SETLK(&whole)).map(drop);
+    match (flock, description) {
+        (Err(Errno::EWOULDBLOCK), _) | (_, Err(Errno::EWOULDBLOCK)) => Err(Errno::EWOULDBLOCK),
+        (Ok(()), _) | (_, Ok(())) => Ok(()),
+        (_, Err(errno)) => Err(errno),
     }
 }
 

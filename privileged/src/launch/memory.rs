@@ -3,6 +3,7 @@
 
 use crate::audit;
 use crate::ending::say;
+use crate::governor::limits::Limits;
 use crate::governor::record::{Record, SLOT};
 use ipc::units::WallTime;
 use std::fs::File;
@@ -70,9 +71,8 @@ pub fn recall(
     file: &File,
     audit: &File,
     forget: bool,
-    boot_id: [u8; 16],
-    boot_time: i64,
-    wall: WallTime,
+    limits: &Limits,
+    (boot_id, boot_time, wall): ([u8; 16], i64, WallTime),
 ) -> (Record, Memory) {
     let slots = read_slots(file);
     let memory = match forget {
@@ -85,7 +85,7 @@ pub fn recall(
     let record = match (memory, Record::newest(&slots)) {
         (Memory::Resumed, Some(record)) => record,
         (Memory::FirstStart | Memory::NewByOperator, _) => Record::born(boot_id, boot_time, wall),
-        _ => Record::spent(boot_id, boot_time, wall),
+        _ => Record::spent(limits, boot_id, boot_time, wall),
     };
     (record, memory)
 }
@@ -106,6 +106,8 @@ fn read_slots(file: &File) -> [u8; 2 * SLOT] {
 mod tests {
     use super::*;
     use crate::audit::{Audit, LENGTH, LINE, LINES};
+    use crate::governor::{budget, limits};
+    use ipc::message::privileged::Profile;
     use ipc::units::RawInstant;
     use nix::sys::memfd::{MFdFlags, memfd_create};
 
@@ -125,6 +127,8 @@ mod tests {
         }
         file
     }
+
+    const BEGIN: ([u8; 16], i64, WallTime) = ([2; 16], 77, WallTime::MIN);
 
     const IDLE: [&str; 5] = [
         "event=start version=1 record=first-start log=whole",
@@ -156,6 +160,10 @@ mod tests {
             ("torn last line with grants", torn(granted(), 6, 100), true),
             ("after a loss", after_loss, true),
             ("older lines overwritten", wrapped, true),
+            ("beside a log that was cut", log(&["event=start version=1 record=resumed log=CUT"]), true),
+            ("a start that says nothing", log(&["event=start version=1"]), true),
+            ("a start of another kind", log(&["event=start version=1 record=other log=whole"]), true),
+            ("an operator's", log(&["event=start version=1 record=new-by-operator log=whole"]), false),
         ]
     }
 
@@ -183,9 +191,10 @@ mod tests {
 
     #[test]
     fn a130_every_pair_of_record_and_audit_log_starts_and_only_an_idle_past_has_a_budget() {
+        let limits = limits::of(Profile::Standard);
         for (log, audit, granted) in audits() {
             for (kept, octets) in slots() {
-                let (record, memory) = recall(&file(&octets), &audit, false, [2; 16], 77, WallTime::MIN);
+                let (record, memory) = recall(&file(&octets), &audit, false, limits, BEGIN);
                 let expected = match kept {
                     "missing" | "zero" | "first write torn" if granted => Memory::Lost,
                     "missing" | "zero" | "first write torn" => Memory::FirstStart,
@@ -196,11 +205,24 @@ mod tests {
                 let has_steps = record.start_steps == 0;
                 let may_step = matches!(memory, Memory::FirstStart | Memory::Resumed);
                 assert_eq!(has_steps, may_step, "record {kept}, audit {log}");
+                // Nor anything else: no budget of a day, not all of a month's, no wide band of a first hour.
+                let days: i64 = record.days.iter().map(|micros| i64::from(*micros) * 1_000).sum();
+                let (left, month, searches) = match may_step {
+                    true => (limits.phase_day, limits.phase_month, true),
+                    false => (0, limits.phase_month - limits.phase_day, false),
+                };
+                assert_eq!(budget::remaining(&record, limits), left, "record {kept}, audit {log}");
+                assert_eq!(limits.phase_month - days, month, "record {kept}, audit {log}");
+                let band = record.commissioned_time < limits::SEARCH;
+                assert_eq!(band, searches, "record {kept}, audit {log}");
                 // And whatever it was, the log goes on.
                 let (mut audit, _) = Audit::resume(audit.try_clone().unwrap(), &record);
                 let end = audit.end().0;
-                let copy =
-                    audit.append(WallTime::MIN, RawInstant::MIN, format_args!("event=start record=resumed"));
+                let copy = audit.append(
+                    WallTime::MIN,
+                    RawInstant::MIN,
+                    format_args!("event=start record=resumed log=whole"),
+                );
                 copy.unwrap_or_else(|error| panic!("record {kept}, audit {log}: {error}"));
                 assert_eq!(audit.end().0, end + 1);
             }
@@ -210,7 +232,7 @@ mod tests {
     #[test]
     fn a_record_forgotten_by_an_operator_is_new_whatever_was_there() {
         for (kept, octets) in slots() {
-            let forgotten = recall(&file(&octets), &log(&IDLE), true, [2; 16], 77, WallTime::MIN);
+            let forgotten = recall(&file(&octets), &log(&IDLE), true, limits::of(Profile::Standard), BEGIN);
             assert_eq!(forgotten.1, Memory::NewByOperator, "{kept}");
             assert_eq!(forgotten.0, Record::born([2; 16], 77, WallTime::MIN), "{kept}");
         }

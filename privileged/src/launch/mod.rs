@@ -12,9 +12,9 @@ mod users;
 
 use crate::audit::{self, Audit};
 use crate::clock::{Clock, Untouched, kernel::KernelClock, nanos, virtual_file::VirtualClock};
-use crate::ending::{Ending, say};
-use crate::governor::Governor;
+use crate::ending::{self, Ending, say};
 use crate::governor::record::SLOT;
+use crate::governor::{Governor, limits};
 use crate::keeper::{EngineLink, Keeper, moment};
 use crate::notify::Notify;
 use crate::options::{ClockChoice, Options};
@@ -23,6 +23,7 @@ use children::Children;
 use directory::Directory;
 use ipc::link::Link;
 use ipc::message::privileged::{ClockKind, FromPrivileged, START_PATIENCE, ToPrivileged, Welcome};
+use ipc::units::Span;
 use memory::Memory;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, ppoll};
@@ -64,9 +65,9 @@ pub fn launch(options: &Options) -> Result<Keeper, Ending> {
     let mut link: EngineLink = Link::new(engine_end);
     let plan = match receive(
         &mut link,
-        (&notify, &signals, &children),
-        "its plan",
-        "the engine to read the configuration",
+        (&notify, &signals, children.processes()),
+        ("its plan", "the engine to read the configuration"),
+        START_PATIENCE,
     ) {
         Ok(ToPrivileged::Plan(plan)) => plan,
         Ok(_) => return Err(Ending::Engine("it did not begin with its plan".into())),
@@ -79,17 +80,22 @@ pub fn launch(options: &Options) -> Result<Keeper, Ending> {
     let boot_id = boot_id()?;
     let (now, found) =
         moment(&*clock).map_err(|errno| Ending::Internal(format!("reading the clock: {}", errno.desc())))?;
-    let boot_time = nanos(ClockId::CLOCK_BOOTTIME);
+    let begin = (boot_id, nanos(ClockId::CLOCK_BOOTTIME), now.wall);
     let (record, memory) =
-        memory::recall(&record_file, &audit_file, options.new_record, boot_id, boot_time, now.wall);
+        memory::recall(&record_file, &audit_file, options.new_record, limits::of(plan.profile), begin);
     let (audit, whole) = Audit::resume(audit_file, &record);
     let mut governor = Governor::new(&plan, options.approved_step, record, boot_id, now);
 
-    match receive(&mut link, (&notify, &signals, &children), "its hello", "the other processes") {
+    let waiting = (&notify, &signals, children.processes());
+    match receive(&mut link, waiting, ("its hello", "the other processes"), START_PATIENCE) {
         Ok(ToPrivileged::Hello) => {}
         Ok(ToPrivileged::Goodbye(farewell)) => return Err(farewell.into()),
         Ok(_) => return Err(Ending::Engine("it did not say hello".into())),
-        Err(ending) => return Err(children.engine_ended(ending)),
+        // Its configuration was in order: whatever its exit code says, it is the engine that has ended.
+        Err(ending) => {
+            children.end_engine();
+            return Err(ending);
+        }
     }
     let processes = children.processes();
     let set_clock = watch_clock(clock.kind());
@@ -143,15 +149,15 @@ pub fn launch(options: &Options) -> Result<Keeper, Ending> {
     Ok(keeper)
 }
 
-/// Waits for the engine's next message. As long as it can come, the service manager is asked for more time.
+/// Waits for the engine's next message, for so long. As long as it can come, the service manager is asked for more time.
 fn receive(
     link: &mut EngineLink,
-    (notify, signals, children): (&Notify, &OwnedFd, &Children),
-    what: &str,
-    awaited: &str,
+    (notify, signals, processes): (&Notify, &OwnedFd, [u32; 7]),
+    (what, awaited): (&str, &str),
+    patience: Span,
 ) -> Result<ToPrivileged, Ending> {
     let seconds = || nanos(ClockId::CLOCK_MONOTONIC) / 1_000_000_000;
-    let patience = START_PATIENCE.nanos() / 1_000_000_000;
+    let patience = patience.nanos() / 1_000_000_000;
     let deadline = seconds() + patience;
     let (pace, extent) = REASSURE;
     loop {
@@ -172,7 +178,7 @@ fn receive(
         // A hangup is dropped: there is nobody yet who could read the configuration again.
         match caught(signals) {
             Some(Caught::Stop) => return Err(Ending::Asked),
-            Some(Caught::Death(death)) => death.tell(&children.processes()),
+            Some(Caught::Death(death)) => death.tell(&processes),
             Some(Caught::Reload) | None => {}
         }
         match link.receive() {
@@ -196,8 +202,9 @@ fn take_clock(choice: &ClockChoice) -> Result<(Box<dyn Clock>, Option<File>), En
             },
         ),
         ClockChoice::Virtual(path) => {
-            let wrong = |why: &dyn std::fmt::Display| {
-                Ending::Configuration(format!("virtual clock {}: {why}", path.display()))
+            let wrong = |errno: Errno, why: &str| {
+                let sentence = format!("virtual clock {}: {}{why}", path.display(), errno.desc());
+                Ending::refused(errno, sentence)
             };
             let file = File::options()
                 .read(true)
@@ -205,10 +212,10 @@ fn take_clock(choice: &ClockChoice) -> Result<(Box<dyn Clock>, Option<File>), En
                 .create(true)
                 .truncate(false)
                 .open(path)
-                .map_err(|error| wrong(&error))?;
-            let reader = File::open(path).map_err(|error| wrong(&error))?;
-            let clock = VirtualClock::take(file)
-                .map_err(|errno| wrong(&format_args!("{}; is it a virtual clock at all?", errno.desc())))?;
+                .map_err(|error| wrong(ending::errno(&error), ""))?;
+            let reader = File::open(path).map_err(|error| wrong(ending::errno(&error), ""))?;
+            let clock =
+                VirtualClock::take(file).map_err(|errno| wrong(errno, "; is it a virtual clock at all?"))?;
             Ok((Box::new(clock), Some(reader)))
         }
     }
@@ -296,5 +303,22 @@ impl Keeper {
                 _ => Ending::Engine(error.to_string()),
             }),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
+
+    #[test]
+    fn an_engine_that_never_speaks_ends_the_start_when_its_time_is_over() {
+        let pair =
+            || socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_NONBLOCK).unwrap();
+        let ((ours, _engine), (signals, _silent)) = (pair(), pair());
+        let waiting = (&Notify::from_environment(), &signals, [0; 7]);
+        let ending = receive(&mut Link::new(ours), waiting, ("its plan", "the engine"), Span::from_secs(1))
+            .unwrap_err();
+        assert_eq!(ending, Ending::Engine("it did not send its plan within 1 s".into()));
     }
 }

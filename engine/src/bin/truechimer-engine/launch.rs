@@ -7,9 +7,9 @@ use crate::key_exchange::KeyExchange;
 use crate::links::{Breach, Fact, Links, Process};
 use engine::io::Input;
 use ipc::message::Shortfall;
-use ipc::message::privileged::{START_PATIENCE, Welcome};
+use ipc::message::privileged::Welcome;
 use ipc::message::server::Counters;
-use ipc::units::RawInstant;
+use ipc::units::{RawInstant, Span};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::time::TimeSpec;
@@ -29,7 +29,7 @@ pub struct Launched {
     pub at: RawInstant,
 }
 
-/// Goes through the start. Afterwards every process is confined.
+/// Goes through the start, with so much patience for the others and for the welcome. Afterwards every process is confined.
 ///
 /// # Errors
 /// A process that is gone, late or out of order.
@@ -38,12 +38,13 @@ pub fn launch(
     clock: &Clock,
     configuration: &Configuration,
     own: Shortfall,
+    patience: Span,
 ) -> Result<Launched, Ending> {
     links.send_plan(clock.raw()?, configuration.plan)?;
     let mut shortfalls = [None, Some(own), None, None, None, None, None];
     let mut counters = None;
     let mut key_exchange = configuration.plan.key_service.map(|_| KeyExchange::default());
-    let deadline = clock.raw()?.after(START_PATIENCE);
+    let deadline = clock.raw()?.after(patience);
     let awaited =
         [Process::Client, Process::Server, Process::Exchange, Process::KeyService, Process::KeyHolder];
     loop {
@@ -81,7 +82,7 @@ pub fn launch(
     let at = clock.raw()?;
     links.send_hello(at)?;
     loop {
-        match next_fact(links, clock, at.after(START_PATIENCE))? {
+        match next_fact(links, clock, at.after(patience))? {
             Some(Fact::Input(Input::Welcome(welcome))) => {
                 return Ok(Launched { welcome, shortfalls, counters, key_exchange, at });
             }
@@ -170,4 +171,28 @@ pub fn ready(processes: &[Process], polled: &[PollFd<'_>]) -> Vec<Process> {
 pub fn time_spec(nanos: i64) -> TimeSpec {
     let nanos = nanos.max(0);
     TimeSpec::new(nanos / 1_000_000_000, nanos % 1_000_000_000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::links::Ends;
+    use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
+
+    #[test]
+    fn a_process_that_never_says_hello_ends_the_start_when_its_time_is_over() {
+        let pairs: [_; 5] = std::array::from_fn(|_| {
+            socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_NONBLOCK).unwrap()
+        });
+        let (ours, _theirs): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
+        let [privileged, client, exchange, server, key_service] = ours.try_into().unwrap();
+        let mut links = Links::new(Ends { privileged, client, exchange, server, key_service }).unwrap();
+        let text = "[[source]]\naddress = \"192.0.2.1\"\n";
+        let configuration = crate::configuration::parse(text, "test").unwrap();
+        let patience = Span::from_millis(200);
+        let ending =
+            launch(&mut links, &Clock::new(None), &configuration, Shortfall::NONE, patience).unwrap_err();
+        assert!(matches!(&ending, Ending::Breach(breach) if breach.process == Process::Client), "{ending}");
+        assert!(ending.to_string().contains("did not say hello"), "{ending}");
+    }
 }

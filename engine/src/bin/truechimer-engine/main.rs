@@ -59,6 +59,7 @@ use crate::state::StateFile;
 use engine::io::{Input, SavedAssociation, Start};
 use engine::record::{Recorded, Tape};
 use ipc::message::Shortfall;
+use ipc::message::privileged::START_PATIENCE;
 use ipc::units::Span;
 use nix::sys::stat::fstat;
 use policies::inherited::InheritError;
@@ -150,7 +151,9 @@ fn load_configuration(files: &Files, log: &mut Log) -> Configuration {
             for line in error.to_string().lines() {
                 log.write_for_person(Severity::ERROR, line);
             }
-            exit(ending::CONFIGURATION)
+            // A disk that fails may be read again later; what is written in the file stays wrong.
+            let is_trouble = matches!(error, configuration::ConfigurationError::Unreadable(..));
+            exit(if is_trouble { ending::ENGINE } else { ending::CONFIGURATION })
         }
     }
 }
@@ -184,7 +187,7 @@ fn run(
     let heartbeat = words.number("heartbeat").unwrap_or_else(|error| fail(error));
     let heartbeat = heartbeat.map(|millis| Span::from_millis(i64::from(millis)));
     let own_addresses = own_addresses(&configuration);
-    let launched = match launch::launch(&mut links, &clock, &configuration, shortfall) {
+    let launched = match launch::launch(&mut links, &clock, &configuration, shortfall, START_PATIENCE) {
         Ok(launched) => launched,
         Err(ending) => return end(&mut log, &mut links, &clock, &ending),
     };

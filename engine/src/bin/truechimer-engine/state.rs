@@ -59,6 +59,10 @@ impl StateFile {
             }
         }
         self.sequence = best.map_or(0, |(sequence, _)| sequence);
+        if best.is_none() && complaint.is_some() {
+            // Else the slot that is written second would be complained about once more at the next start.
+            let _ = self.file.write_all_at(&[0; 2 * SLOT], 0);
+        }
         let saved = best.map(|(_, saved)| saved);
         let complaint = complaint.map(|why| match saved {
             Some(_) => format!("one slot of the state file is ignored ({why}); the other one is used"),
