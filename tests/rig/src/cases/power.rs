@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 const CUTS: usize = 25;
 /// Hard deaths on each release.
 const DEATHS: usize = 100;
+/// Of those, before the guest is started anew.
+const DEATHS_A_BOOT: usize = 25;
 /// Reboots in a row.
 const REBOOTS: usize = 10;
 
@@ -64,26 +66,27 @@ fn cuts(stand: &Stand) -> Result<Found, String> {
 
 fn deaths(stand: &Stand) -> Result<Found, String> {
     stand.world.answer(false);
-    let mut guest = stand.boot(&Start::default())?;
-    guest.wait_until_active(guest.machine.started(), BOOT)?;
     let mut dice = stand.dice();
     let (mut slowest, mut with_state) = (0.0_f64, 0);
+    let mut guest = stand.boot(&Start::default())?;
     for attempt in 1..=DEATHS {
+        // A kernel that runs as a program gets tired of thousands of processes.
+        if attempt % DEATHS_A_BOOT == 1 && attempt > 1 {
+            guest = stand.boot_from(guest.machine.shut_down(BOOT)?, &Start::default())?;
+        }
+        guest.wait_until_active(Instant::now(), BOOT)?;
         // Of each size alike: from 3 ms to a minute.
         let moment = 0.003 * 20_000_f64.powf(dice.part());
-        let unit = stand.daemon.unit();
         let script = format!(
-            "systemctl stop {unit}; rm -rf /var/lib/truechimer/*; systemctl reset-failed {unit} 2>/dev/null; \
-             systemctl start --no-block {unit}; sleep {moment:.3}; \
-             for pid in $(cat /sys/fs/cgroup/system.slice/{unit}/cgroup.procs 2>/dev/null); do kill -KILL $pid; done; \
-             find /var/lib/truechimer -type f | wc -l"
+            "systemctl stop truechimer; rm -rf /var/lib/truechimer/*; systemctl start --no-block truechimer; \
+             sleep {moment:.3}; \
+             for pid in $(cat /sys/fs/cgroup/system.slice/truechimer.service/cgroup.procs 2>/dev/null); do \
+             kill -KILL $pid; done; find /var/lib/truechimer -type f | wc -l"
         );
         let output = guest.machine.shell_within(Duration::from_secs(180), &script)?;
         with_state += usize::from(output.text.trim().parse::<u32>().unwrap_or(0) > 0);
-        let since = Instant::now();
-        let up = "chimerctl status >/dev/null";
         let took = guest
-            .wait_for(up, since, Duration::from_secs(60))
+            .wait_for("chimerctl status >/dev/null", Instant::now(), Duration::from_secs(60))
             .map_err(|error| format!("attempt {attempt}, killed after {moment:.3} s: {error}"))?;
         slowest = slowest.max(took);
     }
