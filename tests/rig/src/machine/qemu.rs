@@ -183,7 +183,8 @@ impl Monitor {
         let deadline = Instant::now() + Duration::from_secs(120);
         while Instant::now() < deadline {
             let state = self.execute("query-status", "{}")?;
-            if state.contains(&format!("\"{wanted}\"")) {
+            // The answer has a field of the name "running" as well.
+            if state.contains(&format!("\"status\": \"{wanted}\"")) {
                 return Ok(());
             }
             // A state that was saved while it stood still is restored standing still.
