@@ -9,6 +9,7 @@ use crate::options::Options;
 use ipc::message::privileged::LaunchPlan;
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
+use nix::sys::signal::{SigSet, Signal};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use nix::unistd::pipe2;
 use std::fs::File;
@@ -16,6 +17,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 /// The processes, and the ends of their links that they haven't been given yet.
 #[derive(Debug)]
@@ -32,6 +34,9 @@ pub struct Children {
     /// says so.
     alive: (OwnedFd, OwnedFd),
 }
+
+/// How long an engine may take to end whose link is closed, in hundredths of a second.
+const ENDING: u32 = 200;
 
 /// Roles of truechimer-network that the engine has a link to, in the order of all arrays here.
 const ROLES: [&str; 4] = ["client", "server", "exchange", "key-service"];
@@ -184,20 +189,20 @@ impl Children {
         [std::process::id(), id(&self.engine), client, server, exchange, key_service, id(&self.key_holder)]
     }
 
-    /// Why the engine ended before its plan, where it is known better than by its closed link.
+    /// Why the engine ended before its plan, where it is known better than by its closed link. The caller has closed its
+    /// own end of that link, so that an engine that has not ended yet ends of it: it has another user by then, and this
+    /// process may have no right to kill it. One that hangs is not waited for.
     pub fn engine_ended(&mut self, otherwise: Ending) -> Ending {
-        match self.end_engine() {
-            Some(78) => Ending::Configuration(String::new()),
-            _ => otherwise,
-        }
-    }
-
-    /// Ends the engine; its exit code, where it has ended by itself. The link is closed: it is ending or has broken
-    /// the protocol and must end.
-    pub fn end_engine(&mut self) -> Option<i32> {
-        let engine = self.engine.as_mut()?;
+        let Some(engine) = self.engine.as_mut() else { return otherwise };
         let _ = engine.kill();
-        engine.wait().ok()?.code()
+        for _ in 0..ENDING {
+            match engine.try_wait() {
+                Ok(Some(status)) if status.code() == Some(78) => return Ending::Configuration(String::new()),
+                Ok(None) => std::thread::sleep(Duration::from_millis(10)),
+                _ => return otherwise,
+            }
+        }
+        otherwise
     }
 
     fn command(&self, program: &str, child: usize) -> Command {
@@ -290,9 +295,20 @@ impl<'a> Given<'a> {
     }
 }
 
-/// Starts it. A container that answers EPERM to clone3 keeps the C library from falling back to clone, unless the
-/// child has something to change about itself: then it is forked, by clone.
+/// Starts it with SIGCHLD as it is by default, since what is blocked here would be blocked there: a shell between us and
+/// a program would wait for that program for ever. A death in this moment is told by its closed link alone.
 fn spawn(command: &mut Command) -> std::io::Result<Child> {
+    let mut deaths = SigSet::empty();
+    deaths.add(Signal::SIGCHLD);
+    deaths.thread_unblock()?;
+    let child = start(command);
+    deaths.thread_block()?;
+    child
+}
+
+/// A container that answers EPERM to clone3 keeps the C library from falling back to clone, unless the child has
+/// something to change about itself: then it is forked, by clone.
+fn start(command: &mut Command) -> std::io::Result<Child> {
     command.spawn().or_else(|error| match error.raw_os_error().map(Errno::from_raw) {
         Some(Errno::EPERM | Errno::ENOSYS) => command.gid(nix::unistd::getegid().as_raw()).spawn(),
         _ => Err(error),

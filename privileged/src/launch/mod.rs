@@ -71,7 +71,11 @@ pub fn launch(options: &Options) -> Result<Keeper, Ending> {
     ) {
         Ok(ToPrivileged::Plan(plan)) => plan,
         Ok(_) => return Err(Ending::Engine("it did not begin with its plan".into())),
-        Err(ending) => return Err(children.engine_ended(ending)),
+        Err(Ending::Asked) => return Err(Ending::Asked),
+        Err(ending) => {
+            drop(link);
+            return Err(children.engine_ended(ending));
+        }
     };
     let sockets = Sockets::bind(&plan)?;
     children.start_network(&plan, &sockets, clock_file.as_ref())?;
@@ -92,10 +96,7 @@ pub fn launch(options: &Options) -> Result<Keeper, Ending> {
         Ok(ToPrivileged::Goodbye(farewell)) => return Err(farewell.into()),
         Ok(_) => return Err(Ending::Engine("it did not say hello".into())),
         // Its configuration was in order: whatever its exit code says, it is the engine that has ended.
-        Err(ending) => {
-            children.end_engine();
-            return Err(ending);
-        }
+        Err(ending) => return Err(ending),
     }
     let processes = children.processes();
     let set_clock = watch_clock(clock.kind());

@@ -22,6 +22,12 @@ pub const CASES: &[Case] = &[
     )
     .ours(),
     Case::new("status", "Status: follows what happens", status).ours(),
+    Case::new(
+        "stop-at-start",
+        "stopped at 30 moments of its first third of a second: ends at once and in order",
+        stop_at_start,
+    )
+    .ours(),
     Case::new("second-instance", "a second truechimerd is refused, the first is unharmed", second)
         .ours()
         .newer(),
@@ -120,6 +126,29 @@ fn status(stand: &Stand) -> Result<Found, String> {
     let took = guest.wait_for(&format!("{text} | grep -q '^synchronised'"), since, SOON)?;
     let synchronised = guest.read(text)?.trim().to_owned();
     guest.found(took, &format!("before an answer: {waiting:?}; then: {synchronised:?}"))
+}
+
+/// Moments of a start at which it is stopped, in hundredths of a second.
+const MOMENTS: u32 = 30;
+
+fn stop_at_start(stand: &Stand) -> Result<Found, String> {
+    let mut guest = boot_right(stand, &Start::default())?;
+    let unit = stand.daemon.unit();
+    let mut slowest = 0.0_f64;
+    for moment in 0..MOMENTS {
+        let since = Instant::now();
+        guest.read(&format!(
+            "systemctl stop {unit}; systemctl start --no-block {unit}; sleep 0.{moment:02}; systemctl stop {unit}"
+        ))?;
+        slowest = slowest.max(since.elapsed().as_secs_f64());
+        let result = guest.read(&format!("systemctl show -P Result {unit}"))?;
+        if result.trim() != "success" {
+            return Err(format!("stopped 0.{moment:02} s after its start: {}", guest.state()?));
+        }
+    }
+    guest.read(&format!("systemctl start {unit}"))?;
+    guest.wait_until_right(Instant::now(), SOON)?;
+    guest.found(slowest, &format!("{MOMENTS} moments of a start; slowest stop, start and stop"))
 }
 
 fn second(stand: &Stand) -> Result<Found, String> {
