@@ -6,7 +6,7 @@ use crate::condition::Sentence;
 use crate::ending::{Ending, say};
 use crate::governor::{Governor, Moment, limits};
 use crate::notify::Notify;
-use crate::signals::{Caught, PROCESSES, caught};
+use crate::signals::{self, Caught, PROCESSES, caught};
 use ipc::link::{Link, LinkError};
 use ipc::message::privileged::{
     Applied, ClockEvent, ClockEventKind, ClockKind, ClockReading, Condition, FromPrivileged, Refusal,
@@ -115,11 +115,8 @@ impl Keeper {
             let mut fds = [PollFd::new(all_gone.as_fd(), PollFlags::POLLIN)];
             let _ = ppoll(&mut fds, Some(TimeSpec::new(0, PARTING)), None);
         }
-        // The engine hears of a death by a closed link, and that may be before the signal comes.
-        while let Some(caught) = caught(&self.signals) {
-            if let Caught::Death(death) = caught {
-                death.tell(&self.processes);
-            }
+        if ending != Ending::Asked {
+            signals::tell_death(&self.signals, &self.processes, PARTING);
         }
         ending
     }
@@ -140,8 +137,8 @@ impl Keeper {
                 Some(Caught::Reload) => self.answer(&FromPrivileged::Reload)?,
                 Some(Caught::Stop) => return Err(Ending::Asked),
                 // The engine ends when it hears of it, and says so.
-                Some(Caught::Death(death)) => death.tell(&self.processes),
-                None => {}
+                // The engine ends when it hears of it, and says so; the name of the dead is told then.
+                Some(Caught::Death(_)) | None => {}
             }
         }
         if let Some(timer) = self.set_clock.as_ref().filter(|_| ready[2]) {

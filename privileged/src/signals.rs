@@ -1,12 +1,19 @@
 //! Signals as something to read: what this process is asked to do, and which of the others has ended.
 //!
-//! A process that ended is never waited for, which would be one more system call: the kernel tells everything with
-//! the signal. It keeps one such word at a time, and that is the first: the others end because of it.
+//! The kernel keeps one word of a death at a time, and signals a death only after it has taken the namespaces of the
+//! dead apart: of several deaths the first signal is not always that of the first death. So a process that ended stays
+//! as it is, unreaped, until at the end all of them are asked after.
 
+use crate::clock::nanos;
 use crate::ending::say;
 use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::time::TimeSpec;
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
+use nix::time::ClockId;
+use nix::unistd::Pid;
 use std::fmt;
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -114,6 +121,38 @@ impl Death {
         };
         NAMES.get(at).copied().filter(|_| is_told)
     }
+}
+
+/// At the end, tells which process died: one that was killed did not follow another, one that only ended may have. Waits
+/// at most `patience` nanoseconds for a death that the kernel has not made known yet.
+pub fn tell_death(signals: &OwnedFd, processes: &[u32; PROCESSES], patience: i64) {
+    let started = nanos(ClockId::CLOCK_MONOTONIC);
+    let death = loop {
+        let dead: Vec<Death> = processes[1..].iter().filter_map(|pid| dead(*pid)).collect();
+        let killed = dead.iter().find(|death| death.end.is_err()).copied();
+        let left = patience - (nanos(ClockId::CLOCK_MONOTONIC) - started);
+        if killed.is_some() || left <= 0 {
+            break killed.or_else(|| dead.into_iter().find(|death| death.is_news(processes).is_some()));
+        }
+        while caught(signals).is_some() {}
+        let mut fds = [PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
+        let _ = ppoll(&mut fds, Some(TimeSpec::new(0, left.min(10_000_000))), None);
+    };
+    if let Some(death) = death {
+        death.tell(processes);
+    }
+}
+
+/// How this process ended, where it has; it stays as it is.
+fn dead(pid: u32) -> Option<Death> {
+    let id = Id::Pid(Pid::from_raw(i32::try_from(pid).ok().filter(|pid| *pid > 0)?));
+    let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+    let end = match waitid(id, flags).ok()? {
+        WaitStatus::Exited(_, code) => Ok(code),
+        WaitStatus::Signaled(_, signal, _) => Err(signal as i32),
+        _ => return None,
+    };
+    Some(Death { pid, end })
 }
 
 impl fmt::Display for Death {
