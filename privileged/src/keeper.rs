@@ -136,7 +136,6 @@ impl Keeper {
             match caught(&self.signals) {
                 Some(Caught::Reload) => self.answer(&FromPrivileged::Reload)?,
                 Some(Caught::Stop) => return Err(Ending::Asked),
-                // The engine ends when it hears of it, and says so.
                 // The engine ends when it hears of it, and says so; the name of the dead is told then.
                 Some(Caught::Death(_)) | None => {}
             }

@@ -4,7 +4,6 @@ use crate::cases::Found;
 use crate::debian::Release;
 use crate::machine::{Disk, Form, Machine, Output, Start};
 use crate::recipe::image::Daemon;
-use crate::store::Store;
 use crate::world::World;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -29,8 +28,6 @@ pub struct Stand {
     pub world: World,
     /// Where disks are.
     pub folder: PathBuf,
-    /// For what a case makes itself.
-    pub store: Store,
 }
 
 impl Stand {

@@ -229,7 +229,6 @@ impl Plan {
             image: self.images.get(&(release, on_disk(case, daemon))).ok_or("no image was made")?.clone(),
             world: World::new()?,
             folder: self.store.path(format!("run-{}-{at}", std::process::id())),
-            store: self.store.clone(),
         })
     }
 }
