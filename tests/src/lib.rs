@@ -23,6 +23,7 @@
 //!   key_pair   the key exchange service and its key holder, the engine played
 //!   key_load   key exchanges in a closed loop
 //!   key_server a key exchange server that does what a test tells it
+//!   tree       the source tree as text
 //!   skip       how a test says that it can't run here
 //! ```
 //!
@@ -51,5 +52,6 @@ pub mod process;
 pub mod programs;
 pub mod relay;
 mod skip;
+pub mod tree;
 
 pub use skip::{is_root, lacks_clock_control, left_for_later, skip};

@@ -1,10 +1,8 @@
 //! The shape of the source tree, held by a test: who may know whom, where unsafe code may be, what may not
 //! grow. Each failure says which file and which rule.
 
-use bench::programs::workspace;
+use bench::tree::{code, files, functions, names, read};
 use std::collections::BTreeSet;
-use std::fs;
-use std::path::{Path, PathBuf};
 
 /// Package, and the packages of ours that it may depend on. Two arrows are never to be drawn: privileged to
 /// protocol (who moves the clock parses no packets) and engine to network (who decides hears nothing).
@@ -38,69 +36,10 @@ const UNSAFE: &[&str] = &[
 const LONG: &[(&str, &str)] =
     &[("privileged/src/governor/tests.rs", "the governor's table, row by row at limit -1, limit, limit + 1")];
 
-fn read(path: impl AsRef<Path>) -> String {
-    let path = workspace().join(path);
-    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-}
-
-/// Files with this extension below a folder of the workspace, by their paths in it.
-fn files(folder: &str, extension: &str) -> Vec<String> {
-    fn walk(folder: &Path, extension: &str, found: &mut Vec<PathBuf>) {
-        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-            let path = entry.path();
-            if path.is_dir() {
-                walk(&path, extension, found);
-            } else if path.extension().is_some_and(|other| other == extension) {
-                found.push(path);
-            }
-        }
-    }
-    let mut found = Vec::new();
-    walk(&workspace().join(folder), extension, &mut found);
-    let relative = |path: PathBuf| path.strip_prefix(workspace()).expect("below it").display().to_string();
-    found.into_iter().map(relative).collect()
-}
-
 fn sources() -> Vec<String> {
     let all: Vec<_> = ARROWS.iter().flat_map(|(package, _)| files(package, "rs")).collect();
     assert!(all.len() > 30, "the sources weren't found: {all:?}");
     all
-}
-
-/// The code of a file, without comments and without what stands in texts.
-fn code(path: &str) -> String {
-    let text = read(path);
-    let mut code = String::new();
-    let mut rest = text.chars().peekable();
-    while let Some(this) = rest.next() {
-        match this {
-            '/' if rest.peek() == Some(&'/') => {
-                rest.by_ref().find(|next| *next == '\n');
-                code.push('\n');
-            }
-            '"' => {
-                while let Some(next) = rest.next() {
-                    match next {
-                        '\\' => drop(rest.next()),
-                        '"' => break,
-                        _ => {}
-                    }
-                }
-                code.push_str("\"\"");
-            }
-            // A quotation mark as a character doesn't begin a text.
-            '\'' if rest.peek() == Some(&'"') => {
-                rest.next();
-                rest.next();
-            }
-            this => code.push(this),
-        }
-    }
-    code
-}
-
-fn names(code: &str, word: &str) -> bool {
-    code.split(|c: char| !c.is_alphanumeric() && c != '_').any(|found| found == word)
 }
 
 fn dependencies(package: &str, sections: &[&str]) -> BTreeSet<String> {
@@ -245,16 +184,7 @@ fn files_are_short_or_listed_with_a_reason() {
 #[test]
 fn each_promise_in_the_readme_names_a_test_that_exists() {
     let readme = read("README.md");
-    let functions: BTreeSet<String> = sources()
-        .iter()
-        .flat_map(|path| {
-            let code = code(path);
-            code.split("fn ")
-                .skip(1)
-                .filter_map(|rest| Some(rest.split('(').next()?.to_owned()))
-                .collect::<Vec<_>>()
-        })
-        .collect();
+    let functions: BTreeSet<String> = sources().iter().flat_map(|path| functions(&code(path))).collect();
     let promises: Vec<&str> = readme
         .lines()
         .filter(|line| line.starts_with("| P") && line[3..].starts_with(|c: char| c.is_ascii_digit()))
@@ -267,22 +197,6 @@ fn each_promise_in_the_readme_names_a_test_that_exists() {
         for name in named {
             let name = name.rsplit("::").next().unwrap_or(name);
             assert!(functions.contains(name), "there is no test {name}: {promise}");
-        }
-    }
-}
-
-#[test]
-fn a_number_of_the_attack_catalogue_is_written_with_three_digits() {
-    for path in sources() {
-        for name in
-            code(&path).split("fn ").skip(1).filter_map(|rest| rest.split('(').next().map(str::to_owned))
-        {
-            let numbered =
-                name.strip_prefix('a').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
-            let well = name.len() > 5
-                && name[1..4].bytes().all(|octet| octet.is_ascii_digit())
-                && &name[4..5] == "_";
-            assert!(!numbered || well, "{path}: {name}");
         }
     }
 }

@@ -1,0 +1,74 @@
+//! The source tree as text: what the tests that hold code and pages against each other read.
+
+use crate::programs::workspace;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// A file of the workspace.
+///
+/// # Panics
+/// Where it cannot be read.
+pub fn read(path: impl AsRef<Path>) -> String {
+    let path = workspace().join(path);
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// Files with this extension below a folder of the workspace, by their paths in it.
+pub fn files(folder: &str, extension: &str) -> Vec<String> {
+    fn walk(folder: &Path, extension: &str, found: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                walk(&path, extension, found);
+            } else if path.extension().is_some_and(|other| other == extension) {
+                found.push(path);
+            }
+        }
+    }
+    let mut found = Vec::new();
+    walk(&workspace().join(folder), extension, &mut found);
+    let relative = |path: PathBuf| path.strip_prefix(workspace()).expect("below it").display().to_string();
+    found.into_iter().map(relative).collect()
+}
+
+/// The code of a file, without comments and without what stands in texts.
+pub fn code(path: &str) -> String {
+    let text = read(path);
+    let mut code = String::new();
+    let mut rest = text.chars().peekable();
+    while let Some(this) = rest.next() {
+        match this {
+            '/' if rest.peek() == Some(&'/') => {
+                rest.by_ref().find(|next| *next == '\n');
+                code.push('\n');
+            }
+            '"' => {
+                while let Some(next) = rest.next() {
+                    match next {
+                        '\\' => drop(rest.next()),
+                        '"' => break,
+                        _ => {}
+                    }
+                }
+                code.push_str("\"\"");
+            }
+            // A quotation mark as a character doesn't begin a text.
+            '\'' if rest.peek() == Some(&'"') => {
+                rest.next();
+                rest.next();
+            }
+            this => code.push(this),
+        }
+    }
+    code
+}
+
+/// The names of the functions in some code, in order.
+pub fn functions(code: &str) -> Vec<String> {
+    code.split("fn ").skip(1).filter_map(|rest| Some(rest.split('(').next()?.to_owned())).collect()
+}
+
+/// Whether some code has this word.
+pub fn names(code: &str, word: &str) -> bool {
+    code.split(|c: char| !c.is_alphanumeric() && c != '_').any(|found| found == word)
+}
