@@ -1,8 +1,10 @@
 //! The shape of the source tree, held by a test: who may know whom, where unsafe code may be, what may not
 //! grow. Each failure says which file and which rule.
 
+use bench::programs::workspace;
 use bench::tree::{code, files, functions, names, read};
 use std::collections::BTreeSet;
+use std::process::Command;
 
 /// Package, and the packages of ours that it may depend on. Two arrows are never to be drawn: privileged to
 /// protocol (who moves the clock parses no packets) and engine to network (who decides hears nothing).
@@ -11,17 +13,61 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("protocol", &[]),
     ("policies", &[]),
     ("privileged", &["ipc", "policies"]),
-    ("engine", &["ipc", "protocol", "policies"]),
+    ("engine/core", &["ipc", "protocol"]),
+    ("engine", &["engine-core", "ipc", "protocol", "policies"]),
     ("network", &["ipc", "protocol", "policies"]),
     ("control", &["ipc"]),
-    ("tests", &["ipc", "protocol", "policies", "engine"]),
+    ("tests", &["ipc", "protocol", "policies", "engine-core"]),
     ("tests/rig", &["bench", "ipc", "protocol", "simulation"]),
-    ("tests/simulation", &["ipc", "protocol", "engine", "privileged"]),
+    ("tests/simulation", &["ipc", "protocol", "engine-core", "privileged"]),
     ("xtask", &["bench", "rig", "simulation"]),
 ];
 
 /// What is linked into the process that holds the clock, beyond our own: an auditor reads all of it.
 const LINKED_INTO_PRIVILEGED: &[&str] = &["hmac-sha256", "libc", "nix"];
+
+/// What the pure engine is compiled with, beyond the compiler's own core and alloc; each of them is no_std.
+const UNDER_THE_PURE_ENGINE: &[&str] = &[
+    "truechimer-engine-core",
+    "truechimer-ipc",
+    "truechimer-protocol",
+    "aead",
+    "aes",
+    "aes-gcm-siv",
+    "aes-siv",
+    "bincode",
+    "block-buffer",
+    "cfg-if",
+    "cipher",
+    "cmac",
+    "cmov",
+    "cpubits",
+    "cpufeatures",
+    "crypto-common",
+    "ctr",
+    "ctutils",
+    "dbl",
+    "digest",
+    "hkdf",
+    "hmac",
+    "hmac-sha256",
+    "hybrid-array",
+    "inout",
+    "libm",
+    "md-5",
+    "polyval",
+    "ppv-lite86",
+    "rand_chacha",
+    "rand_core",
+    "serde",
+    "serde_core",
+    "sha2",
+    "typenum",
+    "universal-hash",
+    "unty",
+    "zerocopy",
+    "zeroize",
+];
 
 /// The only files outside tests/ that may hold unsafe code.
 const UNSAFE: &[&str] = &[
@@ -56,6 +102,7 @@ fn dependencies_between_our_packages_go_only_where_they_may() {
         "protocol",
         "policies",
         "engine",
+        "engine-core",
         "privileged",
         "network",
         "control",
@@ -106,7 +153,7 @@ fn dependencies_are_named_with_their_reasons_in_one_place() {
 
 #[test]
 fn pure_libraries_have_neither_std_nor_unsafe_code() {
-    for library in ["ipc/src/lib.rs", "protocol/src/lib.rs", "engine/src/lib.rs"] {
+    for library in ["ipc/src/lib.rs", "protocol/src/lib.rs", "engine/core/src/lib.rs"] {
         let code = code(library);
         assert!(code.contains("#![no_std]"), "{library} must be no_std");
         assert!(code.contains("#![forbid(unsafe_code)]"), "{library} must forbid unsafe code");
@@ -143,15 +190,31 @@ fn bincode_is_known_to_one_file() {
     }
 }
 
+/// The crate names no std, and neither do the few that it is built on: what reads a clock or opens a file does not compile.
 #[test]
-fn the_pure_engine_reads_no_clock_and_opens_nothing() {
-    for path in files("engine/src", "rs").iter().filter(|path| !path.starts_with("engine/src/bin/")) {
-        let code = code(path);
-        let library = code.split("#[cfg(test)]").next().unwrap_or_default();
-        for word in ["std", "nix", "libc", "policies"] {
-            let tests = path.ends_with("tests.rs") || path.contains("/tests/");
-            assert!(tests || !names(library, word), "{path} must not name {word}");
-        }
+fn the_pure_engine_is_built_on_nothing_that_could_read_a_clock_or_open_a_file() {
+    let mut tree = Command::new(env!("CARGO"));
+    tree.args([
+        "tree",
+        "--offline",
+        "--package",
+        "truechimer-engine-core",
+        "--edges",
+        "normal,no-proc-macro",
+    ]);
+    let tree = tree.args(["--prefix", "none"]).current_dir(workspace()).output().expect("cargo is there");
+    assert!(tree.status.success(), "{}", String::from_utf8_lossy(&tree.stderr));
+    let tree = String::from_utf8(tree.stdout).expect("names are text");
+    let found: BTreeSet<&str> = tree.lines().filter_map(|line| line.split(' ').next()).collect();
+    assert_eq!(found, BTreeSet::from_iter(UNDER_THE_PURE_ENGINE.iter().copied()));
+    let library = code("engine/core/src/lib.rs");
+    let with_std: Vec<_> = library.split("extern crate std;").collect();
+    assert!(
+        with_std.len() == 2 && with_std[0].trim_end().ends_with("#[cfg(test)]"),
+        "std is for tests alone"
+    );
+    for path in files("engine/core/src", "rs").iter().filter(|path| *path != "engine/core/src/lib.rs") {
+        assert!(!code(path).contains("extern crate"), "{path} must not take in a crate by itself");
     }
 }
 
@@ -371,7 +434,7 @@ fn the_manual_of_the_configuration_has_each_key_that_is_read() {
         .filter_map(|tag| tag.trim_matches(['"', ' ']).split(' ').next())
         .filter(|word| word.starts_with(|c: char| c.is_ascii_lowercase()))
         .collect();
-    let folder = "engine/src/bin/truechimer-engine/configuration";
+    let folder = "engine/src/configuration";
     let mut read_ones = BTreeSet::from(["profile".to_owned()]);
     for file in ["source.rs", "clock.rs", "server.rs", "nts.rs", "key_service.rs"] {
         let text = read(format!("{folder}/{file}"));

@@ -1,7 +1,7 @@
 //! The steered clock, and before it the governor: what `truechimerd` is in the daemon.
 
 use crate::oscillator::Oscillator;
-use engine::io::{Input, Now, OrderKind, Output};
+use engine_core::io::{Input, Now, OrderKind, Output};
 use ipc::clock_page::ClockPage;
 use ipc::message::privileged::*;
 use ipc::units::{Frequency, Leap, Offset, RawInstant, Span, TimeConstant, WallTime};

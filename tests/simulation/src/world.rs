@@ -5,9 +5,9 @@ use crate::keeper::Keeper;
 use crate::network::{LeapDay, Server, utc};
 use crate::oscillator::Oscillator;
 use crate::scenario::{Event, Scenario};
-use engine::Engine;
-use engine::io::{self, Input, Now, Output, Saved, Start};
-use engine::settings::{Place, Settings, SourceSettings};
+use engine_core::Engine;
+use engine_core::io::{self, Input, Now, Output, Saved, Start};
+use engine_core::settings::{Place, Settings, SourceSettings};
 use ipc::message::client::*;
 use ipc::units::{Frequency, Span, WallTime};
 use protocol::header::Header;
@@ -160,7 +160,7 @@ impl World {
     }
 
     /// What the engine says of itself.
-    pub fn report(&self) -> engine::report::Report {
+    pub fn report(&self) -> engine_core::report::Report {
         self.engine.report(self.now())
     }
 

@@ -1,0 +1,244 @@
+//! The configuration file: TOML from a descriptor, checked key by key, turned into settings, a launch plan
+//! and access rules.
+//!
+//! Whatever isn't in order is said with file, line, key, what was expected and what to write instead; all
+//! of it at once, so that one round of editing is enough. Nothing runs on a file that has a fault.
+
+mod clock;
+mod document;
+mod key_service;
+mod nts;
+mod place;
+mod server;
+mod source;
+
+pub use document::Fault;
+pub use key_service::{Fleet, KeySettings};
+
+use crate::configuration::document::{Faults, Section};
+use crate::configuration::nts::{RootSets, SYSTEM};
+use engine_core::settings::{Place, Settings};
+use ipc::address::Address;
+use ipc::message::privileged::{LaunchPlan, MAX_LISTEN, Profile};
+use ipc::message::server::{Rule, ServerPolicy};
+use ipc::units::Span;
+use nix::errno::Errno;
+use std::fmt;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use zeroize::Zeroizing;
+
+/// The longest file that is read, in octets.
+pub const MAX_FILE: usize = 256 * 1024;
+
+/// Most sources, members of pools counted.
+pub const MAX_SOURCES: usize = 32;
+
+/// How many faults are printed before the rest is only counted.
+const MAX_FAULTS: usize = 20;
+
+/// The largest run-time step in the governor's table: what an engine that may step at all asks for.
+const RUN_STEP: Span = Span::from_secs(1);
+
+/// A file in order.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Configuration {
+    /// For the engine.
+    pub settings: Settings,
+    /// For the privileged process.
+    pub plan: LaunchPlan,
+    /// For the server role: who is answered. Meaningless without one.
+    pub access: Vec<Rule>,
+    /// For the server role: how.
+    pub policy: ServerPolicy,
+    /// For the key exchange service, and for the keys of cookies; none: no NTS for clients.
+    pub keys: Option<KeySettings>,
+    /// What is lawful but probably not meant, each a sentence with file and line.
+    pub warnings: Vec<String>,
+}
+
+/// Why there is no configuration; `Display` has one line for each fault.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ConfigurationError {
+    /// The kernel would not give the file's octets.
+    Unreadable(String, Errno),
+    /// More than [`MAX_FILE`] octets.
+    TooLong(String),
+    /// There is a secret in it, and others than its owner may read or change it.
+    Exposed(String),
+    /// The file says something that can't be followed.
+    Faults(String, Vec<Fault>),
+}
+
+impl fmt::Display for ConfigurationError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreadable(name, errno) => {
+                write!(f, "{name}: cannot be read ({}); give the path of a regular file", errno.desc())
+            }
+            Self::TooLong(name) => write!(
+                f,
+                "{name}: longer than {MAX_FILE} octets; is it the right file? A configuration has a few dozen lines"
+            ),
+            Self::Exposed(name) => write!(
+                f,
+                "{name}: it holds fleet-secret, and others than its owner may read or change it; make the secret \
+                 anew if they shouldn't know it, and: chmod 600 {name}"
+            ),
+            Self::Faults(name, faults) => {
+                for (place, fault) in faults.iter().take(MAX_FAULTS).enumerate() {
+                    let separator = if place == 0 { "" } else { "\n" };
+                    write!(f, "{separator}{name}:{}: {}", fault.line, fault.text)?;
+                }
+                match faults.len().saturating_sub(MAX_FAULTS) {
+                    0 => Ok(()),
+                    more => write!(f, "\n{name}: and {more} more"),
+                }
+            }
+        }
+    }
+}
+
+impl std::error::Error for ConfigurationError {}
+
+/// Reads and checks the whole file; `name` stands in messages only, `is_private` says that nobody but its owner
+/// may read or change it.
+///
+/// # Errors
+/// Anything that isn't a configuration in order.
+pub fn load(file: &File, name: &str, is_private: bool) -> Result<Configuration, ConfigurationError> {
+    let found = parse(&read_text(file, name)?, name)?;
+    match &found.keys {
+        Some(keys) if keys.fleet.is_some() && !is_private => {
+            Err(ConfigurationError::Exposed(crate::log::escape(name)))
+        }
+        _ => Ok(found),
+    }
+}
+
+/// The text of a file as it is now, from its beginning; `name` stands in messages only.
+///
+/// # Errors
+/// It can't be read, is too long, or isn't text.
+pub fn read_text(file: &File, name: &str) -> Result<Zeroizing<String>, ConfigurationError> {
+    let name = || crate::log::escape(name);
+    let mut octets = Zeroizing::new(vec![0; MAX_FILE + 1]);
+    let mut length = 0;
+    while let Some(room) = octets.get_mut(length..).filter(|room| !room.is_empty()) {
+        match file.read_at(room, length as u64) {
+            Ok(0) => break,
+            Ok(count) => length = length.saturating_add(count),
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => {
+                let errno = Errno::from_raw(error.raw_os_error().unwrap_or(0));
+                return Err(ConfigurationError::Unreadable(name(), errno));
+            }
+        }
+    }
+    if length > MAX_FILE {
+        return Err(ConfigurationError::TooLong(name()));
+    }
+    let text = std::str::from_utf8(octets.get(..length).unwrap_or_default()).map_err(|error| {
+        let before = octets.iter().take(error.valid_up_to()).filter(|octet| **octet == b'\n').count();
+        let text = "not text in UTF-8; save the file as UTF-8, or write comments in plain letters".to_owned();
+        ConfigurationError::Faults(name(), vec![Fault { line: before + 1, text }])
+    })?;
+    Ok(Zeroizing::new(text.to_owned()))
+}
+
+/// Checks the text of a file.
+///
+/// # Errors
+/// [`ConfigurationError::Faults`].
+pub fn parse(text: &str, name: &str) -> Result<Configuration, ConfigurationError> {
+    let name = crate::log::escape(name);
+    let mut faults = Faults::new(text);
+    let found = document::parse(text, &mut faults).and_then(|root| read_root(&root, &mut faults));
+    let (mut list, warnings) = faults.into_lists();
+    match found {
+        Some(found) if list.is_empty() => Ok(Configuration {
+            warnings: warnings.iter().map(|fault| format!("{name}:{}: {}", fault.line, fault.text)).collect(),
+            ..found
+        }),
+        _ => {
+            list.sort_by_key(|fault| fault.line);
+            Err(ConfigurationError::Faults(name, list))
+        }
+    }
+}
+
+fn read_root(root: &toml::Spanned<toml::de::DeTable<'_>>, faults: &mut Faults<'_>) -> Option<Configuration> {
+    let root = Section::root(root);
+    root.refuse_unknown(&["source", "clock", "nts", "governor", "server"], faults);
+    let mut roots = RootSets::default();
+    let sources = source::read(&root, &mut roots, faults);
+    let system_roots = nts::read(&root, faults);
+    let profile = clock::read_governor(&root, faults);
+    let clock = clock::read_clock(&root, profile, &sources, faults);
+    let server = server::read(&root, faults);
+
+    if !root.has("source") && !root.has("server") {
+        faults.add(
+            0,
+            "nothing to do: add a [[source]] with address = \"ntp.example.org\" to set the clock by, \
+             or a [server] with listen and allow to serve time",
+        );
+    } else if sources.is_empty()
+        && let Some(server) = &server
+        && server.settings.local_stratum.is_none()
+        && faults.is_empty()
+    {
+        faults.add(
+            server.at,
+            "[server]: without a [[source]] it would always say \"unsynchronised\"; add a [[source]], \
+             or local-stratum = 10 to serve this host's own time",
+        );
+    }
+
+    let listen = server.as_ref().map_or(&[][..], |server| &server.listen);
+    let mut plan = LaunchPlan {
+        listen_count: u8::try_from(listen.len()).ok()?,
+        listen: [Address::NONE; MAX_LISTEN],
+        threads: server.as_ref().map_or(0, |server| server.threads),
+        dscp: server.as_ref().map_or(0, |server| server.dscp),
+        profile,
+        leap_seconds: clock.leap_seconds,
+        run_step: if clock.run_step_threshold.is_some() { RUN_STEP } else { Span::ZERO },
+        exchange: sources
+            .iter()
+            .any(|source| source.nts.is_some() || matches!(source.place, Place::Name(..))),
+        // Nobody gets to see a file that no source needs.
+        system_roots: system_roots
+            .filter(|_| sources.iter().filter_map(|source| source.nts).any(|nts| nts.roots == SYSTEM)),
+        roots: roots.places(),
+        key_service: server.as_ref().and_then(|server| server.keys.as_ref()?.service),
+    };
+    for (place, address) in plan.listen.iter_mut().zip(listen) {
+        *place = *address;
+    }
+    let access = server.as_ref().map_or_else(Vec::new, |server| server.access.clone());
+    let policy = server.as_ref().map_or(ServerPolicy::DEFAULT, |server| server.policy);
+    let keys = server.as_ref().and_then(|server| server.keys.clone());
+    let settings = Settings {
+        sources,
+        minimum_sources: clock.minimum_sources,
+        start_step_threshold: clock.start_step_threshold,
+        run_step_threshold: clock.run_step_threshold,
+        max_slew_ppm: clock.max_slew_ppm,
+        require_nts: clock.require_nts,
+        leap_seconds: clock.leap_seconds,
+        server: server.map(|server| server.settings),
+    };
+    Some(Configuration { settings, plan, access, policy, keys, warnings: Vec::new() })
+}
+
+/// The name of a profile in the file.
+pub fn profile_name(profile: Profile) -> &'static str {
+    match profile {
+        Profile::Standard => "standard",
+        Profile::Strict => "strict",
+    }
+}
+
+#[cfg(test)]
+mod tests;

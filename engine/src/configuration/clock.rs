@@ -1,0 +1,130 @@
+//! `[clock]` and `[governor]`.
+
+use super::document::{Faults, Section, nearest, shorten};
+use super::profile_name;
+use super::source::span;
+use engine_core::settings::SourceSettings;
+use ipc::message::privileged::Profile;
+use ipc::units::Span;
+
+const KEYS: [&str; 6] = [
+    "minimum-sources",
+    "start-step-threshold",
+    "run-step-threshold",
+    "max-slew-ppm",
+    "leap-seconds",
+    "require-nts",
+];
+
+/// `[clock]`, defaults filled in.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock {
+    /// How many sources must agree.
+    pub minimum_sources: u8,
+    /// Above it the first correction is a step.
+    pub start_step_threshold: Span,
+    /// Above it a later correction is a step; none: never.
+    pub run_step_threshold: Option<Span>,
+    /// Rate of a slew, ppm.
+    pub max_slew_ppm: f64,
+    /// Whether leap seconds are passed on.
+    pub leap_seconds: bool,
+    /// Whether the clock is moved only with an authenticated source among those that agree.
+    pub require_nts: bool,
+}
+
+/// Reads `[clock]`; what it doesn't say is the default.
+pub fn read_clock(
+    root: &Section<'_>,
+    profile: Profile,
+    sources: &[SourceSettings],
+    faults: &mut Faults<'_>,
+) -> Clock {
+    let mut clock = Clock {
+        minimum_sources: 1,
+        start_step_threshold: Span::from_millis(10),
+        run_step_threshold: None,
+        max_slew_ppm: 200.0,
+        leap_seconds: profile == Profile::Standard,
+        require_nts: false,
+    };
+    let Some(section) = root.table("clock", "[clock]", faults) else { return clock };
+    section.refuse_unknown(&KEYS, faults);
+
+    let most = sources.iter().map(|source| u32::from(source.members)).sum::<u32>();
+    if let Some(number) = section.whole("minimum-sources", 1..=32, 1, faults) {
+        clock.minimum_sources = u8::try_from(number).unwrap_or(1);
+        if u32::from(clock.minimum_sources) > most && most > 0 {
+            let text = format!(
+                "minimum-sources: {number} can't agree where {most} are configured; add sources, or lower it"
+            );
+            faults.add(section.place_of("minimum-sources"), text);
+        }
+    }
+    if let Some(seconds) = section.number("start-step-threshold", 0.0..=86_400.0, "seconds", "0.010", faults)
+    {
+        clock.start_step_threshold = span(seconds);
+    }
+    clock.run_step_threshold = read_run_step(&section, profile, faults);
+    if let Some(ppm) = section.number("max-slew-ppm", 1.0..=500.0, "ppm", "200", faults) {
+        clock.max_slew_ppm = ppm;
+    }
+    if let Some(leap) = section.boolean("leap-seconds", faults) {
+        clock.leap_seconds = leap;
+    }
+    if let Some(require) = section.boolean("require-nts", faults) {
+        clock.require_nts = require;
+        if require && !sources.is_empty() && sources.iter().all(|source| source.nts.is_none()) {
+            let text = "require-nts: no [[source]] has mode = \"nts\", so the clock would never be moved; add one, \
+                        or leave require-nts out";
+            faults.add(section.place_of("require-nts"), text);
+        }
+    }
+    clock
+}
+
+fn read_run_step(section: &Section<'_>, profile: Profile, faults: &mut Faults<'_>) -> Option<Span> {
+    const KEY: &str = "run-step-threshold";
+    if section.is_text(KEY) {
+        let (at, text) = section.text(KEY, "never", faults)?;
+        if text != "never" {
+            let text = format!(
+                "{KEY}: expected \"never\" or a number of seconds, found the text \"{}\"; \
+                 write {KEY} = \"never\" or {KEY} = 0.5",
+                shorten(text)
+            );
+            faults.add(at, text);
+        }
+        return None;
+    }
+    let seconds = section.number(KEY, 0.000_001..=1.0, "seconds", "\"never\"", faults)?;
+    if profile == Profile::Strict {
+        let text = format!(
+            "{KEY}: the strict profile allows no step while running; write {KEY} = \"never\", \
+             or profile = \"standard\" in [governor]"
+        );
+        faults.add(section.place_of(KEY), text);
+    }
+    Some(span(seconds))
+}
+
+/// Reads `[governor]`; `standard` where it says nothing.
+pub fn read_governor(root: &Section<'_>, faults: &mut Faults<'_>) -> Profile {
+    let Some(section) = root.table("governor", "[governor]", faults) else { return Profile::Standard };
+    section.refuse_unknown(&["profile"], faults);
+    let Some((at, text)) = section.text("profile", "standard", faults) else { return Profile::Standard };
+    match text {
+        "standard" => Profile::Standard,
+        "strict" => Profile::Strict,
+        other => {
+            let names = [profile_name(Profile::Standard), profile_name(Profile::Strict)];
+            let near = nearest(other, &names).unwrap_or("standard");
+            let text = format!(
+                "profile: expected \"standard\" or \"strict\", found \"{}\"; write profile = \"{near}\"",
+                shorten(other)
+            );
+            faults.add(at, text);
+            Profile::Standard
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! Addresses, host names and prefixes as people write them.
+
+use engine_core::settings::Place;
+use ipc::address::Address;
+use ipc::message::exchange::HostName;
+use ipc::message::server::Rule;
+use std::net::{IpAddr, SocketAddr};
+
+/// The port of NTP (RFC 5905 section 7.2).
+pub const NTP: u16 = 123;
+
+/// The TCP port of a key exchange (RFC 8915 section 7.1).
+pub const KEY_EXCHANGE: u16 = 4460;
+
+/// What is wrong with a text, as the end of a sentence: expected, and the remedy.
+pub type Wrong = &'static str;
+
+/// `192.0.2.1`, `2001:db8::1`, `192.0.2.1:1123`, `[2001:db8::1]:1123`, `host` or `host:1123`; `usual` is the
+/// port where none is given.
+pub fn parse_place(text: &str, usual: u16) -> Result<Place, Wrong> {
+    if let Some(address) = parse_numeric(text, usual)? {
+        return match address.is_unicast() {
+            true => Ok(Place::Address(address)),
+            false => Err("not an address that one host answers at; give the address of a time server"),
+        };
+    }
+    let (name, port) = match text.rsplit_once(':') {
+        Some((name, port)) => (name, parse_port(port)?),
+        None => (text, usual),
+    };
+    let looks_numeric = name.bytes().all(|octet| octet.is_ascii_digit() || octet == b'.');
+    match HostName::parse(name) {
+        Ok(_) if looks_numeric => Err("not an IPv4 address; it has four numbers from 0 to 255"),
+        Ok(name) => Ok(Place::Name(name, port)),
+        Err(_) => Err("neither an address nor a host name; write \"ntp.example.org\", \"192.0.2.1\" \
+                       or \"[2001:db8::1]:123\""),
+    }
+}
+
+/// An address to be bound to; `usual` is the port where none is given.
+pub fn parse_listen(text: &str, usual: u16) -> Result<Address, Wrong> {
+    let address = parse_numeric(text, usual)?.ok_or(
+        "not an address of this host; write \"0.0.0.0\", \"::\" or one address of it, with or without a \
+                port",
+    )?;
+    match address.ip().is_multicast() {
+        true => Err("a multicast address; truechimer answers on unicast addresses only"),
+        false => Ok(address),
+    }
+}
+
+fn parse_numeric(text: &str, usual: u16) -> Result<Option<Address>, Wrong> {
+    let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
+    if let Ok(ip) = bare.parse::<IpAddr>() {
+        return Ok(Some(SocketAddr::new(ip, usual).into()));
+    }
+    match text.parse::<SocketAddr>() {
+        Ok(address) if address.port() == 0 => Err("port 0 is not a port; leave it out for the usual one"),
+        Ok(address) => Ok(Some(address.into())),
+        Err(_) => Ok(None),
+    }
+}
+
+fn parse_port(text: &str) -> Result<u16, Wrong> {
+    match text.parse::<u16>() {
+        Ok(port) if port > 0 && text.bytes().all(|octet| octet.is_ascii_digit()) => Ok(port),
+        _ => Err("no port of 1 to 65535 after the colon; leave it out for the usual one, \
+                  and write an IPv6 address with a port as \"[2001:db8::1]:123\""),
+    }
+}
+
+/// `192.0.2.0/24`, `2001:db8::/32`, or one address.
+pub fn parse_prefix(text: &str, allow: bool) -> Result<Rule, String> {
+    let (address, bits) = match text.split_once('/') {
+        Some((address, bits)) => (address, Some(bits)),
+        None => (text, None),
+    };
+    let wrong = || "is not a network; write \"192.0.2.0/24\", \"2001:db8::/32\" or one address".to_owned();
+    let ip: IpAddr = address.parse().map_err(|_| wrong())?;
+    let (octets, ipv6) = match ip {
+        IpAddr::V4(v4) => {
+            let mut octets = [0; 16];
+            for (place, octet) in octets.iter_mut().zip(v4.octets()) {
+                *place = octet;
+            }
+            (octets, false)
+        }
+        IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some() => {
+            return Err("is an IPv4 address in IPv6 form; write the IPv4 network itself".to_owned());
+        }
+        IpAddr::V6(v6) => (v6.octets(), true),
+    };
+    let most: u8 = if ipv6 { 128 } else { 32 };
+    let bits = match bits {
+        None => most,
+        Some(bits) => {
+            let number = bits.parse::<u8>().ok().filter(|number| *number <= most);
+            number.ok_or_else(|| {
+                format!("has a prefix length that is not from 0 to {most}; write /{most} for one host")
+            })?
+        }
+    };
+    let prefix = keep_bits(octets, bits);
+    if prefix != octets {
+        let base = match ipv6 {
+            true => IpAddr::from(prefix),
+            false => IpAddr::from([prefix[0], prefix[1], prefix[2], prefix[3]]),
+        };
+        return Err(format!(
+            "has bits beyond its prefix; write \"{base}/{bits}\" for the network or \"{ip}\" for the host"
+        ));
+    }
+    Ok(Rule { prefix, bits, ipv6, allow })
+}
+
+fn keep_bits(mut octets: [u8; 16], bits: u8) -> [u8; 16] {
+    let mut left = bits;
+    for octet in &mut octets {
+        let kept = left.min(8);
+        *octet &= !(0xff_u16 >> kept) as u8;
+        left -= kept;
+    }
+    octets
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_usual_ways_to_write_a_source_are_understood() {
+        let address = |text: &str| Place::Address(text.parse::<SocketAddr>().unwrap().into());
+        let name = |name: &str, port| Place::Name(HostName::parse(name).unwrap(), port);
+        for (text, place) in [
+            ("192.0.2.1", address("192.0.2.1:123")),
+            ("192.0.2.1:1123", address("192.0.2.1:1123")),
+            ("2001:db8::1", address("[2001:db8::1]:123")),
+            ("[2001:db8::1]", address("[2001:db8::1]:123")),
+            ("[2001:db8::1]:1123", address("[2001:db8::1]:1123")),
+            ("127.0.0.1:11123", address("127.0.0.1:11123")),
+            ("[fe80::1%3]:123", address("[fe80::1%3]:123")),
+            ("ntp.example.org", name("ntp.example.org", 123)),
+            ("ntp.example.org:1123", name("ntp.example.org", 1123)),
+            ("localhost", name("localhost", 123)),
+        ] {
+            assert_eq!(parse_place(text, NTP), Ok(place), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_key_exchange_has_a_port_of_its_own() {
+        for (text, port) in [("192.0.2.1", 4460), ("a.example", 4460), ("[::1]:5", 5), ("a.example:5", 5)] {
+            let found = match parse_place(text, KEY_EXCHANGE).unwrap() {
+                Place::Address(address) => address.port(),
+                Place::Name(_, port) => port,
+            };
+            assert_eq!(found, port, "{text}");
+        }
+        assert_eq!(parse_listen("::", KEY_EXCHANGE).unwrap().port(), 4460);
+    }
+
+    #[test]
+    fn what_is_not_a_source_is_refused() {
+        for text in [
+            "",
+            "192.0.2.300",
+            "192.0.2",
+            "1",
+            "224.0.1.1",
+            "0.0.0.0",
+            "::",
+            "ff02::101",
+            "192.0.2.1:0",
+            "host:0",
+            "host:65536",
+            "host:+1",
+            "host:",
+            ":123",
+            "-host",
+            "ntp example",
+            "a\nb",
+            "a\u{202e}b",
+            "http://x/",
+            "[2001:db8::1",
+            "2001:db8::1:99999",
+        ] {
+            assert!(parse_place(text, NTP).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_prefix_keeps_its_bits_and_no_others() {
+        let rule = parse_prefix("192.0.2.128/25", true).unwrap();
+        assert_eq!((rule.prefix[..4].to_vec(), rule.bits, rule.ipv6), (vec![192, 0, 2, 128], 25, false));
+        assert_eq!(parse_prefix("0.0.0.0/0", false).unwrap().bits, 0);
+        assert_eq!(parse_prefix("2001:db8::1", true).unwrap().bits, 128);
+        assert!(parse_prefix("192.0.2.1/24", true).unwrap_err().contains("\"192.0.2.0/24\""));
+        assert!(parse_prefix("2001:db8::1/32", true).unwrap_err().contains("\"2001:db8::/32\""));
+        for text in
+            ["192.0.2.0/33", "2001:db8::/129", "all", "", "/8", "10.0.0.0/", "10.0.0.0/-1", "::ffff:1.2.3.4"]
+        {
+            assert!(parse_prefix(text, true).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! `[server]`.
+
+use super::document::{Faults, Section, shorten};
+use super::key_service::{self, KeySettings};
+use super::place::{NTP, parse_listen, parse_prefix};
+use engine_core::settings::ServerSettings;
+use ipc::address::Address;
+use ipc::message::privileged::{MAX_LISTEN, MAX_THREADS};
+use ipc::message::server::{MAX_LIST, MAX_RATE, MAX_TOTAL, Rule, ServerPolicy, Smear};
+use std::collections::HashSet;
+
+const KEYS: [&str; 14] = [
+    "listen",
+    "allow",
+    "deny",
+    "local-stratum",
+    "threads",
+    "dscp",
+    "rate-limit",
+    "address-rate",
+    "network-rate",
+    "total-rate",
+    "kiss",
+    "interleaved",
+    "unsynchronised",
+    "leap-smear",
+];
+
+/// `[server]`, checked.
+#[derive(Clone, Debug)]
+pub struct Server {
+    /// Octet where the section starts.
+    pub at: usize,
+    /// At most [`MAX_LISTEN`] addresses.
+    pub listen: Vec<Address>,
+    /// Threads that answer; 0: as many as there are cores, at most 4.
+    pub threads: u8,
+    /// Differentiated services code point, 0 to 63.
+    pub dscp: u8,
+    /// Who is answered.
+    pub access: Vec<Rule>,
+    /// How often, and with which time.
+    pub policy: ServerPolicy,
+    /// For the engine.
+    pub settings: ServerSettings,
+    /// `[server.nts]`.
+    pub keys: Option<KeySettings>,
+}
+
+/// Reads `[server]`, nothing where it isn't there.
+pub fn read(root: &Section<'_>, faults: &mut Faults<'_>) -> Option<Server> {
+    let section = root.table("server", "[server]", faults)?;
+    let known: Vec<&str> = KEYS.into_iter().chain(["nts"]).collect();
+    section.refuse_unknown(&known, faults);
+    let listen = read_listen(&section, faults);
+    let access = read_access(&section, faults);
+    let policy = read_policy(&section, faults);
+    let stratum = section.whole("local-stratum", 1..=15, 10, faults);
+    let settings = ServerSettings { local_stratum: stratum.and_then(|stratum| u8::try_from(stratum).ok()) };
+    let threads = section.whole("threads", 1..=i64::from(MAX_THREADS), 2, faults).unwrap_or(0);
+    let dscp = section.whole("dscp", 0..=63, 46, faults).unwrap_or(0);
+    let keys = key_service::read(&section, &listen, faults);
+    Some(Server {
+        at: section.at,
+        listen,
+        threads: u8::try_from(threads).unwrap_or(0),
+        dscp: u8::try_from(dscp).unwrap_or(0),
+        access,
+        policy,
+        settings,
+        keys,
+    })
+}
+
+fn read_policy(section: &Section<'_>, faults: &mut Faults<'_>) -> ServerPolicy {
+    let base = ServerPolicy::DEFAULT;
+    let mut rate = |key: &str, most: u32, default: u32| {
+        let found = section.whole(key, 1..=i64::from(most), i64::from(default), faults);
+        found.and_then(|rate| u32::try_from(rate).ok()).unwrap_or(default)
+    };
+    let address_rate = rate("address-rate", MAX_RATE, base.address_rate);
+    let network_rate = rate("network-rate", MAX_RATE, base.network_rate.max(address_rate));
+    let total_rate = rate("total-rate", MAX_TOTAL, base.total_rate);
+    let mut switch = |key: &str, default: bool| section.boolean(key, faults).unwrap_or(default);
+    let limited = switch("rate-limit", base.limited);
+    let kiss = switch("kiss", base.kiss);
+    let interleaved = switch("interleaved", base.interleaved);
+    let smear = match section.text("leap-smear", "off", faults) {
+        None | Some((_, "off")) => Smear::Off,
+        Some((_, "linear")) => Smear::Linear,
+        Some((_, "cosine")) => Smear::Cosine,
+        Some((at, other)) => {
+            let found = shorten(other);
+            let text = format!(
+                "leap-smear: expected \"off\", \"linear\" or \"cosine\", found \"{found}\"; leave it out \
+                 unless all clients use this server alone"
+            );
+            faults.add(at, text);
+            Smear::Off
+        }
+    };
+    let silent = match section.text("unsynchronised", "answer", faults) {
+        None | Some((_, "answer")) => false,
+        Some((_, "silent")) => true,
+        Some((at, other)) => {
+            let found = shorten(other);
+            let text = format!(
+                "unsynchronised: expected \"answer\" (with a time marked as unsynchronised) or \"silent\", \
+                 found \"{found}\"; write unsynchronised = \"answer\""
+            );
+            faults.add(at, text);
+            false
+        }
+    };
+    if network_rate < address_rate {
+        let text = format!(
+            "network-rate: {network_rate} is below address-rate = {address_rate}, which nobody could reach; \
+             exchange them"
+        );
+        faults.add(section.place_of("network-rate"), text);
+    }
+    ServerPolicy { limited, address_rate, network_rate, total_rate, kiss, interleaved, silent, smear }
+}
+
+fn read_listen(section: &Section<'_>, faults: &mut Faults<'_>) -> Vec<Address> {
+    let mut listen: Vec<Address> = Vec::new();
+    let missing = "listen: where to serve is missing; add listen = [\"0.0.0.0:123\", \"[::]:123\"]";
+    if !section.has("listen") {
+        faults.add(section.at, missing);
+    }
+    let Some(texts) = section.texts("listen", "0.0.0.0:123", faults) else { return listen };
+    if texts.is_empty() {
+        faults.add(section.place_of("listen"), missing);
+    }
+    if texts.len() > MAX_LISTEN {
+        let text =
+            format!("listen: more than {MAX_LISTEN} addresses; use \"0.0.0.0:123\" and \"[::]:123\" for all");
+        faults.add(section.place_of("listen"), text);
+    }
+    for (at, text) in texts {
+        match parse_listen(text, NTP) {
+            Ok(address) if listen.contains(&address) => {
+                faults.add(at, format!("listen: \"{text}\" is there twice; leave one out"));
+            }
+            Ok(address) => listen.push(address),
+            Err(wrong) => faults.add(at, format!("listen: \"{}\" is {wrong}", shorten(text))),
+        }
+    }
+    listen
+}
+
+fn read_access(section: &Section<'_>, faults: &mut Faults<'_>) -> Vec<Rule> {
+    let mut rules: Vec<Rule> = Vec::new();
+    let mut known = HashSet::new();
+    if !section.has("allow") {
+        faults.add(
+            section.at,
+            "allow: nobody is answered without a rule; add allow = [\"192.0.2.0/24\"] with your networks",
+        );
+    }
+    for (key, allow) in [("allow", true), ("deny", false)] {
+        for (at, text) in section.texts(key, "192.0.2.0/24", faults).unwrap_or_default() {
+            match parse_prefix(text, allow) {
+                Ok(rule) if !known.insert((rule.prefix, rule.bits, rule.ipv6)) => {
+                    let text = format!("{key}: \"{text}\" is there already, in allow or deny; leave one out");
+                    faults.add(at, text);
+                }
+                Ok(rule) => rules.push(rule),
+                Err(wrong) => faults.add(at, format!("{key}: \"{}\" {wrong}", shorten(text))),
+            }
+        }
+    }
+    if rules.len() > MAX_LIST {
+        let text =
+            format!("allow: allow and deny have more than {MAX_LIST} networks in all; use shorter prefixes");
+        faults.add(section.place_of("allow"), text);
+    }
+    if section.has("allow") && !rules.iter().any(|rule| rule.allow) {
+        faults.warn(section.place_of("allow"), "allow: the list is empty, so nobody is answered");
+    }
+    rules
+}

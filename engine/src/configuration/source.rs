@@ -1,0 +1,191 @@
+//! `[[source]]`.
+
+use super::MAX_SOURCES;
+use super::document::{Faults, Section, nearest, shorten};
+use super::nts::{RootSets, SYSTEM, SYSTEM_ROOTS, read_path};
+use super::place::{KEY_EXCHANGE, NTP, parse_place};
+use engine_core::settings::{NtsSettings, Place, SourceSettings};
+use ipc::message::exchange::AeadOffer;
+use ipc::units::Span;
+
+const KEYS: [&str; 14] = [
+    "address",
+    "mode",
+    "roots",
+    "aead",
+    "pool",
+    "members",
+    "min-poll",
+    "max-poll",
+    "burst",
+    "prefer",
+    "trust",
+    "require",
+    "max-delay",
+    "max-stratum",
+];
+
+const MIN_POLL: i64 = 6;
+const MAX_POLL: i64 = 10;
+const MEMBERS: i64 = 4;
+
+/// All sources in the order of the file; those with a fault are left out. The files of root certificates that
+/// they name get their numbers.
+pub fn read(root: &Section<'_>, roots: &mut RootSets, faults: &mut Faults<'_>) -> Vec<SourceSettings> {
+    let mut sources: Vec<SourceSettings> = Vec::new();
+    let mut total = 0;
+    for section in root.tables("source", "[[source]]", faults) {
+        let Some(source) = read_source(&section, roots, faults) else { continue };
+        if let Some(twin) = sources.iter().find(|other| other.place == source.place) {
+            let text =
+                format!("address: the source \"{}\" is there already; leave one of them out", twin.name);
+            faults.add(section.place_of("address"), text);
+            continue;
+        }
+        let before = total;
+        total += usize::from(source.members);
+        if before <= MAX_SOURCES && total > MAX_SOURCES {
+            let text =
+                format!("[[source]]: more than {MAX_SOURCES} sources, pool members counted; leave some out");
+            faults.add(section.at, text);
+        }
+        sources.push(source);
+    }
+    sources
+}
+
+fn read_source(
+    section: &Section<'_>,
+    roots: &mut RootSets,
+    faults: &mut Faults<'_>,
+) -> Option<SourceSettings> {
+    section.refuse_unknown(&KEYS, faults);
+    let nts = read_nts(section, roots, faults);
+    let place = read_address(section, if nts.is_some() { KEY_EXCHANGE } else { NTP }, faults);
+    let pool = section.boolean("pool", faults).unwrap_or(false);
+    let members = section.whole("members", 1..=16, MEMBERS, faults);
+    if pool && nts.is_some() {
+        faults.add(
+            section.place_of("pool"),
+            "pool: with NTS a name is one server, for its certificate names it; leave pool out, and give each \
+             server a [[source]] of its own",
+        );
+    } else if pool && matches!(place, Some((Place::Address(_), _))) {
+        faults.add(
+            section.place_of("pool"),
+            "pool: an address is one server; leave pool out, or give the name of a pool as address",
+        );
+    }
+    if members.is_some() && !pool {
+        faults.add(
+            section.place_of("members"),
+            "members: only a pool has members; add pool = true, or leave members out",
+        );
+    }
+    let min_poll = section.whole("min-poll", 0..=17, MIN_POLL, faults).unwrap_or(MIN_POLL);
+    // Whoever asks only for a longer shortest interval means the longest to follow, and the reverse.
+    let max_poll = section.whole("max-poll", 0..=17, MAX_POLL, faults).unwrap_or(MAX_POLL.max(min_poll));
+    let min_poll = if section.has("min-poll") { min_poll } else { min_poll.min(max_poll) };
+    if min_poll > max_poll {
+        faults.add(
+            section.place_of("min-poll"),
+            format!("min-poll: {min_poll} is above max-poll = {max_poll}; exchange them, or leave one out"),
+        );
+    }
+    let burst = section.boolean("burst", faults).unwrap_or(true);
+    let prefer = section.boolean("prefer", faults).unwrap_or(false);
+    let trust = section.boolean("trust", faults).unwrap_or(false);
+    let require = section.boolean("require", faults).unwrap_or(false);
+    let max_delay = section.number("max-delay", 0.000_01..=16.0, "seconds", "3.0", faults).unwrap_or(3.0);
+    let max_stratum = section.whole("max-stratum", 1..=15, 15, faults).unwrap_or(15);
+    let (place, name) = place?;
+    Some(SourceSettings {
+        name,
+        place,
+        nts,
+        members: if pool { u8::try_from(members.unwrap_or(MEMBERS)).ok()? } else { 1 },
+        min_poll: i8::try_from(min_poll).ok()?,
+        max_poll: i8::try_from(max_poll).ok()?,
+        burst,
+        prefer,
+        trust,
+        require,
+        max_delay: span(max_delay),
+        max_stratum: u8::try_from(max_stratum).ok()?,
+    })
+}
+
+/// `mode`, `roots` and `aead`; nothing for plain NTP.
+fn read_nts(section: &Section<'_>, roots: &mut RootSets, faults: &mut Faults<'_>) -> Option<NtsSettings> {
+    let is_nts = read_mode(section, faults);
+    for key in ["roots", "aead"] {
+        if section.has(key) && !is_nts {
+            let text = format!("{key}: plain NTP has no use for it; add mode = \"nts\", or leave {key} out");
+            faults.add(section.place_of(key), text);
+        }
+    }
+    let file = read_path(section, "roots", SYSTEM_ROOTS, faults);
+    let offer = read_aead(section, faults);
+    if !is_nts {
+        return None;
+    }
+    let roots = file.map_or(SYSTEM, |(at, file)| roots.number(at, file, faults));
+    Some(NtsSettings { roots, offer })
+}
+
+/// Whether this source is authenticated.
+fn read_mode(section: &Section<'_>, faults: &mut Faults<'_>) -> bool {
+    let Some((at, mode)) = section.text("mode", "nts", faults) else { return false };
+    match mode {
+        "ntp" => false,
+        "nts" => true,
+        other => {
+            let near = nearest(other, &["nts", "ntp"]).unwrap_or("nts");
+            let text = format!(
+                "mode: expected \"nts\" (authenticated) or \"ntp\", found \"{}\"; write mode = \"{near}\"",
+                shorten(other)
+            );
+            faults.add(at, text);
+            false
+        }
+    }
+}
+
+fn read_aead(section: &Section<'_>, faults: &mut Faults<'_>) -> AeadOffer {
+    match section.text("aead", "gcm-siv", faults) {
+        None | Some((_, "gcm-siv")) => AeadOffer::GcmSivFirst,
+        Some((_, "siv")) => AeadOffer::SivOnly,
+        Some((at, other)) => {
+            let text = format!(
+                "aead: expected \"gcm-siv\" (AEAD_AES_128_GCM_SIV, else AEAD_AES_SIV_CMAC_256) or \"siv\" \
+                 (the latter alone), found \"{}\"; leave it out",
+                shorten(other)
+            );
+            faults.add(at, text);
+            AeadOffer::GcmSivFirst
+        }
+    }
+}
+
+fn read_address(section: &Section<'_>, usual_port: u16, faults: &mut Faults<'_>) -> Option<(Place, String)> {
+    if !section.has("address") && !section.misspells("address", &KEYS) {
+        faults.add(
+            section.at,
+            "[[source]]: the address is missing; add address = \"ntp.example.org\" or an IP address",
+        );
+    }
+    let (at, text) = section.text("address", "ntp.example.org", faults)?;
+    match parse_place(text, usual_port) {
+        Ok(place) => Some((place, text.to_owned())),
+        Err(wrong) => {
+            faults.add(at, format!("address: \"{}\" is {wrong}", shorten(text)));
+            None
+        }
+    }
+}
+
+/// A checked number of seconds; saturating, so that it can't panic whatever the range was.
+pub fn span(seconds: f64) -> Span {
+    // `as` saturates, and the ranges that are read stay far inside.
+    Span::saturating((seconds * 1e9).round() as i64)
+}

@@ -1,0 +1,89 @@
+//! What can be asked: one line of JSON.
+
+use super::MAX_REQUEST;
+use engine_core::io::Command;
+use serde::Deserialize;
+use std::fmt;
+
+/// A request that may be followed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verb {
+    /// The clock, the processes, what is missing of their confinement.
+    Status,
+    /// Each source.
+    Sources,
+    /// Counts of the server role.
+    Server,
+    /// What is known of keys, without the keys.
+    Keys,
+    /// Something that changes the engine.
+    Change(Command),
+    /// The text of a configuration file: who is answered, and how, from now on.
+    Reload(String),
+}
+
+/// Why a request isn't followed; `Display` is what the peer reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RequestError {
+    /// No line end within [`MAX_REQUEST`] octets.
+    TooLong,
+    /// Not `{"verb":"…"}` with a verb that exists.
+    NotUnderstood,
+    /// The peer may not change things.
+    Forbidden,
+}
+
+impl fmt::Display for RequestError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooLong => write!(f, "a request is one line of at most {MAX_REQUEST} octets"),
+            Self::NotUnderstood => f.write_str(
+                "not understood; send {\"verb\":\"status\"}, sources, server, keys, burst, offline, online or \
+                 reload",
+            ),
+            Self::Forbidden => {
+                f.write_str("only root, or the user who started the daemon, may change things; try with sudo")
+            }
+        }
+    }
+}
+
+impl std::error::Error for RequestError {}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Document<'a> {
+    verb: &'a str,
+    file: Option<String>,
+}
+
+/// Reads one line, without its end.
+///
+/// # Errors
+/// [`RequestError`].
+pub fn parse(line: &[u8], may_change: bool) -> Result<Verb, RequestError> {
+    let document: Document<'_> = serde_json::from_slice(line).map_err(|_| RequestError::NotUnderstood)?;
+    if document.file.is_some() != (document.verb == "reload") {
+        return Err(RequestError::NotUnderstood);
+    }
+    let verb = match document.verb {
+        "reload" => Verb::Reload(document.file.unwrap_or_default()),
+        "status" => Verb::Status,
+        "sources" => Verb::Sources,
+        "server" => Verb::Server,
+        "keys" => Verb::Keys,
+        "burst" => Verb::Change(Command::Burst),
+        "offline" => Verb::Change(Command::Offline),
+        "online" => Verb::Change(Command::Online),
+        _ => return Err(RequestError::NotUnderstood),
+    };
+    match verb {
+        Verb::Change(_) | Verb::Reload(_) if !may_change => Err(RequestError::Forbidden),
+        verb => Ok(verb),
+    }
+}
+
+/// The reply to a request that isn't followed.
+pub fn refusal(error: RequestError) -> String {
+    serde_json::json!({ "error": error.to_string() }).to_string()
+}

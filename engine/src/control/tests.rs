@@ -1,0 +1,219 @@
+use super::*;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::PathBuf;
+
+fn at(milliseconds: i64) -> RawInstant {
+    RawInstant::try_new(milliseconds * 1_000_000).unwrap()
+}
+
+struct Bench {
+    path: PathBuf,
+    control: Control,
+}
+
+impl Bench {
+    fn new(name: &str, owner: u32) -> Self {
+        let path = std::env::temp_dir().join(format!("truechimer-control-{name}-{}", std::process::id()));
+        let _ = std::fs::remove_file(&path);
+        let listener = UnixListener::bind(&path).unwrap();
+        Self { path, control: Control::new(listener.into(), owner).unwrap() }
+    }
+
+    fn connect(&self) -> UnixStream {
+        let stream = UnixStream::connect(&self.path).unwrap();
+        stream.set_nonblocking(true).unwrap();
+        stream
+    }
+
+    fn serve(&mut self, now: RawInstant) -> Vec<Verb> {
+        let mut asked = Vec::new();
+        self.control.serve(now, &mut |verb| {
+            asked.push(verb);
+            "{\"fine\":true}".to_owned()
+        });
+        asked
+    }
+
+    fn ask(&mut self, request: &[u8]) -> (Vec<Verb>, String) {
+        let mut stream = self.connect();
+        stream.write_all(request).unwrap();
+        let asked = self.serve(at(0));
+        let mut reply = String::new();
+        stream.set_nonblocking(false).unwrap();
+        // To the line end: what the engine leaves unread of a bad request resets the connection after it.
+        BufReader::new(stream).read_line(&mut reply).unwrap();
+        (asked, reply)
+    }
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+fn own_uid() -> u32 {
+    let (left, _right) = UnixStream::pair().unwrap();
+    peer_uid(&left).unwrap()
+}
+
+#[test]
+fn one_request_gets_one_reply_with_a_line_end_and_the_connection_ends() {
+    let mut bench = Bench::new("one", 0);
+    for (request, verb) in [
+        (&b"{\"verb\":\"status\"}\n"[..], Verb::Status),
+        (b"{\"verb\":\"sources\"}\n", Verb::Sources),
+        (b" { \"verb\" : \"server\" } \r\n{\"verb\":\"status\"}\n", Verb::Server),
+    ] {
+        assert_eq!(bench.ask(request), (vec![verb], "{\"fine\":true}\n".to_owned()));
+    }
+    assert_eq!(bench.control.connections.len(), 0);
+}
+
+#[test]
+fn a_file_may_be_long_and_only_from_somebody_who_may_change_things() {
+    let file = "# a comment\n".repeat(10_000);
+    let request = format!("{{\"verb\":\"reload\",\"file\":{}}}\n", serde_json::Value::from(file.as_str()));
+    let send = |owner: u32| {
+        let mut bench = Bench::new(&format!("reload-{owner}"), owner);
+        let mut stream = bench.connect();
+        stream.set_nonblocking(false).unwrap();
+        let whole = request.clone();
+        let sender = std::thread::spawn(move || {
+            let _ = stream.write_all(whole.as_bytes());
+            let mut reply = String::new();
+            let _ = BufReader::new(stream).read_line(&mut reply);
+            reply
+        });
+        let mut asked = Vec::new();
+        while !sender.is_finished() {
+            asked.extend(bench.serve(at(0)));
+        }
+        (asked, sender.join().unwrap())
+    };
+    assert_eq!(send(own_uid()).0, [Verb::Reload(file.clone())]);
+    if own_uid() != 0 {
+        assert_eq!(send(0).0, []);
+    }
+    for bad in [&b"{\"verb\":\"reload\"}\n"[..], b"{\"verb\":\"status\",\"file\":\"\"}\n"] {
+        assert!(Bench::new("reload-bad", own_uid()).ask(bad).1.contains("not understood"));
+    }
+}
+
+#[test]
+fn a_request_may_come_in_pieces() {
+    let mut bench = Bench::new("pieces", 0);
+    let mut stream = bench.connect();
+    for piece in [&b"{\"ve"[..], b"rb\":\"sta", b"tus\"}"] {
+        stream.write_all(piece).unwrap();
+        assert_eq!(bench.serve(at(0)), []);
+    }
+    stream.write_all(b"\n").unwrap();
+    assert_eq!(bench.serve(at(1)), [Verb::Status]);
+}
+
+#[test]
+fn what_is_not_a_request_is_answered_with_an_error_and_never_followed() {
+    let mut bench = Bench::new("not", 0);
+    let deep = format!("{}\n", "[".repeat(4000));
+    for request in [
+        &b"\n"[..],
+        b"status\n",
+        b"{}\n",
+        b"{\"verb\":\"step\"}\n",
+        b"{\"verb\":1}\n",
+        b"{\"verb\":\"status\",\"more\":1}\n",
+        b"{\"verb\":\"status\"}{\"verb\":\"burst\"}\n",
+        b"\xff\xfe\n",
+        deep.as_bytes(),
+    ] {
+        let (asked, reply) = bench.ask(request);
+        assert_eq!(asked, []);
+        assert!(reply.contains("not understood"), "{reply}");
+    }
+    let (asked, reply) = bench.ask(&[b' '; MAX_REQUEST + 100]);
+    assert_eq!(asked, []);
+    assert!(reply.contains("at most 4096 octets"), "{reply}");
+}
+
+#[test]
+fn a144_only_root_or_the_owner_may_change_things() {
+    use engine_core::io::Command;
+    let own = own_uid();
+    let mut bench = Bench::new("owner", own);
+    assert_eq!(bench.ask(b"{\"verb\":\"burst\"}\n").0, [Verb::Change(Command::Burst)]);
+    assert_eq!(bench.ask(b"{\"verb\":\"offline\"}\n").0, [Verb::Change(Command::Offline)]);
+    assert_eq!(bench.ask(b"{\"verb\":\"online\"}\n").0, [Verb::Change(Command::Online)]);
+    assert_eq!(
+        request::parse(b"{\"verb\":\"burst\"}", false),
+        Err(request::RequestError::Forbidden),
+        "what a peer of another uid gets"
+    );
+    assert_eq!(request::parse(b"{\"verb\":\"status\"}", false), Ok(Verb::Status));
+}
+
+#[test]
+fn a144_a_user_that_this_process_cannot_name_is_never_trusted() {
+    for (uid, owner, trusted) in [
+        (0, 1000, true),
+        (1000, 1000, true),
+        (1001, 1000, false),
+        (1000, 0, false),
+        // In a user namespace everybody else has this number, the one who started the daemon too.
+        (65534, 65534, false),
+    ] {
+        assert_eq!(is_trusted(uid, owner), trusted, "{uid} where {owner} started the daemon");
+    }
+}
+
+#[test]
+fn a145_a_hundred_half_open_connections_are_sixteen_and_end_after_five_seconds() {
+    let mut bench = Bench::new("flood", 0);
+    let streams: Vec<UnixStream> = (0..100).map(|_| bench.connect()).collect();
+    for now in 0..10 {
+        bench.serve(at(now));
+        assert_eq!(bench.control.connections.len(), MAX_CONNECTIONS);
+    }
+    assert_eq!(bench.control.waits().count(), MAX_CONNECTIONS, "the listener is left alone");
+    assert_eq!(bench.control.deadline(), Some(at(5_000)));
+    bench.serve(at(5_000));
+    assert_eq!(bench.control.connections.len(), MAX_CONNECTIONS, "the next sixteen");
+    assert!(bench.control.connections.iter().all(|connection| connection.deadline() == at(10_000)));
+    drop(streams);
+    for now in 6_000..6_010 {
+        bench.serve(at(now));
+    }
+    assert_eq!(bench.control.connections.len(), 0);
+    assert_eq!(bench.control.deadline(), None);
+}
+
+#[test]
+fn a145_a_peer_that_never_reads_blocks_nobody_and_ends() {
+    let mut bench = Bench::new("unread", 0);
+    let mut slow = bench.connect();
+    slow.write_all(b"{\"verb\":\"sources\"}\n").unwrap();
+    let long = "x".repeat(MAX_REPLY - 1);
+    // More than one socket buffer: it takes several readings of the peer, or none is left of it.
+    let serve = |bench: &mut Bench, now| bench.control.serve(at(now), &mut |_| long.clone());
+    serve(&mut bench, 0);
+    let mut quick = bench.connect();
+    quick.write_all(b"{\"verb\":\"status\"}\n").unwrap();
+    serve(&mut bench, 1);
+    let mut octets = vec![0; 64];
+    assert_eq!(quick.read(&mut octets).unwrap(), 64);
+    serve(&mut bench, 5_001);
+    assert_eq!(bench.control.connections.len(), 0);
+}
+
+#[test]
+fn a_reply_that_would_be_too_long_is_an_error_instead() {
+    let mut bench = Bench::new("long", 0);
+    let mut stream = bench.connect();
+    stream.write_all(b"{\"verb\":\"sources\"}\n").unwrap();
+    bench.control.serve(at(0), &mut |_| "x".repeat(MAX_REPLY));
+    let mut reply = String::new();
+    stream.set_nonblocking(false).unwrap();
+    stream.read_to_string(&mut reply).unwrap();
+    assert!(reply.contains("too long") && reply.len() < 100);
+}

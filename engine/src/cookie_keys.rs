@@ -1,0 +1,205 @@
+//! The keys that seal and open cookies: where they come from, and when they change.
+//!
+//! Nothing here turns the ratchet by a clock that isn't synchronised: it can't be turned back, so a wrong
+//! clock would make the keys unusable, and a fleet's servers disagree. Only the very first secret of a server
+//! may be made before, at whatever day the clock shows; if that was wrong it is made anew.
+
+use crate::configuration::Fleet;
+use crate::keys::Origin;
+use engine_core::io::Now;
+use ipc::message::server::{CookieKeys, EpochKey};
+use ipc::secret::Secret;
+use ipc::units::{RawInstant, Span, WallTime};
+use protocol::nts::ratchet::{Ratchet, SECRET, State, TurnError, epoch_at};
+use zeroize::Zeroizing;
+
+/// How often the clock is looked at; the next day's key is known beforehand, so nothing hangs on the minute.
+const LOOK: Span = Span::from_secs(60);
+
+/// Keys, and their origin.
+#[derive(Debug)]
+pub struct CookieSource {
+    fleet: Option<Fleet>,
+    ratchet: Option<Ratchet>,
+    /// The epoch was compared with a synchronised clock.
+    settled: bool,
+    next_look: RawInstant,
+    trouble: Option<String>,
+}
+
+/// What a look at the clock led to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Turned {
+    /// Nothing new.
+    Same,
+    /// There are other keys than before: a line for the log.
+    New(String),
+    /// There are no keys, or not those of today: a line for the log, once for each reason.
+    Trouble(String),
+}
+
+impl CookieSource {
+    /// Begins with what was kept, as far as it fits the configuration, and with a sentence where it doesn't.
+    pub fn new(fleet: Option<Fleet>, kept: Option<&(Origin, State)>) -> (Self, Option<String>) {
+        let mut complaint = None;
+        let ratchet = kept.and_then(|(origin, state)| {
+            let found = match (&fleet, origin) {
+                (None, Origin::Own) => Ratchet::from_state(state).map_err(|error| error.to_string()),
+                (Some(fleet), Origin::Fleet) => restore(fleet, state),
+                _ => {
+                    Err("cookie keys have another origin than before; the kept ones are not used".to_owned())
+                }
+            };
+            found.map_err(|why| complaint = Some(why)).ok()
+        });
+        (Self { fleet, ratchet, settled: false, next_look: RawInstant::MIN, trouble: None }, complaint)
+    }
+
+    /// Whether it is time to look at the clock again.
+    pub fn is_due(&self, now: RawInstant) -> bool {
+        self.next_look <= now
+    }
+
+    /// Looks again at once.
+    pub fn hurry(&mut self) {
+        self.next_look = RawInstant::MIN;
+    }
+
+    /// Looks at the clock. `synchronised`: it is right. `floor`: no time before it is. Random octets come
+    /// from `random`.
+    pub fn look(
+        &mut self,
+        now: Now,
+        synchronised: bool,
+        floor: WallTime,
+        random: impl Fn() -> Option<Zeroizing<[u8; SECRET]>>,
+    ) -> Turned {
+        self.next_look = now.raw.after(LOOK);
+        let today = day(now.wall);
+        if !synchronised && (self.ratchet.is_some() || self.fleet.is_some()) {
+            return Turned::Same;
+        }
+        self.settled |= synchronised;
+        let outcome = self.turn(today, day(floor), random);
+        match outcome {
+            Ok(false) => {
+                self.trouble = None;
+                Turned::Same
+            }
+            Ok(true) => {
+                self.trouble = None;
+                let epoch = self.ratchet.as_ref().map_or(0, Ratchet::epoch);
+                Turned::New(format!("cookie keys of day {epoch} are in use"))
+            }
+            Err(why) if self.trouble.as_ref() == Some(&why) => Turned::Same,
+            Err(why) => {
+                self.trouble = Some(why.clone());
+                Turned::Trouble(why)
+            }
+        }
+    }
+
+    /// Makes `today` the current epoch; true where keys are others than before.
+    fn turn(
+        &mut self,
+        today: u32,
+        floor: u32,
+        random: impl Fn() -> Option<Zeroizing<[u8; SECRET]>>,
+    ) -> Result<bool, String> {
+        if let Some(ratchet) = &mut self.ratchet {
+            let epoch = ratchet.epoch();
+            // A step back over midnight: tomorrow's key is among today's.
+            if epoch == today || epoch.checked_sub(1) == Some(today) {
+                return Ok(false);
+            }
+            if ratchet.turn(today).is_ok() {
+                return Ok(true);
+            }
+        }
+        self.ratchet = Some(match &self.fleet {
+            Some(fleet) => begin_fleet(fleet, today)?,
+            None => {
+                let secret =
+                    random().ok_or("the kernel gives no random octets: there are no keys for cookies")?;
+                Ratchet::from_random(&secret, today.max(floor))
+            }
+        });
+        Ok(true)
+    }
+
+    /// The keys that are good now; none where there are none yet.
+    pub fn keys(&self) -> Option<CookieKeys> {
+        let ratchet = self.ratchet.as_ref()?;
+        let mut keys = CookieKeys {
+            current: ratchet.epoch(),
+            count: 0,
+            keys: std::array::from_fn(|_| EpochKey { epoch: 0, key: Secret::new(&[0; SECRET]) }),
+        };
+        for (place, key) in keys.keys.iter_mut().zip(ratchet.keys()) {
+            *place = EpochKey { epoch: key.epoch(), key: Secret::new(key.octets()) };
+            keys.count += 1;
+        }
+        Some(keys)
+    }
+
+    /// What is to be kept.
+    pub fn state(&self) -> Option<(Origin, State)> {
+        let origin = if self.fleet.is_some() { Origin::Fleet } else { Origin::Own };
+        Some((origin, self.ratchet.as_ref()?.state()))
+    }
+
+    /// The epochs whose keys are good, and which of them seals.
+    pub fn epochs(&self) -> Option<(u32, Vec<u32>)> {
+        let ratchet = self.ratchet.as_ref()?;
+        Some((ratchet.epoch(), ratchet.keys().map(|key| key.epoch()).collect()))
+    }
+
+    /// Whether the secret is a fleet's.
+    pub fn is_fleet(&self) -> bool {
+        self.fleet.is_some()
+    }
+
+    /// Whether the day of the keys was compared with a synchronised clock in this run.
+    pub fn is_settled(&self) -> bool {
+        self.settled
+    }
+
+    /// Why there are no keys, or not those of today.
+    pub fn trouble(&self) -> Option<&str> {
+        self.trouble.as_deref()
+    }
+}
+
+/// The kept secret, if it is the one that the configuration leads to on the same day.
+fn restore(fleet: &Fleet, state: &State) -> Result<Ratchet, String> {
+    const OTHER: &str = "the fleet's secret is another than before; the kept cookie keys are not used";
+    let kept = Ratchet::from_state(state).map_err(|error| error.to_string())?;
+    let mut made =
+        Ratchet::from_fleet_secret(&fleet.secret, fleet.since).map_err(|error| error.to_string())?;
+    made.turn(kept.epoch()).map_err(|_| OTHER.to_owned())?;
+    match made.state().octets() == state.octets() {
+        true => Ok(kept),
+        false => Err(OTHER.to_owned()),
+    }
+}
+
+fn begin_fleet(fleet: &Fleet, today: u32) -> Result<Ratchet, String> {
+    let mut ratchet =
+        Ratchet::from_fleet_secret(&fleet.secret, fleet.since).map_err(|error| error.to_string())?;
+    match ratchet.turn(today) {
+        Ok(()) => Ok(ratchet),
+        Err(TurnError::Backward) => {
+            Err("fleet-since lies in the future: there are no keys for cookies until \
+                                         then; check the date in [server.nts], and the clock"
+                .to_owned())
+        }
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+fn day(wall: WallTime) -> u32 {
+    epoch_at(u64::try_from(wall.nanos() / 1_000_000_000).unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests;

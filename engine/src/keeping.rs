@@ -1,0 +1,99 @@
+//! Keys in the running process: when the keys of cookies change, and when what survives a restart is written.
+
+use crate::cookie_keys::{CookieSource, Turned};
+use crate::keys::{Kept, KeyFile};
+use engine_core::io::{Now, SavedAssociation};
+use ipc::message::server::CookieKeys;
+use ipc::units::{RawInstant, Span, WallTime};
+use protocol::nts::ratchet::SECRET;
+use zeroize::Zeroizing;
+
+/// The disk is waited for at most this often where only associations have changed.
+const SYNC: Span = Span::from_secs(3_600);
+
+/// The file, and the source of the cookies' keys.
+#[derive(Debug)]
+pub struct Keeping {
+    file: KeyFile,
+    /// None: no NTS for clients.
+    cookies: Option<CookieSource>,
+    floor: WallTime,
+    synced: Option<RawInstant>,
+}
+
+/// What a look at the clock led to.
+#[derive(Debug)]
+pub struct News {
+    /// Keys to be sent.
+    pub keys: Option<CookieKeys>,
+    /// For the log; a line, and whether something is wrong.
+    pub line: Option<(String, bool)>,
+    /// Why the file couldn't be written.
+    pub unwritten: Option<std::io::Error>,
+}
+
+impl Keeping {
+    /// Takes both. No step leads to a time before `floor`.
+    pub fn new(file: KeyFile, cookies: Option<CookieSource>, floor: WallTime) -> Self {
+        Self { file, cookies, floor, synced: None }
+    }
+
+    /// The source of the cookies' keys.
+    pub fn cookies(&self) -> Option<&CookieSource> {
+        self.cookies.as_ref()
+    }
+
+    /// Whether the clock is to be looked at.
+    pub fn is_due(&self, now: RawInstant) -> bool {
+        self.cookies.as_ref().is_some_and(|cookies| cookies.is_due(now))
+    }
+
+    /// The clock has become right: don't wait for the next look.
+    pub fn hurry(&mut self) {
+        if let Some(cookies) = self.cookies.as_mut().filter(|cookies| !cookies.is_settled()) {
+            cookies.hurry();
+        }
+    }
+
+    /// Looks at the clock, and writes a new secret down before anybody gets keys that are made from it.
+    pub fn look(
+        &mut self,
+        now: Now,
+        synchronised: bool,
+        associations: impl FnOnce() -> Vec<SavedAssociation>,
+    ) -> News {
+        let mut news = News { keys: None, line: None, unwritten: None };
+        let Some(cookies) = &mut self.cookies else { return news };
+        match cookies.look(now, synchronised, self.floor, random) {
+            Turned::Same => {}
+            Turned::Trouble(line) => news.line = Some((line, true)),
+            Turned::New(line) => {
+                news.line = Some((line, false));
+                news.keys = cookies.keys();
+                let kept = Kept { ratchet: cookies.state(), associations: associations(), left_out: 0 };
+                news.unwritten = self.file.replace(&kept).err();
+                self.synced = Some(now.raw);
+            }
+        }
+        news
+    }
+
+    /// Writes the associations down.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn save(&mut self, now: RawInstant, associations: Vec<SavedAssociation>) -> std::io::Result<()> {
+        let ratchet = self.cookies.as_ref().and_then(CookieSource::state);
+        self.file.save(&Kept { ratchet, associations, left_out: 0 })?;
+        if self.synced.is_none_or(|synced| now.since(synced).nanos() >= SYNC.nanos()) {
+            self.file.sync()?;
+            self.synced = Some(now);
+        }
+        Ok(())
+    }
+}
+
+fn random() -> Option<Zeroizing<[u8; SECRET]>> {
+    let mut secret = Zeroizing::new([0; SECRET]);
+    getrandom::fill(&mut *secret).ok().map(|()| secret)
+}

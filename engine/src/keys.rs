@@ -1,0 +1,209 @@
+//! Keys that survive a restart: those of the associations with NTS sources, and the secret from which the keys
+//! of cookies are made. In two slots of bounded length, written in turn, so that a write that is cut short
+//! destroys the older one only.
+//!
+//! ```text
+//!   0 .. 16   "truechimer-keys1"
+//!  16 .. 24   sequence: the slot with the larger one counts
+//!  24 .. 32   number of the file's inode: in a copy of the file, on this host or another, nothing counts
+//!  32 .. 36   length of the body
+//!  36 ..      body (record.rs), then its checksum, 8 octets
+//! ```
+//!
+//! The privileged process opens the file (0600, owned by root or by who starts the daemon, as its own are) and
+//! refuses one that others may read. Nothing waits for the disk when a cookie was used: after a crash of the
+//! machine the file may still hold cookies that were sent once, which costs privacy and nothing else. A new secret
+//! is on the disk, in both slots, before it is used.
+
+mod record;
+
+pub use record::Roots;
+
+use engine_core::io::SavedAssociation;
+use protocol::nts::ratchet::State;
+use record::{read_body, write_body};
+use std::fs::File;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileExt;
+use zeroize::Zeroizing;
+
+/// Longest slot in octets; the file has two.
+const SLOT: usize = 256 * 1024;
+
+/// First octets of a slot; the digit grows when the form changes.
+const MAGIC: [u8; 16] = *b"truechimer-keys1";
+
+/// Octets before the body.
+const HEAD: usize = 36;
+
+/// Octets of the checksum.
+const CHECK: usize = 8;
+
+/// Whose secret the keys of cookies come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// This server made it.
+    Own,
+    /// The fleet's, from the configuration.
+    Fleet,
+}
+
+/// What is kept.
+#[derive(Debug, Default)]
+pub struct Kept {
+    /// The secret of the cookies' keys; none: no server with NTS.
+    pub ratchet: Option<(Origin, State)>,
+    /// Associations with sources.
+    pub associations: Vec<SavedAssociation>,
+    /// How many more the file had, whose roots are no longer configured; never written.
+    pub left_out: usize,
+}
+
+/// The file.
+#[derive(Debug)]
+pub struct KeyFile {
+    file: File,
+    inode: u64,
+    roots: Roots,
+    sequence: u64,
+    /// Octets of each slot that may hold something.
+    used: [usize; 2],
+}
+
+impl KeyFile {
+    /// Takes the file; [`Self::load`] comes first. `inode` is the number of its inode, asked for before the
+    /// filter was in force.
+    pub fn new(fd: OwnedFd, inode: u64, roots: Roots) -> Self {
+        Self { file: File::from(fd), inode, roots, sequence: 0, used: [0; 2] }
+    }
+
+    /// What was kept last, and a sentence where something in the file was ignored. Never reads more than the
+    /// two slots.
+    pub fn load(&mut self) -> (Kept, Option<String>) {
+        let mut best: Option<(u64, Kept)> = None;
+        let mut complaint = None;
+        for place in 0..2 {
+            match self.read_slot(place) {
+                Ok(None) => {}
+                Ok(Some((sequence, kept))) if best.as_ref().is_none_or(|(newest, _)| sequence > *newest) => {
+                    best = Some((sequence, kept));
+                }
+                Ok(Some(_)) => {}
+                Err(why) => {
+                    // How far it reaches is unknown: it is overwritten to its end.
+                    self.used[place] = SLOT;
+                    complaint = Some(why);
+                }
+            }
+        }
+        self.sequence = best.as_ref().map_or(0, |(sequence, _)| *sequence);
+        let complaint = complaint.map(|why| match &best {
+            Some(_) => format!("one slot of the file of keys is ignored ({why}); the other one is used"),
+            None => format!("the file of keys is ignored ({why}); keys are exchanged anew"),
+        });
+        (best.map(|(_, kept)| kept).unwrap_or_default(), complaint)
+    }
+
+    fn read_slot(&mut self, place: usize) -> Result<Option<(u64, Kept)>, &'static str> {
+        const TORN: &str = "cut short or altered";
+        let start = (place * SLOT) as u64;
+        let mut head = [0; HEAD];
+        let length = read_up_to(&self.file, &mut head, start)?;
+        if head.iter().take(length).all(|octet| *octet == 0) {
+            return Ok(None);
+        }
+        let (magic, rest) = head.split_first_chunk().ok_or(TORN)?;
+        let (sequence, rest) = rest.split_first_chunk().ok_or(TORN)?;
+        let (inode, rest) = rest.split_first_chunk().ok_or(TORN)?;
+        let body = u32::from_be_bytes(*rest.first_chunk().ok_or(TORN)?) as usize;
+        if *magic != MAGIC {
+            return Err("of another version, or no file of keys");
+        }
+        let total = body.checked_add(HEAD + CHECK).filter(|total| *total <= SLOT).ok_or(TORN)?;
+        let mut slot = Zeroizing::new(vec![0; total]);
+        if read_up_to(&self.file, &mut slot, start)? != total {
+            return Err(TORN);
+        }
+        let (checked, check) = slot.split_last_chunk().ok_or(TORN)?;
+        if checksum(checked) != u64::from_be_bytes(*check) {
+            return Err(TORN);
+        }
+        if u64::from_be_bytes(*inode) != self.inode {
+            return Err("a copy of another host's or of an older file");
+        }
+        let body = checked.get(HEAD..).ok_or(TORN)?;
+        let kept = read_body(body, &self.roots).ok_or("not understood")?;
+        self.used[place] = total;
+        Ok(Some((u64::from_be_bytes(*sequence), kept)))
+    }
+
+    /// Writes the older slot; it doesn't wait for the disk.
+    ///
+    /// # Errors
+    /// Those of the file system; the newer slot is as it was.
+    pub fn save(&mut self, kept: &Kept) -> std::io::Result<()> {
+        let sequence = self.sequence.saturating_add(1);
+        let place = usize::from(sequence.is_multiple_of(2));
+        let mut body = write_body(kept, &self.roots, SLOT - HEAD - CHECK);
+        let total = body.len().saturating_add(HEAD + CHECK);
+        let reserved = total.max(self.used[place]);
+        let mut slot = Zeroizing::new(Vec::with_capacity(reserved));
+        slot.extend_from_slice(&MAGIC);
+        slot.extend_from_slice(&sequence.to_be_bytes());
+        slot.extend_from_slice(&self.inode.to_be_bytes());
+        slot.extend_from_slice(&u32::try_from(body.len()).unwrap_or(u32::MAX).to_be_bytes());
+        slot.append(&mut body);
+        let check = checksum(&slot);
+        slot.extend_from_slice(&check.to_be_bytes());
+        // What was longer before is gone too.
+        slot.resize(reserved, 0);
+        self.file.write_all_at(&slot, (place * SLOT) as u64)?;
+        self.used[place] = total;
+        self.sequence = sequence;
+        Ok(())
+    }
+
+    /// Writes both slots, so that neither holds what was there before, and waits until they are on the disk.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn replace(&mut self, kept: &Kept) -> std::io::Result<()> {
+        self.save(kept)?;
+        // Not both at once: one of them is whole at every moment.
+        self.sync()?;
+        self.save(kept)?;
+        self.sync()
+    }
+
+    /// Waits until what was written is on the disk.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn sync(&self) -> std::io::Result<()> {
+        self.file.sync_data()
+    }
+}
+
+/// Reads until the end of `room` or of the file; gives the number of octets.
+fn read_up_to(file: &File, room: &mut [u8], from: u64) -> Result<usize, &'static str> {
+    let mut length = 0;
+    while let Some(rest) = room.get_mut(length..).filter(|rest| !rest.is_empty()) {
+        match file.read_at(rest, from.saturating_add(length as u64)) {
+            Ok(0) => break,
+            Ok(count) => length += count,
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(_) => return Err("it cannot be read"),
+        }
+    }
+    Ok(length)
+}
+
+/// FNV-1a over 64 bits: shows a write that was cut short; against intent the file's mode protects.
+fn checksum(octets: &[u8]) -> u64 {
+    octets
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, octet| (hash ^ u64::from(*octet)).wrapping_mul(0x100_0000_01b3))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,198 @@
+//! From the configuration to the welcome: the plan, the hellos of the other processes, the lock-down.
+
+use crate::clock::Clock;
+use crate::configuration::Configuration;
+use crate::ending::Ending;
+use crate::key_exchange::KeyExchange;
+use crate::links::{Breach, Fact, Links, Process};
+use engine_core::io::Input;
+use ipc::message::Shortfall;
+use ipc::message::privileged::Welcome;
+use ipc::message::server::Counters;
+use ipc::units::{RawInstant, Span};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, ppoll};
+use nix::sys::time::TimeSpec;
+
+/// What is known when everything runs.
+#[derive(Clone, Copy, Debug)]
+pub struct Launched {
+    /// What privileged said.
+    pub welcome: Welcome,
+    /// What each process claims to miss, in the order of [`Process::ALL`].
+    pub shortfalls: [Option<Shortfall>; Process::COUNT],
+    /// What the server role has counted so far, where somebody asked it that early.
+    pub counters: Option<Counters>,
+    /// What is known of the key exchange service; none: there is none.
+    pub key_exchange: Option<KeyExchange>,
+    /// When privileged last heard from us.
+    pub at: RawInstant,
+}
+
+/// Goes through the start, with so much patience for the others and for the welcome. Afterwards every process is confined.
+///
+/// # Errors
+/// A process that is gone, late or out of order.
+pub fn launch(
+    links: &mut Links,
+    clock: &Clock,
+    configuration: &Configuration,
+    own: Shortfall,
+    patience: Span,
+) -> Result<Launched, Ending> {
+    links.send_plan(clock.raw()?, configuration.plan)?;
+    let mut shortfalls = [None, Some(own), None, None, None, None, None];
+    let mut counters = None;
+    let mut key_exchange = configuration.plan.key_service.map(|_| KeyExchange::default());
+    let deadline = clock.raw()?.after(patience);
+    let awaited =
+        [Process::Client, Process::Server, Process::Exchange, Process::KeyService, Process::KeyHolder];
+    loop {
+        let late = awaited.into_iter().find(|process| {
+            let heard =
+                Process::ALL.iter().zip(shortfalls).any(|(other, said)| other == process && said.is_some());
+            links.expects(*process) && !heard
+        });
+        let Some(late) = late else { break };
+        match next_fact(links, clock, deadline)? {
+            Some(Fact::Hello(process, shortfall)) => {
+                for (other, place) in Process::ALL.iter().zip(&mut shortfalls) {
+                    if *other == process {
+                        *place = Some(shortfall);
+                    }
+                }
+            }
+            // The server role's sockets are open: it counts (and is silent) from its hello on.
+            Some(Fact::Counters(counted)) => counters = Some(counted),
+            Some(fact) if learn(&mut key_exchange, &fact) => {}
+            Some(fact) => return Err(too_early(&fact).into()),
+            None => {
+                return Err(Breach::new(late, "did not say hello within five minutes of its start").into());
+            }
+        }
+    }
+    if links.expects(Process::Server) {
+        let now = clock.raw()?;
+        links.send_policy(now, configuration.policy)?;
+        links.send_access(now, &configuration.access)?;
+    }
+    if let (true, Some(keys)) = (links.expects(Process::KeyService), &configuration.keys) {
+        links.key_service.send_policy(clock.raw()?, keys.policy)?;
+    }
+    let at = clock.raw()?;
+    links.send_hello(at)?;
+    loop {
+        match next_fact(links, clock, at.after(patience))? {
+            Some(Fact::Input(Input::Welcome(welcome))) => {
+                return Ok(Launched { welcome, shortfalls, counters, key_exchange, at });
+            }
+            Some(Fact::Counters(counted)) => counters = Some(counted),
+            Some(fact) if learn(&mut key_exchange, &fact) => {}
+            Some(fact) => return Err(too_early(&fact).into()),
+            None => return Err(Breach::new(Process::Privileged, "did not answer within five minutes").into()),
+        }
+    }
+}
+
+/// Takes what the key exchange service says of itself; false where it is something else.
+pub fn learn(key_exchange: &mut Option<KeyExchange>, fact: &Fact) -> bool {
+    match (key_exchange, fact) {
+        (Some(known), Fact::Certificate(loaded)) => known.read(*loaded),
+        (Some(known), Fact::KeyCounters(counters)) => known.count(*counters),
+        _ => return false,
+    }
+    true
+}
+
+fn too_early(fact: &Fact) -> Breach {
+    match fact {
+        Fact::Hello(process, _) => Breach::new(*process, "said hello twice"),
+        Fact::Counters(_) => Breach::new(Process::Server, "counted out of turn"),
+        // Unasked: nobody is pinged during the launch, and the link says so before.
+        Fact::Alive(_) => Breach::new(Process::Engine, "took an answer that can't be"),
+        Fact::Reload => Breach::new(Process::Privileged, "spoke before its time"),
+        Fact::Certificate(_) | Fact::KeyCounters(_) => {
+            Breach::new(Process::KeyService, "spoke where there is none")
+        }
+        Fact::Input(Input::Welcome(_) | Input::Applied(..) | Input::Refused(..) | Input::ClockEvent(_)) => {
+            Breach::new(Process::Privileged, "spoke before its time")
+        }
+        Fact::Input(
+            Input::Resolved(_)
+            | Input::LookupFailed(_)
+            | Input::Cookie(_)
+            | Input::Exchanged(_)
+            | Input::ExchangeFailed(_),
+        ) => Breach::new(Process::Exchange, "answered before it was asked"),
+        Fact::Input(_) => Breach::new(Process::Client, "answered before it was asked"),
+    }
+}
+
+/// The next record of any process, nothing at the deadline.
+fn next_fact(links: &mut Links, clock: &Clock, deadline: RawInstant) -> Result<Option<Fact>, Ending> {
+    loop {
+        let now = clock.raw()?;
+        links.flush(now)?;
+        let left = deadline.since(now).nanos();
+        if left <= 0 {
+            return Ok(None);
+        }
+        let mut processes = Vec::with_capacity(Process::ALL.len());
+        let mut polled = Vec::with_capacity(Process::ALL.len());
+        for (process, fd, is_waiting) in links.waits() {
+            processes.push(process);
+            polled.push(PollFd::new(fd, flags(is_waiting)));
+        }
+        match ppoll(&mut polled, Some(time_spec(left)), None) {
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(errno) => return Err(Ending::Kernel(errno)),
+        }
+        let ready: Vec<Process> = ready(&processes, &polled);
+        for process in ready {
+            if let Some(fact) = links.receive(now, process)? {
+                return Ok(Some(fact));
+            }
+        }
+    }
+}
+
+/// What to wait for on a link.
+pub fn flags(is_waiting: bool) -> PollFlags {
+    if is_waiting { PollFlags::POLLIN | PollFlags::POLLOUT } else { PollFlags::POLLIN }
+}
+
+/// Those of the processes whose descriptor says anything.
+pub fn ready(processes: &[Process], polled: &[PollFd<'_>]) -> Vec<Process> {
+    let all = processes.iter().zip(polled);
+    all.filter(|(_, fd)| fd.any().unwrap_or(true)).map(|(process, _)| *process).collect()
+}
+
+/// A length of time for ppoll.
+pub fn time_spec(nanos: i64) -> TimeSpec {
+    let nanos = nanos.max(0);
+    TimeSpec::new(nanos / 1_000_000_000, nanos % 1_000_000_000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::links::Ends;
+    use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
+
+    #[test]
+    fn a_process_that_never_says_hello_ends_the_start_when_its_time_is_over() {
+        let pairs: [_; 5] = std::array::from_fn(|_| {
+            socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_NONBLOCK).unwrap()
+        });
+        let (ours, _theirs): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
+        let [privileged, client, exchange, server, key_service] = ours.try_into().unwrap();
+        let mut links = Links::new(Ends { privileged, client, exchange, server, key_service }).unwrap();
+        let text = "[[source]]\naddress = \"192.0.2.1\"\n";
+        let configuration = crate::configuration::parse(text, "test").unwrap();
+        let patience = Span::from_millis(200);
+        let ending =
+            launch(&mut links, &Clock::new(None), &configuration, Shortfall::NONE, patience).unwrap_err();
+        assert!(matches!(&ending, Ending::Breach(breach) if breach.process == Process::Client), "{ending}");
+        assert!(ending.to_string().contains("did not say hello"), "{ending}");
+    }
+}

@@ -1,0 +1,475 @@
+//! The five links: records in become facts for the engine, effects of the engine become records out.
+//!
+//! Whatever a record says is checked here as far as the order of messages goes (hello first and once,
+//! answers only to what was asked, counts that only grow); what a query's reply may say is for the engine
+//! to judge. The first breach ends the daemon.
+
+mod asked;
+mod counting;
+mod key_service;
+mod liveness;
+mod orders;
+mod outlet;
+mod process;
+
+pub use key_service::KeyServiceLink;
+pub use outlet::Taken;
+pub use process::{Breach, Process};
+
+use crate::links::asked::{KeyExchanges, ProtectedQueries, Unended, check_resolved};
+use crate::links::counting::Counting;
+use crate::links::liveness::Liveness;
+use crate::links::orders::Orders;
+use crate::links::outlet::Outlet;
+use engine_core::io::{Input, OrderKind};
+use ipc::message::Shortfall;
+use ipc::message::client::{FromClient, Query, QueryId, ToClient};
+use ipc::message::exchange::{Exchange, FromExchange, Resolve, ToExchange};
+use ipc::message::key_service::{KeyCounters, Loaded, ToKeyService};
+use ipc::message::privileged::{
+    Adjust, Condition, Farewell, FromPrivileged, LaunchPlan, Status, Step, ToPrivileged, Welcome,
+};
+use ipc::message::server::{
+    Access, CookieKeys, Counters, FromServer, MAX_RULES, Rule, ServerPolicy, ServerState, ToServer,
+};
+use ipc::units::RawInstant;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+/// Records that are read from one link before the others have their turn (A108).
+pub const BURST: usize = 64;
+
+/// How many counts [`Counters`] has.
+const COUNTS: usize = Counters::ZERO.list().len();
+
+/// Orders that may wait for their answer at a time.
+const MAX_OPEN: usize = 64;
+
+/// What a record from outside means.
+#[derive(Clone, Debug, PartialEq)]
+#[allow(clippy::large_enum_variant, reason = "lives for one turn of the loop, on the stack")]
+pub enum Fact {
+    /// A process is confined; it claims this.
+    Hello(Process, Shortfall),
+    /// Something for the engine.
+    Input(Input),
+    /// Counts of the server role.
+    Counters(Counters),
+    /// What became of reading the certificate.
+    Certificate(Loaded),
+    /// Counts of the key exchange service.
+    KeyCounters(KeyCounters),
+    /// This process answered a ping.
+    Alive(Process),
+    /// The configuration is to be read again.
+    Reload,
+}
+
+/// All ends that this process holds.
+#[derive(Debug)]
+pub struct Links {
+    privileged: Outlet<ToPrivileged, FromPrivileged>,
+    client: Outlet<ToClient, FromClient>,
+    exchange: Outlet<ToExchange, FromExchange>,
+    server: Outlet<ToServer, FromServer>,
+    /// To the key exchange service.
+    pub key_service: KeyServiceLink,
+    orders: Orders,
+    queries: ProtectedQueries,
+    exchanges: KeyExchanges,
+    unended: Unended,
+    liveness: Liveness,
+    welcomed: bool,
+    epoch: u32,
+    counting: Counting<COUNTS>,
+    expected: [bool; Process::COUNT],
+}
+
+/// The descriptors, as they were inherited.
+pub struct Ends {
+    /// To truechimerd.
+    pub privileged: OwnedFd,
+    /// To the client role.
+    pub client: OwnedFd,
+    /// To the exchange role.
+    pub exchange: OwnedFd,
+    /// To the server role.
+    pub server: OwnedFd,
+    /// To the key exchange service.
+    pub key_service: OwnedFd,
+}
+
+impl Links {
+    /// Takes the ends; none of them blocks from here on.
+    ///
+    /// # Errors
+    /// What the kernel says where an end can't be made non-blocking.
+    pub fn new(ends: Ends) -> Result<Self, nix::Error> {
+        Ok(Self {
+            privileged: Outlet::new(Process::Privileged, ends.privileged)?,
+            client: Outlet::new(Process::Client, ends.client)?,
+            exchange: Outlet::new(Process::Exchange, ends.exchange)?,
+            server: Outlet::new(Process::Server, ends.server)?,
+            key_service: KeyServiceLink::new(ends.key_service)?,
+            orders: Orders::default(),
+            queries: ProtectedQueries::default(),
+            exchanges: KeyExchanges::default(),
+            unended: Unended::default(),
+            liveness: Liveness::default(),
+            welcomed: false,
+            epoch: 0,
+            counting: Counting::of(Process::Server),
+            // The others are there only where the plan asks for them.
+            expected: [true, false, true, false, false, false, false],
+        })
+    }
+
+    /// Sends the launch plan, and remembers which processes will be there.
+    ///
+    /// # Errors
+    /// [`Breach`] as everywhere here: the process at the other end is gone or doesn't read.
+    pub fn send_plan(&mut self, now: RawInstant, plan: LaunchPlan) -> Result<(), Breach> {
+        let keys = plan.key_service.is_some();
+        self.expected = [true, false, true, plan.listen_count > 0, plan.exchange, keys, keys];
+        self.privileged.send_surely(now, ToPrivileged::Plan(plan))
+    }
+
+    /// Whether a process is part of this run.
+    pub fn expects(&self, process: Process) -> bool {
+        Process::ALL.iter().zip(self.expected).any(|(other, expected)| *other == process && expected)
+    }
+
+    /// Sends the hello to privileged.
+    pub fn send_hello(&mut self, now: RawInstant) -> Result<(), Breach> {
+        self.privileged.send_surely(now, ToPrivileged::Hello)
+    }
+
+    /// Sends a sign of life.
+    pub fn send_heartbeat(&mut self, now: RawInstant) -> Result<(), Breach> {
+        self.privileged.send_surely(now, ToPrivileged::Heartbeat)
+    }
+
+    /// Says what the daemon is about.
+    pub fn send_condition(&mut self, now: RawInstant, condition: Condition) -> Result<(), Breach> {
+        self.privileged.send_surely(now, ToPrivileged::Condition(condition))
+    }
+
+    /// Sends the farewell; if it can't be sent, the closed link says as much.
+    pub fn send_goodbye(&mut self, now: RawInstant, farewell: Farewell) {
+        let _ = self.privileged.send(now, ToPrivileged::Goodbye(farewell));
+    }
+
+    /// Sends an order and opens its number.
+    pub fn send_adjust(&mut self, now: RawInstant, adjust: Adjust) -> Result<(), Breach> {
+        self.send_order(now, OrderKind::Adjust, ToPrivileged::Adjust(adjust))
+    }
+
+    /// Sends an order and opens its number.
+    pub fn send_step(&mut self, now: RawInstant, step: Step) -> Result<(), Breach> {
+        self.send_order(now, OrderKind::Step, ToPrivileged::Step(step))
+    }
+
+    /// Sends an order and opens its number.
+    pub fn send_status(&mut self, now: RawInstant, status: Status) -> Result<(), Breach> {
+        self.send_order(now, OrderKind::Status, ToPrivileged::SetStatus(status))
+    }
+
+    fn send_order(&mut self, now: RawInstant, kind: OrderKind, order: ToPrivileged) -> Result<(), Breach> {
+        if self.orders.len() >= MAX_OPEN {
+            return Err(Breach::new(Process::Privileged, "leaves orders without an answer"));
+        }
+        let sequence = self.privileged.next_sequence();
+        self.privileged.send_surely(now, order)?;
+        self.orders.open(sequence, kind);
+        Ok(())
+    }
+
+    /// Sends a query, or skips it where the client role doesn't read.
+    pub fn send_query(&mut self, now: RawInstant, query: Query) -> Result<Taken, Breach> {
+        let taken = self.client.send(now, ToClient::Query(query))?;
+        if query.protected && taken == Taken::Yes {
+            self.queries.open(query.id);
+        }
+        Ok(taken)
+    }
+
+    /// Sends a cancellation, or skips it where the client role doesn't read.
+    pub fn send_cancel(&mut self, now: RawInstant, id: QueryId) -> Result<Taken, Breach> {
+        self.client.send(now, ToClient::Cancel(id))
+    }
+
+    /// Sends a look-up, or skips it where the exchange role doesn't read.
+    pub fn send_resolve(&mut self, now: RawInstant, resolve: Resolve) -> Result<Taken, Breach> {
+        let taken = self.exchange.send(now, ToExchange::Resolve(resolve))?;
+        if taken == Taken::Yes {
+            self.unended.begin(resolve.id, now);
+        }
+        Ok(taken)
+    }
+
+    /// Looks whether look-ups and key exchanges end. Harmless at any time.
+    pub fn check_endless(&mut self, now: RawInstant) -> Result<(), Breach> {
+        self.unended.check(now).map_err(|deed| Breach::new(Process::Exchange, deed))
+    }
+
+    /// Asks each process for a sign of life; one that left two of these without an answer is no longer trusted.
+    pub fn ping(&mut self, now: RawInstant) -> Result<(), Breach> {
+        for process in [Process::Client, Process::Server, Process::Exchange, Process::KeyService] {
+            if !self.expects(process) {
+                continue;
+            }
+            self.liveness.ask(process).map_err(|deed| Breach::new(process, deed))?;
+            match process {
+                Process::Client => self.client.send_surely(now, ToClient::Ping)?,
+                Process::Server => self.server.send_surely(now, ToServer::Ping)?,
+                Process::Exchange => self.exchange.send_surely(now, ToExchange::Ping)?,
+                _ => {
+                    // Passed on to the key holder, whose answer comes the same way.
+                    let holder = Process::KeyHolder;
+                    self.liveness.ask(holder).map_err(|deed| Breach::new(holder, deed))?;
+                    self.key_service.outlet.send_surely(now, ToKeyService::Ping)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends a key exchange, or skips it where the exchange role doesn't read or has enough to do.
+    pub fn send_exchange(&mut self, now: RawInstant, exchange: Exchange) -> Result<Taken, Breach> {
+        if !self.exchanges.has_room() {
+            return Ok(Taken::Skipped);
+        }
+        let taken = self.exchange.send(now, ToExchange::Exchange(exchange))?;
+        if taken == Taken::Yes {
+            self.exchanges.open(&exchange);
+            self.unended.begin(exchange.id, now);
+        }
+        Ok(taken)
+    }
+
+    /// Publishes the system variables; a state that still waits is replaced.
+    pub fn send_state(&mut self, now: RawInstant, state: ServerState) -> Result<(), Breach> {
+        self.server.replace_waiting(|waiting| matches!(waiting, ToServer::State(_)));
+        self.server.send_surely(now, ToServer::State(state))
+    }
+
+    /// Sends the access rules, in as many records as they need; none of them is one that allows nobody.
+    pub fn send_access(&mut self, now: RawInstant, rules: &[Rule]) -> Result<(), Breach> {
+        let parts = rules.chunks(MAX_RULES).map(Some).chain(rules.is_empty().then_some(None));
+        let last = rules.len().div_ceil(MAX_RULES).saturating_sub(1);
+        for (at, part) in parts.enumerate() {
+            let part = part.unwrap_or_default();
+            let count = u8::try_from(part.len()).unwrap_or(0);
+            let mut access =
+                Access { begins: at == 0, ends: at == last, count, rules: [Rule::NONE; MAX_RULES] };
+            for (place, rule) in access.rules.iter_mut().zip(part) {
+                *place = *rule;
+            }
+            self.server.send_surely(now, ToServer::Access(access))?;
+        }
+        Ok(())
+    }
+
+    /// Sends how the server role answers.
+    pub fn send_policy(&mut self, now: RawInstant, policy: ServerPolicy) -> Result<(), Breach> {
+        self.server.send_surely(now, ToServer::Policy(policy))
+    }
+
+    /// Sends the keys of cookies to whoever is there to use them.
+    pub fn send_cookie_keys(&mut self, now: RawInstant, keys: &CookieKeys) -> Result<(), Breach> {
+        if self.expects(Process::Server) {
+            self.server.replace_waiting(|waiting| matches!(waiting, ToServer::CookieKeys(_)));
+            self.server.send_surely(now, ToServer::CookieKeys(keys.clone()))?;
+        }
+        if self.expects(Process::KeyService) {
+            self.key_service.send_cookie_keys(now, keys.clone())?;
+        }
+        Ok(())
+    }
+
+    /// Tries again to send what waits.
+    ///
+    /// # Errors
+    /// A process that is gone, or hasn't read for a minute.
+    pub fn flush(&mut self, now: RawInstant) -> Result<(), Breach> {
+        self.privileged.flush(now)?;
+        self.client.flush(now)?;
+        self.exchange.flush(now)?;
+        self.server.flush(now)?;
+        self.key_service.outlet.flush(now)
+    }
+
+    /// When patience with a process that doesn't read ends.
+    pub fn deadline(&self) -> Option<RawInstant> {
+        let deadlines = [
+            self.privileged.deadline(),
+            self.client.deadline(),
+            self.exchange.deadline(),
+            self.server.deadline(),
+            self.key_service.outlet.deadline(),
+        ];
+        deadlines.into_iter().flatten().min()
+    }
+
+    /// The ends to wait for: the process, its descriptor, and whether something waits to be sent there.
+    pub fn waits(&self) -> impl Iterator<Item = (Process, BorrowedFd<'_>, bool)> {
+        let all = [
+            (Process::Privileged, self.privileged.as_fd(), self.privileged.is_waiting()),
+            (Process::Client, self.client.as_fd(), self.client.is_waiting()),
+            (Process::Exchange, self.exchange.as_fd(), self.exchange.is_waiting()),
+            (Process::Server, self.server.as_fd(), self.server.is_waiting()),
+            (Process::KeyService, self.key_service.outlet.as_fd(), self.key_service.outlet.is_waiting()),
+        ];
+        all.into_iter().filter(|(process, ..)| self.expects(*process))
+    }
+
+    /// One record from this process, checked, or nothing where none is waiting.
+    ///
+    /// # Errors
+    /// Any breach of the link's rules.
+    pub fn receive(&mut self, now: RawInstant, process: Process) -> Result<Option<Fact>, Breach> {
+        match process {
+            Process::Privileged => self.receive_privileged(),
+            Process::Client => self.receive_client(),
+            Process::Exchange => self.receive_exchange(),
+            Process::Server => self.receive_server(now),
+            Process::KeyService => self.key_service.receive(now),
+            // The key holder's words come through the key exchange service.
+            Process::Engine | Process::KeyHolder => Ok(None),
+        }
+        .and_then(|fact| match fact {
+            Some(Fact::Alive(living)) => {
+                self.liveness.answer(living).map_err(|deed| Breach::new(process, deed))?;
+                Ok(fact)
+            }
+            fact => Ok(fact),
+        })
+    }
+
+    fn receive_privileged(&mut self) -> Result<Option<Fact>, Breach> {
+        let breach = |deed: &str| Breach::new(Process::Privileged, deed);
+        let Some(message) = self.privileged.receive()? else { return Ok(None) };
+        if let FromPrivileged::Welcome(welcome) = message {
+            return self.take_welcome(welcome).map(Some);
+        }
+        if !self.welcomed {
+            return Err(breach("answered before its welcome"));
+        }
+        let answered = |orders: &mut Orders, sequence| {
+            orders.close(sequence).ok_or_else(|| breach("answered an order that is not open"))
+        };
+        let input = match message {
+            FromPrivileged::Applied(applied) => {
+                Input::Applied(answered(&mut self.orders, applied.answers)?, applied)
+            }
+            FromPrivileged::Refused(refused) => {
+                Input::Refused(answered(&mut self.orders, refused.answers)?, refused)
+            }
+            FromPrivileged::ClockEvent(event) => {
+                if event.epoch <= self.epoch {
+                    return Err(breach("went back to an earlier epoch"));
+                }
+                self.epoch = event.epoch;
+                Input::ClockEvent(event)
+            }
+            FromPrivileged::Reload => return Ok(Some(Fact::Reload)),
+            FromPrivileged::Welcome(_) => return Err(breach("said welcome twice")),
+        };
+        Ok(Some(Fact::Input(input)))
+    }
+
+    fn take_welcome(&mut self, welcome: Welcome) -> Result<Fact, Breach> {
+        if self.welcomed {
+            return Err(Breach::new(Process::Privileged, "said welcome twice"));
+        }
+        self.welcomed = true;
+        self.epoch = welcome.epoch;
+        Ok(Fact::Input(Input::Welcome(welcome)))
+    }
+
+    fn receive_client(&mut self) -> Result<Option<Fact>, Breach> {
+        let breach = |deed: &str| Breach::new(Process::Client, deed);
+        let Some(message) = self.client.receive()? else { return Ok(None) };
+        let hello = match message {
+            FromClient::Hello(shortfall) => Some(shortfall),
+            _ => None,
+        };
+        self.client.greet(hello)?;
+        Ok(Some(match message {
+            FromClient::Hello(shortfall) => Fact::Hello(Process::Client, shortfall),
+            FromClient::Sent(sent) => Fact::Input(Input::Sent(sent)),
+            FromClient::PlainReply(reply) => {
+                if !(1..=7).contains(&reply.header.version) || reply.header.mode > 7 {
+                    return Err(breach("sent a version or mode that no packet can have"));
+                }
+                self.queries.check_plain(reply.id).map_err(breach)?;
+                Fact::Input(Input::Reply(reply))
+            }
+            FromClient::ProtectedReply(candidate) => {
+                self.queries.count(candidate.id).map_err(breach)?;
+                Fact::Input(Input::Protected(candidate))
+            }
+            FromClient::Pong => Fact::Alive(Process::Client),
+            FromClient::Unanswered(unanswered) => {
+                self.queries.close(unanswered.id);
+                Fact::Input(Input::Unanswered(unanswered))
+            }
+        }))
+    }
+
+    fn receive_exchange(&mut self) -> Result<Option<Fact>, Breach> {
+        let breach = |deed: &str| Breach::new(Process::Exchange, deed);
+        let Some(message) = self.exchange.receive()? else { return Ok(None) };
+        let hello = match message {
+            FromExchange::Hello(shortfall) => Some(shortfall),
+            _ => None,
+        };
+        self.exchange.greet(hello)?;
+        Ok(Some(match message {
+            FromExchange::Hello(shortfall) => Fact::Hello(Process::Exchange, shortfall),
+            FromExchange::Pong => Fact::Alive(Process::Exchange),
+            FromExchange::Resolved(resolved) => {
+                check_resolved(&resolved).map_err(breach)?;
+                self.unended.end(resolved.id);
+                Fact::Input(Input::Resolved(resolved))
+            }
+            FromExchange::Failed(failed) => {
+                self.unended.end(failed.id);
+                Fact::Input(Input::LookupFailed(failed))
+            }
+            FromExchange::Cookie(cookie) => {
+                self.exchanges.count(cookie.id).map_err(breach)?;
+                Fact::Input(Input::Cookie(cookie))
+            }
+            FromExchange::Exchanged(ended) => {
+                self.exchanges.end(&ended).map_err(breach)?;
+                self.unended.end(ended.id);
+                Fact::Input(Input::Exchanged(ended))
+            }
+            FromExchange::ExchangeFailed(failed) => {
+                self.exchanges.fail(failed.id).map_err(breach)?;
+                self.unended.end(failed.id);
+                Fact::Input(Input::ExchangeFailed(failed))
+            }
+        }))
+    }
+
+    fn receive_server(&mut self, now: RawInstant) -> Result<Option<Fact>, Breach> {
+        let Some(message) = self.server.receive()? else { return Ok(None) };
+        let hello = match message {
+            FromServer::Hello(shortfall) => Some(shortfall),
+            FromServer::Counters(_) | FromServer::Pong => None,
+        };
+        self.server.greet(hello)?;
+        Ok(Some(match message {
+            FromServer::Hello(shortfall) => Fact::Hello(Process::Server, shortfall),
+            FromServer::Pong => Fact::Alive(Process::Server),
+            FromServer::Counters(counters) => {
+                self.counting.take(now, counters.list())?;
+                Fact::Counters(counters)
+            }
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests;

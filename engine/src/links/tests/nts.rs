@@ -1,0 +1,339 @@
+use super::*;
+use ipc::message::client::{ProtectedReply, Query, Stamp};
+use ipc::message::exchange::{
+    AeadOffer, Cookie, ExchangeFailed, ExchangeFailure, Exchanged, HostName, KeyServer,
+};
+use ipc::message::key_service::KeyPolicy;
+use ipc::packet::{CookieOctets, Packet};
+use ipc::secret::{Aead, KeyPair, Secret};
+use std::net::SocketAddr;
+
+fn address(text: &str) -> Address {
+    text.parse::<SocketAddr>().unwrap().into()
+}
+
+fn query(id: u64, protected: bool) -> Query {
+    Query {
+        id: QueryId(id),
+        destination: address("192.0.2.1:123"),
+        deadline: at(9),
+        protected,
+        packet: Packet::from_octets(&[0x23; 48]).unwrap(),
+    }
+}
+
+fn candidate(id: u64) -> FromClient {
+    FromClient::ProtectedReply(ProtectedReply {
+        id: QueryId(id),
+        source: address("192.0.2.1:123"),
+        t4: at(2),
+        stamp: Stamp::Kernel,
+        packet: Packet::from_octets(&[0x24; 48]).unwrap(),
+    })
+}
+
+fn plain(id: u64) -> FromClient {
+    let header = ipc::message::client::ReplyHeader {
+        leap: ipc::units::Leap::None,
+        version: 4,
+        mode: 4,
+        stratum: 1,
+        poll: 6,
+        precision: -20,
+        root_delay: 0,
+        root_dispersion: 0,
+        reference_id: 0,
+        reference_timestamp: 0,
+        origin_timestamp: 0,
+        receive_timestamp: 0,
+        transmit_timestamp: 0,
+    };
+    FromClient::PlainReply(ipc::message::client::PlainReply {
+        id: QueryId(id),
+        source: address("192.0.2.1:123"),
+        t4: at(2),
+        stamp: Stamp::Kernel,
+        header,
+        rejected: Rejected::NONE,
+    })
+}
+
+/// What the links say of these records of the client role after three queries: 1 and 3 protected, 2 plain.
+fn client_says(records: &[FromClient]) -> Result<usize, String> {
+    let mut bench = bench();
+    for (id, protected) in [(1, true), (2, false), (3, true)] {
+        assert_eq!(bench.links.send_query(at(1), query(id, protected)), Ok(Taken::Yes));
+    }
+    bench.client.send(&FromClient::Hello(Shortfall::NONE)).unwrap();
+    bench.links.receive(at(1), Process::Client).unwrap();
+    for (number, record) in records.iter().enumerate() {
+        bench.client.send(record).unwrap();
+        match bench.links.receive(at(2), Process::Client) {
+            Ok(Some(_)) => {}
+            Ok(None) => return Ok(number),
+            Err(breach) => {
+                assert_eq!(breach.farewell(), Some(Farewell::Client));
+                return Err(breach.deed);
+            }
+        }
+    }
+    Ok(records.len())
+}
+
+#[test]
+fn a100_a_protected_query_has_four_candidates_at_most_and_no_other_query_has_any() {
+    let four = [const { 1 }; 4].map(candidate);
+    assert_eq!(client_says(&four), Ok(4));
+    assert!(client_says(&[&four[..], &[candidate(1)]].concat()).unwrap_err().contains("more than 4"));
+    assert_eq!(client_says(&[&four[..], &[candidate(3), plain(2)]].concat()), Ok(6));
+    for id in [2, 4, 0] {
+        assert!(client_says(&[candidate(id)]).unwrap_err().contains("that nobody sent"), "{id}");
+    }
+    assert!(client_says(&[plain(3)]).unwrap_err().contains("as if it were a plain one"));
+    assert!(client_says(&[unanswered(), candidate(1)]).unwrap_err().contains("that nobody sent"));
+}
+
+#[test]
+fn a_candidate_that_crosses_its_cancellation_is_no_breach() {
+    let mut bench = bench();
+    bench.links.send_query(at(1), query(1, true)).unwrap();
+    bench.links.send_cancel(at(1), QueryId(1)).unwrap();
+    bench.client.send(&FromClient::Hello(Shortfall::NONE)).unwrap();
+    bench.client.send(&candidate(1)).unwrap();
+    bench.links.receive(at(1), Process::Client).unwrap();
+    assert!(matches!(
+        bench.links.receive(at(1), Process::Client),
+        Ok(Some(Fact::Input(Input::Protected(_))))
+    ));
+}
+
+fn exchange(id: u64, offer: AeadOffer) -> Exchange {
+    Exchange {
+        id: ExchangeId(id),
+        server: KeyServer::Name(HostName::parse("a.example").unwrap()),
+        port: 4460,
+        roots: 0,
+        now: WallTime::MIN,
+        not_before: None,
+        offer,
+    }
+}
+
+fn keys(octets: usize) -> KeyPair {
+    let mut key = [0; 32];
+    key[..octets].fill(7);
+    KeyPair { client_to_server: Secret::new(&key), server_to_client: Secret::new(&key) }
+}
+
+fn exchanged(id: u64) -> Exchanged {
+    let mut addresses = [Address::NONE; 16];
+    addresses[0] = address("192.0.2.1:123");
+    addresses[1] = address("[2001:db8::1]:123");
+    Exchanged {
+        id: ExchangeId(id),
+        algorithm: Aead::AesSivCmac256,
+        keys: keys(32),
+        alternate: None,
+        cookies: 2,
+        count: 2,
+        addresses,
+        redirected: false,
+        valid_from: WallTime::MIN,
+        valid_until: WallTime::MAX,
+        deferred: false,
+    }
+}
+
+fn cookie(id: u64) -> FromExchange {
+    FromExchange::Cookie(Cookie { id: ExchangeId(id), octets: CookieOctets::from_octets(&[1; 100]).unwrap() })
+}
+
+fn failed(id: u64) -> FromExchange {
+    FromExchange::ExchangeFailed(ExchangeFailed { id: ExchangeId(id), reason: ExchangeFailure::Tls })
+}
+
+/// What the links say of these records of the exchange role after key exchange 1 was asked for.
+fn exchange_says(offer: AeadOffer, records: &[FromExchange]) -> Result<usize, String> {
+    let mut bench = bench();
+    assert_eq!(bench.links.send_exchange(at(1), exchange(1, offer)), Ok(Taken::Yes));
+    bench.exchange.send(&FromExchange::Hello(Shortfall::NONE)).unwrap();
+    bench.links.receive(at(1), Process::Exchange).unwrap();
+    for record in records {
+        bench.exchange.send(record).unwrap();
+        if let Err(breach) = bench.links.receive(at(2), Process::Exchange) {
+            assert_eq!(breach.farewell(), Some(Farewell::Exchange));
+            return Err(breach.deed);
+        }
+    }
+    Ok(records.len())
+}
+
+#[test]
+fn a121_a_key_exchange_ends_once_and_with_the_cookies_that_came() {
+    let says = |records: &[FromExchange]| exchange_says(AeadOffer::GcmSivFirst, records);
+    let good = [cookie(1), cookie(1), FromExchange::Exchanged(exchanged(1))];
+    assert_eq!(says(&good), Ok(3));
+    assert_eq!(says(&[cookie(1), failed(1)]), Ok(2));
+    for (records, deed) in [
+        (vec![cookie(2)], "cookie of a key exchange that is not open"),
+        (vec![failed(2)], "ended a key exchange that is not open"),
+        (vec![failed(1), failed(1)], "ended a key exchange that is not open"),
+        (vec![failed(1), cookie(1)], "cookie of a key exchange that is not open"),
+        ([&good[..], &good[2..]].concat(), "ended a key exchange that is not open"),
+        (good[1..].to_vec(), "another number of cookies"),
+        (good[2..].to_vec(), "another number of cookies"),
+        (vec![cookie(1); 9], "more than 8 cookies"),
+    ] {
+        let said = says(&records).unwrap_err();
+        assert!(said.contains(deed), "{said} is not {deed}");
+    }
+}
+
+#[test]
+fn a120_a121_keys_that_no_honest_exchange_ends_with_are_a_breach() {
+    type Edit = fn(&mut Exchanged);
+    let says = |offer, edit: Edit| {
+        let mut ended = exchanged(1);
+        edit(&mut ended);
+        exchange_says(offer, &[cookie(1), cookie(1), FromExchange::Exchanged(ended)])
+    };
+    let gcm: Edit = |ended| {
+        ended.algorithm = Aead::Aes128GcmSiv;
+        ended.keys = keys(16);
+        ended.alternate = Some(keys(16));
+    };
+    assert_eq!(says(AeadOffer::GcmSivFirst, gcm), Ok(3));
+    assert_eq!(says(AeadOffer::GcmSivOnly, gcm), Ok(3));
+    assert_eq!(says(AeadOffer::SivOnly, |_| ()), Ok(3));
+    assert!(says(AeadOffer::SivOnly, gcm).unwrap_err().contains("not offered"));
+    assert!(says(AeadOffer::GcmSivOnly, |_| ()).unwrap_err().contains("not offered"));
+    let cases: [(Edit, &str); 11] = [
+        (|ended| ended.count = 0, "number of addresses"),
+        (|ended| ended.count = 17, "number of addresses"),
+        (|ended| ended.count = 1, "an address that no server has"),
+        (|ended| ended.count = 3, "an address that no server has"),
+        (|ended| ended.addresses[1] = address("224.0.1.1:123"), "an address that no server has"),
+        (|ended| ended.addresses[1] = address("192.0.2.1:0"), "an address that no server has"),
+        (|ended| ended.alternate = Some(keys(32)), "other keys"),
+        (|ended| ended.algorithm = Aead::Aes128GcmSiv, "another length"),
+        (
+            |ended| {
+                ended.algorithm = Aead::Aes128GcmSiv;
+                ended.keys = keys(16);
+                ended.alternate = Some(keys(17));
+            },
+            "another length",
+        ),
+        (
+            |ended| {
+                ended.valid_from = WallTime::MAX;
+                ended.valid_until = WallTime::MIN;
+            },
+            "ends before it begins",
+        ),
+        (|ended| ended.deferred = true, "without leave"),
+    ];
+    for (number, (edit, deed)) in cases.into_iter().enumerate() {
+        let said = says(AeadOffer::GcmSivFirst, edit).unwrap_err();
+        assert!(said.contains(deed), "{number}: {said} is not {deed}");
+    }
+}
+
+#[test]
+fn validity_may_be_put_off_where_that_was_asked_for() {
+    let mut bench = bench();
+    let asked = Exchange { not_before: Some(WallTime::MIN), ..exchange(1, AeadOffer::SivOnly) };
+    bench.links.send_exchange(at(1), asked).unwrap();
+    let ended = Exchanged { deferred: true, cookies: 1, ..exchanged(1) };
+    for record in [FromExchange::Hello(Shortfall::NONE), cookie(1), FromExchange::Exchanged(ended)] {
+        bench.exchange.send(&record).unwrap();
+        assert!(matches!(bench.links.receive(at(1), Process::Exchange), Ok(Some(_))));
+    }
+}
+
+#[test]
+fn a_ninth_key_exchange_waits_for_one_of_the_others() {
+    let mut bench = bench();
+    for id in 1..=8 {
+        assert_eq!(bench.links.send_exchange(at(1), exchange(id, AeadOffer::SivOnly)), Ok(Taken::Yes));
+    }
+    assert_eq!(bench.links.send_exchange(at(1), exchange(9, AeadOffer::SivOnly)), Ok(Taken::Skipped));
+    bench.exchange.send(&FromExchange::Hello(Shortfall::NONE)).unwrap();
+    bench.exchange.send(&failed(4)).unwrap();
+    bench.links.receive(at(1), Process::Exchange).unwrap();
+    bench.links.receive(at(1), Process::Exchange).unwrap();
+    assert_eq!(bench.links.send_exchange(at(1), exchange(10, AeadOffer::SivOnly)), Ok(Taken::Yes));
+}
+
+fn in_use(not_before: i64, not_after: i64) -> FromKeyService {
+    FromKeyService::Certificate(Loaded::InUse { not_before, not_after })
+}
+
+/// What the links say of these records of the key exchange service.
+fn key_service_says(reloads: u32, records: &[FromKeyService]) -> Result<usize, String> {
+    let mut bench = bench();
+    for _ in 0..reloads {
+        bench.links.key_service.send_reload(at(1)).unwrap();
+    }
+    for record in records {
+        bench.key_service.send(record).unwrap();
+        if let Err(breach) = bench.links.receive(at(1), Process::KeyService) {
+            assert_eq!(breach.farewell(), Some(Farewell::Server));
+            return Err(breach.to_string());
+        }
+    }
+    Ok(records.len())
+}
+
+#[test]
+fn a122_the_key_exchange_service_says_what_it_may_in_its_order() {
+    let hello = FromKeyService::Hello(Shortfall::NONE);
+    let holder = FromKeyService::HolderHello(Shortfall::NONE);
+    let counts = |accepted| FromKeyService::Counters(KeyCounters { accepted, ..KeyCounters::ZERO });
+    assert_eq!(key_service_says(0, &[hello, holder, in_use(1, 2), counts(1), counts(2)]), Ok(5));
+    assert_eq!(key_service_says(1, &[hello, in_use(1, 2), in_use(5, 5)]), Ok(3));
+    for (records, deed) in [
+        (vec![holder], "before its hello"),
+        (vec![hello, hello], "said hello twice"),
+        (vec![hello, holder, holder], "the key holder's hello twice"),
+        (vec![hello, in_use(2, 1)], "ends before it begins"),
+        (vec![hello, in_use(1, 2), in_use(1, 2)], "without being asked"),
+        (vec![hello, counts(2), counts(1)], "counters that fell"),
+        ([&[hello][..], &[counts(1); 40]].concat(), "more than once a second"),
+    ] {
+        let said = key_service_says(0, &records).unwrap_err();
+        assert!(said.contains(deed) && said.contains("the key service process"), "{said} is not {deed}");
+    }
+}
+
+#[test]
+fn cookie_keys_go_to_whoever_is_there_to_use_them() {
+    let mut source = crate::cookie_keys::CookieSource::new(None, None).0;
+    let now = engine_core::io::Now { raw: at(1), wall: WallTime::MIN };
+    source.look(now, true, WallTime::MIN, || Some(zeroize::Zeroizing::new([7; 32])));
+    let keys = source.keys().unwrap();
+
+    let mut nobody = bench();
+    nobody.links.send_plan(at(1), plan()).unwrap();
+    nobody.links.send_cookie_keys(at(1), &keys).unwrap();
+    drop(nobody.links);
+    assert!(nobody.server.receive().is_err() && nobody.key_service.receive().is_err());
+
+    let mut both = bench();
+    let path = ipc::file_path::FilePath::parse("/a").unwrap();
+    let service = ipc::message::privileged::KeyService {
+        listen_count: 1,
+        listen: [address("127.0.0.1:4460"); 8],
+        threads: 0,
+        certificate: path,
+        key: path,
+    };
+    let plan = LaunchPlan { listen_count: 1, key_service: Some(service), ..plan() };
+    both.links.send_plan(at(1), plan).unwrap();
+    assert!(both.links.expects(Process::KeyService) && both.links.expects(Process::KeyHolder));
+    both.links.send_cookie_keys(at(1), &keys).unwrap();
+    both.links.key_service.send_policy(at(1), KeyPolicy::DEFAULT).unwrap();
+    assert_eq!(both.server.receive(), Ok(Some((0, ToServer::CookieKeys(keys.clone())))));
+    assert_eq!(both.key_service.receive(), Ok(Some((0, ToKeyService::CookieKeys(keys)))));
+    assert_eq!(both.key_service.receive(), Ok(Some((1, ToKeyService::Policy(KeyPolicy::DEFAULT)))));
+}

@@ -1,0 +1,372 @@
+//! The loop: wait for the links, the control socket and the next deadline; pass facts in, effects out.
+
+use crate::answers::{self, Surroundings};
+use crate::clock::Clock;
+use crate::configuration;
+use crate::control::{Control, Verb};
+use crate::ending::Ending;
+use crate::keeping::Keeping;
+use crate::launch::{flags, learn, ready, time_spec};
+use crate::links::{BURST, Breach, Fact, Links, Process, Taken};
+use crate::log::{Log, Severity};
+use crate::reload::{InForce, ReloadError};
+use crate::state::StateFile;
+use engine_core::io::{Event, Input, Now, Output};
+use engine_core::record::Recorded;
+use ipc::message::client::{Rejected, Silence, Unanswered};
+use ipc::message::exchange::{ExchangeFailed, ExchangeFailure, Failed, LookupFailure};
+use ipc::message::privileged::Condition;
+use ipc::units::{RawInstant, Span};
+use nix::errno::Errno;
+use nix::poll::{PollFd, ppoll};
+use std::fs::File;
+
+/// Privileged hears from us at least this often, where the service manager doesn't ask for more.
+pub const HEARTBEAT: Span = Span::from_secs(70);
+
+/// Behind a reload that found nothing new: an editor may have put another file in its place.
+const REPLACED: &str =
+    "; if another file has taken the place of the one that was opened at the start, use chimerctl reload";
+
+/// Between two lines that say the same of the certificate.
+const REMIND: Span = Span::from_secs(86_400);
+
+/// Between two looks a slewed clock never moves as far from CLOCK_MONOTONIC_RAW as this, ns.
+const JUMP: i64 = 100_000_000;
+
+/// Everything that a running engine process has.
+pub struct Running {
+    /// Reads time.
+    pub clock: Clock,
+    /// The other processes.
+    pub links: Links,
+    /// Whoever asks.
+    pub control: Control,
+    /// What survives.
+    pub state: StateFile,
+    /// Keys that survive, and the keys of cookies.
+    pub keeping: Keeping,
+    /// For people.
+    pub log: Log,
+    /// What status replies say beside the report.
+    pub surroundings: Surroundings,
+    /// Decides.
+    pub engine: Recorded,
+    /// What of the configuration is in force.
+    pub in_force: InForce,
+    /// The clocks at the last look.
+    pub seen: Now,
+    /// Privileged hears from us at least this often.
+    pub heartbeat: Span,
+    /// When the other processes were last asked for a sign of life; none: the service manager watches nobody.
+    pub pinged: Option<RawInstant>,
+    /// When privileged last heard from us.
+    pub spoke: RawInstant,
+    /// The file of the configuration, as it was opened at the start, and its name.
+    pub configuration: (File, String),
+    /// What privileged was told that the daemon is about.
+    pub condition: Option<Condition>,
+    /// What was said of the certificate last, and when.
+    pub warned: Option<(String, RawInstant)>,
+    /// Facts that arose while effects were carried out; they are passed in next.
+    pub pending: Vec<Input>,
+}
+
+/// What a wait ended with.
+struct Woken {
+    processes: Vec<Process>,
+    control: bool,
+}
+
+impl Running {
+    /// Runs until something ends it.
+    pub fn run(&mut self) -> Ending {
+        loop {
+            if let Err(ending) = self.turn() {
+                return ending;
+            }
+        }
+    }
+
+    fn turn(&mut self) -> Result<(), Ending> {
+        let now = self.clock.now()?;
+        self.links.flush(now.raw)?;
+        let woken = self.wait(now.raw)?;
+        let now = self.clock.now()?;
+        self.hint_at_jump(now)?;
+        if self.engine.poll_timeout().is_some_and(|due| due <= now.raw) {
+            self.engine.handle_input(now, Input::Timeout);
+            self.carry_out(now)?;
+        }
+        for input in std::mem::take(&mut self.pending) {
+            self.engine.handle_input(now, input);
+            self.carry_out(now)?;
+        }
+        for process in woken.processes {
+            self.listen(process)?;
+        }
+        if self.keeping.is_due(now.raw) {
+            self.tend_keys(now)?;
+        }
+        if woken.control || self.control.deadline().is_some_and(|due| due <= now.raw) {
+            self.answer(now)?;
+        }
+        if now.raw.since(self.spoke).nanos() >= self.heartbeat.nanos() {
+            self.links.send_heartbeat(now.raw)?;
+            self.links.check_endless(now.raw)?;
+            self.spoke = now.raw;
+            self.log.settle(now.raw);
+        }
+        if self.pinged.is_some_and(|at| now.raw.since(at).nanos() >= self.heartbeat.nanos()) {
+            self.links.ping(now.raw)?;
+            self.pinged = Some(now.raw);
+        }
+        self.tell_condition()
+    }
+
+    /// Tells privileged what the daemon is about, where that has changed.
+    fn tell_condition(&mut self) -> Result<(), Ending> {
+        let condition = Some(self.engine.condition(self.clock.now()?));
+        if let (true, Some(condition)) = (condition != self.condition, condition) {
+            self.condition = Some(condition);
+            self.links.send_condition(self.clock.raw()?, condition)?;
+        }
+        Ok(())
+    }
+
+    /// Reads the configuration again, as `chimerctl reload` has it read, from the file that was opened at the start.
+    fn reload(&mut self, now: RawInstant) -> Result<(), Ending> {
+        let (file, name) = &self.configuration;
+        let reloaded = match configuration::read_text(file, name) {
+            Ok(text) => self.in_force.reload(now, (&text, name), &mut self.links),
+            Err(error) => Err(ReloadError::Configuration(error)),
+        };
+        match reloaded {
+            Ok(reloaded) => {
+                let hint = if reloaded.changed || reloaded.needs_restart { "" } else { REPLACED };
+                self.log.write_limited(now, Severity::NOTICE, &format!("{}{hint}", reloaded.sentence()));
+            }
+            Err(ReloadError::Configuration(error)) => {
+                let text = format!("the configuration is not in order and stays as it was: {error}");
+                text.lines().for_each(|line| self.log.write_limited(now, Severity::ERROR, line));
+            }
+            Err(ReloadError::Breach(breach)) => return Err(breach.into()),
+        }
+        Ok(())
+    }
+
+    /// A clock that isn't where it was tells of somebody who set it: privileged is made to look at once. What
+    /// it finds counts, not this hint.
+    fn hint_at_jump(&mut self, now: Now) -> Result<(), Ending> {
+        let beside = now.wall.minus(self.seen.wall).nanos() - now.raw.since(self.seen.raw).nanos();
+        self.seen = now;
+        if beside.abs() >= JUMP {
+            self.links.send_heartbeat(now.raw)?;
+            self.spoke = now.raw;
+        }
+        Ok(())
+    }
+
+    fn wait(&self, now: RawInstant) -> Result<Woken, Ending> {
+        let deadlines = [
+            self.engine.poll_timeout(),
+            Some(self.spoke.after(self.heartbeat)),
+            self.pinged.map(|at| at.after(self.heartbeat)),
+            self.links.deadline(),
+            self.control.deadline(),
+            (!self.pending.is_empty()).then_some(now),
+        ];
+        let due = deadlines.into_iter().flatten().min().unwrap_or(now);
+        let mut processes = Vec::with_capacity(Process::ALL.len());
+        let mut polled = Vec::with_capacity(32);
+        for (process, fd, is_waiting) in self.links.waits() {
+            processes.push(process);
+            polled.push(PollFd::new(fd, flags(is_waiting)));
+        }
+        polled.extend(self.control.waits().map(|(fd, flags)| PollFd::new(fd, flags)));
+        match ppoll(&mut polled, Some(time_spec(due.since(now).nanos())), None) {
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(errno) => return Err(Ending::Kernel(errno)),
+        }
+        let control = polled.iter().skip(processes.len()).any(|fd| fd.any().unwrap_or(true));
+        Ok(Woken { processes: ready(&processes, &polled), control })
+    }
+
+    /// Takes what a process sent, a bounded number of records.
+    fn listen(&mut self, process: Process) -> Result<(), Ending> {
+        for _ in 0..BURST {
+            let Some(fact) = self.links.receive(self.clock.raw()?, process)? else { break };
+            // A record's claims about time are judged by when it was here, so the clock is read after it.
+            let now = self.clock.now()?;
+            match fact {
+                Fact::Input(input) => {
+                    self.engine.handle_input(now, input);
+                    self.carry_out(now)?;
+                }
+                Fact::Counters(counters) => self.surroundings.counters = Some(counters),
+                Fact::Certificate(_) | Fact::KeyCounters(_) => {
+                    learn(&mut self.surroundings.key_exchange, &fact);
+                    self.watch_certificate(now);
+                }
+                Fact::Alive(_) => {}
+                Fact::Reload => self.reload(now.raw)?,
+                Fact::Hello(process, _) => return Err(Breach::new(process, "said hello twice").into()),
+            }
+        }
+        Ok(())
+    }
+
+    fn answer(&mut self, now: Now) -> Result<(), Ending> {
+        let Self { control, engine, surroundings, links, in_force, log, keeping, .. } = self;
+        let mut breach = None;
+        control.serve(now.raw, &mut |verb| match verb {
+            Verb::Status => answers::status(&engine.report(now), surroundings, now.wall),
+            Verb::Keys => {
+                let known = surroundings.key_exchange.as_ref();
+                answers::keys(&engine.report(now), keeping.cookies(), known, now.wall)
+            }
+            Verb::Sources => answers::sources(&engine.report(now)),
+            Verb::Server => answers::server(surroundings),
+            Verb::Change(command) => {
+                engine.handle_input(now, Input::Command(command));
+                answers::done()
+            }
+            Verb::Reload(text) => match in_force.reload(now.raw, (&text, "the new file"), links) {
+                Ok(reloaded) => {
+                    log.write_limited(now.raw, Severity::NOTICE, &reloaded.sentence());
+                    let readings = surroundings.key_exchange.map_or(0, |known| known.readings);
+                    answers::reloaded(&reloaded, readings)
+                }
+                Err(ReloadError::Configuration(error)) => answers::refused(&error),
+                Err(ReloadError::Breach(found)) => {
+                    breach = Some(found);
+                    answers::refused(&"the daemon ends")
+                }
+            },
+        });
+        if let Some(breach) = breach {
+            return Err(breach.into());
+        }
+        self.carry_out(now)
+    }
+
+    /// Carries out everything that the engine wants.
+    pub fn carry_out(&mut self, now: Now) -> Result<(), Ending> {
+        let raw = now.raw;
+        while let Some(output) = self.engine.poll_output() {
+            match output {
+                Output::Query(query) => {
+                    if self.links.send_query(raw, query)? == Taken::Skipped {
+                        let reason = Silence::Local;
+                        let unanswered = Unanswered { id: query.id, reason, rejected: Rejected::NONE };
+                        self.pending.push(Input::Unanswered(unanswered));
+                    }
+                }
+                Output::Cancel(id) => {
+                    self.links.send_cancel(raw, id)?;
+                }
+                Output::Resolve(resolve) => {
+                    if self.links.send_resolve(raw, resolve)? == Taken::Skipped {
+                        let failed = Failed { id: resolve.id, reason: LookupFailure::TryAgain };
+                        self.pending.push(Input::LookupFailed(failed));
+                    }
+                }
+                Output::Adjust(adjust) => {
+                    self.links.send_adjust(raw, adjust)?;
+                    self.spoke = raw;
+                }
+                Output::Step(step) => {
+                    self.links.send_step(raw, step)?;
+                    self.spoke = raw;
+                }
+                Output::SetStatus(status) => {
+                    self.links.send_status(raw, status)?;
+                    self.spoke = raw;
+                    if status.synchronised {
+                        self.keeping.hurry();
+                    }
+                }
+                Output::Serve(state) => {
+                    if self.links.expects(Process::Server) {
+                        self.links.send_state(raw, state)?;
+                    }
+                }
+                Output::Save(saved) => {
+                    if let Err(error) = self.state.save(&saved) {
+                        let text = format!(
+                            "the state file cannot be written ({error}); time is kept, but a restart will be \
+                             slower: free some space on its disk"
+                        );
+                        self.log.write_limited(raw, Severity::WARNING, &text);
+                    }
+                }
+                Output::Exchange(exchange) => {
+                    if self.links.send_exchange(raw, exchange)? == Taken::Skipped {
+                        let failed = ExchangeFailed { id: exchange.id, reason: ExchangeFailure::TryAgain };
+                        self.pending.push(Input::ExchangeFailed(failed));
+                    }
+                }
+                Output::SaveAssociations => {
+                    if let Err(error) = self.keeping.save(raw, self.engine.associations()) {
+                        self.complain_of_keys(raw, &error);
+                    }
+                }
+                Output::Event(Event::Line(severity, text)) => {
+                    self.log.write_limited(raw, Severity::from_number(severity), &text);
+                }
+                Output::Distrust(farewell, deed) => return Err(Breach::found(farewell, deed).into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks whether there are to be other keys for cookies. A host without sources serves its own time: that is
+    /// as right as it gets.
+    fn tend_keys(&mut self, now: Now) -> Result<(), Ending> {
+        let report = self.engine.report(now);
+        let synchronised = report.system.synchronised || report.sources.is_empty();
+        let engine = &self.engine;
+        let news = self.keeping.look(now, synchronised, || engine.associations());
+        if let Some(error) = news.unwritten {
+            self.complain_of_keys(now.raw, &error);
+        }
+        if let Some((line, is_trouble)) = news.line {
+            let severity = if is_trouble { Severity::ERROR } else { Severity::INFO };
+            self.log.write_limited(now.raw, severity, &line);
+        }
+        if let Some(keys) = news.keys {
+            self.links.send_cookie_keys(now.raw, &keys)?;
+        }
+        self.watch_certificate(now);
+        Ok(())
+    }
+
+    fn complain_of_keys(&mut self, now: RawInstant, error: &std::io::Error) {
+        let text = format!(
+            "the file of keys cannot be written ({error}); a restart will need new key exchanges, and clients \
+             of this server new keys: free some space on its disk"
+        );
+        self.log.write_limited(now, Severity::WARNING, &text);
+    }
+
+    /// Says what is wrong with the certificate, at most once a day unless it is another thing.
+    fn watch_certificate(&mut self, now: Now) {
+        let Some(known) = &self.surroundings.key_exchange else { return };
+        let warning = known.warning(now.wall);
+        let is_new = warning != self.warned.as_ref().map(|(text, _)| text.clone());
+        let is_old = self.warned.as_ref().is_some_and(|(_, at)| now.raw.since(*at).nanos() >= REMIND.nanos());
+        let severity = if known.in_use.is_some() { Severity::WARNING } else { Severity::ERROR };
+        match warning {
+            None if self.warned.take().is_some() => {
+                let text = "the certificate of [server.nts] and its key are in order and in use";
+                self.log.write_limited(now.raw, Severity::INFO, text);
+            }
+            None => {}
+            Some(text) if is_new || is_old => {
+                self.log.write_limited(now.raw, severity, &text);
+                self.warned = Some((text, now.raw));
+            }
+            Some(_) => {}
+        }
+    }
+}

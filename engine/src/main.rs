@@ -1,0 +1,349 @@
+//! The engine process: reads the configuration, decides what the time is, and orders corrections.
+//!
+//! ```text
+//!   main           confinement first, then everything else
+//!   configuration  the TOML file: checked key by key; settings, launch plan, access rules
+//!   check          what a configuration that is in order means for NTS, for people
+//!   launch         the plan, the hellos of the other processes, the welcome
+//!   loop           waits; passes facts into the engine and effects out of it
+//!   reload         a changed file, while everything runs: what of it takes effect
+//!   links          the five links: order of messages, queues that never block
+//!   clock          the raw clock and the steered one, read next to each other
+//!   state          what survives a restart
+//!   keys           keys that survive a restart
+//!   cookie_keys    where the keys of cookies come from, and when they change
+//!   keeping        the two of them in the running process
+//!   key_exchange   what is known of the key exchange service
+//!   control        the socket that chimerctl talks to; answers: what it is told
+//!   log            one line for each event
+//!   tape           the file of `--record`; replay, for which chimerctl starts this program
+//!   ending         why the process ends, and with which code
+//! ```
+//!
+//! It holds no privilege, no network socket and no file but those that it was started with. What it decides
+//! comes from `engine/core`, which reads neither clock nor socket.
+#![forbid(unsafe_code)]
+
+mod answers;
+mod check;
+mod clock;
+mod configuration;
+mod control;
+mod cookie_keys;
+mod ending;
+mod keeping;
+mod key_exchange;
+mod keys;
+mod launch;
+mod links;
+mod log;
+mod r#loop;
+mod reload;
+mod state;
+mod tape;
+
+use crate::answers::Surroundings;
+use crate::clock::Clock;
+use crate::configuration::{Configuration, profile_name};
+use crate::control::Control;
+use crate::cookie_keys::CookieSource;
+use crate::ending::Ending;
+use crate::keeping::Keeping;
+use crate::keys::{KeyFile, Roots};
+use crate::launch::Launched;
+use crate::links::{Ends, Links, Process};
+use crate::log::{Log, Severity};
+use crate::r#loop::Running;
+use crate::reload::InForce;
+use crate::state::StateFile;
+use engine_core::io::{Input, SavedAssociation, Start};
+use engine_core::record::{Recorded, Tape};
+use ipc::message::Shortfall;
+use ipc::message::privileged::START_PATIENCE;
+use ipc::units::Span;
+use nix::sys::stat::fstat;
+use policies::inherited::InheritError;
+use policies::{ConfineError, Inherited, Role};
+use std::fmt::Display;
+use std::fs::File;
+use std::net::IpAddr;
+use std::os::fd::OwnedFd;
+use std::process::exit;
+
+fn main() {
+    end_on_panic();
+    let words = Inherited::from_args().unwrap_or_else(|error| fail(error));
+    words.close_others();
+    if words.flag("replay") {
+        confine(&words);
+        exit(tape::replay_standard_input());
+    }
+    let files = Files::take(&words);
+    let shortfall = confine(&words);
+    let mut log = Log::from_words(&words).unwrap_or_else(|error| fail(error));
+    let configuration = load_configuration(&files, &mut log);
+    if words.flag("check") {
+        print!("{}", check::describe(&configuration));
+        exit(0);
+    }
+    exit(run(&words, files, log, configuration, shortfall));
+}
+
+/// What has to be asked about files before the filter is in force.
+struct Files {
+    configuration: File,
+    /// For messages.
+    name: String,
+    /// Nobody but its owner may read or change the configuration.
+    is_private: bool,
+    /// The file of keys with the number of its inode; none where nothing is to run.
+    keys: Option<(OwnedFd, u64)>,
+}
+
+impl Files {
+    fn take(words: &Inherited) -> Self {
+        let configuration: File = words.fd("config").unwrap_or_else(|error| fail(error)).into();
+        let name = words.text("config-name").unwrap_or("the configuration file").to_owned();
+        let is_private = fstat(&configuration).is_ok_and(|stat| stat.st_mode & 0o077 == 0);
+        let keys = words.optional_fd("keys").unwrap_or_else(|error| fail(error));
+        let keys = keys.map(|fd| {
+            let inode = fstat(&fd).map_or(0, |stat| stat.st_ino);
+            (fd, inode)
+        });
+        Self { configuration, name, is_private, keys }
+    }
+}
+
+fn confine(words: &Inherited) -> Shortfall {
+    let policies::Shortfall { namespaces, file_view, landlock, write_execute, user, insecure } =
+        match policies::confine(Role::Engine, words) {
+            Ok(shortfall) => shortfall,
+            // Root checks a file of its own before the package's users are there: nothing is lost by that.
+            Err(ConfineError::NoUser) if words.flag("check") => policies::Shortfall::default(),
+            Err(error) => fail(error),
+        };
+    Shortfall { namespaces, file_view, landlock, write_execute, user, insecure }
+}
+
+/// A panic is a fault of ours; it ends the process with one line, and with it the daemon.
+fn end_on_panic() {
+    std::panic::set_hook(Box::new(|panic| {
+        let text = log::escape(&panic.to_string());
+        log::write_to_stderr(&format!("truechimer-engine: a fault of its own: {text}\n"));
+        exit(ending::ENGINE);
+    }));
+}
+
+fn fail(error: impl Display) -> ! {
+    log::write_to_stderr(&format!("truechimer-engine: {error}\n"));
+    exit(ending::ENGINE)
+}
+
+fn load_configuration(files: &Files, log: &mut Log) -> Configuration {
+    match configuration::load(&files.configuration, &files.name, files.is_private) {
+        Ok(configuration) => {
+            for warning in &configuration.warnings {
+                log.write(Severity::WARNING, warning);
+            }
+            configuration
+        }
+        Err(error) => {
+            for line in error.to_string().lines() {
+                log.write_for_person(Severity::ERROR, line);
+            }
+            // A disk that fails may be read again later; what is written in the file stays wrong.
+            let is_trouble = matches!(error, configuration::ConfigurationError::Unreadable(..));
+            exit(if is_trouble { ending::ENGINE } else { ending::CONFIGURATION })
+        }
+    }
+}
+
+/// From the configuration on; returns the exit code.
+fn run(
+    words: &Inherited,
+    files: Files,
+    mut log: Log,
+    configuration: Configuration,
+    shortfall: Shortfall,
+) -> i32 {
+    let take = |key: &str| words.fd(key).unwrap_or_else(|error| fail(error));
+    let ends = Ends {
+        privileged: take("privileged"),
+        client: take("client"),
+        exchange: take("exchange"),
+        server: take("server"),
+        key_service: take("key-service"),
+    };
+    let keys = files.keys.unwrap_or_else(|| fail(InheritError::Missing("keys".to_owned())));
+    // The pair was made by whoever started the daemon: that user may give orders on the control socket.
+    let owner = control::peer_uid(&ends.privileged).unwrap_or(0);
+    let mut links = Links::new(ends).unwrap_or_else(|errno| fail(errno));
+    let control = Control::new(take("control"), owner).unwrap_or_else(|errno| fail(errno));
+    let mut state = StateFile::new(take("state"));
+    let record = words.optional_fd("record").unwrap_or_else(|error| fail(error));
+    let tape = record.map(|file| Box::new(tape::RecordFile::new(file)) as Box<dyn Tape>);
+    let mut clock = Clock::new(words.optional_fd("clock").unwrap_or_else(|error| fail(error)));
+
+    let heartbeat = words.number("heartbeat").unwrap_or_else(|error| fail(error));
+    let heartbeat = heartbeat.map(|millis| Span::from_millis(i64::from(millis)));
+    let own_addresses = own_addresses(&configuration);
+    let launched = match launch::launch(&mut links, &clock, &configuration, shortfall, START_PATIENCE) {
+        Ok(launched) => launched,
+        Err(ending) => return end(&mut log, &mut links, &clock, &ending),
+    };
+    let in_force = InForce::of(&configuration);
+    let (keeping, associations) = restore_keys(&mut log, keys, &configuration, &launched);
+    let start = match prepare_start(&mut log, &mut state, &mut clock, configuration, associations, &launched)
+    {
+        Ok(start) => start,
+        Err(ending) => return end(&mut log, &mut links, &clock, &ending),
+    };
+    if let (Some(keys), Ok(now)) = (keeping.cookies().and_then(CookieSource::keys), clock.raw())
+        && let Err(breach) = links.send_cookie_keys(now, &keys)
+    {
+        return end(&mut log, &mut links, &clock, &breach.into());
+    }
+    let seen = match clock.now() {
+        Ok(now) => now,
+        Err(error) => return end(&mut log, &mut links, &clock, &error.into()),
+    };
+    let mut running = Running {
+        surroundings: Surroundings {
+            clock: launched.welcome.clock,
+            processes: launched.welcome.processes,
+            shortfalls: launched.shortfalls,
+            counters: launched.counters,
+            key_exchange: launched.key_exchange,
+        },
+        clock,
+        links,
+        control,
+        state,
+        keeping,
+        log,
+        engine: Recorded::new(start, tape),
+        in_force,
+        seen,
+        heartbeat: heartbeat.unwrap_or(r#loop::HEARTBEAT),
+        pinged: heartbeat.map(|_| launched.at),
+        spoke: launched.at,
+        configuration: (files.configuration, files.name),
+        condition: None,
+        warned: None,
+        pending: vec![Input::Welcome(launched.welcome), Input::OwnAddresses(own_addresses)],
+    };
+    let ending = running.run();
+    running.engine.finish();
+    end(&mut running.log, &mut running.links, &running.clock, &ending)
+}
+
+/// What this process can know of the host's addresses from its empty network: those that it serves on.
+/// Loopback isn't one host's own name in the way that a loop of sources needs.
+fn own_addresses(configuration: &Configuration) -> Vec<IpAddr> {
+    let listen = configuration.plan.listen.iter().take(usize::from(configuration.plan.listen_count));
+    listen.map(|address| address.ip()).filter(|ip| !ip.is_unspecified() && !ip.is_loopback()).collect()
+}
+
+/// What was kept, as far as it is in order.
+fn restore_keys(
+    log: &mut Log,
+    (fd, inode): (OwnedFd, u64),
+    configuration: &Configuration,
+    launched: &Launched,
+) -> (Keeping, Vec<SavedAssociation>) {
+    let mut file = KeyFile::new(fd, inode, Roots::of(&configuration.plan));
+    let (mut kept, complaint) = file.load();
+    let mut complaints: Vec<String> = complaint.into_iter().collect();
+    let cookies = configuration.keys.as_ref().map(|keys| {
+        let (cookies, complaint) = CookieSource::new(keys.fleet.clone(), kept.ratchet.as_ref());
+        complaints.extend(complaint);
+        cookies
+    });
+    // Secrets that nothing is left to use are not kept any longer.
+    let before = kept.associations.len() + kept.left_out;
+    kept.associations.retain(|association| {
+        configuration.settings.sources.iter().any(|source| {
+            source.place == association.server
+                && source.nts.is_some_and(|settings| settings.roots == association.roots)
+        })
+    });
+    let is_idle = kept.ratchet.is_some() && cookies.is_none();
+    if is_idle || kept.associations.len() != before {
+        kept.ratchet = kept.ratchet.filter(|_| !is_idle);
+        complaints.extend(
+            file.replace(&kept).err().map(|error| format!("the file of keys cannot be written: {error}")),
+        );
+    }
+    for complaint in complaints {
+        log.write(Severity::WARNING, &complaint);
+    }
+    (Keeping::new(file, cookies, launched.welcome.floor), kept.associations)
+}
+
+fn prepare_start(
+    log: &mut Log,
+    state: &mut StateFile,
+    clock: &mut Clock,
+    configuration: Configuration,
+    associations: Vec<SavedAssociation>,
+    launched: &Launched,
+) -> Result<Start, Ending> {
+    let (saved, complaint) = state.load();
+    if let Some(complaint) = complaint {
+        log.write(Severity::WARNING, &complaint);
+    }
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed).map_err(|_| Ending::Kernel(nix::errno::Errno::ENOSYS))?;
+    log.write(Severity::NOTICE, &summary(&configuration, launched));
+    for line in missing(launched) {
+        log.write(Severity::WARNING, &line);
+    }
+    let precision = clock.measure_precision()?;
+    Ok(Start { settings: configuration.settings, saved, associations, seed, precision })
+}
+
+/// What runs now, in one line.
+fn summary(configuration: &Configuration, launched: &Launched) -> String {
+    let sources = match configuration.settings.sources.len() {
+        0 => "no source".to_owned(),
+        1 => "1 source".to_owned(),
+        more => format!("{more} sources"),
+    };
+    let server = match configuration.plan.listen_count {
+        0 => "serving nobody".to_owned(),
+        1 => "serving on 1 address".to_owned(),
+        more => format!("serving on {more} addresses"),
+    };
+    format!(
+        "truechimer {} started: {sources}, {server}, clock {}, governor profile {}",
+        env!("CARGO_PKG_VERSION"),
+        answers::clock_name(launched.welcome.clock),
+        profile_name(configuration.plan.profile),
+    )
+}
+
+/// One line for each process that is confined less than it should be.
+fn missing(launched: &Launched) -> Vec<String> {
+    let heard = Process::ALL.iter().zip(launched.shortfalls);
+    let short = heard.filter_map(|(process, shortfall)| Some((process, answers::missing(shortfall?))));
+    short
+        .filter(|(_, missing)| !missing.is_empty())
+        .map(|(process, missing)| {
+            let list = missing.join(", ");
+            format!(
+                "the {} process runs without: {list} (not offered by this system, or left out)",
+                process.name()
+            )
+        })
+        .collect()
+}
+
+/// Says why, tells privileged, and gives the exit code.
+fn end(log: &mut Log, links: &mut Links, clock: &Clock, ending: &Ending) -> i32 {
+    let severity = if ending.is_orderly() { Severity::INFO } else { Severity::ERROR };
+    log.write(severity, &ending.to_string());
+    if let (Some(farewell), Ok(now)) = (ending.farewell(), clock.raw()) {
+        links.send_goodbye(now, farewell);
+    }
+    ending::ENGINE
+}

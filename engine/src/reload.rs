@@ -1,0 +1,98 @@
+//! A changed configuration file, while everything runs: who is answered and how takes effect at once; all else is
+//! bound to sockets, processes and limits that only a start makes.
+
+use crate::configuration::{Configuration, ConfigurationError, KeySettings, parse};
+use crate::links::{Breach, Links, Process};
+use engine_core::settings::Settings;
+use ipc::message::privileged::LaunchPlan;
+use ipc::message::server::{Rule, ServerPolicy};
+use ipc::units::RawInstant;
+
+/// What of the configuration is in force.
+#[derive(Clone, Debug)]
+pub struct InForce {
+    settings: Settings,
+    plan: LaunchPlan,
+    access: Vec<Rule>,
+    policy: ServerPolicy,
+    keys: Option<KeySettings>,
+}
+
+/// What a reload did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reloaded {
+    /// Access rules in force now.
+    pub rules: usize,
+    /// Who is answered, or how, is another than before.
+    pub changed: bool,
+    /// The file says something else too that takes a restart.
+    pub needs_restart: bool,
+    /// The certificate and its key are being read anew.
+    pub reads_certificate: bool,
+}
+
+/// Why nothing was changed.
+#[derive(Debug)]
+pub enum ReloadError {
+    /// The file can't be followed.
+    Configuration(ConfigurationError),
+    /// The server role is gone.
+    Breach(Breach),
+}
+
+impl Reloaded {
+    /// For the log.
+    pub fn sentence(&self) -> String {
+        let what = if self.changed { "new access rules and limits" } else { "nothing new for the server" };
+        let rest = if self.needs_restart { "; other changes in the file take a restart" } else { "" };
+        let certificate = if self.reads_certificate { "; certificate and key are read again" } else { "" };
+        format!("configuration read again: {what}, {} rules{certificate}{rest}", self.rules)
+    }
+}
+
+impl InForce {
+    /// What the daemon was started with.
+    pub fn of(configuration: &Configuration) -> Self {
+        let Configuration { settings, plan, access, policy, keys, .. } = configuration.clone();
+        Self { settings, plan, access, policy, keys }
+    }
+
+    /// Checks the text of a file as at a start, and puts in force what can be; `name` stands in messages only.
+    ///
+    /// # Errors
+    /// [`ReloadError`]; nothing has changed then.
+    pub fn reload(
+        &mut self,
+        now: RawInstant,
+        (text, name): (&str, &str),
+        links: &mut Links,
+    ) -> Result<Reloaded, ReloadError> {
+        let Configuration { settings, plan, access, policy, keys, .. } =
+            parse(text, name).map_err(ReloadError::Configuration)?;
+        let fleet = |keys: &Option<KeySettings>| keys.as_ref().map(|keys| keys.fleet.clone());
+        let needs_restart =
+            settings != self.settings || plan != self.plan || fleet(&keys) != fleet(&self.keys);
+        let serves = links.expects(Process::Server);
+        let changed = serves && (access != self.access || policy != self.policy);
+        if changed {
+            if policy != self.policy {
+                links.send_policy(now, policy).map_err(ReloadError::Breach)?;
+            }
+            links.send_access(now, &access).map_err(ReloadError::Breach)?;
+            (self.access, self.policy) = (access, policy);
+        }
+        let reads_certificate = links.expects(Process::KeyService);
+        let mut changed = changed;
+        if let (true, Some(new), Some(old)) = (reads_certificate, &keys, &mut self.keys)
+            && new.policy != old.policy
+        {
+            links.key_service.send_policy(now, new.policy).map_err(ReloadError::Breach)?;
+            old.policy = new.policy;
+            changed = true;
+        }
+        if reads_certificate {
+            links.key_service.send_reload(now).map_err(ReloadError::Breach)?;
+        }
+        Ok(Reloaded { rules: self.access.len(), changed, needs_restart, reads_certificate })
+    }
+}

@@ -1,0 +1,262 @@
+//! What survives a restart: one line of text in two slots of fixed length, written in turn, so that a
+//! write that is cut short destroys the older one only.
+
+use engine_core::io::Saved;
+use ipc::units::{Frequency, WallTime};
+use std::fs::File;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileExt;
+
+/// Length of a slot in octets, the line end included.
+const SLOT: usize = 256;
+
+/// First words of a slot; the number grows when the line changes.
+const HEAD: &str = "truechimer-engine-state 1";
+
+/// The state file.
+#[derive(Debug)]
+pub struct StateFile {
+    file: File,
+    sequence: u64,
+}
+
+impl StateFile {
+    /// Takes the file; [`Self::load`] comes first.
+    pub fn new(fd: OwnedFd) -> Self {
+        Self { file: File::from(fd), sequence: 0 }
+    }
+
+    /// What was saved last, and a sentence where something in the file was ignored. Never reads more than
+    /// the two slots.
+    pub fn load(&mut self) -> (Option<Saved>, Option<String>) {
+        let mut octets = [0; 2 * SLOT];
+        let mut length = 0;
+        while let Some(room) = octets.get_mut(length..).filter(|room| !room.is_empty()) {
+            match self.file.read_at(room, length as u64) {
+                Ok(0) => break,
+                Ok(count) => length += count,
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    return (
+                        None,
+                        Some(format!("the state file cannot be read ({error}); starting without")),
+                    );
+                }
+            }
+        }
+        let mut best: Option<(u64, Saved)> = None;
+        let mut complaint = None;
+        for slot in octets.get(..length).unwrap_or_default().chunks(SLOT) {
+            if slot.iter().all(|octet| matches!(octet, 0 | b' ' | b'\n')) {
+                continue;
+            }
+            match read_slot(slot) {
+                Ok((sequence, saved)) if best.is_none_or(|(newest, _)| sequence > newest) => {
+                    best = Some((sequence, saved));
+                }
+                Ok(_) => {}
+                Err(why) => complaint = Some(why),
+            }
+        }
+        self.sequence = best.map_or(0, |(sequence, _)| sequence);
+        if best.is_none() && complaint.is_some() {
+            // Else the slot that is written second would be complained about once more at the next start.
+            let _ = self.file.write_all_at(&[0; 2 * SLOT], 0);
+        }
+        let saved = best.map(|(_, saved)| saved);
+        let complaint = complaint.map(|why| match saved {
+            Some(_) => format!("one slot of the state file is ignored ({why}); the other one is used"),
+            None => format!("the state file is ignored ({why}); the frequency is learned anew"),
+        });
+        (saved, complaint)
+    }
+
+    /// Writes the older slot and waits until it is on the disk.
+    ///
+    /// # Errors
+    /// Those of the file system; the newer slot is as it was.
+    pub fn save(&mut self, saved: &Saved) -> std::io::Result<()> {
+        let sequence = self.sequence.saturating_add(1);
+        let place = (sequence.wrapping_sub(1) % 2) * SLOT as u64;
+        self.file.write_all_at(&write_slot(sequence, saved), place)?;
+        self.file.sync_data()?;
+        self.sequence = sequence;
+        Ok(())
+    }
+}
+
+fn write_slot(sequence: u64, saved: &Saved) -> [u8; SLOT] {
+    let body = format!(
+        "{HEAD} sequence={sequence} at-ns={} frequency-ppm={:.6} frequency-error-ppm={:.6}",
+        saved.at.nanos(),
+        f64::from(saved.frequency.scaled()) / f64::from(Frequency::PER_PPM),
+        saved.frequency_error_ppm
+    );
+    let line = format!("{body} check={:016x}", checksum(body.as_bytes()));
+    let mut slot = [b' '; SLOT];
+    for (place, octet) in slot.iter_mut().zip(line.bytes()) {
+        *place = octet;
+    }
+    slot[SLOT - 1] = b'\n';
+    slot
+}
+
+fn read_slot(slot: &[u8]) -> Result<(u64, Saved), &'static str> {
+    const TORN: &str = "cut short or altered";
+    if slot.len() != SLOT {
+        return Err(TORN);
+    }
+    let text = std::str::from_utf8(slot).map_err(|_| "not text")?;
+    let (body, check) = text.trim_end().rsplit_once(" check=").ok_or(TORN)?;
+    if u64::from_str_radix(check, 16) != Ok(checksum(body.as_bytes())) {
+        return Err(TORN);
+    }
+    let words = body.strip_prefix(HEAD).ok_or("of another version")?;
+    let word = |key: &str| {
+        words
+            .split(' ')
+            .filter_map(|word| word.split_once('='))
+            .find(|(name, _)| *name == key)
+            .map(|(_, v)| v)
+    };
+    let sequence = word("sequence").and_then(|v| v.parse::<u64>().ok()).ok_or("no sequence number")?;
+    let at = word("at-ns").and_then(|v| v.parse::<i64>().ok()).and_then(|at| WallTime::try_new(at).ok());
+    let at = at.ok_or("a time out of range")?;
+    let ppm = word("frequency-ppm").and_then(|v| v.parse::<f64>().ok()).filter(|ppm| ppm.abs() <= 500.0);
+    let ppm = ppm.ok_or("a frequency out of range")?;
+    let error = word("frequency-error-ppm").and_then(|v| v.parse::<f64>().ok());
+    let error =
+        error.filter(|error| (0.0..=1000.0).contains(error)).ok_or("a frequency error out of range")?;
+    let scaled = (ppm * f64::from(Frequency::PER_PPM)).round() as i32;
+    Ok((sequence, Saved { frequency: Frequency::saturating(scaled), frequency_error_ppm: error, at }))
+}
+
+/// FNV-1a over 64 bits: shows a write that was cut short; against intent the file's mode protects.
+fn checksum(octets: &[u8]) -> u64 {
+    octets
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, octet| (hash ^ u64::from(*octet)).wrapping_mul(0x100_0000_01b3))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::PathBuf;
+
+    struct Place(PathBuf);
+
+    impl Place {
+        fn new(name: &str, octets: &[u8]) -> Self {
+            let path = std::env::temp_dir().join(format!("truechimer-state-{name}-{}", std::process::id()));
+            std::fs::write(&path, octets).unwrap();
+            Self(path)
+        }
+
+        fn open(&self) -> StateFile {
+            StateFile::new(File::options().read(true).write(true).open(&self.0).unwrap().into())
+        }
+
+        fn edit(&self, edit: impl FnOnce(&mut Vec<u8>)) {
+            let mut octets = std::fs::read(&self.0).unwrap();
+            edit(&mut octets);
+            std::fs::write(&self.0, octets).unwrap();
+        }
+    }
+
+    impl Drop for Place {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_file(&self.0);
+        }
+    }
+
+    fn saved(scaled: i32) -> Saved {
+        Saved {
+            frequency: Frequency::try_new(scaled).unwrap(),
+            frequency_error_ppm: 0.25,
+            at: WallTime::try_new(1_800_000_000_123_456_789).unwrap(),
+        }
+    }
+
+    #[test]
+    fn what_was_saved_last_is_loaded() {
+        let place = Place::new("last", b"");
+        let mut state = place.open();
+        assert_eq!(state.load(), (None, None));
+        for scaled in [1, -2, 32_768_000, -32_768_000, 1_234_567] {
+            state.save(&saved(scaled)).unwrap();
+            assert_eq!(place.open().load(), (Some(saved(scaled)), None));
+        }
+        let text = String::from_utf8(std::fs::read(&place.0).unwrap()).unwrap();
+        assert_eq!((text.len(), text.lines().count()), (2 * SLOT, 2), "two lines for people: {text}");
+    }
+
+    #[test]
+    fn a_restart_goes_on_counting() {
+        let place = Place::new("count", b"");
+        place.open().save(&saved(1)).unwrap();
+        let mut state = place.open();
+        state.load();
+        state.save(&saved(2)).unwrap();
+        assert_eq!(place.open().load().0, Some(saved(2)));
+    }
+
+    #[test]
+    fn a_write_that_was_cut_short_leaves_the_one_before() {
+        let (first, third) = (write_slot(1, &saved(1)), write_slot(3, &saved(3)));
+        let differs = |at: &usize| first[*at] != third[*at];
+        let (begin, end) = ((0..SLOT).find(differs).unwrap(), (0..SLOT).rfind(differs).unwrap());
+        assert!(begin < end);
+        for cut in [1, begin, begin + 1, 100, end, end + 1, SLOT - 1] {
+            let place = Place::new(&format!("cut{cut}"), b"");
+            let mut state = place.open();
+            for scaled in 1..=3 {
+                state.save(&saved(scaled)).unwrap();
+            }
+            // The third went into the first slot, over the first; only `cut` octets of it got there.
+            place.edit(|octets| octets[cut..SLOT].copy_from_slice(&first[cut..]));
+            let (found, complaint) = place.open().load();
+            let newest = if cut > end { 3 } else { 2 };
+            assert_eq!(found, Some(saved(newest)), "cut {cut}");
+            assert_eq!(complaint.is_some(), (begin + 1..=end).contains(&cut), "cut {cut}: {complaint:?}");
+        }
+    }
+
+    #[test]
+    fn a148_whatever_else_the_file_holds_is_ignored_with_a_reason() {
+        let slot = |body: &str| {
+            let body = format!("{HEAD} {body}");
+            let line = format!("{body} check={:016x}", checksum(body.as_bytes()));
+            format!("{line:<255}\n").into_bytes()
+        };
+        let cases: Vec<(&str, Vec<u8>)> = vec![
+            ("huge", slot("sequence=1 at-ns=1 frequency-ppm=1e308 frequency-error-ppm=1")),
+            ("nan", slot("sequence=1 at-ns=1 frequency-ppm=NaN frequency-error-ppm=1")),
+            ("inf", slot("sequence=1 at-ns=1 frequency-ppm=-inf frequency-error-ppm=1")),
+            ("above", slot("sequence=1 at-ns=1 frequency-ppm=500.01 frequency-error-ppm=1")),
+            ("errornan", slot("sequence=1 at-ns=1 frequency-ppm=1 frequency-error-ppm=NaN")),
+            ("negative", slot("sequence=1 at-ns=1 frequency-ppm=1 frequency-error-ppm=-1")),
+            ("before", slot("sequence=1 at-ns=-1 frequency-ppm=1 frequency-error-ppm=1")),
+            ("beyond", slot("sequence=1 at-ns=9223372036854775807 frequency-ppm=1 frequency-error-ppm=1")),
+            ("missing", slot("at-ns=1 frequency-ppm=1 frequency-error-ppm=1")),
+            ("binary", vec![0xff; 300]),
+            ("short", b"12.5\n".to_vec()),
+            ("large", vec![b'x'; 1 << 20]),
+        ];
+        for (name, octets) in cases {
+            let (found, complaint) = Place::new(name, &octets).open().load();
+            assert_eq!(found, None, "{name}");
+            assert!(complaint.unwrap().contains("ignored"), "{name}");
+        }
+    }
+
+    #[test]
+    fn any_flipped_bit_of_a_slot_is_seen() {
+        let whole = write_slot(7, &saved(5));
+        let end = whole.iter().rposition(|octet| *octet != b' ' && *octet != b'\n').unwrap();
+        for at in 0..=end {
+            let mut bad = whole;
+            bad[at] ^= 1;
+            assert!(read_slot(&bad).is_err(), "octet {at}");
+        }
+    }
+}

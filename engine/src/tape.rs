@@ -1,0 +1,119 @@
+//! Where the engine's record goes, and the way back: `replay`.
+
+use engine_core::record::replay::replay;
+use engine_core::record::{MOST_OCTETS, Tape};
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileExt;
+
+/// The file that privileged opened for `--record`; its end is known here, since nobody else writes to it.
+#[derive(Debug)]
+pub struct RecordFile {
+    file: File,
+    written: u64,
+}
+
+impl RecordFile {
+    /// Takes the file, which is empty.
+    pub fn new(fd: OwnedFd) -> Self {
+        Self { file: File::from(fd), written: 0 }
+    }
+}
+
+impl Tape for RecordFile {
+    /// Into the page cache: it is the state file that a restart needs, so nothing waits for the disk here.
+    fn write(&mut self, octets: &[u8]) -> bool {
+        let done = self.file.write_all_at(octets, self.written).is_ok();
+        self.written += octets.len() as u64;
+        done
+    }
+
+    fn chance(&mut self) -> Option<[u8; 16]> {
+        let mut chance = [0; 16];
+        getrandom::fill(&mut chance).ok().map(|()| chance)
+    }
+}
+
+/// Exit codes of `truechimer-engine replay`.
+const EQUAL: i32 = 0;
+const DIFFERENT: i32 = 1;
+const UNREADABLE: i32 = 2;
+
+/// Replays the record on standard input and prints one line of JSON: for chimerctl. Returns the exit code.
+pub fn replay_standard_input() -> i32 {
+    match read_and_replay(&mut std::io::stdin().lock()) {
+        Ok((text, code)) => {
+            println!("{text}");
+            code
+        }
+        Err(why) => {
+            crate::log::write_to_stderr(&format!("{why}\n"));
+            UNREADABLE
+        }
+    }
+}
+
+fn read_and_replay(input: &mut dyn Read) -> Result<(String, i32), String> {
+    // At once: twice the octets, as a growing vector would take, need not fit the limit of memory.
+    let mut octets = Vec::with_capacity(MOST_OCTETS + 1);
+    input
+        .take(MOST_OCTETS as u64 + 1)
+        .read_to_end(&mut octets)
+        .map_err(|error| format!("the record can't be read: {error}"))?;
+    if octets.len() > MOST_OCTETS {
+        return Err("longer than any record".to_owned());
+    }
+    let found = replay(&octets).map_err(|error| error.to_string())?;
+    let code = if found.verdict == "equal" { EQUAL } else { DIFFERENT };
+    let text = serde_json::to_string(&found).map_err(|error| error.to_string())?;
+    Ok((text, code))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use engine_core::io::{Input, Now, Start};
+    use engine_core::record::Recorded;
+    use engine_core::settings::Settings;
+    use ipc::units::{RawInstant, Span, WallTime};
+
+    fn record() -> Vec<u8> {
+        let path = std::env::temp_dir().join(format!("truechimer-tape-{}", std::process::id()));
+        let file = File::options().read(true).write(true).create(true).truncate(true).open(&path);
+        let file = file.expect("a temporary file");
+        let reader = file.try_clone().expect("a descriptor");
+        std::fs::remove_file(&path).expect("it is ours");
+        let settings = Settings {
+            sources: Vec::new(),
+            minimum_sources: 1,
+            start_step_threshold: Span::ZERO,
+            run_step_threshold: None,
+            max_slew_ppm: 200.0,
+            leap_seconds: true,
+            require_nts: false,
+            server: None,
+        };
+        let start = Start { settings, saved: None, associations: Vec::new(), seed: [0; 32], precision: -24 };
+        let mut engine = Recorded::new(start, Some(Box::new(RecordFile::new(file.into()))));
+        let now = Now { raw: RawInstant::saturating(9), wall: WallTime::saturating(11) };
+        engine.handle_input(now, Input::Timeout);
+        engine.finish();
+        let mut octets = vec![0; 4096];
+        let length = reader.read_at(&mut octets, 0).expect("a file can be read");
+        octets.truncate(length);
+        octets
+    }
+
+    #[test]
+    fn what_was_written_to_the_file_replays() {
+        let (text, code) = read_and_replay(&mut record().as_slice()).expect("a record");
+        assert!(code == EQUAL && text.contains("\"orderly\"") && text.contains("\"timeout\":1"), "{text}");
+    }
+
+    #[test]
+    fn what_is_no_record_is_refused_with_a_sentence() {
+        assert!(read_and_replay(&mut &b"hello"[..]).unwrap_err().contains("not a record"));
+        assert!(read_and_replay(&mut std::io::repeat(0)).unwrap_err().contains("longer"));
+    }
+}
