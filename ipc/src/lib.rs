@@ -8,18 +8,17 @@
 //!   secret     keys on their way from one process to another
 //!   message    one enum for each direction of each link, one doc line for each variant
 //!   codec      message <-> octets; the only file that knows bincode
-//!   link       a SOCK_SEQPACKET end that counts its records (feature `link`)
 //!   clock_page a clock that isn't the kernel's: an offset and a rate over CLOCK_MONOTONIC_RAW
 //! ```
 //!
 //! Values are checked where they are built (`try_new`), and decoding only builds: whoever holds an
 //! [`Offset`](units::Offset) holds one in range. There is no float here, no allocation but for keys, and no
-//! input or output outside of `link`. Nothing in this crate depends on another crate of the project.
+//! input or output: the sockets are those of `ipc/link`. Nothing in this crate depends on another crate of the project.
 #![no_std]
 #![forbid(unsafe_code)]
 
 extern crate alloc;
-#[cfg(any(test, feature = "link"))]
+#[cfg(test)]
 extern crate std;
 
 #[macro_use]
@@ -29,8 +28,6 @@ mod bounded;
 pub mod address;
 pub mod clock_page;
 pub mod file_path;
-#[cfg(feature = "link")]
-pub mod link;
 pub mod message;
 pub mod packet;
 pub mod secret;

@@ -1,6 +1,6 @@
 //! Why a role ends.
 
-use ipc::link::LinkError;
+use ipc_link::LinkError;
 use nix::errno::Errno;
 use std::fmt;
 

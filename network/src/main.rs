@@ -1,8 +1,8 @@
 //! The network process: started once for each role, with its role and descriptors on the command line.
 #![forbid(unsafe_code)]
 
-use ipc::link::Link;
 use ipc::message::Shortfall;
+use ipc_link::Link;
 use network::ending::{BROKEN, Ending};
 use network::key_holder::{Holder, MAX_LINKS};
 use network::{client, exchange, key_service, server};

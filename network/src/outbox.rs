@@ -3,7 +3,7 @@
 
 use crate::ending::Ending;
 use ipc::Message;
-use ipc::link::{Link, LinkError};
+use ipc_link::{Link, LinkError};
 use nix::poll::PollFlags;
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd};

@@ -3,12 +3,12 @@
 mod support;
 
 use ipc::address::Address;
-use ipc::link::Link;
 use ipc::message::Shortfall;
 use ipc::message::exchange::{
     ExchangeId, Failed, FromExchange, HostName, LookupFailure, MAX_ADDRESSES, Resolve, Resolved, ToExchange,
 };
 use ipc::units::Span;
+use ipc_link::Link;
 use network::ending::Ending;
 use network::exchange::{Work, run};
 use std::os::fd::AsFd;

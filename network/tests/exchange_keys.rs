@@ -6,7 +6,6 @@ use bench::authority::{Authority, now};
 use bench::key_server::{KeyServer, answer, cookies};
 use bench::programs::Place;
 use ipc::address::Address;
-use ipc::link::Link;
 use ipc::message::Shortfall;
 use ipc::message::exchange::{
     AeadOffer, Cookie, Exchange, ExchangeFailed, ExchangeFailure, ExchangeId, Exchanged, FromExchange,
@@ -15,6 +14,7 @@ use ipc::message::exchange::{
 use ipc::packet::CookieOctets;
 use ipc::secret::{Aead, KeyPair, Secret};
 use ipc::units::{Span, WallTime};
+use ipc_link::Link;
 use network::ending::Ending;
 use network::exchange::{Work, run};
 use std::io::{Read, Write};

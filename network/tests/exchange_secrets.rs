@@ -3,7 +3,6 @@
 mod support;
 
 use ipc::address::Address;
-use ipc::link::Link;
 use ipc::message::Shortfall;
 use ipc::message::exchange::{
     AeadOffer, Cookie, Exchange, ExchangeId, Exchanged, FromExchange, HostName, KeyServer, MAX_ADDRESSES,
@@ -12,6 +11,7 @@ use ipc::message::exchange::{
 use ipc::packet::CookieOctets;
 use ipc::secret::{Aead, KeyPair, Secret};
 use ipc::units::{Span, WallTime};
+use ipc_link::Link;
 use network::exchange::{Work, run};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{setsockopt, sockopt};

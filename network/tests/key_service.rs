@@ -72,7 +72,7 @@ fn nothing_is_missing_of_their_confinement_and_they_end_with_the_engine() {
     let status = pair.ending(|pair| {
         // Another end takes the place of the engine's, which is closed thereby.
         let (one, _) = std::os::unix::net::UnixStream::pair().unwrap();
-        pair.engine = ipc::link::Link::new(one.into());
+        pair.engine = ipc_link::Link::new(one.into());
     });
     assert_eq!(status.code(), Some(0));
 }

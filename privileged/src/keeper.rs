@@ -7,12 +7,12 @@ use crate::ending::{Ending, say};
 use crate::governor::{Governor, Moment, limits};
 use crate::notify::Notify;
 use crate::signals::{self, Caught, PROCESSES, caught};
-use ipc::link::{Link, LinkError};
 use ipc::message::privileged::{
     Applied, ClockEvent, ClockEventKind, ClockKind, ClockReading, Condition, FromPrivileged, Refusal,
     Refused, StepReason, ToPrivileged,
 };
 use ipc::units::{Leap, Offset, RawInstant, Span, TimeConstant};
+use ipc_link::{Link, LinkError};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::time::TimeSpec;

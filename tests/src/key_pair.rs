@@ -1,13 +1,13 @@
 //! The key exchange service and its key holder as real processes, and the engine's end of the link between them.
 
 use crate::daemon::spawn;
-use ipc::link::{Link, LinkError};
 use ipc::message::Shortfall;
 use ipc::message::key_service::{
     FromKeyHolder, FromKeyService, KeyCounters, KeyPolicy, Loaded, ToKeyHolder, ToKeyService,
 };
 use ipc::message::server::{CookieKeys as GivenKeys, EpochKey as GivenKey};
 use ipc::secret::Secret;
+use ipc_link::{Link, LinkError};
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, listen, socketpair};

@@ -163,8 +163,8 @@ fn none_gets_through(roles: &[&str], cases: &[&str]) {
 
 #[test]
 fn a109_descriptors_that_a_peer_passes_are_never_received() {
-    use ipc::link::Link;
     use ipc::message::privileged::{FromPrivileged, ToPrivileged};
+    use ipc_link::Link;
     let (peer, ours) =
         socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_NONBLOCK).unwrap();
     let mut link: Link<FromPrivileged, ToPrivileged> = Link::new(ours);

@@ -3,9 +3,9 @@
 use super::process::GONE;
 use super::{Breach, Process};
 use ipc::Message;
-use ipc::link::{Link, LinkError};
 use ipc::message::Shortfall;
 use ipc::units::{RawInstant, Span};
+use ipc_link::{Link, LinkError};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};

@@ -2,12 +2,12 @@ mod nts;
 
 use super::*;
 use ipc::address::Address;
-use ipc::link::Link;
 use ipc::message::client::{Rejected, Silence, Unanswered};
 use ipc::message::exchange::{ExchangeId, Resolved};
 use ipc::message::key_service::{FromKeyService, ToKeyService};
 use ipc::message::privileged::{ClockEvent, ClockEventKind, ClockKind, ClockReading, Refusal, Refused};
 use ipc::units::{Frequency, Offset, TimeConstant, WallTime};
+use ipc_link::Link;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, setsockopt, socketpair, sockopt};
 
 struct Bench {

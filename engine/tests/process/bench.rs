@@ -2,7 +2,6 @@
 
 use super::nts;
 use ipc::clock_page::ClockPage;
-use ipc::link::Link;
 use ipc::message::Shortfall;
 use ipc::message::client::{
     FromClient, PlainReply, ProtectedReply, Query, QueryId, Rejected, ReplyHeader, Sent, Silence, Stamp,
@@ -15,6 +14,7 @@ use ipc::message::privileged::{
 };
 use ipc::message::server::{FromServer, ToServer};
 use ipc::units::{Frequency, Leap, Offset, RawInstant, TimeConstant, WallTime};
+use ipc_link::Link;
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};

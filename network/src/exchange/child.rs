@@ -6,11 +6,11 @@ use super::lawful::{Judged, judge};
 use super::lookup::look_up;
 use super::roots::RootFiles;
 use crate::clock;
-use ipc::link::Link;
 use ipc::message::exchange::{
     Cookie, ExchangeFailed, ExchangeFailure, ExchangeId, Failed, FromExchange, LookupFailure, ToExchange,
 };
 use ipc::units::{RawInstant, Span};
+use ipc_link::Link;
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};

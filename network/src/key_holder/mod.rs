@@ -14,10 +14,10 @@ mod rate;
 
 use crate::clock;
 use crate::ending::Ending;
-use ipc::link::{Link, LinkError};
 use ipc::message::Shortfall;
 use ipc::message::key_service::{FromKeyHolder, KeyRead, Sign, ToKeyHolder};
 use ipc::units::Span;
+use ipc_link::{Link, LinkError};
 use key::Key;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, ppoll};

@@ -26,13 +26,13 @@ use crate::clock;
 use crate::ending::Ending;
 use crate::outbox::Outbox;
 use crate::tls;
-use ipc::link::{Link, LinkError};
 use ipc::message::Shortfall;
 use ipc::message::key_service::{
     FromKeyHolder, FromKeyService, KeyCounters, KeyPolicy, ToKeyHolder, ToKeyService,
 };
 use ipc::message::server::CookieKeys as GivenKeys;
 use ipc::units::{RawInstant, Span};
+use ipc_link::{Link, LinkError};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::socket::{setsockopt, sockopt};

@@ -2,8 +2,8 @@
 //! thread waits for the answer. While it does, other threads go on.
 
 use crate::certificate_verify::{named, take_apart};
-use ipc::link::{Link, LinkError};
 use ipc::message::key_service::{FromKeyHolder, Scheme, Sign, Signature, ToKeyHolder};
+use ipc_link::{Link, LinkError};
 use rustls::SignatureScheme;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::{CertifiedKey, Signer, SigningKey};

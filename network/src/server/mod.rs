@@ -33,12 +33,12 @@ pub use source::Source;
 use crate::clock;
 use crate::ending::Ending;
 use crate::outbox::Outbox;
-use ipc::link::Link;
 use ipc::message::Shortfall;
 use ipc::message::server::{
     Access, Counters, FromServer, MAX_LIST, MAX_RATE, MAX_TOTAL, Rule, ServerPolicy, ToServer,
 };
 use ipc::units::{RawInstant, Span};
+use ipc_link::Link;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::time::TimeSpec;

@@ -7,8 +7,8 @@ pub mod nts;
 pub mod server;
 
 use ipc::Message;
-use ipc::link::{Link, LinkError};
 use ipc::units::{RawInstant, Span};
+use ipc_link::{Link, LinkError};
 use network::clock;
 use network::ending::Ending;
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};

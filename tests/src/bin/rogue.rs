@@ -8,7 +8,6 @@
 mod protected;
 
 use ipc::address::Address;
-use ipc::link::{Link, LinkError};
 use ipc::message::Shortfall;
 use ipc::message::client::{
     FromClient, PlainReply, Query, QueryId, Rejected, ReplyHeader, Sent, Stamp, ToClient,
@@ -18,6 +17,7 @@ use ipc::message::privileged::{
 };
 use ipc::units::{Frequency, Leap, Offset, RawInstant, Span, TimeConstant};
 use ipc::{MAX_FRAME, Message, encode};
+use ipc_link::{Link, LinkError};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::time::{ClockId, clock_gettime};
 use policies::Inherited;

@@ -4,11 +4,13 @@
 //! never received. A peer that is gone, a zero-length datagram, an oversized one, a malformed one and one
 //! out of sequence all end the link for good.
 
-use crate::codec::{CodecError, MAX_FRAME, Message, decode, encode};
-use core::fmt;
-use core::marker::PhantomData;
+#![forbid(unsafe_code)]
+
+use ipc::{CodecError, MAX_FRAME, Message, decode, encode};
 use nix::errno::Errno;
 use nix::unistd::{read, write};
+use std::fmt;
+use std::marker::PhantomData;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use zeroize::Zeroize;
 
@@ -61,7 +63,7 @@ impl fmt::Display for LinkError {
     }
 }
 
-impl core::error::Error for LinkError {}
+impl std::error::Error for LinkError {}
 
 /// A record on its way. It may hold keys: nothing of it stays behind on the stack. What was never written is left
 /// out, for wiping thousands of octets costs more than the rest of a message.
@@ -163,7 +165,7 @@ impl<Out, In> AsFd for Link<Out, In> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::privileged::{FromPrivileged, ToPrivileged};
+    use ipc::message::privileged::{FromPrivileged, ToPrivileged};
     use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 
     fn pair() -> (OwnedFd, Link<FromPrivileged, ToPrivileged>) {
@@ -211,9 +213,9 @@ mod tests {
         drop(peer);
         assert_eq!(link.receive(), Err(LinkError::Closed));
         assert_eq!(
-            link.send(&FromPrivileged::Refused(crate::message::privileged::Refused {
+            link.send(&FromPrivileged::Refused(ipc::message::privileged::Refused {
                 answers: 0,
-                code: crate::message::privileged::Refusal::Rate,
+                code: ipc::message::privileged::Refusal::Rate,
                 limit: 0,
                 remaining: 0
             })),
