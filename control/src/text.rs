@@ -1,5 +1,6 @@
 //! Text for terminals: nothing unescaped, columns aligned, lengths of time readable.
 
+use ipc::calendar::Date;
 use serde_json::Value;
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -99,19 +100,8 @@ pub fn length(value: &Value) -> String {
 
 /// The day (UTC) of an instant in seconds since 1970, as `YYYY-MM-DD`; `-` beyond the years 1 to 9999.
 pub fn day(unix_seconds: i64) -> String {
-    // Days since 0000-03-01, so that a leap day is the last one of its year; 146,097 days in 400 years.
-    let days = unix_seconds.div_euclid(86_400).saturating_add(719_468);
-    let (era, of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
-    let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year + year / 4 - year / 100);
-    let month = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * month + 2) / 5 + 1;
-    let month = if month < 10 { month + 3 } else { month - 9 };
-    let year = era.saturating_mul(400).saturating_add(year + i64::from(month <= 2));
-    match (1..=9999).contains(&year) {
-        true => format!("{year:04}-{month:02}-{day:02}"),
-        false => "-".to_owned(),
-    }
+    let date = Date::of_day(unix_seconds.div_euclid(86_400));
+    if (1..=9999).contains(&date.year()) { date.to_string() } else { "-".to_owned() }
 }
 
 /// A member of an object as text: texts as they are, numbers and booleans as JSON, `-` for nothing.

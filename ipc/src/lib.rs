@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   units      what a number means: nanoseconds, 2^-16 ppm, signs, ranges
+//!   calendar   days and dates, and how an instant is written
 //!   address    where a packet goes or came from
 //!   packet     the octets of a datagram or of a cookie, bounded
 //!   file_path  the name of a file that the configuration gives to the launch
@@ -26,6 +27,7 @@ mod codec;
 #[macro_use]
 mod bounded;
 pub mod address;
+pub mod calendar;
 pub mod clock_page;
 pub mod file_path;
 pub mod message;

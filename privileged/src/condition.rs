@@ -1,6 +1,6 @@
 //! What the engine says of the daemon's state, as one line for the service manager.
 
-use crate::audit::Date;
+use ipc::calendar::Rfc3339;
 use ipc::message::privileged::{Condition, Refusal};
 use ipc::units::WallTime;
 use std::fmt;
@@ -69,7 +69,7 @@ struct Minute(WallTime);
 
 impl fmt::Display for Minute {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let date = Date(self.0).to_string();
+        let date = Rfc3339(self.0).to_string();
         let (day, time) = date.split_once('T').unwrap_or((&date, ""));
         write!(f, "{day} {} UTC", time.get(..5).unwrap_or_default())
     }

@@ -1,12 +1,13 @@
 //! What runs after the lock-down: hear an order, judge it, write it down, do it, answer.
 
-use crate::audit::{Audit, Date};
+use crate::audit::Audit;
 use crate::clock::{Clock, nanos};
 use crate::condition::Sentence;
 use crate::ending::{Ending, say};
 use crate::governor::{Governor, Moment, limits};
 use crate::notify::Notify;
 use crate::signals::{self, Caught, PROCESSES, caught};
+use ipc::calendar::Rfc3339;
 use ipc::message::privileged::{
     Applied, ClockEvent, ClockEventKind, ClockKind, ClockReading, Condition, FromPrivileged, Refusal,
     Refused, StepReason, ToPrivileged,
@@ -202,7 +203,7 @@ impl Keeper {
             3,
             &format_args!(
                 "no order for three hours: the clock is marked unsynchronised, at {}",
-                Date(reading.wall)
+                Rfc3339(reading.wall)
             ),
         );
     }
@@ -328,8 +329,8 @@ impl Keeper {
             self.write_down(format_args!(
                 "event=applied {} charged_ns={charged} before={} after={} left_before_ns={} left_after_ns={} was={} is={}",
                 Asked(order),
-                Date(before.wall),
-                Date(after.wall),
+                Rfc3339(before.wall),
+                Rfc3339(after.wall),
                 before.slew_left.nanos(),
                 after.slew_left.nanos(),
                 before.frequency.scaled(),

@@ -5,6 +5,7 @@ use bench::daemon::{Daemon, Setup};
 use bench::memory;
 use bench::nts::{NAMES, NtsServer, counts, loopbacks};
 use bench::programs::free_port;
+use ipc::calendar::Date;
 use protocol::nts::aead::SessionKeys;
 use protocol::nts::cookie::CookieKeys;
 use protocol::nts::ratchet::{Ratchet, epoch_at};
@@ -273,12 +274,5 @@ fn a119_nts_keys_are_in_the_engine_and_the_private_key_in_its_holder_and_nowhere
 /// As `fleet-since` has it.
 fn today() -> String {
     let days = bench::authority::now() / 86_400;
-    // Civil from days (the calendar repeats every 146,097 of them).
-    let z = days + 719_468;
-    let (era, of_era) = (z.div_euclid(146_097), z.rem_euclid(146_097));
-    let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let mp = (5 * of_year + 2) / 153;
-    let (day, month) = (of_year - (153 * mp + 2) / 5 + 1, if mp < 10 { mp + 3 } else { mp - 9 });
-    format!("{:04}-{month:02}-{day:02}", year_of_era + era * 400 + i64::from(month <= 2))
+    Date::of_day(days).to_string()
 }

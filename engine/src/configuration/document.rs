@@ -1,5 +1,6 @@
 //! Typed reading of a parsed TOML document, with the line of everything that is wrong.
 
+use ipc::calendar::Date;
 use std::fmt::Display;
 use std::ops::{Range, RangeInclusive};
 use toml::Spanned;
@@ -293,9 +294,9 @@ impl<'a> Section<'a> {
     pub fn day(&self, key: &str, faults: &mut Faults<'_>) -> Option<u32> {
         let (_, value) = self.entry(key)?;
         let found = match value.get_ref() {
-            DeValue::Datetime(moment) if moment.time.is_none() => moment
-                .date
-                .and_then(|date| days_since_1970(date.year.into(), date.month.into(), date.day.into())),
+            DeValue::Datetime(moment) if moment.time.is_none() => {
+                moment.date.and_then(|date| day_number(date.year.into(), date.month.into(), date.day.into()))
+            }
             DeValue::String(text) => parse_day(text),
             _ => None,
         };
@@ -344,22 +345,12 @@ fn parse_day(text: &str) -> Option<u32> {
     let (year, month, day) = (parts.next()?, parts.next()?, parts.next()?);
     let date = (digits(year, 4)?, digits(month, 2)?, digits(day, 2)?);
     parts.next().is_none().then_some(())?;
-    days_since_1970(date.0, date.1, date.2)
+    day_number(date.0, date.1, date.2)
 }
 
-/// The number of a day of the Gregorian calendar from 1970 on; nothing where there is no such day.
-fn days_since_1970(year: u32, month: u32, day: u32) -> Option<u32> {
-    let is_leap =
-        |year: u32| year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
-    let lengths = [31, if is_leap(year) { 29 } else { 28 }, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
-    let before = usize::try_from(month.checked_sub(1)?).ok()?;
-    let length = *lengths.get(before)?;
-    if !(1970..=9999).contains(&year) || !(1..=length).contains(&day) {
-        return None;
-    }
-    let years: u32 = (1970..year).map(|year| if is_leap(year) { 366 } else { 365 }).sum();
-    let months: u32 = lengths.iter().take(before).sum();
-    Some(years + months + day - 1)
+/// Counted from 1970-01-01; `None` where there is no such day, or an earlier one.
+fn day_number(year: u32, month: u32, day: u32) -> Option<u32> {
+    u32::try_from(Date::try_new(year, month, day)?.number()).ok()
 }
 
 fn describe(value: &DeValue<'_>) -> String {

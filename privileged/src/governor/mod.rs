@@ -13,6 +13,7 @@ mod steps;
 #[cfg(test)]
 mod tests;
 
+use ipc::calendar::Date;
 use ipc::message::privileged::{Adjust, ClockEventKind, LaunchPlan, Refusal, Refused, Status};
 use ipc::units::{Frequency, Leap, Offset, RawInstant, WallTime};
 use limits::{Limits, SECOND};
@@ -492,6 +493,5 @@ fn refused(code: Refusal, limit: i64, remaining: i64) -> Refused {
 
 /// Whether this is the last UTC day of June or December.
 fn is_leap_day(wall: WallTime) -> bool {
-    let (_, month, day) = crate::audit::civil_date(wall);
-    (month, day) == (6, 30) || (month, day) == (12, 31)
+    Date::of(wall).may_end_with_leap_second()
 }

@@ -536,7 +536,10 @@ fn a129_one_order_a_second_and_eight_at_once() {
 fn a133_leap_seconds_only_on_their_days_and_not_too_soon() {
     let at = |text: &str, seconds: i64| {
         let wall = seconds * SECOND;
-        assert!(crate::audit::Date(WallTime::try_new(wall).unwrap()).to_string().starts_with(text), "{text}");
+        assert!(
+            ipc::calendar::Rfc3339(WallTime::try_new(wall).unwrap()).to_string().starts_with(text),
+            "{text}"
+        );
         let mut world = World::standard();
         world.governor.built = WallTime::MIN;
         world.now.wall = WallTime::try_new(wall).unwrap();

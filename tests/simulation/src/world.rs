@@ -8,6 +8,7 @@ use crate::scenario::{Event, Scenario};
 use engine_core::Engine;
 use engine_core::io::{self, Input, Now, Output, Saved, Start};
 use engine_core::settings::{Place, Settings, SourceSettings};
+use ipc::calendar::Date;
 use ipc::message::client::*;
 use ipc::units::{Frequency, Span, WallTime};
 use protocol::header::Header;
@@ -396,8 +397,7 @@ fn settings(scenario: &Scenario, servers: &[Server]) -> Settings {
 fn end_of_leap_day(after: i64) -> i64 {
     let mut day = after / DAY + 1;
     loop {
-        let (_, month, date) = privileged::audit::civil_date(WallTime::saturating(day * DAY));
-        if (month, date) == (1, 1) || (month, date) == (7, 1) {
+        if Date::of_day(day - 1).may_end_with_leap_second() {
             return day * DAY;
         }
         day += 1;
