@@ -77,7 +77,7 @@ pub fn status(report: &Report, surroundings: &Surroundings, now: WallTime) -> St
         clock: clock_name(surroundings.clock),
         report: &report.system,
         processes: started.map(|(name, pid)| ProcessReply { name, pid }).collect(),
-        shortfalls: heard.filter_map(|(name, heard)| Some((name, missing(heard?)))).collect(),
+        shortfalls: heard.filter_map(|(name, heard)| Some((name, names(heard?)))).collect(),
         server: surroundings.counters.map(CountersReply),
         key_exchange: surroundings.key_exchange.map(|known| KeyExchangeReply::of(&known, now)),
     })
@@ -131,17 +131,8 @@ pub fn clock_name(clock: ClockKind) -> &'static str {
 }
 
 /// The names of what is missing.
-pub fn missing(shortfall: Shortfall) -> Vec<&'static str> {
-    let Shortfall { namespaces, file_view, landlock, write_execute, user, insecure } = shortfall;
-    let all = [
-        (namespaces, "namespaces"),
-        (file_view, "file-view"),
-        (landlock, "landlock"),
-        (write_execute, "write-execute"),
-        (user, "user"),
-        (insecure, "syscall-filter"),
-    ];
-    all.into_iter().filter(|(is_missing, _)| *is_missing).map(|(_, name)| name).collect()
+pub fn names(shortfall: Shortfall) -> Vec<&'static str> {
+    shortfall.missing().map(|(name, _)| name).collect()
 }
 
 #[cfg(test)]

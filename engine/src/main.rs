@@ -115,14 +115,12 @@ impl Files {
 }
 
 fn confine(words: &Inherited) -> Shortfall {
-    let policies::Shortfall { namespaces, file_view, landlock, write_execute, user, insecure } =
-        match policies::confine(Role::Engine, words) {
-            Ok(shortfall) => shortfall,
-            // Root checks a file of its own before the package's users are there: nothing is lost by that.
-            Err(ConfineError::NoUser) if words.flag("check") => policies::Shortfall::default(),
-            Err(error) => fail(error),
-        };
-    Shortfall { namespaces, file_view, landlock, write_execute, user, insecure }
+    match policies::confine(Role::Engine, words) {
+        Ok(shortfall) => shortfall,
+        // Root checks a file of its own before the package's users are there: nothing is lost by that.
+        Err(ConfineError::NoUser) if words.flag("check") => Shortfall::NONE,
+        Err(error) => fail(error),
+    }
 }
 
 /// A panic is a fault of ours; it ends the process with one line, and with it the daemon.
@@ -325,7 +323,7 @@ fn summary(configuration: &Configuration, launched: &Launched) -> String {
 /// One line for each process that is confined less than it should be.
 fn missing(launched: &Launched) -> Vec<String> {
     let heard = Process::ALL.iter().zip(launched.shortfalls);
-    let short = heard.filter_map(|(process, shortfall)| Some((process, answers::missing(shortfall?))));
+    let short = heard.filter_map(|(process, shortfall)| Some((process, answers::names(shortfall?))));
     short
         .filter(|(_, missing)| !missing.is_empty())
         .map(|(process, missing)| {

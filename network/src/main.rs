@@ -49,7 +49,7 @@ fn serve(link: OwnedFd, inherited: &Inherited) -> Ending {
     let muster = || server::muster(listeners, clock.as_ref()).unwrap_or_else(|ending| fail(ending));
     let confined = policies::confine_then(Role::Server, inherited, muster);
     let (shortfall, crew) = confined.unwrap_or_else(|error| fail(error));
-    server::run(Link::new(link), told(shortfall), &crew)
+    server::run(Link::new(link), shortfall, &crew)
 }
 
 fn exchange_keys(engine: OwnedFd, inherited: &Inherited) -> Ending {
@@ -65,7 +65,7 @@ fn exchange_keys(engine: OwnedFd, inherited: &Inherited) -> Ending {
     let muster = || key_service::muster(listeners, signing).unwrap_or_else(|ending| fail(ending));
     let confined = policies::confine_then(Role::KeyService, inherited, muster);
     let (shortfall, crew) = confined.unwrap_or_else(|error| fail(error));
-    key_service::run(Link::new(engine), Link::new(holder), certificate, told(shortfall), &crew)
+    key_service::run(Link::new(engine), Link::new(holder), certificate, shortfall, &crew)
 }
 
 fn hold_key(link: OwnedFd, inherited: &Inherited) -> Ending {
@@ -76,7 +76,7 @@ fn hold_key(link: OwnedFd, inherited: &Inherited) -> Ending {
     // The first use of the key is before the filter, and after everything else that hides other files.
     let confined = policies::confine_then(Role::KeyHolder, inherited, || Holder::new(path));
     let (shortfall, holder) = confined.unwrap_or_else(|error| fail(error));
-    holder.run(links, told(shortfall))
+    holder.run(links, shortfall)
 }
 
 /// One for each thread of the key exchange service, and an end in each of both processes.
@@ -95,18 +95,7 @@ fn path(inherited: &Inherited, word: &'static str) -> PathBuf {
 }
 
 fn confine(role: Role, inherited: &Inherited) -> Shortfall {
-    told(policies::confine(role, inherited).unwrap_or_else(|error| fail(error)))
-}
-
-fn told(shortfall: policies::Shortfall) -> Shortfall {
-    Shortfall {
-        namespaces: shortfall.namespaces,
-        file_view: shortfall.file_view,
-        landlock: shortfall.landlock,
-        write_execute: shortfall.write_execute,
-        user: shortfall.user,
-        insecure: shortfall.insecure,
-    }
+    policies::confine(role, inherited).unwrap_or_else(|error| fail(error))
 }
 
 fn unblock(fd: &OwnedFd) -> Result<(), Errno> {

@@ -8,6 +8,7 @@ use crate::inherited::{InheritError, Inherited};
 use crate::kernel;
 use crate::rules::RuleSet;
 use crate::{file_access, limits, name_service, namespaces, privileges, view};
+use ipc::message::Shortfall;
 use nix::errno::Errno;
 use std::fmt;
 use std::fs::File;
@@ -51,42 +52,6 @@ impl Role {
     /// Whether it makes sockets to other hosts, for which it has to stay in the host's network namespace.
     pub(crate) fn reaches_the_network(self) -> bool {
         matches!(self, Self::Client | Self::Exchange | Self::ExchangeChild)
-    }
-}
-
-/// What a process could not get of its confinement. All false: everything is in force.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Shortfall {
-    /// No namespaces of its own.
-    pub namespaces: bool,
-    /// No empty or read-only view of the file system.
-    pub file_view: bool,
-    /// No Landlock.
-    pub landlock: bool,
-    /// No memory-deny-write-execute.
-    pub write_execute: bool,
-    /// Same uid as the process that started it.
-    pub user: bool,
-    /// Started with `--insecure`: no syscall filter either.
-    pub insecure: bool,
-}
-
-impl fmt::Display for Shortfall {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let missing = [
-            (self.namespaces, "no namespaces of its own"),
-            (self.file_view, "no empty view of the file system"),
-            (self.landlock, "no Landlock"),
-            (self.write_execute, "no ban on memory that is written and executed"),
-            (self.user, "no user of its own"),
-            (self.insecure, "no syscall filter (--insecure)"),
-        ];
-        let mut separator = "";
-        for (_, words) in missing.iter().filter(|(is_missing, _)| *is_missing) {
-            write!(f, "{separator}{words}")?;
-            separator = ", ";
-        }
-        Ok(())
     }
 }
 
@@ -302,16 +267,4 @@ fn narrow(insecure: bool) -> Result<Shortfall, ConfineError> {
     }
     seal(Role::ExchangeChild, insecure, None)?;
     Ok(Shortfall { insecure, ..Shortfall::default() })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_missing_is_said_in_words() {
-        assert_eq!(Shortfall::default().to_string(), "");
-        let some = Shortfall { namespaces: true, landlock: true, ..Shortfall::default() };
-        assert_eq!(some.to_string(), "no namespaces of its own, no Landlock");
-    }
 }

@@ -15,7 +15,7 @@
 //! ```
 //!
 //! A process calls [`confine`] once, when it has all that it was given and has read nothing yet. What a
-//! kernel or a container doesn't provide comes back as a [`Shortfall`], to be shown; without a user of its
+//! kernel or a container doesn't provide comes back as a [`Shortfall`](ipc::message::Shortfall), to be shown; without a user of its
 //! own (as root), `no_new_privs` and the filter it doesn't go on, unless it was started with `--insecure`.
 
 pub mod confine;
@@ -29,6 +29,6 @@ mod privileges;
 pub mod rules;
 mod view;
 
-pub use confine::{ConfineError, Role, Shortfall, confine, confine_privileged, confine_then};
+pub use confine::{ConfineError, Role, confine, confine_privileged, confine_then};
 pub use inherited::{InheritError, Inherited};
 pub use view::CONFIGURATION_FOLDER;

@@ -12,7 +12,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("ipc", &[]),
     ("ipc/link", &["ipc"]),
     ("protocol", &[]),
-    ("policies", &[]),
+    ("policies", &["ipc"]),
     ("privileged", &["ipc", "ipc-link", "policies"]),
     ("engine/core", &["ipc", "protocol"]),
     ("engine", &["engine-core", "ipc", "ipc-link", "protocol", "policies"]),

@@ -16,6 +16,8 @@
 #![allow(clippy::large_enum_variant)]
 
 use crate::codec::{Decode, Encode};
+use core::fmt;
+
 pub mod client;
 mod counters;
 pub mod exchange;
@@ -26,7 +28,7 @@ pub mod server;
 /// What a process could not get of its confinement. All false: everything is in force. Sent once, by
 /// each process that the engine talks to; a claim, shown as such (the kernel's own report is read from
 /// outside by `chimerctl status`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
 #[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
 pub struct Shortfall {
     /// No namespaces of its own.
@@ -53,6 +55,32 @@ impl Shortfall {
         user: false,
         insecure: false,
     };
+
+    /// What is missing: its name in reports, and the words for people.
+    pub fn missing(self) -> impl Iterator<Item = (&'static str, &'static str)> {
+        let Self { namespaces, file_view, landlock, write_execute, user, insecure } = self;
+        let all = [
+            (namespaces, "namespaces", "no namespaces of its own"),
+            (file_view, "file-view", "no empty view of the file system"),
+            (landlock, "landlock", "no Landlock"),
+            (write_execute, "write-execute", "no ban on memory that is written and executed"),
+            (user, "user", "no user of its own"),
+            (insecure, "syscall-filter", "no syscall filter (--insecure)"),
+        ];
+        all.into_iter().filter(|(is_missing, ..)| *is_missing).map(|(_, name, words)| (name, words))
+    }
+}
+
+/// The words for people, separated by commas; nothing where nothing is missing.
+impl fmt::Display for Shortfall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut separator = "";
+        for (_, words) in self.missing() {
+            write!(f, "{separator}{words}")?;
+            separator = ", ";
+        }
+        Ok(())
+    }
 }
 
 macro_rules! message {

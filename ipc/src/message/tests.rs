@@ -1,8 +1,10 @@
 //! Round trip, hostile octets, and the proof that another crate reads the same bytes.
 
+use super::Shortfall;
 use super::{client::*, exchange::*, key_service::*, privileged::*, server::*};
 use crate::codec::{CodecError, MAX_FRAME, Message, decode, encode};
 use proptest::prelude::*;
+use std::string::ToString;
 use std::vec::Vec;
 
 fn frame<M: Message>(sequence: u32, body: &M) -> Vec<u8> {
@@ -133,4 +135,11 @@ fn a_packet_of_other_than_zero_behind_its_length_is_refused() {
     let mut octets = frame(0, &ToClient::Query(query));
     *octets.last_mut().unwrap() = 1;
     assert_eq!(decode::<ToClient>(&octets), Err(CodecError::Value));
+}
+
+#[test]
+fn what_is_missing_of_a_confinement_is_said_in_words() {
+    assert_eq!(Shortfall::NONE.to_string(), "");
+    let some = Shortfall { namespaces: true, landlock: true, ..Shortfall::NONE };
+    assert_eq!(some.to_string(), "no namespaces of its own, no Landlock");
 }

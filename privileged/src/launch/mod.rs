@@ -21,6 +21,7 @@ use crate::options::{ClockChoice, Options};
 use crate::signals::{self, Caught, caught};
 use children::Children;
 use directory::Directory;
+use ipc::message::Shortfall;
 use ipc::message::privileged::{ClockKind, FromPrivileged, START_PATIENCE, ToPrivileged, Welcome};
 use ipc::units::Span;
 use ipc_link::Link;
@@ -103,7 +104,7 @@ pub fn launch(options: &Options) -> Result<Keeper, Ending> {
     let real = clock.kind() == ClockKind::Kernel;
     let shortfall = policies::confine_privileged(users.privileged(), real, options.insecure)
         .map_err(|error| Ending::Launch(format!("this process can't be confined: {error}")))?;
-    if shortfall != policies::Shortfall::default() {
+    if shortfall != Shortfall::NONE {
         say(
             4,
             &format_args!(

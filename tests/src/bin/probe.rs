@@ -8,7 +8,8 @@
 //! Standard output gets the line `confined …` with what fell short, then `returned RESULT ERRNO` where the
 //! thing tried came back. What kills the exchange role's child kills the probe.
 
-use policies::{Inherited, Role, Shortfall};
+use ipc::message::Shortfall;
+use policies::{Inherited, Role};
 use std::ffi::{CStr, c_long};
 use std::net::ToSocketAddrs;
 use std::process::ExitCode;
