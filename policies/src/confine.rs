@@ -189,6 +189,7 @@ pub fn confine_then<T>(
         return Err(ConfineError::Orphaned);
     }
     let prepared = prepare();
+    limits::bound_files(role, inherited.text("record").is_some());
     seal(role, insecure, silence)?;
     Ok((shortfall, prepared))
 }
@@ -204,6 +205,7 @@ pub fn confine_privileged(
     insecure: bool,
 ) -> Result<Shortfall, ConfineError> {
     let shortfall = isolate(Role::Privileged, identity, &[], keep_sys_time, insecure)?;
+    limits::bound_files(Role::Privileged, false);
     seal(Role::Privileged, insecure, None)?;
     Ok(shortfall)
 }

@@ -53,7 +53,7 @@ pub fn launch(options: &Options) -> Result<Keeper, Ending> {
     let record_file = state.lock("governor", 2 * SLOT as u64)?;
     let audit_file = state.file("audit.log", audit::LENGTH)?;
     let record = options.record.as_deref().map(directory::new_record).transpose()?;
-    let engine_files = (state.file("engine.state", 0)?, state.file("engine.keys", 0)?, record);
+    let engine_files = (state.engine_file("engine.state")?, state.engine_file("engine.keys")?, record);
     state.sync();
     let (clock, clock_file) = take_clock(&options.clock)?;
     let control = run.listen("control.sock", users.group)?;
