@@ -1,6 +1,6 @@
 //! `lacking ERRNO CALL[,CALL…] PROGRAM ARGUMENT…`: runs a program, and all that it starts, on a kernel that
 //! answers these calls with this number: an older kernel, or the filter of a service manager or of a container.
-//! `socket:inet6` is the call for sockets of IPv6 alone.
+//! `socket:inet6` is the call for sockets of IPv6 alone, `unshare:ipc` that for namespaces with IPC among them.
 
 use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
@@ -36,6 +36,11 @@ fn rule(call: &str) -> Result<(i64, Vec<SeccompRule>), Box<dyn std::error::Error
         let family =
             SeccompCondition::new(0, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, libc::AF_INET6 as u64)?;
         return Ok((libc::SYS_socket, vec![SeccompRule::new(vec![family])?]));
+    }
+    if call == "unshare:ipc" {
+        let ipc = libc::CLONE_NEWIPC as u64;
+        let flags = SeccompCondition::new(0, SeccompCmpArgLen::Dword, SeccompCmpOp::MaskedEq(ipc), ipc)?;
+        return Ok((libc::SYS_unshare, vec![SeccompRule::new(vec![flags])?]));
     }
     Ok((number(call)?, Vec::new()))
 }
