@@ -6,6 +6,7 @@
 //!   datagram         one datagram out of a socket, with what the kernel says about it
 //!   socket_options   the options that nix has no name for
 //!   outbox           an end of a link to the engine that never blocks
+//!   progress         whether threads get on with their work
 //!
 //!   client           sends the queries that the engine built, and passes replies on
 //!     query            one query and its socket
@@ -76,6 +77,7 @@ pub mod exchange;
 pub mod key_holder;
 pub mod key_service;
 mod outbox;
+mod progress;
 pub mod server;
 mod small_file;
 mod socket_options;

@@ -154,6 +154,7 @@ pub fn confine_then<T>(
         return Err(ConfineError::Orphaned);
     }
     let prepared = prepare();
+    limits::bound_files(role, inherited.text("record").is_some());
     seal(role, insecure, silence)?;
     Ok((shortfall, prepared))
 }
@@ -169,6 +170,7 @@ pub fn confine_privileged(
     insecure: bool,
 ) -> Result<Shortfall, ConfineError> {
     let shortfall = isolate(Role::Privileged, identity, &[], keep_sys_time, insecure)?;
+    limits::bound_files(Role::Privileged, false);
     seal(Role::Privileged, insecure, None)?;
     Ok(shortfall)
 }

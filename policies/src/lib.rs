@@ -9,7 +9,7 @@
 //!   view            an empty read-only root
 //!   privileges      user, groups, capabilities
 //!   file_access     Landlock
-//!   limits          descriptors, processes, memory
+//!   limits          descriptors, processes, memory, files
 //!   rules           ../rules/*.toml, compiled by build.rs, as tables and as filters
 //!   kernel        the calls that nix has no wrapper for
 //! ```
@@ -31,4 +31,5 @@ mod view;
 
 pub use confine::{ConfineError, Role, confine, confine_privileged, confine_then};
 pub use inherited::{InheritError, Inherited};
+pub use limits::{ENGINE_FILE, PRIVILEGED_FILE};
 pub use view::CONFIGURATION_FOLDER;

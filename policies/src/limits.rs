@@ -2,12 +2,19 @@
 
 use crate::Role;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::stat::{SFlag, fstat};
 
 const MIB: u64 = 1 << 20;
 
+/// Octets beyond which no file of the engine grows, whatever becomes of it; `engine.keys` may have half of that.
+pub const ENGINE_FILE: u64 = MIB;
+
+/// The same for `truechimerd` itself: its audit log has three quarters of that from the start.
+pub const PRIVILEGED_FILE: u64 = 4 * MIB;
+
 /// Limits of a role. A poll of more descriptors than NOFILE is refused, so it is never below what the loop
-/// waits for. No limit of file size here: standard error may be a file, and a line to it must not kill; the
-/// roles without a voice get theirs from [`forbid_files`].
+/// waits for. No limit of file size here: [`bound_files`] has it, and [`forbid_files`] that of the roles without a voice.
 fn table(role: Role) -> &'static [(Resource, u64)] {
     use Resource::{RLIMIT_AS, RLIMIT_CORE, RLIMIT_CPU, RLIMIT_DATA, RLIMIT_NOFILE, RLIMIT_NPROC};
     match role {
@@ -50,6 +57,26 @@ fn table(role: Role) -> &'static [(Resource, u64)] {
 /// No file that this process writes grows from here on.
 pub(crate) fn forbid_files() {
     let _ = setrlimit(Resource::RLIMIT_FSIZE, 0, 0);
+}
+
+/// No file that this process writes grows beyond what its role keeps; where one would, the call fails (EFBIG) and nobody
+/// is killed. Not where another file of this process grows by its nature: a record, or a log on standard error that is a
+/// file.
+pub(crate) fn bound_files(role: Role, is_recording: bool) {
+    let most = match role {
+        Role::Privileged => PRIVILEGED_FILE,
+        Role::Engine => ENGINE_FILE,
+        _ => return,
+    };
+    let is_file = |mode: u32| SFlag::from_bits_truncate(mode) & SFlag::S_IFMT == SFlag::S_IFREG;
+    if is_recording || fstat(std::io::stderr()).is_ok_and(|facts| is_file(facts.st_mode)) {
+        return;
+    }
+    let mut signals = SigSet::empty();
+    signals.add(Signal::SIGXFSZ);
+    if signals.thread_block().is_ok() {
+        let _ = setrlimit(Resource::RLIMIT_FSIZE, most, most);
+    }
 }
 
 /// Lowers the limits of this process to those of its role; none is raised.

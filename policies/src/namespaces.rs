@@ -6,6 +6,14 @@ use nix::errno::Errno;
 use nix::sched::{CloneFlags, unshare};
 use nix::unistd::{getegid, geteuid};
 use std::fs;
+use std::os::unix::fs::MetadataExt;
+
+/// Namespaces that the whole daemon may have of its own already, and their numbers where it has those of the kernel's
+/// start (linux/nsfs.h).
+const SHARED: [(CloneFlags, &str, u64); 2] = [
+    (CloneFlags::CLONE_NEWIPC, "/proc/self/ns/ipc", 0xefff_ffff),
+    (CloneFlags::CLONE_NEWUTS, "/proc/self/ns/uts", 0xefff_fffe),
+];
 
 fn flags(role: Role) -> CloneFlags {
     let flags = CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWIPC | CloneFlags::CLONE_NEWUTS;
@@ -15,7 +23,16 @@ fn flags(role: Role) -> CloneFlags {
 
 /// Enters new namespaces as root.
 pub(crate) fn enter(role: Role) -> Result<(), Errno> {
-    unshare(flags(role))
+    unshare(flags(role)).or_else(|errno| {
+        // A unit that has given the daemon these two forbids more of them. Among our own processes they part nothing:
+        // the filters have no call that would use them.
+        let is_apart =
+            |(_, path, first): &(_, &str, u64)| fs::metadata(path).is_ok_and(|it| it.ino() != *first);
+        if errno != Errno::EPERM || !SHARED.iter().all(is_apart) {
+            return Err(errno);
+        }
+        unshare(SHARED.iter().fold(flags(role), |flags, (shared, ..)| flags - *shared))
+    })
 }
 
 /// Enters new namespaces inside of a user namespace, in which this process keeps its uid and gid.

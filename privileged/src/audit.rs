@@ -228,6 +228,13 @@ mod tests {
     }
 
     #[test]
+    fn the_whole_log_is_within_what_this_process_may_write() {
+        let mut audit = Audit::resume(ring(), &Record::born([0; 16], 0, WallTime::MIN)).0;
+        append(&mut audit, 2 * LINES + 1);
+        assert!(audit.file.metadata().unwrap().len() <= policies::PRIVILEGED_FILE);
+    }
+
+    #[test]
     fn the_chain_goes_on_after_a_restart_at_any_fill() {
         for count in [0, 1, 2, LINES - 1, LINES, LINES + 1, 2 * LINES + 77] {
             let file = ring();

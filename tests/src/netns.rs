@@ -1,6 +1,6 @@
 //! Network namespaces for a test, gone with their owner: nothing of them is seen outside.
 
-use nix::sched::{CloneFlags, unshare};
+use nix::sched::{CloneFlags, setns, unshare};
 use std::fs::File;
 use std::net::Ipv4Addr;
 use std::os::fd::AsRawFd;
@@ -55,7 +55,20 @@ impl Network {
         format!("/proc/{}/fd/{}", std::process::id(), self.file.as_raw_fd())
     }
 
-    fn ip(&self, words: &[&str]) -> bool {
+    /// Does something in it, in a thread of its own: sockets that it makes there stay there.
+    ///
+    /// # Panics
+    /// When the network can't be entered, or where `what` does.
+    pub fn within<T: Send>(&self, what: impl FnOnce() -> T + Send) -> T {
+        let enter = || {
+            setns(&self.file, CloneFlags::CLONE_NEWNET).expect("root may enter a network of its own");
+            what()
+        };
+        std::thread::scope(|scope| scope.spawn(enter).join()).expect("what was done there doesn't panic")
+    }
+
+    /// Runs the program `ip` in it; whether it worked.
+    pub fn ip(&self, words: &[&str]) -> bool {
         let [enter, network, end] = self.entrance();
         let mut command = Command::new(enter);
         command.args([&network, &end, "ip"]).args(words).stdin(Stdio::null());

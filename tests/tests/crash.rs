@@ -160,6 +160,24 @@ fn files_that_were_cut_short_or_overwritten_heal() {
 }
 
 #[test]
+fn what_an_engine_left_beyond_the_bound_of_its_files_is_cut_off_at_the_next_start() {
+    let forger = Forger::honest(HERE, 0);
+    let setup = used("long", &forger);
+    for name in ["engine.state", "engine.keys"] {
+        let file =
+            fs::File::options().write(true).open(setup.place().join("state").join(name)).expect("ours");
+        file.set_len(64 << 20).expect("a sparse file takes no room");
+    }
+    let daemon = setup.start();
+    daemon.wait_until_synchronised(PATIENCE);
+    for name in ["engine.state", "engine.keys"] {
+        let length = fs::metadata(setup.place().join("state").join(name)).expect("ours").len();
+        assert!(length <= policies::ENGINE_FILE, "{name}: {length}");
+    }
+    assert_eq!(daemon.stop().code, Some(0));
+}
+
+#[test]
 fn a_socket_that_a_killed_daemon_left_is_in_nobodys_way() {
     let forger = Forger::honest(HERE, 0);
     let setup = Setup::new("left", &source(forger.address())).with_virtual_clock(0, 0.0);

@@ -10,7 +10,7 @@ use attempt::{Victim, probe, run, starts, try_in};
 use bench::programs::Place;
 use nix::sys::socket::{AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, sendmsg, socketpair};
 use std::fs::File;
-use std::io::IoSlice;
+use std::io::{IoSlice, Seek, SeekFrom};
 use std::os::fd::AsRawFd;
 const ROLES: [&str; 8] =
     ["privileged", "engine", "client", "server", "exchange", "exchange_child", "key_service", "key_holder"];
@@ -156,6 +156,32 @@ fn none_gets_through(roles: &[&str], cases: &[&str]) {
                 } else {
                     assert!(ending.was_killed_by_the_filter(), "{start:?} {role} {case}: {ending:?}");
                 }
+            }
+        }
+    }
+}
+
+#[test]
+fn no_role_that_was_taken_over_fills_a_disk_through_a_file_that_it_may_write() {
+    let place = Place::new("filled");
+    for start in starts() {
+        for role in ROLES {
+            let most = match role {
+                "engine" => policies::ENGINE_FILE,
+                "privileged" => policies::PRIVILEGED_FILE,
+                _ => 0,
+            };
+            for case in ["pwrite64:far", "write:file"] {
+                let mut file = File::create(place.join("file")).unwrap();
+                file.seek(SeekFrom::Start(most)).unwrap();
+                let mut command = probe(start, &[&format!("role={role}"), &format!("case={case}")]);
+                command.stdin(file.try_clone().unwrap());
+                let ending = run(command);
+                let is_answered = ending.returned == Some((-1, libc::EFBIG));
+                // Who has no file to write ends of it: by the filter, or by the signal of that limit.
+                let has_ended = ending.confined && ending.returned.is_none() && ending.code != Some(0);
+                assert!(is_answered || (most == 0 && has_ended), "{start:?} {role} {case}: {ending:?}");
+                assert_eq!(file.metadata().unwrap().len(), 0, "{start:?} {role} {case}");
             }
         }
     }

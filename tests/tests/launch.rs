@@ -65,6 +65,52 @@ fn it_starts_where_a_filter_or_an_older_kernel_lacks_a_call() {
 }
 
 #[test]
+fn where_a_unit_forbids_more_ipc_namespaces_its_own_serves_and_the_hosts_own_is_told_of() {
+    if !bench::is_root() {
+        return bench::skip("namespaces need root");
+    }
+    let forger = Forger::honest(HERE, 0);
+    let lacking = program("lacking").display().to_string();
+    let forbids = [lacking.as_str(), &libc::EPERM.to_string(), "unshare:ipc"];
+    for (outer, is_short) in [(&["unshare", "--ipc", "--uts"][..], false), (&[], true)] {
+        let daemon = all_roles(&forger).with_wrapper(&[outer, &forbids].concat()).start();
+        daemon.wait_until_synchronised(PATIENCE);
+        assert_eq!(daemon.log().contains("no namespaces of its own"), is_short, "{}", daemon.log());
+        assert_eq!(daemon.stop().code, Some(0));
+    }
+}
+
+#[test]
+fn where_proc_shows_processes_alone_the_number_of_the_boot_is_what_the_environment_says() {
+    if !bench::is_root() {
+        return bench::skip("mounts need root");
+    }
+    let forger = Forger::honest(HERE, 0);
+    let script = "mount -t proc -o subset=pid proc /proc && exec \"$@\"";
+    let hidden = ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh"];
+    let exit = all_roles(&forger).with_wrapper(&hidden).run_to_end();
+    assert_eq!(exit.code, Some(86), "{exit:?}");
+    assert!(exit.log.contains("TRUECHIMER_BOOT_ID=%b"), "{exit:?}");
+    // A clock that is wrong again at each start: steps of the start are counted by boot.
+    let setup = all_roles(&forger).with_wrapper(&hidden);
+    for boot in [1, 1, 2] {
+        setup.virtual_clock().meddle(|page| {
+            page.wall = page.wall.checked_add(ipc::units::Offset::saturating(700_000_000)).expect("in range");
+        });
+        let daemon = setup.clone().with_environment("TRUECHIMER_BOOT_ID", &format!("{boot:032x}")).start();
+        daemon.wait_until_synchronised(PATIENCE);
+        assert_eq!(daemon.stop().code, Some(0));
+    }
+    let audit = fs::read(setup.place().join("state/audit.log")).expect("ours");
+    let audit = String::from_utf8_lossy(&audit).into_owned();
+    let left: Vec<u32> = audit
+        .lines()
+        .filter_map(|line| line.split(' ').find_map(|word| word.strip_prefix("start_steps="))?.parse().ok())
+        .collect();
+    assert_eq!(left, [left[0], left[0] - 1, left[0]], "{audit}");
+}
+
+#[test]
 fn a117_without_a_filter_it_does_not_go_on_and_says_what_to_do() {
     let forger = Forger::honest(HERE, 0);
     for errno in [libc::ENOSYS, libc::EPERM] {

@@ -4,9 +4,11 @@ use bench::daemon::{Setup, source};
 use bench::forger::Forger;
 use bench::manager::Manager;
 use bench::nts::NtsServer;
+use bench::packet::Header;
 use bench::programs::{free_port, wait_for};
 use nix::sys::signal::Signal;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, UdpSocket};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -116,6 +118,77 @@ fn with_a_watchdog_a_key_service_or_key_holder_that_is_stopped_ends_the_daemon_a
         assert_eq!(exit.code, Some(83), "{role}: {exit:?}");
         assert!(exit.log.contains(&format!("{name} hangs, or was stopped")), "{role}: {exit:?}");
     }
+}
+
+/// Threads of a process that its main one has started.
+fn threads(process: u32) -> Vec<i32> {
+    let tasks = std::fs::read_dir(format!("/proc/{process}/task")).expect("it runs");
+    let all = tasks.filter_map(|task| task.ok()?.file_name().to_str()?.parse().ok());
+    all.filter(|thread| *thread != process.cast_signed()).collect()
+}
+
+/// Keeps these threads of another process from running, wherever they are, as long as `meanwhile` takes.
+fn hold<T>(threads: &[i32], meanwhile: impl FnOnce() -> T) -> T {
+    let ask = |request, thread: i32| {
+        // SAFETY: none of these requests reads or writes memory of this process.
+        let outcome = unsafe { libc::ptrace(request, thread, 0usize, 0usize) };
+        assert_eq!(outcome, 0, "{}", std::io::Error::last_os_error());
+    };
+    for thread in threads {
+        ask(libc::PTRACE_SEIZE, *thread);
+        ask(libc::PTRACE_INTERRUPT, *thread);
+        // SAFETY: no status is written.
+        unsafe { libc::waitpid(*thread, std::ptr::null_mut(), libc::__WALL) };
+    }
+    let outcome = meanwhile();
+    for thread in threads {
+        // It may be gone by then.
+        // SAFETY: as above.
+        unsafe { libc::ptrace(libc::PTRACE_DETACH, *thread, 0usize, 0usize) };
+    }
+    outcome
+}
+
+#[test]
+fn with_a_watchdog_a_thread_that_hangs_at_work_ends_the_daemon_and_one_that_waits_does_not() {
+    if !bench::is_root() {
+        return bench::skip("holding threads of other users needs root");
+    }
+    let port = free_port();
+    let configuration = format!(
+        "[server]\nlisten = [\"127.0.0.1:{port}\"]\nallow = [\"127.0.0.0/8\"]\nlocal-stratum = 3\nthreads = 1\n\
+         rate-limit = false\n"
+    );
+    let setup = Setup::new("thread", &configuration).with_environment("WATCHDOG_USEC", "3000000");
+    let mut daemon = setup.start();
+    let server = daemon.process("server").pid;
+    let threads = threads(server);
+    assert_eq!(threads.len(), 1);
+    // Four pings and more.
+    let long = Duration::from_secs(6);
+    let ended = hold(&threads, || wait_for(long, || daemon.has_ended()));
+    assert!(ended.is_none(), "a thread that waits for requests is taken for one that hangs: {ended:?}");
+
+    // It is at work most of the time now; where it was caught while it waited, once more.
+    let end = AtomicBool::new(false);
+    let exit = std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                let socket = UdpSocket::bind((HERE, 0)).expect("a loopback socket can be made");
+                socket.connect((HERE, port)).expect("loopback");
+                let request = Header::query(1).octets();
+                while !end.load(Ordering::Relaxed) {
+                    let _ = socket.send(&request);
+                }
+            });
+        }
+        let exit = (0..20).find_map(|_| hold(&threads, || wait_for(long, || daemon.has_ended())));
+        end.store(true, Ordering::Relaxed);
+        exit
+    });
+    let exit = exit.expect("a thread that hangs is never noticed");
+    assert_eq!(exit.code, Some(83), "{exit:?}");
+    assert!(exit.log.contains("the server process hangs, or was stopped"), "{exit:?}");
 }
 
 #[test]

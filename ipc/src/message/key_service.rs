@@ -36,7 +36,8 @@ pub enum FromKeyService {
     Certificate(Loaded),
     /// At most one a second, and only when a count has changed.
     Counters(KeyCounters),
-    /// Answers `Ping`: the loop still turns.
+    /// Answers `Ping`: the loop still turns, and no thread has been at the same client since the `Ping` before. What is
+    /// owed is answered when the thread goes on.
     Pong,
     /// The key holder's loop still turns: it has answered, after a `Ping`.
     HolderPong,

@@ -42,7 +42,8 @@ pub enum FromServer {
     Hello(Shortfall),
     /// At most one a second, and only when a count has changed.
     Counters(Counters),
-    /// Answers `Ping`: the loop still turns.
+    /// Answers `Ping`: the loop still turns, and no thread has been at the same batch since the `Ping` before. What is
+    /// owed is answered when the thread goes on.
     Pong,
 }
 

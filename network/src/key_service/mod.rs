@@ -25,6 +25,7 @@ pub use worker::DEADLINE;
 use crate::clock;
 use crate::ending::Ending;
 use crate::outbox::Outbox;
+use crate::progress::Watch;
 use crate::tls;
 use ipc::message::Shortfall;
 use ipc::message::key_service::{
@@ -121,6 +122,7 @@ pub fn run(
         shared: &crew.shared,
         reload: Reload::at_start(certificate),
         is_holder_known: false,
+        watch: Watch::default(),
         reported: (KeyCounters::ZERO, None),
         is_asleep: false,
     };
@@ -136,6 +138,8 @@ struct Service<'s> {
     shared: &'s Shared,
     reload: Reload,
     is_holder_known: bool,
+    /// Who answers pings for the threads.
+    watch: Watch,
     /// What the engine was told last, and when.
     reported: (KeyCounters, Option<RawInstant>),
     is_asleep: bool,
@@ -201,7 +205,9 @@ impl Service<'_> {
                 Some(ToKeyService::Policy(policy)) => self.follow(policy)?,
                 Some(ToKeyService::Reload) => self.reload.order(),
                 Some(ToKeyService::Ping) => {
-                    self.engine.push(FromKeyService::Pong)?;
+                    for _ in 0..self.watch.answers(self.shared.progress()) {
+                        self.engine.push(FromKeyService::Pong)?;
+                    }
                     self.holder.push(ToKeyHolder::Ping).map_err(of_holder)?;
                 }
                 None => break,

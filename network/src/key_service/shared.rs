@@ -3,6 +3,7 @@
 use super::certificate::Certificate;
 use super::limit::Limits;
 use crate::ending::Ending;
+use crate::progress::Progress;
 use ipc::message::key_service::{KeyCounters, KeyPolicy};
 use nix::errno::Errno;
 use nix::sys::eventfd::{EfdFlags, EventFd};
@@ -51,11 +52,17 @@ struct Thread {
     edition: AtomicU64,
     /// Wakes it.
     alarm: EventFd,
+    progress: Progress,
 }
 
 impl Thread {
     fn new() -> Result<Self, Errno> {
-        Ok(Self { counts: Default::default(), edition: AtomicU64::new(0), alarm: alarm()? })
+        Ok(Self {
+            counts: Default::default(),
+            edition: AtomicU64::new(0),
+            alarm: alarm()?,
+            progress: Progress::default(),
+        })
     }
 }
 
@@ -119,6 +126,25 @@ impl Shared {
     pub(super) fn is_adopted(&self) -> bool {
         let now = self.edition.load(Acquire);
         self.threads.iter().all(|thread| thread.edition.load(Acquire) == now)
+    }
+
+    /// What is seen of each thread's work.
+    pub(super) fn progress(&self) -> impl Iterator<Item = u64> {
+        self.threads.iter().map(|thread| thread.progress.seen())
+    }
+
+    /// A thread begins with a client, or with what else it does between waiting.
+    pub(super) fn begin(&self, number: usize) {
+        if let Some(thread) = self.threads.get(number) {
+            thread.progress.begin();
+        }
+    }
+
+    /// A thread waits for clients.
+    pub(super) fn rest(&self, number: usize) {
+        if let Some(thread) = self.threads.get(number) {
+            thread.progress.rest();
+        }
     }
 
     /// What wakes a thread.

@@ -100,16 +100,19 @@ impl Worker {
     pub(super) fn work(&mut self) -> Ending {
         let mut events = [EpollEvent::empty(); EVENTS];
         loop {
+            self.shared.begin(self.number);
             if let Err(errno) = self.follow() {
                 return Ending::Kernel("to wait for clients", errno);
             }
             let patience = self.patience();
+            self.shared.rest(self.number);
             let count = match self.epoll.wait(&mut events, patience) {
                 Ok(count) => count,
                 Err(Errno::EINTR) => 0,
                 Err(errno) => return Ending::Kernel("to wait for clients", errno),
             };
             for event in events.iter().take(count) {
+                self.shared.begin(self.number);
                 match event.data() {
                     ALARM => self.shared.silence_alarm(self.number),
                     at @ LISTENERS.. => self.accept((at - LISTENERS) as usize),

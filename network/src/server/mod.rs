@@ -33,6 +33,7 @@ pub use source::Source;
 use crate::clock;
 use crate::ending::Ending;
 use crate::outbox::Outbox;
+use crate::progress::Watch;
 use ipc::message::Shortfall;
 use ipc::message::server::{
     Access, Counters, FromServer, MAX_LIST, MAX_RATE, MAX_TOTAL, Rule, ServerPolicy, ToServer,
@@ -110,6 +111,7 @@ pub fn run(link: Link<FromServer, ToServer>, shortfall: Shortfall, crew: &Crew) 
         engine: Outbox::new(link),
         shared: &crew.shared,
         list: None,
+        watch: Watch::default(),
         reported: (Counters::ZERO, None),
         is_asleep: false,
     };
@@ -129,6 +131,8 @@ struct Server<'s> {
     shared: &'s Shared,
     /// Parts of a list of rules that isn't whole yet.
     list: Option<Vec<Rule>>,
+    /// Who answers pings for the threads.
+    watch: Watch,
     /// What the engine was told last, and when.
     reported: (Counters, Option<RawInstant>),
     is_asleep: bool,
@@ -184,7 +188,11 @@ impl Server<'_> {
                 Some(ToServer::Access(part)) => self.collect(&part)?,
                 Some(ToServer::Policy(policy)) => self.follow(&policy)?,
                 Some(ToServer::CookieKeys(keys)) => self.change_keys(&keys)?,
-                Some(ToServer::Ping) => self.engine.push(FromServer::Pong)?,
+                Some(ToServer::Ping) => {
+                    for _ in 0..self.watch.answers(self.shared.progress()) {
+                        self.engine.push(FromServer::Pong)?;
+                    }
+                }
                 None => break,
             }
         }

@@ -6,6 +6,7 @@ use super::interleave::Departures;
 use super::limit::Limiter;
 use super::snapshot::Snapshot;
 use crate::ending::Ending;
+use crate::progress::Progress;
 use ipc::message::server::{Counters, ServerPolicy};
 use nix::errno::Errno;
 use nix::sys::eventfd::{EfdFlags, EventFd};
@@ -58,6 +59,7 @@ struct Thread {
     /// What it answers by, while it waits for requests; with a batch at work it has them itself. So nothing old,
     /// cookie keys above all, lives on in a thread that nobody asks anything.
     rules: Mutex<Option<Arc<Rules>>>,
+    progress: Progress,
 }
 
 impl Thread {
@@ -91,7 +93,11 @@ impl Shared {
             departures: None,
             cookie_keys: None,
         });
-        let thread = || Thread { counts: Default::default(), rules: Mutex::new(Some(Arc::clone(&rules))) };
+        let thread = || Thread {
+            counts: Default::default(),
+            rules: Mutex::new(Some(Arc::clone(&rules))),
+            progress: Progress::default(),
+        };
         Ok(Self {
             state: Snapshot::default(),
             edition: AtomicU64::new(0),
@@ -121,6 +127,25 @@ impl Shared {
     /// The rules in force.
     fn rules(&self) -> Arc<Rules> {
         Arc::clone(&self.rules.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// What is seen of each thread's work.
+    pub(super) fn progress(&self) -> impl Iterator<Item = u64> {
+        self.threads.iter().map(|thread| thread.progress.seen())
+    }
+
+    /// A thread begins with a batch.
+    pub(super) fn begin(&self, number: usize) {
+        if let Some(thread) = self.threads.get(number) {
+            thread.progress.begin();
+        }
+    }
+
+    /// A thread is done with it.
+    pub(super) fn rest(&self, number: usize) {
+        if let Some(thread) = self.threads.get(number) {
+            thread.progress.rest();
+        }
     }
 
     /// A thread has a batch and takes its rules with it.

@@ -157,6 +157,7 @@ impl Worker {
         if count == 0 {
             return Ok(0);
         }
+        self.shared.begin(self.number);
         let moment = self.wall.refresh();
         self.rules = Some(self.shared.take_rules(self.number));
         self.answer_all(at, count, &moment);
@@ -166,6 +167,7 @@ impl Worker {
         }
         self.shared.publish(self.number, &self.counters);
         self.shared.wake();
+        self.shared.rest(self.number);
         Ok(count)
     }
 

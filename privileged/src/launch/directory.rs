@@ -124,6 +124,23 @@ impl Directory {
         Ok(file)
     }
 
+    /// As [`Self::file`], for the engine; what a run without bounds left in it beyond them is cut off.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn engine_file(&self, name: &str) -> Result<File, Ending> {
+        let file = self.file(name, 0)?;
+        let cut = || match file.metadata()?.len() {
+            length if length > policies::ENGINE_FILE => file.set_len(policies::ENGINE_FILE),
+            _ => Ok(()),
+        };
+        cut().map_err(|error| {
+            let errno = ending::errno(&error);
+            Ending::refused(errno, format!("{}/{name}: {}", self.path.display(), with_remedy(errno)))
+        })?;
+        Ok(file)
+    }
+
     /// Waits until the names of new files are on the disk. A file system that can't do this keeps them in its way.
     pub fn sync(&self) {
         if self.grown.get() {

@@ -1,9 +1,11 @@
 //! The launch: from a privileged process that knows nothing to a keeper that can do almost nothing.
 //!
 //! `directory` opens what is kept on disk (`beneath`: without following a link), `memory` judges it, `users` finds the
-//! uids, `children` starts the other processes, `sockets` binds what the plan asks for. Nothing from a network is read before the lock-down.
+//! uids, `children` starts the other processes, `boot` knows the boot's number, `sockets` binds what the plan asks for.
+//! Nothing from a network is read before the lock-down.
 
 mod beneath;
+mod boot;
 mod children;
 mod directory;
 mod memory;
@@ -54,7 +56,7 @@ pub fn launch(options: &Options) -> Result<Keeper, Ending> {
     let record_file = state.lock("governor", 2 * SLOT as u64)?;
     let audit_file = state.file("audit.log", audit::LENGTH)?;
     let record = options.record.as_deref().map(directory::new_record).transpose()?;
-    let engine_files = (state.file("engine.state", 0)?, state.file("engine.keys", 0)?, record);
+    let engine_files = (state.engine_file("engine.state")?, state.engine_file("engine.keys")?, record);
     state.sync();
     let (clock, clock_file) = take_clock(&options.clock)?;
     let control = run.listen("control.sock", users.group)?;
@@ -82,7 +84,7 @@ pub fn launch(options: &Options) -> Result<Keeper, Ending> {
     children.start_network(&plan, &sockets, clock_file.as_ref())?;
     drop((sockets, clock_file));
 
-    let boot_id = boot_id()?;
+    let boot_id = boot::id()?;
     let (now, found) =
         moment(&*clock).map_err(|errno| Ending::Internal(format!("reading the clock: {}", errno.desc())))?;
     let begin = (boot_id, nanos(ClockId::CLOCK_BOOTTIME), now.wall);
@@ -240,17 +242,6 @@ fn watch_clock(kind: ClockKind) -> Option<OwnedFd> {
         say(4, &format_args!("no timer ({}): a clock set by others is noticed minutes later", errno.desc()));
     };
     watch().inspect_err(report).ok()
-}
-
-fn boot_id() -> Result<[u8; 16], Ending> {
-    let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id")
-        .map_err(|error| Ending::Launch(format!("/proc/sys/kernel/random/boot_id: {error}; mount /proc")))?;
-    let mut id = [0; 16];
-    let digits = text.bytes().filter_map(|octet| (octet as char).to_digit(16)).take(32);
-    for (at, digit) in digits.enumerate() {
-        id[at / 2] = id[at / 2] << 4 | digit as u8;
-    }
-    Ok(id)
 }
 
 impl Keeper {

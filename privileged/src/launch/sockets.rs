@@ -1,14 +1,22 @@
 //! The sockets of the server role and of the key exchange service, bound here so that they need no right to.
 //! Each thread of the server role has a socket of its own for each address; the kernel deals the senders out.
+//!
+//! An address that this host doesn't have yet, or not any more, keeps its socket: the kernel delivers to it as soon as
+//! an interface has the address (IP_FREEBIND), and nothing has to be bound under the filter.
 
-use crate::ending::Ending;
+mod refusal;
+
+use crate::ending::{Ending, say};
 use ipc::address::Address;
 use ipc::message::privileged::{LaunchPlan, MAX_KEY_THREADS, MAX_THREADS};
 use nix::errno::Errno;
+use nix::poll::ppoll;
 use nix::sys::socket::{
     AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, bind as bind_socket, listen, setsockopt,
     socket, sockopt,
 };
+use nix::sys::time::TimeSpec;
+use refusal::{Refusal, Service};
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, OwnedFd};
 
@@ -22,6 +30,11 @@ const BACKLOG: i32 = 1024;
 /// Threads where the plan leaves their number open: at most.
 const MOST_BY_DEFAULT: usize = 4;
 
+/// How often, and how long apart, an address is tried that another socket has: that may be a process of ours that is
+/// still ending.
+const TRIES: u32 = 10;
+const PAUSE: TimeSpec = TimeSpec::new(0, 200_000_000);
+
 /// Bound sockets.
 #[derive(Debug)]
 pub struct Sockets {
@@ -34,22 +47,21 @@ pub struct Sockets {
 }
 
 impl Sockets {
-    /// Binds what the plan asks for.
+    /// Binds what the plan asks for, as far as it can be had; a line in the log for each address that is not there.
     ///
     /// # Errors
-    /// The address with the reason: in use, not of this host, not allowed. A plan of more addresses than it
-    /// has room for is the engine's fault.
+    /// Where a service has none of its addresses for a reason that somebody has to mend: the addresses with it. Where
+    /// the kernel has no room. A plan of more addresses than it has room for is the engine's fault.
     pub fn bind(plan: &LaunchPlan) -> Result<Self, Ending> {
         let addresses = counted(&plan.listen, plan.listen_count)?;
-        let server = for_each_thread(addresses, count(plan.threads, MAX_THREADS), |address, shared| {
-            bind_datagrams(address, shared, plan.dscp)
-        })?;
+        let server = bind_datagrams(addresses, count(plan.threads, MAX_THREADS), plan.dscp)?;
         let Some(service) = &plan.key_service else {
             return Ok(Self { server, key_service: Vec::new(), key_threads: 0 });
         };
         let key_threads = count(service.threads, MAX_KEY_THREADS);
         let addresses = counted(&service.listen, service.listen_count)?;
-        let key_service = addresses.iter().map(bind_stream).collect::<Result<_, _>>()?;
+        let bound = bind_each(addresses, Service::KeyExchange, stream)?;
+        let key_service = bound.into_iter().map(|(_, fd)| fd).collect();
         Ok(Self { server, key_service, key_threads })
     }
 }
@@ -68,52 +80,99 @@ fn count(asked: u8, most: u8) -> usize {
     }
 }
 
-fn for_each_thread(
-    addresses: &[Address],
-    threads: usize,
-    bind: impl Fn(&Address, bool) -> Result<OwnedFd, Ending>,
-) -> Result<Vec<OwnedFd>, Ending> {
-    if threads > 1 {
-        // Sockets that share an address would share it with another server of ours too: one without the
-        // option shows that nobody else is there.
-        addresses.iter().try_for_each(|address| bind(address, false).map(drop))?;
+fn bind_datagrams(addresses: &[Address], threads: usize, dscp: u8) -> Result<Vec<OwnedFd>, Ending> {
+    // Sockets that share an address would share it with another server of ours too: one without the option shows that
+    // nobody else is there.
+    let bound = bind_each(addresses, Service::Time, |address| datagrams(address, false, dscp))?;
+    if threads <= 1 {
+        return Ok(bound.into_iter().map(|(_, fd)| fd).collect());
     }
-    (0..threads).flat_map(|_| addresses).map(|address| bind(address, threads > 1)).collect()
+    let addresses: Vec<SocketAddr> = bound.into_iter().map(|(address, _)| address).collect();
+    let shared = |address: &SocketAddr| {
+        let bound = datagrams(*address, true, dscp);
+        bound.map(|(fd, _)| fd).map_err(|errno| Refusal::of(errno).ending(*address, errno, Service::Time))
+    };
+    (0..threads).flat_map(|_| &addresses).map(shared).collect()
 }
 
-fn bind_datagrams(address: &Address, shared: bool, dscp: u8) -> Result<OwnedFd, Ending> {
-    let address = address.socket_address();
-    let bound = || -> Result<OwnedFd, Errno> {
-        let fd = open(address, SockType::Datagram, shared)?;
-        if setsockopt(&fd, sockopt::RcvBufForce, &RECEIVE_BUFFER).is_err() {
-            // Without CAP_NET_ADMIN as much as net.core.rmem_max allows.
-            let _ = setsockopt(&fd, sockopt::RcvBuf, &RECEIVE_BUFFER);
+/// Binds each address that can be had.
+fn bind_each(
+    addresses: &[Address],
+    service: Service,
+    bind: impl Fn(SocketAddr) -> Result<(OwnedFd, bool), Errno>,
+) -> Result<Vec<(SocketAddr, OwnedFd)>, Ending> {
+    let mut bound = Vec::new();
+    let mut mistakes = Vec::new();
+    let mut tries = TRIES;
+    for address in addresses.iter().map(Address::socket_address) {
+        let mut outcome = bind(address);
+        while tries > 1 && matches!(outcome, Err(Errno::EADDRINUSE)) {
+            tries -= 1;
+            let _ = ppoll(&mut [], Some(PAUSE), None);
+            outcome = bind(address);
         }
-        let class = i32::from(dscp & 0x3f) << 2;
-        if class != 0 {
-            if address.is_ipv6() {
-                setsockopt(&fd, sockopt::Ipv6TClass, &class)?;
-            } else {
-                setsockopt(&fd, sockopt::Ipv4Tos, &class)?;
+        match outcome {
+            Ok((fd, is_here)) => {
+                if !is_here {
+                    say(4, &refusal::late(address, service));
+                }
+                bound.push((address, fd));
             }
+            Err(errno) => match Refusal::of(errno) {
+                Refusal::Absent => say(4, &Refusal::Absent.sentence(address, errno, service)),
+                Refusal::Mistake => mistakes.push(Refusal::Mistake.sentence(address, errno, service)),
+                Refusal::Passing => return Err(Refusal::Passing.ending(address, errno, service)),
+            },
         }
-        bind_socket(fd.as_raw_fd(), &SockaddrStorage::from(address))?;
-        Ok(fd)
-    };
-    bound().map_err(|errno| refused(address, errno, "time server uses it (ss -ulpn shows which)"))
+    }
+    if bound.is_empty() && !mistakes.is_empty() {
+        return Err(Ending::Bind(mistakes.join("; ")));
+    }
+    for mistake in mistakes {
+        say(3, &format_args!("{mistake}; until then without this address"));
+    }
+    Ok(bound)
 }
 
-fn bind_stream(address: &Address) -> Result<OwnedFd, Ending> {
-    let address = address.socket_address();
-    let bound = || -> Result<OwnedFd, Errno> {
-        let fd = open(address, SockType::Stream, false)?;
-        // After a restart connections of the last run may still be in their last two minutes.
-        setsockopt(&fd, sockopt::ReuseAddr, &true)?;
-        bind_socket(fd.as_raw_fd(), &SockaddrStorage::from(address))?;
-        listen(&fd, Backlog::new(BACKLOG)?)?;
-        Ok(fd)
-    };
-    bound().map_err(|errno| refused(address, errno, "key exchange server uses it (ss -tlpn shows which)"))
+/// A UDP socket, and whether this host has its address now.
+fn datagrams(address: SocketAddr, shared: bool, dscp: u8) -> Result<(OwnedFd, bool), Errno> {
+    let fd = open(address, SockType::Datagram, shared)?;
+    if setsockopt(&fd, sockopt::RcvBufForce, &RECEIVE_BUFFER).is_err() {
+        // Without CAP_NET_ADMIN as much as net.core.rmem_max allows.
+        let _ = setsockopt(&fd, sockopt::RcvBuf, &RECEIVE_BUFFER);
+    }
+    let class = i32::from(dscp & 0x3f) << 2;
+    if class != 0 {
+        if address.is_ipv6() {
+            setsockopt(&fd, sockopt::Ipv6TClass, &class)?;
+        } else {
+            setsockopt(&fd, sockopt::Ipv4Tos, &class)?;
+        }
+    }
+    let is_here = bind_sooner_or_later(&fd, address)?;
+    Ok((fd, is_here))
+}
+
+/// A TCP socket that listens, and whether this host has its address now.
+fn stream(address: SocketAddr) -> Result<(OwnedFd, bool), Errno> {
+    let fd = open(address, SockType::Stream, false)?;
+    // After a restart connections of the last run may still be in their last two minutes.
+    setsockopt(&fd, sockopt::ReuseAddr, &true)?;
+    let is_here = bind_sooner_or_later(&fd, address)?;
+    listen(&fd, Backlog::new(BACKLOG)?)?;
+    Ok((fd, is_here))
+}
+
+fn bind_sooner_or_later(fd: &OwnedFd, address: SocketAddr) -> Result<bool, Errno> {
+    let bind = || bind_socket(fd.as_raw_fd(), &SockaddrStorage::from(address));
+    match bind() {
+        Err(Errno::EADDRNOTAVAIL) => {
+            // Counts for IPv6 as well.
+            setsockopt(fd, sockopt::IpFreebind, &true)?;
+            bind().map(|()| false)
+        }
+        done => done.map(|()| true),
+    }
 }
 
 fn open(address: SocketAddr, kind: SockType, shared: bool) -> Result<OwnedFd, Errno> {
@@ -127,14 +186,4 @@ fn open(address: SocketAddr, kind: SockType, shared: bool) -> Result<OwnedFd, Er
         setsockopt(&fd, sockopt::ReusePort, &true)?;
     }
     Ok(fd)
-}
-
-fn refused(address: SocketAddr, errno: Errno, other: &str) -> Ending {
-    let remedy = match errno {
-        Errno::EADDRINUSE => format!("another {other}"),
-        Errno::EACCES => "ports below 1024 need root or CAP_NET_BIND_SERVICE".into(),
-        Errno::EADDRNOTAVAIL => "no interface of this host has it".into(),
-        _ => "see `listen` in the configuration".into(),
-    };
-    Ending::Bind(format!("{address}: {}; {remedy}", errno.desc()))
 }

@@ -85,6 +85,22 @@ impl World {
         self.shared.answers.store(answers, Ordering::Relaxed);
     }
 
+    /// Whether somebody tells a good time there, to one query from this world.
+    ///
+    /// # Errors
+    /// Without sockets in this world.
+    pub fn is_served(&self, server: SocketAddr) -> Result<bool, String> {
+        let socket = self.socket(SocketAddr::from(([0; 4], 0)))?;
+        socket.set_read_timeout(Some(Duration::from_secs(1))).map_err(|error| error.to_string())?;
+        let mut reply = [0; 48];
+        let mut query = [0; 48];
+        query[0] = 0x23;
+        let asked =
+            socket.connect(server).and_then(|()| socket.send(&query)).and_then(|_| socket.recv(&mut reply));
+        // Mode 4, and not the leap indicator of a clock that isn't synchronised.
+        Ok(asked.is_ok_and(|length| length == 48 && reply[0] & 7 == 4 && reply[0] >> 6 != 3))
+    }
+
     fn ip(&self, words: &[&str]) -> Result<(), String> {
         command::words(&[&["ip", "-n", &self.name], words].concat()).map(drop)
     }

@@ -1,7 +1,10 @@
 //! `lacking ERRNO CALL[,CALL…] PROGRAM ARGUMENT…`: runs a program, and all that it starts, on a kernel that
 //! answers these calls with this number: an older kernel, or the filter of a service manager or of a container.
+//! `socket:inet6` is the call for sockets of IPv6 alone, `unshare:ipc` that for namespaces with IPC among them.
 
-use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
+use seccompiler::{
+    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
+};
 use std::collections::BTreeMap;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, exit};
@@ -19,14 +22,27 @@ fn main() {
 }
 
 fn forbid(errno: &str, calls: &str) -> Result<(), Box<dyn std::error::Error>> {
-    let numbers = calls.split(',').map(number).collect::<Result<Vec<_>, _>>()?;
-    let rules: BTreeMap<i64, Vec<seccompiler::SeccompRule>> =
-        numbers.into_iter().map(|call| (call, Vec::new())).collect();
+    let numbers = calls.split(',').map(rule).collect::<Result<Vec<_>, _>>()?;
+    let rules: BTreeMap<i64, Vec<SeccompRule>> = numbers.into_iter().collect();
     let answer = SeccompAction::Errno(errno.parse()?);
     let filter = SeccompFilter::new(rules, SeccompAction::Allow, answer, std::env::consts::ARCH.try_into()?)?;
     let program: BpfProgram = filter.try_into()?;
     seccompiler::apply_filter(&program)?;
     Ok(())
+}
+
+fn rule(call: &str) -> Result<(i64, Vec<SeccompRule>), Box<dyn std::error::Error>> {
+    if call == "socket:inet6" {
+        let family =
+            SeccompCondition::new(0, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, libc::AF_INET6 as u64)?;
+        return Ok((libc::SYS_socket, vec![SeccompRule::new(vec![family])?]));
+    }
+    if call == "unshare:ipc" {
+        let ipc = libc::CLONE_NEWIPC as u64;
+        let flags = SeccompCondition::new(0, SeccompCmpArgLen::Dword, SeccompCmpOp::MaskedEq(ipc), ipc)?;
+        return Ok((libc::SYS_unshare, vec![SeccompRule::new(vec![flags])?]));
+    }
+    Ok((number(call)?, Vec::new()))
 }
 
 fn number(call: &str) -> Result<libc::c_long, String> {

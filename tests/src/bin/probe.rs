@@ -216,6 +216,9 @@ fn call(case: &str, victim: u32) -> Attempt {
     let code = (call as fn(&str, u32) -> Attempt as usize) & !4095;
     let (read, write, execute) = (libc::PROT_READ, libc::PROT_WRITE, libc::PROT_EXEC);
     match case {
+        // Standard input is a file that is open for writing.
+        "pwrite64:far" => whole(libc::SYS_pwrite64, &[0, memory(), 8, 1 << 40]),
+        "write:file" => whole(libc::SYS_write, &[0, memory(), 8]),
         // A112
         "execve" => whole(libc::SYS_execve, &[at(c"/bin/true"), nothing, nothing]),
         "execveat" => whole(libc::SYS_execveat, &[now, at(c"/bin/true"), nothing, nothing, 0]),

@@ -37,8 +37,16 @@ fn exposure(stand: &Stand) -> Result<Found, String> {
     let mut guest = boot_right(stand, &Start::default())?;
     let unit = stand.daemon.unit();
     // Tenths: what was reached before is kept.
-    let threshold = if stand.daemon == Daemon::Truechimer { 32 } else { 100 };
+    let threshold = if stand.daemon == Daemon::Truechimer { 31 } else { 100 };
     let lines = guest.read(&format!("systemd-analyze security --no-pager --threshold={threshold} {unit}"))?;
+    if stand.daemon == Daemon::Truechimer {
+        // What the unit forbids must not be what the processes confine themselves with.
+        let short = "journalctl -b -u truechimer -o cat | grep -e 'runs without: ' -e 'less confinement'";
+        let said = guest.shell(short)?;
+        if said.code == 0 {
+            return Err(format!("under the unit: {}", said.text.trim_end()));
+        }
+    }
     let overall = lines.lines().last().unwrap_or_default().trim_start_matches(['→', ' ']).to_owned();
     let open: Vec<String> =
         lines.lines().filter(|line| line.starts_with('✗')).map(|line| line.trim().to_owned()).collect();

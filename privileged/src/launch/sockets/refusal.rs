@@ -1,0 +1,116 @@
+//! What it means that the kernel refuses an address, and what the administrator is told.
+
+use crate::ending::Ending;
+use nix::errno::Errno;
+use std::net::SocketAddr;
+
+/// Whose address it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Service {
+    /// UDP, the server role.
+    Time,
+    /// TCP, the key exchange service.
+    KeyExchange,
+}
+
+/// Why an address can't be bound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// This host has no such family, or no such interface: all else is served.
+    Absent,
+    /// Somebody has to change something.
+    Mistake,
+    /// The kernel has no room now.
+    Passing,
+}
+
+impl Refusal {
+    pub fn of(errno: Errno) -> Self {
+        match errno {
+            Errno::EAFNOSUPPORT | Errno::EPFNOSUPPORT | Errno::ENODEV | Errno::ENXIO => Self::Absent,
+            Errno::ENOBUFS | Errno::ENOMEM | Errno::ENFILE | Errno::EMFILE | Errno::EAGAIN => Self::Passing,
+            _ => Self::Mistake,
+        }
+    }
+
+    /// Where the daemon can't go on for it.
+    pub fn ending(self, address: SocketAddr, errno: Errno, service: Service) -> Ending {
+        let sentence = self.sentence(address, errno, service);
+        match self {
+            Self::Passing => Ending::Trouble(sentence),
+            Self::Absent | Self::Mistake => Ending::Bind(sentence),
+        }
+    }
+
+    /// The address, what the kernel says, and what to do.
+    pub fn sentence(self, address: SocketAddr, errno: Errno, service: Service) -> String {
+        let remedy = match (self, errno, service) {
+            (Self::Absent, Errno::ENODEV | Errno::ENXIO, _) => {
+                "there is no interface of this number; without this address until truechimer is restarted"
+            }
+            (Self::Absent, ..) => {
+                "this kernel or unit has no IPv6 (ipv6.disable=1, RestrictAddressFamilies=); without this address"
+            }
+            (Self::Passing, ..) => "the kernel has no room for a socket; tried again at the next start",
+            (_, Errno::EADDRINUSE, Service::Time) => {
+                "another time server uses it (ss -ulpn shows which): stop it (as: systemctl disable --now chrony \
+                 ntpsec openntpd) and restart truechimer"
+            }
+            (_, Errno::EADDRINUSE, Service::KeyExchange) => {
+                "another key exchange server uses it (ss -tlpn shows which): stop it and restart truechimer"
+            }
+            (_, Errno::EACCES, _) => "ports below 1024 need root or CAP_NET_BIND_SERVICE",
+            (_, Errno::EPERM, _) => "a rule of the host forbids it (as: SocketBindDeny= of the unit)",
+            (_, Errno::EINVAL, _) if is_link_local(address) => {
+                "a link-local address needs its interface's number (as: \"[fe80::1%2]:123\")"
+            }
+            _ => "see `listen` in the configuration",
+        };
+        format!("{address}: {}; {remedy}", errno.desc())
+    }
+}
+
+/// For an address that no interface has now.
+pub fn late(address: SocketAddr, service: Service) -> String {
+    let what = match service {
+        Service::Time => "time is served there",
+        Service::KeyExchange => "keys are exchanged there",
+    };
+    format!("{address}: no interface of this host has this address now; {what} as soon as one has")
+}
+
+fn is_link_local(address: SocketAddr) -> bool {
+    matches!(address, SocketAddr::V6(v6) if v6.ip().is_unicast_link_local())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_refusal_is_of_its_kind_and_has_its_remedy() {
+        let address = "[2001:db8::1]:123".parse().unwrap();
+        for (errno, kind, code, word) in [
+            (Errno::EADDRINUSE, Refusal::Mistake, 85, "systemctl disable --now chrony"),
+            (Errno::EACCES, Refusal::Mistake, 85, "CAP_NET_BIND_SERVICE"),
+            (Errno::EPERM, Refusal::Mistake, 85, "SocketBindDeny="),
+            (Errno::EINVAL, Refusal::Mistake, 85, "see `listen`"),
+            (Errno::EAFNOSUPPORT, Refusal::Absent, 85, "ipv6.disable=1"),
+            (Errno::ENODEV, Refusal::Absent, 85, "no interface of this number"),
+            (Errno::ENOBUFS, Refusal::Passing, 75, "next start"),
+            (Errno::ENOMEM, Refusal::Passing, 75, "next start"),
+        ] {
+            let refusal = Refusal::of(errno);
+            let sentence = refusal.sentence(address, errno, Service::Time);
+            assert!(sentence.starts_with("[2001:db8::1]:123: ") && sentence.contains(word), "{sentence}");
+            assert_eq!((refusal, refusal.ending(address, errno, Service::Time).code()), (kind, code));
+        }
+    }
+
+    #[test]
+    fn a_link_local_address_without_an_interface_is_explained() {
+        let address = "[fe80::1]:123".parse().unwrap();
+        let sentence = Refusal::Mistake.sentence(address, Errno::EINVAL, Service::Time);
+        assert!(sentence.contains("%2"), "{sentence}");
+    }
+}

@@ -1,0 +1,214 @@
+//! Addresses and families that are not there, come, go and come back: the daemon runs with what there is.
+
+use bench::daemon::{Daemon, Setup, source};
+use bench::forger::Forger;
+use bench::netns::Network;
+use bench::nts::Trust;
+use bench::packet::{HEADER, Header};
+use bench::programs::{free_port, program};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::time::Duration;
+
+const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Long enough for an answer on loopback.
+const SILENCE: Duration = Duration::from_millis(300);
+const ALLOWED: &str = "\"127.0.0.0/8\", \"10.77.0.0/16\", \"::1/128\", \"2001:db8::/32\"";
+
+fn network() -> Option<Network> {
+    let network = Network::new();
+    if network.is_none() {
+        bench::skip("network namespaces need root and the program ip");
+    }
+    network
+}
+
+fn within(setup: Setup, network: &Network) -> Setup {
+    let entrance = network.entrance();
+    setup.with_wrapper(&entrance.each_ref().map(String::as_str))
+}
+
+fn answers(address: SocketAddr) -> bool {
+    let ask = || -> std::io::Result<usize> {
+        let any = if address.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
+        let socket = UdpSocket::bind(any)?;
+        socket.set_read_timeout(Some(SILENCE))?;
+        socket.connect(address)?;
+        socket.send(&Header::query(1).octets())?;
+        socket.recv(&mut [0; 2 * HEADER])
+    };
+    ask().is_ok_and(|length| length == HEADER)
+}
+
+fn listens(address: SocketAddr) -> bool {
+    TcpStream::connect_timeout(&address, SILENCE).is_ok()
+}
+
+fn lines(daemon: &Daemon, words: &str) -> usize {
+    daemon.log().lines().filter(|line| line.contains(words)).count()
+}
+
+#[test]
+fn addresses_to_listen_on_that_come_late_go_and_come_back_are_served_while_they_are_there() {
+    let Some(network) = network() else { return };
+    let (port, key_port, trust) = (free_port(), free_port(), Trust::new("late"));
+    let late = ["10.77.1.1", "2001:db8:77::1"];
+    let at = |ip: &str, port| SocketAddr::new(ip.parse().expect("an address"), port);
+    let list = |port| ["127.0.0.1", late[0], late[1]].map(|ip| format!("\"{}\"", at(ip, port))).join(", ");
+    for threads in [1, 3] {
+        let configuration = format!(
+            "[server]\nlisten = [{}]\nallow = [{ALLOWED}]\nlocal-stratum = 3\nthreads = {threads}\n\
+             [server.nts]\nlisten = [{}]\ncertificate = \"{}\"\nkey = \"{}\"\nthreads = 1\n",
+            list(port),
+            list(key_port),
+            trust.chain().display(),
+            trust.key().display()
+        );
+        let daemon = within(Setup::new("late", &configuration), &network).start();
+        let is_served = |ip: &str| network.within(|| answers(at(ip, port)) && listens(at(ip, key_port)));
+        daemon.wait_until("serving what is there", PATIENCE, |_| is_served("127.0.0.1"));
+        for ip in late {
+            for (port, what) in [(port, "time is served there"), (key_port, "keys are exchanged there")] {
+                let line =
+                    format!("{}: no interface of this host has this address now; {what}", at(ip, port));
+                assert_eq!(lines(&daemon, &line), 1, "{line}: {}", daemon.log());
+            }
+        }
+        for _ in 0..2 {
+            for ip in late {
+                assert!(!is_served(ip), "{ip} is not there and served");
+                let prefix = if ip.contains(':') { format!("{ip}/128") } else { format!("{ip}/32") };
+                let more = if ip.contains(':') { "nodad" } else { "noprefixroute" };
+                assert!(network.ip(&["address", "add", &prefix, "dev", "lo", more]));
+                daemon.wait_until("serving what has come", PATIENCE, |_| is_served(ip));
+                assert!(network.ip(&["address", "del", &prefix, "dev", "lo"]));
+            }
+        }
+        assert!(is_served("127.0.0.1"), "{}", daemon.log());
+        assert_eq!(daemon.stop().code, Some(0));
+    }
+}
+
+#[test]
+fn without_ipv6_all_else_is_served_and_synchronised() {
+    let forger = Forger::honest(HERE, 0);
+    let lacking = program("lacking").display().to_string();
+    for listen in ["\"127.0.0.1:PORT\", \"[::]:PORT\"", "\"[::]:PORT\""] {
+        let port = free_port();
+        let listen = listen.replace("PORT", &port.to_string());
+        let configuration = format!(
+            "{}{}[server]\nlisten = [{listen}]\nallow = [{ALLOWED}]\nthreads = 2\n",
+            source(forger.address()),
+            source("[2001:db8:77::9]:123"),
+        );
+        let setup = Setup::new("ipv4", &configuration).with_virtual_clock(2_000_000, 0.0);
+        let setup = setup.with_wrapper(&[&lacking, &libc::EAFNOSUPPORT.to_string(), "socket:inet6"]);
+        let daemon = setup.start();
+        daemon.wait_until_synchronised(PATIENCE);
+        assert_eq!(lines(&daemon, &format!("[::]:{port}: ")), 1, "{}", daemon.log());
+        if listen.contains("127.0.0.1") {
+            daemon.wait_until("serving", PATIENCE, |_| answers(SocketAddr::new(HERE, port)));
+        }
+        assert_eq!(daemon.stop().code, Some(0));
+    }
+}
+
+#[test]
+fn an_address_that_somebody_else_uses_is_named_and_the_others_are_served() {
+    let (port, other_port) = (free_port(), free_port());
+    let taken = UdpSocket::bind((HERE, other_port)).expect("a free port");
+    let taken_for_keys = TcpListener::bind((HERE, free_port())).expect("a free port");
+    let key_port = taken_for_keys.local_addr().expect("bound").port();
+    let server = |listen: &str| {
+        format!("[server]\nlisten = [{listen}]\nallow = [{ALLOWED}]\nlocal-stratum = 3\nthreads = 2\n")
+    };
+    let both = server(&format!("\"127.0.0.1:{port}\", \"127.0.0.1:{other_port}\""));
+    let daemon = Setup::new("partly", &both).start();
+    daemon.wait_until("serving", PATIENCE, |_| answers(SocketAddr::new(HERE, port)));
+    let sentence = format!("127.0.0.1:{other_port}: Address already in use; another time server uses it");
+    assert_eq!(lines(&daemon, &sentence), 1, "{}", daemon.log());
+    assert_eq!(daemon.stop().code, Some(0));
+
+    let trust = Trust::new("partly");
+    let with_keys = format!(
+        "{}[server.nts]\nlisten = [\"127.0.0.1:{key_port}\"]\ncertificate = \"{}\"\nkey = \"{}\"\n",
+        server(&format!("\"127.0.0.1:{port}\"")),
+        trust.chain().display(),
+        trust.key().display()
+    );
+    let exit = Setup::new("keys", &with_keys).run_to_end();
+    assert_eq!(exit.code, Some(85), "{exit:?}");
+    assert!(exit.log.contains("another key exchange server uses it (ss -tlpn shows which)"), "{exit:?}");
+    drop((taken, taken_for_keys));
+}
+
+/// The last eight polls of the second source, newest in the lowest bit.
+fn reach(daemon: &Daemon) -> u64 {
+    daemon.sources()[1]["reach"].as_u64().expect("a number")
+}
+
+#[test]
+fn a_source_of_a_family_that_is_absent_is_unreachable_and_asked_again_when_the_family_comes() {
+    let Some(network) = network() else { return };
+    let ipv6 = |is_there: bool| {
+        network.within(|| {
+            let file = "/proc/sys/net/ipv6/conf/all/disable_ipv6";
+            std::fs::write(file, if is_there { "0" } else { "1" })
+                .expect("root may change a network of its own");
+        });
+    };
+    let address = ["address", "add", "2001:db8:77::9/128", "dev", "lo", "nodad"];
+    assert!(network.ip(&address));
+    let near = network.within(|| Forger::honest(HERE, 0));
+    let far = network.within(|| Forger::honest("2001:db8:77::9".parse().expect("an address"), 0));
+    ipv6(false);
+    let configuration = format!("{}{}", source(near.address()), source(far.address()));
+    let setup = Setup::new("family", &configuration).with_virtual_clock(2_000_000, 0.0);
+    let daemon = within(setup, &network).start();
+    daemon.wait_until_synchronised(PATIENCE);
+    assert_eq!((reach(&daemon), far.heard()), (0, 0), "{}", daemon.log());
+    for _ in 0..2 {
+        ipv6(true);
+        assert!(network.ip(&address));
+        daemon.wait_until("heard by the source that came", PATIENCE, |daemon| reach(daemon) & 1 == 1);
+        ipv6(false);
+        daemon.wait_until("without it again", PATIENCE, |daemon| reach(daemon) & 1 == 0);
+    }
+    assert!(daemon.is_synchronised());
+    assert_eq!(daemon.stop().code, Some(0));
+}
+
+#[test]
+fn whatever_the_kernel_says_of_the_way_to_a_source_it_is_asked_again() {
+    let (Some(near), Some(far)) = (network(), network()) else { return };
+    let (a, b) = (Ipv4Addr::new(10, 77, 2, 1), Ipv4Addr::new(10, 77, 2, 2));
+    assert!(near.connect(&far, a, b));
+    let here = near.within(|| Forger::honest(HERE, 0));
+    let there = far.within(|| Forger::honest(b.into(), 0));
+    let configuration = format!("{}{}", source(here.address()), source(there.address()));
+    let setup = Setup::new("way", &configuration).with_virtual_clock(2_000_000, 0.0);
+    let daemon = within(setup, &near).start();
+    let is_heard = |daemon: &Daemon| reach(daemon) & 1 == 1;
+    daemon.wait_until("heard by both", PATIENCE, is_heard);
+    let route = |verb, kind| near.ip(&["route", verb, kind, "10.77.2.2/32"]);
+    // EACCES, EINVAL, EHOSTUNREACH, ENETUNREACH.
+    for kind in ["prohibit", "blackhole", "unreachable", "throw"] {
+        assert!(route("add", kind), "{kind}");
+        if kind == "throw" {
+            assert!(near.ip(&["link", "set", "near", "down"]));
+        }
+        daemon.wait_until(&format!("cut off ({kind})"), PATIENCE, |daemon| !is_heard(daemon));
+        if kind == "throw" {
+            assert!(near.ip(&["link", "set", "near", "up"]));
+        }
+        assert!(route("del", kind), "{kind}");
+        daemon.wait_until(&format!("heard again ({kind})"), PATIENCE, is_heard);
+    }
+    // The address that it asked from is gone, and another one comes.
+    assert!(near.ip(&["address", "del", "10.77.2.1/24", "dev", "near"]));
+    daemon.wait_until("cut off (no address)", PATIENCE, |daemon| !is_heard(daemon));
+    assert!(near.ip(&["address", "add", "10.77.2.3/24", "dev", "near"]));
+    daemon.wait_until("heard again (another address)", PATIENCE, is_heard);
+    assert!(daemon.is_synchronised());
+    assert_eq!(daemon.stop().code, Some(0));
+}
