@@ -34,7 +34,7 @@ use ipc::message::client::Sent;
 use ipc::message::privileged::{ClockKind, Farewell, Refusal, Welcome};
 use ipc::units::{Frequency, RawInstant, Span, TimeConstant, WallTime};
 
-/// Effects that wait to be fetched; beyond, log lines are dropped (nothing else).
+/// Effects that wait to be fetched; beyond, ordinary log lines are dropped (nothing else).
 const MOST_OUTPUTS: usize = 256;
 
 /// Most addresses of our own that are remembered.
@@ -405,6 +405,11 @@ impl Engine {
         self.outputs.push_back(Output::Distrust(who, why));
     }
 
+    /// Says what changes the whole: never dropped, since one fact brings few of them.
+    fn announce(&mut self, severity: u8, line: String) {
+        self.outputs.push_back(Output::Event(Event::Change(severity, line)));
+    }
+
     fn say(&mut self, severity: u8, line: String) {
         if self.outputs.len() < MOST_OUTPUTS {
             self.outputs.push_back(Output::Event(Event::Line(severity, line)));
@@ -451,7 +456,7 @@ impl Engine {
             line.shift(moved);
         }
         self.system.status_wanted = true;
-        self.say(5, String::from("a leap second has passed"));
+        self.announce(5, String::from("a leap second has passed"));
     }
 }
 

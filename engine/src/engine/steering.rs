@@ -124,7 +124,7 @@ impl Engine {
                     && impasse != Impasse::NoSources
                     && self.system.first_update.is_some()
                 {
-                    self.say(5, "the sources agree again".into());
+                    self.announce(5, "the sources agree again".into());
                 }
                 self.system.line = Some(line);
                 self.system.last_update = Some(now.raw);
@@ -161,7 +161,7 @@ impl Engine {
                     }
                 };
                 if unheard == 0 || !matches!(impasse, Impasse::NoMajority | Impasse::NoQuorum) {
-                    self.say(severity, line.into());
+                    self.announce(severity, line.into());
                 }
             }
             Err(_) => {}
@@ -209,7 +209,7 @@ impl Engine {
         }
         if size > self.system.slew_limit {
             if !self.system.held {
-                self.say(
+                self.announce(
                     3,
                     format!(
                         "the clock is {offset:.0} s off, too much to slew; restart with --approve-step to allow it"
@@ -304,13 +304,13 @@ impl Engine {
             // Stamps of the kernel's clock that were taken before it can't be turned into RAW any more.
             self.exchanges.cut_all();
             let moved = applied.after.wall.minus(applied.before.wall).nanos() as f64 * 1e-9;
-            self.say(5, format!("the clock was stepped by {moved:+.6} s"));
+            self.announce(5, format!("the clock was stepped by {moved:+.6} s"));
             // What the step left over is slewed at once.
             self.system.dirty = true;
         }
         if self.system.first_update.is_none() && !deferred {
             self.system.first_update = Some(now.raw);
-            self.say(5, "the clock follows its sources".into());
+            self.announce(5, "the clock follows its sources".into());
         }
         self.system.status_wanted = true;
     }
@@ -375,7 +375,7 @@ impl Engine {
                 OrderKind::Step => "a step",
                 OrderKind::Status => "a status",
             };
-            self.say(4, format!("the governor refused {what} ({}): {}", name_of(code), remedy(code)));
+            self.announce(4, format!("the governor refused {what} ({}): {}", name_of(code), remedy(code)));
         }
     }
 
@@ -388,20 +388,20 @@ impl Engine {
         match event.kind {
             ClockEventKind::ForeignStep => {
                 self.system.restore = self.system.line.is_some();
-                self.say(4, format!("somebody else moved the clock by {moved:+.6} s"));
+                self.announce(4, format!("somebody else moved the clock by {moved:+.6} s"));
             }
             ClockEventKind::ForeignFrequency => {
-                self.say(4, "somebody else changed the clock's frequency; it was set back".into());
+                self.announce(4, "somebody else changed the clock's frequency; it was set back".into());
             }
             ClockEventKind::Resume => {
                 self.sources.iter_mut().for_each(|source| source.forget_time(now.raw));
                 self.system.line = None;
                 self.system.resume = true;
                 self.hurry_keys(now.raw);
-                self.say(5, "the machine slept; measuring afresh".into());
+                self.announce(5, "the machine slept; measuring afresh".into());
             }
             ClockEventKind::DeadMan => {
-                self.say(3, "no order for three hours: the clock was marked unsynchronised".into());
+                self.announce(3, "no order for three hours: the clock was marked unsynchronised".into());
             }
         }
         self.system.dirty = true;

@@ -196,7 +196,9 @@ impl World {
             Output::Resolve(resolve) => self.resolves.push(resolve),
             Output::Serve(state) => self.served.push(state),
             Output::Save(saved) => self.saved.push(saved),
-            Output::Event(Event::Line(severity, line)) => self.lines.push((severity, line)),
+            Output::Event(Event::Line(severity, line) | Event::Change(severity, line)) => {
+                self.lines.push((severity, line));
+            }
             Output::Distrust(who, why) => self.distrust = Some((who, why)),
             order => self.plan(self.time + 20_000, Happening::Order(order)),
         }
