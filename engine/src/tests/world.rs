@@ -116,6 +116,8 @@ pub struct World {
     refilled: i64,
     pub epoch: u32,
     pub start_steps: u8,
+    /// The governor refuses each step with this row.
+    pub step_refusal: Option<Refusal>,
     pub adjusts: Vec<Adjust>,
     pub steps: Vec<Step>,
     pub statuses: Vec<Status>,
@@ -163,6 +165,10 @@ impl World {
 
     pub fn report(&self) -> Report {
         self.engine.report(self.now())
+    }
+
+    pub fn condition(&self) -> Condition {
+        self.engine.condition(self.now())
     }
 
     /// Seconds since the beginning.

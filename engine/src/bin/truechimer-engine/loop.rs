@@ -267,7 +267,7 @@ impl Running {
                 }
                 Output::Resolve(resolve) => {
                     if self.links.send_resolve(raw, resolve)? == Taken::Skipped {
-                        let failed = Failed { id: resolve.id, reason: LookupFailure::TryAgain };
+                        let failed = Failed { id: resolve.id, reason: LookupFailure::NotStarted };
                         self.pending.push(Input::LookupFailed(failed));
                     }
                 }
@@ -302,7 +302,7 @@ impl Running {
                 }
                 Output::Exchange(exchange) => {
                     if self.links.send_exchange(raw, exchange)? == Taken::Skipped {
-                        let failed = ExchangeFailed { id: exchange.id, reason: ExchangeFailure::TryAgain };
+                        let failed = ExchangeFailed { id: exchange.id, reason: ExchangeFailure::NotStarted };
                         self.pending.push(Input::ExchangeFailed(failed));
                     }
                 }
