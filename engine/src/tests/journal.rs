@@ -117,6 +117,9 @@ fn what_was_asked_and_what_has_no_name_is_counted_apart() {
     setup.servers.iter_mut().for_each(|server| server.up = false);
     let mut world = setup.start();
     world.run(61.0);
+    assert!(
+        world.report().sources.iter().all(|source| source.offset_s.is_none() && source.delay_s.is_none())
+    );
     let told = matching(&world, "no source has answered for");
     assert!(
         told[0].contains("2 of 4 sources were asked, and none answered; 2 names are not resolved: "),
