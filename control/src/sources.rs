@@ -67,7 +67,11 @@ fn server_page(reply: &Value) -> String {
         ("nak", "told that their cookies are of no use here (NTS NAK)"),
     ];
     match reply.get("server").filter(|server| server.is_object()) {
-        None => "no server is configured, or nobody has asked it yet\n".to_owned(),
+        None if at(reply, "configured").as_bool() == Some(true) => {
+            "the server role runs; it has counted nothing yet\n".to_owned()
+        }
+        None => "the server role is off: there is no [server] in the configuration, so nobody is answered\n"
+            .to_owned(),
         Some(server) => {
             let rows = counts
                 .iter()
@@ -178,7 +182,10 @@ mod tests {
                 "authenticated": false, "stratum": 2, "reach": 255, "poll": 6, "offset_s": -2e-6,
                 "rejected": { "origin": 3 },
             },
-            { "name": "[2001:db8::1]:1123", "address": "[2001:db8::1]:1123", "state": "\u{1b}c", "rejected": {} },
+            {
+                "name": "[2001:db8::1]:1123", "address": "[2001:db8::1]:1123", "state": "\u{1b}c",
+                "offset_s": null, "delay_s": null, "rejected": {},
+            },
         ] })
     }
 
@@ -232,7 +239,9 @@ mod tests {
 
     #[test]
     fn a_server_without_counts_is_said_so() {
-        assert!(server_page(&json!({ "server": null })).contains("no server"));
+        let page = |configured: bool| server_page(&json!({ "configured": configured, "server": null }));
+        assert!(page(false).contains("the server role is off"));
+        assert!(page(true).contains("it has counted nothing yet"));
         let page = server_page(&json!({ "server": { "answered": 7 } }));
         let line = page.lines().find(|line| line.starts_with("answered")).unwrap();
         assert_eq!(line.split_whitespace().nth(1), Some("7"));

@@ -53,7 +53,15 @@ fn page(reply: &Value, processes: &[Process]) -> String {
         ("stratum", plain(value("stratum"))),
         ("reference", reference),
         ("leap", plain(value("leap"))),
-        ("offset", offset(value("offset_s"))),
+        // Before the first update there is none.
+        (
+            "offset",
+            if report.get("last_update_s").is_some_and(Value::is_null) {
+                "-".to_owned()
+            } else {
+                offset(value("offset_s"))
+            },
+        ),
         ("estimated error", seconds(value("estimated_error_s"), false)),
         ("error bound", seconds(value("error_bound_s"), false)),
         ("slew left", seconds(value("slew_left_s"), true)),

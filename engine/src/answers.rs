@@ -55,6 +55,8 @@ struct SourcesReply<'a> {
 
 #[derive(Serialize)]
 struct ServerReply {
+    /// Whether there is a server role at all.
+    configured: bool,
     server: Option<CountersReply>,
 }
 
@@ -90,7 +92,9 @@ pub fn sources(report: &Report) -> String {
 
 /// Reply to `server`.
 pub fn server(surroundings: &Surroundings) -> String {
-    write(&ServerReply { server: surroundings.counters.map(CountersReply) })
+    let place = Process::ALL.iter().position(|process| *process == Process::Server);
+    let configured = place.and_then(|place| surroundings.processes.get(place)).is_some_and(|pid| *pid != 0);
+    write(&ServerReply { configured, server: surroundings.counters.map(CountersReply) })
 }
 
 /// Reply to a change that was passed on.

@@ -4,6 +4,7 @@
 //! Whatever isn't in order is said with file, line, key, what was expected and what to write instead; all
 //! of it at once, so that one round of editing is enough. Nothing runs on a file that has a fault.
 
+mod chrony;
 mod clock;
 mod document;
 mod key_service;

@@ -144,11 +144,11 @@ impl Running {
         match reloaded {
             Ok(reloaded) => {
                 let hint = if reloaded.changed || reloaded.needs_restart { "" } else { REPLACED };
-                self.log.write_limited(now, Severity::NOTICE, &format!("{}{hint}", reloaded.sentence()));
+                self.log.write_change(now, Severity::NOTICE, &format!("{}{hint}", reloaded.sentence()));
             }
             Err(ReloadError::Configuration(error)) => {
                 let text = format!("the configuration is not in order and stays as it was: {error}");
-                text.lines().for_each(|line| self.log.write_limited(now, Severity::ERROR, line));
+                text.lines().for_each(|line| self.log.write_change(now, Severity::ERROR, line));
             }
             Err(ReloadError::Breach(breach)) => return Err(breach.into()),
         }
@@ -233,7 +233,7 @@ impl Running {
             }
             Verb::Reload(text) => match in_force.reload(now.raw, (&text, "the new file"), links) {
                 Ok(reloaded) => {
-                    log.write_limited(now.raw, Severity::NOTICE, &reloaded.sentence());
+                    log.write_change(now.raw, Severity::NOTICE, &reloaded.sentence());
                     let readings = surroundings.key_exchange.map_or(0, |known| known.readings);
                     answers::reloaded(&reloaded, readings)
                 }
@@ -267,7 +267,7 @@ impl Running {
                 }
                 Output::Resolve(resolve) => {
                     if self.links.send_resolve(raw, resolve)? == Taken::Skipped {
-                        let failed = Failed { id: resolve.id, reason: LookupFailure::TryAgain };
+                        let failed = Failed { id: resolve.id, reason: LookupFailure::NotStarted };
                         self.pending.push(Input::LookupFailed(failed));
                     }
                 }
@@ -302,7 +302,7 @@ impl Running {
                 }
                 Output::Exchange(exchange) => {
                     if self.links.send_exchange(raw, exchange)? == Taken::Skipped {
-                        let failed = ExchangeFailed { id: exchange.id, reason: ExchangeFailure::TryAgain };
+                        let failed = ExchangeFailed { id: exchange.id, reason: ExchangeFailure::NotStarted };
                         self.pending.push(Input::ExchangeFailed(failed));
                     }
                 }
@@ -313,6 +313,9 @@ impl Running {
                 }
                 Output::Event(Event::Line(severity, text)) => {
                     self.log.write_limited(raw, Severity::from_number(severity), &text);
+                }
+                Output::Event(Event::Change(severity, text)) => {
+                    self.log.write_change(raw, Severity::from_number(severity), &text);
                 }
                 Output::Distrust(farewell, deed) => return Err(Breach::found(farewell, deed).into()),
             }

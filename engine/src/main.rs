@@ -338,6 +338,9 @@ fn missing(launched: &Launched) -> Vec<String> {
 
 /// Says why, tells privileged, and gives the exit code.
 fn end(log: &mut Log, links: &mut Links, clock: &Clock, ending: &Ending) -> i32 {
+    if let Ok(now) = clock.raw() {
+        log.finish(now);
+    }
     let severity = if ending.is_orderly() { Severity::INFO } else { Severity::ERROR };
     log.write(severity, &ending.to_string());
     if let (Some(farewell), Ok(now)) = (ending.farewell(), clock.raw()) {

@@ -46,7 +46,8 @@ impl Reloaded {
         let what = if self.changed { "new access rules and limits" } else { "nothing new for the server" };
         let rest = if self.needs_restart { "; other changes in the file take a restart" } else { "" };
         let certificate = if self.reads_certificate { "; certificate and key are read again" } else { "" };
-        format!("configuration read again: {what}, {} rules{certificate}{rest}", self.rules)
+        let rules = if self.rules == 1 { "1 rule" } else { &format!("{} rules", self.rules) };
+        format!("configuration read again: {what}, {rules}{certificate}{rest}")
     }
 }
 

@@ -94,7 +94,7 @@ fn names_are_looked_up_by_the_real_program() {
     exchange.send(&resolve(2, "no-such-name.invalid"));
     match exchange.next_within(Duration::from_secs(15)).expect("an end") {
         FromExchange::Failed(Failed { id: ExchangeId(2), reason }) => assert!(
-            matches!(reason, LookupFailure::NoSuchName | LookupFailure::TryAgain | LookupFailure::Deadline),
+            !matches!(reason, LookupFailure::Broken | LookupFailure::NotStarted | LookupFailure::NoAddress),
             "{reason:?}"
         ),
         other => panic!("{other:?}"),

@@ -1,6 +1,7 @@
 //! What the engine says of the daemon's state, as one line for the service manager.
 
 use ipc::calendar::Rfc3339;
+use ipc::message::exchange::LookupFailure;
 use ipc::message::privileged::{Condition, Refusal};
 use ipc::units::WallTime;
 use std::fmt;
@@ -14,10 +15,36 @@ impl fmt::Display for Sentence {
             Condition::AwaitingReplies { of } => {
                 write!(f, "waiting for the network: no reply yet from {}", Count(of))
             }
+            Condition::AwaitingNames { of, why } => {
+                let whose =
+                    if of == 1 { "the name of 1 source is" } else { &format!("names of {of} sources are") };
+                let why = why.map_or("the look-up is under way", LookupFailure::cause);
+                write!(f, "waiting for the resolver: {whose} not resolved ({why})")
+            }
+            Condition::AwaitingKeys { of } => {
+                write!(f, "waiting for keys of {}: chimerctl keys says why", Count(of))
+            }
+            Condition::AwaitingMajority { of: 1, .. } => f.write_str("measuring: the only source was heard"),
+            Condition::AwaitingMajority { heard, of } if heard == of => {
+                write!(f, "waiting for a majority: all {} heard", Count(of))
+            }
             Condition::AwaitingMajority { heard, of } => {
                 write!(f, "waiting for a majority: {heard} of {} heard", Count(of))
             }
+            Condition::Disagreeing { heard, of } if heard == of => {
+                write!(
+                    f,
+                    "no majority: all {} heard, and too few of them agree; the clock runs on",
+                    Count(of)
+                )
+            }
+            Condition::Disagreeing { heard, of } => {
+                write!(f, "no majority: {heard} of {} heard, and too few agree; the clock runs on", Count(of))
+            }
             Condition::Setting => f.write_str("setting the clock"),
+            Condition::Synchronised { stratum, of: 1, .. } => {
+                write!(f, "synchronised: stratum {stratum}, following the only source")
+            }
             Condition::Synchronised { stratum, used, of } => {
                 write!(f, "synchronised: stratum {stratum}, following {used} of {}", Count(of))
             }
@@ -85,6 +112,26 @@ mod tests {
         for (condition, line) in [
             (Condition::AwaitingReplies { of: 1 }, "waiting for the network: no reply yet from 1 source"),
             (Condition::AwaitingMajority { heard: 1, of: 4 }, "waiting for a majority: 1 of 4 sources heard"),
+            (
+                Condition::AwaitingNames { of: 1, why: Some(LookupFailure::NoSuchName) },
+                "waiting for the resolver: the name of 1 source is not resolved (the name does not exist)",
+            ),
+            (
+                Condition::AwaitingNames { of: 2, why: None },
+                "waiting for the resolver: names of 2 sources are not resolved (the look-up is under way)",
+            ),
+            (Condition::AwaitingKeys { of: 1 }, "waiting for keys of 1 source: chimerctl keys says why"),
+            (Condition::AwaitingReplies { of: 2 }, "waiting for the network: no reply yet from 2 sources"),
+            (Condition::AwaitingMajority { heard: 1, of: 1 }, "measuring: the only source was heard"),
+            (Condition::AwaitingMajority { heard: 2, of: 2 }, "waiting for a majority: all 2 sources heard"),
+            (
+                Condition::Disagreeing { heard: 3, of: 3 },
+                "no majority: all 3 sources heard, and too few of them agree; the clock runs on",
+            ),
+            (
+                Condition::Synchronised { stratum: 2, used: 1, of: 1 },
+                "synchronised: stratum 2, following the only source",
+            ),
             (Condition::Setting, "setting the clock"),
             (
                 Condition::Synchronised { stratum: 3, used: 4, of: 5 },

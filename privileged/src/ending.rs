@@ -117,7 +117,7 @@ impl fmt::Display for Ending {
 /// One line on standard error, with the journal's prefix where the journal reads it. The stream is shared with
 /// other processes and may be full, blocked or gone: the line is then lost, and nothing else happens.
 pub fn say(severity: u8, text: &dyn fmt::Display) {
-    let line = if std::env::var_os("JOURNAL_STREAM").is_some() {
+    let line = if crate::journal::reads_stderr() {
         format!("<{severity}>truechimerd: {text}\n")
     } else {
         format!("truechimerd: {text}\n")

@@ -32,7 +32,8 @@ const LOOK: i64 = 240;
 const WRITE: i64 = 600 * limits::SECOND;
 /// How often refusals for haste are summed up in the log.
 const SUMMARY: i64 = 60 * limits::SECOND;
-/// How long the other processes may take to end by themselves, in nanoseconds; then they are killed.
+/// How long the other processes may take to end by themselves, in nanoseconds: after a stop, and after a fault of one.
+pub const GRACE: i64 = 3_000_000_000;
 const PARTING: i64 = 300_000_000;
 /// How long an answer may wait for the engine to read, in seconds.
 const ANSWER: i64 = 5;
@@ -63,8 +64,6 @@ pub struct Keeper {
     pub processes: [u32; PROCESSES],
     /// Readable when somebody sets CLOCK_REALTIME.
     pub set_clock: Option<OwnedFd>,
-    /// Readable when no other process is left.
-    pub all_gone: Option<OwnedFd>,
     /// For each kind of refusal: how many had no line of their own, and when the last line was written.
     pub refusals: [(u32, Option<RawInstant>); 32],
     /// When the service manager was last told that we live.
@@ -105,6 +104,9 @@ impl Keeper {
                 break ending;
             }
         };
+        // A stop that reaches the whole group ends the others too, and their end may be seen before it.
+        let is_stop = std::iter::from_fn(|| caught(&self.signals)).any(|caught| caught == Caught::Stop);
+        let ending = if is_stop { Ending::Asked } else { ending };
         self.notify.say(&format!("STOPPING=1\nSTATUS=stopping: {}", ending.to_string().replace('\n', " ")));
         let released = self.clock.release();
         self.write_down(format_args!("event=stop code={} released={}", ending.code(), released.is_ok()));
@@ -112,12 +114,14 @@ impl Keeper {
         // The engine ends with its link, and the others with the engine: the server role answers what has come
         // already, and ports are free when this process is gone.
         drop(self.link);
-        if let Some(all_gone) = &self.all_gone {
-            let mut fds = [PollFd::new(all_gone.as_fd(), PollFlags::POLLIN)];
-            let _ = ppoll(&mut fds, Some(TimeSpec::new(0, PARTING)), None);
-        }
+        let patience = if ending == Ending::Asked { GRACE } else { PARTING };
+        let left = signals::await_ends(&self.signals, &self.processes, patience);
         if ending != Ending::Asked {
             signals::tell_death(&self.signals, &self.processes, PARTING);
+        }
+        for name in left {
+            let patience = patience / 1_000_000;
+            say(4, &format_args!("{name} did not end within {patience} ms and is killed with this process"));
         }
         ending
     }

@@ -9,17 +9,18 @@
 //!   audit      each change and each refusal, in a chain of lines
 //!   signals    what it is asked to do, and which process has ended
 //!   notify     the service manager; condition: the sentence for it
-//!   ending     one sentence and one exit code for each cause
+//!   ending     one sentence and one exit code for each cause; journal: who reads it
 //! ```
 //!
 //! After the launch it holds CAP_SYS_TIME and the twenty system calls of `policies/rules/privileged.toml`; to read: one
-//! link, signals, a timer and the pipe that ends with the other processes; to write: record, audit log, service manager,
+//! link, signals and a timer; to write: record, audit log, service manager,
 //! standard error (and a virtual clock's file). It parses no configuration, no packet and no text; the
 //! frames that it reads are of fixed size and range.
 
 mod clock;
 mod condition;
 mod ending;
+mod journal;
 mod keeper;
 mod launch;
 mod notify;
@@ -32,6 +33,7 @@ use privileged::{audit, governor};
 use std::process::exit;
 
 fn main() {
+    journal::reads_stderr();
     std::panic::set_hook(Box::new(|panic| {
         // The clock needs no farewell: a slew ends by itself, and the base frequency is in force.
         say(2, &format_args!("internal error, ending: {panic}"));

@@ -143,6 +143,32 @@ pub fn tell_death(signals: &OwnedFd, processes: &[u32; PROCESSES], patience: i64
     }
 }
 
+/// Waits until all processes have ended, at most `patience` nanoseconds, and names those that haven't. One whose link is
+/// closed is not gone yet: the kernel still takes its namespaces apart, and a service manager that finds it then kills it
+/// and says so.
+pub fn await_ends(signals: &OwnedFd, processes: &[u32; PROCESSES], patience: i64) -> Vec<&'static str> {
+    let started = nanos(ClockId::CLOCK_MONOTONIC);
+    loop {
+        let named = NAMES.into_iter().zip(processes).skip(1);
+        let left: Vec<_> = named.filter(|(_, pid)| is_running(**pid)).map(|(name, _)| name).collect();
+        let rest = patience - (nanos(ClockId::CLOCK_MONOTONIC) - started);
+        if left.is_empty() || rest <= 0 {
+            return left;
+        }
+        while caught(signals).is_some() {}
+        let mut fds = [PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
+        // A second death is signalled together with the first one where that signal still waits.
+        let _ = ppoll(&mut fds, Some(TimeSpec::new(0, rest.min(10_000_000))), None);
+    }
+}
+
+/// Whether it is a child of this process that has not ended.
+fn is_running(pid: u32) -> bool {
+    let Some(id) = i32::try_from(pid).ok().filter(|pid| *pid > 0).map(Pid::from_raw) else { return false };
+    let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+    matches!(waitid(Id::Pid(id), flags), Ok(WaitStatus::StillAlive))
+}
+
 /// How this process ended, where it has; it stays as it is.
 fn dead(pid: u32) -> Option<Death> {
     let id = Id::Pid(Pid::from_raw(i32::try_from(pid).ok().filter(|pid| *pid > 0)?));
@@ -191,6 +217,20 @@ mod tests {
         assert_eq!(child(libc::CLD_KILLED, libc::SIGSYS), Some(Caught::Death(killed)));
         assert!(killed.to_string().contains("system call filter"));
         assert_eq!(Death { end: Err(9), ..killed }.to_string(), "was killed by signal 9");
+    }
+
+    #[test]
+    fn the_others_are_waited_for_until_they_are_gone_and_named_where_they_are_not() {
+        let sleeps = |seconds: &str| std::process::Command::new("sleep").arg(seconds).spawn().unwrap();
+        let (mut short, mut long) = (sleeps("0.2"), sleeps("600"));
+        let signals = catch().unwrap();
+        let mut all = [1, short.id(), 0, 0, 0, 0, 0];
+        assert!(await_ends(&signals, &all, 60_000_000_000).is_empty());
+        all[6] = long.id();
+        assert_eq!(await_ends(&signals, &all, 1_000_000), ["the key holder"]);
+        long.kill().unwrap();
+        assert!(await_ends(&signals, &all, 60_000_000_000).is_empty());
+        let _ = (short.wait(), long.wait());
     }
 
     #[test]

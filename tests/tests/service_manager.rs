@@ -203,7 +203,7 @@ fn a_hangup_reads_the_configuration_again_and_does_not_end() {
         daemon.signal(daemon.pid(), Signal::SIGHUP);
         daemon.wait_until(what, PATIENCE, |daemon| daemon.log().contains(what));
     };
-    says("configuration read again: nothing new for the server, 1 rules; if another file");
+    says("configuration read again: nothing new for the server, 1 rule; if another file");
     setup.configure(&configuration("\"127.0.0.0/8\", \"10.0.0.0/8\""));
     says("configuration read again: new access rules and limits, 2 rules");
     setup.configure("[server]\nlisten = 7\n");

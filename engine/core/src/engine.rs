@@ -8,8 +8,10 @@ mod lookups;
 mod polling;
 mod protected;
 mod publishing;
+mod refusals;
 mod reporting;
 mod steering;
+mod wanting;
 
 use crate::discipline::{PANIC, Unrest};
 use crate::exchanges::Exchanges;
@@ -33,8 +35,9 @@ use core::net::IpAddr;
 use ipc::message::client::Sent;
 use ipc::message::privileged::{ClockKind, Farewell, Refusal, Welcome};
 use ipc::units::{Frequency, RawInstant, Span, TimeConstant, WallTime};
+use wanting::Want;
 
-/// Effects that wait to be fetched; beyond, log lines are dropped (nothing else).
+/// Effects that wait to be fetched; beyond, ordinary log lines are dropped (nothing else).
 const MOST_OUTPUTS: usize = 256;
 
 /// Most addresses of our own that are remembered.
@@ -141,7 +144,11 @@ struct System {
     steps: u32,
     refusals: u32,
     last_refusal: Option<Refusal>,
+    /// The row that refused the last step that was asked for.
+    step_refusal: Option<Refusal>,
     guard_alarm: bool,
+    /// There is nobody to follow.
+    want: Option<Want>,
 }
 
 impl Engine {
@@ -202,7 +209,9 @@ impl Engine {
                 steps: 0,
                 refusals: 0,
                 last_refusal: None,
+                step_refusal: None,
                 guard_alarm: false,
+                want: None,
             },
         }
     }
@@ -252,6 +261,7 @@ impl Engine {
         self.steer(now);
         self.weigh_deferred(now);
         self.publish(now);
+        self.complain_of_want(now);
     }
 
     /// The next effect, or none.
@@ -272,6 +282,7 @@ impl Engine {
             self.next_steering(),
             self.next_publication(),
             self.next_leap(),
+            self.next_complaint(),
         ]
         .into_iter()
         .flatten()
@@ -405,6 +416,11 @@ impl Engine {
         self.outputs.push_back(Output::Distrust(who, why));
     }
 
+    /// Says what changes the whole: never dropped, since one fact brings few of them.
+    fn announce(&mut self, severity: u8, line: String) {
+        self.outputs.push_back(Output::Event(Event::Change(severity, line)));
+    }
+
     fn say(&mut self, severity: u8, line: String) {
         if self.outputs.len() < MOST_OUTPUTS {
             self.outputs.push_back(Output::Event(Event::Line(severity, line)));
@@ -451,7 +467,7 @@ impl Engine {
             line.shift(moved);
         }
         self.system.status_wanted = true;
-        self.say(5, String::from("a leap second has passed"));
+        self.announce(5, String::from("a leap second has passed"));
     }
 }
 

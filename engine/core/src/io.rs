@@ -144,12 +144,14 @@ pub struct SavedAssociation {
     pub made: WallTime,
 }
 
-/// Lines for the log. `Display` gives the sentence; source names come from the configuration, not from
-/// the network.
+/// Lines for the log, each for a person, with a severity as in syslog (1 alert, 3 error, 4 warning, 5 notice, 6 info).
+/// Names in them come from the configuration, never from the network.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
-    /// For a person, with a severity as in syslog (3 error, 4 warning, 5 notice, 6 info, 7 debug).
+    /// May be held back where there are many like it.
     Line(u8, alloc::string::String),
+    /// A step, somebody else's hand on the clock, a refusal, another state of the whole: never held back.
+    Change(u8, alloc::string::String),
 }
 
 /// How an engine is made.

@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 use core::net::IpAddr;
 use ipc::address::Address;
-use ipc::message::exchange::{ExchangeId, Resolved};
+use ipc::message::exchange::{ExchangeId, LookupFailure, Resolved};
 use ipc::units::{RawInstant, Span};
 
 /// Most addresses that are taken from one answer, whatever it holds.
@@ -21,12 +21,21 @@ const REFRESH: Span = Span::from_secs(86_400);
 pub(crate) struct Lookup {
     pub(crate) open: Option<ExchangeId>,
     pub(crate) next: RawInstant,
+    /// Why the last one brought no address.
+    pub(crate) last: Option<LookupFailure>,
+    /// One has ended.
+    ended: bool,
     failures: u32,
 }
 
 impl Lookup {
     pub(crate) fn new(now: RawInstant) -> Self {
-        Self { open: None, next: now, failures: 0 }
+        Self { open: None, next: now, last: None, ended: false, failures: 0 }
+    }
+
+    /// Whether a look-up has ended, and none is under way.
+    pub(crate) fn was_answered(&self) -> bool {
+        self.ended && self.open.is_none()
     }
 
     /// Whether it should be looked up now.
@@ -37,6 +46,7 @@ impl Lookup {
     /// Without an address, or without enough that can be used.
     pub(crate) fn failed(&mut self, now: RawInstant) {
         self.open = None;
+        self.ended = true;
         self.next = now.after(wait(self.failures));
         self.failures = self.failures.saturating_add(1);
     }
@@ -44,6 +54,7 @@ impl Lookup {
     /// With enough addresses.
     pub(crate) fn succeeded(&mut self, now: RawInstant) {
         self.open = None;
+        self.ended = true;
         self.failures = 0;
         self.next = now.after(REFRESH);
     }

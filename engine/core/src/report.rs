@@ -106,16 +106,17 @@ pub struct SourceReport {
     pub poll: i8,
     /// Seconds until the next query; none: none planned.
     pub next_poll_s: Option<f64>,
-    /// Estimated offset of the clock against this source, seconds; positive: the clock is behind.
-    pub offset_s: f64,
+    /// Estimated offset of the clock against this source, seconds; positive: the clock is behind. None, as the four
+    /// that follow: it was never heard.
+    pub offset_s: Option<f64>,
     /// Standard deviation of it.
-    pub offset_error_s: f64,
+    pub offset_error_s: Option<f64>,
     /// Round trip of the best recent sample, seconds.
-    pub delay_s: f64,
+    pub delay_s: Option<f64>,
     /// Scatter of the samples, seconds.
-    pub jitter_s: f64,
+    pub jitter_s: Option<f64>,
     /// Root distance, seconds.
-    pub root_distance_s: f64,
+    pub root_distance_s: Option<f64>,
     /// Queries sent.
     pub sent: u64,
     /// Valid replies.

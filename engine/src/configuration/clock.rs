@@ -55,8 +55,9 @@ pub fn read_clock(
     if let Some(number) = section.whole("minimum-sources", 1..=32, 1, faults) {
         clock.minimum_sources = u8::try_from(number).unwrap_or(1);
         if u32::from(clock.minimum_sources) > most && most > 0 {
+            let there = if most == 1 { "1 source is" } else { &format!("{most} sources are") };
             let text = format!(
-                "minimum-sources: {number} can't agree where {most} are configured; add sources, or lower it"
+                "minimum-sources: asks for {number} sources that agree, but {there} configured; add sources, or lower it"
             );
             faults.add(section.place_of("minimum-sources"), text);
         }

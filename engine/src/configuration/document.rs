@@ -1,5 +1,6 @@
 //! Typed reading of a parsed TOML document, with the line of everything that is wrong.
 
+use super::chrony;
 use ipc::calendar::Date;
 use std::fmt::Display;
 use std::ops::{Range, RangeInclusive};
@@ -78,7 +79,16 @@ pub fn parse<'t>(text: &'t str, faults: &mut Faults<'t>) -> Option<Spanned<DeTab
                     "this key or table is there twice; keep one of them (a list of sources is written [[source]])"
                         .to_owned()
                 }
-                text => format!("not TOML: {text}; a line reads key = value, and a text stands in \" \""),
+                text => {
+                    let line = line_at(faults.text, offset);
+                    let word = line.split_whitespace().next().unwrap_or_default();
+                    match chrony::instead_of(word).filter(|_| !line.contains('=')) {
+                        Some(ours) => format!("{word}: as in chrony.conf, but this is another format; {ours}"),
+                        None => {
+                            format!("not TOML: {text}; a line reads key = value, and a text stands in \" \"")
+                        }
+                    }
+                }
             };
             faults.add(offset, text);
             None
@@ -131,9 +141,10 @@ impl<'a> Section<'a> {
         };
         for (name, _) in self.table.iter().filter(|(name, _)| !known.contains(&name.get_ref().as_ref())) {
             let found = name.get_ref().as_ref();
-            let remedy = match nearest(found, known) {
-                Some(near) => format!("did you mean {near}?"),
-                None => format!("what is known there: {}", known.join(", ")),
+            let remedy = match (nearest(found, known), chrony::instead_of(found)) {
+                (Some(near), _) => format!("did you mean {near}?"),
+                (None, Some(ours)) => ours.to_owned(),
+                (None, None) => format!("what is known there: {}", known.join(", ")),
             };
             faults.add(name.span().start, format!("{found}: no such {kind}{place}; {remedy}"));
         }
@@ -146,7 +157,11 @@ impl<'a> Section<'a> {
             DeValue::Table(table) => Some(Section { title, at: span.start, table }),
             other => {
                 let found = describe(other);
-                faults.add(span.start, format!("{key}: expected a table, found {found}; write {title}"));
+                let theirs = chrony::instead_of(key).map_or(String::new(), |ours| format!("; {ours}"));
+                faults.add(
+                    span.start,
+                    format!("{key}: expected a table, found {found}; write {title}{theirs}"),
+                );
                 None
             }
         }
@@ -372,6 +387,14 @@ pub fn shorten(text: &str) -> String {
         short.push('…');
     }
     short
+}
+
+/// The line that this octet is in.
+fn line_at(text: &str, offset: usize) -> &str {
+    let (before, after) = text.split_at_checked(offset).unwrap_or((text, ""));
+    let start = before.rfind('\n').map_or(0, |at| at + 1);
+    let end = offset.saturating_add(after.find('\n').unwrap_or(after.len()));
+    text.get(start..end).unwrap_or_default()
 }
 
 /// The known word that is nearest to `word`, if one is near at all: at most a third of it differs.

@@ -18,6 +18,12 @@ pub type Wrong = &'static str;
 /// `192.0.2.1`, `2001:db8::1`, `192.0.2.1:1123`, `[2001:db8::1]:1123`, `host` or `host:1123`; `usual` is the
 /// port where none is given.
 pub fn parse_place(text: &str, usual: u16) -> Result<Place, Wrong> {
+    if text.contains("://") || text.contains('/') {
+        return Err(
+            "a URL or path; a source is a host name or an address alone, with a port where it isn't the usual \
+                    one: write \"ntp.example.org\" or \"192.0.2.1:1123\" (and mode = \"nts\" for NTS)",
+        );
+    }
     if let Some(address) = parse_numeric(text, usual)? {
         return match address.is_unicast() {
             true => Ok(Place::Address(address)),
@@ -181,10 +187,21 @@ mod tests {
             "a\nb",
             "a\u{202e}b",
             "http://x/",
+            "https://time.example.org",
+            "ntp://192.0.2.1:123",
+            "time.example.org/",
             "[2001:db8::1",
             "2001:db8::1:99999",
         ] {
             assert!(parse_place(text, NTP).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_url_is_told_what_is_wanted_instead() {
+        for text in ["https://time.example.org", "http://192.0.2.1/", "ntp://a:123", "time.example.org/x"] {
+            let wrong = parse_place(text, NTP).unwrap_err();
+            assert!(wrong.contains("URL") && wrong.contains("\"ntp.example.org\""), "{text}: {wrong}");
         }
     }
 

@@ -90,14 +90,49 @@ pub struct Failed {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 #[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
 pub enum LookupFailure {
-    /// The name does not exist or has no address.
+    /// The name does not exist.
     NoSuchName,
-    /// The resolver can't be reached or says to try again.
+    /// The name has no address of either family that a server can have.
+    NoAddress,
+    /// No name server answers, or one says to try again.
     TryAgain,
+    /// No name server is configured on this host, or nobody listens where one should be on it.
+    NoResolver,
+    /// The name server failed in a way that it calls final.
+    Refused,
+    /// There can be no process for it now: nobody was asked.
+    NotStarted,
     /// The child took longer than its deadline.
     Deadline,
     /// The child died, or answered something else than addresses.
     Broken,
+}
+
+impl LookupFailure {
+    /// For a person: the cause, and after a semicolon what to look at.
+    pub const fn sentence(self) -> &'static str {
+        match self {
+            Self::NoSuchName => "the name does not exist; check its spelling",
+            Self::NoAddress => {
+                "the name has no IPv4 or IPv6 address that a server can have; ask whoever keeps it"
+            }
+            Self::TryAgain => {
+                "a temporary failure, no name server answers; check the network and /etc/resolv.conf"
+            }
+            Self::NoResolver => {
+                "no name server is there to be asked; check /etc/resolv.conf and the host's own resolver"
+            }
+            Self::Refused => "the name server failed to find out; check it, and DNSSEC where it is used",
+            Self::NotStarted => "no process for it could be started; check the host's memory and limits",
+            Self::Deadline => "the resolver took too long; check the network and /etc/resolv.conf",
+            Self::Broken => "the process that looked it up failed; the kernel's log may say why",
+        }
+    }
+
+    /// The cause alone.
+    pub fn cause(self) -> &'static str {
+        self.sentence().split(';').next().unwrap_or_default()
+    }
 }
 
 /// One key exchange (RFC 8915 section 4).
@@ -197,10 +232,10 @@ pub struct ExchangeFailed {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 #[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
 pub enum ExchangeFailure {
-    /// The name does not exist or has no address.
-    NoSuchName,
-    /// The resolver can't be reached or says to try again; or there can be no child now.
-    TryAgain,
+    /// The server's name has no address.
+    Lookup(LookupFailure),
+    /// There can be no child now.
+    NotStarted,
     /// The child took longer than its deadline.
     Deadline,
     /// The child died, or said something that it may not say.

@@ -3,6 +3,7 @@
 //! Order: engine sends `Plan` (once); privileged starts the other processes; engine hears each of them
 //! and sends `Hello` (once); privileged locks itself down and answers `Welcome`; from then on orders.
 
+use super::exchange::LookupFailure;
 use crate::address::Address;
 use crate::codec::{Decode, Encode};
 use crate::file_path::FilePath;
@@ -75,8 +76,27 @@ pub enum Condition {
         /// How many there are.
         of: u32,
     },
-    /// Sources were heard, but no majority of them agrees.
+    /// No source was asked yet: names of so many have no address.
+    AwaitingNames {
+        /// How many there are.
+        of: u32,
+        /// Why, of the first of them that was told.
+        why: Option<LookupFailure>,
+    },
+    /// No source was asked yet: there are no keys for any of so many.
+    AwaitingKeys {
+        /// How many there are.
+        of: u32,
+    },
+    /// Sources were heard, and no first correction was made yet.
     AwaitingMajority {
+        /// How many were heard.
+        heard: u32,
+        /// How many there are.
+        of: u32,
+    },
+    /// Sources were heard, but no majority of them agrees.
+    Disagreeing {
         /// How many were heard.
         heard: u32,
         /// How many there are.
@@ -93,7 +113,7 @@ pub enum Condition {
         /// How many there are.
         of: u32,
     },
-    /// A correction that was refused is needed; the row that refused last, where there was one.
+    /// A correction that was refused is needed; the row that refused the step, where one was asked for.
     Held(Option<Refusal>),
     /// No source answers any more.
     Unreachable {

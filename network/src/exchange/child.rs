@@ -81,7 +81,7 @@ pub(super) const fn failed(task: &ToExchange, trouble: Trouble) -> FromExchange 
         ToExchange::Resolve(resolve) => FromExchange::Failed(Failed {
             id: resolve.id,
             reason: match trouble {
-                Trouble::NotStarted => LookupFailure::TryAgain,
+                Trouble::NotStarted => LookupFailure::NotStarted,
                 Trouble::Deadline => LookupFailure::Deadline,
                 Trouble::Broken => LookupFailure::Broken,
             },
@@ -89,7 +89,7 @@ pub(super) const fn failed(task: &ToExchange, trouble: Trouble) -> FromExchange 
         ToExchange::Exchange(exchange) => FromExchange::ExchangeFailed(ExchangeFailed {
             id: exchange.id,
             reason: match trouble {
-                Trouble::NotStarted => ExchangeFailure::TryAgain,
+                Trouble::NotStarted => ExchangeFailure::NotStarted,
                 Trouble::Deadline => ExchangeFailure::Deadline,
                 Trouble::Broken => ExchangeFailure::Broken,
             },

@@ -71,22 +71,13 @@ fn addresses_of(exchange: &Exchange) -> Result<Vec<SocketAddr>, ExchangeFailure>
     match exchange.server {
         KeyServer::Name(name) => {
             let (count, addresses) =
-                lookup::addresses(name.as_str(), exchange.port, |_| true).map_err(not_found)?;
+                lookup::addresses(name.as_str(), exchange.port, |_| true).map_err(ExchangeFailure::Lookup)?;
             Ok(addresses.iter().take(usize::from(count)).map(Address::socket_address).collect())
         }
         KeyServer::Address(address) => {
             let mut address = address.socket_address();
             address.set_port(exchange.port);
             Ok(vec![address])
-        }
-    }
-}
-
-fn not_found(failure: LookupFailure) -> ExchangeFailure {
-    match failure {
-        LookupFailure::NoSuchName => ExchangeFailure::NoSuchName,
-        LookupFailure::TryAgain | LookupFailure::Deadline | LookupFailure::Broken => {
-            ExchangeFailure::TryAgain
         }
     }
 }
@@ -108,8 +99,8 @@ fn time_servers(
                 IpAddr::V6(v6) => !v6.is_unicast_link_local(),
             };
             return lookup::addresses(name, response.port, may_be_asked).map_err(|failure| match failure {
-                LookupFailure::NoSuchName => ExchangeFailure::BadServer,
-                other => not_found(other),
+                LookupFailure::NoSuchName | LookupFailure::NoAddress => ExchangeFailure::BadServer,
+                other => ExchangeFailure::Lookup(other),
             });
         }
     };

@@ -1,18 +1,30 @@
 //! What the child does: asks the C library's resolver, once.
 
+use super::connect::connect_to_any;
 use ipc::address::Address;
-use ipc::message::exchange::{Failed, FromExchange, LookupFailure, MAX_ADDRESSES, Resolve, Resolved};
+use ipc::message::exchange::{
+    ExchangeFailure, Failed, FromExchange, LookupFailure, MAX_ADDRESSES, Resolve, Resolved,
+};
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 
-/// Ends of the sentences with which glibc and musl say that a name has no address. The standard library keeps
-/// nothing else of the resolver's answer, and no locale is ever set here.
-const NO_SUCH_NAME: [&str; 4] = [
-    "Name or service not known",
-    "No address associated with hostname",
-    "Name does not resolve",
-    "Name has no usable address",
+/// Ends of the sentences with which glibc and musl say why a name has no address. The standard library keeps nothing
+/// else of the resolver's answer, and no locale is ever set here.
+const SENTENCES: [(&str, LookupFailure); 7] = [
+    ("Name or service not known", LookupFailure::NoSuchName),
+    ("Name does not resolve", LookupFailure::NoSuchName),
+    ("No address associated with hostname", LookupFailure::NoAddress),
+    ("Address family for hostname not supported", LookupFailure::NoAddress),
+    ("Name has no usable address", LookupFailure::NoAddress),
+    ("Non-recoverable failure in name resolution", LookupFailure::Refused),
+    ("Non-recoverable error", LookupFailure::Refused),
 ];
+
+/// Where the C library finds its name servers.
+const RESOLVER_FILE: &str = "/etc/resolv.conf";
+
+/// The port of DNS.
+const DNS: u16 = 53;
 
 /// Looks a name up.
 pub(super) fn look_up(resolve: &Resolve) -> FromExchange {
@@ -26,13 +38,13 @@ pub(super) fn look_up(resolve: &Resolve) -> FromExchange {
 /// The first 16 addresses of a name that can be a host's and that `may_be_asked`, and how many they are.
 ///
 /// # Errors
-/// `NoSuchName` where there is none, `TryAgain` where nobody can tell.
+/// Why there is none.
 pub(super) fn addresses(
     name: &str,
     port: u16,
     may_be_asked: impl Fn(IpAddr) -> bool,
 ) -> Result<(u8, [Address; MAX_ADDRESSES]), LookupFailure> {
-    let found = (name, port).to_socket_addrs().map_err(|error| failure(&error))?;
+    let found = (name, port).to_socket_addrs().map_err(|error| failure(&error, is_resolver_there))?;
     collect(found, may_be_asked)
 }
 
@@ -50,18 +62,37 @@ fn collect(
         count = count.saturating_add(1);
     }
     match count {
-        0 => Err(LookupFailure::NoSuchName),
+        0 => Err(LookupFailure::NoAddress),
         _ => Ok((count, addresses)),
     }
 }
 
-fn failure(error: &io::Error) -> LookupFailure {
+fn failure(error: &io::Error, is_resolver_there: impl Fn() -> bool) -> LookupFailure {
     let text = error.to_string();
-    if NO_SUCH_NAME.iter().any(|end| text.ends_with(end)) {
-        LookupFailure::NoSuchName
-    } else {
-        LookupFailure::TryAgain
-    }
+    let known = SENTENCES.iter().find(|(end, _)| text.ends_with(end)).map(|(_, failure)| *failure);
+    known.unwrap_or_else(|| match is_resolver_there() {
+        true => LookupFailure::TryAgain,
+        false => LookupFailure::NoResolver,
+    })
+}
+
+/// The C library says of a resolver that isn't there what it says of one that doesn't answer. One on another host may be
+/// unreachable for a while; of one on this host the kernel knows at once.
+fn is_resolver_there() -> bool {
+    let text = std::fs::read_to_string(RESOLVER_FILE).unwrap_or_default();
+    name_servers(&text).into_iter().any(|ip| {
+        let is_deaf = || connect_to_any(&[SocketAddr::new(ip, DNS)]).err() == Some(ExchangeFailure::Refused);
+        !ip.is_loopback() || !is_deaf()
+    })
+}
+
+/// The addresses on `nameserver` lines, without a zone.
+fn name_servers(text: &str) -> Vec<IpAddr> {
+    let lines = text.lines().filter_map(|line| {
+        let mut words = line.split_whitespace();
+        (words.next() == Some("nameserver")).then(|| words.next()).flatten()
+    });
+    lines.filter_map(|word| word.split('%').next()?.parse().ok()).collect()
 }
 
 #[cfg(test)]
@@ -91,18 +122,31 @@ mod tests {
         assert_eq!(usize::from(count), MAX_ADDRESSES);
         let bad = ["0.0.0.0:123", "224.0.0.1:123", "255.255.255.255:123", "[::]:123", "[ff02::1]:123"];
         let bad = bad.map(|text| text.parse().unwrap());
-        assert_eq!(collect(bad.into_iter(), |_| true), Err(LookupFailure::NoSuchName));
-        assert_eq!(collect(std::iter::empty(), |_| true), Err(LookupFailure::NoSuchName));
+        assert_eq!(collect(bad.into_iter(), |_| true), Err(LookupFailure::NoAddress));
+        assert_eq!(collect(std::iter::empty(), |_| true), Err(LookupFailure::NoAddress));
     }
 
     #[test]
     fn the_resolvers_sentences_are_told_apart() {
-        for text in NO_SUCH_NAME {
-            let error = io::Error::other(format!("failed to lookup address information: {text}"));
-            assert_eq!(failure(&error), LookupFailure::NoSuchName);
+        let said = |text: &str, there| {
+            let text = format!("failed to lookup address information: {text}");
+            failure(&io::Error::other(text), || there)
+        };
+        for (text, reason) in SENTENCES {
+            assert_eq!(said(text, true), reason);
         }
         for text in ["Temporary failure in name resolution", "Try again", "System error"] {
-            assert_eq!(failure(&io::Error::other(text)), LookupFailure::TryAgain);
+            assert_eq!(said(text, true), LookupFailure::TryAgain);
+            assert_eq!(said(text, false), LookupFailure::NoResolver);
         }
+    }
+
+    #[test]
+    fn name_servers_are_found_as_the_c_library_finds_them() {
+        let text = "# nameserver 192.0.2.9\nsearch example.org\n nameserver 127.0.0.53\nnameserver\tfe80::1%eth0 x\n\
+                    nameservers 192.0.2.8\nnameserver\nnameserver x\n";
+        let expected: [IpAddr; 2] = ["127.0.0.53".parse().unwrap(), "fe80::1".parse().unwrap()];
+        assert_eq!(name_servers(text), expected);
+        assert!(name_servers("").is_empty());
     }
 }

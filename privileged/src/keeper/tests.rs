@@ -52,7 +52,6 @@ fn keeper() -> (Keeper, Engine, OwnedFd) {
         signals,
         processes: [0; PROCESSES],
         set_clock: None,
-        all_gone: None,
         refusals: [(0, None); 32],
         lived: None,
         condition: None,

@@ -8,10 +8,9 @@ use crate::notify::Notify;
 use crate::options::Options;
 use ipc::message::privileged::LaunchPlan;
 use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
-use nix::unistd::pipe2;
 use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::CommandExt;
@@ -30,9 +29,6 @@ pub struct Children {
     engine: Option<Child>,
     network: [Option<Child>; ROLES.len()],
     key_holder: Option<Child>,
-    /// Its writing end is held by every child and used by none: when the last one has ended, the reading end
-    /// says so.
-    alive: (OwnedFd, OwnedFd),
 }
 
 /// How long an engine may take to end whose link is closed, in hundredths of a second.
@@ -63,8 +59,6 @@ impl Children {
             engine: None,
             network: [const { None }; ROLES.len()],
             key_holder: None,
-            alive: pipe2(OFlag::O_CLOEXEC)
-                .map_err(|errno| Ending::Internal(format!("pipe: {}", errno.desc())))?,
         })
     }
 
@@ -83,7 +77,6 @@ impl Children {
         let (engines, ours) = pair()?;
         let mut command = self.command("truechimer-engine", 1);
         let mut given = Given::default();
-        given.word(&mut command, "alive", self.alive.1.as_fd());
         given.word(&mut command, "privileged", engines.as_fd());
         for (role, end) in ROLES.iter().zip(&self.engine_ends) {
             if let Some(end) = end {
@@ -109,7 +102,7 @@ impl Children {
             // Twice before it is missed; more often than once a second it isn't passed on.
             command.arg(format!("heartbeat={}", (watchdog / 3).clamp(1_000, 70_000)));
         }
-        if std::env::var_os("JOURNAL_STREAM").is_some() {
+        if crate::journal::reads_stderr() {
             command.arg("journal");
         }
         self.engine = Some(given.spawn(command)?);
@@ -135,7 +128,6 @@ impl Children {
             let Some(end) = self.ends[at].take().filter(|_| wanted[at]) else { continue };
             let mut command = self.command("truechimer-network", at + 2);
             let mut given = Given::default();
-            given.word(&mut command, "alive", self.alive.1.as_fd());
             command.arg(format!("role={role}"));
             given.word(&mut command, "link", end.as_fd());
             match *role {
@@ -168,18 +160,12 @@ impl Children {
         if let Some(service) = &plan.key_service {
             let mut command = self.command("truechimer-network", KEY_HOLDER);
             let mut given = Given::default();
-            given.word(&mut command, "alive", self.alive.1.as_fd());
             command.arg("role=key-holder").arg(format!("key={}", service.key.as_str()));
             given.word(&mut command, "link", control.1.as_fd());
             given.list(&mut command, "signing", signing.iter().map(|(_, holder)| holder));
             self.key_holder = Some(given.spawn(command)?);
         }
         Ok(())
-    }
-
-    /// Becomes readable when no child is left; all have been started.
-    pub fn all_gone(self) -> OwnedFd {
-        self.alive.0
     }
 
     /// Process ids, in the order of `Welcome`.

@@ -17,7 +17,7 @@ use crate::clock::{Clock, Untouched, kernel::KernelClock, nanos, virtual_file::V
 use crate::ending::{self, Ending, say};
 use crate::governor::record::SLOT;
 use crate::governor::{Governor, limits};
-use crate::keeper::{EngineLink, Keeper, moment};
+use crate::keeper::{EngineLink, GRACE, Keeper, moment};
 use crate::notify::Notify;
 use crate::options::{ClockChoice, Options};
 use crate::signals::{self, Caught, caught};
@@ -74,7 +74,7 @@ pub fn launch(options: &Options) -> Result<Keeper, Ending> {
     ) {
         Ok(ToPrivileged::Plan(plan)) => plan,
         Ok(_) => return Err(Ending::Engine("it did not begin with its plan".into())),
-        Err(Ending::Asked) => return Err(Ending::Asked),
+        Err(Ending::Asked) => return Err(leave(link, &children, &signals)),
         Err(ending) => {
             drop(link);
             return Err(children.engine_ended(ending));
@@ -98,6 +98,7 @@ pub fn launch(options: &Options) -> Result<Keeper, Ending> {
         Ok(ToPrivileged::Hello) => {}
         Ok(ToPrivileged::Goodbye(farewell)) => return Err(farewell.into()),
         Ok(_) => return Err(Ending::Engine("it did not say hello".into())),
+        Err(Ending::Asked) => return Err(leave(link, &children, &signals)),
         // Its configuration was in order: whatever its exit code says, it is the engine that has ended.
         Err(ending) => return Err(ending),
     }
@@ -138,7 +139,6 @@ pub fn launch(options: &Options) -> Result<Keeper, Ending> {
         signals,
         processes,
         set_clock,
-        all_gone: Some(children.all_gone()),
         refusals: [(0, None); 32],
         lived: None,
         condition: None,
@@ -151,6 +151,15 @@ pub fn launch(options: &Options) -> Result<Keeper, Ending> {
     };
     keeper.begin(&welcome, memory, whole, options)?;
     Ok(keeper)
+}
+
+/// A stop during the start: the engine ends with its link and the others with it, and they are waited for.
+fn leave(link: EngineLink, children: &Children, signals: &OwnedFd) -> Ending {
+    drop(link);
+    for name in signals::await_ends(signals, &children.processes(), GRACE) {
+        say(4, &format_args!("{name} did not end by itself and is killed with this process"));
+    }
+    Ending::Asked
 }
 
 /// Waits for the engine's next message, for so long. As long as it can come, the service manager is asked for more time.

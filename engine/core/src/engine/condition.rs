@@ -16,7 +16,7 @@ impl Engine {
         let heard = count(self.sources.iter().filter(|source| source.is_heard()).count());
         let of = count(self.sources.len().max(self.settings.sources.len()));
         if system.held {
-            return Condition::Held(system.last_refusal);
+            return Condition::Held(system.step_refusal);
         }
         if self.settings.sources.is_empty() {
             let local = self.settings.server.as_ref().and_then(|server| server.local_stratum);
@@ -27,9 +27,17 @@ impl Engine {
         }
         match system.impasse {
             Some(Impasse::NoMajority | Impasse::NoQuorum) if !system.counted_unheard => {
-                Condition::AwaitingMajority { heard, of }
+                Condition::Disagreeing { heard, of }
             }
-            _ if system.first_update.is_none() && heard == 0 => Condition::AwaitingReplies { of },
+            _ if system.first_update.is_none() && heard == 0 => {
+                let asked = self.asked();
+                match asked {
+                    _ if asked.asked > 0 => Condition::AwaitingReplies { of },
+                    _ if asked.unresolved > 0 => Condition::AwaitingNames { of, why: asked.why },
+                    _ if asked.keyless > 0 => Condition::AwaitingKeys { of },
+                    _ => Condition::AwaitingReplies { of },
+                }
+            }
             _ if system.first_update.is_none() => Condition::AwaitingMajority { heard, of },
             Some(Impasse::TooFew | Impasse::RequiredMissing | Impasse::Unauthenticated) => {
                 Condition::Insufficient { corrected: self.last_update(now) }

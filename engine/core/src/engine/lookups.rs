@@ -64,7 +64,12 @@ impl Engine {
         let enough = members.clone().count() >= wanted && !members.clone().any(|source| source.is_dead());
         let name = self.settings.sources[entry].name.clone();
         if let Some(lookup) = self.lookups[entry].as_mut() {
-            if enough { lookup.succeeded(now.raw) } else { lookup.failed(now.raw) }
+            if enough {
+                lookup.succeeded(now.raw)
+            } else {
+                lookup.failed(now.raw)
+            }
+            lookup.last = refused.then_some(LookupFailure::NoAddress);
         }
         if refused {
             self.say(
@@ -132,14 +137,13 @@ impl Engine {
         };
         if let Some(lookup) = self.lookups[entry].as_mut() {
             lookup.failed(now.raw);
+            lookup.last = Some(failed.reason);
         }
-        let why = match failed.reason {
-            LookupFailure::NoSuchName => "the name does not exist or has no address",
-            LookupFailure::TryAgain => "the resolver can't be reached or asks to try again",
-            LookupFailure::Deadline => "the resolver took too long",
-            LookupFailure::Broken => "the resolver library failed",
-        };
-        let line = format!("source {}: {why}; it will be looked up again", self.settings.sources[entry].name);
+        let line = format!(
+            "source {}: its name is not resolved: {}; it is looked up again",
+            self.settings.sources[entry].name,
+            failed.reason.sentence()
+        );
         self.say(4, line);
     }
 }

@@ -1,7 +1,8 @@
 //! What people are told, and why.
 
 use super::Engine;
-use super::steering::name_of;
+use super::refusals::name_of;
+use super::wanting::sources;
 use crate::io::Now;
 use crate::nts::Association;
 use crate::report::{Report, SourceReport, SystemReport};
@@ -79,11 +80,8 @@ impl Engine {
         let heard = self.sources.iter().filter(|source| source.is_heard()).count();
         let system = &self.system;
         if system.held {
-            let why = match system.last_refusal {
-                None => "the clock is too far off to be slewed".to_string(),
-                Some(row) => format!("the governor refused to set the clock ({})", name_of(row)),
-            };
-            return ("refused", format!("{why}; restart with --approve-step to allow one large step"));
+            let offset = system.line.as_ref().map_or(0.0, |line| line.offset(now));
+            return ("refused", self.describe_hold(offset));
         }
         let local = self.settings.server.as_ref().and_then(|server| server.local_stratum);
         if let Some(stratum) = local.filter(|_| self.settings.sources.is_empty()) {
@@ -99,62 +97,56 @@ impl Engine {
             return ("unsteered", "there is no clock to steer; sources are only watched".into());
         }
         match system.impasse {
-            Some(Impasse::NoMajority) if !system.counted_unheard => (
-                "no-majority",
-                "the sources do not agree, and no more than half of them agree on anything; the clock runs on as \
-                 it is: find out which are wrong"
-                    .into(),
-            ),
-            Some(Impasse::NoQuorum) if !system.counted_unheard => (
-                "no-majority",
-                "fewer than half of the sources that have a vote agree, because some were never heard (where any \
-                 source is authenticated, only those have a vote; else, where any is marked `trust`, only \
-                 those); the clock runs on as it is: see why the silent ones don't answer, or take them out of \
-                 the configuration"
-                    .into(),
-            ),
-            _ if system.first_update.is_none() => (
-                "starting",
-                match heard {
-                    _ if self.waits_for_a_quorum() => {
-                        "our clock is so far off that no certificate can be judged by it; two NTS sources of \
-                         different operators have to agree on the time before it is set (or set it by hand)"
-                            .into()
-                    }
-                    0 if self.associations.iter().flatten().any(|association| association.session.is_none()) => {
-                        "no source has answered yet, and not all NTS sources have keys; chimerctl keys says why".into()
-                    }
-                    0 => "no source has answered yet; check names, addresses and the firewall (UDP port 123)".into(),
-                    _ => format!("{heard} sources have answered; waiting for a majority of those configured"),
-                },
-            ),
-            Some(Impasse::TooFew) => (
-                "holdover",
-                format!(
-                    "fewer sources agree than minimum-sources ({}) asks for; the clock runs on",
-                    self.settings.minimum_sources
-                ),
-            ),
-            Some(Impasse::RequiredMissing) => {
-                ("holdover", "no source marked `require` agrees with the majority; the clock runs on".into())
+            Some(impasse @ (Impasse::NoMajority | Impasse::NoQuorum)) if !system.counted_unheard => {
+                ("no-majority", self.explain(impasse))
             }
-            Some(Impasse::Unauthenticated) => (
-                "holdover",
-                "no authenticated source answers, and require-nts is set; the clock runs on at its last frequency"
+            _ if system.first_update.is_none() && self.waits_for_a_quorum() => (
+                "starting",
+                "our clock is so far off that no certificate can be judged by it; two NTS sources of different operators \
+                 have to agree on the time before it is set (or set it by hand)"
                     .into(),
             ),
-            Some(_) => (
-                "holdover",
-                "no source that agrees with the majority answers now; the clock runs on at its last frequency".into(),
-            ),
+            _ if system.first_update.is_none() && heard == 0 => {
+                ("starting", format!("no source has answered yet: {}", self.asked().sentence()))
+            }
+            _ if system.first_update.is_none() => ("starting", self.progress(heard)),
+            Some(impasse) => ("holdover", self.explain(impasse)),
             None if !self.is_synchronised(now) => {
                 ("starting", "the clock is being brought to the time of its sources".into())
             }
             None => {
                 let used =
                     self.sources.iter().filter(|source| source.standing == Some(Standing::Survivor)).count();
-                ("synchronised", format!("the clock follows {used} of {} sources", self.sources.len()))
+                let of = self.sources.len();
+                let text = match of {
+                    1 => "the clock follows its only source".into(),
+                    _ if used == of => format!("the clock follows all of its {}", sources(of)),
+                    _ => format!("the clock follows {used} of {}", sources(of)),
+                };
+                ("synchronised", text)
             }
+        }
+    }
+
+    /// How far the first correction has come.
+    fn progress(&self, heard: usize) -> String {
+        let of = self.sources.len().max(self.settings.sources.len());
+        let minimum = usize::from(self.settings.minimum_sources);
+        let least =
+            if minimum > 1 { format!(", and at least {minimum} (minimum-sources)") } else { String::new() };
+        match of {
+            1 if minimum <= 1 => {
+                "the only source has answered, and its first replies are being measured".into()
+            }
+            1 => format!("the only source has answered, but minimum-sources asks for {minimum} that agree"),
+            _ if heard == of => {
+                format!("all {} have answered; more than half of them have to agree{least}", sources(of))
+            }
+            _ => format!(
+                "{heard} of {} {} answered; more than half of them have to agree{least}",
+                sources(of),
+                if heard == 1 { "has" } else { "have" }
+            ),
         }
     }
 
@@ -170,7 +162,15 @@ impl Engine {
                 "another entry of the configuration has the same key exchange server".into()
             }
             Place::Name(..) => {
-                "its name has no usable address yet; check the resolver and the spelling".into()
+                let lookup = self.lookups.get(entry).and_then(Option::as_ref);
+                match lookup.and_then(|lookup| lookup.last) {
+                    Some(why) => format!("its name is not resolved yet: {}", why.sentence()),
+                    // All its addresses belong to other entries.
+                    None if lookup.is_some_and(|lookup| lookup.was_answered()) => {
+                        "the addresses of its name are those of other entries".into()
+                    }
+                    None => "its name is not resolved yet; it is being looked up".into(),
+                }
             }
             Place::Address(_) if self.basis.is_none() => "the daemon is starting".into(),
             Place::Address(_) => "another entry of the configuration has the same address".into(),
@@ -187,11 +187,11 @@ impl Engine {
             reach: 0,
             poll: settings.min_poll,
             next_poll_s: None,
-            offset_s: 0.0,
-            offset_error_s: 16.0,
-            delay_s: 0.0,
-            jitter_s: 0.0,
-            root_distance_s: 16.0,
+            offset_s: None,
+            offset_error_s: None,
+            delay_s: None,
+            jitter_s: None,
+            root_distance_s: None,
             sent: 0,
             valid: 0,
             last_valid_s: None,
@@ -214,11 +214,11 @@ impl Engine {
             reach: source.reach,
             poll: source.poll.exponent(),
             next_poll_s: (!self.offline).then(|| -seconds_since(now, source.next)),
-            offset_s: opinion.map_or(0.0, |opinion| opinion.offset),
-            offset_error_s: opinion.map_or(16.0, |opinion| libm::sqrt(opinion.variance)),
-            delay_s: source.filter.minimum_delay().unwrap_or(0.0),
-            jitter_s: source.filter.jitter(),
-            root_distance_s: opinion.map_or(16.0, |opinion| opinion.distance),
+            offset_s: opinion.map(|opinion| opinion.offset),
+            offset_error_s: opinion.map(|opinion| libm::sqrt(opinion.variance)),
+            delay_s: source.filter.minimum_delay(),
+            jitter_s: opinion.map(|_| source.filter.jitter()),
+            root_distance_s: opinion.map(|opinion| opinion.distance),
             sent: source.counters.sent,
             valid: source.counters.valid,
             last_valid_s: source.last_valid.map(|at| seconds_since(now, at)),

@@ -8,19 +8,11 @@ use crate::select::{Impasse, Standing};
 use crate::source::Source;
 use crate::system::{find, is_nameless};
 use alloc::format;
-use ipc::message::privileged::{
-    Adjust, Applied, ClockEvent, ClockEventKind, ClockKind, Refusal, Refused, Step, StepReason,
-};
+use ipc::message::privileged::{Adjust, Applied, ClockEvent, ClockEventKind, Step, StepReason};
 use ipc::units::{Frequency, Offset, RawInstant, Span};
 
 /// A foreign step is undone by a step if it left more than this, else slewed; seconds.
 const WORTH_A_STEP: f64 = 0.010;
-
-/// A refused run-time step is not asked for again for this long (the governor's own row).
-const STEP_PAUSE: Span = Span::from_secs(900);
-
-/// After "budget" or "total" slews stay small for this long.
-const GENTLE_PAUSE: Span = Span::from_secs(3600);
 
 /// While slews must stay gentle, their fastest rate, s/s.
 const GENTLE: f64 = 10e-6;
@@ -124,7 +116,7 @@ impl Engine {
                     && impasse != Impasse::NoSources
                     && self.system.first_update.is_some()
                 {
-                    self.say(5, "the sources agree again".into());
+                    self.announce(5, "the sources agree again".into());
                 }
                 self.system.line = Some(line);
                 self.system.last_update = Some(now.raw);
@@ -139,29 +131,12 @@ impl Engine {
                 }
             }
             Err(impasse) if before != Some(impasse) || waited => {
-                let (severity, line) = match impasse {
-                    Impasse::NoSources => return,
-                    Impasse::NoMajority => (3, "the sources do not agree; the clock is not moved"),
-                    Impasse::NoQuorum => (
-                        3,
-                        "fewer than half of the sources that have a vote agree, because some were never heard; \
-                         the clock is not moved",
-                    ),
-                    Impasse::TooFew => {
-                        (4, "fewer sources agree than minimum-sources asks for; the clock is not moved")
-                    }
-                    Impasse::RequiredMissing => {
-                        (4, "no source marked `require` is in agreement; the clock is not moved")
-                    }
-                    Impasse::Unauthenticated => {
-                        (4, "no authenticated source answers, and require-nts is set; the clock runs on")
-                    }
-                    Impasse::Silent => {
-                        (4, "no source that agrees with the majority answers; the clock runs on")
-                    }
-                };
-                if unheard == 0 || !matches!(impasse, Impasse::NoMajority | Impasse::NoQuorum) {
-                    self.say(severity, line.into());
+                // While sources may only be slow there is nothing to say yet.
+                let is_early = unheard > 0 && matches!(impasse, Impasse::NoMajority | Impasse::NoQuorum);
+                if impasse != Impasse::NoSources && !is_early {
+                    let severity =
+                        if matches!(impasse, Impasse::NoMajority | Impasse::NoQuorum) { 3 } else { 4 };
+                    self.announce(severity, self.explain(impasse));
                 }
             }
             Err(_) => {}
@@ -209,12 +184,7 @@ impl Engine {
         }
         if size > self.system.slew_limit {
             if !self.system.held {
-                self.say(
-                    3,
-                    format!(
-                        "the clock is {offset:.0} s off, too much to slew; restart with --approve-step to allow it"
-                    ),
-                );
+                self.announce(3, self.describe_hold(offset));
             }
             self.system.held = true;
             return;
@@ -299,84 +269,21 @@ impl Engine {
         let deferred = kind == OrderKind::Step && self.deferred_step_made(now);
         if kind == OrderKind::Step {
             self.system.steps = self.system.steps.saturating_add(1);
+            self.system.step_refusal = None;
             // What is left after that one is found by sources that were not in doubt.
             self.system.start_open &= deferred;
             // Stamps of the kernel's clock that were taken before it can't be turned into RAW any more.
             self.exchanges.cut_all();
             let moved = applied.after.wall.minus(applied.before.wall).nanos() as f64 * 1e-9;
-            self.say(5, format!("the clock was stepped by {moved:+.6} s"));
+            self.announce(5, format!("the clock was stepped by {moved:+.6} s"));
             // What the step left over is slewed at once.
             self.system.dirty = true;
         }
         if self.system.first_update.is_none() && !deferred {
             self.system.first_update = Some(now.raw);
-            self.say(5, "the clock follows its sources".into());
+            self.announce(5, "the clock follows its sources".into());
         }
         self.system.status_wanted = true;
-    }
-
-    pub(super) fn refused(&mut self, now: Now, kind: OrderKind, refused: &Refused) {
-        let Some(basis) = &mut self.basis else { return };
-        if !basis.orders.answer(kind) {
-            return;
-        }
-        let code = refused.code;
-        let first = self.system.last_refusal != Some(code);
-        self.system.refusals = self.system.refusals.saturating_add(1);
-        self.system.last_refusal = Some(code);
-        if matches!(code, Refusal::Rate | Refusal::Clock | Refusal::NoPersist) {
-            basis.orders.exhausted(now.raw);
-        }
-        match (kind, code) {
-            (_, Refusal::NoClock) => basis.welcome.clock = ClockKind::None,
-            (OrderKind::Status, _) => {
-                self.system.status_wanted = matches!(code, Refusal::Rate | Refusal::Stale);
-            }
-            // The event that explains it is on its way, or the next selection decides anew.
-            (_, Refusal::StaleEpoch | Refusal::Stale | Refusal::Rate) => {
-                self.deferred_step_crossed(now);
-                self.system.dirty = true;
-            }
-            (OrderKind::Step, _) => {
-                self.deferred_step_refused(now);
-                self.system.start_open = false;
-                self.system.no_step_before = now.raw.after(STEP_PAUSE);
-                let absolute = matches!(
-                    code,
-                    Refusal::Floor | Refusal::Latest | Refusal::StartBack | Refusal::StartForward
-                );
-                if absolute && let Some(line) = &self.system.line {
-                    // What may not be stepped must not be crept to either.
-                    self.system.slew_limit = self.system.slew_limit.min(line.offset(now).abs() / 2.0);
-                }
-                self.system.dirty = true;
-            }
-            (_, Refusal::Budget | Refusal::Total) => {
-                self.system.gentle_until = now.raw.after(GENTLE_PAUSE);
-            }
-            (_, Refusal::Band) => {
-                // The band has narrowed since the welcome: the refusal says to what.
-                let saturating = |wide: i64| Frequency::saturating(wide.clamp(-1 << 30, 1 << 30) as i32);
-                let centre = saturating(i64::from(basis.asked.scaled()).saturating_sub(refused.remaining));
-                let told = (centre, saturating(refused.limit));
-                let known = (&mut basis.welcome.band_centre, &mut basis.welcome.band);
-                if told == (*known.0, *known.1) {
-                    self.system.frozen_until = now.raw.after(GENTLE_PAUSE);
-                } else {
-                    (*known.0, *known.1) = told;
-                    self.system.dirty = true;
-                }
-            }
-            _ => {}
-        }
-        if first {
-            let what = match kind {
-                OrderKind::Adjust => "a slew",
-                OrderKind::Step => "a step",
-                OrderKind::Status => "a status",
-            };
-            self.say(4, format!("the governor refused {what} ({}): {}", name_of(code), remedy(code)));
-        }
     }
 
     pub(super) fn clock_event(&mut self, now: Now, event: &ClockEvent) {
@@ -388,20 +295,20 @@ impl Engine {
         match event.kind {
             ClockEventKind::ForeignStep => {
                 self.system.restore = self.system.line.is_some();
-                self.say(4, format!("somebody else moved the clock by {moved:+.6} s"));
+                self.announce(4, format!("somebody else moved the clock by {moved:+.6} s"));
             }
             ClockEventKind::ForeignFrequency => {
-                self.say(4, "somebody else changed the clock's frequency; it was set back".into());
+                self.announce(4, "somebody else changed the clock's frequency; it was set back".into());
             }
             ClockEventKind::Resume => {
                 self.sources.iter_mut().for_each(|source| source.forget_time(now.raw));
                 self.system.line = None;
                 self.system.resume = true;
                 self.hurry_keys(now.raw);
-                self.say(5, "the machine slept; measuring afresh".into());
+                self.announce(5, "the machine slept; measuring afresh".into());
             }
             ClockEventKind::DeadMan => {
-                self.say(3, "no order for three hours: the clock was marked unsynchronised".into());
+                self.announce(3, "no order for three hours: the clock was marked unsynchronised".into());
             }
         }
         self.system.dirty = true;
@@ -414,65 +321,4 @@ fn seconds_between(from: RawInstant, to: RawInstant) -> f64 {
 
 fn seconds(span: Span) -> f64 {
     span.nanos() as f64 * 1e-9
-}
-
-/// What an administrator can do about a refusal; where nothing, what happens by itself.
-fn remedy(code: Refusal) -> &'static str {
-    match code {
-        Refusal::Floor => {
-            "the sources say a time before this program was built or long before the last good time; check them"
-        }
-        Refusal::Latest => {
-            "the sources say a time too far ahead for this build; check them, or install a newer build"
-        }
-        Refusal::StartBack | Refusal::StartForward | Refusal::StartWindow => {
-            "restart with --approve-step SECONDS to allow one large step"
-        }
-        Refusal::RunStep => {
-            "raise run-step-threshold in the profile's limits, or restart with --approve-step SECONDS"
-        }
-        Refusal::TooSoon => "it will be asked again later",
-        Refusal::Evidence => "nothing shows that somebody else moved the clock or that the machine slept",
-        Refusal::Budget => "the day's allowance is used up; slews stay gentle until some is earned back",
-        Refusal::Band => {
-            "the oscillator runs outside the band that it was commissioned in; check the sources, then see truechimerd(8) about the governor's record"
-        }
-        Refusal::Total => "the oscillator is too far off for this clock; the slew will be gentler",
-        Refusal::Rate | Refusal::Stale | Refusal::StaleEpoch => "it will be asked again at once",
-        Refusal::Range => "this is a fault of the program; please report it",
-        Refusal::LeapDate | Refusal::LeapTooSoon => "a leap second can't be now; check the sources",
-        Refusal::Tai => "the sources' TAI offset is impossible; check them",
-        Refusal::NoPersist => "the state directory can't be written; free some space or remount it",
-        Refusal::Clock => "the kernel refused; see the daemon's log",
-        Refusal::NoClock => "there is no clock to steer here",
-        Refusal::Unproven => "no correction was applied of late; it will be asked again after one",
-    }
-}
-
-/// The name of a row of the governor's table, as in the manual, the log and `chimerctl status`.
-pub(super) fn name_of(code: Refusal) -> &'static str {
-    match code {
-        Refusal::Floor => "floor",
-        Refusal::Latest => "latest",
-        Refusal::StartWindow => "start-window",
-        Refusal::StartBack => "start-back",
-        Refusal::StartForward => "start-forward",
-        Refusal::RunStep => "run-step",
-        Refusal::TooSoon => "too-soon",
-        Refusal::Evidence => "evidence",
-        Refusal::Budget => "budget",
-        Refusal::Band => "band",
-        Refusal::Total => "total",
-        Refusal::Rate => "rate",
-        Refusal::StaleEpoch => "stale-epoch",
-        Refusal::Stale => "stale",
-        Refusal::Range => "range",
-        Refusal::LeapDate => "leap-date",
-        Refusal::LeapTooSoon => "leap-too-soon",
-        Refusal::Tai => "tai",
-        Refusal::NoPersist => "no-persist",
-        Refusal::Clock => "clock",
-        Refusal::NoClock => "no-clock",
-        Refusal::Unproven => "unproven",
-    }
 }

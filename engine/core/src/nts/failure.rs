@@ -2,7 +2,7 @@
 
 use alloc::format;
 use alloc::string::String;
-use ipc::message::exchange::ExchangeFailure;
+use ipc::message::exchange::{ExchangeFailure, LookupFailure};
 
 /// Why a key exchange brought nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,13 +19,21 @@ impl Trouble {
         matches!(
             self,
             Self::Failed(
-                ExchangeFailure::NoSuchName
-                    | ExchangeFailure::TryAgain
+                ExchangeFailure::Lookup(_)
+                    | ExchangeFailure::NotStarted
                     | ExchangeFailure::Unreachable
                     | ExchangeFailure::NoRoots
                     | ExchangeFailure::Broken
             )
         )
+    }
+
+    /// Why the server's name has no address, where that is what failed.
+    pub(crate) fn of_name(self) -> Option<LookupFailure> {
+        match self {
+            Self::Failed(ExchangeFailure::Lookup(failure)) => Some(failure),
+            _ => None,
+        }
     }
 
     /// Whether time alone is wrong with the certificate.
@@ -44,8 +52,10 @@ impl Trouble {
             }
         };
         match failure {
-            Failure::NoSuchName => "the name does not exist or has no address; check its spelling",
-            Failure::TryAgain => "the resolver can't be reached or asks to try again",
+            Failure::Lookup(failure) => failure.sentence(),
+            Failure::NotStarted => {
+                "no process for the key exchange could be started; check the host's memory and limits"
+            }
             Failure::Deadline => "the key exchange took too long; check the firewall (TCP, usually port 4460)",
             Failure::Broken => "the process that exchanged keys failed",
             Failure::Refused => {

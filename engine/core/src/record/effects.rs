@@ -56,6 +56,11 @@ pub(super) fn write(out: &mut Writer, output: &Output) {
             out.u8(*severity);
             out.text(line);
         }
+        Output::Event(Event::Change(severity, line)) => {
+            out.u8(12);
+            out.u8(*severity);
+            out.text(line);
+        }
         Output::Distrust(farewell, deed) => {
             out.u8(11);
             out.message(&ToPrivileged::Goodbye(*farewell));

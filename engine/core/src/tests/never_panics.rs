@@ -160,7 +160,8 @@ proptest! {
             prop_assert!(report.system.offset_s.is_finite() && report.system.error_bound_s.is_finite());
             prop_assert!(report.system.frequency_ppm.abs() <= 500.0);
             for source in &report.sources {
-                prop_assert!(source.offset_s.is_finite() && source.root_distance_s.is_finite());
+                let told = [source.offset_s, source.root_distance_s, source.delay_s, source.jitter_s];
+                prop_assert!(told.into_iter().flatten().all(f64::is_finite));
             }
             let _ = engine.poll_timeout();
         }

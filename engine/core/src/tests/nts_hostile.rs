@@ -85,7 +85,7 @@ fn say() -> impl Strategy<Value = Say> {
     let failures = prop_oneof![
         Just(ExchangeFailure::Expired),
         Just(ExchangeFailure::NotYetValid),
-        Just(ExchangeFailure::TryAgain),
+        Just(ExchangeFailure::Lookup(LookupFailure::TryAgain)),
         any::<u16>().prop_map(ExchangeFailure::ServerError),
     ];
     prop_oneof![

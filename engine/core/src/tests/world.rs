@@ -116,6 +116,8 @@ pub struct World {
     refilled: i64,
     pub epoch: u32,
     pub start_steps: u8,
+    /// The governor refuses each step with this row.
+    pub step_refusal: Option<Refusal>,
     pub adjusts: Vec<Adjust>,
     pub steps: Vec<Step>,
     pub statuses: Vec<Status>,
@@ -165,6 +167,10 @@ impl World {
         self.engine.report(self.now())
     }
 
+    pub fn condition(&self) -> Condition {
+        self.engine.condition(self.now())
+    }
+
     /// Seconds since the beginning.
     pub fn age(&self) -> f64 {
         (self.time - BEGIN) as f64 * 1e-9
@@ -196,7 +202,9 @@ impl World {
             Output::Resolve(resolve) => self.resolves.push(resolve),
             Output::Serve(state) => self.served.push(state),
             Output::Save(saved) => self.saved.push(saved),
-            Output::Event(Event::Line(severity, line)) => self.lines.push((severity, line)),
+            Output::Event(Event::Line(severity, line) | Event::Change(severity, line)) => {
+                self.lines.push((severity, line));
+            }
             Output::Distrust(who, why) => self.distrust = Some((who, why)),
             order => self.plan(self.time + 20_000, Happening::Order(order)),
         }

@@ -1,6 +1,6 @@
 use super::{
     Aead, AeadOffer, Cookie, Exchange, ExchangeFailed, ExchangeFailure, Exchanged, FromExchange, IpAddr,
-    LookupFailure, Response, RootFiles, SocketAddr, exchange_keys, not_found, offer, time_servers,
+    Response, RootFiles, SocketAddr, exchange_keys, offer, time_servers,
 };
 use bench::authority::{Authority, DAY, Identity, KeyKind, Order, Period, now};
 use bench::key_client::record;
@@ -375,9 +375,6 @@ fn a060_a_connection_that_ends_early_is_named() {
     assert_eq!(world.ask(&task(deaf)).unwrap_err(), ExchangeFailure::Refused);
     assert_eq!(world.ask(&task(says(vec![]))).unwrap_err(), ExchangeFailure::Reset);
     assert_eq!(world.ask(&task(says(vec![22, 3, 3]))).unwrap_err(), ExchangeFailure::Reset);
-    // Whether a name exists is for the tests of look-ups; what comes of it is told here.
-    assert_eq!(not_found(LookupFailure::NoSuchName), ExchangeFailure::NoSuchName);
-    assert_eq!(not_found(LookupFailure::TryAgain), ExchangeFailure::TryAgain);
 }
 
 #[test]

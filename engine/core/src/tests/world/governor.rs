@@ -58,6 +58,7 @@ impl World {
             }
             Output::Step(step) => {
                 fresh(step.epoch, step.asked_at)?;
+                self.step_refusal.map_or(Ok(()), Err)?;
                 let to = now.wall.nanos() + step.delta.nanos();
                 if to < FLOOR {
                     return Err(Refusal::Floor);

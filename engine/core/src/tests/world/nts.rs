@@ -116,7 +116,8 @@ impl World {
         let end = self.time + TAKES;
         let failed = |reason| Input::ExchangeFailed(ExchangeFailed { id: exchange.id, reason });
         let Some(at) = self.server_at(&exchange) else {
-            return self.plan(end, Happening::Fact(failed(ExchangeFailure::NoSuchName)));
+            return self
+                .plan(end, Happening::Fact(failed(ExchangeFailure::Lookup(LookupFailure::NoSuchName))));
         };
         let Some(nts) = &self.servers[at].nts else { return };
         let (from, until) = nts.valid;

@@ -149,6 +149,7 @@ impl Setup {
             refilled: BEGIN,
             epoch: 1,
             start_steps: 3,
+            step_refusal: None,
             adjusts: Vec::new(),
             steps: Vec::new(),
             statuses: Vec::new(),

@@ -1,0 +1,199 @@
+//! Which lines are written, and what is said of those that are not.
+//!
+//! A line is a *change* (a step, somebody else's hand on the clock, a refusal, another state: what an administrator looks
+//! for afterwards) or an ordinary one. An ordinary line is written where none of its kind was written in the last
+//! minute; those between are counted, and when the minute is over one line says how many there were, how long ago the last
+//! one was, and what it said. A change is written at once, in its place.
+//!
+//! **The bound.** Changes and ordinary lines each have an allowance of 100 lines that grows again by 10 a minute, whatever
+//! they are about; beyond it they are counted too. A summary stands for a kind (64 at most are remembered) or for one of
+//! the two allowances, and comes once a minute at most. So a process that makes the engine talk without end gets at
+//! most 200 lines at once and 86 a minute in the long run.
+
+use super::Severity;
+use ipc::units::{RawInstant, Span};
+
+/// Lines of one kind are this far apart; what comes between is counted.
+const QUIET: Span = Span::from_secs(60);
+
+/// Kinds that are remembered; beyond it the one that was silent longest is forgotten.
+const MAX_KINDS: usize = 64;
+
+/// Lines that may come at once.
+const BURST: u32 = 100;
+
+/// One more each.
+const REFILL: Span = Span::from_secs(6);
+
+/// Decides which lines are written.
+pub(super) struct Limiter {
+    kinds: Vec<Kind>,
+    changes: Allowance,
+    ordinary: Allowance,
+    told: Vec<(Severity, String)>,
+}
+
+/// Lines that differ only in their numbers.
+struct Kind {
+    pattern: String,
+    printed: RawInstant,
+    held: Held,
+}
+
+/// So many lines may still be written.
+struct Allowance {
+    left: u32,
+    /// Since when it grows.
+    since: Option<RawInstant>,
+    /// When it was last said that lines are missing.
+    told: Option<RawInstant>,
+    held: Held,
+}
+
+/// Lines that were not written.
+struct Held {
+    count: u64,
+    severity: Severity,
+    /// The last one, and when.
+    last: (RawInstant, String),
+}
+
+impl Held {
+    const NONE: Self = Self { count: 0, severity: Severity::INFO, last: (RawInstant::MIN, String::new()) };
+
+    fn add(&mut self, now: RawInstant, severity: Severity, text: &str) {
+        self.severity = if self.count == 0 { severity } else { self.severity.min(severity) };
+        self.count = self.count.saturating_add(1);
+        self.last.0 = now;
+        self.last.1.clear();
+        self.last.1.push_str(text);
+    }
+
+    /// What there is to say of them, with the moment that it is about.
+    fn take(&mut self, now: RawInstant, like_this: &str) -> Option<(RawInstant, Severity, String)> {
+        let Self { count, severity, last: (at, text) } = std::mem::replace(self, Self::NONE);
+        let ago = now.since(at).nanos().max(0) / 1_000_000_000;
+        let line = match count {
+            0 => return None,
+            1 => format!("{ago} s ago: {text}"),
+            _ => format!("{ago} s ago: {text} (the last of {count} lines{like_this} that were left out)"),
+        };
+        Some((at, severity, line))
+    }
+}
+
+impl Allowance {
+    const FULL: Self = Self { left: BURST, since: None, told: None, held: Held::NONE };
+
+    /// Whether there is one line left; then it is taken.
+    fn take(&mut self, now: RawInstant) -> bool {
+        let since = *self.since.get_or_insert(now);
+        let grown = now.since(since).nanos().max(0) / REFILL.nanos();
+        self.left = self.left.saturating_add(u32::try_from(grown).unwrap_or(u32::MAX)).min(BURST);
+        let whole = Span::saturating(grown.saturating_mul(REFILL.nanos()));
+        self.since = Some(if self.left == BURST { now } else { since.after(whole) });
+        let is_left = self.left > 0;
+        self.left = self.left.saturating_sub(1);
+        is_left
+    }
+}
+
+impl Limiter {
+    pub(super) const fn new() -> Self {
+        Self { kinds: Vec::new(), changes: Allowance::FULL, ordinary: Allowance::FULL, told: Vec::new() }
+    }
+
+    /// Whether a change is written now.
+    pub(super) fn admits_change(&mut self, now: RawInstant, severity: Severity, text: &str) -> bool {
+        let is_written = self.changes.take(now);
+        if !is_written {
+            self.changes.held.add(now, severity, text);
+        }
+        is_written
+    }
+
+    /// Whether an ordinary line is written now.
+    pub(super) fn admits(&mut self, now: RawInstant, severity: Severity, text: &str) -> bool {
+        let pattern = pattern(text);
+        if let Some(kind) = self.kinds.iter_mut().find(|kind| kind.pattern == pattern)
+            && now.since(kind.printed).nanos() < QUIET.nanos()
+        {
+            kind.held.add(now, severity, text);
+            return false;
+        }
+        if !self.ordinary.take(now) {
+            self.ordinary.held.add(now, severity, text);
+            return false;
+        }
+        match self.kinds.iter().position(|kind| kind.pattern == pattern) {
+            Some(place) => {
+                if let Some(kind) = self.kinds.get_mut(place) {
+                    kind.printed = now;
+                }
+            }
+            None => self.remember(now, pattern),
+        }
+        true
+    }
+
+    fn remember(&mut self, now: RawInstant, pattern: String) {
+        if self.kinds.len() >= MAX_KINDS {
+            // One that has nothing left to say, where there is one.
+            let oldest =
+                self.kinds.iter().enumerate().min_by_key(|(_, kind)| (kind.held.count > 0, kind.printed));
+            if let Some((place, _)) = oldest {
+                let mut forgotten = self.kinds.swap_remove(place);
+                let line = forgotten.held.take(now, LIKE_THIS);
+                self.told.extend(line.map(|(_, severity, line)| (severity, line)));
+            }
+        }
+        self.kinds.push(Kind { pattern, printed: now, held: Held::NONE });
+    }
+
+    /// Sums up what is over, in the order in which it happened.
+    pub(super) fn settle(&mut self, now: RawInstant) {
+        self.sum_up(now, |since| now.since(since).nanos() >= QUIET.nanos());
+    }
+
+    /// Sums up all there is.
+    pub(super) fn finish(&mut self, now: RawInstant) {
+        self.sum_up(now, |_| true);
+    }
+
+    fn sum_up(&mut self, now: RawInstant, is_over: impl Fn(RawInstant) -> bool) {
+        let mut lines = Vec::new();
+        for kind in self.kinds.iter_mut().filter(|kind| kind.held.count > 0 && is_over(kind.printed)) {
+            kind.printed = now;
+            lines.extend(kind.held.take(now, LIKE_THIS));
+        }
+        for allowance in [&mut self.changes, &mut self.ordinary] {
+            if allowance.held.count > 0 && allowance.told.is_none_or(&is_over) {
+                allowance.told = Some(now);
+                lines.extend(allowance.held.take(now, ""));
+            }
+        }
+        lines.sort_by_key(|(at, ..)| *at);
+        self.told.extend(lines.into_iter().map(|(_, severity, line)| (severity, line)));
+    }
+
+    /// The summaries that are to be written.
+    pub(super) fn told(&mut self) -> Vec<(Severity, String)> {
+        std::mem::take(&mut self.told)
+    }
+
+    #[cfg(test)]
+    pub(super) fn kinds(&self) -> usize {
+        self.kinds.len()
+    }
+}
+
+const LIKE_THIS: &str = " like this";
+
+/// The text without its numbers. Names and addresses stay: what is said of two sources is of two kinds.
+fn pattern(text: &str) -> String {
+    let words = text.split_whitespace().map(|word| {
+        let bare = word.trim_matches(|character: char| !character.is_alphanumeric());
+        if bare.parse::<f64>().is_ok() { "#" } else { word }
+    });
+    words.take(40).collect::<Vec<_>>().join(" ").chars().take(200).collect()
+}

@@ -1,0 +1,152 @@
+use super::*;
+
+const WARNING: Severity = Severity::WARNING;
+
+fn at(seconds: i64) -> RawInstant {
+    RawInstant::try_new(seconds * 1_000_000_000).unwrap()
+}
+
+/// Letters only, so that each is of a kind of its own.
+fn word(number: u32) -> String {
+    number.to_string().bytes().map(|digit| char::from(digit - b'0' + b'a')).collect()
+}
+
+#[test]
+fn a152_nothing_that_moves_a_terminal_or_starts_a_line_passes() {
+    let hostile = "a\nb\r\x1b[2Jc\0d\u{202e}e\u{200b}f\u{9b}g\u{7f}\u{2028}";
+    let escaped = escape(hostile);
+    assert!(escaped.chars().all(|character| character.is_ascii_graphic()), "{escaped}");
+    assert_eq!(escape("ntp.example.org \"ü\" 'x' µs"), "ntp.example.org \"ü\" 'x' µs");
+}
+
+#[test]
+fn a152_a_line_has_an_end() {
+    let mut log = Log::kept();
+    log.write(Severity::INFO, &"x".repeat(100_000));
+    assert_eq!(log.lines()[0].chars().count(), MAX_LINE + 1);
+}
+
+#[test]
+fn a095_a_hundred_thousand_lines_of_a_kind_are_one_a_minute_with_a_count() {
+    let mut log = Log::kept();
+    for number in 0..100_000 {
+        log.write_limited(at(1), WARNING, &format!("reply {number} thrown away"));
+    }
+    assert_eq!(log.lines(), ["reply 0 thrown away"]);
+    log.write_limited(at(62), WARNING, "reply 7 thrown away");
+    assert_eq!(
+        log.lines()[1],
+        "61 s ago: reply 99999 thrown away (the last of 99999 lines like this that were left out)"
+    );
+}
+
+#[test]
+fn what_is_said_of_two_sources_is_said_of_both() {
+    let mut log = Log::kept();
+    for source in ["192.0.2.1", "192.0.2.2", "ntp1.example.org", "ntp2.example.org"] {
+        log.write_limited(at(1), Severity::INFO, &format!("source {source} (192.0.2.1:123) is heard"));
+    }
+    assert_eq!(log.lines().len(), 4);
+    for offset in ["+0.001", "-0.2", "17"] {
+        log.write_limited(at(1), Severity::INFO, &format!("the offset is {offset} s"));
+    }
+    assert_eq!(log.lines().len(), 5);
+}
+
+#[test]
+fn what_was_held_back_is_said_once_when_it_is_over_with_its_moment() {
+    let mut log = Log::kept();
+    for number in 0..4 {
+        log.write_limited(at(1), WARNING, &format!("refusal {number}"));
+    }
+    log.settle(at(30));
+    assert_eq!(log.lines(), ["refusal 0"]);
+    log.settle(at(61));
+    let summary = "60 s ago: refusal 3 (the last of 3 lines like this that were left out)";
+    assert_eq!(log.lines(), ["refusal 0", summary]);
+    log.settle(at(200));
+    assert_eq!(log.lines().len(), 2);
+}
+
+#[test]
+fn changes_are_written_at_once_and_in_their_place_however_alike_they_are() {
+    let mut log = Log::kept();
+    let ordinary = "source a (192.0.2.1:123) is heard";
+    log.write_limited(at(1), Severity::INFO, ordinary);
+    log.write_limited(at(2), Severity::INFO, ordinary);
+    for number in 0..50 {
+        log.write_change(at(3), Severity::NOTICE, &format!("the clock was stepped by +{number} s"));
+        log.write_change(at(3), WARNING, &format!("somebody else moved the clock by -{number} s"));
+    }
+    assert_eq!(log.lines().len(), 101);
+    assert!(log.lines()[1].contains("stepped") && log.lines()[2].contains("somebody else"));
+    // What is told late comes before what happens later, and says when it was.
+    log.write_change(at(70), Severity::NOTICE, "the sources agree again");
+    assert_eq!(log.lines()[101..], [&format!("68 s ago: {ordinary}"), "the sources agree again"]);
+}
+
+#[test]
+fn what_is_held_back_of_several_kinds_is_told_in_the_order_in_which_it_happened() {
+    let mut log = Log::kept();
+    for text in ["b", "a", "c", "c", "a", "b"] {
+        log.write_limited(at(1), WARNING, text);
+    }
+    for (second, text) in [(5, "c"), (6, "a"), (7, "b")] {
+        log.write_limited(at(second), WARNING, text);
+    }
+    log.settle(at(61));
+    let told: Vec<_> =
+        log.lines()[3..].iter().map(|line| line.split(' ').nth(3).unwrap().to_owned()).collect();
+    assert_eq!(told, ["c", "a", "b"], "{:?}", log.lines());
+}
+
+#[test]
+fn the_end_leaves_nothing_unsaid() {
+    let mut log = Log::kept();
+    for _ in 0..2 {
+        log.write_limited(at(1), WARNING, "refusal");
+    }
+    log.finish(at(2));
+    assert_eq!(log.lines(), ["refusal", "1 s ago: refusal"]);
+}
+
+#[test]
+fn a095_whoever_makes_the_engine_talk_without_end_gets_86_lines_a_minute_and_200_at_once() {
+    for is_change in [true, false] {
+        let mut log = Log::kept();
+        let mut number = 0;
+        for second in 0..3600 {
+            for _ in 0..200 {
+                number += 1;
+                match is_change {
+                    true => log.write_change(at(second), WARNING, &word(number)),
+                    false => log.write_limited(at(second), WARNING, &word(number)),
+                }
+            }
+        }
+        assert!(log.lines().len() <= 200 + 60 * 86, "{}", log.lines().len());
+        assert!(log.lines().len() >= 500, "{}", log.lines().len());
+        assert!(log.limiter.kinds() <= 64);
+        assert!(log.lines().iter().any(|line| line.ends_with("lines that were left out)")));
+        // One flood doesn't keep the others from being heard.
+        let before = log.lines().len();
+        if is_change {
+            log.write_limited(at(3600), WARNING, "an ordinary line");
+        } else {
+            log.write_change(at(3600), WARNING, "a change");
+        }
+        assert!(log.lines()[before..].iter().any(|line| *line == "an ordinary line" || *line == "a change"));
+    }
+}
+
+/// Each kind once and again: the count of what was held back is never lost with a kind that is forgotten.
+#[test]
+fn a095_kinds_that_are_forgotten_say_first_what_they_held_back() {
+    let mut log = Log::kept();
+    for number in 0..80 {
+        log.write_limited(at(1), WARNING, &word(number));
+        log.write_limited(at(1), WARNING, &word(number));
+    }
+    log.finish(at(2));
+    assert_eq!(log.lines().len(), 160);
+}
