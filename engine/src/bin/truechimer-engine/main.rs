@@ -253,6 +253,7 @@ fn restore_keys(
 ) -> (Keeping, Vec<SavedAssociation>) {
     let mut file = KeyFile::new(fd, inode, Roots::of(&configuration.plan));
     let (mut kept, complaint) = file.load();
+    let is_damaged = complaint.is_some();
     let mut complaints: Vec<String> = complaint.into_iter().collect();
     let cookies = configuration.keys.as_ref().map(|keys| {
         let (cookies, complaint) = CookieSource::new(keys.fleet.clone(), kept.ratchet.as_ref());
@@ -268,7 +269,8 @@ fn restore_keys(
         })
     });
     let is_idle = kept.ratchet.is_some() && cookies.is_none();
-    if is_idle || kept.associations.len() != before {
+    // What is not in order is said once: also where no key is ever written again.
+    if is_damaged || is_idle || kept.associations.len() != before {
         kept.ratchet = kept.ratchet.filter(|_| !is_idle);
         complaints.extend(
             file.replace(&kept).err().map(|error| format!("the file of keys cannot be written: {error}")),
