@@ -31,4 +31,5 @@ mod view;
 
 pub use confine::{ConfineError, Role, Shortfall, confine, confine_privileged, confine_then};
 pub use inherited::{InheritError, Inherited};
+pub use privileges::within_owner_and_mode;
 pub use view::CONFIGURATION_FOLDER;

@@ -52,6 +52,8 @@ pub struct Keeper {
     pub governor: Governor,
     /// The governor's record, two slots.
     pub record_file: File,
+    /// The state directory, locked against a second instance.
+    pub state_lock: Option<OwnedFd>,
     /// The audit log.
     pub audit: Audit,
     /// The service manager.
@@ -118,6 +120,8 @@ impl Keeper {
         if ending != Ending::Asked {
             signals::tell_death(&self.signals, &self.processes, PARTING);
         }
+        // Another instance may begin now, and not before.
+        drop(self.state_lock);
         ending
     }
 

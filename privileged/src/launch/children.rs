@@ -288,7 +288,13 @@ impl<'a> Given<'a> {
         let child = mark(FdFlag::empty())
             .map_err(std::io::Error::from)
             .and_then(|()| spawn(&mut command))
-            .map_err(|error| Ending::Launch(format!("{}: {error}", command.get_program().display())));
+            .map_err(|error| {
+                let program = command.get_program().display();
+                Ending::Launch(format!(
+                    "{program} can't be started ({error}); install the package anew, or name the folder of the programs \
+                     with --programs"
+                ))
+            });
         // No other child may inherit them.
         let _ = mark(FdFlag::FD_CLOEXEC);
         child
