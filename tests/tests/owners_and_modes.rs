@@ -3,6 +3,7 @@
 use bench::daemon::{Exit, Setup, source};
 use bench::forger::Forger;
 use bench::manager::Manager;
+use bench::nts::NtsServer;
 use bench::programs::free_port;
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
@@ -66,8 +67,8 @@ fn check_and_start_read_a_configuration_by_its_owner_and_mode_alone() {
     }
     for (owner, bits, remedy) in [
         (NOBODY, 0o600, "chown root:root"),
-        (0, 0, "chmod 0644"),
-        (0, 0o200, "chmod 0644"),
+        (0, 0, "chmod 0600"),
+        (0, 0o200, "chmod 0600"),
         (NOBODY, 0, "chown root:root"),
     ] {
         let setup = idle("unreadable");
@@ -410,4 +411,40 @@ fn a140_an_audit_log_that_somebody_overwrote_is_told_at_the_next_start_and_only_
             assert_eq!(daemon.stop().code, Some(0));
         }
     }
+}
+
+#[test]
+fn check_warns_of_roots_certificates_and_keys_that_their_readers_cannot_read() {
+    if lacks_root() {
+        return;
+    }
+    let server = NtsServer::new("named", &["127.0.0.1"], "");
+    let roots = server.trust.roots().display().to_string();
+    let client = Setup::new(
+        "named",
+        &format!(
+            "[[source]]\naddress = \"127.0.0.1:{}\"\nmode = \"nts\"\nroots = \"{roots}\"\n",
+            server.key_port
+        ),
+    );
+    let says = |setup: &Setup, words: &[&str]| {
+        let exit = check(setup);
+        assert_eq!(exit.code, Some(0), "{exit:?}");
+        let is_said = exit.log.lines().any(|line| words.iter().all(|word| line.contains(word)));
+        assert!(is_said, "not {words:?}: {exit:?}");
+    };
+    for setup in [&server.setup, &client] {
+        assert!(!check(setup).log.contains("can't be used: "), "{:?}", check(setup));
+    }
+    mode(server.trust.key(), 0);
+    says(&server.setup, &["the key ", "mode 0000; chown truechimer-key"]);
+    mode(server.trust.chain(), 0o600);
+    chown(server.trust.chain(), Some(0), Some(0)).expect("root may");
+    says(&server.setup, &["the certificate ", "mode 0600; chmod a+r"]);
+    mode(server.trust.roots().as_path(), 0o600);
+    says(&client, &["the file of roots ", "mode 0600; chmod a+r"]);
+    fs::remove_file(&roots).expect("ours");
+    says(&client, &["the file of roots ", "No such file"]);
+    fs::create_dir(&roots).expect("ours");
+    says(&client, &["the file of roots ", "it is a directory"]);
 }

@@ -66,7 +66,7 @@ fn wrong(path: &Path, why: &str) -> Ending {
 /// Why it can't be opened, by what is found on the way to it.
 fn refused(path: &Path, trail: &Trail, errno: Errno) -> Ending {
     let reason = match errno {
-        Errno::EACCES | Errno::EPERM => barred(trail, errno),
+        Errno::EACCES | Errno::EPERM => barred(path, trail, errno),
         Errno::ENOENT => Some(missing(trail)),
         Errno::ELOOP => Some("leads through symbolic links in a circle; remove them".into()),
         Errno::ENOTDIR => trail.end().map(|(place, _)| {
@@ -79,16 +79,20 @@ fn refused(path: &Path, trail: &Trail, errno: Errno) -> Ending {
 }
 
 /// Who bars the way: the file itself, or a directory.
-fn barred(trail: &Trail, errno: Errno) -> Option<String> {
+fn barred(path: &Path, trail: &Trail, errno: Errno) -> Option<String> {
     let (place, facts) = trail.end()?;
-    let seen = format!("{}, {}", place.display(), owner_and_mode(facts));
+    let seen = match place == path {
+        true => owner_and_mode(facts),
+        false => format!("{}: {}", place.display(), owner_and_mode(facts)),
+    };
     let remedy = if !geteuid().is_root() {
         "start as root, or as its owner".into()
     } else if let Some(line) = trail.hides_from_end() {
         // The unit shows an empty directory there, whose mode is not to be changed.
         format!("the service unit hides it ({line}): put the file itself elsewhere, such as /etc/truechimer")
     } else if trail.broken.is_none() {
-        make_roots(place, facts, 0o644)
+        // It may hold a secret: nobody is let in who was not.
+        make_roots(place, facts, facts.st_mode & 0o755 | 0o600)
     } else if is_ours(facts) {
         make_roots(place, facts, 0o755)
     } else {

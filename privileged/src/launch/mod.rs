@@ -3,7 +3,7 @@
 //! `configuration` opens the file of that name (`trail`: what is on the way to it), `directory` what is kept on disk
 //! (`beneath`: without following a link; `kept`: owners and modes put in order), `memory` judges what it says, `users` finds
 //! the uids, `children` starts the other processes, `sockets` binds what the plan asks for; `sentence` has the words for
-//! what is found and what to do. Nothing from a network is read before the lock-down.
+//! what is found and what to do, and `named` what `--check` says of files that others read. Nothing from a network is read before the lock-down.
 
 mod beneath;
 mod children;
@@ -11,6 +11,7 @@ mod configuration;
 mod directory;
 mod kept;
 mod memory;
+mod named;
 mod sentence;
 mod sockets;
 mod trail;

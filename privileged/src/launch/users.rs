@@ -77,6 +77,11 @@ impl Users {
         self.identities.map(|all| all[0])
     }
 
+    /// Of a child, by its place as below.
+    pub fn identity(&self, child: usize) -> Option<(u32, u32)> {
+        self.identities.map(|all| all[child])
+    }
+
     /// As the words for a child: 1 engine, 2 client, 3 server, 4 exchange, 5 key service, 6 key holder.
     pub fn words(&self, child: usize) -> Vec<String> {
         self.identities.map_or_else(Vec::new, |all| {

@@ -58,8 +58,9 @@ use crate::reload::InForce;
 use crate::state::StateFile;
 use engine::io::{Input, SavedAssociation, Start};
 use engine::record::{Recorded, Tape};
+use ipc::link::Link;
 use ipc::message::Shortfall;
-use ipc::message::privileged::START_PATIENCE;
+use ipc::message::privileged::{FromPrivileged, START_PATIENCE, ToPrivileged};
 use ipc::units::Span;
 use nix::sys::stat::fstat;
 use policies::inherited::InheritError;
@@ -84,6 +85,11 @@ fn main() {
     let configuration = load_configuration(&files, &mut log);
     if words.flag("check") {
         print!("{}", check::describe(&configuration));
+        // The files that it names are looked at by truechimerd, which sees them.
+        if let Ok(end) = words.fd("privileged") {
+            let mut link: Link<ToPrivileged, FromPrivileged> = Link::new(end);
+            let _ = link.send(&ToPrivileged::Plan(configuration.plan));
+        }
         exit(0);
     }
     exit(run(&words, files, log, configuration, shortfall));
