@@ -59,8 +59,9 @@ use crate::state::StateFile;
 use engine_core::io::{Input, SavedAssociation, Start};
 use engine_core::record::{Recorded, Tape};
 use ipc::message::Shortfall;
-use ipc::message::privileged::START_PATIENCE;
+use ipc::message::privileged::{FromPrivileged, START_PATIENCE, ToPrivileged};
 use ipc::units::Span;
+use ipc_link::Link;
 use nix::sys::stat::fstat;
 use policies::inherited::InheritError;
 use policies::{ConfineError, Inherited, Role};
@@ -84,6 +85,11 @@ fn main() {
     let configuration = load_configuration(&files, &mut log);
     if words.flag("check") {
         print!("{}", check::describe(&configuration));
+        // The files that it names are looked at by truechimerd, which sees them.
+        if let Ok(end) = words.fd("privileged") {
+            let mut link: Link<ToPrivileged, FromPrivileged> = Link::new(end);
+            let _ = link.send(&ToPrivileged::Plan(configuration.plan));
+        }
         exit(0);
     }
     exit(run(&words, files, log, configuration, shortfall));
@@ -251,6 +257,7 @@ fn restore_keys(
 ) -> (Keeping, Vec<SavedAssociation>) {
     let mut file = KeyFile::new(fd, inode, Roots::of(&configuration.plan));
     let (mut kept, complaint) = file.load();
+    let is_damaged = complaint.is_some();
     let mut complaints: Vec<String> = complaint.into_iter().collect();
     let cookies = configuration.keys.as_ref().map(|keys| {
         let (cookies, complaint) = CookieSource::new(keys.fleet.clone(), kept.ratchet.as_ref());
@@ -266,7 +273,8 @@ fn restore_keys(
         })
     });
     let is_idle = kept.ratchet.is_some() && cookies.is_none();
-    if is_idle || kept.associations.len() != before {
+    // What is not in order is said once: also where no key is ever written again.
+    if is_damaged || is_idle || kept.associations.len() != before {
         kept.ratchet = kept.ratchet.filter(|_| !is_idle);
         complaints.extend(
             file.replace(&kept).err().map(|error| format!("the file of keys cannot be written: {error}")),

@@ -10,6 +10,23 @@ pub(crate) fn is_root() -> bool {
     Uid::effective().is_root()
 }
 
+/// Does something while no file is open to root but by its owner and mode, as under the service unit, which has neither
+/// CAP_DAC_OVERRIDE nor CAP_DAC_READ_SEARCH: a start from a shell and `--check` then judge as the unit does. What was
+/// in force before is so again afterwards.
+pub fn within_owner_and_mode<T>(act: impl FnOnce() -> T) -> T {
+    let both = [Capability::CAP_DAC_OVERRIDE, Capability::CAP_DAC_READ_SEARCH];
+    let held: Vec<_> = both
+        .into_iter()
+        .filter(|right| caps::has_cap(None, CapSet::Effective, *right).unwrap_or(false))
+        .filter(|right| caps::drop(None, CapSet::Effective, *right).is_ok())
+        .collect();
+    let done = act();
+    for right in held {
+        let _ = caps::raise(None, CapSet::Effective, right);
+    }
+    done
+}
+
 /// Empties the bounding set and locks the secure bits, so that neither an exec nor a change of user brings a
 /// capability back. Where the capability for it isn't there, no_new_privs and the filter stand alone.
 pub(crate) fn lock() {

@@ -22,6 +22,43 @@ pub const LINES: u64 = 8_192;
 /// Octets of the file.
 pub const LENGTH: u64 = LINES * LINE as u64;
 
+/// Whether the log is what was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wholeness {
+    /// As far back as it reaches, or to the last start that said otherwise.
+    Whole,
+    /// It ends before the line that the governor remembers, or with another one.
+    Cut,
+    /// It ends as it should, and before that a line is missing or changed.
+    Altered,
+}
+
+impl Wholeness {
+    /// The word for the log itself.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Whole => "whole",
+            Self::Cut => "CUT",
+            Self::Altered => "ALTERED",
+        }
+    }
+
+    /// What is wrong, for the administrator.
+    pub fn sentence(self) -> Option<&'static str> {
+        match self {
+            Self::Whole => None,
+            Self::Cut => Some(
+                "audit.log does not end where the governor's record says: lines were cut off or changed, or lost in a \
+                 power cut; it goes on from its last whole line",
+            ),
+            Self::Altered => Some(
+                "audit.log does not hold what was written into it: older lines were overwritten or changed, or lost in a \
+                 power cut (chimerctl audit --verify says which); it goes on from its last whole line",
+            ),
+        }
+    }
+}
+
 /// The open log.
 #[derive(Debug)]
 pub struct Audit {
@@ -31,10 +68,9 @@ pub struct Audit {
 }
 
 impl Audit {
-    /// Finds the end of the ring. Returns also whether the end is the one that the governor remembers or a
-    /// later one; otherwise lines were cut off. A last line that was cut short is written over; where the first
+    /// Finds the end of the ring, and says whether what it holds is what was written. A last line that was cut short is written over; where the first
     /// line is of no use the end is that of the last line that is.
-    pub fn resume(file: File, record: &Record) -> (Self, bool) {
+    pub fn resume(file: File, record: &Record) -> (Self, Wholeness) {
         let sequence_at = |slot: u64| -> Option<u64> {
             let mut text = [0; 32];
             file.read_exact_at(&mut text, slot * LINE as u64).ok()?;
@@ -64,8 +100,15 @@ impl Audit {
             before.rev().find_map(whole_line)
         });
         let (next, hash) = end.unwrap_or((0, [0; 32]));
-        let whole = if next == record.audit.0 { hash == record.audit.1 } else { next > record.audit.0 };
-        (Self { file, next, hash }, whole)
+        let is_known = if next == record.audit.0 { hash == record.audit.1 } else { next > record.audit.0 };
+        let wholeness = if !is_known {
+            Wholeness::Cut
+        } else if has_gap(&file, next) {
+            Wholeness::Altered
+        } else {
+            Wholeness::Whole
+        };
+        (Self { file, next, hash }, wholeness)
     }
 
     /// Appends one line.
@@ -147,6 +190,42 @@ fn read_line(file: &File, sequence: u64) -> Option<([u8; LINE], [u8; 32])> {
         *octet = digit(pair[0])? << 4 | digit(pair[1])?;
     }
     Some((line, hash))
+}
+
+/// Whether a line before the end `next` is missing or isn't the one that was hashed. It is looked for no further back than
+/// to a start that found the log not whole: that was said then.
+fn has_gap(file: &File, next: u64) -> bool {
+    let Some(last) = next.checked_sub(1) else {
+        return holds_anything(file);
+    };
+    // The oldest line of a full ring may be one that a newer one was being written over.
+    let first = next.saturating_sub(LINES - 1);
+    let Some(mut newer) = read_line(file, last) else { return true };
+    for sequence in (first..last).rev() {
+        if tells_of_a_gap(&newer.0) {
+            return false;
+        }
+        match read_line(file, sequence) {
+            Some(line) if chain(&line.1, &newer.0) == newer.1 => newer = line,
+            _ => return true,
+        }
+    }
+    first == 0 && !tells_of_a_gap(&newer.0) && chain(&[0; 32], &newer.0) != newer.1
+}
+
+/// Whether it is the line of a start that found the log cut or altered.
+fn tells_of_a_gap(line: &[u8; LINE]) -> bool {
+    let mut words = line[..TEXT].split(|octet| *octet == b' ');
+    words.any(|word| word == b"event=start")
+        && words.any(|word| matches!(word.strip_prefix(b"log="), Some(log) if log != b"whole"))
+}
+
+/// Whether a log without a whole line has more than the beginning of its first one.
+fn holds_anything(file: &File) -> bool {
+    let mut line = [0; LINE];
+    (1..LINES).any(|slot| {
+        file.read_exact_at(&mut line, slot * LINE as u64).is_ok() && line.iter().any(|octet| *octet != 0)
+    })
 }
 
 /// Whether anything may ever have been granted: false only where every line that can be read, from the first on, tells
@@ -242,7 +321,7 @@ mod tests {
             append(&mut audit, count);
             let (again, whole) = Audit::resume(file.try_clone().unwrap(), &record(&audit));
             assert_eq!(again.end(), audit.end(), "after {count}");
-            assert!(whole);
+            assert_eq!(whole, Wholeness::Whole, "after {count}");
         }
     }
 
@@ -253,10 +332,42 @@ mod tests {
         append(&mut audit, 10);
         let record = record(&audit);
         file.write_all_at(&[0; LINE], 9 * LINE as u64).unwrap();
-        assert!(!Audit::resume(file.try_clone().unwrap(), &record).1, "cut");
+        assert_eq!(Audit::resume(file.try_clone().unwrap(), &record).1, Wholeness::Cut);
         let mut audit = open(&file);
         audit.append(WallTime::MIN, RawInstant::MIN, format_args!("event=other")).unwrap();
-        assert!(!Audit::resume(file, &record).1, "replaced");
+        assert_eq!(Audit::resume(file, &record).1, Wholeness::Cut, "replaced");
+    }
+
+    #[test]
+    fn a140_lines_that_are_overwritten_before_a_whole_end_are_seen_until_a_start_has_said_so() {
+        for count in [3, 10, LINES, LINES + 77, 2 * LINES + 9] {
+            // Of a full ring the oldest line is one that a crash may have left half written, and the next hangs on it.
+            let oldest = (count + 2).saturating_sub(LINES);
+            for altered in [oldest, oldest + 1, count - 2] {
+                let file = ring();
+                let mut audit = open(&file);
+                append(&mut audit, count);
+                let record = record(&audit);
+                file.write_all_at(b"x", altered % LINES * LINE as u64 + 200).unwrap();
+                let (mut again, whole) = Audit::resume(file.try_clone().unwrap(), &record);
+                assert_eq!(whole, Wholeness::Altered, "line {altered} of {count}");
+                let said =
+                    format_args!("event=start version=1 record=resumed log={} clock=Kernel", whole.word());
+                again.append(WallTime::MIN, RawInstant::MIN, said).unwrap();
+                append(&mut again, 2);
+                let (_, whole) = Audit::resume(file, &self::record(&again));
+                assert_eq!(whole, Wholeness::Whole, "line {altered} of {count}, said");
+            }
+        }
+    }
+
+    #[test]
+    fn a140_a_log_of_something_else_is_no_new_one() {
+        let file = ring();
+        file.write_all_at(&[0xff; 2 * LINE], 0).unwrap();
+        let record = Record::born([0; 16], 0, WallTime::MIN);
+        assert_eq!(Audit::resume(file, &record).1, Wholeness::Altered);
+        assert_eq!(Audit::resume(ring(), &record).1, Wholeness::Whole);
     }
 
     #[test]
@@ -272,7 +383,7 @@ mod tests {
                 file.write_all_at(&vec![0; LINE - cut], place + cut as u64).unwrap();
                 let (again, whole) = Audit::resume(file.try_clone().unwrap(), &record(&audit));
                 assert_eq!(again.end(), before, "line {count} after {cut} octets");
-                assert!(!whole, "line {count} after {cut} octets");
+                assert_eq!(whole, Wholeness::Cut, "line {count} after {cut} octets");
             }
         }
     }
@@ -295,7 +406,7 @@ mod tests {
                 file.write_all_at(&torn, place).unwrap();
                 let (again, whole) = Audit::resume(file.try_clone().unwrap(), &record(&audit));
                 assert_eq!(again.end(), before, "line {count} after {cut} octets");
-                assert!(!whole, "line {count} after {cut} octets");
+                assert_eq!(whole, Wholeness::Cut, "line {count} after {cut} octets");
             }
         }
     }

@@ -63,6 +63,9 @@ impl Ending {
                 Ending::Configuration(sentence)
             }
             Errno::EACCES | Errno::EPERM => Ending::Configuration(sentence),
+            Errno::EBUSY | Errno::EEXIST | Errno::ENOTEMPTY | Errno::ETXTBSY => {
+                Ending::Configuration(sentence)
+            }
             Errno::EINVAL | Errno::ENXIO | Errno::ENODEV | Errno::EOPNOTSUPP | Errno::ENOSYS => {
                 Ending::Configuration(sentence)
             }

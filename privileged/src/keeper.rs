@@ -54,6 +54,8 @@ pub struct Keeper {
     pub governor: Governor,
     /// The governor's record, two slots.
     pub record_file: File,
+    /// The state directory, locked against a second instance.
+    pub state_lock: Option<OwnedFd>,
     /// The audit log.
     pub audit: Audit,
     /// The service manager.
@@ -123,6 +125,8 @@ impl Keeper {
             let patience = patience / 1_000_000;
             say(4, &format_args!("{name} did not end within {patience} ms and is killed with this process"));
         }
+        // Another instance may begin now, and not before.
+        drop(self.state_lock);
         ending
     }
 

@@ -28,18 +28,28 @@ mod options;
 mod signals;
 
 use ending::{Ending, say};
+use notify::Notify;
 use options::Asked;
 use privileged::{audit, governor};
 use std::process::exit;
 
 fn main() {
     journal::reads_stderr();
-    std::panic::set_hook(Box::new(|panic| {
+    // Whatever a careless parent left open is none of ours, nor of our children.
+    if let Ok(nothing) = policies::Inherited::from_words([] as [&str; 0]) {
+        nothing.close_others();
+    }
+    let asked = options::parse(std::env::args_os().skip(1));
+    let is_check = matches!(&asked, Ok(Asked::Run(options)) if options.check);
+    let notify = if is_check { Notify::none() } else { Notify::from_environment() };
+    let last = notify.clone();
+    std::panic::set_hook(Box::new(move |panic| {
         // The clock needs no farewell: a slew ends by itself, and the base frequency is in force.
-        say(2, &format_args!("internal error, ending: {panic}"));
+        let sentence = format!("internal error, ending: {panic}");
+        last.say_end(&sentence);
+        say(2, &sentence);
         exit(70);
     }));
-    let asked = options::parse(std::env::args_os().skip(1));
     let ending = match asked {
         Ok(Asked::Help) => {
             println!("{}", options::HELP);
@@ -49,21 +59,29 @@ fn main() {
             println!("truechimerd {}", env!("CARGO_PKG_VERSION"));
             exit(0);
         }
-        Ok(Asked::Run(options)) => {
-            // Whatever a careless parent left open is none of ours, nor of our children.
-            if let Ok(nothing) = policies::Inherited::from_words([] as [&str; 0]) {
-                nothing.close_others();
-            }
-            match launch::launch(&options) {
-                Ok(keeper) => keeper.run(),
-                Err(ending) => ending,
-            }
-        }
-        Err(sentence) => Ending::Configuration(sentence),
+        Ok(Asked::Run(options)) => match launch::launch(&options, notify.clone()) {
+            Ok(keeper) => keeper.run(),
+            Err(ending) => not_started(&notify, ending),
+        },
+        Err(sentence) => not_started(&notify, Ending::Configuration(sentence)),
     };
     let text = ending.to_string();
     if !text.is_empty() && !matches!(ending, Ending::Asked) {
         say(3, &text);
     }
     exit(ending.code());
+}
+
+/// Tells the service manager, which would go on showing what was awaited last.
+fn not_started(notify: &Notify, ending: Ending) -> Ending {
+    match ending.to_string() {
+        // The engine has said what, line by line.
+        text if text.is_empty() => {
+            notify.say_end(
+                "the configuration is not in order; the log says what, and truechimerd --check does",
+            );
+        }
+        text => notify.say_end(&text),
+    }
+    ending
 }

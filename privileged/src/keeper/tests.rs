@@ -47,6 +47,7 @@ fn keeper() -> (Keeper, Engine, OwnedFd) {
         clock,
         governor: Governor::new(&plan, 0, record, [0; 16], now),
         record_file: file(2 * SLOT as u64),
+        state_lock: None,
         audit,
         notify: Notify::from_environment(),
         signals,

@@ -1,12 +1,14 @@
 //! Starts the other processes: each executed afresh, with an empty environment and exactly the descriptors
 //! that it needs, named in its words.
 
+use super::named;
 use super::sockets::Sockets;
 use super::users::{KEY_HOLDER, USERS, Users};
 use crate::ending::Ending;
+use crate::keeper::EngineLink;
 use crate::notify::Notify;
 use crate::options::Options;
-use ipc::message::privileged::LaunchPlan;
+use ipc::message::privileged::{LaunchPlan, ToPrivileged};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::signal::{SigSet, Signal};
@@ -206,7 +208,7 @@ impl Children {
 /// Has the configuration checked by an engine that does nothing else.
 pub fn check(options: &Options, users: &Users, config: File) -> Ending {
     let run = || -> Result<Ending, Ending> {
-        let (engines, _ours) = pair()?;
+        let (engines, ours) = pair()?;
         let mut command = Command::new(programs(options)?.join("truechimer-engine"));
         command.env_clear().stdin(Stdio::null()).arg("check").args(users.words(1));
         command.args(options.insecure.then_some("insecure"));
@@ -216,7 +218,12 @@ pub fn check(options: &Options, users: &Users, config: File) -> Ending {
         command.arg(format!("config-name={}", options.config.display()));
         let status = given.spawn(command)?.wait().map_err(|error| Ending::Launch(error.to_string()))?;
         Ok(match status.code() {
-            Some(0) => Ending::Asked,
+            Some(0) => {
+                if let Ok(Some((_, ToPrivileged::Plan(plan)))) = EngineLink::new(ours).receive() {
+                    named::warn(&plan, users);
+                }
+                Ending::Asked
+            }
             Some(78) => Ending::Configuration(String::new()),
             _ => Ending::Engine(format!("it ended with {status}")),
         })
@@ -274,7 +281,13 @@ impl<'a> Given<'a> {
         let child = mark(FdFlag::empty())
             .map_err(std::io::Error::from)
             .and_then(|()| spawn(&mut command))
-            .map_err(|error| Ending::Launch(format!("{}: {error}", command.get_program().display())));
+            .map_err(|error| {
+                let program = command.get_program().display();
+                Ending::Launch(format!(
+                    "{program} can't be started ({error}); install the package anew, or name the folder of the programs \
+                     with --programs"
+                ))
+            });
         // No other child may inherit them.
         let _ = mark(FdFlag::FD_CLOEXEC);
         child

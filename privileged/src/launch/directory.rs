@@ -1,12 +1,15 @@
-//! What is kept on disk, opened once, before the lock-down. A path that somebody else could have prepared is
-//! refused by name; nothing is followed, unlinked or re-owned.
+//! What is kept on disk, opened once, before the lock-down. A directory that somebody else could have prepared is
+//! refused by name, and no link is followed; in one that is root's alone, `kept` puts the files in order.
 
 use super::beneath;
+use super::kept::{self, Kept, Secrecy};
+use super::sentence::{explain, is_ours, make_roots, owner_and_mode};
+use super::trail::Trail;
 use crate::ending::{self, Ending, say};
 use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, FcntlArg, FlockArg, fallocate, fcntl, renameat};
 use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, listen, socket};
-use nix::sys::stat::{FchmodatFlags, Mode, SFlag, fchmodat, fstat, umask};
+use nix::sys::stat::{FchmodatFlags, Mode, fchmodat, fstat, umask};
 use nix::unistd::{Gid, Uid, UnlinkatFlags, fchownat, geteuid, unlinkat};
 use std::cell::Cell;
 use std::fs::File;
@@ -23,31 +26,6 @@ pub struct Directory {
     grown: Cell<bool>,
 }
 
-/// The configuration file, opened and not read.
-///
-/// # Errors
-/// The path with the reason.
-pub fn open_configuration(path: &Path) -> Result<File, Ending> {
-    let wrong = |why: &str| Ending::Configuration(format!("{}: {why}", path.display()));
-    let refused = |errno: Errno| {
-        let remedy = match errno {
-            Errno::ENOENT => "; the example in /usr/share/doc/truechimer is a start",
-            Errno::EACCES | Errno::EPERM => "; start as root, or chmod it",
-            _ => "",
-        };
-        Ending::refused(errno, format!("{}: {}{remedy}", path.display(), errno.desc()))
-    };
-    let file = File::open(path).map_err(|error| refused(ending::errno(&error)))?;
-    let facts = fstat(&file).map_err(refused)?;
-    if SFlag::from_bits_truncate(facts.st_mode) & SFlag::S_IFMT != SFlag::S_IFREG {
-        return Err(wrong("not a regular file"));
-    }
-    if facts.st_mode & 0o022 != 0 {
-        return Err(wrong("writable by others than its owner; chmod go-w it"));
-    }
-    Ok(file)
-}
-
 /// A new file for the engine's record, readable by its owner alone. One that is there becomes `NAME.1`.
 ///
 /// # Errors
@@ -58,10 +36,8 @@ pub fn new_record(path: &Path) -> Result<File, Ending> {
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     let directory = Directory::open(parent.unwrap_or(Path::new(".")))?;
     match renameat(&directory.fd, name, &directory.fd, format!("{name}.1").as_str()) {
-        Ok(()) | Err(Errno::ENOENT) => directory.file(name, 0),
-        Err(errno) => {
-            Err(Ending::refused(errno, format!("--record {}: {}", path.display(), with_remedy(errno))))
-        }
+        Ok(()) | Err(Errno::ENOENT) => Ok(directory.file(name, 0, Secrecy::Mendable)?.file),
+        Err(errno) => Err(Ending::refused(errno, format!("--record {}: {}", path.display(), explain(errno)))),
     }
 }
 
@@ -69,74 +45,80 @@ impl Directory {
     /// Opens it.
     ///
     /// # Errors
-    /// The path with the reason: missing, a symbolic link on the way, another owner, writable by others.
+    /// The path with the reason and the remedy: missing, a symbolic link on the way, another owner, writable by others.
+    /// Whoever could write to it may have changed what the budgets are reckoned from, so that is for an operator to see.
     pub fn open(path: &Path) -> Result<Self, Ending> {
-        let wrong = |why: &str| Ending::Configuration(format!("{}: {why}", path.display()));
         let refused = |errno: Errno| {
             let why = match errno {
-                Errno::ELOOP => "there is a symbolic link on the way; name the real directory",
-                Errno::ENOENT => "no such directory; make it with install -d (the service unit does)",
-                Errno::ENOTDIR => "is not a directory; name one, or remove what is in its place",
-                other => other.desc(),
+                Errno::ELOOP => "there is a symbolic link on the way; name the real directory".into(),
+                Errno::ENOENT => "no such directory; make it with install -d (the service unit does)".into(),
+                Errno::ENOTDIR => "is not a directory; name one, or remove what is in its place".into(),
+                Errno::EACCES if geteuid().is_root() => match Trail::of(path).end() {
+                    Some((place, facts)) => {
+                        let remedy = make_roots(place, facts, 0o755);
+                        format!("{}, {}: not to be entered; {remedy}", place.display(), owner_and_mode(facts))
+                    }
+                    None => explain(errno),
+                },
+                other => explain(other),
             };
             Ending::refused(errno, format!("{}: {why}", path.display()))
         };
         let fd = beneath::directory(path).map_err(refused)?;
         let facts = fstat(&fd).map_err(refused)?;
-        if !owned_by_us(facts.st_uid) {
-            return Err(wrong(
-                "belongs to somebody else; it must belong to root or to the user that starts truechimerd",
-            ));
-        }
-        if facts.st_mode & 0o022 != 0 {
-            return Err(wrong("writable by others than its owner; chmod go-w it"));
+        if !is_ours(&facts) || facts.st_mode & 0o022 != 0 {
+            let why = match is_ours(&facts) {
+                true => "writable by others than its owner",
+                false => "belongs to neither root nor the user that starts truechimerd",
+            };
+            let (seen, remedy) = (owner_and_mode(&facts), make_roots(path, &facts, facts.st_mode & 0o755));
+            let why =
+                format!("{why} ({seen}); look whether what is in it is what you left there, then: {remedy}");
+            return Err(Ending::Configuration(format!("{}: {why}", path.display())));
         }
         Ok(Self { fd, path: path.into(), grown: Cell::new(false) })
     }
 
-    /// Opens or makes a file of at least `length` octets, allocated on the disk.
+    /// Opens or makes a file of at least `length` octets, allocated on the disk; what can't be trusted there is moved
+    /// out of the way.
     ///
     /// # Errors
     /// The path with the reason.
-    pub fn file(&self, name: &str, length: u64) -> Result<File, Ending> {
-        let wrong = |why: &str| Ending::Configuration(format!("{}/{name}: {why}", self.path.display()));
+    pub fn file(&self, name: &str, length: u64, secrecy: Secrecy) -> Result<Kept, Ending> {
         let refused = |errno: Errno| {
-            Ending::refused(errno, format!("{}/{name}: {}", self.path.display(), with_remedy(errno)))
+            Ending::refused(errno, format!("{}/{name}: {}", self.path.display(), explain(errno)))
         };
-        let fd = beneath::file(self.fd.as_fd(), name).map_err(|errno| match errno {
-            Errno::ELOOP => wrong("is a symbolic link; remove it"),
-            other => refused(other),
-        })?;
+        let is_afresh = kept::prepare(self.fd.as_fd(), &self.path, name, secrecy)?;
+        let fd = beneath::file(self.fd.as_fd(), name).map_err(refused)?;
         let facts = fstat(&fd).map_err(refused)?;
-        if SFlag::from_bits_truncate(facts.st_mode) & SFlag::S_IFMT != SFlag::S_IFREG || facts.st_nlink != 1 {
-            return Err(wrong("is not a plain file with one name; remove it"));
-        }
-        if !owned_by_us(facts.st_uid) || facts.st_mode & 0o077 != 0 {
-            return Err(wrong(
-                "can be read or written by others, or belongs to somebody else; remove it or chmod 600 it",
-            ));
+        if let Some(why) = kept::distrust(&facts) {
+            let why = format!(
+                "{}/{name}: {why}, once more while it was opened; who changes it?",
+                self.path.display()
+            );
+            return Err(Ending::Configuration(why));
         }
         if facts.st_size == 0 {
             self.grown.set(true);
         }
         let file = File::from(fd);
         allocate(&file, facts.st_size as u64, length).map_err(refused)?;
-        Ok(file)
+        Ok(Kept { file, is_afresh })
     }
 
     /// As [`Self::file`], for the engine; what a run without bounds left in it beyond them is cut off.
     ///
     /// # Errors
     /// As there.
-    pub fn engine_file(&self, name: &str) -> Result<File, Ending> {
-        let file = self.file(name, 0)?;
+    pub fn engine_file(&self, name: &str, secrecy: Secrecy) -> Result<File, Ending> {
+        let file = self.file(name, 0, secrecy)?.file;
         let cut = || match file.metadata()?.len() {
             length if length > policies::ENGINE_FILE => file.set_len(policies::ENGINE_FILE),
             _ => Ok(()),
         };
         cut().map_err(|error| {
             let errno = ending::errno(&error);
-            Ending::refused(errno, format!("{}/{name}: {}", self.path.display(), with_remedy(errno)))
+            Ending::refused(errno, format!("{}/{name}: {}", self.path.display(), explain(errno)))
         })?;
         Ok(file)
     }
@@ -152,15 +134,19 @@ impl Directory {
     ///
     /// # Errors
     /// As there; or that another instance has it.
-    pub fn lock(&self, name: &str, length: u64) -> Result<File, Ending> {
-        let file = self.file(name, length)?;
+    pub fn lock(&self, name: &str, length: u64) -> Result<Kept, Ending> {
         let path = self.path.display();
-        match lock(&file) {
-            Ok(()) => Ok(file),
-            // It may be on its way out, or an old one that waits for its disk.
-            Err(Errno::EWOULDBLOCK) => {
-                Err(Ending::Trouble(format!("{path}: another truechimerd is using this directory")))
-            }
+        // It may be on its way out, or an old one that waits for its disk.
+        let taken = || Ending::Trouble(format!("{path}: another truechimerd is using this directory"));
+        // The directory first: a file that another instance has locked must not be moved out of its way. Where there
+        // is no such lock, that of the file stands alone.
+        if flock(&self.fd) == Err(Errno::EWOULDBLOCK) {
+            return Err(taken());
+        }
+        let kept = self.file(name, length, Secrecy::Mendable)?;
+        match lock(&kept.file) {
+            Ok(()) => Ok(kept),
+            Err(Errno::EWOULDBLOCK) => Err(taken()),
             Err(errno) => Err(Ending::refused(
                 errno,
                 format!(
@@ -171,16 +157,25 @@ impl Directory {
         }
     }
 
+    /// What holds the lock, for as long as this process lives.
+    pub fn into_lock(self) -> OwnedFd {
+        self.fd
+    }
+
     /// A listening socket for chimerctl, in place of one that an earlier run left.
     ///
     /// # Errors
     /// The path with the reason.
     pub fn listen(&self, name: &str, group: Option<u32>) -> Result<OwnedFd, Ending> {
         let wrong = |errno: Errno| {
-            Ending::refused(errno, format!("{}/{name}: {}", self.path.display(), errno.desc()))
+            Ending::refused(errno, format!("{}/{name}: {}", self.path.display(), explain(errno)))
         };
         match unlinkat(&self.fd, name, UnlinkatFlags::NoRemoveDir) {
             Ok(()) | Err(Errno::ENOENT) => {}
+            // An empty one is nobody's.
+            Err(Errno::EISDIR) => {
+                unlinkat(&self.fd, name, UnlinkatFlags::RemoveDir).map_err(|_| wrong(Errno::EISDIR))?;
+            }
             Err(errno) => return Err(wrong(errno)),
         }
         let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
@@ -222,10 +217,6 @@ impl Directory {
     }
 }
 
-fn owned_by_us(uid: u32) -> bool {
-    uid == 0 || uid == geteuid().as_raw()
-}
-
 /// Makes the file at least `length` octets long, on the disk: no later write into it needs room.
 fn allocate(file: &File, size: u64, length: u64) -> Result<(), Errno> {
     if size >= length {
@@ -246,11 +237,14 @@ fn allocate(file: &File, size: u64, length: u64) -> Result<(), Errno> {
     Ok(())
 }
 
+fn flock(fd: &impl AsRawFd) -> Result<(), Errno> {
+    #[allow(deprecated, reason = "the wrapper that isn't would unlock when it is dropped")]
+    nix::fcntl::flock(fd.as_raw_fd(), FlockArg::LockExclusiveNonblock)
+}
+
 /// Locks that belong to the open file and outlive every wrapper of it: both that there are, since an instance whose
 /// filter denies one of them must exclude one that has the other. One is enough where there is no more (NFS, filters).
 fn lock(file: &File) -> Result<(), Errno> {
-    #[allow(deprecated, reason = "the wrapper that isn't would unlock when it is dropped")]
-    let flock = nix::fcntl::flock(file.as_raw_fd(), FlockArg::LockExclusiveNonblock);
     let whole = nix::libc::flock {
         l_type: nix::libc::F_WRLCK as i16,
         l_whence: nix::libc::SEEK_SET as i16,
@@ -259,21 +253,9 @@ fn lock(file: &File) -> Result<(), Errno> {
         l_pid: 0,
     };
     let description = fcntl(file, FcntlArg::F_OFD_SETLK(&whole)).map(drop);
-    match (flock, description) {
+    match (flock(file), description) {
         (Err(Errno::EWOULDBLOCK), _) | (_, Err(Errno::EWOULDBLOCK)) => Err(Errno::EWOULDBLOCK),
         (Ok(()), _) | (_, Ok(())) => Ok(()),
         (_, Err(errno)) => Err(errno),
     }
-}
-
-/// What the kernel says, with what to do about it.
-fn with_remedy(errno: Errno) -> String {
-    let remedy = match errno {
-        Errno::ENOSPC | Errno::EDQUOT => "; free some space",
-        Errno::EROFS => "; remount the file system writable, or name another directory",
-        Errno::EACCES | Errno::EPERM => "; start as root, or as the owner of the directory",
-        Errno::EIO => "; the disk is failing, or its file system is damaged",
-        _ => "",
-    };
-    format!("{}{remedy}", errno.desc())
 }

@@ -66,18 +66,19 @@ impl Memory {
     }
 }
 
-/// The record that this run begins with.
+/// The record that this run begins with. Where it or the audit log was set aside, its absence is no first start.
 pub fn recall(
     file: &File,
     audit: &File,
     forget: bool,
+    is_distrusted: bool,
     limits: &Limits,
     (boot_id, boot_time, wall): ([u8; 16], i64, WallTime),
 ) -> (Record, Memory) {
     let slots = read_slots(file);
     let memory = match forget {
         true => Memory::NewByOperator,
-        false => Memory::judge(&slots, || audit::may_have_granted(audit)),
+        false => Memory::judge(&slots, || is_distrusted || audit::may_have_granted(audit)),
     };
     if let Some(sentence) = memory.sentence() {
         say(3, &sentence);
@@ -194,7 +195,7 @@ mod tests {
         let limits = limits::of(Profile::Standard);
         for (log, audit, granted) in audits() {
             for (kept, octets) in slots() {
-                let (record, memory) = recall(&file(&octets), &audit, false, limits, BEGIN);
+                let (record, memory) = recall(&file(&octets), &audit, false, false, limits, BEGIN);
                 let expected = match kept {
                     "missing" | "zero" | "first write torn" if granted => Memory::Lost,
                     "missing" | "zero" | "first write torn" => Memory::FirstStart,
@@ -232,7 +233,8 @@ mod tests {
     #[test]
     fn a_record_forgotten_by_an_operator_is_new_whatever_was_there() {
         for (kept, octets) in slots() {
-            let forgotten = recall(&file(&octets), &log(&IDLE), true, limits::of(Profile::Standard), BEGIN);
+            let forgotten =
+                recall(&file(&octets), &log(&IDLE), true, false, limits::of(Profile::Standard), BEGIN);
             assert_eq!(forgotten.1, Memory::NewByOperator, "{kept}");
             assert_eq!(forgotten.0, Record::born([2; 16], 77, WallTime::MIN), "{kept}");
         }

@@ -1,18 +1,25 @@
 //! The launch: from a privileged process that knows nothing to a keeper that can do almost nothing.
 //!
-//! `directory` opens what is kept on disk (`beneath`: without following a link), `memory` judges it, `users` finds the
-//! uids, `children` starts the other processes, `boot` knows the boot's number, `sockets` binds what the plan asks for.
+//! `configuration` opens the file of that name (`trail`: what is on the way to it), `directory` what is kept on disk
+//! (`beneath`: without following a link; `kept`: owners and modes put in order), `memory` judges what it says, `users` finds
+//! the uids, `children` starts the other processes, `boot` knows the boot's number, `sockets` binds what the plan asks for;
+//! `sentence` has the words for what is found and what to do, and `named` what `--check` says of files that others read.
 //! Nothing from a network is read before the lock-down.
 
 mod beneath;
 mod boot;
 mod children;
+mod configuration;
 mod directory;
+mod kept;
 mod memory;
+mod named;
+mod sentence;
 mod sockets;
+mod trail;
 mod users;
 
-use crate::audit::{self, Audit};
+use crate::audit::{self, Audit, Wholeness};
 use crate::clock::{Clock, Untouched, kernel::KernelClock, nanos, virtual_file::VirtualClock};
 use crate::ending::{self, Ending, say};
 use crate::governor::record::SLOT;
@@ -27,12 +34,14 @@ use ipc::message::Shortfall;
 use ipc::message::privileged::{ClockKind, FromPrivileged, START_PATIENCE, ToPrivileged, Welcome};
 use ipc::units::Span;
 use ipc_link::Link;
+use kept::Secrecy;
 use memory::Memory;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::time::TimeSpec;
 use nix::sys::timerfd::{ClockId as TimerClock, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 use nix::time::ClockId;
+use sentence::explain;
 use sockets::Sockets;
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
@@ -45,23 +54,18 @@ const REASSURE: (i64, i64) = (5, 20);
 ///
 /// # Errors
 /// What ends the start, with the sentence for the administrator.
-pub fn launch(options: &Options) -> Result<Keeper, Ending> {
+pub fn launch(options: &Options, notify: Notify) -> Result<Keeper, Ending> {
     let users = Users::find(options)?;
-    let config = directory::open_configuration(&options.config)?;
     if options.check {
+        let config = policies::within_owner_and_mode(|| configuration::open(&options.config))?;
+        warn_of_unit(options, &users);
         return Err(children::check(options, &users, config));
     }
-    let state = Directory::open(&options.state)?;
-    let run = Directory::open(&options.run)?;
-    let record_file = state.lock("governor", 2 * SLOT as u64)?;
-    let audit_file = state.file("audit.log", audit::LENGTH)?;
-    let record = options.record.as_deref().map(directory::new_record).transpose()?;
-    let engine_files = (state.engine_file("engine.state")?, state.engine_file("engine.keys")?, record);
-    state.sync();
-    let (clock, clock_file) = take_clock(&options.clock)?;
-    let control = run.listen("control.sock", users.group)?;
+    let opened = policies::within_owner_and_mode(|| Opened::open(options, &users))?;
+    let Opened { config, state_lock, record_file, audit_file, is_distrusted, engine_files, clock, control } =
+        opened;
+    let (clock, clock_file) = clock;
     let signals = signals::catch().map_err(|errno| Ending::Internal(format!("signals: {}", errno.desc())))?;
-    let notify = Notify::from_environment();
 
     let mut children = Children::prepare(options, &users)?;
     let engine_end = children.start_engine(options, config, control, engine_files, clock_file.as_ref())?;
@@ -88,8 +92,14 @@ pub fn launch(options: &Options) -> Result<Keeper, Ending> {
     let (now, found) =
         moment(&*clock).map_err(|errno| Ending::Internal(format!("reading the clock: {}", errno.desc())))?;
     let begin = (boot_id, nanos(ClockId::CLOCK_BOOTTIME), now.wall);
-    let (record, memory) =
-        memory::recall(&record_file, &audit_file, options.new_record, limits::of(plan.profile), begin);
+    let (record, memory) = memory::recall(
+        &record_file,
+        &audit_file,
+        options.new_record,
+        is_distrusted,
+        limits::of(plan.profile),
+        begin,
+    );
     let (audit, whole) = Audit::resume(audit_file, &record);
     let mut governor = Governor::new(&plan, options.approved_step, record, boot_id, now);
 
@@ -134,6 +144,7 @@ pub fn launch(options: &Options) -> Result<Keeper, Ending> {
         clock,
         governor,
         record_file,
+        state_lock: Some(state_lock),
         audit,
         notify,
         signals,
@@ -160,6 +171,63 @@ fn leave(link: EngineLink, children: &Children, signals: &OwnedFd) -> Ending {
         say(4, &format_args!("{name} did not end by itself and is killed with this process"));
     }
     Ending::Asked
+}
+
+/// All files of the launch, opened while owner and mode decide.
+struct Opened {
+    config: File,
+    state_lock: OwnedFd,
+    record_file: File,
+    audit_file: File,
+    /// The governor's record or the audit log was there and is not believed.
+    is_distrusted: bool,
+    /// State, keys, and a record where one is asked for.
+    engine_files: (File, File, Option<File>),
+    clock: (Box<dyn Clock>, Option<File>),
+    control: OwnedFd,
+}
+
+impl Opened {
+    fn open(options: &Options, users: &Users) -> Result<Self, Ending> {
+        let config = configuration::open(&options.config)?;
+        let state = Directory::open(&options.state)?;
+        let run = Directory::open(&options.run)?;
+        let governor = state.lock("governor", 2 * SLOT as u64)?;
+        let audit = state.file("audit.log", audit::LENGTH, Secrecy::Mendable)?;
+        let record = options.record.as_deref().map(directory::new_record).transpose()?;
+        let engine_state = state.engine_file("engine.state", Secrecy::Mendable)?;
+        let engine_keys = state.engine_file("engine.keys", Secrecy::Lost)?;
+        state.sync();
+        let clock = take_clock(&options.clock)?;
+        let control = run.listen("control.sock", users.group)?;
+        if users.lacks_group {
+            say(
+                4,
+                &"there is no group truechimer: only root can use chimerctl; run systemd-sysusers (the package does)",
+            );
+        }
+        Ok(Self {
+            config,
+            state_lock: state.into_lock(),
+            record_file: governor.file,
+            audit_file: audit.file,
+            is_distrusted: governor.is_afresh || audit.is_afresh,
+            engine_files: (engine_state, engine_keys, record),
+            clock,
+            control,
+        })
+    }
+}
+
+/// Says, for `--check`, where a start by the service unit would fare worse than one by hand.
+fn warn_of_unit(options: &Options, users: &Users) {
+    configuration::warn_of_hidden("the configuration", &options.config);
+    if let Some(record) = &options.record {
+        configuration::warn_of_hidden("--record", record);
+    }
+    if let Some(name) = users.missing {
+        say(4, &users::no_user(name));
+    }
 }
 
 /// Waits for the engine's next message, for so long. As long as it can come, the service manager is asked for more time.
@@ -216,7 +284,7 @@ fn take_clock(choice: &ClockChoice) -> Result<(Box<dyn Clock>, Option<File>), En
         ),
         ClockChoice::Virtual(path) => {
             let wrong = |errno: Errno, why: &str| {
-                let sentence = format!("virtual clock {}: {}{why}", path.display(), errno.desc());
+                let sentence = format!("virtual clock {}: {}{why}", path.display(), explain(errno));
                 Ending::refused(errno, sentence)
             };
             let file = File::options()
@@ -259,7 +327,7 @@ impl Keeper {
         &mut self,
         welcome: &Welcome,
         memory: Memory,
-        whole: bool,
+        whole: Wholeness,
         options: &Options,
     ) -> Result<(), Ending> {
         let now = self.clock.read().map_err(|errno| Ending::Internal(errno.desc().into()))?;
@@ -281,7 +349,7 @@ impl Keeper {
                 "event=start version={} record={} log={} clock={:?} frequency={} budget_ns={} start_steps={} approved_ns={}",
                 env!("CARGO_PKG_VERSION"),
                 memory.word(),
-                if whole { "whole" } else { "CUT" },
+                whole.word(),
                 welcome.clock,
                 welcome.found.frequency.scaled(),
                 self.governor.budget_left(),
@@ -289,12 +357,8 @@ impl Keeper {
                 options.approved_step,
             ),
         );
-        if !whole {
-            say(
-                3,
-                &"audit.log does not end where the governor's record says: lines were cut off or changed, or lost in a \
-                  power cut; it goes on from its last whole line",
-            );
+        if let Some(sentence) = whole.sentence() {
+            say(3, &sentence);
         }
         self.governor.record().audit = self.audit.end();
         match self.link.send(&FromPrivileged::Welcome(*welcome)) {

@@ -2,6 +2,7 @@
 
 mod boot;
 mod clock;
+mod files;
 mod known;
 mod network;
 mod nts;
@@ -156,6 +157,7 @@ pub fn all() -> Vec<Case> {
         clock::CASES,
         storage::CASES,
         unit::CASES,
+        files::CASES,
         nts::CASES,
         package::CASES,
     ]

@@ -34,7 +34,7 @@ pub const CASES: &[Case] = &[
 const SOURCES: &str = "printf '[[source]]\\naddress = \"10.77.0.11\"\\n[[source]]\\naddress = \"10.77.0.12\"\\n\
                        [[source]]\\naddress = \"10.77.0.13\"\\n' > /etc/truechimer/truechimer.toml";
 
-fn dpkg(guest: &mut Guest<'_>, words: &str) -> Result<String, String> {
+pub(super) fn dpkg(guest: &mut Guest<'_>, words: &str) -> Result<String, String> {
     let output = guest.shell(&format!(
         "export DEBIAN_FRONTEND=noninteractive; cd /srv/rig; dpkg --force-confold {words}"
     ))?;
@@ -46,7 +46,7 @@ fn dpkg(guest: &mut Guest<'_>, words: &str) -> Result<String, String> {
 }
 
 /// A machine, booted to its end, with the package of this name installed, configured and right.
-fn running<'a>(stand: &'a Stand, package: &str) -> Result<Guest<'a>, String> {
+pub(super) fn running<'a>(stand: &'a Stand, package: &str) -> Result<Guest<'a>, String> {
     let mut guest = stand.boot(&Start::default())?;
     guest.wait_for("systemctl is-active --quiet multi-user.target", guest.machine.started(), BOOT)?;
     dpkg(&mut guest, &format!("--install {package}"))?;

@@ -1,0 +1,164 @@
+//! The configuration file: opened and not read, and judged by who could write another one.
+//!
+//! Whoever writes it names the sources, and so the time. What a user without privilege owns, or everybody may write, is
+//! refused, as sudo and sshd do: nobody means that. What a group may write is refused for the file, and said for a
+//! directory, since groups of administrators are a custom; also said, and not refused, is what is wrong further
+//! up, where a container's own numbers of users may be all that is strange.
+
+use super::sentence::{self, explain, is_ours, kind, make_roots, noun, owner_and_mode};
+use super::trail::Trail;
+use crate::ending::{self, Ending, say};
+use nix::errno::Errno;
+use nix::libc::{O_NOCTTY, O_NONBLOCK};
+use nix::sys::stat::{FileStat, SFlag, fstat};
+use nix::unistd::geteuid;
+use std::fs::File;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+/// The example, for whoever has none.
+const EXAMPLE: &str = "the example in /usr/share/doc/truechimer is a start";
+
+/// Opens it.
+///
+/// # Errors
+/// The path with the reason and the remedy: not there, not readable by owner and mode, no regular file, or in other
+/// hands than root's and those of the user that starts this program.
+pub fn open(path: &Path) -> Result<File, Ending> {
+    let trail = Trail::of(path);
+    // Without waiting for the other end of a fifo.
+    let mut options = File::options();
+    options.read(true).custom_flags(O_NONBLOCK | O_NOCTTY);
+    let file = options.open(path).map_err(|error| refused(path, &trail, ending::errno(&error)))?;
+    let facts = fstat(&file).map_err(|errno| refused(path, &trail, errno))?;
+    if kind(&facts) != SFlag::S_IFREG {
+        return Err(wrong(path, &format!("is {}; name a regular file: {EXAMPLE}", noun(&facts))));
+    }
+    if !is_ours(&facts) || facts.st_mode & 0o022 != 0 {
+        let mode = facts.st_mode & 0o755;
+        let (seen, remedy) = (owner_and_mode(&facts), make_roots(path, &facts, mode));
+        let why = format!("can be changed by others than root ({seen}), and with it the time; {remedy}");
+        return Err(wrong(path, &why));
+    }
+    judge_directories(path, &trail)?;
+    Ok(file)
+}
+
+/// Says, for `--check`, what a start by the service unit won't see.
+pub fn warn_of_hidden(what: &str, path: &Path) {
+    if let Some((place, line)) = Trail::of(path).hidden() {
+        say(
+            4,
+            &format_args!(
+                "{what} {} leads to {}, which the service unit hides ({line}): under systemd it can't be used; put it \
+                 elsewhere, such as /etc/truechimer",
+                path.display(),
+                place.display()
+            ),
+        );
+    }
+}
+
+fn wrong(path: &Path, why: &str) -> Ending {
+    Ending::Configuration(format!("{}: {why}", path.display()))
+}
+
+/// Why it can't be opened, by what is found on the way to it.
+fn refused(path: &Path, trail: &Trail, errno: Errno) -> Ending {
+    let reason = match errno {
+        Errno::EACCES | Errno::EPERM => barred(path, trail, errno),
+        Errno::ENOENT => Some(missing(trail)),
+        Errno::ELOOP => Some("leads through symbolic links in a circle; remove them".into()),
+        Errno::ENOTDIR => trail.end().map(|(place, _)| {
+            format!("{} on its way is no directory; name a file that is there", place.display())
+        }),
+        Errno::ENXIO => Some(format!("is a socket or a device; name a regular file: {EXAMPLE}")),
+        _ => None,
+    };
+    Ending::refused(errno, format!("{}: {}", path.display(), reason.unwrap_or_else(|| explain(errno))))
+}
+
+/// Who bars the way: the file itself, or a directory.
+fn barred(path: &Path, trail: &Trail, errno: Errno) -> Option<String> {
+    let (place, facts) = trail.end()?;
+    let seen = match place == path {
+        true => owner_and_mode(facts),
+        false => format!("{}: {}", place.display(), owner_and_mode(facts)),
+    };
+    let remedy = if !geteuid().is_root() {
+        "start as root, or as its owner".into()
+    } else if let Some(line) = trail.hides_from_end() {
+        // The unit shows an empty directory there, whose mode is not to be changed.
+        format!("the service unit hides it ({line}): put the file itself elsewhere, such as /etc/truechimer")
+    } else if trail.broken.is_none() {
+        // It may hold a secret: nobody is let in who was not.
+        make_roots(place, facts, facts.st_mode & 0o755 | 0o600)
+    } else if is_ours(facts) {
+        make_roots(place, facts, 0o755)
+    } else {
+        "put the file into a directory of root's, such as /etc/truechimer".into()
+    };
+    Some(format!(
+        "{} for root without CAP_DAC_OVERRIDE, as under the service unit ({seen}); {remedy}",
+        errno.desc()
+    ))
+}
+
+fn missing(trail: &Trail) -> String {
+    let place = trail.broken.as_ref().map(|(place, _)| place.display().to_string()).unwrap_or_default();
+    let hidden = trail.hidden().map(|(hidden, line)| {
+        format!("; the service unit hides {} ({line}), so it can't be there", hidden.display())
+    });
+    let hidden = hidden.unwrap_or_default();
+    match &trail.link {
+        Some((link, target)) => format!(
+            "{} points to {}, and {place} isn't there{hidden}; mend the link, or write the file: {EXAMPLE}",
+            link.display(),
+            target.display()
+        ),
+        None => format!("{place} isn't there{hidden}; {EXAMPLE}"),
+    }
+}
+
+/// The directories on the way: the one in which the path begins and the one in which it ends may belong to nobody else.
+fn judge_directories(path: &Path, trail: &Trail) -> Result<(), Ending> {
+    let parent = std::path::absolute(path).ok().and_then(|path| path.parent().map(Path::to_path_buf));
+    let beside = parent.map(|parent| Trail::of(&parent));
+    let first = beside.iter().flat_map(|trail| &trail.places);
+    let nearest = [beside.as_ref().and_then(Trail::end), trail.places.iter().rev().nth(1)];
+    let nearest = nearest.map(|place| place.map(|(place, _)| place));
+    let mut seen: Vec<&Path> = Vec::new();
+    for (place, facts) in first.chain(&trail.places) {
+        if kind(facts) != SFlag::S_IFDIR || seen.contains(&place.as_path()) {
+            continue;
+        }
+        seen.push(place);
+        let Some((is_grave, why)) = fault(facts) else { continue };
+        let sentence = format!(
+            "{} on the way to the configuration {why} ({}): who can put another file there sets the time; {}",
+            place.display(),
+            owner_and_mode(facts),
+            make_roots(place, facts, facts.st_mode & 0o7755)
+        );
+        if is_grave && nearest.contains(&Some(place)) {
+            return Err(Ending::Configuration(sentence));
+        }
+        say(4, &sentence);
+    }
+    Ok(())
+}
+
+/// What is wrong with a directory, and whether nobody can mean it so.
+fn fault(facts: &FileStat) -> Option<(bool, &'static str)> {
+    // In a sticky one only owners rename and remove, and the owner of what is in it is judged by itself.
+    let is_open = |bit: u32| facts.st_mode & bit != 0 && facts.st_mode & 0o1000 == 0;
+    if !sentence::is_ours(facts) {
+        Some((true, "belongs to somebody else"))
+    } else if is_open(0o002) {
+        Some((true, "can be written by everybody"))
+    } else if is_open(0o020) {
+        Some((false, "can be written by a group"))
+    } else {
+        None
+    }
+}

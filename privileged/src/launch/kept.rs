@@ -1,0 +1,133 @@
+//! The files of the state directory, put in order before they are opened. Nobody but root writes in that directory, so
+//! what is found wrong there is an accident of root's: a backup that came back under another user, a `chmod -R`. It costs
+//! as little as can be: a mode is mended where nobody can have used it, and what somebody else may have written or read is
+//! moved aside, unread, and begun afresh. No link is followed and no owner is changed, so nothing here can reach a file
+//! outside the directory. A link stays an operator's to decide on: he wanted the file somewhere else.
+
+use super::sentence::{explain, is_ours, kind, make_roots, noun, owner_and_mode};
+use crate::ending::{Ending, say};
+use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, OFlag, openat, renameat};
+use nix::sys::stat::{FchmodatFlags, FileStat, Mode, SFlag, fchmodat, fstat};
+use nix::unistd::{UnlinkatFlags, geteuid, unlinkat};
+use std::fs::File;
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::path::Path;
+
+/// What a file is called that was moved aside: its name with this behind it. There is one of each at most.
+const ASIDE: &str = ".distrusted";
+
+/// Readable and writable by its owner alone.
+const OURS: u32 = 0o600;
+
+/// What it means that others could read a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Secrecy {
+    /// Its mode is mended.
+    Mendable,
+    /// It holds keys, which are to be used no more, nor kept.
+    Lost,
+}
+
+/// A file of the state directory, open.
+#[derive(Debug)]
+pub struct Kept {
+    /// The file.
+    pub file: File,
+    /// What was there couldn't be trusted: it is new, and that is no first start.
+    pub is_afresh: bool,
+}
+
+/// Why an open file isn't one that this process alone can have written and read; none: it is.
+pub fn distrust(facts: &FileStat) -> Option<String> {
+    let is_private = facts.st_mode & 0o7777 == OURS;
+    taint(facts)
+        .or_else(|| (!is_private).then(|| format!("has another mode than 0600 ({})", owner_and_mode(facts))))
+}
+
+/// Why what a file holds may be somebody else's.
+fn taint(facts: &FileStat) -> Option<String> {
+    if kind(facts) != SFlag::S_IFREG {
+        Some(format!("is {} and not a regular file", noun(facts)))
+    } else if !is_ours(facts) {
+        Some(format!("belongs to somebody else ({})", owner_and_mode(facts)))
+    } else if facts.st_mode & 0o022 != 0 {
+        Some(format!("could be written by others ({})", owner_and_mode(facts)))
+    } else if facts.st_nlink != 1 {
+        Some(format!("has {} names", facts.st_nlink))
+    } else {
+        None
+    }
+}
+
+/// Makes the file of this name one that can be trusted, or absent; true where something was moved aside. `path` is the
+/// directory's, for sentences.
+///
+/// # Errors
+/// A symbolic link; a file of root's where another user starts the daemon; what the kernel refuses.
+pub fn prepare(directory: BorrowedFd<'_>, path: &Path, name: &str, secrecy: Secrecy) -> Result<bool, Ending> {
+    let full = path.join(name);
+    let wrong = |why: &str| Ending::Configuration(format!("{}: {why}", full.display()));
+    let refused = |errno: Errno| Ending::refused(errno, format!("{}: {}", full.display(), explain(errno)));
+    // Only looked at: this neither waits for a fifo nor wakes a device, and needs no right to the file.
+    let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let found = match openat(directory, name, flags, Mode::empty()) {
+        Ok(found) => found,
+        // Also a name that is none: opening it says so.
+        Err(Errno::ENOENT | Errno::ENOTDIR) => return Ok(false),
+        Err(errno) => return Err(refused(errno)),
+    };
+    let facts = fstat(&found).map_err(refused)?;
+    if kind(&facts) == SFlag::S_IFLNK {
+        let why = format!(
+            "is a symbolic link, which is not followed; remove it (rm {}), or name another directory with --state-dir",
+            full.display()
+        );
+        return Err(wrong(&why));
+    }
+    if facts.st_uid != geteuid().as_raw() && facts.st_uid == 0 {
+        let why = format!("belongs to root; start as root, or remove it ({})", owner_and_mode(&facts));
+        return Err(wrong(&why));
+    }
+    let could_be_read = secrecy == Secrecy::Lost && facts.st_mode & 0o044 != 0;
+    let could_be_read =
+        could_be_read.then(|| format!("could be read by others ({})", owner_and_mode(&facts)));
+    if let Some(why) = taint(&facts).or(could_be_read) {
+        let where_to = set_aside(directory, name, secrecy == Secrecy::Lost && kind(&facts) != SFlag::S_IFDIR)
+            .map_err(refused)?;
+        say(4, &format_args!("{} {why}: {where_to}, and begun afresh", full.display()));
+        return Ok(true);
+    }
+    if distrust(&facts).is_some() {
+        // The very file that was looked at, whatever its name is by now.
+        let pinned = format!("/proc/self/fd/{}", found.as_raw_fd());
+        let mode = Mode::from_bits_truncate(OURS);
+        fchmodat(AT_FDCWD, pinned.as_str(), mode, FchmodatFlags::FollowSymlink).map_err(|errno| {
+            let remedy = make_roots(&full, &facts, OURS);
+            let why = format!("{}: {} ({}); {remedy}", full.display(), errno.desc(), owner_and_mode(&facts));
+            Ending::refused(errno, why)
+        })?;
+        say(4, &format_args!("{} had {}: it has mode 0600 again", full.display(), owner_and_mode(&facts)));
+    }
+    Ok(false)
+}
+
+/// Takes what has this name out of the way, and says where to.
+fn set_aside(directory: BorrowedFd<'_>, name: &str, is_secret: bool) -> Result<String, Errno> {
+    if is_secret {
+        unlinkat(directory, name, UnlinkatFlags::NoRemoveDir)?;
+        return Ok("removed".into());
+    }
+    let aside = format!("{name}{ASIDE}");
+    match renameat(directory, name, directory, aside.as_str()) {
+        // What was moved there before is of another kind, or a directory that holds something.
+        Err(Errno::EISDIR) => {
+            unlinkat(directory, name, UnlinkatFlags::NoRemoveDir).map(|()| "removed".into())
+        }
+        Err(Errno::ENOTDIR) => {
+            unlinkat(directory, aside.as_str(), UnlinkatFlags::NoRemoveDir)?;
+            renameat(directory, name, directory, aside.as_str()).map(|()| format!("moved to {aside}"))
+        }
+        moved => moved.map(|()| format!("moved to {aside}")),
+    }
+}

@@ -1,0 +1,74 @@
+//! The files that the configuration names, for `--check`: roots, certificate, key. Other processes read them, as users of
+//! their own, when the daemon runs, and without them it runs too; so what is wrong is only warned of.
+
+use super::sentence::{kind, noun, owner_and_mode};
+use super::trail::Trail;
+use super::users::{self, KEY_HOLDER, Users};
+use crate::ending::say;
+use ipc::file_path::FilePath;
+use ipc::message::privileged::LaunchPlan;
+use nix::sys::stat::{FileStat, SFlag};
+use std::path::Path;
+
+/// The places of the users that read them, as in `Users::words`.
+const EXCHANGE: usize = 4;
+const KEY_SERVICE: usize = 5;
+
+/// Says what each of their readers will miss.
+pub fn warn(plan: &LaunchPlan, users: &Users) {
+    let roots = plan.system_roots.iter().chain(plan.roots.iter().flatten());
+    for path in roots {
+        look(("the file of roots", path), users.identity(EXCHANGE), "chmod a+r");
+    }
+    if let Some(service) = &plan.key_service {
+        look(("the certificate", &service.certificate), users.identity(KEY_SERVICE), "chmod a+r");
+        look(("the key", &service.key), users.identity(KEY_HOLDER), "chown truechimer-key");
+    }
+}
+
+fn look((what, path): (&str, &FilePath), reader: Option<(u32, u32)>, remedy: &str) {
+    let path = Path::new(path.as_str());
+    let trail = Trail::of(path);
+    if let Some((place, line)) = trail.hidden() {
+        let (path, place) = (path.display(), place.display());
+        say(4, &format_args!("{what} {path} can't be used under systemd: {line} in the unit hides {place}"));
+    }
+    if let Some(why) = fault(&trail, reader, remedy) {
+        say(4, &format_args!("{what} {} can't be used: {why}", path.display()));
+    }
+}
+
+/// Why it can't be read by this user and group.
+fn fault(trail: &Trail, reader: Option<(u32, u32)>, remedy: &str) -> Option<String> {
+    if let Some((place, errno)) = &trail.broken {
+        return Some(format!("{}: {}", place.display(), errno.desc()));
+    }
+    let (end, facts) = trail.end()?;
+    if kind(facts) != SFlag::S_IFREG {
+        return Some(format!("it is {}", noun(facts)));
+    }
+    let (uid, gid) = reader?;
+    let is_barred = |(place, facts): &&(std::path::PathBuf, FileStat)| {
+        let right = if place == end { 0o4 } else { 0o1 };
+        !has(facts, (uid, gid), right)
+    };
+    let (place, facts) = trail.places.iter().find(is_barred)?;
+    let remedy = if place == end { remedy } else { "chmod a+x" };
+    Some(format!(
+        "{} reads it, and {} has {}; {remedy} {}",
+        users::name_of(uid),
+        place.display(),
+        owner_and_mode(facts),
+        place.display()
+    ))
+}
+
+/// Whether a user who is in no other group has this right by the mode.
+fn has(facts: &FileStat, (uid, gid): (u32, u32), right: u32) -> bool {
+    let shift = match (facts.st_uid == uid, facts.st_gid == gid) {
+        (true, _) => 6,
+        (false, true) => 3,
+        (false, false) => 0,
+    };
+    facts.st_mode >> shift & right != 0
+}

@@ -1,0 +1,66 @@
+//! What was found in a place, and what to do about it, in words for the administrator.
+
+use super::users;
+use nix::errno::Errno;
+use nix::sys::stat::{FileStat, SFlag};
+use nix::unistd::geteuid;
+
+/// Whether it belongs to root, or to the user that starts this program.
+pub fn is_ours(facts: &FileStat) -> bool {
+    facts.st_uid == 0 || facts.st_uid == geteuid().as_raw()
+}
+
+/// What kind of thing it is.
+pub fn kind(facts: &FileStat) -> SFlag {
+    SFlag::from_bits_truncate(facts.st_mode) & SFlag::S_IFMT
+}
+
+/// The kind, as a noun.
+pub fn noun(facts: &FileStat) -> &'static str {
+    match kind(facts) {
+        SFlag::S_IFREG => "a file",
+        SFlag::S_IFDIR => "a directory",
+        SFlag::S_IFLNK => "a symbolic link",
+        SFlag::S_IFIFO => "a fifo",
+        SFlag::S_IFSOCK => "a socket",
+        _ => "a device",
+    }
+}
+
+/// Owner and mode: `owner nobody (65534), mode 0600`.
+pub fn owner_and_mode(facts: &FileStat) -> String {
+    format!("owner {}, mode {:04o}", users::name_of(facts.st_uid), facts.st_mode & 0o7777)
+}
+
+/// What makes a directory or file one of root's: words for a shell.
+pub fn make_roots(path: &std::path::Path, facts: &FileStat, mode: u32) -> String {
+    let path = path.display();
+    match is_ours(facts) {
+        true => format!("chmod {mode:04o} {path}"),
+        false => format!("chown root:root {path}; chmod {mode:04o} {path}"),
+    }
+}
+
+/// What the kernel says of a file of ours, with what to do about it.
+pub fn explain(errno: Errno) -> String {
+    let remedy = match errno {
+        Errno::ENOSPC | Errno::EDQUOT => "free some space",
+        Errno::EROFS => "remount the file system writable, or name another directory",
+        Errno::EACCES | Errno::EPERM => "start as root, or as the owner of the directory",
+        Errno::EIO => "the disk is failing, or its file system is damaged",
+        Errno::EISDIR => "a directory is in the place of a file: remove it, or name another file",
+        Errno::ENOTDIR => {
+            "a file is in the place of a directory on the way: remove it, or name another place"
+        }
+        Errno::ENOENT => "the directory isn't there: make it with install -d, or name another place",
+        Errno::ELOOP => "a symbolic link on the way isn't followed: remove it, or name the real place",
+        Errno::ENXIO | Errno::ENODEV => "it is no regular file: remove it, or name another file",
+        Errno::ENOTEMPTY | Errno::EEXIST => "a directory is in the way: remove it",
+        Errno::EBUSY => "something is mounted there: unmount it, or name another place",
+        Errno::ETXTBSY => "it is being run as a program: name another file",
+        Errno::ENAMETOOLONG => "name a shorter path",
+        Errno::ENOMEM | Errno::ENFILE | Errno::EMFILE => "the host has no more to give at the moment",
+        _ => "the kernel's log may say more (dmesg); or name another place",
+    };
+    format!("{}; {remedy}", errno.desc())
+}
