@@ -6,12 +6,12 @@ pub use keys::keys;
 
 use crate::answers::keys::KeyExchangeReply;
 use crate::key_exchange::KeyExchange;
-use crate::links::Process;
 use crate::reload::Reloaded;
 use engine_core::report::{Report, SourceReport, SystemReport};
 use ipc::message::Shortfall;
 use ipc::message::privileged::ClockKind;
 use ipc::message::server::Counters;
+use ipc::process::{PerProcess, Process};
 use ipc::units::WallTime;
 use serde::{Serialize, Serializer};
 use std::collections::BTreeMap;
@@ -21,10 +21,10 @@ use std::collections::BTreeMap;
 pub struct Surroundings {
     /// What is steered.
     pub clock: ClockKind,
-    /// Process ids, in the order of [`Process::ALL`]; 0: not started.
-    pub processes: [u32; 7],
-    /// What each process says is missing of its confinement, in the same order; none: not heard.
-    pub shortfalls: [Option<Shortfall>; Process::COUNT],
+    /// Process ids; 0: not started.
+    pub processes: PerProcess<u32>,
+    /// What each process says is missing of its confinement; none: not heard.
+    pub shortfalls: PerProcess<Option<Shortfall>>,
     /// Counts of the server role; none: no server, or nothing counted yet.
     pub counters: Option<Counters>,
     /// What is known of the key exchange service; none: there is none.
@@ -71,15 +71,14 @@ impl Serialize for CountersReply {
 
 /// Reply to `status`.
 pub fn status(report: &Report, surroundings: &Surroundings, now: WallTime) -> String {
-    let named = || Process::ALL.iter().map(|process| process.name());
-    let started = named().zip(surroundings.processes).filter(|(_, pid)| *pid != 0);
-    let heard = named().zip(surroundings.shortfalls);
+    let started = surroundings.processes.iter().filter(|(_, pid)| **pid != 0);
+    let heard = surroundings.shortfalls.iter();
     write(&StatusReply {
         version: env!("CARGO_PKG_VERSION"),
         clock: clock_name(surroundings.clock),
         report: &report.system,
-        processes: started.map(|(name, pid)| ProcessReply { name, pid }).collect(),
-        shortfalls: heard.filter_map(|(name, heard)| Some((name, names(heard?)))).collect(),
+        processes: started.map(|(process, pid)| ProcessReply { name: process.name(), pid: *pid }).collect(),
+        shortfalls: heard.filter_map(|(process, heard)| Some((process.name(), names((*heard)?)))).collect(),
         server: surroundings.counters.map(CountersReply),
         key_exchange: surroundings.key_exchange.map(|known| KeyExchangeReply::of(&known, now)),
     })
@@ -92,8 +91,7 @@ pub fn sources(report: &Report) -> String {
 
 /// Reply to `server`.
 pub fn server(surroundings: &Surroundings) -> String {
-    let place = Process::ALL.iter().position(|process| *process == Process::Server);
-    let configured = place.and_then(|place| surroundings.processes.get(place)).is_some_and(|pid| *pid != 0);
+    let configured = surroundings.processes[Process::Server] != 0;
     write(&ServerReply { configured, server: surroundings.counters.map(CountersReply) })
 }
 
@@ -179,8 +177,17 @@ mod tests {
         let shortfall = Shortfall { landlock: true, insecure: true, ..Shortfall::NONE };
         let surroundings = Surroundings {
             clock: ClockKind::Virtual,
-            processes: [10, 11, 12, 0, 0, 0, 0],
-            shortfalls: [None, Some(Shortfall::NONE), Some(shortfall), None, None, None, None],
+            processes: PerProcess::from_fn(|process| match process {
+                Process::Privileged => 10,
+                Process::Engine => 11,
+                Process::Client => 12,
+                _ => 0,
+            }),
+            shortfalls: PerProcess::from_fn(|process| match process {
+                Process::Engine => Some(Shortfall::NONE),
+                Process::Client => Some(shortfall),
+                _ => None,
+            }),
             counters: None,
             key_exchange: None,
         };
@@ -202,8 +209,8 @@ mod tests {
     fn what_is_not_a_number_is_null_and_a_reply_is_one_line() {
         let surroundings = Surroundings {
             clock: ClockKind::Kernel,
-            processes: [0; 7],
-            shortfalls: [None; 7],
+            processes: PerProcess::default(),
+            shortfalls: PerProcess::default(),
             counters: None,
             key_exchange: None,
         };

@@ -1,8 +1,8 @@
 //! The ways in which this process ends.
 
 use crate::clock::ClockError;
-use crate::links::{Breach, Process};
-use ipc::message::privileged::Farewell;
+use crate::links::Breach;
+use ipc::process::Process;
 use nix::errno::Errno;
 use std::fmt;
 
@@ -25,10 +25,10 @@ pub enum Ending {
 
 impl Ending {
     /// What privileged is told; nothing where it is gone itself.
-    pub fn farewell(&self) -> Option<Farewell> {
+    pub fn farewell(&self) -> Option<Process> {
         match self {
-            Self::Breach(breach) => breach.farewell(),
-            Self::Clock(_) | Self::Kernel(_) => Some(Farewell::Engine),
+            Self::Breach(breach) => Some(breach.process).filter(|process| *process != Process::Privileged),
+            Self::Clock(_) | Self::Kernel(_) => Some(Process::Engine),
         }
     }
 

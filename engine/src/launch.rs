@@ -4,11 +4,12 @@ use crate::clock::Clock;
 use crate::configuration::Configuration;
 use crate::ending::Ending;
 use crate::key_exchange::KeyExchange;
-use crate::links::{Breach, Fact, Links, Process};
+use crate::links::{Breach, Fact, Links};
 use engine_core::io::Input;
 use ipc::message::Shortfall;
 use ipc::message::privileged::Welcome;
 use ipc::message::server::Counters;
+use ipc::process::{PerProcess, Process};
 use ipc::units::{RawInstant, Span};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, ppoll};
@@ -19,8 +20,8 @@ use nix::sys::time::TimeSpec;
 pub struct Launched {
     /// What privileged said.
     pub welcome: Welcome,
-    /// What each process claims to miss, in the order of [`Process::ALL`].
-    pub shortfalls: [Option<Shortfall>; Process::COUNT],
+    /// What each process claims to miss.
+    pub shortfalls: PerProcess<Option<Shortfall>>,
     /// What the server role has counted so far, where somebody asked it that early.
     pub counters: Option<Counters>,
     /// What is known of the key exchange service; none: there is none.
@@ -41,27 +42,19 @@ pub fn launch(
     patience: Span,
 ) -> Result<Launched, Ending> {
     links.send_plan(clock.raw()?, configuration.plan)?;
-    let mut shortfalls = [None, Some(own), None, None, None, None, None];
+    let mut shortfalls = PerProcess::default();
+    shortfalls[Process::Engine] = Some(own);
     let mut counters = None;
     let mut key_exchange = configuration.plan.key_service.map(|_| KeyExchange::default());
     let deadline = clock.raw()?.after(patience);
-    let awaited =
-        [Process::Client, Process::Server, Process::Exchange, Process::KeyService, Process::KeyHolder];
     loop {
-        let late = awaited.into_iter().find(|process| {
-            let heard =
-                Process::ALL.iter().zip(shortfalls).any(|(other, said)| other == process && said.is_some());
-            links.expects(*process) && !heard
-        });
+        // Truechimerd has no hello: its plan was asked for.
+        let awaited = Process::ALL.into_iter().filter(|process| *process != Process::Privileged);
+        let late =
+            awaited.filter(|process| links.expects(*process)).find(|process| shortfalls[*process].is_none());
         let Some(late) = late else { break };
         match next_fact(links, clock, deadline)? {
-            Some(Fact::Hello(process, shortfall)) => {
-                for (other, place) in Process::ALL.iter().zip(&mut shortfalls) {
-                    if *other == process {
-                        *place = Some(shortfall);
-                    }
-                }
-            }
+            Some(Fact::Hello(process, shortfall)) => shortfalls[process] = Some(shortfall),
             // The server role's sockets are open: it counts (and is silent) from its hello on.
             Some(Fact::Counters(counted)) => counters = Some(counted),
             Some(fact) if learn(&mut key_exchange, &fact) => {}
@@ -137,8 +130,8 @@ fn next_fact(links: &mut Links, clock: &Clock, deadline: RawInstant) -> Result<O
         if left <= 0 {
             return Ok(None);
         }
-        let mut processes = Vec::with_capacity(Process::ALL.len());
-        let mut polled = Vec::with_capacity(Process::ALL.len());
+        let mut processes = Vec::with_capacity(Process::COUNT);
+        let mut polled = Vec::with_capacity(Process::COUNT);
         for (process, fd, is_waiting) in links.waits() {
             processes.push(process);
             polled.push(PollFd::new(fd, flags(is_waiting)));

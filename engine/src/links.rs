@@ -5,16 +5,16 @@
 //! to judge. The first breach ends the daemon.
 
 mod asked;
+mod breach;
 mod counting;
 mod key_service;
 mod liveness;
 mod orders;
 mod outlet;
-mod process;
 
+pub use breach::Breach;
 pub use key_service::KeyServiceLink;
 pub use outlet::Taken;
-pub use process::{Breach, Process};
 
 use crate::links::asked::{KeyExchanges, ProtectedQueries, Unended, check_resolved};
 use crate::links::counting::Counting;
@@ -27,11 +27,12 @@ use ipc::message::client::{FromClient, Query, QueryId, ToClient};
 use ipc::message::exchange::{Exchange, FromExchange, Resolve, ToExchange};
 use ipc::message::key_service::{KeyCounters, Loaded, ToKeyService};
 use ipc::message::privileged::{
-    Adjust, Condition, Farewell, FromPrivileged, LaunchPlan, Status, Step, ToPrivileged, Welcome,
+    Adjust, Condition, FromPrivileged, LaunchPlan, Status, Step, ToPrivileged, Welcome,
 };
 use ipc::message::server::{
     Access, CookieKeys, Counters, FromServer, MAX_RULES, Rule, ServerPolicy, ServerState, ToServer,
 };
+use ipc::process::Process;
 use ipc::units::RawInstant;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -81,7 +82,8 @@ pub struct Links {
     welcomed: bool,
     epoch: u32,
     counting: Counting<COUNTS>,
-    expected: [bool; Process::COUNT],
+    /// None before the plan: only the two that no plan leaves out are there then.
+    plan: Option<LaunchPlan>,
 }
 
 /// The descriptors, as they were inherited.
@@ -118,8 +120,7 @@ impl Links {
             welcomed: false,
             epoch: 0,
             counting: Counting::of(Process::Server),
-            // The others are there only where the plan asks for them.
-            expected: [true, false, true, false, false, false, false],
+            plan: None,
         })
     }
 
@@ -128,14 +129,16 @@ impl Links {
     /// # Errors
     /// [`Breach`] as everywhere here: the process at the other end is gone or doesn't read.
     pub fn send_plan(&mut self, now: RawInstant, plan: LaunchPlan) -> Result<(), Breach> {
-        let keys = plan.key_service.is_some();
-        self.expected = [true, false, true, plan.listen_count > 0, plan.exchange, keys, keys];
+        self.plan = Some(plan);
         self.privileged.send_surely(now, ToPrivileged::Plan(plan))
     }
 
     /// Whether a process is part of this run.
     pub fn expects(&self, process: Process) -> bool {
-        Process::ALL.iter().zip(self.expected).any(|(other, expected)| *other == process && expected)
+        match &self.plan {
+            Some(plan) => process != Process::Engine && plan.wants(process),
+            None => matches!(process, Process::Privileged | Process::Client),
+        }
     }
 
     /// Sends the hello to privileged.
@@ -154,7 +157,7 @@ impl Links {
     }
 
     /// Sends the farewell; if it can't be sent, the closed link says as much.
-    pub fn send_goodbye(&mut self, now: RawInstant, farewell: Farewell) {
+    pub fn send_goodbye(&mut self, now: RawInstant, farewell: Process) {
         let _ = self.privileged.send(now, ToPrivileged::Goodbye(farewell));
     }
 
@@ -213,8 +216,8 @@ impl Links {
 
     /// Asks each process for a sign of life; one that left two of these without an answer is no longer trusted.
     pub fn ping(&mut self, now: RawInstant) -> Result<(), Breach> {
-        for process in [Process::Client, Process::Server, Process::Exchange, Process::KeyService] {
-            if !self.expects(process) {
+        for process in Process::ALL {
+            if process == Process::Privileged || !process.has_link() || !self.expects(process) {
                 continue;
             }
             self.liveness.ask(process).map_err(|deed| Breach::new(process, deed))?;

@@ -7,7 +7,7 @@ use crate::control::{Control, Verb};
 use crate::ending::Ending;
 use crate::keeping::Keeping;
 use crate::launch::{flags, learn, ready, time_spec};
-use crate::links::{BURST, Breach, Fact, Links, Process, Taken};
+use crate::links::{BURST, Breach, Fact, Links, Taken};
 use crate::log::{Log, Severity};
 use crate::reload::{InForce, ReloadError};
 use crate::state::StateFile;
@@ -16,6 +16,7 @@ use engine_core::record::Recorded;
 use ipc::message::client::{Rejected, Silence, Unanswered};
 use ipc::message::exchange::{ExchangeFailed, ExchangeFailure, Failed, LookupFailure};
 use ipc::message::privileged::Condition;
+use ipc::process::Process;
 use ipc::units::{RawInstant, Span};
 use nix::errno::Errno;
 use nix::poll::{PollFd, ppoll};
@@ -177,7 +178,7 @@ impl Running {
             (!self.pending.is_empty()).then_some(now),
         ];
         let due = deadlines.into_iter().flatten().min().unwrap_or(now);
-        let mut processes = Vec::with_capacity(Process::ALL.len());
+        let mut processes = Vec::with_capacity(Process::COUNT);
         let mut polled = Vec::with_capacity(32);
         for (process, fd, is_waiting) in self.links.waits() {
             processes.push(process);
@@ -317,7 +318,7 @@ impl Running {
                 Output::Event(Event::Change(severity, text)) => {
                     self.log.write_change(raw, Severity::from_number(severity), &text);
                 }
-                Output::Distrust(farewell, deed) => return Err(Breach::found(farewell, deed).into()),
+                Output::Distrust(process, deed) => return Err(Breach::new(process, deed).into()),
             }
         }
         Ok(())

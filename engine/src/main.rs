@@ -51,7 +51,7 @@ use crate::ending::Ending;
 use crate::keeping::Keeping;
 use crate::keys::{KeyFile, Roots};
 use crate::launch::Launched;
-use crate::links::{Ends, Links, Process};
+use crate::links::{Ends, Links};
 use crate::log::{Log, Severity};
 use crate::r#loop::Running;
 use crate::reload::InForce;
@@ -330,8 +330,8 @@ fn summary(configuration: &Configuration, launched: &Launched) -> String {
 
 /// One line for each process that is confined less than it should be.
 fn missing(launched: &Launched) -> Vec<String> {
-    let heard = Process::ALL.iter().zip(launched.shortfalls);
-    let short = heard.filter_map(|(process, shortfall)| Some((process, answers::names(shortfall?))));
+    let heard = launched.shortfalls.iter();
+    let short = heard.filter_map(|(process, shortfall)| Some((process, answers::names((*shortfall)?))));
     short
         .filter(|(_, missing)| !missing.is_empty())
         .map(|(process, missing)| {

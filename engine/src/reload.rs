@@ -2,10 +2,11 @@
 //! bound to sockets, processes and limits that only a start makes.
 
 use crate::configuration::{Configuration, ConfigurationError, KeySettings, parse};
-use crate::links::{Breach, Links, Process};
+use crate::links::{Breach, Links};
 use engine_core::settings::Settings;
 use ipc::message::privileged::LaunchPlan;
 use ipc::message::server::{Rule, ServerPolicy};
+use ipc::process::Process;
 use ipc::units::RawInstant;
 
 /// What of the configuration is in force.

@@ -4,6 +4,7 @@
 //!   units      what a number means: nanoseconds, 2^-16 ppm, signs, ranges
 //!   calendar   days and dates, and how an instant is written
 //!   address    where a packet goes or came from
+//!   process    the processes of the daemon: names, users, exit codes; a value for each
 //!   packet     the octets of a datagram or of a cookie, bounded
 //!   file_path  the name of a file that the configuration gives to the launch
 //!   secret     keys on their way from one process to another
@@ -32,6 +33,7 @@ pub mod clock_page;
 pub mod file_path;
 pub mod message;
 pub mod packet;
+pub mod process;
 pub mod secret;
 pub mod units;
 

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 use ipc::message::Shortfall;
+use ipc::process::Process;
 use ipc_link::Link;
 use network::ending::{BROKEN, Ending};
 use network::key_holder::{Holder, MAX_LINKS};
@@ -21,19 +22,23 @@ fn main() {
     inherited.close_others();
     let link = inherited.fd("link").unwrap_or_else(|error| fail(error));
     unblock(&link).unwrap_or_else(|errno| fail(errno.desc()));
-    let ending = match inherited.text("role") {
-        Some("client") => {
+    let asked = inherited.text("role");
+    let role = Process::ALL.into_iter().find(|process| asked.is_some() && process.role() == asked);
+    let ending = match role {
+        Some(Process::Client) => {
             let shortfall = confine(Role::Client, &inherited);
             client::run(Link::new(link), shortfall)
         }
-        Some("server") => serve(link, &inherited),
-        Some("exchange") => {
+        Some(Process::Server) => serve(link, &inherited),
+        Some(Process::Exchange) => {
             let shortfall = confine(Role::Exchange, &inherited);
             exchange::run(Link::new(link), shortfall, exchange::Work::confined(inherited))
         }
-        Some("key-service") => exchange_keys(link, &inherited),
-        Some("key-holder") => hold_key(link, &inherited),
-        _ => fail("a word like role=client is missing; this program is started by truechimerd, not by hand"),
+        Some(Process::KeyService) => exchange_keys(link, &inherited),
+        Some(Process::KeyHolder) => hold_key(link, &inherited),
+        None | Some(Process::Privileged | Process::Engine) => {
+            fail("a word like role=client is missing; this program is started by truechimerd, not by hand")
+        }
     };
     if ending != Ending::EngineGone {
         say(ending);

@@ -1,6 +1,6 @@
 //! How this program ends: one sentence and one exit code for each cause.
 
-use ipc::message::privileged::Farewell;
+use ipc::process::Process;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::time::TimeSpec;
@@ -16,12 +16,8 @@ pub enum Ending {
     Internal(String),
     /// The engine is gone, can't go on, or broke the protocol.
     Engine(String),
-    /// The client role is gone or broke the protocol.
-    Client,
-    /// The server role is gone or broke the protocol.
-    Server,
-    /// The exchange role is gone or broke the protocol.
-    Exchange,
+    /// Another process is gone or broke the protocol, says the engine.
+    Lost(Process),
     /// An address can't be bound.
     Bind(String),
     /// A program, a user or a sandbox is missing.
@@ -42,10 +38,8 @@ impl Ending {
         match self {
             Ending::Asked => 0,
             Ending::Internal(_) => 70,
-            Ending::Engine(_) => 81,
-            Ending::Client => 82,
-            Ending::Server => 83,
-            Ending::Exchange => 84,
+            Ending::Engine(_) => Process::Engine.exit_code(),
+            Ending::Lost(process) => process.exit_code(),
             Ending::Bind(_) => 85,
             Ending::Launch(_) => 86,
             Ending::NoClockControl(_) => 77,
@@ -79,22 +73,19 @@ pub fn errno(error: &std::io::Error) -> Errno {
     error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)
 }
 
-impl From<Farewell> for Ending {
-    fn from(farewell: Farewell) -> Self {
-        match farewell {
-            Farewell::Engine => Ending::Engine("it says that it can't go on".into()),
-            Farewell::Client => Ending::Client,
-            Farewell::Server => Ending::Server,
-            Farewell::Exchange => Ending::Exchange,
+/// What the engine's goodbye means.
+impl From<Process> for Ending {
+    fn from(lost: Process) -> Self {
+        match lost {
+            Process::Engine => Ending::Engine("it says that it can't go on".into()),
+            Process::Privileged => Ending::Engine("it says that this process is gone".into()),
+            process => Ending::Lost(process),
         }
     }
 }
 
 impl fmt::Display for Ending {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let process = |f: &mut fmt::Formatter<'_>, name: &str| {
-            write!(f, "the {name} is gone or broke its protocol; the clock runs on at its base frequency")
-        };
         match self {
             Ending::Asked => f.write_str("asked to stop; the clock runs on at its base frequency"),
             Ending::Engine(why) => {
@@ -103,9 +94,10 @@ impl fmt::Display for Ending {
                     "the engine is gone or broke its protocol ({why}); the clock runs on at its base frequency"
                 )
             }
-            Ending::Client => process(f, "network process (client role)"),
-            Ending::Server => process(f, "network process (server role)"),
-            Ending::Exchange => process(f, "network process (exchange role)"),
+            Ending::Lost(process) => {
+                let title = process.title();
+                write!(f, "{title} is gone or broke its protocol; the clock runs on at its base frequency")
+            }
             Ending::Internal(why)
             | Ending::Bind(why)
             | Ending::Launch(why)

@@ -1,17 +1,21 @@
 //! What runs after the lock-down: hear an order, judge it, write it down, do it, answer.
 
+mod asked;
+
 use crate::audit::Audit;
 use crate::clock::{Clock, nanos};
 use crate::condition::Sentence;
 use crate::ending::{Ending, say};
 use crate::governor::{Governor, Moment, limits};
 use crate::notify::Notify;
-use crate::signals::{self, Caught, PROCESSES, caught};
+use crate::signals::{self, Caught, caught};
+use asked::Asked;
 use ipc::calendar::Rfc3339;
 use ipc::message::privileged::{
     Applied, ClockEvent, ClockEventKind, ClockKind, ClockReading, Condition, FromPrivileged, Refusal,
     Refused, StepReason, ToPrivileged,
 };
+use ipc::process::PerProcess;
 use ipc::units::{Leap, Offset, RawInstant, Span, TimeConstant};
 use ipc_link::{Link, LinkError};
 use nix::errno::Errno;
@@ -62,8 +66,8 @@ pub struct Keeper {
     pub notify: Notify,
     /// Signals to this process, readable.
     pub signals: OwnedFd,
-    /// Ids of all processes, in the order of `Welcome`.
-    pub processes: [u32; PROCESSES],
+    /// Ids of all processes.
+    pub processes: PerProcess<u32>,
     /// Readable when somebody sets CLOCK_REALTIME.
     pub set_clock: Option<OwnedFd>,
     /// For each kind of refusal: how many had no line of their own, and when the last line was written.
@@ -471,34 +475,6 @@ fn refusal(code: Refusal) -> Refused {
 
 fn clock_lost(what: &str, errno: Errno) -> Ending {
     Ending::Internal(format!("{what} the clock: {}", errno.desc()))
-}
-
-/// What was asked, as words of the audit log.
-struct Asked<'a>(&'a ToPrivileged);
-
-impl std::fmt::Display for Asked<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.0 {
-            ToPrivileged::Adjust(order) => write!(
-                f,
-                "asked=adjust frequency={} slew_ns={} constant={}",
-                order.frequency.scaled(),
-                order.slew.nanos(),
-                order.time_constant.exponent()
-            ),
-            ToPrivileged::Step(order) => {
-                write!(f, "asked=step why={:?} delta_ns={}", order.reason, order.delta.nanos())
-            }
-            ToPrivileged::SetStatus(status) => {
-                write!(
-                    f,
-                    "asked=status leap={:?} synchronised={} tai={}",
-                    status.leap, status.synchronised, status.tai
-                )
-            }
-            _ => f.write_str("asked=nothing"),
-        }
-    }
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 
 use crate::clock::nanos;
 use crate::ending::say;
+use ipc::process::{PerProcess, Process};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::signal::{SigSet, Signal};
@@ -16,23 +17,6 @@ use nix::time::ClockId;
 use nix::unistd::Pid;
 use std::fmt;
 use std::os::fd::{AsFd, OwnedFd};
-
-/// How many processes there are, this one among them.
-pub const PROCESSES: usize = 7;
-
-/// The place of the one that says by itself why it ends.
-const ENGINE: usize = 1;
-
-/// What they are, in the order of `Welcome`.
-const NAMES: [&str; PROCESSES] = [
-    "truechimerd",
-    "the engine",
-    "the network process (client role)",
-    "the network process (server role)",
-    "the network process (exchange role)",
-    "the key exchange service",
-    "the key holder",
-];
 
 /// What was caught.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,30 +89,30 @@ fn understand(information: &[u8; 128]) -> Option<Caught> {
 
 impl Death {
     /// Tells the administrator, for all end with this one. Who ended because the others did, or has said why by
-    /// itself, is no news. `processes` are all of them, in the order of `Welcome`; 0 where there is none.
-    pub fn tell(&self, processes: &[u32; PROCESSES]) {
-        if let Some(name) = self.is_news(processes) {
-            say(3, &format_args!("{name} (process {}) {self}", self.pid));
+    /// itself, is no news. `processes` are all of them; 0 where there is none.
+    pub fn tell(&self, processes: &PerProcess<u32>) {
+        if let Some(process) = self.is_news(processes) {
+            say(3, &format_args!("{} (process {}) {self}", process.title(), self.pid));
         }
     }
 
-    /// What it was, where it is news.
-    fn is_news(&self, processes: &[u32; PROCESSES]) -> Option<&'static str> {
-        let at = processes.iter().position(|pid| *pid == self.pid)?;
+    /// Which process it was, where it is news. The engine says by itself why it ends.
+    fn is_news(&self, processes: &PerProcess<u32>) -> Option<Process> {
+        let (process, _) = processes.iter().find(|(_, pid)| **pid == self.pid)?;
         let is_told = match self.end {
-            Ok(code) => code != 0 && at != ENGINE,
+            Ok(code) => code != 0 && process != Process::Engine,
             Err(_) => true,
         };
-        NAMES.get(at).copied().filter(|_| is_told)
+        is_told.then_some(process)
     }
 }
 
 /// At the end, tells which process died: one that was killed did not follow another, one that only ended may have. Waits
 /// at most `patience` nanoseconds for a death that the kernel has not made known yet.
-pub fn tell_death(signals: &OwnedFd, processes: &[u32; PROCESSES], patience: i64) {
+pub fn tell_death(signals: &OwnedFd, processes: &PerProcess<u32>, patience: i64) {
     let started = nanos(ClockId::CLOCK_MONOTONIC);
     let death = loop {
-        let dead: Vec<Death> = processes[1..].iter().filter_map(|pid| dead(*pid)).collect();
+        let dead: Vec<Death> = others(processes).filter_map(|(_, pid)| dead(pid)).collect();
         let killed = dead.iter().find(|death| death.end.is_err()).copied();
         let left = patience - (nanos(ClockId::CLOCK_MONOTONIC) - started);
         if killed.is_some() || left <= 0 {
@@ -146,11 +130,11 @@ pub fn tell_death(signals: &OwnedFd, processes: &[u32; PROCESSES], patience: i64
 /// Waits until all processes have ended, at most `patience` nanoseconds, and names those that haven't. One whose link is
 /// closed is not gone yet: the kernel still takes its namespaces apart, and a service manager that finds it then kills it
 /// and says so.
-pub fn await_ends(signals: &OwnedFd, processes: &[u32; PROCESSES], patience: i64) -> Vec<&'static str> {
+pub fn await_ends(signals: &OwnedFd, processes: &PerProcess<u32>, patience: i64) -> Vec<&'static str> {
     let started = nanos(ClockId::CLOCK_MONOTONIC);
     loop {
-        let named = NAMES.into_iter().zip(processes).skip(1);
-        let left: Vec<_> = named.filter(|(_, pid)| is_running(**pid)).map(|(name, _)| name).collect();
+        let running = others(processes).filter(|(_, pid)| is_running(*pid));
+        let left: Vec<_> = running.map(|(process, _)| process.title()).collect();
         let rest = patience - (nanos(ClockId::CLOCK_MONOTONIC) - started);
         if left.is_empty() || rest <= 0 {
             return left;
@@ -160,6 +144,14 @@ pub fn await_ends(signals: &OwnedFd, processes: &[u32; PROCESSES], patience: i64
         // A second death is signalled together with the first one where that signal still waits.
         let _ = ppoll(&mut fds, Some(TimeSpec::new(0, rest.min(10_000_000))), None);
     }
+}
+
+/// All but this one.
+fn others(processes: &PerProcess<u32>) -> impl Iterator<Item = (Process, u32)> {
+    processes
+        .iter()
+        .map(|(process, pid)| (process, *pid))
+        .filter(|(process, _)| *process != Process::Privileged)
 }
 
 /// Whether it is a child of this process that has not ended.
@@ -224,9 +216,10 @@ mod tests {
         let sleeps = |seconds: &str| std::process::Command::new("sleep").arg(seconds).spawn().unwrap();
         let (mut short, mut long) = (sleeps("0.2"), sleeps("600"));
         let signals = catch().unwrap();
-        let mut all = [1, short.id(), 0, 0, 0, 0, 0];
+        let mut all = PerProcess::default();
+        (all[Process::Privileged], all[Process::Engine]) = (1, short.id());
         assert!(await_ends(&signals, &all, 60_000_000_000).is_empty());
-        all[6] = long.id();
+        all[Process::KeyHolder] = long.id();
         assert_eq!(await_ends(&signals, &all, 1_000_000), ["the key holder"]);
         long.kill().unwrap();
         assert!(await_ends(&signals, &all, 60_000_000_000).is_empty());
@@ -235,11 +228,12 @@ mod tests {
 
     #[test]
     fn who_ended_by_itself_and_said_so_is_no_news() {
-        let all = [10, 11, 12, 0, 14, 15, 16];
+        let all =
+            PerProcess::from_fn(|process| if process == Process::Server { 0 } else { 10 + process as u32 });
         let news = |pid, end| Death { pid, end }.is_news(&all);
-        assert_eq!(news(16, Err(libc::SIGSYS)), Some("the key holder"));
-        assert_eq!(news(11, Err(libc::SIGKILL)), Some("the engine"));
-        assert_eq!(news(15, Ok(70)), Some("the key exchange service"));
+        assert_eq!(news(16, Err(libc::SIGSYS)), Some(Process::KeyHolder));
+        assert_eq!(news(11, Err(libc::SIGKILL)), Some(Process::Engine));
+        assert_eq!(news(15, Ok(70)), Some(Process::KeyService));
         assert_eq!(news(11, Ok(1)), None);
         assert_eq!(news(15, Ok(0)), None);
         assert_eq!(news(99, Err(libc::SIGKILL)), None);

@@ -3,6 +3,7 @@
 
 use bench::programs::workspace;
 use bench::tree::{code, files, functions, names, read};
+use ipc::process::Process;
 use std::collections::BTreeSet;
 use std::process::Command;
 
@@ -278,11 +279,9 @@ fn programs_and_units_are_packaged_under_the_names_that_the_code_uses() {
     );
     let users = read("packaging/sysusers.d/truechimer.conf");
     let postinst = read("packaging/deb/postinst");
-    for user in ["clock", "engine", "net", "serve", "kex", "ntske", "key"] {
-        let user = &format!("truechimer-{user}");
+    for user in Process::ALL.map(Process::user) {
         let made = |file: &str| file.split_whitespace().any(|word| word == user);
         assert!(made(&users) && made(&postinst), "{user} isn't made by the package");
-        assert!(read("privileged/src/launch/users.rs").contains(&format!("\"{user}\"")), "{user} isn't used");
     }
 }
 
@@ -305,10 +304,11 @@ fn the_manual_names_each_exit_code_and_each_refusal_and_no_other() {
     let ending = read("privileged/src/ending.rs");
     let codes =
         ending.split("fn code").nth(1).expect("it is there").split("\n    }\n").next().expect("its end");
-    let codes: BTreeSet<String> = codes
-        .lines()
-        .filter_map(|line| Some(line.split_once("=> ")?.1.trim_end_matches(',').to_owned()))
-        .collect();
+    let own =
+        codes.lines().filter_map(|line| Some(line.split_once("=> ")?.1.trim_end_matches(',').to_owned()));
+    let of_processes = Process::ALL.map(|process| process.exit_code().to_string());
+    let codes: BTreeSet<String> =
+        own.filter(|code| !code.contains("exit_code")).chain(of_processes).collect();
     assert!(codes.len() > 8, "the codes weren't found: {codes:?}");
     assert_eq!(tags(&page, "EXIT STATUS"), codes);
 

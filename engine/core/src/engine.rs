@@ -33,7 +33,8 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::IpAddr;
 use ipc::message::client::Sent;
-use ipc::message::privileged::{ClockKind, Farewell, Refusal, Welcome};
+use ipc::message::privileged::{ClockKind, Refusal, Welcome};
+use ipc::process::Process;
 use ipc::units::{Frequency, RawInstant, Span, TimeConstant, WallTime};
 use wanting::Want;
 
@@ -239,7 +240,7 @@ impl Engine {
             Input::ClockEvent(event) => self.clock_event(now, &event),
             Input::Sent(sent) => match self.exchanges.sent(&sent) {
                 Ok(()) => self.learn_own_address(&sent),
-                Err(breach) => self.distrust(Farewell::Client, breach),
+                Err(breach) => self.distrust(Process::Client, breach),
             },
             Input::Reply(reply) => self.reply(now, &reply),
             Input::Protected(reply) => self.protected_reply(now, &reply),
@@ -411,7 +412,7 @@ impl Engine {
         self.learn_own(addresses);
     }
 
-    fn distrust(&mut self, who: Farewell, why: &'static str) {
+    fn distrust(&mut self, who: Process, why: &'static str) {
         self.distrusted = true;
         self.outputs.push_back(Output::Distrust(who, why));
     }

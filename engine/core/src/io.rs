@@ -6,9 +6,10 @@ use alloc::vec::Vec;
 use ipc::address::Address;
 use ipc::message::client::{PlainReply, ProtectedReply, Query, QueryId, Sent, Unanswered};
 use ipc::message::exchange::{Cookie, Exchange, ExchangeFailed, Exchanged, Failed, Resolve, Resolved};
-use ipc::message::privileged::{Adjust, Applied, ClockEvent, Farewell, Refused, Status, Step, Welcome};
+use ipc::message::privileged::{Adjust, Applied, ClockEvent, Refused, Status, Step, Welcome};
 use ipc::message::server::ServerState;
 use ipc::packet::CookieOctets;
+use ipc::process::Process;
 use ipc::secret::{Aead, KeyPair};
 use ipc::units::{Frequency, RawInstant, WallTime};
 
@@ -110,7 +111,7 @@ pub enum Output {
     /// To the log: typed, never text from the network.
     Event(Event),
     /// A process broke a rule of its link: end the daemon with this farewell.
-    Distrust(Farewell, &'static str),
+    Distrust(Process, &'static str),
 }
 
 /// What survives a restart.

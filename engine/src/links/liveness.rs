@@ -1,45 +1,34 @@
 //! Whether the loops of the other processes turn, where the service manager watches the daemon: a process that is
 //! stopped or hangs keeps its link open.
 
-use super::Process;
 use super::asked::Deed;
+use ipc::process::{PerProcess, Process};
 
 /// A process that has left this many pings in a row without an answer hangs.
 const MISSED: u8 = 2;
 
-/// Pings without an answer so far, in the order of [`Process::ALL`].
+/// Pings without an answer so far.
 #[derive(Debug, Default)]
 pub struct Liveness {
-    open: [u8; Process::COUNT],
+    open: PerProcess<u8>,
 }
 
 impl Liveness {
-    fn of(&mut self, process: Process) -> Option<&mut u8> {
-        let place = Process::ALL.iter().position(|other| *other == process)?;
-        self.open.get_mut(place)
-    }
-
     /// It is about to be asked once more.
     pub fn ask(&mut self, process: Process) -> Result<(), Deed> {
-        match self.of(process) {
-            Some(open) if *open >= MISSED => Err("hangs, or was stopped: it doesn't answer"),
-            Some(open) => {
-                *open += 1;
-                Ok(())
-            }
-            None => Ok(()),
+        let open = &mut self.open[process];
+        if *open >= MISSED {
+            return Err("hangs, or was stopped: it doesn't answer");
         }
+        *open += 1;
+        Ok(())
     }
 
     /// It has answered.
     pub fn answer(&mut self, process: Process) -> Result<(), Deed> {
-        match self.of(process) {
-            Some(open) if *open > 0 => {
-                *open -= 1;
-                Ok(())
-            }
-            _ => Err("answered without being asked"),
-        }
+        let open = &mut self.open[process];
+        *open = open.checked_sub(1).ok_or("answered without being asked")?;
+        Ok(())
     }
 }
 

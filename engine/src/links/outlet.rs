@@ -1,9 +1,10 @@
 //! A link that never blocks: what its peer doesn't read waits in a bounded queue, for a bounded time.
 
-use super::process::GONE;
-use super::{Breach, Process};
+use super::Breach;
+use super::breach::GONE;
 use ipc::Message;
 use ipc::message::Shortfall;
+use ipc::process::Process;
 use ipc::units::{RawInstant, Span};
 use ipc_link::{Link, LinkError};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};

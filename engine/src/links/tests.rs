@@ -6,6 +6,7 @@ use ipc::message::client::{Rejected, Silence, Unanswered};
 use ipc::message::exchange::{ExchangeId, Resolved};
 use ipc::message::key_service::{FromKeyService, ToKeyService};
 use ipc::message::privileged::{ClockEvent, ClockEventKind, ClockKind, ClockReading, Refusal, Refused};
+use ipc::process::PerProcess;
 use ipc::units::{Frequency, Offset, TimeConstant, WallTime};
 use ipc_link::Link;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, setsockopt, socketpair, sockopt};
@@ -63,7 +64,7 @@ fn welcome() -> FromPrivileged {
         base_frequency: Frequency::ZERO,
         band: Frequency::ZERO,
         band_centre: Frequency::ZERO,
-        processes: [1, 2, 3, 0, 0, 0, 0],
+        processes: PerProcess::default(),
     })
 }
 
@@ -128,30 +129,25 @@ fn a098_each_process_says_hello_first_and_once() {
     ));
     let twice = bench.links.receive(at(1), Process::Client).unwrap_err();
     assert_eq!(twice.to_string(), "the client process said hello twice; the daemon ends");
-    assert_eq!(twice.farewell(), Some(Farewell::Client));
+    assert_eq!(twice.process, Process::Client);
 
     bench.server.send(&counters(1)).unwrap();
     let early = bench.links.receive(at(1), Process::Server).unwrap_err();
     assert!(early.deed.contains("before its hello"));
-    assert_eq!(early.farewell(), Some(Farewell::Server));
+    assert_eq!(early.process, Process::Server);
 }
 
 #[test]
 fn a096_a_closed_link_names_the_process() {
     let Bench { mut links, privileged, client, exchange, server, key_service } = bench();
     drop((client, exchange, server, key_service));
-    for (process, farewell) in [
-        (Process::Client, Farewell::Client),
-        (Process::Server, Farewell::Server),
-        (Process::Exchange, Farewell::Exchange),
-        (Process::KeyService, Farewell::Server),
-    ] {
+    for process in [Process::Client, Process::Server, Process::Exchange, Process::KeyService] {
         let breach = links.receive(at(1), process).unwrap_err();
-        assert_eq!((breach.process, breach.farewell()), (process, Some(farewell)));
+        assert_eq!(breach.process, process);
         assert!(breach.deed.contains("is gone"));
     }
     drop(privileged);
-    assert_eq!(links.receive(at(1), Process::Privileged).unwrap_err().farewell(), None);
+    assert_eq!(links.receive(at(1), Process::Privileged).unwrap_err().process, Process::Privileged);
 }
 
 #[test]

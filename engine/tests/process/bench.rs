@@ -1,6 +1,7 @@
 //! One engine process and the doubles around it.
 
 use super::nts;
+pub use super::start::Start;
 use ipc::clock_page::ClockPage;
 use ipc::message::Shortfall;
 use ipc::message::client::{
@@ -10,9 +11,10 @@ use ipc::message::client::{
 use ipc::message::exchange::{FromExchange, ToExchange};
 use ipc::message::key_service::{FromKeyService, ToKeyService};
 use ipc::message::privileged::{
-    Applied, ClockKind, ClockReading, Farewell, FromPrivileged, LaunchPlan, ToPrivileged, Welcome,
+    Applied, ClockKind, ClockReading, FromPrivileged, LaunchPlan, ToPrivileged, Welcome,
 };
 use ipc::message::server::{FromServer, ToServer};
+use ipc::process::{PerProcess, Process};
 use ipc::units::{Frequency, Leap, Offset, RawInstant, TimeConstant, WallTime};
 use ipc_link::Link;
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
@@ -34,23 +36,6 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Descriptors are inheritable only while this is held, so that no other child gets them.
 static SPAWNING: Mutex<()> = Mutex::new(());
-
-/// How an engine is started.
-#[derive(Default)]
-pub struct Start {
-    /// Check mode.
-    pub check: bool,
-    /// Under the real confinement, as another user where this is root.
-    pub confined: bool,
-    /// The log goes to a syslog socket.
-    pub syslog: bool,
-    /// What the state file holds before.
-    pub state: Vec<u8>,
-    /// Nobody else may read the configuration.
-    pub private: bool,
-    /// The file of keys, kept over the end of the process; none: a new one.
-    pub keys: Option<PathBuf>,
-}
 
 /// The process and everything at its ends.
 pub struct Bench {
@@ -139,8 +124,7 @@ impl Bench {
         let mut command = Command::new(env!("CARGO_BIN_EXE_truechimer-engine"));
         command.env_clear().stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command.arg(format!("config-name={name}.toml"));
-        let is_root =
-            std::fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0);
+        let is_root = nix::unistd::geteuid().is_root();
         match (start.confined, is_root) {
             (true, true) => command.args(["uid=61999", "gid=61999"]),
             (true, false) => &mut command,
@@ -284,7 +268,7 @@ impl Bench {
     }
 
     /// The last message, whatever comes before it.
-    pub fn expect_goodbye(&mut self) -> Farewell {
+    pub fn expect_goodbye(&mut self) -> Process {
         loop {
             if let ToPrivileged::Goodbye(farewell) = self.expect_privileged() {
                 return farewell;
@@ -304,7 +288,9 @@ impl Bench {
             base_frequency: Frequency::ZERO,
             band: Frequency::try_new(200 * Frequency::PER_PPM).unwrap(),
             band_centre: Frequency::ZERO,
-            processes: [std::process::id(), self.child.id(), std::process::id(), 0, 0, 0, 0],
+            processes: PerProcess::from_fn(|process| {
+                if process == Process::Engine { self.child.id() } else { std::process::id() }
+            }),
         };
         self.privileged.send(&FromPrivileged::Welcome(welcome)).unwrap();
     }

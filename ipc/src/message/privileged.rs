@@ -7,6 +7,7 @@ use super::exchange::LookupFailure;
 use crate::address::Address;
 use crate::codec::{Decode, Encode};
 use crate::file_path::FilePath;
+use crate::process::{PerProcess, Process};
 use crate::units::{Frequency, Leap, Offset, RawInstant, Span, TimeConstant, WallTime};
 
 /// Most addresses that a server can be bound to.
@@ -48,7 +49,7 @@ pub enum ToPrivileged {
     /// After `Welcome`: what the daemon is about, for the service manager. Nothing is done for it, nothing answered.
     Condition(Condition),
     /// Last message: end the daemon with the exit code that belongs to this cause.
-    Goodbye(Farewell),
+    Goodbye(Process),
 }
 
 /// Privileged to engine.
@@ -161,6 +162,18 @@ pub struct LaunchPlan {
     pub key_service: Option<KeyService>,
 }
 
+impl LaunchPlan {
+    /// Whether this process is part of the run.
+    pub const fn wants(&self, process: Process) -> bool {
+        match process {
+            Process::Privileged | Process::Engine | Process::Client => true,
+            Process::Server => self.listen_count > 0,
+            Process::Exchange => self.exchange,
+            Process::KeyService | Process::KeyHolder => self.key_service.is_some(),
+        }
+    }
+}
+
 /// The key exchange service (RFC 8915 section 4): its own process for TLS, and one that holds the private key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 #[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
@@ -249,20 +262,6 @@ pub struct Status {
     pub tai: u8,
 }
 
-/// Why the engine ends the daemon.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
-#[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
-pub enum Farewell {
-    /// The engine itself can't go on.
-    Engine,
-    /// The client role ended or broke a rule of its link.
-    Client,
-    /// The same of the server role, of the key exchange service or of its key holder.
-    Server,
-    /// The same of the exchange role.
-    Exchange,
-}
-
 /// What the engine needs to know of the clock and of its keeper.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 #[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
@@ -285,9 +284,8 @@ pub struct Welcome {
     pub band: Frequency,
     /// Middle of that band.
     pub band_centre: Frequency,
-    /// Process ids, in the order privileged, engine, client, server, exchange, key exchange service, key
-    /// holder; 0: not started.
-    pub processes: [u32; 7],
+    /// Process ids; 0: not started.
+    pub processes: PerProcess<u32>,
 }
 
 /// What is steered.

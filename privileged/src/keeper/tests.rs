@@ -51,7 +51,7 @@ fn keeper() -> (Keeper, Engine, OwnedFd) {
         audit,
         notify: Notify::from_environment(),
         signals,
-        processes: [0; PROCESSES],
+        processes: PerProcess::default(),
         set_clock: None,
         refusals: [(0, None); 32],
         lived: None,
@@ -142,9 +142,9 @@ fn a_wait_for_the_disk_begins_with_a_sign_of_life() {
 
 #[test]
 fn the_engines_goodbye_and_its_closed_link_end_the_keeper_with_their_own_codes() {
-    use ipc::message::privileged::Farewell;
+    use ipc::process::Process;
     for (farewell, code) in
-        [(Farewell::Engine, 81), (Farewell::Client, 82), (Farewell::Server, 83), (Farewell::Exchange, 84)]
+        [(Process::Engine, 81), (Process::Client, 82), (Process::Server, 83), (Process::Exchange, 84)]
     {
         let (mut keeper, mut engine, _silent) = keeper();
         engine.send(&ToPrivileged::Goodbye(farewell)).unwrap();

@@ -3,12 +3,13 @@
 
 use super::named;
 use super::sockets::Sockets;
-use super::users::{KEY_HOLDER, USERS, Users};
+use super::users::Users;
 use crate::ending::Ending;
 use crate::keeper::EngineLink;
 use crate::notify::Notify;
 use crate::options::Options;
 use ipc::message::privileged::{LaunchPlan, ToPrivileged};
+use ipc::process::{PerProcess, Process};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::signal::{SigSet, Signal};
@@ -24,20 +25,16 @@ use std::time::Duration;
 #[derive(Debug)]
 pub struct Children {
     programs: PathBuf,
-    words: [Vec<String>; USERS],
+    words: PerProcess<Vec<String>>,
     insecure: bool,
-    ends: [Option<OwnedFd>; ROLES.len()],
-    engine_ends: [Option<OwnedFd>; ROLES.len()],
-    engine: Option<Child>,
-    network: [Option<Child>; ROLES.len()],
-    key_holder: Option<Child>,
+    /// Of those that the engine has a link to.
+    ends: PerProcess<Option<OwnedFd>>,
+    engine_ends: PerProcess<Option<OwnedFd>>,
+    started: PerProcess<Option<Child>>,
 }
 
 /// How long an engine may take to end whose link is closed, in hundredths of a second.
 const ENDING: u32 = 200;
-
-/// Roles of truechimer-network that the engine has a link to, in the order of all arrays here.
-const ROLES: [&str; 4] = ["client", "server", "exchange", "key-service"];
 
 impl Children {
     /// Makes the links.
@@ -45,22 +42,19 @@ impl Children {
     /// # Errors
     /// No descriptors, or no way to find the programs.
     pub fn prepare(options: &Options, users: &Users) -> Result<Self, Ending> {
-        let mut ends = [const { None }; ROLES.len()];
-        let mut engine_ends = [const { None }; ROLES.len()];
-        for at in 0..ROLES.len() {
+        let (mut ends, mut engine_ends) = (PerProcess::default(), PerProcess::default());
+        for process in Process::ALL.into_iter().filter(|process| process.has_link()) {
             let (theirs, engines) = pair()?;
-            ends[at] = Some(theirs);
-            engine_ends[at] = Some(engines);
+            ends[process] = Some(theirs);
+            engine_ends[process] = Some(engines);
         }
         Ok(Self {
             programs: programs(options)?,
-            words: std::array::from_fn(|child| users.words(child)),
+            words: PerProcess::from_fn(|process| users.words(process)),
             insecure: options.insecure,
             ends,
             engine_ends,
-            engine: None,
-            network: [const { None }; ROLES.len()],
-            key_holder: None,
+            started: PerProcess::default(),
         })
     }
 
@@ -76,13 +70,15 @@ impl Children {
         (state, keys, record): (File, File, Option<File>),
         clock: Option<&File>,
     ) -> Result<OwnedFd, Ending> {
-        let (engines, ours) = pair()?;
-        let mut command = self.command("truechimer-engine", 1);
+        let ours = self.ends[Process::Privileged]
+            .take()
+            .ok_or_else(|| Ending::Internal("an engine twice".into()))?;
+        let engine_ends = std::mem::take(&mut self.engine_ends);
+        let mut command = self.command(Process::Engine);
         let mut given = Given::default();
-        given.word(&mut command, "privileged", engines.as_fd());
-        for (role, end) in ROLES.iter().zip(&self.engine_ends) {
+        for (process, end) in engine_ends.iter() {
             if let Some(end) = end {
-                given.word(&mut command, role, end.as_fd());
+                given.word(&mut command, process.role().unwrap_or(process.name()), end.as_fd());
             }
         }
         given.word(&mut command, "config", config.as_fd());
@@ -107,8 +103,7 @@ impl Children {
         if crate::journal::reads_stderr() {
             command.arg("journal");
         }
-        self.engine = Some(given.spawn(command)?);
-        self.engine_ends = [const { None }; ROLES.len()];
+        self.started[Process::Engine] = Some(given.spawn(command)?);
         Ok(ours)
     }
 
@@ -122,24 +117,28 @@ impl Children {
         sockets: &Sockets,
         clock: Option<&File>,
     ) -> Result<(), Ending> {
-        let wanted = [true, plan.listen_count > 0, plan.exchange, plan.key_service.is_some()];
         // One for orders, and one for each thread: who waits for a signature needn't wait for those of others.
         let control = pair()?;
         let signing = (0..sockets.key_threads).map(|_| pair()).collect::<Result<Vec<_>, _>>()?;
-        for (at, role) in ROLES.iter().enumerate() {
-            let Some(end) = self.ends[at].take().filter(|_| wanted[at]) else { continue };
-            let mut command = self.command("truechimer-network", at + 2);
+        for process in Process::ALL {
+            let Some(role) = process.role() else { continue };
+            // The key holder's link is to the key exchange service.
+            let end = if process == Process::KeyHolder { None } else { self.ends[process].take() };
+            if !plan.wants(process) {
+                continue;
+            }
+            let mut command = self.command(process);
             let mut given = Given::default();
             command.arg(format!("role={role}"));
-            given.word(&mut command, "link", end.as_fd());
-            match *role {
-                "server" => {
+            given.word(&mut command, "link", end.as_ref().unwrap_or(&control.1).as_fd());
+            match process {
+                Process::Server => {
                     given.list(&mut command, "sockets", &sockets.server);
                     if let Some(clock) = clock {
                         given.word(&mut command, "clock", clock.as_fd());
                     }
                 }
-                "exchange" => {
+                Process::Exchange => {
                     let system = plan.system_roots.map(|path| ("system-roots".to_owned(), path));
                     let numbered = plan.roots.iter().zip(1..);
                     let others = numbered.filter_map(|(path, at)| Some((format!("roots-{at}"), (*path)?)));
@@ -147,7 +146,7 @@ impl Children {
                         command.arg(format!("{key}={}", path.as_str()));
                     }
                 }
-                "key-service" => {
+                Process::KeyService => {
                     given.list(&mut command, "listeners", &sockets.key_service);
                     given.word(&mut command, "holder", control.0.as_fd());
                     given.list(&mut command, "signing", signing.iter().map(|(service, _)| service));
@@ -155,33 +154,30 @@ impl Children {
                         plan.key_service.map(|key| format!("certificate={}", key.certificate.as_str())),
                     );
                 }
-                _ => {}
+                Process::KeyHolder => {
+                    command.args(plan.key_service.map(|service| format!("key={}", service.key.as_str())));
+                    given.list(&mut command, "signing", signing.iter().map(|(_, holder)| holder));
+                }
+                Process::Privileged | Process::Engine | Process::Client => {}
             }
-            self.network[at] = Some(given.spawn(command)?);
-        }
-        if let Some(service) = &plan.key_service {
-            let mut command = self.command("truechimer-network", KEY_HOLDER);
-            let mut given = Given::default();
-            command.arg("role=key-holder").arg(format!("key={}", service.key.as_str()));
-            given.word(&mut command, "link", control.1.as_fd());
-            given.list(&mut command, "signing", signing.iter().map(|(_, holder)| holder));
-            self.key_holder = Some(given.spawn(command)?);
+            self.started[process] = Some(given.spawn(command)?);
         }
         Ok(())
     }
 
-    /// Process ids, in the order of `Welcome`.
-    pub fn processes(&self) -> [u32; 7] {
-        let id = |child: &Option<Child>| child.as_ref().map_or(0, Child::id);
-        let [client, server, exchange, key_service] = self.network.each_ref().map(id);
-        [std::process::id(), id(&self.engine), client, server, exchange, key_service, id(&self.key_holder)]
+    /// Process ids, this one's among them; 0: not started.
+    pub fn processes(&self) -> PerProcess<u32> {
+        PerProcess::from_fn(|process| match process {
+            Process::Privileged => std::process::id(),
+            other => self.started[other].as_ref().map_or(0, Child::id),
+        })
     }
 
     /// Why the engine ended before its plan, where it is known better than by its closed link. The caller has closed its
     /// own end of that link, so that an engine that has not ended yet ends of it: it has another user by then, and this
     /// process may have no right to kill it. One that hangs is not waited for.
     pub fn engine_ended(&mut self, otherwise: Ending) -> Ending {
-        let Some(engine) = self.engine.as_mut() else { return otherwise };
+        let Some(engine) = self.started[Process::Engine].as_mut() else { return otherwise };
         let _ = engine.kill();
         for _ in 0..ENDING {
             match engine.try_wait() {
@@ -193,9 +189,9 @@ impl Children {
         otherwise
     }
 
-    fn command(&self, program: &str, child: usize) -> Command {
-        let mut command = Command::new(self.programs.join(program));
-        command.env_clear().stdin(Stdio::null()).stdout(Stdio::null()).args(&self.words[child]);
+    fn command(&self, process: Process) -> Command {
+        let mut command = Command::new(self.programs.join(process.program()));
+        command.env_clear().stdin(Stdio::null()).stdout(Stdio::null()).args(&self.words[process]);
         // A child that finds another parent than this one has been orphaned in its first moment.
         command.arg(format!("parent={}", std::process::id()));
         if self.insecure {
@@ -209,8 +205,8 @@ impl Children {
 pub fn check(options: &Options, users: &Users, config: File) -> Ending {
     let run = || -> Result<Ending, Ending> {
         let (engines, ours) = pair()?;
-        let mut command = Command::new(programs(options)?.join("truechimer-engine"));
-        command.env_clear().stdin(Stdio::null()).arg("check").args(users.words(1));
+        let mut command = Command::new(programs(options)?.join(Process::Engine.program()));
+        command.env_clear().stdin(Stdio::null()).arg("check").args(users.words(Process::Engine));
         command.args(options.insecure.then_some("insecure"));
         let mut given = Given::default();
         given.word(&mut command, "privileged", engines.as_fd());

@@ -16,6 +16,11 @@ use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// How often a lock is tried for before it is taken for that of another instance, and the pause in between: 2 s in all.
+const LOCK_TRIES: u32 = 100;
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
 
 /// A directory that only root and this user can change.
 #[derive(Debug)]
@@ -140,11 +145,11 @@ impl Directory {
         let taken = || Ending::Trouble(format!("{path}: another truechimerd is using this directory"));
         // The directory first: a file that another instance has locked must not be moved out of its way. Where there
         // is no such lock, that of the file stands alone.
-        if flock(&self.fd) == Err(Errno::EWOULDBLOCK) {
+        if patiently(|| flock(&self.fd)) == Err(Errno::EWOULDBLOCK) {
             return Err(taken());
         }
         let kept = self.file(name, length, Secrecy::Mendable)?;
-        match lock(&kept.file) {
+        match patiently(|| lock(&kept.file)) {
             Ok(()) => Ok(kept),
             Err(Errno::EWOULDBLOCK) => Err(taken()),
             Err(errno) => Err(Ending::refused(
@@ -235,6 +240,17 @@ fn allocate(file: &File, size: u64, length: u64) -> Result<(), Errno> {
         at += part as u64;
     }
     Ok(())
+}
+
+/// Tries for a lock for a moment: a process that a killed instance was just starting holds it until its first instruction.
+fn patiently(mut take: impl FnMut() -> Result<(), Errno>) -> Result<(), Errno> {
+    for _ in 0..LOCK_TRIES {
+        match take() {
+            Err(Errno::EWOULDBLOCK) => std::thread::sleep(LOCK_PAUSE),
+            taken => return taken,
+        }
+    }
+    take()
 }
 
 fn flock(fd: &impl AsRawFd) -> Result<(), Errno> {

@@ -32,6 +32,7 @@ use children::Children;
 use directory::Directory;
 use ipc::message::Shortfall;
 use ipc::message::privileged::{ClockKind, FromPrivileged, START_PATIENCE, ToPrivileged, Welcome};
+use ipc::process::{PerProcess, Process};
 use ipc::units::Span;
 use ipc_link::Link;
 use kept::Secrecy;
@@ -115,7 +116,7 @@ pub fn launch(options: &Options, notify: Notify) -> Result<Keeper, Ending> {
     let processes = children.processes();
     let set_clock = watch_clock(clock.kind());
     let real = clock.kind() == ClockKind::Kernel;
-    let shortfall = policies::confine_privileged(users.privileged(), real, options.insecure)
+    let shortfall = policies::confine_privileged(users.identity(Process::Privileged), real, options.insecure)
         .map_err(|error| Ending::Launch(format!("this process can't be confined: {error}")))?;
     if shortfall != Shortfall::NONE {
         say(
@@ -233,7 +234,7 @@ fn warn_of_unit(options: &Options, users: &Users) {
 /// Waits for the engine's next message, for so long. As long as it can come, the service manager is asked for more time.
 fn receive(
     link: &mut EngineLink,
-    (notify, signals, processes): (&Notify, &OwnedFd, [u32; 7]),
+    (notify, signals, processes): (&Notify, &OwnedFd, PerProcess<u32>),
     (what, awaited): (&str, &str),
     patience: Span,
 ) -> Result<ToPrivileged, Ending> {
@@ -382,7 +383,7 @@ mod tests {
         let pair =
             || socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_NONBLOCK).unwrap();
         let ((ours, _engine), (signals, _silent)) = (pair(), pair());
-        let waiting = (&Notify::from_environment(), &signals, [0; 7]);
+        let waiting = (&Notify::from_environment(), &signals, PerProcess::default());
         let ending = receive(&mut Link::new(ours), waiting, ("its plan", "the engine"), Span::from_secs(1))
             .unwrap_err();
         assert_eq!(ending, Ending::Engine("it did not send its plan within 1 s".into()));

@@ -3,26 +3,23 @@
 
 use super::sentence::{kind, noun, owner_and_mode};
 use super::trail::Trail;
-use super::users::{self, KEY_HOLDER, Users};
+use super::users::{self, Users};
 use crate::ending::say;
 use ipc::file_path::FilePath;
 use ipc::message::privileged::LaunchPlan;
+use ipc::process::Process;
 use nix::sys::stat::{FileStat, SFlag};
 use std::path::Path;
-
-/// The places of the users that read them, as in `Users::words`.
-const EXCHANGE: usize = 4;
-const KEY_SERVICE: usize = 5;
 
 /// Says what each of their readers will miss.
 pub fn warn(plan: &LaunchPlan, users: &Users) {
     let roots = plan.system_roots.iter().chain(plan.roots.iter().flatten());
     for path in roots {
-        look(("the file of roots", path), users.identity(EXCHANGE), "chmod a+r");
+        look(("the file of roots", path), users.identity(Process::Exchange), "chmod a+r");
     }
     if let Some(service) = &plan.key_service {
-        look(("the certificate", &service.certificate), users.identity(KEY_SERVICE), "chmod a+r");
-        look(("the key", &service.key), users.identity(KEY_HOLDER), "chown truechimer-key");
+        look(("the certificate", &service.certificate), users.identity(Process::KeyService), "chmod a+r");
+        look(("the key", &service.key), users.identity(Process::KeyHolder), "chown truechimer-key");
     }
 }
 

@@ -2,29 +2,14 @@
 
 use crate::ending::Ending;
 use crate::options::Options;
+use ipc::process::{PerProcess, Process};
 
-/// How many users there are: one for each process.
-pub const USERS: usize = 7;
-
-/// The place of the last one, who alone may read the private key.
-pub const KEY_HOLDER: usize = 6;
-
-/// The packaged users, in the order privileged, engine, client, server, exchange, key service, key holder.
-const NAMES: [&str; USERS] = [
-    "truechimer-clock",
-    "truechimer-engine",
-    "truechimer-net",
-    "truechimer-serve",
-    "truechimer-kex",
-    "truechimer-ntske",
-    "truechimer-key",
-];
 const GROUP: &str = "truechimer";
 
 /// Uids and gids, where this process may change to them.
 #[derive(Debug)]
 pub struct Users {
-    identities: Option<[(u32, u32); USERS]>,
+    identities: Option<PerProcess<(u32, u32)>>,
     /// The group that may read the control socket.
     pub group: Option<u32>,
     /// That group is not there, and should be.
@@ -48,14 +33,15 @@ impl Users {
             return Ok(Self { identities: None, group: None, lacks_group: false, missing: None });
         }
         if let Some(first) = options.first_uid {
-            let identities = [0, 1, 2, 3, 4, 5, 6].map(|at| (first + at, first + at));
+            let identities = PerProcess::from_fn(|process| (first + process as u32, first + process as u32));
             return Ok(Self { identities: Some(identities), group: None, lacks_group: false, missing: None });
         }
         let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
-        let mut identities = [(0, 0); USERS];
-        for (identity, name) in identities.iter_mut().zip(NAMES) {
+        let mut identities = PerProcess::default();
+        for process in Process::ALL {
+            let name = process.user();
             match fields(&passwd, name).map(|line| (number(&line, 2), number(&line, 3))) {
-                Some((Some(uid), Some(gid))) if uid != 0 && gid != 0 => *identity = (uid, gid),
+                Some((Some(uid), Some(gid))) if uid != 0 && gid != 0 => identities[process] = (uid, gid),
                 _ if options.insecure || options.check => {
                     return Ok(Self {
                         identities: None,
@@ -72,21 +58,15 @@ impl Users {
         Ok(Self { identities: Some(identities), group, lacks_group: group.is_none(), missing: None })
     }
 
-    /// Of this process.
-    pub fn privileged(&self) -> Option<(u32, u32)> {
-        self.identities.map(|all| all[0])
+    /// Uid and gid of a process.
+    pub fn identity(&self, process: Process) -> Option<(u32, u32)> {
+        self.identities.map(|all| all[process])
     }
 
-    /// Of a child, by its place as below.
-    pub fn identity(&self, child: usize) -> Option<(u32, u32)> {
-        self.identities.map(|all| all[child])
-    }
-
-    /// As the words for a child: 1 engine, 2 client, 3 server, 4 exchange, 5 key service, 6 key holder.
-    pub fn words(&self, child: usize) -> Vec<String> {
-        self.identities.map_or_else(Vec::new, |all| {
-            vec![format!("uid={}", all[child].0), format!("gid={}", all[child].1)]
-        })
+    /// The same as words for a child.
+    pub fn words(&self, process: Process) -> Vec<String> {
+        let identity = self.identity(process);
+        identity.map_or_else(Vec::new, |(uid, gid)| vec![format!("uid={uid}"), format!("gid={gid}")])
     }
 }
 

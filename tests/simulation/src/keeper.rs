@@ -4,6 +4,7 @@ use crate::oscillator::Oscillator;
 use engine_core::io::{Input, Now, OrderKind, Output};
 use ipc::clock_page::ClockPage;
 use ipc::message::privileged::*;
+use ipc::process::PerProcess;
 use ipc::units::{Frequency, Leap, Offset, RawInstant, Span, TimeConstant, WallTime};
 use privileged::governor::record::Record;
 use privileged::governor::{Governor, Moment};
@@ -85,7 +86,7 @@ impl Keeper {
             base_frequency: self.governor.record().base,
             band,
             band_centre,
-            processes: [1, 2, 3, 0, 0, 0, 0],
+            processes: PerProcess::default(),
         }
     }
 

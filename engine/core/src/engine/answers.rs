@@ -10,7 +10,7 @@ use crate::sanity::{Expectations, RejectReason};
 use crate::source::Answer;
 use alloc::format;
 use ipc::message::client::{PlainReply, ReplyHeader, Silence, Unanswered};
-use ipc::message::privileged::Farewell;
+use ipc::process::Process;
 use protocol::kiss::KissCode;
 
 impl Engine {
@@ -18,14 +18,14 @@ impl Engine {
         let exchange = match self.exchanges.end(reply.id) {
             Ok(Some(exchange)) => exchange,
             Ok(None) => return,
-            Err(breach) => return self.distrust(Farewell::Client, breach),
+            Err(breach) => return self.distrust(Process::Client, breach),
         };
         if exchange.is_protected() {
-            return self.distrust(Farewell::Client, "it judged a reply that only we can judge");
+            return self.distrust(Process::Client, "it judged a reply that only we can judge");
         }
         let readings = match exchange.readings(reply.source, reply.t4, reply.stamp, now) {
             Ok(readings) => readings,
-            Err(breach) => return self.distrust(Farewell::Client, breach),
+            Err(breach) => return self.distrust(Process::Client, breach),
         };
         if let Some(source) = self.sources.iter_mut().find(|source| source.key == exchange.source) {
             source.counters.add_rejected(&reply.rejected);
@@ -121,7 +121,7 @@ impl Engine {
         let exchange = match self.exchanges.end(unanswered.id) {
             Ok(Some(exchange)) => exchange,
             Ok(None) => return,
-            Err(breach) => return self.distrust(Farewell::Client, breach),
+            Err(breach) => return self.distrust(Process::Client, breach),
         };
         if exchange.is_protected() {
             self.protected_silence(exchange.source, exchange.has_nak(), now);

@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 use core::net::IpAddr;
 use ipc::address::Address;
 use ipc::message::exchange::{Cookie, ExchangeFailed, ExchangeFailure, ExchangeId, Exchanged};
-use ipc::message::privileged::Farewell;
+use ipc::process::Process;
 use ipc::units::RawInstant;
 
 /// Most look-ups and key exchanges under way at once (the exchange role's own limit).
@@ -87,7 +87,7 @@ impl Engine {
             None => Err("it passed on a cookie of a key exchange that was not open"),
         };
         if let Err(breach) = taken {
-            self.distrust(Farewell::Exchange, breach);
+            self.distrust(Process::Exchange, breach);
         }
     }
 
@@ -98,9 +98,9 @@ impl Engine {
         });
         let entry = match found {
             Some((entry, Ok(()))) => entry,
-            Some((_, Err(breach))) => return self.distrust(Farewell::Exchange, breach),
+            Some((_, Err(breach))) => return self.distrust(Process::Exchange, breach),
             None => {
-                return self.distrust(Farewell::Exchange, "it ended a key exchange that was not open");
+                return self.distrust(Process::Exchange, "it ended a key exchange that was not open");
             }
         };
         let (settings, association) = (&self.settings.sources[entry], &self.associations[entry]);
@@ -199,7 +199,7 @@ impl Engine {
 
     pub(super) fn exchange_failed(&mut self, now: Now, failed: &ExchangeFailed) {
         let Some((entry, _)) = self.association_of(failed.id) else {
-            return self.distrust(Farewell::Exchange, "it ended a key exchange that was not open");
+            return self.distrust(Process::Exchange, "it ended a key exchange that was not open");
         };
         self.keys_failed(entry, Trouble::Failed(failed.reason), now);
     }

@@ -8,7 +8,7 @@ use crate::settings::Place;
 use alloc::format;
 use ipc::address::Address;
 use ipc::message::exchange::{ExchangeId, Failed, LookupFailure, MAX_ADDRESSES, Resolve, Resolved};
-use ipc::message::privileged::Farewell;
+use ipc::process::Process;
 use ipc::units::RawInstant;
 
 /// Most addresses of one name that are queried at once, whatever is configured.
@@ -46,10 +46,10 @@ impl Engine {
 
     pub(super) fn resolved(&mut self, now: Now, resolved: &Resolved) {
         let Some(entry) = self.entry_of(resolved.id) else {
-            return self.distrust(Farewell::Exchange, "it answered a look-up that was not open");
+            return self.distrust(Process::Exchange, "it answered a look-up that was not open");
         };
         if resolved.count == 0 || usize::from(resolved.count) > MAX_ADDRESSES {
-            return self.distrust(Farewell::Exchange, "it answered a look-up with an impossible count");
+            return self.distrust(Process::Exchange, "it answered a look-up with an impossible count");
         }
         let settings = &self.settings.sources[entry];
         let Place::Name(_, port) = &settings.place else { return };
@@ -133,7 +133,7 @@ impl Engine {
 
     pub(super) fn lookup_failed(&mut self, now: Now, failed: &Failed) {
         let Some(entry) = self.entry_of(failed.id) else {
-            return self.distrust(Farewell::Exchange, "it ended a look-up that was not open");
+            return self.distrust(Process::Exchange, "it ended a look-up that was not open");
         };
         if let Some(lookup) = self.lookups[entry].as_mut() {
             lookup.failed(now.raw);

@@ -9,8 +9,8 @@ use crate::io::{Now, Output};
 use crate::sanity::{RejectReason, unix_nanos};
 use alloc::format;
 use ipc::message::client::{ProtectedReply, ReplyHeader};
-use ipc::message::privileged::Farewell;
 use ipc::packet::MAX_PACKET;
+use ipc::process::Process;
 use ipc::units::Leap;
 use protocol::header::Header;
 use protocol::nts::client::{Reply, ReplyError};
@@ -20,11 +20,11 @@ impl Engine {
         let (exchange, identifier) = match self.exchanges.candidate(reply.id) {
             Ok(Some(found)) => found,
             Ok(None) => return,
-            Err(breach) => return self.distrust(Farewell::Client, breach),
+            Err(breach) => return self.distrust(Process::Client, breach),
         };
         let readings = match exchange.readings(reply.source, reply.t4, reply.stamp, now) {
             Ok(readings) => readings,
-            Err(breach) => return self.distrust(Farewell::Client, breach),
+            Err(breach) => return self.distrust(Process::Client, breach),
         };
         let Some(source) = self.sources.iter_mut().find(|source| source.key == exchange.source) else {
             return;

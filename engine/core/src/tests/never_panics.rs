@@ -117,7 +117,7 @@ proptest! {
             base_frequency: Frequency::MIN,
             band: Frequency::MIN,
             band_centre: Frequency::MAX,
-            processes: [0; 7],
+            processes: ipc::process::PerProcess::default(),
         };
         let begin = Now { raw: found.raw, wall: found.wall };
         engine.handle_input(begin, Input::Welcome(welcome));

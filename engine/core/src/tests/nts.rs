@@ -5,8 +5,8 @@ use crate::io::{Command, Input};
 use crate::report::NtsReport;
 use crate::settings::Place;
 use ipc::message::exchange::*;
-use ipc::message::privileged::Farewell;
 use ipc::packet::CookieOctets;
+use ipc::process::Process;
 use ipc::secret::Aead;
 use ipc::units::RawInstant;
 use std::collections::BTreeSet;
@@ -334,7 +334,7 @@ fn a121_a176_records_that_break_the_order_of_a_key_exchange_end_the_trust() {
         (world, id)
     };
     let octets = CookieOctets::from_octets(&[1; 68]).unwrap();
-    let is_gone = |world: &World| world.distrust.is_some_and(|(who, _)| who == Farewell::Exchange);
+    let is_gone = |world: &World| world.distrust.is_some_and(|(who, _)| who == Process::Exchange);
     let (mut world, id) = begun();
     world.give(Input::Cookie(Cookie { id: ExchangeId(id.0 + 1), octets }));
     assert!(is_gone(&world), "a cookie of no exchange");

@@ -148,7 +148,7 @@ proptest! {
             base_frequency: Frequency::ZERO,
             band: Frequency::MAX,
             band_centre: Frequency::ZERO,
-            processes: [0; 7],
+            processes: ipc::process::PerProcess::default(),
         };
         engine.handle_input(Now { raw: begin.0, wall: begin.1 }, Input::Welcome(welcome));
         let (mut query, mut exchange) = (None::<Query>, None::<Exchange>);

@@ -5,8 +5,8 @@ use crate::io::Input;
 use ipc::message::client::{
     MAX_CANDIDATES, PlainReply, ProtectedReply, Query, QueryId, Rejected, ReplyHeader, Stamp,
 };
-use ipc::message::privileged::Farewell;
 use ipc::packet::Packet;
+use ipc::process::Process;
 use ipc::units::{Leap, RawInstant};
 use proptest::prelude::*;
 use std::boxed::Box;
@@ -175,7 +175,7 @@ fn a103_eight_wrong_tags_in_a_row_are_called_an_attack_and_move_nothing() {
 
 #[test]
 fn a099_a_client_role_that_mixes_plain_and_protected_replies_is_not_trusted() {
-    let is_gone = |world: &World| world.distrust.is_some_and(|(who, _)| who == Farewell::Client);
+    let is_gone = |world: &World| world.distrust.is_some_and(|(who, _)| who == Process::Client);
     let (mut world, query, _) = caught();
     let header = ReplyHeader {
         leap: Leap::None,

@@ -4,7 +4,7 @@ use super::world::*;
 use crate::io::Input;
 use ipc::message::client::{PlainReply, QueryId, Rejected, ReplyHeader, Sent, Silence, Stamp, Unanswered};
 use ipc::message::exchange::{ExchangeId, Failed, HostName, LookupFailure, MAX_ADDRESSES, Resolved};
-use ipc::message::privileged::Farewell;
+use ipc::process::Process;
 use ipc::units::{Leap, RawInstant};
 use protocol::timestamp::Timestamp;
 
@@ -44,7 +44,7 @@ fn played() -> (World, PlainReply) {
     (world, reply)
 }
 
-fn is_distrusted(world: &World, who: Farewell) -> bool {
+fn is_distrusted(world: &World, who: Process) -> bool {
     world.distrust.is_some_and(|(found, _)| found == who)
 }
 
@@ -69,7 +69,7 @@ fn a003_a006_a100_a_second_reply_to_one_query_ends_the_trust_and_changes_no_samp
     other.header.receive_timestamp += 1 << 33;
     other.header.transmit_timestamp += 1 << 33;
     world.give(Input::Reply(other));
-    assert!(is_distrusted(&world, Farewell::Client));
+    assert!(is_distrusted(&world, Process::Client));
     assert_eq!(world.report().sources[0], before);
     assert_eq!(world.engine.poll_timeout(), None, "nothing is done after that");
 }
@@ -79,17 +79,17 @@ fn a099_replies_to_queries_that_are_not_open_end_the_trust() {
     for id in [0, 77, u64::MAX] {
         let (mut world, reply) = played();
         world.give(Input::Reply(PlainReply { id: QueryId(id), ..reply }));
-        assert!(is_distrusted(&world, Farewell::Client), "{id}");
+        assert!(is_distrusted(&world, Process::Client), "{id}");
     }
     let (mut world, reply) = played();
     world.give(Input::Reply(PlainReply { source: address("192.0.2.77:123"), ..reply }));
-    assert!(is_distrusted(&world, Farewell::Client), "another source's");
+    assert!(is_distrusted(&world, Process::Client), "another source's");
     let (mut world, reply) = played();
     let (reason, rejected) = (Silence::Deadline, Rejected::NONE);
     world.give(Input::Unanswered(Unanswered { id: reply.id, reason, rejected }));
     assert_eq!(world.distrust, None);
     world.give(Input::Unanswered(Unanswered { id: reply.id, reason, rejected }));
-    assert!(is_distrusted(&world, Farewell::Client), "ended twice");
+    assert!(is_distrusted(&world, Process::Client), "ended twice");
 }
 
 #[test]
@@ -102,13 +102,13 @@ fn a100_sent_twice_or_never_ends_the_trust() {
         stamp: Stamp::User,
         local: ipc::address::Address::NONE,
     }));
-    assert!(is_distrusted(&world, Farewell::Client));
+    assert!(is_distrusted(&world, Process::Client));
     let mut setup = Setup::of(lan(1));
     setup.servers.clear();
     let mut world = setup.start();
     let id = world.queries[0].1.id;
     world.give(Input::Reply(PlainReply { id, t4: world.now().raw, ..reply }));
-    assert!(is_distrusted(&world, Farewell::Client));
+    assert!(is_distrusted(&world, Process::Client));
 }
 
 #[test]
@@ -116,10 +116,10 @@ fn a101_stamps_outside_the_engines_readings_end_the_trust() {
     let (mut world, reply) = played();
     let t4 = RawInstant::saturating(world.now().raw.nanos() + 5_000_000);
     world.give(Input::Reply(PlainReply { t4, ..reply }));
-    assert!(is_distrusted(&world, Farewell::Client), "T4 in the future");
+    assert!(is_distrusted(&world, Process::Client), "T4 in the future");
     let (mut world, reply) = played();
     world.give(Input::Reply(PlainReply { t4: earlier(world.now().raw, SECOND), ..reply }));
-    assert!(is_distrusted(&world, Farewell::Client), "T4 before T1");
+    assert!(is_distrusted(&world, Process::Client), "T4 before T1");
 }
 
 #[test]
@@ -165,12 +165,12 @@ fn a121_answers_to_look_ups_that_are_not_open_end_the_trust() {
     for (id, count) in [(ExchangeId(id.0 + 1), 1), (id, 0), (id, 17)] {
         let mut world = make();
         world.give(Input::Resolved(Resolved { id, count, addresses }));
-        assert!(is_distrusted(&world, Farewell::Exchange), "{id:?} {count}");
+        assert!(is_distrusted(&world, Process::Exchange), "{id:?} {count}");
     }
     world.give(Input::Resolved(Resolved { id, count: 1, addresses }));
     assert_eq!(world.distrust, None);
     world.give(Input::LookupFailed(Failed { id, reason: LookupFailure::Broken }));
-    assert!(is_distrusted(&world, Farewell::Exchange), "answered twice");
+    assert!(is_distrusted(&world, Process::Exchange), "answered twice");
 }
 
 #[test]

@@ -15,6 +15,7 @@ use ipc::message::client::{
 use ipc::message::exchange::{Exchange, Resolve};
 use ipc::message::privileged::*;
 use ipc::message::server::ServerState;
+use ipc::process::Process;
 use ipc::units::{Frequency, Leap, Offset, RawInstant, Span, TimeConstant, WallTime};
 use protocol::header::Header;
 use protocol::timestamp::Timestamp;
@@ -126,7 +127,7 @@ pub struct World {
     pub resolves: Vec<Resolve>,
     pub refused: Vec<Refusal>,
     pub lines: Vec<(u8, String)>,
-    pub distrust: Option<(Farewell, &'static str)>,
+    pub distrust: Option<(Process, &'static str)>,
     pub queries: Vec<(i64, Query)>,
     pub exchanges: Vec<(i64, Exchange)>,
     /// What the file of keys holds, and how often it was written.

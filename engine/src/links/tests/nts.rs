@@ -72,7 +72,7 @@ fn client_says(records: &[FromClient]) -> Result<usize, String> {
             Ok(Some(_)) => {}
             Ok(None) => return Ok(number),
             Err(breach) => {
-                assert_eq!(breach.farewell(), Some(Farewell::Client));
+                assert_eq!(breach.process, Process::Client);
                 return Err(breach.deed);
             }
         }
@@ -161,7 +161,7 @@ fn exchange_says(offer: AeadOffer, records: &[FromExchange]) -> Result<usize, St
     for record in records {
         bench.exchange.send(record).unwrap();
         if let Err(breach) = bench.links.receive(at(2), Process::Exchange) {
-            assert_eq!(breach.farewell(), Some(Farewell::Exchange));
+            assert_eq!(breach.process, Process::Exchange);
             return Err(breach.deed);
         }
     }
@@ -278,7 +278,7 @@ fn key_service_says(reloads: u32, records: &[FromKeyService]) -> Result<usize, S
     for record in records {
         bench.key_service.send(record).unwrap();
         if let Err(breach) = bench.links.receive(at(1), Process::KeyService) {
-            assert_eq!(breach.farewell(), Some(Farewell::Server));
+            assert_eq!(breach.process, Process::KeyService);
             return Err(breach.to_string());
         }
     }

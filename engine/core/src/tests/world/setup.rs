@@ -176,7 +176,7 @@ impl Setup {
             base_frequency: Frequency::saturating(self.base * Frequency::PER_PPM),
             band: Frequency::saturating(self.band * Frequency::PER_PPM),
             band_centre: Frequency::ZERO,
-            processes: [1, 2, 3, 0, 0, 0, 0],
+            processes: ipc::process::PerProcess::default(),
         };
         world.give(Input::Welcome(welcome));
         world

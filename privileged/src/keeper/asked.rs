@@ -1,0 +1,32 @@
+//! An order as words of the audit log.
+
+use ipc::message::privileged::ToPrivileged;
+use std::fmt;
+
+/// What was asked, as words of the audit log.
+pub struct Asked<'a>(pub &'a ToPrivileged);
+
+impl fmt::Display for Asked<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            ToPrivileged::Adjust(order) => write!(
+                f,
+                "asked=adjust frequency={} slew_ns={} constant={}",
+                order.frequency.scaled(),
+                order.slew.nanos(),
+                order.time_constant.exponent()
+            ),
+            ToPrivileged::Step(order) => {
+                write!(f, "asked=step why={:?} delta_ns={}", order.reason, order.delta.nanos())
+            }
+            ToPrivileged::SetStatus(status) => {
+                write!(
+                    f,
+                    "asked=status leap={:?} synchronised={} tai={}",
+                    status.leap, status.synchronised, status.tai
+                )
+            }
+            _ => f.write_str("asked=nothing"),
+        }
+    }
+}
