@@ -1,6 +1,7 @@
-//! docs/attacks.md held against the code: each number has its line, each line names tests that exist or says that it has
-//! none, and no test carries a number that the page doesn't know.
+//! Pages held against the tree. docs/attacks.md: each number has its line, each line names tests that exist or says that it has
+//! none, and no test carries a number that the page does not know. docs/architecture.md: the files of the product, each of them.
 
+use bench::programs::workspace;
 use bench::tree::{code, files, functions, read};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -106,4 +107,29 @@ fn a_line_without_a_test_says_why() {
     for (number, line) in page().iter().filter(|(_, line)| line.tests.is_empty()) {
         assert!(line.outcome.len() > 60, "A{number:03} has no test and no reason: {}", line.outcome);
     }
+}
+
+/// Files of the product that hold code and no tests.
+fn product() -> BTreeSet<String> {
+    let all = ["ipc", "protocol", "policies", "privileged", "engine", "network", "control"];
+    let all = all.iter().flat_map(|folder| files(folder, "rs")).filter(|path| path.contains("/src/"));
+    let is_test = |path: &str| {
+        let name = path.rsplit('/').next().unwrap_or_default();
+        path.contains("/tests/") || ["tests.rs", "never_panics.rs", "vectors.rs"].contains(&name)
+    };
+    all.filter(|path| !is_test(path)).collect()
+}
+
+#[test]
+fn the_page_of_the_architecture_names_each_file_of_the_product_and_none_that_is_not_there() {
+    let page = read("docs/architecture.md");
+    let words: BTreeSet<&str> =
+        page.split('`').skip(1).step_by(2).filter(|word| word.ends_with(".rs")).collect();
+    for path in &words {
+        assert!(workspace().join(path).is_file(), "docs/architecture.md names {path}, which is not there");
+    }
+    let product = product();
+    assert!(product.len() > 150, "the files were not found: {}", product.len());
+    let missing: Vec<_> = product.iter().filter(|path| !words.contains(path.as_str())).collect();
+    assert!(missing.is_empty(), "docs/architecture.md leaves out {missing:?}");
 }
