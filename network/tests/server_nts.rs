@@ -5,8 +5,7 @@ mod support;
 use bench::memory;
 use bench::programs::wait_for;
 use ipc::message::server::ServerPolicy;
-use ipc::units::RawInstant;
-use network::server::{Asked, Desk, Refusal, ReplyKind, respond, variables};
+use network::server::{Refusal, ReplyKind};
 use protocol::header::Header;
 use protocol::nts::aead::Algorithm;
 use protocol::timestamp::Timestamp;
@@ -51,28 +50,6 @@ fn a_client_with_the_key_gets_time_and_as_many_cookies_as_it_asked_for() {
             client.cookie.clone_from(&cookies[placeholders]);
         }
     }
-}
-
-#[test]
-fn a083_without_keys_a_protected_request_gets_neither_time_nor_nak() {
-    let mut bench = Bench::new(None);
-    let now = RawInstant::saturating(bench.now);
-    let asked = Asked {
-        source: "192.0.2.1:123".parse::<SocketAddr>().unwrap().into(),
-        target: None,
-        is_unicast: true,
-    };
-    let desk = Desk {
-        system: variables(None, now, None),
-        is_silent: false,
-        access: &bench.access,
-        limiter: None,
-        departures: None,
-        now,
-    };
-    let request = client(Algorithm::AesSivCmac256).request(1, 0);
-    let outcome = respond(&request, &asked, Timestamp::from_bits(RECEIVE), &desk, &mut bench.dice);
-    assert_eq!(outcome, Err(Refusal::Malformed));
 }
 
 #[test]

@@ -8,10 +8,6 @@ pub const LENGTH: usize = 48;
 /// Where the transmit timestamp stands: a server writes it as the last thing before sending.
 pub const TRANSMIT_AT: usize = 40;
 
-/// Mode 1.
-pub const MODE_SYMMETRIC_ACTIVE: u8 = 1;
-/// Mode 2.
-pub const MODE_SYMMETRIC_PASSIVE: u8 = 2;
 /// Mode 3.
 pub const MODE_CLIENT: u8 = 3;
 /// Mode 4.

@@ -2,9 +2,7 @@
 //!
 //! A reply is a bare header: never longer than the request, which has at least one.
 
-use crate::header::{
-    Header, LEAP_UNKNOWN, MODE_CLIENT, MODE_SERVER, MODE_SYMMETRIC_ACTIVE, MODE_SYMMETRIC_PASSIVE,
-};
+use crate::header::{Header, LEAP_UNKNOWN, MODE_CLIENT, MODE_SERVER};
 use crate::timestamp::Timestamp;
 
 /// What a server knows of its own clock (RFC 5905 section 11.2), as it goes onto the wire.
@@ -42,11 +40,10 @@ impl SystemVariables {
 }
 
 /// The mode of the reply to a request of this mode and version, or nothing where none may be sent:
-/// everything but client and symmetric active requests of versions 1 to 4.
+/// everything but client requests of versions 1 to 4.
 pub const fn mode(request: &Header) -> Option<u8> {
     match (request.version, request.mode) {
         (1..=4, MODE_CLIENT) => Some(MODE_SERVER),
-        (1..=4, MODE_SYMMETRIC_ACTIVE) => Some(MODE_SYMMETRIC_PASSIVE),
         _ => None,
     }
 }
@@ -125,13 +122,12 @@ mod tests {
     }
 
     #[test]
-    fn a074_a075_only_clients_and_active_peers_are_answered() {
+    fn a074_a075_only_clients_are_answered() {
         for version in 0..8 {
             for mode in 0..8 {
                 let answer = reply(&Header { version, mode, ..minimal(1) }, &SYSTEM).map(|reply| reply.mode);
                 let expected = match (version, mode) {
                     (1..=4, 3) => Some(4),
-                    (1..=4, 1) => Some(2),
                     _ => None,
                 };
                 assert_eq!(answer, expected, "version {version} mode {mode}");

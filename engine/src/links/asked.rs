@@ -113,7 +113,6 @@ impl KeyExchanges {
         let is_offered = match asked.offer {
             AeadOffer::GcmSivFirst => true,
             AeadOffer::SivOnly => ended.algorithm == Aead::AesSivCmac256,
-            AeadOffer::GcmSivOnly => ended.algorithm == Aead::Aes128GcmSiv,
         };
         if !is_offered {
             return Err("chose an algorithm that was not offered");

@@ -175,8 +175,6 @@ pub enum AeadOffer {
     GcmSivFirst,
     /// 15 alone.
     SivOnly,
-    /// 30 alone.
-    GcmSivOnly,
 }
 
 /// One cookie.

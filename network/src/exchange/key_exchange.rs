@@ -126,7 +126,6 @@ pub(super) fn offer(offer: AeadOffer) -> Offer {
     match offer {
         AeadOffer::GcmSivFirst => Offer::GCM_SIV_FIRST,
         AeadOffer::SivOnly => Offer::only(Algorithm::AesSivCmac256),
-        AeadOffer::GcmSivOnly => Offer::only(Algorithm::Aes128GcmSiv),
     }
 }
 

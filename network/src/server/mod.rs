@@ -1,7 +1,7 @@
 //! The server role: answers strangers on the sockets that it was given.
 //!
 //! One thread listens to the engine, the others to the network, each with sockets of its own. A request takes the
-//! same path in each: read in a batch with its arrival stamp, [`respond`](respond::respond) makes a reply or a
+//! same path in each: read in a batch with its arrival stamp, [`respond`] makes a reply or a
 //! reason to keep silent, the transmit timestamp is written last, sent from the address that was asked. The engine
 //! says what replies carry and who gets one; nothing but counts goes back to it, and only while there is traffic:
 //! an idle server never wakes up.
@@ -27,7 +27,7 @@ pub use interleave::{Departures, Name};
 pub use limit::{Dice, Limiter, Verdict};
 pub use listener::{Listener, listen};
 pub use protected::{Opened, open};
-pub use respond::{Asked, Desk, Question, Refusal, Reply, ReplyKind, answer, read, respond, variables};
+pub use respond::{Asked, Desk, Question, Refusal, Reply, ReplyKind, answer, read, variables};
 pub use source::Source;
 
 use crate::clock;

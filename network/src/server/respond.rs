@@ -113,24 +113,6 @@ pub enum Refusal {
     Unsynchronised,
 }
 
-/// The reply to a plain request that came at `receive`. A protected one is silent here.
-///
-/// # Errors
-/// [`Refusal`], the first reason that is found.
-pub fn respond(
-    request: &[u8],
-    asked: &Asked,
-    receive: Timestamp,
-    desk: &Desk<'_>,
-    dice: &mut Dice,
-) -> Result<Reply, Refusal> {
-    let question = read(request, asked, desk)?;
-    if question.is_protected {
-        return Err(Refusal::Malformed);
-    }
-    answer(&question.header, asked, receive, desk, dice)
-}
-
 /// Looks at a request: who asks, and whether it is one. Nothing is counted.
 ///
 /// # Errors

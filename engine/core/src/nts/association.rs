@@ -349,7 +349,6 @@ fn is_offered(algorithm: Aead, offer: AeadOffer) -> bool {
     match (algorithm, offer) {
         (_, AeadOffer::GcmSivFirst) => true,
         (Aead::AesSivCmac256, AeadOffer::SivOnly) => true,
-        (Aead::Aes128GcmSiv, AeadOffer::GcmSivOnly) => true,
-        (Aead::AesSivCmac256, AeadOffer::GcmSivOnly) | (Aead::Aes128GcmSiv, AeadOffer::SivOnly) => false,
+        (Aead::Aes128GcmSiv, AeadOffer::SivOnly) => false,
     }
 }

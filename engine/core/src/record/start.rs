@@ -111,7 +111,6 @@ fn write_source(out: &mut Writer, source: &SourceSettings) {
         out.u8(match offer {
             AeadOffer::GcmSivFirst => 0,
             AeadOffer::SivOnly => 1,
-            AeadOffer::GcmSivOnly => 2,
         });
     });
     out.u8(*members);
@@ -133,7 +132,6 @@ fn read_source(from: &mut Reader<'_>) -> Result<SourceSettings, Malformed> {
             let offer = match from.u8()? {
                 0 => AeadOffer::GcmSivFirst,
                 1 => AeadOffer::SivOnly,
-                2 => AeadOffer::GcmSivOnly,
                 _ => return Err(Malformed),
             };
             Ok(NtsSettings { roots, offer })

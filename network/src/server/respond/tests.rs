@@ -67,7 +67,11 @@ impl Bench {
             departures: Some(&self.departures),
             now: self.now,
         };
-        respond(request, asked, receive, &desk, &mut self.dice)
+        let question = read(request, asked, &desk)?;
+        if question.is_protected {
+            return Err(Refusal::Malformed);
+        }
+        super::answer(&question.header, asked, receive, &desk, &mut self.dice)
     }
 
     fn header(&mut self) -> Header {
