@@ -267,6 +267,59 @@ fn a130_a_record_and_a_log_that_are_set_aside_together_are_no_first_start() {
 }
 
 #[test]
+fn a130_files_that_were_set_aside_by_a_start_that_failed_are_no_first_start_of_the_next() {
+    let forger = Forger::honest(HERE, 0);
+    let setup = used(&forger);
+    for name in ["governor", "audit.log"] {
+        mode(&setup.place().join("state").join(name), 0o666);
+    }
+    setup.configure("nonsense");
+    assert_eq!(setup.run_to_end().code, Some(78));
+    setup.configure(&source(forger.address()));
+    let daemon = setup.start();
+    assert!(daemon.log().contains("budgets start empty"), "{}", daemon.log());
+}
+
+#[test]
+fn a_lock_that_somebody_else_takes_on_the_directory_keeps_nobody_from_starting() {
+    let setup = idle("locked");
+    let directory = fs::File::open(setup.place().join("state")).expect("ours");
+    directory.lock().expect("whoever may read it may lock it");
+    assert_eq!(setup.start().stop().code, Some(0));
+    let lock = fs::metadata(setup.place().join("state/lock")).expect("it is there");
+    assert_eq!(lock.mode() & 0o777, 0o600);
+}
+
+#[test]
+fn what_is_in_the_place_of_a_file_is_moved_aside_as_often_as_it_is_there() {
+    let setup = idle("again");
+    for _ in 0..4 {
+        let place = setup.place().join("state/engine.state");
+        let _ = fs::remove_file(&place);
+        fs::create_dir_all(place.join("full")).expect("ours");
+        let daemon = setup.start();
+        assert!(daemon.log().contains("moved to engine.state.distrusted"), "{}", daemon.log());
+        assert_eq!(daemon.stop().code, Some(0));
+    }
+}
+
+#[test]
+fn a_link_of_somebody_else_on_the_way_to_the_configuration_is_refused() {
+    if lacks_root() {
+        return;
+    }
+    let setup = idle("linked");
+    let (file, link) = (setup.place().join("truechimer.toml"), setup.place().join("link.toml"));
+    fs::rename(&file, setup.place().join("real.toml")).expect("ours");
+    symlink("real.toml", &link).expect("ours");
+    std::os::unix::fs::lchown(&link, Some(NOBODY), Some(NOBODY)).expect("root may");
+    symlink("link.toml", &file).expect("ours");
+    are_refused(&setup, &["link.toml, a symbolic link that belongs to somebody else", "chown -h root:root"]);
+    std::os::unix::fs::lchown(&link, Some(0), Some(0)).expect("root may");
+    assert_eq!(setup.start().stop().code, Some(0));
+}
+
+#[test]
 fn a146_no_name_in_the_state_directory_leads_to_a_file_outside() {
     let forger = Forger::honest(HERE, 0);
     for name in STATE {

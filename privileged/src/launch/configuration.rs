@@ -124,6 +124,16 @@ fn missing(trail: &Trail) -> String {
 fn judge_directories(path: &Path, trail: &Trail) -> Result<(), Ending> {
     let parent = std::path::absolute(path).ok().and_then(|path| path.parent().map(Path::to_path_buf));
     let beside = parent.map(|parent| Trail::of(&parent));
+    let links = beside.iter().flat_map(|trail| &trail.links).chain(&trail.links);
+    if let Some((link, facts)) = links.into_iter().find(|(_, facts)| !is_ours(facts)) {
+        let (seen, link) = (owner_and_mode(facts), link.display());
+        return Err(wrong(
+            path,
+            &format!(
+                "leads through {link}, a symbolic link that belongs to somebody else ({seen}); chown -h root:root {link}"
+            ),
+        ));
+    }
     let first = beside.iter().flat_map(|trail| &trail.places);
     let nearest = [beside.as_ref().and_then(Trail::end), trail.places.iter().rev().nth(1)];
     let nearest = nearest.map(|place| place.map(|(place, _)| place));

@@ -16,10 +16,11 @@ use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-/// How often a lock is tried for before it is taken for that of another instance, and the pause in between: 2 s in all.
-const LOCK_TRIES: u32 = 100;
+/// For how long a lock is tried for before it is taken for that of another instance: longer than one that ends may wait
+/// for its processes.
+const LOCK_PATIENCE: Duration = Duration::from_secs(4);
 const LOCK_PAUSE: Duration = Duration::from_millis(20);
 
 /// A directory that only root and this user can change.
@@ -135,23 +136,35 @@ impl Directory {
         }
     }
 
-    /// As [`Self::file`], and locks it: a second instance is refused.
+    /// Locks the directory for this process, by a file of its own that nobody else may open, since whoever may open a
+    /// file may lock it. Gives what holds the lock.
     ///
     /// # Errors
-    /// As there; or that another instance has it.
-    pub fn lock(&self, name: &str, length: u64) -> Result<Kept, Ending> {
-        let path = self.path.display();
-        // It may be on its way out, or an old one that waits for its disk.
-        let taken = || Ending::Trouble(format!("{path}: another truechimerd is using this directory"));
-        // The directory first: a file that another instance has locked must not be moved out of its way. Where there
-        // is no such lock, that of the file stands alone.
-        if patiently(|| flock(&self.fd)) == Err(Errno::EWOULDBLOCK) {
-            return Err(taken());
-        }
+    /// As [`Self::file`]; or that another instance has it.
+    pub fn lock(&self) -> Result<OwnedFd, Ending> {
+        let held = self.file("lock", 0, Secrecy::Mendable)?.file;
+        self.hold(&held)?;
+        Ok(held.into())
+    }
+
+    /// As [`Self::file`], and locks it too: an instance of an earlier version knows no other lock.
+    ///
+    /// # Errors
+    /// As for [`Self::lock`].
+    pub fn locked_file(&self, name: &str, length: u64) -> Result<Kept, Ending> {
         let kept = self.file(name, length, Secrecy::Mendable)?;
-        match patiently(|| lock(&kept.file)) {
-            Ok(()) => Ok(kept),
-            Err(Errno::EWOULDBLOCK) => Err(taken()),
+        self.hold(&kept.file)?;
+        Ok(kept)
+    }
+
+    fn hold(&self, file: &File) -> Result<(), Ending> {
+        let path = self.path.display();
+        match patiently(|| lock(file)) {
+            Ok(()) => Ok(()),
+            // It may be on its way out, or an old one that waits for its disk.
+            Err(Errno::EWOULDBLOCK) => {
+                Err(Ending::Trouble(format!("{path}: another truechimerd is using this directory")))
+            }
             Err(errno) => Err(Ending::refused(
                 errno,
                 format!(
@@ -160,11 +173,6 @@ impl Directory {
                 ),
             )),
         }
-    }
-
-    /// What holds the lock, for as long as this process lives.
-    pub fn into_lock(self) -> OwnedFd {
-        self.fd
     }
 
     /// A listening socket for chimerctl, in place of one that an earlier run left.
@@ -242,15 +250,16 @@ fn allocate(file: &File, size: u64, length: u64) -> Result<(), Errno> {
     Ok(())
 }
 
-/// Tries for a lock for a moment: a process that a killed instance was just starting holds it until its first instruction.
+/// Tries for a lock for a moment: an instance that ends still has it, and so has a process that a killed one was just
+/// starting, until its first instruction.
 fn patiently(mut take: impl FnMut() -> Result<(), Errno>) -> Result<(), Errno> {
-    for _ in 0..LOCK_TRIES {
+    let begun = Instant::now();
+    loop {
         match take() {
-            Err(Errno::EWOULDBLOCK) => std::thread::sleep(LOCK_PAUSE),
+            Err(Errno::EWOULDBLOCK) if begun.elapsed() < LOCK_PATIENCE => std::thread::sleep(LOCK_PAUSE),
             taken => return taken,
         }
     }
-    take()
 }
 
 fn flock(fd: &impl AsRawFd) -> Result<(), Errno> {

@@ -17,6 +17,9 @@ use std::path::Path;
 /// What a file is called that was moved aside: its name with this behind it. There is one of each at most.
 const ASIDE: &str = ".distrusted";
 
+/// How many directories can have been moved aside from one name.
+const MOST_ASIDE: u32 = 9;
+
 /// Readable and writable by its owner alone.
 const OURS: u32 = 0o600;
 
@@ -118,7 +121,16 @@ fn set_aside(directory: BorrowedFd<'_>, name: &str, is_secret: bool) -> Result<S
         unlinkat(directory, name, UnlinkatFlags::NoRemoveDir)?;
         return Ok("removed".into());
     }
-    let aside = format!("{name}{ASIDE}");
+    let to = |aside: String| move_to(directory, name, aside);
+    let first = to(format!("{name}{ASIDE}"));
+    // A directory that holds something is there already.
+    (2..=MOST_ASIDE).fold(first, |moved, number| match moved {
+        Err(Errno::ENOTEMPTY | Errno::EEXIST) => to(format!("{name}{ASIDE}.{number}")),
+        moved => moved,
+    })
+}
+
+fn move_to(directory: BorrowedFd<'_>, name: &str, aside: String) -> Result<String, Errno> {
     match renameat(directory, name, directory, aside.as_str()) {
         // What was moved there before is of another kind, or a directory that holds something.
         Err(Errno::EISDIR) => {

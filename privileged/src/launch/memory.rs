@@ -6,6 +6,7 @@ use crate::ending::say;
 use crate::governor::limits::Limits;
 use crate::governor::record::{Record, SLOT};
 use ipc::units::WallTime;
+use nix::errno::Errno;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
@@ -78,7 +79,8 @@ pub fn recall(
     let slots = read_slots(file);
     let memory = match forget {
         true => Memory::NewByOperator,
-        false => Memory::judge(&slots, || is_distrusted || audit::may_have_granted(audit)),
+        false if is_distrusted && Record::newest(&slots).is_none() => Memory::Lost,
+        false => Memory::judge(&slots, || audit::may_have_granted(audit)),
     };
     if let Some(sentence) = memory.sentence() {
         say(3, &sentence);
@@ -89,6 +91,24 @@ pub fn recall(
         _ => Record::spent(limits, boot_id, boot_time, wall),
     };
     (record, memory)
+}
+
+/// Makes a record that was begun afresh one that is damaged, and waits until that is on the disk: should this start end
+/// before it has a record of its own, the next one must not take an empty file for a first start.
+///
+/// # Errors
+/// The kernel's.
+pub fn void(file: &File) -> Result<(), Errno> {
+    file.write_all_at(&[0xff; 2 * SLOT], 0).map_err(|error| crate::ending::errno(&error))?;
+    nix::unistd::fdatasync(file)
+}
+
+/// The same where neither slot is a record: without the audit log nothing tells any more that it is a first start.
+///
+/// # Errors
+/// The kernel's.
+pub fn void_unless_valid(file: &File) -> Result<(), Errno> {
+    if Record::newest(&read_slots(file)).is_some() { Ok(()) } else { void(file) }
 }
 
 /// Both slots; what can't be read is as if it were torn.

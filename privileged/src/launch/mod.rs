@@ -193,8 +193,15 @@ impl Opened {
         let config = configuration::open(&options.config)?;
         let state = Directory::open(&options.state)?;
         let run = Directory::open(&options.run)?;
-        let governor = state.lock("governor", 2 * SLOT as u64)?;
+        let state_lock = state.lock()?;
+        let governor = state.locked_file("governor", 2 * SLOT as u64)?;
+        if governor.is_afresh {
+            memory::void(&governor.file).map_err(|errno| void_failed(options, errno))?;
+        }
         let audit = state.file("audit.log", audit::LENGTH, Secrecy::Mendable)?;
+        if audit.is_afresh {
+            memory::void_unless_valid(&governor.file).map_err(|errno| void_failed(options, errno))?;
+        }
         let record = options.record.as_deref().map(directory::new_record).transpose()?;
         let engine_state = state.engine_file("engine.state", Secrecy::Mendable)?;
         let engine_keys = state.engine_file("engine.keys", Secrecy::Lost)?;
@@ -209,7 +216,7 @@ impl Opened {
         }
         Ok(Self {
             config,
-            state_lock: state.into_lock(),
+            state_lock,
             record_file: governor.file,
             audit_file: audit.file,
             is_distrusted: governor.is_afresh || audit.is_afresh,
@@ -218,6 +225,11 @@ impl Opened {
             control,
         })
     }
+}
+
+/// The record could not be made one that grants nothing, so nothing may begin.
+fn void_failed(options: &Options, errno: Errno) -> Ending {
+    Ending::refused(errno, format!("{}/governor: {}", options.state.display(), explain(errno)))
 }
 
 /// Says, for `--check`, where a start by the service unit would fare worse than one by hand.

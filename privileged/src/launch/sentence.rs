@@ -46,6 +46,9 @@ pub fn explain(errno: Errno) -> String {
     let remedy = match errno {
         Errno::ENOSPC | Errno::EDQUOT => "free some space",
         Errno::EROFS => "remount the file system writable, or name another directory",
+        Errno::EPERM if geteuid().is_root() => {
+            "an attribute of the file (lsattr shows it, chattr -ia takes it off) or a security module forbids it"
+        }
         Errno::EACCES | Errno::EPERM => "start as root, or as the owner of the directory",
         Errno::EIO => "the disk is failing, or its file system is damaged",
         Errno::EISDIR => "a directory is in the place of a file: remove it, or name another file",

@@ -50,7 +50,7 @@ impl Sockets {
     /// Binds what the plan asks for, as far as it can be had; a line in the log for each address that is not there.
     ///
     /// # Errors
-    /// Where a service has none of its addresses for a reason that somebody has to mend: the addresses with it. Where
+    /// Where time is served on none of its addresses for a reason that somebody has to mend: the addresses with it. Where
     /// the kernel has no room. A plan of more addresses than it has room for is the engine's fault.
     pub fn bind(plan: &LaunchPlan) -> Result<Self, Ending> {
         let addresses = counted(&plan.listen, plan.listen_count)?;
@@ -125,7 +125,8 @@ fn bind_each(
             },
         }
     }
-    if bound.is_empty() && !mistakes.is_empty() {
+    // Anybody may take a port above 1023, as that of the key exchange is: time is kept and served all the same.
+    if bound.is_empty() && !mistakes.is_empty() && service == Service::Time {
         return Err(Ending::Bind(mistakes.join("; ")));
     }
     for mistake in mistakes {
@@ -169,7 +170,10 @@ fn bind_sooner_or_later(fd: &OwnedFd, address: SocketAddr) -> Result<bool, Errno
         Err(Errno::EADDRNOTAVAIL) => {
             // Counts for IPv6 as well.
             setsockopt(fd, sockopt::IpFreebind, &true)?;
-            bind().map(|()| false)
+            let bound = bind();
+            // What is bound stays so. With the option the kernel would take any source address that is given for a reply.
+            setsockopt(fd, sockopt::IpFreebind, &false)?;
+            bound.map(|()| false)
         }
         done => done.map(|()| true),
     }
@@ -186,4 +190,17 @@ fn open(address: SocketAddr, kind: SockType, shared: bool) -> Result<OwnedFd, Er
         setsockopt(&fd, sockopt::ReusePort, &true)?;
     }
     Ok(fd)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nix::sys::socket::getsockopt;
+
+    #[test]
+    fn a_socket_of_an_address_that_comes_late_can_take_no_other_source_address() {
+        let fd = open("192.0.2.77:0".parse().unwrap(), SockType::Datagram, false).unwrap();
+        assert_eq!(bind_sooner_or_later(&fd, "192.0.2.77:0".parse().unwrap()), Ok(false));
+        assert!(!getsockopt(&fd, sockopt::IpFreebind).unwrap());
+    }
 }

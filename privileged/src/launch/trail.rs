@@ -29,12 +29,14 @@ pub struct Trail {
     pub broken: Option<(PathBuf, Errno)>,
     /// The first link on the way, and where it points.
     pub link: Option<(PathBuf, PathBuf)>,
+    /// All links on the way.
+    pub links: Vec<(PathBuf, FileStat)>,
 }
 
 impl Trail {
     /// Goes it.
     pub fn of(path: &Path) -> Self {
-        let mut trail = Self { places: Vec::new(), broken: None, link: None };
+        let mut trail = Self { places: Vec::new(), broken: None, link: None, links: Vec::new() };
         if let Err(broken) = trail.go(path) {
             trail.broken = Some(broken);
         }
@@ -60,6 +62,7 @@ impl Trail {
                 continue;
             }
             links += 1;
+            self.links.push((next.clone(), facts));
             let target: PathBuf = readlink(&next).map_err(|errno| (next.clone(), errno))?.into();
             if links > MOST_LINKS {
                 return Err((next, Errno::ELOOP));
