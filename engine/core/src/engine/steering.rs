@@ -304,11 +304,14 @@ impl Engine {
                 self.sources.iter_mut().for_each(|source| source.forget_time(now.raw));
                 self.system.line = None;
                 self.system.resume = true;
-                self.hurry_keys(now.raw);
+                self.hurry(now.raw);
                 self.announce(5, "the machine slept; measuring afresh".into());
             }
             ClockEventKind::DeadMan => {
-                self.announce(3, "no order for three hours: the clock was marked unsynchronised".into());
+                self.announce(
+                    3,
+                    "no order for three hours: the clock was marked unsynchronised".into(),
+                );
             }
         }
         self.system.dirty = true;
