@@ -109,6 +109,8 @@ struct Basis {
 struct System {
     line: Option<Line>,
     impasse: Option<Impasse>,
+    /// The log has one that isn't over.
+    impasse_told: bool,
     /// The last selection counted votes that were never heard.
     counted_unheard: bool,
     leap: Warning,
@@ -184,6 +186,7 @@ impl Engine {
             system: System {
                 line: None,
                 impasse: None,
+                impasse_told: false,
                 counted_unheard: false,
                 leap: Warning::NONE,
                 dirty: false,

@@ -112,10 +112,7 @@ impl Engine {
         self.system.guard_alarm = finding.guard_violated;
         match finding.line {
             Ok(line) => {
-                if let Some(impasse) = before
-                    && impasse != Impasse::NoSources
-                    && self.system.first_update.is_some()
-                {
+                if core::mem::take(&mut self.system.impasse_told) && self.system.first_update.is_some() {
                     self.announce(5, "the sources agree again".into());
                 }
                 self.system.line = Some(line);
@@ -137,6 +134,7 @@ impl Engine {
                     let severity =
                         if matches!(impasse, Impasse::NoMajority | Impasse::NoQuorum) { 3 } else { 4 };
                     self.announce(severity, self.explain(impasse));
+                    self.system.impasse_told = true;
                 }
             }
             Err(_) => {}
