@@ -387,6 +387,11 @@ impl Engine {
         self.outputs.push_back(Output::Event(Event::Change(severity, line)));
     }
 
+    /// Says what became of the clock itself.
+    fn announce_clock(&mut self, severity: u8, line: String) {
+        self.outputs.push_back(Output::Event(Event::Clock(severity, line)));
+    }
+
     fn say(&mut self, severity: u8, line: String) {
         if self.outputs.len() < MOST_OUTPUTS {
             self.outputs.push_back(Output::Event(Event::Line(severity, line)));

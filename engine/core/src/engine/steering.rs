@@ -182,7 +182,7 @@ impl Engine {
         }
         if size > self.system.slew_limit {
             if !self.system.held {
-                self.announce(3, self.describe_hold(offset));
+                self.announce_clock(3, self.describe_hold(offset));
             }
             self.system.held = true;
             return;
@@ -273,7 +273,7 @@ impl Engine {
             // Stamps of the kernel's clock that were taken before it can't be turned into RAW any more.
             self.exchanges.cut_all();
             let moved = applied.after.wall.minus(applied.before.wall).nanos() as f64 * 1e-9;
-            self.announce(5, format!("the clock was stepped by {moved:+.6} s"));
+            self.announce_clock(5, format!("the clock was stepped by {moved:+.6} s"));
             // What the step left over is slewed at once.
             self.system.dirty = true;
         }
@@ -293,10 +293,10 @@ impl Engine {
         match event.kind {
             ClockEventKind::ForeignStep => {
                 self.system.restore = self.system.line.is_some();
-                self.announce(4, format!("somebody else moved the clock by {moved:+.6} s"));
+                self.announce_clock(4, format!("somebody else moved the clock by {moved:+.6} s"));
             }
             ClockEventKind::ForeignFrequency => {
-                self.announce(4, "somebody else changed the clock's frequency; it was set back".into());
+                self.announce_clock(4, "somebody else changed the clock's frequency; it was set back".into());
             }
             ClockEventKind::Resume => {
                 self.sources.iter_mut().for_each(|source| source.forget_time(now.raw));
@@ -306,7 +306,7 @@ impl Engine {
                 self.announce(5, "the machine slept; measuring afresh".into());
             }
             ClockEventKind::DeadMan => {
-                self.announce(
+                self.announce_clock(
                     3,
                     "no order for three hours: the clock was marked unsynchronised".into(),
                 );
