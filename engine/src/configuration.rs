@@ -7,11 +7,13 @@
 mod chrony;
 mod clock;
 mod document;
+mod homes;
 mod key_service;
 mod nts;
 mod place;
 mod server;
 mod source;
+mod unquoted;
 
 pub use document::Fault;
 pub use key_service::{Fleet, KeySettings};

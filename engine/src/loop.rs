@@ -318,6 +318,9 @@ impl Running {
                 Output::Event(Event::Change(severity, text)) => {
                     self.log.write_change(raw, Severity::from_number(severity), &text);
                 }
+                Output::Event(Event::Clock(severity, text)) => {
+                    self.log.write_of_the_clock(raw, Severity::from_number(severity), &text);
+                }
                 Output::Distrust(process, deed) => return Err(Breach::new(process, deed).into()),
             }
         }

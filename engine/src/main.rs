@@ -125,6 +125,8 @@ fn confine(words: &Inherited) -> Shortfall {
         Ok(shortfall) => shortfall,
         // Root checks a file of its own before the package's users are there: nothing is lost by that.
         Err(ConfineError::NoUser) if words.flag("check") => Shortfall::NONE,
+        // Of a start that failed truechimerd has said why.
+        Err(ConfineError::Orphaned) => exit(ending::ENGINE),
         Err(error) => fail(error),
     }
 }
@@ -193,6 +195,8 @@ fn run(
     let own_addresses = own_addresses(&configuration);
     let launched = match launch::launch(&mut links, &clock, &configuration, shortfall, START_PATIENCE) {
         Ok(launched) => launched,
+        // A start that failed: truechimerd has said why, and nobody is to find this line before that one.
+        Err(ending) if ending.is_orderly() => return ending::ENGINE,
         Err(ending) => return end(&mut log, &mut links, &clock, &ending),
     };
     let in_force = InForce::of(&configuration);
@@ -308,7 +312,7 @@ fn prepare_start(
     Ok(Start { settings: configuration.settings, saved, associations, seed, precision })
 }
 
-/// What runs now, in one line.
+/// What runs now, in one line. Which addresses can be bound is another process's to find out and to say.
 fn summary(configuration: &Configuration, launched: &Launched) -> String {
     let sources = match configuration.settings.sources.len() {
         0 => "no source".to_owned(),
@@ -317,8 +321,8 @@ fn summary(configuration: &Configuration, launched: &Launched) -> String {
     };
     let server = match configuration.plan.listen_count {
         0 => "serving nobody".to_owned(),
-        1 => "serving on 1 address".to_owned(),
-        more => format!("serving on {more} addresses"),
+        1 => "asked to serve on 1 address".to_owned(),
+        more => format!("asked to serve on {more} addresses"),
     };
     format!(
         "truechimer {} started: {sources}, {server}, clock {}, governor profile {}",

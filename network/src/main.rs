@@ -9,7 +9,7 @@ use network::key_holder::{Holder, MAX_LINKS};
 use network::{client, exchange, key_service, server};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use policies::{InheritError, Inherited, Role};
+use policies::{ConfineError, InheritError, Inherited, Role};
 use std::fmt::Display;
 use std::io::Write;
 use std::os::fd::OwnedFd;
@@ -53,7 +53,7 @@ fn serve(link: OwnedFd, inherited: &Inherited) -> Ending {
     let listeners = server::listen(sockets).unwrap_or_else(|ending| fail(ending));
     let muster = || server::muster(listeners, clock.as_ref()).unwrap_or_else(|ending| fail(ending));
     let confined = policies::confine_then(Role::Server, inherited, muster);
-    let (shortfall, crew) = confined.unwrap_or_else(|error| fail(error));
+    let (shortfall, crew) = confined.unwrap_or_else(|error| unconfined(error));
     server::run(Link::new(link), shortfall, &crew)
 }
 
@@ -69,7 +69,7 @@ fn exchange_keys(engine: OwnedFd, inherited: &Inherited) -> Ending {
     // Before the filter: it allows no socket option, and no thread.
     let muster = || key_service::muster(listeners, signing).unwrap_or_else(|ending| fail(ending));
     let confined = policies::confine_then(Role::KeyService, inherited, muster);
-    let (shortfall, crew) = confined.unwrap_or_else(|error| fail(error));
+    let (shortfall, crew) = confined.unwrap_or_else(|error| unconfined(error));
     key_service::run(Link::new(engine), Link::new(holder), certificate, shortfall, &crew)
 }
 
@@ -80,7 +80,7 @@ fn hold_key(link: OwnedFd, inherited: &Inherited) -> Ending {
     let links = links.into_iter().map(Link::new).collect();
     // The first use of the key is before the filter, and after everything else that hides other files.
     let confined = policies::confine_then(Role::KeyHolder, inherited, || Holder::new(path));
-    let (shortfall, holder) = confined.unwrap_or_else(|error| fail(error));
+    let (shortfall, holder) = confined.unwrap_or_else(|error| unconfined(error));
     holder.run(links, shortfall)
 }
 
@@ -100,7 +100,7 @@ fn path(inherited: &Inherited, word: &'static str) -> PathBuf {
 }
 
 fn confine(role: Role, inherited: &Inherited) -> Shortfall {
-    policies::confine(role, inherited).unwrap_or_else(|error| fail(error))
+    policies::confine(role, inherited).unwrap_or_else(|error| unconfined(error))
 }
 
 fn unblock(fd: &OwnedFd) -> Result<(), Errno> {
@@ -123,6 +123,14 @@ fn end_on_panic() {
         say(format_args!("a fault of its own: {}", panic.to_string().escape_debug()));
         exit(BROKEN);
     }));
+}
+
+fn unconfined(error: ConfineError) -> ! {
+    match error {
+        // Of a start that failed truechimerd has said why.
+        ConfineError::Orphaned => exit(BROKEN),
+        error => fail(error),
+    }
 }
 
 fn fail(error: impl Display) -> ! {

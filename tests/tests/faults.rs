@@ -193,6 +193,7 @@ fn an_address_in_use_is_named_and_ends_with_85() {
     let exit = Setup::new("taken", &configuration).run_to_end();
     assert_eq!(exit.code, Some(85), "{exit:?}");
     assert!(exit.log.contains(&address.to_string()), "{exit:?}");
+    assert!(!exit.log.contains("has ended; this process follows"), "the cause alone: {exit:?}");
 }
 
 #[test]

@@ -3,10 +3,13 @@
 use bench::daemon::{Setup, source};
 use bench::forger::Forger;
 use bench::manager::Manager;
+use bench::netns::Network;
 use bench::programs::{free_port, wait_for};
 use nix::sys::signal::Signal;
-use std::net::{IpAddr, Ipv4Addr};
-use std::os::unix::fs::MetadataExt;
+use std::fs::Permissions;
+use std::net::{IpAddr, Ipv4Addr, UdpSocket};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -98,6 +101,7 @@ fn a_name_that_is_not_resolved_is_told_with_its_cause_to_everybody_who_asks() {
             .contains(&format!("waiting for the resolver: the name of 1 source is not resolved ({cause})"))
             .then_some(())
     });
+    assert!(!cause.contains("the process that looked it up failed"), "{}", daemon.log());
     assert!(heard.is_some(), "{cause}: {}", manager.heard());
     assert!(!manager.heard().contains("no reply yet"), "nobody was asked: {}", manager.heard());
     for verb in ["status", "sources"] {
@@ -105,4 +109,55 @@ fn a_name_that_is_not_resolved_is_told_with_its_cause_to_everybody_who_asks() {
         let page = String::from_utf8_lossy(&page.stdout).into_owned();
         assert!(page.contains(&cause) && page.contains("not resolved"), "{page}");
     }
+}
+
+/// With this file as /etc/resolv.conf, in a network of its own; the cause that it tells for a name.
+fn cause_with(network: &Network, resolver_file: &str) -> String {
+    let setup = Setup::new("resolver", "[[source]]\naddress = \"time.example\"\n");
+    let file = setup.place().join("resolv.conf");
+    std::fs::write(&file, resolver_file).expect("ours");
+    std::fs::set_permissions(&file, Permissions::from_mode(0o644)).expect("ours");
+    let script = format!("mount --bind '{}' /etc/resolv.conf && exec \"$0\" \"$@\"", file.display());
+    let entrance = network.entrance();
+    let mut words: Vec<&str> = entrance.iter().map(String::as_str).collect();
+    words.extend(["unshare", "--mount", "--", "sh", "-c", &script]);
+    let daemon = setup.with_virtual_clock(0, 0.0).with_wrapper(&words).start();
+    let says = "source time.example: its name is not resolved: ";
+    daemon.wait_until("a look-up that failed", PATIENCE, |daemon| daemon.log().contains(says));
+    let log = daemon.log();
+    log.split(says).nth(1).and_then(|rest| rest.lines().next()).expect("it was found").to_owned()
+}
+
+#[test]
+fn a_confined_look_up_tells_a_missing_name_server_from_one_that_fails() {
+    let Some(network) = Network::new() else {
+        return bench::skip("network namespaces need root and the program ip");
+    };
+    for nobody in ["", "# nameserver 127.0.0.1\nsearch example.org\n"] {
+        let cause = cause_with(&network, nobody);
+        assert!(cause.starts_with("no name server is configured (/etc/resolv.conf names none);"), "{cause}");
+    }
+    // Over UDP alone: where nobody takes a connection there may be one all the same.
+    let server = network.within(|| UdpSocket::bind("127.0.0.1:53")).expect("root may, in an empty network");
+    server.set_read_timeout(Some(Duration::from_millis(20))).expect("a socket can be told how long to wait");
+    let has_ended = AtomicBool::new(false);
+    let cause = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut octets = [0; 512];
+            while !has_ended.load(Ordering::Relaxed) {
+                let Ok((length, client)) = server.recv_from(&mut octets) else { continue };
+                // The question with QR, RD and RA set, and the code of a server that fails (RFC 1035 section 4.1.1).
+                octets[2..4].copy_from_slice(&[0x81, 0x82]);
+                let _ = server.send_to(&octets[..length], client);
+            }
+        });
+        let cause = std::panic::catch_unwind(|| cause_with(&network, "nameserver 127.0.0.1\n"));
+        has_ended.store(true, Ordering::Relaxed);
+        cause
+    });
+    let cause = cause.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    assert!(
+        cause.starts_with("no name server answers, or it fails (also DNSSEC with a wrong clock);"),
+        "{cause}"
+    );
 }

@@ -5,6 +5,7 @@ mod condition;
 mod deferred;
 mod key_exchanges;
 mod lookups;
+mod own_addresses;
 mod polling;
 mod protected;
 mod publishing;
@@ -32,7 +33,6 @@ use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::IpAddr;
-use ipc::message::client::Sent;
 use ipc::message::privileged::{ClockKind, Refusal, Welcome};
 use ipc::process::Process;
 use ipc::units::{Frequency, RawInstant, Span, TimeConstant, WallTime};
@@ -109,6 +109,8 @@ struct Basis {
 struct System {
     line: Option<Line>,
     impasse: Option<Impasse>,
+    /// The log has one that isn't over.
+    impasse_told: bool,
     /// The last selection counted votes that were never heard.
     counted_unheard: bool,
     leap: Warning,
@@ -184,6 +186,7 @@ impl Engine {
             system: System {
                 line: None,
                 impasse: None,
+                impasse_told: false,
                 counted_unheard: false,
                 leap: Warning::NONE,
                 dirty: false,
@@ -251,7 +254,7 @@ impl Engine {
             Input::Cookie(cookie) => self.cookie(&cookie),
             Input::Exchanged(exchanged) => self.exchanged(now, &exchanged),
             Input::ExchangeFailed(failed) => self.exchange_failed(now, &failed),
-            Input::OwnAddresses(addresses) => self.change_own(addresses),
+            Input::OwnAddresses(addresses) => self.change_own(now, addresses),
         }
         if self.distrusted {
             return;
@@ -358,7 +361,7 @@ impl Engine {
     fn command(&mut self, now: Now, command: Command) {
         match command {
             Command::Burst => {
-                self.hurry_keys(now.raw);
+                self.hurry(now.raw);
                 for source in &mut self.sources {
                     source.stopped_until = None;
                     source.start_burst(now.raw);
@@ -367,49 +370,11 @@ impl Engine {
             Command::Offline => self.offline = true,
             Command::Online => {
                 if core::mem::take(&mut self.offline) {
-                    self.hurry_keys(now.raw);
+                    self.hurry(now.raw);
                     self.sources.iter_mut().for_each(|source| source.start_burst(now.raw));
                 }
             }
         }
-    }
-
-    /// The host's addresses are others now. Cookies that were got under one that is gone are not used any more.
-    fn change_own(&mut self, addresses: Vec<IpAddr>) {
-        let gone = |ip: IpAddr| self.own.contains(&ip) && !addresses.contains(&ip);
-        let lost = self.associations.iter_mut().flatten().filter_map(|a| a.lose(gone).then_some(())).count();
-        if lost > 0 {
-            self.save_associations();
-        }
-        self.own_told = addresses.len().min(MOST_OWN);
-        self.learn_own(addresses);
-    }
-
-    fn learn_own(&mut self, mut addresses: Vec<IpAddr>) {
-        addresses.truncate(MOST_OWN);
-        self.own_ids = addresses.iter().map(|ip| protocol::reference_id::of_address(*ip)).collect();
-        self.own = addresses;
-    }
-
-    /// Takes an address that a query left from; the oldest one that was learned so makes room, but none that is
-    /// known from elsewhere: the client role may lie. Loopback says nothing: every host has it.
-    fn learn_own_address(&mut self, sent: &Sent) {
-        let ip = sent.local.ip();
-        let source = self.exchanges.protected_source(sent.id);
-        let entry = self.sources.iter().find(|s| Some(s.key) == source).map(|source| source.entry);
-        let association = entry.and_then(|entry| self.associations.get_mut(entry)?.as_mut());
-        if association.is_some_and(|association| association.leave_from(ip)) {
-            self.save_associations();
-        }
-        if ip.is_loopback() || ip.is_unspecified() || self.own.contains(&ip) {
-            return;
-        }
-        let mut addresses = core::mem::take(&mut self.own);
-        if addresses.len() == MOST_OWN && self.own_told < MOST_OWN {
-            addresses.remove(self.own_told);
-        }
-        addresses.push(ip);
-        self.learn_own(addresses);
     }
 
     fn distrust(&mut self, who: Process, why: &'static str) {
@@ -420,6 +385,11 @@ impl Engine {
     /// Says what changes the whole: never dropped, since one fact brings few of them.
     fn announce(&mut self, severity: u8, line: String) {
         self.outputs.push_back(Output::Event(Event::Change(severity, line)));
+    }
+
+    /// Says what became of the clock itself.
+    fn announce_clock(&mut self, severity: u8, line: String) {
+        self.outputs.push_back(Output::Event(Event::Clock(severity, line)));
     }
 
     fn say(&mut self, severity: u8, line: String) {

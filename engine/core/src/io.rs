@@ -151,8 +151,10 @@ pub struct SavedAssociation {
 pub enum Event {
     /// May be held back where there are many like it.
     Line(u8, alloc::string::String),
-    /// A step, somebody else's hand on the clock, a refusal, another state of the whole: never held back.
+    /// Another state of the whole: held back only in a flood.
     Change(u8, alloc::string::String),
+    /// The clock itself: a step, somebody else's hand on it, a refusal. No flood of others pushes it out.
+    Clock(u8, alloc::string::String),
 }
 
 /// How an engine is made.

@@ -13,6 +13,9 @@ pub(crate) const MOST_TAKEN: usize = 4;
 const FIRST_WAIT: f64 = 10.0;
 const LONGEST_WAIT: f64 = 3600.0;
 
+/// Where nobody was asked who could know the answer: what is in the way is near, and may be gone at any moment.
+const LONGEST_LOCAL_WAIT: f64 = 120.0;
+
 /// A name whose addresses all answer is looked up again this seldom.
 const REFRESH: Span = Span::from_secs(86_400);
 
@@ -47,8 +50,18 @@ impl Lookup {
     pub(crate) fn failed(&mut self, now: RawInstant) {
         self.open = None;
         self.ended = true;
-        self.next = now.after(wait(self.failures));
+        self.next = now.after(wait(self.failures, LONGEST_WAIT));
         self.failures = self.failures.saturating_add(1);
+    }
+
+    /// Without an answer.
+    pub(crate) fn unanswered(&mut self, now: RawInstant, reason: LookupFailure) {
+        let failures = self.failures;
+        self.failed(now);
+        self.last = Some(reason);
+        if is_local(reason) {
+            self.next = now.after(wait(failures, LONGEST_LOCAL_WAIT));
+        }
     }
 
     /// With enough addresses.
@@ -61,17 +74,39 @@ impl Lookup {
 
     /// One of its addresses died: look again, no sooner than the back-off allows.
     pub(crate) fn hurry(&mut self, now: RawInstant) {
-        let soon = now.after(wait(self.failures));
+        let soon = now.after(wait(self.failures, LONGEST_WAIT));
         if self.open.is_none() && soon < self.next {
             self.next = soon;
         }
     }
+
+    /// What may have been in the way is not any more: one that failed is done again at once.
+    pub(crate) fn retry(&mut self, now: RawInstant) {
+        if self.failures > 0 {
+            self.failures = 0;
+            self.next = self.next.min(now);
+        }
+    }
 }
 
-fn wait(failures: u32) -> Span {
+/// Whether it says nothing of the name.
+const fn is_local(reason: LookupFailure) -> bool {
+    match reason {
+        LookupFailure::TryAgain
+        | LookupFailure::NoResolver
+        | LookupFailure::NotStarted
+        | LookupFailure::Deadline => true,
+        LookupFailure::NoSuchName
+        | LookupFailure::NoAddress
+        | LookupFailure::Refused
+        | LookupFailure::Broken => false,
+    }
+}
+
+fn wait(failures: u32, longest: f64) -> Span {
     // 1.5^15 times ten seconds is above an hour.
     let seconds = FIRST_WAIT * libm::pow(1.5, f64::from(failures.min(15)));
-    Span::from_millis((seconds.min(LONGEST_WAIT) * 1000.0) as i64)
+    Span::from_millis((seconds.min(longest) * 1000.0) as i64)
 }
 
 /// The addresses of an answer that may be queried, in order, at most [`MOST_TAKEN`].
@@ -190,5 +225,30 @@ mod tests {
         lookup.succeeded(RawInstant::MIN);
         lookup.hurry(RawInstant::MIN);
         assert_eq!(lookup.next.nanos(), 10_000_000_000);
+    }
+
+    #[test]
+    fn failures_of_this_host_wait_two_minutes_at_most_and_are_retried_at_once_when_something_changed() {
+        for (reason, longest) in [
+            (LookupFailure::TryAgain, 120),
+            (LookupFailure::NoResolver, 120),
+            (LookupFailure::NotStarted, 120),
+            (LookupFailure::Deadline, 120),
+            (LookupFailure::NoSuchName, 3600),
+            (LookupFailure::NoAddress, 3600),
+            (LookupFailure::Refused, 3600),
+            (LookupFailure::Broken, 3600),
+        ] {
+            let mut lookup = Lookup::new(RawInstant::MIN);
+            lookup.retry(RawInstant::MIN);
+            (0..20).for_each(|_| lookup.unanswered(RawInstant::MIN, reason));
+            assert_eq!(lookup.next.nanos(), longest * 1_000_000_000, "{reason:?}");
+            assert_eq!(lookup.last, Some(reason));
+            lookup.retry(RawInstant::MIN);
+            assert!(lookup.is_due(RawInstant::MIN), "{reason:?}");
+            lookup.succeeded(RawInstant::MIN);
+            lookup.retry(RawInstant::MIN);
+            assert!(!lookup.is_due(RawInstant::MIN), "one that went well is not hurried");
+        }
     }
 }

@@ -7,7 +7,7 @@ use engine_core::settings::SourceSettings;
 use ipc::message::privileged::Profile;
 use ipc::units::Span;
 
-const KEYS: [&str; 6] = [
+pub(super) const KEYS: [&str; 6] = [
     "minimum-sources",
     "start-step-threshold",
     "run-step-threshold",
@@ -15,6 +15,8 @@ const KEYS: [&str; 6] = [
     "leap-seconds",
     "require-nts",
 ];
+
+pub(super) const GOVERNOR_KEYS: [&str; 1] = ["profile"];
 
 /// `[clock]`, defaults filled in.
 #[derive(Clone, Copy, Debug)]
@@ -112,7 +114,7 @@ fn read_run_step(section: &Section<'_>, profile: Profile, faults: &mut Faults<'_
 /// Reads `[governor]`; `standard` where it says nothing.
 pub fn read_governor(root: &Section<'_>, faults: &mut Faults<'_>) -> Profile {
     let Some(section) = root.table("governor", "[governor]", faults) else { return Profile::Standard };
-    section.refuse_unknown(&["profile"], faults);
+    section.refuse_unknown(&GOVERNOR_KEYS, faults);
     let Some((at, text)) = section.text("profile", "standard", faults) else { return Profile::Standard };
     match text {
         "standard" => Profile::Standard,

@@ -1,6 +1,6 @@
 //! Typed reading of a parsed TOML document, with the line of everything that is wrong.
 
-use super::chrony;
+use super::{chrony, homes, unquoted};
 use ipc::calendar::Date;
 use std::fmt::Display;
 use std::ops::{Range, RangeInclusive};
@@ -84,9 +84,7 @@ pub fn parse<'t>(text: &'t str, faults: &mut Faults<'t>) -> Option<Spanned<DeTab
                     let word = line.split_whitespace().next().unwrap_or_default();
                     match chrony::instead_of(word).filter(|_| !line.contains('=')) {
                         Some(ours) => format!("{word}: as in chrony.conf, but this is another format; {ours}"),
-                        None => {
-                            format!("not TOML: {text}; a line reads key = value, and a text stands in \" \"")
-                        }
+                        None => format!("not TOML: {}", unquoted::remedy(line, text)),
                     }
                 }
             };
@@ -141,7 +139,13 @@ impl<'a> Section<'a> {
         };
         for (name, _) in self.table.iter().filter(|(name, _)| !known.contains(&name.get_ref().as_ref())) {
             let found = name.get_ref().as_ref();
-            let remedy = match (nearest(found, known), chrony::instead_of(found)) {
+            let theirs = chrony::instead_of(found);
+            if let (None, Some(home)) = (theirs, homes::of(found)) {
+                let here = if place.is_empty() { " here" } else { &place };
+                faults.add(name.span().start, format!("{found}: not known{here}; it belongs under {home}"));
+                continue;
+            }
+            let remedy = match (nearest(found, known), theirs) {
                 (Some(near), _) => format!("did you mean {near}?"),
                 (None, Some(ours)) => ours.to_owned(),
                 (None, None) => format!("what is known there: {}", known.join(", ")),

@@ -2,7 +2,7 @@
 
 use super::document::{Faults, Section, shorten};
 use super::nts::read_path;
-use super::place::{KEY_EXCHANGE, NTP, parse_listen};
+use super::place::{KEY_EXCHANGE, NTP, parse_listen_list};
 use ipc::address::Address;
 use ipc::file_path::FilePath;
 use ipc::message::exchange::HostName;
@@ -14,7 +14,7 @@ use std::fmt;
 use std::path::Path;
 use zeroize::Zeroizing;
 
-const KEYS: [&str; 12] = [
+pub(super) const KEYS: [&str; 12] = [
     "listen",
     "certificate",
     "key",
@@ -113,12 +113,11 @@ fn read_service(section: &Section<'_>, faults: &mut Faults<'_>) -> Option<KeySer
 }
 
 fn read_listen(section: &Section<'_>, faults: &mut Faults<'_>) -> Vec<Address> {
-    let mut listen: Vec<Address> = Vec::new();
     let missing = "listen: where to exchange keys is missing; add listen = [\"0.0.0.0:4460\", \"[::]:4460\"]";
     if !section.has("listen") {
         faults.add(section.at, missing);
     }
-    let Some(texts) = section.texts("listen", "0.0.0.0:4460", faults) else { return listen };
+    let Some(texts) = section.texts("listen", "0.0.0.0:4460", faults) else { return Vec::new() };
     if texts.is_empty() {
         faults.add(section.place_of("listen"), missing);
     }
@@ -128,16 +127,7 @@ fn read_listen(section: &Section<'_>, faults: &mut Faults<'_>) -> Vec<Address> {
         );
         faults.add(section.place_of("listen"), text);
     }
-    for (at, text) in texts {
-        match parse_listen(text, KEY_EXCHANGE) {
-            Ok(address) if listen.contains(&address) => {
-                faults.add(at, format!("listen: \"{text}\" is there twice; leave one out"));
-            }
-            Ok(address) => listen.push(address),
-            Err(wrong) => faults.add(at, format!("listen: \"{}\" is {wrong}", shorten(text))),
-        }
-    }
-    listen
+    parse_listen_list(texts, KEY_EXCHANGE, faults)
 }
 
 fn read_policy(section: &Section<'_>, served: &[Address], faults: &mut Faults<'_>) -> KeyPolicy {

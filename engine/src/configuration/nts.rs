@@ -4,7 +4,7 @@ use super::document::{Faults, Section, shorten};
 use ipc::file_path::FilePath;
 use ipc::message::privileged::MAX_ROOT_SETS;
 
-const KEYS: [&str; 1] = ["system-roots"];
+pub(super) const KEYS: [&str; 1] = ["system-roots"];
 
 /// Where the system's root certificates stand unless the file says something else.
 pub const SYSTEM_ROOTS: &str = "/etc/ssl/certs/ca-certificates.crt";

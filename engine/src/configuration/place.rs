@@ -1,5 +1,6 @@
 //! Addresses, host names and prefixes as people write them.
 
+use super::document::{Faults, shorten};
 use engine_core::settings::Place;
 use ipc::address::Address;
 use ipc::message::exchange::HostName;
@@ -55,17 +56,58 @@ pub fn parse_listen(text: &str, usual: u16) -> Result<Address, Wrong> {
     }
 }
 
+/// Addresses to be bound to, no two of which overlap: what is another's already is a fault.
+pub fn parse_listen_list(texts: Vec<(usize, &str)>, usual: u16, faults: &mut Faults<'_>) -> Vec<Address> {
+    let mut listen: Vec<(Address, &str)> = Vec::new();
+    for (at, text) in texts {
+        match parse_listen(text, usual) {
+            Ok(address) => match listen.iter().find(|(other, _)| overlap(address, *other)) {
+                Some((other, _)) if *other == address => {
+                    faults.add(at, format!("listen: \"{text}\" is there twice; leave one out"));
+                }
+                Some((_, other)) => {
+                    let text = format!(
+                        "listen: \"{text}\" and \"{other}\" overlap, and only one of them could be bound; leave one out"
+                    );
+                    faults.add(at, text);
+                }
+                None => listen.push((address, text)),
+            },
+            Err(wrong) => faults.add(at, format!("listen: \"{}\" is {wrong}", shorten(text))),
+        }
+    }
+    listen.into_iter().map(|(address, _)| address).collect()
+}
+
+/// Whether one of them is all addresses of the other's family, with its port.
+fn overlap(one: Address, other: Address) -> bool {
+    let (one, other) = (one.socket_address(), other.socket_address());
+    one == other
+        || (one.is_ipv4() == other.is_ipv4()
+            && one.port() == other.port()
+            && (one.ip().is_unspecified() || other.ip().is_unspecified()))
+}
+
 fn parse_numeric(text: &str, usual: u16) -> Result<Option<Address>, Wrong> {
     let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
-    if let Ok(ip) = bare.parse::<IpAddr>() {
-        return Ok(Some(SocketAddr::new(ip, usual).into()));
-    }
-    match text.parse::<SocketAddr>() {
-        Ok(address) if address.port() == 0 => Err("port 0 is not a port; leave it out for the usual one"),
-        Ok(address) => Ok(Some(address.into())),
-        Err(_) => Ok(None),
+    let address = match bare.parse::<IpAddr>() {
+        Ok(ip) => SocketAddr::new(ip, usual),
+        Err(_) => match text.parse::<SocketAddr>() {
+            Ok(address) => address,
+            Err(_) if text.contains('%') => return Err(WITH_NUMBER),
+            Err(_) => return Ok(None),
+        },
+    };
+    match address {
+        _ if address.port() == 0 => Err("port 0 is not a port; leave it out for the usual one"),
+        SocketAddr::V6(v6) if v6.ip().is_unicast_link_local() && v6.scope_id() == 0 => Err(WITH_NUMBER),
+        _ => Ok(Some(address.into())),
     }
 }
+
+/// Nothing but a socket address of the standard library, which knows no names of interfaces.
+const WITH_NUMBER: Wrong = "an address of one link without the number of its interface (ip link shows it first \
+                            in each line); write it with brackets and port: \"[fe80::1%2]:123\"";
 
 fn parse_port(text: &str) -> Result<u16, Wrong> {
     match text.parse::<u16>() {
@@ -192,6 +234,11 @@ mod tests {
             "time.example.org/",
             "[2001:db8::1",
             "2001:db8::1:99999",
+            "fe80::1",
+            "[fe80::1]:123",
+            "fe80::1%eth0",
+            "[fe80::1%eth0]:123",
+            "fe80::1%2",
         ] {
             assert!(parse_place(text, NTP).is_err(), "{text:?}");
         }
@@ -202,6 +249,38 @@ mod tests {
         for text in ["https://time.example.org", "http://192.0.2.1/", "ntp://a:123", "time.example.org/x"] {
             let wrong = parse_place(text, NTP).unwrap_err();
             assert!(wrong.contains("URL") && wrong.contains("\"ntp.example.org\""), "{text}: {wrong}");
+        }
+    }
+
+    #[test]
+    fn an_address_of_one_link_is_asked_for_the_number_of_its_interface() {
+        for text in ["fe80::1", "[fe80::1]:123", "fe80::1%eth0", "[fe80::1%eth0]:123", "fe80::1%2"] {
+            for wrong in [parse_place(text, NTP).unwrap_err(), parse_listen(text, NTP).unwrap_err()] {
+                assert!(
+                    wrong.contains("number of its interface") && wrong.contains("%2]:123"),
+                    "{text}: {wrong}"
+                );
+            }
+        }
+        assert!(parse_listen("[fe80::1%2]:123", NTP).is_ok());
+    }
+
+    #[test]
+    fn addresses_overlap_where_one_is_all_of_a_family_with_the_same_port() {
+        let address = |text| parse_listen(text, NTP).unwrap();
+        for (one, other, overlaps) in [
+            ("0.0.0.0", "10.0.0.2", true),
+            ("10.0.0.2", "0.0.0.0", true),
+            ("::", "2001:db8::1", true),
+            ("[::]:123", "[fe80::1%2]:123", true),
+            ("10.0.0.2", "10.0.0.2:123", true),
+            ("0.0.0.0", "::", false),
+            ("::", "10.0.0.2", false),
+            ("0.0.0.0", "10.0.0.2:1123", false),
+            ("10.0.0.1", "10.0.0.2", false),
+            ("[fe80::1%2]:123", "[fe80::1%3]:123", false),
+        ] {
+            assert_eq!(overlap(address(one), address(other)), overlaps, "{one} {other}");
         }
     }
 

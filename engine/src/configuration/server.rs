@@ -2,14 +2,14 @@
 
 use super::document::{Faults, Section, shorten};
 use super::key_service::{self, KeySettings};
-use super::place::{NTP, parse_listen, parse_prefix};
+use super::place::{NTP, parse_listen_list, parse_prefix};
 use engine_core::settings::ServerSettings;
 use ipc::address::Address;
 use ipc::message::privileged::{MAX_LISTEN, MAX_THREADS};
 use ipc::message::server::{MAX_LIST, MAX_RATE, MAX_TOTAL, Rule, ServerPolicy, Smear};
 use std::collections::HashSet;
 
-const KEYS: [&str; 14] = [
+pub(super) const KEYS: [&str; 14] = [
     "listen",
     "allow",
     "deny",
@@ -123,12 +123,11 @@ fn read_policy(section: &Section<'_>, faults: &mut Faults<'_>) -> ServerPolicy {
 }
 
 fn read_listen(section: &Section<'_>, faults: &mut Faults<'_>) -> Vec<Address> {
-    let mut listen: Vec<Address> = Vec::new();
     let missing = "listen: where to serve is missing; add listen = [\"0.0.0.0:123\", \"[::]:123\"]";
     if !section.has("listen") {
         faults.add(section.at, missing);
     }
-    let Some(texts) = section.texts("listen", "0.0.0.0:123", faults) else { return listen };
+    let Some(texts) = section.texts("listen", "0.0.0.0:123", faults) else { return Vec::new() };
     if texts.is_empty() {
         faults.add(section.place_of("listen"), missing);
     }
@@ -137,16 +136,7 @@ fn read_listen(section: &Section<'_>, faults: &mut Faults<'_>) -> Vec<Address> {
             format!("listen: more than {MAX_LISTEN} addresses; use \"0.0.0.0:123\" and \"[::]:123\" for all");
         faults.add(section.place_of("listen"), text);
     }
-    for (at, text) in texts {
-        match parse_listen(text, NTP) {
-            Ok(address) if listen.contains(&address) => {
-                faults.add(at, format!("listen: \"{text}\" is there twice; leave one out"));
-            }
-            Ok(address) => listen.push(address),
-            Err(wrong) => faults.add(at, format!("listen: \"{}\" is {wrong}", shorten(text))),
-        }
-    }
-    listen
+    parse_listen_list(texts, NTP, faults)
 }
 
 fn read_access(section: &Section<'_>, faults: &mut Faults<'_>) -> Vec<Rule> {

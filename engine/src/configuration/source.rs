@@ -8,7 +8,7 @@ use engine_core::settings::{NtsSettings, Place, SourceSettings};
 use ipc::message::exchange::AeadOffer;
 use ipc::units::Span;
 
-const KEYS: [&str; 14] = [
+pub(super) const KEYS: [&str; 14] = [
     "address",
     "mode",
     "roots",

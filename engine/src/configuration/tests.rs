@@ -309,6 +309,14 @@ const BROKEN: &[(&str, &[&str])] = &[
         &["\"[::]:123\" is there twice"],
     ),
     (
+        "[[source]]\naddress = \"a\"\n[server]\nallow = []\nlisten = [\n\"0.0.0.0:123\",\n\"10.0.0.2\"]\n",
+        &["test.toml:7: listen: \"10.0.0.2\" and \"0.0.0.0:123\" overlap", "leave one out"],
+    ),
+    (
+        "[[source]]\naddress = \"a\"\n[server]\nallow = []\nlisten = [\"[fe80::1]:123\"]\n",
+        &["test.toml:5: listen: \"[fe80::1]:123\" is an address of one link without the number"],
+    ),
+    (
         "[[source]]\naddress = \"a\"\n[server]\nlisten = [\"::\"]\nallow = [\"10.0.0.1/8\"]\n",
         &["test.toml:5: allow: \"10.0.0.1/8\" has bits beyond its prefix; write \"10.0.0.0/8\""],
     ),
@@ -364,7 +372,26 @@ const BROKEN: &[(&str, &[&str])] = &[
         "[server]\nlisten = [\"::\"]\nallow = [\"::/0\"]\n",
         &["test.toml:1: [server]: without a [[source]]", "local-stratum = 10"],
     ),
-    ("[[source]]\naddress = a\n", &["test.toml:2: not TOML"]),
+    (
+        "[[source]]\naddress = time.example.org # ours\n",
+        &["test.toml:2: not TOML: a text stands in quotes; write address = \"time.example.org\""],
+    ),
+    (
+        "[[source]]\naddress = 192.0.2.1\n",
+        &["test.toml:2: not TOML: a text", "write address = \"192.0.2.1\""],
+    ),
+    (
+        "[[source]]\nburst = True\n",
+        &["test.toml:2: not TOML: a line reads", "true and false in small letters"],
+    ),
+    (
+        "minimum-sources = 2\n[[source]]\naddress = \"a\"\n",
+        &["test.toml:1: minimum-sources: not known here; it belongs under [clock]"],
+    ),
+    (
+        "[[source]]\naddress = \"a\"\nrequire-nts = true\n",
+        &["test.toml:3: require-nts: not known in [[source]]; it belongs under [clock]"],
+    ),
     ("[[source]\naddress = \"a\"\n", &["test.toml:1: not TOML"]),
     ("[[source]]\naddress = \"a\"\naddress = \"b\"\n", &["test.toml:3:", "there twice"]),
     (

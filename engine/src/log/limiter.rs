@@ -1,16 +1,17 @@
 //! Which lines are written, and what is said of those that are not.
 //!
-//! A line is a *change* (a step, somebody else's hand on the clock, a refusal, another state: what an administrator looks
-//! for afterwards) or an ordinary one. An ordinary line is written where none of its kind was written in the last
+//! A line is one *of the clock* itself (a step, somebody else's hand on it, a refusal), another *change* (of the state of
+//! the whole: what an administrator looks for afterwards too) or an ordinary one. An ordinary line is written where none of its kind was written in the last
 //! minute; those between are counted, and when the minute is over one line says how many there were, how long ago the last
-//! one was, and what it said. A change is written at once, in its place.
+//! one was, and what it said. What is of the clock, and a change, is written at once, in its place.
 //!
-//! **The bound.** Changes and ordinary lines each have an allowance of 100 lines that grows again by 10 a minute, whatever
-//! they are about; beyond it they are counted too. A summary stands for a kind (64 at most are remembered) or for one of
-//! the two allowances, and comes once a minute at most. So a process that makes the engine talk without end gets at
-//! most 200 lines at once and 86 a minute in the long run.
+//! **The bound.** Lines of the clock, changes and ordinary lines each have an allowance of 100 lines that grows again by 10
+//! a minute, whatever they are about; beyond it they are counted too. So whoever makes sources agree and disagree without
+//! end, and changes with them, hides no step. A summary stands for a kind (64 at most are remembered) or for one of the
+//! three allowances, and comes once a minute at most. So a process that makes the engine talk without end gets at
+//! most 300 lines at once and 97 a minute in the long run.
 
-use super::Severity;
+use super::{Log, Severity};
 use ipc::units::{RawInstant, Span};
 
 /// Lines of one kind are this far apart; what comes between is counted.
@@ -28,6 +29,7 @@ const REFILL: Span = Span::from_secs(6);
 /// Decides which lines are written.
 pub(super) struct Limiter {
     kinds: Vec<Kind>,
+    clock: Allowance,
     changes: Allowance,
     ordinary: Allowance,
     told: Vec<(Severity, String)>,
@@ -96,20 +98,42 @@ impl Allowance {
         self.left = self.left.saturating_sub(1);
         is_left
     }
+
+    /// Whether a line is written now; else it is counted.
+    fn admits(&mut self, now: RawInstant, severity: Severity, text: &str) -> bool {
+        let is_written = self.take(now);
+        if !is_written {
+            self.held.add(now, severity, text);
+        }
+        is_written
+    }
+}
+
+impl Log {
+    /// Writes a line about the clock itself, in its place: a step, somebody else's hand on it, a refusal. Held back only in
+    /// a flood of its like.
+    pub fn write_of_the_clock(&mut self, now: RawInstant, severity: Severity, text: &str) {
+        self.settle(now);
+        if self.limiter.clock.admits(now, severity, text) {
+            self.write(severity, text);
+        }
+    }
 }
 
 impl Limiter {
     pub(super) const fn new() -> Self {
-        Self { kinds: Vec::new(), changes: Allowance::FULL, ordinary: Allowance::FULL, told: Vec::new() }
+        Self {
+            kinds: Vec::new(),
+            clock: Allowance::FULL,
+            changes: Allowance::FULL,
+            ordinary: Allowance::FULL,
+            told: Vec::new(),
+        }
     }
 
     /// Whether a change is written now.
     pub(super) fn admits_change(&mut self, now: RawInstant, severity: Severity, text: &str) -> bool {
-        let is_written = self.changes.take(now);
-        if !is_written {
-            self.changes.held.add(now, severity, text);
-        }
-        is_written
+        self.changes.admits(now, severity, text)
     }
 
     /// Whether an ordinary line is written now.
@@ -121,8 +145,7 @@ impl Limiter {
             kind.held.add(now, severity, text);
             return false;
         }
-        if !self.ordinary.take(now) {
-            self.ordinary.held.add(now, severity, text);
+        if !self.ordinary.admits(now, severity, text) {
             return false;
         }
         match self.kinds.iter().position(|kind| kind.pattern == pattern) {
@@ -166,7 +189,7 @@ impl Limiter {
             kind.printed = now;
             lines.extend(kind.held.take(now, LIKE_THIS));
         }
-        for allowance in [&mut self.changes, &mut self.ordinary] {
+        for allowance in [&mut self.clock, &mut self.changes, &mut self.ordinary] {
             if allowance.held.count > 0 && allowance.told.is_none_or(&is_over) {
                 allowance.told = Some(now);
                 lines.extend(allowance.held.take(now, ""));

@@ -94,9 +94,9 @@ pub enum LookupFailure {
     NoSuchName,
     /// The name has no address of either family that a server can have.
     NoAddress,
-    /// No name server answers, or one says to try again.
+    /// No name server answers, or one says that it fails.
     TryAgain,
-    /// No name server is configured on this host, or nobody listens where one should be on it.
+    /// No name server answers, and none is configured on this host.
     NoResolver,
     /// The name server failed in a way that it calls final.
     Refused,
@@ -117,10 +117,12 @@ impl LookupFailure {
                 "the name has no IPv4 or IPv6 address that a server can have; ask whoever keeps it"
             }
             Self::TryAgain => {
-                "a temporary failure, no name server answers; check the network and /etc/resolv.conf"
+                "no name server answers, or it fails (also DNSSEC with a wrong clock); check the network and \
+                 /etc/resolv.conf"
             }
             Self::NoResolver => {
-                "no name server is there to be asked; check /etc/resolv.conf and the host's own resolver"
+                "no name server is configured (/etc/resolv.conf names none); name one there, and where its \
+                 folder came after the start of truechimer, restart it"
             }
             Self::Refused => "the name server failed to find out; check it, and DNSSEC where it is used",
             Self::NotStarted => "no process for it could be started; check the host's memory and limits",

@@ -4,8 +4,8 @@
 use super::key_exchange::offer;
 use ipc::address::Address;
 use ipc::message::exchange::{
-    Cookie, Exchange, ExchangeFailed, Exchanged, Failed, FromExchange, KeyServer, MAX_ADDRESSES, MAX_COOKIES,
-    Resolve, Resolved, ToExchange,
+    Cookie, Exchange, ExchangeFailed, ExchangeFailure, Exchanged, Failed, FromExchange, KeyServer,
+    LookupFailure, MAX_ADDRESSES, MAX_COOKIES, Resolve, Resolved, ToExchange,
 };
 use ipc::secret::{Aead, KeyPair, Secret};
 use protocol::nts::aead::Algorithm;
@@ -25,7 +25,9 @@ pub(super) enum Judged {
 pub(super) fn judge(task: &ToExchange, cookies: usize, said: FromExchange) -> Judged {
     let is_lawful = match (task, &said) {
         (ToExchange::Resolve(task), FromExchange::Resolved(resolved)) => is_answer(task, resolved),
-        (ToExchange::Resolve(task), FromExchange::Failed(Failed { id, .. })) => *id == task.id,
+        (ToExchange::Resolve(task), FromExchange::Failed(Failed { id, reason })) => {
+            *id == task.id && is_a_childs(*reason)
+        }
         (ToExchange::Exchange(task), FromExchange::Cookie(cookie)) => {
             if cookie.id == task.id && cookies < usize::from(MAX_COOKIES) {
                 return Judged::Cookie(*cookie);
@@ -35,12 +37,33 @@ pub(super) fn judge(task: &ToExchange, cookies: usize, said: FromExchange) -> Ju
         (ToExchange::Exchange(task), FromExchange::Exchanged(exchanged)) => {
             usize::from(exchanged.cookies) == cookies && cookies > 0 && is_outcome(task, exchanged)
         }
-        (ToExchange::Exchange(task), FromExchange::ExchangeFailed(ExchangeFailed { id, .. })) => {
-            *id == task.id
+        (ToExchange::Exchange(task), FromExchange::ExchangeFailed(ExchangeFailed { id, reason })) => {
+            *id == task.id && is_of_an_exchange(*reason)
         }
         _ => false,
     };
     if is_lawful { Judged::End(said) } else { Judged::Unlawful }
+}
+
+/// Whether a child can find this reason: the others are what its parent says of it.
+const fn is_a_childs(reason: LookupFailure) -> bool {
+    match reason {
+        LookupFailure::NoSuchName
+        | LookupFailure::NoAddress
+        | LookupFailure::TryAgain
+        | LookupFailure::NoResolver
+        | LookupFailure::Refused => true,
+        LookupFailure::NotStarted | LookupFailure::Deadline | LookupFailure::Broken => false,
+    }
+}
+
+/// The same for the child of an exchange.
+const fn is_of_an_exchange(reason: ExchangeFailure) -> bool {
+    match reason {
+        ExchangeFailure::Lookup(reason) => is_a_childs(reason),
+        ExchangeFailure::NotStarted | ExchangeFailure::Deadline | ExchangeFailure::Broken => false,
+        _ => true,
+    }
 }
 
 fn is_answer(task: &Resolve, resolved: &Resolved) -> bool {

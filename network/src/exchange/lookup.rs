@@ -1,11 +1,9 @@
 //! What the child does: asks the C library's resolver, once.
 
-use super::connect::connect_to_any;
 use ipc::address::Address;
-use ipc::message::exchange::{
-    ExchangeFailure, Failed, FromExchange, LookupFailure, MAX_ADDRESSES, Resolve, Resolved,
-};
-use std::io;
+use ipc::message::exchange::{Failed, FromExchange, LookupFailure, MAX_ADDRESSES, Resolve, Resolved};
+use std::fs::File;
+use std::io::{self, Read};
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 
 /// Ends of the sentences with which glibc and musl say why a name has no address. The standard library keeps nothing
@@ -23,8 +21,8 @@ const SENTENCES: [(&str, LookupFailure); 7] = [
 /// Where the C library finds its name servers.
 const RESOLVER_FILE: &str = "/etc/resolv.conf";
 
-/// The port of DNS.
-const DNS: u16 = 53;
+/// Octets of it that are read.
+const MAX_RESOLVER_FILE: usize = 64 * 1024;
 
 /// Looks a name up.
 pub(super) fn look_up(resolve: &Resolve) -> FromExchange {
@@ -44,7 +42,7 @@ pub(super) fn addresses(
     port: u16,
     may_be_asked: impl Fn(IpAddr) -> bool,
 ) -> Result<(u8, [Address; MAX_ADDRESSES]), LookupFailure> {
-    let found = (name, port).to_socket_addrs().map_err(|error| failure(&error, is_resolver_there))?;
+    let found = (name, port).to_socket_addrs().map_err(|error| failure(&error, is_resolver_configured))?;
     collect(found, may_be_asked)
 }
 
@@ -67,23 +65,27 @@ fn collect(
     }
 }
 
-fn failure(error: &io::Error, is_resolver_there: impl Fn() -> bool) -> LookupFailure {
+fn failure(error: &io::Error, is_resolver_configured: impl Fn() -> bool) -> LookupFailure {
     let text = error.to_string();
     let known = SENTENCES.iter().find(|(end, _)| text.ends_with(end)).map(|(_, failure)| *failure);
-    known.unwrap_or_else(|| match is_resolver_there() {
+    known.unwrap_or_else(|| match is_resolver_configured() {
         true => LookupFailure::TryAgain,
         false => LookupFailure::NoResolver,
     })
 }
 
-/// The C library says of a resolver that isn't there what it says of one that doesn't answer. One on another host may be
-/// unreachable for a while; of one on this host the kernel knows at once.
-fn is_resolver_there() -> bool {
-    let text = std::fs::read_to_string(RESOLVER_FILE).unwrap_or_default();
-    name_servers(&text).into_iter().any(|ip| {
-        let is_deaf = || connect_to_any(&[SocketAddr::new(ip, DNS)]).err() == Some(ExchangeFailure::Refused);
-        !ip.is_loopback() || !is_deaf()
-    })
+/// The C library says of a resolver that isn't configured what it says of one that doesn't answer: without any it asks
+/// this host.
+fn is_resolver_configured() -> bool {
+    let text = read_resolver_file().unwrap_or_default();
+    !name_servers(&String::from_utf8_lossy(&text)).is_empty()
+}
+
+/// Not with `std::fs::read`: that asks for the size with a call that the filter of this process ends it for.
+fn read_resolver_file() -> io::Result<Vec<u8>> {
+    let mut text = Vec::with_capacity(MAX_RESOLVER_FILE);
+    File::open(RESOLVER_FILE)?.take(MAX_RESOLVER_FILE as u64).read_to_end(&mut text)?;
+    Ok(text)
 }
 
 /// The addresses on `nameserver` lines, without a zone.
@@ -128,9 +130,9 @@ mod tests {
 
     #[test]
     fn the_resolvers_sentences_are_told_apart() {
-        let said = |text: &str, there| {
+        let said = |text: &str, configured| {
             let text = format!("failed to lookup address information: {text}");
-            failure(&io::Error::other(text), || there)
+            failure(&io::Error::other(text), || configured)
         };
         for (text, reason) in SENTENCES {
             assert_eq!(said(text, true), reason);

@@ -178,7 +178,11 @@ impl World {
         while let Some(output) = self.engine.poll_output() {
             match output {
                 Output::Query(query) => self.travel(query),
-                Output::Event(io::Event::Line(severity, line) | io::Event::Change(severity, line)) => {
+                Output::Event(
+                    io::Event::Line(severity, line)
+                    | io::Event::Change(severity, line)
+                    | io::Event::Clock(severity, line),
+                ) => {
                     self.lines.push(((self.time - self.begin) as f64 * 1e-9, severity, line));
                 }
                 Output::Distrust(_, why) => panic!("an honest process was distrusted: {why}"),

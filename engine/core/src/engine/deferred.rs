@@ -97,7 +97,7 @@ impl Engine {
                 "our clock is {offset:+.0} s off by the word of NTS sources whose certificates it finds invalid; that \
                  is too little to pass over their certificates: check them, or set the clock by hand"
             );
-            self.announce(1, line);
+            self.announce_clock(1, line);
             return self.drop_provisional(now);
         }
         let Some(basis) = &self.basis else { return };
@@ -108,7 +108,7 @@ impl Engine {
             asked_at: now.raw,
         };
         self.deferred = Deferred::Ordered;
-        self.announce(
+        self.announce_clock(
             4,
             format!(
                 "our clock is {:.1} days off, and no certificate can be judged by it; {} NTS sources agree on the \

@@ -33,6 +33,17 @@ impl Engine {
         }
     }
 
+    /// Something has changed, or is wanted: what failed before is tried again at once.
+    pub(super) fn hurry(&mut self, now: RawInstant) {
+        self.hurry_keys(now);
+        self.hurry_names(now);
+    }
+
+    /// Names that are not resolved are looked up again at once.
+    pub(super) fn hurry_names(&mut self, now: RawInstant) {
+        self.lookups.iter_mut().flatten().for_each(|lookup| lookup.retry(now));
+    }
+
     pub(super) fn next_look_up(&self) -> Option<RawInstant> {
         if self.offline || self.open_children() >= MOST_OPEN {
             return None;
@@ -136,8 +147,7 @@ impl Engine {
             return self.distrust(Process::Exchange, "it ended a look-up that was not open");
         };
         if let Some(lookup) = self.lookups[entry].as_mut() {
-            lookup.failed(now.raw);
-            lookup.last = Some(failed.reason);
+            lookup.unanswered(now.raw, failed.reason);
         }
         let line = format!(
             "source {}: its name is not resolved: {}; it is looked up again",

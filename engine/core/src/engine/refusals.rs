@@ -79,7 +79,7 @@ impl Engine {
             };
             let then = if kind == OrderKind::Step { self.what_follows(code, now) } else { "" };
             let line = format!("the governor refused {what} ({}): {}{then}", name_of(code), remedy(code));
-            self.announce(4, line);
+            self.announce_clock(4, line);
         }
     }
 

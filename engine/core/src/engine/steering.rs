@@ -112,10 +112,7 @@ impl Engine {
         self.system.guard_alarm = finding.guard_violated;
         match finding.line {
             Ok(line) => {
-                if let Some(impasse) = before
-                    && impasse != Impasse::NoSources
-                    && self.system.first_update.is_some()
-                {
+                if core::mem::take(&mut self.system.impasse_told) && self.system.first_update.is_some() {
                     self.announce(5, "the sources agree again".into());
                 }
                 self.system.line = Some(line);
@@ -137,6 +134,7 @@ impl Engine {
                     let severity =
                         if matches!(impasse, Impasse::NoMajority | Impasse::NoQuorum) { 3 } else { 4 };
                     self.announce(severity, self.explain(impasse));
+                    self.system.impasse_told = true;
                 }
             }
             Err(_) => {}
@@ -184,7 +182,7 @@ impl Engine {
         }
         if size > self.system.slew_limit {
             if !self.system.held {
-                self.announce(3, self.describe_hold(offset));
+                self.announce_clock(3, self.describe_hold(offset));
             }
             self.system.held = true;
             return;
@@ -275,7 +273,7 @@ impl Engine {
             // Stamps of the kernel's clock that were taken before it can't be turned into RAW any more.
             self.exchanges.cut_all();
             let moved = applied.after.wall.minus(applied.before.wall).nanos() as f64 * 1e-9;
-            self.announce(5, format!("the clock was stepped by {moved:+.6} s"));
+            self.announce_clock(5, format!("the clock was stepped by {moved:+.6} s"));
             // What the step left over is slewed at once.
             self.system.dirty = true;
         }
@@ -295,20 +293,23 @@ impl Engine {
         match event.kind {
             ClockEventKind::ForeignStep => {
                 self.system.restore = self.system.line.is_some();
-                self.announce(4, format!("somebody else moved the clock by {moved:+.6} s"));
+                self.announce_clock(4, format!("somebody else moved the clock by {moved:+.6} s"));
             }
             ClockEventKind::ForeignFrequency => {
-                self.announce(4, "somebody else changed the clock's frequency; it was set back".into());
+                self.announce_clock(4, "somebody else changed the clock's frequency; it was set back".into());
             }
             ClockEventKind::Resume => {
                 self.sources.iter_mut().for_each(|source| source.forget_time(now.raw));
                 self.system.line = None;
                 self.system.resume = true;
-                self.hurry_keys(now.raw);
+                self.hurry(now.raw);
                 self.announce(5, "the machine slept; measuring afresh".into());
             }
             ClockEventKind::DeadMan => {
-                self.announce(3, "no order for three hours: the clock was marked unsynchronised".into());
+                self.announce_clock(
+                    3,
+                    "no order for three hours: the clock was marked unsynchronised".into(),
+                );
             }
         }
         self.system.dirty = true;

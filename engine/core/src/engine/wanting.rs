@@ -104,6 +104,7 @@ impl Engine {
         let age = length(want.since, now);
         let line = match (want.kind, self.system.impasse) {
             (Kind::Impasse, Some(impasse)) => {
+                self.system.impasse_told = true;
                 format!("for {age} no source could be followed: {}", self.explain(impasse))
             }
             _ => format!("no source has answered for {age}: {}", self.asked().sentence()),

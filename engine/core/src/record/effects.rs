@@ -61,6 +61,11 @@ pub(super) fn write(out: &mut Writer, output: &Output) {
             out.u8(*severity);
             out.text(line);
         }
+        Output::Event(Event::Clock(severity, line)) => {
+            out.u8(13);
+            out.u8(*severity);
+            out.text(line);
+        }
         Output::Distrust(farewell, deed) => {
             out.u8(11);
             out.message(&ToPrivileged::Goodbye(*farewell));

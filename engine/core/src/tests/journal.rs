@@ -1,7 +1,7 @@
 //! What the log says while there is nobody to follow, and of steps that are refused.
 
 use super::world::*;
-use crate::io::Input;
+use crate::io::{Command, Input};
 use crate::settings::Place;
 use ipc::message::exchange::{Failed, HostName, LookupFailure};
 use ipc::message::privileged::{Condition, Refusal};
@@ -182,4 +182,25 @@ fn a_refused_step_says_what_is_really_so_and_nothing_that_contradicts_it() {
     assert_eq!(refusals.len(), 1, "{:?}", world.lines);
     assert!(refusals[0].ends_with("; it is slewed instead"), "{refusals:?}");
     assert!(matching(&world, "--approve-step").is_empty(), "{:?}", world.lines);
+}
+
+#[test]
+fn nobody_agrees_again_who_was_not_said_to_disagree() {
+    let mut servers = lan(3);
+    servers[2].up = false;
+    let mut world = Setup::of(servers).start();
+    world.run(2.0);
+    assert_eq!(matching(&world, "the clock follows its sources").len(), 1, "{:?}", world.lines);
+    // One of the two goes astray while the third may only be slow, which then makes a majority.
+    world.servers[1].error = 0.4;
+    for _ in 0..4 {
+        world.give(Input::Command(Command::Burst));
+        world.run(1.0);
+    }
+    assert_eq!(world.report().system.state, "holdover", "{:?}", world.report().system);
+    world.servers[2].up = true;
+    world.give(Input::Command(Command::Burst));
+    world.run(60.0);
+    assert!(world.report().system.synchronised, "{:?}", world.report().system);
+    assert!(matching(&world, "agree").is_empty(), "{:?}", world.lines);
 }

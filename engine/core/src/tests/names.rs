@@ -1,8 +1,8 @@
 //! What an answer for one name may do to the sources of another.
 
 use super::world::*;
-use crate::io::Input;
-use ipc::message::exchange::{HostName, MAX_ADDRESSES, Resolved};
+use crate::io::{Command, Input};
+use ipc::message::exchange::{Failed, HostName, LookupFailure, MAX_ADDRESSES, Resolved};
 
 #[test]
 fn a041_an_answer_for_one_name_takes_no_address_away_from_a_trusted_one() {
@@ -31,5 +31,51 @@ fn a041_an_answer_for_one_name_takes_no_address_away_from_a_trusted_one() {
         order.into_iter().for_each(|input| world.give(input));
         world.run(120.0);
         assert!(world.error().abs() < 0.001, "attacker first: {attacker_first}: {}", world.error());
+    }
+}
+
+/// One source with a name whose look-up always fails with this reason, for 12 hours; what the world is then.
+fn unresolved(reason: LookupFailure) -> World {
+    let mut setup = Setup::of(lan(1));
+    setup.settings.sources[0].place =
+        crate::settings::Place::Name(HostName::parse("time.example").unwrap(), 123);
+    let mut world = setup.start();
+    let mut answered = 0;
+    for _ in 0..12 * 360 {
+        while let Some(resolve) = world.resolves.get(answered) {
+            let id = resolve.id;
+            answered += 1;
+            world.give(Input::LookupFailed(Failed { id, reason }));
+        }
+        world.run(10.0);
+    }
+    world
+}
+
+#[test]
+fn a_name_that_fails_for_what_is_amiss_on_this_host_is_looked_up_every_two_minutes_and_another_every_hour() {
+    let hours = 12;
+    for reason in [LookupFailure::TryAgain, LookupFailure::NoResolver, LookupFailure::Deadline] {
+        let count = unresolved(reason).resolves.len();
+        assert!((hours * 27..=hours * 30 + 10).contains(&count), "{reason:?}: {count}");
+    }
+    let count = unresolved(LookupFailure::NoSuchName).resolves.len();
+    assert!((hours..=hours + 20).contains(&count), "{count}");
+}
+
+#[test]
+fn a_burst_a_return_to_the_network_and_other_addresses_of_our_own_hurry_a_look_up_that_failed() {
+    let own = |last: u8| Input::OwnAddresses(std::vec![core::net::IpAddr::from([203, 0, 113, last])]);
+    let hurries: [&[Input]; 3] = [
+        &[Input::Command(Command::Burst)],
+        &[Input::Command(Command::Offline), Input::Command(Command::Online)],
+        &[own(9)],
+    ];
+    for hurry in hurries {
+        let mut world = unresolved(LookupFailure::NoSuchName);
+        let before = world.resolves.len();
+        hurry.iter().for_each(|input| world.give(input.clone()));
+        world.run(0.1);
+        assert_eq!(world.resolves.len(), before + 1, "{hurry:?}");
     }
 }

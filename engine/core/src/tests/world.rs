@@ -203,7 +203,9 @@ impl World {
             Output::Resolve(resolve) => self.resolves.push(resolve),
             Output::Serve(state) => self.served.push(state),
             Output::Save(saved) => self.saved.push(saved),
-            Output::Event(Event::Line(severity, line) | Event::Change(severity, line)) => {
+            Output::Event(
+                Event::Line(severity, line) | Event::Change(severity, line) | Event::Clock(severity, line),
+            ) => {
                 self.lines.push((severity, line));
             }
             Output::Distrust(who, why) => self.distrust = Some((who, why)),

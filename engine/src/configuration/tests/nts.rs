@@ -137,6 +137,12 @@ fn clients_are_told_the_port_where_they_would_not_find_it() {
 }
 
 #[test]
+fn addresses_of_a_key_exchange_may_not_overlap_either() {
+    let wrong = bad(&server(&FILES.replace("\"::\"", "\"[::]:4460\", \"2001:db8::1\"")));
+    assert!(wrong.contains("\"2001:db8::1\" and \"[::]:4460\" overlap"), "{wrong}");
+}
+
+#[test]
 fn a_server_of_a_fleet_may_leave_key_exchange_to_others() {
     let found = good(&server(&format!("fleet-secret = \"{SECRET}\"\nfleet-since = 2026-11-01\n")));
     assert_eq!(found.plan.key_service, None);

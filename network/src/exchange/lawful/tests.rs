@@ -116,6 +116,27 @@ fn a176_a121_what_the_child_of_a_look_up_may_not_say_is_unlawful() {
 }
 
 #[test]
+fn a176_a_child_cannot_say_what_its_parent_says_of_children() {
+    let parents = [LookupFailure::NotStarted, LookupFailure::Deadline, LookupFailure::Broken];
+    for reason in parents {
+        let said = FromExchange::Failed(Failed { id: ID, reason });
+        assert_eq!(judge(&look_up(), 0, said), Judged::Unlawful, "{reason:?}");
+    }
+    let task = ToExchange::Exchange(exchange());
+    let parents = parents.map(ExchangeFailure::Lookup).into_iter();
+    for reason in
+        parents.chain([ExchangeFailure::NotStarted, ExchangeFailure::Deadline, ExchangeFailure::Broken])
+    {
+        let said = FromExchange::ExchangeFailed(ExchangeFailed { id: ID, reason });
+        assert_eq!(judge(&task, 0, said), Judged::Unlawful, "{reason:?}");
+    }
+    for reason in [LookupFailure::TryAgain, LookupFailure::NoResolver].map(ExchangeFailure::Lookup) {
+        let said = FromExchange::ExchangeFailed(ExchangeFailed { id: ID, reason });
+        assert_eq!(judge(&task, 0, said.clone()), Judged::End(said));
+    }
+}
+
+#[test]
 fn keys_of_its_own_exchange_are_passed_on() {
     assert!(is_lawful(&exchange(), exchanged()));
     let siv = Exchanged { algorithm: Aead::AesSivCmac256, keys: keys(32), alternate: None, ..exchanged() };

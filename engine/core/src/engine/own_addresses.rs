@@ -1,0 +1,48 @@
+//! Which addresses this host has, as far as it is known.
+
+use super::{Engine, MOST_OWN};
+use crate::io::Now;
+use alloc::vec::Vec;
+use core::net::IpAddr;
+use ipc::message::client::Sent;
+
+impl Engine {
+    /// The host's addresses are others now. Cookies that were got under one that is gone are not used any more.
+    pub(super) fn change_own(&mut self, now: Now, addresses: Vec<IpAddr>) {
+        let gone = |ip: IpAddr| self.own.contains(&ip) && !addresses.contains(&ip);
+        let lost = self.associations.iter_mut().flatten().filter_map(|a| a.lose(gone).then_some(())).count();
+        if lost > 0 {
+            self.save_associations();
+        }
+        self.own_told = addresses.len().min(MOST_OWN);
+        self.learn_own(addresses);
+        self.hurry_names(now.raw);
+    }
+
+    fn learn_own(&mut self, mut addresses: Vec<IpAddr>) {
+        addresses.truncate(MOST_OWN);
+        self.own_ids = addresses.iter().map(|ip| protocol::reference_id::of_address(*ip)).collect();
+        self.own = addresses;
+    }
+
+    /// Takes an address that a query left from; the oldest one that was learned so makes room, but none that is
+    /// known from elsewhere: the client role may lie. Loopback says nothing: every host has it.
+    pub(super) fn learn_own_address(&mut self, sent: &Sent) {
+        let ip = sent.local.ip();
+        let source = self.exchanges.protected_source(sent.id);
+        let entry = self.sources.iter().find(|s| Some(s.key) == source).map(|source| source.entry);
+        let association = entry.and_then(|entry| self.associations.get_mut(entry)?.as_mut());
+        if association.is_some_and(|association| association.leave_from(ip)) {
+            self.save_associations();
+        }
+        if ip.is_loopback() || ip.is_unspecified() || self.own.contains(&ip) {
+            return;
+        }
+        let mut addresses = core::mem::take(&mut self.own);
+        if addresses.len() == MOST_OWN && self.own_told < MOST_OWN {
+            addresses.remove(self.own_told);
+        }
+        addresses.push(ip);
+        self.learn_own(addresses);
+    }
+}
