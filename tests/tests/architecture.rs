@@ -155,6 +155,27 @@ fn dependencies_are_named_with_their_reasons_in_one_place() {
     }
 }
 
+/// Who names a package that is only a program optimises nothing that a test runs through.
+#[test]
+fn what_is_optimised_for_tests_are_libraries() {
+    let root: toml::Table = read("Cargo.toml").parse().expect("a manifest is TOML");
+    let named = root["profile"]["dev"]["package"].as_table().expect("packages");
+    let mut ours = 0;
+    for name in named.keys().filter(|name| name.starts_with("truechimer-")) {
+        let has_name = |package: &&str| {
+            let manifest: toml::Table =
+                read(format!("{package}/Cargo.toml")).parse().expect("a manifest is TOML");
+            manifest["package"]["name"].as_str() == Some(name)
+        };
+        let package = ARROWS.iter().map(|(package, _)| *package).find(has_name);
+        let package = package.unwrap_or_else(|| panic!("profile.dev.package: there is no package {name}"));
+        let library = workspace().join(package).join("src/lib.rs");
+        assert!(library.is_file(), "profile.dev.package: {name} has no library");
+        ours += 1;
+    }
+    assert!(ours > 0, "no package of ours was found");
+}
+
 #[test]
 fn pure_libraries_have_neither_std_nor_unsafe_code() {
     for library in ["ipc/src/lib.rs", "protocol/src/lib.rs", "engine/core/src/lib.rs"] {
