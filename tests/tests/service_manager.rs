@@ -109,8 +109,7 @@ fn with_a_watchdog_a_network_process_that_is_stopped_ends_the_daemon_with_its_ow
 
 #[test]
 fn with_a_watchdog_a_key_service_or_key_holder_that_is_stopped_ends_the_daemon_and_is_named() {
-    for (role, name) in [("key-service", "the key service process"), ("key-holder", "the key holder process")]
-    {
+    for (role, name) in [("key-service", "the key exchange service"), ("key-holder", "the key holder")] {
         let server = NtsServer::new("hang", &["127.0.0.1"], "");
         let mut daemon = server.setup.with_environment("WATCHDOG_USEC", "3000000").start();
         daemon.signal(daemon.process(role).pid, Signal::SIGSTOP);
@@ -196,7 +195,7 @@ fn with_a_watchdog_a_thread_that_hangs_at_work_ends_the_daemon_and_one_that_wait
     });
     let exit = exit.expect("a thread that hangs is never noticed");
     assert_eq!(exit.code, Some(83), "{exit:?}");
-    assert!(exit.log.contains("the server process hangs, or was stopped"), "{exit:?}");
+    assert!(exit.log.contains("the network process (server role) hangs, or was stopped"), "{exit:?}");
 }
 
 #[test]
