@@ -151,7 +151,7 @@ pub struct SavedAssociation {
 pub enum Event {
     /// May be held back where there are many like it.
     Line(u8, alloc::string::String),
-    /// A step, somebody else's hand on the clock, a refusal, another state of the whole: never held back.
+    /// A step, a change of the clock by another program, a refusal, another state of the whole: held back only in a flood.
     Change(u8, alloc::string::String),
 }
 

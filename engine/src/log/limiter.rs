@@ -1,7 +1,7 @@
 //! Which lines are written, and what is said of those that are not.
 //!
-//! A line is a *change* (a step, somebody else's hand on the clock, a refusal, another state: what an administrator looks
-//! for afterwards) or an ordinary one. An ordinary line is written where none of its kind was written in the last
+//! A line is a *change* (a step, a change of the clock by another program, a refusal, another state: what an administrator
+//! looks for afterwards) or an ordinary one. An ordinary line is written where none of its kind was written in the last
 //! minute; those between are counted, and when the minute is over one line says how many there were, how long ago the last
 //! one was, and what it said. A change is written at once, in its place.
 //!
