@@ -1,4 +1,4 @@
-//! The five links: records in become facts for the engine, effects of the engine become records out.
+//! One link to each process but the key holder: records in become facts for the engine, effects of the engine become records out.
 //!
 //! Whatever a record says is checked here as far as the order of messages goes (hello first and once,
 //! answers only to what was asked, counts that only grow); what a query's reply may say is for the engine

@@ -1,7 +1,8 @@
 //! One line for each event: severity, text, nothing from outside unescaped, nothing repeated without end.
 //!
 //! Lines go to standard error (with a severity prefix where the journal reads it) or to the syslog socket.
-//! Writing never waits: a line that can't be taken now is lost and counted.
+//! Writing never waits: a line that can't be taken now is lost and counted. What is held back, and how that is told:
+//! `limiter`.
 
 use ipc::units::RawInstant;
 use nix::poll::{PollFd, PollFlags, ppoll};

@@ -7,7 +7,7 @@
 //!   launch         the plan, the hellos of the other processes, the welcome
 //!   loop           waits; passes facts into the engine and effects out of it
 //!   reload         a changed file, while everything runs: what of it takes effect
-//!   links          the five links: order of messages, queues that never block
+//!   links          one link to each process but the key holder: order of messages, queues that never block
 //!   clock          the raw clock and the steered one, read next to each other
 //!   state          what survives a restart
 //!   keys           keys that survive a restart
@@ -340,10 +340,7 @@ fn missing(launched: &Launched) -> Vec<String> {
         .filter(|(_, missing)| !missing.is_empty())
         .map(|(process, missing)| {
             let list = missing.join(", ");
-            format!(
-                "the {} process runs without: {list} (not offered by this system, or left out)",
-                process.name()
-            )
+            format!("{} runs without: {list} (not offered by this system, or left out)", process.title())
         })
         .collect()
 }

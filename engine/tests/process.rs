@@ -93,7 +93,8 @@ fn a096_a_malformed_record_of_the_client_ends_the_daemon_within_100_ms() {
     assert_eq!(bench.expect_goodbye(), Process::Client);
     assert!(start.elapsed() < Duration::from_millis(100), "{:?}", start.elapsed());
     let (log, code) = bench.stop();
-    assert!(log.contains("the client process broke the protocol: record of another version"), "{log}");
+    let said = "the network process (client role) broke the protocol: record of another version";
+    assert!(log.contains(said), "{log}");
     assert_eq!(code, Some(81));
 }
 
@@ -102,7 +103,7 @@ fn a110_a_client_that_exits_ends_the_daemon() {
     let mut bench = Bench::started("exits", SOURCE);
     bench.close_client();
     assert_eq!(bench.expect_goodbye(), Process::Client);
-    assert!(bench.stop().0.contains("the client process is gone; the daemon ends"));
+    assert!(bench.stop().0.contains("the network process (client role) is gone; the daemon ends"));
 }
 
 #[test]
@@ -362,7 +363,8 @@ fn a121_keys_that_nobody_asked_for_end_the_daemon() {
     bench.exchange.send(&records[0]).unwrap();
     bench.exchange.send(&records[8]).unwrap();
     assert_eq!(bench.expect_goodbye(), Process::Exchange);
-    assert!(bench.stop().0.contains("the exchange process sent another number of cookies than it says"));
+    let said = "the network process (exchange role) sent another number of cookies than it says";
+    assert!(bench.stop().0.contains(said));
 }
 
 const NTS_SERVER: &str = "[server]\nlisten = [\"127.0.0.1:11125\"]\nallow = []\nlocal-stratum = 10\n\
@@ -449,7 +451,7 @@ fn a_reload_reaches_the_key_exchange_service_and_its_certificate_is_watched() {
     assert_eq!(bench.expect_goodbye(), Process::KeyService);
     let (log, _) = bench.stop();
     assert!(log.contains("the certificate of [server.nts] expires in 3 days"), "{log}");
-    assert!(log.contains("the key service process read its certificate without being asked"), "{log}");
+    assert!(log.contains("the key exchange service read its certificate without being asked"), "{log}");
 }
 
 #[test]

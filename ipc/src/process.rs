@@ -1,4 +1,5 @@
-//! The processes of the daemon, each with what others have to know of it. A new one is a variant and a line of [`FACTS`].
+//! The processes of the daemon, each with what others have to know of it. What a new one needs besides a variant and a line
+//! of [`FACTS`] is in docs/architecture.md, "To add something".
 
 use crate::codec::{Decode, Encode};
 use core::ops::{Index, IndexMut};
@@ -34,7 +35,8 @@ struct Facts {
     exit_code: u8,
 }
 
-/// In the order of [`Process`]. The exit code is that of `truechimerd` when this process is gone or not trusted any more.
+/// In the order of [`Process`]. The exit code is that of `truechimerd` when this process is gone or not trusted any
+/// more; that of `truechimerd` itself is an internal error of its own.
 #[rustfmt::skip]
 const FACTS: [Facts; 7] = [
     Facts { process: Process::Privileged, name: "privileged", title: "truechimerd", user: "truechimer-clock", program: "truechimerd", role: None, has_link: true, exit_code: 70 },
@@ -96,7 +98,8 @@ impl Process {
         self.facts().has_link
     }
 
-    /// The exit code of `truechimerd` when this process is gone or broke a rule.
+    /// The exit code of `truechimerd` when this process is gone or broke a rule; for [`Process::Privileged`] that of an internal
+    /// error.
     pub const fn exit_code(self) -> i32 {
         self.facts().exit_code as i32
     }

@@ -2,7 +2,7 @@
 
 use ipc::calendar::Rfc3339;
 use ipc::message::exchange::LookupFailure;
-use ipc::message::privileged::{Condition, Refusal};
+use ipc::message::privileged::Condition;
 use ipc::units::WallTime;
 use std::fmt;
 
@@ -49,7 +49,7 @@ impl fmt::Display for Sentence {
                 write!(f, "synchronised: stratum {stratum}, following {used} of {}", Count(of))
             }
             Condition::Held(Some(row)) => {
-                write!(f, "held by the governor ({}): see REFUSALS in truechimerd(8)", Row(row))
+                write!(f, "held by the governor ({}): see REFUSALS in truechimerd(8)", row.name())
             }
             Condition::Held(None) => f.write_str(
                 "held: the clock is too far off to be slewed; see --approve-step in truechimerd(8)",
@@ -68,19 +68,6 @@ impl fmt::Display for Sentence {
             }
             Condition::NoSources => f.write_str("no source configured"),
         }
-    }
-}
-
-/// A row of the governor's table, by the name that the manual and the log use.
-struct Row(Refusal);
-
-impl fmt::Display for Row {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (at, letter) in format!("{:?}", self.0).char_indices() {
-            let separator = if at > 0 && letter.is_uppercase() { "-" } else { "" };
-            write!(f, "{separator}{}", letter.to_ascii_lowercase())?;
-        }
-        Ok(())
     }
 }
 
@@ -105,6 +92,7 @@ impl fmt::Display for Minute {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ipc::message::privileged::Refusal;
 
     #[test]
     fn each_condition_is_one_short_line() {

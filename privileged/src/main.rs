@@ -12,10 +12,9 @@
 //!   ending     one sentence and one exit code for each cause; journal: who reads it
 //! ```
 //!
-//! After the launch it holds CAP_SYS_TIME and the twenty system calls of `policies/rules/privileged.toml`; to read: one
-//! link, signals and a timer; to write: record, audit log, service manager,
-//! standard error (and a virtual clock's file). It parses no configuration, no packet and no text; the
-//! frames that it reads are of fixed size and range.
+//! After the launch it holds CAP_SYS_TIME and the system calls of `policies/rules/privileged.toml`; to read: one link,
+//! signals and a timer; to write: record, audit log, service manager, standard error (and a virtual clock's file). It
+//! parses no configuration, no packet and no text; the frames that it reads are of fixed size and range.
 
 mod clock;
 mod condition;

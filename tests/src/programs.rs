@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 /// Where the programs are, where [`look_in`] said so.
 static CHOSEN: OnceLock<PathBuf> = OnceLock::new();
 
-/// From now on the programs are taken from this folder: for who has built them himself. The first word counts.
+/// From now on the programs are taken from this folder: for callers that have built them. The first word counts.
 pub fn look_in(folder: &Path) {
     let _ = CHOSEN.set(folder.to_owned());
 }

@@ -63,9 +63,11 @@ pub fn code(path: &str) -> String {
     code
 }
 
-/// The names of the functions in some code, in order.
+/// The names of the functions in some code, in order, and then those of the tests that `days!` makes (tests/simulation).
 pub fn functions(code: &str) -> Vec<String> {
-    code.split("fn ").skip(1).filter_map(|rest| Some(rest.split('(').next()?.to_owned())).collect()
+    let written = code.split("fn ").skip(1).filter_map(|rest| rest.split('(').next());
+    let made = code.split("days! {").skip(1).filter_map(|rest| rest.split('}').next());
+    written.chain(made.flat_map(str::split_whitespace)).map(str::to_owned).collect()
 }
 
 /// Whether some code has this word.

@@ -3,6 +3,7 @@
 
 use bench::programs::workspace;
 use bench::tree::{code, files, functions, names, read};
+use ipc::message::privileged::{RUN_STEP_SPACING, Refusal};
 use ipc::process::Process;
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -152,6 +153,27 @@ fn dependencies_are_named_with_their_reasons_in_one_place() {
             }
         }
     }
+}
+
+/// Who names a package that is only a program optimises nothing that a test runs through.
+#[test]
+fn what_is_optimised_for_tests_are_libraries() {
+    let root: toml::Table = read("Cargo.toml").parse().expect("a manifest is TOML");
+    let named = root["profile"]["dev"]["package"].as_table().expect("packages");
+    let mut ours = 0;
+    for name in named.keys().filter(|name| name.starts_with("truechimer-")) {
+        let has_name = |package: &&str| {
+            let manifest: toml::Table =
+                read(format!("{package}/Cargo.toml")).parse().expect("a manifest is TOML");
+            manifest["package"]["name"].as_str() == Some(name)
+        };
+        let package = ARROWS.iter().map(|(package, _)| *package).find(has_name);
+        let package = package.unwrap_or_else(|| panic!("profile.dev.package: there is no package {name}"));
+        let library = workspace().join(package).join("src/lib.rs");
+        assert!(library.is_file(), "profile.dev.package: {name} has no library");
+        ours += 1;
+    }
+    assert!(ours > 0, "no package of ours was found");
 }
 
 #[test]
@@ -312,18 +334,7 @@ fn the_manual_names_each_exit_code_and_each_refusal_and_no_other() {
     assert!(codes.len() > 8, "the codes weren't found: {codes:?}");
     assert_eq!(tags(&page, "EXIT STATUS"), codes);
 
-    let messages = code("ipc/src/message/privileged.rs");
-    let rows =
-        messages.split("enum Refusal {").nth(1).expect("it is there").split('}').next().expect("its end");
-    let rows = rows.split(',').map(str::trim).filter(|row| !row.is_empty());
-    let refusals: BTreeSet<String> = rows
-        .map(|row| {
-            let hyphened: String =
-                row.chars().flat_map(|c| [c.is_uppercase().then_some('-'), Some(c)]).flatten().collect();
-            hyphened.trim_start_matches('-').to_lowercase()
-        })
-        .collect();
-    assert!(refusals.len() > 20, "the refusals weren't found: {refusals:?}");
+    let refusals = BTreeSet::from(Refusal::ALL.map(|refusal| refusal.name().to_owned()));
     assert_eq!(tags(&page, "REFUSALS"), refusals);
 }
 
@@ -347,6 +358,8 @@ fn written(expression: &str, unit: &str) -> String {
             "SECOND" => 1.0,
             "HOUR" => 3_600.0,
             "YEAR" => 365.25 * 86_400.0,
+            // What the engine has to know as well.
+            spacing if spacing.contains("RUN_STEP_SPACING") => RUN_STEP_SPACING.nanos() as f64 * 1e-9,
             number => number.replace('_', "").parse().unwrap_or_else(|_| panic!("{expression}")),
         };
         value = if std::mem::take(&mut divide) { value / factor } else { value * factor };

@@ -31,6 +31,10 @@ fn an_orderly_stop_leaves_no_process_to_be_killed_and_says_one_line() {
         let setup = Setup::new("stop", &configuration(&forger)).with_virtual_clock(0, 0.0);
         let daemon = setup.start();
         daemon.wait_until_synchronised(PATIENCE);
+        // Else its line may come beside that of the stop.
+        daemon.wait_until("a look-up that failed", PATIENCE, |daemon| {
+            daemon.log().contains("source time.invalid: its name is not resolved: ")
+        });
         let processes = daemon.processes();
         assert!(processes.len() >= 5, "{processes:?}");
         let before = daemon.log();

@@ -212,7 +212,7 @@ const SET_ASIDE: [Wrong; 6] = [
 ];
 
 #[test]
-fn state_files_of_wrong_owner_mode_or_kind_are_mended_or_begun_afresh_and_said_once() {
+fn a146_state_files_of_wrong_owner_mode_or_kind_are_mended_or_begun_afresh_and_said_once() {
     let forger = Forger::honest(HERE, 0);
     let root = bench::is_root();
     for name in STATE {

@@ -153,7 +153,7 @@ pub enum Event {
     Line(u8, alloc::string::String),
     /// Another state of the whole: held back only in a flood.
     Change(u8, alloc::string::String),
-    /// The clock itself: a step, somebody else's hand on it, a refusal. No flood of others pushes it out.
+    /// The clock itself: a step, a change of it by another program, a refusal. No flood of others pushes it out.
     Clock(u8, alloc::string::String),
 }
 

@@ -19,7 +19,8 @@
 //!   system        the line along which true time runs, with its error
 //!   discipline    how much slew and how fast; local_clock: what the clock did since the last order
 //!   guard         the hard interval that no filter may leave
-//!   engine/       the loop around it: polling, answers, lookups, steering, publishing, reporting
+//!   engine/       the loop around it: polling, lookups, key_exchanges; answers, protected; steering, deferred, refusals;
+//!                 publishing, condition, reporting, wanting
 //!   poll leap names orders nonce    the poll interval, leap seconds, look-ups, the orders' rate, chance
 //!   record        all that an engine is told, written down and replayed
 //!   io settings report              the shapes of what goes in and comes out

@@ -1,7 +1,7 @@
 //! Words of chrony.conf and ntp.conf, for whoever writes them into our file: what to write instead.
 
 /// Each word, and what stands for it here.
-const WORDS: [(&str, &str); 29] = [
+const WORDS: [(&str, &str); 60] = [
     ("server", "a source is a [[source]] with address = \"NAME\""),
     ("peer", "there are no peers; a source is a [[source]] with address = \"NAME\""),
     ("pool", "a pool is a [[source]] with address = \"NAME\" and pool = true"),
@@ -16,7 +16,10 @@ const WORDS: [(&str, &str); 29] = [
     ("initstepslew", "write start-step-threshold under [clock]; the first correction is a step above it"),
     ("maxslewrate", "write max-slew-ppm under [clock]"),
     ("maxchange", "nothing to write: the governor's table bounds each change, see truechimerd(8)"),
-    ("authselectmode", "write require-nts = true under [clock]"),
+    (
+        "authselectmode",
+        "for require, write require-nts = true under [clock]; prefer and mix are how it is without; there is no ignore",
+    ),
     ("driftfile", "nothing to write: the frequency is kept in the state directory"),
     ("dumpdir", "nothing to write: what is worth keeping is kept in the state directory"),
     ("ntsdumpdir", "nothing to write: keys and cookies are kept in the state directory"),
@@ -31,9 +34,103 @@ const WORDS: [(&str, &str); 29] = [
     ("ratelimit", "see the rate limits under [server] in truechimer.toml(5)"),
     ("refclock", "there are no reference clocks"),
     ("leapsectz", "nothing to write: leap seconds are announced by the sources"),
+    ("port", "write it behind the colon in address, under [[source]], or in listen, under [server]"),
+    ("bindaddress", "write listen under [server]"),
+    ("refresh", "nothing to write: names are looked up again by themselves"),
+    ("burst", "write burst = true under [[source]]: at the start only, not at each poll"),
+    ("prefer", "write prefer = true under [[source]]"),
+    ("trust", "write trust = true under [[source]]"),
+    ("require", "write require = true under [[source]]"),
+    ("ntsport", "write the port in address, under [[source]], or in listen, under [server.nts]"),
+    ("certset", "write roots under [[source]]"),
+    ("ntstrustedcerts", "write roots under each [[source]] that it is for"),
+    ("nosystemcert", "write roots under each NTS [[source]]"),
+    ("key", "there are no symmetric keys; use mode = \"nts\" under [[source]]"),
+    ("ntsrefresh", "nothing to write: keys are exchanged anew after four weeks"),
+    ("ntsaeads", "write aead under [[source]]"),
+    ("maxdrift", "nothing to write: the governor bounds the frequency, see truechimerd(8)"),
+    ("leapsecmode", "write leap-seconds = true (system) or false (ignore) under [clock]"),
+    ("leapseclist", "nothing to write: leap seconds are announced by the sources"),
+    ("offline", "nothing to write: chimerctl offline takes all sources off"),
+    ("clientloglimit", "nothing to write: the table of clients has a fixed size"),
+    ("noclientlog", "nothing to write: the table of clients has a fixed size"),
+    ("dscp", "write dscp under [server]"),
+    ("smoothtime", "for leaponly, write leap-smear under [server]; there is nothing else like it"),
+    ("ntsserverkey", "write key under [server.nts]"),
+    ("ntsservercert", "write certificate under [server.nts]"),
+    ("ntsprocesses", "write threads under [server.nts]"),
+    ("maxntsconnections", "write connections under [server.nts]"),
+    ("ntsntpserver", "write ntp-server under [server.nts]"),
+    (
+        "ntsrotate",
+        "nothing to write for one server; several share fleet-secret and fleet-since under [server.nts]",
+    ),
+    ("user", "nothing to write: each process has a user of its own"),
+    ("log", "nothing to write: see the journal, chimerctl, and chimerctl audit"),
+    ("logchange", "nothing to write: each step is in the journal and in chimerctl audit"),
+];
+
+/// Words of chrony.conf that nothing stands for.
+#[rustfmt::skip]
+const ABSENT: [&str; 57] = [
+    "sourcedir", "confdir", "include", "maxdelayratio", "maxdelaydevratio", "maxdelayquant", "mindelay", "asymmetry",
+    "offset", "minsamples", "maxsamples", "filter", "polltarget", "presend", "minstratum", "noselect", "auto_offline",
+    "xleave", "version", "extfield", "copy", "acquisitionport", "bindacqaddress", "bindacqdevice", "nocerttimecheck",
+    "combinelimit", "maxdistance", "maxjitter", "reselectdist", "stratumweight", "maxclockerror", "clockprecision",
+    "corrtimeratio", "maxupdateskew", "tempcomp", "fallbackdrift", "manual", "rtcfile", "rtcdevice", "rtcautotrim",
+    "rtconutc", "hwclockfile", "binddevice", "broadcast", "ntpsigndsocket", "ptpport", "hwtimestamp", "lock_all",
+    "sched_priority", "pidfile", "logbanner", "mailonchange", "bindcmdaddress", "cmdport", "cmdallow", "cmdratelimit",
+    "opencommands",
 ];
 
 /// What to write instead of this word; none: it is no word of theirs.
 pub fn instead_of(word: &str) -> Option<&'static str> {
-    WORDS.iter().find(|(theirs, _)| *theirs == word).map(|(_, ours)| *ours)
+    let ours = WORDS.iter().find(|(theirs, _)| *theirs == word).map(|(_, ours)| *ours);
+    ours.or_else(|| {
+        ABSENT.contains(&word).then_some("there is nothing like it here, see docs/from-chrony.md")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    /// Words of ntp.conf that chrony.conf doesn't have.
+    const OF_NTP_CONF: [&str; 2] = ["keys", "restrict"];
+
+    /// What the page's tables have besides words that a line may begin with: values, and a command of chronyc.
+    const NO_WORDS: [&str; 6] = ["activate", "distance", "ignore", "mix", "settime", "step"];
+
+    /// What stands between ` in some text, by its first word.
+    fn quoted(text: &str) -> impl Iterator<Item = &str> {
+        text.split('`').skip(1).step_by(2).filter_map(|quoted| quoted.split(' ').next())
+    }
+
+    #[test]
+    fn the_page_for_those_who_come_from_chrony_has_the_same_words() {
+        let page = include_str!("../../../docs/from-chrony.md");
+        let tables = page.split("\n\n").flat_map(|part| part.split("\n## "));
+        let tables = tables.filter_map(|part| part.split_once("| chrony.conf").map(|(_, table)| table));
+        let rows = tables.flat_map(|table| table.lines().skip(2));
+        let theirs: BTreeSet<&str> = rows
+            .flat_map(|row| quoted(row.split(" | ").next().unwrap_or_default()))
+            .filter(|word| !word.starts_with('-') && !NO_WORDS.contains(word))
+            .collect();
+        assert!(theirs.len() > 100, "the tables were not found: {theirs:?}");
+        let without: Vec<_> = theirs.iter().filter(|word| instead_of(word).is_none()).collect();
+        assert!(without.is_empty(), "words of the page that nobody is told about: {without:?}");
+
+        let anywhere: BTreeSet<&str> = quoted(page).collect();
+        let known = WORDS.iter().map(|(word, _)| *word).chain(ABSENT);
+        let unknown: Vec<_> =
+            known.filter(|word| !anywhere.contains(word) && !OF_NTP_CONF.contains(word)).collect();
+        assert!(unknown.is_empty(), "words that the page leaves out: {unknown:?}");
+    }
+
+    #[test]
+    fn no_word_is_told_two_things() {
+        let words: Vec<&str> = WORDS.iter().map(|(word, _)| *word).chain(ABSENT).collect();
+        assert_eq!(words.iter().collect::<BTreeSet<_>>().len(), words.len());
+    }
 }

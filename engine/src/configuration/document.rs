@@ -83,7 +83,9 @@ pub fn parse<'t>(text: &'t str, faults: &mut Faults<'t>) -> Option<Spanned<DeTab
                     let line = line_at(faults.text, offset);
                     let word = line.split_whitespace().next().unwrap_or_default();
                     match chrony::instead_of(word).filter(|_| !line.contains('=')) {
-                        Some(ours) => format!("{word}: as in chrony.conf, but this is another format; {ours}"),
+                        Some(ours) => format!(
+                            "{word}: as in chrony.conf or ntp.conf, but this is another format; {ours}"
+                        ),
                         None => format!("not TOML: {}", unquoted::remedy(line, text)),
                     }
                 }

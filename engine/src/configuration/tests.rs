@@ -180,15 +180,20 @@ const BROKEN: &[(&str, &[&str])] = &[
     ),
     (
         "server ntp.example.org iburst\n",
-        &["test.toml:1: server: as in chrony.conf", "a source is a [[source]] with address"],
+        &["test.toml:1: server: as in chrony.conf or ntp.conf", "a source is a [[source]] with address"],
     ),
     (
         "[[source]]\naddress = \"a\"\nmakestep 1.0 3\n",
-        &["test.toml:3: makestep: as in chrony.conf", "write start-step-threshold under [clock]"],
+        &["test.toml:3: makestep: as in chrony.conf or ntp.conf", "write start-step-threshold under [clock]"],
     ),
     ("pool = \"ntp.example.org\"\n", &["test.toml:1: pool: no such section; a pool is a [[source]]"]),
     ("server = \"a\"\n", &["test.toml:1: server: expected a table", "a source is a [[source]] with address"]),
-    ("rtcsync\n", &["test.toml:1: rtcsync: as in chrony.conf", "nothing to write"]),
+    (
+        "[[source]]\naddress = \"a\"\nrestrict default kod\n",
+        &["test.toml:3: restrict: as in chrony.conf or ntp.conf", "write allow and deny under [server]"],
+    ),
+    ("stratumweight 0.001\n", &["test.toml:1: stratumweight: as in", "there is nothing like it here"]),
+    ("rtcsync\n", &["test.toml:1: rtcsync: as in chrony.conf or ntp.conf", "nothing to write"]),
     ("[[source]]\naddress = \"https://a.example\"\n", &["test.toml:2: address: ", "a URL or path"]),
     ("[[source]]\naddress = \"a\"\nnot_toml 1\n", &["test.toml:3: not TOML: "]),
     ("[[sources]]\naddress = \"a\"\n", &["test.toml:1: sources: no such section; did you mean source?"]),

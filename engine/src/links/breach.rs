@@ -29,7 +29,7 @@ impl Breach {
 
 impl fmt::Display for Breach {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the {} process {}; the daemon ends", self.process.name(), self.deed)
+        write!(f, "{} {}; the daemon ends", self.process.title(), self.deed)
     }
 }
 

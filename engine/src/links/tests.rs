@@ -128,7 +128,7 @@ fn a098_each_process_says_hello_first_and_once() {
         Ok(Some(Fact::Input(Input::Unanswered(_))))
     ));
     let twice = bench.links.receive(at(1), Process::Client).unwrap_err();
-    assert_eq!(twice.to_string(), "the client process said hello twice; the daemon ends");
+    assert_eq!(twice.to_string(), "the network process (client role) said hello twice; the daemon ends");
     assert_eq!(twice.process, Process::Client);
 
     bench.server.send(&counters(1)).unwrap();

@@ -1,6 +1,6 @@
 //! Which lines are written, and what is said of those that are not.
 //!
-//! A line is one *of the clock* itself (a step, somebody else's hand on it, a refusal), another *change* (of the state of
+//! A line is one *of the clock* itself (a step, a change of it by another program, a refusal), another *change* (of the state of
 //! the whole: what an administrator looks for afterwards too) or an ordinary one. An ordinary line is written where none of its kind was written in the last
 //! minute; those between are counted, and when the minute is over one line says how many there were, how long ago the last
 //! one was, and what it said. What is of the clock, and a change, is written at once, in its place.

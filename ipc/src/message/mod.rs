@@ -23,6 +23,7 @@ mod counters;
 pub mod exchange;
 pub mod key_service;
 pub mod privileged;
+mod refusal;
 pub mod server;
 
 /// What a process could not get of its confinement. All false: everything is in force. Sent once, by

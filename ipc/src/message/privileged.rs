@@ -4,6 +4,7 @@
 //! and sends `Hello` (once); privileged locks itself down and answers `Welcome`; from then on orders.
 
 use super::exchange::LookupFailure;
+pub use super::refusal::Refusal;
 use crate::address::Address;
 use crate::codec::{Decode, Encode};
 use crate::file_path::FilePath;
@@ -28,6 +29,10 @@ pub const MAX_KEY_THREADS: u8 = 16;
 /// How long a process of ours may take from its start to its first word. The death of one is noticed at once, by
 /// its closed link: this is for one that hangs, and no measure of how fast a machine has to be.
 pub const START_PATIENCE: Span = Span::from_secs(300);
+
+/// Between two run-time steps: a row of the governor's table, in either profile, and how long the engine waits with the next
+/// one after a refusal.
+pub const RUN_STEP_SPACING: Span = Span::from_secs(900);
 
 /// Engine to privileged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
@@ -338,56 +343,6 @@ pub struct Refused {
     pub limit: i64,
     /// What is left of it, or, where nothing can be left over, what was asked for.
     pub remaining: i64,
-}
-
-/// Rows of the governor's table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
-#[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
-pub enum Refusal {
-    /// Before the earliest plausible time.
-    Floor,
-    /// After the latest plausible time.
-    Latest,
-    /// A start step outside the start window, or too many of them.
-    StartWindow,
-    /// A start step too far back.
-    StartBack,
-    /// A start step too far forward.
-    StartForward,
-    /// A run-time step larger than allowed.
-    RunStep,
-    /// A step too soon after the one before.
-    TooSoon,
-    /// The governor's own clocks don't confirm the claimed reason.
-    Evidence,
-    /// The phase budget is used up.
-    Budget,
-    /// Base frequency outside its band.
-    Band,
-    /// Frequency and slew together above the total limit.
-    Total,
-    /// More orders than one a second.
-    Rate,
-    /// An order from before a discontinuity.
-    StaleEpoch,
-    /// An order that was decided more than 2 s ago, or in the future.
-    Stale,
-    /// A value that its row never allows.
-    Range,
-    /// A leap second on a day that can't have one.
-    LeapDate,
-    /// A leap second too soon after the one before.
-    LeapTooSoon,
-    /// A TAI offset that can't be.
-    Tai,
-    /// The charge can't be written down.
-    NoPersist,
-    /// The kernel refused (no CAP_SYS_TIME, for instance).
-    Clock,
-    /// There is no clock to steer.
-    NoClock,
-    /// "Synchronised" without an applied order in the last 3 hours.
-    Unproven,
 }
 
 /// Time was not continuous.

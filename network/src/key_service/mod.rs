@@ -3,7 +3,7 @@
 //! One thread listens to the engine and to the key holder, the others to the network: each accepts connections
 //! from sockets that all share, attends to many of them at a time, and asks the key holder for signatures over a
 //! link of its own. A connection has two seconds from its start for everything. It costs next to nothing until the
-//! client's first message is whole; who has too many connections loses his own first; and handshakes, which cost
+//! client's first message is whole; a network with too many connections loses its own first; and handshakes, which cost
 //! most, are counted before anything is computed.
 //!
 //! The private key isn't here. What is here: keys that seal cookies, shared with the server role, and for the

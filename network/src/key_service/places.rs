@@ -105,7 +105,7 @@ impl Places {
     }
 
     /// The one that has to make room: of those worth least, of the network that has most of them here, the oldest.
-    /// So whoever fills this server with idle connections loses his own, while a newcomer has its time.
+    /// So a network that fills this server with idle connections loses its own, while a newcomer has its time.
     pub(super) fn least(&self) -> Option<Token> {
         let here = |token: &Token| {
             let place = self.places.get(token.place as usize).filter(|place| place.turn == token.turn)?;

@@ -6,11 +6,11 @@
 //! flood of sources costs others their history, never their answers.
 //!
 //! What is let through, of requests that come too often: one in four, but no more than [`LEAKED`] a second in
-//! all. A flood in somebody's name of up to some thousand requests a second thus leaves a quarter of his own
-//! answered, and a larger one makes of this server no more than a trickle of replies. He is answered in full
-//! within eight seconds of its end.
+//! all. A flood from a client's forged address of up to some thousand requests a second thus leaves a quarter of the
+//! client's own answered, and a larger one makes of this server no more than a trickle of replies. The client is
+//! answered in full within eight seconds of its end.
 //!
-//! Who proves with NTS that he asks is limited by his association instead, which nobody else can charge, and
+//! A client that proves with NTS that it asks is limited by its association instead, which nobody else can charge, and
 //! floods of plain requests don't narrow that. To see the proof costs an opened cookie, for nothing where it is
 //! a forged one: those beyond the limits of the address that they pretend to are opened up to [`TRIED`] a second.
 
@@ -272,7 +272,7 @@ impl Limiter {
         self.admits(source, now) && self.refusal.takes(now.nanos())
     }
 
-    /// Counts a request, where its sender and his network have room for it.
+    /// Counts a request, where its sender and the sender's network have room for it.
     fn admits(&self, source: &Source, now: RawInstant) -> bool {
         let seen = self.look_up(source, now);
         let has_room = seen.has_room(self);

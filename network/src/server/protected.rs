@@ -1,7 +1,7 @@
 //! Requests under NTS: opened first, answered later, so that the transmit timestamp of a sealed reply is as late
 //! as it can be. What can't be opened gets an NTS NAK, within limits; what makes no sense gets nothing.
 //!
-//! Whoever has the key is limited by his association and not by his address, in whose name anybody can ask
+//! A client that has the key is limited by its association and not by its address, which anybody can forge
 //! (A078). A kiss of RATE is sealed too: an honest client believes no other.
 
 use super::interleave::Name;

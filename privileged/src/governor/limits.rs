@@ -95,7 +95,7 @@ static STRICT: Limits = Limits {
 /// Rows that are the same in both columns.
 pub const START_WINDOW: i64 = 900 * SECOND;
 /// Between two run-time steps.
-pub const RUN_STEP_SPACING: i64 = 900 * SECOND;
+pub const RUN_STEP_SPACING: i64 = ipc::message::privileged::RUN_STEP_SPACING.nanos();
 /// A restoring step ends within this of the governor's own line.
 pub const RESTORE_WITHIN: i64 = SECOND / 2;
 /// One that ends within this of the line costs nothing: so well the line is known.

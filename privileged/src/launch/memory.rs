@@ -25,6 +25,11 @@ pub enum Memory {
     NewByOperator,
 }
 
+/// What [`Record::spent`] leaves, for the administrator.
+const SPENT: &str = "budgets start empty: no start step in this boot and no resume step for 24 h; the phase budget of a day is \
+                     back after 24 h, and for 30 days that of the month lacks one day's part; what somebody else does to \
+                     the clock is still undone; restore the file, or start once with --new-record, if that is too little";
+
 impl Memory {
     /// Looks at both slots, and where they are of no use at the audit log. Only a log whose lines all say that
     /// nothing was ever granted makes this a first start (again).
@@ -51,17 +56,11 @@ impl Memory {
         }
     }
 
-    /// What is wrong, for the administrator.
+    /// What is wrong, for the administrator; what follows from it is [`SPENT`].
     fn sentence(self) -> Option<&'static str> {
         match self {
-            Self::Lost => Some(
-                "the governor's record is lost although this is not the first start: budgets start empty and no step \
-                 is allowed in this boot; restore the file, or start once with --new-record, if that is too little",
-            ),
-            Self::Damaged => Some(
-                "the governor's record is damaged: budgets start empty and no step is allowed in this boot; restore the \
-                 file, or start once with --new-record, if that is too little",
-            ),
+            Self::Lost => Some("the governor's record is lost although this is not the first start"),
+            Self::Damaged => Some("the governor's record is damaged"),
             Self::FirstStart | Self::Resumed | Self::NewByOperator => None,
         }
     }
@@ -83,7 +82,7 @@ pub fn recall(
         false => Memory::judge(&slots, || audit::may_have_granted(audit)),
     };
     if let Some(sentence) = memory.sentence() {
-        say(3, &sentence);
+        say(3, &format_args!("{sentence}: {SPENT}"));
     }
     let record = match (memory, Record::newest(&slots)) {
         (Memory::Resumed, Some(record)) => record,

@@ -11,6 +11,7 @@
 //!   cases      the table of cases, and the known failures by name
 //!   runner     runs them, a few at a time, and judges them
 //!   report     the table
+//!   command    programs of the host, run to their end
 //!   days       whole days of the real daemons on the real kernel's clock, in simulated time
 //! ```
 //!

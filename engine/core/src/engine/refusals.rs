@@ -4,11 +4,8 @@ use super::Engine;
 use crate::io::{Now, OrderKind};
 use alloc::format;
 use alloc::string::String;
-use ipc::message::privileged::{ClockKind, Refusal, Refused};
+use ipc::message::privileged::{ClockKind, RUN_STEP_SPACING, Refusal, Refused};
 use ipc::units::{Frequency, Span};
-
-/// A refused run-time step is not asked for again for this long (the governor's own row).
-const STEP_PAUSE: Span = Span::from_secs(900);
 
 /// After "budget" or "total" slews stay small for this long.
 const GENTLE_PAUSE: Span = Span::from_secs(3600);
@@ -42,7 +39,7 @@ impl Engine {
                 self.deferred_step_refused(now);
                 self.system.start_open = false;
                 self.system.step_refusal = Some(code);
-                self.system.no_step_before = now.raw.after(STEP_PAUSE);
+                self.system.no_step_before = now.raw.after(RUN_STEP_SPACING);
                 let absolute = matches!(
                     code,
                     Refusal::Floor | Refusal::Latest | Refusal::StartBack | Refusal::StartForward
@@ -77,26 +74,27 @@ impl Engine {
                 OrderKind::Step => "a step",
                 OrderKind::Status => "a status",
             };
-            let then = if kind == OrderKind::Step { self.what_follows(code, now) } else { "" };
-            let line = format!("the governor refused {what} ({}): {}{then}", name_of(code), remedy(code));
+            let then = if kind == OrderKind::Step { self.what_follows(code, now) } else { String::new() };
+            let line = format!("the governor refused {what} ({}): {}{then}", code.name(), remedy(code));
             self.announce_clock(4, line);
         }
     }
 
     /// What becomes of the clock after a step was refused, where the next line doesn't say it.
-    fn what_follows(&self, code: Refusal, now: Now) -> &'static str {
+    fn what_follows(&self, code: Refusal, now: Now) -> String {
         if matches!(code, Refusal::Rate | Refusal::Stale | Refusal::StaleEpoch | Refusal::NoClock) {
-            return "";
+            return String::new();
         }
-        let Some(line) = &self.system.line else { return "" };
+        let Some(line) = &self.system.line else { return String::new() };
         let size = line.offset(now).abs();
         let threshold = self.settings.run_step_threshold.map(|span| span.nanos() as f64 * 1e-9);
         if self.system.first_update.is_some() && threshold.is_some_and(|threshold| size > threshold) {
-            "; a step is asked for again in 15 min, if it is still needed then"
+            let minutes = RUN_STEP_SPACING.nanos() / 60_000_000_000;
+            format!("; a step is asked for again in {minutes} min, if it is still needed then")
         } else if size <= self.system.slew_limit {
-            "; it is slewed instead"
+            "; it is slewed instead".into()
         } else {
-            ""
+            String::new()
         }
     }
 
@@ -122,7 +120,7 @@ impl Engine {
             ),
             Some(row) => format!(
                 "the governor refused to set it ({}), and it is too far off to slew; {approve}",
-                name_of(row)
+                row.name()
             ),
         }
     }
@@ -158,33 +156,5 @@ fn remedy(code: Refusal) -> &'static str {
         Refusal::Clock => "the kernel refused; see the daemon's log",
         Refusal::NoClock => "there is no clock to steer here",
         Refusal::Unproven => "no correction was applied of late; it will be asked again after one",
-    }
-}
-
-/// The name of a row of the governor's table, as in the manual, the log and `chimerctl status`.
-pub(super) fn name_of(code: Refusal) -> &'static str {
-    match code {
-        Refusal::Floor => "floor",
-        Refusal::Latest => "latest",
-        Refusal::StartWindow => "start-window",
-        Refusal::StartBack => "start-back",
-        Refusal::StartForward => "start-forward",
-        Refusal::RunStep => "run-step",
-        Refusal::TooSoon => "too-soon",
-        Refusal::Evidence => "evidence",
-        Refusal::Budget => "budget",
-        Refusal::Band => "band",
-        Refusal::Total => "total",
-        Refusal::Rate => "rate",
-        Refusal::StaleEpoch => "stale-epoch",
-        Refusal::Stale => "stale",
-        Refusal::Range => "range",
-        Refusal::LeapDate => "leap-date",
-        Refusal::LeapTooSoon => "leap-too-soon",
-        Refusal::Tai => "tai",
-        Refusal::NoPersist => "no-persist",
-        Refusal::Clock => "clock",
-        Refusal::NoClock => "no-clock",
-        Refusal::Unproven => "unproven",
     }
 }

@@ -1,7 +1,6 @@
 //! What people are told, and why.
 
 use super::Engine;
-use super::refusals::name_of;
 use super::wanting::sources;
 use crate::io::Now;
 use crate::nts::Association;
@@ -13,7 +12,7 @@ use crate::source::Source;
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::{String, ToString};
-use ipc::message::privileged::ClockKind;
+use ipc::message::privileged::{ClockKind, Refusal};
 use ipc::units::{Leap, RawInstant};
 
 impl Engine {
@@ -71,7 +70,7 @@ impl Engine {
             epoch: basis.map_or(0, |basis| basis.epoch),
             steps: system.steps,
             refusals: system.refusals,
-            last_refusal: system.last_refusal.map_or("", name_of).into(),
+            last_refusal: system.last_refusal.map_or("", Refusal::name).into(),
         }
     }
 

@@ -15,7 +15,7 @@ use zeroize::{Zeroize, Zeroizing};
 /// Most keys that replies are tried with; the oldest give way.
 const MOST_KEYS: usize = 128;
 
-/// Who knows it can tell which stand-in belongs to which secret that he knows already, no more. It is never
+/// With it one can tell which stand-in belongs to a secret that is known already, no more. It is never
 /// written.
 pub(super) struct Disguise {
     salt: [u8; 32],

@@ -81,7 +81,7 @@ fn jitter_of_one_way_does_not_pull_the_clock() {
 }
 
 /// The table of the accuracy page: medians over seeds of whole days. Slow in a debug build; run it with
-/// `cargo test --release -p truechimer-engine --lib whole_days -- --ignored --nocapture`.
+/// `cargo test --release -p truechimer-engine-core --lib whole_days -- --ignored --nocapture`.
 #[test]
 #[ignore = "minutes in a debug build: whole days, several seeds"]
 fn whole_days() {

@@ -300,7 +300,7 @@ fn a122_the_key_exchange_service_says_what_it_may_in_its_order() {
         ([&[hello][..], &[counts(1); 40]].concat(), "more than once a second"),
     ] {
         let said = key_service_says(0, &records).unwrap_err();
-        assert!(said.contains(deed) && said.contains("the key service process"), "{said} is not {deed}");
+        assert!(said.contains(deed) && said.contains("the key exchange service"), "{said} is not {deed}");
     }
 }
 

@@ -124,6 +124,9 @@ const BOOT: Duration = Duration::from_secs(240);
 /// a case gives up.
 const SOON: Duration = Duration::from_secs(90);
 
+/// Shifts the clock far enough for a case to see whether it is put right, by a step that needs no leave.
+const OFF: &str = "date -s '+0.4 seconds' > /dev/null";
+
 /// Boots, and waits until the service is active and the clock right.
 fn boot_right<'a>(stand: &'a Stand, start: &Start) -> Result<Guest<'a>, String> {
     let mut guest = stand.boot(start)?;

@@ -1,6 +1,6 @@
 //! A state directory that cannot be written.
 
-use super::{BOOT, Case, Found, SOON, boot_right};
+use super::{BOOT, Case, Found, OFF, SOON, boot_right};
 use crate::guest::Stand;
 use crate::machine::Start;
 use std::time::Instant;
@@ -29,8 +29,7 @@ fn troubled(stand: &Stand, trouble: &str) -> Result<Found, String> {
     let mut guest = boot_right(stand, &Start::default())?;
     let unit = stand.daemon.unit();
     guest.read(&format!("{STATE}systemctl stop {unit}; {trouble}"))?;
-    // Off enough to see whether it is put right, by a slew or a step that needs no leave.
-    guest.read(&format!("date -s '+0.4 seconds' > /dev/null; systemctl start {unit} || true"))?;
+    guest.read(&format!("{OFF}; systemctl start {unit} || true"))?;
     let since = Instant::now();
     guest.wait_until_active(since, SOON)?;
     let took = guest.wait_until_right(since, BOOT)?;
@@ -43,7 +42,7 @@ fn troubled_later(stand: &Stand) -> Result<Found, String> {
     let filler = "cp -a $state/. /run/kept; mount -t tmpfs -o size=8M,mode=755 tmpfs $state; cp -a /run/kept/. $state; \
                   head -c 16M /dev/zero > $state/filler 2>/dev/null";
     guest.read(&format!(
-        "{STATE}systemctl stop {unit}; mkdir -p /run/kept; {filler}; systemctl start {unit} || true"
+        "{STATE}systemctl stop {unit}; mkdir -p /run/kept; {filler}; {OFF}; systemctl start {unit} || true"
     ))?;
     let since = Instant::now();
     guest.wait_until_active(since, SOON)?;
