@@ -30,7 +30,9 @@ mod text;
 mod wait;
 
 use clap::{Args, Parser, Subcommand};
+use std::fs::Metadata;
 use std::io::Read;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -159,16 +161,43 @@ fn change(cli: &Cli, verb: &str) -> Result<String, Failure> {
 /// Longer than the engine reads one.
 const MAX_FILE: u64 = 300 * 1024;
 
+/// Whether nobody but its owner may read or change the file. What a start would refuse is refused here: who can change it
+/// sets the time.
+fn judge(facts: &Metadata, config: &Path) -> Result<bool, Failure> {
+    let (owner, mode) = (facts.uid(), facts.mode() & 0o7777);
+    // The kernel's name for this process belongs to whoever runs it.
+    let ours = std::fs::metadata("/proc/self").map_or(0, |own| own.uid());
+    let path = config.display();
+    let why = if !facts.is_file() {
+        format!("{path}: is no regular file; name the file itself")
+    } else if (owner != 0 && owner != ours) || mode & 0o022 != 0 {
+        format!(
+            "{path}: can be changed by others than root (owner {owner}, mode {mode:04o}), and with it the time; \
+             chown root:root {path}; chmod {:04o} {path}",
+            mode & 0o755
+        )
+    } else {
+        return Ok(mode & 0o077 == 0);
+    };
+    Err(Failure { text: format!("{why}; what is in force stays in force"), code: 1 })
+}
+
 fn reload(cli: &Cli, config: &Path) -> Result<String, Failure> {
     let unreadable =
         |error: std::io::Error| Failure { text: format!("{}: {error}", config.display()), code: 1 };
     let mut text = String::new();
     let file = std::fs::File::open(config).map_err(unreadable)?;
+    let facts = file.metadata().map_err(unreadable)?;
+    let is_private = judge(&facts, config)?;
     file.take(MAX_FILE).read_to_string(&mut text).map_err(unreadable)?;
-    let mut reply = socket::reload(&cli.socket, &text)?;
+    let mut reply = socket::reload(&cli.socket, &text, is_private)?;
     let is = |name: &str| reply.get(name).and_then(serde_json::Value::as_bool).unwrap_or(false);
     let done = if is("changed") { "in force now" } else { "nothing new for the server" };
-    let rest = if is("needs_restart") { "; other changes in the file take a restart" } else { "" };
+    let rest = match reply.get("new_section").and_then(serde_json::Value::as_str) {
+        Some(section) => format!("; {} is new: it takes a restart", self::text::escape(section)),
+        None if is("needs_restart") => "; other changes in the file take a restart".to_owned(),
+        None => String::new(),
+    };
     let mut certificate = None;
     if is("reads_certificate") {
         let readings = reply.get("readings").and_then(serde_json::Value::as_u64).unwrap_or(0);

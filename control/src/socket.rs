@@ -96,9 +96,13 @@ pub fn ask_within(path: &Path, verb: &str, deadline: Duration) -> Result<Value, 
 ///
 /// # Errors
 /// As [`ask`].
-pub fn reload(path: &Path, file: &str) -> Result<Value, AskError> {
+pub fn reload(path: &Path, file: &str, is_private: bool) -> Result<Value, AskError> {
     // The verb first: by it the engine knows that the line may be long.
-    request(path, format!("{{\"verb\":\"reload\",\"file\":{}}}\n", Value::from(file)), DEADLINE)
+    request(
+        path,
+        format!("{{\"verb\":\"reload\",\"private\":{is_private},\"file\":{}}}\n", Value::from(file)),
+        DEADLINE,
+    )
 }
 
 fn request(path: &Path, request: String, deadline: Duration) -> Result<Value, AskError> {

@@ -102,12 +102,13 @@ pub fn done() -> String {
 
 /// Reply to a reload. `readings`: how often the certificate was read before.
 pub fn reloaded(reloaded: &Reloaded, readings: u32) -> String {
-    let Reloaded { rules, changed, needs_restart, reads_certificate } = *reloaded;
+    let Reloaded { rules, changed, needs_restart, new_section, reads_certificate } = *reloaded;
     serde_json::json!({
         "done": true,
         "rules": rules,
         "changed": changed,
         "needs_restart": needs_restart,
+        "new_section": new_section,
         "reads_certificate": reads_certificate,
         "readings": readings,
     })

@@ -69,6 +69,15 @@ pub enum ConfigurationError {
     TooLong(String),
     /// There is a secret in it, and others than its owner may read or change it.
     Exposed(String),
+    /// Somebody else than the starter of the daemon may change it.
+    Changeable {
+        /// The file.
+        name: String,
+        /// Its owner's number.
+        owner: u32,
+        /// Its permissions.
+        mode: u32,
+    },
     /// The file says something that can't be followed.
     Faults(String, Vec<Fault>),
 }
@@ -87,6 +96,12 @@ impl fmt::Display for ConfigurationError {
                 f,
                 "{name}: it holds fleet-secret, and others than its owner may read or change it; make the secret \
                  anew if they shouldn't know it, and: chmod 600 {name}"
+            ),
+            Self::Changeable { name, owner, mode } => write!(
+                f,
+                "{name}: can be changed by others than root (owner {owner}, mode {mode:04o}), and with it the time; \
+                 chown root:root {name}; chmod {:04o} {name}",
+                mode & 0o755
             ),
             Self::Faults(name, faults) => {
                 for (place, fault) in faults.iter().take(MAX_FAULTS).enumerate() {
@@ -110,7 +125,15 @@ impl std::error::Error for ConfigurationError {}
 /// # Errors
 /// Anything that isn't a configuration in order.
 pub fn load(file: &File, name: &str, is_private: bool) -> Result<Configuration, ConfigurationError> {
-    let found = parse(&read_text(file, name)?, name)?;
+    read_whole(&read_text(file, name)?, name, is_private)
+}
+
+/// Checks the text of a file as at a start; the words mean what they do in [`load`].
+///
+/// # Errors
+/// The text isn't a configuration in order, or a secret in it is open to others.
+pub fn read_whole(text: &str, name: &str, is_private: bool) -> Result<Configuration, ConfigurationError> {
+    let found = parse(text, name)?;
     match &found.keys {
         Some(keys) if keys.fleet.is_some() && !is_private => {
             Err(ConfigurationError::Exposed(crate::log::escape(name)))
@@ -147,6 +170,22 @@ pub fn read_text(file: &File, name: &str) -> Result<Zeroizing<String>, Configura
         ConfigurationError::Faults(name(), vec![Fault { line: before + 1, text }])
     })?;
     Ok(Zeroizing::new(text.to_owned()))
+}
+
+/// Whether nobody but its owner may read or change a file, judged as truechimerd does at a start; `starter` is the user
+/// that has started the daemon.
+///
+/// # Errors
+/// Others than root and that user may change it, or the kernel says nothing of it.
+pub fn judge(file: &File, name: &str, starter: u32) -> Result<bool, ConfigurationError> {
+    let escaped = || crate::log::escape(name);
+    let facts = policies::owner_and_mode(file);
+    let (owner, mode) = facts.map_err(|errno| ConfigurationError::Unreadable(escaped(), errno))?;
+    let mode = mode & 0o7777;
+    if (owner != 0 && owner != starter) || mode & 0o022 != 0 {
+        return Err(ConfigurationError::Changeable { name: escaped(), owner, mode });
+    }
+    Ok(mode & 0o077 == 0)
 }
 
 /// Checks the text of a file.

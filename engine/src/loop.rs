@@ -2,14 +2,13 @@
 
 use crate::answers::{self, Surroundings};
 use crate::clock::Clock;
-use crate::configuration;
 use crate::control::{Control, Verb};
 use crate::ending::Ending;
 use crate::keeping::Keeping;
 use crate::launch::{flags, learn, ready, time_spec};
 use crate::links::{BURST, Breach, Fact, Links, Taken};
 use crate::log::{Log, Severity};
-use crate::reload::{InForce, ReloadError};
+use crate::reload::{InForce, Opened, ReloadError};
 use crate::state::StateFile;
 use engine_core::io::{Event, Input, Now, Output};
 use engine_core::record::Recorded;
@@ -20,7 +19,6 @@ use ipc::process::Process;
 use ipc::units::{RawInstant, Span};
 use nix::errno::Errno;
 use nix::poll::{PollFd, ppoll};
-use std::fs::File;
 
 /// Privileged hears from us at least this often, where the service manager doesn't ask for more.
 pub const HEARTBEAT: Span = Span::from_secs(70);
@@ -64,7 +62,7 @@ pub struct Running {
     /// When privileged last heard from us.
     pub spoke: RawInstant,
     /// The file of the configuration, as it was opened at the start, and its name.
-    pub configuration: (File, String),
+    pub configuration: Opened,
     /// What privileged was told that the daemon is about.
     pub condition: Option<Condition>,
     /// What was said of the certificate last, and when.
@@ -137,9 +135,11 @@ impl Running {
 
     /// Reads the configuration again, as `chimerctl reload` has it read, from the file that was opened at the start.
     fn reload(&mut self, now: RawInstant) -> Result<(), Ending> {
-        let (file, name) = &self.configuration;
-        let reloaded = match configuration::read_text(file, name) {
-            Ok(text) => self.in_force.reload(now, (&text, name), &mut self.links),
+        let name = &self.configuration.name;
+        let reloaded = match self.configuration.read() {
+            Ok((text, is_private)) => {
+                self.in_force.reload(now, (text.as_str(), name), is_private, &mut self.links)
+            }
             Err(error) => Err(ReloadError::Configuration(error)),
         };
         match reloaded {
@@ -232,18 +232,20 @@ impl Running {
                 engine.handle_input(now, Input::Command(command));
                 answers::done()
             }
-            Verb::Reload(text) => match in_force.reload(now.raw, (&text, "the new file"), links) {
-                Ok(reloaded) => {
-                    log.write_change(now.raw, Severity::NOTICE, &reloaded.sentence());
-                    let readings = surroundings.key_exchange.map_or(0, |known| known.readings);
-                    answers::reloaded(&reloaded, readings)
+            Verb::Reload { text, is_private } => {
+                match in_force.reload(now.raw, (&text, "the new file"), is_private, links) {
+                    Ok(reloaded) => {
+                        log.write_change(now.raw, Severity::NOTICE, &reloaded.sentence());
+                        let readings = surroundings.key_exchange.map_or(0, |known| known.readings);
+                        answers::reloaded(&reloaded, readings)
+                    }
+                    Err(ReloadError::Configuration(error)) => answers::refused(&error),
+                    Err(ReloadError::Breach(found)) => {
+                        breach = Some(found);
+                        answers::refused(&"the daemon ends")
+                    }
                 }
-                Err(ReloadError::Configuration(error)) => answers::refused(&error),
-                Err(ReloadError::Breach(found)) => {
-                    breach = Some(found);
-                    answers::refused(&"the daemon ends")
-                }
-            },
+            }
         });
         if let Some(breach) = breach {
             return Err(breach.into());

@@ -54,7 +54,7 @@ use crate::launch::Launched;
 use crate::links::{Ends, Links};
 use crate::log::{Log, Severity};
 use crate::r#loop::Running;
-use crate::reload::InForce;
+use crate::reload::{InForce, Opened};
 use crate::state::StateFile;
 use engine_core::io::{Input, SavedAssociation, Start};
 use engine_core::record::{Recorded, Tape};
@@ -235,7 +235,7 @@ fn run(
         heartbeat: heartbeat.unwrap_or(r#loop::HEARTBEAT),
         pinged: heartbeat.map(|_| launched.at),
         spoke: launched.at,
-        configuration: (files.configuration, files.name),
+        configuration: Opened { file: files.configuration, name: files.name, starter: owner },
         condition: None,
         warned: None,
         pending: vec![Input::Welcome(launched.welcome), Input::OwnAddresses(own_addresses)],

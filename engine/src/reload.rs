@@ -1,13 +1,15 @@
 //! A changed configuration file, while everything runs: who is answered and how takes effect at once; all else is
 //! bound to sockets, processes and limits that only a start makes.
 
-use crate::configuration::{Configuration, ConfigurationError, KeySettings, parse};
+use crate::configuration::{Configuration, ConfigurationError, KeySettings, judge, read_text, read_whole};
 use crate::links::{Breach, Links};
 use engine_core::settings::Settings;
 use ipc::message::privileged::LaunchPlan;
 use ipc::message::server::{Rule, ServerPolicy};
 use ipc::process::Process;
 use ipc::units::RawInstant;
+use std::fs::File;
+use zeroize::Zeroizing;
 
 /// What of the configuration is in force.
 #[derive(Clone, Debug)]
@@ -19,6 +21,28 @@ pub struct InForce {
     keys: Option<KeySettings>,
 }
 
+/// The file that was opened at the start.
+#[derive(Debug)]
+pub struct Opened {
+    /// Open for reading.
+    pub file: File,
+    /// For messages.
+    pub name: String,
+    /// The user that has started the daemon.
+    pub starter: u32,
+}
+
+impl Opened {
+    /// Its text as it is now, and whether nobody but its owner may read or change it.
+    ///
+    /// # Errors
+    /// A start would refuse it too.
+    pub fn read(&self) -> Result<(Zeroizing<String>, bool), ConfigurationError> {
+        let is_private = judge(&self.file, &self.name, self.starter)?;
+        Ok((read_text(&self.file, &self.name)?, is_private))
+    }
+}
+
 /// What a reload did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reloaded {
@@ -28,6 +52,8 @@ pub struct Reloaded {
     pub changed: bool,
     /// The file says something else too that takes a restart.
     pub needs_restart: bool,
+    /// A section that the daemon was started without, and for which it has no process.
+    pub new_section: Option<&'static str>,
     /// The certificate and its key are being read anew.
     pub reads_certificate: bool,
 }
@@ -45,7 +71,11 @@ impl Reloaded {
     /// For the log.
     pub fn sentence(&self) -> String {
         let what = if self.changed { "new access rules and limits" } else { "nothing new for the server" };
-        let rest = if self.needs_restart { "; other changes in the file take a restart" } else { "" };
+        let rest = match self.new_section {
+            Some(section) => &format!("; {section} is new: it takes a restart"),
+            None if self.needs_restart => "; other changes in the file take a restart",
+            None => "",
+        };
         let certificate = if self.reads_certificate { "; certificate and key are read again" } else { "" };
         let rules = if self.rules == 1 { "1 rule" } else { &format!("{} rules", self.rules) };
         format!("configuration read again: {what}, {rules}{certificate}{rest}")
@@ -59,7 +89,8 @@ impl InForce {
         Self { settings, plan, access, policy, keys }
     }
 
-    /// Checks the text of a file as at a start, and puts in force what can be; `name` stands in messages only.
+    /// Checks the text of a file as at a start, and puts in force what can be; `name` stands in messages only,
+    /// `is_private` says that nobody but its owner may read or change it.
     ///
     /// # Errors
     /// [`ReloadError`]; nothing has changed then.
@@ -67,13 +98,19 @@ impl InForce {
         &mut self,
         now: RawInstant,
         (text, name): (&str, &str),
+        is_private: bool,
         links: &mut Links,
     ) -> Result<Reloaded, ReloadError> {
         let Configuration { settings, plan, access, policy, keys, .. } =
-            parse(text, name).map_err(ReloadError::Configuration)?;
+            read_whole(text, name, is_private).map_err(ReloadError::Configuration)?;
         let fleet = |keys: &Option<KeySettings>| keys.as_ref().map(|keys| keys.fleet.clone());
         let needs_restart =
             settings != self.settings || plan != self.plan || fleet(&keys) != fleet(&self.keys);
+        let new_section = if plan.listen_count > 0 && self.plan.listen_count == 0 {
+            Some("[server]")
+        } else {
+            (keys.is_some() && self.keys.is_none()).then_some("[server.nts]")
+        };
         let serves = links.expects(Process::Server);
         let changed = serves && (access != self.access || policy != self.policy);
         if changed {
@@ -95,6 +132,6 @@ impl InForce {
         if reads_certificate {
             links.key_service.send_reload(now).map_err(ReloadError::Breach)?;
         }
-        Ok(Reloaded { rules: self.access.len(), changed, needs_restart, reads_certificate })
+        Ok(Reloaded { rules: self.access.len(), changed, needs_restart, new_section, reads_certificate })
     }
 }

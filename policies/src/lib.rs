@@ -31,6 +31,7 @@ mod view;
 
 pub use confine::{ConfineError, Role, confine, confine_privileged, confine_then};
 pub use inherited::{InheritError, Inherited};
+pub use kernel::owner_and_mode;
 pub use limits::{ENGINE_FILE, PRIVILEGED_FILE};
 pub use privileges::within_owner_and_mode;
 pub use view::CONFIGURATION_FOLDER;

@@ -5,6 +5,7 @@ use bench::forger::Forger;
 use bench::manager::Manager;
 use bench::nts::NtsServer;
 use bench::programs::free_port;
+use nix::sys::signal::Signal;
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 use std::fs;
@@ -493,4 +494,53 @@ fn check_warns_of_roots_certificates_and_keys_that_their_readers_cannot_read() {
     says(&client, &["the file of roots ", "No such file"]);
     fs::create_dir(&roots).expect("ours");
     says(&client, &["the file of roots ", "it is a directory"]);
+}
+
+#[test]
+fn a_reload_refuses_what_a_start_would_and_leaves_all_as_it_was() {
+    if lacks_root() {
+        return;
+    }
+    let text = format!(
+        "[server]\nlisten = [\"127.0.0.1:{}\"]\nallow = [\"127.0.0.0/8\"]\nlocal-stratum = 3\n",
+        free_port()
+    );
+    let setup = Setup::new("reload", &text);
+    let file = setup.place().join("truechimer.toml");
+    let daemon = setup.start();
+    let config = file.display().to_string();
+    let reload = || daemon.chimerctl(&["reload", "--config", &config]);
+    for (owner, bits) in [(NOBODY, 0o644), (0, 0o666), (0, 0o664)] {
+        chown(&file, Some(owner), Some(owner)).expect("root may");
+        mode(&file, bits);
+        let seen = format!(
+            "(owner {owner}, mode {bits:04o}), and with it the time; chown root:root {config}; chmod 0644"
+        );
+        let refused = reload();
+        let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(!refused.status.success() && said.contains(&seen), "{said}");
+        let before = daemon.log();
+        daemon.signal(daemon.pid(), Signal::SIGHUP);
+        daemon.wait_until("a reload that is refused", PATIENCE, |daemon| {
+            daemon.log()[before.len()..].contains(&seen)
+        });
+        assert!(
+            daemon.log()[before.len()..].contains("is not in order and stays as it was"),
+            "{}",
+            daemon.log()
+        );
+    }
+    chown(&file, Some(0), Some(0)).expect("root may");
+    let secret =
+        "[server.nts]\nfleet-secret = \"kT9sV2mQ8xL4pR7wB1nZ6cJ3fH5dG0yA\"\nfleet-since = \"2026-11-01\"\n";
+    setup.configure(&format!("{text}{secret}"));
+    for (bits, is_taken) in [(0o644, false), (0o600, true)] {
+        mode(&file, bits);
+        let reloaded = reload();
+        assert_eq!(reloaded.status.success(), is_taken, "{bits:o}: {reloaded:?}");
+        let said = String::from_utf8_lossy(&reloaded.stderr).into_owned();
+        assert!(is_taken || said.contains("others than its owner may read or change it"), "{said}");
+        let page = String::from_utf8_lossy(&reloaded.stdout).into_owned();
+        assert!(!is_taken || page.contains("; [server.nts] is new: it takes a restart"), "{page}");
+    }
 }

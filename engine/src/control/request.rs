@@ -19,7 +19,12 @@ pub enum Verb {
     /// Something that changes the engine.
     Change(Command),
     /// The text of a configuration file: who is answered, and how, from now on.
-    Reload(String),
+    Reload {
+        /// The text.
+        text: String,
+        /// Nobody but its owner may read or change the file.
+        is_private: bool,
+    },
 }
 
 /// Why a request isn't followed; `Display` is what the peer reads.
@@ -55,6 +60,8 @@ impl std::error::Error for RequestError {}
 struct Document<'a> {
     verb: &'a str,
     file: Option<String>,
+    #[serde(default)]
+    private: bool,
 }
 
 /// Reads one line, without its end.
@@ -63,11 +70,12 @@ struct Document<'a> {
 /// [`RequestError`].
 pub fn parse(line: &[u8], may_change: bool) -> Result<Verb, RequestError> {
     let document: Document<'_> = serde_json::from_slice(line).map_err(|_| RequestError::NotUnderstood)?;
-    if document.file.is_some() != (document.verb == "reload") {
+    if document.file.is_some() != (document.verb == "reload") || (document.private && document.file.is_none())
+    {
         return Err(RequestError::NotUnderstood);
     }
     let verb = match document.verb {
-        "reload" => Verb::Reload(document.file.unwrap_or_default()),
+        "reload" => Verb::Reload { text: document.file.unwrap_or_default(), is_private: document.private },
         "status" => Verb::Status,
         "sources" => Verb::Sources,
         "server" => Verb::Server,
@@ -78,7 +86,7 @@ pub fn parse(line: &[u8], may_change: bool) -> Result<Verb, RequestError> {
         _ => return Err(RequestError::NotUnderstood),
     };
     match verb {
-        Verb::Change(_) | Verb::Reload(_) if !may_change => Err(RequestError::Forbidden),
+        Verb::Change(_) | Verb::Reload { .. } if !may_change => Err(RequestError::Forbidden),
         verb => Ok(verb),
     }
 }

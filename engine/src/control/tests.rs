@@ -92,7 +92,7 @@ fn a_file_may_be_long_and_only_from_somebody_who_may_change_things() {
         }
         (asked, sender.join().unwrap())
     };
-    assert_eq!(send(own_uid()).0, [Verb::Reload(file.clone())]);
+    assert_eq!(send(own_uid()).0, [Verb::Reload { text: file.clone(), is_private: false }]);
     if own_uid() != 0 {
         assert_eq!(send(0).0, []);
     }
