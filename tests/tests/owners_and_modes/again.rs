@@ -1,0 +1,57 @@
+//! Starts after starts: what one of them put in order, the next one finds so.
+
+use super::*;
+
+#[test]
+fn a130_files_that_were_set_aside_by_a_start_that_failed_are_no_first_start_of_the_next() {
+    let forger = Forger::honest(HERE, 0);
+    let setup = used(&forger);
+    for name in ["governor", "audit.log"] {
+        mode(&setup.place().join("state").join(name), 0o666);
+    }
+    setup.configure("nonsense");
+    assert_eq!(setup.run_to_end().code, Some(78));
+    setup.configure(&source(forger.address()));
+    let daemon = setup.start();
+    assert!(daemon.log().contains("budgets start empty"), "{}", daemon.log());
+}
+
+#[test]
+fn a_lock_that_somebody_else_takes_on_the_directory_keeps_nobody_from_starting() {
+    let setup = idle("locked");
+    let directory = fs::File::open(setup.place().join("state")).expect("ours");
+    directory.lock().expect("whoever may read it may lock it");
+    assert_eq!(setup.start().stop().code, Some(0));
+    let lock = fs::metadata(setup.place().join("state/lock")).expect("it is there");
+    assert_eq!(lock.mode() & 0o777, 0o600);
+}
+
+#[test]
+fn what_is_in_the_place_of_a_file_is_moved_aside_as_often_as_it_is_there() {
+    let setup = idle("again");
+    for _ in 0..4 {
+        let place = setup.place().join("state/engine.state");
+        let _ = fs::remove_file(&place);
+        fs::create_dir_all(place.join("full")).expect("ours");
+        let daemon = setup.start();
+        assert!(daemon.log().contains("moved to engine.state.distrusted"), "{}", daemon.log());
+        assert_eq!(daemon.stop().code, Some(0));
+    }
+}
+
+#[test]
+fn a130_a_record_and_a_log_that_are_set_aside_together_are_no_first_start() {
+    let forger = Forger::honest(HERE, 0);
+    let setup = used(&forger);
+    for name in ["governor", "audit.log"] {
+        mode(&setup.place().join("state").join(name), 0o666);
+    }
+    let daemon = setup.start();
+    assert!(daemon.log().contains("budgets start empty"), "{}", daemon.log());
+    assert_eq!(daemon.stop().code, Some(0));
+    let setup = used(&forger);
+    mode(&setup.place().join("state/audit.log"), 0o666);
+    fs::remove_file(setup.place().join("state/governor")).expect("ours");
+    let daemon = setup.start();
+    assert!(daemon.log().contains("budgets start empty"), "{}", daemon.log());
+}
