@@ -1,16 +1,24 @@
 //! What is known of the key exchange service.
 
+use ipc::file_path::FilePath;
 use ipc::message::key_service::{KeyCounters, Loaded};
+use ipc::message::privileged::KeyService;
 use ipc::units::WallTime;
+use nix::errno::Errno;
 
 /// With fewer days left, people are told.
 pub const WARN_DAYS: i64 = 10;
 
 const DAY: i64 = 86_400;
 
+/// The processes that read the files see the folders that were there at the start.
+const LATE: &str = "if its folder came after the start: systemctl restart truechimer";
+
 /// The certificate, and the counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct KeyExchange {
+    /// The files of certificate and key.
+    files: Option<(FilePath, FilePath)>,
     /// What became of the last reading; none: not read yet.
     pub last: Option<Loaded>,
     /// Since and until when the certificate in use is valid, in seconds since 1970; none: there is none.
@@ -22,6 +30,11 @@ pub struct KeyExchange {
 }
 
 impl KeyExchange {
+    /// Nothing is known yet.
+    pub fn of(service: &KeyService) -> Self {
+        Self { files: Some((service.certificate, service.key)), ..Self::default() }
+    }
+
     /// The certificate was read.
     pub fn read(&mut self, loaded: Loaded) {
         self.last = Some(loaded);
@@ -45,20 +58,29 @@ impl KeyExchange {
     /// What people should know of the certificate; none: it is as it should be.
     pub fn warning(&self, now: WallTime) -> Option<String> {
         let in_use = if self.in_use.is_some() { "; the one before stays in use" } else { "" };
+        let (certificate, key) =
+            self.files.as_ref().map_or(("", ""), |(one, other)| (one.as_str(), other.as_str()));
         let without = "; no keys are exchanged until that is mended";
         let rest = if self.in_use.is_some() { in_use } else { without };
         match self.last {
             None => return None,
-            Some(Loaded::NoCertificate) => {
+            Some(Loaded::NoCertificate(0)) => {
                 return Some(format!(
-                    "the certificate of [server.nts] cannot be read: give a PEM file that the user \
-                     truechimer-ntske can read{rest}"
+                    "the certificate of [server.nts], {certificate}, holds none that is done here: give a PEM file \
+                     with a chain of at most 8 for a key of ECDSA P-256, Ed25519 or RSA{rest}"
+                ));
+            }
+            Some(Loaded::NoCertificate(errno)) => {
+                return Some(format!(
+                    "the certificate of [server.nts], {certificate}, cannot be read ({}): give a PEM file that the \
+                     user truechimer-ntske can read; {LATE}{rest}",
+                    Errno::from_raw(errno.into()).desc()
                 ));
             }
             Some(Loaded::NoKey) => {
                 return Some(format!(
-                    "the private key of [server.nts] cannot be read: give a PEM file with a key of ECDSA P-256, \
-                     Ed25519 or RSA that the user truechimer-key can read{rest}"
+                    "the private key of [server.nts], {key}, cannot be read: give a PEM file with a key of ECDSA \
+                     P-256, Ed25519 or RSA that the user truechimer-key can read; {LATE}{rest}"
                 ));
             }
             Some(Loaded::Mismatch) => {
@@ -115,9 +137,19 @@ mod tests {
 
     #[test]
     fn a_certificate_that_cannot_be_read_leaves_the_one_before_in_use() {
-        let mut state = KeyExchange::default();
+        let path = |text| FilePath::parse(text).unwrap();
+        let files = Some((path("/a/chain.pem"), path("/a/key.pem")));
+        let mut state = KeyExchange { files, ..KeyExchange::default() };
         state.read(Loaded::NoKey);
-        assert!(state.warning(at(1)).unwrap().contains("no keys are exchanged"));
+        let said = state.warning(at(1)).unwrap();
+        assert!(said.contains("no keys are exchanged") && said.contains("/a/key.pem"), "{said}");
+        state.read(Loaded::NoCertificate(Errno::EACCES as u16));
+        let said = state.warning(at(1)).unwrap();
+        assert!(said.contains("/a/chain.pem, cannot be read (Permission denied): give"), "{said}");
+        assert!(said.contains("came after the start: systemctl restart truechimer"), "{said}");
+        state.read(Loaded::NoCertificate(0));
+        assert!(state.warning(at(1)).unwrap().contains("/a/chain.pem, holds none"));
+        state.readings = 1;
         state.read(Loaded::InUse { not_before: 0, not_after: 90 * DAY });
         state.read(Loaded::Mismatch);
         assert!(state.warning(at(1)).unwrap().contains("stays in use"));

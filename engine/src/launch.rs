@@ -45,7 +45,7 @@ pub fn launch(
     let mut shortfalls = PerProcess::default();
     shortfalls[Process::Engine] = Some(own);
     let mut counters = None;
-    let mut key_exchange = configuration.plan.key_service.map(|_| KeyExchange::default());
+    let mut key_exchange = configuration.plan.key_service.map(|service| KeyExchange::of(&service));
     let deadline = clock.raw()?.after(patience);
     loop {
         // Truechimerd has no hello: its plan was asked for.

@@ -1,7 +1,8 @@
 //! A small file, whole.
 
+use nix::errno::Errno;
 use std::fs::File;
-use std::io::{ErrorKind, Read};
+use std::io::{self, ErrorKind, Read};
 use std::path::Path;
 use zeroize::Zeroizing;
 
@@ -9,22 +10,28 @@ use zeroize::Zeroizing;
 /// certificate.
 pub(crate) const MAX_FILE: usize = 64 * 1024;
 
-/// Reads a file, which may hold a secret, to its end; nothing where it can't be read or is longer than
-/// [`MAX_FILE`].
-pub(crate) fn read(path: &Path) -> Option<Zeroizing<Vec<u8>>> {
+/// Reads a file, which may hold a secret, to its end.
+///
+/// # Errors
+/// The kernel's; `EFBIG` where it is longer than [`MAX_FILE`].
+pub(crate) fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, Errno> {
     // Its size from the start: a vector that grows leaves a copy behind. One octet more shows a longer file.
     let mut octets = Zeroizing::new(vec![0; MAX_FILE + 1]);
-    let mut file = File::open(path).ok()?;
+    let mut file = File::open(path).map_err(|error| errno(&error))?;
     let mut length = 0;
-    while length < octets.len() {
-        match file.read(octets.get_mut(length..)?) {
+    while let Some(room) = octets.get_mut(length..).filter(|room| !room.is_empty()) {
+        match file.read(room) {
             Ok(0) => break,
             Ok(more) => length += more,
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(_) => return None,
+            Err(error) => return Err(errno(&error)),
         }
     }
     let is_whole = length <= MAX_FILE;
     octets.truncate(length);
-    is_whole.then_some(octets)
+    is_whole.then_some(octets).ok_or(Errno::EFBIG)
+}
+
+fn errno(error: &io::Error) -> Errno {
+    error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)
 }

@@ -208,8 +208,10 @@ fn what_can_not_be_used_is_told_and_what_was_in_use_stays() {
     for bad in [&b""[..], b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", &chain.repeat(9)]
     {
         setting.write(&setting.chain, bad);
-        assert_eq!(reload(&mut pair), Loaded::NoCertificate);
+        assert_eq!(reload(&mut pair), Loaded::NoCertificate(0));
     }
+    std::fs::remove_file(&setting.chain).unwrap();
+    assert_eq!(reload(&mut pair), Loaded::NoCertificate(2), "ENOENT");
     assert!(works(&pair));
     setting.write(&setting.chain, &chain);
     assert!(matches!(reload(&mut pair), Loaded::InUse { .. }));

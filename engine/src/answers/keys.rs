@@ -71,7 +71,7 @@ impl KeyExchangeReply {
         let state = match known.last {
             None => "unread",
             Some(Loaded::InUse { .. }) => "in-use",
-            Some(Loaded::NoCertificate) => "no-certificate",
+            Some(Loaded::NoCertificate(_)) => "no-certificate",
             Some(Loaded::NoKey) => "no-key",
             Some(Loaded::Mismatch) => "mismatch",
         };

@@ -54,8 +54,9 @@ pub enum Loaded {
         /// Until when.
         not_after: i64,
     },
-    /// The certificate can't be read; what was in use before still is.
-    NoCertificate,
+    /// The certificate can't be read; what was in use before still is. The kernel's number of the reason, 0 where the file
+    /// was read and holds no certificate that is done here.
+    NoCertificate(u16),
     /// The private key can't be read by the key holder.
     NoKey,
     /// The key isn't that of the certificate.

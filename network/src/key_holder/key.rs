@@ -21,7 +21,7 @@ pub(super) struct Key {
 impl Key {
     /// Reads a file; nothing where there is no key in it that is done here.
     pub(super) fn read(path: &Path) -> Option<Self> {
-        Self::from_text(&small_file::read(path)?)
+        Self::from_text(&small_file::read(path).ok()?)
     }
 
     fn from_text(text: &[u8]) -> Option<Self> {

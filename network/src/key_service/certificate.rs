@@ -61,9 +61,13 @@ pub(super) struct Certificate {
 }
 
 impl Certificate {
-    /// Reads a file; nothing where there is no certificate in it, or none that is done here.
-    pub(super) fn read(path: &Path) -> Option<Self> {
-        Self::from_text(&small_file::read(path)?)
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// The kernel's number; 0 where there is no certificate in it, or none that is done here.
+    pub(super) fn read(path: &Path) -> Result<Self, u16> {
+        let text = small_file::read(path).map_err(|errno| u16::try_from(errno as i32).unwrap_or(0))?;
+        Self::from_text(&text).ok_or(0)
     }
 
     fn from_text(text: &[u8]) -> Option<Self> {

@@ -17,8 +17,8 @@ pub(super) struct Reload {
 enum Stage {
     /// Nothing is under way.
     Rests,
-    /// The key holder reads. Nothing: the certificate can't be read.
-    Reads(Option<Arc<Certificate>>),
+    /// The key holder reads. An error: the certificate can't be read ([`Certificate::read`]).
+    Reads(Result<Arc<Certificate>, u16>),
     /// The threads take it over, or it can't be used.
     Ends(Loaded),
 }
@@ -43,19 +43,20 @@ impl Reload {
     /// Reads the certificate; whether the key holder is to read the key.
     pub(super) fn begin(&mut self) -> bool {
         self.is_ordered = false;
-        let certificate = Certificate::read(&self.path).map(Arc::new);
-        let is_read = certificate.is_some();
-        self.stage = if is_read { Stage::Reads(certificate) } else { Stage::Ends(Loaded::NoCertificate) };
-        is_read
+        self.stage = match Certificate::read(&self.path) {
+            Ok(certificate) => Stage::Reads(Ok(Arc::new(certificate))),
+            Err(why) => Stage::Ends(Loaded::NoCertificate(why)),
+        };
+        matches!(self.stage, Stage::Reads(_))
     }
 
     /// The key holder has read; nothing where it wasn't asked to.
     pub(super) fn hear(&mut self, read: KeyRead, shared: &Shared) -> Option<()> {
-        let Stage::Reads(certificate) = &mut self.stage else { return None };
-        let loaded = match (certificate.take(), read) {
-            (None, _) => Loaded::NoCertificate,
-            (Some(_), KeyRead::Unreadable) => Loaded::NoKey,
-            (Some(certificate), KeyRead::Read(fingerprint)) if certificate.fingerprint == fingerprint => {
+        let Stage::Reads(certificate) = &self.stage else { return None };
+        let loaded = match (certificate.clone(), read) {
+            (Err(why), _) => Loaded::NoCertificate(why),
+            (Ok(_), KeyRead::Unreadable) => Loaded::NoKey,
+            (Ok(certificate), KeyRead::Read(fingerprint)) if certificate.fingerprint == fingerprint => {
                 let validity = certificate.validity;
                 shared.change(|settings| settings.certificate = Some(certificate));
                 Loaded::InUse { not_before: validity.from, not_after: validity.until }
