@@ -67,8 +67,10 @@ fn state(stand: &Stand) -> Result<Found, String> {
             ))?;
             let since = Instant::now();
             guest.wait_until_active(since, SOON)?;
-            // While it runs: there are fewer start steps in a boot than starts here, and none after a record was set aside.
-            guest.read(OFF)?;
+            // While it follows its sources, so that the governor sees who moved the clock: there are fewer start steps in a
+            // boot than starts here, and none after a record was set aside.
+            guest.read(&format!("chimerctl wait-sync --timeout 60; {OFF}"))?;
+            let since = Instant::now();
             slowest = slowest.max(guest.wait_until_right(since, SOON)?);
             let found = guest.read(&format!("stat -c '%F %U %a %h' /var/lib/truechimer/{name}"))?;
             if !found.starts_with("regular") || !found.trim_end().ends_with("root 600 1") {
