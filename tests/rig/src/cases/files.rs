@@ -68,8 +68,10 @@ fn state(stand: &Stand) -> Result<Found, String> {
             let since = Instant::now();
             guest.wait_until_active(since, SOON)?;
             // While it follows its sources, so that the governor sees who moved the clock: there are fewer start steps in a
-            // boot than starts here, and none after a record was set aside.
-            guest.read(&format!("chimerctl wait-sync --timeout 60; {OFF}"))?;
+            // boot than starts here. Without its record it has no budget, and 0.4 s may take it half an hour.
+            if name.starts_with("engine") {
+                guest.read(&format!("chimerctl wait-sync --timeout 60; {OFF}"))?;
+            }
             let since = Instant::now();
             slowest = slowest.max(guest.wait_until_right(since, SOON)?);
             let found = guest.read(&format!("stat -c '%F %U %a %h' /var/lib/truechimer/{name}"))?;
