@@ -64,11 +64,6 @@ impl Date {
         self.year
     }
 
-    /// Month and day of the month, from 1 on.
-    pub const fn month_and_day(self) -> (u8, u8) {
-        (self.month, self.day)
-    }
-
     /// Whether a leap second may be at the end of this day: 30 June and 31 December.
     pub const fn may_end_with_leap_second(self) -> bool {
         matches!((self.month, self.day), (6, 30) | (12, 31))

@@ -120,11 +120,6 @@ impl<T> PerProcess<T> {
     pub fn iter(&self) -> impl Iterator<Item = (Process, &T)> {
         Process::ALL.into_iter().zip(&self.0)
     }
-
-    /// Another value for each.
-    pub fn map<U>(self, make: impl FnMut(T) -> U) -> PerProcess<U> {
-        PerProcess(self.0.map(make))
-    }
 }
 
 impl<T> Index<Process> for PerProcess<T> {

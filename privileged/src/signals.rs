@@ -118,9 +118,7 @@ pub fn tell_death(signals: &OwnedFd, processes: &PerProcess<u32>, patience: i64)
         if killed.is_some() || left <= 0 {
             break killed.or_else(|| dead.into_iter().find(|death| death.is_news(processes).is_some()));
         }
-        while caught(signals).is_some() {}
-        let mut fds = [PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
-        let _ = ppoll(&mut fds, Some(TimeSpec::new(0, left.min(10_000_000))), None);
+        wait_for_signal(signals, left);
     };
     if let Some(death) = death {
         death.tell(processes);
@@ -139,10 +137,7 @@ pub fn await_ends(signals: &OwnedFd, processes: &PerProcess<u32>, patience: i64)
         if left.is_empty() || rest <= 0 {
             return left;
         }
-        while caught(signals).is_some() {}
-        let mut fds = [PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
-        // A second death is signalled together with the first one where that signal still waits.
-        let _ = ppoll(&mut fds, Some(TimeSpec::new(0, rest.min(10_000_000))), None);
+        wait_for_signal(signals, rest);
     }
 }
 
@@ -154,18 +149,28 @@ fn others(processes: &PerProcess<u32>) -> impl Iterator<Item = (Process, u32)> {
         .filter(|(process, _)| *process != Process::Privileged)
 }
 
-/// Whether it is a child of this process that has not ended.
-fn is_running(pid: u32) -> bool {
-    let Some(id) = i32::try_from(pid).ok().filter(|pid| *pid > 0).map(Pid::from_raw) else { return false };
-    let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
-    matches!(waitid(Id::Pid(id), flags), Ok(WaitStatus::StillAlive))
+/// Takes what has been signalled, and waits for more, at most `patience` nanoseconds and a hundredth of a second: a second
+/// death is signalled together with the first one where that signal still waits.
+fn wait_for_signal(signals: &OwnedFd, patience: i64) {
+    while caught(signals).is_some() {}
+    let mut fds = [PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
+    let _ = ppoll(&mut fds, Some(TimeSpec::new(0, patience.min(10_000_000))), None);
 }
 
-/// How this process ended, where it has; it stays as it is.
-fn dead(pid: u32) -> Option<Death> {
+/// What the kernel says of a child of this process, which stays as it is; nothing where this is none.
+fn status(pid: u32) -> Option<WaitStatus> {
     let id = Id::Pid(Pid::from_raw(i32::try_from(pid).ok().filter(|pid| *pid > 0)?));
-    let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
-    let end = match waitid(id, flags).ok()? {
+    waitid(id, WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT).ok()
+}
+
+/// Whether it is a child of this process that has not ended.
+fn is_running(pid: u32) -> bool {
+    status(pid) == Some(WaitStatus::StillAlive)
+}
+
+/// How this process ended, where it has.
+fn dead(pid: u32) -> Option<Death> {
+    let end = match status(pid)? {
         WaitStatus::Exited(_, code) => Ok(code),
         WaitStatus::Signaled(_, signal, _) => Err(signal as i32),
         _ => return None,

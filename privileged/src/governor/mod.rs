@@ -398,7 +398,7 @@ impl Governor {
     }
 
     fn judge_leap(&mut self, now: &Moment) -> Result<(), Refused> {
-        if !self.terms.leap_seconds || !is_leap_day(now.wall) {
+        if !self.terms.leap_seconds || !Date::of(now.wall).may_end_with_leap_second() {
             return Err(refused(Refusal::LeapDate, 0, 0));
         }
         let day = now.wall.nanos() / (86_400 * SECOND);
@@ -489,9 +489,4 @@ fn peak(slew: i64, time_constant: u8) -> i64 {
 
 fn refused(code: Refusal, limit: i64, remaining: i64) -> Refused {
     Refused { answers: 0, code, limit, remaining }
-}
-
-/// Whether this is the last UTC day of June or December.
-fn is_leap_day(wall: WallTime) -> bool {
-    Date::of(wall).may_end_with_leap_second()
 }

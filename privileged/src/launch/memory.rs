@@ -92,22 +92,18 @@ pub fn recall(
     (record, memory)
 }
 
-/// Makes a record that was begun afresh one that is damaged, and waits until that is on the disk: should this start end
-/// before it has a record of its own, the next one must not take an empty file for a first start.
+/// After the record or the audit log was begun afresh: makes a file without a record one that is damaged, and waits until
+/// that is on the disk. Should this start end before it has a record of its own, the next one must not take an empty file
+/// for a first start.
 ///
 /// # Errors
 /// The kernel's.
 pub fn void(file: &File) -> Result<(), Errno> {
+    if Record::newest(&read_slots(file)).is_some() {
+        return Ok(());
+    }
     file.write_all_at(&[0xff; 2 * SLOT], 0).map_err(|error| crate::ending::errno(&error))?;
     nix::unistd::fdatasync(file)
-}
-
-/// The same where neither slot is a record: without the audit log nothing tells any more that it is a first start.
-///
-/// # Errors
-/// The kernel's.
-pub fn void_unless_valid(file: &File) -> Result<(), Errno> {
-    if Record::newest(&read_slots(file)).is_some() { Ok(()) } else { void(file) }
 }
 
 /// Both slots; what can't be read is as if it were torn.

@@ -200,7 +200,7 @@ impl Opened {
         }
         let audit = state.file("audit.log", audit::LENGTH, Secrecy::Mendable)?;
         if audit.is_afresh {
-            memory::void_unless_valid(&governor.file).map_err(|errno| void_failed(options, errno))?;
+            memory::void(&governor.file).map_err(|errno| void_failed(options, errno))?;
         }
         let record = options.record.as_deref().map(directory::new_record).transpose()?;
         let engine_state = state.engine_file("engine.state", Secrecy::Mendable)?;
