@@ -30,6 +30,7 @@ mod text;
 mod wait;
 
 use clap::{Args, Parser, Subcommand};
+use ipc::permissions::{Changeable, Permissions};
 use std::fs::Metadata;
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
@@ -164,20 +165,16 @@ const MAX_FILE: u64 = 300 * 1024;
 /// Whether nobody but its owner may read or change the file. What a start would refuse is refused here: who can change it
 /// sets the time.
 fn judge(facts: &Metadata, config: &Path) -> Result<bool, Failure> {
-    let (owner, mode) = (facts.uid(), facts.mode() & 0o7777);
+    let permissions = Permissions { owner: facts.uid(), mode: facts.mode() };
     // The kernel's name for this process belongs to whoever runs it.
     let ours = std::fs::metadata("/proc/self").map_or(0, |own| own.uid());
-    let path = config.display();
+    let path = config.display().to_string();
     let why = if !facts.is_file() {
         format!("{path}: is no regular file; name the file itself")
-    } else if (owner != 0 && owner != ours) || mode & 0o022 != 0 {
-        format!(
-            "{path}: can be changed by others than root (owner {owner}, mode {mode:04o}), and with it the time; \
-             chown root:root {path}; chmod {:04o} {path}",
-            mode & 0o755
-        )
+    } else if permissions.is_changeable(ours) {
+        Changeable(&path, permissions).to_string()
     } else {
-        return Ok(mode & 0o077 == 0);
+        return Ok(permissions.is_private());
     };
     Err(Failure { text: format!("{why}; what is in force stays in force"), code: 1 })
 }

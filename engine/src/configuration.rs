@@ -24,6 +24,7 @@ use engine_core::settings::{Place, Settings};
 use ipc::address::Address;
 use ipc::message::privileged::{LaunchPlan, MAX_LISTEN, Profile};
 use ipc::message::server::{Rule, ServerPolicy};
+use ipc::permissions::{Changeable, Permissions};
 use ipc::units::Span;
 use nix::errno::Errno;
 use std::fmt;
@@ -73,10 +74,8 @@ pub enum ConfigurationError {
     Changeable {
         /// The file.
         name: String,
-        /// Its owner's number.
-        owner: u32,
-        /// Its permissions.
-        mode: u32,
+        /// Its owner and mode.
+        permissions: Permissions,
     },
     /// The file says something that can't be followed.
     Faults(String, Vec<Fault>),
@@ -97,12 +96,7 @@ impl fmt::Display for ConfigurationError {
                 "{name}: it holds fleet-secret, and others than its owner may read or change it; make the secret \
                  anew if they shouldn't know it, and: chmod 600 {name}"
             ),
-            Self::Changeable { name, owner, mode } => write!(
-                f,
-                "{name}: can be changed by others than root (owner {owner}, mode {mode:04o}), and with it the time; \
-                 chown root:root {name}; chmod {:04o} {name}",
-                mode & 0o755
-            ),
+            Self::Changeable { name, permissions } => Changeable(name, *permissions).fmt(f),
             Self::Faults(name, faults) => {
                 for (place, fault) in faults.iter().take(MAX_FAULTS).enumerate() {
                     let separator = if place == 0 { "" } else { "\n" };
@@ -181,11 +175,11 @@ pub fn judge(file: &File, name: &str, starter: u32) -> Result<bool, Configuratio
     let escaped = || crate::log::escape(name);
     let facts = policies::owner_and_mode(file);
     let (owner, mode) = facts.map_err(|errno| ConfigurationError::Unreadable(escaped(), errno))?;
-    let mode = mode & 0o7777;
-    if (owner != 0 && owner != starter) || mode & 0o022 != 0 {
-        return Err(ConfigurationError::Changeable { name: escaped(), owner, mode });
+    let permissions = Permissions { owner, mode };
+    if permissions.is_changeable(starter) {
+        return Err(ConfigurationError::Changeable { name: escaped(), permissions });
     }
-    Ok(mode & 0o077 == 0)
+    Ok(permissions.is_private())
 }
 
 /// Checks the text of a file.

@@ -60,6 +60,7 @@ use engine_core::io::{Input, SavedAssociation, Start};
 use engine_core::record::{Recorded, Tape};
 use ipc::message::Shortfall;
 use ipc::message::privileged::{FromPrivileged, START_PATIENCE, ToPrivileged};
+use ipc::permissions::Permissions;
 use ipc::units::Span;
 use ipc_link::Link;
 use nix::sys::stat::fstat;
@@ -110,7 +111,8 @@ impl Files {
     fn take(words: &Inherited) -> Self {
         let configuration: File = words.fd("config").unwrap_or_else(|error| fail(error)).into();
         let name = words.text("config-name").unwrap_or("the configuration file").to_owned();
-        let is_private = fstat(&configuration).is_ok_and(|stat| stat.st_mode & 0o077 == 0);
+        let is_private = fstat(&configuration)
+            .is_ok_and(|stat| Permissions { owner: stat.st_uid, mode: stat.st_mode }.is_private());
         let keys = words.optional_fd("keys").unwrap_or_else(|error| fail(error));
         let keys = keys.map(|fd| {
             let inode = fstat(&fd).map_or(0, |stat| stat.st_ino);

@@ -7,6 +7,7 @@
 //!   process    the processes of the daemon: names, users, exit codes; a value for each
 //!   packet     the octets of a datagram or of a cookie, bounded
 //!   file_path  the name of a file that the configuration gives to the launch
+//!   permissions  who may change or read a file
 //!   secret     keys on their way from one process to another
 //!   message    one enum for each direction of each link, one doc line for each variant
 //!   codec      message <-> octets; the only file that knows bincode
@@ -33,6 +34,7 @@ pub mod clock_page;
 pub mod file_path;
 pub mod message;
 pub mod packet;
+pub mod permissions;
 pub mod process;
 pub mod secret;
 pub mod units;

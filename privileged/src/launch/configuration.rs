@@ -8,6 +8,7 @@
 use super::sentence::{self, explain, is_ours, kind, make_roots, noun, owner_and_mode};
 use super::trail::Trail;
 use crate::ending::{self, Ending, say};
+use ipc::permissions::Permissions;
 use nix::errno::Errno;
 use nix::libc::{O_NOCTTY, O_NONBLOCK};
 use nix::sys::stat::{FileStat, SFlag, fstat};
@@ -34,7 +35,8 @@ pub fn open(path: &Path) -> Result<File, Ending> {
     if kind(&facts) != SFlag::S_IFREG {
         return Err(wrong(path, &format!("is {}; name a regular file: {EXAMPLE}", noun(&facts))));
     }
-    if !is_ours(&facts) || facts.st_mode & 0o022 != 0 {
+    let permissions = Permissions { owner: facts.st_uid, mode: facts.st_mode };
+    if permissions.is_changeable(geteuid().as_raw()) {
         let mode = facts.st_mode & 0o755;
         let (seen, remedy) = (owner_and_mode(&facts), make_roots(path, &facts, mode));
         let why = format!("can be changed by others than root ({seen}), and with it the time; {remedy}");

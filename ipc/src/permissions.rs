@@ -1,0 +1,67 @@
+//! Who may change or read a file, by its owner and mode. Whoever can change the configuration sets the time, so all that
+//! take one, at a start and at a reload, judge it by this.
+
+use core::fmt;
+
+/// Owner and mode of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Permissions {
+    /// The owner's number.
+    pub owner: u32,
+    /// As the kernel gives it; bits of the kind of file don't matter.
+    pub mode: u32,
+}
+
+impl Permissions {
+    /// Whether others than root and `starter` may change it.
+    pub const fn is_changeable(self, starter: u32) -> bool {
+        (self.owner != 0 && self.owner != starter) || self.mode & 0o022 != 0
+    }
+
+    /// Whether nobody but its owner may read or change it.
+    pub const fn is_private(self) -> bool {
+        self.mode & 0o077 == 0
+    }
+}
+
+/// What is wrong with a configuration that others may change, and the remedy; the name comes escaped.
+#[derive(Debug)]
+pub struct Changeable<'a>(pub &'a str, pub Permissions);
+
+impl fmt::Display for Changeable<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(name, Permissions { owner, mode }) = self;
+        write!(
+            f,
+            "{name}: can be changed by others than root (owner {owner}, mode {:04o}), and with it the time; \
+             chown root:root {name}; chmod {:04o} {name}",
+            mode & 0o7777,
+            mode & 0o755
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::string::ToString;
+
+    #[test]
+    fn root_and_the_starter_alone_may_change_a_configuration() {
+        for (owner, mode, starter, is_changeable) in [
+            (0, 0o100_644, 0, false),
+            (0, 0o644, 1_000, false),
+            (1_000, 0o600, 1_000, false),
+            (1_000, 0o600, 0, true),
+            (0, 0o664, 0, true),
+            (0, 0o646, 0, true),
+        ] {
+            let permissions = Permissions { owner, mode };
+            assert_eq!(permissions.is_changeable(starter), is_changeable, "{permissions:?}");
+        }
+        assert!(Permissions { owner: 0, mode: 0o100_600 }.is_private());
+        assert!(!Permissions { owner: 0, mode: 0o640 }.is_private());
+        let said = Changeable("x.toml", Permissions { owner: 7, mode: 0o100_666 }).to_string();
+        assert!(said.contains("(owner 7, mode 0666)") && said.ends_with("chmod 0644 x.toml"), "{said}");
+    }
+}
