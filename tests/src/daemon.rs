@@ -115,6 +115,12 @@ impl Setup {
         VirtualClock::at(self.place.join("clock"))
     }
 
+    /// The lines of the audit log so far.
+    pub fn audit_log(&self) -> String {
+        let octets = fs::read(self.place().join("state/audit.log")).expect("the daemon made it");
+        String::from_utf8_lossy(&octets).trim_end_matches('\0').to_owned()
+    }
+
     /// Its folder: `truechimer.toml`, `state/`, `run/`, `clock`.
     pub fn place(&self) -> &Place {
         &self.place

@@ -31,11 +31,6 @@ fn kill_in_the_first_second(setup: &Setup, moment: f64) {
     daemon.wait_for_end(PATIENCE);
 }
 
-fn audit(setup: &Setup) -> String {
-    let octets = fs::read(setup.place().join("state/audit.log")).expect("ours");
-    String::from_utf8_lossy(&octets).trim_end_matches('\0').to_owned()
-}
-
 #[test]
 fn killed_at_any_moment_of_its_first_second_it_starts_again() {
     let forger = Forger::honest(HERE, 0);
@@ -81,7 +76,7 @@ fn has_no_step(setup: &Setup, daemon: &Daemon) {
     daemon.wait_until("aware of its error", PATIENCE, |daemon| {
         daemon.status()["error_bound_s"].as_f64().is_some_and(|bound| (0.6..1.0).contains(&bound))
     });
-    let audit = audit(setup);
+    let audit = setup.audit_log();
     let last = audit.rfind("event=start ").map(|at| &audit[at..]).expect("it has started");
     assert!(last.contains("budget_ns=0 start_steps=0 "), "{audit}");
     assert!(!audit.contains("event=applied asked=step"), "{audit}");
@@ -104,7 +99,7 @@ fn a130_a_lost_or_damaged_record_is_not_taken_for_a_first_start() {
         displace(&setup);
         let daemon = setup.start();
         assert!(daemon.log().contains("budgets start empty"), "{}", daemon.log());
-        assert!(audit(&setup).contains(&format!("record={word} ")), "{}", audit(&setup));
+        assert!(setup.audit_log().contains(&format!("record={word} ")), "{}", setup.audit_log());
         has_no_step(&setup, &daemon);
         assert_eq!(daemon.stop().code, Some(0));
         // And the next loss refunds nothing either.
@@ -121,7 +116,7 @@ fn a_new_record_by_an_operator_is_new() {
     let setup = used("forgotten", &forger).with_argument("--new-record");
     let daemon = setup.start();
     assert!(!daemon.log().contains("record is"), "{}", daemon.log());
-    assert!(audit(&setup).contains("record=new-by-operator "), "{}", audit(&setup));
+    assert!(setup.audit_log().contains("record=new-by-operator "), "{}", setup.audit_log());
 }
 
 #[test]
@@ -132,7 +127,7 @@ fn a_record_that_is_lost_before_anything_was_granted_is_a_first_start_again() {
     fs::remove_file(setup.place().join("state/governor")).expect("ours");
     let daemon = setup.start();
     assert!(!daemon.log().contains("record is"), "{}", daemon.log());
-    assert_eq!(audit(&setup).matches("record=first-start ").count(), 2, "{}", audit(&setup));
+    assert_eq!(setup.audit_log().matches("record=first-start ").count(), 2, "{}", setup.audit_log());
 }
 
 #[test]

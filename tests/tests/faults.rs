@@ -342,15 +342,13 @@ fn a160_somebody_else_who_sets_the_clock_is_noticed_and_written_down() {
             page.wall.checked_add(ipc::units::Offset::saturating(3_600_000_000_000)).expect("in range");
     });
     daemon.wait_until("aware of it", PATIENCE, |daemon| daemon.status()["epoch"].as_u64() > before);
-    let audit = fs::read(daemon.setup().place().join("state/audit.log")).expect("ours");
-    assert!(String::from_utf8_lossy(&audit).contains("event=foreign-step"));
+    assert!(daemon.setup().audit_log().contains("event=foreign-step"));
     daemon.wait_until("put right", PATIENCE, |_| clock.error_ns().abs() < 2_000_000);
 }
 
 /// Steps that the audit log tells of.
 fn steps(setup: &Setup) -> usize {
-    let audit = fs::read(setup.place().join("state/audit.log")).expect("ours");
-    String::from_utf8_lossy(&audit).matches("event=applied asked=step").count()
+    setup.audit_log().matches("event=applied asked=step").count()
 }
 
 #[test]

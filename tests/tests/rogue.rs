@@ -61,11 +61,6 @@ fn clock_is_right(setup: &Setup) {
     assert!(error.abs() < 1_000_000, "the clock is {error} ns off");
 }
 
-fn audit(setup: &Setup) -> String {
-    let octets = fs::read(setup.place().join("state/audit.log")).unwrap();
-    String::from_utf8_lossy(&octets).trim_end_matches('\0').to_owned()
-}
-
 #[test]
 fn a096_a_frame_that_is_none_from_the_engine_ends_the_daemon_with_81() {
     for frame in ["empty", "one", "short", "long", "huge", "version", "kind"] {
@@ -154,7 +149,7 @@ fn a026_all_sources_two_days_off_are_refused_and_the_daemon_holds() {
     let daemon = setup.start();
     daemon.wait_until("refused", PATIENCE, |daemon| daemon.status()["refusals"].as_u64() > Some(0));
     clock_is_right(&setup);
-    assert!(audit(&setup).contains("code=StartForward"), "{}", audit(&setup));
+    assert!(setup.audit_log().contains("code=StartForward"), "{}", setup.audit_log());
     assert_eq!(daemon.stop().code, Some(0));
 }
 
@@ -173,8 +168,8 @@ fn a124_no_order_leads_to_an_implausible_time() {
     }
     clock_is_right(&setup);
     // One line for each kind of refusal in a minute.
-    assert_eq!(audit(&setup).matches("event=refused asked=step").count(), 2);
-    assert_eq!(audit(&setup).matches("event=applied").count(), 0);
+    assert_eq!(setup.audit_log().matches("event=refused asked=step").count(), 2);
+    assert_eq!(setup.audit_log().matches("event=applied").count(), 0);
     drop(daemon);
 }
 
@@ -213,7 +208,7 @@ fn a129_a_flood_of_orders_is_answered_one_a_second_and_fills_no_log() {
     let line = log.lines().find(|line| line.contains("flood: applied=")).unwrap();
     let applied: u32 = line.split(['=', ' ']).nth(3).unwrap().parse().unwrap();
     assert!((1..=40).contains(&applied), "{line}");
-    assert!(audit(&setup).lines().count() <= 60, "{}", audit(&setup).lines().count());
+    assert!(setup.audit_log().lines().count() <= 60, "{}", setup.audit_log().lines().count());
     clock_is_right(&setup);
 }
 
@@ -242,7 +237,7 @@ fn a137_an_engine_that_exits_in_mid_slew_leaves_the_base_frequency_and_no_slew()
     assert_eq!(exit.code, Some(81), "{}", exit.log);
     let page = setup.virtual_clock().page();
     assert_eq!((page.slew.nanos(), page.frequency.scaled()), (0, 30 * 65_536));
-    assert!(audit(&setup).contains("event=stop code=81 released=true"), "{}", audit(&setup));
+    assert!(setup.audit_log().contains("event=stop code=81 released=true"), "{}", setup.audit_log());
 }
 
 #[test]
@@ -265,6 +260,6 @@ fn a131_truechimerd_killed_after_an_order_has_charged_it_and_moves_no_further() 
     // The next run finds the charge, and ends the slew.
     let (daemon, log) = play(&setup);
     assert!(log.contains("slew: applied"), "{log}");
-    assert!(audit(&setup).contains("record=resumed log=whole"), "{}", audit(&setup));
+    assert!(setup.audit_log().contains("record=resumed log=whole"), "{}", setup.audit_log());
     drop(daemon);
 }
