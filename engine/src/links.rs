@@ -26,9 +26,8 @@ use ipc::message::Shortfall;
 use ipc::message::client::{FromClient, Query, QueryId, ToClient};
 use ipc::message::exchange::{Exchange, FromExchange, Resolve, ToExchange};
 use ipc::message::key_service::{KeyCounters, Loaded, ToKeyService};
-use ipc::message::privileged::{
-    Adjust, Condition, FromPrivileged, LaunchPlan, Status, Step, ToPrivileged, Welcome,
-};
+use ipc::message::launch::{LaunchPlan, ToLaunch};
+use ipc::message::privileged::{Adjust, Condition, FromPrivileged, Status, Step, ToPrivileged, Welcome};
 use ipc::message::server::{
     Access, CookieKeys, Counters, FromServer, MAX_RULES, Rule, ServerPolicy, ServerState, ToServer,
 };
@@ -68,6 +67,8 @@ pub enum Fact {
 /// All ends that this process holds.
 #[derive(Debug)]
 pub struct Links {
+    /// None once everything has been said on it.
+    launch: Option<Outlet<ToLaunch, FromPrivileged>>,
     privileged: Outlet<ToPrivileged, FromPrivileged>,
     client: Outlet<ToClient, FromClient>,
     exchange: Outlet<ToExchange, FromExchange>,
@@ -88,7 +89,9 @@ pub struct Links {
 
 /// The descriptors, as they were inherited.
 pub struct Ends {
-    /// To truechimerd.
+    /// To truechimerd, for as long as it launches.
+    pub launch: OwnedFd,
+    /// To the keeper.
     pub privileged: OwnedFd,
     /// To the client role.
     pub client: OwnedFd,
@@ -107,6 +110,7 @@ impl Links {
     /// What the kernel says where an end can't be made non-blocking.
     pub fn new(ends: Ends) -> Result<Self, nix::Error> {
         Ok(Self {
+            launch: Some(Outlet::new(Process::Privileged, ends.launch)?),
             privileged: Outlet::new(Process::Privileged, ends.privileged)?,
             client: Outlet::new(Process::Client, ends.client)?,
             exchange: Outlet::new(Process::Exchange, ends.exchange)?,
@@ -130,7 +134,7 @@ impl Links {
     /// [`Breach`] as everywhere here: the process at the other end is gone or doesn't read.
     pub fn send_plan(&mut self, now: RawInstant, plan: LaunchPlan) -> Result<(), Breach> {
         self.plan = Some(plan);
-        self.privileged.send_surely(now, ToPrivileged::Plan(plan))
+        self.send_launch(now, ToLaunch::Plan(plan))
     }
 
     /// Whether a process is part of this run.
@@ -141,9 +145,15 @@ impl Links {
         }
     }
 
-    /// Sends the hello to privileged.
+    /// Sends the hello, the last word to the launch.
     pub fn send_hello(&mut self, now: RawInstant) -> Result<(), Breach> {
-        self.privileged.send_surely(now, ToPrivileged::Hello)
+        self.send_launch(now, ToLaunch::Hello)?;
+        self.launch = None;
+        Ok(())
+    }
+
+    fn send_launch(&mut self, now: RawInstant, message: ToLaunch) -> Result<(), Breach> {
+        self.launch.as_mut().map_or(Ok(()), |launch| launch.send_surely(now, message))
     }
 
     /// Sends a sign of life.
@@ -158,6 +168,10 @@ impl Links {
 
     /// Sends the farewell; if it can't be sent, the closed link says as much.
     pub fn send_goodbye(&mut self, now: RawInstant, farewell: Process) {
+        // As long as it launches it reads the one, and the keeper that follows it the other.
+        if let Some(launch) = &mut self.launch {
+            let _ = launch.send(now, ToLaunch::Goodbye(farewell));
+        }
         let _ = self.privileged.send(now, ToPrivileged::Goodbye(farewell));
     }
 

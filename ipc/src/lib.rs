@@ -11,6 +11,7 @@
 //!   secret     keys on their way from one process to another
 //!   message    one enum for each direction of each link, one doc line for each variant
 //!   codec      message <-> octets; the only file that knows bincode
+//!   audit_line the form of the governor's log
 //!   clock_page a clock that isn't the kernel's: an offset and a rate over CLOCK_MONOTONIC_RAW
 //! ```
 //!
@@ -29,6 +30,7 @@ mod codec;
 #[macro_use]
 mod bounded;
 pub mod address;
+pub mod audit_line;
 pub mod calendar;
 pub mod clock_page;
 pub mod file_path;

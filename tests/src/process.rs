@@ -41,7 +41,7 @@ impl Process {
             .map(|role| String::from_utf8_lossy(role).into_owned())
             .or_else(|| match field(&status, "Name")? {
                 "truechimer-engi" => Some("engine".into()),
-                "truechimerd" => Some("privileged".into()),
+                "truechimerd" | "truechimer-keep" => Some("privileged".into()),
                 other => Some(other.into()),
             })?;
         Some(Self {

@@ -188,7 +188,7 @@ fn a157_a_second_instance_is_refused_where_a_filter_denies_flock_to_one_of_them(
 /// The programs, of which each of these names is a script in front of the real one.
 fn scripts(word: &str, names: &[&str], script: &str) -> Place {
     let place = Place::new(word);
-    for name in ["truechimerd", "truechimer-engine", "truechimer-network"] {
+    for name in ["truechimerd", "truechimer-keeper-virtual", "truechimer-engine", "truechimer-network"] {
         let real = program(name).display().to_string();
         if names.contains(&name) {
             let text = format!("#!/bin/sh\n{script}\nexec {real} \"$@\"\n");

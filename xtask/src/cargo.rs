@@ -4,8 +4,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// The packages whose binaries are installed.
-pub const PROGRAMS: [(&str, &str); 4] = [
+pub const PROGRAMS: [(&str, &str); 6] = [
     ("truechimer-privileged", "truechimerd"),
+    ("truechimer-keeper", "truechimer-keeper"),
+    ("truechimer-keeper-virtual", "truechimer-keeper-virtual"),
     ("truechimer-engine", "truechimer-engine"),
     ("truechimer-network", "truechimer-network"),
     ("truechimer-control", "chimerctl"),
@@ -73,9 +75,9 @@ pub fn build_release() -> Result<PathBuf, String> {
 /// # Errors
 /// As [`build_release`].
 pub fn build_release_of(epoch: u64) -> Result<PathBuf, String> {
-    // The only one that bears the time of its build. Others whose build looks at the variable would be built afresh
+    // The launch and the keepers bear the time of their build. Others whose build looks at the variable would be built afresh
     // for each commit.
-    let (dated, others) = PROGRAMS.split_at(1);
+    let (dated, others) = PROGRAMS.split_at(3);
     build(others, &mut cargo())?;
     build(dated, cargo().env("SOURCE_DATE_EPOCH", epoch.to_string()))
 }

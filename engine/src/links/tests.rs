@@ -25,6 +25,8 @@ fn pair() -> (OwnedFd, OwnedFd) {
 }
 
 fn bench() -> Bench {
+    // What is said on it, the launch tests hear.
+    let (launch, _) = pair();
     let (privileged, theirs) = pair();
     let privileged_peer = Link::new(theirs);
     let (client, theirs) = pair();
@@ -36,7 +38,7 @@ fn bench() -> Bench {
     let (key_service, theirs) = pair();
     let key_service_peer = Link::new(theirs);
     Bench {
-        links: Links::new(Ends { privileged, client, exchange, server, key_service }).unwrap(),
+        links: Links::new(Ends { launch, privileged, client, exchange, server, key_service }).unwrap(),
         privileged: privileged_peer,
         client: client_peer,
         exchange: exchange_peer,

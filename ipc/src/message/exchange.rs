@@ -148,7 +148,7 @@ pub struct Exchange {
     /// Its TCP port.
     pub port: u16,
     /// Which of the root sets of the launch plan vouch for it: 0 the system's, 1 to
-    /// [`MAX_ROOT_SETS`](super::privileged::MAX_ROOT_SETS) the files of the plan in their order.
+    /// [`MAX_ROOT_SETS`](super::launch::MAX_ROOT_SETS) the files of the plan in their order.
     pub roots: u8,
     /// The time that certificates are judged by.
     pub now: WallTime,

@@ -18,7 +18,7 @@ use super::snapshot;
 use super::source::Source;
 use super::wall::{Moment, Wall, receive_stamp, transmit_stamp};
 use crate::ending::Ending;
-use ipc::message::privileged::MAX_LISTEN;
+use ipc::message::launch::MAX_LISTEN;
 use ipc::message::server::{Counters, Smear};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, ppoll};

@@ -68,7 +68,7 @@ impl World {
     /// A world at its beginning.
     pub fn new(scenario: &Scenario, seed: u64) -> Self {
         // After this program's build, whenever that was: the governor believes nothing earlier.
-        let built = privileged::governor::limits::BUILD_TIME.nanos();
+        let built = keeper::governor::limits::BUILD_TIME.nanos();
         let end = end_of_leap_day(built + DAY);
         let begin = if scenario.leap_day {
             end - DAY / 2

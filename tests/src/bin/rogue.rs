@@ -12,8 +12,9 @@ use ipc::message::Shortfall;
 use ipc::message::client::{
     FromClient, PlainReply, Query, QueryId, Rejected, ReplyHeader, Sent, Stamp, ToClient,
 };
+use ipc::message::launch::{LaunchPlan, MAX_LISTEN, ToLaunch};
 use ipc::message::privileged::{
-    Adjust, FromPrivileged, LaunchPlan, MAX_LISTEN, Profile, Status, Step, StepReason, ToPrivileged, Welcome,
+    Adjust, FromPrivileged, Profile, Status, Step, StepReason, ToPrivileged, Welcome,
 };
 use ipc::units::{Frequency, Leap, Offset, RawInstant, Span, TimeConstant};
 use ipc::{MAX_FRAME, Message, encode};
@@ -124,6 +125,7 @@ struct Engine {
 impl Engine {
     fn start(inherited: &Inherited) -> Self {
         let others = ["client", "server", "exchange"].map(|role| take(inherited, role)).into();
+        let mut launch: Link<ToLaunch, FromPrivileged> = Link::new(take(inherited, "launch"));
         let mut link = Link::new(take(inherited, "privileged"));
         let plan = LaunchPlan {
             listen_count: 0,
@@ -136,13 +138,13 @@ impl Engine {
             exchange: false,
             ..LaunchPlan::CLIENT
         };
-        for message in [ToPrivileged::Plan(plan), ToPrivileged::Hello] {
-            if let Err(error) = link.send(&message) {
+        for message in [ToLaunch::Plan(plan), ToLaunch::Hello] {
+            if let Err(error) = launch.send(&message) {
                 leave(&error.to_string());
             }
         }
         match hear(&mut link) {
-            FromPrivileged::Welcome(welcome) => Self { link, welcome, _others: others, sent: 2 },
+            FromPrivileged::Welcome(welcome) => Self { link, welcome, _others: others, sent: 0 },
             other => leave(&format!("no welcome but {other:?}")),
         }
     }
@@ -193,6 +195,10 @@ impl Engine {
     }
 
     fn play(mut self, script: &str) -> ! {
+        if script.starts_with("frame-") {
+            write_raw(self.link.as_fd(), &frame(0, &ToPrivileged::Heartbeat));
+            self.sent = 1;
+        }
         if let Some(octets) = broken_frame(script, &frame(self.sent, &ToPrivileged::Heartbeat)) {
             write_raw(self.link.as_fd(), &octets);
             linger();
@@ -212,7 +218,7 @@ impl Engine {
                 self.order("slew", &ToPrivileged::Adjust(self.adjust(30, 20_000_000, 4)));
                 exit(0)
             }
-            "hello-again" => write_raw(self.link.as_fd(), &frame(self.sent, &ToPrivileged::Hello)),
+            "hello-again" => write_raw(self.link.as_fd(), &frame(self.sent, &ToLaunch::Hello)),
             "deaf" => loop {
                 // Answers are never read.
                 if self.link.send(&self.status(Leap::None, false, 0)).is_err() {

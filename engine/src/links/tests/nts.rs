@@ -319,7 +319,7 @@ fn cookie_keys_go_to_whoever_is_there_to_use_them() {
 
     let mut both = bench();
     let path = ipc::file_path::FilePath::parse("/a").unwrap();
-    let service = ipc::message::privileged::KeyService {
+    let service = ipc::message::launch::KeyService {
         listen_count: 1,
         listen: [address("127.0.0.1:4460"); 8],
         threads: 0,

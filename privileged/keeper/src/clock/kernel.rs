@@ -1,17 +1,17 @@
-//! CLOCK_REALTIME by clock_adjtime. A fence file: the one unsafe call of this program.
+//! CLOCK_REALTIME by clock_adjtime. A fence file.
 //!
 //! The slew is the kernel's own phase-locked loop with its frequency held: each second it corrects
 //! 2^-(2 + time constant) of what is left, and goes on to the end, and not beyond it, whatever becomes of
 //! this process.
 
 use super::{Clock, read_pair};
+use crate::kernel::Errno;
 use ipc::message::privileged::{ClockKind, ClockReading, Status};
 use ipc::units::{Frequency, Leap, Offset, TimeConstant};
 use libc::{
     ADJ_ESTERROR, ADJ_FREQUENCY, ADJ_MAXERROR, ADJ_NANO, ADJ_OFFSET, ADJ_SETOFFSET, ADJ_STATUS, ADJ_TAI,
     ADJ_TICK, ADJ_TIMECONST, STA_DEL, STA_FREQHOLD, STA_INS, STA_NANO, STA_PLL, STA_UNSYNC, timex,
 };
-use nix::errno::Errno;
 
 const MODE: i32 = STA_PLL | STA_FREQHOLD;
 const NOMINAL_TICK: i64 = 10_000;
@@ -57,7 +57,7 @@ fn call(change: &Change) -> Result<timex, Errno> {
     // By number: musl's clock_adjtime would use adjtimex, which the filter doesn't know.
     // SAFETY: `timex` is a valid struct timex for the whole call, which reads and writes only it.
     let state = unsafe { libc::syscall(libc::SYS_clock_adjtime, libc::CLOCK_REALTIME, &mut timex) };
-    if state < 0 { Err(Errno::last()) } else { Ok(timex) }
+    if state < 0 { Err(std::io::Error::last_os_error().into()) } else { Ok(timex) }
 }
 
 impl KernelClock {

@@ -2,26 +2,15 @@
 
 use super::limits::{self, SECOND};
 use super::*;
-use ipc::address::Address;
-use ipc::message::privileged::{MAX_LISTEN, Profile, Step, StepReason};
+use ipc::message::privileged::{Profile, Step, StepReason};
 use ipc::units::{Span, TimeConstant};
 
 const HOUR: i64 = 3_600 * SECOND;
 const DAY: i64 = 24 * HOUR;
 const BOOT: [u8; 16] = [1; 16];
 
-fn plan(profile: Profile) -> LaunchPlan {
-    LaunchPlan {
-        listen_count: 0,
-        listen: [Address::NONE; MAX_LISTEN],
-        threads: 0,
-        dscp: 0,
-        profile,
-        leap_seconds: true,
-        run_step: Span::from_secs(10),
-        exchange: false,
-        ..LaunchPlan::CLIENT
-    }
+fn terms(profile: Profile) -> Terms {
+    Terms { profile, run_step: Span::from_secs(10).nanos(), leap_seconds: true, approved_step: 0 }
 }
 
 /// A governor, its clocks and a perfect clock that does what it is told.
@@ -50,7 +39,7 @@ impl World {
     fn of(profile: Profile) -> Self {
         let now = moment(100 * SECOND, today());
         let record = Record::born(BOOT, now.boot, now.wall);
-        Self { governor: Governor::new(&plan(profile), 0, record, BOOT, now), now, base: Frequency::ZERO }
+        Self { governor: Governor::new(terms(profile), record, BOOT, now), now, base: Frequency::ZERO }
     }
 
     fn standard() -> Self {
@@ -120,7 +109,7 @@ impl World {
 
     fn restart(&mut self, boot: [u8; 16], profile: Profile) {
         let record = Record::from_octets(&self.governor.record().to_octets()).unwrap();
-        self.governor = Governor::new(&plan(profile), 0, record, boot, self.now);
+        self.governor = Governor::new(terms(profile), record, boot, self.now);
     }
 
     fn commissioned(profile: Profile, ppm: f64) -> Self {
@@ -231,7 +220,7 @@ fn a173_a_clock_below_the_floor_is_set_once_in_a_boot() {
     let wrong = moment(100 * SECOND, 86_400 * SECOND);
     let record = Record::born(BOOT, wrong.boot, wrong.wall);
     let mut world = World {
-        governor: Governor::new(&plan(Profile::Standard), 0, record, BOOT, wrong),
+        governor: Governor::new(terms(Profile::Standard), record, BOOT, wrong),
         now: wrong,
         base: Frequency::ZERO,
     };
@@ -243,7 +232,7 @@ fn a173_a_clock_below_the_floor_is_set_once_in_a_boot() {
     world.governor.observe(&world.now, false);
     assert_eq!(world.step(StepReason::Start, delta).err(), Some(Refusal::StartWindow));
     let record = Record::born(BOOT, wrong.boot, wrong.wall);
-    let strict = Governor::new(&plan(Profile::Strict), 0, record, BOOT, wrong);
+    let strict = Governor::new(terms(Profile::Strict), record, BOOT, wrong);
     let mut world = World { governor: strict, now: wrong, base: Frequency::ZERO };
     assert_eq!(
         world.step(StepReason::Start, delta).err(),
@@ -702,7 +691,7 @@ fn a165_a_lost_record_leaves_nothing_to_spend() {
     let now = moment(100 * SECOND, today());
     let record = Record::spent(limits::of(Profile::Standard), BOOT, now.boot, now.wall);
     let mut world = World {
-        governor: Governor::new(&plan(Profile::Standard), 0, record, BOOT, now),
+        governor: Governor::new(terms(Profile::Standard), record, BOOT, now),
         now,
         base: Frequency::ZERO,
     };
@@ -721,7 +710,7 @@ fn a165_after_a_lost_record_budgets_are_earned_back_in_a_day_and_in_thirty() {
         let limits = limits::of(profile);
         let now = world.now;
         let record = Record::spent(limits, BOOT, now.boot, now.wall);
-        world.governor = Governor::new(&plan(profile), 0, record, BOOT, now);
+        world.governor = Governor::new(terms(profile), record, BOOT, now);
         let spend = |world: &mut World| {
             let left = world.governor.budget_left();
             budget::charge(world.governor.record(), left);
@@ -751,7 +740,7 @@ fn a165_after_a_lost_record_a_foreign_step_is_undone_as_well_as_it_is_measured()
     let mut world = World::standard();
     let now = world.now;
     let record = Record::spent(limits::of(Profile::Standard), BOOT, now.boot, now.wall);
-    world.governor = Governor::new(&plan(Profile::Standard), 0, record, BOOT, now);
+    world.governor = Governor::new(terms(Profile::Standard), record, BOOT, now);
     for (day, beside) in
         [(0, limits::RESTORE_FREE), (0, -limits::RESTORE_FREE), (1, 2_000_000), (2, 2_000_000)]
     {
@@ -779,7 +768,12 @@ fn an_operators_leave_counts_once_in_a_boot_and_never_before_the_build() {
     world.status(Leap::None, true, 0).unwrap();
     let approve = |world: &mut World, boot: [u8; 16]| {
         let record = Record::from_octets(&world.governor.record().to_octets()).unwrap();
-        world.governor = Governor::new(&plan(Profile::Standard), 2 * DAY, record, boot, world.now);
+        world.governor = Governor::new(
+            Terms { approved_step: 2 * DAY, ..terms(Profile::Standard) },
+            record,
+            boot,
+            world.now,
+        );
     };
     // The last good time was a lie: two days back is below its floor, and the operator says so.
     assert_eq!(world.step(StepReason::Start, -2 * DAY).err(), Some(Refusal::Floor));

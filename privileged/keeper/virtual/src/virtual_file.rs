@@ -1,12 +1,15 @@
 //! A virtual clock in a file: what the kernel does to CLOCK_REALTIME, done to 96 octets.
 
-use super::{Clock, raw_now, read_pair};
 use ipc::clock_page::{ClockPage, PAGE};
 use ipc::message::privileged::{ClockKind, ClockReading, Status};
 use ipc::units::{Frequency, Leap, Offset, TimeConstant};
-use nix::errno::Errno;
+use keeper::clock::{Clock, raw_now, read_pair};
+use keeper::kernel::Errno;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
+
+/// EINVAL: it is no clock.
+const INVALID: Errno = Errno(22);
 
 const UNSYNCHRONISED: u32 = 0x40;
 const INSERT: u32 = 0x10;
@@ -29,10 +32,10 @@ fn read_page(file: &File) -> Result<ClockPage, Errno> {
                 }
             }
             // Too short for one: that is another file.
-            Err(error) => return Err(error.raw_os_error().map_or(Errno::EINVAL, Errno::from_raw)),
+            Err(error) => return Err(error.raw_os_error().map_or(INVALID, Errno)),
         }
     }
-    Err(Errno::EINVAL)
+    Err(INVALID)
 }
 
 impl VirtualClock {
@@ -67,9 +70,7 @@ impl VirtualClock {
 
     fn write(&mut self, page: ClockPage) -> Result<(), Errno> {
         let page = ClockPage { generation: page.generation.wrapping_add(1), ..page };
-        self.file
-            .write_all_at(&page.to_octets(), 0)
-            .map_err(|error| error.raw_os_error().map_or(Errno::EIO, Errno::from_raw))?;
+        self.file.write_all_at(&page.to_octets(), 0).map_err(Errno::from)?;
         self.left = page;
         Ok(())
     }
@@ -96,7 +97,7 @@ impl Clock for VirtualClock {
 
     fn step(&mut self, delta: Offset) -> Result<(), Errno> {
         let page = self.now()?;
-        let wall = page.wall.checked_add(delta).ok_or(Errno::EINVAL)?;
+        let wall = page.wall.checked_add(delta).ok_or(INVALID)?;
         let status = (page.status & !(INSERT | DELETE)) | UNSYNCHRONISED;
         self.write(ClockPage {
             wall,

@@ -3,6 +3,7 @@
 
 use super::limits::Limits;
 use hmac_sha256::Hash;
+use ipc::message::handover::Memory;
 use ipc::units::{Frequency, WallTime};
 
 /// Octets of one slot; the file holds two.
@@ -109,6 +110,20 @@ impl Record {
         // Whoever can destroy a record must not get the wide band of a first hour for it.
         record.commissioned_time = super::limits::SEARCH;
         record
+    }
+
+    /// The record that a run begins with, from what is known of the one before; `kept` is the newer whole slot.
+    pub fn of(
+        memory: Memory,
+        kept: Option<Self>,
+        limits: &Limits,
+        (boot_id, boot_time, wall): ([u8; 16], i64, WallTime),
+    ) -> Self {
+        match (memory, kept) {
+            (Memory::Resumed, Some(record)) => record,
+            (Memory::FirstStart | Memory::NewByOperator, _) => Self::born(boot_id, boot_time, wall),
+            _ => Self::spent(limits, boot_id, boot_time, wall),
+        }
     }
 
     /// As one slot.

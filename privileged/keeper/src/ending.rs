@@ -1,11 +1,11 @@
-//! How this program ends: one sentence and one exit code for each cause.
+//! How the daemon ends, before and after the lock-down: one sentence and one exit code for each cause.
 
+use crate::kernel;
 use ipc::process::Process;
-use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, ppoll};
-use nix::sys::time::TimeSpec;
 use std::fmt;
+use std::io::Write;
 use std::os::fd::AsFd;
+use std::sync::OnceLock;
 
 /// Why the daemon ends.
 #[derive(Debug, PartialEq, Eq)]
@@ -48,29 +48,6 @@ impl Ending {
             Ending::Governor(_) => 79,
         }
     }
-
-    /// For a file or directory that the kernel refused, with the sentence for the administrator. Only what stays
-    /// so until somebody changes a path, an owner, a mode or a kind may keep the service down; all else is tried again.
-    pub fn refused(errno: Errno, sentence: String) -> Self {
-        match errno {
-            Errno::ENOENT | Errno::ENOTDIR | Errno::EISDIR | Errno::ELOOP | Errno::ENAMETOOLONG => {
-                Ending::Configuration(sentence)
-            }
-            Errno::EACCES | Errno::EPERM => Ending::Configuration(sentence),
-            Errno::EBUSY | Errno::EEXIST | Errno::ENOTEMPTY | Errno::ETXTBSY => {
-                Ending::Configuration(sentence)
-            }
-            Errno::EINVAL | Errno::ENXIO | Errno::ENODEV | Errno::EOPNOTSUPP | Errno::ENOSYS => {
-                Ending::Configuration(sentence)
-            }
-            _ => Ending::Trouble(sentence),
-        }
-    }
-}
-
-/// The kernel's number of an error of the standard library; EIO where it has none.
-pub fn errno(error: &std::io::Error) -> Errno {
-    error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)
 }
 
 /// What the engine's goodbye means.
@@ -128,16 +105,23 @@ fn escape(text: &str) -> String {
     })
 }
 
+/// Whether lines begin with a severity in angle brackets, as the journal takes it (sd-daemon(3)).
+static FOR_THE_JOURNAL: OnceLock<bool> = OnceLock::new();
+
+/// Says, once, whether the journal reads standard error.
+pub fn for_the_journal(is_reader: bool) {
+    let _ = FOR_THE_JOURNAL.set(is_reader);
+}
+
 /// One line on standard error, with the journal's prefix where the journal reads it. The stream is shared with
 /// other processes and may be full, blocked or gone: the line is then lost, and nothing else happens.
 pub fn say(severity: u8, text: &dyn fmt::Display) {
-    let priority = if crate::journal::reads_stderr() { format!("<{severity}>") } else { String::new() };
+    let is_reader = FOR_THE_JOURNAL.get().is_some_and(|is_reader| *is_reader);
+    let priority = if is_reader { format!("<{severity}>") } else { String::new() };
     let line = format!("{priority}truechimerd: {}\n", escape(&text.to_string()));
-    let stderr = std::io::stderr();
-    let mut room = [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)];
-    let now = TimeSpec::new(0, 0);
-    if ppoll(&mut room, Some(now), None).is_ok_and(|ready| ready > 0) {
-        let _ = nix::unistd::write(stderr.as_fd(), line.as_bytes());
+    let mut stderr = std::io::stderr();
+    if kernel::wait([stderr.as_fd()], libc::POLLOUT, 0).is_ok_and(|[has_room]| has_room) {
+        let _ = stderr.write(line.as_bytes());
     }
 }
 

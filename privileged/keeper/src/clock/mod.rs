@@ -1,12 +1,11 @@
-//! The clock is an interface: the kernel's, or a virtual one for everything that must not touch it.
+//! The clock is an interface: the kernel's, or, in a program of its own, one for everything that must not touch it. No
+//! program has two.
 
 pub mod kernel;
-pub mod virtual_file;
 
+use crate::kernel::{Errno, nanos};
 use ipc::message::privileged::{ClockKind, ClockReading, Status};
 use ipc::units::{Frequency, Offset, RawInstant, TimeConstant, WallTime};
-use nix::errno::Errno;
-use nix::time::{ClockId, clock_gettime};
 
 /// What the process may do to a clock. Each call is one act; none reads the governor.
 pub trait Clock {
@@ -51,59 +50,18 @@ pub trait Clock {
     fn release(&mut self) -> Result<(), Errno>;
 }
 
-/// A clock that is only looked at.
-#[derive(Debug)]
-pub struct Untouched;
-
-impl Clock for Untouched {
-    fn kind(&self) -> ClockKind {
-        ClockKind::None
-    }
-
-    fn read(&self) -> Result<ClockReading, Errno> {
-        let (wall, raw) = read_pair();
-        Ok(ClockReading { wall, raw, frequency: Frequency::ZERO, slew_left: Offset::ZERO })
-    }
-
-    fn adjust(&mut self, _: Frequency, _: Offset, _: TimeConstant) -> Result<(), Errno> {
-        Err(Errno::EPERM)
-    }
-
-    fn step(&mut self, _: Offset) -> Result<(), Errno> {
-        Err(Errno::EPERM)
-    }
-
-    fn set_status(&mut self, _: &Status) -> Result<(), Errno> {
-        Err(Errno::EPERM)
-    }
-
-    fn reclaim(&mut self) -> Result<bool, Errno> {
-        Ok(false)
-    }
-
-    fn release(&mut self) -> Result<(), Errno> {
-        Ok(())
-    }
-}
-
-/// One of the kernel's clocks, ns. A clock that can't be read stands at 0: everything is then refused.
-pub fn nanos(clock: ClockId) -> i64 {
-    clock_gettime(clock)
-        .map_or(0, |time| time.tv_sec().saturating_mul(1_000_000_000).saturating_add(time.tv_nsec()))
-}
-
 /// CLOCK_MONOTONIC_RAW.
 pub fn raw_now() -> RawInstant {
-    RawInstant::saturating(nanos(ClockId::CLOCK_MONOTONIC_RAW))
+    RawInstant::saturating(nanos(libc::CLOCK_MONOTONIC_RAW))
 }
 
 /// CLOCK_REALTIME and CLOCK_MONOTONIC_RAW next to each other: the tightest of three tries.
 pub fn read_pair() -> (WallTime, RawInstant) {
     let mut best = (i64::MAX, WallTime::MIN, RawInstant::MIN);
     for _ in 0..3 {
-        let before = nanos(ClockId::CLOCK_MONOTONIC_RAW);
-        let wall = nanos(ClockId::CLOCK_REALTIME);
-        let width = nanos(ClockId::CLOCK_MONOTONIC_RAW) - before;
+        let before = nanos(libc::CLOCK_MONOTONIC_RAW);
+        let wall = nanos(libc::CLOCK_REALTIME);
+        let width = nanos(libc::CLOCK_MONOTONIC_RAW) - before;
         if width < best.0 {
             best = (width, WallTime::saturating(wall), RawInstant::saturating(before + width / 2));
         }

@@ -1,37 +1,34 @@
-//! What runs after the lock-down: hear an order, judge it, write it down, do it, answer.
+//! The loop: hear an order, judge it, write it down, do it, answer.
 
 mod asked;
 
 use crate::audit::Audit;
-use crate::clock::{Clock, nanos};
+use crate::clock::Clock;
 use crate::condition::Sentence;
 use crate::ending::{Ending, say};
 use crate::governor::{Governor, Moment, limits};
+use crate::kernel::{self, Errno, nanos};
 use crate::notify::Notify;
 use crate::signals::{self, Caught, caught};
 use asked::Asked;
 use ipc::calendar::Rfc3339;
 use ipc::message::privileged::{
     Applied, ClockEvent, ClockEventKind, ClockKind, ClockReading, Condition, FromPrivileged, Refusal,
-    Refused, StepReason, ToPrivileged,
+    Refused, StepReason, ToPrivileged, Welcome,
 };
 use ipc::process::PerProcess;
 use ipc::units::{Leap, Offset, RawInstant, Span, TimeConstant};
 use ipc_link::{Link, LinkError};
-use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, ppoll};
-use nix::sys::time::TimeSpec;
-use nix::time::ClockId;
-use nix::unistd::fdatasync;
 use std::fs::File;
-use std::os::fd::{AsFd, OwnedFd};
+use std::io::Read;
+use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 
 /// The engine's end, seen from here.
 pub type EngineLink = Link<FromPrivileged, ToPrivileged>;
 
 /// How often the clock is looked at where no order makes it happen.
-const LOOK: i64 = 240;
+const LOOK: i64 = 240 * limits::SECOND;
 /// How often the record is written where nothing was charged.
 const WRITE: i64 = 600 * limits::SECOND;
 /// How often refusals for haste are summed up in the log.
@@ -39,8 +36,8 @@ const SUMMARY: i64 = 60 * limits::SECOND;
 /// How long the other processes may take to end by themselves, in nanoseconds: after a stop, and after a fault of one.
 pub const GRACE: i64 = 3_000_000_000;
 const PARTING: i64 = 300_000_000;
-/// How long an answer may wait for the engine to read, in seconds.
-const ANSWER: i64 = 5;
+/// How long an answer may wait for the engine to read.
+const ANSWER: i64 = 5 * limits::SECOND;
 /// How many changes of the daemon's condition are passed on in a second.
 const CONDITIONS: u32 = 10;
 /// A step that leads farther from where it should than this was not what was ordered.
@@ -49,27 +46,25 @@ const STEP_TOLERANCE: i64 = 20_000_000;
 const UNWRITTEN: i64 = 86_400 * limits::SECOND;
 
 /// Everything that is left after the lock-down.
-pub struct Keeper {
+pub struct Keeper<C> {
     /// To the engine.
     pub link: EngineLink,
     /// The clock.
-    pub clock: Box<dyn Clock>,
+    pub clock: C,
     /// The judge.
     pub governor: Governor,
     /// The governor's record, two slots.
     pub record_file: File,
-    /// The state directory, locked against a second instance.
-    pub state_lock: Option<OwnedFd>,
     /// The audit log.
     pub audit: Audit,
     /// The service manager.
     pub notify: Notify,
     /// Signals to this process, readable.
-    pub signals: OwnedFd,
+    pub signals: File,
     /// Ids of all processes.
     pub processes: PerProcess<u32>,
     /// Readable when somebody sets CLOCK_REALTIME.
-    pub set_clock: Option<OwnedFd>,
+    pub set_clock: Option<File>,
     /// For each kind of refusal: how many had no line of their own, and when the last line was written.
     pub refusals: [(u32, Option<RawInstant>); 32],
     /// When the service manager was last told that we live.
@@ -94,22 +89,27 @@ pub struct Keeper {
 ///
 /// # Errors
 /// The kernel's.
-pub fn moment(clock: &dyn Clock) -> Result<(Moment, ClockReading), Errno> {
+pub fn moment(clock: &impl Clock) -> Result<(Moment, ClockReading), Errno> {
     let reading = clock.read()?;
-    let boot = nanos(ClockId::CLOCK_BOOTTIME);
-    let asleep = boot - nanos(ClockId::CLOCK_MONOTONIC);
+    let boot = nanos(libc::CLOCK_BOOTTIME);
+    let asleep = boot - nanos(libc::CLOCK_MONOTONIC);
     Ok((Moment { raw: reading.raw, boot, asleep, wall: reading.wall, slew_left: reading.slew_left }, reading))
 }
 
-impl Keeper {
-    /// Keeps the clock until there is a reason to end, and leaves it at its base frequency.
-    pub fn run(mut self) -> Ending {
+impl<C: Clock> Keeper<C> {
+    /// Keeps the clock until there is a reason to end, leaves it at its base frequency, and ends this process.
+    pub fn run(mut self) -> ! {
         self.notify.say("READY=1\nSTATUS=started");
         let ending = loop {
             if let Err(ending) = self.turn() {
                 break ending;
             }
         };
+        self.end(ending)
+    }
+
+    /// Leaves the clock at its base frequency and ends this process, with the others.
+    pub fn end(mut self, ending: Ending) -> ! {
         // A stop that reaches the whole group ends the others too, and their end may be seen before it.
         let is_stop = std::iter::from_fn(|| caught(&self.signals)).any(|caught| caught == Caught::Stop);
         let ending = if is_stop { Ending::Asked } else { ending };
@@ -119,7 +119,7 @@ impl Keeper {
         let _ = self.persist();
         // The engine ends with its link, and the others with the engine: the server role answers what has come
         // already, and ports are free when this process is gone.
-        drop(self.link);
+        kernel::close(self.link.into_fd());
         let patience = if ending == Ending::Asked { GRACE } else { PARTING };
         let left = signals::await_ends(&self.signals, &self.processes, patience);
         if ending != Ending::Asked {
@@ -129,33 +129,31 @@ impl Keeper {
             let patience = patience / 1_000_000;
             say(4, &format_args!("{name} did not end within {patience} ms and is killed with this process"));
         }
-        // Another instance may begin now, and not before.
-        drop(self.state_lock);
-        ending
+        if ending != Ending::Asked {
+            say(3, &ending);
+        }
+        // With this process ends the lock of the state directory, a descriptor that the launch left open: another instance
+        // may begin now, and not before.
+        kernel::exit(ending.code())
     }
 
     fn turn(&mut self) -> Result<(), Ending> {
         // Without a timer the signals stand in its place.
-        let timer = self.set_clock.as_ref().unwrap_or(&self.signals);
-        let mut fds = [&self.link.as_fd(), &self.signals.as_fd(), &timer.as_fd()]
-            .map(|fd| PollFd::new(*fd, PollFlags::POLLIN));
-        let limit = if self.shown == self.condition { LOOK } else { 1 };
-        let ready = match ppoll(&mut fds, Some(TimeSpec::new(limit, 0)), None) {
-            Ok(_) => fds.map(|fd| fd.any() == Some(true)),
-            Err(Errno::EINTR) => return Ok(()),
-            Err(errno) => return Err(Ending::Internal(format!("ppoll: {}", errno.desc()))),
-        };
+        let timer = self.set_clock.as_ref().map_or(self.signals.as_fd(), AsFd::as_fd);
+        let limit = if self.shown == self.condition { LOOK } else { limits::SECOND };
+        let ready = kernel::wait([self.link.as_fd(), self.signals.as_fd(), timer], libc::POLLIN, limit)
+            .map_err(|errno| Ending::Internal(format!("ppoll: {errno}")))?;
         if ready[1] {
             match caught(&self.signals) {
                 Some(Caught::Reload) => self.answer(&FromPrivileged::Reload)?,
                 Some(Caught::Stop) => return Err(Ending::Asked),
                 // The engine ends when it hears of it, and says so; the name of the dead is told then.
-                Some(Caught::Death(_)) | None => {}
+                Some(Caught::Child) | None => {}
             }
         }
-        if let Some(timer) = self.set_clock.as_ref().filter(|_| ready[2]) {
+        if let Some(mut timer) = self.set_clock.as_ref().filter(|_| ready[2]) {
             // ECANCELED is the message; the clock is looked at below.
-            let _ = nix::unistd::read(timer, &mut [0; 8]);
+            let _ = timer.read(&mut [0; 8]);
         }
         self.look()?;
         self.pass_on();
@@ -172,7 +170,7 @@ impl Keeper {
 
     /// Looks whether time was continuous and whether the engine still gives orders.
     fn look(&mut self) -> Result<(), Ending> {
-        let (now, reading) = moment(&*self.clock).map_err(|errno| clock_lost("reading", errno))?;
+        let (now, reading) = moment(&self.clock).map_err(|errno| clock_lost("reading", errno))?;
         let reclaimed = self.clock.reclaim().map_err(|errno| clock_lost("reclaiming", errno))?;
         let event = match self.governor.observe(&now, reclaimed) {
             Some((kind, moved)) => Some((kind, moved)),
@@ -222,10 +220,7 @@ impl Keeper {
 
     fn obey(&mut self, sequence: u32, order: ToPrivileged) -> Result<(), Ending> {
         match order {
-            ToPrivileged::Plan(_) | ToPrivileged::Hello => {
-                return Err(Ending::Engine("it repeated a message of the launch".into()));
-            }
-            ToPrivileged::Goodbye(farewell) => return Err(farewell.into()),
+            ToPrivileged::Goodbye(lost) => return Err(lost.into()),
             ToPrivileged::Heartbeat => {}
             ToPrivileged::Condition(condition) => {
                 self.condition = Some(condition);
@@ -275,7 +270,7 @@ impl Keeper {
         &mut self,
         order: &ToPrivileged,
     ) -> Result<Result<(ClockReading, ClockReading), Refused>, Ending> {
-        let (now, before) = moment(&*self.clock).map_err(|errno| clock_lost("reading", errno))?;
+        let (now, before) = moment(&self.clock).map_err(|errno| clock_lost("reading", errno))?;
         if self.clock.kind() == ClockKind::None {
             return Ok(Err(refusal(Refusal::NoClock)));
         }
@@ -310,10 +305,10 @@ impl Keeper {
         };
         if let Err(errno) = done {
             self.governor.not_done();
-            say(3, &format_args!("the kernel refused an order: {}", errno.desc()));
+            say(3, &format_args!("the kernel refused an order: {errno}"));
             return Ok(Err(refusal(Refusal::Clock)));
         }
-        let (then, after) = moment(&*self.clock).map_err(|errno| clock_lost("reading", errno))?;
+        let (then, after) = moment(&self.clock).map_err(|errno| clock_lost("reading", errno))?;
         if let ToPrivileged::Step(step) = order {
             self.check_step(step.delta, &before, &after)?;
         }
@@ -444,14 +439,26 @@ impl Keeper {
     pub fn persist(&mut self) -> Result<(), Errno> {
         let record = self.governor.record();
         record.sequence += 1;
-        self.record_file
-            .write_all_at(&record.to_octets(), record.position() as u64)
-            .map_err(|error| error.raw_os_error().map_or(Errno::EIO, Errno::from_raw))?;
+        self.record_file.write_all_at(&record.to_octets(), record.position() as u64).map_err(Errno::from)?;
         // A disk that is slow is no hang.
         self.notify.say("WATCHDOG=1");
-        fdatasync(&self.record_file)?;
+        self.record_file.sync_data().map_err(Errno::from)?;
         self.written = Some(crate::clock::raw_now());
         Ok(())
+    }
+
+    /// Says welcome.
+    ///
+    /// # Errors
+    /// The engine's end; what it said last says why.
+    pub fn welcome(&mut self, welcome: Welcome) -> Result<(), Ending> {
+        match self.link.send(&FromPrivileged::Welcome(welcome)) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(match self.link.receive() {
+                Ok(Some((_, ToPrivileged::Goodbye(lost)))) => lost.into(),
+                _ => Ending::Engine(error.to_string()),
+            }),
+        }
     }
 
     /// Answers; an engine that is slow to read gets a moment, in which none of its orders is read.
@@ -462,8 +469,7 @@ impl Keeper {
                 Err(LinkError::Full) => {}
                 Err(error) => return Err(Ending::Engine(error.to_string())),
             }
-            let mut room = [PollFd::new(self.link.as_fd(), PollFlags::POLLOUT)];
-            let _ = ppoll(&mut room, Some(TimeSpec::new(ANSWER, 0)), None);
+            let _ = kernel::wait([self.link.as_fd()], libc::POLLOUT, ANSWER);
         }
         Err(Ending::Engine("it does not read its answers".into()))
     }
@@ -474,7 +480,7 @@ fn refusal(code: Refusal) -> Refused {
 }
 
 fn clock_lost(what: &str, errno: Errno) -> Ending {
-    Ending::Internal(format!("{what} the clock: {}", errno.desc()))
+    Ending::Internal(format!("{what} the clock: {errno}"))
 }
 
 #[cfg(test)]

@@ -1,15 +1,18 @@
-//! The loop with real descriptors: a virtual clock, and the engine's end in the test's hands.
+//! The loop with real descriptors: a clock in memory, and the engine's end in the test's hands.
 
 use super::*;
-use crate::audit::LENGTH;
-use crate::clock::virtual_file::VirtualClock;
+use crate::clock::raw_now;
+use crate::governor::Terms;
 use crate::governor::record::{Record, SLOT};
-use ipc::address::Address;
-use ipc::message::privileged::{Adjust, LaunchPlan, MAX_LISTEN, Profile, Step, StepReason};
+use ipc::audit_line::LENGTH;
+use ipc::clock_page::ClockPage;
+use ipc::message::privileged::{Adjust, Profile, Status, Step, StepReason};
+use ipc::units::Frequency;
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
+use std::cell::Cell;
 use std::fs::OpenOptions;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 
 type Engine = Link<ToPrivileged, FromPrivileged>;
 
@@ -23,34 +26,86 @@ fn pair() -> (OwnedFd, OwnedFd) {
     socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_NONBLOCK).unwrap()
 }
 
-/// A keeper of a virtual clock, the engine's end of its link, and what keeps its other descriptors open.
-fn keeper() -> (Keeper, Engine, OwnedFd) {
+/// A clock that keeps the kernel's rules for one, in memory.
+struct PageClock(Cell<ClockPage>);
+
+impl PageClock {
+    fn change(&self, change: impl FnOnce(ClockPage) -> ClockPage) {
+        self.0.set(change(self.0.get().advanced_to(raw_now())));
+    }
+}
+
+impl Clock for PageClock {
+    fn kind(&self) -> ClockKind {
+        ClockKind::Virtual
+    }
+
+    fn read(&self) -> Result<ClockReading, Errno> {
+        self.change(|page| page);
+        let page = self.0.get();
+        Ok(ClockReading { wall: page.wall, raw: page.since, frequency: page.frequency, slew_left: page.slew })
+    }
+
+    fn adjust(&mut self, base: Frequency, slew: Offset, pace: TimeConstant) -> Result<(), Errno> {
+        self.change(|page| ClockPage { frequency: base, slew, time_constant: pace, ..page });
+        Ok(())
+    }
+
+    fn step(&mut self, delta: Offset) -> Result<(), Errno> {
+        self.change(|page| ClockPage {
+            wall: page.wall.checked_add(delta).unwrap(),
+            slew: Offset::ZERO,
+            ..page
+        });
+        Ok(())
+    }
+
+    fn set_status(&mut self, _: &Status) -> Result<(), Errno> {
+        Ok(())
+    }
+
+    fn reclaim(&mut self) -> Result<bool, Errno> {
+        Ok(false)
+    }
+
+    fn release(&mut self) -> Result<(), Errno> {
+        Ok(())
+    }
+}
+
+fn clock() -> PageClock {
+    let (wall, since) = crate::clock::read_pair();
+    PageClock(Cell::new(ClockPage {
+        since,
+        wall,
+        frequency: Frequency::ZERO,
+        oscillator: Frequency::ZERO,
+        slew: Offset::ZERO,
+        time_constant: TimeConstant::MIN,
+        status: 0,
+        maxerror: 0,
+        esterror: 0,
+        tai: 0,
+        generation: 0,
+    }))
+}
+
+/// A keeper, the engine's end of its link, and what keeps its other descriptors open.
+fn keeper() -> (Keeper<PageClock>, Engine, OwnedFd) {
     let (ours, theirs) = pair();
     let (signals, silent) = pair();
-    let clock = Box::new(VirtualClock::take(file(0)).unwrap());
-    let (now, _) = moment(&*clock).unwrap();
-    let plan = LaunchPlan {
-        listen_count: 0,
-        listen: [Address::NONE; MAX_LISTEN],
-        profile: Profile::Standard,
-        leap_seconds: false,
-        run_step: Span::ZERO,
-        exchange: false,
-        threads: 1,
-        dscp: 0,
-        ..LaunchPlan::CLIENT
-    };
+    let clock = clock();
+    let (now, _) = moment(&clock).unwrap();
+    let terms = Terms { profile: Profile::Standard, run_step: 0, leap_seconds: false, approved_step: 0 };
     let record = Record::born([0; 16], now.boot, now.wall);
-    let (audit, _) = Audit::resume(file(LENGTH), &record);
     let keeper = Keeper {
         link: Link::new(ours),
         clock,
-        governor: Governor::new(&plan, 0, record, [0; 16], now),
+        governor: Governor::new(terms, record, [0; 16], now),
         record_file: file(2 * SLOT as u64),
-        state_lock: None,
-        audit,
-        notify: Notify::from_environment(),
-        signals,
+        audit: Audit::after(file(LENGTH), (0, [0; 32])),
+        notify: Notify::to(None),
+        signals: signals.into(),
         processes: PerProcess::default(),
         set_clock: None,
         refusals: [(0, None); 32],
@@ -66,7 +121,7 @@ fn keeper() -> (Keeper, Engine, OwnedFd) {
     (keeper, Link::new(theirs), silent)
 }
 
-fn order(keeper: &mut Keeper, engine: &mut Engine, order: &ToPrivileged) -> Result<(), Refusal> {
+fn order(keeper: &mut Keeper<PageClock>, engine: &mut Engine, order: &ToPrivileged) -> Result<(), Refusal> {
     engine.send(order).unwrap();
     keeper.turn().unwrap();
     match engine.receive().unwrap().unwrap().1 {
@@ -79,16 +134,16 @@ fn order(keeper: &mut Keeper, engine: &mut Engine, order: &ToPrivileged) -> Resu
 fn adjust(slew: i64) -> ToPrivileged {
     ToPrivileged::Adjust(Adjust {
         epoch: 1,
-        frequency: ipc::units::Frequency::ZERO,
+        frequency: Frequency::ZERO,
         slew: Offset::saturating(slew),
         time_constant: TimeConstant::saturating(6),
-        asked_at: crate::clock::raw_now(),
+        asked_at: raw_now(),
     })
 }
 
 fn step(delta: i64) -> ToPrivileged {
     let delta = Offset::saturating(delta);
-    let asked_at = crate::clock::raw_now();
+    let asked_at = raw_now();
     ToPrivileged::Step(Step { epoch: 1, delta, reason: StepReason::Start, asked_at })
 }
 
@@ -102,11 +157,11 @@ fn a164_without_a_written_record_no_step_is_made_and_slews_go_on() {
     // A run that never could write would begin again with the old budget each time: nothing that costs.
     assert_eq!(order(&mut keeper, &mut engine, &adjust(100_000_000)), Err(Refusal::NoPersist));
     assert_eq!(order(&mut keeper, &mut engine, &adjust(1_000_000)), Ok(()));
-    keeper.written = Some(crate::clock::raw_now());
+    keeper.written = Some(raw_now());
     // 100 ms at constant 6: 391 ppm, outside the band, so it costs budget.
     assert_eq!(order(&mut keeper, &mut engine, &adjust(100_000_000)), Ok(()));
     // A day later only what costs nothing goes on.
-    let day_ago = crate::clock::raw_now().nanos() - UNWRITTEN;
+    let day_ago = raw_now().nanos() - UNWRITTEN;
     if day_ago > 0 {
         keeper.unwritten_since = Some(RawInstant::saturating(day_ago));
         assert_eq!(order(&mut keeper, &mut engine, &adjust(100_000_000)), Err(Refusal::NoPersist));
@@ -134,7 +189,7 @@ fn a_wait_for_the_disk_begins_with_a_sign_of_life() {
     let (mut keeper, _engine, _silent) = keeper();
     let (manager, ours) = UnixDatagram::pair().unwrap();
     manager.set_nonblocking(true).unwrap();
-    keeper.notify = Notify::to(ours);
+    keeper.notify = Notify::to(Some(ours.into()));
     keeper.persist().unwrap();
     let mut heard = [0; 64];
     assert_eq!(manager.recv(&mut heard).map(|length| &heard[..length]).unwrap(), b"WATCHDOG=1");
@@ -180,7 +235,7 @@ fn a129_conditions_without_end_are_passed_on_ten_times_a_second_and_only_when_th
     let (mut keeper, mut engine, _silent) = keeper();
     let (manager, ours) = UnixDatagram::pair().unwrap();
     manager.set_nonblocking(true).unwrap();
-    keeper.notify = Notify::to(ours);
+    keeper.notify = Notify::to(Some(ours.into()));
     let heard = || std::iter::from_fn(|| manager.recv(&mut [0; 512]).ok()).count() as u32;
     for _ in 0..3 {
         engine.send(&ToPrivileged::Condition(Condition::Setting)).unwrap();
@@ -188,12 +243,12 @@ fn a129_conditions_without_end_are_passed_on_ten_times_a_second_and_only_when_th
     }
     // The sentence, and that it lives.
     assert_eq!(heard(), 2);
-    let first = crate::clock::raw_now().nanos() / limits::SECOND;
+    let first = raw_now().nanos() / limits::SECOND;
     for of in 0..100 {
         engine.send(&ToPrivileged::Condition(Condition::AwaitingReplies { of })).unwrap();
         keeper.turn().unwrap();
     }
-    let seconds = (crate::clock::raw_now().nanos() / limits::SECOND - first + 1) as u32;
+    let seconds = (raw_now().nanos() / limits::SECOND - first + 1) as u32;
     let told = heard();
     assert!((1..=(CONDITIONS + 1) * seconds).contains(&told), "{told} in {seconds} s");
 }
@@ -204,9 +259,9 @@ fn the_last_condition_is_passed_on_also_where_too_many_came_before_it() {
     let (mut keeper, mut engine, _silent) = keeper();
     let (manager, ours) = UnixDatagram::pair().unwrap();
     manager.set_nonblocking(true).unwrap();
-    keeper.notify = Notify::to(ours);
+    keeper.notify = Notify::to(Some(ours.into()));
     // Those of this second have been passed on.
-    keeper.passed_on = (CONDITIONS, crate::clock::raw_now().nanos() / limits::SECOND);
+    keeper.passed_on = (CONDITIONS, raw_now().nanos() / limits::SECOND);
     engine.send(&ToPrivileged::Condition(Condition::Setting)).unwrap();
     keeper.turn().unwrap();
     // The engine says no more: the keeper wakes by itself.

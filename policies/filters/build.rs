@@ -1,4 +1,4 @@
-//! Compiles `rules/*.toml` into syscall filters and into tables of the rules they were made of.
+//! Compiles `policies/rules/*.toml` into syscall filters and into tables of the rules they were made of.
 //!
 //! A file directly in `rules` is a role; `rules/parts` holds what roles have in common. Names of constants
 //! are those of the kernel's headers and are resolved by `rules/names.toml`; every number that is used is
@@ -12,8 +12,17 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
-const ROLES: [&str; 8] =
-    ["privileged", "engine", "client", "server", "exchange", "exchange_child", "key_service", "key_holder"];
+const ROLES: [&str; 9] = [
+    "privileged",
+    "privileged_virtual",
+    "engine",
+    "client",
+    "server",
+    "exchange",
+    "exchange_child",
+    "key_service",
+    "key_holder",
+];
 
 /// The C libraries that make the calls.
 const LIBRARIES: [&str; 2] = ["gnu", "musl"];
@@ -102,8 +111,8 @@ struct Condition {
 }
 
 fn main() {
-    println!("cargo::rerun-if-changed=rules");
-    let rules = PathBuf::from(env::var("CARGO_MANIFEST_DIR").expect("cargo sets it")).join("rules");
+    println!("cargo::rerun-if-changed=../rules");
+    let rules = PathBuf::from(env::var("CARGO_MANIFEST_DIR").expect("cargo sets it")).join("../rules");
     let output = PathBuf::from(env::var("OUT_DIR").expect("cargo sets it")).join("rules.rs");
     let target = env::var("CARGO_CFG_TARGET_ARCH").expect("cargo sets it");
     let target_library = env::var("CARGO_CFG_TARGET_ENV").expect("cargo sets it");

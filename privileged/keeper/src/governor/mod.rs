@@ -14,7 +14,7 @@ mod steps;
 mod tests;
 
 use ipc::calendar::Date;
-use ipc::message::privileged::{Adjust, ClockEventKind, LaunchPlan, Refusal, Refused, Status};
+use ipc::message::privileged::{Adjust, ClockEventKind, Profile, Refusal, Refused, Status};
 use ipc::units::{Frequency, Leap, Offset, RawInstant, WallTime};
 use limits::{Limits, SECOND};
 use record::Record;
@@ -52,6 +52,8 @@ struct Line {
 /// What the configuration and the operator left open.
 #[derive(Clone, Copy, Debug)]
 pub struct Terms {
+    /// Which column of the table is in force.
+    pub profile: Profile,
     /// Largest run-time step, ns; at most the profile's.
     pub run_step: i64,
     /// Whether leap seconds may be armed.
@@ -93,14 +95,8 @@ pub struct Governor {
 
 impl Governor {
     /// Takes up an earlier record in this boot or in a new one.
-    pub fn new(
-        plan: &LaunchPlan,
-        approved_step: i64,
-        mut record: Record,
-        boot_id: [u8; 16],
-        now: Moment,
-    ) -> Self {
-        let limits = limits::of(plan.profile);
+    pub fn new(terms: Terms, mut record: Record, boot_id: [u8; 16], now: Moment) -> Self {
+        let limits = limits::of(terms.profile);
         if record.boot_id == boot_id {
             record.age = record.age.saturating_add((now.boot - record.boot_time).max(0));
         } else {
@@ -119,10 +115,10 @@ impl Governor {
         Self {
             limits,
             terms: Terms {
-                run_step: plan.run_step.nanos().min(limits.run_step),
-                leap_seconds: plan.leap_seconds,
+                run_step: terms.run_step.min(limits.run_step),
                 // One use in a boot: a restart with the same words is not another approval.
-                approved_step: if record.approved_used == approved_step { 0 } else { approved_step },
+                approved_step: terms.approved_step * i64::from(record.approved_used != terms.approved_step),
+                ..terms
             },
             built: limits::BUILD_TIME,
             line,
