@@ -10,7 +10,6 @@ use super::session::{Identifier, Session, algorithm};
 use crate::exchanges::Breach;
 use crate::io::{Now, SavedAssociation};
 use crate::nonce::Nonces;
-use crate::report::NtsReport;
 use crate::settings::{NtsSettings, Place, SourceSettings};
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -23,6 +22,7 @@ use ipc::packet::{CookieOctets, Packet};
 use ipc::secret::Aead;
 use ipc::units::{RawInstant, WallTime};
 use protocol::nts::client::ReplyError;
+use report::NtsReport;
 
 /// With so few cookies left keys are exchanged anew, so that none is ever used twice.
 const FEW: usize = 1;

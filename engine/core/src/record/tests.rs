@@ -3,7 +3,7 @@
 use super::disguise::Disguise;
 use super::frame::{Frames, Kind, Next};
 use super::octets::{Reader, Writer};
-use super::replay::{Replay, ReplayError, replay, replay_with};
+use super::replay::{ReplayError, replay, replay_with};
 use super::{BUILD, CHANCE, MOST_OCTETS, Recorded, Tape, facts, frame, start};
 use crate::Engine;
 use crate::io::{Command, Input, Now, Output, Saved, SavedAssociation, Start};
@@ -18,6 +18,7 @@ use ipc::secret::{Aead, KeyPair, MAX_KEY, Secret};
 use ipc::units::{Frequency, RawInstant, WallTime};
 use proptest::collection::vec;
 use proptest::prelude::*;
+use report::Replay;
 use std::boxed::Box;
 use std::cell::RefCell;
 use std::rc::Rc;

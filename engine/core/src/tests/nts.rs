@@ -2,13 +2,13 @@
 
 use super::world::*;
 use crate::io::{Command, Input};
-use crate::report::NtsReport;
 use crate::settings::Place;
 use ipc::message::exchange::*;
 use ipc::packet::CookieOctets;
 use ipc::process::Process;
 use ipc::secret::Aead;
 use ipc::units::RawInstant;
+use report::NtsReport;
 use std::collections::BTreeSet;
 use std::vec::Vec;
 

@@ -5,7 +5,6 @@
 
 use crate::io::{Event, Input, Now, OrderKind, Output, Saved, SavedAssociation, Start};
 use crate::record::Recorded;
-use crate::report::Report;
 use crate::settings::{Place, ServerSettings, Settings, SourceSettings};
 use ipc::address::Address;
 use ipc::clock_page::ClockPage;
@@ -19,6 +18,7 @@ use ipc::process::Process;
 use ipc::units::{Frequency, Leap, Offset, RawInstant, Span, TimeConstant, WallTime};
 use protocol::header::Header;
 use protocol::timestamp::Timestamp;
+use report::Report;
 use std::boxed::Box;
 use std::net::SocketAddr;
 use std::string::{String, ToString};
