@@ -6,8 +6,9 @@
 //! at (n mod 8192) · 384; a place that was never written is zero.
 
 use crate::Failure;
-use crate::text::{escape, json};
+use crate::text::json;
 use hmac_sha256::Hash;
+use ipc::text::escape;
 use serde_json::{Map, Value, json};
 use std::fmt;
 use std::fs::File;

@@ -31,6 +31,7 @@ mod wait;
 
 use clap::{Args, Parser, Subcommand};
 use ipc::permissions::{Changeable, Permissions};
+use ipc::text::escape;
 use report::read::ReloadedReply;
 use std::fs::Metadata;
 use std::io::Read;
@@ -149,7 +150,7 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(Failure { text, code }) => {
-            eprintln!("chimerctl: {}", text::escape(&text));
+            eprintln!("chimerctl: {}", escape(&text));
             ExitCode::from(code)
         }
     }
@@ -192,7 +193,7 @@ fn reload(cli: &Cli, config: &Path) -> Result<String, Failure> {
     let reply: ReloadedReply = socket::read(&answer)?;
     let done = if reply.changed == Some(true) { "in force now" } else { "nothing new for the server" };
     let rest = match &reply.new_section {
-        Some(section) => format!("; {} is new: it takes a restart", self::text::escape(section)),
+        Some(section) => format!("; {} is new: it takes a restart", escape(section)),
         None if reply.needs_restart == Some(true) => "; other changes in the file take a restart".to_owned(),
         None => String::new(),
     };
@@ -210,6 +211,6 @@ fn reload(cli: &Cli, config: &Path) -> Result<String, Failure> {
         return Ok(text::json(&answer));
     }
     let certificate =
-        certificate.map_or(String::new(), |(text, _)| format!("; certificate: {}", text::escape(&text)));
+        certificate.map_or(String::new(), |(text, _)| format!("; certificate: {}", escape(&text)));
     Ok(format!("reload: {done}{rest}{certificate}\n"))
 }

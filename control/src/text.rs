@@ -1,6 +1,7 @@
 //! Text for terminals: nothing unescaped, columns aligned, lengths of time readable.
 
 use ipc::calendar::Date;
+use ipc::text::escape;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -8,18 +9,6 @@ use std::io::Write as _;
 
 /// For what isn't known: it never was, or the daemon is of a version that doesn't say it.
 pub const UNKNOWN: &str = "-";
-
-/// Only what a terminal shows as a character: the rest stands as escapes (A141, A152).
-pub fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '"' | '\'' => escaped.push(character),
-            _ => escaped.extend(character.escape_debug()),
-        }
-    }
-    escaped
-}
 
 /// JSON on several lines, in ASCII only.
 pub fn json(value: &Value) -> String {
@@ -137,7 +126,6 @@ mod tests {
     #[test]
     fn a141_nothing_that_a_terminal_obeys_is_printed() {
         let hostile = "\u{1b}[2J\u{1b}]0;x\u{7}\r\n\u{9b}1m\u{202e}\u{200b}\0";
-        assert!(escape(hostile).chars().all(|character| character.is_ascii_graphic()));
         let table = table(&["A"], &[vec![hostile.to_owned()]]);
         assert!(table.chars().all(|character| character.is_ascii_graphic() || "\n ".contains(character)));
         let list = list(&[("a", hostile.to_owned())]);

@@ -1,6 +1,7 @@
 //! How this program ends: one sentence and one exit code for each cause.
 
 use ipc::process::Process;
+use ipc::text::escape;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::time::TimeSpec;
@@ -109,27 +110,9 @@ impl fmt::Display for Ending {
     }
 }
 
-/// As it can be shown: names of files may hold anything, and their owners be anybody. A tab and a line break too would
-/// begin something new.
-fn escape(text: &str) -> String {
-    let is_safe = |letter: char| {
-        !letter.is_control()
-            && !('\u{200e}'..='\u{200f}').contains(&letter)
-            && !('\u{2028}'..='\u{202e}').contains(&letter)
-            && !('\u{2066}'..='\u{2069}').contains(&letter)
-    };
-    text.chars().fold(String::with_capacity(text.len()), |mut shown, letter| {
-        if is_safe(letter) {
-            shown.push(letter);
-        } else {
-            shown.extend(letter.escape_unicode());
-        }
-        shown
-    })
-}
-
-/// One line on standard error, with the journal's prefix where the journal reads it. The stream is shared with
-/// other processes and may be full, blocked or gone: the line is then lost, and nothing else happens.
+/// One line on standard error, with the journal's prefix where the journal reads it; escaped, for names of files may hold
+/// anything, and their owners be anybody. The stream is shared with other processes and may be full, blocked or gone: the
+/// line is then lost, and nothing else happens.
 pub fn say(severity: u8, text: &dyn fmt::Display) {
     let priority = if crate::journal::reads_stderr() { format!("<{severity}>") } else { String::new() };
     let line = format!("{priority}truechimerd: {}\n", escape(&text.to_string()));
@@ -138,16 +121,5 @@ pub fn say(severity: u8, text: &dyn fmt::Display) {
     let now = TimeSpec::new(0, 0);
     if ppoll(&mut room, Some(now), None).is_ok_and(|ready| ready > 0) {
         let _ = nix::unistd::write(stderr.as_fd(), line.as_bytes());
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a152_what_a_terminal_obeys_or_what_begins_a_line_is_escaped() {
-        assert_eq!(escape("/etc/größe 7"), "/etc/größe 7");
-        assert_eq!(escape("a\u{1b}[31m\nb\u{202e}"), "a\\u{1b}[31m\\u{a}b\\u{202e}");
     }
 }
