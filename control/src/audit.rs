@@ -2,8 +2,9 @@
 //! before it.
 
 use crate::Failure;
-use crate::text::{escape, json};
+use crate::text::json;
 use ipc::audit_line::{self, LENGTH, LINE, LINES, TEXT, chain};
+use ipc::text::escape;
 use serde_json::{Map, Value, json};
 use std::fmt;
 use std::fs::File;

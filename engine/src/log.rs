@@ -4,6 +4,7 @@
 //! Writing never waits: a line that can't be taken now is lost and counted. What is held back, and how that is told:
 //! `limiter`.
 
+use ipc::text::escape;
 use ipc::units::RawInstant;
 use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::time::TimeSpec;
@@ -181,21 +182,6 @@ pub fn write_to_stderr(line: &str) -> bool {
     let mut ready = [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)];
     let can_take = matches!(ppoll(&mut ready, Some(TimeSpec::new(0, 0)), None), Ok(1));
     can_take && write(&stderr, line.as_bytes()).is_ok()
-}
-
-/// One line of printable characters: control characters, line ends, invisible and direction-changing
-/// characters stand as escapes (A152).
-pub fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '"' | '\'' | '\\' => escaped.push(character),
-            // A line ends a fault, and each is escaped by itself; everything else goes through escape_debug,
-            // which lets only printable characters pass.
-            _ => escaped.extend(character.escape_debug()),
-        }
-    }
-    escaped
 }
 
 fn clip(text: String) -> String {

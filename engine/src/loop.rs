@@ -221,12 +221,12 @@ impl Running {
         let Self { control, engine, surroundings, links, in_force, log, keeping, .. } = self;
         let mut breach = None;
         control.serve(now.raw, &mut |verb| match verb {
-            Verb::Status => answers::status(&engine.report(now), surroundings, now.wall),
+            Verb::Status => answers::status(engine.report(now), surroundings, now.wall),
             Verb::Keys => {
                 let known = surroundings.key_exchange.as_ref();
-                answers::keys(&engine.report(now), keeping.cookies(), known, now.wall)
+                answers::keys(engine.report(now), keeping.cookies(), known, now.wall)
             }
-            Verb::Sources => answers::sources(&engine.report(now)),
+            Verb::Sources => answers::sources(engine.report(now)),
             Verb::Server => answers::server(surroundings),
             Verb::Change(command) => {
                 engine.handle_input(now, Input::Command(command));

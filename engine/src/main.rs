@@ -137,7 +137,7 @@ fn confine(words: &Inherited) -> Shortfall {
 /// A panic is a fault of ours; it ends the process with one line, and with it the daemon.
 fn end_on_panic() {
     std::panic::set_hook(Box::new(|panic| {
-        let text = log::escape(&panic.to_string());
+        let text = ipc::text::escape(&panic.to_string());
         log::write_to_stderr(&format!("truechimer-engine: a fault of its own: {text}\n"));
         exit(ending::ENGINE);
     }));

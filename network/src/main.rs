@@ -120,7 +120,7 @@ fn set_blocking(fd: &OwnedFd, blocks: bool) -> Result<(), Errno> {
 /// A panic is a fault of ours; it ends the process with one line, and with it the daemon.
 fn end_on_panic() {
     std::panic::set_hook(Box::new(|panic| {
-        say(format_args!("a fault of its own: {}", panic.to_string().escape_debug()));
+        say(format_args!("a fault of its own: {}", ipc::text::escape(&panic.to_string())));
         exit(BROKEN);
     }));
 }

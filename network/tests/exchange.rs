@@ -2,10 +2,9 @@
 
 mod support;
 
-use ipc::address::Address;
 use ipc::message::Shortfall;
 use ipc::message::exchange::{
-    ExchangeId, Failed, FromExchange, HostName, LookupFailure, MAX_ADDRESSES, Resolve, Resolved, ToExchange,
+    Addresses, ExchangeId, Failed, FromExchange, HostName, LookupFailure, Resolve, Resolved, ToExchange,
 };
 use ipc::units::Span;
 use ipc_link::Link;
@@ -23,9 +22,8 @@ fn resolve(id: u64, name: &str) -> ToExchange {
 }
 
 fn resolved(id: ExchangeId) -> FromExchange {
-    let mut addresses = [Address::NONE; MAX_ADDRESSES];
-    addresses[0] = "192.0.2.1:123".parse::<std::net::SocketAddr>().unwrap().into();
-    FromExchange::Resolved(Resolved { id, count: 1, addresses })
+    let address = "192.0.2.1:123".parse::<std::net::SocketAddr>().unwrap();
+    FromExchange::Resolved(Resolved { id, addresses: Addresses::new([address.into()]).unwrap() })
 }
 
 fn failed(id: u64, reason: LookupFailure) -> FromExchange {
@@ -83,7 +81,7 @@ fn names_are_looked_up_by_the_real_program() {
     match exchange.next() {
         FromExchange::Resolved(found) => {
             assert_eq!(found.id, ExchangeId(1));
-            let used = &found.addresses[..usize::from(found.count)];
+            let used = &found.addresses;
             assert!(
                 used.iter().all(|address| address.ip().is_loopback() && address.port() == 123),
                 "{used:?}"

@@ -5,11 +5,10 @@ mod support;
 use bench::authority::{Authority, now};
 use bench::key_server::{KeyServer, answer, cookies};
 use bench::programs::Place;
-use ipc::address::Address;
 use ipc::message::Shortfall;
 use ipc::message::exchange::{
-    AeadOffer, Cookie, Exchange, ExchangeFailed, ExchangeFailure, ExchangeId, Exchanged, FromExchange,
-    HostName, KeyServer as KeyServerName, MAX_ADDRESSES, ToExchange,
+    Addresses, AeadOffer, AssociationKeys, Cookie, Exchange, ExchangeFailed, ExchangeFailure, ExchangeId,
+    Exchanged, FromExchange, HostName, KeyServer as KeyServerName, ToExchange, Validity,
 };
 use ipc::packet::CookieOctets;
 use ipc::secret::{Aead, KeyPair, Secret};
@@ -80,8 +79,8 @@ fn keys_are_exchanged_by_the_real_program_in_its_full_confinement() {
         let all_seen = || Some(server.conversations()).filter(|seen| seen.len() as u64 == id);
         let seen = bench::programs::wait_for(Duration::from_secs(5), all_seen).unwrap().pop().unwrap();
         assert_eq!(found, cookies(8));
-        assert_eq!(exchanged.keys.client_to_server.octets()[..16], seen.gcm_siv[0]);
-        assert_eq!(exchanged.keys.server_to_client.octets()[..16], seen.gcm_siv[1]);
+        assert_eq!(exchanged.keys.pair().client_to_server.octets()[..16], seen.gcm_siv[0]);
+        assert_eq!(exchanged.keys.pair().server_to_client.octets()[..16], seen.gcm_siv[1]);
     }
     assert_eq!(parent.status(true).code(), Some(0));
 }
@@ -223,20 +222,16 @@ fn a177_of_our_own_folder_the_role_sees_the_roots_and_nothing_else() {
 }
 
 fn exchanged(id: ExchangeId, cookies: u8) -> FromExchange {
-    let mut addresses = [Address::NONE; MAX_ADDRESSES];
-    addresses[0] = "192.0.2.1:123".parse::<std::net::SocketAddr>().unwrap().into();
+    let address = "192.0.2.1:123".parse::<std::net::SocketAddr>().unwrap();
     let key = || Secret::new(&[1; 32]);
+    let pair = KeyPair { client_to_server: key(), server_to_client: key() };
     FromExchange::Exchanged(Exchanged {
         id,
-        algorithm: Aead::AesSivCmac256,
-        keys: KeyPair { client_to_server: key(), server_to_client: key() },
-        alternate: None,
+        keys: AssociationKeys::new(Aead::AesSivCmac256, pair, None).unwrap(),
         cookies,
-        count: 1,
-        addresses,
+        addresses: Addresses::new([address.into()]).unwrap(),
         redirected: false,
-        valid_from: WallTime::MIN,
-        valid_until: WallTime::MAX,
+        validity: Validity::new(WallTime::MIN, WallTime::MAX).unwrap(),
         deferred: false,
     })
 }

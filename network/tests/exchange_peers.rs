@@ -45,7 +45,7 @@ fn exchange(peer: &NtsPeer, offer: AeadOffer) -> Result<(Exchanged, Vec<Vec<u8>>
 
 /// Whether the server takes the cookie and its answer opens with these keys.
 fn opens_time(exchanged: &Exchanged, pair: &KeyPair, cookie: &[u8]) -> bool {
-    let (algorithm, length) = match exchanged.algorithm {
+    let (algorithm, length) = match exchanged.keys.algorithm() {
         Aead::AesSivCmac256 => (Algorithm::AesSivCmac256, 32),
         Aead::Aes128GcmSiv => (Algorithm::Aes128GcmSiv, 16),
     };
@@ -76,11 +76,11 @@ fn opens_time(exchanged: &Exchanged, pair: &KeyPair, cookie: &[u8]) -> bool {
 fn gives_keys(peer: &NtsPeer, offers: &[(AeadOffer, Aead)]) {
     for (offer, algorithm) in offers {
         let (exchanged, cookies) = exchange(peer, *offer).unwrap_or_else(|why| panic!("{offer:?}: {why:?}"));
-        assert_eq!(exchanged.algorithm, *algorithm, "{offer:?}");
+        assert_eq!(exchanged.keys.algorithm(), *algorithm, "{offer:?}");
         assert_eq!((exchanged.cookies, cookies.len()), (8, 8));
         assert!(exchanged.addresses[0].ip().is_loopback());
         for cookie in &cookies[..2] {
-            assert!(opens_time(&exchanged, &exchanged.keys, cookie), "{offer:?}");
+            assert!(opens_time(&exchanged, exchanged.keys.pair(), cookie), "{offer:?}");
         }
     }
 }

@@ -2,11 +2,10 @@
 
 mod support;
 
-use ipc::address::Address;
 use ipc::message::Shortfall;
 use ipc::message::exchange::{
-    AeadOffer, Cookie, Exchange, ExchangeId, Exchanged, FromExchange, HostName, KeyServer, MAX_ADDRESSES,
-    MAX_COOKIES, Resolve, Resolved, ToExchange,
+    Addresses, AeadOffer, AssociationKeys, Cookie, Exchange, ExchangeId, Exchanged, FromExchange, HostName,
+    KeyServer, MAX_COOKIES, Resolve, Resolved, ToExchange, Validity,
 };
 use ipc::packet::CookieOctets;
 use ipc::secret::{Aead, KeyPair, Secret};
@@ -31,10 +30,10 @@ fn secret() -> Secret {
     Secret::new(&HALF.map(|octet| octet ^ OTHER))
 }
 
-fn address() -> [Address; MAX_ADDRESSES] {
-    let mut addresses = [Address::NONE; MAX_ADDRESSES];
-    addresses[0] = "192.0.2.1:123".parse::<std::net::SocketAddr>().unwrap().into();
-    addresses
+/// So many of them.
+fn addresses(count: usize) -> Addresses {
+    let address = "192.0.2.1:123".parse::<std::net::SocketAddr>().unwrap();
+    Addresses::new(vec![address.into(); count]).unwrap()
 }
 
 /// How often this process's memory holds the secret.
@@ -70,15 +69,11 @@ fn exchange_keys(exchange: &Exchange, mut result: Answer) {
     }
     let _ = result.send(&FromExchange::Exchanged(Exchanged {
         id: exchange.id,
-        algorithm: Aead::AesSivCmac256,
-        keys: pair,
-        alternate: None,
+        keys: AssociationKeys::new(Aead::AesSivCmac256, pair, None).unwrap(),
         cookies: MAX_COOKIES,
-        count: 1,
-        addresses: address(),
+        addresses: addresses(1),
         redirected: false,
-        valid_from: WallTime::saturating(0),
-        valid_until: WallTime::saturating(1 << 60),
+        validity: Validity::new(WallTime::saturating(0), WallTime::saturating(1 << 60)).unwrap(),
         deferred: false,
     }));
 }
@@ -96,10 +91,8 @@ fn traces_after_an_exchange(has_room: bool) -> usize {
             ToExchange::Ping => panic!("a child is started for nothing"),
             ToExchange::Resolve(resolve) => {
                 File::create(&sign).unwrap();
-                let (id, count) = (resolve.id, 1 + traces().min(15) as u8);
-                let mut addresses = [Address::NONE; MAX_ADDRESSES];
-                addresses[..usize::from(count)].fill(address()[0]);
-                let _ = result.send(&FromExchange::Resolved(Resolved { id, count, addresses }));
+                let (id, addresses) = (resolve.id, addresses(1 + traces().min(15)));
+                let _ = result.send(&FromExchange::Resolved(Resolved { id, addresses }));
             }
         };
         run(link, Shortfall::NONE, Work::other(body, Span::from_millis(8_000)))
@@ -138,7 +131,7 @@ fn traces_after_an_exchange(has_room: bool) -> usize {
     }
     assert!(matches!(exchange.next(), FromExchange::Exchanged(_)));
     match exchange.next() {
-        FromExchange::Resolved(found) => usize::from(found.count - 1),
+        FromExchange::Resolved(found) => found.addresses.len() - 1,
         other => panic!("{other:?}"),
     }
 }

@@ -13,19 +13,20 @@ use std::process::Command;
 const ARROWS: &[(&str, &[&str])] = &[
     ("ipc", &[]),
     ("ipc/link", &["ipc"]),
+    ("ipc/report", &[]),
     ("protocol", &[]),
     ("policies", &["filters", "ipc"]),
     ("privileged", &["ipc", "ipc-link", "keeper", "keeper-virtual", "policies"]),
-    ("engine/core", &["ipc", "protocol"]),
+    ("engine/core", &["ipc", "protocol", "report"]),
     ("policies/filters", &[]),
     ("privileged/keeper", &["filters", "ipc", "ipc-link"]),
     ("privileged/keeper/virtual", &["filters", "ipc", "keeper"]),
-    ("engine", &["engine-core", "ipc", "ipc-link", "protocol", "policies"]),
+    ("engine", &["engine-core", "ipc", "ipc-link", "protocol", "policies", "report"]),
     ("network", &["ipc", "ipc-link", "protocol", "policies"]),
-    ("control", &["ipc"]),
+    ("control", &["ipc", "report"]),
     ("tests", &["ipc", "ipc-link", "protocol", "policies", "engine-core", "filters", "keeper"]),
     ("tests/rig", &["bench", "ipc", "protocol", "simulation"]),
-    ("tests/simulation", &["ipc", "protocol", "engine-core", "keeper"]),
+    ("tests/simulation", &["ipc", "protocol", "engine-core", "keeper", "report"]),
     ("xtask", &["bench", "rig", "simulation"]),
 ];
 
@@ -48,6 +49,7 @@ const UNDER_THE_PURE_ENGINE: &[&str] = &[
     "truechimer-engine-core",
     "truechimer-ipc",
     "truechimer-protocol",
+    "truechimer-report",
     "aead",
     "aes",
     "aes-gcm-siv",
@@ -122,6 +124,7 @@ fn dependencies_between_our_packages_go_only_where_they_may() {
         "ipc",
         "ipc-link",
         "protocol",
+        "report",
         "policies",
         "filters",
         "engine",
@@ -191,7 +194,9 @@ fn what_is_optimised_for_tests_are_libraries() {
 
 #[test]
 fn pure_libraries_have_neither_std_nor_unsafe_code() {
-    for library in ["ipc/src/lib.rs", "protocol/src/lib.rs", "engine/core/src/lib.rs"] {
+    for library in
+        ["ipc/src/lib.rs", "ipc/report/src/lib.rs", "protocol/src/lib.rs", "engine/core/src/lib.rs"]
+    {
         let code = code(library);
         assert!(code.contains("#![no_std]"), "{library} must be no_std");
         assert!(code.contains("#![forbid(unsafe_code)]"), "{library} must forbid unsafe code");

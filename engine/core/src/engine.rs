@@ -14,6 +14,7 @@ mod reporting;
 mod steering;
 mod wanting;
 
+use crate::bounds::Bounds;
 use crate::discipline::{PANIC, Unrest};
 use crate::exchanges::Exchanges;
 use crate::io::{Command, Event, Input, Now, Output, Saved, SavedAssociation, Start};
@@ -24,7 +25,6 @@ use crate::names::Lookup;
 use crate::nonce::Nonces;
 use crate::nts::{Association, Deferred};
 use crate::orders::Orders;
-use crate::report::{Bounds, Report};
 use crate::select::Impasse;
 use crate::settings::{Place, Settings};
 use crate::source::Source;
@@ -36,6 +36,7 @@ use core::net::IpAddr;
 use ipc::message::privileged::{ClockKind, Refusal, Welcome};
 use ipc::process::Process;
 use ipc::units::{Frequency, RawInstant, Span, TimeConstant, WallTime};
+use report::Report;
 use wanting::Want;
 
 /// Effects that wait to be fetched; beyond, ordinary log lines are dropped (nothing else).

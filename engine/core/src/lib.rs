@@ -23,7 +23,7 @@
 //!                 publishing, condition, reporting, wanting
 //!   poll leap names orders nonce    the poll interval, leap seconds, look-ups, the orders' rate, chance
 //!   record        all that an engine is told, written down and replayed
-//!   io settings report              the shapes of what goes in and comes out
+//!   io settings bounds              the shapes of what goes in and comes out; what people are told: `ipc/report`
 //! ```
 //!
 //! Offsets are positive where the local clock is behind; floats in seconds and s/s stay inside.
@@ -34,6 +34,7 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+pub mod bounds;
 mod combine;
 mod discipline;
 mod engine;
@@ -51,7 +52,6 @@ mod nts;
 mod orders;
 mod poll;
 pub mod record;
-pub mod report;
 pub mod sanity;
 mod select;
 pub mod settings;

@@ -7,7 +7,7 @@ use super::lookup::look_up;
 use super::roots::RootFiles;
 use crate::clock;
 use ipc::message::exchange::{
-    Cookie, ExchangeFailed, ExchangeFailure, ExchangeId, Failed, FromExchange, LookupFailure, ToExchange,
+    Asked, Cookie, ExchangeFailed, ExchangeFailure, Failed, FromExchange, LookupFailure, ToExchange,
 };
 use ipc::units::{RawInstant, Span};
 use ipc_link::Link;
@@ -51,6 +51,7 @@ pub(super) struct Child {
     pid: Pid,
     result: Link<ToExchange, FromExchange>,
     deadline: RawInstant,
+    asked: Asked,
     /// Kept until the exchange is known to have ended well.
     cookies: Vec<Cookie>,
 }
@@ -64,15 +65,6 @@ pub(super) enum Trouble {
     Deadline,
     /// It died, or said what it may not say.
     Broken,
-}
-
-/// The id of a task; none where there is nothing to do for a child.
-pub(super) const fn id(task: &ToExchange) -> Option<ExchangeId> {
-    match task {
-        ToExchange::Resolve(resolve) => Some(resolve.id),
-        ToExchange::Exchange(exchange) => Some(exchange.id),
-        ToExchange::Ping => None,
-    }
 }
 
 /// The end of a task of which there is nothing from a child.
@@ -149,7 +141,7 @@ impl fmt::Debug for Work {
 
 impl Child {
     /// Forks.
-    pub(super) fn start(task: &ToExchange, work: &Work) -> Result<Self, Errno> {
+    pub(super) fn start(task: &ToExchange, asked: Asked, work: &Work) -> Result<Self, Errno> {
         let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
         let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags)?;
         let deadline = clock::raw().after(work.deadline(task));
@@ -158,7 +150,7 @@ impl Child {
             (work.body)(task, Link::new(theirs));
             0
         })?;
-        Ok(Self { task: *task, pid, result: Link::new(ours), deadline, cookies: Vec::new() })
+        Ok(Self { task: *task, pid, result: Link::new(ours), deadline, asked, cookies: Vec::new() })
     }
 
     pub(super) fn task(&self) -> &ToExchange {
@@ -175,7 +167,7 @@ impl Child {
         loop {
             let judged = match self.result.receive() {
                 Ok(None) => return None,
-                Ok(Some((_, said))) => judge(&self.task, self.cookies.len(), said),
+                Ok(Some((_, said))) => judge(&mut self.asked, said),
                 Err(_) => Judged::Unlawful,
             };
             match judged {

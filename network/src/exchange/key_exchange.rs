@@ -6,8 +6,8 @@ use super::roots::{RootFiles, Roots};
 use super::session::Session;
 use ipc::address::Address;
 use ipc::message::exchange::{
-    AeadOffer, Cookie, Exchange, ExchangeFailed, ExchangeFailure, Exchanged, FromExchange, KeyServer,
-    LookupFailure, MAX_ADDRESSES,
+    Addresses, AeadOffer, AssociationKeys, Cookie, Exchange, ExchangeFailed, ExchangeFailure, Exchanged,
+    FromExchange, KeyServer, LookupFailure, Validity,
 };
 use ipc::packet::CookieOctets;
 use ipc::secret::Aead;
@@ -42,26 +42,25 @@ fn attempt(exchange: &Exchange, files: &RootFiles) -> Result<Vec<FromExchange>, 
         Exporter::Legacy => Some(session.keys(response.algorithm, Exporter::Standard)?),
         Exporter::Standard => None,
     };
-    let (count, addresses) = time_servers(&response, peer)?;
+    let addresses = time_servers(&response, peer)?;
+    let algorithm = match response.algorithm {
+        Algorithm::AesSivCmac256 => Aead::AesSivCmac256,
+        Algorithm::Aes128GcmSiv => Aead::Aes128GcmSiv,
+    };
+    let keys = AssociationKeys::new(algorithm, keys, alternate).map_err(|_| ExchangeFailure::BadResponse)?;
     let id = exchange.id;
     let cookies = response.cookies().filter_map(|octets| CookieOctets::from_octets(octets).ok());
     let mut said: Vec<FromExchange> =
         cookies.map(|octets| FromExchange::Cookie(Cookie { id, octets })).collect();
-    let (valid_from, valid_until) = session.verdict.validity.wall_times();
+    let (from, until) = session.verdict.validity.wall_times();
+    let validity = Validity::new(from, until).map_err(|_| ExchangeFailure::BadCertificate)?;
     said.push(FromExchange::Exchanged(Exchanged {
         id,
-        algorithm: match response.algorithm {
-            Algorithm::AesSivCmac256 => Aead::AesSivCmac256,
-            Algorithm::Aes128GcmSiv => Aead::Aes128GcmSiv,
-        },
         keys,
-        alternate,
         cookies: u8::try_from(said.len()).unwrap_or(u8::MAX),
-        count,
         addresses,
         redirected: response.server.is_some(),
-        valid_from,
-        valid_until,
+        validity,
         deferred: session.verdict.deferred,
     }));
     Ok(said)
@@ -70,9 +69,9 @@ fn attempt(exchange: &Exchange, files: &RootFiles) -> Result<Vec<FromExchange>, 
 fn addresses_of(exchange: &Exchange) -> Result<Vec<SocketAddr>, ExchangeFailure> {
     match exchange.server {
         KeyServer::Name(name) => {
-            let (count, addresses) =
+            let addresses =
                 lookup::addresses(name.as_str(), exchange.port, |_| true).map_err(ExchangeFailure::Lookup)?;
-            Ok(addresses.iter().take(usize::from(count)).map(Address::socket_address).collect())
+            Ok(addresses.iter().map(Address::socket_address).collect())
         }
         KeyServer::Address(address) => {
             let mut address = address.socket_address();
@@ -83,11 +82,7 @@ fn addresses_of(exchange: &Exchange) -> Result<Vec<SocketAddr>, ExchangeFailure>
 }
 
 /// Where to ask for the time. Only a server on this host may send us to this host.
-fn time_servers(
-    response: &Response<'_>,
-    peer: SocketAddr,
-) -> Result<(u8, [Address; MAX_ADDRESSES]), ExchangeFailure> {
-    let mut addresses = [Address::NONE; MAX_ADDRESSES];
+fn time_servers(response: &Response<'_>, peer: SocketAddr) -> Result<Addresses, ExchangeFailure> {
     let single = match response.server {
         None => SocketAddr::new(peer.ip(), response.port),
         Some(ServerName::Address(ip)) => SocketAddr::new(ip, response.port),
@@ -112,17 +107,11 @@ fn time_servers(
         }
         (single, _) => single,
     });
-    if !single.is_unicast() {
-        return Err(ExchangeFailure::BadServer);
-    }
-    if let Some(place) = addresses.first_mut() {
-        *place = single;
-    }
-    Ok((1, addresses))
+    Addresses::new([single]).map_err(|_| ExchangeFailure::BadServer)
 }
 
 /// The algorithms, as the standard's messages name them.
-pub(super) fn offer(offer: AeadOffer) -> Offer {
+fn offer(offer: AeadOffer) -> Offer {
     match offer {
         AeadOffer::GcmSivFirst => Offer::GCM_SIV_FIRST,
         AeadOffer::SivOnly => Offer::only(Algorithm::AesSivCmac256),

@@ -1,14 +1,9 @@
 //! What a child may say: only about what it was started for, in the form that this has. The parent asks, for
-//! a child has read what strangers wrote and may be theirs.
+//! a child has read what strangers wrote and may be theirs. The engine judges the parent by the same rules.
 
-use super::key_exchange::offer;
-use ipc::address::Address;
 use ipc::message::exchange::{
-    Cookie, Exchange, ExchangeFailed, ExchangeFailure, Exchanged, Failed, FromExchange, KeyServer,
-    LookupFailure, MAX_ADDRESSES, MAX_COOKIES, Resolve, Resolved, ToExchange,
+    Asked, Cookie, ExchangeFailed, ExchangeFailure, Failed, FromExchange, LookupFailure, Progress,
 };
-use ipc::secret::{Aead, KeyPair, Secret};
-use protocol::nts::aead::Algorithm;
 
 /// What a record of a child is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,28 +16,18 @@ pub(super) enum Judged {
     Unlawful,
 }
 
-/// Judges a record of the child that works on `task` and gave `cookies` so far.
-pub(super) fn judge(task: &ToExchange, cookies: usize, said: FromExchange) -> Judged {
-    let is_lawful = match (task, &said) {
-        (ToExchange::Resolve(task), FromExchange::Resolved(resolved)) => is_answer(task, resolved),
-        (ToExchange::Resolve(task), FromExchange::Failed(Failed { id, reason })) => {
-            *id == task.id && is_a_childs(*reason)
-        }
-        (ToExchange::Exchange(task), FromExchange::Cookie(cookie)) => {
-            if cookie.id == task.id && cookies < usize::from(MAX_COOKIES) {
-                return Judged::Cookie(*cookie);
-            }
-            false
-        }
-        (ToExchange::Exchange(task), FromExchange::Exchanged(exchanged)) => {
-            usize::from(exchanged.cookies) == cookies && cookies > 0 && is_outcome(task, exchanged)
-        }
-        (ToExchange::Exchange(task), FromExchange::ExchangeFailed(ExchangeFailed { id, reason })) => {
-            *id == task.id && is_of_an_exchange(*reason)
-        }
-        _ => false,
+/// Judges a record of the child that works on what was `asked`.
+pub(super) fn judge(asked: &mut Asked, said: FromExchange) -> Judged {
+    let is_a_childs = match said {
+        FromExchange::Failed(Failed { reason, .. }) => is_a_childs(reason),
+        FromExchange::ExchangeFailed(ExchangeFailed { reason, .. }) => is_of_an_exchange(reason),
+        _ => true,
     };
-    if is_lawful { Judged::End(said) } else { Judged::Unlawful }
+    match (asked.judge(&said), said) {
+        (Ok(Progress::Cookie), FromExchange::Cookie(cookie)) => Judged::Cookie(cookie),
+        (Ok(Progress::Ended), said) if is_a_childs => Judged::End(said),
+        _ => Judged::Unlawful,
+    }
 }
 
 /// Whether a child can find this reason: the others are what its parent says of it.
@@ -66,58 +51,56 @@ const fn is_of_an_exchange(reason: ExchangeFailure) -> bool {
     }
 }
 
-fn is_answer(task: &Resolve, resolved: &Resolved) -> bool {
-    let used = used(resolved.count, &resolved.addresses);
-    resolved.id == task.id
-        && used.is_some_and(|used| used.iter().all(|one| one.port() == task.port && one.is_unicast()))
-}
-
-fn is_outcome(task: &Exchange, exchanged: &Exchanged) -> bool {
-    let Some(used) = used(exchanged.count, &exchanged.addresses) else { return false };
-    let port = used.first().map_or(0, Address::port);
-    let algorithm = match exchanged.algorithm {
-        Aead::AesSivCmac256 => Algorithm::AesSivCmac256,
-        Aead::Aes128GcmSiv => Algorithm::Aes128GcmSiv,
-    };
-    let pairs = [Some(&exchanged.keys), exchanged.alternate.as_ref()];
-    exchanged.id == task.id
-        && used.iter().all(|one| one.port() == port && one.is_unicast())
-        && is_where_it_may_be(task, exchanged, used)
-        && offer(task.offer).contains(algorithm)
-        && (exchanged.alternate.is_none() || algorithm == Algorithm::Aes128GcmSiv)
-        && pairs.into_iter().flatten().all(|pair| has_length(pair, algorithm.key_length()))
-        && exchanged.valid_from <= exchanged.valid_until
-        && match task.not_before {
-            Some(floor) if exchanged.deferred => floor <= exchanged.valid_until,
-            None if exchanged.deferred => false,
-            _ => exchanged.valid_from <= task.now && task.now <= exchanged.valid_until,
-        }
-}
-
-/// The addresses that count, where they are 1 to 16 and the others are none.
-fn used(count: u8, addresses: &[Address; MAX_ADDRESSES]) -> Option<&[Address]> {
-    let (used, unused) = addresses.split_at_checked(usize::from(count))?;
-    (!used.is_empty() && unused.iter().all(|one| *one == Address::NONE)).then_some(used)
-}
-
-/// Without another server's name it is the one address of the server itself. Where that was configured as an
-/// address, only one on this host leads to this host; names are the engine's business.
-fn is_where_it_may_be(task: &Exchange, exchanged: &Exchanged, used: &[Address]) -> bool {
-    if !exchanged.redirected && used.len() != 1 {
-        return false;
-    }
-    let KeyServer::Address(server) = task.server else { return true };
-    match exchanged.redirected {
-        false => used.iter().all(|one| one.ip() == server.ip()),
-        true => server.ip().is_loopback() || used.iter().all(|one| !one.ip().is_loopback()),
-    }
-}
-
-/// Whether both keys have no octets beyond this length.
-fn has_length(pair: &KeyPair, length: usize) -> bool {
-    let ends = |secret: &Secret| secret.octets().iter().skip(length).all(|octet| *octet == 0);
-    ends(&pair.client_to_server) && ends(&pair.server_to_client)
-}
-
 #[cfg(test)]
-mod tests;
+mod tests {
+    use super::*;
+    use ipc::message::exchange::{AeadOffer, Exchange, ExchangeId, HostName, KeyServer, Resolve, ToExchange};
+    use ipc::units::WallTime;
+
+    const ID: ExchangeId = ExchangeId(7);
+
+    fn judge_of(task: ToExchange, said: &FromExchange) -> Judged {
+        judge(&mut Asked::of(&task).unwrap(), said.clone())
+    }
+
+    #[test]
+    fn a176_a_child_cannot_say_what_its_parent_says_of_children() {
+        let name = HostName::parse("time.example").unwrap();
+        let look_up = ToExchange::Resolve(Resolve { id: ID, name, port: 123 });
+        let parents = [LookupFailure::NotStarted, LookupFailure::Deadline, LookupFailure::Broken];
+        for reason in parents {
+            let said = FromExchange::Failed(Failed { id: ID, reason });
+            assert_eq!(judge_of(look_up, &said), Judged::Unlawful, "{reason:?}");
+        }
+        let said = FromExchange::Failed(Failed { id: ID, reason: LookupFailure::NoSuchName });
+        assert_eq!(judge_of(look_up, &said), Judged::End(said));
+        let exchange = ToExchange::Exchange(Exchange {
+            id: ID,
+            server: KeyServer::Name(name),
+            port: 4460,
+            roots: 0,
+            now: WallTime::MIN,
+            not_before: None,
+            offer: AeadOffer::GcmSivFirst,
+        });
+        let parents = parents.map(ExchangeFailure::Lookup).into_iter();
+        for reason in
+            parents.chain([ExchangeFailure::NotStarted, ExchangeFailure::Deadline, ExchangeFailure::Broken])
+        {
+            let said = FromExchange::ExchangeFailed(ExchangeFailed { id: ID, reason });
+            assert_eq!(judge_of(exchange, &said), Judged::Unlawful, "{reason:?}");
+        }
+        for reason in [LookupFailure::TryAgain, LookupFailure::NoResolver].map(ExchangeFailure::Lookup) {
+            let said = FromExchange::ExchangeFailed(ExchangeFailed { id: ID, reason });
+            assert_eq!(judge_of(exchange, &said), Judged::End(said));
+        }
+    }
+
+    #[test]
+    fn a176_what_is_of_another_look_up_is_unlawful() {
+        let name = HostName::parse("time.example").unwrap();
+        let look_up = ToExchange::Resolve(Resolve { id: ID, name, port: 123 });
+        let said = FromExchange::Failed(Failed { id: ExchangeId(8), reason: LookupFailure::NoSuchName });
+        assert_eq!(judge_of(look_up, &said), Judged::Unlawful);
+    }
+}

@@ -1,7 +1,7 @@
 //! What the child does: asks the C library's resolver, once.
 
 use ipc::address::Address;
-use ipc::message::exchange::{Failed, FromExchange, LookupFailure, MAX_ADDRESSES, Resolve, Resolved};
+use ipc::message::exchange::{Addresses, Failed, FromExchange, LookupFailure, Resolve, Resolved};
 use std::fs::File;
 use std::io::{self, Read};
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
@@ -28,12 +28,12 @@ const MAX_RESOLVER_FILE: usize = 64 * 1024;
 pub(super) fn look_up(resolve: &Resolve) -> FromExchange {
     let id = resolve.id;
     match addresses(resolve.name.as_str(), resolve.port, |_| true) {
-        Ok((count, addresses)) => FromExchange::Resolved(Resolved { id, count, addresses }),
+        Ok(addresses) => FromExchange::Resolved(Resolved { id, addresses }),
         Err(reason) => FromExchange::Failed(Failed { id, reason }),
     }
 }
 
-/// The first 16 addresses of a name that can be a host's and that `may_be_asked`, and how many they are.
+/// The first 16 addresses of a name that can be a host's and that `may_be_asked`.
 ///
 /// # Errors
 /// Why there is none.
@@ -41,7 +41,7 @@ pub(super) fn addresses(
     name: &str,
     port: u16,
     may_be_asked: impl Fn(IpAddr) -> bool,
-) -> Result<(u8, [Address; MAX_ADDRESSES]), LookupFailure> {
+) -> Result<Addresses, LookupFailure> {
     let found = (name, port).to_socket_addrs().map_err(|error| failure(&error, is_resolver_configured))?;
     collect(found, may_be_asked)
 }
@@ -50,19 +50,10 @@ pub(super) fn addresses(
 fn collect(
     found: impl Iterator<Item = SocketAddr>,
     may_be_asked: impl Fn(IpAddr) -> bool,
-) -> Result<(u8, [Address; MAX_ADDRESSES]), LookupFailure> {
-    let mut addresses = [Address::NONE; MAX_ADDRESSES];
-    let mut count = 0u8;
+) -> Result<Addresses, LookupFailure> {
     let usable =
         found.map(Address::from).filter(|address| address.is_unicast() && may_be_asked(address.ip()));
-    for (place, address) in addresses.iter_mut().zip(usable) {
-        *place = address;
-        count = count.saturating_add(1);
-    }
-    match count {
-        0 => Err(LookupFailure::NoAddress),
-        _ => Ok((count, addresses)),
-    }
+    Addresses::new(usable).map_err(|_| LookupFailure::NoAddress)
 }
 
 fn failure(error: &io::Error, is_resolver_configured: impl Fn() -> bool) -> LookupFailure {
@@ -100,7 +91,7 @@ fn name_servers(text: &str) -> Vec<IpAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ipc::message::exchange::{ExchangeId, HostName};
+    use ipc::message::exchange::{ExchangeId, HostName, MAX_ADDRESSES};
 
     fn resolve(name: &str) -> Resolve {
         Resolve { id: ExchangeId(3), name: HostName::parse(name).unwrap(), port: 123 }
@@ -110,7 +101,7 @@ mod tests {
     fn a_literal_address_is_its_own_answer() {
         match look_up(&resolve("192.0.2.7")) {
             FromExchange::Resolved(resolved) => {
-                assert_eq!((resolved.id, resolved.count), (ExchangeId(3), 1));
+                assert_eq!((resolved.id, resolved.addresses.len()), (ExchangeId(3), 1));
                 assert_eq!(resolved.addresses[0].socket_address(), "192.0.2.7:123".parse().unwrap());
             }
             other => panic!("{other:?}"),
@@ -120,8 +111,7 @@ mod tests {
     #[test]
     fn a039_a_long_answer_is_cut_and_a040_addresses_of_no_host_are_left_out() {
         let many = (0..500u16).map(|n| SocketAddr::from(([192, 0, 2, n as u8], 123)));
-        let (count, _) = collect(many, |_| true).unwrap();
-        assert_eq!(usize::from(count), MAX_ADDRESSES);
+        assert_eq!(collect(many, |_| true).unwrap().len(), MAX_ADDRESSES);
         let bad = ["0.0.0.0:123", "224.0.0.1:123", "255.255.255.255:123", "[::]:123", "[ff02::1]:123"];
         let bad = bad.map(|text| text.parse().unwrap());
         assert_eq!(collect(bad.into_iter(), |_| true), Err(LookupFailure::NoAddress));

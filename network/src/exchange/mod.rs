@@ -26,7 +26,7 @@ use crate::ending::Ending;
 use crate::outbox::Outbox;
 use child::{Child, Trouble};
 use ipc::message::Shortfall;
-use ipc::message::exchange::{ExchangeId, FromExchange, ToExchange};
+use ipc::message::exchange::{Asked, ExchangeId, FromExchange, ToExchange};
 use ipc::units::Span;
 use ipc_link::Link;
 use nix::errno::Errno;
@@ -123,7 +123,8 @@ impl Exchange {
     }
 
     fn begin(&mut self, task: &ToExchange) -> Result<(), Ending> {
-        let Some(id) = child::id(task) else { return self.engine.push(FromExchange::Pong) };
+        let Some(asked) = Asked::of(task) else { return self.engine.push(FromExchange::Pong) };
+        let id = asked.id();
         if self.last.is_some_and(|last| id.0 <= last.0) {
             return Err(Ending::Rule("the id of a look-up or key exchange is not above the one before"));
         }
@@ -131,8 +132,11 @@ impl Exchange {
         if self.open.len() >= MOST {
             return Err(Ending::Rule("more than 8 look-ups and key exchanges at once"));
         }
-        let started =
-            if self.dying.len() < MOST_DYING { Child::start(task, &self.work) } else { Err(Errno::EAGAIN) };
+        let started = if self.dying.len() < MOST_DYING {
+            Child::start(task, asked, &self.work)
+        } else {
+            Err(Errno::EAGAIN)
+        };
         match started {
             Ok(child) => {
                 self.open.push(child);

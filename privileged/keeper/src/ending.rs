@@ -2,6 +2,7 @@
 
 use crate::kernel;
 use ipc::process::Process;
+use ipc::text::escape;
 use std::fmt;
 use std::io::Write;
 use std::os::fd::AsFd;
@@ -86,25 +87,6 @@ impl fmt::Display for Ending {
     }
 }
 
-/// As it can be shown: names of files may hold anything, and their owners be anybody. A tab and a line break too would
-/// begin something new.
-fn escape(text: &str) -> String {
-    let is_safe = |letter: char| {
-        !letter.is_control()
-            && !('\u{200e}'..='\u{200f}').contains(&letter)
-            && !('\u{2028}'..='\u{202e}').contains(&letter)
-            && !('\u{2066}'..='\u{2069}').contains(&letter)
-    };
-    text.chars().fold(String::with_capacity(text.len()), |mut shown, letter| {
-        if is_safe(letter) {
-            shown.push(letter);
-        } else {
-            shown.extend(letter.escape_unicode());
-        }
-        shown
-    })
-}
-
 /// Whether lines begin with a severity in angle brackets, as the journal takes it (sd-daemon(3)).
 static FOR_THE_JOURNAL: OnceLock<bool> = OnceLock::new();
 
@@ -113,8 +95,9 @@ pub fn for_the_journal(is_reader: bool) {
     let _ = FOR_THE_JOURNAL.set(is_reader);
 }
 
-/// One line on standard error, with the journal's prefix where the journal reads it. The stream is shared with
-/// other processes and may be full, blocked or gone: the line is then lost, and nothing else happens.
+/// One line on standard error, with the journal's prefix where the journal reads it; escaped, for names of files may hold
+/// anything, and their owners be anybody. The stream is shared with other processes and may be full, blocked or gone: the
+/// line is then lost, and nothing else happens.
 pub fn say(severity: u8, text: &dyn fmt::Display) {
     let is_reader = FOR_THE_JOURNAL.get().is_some_and(|is_reader| *is_reader);
     let priority = if is_reader { format!("<{severity}>") } else { String::new() };
@@ -122,16 +105,5 @@ pub fn say(severity: u8, text: &dyn fmt::Display) {
     let mut stderr = std::io::stderr();
     if kernel::wait([stderr.as_fd()], libc::POLLOUT, 0).is_ok_and(|[has_room]| has_room) {
         let _ = stderr.write(line.as_bytes());
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a152_what_a_terminal_obeys_or_what_begins_a_line_is_escaped() {
-        assert_eq!(escape("/etc/größe 7"), "/etc/größe 7");
-        assert_eq!(escape("a\u{1b}[31m\nb\u{202e}"), "a\\u{1b}[31m\\u{a}b\\u{202e}");
     }
 }

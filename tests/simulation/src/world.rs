@@ -161,7 +161,7 @@ impl World {
     }
 
     /// What the engine says of itself.
-    pub fn report(&self) -> engine_core::report::Report {
+    pub fn report(&self) -> report::Report {
         self.engine.report(self.now())
     }
 

@@ -21,7 +21,7 @@ impl Engine {
             Err(breach) => return self.distrust(Process::Client, breach),
         };
         if exchange.is_protected() {
-            return self.distrust(Process::Client, "it judged a reply that only we can judge");
+            return self.distrust(Process::Client, "judged a reply that only the engine can judge");
         }
         let readings = match exchange.readings(reply.source, reply.t4, reply.stamp, now) {
             Ok(readings) => readings,

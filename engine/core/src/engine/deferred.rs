@@ -33,7 +33,7 @@ impl Engine {
     pub(super) fn is_unjudged(&self, exchanged: &Exchanged, now: Now) -> bool {
         let Some(basis) = &self.basis else { return true };
         let floor = self.floor();
-        let always = exchanged.valid_from <= floor && basis.welcome.latest <= exchanged.valid_until;
+        let always = exchanged.validity.holds_at(floor) && exchanged.validity.holds_at(basis.welcome.latest);
         let wrong = floor.minus(now.wall).nanos() as f64 * 1e-9 > A_DAY
             && self.is_clock_unproven()
             && self.may_step_deferred();

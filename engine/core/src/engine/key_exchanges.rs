@@ -9,8 +9,7 @@ use alloc::format;
 use alloc::vec::Vec;
 use core::net::IpAddr;
 use ipc::address::Address;
-use ipc::message::exchange::{Cookie, ExchangeFailed, ExchangeFailure, ExchangeId, Exchanged};
-use ipc::process::Process;
+use ipc::message::exchange::{Cookie, ExchangeFailed, ExchangeId, Exchanged};
 use ipc::units::RawInstant;
 
 /// Most look-ups and key exchanges under way at once (the exchange role's own limit).
@@ -82,37 +81,16 @@ impl Engine {
     }
 
     pub(super) fn cookie(&mut self, cookie: &Cookie) {
-        let taken = match self.association_of(cookie.id) {
-            Some((_, association)) => association.take_cookie(cookie),
-            None => Err("it passed on a cookie of a key exchange that was not open"),
-        };
-        if let Err(breach) = taken {
-            self.distrust(Process::Exchange, breach);
+        if let Some((_, association)) = self.association_of(cookie.id) {
+            association.take_cookie(cookie);
         }
     }
 
     pub(super) fn exchanged(&mut self, now: Now, exchanged: &Exchanged) {
-        let found = self.association_of(exchanged.id).map(|(entry, association)| {
-            let checked = association.check(exchanged);
-            (entry, checked)
-        });
-        let entry = match found {
-            Some((entry, Ok(()))) => entry,
-            Some((_, Err(breach))) => return self.distrust(Process::Exchange, breach),
-            None => {
-                return self.distrust(Process::Exchange, "it ended a key exchange that was not open");
-            }
-        };
-        let (settings, association) = (&self.settings.sources[entry], &self.associations[entry]);
-        let (Some(association), Some(nts)) = (association, settings.nts) else { return };
-        if !association.is_as_asked(exchanged, nts) {
-            return self.keys_failed(entry, Trouble::Failed(ExchangeFailure::Broken), now);
-        }
         let is_provisional = self.is_unjudged(exchanged, now);
+        let Some((entry, association)) = self.association_of(exchanged.id) else { return };
         if is_provisional && exchanged.deferred && association.deferral == Deferral::Strict {
-            if let Some(association) = &mut self.associations[entry] {
-                association.begin_again(now.raw);
-            }
+            association.begin_again(now.raw);
             return;
         }
         let Some(address) = self.choose(entry, exchanged) else {
@@ -143,9 +121,12 @@ impl Engine {
             Place::Name(name, _) if is_localhost(name.as_str()) => Some(IpAddr::from([127, 0, 0, 1])),
             Place::Name(..) => None,
         };
-        let listed = exchanged.addresses.iter().take(usize::from(exchanged.count));
-        let offered: Vec<Address> =
-            listed.filter(|address| may_serve(address, written, &self.own)).copied().collect();
+        let offered: Vec<Address> = exchanged
+            .addresses
+            .iter()
+            .filter(|address| may_serve(address, written, &self.own))
+            .copied()
+            .collect();
         let own = self.sources.iter().find(|source| source.entry == entry);
         if let Some(own) = own
             && offered.contains(&own.address)
@@ -198,9 +179,7 @@ impl Engine {
     }
 
     pub(super) fn exchange_failed(&mut self, now: Now, failed: &ExchangeFailed) {
-        let Some((entry, _)) = self.association_of(failed.id) else {
-            return self.distrust(Process::Exchange, "it ended a key exchange that was not open");
-        };
+        let Some((entry, _)) = self.association_of(failed.id) else { return };
         self.keys_failed(entry, Trouble::Failed(failed.reason), now);
     }
 

@@ -7,8 +7,7 @@ use crate::names::usable;
 use crate::settings::Place;
 use alloc::format;
 use ipc::address::Address;
-use ipc::message::exchange::{ExchangeId, Failed, LookupFailure, MAX_ADDRESSES, Resolve, Resolved};
-use ipc::process::Process;
+use ipc::message::exchange::{ExchangeId, Failed, LookupFailure, Resolve, Resolved};
 use ipc::units::RawInstant;
 
 /// Most addresses of one name that are queried at once, whatever is configured.
@@ -56,16 +55,10 @@ impl Engine {
     }
 
     pub(super) fn resolved(&mut self, now: Now, resolved: &Resolved) {
-        let Some(entry) = self.entry_of(resolved.id) else {
-            return self.distrust(Process::Exchange, "it answered a look-up that was not open");
-        };
-        if resolved.count == 0 || usize::from(resolved.count) > MAX_ADDRESSES {
-            return self.distrust(Process::Exchange, "it answered a look-up with an impossible count");
-        }
+        let Some(entry) = self.entry_of(resolved.id) else { return };
         let settings = &self.settings.sources[entry];
-        let Place::Name(_, port) = &settings.place else { return };
         let wanted = usize::from(settings.members).clamp(1, MOST_MEMBERS);
-        let offered = usable(resolved, *port, &self.own);
+        let offered = usable(&resolved.addresses, &self.own);
         let refused = offered.is_empty();
         for address in offered {
             self.take(entry, address, wanted, now.raw);
@@ -143,9 +136,7 @@ impl Engine {
     }
 
     pub(super) fn lookup_failed(&mut self, now: Now, failed: &Failed) {
-        let Some(entry) = self.entry_of(failed.id) else {
-            return self.distrust(Process::Exchange, "it ended a look-up that was not open");
-        };
+        let Some(entry) = self.entry_of(failed.id) else { return };
         if let Some(lookup) = self.lookups[entry].as_mut() {
             lookup.unanswered(now.raw, failed.reason);
         }

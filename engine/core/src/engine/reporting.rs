@@ -4,7 +4,6 @@ use super::Engine;
 use super::wanting::sources;
 use crate::io::Now;
 use crate::nts::Association;
-use crate::report::{Report, SourceReport, SystemReport};
 use crate::sanity::RejectReason;
 use crate::select::{Impasse, Standing};
 use crate::settings::Place;
@@ -14,6 +13,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use ipc::message::privileged::{ClockKind, Refusal};
 use ipc::units::{Leap, RawInstant};
+use report::{Report, SourceReport, SystemReport};
 
 impl Engine {
     pub(super) fn describe(&self, now: Now) -> Report {

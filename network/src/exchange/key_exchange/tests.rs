@@ -102,14 +102,14 @@ fn keys_cookies_and_the_servers_address_come_out() {
     let (exchanged, found) = world.ask(&task(server.address().port())).unwrap();
     let seen = conversation(&server);
     assert_eq!(seen.request, bench::key_client::request(&[30, 15]));
-    assert_eq!((exchanged.algorithm, exchanged.alternate.clone()), (Aead::AesSivCmac256, None));
-    assert_eq!(octets(&exchanged.keys, 32), seen.siv);
+    assert_eq!((exchanged.keys.algorithm(), exchanged.keys.alternate()), (Aead::AesSivCmac256, None));
+    assert_eq!(octets(exchanged.keys.pair(), 32), seen.siv);
     assert_eq!((exchanged.cookies, found), (8, cookies(8)));
-    assert_eq!((exchanged.count, exchanged.redirected, exchanged.deferred), (1, false, false));
+    assert_eq!((exchanged.addresses.len(), exchanged.redirected, exchanged.deferred), (1, false, false));
     assert_eq!(exchanged.addresses[0].socket_address(), "127.0.0.1:123".parse().unwrap());
     let period = Period::current();
-    assert!((exchanged.valid_from.minus(at(period.from)).magnitude().nanos()) < 60_000_000_000);
-    assert!((exchanged.valid_until.minus(at(period.until)).magnitude().nanos()) < 60_000_000_000);
+    assert!((exchanged.validity.from().minus(at(period.from)).magnitude().nanos()) < 60_000_000_000);
+    assert!((exchanged.validity.until().minus(at(period.until)).magnitude().nanos()) < 60_000_000_000);
 }
 
 #[test]
@@ -117,16 +117,16 @@ fn aead_30_is_exported_by_its_own_number_where_both_sides_say_so_and_else_by_the
     let world = World::new();
     let server = world.serve(|_| answer(30, &cookies(1)));
     let (exchanged, _) = world.ask(&task(server.address().port())).unwrap();
-    assert_eq!((exchanged.algorithm, exchanged.alternate), (Aead::Aes128GcmSiv, None));
-    assert_eq!(octets(&exchanged.keys, 16), conversation(&server).gcm_siv);
+    assert_eq!((exchanged.keys.algorithm(), exchanged.keys.alternate()), (Aead::Aes128GcmSiv, None));
+    assert_eq!(octets(exchanged.keys.pair(), 16), conversation(&server).gcm_siv);
 
     let old = [record(0x8001, &[0, 0]), record(0x8004, &[0, 30]), record(5, &[1; 64]), record(0x8000, &[])];
     let old = old.concat();
     let server = world.serve(move |_| old.clone());
     let (exchanged, _) = world.ask(&task(server.address().port())).unwrap();
     let seen = conversation(&server);
-    assert_eq!(octets(&exchanged.keys, 16), seen.legacy);
-    assert_eq!(octets(&exchanged.alternate.unwrap(), 16), seen.gcm_siv);
+    assert_eq!(octets(exchanged.keys.pair(), 16), seen.legacy);
+    assert_eq!(octets(exchanged.keys.alternate().unwrap(), 16), seen.gcm_siv);
 }
 
 #[test]
@@ -137,7 +137,7 @@ fn every_kind_of_key_and_an_intermediate_are_taken_and_the_shortest_validity_cou
     for key in [KeyKind::P256, KeyKind::Ed25519, KeyKind::Rsa] {
         let identity = between.issue_as(&Order { key, ..Order::new(&["localhost"]) });
         let exchanged = world.presents(&identity, task).unwrap();
-        assert_eq!(exchanged.valid_until.nanos() / 1_000_000_000, short.until, "{key:?}");
+        assert_eq!(exchanged.validity.until().nanos() / 1_000_000_000, short.until, "{key:?}");
     }
 }
 
@@ -243,7 +243,7 @@ fn a055_a_redirect_leads_to_a_unicast_address_and_never_to_another_certificate()
         let found = exchanged.addresses[0];
         assert_eq!(found.port(), port);
         match server.parse::<IpAddr>() {
-            Ok(ip) => assert_eq!((found.ip(), exchanged.count), (ip, 1)),
+            Ok(ip) => assert_eq!((found.ip(), exchanged.addresses.len()), (ip, 1)),
             Err(_) => assert!(found.ip().is_loopback(), "{found:?}"),
         }
     }
