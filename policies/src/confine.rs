@@ -22,17 +22,17 @@ pub enum Role {
     Privileged,
     /// `truechimer-engine`: decides.
     Engine,
-    /// `truechimer-network` that queries sources.
+    /// `truechimer-client`: queries sources.
     Client,
-    /// `truechimer-network` that answers strangers.
+    /// `truechimer-server`: answers strangers.
     Server,
-    /// `truechimer-network` that starts a child for each look-up and each key exchange.
+    /// `truechimer-exchange`: starts a child for each look-up and each key exchange.
     Exchange,
     /// A child of the exchange role: call [`confine`] right after the fork.
     ExchangeChild,
-    /// `truechimer-network` that exchanges keys with strangers.
+    /// `truechimer-key-service`: exchanges keys with strangers.
     KeyService,
-    /// `truechimer-network` that signs for the key exchange service, and holds the private key.
+    /// `truechimer-key-holder`: signs for the key exchange service, and holds the private key.
     KeyHolder,
 }
 

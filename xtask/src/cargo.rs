@@ -4,10 +4,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// The packages whose binaries are installed.
-pub const PROGRAMS: [(&str, &str); 4] = [
+pub const PROGRAMS: [(&str, &str); 8] = [
     ("truechimer-privileged", "truechimerd"),
     ("truechimer-engine", "truechimer-engine"),
-    ("truechimer-network", "truechimer-network"),
+    ("truechimer-client", "truechimer-client"),
+    ("truechimer-server", "truechimer-server"),
+    ("truechimer-exchange", "truechimer-exchange"),
+    ("truechimer-key-service", "truechimer-key-service"),
+    ("truechimer-key-holder", "truechimer-key-holder"),
     ("truechimer-control", "chimerctl"),
 ];
 
