@@ -7,30 +7,30 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// What one thread shows: odd while it is at work, another number for each piece. It alone writes it.
 #[derive(Debug, Default)]
-pub(crate) struct Progress(AtomicU64);
+pub struct Progress(AtomicU64);
 
 impl Progress {
     /// It begins a piece of work, or the next one.
-    pub(crate) fn begin(&self) {
+    pub fn begin(&self) {
         let now = self.0.load(Relaxed);
         self.0.store((now | 1).wrapping_add(if now % 2 == 1 { 2 } else { 0 }), Relaxed);
     }
 
     /// It waits for more.
-    pub(crate) fn rest(&self) {
+    pub fn rest(&self) {
         let now = self.0.load(Relaxed);
         self.0.store(now.wrapping_add(now % 2), Relaxed);
     }
 
     /// What is seen now.
-    pub(crate) fn seen(&self) -> u64 {
+    pub fn seen(&self) -> u64 {
         self.0.load(Relaxed)
     }
 }
 
 /// What the thread that answers pings knows of the others.
 #[derive(Debug, Default)]
-pub(crate) struct Watch {
+pub struct Watch {
     before: Vec<u64>,
     owed: u32,
 }
@@ -38,7 +38,7 @@ pub(crate) struct Watch {
 impl Watch {
     /// A ping came, and this is what is seen of the threads: how many answers are to be given. None while one of them
     /// hangs; those that were owed once it goes on.
-    pub(crate) fn answers(&mut self, threads: impl Iterator<Item = u64>) -> u32 {
+    pub fn answers(&mut self, threads: impl Iterator<Item = u64>) -> u32 {
         self.owed = self.owed.saturating_add(1);
         let now: Vec<u64> = threads.collect();
         let hangs = |(now, before): (&u64, &u64)| now % 2 == 1 && now == before;

@@ -1,12 +1,14 @@
 //! The shape of the source tree, held by a test: who may know whom, where unsafe code may be, what may not
 //! grow. Each failure says which file and which rule.
 
+#[path = "architecture/linked.rs"]
+mod linked;
+
 use bench::programs::workspace;
 use bench::tree::{code, files, functions, names, read};
 use ipc::message::privileged::{RUN_STEP_SPACING, Refusal};
 use ipc::process::Process;
 use std::collections::BTreeSet;
-use std::process::Command;
 
 /// Package, and the packages of ours that it may depend on. Two arrows are never to be drawn: privileged to
 /// protocol (who moves the clock parses no packets) and engine to network (who decides hears nothing).
@@ -22,70 +24,18 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("privileged/keeper", &["filters", "ipc", "ipc-link"]),
     ("privileged/keeper/virtual", &["filters", "ipc", "keeper"]),
     ("engine", &["engine-core", "ipc", "ipc-link", "protocol", "policies", "report"]),
-    ("network", &["ipc", "ipc-link", "protocol", "policies"]),
+    ("network", &["ipc", "ipc-link", "policies"]),
+    ("network/tls", &["ipc"]),
+    ("network/client", &["ipc", "ipc-link", "network", "policies", "protocol"]),
+    ("network/server", &["ipc", "ipc-link", "network", "policies", "protocol"]),
+    ("network/exchange", &["ipc", "ipc-link", "network", "policies", "protocol", "tls"]),
+    ("network/key_service", &["ipc", "ipc-link", "network", "policies", "protocol", "tls"]),
+    ("network/key_holder", &["ipc", "ipc-link", "network", "policies", "tls"]),
     ("control", &["ipc", "report"]),
     ("tests", &["ipc", "ipc-link", "protocol", "policies", "engine-core", "filters", "keeper"]),
     ("tests/rig", &["bench", "ipc", "protocol", "simulation"]),
     ("tests/simulation", &["ipc", "protocol", "engine-core", "keeper", "report"]),
     ("xtask", &["bench", "rig", "simulation"]),
-];
-
-/// What is linked into the process that holds the clock, from its manifest down to the last crate: an auditor reads all of
-/// it. No launch, no nix, no Landlock and no compiler of filters.
-const LINKED_INTO_THE_KEEPER: &[&str] = &[
-    "truechimer-filters",
-    "truechimer-ipc",
-    "truechimer-ipc-link",
-    "truechimer-keeper",
-    "bincode",
-    "hmac-sha256",
-    "libc",
-    "unty",
-    "zeroize",
-];
-
-/// What the pure engine is compiled with, beyond the compiler's own core and alloc; each of them is no_std.
-const UNDER_THE_PURE_ENGINE: &[&str] = &[
-    "truechimer-engine-core",
-    "truechimer-ipc",
-    "truechimer-protocol",
-    "truechimer-report",
-    "aead",
-    "aes",
-    "aes-gcm-siv",
-    "aes-siv",
-    "bincode",
-    "block-buffer",
-    "cfg-if",
-    "cipher",
-    "cmac",
-    "cmov",
-    "cpubits",
-    "cpufeatures",
-    "crypto-common",
-    "ctr",
-    "ctutils",
-    "dbl",
-    "digest",
-    "hkdf",
-    "hmac",
-    "hmac-sha256",
-    "hybrid-array",
-    "inout",
-    "libm",
-    "md-5",
-    "polyval",
-    "ppv-lite86",
-    "rand_chacha",
-    "rand_core",
-    "serde",
-    "serde_core",
-    "sha2",
-    "typenum",
-    "universal-hash",
-    "unty",
-    "zerocopy",
-    "zeroize",
 ];
 
 /// The only files outside tests/ that may hold unsafe code.
@@ -95,8 +45,8 @@ const UNSAFE: &[&str] = &[
     "policies/filters/src/lib.rs",
     "policies/src/inherited.rs",
     "policies/src/kernel.rs",
-    "network/src/exchange/fork.rs",
-    "network/src/server/mmsg.rs",
+    "network/exchange/src/fork.rs",
+    "network/server/src/mmsg.rs",
 ];
 
 /// Files above 500 lines, each with the reason why it is one file.
@@ -133,6 +83,7 @@ fn dependencies_between_our_packages_go_only_where_they_may() {
         "keeper",
         "keeper-virtual",
         "network",
+        "tls",
         "control",
         "bench",
         "rig",
@@ -230,46 +181,6 @@ fn bincode_is_known_to_one_file() {
             !dependencies(package, &["dependencies", "dev-dependencies"]).contains("bincode"),
             "{package}"
         );
-    }
-}
-
-/// The crate names no std, and neither do the few that it is built on: what reads a clock or opens a file does not compile.
-/// All that a package is compiled with, but for what only makes code.
-fn linked_into(package: &str) -> BTreeSet<String> {
-    let mut tree = Command::new(env!("CARGO"));
-    tree.args(["tree", "--offline", "--package", package, "--edges", "normal,no-proc-macro"]);
-    let tree = tree.args(["--prefix", "none"]).current_dir(workspace()).output().expect("cargo is there");
-    assert!(tree.status.success(), "{}", String::from_utf8_lossy(&tree.stderr));
-    let tree = String::from_utf8(tree.stdout).expect("names are text");
-    tree.lines().filter_map(|line| line.split(' ').next()).map(ToOwned::to_owned).collect()
-}
-
-fn names_of(list: &[&str]) -> BTreeSet<String> {
-    list.iter().map(ToString::to_string).collect()
-}
-
-#[test]
-fn little_of_others_is_linked_into_the_process_that_holds_the_clock() {
-    assert_eq!(linked_into("truechimer-keeper"), names_of(LINKED_INTO_THE_KEEPER));
-    for file in files("privileged/keeper/src", "rs") {
-        assert!(
-            !code(&file).contains("dyn Clock"),
-            "{file}: the program with the kernel's clock has no other"
-        );
-    }
-}
-
-#[test]
-fn the_pure_engine_is_built_on_nothing_that_could_read_a_clock_or_open_a_file() {
-    assert_eq!(linked_into("truechimer-engine-core"), names_of(UNDER_THE_PURE_ENGINE));
-    let library = code("engine/core/src/lib.rs");
-    let with_std: Vec<_> = library.split("extern crate std;").collect();
-    assert!(
-        with_std.len() == 2 && with_std[0].trim_end().ends_with("#[cfg(test)]"),
-        "std is for tests alone"
-    );
-    for path in files("engine/core/src", "rs").iter().filter(|path| *path != "engine/core/src/lib.rs") {
-        assert!(!code(path).contains("extern crate"), "{path} must not take in a crate by itself");
     }
 }
 

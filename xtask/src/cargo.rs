@@ -4,12 +4,16 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// The packages whose binaries are installed.
-pub const PROGRAMS: [(&str, &str); 6] = [
+pub const PROGRAMS: [(&str, &str); 10] = [
     ("truechimer-privileged", "truechimerd"),
     ("truechimer-keeper", "truechimer-keeper"),
     ("truechimer-keeper-virtual", "truechimer-keeper-virtual"),
     ("truechimer-engine", "truechimer-engine"),
-    ("truechimer-network", "truechimer-network"),
+    ("truechimer-client", "truechimer-client"),
+    ("truechimer-server", "truechimer-server"),
+    ("truechimer-exchange", "truechimer-exchange"),
+    ("truechimer-key-service", "truechimer-key-service"),
+    ("truechimer-key-holder", "truechimer-key-holder"),
     ("truechimer-control", "chimerctl"),
 ];
 

@@ -15,17 +15,17 @@ pub enum Role {
     PrivilegedVirtual,
     /// The engine: decides.
     Engine,
-    /// A network process that queries sources.
+    /// `truechimer-client`: queries sources.
     Client,
-    /// A network process that answers strangers.
+    /// `truechimer-server`: answers strangers.
     Server,
-    /// A network process that starts a child for each look-up and each key exchange.
+    /// `truechimer-exchange`: starts a child for each look-up and each key exchange.
     Exchange,
     /// A child of the exchange role: confined right after the fork.
     ExchangeChild,
-    /// A network process that exchanges keys with strangers.
+    /// `truechimer-key-service`: exchanges keys with strangers.
     KeyService,
-    /// A network process that signs for the key exchange service, and holds the private key.
+    /// `truechimer-key-holder`: signs for the key exchange service, and holds the private key.
     KeyHolder,
 }
 

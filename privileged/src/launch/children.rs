@@ -131,7 +131,9 @@ impl Children {
         let control = pair()?;
         let signing = (0..sockets.key_threads).map(|_| pair()).collect::<Result<Vec<_>, _>>()?;
         for process in Process::ALL {
-            let Some(role) = process.role() else { continue };
+            if process.role().is_none() {
+                continue;
+            }
             // The key holder's link is to the key exchange service.
             let end = if process == Process::KeyHolder { None } else { self.ends[process].take() };
             if !plan.wants(process) {
@@ -139,7 +141,6 @@ impl Children {
             }
             let mut command = self.command(process);
             let mut given = Given::default();
-            command.arg(format!("role={role}"));
             given.word(&mut command, "link", end.as_ref().unwrap_or(&control.1).as_fd());
             match process {
                 Process::Server => {

@@ -77,6 +77,7 @@ pub fn launch(options: &Options, notify: &Notify) -> Result<std::convert::Infall
         opened;
     let signals = catch().map_err(|errno| Ending::Internal(format!("signals: {}", errno.desc())))?;
 
+    let program = successor::Program::find(options, clock.kind)?;
     let mut children = Children::prepare(options, &users)?;
     let clock_reader = clock.reader.as_ref();
     let ends = children.start_engine(options, config, control, engine_files, clock_reader)?;
@@ -140,7 +141,7 @@ pub fn launch(options: &Options, notify: &Notify) -> Result<std::convert::Infall
         journal: journal::reads_stderr(),
         descriptors: Descriptors { link: 0, signals: 0, record: 0, audit: 0, notify: None, clock: None },
     };
-    successor::become_keeper(options, &users, &files, handover)
+    successor::become_keeper(&program, &users, &files, handover)
 }
 
 /// A stop during the start: the engine ends with its link and the others with it, and they are waited for.

@@ -18,6 +18,7 @@ use std::fs::File;
 use std::io::Write;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// What the keeper goes on with.
@@ -38,29 +39,48 @@ pub struct Files<'a> {
     pub clock: Option<&'a File>,
 }
 
-/// Confines this process and executes the keeper of the clock that was taken; `handover` lacks the numbers of the files.
+/// The program of a keeper.
+pub struct Program {
+    role: Role,
+    path: PathBuf,
+}
+
+impl Program {
+    /// That of the keeper of such a clock.
+    ///
+    /// # Errors
+    /// Where it isn't there.
+    pub fn find(options: &Options, clock: ClockKind) -> Result<Self, Ending> {
+        let (role, name) = match clock {
+            ClockKind::Kernel => (Role::Privileged, "truechimer-keeper"),
+            ClockKind::Virtual | ClockKind::None => (Role::PrivilegedVirtual, "truechimer-keeper-virtual"),
+        };
+        let path = programs(options)?.join(name);
+        // In the view that it is executed in there are no links to it.
+        match path.canonicalize() {
+            Ok(path) => Ok(Self { role, path }),
+            Err(error) => Err(cannot_be_started(&path, &error)),
+        }
+    }
+}
+
+fn cannot_be_started(path: &Path, error: &std::io::Error) -> Ending {
+    Ending::Launch(format!(
+        "{} can't be started ({error}); install the package anew, or name the folder of the programs with --programs",
+        path.display()
+    ))
+}
+
+/// Confines this process and executes the keeper; `handover` lacks the numbers of the files.
 ///
 /// # Errors
 /// What keeps it from being confined or executed.
 pub fn become_keeper(
-    options: &Options,
+    program: &Program,
     users: &Users,
     files: &Files<'_>,
     handover: Handover,
 ) -> Result<Infallible, Ending> {
-    let (role, name) = match handover.clock {
-        ClockKind::Kernel => (Role::Privileged, "truechimer-keeper"),
-        ClockKind::Virtual | ClockKind::None => (Role::PrivilegedVirtual, "truechimer-keeper-virtual"),
-    };
-    let program = programs(options)?.join(name);
-    let not_started = |error: std::io::Error| {
-        Ending::Launch(format!(
-            "{} can't be started ({error}); install the package anew, or name the folder of the programs with --programs",
-            program.display()
-        ))
-    };
-    // In the view that it is executed in there are no links to it.
-    let real = program.canonicalize().map_err(not_started)?;
     let failed = |errno: Errno| Ending::Internal(format!("what the keeper needs: {}", errno.desc()));
     let pass = |fd: BorrowedFd<'_>| fcntl(fd, FcntlArg::F_SETFD(FdFlag::empty())).map(|_| fd.as_raw_fd());
     pass(files.lock.as_fd()).map_err(failed)?;
@@ -76,9 +96,13 @@ pub fn become_keeper(
     };
     leave(Handover { descriptors: pass_all().map_err(failed)?, ..handover }).map_err(failed)?;
 
-    let shortfall =
-        policies::confine_keeper(role, &real, users.identity(Process::Privileged), options.insecure)
-            .map_err(|error| Ending::Launch(format!("this process can't be confined: {error}")))?;
+    let shortfall = policies::confine_keeper(
+        program.role,
+        &program.path,
+        users.identity(Process::Privileged),
+        handover.insecure,
+    )
+    .map_err(|error| Ending::Launch(format!("this process can't be confined: {error}")))?;
     if shortfall != Shortfall::NONE {
         say(
             4,
@@ -87,7 +111,7 @@ pub fn become_keeper(
             ),
         );
     }
-    Err(not_started(Command::new(&real).env_clear().exec()))
+    Err(cannot_be_started(&program.path, &Command::new(&program.path).env_clear().exec()))
 }
 
 /// Puts it on standard input. A pipe holds far more than one record.

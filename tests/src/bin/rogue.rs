@@ -1,4 +1,4 @@
-//! A process that was taken over: it stands in the place of truechimer-engine or truechimer-network (by the
+//! A process that was taken over: it stands in the place of truechimer-engine or truechimer-client (by the
 //! name that it is started under) and does what the file `script` beside that name says.
 //!
 //! It is started by the real truechimerd with the real descriptors, and says on standard error what it did
@@ -16,6 +16,7 @@ use ipc::message::launch::{LaunchPlan, MAX_LISTEN, ToLaunch};
 use ipc::message::privileged::{
     Adjust, FromPrivileged, Profile, Status, Step, StepReason, ToPrivileged, Welcome,
 };
+use ipc::process::Process;
 use ipc::units::{Frequency, Leap, Offset, RawInstant, Span, TimeConstant};
 use ipc::{MAX_FRAME, Message, encode};
 use ipc_link::{Link, LinkError};
@@ -23,9 +24,8 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::time::{ClockId, clock_gettime};
 use policies::Inherited;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::{Command, exit};
+use std::process::exit;
 use std::time::Duration;
 
 const SECOND: i64 = 1_000_000_000;
@@ -34,17 +34,10 @@ fn main() {
     let name = PathBuf::from(std::env::args_os().next().unwrap_or_default());
     let script = std::fs::read_to_string(name.with_file_name("script")).unwrap_or_default();
     let inherited = Inherited::from_args().unwrap_or_else(|error| leave(&error.to_string()));
-    if name.ends_with("truechimer-engine") {
+    if name.ends_with(Process::Engine.program()) {
         Engine::start(&inherited).play(script.trim());
     } else {
-        if let (Some(role), Ok(real)) = (inherited.text("role"), name.with_file_name("real").canonicalize())
-            && role != "client"
-        {
-            // Only the client role was taken over.
-            let error = Command::new(real).args(std::env::args_os().skip(1)).exec();
-            leave(&error.to_string());
-        }
-        Network::start(&inherited).play(script.trim());
+        Client::start(&inherited).play(script.trim());
     }
 }
 
@@ -289,19 +282,16 @@ fn hear<Out: Message, In: Message>(link: &mut Link<Out, In>) -> In {
     }
 }
 
-/// A network process in the wrong hands; in another role than the client's it only waits.
-struct Network {
+/// The client role in the wrong hands.
+struct Client {
     link: Link<FromClient, ToClient>,
 }
 
-impl Network {
+impl Client {
     fn start(inherited: &Inherited) -> Self {
         let mut link = Link::new(take(inherited, "link"));
         if link.send(&FromClient::Hello(Shortfall::NONE)).is_err() {
             leave("no engine");
-        }
-        if inherited.text("role") != Some("client") {
-            linger();
         }
         Self { link }
     }
