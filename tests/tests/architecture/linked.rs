@@ -56,9 +56,9 @@ const UNDER_THE_PURE_ENGINE: &[&str] = &[
 /// Packages of ours in each program that hears the network or holds the private key, without its own.
 const OURS: &[(Process, &[&str])] = &[
     (Process::Client, &["ipc", "ipc-link", "network", "policies", "protocol"]),
-    (Process::Server, &["ipc", "ipc-link", "network", "policies", "protocol"]),
+    (Process::Server, &["ipc", "ipc-link", "network", "policies", "protocol", "threads"]),
     (Process::Exchange, &["ipc", "ipc-link", "network", "policies", "protocol", "tls"]),
-    (Process::KeyService, &["ipc", "ipc-link", "network", "policies", "protocol", "tls"]),
+    (Process::KeyService, &["ipc", "ipc-link", "network", "policies", "protocol", "threads", "tls"]),
     // Whoever has the private key parses no packets.
     (Process::KeyHolder, &["ipc", "ipc-link", "network", "policies", "tls"]),
 ];
