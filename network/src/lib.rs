@@ -6,13 +6,12 @@
 //!   ending    why a role ends, and with which exit code
 //!   clock     CLOCK_MONOTONIC_RAW, CLOCK_REALTIME, and the kernel's stamps from the one to the other
 //!   outbox    an end of a link to the engine that never blocks
-//!   progress  whether threads get on with their work
 //! ```
 //!
 //! The programs: `client` sends the queries that the engine built, and passes replies on; `server` answers strangers on
 //! the sockets that it was given; `exchange` looks names up and exchanges keys, each in a child of its own; `key_service`
 //! exchanges keys with strangers; `key_holder` has the private key, and signs for that service. The last three have `tls`
-//! beneath them. This package knows neither TLS nor the octets of NTP: whatever is here is in all of them.
+//! beneath them; the two that have several threads, `threads`. This package knows neither TLS nor the octets of NTP: whatever is here is in all of them.
 //!
 //! No role holds a key of another or decides anything about time: the client role stamps and
 //! forwards, the server role repeats what the engine told it. What they read comes from anybody; what they
@@ -22,5 +21,4 @@
 pub mod clock;
 pub mod ending;
 pub mod outbox;
-pub mod progress;
 pub mod start;

@@ -41,34 +41,28 @@ use ipc::message::key_service::{
     FromKeyHolder, FromKeyService, KeyCounters, KeyPolicy, ToKeyHolder, ToKeyService,
 };
 use ipc::message::server::CookieKeys as GivenKeys;
-use ipc::units::{RawInstant, Span};
 use ipc_link::{Link, LinkError};
-use network::clock;
 use network::ending::Ending;
 use network::outbox::Outbox;
-use network::progress::Watch;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::socket::{setsockopt, sockopt};
-use nix::sys::time::{TimeSpec, TimeVal};
+use nix::sys::time::TimeVal;
 use protocol::nts::cookie::CookieKeys;
 use protocol::nts::ratchet::EpochKey;
 use reload::Reload;
-use shared::Shared;
+use shared::{KINDS, Shared};
 use signing::Holder;
 use std::convert::Infallible;
 use std::net::TcpListener;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
-use std::sync::{Arc, Barrier};
-use std::thread::Builder;
+use std::sync::Arc;
+use threads::{Gate, Reports, Watch};
 use worker::Worker;
 
 /// Records that are read from a link before other things have their turn.
 const BURST: usize = 16;
-
-/// Least time between two reports of counters; a little more than the second that the engine allows.
-const REPORTS: Span = Span::from_millis(1_050);
 
 /// Stack of a thread: a handshake takes less than a quarter of it.
 const STACK: usize = 512 * 1024;
@@ -80,6 +74,7 @@ const PATIENCE: i64 = 1_000_000;
 #[derive(Debug)]
 pub struct Crew {
     shared: Arc<Shared>,
+    gate: Gate,
 }
 
 /// Starts a thread for each link to the key holder. They wait; so this comes before the filter, under which no
@@ -94,27 +89,20 @@ pub fn muster(
     let refused = |errno| Ending::Kernel("threads that exchange keys", errno);
     let listeners: Arc<[TcpListener]> = listeners.into_iter().map(TcpListener::from).collect();
     let shared = Arc::new(Shared::new(holders.len()).map_err(refused)?);
-    // What a thread does before it runs its own code isn't allowed under the filter.
-    let all_run = Arc::new(Barrier::new(holders.len() + 1));
+    let mut bodies = Vec::with_capacity(holders.len());
     for (number, link) in holders.into_iter().enumerate() {
         let patience = TimeVal::new(PATIENCE / 1_000_000, PATIENCE % 1_000_000);
         setsockopt(&link, sockopt::ReceiveTimeout, &patience).map_err(refused)?;
         setsockopt(&link, sockopt::SendTimeout, &patience).map_err(refused)?;
         let worker = Worker::new(Arc::clone(&shared), number, Arc::clone(&listeners), Holder::new(link));
         let mut worker = worker.map_err(refused)?;
-        let (shared, all_run) = (Arc::clone(&shared), Arc::clone(&all_run));
-        let work = move || {
+        bodies.push(move || {
             tls::warm_up();
-            all_run.wait();
-            shared.pass_gate();
-            let ending = worker.work();
-            shared.fail(ending);
-        };
-        let spawned = Builder::new().name(format!("keys-{number}")).stack_size(STACK).spawn(work);
-        spawned.map_err(|error| refused(Errno::from_raw(error.raw_os_error().unwrap_or(0))))?;
+            move || worker.work()
+        });
     }
-    all_run.wait();
-    Ok(Crew { shared })
+    let gate = threads::start(("keys", STACK), &shared, |shared| &shared.crew, bodies).map_err(refused)?;
+    Ok(Crew { shared, gate })
 }
 
 /// Runs until the engine's link ends; sends the hello first. `holder` is the link over which the key holder is
@@ -124,19 +112,19 @@ pub fn run(
     holder: Link<ToKeyHolder, FromKeyHolder>,
     certificate: PathBuf,
     shortfall: Shortfall,
-    crew: &Crew,
+    crew: Crew,
 ) -> Ending {
+    let Crew { shared, gate } = crew;
     let mut service = Service {
         engine: Outbox::new(engine),
         holder: Outbox::new(holder),
-        shared: &crew.shared,
+        shared: &shared,
         reload: Reload::at_start(certificate),
         is_holder_known: false,
         watch: Watch::default(),
-        reported: (KeyCounters::ZERO, None),
-        is_asleep: false,
+        reports: Reports::default(),
     };
-    match service.serve(shortfall) {
+    match service.serve(shortfall, gate) {
         Ok(never) => match never {},
         Err(ending) => ending,
     }
@@ -150,18 +138,16 @@ struct Service<'s> {
     is_holder_known: bool,
     /// Who answers pings for the threads.
     watch: Watch,
-    /// What the engine was told last, and when.
-    reported: (KeyCounters, Option<RawInstant>),
-    is_asleep: bool,
+    reports: Reports<KINDS>,
 }
 
 impl Service<'_> {
-    fn serve(&mut self, shortfall: Shortfall) -> Result<Infallible, Ending> {
+    fn serve(&mut self, shortfall: Shortfall, gate: Gate) -> Result<Infallible, Ending> {
         self.engine.push(FromKeyService::Hello(shortfall))?;
-        self.shared.open_gate();
+        gate.open();
         loop {
             let [is_engine, is_holder] = self.wait()?;
-            if let Some(ending) = self.shared.failure() {
+            if let Some(ending) = self.shared.crew.failure() {
                 return Err(ending);
             }
             if is_engine {
@@ -180,17 +166,12 @@ impl Service<'_> {
     /// Waits for the links, for a thread, or until a report is due; tells which of engine and key holder have
     /// something to say or to hear.
     fn wait(&mut self) -> Result<[bool; 2], Ending> {
-        let limit = (!self.is_asleep).then(|| {
-            let (_, at) = self.reported;
-            let due = at.map_or(0, |at| at.after(REPORTS).since(clock::raw()).nanos().max(0));
-            TimeSpec::new(due / 1_000_000_000, due % 1_000_000_000)
-        });
         let mut places = [
             PollFd::new(self.engine.as_fd(), self.engine.interest()),
             PollFd::new(self.holder.as_fd(), self.holder.interest()),
-            PollFd::new(self.shared.bell(), PollFlags::POLLIN),
+            PollFd::new(self.shared.crew.bell().as_fd(), PollFlags::POLLIN),
         ];
-        match ppoll(&mut places, limit, None) {
+        match ppoll(&mut places, self.reports.patience(), None) {
             Ok(_) => {}
             Err(Errno::EINTR) => return Ok([false; 2]),
             Err(errno) => return Err(Ending::Kernel("to wait for the engine", errno)),
@@ -198,9 +179,7 @@ impl Service<'_> {
         let [is_engine, is_holder, is_bell] =
             [0, 1, 2].map(|at| places.get(at).is_some_and(|place| place.any().unwrap_or(true)));
         if is_bell {
-            self.shared.silence_bell();
-            self.shared.sleep(false);
-            self.is_asleep = false;
+            self.reports.wake(&self.shared.crew);
         }
         Ok([is_engine, is_holder])
     }
@@ -215,7 +194,7 @@ impl Service<'_> {
                 Some(ToKeyService::Policy(policy)) => self.follow(policy)?,
                 Some(ToKeyService::Reload) => self.reload.order(),
                 Some(ToKeyService::Ping) => {
-                    for _ in 0..self.watch.answers(self.shared.progress()) {
+                    for _ in 0..self.watch.answers(self.shared.crew.progress()) {
                         self.engine.push(FromKeyService::Pong)?;
                     }
                     self.holder.push(ToKeyHolder::Ping).map_err(of_holder)?;
@@ -266,27 +245,10 @@ impl Service<'_> {
         }
     }
 
-    /// Tells the engine what was counted, where that is due and something was; where it doesn't read, another
-    /// time. When nothing was counted for a while, the next client wakes this thread.
     fn report(&mut self) -> Result<(), Ending> {
-        let now = clock::raw();
-        let (told, at) = self.reported;
-        if self.is_asleep || at.is_some_and(|at| now.since(at).nanos() < REPORTS.nanos()) {
-            return Ok(());
-        }
-        let counters = self.shared.counters();
-        if counters != told {
-            let is_told = self.engine.offer(&FromKeyService::Counters(counters))?;
-            self.reported = (if is_told { counters } else { told }, Some(now));
-            return Ok(());
-        }
-        self.is_asleep = true;
-        self.shared.sleep(true);
-        if self.shared.counters() != told {
-            self.shared.sleep(false);
-            self.is_asleep = false;
-        }
-        Ok(())
+        let engine = &mut self.engine;
+        let offer = |counts| engine.offer(&FromKeyService::Counters(KeyCounters::from_list(counts)));
+        self.reports.report(&self.shared.crew, offer)
     }
 }
 

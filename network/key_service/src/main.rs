@@ -18,6 +18,6 @@ fn main() {
         // Before the filter: it allows no socket option, and no thread.
         let muster = || start.required(muster(listeners, signing));
         let (shortfall, crew) = start.confine_then(Role::KeyService, muster);
-        key_service::run(Link::new(engine), Link::new(holder), certificate, shortfall, &crew)
+        key_service::run(Link::new(engine), Link::new(holder), certificate, shortfall, crew)
     })
 }

@@ -7,6 +7,7 @@ use rustls::ServerConfig;
 use rustls::server::{Accepted, Acceptor, ServerConnection};
 use std::io::Read;
 use std::sync::Arc;
+use threads::Edition;
 use zeroize::Zeroize;
 
 /// Most octets that a client may send: its first message, and one whole record of TLS, so that it can be told that
@@ -19,7 +20,7 @@ const NO_PROTOCOL: [u8; 7] = [21, 3, 3, 0, 2, 2, 120];
 /// What a thread has for its clients.
 #[derive(Debug)]
 pub(super) struct Desk {
-    pub settings: Arc<Settings>,
+    pub settings: Arc<Edition<Settings>>,
     /// Nothing without a certificate.
     pub config: Option<Arc<ServerConfig>>,
 }

@@ -72,10 +72,10 @@ impl Worker {
         holder: Holder,
     ) -> Result<Self, Errno> {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
-        if let Some(alarm) = shared.alarm(number) {
-            epoll.add(alarm, EpollEvent::new(EpollFlags::EPOLLIN, ALARM))?;
+        if let Some(own) = shared.crew.own(number) {
+            epoll.add(&own.alarm, EpollEvent::new(EpollFlags::EPOLLIN, ALARM))?;
         }
-        let desk = Desk { settings: shared.settings(), config: None };
+        let desk = Desk { settings: shared.settings.newest(), config: None };
         Ok(Self {
             number,
             listeners,
@@ -99,21 +99,23 @@ impl Worker {
     pub(super) fn work(&mut self) -> Ending {
         let mut events = [EpollEvent::empty(); EVENTS];
         loop {
-            self.shared.begin(self.number);
+            self.shared.crew.begin(self.number);
             if let Err(errno) = self.follow() {
                 return Ending::Kernel("to wait for clients", errno);
             }
             let patience = self.patience();
-            self.shared.rest(self.number);
+            self.shared.crew.rest(self.number);
             let count = match self.epoll.wait(&mut events, patience) {
                 Ok(count) => count,
                 Err(Errno::EINTR) => 0,
                 Err(errno) => return Ending::Kernel("to wait for clients", errno),
             };
             for event in events.iter().take(count) {
-                self.shared.begin(self.number);
+                self.shared.crew.begin(self.number);
                 match event.data() {
-                    ALARM => self.shared.silence_alarm(self.number),
+                    ALARM => {
+                        self.shared.crew.own(self.number).into_iter().for_each(|own| own.alarm.silence())
+                    }
                     at @ LISTENERS.. => self.accept((at - LISTENERS) as usize),
                     number => {
                         let has_closed = event.events().contains(EpollFlags::EPOLLRDHUP);
@@ -122,7 +124,7 @@ impl Worker {
                 }
             }
             self.run_out();
-            self.shared.publish(self.number, &self.counters);
+            self.shared.crew.publish(self.number, self.counters.list());
             let holder = self.holder.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some(error) = holder.failure() {
                 return Ending::Holder(error);
@@ -132,7 +134,8 @@ impl Worker {
 
     /// Takes new settings over.
     fn follow(&mut self) -> Result<(), Errno> {
-        let Some((edition, settings)) = self.shared.newer(self.edition) else { return Ok(()) };
+        let Some(settings) = self.shared.settings.other_than(self.edition) else { return Ok(()) };
+        let edition = settings.number();
         let is_new = match (&self.certificate, &settings.certificate) {
             (Some(old), Some(new)) => !Arc::ptr_eq(old, new),
             (None, new) => new.is_some(),

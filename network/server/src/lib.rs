@@ -53,43 +53,31 @@ use ipc::message::Shortfall;
 use ipc::message::server::{
     Access, Counters, FromServer, MAX_LIST, MAX_RATE, MAX_TOTAL, Rule, ServerPolicy, ToServer,
 };
-use ipc::units::{RawInstant, Span};
 use ipc_link::Link;
-use network::clock;
 use network::ending::Ending;
 use network::outbox::Outbox;
-use network::progress::Watch;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, ppoll};
-use nix::sys::time::TimeSpec;
 use protocol::nts::cookie::CookieKeys;
 use protocol::nts::ratchet::EpochKey;
-use shared::Shared;
+use shared::{KINDS, Shared};
 use std::convert::Infallible;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::{Arc, Barrier};
-use std::thread::Builder;
+use std::sync::Arc;
+use threads::{Gate, Reports, Watch};
 use worker::Worker;
 
 /// Records that are read from the link before other things have their turn.
 const BURST: usize = 16;
 
-/// Least time between two reports of counters; a little more than the second that the engine allows.
-const REPORTS: Span = Span::from_millis(1_050);
-
 /// Stack of a thread at the sockets, octets: its batches are on the heap.
 const STACK: usize = 128 * 1024;
-
-/// At the end: how long requests that have arrived may still be answered, how often that is looked at, and after how
-/// many looks at nothing that is over.
-const DRAIN: Span = Span::from_millis(200);
-const LOOK: Span = Span::from_millis(10);
-const QUIET: u32 = 3;
 
 /// The threads at the sockets, waiting at a gate for the first word of the engine.
 #[derive(Debug)]
 pub struct Crew {
     shared: Arc<Shared>,
+    gate: Gate,
 }
 
 /// Starts a thread for each group of sockets that share no address. They wait; so this comes before the filter,
@@ -101,8 +89,7 @@ pub fn muster(listeners: Vec<Listener>, clock: Option<&OwnedFd>) -> Result<Crew,
     let refused = |errno| Ending::Kernel("threads that answer", errno);
     let groups = listener::deal(listeners);
     let shared = Arc::new(Shared::new(groups.len()).map_err(refused)?);
-    // What a thread does before it runs its own code isn't allowed under the filter.
-    let all_run = Arc::new(Barrier::new(groups.len() + 1));
+    let mut bodies = Vec::with_capacity(groups.len());
     for (number, group) in groups.into_iter().enumerate() {
         let io = |error: std::io::Error| refused(Errno::from_raw(error.raw_os_error().unwrap_or(0)));
         let clock = clock.map(OwnedFd::try_clone).transpose().map_err(io)?;
@@ -110,35 +97,31 @@ pub fn muster(listeners: Vec<Listener>, clock: Option<&OwnedFd>) -> Result<Crew,
         getrandom::fill(&mut seed).map_err(|error| {
             Ending::Kernel("random numbers", Errno::from_raw(error.raw_os_error().unwrap_or(0)))
         })?;
-        let (shared, all_run) = (Arc::clone(&shared), Arc::clone(&all_run));
-        let work = move || {
-            let mut worker = Worker::new(Arc::clone(&shared), number, group, clock, seed);
-            all_run.wait();
-            shared.pass_gate();
-            let ending = worker.work();
-            shared.fail(ending);
-        };
-        Builder::new().name(format!("answers-{number}")).stack_size(STACK).spawn(work).map_err(io)?;
+        let shared = Arc::clone(&shared);
+        bodies.push(move || {
+            let mut worker = Worker::new(shared, number, group, clock, seed);
+            move || worker.work()
+        });
     }
-    all_run.wait();
-    Ok(Crew { shared })
+    let gate = threads::start(("answers", STACK), &shared, |shared| &shared.crew, bodies).map_err(refused)?;
+    Ok(Crew { shared, gate })
 }
 
 /// Runs until the link ends; sends the hello first.
-pub fn run(link: Link<FromServer, ToServer>, shortfall: Shortfall, crew: &Crew) -> Ending {
+pub fn run(link: Link<FromServer, ToServer>, shortfall: Shortfall, crew: Crew) -> Ending {
+    let Crew { shared, gate } = crew;
     let mut server = Server {
         engine: Outbox::new(link),
-        shared: &crew.shared,
+        shared: &shared,
         list: None,
         watch: Watch::default(),
-        reported: (Counters::ZERO, None),
-        is_asleep: false,
+        reports: Reports::default(),
     };
-    match server.serve(shortfall) {
+    match server.serve(shortfall, gate) {
         Ok(never) => match never {},
         Err(ending) => {
             if ending == Ending::EngineGone {
-                server.drain();
+                shared.crew.drain();
             }
             ending
         }
@@ -152,18 +135,16 @@ struct Server<'s> {
     list: Option<Vec<Rule>>,
     /// Who answers pings for the threads.
     watch: Watch,
-    /// What the engine was told last, and when.
-    reported: (Counters, Option<RawInstant>),
-    is_asleep: bool,
+    reports: Reports<KINDS>,
 }
 
 impl Server<'_> {
-    fn serve(&mut self, shortfall: Shortfall) -> Result<Infallible, Ending> {
+    fn serve(&mut self, shortfall: Shortfall, gate: Gate) -> Result<Infallible, Ending> {
         self.engine.push(FromServer::Hello(shortfall))?;
-        self.shared.open_gate();
+        gate.open();
         loop {
             let is_word = self.wait()?;
-            if let Some(ending) = self.shared.failure() {
+            if let Some(ending) = self.shared.crew.failure() {
                 return Err(ending);
             }
             if is_word {
@@ -177,16 +158,11 @@ impl Server<'_> {
     /// Waits for the engine, for traffic after a silence, or until a report is due; tells whether the engine has
     /// something to say or to hear.
     fn wait(&mut self) -> Result<bool, Ending> {
-        let limit = (!self.is_asleep).then(|| {
-            let (_, at) = self.reported;
-            let due = at.map_or(0, |at| at.after(REPORTS).since(clock::raw()).nanos().max(0));
-            TimeSpec::new(due / 1_000_000_000, due % 1_000_000_000)
-        });
         let mut places = [
             PollFd::new(self.engine.as_fd(), self.engine.interest()),
-            PollFd::new(self.shared.bell(), PollFlags::POLLIN),
+            PollFd::new(self.shared.crew.bell().as_fd(), PollFlags::POLLIN),
         ];
-        match ppoll(&mut places, limit, None) {
+        match ppoll(&mut places, self.reports.patience(), None) {
             Ok(_) => {}
             Err(Errno::EINTR) => return Ok(false),
             Err(errno) => return Err(Ending::Kernel("to wait for the engine", errno)),
@@ -194,8 +170,7 @@ impl Server<'_> {
         let [is_word, is_bell] =
             [0, 1].map(|at| places.get(at).is_some_and(|place| place.any().unwrap_or(true)));
         if is_bell {
-            self.shared.silence_bell();
-            self.is_asleep = false;
+            self.reports.wake(&self.shared.crew);
         }
         Ok(is_word)
     }
@@ -208,7 +183,7 @@ impl Server<'_> {
                 Some(ToServer::Policy(policy)) => self.follow(&policy)?,
                 Some(ToServer::CookieKeys(keys)) => self.change_keys(&keys)?,
                 Some(ToServer::Ping) => {
-                    for _ in 0..self.watch.answers(self.shared.progress()) {
+                    for _ in 0..self.watch.answers(self.shared.crew.progress()) {
                         self.engine.push(FromServer::Pong)?;
                     }
                 }
@@ -264,42 +239,10 @@ impl Server<'_> {
         Ok(())
     }
 
-    /// Tells the engine what was counted, where that is due and something was; where it doesn't read, another
-    /// time. When nothing was counted for a while, the next traffic wakes this thread.
     fn report(&mut self) -> Result<(), Ending> {
-        let now = clock::raw();
-        let (told, at) = self.reported;
-        if self.is_asleep || at.is_some_and(|at| now.since(at).nanos() < REPORTS.nanos()) {
-            return Ok(());
-        }
-        let counters = self.shared.counters();
-        if counters != told {
-            let is_told = self.engine.offer(&FromServer::Counters(counters))?;
-            self.reported = (if is_told { counters } else { told }, Some(now));
-            return Ok(());
-        }
-        self.is_asleep = true;
-        self.shared.sleep(true);
-        if self.shared.counters() != told {
-            self.shared.sleep(false);
-            self.is_asleep = false;
-        }
-        Ok(())
-    }
-
-    /// The engine is gone. What has arrived before is still answered, as long as that takes; nobody else knows
-    /// yet that this host's server ends.
-    fn drain(&self) {
-        let end = clock::raw().after(DRAIN);
-        let mut before = self.shared.counters();
-        let mut quiet = 0;
-        while quiet < QUIET && clock::raw() < end {
-            let look = TimeSpec::new(0, LOOK.nanos());
-            let _ = ppoll(&mut [], Some(look), None);
-            let now = self.shared.counters();
-            quiet = if now == before { quiet + 1 } else { 0 };
-            before = now;
-        }
+        let engine = &mut self.engine;
+        let offer = |counts| engine.offer(&FromServer::Counters(Counters::from_list(counts)));
+        self.reports.report(&self.shared.crew, offer)
     }
 }
 

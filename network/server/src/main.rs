@@ -14,6 +14,6 @@ fn main() {
         let listeners = start.required(listen(sockets));
         let muster = || start.required(muster(listeners, clock.as_ref()));
         let (shortfall, crew) = start.confine_then(Role::Server, muster);
-        server::run(Link::new(link), shortfall, &crew)
+        server::run(Link::new(link), shortfall, crew)
     })
 }

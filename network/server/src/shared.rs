@@ -6,23 +6,17 @@ use super::interleave::Departures;
 use super::limit::Limiter;
 use super::snapshot::Snapshot;
 use ipc::message::server::{Counters, ServerPolicy};
-use network::ending::Ending;
-use network::progress::Progress;
 use nix::errno::Errno;
-use nix::sys::eventfd::{EfdFlags, EventFd};
-use nix::unistd::{read, write};
 use protocol::nts::cookie::CookieKeys;
-use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
+use threads::{Crew, Edition, Editions};
 
-const COUNTERS: usize = Counters::NAMES.len();
+/// Kinds of counts.
+pub(super) const KINDS: usize = Counters::NAMES.len();
 
-/// Who is answered, and how. Never changed: a change is a new value.
+/// Who is answered, and how.
 #[derive(Clone, Debug)]
 pub(super) struct Rules {
-    /// Grows with each change.
-    edition: u64,
     pub access: AccessList,
     pub policy: ServerPolicy,
     pub limiter: Option<Arc<Limiter>>,
@@ -36,45 +30,24 @@ pub(super) struct Rules {
 pub(super) struct Shared {
     /// What the engine said last.
     pub state: Snapshot,
-    /// That of `rules`.
-    edition: AtomicU64,
-    /// Locked by whoever changes them, and by a thread whose own are older, once.
-    rules: Mutex<Arc<Rules>>,
-    threads: Box<[Thread]>,
-    /// Wakes the thread at the link.
-    bell: EventFd,
-    /// That thread wants to be woken by the next traffic.
-    is_asleep: AtomicBool,
-    /// Why a thread at the sockets can't go on.
-    failed: Mutex<Option<Ending>>,
-    gate: (Mutex<bool>, Condvar),
+    rules: Editions<Rules>,
+    pub crew: Crew<Place, KINDS>,
 }
 
-/// What is shared with one thread, on cache lines of its own.
+/// What a thread answers by, while it waits for requests; with a batch at work it has them itself. So nothing old,
+/// cookie keys above all, lives on in a thread that nobody asks anything.
 #[derive(Debug)]
-#[repr(align(128))]
-struct Thread {
-    /// It alone writes them.
-    counts: [AtomicU64; COUNTERS],
-    /// What it answers by, while it waits for requests; with a batch at work it has them itself. So nothing old,
-    /// cookie keys above all, lives on in a thread that nobody asks anything.
-    rules: Mutex<Option<Arc<Rules>>>,
-    progress: Progress,
-}
+pub(super) struct Place(Mutex<Option<Arc<Edition<Rules>>>>);
 
-impl Thread {
-    fn read(&self) -> [u64; COUNTERS] {
-        std::array::from_fn(|at| self.counts.get(at).map_or(0, |count| count.load(Relaxed)))
-    }
-
+impl Place {
     /// Leaves rules here; returns those that were.
-    fn exchange(&self, rules: Option<Arc<Rules>>) -> Option<Arc<Rules>> {
-        std::mem::replace(&mut *self.rules.lock().unwrap_or_else(PoisonError::into_inner), rules)
+    fn exchange(&self, rules: Option<Arc<Edition<Rules>>>) -> Option<Arc<Edition<Rules>>> {
+        std::mem::replace(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner), rules)
     }
 
     /// Replaces rules that wait here.
-    fn renew(&self, rules: &Arc<Rules>) {
-        let mut place = self.rules.lock().unwrap_or_else(PoisonError::into_inner);
+    fn renew(&self, rules: &Arc<Edition<Rules>>) {
+        let mut place = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let old = place.as_mut().map(|old| std::mem::replace(old, Arc::clone(rules)));
         // The thread must not wait while a list is freed.
         drop(place);
@@ -85,154 +58,38 @@ impl Thread {
 impl Shared {
     /// For so many threads; nobody is answered yet.
     pub(super) fn new(threads: usize) -> Result<Self, Errno> {
-        let rules = Arc::new(Rules {
-            edition: 0,
+        let rules = Editions::new(Rules {
             access: AccessList::nobody(),
             policy: ServerPolicy::DEFAULT,
             limiter: None,
             departures: None,
             cookie_keys: None,
         });
-        let thread = || Thread {
-            counts: Default::default(),
-            rules: Mutex::new(Some(Arc::clone(&rules))),
-            progress: Progress::default(),
-        };
-        Ok(Self {
-            state: Snapshot::default(),
-            edition: AtomicU64::new(0),
-            threads: (0..threads).map(|_| thread()).collect(),
-            rules: Mutex::new(rules),
-            bell: EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?,
-            is_asleep: AtomicBool::new(false),
-            failed: Mutex::new(None),
-            gate: (Mutex::new(false), Condvar::new()),
-        })
+        let crew = Crew::new((0..threads).map(|_| Place(Mutex::new(Some(rules.newest())))))?;
+        Ok(Self { state: Snapshot::default(), rules, crew })
     }
 
     /// Replaces the rules, also those of threads that wait for requests. What was before is then forgotten as soon as
     /// the batches that are at work are done.
     pub(super) fn change_rules(&self, change: impl FnOnce(&mut Rules)) {
-        let mut place = self.rules.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut rules = Rules::clone(&place);
-        change(&mut rules);
-        rules.edition = place.edition.wrapping_add(1);
-        let rules = Arc::new(rules);
-        *place = Arc::clone(&rules);
-        self.edition.store(rules.edition, Release);
-        drop(place);
-        self.threads.iter().for_each(|thread| thread.renew(&rules));
-    }
-
-    /// The rules in force.
-    fn rules(&self) -> Arc<Rules> {
-        Arc::clone(&self.rules.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// What is seen of each thread's work.
-    pub(super) fn progress(&self) -> impl Iterator<Item = u64> {
-        self.threads.iter().map(|thread| thread.progress.seen())
-    }
-
-    /// A thread begins with a batch.
-    pub(super) fn begin(&self, number: usize) {
-        if let Some(thread) = self.threads.get(number) {
-            thread.progress.begin();
-        }
-    }
-
-    /// A thread is done with it.
-    pub(super) fn rest(&self, number: usize) {
-        if let Some(thread) = self.threads.get(number) {
-            thread.progress.rest();
-        }
+        let rules = self.rules.change(change);
+        self.crew.all().for_each(|place| place.renew(&rules));
     }
 
     /// A thread has a batch and takes its rules with it.
-    pub(super) fn take_rules(&self, number: usize) -> Arc<Rules> {
-        let left = self.threads.get(number).and_then(|thread| thread.exchange(None));
-        left.unwrap_or_else(|| self.rules())
+    pub(super) fn take_rules(&self, number: usize) -> Arc<Edition<Rules>> {
+        let left = self.crew.own(number).and_then(|place| place.exchange(None));
+        left.unwrap_or_else(|| self.rules.newest())
     }
 
     /// The batch is done. Whoever changed the rules meanwhile found nothing to renew at this thread, so it looks
     /// whether there are newer ones, after the place was seen empty.
-    pub(super) fn leave_rules(&self, number: usize, rules: Arc<Rules>) {
-        let Some(thread) = self.threads.get(number) else { return };
-        let edition = rules.edition;
-        thread.exchange(Some(rules));
-        if self.edition.load(Acquire) != edition {
-            thread.renew(&self.rules());
-        }
-    }
-
-    /// Makes these one thread's counters.
-    pub(super) fn publish(&self, number: usize, counters: &Counters) {
-        let Some(thread) = self.threads.get(number) else { return };
-        for (place, count) in thread.counts.iter().zip(counters.list()) {
-            place.store(count, Relaxed);
-        }
-    }
-
-    /// All counters together.
-    pub(super) fn counters(&self) -> Counters {
-        let sum = self.threads.iter().map(Thread::read).fold([0; COUNTERS], |sum, counts| {
-            std::array::from_fn(|at| {
-                let one = |list: &[u64; COUNTERS]| list.get(at).copied().unwrap_or(0);
-                one(&sum).saturating_add(one(&counts))
-            })
-        });
-        Counters::from_list(sum)
-    }
-
-    /// The thread at the link is about to sleep, or no longer.
-    pub(super) fn sleep(&self, is_asleep: bool) {
-        self.is_asleep.store(is_asleep, std::sync::atomic::Ordering::SeqCst);
-    }
-
-    /// Wakes the thread at the link, if it sleeps: a system call, but not more than one a second.
-    pub(super) fn wake(&self) {
-        if self.is_asleep.load(Relaxed) && self.is_asleep.swap(false, Relaxed) {
-            self.ring();
-        }
-    }
-
-    fn ring(&self) {
-        // It can't be full, and is read before anybody sleeps again.
-        let _ = write(&self.bell, &1u64.to_ne_bytes());
-    }
-
-    /// What to wait for to be woken.
-    pub(super) fn bell(&self) -> BorrowedFd<'_> {
-        self.bell.as_fd()
-    }
-
-    /// The bell was heard.
-    pub(super) fn silence_bell(&self) {
-        let _ = read(&self.bell, &mut [0; 8]);
-    }
-
-    /// A thread can't go on.
-    pub(super) fn fail(&self, ending: Ending) {
-        *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(ending);
-        self.ring();
-    }
-
-    /// Why a thread can't go on, where one can't.
-    pub(super) fn failure(&self) -> Option<Ending> {
-        *self.failed.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Lets the threads at the sockets begin.
-    pub(super) fn open_gate(&self) {
-        *self.gate.0.lock().unwrap_or_else(PoisonError::into_inner) = true;
-        self.gate.1.notify_all();
-    }
-
-    /// Waits until the gate is open.
-    pub(super) fn pass_gate(&self) {
-        let mut is_open = self.gate.0.lock().unwrap_or_else(PoisonError::into_inner);
-        while !*is_open {
-            is_open = self.gate.1.wait(is_open).unwrap_or_else(PoisonError::into_inner);
+    pub(super) fn leave_rules(&self, number: usize, rules: Arc<Edition<Rules>>) {
+        let Some(place) = self.crew.own(number) else { return };
+        let edition = rules.number();
+        place.exchange(Some(rules));
+        if let Some(newer) = self.rules.other_than(edition) {
+            place.renew(&newer);
         }
     }
 }

@@ -28,6 +28,7 @@ use sealing::{Sealing, Waiting};
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
+use threads::Edition;
 
 /// Full batches that are read from one socket before the others have their turn.
 const TURNS: usize = 4;
@@ -48,7 +49,7 @@ pub(super) struct Worker {
     outgoing: Outgoing,
     dice: Dice,
     /// While a batch is at work.
-    rules: Option<Arc<Rules>>,
+    rules: Option<Arc<Edition<Rules>>>,
     state: snapshot::Copy,
     coming: Coming,
     counters: Counters,
@@ -157,7 +158,7 @@ impl Worker {
         if count == 0 {
             return Ok(0);
         }
-        self.shared.begin(self.number);
+        self.shared.crew.begin(self.number);
         let moment = self.wall.refresh();
         self.rules = Some(self.shared.take_rules(self.number));
         self.answer_all(at, count, &moment);
@@ -165,9 +166,8 @@ impl Worker {
         if let Some(rules) = self.rules.take() {
             self.shared.leave_rules(self.number, rules);
         }
-        self.shared.publish(self.number, &self.counters);
-        self.shared.wake();
-        self.shared.rest(self.number);
+        self.shared.crew.publish(self.number, self.counters.list());
+        self.shared.crew.rest(self.number);
         Ok(count)
     }
 

@@ -50,7 +50,7 @@ fn bound(address: &str) -> (OwnedFd, u16) {
 fn serve(address: &str, clock: Option<OwnedFd>) -> (Server, u16) {
     let (socket, port) = bound(address);
     let crew = muster(listen(vec![socket]).unwrap(), clock.as_ref()).unwrap();
-    let mut server = Server::in_thread(move |link| run(link, Shortfall::NONE, &crew));
+    let mut server = Server::in_thread(move |link| run(link, Shortfall::NONE, crew));
     assert!(matches!(server.hear(), FromServer::Hello(_)));
     (server, port)
 }

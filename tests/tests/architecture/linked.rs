@@ -67,9 +67,12 @@ const UNDER_THE_PURE_ENGINE: &[&str] = &[
 /// Packages of ours in each program that hears the network or holds the private key, without its own.
 const OURS: &[(Process, &[&str])] = &[
     (Process::Client, &["filters", "ipc", "ipc-link", "network", "policies", "protocol"]),
-    (Process::Server, &["filters", "ipc", "ipc-link", "network", "policies", "protocol"]),
+    (Process::Server, &["filters", "ipc", "ipc-link", "network", "policies", "protocol", "threads"]),
     (Process::Exchange, &["filters", "ipc", "ipc-link", "network", "policies", "protocol", "tls"]),
-    (Process::KeyService, &["filters", "ipc", "ipc-link", "network", "policies", "protocol", "tls"]),
+    (
+        Process::KeyService,
+        &["filters", "ipc", "ipc-link", "network", "policies", "protocol", "threads", "tls"],
+    ),
     // Whoever has the private key parses no packets.
     (Process::KeyHolder, &["filters", "ipc", "ipc-link", "network", "policies", "tls"]),
 ];

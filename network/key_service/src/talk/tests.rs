@@ -9,6 +9,7 @@ use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection};
 use std::io::Write;
 use std::sync::LazyLock;
+use threads::Editions;
 
 static AUTHORITY: LazyLock<(Authority, Identity)> = LazyLock::new(|| {
     let authority = Authority::new("root");
@@ -24,7 +25,7 @@ fn desk() -> Desk {
         cookies: Some(Arc::new(CookieSecret(7).keys())),
         certificate: None,
     };
-    Desk { settings: Arc::new(settings), config: Some(Arc::new(config)) }
+    Desk { settings: Editions::new(settings).newest(), config: Some(Arc::new(config)) }
 }
 
 fn client(protocols: &[&[u8]]) -> ClientConnection {
@@ -222,8 +223,8 @@ fn a087_who_never_ends_his_request_is_told_so_when_his_time_is_over() {
 #[test]
 fn without_keys_for_cookies_a_client_is_told_that_it_is_our_fault() {
     let mut desk = desk();
-    let settings = Settings { cookies: None, ..Settings::clone(&desk.settings) };
-    desk.settings = Arc::new(settings);
+    let settings = Settings { cookies: None, ..Settings::clone(&*desk.settings) };
+    desk.settings = Editions::new(settings).newest();
     let (mut client, mut talk) = (client(&[ALPN]), Talk::new());
     client.writer().write_all(&request(&[15])).unwrap();
     let mut answer = Vec::new();

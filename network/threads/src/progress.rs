@@ -7,23 +7,23 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// What one thread shows: odd while it is at work, another number for each piece. It alone writes it.
 #[derive(Debug, Default)]
-pub struct Progress(AtomicU64);
+pub(crate) struct Progress(AtomicU64);
 
 impl Progress {
     /// It begins a piece of work, or the next one.
-    pub fn begin(&self) {
+    pub(crate) fn begin(&self) {
         let now = self.0.load(Relaxed);
         self.0.store((now | 1).wrapping_add(if now % 2 == 1 { 2 } else { 0 }), Relaxed);
     }
 
     /// It waits for more.
-    pub fn rest(&self) {
+    pub(crate) fn rest(&self) {
         let now = self.0.load(Relaxed);
         self.0.store(now.wrapping_add(now % 2), Relaxed);
     }
 
     /// What is seen now.
-    pub fn seen(&self) -> u64 {
+    pub(crate) fn seen(&self) -> u64 {
         self.0.load(Relaxed)
     }
 }
