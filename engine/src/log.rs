@@ -4,6 +4,7 @@
 //! Writing never waits: a line that can't be taken now is lost and counted. What is held back, and how that is told:
 //! `limiter`.
 
+use engine_core::notice::{Notice, Weight};
 use ipc::text::escape;
 use ipc::units::RawInstant;
 use nix::poll::{PollFd, PollFlags, ppoll};
@@ -115,6 +116,16 @@ impl Log {
         }
         if !matches!(self.sink, Sink::Plain) {
             self.write(severity, line);
+        }
+    }
+
+    /// Writes what the engine has to say, as it may be held back.
+    pub fn tell(&mut self, now: RawInstant, notice: &Notice) {
+        let (severity, sentence) = (Severity::from_number(notice.severity()), notice.sentence());
+        match notice.weight() {
+            Weight::Line => self.write_limited(now, severity, &sentence),
+            Weight::Change => self.write_change(now, severity, &sentence),
+            Weight::Clock => self.write_of_the_clock(now, severity, &sentence),
         }
     }
 

@@ -10,7 +10,7 @@ use crate::links::{BURST, Breach, Fact, Links, Taken};
 use crate::log::{Log, Severity};
 use crate::reload::{InForce, Opened, ReloadError};
 use crate::state::StateFile;
-use engine_core::io::{Event, Input, Now, Output};
+use engine_core::io::{Input, Now, Output};
 use engine_core::record::Recorded;
 use ipc::message::client::{Rejected, Silence, Unanswered};
 use ipc::message::exchange::{ExchangeFailed, ExchangeFailure, Failed, LookupFailure};
@@ -314,15 +314,7 @@ impl Running {
                         self.complain_of_keys(raw, &error);
                     }
                 }
-                Output::Event(Event::Line(severity, text)) => {
-                    self.log.write_limited(raw, Severity::from_number(severity), &text);
-                }
-                Output::Event(Event::Change(severity, text)) => {
-                    self.log.write_change(raw, Severity::from_number(severity), &text);
-                }
-                Output::Event(Event::Clock(severity, text)) => {
-                    self.log.write_of_the_clock(raw, Severity::from_number(severity), &text);
-                }
+                Output::Log(notice) => self.log.tell(raw, &notice),
                 Output::Distrust(process, deed) => return Err(Breach::new(process, deed).into()),
             }
         }

@@ -17,12 +17,13 @@ mod wanting;
 use crate::bounds::Bounds;
 use crate::discipline::{PANIC, Unrest};
 use crate::exchanges::Exchanges;
-use crate::io::{Command, Event, Input, Now, Output, Saved, SavedAssociation, Start};
+use crate::io::{Command, Input, Now, Output, Saved, SavedAssociation, Start};
 use crate::leap::Warning;
 use crate::local_clock::LocalClock;
 use crate::measurement::LinkLatency;
 use crate::names::Lookup;
 use crate::nonce::Nonces;
+use crate::notice::{EntryNews, Notice, Weight, WholeNews};
 use crate::nts::{Association, Deferred};
 use crate::orders::Orders;
 use crate::select::Impasse;
@@ -30,7 +31,6 @@ use crate::settings::{Place, Settings};
 use crate::source::Source;
 use crate::system::Line;
 use alloc::collections::VecDeque;
-use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::IpAddr;
 use ipc::message::privileged::{ClockKind, Refusal, Welcome};
@@ -335,8 +335,7 @@ impl Engine {
                 Place::Address(address) => {
                     let address = *address;
                     if self.sources.iter().any(|source| source.address == address && !source.authenticated) {
-                        let name = self.settings.sources[entry].name.clone();
-                        self.say(4, alloc::format!("source {name} is configured twice; it has one vote"));
+                        self.tell_of_entry(entry, EntryNews::Twice);
                     } else {
                         self.add_source(entry, address, now.raw);
                     }
@@ -383,20 +382,16 @@ impl Engine {
         self.outputs.push_back(Output::Distrust(who, why));
     }
 
-    /// Says what changes the whole: never dropped, since one fact brings few of them.
-    fn announce(&mut self, severity: u8, line: String) {
-        self.outputs.push_back(Output::Event(Event::Change(severity, line)));
-    }
-
-    /// Says what became of the clock itself.
-    fn announce_clock(&mut self, severity: u8, line: String) {
-        self.outputs.push_back(Output::Event(Event::Clock(severity, line)));
-    }
-
-    fn say(&mut self, severity: u8, line: String) {
-        if self.outputs.len() < MOST_OUTPUTS {
-            self.outputs.push_back(Output::Event(Event::Line(severity, line)));
+    /// Puts out something to say. What changes the whole or the clock is never dropped, since one fact brings few of
+    /// them.
+    fn tell(&mut self, notice: Notice) {
+        if notice.weight() != Weight::Line || self.outputs.len() < MOST_OUTPUTS {
+            self.outputs.push_back(Output::Log(notice));
         }
+    }
+
+    fn tell_of_entry(&mut self, entry: usize, news: EntryNews) {
+        self.tell(Notice::Entry(self.settings.sources[entry].name.clone(), news));
     }
 
     /// Whether there is a clock to steer.
@@ -439,7 +434,7 @@ impl Engine {
             line.shift(moved);
         }
         self.system.status_wanted = true;
-        self.announce(5, String::from("a leap second has passed"));
+        self.tell(Notice::Whole(WholeNews::Leapt));
     }
 }
 

@@ -23,7 +23,7 @@
 //!                 publishing, condition, reporting, wanting
 //!   poll leap names orders nonce    the poll interval, leap seconds, look-ups, the orders' rate, chance
 //!   record        all that an engine is told, written down and replayed
-//!   io settings bounds              the shapes of what goes in and comes out; what people are told: `ipc/report`
+//!   io settings bounds              the shapes of what goes in and comes out; what people are told: notice, `ipc/report`
 //! ```
 //!
 //! Offsets are positive where the local clock is behind; floats in seconds and s/s stay inside.
@@ -48,6 +48,7 @@ mod local_clock;
 mod measurement;
 mod names;
 mod nonce;
+pub mod notice;
 mod nts;
 mod orders;
 mod poll;

@@ -6,7 +6,7 @@ use crate::network::{LeapDay, Server, utc};
 use crate::oscillator::Oscillator;
 use crate::scenario::{Event, Scenario};
 use engine_core::Engine;
-use engine_core::io::{self, Input, Now, Output, Saved, Start};
+use engine_core::io::{Input, Now, Output, Saved, Start};
 use engine_core::settings::{Place, Settings, SourceSettings};
 use ipc::calendar::Date;
 use ipc::message::client::*;
@@ -178,12 +178,9 @@ impl World {
         while let Some(output) = self.engine.poll_output() {
             match output {
                 Output::Query(query) => self.travel(query),
-                Output::Event(
-                    io::Event::Line(severity, line)
-                    | io::Event::Change(severity, line)
-                    | io::Event::Clock(severity, line),
-                ) => {
-                    self.lines.push(((self.time - self.begin) as f64 * 1e-9, severity, line));
+                Output::Log(notice) => {
+                    let at = (self.time - self.begin) as f64 * 1e-9;
+                    self.lines.push((at, notice.severity(), notice.sentence()));
                 }
                 Output::Distrust(_, why) => panic!("an honest process was distrusted: {why}"),
                 order @ (Output::Adjust(_) | Output::Step(_) | Output::SetStatus(_)) => {

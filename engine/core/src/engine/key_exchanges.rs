@@ -3,9 +3,9 @@
 use super::Engine;
 use crate::io::{Now, Output, SavedAssociation};
 use crate::names::may_serve;
+use crate::notice::EntryNews;
 use crate::nts::{Association, Deferral, Trouble};
 use crate::settings::Place;
-use alloc::format;
 use alloc::vec::Vec;
 use core::net::IpAddr;
 use ipc::address::Address;
@@ -23,8 +23,7 @@ impl Engine {
             .iter()
             .any(|other| other.nts.is_some() && other.place == settings.place);
         if twin {
-            let name = settings.name.clone();
-            self.say(4, format!("source {name} is configured twice; it has one vote"));
+            self.tell_of_entry(entry, EntryNews::Twice);
             return;
         }
         let kept = saved.iter().find_map(|saved| {
@@ -100,14 +99,10 @@ impl Engine {
         let was_provisional = association.is_provisional();
         association.succeed(exchanged, is_provisional, now);
         self.give_source(entry, address, is_provisional, was_provisional, now.raw);
-        let name = self.settings.sources[entry].name.clone();
         if is_provisional {
-            let line = format!(
-                "source {name}: keys were exchanged, but our clock can't judge its certificate; it has no vote"
-            );
-            self.say(4, line);
+            self.tell_of_entry(entry, EntryNews::KeysUnjudged);
         } else {
-            self.say(6, format!("source {name}: keys were exchanged"));
+            self.tell_of_entry(entry, EntryNews::KeysExchanged);
             self.save_associations();
         }
     }
@@ -190,17 +185,12 @@ impl Engine {
             }
             return;
         }
-        let alarm = self.alarm_of(trouble);
+        let after_setting = self.is_alarming(trouble);
         let Some(association) = &mut self.associations[entry] else { return };
-        let news = association.fail(trouble, now.raw);
-        if !news {
-            return;
+        let (is_news, keeps) = (association.fail(trouble, now.raw), association.cookies() > 0);
+        if is_news {
+            self.tell_of_entry(entry, EntryNews::NoKeys { trouble, keeps, after_setting });
         }
-        let keeps = association.cookies() > 0;
-        let name = &self.settings.sources[entry].name;
-        let meanwhile = if keeps { "; the old keys stay in use" } else { "" };
-        let line = format!("source {name}: no keys: {}{meanwhile}{alarm}", trouble.sentence());
-        self.say(if alarm.is_empty() { 4 } else { 1 }, line);
     }
 
     /// The file of keys is to be written, before whatever is decided next.

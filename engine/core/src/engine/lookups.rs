@@ -4,8 +4,8 @@ use super::Engine;
 use super::key_exchanges::MOST_OPEN;
 use crate::io::{Now, Output};
 use crate::names::usable;
+use crate::notice::EntryNews;
 use crate::settings::Place;
-use alloc::format;
 use ipc::address::Address;
 use ipc::message::exchange::{ExchangeId, Failed, LookupFailure, Resolve, Resolved};
 use ipc::units::RawInstant;
@@ -66,7 +66,6 @@ impl Engine {
         let members = self.sources.iter().filter(|source| source.entry == entry);
         // A pool gives other addresses the next time; a name that has fewer is asked once an hour.
         let enough = members.clone().count() >= wanted && !members.clone().any(|source| source.is_dead());
-        let name = self.settings.sources[entry].name.clone();
         if let Some(lookup) = self.lookups[entry].as_mut() {
             if enough {
                 lookup.succeeded(now.raw)
@@ -76,10 +75,7 @@ impl Engine {
             lookup.last = refused.then_some(LookupFailure::NoAddress);
         }
         if refused {
-            self.say(
-                4,
-                format!("the addresses of source {name} are none that a server can have; they are not used"),
-            );
+            self.tell_of_entry(entry, EntryNews::NoServers);
         }
     }
 
@@ -92,26 +88,16 @@ impl Engine {
             if owner == entry || self.standing(owner) >= self.standing(entry) {
                 return;
             }
-            let gone = self.sources.remove(at);
-            let line = format!(
-                "source {}: {} belongs to {}",
-                self.name_of(&gone),
-                address.socket_address(),
-                self.settings.sources[entry].name
-            );
-            self.say(5, line);
+            self.sources.remove(at);
+            let by = self.settings.sources[entry].name.clone();
+            self.tell_of_entry(owner, EntryNews::Taken(address.socket_address(), by));
         }
         if self.sources.iter().filter(|source| source.entry == entry).count() >= wanted {
             let dead = self.sources.iter().position(|source| source.entry == entry && source.is_dead());
             let Some(dead) = dead else { return };
             let gone = self.sources.remove(dead);
-            let line = format!(
-                "source {}: {} is replaced by {}",
-                self.name_of(&gone),
-                gone.address.socket_address(),
-                address.socket_address()
-            );
-            self.say(5, line);
+            let replaced = EntryNews::Replaced(gone.address.socket_address(), address.socket_address());
+            self.tell_of_entry(entry, replaced);
         }
         self.add_source(entry, address, now);
         // Whoever poisons a name after the start gets no vote by that alone.
@@ -140,11 +126,6 @@ impl Engine {
         if let Some(lookup) = self.lookups[entry].as_mut() {
             lookup.unanswered(now.raw, failed.reason);
         }
-        let line = format!(
-            "source {}: its name is not resolved: {}; it is looked up again",
-            self.settings.sources[entry].name,
-            failed.reason.sentence()
-        );
-        self.say(4, line);
+        self.tell_of_entry(entry, EntryNews::Unresolved(failed.reason));
     }
 }

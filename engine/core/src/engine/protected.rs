@@ -6,8 +6,8 @@
 
 use super::Engine;
 use crate::io::{Now, Output};
+use crate::notice::{EntryNews, Notice, SourceNews};
 use crate::sanity::{RejectReason, unix_nanos};
-use alloc::format;
 use ipc::message::client::{ProtectedReply, ReplyHeader};
 use ipc::packet::MAX_PACKET;
 use ipc::process::Process;
@@ -42,13 +42,7 @@ impl Engine {
                 if association.reject(error) {
                     let (name, address) =
                         (self.settings.sources[entry].name.clone(), source.address.socket_address());
-                    self.say(
-                        3,
-                        format!(
-                            "source {name} ({address}) is under attack: eight replies in a row had a wrong \
-                             authentication tag; they have no effect"
-                        ),
-                    );
+                    self.tell(Notice::Source(name, address, SourceNews::UnderAttack));
                 }
                 return;
             }
@@ -108,11 +102,7 @@ impl Engine {
             self.save_associations();
         } else if association.schedule.due().is_none() {
             association.schedule.want();
-            let name = self.settings.sources[entry].name.clone();
-            self.say(
-                6,
-                format!("source {name}: the server does not know our cookies any more; exchanging keys"),
-            );
+            self.tell_of_entry(entry, EntryNews::CookiesForgotten);
         }
     }
 }

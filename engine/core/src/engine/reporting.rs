@@ -1,8 +1,8 @@
 //! What people are told, and why.
 
 use super::Engine;
-use super::wanting::sources;
 use crate::io::Now;
+use crate::notice::sources;
 use crate::nts::Association;
 use crate::sanity::RejectReason;
 use crate::select::{Impasse, Standing};
@@ -80,7 +80,7 @@ impl Engine {
         let system = &self.system;
         if system.held {
             let offset = system.line.as_ref().map_or(0.0, |line| line.offset(now));
-            return ("refused", self.describe_hold(offset));
+            return ("refused", self.hold(offset).sentence());
         }
         let local = self.settings.server.as_ref().and_then(|server| server.local_stratum);
         if let Some(stratum) = local.filter(|_| self.settings.sources.is_empty()) {
@@ -97,7 +97,7 @@ impl Engine {
         }
         match system.impasse {
             Some(impasse @ (Impasse::NoMajority | Impasse::NoQuorum)) if !system.counted_unheard => {
-                ("no-majority", self.explain(impasse))
+                ("no-majority", self.stuck(impasse).sentence())
             }
             _ if system.first_update.is_none() && self.waits_for_a_quorum() => (
                 "starting",
@@ -109,7 +109,7 @@ impl Engine {
                 ("starting", format!("no source has answered yet: {}", self.asked().sentence()))
             }
             _ if system.first_update.is_none() => ("starting", self.progress(heard)),
-            Some(impasse) => ("holdover", self.explain(impasse)),
+            Some(impasse) => ("holdover", self.stuck(impasse).sentence()),
             None if !self.is_synchronised(now) => {
                 ("starting", "the clock is being brought to the time of its sources".into())
             }

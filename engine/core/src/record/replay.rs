@@ -230,7 +230,7 @@ fn kind_of_output(output: &Output) -> &'static str {
         Output::Serve(_) => "serve",
         Output::Save(_) => "save",
         Output::SaveAssociations => "save associations",
-        Output::Event(_) => "log line",
+        Output::Log(_) => "log line",
         Output::Distrust(..) => "distrust",
     }
 }

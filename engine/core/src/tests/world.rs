@@ -3,7 +3,7 @@
 //! True time is the simulation's own. CLOCK_MONOTONIC_RAW is an oscillator with a frequency error that
 //! wanders; the steered clock is a `ClockPage` over it, as the privileged process would keep it.
 
-use crate::io::{Event, Input, Now, OrderKind, Output, Saved, SavedAssociation, Start};
+use crate::io::{Input, Now, OrderKind, Output, Saved, SavedAssociation, Start};
 use crate::record::Recorded;
 use crate::settings::{Place, ServerSettings, Settings, SourceSettings};
 use ipc::address::Address;
@@ -203,10 +203,8 @@ impl World {
             Output::Resolve(resolve) => self.resolves.push(resolve),
             Output::Serve(state) => self.served.push(state),
             Output::Save(saved) => self.saved.push(saved),
-            Output::Event(
-                Event::Line(severity, line) | Event::Change(severity, line) | Event::Clock(severity, line),
-            ) => {
-                self.lines.push((severity, line));
+            Output::Log(notice) => {
+                self.lines.push((notice.severity(), notice.sentence()));
             }
             Output::Distrust(who, why) => self.distrust = Some((who, why)),
             order => self.plan(self.time + 20_000, Happening::Order(order)),
