@@ -73,7 +73,7 @@ fn the_log_goes_to_the_syslog_socket_where_one_is_given() {
     let mut bench = Bench::start("syslog", SOURCE, start);
     bench.expect_plan();
     bench.client.send(&HELLO).unwrap();
-    bench.expect_privileged();
+    bench.expect_hello();
     bench.welcome();
     let mut line = [0; 1000];
     bench.syslog.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
@@ -186,7 +186,7 @@ fn a148_a_state_file_of_garbage_is_ignored_with_a_line() {
     let mut bench = Bench::start("garbage", SOURCE, start);
     bench.expect_plan();
     bench.client.send(&HELLO).unwrap();
-    bench.expect_privileged();
+    bench.expect_hello();
     bench.welcome();
     assert!(matches!(bench.expect_client(), ToClient::Query(_)));
     assert!(bench.stop().0.contains("the state file is ignored"));
@@ -200,7 +200,7 @@ fn an_idle_engine_beats_every_seventy_seconds_and_rarely_wakes() {
     bench.expect_plan();
     bench.client.send(&HELLO).unwrap();
     bench.server.send(&FromServer::Hello(Shortfall::NONE)).unwrap();
-    bench.expect_privileged();
+    bench.expect_hello();
     bench.welcome();
     let before = bench.wake_ups();
     let start = Instant::now();
@@ -336,7 +336,7 @@ fn a072_an_nts_source_is_exchanged_once_and_a_restart_needs_neither_exchange_nor
     let mut bench = Bench::start("nts-gone", SOURCE, file.start());
     bench.expect_plan();
     bench.client.send(&HELLO).unwrap();
-    bench.expect_privileged();
+    bench.expect_hello();
     bench.welcome();
     bench.expect_client();
     assert!(!holds_keys(&file));
