@@ -366,7 +366,7 @@ fn a_start_that_fails_leaves_its_reason_with_the_service_manager() {
             mode(&setup.place().join("truechimer.toml"), 0o666);
             setup.clone()
         }),
-        ("truechimer-engine can't be started", |setup| {
+        ("truechimer-keeper-virtual can't be started", |setup| {
             setup.clone().with_argument("--programs").with_argument("/usr/share")
         }),
     ];
