@@ -167,21 +167,14 @@ fn read(clock: ClockId) -> Result<i64, ClockError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ipc::units::{Frequency, Offset, TimeConstant};
 
     fn page() -> ClockPage {
         ClockPage {
-            since: read_raw().unwrap(),
-            wall: WallTime::try_new(1_900_000_000_000_000_000).unwrap(),
-            frequency: Frequency::ZERO,
-            oscillator: Frequency::ZERO,
-            slew: Offset::ZERO,
-            time_constant: TimeConstant::MIN,
-            status: 0,
-            maxerror: 0,
-            esterror: 0,
             tai: 37,
-            generation: 0,
+            ..ClockPage::free_running(
+                WallTime::try_new(1_900_000_000_000_000_000).unwrap(),
+                read_raw().unwrap(),
+            )
         }
     }
 

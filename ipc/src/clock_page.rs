@@ -55,6 +55,24 @@ impl core::fmt::Display for Torn {
 impl core::error::Error for Torn {}
 
 impl ClockPage {
+    /// A clock that shows `wall` at `since` and runs freely, as the kernel's does after a boot: no correction of its
+    /// frequency, no slew, unsynchronised (status STA_UNSYNC, both errors 16 s), TAI − UTC unknown.
+    pub const fn free_running(wall: WallTime, since: RawInstant) -> Self {
+        Self {
+            since,
+            wall,
+            frequency: Frequency::ZERO,
+            oscillator: Frequency::ZERO,
+            slew: Offset::ZERO,
+            time_constant: TimeConstant::MIN,
+            status: 0x40,
+            maxerror: 16_000_000,
+            esterror: 16_000_000,
+            tai: 0,
+            generation: 0,
+        }
+    }
+
     /// The clock at `now`. Before `since` it is extrapolated backwards at the plain rate.
     pub fn wall_at(&self, now: RawInstant) -> WallTime {
         let elapsed = now.since(self.since).nanos();

@@ -1,7 +1,7 @@
 //! Readings of the host's clocks, and the virtual clock seen from outside.
 
 use ipc::clock_page::{ClockPage, PAGE};
-use ipc::units::{Frequency, Offset, RawInstant, TimeConstant, WallTime};
+use ipc::units::{Frequency, RawInstant, WallTime};
 use nix::time::{ClockId, clock_gettime};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -49,17 +49,11 @@ impl VirtualClock {
     pub fn create(file: &Path, error_ns: i64, oscillator_ppm: f64) -> Self {
         let (raw, wall) = pair();
         let page = ClockPage {
-            since: RawInstant::try_new(raw).expect("a reading is in range"),
-            wall: WallTime::try_new(wall + error_ns).expect("the clock shows a year from 1970 to 2116"),
-            frequency: Frequency::ZERO,
             oscillator: scaled(oscillator_ppm),
-            slew: Offset::ZERO,
-            time_constant: TimeConstant::MIN,
-            status: 0x40,
-            maxerror: 16_000_000,
-            esterror: 16_000_000,
-            tai: 0,
-            generation: 1,
+            ..ClockPage::free_running(
+                WallTime::try_new(wall + error_ns).expect("the clock shows a year from 1970 to 2116"),
+                RawInstant::try_new(raw).expect("a reading is in range"),
+            )
         };
         std::fs::write(file, page.to_octets()).expect("the file of the virtual clock can be written");
         Self { file: file.into() }

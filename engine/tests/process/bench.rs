@@ -14,7 +14,7 @@ use ipc::message::launch::{LaunchPlan, ToLaunch};
 use ipc::message::privileged::{Applied, ClockKind, ClockReading, FromPrivileged, ToPrivileged, Welcome};
 use ipc::message::server::{FromServer, ToServer};
 use ipc::process::{PerProcess, Process};
-use ipc::units::{Frequency, Leap, Offset, RawInstant, TimeConstant, WallTime};
+use ipc::units::{Frequency, Leap, RawInstant, WallTime};
 use ipc_link::Link;
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -99,19 +99,10 @@ impl Bench {
             }
         };
         // The clock is 2 ms behind: less than a step, more than noise.
-        let page = ClockPage {
-            since: raw(),
-            wall: WallTime::try_new(now(ClockId::CLOCK_REALTIME) - 2_000_000).unwrap(),
-            frequency: Frequency::ZERO,
-            oscillator: Frequency::ZERO,
-            slew: Offset::ZERO,
-            time_constant: TimeConstant::MIN,
-            status: 0x40,
-            maxerror: 16_000_000,
-            esterror: 16_000_000,
-            tai: 0,
-            generation: 1,
-        };
+        let page = ClockPage::free_running(
+            WallTime::try_new(now(ClockId::CLOCK_REALTIME) - 2_000_000).unwrap(),
+            raw(),
+        );
         let clock = open("clock", &page.to_octets());
         let listener = UnixListener::bind(directory.join("control.sock")).unwrap();
 

@@ -129,26 +129,14 @@ pub(super) fn transmit_stamp(nanos: i64) -> Timestamp {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ipc::units::{Frequency, Offset, RawInstant, TimeConstant, WallTime};
+    use ipc::units::{RawInstant, WallTime};
     use std::fs::File;
     use std::os::unix::fs::FileExt;
 
     const HOUR: i64 = 3_600_000_000_000;
 
     fn page_one_hour_ahead(pair: Pair) -> ClockPage {
-        ClockPage {
-            since: pair.raw,
-            wall: WallTime::saturating(pair.realtime + HOUR),
-            frequency: Frequency::ZERO,
-            oscillator: Frequency::ZERO,
-            slew: Offset::ZERO,
-            time_constant: TimeConstant::MIN,
-            status: 0,
-            maxerror: 0,
-            esterror: 0,
-            tai: 37,
-            generation: 1,
-        }
+        ClockPage { tai: 37, ..ClockPage::free_running(WallTime::saturating(pair.realtime + HOUR), pair.raw) }
     }
 
     fn file(octets: &[u8]) -> File {

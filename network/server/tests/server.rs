@@ -10,7 +10,7 @@ use ipc::message::server::{
     Access, Counters, FromServer, MAX_RATE, MAX_RULES, MAX_TOTAL, Rule, ServerPolicy, ServerState, ToServer,
 };
 use ipc::process::Process;
-use ipc::units::{Frequency, Leap, Offset, RawInstant, Span, TimeConstant, WallTime};
+use ipc::units::{Leap, RawInstant, Span, WallTime};
 use network::clock::{self, Pair};
 use network::ending::Ending;
 use nix::sys::signal::{Signal, kill};
@@ -293,17 +293,8 @@ fn with_a_virtual_clock_replies_carry_its_time() {
     let pair = Pair::read();
     let ahead = 7_200_000_000_000;
     let page = ClockPage {
-        since: pair.raw,
-        wall: WallTime::saturating(pair.realtime + ahead),
-        frequency: Frequency::ZERO,
-        oscillator: Frequency::ZERO,
-        slew: Offset::ZERO,
-        time_constant: TimeConstant::MIN,
-        status: 0,
-        maxerror: 0,
-        esterror: 0,
         tai: 37,
-        generation: 1,
+        ..ClockPage::free_running(WallTime::saturating(pair.realtime + ahead), pair.raw)
     };
     let path = std::env::temp_dir().join(format!("truechimer-server-clock-{}", std::process::id()));
     std::fs::write(&path, page.to_octets()).unwrap();

@@ -5,7 +5,7 @@ use engine_core::io::{Input, Now, OrderKind, Output};
 use ipc::clock_page::ClockPage;
 use ipc::message::privileged::*;
 use ipc::process::PerProcess;
-use ipc::units::{Frequency, Leap, Offset, RawInstant, Span, TimeConstant, WallTime};
+use ipc::units::{Leap, Offset, RawInstant, Span, WallTime};
 use keeper::governor::record::Record;
 use keeper::governor::{Governor, Moment, Terms};
 
@@ -35,19 +35,7 @@ impl Keeper {
     pub(crate) fn new(oscillator: &Oscillator, begin: i64, ahead: f64) -> Self {
         let raw = oscillator.raw_at(begin);
         let wall = WallTime::saturating(begin + (ahead * 1e9) as i64);
-        let page = ClockPage {
-            since: raw,
-            wall,
-            frequency: Frequency::ZERO,
-            oscillator: Frequency::ZERO,
-            slew: Offset::ZERO,
-            time_constant: TimeConstant::MIN,
-            status: 0x40,
-            maxerror: 16_000_000,
-            esterror: 16_000_000,
-            tai: 0,
-            generation: 1,
-        };
+        let page = ClockPage::free_running(wall, raw);
         let now = Moment { raw, boot: raw.nanos(), asleep: 0, wall, slew_left: Offset::ZERO };
         let record = Record::born(BOOT, now.boot, wall);
         Self {

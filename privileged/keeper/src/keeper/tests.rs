@@ -75,19 +75,7 @@ impl Clock for PageClock {
 
 fn clock() -> PageClock {
     let (wall, since) = crate::clock::read_pair();
-    PageClock(Cell::new(ClockPage {
-        since,
-        wall,
-        frequency: Frequency::ZERO,
-        oscillator: Frequency::ZERO,
-        slew: Offset::ZERO,
-        time_constant: TimeConstant::MIN,
-        status: 0,
-        maxerror: 0,
-        esterror: 0,
-        tai: 0,
-        generation: 0,
-    }))
+    PageClock(Cell::new(ClockPage::free_running(wall, since)))
 }
 
 /// A keeper, the engine's end of its link, and what keeps its other descriptors open.

@@ -47,19 +47,7 @@ impl VirtualClock {
         let length = file.metadata().map_or(0, |metadata| metadata.len());
         let page = if length == 0 {
             let (wall, since) = read_pair();
-            ClockPage {
-                since,
-                wall,
-                frequency: Frequency::ZERO,
-                oscillator: Frequency::ZERO,
-                slew: Offset::ZERO,
-                time_constant: TimeConstant::MIN,
-                status: UNSYNCHRONISED,
-                maxerror: 16_000_000,
-                esterror: 16_000_000,
-                tai: 0,
-                generation: 0,
-            }
+            ClockPage::free_running(wall, since)
         } else {
             read_page(&file)?
         };
