@@ -1,6 +1,6 @@
 //! One source: its exchanges, its reachability, its poll schedule, and what it is worth.
 
-use crate::filter::{Filter, Outcome};
+use crate::filter::{Estimate, Filter, Outcome};
 use crate::guard::Guard;
 use crate::io::Now;
 use crate::nonce::Nonces;
@@ -86,14 +86,33 @@ pub(crate) enum Answer {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Opinion {
     pub(crate) claim: Claim,
+    /// Offset of the clock, seconds; positive: it is behind.
     pub(crate) offset: f64,
-    pub(crate) variance: f64,
-    pub(crate) frequency: f64,
-    pub(crate) frequency_variance: f64,
+    /// What its filter knows of this instant.
+    pub(crate) estimate: Estimate,
+    /// Of so many samples.
+    pub(crate) samples: u32,
+    pub(crate) guard: Option<Guard>,
+    /// From the last usable reply.
+    pub(crate) facts: Facts,
+    /// Shortest recent round trip, seconds.
+    pub(crate) minimum_delay: f64,
     /// Half of the claim's width.
     pub(crate) distance: f64,
     /// Variance of what it may be off by for good.
     pub(crate) systematic: f64,
+}
+
+impl Opinion {
+    /// Whether its time may be used now.
+    pub(crate) fn is_live(&self) -> bool {
+        self.claim.middle.is_some()
+    }
+
+    /// Whether it is too far from true time by its own word.
+    pub(crate) fn is_far(&self) -> bool {
+        self.distance > MOST_DISTANCE
+    }
 }
 
 /// One address that is queried.
@@ -196,6 +215,17 @@ impl Source {
     /// Whether its first queries have all been answered, or it has none.
     pub(crate) fn is_warm(&self) -> bool {
         self.filter.samples() >= if self.burst { u32::from(BURST) } else { 1 }
+    }
+
+    /// Takes what a selection said of it; none: it was not among those that were selected from.
+    pub(crate) fn stand(&mut self, verdict: Option<&crate::system::Verdict>) {
+        self.standing = match verdict {
+            Some(verdict) => {
+                self.strays = verdict.strays;
+                Some(verdict.standing)
+            }
+            None => self.is_on_probation().then_some(Standing::Probation),
+        };
     }
 
     /// When it is asked next.
@@ -416,8 +446,8 @@ impl Source {
         let facts = self.facts?;
         let age = now.raw.since(self.last_usable?).nanos().max(0) as f64 * 1e-9;
         let offset = estimate.offset_of(now.wall.nanos());
-        let path =
-            facts.root_delay / 2.0 + facts.root_dispersion + self.filter.minimum_delay().unwrap_or(0.0) / 2.0;
+        let minimum_delay = self.filter.minimum_delay().unwrap_or(0.0);
+        let path = facts.root_delay / 2.0 + facts.root_dispersion + minimum_delay / 2.0;
         let distance = path + crate::guard::TOLERANCE * age + 3.0 * libm::sqrt(estimate.variance);
         Some(Opinion {
             claim: Claim {
@@ -426,17 +456,14 @@ impl Source {
                 high: offset + distance,
             },
             offset,
-            variance: estimate.variance,
-            frequency: estimate.frequency,
-            frequency_variance: estimate.frequency_variance,
+            estimate,
+            samples: self.filter.samples(),
+            guard: self.guard,
+            facts,
+            minimum_delay,
             distance,
             // The path is seldom more lopsided than an eighth of what it could be.
             systematic: (path / 8.0) * (path / 8.0),
         })
-    }
-
-    /// Whether it is too far from true time by its own word.
-    pub(crate) fn is_far(opinion: &Opinion) -> bool {
-        opinion.distance > MOST_DISTANCE
     }
 }

@@ -214,7 +214,7 @@ impl Engine {
             poll: source.poll.exponent(),
             next_poll_s: (!self.offline).then(|| -seconds_since(now, source.next)),
             offset_s: opinion.map(|opinion| opinion.offset),
-            offset_error_s: opinion.map(|opinion| libm::sqrt(opinion.variance)),
+            offset_error_s: opinion.map(|opinion| libm::sqrt(opinion.estimate.variance)),
             delay_s: source.filter.minimum_delay(),
             jitter_s: opinion.map(|_| source.filter.jitter()),
             root_distance_s: opinion.map(|opinion| opinion.distance),
@@ -303,7 +303,7 @@ impl Engine {
         let Some(opinion) = source.opinion(now) else {
             return ("waiting", format!("no usable reply yet{}", likely_cause(source)));
         };
-        if Source::is_far(&opinion) {
+        if opinion.is_far() {
             return (
                 "unusable",
                 format!("it is up to {:.1} s from true time by its own word", opinion.distance),
@@ -351,15 +351,15 @@ impl Engine {
                      bound is {:.6} s{}",
                     opinion.offset,
                     opinion.distance,
-                    self.smear(opinion.frequency)
+                    self.smear(opinion.estimate.frequency)
                 ),
             ),
             Some(Standing::Drifting) => (
                 "falseticker",
                 format!(
                     "its clock runs {:+.3} ppm beside those of all others{}",
-                    self.beside(opinion.frequency) * 1e6,
-                    self.smear(opinion.frequency)
+                    self.beside(opinion.estimate.frequency) * 1e6,
+                    self.smear(opinion.estimate.frequency)
                 ),
             ),
             Some(Standing::Probation) => (

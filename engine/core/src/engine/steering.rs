@@ -6,8 +6,9 @@ use crate::io::{Now, OrderKind, Output};
 use crate::local_clock::{from_scaled, to_scaled};
 use crate::select::{Impasse, Standing};
 use crate::source::Source;
-use crate::system::{find, is_nameless};
+use crate::system::{Rules, Voter, find, identify, is_nameless};
 use alloc::format;
+use alloc::vec::Vec;
 use ipc::message::privileged::{Adjust, Applied, ClockEvent, ClockEventKind, Step, StepReason};
 use ipc::units::{Frequency, Offset, RawInstant, Span};
 
@@ -100,9 +101,15 @@ impl Engine {
         let unheard = self.unheard(now.raw);
         let waited = core::mem::replace(&mut self.system.counted_unheard, unheard > 0) && unheard == 0;
         let minimum = usize::from(self.settings.minimum_sources.max(1));
-        let mut finding = find(&mut self.sources, &self.settings.sources, unheard > 0, minimum, now);
-        if self.settings.require_nts && finding.line.is_ok() && !self.follows_authenticated() {
-            finding.line = Err(Impasse::Unauthenticated);
+        let rules = Rules {
+            patient: unheard > 0,
+            minimum,
+            require: self.settings.sources.iter().any(|marks| marks.require),
+            require_nts: self.settings.require_nts,
+        };
+        let finding = find(&self.voters(now), rules, now);
+        for source in &mut self.sources {
+            source.stand(finding.verdicts.iter().find(|verdict| verdict.source == source.key));
         }
         let before = self.system.impasse;
         self.system.impasse = finding.line.as_ref().err().copied();
@@ -141,9 +148,33 @@ impl Engine {
         }
     }
 
-    fn follows_authenticated(&self) -> bool {
-        let survives = |s: &Source| s.authenticated && s.standing == Some(Standing::Survivor);
-        self.sources.iter().any(survives)
+    /// All that have a vote, or miss theirs.
+    fn voters(&self, now: Now) -> Vec<Voter<'_>> {
+        let settings = &self.settings.sources;
+        let voter = |entry: usize, source: Option<&Source>| {
+            let marks = settings.get(entry);
+            Voter {
+                source: source.map(|source| source.key),
+                identity: identify(settings, entry, source),
+                opinion: source
+                    .filter(|source| source.is_heard() && !source.provisional)
+                    .and_then(|source| source.opinion(now)),
+                authenticated: source.is_some_and(|source| source.authenticated)
+                    || marks.is_some_and(|marks| marks.nts.is_some()),
+                prefer: marks.is_some_and(|marks| marks.prefer),
+                trust: marks.is_some_and(|marks| marks.trust),
+                require: marks.is_some_and(|marks| marks.require),
+                survived: source.is_some_and(|source| source.standing == Some(Standing::Survivor)),
+                strays: source.map_or(0, |source| source.strays),
+                interval: source.map_or(f64::INFINITY, |source| source.poll.interval()),
+            }
+        };
+        let known = self.sources.iter().filter(|source| !source.is_on_probation());
+        let nameless = (0..settings.len()).filter(|entry| is_nameless(&self.sources, settings, *entry));
+        known
+            .map(|source| voter(source.entry, Some(source)))
+            .chain(nameless.map(|entry| voter(entry, None)))
+            .collect()
     }
 
     /// Orders a step or a slew, as the line demands.
