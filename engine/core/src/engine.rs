@@ -3,6 +3,7 @@
 mod answers;
 mod condition;
 mod deferred;
+mod entering;
 mod key_exchanges;
 mod lookups;
 mod own_addresses;
@@ -15,19 +16,18 @@ mod steering;
 mod wanting;
 
 use crate::discipline::{PANIC, Unrest};
+use crate::entries::Entries;
 use crate::exchanges::Exchanges;
 use crate::io::{Command, Event, Input, Now, Output, Saved, SavedAssociation, Start};
 use crate::leap::Warning;
 use crate::local_clock::LocalClock;
 use crate::measurement::LinkLatency;
-use crate::names::Lookup;
 use crate::nonce::Nonces;
-use crate::nts::{Association, Deferred};
+use crate::nts::Deferred;
 use crate::orders::Orders;
 use crate::report::{Bounds, Report};
 use crate::select::Impasse;
-use crate::settings::{Place, Settings};
-use crate::source::Source;
+use crate::settings::Settings;
 use crate::system::Line;
 use alloc::collections::VecDeque;
 use alloc::string::String;
@@ -60,6 +60,7 @@ const GATHERING: Span = Span::from_millis(900);
 /// caller ends the daemon; further inputs are ignored.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Engine {
+    /// Without the sources, which are in `entries`.
     settings: Settings,
     saved: Option<Saved>,
     precision: i8,
@@ -67,13 +68,8 @@ pub struct Engine {
     outputs: VecDeque<Output>,
     /// From the welcome on.
     basis: Option<Basis>,
-    sources: Vec<Source>,
-    next_key: u32,
-    /// One for each `[[source]]`; none for those with an address.
-    lookups: Vec<Option<Lookup>>,
+    entries: Entries,
     next_lookup: u64,
-    /// One for each `[[source]]`; none for plain ones.
-    associations: Vec<Option<Association>>,
     /// What an earlier run left, until the welcome.
     kept: Vec<SavedAssociation>,
     /// The step to a time whose certificates could not be judged, and when it was last thought about.
@@ -158,9 +154,7 @@ impl Engine {
     /// An engine that has not begun: nothing happens before the welcome.
     pub fn new(start: Start) -> Self {
         let mut settings = start.settings;
-        settings.sources.truncate(32);
-        let lookups = alloc::vec![None; settings.sources.len()];
-        let associations = alloc::vec![None; settings.sources.len()];
+        let entries = Entries::new(core::mem::take(&mut settings.sources));
         Self {
             settings,
             saved: start.saved.filter(|saved| saved.frequency_error_ppm.is_finite()),
@@ -168,11 +162,8 @@ impl Engine {
             nonces: Nonces::from_seed(start.seed),
             outputs: VecDeque::new(),
             basis: None,
-            sources: Vec::new(),
-            next_key: 0,
-            lookups,
+            entries,
             next_lookup: 1,
-            associations,
             kept: start.associations,
             deferred: Deferred::Possible(None),
             deferred_weighed: RawInstant::MIN,
@@ -325,36 +316,15 @@ impl Engine {
             asked: Frequency::ZERO,
         });
         let kept = core::mem::take(&mut self.kept);
-        for entry in 0..self.settings.sources.len() {
-            if self.settings.sources[entry].nts.is_some() {
-                self.begin_association(entry, &kept, now);
-                continue;
-            }
-            match &self.settings.sources[entry].place {
-                Place::Address(address) => {
-                    let address = *address;
-                    if self.sources.iter().any(|source| source.address == address && !source.authenticated) {
-                        let name = self.settings.sources[entry].name.clone();
-                        self.say(4, alloc::format!("source {name} is configured twice; it has one vote"));
-                    } else {
-                        self.add_source(entry, address, now.raw);
-                    }
-                }
-                Place::Name(..) => self.lookups[entry] = Some(Lookup::new(now.raw)),
-            }
+        for id in self.entries.ids() {
+            self.begin_entry(id, &kept, now);
         }
-    }
-
-    fn add_source(&mut self, entry: usize, address: ipc::address::Address, now: RawInstant) {
-        let key = self.next_key;
-        self.next_key = self.next_key.wrapping_add(1);
-        self.sources.push(Source::new(key, entry, address, &self.settings.sources[entry], now));
     }
 
     /// Whether the replies of the source at this address count as authenticated: for a simulation that has no
     /// keys. Those of a source with NTS always do. False where there is no such source.
     pub fn set_authenticated(&mut self, address: ipc::address::Address, authenticated: bool) -> bool {
-        let source = self.sources.iter_mut().find(|source| source.address == address);
+        let source = self.entries.sources_mut().find(|source| source.address == address);
         source.map(|source| source.authenticated = authenticated).is_some()
     }
 
@@ -362,7 +332,7 @@ impl Engine {
         match command {
             Command::Burst => {
                 self.hurry(now.raw);
-                for source in &mut self.sources {
+                for source in self.entries.sources_mut() {
                     source.stopped_until = None;
                     source.start_burst(now.raw);
                 }
@@ -371,7 +341,7 @@ impl Engine {
             Command::Online => {
                 if core::mem::take(&mut self.offline) {
                     self.hurry(now.raw);
-                    self.sources.iter_mut().for_each(|source| source.start_burst(now.raw));
+                    self.entries.sources_mut().for_each(|source| source.start_burst(now.raw));
                 }
             }
         }
@@ -403,11 +373,6 @@ impl Engine {
         self.basis.as_ref().is_some_and(|basis| basis.welcome.clock != ClockKind::None)
     }
 
-    /// The name of a source's `[[source]]`.
-    fn name_of(&self, source: &Source) -> &str {
-        self.settings.sources.get(source.entry).map_or("", |settings| &settings.name)
-    }
-
     /// True time, as far as it is known: somebody may have set the clock to another day.
     fn true_time(&self, now: Now) -> WallTime {
         let offset = self.system.line.as_ref().map_or(0.0, |line| line.offset(now));
@@ -428,7 +393,7 @@ impl Engine {
         if let Some(basis) = self.basis.as_mut().filter(|basis| basis.clock.has_leapt(now, moved)) {
             basis.clock.shift(moved);
         }
-        for source in &mut self.sources {
+        for source in self.entries.sources_mut() {
             source.filter.shift(moved);
             if let Some(guard) = &mut source.guard {
                 guard.shift(moved);
@@ -446,7 +411,7 @@ impl Engine {
 impl Engine {
     /// For tests that compare engines: what was counted doesn't count.
     pub(crate) fn forget_counts(&mut self) {
-        for source in &mut self.sources {
+        for source in self.entries.sources_mut() {
             source.counters.valid = 0;
             source.counters.rejected = [0; crate::sanity::RejectReason::COUNT];
         }
@@ -454,13 +419,14 @@ impl Engine {
 
     /// All filters go wrong at once, the guards don't.
     pub(crate) fn corrupt_filters(&mut self, nanos: i64) {
-        self.sources.iter_mut().for_each(|source| source.filter.shift(nanos));
+        self.entries.sources_mut().for_each(|source| source.filter.shift(nanos));
         self.system.dirty = true;
     }
 
     /// Look-ups under way.
     pub(crate) fn open_look_ups(&self) -> usize {
-        self.lookups.iter().flatten().filter(|lookup| lookup.open.is_some()).count()
+        let lookups = self.entries.iter().filter_map(|entry| entry.lookup.as_ref());
+        lookups.filter(|lookup| lookup.open.is_some()).count()
     }
 
     /// Queries under way.

@@ -8,6 +8,7 @@
 //! then steers the system's clock to it. The path of a measurement is the order of these files:
 //!
 //! ```text
+//!   entries       the configured sources: settings, look-up, authentication, and the addresses that are asked
 //!   source        who is asked, when, and what became of it; exchanges: what is under way, once each
 //!   nts           keys and cookies of authenticated sources: a request sealed, a reply verified
 //!   sanity        the tests that a reply must pass, each with a name
@@ -37,6 +38,7 @@ extern crate std;
 mod combine;
 mod discipline;
 mod engine;
+mod entries;
 mod exchanges;
 mod filter;
 mod guard;
@@ -62,3 +64,4 @@ mod system;
 mod tests;
 
 pub use engine::Engine;
+pub use entries::EntryId;

@@ -1,5 +1,6 @@
 //! One source: its exchanges, its reachability, its poll schedule, and what it is worth.
 
+use crate::entries::SourceId;
 use crate::filter::{Estimate, Filter, Outcome};
 use crate::guard::Guard;
 use crate::io::Now;
@@ -118,10 +119,7 @@ impl Opinion {
 /// One address that is queried.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Source {
-    /// Its name among sources, never used twice.
-    pub(crate) key: u32,
-    /// Index of its `[[source]]`.
-    pub(crate) entry: usize,
+    pub(crate) id: SourceId,
     pub(crate) address: Address,
     pub(crate) filter: Filter,
     /// From the last usable reply.
@@ -160,16 +158,9 @@ pub(crate) struct Source {
 }
 
 impl Source {
-    pub(crate) fn new(
-        key: u32,
-        entry: usize,
-        address: Address,
-        settings: &SourceSettings,
-        now: RawInstant,
-    ) -> Self {
+    pub(crate) fn new(id: SourceId, address: Address, settings: &SourceSettings, now: RawInstant) -> Self {
         Self {
-            key,
-            entry,
+            id,
             address,
             filter: Filter::new(),
             facts: None,

@@ -2,16 +2,15 @@
 //! tells others about it.
 
 use crate::combine::{Survivor, combine};
+use crate::entries::SourceId;
 use crate::filter::Estimate;
 use crate::guard::{Guard, TOLERANCE};
 use crate::independence::{Identity, group};
 use crate::io::Now;
 use crate::report::Bounds;
 use crate::select::{Agreement, Candidate, Impasse, Standing, select};
-use crate::settings::{Place, SourceSettings};
-use crate::source::{Opinion, Source};
+use crate::source::Opinion;
 use alloc::vec::Vec;
-use core::net::{IpAddr, Ipv6Addr};
 use ipc::units::RawInstant;
 use protocol::reference_id::of_address;
 
@@ -40,7 +39,7 @@ pub(crate) struct Line {
 /// The survivor that stands for all of them towards others.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Reference {
-    pub(crate) key: u32,
+    pub(crate) source: SourceId,
     pub(crate) reference_id: u32,
     /// Its stratum.
     pub(crate) stratum: u8,
@@ -131,7 +130,7 @@ impl Line {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Voter<'a> {
     /// None: an entry without a source.
-    pub(crate) source: Option<u32>,
+    pub(crate) source: Option<SourceId>,
     pub(crate) identity: Identity<'a>,
     /// None: it was never usable, or can't be believed yet.
     pub(crate) opinion: Option<Opinion>,
@@ -162,7 +161,7 @@ pub(crate) struct Rules {
 /// What a selection says of one source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Verdict {
-    pub(crate) source: u32,
+    pub(crate) source: SourceId,
     pub(crate) standing: Standing,
     /// Selections in a row in which its frequency was beside that of the others.
     pub(crate) strays: u8,
@@ -219,32 +218,6 @@ struct Heard<'v> {
     voter: &'v Voter<'v>,
     opinion: Opinion,
     verdict: Verdict,
-}
-
-/// What is known of a source, or of an entry that has none yet.
-pub(crate) fn identify<'s>(
-    settings: &'s [SourceSettings],
-    entry: usize,
-    source: Option<&Source>,
-) -> Identity<'s> {
-    let facts = source.and_then(|source| source.facts);
-    let name = settings.get(entry).map_or("", |marks| match &marks.place {
-        Place::Name(name, _) if marks.nts.is_some() => name.as_str(),
-        _ => &marks.name,
-    });
-    Identity {
-        name,
-        ip: source.map_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED), |source| source.address.ip()),
-        port: source.map_or(0, |source| source.address.port()),
-        stratum: facts.map_or(16, |facts| facts.stratum),
-        reference_id: facts.map_or(0, |facts| facts.reference_id),
-    }
-}
-
-/// Whether an entry has a vote and no source yet: its name has no address, or its keys aren't there.
-pub(crate) fn is_nameless(sources: &[Source], settings: &[SourceSettings], entry: usize) -> bool {
-    let awaits = settings.get(entry).is_some_and(|s| matches!(s.place, Place::Name(..)) || s.nts.is_some());
-    awaits && !sources.iter().any(|source| source.entry == entry)
 }
 
 /// All sources are measured with one oscillator, so all must find the same frequency in it. One that doesn't
@@ -348,11 +321,11 @@ fn draw(survivors: &[&Heard<'_>], agreement: Agreement, now: Now) -> (Result<Lin
         beforehand: if beforehand.is_finite() { beforehand } else { 0.0 },
     };
     let systematic = libm::sqrt((combined.total - combined.variance).max(0.0));
-    // Keys are never used twice, so that the sum of their mixed bits tells one set from another.
+    // Ids are never used twice, so that the sum of their mixed bits tells one set from another.
     let company = survivors
         .iter()
-        .map(|survivor| u64::from(survivor.verdict.source) + 1)
-        .map(|key| key.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29))
+        .map(|survivor| u64::from(survivor.verdict.source.number()) + 1)
+        .map(|number| number.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29))
         .fold(0u64, u64::wrapping_add);
     (Ok(Line { estimate, guard, systematic, reference, company }), guard_violated)
 }
@@ -360,7 +333,7 @@ fn draw(survivors: &[&Heard<'_>], agreement: Agreement, now: Now) -> (Result<Lin
 fn reference(nearest: &Heard<'_>, survivors: &[&Heard<'_>]) -> Reference {
     let Opinion { facts, minimum_delay, .. } = nearest.opinion;
     Reference {
-        key: nearest.verdict.source,
+        source: nearest.verdict.source,
         reference_id: of_address(nearest.voter.identity.ip),
         stratum: facts.stratum,
         root_delay: facts.root_delay + minimum_delay,

@@ -3,8 +3,7 @@
 use super::{Engine, PATIENCE};
 use crate::independence::group;
 use crate::io::{Now, OrderKind, Output};
-use crate::nts::{Deferral, Deferred, Trouble, Witness, agree};
-use crate::system::identify;
+use crate::nts::{Association, Deferral, Deferred, Trouble, Witness, agree};
 use alloc::format;
 use alloc::vec::Vec;
 use ipc::message::exchange::Exchanged;
@@ -45,11 +44,11 @@ impl Engine {
     }
 
     /// Whether keys may be exchanged with a certificate that only our clock finds invalid.
-    pub(super) fn may_defer(&self, entry: usize, trouble: Trouble) -> bool {
+    pub(super) fn may_defer(&self, association: &Association, trouble: Trouble) -> bool {
         trouble.is_of_time()
             && self.is_clock_unproven()
             && self.may_step_deferred()
-            && self.associations[entry].as_ref().is_some_and(|a| a.deferral == Deferral::Strict)
+            && association.deferral == Deferral::Strict
     }
 
     /// Whether nothing but the agreement of such sources can set the clock.
@@ -70,9 +69,8 @@ impl Engine {
     /// Counts what sources with unjudged certificates say, and orders the step.
     pub(super) fn weigh_deferred(&mut self, now: Now) {
         let any = self
-            .associations
-            .iter()
-            .flatten()
+            .entries
+            .associations()
             .any(|association| association.is_provisional() || association.deferral == Deferral::Allowed);
         if !any {
             return;
@@ -81,7 +79,7 @@ impl Engine {
             return self.drop_provisional(now);
         }
         let Deferred::Possible(since) = self.deferred else { return };
-        let heard = self.sources.iter().any(|source| source.provisional && source.is_live());
+        let heard = self.entries.sources().any(|source| source.provisional && source.is_live());
         let Some(since) = since.or(heard.then_some(now.raw)) else { return };
         self.deferred = Deferred::Possible(Some(since));
         let ready = self.basis.as_ref().is_some_and(|b| !b.orders.is_open() && b.orders.is_ready(now.raw));
@@ -122,10 +120,9 @@ impl Engine {
 
     /// Whether some NTS source may still come to keys, or to its first reply.
     fn awaits_keys(&self) -> bool {
-        self.associations.iter().enumerate().any(|(entry, association)| {
-            let Some(association) = association else { return false };
-            let source = self.sources.iter().find(|source| source.entry == entry);
-            match source {
+        self.entries.iter().any(|entry| {
+            let Some(association) = entry.association() else { return false };
+            match entry.members.first() {
                 Some(source) => !source.is_warm(),
                 None => association.schedule.open().is_some() || !association.schedule.was_tried(),
             }
@@ -134,21 +131,20 @@ impl Engine {
 
     /// What each NTS source says, and how many say nothing.
     fn witnesses(&self, now: Now) -> (Vec<Witness>, usize) {
-        let nts = self.sources.iter().filter(|source| source.authenticated && source.is_live());
-        let heard: Vec<_> = nts.filter_map(|source| Some((source, source.opinion(now)?))).collect();
-        let identities: Vec<_> = heard
-            .iter()
-            .map(|(source, _)| identify(&self.settings.sources, source.entry, Some(source)))
-            .collect();
+        let nts = self.entries.members().filter(|(_, source)| source.authenticated && source.is_live());
+        let heard: Vec<_> =
+            nts.filter_map(|(entry, source)| Some((entry, source, source.opinion(now)?))).collect();
+        let identities: Vec<_> =
+            heard.iter().map(|(entry, source, _)| entry.identify(Some(source))).collect();
         let floor = self.floor().nanos();
-        let witnesses = heard.iter().zip(group(&identities, true)).map(|((source, opinion), group)| {
+        let witnesses = heard.iter().zip(group(&identities, true)).map(|((entry, _, opinion), group)| {
             let time = now.wall.nanos().saturating_add((opinion.offset * 1e9) as i64);
-            let session = self.associations[source.entry].as_ref().and_then(|a| a.session.as_ref());
+            let session = entry.association().and_then(|a| a.session.as_ref());
             let is_sound = time >= floor && session.is_some_and(|session| session.holds(time));
             Witness { group, offset: opinion.offset, is_sound }
         });
         let witnesses: Vec<Witness> = witnesses.collect();
-        let missing = self.associations.iter().flatten().count().saturating_sub(heard.len());
+        let missing = self.entries.associations().count().saturating_sub(heard.len());
         (witnesses, missing)
     }
 
@@ -185,12 +181,14 @@ impl Engine {
     }
 
     fn drop_provisional(&mut self, now: Now) {
-        for entry in 0..self.associations.len() {
-            let Some(association) = &mut self.associations[entry] else { continue };
+        let mut gone = Vec::new();
+        for entry in self.entries.iter_mut() {
+            let Some(association) = entry.association_mut() else { continue };
             let had = association.is_provisional();
             if association.drop_provisional(now.raw) && had {
-                self.drop_source(entry);
+                gone.extend(entry.members.iter().map(|source| source.id));
             }
         }
+        gone.into_iter().for_each(|source| self.drop_source(source));
     }
 }

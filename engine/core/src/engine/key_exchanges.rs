@@ -1,10 +1,13 @@
 //! Keys become sources: when they are exchanged, and what an exchange leads to.
 
 use super::Engine;
+use crate::entries::{Entry, EntryId, SourceId};
 use crate::io::{Now, Output, SavedAssociation};
 use crate::names::may_serve;
 use crate::nts::{Association, Deferral, Trouble};
 use crate::settings::Place;
+use crate::source::Source;
+use alloc::collections::VecDeque;
 use alloc::format;
 use alloc::vec::Vec;
 use core::net::IpAddr;
@@ -17,34 +20,11 @@ use ipc::units::RawInstant;
 pub(super) const MOST_OPEN: usize = 8;
 
 impl Engine {
-    /// An entry with NTS begins: with what was kept of an earlier run, or with a key exchange.
-    pub(super) fn begin_association(&mut self, entry: usize, saved: &[SavedAssociation], now: Now) {
-        let settings = &self.settings.sources[entry];
-        let twin = self.settings.sources[..entry]
-            .iter()
-            .any(|other| other.nts.is_some() && other.place == settings.place);
-        if twin {
-            let name = settings.name.clone();
-            self.say(4, format!("source {name} is configured twice; it has one vote"));
-            return;
-        }
-        let kept = saved.iter().find_map(|saved| {
-            Association::restore(saved, settings, now).map(|association| (association, saved.address))
-        });
-        match kept {
-            Some((association, address)) => {
-                self.associations[entry] = Some(association);
-                self.add_source(entry, address, now.raw);
-            }
-            None => self.associations[entry] = Some(Association::new(now.raw)),
-        }
-    }
-
     /// Look-ups and key exchanges that are under way.
     pub(super) fn open_children(&self) -> usize {
-        let lookups = self.lookups.iter().flatten().filter(|lookup| lookup.open.is_some());
-        let exchanges = self.associations.iter().flatten().filter(|a| a.schedule.open().is_some());
-        lookups.count() + exchanges.count()
+        let lookups = self.entries.iter().filter_map(|entry| entry.lookup.as_ref());
+        let exchanges = self.entries.associations().filter(|a| a.schedule.open().is_some());
+        lookups.filter(|lookup| lookup.open.is_some()).count() + exchanges.count()
     }
 
     /// Begins the key exchanges that are due.
@@ -54,13 +34,14 @@ impl Engine {
         }
         let mut open = self.open_children();
         let floor = self.floor();
-        for (association, settings) in self.associations.iter_mut().zip(&self.settings.sources) {
-            let (Some(association), Some(nts)) = (association, settings.nts) else { continue };
+        for entry in self.entries.iter_mut() {
+            let (place, nts) = (entry.settings.place.clone(), entry.settings.nts);
+            let (Some(association), Some(nts)) = (entry.association_mut(), nts) else { continue };
             if open < MOST_OPEN && association.due().is_some_and(|due| due <= now.raw) {
                 let id = ExchangeId(self.next_lookup);
                 self.next_lookup += 1;
                 open += 1;
-                let exchange = association.begin(id, &settings.place, nts, now.wall, floor);
+                let exchange = association.begin(id, &place, nts, now.wall, floor);
                 self.outputs.push_back(Output::Exchange(exchange));
             }
         }
@@ -70,20 +51,20 @@ impl Engine {
         if self.offline || self.open_children() >= MOST_OPEN {
             return None;
         }
-        self.associations.iter().flatten().filter_map(Association::due).min()
+        self.entries.associations().filter_map(Association::due).min()
     }
 
-    fn association_of(&mut self, id: ExchangeId) -> Option<(usize, &mut Association)> {
-        self.associations
-            .iter_mut()
-            .enumerate()
-            .filter_map(|(entry, association)| Some((entry, association.as_mut()?)))
-            .find(|(_, association)| association.schedule.open() == Some(id))
+    /// The entry whose key exchange that is.
+    fn exchanging(&mut self, id: ExchangeId) -> Option<&mut Entry> {
+        let is_it = |entry: &&mut Entry| {
+            entry.association().is_some_and(|association| association.schedule.open() == Some(id))
+        };
+        self.entries.iter_mut().find(is_it)
     }
 
     pub(super) fn cookie(&mut self, cookie: &Cookie) {
-        let taken = match self.association_of(cookie.id) {
-            Some((_, association)) => association.take_cookie(cookie),
+        let taken = match self.exchanging(cookie.id).and_then(Entry::association_mut) {
+            Some(association) => association.take_cookie(cookie),
             None => Err("it passed on a cookie of a key exchange that was not open"),
         };
         if let Err(breach) = taken {
@@ -92,37 +73,29 @@ impl Engine {
     }
 
     pub(super) fn exchanged(&mut self, now: Now, exchanged: &Exchanged) {
-        let found = self.association_of(exchanged.id).map(|(entry, association)| {
-            let checked = association.check(exchanged);
-            (entry, checked)
-        });
-        let entry = match found {
-            Some((entry, Ok(()))) => entry,
-            Some((_, Err(breach))) => return self.distrust(Process::Exchange, breach),
-            None => {
-                return self.distrust(Process::Exchange, "it ended a key exchange that was not open");
-            }
+        let Some(entry) = self.exchanging(exchanged.id) else {
+            return self.distrust(Process::Exchange, "it ended a key exchange that was not open");
         };
-        let (settings, association) = (&self.settings.sources[entry], &self.associations[entry]);
-        let (Some(association), Some(nts)) = (association, settings.nts) else { return };
+        let (id, nts) = (entry.id, entry.settings.nts);
+        let (Some(association), Some(nts)) = (entry.association_mut(), nts) else { return };
+        if let Err(breach) = association.check(exchanged) {
+            return self.distrust(Process::Exchange, breach);
+        }
         if !association.is_as_asked(exchanged, nts) {
-            return self.keys_failed(entry, Trouble::Failed(ExchangeFailure::Broken), now);
+            return self.keys_failed(id, Trouble::Failed(ExchangeFailure::Broken), now);
         }
         let is_provisional = self.is_unjudged(exchanged, now);
+        let address = self.entries.get(id).and_then(|entry| self.choose(entry, exchanged));
+        let Some(entry) = self.entries.get_mut(id) else { return };
+        let name = entry.settings.name.clone();
+        let Some(association) = entry.association_mut() else { return };
         if is_provisional && exchanged.deferred && association.deferral == Deferral::Strict {
-            if let Some(association) = &mut self.associations[entry] {
-                association.begin_again(now.raw);
-            }
-            return;
+            return association.begin_again(now.raw);
         }
-        let Some(address) = self.choose(entry, exchanged) else {
-            return self.keys_failed(entry, Trouble::NoAddress, now);
-        };
-        let Some(association) = &mut self.associations[entry] else { return };
+        let Some(address) = address else { return self.keys_failed(id, Trouble::NoAddress, now) };
         let was_provisional = association.is_provisional();
         association.succeed(exchanged, is_provisional, now);
-        self.give_source(entry, address, is_provisional, was_provisional, now.raw);
-        let name = self.settings.sources[entry].name.clone();
+        self.give_source(id, address, is_provisional, was_provisional, now.raw);
         if is_provisional {
             let line = format!(
                 "source {name}: keys were exchanged, but our clock can't judge its certificate; it has no vote"
@@ -136,8 +109,8 @@ impl Engine {
 
     /// The address of an answer that is queried: the one that is in use, unless it is silent; else the first
     /// that no other NTS source has; else the first.
-    fn choose(&self, entry: usize, exchanged: &Exchanged) -> Option<Address> {
-        let written = match &self.settings.sources[entry].place {
+    fn choose(&self, entry: &Entry, exchanged: &Exchanged) -> Option<Address> {
+        let written = match &entry.settings.place {
             Place::Address(address) => Some(address.ip()),
             // By its definition that name leads nowhere else (RFC 6761 section 6.3).
             Place::Name(name, _) if is_localhost(name.as_str()) => Some(IpAddr::from([127, 0, 0, 1])),
@@ -146,7 +119,7 @@ impl Engine {
         let listed = exchanged.addresses.iter().take(usize::from(exchanged.count));
         let offered: Vec<Address> =
             listed.filter(|address| may_serve(address, written, &self.own)).copied().collect();
-        let own = self.sources.iter().find(|source| source.entry == entry);
+        let own = entry.members.first();
         if let Some(own) = own
             && offered.contains(&own.address)
             && (!own.is_silent() || offered.len() == 1)
@@ -155,70 +128,70 @@ impl Engine {
         }
         let silent = own.map(|own| own.address);
         let is_free = |address: &&Address| {
-            let taken = |s: &crate::source::Source| s.authenticated && s.address == **address;
-            Some(**address) != silent && !self.sources.iter().any(taken)
+            let taken = |s: &Source| s.authenticated && s.address == **address;
+            Some(**address) != silent && !self.entries.sources().any(taken)
         };
         offered.iter().find(is_free).or(offered.first()).copied()
     }
 
     /// New keys for a source: it stays the same where its address does.
-    fn give_source(&mut self, entry: usize, address: Address, provisional: bool, was: bool, now: RawInstant) {
-        let at = self.sources.iter().position(|source| source.entry == entry);
-        match at {
-            // A reply to the old keys could not be verified any more.
-            Some(at) if self.sources[at].address == address && provisional == was => {
-                self.abandon(self.sources[at].key);
-                if self.sources[at].reach == 0 {
-                    self.sources[at].start_burst(now);
+    fn give_source(&mut self, id: EntryId, address: Address, provisional: bool, was: bool, now: RawInstant) {
+        let source = self.entries.get_mut(id).and_then(|entry| entry.members.first_mut());
+        match source {
+            Some(source) if source.address == address && provisional == was => {
+                if source.reach == 0 {
+                    source.start_burst(now);
                 }
+                // A reply to the old keys could not be verified any more.
+                let source = source.id;
+                self.abandon(source);
             }
-            _ => {
-                self.drop_source(entry);
-                self.add_source(entry, address, now);
-                if let Some(newest) = self.sources.last_mut() {
+            source => {
+                if let Some(gone) = source.map(|source| source.id) {
+                    self.drop_source(gone);
+                }
+                if let Some(newest) = self.entries.add_source(id, address, now) {
                     newest.provisional = provisional;
                 }
             }
         }
     }
 
-    /// Takes an NTS source out; its vote stays missing until it comes back.
-    pub(super) fn drop_source(&mut self, entry: usize) {
-        if let Some(at) = self.sources.iter().position(|source| source.entry == entry) {
-            let gone = self.sources.remove(at);
-            self.abandon(gone.key);
-        }
+    /// Takes a source out.
+    pub(super) fn drop_source(&mut self, source: SourceId) {
+        self.entries.remove_source(source);
+        self.abandon(source);
     }
 
     /// Gives up the queries of a source that are under way.
-    pub(super) fn abandon(&mut self, source: u32) {
+    pub(super) fn abandon(&mut self, source: SourceId) {
         for id in self.exchanges.abandon(source) {
             self.outputs.push_back(Output::Cancel(id));
         }
     }
 
     pub(super) fn exchange_failed(&mut self, now: Now, failed: &ExchangeFailed) {
-        let Some((entry, _)) = self.association_of(failed.id) else {
+        let Some(id) = self.exchanging(failed.id).map(|entry| entry.id) else {
             return self.distrust(Process::Exchange, "it ended a key exchange that was not open");
         };
-        self.keys_failed(entry, Trouble::Failed(failed.reason), now);
+        self.keys_failed(id, Trouble::Failed(failed.reason), now);
     }
 
-    fn keys_failed(&mut self, entry: usize, trouble: Trouble, now: Now) {
-        if self.may_defer(entry, trouble) {
-            if let Some(association) = &mut self.associations[entry] {
-                association.defer(now.raw);
-            }
-            return;
-        }
+    fn keys_failed(&mut self, id: EntryId, trouble: Trouble, now: Now) {
+        let association = self.entries.get(id).and_then(Entry::association);
+        let defers = association.is_some_and(|association| self.may_defer(association, trouble));
         let alarm = self.alarm_of(trouble);
-        let Some(association) = &mut self.associations[entry] else { return };
+        let Some(entry) = self.entries.get_mut(id) else { return };
+        let name = entry.settings.name.clone();
+        let Some(association) = entry.association_mut() else { return };
+        if defers {
+            return association.defer(now.raw);
+        }
         let news = association.fail(trouble, now.raw);
         if !news {
             return;
         }
         let keeps = association.cookies() > 0;
-        let name = &self.settings.sources[entry].name;
         let meanwhile = if keeps { "; the old keys stay in use" } else { "" };
         let line = format!("source {name}: no keys: {}{meanwhile}{alarm}", trouble.sentence());
         self.say(if alarm.is_empty() { 4 } else { 1 }, line);
@@ -226,26 +199,27 @@ impl Engine {
 
     /// The file of keys is to be written, before whatever is decided next.
     pub(super) fn save_associations(&mut self) {
-        if !self.outputs.contains(&Output::SaveAssociations) {
-            self.outputs.push_back(Output::SaveAssociations);
-        }
+        order_save(&mut self.outputs);
     }
 
     pub(super) fn saved_associations(&self) -> Vec<SavedAssociation> {
-        self.associations
-            .iter()
-            .zip(&self.settings.sources)
-            .enumerate()
-            .filter_map(|(entry, (association, settings))| {
-                let source = self.sources.iter().find(|source| source.entry == entry)?;
-                association.as_ref()?.save(settings, source.address)
-            })
-            .collect()
+        let kept = |entry: &Entry| {
+            let source = entry.members.first()?;
+            entry.association()?.save(&entry.settings, source.address)
+        };
+        self.entries.iter().filter_map(kept).collect()
     }
 
     /// Earlier failures to exchange keys say nothing about what comes now.
     pub(super) fn hurry_keys(&mut self, now: RawInstant) {
-        self.associations.iter_mut().flatten().for_each(|association| association.schedule.hurry(now));
+        self.entries.associations_mut().for_each(|association| association.schedule.hurry(now));
+    }
+}
+
+/// See [`Engine::save_associations`].
+pub(super) fn order_save(outputs: &mut VecDeque<Output>) {
+    if !outputs.contains(&Output::SaveAssociations) {
+        outputs.push_back(Output::SaveAssociations);
     }
 }
 

@@ -2,9 +2,11 @@
 
 use super::Engine;
 use super::key_exchanges::MOST_OPEN;
+use crate::entries::{Entry, EntryId};
 use crate::io::{Now, Output};
 use crate::names::usable;
 use crate::settings::Place;
+use crate::source::Source;
 use alloc::format;
 use ipc::address::Address;
 use ipc::message::exchange::{ExchangeId, Failed, LookupFailure, MAX_ADDRESSES, Resolve, Resolved};
@@ -21,7 +23,7 @@ impl Engine {
             return;
         }
         let mut open = self.open_children();
-        for (lookup, settings) in self.lookups.iter_mut().zip(&self.settings.sources) {
+        for Entry { lookup, settings, .. } in self.entries.iter_mut() {
             let (Some(lookup), Place::Name(name, port)) = (lookup, &settings.place) else { continue };
             if open < MOST_OPEN && lookup.is_due(now) {
                 let id = ExchangeId(self.next_lookup);
@@ -41,40 +43,44 @@ impl Engine {
 
     /// Names that are not resolved are looked up again at once.
     pub(super) fn hurry_names(&mut self, now: RawInstant) {
-        self.lookups.iter_mut().flatten().for_each(|lookup| lookup.retry(now));
+        let lookups = self.entries.iter_mut().filter_map(|entry| entry.lookup.as_mut());
+        lookups.for_each(|lookup| lookup.retry(now));
     }
 
     pub(super) fn next_look_up(&self) -> Option<RawInstant> {
         if self.offline || self.open_children() >= MOST_OPEN {
             return None;
         }
-        self.lookups.iter().flatten().filter(|lookup| lookup.open.is_none()).map(|lookup| lookup.next).min()
+        let lookups = self.entries.iter().filter_map(|entry| entry.lookup.as_ref());
+        lookups.filter(|lookup| lookup.open.is_none()).map(|lookup| lookup.next).min()
     }
 
-    fn entry_of(&self, id: ExchangeId) -> Option<usize> {
-        self.lookups.iter().position(|lookup| lookup.as_ref().is_some_and(|lookup| lookup.open == Some(id)))
+    /// The entry whose look-up that is.
+    fn looking_up(&mut self, id: ExchangeId) -> Option<&mut Entry> {
+        self.entries
+            .iter_mut()
+            .find(|entry| entry.lookup.as_ref().is_some_and(|lookup| lookup.open == Some(id)))
     }
 
     pub(super) fn resolved(&mut self, now: Now, resolved: &Resolved) {
-        let Some(entry) = self.entry_of(resolved.id) else {
+        let Some(entry) = self.looking_up(resolved.id) else {
             return self.distrust(Process::Exchange, "it answered a look-up that was not open");
         };
+        let (id, settings) = (entry.id, entry.settings.clone());
         if resolved.count == 0 || usize::from(resolved.count) > MAX_ADDRESSES {
             return self.distrust(Process::Exchange, "it answered a look-up with an impossible count");
         }
-        let settings = &self.settings.sources[entry];
         let Place::Name(_, port) = &settings.place else { return };
         let wanted = usize::from(settings.members).clamp(1, MOST_MEMBERS);
         let offered = usable(resolved, *port, &self.own);
         let refused = offered.is_empty();
         for address in offered {
-            self.take(entry, address, wanted, now.raw);
+            self.take(id, address, wanted, now.raw);
         }
-        let members = self.sources.iter().filter(|source| source.entry == entry);
-        // A pool gives other addresses the next time; a name that has fewer is asked once an hour.
-        let enough = members.clone().count() >= wanted && !members.clone().any(|source| source.is_dead());
-        let name = self.settings.sources[entry].name.clone();
-        if let Some(lookup) = self.lookups[entry].as_mut() {
+        let name = &settings.name;
+        if let Some(Entry { members, lookup: Some(lookup), .. }) = self.entries.get_mut(id) {
+            // A pool gives other addresses the next time; a name that has fewer is asked once an hour.
+            let enough = members.len() >= wanted && !members.iter().any(Source::is_dead);
             if enough {
                 lookup.succeeded(now.raw)
             } else {
@@ -92,66 +98,42 @@ impl Engine {
 
     /// Adds an address where there is room, or in place of one that is dead. One that is in use already,
     /// here or elsewhere, would only vote twice.
-    fn take(&mut self, entry: usize, address: Address, wanted: usize, now: RawInstant) {
-        if let Some(at) = self.sources.iter().position(|source| source.address == address) {
+    fn take(&mut self, id: EntryId, address: Address, wanted: usize, now: RawInstant) {
+        let Some(entry) = self.entries.get(id) else { return };
+        let (name, written) = (&entry.settings.name, address.socket_address());
+        if let Some((owner, source)) = self.entries.source_at(address) {
             // Whoever answers for one name must not take the address of a better one away from it.
-            let owner = self.sources[at].entry;
-            if owner == entry || self.standing(owner) >= self.standing(entry) {
+            if owner.id == id || owner.rank() >= entry.rank() {
                 return;
             }
-            let gone = self.sources.remove(at);
-            let line = format!(
-                "source {}: {} belongs to {}",
-                self.name_of(&gone),
-                address.socket_address(),
-                self.settings.sources[entry].name
-            );
+            let line = format!("source {}: {written} belongs to {name}", owner.settings.name);
+            let gone = source.id;
+            self.entries.remove_source(gone);
             self.say(5, line);
         }
-        if self.sources.iter().filter(|source| source.entry == entry).count() >= wanted {
-            let dead = self.sources.iter().position(|source| source.entry == entry && source.is_dead());
-            let Some(dead) = dead else { return };
-            let gone = self.sources.remove(dead);
-            let line = format!(
-                "source {}: {} is replaced by {}",
-                self.name_of(&gone),
-                gone.address.socket_address(),
-                address.socket_address()
-            );
+        let Some(entry) = self.entries.get(id) else { return };
+        if entry.members.len() >= wanted {
+            let Some(dead) = entry.members.iter().find(|source| source.is_dead()) else { return };
+            let (gone, before) = (dead.id, dead.address.socket_address());
+            let line = format!("source {}: {before} is replaced by {written}", entry.settings.name);
+            self.entries.remove_source(gone);
             self.say(5, line);
         }
-        self.add_source(entry, address, now);
         // Whoever poisons a name after the start gets no vote by that alone.
-        if self.system.first_update.is_some()
-            && let Some(newest) = self.sources.last_mut()
-        {
-            newest.newcomer = true;
+        let newcomer = self.system.first_update.is_some();
+        if let Some(newest) = self.entries.add_source(id, address, now) {
+            newest.newcomer = newcomer;
         }
-    }
-
-    /// What the configuration gives an entry over another one for the same address: authenticated, written
-    /// out, trusted, required, preferred.
-    fn standing(&self, entry: usize) -> (bool, bool, bool, bool, bool) {
-        let settings = &self.settings.sources[entry];
-        (
-            settings.nts.is_some(),
-            matches!(settings.place, Place::Address(_)),
-            settings.trust,
-            settings.require,
-            settings.prefer,
-        )
     }
 
     pub(super) fn lookup_failed(&mut self, now: Now, failed: &Failed) {
-        let Some(entry) = self.entry_of(failed.id) else {
+        let Some(Entry { lookup: Some(lookup), settings, .. }) = self.looking_up(failed.id) else {
             return self.distrust(Process::Exchange, "it ended a look-up that was not open");
         };
-        if let Some(lookup) = self.lookups[entry].as_mut() {
-            lookup.unanswered(now.raw, failed.reason);
-        }
+        lookup.unanswered(now.raw, failed.reason);
         let line = format!(
             "source {}: its name is not resolved: {}; it is looked up again",
-            self.settings.sources[entry].name,
+            settings.name,
             failed.reason.sentence()
         );
         self.say(4, line);

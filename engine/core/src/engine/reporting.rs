@@ -2,6 +2,7 @@
 
 use super::Engine;
 use super::wanting::sources;
+use crate::entries::Entry;
 use crate::io::Now;
 use crate::nts::Association;
 use crate::report::{Report, SourceReport, SystemReport};
@@ -19,12 +20,13 @@ impl Engine {
     pub(super) fn describe(&self, now: Now) -> Report {
         Report {
             system: self.describe_system(now),
-            sources: (0..self.settings.sources.len())
+            sources: self
+                .entries
+                .iter()
                 .flat_map(|entry| {
-                    let members = self.sources.iter().filter(move |source| source.entry == entry);
-                    let nameless =
-                        members.clone().next().is_none().then(|| self.describe_nameless(entry, now));
-                    members.map(|source| self.describe_source(source, now)).chain(nameless)
+                    let nameless = entry.members.is_empty().then(|| self.describe_nameless(entry, now));
+                    let members = entry.members.iter();
+                    members.map(|source| self.describe_source(entry, source, now)).chain(nameless)
                 })
                 .collect(),
         }
@@ -37,7 +39,7 @@ impl Engine {
         let basis = self.basis.as_ref();
         let line = system.line.as_ref();
         let reference = line.map(|line| line.reference);
-        let source = reference.and_then(|r| self.sources.iter().find(|source| source.key == r.key));
+        let followed = reference.and_then(|reference| self.entries.source(reference.source));
         SystemReport {
             clock: match basis.map(|basis| basis.welcome.clock) {
                 Some(ClockKind::Kernel) => "kernel",
@@ -55,7 +57,7 @@ impl Engine {
             },
             stratum: reference.filter(|_| synchronised).map_or(16, |r| r.stratum.saturating_add(1).min(16)),
             reference_id: format!("{:08x}", reference.map_or(0, |r| r.reference_id)),
-            reference: source.map_or(String::new(), |source| self.name_of(source).into()),
+            reference: followed.map_or(String::new(), |(entry, _)| entry.settings.name.clone()),
             offset_s: line.map_or(0.0, |line| line.offset(now)),
             estimated_error_s: line.map_or(16.0, |line| line.random_deviation(now.raw)),
             error_bound_s: line.map_or(16.0, |line| line.most_error(now)),
@@ -76,20 +78,20 @@ impl Engine {
 
     /// One word and one sentence for the whole.
     fn state(&self, now: Now) -> (&'static str, String) {
-        let heard = self.sources.iter().filter(|source| source.is_heard()).count();
+        let heard = self.entries.sources().filter(|source| source.is_heard()).count();
         let system = &self.system;
         if system.held {
             let offset = system.line.as_ref().map_or(0.0, |line| line.offset(now));
             return ("refused", self.describe_hold(offset));
         }
         let local = self.settings.server.as_ref().and_then(|server| server.local_stratum);
-        if let Some(stratum) = local.filter(|_| self.settings.sources.is_empty()) {
+        if let Some(stratum) = local.filter(|_| self.entries.is_empty()) {
             return (
                 "local",
                 format!("no source is configured; this host serves its own time at stratum {stratum}"),
             );
         }
-        if self.settings.sources.is_empty() {
+        if self.entries.is_empty() {
             return ("no-sources", "no source is configured; add a [[source]] to the configuration".into());
         }
         if !self.steers() && self.basis.is_some() {
@@ -115,8 +117,8 @@ impl Engine {
             }
             None => {
                 let used =
-                    self.sources.iter().filter(|source| source.standing == Some(Standing::Survivor)).count();
-                let of = self.sources.len();
+                    self.entries.sources().filter(|source| source.standing == Some(Standing::Survivor)).count();
+                let of = self.entries.sources().count();
                 let text = match of {
                     1 => "the clock follows its only source".into(),
                     _ if used == of => format!("the clock follows all of its {}", sources(of)),
@@ -129,7 +131,7 @@ impl Engine {
 
     /// How far the first correction has come.
     fn progress(&self, heard: usize) -> String {
-        let of = self.sources.len().max(self.settings.sources.len());
+        let of = self.entries.sources().count().max(self.entries.len());
         let minimum = usize::from(self.settings.minimum_sources);
         let least =
             if minimum > 1 { format!(", and at least {minimum} (minimum-sources)") } else { String::new() };
@@ -150,9 +152,8 @@ impl Engine {
     }
 
     /// A name without an address yet, or an address that another entry has.
-    fn describe_nameless(&self, entry: usize, now: Now) -> SourceReport {
-        let settings = &self.settings.sources[entry];
-        let association = self.associations.get(entry).and_then(Option::as_ref);
+    fn describe_nameless(&self, entry: &Entry, now: Now) -> SourceReport {
+        let (settings, association) = (&entry.settings, entry.association());
         let reason = match settings.place {
             _ if association.is_some() => {
                 association.map_or(String::new(), |association| keyless(association, now))
@@ -161,7 +162,7 @@ impl Engine {
                 "another entry of the configuration has the same key exchange server".into()
             }
             Place::Name(..) => {
-                let lookup = self.lookups.get(entry).and_then(Option::as_ref);
+                let lookup = entry.lookup.as_ref();
                 match lookup.and_then(|lookup| lookup.last) {
                     Some(why) => format!("its name is not resolved yet: {}", why.sentence()),
                     // All its addresses belong to other entries.
@@ -198,16 +199,16 @@ impl Engine {
         }
     }
 
-    fn describe_source(&self, source: &Source, now: Now) -> SourceReport {
-        let (state, reason) = self.judge(source, now);
+    fn describe_source(&self, entry: &Entry, source: &Source, now: Now) -> SourceReport {
+        let (state, reason) = self.judge(entry, source, now);
         let opinion = source.opinion(now);
         SourceReport {
-            name: self.name_of(source).into(),
+            name: entry.settings.name.clone(),
             address: source.address.socket_address().to_string(),
             state,
             reason,
             authenticated: source.authenticated,
-            nts: self.association(source).map(|association| association.report(now)),
+            nts: entry.association().map(|association| association.report(now)),
             stratum: source.said.map_or(16, |facts| facts.stratum),
             reference_id: format!("{:08x}", source.said.map_or(0, |facts| facts.reference_id)),
             reach: source.reach,
@@ -229,10 +230,6 @@ impl Engine {
         }
     }
 
-    fn association(&self, source: &Source) -> Option<&Association> {
-        self.associations.get(source.entry)?.as_ref()
-    }
-
     /// How much faster a source's clock runs than true time does by the others' word, s/s.
     fn beside(&self, frequency: f64) -> f64 {
         self.system.line.as_ref().map_or(0.0, |line| frequency - line.frequency().0)
@@ -246,8 +243,8 @@ impl Engine {
     }
 
     /// What there is to say of keys before anything else.
-    fn judge_association(&self, source: &Source, now: Now) -> Option<(&'static str, String)> {
-        let association = self.association(source)?;
+    fn judge_association(&self, entry: &Entry, source: &Source, now: Now) -> Option<(&'static str, String)> {
+        let association = entry.association()?;
         if association.is_under_attack() {
             return Some((
                 "under-attack",
@@ -269,8 +266,8 @@ impl Engine {
     }
 
     /// One word and one sentence for a source.
-    fn judge(&self, source: &Source, now: Now) -> (&'static str, String) {
-        if let Some(found) = self.judge_association(source, now) {
+    fn judge(&self, entry: &Entry, source: &Source, now: Now) -> (&'static str, String) {
+        if let Some(found) = self.judge_association(entry, source, now) {
             return found;
         }
         if let Some(code) = source.kiss.filter(|_| source.trouble == Some(RejectReason::Kiss)) {
@@ -325,7 +322,7 @@ impl Engine {
             None => ("waiting", "not compared with the others yet".into()),
             Some(Standing::Survivor) => {
                 let is_reference =
-                    self.system.line.as_ref().is_some_and(|line| line.reference.key == source.key);
+                    self.system.line.as_ref().is_some_and(|line| line.reference.source == source.id);
                 let asymmetry = if source.filter.path_changed() {
                     "; its path became longer, perhaps in one direction only (asymmetry)"
                 } else {
@@ -366,7 +363,7 @@ impl Engine {
                 "probation",
                 "it is new, or was begun anew after a change; it is used after its eighth reply".into(),
             ),
-            Some(Standing::Outvoted) if self.sources.iter().any(|s| s.authenticated && s.is_heard()) => (
+            Some(Standing::Outvoted) if self.entries.sources().any(|s| s.authenticated && s.is_heard()) => (
                 "outvoted",
                 "it does not agree with the authenticated sources, and is not authenticated".into(),
             ),

@@ -2,11 +2,12 @@
 
 use super::{Basis, Engine, GATHERING, PATIENCE};
 use crate::discipline::{MOST_FREQUENCY, Slew, slew};
+use crate::entries::Entry;
 use crate::io::{Now, OrderKind, Output};
 use crate::local_clock::{from_scaled, to_scaled};
 use crate::select::{Impasse, Standing};
 use crate::source::Source;
-use crate::system::{Rules, Voter, find, identify, is_nameless};
+use crate::system::{Rules, Voter, find};
 use alloc::format;
 use alloc::vec::Vec;
 use ipc::message::privileged::{Adjust, Applied, ClockEvent, ClockEventKind, Step, StepReason};
@@ -34,10 +35,8 @@ impl Engine {
         if self.system.first_heard.is_some_and(|first| first.after(PATIENCE) <= now) {
             return 0;
         }
-        let silent = self.sources.iter().filter(|source| !source.is_heard()).count();
-        let nameless = (0..self.settings.sources.len())
-            .filter(|entry| is_nameless(&self.sources, &self.settings.sources, *entry))
-            .count();
+        let silent = self.entries.sources().filter(|source| !source.is_heard()).count();
+        let nameless = self.entries.iter().filter(|entry| entry.is_nameless()).count();
         silent + nameless
     }
 
@@ -45,7 +44,7 @@ impl Engine {
     fn has_gathered(&self, now: RawInstant) -> bool {
         self.system.first_update.is_some()
             || self.gathering_ends().is_some_and(|end| end <= now)
-            || (self.unheard(now) == 0 && self.sources.iter().all(|s| s.is_warm() || !s.is_heard()))
+            || (self.unheard(now) == 0 && self.entries.sources().all(|s| s.is_warm() || !s.is_heard()))
     }
 
     fn gathering_ends(&self) -> Option<RawInstant> {
@@ -104,12 +103,12 @@ impl Engine {
         let rules = Rules {
             patient: unheard > 0,
             minimum,
-            require: self.settings.sources.iter().any(|marks| marks.require),
+            require: self.entries.iter().any(|entry| entry.settings.require),
             require_nts: self.settings.require_nts,
         };
         let finding = find(&self.voters(now), rules, now);
-        for source in &mut self.sources {
-            source.stand(finding.verdicts.iter().find(|verdict| verdict.source == source.key));
+        for source in self.entries.sources_mut() {
+            source.stand(finding.verdicts.iter().find(|verdict| verdict.source == source.id));
         }
         let before = self.system.impasse;
         self.system.impasse = finding.line.as_ref().err().copied();
@@ -125,7 +124,7 @@ impl Engine {
                 self.system.line = Some(line);
                 self.system.last_update = Some(now.raw);
                 if self.settings.leap_seconds {
-                    let leaps = self.sources.iter().filter(|s| s.is_live()).filter_map(|s| s.facts);
+                    let leaps = self.entries.sources().filter(|s| s.is_live()).filter_map(|s| s.facts);
                     let mut leap = self.system.leap;
                     leap.vote(leaps.map(|facts| facts.leap), self.true_time(now));
                     if leap.leap() != self.system.leap.leap() {
@@ -149,30 +148,25 @@ impl Engine {
     }
 
     /// All that have a vote, or miss theirs.
-    fn voters(&self, now: Now) -> Vec<Voter<'_>> {
-        let settings = &self.settings.sources;
-        let voter = |entry: usize, source: Option<&Source>| {
-            let marks = settings.get(entry);
-            Voter {
-                source: source.map(|source| source.key),
-                identity: identify(settings, entry, source),
-                opinion: source
-                    .filter(|source| source.is_heard() && !source.provisional)
-                    .and_then(|source| source.opinion(now)),
-                authenticated: source.is_some_and(|source| source.authenticated)
-                    || marks.is_some_and(|marks| marks.nts.is_some()),
-                prefer: marks.is_some_and(|marks| marks.prefer),
-                trust: marks.is_some_and(|marks| marks.trust),
-                require: marks.is_some_and(|marks| marks.require),
-                survived: source.is_some_and(|source| source.standing == Some(Standing::Survivor)),
-                strays: source.map_or(0, |source| source.strays),
-                interval: source.map_or(f64::INFINITY, |source| source.poll.interval()),
-            }
+    fn voters<'a>(&'a self, now: Now) -> Vec<Voter<'a>> {
+        let voter = |entry: &'a Entry, source: Option<&'a Source>| Voter {
+            source: source.map(|source| source.id),
+            identity: entry.identify(source),
+            opinion: source
+                .filter(|source| source.is_heard() && !source.provisional)
+                .and_then(|source| source.opinion(now)),
+            authenticated: source.is_some_and(|source| source.authenticated) || entry.settings.nts.is_some(),
+            prefer: entry.settings.prefer,
+            trust: entry.settings.trust,
+            require: entry.settings.require,
+            survived: source.is_some_and(|source| source.standing == Some(Standing::Survivor)),
+            strays: source.map_or(0, |source| source.strays),
+            interval: source.map_or(f64::INFINITY, |source| source.poll.interval()),
         };
-        let known = self.sources.iter().filter(|source| !source.is_on_probation());
-        let nameless = (0..settings.len()).filter(|entry| is_nameless(&self.sources, settings, *entry));
+        let known = self.entries.members().filter(|(_, source)| !source.is_on_probation());
+        let nameless = self.entries.iter().filter(|entry| entry.is_nameless());
         known
-            .map(|source| voter(source.entry, Some(source)))
+            .map(|(entry, source)| voter(entry, Some(source)))
             .chain(nameless.map(|entry| voter(entry, None)))
             .collect()
     }
@@ -330,7 +324,7 @@ impl Engine {
                 self.announce_clock(4, "somebody else changed the clock's frequency; it was set back".into());
             }
             ClockEventKind::Resume => {
-                self.sources.iter_mut().for_each(|source| source.forget_time(now.raw));
+                self.entries.sources_mut().for_each(|source| source.forget_time(now.raw));
                 self.system.line = None;
                 self.system.resume = true;
                 self.hurry(now.raw);

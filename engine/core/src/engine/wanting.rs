@@ -8,7 +8,6 @@ use crate::io::Now;
 use crate::select::Impasse;
 use alloc::format;
 use alloc::string::String;
-use alloc::vec::Vec;
 use ipc::message::exchange::LookupFailure;
 use ipc::units::{RawInstant, Span};
 
@@ -69,10 +68,10 @@ impl Want {
 impl Engine {
     /// Whether there is nobody to follow, and since when it is so.
     fn kind_of_want(&self) -> Option<Kind> {
-        if self.offline || self.settings.sources.is_empty() || self.basis.is_none() {
+        if self.offline || self.entries.is_empty() || self.basis.is_none() {
             return None;
         }
-        let heard = self.sources.iter().any(|source| source.is_heard());
+        let heard = self.entries.sources().any(|source| source.is_heard());
         let is_stuck = self.system.impasse.is_some() && !self.system.counted_unheard;
         match heard {
             false if self.system.first_heard.is_none() => Some(Kind::Silence),
@@ -113,11 +112,11 @@ impl Engine {
     }
 
     fn tell_end(&mut self, over: Want, now: Now) {
-        let first = self.sources.iter().find(|source| source.is_heard());
-        if let (Kind::Silence, Some(first)) = (over.kind, first) {
+        let first = self.entries.members().find(|(_, source)| source.is_heard());
+        if let (Kind::Silence, Some((entry, first))) = (over.kind, first) {
             let line = format!(
                 "source {} ({}) is the first to answer, after {}",
-                self.name_of(first),
+                entry.settings.name,
                 first.address.socket_address(),
                 length(over.since, now)
             );
@@ -128,7 +127,7 @@ impl Engine {
     /// Why there is nobody to follow, as one sentence; it never names a number that it can't be sure of.
     pub(super) fn explain(&self, impasse: Impasse) -> String {
         let minimum = self.settings.minimum_sources;
-        let of = self.settings.sources.len();
+        let of = self.entries.len();
         match impasse {
             Impasse::NoSources => "no source was usable yet".into(),
             Impasse::NoMajority => {
@@ -172,12 +171,10 @@ impl Engine {
 
     /// What has become of the sources of the configuration.
     pub(super) fn asked(&self) -> Asked {
-        let mut all = Asked { of: self.settings.sources.len(), ..Asked::default() };
-        for entry in 0..all.of {
-            let members: Vec<_> = self.sources.iter().filter(|source| source.entry == entry).collect();
-            let association = self.associations.get(entry).and_then(Option::as_ref);
+        let mut all = Asked { of: self.entries.len(), ..Asked::default() };
+        for entry in self.entries.iter() {
+            let (members, association) = (&entry.members, entry.association());
             let trouble = association.and_then(|association| association.last?.err());
-            let lookup = self.lookups.get(entry).and_then(Option::as_ref);
             if members.iter().any(|source| source.counters.sent > 0) {
                 all.asked += 1;
                 all.unusable += usize::from(members.iter().any(|source| source.trouble.is_some()));
@@ -186,7 +183,7 @@ impl Engine {
                 all.why = all.why.or(Some(why));
             } else if association.is_some() {
                 all.keyless += 1;
-            } else if let Some(lookup) = lookup.filter(|_| members.is_empty()) {
+            } else if let Some(lookup) = entry.lookup.as_ref().filter(|_| members.is_empty()) {
                 all.unresolved += 1;
                 all.why = all.why.or(lookup.last);
             }
