@@ -324,7 +324,7 @@ impl Engine {
     /// Whether the replies of the source at this address count as authenticated: for a simulation that has no
     /// keys. Those of a source with NTS always do. False where there is no such source.
     pub fn set_authenticated(&mut self, address: ipc::address::Address, authenticated: bool) -> bool {
-        let source = self.entries.sources_mut().find(|source| source.address == address);
+        let source = self.entries.sources_mut().find(|source| source.address() == address);
         source.map(|source| source.authenticated = authenticated).is_some()
     }
 
@@ -333,15 +333,15 @@ impl Engine {
             Command::Burst => {
                 self.hurry(now.raw);
                 for source in self.entries.sources_mut() {
-                    source.stopped_until = None;
-                    source.start_burst(now.raw);
+                    source.asking.stopped_until = None;
+                    source.asking.start_burst(now.raw);
                 }
             }
             Command::Offline => self.offline = true,
             Command::Online => {
                 if core::mem::take(&mut self.offline) {
                     self.hurry(now.raw);
-                    self.entries.sources_mut().for_each(|source| source.start_burst(now.raw));
+                    self.entries.sources_mut().for_each(|source| source.asking.start_burst(now.raw));
                 }
             }
         }
@@ -394,10 +394,7 @@ impl Engine {
             basis.clock.shift(moved);
         }
         for source in self.entries.sources_mut() {
-            source.filter.shift(moved);
-            if let Some(guard) = &mut source.guard {
-                guard.shift(moved);
-            }
+            source.track.shift(moved);
         }
         if let Some(line) = &mut self.system.line {
             line.shift(moved);
@@ -419,7 +416,7 @@ impl Engine {
 
     /// All filters go wrong at once, the guards don't.
     pub(crate) fn corrupt_filters(&mut self, nanos: i64) {
-        self.entries.sources_mut().for_each(|source| source.filter.shift(nanos));
+        self.entries.sources_mut().for_each(|source| source.track.filter.shift(nanos));
         self.system.dirty = true;
     }
 

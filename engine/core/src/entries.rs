@@ -119,14 +119,14 @@ impl Entry {
 
     /// What is known of one of its sources, or of itself where it has none yet.
     pub(crate) fn identify(&self, source: Option<&Source>) -> Identity<'_> {
-        let facts = source.and_then(|source| source.facts);
+        let facts = source.and_then(|source| source.track.facts);
         Identity {
             name: match &self.settings.place {
                 Place::Name(name, _) if self.settings.nts.is_some() => name.as_str(),
                 Place::Name(..) | Place::Address(_) => &self.settings.name,
             },
-            ip: source.map_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED), |source| source.address.ip()),
-            port: source.map_or(0, |source| source.address.port()),
+            ip: source.map_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED), |source| source.address().ip()),
+            port: source.map_or(0, |source| source.address().port()),
             stratum: facts.map_or(16, |facts| facts.stratum),
             reference_id: facts.map_or(0, |facts| facts.reference_id),
         }
@@ -244,7 +244,7 @@ impl Entries {
 
     /// The source at an address, and its entry.
     pub(crate) fn source_at(&self, address: Address) -> Option<(&Entry, &Source)> {
-        self.members().find(|(_, source)| source.address == address)
+        self.members().find(|(_, source)| source.address() == address)
     }
 
     /// Gives an entry a source.

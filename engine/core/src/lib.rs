@@ -9,10 +9,12 @@
 //!
 //! ```text
 //!   entries       the configured sources: settings, look-up, authentication, and the addresses that are asked
-//!   source        who is asked, when, and what became of it; exchanges: what is under way, once each
+//!   source        one address: poll_process says when it is asked, track what its samples say of the time
+//!   exchanges     what is under way, once each
 //!   nts           keys and cookies of authenticated sources: a request sealed, a reply verified
 //!   sanity        the tests that a reply must pass, each with a name
 //!   measurement   four times -> offset, delay, hard bounds; what a lying network process can't gain
+//!   sample        what a track is fed with, by one door
 //!   filter        each source's estimator: a bank of filters (offset, frequency, shortest time of each way)
 //!   independence  who may count twice
 //!   select        the interval that a majority of all known sources shares; truechimers, falsetickers
@@ -52,13 +54,16 @@ mod nonce;
 mod nts;
 mod orders;
 mod poll;
+mod poll_process;
 pub mod record;
 pub mod report;
+mod sample;
 pub mod sanity;
 mod select;
 pub mod settings;
 mod source;
 mod system;
+mod track;
 
 #[cfg(test)]
 mod tests;

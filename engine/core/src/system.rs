@@ -9,7 +9,7 @@ use crate::independence::{Identity, group};
 use crate::io::Now;
 use crate::report::Bounds;
 use crate::select::{Agreement, Candidate, Impasse, Standing, select};
-use crate::source::Opinion;
+use crate::track::Opinion;
 use alloc::vec::Vec;
 use ipc::units::RawInstant;
 use protocol::reference_id::of_address;

@@ -78,7 +78,7 @@ impl Engine {
             prior,
             now,
         );
-        let address = source.address.socket_address();
+        let address = source.address().socket_address();
         let name = settings.name.clone();
         match answer {
             Answer::Silent(_) => return,
@@ -125,12 +125,12 @@ impl Engine {
         }
         let Some((settings, _, source)) = self.entries.source_mut(exchange.source) else { return };
         source.counters.add_rejected(&unanswered.rejected);
-        if source.reach == 0 && source.standing == Some(crate::select::Standing::Survivor) {
+        if source.asking.reach == 0 && source.track.standing == Some(crate::select::Standing::Survivor) {
             self.system.dirty = true;
             let line = format!(
                 "source {} ({}) has not answered eight times in a row: {}",
                 settings.name,
-                source.address.socket_address(),
+                source.address().socket_address(),
                 why(unanswered.reason)
             );
             self.say(4, line);

@@ -46,7 +46,7 @@ impl Engine {
             None if !self.is_synchronised(now) => Condition::Setting,
             None => {
                 let survives = |standing: &Option<Standing>| *standing == Some(Standing::Survivor);
-                let used = self.entries.sources().filter(|source| survives(&source.standing)).count();
+                let used = self.entries.sources().filter(|source| survives(&source.track.standing)).count();
                 let reference = system.line.as_ref().map(|line| line.reference.stratum);
                 let stratum = reference.map_or(16, |stratum| stratum.saturating_add(1).min(16));
                 Condition::Synchronised { stratum, used: count(used), of }

@@ -121,14 +121,14 @@ impl Engine {
             listed.filter(|address| may_serve(address, written, &self.own)).copied().collect();
         let own = entry.members.first();
         if let Some(own) = own
-            && offered.contains(&own.address)
-            && (!own.is_silent() || offered.len() == 1)
+            && offered.contains(&own.address())
+            && (!own.asking.is_silent() || offered.len() == 1)
         {
-            return Some(own.address);
+            return Some(own.address());
         }
-        let silent = own.map(|own| own.address);
+        let silent = own.map(|own| own.address());
         let is_free = |address: &&Address| {
-            let taken = |s: &Source| s.authenticated && s.address == **address;
+            let taken = |s: &Source| s.authenticated && s.address() == **address;
             Some(**address) != silent && !self.entries.sources().any(taken)
         };
         offered.iter().find(is_free).or(offered.first()).copied()
@@ -138,9 +138,9 @@ impl Engine {
     fn give_source(&mut self, id: EntryId, address: Address, provisional: bool, was: bool, now: RawInstant) {
         let source = self.entries.get_mut(id).and_then(|entry| entry.members.first_mut());
         match source {
-            Some(source) if source.address == address && provisional == was => {
-                if source.reach == 0 {
-                    source.start_burst(now);
+            Some(source) if source.address() == address && provisional == was => {
+                if source.asking.reach == 0 {
+                    source.asking.start_burst(now);
                 }
                 // A reply to the old keys could not be verified any more.
                 let source = source.id;
@@ -205,7 +205,7 @@ impl Engine {
     pub(super) fn saved_associations(&self) -> Vec<SavedAssociation> {
         let kept = |entry: &Entry| {
             let source = entry.members.first()?;
-            entry.association()?.save(&entry.settings, source.address)
+            entry.association()?.save(&entry.settings, source.address())
         };
         self.entries.iter().filter_map(kept).collect()
     }

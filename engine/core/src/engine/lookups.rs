@@ -6,7 +6,6 @@ use crate::entries::{Entry, EntryId};
 use crate::io::{Now, Output};
 use crate::names::usable;
 use crate::settings::Place;
-use crate::source::Source;
 use alloc::format;
 use ipc::address::Address;
 use ipc::message::exchange::{ExchangeId, Failed, LookupFailure, MAX_ADDRESSES, Resolve, Resolved};
@@ -80,7 +79,7 @@ impl Engine {
         let name = &settings.name;
         if let Some(Entry { members, lookup: Some(lookup), .. }) = self.entries.get_mut(id) {
             // A pool gives other addresses the next time; a name that has fewer is asked once an hour.
-            let enough = members.len() >= wanted && !members.iter().any(Source::is_dead);
+            let enough = members.len() >= wanted && !members.iter().any(|source| source.asking.is_dead());
             if enough {
                 lookup.succeeded(now.raw)
             } else {
@@ -113,8 +112,8 @@ impl Engine {
         }
         let Some(entry) = self.entries.get(id) else { return };
         if entry.members.len() >= wanted {
-            let Some(dead) = entry.members.iter().find(|source| source.is_dead()) else { return };
-            let (gone, before) = (dead.id, dead.address.socket_address());
+            let Some(dead) = entry.members.iter().find(|source| source.asking.is_dead()) else { return };
+            let (gone, before) = (dead.id, dead.address().socket_address());
             let line = format!("source {}: {before} is replaced by {written}", entry.settings.name);
             self.entries.remove_source(gone);
             self.say(5, line);

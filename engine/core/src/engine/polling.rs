@@ -6,7 +6,6 @@ use crate::entries::{Authentication, Entry};
 use crate::io::{Now, Output};
 use crate::nonce::Nonces;
 use crate::nts::Identifier;
-use crate::source::Source;
 use ipc::message::client::Query;
 use ipc::packet::Packet;
 use ipc::units::{RawInstant, Span};
@@ -30,17 +29,17 @@ impl Engine {
         }
         for Entry { settings, lookup, authentication, members, .. } in self.entries.iter_mut() {
             for source in members {
-                if source.due() > now.raw {
+                if source.asking.due() > now.raw {
                     continue;
                 }
                 if self.exchanges.is_full() {
-                    source.next = now.raw.after(CROWDED);
+                    source.asking.next = now.raw.after(CROWDED);
                     continue;
                 }
-                let destination = source.address;
+                let destination = source.address();
                 let nonce = self.nonces.nonce();
                 let Some((packet, identifier)) = prepare(authentication, nonce, &mut self.nonces) else {
-                    source.skip(now.raw, self.exchanges.is_asking(source.id));
+                    source.asking.skip(now.raw, self.exchanges.is_asking(source.id));
                     continue;
                 };
                 source.transmit(now.raw, &mut self.nonces);
@@ -52,7 +51,7 @@ impl Engine {
                     order_save(&mut self.outputs);
                 }
                 self.outputs.push_back(Output::Query(Query { id, destination, deadline, protected, packet }));
-                if let (true, Some(lookup)) = (source.is_dead(), &mut *lookup) {
+                if let (true, Some(lookup)) = (source.asking.is_dead(), &mut *lookup) {
                     lookup.hurry(now.raw);
                 }
             }
@@ -63,7 +62,7 @@ impl Engine {
         if self.offline {
             return None;
         }
-        self.entries.sources().map(Source::due).min()
+        self.entries.sources().map(|source| source.asking.due()).min()
     }
 }
 

@@ -46,7 +46,7 @@ impl Engine {
                         "source {} ({}) is under attack: eight replies in a row had a wrong authentication tag; \
                          they have no effect",
                         settings.name,
-                        source.address.socket_address()
+                        source.address().socket_address()
                     );
                     self.say(3, line);
                 }
@@ -86,7 +86,7 @@ impl Engine {
             return;
         }
         if association.session.as_mut().is_some_and(crate::nts::Session::switch) {
-            source.start_burst(now.raw);
+            source.asking.start_burst(now.raw);
             self.abandon(id);
             self.save_associations();
         } else if association.schedule.due().is_none() {

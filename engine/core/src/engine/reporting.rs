@@ -117,7 +117,7 @@ impl Engine {
             }
             None => {
                 let used =
-                    self.entries.sources().filter(|source| source.standing == Some(Standing::Survivor)).count();
+                    self.entries.sources().filter(|source| source.track.standing == Some(Standing::Survivor)).count();
                 let of = self.entries.sources().count();
                 let text = match of {
                     1 => "the clock follows its only source".into(),
@@ -204,20 +204,20 @@ impl Engine {
         let opinion = source.opinion(now);
         SourceReport {
             name: entry.settings.name.clone(),
-            address: source.address.socket_address().to_string(),
+            address: source.address().socket_address().to_string(),
             state,
             reason,
             authenticated: source.authenticated,
             nts: entry.association().map(|association| association.report(now)),
             stratum: source.said.map_or(16, |facts| facts.stratum),
             reference_id: format!("{:08x}", source.said.map_or(0, |facts| facts.reference_id)),
-            reach: source.reach,
-            poll: source.poll.exponent(),
-            next_poll_s: (!self.offline).then(|| -seconds_since(now, source.next)),
+            reach: source.asking.reach,
+            poll: source.asking.poll.exponent(),
+            next_poll_s: (!self.offline).then(|| -seconds_since(now, source.asking.next)),
             offset_s: opinion.map(|opinion| opinion.offset),
             offset_error_s: opinion.map(|opinion| libm::sqrt(opinion.estimate.variance)),
-            delay_s: source.filter.minimum_delay(),
-            jitter_s: opinion.map(|_| source.filter.jitter()),
+            delay_s: source.track.filter.minimum_delay(),
+            jitter_s: opinion.map(|_| source.track.filter.jitter()),
             root_distance_s: opinion.map(|opinion| opinion.distance),
             sent: source.counters.sent,
             valid: source.counters.valid,
@@ -262,7 +262,8 @@ impl Engine {
                     .into(),
             ));
         }
-        (association.cookies() == 0 && source.reach == 0).then(|| ("unreachable", keyless(association, now)))
+        (association.cookies() == 0 && source.asking.reach == 0)
+            .then(|| ("unreachable", keyless(association, now)))
     }
 
     /// One word and one sentence for a source.
@@ -273,7 +274,7 @@ impl Engine {
         if let Some(code) = source.kiss.filter(|_| source.trouble == Some(RejectReason::Kiss)) {
             return (
                 "denied",
-                match source.stopped_until.filter(|until| *until > now.raw) {
+                match source.asking.stopped_until.filter(|until| *until > now.raw) {
                     Some(until) => format!(
                         "it refuses to serve us (kiss code {code}, authenticated); asked again in {:.1} h",
                         -seconds_since(now, until) / 3600.0
@@ -287,7 +288,7 @@ impl Engine {
         if let Some(reason) = source.trouble {
             return ("unusable", reason.sentence().into());
         }
-        if source.reach == 0 {
+        if source.asking.reach == 0 {
             return match (source.counters.sent, source.is_heard()) {
                 (0..=3, false) => ("waiting", "it has not answered yet".into()),
                 (_, false) => ("unreachable", format!("it has never answered{}", likely_cause(source))),
@@ -306,24 +307,24 @@ impl Engine {
                 format!("it is up to {:.1} s from true time by its own word", opinion.distance),
             );
         }
-        if source.contradicts {
+        if source.track.contradicts {
             return (
                 "falseticker",
                 "its last reply contradicts its earlier ones; the next replies decide".into(),
             );
         }
-        if source.filter.is_doubtful() {
+        if source.track.filter.is_doubtful() {
             return (
                 "waiting",
                 "its last reply differs from what was expected; the next replies decide".into(),
             );
         }
-        match source.standing {
+        match source.track.standing {
             None => ("waiting", "not compared with the others yet".into()),
             Some(Standing::Survivor) => {
                 let is_reference =
                     self.system.line.as_ref().is_some_and(|line| line.reference.source == source.id);
-                let asymmetry = if source.filter.path_changed() {
+                let asymmetry = if source.track.filter.path_changed() {
                     "; its path became longer, perhaps in one direction only (asymmetry)"
                 } else {
                     ""

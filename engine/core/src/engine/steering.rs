@@ -124,7 +124,7 @@ impl Engine {
                 self.system.line = Some(line);
                 self.system.last_update = Some(now.raw);
                 if self.settings.leap_seconds {
-                    let leaps = self.entries.sources().filter(|s| s.is_live()).filter_map(|s| s.facts);
+                    let leaps = self.entries.sources().filter(|s| s.is_live()).filter_map(|s| s.track.facts);
                     let mut leap = self.system.leap;
                     leap.vote(leaps.map(|facts| facts.leap), self.true_time(now));
                     if leap.leap() != self.system.leap.leap() {
@@ -159,9 +159,9 @@ impl Engine {
             prefer: entry.settings.prefer,
             trust: entry.settings.trust,
             require: entry.settings.require,
-            survived: source.is_some_and(|source| source.standing == Some(Standing::Survivor)),
-            strays: source.map_or(0, |source| source.strays),
-            interval: source.map_or(f64::INFINITY, |source| source.poll.interval()),
+            survived: source.is_some_and(|source| source.track.standing == Some(Standing::Survivor)),
+            strays: source.map_or(0, |source| source.track.strays),
+            interval: source.map_or(f64::INFINITY, |source| source.asking.poll.interval()),
         };
         let known = self.entries.members().filter(|(_, source)| !source.is_on_probation());
         let nameless = self.entries.iter().filter(|entry| entry.is_nameless());

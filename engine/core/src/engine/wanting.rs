@@ -117,7 +117,7 @@ impl Engine {
             let line = format!(
                 "source {} ({}) is the first to answer, after {}",
                 entry.settings.name,
-                first.address.socket_address(),
+                first.address().socket_address(),
                 length(over.since, now)
             );
             self.announce(5, line);

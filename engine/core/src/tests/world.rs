@@ -65,7 +65,7 @@ impl Chance {
         -mean * libm::log(self.uniform())
     }
 
-    fn normal(&mut self) -> f64 {
+    pub fn normal(&mut self) -> f64 {
         libm::sqrt(-2.0 * libm::log(self.uniform())) * libm::cos(2.0 * core::f64::consts::PI * self.uniform())
     }
 }
