@@ -29,6 +29,7 @@ use crate::report::{Bounds, Report};
 use crate::select::Impasse;
 use crate::settings::Settings;
 use crate::system::Line;
+use crate::timers::{Timer, Timers};
 use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -72,9 +73,8 @@ pub struct Engine {
     next_lookup: u64,
     /// What an earlier run left, until the welcome.
     kept: Vec<SavedAssociation>,
-    /// The step to a time whose certificates could not be judged, and when it was last thought about.
+    /// The step to a time whose certificates could not be judged.
     deferred: Deferred,
-    deferred_weighed: RawInstant,
     exchanges: Exchanges,
     latency: LinkLatency,
     own: Vec<IpAddr>,
@@ -83,6 +83,7 @@ pub struct Engine {
     own_ids: Vec<u32>,
     offline: bool,
     distrusted: bool,
+    timers: Timers,
     system: System,
 }
 
@@ -166,7 +167,6 @@ impl Engine {
             next_lookup: 1,
             kept: start.associations,
             deferred: Deferred::Possible(None),
-            deferred_weighed: RawInstant::MIN,
             exchanges: Exchanges::new(),
             latency: LinkLatency::new(),
             own: Vec::new(),
@@ -174,6 +174,7 @@ impl Engine {
             own_ids: Vec::new(),
             offline: false,
             distrusted: false,
+            timers: Timers::new(),
             system: System {
                 line: None,
                 impasse: None,
@@ -250,13 +251,25 @@ impl Engine {
         if self.distrusted {
             return;
         }
-        self.look_up(now.raw);
-        self.poll_sources(now);
-        self.exchange_keys(now);
-        self.steer(now);
-        self.weigh_deferred(now);
-        self.publish(now);
-        self.complain_of_want(now);
+        self.act(now);
+    }
+
+    /// Does what is due. Any fact may have changed what that is: each part looks at it anew, and says when it is due
+    /// next, if nothing comes between.
+    fn act(&mut self, now: Now) {
+        for timer in Timer::ALL {
+            let due = match timer {
+                Timer::Poll => self.poll_sources(now),
+                Timer::LookUp => self.look_up(now.raw),
+                Timer::KeyExchange => self.exchange_keys(now),
+                Timer::Steering => self.steer(now),
+                Timer::Deferred => self.weigh_deferred(now),
+                Timer::Publication => self.publish(now),
+                Timer::Leap => self.leap_second(),
+                Timer::Want => self.complain_of_want(now),
+            };
+            self.timers.set(timer, due);
+        }
     }
 
     /// The next effect, or none.
@@ -266,22 +279,7 @@ impl Engine {
 
     /// When [`Input::Timeout`] is due; none before the welcome.
     pub fn poll_timeout(&self) -> Option<RawInstant> {
-        if self.basis.is_none() || self.distrusted {
-            return None;
-        }
-        [
-            self.next_poll(),
-            self.next_look_up(),
-            self.next_key_exchange(),
-            self.next_deferred(),
-            self.next_steering(),
-            self.next_publication(),
-            self.next_leap(),
-            self.next_complaint(),
-        ]
-        .into_iter()
-        .flatten()
-        .min()
+        self.timers.next().filter(|_| !self.distrusted)
     }
 
     /// Where true time can be now; none before the first selection. Holds at every moment, whether or not
@@ -381,7 +379,7 @@ impl Engine {
 
     /// When the announced leap second comes: the kernel makes it at its own midnight, and what is known of
     /// true time has to follow at once. A little late, so that the kernel has made it.
-    fn next_leap(&self) -> Option<RawInstant> {
+    fn leap_second(&self) -> Option<RawInstant> {
         let (end, line) = (self.system.leap.end()?, self.system.line.as_ref()?);
         Some(line.moment_of(end).after(Span::from_millis(20)))
     }
@@ -418,6 +416,7 @@ impl Engine {
     pub(crate) fn corrupt_filters(&mut self, nanos: i64) {
         self.entries.sources_mut().for_each(|source| source.track.filter.shift(nanos));
         self.system.dirty = true;
+        self.timers.advance(Timer::Steering, RawInstant::MIN);
     }
 
     /// Look-ups under way.

@@ -25,6 +25,7 @@
 //!   engine/       the loop around it: polling, lookups, key_exchanges; answers, protected; steering, deferred, refusals;
 //!                 publishing, condition, reporting, wanting
 //!   poll leap names orders nonce    the poll interval, leap seconds, look-ups, the orders' rate, chance
+//!   timers        what the engine does by itself, and when
 //!   record        all that an engine is told, written down and replayed
 //!   io settings report              the shapes of what goes in and comes out
 //! ```
@@ -63,6 +64,7 @@ mod select;
 pub mod settings;
 mod source;
 mod system;
+mod timers;
 mod track;
 
 #[cfg(test)]

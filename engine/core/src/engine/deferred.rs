@@ -4,6 +4,7 @@ use super::{Engine, PATIENCE};
 use crate::independence::group;
 use crate::io::{Now, OrderKind, Output};
 use crate::nts::{Association, Deferral, Deferred, Trouble, Witness, agree};
+use crate::timers::Timer;
 use alloc::format;
 use alloc::vec::Vec;
 use ipc::message::exchange::Exchanged;
@@ -66,29 +67,31 @@ impl Engine {
         }
     }
 
-    /// Counts what sources with unjudged certificates say, and orders the step.
-    pub(super) fn weigh_deferred(&mut self, now: Now) {
+    /// Counts what sources with unjudged certificates say, and orders the step; says when they are counted again.
+    pub(super) fn weigh_deferred(&mut self, now: Now) -> Option<RawInstant> {
         let any = self
             .entries
             .associations()
             .any(|association| association.is_provisional() || association.deferral == Deferral::Allowed);
         if !any {
-            return;
+            return None;
         }
         if !self.is_clock_unproven() || !matches!(self.deferred, Deferred::Possible(_) | Deferred::Ordered) {
-            return self.drop_provisional(now);
+            self.drop_provisional(now);
+            return None;
         }
-        let Deferred::Possible(since) = self.deferred else { return };
+        let Deferred::Possible(since) = self.deferred else { return None };
         let heard = self.entries.sources().any(|source| source.provisional && source.is_live());
-        let Some(since) = since.or(heard.then_some(now.raw)) else { return };
+        let since = since.or(heard.then_some(now.raw))?;
         self.deferred = Deferred::Possible(Some(since));
-        let ready = self.basis.as_ref().is_some_and(|b| !b.orders.is_open() && b.orders.is_ready(now.raw));
-        if !ready || (since.after(PATIENCE) > now.raw && self.awaits_keys()) {
-            return;
+        let (ready, patience_ends) = (self.basis.as_ref()?.orders.ready_at()?, since.after(PATIENCE));
+        // They are counted with each fact, and when those that say nothing are not waited for any more.
+        let again = Some(patience_ends.max(ready)).filter(|due| *due > now.raw);
+        if ready > now.raw || (patience_ends > now.raw && self.awaits_keys()) {
+            return again;
         }
-        self.deferred_weighed = now.raw;
         let (witnesses, missing) = self.witnesses(now);
-        let Some(offset) = agree(&witnesses, missing) else { return };
+        let Some(offset) = agree(&witnesses, missing) else { return again };
         if offset.abs() < A_DAY {
             self.deferred = Deferred::Over;
             let line = format!(
@@ -96,11 +99,11 @@ impl Engine {
                  is too little to pass over their certificates: check them, or set the clock by hand"
             );
             self.announce_clock(1, line);
-            return self.drop_provisional(now);
+            self.drop_provisional(now);
+            return None;
         }
-        let Some(basis) = &self.basis else { return };
         let step = Step {
-            epoch: basis.epoch,
+            epoch: self.basis.as_ref()?.epoch,
             delta: Offset::saturating(libm::round(offset * 1e9) as i64),
             reason: StepReason::Start,
             asked_at: now.raw,
@@ -116,6 +119,7 @@ impl Engine {
             ),
         );
         self.order(OrderKind::Step, Output::Step(step), now);
+        None
     }
 
     /// Whether some NTS source may still come to keys, or to its first reply.
@@ -148,13 +152,6 @@ impl Engine {
         (witnesses, missing)
     }
 
-    pub(super) fn next_deferred(&self) -> Option<RawInstant> {
-        let Deferred::Possible(Some(since)) = self.deferred else { return None };
-        let orders = &self.basis.as_ref().filter(|basis| !basis.orders.is_open())?.orders;
-        let due = since.after(PATIENCE).max(orders.ready_at());
-        (self.is_clock_unproven() && self.deferred_weighed < due).then_some(due)
-    }
-
     /// The step was made: nothing that led to it is believed any more. False where the step was another one.
     pub(super) fn deferred_step_made(&mut self, now: Now) -> bool {
         if self.deferred != Deferred::Ordered {
@@ -181,14 +178,20 @@ impl Engine {
     }
 
     fn drop_provisional(&mut self, now: Now) {
-        let mut gone = Vec::new();
+        let (mut gone, mut dropped) = (Vec::new(), false);
         for entry in self.entries.iter_mut() {
             let Some(association) = entry.association_mut() else { continue };
             let had = association.is_provisional();
-            if association.drop_provisional(now.raw) && had {
+            let asks = association.drop_provisional(now.raw);
+            dropped |= asks;
+            if asks && had {
                 gone.extend(entry.members.iter().map(|source| source.id));
             }
         }
         gone.into_iter().for_each(|source| self.drop_source(source));
+        if dropped {
+            // Keys are asked for again at once.
+            self.timers.advance(Timer::KeyExchange, now.raw);
+        }
     }
 }

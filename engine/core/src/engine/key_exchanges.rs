@@ -4,7 +4,7 @@ use super::Engine;
 use crate::entries::{Entry, EntryId, SourceId};
 use crate::io::{Now, Output, SavedAssociation};
 use crate::names::may_serve;
-use crate::nts::{Association, Deferral, Trouble};
+use crate::nts::{Deferral, Trouble};
 use crate::settings::Place;
 use crate::source::Source;
 use alloc::collections::VecDeque;
@@ -27,31 +27,30 @@ impl Engine {
         lookups.filter(|lookup| lookup.open.is_some()).count() + exchanges.count()
     }
 
-    /// Begins the key exchanges that are due.
-    pub(super) fn exchange_keys(&mut self, now: Now) {
+    /// Begins the key exchanges that are due; says when the next one is.
+    pub(super) fn exchange_keys(&mut self, now: Now) -> Option<RawInstant> {
         if self.offline {
-            return;
+            return None;
         }
         let mut open = self.open_children();
         let floor = self.floor();
+        let mut next: Option<RawInstant> = None;
         for entry in self.entries.iter_mut() {
             let (place, nts) = (entry.settings.place.clone(), entry.settings.nts);
             let (Some(association), Some(nts)) = (entry.association_mut(), nts) else { continue };
-            if open < MOST_OPEN && association.due().is_some_and(|due| due <= now.raw) {
+            let Some(due) = association.due() else { continue };
+            if open < MOST_OPEN && due <= now.raw {
                 let id = ExchangeId(self.next_lookup);
                 self.next_lookup += 1;
                 open += 1;
                 let exchange = association.begin(id, &place, nts, now.wall, floor);
                 self.outputs.push_back(Output::Exchange(exchange));
+            } else {
+                next = next.into_iter().chain([due]).min();
             }
         }
-    }
-
-    pub(super) fn next_key_exchange(&self) -> Option<RawInstant> {
-        if self.offline || self.open_children() >= MOST_OPEN {
-            return None;
-        }
-        self.entries.associations().filter_map(Association::due).min()
+        // The end of one that is under way makes room.
+        next.filter(|_| open < MOST_OPEN)
     }
 
     /// The entry whose key exchange that is.

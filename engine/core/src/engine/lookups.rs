@@ -16,12 +16,13 @@ use ipc::units::RawInstant;
 const MOST_MEMBERS: usize = 16;
 
 impl Engine {
-    /// Asks for the look-ups that are due.
-    pub(super) fn look_up(&mut self, now: RawInstant) {
+    /// Asks for the look-ups that are due; says when the next one is.
+    pub(super) fn look_up(&mut self, now: RawInstant) -> Option<RawInstant> {
         if self.offline {
-            return;
+            return None;
         }
         let mut open = self.open_children();
+        let mut next: Option<RawInstant> = None;
         for Entry { lookup, settings, .. } in self.entries.iter_mut() {
             let (Some(lookup), Place::Name(name, port)) = (lookup, &settings.place) else { continue };
             if open < MOST_OPEN && lookup.is_due(now) {
@@ -30,8 +31,12 @@ impl Engine {
                 lookup.open = Some(id);
                 open += 1;
                 self.outputs.push_back(Output::Resolve(Resolve { id, name: *name, port: *port }));
+            } else if lookup.open.is_none() {
+                next = next.into_iter().chain([lookup.next]).min();
             }
         }
+        // The end of one that is under way makes room.
+        next.filter(|_| open < MOST_OPEN)
     }
 
     /// Something has changed, or is wanted: what failed before is tried again at once.
@@ -44,14 +49,6 @@ impl Engine {
     pub(super) fn hurry_names(&mut self, now: RawInstant) {
         let lookups = self.entries.iter_mut().filter_map(|entry| entry.lookup.as_mut());
         lookups.for_each(|lookup| lookup.retry(now));
-    }
-
-    pub(super) fn next_look_up(&self) -> Option<RawInstant> {
-        if self.offline || self.open_children() >= MOST_OPEN {
-            return None;
-        }
-        let lookups = self.entries.iter().filter_map(|entry| entry.lookup.as_ref());
-        lookups.filter(|lookup| lookup.open.is_none()).map(|lookup| lookup.next).min()
     }
 
     /// The entry whose look-up that is.

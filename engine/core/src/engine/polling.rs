@@ -18,51 +18,53 @@ const LONGEST_WAIT: Span = Span::from_secs(5);
 const CROWDED: Span = Span::from_millis(100);
 
 impl Engine {
-    /// Sends the queries that are due.
-    pub(super) fn poll_sources(&mut self, now: Now) {
+    /// Sends the queries that are due; says when the next one is.
+    pub(super) fn poll_sources(&mut self, now: Now) -> Option<RawInstant> {
         let entries = &self.entries;
         for id in self.exchanges.expire(now.raw, |source| entries.source(source).is_none()) {
             self.outputs.push_back(Output::Cancel(id));
         }
         if self.offline {
-            return;
-        }
-        for Entry { settings, lookup, authentication, members, .. } in self.entries.iter_mut() {
-            for source in members {
-                if source.asking.due() > now.raw {
-                    continue;
-                }
-                if self.exchanges.is_full() {
-                    source.asking.next = now.raw.after(CROWDED);
-                    continue;
-                }
-                let destination = source.address();
-                let nonce = self.nonces.nonce();
-                let Some((packet, identifier)) = prepare(authentication, nonce, &mut self.nonces) else {
-                    source.asking.skip(now.raw, self.exchanges.is_asking(source.id));
-                    continue;
-                };
-                source.transmit(now.raw, &mut self.nonces);
-                let deadline = now.raw.after(patience(settings.max_delay));
-                let id = self.exchanges.begin(source.id, nonce, destination, now.raw, deadline, identifier);
-                let protected = identifier.is_some();
-                if protected {
-                    // The cookie must be gone from the file before anybody can see it.
-                    order_save(&mut self.outputs);
-                }
-                self.outputs.push_back(Output::Query(Query { id, destination, deadline, protected, packet }));
-                if let (true, Some(lookup)) = (source.asking.is_dead(), &mut *lookup) {
-                    lookup.hurry(now.raw);
-                }
-            }
-        }
-    }
-
-    pub(super) fn next_poll(&self) -> Option<RawInstant> {
-        if self.offline {
             return None;
         }
-        self.entries.sources().map(|source| source.asking.due()).min()
+        let mut next: Option<RawInstant> = None;
+        for Entry { settings, lookup, authentication, members, .. } in self.entries.iter_mut() {
+            for source in members {
+                let is_due = source.asking.due() <= now.raw;
+                if is_due && self.exchanges.is_full() {
+                    source.asking.next = now.raw.after(CROWDED);
+                } else if is_due {
+                    let (destination, nonce) = (source.address(), self.nonces.nonce());
+                    match prepare(authentication, nonce, &mut self.nonces) {
+                        None => source.asking.skip(now.raw, self.exchanges.is_asking(source.id)),
+                        Some((packet, identifier)) => {
+                            source.transmit(now.raw, &mut self.nonces);
+                            let deadline = now.raw.after(patience(settings.max_delay));
+                            let protected = identifier.is_some();
+                            if protected {
+                                // The cookie must be gone from the file before anybody can see it.
+                                order_save(&mut self.outputs);
+                            }
+                            let id = self.exchanges.begin(
+                                source.id,
+                                nonce,
+                                destination,
+                                now.raw,
+                                deadline,
+                                identifier,
+                            );
+                            let query = Query { id, destination, deadline, protected, packet };
+                            self.outputs.push_back(Output::Query(query));
+                            if let (true, Some(lookup)) = (source.asking.is_dead(), &mut *lookup) {
+                                lookup.hurry(now.raw);
+                            }
+                        }
+                    }
+                }
+                next = next.into_iter().chain([source.asking.due()]).min();
+            }
+        }
+        next
     }
 }
 

@@ -8,6 +8,7 @@ use crate::local_clock::{from_scaled, to_scaled};
 use crate::select::{Impasse, Standing};
 use crate::source::Source;
 use crate::system::{Rules, Voter, find};
+use crate::timers::Timer;
 use alloc::format;
 use alloc::vec::Vec;
 use ipc::message::privileged::{Adjust, Applied, ClockEvent, ClockEventKind, Step, StepReason};
@@ -40,60 +41,50 @@ impl Engine {
         silent + nameless
     }
 
-    /// Whether the first correction need not wait any longer.
-    fn has_gathered(&self, now: RawInstant) -> bool {
-        self.system.first_update.is_some()
-            || self.gathering_ends().is_some_and(|end| end <= now)
-            || (self.unheard(now) == 0 && self.entries.sources().all(|s| s.is_warm() || !s.is_heard()))
-    }
-
-    fn gathering_ends(&self) -> Option<RawInstant> {
+    /// From when on the sources that have answered are enough for the first correction; none: it waits for an answer.
+    fn gathered(&self, now: RawInstant) -> Option<RawInstant> {
+        let is_over = self.system.first_update.is_some()
+            || (self.unheard(now) == 0 && self.entries.sources().all(|s| s.is_warm() || !s.is_heard()));
+        if is_over {
+            return Some(RawInstant::MIN);
+        }
         self.system.first_heard.map(|first| first.after(GATHERING))
     }
 
-    /// Selects where something changed, and orders what follows from it.
-    pub(super) fn steer(&mut self, now: Now) {
-        let Some(basis) = &self.basis else { return };
-        let (is_open, is_ready) = (basis.orders.is_open(), basis.orders.is_ready(now.raw));
+    /// When a selection is to be made; none: nothing has changed, or an order is under way.
+    fn selection_due(&self, now: RawInstant) -> Option<RawInstant> {
+        let basis = self.basis.as_ref().filter(|_| self.system.dirty)?;
+        let allowed = basis.orders.ready_at()?;
+        let ready = if self.steers() { allowed } else { RawInstant::MIN };
+        Some(self.gathered(now)?.max(ready).max(basis.at))
+    }
+
+    /// Selects where something changed, and orders what follows from it; says when it is to be looked at again.
+    pub(super) fn steer(&mut self, now: Now) -> Option<RawInstant> {
         if self.system.counted_unheard && self.unheard(now.raw) == 0 {
             // Those that never answered don't count any more: the same claims may be a majority now.
             self.system.dirty = true;
         }
-        if !is_open && self.system.dirty && self.has_gathered(now.raw) && (is_ready || !self.steers()) {
+        if self.selection_due(now.raw).is_some_and(|due| due <= now.raw) {
             self.system.dirty = false;
             self.select(now);
             if self.steers() {
                 self.correct(now);
             }
         }
-        self.send_status(now);
-    }
-
-    pub(super) fn next_steering(&self) -> Option<RawInstant> {
-        let basis = self.basis.as_ref()?;
-        // An order that is under way is waited for without a timer.
-        if self.steers() && basis.orders.is_open() {
-            return None;
-        }
-        let orders = basis.orders.ready_at().max(basis.at);
-        let waits_for_votes = self.system.first_heard.map(|first| first.after(PATIENCE));
-        let correction = if !self.system.dirty {
-            None
-        } else if self.system.first_update.is_none() {
-            self.gathering_ends().map(|end| end.max(orders))
-        } else {
-            Some(orders)
-        };
+        let status = self.send_status(now);
         // A majority may be there once the silent no longer count.
-        let votes = waits_for_votes.filter(|_| {
-            self.system.first_update.is_none()
-                && matches!(self.system.impasse, Some(Impasse::NoMajority | Impasse::NoQuorum))
-        });
-        let votes = votes.filter(|_| !self.system.dirty && self.system.counted_unheard);
-        [correction, votes.map(|at| at.max(orders)), self.system.status_wanted.then_some(orders)]
-            .into_iter()
-            .flatten()
-            .min()
+        let lacks_votes = self.system.first_update.is_none()
+            && matches!(self.system.impasse, Some(Impasse::NoMajority | Impasse::NoQuorum));
+        let votes = self
+            .system
+            .first_heard
+            .filter(|_| lacks_votes && self.system.counted_unheard && !self.system.dirty)
+            .map(|first| first.after(PATIENCE));
+        // An order that is under way is waited for without a timer.
+        let is_open = self.steers() && self.basis.as_ref().is_none_or(|basis| basis.orders.is_open());
+        let wakes = [self.selection_due(now.raw), votes, status];
+        wakes.into_iter().flatten().filter(|_| !is_open).min()
     }
 
     fn select(&mut self, now: Now) {
@@ -276,6 +267,8 @@ impl Engine {
         if let Some(basis) = &mut self.basis {
             basis.orders.send(kind, now.raw);
             self.outputs.push_back(output);
+            // Until it is answered there is nothing to steer.
+            self.timers.set(Timer::Steering, None);
         }
     }
 

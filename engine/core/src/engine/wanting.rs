@@ -79,7 +79,8 @@ impl Engine {
         }
     }
 
-    pub(super) fn complain_of_want(&mut self, now: Now) {
+    /// Says so where it is time to; says when that is next.
+    pub(super) fn complain_of_want(&mut self, now: Now) -> Option<RawInstant> {
         let kind = self.kind_of_want();
         let before = self.system.want.filter(|want| Some(want.kind) == kind);
         if let Some(over) = self.system.want.filter(|want| want.told && Some(want.kind) != kind) {
@@ -94,7 +95,10 @@ impl Engine {
                 told: false,
             })
         });
-        let Some(mut want) = self.system.want.filter(|want| want.due() <= now.raw) else { return };
+        let mut want = self.system.want?;
+        if want.due() > now.raw {
+            return Some(want.due());
+        }
         while want.due() <= now.raw {
             want.passed = want.passed.saturating_add(1);
         }
@@ -109,6 +113,7 @@ impl Engine {
             _ => format!("no source has answered for {age}: {}", self.asked().sentence()),
         };
         self.announce(4, line);
+        Some(want.due())
     }
 
     fn tell_end(&mut self, over: Want, now: Now) {
@@ -163,10 +168,6 @@ impl Engine {
                 "no source that agrees with the majority answers now; the clock runs on at its last frequency".into()
             }
         }
-    }
-
-    pub(super) fn next_complaint(&self) -> Option<RawInstant> {
-        self.system.want.as_ref().map(Want::due)
     }
 
     /// What has become of the sources of the configuration.

@@ -13,4 +13,5 @@ mod nts_kept;
 mod nts_path;
 mod processes;
 mod selection;
+mod wakes;
 pub(crate) mod world;

@@ -92,6 +92,39 @@ fn say() -> impl Strategy<Value = Say> {
     ]
 }
 
+/// That nothing was left undone that is due, and that the next timeout brings an effect or another deadline: an engine
+/// that is woken for nothing would be woken for ever.
+pub fn rests(engine: &Engine, now: Now) -> Result<(), TestCaseError> {
+    let mut engine = engine.clone();
+    while engine.poll_output().is_some() {}
+    let due = engine.poll_timeout();
+    if due.is_none_or(|due| due > now.raw) {
+        engine.handle_input(now, Input::Timeout);
+        let output = engine.poll_output();
+        prop_assert!(output.is_none(), "left undone: {output:?}");
+        let again = engine.poll_timeout();
+        prop_assert!(due.is_none_or(|due| again.is_none_or(|again| again >= due)), "{due:?}, then {again:?}");
+        prop_assert!(due.is_some() || again.is_none(), "no deadline, then {again:?}");
+    }
+    let Some(due) = engine.poll_timeout() else { return Ok(()) };
+    let raw = due.max(now.raw);
+    let now =
+        Now { raw, wall: WallTime::saturating(now.wall.nanos().saturating_add(raw.since(now.raw).nanos())) };
+    for _ in 0..100 {
+        engine.handle_input(now, Input::Timeout);
+        let mut effects = 0;
+        while engine.poll_output().is_some() {
+            effects += 1;
+        }
+        let next = engine.poll_timeout();
+        if next.is_none_or(|next| next > raw) {
+            return Ok(());
+        }
+        prop_assert!(effects > 0, "woken for nothing at {raw:?}, and again at {next:?}");
+    }
+    Err(TestCaseError::fail("a hundred timeouts at one instant"))
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
@@ -163,7 +196,7 @@ proptest! {
                 let told = [source.offset_s, source.root_distance_s, source.delay_s, source.jitter_s];
                 prop_assert!(told.into_iter().flatten().all(f64::is_finite));
             }
-            let _ = engine.poll_timeout();
+            rests(&engine, now)?;
         }
     }
 }
