@@ -15,6 +15,7 @@ mod reporting;
 mod steering;
 mod wanting;
 
+use crate::abandoned::Abandoned;
 use crate::discipline::{PANIC, Unrest};
 use crate::entries::Entries;
 use crate::exchanges::Exchanges;
@@ -71,6 +72,7 @@ pub struct Engine {
     basis: Option<Basis>,
     entries: Entries,
     next_lookup: u64,
+    abandoned: Abandoned,
     /// What an earlier run left, until the welcome.
     kept: Vec<SavedAssociation>,
     /// The step to a time whose certificates could not be judged.
@@ -165,6 +167,7 @@ impl Engine {
             basis: None,
             entries,
             next_lookup: 1,
+            abandoned: Abandoned::default(),
             kept: start.associations,
             deferred: Deferred::Possible(None),
             exchanges: Exchanges::new(),

@@ -18,6 +18,26 @@ use ipc::units::RawInstant;
 /// Most entries: the configuration allows no more.
 pub(crate) const MOST_ENTRIES: usize = 32;
 
+/// Why an entry can't be added, changed or removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EntryError {
+    /// There are as many as there may be.
+    Full,
+    /// There is none of that id, or no more.
+    NoSuchEntry,
+}
+
+impl core::fmt::Display for EntryError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Full => write!(f, "there are {MOST_ENTRIES} sources, and can be no more; remove one first"),
+            Self::NoSuchEntry => f.write_str("there is no such source any more"),
+        }
+    }
+}
+
+impl core::error::Error for EntryError {}
+
 /// An entry of one engine. Never used twice: an entry that was removed and added again is another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct EntryId(u32);
@@ -68,31 +88,25 @@ pub(crate) struct Entry {
     pub(crate) lookup: Option<Lookup>,
     pub(crate) authentication: Authentication,
     pub(crate) members: Vec<Source>,
+    /// It was added while others are followed already: until then nobody misses its vote.
+    pub(crate) awaited_until: Option<RawInstant>,
 }
 
 impl Entry {
     fn new(id: EntryId, settings: SourceSettings) -> Self {
-        let mut entry = Self {
+        let authentication = match settings.nts {
+            Some(_) => Authentication::Nts(Box::new(Association::idle())),
+            None => Authentication::Plain,
+        };
+        Self {
             id,
             settings,
             phase: Phase::Waiting,
             lookup: None,
-            authentication: Authentication::Plain,
+            authentication,
             members: Vec::new(),
-        };
-        entry.reset();
-        entry
-    }
-
-    /// As if it had just been added: neither sources nor keys.
-    pub(crate) fn reset(&mut self) {
-        self.phase = Phase::Waiting;
-        self.lookup = None;
-        self.members.clear();
-        self.authentication = match self.settings.nts {
-            Some(_) => Authentication::Nts(Box::new(Association::idle())),
-            None => Authentication::Plain,
-        };
+            awaited_until: None,
+        }
     }
 
     /// With an NTS source, once it was begun.
@@ -173,6 +187,19 @@ impl Entries {
         self.next_entry += 1;
         self.list.push(Entry::new(id, settings));
         Some(id)
+    }
+
+    /// Takes one out.
+    pub(crate) fn remove(&mut self, id: EntryId) -> Option<Entry> {
+        let at = self.list.iter().position(|entry| entry.id == id)?;
+        Some(self.list.remove(at))
+    }
+
+    /// Puts one with other settings in the place of an entry, as if it had just been added, and gives back what was
+    /// there.
+    pub(crate) fn replace(&mut self, id: EntryId, settings: SourceSettings) -> Option<Entry> {
+        let entry = self.get_mut(id)?;
+        Some(core::mem::replace(entry, Entry::new(id, settings)))
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -9,6 +9,7 @@
 //!
 //! ```text
 //!   entries       the configured sources: settings, look-up, authentication, and the addresses that are asked
+//!   abandoned     what is still under way for an entry that is gone
 //!   source        one address: poll_process says when it is asked, track what its samples say of the time
 //!   exchanges     what is under way, once each
 //!   nts           keys and cookies of authenticated sources: a request sealed, a reply verified
@@ -22,7 +23,7 @@
 //!   system        the line along which true time runs, with its error
 //!   discipline    how much slew and how fast; local_clock: what the clock did since the last order
 //!   guard         the hard interval that no filter may leave
-//!   engine/       the loop around it: polling, lookups, key_exchanges; answers, protected; steering, deferred, refusals;
+//!   engine/       the loop around it: entering; polling, lookups, key_exchanges; answers, protected; steering, deferred, refusals;
 //!                 publishing, condition, reporting, wanting
 //!   poll leap names orders nonce    the poll interval, leap seconds, look-ups, the orders' rate, chance
 //!   timers        what the engine does by itself, and when
@@ -38,6 +39,7 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+mod abandoned;
 mod combine;
 mod discipline;
 mod engine;
@@ -71,4 +73,4 @@ mod track;
 mod tests;
 
 pub use engine::Engine;
-pub use entries::EntryId;
+pub use entries::{EntryError, EntryId};

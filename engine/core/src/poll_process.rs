@@ -60,6 +60,13 @@ impl PollProcess {
         }
     }
 
+    /// Other settings for the same address.
+    pub(crate) fn change(&mut self, settings: &SourceSettings, now: RawInstant) {
+        self.burst = settings.burst;
+        self.poll.limit(settings.min_poll, settings.max_poll);
+        self.plan(now, self.poll.interval());
+    }
+
     /// When it is asked next.
     pub(crate) fn due(&self) -> RawInstant {
         self.stopped_until.map_or(self.next, |until| until.max(self.next))

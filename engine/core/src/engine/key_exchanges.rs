@@ -24,7 +24,8 @@ impl Engine {
     pub(super) fn open_children(&self) -> usize {
         let lookups = self.entries.iter().filter_map(|entry| entry.lookup.as_ref());
         let exchanges = self.entries.associations().filter(|a| a.schedule.open().is_some());
-        lookups.filter(|lookup| lookup.open.is_some()).count() + exchanges.count()
+        let open = lookups.filter(|lookup| lookup.open.is_some()).count();
+        open + exchanges.count() + self.abandoned.count()
     }
 
     /// Begins the key exchanges that are due; says when the next one is.
@@ -64,7 +65,7 @@ impl Engine {
     pub(super) fn cookie(&mut self, cookie: &Cookie) {
         let taken = match self.exchanging(cookie.id).and_then(Entry::association_mut) {
             Some(association) => association.take_cookie(cookie),
-            None => Err("it passed on a cookie of a key exchange that was not open"),
+            None => self.abandoned.drop_cookie(cookie),
         };
         if let Err(breach) = taken {
             self.distrust(Process::Exchange, breach);
@@ -72,6 +73,9 @@ impl Engine {
     }
 
     pub(super) fn exchanged(&mut self, now: Now, exchanged: &Exchanged) {
+        if self.abandoned.end_key_exchange(exchanged.id) {
+            return;
+        }
         let Some(entry) = self.exchanging(exchanged.id) else {
             return self.distrust(Process::Exchange, "it ended a key exchange that was not open");
         };
@@ -170,6 +174,9 @@ impl Engine {
     }
 
     pub(super) fn exchange_failed(&mut self, now: Now, failed: &ExchangeFailed) {
+        if self.abandoned.end_key_exchange(failed.id) {
+            return;
+        }
         let Some(id) = self.exchanging(failed.id).map(|entry| entry.id) else {
             return self.distrust(Process::Exchange, "it ended a key exchange that was not open");
         };

@@ -5,7 +5,7 @@ use super::key_exchanges::MOST_OPEN;
 use crate::entries::{Entry, EntryId};
 use crate::io::{Now, Output};
 use crate::names::usable;
-use crate::settings::Place;
+use crate::settings::{Place, SourceSettings};
 use alloc::format;
 use ipc::address::Address;
 use ipc::message::exchange::{ExchangeId, Failed, LookupFailure, MAX_ADDRESSES, Resolve, Resolved};
@@ -14,6 +14,11 @@ use ipc::units::RawInstant;
 
 /// Most addresses of one name that are queried at once, whatever is configured.
 const MOST_MEMBERS: usize = 16;
+
+/// How many addresses of its name an entry is to have.
+pub(super) fn wanted(settings: &SourceSettings) -> usize {
+    usize::from(settings.members).clamp(1, MOST_MEMBERS)
+}
 
 impl Engine {
     /// Asks for the look-ups that are due; says when the next one is.
@@ -59,6 +64,9 @@ impl Engine {
     }
 
     pub(super) fn resolved(&mut self, now: Now, resolved: &Resolved) {
+        if self.abandoned.end_look_up(resolved.id) {
+            return;
+        }
         let Some(entry) = self.looking_up(resolved.id) else {
             return self.distrust(Process::Exchange, "it answered a look-up that was not open");
         };
@@ -67,7 +75,7 @@ impl Engine {
             return self.distrust(Process::Exchange, "it answered a look-up with an impossible count");
         }
         let Place::Name(_, port) = &settings.place else { return };
-        let wanted = usize::from(settings.members).clamp(1, MOST_MEMBERS);
+        let wanted = wanted(&settings);
         let offered = usable(resolved, *port, &self.own);
         let refused = offered.is_empty();
         for address in offered {
@@ -123,6 +131,9 @@ impl Engine {
     }
 
     pub(super) fn lookup_failed(&mut self, now: Now, failed: &Failed) {
+        if self.abandoned.end_look_up(failed.id) {
+            return;
+        }
         let Some(Entry { lookup: Some(lookup), settings, .. }) = self.looking_up(failed.id) else {
             return self.distrust(Process::Exchange, "it ended a look-up that was not open");
         };

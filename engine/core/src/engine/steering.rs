@@ -65,6 +65,7 @@ impl Engine {
             // Those that never answered don't count any more: the same claims may be a majority now.
             self.system.dirty = true;
         }
+        let added = self.end_patience(now.raw);
         if self.selection_due(now.raw).is_some_and(|due| due <= now.raw) {
             self.system.dirty = false;
             self.select(now);
@@ -83,7 +84,7 @@ impl Engine {
             .map(|first| first.after(PATIENCE));
         // An order that is under way is waited for without a timer.
         let is_open = self.steers() && self.basis.as_ref().is_none_or(|basis| basis.orders.is_open());
-        let wakes = [self.selection_due(now.raw), votes, status];
+        let wakes = [self.selection_due(now.raw), votes, status, added];
         wakes.into_iter().flatten().filter(|_| !is_open).min()
     }
 
@@ -155,11 +156,26 @@ impl Engine {
             interval: source.map_or(f64::INFINITY, |source| source.asking.poll.interval()),
         };
         let known = self.entries.members().filter(|(_, source)| !source.is_on_probation());
-        let nameless = self.entries.iter().filter(|entry| entry.is_nameless());
+        let nameless = self.entries.iter().filter(|entry| entry.is_nameless()).map(|entry| (entry, None));
         known
-            .map(|(entry, source)| voter(entry, Some(source)))
-            .chain(nameless.map(|entry| voter(entry, None)))
+            .map(|(entry, source)| (entry, Some(source)))
+            .chain(nameless)
+            .map(|(entry, source)| (entry, voter(entry, source)))
+            .filter(|(entry, voter)| voter.opinion.is_some() || entry.awaited_until.is_none())
+            .map(|(_, voter)| voter)
             .collect()
+    }
+
+    /// An entry that was added a while ago and still says nothing is missed from now on; says when the next one will be.
+    fn end_patience(&mut self, now: RawInstant) -> Option<RawInstant> {
+        let mut next: Option<RawInstant> = None;
+        for entry in self.entries.iter_mut() {
+            if entry.awaited_until.take_if(|until| *until <= now).is_some() {
+                self.system.dirty = true;
+            }
+            next = next.into_iter().chain(entry.awaited_until).min();
+        }
+        next
     }
 
     /// Orders a step or a slew, as the line demands.

@@ -3,6 +3,7 @@
 mod accuracy;
 mod attacks;
 mod behaviour;
+mod entries;
 mod journal;
 mod names;
 mod never_panics;

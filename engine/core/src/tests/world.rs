@@ -191,6 +191,16 @@ impl World {
         }
     }
 
+    /// Changes the engine between two facts, and carries out what comes out.
+    pub fn alter<T>(&mut self, edit: impl FnOnce(&mut crate::Engine, Now) -> T) -> T {
+        let now = self.now();
+        let engine: &mut crate::Engine = &mut self.engine;
+        let result = edit(engine, now);
+        let outputs: Vec<Output> = core::iter::from_fn(|| engine.poll_output()).collect();
+        outputs.into_iter().for_each(|output| self.carry_out(output));
+        result
+    }
+
     fn carry_out(&mut self, output: Output) {
         match output {
             Output::Query(query) => self.travel(query),
