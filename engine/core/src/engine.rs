@@ -110,6 +110,8 @@ struct System {
     impasse: Option<Impasse>,
     /// The log has one that isn't over.
     impasse_told: bool,
+    /// There is one that may be over in a moment.
+    impasse_untold: bool,
     /// The last selection counted votes that were never heard.
     counted_unheard: bool,
     leap: Warning,
@@ -182,6 +184,7 @@ impl Engine {
                 line: None,
                 impasse: None,
                 impasse_told: false,
+                impasse_untold: false,
                 counted_unheard: false,
                 leap: Warning::NONE,
                 dirty: false,

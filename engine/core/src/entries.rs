@@ -88,7 +88,8 @@ pub(crate) struct Entry {
     pub(crate) lookup: Option<Lookup>,
     pub(crate) authentication: Authentication,
     pub(crate) members: Vec<Source>,
-    /// It was added while others are followed already: until then nobody misses its vote.
+    /// It was added while others are followed already: until then nobody misses its vote, unless it decides who else
+    /// has one.
     pub(crate) awaited_until: Option<RawInstant>,
 }
 

@@ -18,7 +18,7 @@ impl Engine {
     }
 
     /// Adds a configured source, which begins at once; before the welcome, with the others. Nobody misses its vote for the
-    /// first seconds. What follows is fetched as after an input ([`Engine::poll_output`]).
+    /// first seconds, unless it is authenticated or marked `trust`. What follows is fetched as after an input ([`Engine::poll_output`]).
     ///
     /// # Errors
     /// [`EntryError::Full`]; nothing has changed then.

@@ -113,6 +113,7 @@ impl Engine {
                 if core::mem::take(&mut self.system.impasse_told) && self.system.first_update.is_some() {
                     self.announce(5, "the sources agree again".into());
                 }
+                self.system.impasse_untold = false;
                 self.system.line = Some(line);
                 self.system.last_update = Some(now.raw);
                 if self.settings.leap_seconds {
@@ -125,9 +126,11 @@ impl Engine {
                     self.system.leap = leap;
                 }
             }
-            Err(impasse) if before != Some(impasse) || waited => {
+            Err(impasse) if before != Some(impasse) || waited || self.system.impasse_untold => {
                 // While sources may only be slow there is nothing to say yet.
-                let is_early = unheard > 0 && matches!(impasse, Impasse::NoMajority | Impasse::NoQuorum);
+                let is_awaited = unheard > 0 || self.entries.iter().any(|e| e.awaited_until.is_some());
+                let is_early = is_awaited && matches!(impasse, Impasse::NoMajority | Impasse::NoQuorum);
+                self.system.impasse_untold = is_early;
                 if impasse != Impasse::NoSources && !is_early {
                     let severity =
                         if matches!(impasse, Impasse::NoMajority | Impasse::NoQuorum) { 3 } else { 4 };
@@ -161,7 +164,11 @@ impl Engine {
             .map(|(entry, source)| (entry, Some(source)))
             .chain(nameless)
             .map(|(entry, source)| (entry, voter(entry, source)))
-            .filter(|(entry, voter)| voter.opinion.is_some() || entry.awaited_until.is_none())
+            // Who says whether others have a vote at all is never left out, however new.
+            .filter(|(entry, voter)| {
+                let rules = voter.authenticated || voter.trust;
+                voter.opinion.is_some() || rules || entry.awaited_until.is_none()
+            })
             .map(|(_, voter)| voter)
             .collect()
     }

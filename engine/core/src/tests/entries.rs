@@ -3,7 +3,7 @@
 use super::world::*;
 use crate::entries::EntryError;
 use crate::io::Input;
-use crate::settings::Place;
+use crate::settings::{NtsSettings, Place};
 use crate::{Engine, EntryId};
 use ipc::message::client::{PlainReply, Query, Rejected, ReplyHeader, Sent, Stamp};
 use ipc::message::exchange::*;
@@ -87,6 +87,26 @@ fn entries_that_are_added_and_never_answer_are_missed_only_after_some_seconds() 
     remove(&mut world, 2);
     world.run(2.0);
     assert_eq!(world.report().system.state, "synchronised");
+}
+
+#[test]
+fn a024_plain_liars_are_not_followed_while_the_authenticated_source_begins_anew() {
+    let mut servers = lan(3);
+    servers.iter_mut().for_each(|server| server.error = 1.0);
+    servers.push(server(3, 90e-6, 10e-6).with_nts("nts.example"));
+    let mut world = followed(servers, 4);
+    assert_eq!(states(&world), ["outvoted", "outvoted", "outvoted", "selected"]);
+    // Other keys are asked for, and for two minutes there are none.
+    world.servers[3].nts().failure = Some(ExchangeFailure::Refused);
+    change(&mut world, 3, |settings| settings.nts = settings.nts.map(|nts| NtsSettings { roots: 1, ..nts }));
+    assert!(is_quiet(&world), "it may only be slow: {:?}", world.lines);
+    world.run(120.0);
+    assert!(world.lines.iter().any(|(severity, line)| *severity == 3 && line.contains("have a vote")));
+    assert!(world.error().abs() < 1e-3, "{}", world.error());
+    world.servers[3].nts().failure = None;
+    world.run(300.0);
+    assert_eq!(states(&world), ["outvoted", "outvoted", "outvoted", "selected"]);
+    assert!(world.worst(1200.0) < 1e-3, "{}", world.worst(1200.0));
 }
 
 #[test]
