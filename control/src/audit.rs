@@ -1,25 +1,15 @@
 //! `chimerctl audit`: the governor's log, a ring of lines of fixed width, each with the hash of the one
 //! before it.
-//!
-//! A line has 384 octets: 313 of text (words `key=value`, then blanks), ` hash=`, 64 hexadecimal digits, a
-//! line feed. hash = SHA-256 of the hash before (32 octets; zero for the first) and the text. Record n stands
-//! at (n mod 8192) · 384; a place that was never written is zero.
 
 use crate::Failure;
-use crate::text::{escape, json};
-use hmac_sha256::Hash;
+use crate::text::json;
+use ipc::audit_line::{self, LENGTH, LINE, LINES, TEXT, chain};
+use ipc::text::escape;
 use serde_json::{Map, Value, json};
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
-
-/// Octets of a line.
-const LINE: usize = 384;
-/// Octets of its text.
-const TEXT: usize = 313;
-/// Lines of the ring.
-const SLOTS: usize = 8192;
 
 /// One record.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,7 +41,7 @@ impl fmt::Display for Break {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Length(length) => {
-                write!(f, "the file has {length} octets, an audit log has {}", SLOTS * LINE)
+                write!(f, "the file has {length} octets, an audit log has {}", LENGTH as usize)
             }
             Self::Line(slot) => write!(f, "line {} was altered or never finished", slot + 1),
             Self::Misplaced(sequence, slot) => {
@@ -112,7 +102,7 @@ pub fn verify_file(path: &Path, as_json: bool) -> Result<String, Failure> {
 fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     let mut octets = Vec::new();
     // One octet more than a ring shows that it is something else.
-    let limit = (SLOTS * LINE + 1) as u64;
+    let limit = LENGTH + 1;
     let outcome = File::open(path).and_then(|file| file.take(limit).read_to_end(&mut octets));
     match outcome {
         Ok(_) => Ok(octets),
@@ -131,7 +121,7 @@ fn read(path: &Path) -> Result<Vec<u8>, Failure> {
 fn records(octets: &[u8]) -> (Vec<Record<'_>>, Vec<Break>) {
     let mut records = Vec::new();
     let mut broken = Vec::new();
-    if octets.len() != SLOTS * LINE {
+    if octets.len() != LENGTH as usize {
         broken.push(Break::Length(octets.len()));
     }
     for (slot, line) in octets.chunks(LINE).enumerate() {
@@ -139,7 +129,7 @@ fn records(octets: &[u8]) -> (Vec<Record<'_>>, Vec<Break>) {
             continue;
         }
         match parse(slot, line) {
-            Some(record) if record.sequence % SLOTS as u64 != slot as u64 => {
+            Some(record) if record.sequence % LINES != slot as u64 => {
                 broken.push(Break::Misplaced(record.sequence, slot));
             }
             Some(record) => records.push(record),
@@ -157,7 +147,7 @@ fn verify(octets: &[u8]) -> Result<(u64, usize), Break> {
         return Err(broken);
     }
     let Some(first) = records.first() else { return Ok((0, 0)) };
-    if first.sequence > 0 && records.len() < SLOTS {
+    if first.sequence > 0 && records.len() < LINES as usize {
         // While records follow each other without a gap, what is missing is the beginning.
         return Err(gap(&records).unwrap_or(Break::Beginning(first.sequence)));
     }
@@ -184,24 +174,8 @@ fn gap(records: &[Record<'_>]) -> Option<Break> {
 }
 
 fn parse(slot: usize, line: &[u8]) -> Option<Record<'_>> {
-    let (text, rest) = line.split_at_checked(TEXT)?;
-    let digits = rest.strip_prefix(b" hash=")?.strip_suffix(b"\n")?;
-    let digits = std::str::from_utf8(digits).ok().filter(|digits| digits.len() == 64)?;
-    let mut hash = [0; 32];
-    for (octet, pair) in hash.iter_mut().zip(digits.as_bytes().chunks_exact(2)) {
-        let digit = |place: usize| char::from(*pair.get(place)?).to_digit(16);
-        *octet = u8::try_from(digit(0)? * 16 + digit(1)?).ok()?;
-    }
-    let sequence = text.strip_prefix(b"sequence=")?.split(|octet| *octet == b' ').next()?;
-    let sequence = std::str::from_utf8(sequence).ok()?.parse().ok()?;
-    Some(Record { sequence, slot, text, hash })
-}
-
-fn chain(before: &[u8; 32], text: &[u8]) -> [u8; 32] {
-    let mut hash = Hash::new();
-    hash.update(before);
-    hash.update(text);
-    hash.finalize()
+    let (sequence, hash) = audit_line::parse(line)?;
+    Some(Record { sequence, slot, text: line.get(..TEXT)?, hash })
 }
 
 fn document(record: &Record<'_>) -> Value {
@@ -228,7 +202,7 @@ mod tests {
     use super::*;
 
     fn ring(count: u64) -> Vec<u8> {
-        let mut octets = vec![0; SLOTS * LINE];
+        let mut octets = vec![0; LENGTH as usize];
         let mut before = [0; 32];
         for sequence in 0..count {
             let text = format!(
@@ -240,7 +214,7 @@ mod tests {
             before = chain(&before, text.as_bytes());
             let digits: String = before.iter().map(|octet| format!("{octet:02x}")).collect();
             let line = format!("{text} hash={digits}\n");
-            let place = usize::try_from(sequence).unwrap() % SLOTS * LINE;
+            let place = audit_line::place(sequence) as usize;
             octets[place..place + LINE].copy_from_slice(line.as_bytes());
         }
         octets
@@ -252,7 +226,7 @@ mod tests {
 
     #[test]
     fn a_chain_that_was_left_alone_is_whole_at_any_fill() {
-        let most = SLOTS as u64;
+        let most = LINES;
         for (count, first) in [(0, 0), (1, 0), (2, 0), (most, 0), (most + 1, 1), (2 * most + 5, most + 5)] {
             let kept = usize::try_from(count.min(most)).unwrap();
             assert_eq!(verify(&ring(count)), Ok((first, kept)), "{count} records");
@@ -312,7 +286,9 @@ mod tests {
         assert_eq!(verify(&octets), Err(Break::Line(7)));
         octets.truncate(7 * LINE);
         assert_eq!(verify(&octets), Err(Break::Length(7 * LINE)));
-        for garbage in [vec![0xff; SLOTS * LINE], vec![b'\n'; SLOTS * LINE], b"sequence=".repeat(400_000)] {
+        for garbage in
+            [vec![0xff; LENGTH as usize], vec![b'\n'; LENGTH as usize], b"sequence=".repeat(400_000)]
+        {
             assert!(verify(&garbage).is_err());
         }
     }
@@ -328,7 +304,7 @@ mod tests {
         let json: Value = serde_json::from_str(&show(&path, Some(1), true).ok().unwrap()).unwrap();
         let verified = verify_file(&path, false).err().unwrap();
         std::fs::remove_file(&path).unwrap();
-        assert_eq!(text.lines().count(), SLOTS);
+        assert_eq!(text.lines().count(), LINES as usize);
         assert!(text.starts_with("sequence=1 ") && !text.contains('\u{1b}') && text.contains("\\u{1b}"));
         assert!(text.ends_with("event=adjust asked=5\n"));
         assert!(last.starts_with("sequence=8191 ") && last.lines().count() == 2);

@@ -1,9 +1,11 @@
 //! `chimerctl keys`, and what `reload` waits for. No key is ever among what the engine says.
 
 use crate::Failure;
-use crate::socket::ask;
-use crate::text::{day, json, length, list, plain, table};
-use serde_json::Value;
+use crate::socket::{ask, read};
+use crate::text::{UNKNOWN, counts, day, json, length, list, plain, table};
+use report::read::{
+    CertificateReply, CookieKeysReply, KeyExchangeReply, KeysReply, SourceKeys, SourceReport,
+};
 use std::path::Path;
 use std::thread;
 use std::time::Duration;
@@ -14,19 +16,19 @@ const BETWEEN: Duration = Duration::from_millis(100);
 
 /// Asks for all that is known of keys.
 pub fn show(socket: &Path, as_json: bool) -> Result<String, Failure> {
-    let reply = ask(socket, "keys")?;
-    Ok(if as_json { json(&reply) } else { page(&reply) })
+    let answer = ask(socket, "keys")?;
+    Ok(if as_json { json(&answer) } else { page(&read(&answer)?) })
 }
 
 /// What became of the certificate that is being read anew: a sentence, and whether it is in use. `readings`: how
 /// often it was read before.
-pub fn await_certificate(socket: &Path, readings: u64) -> Result<(String, bool), Failure> {
+pub fn await_certificate(socket: &Path, readings: u32) -> Result<(String, bool), Failure> {
     for _ in 0..LOOKS {
-        let reply = ask(socket, "keys")?;
-        let certificate = at(at(&reply, "key_exchange"), "certificate");
-        if at(certificate, "readings").as_u64().is_some_and(|read| read > readings) {
-            let is_in_use = at(certificate, "state").as_str() == Some("in-use");
-            return Ok((describe(certificate), is_in_use));
+        let reply: KeysReply = read(&ask(socket, "keys")?)?;
+        let certificate = reply.key_exchange.and_then(|service| service.certificate).unwrap_or_default();
+        if certificate.readings.is_some_and(|read| read > readings) {
+            let is_in_use = certificate.state.as_deref() == Some("in-use");
+            return Ok((describe(&certificate), is_in_use));
         }
         thread::sleep(BETWEEN);
     }
@@ -34,42 +36,40 @@ pub fn await_certificate(socket: &Path, readings: u64) -> Result<(String, bool),
 }
 
 /// One line on the certificate; nothing where there is no key exchange service.
-pub fn certificate_line(reply: &Value) -> Option<String> {
-    let certificate = reply.get("key_exchange")?.get("certificate")?;
-    certificate.is_object().then(|| describe(certificate))
+pub fn certificate_line(service: Option<&KeyExchangeReply>) -> Option<String> {
+    service?.certificate.as_ref().map(describe)
 }
 
-fn describe(certificate: &Value) -> String {
-    let until = at(certificate, "not_after").as_i64().map(|until| {
-        let days = at(certificate, "days_left");
-        format!("in use until {} ({} days left)", day(until), plain(days))
+fn describe(certificate: &CertificateReply) -> String {
+    let until = certificate.not_after.map(|until| {
+        let days = plain(certificate.days_left.as_ref());
+        format!("in use until {} ({days} days left)", day(until))
     });
-    let warning = at(certificate, "warning").as_str();
-    match (until, warning) {
+    match (until, &certificate.warning) {
         (None, None) => "not read yet".to_owned(),
         (Some(until), None) => until,
-        (None, Some(warning)) => warning.to_owned(),
+        (None, Some(warning)) => warning.clone(),
         (Some(until), Some(warning)) => format!("{until}; {warning}"),
     }
 }
 
-fn page(reply: &Value) -> String {
+fn page(reply: &KeysReply) -> String {
     let mut text = sources(reply);
-    if let Some(keys) = reply.get("cookie_keys").filter(|keys| keys.is_object()) {
+    if let Some(keys) = &reply.cookie_keys {
         text.push('\n');
         text.push_str(&cookie_keys(keys));
     }
-    if let Some(service) = reply.get("key_exchange").filter(|service| service.is_object()) {
+    if let Some(service) = &reply.key_exchange {
+        let certificate = certificate_line(Some(service)).unwrap_or_else(|| UNKNOWN.to_owned());
         text.push('\n');
-        text.push_str(&list(&[("certificate", describe(at(service, "certificate")))]));
-        text.push_str(&counters(at(service, "counters")));
+        text.push_str(&list(&[("certificate", certificate)]));
+        text.push_str(&counters(service));
     }
     text
 }
 
-fn sources(reply: &Value) -> String {
-    let sources = reply.get("sources").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-    let rows: Vec<Vec<String>> = sources.iter().map(row).collect();
+fn sources(reply: &KeysReply) -> String {
+    let rows: Vec<Vec<String>> = reply.sources.iter().flatten().map(row).collect();
     match rows.is_empty() {
         true => "no source has mode = \"nts\"\n".to_owned(),
         false => table(
@@ -89,55 +89,55 @@ fn sources(reply: &Value) -> String {
     }
 }
 
-fn row(source: &Value) -> Vec<String> {
-    let restored = if at(source, "restored").as_bool() == Some(true) { " (kept)" } else { "" };
+fn row(source: &SourceKeys) -> Vec<String> {
+    let nts = &source.nts;
+    let restored = if nts.restored == Some(true) { " (kept)" } else { "" };
     vec![
-        plain(at(source, "name")),
-        plain(at(source, "address")),
-        format!("{}{restored}", plain(at(source, "state"))),
-        aead(at(source, "aead")),
-        length(at(source, "key_age_s")),
-        plain(at(source, "cookies")),
-        plain(at(source, "naks")),
-        length(at(source, "next_exchange_s")),
-        plain(at(source, "last_exchange")),
+        plain(source.name.as_ref()),
+        plain(source.address.as_ref()),
+        format!("{}{restored}", plain(nts.state.as_ref())),
+        aead(nts.aead),
+        length(nts.key_age_s),
+        plain(nts.cookies.as_ref()),
+        plain(nts.naks.as_ref()),
+        length(nts.next_exchange_s),
+        plain(nts.last_exchange.as_ref()),
     ]
 }
 
 /// The algorithm by the name that people know, and its number.
-fn aead(number: &Value) -> String {
-    match number.as_u64() {
+fn aead(number: Option<u16>) -> String {
+    match number {
         Some(15) => "AES-SIV-CMAC-256 (15)".to_owned(),
         Some(30) => "AES-128-GCM-SIV (30)".to_owned(),
-        _ => plain(number),
+        other => plain(other.as_ref()),
     }
 }
 
-fn cookie_keys(keys: &Value) -> String {
-    let date =
-        |number: &Value| number.as_i64().map_or("-".to_owned(), |number| day(number.saturating_mul(86_400)));
-    let open: Vec<String> = at(keys, "epochs").as_array().into_iter().flatten().take(8).map(date).collect();
-    let origin = match at(keys, "origin").as_str() {
+fn cookie_keys(keys: &CookieKeysReply) -> String {
+    let date = |epoch: &u32| day(i64::from(*epoch) * 86_400);
+    let open: Vec<String> = keys.epochs.iter().flatten().take(8).map(date).collect();
+    let origin = match keys.origin.as_deref() {
         Some("fleet") => "of a fleet's secret".to_owned(),
         Some("own") => "of this server's own secret".to_owned(),
-        _ => plain(at(keys, "origin")),
+        _ => plain(keys.origin.as_ref()),
     };
     let mut rows = vec![
         ("cookie keys", origin),
-        ("seal with that of", date(at(keys, "current"))),
-        ("open with those of", if open.is_empty() { "-".to_owned() } else { open.join(", ") }),
+        ("seal with that of", keys.current.as_ref().map_or(UNKNOWN.to_owned(), date)),
+        ("open with those of", if open.is_empty() { UNKNOWN.to_owned() } else { open.join(", ") }),
     ];
-    if at(keys, "settled").as_bool() == Some(false) {
+    if keys.settled == Some(false) {
         rows.push(("not turned", "until the clock is synchronised".to_owned()));
     }
-    if at(keys, "trouble").is_string() {
-        rows.push(("trouble", plain(at(keys, "trouble"))));
+    if let Some(trouble) = &keys.trouble {
+        rows.push(("trouble", trouble.clone()));
     }
     list(&rows)
 }
 
-fn counters(counters: &Value) -> String {
-    let counts = [
+fn counters(service: &KeyExchangeReply) -> String {
+    let meanings = [
         ("accepted", "connections"),
         ("exchanged", "ended with cookies"),
         ("limited", "closed at once: too many, in all or from there"),
@@ -146,53 +146,47 @@ fn counters(counters: &Value) -> String {
         ("late", "took too long"),
         ("gone", "the client went away"),
     ];
-    if !counters.is_object() {
-        return "nobody has asked for keys yet\n".to_owned();
+    match &service.counters {
+        None => "nobody has asked for keys yet\n".to_owned(),
+        Some(counted) => counts("KEY EXCHANGES", counted, &meanings),
     }
-    let rows = counts
-        .iter()
-        .map(|(key, means)| vec![(*key).to_owned(), plain(at(counters, key)), (*means).to_owned()]);
-    table(&["KEY EXCHANGES", "SINCE START", "MEANING"], &rows.collect::<Vec<_>>())
 }
 
 /// Rows for the page of one source; none for a plain one.
-pub fn detail(source: &Value) -> Vec<(&'static str, String)> {
-    let Some(nts) = source.get("nts").filter(|nts| nts.is_object()) else { return Vec::new() };
-    let restored = if at(nts, "restored").as_bool() == Some(true) { ", kept over a restart" } else { "" };
-    let until = at(nts, "certificate_until").as_i64().map_or("-".to_owned(), day);
-    let redirected =
-        if at(nts, "redirected").as_bool() == Some(true) { "named by the key exchange" } else { "no" };
+pub fn detail(source: &SourceReport) -> Vec<(&'static str, String)> {
+    let Some(nts) = &source.nts else { return Vec::new() };
+    let restored = if nts.restored == Some(true) { ", kept over a restart" } else { "" };
+    let until = nts.certificate_until.map_or(UNKNOWN.to_owned(), day);
+    let redirected = if nts.redirected == Some(true) { "named by the key exchange" } else { "no" };
+    let failures = plain(nts.failures.as_ref());
     vec![
-        ("keys", format!("{}{restored}", plain(at(nts, "state")))),
-        ("last exchange", plain(at(nts, "last_exchange"))),
-        ("next exchange", length(at(nts, "next_exchange_s"))),
-        ("exchanges", format!("{}, failed: {}", plain(at(nts, "exchanges")), plain(at(nts, "failures")))),
-        ("AEAD", aead(at(nts, "aead"))),
-        ("key age", length(at(nts, "key_age_s"))),
-        ("cookies", plain(at(nts, "cookies"))),
-        ("NTS NAKs", plain(at(nts, "naks"))),
+        ("keys", format!("{}{restored}", plain(nts.state.as_ref()))),
+        ("last exchange", plain(nts.last_exchange.as_ref())),
+        ("next exchange", length(nts.next_exchange_s)),
+        ("exchanges", format!("{}, failed: {failures}", plain(nts.exchanges.as_ref()))),
+        ("AEAD", aead(nts.aead)),
+        ("key age", length(nts.key_age_s)),
+        ("cookies", plain(nts.cookies.as_ref())),
+        ("NTS NAKs", plain(nts.naks.as_ref())),
         ("certificate until", until),
         ("another server", redirected.to_owned()),
     ]
 }
 
 /// How replies are authenticated, for a table: with NTS, and how many cookies are left.
-pub fn short(source: &Value) -> Option<String> {
-    let nts = source.get("nts").filter(|nts| nts.is_object())?;
-    Some(match at(nts, "state").as_str() {
-        Some("ready") => format!("NTS {}", plain(at(nts, "cookies"))),
-        _ => format!("NTS {}", plain(at(nts, "state"))),
+pub fn short(source: &SourceReport) -> Option<String> {
+    let nts = source.nts.as_ref()?;
+    Some(match nts.state.as_deref() {
+        Some("ready") => format!("NTS {}", plain(nts.cookies.as_ref())),
+        _ => format!("NTS {}", plain(nts.state.as_ref())),
     })
-}
-
-fn at<'v>(value: &'v Value, key: &str) -> &'v Value {
-    value.get(key).unwrap_or(&Value::Null)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use report::read::NtsReport;
+    use serde_json::{Value, json};
 
     fn source() -> Value {
         json!({
@@ -202,7 +196,7 @@ mod tests {
         })
     }
 
-    fn reply() -> Value {
+    fn answer() -> Value {
         json!({
             "sources": [source()],
             "cookie_keys": {
@@ -221,7 +215,7 @@ mod tests {
 
     #[test]
     fn the_page_has_sources_cookie_keys_certificate_and_counts() {
-        let page = page(&reply());
+        let page = page(&read(&answer()).unwrap());
         for part in [
             "a.example",
             "ready (kept)",
@@ -240,35 +234,72 @@ mod tests {
         assert!(!page.contains('\u{1b}'));
     }
 
+    /// `engine/src/answers/tests.rs` holds that the engine writes the same.
     #[test]
-    fn a_host_without_nts_has_a_page_too() {
-        assert_eq!(page(&json!({})), "no source has mode = \"nts\"\n");
-        let without = page(&json!({ "sources": [], "cookie_keys": null, "key_exchange": {} }));
-        assert!(
-            without.contains("not read yet") && without.contains("nobody has asked for keys yet"),
-            "{without}"
+    fn the_golden_document_is_read_to_the_last_field() {
+        let answer: Value = serde_json::from_str(include_str!("../../ipc/report/tests/keys.json")).unwrap();
+        let page = page(&read(&answer).unwrap());
+        let line = |begin: &str| {
+            let line = page.lines().find(|line| line.starts_with(begin)).unwrap_or_else(|| panic!("{page}"));
+            line.split_whitespace().collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(
+            line("a.example"),
+            "a.example [2001:db8::1]:123 ready (kept) AES-128-GCM-SIV (30) 3 s 8 4 28 d keys were exchanged"
         );
-        assert_eq!(certificate_line(&json!({ "key_exchange": null })), None);
-    }
-
-    #[test]
-    fn a141_any_json_makes_a_page() {
-        for value in [json!(1), json!([]), json!("x"), json!({ "a": {} })] {
-            let reply =
-                json!({ "sources": [value], "cookie_keys": { "epochs": value }, "key_exchange": value });
-            assert!(page(&reply).lines().count() > 1);
-            detail(&json!({ "nts": value }));
+        assert_eq!(line("cookie keys"), "cookie keys of this server's own secret");
+        assert_eq!(line("seal with"), "seal with that of 2027-01-09");
+        assert_eq!(line("open with"), "open with those of 2027-01-09, 2027-01-10");
+        assert!(line("certificate").starts_with("certificate in use until 2027-01-15 (5 days left); the"));
+        for (at, name) in
+            ["accepted", "exchanged", "limited", "tls", "refused", "late", "gone"].iter().enumerate()
+        {
+            assert!(line(name).starts_with(&format!("{name} {} ", at + 1)), "{page}");
         }
     }
 
     #[test]
+    fn a_host_without_nts_has_a_page_too() {
+        assert_eq!(page(&KeysReply::default()), "no source has mode = \"nts\"\n");
+        let without = json!({ "sources": [], "cookie_keys": null, "key_exchange": { "certificate": {} } });
+        let without = page(&read(&without).unwrap());
+        assert!(
+            without.contains("not read yet") && without.contains("nobody has asked for keys yet"),
+            "{without}"
+        );
+        assert_eq!(certificate_line(None), None);
+    }
+
+    #[test]
+    fn a141_a_daemon_of_another_version_has_a_page_or_makes_no_sense() {
+        let read = |value: &Value| {
+            let answer =
+                json!({ "sources": [value], "cookie_keys": { "epochs": [value] }, "key_exchange": value });
+            read::<KeysReply>(&answer)
+        };
+        for value in [json!([]), json!("x"), json!({ "a": {} })] {
+            assert!(read(&value).is_err(), "{value}");
+        }
+        let unknown = json!({ "sources": [{ "a": {} }], "cookie_keys": {}, "key_exchange": { "b": [] } });
+        let page = page(&super::read(&unknown).unwrap());
+        assert!(page.lines().count() > 5 && page.contains("certificate  -"), "{page}");
+    }
+
+    #[test]
     fn a_source_says_in_short_how_it_is_authenticated() {
-        let nts = |state: &str| short(&json!({ "nts": { "state": state, "cookies": 7 } }));
+        let with = |nts: NtsReport| SourceReport { nts: Some(nts), ..SourceReport::default() };
+        let nts = |state: &str| {
+            short(&with(NtsReport {
+                state: Some(state.to_owned()),
+                cookies: Some(7),
+                ..NtsReport::default()
+            }))
+        };
         assert_eq!(nts("ready"), Some("NTS 7".to_owned()));
         assert_eq!(nts("exchanging"), Some("NTS exchanging".to_owned()));
-        assert_eq!(short(&json!({ "nts": null })), None);
-        let rows = detail(&json!({ "nts": source() }));
+        assert_eq!(short(&SourceReport::default()), None);
+        let rows = detail(&with(read(&source()).unwrap()));
         assert!(rows.iter().any(|(name, value)| *name == "certificate until" && value == "2027-01-15"));
-        assert_eq!(detail(&json!({})), []);
+        assert_eq!(detail(&SourceReport::default()), []);
     }
 }

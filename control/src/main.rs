@@ -31,6 +31,8 @@ mod wait;
 
 use clap::{Args, Parser, Subcommand};
 use ipc::permissions::{Changeable, Permissions};
+use ipc::text::escape;
+use report::read::ReloadedReply;
 use std::fs::Metadata;
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
@@ -148,7 +150,7 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(Failure { text, code }) => {
-            eprintln!("chimerctl: {}", text::escape(&text));
+            eprintln!("chimerctl: {}", escape(&text));
             ExitCode::from(code)
         }
     }
@@ -187,29 +189,28 @@ fn reload(cli: &Cli, config: &Path) -> Result<String, Failure> {
     let facts = file.metadata().map_err(unreadable)?;
     let is_private = judge(&facts, config)?;
     file.take(MAX_FILE).read_to_string(&mut text).map_err(unreadable)?;
-    let mut reply = socket::reload(&cli.socket, &text, is_private)?;
-    let is = |name: &str| reply.get(name).and_then(serde_json::Value::as_bool).unwrap_or(false);
-    let done = if is("changed") { "in force now" } else { "nothing new for the server" };
-    let rest = match reply.get("new_section").and_then(serde_json::Value::as_str) {
-        Some(section) => format!("; {} is new: it takes a restart", self::text::escape(section)),
-        None if is("needs_restart") => "; other changes in the file take a restart".to_owned(),
+    let mut answer = socket::reload(&cli.socket, &text, is_private)?;
+    let reply: ReloadedReply = socket::read(&answer)?;
+    let done = if reply.changed == Some(true) { "in force now" } else { "nothing new for the server" };
+    let rest = match &reply.new_section {
+        Some(section) => format!("; {} is new: it takes a restart", escape(section)),
+        None if reply.needs_restart == Some(true) => "; other changes in the file take a restart".to_owned(),
         None => String::new(),
     };
     let mut certificate = None;
-    if is("reads_certificate") {
-        let readings = reply.get("readings").and_then(serde_json::Value::as_u64).unwrap_or(0);
-        certificate = Some(keys::await_certificate(&cli.socket, readings)?);
+    if reply.reads_certificate == Some(true) {
+        certificate = Some(keys::await_certificate(&cli.socket, reply.readings.unwrap_or(0))?);
     }
     if let Some((text, false)) = &certificate {
         return Err(Failure { text: format!("reload: {done}{rest}; certificate: {text}"), code: 1 });
     }
     if cli.json {
-        if let (Some(object), Some((text, _))) = (reply.as_object_mut(), &certificate) {
+        if let (Some(object), Some((text, _))) = (answer.as_object_mut(), &certificate) {
             object.insert("certificate".to_owned(), text.clone().into());
         }
-        return Ok(text::json(&reply));
+        return Ok(text::json(&answer));
     }
     let certificate =
-        certificate.map_or(String::new(), |(text, _)| format!("; certificate: {}", text::escape(&text)));
+        certificate.map_or(String::new(), |(text, _)| format!("; certificate: {}", escape(&text)));
     Ok(format!("reload: {done}{rest}{certificate}\n"))
 }

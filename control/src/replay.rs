@@ -1,8 +1,12 @@
 //! replay: a record of an engine, handled once more by an engine that is confined as the daemon's is. What the
 //! record holds is somebody else's, so it is looked at nowhere else.
 
+use crate::text::{UNKNOWN, plain};
 use crate::{Failure, text};
+use report::read::Replay;
+use serde::Deserialize;
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -41,54 +45,58 @@ pub fn show(file: &Path, json: bool) -> Result<String, Failure> {
     // Its output is closed, or too long for it to be right.
     let _ = child.kill();
     child.wait().map_err(failed)?;
-    let Ok(found) = serde_json::from_str::<Value>(&answer) else {
+    let said = serde_json::from_str::<Value>(&answer);
+    let Some((said, found)) = said.ok().and_then(|said| {
+        let found = Replay::deserialize(&said).ok()?;
+        Some((said, found))
+    }) else {
         let why = complaint.trim();
         let why = if why.is_empty() { "the replay ended without an answer" } else { why };
         return Err(unable(format!("{}: {why}", file.display())));
     };
-    let shown = if json { text::json(&found) } else { describe(&found) };
-    if found["verdict"] == "equal" {
+    let shown = if json { text::json(&said) } else { describe(&found) };
+    if found.verdict.as_deref() == Some("equal") {
         return Ok(shown);
     }
     text::print(&shown);
     let detail = format!(
         "{} at input {}: {}",
-        text::plain(&found["verdict"]),
-        text::plain(&found["at_input"]),
-        text::plain(&found["detail"])
+        plain(found.verdict.as_ref()),
+        plain(found.at_input.as_ref()),
+        plain(found.detail.as_ref())
     );
     Err(Failure { text: detail, code: 1 })
 }
 
-fn describe(found: &Value) -> String {
-    let counts = |name: &str| {
-        let all = found[name].as_object().map(|kinds| {
-            kinds.iter().map(|(kind, count)| format!("{count} {kind}")).collect::<Vec<_>>().join(", ")
-        });
-        all.filter(|text| !text.is_empty()).unwrap_or_else(|| "none".to_owned())
+fn describe(found: &Replay) -> String {
+    let counts = |counted: &Option<BTreeMap<String, u64>>| {
+        let all = counted.iter().flatten().map(|(kind, count)| format!("{count} {kind}"));
+        let all = all.collect::<Vec<_>>().join(", ");
+        if all.is_empty() { "none".to_owned() } else { all }
     };
-    let verdict = match found["verdict"].as_str() {
+    let number = |number: Option<f64>| number.map_or(UNKNOWN.to_owned(), |number| format!("{number:?}"));
+    let verdict = match found.verdict.as_deref() {
         Some("equal") => "equal: every output is as it was".to_owned(),
-        _ => text::plain(&found["verdict"]),
+        _ => plain(found.verdict.as_ref()),
     };
-    let end = match found["end"].as_str() {
+    let end = match found.end.as_deref() {
         Some("orderly") => "with its engine".to_owned(),
         Some("full") => "it was full, the engine went on".to_owned(),
         Some("cut") => "cut off: the process was killed, or the file is a part".to_owned(),
-        _ => text::plain(&found["end"]),
+        _ => plain(found.end.as_ref()),
     };
     text::list(&[
         ("replay", verdict),
-        ("made by", format!("truechimer {}", text::plain(&found["build"]))),
-        ("length", format!("{} s", text::plain(&found["seconds"]))),
+        ("made by", format!("truechimer {}", plain(found.build.as_ref()))),
+        ("length", format!("{} s", number(found.seconds))),
         ("ends", end),
-        ("inputs", counts("inputs")),
-        ("outputs", counts("outputs")),
-        ("state then", text::plain(&found["state"])),
-        ("reason", text::plain(&found["reason"])),
-        ("offset then", text::seconds(&found["offset_s"], true)),
-        ("frequency then", format!("{} ppm", text::plain(&found["frequency_ppm"]))),
-        ("digest", text::plain(&found["digest"])),
+        ("inputs", counts(&found.inputs)),
+        ("outputs", counts(&found.outputs)),
+        ("state then", plain(found.state.as_ref())),
+        ("reason", plain(found.reason.as_ref())),
+        ("offset then", text::seconds(found.offset_s, true)),
+        ("frequency then", format!("{} ppm", number(found.frequency_ppm))),
+        ("digest", plain(found.digest.as_ref())),
     ])
 }
 
@@ -120,7 +128,7 @@ mod tests {
             "inputs": { "reply": 4, "timeout": 9 }, "outputs": {}, "state": "synchronised", "reason": "a\u{1b}b",
             "offset_s": -0.000_001_5, "frequency_ppm": 3.25, "digest": "00ff",
         });
-        let text = describe(&found);
+        let text = describe(&Replay::deserialize(&found).unwrap());
         for part in
             ["equal", "1.2.3", "12.5 s", "full", "4 reply, 9 timeout", "none", "-1.500 µs", "3.25 ppm"]
         {
@@ -130,9 +138,9 @@ mod tests {
     }
 
     #[test]
-    fn a_summary_of_anything_is_only_text() {
-        for found in [json!(null), json!([]), json!({ "inputs": 3, "verdict": {} })] {
-            assert!(describe(&found).lines().count() >= 10);
-        }
+    fn a_summary_of_an_engine_of_another_version_says_what_is_known() {
+        let text = describe(&Replay::default());
+        assert!(text.lines().count() == 11 && text.starts_with("replay          -\n"), "{text}");
+        assert!(Replay::deserialize(json!({ "verdict": {} })).is_err());
     }
 }

@@ -1,5 +1,6 @@
 //! One question and one answer on the control socket.
 
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::fmt;
 use std::io::{ErrorKind, Read, Write};
@@ -27,7 +28,7 @@ pub enum AskError {
     TooSlow,
     /// More than [`MAX_REPLY`] octets.
     TooLong,
-    /// Not one line of JSON with an object in it.
+    /// Not one line of JSON with an object in it, or not the object that was asked for.
     NotUnderstood,
     /// The engine says no.
     Refused(String),
@@ -103,6 +104,15 @@ pub fn reload(path: &Path, file: &str, is_private: bool) -> Result<Value, AskErr
         format!("{{\"verb\":\"reload\",\"private\":{is_private},\"file\":{}}}\n", Value::from(file)),
         DEADLINE,
     )
+}
+
+/// An answer as a document of [`report::read`]. What it doesn't say, or says beyond that, is no error: the daemon may be of
+/// another version.
+///
+/// # Errors
+/// [`AskError::NotUnderstood`]: what it says is of another form.
+pub fn read<T: DeserializeOwned>(answer: &Value) -> Result<T, AskError> {
+    T::deserialize(answer).map_err(|_| AskError::NotUnderstood)
 }
 
 fn request(path: &Path, request: String, deadline: Duration) -> Result<Value, AskError> {

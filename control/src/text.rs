@@ -1,21 +1,14 @@
 //! Text for terminals: nothing unescaped, columns aligned, lengths of time readable.
 
 use ipc::calendar::Date;
+use ipc::text::escape;
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::Write as _;
 
-/// Only what a terminal shows as a character: the rest stands as escapes (A141, A152).
-pub fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '"' | '\'' => escaped.push(character),
-            _ => escaped.extend(character.escape_debug()),
-        }
-    }
-    escaped
-}
+/// For what isn't known: it never was, or the daemon is of a version that doesn't say it.
+pub const UNKNOWN: &str = "-";
 
 /// JSON on several lines, in ASCII only.
 pub fn json(value: &Value) -> String {
@@ -60,6 +53,14 @@ pub fn table(head: &[&str], rows: &[Vec<String>]) -> String {
     text
 }
 
+/// A table of counts with what each means; a count that the daemon doesn't have is `-`.
+pub fn counts(head: &str, counts: &BTreeMap<String, u64>, meanings: &[(&str, &str)]) -> String {
+    let rows = meanings
+        .iter()
+        .map(|(name, means)| vec![(*name).to_owned(), plain(counts.get(*name)), (*means).to_owned()]);
+    table(&[head, "SINCE START", "MEANING"], &rows.collect::<Vec<_>>())
+}
+
 /// Lines of `name: value`, all escaped.
 pub fn list(rows: &[(&str, String)]) -> String {
     let width = rows.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
@@ -70,9 +71,9 @@ pub fn list(rows: &[(&str, String)]) -> String {
     text
 }
 
-/// A number of seconds with a unit that fits, with sign where `signed`; `-` for nothing.
-pub fn seconds(value: &Value, signed: bool) -> String {
-    let Some(seconds) = value.as_f64().filter(|seconds| seconds.is_finite()) else { return "-".to_owned() };
+/// A number of seconds with a unit that fits, with sign where `signed`; `-` for what isn't known.
+pub fn seconds(value: Option<f64>, signed: bool) -> String {
+    let Some(seconds) = value.filter(|seconds| seconds.is_finite()) else { return UNKNOWN.to_owned() };
     let (scale, unit) = match seconds.abs() {
         size if size < 1e-6 => (1e9, "ns"),
         size if size < 1e-3 => (1e6, "µs"),
@@ -86,9 +87,9 @@ pub fn seconds(value: &Value, signed: bool) -> String {
     }
 }
 
-/// A length of time in whole numbers of a unit that fits, for what takes hours or weeks; `-` for nothing.
-pub fn length(value: &Value) -> String {
-    let Some(seconds) = value.as_f64().filter(|seconds| seconds.is_finite()) else { return "-".to_owned() };
+/// A length of time in whole numbers of a unit that fits, for what takes hours or weeks; `-` for what isn't known.
+pub fn length(value: Option<f64>) -> String {
+    let Some(seconds) = value.filter(|seconds| seconds.is_finite()) else { return UNKNOWN.to_owned() };
     let (scale, unit) = match seconds.abs() {
         size if size < 120.0 => (1.0, "s"),
         size if size < 7_200.0 => (60.0, "min"),
@@ -104,14 +105,9 @@ pub fn day(unix_seconds: i64) -> String {
     if (1..=9999).contains(&date.year()) { date.to_string() } else { "-".to_owned() }
 }
 
-/// A member of an object as text: texts as they are, numbers and booleans as JSON, `-` for nothing.
-pub fn plain(value: &Value) -> String {
-    match value {
-        Value::Null => "-".to_owned(),
-        Value::String(text) if text.is_empty() => "-".to_owned(),
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    }
+/// A word, a sentence or a number of the daemon's as it is; `-` for what isn't known, or is empty.
+pub fn plain(value: Option<&impl ToString>) -> String {
+    value.map(ToString::to_string).filter(|text| !text.is_empty()).unwrap_or_else(|| UNKNOWN.to_owned())
 }
 
 /// For the command line: 0 or more.
@@ -130,7 +126,6 @@ mod tests {
     #[test]
     fn a141_nothing_that_a_terminal_obeys_is_printed() {
         let hostile = "\u{1b}[2J\u{1b}]0;x\u{7}\r\n\u{9b}1m\u{202e}\u{200b}\0";
-        assert!(escape(hostile).chars().all(|character| character.is_ascii_graphic()));
         let table = table(&["A"], &[vec![hostile.to_owned()]]);
         assert!(table.chars().all(|character| character.is_ascii_graphic() || "\n ".contains(character)));
         let list = list(&[("a", hostile.to_owned())]);
@@ -149,11 +144,11 @@ mod tests {
 
     #[test]
     fn a_length_of_time_has_the_unit_that_fits() {
-        assert_eq!(seconds(&json!(0.0), false), "0.000 ns");
-        assert_eq!(seconds(&json!(-0.000_012_345), true), "-12.345 µs");
-        assert_eq!(seconds(&json!(0.25), true), "+250.000 ms");
-        assert_eq!(seconds(&json!(12), false), "12.000 s");
-        assert_eq!(seconds(&Value::Null, true), "-");
+        assert_eq!(seconds(Some(0.0), false), "0.000 ns");
+        assert_eq!(seconds(Some(-0.000_012_345), true), "-12.345 µs");
+        assert_eq!(seconds(Some(0.25), true), "+250.000 ms");
+        assert_eq!(seconds(Some(12.0), false), "12.000 s");
+        assert_eq!(seconds(None, true), "-");
     }
 
     #[test]
@@ -161,9 +156,9 @@ mod tests {
         for (seconds, text) in
             [(0.4, "0 s"), (119.0, "119 s"), (600.0, "10 min"), (90_000.0, "25 h"), (1e6, "12 d")]
         {
-            assert_eq!(length(&json!(seconds)), text);
+            assert_eq!(length(Some(seconds)), text);
         }
-        assert_eq!(length(&Value::Null), "-");
+        assert_eq!(length(None), "-");
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! `chimerctl wait-sync`.
 
 use crate::Failure;
-use crate::socket::{AskError, DEADLINE, ask_within};
+use crate::socket::{AskError, DEADLINE, ask_within, read};
 use crate::text::{json, seconds};
-use serde_json::{Value, json};
+use report::read::{StatusReply, SystemReport};
+use serde_json::json;
 use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -23,7 +24,7 @@ pub fn wait(socket: &Path, timeout: f64, max_error: Option<f64>, as_json: bool) 
     let mut last;
     loop {
         let left = limit.map_or(DEADLINE, |limit| limit.saturating_sub(start.elapsed()).min(DEADLINE));
-        match ask_within(socket, "status", left.max(INTERVAL)) {
+        match ask_status(socket, left.max(INTERVAL)) {
             Ok(reply) if is_reached(&reply, max_error) => {
                 return Ok(success(&reply, start.elapsed(), as_json));
             }
@@ -53,23 +54,24 @@ pub fn wait(socket: &Path, timeout: f64, max_error: Option<f64>, as_json: bool) 
     }
 }
 
-fn is_reached(reply: &Value, max_error: Option<f64>) -> bool {
-    let report = reply.get("report").unwrap_or(&Value::Null);
-    let synchronised = report.get("synchronised").and_then(Value::as_bool) == Some(true);
-    let bound = report.get("error_bound_s").and_then(Value::as_f64);
-    synchronised && max_error.is_none_or(|limit| bound.is_some_and(|bound| bound < limit))
+fn ask_status(socket: &Path, deadline: Duration) -> Result<SystemReport, AskError> {
+    let status: StatusReply = read(&ask_within(socket, "status", deadline)?)?;
+    Ok(status.report.unwrap_or_default())
 }
 
-fn reason(reply: &Value) -> String {
-    let report = reply.get("report").unwrap_or(&Value::Null);
-    let text = |key: &str| report.get(key).and_then(Value::as_str).unwrap_or("unknown").to_owned();
-    let bound = seconds(report.get("error_bound_s").unwrap_or(&Value::Null), false);
-    format!("{}, {} (error bound {bound})", text("state"), text("reason"))
+fn is_reached(report: &SystemReport, max_error: Option<f64>) -> bool {
+    let is_below = |limit| report.error_bound_s.is_some_and(|bound| bound < limit);
+    report.synchronised == Some(true) && max_error.is_none_or(is_below)
 }
 
-fn success(reply: &Value, waited: Duration, as_json: bool) -> String {
-    let report = reply.get("report").unwrap_or(&Value::Null);
-    let bound = report.get("error_bound_s").unwrap_or(&Value::Null);
+fn reason(report: &SystemReport) -> String {
+    let text = |known: &Option<String>| known.as_deref().unwrap_or("unknown").to_owned();
+    let bound = seconds(report.error_bound_s, false);
+    format!("{}, {} (error bound {bound})", text(&report.state), text(&report.reason))
+}
+
+fn success(report: &SystemReport, waited: Duration, as_json: bool) -> String {
+    let bound = report.error_bound_s;
     match as_json {
         true => {
             json(&json!({ "synchronised": true, "error_bound_s": bound, "waited_s": waited.as_secs_f64() }))
@@ -82,18 +84,18 @@ fn success(reply: &Value, waited: Duration, as_json: bool) -> String {
 mod tests {
     use super::*;
 
-    fn reply(synchronised: bool, bound: Value) -> Value {
-        json!({ "report": { "synchronised": synchronised, "error_bound_s": bound, "state": "starting", "reason": "no reply" } })
+    fn report(synchronised: bool, bound: Option<f64>) -> SystemReport {
+        SystemReport { synchronised: Some(synchronised), error_bound_s: bound, ..SystemReport::default() }
     }
 
     #[test]
     fn synchronised_with_an_error_below_the_limit_is_what_is_waited_for() {
-        assert!(is_reached(&reply(true, json!(0.02)), None));
-        assert!(is_reached(&reply(true, json!(0.02)), Some(0.021)));
-        assert!(!is_reached(&reply(true, json!(0.02)), Some(0.02)));
-        assert!(!is_reached(&reply(true, Value::Null), Some(1.0)), "an unknown bound is not below");
-        assert!(!is_reached(&reply(false, json!(0.0)), None));
-        assert!(!is_reached(&json!({}), None));
+        assert!(is_reached(&report(true, Some(0.02)), None));
+        assert!(is_reached(&report(true, Some(0.02)), Some(0.021)));
+        assert!(!is_reached(&report(true, Some(0.02)), Some(0.02)));
+        assert!(!is_reached(&report(true, None), Some(1.0)), "an unknown bound is not below");
+        assert!(!is_reached(&report(false, Some(0.0)), None));
+        assert!(!is_reached(&SystemReport::default(), None));
     }
 
     #[test]
@@ -113,7 +115,10 @@ mod tests {
             for stream in listener.incoming() {
                 let mut stream = stream.unwrap();
                 let _ = stream.read(&mut [0; 64]);
-                let _ = writeln!(stream, "{}", reply(false, json!(16)));
+                let report = json!({
+                    "synchronised": false, "error_bound_s": 16, "state": "starting", "reason": "no reply",
+                });
+                let _ = writeln!(stream, "{}", json!({ "report": report }));
             }
         });
         let failure = wait(&path, 0.5, None, false).err().unwrap();

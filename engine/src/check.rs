@@ -1,7 +1,7 @@
 //! What `truechimerd --check` says of a configuration that is in order.
 
 use crate::configuration::Configuration;
-use crate::log::escape;
+use ipc::text::escape;
 use std::fmt::Write as _;
 
 /// A line that it is in order, and one for each thing that hangs on other files or hosts.

@@ -22,7 +22,8 @@ use crate::configuration::document::{Faults, Section};
 use crate::configuration::nts::{RootSets, SYSTEM};
 use engine_core::settings::{Place, Settings};
 use ipc::address::Address;
-use ipc::message::privileged::{LaunchPlan, MAX_LISTEN, Profile};
+use ipc::message::launch::{LaunchPlan, MAX_LISTEN};
+use ipc::message::privileged::Profile;
 use ipc::message::server::{Rule, ServerPolicy};
 use ipc::permissions::{Changeable, Permissions};
 use ipc::units::Span;
@@ -130,7 +131,7 @@ pub fn read_whole(text: &str, name: &str, is_private: bool) -> Result<Configurat
     let found = parse(text, name)?;
     match &found.keys {
         Some(keys) if keys.fleet.is_some() && !is_private => {
-            Err(ConfigurationError::Exposed(crate::log::escape(name)))
+            Err(ConfigurationError::Exposed(ipc::text::escape(name)))
         }
         _ => Ok(found),
     }
@@ -141,7 +142,7 @@ pub fn read_whole(text: &str, name: &str, is_private: bool) -> Result<Configurat
 /// # Errors
 /// It can't be read, is too long, or isn't text.
 pub fn read_text(file: &File, name: &str) -> Result<Zeroizing<String>, ConfigurationError> {
-    let name = || crate::log::escape(name);
+    let name = || ipc::text::escape(name);
     let mut octets = Zeroizing::new(vec![0; MAX_FILE + 1]);
     let mut length = 0;
     while let Some(room) = octets.get_mut(length..).filter(|room| !room.is_empty()) {
@@ -172,7 +173,7 @@ pub fn read_text(file: &File, name: &str) -> Result<Zeroizing<String>, Configura
 /// # Errors
 /// Others than root and that user may change it, or the kernel says nothing of it.
 pub fn judge(file: &File, name: &str, starter: u32) -> Result<bool, ConfigurationError> {
-    let escaped = || crate::log::escape(name);
+    let escaped = || ipc::text::escape(name);
     let facts = policies::owner_and_mode(file);
     let (owner, mode) = facts.map_err(|errno| ConfigurationError::Unreadable(escaped(), errno))?;
     let permissions = Permissions { owner, mode };
@@ -187,7 +188,7 @@ pub fn judge(file: &File, name: &str, starter: u32) -> Result<bool, Configuratio
 /// # Errors
 /// [`ConfigurationError::Faults`].
 pub fn parse(text: &str, name: &str) -> Result<Configuration, ConfigurationError> {
-    let name = crate::log::escape(name);
+    let name = ipc::text::escape(name);
     let mut faults = Faults::new(text);
     let found = document::parse(text, &mut faults).and_then(|root| read_root(&root, &mut faults));
     let (mut list, warnings) = faults.into_lists();

@@ -2,7 +2,7 @@
 
 use ipc::file_path::FilePath;
 use ipc::message::key_service::{KeyCounters, Loaded};
-use ipc::message::privileged::KeyService;
+use ipc::message::launch::KeyService;
 use ipc::units::WallTime;
 use nix::errno::Errno;
 

@@ -20,6 +20,7 @@ mod record;
 pub use record::Roots;
 
 use engine_core::io::SavedAssociation;
+use ipc::checksum::checksum;
 use protocol::nts::ratchet::State;
 use record::{read_body, write_body};
 use std::fs::File;
@@ -196,13 +197,6 @@ fn read_up_to(file: &File, room: &mut [u8], from: u64) -> Result<usize, &'static
         }
     }
     Ok(length)
-}
-
-/// FNV-1a over 64 bits: shows a write that was cut short; against intent the file's mode protects.
-fn checksum(octets: &[u8]) -> u64 {
-    octets
-        .iter()
-        .fold(0xcbf2_9ce4_8422_2325, |hash, octet| (hash ^ u64::from(*octet)).wrapping_mul(0x100_0000_01b3))
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ pub use breach::Breach;
 pub use key_service::KeyServiceLink;
 pub use outlet::Taken;
 
-use crate::links::asked::{KeyExchanges, ProtectedQueries, Unended, check_resolved};
+use crate::links::asked::Unended;
 use crate::links::counting::Counting;
 use crate::links::liveness::Liveness;
 use crate::links::orders::Orders;
@@ -24,11 +24,10 @@ use crate::links::outlet::Outlet;
 use engine_core::io::{Input, OrderKind};
 use ipc::message::Shortfall;
 use ipc::message::client::{FromClient, Query, QueryId, ToClient};
-use ipc::message::exchange::{Exchange, FromExchange, Resolve, ToExchange};
+use ipc::message::exchange::{Asked, Exchange, FromExchange, Resolve, ToExchange};
 use ipc::message::key_service::{KeyCounters, Loaded, ToKeyService};
-use ipc::message::privileged::{
-    Adjust, Condition, FromPrivileged, LaunchPlan, Status, Step, ToPrivileged, Welcome,
-};
+use ipc::message::launch::{LaunchPlan, ToLaunch};
+use ipc::message::privileged::{Adjust, Condition, FromPrivileged, Status, Step, ToPrivileged, Welcome};
 use ipc::message::server::{
     Access, CookieKeys, Counters, FromServer, MAX_RULES, Rule, ServerPolicy, ServerState, ToServer,
 };
@@ -68,6 +67,8 @@ pub enum Fact {
 /// All ends that this process holds.
 #[derive(Debug)]
 pub struct Links {
+    /// None once everything has been said on it.
+    launch: Option<Outlet<ToLaunch, FromPrivileged>>,
     privileged: Outlet<ToPrivileged, FromPrivileged>,
     client: Outlet<ToClient, FromClient>,
     exchange: Outlet<ToExchange, FromExchange>,
@@ -75,8 +76,6 @@ pub struct Links {
     /// To the key exchange service.
     pub key_service: KeyServiceLink,
     orders: Orders,
-    queries: ProtectedQueries,
-    exchanges: KeyExchanges,
     unended: Unended,
     liveness: Liveness,
     welcomed: bool,
@@ -88,7 +87,9 @@ pub struct Links {
 
 /// The descriptors, as they were inherited.
 pub struct Ends {
-    /// To truechimerd.
+    /// To truechimerd, for as long as it launches.
+    pub launch: OwnedFd,
+    /// To the keeper.
     pub privileged: OwnedFd,
     /// To the client role.
     pub client: OwnedFd,
@@ -107,14 +108,13 @@ impl Links {
     /// What the kernel says where an end can't be made non-blocking.
     pub fn new(ends: Ends) -> Result<Self, nix::Error> {
         Ok(Self {
+            launch: Some(Outlet::new(Process::Privileged, ends.launch)?),
             privileged: Outlet::new(Process::Privileged, ends.privileged)?,
             client: Outlet::new(Process::Client, ends.client)?,
             exchange: Outlet::new(Process::Exchange, ends.exchange)?,
             server: Outlet::new(Process::Server, ends.server)?,
             key_service: KeyServiceLink::new(ends.key_service)?,
             orders: Orders::default(),
-            queries: ProtectedQueries::default(),
-            exchanges: KeyExchanges::default(),
             unended: Unended::default(),
             liveness: Liveness::default(),
             welcomed: false,
@@ -130,7 +130,7 @@ impl Links {
     /// [`Breach`] as everywhere here: the process at the other end is gone or doesn't read.
     pub fn send_plan(&mut self, now: RawInstant, plan: LaunchPlan) -> Result<(), Breach> {
         self.plan = Some(plan);
-        self.privileged.send_surely(now, ToPrivileged::Plan(plan))
+        self.send_launch(now, ToLaunch::Plan(plan))
     }
 
     /// Whether a process is part of this run.
@@ -141,9 +141,15 @@ impl Links {
         }
     }
 
-    /// Sends the hello to privileged.
+    /// Sends the hello, the last word to the launch.
     pub fn send_hello(&mut self, now: RawInstant) -> Result<(), Breach> {
-        self.privileged.send_surely(now, ToPrivileged::Hello)
+        self.send_launch(now, ToLaunch::Hello)?;
+        self.launch = None;
+        Ok(())
+    }
+
+    fn send_launch(&mut self, now: RawInstant, message: ToLaunch) -> Result<(), Breach> {
+        self.launch.as_mut().map_or(Ok(()), |launch| launch.send_surely(now, message))
     }
 
     /// Sends a sign of life.
@@ -158,6 +164,10 @@ impl Links {
 
     /// Sends the farewell; if it can't be sent, the closed link says as much.
     pub fn send_goodbye(&mut self, now: RawInstant, farewell: Process) {
+        // As long as it launches it reads the one, and the keeper that follows it the other.
+        if let Some(launch) = &mut self.launch {
+            let _ = launch.send(now, ToLaunch::Goodbye(farewell));
+        }
         let _ = self.privileged.send(now, ToPrivileged::Goodbye(farewell));
     }
 
@@ -188,11 +198,7 @@ impl Links {
 
     /// Sends a query, or skips it where the client role doesn't read.
     pub fn send_query(&mut self, now: RawInstant, query: Query) -> Result<Taken, Breach> {
-        let taken = self.client.send(now, ToClient::Query(query))?;
-        if query.protected && taken == Taken::Yes {
-            self.queries.open(query.id);
-        }
-        Ok(taken)
+        self.client.send(now, ToClient::Query(query))
     }
 
     /// Sends a cancellation, or skips it where the client role doesn't read.
@@ -202,9 +208,14 @@ impl Links {
 
     /// Sends a look-up, or skips it where the exchange role doesn't read.
     pub fn send_resolve(&mut self, now: RawInstant, resolve: Resolve) -> Result<Taken, Breach> {
-        let taken = self.exchange.send(now, ToExchange::Resolve(resolve))?;
+        self.send_asked(now, ToExchange::Resolve(resolve))
+    }
+
+    fn send_asked(&mut self, now: RawInstant, asked: ToExchange) -> Result<Taken, Breach> {
+        let open = Asked::of(&asked);
+        let taken = self.exchange.send(now, asked)?;
         if taken == Taken::Yes {
-            self.unended.begin(resolve.id, now);
+            self.unended.begin(open, now);
         }
         Ok(taken)
     }
@@ -238,15 +249,10 @@ impl Links {
 
     /// Sends a key exchange, or skips it where the exchange role doesn't read or has enough to do.
     pub fn send_exchange(&mut self, now: RawInstant, exchange: Exchange) -> Result<Taken, Breach> {
-        if !self.exchanges.has_room() {
+        if !self.unended.has_room() {
             return Ok(Taken::Skipped);
         }
-        let taken = self.exchange.send(now, ToExchange::Exchange(exchange))?;
-        if taken == Taken::Yes {
-            self.exchanges.open(&exchange);
-            self.unended.begin(exchange.id, now);
-        }
-        Ok(taken)
+        self.send_asked(now, ToExchange::Exchange(exchange))
     }
 
     /// Publishes the system variables; a state that still waits is replaced.
@@ -404,55 +410,30 @@ impl Links {
                 if !(1..=7).contains(&reply.header.version) || reply.header.mode > 7 {
                     return Err(breach("sent a version or mode that no packet can have"));
                 }
-                self.queries.check_plain(reply.id).map_err(breach)?;
                 Fact::Input(Input::Reply(reply))
             }
-            FromClient::ProtectedReply(candidate) => {
-                self.queries.count(candidate.id).map_err(breach)?;
-                Fact::Input(Input::Protected(candidate))
-            }
+            FromClient::ProtectedReply(candidate) => Fact::Input(Input::Protected(candidate)),
             FromClient::Pong => Fact::Alive(Process::Client),
-            FromClient::Unanswered(unanswered) => {
-                self.queries.close(unanswered.id);
-                Fact::Input(Input::Unanswered(unanswered))
-            }
+            FromClient::Unanswered(unanswered) => Fact::Input(Input::Unanswered(unanswered)),
         }))
     }
 
     fn receive_exchange(&mut self) -> Result<Option<Fact>, Breach> {
-        let breach = |deed: &str| Breach::new(Process::Exchange, deed);
         let Some(message) = self.exchange.receive()? else { return Ok(None) };
         let hello = match message {
             FromExchange::Hello(shortfall) => Some(shortfall),
             _ => None,
         };
         self.exchange.greet(hello)?;
+        self.unended.judge(&message).map_err(|deed| Breach::new(Process::Exchange, deed))?;
         Ok(Some(match message {
             FromExchange::Hello(shortfall) => Fact::Hello(Process::Exchange, shortfall),
             FromExchange::Pong => Fact::Alive(Process::Exchange),
-            FromExchange::Resolved(resolved) => {
-                check_resolved(&resolved).map_err(breach)?;
-                self.unended.end(resolved.id);
-                Fact::Input(Input::Resolved(resolved))
-            }
-            FromExchange::Failed(failed) => {
-                self.unended.end(failed.id);
-                Fact::Input(Input::LookupFailed(failed))
-            }
-            FromExchange::Cookie(cookie) => {
-                self.exchanges.count(cookie.id).map_err(breach)?;
-                Fact::Input(Input::Cookie(cookie))
-            }
-            FromExchange::Exchanged(ended) => {
-                self.exchanges.end(&ended).map_err(breach)?;
-                self.unended.end(ended.id);
-                Fact::Input(Input::Exchanged(ended))
-            }
-            FromExchange::ExchangeFailed(failed) => {
-                self.exchanges.fail(failed.id).map_err(breach)?;
-                self.unended.end(failed.id);
-                Fact::Input(Input::ExchangeFailed(failed))
-            }
+            FromExchange::Resolved(resolved) => Fact::Input(Input::Resolved(resolved)),
+            FromExchange::Failed(failed) => Fact::Input(Input::LookupFailed(failed)),
+            FromExchange::Cookie(cookie) => Fact::Input(Input::Cookie(cookie)),
+            FromExchange::Exchanged(ended) => Fact::Input(Input::Exchanged(ended)),
+            FromExchange::ExchangeFailed(failed) => Fact::Input(Input::ExchangeFailed(failed)),
         }))
     }
 

@@ -4,6 +4,8 @@
 //! Writing never waits: a line that can't be taken now is lost and counted. What is held back, and how that is told:
 //! `limiter`.
 
+use engine_core::notice::{Notice, Weight};
+use ipc::text::escape;
 use ipc::units::RawInstant;
 use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::time::TimeSpec;
@@ -117,6 +119,16 @@ impl Log {
         }
     }
 
+    /// Writes what the engine has to say, as it may be held back.
+    pub fn tell(&mut self, now: RawInstant, notice: &Notice) {
+        let (severity, sentence) = (Severity::from_number(notice.severity()), notice.sentence());
+        match notice.weight() {
+            Weight::Line => self.write_limited(now, severity, &sentence),
+            Weight::Change => self.write_change(now, severity, &sentence),
+            Weight::Clock => self.write_of_the_clock(now, severity, &sentence),
+        }
+    }
+
     /// Writes a line that an administrator needs, in its place: a step, a change of state, a refusal. Held back
     /// only in a flood ([`limiter`]).
     pub fn write_change(&mut self, now: RawInstant, severity: Severity, text: &str) {
@@ -181,21 +193,6 @@ pub fn write_to_stderr(line: &str) -> bool {
     let mut ready = [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)];
     let can_take = matches!(ppoll(&mut ready, Some(TimeSpec::new(0, 0)), None), Ok(1));
     can_take && write(&stderr, line.as_bytes()).is_ok()
-}
-
-/// One line of printable characters: control characters, line ends, invisible and direction-changing
-/// characters stand as escapes (A152).
-pub fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '"' | '\'' | '\\' => escaped.push(character),
-            // A line ends a fault, and each is escaped by itself; everything else goes through escape_debug,
-            // which lets only printable characters pass.
-            _ => escaped.extend(character.escape_debug()),
-        }
-    }
-    escaped
 }
 
 fn clip(text: String) -> String {

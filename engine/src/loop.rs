@@ -10,7 +10,7 @@ use crate::links::{BURST, Breach, Fact, Links, Taken};
 use crate::log::{Log, Severity};
 use crate::reload::{InForce, Opened, ReloadError};
 use crate::state::StateFile;
-use engine_core::io::{Event, Input, Now, Output};
+use engine_core::io::{Input, Now, Output};
 use engine_core::record::Recorded;
 use ipc::message::client::{Rejected, Silence, Unanswered};
 use ipc::message::exchange::{ExchangeFailed, ExchangeFailure, Failed, LookupFailure};
@@ -221,12 +221,12 @@ impl Running {
         let Self { control, engine, surroundings, links, in_force, log, keeping, .. } = self;
         let mut breach = None;
         control.serve(now.raw, &mut |verb| match verb {
-            Verb::Status => answers::status(&engine.report(now), surroundings, now.wall),
+            Verb::Status => answers::status(engine.report(now), surroundings, now.wall),
             Verb::Keys => {
                 let known = surroundings.key_exchange.as_ref();
-                answers::keys(&engine.report(now), keeping.cookies(), known, now.wall)
+                answers::keys(engine.report(now), keeping.cookies(), known, now.wall)
             }
-            Verb::Sources => answers::sources(&engine.report(now)),
+            Verb::Sources => answers::sources(engine.report(now)),
             Verb::Server => answers::server(surroundings),
             Verb::Change(command) => {
                 engine.handle_input(now, Input::Command(command));
@@ -314,15 +314,7 @@ impl Running {
                         self.complain_of_keys(raw, &error);
                     }
                 }
-                Output::Event(Event::Line(severity, text)) => {
-                    self.log.write_limited(raw, Severity::from_number(severity), &text);
-                }
-                Output::Event(Event::Change(severity, text)) => {
-                    self.log.write_change(raw, Severity::from_number(severity), &text);
-                }
-                Output::Event(Event::Clock(severity, text)) => {
-                    self.log.write_of_the_clock(raw, Severity::from_number(severity), &text);
-                }
+                Output::Log(notice) => self.log.tell(raw, &notice),
                 Output::Distrust(process, deed) => return Err(Breach::new(process, deed).into()),
             }
         }

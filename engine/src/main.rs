@@ -59,7 +59,8 @@ use crate::state::StateFile;
 use engine_core::io::{Input, SavedAssociation, Start};
 use engine_core::record::{Recorded, Tape};
 use ipc::message::Shortfall;
-use ipc::message::privileged::{FromPrivileged, START_PATIENCE, ToPrivileged};
+use ipc::message::launch::{START_PATIENCE, ToLaunch};
+use ipc::message::privileged::FromPrivileged;
 use ipc::permissions::Permissions;
 use ipc::units::Span;
 use ipc_link::Link;
@@ -87,9 +88,9 @@ fn main() {
     if words.flag("check") {
         print!("{}", check::describe(&configuration));
         // The files that it names are looked at by truechimerd, which sees them.
-        if let Ok(end) = words.fd("privileged") {
-            let mut link: Link<ToPrivileged, FromPrivileged> = Link::new(end);
-            let _ = link.send(&ToPrivileged::Plan(configuration.plan));
+        if let Ok(end) = words.fd("launch") {
+            let mut link: Link<ToLaunch, FromPrivileged> = Link::new(end);
+            let _ = link.send(&ToLaunch::Plan(configuration.plan));
         }
         exit(0);
     }
@@ -136,7 +137,7 @@ fn confine(words: &Inherited) -> Shortfall {
 /// A panic is a fault of ours; it ends the process with one line, and with it the daemon.
 fn end_on_panic() {
     std::panic::set_hook(Box::new(|panic| {
-        let text = log::escape(&panic.to_string());
+        let text = ipc::text::escape(&panic.to_string());
         log::write_to_stderr(&format!("truechimer-engine: a fault of its own: {text}\n"));
         exit(ending::ENGINE);
     }));
@@ -176,6 +177,7 @@ fn run(
 ) -> i32 {
     let take = |key: &str| words.fd(key).unwrap_or_else(|error| fail(error));
     let ends = Ends {
+        launch: take("launch"),
         privileged: take("privileged"),
         client: take("client"),
         exchange: take("exchange"),

@@ -4,7 +4,7 @@
 use crate::configuration::{Configuration, ConfigurationError, KeySettings, judge, read_text, read_whole};
 use crate::links::{Breach, Links};
 use engine_core::settings::Settings;
-use ipc::message::privileged::LaunchPlan;
+use ipc::message::launch::LaunchPlan;
 use ipc::message::server::{Rule, ServerPolicy};
 use ipc::process::Process;
 use ipc::units::RawInstant;

@@ -2,6 +2,7 @@
 //! write that is cut short destroys the older one only.
 
 use engine_core::io::Saved;
+use ipc::checksum::checksum;
 use ipc::units::{Frequency, WallTime};
 use std::fs::File;
 use std::os::fd::OwnedFd;
@@ -129,13 +130,6 @@ fn read_slot(slot: &[u8]) -> Result<(u64, Saved), &'static str> {
         error.filter(|error| (0.0..=1000.0).contains(error)).ok_or("a frequency error out of range")?;
     let scaled = (ppm * f64::from(Frequency::PER_PPM)).round() as i32;
     Ok((sequence, Saved { frequency: Frequency::saturating(scaled), frequency_error_ppm: error, at }))
-}
-
-/// FNV-1a over 64 bits: shows a write that was cut short; against intent the file's mode protects.
-fn checksum(octets: &[u8]) -> u64 {
-    octets
-        .iter()
-        .fold(0xcbf2_9ce4_8422_2325, |hash, octet| (hash ^ u64::from(*octet)).wrapping_mul(0x100_0000_01b3))
 }
 
 #[cfg(test)]

@@ -34,7 +34,7 @@ fn from_the_plan_to_the_first_adjust() {
     let plan = bench.expect_plan();
     assert_eq!((plan.listen_count, plan.profile, plan.exchange), (0, Profile::Standard, false));
     bench.client.send(&HELLO).unwrap();
-    assert_eq!(bench.expect_privileged(), ToPrivileged::Hello);
+    bench.expect_hello();
     bench.welcome();
     let adjust = bench.answer_queries_until(Duration::from_secs(20), |order| match order {
         ToPrivileged::Adjust(adjust) => Some(*adjust),
@@ -52,7 +52,7 @@ fn the_same_under_the_real_confinement() {
     let mut bench = Bench::start("confined", SOURCE, Start { confined: true, ..Start::default() });
     bench.expect_plan();
     bench.client.send(&HELLO).unwrap();
-    assert_eq!(bench.expect_privileged(), ToPrivileged::Hello);
+    bench.expect_hello();
     bench.welcome();
     bench.answer_queries_until(Duration::from_secs(20), |order| match order {
         ToPrivileged::Adjust(adjust) => Some(*adjust),
@@ -119,7 +119,7 @@ fn a_client_that_is_slow_to_say_hello_is_waited_for() {
     bench.expect_plan();
     assert_eq!(bench.poll_privileged(Duration::from_secs(8)), None, "nothing is said meanwhile");
     bench.client.send(&HELLO).unwrap();
-    assert_eq!(bench.expect_privileged(), ToPrivileged::Hello);
+    bench.expect_hello();
 }
 
 #[test]
@@ -134,7 +134,7 @@ fn the_server_role_and_the_exchange_role_are_awaited_where_the_plan_asks_for_the
     // Somebody may ask the server before the launch is over.
     bench.server.send(&counted(1)).unwrap();
     bench.exchange.send(&FromExchange::Hello(Shortfall::NONE)).unwrap();
-    assert_eq!(bench.expect_privileged(), ToPrivileged::Hello);
+    bench.expect_hello();
     bench.server.send(&counted(2)).unwrap();
     assert_eq!(bench.expect_server(), ToServer::Policy(ServerPolicy::DEFAULT));
     match bench.expect_server() {
@@ -248,7 +248,7 @@ fn start_nts(name: &str, keys: &KeyFile) -> Bench {
     assert_eq!(plan.system_roots.unwrap().as_str(), "/etc/ssl/certs/ca-certificates.crt");
     bench.client.send(&HELLO).unwrap();
     bench.exchange.send(&FromExchange::Hello(Shortfall::NONE)).unwrap();
-    assert_eq!(bench.expect_privileged(), ToPrivileged::Hello);
+    bench.expect_hello();
     bench.welcome();
     bench
 }
@@ -380,7 +380,7 @@ fn start_server(name: &str, keys: &KeyFile) -> (Bench, CookieKeys) {
     bench.key_service.send(&FromKeyService::Hello(Shortfall::NONE)).unwrap();
     let holder = Shortfall { landlock: true, ..Shortfall::NONE };
     bench.key_service.send(&FromKeyService::HolderHello(holder)).unwrap();
-    assert_eq!(bench.expect_privileged(), ToPrivileged::Hello);
+    bench.expect_hello();
     let policy = KeyPolicy { ntp_port: Some(11_125), ..KeyPolicy::DEFAULT };
     assert_eq!(bench.expect_key_service(), ToKeyService::Policy(policy));
     bench.welcome();
@@ -463,7 +463,7 @@ fn a_key_holder_is_awaited_with_its_hello() {
     bench.key_service.send(&FromKeyService::Hello(Shortfall::NONE)).unwrap();
     assert_eq!(bench.poll_privileged(Duration::from_secs(1)), None, "the key holder is missing");
     bench.key_service.send(&FromKeyService::HolderHello(Shortfall::NONE)).unwrap();
-    assert_eq!(bench.expect_privileged(), ToPrivileged::Hello);
+    bench.expect_hello();
 }
 
 #[test]

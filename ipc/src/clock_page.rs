@@ -6,6 +6,7 @@
 //! a step is immediate. It also has what a test needs and a real clock hides: the oscillator's own error.
 //! Pure arithmetic in integers: every reader computes the same nanosecond.
 
+use crate::checksum::checksum;
 use crate::units::{Frequency, Offset, RawInstant, TimeConstant, WallTime};
 
 /// Length of the file in octets.
@@ -104,7 +105,7 @@ impl ClockPage {
         for (place, word) in octets.chunks_exact_mut(8).zip(words) {
             place.copy_from_slice(&word.to_le_bytes());
         }
-        let check = sum(&octets[..PAGE - 8]);
+        let check = checksum(&octets[..PAGE - 8]);
         octets[PAGE - 8..].copy_from_slice(&check.to_le_bytes());
         octets
     }
@@ -119,7 +120,7 @@ impl ClockPage {
             eight.copy_from_slice(&octets[index * 8..index * 8 + 8]);
             u64::from_le_bytes(eight)
         };
-        if word(0) != MAGIC || word(11) != sum(&octets[..PAGE - 8]) {
+        if word(0) != MAGIC || word(11) != checksum(&octets[..PAGE - 8]) {
             return Err(Torn);
         }
         let signed = |index| word(index) as i64;
@@ -155,13 +156,6 @@ fn chunk(left: i64, shift: u32) -> i64 {
     } else {
         (left >> shift).max(1)
     }
-}
-
-/// FNV-1a over 64 bits: shows a torn read, nothing more.
-fn sum(octets: &[u8]) -> u64 {
-    octets
-        .iter()
-        .fold(0xcbf2_9ce4_8422_2325, |hash, octet| (hash ^ u64::from(*octet)).wrapping_mul(0x100_0000_01b3))
 }
 
 #[cfg(test)]

@@ -10,7 +10,9 @@
 //!   permissions  who may change or read a file
 //!   secret     keys on their way from one process to another
 //!   message    one enum for each direction of each link, one doc line for each variant
+//!   text       text from outside, as it can be shown; checksum: against accidents
 //!   codec      message <-> octets; the only file that knows bincode
+//!   audit_line the form of the governor's log
 //!   clock_page a clock that isn't the kernel's: an offset and a rate over CLOCK_MONOTONIC_RAW
 //! ```
 //!
@@ -29,7 +31,9 @@ mod codec;
 #[macro_use]
 mod bounded;
 pub mod address;
+pub mod audit_line;
 pub mod calendar;
+pub mod checksum;
 pub mod clock_page;
 pub mod file_path;
 pub mod message;
@@ -37,6 +41,7 @@ pub mod packet;
 pub mod permissions;
 pub mod process;
 pub mod secret;
+pub mod text;
 pub mod units;
 
 pub use codec::{CodecError, MAX_FRAME, Message, Record, decode, encode};

@@ -12,15 +12,15 @@ pub enum Process {
     Privileged,
     /// truechimer-engine: decides.
     Engine,
-    /// truechimer-network that queries sources.
+    /// truechimer-client: queries sources.
     Client,
-    /// truechimer-network that answers queries.
+    /// truechimer-server: answers queries.
     Server,
-    /// truechimer-network that looks names up and exchanges keys with sources, each in a child of its own.
+    /// truechimer-exchange: looks names up and exchanges keys with sources, each in a child of its own.
     Exchange,
-    /// truechimer-network that exchanges keys with clients of the server.
+    /// truechimer-key-service: exchanges keys with clients of the server.
     KeyService,
-    /// truechimer-network that signs for the key exchange service, to which alone it speaks.
+    /// truechimer-key-holder: signs for the key exchange service, to which alone it speaks.
     KeyHolder,
 }
 
@@ -41,11 +41,11 @@ struct Facts {
 const FACTS: [Facts; 7] = [
     Facts { process: Process::Privileged, name: "privileged", title: "truechimerd", user: "truechimer-clock", program: "truechimerd", role: None, has_link: true, exit_code: 70 },
     Facts { process: Process::Engine, name: "engine", title: "the engine", user: "truechimer-engine", program: "truechimer-engine", role: None, has_link: false, exit_code: 81 },
-    Facts { process: Process::Client, name: "client", title: "the network process (client role)", user: "truechimer-net", program: "truechimer-network", role: Some("client"), has_link: true, exit_code: 82 },
-    Facts { process: Process::Server, name: "server", title: "the network process (server role)", user: "truechimer-serve", program: "truechimer-network", role: Some("server"), has_link: true, exit_code: 83 },
-    Facts { process: Process::Exchange, name: "exchange", title: "the network process (exchange role)", user: "truechimer-kex", program: "truechimer-network", role: Some("exchange"), has_link: true, exit_code: 84 },
-    Facts { process: Process::KeyService, name: "key service", title: "the key exchange service", user: "truechimer-ntske", program: "truechimer-network", role: Some("key-service"), has_link: true, exit_code: 83 },
-    Facts { process: Process::KeyHolder, name: "key holder", title: "the key holder", user: "truechimer-key", program: "truechimer-network", role: Some("key-holder"), has_link: false, exit_code: 83 },
+    Facts { process: Process::Client, name: "client", title: "the network process (client role)", user: "truechimer-net", program: "truechimer-client", role: Some("client"), has_link: true, exit_code: 82 },
+    Facts { process: Process::Server, name: "server", title: "the network process (server role)", user: "truechimer-serve", program: "truechimer-server", role: Some("server"), has_link: true, exit_code: 83 },
+    Facts { process: Process::Exchange, name: "exchange", title: "the network process (exchange role)", user: "truechimer-kex", program: "truechimer-exchange", role: Some("exchange"), has_link: true, exit_code: 84 },
+    Facts { process: Process::KeyService, name: "key service", title: "the key exchange service", user: "truechimer-ntske", program: "truechimer-key-service", role: Some("key-service"), has_link: true, exit_code: 83 },
+    Facts { process: Process::KeyHolder, name: "key holder", title: "the key holder", user: "truechimer-key", program: "truechimer-key-holder", role: Some("key-holder"), has_link: false, exit_code: 83 },
 ];
 
 impl Process {
@@ -88,7 +88,7 @@ impl Process {
         self.facts().program
     }
 
-    /// For `truechimer-network`, the word that says which of its roles it has.
+    /// For those that hear the network or hold the private key, the role in a word: so are links named on command lines.
     pub const fn role(self) -> Option<&'static str> {
         self.facts().role
     }
@@ -142,8 +142,8 @@ mod tests {
     use std::collections::BTreeSet;
 
     #[test]
-    fn no_two_processes_share_a_name_or_a_user() {
-        for of in [Process::name, Process::title, Process::user] {
+    fn no_two_processes_share_a_name_a_user_or_a_program() {
+        for of in [Process::name, Process::title, Process::user, Process::program] {
             assert_eq!(Process::ALL.map(of).into_iter().collect::<BTreeSet<_>>().len(), Process::COUNT);
         }
     }

@@ -102,6 +102,14 @@ impl Aead {
         }
     }
 
+    /// Octets of each of its keys.
+    pub const fn key_length(self) -> usize {
+        match self {
+            Self::AesSivCmac256 => 32,
+            Self::Aes128GcmSiv => 16,
+        }
+    }
+
     /// The algorithm with this number; none where it isn't done here.
     pub const fn from_id(id: u8) -> Option<Self> {
         match id {

@@ -35,7 +35,7 @@ fn read(clock: ClockId) -> i64 {
 }
 
 /// A time of the kernel as nanoseconds, saturating.
-pub(crate) fn nanos(time: TimeSpec) -> i64 {
+pub fn nanos(time: TimeSpec) -> i64 {
     time.tv_sec().saturating_mul(1_000_000_000).saturating_add(time.tv_nsec())
 }
 

@@ -14,29 +14,30 @@ const CONGESTED: usize = 64;
 
 /// A link and what waits for it.
 #[derive(Debug)]
-pub(crate) struct Outbox<Out, In> {
+pub struct Outbox<Out, In> {
     link: Link<Out, In>,
     waiting: VecDeque<Out>,
 }
 
 impl<Out: Message, In: Message> Outbox<Out, In> {
-    pub(crate) fn new(link: Link<Out, In>) -> Self {
+    /// With nothing that waits.
+    pub fn new(link: Link<Out, In>) -> Self {
         Self { link, waiting: VecDeque::new() }
     }
 
     /// Sends, or keeps for later where the engine doesn't read.
-    pub(crate) fn push(&mut self, body: Out) -> Result<(), Ending> {
+    pub fn push(&mut self, body: Out) -> Result<(), Ending> {
         self.waiting.push_back(body);
         self.flush()
     }
 
     /// Whether something waits.
-    pub(crate) fn is_waiting(&self) -> bool {
+    pub fn is_waiting(&self) -> bool {
         !self.waiting.is_empty()
     }
 
     /// Sends what waits, as far as the engine reads.
-    pub(crate) fn flush(&mut self) -> Result<(), Ending> {
+    pub fn flush(&mut self) -> Result<(), Ending> {
         while let Some(body) = self.waiting.front() {
             match self.link.send(body) {
                 Ok(_) => drop(self.waiting.pop_front()),
@@ -48,7 +49,7 @@ impl<Out: Message, In: Message> Outbox<Out, In> {
     }
 
     /// Sends where the engine reads, or not at all; tells which.
-    pub(crate) fn offer(&mut self, body: &Out) -> Result<bool, Ending> {
+    pub fn offer(&mut self, body: &Out) -> Result<bool, Ending> {
         match self.link.send(body) {
             Ok(_) => Ok(true),
             Err(LinkError::Full) => Ok(false),
@@ -57,17 +58,17 @@ impl<Out: Message, In: Message> Outbox<Out, In> {
     }
 
     /// Receives one message, if there is one.
-    pub(crate) fn receive(&mut self) -> Result<Option<In>, Ending> {
+    pub fn receive(&mut self) -> Result<Option<In>, Ending> {
         Ok(self.link.receive()?.map(|(_, body)| body))
     }
 
     /// Whether the loop should read nothing new.
-    pub(crate) fn is_congested(&self) -> bool {
+    pub fn is_congested(&self) -> bool {
         self.waiting.len() >= CONGESTED
     }
 
     /// What to wait for on the link.
-    pub(crate) fn interest(&self) -> PollFlags {
+    pub fn interest(&self) -> PollFlags {
         let mut interest = PollFlags::empty();
         interest.set(PollFlags::POLLIN, !self.is_congested());
         interest.set(PollFlags::POLLOUT, !self.waiting.is_empty());

@@ -6,54 +6,15 @@
 
 use crate::inherited::{InheritError, Inherited};
 use crate::kernel;
-use crate::rules::RuleSet;
+use crate::program::Needs;
 use crate::{file_access, limits, name_service, namespaces, privileges, view};
+use filters::{Role, RuleSet};
 use ipc::message::Shortfall;
 use nix::errno::Errno;
 use std::fmt;
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::PathBuf;
-
-/// Which process this is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
-    /// `truechimerd`: keeps the clock.
-    Privileged,
-    /// `truechimer-engine`: decides.
-    Engine,
-    /// `truechimer-network` that queries sources.
-    Client,
-    /// `truechimer-network` that answers strangers.
-    Server,
-    /// `truechimer-network` that starts a child for each look-up and each key exchange.
-    Exchange,
-    /// A child of the exchange role: call [`confine`] right after the fork.
-    ExchangeChild,
-    /// `truechimer-network` that exchanges keys with strangers.
-    KeyService,
-    /// `truechimer-network` that signs for the key exchange service, and holds the private key.
-    KeyHolder,
-}
-
-impl Role {
-    /// All of them.
-    pub const ALL: [Role; 8] = [
-        Self::Privileged,
-        Self::Engine,
-        Self::Client,
-        Self::Server,
-        Self::Exchange,
-        Self::ExchangeChild,
-        Self::KeyService,
-        Self::KeyHolder,
-    ];
-
-    /// Whether it makes sockets to other hosts, for which it has to stay in the host's network namespace.
-    pub(crate) fn reaches_the_network(self) -> bool {
-        matches!(self, Self::Client | Self::Exchange | Self::ExchangeChild)
-    }
-}
+use std::path::{Path, PathBuf};
 
 /// Why a process could not be confined. Nothing has been read from anywhere yet: give up.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,7 +40,7 @@ pub enum ConfineError {
     Capabilities(String),
     /// The kernel doesn't know how to keep a process from gaining privileges.
     NoNewPrivileges(Errno),
-    /// The kernel doesn't take the syscall filter.
+    /// The kernel doesn't take the syscall filter; the sentence for the administrator.
     Filter(String),
 }
 
@@ -109,11 +70,7 @@ impl fmt::Display for ConfineError {
                  --insecure",
                 errno.desc()
             ),
-            Self::Filter(why) => write!(
-                f,
-                "the kernel refuses the syscall filter ({why}): it needs CONFIG_SECCOMP_FILTER, and a \
-                 container's own profile must allow the call seccomp; or accept the risk with --insecure"
-            ),
+            Self::Filter(why) => f.write_str(why),
         }
     }
 }
@@ -148,7 +105,7 @@ pub fn confine_then<T>(
     let identity = inherited.identity().map_err(ConfineError::Words)?;
     let silence = Silence::of(role);
     let visible = view::visible(role, inherited);
-    let shortfall = isolate(role, identity, &visible, false, insecure)?;
+    let shortfall = isolate(role, identity, &visible, None, insecure)?;
     // The kernel tells only of a death that comes after it was asked to.
     if inherited.is_orphaned().map_err(ConfineError::Words)? {
         return Err(ConfineError::Orphaned);
@@ -159,19 +116,22 @@ pub fn confine_then<T>(
     Ok((shortfall, prepared))
 }
 
-/// Confines `truechimerd` itself, after it has started everything. With `keep_sys_time` it stays able to set
-/// the clock: then it keeps CAP_SYS_TIME and never enters a user namespace, in which that would be void.
+/// Confines `truechimerd` itself, after it has started everything, as far as it is before it becomes `program`, its
+/// keeper, by an exec: what is left to that program is to give up the last capability's inheritance and to install its
+/// filter. As [`Role::Privileged`] it hands CAP_SYS_TIME on. It never enters a user namespace.
 ///
 /// # Errors
 /// As [`confine`], and [`ConfineError::NoSysTime`].
-pub fn confine_privileged(
+pub fn confine_keeper(
+    role: Role,
+    program: &Path,
     identity: Option<(u32, u32)>,
-    keep_sys_time: bool,
     insecure: bool,
 ) -> Result<Shortfall, ConfineError> {
-    let shortfall = isolate(Role::Privileged, identity, &[], keep_sys_time, insecure)?;
-    limits::bound_files(Role::Privileged, false);
-    seal(Role::Privileged, insecure, None)?;
+    let needs = Needs::of(program);
+    let shortfall = isolate(role, identity, &[], Some(&needs), insecure)?;
+    limits::bound_files(role, false);
+    limits::lower(role);
     Ok(shortfall)
 }
 
@@ -180,17 +140,21 @@ fn isolate(
     role: Role,
     identity: Option<(u32, u32)>,
     visible: &[PathBuf],
-    keep_sys_time: bool,
+    program: Option<&Needs>,
     insecure: bool,
 ) -> Result<Shortfall, ConfineError> {
     let mut shortfall = Shortfall { insecure, ..Shortfall::default() };
+    let keep_sys_time = role == Role::Privileged;
+    if keep_sys_time {
+        privileges::hand_on_sys_time()?;
+    }
     if role == Role::Exchange {
         name_service::load();
     }
 
     // As root first, for the namespaces then belong to root and not to the user that this process becomes.
     let mut is_apart = privileges::is_root() && namespaces::enter(role).is_ok();
-    let mut is_view_built = is_apart && view::build(visible).is_ok();
+    let mut is_view_built = is_apart && view::build(visible, program).is_ok();
     if privileges::is_root() {
         privileges::lock();
     }
@@ -199,9 +163,10 @@ fn isolate(
         Err(_) if insecure => true,
         Err(error) => return Err(error),
     };
-    if !is_apart && !keep_sys_time {
+    // A program that is executed in a user namespace has its memory there: whoever owns that may look into it.
+    if !is_apart && program.is_none() {
         is_apart = namespaces::enter_with_user(role).is_ok();
-        is_view_built = is_apart && view::build(visible).is_ok();
+        is_view_built = is_apart && view::build(visible, program).is_ok();
         if is_apart {
             privileges::lock();
         }
@@ -216,11 +181,11 @@ fn isolate(
     }
     // No core, no ptrace, no /proc/PID/mem for others of the same user.
     let _ = kernel::prctl(libc::PR_SET_DUMPABLE, 0);
-    if role != Role::Privileged {
+    if !matches!(role, Role::Privileged | Role::PrivilegedVirtual) {
         let _ = kernel::prctl(libc::PR_SET_PDEATHSIG, kernel::SIGKILL);
     }
     shortfall.write_execute = kernel::prctl(kernel::PR_SET_MDWE, kernel::PR_MDWE_REFUSE_EXEC_GAIN).is_err();
-    shortfall.landlock = !file_access::restrict(role, visible);
+    shortfall.landlock = !file_access::restrict(role, visible, program);
     Ok(shortfall)
 }
 
@@ -232,10 +197,11 @@ fn seal(role: Role, insecure: bool, silence: Option<Silence>) -> Result<(), Conf
         return Ok(());
     }
     let voice = silence.and_then(Silence::begin);
-    RuleSet::of(role).install().inspect_err(|_| {
+    RuleSet::of(role).install().map_err(|error| {
         if let Some(voice) = voice {
             let _ = nix::unistd::dup2_stderr(voice);
         }
+        ConfineError::Filter(filters::refused(&error))
     })
 }
 

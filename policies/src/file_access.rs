@@ -1,6 +1,7 @@
 //! Landlock: a second wall behind the view of files, and behind the filter for TCP and signals.
 
-use crate::Role;
+use crate::program::Needs;
+use filters::Role;
 use landlock::{
     ABI, Access, AccessFs, AccessNet, BitFlags, PathBeneath, PathFd, Ruleset, RulesetAttr,
     RulesetCreatedAttr, RulesetError, RulesetStatus, Scope,
@@ -10,9 +11,9 @@ use std::path::PathBuf;
 /// The newest interface that was looked at; older kernels do what they can of it.
 const KNOWN: ABI = ABI::V6;
 
-/// Forbids all files but reading `visible` and beneath, TCP, signals to others and abstract sockets of others;
+/// Forbids all files but reading `visible` and beneath, and executing what `program` needs; TCP, signals to others and abstract sockets of others;
 /// false where the kernel has no Landlock.
-pub(crate) fn restrict(role: Role, visible: &[PathBuf]) -> bool {
+pub(crate) fn restrict(role: Role, visible: &[PathBuf], program: Option<&Needs>) -> bool {
     let restricted = || -> Result<RulesetStatus, RulesetError> {
         let tcp: BitFlags<AccessNet> = if role.reaches_the_network() && role != Role::Client {
             AccessNet::BindTcp.into()
@@ -24,8 +25,11 @@ pub(crate) fn restrict(role: Role, visible: &[PathBuf]) -> bool {
             .handle_access(tcp)?
             .scope(Scope::from_all(KNOWN))?
             .create()?;
-        for path in visible {
-            let file: BitFlags<AccessFs> = AccessFs::ReadFile.into();
+        let needed = program.map_or(&[][..], |needs| &needs.paths);
+        let readable = visible.iter().map(|path| (path, AccessFs::ReadFile.into()));
+        let executable = needed.iter().map(|path| (path, AccessFs::ReadFile | AccessFs::Execute));
+        for (path, file) in readable.chain(executable) {
+            let file: BitFlags<AccessFs> = file;
             let read = if path.is_dir() { file | AccessFs::ReadDir } else { file };
             if let Ok(opened) = PathFd::new(path) {
                 rules = rules.add_rule(PathBeneath::new(opened, read))?;

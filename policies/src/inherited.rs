@@ -64,7 +64,7 @@ impl fmt::Display for InheritError {
             Self::Repeated(key) => write!(f, "the word {key} is given twice")?,
             Self::Missing(key) => write!(f, "the word {key}=… is missing")?,
             Self::NotANumber { key, value } => {
-                write!(f, "the word {key}={} is not a number that fits", value.escape_debug())?;
+                write!(f, "the word {key}={} is not a number that fits", ipc::text::escape(value))?;
             }
             Self::NotOpen { key, fd } => {
                 write!(f, "the word {key}={fd} does not name an open descriptor of 3 or above")?;

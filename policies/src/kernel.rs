@@ -74,11 +74,11 @@ pub(crate) const PR_MDWE_REFUSE_EXEC_GAIN: libc::c_ulong = 1;
 /// second, a change of user leaves capabilities alone: they are given up by name.
 pub(crate) const LOCKED_SECURE_BITS: libc::c_ulong = 0xef;
 
-/// Makes a mount and all below it read-only, without set-uid programs, devices and programs.
+/// Makes a mount and all below it read-only, without set-uid programs and devices, and, unless `runs`, without programs.
 ///
 /// # Errors
 /// The kernel's; ENOSYS before Linux 5.12.
-pub(crate) fn make_mounts_read_only(place: &std::path::Path) -> Result<(), Errno> {
+pub(crate) fn make_mounts_read_only(place: &std::path::Path, runs: bool) -> Result<(), Errno> {
     #[repr(C)]
     struct MountAttributes {
         set: u64,
@@ -93,7 +93,7 @@ pub(crate) fn make_mounts_read_only(place: &std::path::Path) -> Result<(), Errno
     const RECURSIVE: libc::c_int = 0x8000;
     let path = std::ffi::CString::new(place.as_os_str().as_encoded_bytes()).map_err(|_| Errno::EINVAL)?;
     let attributes = MountAttributes {
-        set: READ_ONLY | NO_SET_UID | NO_DEVICES | NO_PROGRAMS,
+        set: READ_ONLY | NO_SET_UID | NO_DEVICES | if runs { 0 } else { NO_PROGRAMS },
         clear: 0,
         propagation: 0,
         user_namespace: 0,

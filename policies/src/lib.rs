@@ -7,10 +7,11 @@
 //!   name_service    what the C library loads for look-ups, while it can
 //!   namespaces      mount, ipc, uts, and net where no packet is sent
 //!   view            an empty read-only root
+//!   program           what a program needs that is executed in it
 //!   privileges      user, groups, capabilities
 //!   file_access     Landlock
 //!   limits          descriptors, processes, memory, files
-//!   rules           ../rules/*.toml, compiled by build.rs, as tables and as filters
+//!   filters         (a package of its own) rules/*.toml, compiled, as tables and as filters
 //!   kernel        the calls that nix has no wrapper for
 //! ```
 //!
@@ -26,10 +27,11 @@ mod limits;
 mod name_service;
 mod namespaces;
 mod privileges;
-pub mod rules;
+mod program;
 mod view;
 
-pub use confine::{ConfineError, Role, confine, confine_privileged, confine_then};
+pub use confine::{ConfineError, confine, confine_keeper, confine_then};
+pub use filters::Role;
 pub use inherited::{InheritError, Inherited};
 pub use kernel::owner_and_mode;
 pub use limits::{ENGINE_FILE, PRIVILEGED_FILE};

@@ -1,6 +1,6 @@
 //! What a process may use up.
 
-use crate::Role;
+use filters::Role;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::stat::{SFlag, fstat};
@@ -18,7 +18,7 @@ pub const PRIVILEGED_FILE: u64 = 4 * MIB;
 fn table(role: Role) -> &'static [(Resource, u64)] {
     use Resource::{RLIMIT_AS, RLIMIT_CORE, RLIMIT_CPU, RLIMIT_DATA, RLIMIT_NOFILE, RLIMIT_NPROC};
     match role {
-        Role::Privileged => {
+        Role::Privileged | Role::PrivilegedVirtual => {
             &[(RLIMIT_NOFILE, 16), (RLIMIT_NPROC, 0), (RLIMIT_CORE, 0), (RLIMIT_AS, 64 * MIB)]
         }
         Role::Engine => &[(RLIMIT_NOFILE, 48), (RLIMIT_NPROC, 0), (RLIMIT_CORE, 0), (RLIMIT_AS, 256 * MIB)],
@@ -64,7 +64,7 @@ pub(crate) fn forbid_files() {
 /// file.
 pub(crate) fn bound_files(role: Role, is_recording: bool) {
     let most = match role {
-        Role::Privileged => PRIVILEGED_FILE,
+        Role::Privileged | Role::PrivilegedVirtual => PRIVILEGED_FILE,
         Role::Engine => ENGINE_FILE,
         _ => return,
     };

@@ -1,7 +1,7 @@
 //! Namespaces of this process's own.
 
-use crate::Role;
 use crate::kernel;
+use filters::Role;
 use nix::errno::Errno;
 use nix::sched::{CloneFlags, unshare};
 use nix::unistd::{getegid, geteuid};

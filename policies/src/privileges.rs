@@ -37,6 +37,19 @@ pub(crate) fn lock() {
     let _ = kernel::prctl(libc::PR_SET_SECUREBITS, kernel::LOCKED_SECURE_BITS);
 }
 
+/// Lets CAP_SYS_TIME survive an exec, for as long as nothing else gives it up. Before [`lock`], which forbids it.
+///
+/// # Errors
+/// [`ConfineError::NoSysTime`] where it isn't there; [`ConfineError::Capabilities`].
+pub(crate) fn hand_on_sys_time() -> Result<(), ConfineError> {
+    let failed = |error: caps::errors::CapsError| ConfineError::Capabilities(error.to_string());
+    if !caps::has_cap(None, CapSet::Permitted, Capability::CAP_SYS_TIME).map_err(failed)? {
+        return Err(ConfineError::NoSysTime);
+    }
+    caps::raise(None, CapSet::Inheritable, Capability::CAP_SYS_TIME).map_err(failed)?;
+    caps::raise(None, CapSet::Ambient, Capability::CAP_SYS_TIME).map_err(failed)
+}
+
 /// Becomes `identity` for good; true where that is another user than before, or was one already.
 ///
 /// # Errors
@@ -61,24 +74,26 @@ pub(crate) fn become_user(identity: Option<(u32, u32)>) -> Result<bool, ConfineE
     if is_whole { Ok(true) } else { Err(refused(Errno::EPERM)) }
 }
 
-/// Gives up every capability, or every one but CAP_SYS_TIME.
+/// Gives up every capability, or every one but CAP_SYS_TIME, which [`hand_on_sys_time`] has handed on.
 ///
 /// # Errors
-/// [`ConfineError::NoSysTime`] where that one is to be kept and isn't there; [`ConfineError::Capabilities`].
-pub(crate) fn hold_only(keep_sys_time: bool) -> Result<(), ConfineError> {
+/// [`ConfineError::Capabilities`].
+pub(crate) fn hold_only(sys_time: bool) -> Result<(), ConfineError> {
     let failed = |error: caps::errors::CapsError| ConfineError::Capabilities(error.to_string());
     let mut kept = CapsHashSet::new();
-    if keep_sys_time {
-        if !caps::has_cap(None, CapSet::Permitted, Capability::CAP_SYS_TIME).map_err(failed)? {
-            return Err(ConfineError::NoSysTime);
-        }
+    if sys_time {
         kept.insert(Capability::CAP_SYS_TIME);
+    } else {
+        // Emptied with the inheritable set where the kernel has no such call.
+        let _ = caps::clear(None, CapSet::Ambient);
     }
-    // Emptied with the inheritable set where the kernel has no such call.
-    let _ = caps::clear(None, CapSet::Ambient);
-    caps::set(None, CapSet::Inheritable, &CapsHashSet::new()).map_err(failed)?;
+    caps::set(None, CapSet::Inheritable, &kept).map_err(failed)?;
     caps::set(None, CapSet::Effective, &kept).map_err(failed)?;
     caps::set(None, CapSet::Permitted, &kept).map_err(failed)?;
-    let left = caps::read(None, CapSet::Permitted).map_err(failed)?;
-    if left == kept { Ok(()) } else { Err(ConfineError::Capabilities("some are left".to_owned())) }
+    for set in [CapSet::Permitted, CapSet::Inheritable] {
+        if caps::read(None, set).map_err(failed)? != kept {
+            return Err(ConfineError::Capabilities("not those that were to be".to_owned()));
+        }
+    }
+    Ok(())
 }

@@ -2,7 +2,9 @@
 //! have to read files by name.
 
 use crate::inherited::Inherited;
-use crate::{Role, kernel};
+use crate::kernel;
+use crate::program::Needs;
+use filters::Role;
 use nix::errno::Errno;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::stat::{Mode, umask};
@@ -87,23 +89,33 @@ fn resolver_files() -> Vec<PathBuf> {
 }
 
 /// Makes an empty root with read-only folders and files the root of this process, which is in a mount
-/// namespace of its own. Of the folder with our configuration it shows only what `visible` names.
+/// namespace of its own. Of the folder with our configuration it shows only what `visible` names. Nothing that is shown can
+/// be executed, but for what `program` needs.
 ///
 /// # Errors
 /// The kernel's; the old root may be in place then.
-pub(crate) fn build(visible: &[PathBuf]) -> io::Result<()> {
+pub(crate) fn build(visible: &[PathBuf], program: Option<&Needs>) -> io::Result<()> {
     const NONE: Option<&str> = None;
     mount(NONE, "/", NONE, MsFlags::MS_REC | MsFlags::MS_PRIVATE, NONE)?;
     // Whoever started the daemon may have a mask that would leave folders that nobody can enter.
     umask(Mode::S_IWGRP | Mode::S_IWOTH);
-    let is_free = |site: &PathBuf| !visible.iter().any(|path| path.starts_with(site));
+    let needed = program.map_or(&[][..], |needs| &needs.paths);
+    let is_free = |site: &PathBuf| !visible.iter().chain(needed).any(|path| path.starts_with(site));
     let sites: Vec<PathBuf> = SITES.iter().map(PathBuf::from).filter(is_free).collect();
     let site = mount_empty(&sites)?;
     let within = |path: &Path| site.join(path.strip_prefix("/").unwrap_or(path));
     let (hidden, open): (Vec<&PathBuf>, Vec<_>) =
         visible.iter().partition(|path| path.starts_with(CONFIGURATION_FOLDER));
     for path in open {
-        show(path, &within(path))?;
+        show(path, &within(path), false)?;
+    }
+    for path in needed {
+        show(path, &within(path), true)?;
+    }
+    for (place, target) in program.into_iter().flat_map(|needs| &needs.links) {
+        let place = within(place);
+        fs::create_dir_all(place.parent().unwrap_or(site))?;
+        os::unix::fs::symlink(target, place)?;
     }
     let cover = within(Path::new(CONFIGURATION_FOLDER));
     let is_covered = fs::symlink_metadata(&cover).is_ok();
@@ -111,10 +123,10 @@ pub(crate) fn build(visible: &[PathBuf]) -> io::Result<()> {
         mount_empty(std::slice::from_ref(&cover))?;
     }
     for path in hidden {
-        show(path, &within(path))?;
+        show(path, &within(path), false)?;
     }
     if is_covered {
-        read_only(&cover)?;
+        read_only(&cover, false)?;
     }
     let is_link = |path: &str| fs::symlink_metadata(path).is_ok_and(|about| about.is_symlink());
     if !visible.is_empty() && is_link("/var/run") {
@@ -144,7 +156,7 @@ fn mount_empty(places: &[PathBuf]) -> io::Result<&Path> {
     Err(refused.into())
 }
 
-fn show(path: &Path, place: &Path) -> io::Result<()> {
+fn show(path: &Path, place: &Path, runs: bool) -> io::Result<()> {
     const NONE: Option<&str> = None;
     if path.is_dir() {
         fs::create_dir_all(place)?;
@@ -153,20 +165,21 @@ fn show(path: &Path, place: &Path) -> io::Result<()> {
         fs::File::create(place)?;
     }
     mount(Some(path), place, NONE, MsFlags::MS_BIND | MsFlags::MS_REC, NONE)?;
-    read_only(place)
+    read_only(place, runs)
 }
 
-fn read_only(place: &Path) -> io::Result<()> {
-    match kernel::make_mounts_read_only(place) {
-        Err(Errno::ENOSYS | Errno::EPERM) => remount_read_only(place),
+fn read_only(place: &Path, runs: bool) -> io::Result<()> {
+    match kernel::make_mounts_read_only(place, runs) {
+        Err(Errno::ENOSYS | Errno::EPERM) => remount_read_only(place, runs),
         done => Ok(done?),
     }
 }
 
 /// The same one mount at a time, where there is no mount_setattr (before Linux 5.12, filters).
-fn remount_read_only(place: &Path) -> io::Result<()> {
+fn remount_read_only(place: &Path, runs: bool) -> io::Result<()> {
     const NONE: Option<&str> = None;
-    let flags = MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_RDONLY | HARMLESS;
+    let harmless = if runs { HARMLESS - MsFlags::MS_NOEXEC } else { HARMLESS };
+    let flags = MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_RDONLY | harmless;
     for point in mount_points(&fs::read("/proc/self/mountinfo")?).filter(|point| point.starts_with(place)) {
         mount(NONE, &point, NONE, flags, NONE)?;
     }

@@ -14,7 +14,7 @@ Usage: truechimerd [options]
   --state-dir DIR       what survives a restart (/var/lib/truechimer)
   --run-dir DIR         the control socket (/run/truechimer)
   --clock KIND          kernel (default), none (serve time, never touch the clock), or virtual:FILE
-  --programs DIR        where truechimer-engine and truechimer-network are (beside this program)
+  --programs DIR        where truechimer-engine and the other programs are (beside this program)
   --first-uid N         users N to N+6 instead of the packaged ones (containers, tests)
   --approve-step SECS   allow one step of at most this size, once in a boot, not before this program was
                         built and not after the latest plausible time; audited

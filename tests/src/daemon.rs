@@ -360,7 +360,7 @@ impl Daemon {
         serde_json::from_str(&answer).ok()
     }
 
-    /// What it says of its clock: the names are those of `engine_core::report::SystemReport`.
+    /// What it says of its clock: the names are those of `report::SystemReport`.
     ///
     /// # Panics
     /// When the daemon doesn't answer.

@@ -1,11 +1,13 @@
 //! The key exchange service and its key holder as real processes, and the engine's end of the link between them.
 
 use crate::daemon::spawn;
+use crate::programs::program;
 use ipc::message::Shortfall;
 use ipc::message::key_service::{
     FromKeyHolder, FromKeyService, KeyCounters, KeyPolicy, Loaded, ToKeyHolder, ToKeyService,
 };
 use ipc::message::server::{CookieKeys as GivenKeys, EpochKey as GivenKey};
+use ipc::process::Process;
 use ipc::secret::Secret;
 use ipc_link::{Link, LinkError};
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
@@ -37,8 +39,6 @@ pub const EPOCH: u32 = 20_700;
 /// What to start.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// `truechimer-network`.
-    pub program: PathBuf,
     /// The service's certificate.
     pub certificate: PathBuf,
     /// The holder's key.
@@ -53,9 +53,8 @@ pub struct Plan {
 
 impl Plan {
     /// One thread on 127.0.0.1.
-    pub fn new(program: &Path, certificate: &Path, key: &Path) -> Self {
+    pub fn new(certificate: &Path, key: &Path) -> Self {
         Self {
-            program: program.to_owned(),
             certificate: certificate.to_owned(),
             key: key.to_owned(),
             threads: 1,
@@ -91,14 +90,15 @@ fn numbers(fds: &[OwnedFd]) -> String {
 }
 
 /// Starts one role with these descriptors. As root it becomes its user; confined in any case.
-fn start(plan: &Plan, words: &[String], user: u32, fds: &[&OwnedFd]) -> Child {
+fn start(plan: &Plan, process: Process, words: &[String], user: u32, fds: &[&OwnedFd]) -> Child {
+    let program = program(process.program());
     let mut command = match plan.cpu {
         Some(cpu) => {
             let mut command = Command::new("taskset");
-            command.args(["-c", &cpu.to_string()]).arg(&plan.program);
+            command.args(["-c", &cpu.to_string()]).arg(&program);
             command
         }
-        None => Command::new(&plan.program),
+        None => Command::new(&program),
     };
     command.args(words).stdin(Stdio::null());
     if crate::is_root() {
@@ -124,12 +124,12 @@ impl KeyPair {
         let (mut pair, ends) = Self::start_service(plan);
         let (control, signing) = ends.split_first().expect("links");
         let words = [
-            "role=key-holder".to_owned(),
             format!("link={}", control.as_raw_fd()),
             format!("signing={}", numbers(signing)),
             format!("key={}", plan.key.display()),
         ];
-        pair.holder = Some(start(plan, &words, USERS[1], &ends.iter().collect::<Vec<_>>()));
+        pair.holder =
+            Some(start(plan, Process::KeyHolder, &words, USERS[1], &ends.iter().collect::<Vec<_>>()));
         drop(ends);
         pair.greet();
         pair
@@ -157,7 +157,6 @@ impl KeyPair {
             listen(listener, Backlog::new(512).expect("a lawful length")).expect("it is bound");
         }
         let words = [
-            "role=key-service".to_owned(),
             format!("link={}", engine.as_raw_fd()),
             format!("holder={}", control.as_raw_fd()),
             format!("signing={}", numbers(signing)),
@@ -165,7 +164,7 @@ impl KeyPair {
             format!("certificate={}", plan.certificate.display()),
         ];
         let fds: Vec<&OwnedFd> = holder.iter().chain(&listeners).chain([&engine]).collect();
-        let service = start(plan, &words, USERS[0], &fds);
+        let service = start(plan, Process::KeyService, &words, USERS[0], &fds);
         let mut pair =
             Self { engine: Link::new(ours), addresses, shortfall: Shortfall::NONE, service, holder: None };
         match pair.hear() {
@@ -318,12 +317,11 @@ impl Holder {
         let (ours, theirs): (Vec<OwnedFd>, Vec<OwnedFd>) = (0..=plan.threads).map(|_| pair()).unzip();
         let (control, signing) = theirs.split_first().expect("one more than threads");
         let words = [
-            "role=key-holder".to_owned(),
             format!("link={}", control.as_raw_fd()),
             format!("signing={}", numbers(signing)),
             format!("key={}", plan.key.display()),
         ];
-        let child = start(plan, &words, USERS[1], &theirs.iter().collect::<Vec<_>>());
+        let child = start(plan, Process::KeyHolder, &words, USERS[1], &theirs.iter().collect::<Vec<_>>());
         Self { ends: ours.into_iter().map(Link::new).collect(), child }
     }
 

@@ -20,6 +20,7 @@
 //!   relay      a path of known delays between a client and a server
 //!   authority  a certificate authority that lives as long as a test
 //!   key_client a small client of the key exchange
+//!   role       a role in a thread or as its program, the engine played
 //!   key_pair   the key exchange service and its key holder, the engine played
 //!   key_load   key exchanges in a closed loop
 //!   key_server a key exchange server that does what a test tells it
@@ -51,6 +52,7 @@ pub mod peers;
 pub mod process;
 pub mod programs;
 pub mod relay;
+pub mod role;
 mod skip;
 pub mod tree;
 

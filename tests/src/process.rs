@@ -7,7 +7,7 @@ use std::fs;
 pub struct Process {
     /// Process id.
     pub pid: u32,
-    /// `privileged`, `engine`, `client`, `server` or `exchange`.
+    /// `privileged`, `engine`, `client`, `server`, `exchange`, `key-service` or `key-holder`; else the program's name.
     pub role: String,
     /// Effective user id.
     pub uid: u32,
@@ -27,6 +27,22 @@ pub struct Process {
     pub threads: u64,
 }
 
+/// The role of the program that a process is, by the name that it was started under; the kernel's own is cut off.
+fn role(pid: u32) -> Option<String> {
+    let arguments = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+    let path = std::str::from_utf8(arguments.split(|octet| *octet == 0).next()?).ok()?;
+    named_role(path.rsplit('/').next()?).map(str::to_owned)
+}
+
+/// The role of a program of ours.
+fn named_role(program: &str) -> Option<&'static str> {
+    if crate::programs::KEEPERS.contains(&program) {
+        return Some(ipc::process::Process::Privileged.name());
+    }
+    let process = ipc::process::Process::ALL.into_iter().find(|process| process.program() == program)?;
+    Some(process.role().unwrap_or(process.name()))
+}
+
 /// CAP_SYS_TIME alone.
 pub const SYS_TIME: u64 = 1 << 25;
 
@@ -34,16 +50,7 @@ impl Process {
     /// Reads `/proc/PID`; none when the process is gone.
     pub fn read(pid: u32) -> Option<Self> {
         let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-        let arguments = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
-        let role = arguments
-            .split(|octet| *octet == 0)
-            .find_map(|word| word.strip_prefix(b"role="))
-            .map(|role| String::from_utf8_lossy(role).into_owned())
-            .or_else(|| match field(&status, "Name")? {
-                "truechimer-engi" => Some("engine".into()),
-                "truechimerd" => Some("privileged".into()),
-                other => Some(other.into()),
-            })?;
+        let role = role(pid).or_else(|| field(&status, "Name").map(str::to_owned))?;
         Some(Self {
             pid,
             role,

@@ -1,5 +1,7 @@
 //! Where the built programs are; temporary places; free ports.
 
+use ipc::process::Process;
+use std::collections::BTreeSet;
 use std::net::{Ipv6Addr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -20,16 +22,7 @@ pub fn look_in(folder: &Path) {
 /// # Panics
 /// Where the programs weren't built, with the command that builds them.
 pub fn folder() -> PathBuf {
-    let named = std::env::var_os("TRUECHIMER_BIN_DIR").map(PathBuf::from);
-    let folder = match named.or_else(|| CHOSEN.get().cloned()) {
-        Some(folder) => folder,
-        None => {
-            let program = std::env::current_exe().expect("a running program has a path");
-            let folder = program.parent().expect("a program is in a folder");
-            if folder.ends_with("deps") { folder.parent().expect("deps is in a folder") } else { folder }
-                .into()
-        }
-    };
+    let folder = chosen();
     assert!(
         folder.join("truechimerd").exists(),
         "{} has no truechimerd: run `cargo build --workspace --bins` first, or `cargo xtask test`",
@@ -38,9 +31,39 @@ pub fn folder() -> PathBuf {
     folder
 }
 
+fn chosen() -> PathBuf {
+    let named = std::env::var_os("TRUECHIMER_BIN_DIR").map(PathBuf::from);
+    match named.or_else(|| CHOSEN.get().cloned()) {
+        Some(folder) => folder,
+        None => {
+            let program = std::env::current_exe().expect("a running program has a path");
+            let folder = program.parent().expect("a program is in a folder");
+            if folder.ends_with("deps") { folder.parent().expect("deps is in a folder") } else { folder }
+                .into()
+        }
+    }
+}
+
+/// The programs that truechimerd becomes.
+pub const KEEPERS: [&str; 2] = ["truechimer-keeper", "truechimer-keeper-virtual"];
+
+/// The programs of a daemon by their names, as they stand beside each other in one folder.
+pub fn names() -> BTreeSet<&'static str> {
+    Process::ALL.map(Process::program).into_iter().chain(KEEPERS).collect()
+}
+
 /// One of the built programs.
+///
+/// # Panics
+/// Where it wasn't built, with the command that builds it.
 pub fn program(name: &str) -> PathBuf {
-    folder().join(name)
+    let program = chosen().join(name);
+    assert!(
+        program.exists(),
+        "there is no {}: run `cargo build --workspace --bins` first, or `cargo xtask test`",
+        program.display()
+    );
+    program
 }
 
 /// The first place where a program of the system is found: `PATH`, the administrator's folders, then what

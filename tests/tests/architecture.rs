@@ -1,89 +1,60 @@
 //! The shape of the source tree, held by a test: who may know whom, where unsafe code may be, what may not
 //! grow. Each failure says which file and which rule.
 
+#[path = "architecture/linked.rs"]
+mod linked;
+
 use bench::programs::workspace;
 use bench::tree::{code, files, functions, names, read};
 use ipc::message::privileged::{RUN_STEP_SPACING, Refusal};
 use ipc::process::Process;
 use std::collections::BTreeSet;
-use std::process::Command;
 
 /// Package, and the packages of ours that it may depend on. Two arrows are never to be drawn: privileged to
 /// protocol (who moves the clock parses no packets) and engine to network (who decides hears nothing).
 const ARROWS: &[(&str, &[&str])] = &[
     ("ipc", &[]),
     ("ipc/link", &["ipc"]),
+    ("ipc/report", &[]),
     ("protocol", &[]),
-    ("policies", &["ipc"]),
-    ("privileged", &["ipc", "ipc-link", "policies"]),
-    ("engine/core", &["ipc", "protocol"]),
-    ("engine", &["engine-core", "ipc", "ipc-link", "protocol", "policies"]),
-    ("network", &["ipc", "ipc-link", "protocol", "policies"]),
-    ("control", &["ipc"]),
-    ("tests", &["ipc", "ipc-link", "protocol", "policies", "engine-core"]),
+    ("policies", &["filters", "ipc"]),
+    ("privileged", &["ipc", "ipc-link", "keeper", "keeper-virtual", "policies"]),
+    ("engine/core", &["ipc", "protocol", "report"]),
+    ("policies/filters", &[]),
+    ("privileged/keeper", &["filters", "ipc", "ipc-link"]),
+    ("privileged/keeper/virtual", &["filters", "ipc", "keeper"]),
+    ("engine", &["engine-core", "ipc", "ipc-link", "protocol", "policies", "report"]),
+    ("network", &["ipc", "ipc-link", "policies"]),
+    ("network/tls", &["ipc"]),
+    ("network/threads", &["ipc", "network"]),
+    ("network/client", &["ipc", "ipc-link", "network", "policies", "protocol"]),
+    ("network/server", &["ipc", "ipc-link", "network", "policies", "protocol", "threads"]),
+    ("network/exchange", &["ipc", "ipc-link", "network", "policies", "protocol", "tls"]),
+    ("network/key_service", &["ipc", "ipc-link", "network", "policies", "protocol", "threads", "tls"]),
+    ("network/key_holder", &["ipc", "ipc-link", "network", "policies", "tls"]),
+    ("control", &["ipc", "report"]),
+    ("tests", &["ipc", "ipc-link", "protocol", "policies", "engine-core", "filters", "keeper"]),
     ("tests/rig", &["bench", "ipc", "protocol", "simulation"]),
-    ("tests/simulation", &["ipc", "protocol", "engine-core", "privileged"]),
+    ("tests/simulation", &["ipc", "protocol", "engine-core", "keeper", "report"]),
     ("xtask", &["bench", "rig", "simulation"]),
-];
-
-/// What is linked into the process that holds the clock, beyond our own: an auditor reads all of it.
-const LINKED_INTO_PRIVILEGED: &[&str] = &["hmac-sha256", "libc", "nix"];
-
-/// What the pure engine is compiled with, beyond the compiler's own core and alloc; each of them is no_std.
-const UNDER_THE_PURE_ENGINE: &[&str] = &[
-    "truechimer-engine-core",
-    "truechimer-ipc",
-    "truechimer-protocol",
-    "aead",
-    "aes",
-    "aes-gcm-siv",
-    "aes-siv",
-    "bincode",
-    "block-buffer",
-    "cfg-if",
-    "cipher",
-    "cmac",
-    "cmov",
-    "cpubits",
-    "cpufeatures",
-    "crypto-common",
-    "ctr",
-    "ctutils",
-    "dbl",
-    "digest",
-    "hkdf",
-    "hmac",
-    "hmac-sha256",
-    "hybrid-array",
-    "inout",
-    "libm",
-    "md-5",
-    "polyval",
-    "ppv-lite86",
-    "rand_chacha",
-    "rand_core",
-    "serde",
-    "serde_core",
-    "sha2",
-    "typenum",
-    "universal-hash",
-    "unty",
-    "zerocopy",
-    "zeroize",
 ];
 
 /// The only files outside tests/ that may hold unsafe code.
 const UNSAFE: &[&str] = &[
-    "privileged/src/clock/kernel.rs",
+    "privileged/keeper/src/clock/kernel.rs",
+    "privileged/keeper/src/kernel.rs",
+    "policies/filters/src/lib.rs",
     "policies/src/inherited.rs",
     "policies/src/kernel.rs",
-    "network/src/exchange/fork.rs",
-    "network/src/server/mmsg.rs",
+    "network/exchange/src/fork.rs",
+    "network/server/src/mmsg.rs",
 ];
 
 /// Files above 500 lines, each with the reason why it is one file.
-const LONG: &[(&str, &str)] =
-    &[("privileged/src/governor/tests.rs", "the governor's table, row by row at limit -1, limit, limit + 1")];
+const LONG: &[(&str, &str)] = &[(
+    "privileged/keeper/src/governor/tests.rs",
+    "the governor's table, row by row at limit -1, limit, limit + 1",
+)];
 
 fn sources() -> Vec<String> {
     let all: Vec<_> = ARROWS.iter().flat_map(|(package, _)| files(package, "rs")).collect();
@@ -104,11 +75,17 @@ fn dependencies_between_our_packages_go_only_where_they_may() {
         "ipc",
         "ipc-link",
         "protocol",
+        "report",
         "policies",
+        "filters",
         "engine",
         "engine-core",
         "privileged",
+        "keeper",
+        "keeper-virtual",
         "network",
+        "threads",
+        "tls",
         "control",
         "bench",
         "rig",
@@ -127,14 +104,6 @@ fn dependencies_between_our_packages_go_only_where_they_may() {
         let member = member.as_str().expect("a text");
         assert!(ARROWS.iter().any(|(package, _)| *package == member), "{member} has no place in ARROWS");
     }
-}
-
-#[test]
-fn little_of_others_is_linked_into_the_process_that_holds_the_clock() {
-    let allowed = LINKED_INTO_PRIVILEGED.iter().chain(&["ipc", "ipc-link", "policies"]);
-    let allowed: BTreeSet<String> = allowed.map(ToString::to_string).collect();
-    let found = dependencies("privileged", &["dependencies"]);
-    assert_eq!(found.difference(&allowed).collect::<Vec<_>>(), Vec::<&String>::new());
 }
 
 #[test]
@@ -178,7 +147,9 @@ fn what_is_optimised_for_tests_are_libraries() {
 
 #[test]
 fn pure_libraries_have_neither_std_nor_unsafe_code() {
-    for library in ["ipc/src/lib.rs", "protocol/src/lib.rs", "engine/core/src/lib.rs"] {
+    for library in
+        ["ipc/src/lib.rs", "ipc/report/src/lib.rs", "protocol/src/lib.rs", "engine/core/src/lib.rs"]
+    {
         let code = code(library);
         assert!(code.contains("#![no_std]"), "{library} must be no_std");
         assert!(code.contains("#![forbid(unsafe_code)]"), "{library} must forbid unsafe code");
@@ -212,34 +183,6 @@ fn bincode_is_known_to_one_file() {
             !dependencies(package, &["dependencies", "dev-dependencies"]).contains("bincode"),
             "{package}"
         );
-    }
-}
-
-/// The crate names no std, and neither do the few that it is built on: what reads a clock or opens a file does not compile.
-#[test]
-fn the_pure_engine_is_built_on_nothing_that_could_read_a_clock_or_open_a_file() {
-    let mut tree = Command::new(env!("CARGO"));
-    tree.args([
-        "tree",
-        "--offline",
-        "--package",
-        "truechimer-engine-core",
-        "--edges",
-        "normal,no-proc-macro",
-    ]);
-    let tree = tree.args(["--prefix", "none"]).current_dir(workspace()).output().expect("cargo is there");
-    assert!(tree.status.success(), "{}", String::from_utf8_lossy(&tree.stderr));
-    let tree = String::from_utf8(tree.stdout).expect("names are text");
-    let found: BTreeSet<&str> = tree.lines().filter_map(|line| line.split(' ').next()).collect();
-    assert_eq!(found, BTreeSet::from_iter(UNDER_THE_PURE_ENGINE.iter().copied()));
-    let library = code("engine/core/src/lib.rs");
-    let with_std: Vec<_> = library.split("extern crate std;").collect();
-    assert!(
-        with_std.len() == 2 && with_std[0].trim_end().ends_with("#[cfg(test)]"),
-        "std is for tests alone"
-    );
-    for path in files("engine/core/src", "rs").iter().filter(|path| *path != "engine/core/src/lib.rs") {
-        assert!(!code(path).contains("extern crate"), "{path} must not take in a crate by itself");
     }
 }
 
@@ -323,7 +266,7 @@ fn tags(page: &str, heading: &str) -> BTreeSet<String> {
 #[test]
 fn the_manual_names_each_exit_code_and_each_refusal_and_no_other() {
     let page = page("packaging/man/truechimerd.8");
-    let ending = read("privileged/src/ending.rs");
+    let ending = read("privileged/keeper/src/ending.rs");
     let codes =
         ending.split("fn code").nth(1).expect("it is there").split("\n    }\n").next().expect("its end");
     let own =
@@ -378,7 +321,8 @@ fn written(expression: &str, unit: &str) -> String {
 
 #[test]
 fn the_manual_has_the_governors_table_as_it_is_compiled_in() {
-    let (limits, page) = (code("privileged/src/governor/limits.rs"), page("packaging/man/truechimerd.8"));
+    let (limits, page) =
+        (code("privileged/keeper/src/governor/limits.rs"), page("packaging/man/truechimerd.8"));
     let column = |name: &str| -> Vec<(String, String)> {
         let column = limits.split(&format!("static {name}: Limits = Limits {{")).nth(1).expect("a column");
         let rows = column.split("};").next().expect("its end").split(",\n").map(str::trim);

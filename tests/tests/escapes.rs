@@ -12,8 +12,17 @@ use nix::sys::socket::{AddressFamily, ControlMessage, MsgFlags, SockFlag, SockTy
 use std::fs::File;
 use std::io::{IoSlice, Seek, SeekFrom};
 use std::os::fd::AsRawFd;
-const ROLES: [&str; 8] =
-    ["privileged", "engine", "client", "server", "exchange", "exchange_child", "key_service", "key_holder"];
+const ROLES: [&str; 9] = [
+    "privileged",
+    "privileged_virtual",
+    "engine",
+    "client",
+    "server",
+    "exchange",
+    "exchange_child",
+    "key_service",
+    "key_holder",
+];
 const NETWORK_ROLES: [&str; 6] =
     ["client", "server", "exchange", "exchange_child", "key_service", "key_holder"];
 
@@ -168,7 +177,7 @@ fn no_role_that_was_taken_over_fills_a_disk_through_a_file_that_it_may_write() {
         for role in ROLES {
             let most = match role {
                 "engine" => policies::ENGINE_FILE,
-                "privileged" => policies::PRIVILEGED_FILE,
+                "privileged" | "privileged_virtual" => policies::PRIVILEGED_FILE,
                 _ => 0,
             };
             for case in ["pwrite64:far", "write:file"] {
@@ -238,7 +247,10 @@ fn a115_the_clock_is_out_of_reach_through_any_abi() {
         &["client", "server", "engine", "exchange", "exchange_child", "key_service", "key_holder"],
         A115,
     );
-    none_gets_through(&["privileged"], &["clock_settime", "clock_adjtime:tai", "adjtimex", "settimeofday"]);
+    none_gets_through(
+        &["privileged", "privileged_virtual"],
+        &["clock_settime", "clock_adjtime:tai", "adjtimex", "settimeofday"],
+    );
     if cfg!(target_arch = "x86_64") {
         let x32: Vec<String> = A115.iter().map(|case| format!("x32:{case}")).collect();
         none_gets_through(&ROLES, &x32.iter().map(String::as_str).collect::<Vec<_>>());
@@ -275,7 +287,7 @@ fn a142_a_rogue_engine_has_no_call_of_these_and_no_socket() {
 #[test]
 fn privileged_itself_has_no_call_of_these_but_the_clock() {
     for cases in [A112, A113, A114, A116, A117, ANY_SOCKET, ONLY_HERE] {
-        none_gets_through(&["privileged"], cases);
+        none_gets_through(&["privileged", "privileged_virtual"], cases);
     }
 }
 

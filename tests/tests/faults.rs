@@ -3,7 +3,7 @@
 use bench::daemon::{Daemon, Exit, Setup, source};
 use bench::forger::Forger;
 use bench::nts::NtsServer;
-use bench::programs::free_port;
+use bench::programs::{self, free_port};
 use nix::sys::signal::Signal;
 use std::fs;
 use std::io::Write;
@@ -38,7 +38,7 @@ fn kill_in(setup: &Setup, role: &str) -> Exit {
     daemon.signal(daemon.process(role).pid, Signal::SIGKILL);
     let exit = daemon.wait_for_end(Duration::from_secs(5));
     for process in others {
-        let gone = bench::programs::wait_for(Duration::from_secs(5), || {
+        let gone = programs::wait_for(Duration::from_secs(5), || {
             bench::process::Process::read(process.pid).is_none_or(|now| now.resident == 0).then_some(())
         });
         assert!(gone.is_some(), "{} outlived the daemon", process.role);
@@ -198,15 +198,23 @@ fn an_address_in_use_is_named_and_ends_with_85() {
 
 #[test]
 fn a_missing_program_is_named_and_ends_with_86() {
-    let empty = bench::programs::Place::new("programs");
-    for program in ["truechimerd", "truechimer-network"] {
-        fs::copy(bench::programs::program(program), empty.join(program))
-            .expect("built programs can be copied");
+    let server = NtsServer::new("program", &["127.0.0.1"], "");
+    let file = server.setup.place().join("truechimer.toml");
+    let configuration = fs::read_to_string(file).expect("it was written");
+    // All programs are needed: it serves keys, and has a name to look up.
+    server.setup.configure(&format!("{}{configuration}", source("time.invalid")));
+    let all = programs::names();
+    // The keeper of the kernel's clock is another one than that of none.
+    for missing in all.iter().filter(|name| !["truechimerd", "truechimer-keeper"].contains(name)) {
+        let place = programs::Place::new("programs");
+        for present in all.iter().filter(|name| *name != missing) {
+            symlink(programs::program(present), place.join(present)).expect("ours");
+        }
+        let folder = place.path().display().to_string();
+        let exit = server.setup.clone().with_argument("--programs").with_argument(&folder).run_to_end();
+        assert_eq!(exit.code, Some(86), "{missing}: {exit:?}");
+        assert!(exit.log.contains(missing), "{missing}: {exit:?}");
     }
-    let setup = Setup::new("program", &source("192.0.2.1")).with_programs(empty.path().into());
-    let exit = setup.run_to_end();
-    assert_eq!(exit.code, Some(86), "{exit:?}");
-    assert!(exit.log.contains("truechimer-engine"), "{exit:?}");
 }
 
 #[test]
@@ -310,7 +318,7 @@ fn a154_an_odd_start_is_a_start_or_a_clean_end() {
         let setup = Setup::new("odd", &source(forger.address())).with_virtual_clock(1_000_000, 0.0);
         let setup = setup.with_wrapper(&["sh", "-c", &format!("{script} exec \"$0\" \"$@\"")]);
         let mut daemon = setup.launch();
-        let came = bench::programs::wait_for(PATIENCE, || {
+        let came = programs::wait_for(PATIENCE, || {
             daemon.has_ended().map(Some).or_else(|| daemon.is_synchronised().then_some(None))
         });
         match came {

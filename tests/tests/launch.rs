@@ -3,7 +3,7 @@
 use bench::daemon::{Setup, source};
 use bench::forger::Forger;
 use bench::manager::Manager;
-use bench::programs::{Place, free_port, program};
+use bench::programs::{Place, free_port, names, program};
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::unix::fs::PermissionsExt;
@@ -11,6 +11,10 @@ use std::time::{Duration, Instant};
 
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What is started for [`all_roles`].
+const STARTED: [&str; 4] =
+    ["truechimer-engine", "truechimer-client", "truechimer-server", "truechimer-exchange"];
 
 /// A daemon with all roles but those of NTS.
 fn all_roles(forger: &Forger) -> Setup {
@@ -186,11 +190,11 @@ fn a157_a_second_instance_is_refused_where_a_filter_denies_flock_to_one_of_them(
 }
 
 /// The programs, of which each of these names is a script in front of the real one.
-fn scripts(word: &str, names: &[&str], script: &str) -> Place {
+fn scripts(word: &str, wrapped: &[&str], script: &str) -> Place {
     let place = Place::new(word);
-    for name in ["truechimerd", "truechimer-engine", "truechimer-network"] {
+    for name in names() {
         let real = program(name).display().to_string();
-        if names.contains(&name) {
+        if wrapped.contains(&name) {
             let text = format!("#!/bin/sh\n{script}\nexec {real} \"$@\"\n");
             fs::write(place.join(name), text).expect("ours");
             fs::set_permissions(place.join(name), PermissionsExt::from_mode(0o755)).expect("ours");
@@ -204,7 +208,7 @@ fn scripts(word: &str, names: &[&str], script: &str) -> Place {
 #[test]
 fn processes_that_take_their_time_are_waited_for_and_the_service_manager_is_told() {
     let forger = Forger::honest(HERE, 0);
-    let slow = scripts("slow", &["truechimer-engine", "truechimer-network"], "/bin/sleep 7");
+    let slow = scripts("slow", &STARTED, "/bin/sleep 7");
     let setup = all_roles(&forger).with_programs(slow.path().into());
     let manager = Manager::listen(setup.place());
     let daemon = manager.watch(setup).launch();
@@ -235,7 +239,7 @@ fn an_engine_that_ends_after_its_plan_is_never_a_configuration_that_is_not_in_or
     let kill = format!(
         "until [ -s {pid_file} ]; do /bin/sleep 0.1; done; read pid < {pid_file}; kill -9 $pid; /bin/sleep 60"
     );
-    let programs = scripts("late", &["truechimer-network"], &kill);
+    let programs = scripts("late", &["truechimer-client"], &kill);
     let script = ENGINE_THAT_ENDS_WITH_78.replace("REAL", &engine).replace("PID", &pid_file);
     fs::remove_file(programs.join("truechimer-engine")).expect("ours");
     fs::write(programs.join("truechimer-engine"), format!("#!/bin/sh\n{script}\n")).expect("ours");
@@ -247,7 +251,7 @@ fn an_engine_that_ends_after_its_plan_is_never_a_configuration_that_is_not_in_or
 #[test]
 fn a_process_that_dies_at_its_start_ends_the_daemon_at_once() {
     let forger = Forger::honest(HERE, 0);
-    for name in ["truechimer-engine", "truechimer-network"] {
+    for name in STARTED {
         let dying = scripts("dying", &[name], "exit 1");
         let start = Instant::now();
         let exit = all_roles(&forger).with_programs(dying.path().into()).run_to_end();

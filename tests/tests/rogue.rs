@@ -5,7 +5,7 @@
 
 use bench::daemon::{Daemon, Exit, Setup, source};
 use bench::nts::{NtsServer, counts};
-use bench::programs::{folder, wait_for};
+use bench::programs::{folder, names, wait_for};
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::time::Duration;
@@ -17,7 +17,7 @@ fn setup(program: &str, script: &str, configuration: &str) -> Setup {
     let setup = Setup::new("rogue", configuration).with_virtual_clock(0, 0.0);
     let programs = setup.place().join("programs");
     fs::create_dir(&programs).unwrap();
-    for name in ["truechimerd", "truechimer-engine", "truechimer-network"] {
+    for name in names() {
         let real = if name == program { "rogue" } else { name };
         symlink(folder().join(real), programs.join(name)).unwrap();
     }
@@ -30,8 +30,8 @@ fn engine(script: &str) -> Setup {
     setup("truechimer-engine", script, "# the double does not read it\n")
 }
 
-fn network(script: &str) -> Setup {
-    setup("truechimer-network", script, &source("127.0.0.1:9"))
+fn client(script: &str) -> Setup {
+    setup("truechimer-client", script, &source("127.0.0.1:9"))
 }
 
 /// Plays a script to its last line and gives what the double said.
@@ -73,7 +73,8 @@ fn a098_a_record_of_the_engine_out_of_sequence_ends_the_daemon_with_81() {
     for frame in ["sequence-back", "sequence-skip"] {
         must_end(&engine(&format!("frame-{frame}")), 81, "record");
     }
-    must_end(&engine("hello-again"), 81, "repeated a message of the launch");
+    // A message of the launch is none of this link.
+    must_end(&engine("hello-again"), 81, "broke the protocol");
 }
 
 #[test]
@@ -81,7 +82,7 @@ fn a096_a_frame_that_is_none_from_the_network_ends_the_daemon_with_82() {
     for frame in
         ["empty", "one", "short", "long", "huge", "version", "kind", "sequence-back", "sequence-skip"]
     {
-        must_end(&network(&format!("frame-{frame}")), 82, "client role");
+        must_end(&client(&format!("frame-{frame}")), 82, "client role");
     }
 }
 
@@ -98,7 +99,7 @@ fn a099_a100_a101_records_that_break_the_order_of_a_query_end_the_daemon_with_82
         "t4-late",
         "t4-before-t1",
     ] {
-        let exit = network(script).launch().wait_for_end(PATIENCE);
+        let exit = client(script).launch().wait_for_end(PATIENCE);
         assert_eq!(exit.code, Some(82), "{script}: {}", exit.log);
     }
 }
@@ -107,8 +108,7 @@ fn a099_a100_a101_records_that_break_the_order_of_a_query_end_the_daemon_with_82
 fn a103_a064_a_client_role_in_the_wrong_hands_forges_no_measurement_of_an_nts_source() {
     let server = NtsServer::new("forged", &["127.0.0.1"], "");
     let daemon = server.setup.start();
-    let setup = setup("truechimer-network", "forge-protected", &server.source("127.0.0.1", ""));
-    symlink(folder().join("truechimer-network"), setup.place().join("programs/real")).unwrap();
+    let setup = setup("truechimer-client", "forge-protected", &server.source("127.0.0.1", ""));
     let (client, log) = play(&setup);
     // Counts come once a second.
     daemon.wait_until("asked itself, in vain", PATIENCE, |daemon| {
@@ -123,18 +123,18 @@ fn a103_a064_a_client_role_in_the_wrong_hands_forges_no_measurement_of_an_nts_so
 
 #[test]
 fn a108_a_flood_of_records_ends_the_daemon_with_82() {
-    must_end(&network("flood"), 82, "client role");
+    must_end(&client("flood"), 82, "client role");
 }
 
 #[test]
 fn a110_a_network_process_that_exits_or_aborts_ends_the_daemon_with_82() {
-    must_end(&network("exit"), 82, "client role");
-    must_end(&network("abort"), 82, "client role");
+    must_end(&client("exit"), 82, "client role");
+    must_end(&client("abort"), 82, "client role");
 }
 
 #[test]
 fn a106_a_network_process_that_never_answers_leaves_the_clock_alone() {
-    let setup = network("silent");
+    let setup = client("silent");
     let daemon = setup.start();
     daemon.wait_until("noticed", PATIENCE, |daemon| {
         daemon.sources().iter().all(|source| source["reach"] == 0 && source["sent"].as_u64() > Some(1))
@@ -145,7 +145,7 @@ fn a106_a_network_process_that_never_answers_leaves_the_clock_alone() {
 
 #[test]
 fn a026_all_sources_two_days_off_are_refused_and_the_daemon_holds() {
-    let setup = network("lie-by-two-days");
+    let setup = client("lie-by-two-days");
     let daemon = setup.start();
     daemon.wait_until("refused", PATIENCE, |daemon| daemon.status()["refusals"].as_u64() > Some(0));
     clock_is_right(&setup);

@@ -1,4 +1,7 @@
-//! Footprint: from start to the first query, memory, and wake-ups when idle; beside chronyd in the same run.
+//! Footprint: from start to the first query, memory, and wake-ups when idle, beside chronyd in the same run; and the memory of
+//! a daemon with all of its processes.
+
+pub mod all_roles;
 
 use crate::cargo::build_release;
 use bench::daemon::{Daemon, Setup, end_all_when_interrupted, spawn};
@@ -146,25 +149,29 @@ fn first_query(start: impl FnOnce(u16) -> Started) -> Result<f64, String> {
 
 fn footprint(started: &Started, first_queries: &[f64], wake_ups_before: u64) -> Footprint {
     let processes = started.processes();
-    let mib = |octets: u64| octets as f64 / f64::from(1 << 20);
-    let proportional: Option<u64> = processes.iter().map(Process::proportional).sum();
     let woken = started.wake_ups().saturating_sub(wake_ups_before);
-    let details = processes.iter().map(|process| {
-        let share = process.proportional().map_or("?".to_owned(), |octets| format!("{:.1}", mib(octets)));
-        format!(
-            "{:<10} {:>5.1} MiB resident, {share:>5} MiB proportional",
-            process.role,
-            mib(process.resident)
-        )
-    });
     Footprint {
         first_query_ms: spread(first_queries),
         processes: processes.len(),
         resident_mib: mib(processes.iter().map(|process| process.resident).sum()),
-        proportional_mib: proportional.map(mib),
+        proportional_mib: proportional(&processes).map(mib),
         wake_ups_a_minute: woken as f64 * 60.0 / IDLE.as_secs_f64(),
-        details: details.collect(),
+        details: processes.iter().map(memory).collect(),
     }
+}
+
+fn mib(octets: u64) -> f64 {
+    octets as f64 / f64::from(1 << 20)
+}
+
+fn proportional(processes: &[Process]) -> Option<u64> {
+    processes.iter().map(Process::proportional).sum()
+}
+
+/// A line for a person.
+fn memory(process: &Process) -> String {
+    let share = process.proportional().map_or("?".to_owned(), |octets| format!("{:.2}", mib(octets)));
+    format!("{:<11} {:>5.1} MiB resident, {share:>5} MiB proportional", process.role, mib(process.resident))
 }
 
 fn spread(figures: &[f64]) -> Spread {

@@ -4,10 +4,16 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// The packages whose binaries are installed.
-pub const PROGRAMS: [(&str, &str); 4] = [
+pub const PROGRAMS: [(&str, &str); 10] = [
     ("truechimer-privileged", "truechimerd"),
+    ("truechimer-keeper", "truechimer-keeper"),
+    ("truechimer-keeper-virtual", "truechimer-keeper-virtual"),
     ("truechimer-engine", "truechimer-engine"),
-    ("truechimer-network", "truechimer-network"),
+    ("truechimer-client", "truechimer-client"),
+    ("truechimer-server", "truechimer-server"),
+    ("truechimer-exchange", "truechimer-exchange"),
+    ("truechimer-key-service", "truechimer-key-service"),
+    ("truechimer-key-holder", "truechimer-key-holder"),
     ("truechimer-control", "chimerctl"),
 ];
 
@@ -73,9 +79,9 @@ pub fn build_release() -> Result<PathBuf, String> {
 /// # Errors
 /// As [`build_release`].
 pub fn build_release_of(epoch: u64) -> Result<PathBuf, String> {
-    // The only one that bears the time of its build. Others whose build looks at the variable would be built afresh
+    // The launch and the keepers bear the time of their build. Others whose build looks at the variable would be built afresh
     // for each commit.
-    let (dated, others) = PROGRAMS.split_at(1);
+    let (dated, others) = PROGRAMS.split_at(3);
     build(others, &mut cargo())?;
     build(dated, cargo().env("SOURCE_DATE_EPOCH", epoch.to_string()))
 }

@@ -8,7 +8,7 @@ use crate::cargo::{cargo, run};
 /// A request that breaks a promise, with the test's own words.
 pub fn server(seconds: &str) -> Result<(), String> {
     seconds.parse::<u32>().map_err(|_| format!("{seconds}: not a number of seconds"))?;
-    let test = ["-p", "truechimer-network", "--test", "server_fuzz", "a073_a_long_run"];
+    let test = ["-p", "truechimer-server", "--test", "server_fuzz", "a073_a_long_run"];
     run(cargo()
         .args(["test", "--release"])
         .args(test)

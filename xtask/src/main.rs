@@ -37,6 +37,7 @@ usage: cargo xtask WORD
   demo                      start a server and a client with a wrong virtual clock, watch it converge
   test [FILTER]             run everything that a contribution must pass
   bench footprint [--json]  start, memory and wake-ups, beside chronyd where it is there
+  bench footprint roles     memory of a daemon with all of its processes
   bench accuracy            beside chronyd, the truth known (--seconds, --rounds, --poll N, --json)
   bench server [PART..]     the server beside others: speed, latency, floods (--runs N, --json)
   bench nts [PART..]        NTS beside others (--runs N, --json)
@@ -58,6 +59,7 @@ fn main() -> ExitCode {
         ["test"] => test::run(None),
         ["test", filter] => test::run(Some(filter)),
         ["bench", "footprint"] => bench_footprint::run(false),
+        ["bench", "footprint", "roles"] => bench_footprint::all_roles::run(),
         ["bench", "footprint", "--json"] => bench_footprint::run(true),
         ["bench", "accuracy", rest @ ..] => bench_accuracy::run(rest),
         ["bench", "server", rest @ ..] => bench_server::run(rest),

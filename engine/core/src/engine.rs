@@ -16,28 +16,29 @@ mod steering;
 mod wanting;
 
 use crate::abandoned::Abandoned;
+use crate::bounds::Bounds;
 use crate::discipline::{PANIC, Unrest};
-use crate::entries::Entries;
+use crate::entries::{Entries, EntryId};
 use crate::exchanges::Exchanges;
-use crate::io::{Command, Event, Input, Now, Output, Saved, SavedAssociation, Start};
+use crate::io::{Command, Input, Now, Output, Saved, SavedAssociation, Start};
 use crate::leap::Warning;
 use crate::local_clock::LocalClock;
 use crate::measurement::LinkLatency;
 use crate::nonce::Nonces;
+use crate::notice::{EntryNews, Notice, Weight, WholeNews};
 use crate::nts::Deferred;
 use crate::orders::Orders;
-use crate::report::{Bounds, Report};
 use crate::select::Impasse;
 use crate::settings::Settings;
 use crate::system::Line;
 use crate::timers::{Timer, Timers};
 use alloc::collections::VecDeque;
-use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::IpAddr;
 use ipc::message::privileged::{ClockKind, Refusal, Welcome};
 use ipc::process::Process;
 use ipc::units::{Frequency, RawInstant, Span, TimeConstant, WallTime};
+use report::Report;
 use wanting::Want;
 
 /// Effects that wait to be fetched; beyond, ordinary log lines are dropped (nothing else).
@@ -356,20 +357,17 @@ impl Engine {
         self.outputs.push_back(Output::Distrust(who, why));
     }
 
-    /// Says what changes the whole: never dropped, since one fact brings few of them.
-    fn announce(&mut self, severity: u8, line: String) {
-        self.outputs.push_back(Output::Event(Event::Change(severity, line)));
-    }
-
-    /// Says what became of the clock itself.
-    fn announce_clock(&mut self, severity: u8, line: String) {
-        self.outputs.push_back(Output::Event(Event::Clock(severity, line)));
-    }
-
-    fn say(&mut self, severity: u8, line: String) {
-        if self.outputs.len() < MOST_OUTPUTS {
-            self.outputs.push_back(Output::Event(Event::Line(severity, line)));
+    /// Puts out something to say. What changes the whole or the clock is never dropped, since one fact brings few of
+    /// them.
+    fn tell(&mut self, notice: Notice) {
+        if notice.weight() != Weight::Line || self.outputs.len() < MOST_OUTPUTS {
+            self.outputs.push_back(Output::Log(notice));
         }
+    }
+
+    fn tell_of_entry(&mut self, id: EntryId, news: EntryNews) {
+        let Some(entry) = self.entries.get(id) else { return };
+        self.tell(Notice::Entry(entry.settings.name.clone(), news));
     }
 
     /// Whether there is a clock to steer.
@@ -404,7 +402,7 @@ impl Engine {
             line.shift(moved);
         }
         self.system.status_wanted = true;
-        self.announce(5, String::from("a leap second has passed"));
+        self.tell(Notice::Whole(WholeNews::Leapt));
     }
 }
 

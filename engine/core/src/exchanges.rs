@@ -23,7 +23,7 @@ const GRACE: Span = Span::from_secs(2);
 /// its sample is lost; beyond, the client role lies. Nanoseconds.
 const BAD_LUCK: i64 = 2_000_000;
 
-/// Why the client role is no longer trusted.
+/// Why the client role is no longer trusted, as the rest of a sentence that starts with it.
 pub(crate) type Breach = &'static str;
 
 #[derive(Clone, Debug, PartialEq)]
@@ -119,13 +119,13 @@ impl Exchanges {
     pub(crate) fn candidate(&mut self, id: QueryId) -> Result<Option<(Exchange, Identifier)>, Breach> {
         let Some(exchange) = self.open.iter_mut().find(|exchange| exchange.id == id) else {
             let known = self.forgotten.contains(&id);
-            return if known { Ok(None) } else { Err("it answered a query that was not open") };
+            return if known { Ok(None) } else { Err("answered a query that was not open") };
         };
         let Some(protected) = &mut exchange.protected else {
-            return Err("it left a reply to us that it should have judged itself");
+            return Err("left a reply to us that it should have judged itself");
         };
         if protected.candidates >= MAX_CANDIDATES {
-            return Err("it passed on more packets for one query than it may");
+            return Err("passed on more packets for one query than it may");
         }
         protected.candidates += 1;
         let identifier = protected.identifier;
@@ -164,9 +164,9 @@ impl Exchanges {
                 exchange.t1 = Some((sent.t1, sent.stamp));
                 Ok(())
             }
-            Some(_) => Err("it said twice that a query has left"),
+            Some(_) => Err("said twice that a query has left"),
             None if self.forgotten.contains(&sent.id) => Ok(()),
-            None => Err("it said that a query has left that was not open"),
+            None => Err("said that a query has left that was not open"),
         }
     }
 
@@ -183,7 +183,7 @@ impl Exchanges {
                 self.forgotten.swap_remove(at);
                 Ok(None)
             }
-            None => Err("it ended a query that was not open"),
+            None => Err("ended a query that was not open"),
         }
     }
 
@@ -237,10 +237,10 @@ impl Exchange {
         now: Now,
     ) -> Result<Readings, Breach> {
         let Some((t1, t1_stamp)) = self.t1 else {
-            return Err("it passed a reply on before its query had left");
+            return Err("passed a reply on before its query had left");
         };
         if source != self.destination {
-            return Err("it passed a reply on from an address that was not asked");
+            return Err("passed a reply on from an address that was not asked");
         }
         if self.cut {
             return Ok(Readings::Useless);
@@ -250,7 +250,7 @@ impl Exchange {
         let backwards = t1.since(t4).nanos();
         let worst = early.max(late).max(backwards);
         if worst > BAD_LUCK {
-            return Err("its stamps lie outside the time that the exchange took");
+            return Err("gave stamps outside the time that the exchange took");
         }
         if worst > 0 {
             return Ok(Readings::Useless);

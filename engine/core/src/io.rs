@@ -1,6 +1,7 @@
 //! What goes into the engine and what comes out of it. The engine never acts: facts go in with the
 //! moment they were learned, effects come out as values.
 
+use crate::notice::Notice;
 use crate::settings::{Place, Settings};
 use alloc::vec::Vec;
 use ipc::address::Address;
@@ -108,8 +109,8 @@ pub enum Output {
     /// To the file of keys, which is to hold what [`crate::Engine::associations`] says now. Carried out before the
     /// effects that follow: a query among them uses a cookie that must not be found there any more.
     SaveAssociations,
-    /// To the log: typed, never text from the network.
-    Event(Event),
+    /// To the log: typed, and never text from the network.
+    Log(Notice),
     /// A process broke a rule of its link: end the daemon with this farewell.
     Distrust(Process, &'static str),
 }
@@ -143,18 +144,6 @@ pub struct SavedAssociation {
     pub cookies: Vec<CookieOctets>,
     /// When the keys were exchanged, by the steered clock.
     pub made: WallTime,
-}
-
-/// Lines for the log, each for a person, with a severity as in syslog (1 alert, 3 error, 4 warning, 5 notice, 6 info).
-/// Names in them come from the configuration, never from the network.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Event {
-    /// May be held back where there are many like it.
-    Line(u8, alloc::string::String),
-    /// Another state of the whole: held back only in a flood.
-    Change(u8, alloc::string::String),
-    /// The clock itself: a step, a change of it by another program, a refusal. No flood of others pushes it out.
-    Clock(u8, alloc::string::String),
 }
 
 /// How an engine is made.

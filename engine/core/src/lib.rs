@@ -28,7 +28,7 @@
 //!   poll leap names orders nonce    the poll interval, leap seconds, look-ups, the orders' rate, chance
 //!   timers        what the engine does by itself, and when
 //!   record        all that an engine is told, written down and replayed
-//!   io settings report              the shapes of what goes in and comes out
+//!   io settings bounds              the shapes of what goes in and comes out; what people are told: notice, `ipc/report`
 //! ```
 //!
 //! Offsets are positive where the local clock is behind; floats in seconds and s/s stay inside.
@@ -40,6 +40,7 @@ extern crate alloc;
 extern crate std;
 
 mod abandoned;
+pub mod bounds;
 mod combine;
 mod discipline;
 mod engine;
@@ -54,12 +55,12 @@ mod local_clock;
 mod measurement;
 mod names;
 mod nonce;
+pub mod notice;
 mod nts;
 mod orders;
 mod poll;
 mod poll_process;
 pub mod record;
-pub mod report;
 mod sample;
 pub mod sanity;
 mod select;

@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 use core::net::IpAddr;
 use ipc::address::Address;
-use ipc::message::exchange::{ExchangeId, LookupFailure, Resolved};
+use ipc::message::exchange::{ExchangeId, LookupFailure};
 use ipc::units::{RawInstant, Span};
 
 /// Most addresses that are taken from one answer, whatever it holds.
@@ -114,21 +114,16 @@ fn wait(failures: u32, longest: f64) -> Span {
     Span::from_millis((seconds.min(longest) * 1000.0) as i64)
 }
 
-/// The addresses of an answer that may be queried, in order, at most [`MOST_TAKEN`].
-pub(crate) fn usable(resolved: &Resolved, port: u16, own: &[IpAddr]) -> Vec<Address> {
+/// The addresses of an answer that may be queried, in order, at most [`MOST_TAKEN`]. An address that stands in the
+/// configuration itself doesn't come here.
+pub(crate) fn usable(answer: &[Address], own: &[IpAddr]) -> Vec<Address> {
     let mut taken: Vec<Address> = Vec::new();
-    for address in resolved.addresses.iter().take(usize::from(resolved.count)) {
-        if may_be_queried(address, port, own) && !taken.contains(address) && taken.len() < MOST_TAKEN {
+    for address in answer {
+        if may_serve(address, None, own) && !taken.contains(address) && taken.len() < MOST_TAKEN {
             taken.push(*address);
         }
     }
     taken
-}
-
-/// Whether an address that a name server gave may be queried. An address that stands in the configuration
-/// itself doesn't come here.
-fn may_be_queried(address: &Address, port: u16, own: &[IpAddr]) -> bool {
-    address.port() == port && may_serve(address, None, own)
 }
 
 /// Whether the time may be asked for at an address that somebody else gave. `configured`: the address that the
@@ -151,18 +146,13 @@ pub(crate) fn may_serve(address: &Address, configured: Option<IpAddr>, own: &[Ip
 mod tests {
     use super::*;
     use core::net::SocketAddr;
-    use ipc::message::exchange::MAX_ADDRESSES;
 
     fn address(text: &str) -> Address {
         text.parse::<SocketAddr>().unwrap().into()
     }
 
-    fn answer(texts: &[&str]) -> Resolved {
-        let mut addresses = [Address::NONE; MAX_ADDRESSES];
-        for (place, text) in addresses.iter_mut().zip(texts) {
-            *place = address(text);
-        }
-        Resolved { id: ExchangeId(1), count: texts.len() as u8, addresses }
+    fn answer(texts: &[&str]) -> Vec<Address> {
+        texts.iter().map(|text| address(text)).collect()
     }
 
     #[test]
@@ -177,7 +167,7 @@ mod tests {
                 "192.0.2.5:123",
             ][n.min(5)]
         });
-        let taken = usable(&answer(&many), 123, &[]);
+        let taken = usable(&answer(&many), &[]);
         assert_eq!(taken, [1, 2, 3, 4].map(|n| address(&alloc::format!("192.0.2.{n}:123"))));
     }
 
@@ -197,10 +187,9 @@ mod tests {
             "255.255.255.255:123",
             "169.254.1.1:123",
             "[fe80::1]:123",
-            "192.0.2.1:124",
             "192.0.2.1:0",
         ] {
-            assert!(usable(&answer(&[bad]), 123, &own).is_empty(), "{bad}");
+            assert!(usable(&answer(&[bad]), &own).is_empty(), "{bad}");
         }
         for good in ["192.0.2.1:123", "[2001:db8::8]:123", "10.1.2.3:123", "[fe80::1%2]:123"] {
             let wanted = address(&good.replace("%2", ""));
@@ -211,9 +200,7 @@ mod tests {
             } else {
                 wanted
             };
-            let mut answered = answer(&["192.0.2.9:1"]);
-            answered.addresses[0] = written;
-            assert_eq!(usable(&answered, 123, &own), [written], "{good}");
+            assert_eq!(usable(&[written], &own), [written], "{good}");
         }
     }
 

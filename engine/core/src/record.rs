@@ -32,10 +32,10 @@ mod start;
 mod tests;
 
 use crate::Engine;
-use crate::io::{Event, Input, Now, Output, Start};
+use crate::io::{Input, Now, Output, Start};
+use crate::notice::{Notice, WholeNews};
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
-use alloc::string::String;
 use alloc::vec::Vec;
 use core::ops::Deref;
 use disguise::Disguise;
@@ -106,7 +106,7 @@ impl Recorded {
             scribe.outcome(&self.engine);
             if let Some(line) = scribe.complaint() {
                 self.scribe = None;
-                self.outputs.push_back(Output::Event(Event::Line(4, String::from(line))));
+                self.outputs.push_back(Output::Log(Notice::Whole(WholeNews::Unrecorded(line))));
             }
         }
     }

@@ -154,7 +154,7 @@ pub(crate) enum Standing {
 
 /// Why the clock isn't moved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Impasse {
+pub enum Impasse {
     /// No source has ever been usable.
     NoSources,
     /// No interval is shared by more than half of the votes that were heard.

@@ -1,13 +1,13 @@
 //! What the survivors say together: the line along which true time runs, its error, and what a server
 //! tells others about it.
 
+use crate::bounds::Bounds;
 use crate::combine::{Survivor, combine};
 use crate::entries::SourceId;
 use crate::filter::Estimate;
 use crate::guard::{Guard, TOLERANCE};
 use crate::independence::{Identity, group};
 use crate::io::Now;
-use crate::report::Bounds;
 use crate::select::{Agreement, Candidate, Impasse, Standing, select};
 use crate::track::Opinion;
 use alloc::vec::Vec;

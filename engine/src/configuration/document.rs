@@ -32,7 +32,7 @@ impl<'t> Faults<'t> {
 
     fn fault(&self, offset: usize, text: String) -> Fault {
         let before = self.text.as_bytes().iter().take(offset);
-        Fault { line: before.filter(|octet| **octet == b'\n').count() + 1, text: crate::log::escape(&text) }
+        Fault { line: before.filter(|octet| **octet == b'\n').count() + 1, text: ipc::text::escape(&text) }
     }
 
     /// Something at this octet can't be followed.
@@ -250,19 +250,7 @@ impl<'a> Section<'a> {
             DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix()).ok(),
             _ => None,
         };
-        let good = found.filter(|number| range.contains(number));
-        if good.is_none() {
-            faults.add(
-                value.span().start,
-                format!(
-                    "{key}: expected a whole number from {} to {}, found {}; write {key} = {example}",
-                    range.start(),
-                    range.end(),
-                    describe(value.get_ref())
-                ),
-            );
-        }
-        good
+        within(value, found, &range, (key, "a whole number", &example), faults)
     }
 
     /// A number in `range`, whole or not, nothing where the key isn't there. `unit` stands behind the range.
@@ -283,19 +271,7 @@ impl<'a> Section<'a> {
             DeValue::Float(number) => number.as_str().parse::<f64>().ok(),
             _ => None,
         };
-        let good = found.filter(|number| range.contains(number));
-        if good.is_none() {
-            faults.add(
-                value.span().start,
-                format!(
-                    "{key}: expected a number of {unit} from {} to {}, found {}; write {key} = {example}",
-                    range.start(),
-                    range.end(),
-                    describe(value.get_ref())
-                ),
-            );
-        }
-        good
+        within(value, found, &range, (key, &format!("a number of {unit}"), &example), faults)
     }
 
     /// The texts of a list, each with its octet; nothing where the key isn't there.
@@ -372,6 +348,27 @@ fn parse_day(text: &str) -> Option<u32> {
 /// Counted from 1970-01-01; `None` where there is no such day, or an earlier one.
 fn day_number(year: u32, month: u32, day: u32) -> Option<u32> {
     u32::try_from(Date::try_new(year, month, day)?.number()).ok()
+}
+
+/// What was found, where it lies in `range`; else the fault says what was expected of the key, with an example.
+fn within<N: PartialOrd + Display>(
+    value: &Spanned<DeValue<'_>>,
+    found: Option<N>,
+    range: &RangeInclusive<N>,
+    (key, expected, example): (&str, &str, &dyn Display),
+    faults: &mut Faults<'_>,
+) -> Option<N> {
+    let good = found.filter(|number| range.contains(number));
+    if good.is_none() {
+        let (least, most, found) = (range.start(), range.end(), describe(value.get_ref()));
+        faults.add(
+            value.span().start,
+            format!(
+                "{key}: expected {expected} from {least} to {most}, found {found}; write {key} = {example}"
+            ),
+        );
+    }
+    good
 }
 
 fn describe(value: &DeValue<'_>) -> String {

@@ -7,7 +7,7 @@ use ipc::address::Address;
 use ipc::file_path::FilePath;
 use ipc::message::exchange::HostName;
 use ipc::message::key_service::KeyPolicy;
-use ipc::message::privileged::{KeyService, MAX_KEY_LISTEN, MAX_KEY_THREADS};
+use ipc::message::launch::{KeyService, MAX_KEY_LISTEN, MAX_KEY_THREADS};
 use policies::CONFIGURATION_FOLDER;
 use protocol::nts::ratchet::SECRET;
 use std::fmt;

@@ -2,7 +2,7 @@
 
 use super::document::{Faults, Section, shorten};
 use ipc::file_path::FilePath;
-use ipc::message::privileged::MAX_ROOT_SETS;
+use ipc::message::launch::MAX_ROOT_SETS;
 
 pub(super) const KEYS: [&str; 1] = ["system-roots"];
 

@@ -5,7 +5,7 @@ use super::key_service::{self, KeySettings};
 use super::place::{NTP, parse_listen_list, parse_prefix};
 use engine_core::settings::ServerSettings;
 use ipc::address::Address;
-use ipc::message::privileged::{MAX_LISTEN, MAX_THREADS};
+use ipc::message::launch::{MAX_LISTEN, MAX_THREADS};
 use ipc::message::server::{MAX_LIST, MAX_RATE, MAX_TOTAL, Rule, ServerPolicy, Smear};
 use std::collections::HashSet;
 

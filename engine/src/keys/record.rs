@@ -8,7 +8,7 @@ use engine_core::settings::Place;
 use ipc::address::Address;
 use ipc::file_path::FilePath;
 use ipc::message::exchange::{HostName, MAX_COOKIES};
-use ipc::message::privileged::{LaunchPlan, MAX_ROOT_SETS};
+use ipc::message::launch::{LaunchPlan, MAX_ROOT_SETS};
 use ipc::packet::CookieOctets;
 use ipc::secret::{Aead, KeyPair, MAX_KEY, Secret};
 use ipc::units::WallTime;

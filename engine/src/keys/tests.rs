@@ -3,7 +3,7 @@ use engine_core::settings::Place;
 use ipc::address::Address;
 use ipc::file_path::FilePath;
 use ipc::message::exchange::HostName;
-use ipc::message::privileged::LaunchPlan;
+use ipc::message::launch::LaunchPlan;
 use ipc::packet::{CookieOctets, MAX_COOKIE};
 use ipc::secret::{Aead, KeyPair, Secret};
 use ipc::units::WallTime;

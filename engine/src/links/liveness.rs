@@ -1,7 +1,7 @@
 //! Whether the loops of the other processes turn, where the service manager watches the daemon: a process that is
 //! stopped or hangs keeps its link open.
 
-use super::asked::Deed;
+use ipc::message::exchange::Deed;
 use ipc::process::{PerProcess, Process};
 
 /// A process that has left this many pings in a row without an answer hangs.

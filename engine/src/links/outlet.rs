@@ -7,6 +7,7 @@ use ipc::message::Shortfall;
 use ipc::process::Process;
 use ipc::units::{RawInstant, Span};
 use ipc_link::{Link, LinkError};
+use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -155,7 +156,7 @@ impl<Out: Message, In: Message> Outlet<Out, In> {
                 format!("broke the protocol: record {found} where {expected} was due")
             }
             LinkError::Full => "does not read its link".to_owned(),
-            LinkError::Kernel(errno) => format!("cannot be reached: {}", errno.desc()),
+            LinkError::Kernel(number) => format!("cannot be reached: {}", Errno::from_raw(number).desc()),
         };
         Breach::new(self.process, deed)
     }

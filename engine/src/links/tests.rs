@@ -3,6 +3,7 @@ mod nts;
 use super::*;
 use ipc::address::Address;
 use ipc::message::client::{Rejected, Silence, Unanswered};
+use ipc::message::exchange::{Addresses, Failed, HostName, LookupFailure};
 use ipc::message::exchange::{ExchangeId, Resolved};
 use ipc::message::key_service::{FromKeyService, ToKeyService};
 use ipc::message::privileged::{ClockEvent, ClockEventKind, ClockKind, ClockReading, Refusal, Refused};
@@ -25,6 +26,8 @@ fn pair() -> (OwnedFd, OwnedFd) {
 }
 
 fn bench() -> Bench {
+    // What is said on it, the launch tests hear.
+    let (launch, _) = pair();
     let (privileged, theirs) = pair();
     let privileged_peer = Link::new(theirs);
     let (client, theirs) = pair();
@@ -36,7 +39,7 @@ fn bench() -> Bench {
     let (key_service, theirs) = pair();
     let key_service_peer = Link::new(theirs);
     Bench {
-        links: Links::new(Ends { privileged, client, exchange, server, key_service }).unwrap(),
+        links: Links::new(Ends { launch, privileged, client, exchange, server, key_service }).unwrap(),
         privileged: privileged_peer,
         client: client_peer,
         exchange: exchange_peer,
@@ -234,14 +237,38 @@ fn what_waited_goes_out_in_order_under_the_numbers_that_were_told() {
 }
 
 #[test]
-fn a121_a_look_up_with_no_address_or_too_many_is_a_breach() {
-    for count in [0, 17, 255] {
+fn a121_answers_to_look_ups_that_are_not_open_end_the_trust() {
+    let asked = |port| {
+        let name = HostName::parse("a.example").unwrap();
+        Resolve { id: ExchangeId(7), name, port }
+    };
+    let resolved = |id| {
+        let address = "192.0.2.1:123".parse::<std::net::SocketAddr>().unwrap().into();
+        FromExchange::Resolved(Resolved { id, addresses: Addresses::new([address]).unwrap() })
+    };
+    let failed = |id| FromExchange::Failed(Failed { id, reason: LookupFailure::NoSuchName });
+    let (ours, other) = (ExchangeId(7), ExchangeId(8));
+    let says = |port, records: &[FromExchange]| {
         let mut bench = bench();
+        assert_eq!(bench.links.send_resolve(at(1), asked(port)), Ok(Taken::Yes));
         bench.exchange.send(&FromExchange::Hello(Shortfall::NONE)).unwrap();
-        let resolved = Resolved { id: ExchangeId(1), count, addresses: [Address::NONE; 16] };
-        bench.exchange.send(&FromExchange::Resolved(resolved)).unwrap();
         bench.links.receive(at(1), Process::Exchange).unwrap();
-        assert!(bench.links.receive(at(1), Process::Exchange).is_err(), "{count}");
+        records.iter().try_for_each(|record| {
+            bench.exchange.send(record).unwrap();
+            bench.links.receive(at(2), Process::Exchange).map(|_| ()).map_err(|breach| breach.deed)
+        })
+    };
+    assert_eq!(says(123, &[resolved(ours)]), Ok(()));
+    assert_eq!(says(123, &[failed(ours)]), Ok(()));
+    for (port, records, deed) in [
+        (123, vec![resolved(other)], "that is not open"),
+        (123, vec![failed(other)], "that is not open"),
+        (123, vec![resolved(ours), resolved(ours)], "that is not open"),
+        (123, vec![resolved(ours), failed(ours)], "that is not open"),
+        (124, vec![resolved(ours)], "another port"),
+    ] {
+        let said = says(port, &records).unwrap_err();
+        assert!(said.contains(deed), "{said} is not {deed}");
     }
 }
 

@@ -10,9 +10,8 @@ use ipc::message::client::{
 };
 use ipc::message::exchange::{FromExchange, ToExchange};
 use ipc::message::key_service::{FromKeyService, ToKeyService};
-use ipc::message::privileged::{
-    Applied, ClockKind, ClockReading, FromPrivileged, LaunchPlan, ToPrivileged, Welcome,
-};
+use ipc::message::launch::{LaunchPlan, ToLaunch};
+use ipc::message::privileged::{Applied, ClockKind, ClockReading, FromPrivileged, ToPrivileged, Welcome};
 use ipc::message::server::{FromServer, ToServer};
 use ipc::process::{PerProcess, Process};
 use ipc::units::{Frequency, Leap, Offset, RawInstant, TimeConstant, WallTime};
@@ -46,6 +45,7 @@ pub struct Bench {
     /// The double of the syslog daemon.
     pub syslog: UnixDatagram,
     /// The double of truechimerd.
+    launch: Link<FromPrivileged, ToLaunch>,
     pub privileged: Link<FromPrivileged, ToPrivileged>,
     /// The double of the client role.
     pub client: Link<FromClient, ToClient>,
@@ -116,11 +116,14 @@ impl Bench {
         let listener = UnixListener::bind(directory.join("control.sock")).unwrap();
 
         let guard = SPAWNING.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let (privileged, privileged_theirs) = pair();
-        let (client, client_theirs) = pair();
-        let (exchange, exchange_theirs) = pair();
-        let (server, server_theirs) = pair();
-        let (key_service, key_service_theirs) = pair();
+        let [
+            (launch, launch_theirs),
+            (privileged, privileged_theirs),
+            (client, client_theirs),
+            (exchange, exchange_theirs),
+            (server, server_theirs),
+            (key_service, key_service_theirs),
+        ] = std::array::from_fn(|_| pair());
         let mut command = Command::new(env!("CARGO_BIN_EXE_truechimer-engine"));
         command.env_clear().stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command.arg(format!("config-name={name}.toml"));
@@ -134,6 +137,7 @@ impl Bench {
             command.arg("check");
         }
         for (key, fd) in [
+            ("launch", launch_theirs.as_fd()),
             ("privileged", privileged_theirs.as_fd()),
             ("client", client_theirs.as_fd()),
             ("exchange", exchange_theirs.as_fd()),
@@ -155,17 +159,8 @@ impl Bench {
         }
         let child = command.spawn().unwrap();
         fcntl(&clock, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).unwrap();
-        drop((
-            privileged_theirs,
-            client_theirs,
-            exchange_theirs,
-            server_theirs,
-            key_service_theirs,
-            keys,
-            config_file,
-            listener,
-            state,
-        ));
+        drop((launch_theirs, privileged_theirs, client_theirs, exchange_theirs, server_theirs));
+        drop((key_service_theirs, keys, config_file, listener, state));
         drop(guard);
         Self {
             child,
@@ -173,6 +168,7 @@ impl Bench {
             clock,
             orders: 0,
             syslog,
+            launch: Link::new(launch),
             privileged: Link::new(privileged),
             client: Link::new(client),
             exchange: Link::new(exchange),
@@ -186,7 +182,7 @@ impl Bench {
         let mut bench = Self::start(name, config, Start::default());
         bench.expect_plan();
         bench.client.send(&FromClient::Hello(Shortfall::NONE)).unwrap();
-        assert_eq!(bench.expect_privileged(), ToPrivileged::Hello);
+        bench.expect_hello();
         bench.welcome();
         bench
     }
@@ -259,12 +255,23 @@ impl Bench {
         !readable(self.exchange.as_fd(), Duration::ZERO)
     }
 
+    /// The next message to the launch.
+    fn expect_launch(&mut self) -> ToLaunch {
+        assert!(readable(self.launch.as_fd(), PATIENCE), "no message; the engine says: {}", self.log());
+        self.launch.receive().unwrap().unwrap().1
+    }
+
     /// The first message.
     pub fn expect_plan(&mut self) -> LaunchPlan {
-        match self.expect_privileged() {
-            ToPrivileged::Plan(plan) => plan,
+        match self.expect_launch() {
+            ToLaunch::Plan(plan) => plan,
             other => panic!("{other:?} instead of a plan"),
         }
+    }
+
+    /// The second message, after which the launch hears nothing more.
+    pub fn expect_hello(&mut self) {
+        assert_eq!(self.expect_launch(), ToLaunch::Hello);
     }
 
     /// The last message, whatever comes before it.

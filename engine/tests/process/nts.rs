@@ -1,7 +1,8 @@
 //! A server with NTS, behind the doubles of the client and exchange roles.
 
-use ipc::address::Address;
-use ipc::message::exchange::{Cookie, Exchange, ExchangeId, Exchanged, FromExchange, MAX_ADDRESSES};
+use ipc::message::exchange::{
+    Addresses, AssociationKeys, Cookie, Exchange, ExchangeId, Exchanged, FromExchange, Validity,
+};
 use ipc::packet::{CookieOctets, MAX_PACKET, Packet};
 use ipc::secret::{Aead, KeyPair, Secret};
 use ipc::units::WallTime;
@@ -38,20 +39,16 @@ pub fn exchanged(asked: &Exchange) -> Vec<FromExchange> {
 }
 
 fn end(id: ExchangeId, now: WallTime) -> Exchanged {
-    let mut addresses = [Address::NONE; MAX_ADDRESSES];
-    addresses[0] = "192.0.2.1:123".parse::<SocketAddr>().unwrap().into();
+    let address = "192.0.2.1:123".parse::<SocketAddr>().unwrap().into();
+    let pair = KeyPair { client_to_server: Secret::new(&KEYS.0), server_to_client: Secret::new(&KEYS.1) };
     let days = |days: i64| WallTime::saturating(now.nanos() + days * 86_400_000_000_000);
     Exchanged {
         id,
-        algorithm: Aead::AesSivCmac256,
-        keys: KeyPair { client_to_server: Secret::new(&KEYS.0), server_to_client: Secret::new(&KEYS.1) },
-        alternate: None,
+        keys: AssociationKeys::new(Aead::AesSivCmac256, pair, None).unwrap(),
         cookies: 8,
-        count: 1,
-        addresses,
+        addresses: Addresses::new([address]).unwrap(),
         redirected: false,
-        valid_from: days(-30),
-        valid_until: days(60),
+        validity: Validity::new(days(-30), days(60)).unwrap(),
         deferred: false,
     }
 }

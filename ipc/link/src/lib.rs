@@ -7,9 +7,9 @@
 #![forbid(unsafe_code)]
 
 use ipc::{CodecError, MAX_FRAME, Message, decode, encode};
-use nix::errno::Errno;
-use nix::unistd::{read, write};
 use std::fmt;
+use std::fs::File;
+use std::io::{self, ErrorKind, Read, Write};
 use std::marker::PhantomData;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use zeroize::Zeroize;
@@ -17,7 +17,7 @@ use zeroize::Zeroize;
 /// An end that sends `Out` and receives `In`, and counts both.
 #[derive(Debug)]
 pub struct Link<Out, In> {
-    fd: OwnedFd,
+    socket: File,
     sent: u32,
     received: u32,
     broken: bool,
@@ -40,8 +40,8 @@ pub enum LinkError {
     },
     /// The peer doesn't read; nothing was sent and the link is still good.
     Full,
-    /// The kernel refused.
-    Kernel(Errno),
+    /// The kernel refused: its number for the error.
+    Kernel(i32),
 }
 
 impl fmt::Display for LinkError {
@@ -58,7 +58,9 @@ impl fmt::Display for LinkError {
                 )
             }
             LinkError::Full => f.write_str("the process at the other end does not read"),
-            LinkError::Kernel(errno) => write!(f, "the kernel refused: {}", errno.desc()),
+            LinkError::Kernel(number) => {
+                write!(f, "the kernel refused: {}", io::Error::from_raw_os_error(*number))
+            }
         }
     }
 }
@@ -85,7 +87,12 @@ impl<const SIZE: usize> Drop for Frame<SIZE> {
 impl<Out: Message, In: Message> Link<Out, In> {
     /// Takes an end of a SOCK_SEQPACKET pair. Whether it blocks is the descriptor's own property.
     pub fn new(fd: OwnedFd) -> Self {
-        Self { fd, sent: 0, received: 0, broken: false, kinds: PhantomData }
+        Self { socket: fd.into(), sent: 0, received: 0, broken: false, kinds: PhantomData }
+    }
+
+    /// Gives the descriptor back, for a link of other messages or another process.
+    pub fn into_fd(self) -> OwnedFd {
+        self.socket.into()
     }
 
     /// Sends one message and returns its sequence number.
@@ -100,20 +107,17 @@ impl<Out: Message, In: Message> Link<Out, In> {
         let mut frame = Frame::EMPTY;
         frame.used = encode(self.sent, body, &mut frame.octets);
         loop {
-            match write(&self.fd, frame.octets.get(..frame.used).unwrap_or_default()) {
+            match (&self.socket).write(frame.octets.get(..frame.used).unwrap_or_default()) {
                 Ok(_) => {
                     let sequence = self.sent;
                     self.sent = self.sent.wrapping_add(1);
                     return Ok(sequence);
                 }
-                Err(Errno::EINTR) => {}
-                Err(Errno::EAGAIN) => return Err(LinkError::Full),
-                Err(errno) => {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Err(LinkError::Full),
+                Err(error) => {
                     self.broken = true;
-                    return Err(match errno {
-                        Errno::EPIPE | Errno::ECONNRESET => LinkError::Closed,
-                        other => LinkError::Kernel(other),
-                    });
+                    return Err(broken(&error));
                 }
             }
         }
@@ -137,13 +141,12 @@ impl<Out: Message, In: Message> Link<Out, In> {
         // One octet more than the longest record shows an oversized one.
         let mut frame = Frame::<{ MAX_FRAME + 1 }>::EMPTY;
         frame.used = loop {
-            match read(&self.fd, &mut frame.octets) {
+            match (&self.socket).read(&mut frame.octets) {
                 Ok(0) => return Err(LinkError::Closed),
                 Ok(length) => break length,
-                Err(Errno::EINTR) => {}
-                Err(Errno::EAGAIN) => return Ok(None),
-                Err(Errno::ECONNRESET) => return Err(LinkError::Closed),
-                Err(errno) => return Err(LinkError::Kernel(errno)),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(None),
+                Err(error) => return Err(broken(&error)),
             }
         };
         let octets = frame.octets.get(..frame.used).unwrap_or_default();
@@ -158,7 +161,15 @@ impl<Out: Message, In: Message> Link<Out, In> {
 
 impl<Out, In> AsFd for Link<Out, In> {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.fd.as_fd()
+        self.socket.as_fd()
+    }
+}
+
+/// What an error of the socket means.
+fn broken(error: &io::Error) -> LinkError {
+    match error.kind() {
+        ErrorKind::BrokenPipe | ErrorKind::ConnectionReset => LinkError::Closed,
+        _ => LinkError::Kernel(error.raw_os_error().unwrap_or_default()),
     }
 }
 
@@ -167,6 +178,7 @@ mod tests {
     use super::*;
     use ipc::message::privileged::{FromPrivileged, ToPrivileged};
     use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
+    use nix::unistd::write;
 
     fn pair() -> (OwnedFd, Link<FromPrivileged, ToPrivileged>) {
         let (left, right) =

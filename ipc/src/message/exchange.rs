@@ -4,9 +4,14 @@ use super::Shortfall;
 use crate::address::Address;
 use crate::codec::{Decode, Encode};
 use crate::packet::CookieOctets;
-use crate::secret::{Aead, KeyPair};
 use crate::units::{OutOfRange, WallTime};
 use core::fmt;
+
+mod asked;
+mod outcome;
+
+pub use asked::{Asked, Deed, Progress};
+pub use outcome::{Addresses, AssociationKeys, Validity};
 
 /// Most addresses that are taken from one answer.
 pub const MAX_ADDRESSES: usize = 16;
@@ -70,10 +75,8 @@ pub struct Resolve {
 pub struct Resolved {
     /// The look-up.
     pub id: ExchangeId,
-    /// How many of `addresses` count, 1 to 16.
-    pub count: u8,
-    /// In the resolver's order; unused places are [`Address::NONE`].
-    pub addresses: [Address; MAX_ADDRESSES],
+    /// In the resolver's order, with the port that was asked for.
+    pub addresses: Addresses,
 }
 
 /// No address.
@@ -148,7 +151,7 @@ pub struct Exchange {
     /// Its TCP port.
     pub port: u16,
     /// Which of the root sets of the launch plan vouch for it: 0 the system's, 1 to
-    /// [`MAX_ROOT_SETS`](super::privileged::MAX_ROOT_SETS) the files of the plan in their order.
+    /// [`MAX_ROOT_SETS`](super::launch::MAX_ROOT_SETS) the files of the plan in their order.
     pub roots: u8,
     /// The time that certificates are judged by.
     pub now: WallTime,
@@ -195,25 +198,17 @@ pub struct Cookie {
 pub struct Exchanged {
     /// The key exchange.
     pub id: ExchangeId,
-    /// The algorithm, one of the offered.
-    pub algorithm: Aead,
-    /// The keys.
-    pub keys: KeyPair,
-    /// Keys to be tried once where the first answer is an NTS NAK (AEAD 30, a server without record 1024).
-    pub alternate: Option<KeyPair>,
+    /// The keys, for one of the offered algorithms.
+    pub keys: AssociationKeys,
     /// How many records `Cookie` came before, 1 to 8.
     pub cookies: u8,
-    /// How many of `addresses` count, 1 to 16.
-    pub count: u8,
     /// Where to ask for the time, with the UDP port: the address of the key exchange server, or those of
-    /// the server that it names. Unused places are [`Address::NONE`].
-    pub addresses: [Address; MAX_ADDRESSES],
+    /// the server that it names.
+    pub addresses: Addresses,
     /// Whether the server named another one.
     pub redirected: bool,
-    /// From when on the whole chain of certificates is valid.
-    pub valid_from: WallTime,
-    /// Until when.
-    pub valid_until: WallTime,
+    /// When the whole chain of certificates is valid.
+    pub validity: Validity,
     /// Whether certificates are not valid at `now` of the request, but at an instant that it allowed.
     pub deferred: bool,
 }

@@ -2,7 +2,9 @@
 //!
 //! | link | enum out | enum back |
 //! |---|---|---|
-//! | engine → privileged | [`privileged::ToPrivileged`] | [`privileged::FromPrivileged`] |
+//! | engine → truechimerd | [`launch::ToLaunch`] | |
+//! | truechimerd → keeper | [`handover::Handover`] | |
+//! | engine → keeper | [`privileged::ToPrivileged`] | [`privileged::FromPrivileged`] |
 //! | engine → network, client role | [`client::ToClient`] | [`client::FromClient`] |
 //! | engine → network, server role | [`server::ToServer`] | [`server::FromServer`] |
 //! | engine → network, exchange role | [`exchange::ToExchange`] | [`exchange::FromExchange`] |
@@ -21,7 +23,9 @@ use core::fmt;
 pub mod client;
 mod counters;
 pub mod exchange;
+pub mod handover;
 pub mod key_service;
+pub mod launch;
 pub mod privileged;
 mod refusal;
 pub mod server;
@@ -92,6 +96,8 @@ macro_rules! message {
 }
 
 message!(
+    launch::ToLaunch,
+    handover::Handover,
     privileged::ToPrivileged,
     privileged::FromPrivileged,
     client::ToClient,

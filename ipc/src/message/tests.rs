@@ -1,7 +1,7 @@
 //! Round trip, hostile octets, and the proof that another crate reads the same bytes.
 
 use super::Shortfall;
-use super::{client::*, exchange::*, key_service::*, privileged::*, server::*};
+use super::{client::*, exchange::*, handover::*, key_service::*, launch::*, privileged::*, server::*};
 use crate::codec::{CodecError, MAX_FRAME, Message, decode, encode};
 use proptest::prelude::*;
 use std::string::ToString;
@@ -81,6 +81,8 @@ fn sample<M: Arbitrary>() -> M {
 }
 
 each_message!(
+    to_launch: ToLaunch,
+    handover: Handover,
     to_privileged: ToPrivileged,
     from_privileged: FromPrivileged,
     to_client: ToClient,

@@ -1,6 +1,6 @@
 //! The number of this boot: budgets and the exception of an operator are for one.
 
-use crate::ending::Ending;
+use keeper::ending::Ending;
 
 const FILE: &str = "/proc/sys/kernel/random/boot_id";
 

@@ -1,15 +1,15 @@
 //! Starts the other processes: each executed afresh, with an empty environment and exactly the descriptors
 //! that it needs, named in its words.
 
+use super::LaunchLink;
 use super::named;
+use super::service_manager;
 use super::sockets::Sockets;
 use super::users::Users;
-use crate::ending::Ending;
-use crate::keeper::EngineLink;
-use crate::notify::Notify;
 use crate::options::Options;
-use ipc::message::privileged::{LaunchPlan, ToPrivileged};
+use ipc::message::launch::{LaunchPlan, ToLaunch};
 use ipc::process::{PerProcess, Process};
+use keeper::ending::Ending;
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::signal::{SigSet, Signal};
@@ -31,6 +31,14 @@ pub struct Children {
     ends: PerProcess<Option<OwnedFd>>,
     engine_ends: PerProcess<Option<OwnedFd>>,
     started: PerProcess<Option<Child>>,
+}
+
+/// This process's ends of its links to the engine.
+pub struct EngineEnds {
+    /// Of the launch.
+    pub launch: OwnedFd,
+    /// Of the orders, for the keeper.
+    pub orders: OwnedFd,
 }
 
 /// How long an engine may take to end whose link is closed, in hundredths of a second.
@@ -58,7 +66,7 @@ impl Children {
         })
     }
 
-    /// Starts the engine and gives this process's end of its link.
+    /// Starts the engine and gives this process's ends of its links.
     ///
     /// # Errors
     /// The program can't be started.
@@ -69,10 +77,11 @@ impl Children {
         control: OwnedFd,
         (state, keys, record): (File, File, Option<File>),
         clock: Option<&File>,
-    ) -> Result<OwnedFd, Ending> {
-        let ours = self.ends[Process::Privileged]
+    ) -> Result<EngineEnds, Ending> {
+        let orders = self.ends[Process::Privileged]
             .take()
             .ok_or_else(|| Ending::Internal("an engine twice".into()))?;
+        let (launch, engines) = pair()?;
         let engine_ends = std::mem::take(&mut self.engine_ends);
         let mut command = self.command(Process::Engine);
         let mut given = Given::default();
@@ -81,6 +90,7 @@ impl Children {
                 given.word(&mut command, process.role().unwrap_or(process.name()), end.as_fd());
             }
         }
+        given.word(&mut command, "launch", engines.as_fd());
         given.word(&mut command, "config", config.as_fd());
         command.arg(format!("config-name={}", options.config.display()));
         given.word(&mut command, "control", control.as_fd());
@@ -96,15 +106,15 @@ impl Children {
         if let Some(syslog) = &syslog {
             given.word(&mut command, "syslog", syslog.as_fd());
         }
-        if let Some(watchdog) = Notify::watchdog() {
+        if let Some(watchdog) = service_manager::watchdog() {
             // Twice before it is missed; more often than once a second it isn't passed on.
             command.arg(format!("heartbeat={}", (watchdog / 3).clamp(1_000, 70_000)));
         }
-        if crate::journal::reads_stderr() {
+        if super::journal::reads_stderr() {
             command.arg("journal");
         }
         self.started[Process::Engine] = Some(given.spawn(command)?);
-        Ok(ours)
+        Ok(EngineEnds { launch, orders })
     }
 
     /// Starts the network roles that the plan asks for.
@@ -121,7 +131,9 @@ impl Children {
         let control = pair()?;
         let signing = (0..sockets.key_threads).map(|_| pair()).collect::<Result<Vec<_>, _>>()?;
         for process in Process::ALL {
-            let Some(role) = process.role() else { continue };
+            if process.role().is_none() {
+                continue;
+            }
             // The key holder's link is to the key exchange service.
             let end = if process == Process::KeyHolder { None } else { self.ends[process].take() };
             if !plan.wants(process) {
@@ -129,7 +141,6 @@ impl Children {
             }
             let mut command = self.command(process);
             let mut given = Given::default();
-            command.arg(format!("role={role}"));
             given.word(&mut command, "link", end.as_ref().unwrap_or(&control.1).as_fd());
             match process {
                 Process::Server => {
@@ -209,13 +220,13 @@ pub fn check(options: &Options, users: &Users, config: File) -> Ending {
         command.env_clear().stdin(Stdio::null()).arg("check").args(users.words(Process::Engine));
         command.args(options.insecure.then_some("insecure"));
         let mut given = Given::default();
-        given.word(&mut command, "privileged", engines.as_fd());
+        given.word(&mut command, "launch", engines.as_fd());
         given.word(&mut command, "config", config.as_fd());
         command.arg(format!("config-name={}", options.config.display()));
         let status = given.spawn(command)?.wait().map_err(|error| Ending::Launch(error.to_string()))?;
         Ok(match status.code() {
             Some(0) => {
-                if let Ok(Some((_, ToPrivileged::Plan(plan)))) = EngineLink::new(ours).receive() {
+                if let Ok(Some((_, ToLaunch::Plan(plan)))) = LaunchLink::new(ours).receive() {
                     named::warn(&plan, users);
                 }
                 Ending::Asked
@@ -227,7 +238,7 @@ pub fn check(options: &Options, users: &Users, config: File) -> Ending {
     run().unwrap_or_else(|ending| ending)
 }
 
-fn programs(options: &Options) -> Result<PathBuf, Ending> {
+pub fn programs(options: &Options) -> Result<PathBuf, Ending> {
     if let Some(directory) = &options.programs {
         return Ok(directory.clone());
     }

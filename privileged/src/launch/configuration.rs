@@ -7,8 +7,8 @@
 
 use super::sentence::{self, explain, is_ours, kind, make_roots, noun, owner_and_mode};
 use super::trail::Trail;
-use crate::ending::{self, Ending, say};
 use ipc::permissions::Permissions;
+use keeper::ending::{Ending, say};
 use nix::errno::Errno;
 use nix::libc::{O_NOCTTY, O_NONBLOCK};
 use nix::sys::stat::{FileStat, SFlag, fstat};
@@ -30,7 +30,7 @@ pub fn open(path: &Path) -> Result<File, Ending> {
     // Without waiting for the other end of a fifo.
     let mut options = File::options();
     options.read(true).custom_flags(O_NONBLOCK | O_NOCTTY);
-    let file = options.open(path).map_err(|error| refused(path, &trail, ending::errno(&error)))?;
+    let file = options.open(path).map_err(|error| refused(path, &trail, sentence::errno(&error)))?;
     let facts = fstat(&file).map_err(|errno| refused(path, &trail, errno))?;
     if kind(&facts) != SFlag::S_IFREG {
         return Err(wrong(path, &format!("is {}; name a regular file: {EXAMPLE}", noun(&facts))));
@@ -77,7 +77,7 @@ fn refused(path: &Path, trail: &Trail, errno: Errno) -> Ending {
         Errno::ENXIO => Some(format!("is a socket or a device; name a regular file: {EXAMPLE}")),
         _ => None,
     };
-    Ending::refused(errno, format!("{}: {}", path.display(), reason.unwrap_or_else(|| explain(errno))))
+    sentence::refused(errno, format!("{}: {}", path.display(), reason.unwrap_or_else(|| explain(errno))))
 }
 
 /// Who bars the way: the file itself, or a directory.

@@ -3,9 +3,9 @@
 
 use super::beneath;
 use super::kept::{self, Kept, Secrecy};
-use super::sentence::{explain, is_ours, make_roots, owner_and_mode};
+use super::sentence::{self, explain, is_ours, make_roots, owner_and_mode};
 use super::trail::Trail;
-use crate::ending::{self, Ending, say};
+use keeper::ending::{Ending, say};
 use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, FcntlArg, FlockArg, fallocate, fcntl, renameat};
 use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, listen, socket};
@@ -43,7 +43,9 @@ pub fn new_record(path: &Path) -> Result<File, Ending> {
     let directory = Directory::open(parent.unwrap_or(Path::new(".")))?;
     match renameat(&directory.fd, name, &directory.fd, format!("{name}.1").as_str()) {
         Ok(()) | Err(Errno::ENOENT) => Ok(directory.file(name, 0, Secrecy::Mendable)?.file),
-        Err(errno) => Err(Ending::refused(errno, format!("--record {}: {}", path.display(), explain(errno)))),
+        Err(errno) => {
+            Err(sentence::refused(errno, format!("--record {}: {}", path.display(), explain(errno))))
+        }
     }
 }
 
@@ -68,7 +70,7 @@ impl Directory {
                 },
                 other => explain(other),
             };
-            Ending::refused(errno, format!("{}: {why}", path.display()))
+            sentence::refused(errno, format!("{}: {why}", path.display()))
         };
         let fd = beneath::directory(path).map_err(refused)?;
         let facts = fstat(&fd).map_err(refused)?;
@@ -92,7 +94,7 @@ impl Directory {
     /// The path with the reason.
     pub fn file(&self, name: &str, length: u64, secrecy: Secrecy) -> Result<Kept, Ending> {
         let refused = |errno: Errno| {
-            Ending::refused(errno, format!("{}/{name}: {}", self.path.display(), explain(errno)))
+            sentence::refused(errno, format!("{}/{name}: {}", self.path.display(), explain(errno)))
         };
         let is_afresh = kept::prepare(self.fd.as_fd(), &self.path, name, secrecy)?;
         let fd = beneath::file(self.fd.as_fd(), name).map_err(refused)?;
@@ -123,8 +125,8 @@ impl Directory {
             _ => Ok(()),
         };
         cut().map_err(|error| {
-            let errno = ending::errno(&error);
-            Ending::refused(errno, format!("{}/{name}: {}", self.path.display(), explain(errno)))
+            let errno = sentence::errno(&error);
+            sentence::refused(errno, format!("{}/{name}: {}", self.path.display(), explain(errno)))
         })?;
         Ok(file)
     }
@@ -165,7 +167,7 @@ impl Directory {
             Err(Errno::EWOULDBLOCK) => {
                 Err(Ending::Trouble(format!("{path}: another truechimerd is using this directory")))
             }
-            Err(errno) => Err(Ending::refused(
+            Err(errno) => Err(sentence::refused(
                 errno,
                 format!(
                     "{path}: can't be locked against a second instance ({}); use a directory on a local file system",
@@ -181,7 +183,7 @@ impl Directory {
     /// The path with the reason.
     pub fn listen(&self, name: &str, group: Option<u32>) -> Result<OwnedFd, Ending> {
         let wrong = |errno: Errno| {
-            Ending::refused(errno, format!("{}/{name}: {}", self.path.display(), explain(errno)))
+            sentence::refused(errno, format!("{}/{name}: {}", self.path.display(), explain(errno)))
         };
         match unlinkat(&self.fd, name, UnlinkatFlags::NoRemoveDir) {
             Ok(()) | Err(Errno::ENOENT) => {}
@@ -205,7 +207,7 @@ impl Directory {
                 _ => "use a run directory on a file system that holds sockets, as /run",
             };
             let why = format!("{}/{name}: {}; {remedy}", self.path.display(), errno.desc());
-            Ending::refused(errno, why)
+            sentence::refused(errno, why)
         })?;
         if let Some(group) = group {
             let (owner, group) = (Some(Uid::current()), Some(Gid::from_raw(group)));
@@ -244,7 +246,7 @@ fn allocate(file: &File, size: u64, length: u64) -> Result<(), Errno> {
     let mut at = size;
     while at < length {
         let part = (length - at).min(zeros.len() as u64) as usize;
-        file.write_all_at(&zeros[..part], at).map_err(|error| ending::errno(&error))?;
+        file.write_all_at(&zeros[..part], at).map_err(|error| sentence::errno(&error))?;
         at += part as u64;
     }
     Ok(())

@@ -1,95 +1,56 @@
 //! What is known of the governor's past: its record, or, where that is lost, what the audit log tells. Nothing that a
 //! crash or a power cut leaves keeps the daemon from starting.
 
-use crate::audit;
-use crate::ending::say;
-use crate::governor::limits::Limits;
-use crate::governor::record::{Record, SLOT};
-use ipc::units::WallTime;
+use super::audit_log;
+use ipc::message::handover::Memory;
+use keeper::ending::say;
+use keeper::governor::record::{Record, SLOT};
 use nix::errno::Errno;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
-
-/// Where the record of this run comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Memory {
-    /// There was none, and nothing was ever granted.
-    FirstStart,
-    /// It was kept.
-    Resumed,
-    /// It is gone, and something may have been granted before.
-    Lost,
-    /// Neither slot is in order.
-    Damaged,
-    /// An operator gave `--new-record`.
-    NewByOperator,
-}
 
 /// What [`Record::spent`] leaves, for the administrator.
 const SPENT: &str = "budgets start empty: no start step in this boot and no resume step for 24 h; the phase budget of a day is \
                      back after 24 h, and for 30 days that of the month lacks one day's part; what somebody else does to \
                      the clock is still undone; restore the file, or start once with --new-record, if that is too little";
 
-impl Memory {
-    /// Looks at both slots, and where they are of no use at the audit log. Only a log whose lines all say that
-    /// nothing was ever granted makes this a first start (again).
-    fn judge(slots: &[u8; 2 * SLOT], may_have_granted: impl FnOnce() -> bool) -> Self {
-        let (first, second) = slots.split_at(SLOT);
-        let is_empty = |slot: &[u8]| slot.iter().all(|octet| *octet == 0);
-        match (is_empty(first), is_empty(second)) {
-            _ if Record::newest(slots).is_some() => Self::Resumed,
-            (false, false) => Self::Damaged,
-            // Also a first write that was cut short: before it nothing can have been granted.
-            _ if may_have_granted() => Self::Lost,
-            _ => Self::FirstStart,
-        }
-    }
-
-    /// The word for the audit log.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::FirstStart => "first-start",
-            Self::Resumed => "resumed",
-            Self::Lost => "lost",
-            Self::Damaged => "damaged",
-            Self::NewByOperator => "new-by-operator",
-        }
-    }
-
-    /// What is wrong, for the administrator; what follows from it is [`SPENT`].
-    fn sentence(self) -> Option<&'static str> {
-        match self {
-            Self::Lost => Some("the governor's record is lost although this is not the first start"),
-            Self::Damaged => Some("the governor's record is damaged"),
-            Self::FirstStart | Self::Resumed | Self::NewByOperator => None,
-        }
+/// Looks at both slots, and where they are of no use at the audit log. Only a log whose lines all say that
+/// nothing was ever granted makes this a first start (again).
+fn judge(slots: &[u8; 2 * SLOT], may_have_granted: impl FnOnce() -> bool) -> Memory {
+    let (first, second) = slots.split_at(SLOT);
+    let is_empty = |slot: &[u8]| slot.iter().all(|octet| *octet == 0);
+    match (is_empty(first), is_empty(second)) {
+        _ if Record::newest(slots).is_some() => Memory::Resumed,
+        (false, false) => Memory::Damaged,
+        // Also a first write that was cut short: before it nothing can have been granted.
+        _ if may_have_granted() => Memory::Lost,
+        _ => Memory::FirstStart,
     }
 }
 
-/// The record that this run begins with. Where it or the audit log was set aside, its absence is no first start.
-pub fn recall(
-    file: &File,
-    audit: &File,
-    forget: bool,
-    is_distrusted: bool,
-    limits: &Limits,
-    (boot_id, boot_time, wall): ([u8; 16], i64, WallTime),
-) -> (Record, Memory) {
+/// What is wrong, for the administrator; what follows from it is [`SPENT`].
+fn sentence(memory: Memory) -> Option<&'static str> {
+    match memory {
+        Memory::Lost => Some("the governor's record is lost although this is not the first start"),
+        Memory::Damaged => Some("the governor's record is damaged"),
+        Memory::FirstStart | Memory::Resumed | Memory::NewByOperator => None,
+    }
+}
+
+/// Which record this run begins with, and the newer whole one of the file. Where it or the audit log was set aside, its
+/// absence is no first start.
+pub fn recall(file: &File, audit: &File, forget: bool, is_distrusted: bool) -> (Memory, Option<Record>) {
     let slots = read_slots(file);
+    let kept = Record::newest(&slots);
     let memory = match forget {
         true => Memory::NewByOperator,
-        false if is_distrusted && Record::newest(&slots).is_none() => Memory::Lost,
-        false => Memory::judge(&slots, || audit::may_have_granted(audit)),
+        false if is_distrusted && kept.is_none() => Memory::Lost,
+        false => judge(&slots, || audit_log::may_have_granted(audit)),
     };
-    if let Some(sentence) = memory.sentence() {
+    if let Some(sentence) = sentence(memory) {
         say(3, &format_args!("{sentence}: {SPENT}"));
     }
-    let record = match (memory, Record::newest(&slots)) {
-        (Memory::Resumed, Some(record)) => record,
-        (Memory::FirstStart | Memory::NewByOperator, _) => Record::born(boot_id, boot_time, wall),
-        _ => Record::spent(limits, boot_id, boot_time, wall),
-    };
-    (record, memory)
+    (memory, kept)
 }
 
 /// After the record or the audit log was begun afresh: makes a file without a record one that is damaged, and waits until
@@ -102,7 +63,7 @@ pub fn void(file: &File) -> Result<(), Errno> {
     if Record::newest(&read_slots(file)).is_some() {
         return Ok(());
     }
-    file.write_all_at(&[0xff; 2 * SLOT], 0).map_err(|error| crate::ending::errno(&error))?;
+    file.write_all_at(&[0xff; 2 * SLOT], 0).map_err(|error| super::sentence::errno(&error))?;
     nix::unistd::fdatasync(file)
 }
 
@@ -121,10 +82,12 @@ fn read_slots(file: &File) -> [u8; 2 * SLOT] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::audit::{Audit, LENGTH, LINE, LINES};
-    use crate::governor::{budget, limits};
+    use ipc::audit_line::{LENGTH, LINE, LINES};
     use ipc::message::privileged::Profile;
     use ipc::units::RawInstant;
+    use ipc::units::WallTime;
+    use keeper::audit::Audit;
+    use keeper::governor::{budget, limits};
     use nix::sys::memfd::{MFdFlags, memfd_create};
 
     fn file(octets: &[u8]) -> File {
@@ -136,8 +99,7 @@ mod tests {
     fn log(lines: &[&str]) -> File {
         let file = file(&[]);
         file.set_len(LENGTH).unwrap();
-        let (mut audit, _) =
-            Audit::resume(file.try_clone().unwrap(), &Record::born([0; 16], 0, WallTime::MIN));
+        let mut audit = Audit::after(file.try_clone().unwrap(), (0, [0; 32]));
         for line in lines {
             audit.append(WallTime::MIN, RawInstant::MIN, format_args!("{line}")).unwrap();
         }
@@ -210,7 +172,8 @@ mod tests {
         let limits = limits::of(Profile::Standard);
         for (log, audit, granted) in audits() {
             for (kept, octets) in slots() {
-                let (record, memory) = recall(&file(&octets), &audit, false, false, limits, BEGIN);
+                let (memory, newest) = recall(&file(&octets), &audit, false, false);
+                let record = Record::of(memory, newest, limits, BEGIN);
                 let expected = match kept {
                     "missing" | "zero" | "first write torn" if granted => Memory::Lost,
                     "missing" | "zero" | "first write torn" => Memory::FirstStart,
@@ -232,7 +195,8 @@ mod tests {
                 let band = record.commissioned_time < limits::SEARCH;
                 assert_eq!(band, searches, "record {kept}, audit {log}");
                 // And whatever it was, the log goes on.
-                let (mut audit, _) = Audit::resume(audit.try_clone().unwrap(), &record);
+                let (end, _) = audit_log::resume(&audit, record.audit);
+                let mut audit = Audit::after(audit.try_clone().unwrap(), end);
                 let end = audit.end().0;
                 let copy = audit.append(
                     WallTime::MIN,
@@ -248,10 +212,10 @@ mod tests {
     #[test]
     fn a_record_forgotten_by_an_operator_is_new_whatever_was_there() {
         for (kept, octets) in slots() {
-            let forgotten =
-                recall(&file(&octets), &log(&IDLE), true, false, limits::of(Profile::Standard), BEGIN);
-            assert_eq!(forgotten.1, Memory::NewByOperator, "{kept}");
-            assert_eq!(forgotten.0, Record::born([2; 16], 77, WallTime::MIN), "{kept}");
+            let (memory, newest) = recall(&file(&octets), &log(&IDLE), true, false);
+            assert_eq!(memory, Memory::NewByOperator, "{kept}");
+            let record = Record::of(memory, newest, limits::of(Profile::Standard), BEGIN);
+            assert_eq!(record, Record::born([2; 16], 77, WallTime::MIN), "{kept}");
         }
     }
 }

@@ -1,61 +1,71 @@
-//! The launch: from a privileged process that knows nothing to a keeper that can do almost nothing.
+//! The launch: from a privileged process that knows nothing to one that can do almost nothing and becomes the keeper.
 //!
 //! `configuration` opens the file of that name (`trail`: what is on the way to it), `directory` what is kept on disk
 //! (`beneath`: without following a link; `kept`: owners and modes put in order), `memory` judges what it says, `users` finds
 //! the uids, `children` starts the other processes, `boot` knows the boot's number, `sockets` binds what the plan asks for;
-//! `sentence` has the words for what is found and what to do, and `named` what `--check` says of files that others read.
+//! `audit_log` and `memory` look at what the run before left, `successor` executes the keeper, `service_manager` and `journal` know
+//! who listens; `sentence` has the words for what is found and what to do, and `named` what `--check` says of files that others read.
 //! Nothing from a network is read before the lock-down.
 
+mod audit_log;
 mod beneath;
 mod boot;
 mod children;
 mod configuration;
 mod directory;
+pub mod journal;
 mod kept;
 mod memory;
 mod named;
 mod sentence;
+pub mod service_manager;
 mod sockets;
+mod successor;
 mod trail;
 mod users;
 
-use crate::audit::{self, Audit, Wholeness};
-use crate::clock::{Clock, Untouched, kernel::KernelClock, nanos, virtual_file::VirtualClock};
-use crate::ending::{self, Ending, say};
-use crate::governor::record::SLOT;
-use crate::governor::{Governor, limits};
-use crate::keeper::{EngineLink, GRACE, Keeper, moment};
-use crate::notify::Notify;
 use crate::options::{ClockChoice, Options};
-use crate::signals::{self, Caught, caught};
 use children::Children;
 use directory::Directory;
-use ipc::message::Shortfall;
-use ipc::message::privileged::{ClockKind, FromPrivileged, START_PATIENCE, ToPrivileged, Welcome};
-use ipc::process::{PerProcess, Process};
+use ipc::audit_line;
+use ipc::message::handover::{Descriptors, Handover, Memory};
+use ipc::message::launch::{START_PATIENCE, ToLaunch};
+use ipc::message::privileged::{ClockKind, FromPrivileged};
+use ipc::process::PerProcess;
 use ipc::units::Span;
 use ipc_link::Link;
+use keeper::GRACE;
+use keeper::clock::kernel::KernelClock;
+use keeper::ending::{Ending, say};
+use keeper::governor::record::SLOT;
+use keeper::kernel::{nanos, wait};
+use keeper::notify::Notify;
+use keeper::signals::{self, Caught, caught};
+use keeper_virtual::VirtualClock;
 use kept::Secrecy;
-use memory::Memory;
 use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, ppoll};
-use nix::sys::time::TimeSpec;
-use nix::sys::timerfd::{ClockId as TimerClock, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
-use nix::time::ClockId;
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
 use sentence::explain;
 use sockets::Sockets;
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use users::Users;
 
+/// The engine's end of the link of the launch, seen from here; nothing is sent on it.
+pub type LaunchLink = Link<FromPrivileged, ToLaunch>;
+
 /// How often the service manager is told that the start goes on, in seconds, and for how long that is to count.
 const REASSURE: (i64, i64) = (5, 20);
 
-/// Starts everything, locks this process down and gives the keeper.
+const SECOND: i64 = 1_000_000_000;
+
+/// Starts everything and becomes the keeper.
 ///
 /// # Errors
-/// What ends the start, with the sentence for the administrator.
-pub fn launch(options: &Options, notify: Notify) -> Result<Keeper, Ending> {
+/// What ends the start, with the sentence for the administrator. There is no other end: this process goes on as another
+/// program.
+pub fn launch(options: &Options, notify: &Notify) -> Result<std::convert::Infallible, Ending> {
     let users = Users::find(options)?;
     if options.check {
         let config = policies::within_owner_and_mode(|| configuration::open(&options.config))?;
@@ -65,109 +75,78 @@ pub fn launch(options: &Options, notify: Notify) -> Result<Keeper, Ending> {
     let opened = policies::within_owner_and_mode(|| Opened::open(options, &users))?;
     let Opened { config, state_lock, record_file, audit_file, is_distrusted, engine_files, clock, control } =
         opened;
-    let (clock, clock_file) = clock;
-    let signals = signals::catch().map_err(|errno| Ending::Internal(format!("signals: {}", errno.desc())))?;
+    let signals = catch().map_err(|errno| Ending::Internal(format!("signals: {}", errno.desc())))?;
 
+    let program = successor::Program::find(options, clock.kind)?;
     let mut children = Children::prepare(options, &users)?;
-    let engine_end = children.start_engine(options, config, control, engine_files, clock_file.as_ref())?;
-    let mut link: EngineLink = Link::new(engine_end);
+    let clock_reader = clock.reader.as_ref();
+    let ends = children.start_engine(options, config, control, engine_files, clock_reader)?;
+    let mut link = LaunchLink::new(ends.launch);
     let plan = match receive(
         &mut link,
-        (&notify, &signals, children.processes()),
+        (notify, &signals, children.processes()),
         ("its plan", "the engine to read the configuration"),
         START_PATIENCE,
     ) {
-        Ok(ToPrivileged::Plan(plan)) => plan,
+        Ok(ToLaunch::Plan(plan)) => plan,
         Ok(_) => return Err(Ending::Engine("it did not begin with its plan".into())),
-        Err(Ending::Asked) => return Err(leave(link, &children, &signals)),
+        Err(Ending::Asked) => return Err(leave((link, ends.orders), &children, &signals)),
         Err(ending) => {
-            drop(link);
+            drop((link, ends.orders));
             return Err(children.engine_ended(ending));
         }
     };
     let sockets = Sockets::bind(&plan)?;
-    children.start_network(&plan, &sockets, clock_file.as_ref())?;
-    drop((sockets, clock_file));
+    children.start_network(&plan, &sockets, clock_reader)?;
+    drop(sockets);
 
     let boot_id = boot::id()?;
-    let (now, found) =
-        moment(&*clock).map_err(|errno| Ending::Internal(format!("reading the clock: {}", errno.desc())))?;
-    let begin = (boot_id, nanos(ClockId::CLOCK_BOOTTIME), now.wall);
-    let (record, memory) = memory::recall(
-        &record_file,
-        &audit_file,
-        options.new_record,
-        is_distrusted,
-        limits::of(plan.profile),
-        begin,
-    );
-    let (audit, whole) = Audit::resume(audit_file, &record);
-    let mut governor = Governor::new(&plan, options.approved_step, record, boot_id, now);
+    let (memory, kept) = memory::recall(&record_file, &audit_file, options.new_record, is_distrusted);
+    let known = kept.filter(|_| memory == Memory::Resumed).map_or(audit_log::NOTHING, |record| record.audit);
+    let (audit, wholeness) = audit_log::resume(&audit_file, known);
+    if let Some(sentence) = audit_log::sentence(wholeness) {
+        say(3, &sentence);
+    }
 
-    let waiting = (&notify, &signals, children.processes());
+    let waiting = (notify, &signals, children.processes());
     match receive(&mut link, waiting, ("its hello", "the other processes"), START_PATIENCE) {
-        Ok(ToPrivileged::Hello) => {}
-        Ok(ToPrivileged::Goodbye(farewell)) => return Err(farewell.into()),
+        Ok(ToLaunch::Hello) => {}
+        Ok(ToLaunch::Goodbye(lost)) => return Err(lost.into()),
         Ok(_) => return Err(Ending::Engine("it did not say hello".into())),
-        Err(Ending::Asked) => return Err(leave(link, &children, &signals)),
+        Err(Ending::Asked) => return Err(leave((link, ends.orders), &children, &signals)),
         // Its configuration was in order: whatever its exit code says, it is the engine that has ended.
         Err(ending) => return Err(ending),
     }
-    let processes = children.processes();
-    let set_clock = watch_clock(clock.kind());
-    let real = clock.kind() == ClockKind::Kernel;
-    let shortfall = policies::confine_privileged(users.identity(Process::Privileged), real, options.insecure)
-        .map_err(|error| Ending::Launch(format!("this process can't be confined: {error}")))?;
-    if shortfall != Shortfall::NONE {
-        say(
-            4,
-            &format_args!(
-                "this process runs with less confinement: {shortfall} (the kernel or a filter lacks it)"
-            ),
-        );
-    }
-
-    let (centre, half) = governor.band();
-    let welcome = Welcome {
-        epoch: governor.epoch(),
-        clock: clock.kind(),
-        found,
-        floor: governor.floor(),
-        latest: governor.latest(),
-        start_steps: governor.start_steps(&now),
-        base_frequency: governor.record().base,
-        band: half,
-        band_centre: centre,
-        processes,
+    let files = successor::Files {
+        link: &ends.orders,
+        signals: &signals,
+        record: &record_file,
+        audit: &audit_file,
+        lock: &state_lock,
+        notify: notify.fd(),
+        clock: clock.kept.as_ref(),
     };
-    let mut keeper = Keeper {
-        link,
-        clock,
-        governor,
-        record_file,
-        state_lock: Some(state_lock),
+    let handover = Handover {
+        clock: clock.kind,
+        profile: plan.profile,
+        leap_seconds: plan.leap_seconds,
+        run_step: plan.run_step,
+        approved_step: options.approved_step,
+        boot_id,
+        memory,
+        wholeness,
         audit,
-        notify,
-        signals,
-        processes,
-        set_clock,
-        refusals: [(0, None); 32],
-        lived: None,
-        condition: None,
-        shown: None,
-        passed_on: (0, 0),
-        audit_failed: false,
-        told: None,
-        written: None,
-        unwritten_since: None,
+        processes: children.processes(),
+        insecure: options.insecure,
+        journal: journal::reads_stderr(),
+        descriptors: Descriptors { link: 0, signals: 0, record: 0, audit: 0, notify: None, clock: None },
     };
-    keeper.begin(&welcome, memory, whole, options)?;
-    Ok(keeper)
+    successor::become_keeper(&program, &users, &files, handover)
 }
 
 /// A stop during the start: the engine ends with its link and the others with it, and they are waited for.
-fn leave(link: EngineLink, children: &Children, signals: &OwnedFd) -> Ending {
-    drop(link);
+fn leave(links: (LaunchLink, OwnedFd), children: &Children, signals: &File) -> Ending {
+    drop(links);
     for name in signals::await_ends(signals, &children.processes(), GRACE) {
         say(4, &format_args!("{name} did not end by itself and is killed with this process"));
     }
@@ -184,7 +163,7 @@ struct Opened {
     is_distrusted: bool,
     /// State, keys, and a record where one is asked for.
     engine_files: (File, File, Option<File>),
-    clock: (Box<dyn Clock>, Option<File>),
+    clock: Taken,
     control: OwnedFd,
 }
 
@@ -198,7 +177,7 @@ impl Opened {
         if governor.is_afresh {
             memory::void(&governor.file).map_err(|errno| void_failed(options, errno))?;
         }
-        let audit = state.file("audit.log", audit::LENGTH, Secrecy::Mendable)?;
+        let audit = state.file("audit.log", audit_line::LENGTH, Secrecy::Mendable)?;
         if audit.is_afresh {
             memory::void(&governor.file).map_err(|errno| void_failed(options, errno))?;
         }
@@ -229,7 +208,7 @@ impl Opened {
 
 /// The record could not be made one that grants nothing, so nothing may begin.
 fn void_failed(options: &Options, errno: Errno) -> Ending {
-    Ending::refused(errno, format!("{}/governor: {}", options.state.display(), explain(errno)))
+    sentence::refused(errno, format!("{}/governor: {}", options.state.display(), explain(errno)))
 }
 
 /// Says, for `--check`, where a start by the service unit would fare worse than one by hand.
@@ -245,35 +224,35 @@ fn warn_of_unit(options: &Options, users: &Users) {
 
 /// Waits for the engine's next message, for so long. As long as it can come, the service manager is asked for more time.
 fn receive(
-    link: &mut EngineLink,
-    (notify, signals, processes): (&Notify, &OwnedFd, PerProcess<u32>),
+    link: &mut LaunchLink,
+    (notify, signals, processes): (&Notify, &File, PerProcess<u32>),
     (what, awaited): (&str, &str),
     patience: Span,
-) -> Result<ToPrivileged, Ending> {
-    let seconds = || nanos(ClockId::CLOCK_MONOTONIC) / 1_000_000_000;
-    let patience = patience.nanos() / 1_000_000_000;
+) -> Result<ToLaunch, Ending> {
+    let seconds = || nanos(libc::CLOCK_MONOTONIC) / SECOND;
+    let patience = patience.nanos() / SECOND;
     let deadline = seconds() + patience;
     let (pace, extent) = REASSURE;
+    let mut is_told = false;
     loop {
         notify.say(&format!(
             "EXTEND_TIMEOUT_USEC={}\nSTATUS=starting: waiting for {awaited}",
             extent * 1_000_000
         ));
         let left = deadline - seconds();
-        let mut fds = [link.as_fd(), signals.as_fd()].map(|fd| PollFd::new(fd, PollFlags::POLLIN));
-        match ppoll(&mut fds, Some(TimeSpec::new(left.clamp(0, pace), 0)), None) {
-            Ok(0) if left <= 0 => {
+        match wait([link.as_fd(), signals.as_fd()], libc::POLLIN, left.clamp(0, pace) * SECOND) {
+            Ok([false, false]) if left <= 0 => {
                 return Err(Ending::Engine(format!("it did not send {what} within {patience} s")));
             }
-            Ok(0) | Err(Errno::EINTR) => continue,
+            Ok([false, false]) => continue,
             Ok(_) => {}
-            Err(errno) => return Err(Ending::Internal(format!("ppoll: {}", errno.desc()))),
+            Err(errno) => return Err(Ending::Internal(format!("ppoll: {errno}"))),
         }
         // A hangup is dropped: there is nobody yet who could read the configuration again.
         match caught(signals) {
             Some(Caught::Stop) => return Err(Ending::Asked),
-            Some(Caught::Death(death)) => death.tell(&processes),
-            Some(Caught::Reload) | None => {}
+            Some(Caught::Child) if !is_told => is_told = signals::tell_news(&processes),
+            Some(Caught::Child | Caught::Reload) | None => {}
         }
         match link.receive() {
             Ok(Some((_, message))) => return Ok(message),
@@ -283,106 +262,51 @@ fn receive(
     }
 }
 
-fn take_clock(choice: &ClockChoice) -> Result<(Box<dyn Clock>, Option<File>), Ending> {
+/// A clock that was found fit to be kept; the keeper takes it in hand by itself.
+struct Taken {
+    kind: ClockKind,
+    /// Of a virtual one, for the keeper.
+    kept: Option<File>,
+    /// Of a virtual one, for those who only read it.
+    reader: Option<File>,
+}
+
+fn take_clock(choice: &ClockChoice) -> Result<Taken, Ending> {
     match choice {
-        ClockChoice::None => Ok((Box::new(Untouched), None)),
-        ClockChoice::Kernel => KernelClock::take().map(|clock| (Box::new(clock) as Box<dyn Clock>, None)).map_err(
-            |errno| {
-                Ending::NoClockControl(format!(
-                    "the clock can't be steered ({}): start as root or with CAP_SYS_TIME (containers: --cap-add SYS_TIME); \
-                     to serve time only, use --clock none",
-                    errno.desc()
-                ))
-            },
-        ),
+        ClockChoice::None => Ok(Taken { kind: ClockKind::None, kept: None, reader: None }),
+        ClockChoice::Kernel => match KernelClock::take() {
+            Ok(_) => Ok(Taken { kind: ClockKind::Kernel, kept: None, reader: None }),
+            Err(errno) => Err(Ending::NoClockControl(format!(
+                "the clock can't be steered ({errno}): start as root or with CAP_SYS_TIME (containers: --cap-add \
+                 SYS_TIME); to serve time only, use --clock none"
+            ))),
+        },
         ClockChoice::Virtual(path) => {
             let wrong = |errno: Errno, why: &str| {
                 let sentence = format!("virtual clock {}: {}{why}", path.display(), explain(errno));
-                Ending::refused(errno, sentence)
+                sentence::refused(errno, sentence)
             };
-            let file = File::options()
-                .read(true)
-                .write(true)
-                .create(true)
-                .truncate(false)
-                .open(path)
-                .map_err(|error| wrong(ending::errno(&error), ""))?;
-            let reader = File::open(path).map_err(|error| wrong(ending::errno(&error), ""))?;
-            let clock =
-                VirtualClock::take(file).map_err(|errno| wrong(errno, "; is it a virtual clock at all?"))?;
-            Ok((Box::new(clock), Some(reader)))
+            let refused = |error| wrong(sentence::errno(&error), "");
+            let mut options = File::options();
+            let options = options.read(true).write(true).create(true).truncate(false);
+            let file = options.open(path).map_err(refused)?;
+            let reader = File::open(path).map_err(refused)?;
+            VirtualClock::take(file.try_clone().map_err(refused)?)
+                .map_err(|errno| wrong(Errno::from_raw(errno.0), "; is it a virtual clock at all?"))?;
+            Ok(Taken { kind: ClockKind::Virtual, kept: Some(file), reader: Some(reader) })
         }
     }
 }
 
-/// A timer that never fires, but becomes readable when somebody sets CLOCK_REALTIME.
-fn watch_clock(kind: ClockKind) -> Option<OwnedFd> {
-    if kind != ClockKind::Kernel {
-        return None;
+/// SIGTERM, SIGINT, SIGHUP and SIGCHLD become readable; SIGPIPE is ignored already.
+fn catch() -> Result<File, Errno> {
+    let mut mask = SigSet::empty();
+    for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGCHLD] {
+        mask.add(signal);
     }
-    let watch = || -> Result<OwnedFd, Errno> {
-        let timer =
-            TimerFd::new(TimerClock::CLOCK_REALTIME, TimerFlags::TFD_CLOEXEC | TimerFlags::TFD_NONBLOCK)?;
-        let never = Expiration::OneShot(TimeSpec::new(i64::from(u32::MAX), 0));
-        timer
-            .set(never, TimerSetTimeFlags::TFD_TIMER_ABSTIME | TimerSetTimeFlags::TFD_TIMER_CANCEL_ON_SET)?;
-        timer.as_fd().try_clone_to_owned().map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(0)))
-    };
-    let report = |errno: &Errno| {
-        say(4, &format_args!("no timer ({}): a clock set by others is noticed minutes later", errno.desc()));
-    };
-    watch().inspect_err(report).ok()
-}
-
-impl Keeper {
-    /// Says welcome, and writes down how this run begins.
-    fn begin(
-        &mut self,
-        welcome: &Welcome,
-        memory: Memory,
-        whole: Wholeness,
-        options: &Options,
-    ) -> Result<(), Ending> {
-        let now = self.clock.read().map_err(|errno| Ending::Internal(errno.desc().into()))?;
-        // First of all: whatever happens from here on, it is known that this run was.
-        if let Err(errno) = self.persist() {
-            say(
-                3,
-                &format_args!(
-                    "the governor's record can't be written ({}): no steps until it can; free some space or remount the \
-                     state directory",
-                    errno.desc()
-                ),
-            );
-        }
-        let _ = self.audit.append(
-            now.wall,
-            now.raw,
-            format_args!(
-                "event=start version={} record={} log={} clock={:?} frequency={} budget_ns={} start_steps={} approved_ns={}",
-                env!("CARGO_PKG_VERSION"),
-                memory.word(),
-                whole.word(),
-                welcome.clock,
-                welcome.found.frequency.scaled(),
-                self.governor.budget_left(),
-                welcome.start_steps,
-                options.approved_step,
-            ),
-        );
-        if let Some(sentence) = whole.sentence() {
-            say(3, &sentence);
-        }
-        self.governor.record().audit = self.audit.end();
-        match self.link.send(&FromPrivileged::Welcome(*welcome)) {
-            Ok(_) => Ok(()),
-            // It has ended meanwhile; what it said last says why.
-            Err(error) => Err(match self.link.receive() {
-                Ok(Some((_, ToPrivileged::Goodbye(farewell)))) => farewell.into(),
-                _ => Ending::Engine(error.to_string()),
-            }),
-        }
-    }
+    mask.thread_block()?;
+    let signals = SignalFd::with_flags(&mask, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
+    signals.as_fd().try_clone_to_owned().map(File::from).map_err(|error| sentence::errno(&error))
 }
 
 #[cfg(test)]
@@ -395,7 +319,7 @@ mod tests {
         let pair =
             || socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_NONBLOCK).unwrap();
         let ((ours, _engine), (signals, _silent)) = (pair(), pair());
-        let waiting = (&Notify::from_environment(), &signals, PerProcess::default());
+        let waiting = (&Notify::to(None), &File::from(signals), PerProcess::default());
         let ending = receive(&mut Link::new(ours), waiting, ("its plan", "the engine"), Span::from_secs(1))
             .unwrap_err();
         assert_eq!(ending, Ending::Engine("it did not send its plan within 1 s".into()));

@@ -4,10 +4,10 @@
 use super::sentence::{kind, noun, owner_and_mode};
 use super::trail::Trail;
 use super::users::{self, Users};
-use crate::ending::say;
 use ipc::file_path::FilePath;
-use ipc::message::privileged::LaunchPlan;
+use ipc::message::launch::LaunchPlan;
 use ipc::process::Process;
+use keeper::ending::say;
 use nix::sys::stat::{FileStat, SFlag};
 use std::path::Path;
 

@@ -1,9 +1,31 @@
 //! What was found in a place, and what to do about it, in words for the administrator.
 
 use super::users;
+use keeper::ending::Ending;
 use nix::errno::Errno;
 use nix::sys::stat::{FileStat, SFlag};
 use nix::unistd::geteuid;
+
+/// For a file or directory that the kernel refused, with the sentence for the administrator. Only what stays
+/// so until somebody changes a path, an owner, a mode or a kind may keep the service down; all else is tried again.
+pub fn refused(errno: Errno, sentence: String) -> Ending {
+    match errno {
+        Errno::ENOENT | Errno::ENOTDIR | Errno::EISDIR | Errno::ELOOP | Errno::ENAMETOOLONG => {
+            Ending::Configuration(sentence)
+        }
+        Errno::EACCES | Errno::EPERM => Ending::Configuration(sentence),
+        Errno::EBUSY | Errno::EEXIST | Errno::ENOTEMPTY | Errno::ETXTBSY => Ending::Configuration(sentence),
+        Errno::EINVAL | Errno::ENXIO | Errno::ENODEV | Errno::EOPNOTSUPP | Errno::ENOSYS => {
+            Ending::Configuration(sentence)
+        }
+        _ => Ending::Trouble(sentence),
+    }
+}
+
+/// The kernel's number of an error of the standard library; EIO where it has none.
+pub fn errno(error: &std::io::Error) -> Errno {
+    error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)
+}
 
 /// Whether it belongs to root, or to the user that starts this program.
 pub fn is_ours(facts: &FileStat) -> bool {

@@ -6,9 +6,9 @@
 
 mod refusal;
 
-use crate::ending::{Ending, say};
 use ipc::address::Address;
-use ipc::message::privileged::{LaunchPlan, MAX_KEY_THREADS, MAX_THREADS};
+use ipc::message::launch::{LaunchPlan, MAX_KEY_THREADS, MAX_THREADS};
+use keeper::ending::{Ending, say};
 use nix::errno::Errno;
 use nix::poll::ppoll;
 use nix::sys::socket::{

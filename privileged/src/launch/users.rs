@@ -1,8 +1,8 @@
 //! Who the processes run as. The passwd file is read here, by hand: no name service runs in this process.
 
-use crate::ending::Ending;
 use crate::options::Options;
 use ipc::process::{PerProcess, Process};
+use keeper::ending::Ending;
 
 const GROUP: &str = "truechimer";
 

@@ -223,9 +223,8 @@ impl Guest<'_> {
         let process = |line: &str| {
             let mut words = line.split_whitespace();
             let pid = words.next()?.parse().ok()?;
-            let program = words.next()?.rsplit('/').next()?.to_owned();
-            let role = words.find_map(|word| word.strip_prefix("role="));
-            Some((role.map_or(program, str::to_owned), pid))
+            let program = words.next()?.rsplit('/').next()?;
+            Some((program.to_owned(), pid))
         };
         Ok(text.lines().filter_map(process).collect())
     }

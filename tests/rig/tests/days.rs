@@ -39,7 +39,7 @@ fn an_hour_of_the_confined_daemon_on_the_kernels_clock_is_like_the_pure_simulati
 
     assert_eq!(outcome.ended, None);
     let names: Vec<&str> = outcome.processes.iter().map(|process| process.name.as_str()).collect();
-    assert_eq!(names, ["truechimerd", "truechimer-engi", "truechimer-netw"]);
+    assert_eq!(names, ["truechimer-keep", "truechimer-engi", "truechimer-netw"]);
     assert!(
         outcome.processes.iter().all(|process| process.filtered && process.no_new_privs && process.uid != 0)
     );

@@ -1,7 +1,7 @@
 //! What a day was like.
 
 use crate::scenario::Scenario;
-use engine_core::report::Bounds;
+use engine_core::bounds::Bounds;
 
 /// The figures of one day.
 #[derive(Clone, Debug)]

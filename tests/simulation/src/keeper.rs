@@ -6,8 +6,8 @@ use ipc::clock_page::ClockPage;
 use ipc::message::privileged::*;
 use ipc::process::PerProcess;
 use ipc::units::{Frequency, Leap, Offset, RawInstant, Span, TimeConstant, WallTime};
-use privileged::governor::record::Record;
-use privileged::governor::{Governor, Moment};
+use keeper::governor::record::Record;
+use keeper::governor::{Governor, Moment, Terms};
 
 const SECOND: i64 = 1_000_000_000;
 
@@ -17,7 +17,7 @@ const RENEWED: i64 = 64 * SECOND;
 const BOOT: [u8; 16] = [1; 16];
 
 /// A client on the standard profile; no step while it runs.
-const PLAN: LaunchPlan = LaunchPlan { run_step: Span::ZERO, ..LaunchPlan::CLIENT };
+const TERMS: Terms = Terms { profile: Profile::Standard, run_step: 0, leap_seconds: true, approved_step: 0 };
 
 #[derive(Debug)]
 pub(crate) struct Keeper {
@@ -52,7 +52,7 @@ impl Keeper {
         let record = Record::born(BOOT, now.boot, wall);
         Self {
             page,
-            governor: Governor::new(&PLAN, 0, record, BOOT, now),
+            governor: Governor::new(TERMS, record, BOOT, now),
             asleep: 0,
             armed: (Leap::None, 0),
             refused: Vec::new(),
@@ -65,7 +65,7 @@ impl Keeper {
     pub(crate) fn restart(&mut self, now: Now) {
         let moment = self.moment(now);
         let record = self.governor.record().clone();
-        self.governor = Governor::new(&PLAN, 0, record, BOOT, moment);
+        self.governor = Governor::new(TERMS, record, BOOT, moment);
     }
 
     /// The leap second that the kernel was told of.

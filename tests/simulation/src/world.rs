@@ -6,7 +6,7 @@ use crate::network::{LeapDay, Server, utc};
 use crate::oscillator::Oscillator;
 use crate::scenario::{Event, Scenario};
 use engine_core::Engine;
-use engine_core::io::{self, Input, Now, Output, Saved, Start};
+use engine_core::io::{Input, Now, Output, Saved, Start};
 use engine_core::settings::{Place, Settings, SourceSettings};
 use ipc::calendar::Date;
 use ipc::message::client::*;
@@ -68,7 +68,7 @@ impl World {
     /// A world at its beginning.
     pub fn new(scenario: &Scenario, seed: u64) -> Self {
         // After this program's build, whenever that was: the governor believes nothing earlier.
-        let built = privileged::governor::limits::BUILD_TIME.nanos();
+        let built = keeper::governor::limits::BUILD_TIME.nanos();
         let end = end_of_leap_day(built + DAY);
         let begin = if scenario.leap_day {
             end - DAY / 2
@@ -161,7 +161,7 @@ impl World {
     }
 
     /// What the engine says of itself.
-    pub fn report(&self) -> engine_core::report::Report {
+    pub fn report(&self) -> report::Report {
         self.engine.report(self.now())
     }
 
@@ -178,12 +178,9 @@ impl World {
         while let Some(output) = self.engine.poll_output() {
             match output {
                 Output::Query(query) => self.travel(query),
-                Output::Event(
-                    io::Event::Line(severity, line)
-                    | io::Event::Change(severity, line)
-                    | io::Event::Clock(severity, line),
-                ) => {
-                    self.lines.push(((self.time - self.begin) as f64 * 1e-9, severity, line));
+                Output::Log(notice) => {
+                    let at = (self.time - self.begin) as f64 * 1e-9;
+                    self.lines.push((at, notice.severity(), notice.sentence()));
                 }
                 Output::Distrust(_, why) => panic!("an honest process was distrusted: {why}"),
                 order @ (Output::Adjust(_) | Output::Step(_) | Output::SetStatus(_)) => {

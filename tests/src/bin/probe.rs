@@ -8,6 +8,10 @@
 //! Standard output gets the line `confined …` with what fell short, then `returned RESULT ERRNO` where the
 //! thing tried came back. What kills the exchange role's child kills the probe.
 
+#[path = "probe/as_keeper.rs"]
+mod as_keeper;
+
+use as_keeper::as_keeper;
 use ipc::message::Shortfall;
 use policies::{Inherited, Role};
 use std::ffi::{CStr, c_long};
@@ -39,6 +43,7 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
     }
     let role = match inherited.text("role") {
         Some("privileged") => Role::Privileged,
+        Some("privileged_virtual") => Role::PrivilegedVirtual,
         Some("engine") => Role::Engine,
         Some("client") => Role::Client,
         Some("server") => Role::Server,
@@ -49,7 +54,7 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
         _ => return Err("role=… is missing".into()),
     };
     let case = inherited.text("case").unwrap_or("hold").to_owned();
-    if let Some(part) = inherited.text("without") {
+    if let Some(part) = inherited.text("without").filter(|_| !inherited.flag("executed")) {
         put_on_a_kernel_without(part)?;
     }
     // The call is made ready before: what that needs of the kernel isn't what is tried.
@@ -57,11 +62,7 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
     let (send, receive) = std::sync::mpsc::channel::<()>();
     let started = std::time::Instant::now();
     let shortfall = match role {
-        Role::Privileged => policies::confine_privileged(
-            inherited.identity()?,
-            inherited.flag("clock"),
-            inherited.flag("insecure"),
-        )?,
+        Role::Privileged | Role::PrivilegedVirtual => as_keeper(role, &inherited)?,
         Role::ExchangeChild => policies::confine(Role::Exchange, &inherited)?,
         Role::Server | Role::KeyService if case.ends_with("a_thread") => {
             let thread = || {

@@ -1,4 +1,4 @@
-//! A process that was taken over: it stands in the place of truechimer-engine or truechimer-network (by the
+//! A process that was taken over: it stands in the place of truechimer-engine or truechimer-client (by the
 //! name that it is started under) and does what the file `script` beside that name says.
 //!
 //! It is started by the real truechimerd with the real descriptors, and says on standard error what it did
@@ -12,9 +12,11 @@ use ipc::message::Shortfall;
 use ipc::message::client::{
     FromClient, PlainReply, Query, QueryId, Rejected, ReplyHeader, Sent, Stamp, ToClient,
 };
+use ipc::message::launch::{LaunchPlan, MAX_LISTEN, ToLaunch};
 use ipc::message::privileged::{
-    Adjust, FromPrivileged, LaunchPlan, MAX_LISTEN, Profile, Status, Step, StepReason, ToPrivileged, Welcome,
+    Adjust, FromPrivileged, Profile, Status, Step, StepReason, ToPrivileged, Welcome,
 };
+use ipc::process::Process;
 use ipc::units::{Frequency, Leap, Offset, RawInstant, Span, TimeConstant};
 use ipc::{MAX_FRAME, Message, encode};
 use ipc_link::{Link, LinkError};
@@ -22,9 +24,8 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::time::{ClockId, clock_gettime};
 use policies::Inherited;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::{Command, exit};
+use std::process::exit;
 use std::time::Duration;
 
 const SECOND: i64 = 1_000_000_000;
@@ -33,17 +34,10 @@ fn main() {
     let name = PathBuf::from(std::env::args_os().next().unwrap_or_default());
     let script = std::fs::read_to_string(name.with_file_name("script")).unwrap_or_default();
     let inherited = Inherited::from_args().unwrap_or_else(|error| leave(&error.to_string()));
-    if name.ends_with("truechimer-engine") {
+    if name.ends_with(Process::Engine.program()) {
         Engine::start(&inherited).play(script.trim());
     } else {
-        if let (Some(role), Ok(real)) = (inherited.text("role"), name.with_file_name("real").canonicalize())
-            && role != "client"
-        {
-            // Only the client role was taken over.
-            let error = Command::new(real).args(std::env::args_os().skip(1)).exec();
-            leave(&error.to_string());
-        }
-        Network::start(&inherited).play(script.trim());
+        Client::start(&inherited).play(script.trim());
     }
 }
 
@@ -124,6 +118,7 @@ struct Engine {
 impl Engine {
     fn start(inherited: &Inherited) -> Self {
         let others = ["client", "server", "exchange"].map(|role| take(inherited, role)).into();
+        let mut launch: Link<ToLaunch, FromPrivileged> = Link::new(take(inherited, "launch"));
         let mut link = Link::new(take(inherited, "privileged"));
         let plan = LaunchPlan {
             listen_count: 0,
@@ -136,13 +131,13 @@ impl Engine {
             exchange: false,
             ..LaunchPlan::CLIENT
         };
-        for message in [ToPrivileged::Plan(plan), ToPrivileged::Hello] {
-            if let Err(error) = link.send(&message) {
+        for message in [ToLaunch::Plan(plan), ToLaunch::Hello] {
+            if let Err(error) = launch.send(&message) {
                 leave(&error.to_string());
             }
         }
         match hear(&mut link) {
-            FromPrivileged::Welcome(welcome) => Self { link, welcome, _others: others, sent: 2 },
+            FromPrivileged::Welcome(welcome) => Self { link, welcome, _others: others, sent: 0 },
             other => leave(&format!("no welcome but {other:?}")),
         }
     }
@@ -193,6 +188,10 @@ impl Engine {
     }
 
     fn play(mut self, script: &str) -> ! {
+        if script.starts_with("frame-") {
+            write_raw(self.link.as_fd(), &frame(0, &ToPrivileged::Heartbeat));
+            self.sent = 1;
+        }
         if let Some(octets) = broken_frame(script, &frame(self.sent, &ToPrivileged::Heartbeat)) {
             write_raw(self.link.as_fd(), &octets);
             linger();
@@ -212,7 +211,7 @@ impl Engine {
                 self.order("slew", &ToPrivileged::Adjust(self.adjust(30, 20_000_000, 4)));
                 exit(0)
             }
-            "hello-again" => write_raw(self.link.as_fd(), &frame(self.sent, &ToPrivileged::Hello)),
+            "hello-again" => write_raw(self.link.as_fd(), &frame(self.sent, &ToLaunch::Hello)),
             "deaf" => loop {
                 // Answers are never read.
                 if self.link.send(&self.status(Leap::None, false, 0)).is_err() {
@@ -283,19 +282,16 @@ fn hear<Out: Message, In: Message>(link: &mut Link<Out, In>) -> In {
     }
 }
 
-/// A network process in the wrong hands; in another role than the client's it only waits.
-struct Network {
+/// The client role in the wrong hands.
+struct Client {
     link: Link<FromClient, ToClient>,
 }
 
-impl Network {
+impl Client {
     fn start(inherited: &Inherited) -> Self {
         let mut link = Link::new(take(inherited, "link"));
         if link.send(&FromClient::Hello(Shortfall::NONE)).is_err() {
             leave("no engine");
-        }
-        if inherited.text("role") != Some("client") {
-            linger();
         }
         Self { link }
     }

@@ -6,10 +6,10 @@ use crate::filter::Outcome;
 use crate::io::Now;
 use crate::local_clock::from_scaled;
 use crate::measurement::Times;
+use crate::notice::{Notice, SourceNews};
 use crate::sanity::{Expectations, RejectReason};
 use crate::source::Answer;
-use alloc::format;
-use ipc::message::client::{PlainReply, ReplyHeader, Silence, Unanswered};
+use ipc::message::client::{PlainReply, ReplyHeader, Unanswered};
 use ipc::process::Process;
 use protocol::kiss::KissCode;
 
@@ -21,7 +21,7 @@ impl Engine {
             Err(breach) => return self.distrust(Process::Client, breach),
         };
         if exchange.is_protected() {
-            return self.distrust(Process::Client, "it judged a reply that only we can judge");
+            return self.distrust(Process::Client, "judged a reply that only the engine can judge");
         }
         let readings = match exchange.readings(reply.source, reply.t4, reply.stamp, now) {
             Ok(readings) => readings,
@@ -84,12 +84,12 @@ impl Engine {
             Answer::Silent(_) => return,
             Answer::Unusable(reason) => {
                 if trouble_before != Some(reason) {
-                    self.say(5, format!("source {name} ({address}) is not used: {}", reason.sentence()));
+                    self.tell(Notice::Source(name, address, SourceNews::NotUsed(reason)));
                 }
             }
             Answer::Kiss(code) => {
                 if kiss_before != Some(code) {
-                    self.say(4, format!("source {name} ({address}) answers with kiss code {code}"));
+                    self.tell(Notice::Source(name, address, SourceNews::Kissed(code)));
                 }
                 if matches!(code, KissCode::Other(_) | KissCode::NtsNak) {
                     return;
@@ -99,15 +99,12 @@ impl Engine {
                 self.latency.learn(&times);
                 if !heard_before {
                     self.system.first_heard.get_or_insert(now.raw);
-                    self.say(6, format!("source {name} ({address}) is heard"));
+                    self.tell(Notice::Source(name.clone(), address, SourceNews::Heard));
                 } else if trouble_before.is_some() {
-                    self.say(5, format!("source {name} ({address}) is usable again"));
+                    self.tell(Notice::Source(name.clone(), address, SourceNews::UsableAgain));
                 }
                 if outcome == Outcome::Restarted {
-                    self.say(
-                        4,
-                        format!("source {name} ({address}) changed by more than noise explains; starting again with it"),
-                    );
+                    self.tell(Notice::Source(name, address, SourceNews::Restarted));
                 }
             }
         }
@@ -127,13 +124,8 @@ impl Engine {
         source.counters.add_rejected(&unanswered.rejected);
         if source.asking.reach == 0 && source.track.standing == Some(crate::select::Standing::Survivor) {
             self.system.dirty = true;
-            let line = format!(
-                "source {} ({}) has not answered eight times in a row: {}",
-                settings.name,
-                source.address().socket_address(),
-                why(unanswered.reason)
-            );
-            self.say(4, line);
+            let (name, address) = (settings.name.clone(), source.address().socket_address());
+            self.tell(Notice::Source(name, address, SourceNews::Silent(unanswered.reason)));
         }
     }
 
@@ -153,15 +145,5 @@ impl Engine {
             None => (from_scaled(basis.welcome.found.frequency), 200e-6),
         };
         (ordered + natural, libm::hypot(deviation, libm::sqrt(variance)))
-    }
-}
-
-fn why(silence: Silence) -> &'static str {
-    match silence {
-        Silence::Deadline => "no reply in time",
-        Silence::PortUnreachable => "nobody listens on its port",
-        Silence::Unreachable => "there is no route to it",
-        Silence::Prohibited => "a firewall forbids it",
-        Silence::Local => "no socket could be had here",
     }
 }

@@ -3,9 +3,9 @@
 use super::{Engine, PATIENCE};
 use crate::independence::group;
 use crate::io::{Now, OrderKind, Output};
+use crate::notice::{ClockNews, Notice};
 use crate::nts::{Association, Deferral, Deferred, Trouble, Witness, agree};
 use crate::timers::Timer;
-use alloc::format;
 use alloc::vec::Vec;
 use ipc::message::exchange::Exchanged;
 use ipc::message::privileged::{Step, StepReason};
@@ -33,7 +33,7 @@ impl Engine {
     pub(super) fn is_unjudged(&self, exchanged: &Exchanged, now: Now) -> bool {
         let Some(basis) = &self.basis else { return true };
         let floor = self.floor();
-        let always = exchanged.valid_from <= floor && basis.welcome.latest <= exchanged.valid_until;
+        let always = exchanged.validity.holds_at(floor) && exchanged.validity.holds_at(basis.welcome.latest);
         let wrong = floor.minus(now.wall).nanos() as f64 * 1e-9 > A_DAY
             && self.is_clock_unproven()
             && self.may_step_deferred();
@@ -57,14 +57,9 @@ impl Engine {
         matches!(self.deferred, Deferred::Possible(Some(_))) && self.is_clock_unproven()
     }
 
-    /// What a failure means where the clock was already set by such sources.
-    pub(super) fn alarm_of(&self, trouble: Trouble) -> &'static str {
-        if self.deferred == Deferred::Done && trouble.is_of_time() {
-            "; and that although our clock was just set by such sources: somebody may be misusing old \
-             certificates; check the time by hand"
-        } else {
-            ""
-        }
+    /// Whether a failure is one that the clock, just set by such sources, can't explain.
+    pub(super) fn is_alarming(&self, trouble: Trouble) -> bool {
+        self.deferred == Deferred::Done && trouble.is_of_time()
     }
 
     /// Counts what sources with unjudged certificates say, and orders the step; says when they are counted again.
@@ -94,11 +89,7 @@ impl Engine {
         let Some(offset) = agree(&witnesses, missing) else { return again };
         if offset.abs() < A_DAY {
             self.deferred = Deferred::Over;
-            let line = format!(
-                "our clock is {offset:+.0} s off by the word of NTS sources whose certificates it finds invalid; that \
-                 is too little to pass over their certificates: check them, or set the clock by hand"
-            );
-            self.announce_clock(1, line);
+            self.tell(Notice::Clock(ClockNews::SlightlyInvalid(offset)));
             self.drop_provisional(now);
             return None;
         }
@@ -109,15 +100,7 @@ impl Engine {
             asked_at: now.raw,
         };
         self.deferred = Deferred::Ordered;
-        self.announce_clock(
-            4,
-            format!(
-                "our clock is {:.1} days off, and no certificate can be judged by it; {} NTS sources agree on the \
-                 time, so it is set to theirs, and then all keys are exchanged anew",
-                offset / A_DAY,
-                witnesses.len()
-            ),
-        );
+        self.tell(Notice::Clock(ClockNews::SetUnjudged(offset, witnesses.len())));
         self.order(OrderKind::Step, Output::Step(step), now);
         None
     }

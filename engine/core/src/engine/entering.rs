@@ -5,9 +5,9 @@ use super::{Engine, PATIENCE};
 use crate::entries::{Authentication, Entry, EntryError, EntryId, Phase};
 use crate::io::{Now, SavedAssociation};
 use crate::names::Lookup;
+use crate::notice::EntryNews;
 use crate::nts::Association;
 use crate::settings::{Place, SourceSettings};
-use alloc::format;
 use alloc::vec::Vec;
 use ipc::address::Address;
 
@@ -83,11 +83,11 @@ impl Engine {
     fn let_go(&mut self, gone: &Entry) {
         gone.members.iter().for_each(|source| self.abandon(source.id));
         if let Some(id) = gone.lookup.as_ref().and_then(|lookup| lookup.open) {
-            self.abandoned.look_up(id);
+            self.abandoned.add(id);
         }
         if let Some(association) = gone.association() {
             if let Some(id) = association.schedule.open() {
-                self.abandoned.key_exchange(id);
+                self.abandoned.add(id);
             }
             if association.session.is_some() {
                 self.save_associations();
@@ -138,8 +138,7 @@ impl Engine {
         let Some(entry) = self.entries.get_mut(id) else { return };
         if is_duplicate {
             entry.phase = Phase::Duplicate;
-            let line = format!("source {} is configured twice; it has one vote", entry.settings.name);
-            return self.say(4, line);
+            return self.tell_of_entry(id, EntryNews::Twice);
         }
         entry.phase = Phase::Running;
         let address = match (&mut entry.authentication, &entry.settings.place) {
@@ -177,11 +176,9 @@ impl Engine {
             .members()
             .find(|(owner, source)| owner.settings.nts.is_none() && source.address() == address);
         if let (Some((owner, source)), Some(entry)) = (found, self.entries.get(id)) {
-            let (gone, written) = (source.id, address.socket_address());
-            let (owner, name) = (&owner.settings.name, &entry.settings.name);
-            let line = format!("source {owner}: {written} belongs to {name}");
+            let (owner, gone, by) = (owner.id, source.id, entry.settings.name.clone());
             self.drop_source(gone);
-            self.say(5, line);
+            self.tell_of_entry(owner, EntryNews::Taken(address.socket_address(), by));
         }
     }
 }

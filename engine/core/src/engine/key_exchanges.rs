@@ -4,16 +4,15 @@ use super::Engine;
 use crate::entries::{Entry, EntryId, SourceId};
 use crate::io::{Now, Output, SavedAssociation};
 use crate::names::may_serve;
+use crate::notice::EntryNews;
 use crate::nts::{Deferral, Trouble};
 use crate::settings::Place;
 use crate::source::Source;
 use alloc::collections::VecDeque;
-use alloc::format;
 use alloc::vec::Vec;
 use core::net::IpAddr;
 use ipc::address::Address;
-use ipc::message::exchange::{Cookie, ExchangeFailed, ExchangeFailure, ExchangeId, Exchanged};
-use ipc::process::Process;
+use ipc::message::exchange::{Cookie, ExchangeFailed, ExchangeId, Exchanged};
 use ipc::units::RawInstant;
 
 /// Most look-ups and key exchanges under way at once (the exchange role's own limit).
@@ -63,35 +62,18 @@ impl Engine {
     }
 
     pub(super) fn cookie(&mut self, cookie: &Cookie) {
-        let taken = match self.exchanging(cookie.id).and_then(Entry::association_mut) {
-            Some(association) => association.take_cookie(cookie),
-            None => self.abandoned.drop_cookie(cookie),
-        };
-        if let Err(breach) = taken {
-            self.distrust(Process::Exchange, breach);
+        // One whose entry is gone is of use to nobody.
+        if let Some(association) = self.exchanging(cookie.id).and_then(Entry::association_mut) {
+            association.take_cookie(cookie);
         }
     }
 
     pub(super) fn exchanged(&mut self, now: Now, exchanged: &Exchanged) {
-        if self.abandoned.end_key_exchange(exchanged.id) {
-            return;
-        }
-        let Some(entry) = self.exchanging(exchanged.id) else {
-            return self.distrust(Process::Exchange, "it ended a key exchange that was not open");
-        };
-        let (id, nts) = (entry.id, entry.settings.nts);
-        let (Some(association), Some(nts)) = (entry.association_mut(), nts) else { return };
-        if let Err(breach) = association.check(exchanged) {
-            return self.distrust(Process::Exchange, breach);
-        }
-        if !association.is_as_asked(exchanged, nts) {
-            return self.keys_failed(id, Trouble::Failed(ExchangeFailure::Broken), now);
-        }
+        self.abandoned.end(exchanged.id);
+        let Some(id) = self.exchanging(exchanged.id).map(|entry| entry.id) else { return };
         let is_provisional = self.is_unjudged(exchanged, now);
         let address = self.entries.get(id).and_then(|entry| self.choose(entry, exchanged));
-        let Some(entry) = self.entries.get_mut(id) else { return };
-        let name = entry.settings.name.clone();
-        let Some(association) = entry.association_mut() else { return };
+        let Some(association) = self.entries.get_mut(id).and_then(Entry::association_mut) else { return };
         if is_provisional && exchanged.deferred && association.deferral == Deferral::Strict {
             return association.begin_again(now.raw);
         }
@@ -100,12 +82,9 @@ impl Engine {
         association.succeed(exchanged, is_provisional, now);
         self.give_source(id, address, is_provisional, was_provisional, now.raw);
         if is_provisional {
-            let line = format!(
-                "source {name}: keys were exchanged, but our clock can't judge its certificate; it has no vote"
-            );
-            self.say(4, line);
+            self.tell_of_entry(id, EntryNews::KeysUnjudged);
         } else {
-            self.say(6, format!("source {name}: keys were exchanged"));
+            self.tell_of_entry(id, EntryNews::KeysExchanged);
             self.save_associations();
         }
     }
@@ -119,9 +98,12 @@ impl Engine {
             Place::Name(name, _) if is_localhost(name.as_str()) => Some(IpAddr::from([127, 0, 0, 1])),
             Place::Name(..) => None,
         };
-        let listed = exchanged.addresses.iter().take(usize::from(exchanged.count));
-        let offered: Vec<Address> =
-            listed.filter(|address| may_serve(address, written, &self.own)).copied().collect();
+        let offered: Vec<Address> = exchanged
+            .addresses
+            .iter()
+            .filter(|address| may_serve(address, written, &self.own))
+            .copied()
+            .collect();
         let own = entry.members.first();
         if let Some(own) = own
             && offered.contains(&own.address())
@@ -174,33 +156,23 @@ impl Engine {
     }
 
     pub(super) fn exchange_failed(&mut self, now: Now, failed: &ExchangeFailed) {
-        if self.abandoned.end_key_exchange(failed.id) {
-            return;
-        }
-        let Some(id) = self.exchanging(failed.id).map(|entry| entry.id) else {
-            return self.distrust(Process::Exchange, "it ended a key exchange that was not open");
-        };
+        self.abandoned.end(failed.id);
+        let Some(id) = self.exchanging(failed.id).map(|entry| entry.id) else { return };
         self.keys_failed(id, Trouble::Failed(failed.reason), now);
     }
 
     fn keys_failed(&mut self, id: EntryId, trouble: Trouble, now: Now) {
         let association = self.entries.get(id).and_then(Entry::association);
         let defers = association.is_some_and(|association| self.may_defer(association, trouble));
-        let alarm = self.alarm_of(trouble);
-        let Some(entry) = self.entries.get_mut(id) else { return };
-        let name = entry.settings.name.clone();
-        let Some(association) = entry.association_mut() else { return };
+        let after_setting = self.is_alarming(trouble);
+        let Some(association) = self.entries.get_mut(id).and_then(Entry::association_mut) else { return };
         if defers {
             return association.defer(now.raw);
         }
-        let news = association.fail(trouble, now.raw);
-        if !news {
-            return;
+        let (is_news, keeps) = (association.fail(trouble, now.raw), association.cookies() > 0);
+        if is_news {
+            self.tell_of_entry(id, EntryNews::NoKeys { trouble, keeps, after_setting });
         }
-        let keeps = association.cookies() > 0;
-        let meanwhile = if keeps { "; the old keys stay in use" } else { "" };
-        let line = format!("source {name}: no keys: {}{meanwhile}{alarm}", trouble.sentence());
-        self.say(if alarm.is_empty() { 4 } else { 1 }, line);
     }
 
     /// The file of keys is to be written, before whatever is decided next.

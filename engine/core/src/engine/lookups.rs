@@ -5,11 +5,10 @@ use super::key_exchanges::MOST_OPEN;
 use crate::entries::{Entry, EntryId};
 use crate::io::{Now, Output};
 use crate::names::usable;
+use crate::notice::EntryNews;
 use crate::settings::{Place, SourceSettings};
-use alloc::format;
 use ipc::address::Address;
-use ipc::message::exchange::{ExchangeId, Failed, LookupFailure, MAX_ADDRESSES, Resolve, Resolved};
-use ipc::process::Process;
+use ipc::message::exchange::{ExchangeId, Failed, LookupFailure, Resolve, Resolved};
 use ipc::units::RawInstant;
 
 /// Most addresses of one name that are queried at once, whatever is configured.
@@ -64,24 +63,14 @@ impl Engine {
     }
 
     pub(super) fn resolved(&mut self, now: Now, resolved: &Resolved) {
-        if self.abandoned.end_look_up(resolved.id) {
-            return;
-        }
-        let Some(entry) = self.looking_up(resolved.id) else {
-            return self.distrust(Process::Exchange, "it answered a look-up that was not open");
-        };
-        let (id, settings) = (entry.id, entry.settings.clone());
-        if resolved.count == 0 || usize::from(resolved.count) > MAX_ADDRESSES {
-            return self.distrust(Process::Exchange, "it answered a look-up with an impossible count");
-        }
-        let Place::Name(_, port) = &settings.place else { return };
-        let wanted = wanted(&settings);
-        let offered = usable(resolved, *port, &self.own);
+        self.abandoned.end(resolved.id);
+        let Some(entry) = self.looking_up(resolved.id) else { return };
+        let (id, wanted) = (entry.id, wanted(&entry.settings));
+        let offered = usable(&resolved.addresses, &self.own);
         let refused = offered.is_empty();
         for address in offered {
             self.take(id, address, wanted, now.raw);
         }
-        let name = &settings.name;
         if let Some(Entry { members, lookup: Some(lookup), .. }) = self.entries.get_mut(id) {
             // A pool gives other addresses the next time; a name that has fewer is asked once an hour.
             let enough = members.len() >= wanted && !members.iter().any(|source| source.asking.is_dead());
@@ -93,10 +82,7 @@ impl Engine {
             lookup.last = refused.then_some(LookupFailure::NoAddress);
         }
         if refused {
-            self.say(
-                4,
-                format!("the addresses of source {name} are none that a server can have; they are not used"),
-            );
+            self.tell_of_entry(id, EntryNews::NoServers);
         }
     }
 
@@ -104,24 +90,22 @@ impl Engine {
     /// here or elsewhere, would only vote twice.
     fn take(&mut self, id: EntryId, address: Address, wanted: usize, now: RawInstant) {
         let Some(entry) = self.entries.get(id) else { return };
-        let (name, written) = (&entry.settings.name, address.socket_address());
         if let Some((owner, source)) = self.entries.source_at(address) {
             // Whoever answers for one name must not take the address of a better one away from it.
             if owner.id == id || owner.rank() >= entry.rank() {
                 return;
             }
-            let line = format!("source {}: {written} belongs to {name}", owner.settings.name);
-            let gone = source.id;
+            let (owner, gone) = (owner.id, source.id);
+            let by = entry.settings.name.clone();
             self.entries.remove_source(gone);
-            self.say(5, line);
+            self.tell_of_entry(owner, EntryNews::Taken(address.socket_address(), by));
         }
         let Some(entry) = self.entries.get(id) else { return };
         if entry.members.len() >= wanted {
             let Some(dead) = entry.members.iter().find(|source| source.asking.is_dead()) else { return };
             let (gone, before) = (dead.id, dead.address().socket_address());
-            let line = format!("source {}: {before} is replaced by {written}", entry.settings.name);
             self.entries.remove_source(gone);
-            self.say(5, line);
+            self.tell_of_entry(id, EntryNews::Replaced(before, address.socket_address()));
         }
         // Whoever poisons a name after the start gets no vote by that alone.
         let newcomer = self.system.first_update.is_some();
@@ -131,18 +115,12 @@ impl Engine {
     }
 
     pub(super) fn lookup_failed(&mut self, now: Now, failed: &Failed) {
-        if self.abandoned.end_look_up(failed.id) {
-            return;
+        self.abandoned.end(failed.id);
+        let Some(entry) = self.looking_up(failed.id) else { return };
+        let id = entry.id;
+        if let Some(lookup) = entry.lookup.as_mut() {
+            lookup.unanswered(now.raw, failed.reason);
         }
-        let Some(Entry { lookup: Some(lookup), settings, .. }) = self.looking_up(failed.id) else {
-            return self.distrust(Process::Exchange, "it ended a look-up that was not open");
-        };
-        lookup.unanswered(now.raw, failed.reason);
-        let line = format!(
-            "source {}: its name is not resolved: {}; it is looked up again",
-            settings.name,
-            failed.reason.sentence()
-        );
-        self.say(4, line);
+        self.tell_of_entry(id, EntryNews::Unresolved(failed.reason));
     }
 }

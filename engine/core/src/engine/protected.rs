@@ -7,9 +7,9 @@
 use super::Engine;
 use crate::entries::{Authentication, SourceId};
 use crate::io::{Now, Output};
+use crate::notice::{EntryNews, Notice, SourceNews};
 use crate::nts::Association;
 use crate::sanity::{RejectReason, unix_nanos};
-use alloc::format;
 use ipc::message::client::{ProtectedReply, ReplyHeader};
 use ipc::packet::MAX_PACKET;
 use ipc::process::Process;
@@ -42,13 +42,8 @@ impl Engine {
             Err(error) => {
                 source.counters.reject(reason_of(error));
                 if association.reject(error) {
-                    let line = format!(
-                        "source {} ({}) is under attack: eight replies in a row had a wrong authentication tag; \
-                         they have no effect",
-                        settings.name,
-                        source.address().socket_address()
-                    );
-                    self.say(3, line);
+                    let (name, address) = (settings.name.clone(), source.address().socket_address());
+                    self.tell(Notice::Source(name, address, SourceNews::UnderAttack));
                 }
                 return;
             }
@@ -91,10 +86,8 @@ impl Engine {
             self.save_associations();
         } else if association.schedule.due().is_none() {
             association.schedule.want();
-            let name = &settings.name;
-            let line =
-                format!("source {name}: the server does not know our cookies any more; exchanging keys");
-            self.say(6, line);
+            let name = settings.name.clone();
+            self.tell(Notice::Entry(name, EntryNews::CookiesForgotten));
         }
     }
 }

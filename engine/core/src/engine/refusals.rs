@@ -2,8 +2,7 @@
 
 use super::Engine;
 use crate::io::{Now, OrderKind};
-use alloc::format;
-use alloc::string::String;
+use crate::notice::{AfterRefusal, ClockNews, Hold, Notice};
 use ipc::message::privileged::{ClockKind, RUN_STEP_SPACING, Refusal, Refused};
 use ipc::units::{Frequency, Span};
 
@@ -69,92 +68,31 @@ impl Engine {
             _ => {}
         }
         if is_news {
-            let what = match kind {
-                OrderKind::Adjust => "a slew",
-                OrderKind::Step => "a step",
-                OrderKind::Status => "a status",
-            };
-            let then = if kind == OrderKind::Step { self.what_follows(code, now) } else { String::new() };
-            let line = format!("the governor refused {what} ({}): {}{then}", code.name(), remedy(code));
-            self.announce_clock(4, line);
+            let then =
+                if kind == OrderKind::Step { self.what_follows(code, now) } else { AfterRefusal::Nothing };
+            self.tell(Notice::Clock(ClockNews::Refused(kind, code, then)));
         }
     }
 
     /// What becomes of the clock after a step was refused, where the next line doesn't say it.
-    fn what_follows(&self, code: Refusal, now: Now) -> String {
+    fn what_follows(&self, code: Refusal, now: Now) -> AfterRefusal {
         if matches!(code, Refusal::Rate | Refusal::Stale | Refusal::StaleEpoch | Refusal::NoClock) {
-            return String::new();
+            return AfterRefusal::Nothing;
         }
-        let Some(line) = &self.system.line else { return String::new() };
+        let Some(line) = &self.system.line else { return AfterRefusal::Nothing };
         let size = line.offset(now).abs();
         let threshold = self.settings.run_step_threshold.map(|span| span.nanos() as f64 * 1e-9);
         if self.system.first_update.is_some() && threshold.is_some_and(|threshold| size > threshold) {
-            let minutes = RUN_STEP_SPACING.nanos() / 60_000_000_000;
-            format!("; a step is asked for again in {minutes} min, if it is still needed then")
+            AfterRefusal::AskedAgain
         } else if size <= self.system.slew_limit {
-            "; it is slewed instead".into()
+            AfterRefusal::Slewed
         } else {
-            String::new()
+            AfterRefusal::Nothing
         }
     }
 
-    /// That the clock may neither be stepped nor slewed by `offset` seconds, why, and what lifts it.
-    pub(super) fn describe_hold(&self, offset: f64) -> String {
-        let size = offset.abs();
-        let way = if offset > 0.0 { "slow" } else { "fast" };
-        format!("the clock is {size:.0} s {way} and stays so: {}", self.what_lifts_it(size))
-    }
-
-    fn what_lifts_it(&self, size: f64) -> String {
-        // With room for what it drifts until then.
-        let approve =
-            format!("restart with --approve-step {:.0} to allow one step", libm::ceil(size * 1.01 + 1.0));
-        match self.system.step_refusal {
-            None => format!("that is too much to slew, and no step is due; {approve}"),
-            Some(Refusal::Latest) => {
-                format!("the governor refused to set it (latest), because {}", remedy(Refusal::Latest))
-            }
-            Some(Refusal::Floor) => format!(
-                "the governor refused to set it (floor), because {}; if only that last time was wrong, {approve}",
-                remedy(Refusal::Floor)
-            ),
-            Some(row) => format!(
-                "the governor refused to set it ({}), and it is too far off to slew; {approve}",
-                row.name()
-            ),
-        }
-    }
-}
-
-/// What an administrator can do about a refusal; where nothing, what happens by itself.
-fn remedy(code: Refusal) -> &'static str {
-    match code {
-        Refusal::Floor => {
-            "the sources say a time before this program was built or long before the last good time; check them"
-        }
-        Refusal::Latest => {
-            "the sources say a time too far ahead for this build; check them, or install a newer build"
-        }
-        Refusal::StartBack | Refusal::StartForward | Refusal::StartWindow => {
-            "too large, or too late, for a first setting; if the sources are right, restart with --approve-step SECONDS"
-        }
-        Refusal::RunStep => {
-            "larger than a step may be while running; if the sources are right, restart with --approve-step SECONDS"
-        }
-        Refusal::TooSoon => "the last such step was made too short a time ago",
-        Refusal::Evidence => "nothing shows that somebody else moved the clock or that the machine slept",
-        Refusal::Budget => "the day's allowance is used up; slews stay gentle until some is earned back",
-        Refusal::Band => {
-            "the oscillator runs outside the band that it was commissioned in; check the sources, then see truechimerd(8) about the governor's record"
-        }
-        Refusal::Total => "the oscillator is too far off for this clock; the slew will be gentler",
-        Refusal::Rate | Refusal::Stale | Refusal::StaleEpoch => "what to do is decided anew at once",
-        Refusal::Range => "this is a fault of the program; please report it",
-        Refusal::LeapDate | Refusal::LeapTooSoon => "a leap second can't be now; check the sources",
-        Refusal::Tai => "the sources' TAI offset is impossible; check them",
-        Refusal::NoPersist => "the state directory can't be written; free some space or remount it",
-        Refusal::Clock => "the kernel refused; see the daemon's log",
-        Refusal::NoClock => "there is no clock to steer here",
-        Refusal::Unproven => "no correction was applied of late; it will be asked again after one",
+    /// That the clock may neither be stepped nor slewed by `offset` seconds.
+    pub(super) fn hold(&self, offset: f64) -> Hold {
+        Hold { offset, refusal: self.system.step_refusal }
     }
 }

@@ -1,11 +1,10 @@
 //! What people are told, and why.
 
 use super::Engine;
-use super::wanting::sources;
 use crate::entries::Entry;
 use crate::io::Now;
+use crate::notice::sources;
 use crate::nts::Association;
-use crate::report::{Report, SourceReport, SystemReport};
 use crate::sanity::RejectReason;
 use crate::select::{Impasse, Standing};
 use crate::settings::Place;
@@ -15,6 +14,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use ipc::message::privileged::{ClockKind, Refusal};
 use ipc::units::{Leap, RawInstant};
+use report::{Report, SourceReport, SystemReport};
 
 impl Engine {
     pub(super) fn describe(&self, now: Now) -> Report {
@@ -82,7 +82,7 @@ impl Engine {
         let system = &self.system;
         if system.held {
             let offset = system.line.as_ref().map_or(0.0, |line| line.offset(now));
-            return ("refused", self.describe_hold(offset));
+            return ("refused", self.hold(offset).sentence());
         }
         let local = self.settings.server.as_ref().and_then(|server| server.local_stratum);
         if let Some(stratum) = local.filter(|_| self.entries.is_empty()) {
@@ -99,7 +99,7 @@ impl Engine {
         }
         match system.impasse {
             Some(impasse @ (Impasse::NoMajority | Impasse::NoQuorum)) if !system.counted_unheard => {
-                ("no-majority", self.explain(impasse))
+                ("no-majority", self.stuck(impasse).sentence())
             }
             _ if system.first_update.is_none() && self.waits_for_a_quorum() => (
                 "starting",
@@ -111,7 +111,7 @@ impl Engine {
                 ("starting", format!("no source has answered yet: {}", self.asked().sentence()))
             }
             _ if system.first_update.is_none() => ("starting", self.progress(heard)),
-            Some(impasse) => ("holdover", self.explain(impasse)),
+            Some(impasse) => ("holdover", self.stuck(impasse).sentence()),
             None if !self.is_synchronised(now) => {
                 ("starting", "the clock is being brought to the time of its sources".into())
             }

@@ -5,11 +5,11 @@ use crate::discipline::{MOST_FREQUENCY, Slew, slew};
 use crate::entries::Entry;
 use crate::io::{Now, OrderKind, Output};
 use crate::local_clock::{from_scaled, to_scaled};
+use crate::notice::{ClockNews, Notice, WholeNews};
 use crate::select::{Impasse, Standing};
 use crate::source::Source;
 use crate::system::{Rules, Voter, find};
 use crate::timers::Timer;
-use alloc::format;
 use alloc::vec::Vec;
 use ipc::message::privileged::{Adjust, Applied, ClockEvent, ClockEventKind, Step, StepReason};
 use ipc::units::{Frequency, Offset, RawInstant, Span};
@@ -105,13 +105,13 @@ impl Engine {
         let before = self.system.impasse;
         self.system.impasse = finding.line.as_ref().err().copied();
         if finding.guard_violated && !self.system.guard_alarm {
-            self.say(4, "the estimate left the hard bounds of the measurements and was held there".into());
+            self.tell(Notice::Whole(WholeNews::Bounded));
         }
         self.system.guard_alarm = finding.guard_violated;
         match finding.line {
             Ok(line) => {
                 if core::mem::take(&mut self.system.impasse_told) && self.system.first_update.is_some() {
-                    self.announce(5, "the sources agree again".into());
+                    self.tell(Notice::Whole(WholeNews::Agreed));
                 }
                 self.system.impasse_untold = false;
                 self.system.line = Some(line);
@@ -132,9 +132,7 @@ impl Engine {
                 let is_early = is_awaited && matches!(impasse, Impasse::NoMajority | Impasse::NoQuorum);
                 self.system.impasse_untold = is_early;
                 if impasse != Impasse::NoSources && !is_early {
-                    let severity =
-                        if matches!(impasse, Impasse::NoMajority | Impasse::NoQuorum) { 3 } else { 4 };
-                    self.announce(severity, self.explain(impasse));
+                    self.tell(Notice::Whole(WholeNews::Stuck(self.stuck(impasse))));
                     self.system.impasse_told = true;
                 }
             }
@@ -221,7 +219,7 @@ impl Engine {
         }
         if size > self.system.slew_limit {
             if !self.system.held {
-                self.announce_clock(3, self.describe_hold(offset));
+                self.tell(Notice::Clock(ClockNews::Held(self.hold(offset))));
             }
             self.system.held = true;
             return;
@@ -314,13 +312,13 @@ impl Engine {
             // Stamps of the kernel's clock that were taken before it can't be turned into RAW any more.
             self.exchanges.cut_all();
             let moved = applied.after.wall.minus(applied.before.wall).nanos() as f64 * 1e-9;
-            self.announce_clock(5, format!("the clock was stepped by {moved:+.6} s"));
+            self.tell(Notice::Clock(ClockNews::Stepped(moved)));
             // What the step left over is slewed at once.
             self.system.dirty = true;
         }
         if self.system.first_update.is_none() && !deferred {
             self.system.first_update = Some(now.raw);
-            self.announce(5, "the clock follows its sources".into());
+            self.tell(Notice::Whole(WholeNews::Following));
         }
         self.system.status_wanted = true;
     }
@@ -334,23 +332,20 @@ impl Engine {
         match event.kind {
             ClockEventKind::ForeignStep => {
                 self.system.restore = self.system.line.is_some();
-                self.announce_clock(4, format!("somebody else moved the clock by {moved:+.6} s"));
+                self.tell(Notice::Clock(ClockNews::Moved(moved)));
             }
             ClockEventKind::ForeignFrequency => {
-                self.announce_clock(4, "somebody else changed the clock's frequency; it was set back".into());
+                self.tell(Notice::Clock(ClockNews::Detuned));
             }
             ClockEventKind::Resume => {
                 self.entries.sources_mut().for_each(|source| source.forget_time(now.raw));
                 self.system.line = None;
                 self.system.resume = true;
                 self.hurry(now.raw);
-                self.announce(5, "the machine slept; measuring afresh".into());
+                self.tell(Notice::Whole(WholeNews::Slept));
             }
             ClockEventKind::DeadMan => {
-                self.announce_clock(
-                    3,
-                    "no order for three hours: the clock was marked unsynchronised".into(),
-                );
+                self.tell(Notice::Clock(ClockNews::Abandoned));
             }
         }
         self.system.dirty = true;

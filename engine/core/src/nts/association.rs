@@ -7,22 +7,19 @@ use super::failure::Trouble;
 use super::jar::Jar;
 use super::schedule::Schedule;
 use super::session::{Identifier, Session, algorithm};
-use crate::exchanges::Breach;
 use crate::io::{Now, SavedAssociation};
 use crate::nonce::Nonces;
-use crate::report::NtsReport;
 use crate::settings::{NtsSettings, Place, SourceSettings};
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::IpAddr;
 use ipc::address::Address;
-use ipc::message::exchange::{
-    AeadOffer, Cookie, Exchange, ExchangeId, Exchanged, KeyServer, MAX_ADDRESSES, MAX_COOKIES,
-};
+use ipc::message::exchange::{AeadOffer, Cookie, Exchange, ExchangeId, Exchanged, KeyServer, MAX_COOKIES};
 use ipc::packet::{CookieOctets, Packet};
 use ipc::secret::Aead;
 use ipc::units::{RawInstant, WallTime};
 use protocol::nts::client::ReplyError;
+use report::NtsReport;
 
 /// With so few cookies left keys are exchanged anew, so that none is ever used twice.
 const FEW: usize = 1;
@@ -45,8 +42,6 @@ pub(crate) struct Association {
     pub(crate) schedule: Schedule,
     pub(crate) session: Option<Session>,
     pub(crate) deferral: Deferral,
-    /// Whether the exchange that is under way was begun with it allowed.
-    asked: Deferral,
     /// How the last exchange ended; none: none has ended.
     pub(crate) last: Option<Result<(), Trouble>>,
     jar: Jar,
@@ -73,7 +68,6 @@ impl Association {
             schedule: Schedule::new(now, true),
             session: None,
             deferral: Deferral::Strict,
-            asked: Deferral::Strict,
             last: None,
             jar: Jar::default(),
             incoming: Vec::new(),
@@ -135,7 +129,6 @@ impl Association {
         self.schedule.want();
         self.schedule.begin(id);
         self.incoming.clear();
-        self.asked = self.deferral;
         let (server, port) = match place {
             Place::Name(name, port) => (KeyServer::Name(*name), *port),
             Place::Address(address) => (KeyServer::Address(*address), address.port()),
@@ -153,36 +146,10 @@ impl Association {
     }
 
     /// Takes a cookie of the exchange that is under way.
-    ///
-    /// # Errors
-    /// [`Breach`] for a ninth.
-    pub(crate) fn take_cookie(&mut self, cookie: &Cookie) -> Result<(), Breach> {
-        if self.incoming.len() >= usize::from(MAX_COOKIES) {
-            return Err("it passed on more than eight cookies of one key exchange");
+    pub(crate) fn take_cookie(&mut self, cookie: &Cookie) {
+        if self.incoming.len() < usize::from(MAX_COOKIES) {
+            self.incoming.push(cookie.octets);
         }
-        self.incoming.push(cookie.octets);
-        Ok(())
-    }
-
-    /// Whether the exchange role kept to the order and number of its records.
-    ///
-    /// # Errors
-    /// [`Breach`].
-    pub(crate) fn check(&self, exchanged: &Exchanged) -> Result<(), Breach> {
-        if usize::from(exchanged.cookies) != self.incoming.len() || self.incoming.is_empty() {
-            return Err("it ended a key exchange with a wrong number of cookies");
-        }
-        if !(1..=MAX_ADDRESSES).contains(&usize::from(exchanged.count)) {
-            return Err("it ended a key exchange with an impossible number of addresses");
-        }
-        Ok(())
-    }
-
-    /// Whether the child did what it was asked: what it says beyond that concerns nobody but its own source.
-    pub(crate) fn is_as_asked(&self, exchanged: &Exchanged, nts: NtsSettings) -> bool {
-        is_offered(exchanged.algorithm, nts.offer)
-            && exchanged.valid_from <= exchanged.valid_until
-            && (!exchanged.deferred || self.asked == Deferral::Allowed)
     }
 
     /// Keys came under a rule that is over in the meantime: they are thrown away and asked for strictly.

@@ -6,7 +6,7 @@ use ipc::message::exchange::{ExchangeFailure, LookupFailure};
 
 /// Why a key exchange brought nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Trouble {
+pub enum Trouble {
     /// It failed.
     Failed(ExchangeFailure),
     /// None of the addresses is one that a server can have.
@@ -42,7 +42,7 @@ impl Trouble {
     }
 
     /// For a person.
-    pub(crate) fn sentence(self) -> String {
+    pub fn sentence(self) -> String {
         use ExchangeFailure as Failure;
         let failure = match self {
             Self::Failed(failure) => failure,

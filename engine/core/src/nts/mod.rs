@@ -21,6 +21,6 @@ mod schedule;
 mod session;
 
 pub(crate) use association::{Association, Deferral};
-pub(crate) use failure::Trouble;
+pub use failure::Trouble;
 pub(crate) use quorum::{Deferred, Witness, agree};
 pub(crate) use session::{Identifier, Session, algorithm};

@@ -2,7 +2,7 @@
 
 use crate::io::Now;
 use crate::nonce::Nonces;
-use ipc::message::exchange::Exchanged;
+use ipc::message::exchange::{Exchanged, Validity};
 use ipc::packet::Packet;
 use ipc::secret::{Aead, KeyPair, MAX_KEY, Secret};
 use ipc::units::{RawInstant, Span, WallTime};
@@ -31,7 +31,7 @@ pub(crate) struct Session {
     /// A reply was authenticated.
     pub(crate) proved: bool,
     /// From when to when the certificates are valid; none where they were not seen in this run.
-    validity: Option<(WallTime, WallTime)>,
+    validity: Option<Validity>,
     /// A reply told a time at which the certificates are valid.
     timed: bool,
     /// The clock can't tell whether the certificates are still valid.
@@ -48,11 +48,11 @@ pub(crate) struct Session {
 impl Session {
     pub(crate) fn of(exchanged: &Exchanged, provisional: bool, now: Now) -> Self {
         Self {
-            algorithm: exchanged.algorithm,
-            keys: exchanged.keys.clone(),
-            alternate: exchanged.alternate.clone(),
+            algorithm: exchanged.keys.algorithm(),
+            keys: exchanged.keys.pair().clone(),
+            alternate: exchanged.keys.alternate().cloned(),
             proved: false,
-            validity: Some((exchanged.valid_from, exchanged.valid_until)),
+            validity: Some(exchanged.validity),
             timed: false,
             provisional,
             redirected: exchanged.redirected,
@@ -108,12 +108,14 @@ impl Session {
 
     /// End of validity of the certificates.
     pub(crate) fn valid_until(&self) -> Option<WallTime> {
-        self.validity.map(|(_, until)| until)
+        self.validity.map(|validity| validity.until())
     }
 
     /// Whether the certificates are valid at that time, nanoseconds since 1970, as far as they are known.
     pub(crate) fn holds(&self, time: i64) -> bool {
-        self.validity.is_none_or(|(from, until)| (from.nanos()..=until.nanos()).contains(&time))
+        let within =
+            |validity: Validity| (validity.from().nanos()..=validity.until().nanos()).contains(&time);
+        self.validity.is_none_or(within)
     }
 
     /// Whether the first reply's time is still to be held against the certificates: a server whose time lies

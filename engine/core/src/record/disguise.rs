@@ -5,7 +5,7 @@
 use crate::nts::algorithm;
 use alloc::collections::VecDeque;
 use hmac_sha256::HMAC;
-use ipc::message::exchange::{Cookie, Exchanged};
+use ipc::message::exchange::{AssociationKeys, Cookie, Exchanged};
 use ipc::packet::{CookieOctets, Packet};
 use ipc::secret::{Aead, KeyPair, MAX_KEY, Secret};
 use protocol::nts::aead::{Algorithm, Key};
@@ -64,11 +64,11 @@ impl Disguise {
     }
 
     pub(super) fn exchanged(&mut self, exchanged: &Exchanged) -> Exchanged {
-        Exchanged {
-            keys: self.pair(exchanged.algorithm, &exchanged.keys),
-            alternate: exchanged.alternate.as_ref().map(|pair| self.pair(exchanged.algorithm, pair)),
-            ..exchanged.clone()
-        }
+        let (algorithm, real) = (exchanged.keys.algorithm(), &exchanged.keys);
+        let (pair, alternate) = (self.pair(algorithm, real.pair()), real.alternate());
+        let alternate = alternate.map(|alternate| self.pair(algorithm, alternate));
+        let keys = AssociationKeys::cut(algorithm, pair, alternate);
+        Exchanged { keys, ..exchanged.clone() }
     }
 
     pub(super) fn cookie(&self, cookie: &Cookie) -> Cookie {

@@ -2,7 +2,8 @@
 //! header and its length.
 
 use super::octets::Writer;
-use crate::io::{Event, Output};
+use crate::io::Output;
+use crate::notice::Weight;
 use ipc::message::client::{Query, ToClient};
 use ipc::message::exchange::ToExchange;
 use ipc::message::privileged::ToPrivileged;
@@ -51,20 +52,14 @@ pub(super) fn write(out: &mut Writer, output: &Output) {
             super::start::write_saved(out, saved);
         }
         Output::SaveAssociations => out.u8(9),
-        Output::Event(Event::Line(severity, line)) => {
-            out.u8(10);
-            out.u8(*severity);
-            out.text(line);
-        }
-        Output::Event(Event::Change(severity, line)) => {
-            out.u8(12);
-            out.u8(*severity);
-            out.text(line);
-        }
-        Output::Event(Event::Clock(severity, line)) => {
-            out.u8(13);
-            out.u8(*severity);
-            out.text(line);
+        Output::Log(notice) => {
+            out.u8(match notice.weight() {
+                Weight::Line => 10,
+                Weight::Change => 12,
+                Weight::Clock => 13,
+            });
+            out.u8(notice.severity());
+            out.text(&notice.sentence());
         }
         Output::Distrust(farewell, deed) => {
             out.u8(11);

@@ -11,7 +11,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
-use serde::Serialize;
+use report::Replay;
 
 /// Why octets can't be replayed at all.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,39 +47,6 @@ impl fmt::Display for ReplayError {
 }
 
 impl core::error::Error for ReplayError {}
-
-/// What a replay found. Field names are the JSON names.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Replay {
-    /// `equal`, `different` or `damaged`.
-    pub verdict: &'static str,
-    /// Where and how, for the latter two.
-    pub detail: String,
-    /// Which input it was, counted from 1; 0: none.
-    pub at_input: u64,
-    /// How the record ends: `orderly`, `full` (its engine went on), or `cut` (the process or the disk ended it).
-    pub end: &'static str,
-    /// The build.
-    pub build: String,
-    /// The steered clock at the first input, nanoseconds since 1970.
-    pub begun_ns: i64,
-    /// Seconds from the first input to the last one, by CLOCK_MONOTONIC_RAW.
-    pub seconds: f64,
-    /// Inputs replayed, by kind.
-    pub inputs: BTreeMap<&'static str, u64>,
-    /// What the engine did, by kind.
-    pub outputs: BTreeMap<&'static str, u64>,
-    /// State of the engine after the last input.
-    pub state: &'static str,
-    /// The sentence that goes with it.
-    pub reason: String,
-    /// Estimated offset of the clock then, seconds; positive: behind.
-    pub offset_s: f64,
-    /// Base frequency in force then, ppm.
-    pub frequency_ppm: f64,
-    /// Digest of all, 64 hexadecimal digits: the same on every machine.
-    pub digest: String,
-}
 
 /// A line of output is cut there.
 const LONGEST: usize = 2_000;
@@ -263,7 +230,7 @@ fn kind_of_output(output: &Output) -> &'static str {
         Output::Serve(_) => "serve",
         Output::Save(_) => "save",
         Output::SaveAssociations => "save associations",
-        Output::Event(_) => "log line",
+        Output::Log(_) => "log line",
         Output::Distrust(..) => "distrust",
     }
 }

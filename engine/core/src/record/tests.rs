@@ -3,7 +3,7 @@
 use super::disguise::Disguise;
 use super::frame::{Frames, Kind, Next};
 use super::octets::{Reader, Writer};
-use super::replay::{Replay, ReplayError, replay, replay_with};
+use super::replay::{ReplayError, replay, replay_with};
 use super::{BUILD, CHANCE, MOST_OCTETS, Recorded, Tape, facts, frame, start};
 use crate::Engine;
 use crate::io::{Command, Input, Now, Output, Saved, SavedAssociation, Start};
@@ -12,12 +12,15 @@ use crate::tests::world::{BEGIN, SECOND, Setup, World, lan, nts_lan, settings, w
 use core::net::IpAddr;
 use ipc::address::Address;
 use ipc::message::client::{ProtectedReply, QueryId, Stamp};
-use ipc::message::exchange::{AeadOffer, Cookie, ExchangeId, Exchanged, HostName, MAX_ADDRESSES};
+use ipc::message::exchange::{
+    Addresses, AeadOffer, AssociationKeys, Cookie, ExchangeId, Exchanged, HostName, Validity,
+};
 use ipc::packet::{CookieOctets, Packet};
 use ipc::secret::{Aead, KeyPair, MAX_KEY, Secret};
 use ipc::units::{Frequency, RawInstant, WallTime};
 use proptest::collection::vec;
 use proptest::prelude::*;
+use report::Replay;
 use std::boxed::Box;
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -305,17 +308,14 @@ fn a_record_holds_stand_ins_for_exchanged_keys_and_cookies() {
     let mut world = Setup::of(lan(1)).start_on(Some(Box::new(tape)));
     let id = ExchangeId(1);
     let cookie = CookieOctets::from_octets(&[0xc7; 64]).unwrap();
+    let at = WallTime::saturating;
     let exchanged = Exchanged {
         id,
-        algorithm: Aead::AesSivCmac256,
-        keys: pair(0xa1, 32),
-        alternate: Some(pair(0xb1, 32)),
+        keys: AssociationKeys::new(Aead::Aes128GcmSiv, pair(0xa1, 16), Some(pair(0xb1, 16))).unwrap(),
         cookies: 1,
-        count: 1,
-        addresses: [Address::NONE; MAX_ADDRESSES],
+        addresses: Addresses::new([lan(1)[0].address]).unwrap(),
         redirected: false,
-        valid_from: WallTime::saturating(BEGIN),
-        valid_until: WallTime::saturating(BEGIN + 86_400 * SECOND),
+        validity: Validity::new(at(BEGIN), at(BEGIN + 86_400 * SECOND)).unwrap(),
         deferred: false,
     };
     world.give(Input::Cookie(Cookie { id, octets: cookie }));

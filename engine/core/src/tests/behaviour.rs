@@ -3,7 +3,7 @@
 use super::world::*;
 use crate::io::{Command, Input, Saved};
 use crate::settings::{Place, ServerSettings};
-use ipc::message::exchange::{Failed, HostName, LookupFailure, MAX_ADDRESSES, Resolved};
+use ipc::message::exchange::{Failed, HostName, LookupFailure};
 use ipc::message::privileged::{ClockKind, StepReason};
 use ipc::units::{Frequency, Leap, RawInstant, Span, WallTime};
 use std::format;
@@ -314,15 +314,6 @@ fn names_are_looked_up_with_back_off_and_pool_members_that_died_are_replaced() {
     assert_eq!(report.sources.len(), 4);
     assert!(!report.sources.iter().any(|source| source.address == "192.0.2.3:123"));
     assert!(report.sources.iter().any(|source| source.address == "192.0.2.5:123"));
-}
-
-fn answer(world: &mut World, servers: core::ops::Range<usize>) {
-    let mut addresses = [ipc::address::Address::NONE; MAX_ADDRESSES];
-    for (place, n) in addresses.iter_mut().zip(servers.clone()) {
-        *place = world.servers[n].address;
-    }
-    let id = world.resolves.last().unwrap().id;
-    world.give(Input::Resolved(Resolved { id, count: servers.len() as u8, addresses }));
 }
 
 #[test]

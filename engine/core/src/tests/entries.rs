@@ -1,5 +1,6 @@
 //! Configured sources that come, change and go while the others are followed.
 
+use super::nts::exchanged;
 use super::world::*;
 use crate::entries::EntryError;
 use crate::io::Input;
@@ -199,12 +200,10 @@ fn a_duplicate_takes_the_place_of_the_entry_that_it_stood_back_for() {
     // The other way round: an address that is written out is taken from a name that leads there.
     let name = HostName::parse("pool.example").unwrap();
     change(&mut world, 1, |settings| settings.place = Place::Name(name, 123));
-    let mut addresses = [ipc::address::Address::NONE; MAX_ADDRESSES];
-    addresses[0] = world.servers[0].address;
-    let id = world.resolves.last().unwrap().id;
-    world.give(Input::Resolved(Resolved { id, count: 1, addresses }));
+    answer(&mut world, 0..1);
     assert_eq!(world.report().sources[1].sent, 1);
     add(&mut world, 0);
+    assert!(world.lines.iter().any(|(_, line)| line.ends_with(": 192.0.2.1:123 belongs to 192.0.2.1:123")));
     let report = world.report();
     assert_eq!((report.sources[1].address.as_str(), report.sources[2].sent), ("", 1));
 }
@@ -290,7 +289,7 @@ fn a_reply_that_comes_late_for_a_removed_entry_is_ignored() {
 }
 
 #[test]
-fn the_end_of_a_look_up_that_comes_late_for_a_removed_entry_is_ignored_once() {
+fn the_end_of_a_look_up_that_comes_late_for_a_removed_entry_is_ignored() {
     for fails in [false, true] {
         let mut world = alone(name(), false);
         let id = world.resolves[0].id;
@@ -298,66 +297,68 @@ fn the_end_of_a_look_up_that_comes_late_for_a_removed_entry_is_ignored_once() {
         let end = if fails {
             Input::LookupFailed(Failed { id, reason: LookupFailure::NoSuchName })
         } else {
-            Input::Resolved(Resolved { id, count: 1, addresses: [address("192.0.2.1:123"); MAX_ADDRESSES] })
+            Input::Resolved(Resolved { id, addresses: Addresses::new([address("192.0.2.1:123")]).unwrap() })
         };
-        world.give(end.clone());
-        assert_eq!((world.distrust, world.report().sources.len(), world.queries.len()), (None, 0, 0));
+        world.lines.clear();
         world.give(end);
-        assert_eq!(world.distrust.map(|(who, _)| who), Some(Process::Exchange));
+        assert_eq!((world.distrust, world.report().sources.len(), world.queries.len()), (None, 0, 0));
+        assert!(world.lines.is_empty(), "{:?}", world.lines);
     }
 }
 
 #[test]
-fn what_a_key_exchange_brings_for_a_removed_entry_is_ignored_but_no_ninth_cookie() {
-    for (cookies, fails) in [(3, false), (8, true), (9, true)] {
+fn what_a_key_exchange_brings_for_a_removed_entry_is_ignored() {
+    for (cookies, fails) in [(3, false), (8, true)] {
         let mut world = alone(name(), true);
         let id = world.exchanges[0].1.id;
         remove(&mut world, 0);
         let octets = ipc::packet::CookieOctets::from_octets(&[7; 100]).unwrap();
         (0..cookies).for_each(|_| world.give(Input::Cookie(Cookie { id, octets })));
-        if cookies > 8 {
-            assert_eq!(world.distrust.map(|(who, _)| who), Some(Process::Exchange));
-            continue;
-        }
-        let end = if fails {
-            Input::ExchangeFailed(ExchangeFailed { id, reason: ExchangeFailure::Broken })
-        } else {
-            let secret = || ipc::secret::Secret::new(&[1; ipc::secret::MAX_KEY]);
-            let pair = || ipc::secret::KeyPair { client_to_server: secret(), server_to_client: secret() };
-            Input::Exchanged(Exchanged {
-                id,
-                algorithm: ipc::secret::Aead::AesSivCmac256,
-                keys: pair(),
-                alternate: None,
-                addresses: [address("192.0.2.1:123"); MAX_ADDRESSES],
-                count: 1,
-                redirected: false,
-                cookies: cookies as u8,
-                valid_from: ipc::units::WallTime::MIN,
-                valid_until: ipc::units::WallTime::MAX,
-                deferred: false,
-            })
-        };
-        world.give(end);
+        let reason = ExchangeFailure::Broken;
+        world.give(match fails {
+            true => Input::ExchangeFailed(ExchangeFailed { id, reason }),
+            false => Input::Exchanged(exchanged(id, cookies)),
+        });
         assert_eq!((world.distrust, world.report().sources.len()), (None, 0));
         assert!(world.engine.associations().is_empty() && world.queries.is_empty());
     }
 }
 
 #[test]
-fn look_ups_of_removed_entries_take_their_room_until_they_end() {
-    let mut world = alone(name(), false);
-    for n in 1..12 {
-        let mut settings = source(address("192.0.2.1:123"));
-        settings.place = Place::Name(HostName::parse(&std::format!("n{n}.example")).unwrap(), 123);
-        world.alter(|engine, now| engine.add_entry(now, settings)).unwrap();
+fn look_ups_and_key_exchanges_of_removed_entries_take_their_room_until_they_end() {
+    for nts in [false, true] {
+        let mut world = alone(name(), nts);
+        let first = world.engine.entries().next().unwrap().1.clone();
+        for n in 1..12 {
+            let mut settings = first.clone();
+            settings.place = Place::Name(HostName::parse(&std::format!("n{n}.example")).unwrap(), 123);
+            world.alter(|engine, now| engine.add_entry(now, settings)).unwrap();
+        }
+        let begun = |world: &World| world.resolves.len() + world.exchanges.len();
+        assert_eq!(begun(&world), 8);
+        (0..8).for_each(|_| remove(&mut world, 0));
+        assert_eq!(begun(&world), 8, "the exchange role has eight to do");
+        let open: Vec<_> = match nts {
+            false => world.resolves.iter().map(|resolve| resolve.id).collect(),
+            true => world.exchanges.iter().map(|(_, exchange)| exchange.id).collect(),
+        };
+        let addresses = Addresses::new([address("192.0.2.1:123")]).unwrap();
+        let ends = match nts {
+            false => [
+                Input::LookupFailed(Failed { id: open[0], reason: LookupFailure::NoSuchName }),
+                Input::Resolved(Resolved { id: open[1], addresses }),
+            ],
+            true => [
+                Input::ExchangeFailed(ExchangeFailed { id: open[0], reason: ExchangeFailure::Tls }),
+                Input::Exchanged(exchanged(open[1], 1)),
+            ],
+        };
+        for (end, count) in ends.into_iter().zip(9..) {
+            world.give(end.clone());
+            world.give(end);
+            assert_eq!(begun(&world), count, "each makes room for one, once");
+        }
     }
-    assert_eq!(world.resolves.len(), 8);
-    (0..8).for_each(|_| remove(&mut world, 0));
-    assert_eq!(world.resolves.len(), 8, "the exchange role has eight to do");
-    let id = world.resolves[0].id;
-    world.give(Input::LookupFailed(Failed { id, reason: LookupFailure::NoSuchName }));
-    assert_eq!(world.resolves.len(), 9);
 }
 
 #[test]

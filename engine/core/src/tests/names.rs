@@ -2,7 +2,7 @@
 
 use super::world::*;
 use crate::io::{Command, Input};
-use ipc::message::exchange::{Failed, HostName, LookupFailure, MAX_ADDRESSES, Resolved};
+use ipc::message::exchange::{Addresses, Failed, HostName, LookupFailure, Resolved};
 
 #[test]
 fn a041_an_answer_for_one_name_takes_no_address_away_from_a_trusted_one() {
@@ -17,16 +17,11 @@ fn a041_an_answer_for_one_name_takes_no_address_away_from_a_trusted_one() {
             crate::settings::SourceSettings { place: name("ntp.trusted"), trust: true, ..template },
         ];
         let mut world = setup.start();
-        let answer = |count: u8| {
-            let mut addresses = [ipc::address::Address::NONE; MAX_ADDRESSES];
-            for (number, place) in (1..=count).zip(addresses.iter_mut()) {
-                *place = address(&std::format!("192.0.2.{number}:123"));
-            }
-            addresses
+        let answer = |id, count: u8| {
+            let addresses = (1..=count).map(|number| address(&std::format!("192.0.2.{number}:123")));
+            Input::Resolved(Resolved { id, addresses: Addresses::new(addresses).unwrap() })
         };
-        let (theirs, ours) = (world.resolves[0].id, world.resolves[1].id);
-        let four = Input::Resolved(Resolved { id: theirs, count: 4, addresses: answer(4) });
-        let one = Input::Resolved(Resolved { id: ours, count: 1, addresses: answer(1) });
+        let (four, one) = (answer(world.resolves[0].id, 4), answer(world.resolves[1].id, 1));
         let order = if attacker_first { [four, one] } else { [one, four] };
         order.into_iter().for_each(|input| world.give(input));
         world.run(120.0);

@@ -5,6 +5,7 @@ use crate::io::{Command, Input, Now, OrderKind, Output, Saved, Start};
 use crate::settings::{NtsSettings, Place, SourceSettings};
 use crate::{Engine, EntryId};
 use ipc::message::client::*;
+use ipc::message::exchange::Addresses;
 use ipc::message::exchange::*;
 use ipc::message::privileged::*;
 use ipc::units::*;
@@ -231,8 +232,9 @@ proptest! {
                 }
                 Say::Resolve(count) => {
                     let Some(Resolve { id, .. }) = resolve.take() else { continue };
-                    let addresses = [super::world::address("203.0.113.5:123"); MAX_ADDRESSES];
-                    engine.handle_input(now, Input::Resolved(Resolved { id, count, addresses }));
+                    let address = |last: u8| super::world::address(&std::format!("203.0.113.{last}:123"));
+                    let addresses = Addresses::new((0..=count % 16).map(address)).unwrap();
+                    engine.handle_input(now, Input::Resolved(Resolved { id, addresses }));
                 }
                 Say::FailKeys => {
                     let Some(Exchange { id, .. }) = exchange.take() else { continue };

@@ -6,6 +6,7 @@ use crate::Engine;
 use crate::io::{Command, Input, Now, Output, SavedAssociation, Start};
 use ipc::message::client::*;
 use ipc::message::exchange::*;
+use ipc::message::exchange::{Addresses, AssociationKeys, Validity};
 use ipc::message::privileged::*;
 use ipc::packet::{CookieOctets, MAX_PACKET, Packet};
 use ipc::secret::{Aead, KeyPair, Secret};
@@ -61,22 +62,18 @@ enum Say {
 }
 
 fn exchanged() -> impl Strategy<Value = Exchanged> {
-    let all = (aead(), keys(), proptest::option::of(keys()), 0u8..10, 0u8..18, vec(place(), MAX_ADDRESSES));
+    let addresses =
+        vec(place(), 1..MAX_ADDRESSES).prop_filter_map("no server's", |all| Addresses::new(all).ok());
+    let all = (aead(), keys(), proptest::option::of(keys()), 0u8..10, addresses);
     (all, wall(), wall(), any::<bool>(), any::<bool>()).prop_map(
-        |((algorithm, keys, alternate, cookies, count, addresses), from, until, deferred, redirected)| {
-            Exchanged {
-                id: ExchangeId(0),
-                algorithm,
-                keys,
-                alternate,
-                cookies,
-                count,
-                addresses: addresses.try_into().unwrap(),
-                redirected,
-                valid_from: from.min(until),
-                valid_until: from.max(until),
-                deferred,
-            }
+        |((algorithm, keys, alternate, cookies, addresses), from, until, deferred, redirected)| Exchanged {
+            id: ExchangeId(0),
+            keys: AssociationKeys::cut(algorithm, keys, alternate),
+            cookies,
+            addresses,
+            redirected,
+            validity: Validity::new(from.min(until), from.max(until)).unwrap(),
+            deferred,
         },
     )
 }

@@ -1,7 +1,6 @@
 //! Who is believed: attacks by sources, at the level of the whole engine.
 
 use super::world::*;
-use crate::io::Input;
 use ipc::message::exchange::*;
 use ipc::message::privileged::Refusal;
 use std::string::String;
@@ -18,15 +17,6 @@ fn state(world: &World, source: usize) -> &'static str {
 
 fn reason(world: &World, source: usize) -> String {
     world.report().sources[source].reason.clone()
-}
-
-fn answer(world: &mut World, servers: core::ops::Range<usize>) {
-    let mut addresses = [ipc::address::Address::NONE; MAX_ADDRESSES];
-    for (place, n) in addresses.iter_mut().zip(servers.clone()) {
-        *place = world.servers[n].address;
-    }
-    let id = world.resolves.last().unwrap().id;
-    world.give(Input::Resolved(Resolved { id, count: servers.len() as u8, addresses }));
 }
 
 #[test]

@@ -3,22 +3,22 @@
 //! True time is the simulation's own. CLOCK_MONOTONIC_RAW is an oscillator with a frequency error that
 //! wanders; the steered clock is a `ClockPage` over it, as the privileged process would keep it.
 
-use crate::io::{Event, Input, Now, OrderKind, Output, Saved, SavedAssociation, Start};
+use crate::io::{Input, Now, OrderKind, Output, Saved, SavedAssociation, Start};
 use crate::record::Recorded;
-use crate::report::Report;
 use crate::settings::{Place, ServerSettings, Settings, SourceSettings};
 use ipc::address::Address;
 use ipc::clock_page::ClockPage;
 use ipc::message::client::{
     PlainReply, Query, QueryId, Rejected, ReplyHeader, Sent, Silence, Stamp, Unanswered,
 };
-use ipc::message::exchange::{Exchange, Resolve};
+use ipc::message::exchange::{Addresses, Exchange, Resolve, Resolved};
 use ipc::message::privileged::*;
 use ipc::message::server::ServerState;
 use ipc::process::Process;
 use ipc::units::{Frequency, Leap, Offset, RawInstant, Span, TimeConstant, WallTime};
 use protocol::header::Header;
 use protocol::timestamp::Timestamp;
+use report::Report;
 use std::boxed::Box;
 use std::net::SocketAddr;
 use std::string::{String, ToString};
@@ -213,10 +213,8 @@ impl World {
             Output::Resolve(resolve) => self.resolves.push(resolve),
             Output::Serve(state) => self.served.push(state),
             Output::Save(saved) => self.saved.push(saved),
-            Output::Event(
-                Event::Line(severity, line) | Event::Change(severity, line) | Event::Clock(severity, line),
-            ) => {
-                self.lines.push((severity, line));
+            Output::Log(notice) => {
+                self.lines.push((notice.severity(), notice.sentence()));
             }
             Output::Distrust(who, why) => self.distrust = Some((who, why)),
             order => self.plan(self.time + 20_000, Happening::Order(order)),
@@ -374,4 +372,11 @@ fn whole(header: &ReplyHeader) -> Header {
         receive_timestamp: header.receive_timestamp,
         transmit_timestamp: header.transmit_timestamp,
     }
+}
+
+/// The last look-up ends with the addresses of these servers.
+pub fn answer(world: &mut World, servers: core::ops::Range<usize>) {
+    let addresses = Addresses::new(world.servers[servers].iter().map(|server| server.address)).unwrap();
+    let id = world.resolves.last().unwrap().id;
+    world.give(Input::Resolved(Resolved { id, addresses }));
 }

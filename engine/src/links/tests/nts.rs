@@ -1,110 +1,15 @@
 use super::*;
-use ipc::message::client::{ProtectedReply, Query, Stamp};
 use ipc::message::exchange::{
-    AeadOffer, Cookie, ExchangeFailed, ExchangeFailure, Exchanged, HostName, KeyServer,
+    Addresses, AeadOffer, AssociationKeys, Cookie, ExchangeFailed, ExchangeFailure, Exchanged, HostName,
+    KeyServer, Validity,
 };
 use ipc::message::key_service::KeyPolicy;
-use ipc::packet::{CookieOctets, Packet};
+use ipc::packet::CookieOctets;
 use ipc::secret::{Aead, KeyPair, Secret};
 use std::net::SocketAddr;
 
 fn address(text: &str) -> Address {
     text.parse::<SocketAddr>().unwrap().into()
-}
-
-fn query(id: u64, protected: bool) -> Query {
-    Query {
-        id: QueryId(id),
-        destination: address("192.0.2.1:123"),
-        deadline: at(9),
-        protected,
-        packet: Packet::from_octets(&[0x23; 48]).unwrap(),
-    }
-}
-
-fn candidate(id: u64) -> FromClient {
-    FromClient::ProtectedReply(ProtectedReply {
-        id: QueryId(id),
-        source: address("192.0.2.1:123"),
-        t4: at(2),
-        stamp: Stamp::Kernel,
-        packet: Packet::from_octets(&[0x24; 48]).unwrap(),
-    })
-}
-
-fn plain(id: u64) -> FromClient {
-    let header = ipc::message::client::ReplyHeader {
-        leap: ipc::units::Leap::None,
-        version: 4,
-        mode: 4,
-        stratum: 1,
-        poll: 6,
-        precision: -20,
-        root_delay: 0,
-        root_dispersion: 0,
-        reference_id: 0,
-        reference_timestamp: 0,
-        origin_timestamp: 0,
-        receive_timestamp: 0,
-        transmit_timestamp: 0,
-    };
-    FromClient::PlainReply(ipc::message::client::PlainReply {
-        id: QueryId(id),
-        source: address("192.0.2.1:123"),
-        t4: at(2),
-        stamp: Stamp::Kernel,
-        header,
-        rejected: Rejected::NONE,
-    })
-}
-
-/// What the links say of these records of the client role after three queries: 1 and 3 protected, 2 plain.
-fn client_says(records: &[FromClient]) -> Result<usize, String> {
-    let mut bench = bench();
-    for (id, protected) in [(1, true), (2, false), (3, true)] {
-        assert_eq!(bench.links.send_query(at(1), query(id, protected)), Ok(Taken::Yes));
-    }
-    bench.client.send(&FromClient::Hello(Shortfall::NONE)).unwrap();
-    bench.links.receive(at(1), Process::Client).unwrap();
-    for (number, record) in records.iter().enumerate() {
-        bench.client.send(record).unwrap();
-        match bench.links.receive(at(2), Process::Client) {
-            Ok(Some(_)) => {}
-            Ok(None) => return Ok(number),
-            Err(breach) => {
-                assert_eq!(breach.process, Process::Client);
-                return Err(breach.deed);
-            }
-        }
-    }
-    Ok(records.len())
-}
-
-#[test]
-fn a100_a_protected_query_has_four_candidates_at_most_and_no_other_query_has_any() {
-    let four = [const { 1 }; 4].map(candidate);
-    assert_eq!(client_says(&four), Ok(4));
-    assert!(client_says(&[&four[..], &[candidate(1)]].concat()).unwrap_err().contains("more than 4"));
-    assert_eq!(client_says(&[&four[..], &[candidate(3), plain(2)]].concat()), Ok(6));
-    for id in [2, 4, 0] {
-        assert!(client_says(&[candidate(id)]).unwrap_err().contains("that nobody sent"), "{id}");
-    }
-    assert!(client_says(&[plain(3)]).unwrap_err().contains("as if it were a plain one"));
-    assert!(client_says(&[unanswered(), candidate(1)]).unwrap_err().contains("that nobody sent"));
-}
-
-#[test]
-fn a_candidate_that_crosses_its_cancellation_is_no_breach() {
-    let mut bench = bench();
-    bench.links.send_query(at(1), query(1, true)).unwrap();
-    bench.links.send_cancel(at(1), QueryId(1)).unwrap();
-    bench.client.send(&FromClient::Hello(Shortfall::NONE)).unwrap();
-    bench.client.send(&candidate(1)).unwrap();
-    bench.links.receive(at(1), Process::Client).unwrap();
-    assert!(matches!(
-        bench.links.receive(at(1), Process::Client),
-        Ok(Some(Fact::Input(Input::Protected(_))))
-    ));
 }
 
 fn exchange(id: u64, offer: AeadOffer) -> Exchange {
@@ -126,20 +31,13 @@ fn keys(octets: usize) -> KeyPair {
 }
 
 fn exchanged(id: u64) -> Exchanged {
-    let mut addresses = [Address::NONE; 16];
-    addresses[0] = address("192.0.2.1:123");
-    addresses[1] = address("[2001:db8::1]:123");
     Exchanged {
         id: ExchangeId(id),
-        algorithm: Aead::AesSivCmac256,
-        keys: keys(32),
-        alternate: None,
+        keys: AssociationKeys::new(Aead::AesSivCmac256, keys(32), None).unwrap(),
         cookies: 2,
-        count: 2,
-        addresses,
+        addresses: Addresses::new([address("192.0.2.1:123")]).unwrap(),
         redirected: false,
-        valid_from: WallTime::MIN,
-        valid_until: WallTime::MAX,
+        validity: Validity::new(WallTime::MIN, WallTime::MAX).unwrap(),
         deferred: false,
     }
 }
@@ -175,11 +73,11 @@ fn a121_a_key_exchange_ends_once_and_with_the_cookies_that_came() {
     assert_eq!(says(&good), Ok(3));
     assert_eq!(says(&[cookie(1), failed(1)]), Ok(2));
     for (records, deed) in [
-        (vec![cookie(2)], "cookie of a key exchange that is not open"),
-        (vec![failed(2)], "ended a key exchange that is not open"),
-        (vec![failed(1), failed(1)], "ended a key exchange that is not open"),
-        (vec![failed(1), cookie(1)], "cookie of a key exchange that is not open"),
-        ([&good[..], &good[2..]].concat(), "ended a key exchange that is not open"),
+        (vec![cookie(2)], "that is not open"),
+        (vec![failed(2)], "that is not open"),
+        (vec![failed(1), failed(1)], "that is not open"),
+        (vec![failed(1), cookie(1)], "that is not open"),
+        ([&good[..], &good[2..]].concat(), "that is not open"),
         (good[1..].to_vec(), "another number of cookies"),
         (good[2..].to_vec(), "another number of cookies"),
         (vec![cookie(1); 9], "more than 8 cookies"),
@@ -198,43 +96,37 @@ fn a120_a121_keys_that_no_honest_exchange_ends_with_are_a_breach() {
         exchange_says(offer, &[cookie(1), cookie(1), FromExchange::Exchanged(ended)])
     };
     let gcm: Edit = |ended| {
-        ended.algorithm = Aead::Aes128GcmSiv;
-        ended.keys = keys(16);
-        ended.alternate = Some(keys(16));
+        ended.keys = AssociationKeys::new(Aead::Aes128GcmSiv, keys(16), Some(keys(16))).unwrap();
     };
     assert_eq!(says(AeadOffer::GcmSivFirst, gcm), Ok(3));
     assert_eq!(says(AeadOffer::SivOnly, |_| ()), Ok(3));
     assert!(says(AeadOffer::SivOnly, gcm).unwrap_err().contains("not offered"));
-    let cases: [(Edit, &str); 11] = [
-        (|ended| ended.count = 0, "number of addresses"),
-        (|ended| ended.count = 17, "number of addresses"),
-        (|ended| ended.count = 1, "an address that no server has"),
-        (|ended| ended.count = 3, "an address that no server has"),
-        (|ended| ended.addresses[1] = address("224.0.1.1:123"), "an address that no server has"),
-        (|ended| ended.addresses[1] = address("192.0.2.1:0"), "an address that no server has"),
-        (|ended| ended.alternate = Some(keys(32)), "other keys"),
-        (|ended| ended.algorithm = Aead::Aes128GcmSiv, "another length"),
-        (
-            |ended| {
-                ended.algorithm = Aead::Aes128GcmSiv;
-                ended.keys = keys(16);
-                ended.alternate = Some(keys(17));
-            },
-            "another length",
-        ),
-        (
-            |ended| {
-                ended.valid_from = WallTime::MAX;
-                ended.valid_until = WallTime::MIN;
-            },
-            "ends before it begins",
-        ),
-        (|ended| ended.deferred = true, "without leave"),
-    ];
-    for (number, (edit, deed)) in cases.into_iter().enumerate() {
-        let said = says(AeadOffer::GcmSivFirst, edit).unwrap_err();
-        assert!(said.contains(deed), "{number}: {said} is not {deed}");
+    assert!(says(AeadOffer::SivOnly, |ended| ended.deferred = true).unwrap_err().contains("without leave"));
+}
+
+#[test]
+fn a121_keys_of_a_form_that_no_message_has_are_a_breach() {
+    let mut bench = bench();
+    bench.links.send_exchange(at(1), exchange(1, AeadOffer::SivOnly)).unwrap();
+    let record = |sequence, said: FromExchange| {
+        let mut frame = [0; ipc::MAX_FRAME];
+        let length = ipc::encode(sequence, &said, &mut frame);
+        frame[..length].to_vec()
+    };
+    let mut ended = record(2, FromExchange::Exchanged(exchanged(1)));
+    // Behind head, kind, id, algorithm, both keys, the absent other ones and the number of cookies.
+    let count = 6 + 4 + 8 + 4 + 64 + 1 + 1;
+    assert_eq!(ended[count], 1);
+    ended[count] = 17;
+    let raw = bench.exchange.as_fd();
+    for octets in [record(0, FromExchange::Hello(Shortfall::NONE)), record(1, cookie(1)), ended] {
+        nix::unistd::write(raw, &octets).unwrap();
     }
+    for _ in 0..2 {
+        assert!(matches!(bench.links.receive(at(2), Process::Exchange), Ok(Some(_))));
+    }
+    let breach = bench.links.receive(at(2), Process::Exchange).unwrap_err();
+    assert!(breach.deed.contains("out of range"), "{breach}");
 }
 
 #[test]
@@ -319,7 +211,7 @@ fn cookie_keys_go_to_whoever_is_there_to_use_them() {
 
     let mut both = bench();
     let path = ipc::file_path::FilePath::parse("/a").unwrap();
-    let service = ipc::message::privileged::KeyService {
+    let service = ipc::message::launch::KeyService {
         listen_count: 1,
         listen: [address("127.0.0.1:4460"); 8],
         threads: 0,

@@ -1,6 +1,6 @@
 //! What it means that the kernel refuses an address, and what the administrator is told.
 
-use crate::ending::Ending;
+use keeper::ending::Ending;
 use nix::errno::Errno;
 use std::net::SocketAddr;
 

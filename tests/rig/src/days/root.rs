@@ -50,7 +50,7 @@ impl Root {
         for daemon in daemons {
             match daemon {
                 Daemon::Truechimer => {
-                    for name in ["truechimerd", "truechimer-engine", "truechimer-network"] {
+                    for name in bench::programs::names() {
                         root.program(&tools.programs.join(name), &format!("usr/lib/truechimer/{name}"))?;
                     }
                     root.program(&tools.programs.join("chimerctl"), "usr/bin/chimerctl")?;

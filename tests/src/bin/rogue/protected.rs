@@ -1,7 +1,7 @@
 //! A client role in the wrong hands whose source is protected by NTS: it sees every octet of queries and true
 //! replies, chooses all stamps, and has no key.
 
-use super::{Network, SECOND, nanos, raw_now};
+use super::{Client, SECOND, nanos, raw_now};
 use ipc::message::client::{FromClient, ProtectedReply, Query, Stamp};
 use ipc::packet::Packet;
 use nix::time::ClockId;
@@ -12,12 +12,12 @@ use std::time::Duration;
 type Seen = Vec<u8>;
 
 /// Never passes a true reply on; instead, each of the four that it may send for a query is a forgery.
-pub fn forge(mut network: Network, first: &Query) -> ! {
+pub fn forge(mut network: Client, first: &Query) -> ! {
     let mut seen: Vec<Seen> = Vec::new();
     let mut query = *first;
     for number in 1.. {
         let truth = ask(&query);
-        network.send(&Network::sent(&query));
+        network.send(&Client::sent(&query));
         for octets in forgeries(&query, truth.as_deref(), &seen) {
             let packet = Packet::from_octets(&octets).expect("no longer than what it was made of");
             let (id, source, t4, stamp) = (query.id, query.destination, raw_now(), Stamp::Kernel);

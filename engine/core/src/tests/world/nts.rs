@@ -4,6 +4,7 @@ use super::*;
 use crate::settings::NtsSettings;
 use ipc::message::client::ProtectedReply;
 use ipc::message::exchange::*;
+use ipc::message::exchange::{Addresses, AssociationKeys, Validity};
 use ipc::packet::{CookieOctets, MAX_PACKET, Packet};
 use ipc::secret::{Aead, KeyPair, Secret};
 use protocol::nts::aead::{Algorithm, SessionKeys};
@@ -163,21 +164,19 @@ impl World {
             let octets = CookieOctets::from_octets(keys.seal(&session, &nonce).octets()).unwrap();
             self.plan(end, Happening::Fact(Input::Cookie(Cookie { id: exchange.id, octets })));
         }
-        let mut places = [Address::NONE; MAX_ADDRESSES];
-        for (place, address) in places.iter_mut().zip(&addresses) {
-            *place = *address;
-        }
+        let keys = AssociationKeys::new(
+            algorithm,
+            pair(&pairs[usize::from(legacy)]),
+            legacy.then(|| pair(&pairs[0])),
+        );
+        let validity = Validity::new(WallTime::saturating(from), WallTime::saturating(until));
         let exchanged = Exchanged {
             id: exchange.id,
-            algorithm,
-            keys: pair(&pairs[usize::from(legacy)]),
-            alternate: legacy.then(|| pair(&pairs[0])),
+            keys: keys.unwrap(),
             cookies: count,
-            count: addresses.len() as u8,
-            addresses: places,
+            addresses: Addresses::new(addresses).unwrap(),
             redirected,
-            valid_from: WallTime::saturating(from),
-            valid_until: WallTime::saturating(until),
+            validity: validity.unwrap(),
             deferred,
         };
         self.plan(end, Happening::Fact(Input::Exchanged(exchanged)));

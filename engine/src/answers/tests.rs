@@ -1,0 +1,228 @@
+use super::*;
+use crate::configuration::Fleet;
+use crate::cookie_keys::CookieSource;
+use engine_core::io::Now;
+use ipc::message::key_service::{KeyCounters, Loaded};
+use ipc::units::RawInstant;
+use report::{NtsReport, SourceReport, SystemReport};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use zeroize::Zeroizing;
+
+fn report() -> Report {
+    Report {
+        system: SystemReport {
+            clock: "virtual",
+            synchronised: false,
+            state: "starting",
+            reason: "no reply \u{1b}[31m so far".to_owned(),
+            leap: "unknown",
+            stratum: 16,
+            reference_id: "00000000".to_owned(),
+            reference: String::new(),
+            offset_s: f64::NAN,
+            estimated_error_s: 0.0,
+            error_bound_s: f64::INFINITY,
+            slew_left_s: 0.0,
+            frequency_ppm: 0.0,
+            frequency_error_ppm: 0.0,
+            root_delay_s: 0.0,
+            root_dispersion_s: 0.0,
+            last_update_s: None,
+            first_update_s: None,
+            epoch: 1,
+            steps: 0,
+            refusals: 0,
+            last_refusal: String::new(),
+        },
+        sources: Vec::new(),
+    }
+}
+
+#[test]
+fn a_status_names_the_processes_that_run_and_what_they_miss() {
+    let shortfall = Shortfall { landlock: true, insecure: true, ..Shortfall::NONE };
+    let surroundings = Surroundings {
+        clock: ClockKind::Virtual,
+        processes: PerProcess::from_fn(|process| match process {
+            Process::Privileged => 10,
+            Process::Engine => 11,
+            Process::Client => 12,
+            _ => 0,
+        }),
+        shortfalls: PerProcess::from_fn(|process| match process {
+            Process::Engine => Some(Shortfall::NONE),
+            Process::Client => Some(shortfall),
+            _ => None,
+        }),
+        counters: None,
+        key_exchange: None,
+    };
+    let reply: Value = serde_json::from_str(&status(report(), &surroundings, WallTime::MIN)).unwrap();
+    assert_eq!(reply["processes"][2]["name"], "client");
+    assert_eq!(reply["processes"][2]["pid"], 12);
+    assert_eq!(reply["processes"].as_array().unwrap().len(), 3);
+    assert_eq!(reply["shortfalls"]["client"], serde_json::json!(["landlock", "syscall-filter"]));
+    assert_eq!(reply["shortfalls"]["engine"], serde_json::json!([]));
+    assert!(reply["shortfalls"].get("privileged").is_none());
+    assert_eq!(reply["server"], Value::Null);
+    assert_eq!((&reply["clock"], &reply["version"]), (&"virtual".into(), &env!("CARGO_PKG_VERSION").into()));
+}
+
+#[test]
+fn what_is_not_a_number_is_null_and_a_reply_is_one_line() {
+    let surroundings = Surroundings {
+        clock: ClockKind::Kernel,
+        processes: PerProcess::default(),
+        shortfalls: PerProcess::default(),
+        counters: None,
+        key_exchange: None,
+    };
+    let text = status(report(), &surroundings, WallTime::MIN);
+    assert!(!text.contains('\u{1b}') && !text.contains('\n'));
+    let reply: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(reply["report"]["offset_s"], Value::Null);
+    assert_eq!(reply["report"]["state"], "starting");
+}
+
+/// The whole of what there can be, each value another one.
+fn full() -> Report {
+    let nts = NtsReport {
+        state: "ready",
+        last_exchange: "keys were exchanged".to_owned(),
+        next_exchange_s: Some(2_419_200.5),
+        exchanges: 1,
+        failures: 2,
+        aead: Some(30),
+        key_age_s: Some(3.25),
+        restored: true,
+        cookies: 8,
+        redirected: true,
+        naks: 4,
+        certificate_until: Some(1_800_000_000),
+    };
+    let unheard = SourceReport {
+        name: "b.example".to_owned(),
+        address: String::new(),
+        state: "waiting",
+        reason: "its name is not resolved yet; it is being looked up".to_owned(),
+        authenticated: false,
+        nts: None,
+        stratum: 16,
+        reference_id: "00000000".to_owned(),
+        reach: 0,
+        poll: 6,
+        next_poll_s: None,
+        offset_s: None,
+        offset_error_s: None,
+        delay_s: None,
+        jitter_s: None,
+        root_distance_s: None,
+        sent: 0,
+        valid: 0,
+        last_valid_s: None,
+        rejected: BTreeMap::new(),
+    };
+    let selected = SourceReport {
+        name: "a.example".to_owned(),
+        address: "[2001:db8::1]:123".to_owned(),
+        state: "selected",
+        reason: "it agrees with the majority and is the nearest to true time".to_owned(),
+        authenticated: true,
+        nts: Some(nts),
+        stratum: 2,
+        reference_id: "c0000201".to_owned(),
+        reach: 255,
+        poll: -2,
+        next_poll_s: Some(12.5),
+        offset_s: Some(-2e-6),
+        offset_error_s: Some(1e-7),
+        delay_s: Some(0.01),
+        jitter_s: Some(2.5e-5),
+        root_distance_s: Some(0.006),
+        sent: 20,
+        valid: 19,
+        last_valid_s: Some(51.5),
+        rejected: BTreeMap::from([("origin", 3), ("nts-nak", 4)]),
+    };
+    let system = SystemReport {
+        clock: "kernel",
+        synchronised: true,
+        state: "synchronised",
+        reason: "the clock follows 1 of 2 sources".to_owned(),
+        leap: "none",
+        stratum: 3,
+        reference_id: "c0000201".to_owned(),
+        reference: "a.example".to_owned(),
+        offset_s: 1.5e-5,
+        estimated_error_s: 2e-6,
+        error_bound_s: 0.0061,
+        slew_left_s: -1e-5,
+        frequency_ppm: -12.5,
+        frequency_error_ppm: 0.03,
+        root_delay_s: 0.011,
+        root_dispersion_s: f64::INFINITY,
+        last_update_s: Some(4.5),
+        first_update_s: Some(0.5),
+        epoch: 7,
+        steps: 1,
+        refusals: 2,
+        last_refusal: "budget".to_owned(),
+    };
+    Report { system, sources: vec![selected, unheard] }
+}
+
+fn full_surroundings() -> Surroundings {
+    let mut known = KeyExchange::default();
+    known.read(Loaded::InUse { not_before: 1_700_000_000, not_after: 1_800_000_000 });
+    known.count(KeyCounters::from_list(std::array::from_fn(|at| at as u64 + 1)));
+    Surroundings {
+        clock: ClockKind::Kernel,
+        processes: PerProcess::from_fn(|process| process as u32 + 10),
+        shortfalls: PerProcess::from_fn(|process| match process {
+            Process::Privileged => None,
+            Process::Client => Some(Shortfall { landlock: true, insecure: true, ..Shortfall::NONE }),
+            _ => Some(Shortfall::NONE),
+        }),
+        counters: Some(Counters::from_list(std::array::from_fn(|at| at as u64 + 1))),
+        key_exchange: Some(known),
+    }
+}
+
+fn wall(seconds: i64) -> WallTime {
+    WallTime::try_new(seconds * 1_000_000_000).unwrap()
+}
+
+/// People and programs rely on them; `ipc/report/tests` has the documents.
+#[test]
+fn the_replies_on_the_socket_are_those_of_the_golden_documents() {
+    let (report, surroundings) = (full(), full_surroundings());
+    let (mut cookies, _) = CookieSource::new(None::<Fleet>, None);
+    let now = Now { raw: RawInstant::MIN, wall: wall(1_799_500_000) };
+    let random = || Some(Zeroizing::new([7; 32]));
+    assert!(matches!(cookies.look(now, true, WallTime::MIN, random), crate::cookie_keys::Turned::New(_)));
+    let reload = Reloaded {
+        rules: 4,
+        changed: true,
+        needs_restart: false,
+        new_section: Some("[server.nts]"),
+        reads_certificate: true,
+    };
+    let known = surroundings.key_exchange;
+    let version = format!("\"version\":\"{}\"", env!("CARGO_PKG_VERSION"));
+    for (name, written) in [
+        (
+            "status",
+            status(report.clone(), &surroundings, now.wall).replace(&version, "\"version\":\"0.1.0\""),
+        ),
+        ("sources", sources(report.clone())),
+        ("server", server(&surroundings)),
+        ("keys", keys(report, Some(&cookies), known.as_ref(), now.wall)),
+        ("reload", reloaded(&reload, 6)),
+        ("done", done()),
+        ("refused", refused(&"\"no\"")),
+    ] {
+        let place = format!("{}/../ipc/report/tests/{name}.json", env!("CARGO_MANIFEST_DIR"));
+        assert_eq!(written + "\n", std::fs::read_to_string(&place).unwrap(), "{name}");
+    }
+}

@@ -1,0 +1,87 @@
+//! The form of the audit log: a ring of text lines of fixed width, each with the hash of the one before it, so that a
+//! line that was changed, taken out or cut off at the end shows.
+//!
+//! A line is [`LINE`] octets: words `key=value`, the first of them `sequence=N`, padded with spaces to [`TEXT`]; then
+//! ` hash=`, 64 hexadecimal digits and a line feed. hash = SHA-256 (hash before ‖ the first [`TEXT`] octets); before the
+//! first line it is zero. Line N stands at (N mod [`LINES`]) · [`LINE`]; a place that was never written is zero.
+
+use core::str::from_utf8;
+use hmac_sha256::Hash;
+
+/// Octets of a line.
+pub const LINE: usize = 384;
+/// Octets of its text.
+pub const TEXT: usize = LINE - KEY.len() - 64 - 1;
+/// Lines that the ring holds.
+pub const LINES: u64 = 8_192;
+/// Octets of the file.
+pub const LENGTH: u64 = LINES * LINE as u64;
+
+const KEY: &[u8] = b" hash=";
+
+/// The hash of a line that begins with `text` and follows one with the hash `before`.
+pub fn chain(before: &[u8; 32], text: &[u8]) -> [u8; 32] {
+    let mut hash = Hash::new();
+    hash.update(before);
+    hash.update(text);
+    hash.finalize()
+}
+
+/// Where line `sequence` stands in the file, in octets.
+pub const fn place(sequence: u64) -> u64 {
+    sequence % LINES * LINE as u64
+}
+
+/// The number of the line that begins so.
+pub fn sequence(text: &[u8]) -> Option<u64> {
+    let digits = text.strip_prefix(b"sequence=")?.split(|octet| *octet == b' ').next()?;
+    from_utf8(digits).ok()?.parse().ok()
+}
+
+/// Ends a line whose text is in place, and gives its hash.
+pub fn finish(line: &mut [u8; LINE], before: &[u8; 32]) -> [u8; 32] {
+    let hash = chain(before, &line[..TEXT]);
+    let (digits, end) = (TEXT + KEY.len(), LINE - 1);
+    line[TEXT..digits].copy_from_slice(KEY);
+    for (pair, octet) in line[digits..end].chunks_exact_mut(2).zip(hash) {
+        pair.copy_from_slice(&[hex(octet >> 4), hex(octet & 15)]);
+    }
+    line[end] = b'\n';
+    hash
+}
+
+/// A line's number, and the hash that stands in it; nothing where it isn't of the form.
+pub fn parse(line: &[u8]) -> Option<(u64, [u8; 32])> {
+    let (text, rest) = line.split_at_checked(TEXT)?;
+    let digits = rest.strip_prefix(KEY)?.strip_suffix(b"\n").filter(|digits| digits.len() == 64)?;
+    let digit = |octet: u8| char::from(octet).to_digit(16);
+    let mut hash = [0; 32];
+    for (octet, pair) in hash.iter_mut().zip(digits.chunks_exact(2)) {
+        *octet = u8::try_from(digit(pair[0])? << 4 | digit(pair[1])?).ok()?;
+    }
+    Some((sequence(text)?, hash))
+}
+
+const fn hex(digit: u8) -> u8 {
+    if digit < 10 { b'0' + digit } else { b'a' + digit - 10 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_that_was_finished_is_parsed_and_one_octet_less_is_no_line() {
+        let mut line = [b' '; LINE];
+        line[..13].copy_from_slice(b"sequence=4711");
+        let hash = finish(&mut line, &[7; 32]);
+        assert_eq!(parse(&line), Some((4711, hash)));
+        assert_eq!(hash, chain(&[7; 32], &line[..TEXT]));
+        assert_eq!(parse(&line[..LINE - 1]), None);
+        for at in [0, TEXT, TEXT + 6, LINE - 1] {
+            let mut altered = line;
+            altered[at] = b'#';
+            assert_eq!(parse(&altered), None, "octet {at}");
+        }
+    }
+}

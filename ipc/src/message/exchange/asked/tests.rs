@@ -1,0 +1,200 @@
+use super::*;
+use crate::address::Address;
+use crate::message::Shortfall;
+use crate::message::exchange::{
+    Addresses, AssociationKeys, Cookie, ExchangeFailed, ExchangeFailure, Failed, HostName, LookupFailure,
+    Validity,
+};
+use crate::packet::CookieOctets;
+use crate::secret::{KeyPair, Secret};
+use crate::units::WallTime;
+use std::vec::Vec;
+
+const ID: ExchangeId = ExchangeId(7);
+const OTHER: ExchangeId = ExchangeId(8);
+
+fn address(text: &str) -> Address {
+    text.parse::<core::net::SocketAddr>().unwrap().into()
+}
+
+fn addresses(texts: &[&str]) -> Addresses {
+    Addresses::new(texts.iter().map(|text| address(text))).unwrap()
+}
+
+fn name() -> HostName {
+    HostName::parse("time.example").unwrap()
+}
+
+fn look_up() -> ToExchange {
+    ToExchange::Resolve(Resolve { id: ID, name: name(), port: 123 })
+}
+
+fn resolved(texts: &[&str]) -> Resolved {
+    Resolved { id: ID, addresses: addresses(texts) }
+}
+
+fn exchange() -> Exchange {
+    Exchange {
+        id: ID,
+        server: KeyServer::Name(name()),
+        port: 4460,
+        roots: 0,
+        now: at(1_000),
+        not_before: None,
+        offer: AeadOffer::GcmSivFirst,
+    }
+}
+
+fn at(seconds: i64) -> WallTime {
+    WallTime::saturating(seconds * 1_000_000_000)
+}
+
+fn validity(from: i64, until: i64) -> Validity {
+    Validity::new(at(from), at(until)).unwrap()
+}
+
+fn keys(length: usize) -> KeyPair {
+    let mut octets = [0; 32];
+    octets[..length].fill(7);
+    KeyPair { client_to_server: Secret::new(&octets), server_to_client: Secret::new(&octets) }
+}
+
+fn exchanged() -> Exchanged {
+    Exchanged {
+        id: ID,
+        keys: AssociationKeys::new(Aead::Aes128GcmSiv, keys(16), Some(keys(16))).unwrap(),
+        cookies: 2,
+        addresses: addresses(&["192.0.2.1:123"]),
+        redirected: false,
+        validity: validity(900, 1_100),
+        deferred: false,
+    }
+}
+
+fn cookie(id: ExchangeId) -> FromExchange {
+    FromExchange::Cookie(Cookie { id, octets: CookieOctets::from_octets(&[1; 100]).unwrap() })
+}
+
+fn failed(id: ExchangeId) -> FromExchange {
+    FromExchange::ExchangeFailed(ExchangeFailed { id, reason: ExchangeFailure::Tls })
+}
+
+/// What becomes of a record after so many cookies.
+fn judge(task: ToExchange, cookies: u8, said: &FromExchange) -> Result<Progress, Deed> {
+    let mut asked = Asked::of(&task).unwrap();
+    assert_eq!(asked.id(), ID);
+    for _ in 0..cookies {
+        assert_eq!(asked.judge(&cookie(ID)), Ok(Progress::Cookie));
+    }
+    asked.judge(said)
+}
+
+/// What becomes of it after two cookies.
+fn end(task: &Exchange, exchanged: Exchanged) -> Result<Progress, Deed> {
+    judge(ToExchange::Exchange(*task), 2, &FromExchange::Exchanged(exchanged))
+}
+
+#[test]
+fn addresses_for_the_name_end_its_look_up() {
+    let good = FromExchange::Resolved(resolved(&["192.0.2.1:123", "[2001:db8::1]:123"]));
+    assert_eq!(judge(look_up(), 0, &good), Ok(Progress::Ended));
+    let failed = FromExchange::Failed(Failed { id: ID, reason: LookupFailure::NoSuchName });
+    assert_eq!(judge(look_up(), 0, &failed), Ok(Progress::Ended));
+    assert_eq!(Asked::of(&ToExchange::Ping), None);
+}
+
+#[test]
+fn a176_a121_what_a_look_up_cannot_end_with_is_unlawful() {
+    let good = resolved(&["192.0.2.1:123"]);
+    for (said, deed) in [
+        (FromExchange::Resolved(Resolved { id: OTHER, ..good }), "something else"),
+        (FromExchange::Failed(Failed { id: OTHER, reason: LookupFailure::NoSuchName }), "something else"),
+        (FromExchange::Resolved(resolved(&["192.0.2.1:53"])), "another port"),
+        (FromExchange::Hello(Shortfall::NONE), "something else"),
+        (FromExchange::Pong, "something else"),
+        (cookie(ID), "as if it were a key exchange"),
+        (FromExchange::Exchanged(exchanged()), "as if it were a key exchange"),
+        (failed(ID), "as if it were a key exchange"),
+    ] {
+        let broken = judge(look_up(), 0, &said).unwrap_err();
+        assert!(broken.contains(deed), "{broken} is not {deed}: {said:?}");
+    }
+}
+
+#[test]
+fn keys_of_its_own_exchange_end_it() {
+    assert_eq!(end(&exchange(), exchanged()), Ok(Progress::Ended));
+    let siv = AssociationKeys::new(Aead::AesSivCmac256, keys(32), None).unwrap();
+    let siv = Exchanged { keys: siv, ..exchanged() };
+    assert_eq!(end(&exchange(), siv.clone()), Ok(Progress::Ended));
+    assert_eq!(end(&Exchange { offer: AeadOffer::SivOnly, ..exchange() }, siv), Ok(Progress::Ended));
+    let elsewhere = addresses(&["192.0.2.1:4123", "[2001:db8::1]:4123"]);
+    let redirected = Exchanged { redirected: true, addresses: elsewhere, ..exchanged() };
+    assert_eq!(end(&exchange(), redirected), Ok(Progress::Ended));
+    assert_eq!(judge(ToExchange::Exchange(exchange()), 3, &failed(ID)), Ok(Progress::Ended));
+}
+
+#[test]
+fn a176_a121_an_outcome_that_the_exchange_cannot_have_is_unlawful() {
+    type Edit = fn(&mut Exchanged);
+    let cases: [(Edit, &str); 9] = [
+        (|it| it.id = OTHER, "something else"),
+        (|it| it.cookies = 1, "another number of cookies"),
+        (|it| it.cookies = 3, "another number of cookies"),
+        (|it| it.addresses = addresses(&["192.0.2.1:123", "192.0.2.2:123"]), "can't lead to"),
+        (|it| it.validity = validity(800, 999), "not valid at the time"),
+        (|it| it.validity = validity(1_001, 1_100), "not valid at the time"),
+        (|it| it.deferred = true, "without leave"),
+        (|it| it.addresses = addresses(&["192.0.2.1:123"; 2]), "can't lead to"),
+        (|it| it.cookies = 0, "another number of cookies"),
+    ];
+    for (number, (edit, deed)) in cases.into_iter().enumerate() {
+        let mut outcome = exchanged();
+        edit(&mut outcome);
+        let broken = end(&exchange(), outcome).unwrap_err();
+        assert!(broken.contains(deed), "{number}: {broken} is not {deed}");
+    }
+    let siv_only = Exchange { offer: AeadOffer::SivOnly, ..exchange() };
+    assert!(end(&siv_only, exchanged()).unwrap_err().contains("not offered"));
+    // None at all.
+    let none = FromExchange::Exchanged(Exchanged { cookies: 0, ..exchanged() });
+    assert!(judge(ToExchange::Exchange(exchange()), 0, &none).is_err());
+}
+
+#[test]
+fn a176_deferred_validity_is_held_to_the_floor() {
+    let task = Exchange { now: at(0), not_before: Some(at(1_000)), ..exchange() };
+    assert_eq!(end(&task, Exchanged { deferred: true, ..exchanged() }), Ok(Progress::Ended));
+    assert!(end(&task, exchanged()).is_err(), "not valid now");
+    assert!(end(&task, Exchanged { deferred: true, validity: validity(900, 999), ..exchanged() }).is_err());
+}
+
+#[test]
+fn a121_a_server_that_is_known_by_its_address_has_no_other_and_does_not_lead_to_this_host() {
+    let task = Exchange { server: KeyServer::Address(address("192.0.2.1:4460")), ..exchange() };
+    assert!(end(&task, exchanged()).is_ok());
+    let other = Exchanged { addresses: addresses(&["192.0.2.2:123"]), ..exchanged() };
+    assert!(end(&task, other.clone()).is_err());
+    assert!(end(&task, Exchanged { redirected: true, ..other }).is_ok());
+    let sixteen = Exchanged { redirected: true, addresses: addresses(&["127.0.0.1:123"; 16]), ..exchanged() };
+    assert!(end(&task, sixteen.clone()).is_err());
+    let near = Exchange { server: KeyServer::Address(address("[::1]:4460")), ..task };
+    assert!(end(&near, sixteen).is_ok());
+}
+
+#[test]
+fn a176_a_ninth_cookie_and_what_is_of_another_are_unlawful() {
+    let task = ToExchange::Exchange(exchange());
+    assert_eq!(judge(task, 8, &cookie(ID)), Err("sent more than 8 cookies of one key exchange"));
+    let others: Vec<FromExchange> = [
+        cookie(OTHER),
+        FromExchange::Hello(Shortfall::NONE),
+        FromExchange::Resolved(resolved(&["192.0.2.1:123"])),
+        FromExchange::Failed(Failed { id: ID, reason: LookupFailure::NoSuchName }),
+        failed(OTHER),
+    ]
+    .into();
+    for said in others {
+        assert!(judge(task, 0, &said).is_err(), "{said:?}");
+    }
+}

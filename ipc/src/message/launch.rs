@@ -1,0 +1,116 @@
+//! The link of the launch: what the configuration asks of truechimerd before the keeper takes its place.
+//!
+//! Order: the engine sends `Plan` (once); truechimerd starts the other processes; the engine hears each of them
+//! and sends `Hello` (once), its last word here: truechimerd becomes the keeper, whose `Welcome` comes on the link of the
+//! orders. Nothing comes back on this link, and it ends with the launch.
+
+use super::privileged::Profile;
+use crate::address::Address;
+use crate::codec::{Decode, Encode};
+use crate::file_path::FilePath;
+use crate::process::Process;
+use crate::units::Span;
+
+/// Most addresses that a server can be bound to.
+pub const MAX_LISTEN: usize = 16;
+
+/// Most threads of a server.
+pub const MAX_THREADS: u8 = 32;
+
+/// Most addresses of the key exchange service.
+pub const MAX_KEY_LISTEN: usize = 8;
+
+/// Most files with root certificates besides the system's.
+pub const MAX_ROOT_SETS: usize = 4;
+
+/// Most threads of the key exchange service.
+pub const MAX_KEY_THREADS: u8 = 16;
+
+/// How long a process of ours may take from its start to its first word. The death of one is noticed at once, by
+/// its closed link: this is for one that hangs, and no measure of how fast a machine has to be.
+pub const START_PATIENCE: Span = Span::from_secs(300);
+
+/// Engine to truechimerd.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
+pub enum ToLaunch {
+    /// First message, once: what the configuration file asks of the launch.
+    Plan(LaunchPlan),
+    /// Second message, once: every child has said its own hello.
+    Hello,
+    /// Last message, in place of what would come next: end the daemon with the exit code that belongs to this cause.
+    Goodbye(Process),
+}
+
+/// What the configuration file asks of the launch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
+pub struct LaunchPlan {
+    /// How many of `listen` count, 0 to 16; 0: no server.
+    pub listen_count: u8,
+    /// Addresses that the server role is bound to.
+    pub listen: [Address; MAX_LISTEN],
+    /// Threads that answer, each with a socket of its own for each address; 0: one for each core, at most 4.
+    pub threads: u8,
+    /// Differentiated services code point of replies, 0 to 63.
+    pub dscp: u8,
+    /// Which column of the governor's table is in force.
+    pub profile: Profile,
+    /// Whether the engine may ask for leap seconds.
+    pub leap_seconds: bool,
+    /// Largest run-time step asked for in the configuration, at most the profile's ceiling.
+    pub run_step: Span,
+    /// Whether key exchanges or name look-ups are needed (an exchange process is started).
+    pub exchange: bool,
+    /// The system's root certificates; none: no file, sources must name their own.
+    pub system_roots: Option<FilePath>,
+    /// Files with root certificates that sources name; their numbers in an `Exchange` are 1, 2, …
+    pub roots: [Option<FilePath>; MAX_ROOT_SETS],
+    /// The key exchange service, where there is one.
+    pub key_service: Option<KeyService>,
+}
+
+impl LaunchPlan {
+    /// Whether this process is part of the run.
+    pub const fn wants(&self, process: Process) -> bool {
+        match process {
+            Process::Privileged | Process::Engine | Process::Client => true,
+            Process::Server => self.listen_count > 0,
+            Process::Exchange => self.exchange,
+            Process::KeyService | Process::KeyHolder => self.key_service.is_some(),
+        }
+    }
+}
+
+/// The key exchange service (RFC 8915 section 4): its own process for TLS, and one that holds the private key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
+pub struct KeyService {
+    /// How many of `listen` count, 1 to 8.
+    pub listen_count: u8,
+    /// TCP addresses.
+    pub listen: [Address; MAX_KEY_LISTEN],
+    /// Threads that talk TLS; 0: one for each core, at most 4.
+    pub threads: u8,
+    /// The chain of certificates, PEM, the server's own first.
+    pub certificate: FilePath,
+    /// Its private key, PEM.
+    pub key: FilePath,
+}
+
+impl LaunchPlan {
+    /// A client without names to look up, in the standard profile.
+    pub const CLIENT: Self = Self {
+        listen_count: 0,
+        listen: [Address::NONE; MAX_LISTEN],
+        threads: 0,
+        dscp: 0,
+        profile: Profile::Standard,
+        leap_seconds: true,
+        run_step: Span::MIN,
+        exchange: false,
+        system_roots: None,
+        roots: [None; MAX_ROOT_SETS],
+        key_service: None,
+    };
+}

@@ -1,0 +1,177 @@
+//! The client role: a pipe that timestamps.
+//!
+//! A query comes from the engine as a whole packet; it leaves from a fresh socket that exists for it alone,
+//! and the first datagram that can be its reply ends it; where replies are protected by NTS, the first few are
+//! passed on until the engine has found the true one. Between queries nothing is open. Whoever floods a
+//! query's socket costs that query its reply at most: all reading is bounded for each turn of the loop.
+//!
+//! ```text
+//!   query           one query and its socket
+//!   reply           which datagrams are replies, and why others are not
+//!   silence         what an error of the kernel means for a query
+//!   datagram        one datagram out of a socket, with what the kernel says about it
+//!   socket_options  the options of a query's socket
+//! ```
+#![forbid(unsafe_code)]
+
+mod datagram;
+mod query;
+mod reply;
+mod silence;
+mod socket_options;
+
+pub use reply::{Expected, Rejection, check};
+
+use ipc::message::Shortfall;
+use ipc::message::client::{FromClient, Query, QueryId, ToClient, Unanswered};
+use ipc::units::RawInstant;
+use ipc_link::Link;
+use network::clock;
+use network::ending::Ending;
+use network::outbox::Outbox;
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, ppoll};
+use nix::sys::time::TimeSpec;
+use query::{Open, Step};
+use std::os::fd::AsFd;
+
+/// Most queries that may be open (the engine's own limit too).
+const MOST: usize = 60;
+
+/// Records that are read from the link before the sockets have their turn.
+const BURST: usize = 16;
+
+/// Runs until the link ends; sends the hello first.
+pub fn run(link: Link<FromClient, ToClient>, shortfall: Shortfall) -> Ending {
+    let mut client = Client { engine: Outbox::new(link), open: Vec::new(), last: None };
+    match client.serve(shortfall) {
+        Ok(never) => match never {},
+        Err(ending) => ending,
+    }
+}
+
+struct Client {
+    engine: Outbox<FromClient, ToClient>,
+    open: Vec<Open>,
+    last: Option<QueryId>,
+}
+
+impl Client {
+    fn serve(&mut self, shortfall: Shortfall) -> Result<std::convert::Infallible, Ending> {
+        self.engine.push(FromClient::Hello(shortfall))?;
+        loop {
+            let ready = self.wait()?;
+            self.engine.flush()?;
+            for (at, events) in ready.iter().enumerate().skip(1).rev() {
+                if !events.is_empty() {
+                    self.attend(at - 1)?;
+                }
+            }
+            self.expire()?;
+            // After the sockets: their indices are those of before.
+            if ready.first().is_some_and(|events| !events.is_empty()) {
+                self.read_link()?;
+            }
+        }
+    }
+
+    /// Waits for the link, a socket or the next deadline. What is ready: the link first, then the open
+    /// queries in their order.
+    fn wait(&self) -> Result<Vec<PollFlags>, Ending> {
+        let mut places = Vec::with_capacity(1 + self.open.len());
+        places.push(PollFd::new(self.engine.as_fd(), self.engine.interest()));
+        // A socket with an error is always ready: while nothing may be read, it must not be asked about.
+        if !self.engine.is_congested() {
+            places.extend(self.open.iter().map(|open| PollFd::new(open.as_fd(), open.interest())));
+        }
+        let now = clock::raw();
+        let patience = self.open.iter().map(|open| open.deadline().since(now).nanos().max(0)).min();
+        let patience = patience.map(|nanos| TimeSpec::new(nanos / 1_000_000_000, nanos % 1_000_000_000));
+        match ppoll(&mut places, patience, None) {
+            Ok(_) => Ok(places.iter().map(|place| place.revents().unwrap_or(PollFlags::POLLERR)).collect()),
+            Err(Errno::EINTR) => Ok(Vec::new()),
+            Err(errno) => Err(Ending::Kernel("to wait for sockets", errno)),
+        }
+    }
+
+    fn read_link(&mut self) -> Result<(), Ending> {
+        for _ in 0..BURST {
+            if self.engine.is_congested() {
+                break;
+            }
+            match self.engine.receive()? {
+                Some(ToClient::Query(query)) => self.begin(&query)?,
+                Some(ToClient::Cancel(id)) => self.open.retain(|open| open.id() != id),
+                Some(ToClient::Ping) => self.engine.push(FromClient::Pong)?,
+                None => break,
+            }
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self, query: &Query) -> Result<(), Ending> {
+        if self.last.is_some_and(|last| query.id.0 <= last.0) {
+            return Err(Ending::Rule("a query's id is not above the one before"));
+        }
+        self.last = Some(query.id);
+        if !query.destination.is_unicast() {
+            return Err(Ending::Rule("a query to an address that is not a host's"));
+        }
+        let expected = Expected::of_request(query.packet.octets())
+            .ok_or(Ending::Rule("a query that is not an NTP packet"))?;
+        if self.open.len() >= MOST {
+            return Err(Ending::Rule("more than 60 queries at once"));
+        }
+        match Open::send(query, expected) {
+            Ok(mut open) => {
+                open.take_reports();
+                if let Some(sent) = open.sent_if_stamped() {
+                    self.engine.push(FromClient::Sent(sent))?;
+                }
+                self.open.push(open);
+                Ok(())
+            }
+            Err(reason) => {
+                let rejected = ipc::message::client::Rejected::NONE;
+                self.engine.push(FromClient::Unanswered(Unanswered { id: query.id, reason, rejected }))
+            }
+        }
+    }
+
+    /// Reads what one socket has, and ends its query where that is the reply.
+    fn attend(&mut self, at: usize) -> Result<(), Ending> {
+        let Some(open) = self.open.get_mut(at) else { return Ok(()) };
+        let step = open.read();
+        if let Some(sent) = open.sent_if_stamped() {
+            self.engine.push(FromClient::Sent(sent))?;
+        }
+        let record = match step {
+            Step::Waiting => return Ok(()),
+            Step::Replied(reply) => FromClient::PlainReply(reply),
+            Step::Candidate(candidate) => FromClient::ProtectedReply(candidate),
+        };
+        if let Some(sent) = open.sent_anyway() {
+            self.engine.push(FromClient::Sent(sent))?;
+        }
+        if matches!(record, FromClient::PlainReply(_)) {
+            self.open.swap_remove(at);
+        }
+        self.engine.push(record)
+    }
+
+    fn expire(&mut self) -> Result<(), Ending> {
+        let now: RawInstant = clock::raw();
+        for at in (0..self.open.len()).rev() {
+            if self.open[at].deadline() > now {
+                continue;
+            }
+            let mut open = self.open.swap_remove(at);
+            open.take_reports();
+            if let Some(sent) = open.sent_if_stamped().or_else(|| open.sent_anyway()) {
+                self.engine.push(FromClient::Sent(sent))?;
+            }
+            self.engine.push(FromClient::Unanswered(open.give_up()))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,281 @@
+//! The client role where things go wrong: floods, forged ICMP, a host without descriptors or network, an
+//! engine that doesn't read or breaks the rules.
+
+mod support;
+
+use bench::role::{cpu_time, in_millis, pair};
+use ipc::message::Shortfall;
+use ipc::message::client::{FromClient, Query, QueryId, Silence, ToClient};
+use ipc::packet::Packet;
+use ipc::process::Process;
+use network::ending::{BROKEN, Ending};
+use nix::sys::socket::{
+    AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, SockaddrStorage, sendto, setsockopt, socket,
+    sockopt,
+};
+use protocol::header::Header;
+use std::collections::HashSet;
+use std::net::SocketAddr;
+use std::os::fd::AsRawFd;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+use support::*;
+
+#[test]
+fn a044_a_closed_port_is_told_soon_and_costs_no_time() {
+    let closed = Server::here().address();
+    let mut client = greeted(Client::in_process(Process::Client, "exec", "", &[]));
+    let begin = Instant::now();
+    client.send(&query(1, closed, 8_000));
+    expect_sent(&mut client, 1);
+    assert_eq!(expect_unanswered(&mut client, 1).reason, Silence::PortUnreachable);
+    assert!(begin.elapsed() < Duration::from_secs(3), "{:?}", begin.elapsed());
+    assert!(cpu_time(client.process_id()) <= Duration::from_millis(50));
+    assert_eq!(client.status(true).code(), Some(0));
+}
+
+#[test]
+fn a046_a_flood_to_one_query_neither_starves_the_others_nor_tells_more_than_one_reply() {
+    let (mut client, flooded, quiet) = (client(), Server::here(), Server::here());
+    client.send(&query(1, flooded.address(), 6_000));
+    let (request, victim) = flooded.request();
+    expect_sent(&mut client, 1);
+    let is_over = AtomicBool::new(false);
+    let flood = AtomicU32::new(0);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let bad = Header { origin_timestamp: 1, ..honest(&request) }.encode();
+            while !is_over.load(Relaxed) {
+                let _ = flooded.0.send_to(&bad, victim);
+                flood.fetch_add(1, Relaxed);
+            }
+        });
+        while flood.load(Relaxed) < 10_000 {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        for id in 2..=50 {
+            let begin = Instant::now();
+            client.send(&query(id, quiet.address(), 2_000));
+            let (request, from) = quiet.request();
+            quiet.send(&honest(&request).encode(), from);
+            expect_sent(&mut client, id);
+            expect_reply(&mut client, id);
+            assert!(begin.elapsed() < Duration::from_millis(500), "{:?}", begin.elapsed());
+        }
+        let genuine = honest(&request).encode();
+        let mut ends = Vec::new();
+        while ends.is_empty() {
+            // Beside the flood, the genuine reply may find the queue full; the server may say it again.
+            let _ = flooded.0.send_to(&genuine, victim);
+            ends.extend(client.next_within(Duration::from_millis(20)));
+        }
+        is_over.store(true, Relaxed);
+        match ends[0] {
+            FromClient::PlainReply(reply) => assert!(reply.rejected.origin > 1_000, "{:?}", reply.rejected),
+            FromClient::Unanswered(end) => assert!(end.rejected.origin > 1_000, "{:?}", end.rejected),
+            ref other => panic!("{other:?}"),
+        }
+        assert_eq!(client.next_within(Duration::from_millis(200)), None);
+    });
+}
+
+#[test]
+fn a107_an_engine_that_does_not_read_stops_the_role_and_loses_nothing() {
+    let server = Server::here();
+    let link = pair();
+    // As few records as the kernel lets a link hold.
+    setsockopt(&link.1, sockopt::SndBuf, &0).unwrap();
+    let mut client = greeted(Client::in_process_on(link, Process::Client, "exec", "", &[]));
+    let address = server.address();
+    let requests = AtomicU32::new(0);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for _ in 0..69 {
+                let (request, from) = server.request();
+                requests.fetch_add(1, Relaxed);
+                server.send(&honest(&request).encode(), from);
+            }
+        });
+        for id in 1..=59 {
+            client.send(&query(id, address, 10_000));
+        }
+        std::thread::sleep(Duration::from_millis(300));
+        for id in 60..=69 {
+            client.send(&query(id, address, 10_000));
+        }
+        std::thread::sleep(Duration::from_millis(300));
+        // How many left before that depends on how replies and queries alternated.
+        let requests = requests.load(Relaxed);
+        assert!((25..=59).contains(&requests), "where many records wait, no query is taken: {requests}");
+        let cpu = cpu_time(client.process_id());
+        assert!(cpu <= Duration::from_millis(100), "no spinning: {cpu:?}");
+        let (mut sent, mut ended) = (HashSet::new(), HashSet::new());
+        while ended.len() < 69 {
+            match client.hear() {
+                FromClient::Sent(record) => assert!(sent.insert(record.id.0)),
+                FromClient::PlainReply(reply) => {
+                    assert!(sent.contains(&reply.id.0), "sent before its end");
+                    assert!(ended.insert(reply.id.0));
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    });
+    assert_eq!(client.status(true).code(), Some(0));
+}
+
+#[test]
+fn an_engine_that_breaks_a_rule_ends_the_role() {
+    let server = Server::here();
+    let bad = |octets: &[u8]| {
+        let packet = Packet::from_octets(octets).unwrap();
+        let destination = server.address().into();
+        ToClient::Query(Query {
+            id: QueryId(9),
+            destination,
+            deadline: in_millis(100),
+            packet,
+            protected: false,
+        })
+    };
+    let good = |id| query(id, server.address(), 5_000);
+    let group: SocketAddr = "224.0.1.1:123".parse().unwrap();
+    let nowhere: SocketAddr = "127.0.0.1:0".parse().unwrap();
+    for breach in [
+        vec![good(5), good(5)],
+        vec![good(5), good(4)],
+        vec![query(1, group, 5_000)],
+        vec![query(1, nowhere, 5_000)],
+        vec![bad(&[0x23; 47])],
+        vec![bad(&[])],
+        vec![bad(&[0x23; 50])],
+        (1..=61).map(good).collect(),
+    ] {
+        let mut client = client();
+        for order in &breach {
+            client.send(order);
+        }
+        let ending = client.ending();
+        assert!(matches!(ending, Ending::Rule(_)) && ending.code() == BROKEN, "{ending:?}");
+    }
+}
+
+#[test]
+fn a096_octets_that_are_no_record_end_the_program_with_its_code() {
+    let (ours, theirs) = pair();
+    let client = std::thread::spawn(move || client::run(ipc_link::Link::new(theirs), Shortfall::NONE));
+    nix::unistd::write(&ours, b"nonsense").unwrap();
+    let ending = client.join().unwrap();
+    assert!(matches!(ending, Ending::Link(_)) && ending.code() == BROKEN, "{ending:?}");
+    let mut client = greeted(Client::in_process(Process::Client, "exec", "", &[]));
+    client.send(&query(1, "224.0.1.1:123".parse().unwrap(), 1_000));
+    assert_eq!(client.status(false).code(), Some(BROKEN));
+}
+
+#[test]
+fn a168_without_descriptors_a_query_is_unanswered_and_the_next_one_is_not() {
+    let server = Server::here();
+    let mut client = greeted(Client::in_process(Process::Client, "ulimit -n 9; exec", "", &[]));
+    for id in 1..=20 {
+        client.send(&query(id, server.address(), 1_000));
+    }
+    let mut local = 0;
+    let mut ended = 0;
+    while ended < 20 {
+        match client.hear() {
+            FromClient::Sent(_) => {}
+            FromClient::Unanswered(end) => {
+                ended += 1;
+                local += u32::from(end.reason == Silence::Local);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!((10..20).contains(&local), "{local}");
+    let cpu = cpu_time(client.process_id());
+    assert!(cpu <= Duration::from_millis(100), "no spinning: {cpu:?}");
+    // Those that left are still in the server's queue.
+    server.0.set_nonblocking(true).unwrap();
+    while server.0.recv(&mut [0; 100]).is_ok() {}
+    server.0.set_nonblocking(false).unwrap();
+    client.send(&query(21, server.address(), 5_000));
+    let (request, from) = server.request();
+    server.send(&honest(&request).encode(), from);
+    expect_sent(&mut client, 21);
+    expect_reply(&mut client, 21);
+    assert_eq!(client.status(true).code(), Some(0));
+}
+
+#[test]
+fn a168_a169_without_a_network_a_query_is_unreachable_and_the_role_lives() {
+    let is_possible = std::process::Command::new("unshare").args(["-rn", "true"]).status();
+    if !is_possible.is_ok_and(|status| status.success()) {
+        eprintln!("skipped: no network namespace to be had here");
+        return;
+    }
+    // The shell that "before" starts runs the rest of the line in a network of its own, without a way out.
+    let mut client = greeted(Client::in_process(Process::Client, "exec unshare -rn", "", &[]));
+    for (id, destination) in [(1, "192.0.2.1:123"), (2, "[2001:db8::1]:123"), (3, "127.0.0.1:123")] {
+        client.send(&query(id, destination.parse().unwrap(), 2_000));
+        let reason = expect_unanswered(&mut client, id).reason;
+        assert!(matches!(reason, Silence::Unreachable | Silence::Local), "{destination}: {reason:?}");
+    }
+    assert_eq!(client.status(true).code(), Some(0));
+}
+
+/// An ICMP message of this type and code about a datagram from `of` to `to`, as a router on the way would
+/// send it; nothing where this process may not.
+fn forge_icmp(kind: u8, code: u8, of: SocketAddr, to: SocketAddr) -> Option<()> {
+    let flags = SockFlag::SOCK_CLOEXEC;
+    let raw = socket(AddressFamily::Inet, SockType::Raw, flags, SockProtocol::Icmp).ok()?;
+    let mut message = vec![kind, code, 0, 0, 0, 0, 0, 68];
+    message.extend([0x45, 0, 0, 76, 0, 0, 0, 0, 64, 17, 0, 0]);
+    for address in [of, to] {
+        let std::net::IpAddr::V4(v4) = address.ip() else { return None };
+        message.extend(v4.octets());
+    }
+    message.extend(of.port().to_be_bytes());
+    message.extend(to.port().to_be_bytes());
+    message.extend([0, 56, 0, 0]);
+    let sum: u32 = message.chunks(2).map(|two| u32::from(u16::from_be_bytes([two[0], two[1]]))).sum();
+    let sum = !((sum & 0xffff) + (sum >> 16)) as u16;
+    message[2..4].copy_from_slice(&sum.to_be_bytes());
+    let target = SockaddrStorage::from(SocketAddr::new(of.ip(), 0));
+    sendto(raw.as_raw_fd(), &message, &target, MsgFlags::empty()).ok().map(drop)
+}
+
+#[test]
+fn a044_forged_icmp_costs_at_most_one_poll_and_no_time() {
+    let server = Server::here();
+    let mut client = greeted(Client::in_process(Process::Client, "exec", "", &[]));
+    client.send(&query(1, server.address(), 5_000));
+    let (request, from) = server.request();
+    expect_sent(&mut client, 1);
+    for (kind, code) in [(3, 1), (3, 4), (11, 0), (3, 13)] {
+        for _ in 0..1_000 {
+            if forge_icmp(kind, code, from, server.address()).is_none() {
+                eprintln!("skipped: no raw socket to be had here");
+                return;
+            }
+        }
+    }
+    // Within a second of doubt the genuine reply is still taken.
+    server.send(&honest(&request).encode(), from);
+    expect_reply(&mut client, 1);
+    client.send(&query(2, server.address(), 5_000));
+    let (_, from) = server.request();
+    expect_sent(&mut client, 2);
+    forge_icmp(3, 10, from, server.address()).unwrap();
+    let begin = Instant::now();
+    assert_eq!(expect_unanswered(&mut client, 2).reason, Silence::Prohibited);
+    assert!((500..3_000).contains(&begin.elapsed().as_millis()), "{:?}", begin.elapsed());
+    let cpu = cpu_time(client.process_id());
+    assert!(cpu <= Duration::from_millis(300), "no spinning: {cpu:?}");
+    // A path that is said to take only 68 octets doesn't change what the next query looks like.
+    client.send(&query(3, server.address(), 5_000));
+    let (request, from) = server.request();
+    server.send(&honest(&request).encode(), from);
+    expect_sent(&mut client, 3);
+    expect_reply(&mut client, 3);
+    assert_eq!(client.status(true).code(), Some(0));
+}

@@ -1,0 +1,213 @@
+//! A child as its parent knows it: a process id, a socket that brings what it says, a deadline.
+
+use super::fork::fork_into;
+use super::key_exchange::exchange_keys;
+use super::lawful::{Judged, judge};
+use super::lookup::look_up;
+use super::roots::RootFiles;
+use ipc::message::exchange::{
+    Asked, Cookie, ExchangeFailed, ExchangeFailure, Failed, FromExchange, LookupFailure, ToExchange,
+};
+use ipc::units::{RawInstant, Span};
+use ipc_link::Link;
+use network::clock;
+use nix::errno::Errno;
+use nix::sys::signal::{Signal, kill};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::{Pid, close};
+use policies::{Inherited, Role};
+use std::fmt;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::process::exit;
+
+/// How long a look-up may take: longer than a resolver's own retries to a name server that answers.
+const LOOKUP: Span = Span::from_secs(10);
+
+/// How long a key exchange may take, with its look-ups.
+const EXCHANGE: Span = Span::from_secs(16);
+
+/// First descriptor that isn't a standard stream, and one above the highest that this role may have
+/// (its limit of open files).
+const OTHERS: std::ops::Range<RawFd> = 3..64;
+
+/// Exit code of a child that could not confine itself.
+const UNCONFINED: i32 = 70;
+
+/// What a child runs.
+type Body = dyn Fn(&ToExchange, Link<FromExchange, ToExchange>);
+
+/// What children do, and how long they may take.
+pub struct Work {
+    body: Box<Body>,
+    lookup: Span,
+    exchange: Span,
+}
+
+/// A look-up or key exchange that is under way.
+#[derive(Debug)]
+pub(super) struct Child {
+    task: ToExchange,
+    pid: Pid,
+    result: Link<ToExchange, FromExchange>,
+    deadline: RawInstant,
+    asked: Asked,
+    /// Kept until the exchange is known to have ended well.
+    cookies: Vec<Cookie>,
+}
+
+/// Why there is nothing from a child itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Trouble {
+    /// It can't be started now.
+    NotStarted,
+    /// It took longer than its deadline.
+    Deadline,
+    /// It died, or said what it may not say.
+    Broken,
+}
+
+/// The end of a task of which there is nothing from a child.
+pub(super) const fn failed(task: &ToExchange, trouble: Trouble) -> FromExchange {
+    match task {
+        ToExchange::Resolve(resolve) => FromExchange::Failed(Failed {
+            id: resolve.id,
+            reason: match trouble {
+                Trouble::NotStarted => LookupFailure::NotStarted,
+                Trouble::Deadline => LookupFailure::Deadline,
+                Trouble::Broken => LookupFailure::Broken,
+            },
+        }),
+        ToExchange::Exchange(exchange) => FromExchange::ExchangeFailed(ExchangeFailed {
+            id: exchange.id,
+            reason: match trouble {
+                Trouble::NotStarted => ExchangeFailure::NotStarted,
+                Trouble::Deadline => ExchangeFailure::Deadline,
+                Trouble::Broken => ExchangeFailure::Broken,
+            },
+        }),
+        ToExchange::Ping => FromExchange::Pong,
+    }
+}
+
+/// Looks a name up, or exchanges keys.
+fn carry_out(task: &ToExchange, roots: &RootFiles) -> Vec<FromExchange> {
+    match task {
+        ToExchange::Resolve(resolve) => vec![look_up(resolve)],
+        ToExchange::Exchange(exchange) => exchange_keys(exchange, roots),
+        ToExchange::Ping => Vec::new(),
+    }
+}
+
+impl Work {
+    /// What is asked for; narrows the filter first.
+    pub fn confined(inherited: Inherited) -> Self {
+        let roots = RootFiles::from_words(&inherited);
+        let body = move |task: &ToExchange, mut result: Link<FromExchange, ToExchange>| {
+            if policies::confine(Role::ExchangeChild, &inherited).is_err() {
+                exit(UNCONFINED);
+            }
+            for message in carry_out(task, &roots) {
+                // Where the parent is gone, there is nobody to tell.
+                if result.send(&message).is_err() {
+                    break;
+                }
+            }
+        };
+        Self { body: Box::new(body), lookup: LOOKUP, exchange: EXCHANGE }
+    }
+
+    /// Something else instead: how a test plays a child that misbehaves.
+    pub fn other(
+        body: impl Fn(&ToExchange, Link<FromExchange, ToExchange>) + 'static,
+        deadline: Span,
+    ) -> Self {
+        Self { body: Box::new(body), lookup: deadline, exchange: deadline }
+    }
+
+    fn deadline(&self, task: &ToExchange) -> Span {
+        match task {
+            ToExchange::Resolve(_) | ToExchange::Ping => self.lookup,
+            ToExchange::Exchange(_) => self.exchange,
+        }
+    }
+}
+
+impl fmt::Debug for Work {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Work").field("lookup", &self.lookup).finish_non_exhaustive()
+    }
+}
+
+impl Child {
+    /// Forks.
+    pub(super) fn start(task: &ToExchange, asked: Asked, work: &Work) -> Result<Self, Errno> {
+        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+        let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags)?;
+        let deadline = clock::raw().after(work.deadline(task));
+        let pid = fork_into(|| {
+            close_all_but(&theirs);
+            (work.body)(task, Link::new(theirs));
+            0
+        })?;
+        Ok(Self { task: *task, pid, result: Link::new(ours), deadline, asked, cookies: Vec::new() })
+    }
+
+    pub(super) fn task(&self) -> &ToExchange {
+        &self.task
+    }
+
+    pub(super) fn deadline(&self) -> RawInstant {
+        self.deadline
+    }
+
+    /// All that is to be told, if the end has come: what the child says where that is lawful, else that it is
+    /// broken. Nothing of what it says is told before.
+    pub(super) fn outcome(&mut self) -> Option<Vec<FromExchange>> {
+        loop {
+            let judged = match self.result.receive() {
+                Ok(None) => return None,
+                Ok(Some((_, said))) => judge(&mut self.asked, said),
+                Err(_) => Judged::Unlawful,
+            };
+            match judged {
+                Judged::Cookie(cookie) => self.cookies.push(cookie),
+                Judged::End(end @ FromExchange::Exchanged(_)) => {
+                    let cookies = self.cookies.drain(..).map(FromExchange::Cookie);
+                    return Some(cookies.chain([end]).collect());
+                }
+                Judged::End(end) => return Some(vec![end]),
+                Judged::Unlawful => return Some(vec![failed(&self.task, Trouble::Broken)]),
+            }
+        }
+    }
+
+    /// Ends the process, whatever it is doing; it is still to be waited for.
+    pub(super) fn kill(self) -> Pid {
+        // It was not waited for yet, so the number is its own and of nobody else.
+        let _ = kill(self.pid, Signal::SIGKILL);
+        self.pid
+    }
+}
+
+impl AsFd for Child {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.result.as_fd()
+    }
+}
+
+/// Waits for a child without waiting; whether it has to be waited for again.
+pub(super) fn is_alive(pid: Pid) -> bool {
+    match waitpid(pid, Some(WaitPidFlag::WNOHANG)) {
+        Ok(WaitStatus::StillAlive) | Err(Errno::EINTR) => true,
+        Ok(_) | Err(_) => false,
+    }
+}
+
+/// In the child: the link to the engine and the results of siblings are not its business. Their owners in
+/// this copy of the parent's memory never run again: a child ends in `exit`.
+fn close_all_but(kept: &OwnedFd) {
+    for fd in OTHERS.filter(|fd| *fd != kept.as_raw_fd()) {
+        let _ = close(fd);
+    }
+}

@@ -1,0 +1,159 @@
+//! A connection to the first of a server's addresses that takes one (RFC 8305, in simple form): both families
+//! in turn, each with a head start over the next.
+
+use ipc::message::exchange::ExchangeFailure;
+use ipc::units::{RawInstant, Span};
+use network::clock;
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, ppoll};
+use nix::sys::socket::{
+    AddressFamily, SockFlag, SockType, SockaddrStorage, connect, getsockopt, socket, sockopt,
+};
+use nix::sys::time::TimeSpec;
+use std::net::{SocketAddr, TcpStream};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+
+/// What an address has before the next one is tried beside it (RFC 8305 section 5).
+const HEAD_START: Span = Span::from_millis(250);
+
+/// Most addresses that are tried: as many sockets may be open at once.
+const MOST: usize = 8;
+
+/// A connection that is being made.
+struct Attempt {
+    socket: OwnedFd,
+    address: SocketAddr,
+}
+
+/// Connects; the stream blocks. Ends by itself only where every address refuses: how long it may take is the
+/// business of whoever ends this process.
+///
+/// # Errors
+/// `Refused` where one of the addresses did that, else `Unreachable`.
+pub(super) fn connect_to_any(addresses: &[SocketAddr]) -> Result<(TcpStream, SocketAddr), ExchangeFailure> {
+    let mut left = interleave(addresses).into_iter().take(MOST);
+    let mut open: Vec<Attempt> = Vec::new();
+    let mut failure = ExchangeFailure::Unreachable;
+    let mut next_start = RawInstant::MIN;
+    loop {
+        if (open.is_empty() || next_start <= clock::raw())
+            && let Some(address) = left.next()
+        {
+            next_start = clock::raw().after(HEAD_START);
+            match start(address) {
+                Ok(attempt) => open.push(attempt),
+                Err(errno) => note(&mut failure, errno),
+            }
+            continue;
+        }
+        if open.is_empty() {
+            return Err(failure);
+        }
+        let patience = (left.len() > 0).then(|| next_start.since(clock::raw()).nanos().max(0));
+        for at in wait(&open, patience).into_iter().rev() {
+            let attempt = open.swap_remove(at);
+            match getsockopt(&attempt.socket, sockopt::SocketError) {
+                Ok(0) => return finish(attempt),
+                Ok(error) => note(&mut failure, Errno::from_raw(error)),
+                Err(errno) => note(&mut failure, errno),
+            }
+            // The next needn't wait for its turn any more.
+            next_start = RawInstant::MIN;
+        }
+    }
+}
+
+/// The families in turn, beginning with that of the first address; each in its own order.
+fn interleave(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
+    let leads =
+        |address: &&SocketAddr| addresses.first().is_some_and(|first| first.is_ipv4() == address.is_ipv4());
+    let (one, other): (Vec<&SocketAddr>, Vec<_>) = addresses.iter().partition(leads);
+    let pairs = (0..addresses.len()).flat_map(|at| [one.get(at), other.get(at)]);
+    pairs.flatten().map(|address| **address).collect()
+}
+
+fn start(address: SocketAddr) -> Result<Attempt, Errno> {
+    let family = if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let socket = socket(family, SockType::Stream, flags, None)?;
+    match connect(socket.as_raw_fd(), &SockaddrStorage::from(address)) {
+        Ok(()) | Err(Errno::EINPROGRESS) => Ok(Attempt { socket, address }),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// Which attempts came to an end, in ascending order.
+fn wait(open: &[Attempt], patience: Option<i64>) -> Vec<usize> {
+    let place = |attempt| PollFd::new(AsFd::as_fd(attempt), PollFlags::POLLOUT);
+    let mut places: Vec<PollFd<'_>> = open.iter().map(|attempt| place(&attempt.socket)).collect();
+    let patience = patience.map(|nanos| TimeSpec::new(nanos / 1_000_000_000, nanos % 1_000_000_000));
+    if ppoll(&mut places, patience, None).is_err() {
+        return Vec::new();
+    }
+    let ended = |place: &PollFd<'_>| place.revents().is_some_and(|events| !events.is_empty());
+    (0..open.len()).filter(|at| places.get(*at).is_some_and(ended)).collect()
+}
+
+fn finish(attempt: Attempt) -> Result<(TcpStream, SocketAddr), ExchangeFailure> {
+    let stream = TcpStream::from(attempt.socket);
+    stream.set_nonblocking(false).map_err(|_| ExchangeFailure::Unreachable)?;
+    Ok((stream, attempt.address))
+}
+
+fn note(failure: &mut ExchangeFailure, errno: Errno) {
+    if errno == Errno::ECONNREFUSED {
+        *failure = ExchangeFailure::Refused;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+
+    fn address(text: &str) -> SocketAddr {
+        text.parse().unwrap()
+    }
+
+    /// A port of the loopback interface that nobody listens on.
+    fn deaf() -> SocketAddr {
+        TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+    }
+
+    #[test]
+    fn families_take_turns() {
+        let given = ["[::1]:1", "[::1]:2", "[::1]:3", "127.0.0.1:4", "127.0.0.1:5"].map(address);
+        let expected = ["[::1]:1", "127.0.0.1:4", "[::1]:2", "127.0.0.1:5", "[::1]:3"].map(address);
+        assert_eq!(interleave(&given), expected);
+        assert_eq!(interleave(&[]), []);
+    }
+
+    #[test]
+    fn a_deaf_address_leads_to_the_next_at_once() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let there = listener.local_addr().unwrap();
+        let (stream, peer) = connect_to_any(&[deaf(), deaf(), there]).unwrap();
+        assert_eq!((peer, stream.peer_addr().unwrap()), (there, there));
+    }
+
+    #[test]
+    fn an_address_that_keeps_silent_delays_the_next_by_its_head_start_alone() {
+        // A queue of connections that is full: the kernel answers nobody any more.
+        let full = TcpListener::bind("127.0.0.1:0").unwrap();
+        nix::sys::socket::listen(&full, nix::sys::socket::Backlog::new(0).unwrap()).unwrap();
+        let silent = full.local_addr().unwrap();
+        let _waiting: Vec<Attempt> = (0..4).map(|_| start(silent).unwrap()).collect();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let there = listener.local_addr().unwrap();
+        assert_eq!(connect_to_any(&[silent, there]).unwrap().1, there);
+    }
+
+    #[test]
+    fn a060_where_nobody_listens_the_connection_is_refused() {
+        assert_eq!(connect_to_any(&[deaf(), deaf()]).unwrap_err(), ExchangeFailure::Refused);
+        assert_eq!(connect_to_any(&[]).unwrap_err(), ExchangeFailure::Unreachable);
+        // Nothing is routed there (RFC 5737), or nobody answers; a refusal would be somebody's.
+        let broadcast = address("255.255.255.255:4460");
+        assert_eq!(connect_to_any(&[broadcast]).unwrap_err(), ExchangeFailure::Unreachable);
+    }
+}

@@ -1,0 +1,131 @@
+//! What a child does for a key exchange: from the server's name to keys and cookies (RFC 8915 section 4).
+
+use super::connect::connect_to_any;
+use super::lookup;
+use super::roots::{RootFiles, Roots};
+use super::session::Session;
+use ipc::address::Address;
+use ipc::message::exchange::{
+    Addresses, AeadOffer, AssociationKeys, Cookie, Exchange, ExchangeFailed, ExchangeFailure, Exchanged,
+    FromExchange, KeyServer, LookupFailure, Validity,
+};
+use ipc::packet::CookieOctets;
+use ipc::secret::Aead;
+use protocol::nts::aead::{Algorithm, Exporter};
+use protocol::nts::ke_request::{MAX_ENCODED, Offer};
+use protocol::nts::ke_response::{Response, ResponseError};
+use protocol::nts::server_name::ServerName;
+use std::net::{IpAddr, SocketAddr};
+
+/// Exchanges keys; gives all that is to be said, in its order.
+pub(super) fn exchange_keys(exchange: &Exchange, files: &RootFiles) -> Vec<FromExchange> {
+    attempt(exchange, files).unwrap_or_else(|reason| {
+        vec![FromExchange::ExchangeFailed(ExchangeFailed { id: exchange.id, reason })]
+    })
+}
+
+fn attempt(exchange: &Exchange, files: &RootFiles) -> Result<Vec<FromExchange>, ExchangeFailure> {
+    let roots = files.path(exchange.roots).map(Roots::read).and_then(Result::ok);
+    let roots = roots.ok_or(ExchangeFailure::NoRoots)?;
+    let addresses = addresses_of(exchange)?;
+    let (stream, peer) = connect_to_any(&addresses)?;
+
+    let offer = offer(exchange.offer);
+    let mut request = [0; MAX_ENCODED];
+    let length = offer.encode(&mut request).map_err(|_| ExchangeFailure::Tls)?;
+    let session = Session::open(&stream, exchange, roots, request.get(..length).unwrap_or_default())?;
+    let response = Response::decode(&session.message, offer, peer.ip()).map_err(reason)?;
+
+    let keys = session.keys(response.algorithm, response.exporter)?;
+    // A server that just doesn't know record 1024 means the other keys.
+    let alternate = match response.exporter {
+        Exporter::Legacy => Some(session.keys(response.algorithm, Exporter::Standard)?),
+        Exporter::Standard => None,
+    };
+    let addresses = time_servers(&response, peer)?;
+    let algorithm = match response.algorithm {
+        Algorithm::AesSivCmac256 => Aead::AesSivCmac256,
+        Algorithm::Aes128GcmSiv => Aead::Aes128GcmSiv,
+    };
+    let keys = AssociationKeys::new(algorithm, keys, alternate).map_err(|_| ExchangeFailure::BadResponse)?;
+    let id = exchange.id;
+    let cookies = response.cookies().filter_map(|octets| CookieOctets::from_octets(octets).ok());
+    let mut said: Vec<FromExchange> =
+        cookies.map(|octets| FromExchange::Cookie(Cookie { id, octets })).collect();
+    let (from, until) = session.verdict.validity.wall_times();
+    let validity = Validity::new(from, until).map_err(|_| ExchangeFailure::BadCertificate)?;
+    said.push(FromExchange::Exchanged(Exchanged {
+        id,
+        keys,
+        cookies: u8::try_from(said.len()).unwrap_or(u8::MAX),
+        addresses,
+        redirected: response.server.is_some(),
+        validity,
+        deferred: session.verdict.deferred,
+    }));
+    Ok(said)
+}
+
+fn addresses_of(exchange: &Exchange) -> Result<Vec<SocketAddr>, ExchangeFailure> {
+    match exchange.server {
+        KeyServer::Name(name) => {
+            let addresses =
+                lookup::addresses(name.as_str(), exchange.port, |_| true).map_err(ExchangeFailure::Lookup)?;
+            Ok(addresses.iter().map(Address::socket_address).collect())
+        }
+        KeyServer::Address(address) => {
+            let mut address = address.socket_address();
+            address.set_port(exchange.port);
+            Ok(vec![address])
+        }
+    }
+}
+
+/// Where to ask for the time. Only a server on this host may send us to this host.
+fn time_servers(response: &Response<'_>, peer: SocketAddr) -> Result<Addresses, ExchangeFailure> {
+    let single = match response.server {
+        None => SocketAddr::new(peer.ip(), response.port),
+        Some(ServerName::Address(ip)) => SocketAddr::new(ip, response.port),
+        Some(ServerName::Host(name)) => {
+            let is_near = peer.ip().to_canonical().is_loopback();
+            let may_be_asked = |ip: IpAddr| match ip {
+                _ if ip.is_loopback() => is_near,
+                IpAddr::V4(_) => true,
+                IpAddr::V6(v6) => !v6.is_unicast_link_local(),
+            };
+            return lookup::addresses(name, response.port, may_be_asked).map_err(|failure| match failure {
+                LookupFailure::NoSuchName | LookupFailure::NoAddress => ExchangeFailure::BadServer,
+                other => ExchangeFailure::Lookup(other),
+            });
+        }
+    };
+    let single = Address::from(match (single, peer) {
+        // Of an address that is link-local the scope belongs to it.
+        (SocketAddr::V6(mut v6), SocketAddr::V6(peer)) if v6.ip() == peer.ip() => {
+            v6.set_scope_id(peer.scope_id());
+            SocketAddr::V6(v6)
+        }
+        (single, _) => single,
+    });
+    Addresses::new([single]).map_err(|_| ExchangeFailure::BadServer)
+}
+
+/// The algorithms, as the standard's messages name them.
+fn offer(offer: AeadOffer) -> Offer {
+    match offer {
+        AeadOffer::GcmSivFirst => Offer::GCM_SIV_FIRST,
+        AeadOffer::SivOnly => Offer::only(Algorithm::AesSivCmac256),
+    }
+}
+
+fn reason(error: ResponseError) -> ExchangeFailure {
+    match error {
+        ResponseError::Refused(code) => ExchangeFailure::ServerError(code.number()),
+        ResponseError::NoProtocol | ResponseError::NoAlgorithm => ExchangeFailure::NothingInCommon,
+        ResponseError::Server(_) | ResponseError::Port => ExchangeFailure::BadServer,
+        _ => ExchangeFailure::BadResponse,
+    }
+}
+
+#[cfg(test)]
+mod tests;

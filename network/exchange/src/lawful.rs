@@ -1,0 +1,106 @@
+//! What a child may say: only about what it was started for, in the form that this has. The parent asks, for
+//! a child has read what strangers wrote and may be theirs. The engine judges the parent by the same rules.
+
+use ipc::message::exchange::{
+    Asked, Cookie, ExchangeFailed, ExchangeFailure, Failed, FromExchange, LookupFailure, Progress,
+};
+
+/// What a record of a child is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Judged {
+    /// A cookie, with more to come.
+    Cookie(Cookie),
+    /// The end.
+    End(FromExchange),
+    /// Nothing that it may say.
+    Unlawful,
+}
+
+/// Judges a record of the child that works on what was `asked`.
+pub(super) fn judge(asked: &mut Asked, said: FromExchange) -> Judged {
+    let is_a_childs = match said {
+        FromExchange::Failed(Failed { reason, .. }) => is_a_childs(reason),
+        FromExchange::ExchangeFailed(ExchangeFailed { reason, .. }) => is_of_an_exchange(reason),
+        _ => true,
+    };
+    match (asked.judge(&said), said) {
+        (Ok(Progress::Cookie), FromExchange::Cookie(cookie)) => Judged::Cookie(cookie),
+        (Ok(Progress::Ended), said) if is_a_childs => Judged::End(said),
+        _ => Judged::Unlawful,
+    }
+}
+
+/// Whether a child can find this reason: the others are what its parent says of it.
+const fn is_a_childs(reason: LookupFailure) -> bool {
+    match reason {
+        LookupFailure::NoSuchName
+        | LookupFailure::NoAddress
+        | LookupFailure::TryAgain
+        | LookupFailure::NoResolver
+        | LookupFailure::Refused => true,
+        LookupFailure::NotStarted | LookupFailure::Deadline | LookupFailure::Broken => false,
+    }
+}
+
+/// The same for the child of an exchange.
+const fn is_of_an_exchange(reason: ExchangeFailure) -> bool {
+    match reason {
+        ExchangeFailure::Lookup(reason) => is_a_childs(reason),
+        ExchangeFailure::NotStarted | ExchangeFailure::Deadline | ExchangeFailure::Broken => false,
+        _ => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ipc::message::exchange::{AeadOffer, Exchange, ExchangeId, HostName, KeyServer, Resolve, ToExchange};
+    use ipc::units::WallTime;
+
+    const ID: ExchangeId = ExchangeId(7);
+
+    fn judge_of(task: ToExchange, said: &FromExchange) -> Judged {
+        judge(&mut Asked::of(&task).unwrap(), said.clone())
+    }
+
+    #[test]
+    fn a176_a_child_cannot_say_what_its_parent_says_of_children() {
+        let name = HostName::parse("time.example").unwrap();
+        let look_up = ToExchange::Resolve(Resolve { id: ID, name, port: 123 });
+        let parents = [LookupFailure::NotStarted, LookupFailure::Deadline, LookupFailure::Broken];
+        for reason in parents {
+            let said = FromExchange::Failed(Failed { id: ID, reason });
+            assert_eq!(judge_of(look_up, &said), Judged::Unlawful, "{reason:?}");
+        }
+        let said = FromExchange::Failed(Failed { id: ID, reason: LookupFailure::NoSuchName });
+        assert_eq!(judge_of(look_up, &said), Judged::End(said));
+        let exchange = ToExchange::Exchange(Exchange {
+            id: ID,
+            server: KeyServer::Name(name),
+            port: 4460,
+            roots: 0,
+            now: WallTime::MIN,
+            not_before: None,
+            offer: AeadOffer::GcmSivFirst,
+        });
+        let parents = parents.map(ExchangeFailure::Lookup).into_iter();
+        for reason in
+            parents.chain([ExchangeFailure::NotStarted, ExchangeFailure::Deadline, ExchangeFailure::Broken])
+        {
+            let said = FromExchange::ExchangeFailed(ExchangeFailed { id: ID, reason });
+            assert_eq!(judge_of(exchange, &said), Judged::Unlawful, "{reason:?}");
+        }
+        for reason in [LookupFailure::TryAgain, LookupFailure::NoResolver].map(ExchangeFailure::Lookup) {
+            let said = FromExchange::ExchangeFailed(ExchangeFailed { id: ID, reason });
+            assert_eq!(judge_of(exchange, &said), Judged::End(said));
+        }
+    }
+
+    #[test]
+    fn a176_what_is_of_another_look_up_is_unlawful() {
+        let name = HostName::parse("time.example").unwrap();
+        let look_up = ToExchange::Resolve(Resolve { id: ID, name, port: 123 });
+        let said = FromExchange::Failed(Failed { id: ExchangeId(8), reason: LookupFailure::NoSuchName });
+        assert_eq!(judge_of(look_up, &said), Judged::Unlawful);
+    }
+}

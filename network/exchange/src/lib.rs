@@ -1,0 +1,190 @@
+//! The exchange role: looks names up and exchanges keys, each in a child of its own.
+//!
+//! The resolver's answer, certificates and the messages of a key exchange come from strangers, and the code
+//! that reads them is large. So it runs in a process that is forked for one name or one server, narrows its
+//! own filter, may come to one end, and is killed at its deadline. This parent reads nothing from outside and
+//! knows no TLS; of what a child says it takes records of the right form, for what this child was started
+//! for.
+//!
+//! A child starts as a copy of this process, so keys that came from another one must be gone by then: they are
+//! wiped when they have been passed on, and as long as something waits for the engine no child is started.
+//!
+//! ```text
+//!   fork           the one call that is unsafe
+//!   child          what the parent knows of a child
+//!   lawful         what a child may say
+//!   lookup         a child's work: a name
+//!   key_exchange   the other: keys and cookies of a server
+//!     connect        to the first address that takes a connection
+//!     roots          who vouches for servers
+//!     verify         whether the server is who it was asked to be
+//!     session        TLS, the request, the answer, the keys
+//! ```
+#![deny(unsafe_code)]
+
+mod child;
+mod connect;
+mod fork;
+mod key_exchange;
+mod lawful;
+mod lookup;
+mod roots;
+mod session;
+mod verify;
+
+pub use child::Work;
+
+use child::{Child, Trouble};
+use ipc::message::Shortfall;
+use ipc::message::exchange::{Asked, ExchangeId, FromExchange, ToExchange};
+use ipc::units::Span;
+use ipc_link::Link;
+use network::clock;
+use network::ending::Ending;
+use network::outbox::Outbox;
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, ppoll};
+use nix::sys::time::TimeSpec;
+use nix::unistd::Pid;
+use std::os::fd::AsFd;
+
+/// Most look-ups and key exchanges that may be open (the engine's own limit too).
+const MOST: usize = 8;
+
+/// Most children that were killed and are not gone yet, before no more are started.
+const MOST_DYING: usize = 16;
+
+/// How often a killed child is asked after.
+const REAPING: Span = Span::from_millis(20);
+
+/// How often they are asked after when the role ends.
+const FAREWELLS: usize = 10;
+
+/// Records that are read from the link before the children have their turn.
+const BURST: usize = 16;
+
+/// Runs until the link ends; sends the hello first.
+pub fn run(link: Link<FromExchange, ToExchange>, shortfall: Shortfall, work: Work) -> Ending {
+    let mut exchange =
+        Exchange { engine: Outbox::new(link), open: Vec::new(), dying: Vec::new(), last: None, work };
+    let Err(ending) = exchange.serve(shortfall);
+    exchange.leave_no_child();
+    ending
+}
+
+struct Exchange {
+    engine: Outbox<FromExchange, ToExchange>,
+    open: Vec<Child>,
+    /// Killed, or done, but not waited for yet.
+    dying: Vec<Pid>,
+    last: Option<ExchangeId>,
+    work: Work,
+}
+
+impl Exchange {
+    fn serve(&mut self, shortfall: Shortfall) -> Result<std::convert::Infallible, Ending> {
+        self.engine.push(FromExchange::Hello(shortfall))?;
+        loop {
+            let ready = self.wait()?;
+            self.engine.flush()?;
+            for (at, events) in ready.iter().enumerate().skip(1).rev() {
+                if !events.is_empty()
+                    && let Some(outcome) = self.open[at - 1].outcome()
+                {
+                    self.end(at - 1, outcome)?;
+                }
+            }
+            self.expire()?;
+            self.dying.retain(|pid| child::is_alive(*pid));
+            // After the children: their indices are those of before.
+            if ready.first().is_some_and(|events| !events.is_empty()) {
+                self.read_link()?;
+            }
+        }
+    }
+
+    /// What is ready: the link first, then the children in their order.
+    fn wait(&self) -> Result<Vec<PollFlags>, Ending> {
+        let mut places = Vec::with_capacity(1 + self.open.len());
+        let interest = if self.engine.is_waiting() { PollFlags::POLLOUT } else { PollFlags::POLLIN };
+        places.push(PollFd::new(self.engine.as_fd(), interest));
+        places.extend(self.open.iter().map(|child| PollFd::new(child.as_fd(), PollFlags::POLLIN)));
+        let now = clock::raw();
+        let deadlines = self.open.iter().map(|child| child.deadline().since(now).nanos().max(0));
+        let reaping = (!self.dying.is_empty()).then_some(REAPING.nanos());
+        let patience = deadlines.chain(reaping).min();
+        let patience = patience.map(|nanos| TimeSpec::new(nanos / 1_000_000_000, nanos % 1_000_000_000));
+        match ppoll(&mut places, patience, None) {
+            Ok(_) => Ok(places.iter().map(|place| place.revents().unwrap_or(PollFlags::POLLERR)).collect()),
+            Err(Errno::EINTR) => Ok(Vec::new()),
+            Err(errno) => Err(Ending::Kernel("to wait for children", errno)),
+        }
+    }
+
+    fn read_link(&mut self) -> Result<(), Ending> {
+        for _ in 0..BURST {
+            // What waits may be keys, which the next child would get a copy of.
+            if self.engine.is_waiting() {
+                break;
+            }
+            match self.engine.receive()? {
+                Some(task) => self.begin(&task)?,
+                None => break,
+            }
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self, task: &ToExchange) -> Result<(), Ending> {
+        let Some(asked) = Asked::of(task) else { return self.engine.push(FromExchange::Pong) };
+        let id = asked.id();
+        if self.last.is_some_and(|last| id.0 <= last.0) {
+            return Err(Ending::Rule("the id of a look-up or key exchange is not above the one before"));
+        }
+        self.last = Some(id);
+        if self.open.len() >= MOST {
+            return Err(Ending::Rule("more than 8 look-ups and key exchanges at once"));
+        }
+        let started = if self.dying.len() < MOST_DYING {
+            Child::start(task, asked, &self.work)
+        } else {
+            Err(Errno::EAGAIN)
+        };
+        match started {
+            Ok(child) => {
+                self.open.push(child);
+                Ok(())
+            }
+            Err(_) => self.engine.push(child::failed(task, Trouble::NotStarted)),
+        }
+    }
+
+    /// Kills what still runs, and waits for it for a moment: a killed process needs little more.
+    fn leave_no_child(&mut self) {
+        self.dying.extend(self.open.drain(..).map(Child::kill));
+        for _ in 0..FAREWELLS {
+            self.dying.retain(|pid| child::is_alive(*pid));
+            if self.dying.is_empty() {
+                break;
+            }
+            let _ = ppoll(&mut [], Some(TimeSpec::new(0, REAPING.nanos())), None);
+        }
+    }
+
+    /// Passes on what came of a child. Whatever it still does, it is killed.
+    fn end(&mut self, at: usize, outcome: Vec<FromExchange>) -> Result<(), Ending> {
+        self.dying.push(self.open.swap_remove(at).kill());
+        outcome.into_iter().try_for_each(|message| self.engine.push(message))
+    }
+
+    fn expire(&mut self) -> Result<(), Ending> {
+        let now = clock::raw();
+        for at in (0..self.open.len()).rev() {
+            if self.open[at].deadline() <= now {
+                let late = child::failed(self.open[at].task(), Trouble::Deadline);
+                self.end(at, vec![late])?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,144 @@
+//! What the child does: asks the C library's resolver, once.
+
+use ipc::address::Address;
+use ipc::message::exchange::{Addresses, Failed, FromExchange, LookupFailure, Resolve, Resolved};
+use std::fs::File;
+use std::io::{self, Read};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+
+/// Ends of the sentences with which glibc and musl say why a name has no address. The standard library keeps nothing
+/// else of the resolver's answer, and no locale is ever set here.
+const SENTENCES: [(&str, LookupFailure); 7] = [
+    ("Name or service not known", LookupFailure::NoSuchName),
+    ("Name does not resolve", LookupFailure::NoSuchName),
+    ("No address associated with hostname", LookupFailure::NoAddress),
+    ("Address family for hostname not supported", LookupFailure::NoAddress),
+    ("Name has no usable address", LookupFailure::NoAddress),
+    ("Non-recoverable failure in name resolution", LookupFailure::Refused),
+    ("Non-recoverable error", LookupFailure::Refused),
+];
+
+/// Where the C library finds its name servers.
+const RESOLVER_FILE: &str = "/etc/resolv.conf";
+
+/// Octets of it that are read.
+const MAX_RESOLVER_FILE: usize = 64 * 1024;
+
+/// Looks a name up.
+pub(super) fn look_up(resolve: &Resolve) -> FromExchange {
+    let id = resolve.id;
+    match addresses(resolve.name.as_str(), resolve.port, |_| true) {
+        Ok(addresses) => FromExchange::Resolved(Resolved { id, addresses }),
+        Err(reason) => FromExchange::Failed(Failed { id, reason }),
+    }
+}
+
+/// The first 16 addresses of a name that can be a host's and that `may_be_asked`.
+///
+/// # Errors
+/// Why there is none.
+pub(super) fn addresses(
+    name: &str,
+    port: u16,
+    may_be_asked: impl Fn(IpAddr) -> bool,
+) -> Result<Addresses, LookupFailure> {
+    let found = (name, port).to_socket_addrs().map_err(|error| failure(&error, is_resolver_configured))?;
+    collect(found, may_be_asked)
+}
+
+/// The engine has its own opinion of them.
+fn collect(
+    found: impl Iterator<Item = SocketAddr>,
+    may_be_asked: impl Fn(IpAddr) -> bool,
+) -> Result<Addresses, LookupFailure> {
+    let usable =
+        found.map(Address::from).filter(|address| address.is_unicast() && may_be_asked(address.ip()));
+    Addresses::new(usable).map_err(|_| LookupFailure::NoAddress)
+}
+
+fn failure(error: &io::Error, is_resolver_configured: impl Fn() -> bool) -> LookupFailure {
+    let text = error.to_string();
+    let known = SENTENCES.iter().find(|(end, _)| text.ends_with(end)).map(|(_, failure)| *failure);
+    known.unwrap_or_else(|| match is_resolver_configured() {
+        true => LookupFailure::TryAgain,
+        false => LookupFailure::NoResolver,
+    })
+}
+
+/// The C library says of a resolver that isn't configured what it says of one that doesn't answer: without any it asks
+/// this host.
+fn is_resolver_configured() -> bool {
+    let text = read_resolver_file().unwrap_or_default();
+    !name_servers(&String::from_utf8_lossy(&text)).is_empty()
+}
+
+/// Not with `std::fs::read`: that asks for the size with a call that the filter of this process ends it for.
+fn read_resolver_file() -> io::Result<Vec<u8>> {
+    let mut text = Vec::with_capacity(MAX_RESOLVER_FILE);
+    File::open(RESOLVER_FILE)?.take(MAX_RESOLVER_FILE as u64).read_to_end(&mut text)?;
+    Ok(text)
+}
+
+/// The addresses on `nameserver` lines, without a zone.
+fn name_servers(text: &str) -> Vec<IpAddr> {
+    let lines = text.lines().filter_map(|line| {
+        let mut words = line.split_whitespace();
+        (words.next() == Some("nameserver")).then(|| words.next()).flatten()
+    });
+    lines.filter_map(|word| word.split('%').next()?.parse().ok()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ipc::message::exchange::{ExchangeId, HostName, MAX_ADDRESSES};
+
+    fn resolve(name: &str) -> Resolve {
+        Resolve { id: ExchangeId(3), name: HostName::parse(name).unwrap(), port: 123 }
+    }
+
+    #[test]
+    fn a_literal_address_is_its_own_answer() {
+        match look_up(&resolve("192.0.2.7")) {
+            FromExchange::Resolved(resolved) => {
+                assert_eq!((resolved.id, resolved.addresses.len()), (ExchangeId(3), 1));
+                assert_eq!(resolved.addresses[0].socket_address(), "192.0.2.7:123".parse().unwrap());
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a039_a_long_answer_is_cut_and_a040_addresses_of_no_host_are_left_out() {
+        let many = (0..500u16).map(|n| SocketAddr::from(([192, 0, 2, n as u8], 123)));
+        assert_eq!(collect(many, |_| true).unwrap().len(), MAX_ADDRESSES);
+        let bad = ["0.0.0.0:123", "224.0.0.1:123", "255.255.255.255:123", "[::]:123", "[ff02::1]:123"];
+        let bad = bad.map(|text| text.parse().unwrap());
+        assert_eq!(collect(bad.into_iter(), |_| true), Err(LookupFailure::NoAddress));
+        assert_eq!(collect(std::iter::empty(), |_| true), Err(LookupFailure::NoAddress));
+    }
+
+    #[test]
+    fn the_resolvers_sentences_are_told_apart() {
+        let said = |text: &str, configured| {
+            let text = format!("failed to lookup address information: {text}");
+            failure(&io::Error::other(text), || configured)
+        };
+        for (text, reason) in SENTENCES {
+            assert_eq!(said(text, true), reason);
+        }
+        for text in ["Temporary failure in name resolution", "Try again", "System error"] {
+            assert_eq!(said(text, true), LookupFailure::TryAgain);
+            assert_eq!(said(text, false), LookupFailure::NoResolver);
+        }
+    }
+
+    #[test]
+    fn name_servers_are_found_as_the_c_library_finds_them() {
+        let text = "# nameserver 192.0.2.9\nsearch example.org\n nameserver 127.0.0.53\nnameserver\tfe80::1%eth0 x\n\
+                    nameservers 192.0.2.8\nnameserver\nnameserver x\n";
+        let expected: [IpAddr; 2] = ["127.0.0.53".parse().unwrap(), "fe80::1".parse().unwrap()];
+        assert_eq!(name_servers(text), expected);
+        assert!(name_servers("").is_empty());
+    }
+}

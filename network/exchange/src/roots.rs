@@ -1,0 +1,131 @@
+//! Who vouches for servers: certificates in files, read anew for each key exchange.
+
+use policies::Inherited;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, TrustAnchor, UnixTime};
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tls::validity::Validity;
+use webpki::{EndEntityCert, Error, KeyUsage, anchor_from_trusted_cert};
+
+/// Longest file in octets.
+const MAX_FILE: u64 = 8 << 20;
+
+/// Most certificates in one file.
+const MAX_CERTIFICATES: usize = 1024;
+
+/// The words on the command line, in the order of a request's `roots`.
+const WORDS: [&str; 5] = ["system-roots", "roots-1", "roots-2", "roots-3", "roots-4"];
+
+/// Where the sets of root certificates are.
+#[derive(Clone, Debug, Default)]
+pub struct RootFiles([Option<PathBuf>; WORDS.len()]);
+
+impl RootFiles {
+    /// As the words `system-roots=PATH` and `roots-1=PATH` to `roots-4=PATH` say.
+    pub fn from_words(inherited: &Inherited) -> Self {
+        Self(WORDS.map(|word| inherited.text(word).map(PathBuf::from)))
+    }
+
+    /// The file of a request's `roots`.
+    pub(super) fn path(&self, roots: u8) -> Option<&Path> {
+        self.0.get(usize::from(roots))?.as_deref()
+    }
+}
+
+/// The certificates of one file.
+#[derive(Debug, Default)]
+pub(super) struct Roots {
+    /// Those that may vouch for others.
+    anchors: Vec<TrustAnchor<'static>>,
+    /// All of them: each is trusted as it is.
+    certificates: Vec<CertificateDer<'static>>,
+}
+
+impl Roots {
+    /// Reads a file of certificates in PEM.
+    ///
+    /// # Errors
+    /// The kernel's; `InvalidData` for a file that is too long, has too many certificates, none, or a broken
+    /// one.
+    pub(super) fn read(path: &Path) -> io::Result<Self> {
+        let mut text = Vec::new();
+        File::open(path)?.take(MAX_FILE + 1).read_to_end(&mut text)?;
+        let is_short = text.len() as u64 <= MAX_FILE;
+        Self::parse(&text).filter(|_| is_short).ok_or(io::ErrorKind::InvalidData.into())
+    }
+
+    fn parse(text: &[u8]) -> Option<Self> {
+        let mut roots = Self::default();
+        for certificate in CertificateDer::pem_slice_iter(text) {
+            let certificate = certificate.ok().filter(|_| roots.certificates.len() < MAX_CERTIFICATES)?;
+            if may_vouch(&certificate)
+                && let Ok(anchor) = anchor_from_trusted_cert(&certificate)
+            {
+                roots.anchors.push(anchor.to_owned());
+            }
+            roots.certificates.push(certificate);
+        }
+        (!roots.certificates.is_empty()).then_some(roots)
+    }
+
+    pub(super) fn anchors(&self) -> &[TrustAnchor<'static>] {
+        &self.anchors
+    }
+
+    /// Whether the file holds this very certificate.
+    pub(super) fn pin(&self, certificate: &CertificateDer<'_>) -> bool {
+        self.certificates.iter().any(|known| known == certificate)
+    }
+}
+
+/// Whether a certificate is an authority's. A server's own in this file vouches for nobody else.
+fn may_vouch(certificate: &CertificateDer<'_>) -> bool {
+    let from = Validity::of(certificate).map_or(0, |period| period.from.max(0).unsigned_abs());
+    let at = UnixTime::since_unix_epoch(Duration::from_secs(from));
+    let as_server = EndEntityCert::try_from(certificate).and_then(|server| {
+        server.verify_for_usage(&[], &[], &[], at, KeyUsage::server_auth(), None, None).map(drop)
+    });
+    // The oldest roots have no word for what they are.
+    matches!(as_server, Err(Error::CaUsedAsEndEntity | Error::UnsupportedCertVersion))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bench::authority::{Authority, Identity, Order};
+    use bench::programs::Place;
+    use std::fs;
+
+    #[test]
+    fn authorities_vouch_and_servers_are_only_themselves() {
+        let (one, two) = (Authority::new("one"), Authority::new("two"));
+        let server = Identity::self_signed(&Order::new(&["a.example"]));
+        let text = format!("a note\n{}{}\n{}", one.pem(), server.chain_pem, two.pem());
+        let roots = Roots::parse(text.as_bytes()).unwrap();
+        assert_eq!(roots.anchors().len(), 2);
+        assert!(roots.pin(&server.chain[0]) && roots.pin(one.certificate()));
+        assert!(!roots.pin(&one.issue(&["a.example"]).chain[0]));
+    }
+
+    #[test]
+    fn a_file_that_is_none_is_refused() {
+        let place = Place::new("roots");
+        let path = place.join("roots.pem");
+        assert_eq!(Roots::read(&path).unwrap_err().kind(), io::ErrorKind::NotFound);
+        let one = Authority::new("one").pem();
+        let many = one.repeat(MAX_CERTIFICATES + 1);
+        let cut = &one[..one.len() - 40];
+        let long = format!("{one}{}", "x".repeat(MAX_FILE as usize));
+        for (text, why) in
+            [("", "empty"), ("nothing", "no PEM"), (&many, "many"), (cut, "cut"), (&long, "long")]
+        {
+            fs::write(&path, text).unwrap();
+            assert_eq!(Roots::read(&path).unwrap_err().kind(), io::ErrorKind::InvalidData, "{why}");
+        }
+        fs::write(&path, one.repeat(MAX_CERTIFICATES)).unwrap();
+        assert_eq!(Roots::read(&path).unwrap().anchors().len(), MAX_CERTIFICATES);
+    }
+}

@@ -1,0 +1,196 @@
+//! Whether a server is who it was asked to be: its chain of certificates, at the time of the request.
+//!
+//! A host whose clock is known to be wrong may ask for *deferred validity*: if time is all that is wrong with
+//! the chain, it is judged at an instant at which all of it is valid, and which isn't before the earliest time
+//! that is possible. The engine then holds the answer back until others agree.
+
+use super::roots::Roots;
+use ipc::message::exchange::{Exchange, ExchangeFailure};
+use ipc::units::WallTime;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls13_signature};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{CertificateError, DigitallySignedStruct, Error, PeerIncompatible, SignatureScheme};
+use std::sync::OnceLock;
+use std::time::Duration;
+use tls::validity::Validity;
+use webpki::{EndEntityCert, Error as PathError, KeyUsage};
+
+/// Most certificates that a server may send.
+const MAX_CHAIN: usize = 8;
+
+/// What became of a server's certificates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Verdict {
+    /// When the whole chain is valid.
+    pub(super) validity: Validity,
+    /// Whether it isn't now.
+    pub(super) deferred: bool,
+}
+
+/// Judges one server, once.
+#[derive(Debug)]
+pub(super) struct Verifier {
+    roots: Roots,
+    algorithms: WebPkiSupportedAlgorithms,
+    /// Seconds since 1970.
+    now: i64,
+    not_before: Option<i64>,
+    verdict: OnceLock<Result<Verdict, ExchangeFailure>>,
+}
+
+/// Why a chain isn't good at an instant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Flaw {
+    /// At another one it might be.
+    Time(ExchangeFailure),
+    /// Or never.
+    Other(ExchangeFailure),
+}
+
+impl Verifier {
+    pub(super) fn new(exchange: &Exchange, roots: Roots, algorithms: WebPkiSupportedAlgorithms) -> Self {
+        let not_before = exchange.not_before.map(seconds);
+        Self { roots, algorithms, now: seconds(exchange.now), not_before, verdict: OnceLock::new() }
+    }
+
+    /// The verdict, where it came to one.
+    pub(super) fn verdict(&self) -> Option<Result<Verdict, ExchangeFailure>> {
+        self.verdict.get().copied()
+    }
+
+    fn judge(
+        &self,
+        server: &CertificateDer<'_>,
+        between: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+    ) -> Result<Verdict, ExchangeFailure> {
+        if between.len() >= MAX_CHAIN {
+            return Err(ExchangeFailure::BadCertificate);
+        }
+        let reason = match self.check(server, between, name, self.now) {
+            Ok(validity) => return Ok(Verdict { validity, deferred: false }),
+            Err(Flaw::Other(reason)) => return Err(reason),
+            Err(Flaw::Time(reason)) => reason,
+        };
+        // A chain is valid at some instant exactly where it is when the last of its certificates begins.
+        let begins = [server].into_iter().chain(between).filter_map(|one| Validity::of(one));
+        let mut begins: Vec<i64> = begins.map(|period| period.from).collect();
+        begins.sort_unstable();
+        begins.dedup();
+        if let Some(floor) = self.not_before {
+            let mut instants: Vec<i64> = begins.iter().map(|from| floor.max(*from)).collect();
+            instants.dedup();
+            for instant in instants {
+                if let Ok(validity) = self.check(server, between, name, instant) {
+                    return Ok(Verdict { validity, deferred: true });
+                }
+            }
+        }
+        let mut never = None;
+        for instant in begins {
+            match self.check(server, between, name, instant) {
+                Ok(_) => return Err(reason),
+                Err(Flaw::Other(other)) => never = Some(other),
+                Err(Flaw::Time(_)) => {}
+            }
+        }
+        Err(never.unwrap_or(reason))
+    }
+
+    /// The validity of the chain that leads to a root and is good at this instant.
+    fn check(
+        &self,
+        server: &CertificateDer<'_>,
+        between: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        at: i64,
+    ) -> Result<Validity, Flaw> {
+        const UNREADABLE: Flaw = Flaw::Other(ExchangeFailure::BadCertificate);
+        let end = EndEntityCert::try_from(server).map_err(flaw)?;
+        let own = Validity::of(server).ok_or(UNREADABLE)?;
+        let validity = if self.roots.pin(server) {
+            own
+        } else {
+            let algorithms = self.algorithms.all;
+            let usage = KeyUsage::server_auth();
+            let at = UnixTime::since_unix_epoch(Duration::from_secs(at.max(0).unsigned_abs()));
+            let path = end.verify_for_usage(algorithms, self.roots.anchors(), between, at, usage, None, None);
+            let path = path.map_err(flaw)?;
+            let periods = path.intermediate_certificates().map(|between| Validity::of(&between.der()));
+            periods.chain([Some(own)]).try_fold(own, |all, one| Some(all.and(one?))).ok_or(UNREADABLE)?
+        };
+        end.verify_is_valid_for_subject_name(name).map_err(flaw)?;
+        match validity.contains(at) {
+            true => Ok(validity),
+            false if at < validity.from => Err(Flaw::Time(ExchangeFailure::NotYetValid)),
+            false => Err(Flaw::Time(ExchangeFailure::Expired)),
+        }
+    }
+}
+
+fn seconds(time: WallTime) -> i64 {
+    time.nanos() / 1_000_000_000
+}
+
+fn flaw(error: PathError) -> Flaw {
+    Flaw::Other(match error {
+        PathError::CertExpired { .. } => return Flaw::Time(ExchangeFailure::Expired),
+        PathError::CertNotValidYet { .. } => return Flaw::Time(ExchangeFailure::NotYetValid),
+        PathError::CertNotValidForName(_) => ExchangeFailure::WrongName,
+        PathError::UnknownIssuer => ExchangeFailure::UnknownIssuer,
+        PathError::RequiredEkuNotFoundContext(_) => ExchangeFailure::NotForServers,
+        _ => ExchangeFailure::BadCertificate,
+    })
+}
+
+/// What the server is told.
+fn alert(failure: ExchangeFailure) -> CertificateError {
+    match failure {
+        ExchangeFailure::Expired => CertificateError::Expired,
+        ExchangeFailure::NotYetValid => CertificateError::NotValidYet,
+        ExchangeFailure::WrongName => CertificateError::NotValidForName,
+        ExchangeFailure::UnknownIssuer => CertificateError::UnknownIssuer,
+        ExchangeFailure::NotForServers => CertificateError::InvalidPurpose,
+        _ => CertificateError::BadEncoding,
+    }
+}
+
+impl ServerCertVerifier for Verifier {
+    fn verify_server_cert(
+        &self,
+        server: &CertificateDer<'_>,
+        between: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let verdict = *self.verdict.get_or_init(|| self.judge(server, between, name));
+        verdict.map(|_| ServerCertVerified::assertion()).map_err(|reason| alert(reason).into())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Err(PeerIncompatible::Tls12NotOffered.into())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        server: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(message, server, signature, &self.algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.algorithms.supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,209 @@
+//! The key holder role: has the private key of the key exchange service's certificate, and signs for it.
+//!
+//! It has no network, no thread, no file but the key's, and one use: the CertificateVerify of a TLS 1.3 server,
+//! whose content it puts together itself. Whoever takes the service over can have handshakes signed while it
+//! lasts, at a bounded rate, and take nothing along.
+//!
+//! The service has a link for each of its threads, and one more, the first, over which it orders the key to be read.
+//! After a `Use` on a thread's link its signatures are by the key that was read last; so each thread changes key
+//! and certificate between two handshakes of its own, and none of them fails.
+//!
+//! ```text
+//!   key   read, and used for one thing
+//!   pem   its text form
+//!   rate  how often
+//! ```
+#![forbid(unsafe_code)]
+
+mod key;
+mod pem;
+mod rate;
+
+use ipc::message::Shortfall;
+use ipc::message::key_service::{FromKeyHolder, KeyRead, Sign, ToKeyHolder};
+use ipc::units::Span;
+use ipc_link::{Link, LinkError};
+use key::Key;
+use network::clock;
+use network::ending::Ending;
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, ppoll};
+use rate::Rate;
+use std::convert::Infallible;
+use std::os::fd::AsFd;
+use std::path::PathBuf;
+
+/// Signatures: 20,000 a second, 2,000 at once. More than a core makes.
+const SIGNATURE: Span = Span::saturating(50_000);
+const SIGNATURES: i64 = 2_000;
+
+/// Readings of the key: one a second, ten at once.
+const READING: Span = Span::from_millis(1_000);
+const READINGS: i64 = 10;
+
+/// Orders of one thread that are done before the key is read.
+const BURST: usize = 16;
+
+/// An end of a link, over which the service signs, orders, and is answered in order.
+type Ear = Link<FromKeyHolder, ToKeyHolder>;
+
+/// The key, read before the filter is in force: what a library asks of the kernel when it is used first isn't
+/// allowed later.
+#[derive(Debug)]
+pub struct Holder {
+    path: PathBuf,
+    /// Read last.
+    latest: Option<Key>,
+}
+
+impl Holder {
+    /// Reads the key; that it can't be read is told once there is somebody to tell.
+    pub fn new(path: PathBuf) -> Self {
+        let latest = Key::read(&path);
+        Self { path, latest }
+    }
+
+    /// Signs until a link ends. The first link is told hello, and of the key.
+    pub fn run(self, links: Vec<Ear>, shortfall: Shortfall) -> Ending {
+        let Holder { path, latest } = self;
+        let places = links.into_iter().map(|link| Place { link, key: latest.clone(), late: None }).collect();
+        let mut work = Work {
+            path,
+            latest,
+            places,
+            signatures: Rate::new(SIGNATURE, SIGNATURES),
+            readings: Rate::new(READING, READINGS),
+        };
+        match work.serve(shortfall) {
+            Ok(never) => match never {},
+            Err(ending) => ending,
+        }
+    }
+}
+
+/// One link.
+struct Place {
+    link: Ear,
+    /// Signs here.
+    key: Option<Key>,
+    /// An answer that the service had no room for. Until it has, nothing more is read from it.
+    late: Option<FromKeyHolder>,
+}
+
+struct Work {
+    path: PathBuf,
+    latest: Option<Key>,
+    places: Vec<Place>,
+    signatures: Rate,
+    readings: Rate,
+}
+
+impl Work {
+    fn serve(&mut self, shortfall: Shortfall) -> Result<Infallible, Ending> {
+        let first = self.places.first_mut().ok_or(Ending::Rule("a key holder without a link"))?;
+        first.answer(FromKeyHolder::Hello(shortfall))?;
+        first.answer(FromKeyHolder::Key(told(self.latest.as_ref())))?;
+        let mut ready = vec![false; self.places.len()];
+        loop {
+            self.wait(&mut ready)?;
+            let is_ready = |at: usize| ready.get(at) == Some(&true);
+            if is_ready(0) {
+                self.attend_first()?;
+            }
+            for at in (1..ready.len()).filter(|at| is_ready(*at)) {
+                self.attend(at)?;
+            }
+        }
+    }
+
+    fn wait(&self, ready: &mut [bool]) -> Result<(), Ending> {
+        let interest =
+            |place: &Place| if place.late.is_some() { PollFlags::POLLOUT } else { PollFlags::POLLIN };
+        let mut polled: Vec<PollFd<'_>> =
+            self.places.iter().map(|place| PollFd::new(place.link.as_fd(), interest(place))).collect();
+        match ppoll(&mut polled, None, None) {
+            Ok(_) => {
+                for (ready, place) in ready.iter_mut().zip(&polled) {
+                    *ready = place.any().unwrap_or(true);
+                }
+                Ok(())
+            }
+            Err(Errno::EINTR) => {
+                ready.fill(false);
+                Ok(())
+            }
+            Err(errno) => Err(Ending::Kernel("to wait for orders", errno)),
+        }
+    }
+
+    /// Reads the key. What threads ordered before that is done before: a `Use` means the key that was the last then.
+    fn attend_first(&mut self) -> Result<(), Ending> {
+        for at in 1..self.places.len() {
+            for _ in 0..BURST {
+                if !self.attend(at)? {
+                    break;
+                }
+            }
+        }
+        let Some(place) = self.places.first_mut() else { return Ok(()) };
+        if let Some(late) = place.late.take() {
+            return place.answer(late);
+        }
+        match place.link.receive()? {
+            None => Ok(()),
+            Some((_, ToKeyHolder::Reload)) => {
+                let read = self.readings.takes(clock::raw()).then(|| Key::read(&self.path)).flatten();
+                let answer = FromKeyHolder::Key(told(read.as_ref()));
+                if read.is_some() {
+                    self.latest = read;
+                }
+                place.answer(answer)
+            }
+            Some((_, ToKeyHolder::Ping)) => place.answer(FromKeyHolder::Pong),
+            Some(_) => Err(Ending::Rule("an order for a thread's link on the first one")),
+        }
+    }
+
+    /// One order of a thread, whether there was one: the other links have their turn then.
+    fn attend(&mut self, at: usize) -> Result<bool, Ending> {
+        let Some(place) = self.places.get_mut(at) else { return Ok(false) };
+        if let Some(late) = place.late.take() {
+            place.answer(late)?;
+            return Ok(place.late.is_none());
+        }
+        match place.link.receive()? {
+            None => return Ok(false),
+            Some((_, ToKeyHolder::Sign(order))) => {
+                let is_due = self.signatures.takes(clock::raw());
+                let answer = if is_due { sign(place.key.as_ref(), &order) } else { FromKeyHolder::NotSigned };
+                place.answer(answer)?;
+            }
+            Some((_, ToKeyHolder::Use)) => place.key.clone_from(&self.latest),
+            Some((_, ToKeyHolder::Reload | ToKeyHolder::Ping)) => {
+                return Err(Ending::Rule("an order of the first link on a thread's link"));
+            }
+        }
+        Ok(true)
+    }
+}
+
+impl Place {
+    fn answer(&mut self, answer: FromKeyHolder) -> Result<(), Ending> {
+        match self.link.send(&answer) {
+            Ok(_) => Ok(()),
+            Err(LinkError::Full) => {
+                self.late = Some(answer);
+                Ok(())
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+fn sign(key: Option<&Key>, order: &Sign) -> FromKeyHolder {
+    key.and_then(|key| key.sign(order)).map_or(FromKeyHolder::NotSigned, FromKeyHolder::Signed)
+}
+
+fn told(key: Option<&Key>) -> KeyRead {
+    key.map_or(KeyRead::Unreadable, |key| KeyRead::Read(key.fingerprint()))
+}

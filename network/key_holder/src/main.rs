@@ -1,0 +1,17 @@
+//! The program `truechimer-key-holder`, started by truechimerd with its descriptors on the command line.
+#![forbid(unsafe_code)]
+
+use ipc::process::Process;
+use ipc_link::Link;
+use key_holder::Holder;
+use policies::Role;
+
+fn main() {
+    network::start::run(Process::KeyHolder.program(), |start, link| {
+        let path = start.path("key");
+        let links = [link].into_iter().chain(start.signing_links(false)).map(Link::new).collect();
+        // The first use of the key is before the filter, and after everything else that hides other files.
+        let (shortfall, holder) = start.confine_then(Role::KeyHolder, || Holder::new(path));
+        holder.run(links, shortfall)
+    })
+}

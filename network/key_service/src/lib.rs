@@ -1,0 +1,269 @@
+//! The key exchange service role: talks TLS with strangers, and hands out keys and cookies (RFC 8915 section 4).
+//!
+//! One thread listens to the engine and to the key holder, the others to the network: each accepts connections
+//! from sockets that all share, attends to many of them at a time, and asks the key holder for signatures over a
+//! link of its own. A connection has two seconds from its start for everything. It costs next to nothing until the
+//! client's first message is whole; a network with too many connections loses its own first; and handshakes, which cost
+//! most, are counted before anything is computed.
+//!
+//! The private key isn't here. What is here: keys that seal cookies, shared with the server role, and for the
+//! length of an exchange the keys of one client.
+//!
+//! ```text
+//!   worker       one thread: connections and their deadlines
+//!   places       its connections, and who has to go
+//!   connection   one socket
+//!   talk         one exchange, as octets in and octets out
+//!   answer       a request becomes a response
+//!   limit        how many at a time, how many a second
+//!   certificate  read and understood
+//!   signing      signatures, asked of the key holder
+//!   reload       how a new certificate comes into use
+//!   shared       what its threads share
+//! ```
+#![forbid(unsafe_code)]
+
+mod answer;
+mod certificate;
+mod connection;
+mod limit;
+mod places;
+mod reload;
+mod shared;
+mod signing;
+mod talk;
+mod worker;
+
+pub use worker::DEADLINE;
+
+use ipc::message::Shortfall;
+use ipc::message::key_service::{
+    FromKeyHolder, FromKeyService, KeyCounters, KeyPolicy, ToKeyHolder, ToKeyService,
+};
+use ipc::message::server::CookieKeys as GivenKeys;
+use ipc_link::{Link, LinkError};
+use network::ending::Ending;
+use network::outbox::Outbox;
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, ppoll};
+use nix::sys::socket::{setsockopt, sockopt};
+use nix::sys::time::TimeVal;
+use protocol::nts::cookie::CookieKeys;
+use protocol::nts::ratchet::EpochKey;
+use reload::Reload;
+use shared::{KINDS, Shared};
+use signing::Holder;
+use std::convert::Infallible;
+use std::net::TcpListener;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+use std::sync::Arc;
+use threads::{Gate, Reports, Watch};
+use worker::Worker;
+
+/// Records that are read from a link before other things have their turn.
+const BURST: usize = 16;
+
+/// Stack of a thread: a handshake takes less than a quarter of it.
+const STACK: usize = 512 * 1024;
+
+/// How long a thread waits for a signature, microseconds.
+const PATIENCE: i64 = 1_000_000;
+
+/// The threads at the sockets, waiting at a gate.
+#[derive(Debug)]
+pub struct Crew {
+    shared: Arc<Shared>,
+    gate: Gate,
+}
+
+/// Starts a thread for each link to the key holder. They wait; so this comes before the filter, under which no
+/// thread can be made. The sockets are bound, listen and don't block; the links do.
+///
+/// # Errors
+/// [`Ending::Kernel`] where there are no threads or descriptors to be had.
+pub fn muster(
+    listeners: Vec<OwnedFd>,
+    holders: Vec<Link<ToKeyHolder, FromKeyHolder>>,
+) -> Result<Crew, Ending> {
+    let refused = |errno| Ending::Kernel("threads that exchange keys", errno);
+    let listeners: Arc<[TcpListener]> = listeners.into_iter().map(TcpListener::from).collect();
+    let shared = Arc::new(Shared::new(holders.len()).map_err(refused)?);
+    let mut bodies = Vec::with_capacity(holders.len());
+    for (number, link) in holders.into_iter().enumerate() {
+        let patience = TimeVal::new(PATIENCE / 1_000_000, PATIENCE % 1_000_000);
+        setsockopt(&link, sockopt::ReceiveTimeout, &patience).map_err(refused)?;
+        setsockopt(&link, sockopt::SendTimeout, &patience).map_err(refused)?;
+        let worker = Worker::new(Arc::clone(&shared), number, Arc::clone(&listeners), Holder::new(link));
+        let mut worker = worker.map_err(refused)?;
+        bodies.push(move || {
+            tls::warm_up();
+            move || worker.work()
+        });
+    }
+    let gate = threads::start(("keys", STACK), &shared, |shared| &shared.crew, bodies).map_err(refused)?;
+    Ok(Crew { shared, gate })
+}
+
+/// Runs until the engine's link ends; sends the hello first. `holder` is the link over which the key holder is
+/// told to read its key, `certificate` the file.
+pub fn run(
+    engine: Link<FromKeyService, ToKeyService>,
+    holder: Link<ToKeyHolder, FromKeyHolder>,
+    certificate: PathBuf,
+    shortfall: Shortfall,
+    crew: Crew,
+) -> Ending {
+    let Crew { shared, gate } = crew;
+    let mut service = Service {
+        engine: Outbox::new(engine),
+        holder: Outbox::new(holder),
+        shared: &shared,
+        reload: Reload::at_start(certificate),
+        is_holder_known: false,
+        watch: Watch::default(),
+        reports: Reports::default(),
+    };
+    match service.serve(shortfall, gate) {
+        Ok(never) => match never {},
+        Err(ending) => ending,
+    }
+}
+
+struct Service<'s> {
+    engine: Outbox<FromKeyService, ToKeyService>,
+    holder: Outbox<ToKeyHolder, FromKeyHolder>,
+    shared: &'s Shared,
+    reload: Reload,
+    is_holder_known: bool,
+    /// Who answers pings for the threads.
+    watch: Watch,
+    reports: Reports<KINDS>,
+}
+
+impl Service<'_> {
+    fn serve(&mut self, shortfall: Shortfall, gate: Gate) -> Result<Infallible, Ending> {
+        self.engine.push(FromKeyService::Hello(shortfall))?;
+        gate.open();
+        loop {
+            let [is_engine, is_holder] = self.wait()?;
+            if let Some(ending) = self.shared.crew.failure() {
+                return Err(ending);
+            }
+            if is_engine {
+                self.engine.flush()?;
+                self.hear_engine()?;
+            }
+            if is_holder {
+                self.holder.flush().map_err(of_holder)?;
+                self.hear_holder()?;
+            }
+            self.reload()?;
+            self.report()?;
+        }
+    }
+
+    /// Waits for the links, for a thread, or until a report is due; tells which of engine and key holder have
+    /// something to say or to hear.
+    fn wait(&mut self) -> Result<[bool; 2], Ending> {
+        let mut places = [
+            PollFd::new(self.engine.as_fd(), self.engine.interest()),
+            PollFd::new(self.holder.as_fd(), self.holder.interest()),
+            PollFd::new(self.shared.crew.bell().as_fd(), PollFlags::POLLIN),
+        ];
+        match ppoll(&mut places, self.reports.patience(), None) {
+            Ok(_) => {}
+            Err(Errno::EINTR) => return Ok([false; 2]),
+            Err(errno) => return Err(Ending::Kernel("to wait for the engine", errno)),
+        }
+        let [is_engine, is_holder, is_bell] =
+            [0, 1, 2].map(|at| places.get(at).is_some_and(|place| place.any().unwrap_or(true)));
+        if is_bell {
+            self.reports.wake(&self.shared.crew);
+        }
+        Ok([is_engine, is_holder])
+    }
+
+    fn hear_engine(&mut self) -> Result<(), Ending> {
+        for _ in 0..BURST {
+            match self.engine.receive()? {
+                Some(ToKeyService::CookieKeys(given)) => {
+                    let keys = take_over(&given).ok_or(Ending::Rule("cookie keys that are impossible"))?;
+                    self.shared.change(|settings| settings.cookies = Some(Arc::new(keys)));
+                }
+                Some(ToKeyService::Policy(policy)) => self.follow(policy)?,
+                Some(ToKeyService::Reload) => self.reload.order(),
+                Some(ToKeyService::Ping) => {
+                    for _ in 0..self.watch.answers(self.shared.crew.progress()) {
+                        self.engine.push(FromKeyService::Pong)?;
+                    }
+                    self.holder.push(ToKeyHolder::Ping).map_err(of_holder)?;
+                }
+                None => break,
+            }
+        }
+        Ok(())
+    }
+
+    fn follow(&mut self, policy: KeyPolicy) -> Result<(), Ending> {
+        if !limit::is_possible(&policy) {
+            return Err(Ending::Rule("a limit of key exchanges that is impossible"));
+        }
+        self.shared.change(|settings| settings.policy = policy);
+        Ok(())
+    }
+
+    fn hear_holder(&mut self) -> Result<(), Ending> {
+        const OUT_OF_TURN: Ending = Ending::Rule("a word of the key holder that wasn't its turn");
+        for _ in 0..BURST {
+            match self.holder.receive().map_err(of_holder)? {
+                Some(FromKeyHolder::Hello(shortfall)) if !self.is_holder_known => {
+                    self.is_holder_known = true;
+                    self.engine.push(FromKeyService::HolderHello(shortfall))?;
+                }
+                Some(FromKeyHolder::Key(read)) if self.is_holder_known => {
+                    self.reload.hear(read, self.shared).ok_or(OUT_OF_TURN)?;
+                }
+                Some(FromKeyHolder::Pong) if self.is_holder_known => {
+                    self.engine.push(FromKeyService::HolderPong)?;
+                }
+                Some(_) => return Err(OUT_OF_TURN),
+                None => break,
+            }
+        }
+        Ok(())
+    }
+
+    /// Begins to read certificate and key where that is wanted, and tells what came of it once that is known.
+    fn reload(&mut self) -> Result<(), Ending> {
+        loop {
+            if self.reload.is_due() && self.reload.begin() {
+                self.holder.push(ToKeyHolder::Reload).map_err(of_holder)?;
+            }
+            let Some(loaded) = self.reload.conclude(self.shared) else { return Ok(()) };
+            self.engine.push(FromKeyService::Certificate(loaded))?;
+        }
+    }
+
+    fn report(&mut self) -> Result<(), Ending> {
+        let engine = &mut self.engine;
+        let offer = |counts| engine.offer(&FromKeyService::Counters(KeyCounters::from_list(counts)));
+        self.reports.report(&self.shared.crew, offer)
+    }
+}
+
+/// The same fault, of the other link.
+fn of_holder(ending: Ending) -> Ending {
+    match ending {
+        Ending::EngineGone => Ending::Holder(LinkError::Closed),
+        Ending::Link(error) => Ending::Holder(error),
+        other => other,
+    }
+}
+
+/// The keys that seal cookies, out of a message; nothing where it contradicts itself.
+fn take_over(given: &GivenKeys) -> Option<CookieKeys> {
+    let given_ones = given.keys.get(..usize::from(given.count))?;
+    let keys = given_ones.iter().map(|key| EpochKey::from_octets(key.epoch, key.key.octets()));
+    CookieKeys::new(given.current, keys).ok()
+}

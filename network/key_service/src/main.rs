@@ -1,0 +1,23 @@
+//! The program `truechimer-key-service`, started by truechimerd with its descriptors on the command line.
+#![forbid(unsafe_code)]
+
+use ipc::process::Process;
+use ipc_link::Link;
+use key_service::muster;
+use policies::Role;
+
+fn main() {
+    network::start::run(Process::KeyService.program(), |start, engine| {
+        let certificate = start.path("certificate");
+        let holder = start.required(start.inherited().fd("holder"));
+        let signing = start.signing_links(true).into_iter().map(Link::new).collect();
+        let listeners = start.required(start.inherited().fds("listeners"));
+        for fd in listeners.iter().chain([&holder]) {
+            start.block(fd, false);
+        }
+        // Before the filter: it allows no socket option, and no thread.
+        let muster = || start.required(muster(listeners, signing));
+        let (shortfall, crew) = start.confine_then(Role::KeyService, muster);
+        key_service::run(Link::new(engine), Link::new(holder), certificate, shortfall, crew)
+    })
+}

@@ -1,0 +1,137 @@
+//! Signatures of handshakes, asked of the key holder: one question at a time over a thread's own link, and the
+//! thread waits for the answer. While it does, other threads go on.
+
+use ipc::message::key_service::{FromKeyHolder, Scheme, Sign, Signature, ToKeyHolder};
+use ipc_link::{Link, LinkError};
+use rustls::SignatureScheme;
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::{CertifiedKey, Signer, SigningKey};
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use tls::certificate_verify::{named, take_apart};
+
+use super::certificate::KeyKind;
+
+/// A link to the key holder whose descriptor blocks, for a bounded time.
+pub(super) struct Holder {
+    link: Link<ToKeyHolder, FromKeyHolder>,
+    /// Answers that didn't come in time and may come yet.
+    owed: u32,
+    /// Why the link is of no use any more.
+    failure: Option<LinkError>,
+}
+
+impl Holder {
+    pub(super) const fn new(link: Link<ToKeyHolder, FromKeyHolder>) -> Self {
+        Self { link, owed: 0, failure: None }
+    }
+
+    /// Why no signature will ever be had again, where that is so.
+    pub(super) const fn failure(&self) -> Option<LinkError> {
+        self.failure
+    }
+
+    /// From here on signatures are by the key that was read last.
+    pub(super) fn change_key(&mut self) {
+        match self.link.send(&ToKeyHolder::Use) {
+            Ok(_) => {}
+            Err(error) => self.failure = Some(error),
+        }
+    }
+
+    fn sign(&mut self, order: Sign) -> Option<Signature> {
+        let signed = self.ask(order);
+        // Out of step with a peer that is ours is the end; a full link is not.
+        if let Err(error) = signed
+            && error != LinkError::Full
+        {
+            self.failure = Some(error);
+        }
+        signed.ok().flatten()
+    }
+
+    fn ask(&mut self, order: Sign) -> Result<Option<Signature>, LinkError> {
+        if let Some(error) = self.failure {
+            return Err(error);
+        }
+        while self.owed > 0 {
+            if self.link.receive()?.is_none() {
+                return Ok(None);
+            }
+            self.owed -= 1;
+        }
+        self.link.send(&ToKeyHolder::Sign(order))?;
+        match self.link.receive()? {
+            Some((_, FromKeyHolder::Signed(signature))) => Ok(Some(signature)),
+            Some(_) => Ok(None),
+            None => {
+                self.owed += 1;
+                Ok(None)
+            }
+        }
+    }
+}
+
+/// The private key, as far as this process has one.
+pub(super) struct HeldKey {
+    pub holder: Arc<Mutex<Holder>>,
+    pub kind: KeyKind,
+}
+
+impl fmt::Debug for HeldKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("HeldKey").field(&self.kind).finish()
+    }
+}
+
+impl SigningKey for HeldKey {
+    fn choose_scheme(&self, offered: &[SignatureScheme]) -> Option<Box<dyn Signer>> {
+        let scheme = *self.kind.schemes().iter().find(|scheme| offered.contains(&named(**scheme)))?;
+        Some(Box::new(Order { holder: Arc::clone(&self.holder), scheme }))
+    }
+
+    fn algorithm(&self) -> rustls::SignatureAlgorithm {
+        match self.kind {
+            KeyKind::P256 => rustls::SignatureAlgorithm::ECDSA,
+            KeyKind::Ed25519 => rustls::SignatureAlgorithm::ED25519,
+            KeyKind::Rsa => rustls::SignatureAlgorithm::RSA,
+        }
+    }
+}
+
+struct Order {
+    holder: Arc<Mutex<Holder>>,
+    scheme: Scheme,
+}
+
+impl fmt::Debug for Order {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Order").field(&self.scheme).finish()
+    }
+}
+
+impl Signer for Order {
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, rustls::Error> {
+        let refused = |why: &str| rustls::Error::General(why.to_owned());
+        let transcript = take_apart(message).ok_or_else(|| refused("not a CertificateVerify"))?;
+        let order = Sign { scheme: self.scheme, transcript };
+        let signed = self.holder.lock().unwrap_or_else(PoisonError::into_inner).sign(order);
+        signed
+            .map(|signature| signature.octets().to_vec())
+            .ok_or_else(|| refused("the key holder signs nothing"))
+    }
+
+    fn scheme(&self) -> SignatureScheme {
+        named(self.scheme)
+    }
+}
+
+/// The one certificate.
+#[derive(Debug)]
+pub(super) struct Only(pub Arc<CertifiedKey>);
+
+impl ResolvesServerCert for Only {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(Arc::clone(&self.0))
+    }
+}

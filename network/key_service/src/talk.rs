@@ -1,0 +1,222 @@
+//! One client's key exchange, as octets in and octets out: TLS, one request, one response.
+
+use super::answer::answer;
+use super::shared::Settings;
+use protocol::nts::record::{ALPN, Boundary, ErrorCode, MAX_REQUEST};
+use rustls::ServerConfig;
+use rustls::server::{Accepted, Acceptor, ServerConnection};
+use std::io::Read;
+use std::sync::Arc;
+use threads::Edition;
+use zeroize::Zeroize;
+
+/// Most octets that a client may send: its first message, and one whole record of TLS, so that it can be told that
+/// its request is too long.
+const MAX_HEARD: usize = 32 * 1024;
+
+/// An alert that ends everything (RFC 8446 section 6): no application protocol in common.
+const NO_PROTOCOL: [u8; 7] = [21, 3, 3, 0, 2, 2, 120];
+
+/// What a thread has for its clients.
+#[derive(Debug)]
+pub(super) struct Desk {
+    pub settings: Arc<Edition<Settings>>,
+    /// Nothing without a certificate.
+    pub config: Option<Arc<ServerConfig>>,
+}
+
+/// What became of a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// It has its cookies.
+    Exchanged,
+    /// Its request was answered with an error, or found nothing in common.
+    Refused,
+    /// TLS failed, by whoever's fault.
+    Tls,
+    /// There were too many before it.
+    Limited,
+    /// It went away.
+    Gone,
+}
+
+/// An exchange under way.
+pub(super) struct Talk {
+    stage: Stage,
+    heard: usize,
+}
+
+enum Stage {
+    Hello(Box<Acceptor>),
+    Secret(Box<Secret>),
+    Over,
+}
+
+/// Inside TLS.
+struct Secret {
+    tls: ServerConnection,
+    request: Vec<u8>,
+    boundary: Boundary,
+}
+
+impl Talk {
+    pub(super) fn new() -> Self {
+        Self { stage: Stage::Hello(Box::default()), heard: 0 }
+    }
+
+    /// Whether the client's first message has been taken, and with it some of the budget.
+    pub(super) const fn is_secret(&self) -> bool {
+        matches!(self.stage, Stage::Secret(_))
+    }
+
+    /// Hears what a client says, and adds to `out` what it is told. `begins` is asked once, when the first message
+    /// is whole. After an end nothing is heard any more.
+    pub(super) fn hear(
+        &mut self,
+        mut octets: &[u8],
+        desk: &Desk,
+        begins: impl FnOnce() -> bool,
+        out: &mut Vec<u8>,
+    ) -> Option<End> {
+        self.heard = self.heard.saturating_add(octets.len());
+        if self.heard > MAX_HEARD {
+            return self.end(End::Refused);
+        }
+        if let Stage::Hello(acceptor) = &mut self.stage {
+            let accepted = loop {
+                match acceptor.accept() {
+                    Ok(Some(accepted)) => break accepted,
+                    Ok(None) => {}
+                    Err((_, mut alert)) => {
+                        let _ = alert.write_all(out);
+                        return self.end(End::Tls);
+                    }
+                }
+                if octets.is_empty() {
+                    return None;
+                }
+                if !matches!(acceptor.read_tls(&mut octets), Ok(1..)) {
+                    return self.end(End::Tls);
+                }
+            };
+            match begin(accepted, desk, begins, out) {
+                Ok(secret) => self.stage = Stage::Secret(Box::new(secret)),
+                Err(end) => return self.end(end),
+            }
+        }
+        let Stage::Secret(secret) = &mut self.stage else { return None };
+        let end = secret.hear(octets, desk);
+        secret.tell(out);
+        end.and_then(|end| self.end(end))
+    }
+
+    /// The client has had its time. It is told so where it can be.
+    pub(super) fn run_out(&mut self, out: &mut Vec<u8>) {
+        if let Stage::Secret(secret) = &mut self.stage
+            && !secret.tls.is_handshaking()
+        {
+            secret.say(&super::answer::error(ErrorCode::BadRequest));
+            secret.tell(out);
+        }
+        self.stage = Stage::Over;
+    }
+
+    fn end(&mut self, end: End) -> Option<End> {
+        self.stage = Stage::Over;
+        Some(end)
+    }
+}
+
+fn begin(
+    accepted: Accepted,
+    desk: &Desk,
+    begins: impl FnOnce() -> bool,
+    out: &mut Vec<u8>,
+) -> Result<Secret, End> {
+    // rustls goes on with a client that names no protocol at all.
+    let names_ours = accepted.client_hello().alpn().is_some_and(|mut names| names.any(|name| name == ALPN));
+    if !names_ours {
+        out.extend_from_slice(&NO_PROTOCOL);
+        return Err(End::Tls);
+    }
+    let config = desk.config.as_ref().ok_or(End::Tls)?;
+    if !begins() {
+        return Err(End::Limited);
+    }
+    match accepted.into_connection(Arc::clone(config)) {
+        Ok(tls) => Ok(Secret { tls, request: Vec::new(), boundary: Boundary::of_request() }),
+        Err((_, mut alert)) => {
+            let _ = alert.write_all(out);
+            Err(End::Tls)
+        }
+    }
+}
+
+impl Secret {
+    fn hear(&mut self, mut octets: &[u8], desk: &Desk) -> Option<End> {
+        loop {
+            let state = match self.tls.process_new_packets() {
+                Ok(state) => state,
+                Err(_) => return Some(End::Tls),
+            };
+            if state.plaintext_bytes_to_read() > 0 {
+                let end = self.take(state.plaintext_bytes_to_read(), desk);
+                if end.is_some() {
+                    return end;
+                }
+            }
+            if state.peer_has_closed() {
+                return Some(End::Gone);
+            }
+            if octets.is_empty() {
+                return None;
+            }
+            if !matches!(self.tls.read_tls(&mut octets), Ok(1..)) {
+                return Some(End::Tls);
+            }
+        }
+    }
+
+    /// Takes what TLS has deciphered, and answers when the request is whole.
+    fn take(&mut self, arrived: usize, desk: &Desk) -> Option<End> {
+        let from = self.request.len();
+        // One octet more than a request may have shows one that is too long.
+        let room = (MAX_REQUEST + 1).saturating_sub(from).min(arrived);
+        self.request.resize(from + room, 0);
+        let read = self.tls.reader().read(self.request.get_mut(from..)?).unwrap_or(0);
+        self.request.truncate(from + read);
+        // The protocol was offered, or there would be no connection; it was chosen, or the client ended it.
+        let is_ours = self.tls.alpn_protocol() == Some(ALPN);
+        let (response, end) = match self.boundary.find(&self.request) {
+            Ok(None) if is_ours => return None,
+            Ok(Some(length)) if is_ours => answer(self.request.get(..length)?, &self.tls, desk),
+            _ => (super::answer::error(ErrorCode::BadRequest), End::Refused),
+        };
+        self.say(&response);
+        Some(end)
+    }
+
+    /// The response, and that it was all.
+    fn say(&mut self, response: &[u8]) {
+        use std::io::Write;
+        let _ = self.tls.writer().write_all(response);
+        self.tls.send_close_notify();
+    }
+
+    fn tell(&mut self, out: &mut Vec<u8>) {
+        while self.tls.wants_write() {
+            if !matches!(self.tls.write_tls(out), Ok(1..)) {
+                break;
+            }
+        }
+    }
+}
+
+impl Drop for Secret {
+    fn drop(&mut self) {
+        self.request.zeroize();
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,312 @@
+//! One thread: it accepts connections and attends to them, and asks the key holder over a link of its own.
+
+use super::certificate::Certificate;
+use super::connection::{Connection, Outcome, PIECE};
+use super::limit::{Entry, Network};
+use super::places::{Places, Token};
+use super::shared::Shared;
+use super::signing::{HeldKey, Holder, Only};
+use super::talk::{Desk, End};
+use ipc::message::key_service::KeyCounters;
+use ipc::units::Span;
+use network::clock;
+use network::ending::Ending;
+use nix::errno::Errno;
+use nix::poll::ppoll;
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use nix::sys::time::TimeSpec;
+use protocol::nts::record::ALPN;
+use rustls::ServerConfig;
+use rustls::crypto::CryptoProvider;
+use rustls::server::NoServerSessionStorage;
+use rustls::sign::CertifiedKey;
+use std::io::ErrorKind;
+use std::net::TcpListener;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Time for a whole exchange, from the moment when the connection was accepted.
+pub const DEADLINE: Span = Span::from_millis(2_000);
+
+/// Most connections that are accepted before those that are there have their turn; many only while many come.
+const TURNS: usize = 32;
+
+/// Events that are taken at once.
+const EVENTS: usize = 64;
+
+/// How long nothing is accepted when the kernel has nothing to make a connection of.
+const PAUSE: Span = Span::from_millis(10);
+
+/// What a client is waited for: that it says something, or that it has said all.
+const SAYS: EpollFlags = EpollFlags::EPOLLIN.union(EpollFlags::EPOLLRDHUP);
+
+/// Numbers of what isn't a connection: no token has the highest bit.
+const ALARM: u64 = u64::MAX;
+const LISTENERS: u64 = 1 << 63;
+
+/// One thread's own things.
+pub(super) struct Worker {
+    shared: Arc<Shared>,
+    number: usize,
+    listeners: Arc<[TcpListener]>,
+    epoll: Epoll,
+    holder: Arc<Mutex<Holder>>,
+    crypto: Arc<CryptoProvider>,
+    desk: Desk,
+    edition: u64,
+    certificate: Option<Arc<Certificate>>,
+    /// Connections are accepted.
+    is_open: bool,
+    /// Connections that are accepted next time.
+    turns: usize,
+    places: Places,
+    counters: KeyCounters,
+    piece: Box<[u8; PIECE]>,
+    out: Vec<u8>,
+}
+
+impl Worker {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        number: usize,
+        listeners: Arc<[TcpListener]>,
+        holder: Holder,
+    ) -> Result<Self, Errno> {
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+        if let Some(own) = shared.crew.own(number) {
+            epoll.add(&own.alarm, EpollEvent::new(EpollFlags::EPOLLIN, ALARM))?;
+        }
+        let desk = Desk { settings: shared.settings.newest(), config: None };
+        Ok(Self {
+            number,
+            listeners,
+            epoll,
+            holder: Arc::new(Mutex::new(holder)),
+            crypto: tls::crypto(),
+            desk,
+            edition: 0,
+            certificate: None,
+            is_open: false,
+            turns: 1,
+            places: Places::default(),
+            counters: KeyCounters::ZERO,
+            piece: Box::new([0; PIECE]),
+            out: Vec::with_capacity(PIECE),
+            shared,
+        })
+    }
+
+    /// Exchanges keys until the kernel or the key holder refuses what this thread can't do without.
+    pub(super) fn work(&mut self) -> Ending {
+        let mut events = [EpollEvent::empty(); EVENTS];
+        loop {
+            self.shared.crew.begin(self.number);
+            if let Err(errno) = self.follow() {
+                return Ending::Kernel("to wait for clients", errno);
+            }
+            let patience = self.patience();
+            self.shared.crew.rest(self.number);
+            let count = match self.epoll.wait(&mut events, patience) {
+                Ok(count) => count,
+                Err(Errno::EINTR) => 0,
+                Err(errno) => return Ending::Kernel("to wait for clients", errno),
+            };
+            for event in events.iter().take(count) {
+                self.shared.crew.begin(self.number);
+                match event.data() {
+                    ALARM => {
+                        self.shared.crew.own(self.number).into_iter().for_each(|own| own.alarm.silence())
+                    }
+                    at @ LISTENERS.. => self.accept((at - LISTENERS) as usize),
+                    number => {
+                        let has_closed = event.events().contains(EpollFlags::EPOLLRDHUP);
+                        self.attend(Token::from_number(number), has_closed);
+                    }
+                }
+            }
+            self.run_out();
+            self.shared.crew.publish(self.number, self.counters.list());
+            let holder = self.holder.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(error) = holder.failure() {
+                return Ending::Holder(error);
+            }
+        }
+    }
+
+    /// Takes new settings over.
+    fn follow(&mut self) -> Result<(), Errno> {
+        let Some(settings) = self.shared.settings.other_than(self.edition) else { return Ok(()) };
+        let edition = settings.number();
+        let is_new = match (&self.certificate, &settings.certificate) {
+            (Some(old), Some(new)) => !Arc::ptr_eq(old, new),
+            (None, new) => new.is_some(),
+            (Some(_), None) => false,
+        };
+        if let Some(certificate) = settings.certificate.as_ref().filter(|_| is_new) {
+            self.holder.lock().unwrap_or_else(PoisonError::into_inner).change_key();
+            self.desk.config = configure(certificate, &self.holder, &self.crypto);
+        }
+        self.certificate.clone_from(&settings.certificate);
+        self.desk.settings = settings;
+        self.edition = edition;
+        self.shared.adopt(self.number, edition);
+        if !self.is_open && self.desk.config.is_some() && self.desk.settings.cookies.is_some() {
+            self.open()?;
+        }
+        Ok(())
+    }
+
+    /// Begins to accept connections: there is something to answer with.
+    fn open(&mut self) -> Result<(), Errno> {
+        self.is_open = true;
+        for (at, listener) in (LISTENERS..).zip(self.listeners.iter()) {
+            // One thread is woken for a connection, not all of them.
+            let events = EpollFlags::EPOLLIN | EpollFlags::EPOLLEXCLUSIVE;
+            self.epoll.add(listener, EpollEvent::new(events, at))?;
+        }
+        Ok(())
+    }
+
+    /// How long to wait for events: until the first deadline.
+    fn patience(&mut self) -> EpollTimeout {
+        let Some((_, since)) = self.places.oldest() else { return EpollTimeout::NONE };
+        let left = since.after(DEADLINE).since(clock::raw()).nanos().max(0);
+        let milliseconds = (left + 999_999) / 1_000_000;
+        EpollTimeout::try_from(milliseconds).unwrap_or(EpollTimeout::ZERO)
+    }
+
+    fn accept(&mut self, listener: usize) {
+        let turns = self.turns;
+        self.turns = (2 * turns).min(TURNS);
+        for _ in 0..turns {
+            let Some(listener) = self.listeners.get(listener) else { return };
+            let (stream, address) = match listener.accept() {
+                Ok(accepted) => accepted,
+                Err(error) => match error.kind() {
+                    ErrorKind::WouldBlock => {
+                        self.turns = 1;
+                        return;
+                    }
+                    ErrorKind::ConnectionAborted | ErrorKind::Interrupted => continue,
+                    _ => {
+                        // No room in the kernel: the connections that there are end within their deadlines.
+                        let _ = ppoll(&mut [], Some(TimeSpec::new(0, PAUSE.nanos())), None);
+                        return;
+                    }
+                },
+            };
+            count(&mut self.counters.accepted);
+            let network = Network::of(address.ip());
+            let mut entry = self.shared.limits.enter(network, &self.desk.settings.policy);
+            // Else a few silent connections would keep all their neighbours out.
+            if entry == Entry::Refused
+                && let Some(token) = self.places.least_of(network)
+            {
+                self.give_up(token);
+                entry = self.shared.limits.enter(network, &self.desk.settings.policy);
+            }
+            match entry {
+                Entry::Refused => {
+                    count(&mut self.counters.limited);
+                    continue;
+                }
+                // A thread that has none may have one beyond the number: the others have them all.
+                Entry::Full => self.make_room(),
+                Entry::Free => {}
+            }
+            let token = self.places.add(Connection::new(stream, network, clock::raw()));
+            let Some(connection) = self.places.find(token) else { continue };
+            let event = EpollEvent::new(SAYS, token.to_number());
+            if self.epoll.add(&*connection, event).is_err() {
+                count(&mut self.counters.limited);
+                self.close(token);
+            }
+        }
+    }
+
+    fn make_room(&mut self) {
+        if let Some(token) = self.places.least() {
+            self.give_up(token);
+        }
+    }
+
+    fn give_up(&mut self, token: Token) {
+        let is_lost = self.places.find(token).is_some_and(|connection| connection.run_out(&mut self.out));
+        if is_lost {
+            count(&mut self.counters.limited);
+        }
+        self.close(token);
+    }
+
+    fn attend(&mut self, token: Token, has_closed: bool) {
+        let Self { places, desk, shared, piece, out, counters, epoll, .. } = self;
+        let Some(connection) = places.find(token) else { return };
+        let network = connection.network;
+        let begins = || shared.limits.begins(network, &desk.settings.policy, clock::raw());
+        let (end, outcome) = connection.attend(desk, has_closed, begins, piece, out);
+        match end {
+            None => {}
+            Some(End::Exchanged) => count(&mut counters.exchanged),
+            Some(End::Refused) => count(&mut counters.refused),
+            Some(End::Tls) => count(&mut counters.tls),
+            Some(End::Limited) => count(&mut counters.limited),
+            Some(End::Gone) => count(&mut counters.gone),
+        }
+        let wait_for = |events| {
+            let mut event = EpollEvent::new(events, token.to_number());
+            epoll.modify(&*connection, &mut event).is_ok()
+        };
+        let is_watched = match outcome {
+            Outcome::Stays => true,
+            Outcome::Blocks => wait_for(EpollFlags::EPOLLOUT),
+            Outcome::Unblocks => wait_for(SAYS),
+            Outcome::Closes => false,
+        };
+        if !is_watched {
+            self.close(token);
+        }
+    }
+
+    fn run_out(&mut self) {
+        let now = clock::raw();
+        while let Some((token, since)) = self.places.oldest() {
+            if since.after(DEADLINE) > now {
+                break;
+            }
+            let is_lost = self.places.find(token).is_some_and(|connection| connection.run_out(&mut self.out));
+            if is_lost {
+                count(&mut self.counters.late);
+            }
+            self.close(token);
+        }
+    }
+
+    fn close(&mut self, token: Token) {
+        if let Some(connection) = self.places.remove(token) {
+            self.shared.limits.leave(connection.network);
+        }
+    }
+}
+
+fn count(counter: &mut u64) {
+    *counter = counter.saturating_add(1);
+}
+
+/// TLS 1.3 and nothing that is remembered of a client: no tickets, no sessions, no early data.
+fn configure(
+    certificate: &Certificate,
+    holder: &Arc<Mutex<Holder>>,
+    crypto: &Arc<CryptoProvider>,
+) -> Option<Arc<ServerConfig>> {
+    let key = HeldKey { holder: Arc::clone(holder), kind: certificate.kind };
+    let certified = CertifiedKey::new(certificate.chain.clone(), Arc::new(key));
+    let mut config = ServerConfig::builder_with_provider(Arc::clone(crypto))
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .ok()?
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::new(Only(Arc::new(certified))));
+    config.alpn_protocols = vec![ALPN.to_vec()];
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.send_tls13_tickets = 0;
+    config.max_early_data_size = 0;
+    Some(Arc::new(config))
+}

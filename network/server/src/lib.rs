@@ -1,0 +1,253 @@
+//! The server role: answers strangers on the sockets that it was given.
+//!
+//! One thread listens to the engine, the others to the network, each with sockets of its own. A request takes the
+//! same path in each: read in a batch with its arrival stamp, [`respond`] makes a reply or a
+//! reason to keep silent, the transmit timestamp is written last, sent from the address that was asked. The engine
+//! says what replies carry and who gets one; nothing but counts goes back to it, and only while there is traffic:
+//! an idle server never wakes up.
+//!
+//! ```text
+//!   listener         one bound socket
+//!   worker           one thread: a batch in, a batch out; sealing: those under NTS, in small groups
+//!   mmsg             the two unsafe calls that receive and send many datagrams
+//!   control_message  what the kernel says about a datagram, and what it is told about a reply
+//!   source           who sent it
+//!   respond          a request becomes a reply, or a reason to keep silent
+//!   protected        the same under NTS: opened first, answered later
+//!   access           who is answered
+//!   limit            how often
+//!   interleave       when earlier replies left
+//!   outgoing         replies, put together for sending
+//!   wall             the time that replies carry
+//!   smear            a leap second spread over a day
+//!   snapshot         what the engine said last, for all threads
+//!   shared           all else that threads share
+//! ```
+#![deny(unsafe_code)]
+
+mod access;
+mod control_message;
+mod interleave;
+mod limit;
+mod listener;
+mod mmsg;
+mod outgoing;
+mod protected;
+mod respond;
+mod shared;
+mod smear;
+mod snapshot;
+mod source;
+mod wall;
+mod worker;
+
+pub use access::{AccessList, RuleError};
+pub use interleave::{Departures, Name};
+pub use limit::{Dice, Limiter, Verdict};
+pub use listener::{Listener, listen};
+pub use protected::{Opened, open};
+pub use respond::{Asked, Desk, Question, Refusal, Reply, ReplyKind, answer, read, variables};
+pub use source::Source;
+
+use ipc::message::Shortfall;
+use ipc::message::server::{
+    Access, Counters, FromServer, MAX_LIST, MAX_RATE, MAX_TOTAL, Rule, ServerPolicy, ToServer,
+};
+use ipc_link::Link;
+use network::ending::Ending;
+use network::outbox::Outbox;
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, ppoll};
+use protocol::nts::cookie::CookieKeys;
+use protocol::nts::ratchet::EpochKey;
+use shared::{KINDS, Shared};
+use std::convert::Infallible;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use threads::{Gate, Reports, Watch};
+use worker::Worker;
+
+/// Records that are read from the link before other things have their turn.
+const BURST: usize = 16;
+
+/// Stack of a thread at the sockets, octets: its batches are on the heap.
+const STACK: usize = 128 * 1024;
+
+/// The threads at the sockets, waiting at a gate for the first word of the engine.
+#[derive(Debug)]
+pub struct Crew {
+    shared: Arc<Shared>,
+    gate: Gate,
+}
+
+/// Starts a thread for each group of sockets that share no address. They wait; so this comes before the filter,
+/// under which no thread can be made. `clock` is the virtual clock's file, where there is one.
+///
+/// # Errors
+/// [`Ending::Kernel`] where there are no threads or descriptors to be had.
+pub fn muster(listeners: Vec<Listener>, clock: Option<&OwnedFd>) -> Result<Crew, Ending> {
+    let refused = |errno| Ending::Kernel("threads that answer", errno);
+    let groups = listener::deal(listeners);
+    let shared = Arc::new(Shared::new(groups.len()).map_err(refused)?);
+    let mut bodies = Vec::with_capacity(groups.len());
+    for (number, group) in groups.into_iter().enumerate() {
+        let io = |error: std::io::Error| refused(Errno::from_raw(error.raw_os_error().unwrap_or(0)));
+        let clock = clock.map(OwnedFd::try_clone).transpose().map_err(io)?;
+        let mut seed = [0; 32];
+        getrandom::fill(&mut seed).map_err(|error| {
+            Ending::Kernel("random numbers", Errno::from_raw(error.raw_os_error().unwrap_or(0)))
+        })?;
+        let shared = Arc::clone(&shared);
+        bodies.push(move || {
+            let mut worker = Worker::new(shared, number, group, clock, seed);
+            move || worker.work()
+        });
+    }
+    let gate = threads::start(("answers", STACK), &shared, |shared| &shared.crew, bodies).map_err(refused)?;
+    Ok(Crew { shared, gate })
+}
+
+/// Runs until the link ends; sends the hello first.
+pub fn run(link: Link<FromServer, ToServer>, shortfall: Shortfall, crew: Crew) -> Ending {
+    let Crew { shared, gate } = crew;
+    let mut server = Server {
+        engine: Outbox::new(link),
+        shared: &shared,
+        list: None,
+        watch: Watch::default(),
+        reports: Reports::default(),
+    };
+    match server.serve(shortfall, gate) {
+        Ok(never) => match never {},
+        Err(ending) => {
+            if ending == Ending::EngineGone {
+                shared.crew.drain();
+            }
+            ending
+        }
+    }
+}
+
+struct Server<'s> {
+    engine: Outbox<FromServer, ToServer>,
+    shared: &'s Shared,
+    /// Parts of a list of rules that isn't whole yet.
+    list: Option<Vec<Rule>>,
+    /// Who answers pings for the threads.
+    watch: Watch,
+    reports: Reports<KINDS>,
+}
+
+impl Server<'_> {
+    fn serve(&mut self, shortfall: Shortfall, gate: Gate) -> Result<Infallible, Ending> {
+        self.engine.push(FromServer::Hello(shortfall))?;
+        gate.open();
+        loop {
+            let is_word = self.wait()?;
+            if let Some(ending) = self.shared.crew.failure() {
+                return Err(ending);
+            }
+            if is_word {
+                self.engine.flush()?;
+                self.read_link()?;
+            }
+            self.report()?;
+        }
+    }
+
+    /// Waits for the engine, for traffic after a silence, or until a report is due; tells whether the engine has
+    /// something to say or to hear.
+    fn wait(&mut self) -> Result<bool, Ending> {
+        let mut places = [
+            PollFd::new(self.engine.as_fd(), self.engine.interest()),
+            PollFd::new(self.shared.crew.bell().as_fd(), PollFlags::POLLIN),
+        ];
+        match ppoll(&mut places, self.reports.patience(), None) {
+            Ok(_) => {}
+            Err(Errno::EINTR) => return Ok(false),
+            Err(errno) => return Err(Ending::Kernel("to wait for the engine", errno)),
+        }
+        let [is_word, is_bell] =
+            [0, 1].map(|at| places.get(at).is_some_and(|place| place.any().unwrap_or(true)));
+        if is_bell {
+            self.reports.wake(&self.shared.crew);
+        }
+        Ok(is_word)
+    }
+
+    fn read_link(&mut self) -> Result<(), Ending> {
+        for _ in 0..BURST {
+            match self.engine.receive()? {
+                Some(ToServer::State(state)) => self.shared.state.write(&state),
+                Some(ToServer::Access(part)) => self.collect(&part)?,
+                Some(ToServer::Policy(policy)) => self.follow(&policy)?,
+                Some(ToServer::CookieKeys(keys)) => self.change_keys(&keys)?,
+                Some(ToServer::Ping) => {
+                    for _ in 0..self.watch.answers(self.shared.crew.progress()) {
+                        self.engine.push(FromServer::Pong)?;
+                    }
+                }
+                None => break,
+            }
+        }
+        Ok(())
+    }
+
+    fn collect(&mut self, part: &Access) -> Result<(), Ending> {
+        const IMPOSSIBLE: Ending = Ending::Rule("access rules with impossible numbers");
+        if part.begins {
+            self.list = Some(Vec::new());
+        }
+        let list = self.list.as_mut().ok_or(Ending::Rule("a part of no list of access rules"))?;
+        list.extend(part.rules.get(..usize::from(part.count)).ok_or(IMPOSSIBLE)?);
+        if list.len() > MAX_LIST {
+            return Err(IMPOSSIBLE);
+        }
+        if part.ends {
+            let access = AccessList::new(list).map_err(|_| IMPOSSIBLE)?;
+            self.list = None;
+            self.shared.change_rules(|rules| {
+                rules.access = access;
+                if rules.departures.is_none() && rules.limiter.is_none() {
+                    equip(rules);
+                }
+            });
+        }
+        Ok(())
+    }
+
+    fn follow(&mut self, policy: &ServerPolicy) -> Result<(), Ending> {
+        let rates = [policy.address_rate, policy.network_rate];
+        if rates.iter().any(|rate| !(1..=MAX_RATE).contains(rate))
+            || !(1..=MAX_TOTAL).contains(&policy.total_rate)
+        {
+            return Err(Ending::Rule("a rate limit that is impossible"));
+        }
+        self.shared.change_rules(|rules| {
+            rules.policy = *policy;
+            equip(rules);
+        });
+        Ok(())
+    }
+
+    fn change_keys(&self, keys: &ipc::message::server::CookieKeys) -> Result<(), Ending> {
+        const IMPOSSIBLE: Ending = Ending::Rule("cookie keys that make no set");
+        let counted = keys.keys.get(..usize::from(keys.count)).ok_or(IMPOSSIBLE)?;
+        let each = counted.iter().map(|key| EpochKey::from_octets(key.epoch, key.key.octets()));
+        let keys = Arc::new(CookieKeys::new(keys.current, each).map_err(|_| IMPOSSIBLE)?);
+        self.shared.change_rules(|rules| rules.cookie_keys = Some(keys));
+        Ok(())
+    }
+
+    fn report(&mut self) -> Result<(), Ending> {
+        let engine = &mut self.engine;
+        let offer = |counts| engine.offer(&FromServer::Counters(Counters::from_list(counts)));
+        self.reports.report(&self.shared.crew, offer)
+    }
+}
+
+/// Makes the tables that a policy needs.
+fn equip(rules: &mut shared::Rules) {
+    rules.limiter = Limiter::new(&rules.policy).map(Arc::new);
+    rules.departures = rules.policy.interleaved.then(|| Arc::new(Departures::new()));
+}

@@ -1,0 +1,346 @@
+//! Replies of one batch, put together for sending: those to one client become one message of segments, which the
+//! kernel cuts into datagrams at the end of its path instead of at the beginning (UDP_SEGMENT).
+//!
+//! Sending is most of what a reply costs, so each message learns from the ones before it how long after the
+//! clock was read it will leave, and its transmit timestamp says that moment.
+
+use super::control_message::Target;
+use super::interleave::Name;
+use super::mmsg::{BATCH, Parcel};
+use super::source::Source;
+use std::net::IpAddr;
+use std::ops::Range;
+
+/// Replies between two readings of the clock, a message more or less.
+const CHUNK: usize = 8;
+
+/// A message of several segments takes this part of a message's time longer for each of them but the first.
+const SEGMENTS: usize = 6;
+
+/// Longest time that one message is believed to take, nanoseconds: what is longer was an interruption.
+const SLOWEST: i64 = 20_000;
+
+/// A reply in its slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Addressed {
+    pub slot: usize,
+    /// Octets of the reply.
+    pub length: usize,
+    pub source: Source,
+    /// Where it must leave from; nothing where the socket knows.
+    pub target: Option<Target>,
+    /// Its transmit timestamp is to be written.
+    pub needs_time: bool,
+    pub is_kiss: bool,
+    pub is_protected: bool,
+    /// The kernel is to stamp it when it leaves.
+    pub departure: Option<Name>,
+}
+
+impl Addressed {
+    /// A number that replies to one client share; those to others mostly don't.
+    fn key(&self) -> u64 {
+        let ip = match self.source.ip {
+            IpAddr::V4(v4) => u64::from(u32::from(v4)),
+            IpAddr::V6(v6) => {
+                let v6 = u128::from(v6);
+                (v6 >> 64) as u64 ^ (v6 as u64).rotate_left(32)
+            }
+        };
+        ip << 16 ^ u64::from(self.source.port) ^ ip >> 48
+    }
+
+    fn goes_with(&self, other: &Self) -> bool {
+        let alone = |reply: &Self| reply.departure.is_some() || reply.is_kiss;
+        self.source == other.source
+            && self.target == other.target
+            && self.length == other.length
+            && !alone(self)
+            && !alone(other)
+    }
+}
+
+/// Messages cost less when several follow each other.
+fn class(messages: usize) -> usize {
+    match messages {
+        0 | 1 => 0,
+        2..=4 => 1,
+        _ => 2,
+    }
+}
+
+/// Replies, and the messages that they are sent in.
+#[derive(Debug)]
+pub(super) struct Outgoing {
+    replies: Vec<Addressed>,
+    /// Of each message its key, and the first of its replies.
+    leaders: Vec<(u64, usize)>,
+    /// Of each reply the message that it is part of.
+    member_of: Vec<usize>,
+    parcels: Vec<Parcel>,
+    /// Slots, in the order of sending.
+    order: Vec<u8>,
+    /// Replies, in the order of sending.
+    sequence: Vec<usize>,
+    uses_segments: bool,
+    /// How long one message takes, nanoseconds: alone, of a few, of many.
+    paces: [i64; 3],
+}
+
+impl Outgoing {
+    pub(super) fn new() -> Self {
+        Self {
+            replies: Vec::with_capacity(BATCH),
+            leaders: Vec::with_capacity(BATCH),
+            member_of: Vec::with_capacity(BATCH),
+            parcels: Vec::with_capacity(BATCH),
+            order: vec![0; BATCH],
+            sequence: vec![0; BATCH],
+            uses_segments: true,
+            paces: [0; 3],
+        }
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.replies.clear();
+        self.leaders.clear();
+        self.member_of.clear();
+        self.parcels.clear();
+    }
+
+    /// One more reply; at most as many as a batch has.
+    pub(super) fn put(&mut self, reply: Addressed) {
+        if self.replies.len() >= BATCH {
+            return;
+        }
+        let key = reply.key();
+        let replies = &self.replies;
+        let goes = |&(other, first): &(u64, usize)| {
+            other == key && replies.get(first).is_some_and(|first| first.goes_with(&reply))
+        };
+        let known = if self.uses_segments { self.leaders.iter().position(goes) } else { None };
+        let message = known.unwrap_or(self.leaders.len());
+        if known.is_none() {
+            self.leaders.push((key, self.replies.len()));
+            self.parcels.push(Parcel { first: 0, count: 0, length: reply.length, told: 0 });
+        }
+        if let Some(parcel) = self.parcels.get_mut(message) {
+            parcel.count += 1;
+        }
+        self.member_of.push(message);
+        self.replies.push(reply);
+    }
+
+    /// Puts the replies into the order of sending.
+    pub(super) fn seal(&mut self) {
+        let mut next = 0;
+        for parcel in &mut self.parcels {
+            parcel.first = next;
+            next += parcel.count;
+            parcel.count = 0;
+        }
+        for (at, (reply, message)) in self.replies.iter().zip(&self.member_of).enumerate() {
+            let Some(parcel) = self.parcels.get_mut(*message) else { continue };
+            let place = parcel.first + parcel.count;
+            parcel.count += 1;
+            if let (Some(slot), Some(sequence)) = (self.order.get_mut(place), self.sequence.get_mut(place)) {
+                *slot = reply.slot as u8;
+                *sequence = at;
+            }
+        }
+    }
+
+    pub(super) fn parcels(&self) -> &[Parcel] {
+        &self.parcels
+    }
+
+    pub(super) fn order(&self) -> &[u8] {
+        &self.order
+    }
+
+    /// The first reply of a message, and how many it has.
+    pub(super) fn parcel(&self, at: usize) -> Option<(Addressed, usize)> {
+        let parcel = self.parcels.get(at)?;
+        let first = self.replies.get(*self.sequence.get(parcel.first)?)?;
+        Some((*first, parcel.count))
+    }
+
+    /// The messages from `from` on, as [`Self::parcel`].
+    pub(super) fn rest(&self, from: usize) -> impl Iterator<Item = (Addressed, usize)> + '_ {
+        (from..self.parcels.len()).filter_map(|at| self.parcel(at))
+    }
+
+    /// The places of a message's replies, for [`Self::at`].
+    pub(super) fn places(&self, parcel: usize) -> Range<usize> {
+        self.parcels.get(parcel).map_or(0..0, |parcel| parcel.first..parcel.first + parcel.count)
+    }
+
+    /// One reply.
+    pub(super) fn at(&self, place: usize) -> Option<&Addressed> {
+        self.replies.get(*self.sequence.get(place)?)
+    }
+
+    /// In which message a reply leaves, by its number in the order in which they were put.
+    pub(super) fn message_of(&self, reply: usize) -> usize {
+        self.member_of.get(reply).copied().unwrap_or(0)
+    }
+
+    /// So many octets of control data were written for this message.
+    pub(super) fn tell(&mut self, parcel: usize, told: usize) {
+        if let Some(parcel) = self.parcels.get_mut(parcel) {
+            parcel.told = told;
+        }
+    }
+
+    /// How many messages to send with the next call.
+    pub(super) fn chunk(&self, sent: usize) -> usize {
+        let mut replies = 0;
+        let rest = self.parcels.get(sent..).unwrap_or_default().iter();
+        let fits = |parcel: &&Parcel| {
+            let fits = replies == 0 || replies + parcel.count <= CHUNK;
+            replies += parcel.count;
+            fits
+        };
+        rest.take_while(fits).count()
+    }
+
+    /// What these messages take, in parts of a message.
+    fn parts(&self, messages: Range<usize>) -> i64 {
+        let all = self.parcels.get(messages).unwrap_or_default().iter();
+        all.map(|parcel| (SEGMENTS + parcel.count.saturating_sub(1)) as i64).sum()
+    }
+
+    /// How long after the clock was read a message leaves that is sent together with these and stands at this
+    /// place of them. Of its own time about three eighths pass before the kernel's own stamp would be taken.
+    pub(super) fn expected_delay(&self, messages: &Range<usize>, place: usize) -> i64 {
+        let pace = |at: usize| self.paces.get(at).copied().unwrap_or(0);
+        let before = self.parts(messages.start..place);
+        let own = pace(0) * 3 / 8;
+        pace(class(messages.len())).saturating_mul(before) / SEGMENTS as i64 + own
+    }
+
+    /// A call that sent these messages took that long.
+    pub(super) fn learn(&mut self, nanos: i64, messages: Range<usize>) {
+        let (class, parts) = (class(messages.len()), self.parts(messages));
+        let Some(pace) = self.paces.get_mut(class).filter(|_| parts > 0 && nanos >= 0) else { return };
+        let taken = (nanos.min(1 << 40) * SEGMENTS as i64 / parts).min(SLOWEST);
+        // Faster down than up: interruptions only ever make it longer.
+        *pace += (taken - *pace) / if taken < *pace { 8 } else { 16 };
+    }
+
+    /// The kernel can't do it: one message for each reply from now on.
+    pub(super) fn without_segments(&mut self) {
+        self.uses_segments = false;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reply(slot: usize, ip: [u8; 4], port: u16) -> Addressed {
+        let source = Source { ip: ip.into(), port };
+        Addressed {
+            slot,
+            length: 48,
+            source,
+            target: None,
+            needs_time: true,
+            is_kiss: false,
+            is_protected: false,
+            departure: None,
+        }
+    }
+
+    fn sealed(replies: &[Addressed]) -> Outgoing {
+        let mut outgoing = Outgoing::new();
+        outgoing.clear();
+        replies.iter().for_each(|reply| outgoing.put(*reply));
+        outgoing.seal();
+        outgoing
+    }
+
+    fn shape(outgoing: &Outgoing) -> Vec<Vec<u8>> {
+        let parcels = outgoing.parcels().iter();
+        parcels.map(|parcel| outgoing.order()[parcel.first..parcel.first + parcel.count].to_vec()).collect()
+    }
+
+    #[test]
+    fn replies_to_one_client_travel_together_in_their_order() {
+        let (one, other) = ([192, 0, 2, 1], [192, 0, 2, 2]);
+        let outgoing = sealed(&[
+            reply(0, one, 5),
+            reply(2, other, 5),
+            reply(3, one, 5),
+            reply(5, one, 6),
+            reply(9, other, 5),
+        ]);
+        assert_eq!(shape(&outgoing), [vec![0, 3], vec![2, 9], vec![5]]);
+        assert_eq!(outgoing.parcel(1).map(|(first, count)| (first.slot, count)), Some((2, 2)));
+        assert_eq!(outgoing.rest(1).map(|(_, count)| count).sum::<usize>(), 3);
+    }
+
+    #[test]
+    fn what_leaves_from_another_address_is_a_kiss_is_stamped_or_is_longer_travels_alone() {
+        let plain = reply(0, [192, 0, 2, 1], 5);
+        let target = Target { local: [127, 0, 0, 5].into(), interface: 1, is_unicast: true };
+        let elsewhere = Addressed { slot: 1, target: Some(target), ..plain };
+        let longer = Addressed { slot: 5, length: 52, ..plain };
+        let kiss = Addressed { slot: 2, is_kiss: true, ..plain };
+        let name = crate::interleave::Departures::new().name(1, plain.source.ip);
+        let stamped = Addressed { slot: 3, departure: Some(name), ..plain };
+        let last = Addressed { slot: 4, ..plain };
+        let outgoing = sealed(&[plain, elsewhere, kiss, stamped, stamped, last, longer]);
+        assert_eq!(shape(&outgoing), [vec![0, 4], vec![1], vec![2], vec![3], vec![3], vec![5]]);
+        assert_eq!(outgoing.parcels().last().map(|parcel| parcel.length), Some(52));
+    }
+
+    #[test]
+    fn without_segments_each_reply_is_a_message() {
+        let mut outgoing = Outgoing::new();
+        outgoing.without_segments();
+        for slot in 0..100 {
+            outgoing.put(reply(slot, [192, 0, 2, 1], 5));
+        }
+        outgoing.seal();
+        assert_eq!(outgoing.parcels().len(), BATCH);
+    }
+
+    fn strangers(count: u8) -> Outgoing {
+        sealed(&(0..count).map(|n| reply(n.into(), [192, 0, 2, n], 5)).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn the_pace_stays_near_what_is_usual_and_forgets_interruptions() {
+        let mut outgoing = strangers(16);
+        assert_eq!((outgoing.chunk(0), outgoing.chunk(8), outgoing.chunk(15)), (8, 8, 1));
+        for round in 0..1_000 {
+            let interruption = if round % 100 == 0 { 5_000_000 } else { 0 };
+            outgoing.learn(8 * 4_000 + interruption, 0..8);
+            outgoing.learn(8_000, 0..1);
+        }
+        let delay = outgoing.expected_delay(&(0..8), 5);
+        assert!((22_000..=25_000).contains(&delay), "{delay}");
+        let alone = outgoing.expected_delay(&(0..1), 0);
+        assert!((2_900..=3_200).contains(&alone), "{alone}");
+    }
+
+    #[test]
+    fn a_message_of_many_segments_goes_alone() {
+        let one = [192, 0, 2, 1];
+        let many: Vec<_> = (0..20).map(|slot| reply(slot, if slot < 12 { one } else { [9; 4] }, 5)).collect();
+        let outgoing = sealed(&many);
+        assert_eq!((outgoing.parcels().len(), outgoing.chunk(0), outgoing.chunk(1)), (2, 1, 1));
+    }
+
+    #[test]
+    fn no_time_that_a_call_can_take_leads_astray() {
+        let mut outgoing = strangers(64);
+        for nanos in [i64::MIN, -1, 0, i64::MAX] {
+            for end in [0, 1, 2, 64] {
+                outgoing.learn(nanos, 0..end);
+            }
+        }
+        assert!((0..1_500_000).contains(&outgoing.expected_delay(&(0..64), 63)));
+    }
+}

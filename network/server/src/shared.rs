@@ -1,0 +1,135 @@
+//! What the thread at the link and the threads at the sockets share. The latter wait here for nothing but, while rules
+//! change, the moment in which a pointer is replaced.
+
+use super::access::AccessList;
+use super::interleave::Departures;
+use super::limit::Limiter;
+use super::snapshot::Snapshot;
+use ipc::message::server::{Counters, ServerPolicy};
+use nix::errno::Errno;
+use protocol::nts::cookie::CookieKeys;
+use std::sync::{Arc, Mutex, PoisonError};
+use threads::{Crew, Edition, Editions};
+
+/// Kinds of counts.
+pub(super) const KINDS: usize = Counters::NAMES.len();
+
+/// Who is answered, and how.
+#[derive(Clone, Debug)]
+pub(super) struct Rules {
+    pub access: AccessList,
+    pub policy: ServerPolicy,
+    pub limiter: Option<Arc<Limiter>>,
+    pub departures: Option<Arc<Departures>>,
+    /// Without them, requests with NTS fields aren't answered.
+    pub cookie_keys: Option<Arc<CookieKeys>>,
+}
+
+/// Everything that is shared.
+#[derive(Debug)]
+pub(super) struct Shared {
+    /// What the engine said last.
+    pub state: Snapshot,
+    rules: Editions<Rules>,
+    pub crew: Crew<Place, KINDS>,
+}
+
+/// What a thread answers by, while it waits for requests; with a batch at work it has them itself. So nothing old,
+/// cookie keys above all, lives on in a thread that nobody asks anything.
+#[derive(Debug)]
+pub(super) struct Place(Mutex<Option<Arc<Edition<Rules>>>>);
+
+impl Place {
+    /// Leaves rules here; returns those that were.
+    fn exchange(&self, rules: Option<Arc<Edition<Rules>>>) -> Option<Arc<Edition<Rules>>> {
+        std::mem::replace(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner), rules)
+    }
+
+    /// Replaces rules that wait here.
+    fn renew(&self, rules: &Arc<Edition<Rules>>) {
+        let mut place = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let old = place.as_mut().map(|old| std::mem::replace(old, Arc::clone(rules)));
+        // The thread must not wait while a list is freed.
+        drop(place);
+        drop(old);
+    }
+}
+
+impl Shared {
+    /// For so many threads; nobody is answered yet.
+    pub(super) fn new(threads: usize) -> Result<Self, Errno> {
+        let rules = Editions::new(Rules {
+            access: AccessList::nobody(),
+            policy: ServerPolicy::DEFAULT,
+            limiter: None,
+            departures: None,
+            cookie_keys: None,
+        });
+        let crew = Crew::new((0..threads).map(|_| Place(Mutex::new(Some(rules.newest())))))?;
+        Ok(Self { state: Snapshot::default(), rules, crew })
+    }
+
+    /// Replaces the rules, also those of threads that wait for requests. What was before is then forgotten as soon as
+    /// the batches that are at work are done.
+    pub(super) fn change_rules(&self, change: impl FnOnce(&mut Rules)) {
+        let rules = self.rules.change(change);
+        self.crew.all().for_each(|place| place.renew(&rules));
+    }
+
+    /// A thread has a batch and takes its rules with it.
+    pub(super) fn take_rules(&self, number: usize) -> Arc<Edition<Rules>> {
+        let left = self.crew.own(number).and_then(|place| place.exchange(None));
+        left.unwrap_or_else(|| self.rules.newest())
+    }
+
+    /// The batch is done. Whoever changed the rules meanwhile found nothing to renew at this thread, so it looks
+    /// whether there are newer ones, after the place was seen empty.
+    pub(super) fn leave_rules(&self, number: usize, rules: Arc<Edition<Rules>>) {
+        let Some(place) = self.crew.own(number) else { return };
+        let edition = rules.number();
+        place.exchange(Some(rules));
+        if let Some(newer) = self.rules.other_than(edition) {
+            place.renew(&newer);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use protocol::nts::ratchet::EpochKey;
+    use std::sync::Weak;
+
+    fn change_keys(shared: &Shared, epoch: u32) -> Weak<CookieKeys> {
+        let key = EpochKey::from_octets(epoch, &[9; 32]);
+        let keys = Arc::new(CookieKeys::new(epoch, [key]).unwrap());
+        let seen = Arc::downgrade(&keys);
+        shared.change_rules(|rules| rules.cookie_keys = Some(keys));
+        seen
+    }
+
+    #[test]
+    fn threads_that_wait_for_requests_keep_no_old_keys() {
+        let shared = Shared::new(3).unwrap();
+        let old = change_keys(&shared, 1);
+        for number in 0..3 {
+            let rules = shared.take_rules(number);
+            shared.leave_rules(number, rules);
+        }
+        let new = change_keys(&shared, 2);
+        assert!(old.upgrade().is_none() && new.upgrade().is_some());
+    }
+
+    #[test]
+    fn a_thread_at_work_keeps_its_keys_for_that_batch_and_no_longer() {
+        let shared = Shared::new(2).unwrap();
+        let old = change_keys(&shared, 1);
+        let at_work = shared.take_rules(0);
+        let new = change_keys(&shared, 2);
+        assert!(old.upgrade().is_some() && at_work.cookie_keys.is_some());
+        shared.leave_rules(0, at_work);
+        assert!(old.upgrade().is_none());
+        let next = shared.take_rules(0);
+        assert_eq!(next.cookie_keys.as_ref().map(Arc::as_ptr), Some(new.as_ptr()));
+    }
+}

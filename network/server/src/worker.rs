@@ -1,0 +1,409 @@
+//! One thread at its sockets: a batch in, replies written over the requests, a batch out.
+//!
+//! On the path of a packet there is no allocation, no lock that is waited for, no message to another process, and no
+//! system call but the two that receive and send; interleaved clients cost one more a batch, and a virtual clock one.
+
+mod sealing;
+
+use super::control_message::{Said, Target, Writer};
+use super::interleave::Name;
+use super::limit::Dice;
+use super::listener::Listener;
+use super::mmsg::{BATCH, Patience, Post};
+use super::outgoing::{Addressed, Outgoing};
+use super::respond::{Asked, Desk, Refusal, Reply, ReplyKind, answer, read, variables};
+use super::shared::{Rules, Shared};
+use super::smear::Coming;
+use super::snapshot;
+use super::source::Source;
+use super::wall::{Moment, Wall, receive_stamp, transmit_stamp};
+use ipc::message::launch::MAX_LISTEN;
+use ipc::message::server::{Counters, Smear};
+use network::ending::Ending;
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, ppoll};
+use protocol::header::{LENGTH, TRANSMIT_AT};
+use protocol::timestamp::Timestamp;
+use sealing::{Sealing, Waiting};
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use threads::Edition;
+
+/// Full batches that are read from one socket before the others have their turn.
+const TURNS: usize = 4;
+
+/// Replies whose departure the kernel still has to tell; the oldest is forgotten for the next.
+const AWAITED: usize = 64;
+
+/// Where the receive timestamp stands in a reply.
+const RECEIVE_AT: usize = 32;
+
+/// One thread's own things.
+pub(super) struct Worker {
+    shared: Arc<Shared>,
+    number: usize,
+    listeners: Vec<Listener>,
+    wall: Wall,
+    post: Post,
+    outgoing: Outgoing,
+    dice: Dice,
+    /// While a batch is at work.
+    rules: Option<Arc<Edition<Rules>>>,
+    state: snapshot::Copy,
+    coming: Coming,
+    counters: Counters,
+    awaited: Vec<Awaited>,
+    departed: usize,
+    sealing: Sealing,
+}
+
+/// A reply whose departure the kernel still has to tell.
+#[derive(Clone, Copy, Debug)]
+struct Awaited {
+    /// Its receive timestamp.
+    receive: u64,
+    /// Its octets.
+    length: usize,
+    name: Name,
+}
+
+/// What is to be done with a request.
+enum Outcome {
+    Reply(Reply),
+    Protected(Waiting),
+}
+
+impl Worker {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        number: usize,
+        listeners: Vec<Listener>,
+        clock: Option<OwnedFd>,
+        seed: [u8; 32],
+    ) -> Self {
+        Self {
+            number,
+            listeners,
+            wall: Wall::new(clock),
+            post: Post::new(),
+            outgoing: Outgoing::new(),
+            dice: Dice::new(),
+            rules: None,
+            state: snapshot::Copy::default(),
+            coming: Coming::default(),
+            counters: Counters::ZERO,
+            awaited: Vec::with_capacity(AWAITED),
+            departed: 0,
+            sealing: Sealing::new(seed),
+            shared,
+        }
+    }
+
+    /// Answers until the kernel refuses what this thread can't do without.
+    pub(super) fn work(&mut self) -> Ending {
+        loop {
+            let outcome = match self.listeners.len() {
+                // The call that receives waits by itself: one system call less.
+                1 => self.attend(0, Patience::Wait).map(drop),
+                _ => self.attend_ready(),
+            };
+            if let Err(ending) = outcome {
+                return ending;
+            }
+        }
+    }
+
+    fn attend_ready(&mut self) -> Result<(), Ending> {
+        let mut ready = 0u64;
+        let count = self.listeners.len().min(MAX_LISTEN);
+        let Some(first) = self.listeners.first() else {
+            return Err(Ending::Rule("a thread without a socket"));
+        };
+        // Places beyond the last one repeat the first and aren't polled.
+        let mut places: [PollFd<'_>; MAX_LISTEN] = std::array::from_fn(|at| {
+            PollFd::new(self.listeners.get(at).unwrap_or(first).as_fd(), PollFlags::POLLIN)
+        });
+        let polled = places.get_mut(..count).unwrap_or_default();
+        match ppoll(polled, None, None) {
+            Ok(_) => {
+                for (at, place) in polled.iter().enumerate() {
+                    ready |= u64::from(place.any().unwrap_or(true)) << at;
+                }
+            }
+            Err(Errno::EINTR) => {}
+            Err(errno) => return Err(Ending::Kernel("to wait for sockets", errno)),
+        }
+        for at in (0..count).filter(|at| ready >> at & 1 == 1) {
+            for _ in 0..TURNS {
+                if self.attend(at, Patience::None)? < BATCH {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// One batch of one socket; tells how many there were.
+    fn attend(&mut self, at: usize, patience: Patience) -> Result<usize, Ending> {
+        let Some(listener) = self.listeners.get(at) else { return Ok(0) };
+        let count = match self.post.receive(listener, patience) {
+            Ok(count) => count,
+            Err(errno @ (Errno::EBADF | Errno::ENOTSOCK | Errno::EFAULT | Errno::EINVAL)) => {
+                return Err(Ending::Kernel("to read a server socket", errno));
+            }
+            // Nothing there, a signal, or an error of some earlier reply's way that reading took off the socket.
+            Err(_) => 0,
+        };
+        if count == 0 {
+            return Ok(0);
+        }
+        self.shared.crew.begin(self.number);
+        let moment = self.wall.refresh();
+        self.rules = Some(self.shared.take_rules(self.number));
+        self.answer_all(at, count, &moment);
+        self.note_departures(at, &moment);
+        if let Some(rules) = self.rules.take() {
+            self.shared.leave_rules(self.number, rules);
+        }
+        self.shared.crew.publish(self.number, self.counters.list());
+        self.shared.crew.rest(self.number);
+        Ok(count)
+    }
+
+    fn answer_all(&mut self, at: usize, count: usize, moment: &Moment) {
+        let Some(listener) = self.listeners.get(at) else { return };
+        let Some(rules) = self.rules.clone() else { return };
+        let bound = listener.address();
+        let state = self.shared.state.read(&mut self.state);
+        let mut smear = None;
+        if rules.policy.smear != Smear::Off
+            && let (Some(state), Some(wall)) = (state, self.wall.unsmeared())
+        {
+            self.coming = self.coming.after(state.leap, wall);
+            smear = self.coming.smear(rules.policy.smear, wall);
+        }
+        self.wall.smear_by(smear.unwrap_or(0));
+        let desk = Desk {
+            system: variables(state, moment.raw(), smear),
+            is_silent: rules.policy.silent,
+            access: &rules.access,
+            limiter: rules.limiter.as_deref(),
+            departures: rules.departures.as_deref(),
+            now: moment.raw(),
+        };
+        add(&mut self.counters.received, count);
+        self.outgoing.clear();
+        for slot in 0..count {
+            let (outcome, source, target) = self.look_at(slot, bound, &desk, moment);
+            match outcome {
+                Ok(Outcome::Reply(reply)) => self.keep(slot, &reply, source, target),
+                Ok(Outcome::Protected(request)) if rules.cookie_keys.is_some() => self.sealing.wait(request),
+                Ok(Outcome::Protected(_)) => add(&mut self.counters.malformed, 1),
+                Err(refusal) => add(counter_of(&mut self.counters, refusal), 1),
+            }
+        }
+        self.outgoing.seal();
+        self.send_all(at);
+        if let Some(keys) = &rules.cookie_keys {
+            self.answer_protected(at, &desk, keys, count == BATCH);
+        }
+    }
+
+    fn look_at(
+        &mut self,
+        slot: usize,
+        bound: SocketAddr,
+        desk: &Desk<'_>,
+        moment: &Moment,
+    ) -> (Result<Outcome, Refusal>, Source, Option<Target>) {
+        let nowhere = Source { ip: std::net::Ipv4Addr::UNSPECIFIED.into(), port: 0 };
+        let Some(datagram) = self.post.datagram(slot) else {
+            return (Err(Refusal::Malformed), nowhere, None);
+        };
+        let Some(source) = Source::read(datagram.name) else {
+            return (Err(Refusal::Malformed), nowhere, None);
+        };
+        let said = Said::read(datagram.said);
+        let asked = Asked {
+            source,
+            target: match said.target {
+                Some(target) => Some(SocketAddr::new(target.local, bound.port())),
+                None => Some(bound),
+            },
+            is_unicast: said.target.is_none_or(|target| target.is_unicast),
+        };
+        let request = if datagram.is_truncated { &[] } else { datagram.octets };
+        let outcome = match self.wall.at_arrival(said.stamp, moment).map(receive_stamp) {
+            Some(receive) => read(request, &asked, desk).and_then(|question| match question.is_protected {
+                true => Ok(Outcome::Protected(Waiting { slot, asked, target: said.target, receive })),
+                false => answer(&question.header, &asked, receive, desk, &mut self.dice).map(Outcome::Reply),
+            }),
+            None => Err(Refusal::Unsynchronised),
+        };
+        (outcome, source, said.target)
+    }
+
+    /// Writes a reply over its request, to be sent with the others.
+    fn keep(&mut self, slot: usize, reply: &Reply, source: Source, target: Option<Target>) {
+        if let Some(place) = self.post.octets_mut(slot).first_chunk_mut::<LENGTH>() {
+            *place = reply.octets;
+        }
+        match reply.kind {
+            ReplyKind::Basic => {}
+            ReplyKind::Interleaved => add(&mut self.counters.interleaved, 1),
+            ReplyKind::Nak => add(&mut self.counters.nak, 1),
+            ReplyKind::Kiss => {
+                add(&mut self.counters.kissed, 1);
+                add(&mut self.counters.limited, 1);
+            }
+        }
+        add(&mut self.counters.spared, usize::from(reply.is_spared));
+        let needs_time = reply.kind == ReplyKind::Basic;
+        self.outgoing.put(Addressed {
+            slot,
+            length: LENGTH,
+            source,
+            target,
+            needs_time,
+            is_kiss: matches!(reply.kind, ReplyKind::Kiss | ReplyKind::Nak),
+            is_protected: false,
+            departure: reply.departure,
+        });
+    }
+
+    /// Sends what was kept and put in order, in a few calls, the time written right before each.
+    fn send_all(&mut self, at: usize) {
+        if self.outgoing.parcels().is_empty() {
+            return;
+        }
+        for parcel in 0..self.outgoing.parcels().len() {
+            let Some((first, count)) = self.outgoing.parcel(parcel) else { continue };
+            let mut writer = Writer::new(self.post.told_mut(parcel));
+            if let Some(target) = first.target {
+                writer = writer.from(&target);
+            }
+            if count > 1 {
+                writer = writer.segments(first.length as u16);
+            }
+            if first.departure.is_some() {
+                writer = writer.stamped();
+            }
+            let told = writer.length();
+            self.outgoing.tell(parcel, told);
+        }
+        let mut sent = 0;
+        let mut begun = self.wall.now();
+        while sent < self.outgoing.parcels().len() {
+            let Some(now) = begun else {
+                // A virtual clock that was never whole: no time, no answer.
+                let lost = self.outgoing.rest(sent).map(|(_, count)| count).sum();
+                add(&mut self.counters.failed, lost);
+                break;
+            };
+            let chunk = sent..sent + self.outgoing.chunk(sent);
+            for parcel in chunk.clone() {
+                let departs = now.saturating_add(self.outgoing.expected_delay(&chunk, parcel));
+                self.write_time(parcel, transmit_stamp(departs));
+            }
+            let Some(listener) = self.listeners.get(at) else { return };
+            let parcels = self.outgoing.parcels().get(chunk.clone()).unwrap_or_default();
+            let (gone, refused) = self.post.send(listener, (sent, parcels), self.outgoing.order());
+            begun = self.wall.now();
+            if let Some(after) = begun {
+                self.outgoing.learn(after.saturating_sub(now), sent..sent + gone);
+            }
+            for parcel in sent..sent + gone {
+                self.count_sent(parcel);
+            }
+            sent += gone;
+            if let Some(errno) = refused {
+                let Some((_, count)) = self.outgoing.parcel(sent) else { break };
+                if count > 1
+                    && matches!(errno, Errno::EIO | Errno::EINVAL | Errno::EOPNOTSUPP | Errno::EMSGSIZE)
+                {
+                    // This way out can't cut segments: from now on one by one. These clients ask again.
+                    self.outgoing.without_segments();
+                }
+                add(&mut self.counters.failed, count);
+                sent += 1;
+            } else if gone == 0 {
+                break;
+            }
+        }
+    }
+
+    fn write_time(&mut self, parcel: usize, stamp: Timestamp) {
+        for place in self.outgoing.places(parcel) {
+            let Some(&Addressed { slot, length, needs_time, departure, .. }) = self.outgoing.at(place) else {
+                continue;
+            };
+            let octets = self.post.octets_mut(slot);
+            if let Some(name) = departure
+                && let Some(departures) = self.rules.as_ref().and_then(|rules| rules.departures.as_ref())
+            {
+                // Until the kernel tells better.
+                self.departed = self.departed.wrapping_add(1);
+                departures.put(name, stamp.bits(), self.departed);
+                if self.awaited.len() == AWAITED {
+                    self.awaited.remove(0);
+                }
+                self.awaited.push(Awaited { receive: word(octets, RECEIVE_AT), length, name });
+            }
+            if needs_time {
+                octets[TRANSMIT_AT..LENGTH].copy_from_slice(&stamp.bits().to_be_bytes());
+            }
+        }
+    }
+
+    fn count_sent(&mut self, parcel: usize) {
+        let Some((first, count)) = self.outgoing.parcel(parcel) else { return };
+        if !first.is_kiss {
+            add(&mut self.counters.answered, count);
+            add(&mut self.counters.protected, if first.is_protected { count } else { 0 });
+        }
+    }
+
+    /// Takes the kernel's stamps of replies that left, where some are awaited.
+    fn note_departures(&mut self, at: usize, moment: &Moment) {
+        if self.awaited.is_empty() {
+            return;
+        }
+        let Some(listener) = self.listeners.get(at) else { return };
+        let count = self.post.receive(listener, Patience::Errors).unwrap_or(0);
+        for slot in 0..count {
+            let Some(datagram) = self.post.datagram(slot) else { continue };
+            // What left is at the end, whatever the headers before it are.
+            let is_it = |awaited: &Awaited| {
+                let begin = datagram.octets.len().checked_sub(awaited.length);
+                begin.is_some_and(|begin| word(datagram.octets, begin + RECEIVE_AT) == awaited.receive)
+            };
+            let Some(place) = self.awaited.iter().position(is_it) else { continue };
+            let Awaited { name, .. } = self.awaited.swap_remove(place);
+            if let Some(departures) = self.rules.as_ref().and_then(|rules| rules.departures.as_ref())
+                && let Some(stamp) = Said::read(datagram.said).stamp
+                && let Some(left) = self.wall.at_departure(stamp, moment)
+            {
+                departures.put(name, transmit_stamp(left).bits(), self.departed);
+            }
+        }
+    }
+}
+
+fn word(octets: &[u8], at: usize) -> u64 {
+    octets.get(at..).and_then(<[u8]>::first_chunk).map_or(0, |eight| u64::from_be_bytes(*eight))
+}
+
+fn counter_of(counters: &mut Counters, refusal: Refusal) -> &mut u64 {
+    match refusal {
+        Refusal::Malformed => &mut counters.malformed,
+        Refusal::Control => &mut counters.control,
+        Refusal::Denied => &mut counters.denied,
+        Refusal::Limited => &mut counters.limited,
+        Refusal::Unsynchronised => &mut counters.unsynchronised,
+    }
+}
+
+fn add(counter: &mut u64, count: usize) {
+    *counter = counter.saturating_add(count as u64);
+}

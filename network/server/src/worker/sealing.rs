@@ -1,0 +1,206 @@
+//! The requests under NTS of one batch. They wait until the plain ones are answered, and then go in small groups:
+//! all of a group are opened, which takes longest and needs no time; then it is known what will be sent together,
+//! and they are sealed with the moments at which they will leave; then they are sent. What delays one reply of a group,
+//! such as a client that has to be woken, makes those after it leave later than they say: so a group is for one client
+//! (whose replies are one message), as long as the server isn't at its limit.
+
+use super::{Worker, add};
+use crate::control_message::Target;
+use crate::mmsg::{BATCH, ROOM};
+use crate::outgoing::Addressed;
+use crate::protected::{Opened, open};
+use crate::respond::{Asked, Desk, ReplyKind};
+use crate::source::Source;
+use crate::wall::transmit_stamp;
+use protocol::nts::cookie::CookieKeys;
+use protocol::timestamp::Timestamp;
+use rand_chacha::ChaCha12Rng;
+use rand_chacha::rand_core::SeedableRng;
+use std::fmt;
+
+/// Requests that are opened, sealed and sent together.
+const GROUP: usize = 8;
+
+/// Longest time that sealing is believed to take, nanoseconds: what is longer was an interruption.
+const SLOWEST: i64 = 20_000;
+
+/// A request that waits for its turn.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Waiting {
+    pub slot: usize,
+    pub asked: Asked,
+    pub target: Option<Target>,
+    /// When it came.
+    pub receive: Timestamp,
+}
+
+/// What one thread needs for its sealed replies.
+pub(super) struct Sealing {
+    waiting: Vec<Waiting>,
+    random: ChaCha12Rng,
+    /// Replies can't be written over requests that are still read.
+    replies: Box<[[u8; ROOM]; GROUP]>,
+    /// How long one takes, nanoseconds.
+    pace: i64,
+}
+
+impl fmt::Debug for Sealing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sealing").field("waiting", &self.waiting.len()).finish_non_exhaustive()
+    }
+}
+
+impl Sealing {
+    /// Random numbers for nonces come from this seed.
+    pub(super) fn new(seed: [u8; 32]) -> Self {
+        Self {
+            waiting: Vec::with_capacity(BATCH),
+            random: ChaCha12Rng::from_seed(seed),
+            replies: Box::new([[0; ROOM]; GROUP]),
+            pace: 0,
+        }
+    }
+
+    /// One more of this batch; in the order of the slots.
+    pub(super) fn wait(&mut self, request: Waiting) {
+        self.waiting.push(request);
+    }
+}
+
+/// How many of the requests of these clients make the next group, which is for so many clients at most.
+fn group(sources: impl Iterator<Item = Source>, clients: usize) -> usize {
+    let mut known = [None; GROUP];
+    let mut count = 0;
+    let fits = |source: &Source| {
+        if known.contains(&Some(*source)) {
+            return true;
+        }
+        let Some(place) = known.iter_mut().take(clients).nth(count) else { return false };
+        *place = Some(*source);
+        count += 1;
+        true
+    };
+    sources.take(GROUP).take_while(fits).count().max(1)
+}
+
+impl Worker {
+    /// Answers those that wait. Where the batch was a full one (`is_full`) more are waiting behind it, and larger
+    /// groups are cheaper.
+    pub(super) fn answer_protected(&mut self, at: usize, desk: &Desk<'_>, keys: &CookieKeys, is_full: bool) {
+        let mut begin = 0;
+        let clients = if is_full { GROUP } else { 1 };
+        while let Some(rest) = self.sealing.waiting.get(begin..).filter(|rest| !rest.is_empty()) {
+            let end = begin + group(rest.iter().map(|request| request.asked.source), clients);
+            self.seal_group(begin, end, desk, keys);
+            self.send_all(at);
+            begin = end;
+        }
+        self.sealing.waiting.clear();
+    }
+
+    fn seal_group(&mut self, begin: usize, end: usize, desk: &Desk<'_>, keys: &CookieKeys) {
+        let Self { sealing, post, outgoing, dice, counters, wall, .. } = self;
+        let Sealing { waiting, random, replies, pace } = sealing;
+        outgoing.clear();
+        let mut group = waiting.get(begin..end).unwrap_or_default().iter();
+        let mut opened: [Option<Opened<'_>>; GROUP] = [const { None }; GROUP];
+        let mut slots = [0; GROUP];
+        let mut places = opened.iter_mut().zip(&mut slots);
+        let mut next = group.next();
+        for (slot, packet) in post.all_mut() {
+            let Some(request) = next.filter(|request| request.slot == slot) else { continue };
+            next = group.next();
+            match open(packet, &request.asked, request.receive, desk, dice, keys) {
+                Ok(reply) => {
+                    outgoing.put(Addressed {
+                        slot,
+                        length: reply.reply_length(),
+                        source: request.asked.source,
+                        target: request.target,
+                        needs_time: false,
+                        is_kiss: matches!(reply.kind(), ReplyKind::Kiss | ReplyKind::Nak),
+                        is_protected: true,
+                        departure: reply.departure(),
+                    });
+                    if let Some((place, of)) = places.next() {
+                        (*place, *of) = (Some(reply), slot);
+                    }
+                }
+                Err(refusal) => add(super::counter_of(counters, refusal), 1),
+            }
+        }
+        outgoing.seal();
+        let count = opened.iter().flatten().count();
+        let messages = 0..outgoing.parcels().len();
+        let before = wall.now();
+        let mut lengths = [0; GROUP];
+        for (number, reply) in opened.iter().flatten().enumerate() {
+            // The clock is read when about half of this one's work is done.
+            let rest = (2 * (count - number) as i64 - 1) * *pace / 2;
+            let delay = outgoing.expected_delay(&messages, outgoing.message_of(number));
+            let leaves = || Some(transmit_stamp(wall.now()?.saturating_add(rest + delay)));
+            let (Some(out), Some(length)) = (replies.get_mut(number), lengths.get_mut(number)) else {
+                continue;
+            };
+            let Ok(sealed) = reply.seal(keys, random, leaves, out) else {
+                // A virtual clock that was never whole: no time, no answer.
+                add(&mut counters.failed, count);
+                outgoing.clear();
+                return;
+            };
+            *length = sealed;
+        }
+        if let (Some(before), Some(after)) = (before, wall.now())
+            && count > 0
+        {
+            let taken = (after.saturating_sub(before).max(0) / count as i64).min(SLOWEST);
+            *pace += (taken - *pace) / if taken < *pace { 8 } else { 16 };
+        }
+        for reply in opened.iter().flatten() {
+            match reply.kind() {
+                ReplyKind::Basic => {}
+                ReplyKind::Interleaved => add(&mut counters.interleaved, 1),
+                ReplyKind::Kiss => {
+                    add(&mut counters.kissed, 1);
+                    add(&mut counters.limited, 1);
+                }
+                ReplyKind::Nak => add(&mut counters.nak, 1),
+            }
+            add(&mut counters.spared, usize::from(reply.is_spared()));
+        }
+        drop(opened);
+        for ((slot, length), reply) in slots.iter().zip(lengths).zip(replies.iter()).take(count) {
+            if let (Some(place), Some(reply)) =
+                (post.octets_mut(*slot).get_mut(..length), reply.get(..length))
+            {
+                place.copy_from_slice(reply);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn groups(ports: &[u16], clients: usize) -> Vec<usize> {
+        let mut rest = ports;
+        let mut groups = Vec::new();
+        while !rest.is_empty() {
+            let sources = rest.iter().map(|port| Source { ip: [192, 0, 2, 1].into(), port: *port });
+            let count = group(sources, clients);
+            groups.push(count);
+            rest = &rest[count..];
+        }
+        groups
+    }
+
+    #[test]
+    fn a_group_is_for_so_many_clients_and_no_longer_than_eight() {
+        assert_eq!(groups(&[1, 2, 2, 2, 3], 1), [1, 3, 1]);
+        assert_eq!(groups(&[1, 1, 2, 1, 3, 3, 4, 4, 3], 2), [4, 5]);
+        assert_eq!(groups(&[7; 20], 1), [8, 8, 4]);
+        assert_eq!(groups(&[1, 2, 3, 4, 5, 6, 7, 8, 9, 10], GROUP), [8, 2]);
+        assert_eq!(groups(&[1, 2], 0), [1, 1]);
+    }
+}

@@ -1,0 +1,91 @@
+//! The path of a request through the server, without sockets.
+
+use super::nts::{TODAY, cookie_keys};
+use ipc::message::server::{Rule, ServerPolicy, ServerState};
+use ipc::units::{Leap, RawInstant, Span, WallTime};
+use protocol::nts::cookie::CookieKeys;
+use protocol::timestamp::Timestamp;
+use rand_chacha::ChaCha12Rng;
+use rand_chacha::rand_core::SeedableRng;
+use server::{
+    AccessList, Asked, Departures, Desk, Dice, Limiter, Refusal, ReplyKind, answer, open, read, variables,
+};
+use std::net::SocketAddr;
+
+pub const RECEIVE: u64 = 0xee07_3ac0_8000_0001;
+pub const TRANSMIT: u64 = 0xee07_3ac0_8000_1000;
+pub const SECOND: i64 = 1_000_000_000;
+
+/// A server without sockets, whose keys have the secret 1.
+pub struct Bench {
+    pub keys: CookieKeys,
+    pub access: AccessList,
+    pub limiter: Option<Limiter>,
+    pub departures: Departures,
+    pub dice: Dice,
+    pub random: ChaCha12Rng,
+    pub now: i64,
+    /// When requests come.
+    pub receive: u64,
+}
+
+impl Bench {
+    pub fn new(limiter: Option<Limiter>) -> Self {
+        let v4 = Rule { allow: true, ..Rule::NONE };
+        Self {
+            keys: cookie_keys(1, TODAY),
+            access: AccessList::new(&[v4, Rule { ipv6: true, ..v4 }]).unwrap(),
+            limiter,
+            departures: Departures::new(),
+            dice: Dice::new(),
+            random: ChaCha12Rng::from_seed([7; 32]),
+            now: 1_000 * SECOND,
+            receive: RECEIVE,
+        }
+    }
+
+    /// With the limits of the default policy.
+    pub fn limited() -> Self {
+        Self::new(Limiter::new(&ServerPolicy::DEFAULT))
+    }
+
+    /// What becomes of a request that came at [`RECEIVE`] or later: the reply, never longer than the request.
+    pub fn answer_to(&mut self, request: &[u8], source: &str) -> Result<(ReplyKind, Vec<u8>), Refusal> {
+        let now = RawInstant::saturating(self.now);
+        let asked =
+            Asked { source: source.parse::<SocketAddr>().unwrap().into(), target: None, is_unicast: true };
+        let state = ServerState {
+            leap: Leap::None,
+            stratum: 2,
+            precision: -23,
+            root_delay: Span::from_millis(3),
+            root_dispersion: Span::from_millis(2),
+            as_of: now,
+            reference_id: 0x7f00_0001,
+            reference_time: WallTime::saturating(1_800_000_000_000_000_000),
+            valid_until: RawInstant::MAX,
+        };
+        let desk = Desk {
+            system: variables(Some(&state), now, None),
+            is_silent: false,
+            access: &self.access,
+            limiter: self.limiter.as_ref(),
+            departures: Some(&self.departures),
+            now,
+        };
+        let receive = Timestamp::from_bits(self.receive);
+        let question = read(request, &asked, &desk)?;
+        if !question.is_protected {
+            let reply = answer(&question.header, &asked, receive, &desk, &mut self.dice)?;
+            return Ok((reply.kind, reply.octets.to_vec()));
+        }
+        let mut packet = request.to_vec();
+        let opened = open(&mut packet, &asked, receive, &desk, &mut self.dice, &self.keys)?;
+        let mut out = [0xaa; 1_344];
+        let transmit = || Some(Timestamp::from_bits(TRANSMIT));
+        let length = opened.seal(&self.keys, &mut self.random, transmit, &mut out)?;
+        assert_eq!(length, opened.reply_length());
+        assert!(length <= request.len(), "{length} octets for {}", request.len());
+        Ok((opened.kind(), out[..length].to_vec()))
+    }
+}

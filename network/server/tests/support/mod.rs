@@ -1,0 +1,92 @@
+//! The server role as the real program, and strangers at it.
+
+#![allow(dead_code, reason = "each test file uses its part")]
+
+pub mod bench;
+pub mod nts;
+
+use ::bench::role::{Role, in_millis};
+use ipc::message::server::{
+    Access, Counters, FromServer, MAX_RULES, Rule, ServerPolicy, ServerState, ToServer,
+};
+use ipc::process::Process;
+use ipc::units::{Leap, Span, WallTime};
+use network::clock;
+use network::ending::Ending;
+use nix::libc::{in_addr, in_pktinfo};
+use nix::sys::socket::{ControlMessage, MsgFlags, SockaddrStorage, sendmsg};
+use std::io::IoSlice;
+use std::net::{SocketAddr, UdpSocket};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+pub type Server = Role<ToServer, FromServer, Ending>;
+
+/// The program on a socket of its own, answering the loopback network; its words to standard error go to a file.
+pub fn start(policy: ServerPolicy) -> (Server, u16, std::path::PathBuf) {
+    static COUNT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+    let number = COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    let log = std::env::temp_dir().join(format!("truechimer-flood-{}-{number}", std::process::id()));
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let port = socket.local_addr().unwrap().port();
+    let fd = OwnedFd::from(socket);
+    let words = format!("sockets={} 2>{}", fd.as_raw_fd(), log.display());
+    let mut server = Server::in_process(Process::Server, "exec", &words, &[&fd]);
+    drop(fd);
+    assert!(matches!(server.hear(), FromServer::Hello(_)));
+    server.send(&ToServer::Policy(policy));
+    let mut rules = [Rule::NONE; MAX_RULES];
+    rules[0] = Rule { allow: true, ..Rule::NONE };
+    server.send(&ToServer::Access(Access { begins: true, ends: true, count: 1, rules }));
+    server.send(&ToServer::State(ServerState {
+        leap: Leap::None,
+        stratum: 2,
+        precision: -24,
+        root_delay: Span::ZERO,
+        root_dispersion: Span::ZERO,
+        as_of: clock::raw(),
+        reference_id: 1,
+        reference_time: WallTime::saturating(1_800_000_000_000_000_000),
+        valid_until: in_millis(3_600_000),
+    }));
+    std::thread::sleep(Duration::from_millis(100));
+    (server, port, log)
+}
+
+/// Sends one datagram from any address of the loopback network.
+pub fn send_as(socket: &UdpSocket, from: u32, to: SocketAddr, octets: &[u8]) {
+    let info = in_pktinfo {
+        ipi_ifindex: 0,
+        ipi_spec_dst: in_addr { s_addr: from.to_be() },
+        ipi_addr: in_addr { s_addr: 0 },
+    };
+    let to = SockaddrStorage::from(to);
+    let flags = MsgFlags::MSG_DONTWAIT;
+    let _ = sendmsg(
+        socket.as_raw_fd(),
+        &[IoSlice::new(octets)],
+        &[ControlMessage::Ipv4PacketInfo(&info)],
+        flags,
+        Some(&to),
+    );
+}
+
+pub fn last_counters(server: &mut Server) -> Counters {
+    let mut last = None;
+    while let Some(FromServer::Counters(counters)) = server.next_within(Duration::from_millis(1_500)) {
+        last = Some(counters);
+    }
+    last.expect("counters")
+}
+
+/// The first counters of which this is so, or the last ones of ten seconds.
+pub fn counters_when(server: &mut Server, is_so: impl Fn(&Counters) -> bool) -> Counters {
+    let end = Instant::now() + Duration::from_secs(10);
+    let mut last = Counters::ZERO;
+    while !is_so(&last) && Instant::now() < end {
+        if let Some(FromServer::Counters(counters)) = server.next_within(Duration::from_millis(500)) {
+            last = counters;
+        }
+    }
+    last
+}

@@ -1,0 +1,117 @@
+//! From the first instruction of a program until it is confined, and its end.
+
+use crate::ending::{BROKEN, Ending};
+use ipc::message::Shortfall;
+use ipc::message::launch::MAX_KEY_THREADS;
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use policies::{ConfineError, InheritError, Inherited, Role};
+use std::fmt::Display;
+use std::io::Write;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::process::exit;
+
+/// A program that has its words, and no more descriptors than these name. What it lacks ends it with [`BROKEN`] and one line.
+#[derive(Debug)]
+pub struct Start {
+    program: &'static str,
+    inherited: Inherited,
+}
+
+/// Runs the body of a program with its link, which doesn't block, to its end.
+pub fn run(program: &'static str, body: impl FnOnce(Start, OwnedFd) -> Ending) -> ! {
+    end_on_panic(program);
+    let inherited = Inherited::from_args().unwrap_or_else(|error| fail(program, error));
+    inherited.close_others();
+    let start = Start { program, inherited };
+    let link = start.required(start.inherited.fd("link"));
+    start.block(&link, false);
+    let ending = body(start, link);
+    if ending != Ending::EngineGone {
+        say(program, ending);
+    }
+    exit(ending.code())
+}
+
+impl Start {
+    /// Confines this process; [`policies::confine`].
+    pub fn confine(&self, role: Role) -> Shortfall {
+        policies::confine(role, &self.inherited).unwrap_or_else(|error| self.unconfined(error))
+    }
+
+    /// The same with the last that is done before the filter is in force; [`policies::confine_then`].
+    pub fn confine_then<T>(&self, role: Role, last: impl FnOnce() -> T) -> (Shortfall, T) {
+        policies::confine_then(role, &self.inherited, last).unwrap_or_else(|error| self.unconfined(error))
+    }
+
+    /// Its words.
+    pub const fn inherited(&self) -> &Inherited {
+        &self.inherited
+    }
+
+    /// Its words, for later.
+    pub fn into_inherited(self) -> Inherited {
+        self.inherited
+    }
+
+    /// What can't be done without.
+    pub fn required<T, E: Display>(&self, result: Result<T, E>) -> T {
+        result.unwrap_or_else(|error| fail(self.program, error))
+    }
+
+    /// The file that a word names.
+    pub fn path(&self, word: &'static str) -> PathBuf {
+        let path = self.inherited.text(word).filter(|path| path.starts_with('/'));
+        self.required(path.map(PathBuf::from).ok_or_else(|| InheritError::Missing(word.to_owned())))
+    }
+
+    /// The links over which signatures are asked for and given: one for each thread of the key exchange service, and an end
+    /// in each of both processes.
+    pub fn signing_links(&self, blocks: bool) -> Vec<OwnedFd> {
+        let links = self.required(self.inherited.fds("signing"));
+        if !(1..=usize::from(MAX_KEY_THREADS)).contains(&links.len()) {
+            let impossible = "the word signing=FD,FD,… has an impossible number of links";
+            fail(self.program, format_args!("{impossible}; it is truechimerd's fault"));
+        }
+        links.iter().for_each(|link| self.block(link, blocks));
+        links
+    }
+
+    /// Has a descriptor block, or not.
+    pub fn block(&self, fd: &OwnedFd, blocks: bool) {
+        let change = || -> Result<(), Errno> {
+            let mut flags = OFlag::from_bits_retain(fcntl(fd, FcntlArg::F_GETFL)?);
+            flags.set(OFlag::O_NONBLOCK, !blocks);
+            fcntl(fd, FcntlArg::F_SETFL(flags)).map(drop)
+        };
+        self.required(change().map_err(Errno::desc));
+    }
+
+    fn unconfined(&self, error: ConfineError) -> ! {
+        match error {
+            // Of a start that failed truechimerd has said why.
+            ConfineError::Orphaned => exit(BROKEN),
+            error => fail(self.program, error),
+        }
+    }
+}
+
+/// A panic is a fault of ours; it ends the process with one line, and with it the daemon.
+fn end_on_panic(program: &'static str) {
+    std::panic::set_hook(Box::new(move |panic| {
+        say(program, format_args!("a fault of its own: {}", panic.to_string().escape_debug()));
+        exit(BROKEN);
+    }));
+}
+
+fn fail(program: &str, error: impl Display) -> ! {
+    say(program, error);
+    exit(BROKEN)
+}
+
+/// One line; where it can't be written there is nobody to read it.
+fn say(program: &str, what: impl Display) {
+    let line = format!("{program}: {what}\n");
+    let _ = std::io::stderr().write_all(line.as_bytes());
+}

@@ -1,0 +1,37 @@
+//! What programs that speak TLS, or sign for it, share: the cryptography beneath it, one of two libraries by the features of
+//! this package, and what they read of certificates and keys.
+//!
+//! ```text
+//!   certificate_verify  the one content that is signed
+//!   small_file          a small file, whole
+//!   validity            when a certificate is valid
+//! ```
+#![forbid(unsafe_code)]
+
+pub mod certificate_verify;
+pub mod small_file;
+pub mod validity;
+
+#[cfg(feature = "aws-lc-rs")]
+pub use rustls::crypto::aws_lc_rs as provider;
+#[cfg(not(feature = "aws-lc-rs"))]
+pub use rustls::crypto::ring as provider;
+
+use rustls::crypto::CryptoProvider;
+use std::sync::Arc;
+
+/// The library, as rustls takes it.
+pub fn crypto() -> Arc<CryptoProvider> {
+    Arc::new(provider::default_provider())
+}
+
+/// Uses a library for the first time in this thread, for what it asks of the kernel then isn't allowed later.
+pub fn warm_up() {
+    let crypto = crypto();
+    let _ = crypto.secure_random.fill(&mut [0; 32]);
+    for group in &crypto.kx_groups {
+        let Ok(own) = group.start() else { continue };
+        let public = own.pub_key().to_vec();
+        let _ = own.complete(&public);
+    }
+}

@@ -1,0 +1,305 @@
+//! Compiles `policies/rules/*.toml` into syscall filters and into tables of the rules they were made of.
+//!
+//! A file directly in `rules` is a role; `rules/parts` holds what roles have in common. Names of constants
+//! are those of the kernel's headers and are resolved by `rules/names.toml`; every number that is used is
+//! compared with libc's when the generated file is compiled.
+
+use seccompiler::{TargetArch, compile_from_json};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::{env, fs};
+
+const ROLES: [&str; 9] = [
+    "privileged",
+    "privileged_virtual",
+    "engine",
+    "client",
+    "server",
+    "exchange",
+    "exchange_child",
+    "key_service",
+    "key_holder",
+];
+
+/// The C libraries that make the calls.
+const LIBRARIES: [&str; 2] = ["gnu", "musl"];
+
+/// Both, wherever the build runs: a name that one of them doesn't have is found here and not by a packager.
+const ARCHITECTURES: [(&str, TargetArch); 2] =
+    [("x86_64", TargetArch::x86_64), ("aarch64", TargetArch::aarch64)];
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RuleFile {
+    #[serde(default)]
+    include: Vec<String>,
+    #[serde(default)]
+    rule: Vec<Rule>,
+}
+
+#[derive(Deserialize, Clone)]
+#[serde(deny_unknown_fields)]
+struct Rule {
+    /// The kernel's name of the call.
+    syscall: String,
+    /// Conditions, all of which must hold.
+    #[serde(default)]
+    args: Vec<Argument>,
+    /// The error that the call ends with; without it, the call is let through.
+    answer: Option<String>,
+    /// The only architecture that has the call, the only C library that makes it, or one of each.
+    #[serde(default)]
+    only: Vec<String>,
+    /// Who needs it, and for what.
+    reason: String,
+}
+
+#[derive(Deserialize, Clone)]
+#[serde(deny_unknown_fields)]
+struct Argument {
+    /// 0 to 5.
+    index: u8,
+    /// `eq`, `masked_eq:MASK`, or `masked_eq:~MASK` for all bits but these.
+    op: String,
+    /// A number, or names joined by `|`.
+    value: Number,
+    /// `dword`: the lower 32 bits, as the kernel reads an int. `qword`: all 64.
+    #[serde(default = "dword")]
+    width: String,
+}
+
+#[derive(Deserialize, Clone)]
+#[serde(untagged)]
+enum Number {
+    Plain(u64),
+    Names(String),
+}
+
+fn dword() -> String {
+    "dword".to_owned()
+}
+
+/// Names of constants, and which of them were used.
+struct Names {
+    known: BTreeMap<String, u64>,
+    used: BTreeSet<String>,
+}
+
+impl Names {
+    fn resolve(&mut self, text: &str) -> u64 {
+        text.split('|').map(str::trim).fold(0, |sum, name| {
+            let hexadecimal = name.strip_prefix("0x").and_then(|digits| u64::from_str_radix(digits, 16).ok());
+            sum | name.parse().ok().or(hexadecimal).unwrap_or_else(|| {
+                self.used.insert(name.to_owned());
+                *self.known.get(name).unwrap_or_else(|| panic!("{name} is not in rules/names.toml"))
+            })
+        })
+    }
+}
+
+/// An argument with its numbers.
+#[derive(Clone, PartialEq)]
+struct Condition {
+    index: u8,
+    mask: u64,
+    value: u64,
+    is_masked: bool,
+    is_wide: bool,
+}
+
+fn main() {
+    println!("cargo::rerun-if-changed=../rules");
+    let rules = PathBuf::from(env::var("CARGO_MANIFEST_DIR").expect("cargo sets it")).join("../rules");
+    let output = PathBuf::from(env::var("OUT_DIR").expect("cargo sets it")).join("rules.rs");
+    let target = env::var("CARGO_CFG_TARGET_ARCH").expect("cargo sets it");
+    let target_library = env::var("CARGO_CFG_TARGET_ENV").expect("cargo sets it");
+    let is_known = ARCHITECTURES.iter().any(|(name, _)| *name == target);
+    if !is_known || !LIBRARIES.contains(&target_library.as_str()) {
+        let refusal =
+            format!("compile_error!(\"there are no syscall filters for {target} {target_library} yet\");\n");
+        return fs::write(output, refusal).expect("OUT_DIR can be written");
+    }
+
+    let known = toml::from_str(&read(&rules.join("names.toml"))).expect("names.toml is a table of numbers");
+    let mut names = Names { known, used: BTreeSet::new() };
+    let mut generated = String::new();
+    for role in ROLES {
+        let mut collected = Vec::new();
+        collect(&rules, &rules.join(format!("{role}.toml")), &mut collected);
+        for ((name, architecture), library) in
+            ARCHITECTURES.iter().flat_map(|architecture| LIBRARIES.map(|library| (*architecture, library)))
+        {
+            let applicable: Vec<(Rule, Vec<Condition>)> = collected
+                .iter()
+                .filter(|rule| rule.only.iter().all(|only| only == name || only == library))
+                .map(|rule| (rule.clone(), conditions(rule, &mut names)))
+                .collect();
+            reject_rules_that_say_nothing(role, &applicable);
+            let filters = compile(role, &applicable, architecture);
+            if name == target && library == target_library {
+                emit(&mut generated, role, &applicable, &filters);
+            }
+        }
+    }
+    emit_checks(&mut generated, &names);
+    fs::write(output, generated).expect("OUT_DIR can be written");
+}
+
+fn read(path: &Path) -> String {
+    fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+fn collect(rules: &Path, path: &Path, collected: &mut Vec<Rule>) {
+    let file: RuleFile =
+        toml::from_str(&read(path)).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    for part in &file.include {
+        collect(rules, &rules.join("parts").join(format!("{part}.toml")), collected);
+    }
+    collected.extend(file.rule);
+}
+
+fn conditions(rule: &Rule, names: &mut Names) -> Vec<Condition> {
+    let mut resolve = |argument: &Argument| {
+        let is_wide = match argument.width.as_str() {
+            "dword" => false,
+            "qword" => true,
+            other => panic!("{}: width {other} is neither dword nor qword", rule.syscall),
+        };
+        let whole = if is_wide { u64::MAX } else { u64::from(u32::MAX) };
+        let (mask, is_masked) = match argument.op.split_once(':') {
+            None if argument.op == "eq" => (whole, false),
+            Some(("masked_eq", mask)) => match mask.strip_prefix('~') {
+                Some(complement) => (whole & !names.resolve(complement), true),
+                None => (names.resolve(mask), true),
+            },
+            _ => panic!("{}: op {} is neither eq nor masked_eq:MASK", rule.syscall, argument.op),
+        };
+        let value = match &argument.value {
+            Number::Plain(number) => *number,
+            Number::Names(text) => names.resolve(text),
+        };
+        assert!(mask <= whole && value & !mask == 0, "{}: the value doesn't fit the mask", rule.syscall);
+        assert!(argument.index < 6, "{}: a call has six arguments", rule.syscall);
+        Condition { index: argument.index, mask, value, is_masked, is_wide }
+    };
+    rule.args.iter().map(&mut resolve).collect()
+}
+
+/// A rule next to an unconditional one for the same call, or one that is there twice, would make the table
+/// say something else than the filter does.
+fn reject_rules_that_say_nothing(role: &str, rules: &[(Rule, Vec<Condition>)]) {
+    for (index, (rule, conditions)) in rules.iter().enumerate() {
+        assert!(!rule.reason.trim().is_empty(), "{role}: {} has no reason", rule.syscall);
+        for (other, others) in &rules[..index] {
+            let is_same = other.syscall == rule.syscall;
+            assert!(
+                !is_same || !(conditions.is_empty() || others.is_empty() || conditions == others),
+                "{role}: {} is there twice",
+                rule.syscall
+            );
+        }
+    }
+}
+
+/// One filter for each error that is answered, then the one that kills. The kernel asks all of them, and
+/// killing goes before an error, an error before letting through.
+fn compile(role: &str, rules: &[(Rule, Vec<Condition>)], architecture: TargetArch) -> Vec<Vec<[u32; 4]>> {
+    let answers: BTreeSet<u32> =
+        rules.iter().filter_map(|(rule, _)| rule.answer.as_deref()).map(error_number).collect();
+    let mut filters: Vec<Vec<[u32; 4]>> = answers
+        .into_iter()
+        .map(|error| {
+            let answered: Vec<Value> = rules
+                .iter()
+                .filter(|(rule, _)| rule.answer.as_deref().map(error_number) == Some(error))
+                .map(to_json)
+                .collect();
+            assemble(role, json!("allow"), json!({ "errno": error }), &answered, architecture)
+        })
+        .collect();
+    let permitted: Vec<Value> = rules.iter().map(to_json).collect();
+    filters.push(assemble(role, json!("kill_process"), json!("allow"), &permitted, architecture));
+    filters
+}
+
+fn assemble(
+    role: &str,
+    otherwise: Value,
+    on_match: Value,
+    rules: &[Value],
+    architecture: TargetArch,
+) -> Vec<[u32; 4]> {
+    let text = json!({ "filter": {
+        "mismatch_action": otherwise, "match_action": on_match, "filter": rules,
+    }})
+    .to_string();
+    let mut programs = compile_from_json(text.as_bytes(), architecture)
+        .unwrap_or_else(|error| panic!("rules of {role}: {error}"));
+    let program = programs.remove("filter").expect("the only one");
+    program.iter().map(|line| [line.code.into(), line.jt.into(), line.jf.into(), line.k]).collect()
+}
+
+fn to_json((rule, conditions): &(Rule, Vec<Condition>)) -> Value {
+    let mut value = json!({ "syscall": rule.syscall });
+    if !conditions.is_empty() {
+        let to_json = |condition: &Condition| {
+            let op = if condition.is_masked { json!({ "masked_eq": condition.mask }) } else { json!("eq") };
+            let width = if condition.is_wide { "qword" } else { "dword" };
+            json!({ "index": condition.index, "type": width, "op": op, "val": condition.value })
+        };
+        value["args"] = conditions.iter().map(to_json).collect();
+    }
+    value
+}
+
+fn error_number(name: &str) -> u32 {
+    match name {
+        "EPERM" => 1,
+        "ENOSYS" => 38,
+        other => panic!("no rule answers {other} yet"),
+    }
+}
+
+fn emit(out: &mut String, role: &str, rules: &[(Rule, Vec<Condition>)], filters: &[Vec<[u32; 4]>]) {
+    let name = role.to_uppercase();
+    let mut text =
+        format!("/// What `{role}` may ask for.\npub const {name}: RuleSet = RuleSet {{\nrules: &[\n");
+    for (rule, conditions) in rules {
+        let answer = rule.answer.as_deref().map(error_number);
+        let _ = write!(
+            text,
+            "Rule {{ syscall: {:?}, number: libc::SYS_{}, answer: {answer:?}, reason: {:?}, conditions: &[",
+            rule.syscall, rule.syscall, rule.reason
+        );
+        for Condition { index, mask, value, .. } in conditions {
+            let _ = write!(text, "Condition {{ index: {index}, mask: {mask:#x}, value: {value:#x} }}, ");
+        }
+        text.push_str("] },\n");
+    }
+    text.push_str("],\nfilters: &[\n");
+    for filter in filters {
+        text.push_str("&[");
+        for [code, jt, jf, k] in filter {
+            let _ = write!(text, "sock_filter {{ code: {code}, jt: {jt}, jf: {jf}, k: {k:#x} }}, ");
+        }
+        text.push_str("],\n");
+    }
+    text.push_str("],\n};\n\n");
+    out.push_str(&text);
+}
+
+fn emit_checks(out: &mut String, names: &Names) {
+    let unused: Vec<&String> = names.known.keys().filter(|name| !names.used.contains(*name)).collect();
+    assert!(unused.is_empty(), "rules/names.toml has names that no rule uses: {unused:?}");
+    for name in &names.used {
+        let number = names.known[name];
+        // Only glibc's bindings have them all; the numbers are the kernel's.
+        let _ = writeln!(
+            out,
+            "#[cfg(target_env = \"gnu\")]\n#[allow(clippy::unnecessary_cast)]\nconst _: () = assert!(libc::{name} as u64 == {number}, \"{name}\");"
+        );
+    }
+}

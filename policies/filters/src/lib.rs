@@ -1,0 +1,186 @@
+//! The syscall filter of each process, as a table and as the kernel takes it: what build.rs made of
+//! `policies/rules/*.toml`.
+//!
+//! A call that no rule names kills the process, and so does a call made through another ABI (32 bits, x32).
+
+use libc::sock_filter;
+use std::io;
+
+/// Which process this is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// The keeper of the kernel's clock.
+    Privileged,
+    /// The keeper of a virtual clock, or of none.
+    PrivilegedVirtual,
+    /// The engine: decides.
+    Engine,
+    /// `truechimer-client`: queries sources.
+    Client,
+    /// `truechimer-server`: answers strangers.
+    Server,
+    /// `truechimer-exchange`: starts a child for each look-up and each key exchange.
+    Exchange,
+    /// A child of the exchange role: confined right after the fork.
+    ExchangeChild,
+    /// `truechimer-key-service`: exchanges keys with strangers.
+    KeyService,
+    /// `truechimer-key-holder`: signs for the key exchange service, and holds the private key.
+    KeyHolder,
+}
+
+impl Role {
+    /// All of them.
+    pub const ALL: [Role; 9] = [
+        Self::Privileged,
+        Self::PrivilegedVirtual,
+        Self::Engine,
+        Self::Client,
+        Self::Server,
+        Self::Exchange,
+        Self::ExchangeChild,
+        Self::KeyService,
+        Self::KeyHolder,
+    ];
+
+    /// Whether it makes sockets to other hosts, for which it has to stay in the host's network namespace.
+    #[must_use]
+    pub fn reaches_the_network(self) -> bool {
+        matches!(self, Self::Client | Self::Exchange | Self::ExchangeChild)
+    }
+}
+
+/// The rules of one role, and the filters that were compiled from them.
+#[derive(Debug)]
+pub struct RuleSet {
+    /// Every call that doesn't kill.
+    pub rules: &'static [Rule],
+    /// Installed in this order: the ones that answer with an error, then the one that kills.
+    filters: &'static [&'static [sock_filter]],
+}
+
+/// One call that may be made, and why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rule {
+    /// The kernel's name of the call.
+    pub syscall: &'static str,
+    /// Its number on this architecture.
+    pub number: i64,
+    /// The errno that it ends with; nothing where the kernel executes it.
+    pub answer: Option<i32>,
+    /// Who needs it, and for what.
+    pub reason: &'static str,
+    /// What its arguments must be; all must hold.
+    pub conditions: &'static [Condition],
+}
+
+/// What one argument of a call must be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Condition {
+    /// Which argument, 0 to 5.
+    pub index: usize,
+    /// The bits that count.
+    pub mask: u64,
+    /// What they must be.
+    pub value: u64,
+}
+
+/// What becomes of a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// The kernel executes it.
+    Permitted,
+    /// It ends with this errno.
+    Answered(i32),
+    /// The process is killed.
+    Killed,
+}
+
+impl Condition {
+    /// Whether a call's arguments meet it.
+    #[must_use]
+    pub fn holds(&self, arguments: [u64; 6]) -> bool {
+        arguments[self.index % 6] & self.mask == self.value
+    }
+}
+
+impl RuleSet {
+    /// The rules of a role.
+    #[must_use]
+    pub fn of(role: Role) -> &'static Self {
+        match role {
+            Role::Privileged => &PRIVILEGED,
+            Role::PrivilegedVirtual => &PRIVILEGED_VIRTUAL,
+            Role::Engine => &ENGINE,
+            Role::Client => &CLIENT,
+            Role::Server => &SERVER,
+            Role::Exchange => &EXCHANGE,
+            Role::ExchangeChild => &EXCHANGE_CHILD,
+            Role::KeyService => &KEY_SERVICE,
+            Role::KeyHolder => &KEY_HOLDER,
+        }
+    }
+
+    /// Puts the filters in force, for all threads of this process and for good, and with them
+    /// `no_new_privs`. It is the last step of a confinement.
+    ///
+    /// # Errors
+    /// The kernel's; ENOSYS where it has no filters.
+    pub fn install(&self) -> io::Result<()> {
+        self.filters.iter().try_for_each(|filter| install(filter))
+    }
+
+    /// What the table says about a call; the filter is compared with it in tests.
+    #[must_use]
+    pub fn verdict(&self, number: i64, arguments: [u64; 6]) -> Verdict {
+        let matching =
+            |rule: &&Rule| rule.number == number && rule.conditions.iter().all(|c| c.holds(arguments));
+        let mut verdict = Verdict::Killed;
+        for rule in self.rules.iter().filter(matching) {
+            match rule.answer {
+                Some(error) => return Verdict::Answered(error),
+                None => verdict = Verdict::Permitted,
+            }
+        }
+        verdict
+    }
+}
+
+/// Why a filter could not be installed, for the administrator.
+#[must_use]
+pub fn refused(error: &io::Error) -> String {
+    format!(
+        "the kernel refuses the syscall filter ({error}): it needs CONFIG_SECCOMP_FILTER, and a container's own profile must \
+         allow the call seccomp; or accept the risk with --insecure"
+    )
+}
+
+/// Puts one filter in force for all threads.
+fn install(filter: &'static [sock_filter]) -> io::Result<()> {
+    let program = libc::sock_fprog {
+        len: filter.len().try_into().map_err(|_| io::Error::from_raw_os_error(libc::EINVAL))?,
+        filter: filter.as_ptr().cast_mut(),
+    };
+    // SAFETY: PR_SET_NO_NEW_PRIVS takes plain numbers, and the kernel reads no memory for it.
+    if unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: `program` lives until the call returns and names `len` instructions of a static table; the kernel copies
+    // them and writes to neither.
+    let outcome = unsafe {
+        libc::syscall(
+            libc::SYS_seccomp,
+            libc::SECCOMP_SET_MODE_FILTER,
+            libc::SECCOMP_FILTER_FLAG_TSYNC,
+            &raw const program,
+        )
+    };
+    match outcome {
+        0 => Ok(()),
+        -1 => Err(io::Error::last_os_error()),
+        // The number of a thread that could not be put under it.
+        _ => Err(io::Error::from_raw_os_error(libc::EBUSY)),
+    }
+}
+
+include!(concat!(env!("OUT_DIR"), "/rules.rs"));

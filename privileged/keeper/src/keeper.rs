@@ -1,0 +1,487 @@
+//! The loop: hear an order, judge it, write it down, do it, answer.
+
+mod asked;
+
+use crate::audit::Audit;
+use crate::clock::Clock;
+use crate::condition::Sentence;
+use crate::ending::{Ending, say};
+use crate::governor::{Governor, Moment, limits};
+use crate::kernel::{self, Errno, nanos};
+use crate::notify::Notify;
+use crate::signals::{self, Caught, caught};
+use asked::Asked;
+use ipc::calendar::Rfc3339;
+use ipc::message::privileged::{
+    Applied, ClockEvent, ClockEventKind, ClockKind, ClockReading, Condition, FromPrivileged, Refusal,
+    Refused, StepReason, ToPrivileged, Welcome,
+};
+use ipc::process::PerProcess;
+use ipc::units::{Leap, Offset, RawInstant, Span, TimeConstant};
+use ipc_link::{Link, LinkError};
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::AsFd;
+use std::os::unix::fs::FileExt;
+
+/// The engine's end, seen from here.
+pub type EngineLink = Link<FromPrivileged, ToPrivileged>;
+
+/// How often the clock is looked at where no order makes it happen.
+const LOOK: i64 = 240 * limits::SECOND;
+/// How often the record is written where nothing was charged.
+const WRITE: i64 = 600 * limits::SECOND;
+/// How often refusals for haste are summed up in the log.
+const SUMMARY: i64 = 60 * limits::SECOND;
+/// How long the other processes may take to end by themselves, in nanoseconds: after a stop, and after a fault of one.
+pub const GRACE: i64 = 3_000_000_000;
+const PARTING: i64 = 300_000_000;
+/// How long an answer may wait for the engine to read.
+const ANSWER: i64 = 5 * limits::SECOND;
+/// How many changes of the daemon's condition are passed on in a second.
+const CONDITIONS: u32 = 10;
+/// A step that leads farther from where it should than this was not what was ordered.
+const STEP_TOLERANCE: i64 = 20_000_000;
+/// How long slews that cost budget go on while the record can't be written.
+const UNWRITTEN: i64 = 86_400 * limits::SECOND;
+
+/// Everything that is left after the lock-down.
+pub struct Keeper<C> {
+    /// To the engine.
+    pub link: EngineLink,
+    /// The clock.
+    pub clock: C,
+    /// The judge.
+    pub governor: Governor,
+    /// The governor's record, two slots.
+    pub record_file: File,
+    /// The audit log.
+    pub audit: Audit,
+    /// The service manager.
+    pub notify: Notify,
+    /// Signals to this process, readable.
+    pub signals: File,
+    /// Ids of all processes.
+    pub processes: PerProcess<u32>,
+    /// Readable when somebody sets CLOCK_REALTIME.
+    pub set_clock: Option<File>,
+    /// For each kind of refusal: how many had no line of their own, and when the last line was written.
+    pub refusals: [(u32, Option<RawInstant>); 32],
+    /// When the service manager was last told that we live.
+    pub lived: Option<RawInstant>,
+    /// What the daemon is about, as the engine said last.
+    pub condition: Option<Condition>,
+    /// The same, as the service manager was told last.
+    pub shown: Option<Condition>,
+    /// How often it was told in a second, and in which.
+    pub passed_on: (u32, i64),
+    /// Leap, synchronisation and TAI offset as last set.
+    pub told: Option<(Leap, bool, u8)>,
+    /// The last line for the audit log was lost.
+    pub audit_failed: bool,
+    /// When the record was written last.
+    pub written: Option<RawInstant>,
+    /// Since when the record can't be written.
+    pub unwritten_since: Option<RawInstant>,
+}
+
+/// Reads the governor's clocks and the steered one.
+///
+/// # Errors
+/// The kernel's.
+pub fn moment(clock: &impl Clock) -> Result<(Moment, ClockReading), Errno> {
+    let reading = clock.read()?;
+    let boot = nanos(libc::CLOCK_BOOTTIME);
+    let asleep = boot - nanos(libc::CLOCK_MONOTONIC);
+    Ok((Moment { raw: reading.raw, boot, asleep, wall: reading.wall, slew_left: reading.slew_left }, reading))
+}
+
+impl<C: Clock> Keeper<C> {
+    /// Keeps the clock until there is a reason to end, leaves it at its base frequency, and ends this process.
+    pub fn run(mut self) -> ! {
+        self.notify.say("READY=1\nSTATUS=started");
+        let ending = loop {
+            if let Err(ending) = self.turn() {
+                break ending;
+            }
+        };
+        self.end(ending)
+    }
+
+    /// Leaves the clock at its base frequency and ends this process, with the others.
+    pub fn end(mut self, ending: Ending) -> ! {
+        // A stop that reaches the whole group ends the others too, and their end may be seen before it.
+        let is_stop = std::iter::from_fn(|| caught(&self.signals)).any(|caught| caught == Caught::Stop);
+        let ending = if is_stop { Ending::Asked } else { ending };
+        self.notify.say(&format!("STOPPING=1\nSTATUS=stopping: {}", ending.to_string().replace('\n', " ")));
+        let released = self.clock.release();
+        self.write_down(format_args!("event=stop code={} released={}", ending.code(), released.is_ok()));
+        let _ = self.persist();
+        // The engine ends with its link, and the others with the engine: the server role answers what has come
+        // already, and ports are free when this process is gone.
+        kernel::close(self.link.into_fd());
+        let patience = if ending == Ending::Asked { GRACE } else { PARTING };
+        let left = signals::await_ends(&self.signals, &self.processes, patience);
+        if ending != Ending::Asked {
+            signals::tell_death(&self.signals, &self.processes, PARTING);
+        }
+        for name in left {
+            let patience = patience / 1_000_000;
+            say(4, &format_args!("{name} did not end within {patience} ms and is killed with this process"));
+        }
+        if ending != Ending::Asked {
+            say(3, &ending);
+        }
+        // With this process ends the lock of the state directory, a descriptor that the launch left open: another instance
+        // may begin now, and not before.
+        kernel::exit(ending.code())
+    }
+
+    fn turn(&mut self) -> Result<(), Ending> {
+        // Without a timer the signals stand in its place.
+        let timer = self.set_clock.as_ref().map_or(self.signals.as_fd(), AsFd::as_fd);
+        let limit = if self.shown == self.condition { LOOK } else { limits::SECOND };
+        let ready = kernel::wait([self.link.as_fd(), self.signals.as_fd(), timer], libc::POLLIN, limit)
+            .map_err(|errno| Ending::Internal(format!("ppoll: {errno}")))?;
+        if ready[1] {
+            match caught(&self.signals) {
+                Some(Caught::Reload) => self.answer(&FromPrivileged::Reload)?,
+                Some(Caught::Stop) => return Err(Ending::Asked),
+                // The engine ends when it hears of it, and says so; the name of the dead is told then.
+                Some(Caught::Child) | None => {}
+            }
+        }
+        if let Some(mut timer) = self.set_clock.as_ref().filter(|_| ready[2]) {
+            // ECANCELED is the message; the clock is looked at below.
+            let _ = timer.read(&mut [0; 8]);
+        }
+        self.look()?;
+        self.pass_on();
+        if ready[0] {
+            let (sequence, order) = match self.link.receive() {
+                Ok(Some(record)) => record,
+                Ok(None) => return Ok(()),
+                Err(error) => return Err(Ending::Engine(error.to_string())),
+            };
+            self.obey(sequence, order)?;
+        }
+        Ok(())
+    }
+
+    /// Looks whether time was continuous and whether the engine still gives orders.
+    fn look(&mut self) -> Result<(), Ending> {
+        let (now, reading) = moment(&self.clock).map_err(|errno| clock_lost("reading", errno))?;
+        let reclaimed = self.clock.reclaim().map_err(|errno| clock_lost("reclaiming", errno))?;
+        let event = match self.governor.observe(&now, reclaimed) {
+            Some((kind, moved)) => Some((kind, moved)),
+            None if self.governor.died(&now) => {
+                self.go_unsynchronised(&reading);
+                self.governor.let_go(&now);
+                Some((ClockEventKind::DeadMan, Offset::ZERO))
+            }
+            None => None,
+        };
+        let Some((kind, moved)) = event else { return Ok(()) };
+        self.write_down(format_args!(
+            "event={} moved_ns={} epoch={}",
+            match kind {
+                ClockEventKind::ForeignStep => "foreign-step",
+                ClockEventKind::ForeignFrequency => "foreign-frequency",
+                ClockEventKind::Resume => "resume",
+                ClockEventKind::DeadMan => "dead-man",
+            },
+            moved.nanos(),
+            self.governor.epoch()
+        ));
+        let _ = self.persist();
+        let event = ClockEvent { epoch: self.governor.epoch(), kind, moved, now: reading };
+        self.answer(&FromPrivileged::ClockEvent(event))
+    }
+
+    fn go_unsynchronised(&mut self, reading: &ClockReading) {
+        let base = self.governor.record().base;
+        let _ = self.clock.adjust(base, Offset::ZERO, TimeConstant::MIN);
+        let _ = self.clock.set_status(&ipc::message::privileged::Status {
+            epoch: self.governor.epoch(),
+            leap: Leap::None,
+            synchronised: false,
+            maxerror: Span::from_secs(16),
+            esterror: Span::from_secs(16),
+            tai: 0,
+        });
+        say(
+            3,
+            &format_args!(
+                "no order for three hours: the clock is marked unsynchronised, at {}",
+                Rfc3339(reading.wall)
+            ),
+        );
+    }
+
+    fn obey(&mut self, sequence: u32, order: ToPrivileged) -> Result<(), Ending> {
+        match order {
+            ToPrivileged::Goodbye(lost) => return Err(lost.into()),
+            ToPrivileged::Heartbeat => {}
+            ToPrivileged::Condition(condition) => {
+                self.condition = Some(condition);
+                self.pass_on();
+            }
+            ToPrivileged::Adjust(_) | ToPrivileged::Step(_) | ToPrivileged::SetStatus(_) => {
+                let outcome = self.carry_out(&order)?;
+                let answer = match outcome {
+                    Ok((before, after)) => {
+                        FromPrivileged::Applied(Applied { answers: sequence, before, after })
+                    }
+                    Err(refused) => {
+                        self.note_refusal(&order, &refused, crate::clock::raw_now());
+                        FromPrivileged::Refused(Refused { answers: sequence, ..refused })
+                    }
+                };
+                self.answer(&answer)?;
+            }
+        }
+        // An engine that talks without end must not keep the service manager busy.
+        let now = crate::clock::raw_now();
+        if self.lived.is_none_or(|last| now.since(last).nanos() >= limits::SECOND) {
+            self.lived = Some(now);
+            self.notify.say("WATCHDOG=1");
+        }
+        Ok(())
+    }
+
+    /// Tells the service manager what is new. Of an engine that talks without end it hears little, and the last of it
+    /// a second later.
+    fn pass_on(&mut self) {
+        let second = crate::clock::raw_now().nanos() / limits::SECOND;
+        if self.passed_on.1 != second {
+            self.passed_on = (0, second);
+        }
+        if let Some(condition) = self.condition.filter(|condition| self.shown != Some(*condition))
+            && self.passed_on.0 < CONDITIONS
+        {
+            self.passed_on.0 += 1;
+            self.shown = Some(condition);
+            self.notify.say(&format!("STATUS={}", Sentence(condition)));
+        }
+    }
+
+    /// Judges, writes down, does.
+    fn carry_out(
+        &mut self,
+        order: &ToPrivileged,
+    ) -> Result<Result<(ClockReading, ClockReading), Refused>, Ending> {
+        let (now, before) = moment(&self.clock).map_err(|errno| clock_lost("reading", errno))?;
+        if self.clock.kind() == ClockKind::None {
+            return Ok(Err(refusal(Refusal::NoClock)));
+        }
+        let judged = match order {
+            ToPrivileged::Adjust(adjust) => {
+                self.governor.judge_adjust(adjust, &now).map(|grant| (grant.charged, None))
+            }
+            ToPrivileged::Step(step) => {
+                self.governor.judge_step(step, &now).map(|grant| (grant.charged, None))
+            }
+            ToPrivileged::SetStatus(status) => {
+                self.governor.judge_status(status, &now).map(|status| (0, Some(status)))
+            }
+            _ => return Ok(Err(refusal(Refusal::Range))),
+        };
+        let (charged, status) = match judged {
+            Ok(granted) => granted,
+            Err(refused) => return Ok(Err(refused)),
+        };
+        if !self.may_act(order, charged, &now) {
+            self.governor.not_done();
+            return Ok(Err(refusal(Refusal::NoPersist)));
+        }
+        // The record may have taken its time: a step is measured from the clock right before it.
+        let before = self.clock.read().unwrap_or(before);
+        let done = match order {
+            ToPrivileged::Adjust(adjust) => {
+                self.clock.adjust(adjust.frequency, adjust.slew, adjust.time_constant)
+            }
+            ToPrivileged::Step(step) => self.clock.step(step.delta),
+            _ => status.map_or(Ok(()), |status| self.clock.set_status(&status)),
+        };
+        if let Err(errno) = done {
+            self.governor.not_done();
+            say(3, &format_args!("the kernel refused an order: {errno}"));
+            return Ok(Err(refusal(Refusal::Clock)));
+        }
+        let (then, after) = moment(&self.clock).map_err(|errno| clock_lost("reading", errno))?;
+        if let ToPrivileged::Step(step) = order {
+            self.check_step(step.delta, &before, &after)?;
+        }
+        if !matches!(order, ToPrivileged::SetStatus(_)) {
+            self.governor.applied(&then);
+        }
+        let news = match order {
+            ToPrivileged::SetStatus(status) => {
+                let now = Some((status.leap, status.synchronised, status.tai));
+                std::mem::replace(&mut self.told, now) != now
+            }
+            _ => true,
+        };
+        if let ToPrivileged::Step(step) = order {
+            // Also where no ring of lines can push it out.
+            let why = match step.reason {
+                StepReason::Start => "first setting after the start",
+                StepReason::Run => "while running",
+                StepReason::Restore => "somebody else had set it",
+                StepReason::Resume => "after a suspend",
+            };
+            say(5, &format_args!("stepped the clock by {} ns: {why}", step.delta.nanos()));
+        }
+        if news {
+            self.write_down(format_args!(
+                "event=applied {} charged_ns={charged} before={} after={} left_before_ns={} left_after_ns={} was={} is={}",
+                Asked(order),
+                Rfc3339(before.wall),
+                Rfc3339(after.wall),
+                before.slew_left.nanos(),
+                after.slew_left.nanos(),
+                before.frequency.scaled(),
+                after.frequency.scaled(),
+            ));
+        }
+        Ok(Ok((before, after)))
+    }
+
+    /// Writes the charge down. Where that fails, a step is not made, and slews that cost something go on
+    /// for a day out of what is remembered here.
+    fn may_act(&mut self, order: &ToPrivileged, charged: i64, now: &Moment) -> bool {
+        let costs = match order {
+            ToPrivileged::Step(_) => true,
+            ToPrivileged::SetStatus(status) => matches!(status.leap, Leap::Insert | Leap::Delete),
+            _ => charged != 0,
+        };
+        let written = self.written.is_some_and(|at| now.raw.since(at).nanos() < WRITE);
+        if !costs && written {
+            return true;
+        }
+        if self.persist().is_ok() {
+            self.unwritten_since = None;
+            return true;
+        }
+        let since = *self.unwritten_since.get_or_insert_with(|| {
+            say(
+                3,
+                &"the state directory can't be written: no steps until it can; free some space or remount it",
+            );
+            now.raw
+        });
+        // Only where this run has written before: else ending and starting again would forget the charge.
+        let remembered = self.written.is_some() && now.raw.since(since).nanos() < UNWRITTEN;
+        !matches!(order, ToPrivileged::Step(_)) && (!costs || remembered)
+    }
+
+    /// A step must lead where it was meant to; otherwise it is undone and everything ends.
+    fn check_step(
+        &mut self,
+        delta: Offset,
+        before: &ClockReading,
+        after: &ClockReading,
+    ) -> Result<(), Ending> {
+        let elapsed = after.raw.since(before.raw).nanos();
+        let beside = after.wall.minus(before.wall).nanos() - delta.nanos() - elapsed;
+        if beside.abs() <= STEP_TOLERANCE + elapsed / 1_000 {
+            return Ok(());
+        }
+        let undone = self.clock.step(Offset::saturating(-beside - delta.nanos())).is_ok();
+        self.write_down(format_args!("event=panic beside_ns={beside} undone={undone}"));
+        let _ = self.persist();
+        Err(Ending::Governor(format!(
+            "a step of {} ns moved the clock {beside} ns beside its mark ({}); not restarting: look at the kernel's clock source",
+            delta.nanos(),
+            if undone { "undone" } else { "and could not be undone" },
+        )))
+    }
+
+    /// One line for each kind of refusal in a minute, with the number of those that had none: a flood of
+    /// refused orders must not push anything else out of the log.
+    fn note_refusal(&mut self, order: &ToPrivileged, refused: &Refused, now: RawInstant) {
+        let place = refused.code as usize % self.refusals.len();
+        let (unwritten, last) = self.refusals[place];
+        if last.is_some_and(|last| now.since(last).nanos() < SUMMARY) {
+            self.refusals[place].0 = unwritten.saturating_add(1);
+            return;
+        }
+        self.refusals[place] = (0, Some(now));
+        self.write_down(format_args!(
+            "event=refused {} code={:?} limit={} found={} unwritten={unwritten}",
+            Asked(order),
+            refused.code,
+            refused.limit,
+            refused.remaining
+        ));
+    }
+
+    /// Writes a line into the audit log; a log that can't be written doesn't stop the clock from being kept.
+    fn write_down(&mut self, words: std::fmt::Arguments<'_>) {
+        let Ok(reading) = self.clock.read() else { return };
+        match self.audit.append(reading.wall, reading.raw, words) {
+            Ok(()) => {
+                self.governor.record().audit = self.audit.end();
+                self.audit_failed = false;
+            }
+            Err(error) if !self.audit_failed => {
+                self.audit_failed = true;
+                say(3, &format_args!("audit.log can't be written ({error}): lines are lost until it can"));
+            }
+            Err(_) => {}
+        }
+    }
+
+    /// Writes the governor's record into the older slot and waits until it is on the disk.
+    ///
+    /// # Errors
+    /// The kernel's; the newer slot is as it was.
+    pub fn persist(&mut self) -> Result<(), Errno> {
+        let record = self.governor.record();
+        record.sequence += 1;
+        self.record_file.write_all_at(&record.to_octets(), record.position() as u64).map_err(Errno::from)?;
+        // A disk that is slow is no hang.
+        self.notify.say("WATCHDOG=1");
+        self.record_file.sync_data().map_err(Errno::from)?;
+        self.written = Some(crate::clock::raw_now());
+        Ok(())
+    }
+
+    /// Says welcome.
+    ///
+    /// # Errors
+    /// The engine's end; what it said last says why.
+    pub fn welcome(&mut self, welcome: Welcome) -> Result<(), Ending> {
+        match self.link.send(&FromPrivileged::Welcome(welcome)) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(match self.link.receive() {
+                Ok(Some((_, ToPrivileged::Goodbye(lost)))) => lost.into(),
+                _ => Ending::Engine(error.to_string()),
+            }),
+        }
+    }
+
+    /// Answers; an engine that is slow to read gets a moment, in which none of its orders is read.
+    fn answer(&mut self, answer: &FromPrivileged) -> Result<(), Ending> {
+        for _ in 0..2 {
+            match self.link.send(answer) {
+                Ok(_) => return Ok(()),
+                Err(LinkError::Full) => {}
+                Err(error) => return Err(Ending::Engine(error.to_string())),
+            }
+            let _ = kernel::wait([self.link.as_fd()], libc::POLLOUT, ANSWER);
+        }
+        Err(Ending::Engine("it does not read its answers".into()))
+    }
+}
+
+fn refusal(code: Refusal) -> Refused {
+    Refused { answers: 0, code, limit: limits::BURST, remaining: 0 }
+}
+
+fn clock_lost(what: &str, errno: Errno) -> Ending {
+    Ending::Internal(format!("{what} the clock: {errno}"))
+}
+
+#[cfg(test)]
+mod tests;

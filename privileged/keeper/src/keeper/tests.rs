@@ -1,0 +1,280 @@
+//! The loop with real descriptors: a clock in memory, and the engine's end in the test's hands.
+
+use super::*;
+use crate::clock::raw_now;
+use crate::governor::Terms;
+use crate::governor::record::{Record, SLOT};
+use ipc::audit_line::LENGTH;
+use ipc::clock_page::ClockPage;
+use ipc::message::privileged::{Adjust, Profile, Status, Step, StepReason};
+use ipc::units::Frequency;
+use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
+use std::cell::Cell;
+use std::fs::OpenOptions;
+use std::os::fd::{AsRawFd, OwnedFd};
+
+type Engine = Link<ToPrivileged, FromPrivileged>;
+
+fn file(length: u64) -> File {
+    let file = File::from(memfd_create("test", MFdFlags::MFD_CLOEXEC).unwrap());
+    file.set_len(length).unwrap();
+    file
+}
+
+fn pair() -> (OwnedFd, OwnedFd) {
+    socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_NONBLOCK).unwrap()
+}
+
+/// A clock that keeps the kernel's rules for one, in memory.
+struct PageClock(Cell<ClockPage>);
+
+impl PageClock {
+    fn change(&self, change: impl FnOnce(ClockPage) -> ClockPage) {
+        self.0.set(change(self.0.get().advanced_to(raw_now())));
+    }
+}
+
+impl Clock for PageClock {
+    fn kind(&self) -> ClockKind {
+        ClockKind::Virtual
+    }
+
+    fn read(&self) -> Result<ClockReading, Errno> {
+        self.change(|page| page);
+        let page = self.0.get();
+        Ok(ClockReading { wall: page.wall, raw: page.since, frequency: page.frequency, slew_left: page.slew })
+    }
+
+    fn adjust(&mut self, base: Frequency, slew: Offset, pace: TimeConstant) -> Result<(), Errno> {
+        self.change(|page| ClockPage { frequency: base, slew, time_constant: pace, ..page });
+        Ok(())
+    }
+
+    fn step(&mut self, delta: Offset) -> Result<(), Errno> {
+        self.change(|page| ClockPage {
+            wall: page.wall.checked_add(delta).unwrap(),
+            slew: Offset::ZERO,
+            ..page
+        });
+        Ok(())
+    }
+
+    fn set_status(&mut self, _: &Status) -> Result<(), Errno> {
+        Ok(())
+    }
+
+    fn reclaim(&mut self) -> Result<bool, Errno> {
+        Ok(false)
+    }
+
+    fn release(&mut self) -> Result<(), Errno> {
+        Ok(())
+    }
+}
+
+fn clock() -> PageClock {
+    let (wall, since) = crate::clock::read_pair();
+    PageClock(Cell::new(ClockPage {
+        since,
+        wall,
+        frequency: Frequency::ZERO,
+        oscillator: Frequency::ZERO,
+        slew: Offset::ZERO,
+        time_constant: TimeConstant::MIN,
+        status: 0,
+        maxerror: 0,
+        esterror: 0,
+        tai: 0,
+        generation: 0,
+    }))
+}
+
+/// A keeper, the engine's end of its link, and what keeps its other descriptors open.
+fn keeper() -> (Keeper<PageClock>, Engine, OwnedFd) {
+    let (ours, theirs) = pair();
+    let (signals, silent) = pair();
+    let clock = clock();
+    let (now, _) = moment(&clock).unwrap();
+    let terms = Terms { profile: Profile::Standard, run_step: 0, leap_seconds: false, approved_step: 0 };
+    let record = Record::born([0; 16], now.boot, now.wall);
+    let keeper = Keeper {
+        link: Link::new(ours),
+        clock,
+        governor: Governor::new(terms, record, [0; 16], now),
+        record_file: file(2 * SLOT as u64),
+        audit: Audit::after(file(LENGTH), (0, [0; 32])),
+        notify: Notify::to(None),
+        signals: signals.into(),
+        processes: PerProcess::default(),
+        set_clock: None,
+        refusals: [(0, None); 32],
+        lived: None,
+        condition: None,
+        shown: None,
+        passed_on: (0, 0),
+        audit_failed: false,
+        told: None,
+        written: None,
+        unwritten_since: None,
+    };
+    (keeper, Link::new(theirs), silent)
+}
+
+fn order(keeper: &mut Keeper<PageClock>, engine: &mut Engine, order: &ToPrivileged) -> Result<(), Refusal> {
+    engine.send(order).unwrap();
+    keeper.turn().unwrap();
+    match engine.receive().unwrap().unwrap().1 {
+        FromPrivileged::Applied(_) => Ok(()),
+        FromPrivileged::Refused(refused) => Err(refused.code),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn adjust(slew: i64) -> ToPrivileged {
+    ToPrivileged::Adjust(Adjust {
+        epoch: 1,
+        frequency: Frequency::ZERO,
+        slew: Offset::saturating(slew),
+        time_constant: TimeConstant::saturating(6),
+        asked_at: raw_now(),
+    })
+}
+
+fn step(delta: i64) -> ToPrivileged {
+    let delta = Offset::saturating(delta);
+    let asked_at = raw_now();
+    ToPrivileged::Step(Step { epoch: 1, delta, reason: StepReason::Start, asked_at })
+}
+
+#[test]
+fn a164_without_a_written_record_no_step_is_made_and_slews_go_on() {
+    let (mut keeper, mut engine, _silent) = keeper();
+    let path = format!("/proc/self/fd/{}", keeper.record_file.as_raw_fd());
+    let writable =
+        std::mem::replace(&mut keeper.record_file, OpenOptions::new().read(true).open(path).unwrap());
+    assert_eq!(order(&mut keeper, &mut engine, &step(1_000_000_000)), Err(Refusal::NoPersist));
+    // A run that never could write would begin again with the old budget each time: nothing that costs.
+    assert_eq!(order(&mut keeper, &mut engine, &adjust(100_000_000)), Err(Refusal::NoPersist));
+    assert_eq!(order(&mut keeper, &mut engine, &adjust(1_000_000)), Ok(()));
+    keeper.written = Some(raw_now());
+    // 100 ms at constant 6: 391 ppm, outside the band, so it costs budget.
+    assert_eq!(order(&mut keeper, &mut engine, &adjust(100_000_000)), Ok(()));
+    // A day later only what costs nothing goes on.
+    let day_ago = raw_now().nanos() - UNWRITTEN;
+    if day_ago > 0 {
+        keeper.unwritten_since = Some(RawInstant::saturating(day_ago));
+        assert_eq!(order(&mut keeper, &mut engine, &adjust(100_000_000)), Err(Refusal::NoPersist));
+        assert_eq!(order(&mut keeper, &mut engine, &adjust(1_000_000)), Ok(()));
+    }
+    // It comes back by itself.
+    keeper.record_file = writable;
+    assert_eq!(order(&mut keeper, &mut engine, &step(1_000_000_000)), Ok(()));
+    assert_eq!(keeper.unwritten_since, None);
+}
+
+#[test]
+fn a131_the_charge_is_written_before_the_clock_is_touched() {
+    let (mut keeper, mut engine, _silent) = keeper();
+    order(&mut keeper, &mut engine, &adjust(100_000_000)).unwrap();
+    let mut slots = [0; 2 * SLOT];
+    keeper.record_file.read_exact_at(&mut slots, 0).unwrap();
+    let written = Record::newest(&slots).unwrap();
+    assert_eq!(written.hours.iter().sum::<u32>(), 100_000);
+}
+
+#[test]
+fn a_wait_for_the_disk_begins_with_a_sign_of_life() {
+    use std::os::unix::net::UnixDatagram;
+    let (mut keeper, _engine, _silent) = keeper();
+    let (manager, ours) = UnixDatagram::pair().unwrap();
+    manager.set_nonblocking(true).unwrap();
+    keeper.notify = Notify::to(Some(ours.into()));
+    keeper.persist().unwrap();
+    let mut heard = [0; 64];
+    assert_eq!(manager.recv(&mut heard).map(|length| &heard[..length]).unwrap(), b"WATCHDOG=1");
+}
+
+#[test]
+fn the_engines_goodbye_and_its_closed_link_end_the_keeper_with_their_own_codes() {
+    use ipc::process::Process;
+    for (farewell, code) in
+        [(Process::Engine, 81), (Process::Client, 82), (Process::Server, 83), (Process::Exchange, 84)]
+    {
+        let (mut keeper, mut engine, _silent) = keeper();
+        engine.send(&ToPrivileged::Goodbye(farewell)).unwrap();
+        assert_eq!(keeper.turn().unwrap_err().code(), code);
+    }
+    let (mut keeper, engine, _silent) = keeper();
+    drop(engine);
+    assert_eq!(keeper.turn().unwrap_err().code(), 81);
+}
+
+/// As the kernel tells of a signal.
+fn raise(signals: &OwnedFd, signal: i32) {
+    let mut information = [0; 128];
+    information[..4].copy_from_slice(&signal.to_ne_bytes());
+    assert_eq!(nix::unistd::write(signals, &information), Ok(128));
+}
+
+#[test]
+fn a_hangup_asks_the_engine_to_reload_and_other_signals_end() {
+    let (mut keeper, mut engine, signals) = keeper();
+    raise(&signals, libc::SIGHUP);
+    assert_eq!(keeper.turn(), Ok(()));
+    assert_eq!(engine.receive().unwrap().unwrap().1, FromPrivileged::Reload);
+    for signal in [libc::SIGTERM, libc::SIGINT] {
+        raise(&signals, signal);
+        assert_eq!(keeper.turn(), Err(Ending::Asked));
+    }
+}
+
+#[test]
+fn a129_conditions_without_end_are_passed_on_ten_times_a_second_and_only_when_they_change() {
+    use std::os::unix::net::UnixDatagram;
+    let (mut keeper, mut engine, _silent) = keeper();
+    let (manager, ours) = UnixDatagram::pair().unwrap();
+    manager.set_nonblocking(true).unwrap();
+    keeper.notify = Notify::to(Some(ours.into()));
+    let heard = || std::iter::from_fn(|| manager.recv(&mut [0; 512]).ok()).count() as u32;
+    for _ in 0..3 {
+        engine.send(&ToPrivileged::Condition(Condition::Setting)).unwrap();
+        keeper.turn().unwrap();
+    }
+    // The sentence, and that it lives.
+    assert_eq!(heard(), 2);
+    let first = raw_now().nanos() / limits::SECOND;
+    for of in 0..100 {
+        engine.send(&ToPrivileged::Condition(Condition::AwaitingReplies { of })).unwrap();
+        keeper.turn().unwrap();
+    }
+    let seconds = (raw_now().nanos() / limits::SECOND - first + 1) as u32;
+    let told = heard();
+    assert!((1..=(CONDITIONS + 1) * seconds).contains(&told), "{told} in {seconds} s");
+}
+
+#[test]
+fn the_last_condition_is_passed_on_also_where_too_many_came_before_it() {
+    use std::os::unix::net::UnixDatagram;
+    let (mut keeper, mut engine, _silent) = keeper();
+    let (manager, ours) = UnixDatagram::pair().unwrap();
+    manager.set_nonblocking(true).unwrap();
+    keeper.notify = Notify::to(Some(ours.into()));
+    // Those of this second have been passed on.
+    keeper.passed_on = (CONDITIONS, raw_now().nanos() / limits::SECOND);
+    engine.send(&ToPrivileged::Condition(Condition::Setting)).unwrap();
+    keeper.turn().unwrap();
+    // The engine says no more: the keeper wakes by itself.
+    for _ in 0..2 {
+        if keeper.shown != keeper.condition {
+            keeper.turn().unwrap();
+        }
+    }
+    let mut message = [0; 512];
+    let heard: Vec<String> =
+        std::iter::from_fn(|| manager.recv(&mut message).ok().map(|length| (length, message)))
+            .map(|(length, message)| String::from_utf8_lossy(&message[..length]).into_owned())
+            .collect();
+    assert!(heard.iter().any(|line| line == "STATUS=setting the clock"), "{heard:?}");
+    assert_eq!(keeper.shown, keeper.condition);
+}

@@ -1,0 +1,190 @@
+//! The calls of the kernel that the standard library has no safe form of. A fence file.
+
+use libc::{c_int, c_long, c_ulong};
+use std::fmt;
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
+
+/// The kernel's number of an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Errno(pub i32);
+
+/// The C library's words for it.
+impl fmt::Display for Errno {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let words = io::Error::from_raw_os_error(self.0).to_string();
+        f.write_str(words.split(" (os error").next().unwrap_or_default())
+    }
+}
+
+/// EIO where the error has no number.
+impl From<io::Error> for Errno {
+    fn from(error: io::Error) -> Self {
+        Self(error.raw_os_error().unwrap_or(libc::EIO))
+    }
+}
+
+fn checked(outcome: c_long) -> Result<c_long, Errno> {
+    if outcome < 0 { Err(io::Error::last_os_error().into()) } else { Ok(outcome) }
+}
+
+/// One of the kernel's clocks, ns. A clock that can't be read stands at 0: everything is then refused.
+pub fn nanos(clock: libc::clockid_t) -> i64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the pointer is to a live timespec that the call fills.
+    let outcome = unsafe { libc::clock_gettime(clock, &raw mut time) };
+    if outcome < 0 { 0 } else { time.tv_sec.saturating_mul(1_000_000_000).saturating_add(time.tv_nsec) }
+}
+
+/// Waits until one of the descriptors has `events` (or an error), at most so many nanoseconds, and says which.
+///
+/// # Errors
+/// The kernel's; a signal that interrupts is none, and then no descriptor is ready.
+pub fn wait<const N: usize>(
+    fds: [BorrowedFd<'_>; N],
+    events: libc::c_short,
+    nanos: i64,
+) -> Result<[bool; N], Errno> {
+    let mut polled = fds.map(|fd| libc::pollfd { fd: fd.as_raw_fd(), events, revents: 0 });
+    let nanos = nanos.max(0);
+    let limit = libc::timespec { tv_sec: nanos / 1_000_000_000, tv_nsec: nanos % 1_000_000_000 };
+    // SAFETY: `polled` has N elements that the call reads and fills, `limit` is only read, and both live until it returns.
+    let outcome =
+        unsafe { libc::ppoll(polled.as_mut_ptr(), N as libc::nfds_t, &raw const limit, std::ptr::null()) };
+    match checked(c_long::from(outcome)) {
+        Ok(_) => Ok(polled.map(|fd| fd.revents != 0)),
+        Err(Errno(libc::EINTR)) => Ok([false; N]),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// A timer that never fires, but becomes readable when somebody sets CLOCK_REALTIME.
+///
+/// # Errors
+/// The kernel's.
+pub fn timer_for_a_set_clock() -> Result<OwnedFd, Errno> {
+    // SAFETY: the call takes numbers only.
+    let timer = unsafe { libc::timerfd_create(libc::CLOCK_REALTIME, libc::TFD_CLOEXEC | libc::TFD_NONBLOCK) };
+    checked(c_long::from(timer))?;
+    // SAFETY: the kernel has just opened it, and nobody else knows its number.
+    let timer = unsafe { OwnedFd::from_raw_fd(timer) };
+    let never = libc::itimerspec {
+        it_interval: libc::timespec { tv_sec: 0, tv_nsec: 0 },
+        it_value: libc::timespec { tv_sec: i64::from(u32::MAX), tv_nsec: 0 },
+    };
+    let flags = libc::TFD_TIMER_ABSTIME | libc::TFD_TIMER_CANCEL_ON_SET;
+    // SAFETY: `never` is only read and lives until the call returns; no old value is asked for.
+    let outcome =
+        unsafe { libc::timerfd_settime(timer.as_raw_fd(), flags, &raw const never, std::ptr::null_mut()) };
+    checked(c_long::from(outcome)).map(|_| timer)
+}
+
+/// What has become of a child.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Child {
+    /// It runs.
+    Runs,
+    /// It has ended, with this exit code or by this signal.
+    Ended(Result<i32, i32>),
+    /// No such process is a child of this one.
+    None,
+}
+
+/// Looks at a child, which stays as it is.
+pub fn child(pid: u32) -> Child {
+    let Some(pid) = Some(pid).filter(|pid| *pid > 0) else { return Child::None };
+    let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+    let mut about = MaybeUninit::<libc::siginfo_t>::zeroed();
+    // SAFETY: the pointer is to a live siginfo_t that the call fills.
+    let outcome = unsafe { libc::waitid(libc::P_PID, pid, about.as_mut_ptr(), flags) };
+    if outcome < 0 {
+        return Child::None;
+    }
+    // SAFETY: all octets were zero before, of which every field may consist, and the kernel fills no more.
+    let about = unsafe { about.assume_init() };
+    // SAFETY: for a child these are the fields that the kernel has filled; where none has ended they are zero.
+    let (ended, status) = unsafe { (about.si_pid(), about.si_status()) };
+    match about.si_code {
+        _ if ended == 0 => Child::Runs,
+        libc::CLD_EXITED => Child::Ended(Ok(status)),
+        _ => Child::Ended(Err(status)),
+    }
+}
+
+/// Takes a descriptor by its number; nothing where it isn't open or is one of the standard streams.
+pub fn given(number: i32) -> Option<OwnedFd> {
+    // SAFETY: F_GETFD reads no memory and changes nothing.
+    let is_open = number > 2 && unsafe { libc::fcntl(number, libc::F_GETFD) } >= 0;
+    // SAFETY: it is open, and the launch has passed each number on once, for one use.
+    is_open.then(|| unsafe { OwnedFd::from_raw_fd(number) })
+}
+
+/// Closes a descriptor without asking first whether it is open, as the standard library does where it is built with
+/// checks: a filter has no call for that.
+pub fn close(fd: OwnedFd) {
+    // SAFETY: the number is that of an open descriptor, which nobody owns any more.
+    unsafe { libc::close(fd.into_raw_fd()) };
+}
+
+/// Ends this process at once: nothing is flushed and nothing given back.
+pub fn exit(code: i32) -> ! {
+    // SAFETY: it does not return, and takes a number only.
+    unsafe { libc::_exit(code) }
+}
+
+/// Keeps CAP_SYS_TIME, or no capability, permitted and effective, and nothing that a program executed by this one would
+/// have: with the inheritable set the kernel empties the ambient one. The launch has emptied the bounding set.
+///
+/// # Errors
+/// The kernel's; EPERM where CAP_SYS_TIME isn't there.
+pub fn hold_only(sys_time: bool) -> Result<(), Errno> {
+    const VERSION_3: u32 = 0x2008_0522;
+    const CAP_SYS_TIME: u32 = 25;
+    let kept = if sys_time { 1u32 << CAP_SYS_TIME } else { 0 };
+    let head: [u32; 2] = [VERSION_3, 0];
+    // Effective, permitted and inheritable of the capabilities 0 to 31, and of those above.
+    let sets: [u32; 6] = [kept, kept, 0, 0, 0, 0];
+    // SAFETY: head and sets have the kernel's layout for version 3, are only read, and live until the call returns.
+    checked(unsafe { libc::syscall(libc::SYS_capset, head.as_ptr(), sets.as_ptr()) }).map(drop)
+}
+
+/// No core, no ptrace and no /proc/PID/mem for others of the same user: an exec has given all that back.
+pub fn undumpable() {
+    const NO: c_ulong = 0;
+    let option: c_int = libc::PR_SET_DUMPABLE;
+    // SAFETY: it takes numbers only.
+    let _ = unsafe { libc::prctl(option, NO, NO, NO, NO) };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_child_is_looked_at_without_being_reaped() {
+        let mut child = std::process::Command::new("sleep").arg("600").spawn().unwrap();
+        assert_eq!(super::child(child.id()), Child::Runs);
+        child.kill().unwrap();
+        while super::child(child.id()) == Child::Runs {
+            std::thread::yield_now();
+        }
+        assert_eq!(super::child(child.id()), Child::Ended(Err(libc::SIGKILL)));
+        assert_eq!(super::child(child.id()), Child::Ended(Err(libc::SIGKILL)));
+        child.wait().unwrap();
+        assert_eq!(super::child(child.id()), Child::None);
+        assert_eq!(super::child(0), Child::None);
+    }
+
+    #[test]
+    fn only_open_descriptors_above_the_standard_streams_are_given() {
+        assert!([-1, 0, 1, 2, 60_000].into_iter().all(|number| given(number).is_none()));
+        let (_, end) = std::os::unix::net::UnixDatagram::pair().unwrap();
+        assert!(given(OwnedFd::from(end).into_raw_fd()).is_some());
+    }
+
+    #[test]
+    fn an_error_is_said_in_words_alone() {
+        assert_eq!(Errno(libc::EACCES).to_string(), "Permission denied");
+    }
+}

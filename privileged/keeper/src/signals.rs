@@ -1,0 +1,205 @@
+//! Signals as something to read: what this process is asked to do; and which of the others has ended.
+//!
+//! The kernel keeps one word of a death at a time, and signals a death only after it has taken the namespaces of the
+//! dead apart: of several deaths the first signal is not always that of the first death. So a signal only says that there
+//! is something to look at, and a process that ended stays as it is, unreaped, until at the end all of them are asked after.
+
+use crate::ending::say;
+use crate::kernel::{self, Child, nanos};
+use ipc::process::{PerProcess, Process};
+use std::fmt;
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::AsFd;
+
+/// What was caught.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Caught {
+    /// SIGTERM or SIGINT: to end.
+    Stop,
+    /// SIGHUP: to read the configuration again.
+    Reload,
+    /// SIGCHLD: a process has ended, stopped, or goes on.
+    Child,
+}
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Death {
+    /// Which one.
+    pub process: Process,
+    /// Its number.
+    pub pid: u32,
+    /// Its exit code, or the signal that ended it.
+    pub end: Result<i32, i32>,
+}
+
+/// The next signal that waits.
+pub fn caught(mut signals: &File) -> Option<Caught> {
+    // A signalfd_siginfo, which begins with the signal.
+    let mut information = [0; 128];
+    let length = signals.read(&mut information).ok()?;
+    let signal = information.first_chunk().filter(|_| length == information.len())?;
+    Some(match i32::from_ne_bytes(*signal) {
+        libc::SIGHUP => Caught::Reload,
+        libc::SIGCHLD => Caught::Child,
+        _ => Caught::Stop,
+    })
+}
+
+impl Death {
+    /// Tells the administrator, for all end with this one. Who ended because the others did, or has said why by
+    /// itself, is no news.
+    fn tell(&self) {
+        if self.is_news() {
+            say(3, &format_args!("{} (process {}) {self}", self.process.title(), self.pid));
+        }
+    }
+
+    /// Whether nobody else says it. The engine says by itself why it ends.
+    fn is_news(&self) -> bool {
+        match self.end {
+            Ok(code) => code != 0 && self.process != Process::Engine,
+            Err(_) => true,
+        }
+    }
+}
+
+/// Tells of a process that has ended where that is news; false where there is none.
+pub fn tell_news(processes: &PerProcess<u32>) -> bool {
+    let news = others(processes).filter_map(dead).find(Death::is_news);
+    news.inspect(Death::tell).is_some()
+}
+
+/// Tells which process died: one that was killed did not follow another, one that only ended may have. Waits at most
+/// `patience` nanoseconds for a death that the kernel has not made known yet. `processes` are all; 0 where there is none.
+pub fn tell_death(signals: &File, processes: &PerProcess<u32>, patience: i64) {
+    let started = nanos(libc::CLOCK_MONOTONIC);
+    let death = loop {
+        let dead: Vec<Death> = others(processes).filter_map(dead).collect();
+        let killed = dead.iter().find(|death| death.end.is_err()).copied();
+        let left = patience - (nanos(libc::CLOCK_MONOTONIC) - started);
+        if killed.is_some() || left <= 0 {
+            break killed.or_else(|| dead.into_iter().find(Death::is_news));
+        }
+        wait_for_signal(signals, left);
+    };
+    if let Some(death) = death {
+        death.tell();
+    }
+}
+
+/// Waits until all processes have ended, at most `patience` nanoseconds, and names those that haven't. One whose link is
+/// closed is not gone yet: the kernel still takes its namespaces apart, and a service manager that finds it then kills it
+/// and says so.
+pub fn await_ends(signals: &File, processes: &PerProcess<u32>, patience: i64) -> Vec<&'static str> {
+    let started = nanos(libc::CLOCK_MONOTONIC);
+    loop {
+        let running = others(processes).filter(|(_, pid)| kernel::child(*pid) == Child::Runs);
+        let left: Vec<_> = running.map(|(process, _)| process.title()).collect();
+        let rest = patience - (nanos(libc::CLOCK_MONOTONIC) - started);
+        if left.is_empty() || rest <= 0 {
+            return left;
+        }
+        wait_for_signal(signals, rest);
+    }
+}
+
+/// All but this one.
+fn others(processes: &PerProcess<u32>) -> impl Iterator<Item = (Process, u32)> {
+    processes
+        .iter()
+        .map(|(process, pid)| (process, *pid))
+        .filter(|(process, _)| *process != Process::Privileged)
+}
+
+/// Takes what has been signalled, and waits for more, at most `patience` nanoseconds and a hundredth of a second: a second
+/// death is signalled together with the first one where that signal still waits.
+fn wait_for_signal(signals: &File, patience: i64) {
+    while caught(signals).is_some() {}
+    let _ = kernel::wait([signals.as_fd()], libc::POLLIN, patience.min(10_000_000));
+}
+
+/// How this process ended, where it has.
+fn dead((process, pid): (Process, u32)) -> Option<Death> {
+    match kernel::child(pid) {
+        Child::Ended(end) => Some(Death { process, pid, end }),
+        Child::Runs | Child::None => None,
+    }
+}
+
+impl fmt::Display for Death {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.end {
+            Ok(code) => write!(f, "ended with code {code}"),
+            Err(libc::SIGSYS) => f.write_str(
+                "was killed by its system call filter (SIGSYS): either it was taken over, or the filter is too narrow \
+                 for this system; the kernel's log names the call (journalctl -k --grep type=1326)",
+            ),
+            Err(signal) => write!(f, "was killed by signal {signal}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nix::sys::signal::{SigSet, Signal};
+    use nix::sys::signalfd::{SfdFlags, SignalFd};
+
+    fn catch() -> File {
+        let mut mask = SigSet::empty();
+        for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGCHLD] {
+            mask.add(signal);
+        }
+        mask.thread_block().unwrap();
+        let signals = SignalFd::with_flags(&mask, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK).unwrap();
+        signals.as_fd().try_clone_to_owned().unwrap().into()
+    }
+
+    #[test]
+    fn a_filter_is_told_from_another_signal() {
+        let killed = Death { process: Process::Server, pid: 4_711, end: Err(libc::SIGSYS) };
+        assert!(killed.to_string().contains("system call filter"));
+        assert_eq!(Death { end: Err(9), ..killed }.to_string(), "was killed by signal 9");
+        assert_eq!(Death { end: Ok(70), ..killed }.to_string(), "ended with code 70");
+    }
+
+    #[test]
+    fn the_others_are_waited_for_until_they_are_gone_and_named_where_they_are_not() {
+        let sleeps = |seconds: &str| std::process::Command::new("sleep").arg(seconds).spawn().unwrap();
+        let (mut short, mut long) = (sleeps("0.2"), sleeps("600"));
+        let signals = catch();
+        let mut all = PerProcess::default();
+        (all[Process::Privileged], all[Process::Engine]) = (1, short.id());
+        assert!(await_ends(&signals, &all, 60_000_000_000).is_empty());
+        all[Process::KeyHolder] = long.id();
+        assert_eq!(await_ends(&signals, &all, 1_000_000), ["the key holder"]);
+        long.kill().unwrap();
+        assert!(await_ends(&signals, &all, 60_000_000_000).is_empty());
+        let _ = (short.wait(), long.wait());
+    }
+
+    #[test]
+    fn who_ended_by_itself_and_said_so_is_no_news() {
+        let is_news = |process, end| Death { process, pid: 10, end }.is_news();
+        assert!(is_news(Process::KeyHolder, Err(libc::SIGSYS)));
+        assert!(is_news(Process::Engine, Err(libc::SIGKILL)));
+        assert!(is_news(Process::KeyService, Ok(70)));
+        assert!(!is_news(Process::Engine, Ok(1)));
+        assert!(!is_news(Process::KeyService, Ok(0)));
+    }
+
+    #[test]
+    fn what_the_administrator_sends_is_told_apart() {
+        let signals = catch();
+        for (signal, meaning) in
+            [(libc::SIGTERM, Caught::Stop), (libc::SIGINT, Caught::Stop), (libc::SIGHUP, Caught::Reload)]
+        {
+            // To this thread alone, which has blocked it.
+            nix::sys::signal::raise(signal.try_into().unwrap()).unwrap();
+            assert_eq!(caught(&signals), Some(meaning));
+        }
+        assert!(!matches!(caught(&signals), Some(Caught::Stop | Caught::Reload)));
+    }
+}

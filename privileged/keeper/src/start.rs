@@ -1,0 +1,174 @@
+//! From the launch to the loop: what was left is taken up, the last of the confinement put in force, the engine welcomed.
+
+use crate::audit::Audit;
+use crate::clock::Clock;
+use crate::ending::{Ending, for_the_journal, say};
+use crate::governor::record::{Record, SLOT};
+use crate::governor::{Governor, Terms, limits};
+use crate::keeper::{Keeper, moment};
+use crate::kernel::{self, Errno};
+use crate::notify::Notify;
+use filters::{Role, RuleSet};
+use ipc::message::handover::Handover;
+use ipc::message::privileged::{ClockKind, ClockReading, Welcome};
+use ipc_link::Link;
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::fs::FileExt;
+
+/// Takes over from the launch and keeps the clock that `take` takes in hand (by its kind and, of a virtual one, its
+/// file) until there is a reason to end.
+pub fn keep<C: Clock>(role: Role, take: impl FnOnce(ClockKind, Option<File>) -> Result<C, Ending>) -> ! {
+    kernel::undumpable();
+    let Some(handover) = handover() else {
+        say(3, &"this program is started by truechimerd, not by hand");
+        kernel::exit(Ending::Launch(String::new()).code())
+    };
+    for_the_journal(handover.journal);
+    let notify = Notify::to(handover.descriptors.notify.and_then(kernel::given));
+    end_on_panic(notify.clone());
+    match take_over(role, &handover, notify.clone(), take) {
+        Ok((mut keeper, found)) => match begin(&mut keeper, &handover, found) {
+            Ok(()) => keeper.run(),
+            Err(ending) => keeper.end(ending),
+        },
+        Err(ending) => {
+            let text = ending.to_string();
+            notify.say_end(&text);
+            say(3, &text);
+            kernel::exit(ending.code())
+        }
+    }
+}
+
+/// What the launch left on standard input; nothing where this is something else.
+fn handover() -> Option<Handover> {
+    let mut octets = Vec::new();
+    std::io::stdin().take(ipc::MAX_FRAME as u64 + 1).read_to_end(&mut octets).ok()?;
+    ipc::decode(&octets).ok().map(|record| record.body)
+}
+
+fn end_on_panic(notify: Notify) {
+    std::panic::set_hook(Box::new(move |panic| {
+        // The clock needs no goodbye: a slew ends by itself, and the base frequency is in force.
+        let sentence = format!("internal error, ending: {panic}");
+        notify.say_end(&sentence);
+        say(2, &sentence);
+        kernel::exit(Ending::Internal(String::new()).code())
+    }));
+}
+
+/// Everything up to the filter.
+fn take_over<C: Clock>(
+    role: Role,
+    handover: &Handover,
+    notify: Notify,
+    take: impl FnOnce(ClockKind, Option<File>) -> Result<C, Ending>,
+) -> Result<(Keeper<C>, ClockReading), Ending> {
+    let numbers = handover.descriptors;
+    let given = |number| {
+        kernel::given(number).ok_or_else(|| Ending::Internal(format!("descriptor {number} is not open")))
+    };
+    let clock = take(handover.clock, numbers.clock.map(given).transpose()?.map(File::from))?;
+    let (now, found) =
+        moment(&clock).map_err(|errno| Ending::Internal(format!("reading the clock: {errno}")))?;
+    let record_file = File::from(given(numbers.record)?);
+    let mut slots = [0; 2 * SLOT];
+    let kept = record_file.read_exact_at(&mut slots, 0).ok().and_then(|()| Record::newest(&slots));
+    let begin = (handover.boot_id, now.boot, now.wall);
+    let record = Record::of(handover.memory, kept, limits::of(handover.profile), begin);
+    let terms = Terms {
+        profile: handover.profile,
+        run_step: handover.run_step.nanos(),
+        leap_seconds: handover.leap_seconds,
+        approved_step: handover.approved_step,
+    };
+    let keeper = Keeper {
+        link: Link::new(given(numbers.link)?),
+        governor: Governor::new(terms, record, handover.boot_id, now),
+        record_file,
+        audit: Audit::after(given(numbers.audit)?.into(), handover.audit),
+        notify,
+        signals: given(numbers.signals)?.into(),
+        processes: handover.processes,
+        set_clock: watch(clock.kind()),
+        clock,
+        refusals: [(0, None); 32],
+        lived: None,
+        condition: None,
+        shown: None,
+        passed_on: (0, 0),
+        audit_failed: false,
+        told: None,
+        written: None,
+        unwritten_since: None,
+    };
+    lock_down(role, handover.insecure)?;
+    Ok((keeper, found))
+}
+
+/// Becomes readable when somebody sets the kernel's clock.
+fn watch(kind: ClockKind) -> Option<File> {
+    if kind != ClockKind::Kernel {
+        return None;
+    }
+    let report = |errno: &Errno| {
+        say(4, &format_args!("no timer ({errno}): a clock set by others is noticed minutes later"));
+    };
+    kernel::timer_for_a_set_clock().inspect_err(report).ok().map(File::from)
+}
+
+fn lock_down(role: Role, insecure: bool) -> Result<(), Ending> {
+    kernel::hold_only(role == Role::Privileged)
+        .map_err(|errno| Ending::Launch(format!("this process can't give up capabilities: {errno}")))?;
+    if insecure {
+        return Ok(());
+    }
+    RuleSet::of(role).install().map_err(|error| Ending::Launch(filters::refused(&error)))
+}
+
+/// Writes down how this run begins, and says welcome.
+fn begin<C: Clock>(keeper: &mut Keeper<C>, handover: &Handover, found: ClockReading) -> Result<(), Ending> {
+    let (now, _) = moment(&keeper.clock).map_err(|errno| Ending::Internal(errno.to_string()))?;
+    // First of all: whatever happens from here on, it is known that this run was.
+    if let Err(errno) = keeper.persist() {
+        say(
+            3,
+            &format_args!(
+                "the governor's record can't be written ({errno}): no steps until it can; free some space or remount the \
+                 state directory"
+            ),
+        );
+    }
+    let governor = &mut keeper.governor;
+    let (band_centre, band) = governor.band();
+    let welcome = Welcome {
+        epoch: governor.epoch(),
+        clock: keeper.clock.kind(),
+        found,
+        floor: governor.floor(),
+        latest: governor.latest(),
+        start_steps: governor.start_steps(&now),
+        base_frequency: governor.record().base,
+        band,
+        band_centre,
+        processes: keeper.processes,
+    };
+    let _ = keeper.audit.append(
+        now.wall,
+        now.raw,
+        format_args!(
+            "event=start version={} record={} log={} clock={:?} frequency={} budget_ns={} start_steps={} approved_ns={}",
+            env!("CARGO_PKG_VERSION"),
+            handover.memory.word(),
+            handover.wholeness.word(),
+            welcome.clock,
+            found.frequency.scaled(),
+            governor.budget_left(),
+            welcome.start_steps,
+            handover.approved_step,
+        ),
+    );
+    governor.record().audit = keeper.audit.end();
+    keeper.welcome(welcome)
+}

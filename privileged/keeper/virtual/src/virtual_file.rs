@@ -1,0 +1,142 @@
+//! A virtual clock in a file: what the kernel does to CLOCK_REALTIME, done to 96 octets.
+
+use ipc::clock_page::{ClockPage, PAGE};
+use ipc::message::privileged::{ClockKind, ClockReading, Status};
+use ipc::units::{Frequency, Leap, Offset, TimeConstant};
+use keeper::clock::{Clock, raw_now, read_pair};
+use keeper::kernel::Errno;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+
+/// EINVAL: it is no clock.
+const INVALID: Errno = Errno(22);
+
+const UNSYNCHRONISED: u32 = 0x40;
+const INSERT: u32 = 0x10;
+const DELETE: u32 = 0x20;
+
+/// The file, and what we left in it.
+#[derive(Debug)]
+pub struct VirtualClock {
+    file: File,
+    left: ClockPage,
+}
+
+fn read_page(file: &File) -> Result<ClockPage, Errno> {
+    for _ in 0..100 {
+        let mut octets = [0; PAGE];
+        match file.read_exact_at(&mut octets, 0) {
+            Ok(()) => {
+                if let Ok(page) = ClockPage::from_octets(&octets) {
+                    return Ok(page);
+                }
+            }
+            // Too short for one: that is another file.
+            Err(error) => return Err(error.raw_os_error().map_or(INVALID, Errno)),
+        }
+    }
+    Err(INVALID)
+}
+
+impl VirtualClock {
+    /// Takes a virtual clock in hand; an empty file becomes a clock that shows this host's time.
+    ///
+    /// # Errors
+    /// The file's; EIO where it holds something else than a clock.
+    pub fn take(file: File) -> Result<Self, Errno> {
+        let length = file.metadata().map_or(0, |metadata| metadata.len());
+        let page = if length == 0 {
+            let (wall, since) = read_pair();
+            ClockPage {
+                since,
+                wall,
+                frequency: Frequency::ZERO,
+                oscillator: Frequency::ZERO,
+                slew: Offset::ZERO,
+                time_constant: TimeConstant::MIN,
+                status: UNSYNCHRONISED,
+                maxerror: 16_000_000,
+                esterror: 16_000_000,
+                tai: 0,
+                generation: 0,
+            }
+        } else {
+            read_page(&file)?
+        };
+        let mut clock = Self { file, left: page };
+        clock.write(ClockPage { slew: Offset::ZERO, ..page.advanced_to(raw_now()) })?;
+        Ok(clock)
+    }
+
+    fn write(&mut self, page: ClockPage) -> Result<(), Errno> {
+        let page = ClockPage { generation: page.generation.wrapping_add(1), ..page };
+        self.file.write_all_at(&page.to_octets(), 0).map_err(Errno::from)?;
+        self.left = page;
+        Ok(())
+    }
+
+    fn now(&self) -> Result<ClockPage, Errno> {
+        Ok(read_page(&self.file)?.advanced_to(raw_now()))
+    }
+}
+
+impl Clock for VirtualClock {
+    fn kind(&self) -> ClockKind {
+        ClockKind::Virtual
+    }
+
+    fn read(&self) -> Result<ClockReading, Errno> {
+        let page = self.now()?;
+        Ok(ClockReading { wall: page.wall, raw: page.since, frequency: page.frequency, slew_left: page.slew })
+    }
+
+    fn adjust(&mut self, base: Frequency, slew: Offset, pace: TimeConstant) -> Result<(), Errno> {
+        let page = self.now()?;
+        self.write(ClockPage { frequency: base, slew, time_constant: pace, ..page })
+    }
+
+    fn step(&mut self, delta: Offset) -> Result<(), Errno> {
+        let page = self.now()?;
+        let wall = page.wall.checked_add(delta).ok_or(INVALID)?;
+        let status = (page.status & !(INSERT | DELETE)) | UNSYNCHRONISED;
+        self.write(ClockPage {
+            wall,
+            slew: Offset::ZERO,
+            status,
+            maxerror: 16_000_000,
+            esterror: 16_000_000,
+            ..page
+        })
+    }
+
+    fn set_status(&mut self, status: &Status) -> Result<(), Errno> {
+        let page = self.now()?;
+        let leap = match status.leap {
+            Leap::Insert => INSERT,
+            Leap::Delete => DELETE,
+            Leap::None | Leap::Unknown => 0,
+        };
+        let micros = |nanos: i64| (nanos / 1_000 + 1).clamp(1, 16_000_000) as u32;
+        self.write(ClockPage {
+            status: leap | if status.synchronised { 0 } else { UNSYNCHRONISED },
+            maxerror: micros(status.maxerror.nanos()),
+            esterror: micros(status.esterror.nanos()),
+            tai: if status.tai == 0 { page.tai } else { status.tai.into() },
+            ..page
+        })
+    }
+
+    fn reclaim(&mut self) -> Result<bool, Errno> {
+        let page = self.now()?;
+        if page.generation == self.left.generation && page.frequency == self.left.frequency {
+            return Ok(false);
+        }
+        self.write(ClockPage { frequency: self.left.frequency, ..page })?;
+        Ok(true)
+    }
+
+    fn release(&mut self) -> Result<(), Errno> {
+        let page = self.now()?;
+        self.write(ClockPage { slew: Offset::ZERO, ..page })
+    }
+}

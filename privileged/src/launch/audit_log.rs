@@ -1,0 +1,310 @@
+//! What the audit log holds when the daemon starts: where it ends, whether it is what was written, and whether it tells of
+//! anything that was granted. Its form is in [`ipc::audit_line`]; the keeper goes on from its end.
+
+use ipc::audit_line::{LINE, LINES, TEXT, chain, parse, place, sequence};
+use ipc::message::handover::Wholeness;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+
+/// How many lines there have been, and the hash of the last one.
+pub type End = (u64, [u8; 32]);
+
+/// The end of a log that has no line.
+pub const NOTHING: End = (0, [0; 32]);
+
+/// What is wrong with the log, for the administrator.
+pub fn sentence(wholeness: Wholeness) -> Option<&'static str> {
+    match wholeness {
+        Wholeness::Whole => None,
+        Wholeness::Cut => Some(
+            "audit.log does not end where the governor's record says: lines were cut off or changed, or lost in a \
+             power cut; it goes on from its last whole line",
+        ),
+        Wholeness::Altered => Some(
+            "audit.log does not hold what was written into it: older lines were overwritten or changed, or lost in a \
+             power cut (chimerctl audit --verify says which); it goes on from its last whole line",
+        ),
+    }
+}
+
+/// Finds the end of the ring, and says whether what it holds is what was written; `known` is the end that the governor's
+/// record remembers. A last line that was cut short is written over; where the first
+/// line is of no use the end is that of the last line that is.
+pub fn resume(file: &File, known: End) -> (End, Wholeness) {
+    let sequence_at = |slot: u64| -> Option<u64> {
+        let mut text = [0; 32];
+        file.read_exact_at(&mut text, slot * LINE as u64).ok()?;
+        // Another number in this place is what a line cut short left of two.
+        sequence(&text).filter(|sequence| sequence % LINES == slot)
+    };
+    let last = match sequence_at(0) {
+        Some(first) => {
+            // Slots 0..=end carry consecutive numbers; the end is where that stops.
+            let (mut low, mut high) = (0, LINES - 1);
+            while low < high {
+                let middle = (low + high).div_ceil(2);
+                if sequence_at(middle) == Some(first.saturating_add(middle)) {
+                    low = middle;
+                } else {
+                    high = middle - 1;
+                }
+            }
+            Some(first.saturating_add(low))
+        }
+        None => (1..LINES).filter_map(sequence_at).max(),
+    };
+    // At most one line was being written when everything ended; more were changed by somebody.
+    let whole_line = |sequence: u64| Some((sequence + 1, read_whole(file, sequence)?));
+    let end = last.filter(|last| *last < u64::MAX - LINES).and_then(|last| {
+        let before = last.saturating_sub(LINES - 1)..=last;
+        before.rev().find_map(whole_line)
+    });
+    let (next, hash) = end.unwrap_or(NOTHING);
+    let is_known = if next == known.0 { hash == known.1 } else { next > known.0 };
+    let wholeness = if !is_known {
+        Wholeness::Cut
+    } else if has_gap(file, next) {
+        Wholeness::Altered
+    } else {
+        Wholeness::Whole
+    };
+    ((next, hash), wholeness)
+}
+
+/// The hash of the line of this number, where it is whole: its text is the one that was hashed. (A line that was
+/// cut short goes on with what stood in its place before, which looks like the rest of one.)
+fn read_whole(file: &File, sequence: u64) -> Option<[u8; 32]> {
+    let (line, hash) = read_line(file, sequence)?;
+    let before = match sequence {
+        0 => [0; 32],
+        _ => read_line(file, sequence - 1)?.1,
+    };
+    (chain(&before, &line[..TEXT]) == hash).then_some(hash)
+}
+
+/// The line of this number and the hash in it; none where something else stands in its place.
+fn read_line(file: &File, sequence: u64) -> Option<([u8; LINE], [u8; 32])> {
+    let mut line = [0; LINE];
+    file.read_exact_at(&mut line, place(sequence)).ok()?;
+    let (found, hash) = parse(&line)?;
+    (found == sequence).then_some((line, hash))
+}
+
+/// Whether a line before the end `next` is missing or isn't the one that was hashed. It is looked for no further back than
+/// to a start that found the log not whole: that was said then.
+fn has_gap(file: &File, next: u64) -> bool {
+    let Some(last) = next.checked_sub(1) else {
+        return holds_anything(file);
+    };
+    // The oldest line of a full ring may be one that a newer one was being written over.
+    let first = next.saturating_sub(LINES - 1);
+    let Some(mut newer) = read_line(file, last) else { return true };
+    for sequence in (first..last).rev() {
+        if tells_of_a_gap(&newer.0) {
+            return false;
+        }
+        match read_line(file, sequence) {
+            Some(line) if chain(&line.1, &newer.0[..TEXT]) == newer.1 => newer = line,
+            _ => return true,
+        }
+    }
+    first == 0 && !tells_of_a_gap(&newer.0) && chain(&[0; 32], &newer.0[..TEXT]) != newer.1
+}
+
+/// Whether it is the line of a start that found the log cut or altered.
+fn tells_of_a_gap(line: &[u8; LINE]) -> bool {
+    let mut words = line[..TEXT].split(|octet| *octet == b' ');
+    words.any(|word| word == b"event=start")
+        && words.any(|word| matches!(word.strip_prefix(b"log="), Some(log) if log != b"whole"))
+}
+
+/// Whether a log without a whole line has more than the beginning of its first one.
+fn holds_anything(file: &File) -> bool {
+    let mut line = [0; LINE];
+    (1..LINES).any(|slot| {
+        file.read_exact_at(&mut line, slot * LINE as u64).is_ok() && line.iter().any(|octet| *octet != 0)
+    })
+}
+
+/// Whether anything may ever have been granted: false only where every line that can be read, from the first on, tells
+/// of starts from nothing, ends, refusals and what others did.
+pub fn may_have_granted(file: &File) -> bool {
+    let mut line = [0; LINE];
+    for slot in 0..LINES {
+        match file.read_exact_at(&mut line, slot * LINE as u64) {
+            Ok(()) => {}
+            Err(error) => return error.kind() != io::ErrorKind::UnexpectedEof,
+        }
+        let Some(found) = sequence(&line) else { continue };
+        // Others stood here before.
+        if found != slot || !is_idle(&line[..TEXT]) {
+            return true;
+        }
+    }
+    false
+}
+
+/// Whether a line tells of nothing that was granted, now or before. A line that is cut short tells nothing.
+fn is_idle(text: &[u8]) -> bool {
+    let mut words = text.split(|octet| *octet == b' ');
+    let event = words.by_ref().find_map(|word| word.strip_prefix(b"event="));
+    match event {
+        Some(b"start") => is_idle_start(words, text.contains(&0)),
+        None | Some(b"stop" | b"refused" | b"foreign-step" | b"foreign-frequency" | b"resume") => true,
+        // Cut in the middle of the word.
+        Some(event) => event.contains(&0),
+    }
+}
+
+/// Whether a start tells that nothing was granted before: its record was new, or kept beside a whole log. Any other
+/// start, and one beside a log that was cut, may have lost what was granted.
+fn is_idle_start<'a>(words: impl Iterator<Item = &'a [u8]>, is_cut: bool) -> bool {
+    let (mut record, mut log) = (None, None);
+    for word in words.filter(|word| !word.contains(&0)) {
+        record = record.or(word.strip_prefix(b"record="));
+        log = log.or(word.strip_prefix(b"log="));
+    }
+    let is_idle = |word: Option<&[u8]>, idle: &[&[u8]]| match word {
+        Some(word) => idle.contains(&word),
+        None => is_cut,
+    };
+    is_idle(record, &[b"first-start", b"new-by-operator", b"resumed"]) && is_idle(log, &[b"whole"])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ipc::audit_line::LENGTH;
+    use ipc::units::{RawInstant, WallTime};
+    use keeper::audit::Audit;
+
+    fn ring() -> File {
+        let file = File::from(
+            nix::sys::memfd::memfd_create("ring", nix::sys::memfd::MFdFlags::MFD_CLOEXEC).unwrap(),
+        );
+        file.set_len(LENGTH).unwrap();
+        file
+    }
+
+    fn after(file: &File, end: End) -> Audit {
+        Audit::after(file.try_clone().unwrap(), end)
+    }
+
+    fn append(audit: &mut Audit, count: u64) {
+        for _ in 0..count {
+            audit.append(WallTime::MIN, RawInstant::MIN, format_args!("event=test")).unwrap();
+        }
+    }
+
+    fn open(file: &File) -> Audit {
+        after(file, resume(file, NOTHING).0)
+    }
+
+    #[test]
+    fn the_whole_log_is_within_what_this_process_may_write() {
+        let file = ring();
+        let mut audit = open(&file);
+        append(&mut audit, 2 * LINES + 1);
+        assert!(file.metadata().unwrap().len() <= policies::PRIVILEGED_FILE);
+    }
+
+    #[test]
+    fn the_chain_goes_on_after_a_restart_at_any_fill() {
+        for count in [0, 1, 2, LINES - 1, LINES, LINES + 1, 2 * LINES + 77] {
+            let file = ring();
+            let mut audit = open(&file);
+            append(&mut audit, count);
+            let (again, whole) = resume(&file, audit.end());
+            assert_eq!(again, audit.end(), "after {count}");
+            assert_eq!(whole, Wholeness::Whole, "after {count}");
+        }
+    }
+
+    #[test]
+    fn a140_a_cut_end_and_an_edited_end_are_seen() {
+        let file = ring();
+        let mut audit = open(&file);
+        append(&mut audit, 10);
+        let record = audit.end();
+        file.write_all_at(&[0; LINE], 9 * LINE as u64).unwrap();
+        assert_eq!(resume(&file, record).1, Wholeness::Cut);
+        let mut audit = open(&file);
+        audit.append(WallTime::MIN, RawInstant::MIN, format_args!("event=other")).unwrap();
+        assert_eq!(resume(&file, record).1, Wholeness::Cut, "replaced");
+    }
+
+    #[test]
+    fn a140_lines_that_are_overwritten_before_a_whole_end_are_seen_until_a_start_has_said_so() {
+        for count in [3, 10, LINES, LINES + 77, 2 * LINES + 9] {
+            // Of a full ring the oldest line is one that a crash may have left half written, and the next hangs on it.
+            let oldest = (count + 2).saturating_sub(LINES);
+            for altered in [oldest, oldest + 1, count - 2] {
+                let file = ring();
+                let mut audit = open(&file);
+                append(&mut audit, count);
+                let record = audit.end();
+                file.write_all_at(b"x", altered % LINES * LINE as u64 + 200).unwrap();
+                let (end, whole) = resume(&file, record);
+                let mut again = after(&file, end);
+                assert_eq!(whole, Wholeness::Altered, "line {altered} of {count}");
+                let said =
+                    format_args!("event=start version=1 record=resumed log={} clock=Kernel", whole.word());
+                again.append(WallTime::MIN, RawInstant::MIN, said).unwrap();
+                append(&mut again, 2);
+                let (_, whole) = resume(&file, again.end());
+                assert_eq!(whole, Wholeness::Whole, "line {altered} of {count}, said");
+            }
+        }
+    }
+
+    #[test]
+    fn a140_a_log_of_something_else_is_no_new_one() {
+        let file = ring();
+        file.write_all_at(&[0xff; 2 * LINE], 0).unwrap();
+        let record = NOTHING;
+        assert_eq!(resume(&file, record).1, Wholeness::Altered);
+        assert_eq!(resume(&ring(), record).1, Wholeness::Whole);
+    }
+
+    #[test]
+    fn a_line_that_was_cut_short_is_written_over() {
+        for count in [1, 2, 10, LINES, LINES + 1, LINES + 2] {
+            for cut in [1, 12, 200, TEXT + 20, LINE - 1] {
+                let file = ring();
+                let mut audit = open(&file);
+                append(&mut audit, count - 1);
+                let before = audit.end();
+                append(&mut audit, 1);
+                let place = (count - 1) % LINES * LINE as u64;
+                file.write_all_at(&vec![0; LINE - cut], place + cut as u64).unwrap();
+                let (again, whole) = resume(&file, audit.end());
+                assert_eq!(again, before, "line {count} after {cut} octets");
+                assert_eq!(whole, Wholeness::Cut, "line {count} after {cut} octets");
+            }
+        }
+    }
+
+    #[test]
+    fn a_line_that_was_cut_short_over_an_older_one_is_written_over() {
+        for count in [LINES + 1, LINES + 2, LINES + 77, 2 * LINES, 2 * LINES + 1, 2 * LINES + 9] {
+            let file = ring();
+            let mut audit = open(&file);
+            append(&mut audit, count - 1);
+            let (before, place) = (audit.end(), (count - 1) % LINES * LINE as u64);
+            let mut old = [0; LINE];
+            file.read_exact_at(&mut old, place).unwrap();
+            append(&mut audit, 1);
+            let mut new = [0; LINE];
+            file.read_exact_at(&mut new, place).unwrap();
+            // Of the last cuts only the hash tells: number, frame and line feed are in order.
+            for cut in [1, 10, 11, 12, 13, 14, 16, 45, 60, 200, TEXT, TEXT + 6, TEXT + 20, LINE - 2] {
+                let torn = [&new[..cut], &old[cut..]].concat();
+                file.write_all_at(&torn, place).unwrap();
+                let (again, whole) = resume(&file, audit.end());
+                assert_eq!(again, before, "line {count} after {cut} octets");
+                assert_eq!(whole, Wholeness::Cut, "line {count} after {cut} octets");
+            }
+        }
+    }
+}

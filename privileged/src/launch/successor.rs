@@ -1,0 +1,124 @@
+//! The end of the launch: this process is confined and executes the keeper, which has the same number, the same children
+//! and nothing else of it.
+
+use super::children::programs;
+use super::users::Users;
+use crate::options::Options;
+use ipc::message::Shortfall;
+use ipc::message::handover::{Descriptors, Handover};
+use ipc::message::privileged::ClockKind;
+use ipc::process::Process;
+use keeper::ending::{Ending, say};
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
+use nix::unistd::{dup2_stdin, pipe2};
+use policies::Role;
+use std::convert::Infallible;
+use std::fs::File;
+use std::io::Write;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// What the keeper goes on with.
+pub struct Files<'a> {
+    /// The link of the orders.
+    pub link: &'a OwnedFd,
+    /// Signals to this process.
+    pub signals: &'a File,
+    /// The governor's record.
+    pub record: &'a File,
+    /// The audit log.
+    pub audit: &'a File,
+    /// The state directory, locked. The keeper doesn't know of it: it stays open, and locked, until the process ends.
+    pub lock: &'a OwnedFd,
+    /// The service manager.
+    pub notify: Option<BorrowedFd<'a>>,
+    /// The file of a virtual clock.
+    pub clock: Option<&'a File>,
+}
+
+/// The program of a keeper.
+pub struct Program {
+    role: Role,
+    path: PathBuf,
+}
+
+impl Program {
+    /// That of the keeper of such a clock.
+    ///
+    /// # Errors
+    /// Where it isn't there.
+    pub fn find(options: &Options, clock: ClockKind) -> Result<Self, Ending> {
+        let (role, name) = match clock {
+            ClockKind::Kernel => (Role::Privileged, "truechimer-keeper"),
+            ClockKind::Virtual | ClockKind::None => (Role::PrivilegedVirtual, "truechimer-keeper-virtual"),
+        };
+        let path = programs(options)?.join(name);
+        // In the view that it is executed in there are no links to it.
+        match path.canonicalize() {
+            Ok(path) => Ok(Self { role, path }),
+            Err(error) => Err(cannot_be_started(&path, &error)),
+        }
+    }
+}
+
+fn cannot_be_started(path: &Path, error: &std::io::Error) -> Ending {
+    Ending::Launch(format!(
+        "{} can't be started ({error}); install the package anew, or name the folder of the programs with --programs",
+        path.display()
+    ))
+}
+
+/// Confines this process and executes the keeper; `handover` lacks the numbers of the files.
+///
+/// # Errors
+/// What keeps it from being confined or executed.
+pub fn become_keeper(
+    program: &Program,
+    users: &Users,
+    files: &Files<'_>,
+    handover: Handover,
+) -> Result<Infallible, Ending> {
+    let failed = |errno: Errno| Ending::Internal(format!("what the keeper needs: {}", errno.desc()));
+    let pass = |fd: BorrowedFd<'_>| fcntl(fd, FcntlArg::F_SETFD(FdFlag::empty())).map(|_| fd.as_raw_fd());
+    pass(files.lock.as_fd()).map_err(failed)?;
+    let pass_all = || -> Result<Descriptors, Errno> {
+        Ok(Descriptors {
+            link: pass(files.link.as_fd())?,
+            signals: pass(files.signals.as_fd())?,
+            record: pass(files.record.as_fd())?,
+            audit: pass(files.audit.as_fd())?,
+            notify: files.notify.map(pass).transpose()?,
+            clock: files.clock.map(|file| pass(file.as_fd())).transpose()?,
+        })
+    };
+    leave(Handover { descriptors: pass_all().map_err(failed)?, ..handover }).map_err(failed)?;
+
+    let shortfall = policies::confine_keeper(
+        program.role,
+        &program.path,
+        users.identity(Process::Privileged),
+        handover.insecure,
+    )
+    .map_err(|error| Ending::Launch(format!("this process can't be confined: {error}")))?;
+    if shortfall != Shortfall::NONE {
+        say(
+            4,
+            &format_args!(
+                "this process runs with less confinement: {shortfall} (the kernel or a filter lacks it)"
+            ),
+        );
+    }
+    Err(cannot_be_started(&program.path, &Command::new(&program.path).env_clear().exec()))
+}
+
+/// Puts it on standard input. A pipe holds far more than one record.
+fn leave(handover: Handover) -> Result<(), Errno> {
+    let mut frame = [0; ipc::MAX_FRAME];
+    let length = ipc::encode(0, &handover, &mut frame);
+    let (read, write) = pipe2(OFlag::O_CLOEXEC)?;
+    File::from(write).write_all(&frame[..length]).map_err(|error| super::sentence::errno(&error))?;
+    dup2_stdin(read)
+}
