@@ -3,6 +3,7 @@
 mod answers;
 mod condition;
 mod deferred;
+mod entering;
 mod key_exchanges;
 mod lookups;
 mod own_addresses;
@@ -14,22 +15,23 @@ mod reporting;
 mod steering;
 mod wanting;
 
+use crate::abandoned::Abandoned;
 use crate::bounds::Bounds;
 use crate::discipline::{PANIC, Unrest};
+use crate::entries::{Entries, EntryId};
 use crate::exchanges::Exchanges;
 use crate::io::{Command, Input, Now, Output, Saved, SavedAssociation, Start};
 use crate::leap::Warning;
 use crate::local_clock::LocalClock;
 use crate::measurement::LinkLatency;
-use crate::names::Lookup;
 use crate::nonce::Nonces;
 use crate::notice::{EntryNews, Notice, Weight, WholeNews};
-use crate::nts::{Association, Deferred};
+use crate::nts::Deferred;
 use crate::orders::Orders;
 use crate::select::Impasse;
-use crate::settings::{Place, Settings};
-use crate::source::Source;
+use crate::settings::Settings;
 use crate::system::Line;
+use crate::timers::{Timer, Timers};
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::net::IpAddr;
@@ -61,6 +63,7 @@ const GATHERING: Span = Span::from_millis(900);
 /// caller ends the daemon; further inputs are ignored.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Engine {
+    /// Without the sources, which are in `entries`.
     settings: Settings,
     saved: Option<Saved>,
     precision: i8,
@@ -68,18 +71,13 @@ pub struct Engine {
     outputs: VecDeque<Output>,
     /// From the welcome on.
     basis: Option<Basis>,
-    sources: Vec<Source>,
-    next_key: u32,
-    /// One for each `[[source]]`; none for those with an address.
-    lookups: Vec<Option<Lookup>>,
+    entries: Entries,
     next_lookup: u64,
-    /// One for each `[[source]]`; none for plain ones.
-    associations: Vec<Option<Association>>,
+    abandoned: Abandoned,
     /// What an earlier run left, until the welcome.
     kept: Vec<SavedAssociation>,
-    /// The step to a time whose certificates could not be judged, and when it was last thought about.
+    /// The step to a time whose certificates could not be judged.
     deferred: Deferred,
-    deferred_weighed: RawInstant,
     exchanges: Exchanges,
     latency: LinkLatency,
     own: Vec<IpAddr>,
@@ -88,6 +86,7 @@ pub struct Engine {
     own_ids: Vec<u32>,
     offline: bool,
     distrusted: bool,
+    timers: Timers,
     system: System,
 }
 
@@ -112,6 +111,8 @@ struct System {
     impasse: Option<Impasse>,
     /// The log has one that isn't over.
     impasse_told: bool,
+    /// There is one that may be over in a moment.
+    impasse_untold: bool,
     /// The last selection counted votes that were never heard.
     counted_unheard: bool,
     leap: Warning,
@@ -159,9 +160,7 @@ impl Engine {
     /// An engine that has not begun: nothing happens before the welcome.
     pub fn new(start: Start) -> Self {
         let mut settings = start.settings;
-        settings.sources.truncate(32);
-        let lookups = alloc::vec![None; settings.sources.len()];
-        let associations = alloc::vec![None; settings.sources.len()];
+        let entries = Entries::new(core::mem::take(&mut settings.sources));
         Self {
             settings,
             saved: start.saved.filter(|saved| saved.frequency_error_ppm.is_finite()),
@@ -169,14 +168,11 @@ impl Engine {
             nonces: Nonces::from_seed(start.seed),
             outputs: VecDeque::new(),
             basis: None,
-            sources: Vec::new(),
-            next_key: 0,
-            lookups,
+            entries,
             next_lookup: 1,
-            associations,
+            abandoned: Abandoned::default(),
             kept: start.associations,
             deferred: Deferred::Possible(None),
-            deferred_weighed: RawInstant::MIN,
             exchanges: Exchanges::new(),
             latency: LinkLatency::new(),
             own: Vec::new(),
@@ -184,10 +180,12 @@ impl Engine {
             own_ids: Vec::new(),
             offline: false,
             distrusted: false,
+            timers: Timers::new(),
             system: System {
                 line: None,
                 impasse: None,
                 impasse_told: false,
+                impasse_untold: false,
                 counted_unheard: false,
                 leap: Warning::NONE,
                 dirty: false,
@@ -260,13 +258,25 @@ impl Engine {
         if self.distrusted {
             return;
         }
-        self.look_up(now.raw);
-        self.poll_sources(now);
-        self.exchange_keys(now);
-        self.steer(now);
-        self.weigh_deferred(now);
-        self.publish(now);
-        self.complain_of_want(now);
+        self.act(now);
+    }
+
+    /// Does what is due. Any fact may have changed what that is: each part looks at it anew, and says when it is due
+    /// next, if nothing comes between.
+    fn act(&mut self, now: Now) {
+        for timer in Timer::ALL {
+            let due = match timer {
+                Timer::Poll => self.poll_sources(now),
+                Timer::LookUp => self.look_up(now.raw),
+                Timer::KeyExchange => self.exchange_keys(now),
+                Timer::Steering => self.steer(now),
+                Timer::Deferred => self.weigh_deferred(now),
+                Timer::Publication => self.publish(now),
+                Timer::Leap => self.leap_second(),
+                Timer::Want => self.complain_of_want(now),
+            };
+            self.timers.set(timer, due);
+        }
     }
 
     /// The next effect, or none.
@@ -276,22 +286,7 @@ impl Engine {
 
     /// When [`Input::Timeout`] is due; none before the welcome.
     pub fn poll_timeout(&self) -> Option<RawInstant> {
-        if self.basis.is_none() || self.distrusted {
-            return None;
-        }
-        [
-            self.next_poll(),
-            self.next_look_up(),
-            self.next_key_exchange(),
-            self.next_deferred(),
-            self.next_steering(),
-            self.next_publication(),
-            self.next_leap(),
-            self.next_complaint(),
-        ]
-        .into_iter()
-        .flatten()
-        .min()
+        self.timers.next().filter(|_| !self.distrusted)
     }
 
     /// Where true time can be now; none before the first selection. Holds at every moment, whether or not
@@ -326,35 +321,15 @@ impl Engine {
             asked: Frequency::ZERO,
         });
         let kept = core::mem::take(&mut self.kept);
-        for entry in 0..self.settings.sources.len() {
-            if self.settings.sources[entry].nts.is_some() {
-                self.begin_association(entry, &kept, now);
-                continue;
-            }
-            match &self.settings.sources[entry].place {
-                Place::Address(address) => {
-                    let address = *address;
-                    if self.sources.iter().any(|source| source.address == address && !source.authenticated) {
-                        self.tell_of_entry(entry, EntryNews::Twice);
-                    } else {
-                        self.add_source(entry, address, now.raw);
-                    }
-                }
-                Place::Name(..) => self.lookups[entry] = Some(Lookup::new(now.raw)),
-            }
+        for id in self.entries.ids() {
+            self.begin_entry(id, &kept, now);
         }
-    }
-
-    fn add_source(&mut self, entry: usize, address: ipc::address::Address, now: RawInstant) {
-        let key = self.next_key;
-        self.next_key = self.next_key.wrapping_add(1);
-        self.sources.push(Source::new(key, entry, address, &self.settings.sources[entry], now));
     }
 
     /// Whether the replies of the source at this address count as authenticated: for a simulation that has no
     /// keys. Those of a source with NTS always do. False where there is no such source.
     pub fn set_authenticated(&mut self, address: ipc::address::Address, authenticated: bool) -> bool {
-        let source = self.sources.iter_mut().find(|source| source.address == address);
+        let source = self.entries.sources_mut().find(|source| source.address() == address);
         source.map(|source| source.authenticated = authenticated).is_some()
     }
 
@@ -362,16 +337,16 @@ impl Engine {
         match command {
             Command::Burst => {
                 self.hurry(now.raw);
-                for source in &mut self.sources {
-                    source.stopped_until = None;
-                    source.start_burst(now.raw);
+                for source in self.entries.sources_mut() {
+                    source.asking.stopped_until = None;
+                    source.asking.start_burst(now.raw);
                 }
             }
             Command::Offline => self.offline = true,
             Command::Online => {
                 if core::mem::take(&mut self.offline) {
                     self.hurry(now.raw);
-                    self.sources.iter_mut().for_each(|source| source.start_burst(now.raw));
+                    self.entries.sources_mut().for_each(|source| source.asking.start_burst(now.raw));
                 }
             }
         }
@@ -390,18 +365,14 @@ impl Engine {
         }
     }
 
-    fn tell_of_entry(&mut self, entry: usize, news: EntryNews) {
-        self.tell(Notice::Entry(self.settings.sources[entry].name.clone(), news));
+    fn tell_of_entry(&mut self, id: EntryId, news: EntryNews) {
+        let Some(entry) = self.entries.get(id) else { return };
+        self.tell(Notice::Entry(entry.settings.name.clone(), news));
     }
 
     /// Whether there is a clock to steer.
     fn steers(&self) -> bool {
         self.basis.as_ref().is_some_and(|basis| basis.welcome.clock != ClockKind::None)
-    }
-
-    /// The name of a source's `[[source]]`.
-    fn name_of(&self, source: &Source) -> &str {
-        self.settings.sources.get(source.entry).map_or("", |settings| &settings.name)
     }
 
     /// True time, as far as it is known: somebody may have set the clock to another day.
@@ -412,7 +383,7 @@ impl Engine {
 
     /// When the announced leap second comes: the kernel makes it at its own midnight, and what is known of
     /// true time has to follow at once. A little late, so that the kernel has made it.
-    fn next_leap(&self) -> Option<RawInstant> {
+    fn leap_second(&self) -> Option<RawInstant> {
         let (end, line) = (self.system.leap.end()?, self.system.line.as_ref()?);
         Some(line.moment_of(end).after(Span::from_millis(20)))
     }
@@ -424,11 +395,8 @@ impl Engine {
         if let Some(basis) = self.basis.as_mut().filter(|basis| basis.clock.has_leapt(now, moved)) {
             basis.clock.shift(moved);
         }
-        for source in &mut self.sources {
-            source.filter.shift(moved);
-            if let Some(guard) = &mut source.guard {
-                guard.shift(moved);
-            }
+        for source in self.entries.sources_mut() {
+            source.track.shift(moved);
         }
         if let Some(line) = &mut self.system.line {
             line.shift(moved);
@@ -442,7 +410,7 @@ impl Engine {
 impl Engine {
     /// For tests that compare engines: what was counted doesn't count.
     pub(crate) fn forget_counts(&mut self) {
-        for source in &mut self.sources {
+        for source in self.entries.sources_mut() {
             source.counters.valid = 0;
             source.counters.rejected = [0; crate::sanity::RejectReason::COUNT];
         }
@@ -450,13 +418,15 @@ impl Engine {
 
     /// All filters go wrong at once, the guards don't.
     pub(crate) fn corrupt_filters(&mut self, nanos: i64) {
-        self.sources.iter_mut().for_each(|source| source.filter.shift(nanos));
+        self.entries.sources_mut().for_each(|source| source.track.filter.shift(nanos));
         self.system.dirty = true;
+        self.timers.advance(Timer::Steering, RawInstant::MIN);
     }
 
     /// Look-ups under way.
     pub(crate) fn open_look_ups(&self) -> usize {
-        self.lookups.iter().flatten().filter(|lookup| lookup.open.is_some()).count()
+        let lookups = self.entries.iter().filter_map(|entry| entry.lookup.as_ref());
+        lookups.filter(|lookup| lookup.open.is_some()).count()
     }
 
     /// Queries under way.

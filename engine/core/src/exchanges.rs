@@ -1,6 +1,7 @@
 //! Queries that are under way. The client role may say only what belongs to one of them, and each thing
 //! once: anything else ends the trust in it.
 
+use crate::entries::SourceId;
 use crate::io::Now;
 use crate::measurement::Times;
 use crate::nts::Identifier;
@@ -28,7 +29,7 @@ pub(crate) type Breach = &'static str;
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Exchange {
     pub(crate) id: QueryId,
-    pub(crate) source: u32,
+    pub(crate) source: SourceId,
     pub(crate) nonce: u64,
     destination: Address,
     sent: RawInstant,
@@ -84,7 +85,7 @@ impl Exchanges {
     /// Opens one.
     pub(crate) fn begin(
         &mut self,
-        source: u32,
+        source: SourceId,
         nonce: u64,
         destination: Address,
         sent: RawInstant,
@@ -100,12 +101,12 @@ impl Exchanges {
     }
 
     /// Whether a query of this source is under way.
-    pub(crate) fn is_asking(&self, source: u32) -> bool {
+    pub(crate) fn is_asking(&self, source: SourceId) -> bool {
         self.open.iter().any(|exchange| exchange.source == source)
     }
 
     /// The source of a protected query that is open.
-    pub(crate) fn protected_source(&self, id: QueryId) -> Option<u32> {
+    pub(crate) fn protected_source(&self, id: QueryId) -> Option<SourceId> {
         let exchange = self.open.iter().find(|exchange| exchange.id == id)?;
         exchange.protected.map(|_| exchange.source)
     }
@@ -146,7 +147,7 @@ impl Exchanges {
     }
 
     /// Gives up all queries of a source.
-    pub(crate) fn abandon(&mut self, source: u32) -> Vec<QueryId> {
+    pub(crate) fn abandon(&mut self, source: SourceId) -> Vec<QueryId> {
         let of_it = self.open.iter().filter(|exchange| exchange.source == source);
         let gone: Vec<QueryId> = of_it.map(|exchange| exchange.id).collect();
         gone.iter().for_each(|id| self.accept(*id));
@@ -195,7 +196,7 @@ impl Exchanges {
     }
 
     /// Gives up those whose end should have come long ago, and those of `gone` sources.
-    pub(crate) fn expire(&mut self, now: RawInstant, gone: impl Fn(u32) -> bool) -> Vec<QueryId> {
+    pub(crate) fn expire(&mut self, now: RawInstant, gone: impl Fn(SourceId) -> bool) -> Vec<QueryId> {
         let late: Vec<QueryId> = self
             .open
             .iter()
@@ -284,7 +285,7 @@ mod tests {
 
     fn opened() -> (Exchanges, QueryId) {
         let mut exchanges = Exchanges::new();
-        let id = exchanges.begin(7, 1, address("192.0.2.1:123"), at(0), at(1_000_000), None);
+        let id = exchanges.begin(SourceId::of(7), 1, address("192.0.2.1:123"), at(0), at(1_000_000), None);
         (exchanges, id)
     }
 
@@ -372,8 +373,8 @@ mod tests {
     fn a046_a064_no_more_than_four_packets_are_passed_on_for_one_query() {
         let mut exchanges = Exchanges::new();
         let (sent, deadline) = (at(0), at(1_000_000));
-        let id = exchanges.begin(7, 1, address("192.0.2.1:123"), sent, deadline, Some([9; 32]));
-        let plain = exchanges.begin(7, 1, address("192.0.2.1:123"), sent, deadline, None);
+        let id = exchanges.begin(SourceId::of(7), 1, address("192.0.2.1:123"), sent, deadline, Some([9; 32]));
+        let plain = exchanges.begin(SourceId::of(7), 1, address("192.0.2.1:123"), sent, deadline, None);
         assert!(exchanges.candidate(plain).is_err(), "its replies are judged by the client role");
         for _ in 0..4 {
             assert!(matches!(exchanges.candidate(id), Ok(Some((_, [9, ..])))));
@@ -385,7 +386,14 @@ mod tests {
     #[test]
     fn a067_what_comes_after_the_reply_was_found_is_silent() {
         let mut exchanges = Exchanges::new();
-        let id = exchanges.begin(7, 1, address("192.0.2.1:123"), at(0), at(1_000_000), Some([9; 32]));
+        let id = exchanges.begin(
+            SourceId::of(7),
+            1,
+            address("192.0.2.1:123"),
+            at(0),
+            at(1_000_000),
+            Some([9; 32]),
+        );
         exchanges.note_nak(id);
         assert!(exchanges.candidate(id).unwrap().unwrap().0.has_nak());
         exchanges.accept(id);

@@ -46,6 +46,10 @@ const RIVALRY: u32 = 8;
 /// Before so many measurements there is nothing that could have jumped.
 const ACQUAINTED: u32 = 4;
 
+/// Jitter of a measurement without a round trip, as a share of its noise: its errors are early as often as late, and
+/// jitter is only ever late.
+const ONE_WAY: f64 = 0.5;
+
 /// What a filter knows of one instant. Seconds; frequency in s/s.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Estimate {
@@ -221,7 +225,9 @@ impl Filter {
 
     /// Takes a measurement.
     pub(crate) fn learn(&mut self, measurement: &Measurement) -> Outcome {
-        self.delays.learn(measurement.delay);
+        if !measurement.is_one_way() {
+            self.delays.learn(measurement.delay);
+        }
         let Some(bank) = &mut self.bank else {
             self.bank = Some(Bank::new(measurement, self.prior));
             self.rehearsal = Some(Rehearsal::new(measurement, self.prior));
@@ -244,7 +250,7 @@ impl Filter {
                 }
                 Verdict::Contradicts => {
                     self.doubts += 1;
-                    let scale = self.delays.scale();
+                    let scale = scale(&self.delays, measurement);
                     match &mut self.suspects {
                         Some(suspects) => suspects.learn(measurement, scale),
                         None => self.suspects = Some(Suspects::new(bank, residual, measurement, scale)),
@@ -266,7 +272,7 @@ impl Filter {
         }
         self.doubts = 0;
         self.jitter += (residual.abs() - self.jitter) / f64::from(self.samples.clamp(1, 8));
-        let scale = self.delays.scale();
+        let scale = scale(&self.delays, measurement);
         self.rehearsal.take_if(|rehearsal| rehearsal.is_over());
         let fit = match &mut self.rehearsal {
             Some(rehearsal) => {
@@ -347,6 +353,11 @@ impl Filter {
     pub(crate) fn path_changed(&self) -> bool {
         self.delays.path_changed()
     }
+}
+
+/// Jitter of one way, seconds: what the round trips say, or, where there are none, what the measurement says itself.
+fn scale(delays: &Delays, measurement: &Measurement) -> f64 {
+    if measurement.is_one_way() { measurement.noise * ONE_WAY } else { delays.scale() }
 }
 
 #[cfg(test)]

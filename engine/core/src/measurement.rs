@@ -32,10 +32,11 @@ pub(crate) struct Times {
     pub(crate) stamp: Stamp,
 }
 
-/// What one exchange says. Offsets are *true time minus CLOCK_MONOTONIC_RAW*, in nanoseconds.
+/// What one exchange says, or one pulse of a reference clock. Offsets are *true time minus CLOCK_MONOTONIC_RAW*, in
+/// nanoseconds.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Measurement {
-    /// Middle of the exchange.
+    /// Middle of the exchange, or the moment of the pulse.
     pub(crate) at: RawInstant,
     /// Best guess.
     pub(crate) offset: i64,
@@ -45,10 +46,17 @@ pub(crate) struct Measurement {
     pub(crate) high: i64,
     /// When the bounds hold.
     pub(crate) received: RawInstant,
-    /// Round trip in seconds, by the shortfall rule; positive.
+    /// Round trip in seconds, by the shortfall rule, and positive; 0: there was none, it came one way only.
     pub(crate) delay: f64,
-    /// Standard deviation of what stamps and precision add, seconds.
+    /// Standard deviation of what stamps and precision add to each way, seconds.
     pub(crate) noise: f64,
+}
+
+impl Measurement {
+    /// Whether there was no round trip.
+    pub(crate) fn is_one_way(&self) -> bool {
+        self.delay == 0.0
+    }
 }
 
 /// How long records take between the engine and its client role, the last sixteen times.

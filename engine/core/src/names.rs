@@ -80,6 +80,11 @@ impl Lookup {
         }
     }
 
+    /// More addresses are wanted than it has given: it is done again at once.
+    pub(crate) fn repeat(&mut self, now: RawInstant) {
+        self.next = self.next.min(now);
+    }
+
     /// What may have been in the way is not any more: one that failed is done again at once.
     pub(crate) fn retry(&mut self, now: RawInstant) {
         if self.failures > 0 {

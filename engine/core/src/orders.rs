@@ -28,14 +28,10 @@ impl Orders {
         self.open.is_some()
     }
 
-    /// When the next order may be sent.
-    pub(crate) fn ready_at(&self) -> RawInstant {
-        RawInstant::saturating(self.full_at.nanos() - (BURST - 1) * REFILL.nanos())
-    }
-
-    /// Whether an order may be sent now.
-    pub(crate) fn is_ready(&self, now: RawInstant) -> bool {
-        self.open.is_none() && self.ready_at() <= now
+    /// When the next order may be sent; none: one is unanswered.
+    pub(crate) fn ready_at(&self) -> Option<RawInstant> {
+        let ready = RawInstant::saturating(self.full_at.nanos() - (BURST - 1) * REFILL.nanos());
+        self.open.is_none().then_some(ready)
     }
 
     /// One is sent.
@@ -67,14 +63,18 @@ mod tests {
         RawInstant::saturating(10_000_000_000 + millis * 1_000_000)
     }
 
+    fn is_ready(orders: &Orders, now: RawInstant) -> bool {
+        orders.ready_at().is_some_and(|ready| ready <= now)
+    }
+
     #[test]
     fn a_burst_of_six_then_one_a_second() {
         let mut orders = Orders::new();
         let mut sent = 0;
         for millis in 0..10_000 {
-            if orders.is_ready(at(millis)) {
+            if is_ready(&orders, at(millis)) {
                 orders.send(OrderKind::Adjust, at(millis));
-                assert!(!orders.is_ready(at(millis)), "one unanswered at a time");
+                assert!(!is_ready(&orders, at(millis)), "one unanswered at a time");
                 assert!(orders.answer(OrderKind::Adjust));
                 sent += 1;
             }

@@ -51,6 +51,15 @@ impl Poll {
         }
     }
 
+    /// Other limits, log2 s; what RATE kisses have asked for stays, as far as it lies between them.
+    pub(crate) fn limit(&mut self, shortest: i8, longest: i8) {
+        let slowed = self.floor > self.shortest;
+        let Self { shortest, longest, .. } = Self::new(shortest, longest);
+        self.floor = if slowed { self.floor.clamp(shortest, longest) } else { shortest };
+        self.exponent = self.exponent.clamp(f64::from(self.floor), f64::from(longest));
+        (self.shortest, self.longest) = (shortest, longest);
+    }
+
     /// Log2 seconds, rounded down.
     pub(crate) fn exponent(&self) -> i8 {
         libm::floor(self.exponent) as i8

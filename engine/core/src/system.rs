@@ -3,15 +3,14 @@
 
 use crate::bounds::Bounds;
 use crate::combine::{Survivor, combine};
+use crate::entries::SourceId;
 use crate::filter::Estimate;
 use crate::guard::{Guard, TOLERANCE};
 use crate::independence::{Identity, group};
 use crate::io::Now;
 use crate::select::{Agreement, Candidate, Impasse, Standing, select};
-use crate::settings::{Place, SourceSettings};
-use crate::source::{Opinion, Source};
+use crate::track::Opinion;
 use alloc::vec::Vec;
-use core::net::{IpAddr, Ipv6Addr};
 use ipc::units::RawInstant;
 use protocol::reference_id::of_address;
 
@@ -40,7 +39,7 @@ pub(crate) struct Line {
 /// The survivor that stands for all of them towards others.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Reference {
-    pub(crate) key: u32,
+    pub(crate) source: SourceId,
     pub(crate) reference_id: u32,
     /// Its stratum.
     pub(crate) stratum: u8,
@@ -53,6 +52,7 @@ pub(crate) struct Reference {
 
 /// What one selection found.
 pub(crate) struct Finding {
+    pub(crate) verdicts: Vec<Verdict>,
     pub(crate) line: Result<Line, Impasse>,
     /// The guards of the survivors excluded the estimate, or each other.
     pub(crate) guard_violated: bool,
@@ -126,173 +126,165 @@ impl Line {
     }
 }
 
-/// Selects among `sources` and combines the survivors; writes each source's standing. `patient`: those that
-/// were never heard may only be slow.
-pub(crate) fn find(
-    sources: &mut [Source],
-    settings: &[SourceSettings],
-    patient: bool,
-    minimum: usize,
-    now: Now,
-) -> Finding {
-    let (mut heard, mut silent) = (Vec::new(), Vec::new());
-    for (index, source) in sources.iter().enumerate().filter(|(_, source)| !source.is_on_probation()) {
-        match source.opinion(now).filter(|_| source.is_heard() && !source.provisional) {
-            Some(opinion) => heard.push((index, opinion)),
-            None => silent.push((source.entry, Some(index))),
-        }
-    }
-    let nameless = (0..settings.len()).filter(|entry| is_nameless(sources, settings, *entry));
-    silent.extend(nameless.map(|entry| (entry, None)));
-    let everybody: Vec<(usize, Option<usize>, Option<&Opinion>)> = heard
-        .iter()
-        .map(|(index, opinion)| (sources[*index].entry, Some(*index), Some(opinion)))
-        .chain(silent.iter().map(|(entry, index)| (*entry, *index, None)))
-        .collect();
-    let identities: Vec<Identity<'_>> = everybody
-        .iter()
-        .map(|(entry, index, _)| {
-            let source = index.map(|index| &sources[index]);
-            identify(settings, *entry, source)
-        })
-        .collect();
+/// One who may be asked in a selection: a source, or an entry of the configuration that has none yet.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Voter<'a> {
+    /// None: an entry without a source.
+    pub(crate) source: Option<SourceId>,
+    pub(crate) identity: Identity<'a>,
+    /// None: it was never usable, or can't be believed yet.
+    pub(crate) opinion: Option<Opinion>,
+    pub(crate) authenticated: bool,
+    pub(crate) prefer: bool,
+    pub(crate) trust: bool,
+    pub(crate) require: bool,
+    /// What the last selection said of it.
+    pub(crate) survived: bool,
+    pub(crate) strays: u8,
+    /// Seconds between its samples.
+    pub(crate) interval: f64,
+}
+
+/// What the configuration asks of a selection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Rules {
+    /// Those that were never heard may only be slow.
+    pub(crate) patient: bool,
+    /// So many must agree.
+    pub(crate) minimum: usize,
+    /// Some source is marked `require`.
+    pub(crate) require: bool,
+    /// An authenticated one must be among those that agree.
+    pub(crate) require_nts: bool,
+}
+
+/// What a selection says of one source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Verdict {
+    pub(crate) source: SourceId,
+    pub(crate) standing: Standing,
+    /// Selections in a row in which its frequency was beside that of the others.
+    pub(crate) strays: u8,
+}
+
+/// Selects among `voters` and combines the survivors. There is a verdict for each one that has an opinion.
+pub(crate) fn find(voters: &[Voter<'_>], rules: Rules, now: Now) -> Finding {
+    let (heard, silent): (Vec<&Voter<'_>>, Vec<&Voter<'_>>) =
+        voters.iter().partition(|voter| voter.opinion.is_some());
+    let everybody: Vec<&Voter<'_>> = heard.iter().chain(&silent).copied().collect();
+    let identities: Vec<Identity<'_>> = everybody.iter().map(|voter| voter.identity).collect();
     let (groups, operators) = (group(&identities, true), group(&identities, false));
     let candidates: Vec<Candidate> = everybody
         .iter()
         .zip(groups.iter().zip(&operators))
-        .map(|((entry, index, opinion), (group, operator))| {
-            let source = index.map(|index| &sources[index]);
-            let marks = settings.get(*entry);
-            Candidate {
-                claim: opinion.map(|opinion| opinion.claim),
-                live: source
-                    .zip(*opinion)
-                    .is_some_and(|(s, opinion)| s.is_live() && !Source::is_far(opinion)),
-                authenticated: source.is_some_and(|source| source.authenticated)
-                    || marks.is_some_and(|marks| marks.nts.is_some()),
-                group: *group,
-                operator: *operator,
-                survived: source.is_some_and(|source| source.standing == Some(Standing::Survivor)),
-                prefer: marks.is_some_and(|marks| marks.prefer),
-                trust: marks.is_some_and(|marks| marks.trust),
-                require: marks.is_some_and(|marks| marks.require),
-            }
+        .map(|(voter, (group, operator))| Candidate {
+            claim: voter.opinion.map(|opinion| opinion.claim),
+            live: voter.opinion.is_some_and(|opinion| opinion.is_live() && !opinion.is_far()),
+            authenticated: voter.authenticated,
+            group: *group,
+            operator: *operator,
+            survived: voter.survived,
+            prefer: voter.prefer,
+            trust: voter.trust,
+            require: voter.require,
         })
         .collect();
-    let require = settings.iter().any(|marks| marks.require);
-    let (mut standings, agreement) = select(&candidates, patient, minimum, require);
-    standings.truncate(heard.len());
-    find_drifting(sources, &heard, &mut standings);
-    for source in sources.iter_mut() {
-        source.standing = source.is_on_probation().then_some(Standing::Probation);
-    }
-    for ((index, _), standing) in heard.iter().zip(&standings) {
-        sources[*index].standing = Some(*standing);
-    }
-    let survivors: Vec<(&Source, &Opinion)> = heard
-        .iter()
+    let (standings, agreement) = select(&candidates, rules.patient, rules.minimum, rules.require);
+    let heard = heard.iter().filter_map(|voter| Some((*voter, voter.opinion?, voter.source?)));
+    let mut heard: Vec<Heard<'_>> = heard
         .zip(&standings)
-        .filter(|(_, standing)| **standing == Standing::Survivor)
-        .map(|((index, opinion), _)| (&sources[*index], opinion))
+        .map(|((voter, opinion, source), standing)| Heard {
+            voter,
+            opinion,
+            verdict: Verdict { source, standing: *standing, strays: voter.strays },
+        })
         .collect();
-    match agreement {
+    find_drifting(&mut heard);
+    let survivors: Vec<&Heard<'_>> =
+        heard.iter().filter(|heard| heard.verdict.standing == Standing::Survivor).collect();
+    let authenticated = survivors.iter().any(|survivor| survivor.voter.authenticated);
+    let (mut line, guard_violated) = match agreement {
         Ok(agreement) => draw(&survivors, agreement, now),
-        Err(impasse) => Finding { line: Err(impasse), guard_violated: false },
+        Err(impasse) => (Err(impasse), false),
+    };
+    if rules.require_nts && !authenticated {
+        line = line.and(Err(Impasse::Unauthenticated));
     }
+    Finding { verdicts: heard.iter().map(|heard| heard.verdict).collect(), line, guard_violated }
 }
 
-/// What is known of a source, or of an entry that has none yet.
-pub(crate) fn identify<'s>(
-    settings: &'s [SourceSettings],
-    entry: usize,
-    source: Option<&Source>,
-) -> Identity<'s> {
-    let facts = source.and_then(|source| source.facts);
-    let name = settings.get(entry).map_or("", |marks| match &marks.place {
-        Place::Name(name, _) if marks.nts.is_some() => name.as_str(),
-        _ => &marks.name,
-    });
-    Identity {
-        name,
-        ip: source.map_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED), |source| source.address.ip()),
-        port: source.map_or(0, |source| source.address.port()),
-        stratum: facts.map_or(16, |facts| facts.stratum),
-        reference_id: facts.map_or(0, |facts| facts.reference_id),
-    }
-}
-
-/// Whether an entry has a vote and no source yet: its name has no address, or its keys aren't there.
-pub(crate) fn is_nameless(sources: &[Source], settings: &[SourceSettings], entry: usize) -> bool {
-    let awaits = settings.get(entry).is_some_and(|s| matches!(s.place, Place::Name(..)) || s.nts.is_some());
-    awaits && !sources.iter().any(|source| source.entry == entry)
+/// One who has an opinion, and what is said of it.
+struct Heard<'v> {
+    voter: &'v Voter<'v>,
+    opinion: Opinion,
+    verdict: Verdict,
 }
 
 /// All sources are measured with one oscillator, so all must find the same frequency in it. One that doesn't
 /// drifts (or smears a leap second), and would pull the mean along for as long as its interval allows.
-fn find_drifting(sources: &mut [Source], heard: &[(usize, Opinion)], standings: &mut [Standing]) {
+fn find_drifting(heard: &mut [Heard<'_>]) {
     let survivors: Vec<usize> =
-        (0..heard.len()).filter(|place| standings[*place] == Standing::Survivor).collect();
-    let knows = |place: &usize| sources[heard[*place].0].filter.samples() >= EXPERIENCED;
+        (0..heard.len()).filter(|place| heard[*place].verdict.standing == Standing::Survivor).collect();
+    let knows = |place: &usize| heard[*place].opinion.samples >= EXPERIENCED;
     let (places, fresh): (Vec<usize>, Vec<usize>) = survivors.into_iter().partition(knows);
     // Where most have been measured for long, one that was begun anew can wait.
     if places.len() > fresh.len() + 1 {
-        fresh.iter().for_each(|place| standings[*place] = Standing::Probation);
+        fresh.iter().for_each(|place| heard[*place].verdict.standing = Standing::Probation);
     }
     if places.len() < 3 {
         return;
     }
-    let mut frequencies: Vec<f64> = places.iter().map(|place| heard[*place].1.frequency).collect();
+    let mut frequencies: Vec<f64> =
+        places.iter().map(|place| heard[*place].opinion.estimate.frequency).collect();
     frequencies.sort_unstable_by(f64::total_cmp);
     let middle = frequencies[frequencies.len() / 2];
     let mut straying = Vec::new();
     for place in &places {
-        let (index, opinion) = &heard[*place];
-        let beside = (opinion.frequency - middle).abs() - LEAST_STRAYING;
-        let deviations = beside / libm::sqrt(opinion.frequency_variance).max(1e-12);
+        let Heard { opinion, verdict, .. } = &mut heard[*place];
+        let beside = (opinion.estimate.frequency - middle).abs() - LEAST_STRAYING;
+        let deviations = beside / libm::sqrt(opinion.estimate.frequency_variance).max(1e-12);
         // A little beside can be chance once, not each time.
-        let strays = &mut sources[*index].strays;
-        *strays = if deviations > STRAYING_A_LITTLE {
-            strays.saturating_add(1).min(2 * OFTEN)
+        verdict.strays = if deviations > STRAYING_A_LITTLE {
+            verdict.strays.saturating_add(1).min(2 * OFTEN)
         } else {
-            strays.saturating_sub(3)
+            verdict.strays.saturating_sub(3)
         };
-        if deviations > STRAYING || *strays >= OFTEN {
+        if deviations > STRAYING || verdict.strays >= OFTEN {
             straying.push(*place);
         }
     }
     if 2 * straying.len() < places.len() {
         for place in straying {
-            standings[place] = Standing::Drifting;
+            heard[place].verdict.standing = Standing::Drifting;
         }
     }
 }
 
-fn draw(survivors: &[(&Source, &Opinion)], agreement: Agreement, now: Now) -> Finding {
+/// The line, and whether the survivors' guards excluded the estimate, or each other.
+fn draw(survivors: &[&Heard<'_>], agreement: Agreement, now: Now) -> (Result<Line, Impasse>, bool) {
     let values: Vec<Survivor> = survivors
         .iter()
-        .map(|(_, opinion)| Survivor {
+        .map(|Heard { opinion, .. }| Survivor {
             offset: opinion.offset,
-            variance: opinion.variance,
+            variance: opinion.estimate.variance,
             systematic: opinion.systematic,
-            frequency: opinion.frequency,
-            frequency_variance: opinion.frequency_variance,
+            frequency: opinion.estimate.frequency,
+            frequency_variance: opinion.estimate.frequency_variance,
         })
         .collect();
-    let nearest = survivors.iter().min_by(|a, b| a.1.distance.total_cmp(&b.1.distance));
-    let (Some(combined), Some(reference)) =
-        (combine(&values), nearest.and_then(|(s, _)| reference(s, survivors)))
-    else {
-        return Finding { line: Err(Impasse::Silent), guard_violated: false };
+    let nearest = survivors.iter().min_by(|a, b| a.opinion.distance.total_cmp(&b.opinion.distance));
+    let (Some(combined), Some(nearest)) = (combine(&values), nearest) else {
+        return (Err(Impasse::Silent), false);
     };
+    let reference = reference(nearest, survivors);
     let wall = now.wall.nanos();
     let deviation = libm::sqrt(combined.frequency_variance);
     let mut guard_violated = false;
     let agreed = Guard::of_offsets(now.raw, wall, agreement.low, agreement.high);
     let mut hard: Option<Guard> = None;
-    for (source, _) in survivors {
-        let Some(own) = source.guard else { continue };
+    for Heard { opinion: Opinion { guard, estimate, .. }, .. } in survivors {
+        let Some(own) = guard else { continue };
         let elapsed = now.raw.since(own.at()).nanos() as f64 * 1e-9;
-        let Some(estimate) = source.filter.estimate(now.raw) else { continue };
         let own = own.aged(now.raw, estimate.frequency, estimate.frequency_deviation(elapsed));
         let (both, fits) = hard.map_or((own, true), |hard| hard.cut(&own));
         guard_violated |= !fits;
@@ -307,14 +299,12 @@ fn draw(survivors: &[(&Source, &Opinion)], agreement: Agreement, now: Now) -> Fi
     guard_violated |= (offset - combined.offset).abs() > 3.0 * libm::sqrt(combined.total);
     let (most_wander, beforehand) = survivors
         .iter()
-        .filter_map(|(source, _)| source.filter.estimate(now.raw))
-        .map(|estimate| (estimate.most_wander, estimate.beforehand))
+        .map(|survivor| (survivor.opinion.estimate.most_wander, survivor.opinion.estimate.beforehand))
         .fold((f64::INFINITY, f64::INFINITY), |least, next| (least.0.min(next.0), least.1.min(next.1)));
     // All survivors live on the same oscillator; the least wander that explains one of them explains it.
     let (wander, covariance) = survivors
         .iter()
-        .filter_map(|(source, _)| source.filter.estimate(now.raw))
-        .map(|estimate| (estimate.wander, estimate.covariance))
+        .map(|survivor| (survivor.opinion.estimate.wander, survivor.opinion.estimate.covariance))
         .fold((f64::INFINITY, 0.0f64), |(wander, covariance), next| {
             (wander.min(next.0), covariance.max(next.1))
         });
@@ -331,26 +321,27 @@ fn draw(survivors: &[(&Source, &Opinion)], agreement: Agreement, now: Now) -> Fi
         beforehand: if beforehand.is_finite() { beforehand } else { 0.0 },
     };
     let systematic = libm::sqrt((combined.total - combined.variance).max(0.0));
-    // Keys are never used twice, so that the sum of their mixed bits tells one set from another.
+    // Ids are never used twice, so that the sum of their mixed bits tells one set from another.
     let company = survivors
         .iter()
-        .map(|(source, _)| (u64::from(source.key) + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29))
+        .map(|survivor| u64::from(survivor.verdict.source.number()) + 1)
+        .map(|number| number.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29))
         .fold(0u64, u64::wrapping_add);
-    Finding { line: Ok(Line { estimate, guard, systematic, reference, company }), guard_violated }
+    (Ok(Line { estimate, guard, systematic, reference, company }), guard_violated)
 }
 
-fn reference(source: &Source, survivors: &[(&Source, &Opinion)]) -> Option<Reference> {
-    let facts = source.facts?;
-    Some(Reference {
-        key: source.key,
-        reference_id: of_address(source.address.ip()),
+fn reference(nearest: &Heard<'_>, survivors: &[&Heard<'_>]) -> Reference {
+    let Opinion { facts, minimum_delay, .. } = nearest.opinion;
+    Reference {
+        source: nearest.verdict.source,
+        reference_id: of_address(nearest.voter.identity.ip),
         stratum: facts.stratum,
-        root_delay: facts.root_delay + source.filter.minimum_delay().unwrap_or(0.0),
+        root_delay: facts.root_delay + minimum_delay,
         root_dispersion: facts.root_dispersion,
         interval: survivors
             .iter()
-            .map(|(source, _)| source.poll.interval())
+            .map(|survivor| survivor.voter.interval)
             .fold(f64::INFINITY, f64::min)
             .min(131_072.0),
-    })
+    }
 }

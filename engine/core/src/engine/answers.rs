@@ -27,7 +27,7 @@ impl Engine {
             Ok(readings) => readings,
             Err(breach) => return self.distrust(Process::Client, breach),
         };
-        if let Some(source) = self.sources.iter_mut().find(|source| source.key == exchange.source) {
+        if let Some((_, _, source)) = self.entries.source_mut(exchange.source) {
             source.counters.add_rejected(&reply.rejected);
         }
         self.learn_from(now, &exchange, readings, &reply.header);
@@ -43,9 +43,7 @@ impl Engine {
     ) {
         let prior = self.prior_frequency(now);
         let Some(basis) = &self.basis else { return };
-        let Some(source) = self.sources.iter_mut().find(|source| source.key == exchange.source) else {
-            return;
-        };
+        let Some((settings, _, source)) = self.entries.source_mut(exchange.source) else { return };
         let times = match readings {
             Readings::Inside(times) => times,
             Readings::Useless => {
@@ -57,7 +55,6 @@ impl Engine {
                 return;
             }
         };
-        let settings = &self.settings.sources[source.entry];
         let expected = Expectations {
             nonce: exchange.nonce,
             precision: self.precision,
@@ -81,7 +78,7 @@ impl Engine {
             prior,
             now,
         );
-        let address = source.address.socket_address();
+        let address = source.address().socket_address();
         let name = settings.name.clone();
         match answer {
             Answer::Silent(_) => return,
@@ -123,14 +120,11 @@ impl Engine {
         if exchange.is_protected() {
             self.protected_silence(exchange.source, exchange.has_nak(), now);
         }
-        let Some(source) = self.sources.iter_mut().find(|source| source.key == exchange.source) else {
-            return;
-        };
+        let Some((settings, _, source)) = self.entries.source_mut(exchange.source) else { return };
         source.counters.add_rejected(&unanswered.rejected);
-        if source.reach == 0 && source.standing == Some(crate::select::Standing::Survivor) {
+        if source.asking.reach == 0 && source.track.standing == Some(crate::select::Standing::Survivor) {
             self.system.dirty = true;
-            let (name, address) =
-                (self.settings.sources[source.entry].name.clone(), source.address.socket_address());
+            let (name, address) = (settings.name.clone(), source.address().socket_address());
             self.tell(Notice::Source(name, address, SourceNews::Silent(unanswered.reason)));
         }
     }

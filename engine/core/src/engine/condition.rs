@@ -13,12 +13,12 @@ impl Engine {
     /// What the daemon is about now; the same cases, in the same order, as the report's state.
     pub fn condition(&self, now: Now) -> Condition {
         let system = &self.system;
-        let heard = count(self.sources.iter().filter(|source| source.is_heard()).count());
-        let of = count(self.sources.len().max(self.settings.sources.len()));
+        let heard = count(self.entries.sources().filter(|source| source.is_heard()).count());
+        let of = count(self.entries.sources().count().max(self.entries.len()));
         if system.held {
             return Condition::Held(system.step_refusal);
         }
-        if self.settings.sources.is_empty() {
+        if self.entries.is_empty() {
             let local = self.settings.server.as_ref().and_then(|server| server.local_stratum);
             return local.map_or(Condition::NoSources, Condition::Local);
         }
@@ -46,7 +46,7 @@ impl Engine {
             None if !self.is_synchronised(now) => Condition::Setting,
             None => {
                 let survives = |standing: &Option<Standing>| *standing == Some(Standing::Survivor);
-                let used = self.sources.iter().filter(|source| survives(&source.standing)).count();
+                let used = self.entries.sources().filter(|source| survives(&source.track.standing)).count();
                 let reference = system.line.as_ref().map(|line| line.reference.stratum);
                 let stratum = reference.map_or(16, |stratum| stratum.saturating_add(1).min(16));
                 Condition::Synchronised { stratum, used: count(used), of }

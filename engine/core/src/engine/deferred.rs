@@ -4,8 +4,8 @@ use super::{Engine, PATIENCE};
 use crate::independence::group;
 use crate::io::{Now, OrderKind, Output};
 use crate::notice::{ClockNews, Notice};
-use crate::nts::{Deferral, Deferred, Trouble, Witness, agree};
-use crate::system::identify;
+use crate::nts::{Association, Deferral, Deferred, Trouble, Witness, agree};
+use crate::timers::Timer;
 use alloc::vec::Vec;
 use ipc::message::exchange::Exchanged;
 use ipc::message::privileged::{Step, StepReason};
@@ -45,11 +45,11 @@ impl Engine {
     }
 
     /// Whether keys may be exchanged with a certificate that only our clock finds invalid.
-    pub(super) fn may_defer(&self, entry: usize, trouble: Trouble) -> bool {
+    pub(super) fn may_defer(&self, association: &Association, trouble: Trouble) -> bool {
         trouble.is_of_time()
             && self.is_clock_unproven()
             && self.may_step_deferred()
-            && self.associations[entry].as_ref().is_some_and(|a| a.deferral == Deferral::Strict)
+            && association.deferral == Deferral::Strict
     }
 
     /// Whether nothing but the agreement of such sources can set the clock.
@@ -62,38 +62,39 @@ impl Engine {
         self.deferred == Deferred::Done && trouble.is_of_time()
     }
 
-    /// Counts what sources with unjudged certificates say, and orders the step.
-    pub(super) fn weigh_deferred(&mut self, now: Now) {
+    /// Counts what sources with unjudged certificates say, and orders the step; says when they are counted again.
+    pub(super) fn weigh_deferred(&mut self, now: Now) -> Option<RawInstant> {
         let any = self
-            .associations
-            .iter()
-            .flatten()
+            .entries
+            .associations()
             .any(|association| association.is_provisional() || association.deferral == Deferral::Allowed);
         if !any {
-            return;
+            return None;
         }
         if !self.is_clock_unproven() || !matches!(self.deferred, Deferred::Possible(_) | Deferred::Ordered) {
-            return self.drop_provisional(now);
+            self.drop_provisional(now);
+            return None;
         }
-        let Deferred::Possible(since) = self.deferred else { return };
-        let heard = self.sources.iter().any(|source| source.provisional && source.is_live());
-        let Some(since) = since.or(heard.then_some(now.raw)) else { return };
+        let Deferred::Possible(since) = self.deferred else { return None };
+        let heard = self.entries.sources().any(|source| source.provisional && source.is_live());
+        let since = since.or(heard.then_some(now.raw))?;
         self.deferred = Deferred::Possible(Some(since));
-        let ready = self.basis.as_ref().is_some_and(|b| !b.orders.is_open() && b.orders.is_ready(now.raw));
-        if !ready || (since.after(PATIENCE) > now.raw && self.awaits_keys()) {
-            return;
+        let (ready, patience_ends) = (self.basis.as_ref()?.orders.ready_at()?, since.after(PATIENCE));
+        // They are counted with each fact, and when those that say nothing are not waited for any more.
+        let again = Some(patience_ends.max(ready)).filter(|due| *due > now.raw);
+        if ready > now.raw || (patience_ends > now.raw && self.awaits_keys()) {
+            return again;
         }
-        self.deferred_weighed = now.raw;
         let (witnesses, missing) = self.witnesses(now);
-        let Some(offset) = agree(&witnesses, missing) else { return };
+        let Some(offset) = agree(&witnesses, missing) else { return again };
         if offset.abs() < A_DAY {
             self.deferred = Deferred::Over;
             self.tell(Notice::Clock(ClockNews::SlightlyInvalid(offset)));
-            return self.drop_provisional(now);
+            self.drop_provisional(now);
+            return None;
         }
-        let Some(basis) = &self.basis else { return };
         let step = Step {
-            epoch: basis.epoch,
+            epoch: self.basis.as_ref()?.epoch,
             delta: Offset::saturating(libm::round(offset * 1e9) as i64),
             reason: StepReason::Start,
             asked_at: now.raw,
@@ -101,14 +102,14 @@ impl Engine {
         self.deferred = Deferred::Ordered;
         self.tell(Notice::Clock(ClockNews::SetUnjudged(offset, witnesses.len())));
         self.order(OrderKind::Step, Output::Step(step), now);
+        None
     }
 
     /// Whether some NTS source may still come to keys, or to its first reply.
     fn awaits_keys(&self) -> bool {
-        self.associations.iter().enumerate().any(|(entry, association)| {
-            let Some(association) = association else { return false };
-            let source = self.sources.iter().find(|source| source.entry == entry);
-            match source {
+        self.entries.iter().any(|entry| {
+            let Some(association) = entry.association() else { return false };
+            match entry.members.first() {
                 Some(source) => !source.is_warm(),
                 None => association.schedule.open().is_some() || !association.schedule.was_tried(),
             }
@@ -117,29 +118,21 @@ impl Engine {
 
     /// What each NTS source says, and how many say nothing.
     fn witnesses(&self, now: Now) -> (Vec<Witness>, usize) {
-        let nts = self.sources.iter().filter(|source| source.authenticated && source.is_live());
-        let heard: Vec<_> = nts.filter_map(|source| Some((source, source.opinion(now)?))).collect();
-        let identities: Vec<_> = heard
-            .iter()
-            .map(|(source, _)| identify(&self.settings.sources, source.entry, Some(source)))
-            .collect();
+        let nts = self.entries.members().filter(|(_, source)| source.authenticated && source.is_live());
+        let heard: Vec<_> =
+            nts.filter_map(|(entry, source)| Some((entry, source, source.opinion(now)?))).collect();
+        let identities: Vec<_> =
+            heard.iter().map(|(entry, source, _)| entry.identify(Some(source))).collect();
         let floor = self.floor().nanos();
-        let witnesses = heard.iter().zip(group(&identities, true)).map(|((source, opinion), group)| {
+        let witnesses = heard.iter().zip(group(&identities, true)).map(|((entry, _, opinion), group)| {
             let time = now.wall.nanos().saturating_add((opinion.offset * 1e9) as i64);
-            let session = self.associations[source.entry].as_ref().and_then(|a| a.session.as_ref());
+            let session = entry.association().and_then(|a| a.session.as_ref());
             let is_sound = time >= floor && session.is_some_and(|session| session.holds(time));
             Witness { group, offset: opinion.offset, is_sound }
         });
         let witnesses: Vec<Witness> = witnesses.collect();
-        let missing = self.associations.iter().flatten().count().saturating_sub(heard.len());
+        let missing = self.entries.associations().count().saturating_sub(heard.len());
         (witnesses, missing)
-    }
-
-    pub(super) fn next_deferred(&self) -> Option<RawInstant> {
-        let Deferred::Possible(Some(since)) = self.deferred else { return None };
-        let orders = &self.basis.as_ref().filter(|basis| !basis.orders.is_open())?.orders;
-        let due = since.after(PATIENCE).max(orders.ready_at());
-        (self.is_clock_unproven() && self.deferred_weighed < due).then_some(due)
     }
 
     /// The step was made: nothing that led to it is believed any more. False where the step was another one.
@@ -168,12 +161,20 @@ impl Engine {
     }
 
     fn drop_provisional(&mut self, now: Now) {
-        for entry in 0..self.associations.len() {
-            let Some(association) = &mut self.associations[entry] else { continue };
+        let (mut gone, mut dropped) = (Vec::new(), false);
+        for entry in self.entries.iter_mut() {
+            let Some(association) = entry.association_mut() else { continue };
             let had = association.is_provisional();
-            if association.drop_provisional(now.raw) && had {
-                self.drop_source(entry);
+            let asks = association.drop_provisional(now.raw);
+            dropped |= asks;
+            if asks && had {
+                gone.extend(entry.members.iter().map(|source| source.id));
             }
+        }
+        gone.into_iter().for_each(|source| self.drop_source(source));
+        if dropped {
+            // Keys are asked for again at once.
+            self.timers.advance(Timer::KeyExchange, now.raw);
         }
     }
 }

@@ -1,11 +1,14 @@
 //! Keys become sources: when they are exchanged, and what an exchange leads to.
 
 use super::Engine;
+use crate::entries::{Entry, EntryId, SourceId};
 use crate::io::{Now, Output, SavedAssociation};
 use crate::names::may_serve;
 use crate::notice::EntryNews;
-use crate::nts::{Association, Deferral, Trouble};
+use crate::nts::{Deferral, Trouble};
 use crate::settings::Place;
+use crate::source::Source;
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::net::IpAddr;
 use ipc::address::Address;
@@ -16,101 +19,80 @@ use ipc::units::RawInstant;
 pub(super) const MOST_OPEN: usize = 8;
 
 impl Engine {
-    /// An entry with NTS begins: with what was kept of an earlier run, or with a key exchange.
-    pub(super) fn begin_association(&mut self, entry: usize, saved: &[SavedAssociation], now: Now) {
-        let settings = &self.settings.sources[entry];
-        let twin = self.settings.sources[..entry]
-            .iter()
-            .any(|other| other.nts.is_some() && other.place == settings.place);
-        if twin {
-            self.tell_of_entry(entry, EntryNews::Twice);
-            return;
-        }
-        let kept = saved.iter().find_map(|saved| {
-            Association::restore(saved, settings, now).map(|association| (association, saved.address))
-        });
-        match kept {
-            Some((association, address)) => {
-                self.associations[entry] = Some(association);
-                self.add_source(entry, address, now.raw);
-            }
-            None => self.associations[entry] = Some(Association::new(now.raw)),
-        }
-    }
-
     /// Look-ups and key exchanges that are under way.
     pub(super) fn open_children(&self) -> usize {
-        let lookups = self.lookups.iter().flatten().filter(|lookup| lookup.open.is_some());
-        let exchanges = self.associations.iter().flatten().filter(|a| a.schedule.open().is_some());
-        lookups.count() + exchanges.count()
+        let lookups = self.entries.iter().filter_map(|entry| entry.lookup.as_ref());
+        let exchanges = self.entries.associations().filter(|a| a.schedule.open().is_some());
+        let open = lookups.filter(|lookup| lookup.open.is_some()).count();
+        open + exchanges.count() + self.abandoned.count()
     }
 
-    /// Begins the key exchanges that are due.
-    pub(super) fn exchange_keys(&mut self, now: Now) {
+    /// Begins the key exchanges that are due; says when the next one is.
+    pub(super) fn exchange_keys(&mut self, now: Now) -> Option<RawInstant> {
         if self.offline {
-            return;
+            return None;
         }
         let mut open = self.open_children();
         let floor = self.floor();
-        for (association, settings) in self.associations.iter_mut().zip(&self.settings.sources) {
-            let (Some(association), Some(nts)) = (association, settings.nts) else { continue };
-            if open < MOST_OPEN && association.due().is_some_and(|due| due <= now.raw) {
+        let mut next: Option<RawInstant> = None;
+        for entry in self.entries.iter_mut() {
+            let (place, nts) = (entry.settings.place.clone(), entry.settings.nts);
+            let (Some(association), Some(nts)) = (entry.association_mut(), nts) else { continue };
+            let Some(due) = association.due() else { continue };
+            if open < MOST_OPEN && due <= now.raw {
                 let id = ExchangeId(self.next_lookup);
                 self.next_lookup += 1;
                 open += 1;
-                let exchange = association.begin(id, &settings.place, nts, now.wall, floor);
+                let exchange = association.begin(id, &place, nts, now.wall, floor);
                 self.outputs.push_back(Output::Exchange(exchange));
+            } else {
+                next = next.into_iter().chain([due]).min();
             }
         }
+        // The end of one that is under way makes room.
+        next.filter(|_| open < MOST_OPEN)
     }
 
-    pub(super) fn next_key_exchange(&self) -> Option<RawInstant> {
-        if self.offline || self.open_children() >= MOST_OPEN {
-            return None;
-        }
-        self.associations.iter().flatten().filter_map(Association::due).min()
-    }
-
-    fn association_of(&mut self, id: ExchangeId) -> Option<(usize, &mut Association)> {
-        self.associations
-            .iter_mut()
-            .enumerate()
-            .filter_map(|(entry, association)| Some((entry, association.as_mut()?)))
-            .find(|(_, association)| association.schedule.open() == Some(id))
+    /// The entry whose key exchange that is.
+    fn exchanging(&mut self, id: ExchangeId) -> Option<&mut Entry> {
+        let is_it = |entry: &&mut Entry| {
+            entry.association().is_some_and(|association| association.schedule.open() == Some(id))
+        };
+        self.entries.iter_mut().find(is_it)
     }
 
     pub(super) fn cookie(&mut self, cookie: &Cookie) {
-        if let Some((_, association)) = self.association_of(cookie.id) {
+        // One whose entry is gone is of use to nobody.
+        if let Some(association) = self.exchanging(cookie.id).and_then(Entry::association_mut) {
             association.take_cookie(cookie);
         }
     }
 
     pub(super) fn exchanged(&mut self, now: Now, exchanged: &Exchanged) {
+        self.abandoned.end(exchanged.id);
+        let Some(id) = self.exchanging(exchanged.id).map(|entry| entry.id) else { return };
         let is_provisional = self.is_unjudged(exchanged, now);
-        let Some((entry, association)) = self.association_of(exchanged.id) else { return };
+        let address = self.entries.get(id).and_then(|entry| self.choose(entry, exchanged));
+        let Some(association) = self.entries.get_mut(id).and_then(Entry::association_mut) else { return };
         if is_provisional && exchanged.deferred && association.deferral == Deferral::Strict {
-            association.begin_again(now.raw);
-            return;
+            return association.begin_again(now.raw);
         }
-        let Some(address) = self.choose(entry, exchanged) else {
-            return self.keys_failed(entry, Trouble::NoAddress, now);
-        };
-        let Some(association) = &mut self.associations[entry] else { return };
+        let Some(address) = address else { return self.keys_failed(id, Trouble::NoAddress, now) };
         let was_provisional = association.is_provisional();
         association.succeed(exchanged, is_provisional, now);
-        self.give_source(entry, address, is_provisional, was_provisional, now.raw);
+        self.give_source(id, address, is_provisional, was_provisional, now.raw);
         if is_provisional {
-            self.tell_of_entry(entry, EntryNews::KeysUnjudged);
+            self.tell_of_entry(id, EntryNews::KeysUnjudged);
         } else {
-            self.tell_of_entry(entry, EntryNews::KeysExchanged);
+            self.tell_of_entry(id, EntryNews::KeysExchanged);
             self.save_associations();
         }
     }
 
     /// The address of an answer that is queried: the one that is in use, unless it is silent; else the first
     /// that no other NTS source has; else the first.
-    fn choose(&self, entry: usize, exchanged: &Exchanged) -> Option<Address> {
-        let written = match &self.settings.sources[entry].place {
+    fn choose(&self, entry: &Entry, exchanged: &Exchanged) -> Option<Address> {
+        let written = match &entry.settings.place {
             Place::Address(address) => Some(address.ip()),
             // By its definition that name leads nowhere else (RFC 6761 section 6.3).
             Place::Name(name, _) if is_localhost(name.as_str()) => Some(IpAddr::from([127, 0, 0, 1])),
@@ -122,99 +104,100 @@ impl Engine {
             .filter(|address| may_serve(address, written, &self.own))
             .copied()
             .collect();
-        let own = self.sources.iter().find(|source| source.entry == entry);
+        let own = entry.members.first();
         if let Some(own) = own
-            && offered.contains(&own.address)
-            && (!own.is_silent() || offered.len() == 1)
+            && offered.contains(&own.address())
+            && (!own.asking.is_silent() || offered.len() == 1)
         {
-            return Some(own.address);
+            return Some(own.address());
         }
-        let silent = own.map(|own| own.address);
+        let silent = own.map(|own| own.address());
         let is_free = |address: &&Address| {
-            let taken = |s: &crate::source::Source| s.authenticated && s.address == **address;
-            Some(**address) != silent && !self.sources.iter().any(taken)
+            let taken = |s: &Source| s.authenticated && s.address() == **address;
+            Some(**address) != silent && !self.entries.sources().any(taken)
         };
         offered.iter().find(is_free).or(offered.first()).copied()
     }
 
     /// New keys for a source: it stays the same where its address does.
-    fn give_source(&mut self, entry: usize, address: Address, provisional: bool, was: bool, now: RawInstant) {
-        let at = self.sources.iter().position(|source| source.entry == entry);
-        match at {
-            // A reply to the old keys could not be verified any more.
-            Some(at) if self.sources[at].address == address && provisional == was => {
-                self.abandon(self.sources[at].key);
-                if self.sources[at].reach == 0 {
-                    self.sources[at].start_burst(now);
+    fn give_source(&mut self, id: EntryId, address: Address, provisional: bool, was: bool, now: RawInstant) {
+        let source = self.entries.get_mut(id).and_then(|entry| entry.members.first_mut());
+        match source {
+            Some(source) if source.address() == address && provisional == was => {
+                if source.asking.reach == 0 {
+                    source.asking.start_burst(now);
                 }
+                // A reply to the old keys could not be verified any more.
+                let source = source.id;
+                self.abandon(source);
             }
-            _ => {
-                self.drop_source(entry);
-                self.add_source(entry, address, now);
-                if let Some(newest) = self.sources.last_mut() {
+            source => {
+                if let Some(gone) = source.map(|source| source.id) {
+                    self.drop_source(gone);
+                }
+                if let Some(newest) = self.entries.add_source(id, address, now) {
                     newest.provisional = provisional;
                 }
             }
         }
     }
 
-    /// Takes an NTS source out; its vote stays missing until it comes back.
-    pub(super) fn drop_source(&mut self, entry: usize) {
-        if let Some(at) = self.sources.iter().position(|source| source.entry == entry) {
-            let gone = self.sources.remove(at);
-            self.abandon(gone.key);
-        }
+    /// Takes a source out.
+    pub(super) fn drop_source(&mut self, source: SourceId) {
+        self.entries.remove_source(source);
+        self.abandon(source);
     }
 
     /// Gives up the queries of a source that are under way.
-    pub(super) fn abandon(&mut self, source: u32) {
+    pub(super) fn abandon(&mut self, source: SourceId) {
         for id in self.exchanges.abandon(source) {
             self.outputs.push_back(Output::Cancel(id));
         }
     }
 
     pub(super) fn exchange_failed(&mut self, now: Now, failed: &ExchangeFailed) {
-        let Some((entry, _)) = self.association_of(failed.id) else { return };
-        self.keys_failed(entry, Trouble::Failed(failed.reason), now);
+        self.abandoned.end(failed.id);
+        let Some(id) = self.exchanging(failed.id).map(|entry| entry.id) else { return };
+        self.keys_failed(id, Trouble::Failed(failed.reason), now);
     }
 
-    fn keys_failed(&mut self, entry: usize, trouble: Trouble, now: Now) {
-        if self.may_defer(entry, trouble) {
-            if let Some(association) = &mut self.associations[entry] {
-                association.defer(now.raw);
-            }
-            return;
-        }
+    fn keys_failed(&mut self, id: EntryId, trouble: Trouble, now: Now) {
+        let association = self.entries.get(id).and_then(Entry::association);
+        let defers = association.is_some_and(|association| self.may_defer(association, trouble));
         let after_setting = self.is_alarming(trouble);
-        let Some(association) = &mut self.associations[entry] else { return };
+        let Some(association) = self.entries.get_mut(id).and_then(Entry::association_mut) else { return };
+        if defers {
+            return association.defer(now.raw);
+        }
         let (is_news, keeps) = (association.fail(trouble, now.raw), association.cookies() > 0);
         if is_news {
-            self.tell_of_entry(entry, EntryNews::NoKeys { trouble, keeps, after_setting });
+            self.tell_of_entry(id, EntryNews::NoKeys { trouble, keeps, after_setting });
         }
     }
 
     /// The file of keys is to be written, before whatever is decided next.
     pub(super) fn save_associations(&mut self) {
-        if !self.outputs.contains(&Output::SaveAssociations) {
-            self.outputs.push_back(Output::SaveAssociations);
-        }
+        order_save(&mut self.outputs);
     }
 
     pub(super) fn saved_associations(&self) -> Vec<SavedAssociation> {
-        self.associations
-            .iter()
-            .zip(&self.settings.sources)
-            .enumerate()
-            .filter_map(|(entry, (association, settings))| {
-                let source = self.sources.iter().find(|source| source.entry == entry)?;
-                association.as_ref()?.save(settings, source.address)
-            })
-            .collect()
+        let kept = |entry: &Entry| {
+            let source = entry.members.first()?;
+            entry.association()?.save(&entry.settings, source.address())
+        };
+        self.entries.iter().filter_map(kept).collect()
     }
 
     /// Earlier failures to exchange keys say nothing about what comes now.
     pub(super) fn hurry_keys(&mut self, now: RawInstant) {
-        self.associations.iter_mut().flatten().for_each(|association| association.schedule.hurry(now));
+        self.entries.associations_mut().for_each(|association| association.schedule.hurry(now));
+    }
+}
+
+/// See [`Engine::save_associations`].
+pub(super) fn order_save(outputs: &mut VecDeque<Output>) {
+    if !outputs.contains(&Output::SaveAssociations) {
+        outputs.push_back(Output::SaveAssociations);
     }
 }
 

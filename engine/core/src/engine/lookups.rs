@@ -2,10 +2,11 @@
 
 use super::Engine;
 use super::key_exchanges::MOST_OPEN;
+use crate::entries::{Entry, EntryId};
 use crate::io::{Now, Output};
 use crate::names::usable;
 use crate::notice::EntryNews;
-use crate::settings::Place;
+use crate::settings::{Place, SourceSettings};
 use ipc::address::Address;
 use ipc::message::exchange::{ExchangeId, Failed, LookupFailure, Resolve, Resolved};
 use ipc::units::RawInstant;
@@ -13,14 +14,20 @@ use ipc::units::RawInstant;
 /// Most addresses of one name that are queried at once, whatever is configured.
 const MOST_MEMBERS: usize = 16;
 
+/// How many addresses of its name an entry is to have.
+pub(super) fn wanted(settings: &SourceSettings) -> usize {
+    usize::from(settings.members).clamp(1, MOST_MEMBERS)
+}
+
 impl Engine {
-    /// Asks for the look-ups that are due.
-    pub(super) fn look_up(&mut self, now: RawInstant) {
+    /// Asks for the look-ups that are due; says when the next one is.
+    pub(super) fn look_up(&mut self, now: RawInstant) -> Option<RawInstant> {
         if self.offline {
-            return;
+            return None;
         }
         let mut open = self.open_children();
-        for (lookup, settings) in self.lookups.iter_mut().zip(&self.settings.sources) {
+        let mut next: Option<RawInstant> = None;
+        for Entry { lookup, settings, .. } in self.entries.iter_mut() {
             let (Some(lookup), Place::Name(name, port)) = (lookup, &settings.place) else { continue };
             if open < MOST_OPEN && lookup.is_due(now) {
                 let id = ExchangeId(self.next_lookup);
@@ -28,8 +35,12 @@ impl Engine {
                 lookup.open = Some(id);
                 open += 1;
                 self.outputs.push_back(Output::Resolve(Resolve { id, name: *name, port: *port }));
+            } else if lookup.open.is_none() {
+                next = next.into_iter().chain([lookup.next]).min();
             }
         }
+        // The end of one that is under way makes room.
+        next.filter(|_| open < MOST_OPEN)
     }
 
     /// Something has changed, or is wanted: what failed before is tried again at once.
@@ -40,33 +51,29 @@ impl Engine {
 
     /// Names that are not resolved are looked up again at once.
     pub(super) fn hurry_names(&mut self, now: RawInstant) {
-        self.lookups.iter_mut().flatten().for_each(|lookup| lookup.retry(now));
+        let lookups = self.entries.iter_mut().filter_map(|entry| entry.lookup.as_mut());
+        lookups.for_each(|lookup| lookup.retry(now));
     }
 
-    pub(super) fn next_look_up(&self) -> Option<RawInstant> {
-        if self.offline || self.open_children() >= MOST_OPEN {
-            return None;
-        }
-        self.lookups.iter().flatten().filter(|lookup| lookup.open.is_none()).map(|lookup| lookup.next).min()
-    }
-
-    fn entry_of(&self, id: ExchangeId) -> Option<usize> {
-        self.lookups.iter().position(|lookup| lookup.as_ref().is_some_and(|lookup| lookup.open == Some(id)))
+    /// The entry whose look-up that is.
+    fn looking_up(&mut self, id: ExchangeId) -> Option<&mut Entry> {
+        self.entries
+            .iter_mut()
+            .find(|entry| entry.lookup.as_ref().is_some_and(|lookup| lookup.open == Some(id)))
     }
 
     pub(super) fn resolved(&mut self, now: Now, resolved: &Resolved) {
-        let Some(entry) = self.entry_of(resolved.id) else { return };
-        let settings = &self.settings.sources[entry];
-        let wanted = usize::from(settings.members).clamp(1, MOST_MEMBERS);
+        self.abandoned.end(resolved.id);
+        let Some(entry) = self.looking_up(resolved.id) else { return };
+        let (id, wanted) = (entry.id, wanted(&entry.settings));
         let offered = usable(&resolved.addresses, &self.own);
         let refused = offered.is_empty();
         for address in offered {
-            self.take(entry, address, wanted, now.raw);
+            self.take(id, address, wanted, now.raw);
         }
-        let members = self.sources.iter().filter(|source| source.entry == entry);
-        // A pool gives other addresses the next time; a name that has fewer is asked once an hour.
-        let enough = members.clone().count() >= wanted && !members.clone().any(|source| source.is_dead());
-        if let Some(lookup) = self.lookups[entry].as_mut() {
+        if let Some(Entry { members, lookup: Some(lookup), .. }) = self.entries.get_mut(id) {
+            // A pool gives other addresses the next time; a name that has fewer is asked once an hour.
+            let enough = members.len() >= wanted && !members.iter().any(|source| source.asking.is_dead());
             if enough {
                 lookup.succeeded(now.raw)
             } else {
@@ -75,57 +82,45 @@ impl Engine {
             lookup.last = refused.then_some(LookupFailure::NoAddress);
         }
         if refused {
-            self.tell_of_entry(entry, EntryNews::NoServers);
+            self.tell_of_entry(id, EntryNews::NoServers);
         }
     }
 
     /// Adds an address where there is room, or in place of one that is dead. One that is in use already,
     /// here or elsewhere, would only vote twice.
-    fn take(&mut self, entry: usize, address: Address, wanted: usize, now: RawInstant) {
-        if let Some(at) = self.sources.iter().position(|source| source.address == address) {
+    fn take(&mut self, id: EntryId, address: Address, wanted: usize, now: RawInstant) {
+        let Some(entry) = self.entries.get(id) else { return };
+        if let Some((owner, source)) = self.entries.source_at(address) {
             // Whoever answers for one name must not take the address of a better one away from it.
-            let owner = self.sources[at].entry;
-            if owner == entry || self.standing(owner) >= self.standing(entry) {
+            if owner.id == id || owner.rank() >= entry.rank() {
                 return;
             }
-            self.sources.remove(at);
-            let by = self.settings.sources[entry].name.clone();
+            let (owner, gone) = (owner.id, source.id);
+            let by = entry.settings.name.clone();
+            self.entries.remove_source(gone);
             self.tell_of_entry(owner, EntryNews::Taken(address.socket_address(), by));
         }
-        if self.sources.iter().filter(|source| source.entry == entry).count() >= wanted {
-            let dead = self.sources.iter().position(|source| source.entry == entry && source.is_dead());
-            let Some(dead) = dead else { return };
-            let gone = self.sources.remove(dead);
-            let replaced = EntryNews::Replaced(gone.address.socket_address(), address.socket_address());
-            self.tell_of_entry(entry, replaced);
+        let Some(entry) = self.entries.get(id) else { return };
+        if entry.members.len() >= wanted {
+            let Some(dead) = entry.members.iter().find(|source| source.asking.is_dead()) else { return };
+            let (gone, before) = (dead.id, dead.address().socket_address());
+            self.entries.remove_source(gone);
+            self.tell_of_entry(id, EntryNews::Replaced(before, address.socket_address()));
         }
-        self.add_source(entry, address, now);
         // Whoever poisons a name after the start gets no vote by that alone.
-        if self.system.first_update.is_some()
-            && let Some(newest) = self.sources.last_mut()
-        {
-            newest.newcomer = true;
+        let newcomer = self.system.first_update.is_some();
+        if let Some(newest) = self.entries.add_source(id, address, now) {
+            newest.newcomer = newcomer;
         }
-    }
-
-    /// What the configuration gives an entry over another one for the same address: authenticated, written
-    /// out, trusted, required, preferred.
-    fn standing(&self, entry: usize) -> (bool, bool, bool, bool, bool) {
-        let settings = &self.settings.sources[entry];
-        (
-            settings.nts.is_some(),
-            matches!(settings.place, Place::Address(_)),
-            settings.trust,
-            settings.require,
-            settings.prefer,
-        )
     }
 
     pub(super) fn lookup_failed(&mut self, now: Now, failed: &Failed) {
-        let Some(entry) = self.entry_of(failed.id) else { return };
-        if let Some(lookup) = self.lookups[entry].as_mut() {
+        self.abandoned.end(failed.id);
+        let Some(entry) = self.looking_up(failed.id) else { return };
+        let id = entry.id;
+        if let Some(lookup) = entry.lookup.as_mut() {
             lookup.unanswered(now.raw, failed.reason);
         }
-        self.tell_of_entry(entry, EntryNews::Unresolved(failed.reason));
+        self.tell_of_entry(id, EntryNews::Unresolved(failed.reason));
     }
 }

@@ -1,6 +1,7 @@
 //! Which addresses this host has, as far as it is known.
 
 use super::{Engine, MOST_OWN};
+use crate::entries::Authentication;
 use crate::io::Now;
 use alloc::vec::Vec;
 use core::net::IpAddr;
@@ -10,7 +11,7 @@ impl Engine {
     /// The host's addresses are others now. Cookies that were got under one that is gone are not used any more.
     pub(super) fn change_own(&mut self, now: Now, addresses: Vec<IpAddr>) {
         let gone = |ip: IpAddr| self.own.contains(&ip) && !addresses.contains(&ip);
-        let lost = self.associations.iter_mut().flatten().filter_map(|a| a.lose(gone).then_some(())).count();
+        let lost = self.entries.associations_mut().filter_map(|a| a.lose(gone).then_some(())).count();
         if lost > 0 {
             self.save_associations();
         }
@@ -29,10 +30,10 @@ impl Engine {
     /// known from elsewhere: the client role may lie. Loopback says nothing: every host has it.
     pub(super) fn learn_own_address(&mut self, sent: &Sent) {
         let ip = sent.local.ip();
-        let source = self.exchanges.protected_source(sent.id);
-        let entry = self.sources.iter().find(|s| Some(s.key) == source).map(|source| source.entry);
-        let association = entry.and_then(|entry| self.associations.get_mut(entry)?.as_mut());
-        if association.is_some_and(|association| association.leave_from(ip)) {
+        let found = self.exchanges.protected_source(sent.id).and_then(|id| self.entries.source_mut(id));
+        if let Some((_, Authentication::Nts(association), _)) = found
+            && association.leave_from(ip)
+        {
             self.save_associations();
         }
         if ip.is_loopback() || ip.is_unspecified() || self.own.contains(&ip) {

@@ -1,10 +1,11 @@
 //! Asking the sources.
 
 use super::Engine;
+use super::key_exchanges::order_save;
+use crate::entries::{Authentication, Entry};
 use crate::io::{Now, Output};
+use crate::nonce::Nonces;
 use crate::nts::Identifier;
-use crate::source::Source;
-use alloc::vec::Vec;
 use ipc::message::client::Query;
 use ipc::packet::Packet;
 use ipc::units::{RawInstant, Span};
@@ -17,68 +18,74 @@ const LONGEST_WAIT: Span = Span::from_secs(5);
 const CROWDED: Span = Span::from_millis(100);
 
 impl Engine {
-    /// Sends the queries that are due.
-    pub(super) fn poll_sources(&mut self, now: Now) {
-        let known: Vec<u32> = self.sources.iter().map(|source| source.key).collect();
-        for id in self.exchanges.expire(now.raw, |key| !known.contains(&key)) {
+    /// Sends the queries that are due; says when the next one is.
+    pub(super) fn poll_sources(&mut self, now: Now) -> Option<RawInstant> {
+        let entries = &self.entries;
+        for id in self.exchanges.expire(now.raw, |source| entries.source(source).is_none()) {
             self.outputs.push_back(Output::Cancel(id));
         }
         if self.offline {
-            return;
+            return None;
         }
-        for index in 0..self.sources.len() {
-            let source = &mut self.sources[index];
-            if source.due() > now.raw {
-                continue;
-            }
-            if self.exchanges.is_full() {
-                source.next = now.raw.after(CROWDED);
-                continue;
-            }
-            let (entry, key, destination) = (source.entry, source.key, source.address);
-            let nonce = self.nonces.nonce();
-            let Some((packet, identifier)) = self.prepare(entry, nonce) else {
-                let is_asking = self.exchanges.is_asking(key);
-                self.sources[index].skip(now.raw, is_asking);
-                continue;
-            };
-            self.sources[index].transmit(now.raw, &mut self.nonces);
-            let wait = self.settings.sources.get(entry).map_or(LONGEST_WAIT, |s| patience(s.max_delay));
-            let deadline = now.raw.after(wait);
-            let id = self.exchanges.begin(key, nonce, destination, now.raw, deadline, identifier);
-            let protected = identifier.is_some();
-            if protected {
-                // The cookie must be gone from the file before anybody can see it.
-                self.save_associations();
-            }
-            self.outputs.push_back(Output::Query(Query { id, destination, deadline, protected, packet }));
-            if self.sources[index].is_dead()
-                && let Some(lookup) = self.lookups.get_mut(entry).and_then(Option::as_mut)
-            {
-                lookup.hurry(now.raw);
+        let mut next: Option<RawInstant> = None;
+        for Entry { settings, lookup, authentication, members, .. } in self.entries.iter_mut() {
+            for source in members {
+                let is_due = source.asking.due() <= now.raw;
+                if is_due && self.exchanges.is_full() {
+                    source.asking.next = now.raw.after(CROWDED);
+                } else if is_due {
+                    let (destination, nonce) = (source.address(), self.nonces.nonce());
+                    match prepare(authentication, nonce, &mut self.nonces) {
+                        None => source.asking.skip(now.raw, self.exchanges.is_asking(source.id)),
+                        Some((packet, identifier)) => {
+                            source.transmit(now.raw, &mut self.nonces);
+                            let deadline = now.raw.after(patience(settings.max_delay));
+                            let protected = identifier.is_some();
+                            if protected {
+                                // The cookie must be gone from the file before anybody can see it.
+                                order_save(&mut self.outputs);
+                            }
+                            let id = self.exchanges.begin(
+                                source.id,
+                                nonce,
+                                destination,
+                                now.raw,
+                                deadline,
+                                identifier,
+                            );
+                            let query = Query { id, destination, deadline, protected, packet };
+                            self.outputs.push_back(Output::Query(query));
+                            if let (true, Some(lookup)) = (source.asking.is_dead(), &mut *lookup) {
+                                lookup.hurry(now.raw);
+                            }
+                        }
+                    }
+                }
+                next = next.into_iter().chain([source.asking.due()]).min();
             }
         }
+        next
     }
+}
 
-    /// The packet of a query: to an NTS source it is protected, or there is none.
-    fn prepare(&mut self, entry: usize, nonce: u64) -> Option<(Packet, Option<Identifier>)> {
-        if self.settings.sources.get(entry).is_some_and(|settings| settings.nts.is_some()) {
-            let association = self.associations.get_mut(entry)?.as_mut()?;
-            let request = association.request(nonce, &mut self.nonces);
+/// The packet of a query: to an NTS source it is protected, or there is none.
+fn prepare(
+    authentication: &mut Authentication,
+    nonce: u64,
+    nonces: &mut Nonces,
+) -> Option<(Packet, Option<Identifier>)> {
+    match authentication {
+        Authentication::Nts(association) => {
+            let request = association.request(nonce, nonces);
             if request.is_none() {
                 association.count_cookies();
             }
-            return request.map(|(packet, identifier)| (packet, Some(identifier)));
+            request.map(|(packet, identifier)| (packet, Some(identifier)))
         }
-        let packet = Packet::from_octets(&request::minimal(nonce).encode()).ok()?;
-        Some((packet, None))
-    }
-
-    pub(super) fn next_poll(&self) -> Option<RawInstant> {
-        if self.offline {
-            return None;
+        Authentication::Plain => {
+            let packet = Packet::from_octets(&request::minimal(nonce).encode()).ok()?;
+            Some((packet, None))
         }
-        self.sources.iter().map(Source::due).min()
     }
 }
 

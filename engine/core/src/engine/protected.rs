@@ -5,8 +5,10 @@
 //! passed over, and nothing that isn't authenticated has any effect but a count.
 
 use super::Engine;
+use crate::entries::{Authentication, SourceId};
 use crate::io::{Now, Output};
 use crate::notice::{EntryNews, Notice, SourceNews};
+use crate::nts::Association;
 use crate::sanity::{RejectReason, unix_nanos};
 use ipc::message::client::{ProtectedReply, ReplyHeader};
 use ipc::packet::MAX_PACKET;
@@ -26,11 +28,11 @@ impl Engine {
             Ok(readings) => readings,
             Err(breach) => return self.distrust(Process::Client, breach),
         };
-        let Some(source) = self.sources.iter_mut().find(|source| source.key == exchange.source) else {
+        let Some((settings, Authentication::Nts(association), source)) =
+            self.entries.source_mut(exchange.source)
+        else {
             return;
         };
-        let entry = source.entry;
-        let Some(association) = self.associations.get_mut(entry).and_then(Option::as_mut) else { return };
         let Some(session) = &association.session else { return };
         let mut octets = [0; MAX_PACKET];
         let came = reply.packet.octets();
@@ -40,8 +42,7 @@ impl Engine {
             Err(error) => {
                 source.counters.reject(reason_of(error));
                 if association.reject(error) {
-                    let (name, address) =
-                        (self.settings.sources[entry].name.clone(), source.address.socket_address());
+                    let (name, address) = (settings.name.clone(), source.address().socket_address());
                     self.tell(Notice::Source(name, address, SourceNews::UnderAttack));
                 }
                 return;
@@ -57,54 +58,52 @@ impl Engine {
         association.prove(verified.cookies(), now.raw);
         association.count_cookies();
         let header = on_the_wire(&verified.header);
+        let floor = self.basis.as_ref().map_or(0, |basis| basis.welcome.floor.nanos());
+        let beside = is_beside_its_certificate(association, &header, floor);
+        if beside {
+            source.refuse(RejectReason::Certificate, &header, now.raw);
+            self.system.dirty = true;
+        }
         self.exchanges.accept(reply.id);
         self.outputs.push_back(Output::Cancel(reply.id));
-        if self.is_beside_its_certificate(entry, &header) {
-            if let Some(source) = self.sources.iter_mut().find(|source| source.key == exchange.source) {
-                source.refuse(RejectReason::Certificate, &header, now.raw);
-            }
-            self.system.dirty = true;
-            return;
+        if !beside {
+            self.learn_from(now, &exchange, readings, &header);
         }
-        self.learn_from(now, &exchange, readings, &header);
-    }
-
-    /// Whether the first time that new keys brought lies outside the validity of the certificates that vouched
-    /// for them (RFC 8915 section 8.5).
-    fn is_beside_its_certificate(&mut self, entry: usize, header: &ReplyHeader) -> bool {
-        let Some(basis) = &self.basis else { return false };
-        let floor = basis.welcome.floor.nanos();
-        let Some(session) = self.associations[entry].as_mut().and_then(|a| a.session.as_mut()) else {
-            return false;
-        };
-        if header.stratum == 0 || header.transmit_timestamp == 0 || !session.awaits_time() {
-            return false;
-        }
-        let holds = session.holds(unix_nanos(header.transmit_timestamp, floor));
-        if holds {
-            session.has_time();
-        }
-        !holds
     }
 
     /// A protected query ended without a reply that counts. An NTS NAK is believed only now.
-    pub(super) fn protected_silence(&mut self, source: u32, nak: bool, now: Now) {
-        let Some(at) = self.sources.iter().position(|other| other.key == source) else { return };
-        let entry = self.sources[at].entry;
-        let Some(association) = self.associations.get_mut(entry).and_then(Option::as_mut) else { return };
+    pub(super) fn protected_silence(&mut self, id: SourceId, nak: bool, now: Now) {
+        let Some((settings, Authentication::Nts(association), source)) = self.entries.source_mut(id) else {
+            return;
+        };
         association.count_cookies();
         if !nak {
             return;
         }
         if association.session.as_mut().is_some_and(crate::nts::Session::switch) {
-            self.abandon(source);
-            self.sources[at].start_burst(now.raw);
+            source.asking.start_burst(now.raw);
+            self.abandon(id);
             self.save_associations();
         } else if association.schedule.due().is_none() {
             association.schedule.want();
-            self.tell_of_entry(entry, EntryNews::CookiesForgotten);
+            let name = settings.name.clone();
+            self.tell(Notice::Entry(name, EntryNews::CookiesForgotten));
         }
     }
+}
+
+/// Whether the first time that new keys brought lies outside the validity of the certificates that vouched for
+/// them (RFC 8915 section 8.5).
+fn is_beside_its_certificate(association: &mut Association, header: &ReplyHeader, floor: i64) -> bool {
+    let Some(session) = &mut association.session else { return false };
+    if header.stratum == 0 || header.transmit_timestamp == 0 || !session.awaits_time() {
+        return false;
+    }
+    let holds = session.holds(unix_nanos(header.transmit_timestamp, floor));
+    if holds {
+        session.has_time();
+    }
+    !holds
 }
 
 fn reason_of(error: ReplyError) -> RejectReason {

@@ -50,15 +50,22 @@ impl Engine {
         self.system.last_status.is_none_or(|last| last.after(RENEWED) <= now)
     }
 
-    /// Sends the kernel's status where it is wanted and allowed.
-    pub(super) fn send_status(&mut self, now: Now) {
-        let System { last_status, first_update, .. } = self.system;
-        self.system.status_wanted |=
-            first_update.is_some() && last_status.is_some_and(|last| last.after(REPEATED) <= now.raw);
-        let Some(basis) = &self.basis else { return };
-        if !self.system.status_wanted || !self.steers() || !basis.orders.is_ready(now.raw) {
-            return;
+    /// When the kernel's status is to be sent; none: it isn't wanted, or an order is under way.
+    fn status_due(&self) -> Option<RawInstant> {
+        let orders = &self.basis.as_ref().filter(|_| self.steers())?.orders;
+        let System { status_wanted, last_status, first_update, .. } = self.system;
+        let repeated = last_status.filter(|_| first_update.is_some()).map(|last| last.after(REPEATED));
+        let due = if status_wanted { RawInstant::MIN } else { repeated? };
+        Some(due.max(orders.ready_at()?))
+    }
+
+    /// Sends the kernel's status where it is due; says when it is else.
+    pub(super) fn send_status(&mut self, now: Now) -> Option<RawInstant> {
+        let due = self.status_due()?;
+        if due > now.raw {
+            return Some(due);
         }
+        let basis = self.basis.as_ref()?;
         let epoch = basis.epoch;
         let (most, estimated) = self.system.line.as_ref().map_or((16.0, 16.0), |line| {
             // The clock's own error is what is left to correct, and what the estimate may be off by.
@@ -78,22 +85,18 @@ impl Engine {
             basis.orders.send(OrderKind::Status, now.raw);
         }
         self.outputs.push_back(Output::SetStatus(status));
+        None
     }
 
-    /// Tells the server role and the state file.
-    pub(super) fn publish(&mut self, now: Now) {
-        if self.basis.is_none() {
-            return;
-        }
+    /// Tells the server role and the state file; says when the server role is told again.
+    pub(super) fn publish(&mut self, now: Now) -> Option<RawInstant> {
         self.save(now);
-        if self.settings.server.is_none() {
-            return;
-        }
+        self.settings.server.as_ref()?;
         let synchronised = self.is_synchronised(now);
-        let stale = self.system.last_served.is_none_or(|last| last.after(REPEATED) <= now.raw);
         let news = (self.system.last_update, synchronised);
-        if !stale && self.system.served_news == news {
-            return;
+        let due = self.system.last_served.map(|last| last.after(REPEATED));
+        if due.is_some_and(|due| due > now.raw) && self.system.served_news == news {
+            return due;
         }
         self.system.last_served = Some(now.raw);
         self.system.served_news = news;
@@ -107,6 +110,7 @@ impl Engine {
             )
         });
         self.outputs.push_back(Output::Serve(state));
+        Some(now.raw.after(REPEATED))
     }
 
     fn server_state(&self, now: Now, synchronised: bool) -> ServerState {
@@ -156,19 +160,6 @@ impl Engine {
         let frequency = to_scaled(basis.clock.frequency());
         self.system.last_saved = Some(now.raw);
         self.outputs.push_back(Output::Save(Saved { frequency, frequency_error_ppm, at: now.wall }));
-    }
-
-    pub(super) fn next_publication(&self) -> Option<RawInstant> {
-        let server =
-            self.settings.server.as_ref().and(self.system.last_served).map(|last| last.after(REPEATED));
-        let open = self.basis.as_ref().is_none_or(|basis| basis.orders.is_open());
-        let ready = self.basis.as_ref().map_or(RawInstant::MIN, |basis| basis.orders.ready_at());
-        let status = self
-            .system
-            .last_status
-            .filter(|_| self.steers() && !open && self.system.first_update.is_some())
-            .map(|last| last.after(REPEATED).max(ready));
-        [server, status].into_iter().flatten().min()
     }
 }
 

@@ -1,6 +1,7 @@
 //! What people are told, and why.
 
 use super::Engine;
+use crate::entries::Entry;
 use crate::io::Now;
 use crate::notice::sources;
 use crate::nts::Association;
@@ -19,12 +20,13 @@ impl Engine {
     pub(super) fn describe(&self, now: Now) -> Report {
         Report {
             system: self.describe_system(now),
-            sources: (0..self.settings.sources.len())
+            sources: self
+                .entries
+                .iter()
                 .flat_map(|entry| {
-                    let members = self.sources.iter().filter(move |source| source.entry == entry);
-                    let nameless =
-                        members.clone().next().is_none().then(|| self.describe_nameless(entry, now));
-                    members.map(|source| self.describe_source(source, now)).chain(nameless)
+                    let nameless = entry.members.is_empty().then(|| self.describe_nameless(entry, now));
+                    let members = entry.members.iter();
+                    members.map(|source| self.describe_source(entry, source, now)).chain(nameless)
                 })
                 .collect(),
         }
@@ -37,7 +39,7 @@ impl Engine {
         let basis = self.basis.as_ref();
         let line = system.line.as_ref();
         let reference = line.map(|line| line.reference);
-        let source = reference.and_then(|r| self.sources.iter().find(|source| source.key == r.key));
+        let followed = reference.and_then(|reference| self.entries.source(reference.source));
         SystemReport {
             clock: match basis.map(|basis| basis.welcome.clock) {
                 Some(ClockKind::Kernel) => "kernel",
@@ -55,7 +57,7 @@ impl Engine {
             },
             stratum: reference.filter(|_| synchronised).map_or(16, |r| r.stratum.saturating_add(1).min(16)),
             reference_id: format!("{:08x}", reference.map_or(0, |r| r.reference_id)),
-            reference: source.map_or(String::new(), |source| self.name_of(source).into()),
+            reference: followed.map_or(String::new(), |(entry, _)| entry.settings.name.clone()),
             offset_s: line.map_or(0.0, |line| line.offset(now)),
             estimated_error_s: line.map_or(16.0, |line| line.random_deviation(now.raw)),
             error_bound_s: line.map_or(16.0, |line| line.most_error(now)),
@@ -76,20 +78,20 @@ impl Engine {
 
     /// One word and one sentence for the whole.
     fn state(&self, now: Now) -> (&'static str, String) {
-        let heard = self.sources.iter().filter(|source| source.is_heard()).count();
+        let heard = self.entries.sources().filter(|source| source.is_heard()).count();
         let system = &self.system;
         if system.held {
             let offset = system.line.as_ref().map_or(0.0, |line| line.offset(now));
             return ("refused", self.hold(offset).sentence());
         }
         let local = self.settings.server.as_ref().and_then(|server| server.local_stratum);
-        if let Some(stratum) = local.filter(|_| self.settings.sources.is_empty()) {
+        if let Some(stratum) = local.filter(|_| self.entries.is_empty()) {
             return (
                 "local",
                 format!("no source is configured; this host serves its own time at stratum {stratum}"),
             );
         }
-        if self.settings.sources.is_empty() {
+        if self.entries.is_empty() {
             return ("no-sources", "no source is configured; add a [[source]] to the configuration".into());
         }
         if !self.steers() && self.basis.is_some() {
@@ -115,8 +117,8 @@ impl Engine {
             }
             None => {
                 let used =
-                    self.sources.iter().filter(|source| source.standing == Some(Standing::Survivor)).count();
-                let of = self.sources.len();
+                    self.entries.sources().filter(|source| source.track.standing == Some(Standing::Survivor)).count();
+                let of = self.entries.sources().count();
                 let text = match of {
                     1 => "the clock follows its only source".into(),
                     _ if used == of => format!("the clock follows all of its {}", sources(of)),
@@ -129,7 +131,7 @@ impl Engine {
 
     /// How far the first correction has come.
     fn progress(&self, heard: usize) -> String {
-        let of = self.sources.len().max(self.settings.sources.len());
+        let of = self.entries.sources().count().max(self.entries.len());
         let minimum = usize::from(self.settings.minimum_sources);
         let least =
             if minimum > 1 { format!(", and at least {minimum} (minimum-sources)") } else { String::new() };
@@ -150,9 +152,8 @@ impl Engine {
     }
 
     /// A name without an address yet, or an address that another entry has.
-    fn describe_nameless(&self, entry: usize, now: Now) -> SourceReport {
-        let settings = &self.settings.sources[entry];
-        let association = self.associations.get(entry).and_then(Option::as_ref);
+    fn describe_nameless(&self, entry: &Entry, now: Now) -> SourceReport {
+        let (settings, association) = (&entry.settings, entry.association());
         let reason = match settings.place {
             _ if association.is_some() => {
                 association.map_or(String::new(), |association| keyless(association, now))
@@ -161,7 +162,7 @@ impl Engine {
                 "another entry of the configuration has the same key exchange server".into()
             }
             Place::Name(..) => {
-                let lookup = self.lookups.get(entry).and_then(Option::as_ref);
+                let lookup = entry.lookup.as_ref();
                 match lookup.and_then(|lookup| lookup.last) {
                     Some(why) => format!("its name is not resolved yet: {}", why.sentence()),
                     // All its addresses belong to other entries.
@@ -198,25 +199,25 @@ impl Engine {
         }
     }
 
-    fn describe_source(&self, source: &Source, now: Now) -> SourceReport {
-        let (state, reason) = self.judge(source, now);
+    fn describe_source(&self, entry: &Entry, source: &Source, now: Now) -> SourceReport {
+        let (state, reason) = self.judge(entry, source, now);
         let opinion = source.opinion(now);
         SourceReport {
-            name: self.name_of(source).into(),
-            address: source.address.socket_address().to_string(),
+            name: entry.settings.name.clone(),
+            address: source.address().socket_address().to_string(),
             state,
             reason,
             authenticated: source.authenticated,
-            nts: self.association(source).map(|association| association.report(now)),
+            nts: entry.association().map(|association| association.report(now)),
             stratum: source.said.map_or(16, |facts| facts.stratum),
             reference_id: format!("{:08x}", source.said.map_or(0, |facts| facts.reference_id)),
-            reach: source.reach,
-            poll: source.poll.exponent(),
-            next_poll_s: (!self.offline).then(|| -seconds_since(now, source.next)),
+            reach: source.asking.reach,
+            poll: source.asking.poll.exponent(),
+            next_poll_s: (!self.offline).then(|| -seconds_since(now, source.asking.next)),
             offset_s: opinion.map(|opinion| opinion.offset),
-            offset_error_s: opinion.map(|opinion| libm::sqrt(opinion.variance)),
-            delay_s: source.filter.minimum_delay(),
-            jitter_s: opinion.map(|_| source.filter.jitter()),
+            offset_error_s: opinion.map(|opinion| libm::sqrt(opinion.estimate.variance)),
+            delay_s: source.track.filter.minimum_delay(),
+            jitter_s: opinion.map(|_| source.track.filter.jitter()),
             root_distance_s: opinion.map(|opinion| opinion.distance),
             sent: source.counters.sent,
             valid: source.counters.valid,
@@ -227,10 +228,6 @@ impl Engine {
                 .filter(|(_, count)| *count > 0)
                 .collect(),
         }
-    }
-
-    fn association(&self, source: &Source) -> Option<&Association> {
-        self.associations.get(source.entry)?.as_ref()
     }
 
     /// How much faster a source's clock runs than true time does by the others' word, s/s.
@@ -246,8 +243,8 @@ impl Engine {
     }
 
     /// What there is to say of keys before anything else.
-    fn judge_association(&self, source: &Source, now: Now) -> Option<(&'static str, String)> {
-        let association = self.association(source)?;
+    fn judge_association(&self, entry: &Entry, source: &Source, now: Now) -> Option<(&'static str, String)> {
+        let association = entry.association()?;
         if association.is_under_attack() {
             return Some((
                 "under-attack",
@@ -265,18 +262,19 @@ impl Engine {
                     .into(),
             ));
         }
-        (association.cookies() == 0 && source.reach == 0).then(|| ("unreachable", keyless(association, now)))
+        (association.cookies() == 0 && source.asking.reach == 0)
+            .then(|| ("unreachable", keyless(association, now)))
     }
 
     /// One word and one sentence for a source.
-    fn judge(&self, source: &Source, now: Now) -> (&'static str, String) {
-        if let Some(found) = self.judge_association(source, now) {
+    fn judge(&self, entry: &Entry, source: &Source, now: Now) -> (&'static str, String) {
+        if let Some(found) = self.judge_association(entry, source, now) {
             return found;
         }
         if let Some(code) = source.kiss.filter(|_| source.trouble == Some(RejectReason::Kiss)) {
             return (
                 "denied",
-                match source.stopped_until.filter(|until| *until > now.raw) {
+                match source.asking.stopped_until.filter(|until| *until > now.raw) {
                     Some(until) => format!(
                         "it refuses to serve us (kiss code {code}, authenticated); asked again in {:.1} h",
                         -seconds_since(now, until) / 3600.0
@@ -290,7 +288,7 @@ impl Engine {
         if let Some(reason) = source.trouble {
             return ("unusable", reason.sentence().into());
         }
-        if source.reach == 0 {
+        if source.asking.reach == 0 {
             return match (source.counters.sent, source.is_heard()) {
                 (0..=3, false) => ("waiting", "it has not answered yet".into()),
                 (_, false) => ("unreachable", format!("it has never answered{}", likely_cause(source))),
@@ -303,30 +301,30 @@ impl Engine {
         let Some(opinion) = source.opinion(now) else {
             return ("waiting", format!("no usable reply yet{}", likely_cause(source)));
         };
-        if Source::is_far(&opinion) {
+        if opinion.is_far() {
             return (
                 "unusable",
                 format!("it is up to {:.1} s from true time by its own word", opinion.distance),
             );
         }
-        if source.contradicts {
+        if source.track.contradicts {
             return (
                 "falseticker",
                 "its last reply contradicts its earlier ones; the next replies decide".into(),
             );
         }
-        if source.filter.is_doubtful() {
+        if source.track.filter.is_doubtful() {
             return (
                 "waiting",
                 "its last reply differs from what was expected; the next replies decide".into(),
             );
         }
-        match source.standing {
+        match source.track.standing {
             None => ("waiting", "not compared with the others yet".into()),
             Some(Standing::Survivor) => {
                 let is_reference =
-                    self.system.line.as_ref().is_some_and(|line| line.reference.key == source.key);
-                let asymmetry = if source.filter.path_changed() {
+                    self.system.line.as_ref().is_some_and(|line| line.reference.source == source.id);
+                let asymmetry = if source.track.filter.path_changed() {
                     "; its path became longer, perhaps in one direction only (asymmetry)"
                 } else {
                     ""
@@ -351,22 +349,22 @@ impl Engine {
                      bound is {:.6} s{}",
                     opinion.offset,
                     opinion.distance,
-                    self.smear(opinion.frequency)
+                    self.smear(opinion.estimate.frequency)
                 ),
             ),
             Some(Standing::Drifting) => (
                 "falseticker",
                 format!(
                     "its clock runs {:+.3} ppm beside those of all others{}",
-                    self.beside(opinion.frequency) * 1e6,
-                    self.smear(opinion.frequency)
+                    self.beside(opinion.estimate.frequency) * 1e6,
+                    self.smear(opinion.estimate.frequency)
                 ),
             ),
             Some(Standing::Probation) => (
                 "probation",
                 "it is new, or was begun anew after a change; it is used after its eighth reply".into(),
             ),
-            Some(Standing::Outvoted) if self.sources.iter().any(|s| s.authenticated && s.is_heard()) => (
+            Some(Standing::Outvoted) if self.entries.sources().any(|s| s.authenticated && s.is_heard()) => (
                 "outvoted",
                 "it does not agree with the authenticated sources, and is not authenticated".into(),
             ),

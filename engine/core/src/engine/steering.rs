@@ -2,12 +2,15 @@
 
 use super::{Basis, Engine, GATHERING, PATIENCE};
 use crate::discipline::{MOST_FREQUENCY, Slew, slew};
+use crate::entries::Entry;
 use crate::io::{Now, OrderKind, Output};
 use crate::local_clock::{from_scaled, to_scaled};
 use crate::notice::{ClockNews, Notice, WholeNews};
 use crate::select::{Impasse, Standing};
 use crate::source::Source;
-use crate::system::{find, is_nameless};
+use crate::system::{Rules, Voter, find};
+use crate::timers::Timer;
+use alloc::vec::Vec;
 use ipc::message::privileged::{Adjust, Applied, ClockEvent, ClockEventKind, Step, StepReason};
 use ipc::units::{Frequency, Offset, RawInstant, Span};
 
@@ -33,76 +36,71 @@ impl Engine {
         if self.system.first_heard.is_some_and(|first| first.after(PATIENCE) <= now) {
             return 0;
         }
-        let silent = self.sources.iter().filter(|source| !source.is_heard()).count();
-        let nameless = (0..self.settings.sources.len())
-            .filter(|entry| is_nameless(&self.sources, &self.settings.sources, *entry))
-            .count();
+        let silent = self.entries.sources().filter(|source| !source.is_heard()).count();
+        let nameless = self.entries.iter().filter(|entry| entry.is_nameless()).count();
         silent + nameless
     }
 
-    /// Whether the first correction need not wait any longer.
-    fn has_gathered(&self, now: RawInstant) -> bool {
-        self.system.first_update.is_some()
-            || self.gathering_ends().is_some_and(|end| end <= now)
-            || (self.unheard(now) == 0 && self.sources.iter().all(|s| s.is_warm() || !s.is_heard()))
-    }
-
-    fn gathering_ends(&self) -> Option<RawInstant> {
+    /// From when on the sources that have answered are enough for the first correction; none: it waits for an answer.
+    fn gathered(&self, now: RawInstant) -> Option<RawInstant> {
+        let is_over = self.system.first_update.is_some()
+            || (self.unheard(now) == 0 && self.entries.sources().all(|s| s.is_warm() || !s.is_heard()));
+        if is_over {
+            return Some(RawInstant::MIN);
+        }
         self.system.first_heard.map(|first| first.after(GATHERING))
     }
 
-    /// Selects where something changed, and orders what follows from it.
-    pub(super) fn steer(&mut self, now: Now) {
-        let Some(basis) = &self.basis else { return };
-        let (is_open, is_ready) = (basis.orders.is_open(), basis.orders.is_ready(now.raw));
+    /// When a selection is to be made; none: nothing has changed, or an order is under way.
+    fn selection_due(&self, now: RawInstant) -> Option<RawInstant> {
+        let basis = self.basis.as_ref().filter(|_| self.system.dirty)?;
+        let allowed = basis.orders.ready_at()?;
+        let ready = if self.steers() { allowed } else { RawInstant::MIN };
+        Some(self.gathered(now)?.max(ready).max(basis.at))
+    }
+
+    /// Selects where something changed, and orders what follows from it; says when it is to be looked at again.
+    pub(super) fn steer(&mut self, now: Now) -> Option<RawInstant> {
         if self.system.counted_unheard && self.unheard(now.raw) == 0 {
             // Those that never answered don't count any more: the same claims may be a majority now.
             self.system.dirty = true;
         }
-        if !is_open && self.system.dirty && self.has_gathered(now.raw) && (is_ready || !self.steers()) {
+        let added = self.end_patience(now.raw);
+        if self.selection_due(now.raw).is_some_and(|due| due <= now.raw) {
             self.system.dirty = false;
             self.select(now);
             if self.steers() {
                 self.correct(now);
             }
         }
-        self.send_status(now);
-    }
-
-    pub(super) fn next_steering(&self) -> Option<RawInstant> {
-        let basis = self.basis.as_ref()?;
-        // An order that is under way is waited for without a timer.
-        if self.steers() && basis.orders.is_open() {
-            return None;
-        }
-        let orders = basis.orders.ready_at().max(basis.at);
-        let waits_for_votes = self.system.first_heard.map(|first| first.after(PATIENCE));
-        let correction = if !self.system.dirty {
-            None
-        } else if self.system.first_update.is_none() {
-            self.gathering_ends().map(|end| end.max(orders))
-        } else {
-            Some(orders)
-        };
+        let status = self.send_status(now);
         // A majority may be there once the silent no longer count.
-        let votes = waits_for_votes.filter(|_| {
-            self.system.first_update.is_none()
-                && matches!(self.system.impasse, Some(Impasse::NoMajority | Impasse::NoQuorum))
-        });
-        let votes = votes.filter(|_| !self.system.dirty && self.system.counted_unheard);
-        [correction, votes.map(|at| at.max(orders)), self.system.status_wanted.then_some(orders)]
-            .into_iter()
-            .flatten()
-            .min()
+        let lacks_votes = self.system.first_update.is_none()
+            && matches!(self.system.impasse, Some(Impasse::NoMajority | Impasse::NoQuorum));
+        let votes = self
+            .system
+            .first_heard
+            .filter(|_| lacks_votes && self.system.counted_unheard && !self.system.dirty)
+            .map(|first| first.after(PATIENCE));
+        // An order that is under way is waited for without a timer.
+        let is_open = self.steers() && self.basis.as_ref().is_none_or(|basis| basis.orders.is_open());
+        let wakes = [self.selection_due(now.raw), votes, status, added];
+        wakes.into_iter().flatten().filter(|_| !is_open).min()
     }
 
     fn select(&mut self, now: Now) {
         let unheard = self.unheard(now.raw);
         let waited = core::mem::replace(&mut self.system.counted_unheard, unheard > 0) && unheard == 0;
         let minimum = usize::from(self.settings.minimum_sources.max(1));
-        let mut finding = find(&mut self.sources, &self.settings.sources, unheard > 0, minimum, now);
-        if self.settings.require_nts && finding.line.is_ok() && !self.follows_authenticated() {
-            finding.line = Err(Impasse::Unauthenticated);
+        let rules = Rules {
+            patient: unheard > 0,
+            minimum,
+            require: self.entries.iter().any(|entry| entry.settings.require),
+            require_nts: self.settings.require_nts,
+        };
+        let finding = find(&self.voters(now), rules, now);
+        for source in self.entries.sources_mut() {
+            source.stand(finding.verdicts.iter().find(|verdict| verdict.source == source.id));
         }
         let before = self.system.impasse;
         self.system.impasse = finding.line.as_ref().err().copied();
@@ -115,10 +113,11 @@ impl Engine {
                 if core::mem::take(&mut self.system.impasse_told) && self.system.first_update.is_some() {
                     self.tell(Notice::Whole(WholeNews::Agreed));
                 }
+                self.system.impasse_untold = false;
                 self.system.line = Some(line);
                 self.system.last_update = Some(now.raw);
                 if self.settings.leap_seconds {
-                    let leaps = self.sources.iter().filter(|s| s.is_live()).filter_map(|s| s.facts);
+                    let leaps = self.entries.sources().filter(|s| s.is_live()).filter_map(|s| s.track.facts);
                     let mut leap = self.system.leap;
                     leap.vote(leaps.map(|facts| facts.leap), self.true_time(now));
                     if leap.leap() != self.system.leap.leap() {
@@ -127,9 +126,11 @@ impl Engine {
                     self.system.leap = leap;
                 }
             }
-            Err(impasse) if before != Some(impasse) || waited => {
+            Err(impasse) if before != Some(impasse) || waited || self.system.impasse_untold => {
                 // While sources may only be slow there is nothing to say yet.
-                let is_early = unheard > 0 && matches!(impasse, Impasse::NoMajority | Impasse::NoQuorum);
+                let is_awaited = unheard > 0 || self.entries.iter().any(|e| e.awaited_until.is_some());
+                let is_early = is_awaited && matches!(impasse, Impasse::NoMajority | Impasse::NoQuorum);
+                self.system.impasse_untold = is_early;
                 if impasse != Impasse::NoSources && !is_early {
                     self.tell(Notice::Whole(WholeNews::Stuck(self.stuck(impasse))));
                     self.system.impasse_told = true;
@@ -139,9 +140,47 @@ impl Engine {
         }
     }
 
-    fn follows_authenticated(&self) -> bool {
-        let survives = |s: &Source| s.authenticated && s.standing == Some(Standing::Survivor);
-        self.sources.iter().any(survives)
+    /// All that have a vote, or miss theirs.
+    fn voters<'a>(&'a self, now: Now) -> Vec<Voter<'a>> {
+        let voter = |entry: &'a Entry, source: Option<&'a Source>| Voter {
+            source: source.map(|source| source.id),
+            identity: entry.identify(source),
+            opinion: source
+                .filter(|source| source.is_heard() && !source.provisional)
+                .and_then(|source| source.opinion(now)),
+            authenticated: source.is_some_and(|source| source.authenticated) || entry.settings.nts.is_some(),
+            prefer: entry.settings.prefer,
+            trust: entry.settings.trust,
+            require: entry.settings.require,
+            survived: source.is_some_and(|source| source.track.standing == Some(Standing::Survivor)),
+            strays: source.map_or(0, |source| source.track.strays),
+            interval: source.map_or(f64::INFINITY, |source| source.asking.poll.interval()),
+        };
+        let known = self.entries.members().filter(|(_, source)| !source.is_on_probation());
+        let nameless = self.entries.iter().filter(|entry| entry.is_nameless()).map(|entry| (entry, None));
+        known
+            .map(|(entry, source)| (entry, Some(source)))
+            .chain(nameless)
+            .map(|(entry, source)| (entry, voter(entry, source)))
+            // Who says whether others have a vote at all is never left out, however new.
+            .filter(|(entry, voter)| {
+                let rules = voter.authenticated || voter.trust;
+                voter.opinion.is_some() || rules || entry.awaited_until.is_none()
+            })
+            .map(|(_, voter)| voter)
+            .collect()
+    }
+
+    /// An entry that was added a while ago and still says nothing is missed from now on; says when the next one will be.
+    fn end_patience(&mut self, now: RawInstant) -> Option<RawInstant> {
+        let mut next: Option<RawInstant> = None;
+        for entry in self.entries.iter_mut() {
+            if entry.awaited_until.take_if(|until| *until <= now).is_some() {
+                self.system.dirty = true;
+            }
+            next = next.into_iter().chain(entry.awaited_until).min();
+        }
+        next
     }
 
     /// Orders a step or a slew, as the line demands.
@@ -249,6 +288,8 @@ impl Engine {
         if let Some(basis) = &mut self.basis {
             basis.orders.send(kind, now.raw);
             self.outputs.push_back(output);
+            // Until it is answered there is nothing to steer.
+            self.timers.set(Timer::Steering, None);
         }
     }
 
@@ -297,7 +338,7 @@ impl Engine {
                 self.tell(Notice::Clock(ClockNews::Detuned));
             }
             ClockEventKind::Resume => {
-                self.sources.iter_mut().for_each(|source| source.forget_time(now.raw));
+                self.entries.sources_mut().for_each(|source| source.forget_time(now.raw));
                 self.system.line = None;
                 self.system.resume = true;
                 self.hurry(now.raw);

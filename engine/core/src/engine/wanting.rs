@@ -7,7 +7,6 @@ use super::Engine;
 use crate::io::Now;
 use crate::notice::{Asked, Notice, SourceNews, Stuck, WholeNews};
 use crate::select::Impasse;
-use alloc::vec::Vec;
 use ipc::units::{RawInstant, Span};
 
 /// When it is said, counted from when it began; after the last of these, once a day.
@@ -51,10 +50,10 @@ impl Want {
 impl Engine {
     /// Whether there is nobody to follow, and since when it is so.
     fn kind_of_want(&self) -> Option<Kind> {
-        if self.offline || self.settings.sources.is_empty() || self.basis.is_none() {
+        if self.offline || self.entries.is_empty() || self.basis.is_none() {
             return None;
         }
-        let heard = self.sources.iter().any(|source| source.is_heard());
+        let heard = self.entries.sources().any(|source| source.is_heard());
         let is_stuck = self.system.impasse.is_some() && !self.system.counted_unheard;
         match heard {
             false if self.system.first_heard.is_none() => Some(Kind::Silence),
@@ -62,7 +61,8 @@ impl Engine {
         }
     }
 
-    pub(super) fn complain_of_want(&mut self, now: Now) {
+    /// Says so where it is time to; says when that is next.
+    pub(super) fn complain_of_want(&mut self, now: Now) -> Option<RawInstant> {
         let kind = self.kind_of_want();
         let before = self.system.want.filter(|want| Some(want.kind) == kind);
         if let Some(over) = self.system.want.filter(|want| want.told && Some(want.kind) != kind) {
@@ -77,7 +77,10 @@ impl Engine {
                 told: false,
             })
         });
-        let Some(mut want) = self.system.want.filter(|want| want.due() <= now.raw) else { return };
+        let mut want = self.system.want?;
+        if want.due() > now.raw {
+            return Some(want.due());
+        }
         while want.due() <= now.raw {
             want.passed = want.passed.saturating_add(1);
         }
@@ -92,12 +95,13 @@ impl Engine {
             _ => WholeNews::Unanswered(age, self.asked()),
         };
         self.tell(Notice::Whole(news));
+        Some(want.due())
     }
 
     fn tell_end(&mut self, over: Want, now: Now) {
-        let first = self.sources.iter().find(|source| source.is_heard());
-        if let (Kind::Silence, Some(first)) = (over.kind, first) {
-            let (name, address) = (self.name_of(first).into(), first.address.socket_address());
+        let first = self.entries.members().find(|(_, source)| source.is_heard());
+        if let (Kind::Silence, Some((entry, first))) = (over.kind, first) {
+            let (name, address) = (entry.settings.name.clone(), first.address().socket_address());
             let news = SourceNews::FirstHeard(length(over.since, now));
             self.tell(Notice::Source(name, address, news));
         }
@@ -105,21 +109,15 @@ impl Engine {
 
     /// Why there is nobody to follow.
     pub(super) fn stuck(&self, impasse: Impasse) -> Stuck {
-        Stuck { impasse, minimum: self.settings.minimum_sources, of: self.settings.sources.len() }
-    }
-
-    pub(super) fn next_complaint(&self) -> Option<RawInstant> {
-        self.system.want.as_ref().map(Want::due)
+        Stuck { impasse, minimum: self.settings.minimum_sources, of: self.entries.len() }
     }
 
     /// What has become of the sources of the configuration.
     pub(super) fn asked(&self) -> Asked {
-        let mut all = Asked { of: self.settings.sources.len(), ..Asked::default() };
-        for entry in 0..all.of {
-            let members: Vec<_> = self.sources.iter().filter(|source| source.entry == entry).collect();
-            let association = self.associations.get(entry).and_then(Option::as_ref);
+        let mut all = Asked { of: self.entries.len(), ..Asked::default() };
+        for entry in self.entries.iter() {
+            let (members, association) = (&entry.members, entry.association());
             let trouble = association.and_then(|association| association.last?.err());
-            let lookup = self.lookups.get(entry).and_then(Option::as_ref);
             if members.iter().any(|source| source.counters.sent > 0) {
                 all.asked += 1;
                 all.unusable += usize::from(members.iter().any(|source| source.trouble.is_some()));
@@ -128,7 +126,7 @@ impl Engine {
                 all.why = all.why.or(Some(why));
             } else if association.is_some() {
                 all.keyless += 1;
-            } else if let Some(lookup) = lookup.filter(|_| members.is_empty()) {
+            } else if let Some(lookup) = entry.lookup.as_ref().filter(|_| members.is_empty()) {
                 all.unresolved += 1;
                 all.why = all.why.or(lookup.last);
             }

@@ -260,7 +260,7 @@ impl Bank {
 
     /// Starts from one measurement and a prior (mean, standard deviation) of the frequency.
     pub(super) fn new(measurement: &Measurement, prior: (f64, f64)) -> Self {
-        // A single delay tells nothing of the jitter: a fortieth of it then.
+        // A single delay tells nothing of the jitter: a fortieth of it then. Without a round trip its noise says all.
         Self::again(measurement.at, measurement, prior, measurement.delay / 40.0, [1.0; 2])
     }
 

@@ -57,6 +57,11 @@ pub(crate) struct Association {
 }
 
 impl Association {
+    /// Without keys, and without a wish for them.
+    pub(crate) fn idle() -> Self {
+        Self { schedule: Schedule::new(RawInstant::MIN, false), ..Self::new(RawInstant::MIN) }
+    }
+
     /// Without keys: they are exchanged at once.
     pub(crate) fn new(now: RawInstant) -> Self {
         Self {

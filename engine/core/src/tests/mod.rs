@@ -3,6 +3,7 @@
 mod accuracy;
 mod attacks;
 mod behaviour;
+mod entries;
 mod journal;
 mod names;
 mod never_panics;
@@ -13,4 +14,5 @@ mod nts_kept;
 mod nts_path;
 mod processes;
 mod selection;
+mod wakes;
 pub(crate) mod world;

@@ -1,8 +1,9 @@
 //! Whatever the other processes say, and whenever: the engine goes on, or distrusts them.
 
 use super::world::{BEGIN, FLOOR, SECOND, Setup, lan, settings};
-use crate::Engine;
 use crate::io::{Command, Input, Now, OrderKind, Output, Saved, Start};
+use crate::settings::{NtsSettings, Place, SourceSettings};
+use crate::{Engine, EntryId};
 use ipc::message::client::*;
 use ipc::message::exchange::Addresses;
 use ipc::message::exchange::*;
@@ -10,6 +11,7 @@ use ipc::message::privileged::*;
 use ipc::units::*;
 use proptest::collection::vec;
 use proptest::prelude::*;
+use std::vec;
 
 fn raw() -> impl Strategy<Value = RawInstant> {
     prop_oneof![0..=RawInstant::MAX.nanos(), 5_000 * SECOND..9_000 * SECOND].prop_map(RawInstant::saturating)
@@ -56,6 +58,52 @@ enum Say {
     Answer(ReplyHeader, RawInstant, RawInstant, bool),
     /// The last look-up's own id.
     Resolve(u8),
+    /// The last key exchange's own id.
+    FailKeys,
+    /// A new entry, of one of several kinds.
+    Add(u8),
+    /// The n-th entry is removed.
+    Remove(usize),
+    /// The n-th entry becomes another.
+    Change(usize, u8),
+}
+
+/// Settings of an entry: by address, by name, with NTS, each with other limits and marks.
+fn entry(kind: u8) -> SourceSettings {
+    let written = super::world::address(&std::format!("192.0.2.{}:123", kind % 4 + 1));
+    let name = HostName::parse(["a.example", "b.example"][usize::from(kind & 1)]).unwrap();
+    let mut settings = super::world::source(written);
+    if kind & 4 != 0 {
+        settings.place = Place::Name(name, 123);
+        settings.members = kind >> 5;
+    }
+    settings.nts =
+        (kind & 24 == 24).then_some(NtsSettings { roots: kind & 1, offer: AeadOffer::GcmSivFirst });
+    settings.min_poll = (kind >> 4) as i8;
+    settings.max_poll = (kind >> 3) as i8;
+    (settings.burst, settings.trust, settings.require) = (kind & 32 != 0, kind & 64 != 0, kind & 128 != 0);
+    settings
+}
+
+fn nth(engine: &Engine, n: usize) -> Option<EntryId> {
+    let count = engine.entries().count();
+    engine.entries().nth(n % count.max(1)).map(|(id, _)| id)
+}
+
+/// That nothing is left of entries that are gone.
+fn is_bare(engine: &mut Engine, now: Now) -> Result<(), TestCaseError> {
+    while let Some(id) = nth(engine, 0) {
+        prop_assert_eq!(engine.remove_entry(now, id), Ok(()));
+    }
+    prop_assert!(engine.report(now).sources.is_empty() && engine.associations().is_empty());
+    prop_assert_eq!((engine.open_exchanges(), engine.open_look_ups()), (0, 0));
+    while engine.poll_output().is_some() {}
+    engine.handle_input(now, Input::Timeout);
+    let asks = |output| matches!(output, Output::Query(_) | Output::Resolve(_) | Output::Exchange(_));
+    while let Some(output) = engine.poll_output() {
+        prop_assert!(!asks(output));
+    }
+    Ok(())
 }
 
 fn say() -> impl Strategy<Value = Say> {
@@ -88,9 +136,46 @@ fn say() -> impl Strategy<Value = Say> {
             Say::Plain(Input::ClockEvent(ClockEvent { epoch, kind, moved: Offset::saturating(moved), now }))
         }),
         1 => any::<u8>().prop_map(Say::Resolve),
+        1 => Just(Say::FailKeys),
+        1 => any::<u8>().prop_map(Say::Add),
+        1 => any::<usize>().prop_map(Say::Remove),
+        1 => (any::<usize>(), any::<u8>()).prop_map(|(n, kind)| Say::Change(n, kind)),
         1 => prop_oneof![Just(Command::Burst), Just(Command::Offline), Just(Command::Online)]
             .prop_map(|command| Say::Plain(Input::Command(command))),
     ]
+}
+
+/// That nothing was left undone that is due, and that the next timeout brings an effect or another deadline: an engine
+/// that is woken for nothing would be woken for ever.
+pub fn rests(engine: &Engine, now: Now) -> Result<(), TestCaseError> {
+    let mut engine = engine.clone();
+    while engine.poll_output().is_some() {}
+    let due = engine.poll_timeout();
+    if due.is_none_or(|due| due > now.raw) {
+        engine.handle_input(now, Input::Timeout);
+        let output = engine.poll_output();
+        prop_assert!(output.is_none(), "left undone: {output:?}");
+        let again = engine.poll_timeout();
+        prop_assert!(due.is_none_or(|due| again.is_none_or(|again| again >= due)), "{due:?}, then {again:?}");
+        prop_assert!(due.is_some() || again.is_none(), "no deadline, then {again:?}");
+    }
+    let Some(due) = engine.poll_timeout() else { return Ok(()) };
+    let raw = due.max(now.raw);
+    let now =
+        Now { raw, wall: WallTime::saturating(now.wall.nanos().saturating_add(raw.since(now.raw).nanos())) };
+    for _ in 0..100 {
+        engine.handle_input(now, Input::Timeout);
+        let mut effects = 0;
+        while engine.poll_output().is_some() {
+            effects += 1;
+        }
+        let next = engine.poll_timeout();
+        if next.is_none_or(|next| next > raw) {
+            return Ok(());
+        }
+        prop_assert!(effects > 0, "woken for nothing at {raw:?}, and again at {next:?}");
+    }
+    Err(TestCaseError::fail("a hundred timeouts at one instant"))
 }
 
 proptest! {
@@ -104,7 +189,7 @@ proptest! {
         let servers = lan(3);
         let mut settings = settings(&servers);
         settings.sources[2].place =
-            crate::settings::Place::Name(HostName::parse("pool.example").unwrap(), 123);
+            Place::Name(HostName::parse("pool.example").unwrap(), 123);
         let at = WallTime::saturating(BEGIN);
         let saved = Some(Saved { frequency: Frequency::MAX, frequency_error_ppm, at });
         let mut engine = Engine::new(Start { settings, saved, associations: std::vec::Vec::new(), seed: [7; 32], precision: i8::MAX });
@@ -122,7 +207,8 @@ proptest! {
         };
         let begin = Now { raw: found.raw, wall: found.wall };
         engine.handle_input(begin, Input::Welcome(welcome));
-        let (mut query, mut resolve) = (None, None);
+        let (mut query, mut resolve, mut exchange) = (None, None, None);
+        let mut end = begin;
         for (say, raw, wall) in says {
             let mut now = Now { raw, wall };
             match say {
@@ -150,11 +236,22 @@ proptest! {
                     let addresses = Addresses::new((0..=count % 16).map(address)).unwrap();
                     engine.handle_input(now, Input::Resolved(Resolved { id, addresses }));
                 }
+                Say::FailKeys => {
+                    let Some(Exchange { id, .. }) = exchange.take() else { continue };
+                    let reason = ExchangeFailure::Expired;
+                    engine.handle_input(now, Input::ExchangeFailed(ExchangeFailed { id, reason }));
+                }
+                Say::Add(kind) => _ = engine.add_entry(now, entry(kind)),
+                Say::Remove(n) => _ = nth(&engine, n).map(|id| engine.remove_entry(now, id)),
+                Say::Change(n, kind) => {
+                    _ = nth(&engine, n).map(|id| engine.change_entry(now, id, entry(kind)));
+                }
             }
             while let Some(output) = engine.poll_output() {
                 match output {
                     Output::Query(new) => query = Some(new),
                     Output::Resolve(new) => resolve = Some(new),
+                    Output::Exchange(new) => exchange = Some(new),
                     _ => {}
                 }
             }
@@ -165,8 +262,10 @@ proptest! {
                 let told = [source.offset_s, source.root_distance_s, source.delay_s, source.jitter_s];
                 prop_assert!(told.into_iter().flatten().all(f64::is_finite));
             }
-            let _ = engine.poll_timeout();
+            rests(&engine, now)?;
+            end = now;
         }
+        is_bare(&mut engine, end)?;
     }
 }
 

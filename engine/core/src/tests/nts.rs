@@ -346,7 +346,7 @@ fn records_of_no_open_key_exchange_change_nothing() {
 }
 
 /// A lawful end of a key exchange.
-fn exchanged(id: ExchangeId, cookies: u8) -> Exchanged {
+pub(super) fn exchanged(id: ExchangeId, cookies: u8) -> Exchanged {
     let secret = || ipc::secret::Secret::new(&[5; 32]);
     let pair = ipc::secret::KeyPair { client_to_server: secret(), server_to_client: secret() };
     let at = |nanos| ipc::units::WallTime::saturating(nanos);

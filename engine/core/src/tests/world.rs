@@ -65,7 +65,7 @@ impl Chance {
         -mean * libm::log(self.uniform())
     }
 
-    fn normal(&mut self) -> f64 {
+    pub fn normal(&mut self) -> f64 {
         libm::sqrt(-2.0 * libm::log(self.uniform())) * libm::cos(2.0 * core::f64::consts::PI * self.uniform())
     }
 }
@@ -189,6 +189,16 @@ impl World {
         while let Some(output) = self.engine.poll_output() {
             self.carry_out(output);
         }
+    }
+
+    /// Changes the engine between two facts, and carries out what comes out.
+    pub fn alter<T>(&mut self, edit: impl FnOnce(&mut crate::Engine, Now) -> T) -> T {
+        let now = self.now();
+        let engine: &mut crate::Engine = &mut self.engine;
+        let result = edit(engine, now);
+        let outputs: Vec<Output> = core::iter::from_fn(|| engine.poll_output()).collect();
+        outputs.into_iter().for_each(|output| self.carry_out(output));
+        result
     }
 
     fn carry_out(&mut self, output: Output) {

@@ -1,0 +1,197 @@
+//! How entries of the configuration begin, change and end, at the start and while the others are followed.
+
+use super::lookups::wanted;
+use super::{Engine, PATIENCE};
+use crate::entries::{Authentication, Entry, EntryError, EntryId, Phase};
+use crate::io::{Now, SavedAssociation};
+use crate::names::Lookup;
+use crate::notice::EntryNews;
+use crate::nts::Association;
+use crate::settings::{Place, SourceSettings};
+use alloc::vec::Vec;
+use ipc::address::Address;
+
+impl Engine {
+    /// The configured sources, in order.
+    pub fn entries(&self) -> impl Iterator<Item = (EntryId, &SourceSettings)> {
+        self.entries.iter().map(|entry| (entry.id, &entry.settings))
+    }
+
+    /// Adds a configured source, which begins at once; before the welcome, with the others. Nobody misses its vote for the
+    /// first seconds, unless it is authenticated or marked `trust`. What follows is fetched as after an input ([`Engine::poll_output`]).
+    ///
+    /// # Errors
+    /// [`EntryError::Full`]; nothing has changed then.
+    pub fn add_entry(&mut self, now: Now, settings: SourceSettings) -> Result<EntryId, EntryError> {
+        let id = self.entries.add(settings).ok_or(EntryError::Full)?;
+        self.settle_entries(now, Some(id));
+        Ok(id)
+    }
+
+    /// Takes a configured source out: it isn't asked any more, its keys are gone, and it has no vote. Answers that come
+    /// late are ignored. The clock runs on as it does until the next selection, which is made as soon as may be.
+    ///
+    /// # Errors
+    /// [`EntryError::NoSuchEntry`].
+    pub fn remove_entry(&mut self, now: Now, id: EntryId) -> Result<(), EntryError> {
+        let gone = self.entries.remove(id).ok_or(EntryError::NoSuchEntry)?;
+        self.let_go(&gone);
+        self.settle_entries(now, None);
+        Ok(())
+    }
+
+    /// Gives a configured source other settings, in its place in the order. Where they name another server, other roots or
+    /// another offer, it begins anew; else it keeps its measurements, and its keys.
+    ///
+    /// # Errors
+    /// [`EntryError::NoSuchEntry`].
+    pub fn change_entry(
+        &mut self,
+        now: Now,
+        id: EntryId,
+        settings: SourceSettings,
+    ) -> Result<(), EntryError> {
+        let entry = self.entries.get_mut(id).ok_or(EntryError::NoSuchEntry)?;
+        if entry.settings.place == settings.place && entry.settings.nts == settings.nts {
+            entry.settings = settings;
+            self.adapt(id, now);
+            self.settle_entries(now, None);
+        } else if let Some(before) = self.entries.replace(id, settings) {
+            self.let_go(&before);
+            self.settle_entries(now, Some(id));
+        }
+        Ok(())
+    }
+
+    /// The same server under other settings.
+    fn adapt(&mut self, id: EntryId, now: Now) {
+        let Some(Entry { settings, members, lookup, .. }) = self.entries.get_mut(id) else { return };
+        members.iter_mut().for_each(|source| source.asking.change(settings, now.raw));
+        let wanted = wanted(settings);
+        if let Some(lookup) = lookup.as_mut().filter(|_| members.len() < wanted) {
+            lookup.repeat(now.raw);
+        }
+        let mut gone = Vec::new();
+        while members.len() > wanted {
+            let dead = members.iter().position(|source| source.asking.is_dead());
+            gone.push(members.remove(dead.unwrap_or(members.len() - 1)).id);
+        }
+        gone.into_iter().for_each(|source| self.abandon(source));
+    }
+
+    /// Gives up what is under way for an entry that is gone.
+    fn let_go(&mut self, gone: &Entry) {
+        gone.members.iter().for_each(|source| self.abandon(source.id));
+        if let Some(id) = gone.lookup.as_ref().and_then(|lookup| lookup.open) {
+            self.abandoned.add(id);
+        }
+        if let Some(association) = gone.association() {
+            if let Some(id) = association.schedule.open() {
+                self.abandoned.add(id);
+            }
+            if association.session.is_some() {
+                self.save_associations();
+            }
+        }
+    }
+
+    /// What follows where entries have changed; `new` is to begin.
+    fn settle_entries(&mut self, now: Now, new: Option<EntryId>) {
+        if self.basis.is_none() || self.distrusted {
+            return;
+        }
+        self.pass_leap_second(now);
+        if let Some(id) = new {
+            self.begin_entry(id, &[], now);
+            let follows = self.system.first_update.is_some();
+            if let Some(entry) = self.entries.get_mut(id).filter(|_| follows) {
+                entry.awaited_until = Some(now.raw.after(PATIENCE));
+            }
+        }
+        let stood_back: Vec<EntryId> = self
+            .entries
+            .iter()
+            .filter(|entry| entry.phase == Phase::Duplicate)
+            .map(|entry| entry.id)
+            .collect();
+        for id in stood_back {
+            if !self.is_duplicate(id) {
+                self.begin_entry(id, &[], now);
+            }
+        }
+        // An address that another entry had may be free for a name now.
+        self.hurry_names(now.raw);
+        self.system.dirty = true;
+        self.act(now);
+    }
+
+    /// Whether another entry is running for the same server.
+    fn is_duplicate(&self, id: EntryId) -> bool {
+        let entry = self.entries.get(id);
+        entry.is_some_and(|entry| self.entries.iter().any(|other| is_same_server(other, entry)))
+    }
+
+    /// An entry begins: it is asked, its name looked up, or its keys exchanged; with NTS, with what was kept of an earlier
+    /// run. One that names the same server as another one stands back.
+    pub(super) fn begin_entry(&mut self, id: EntryId, kept: &[SavedAssociation], now: Now) {
+        let is_duplicate = self.is_duplicate(id);
+        let Some(entry) = self.entries.get_mut(id) else { return };
+        if is_duplicate {
+            entry.phase = Phase::Duplicate;
+            return self.tell_of_entry(id, EntryNews::Twice);
+        }
+        entry.phase = Phase::Running;
+        let address = match (&mut entry.authentication, &entry.settings.place) {
+            (Authentication::Nts(association), _) => {
+                let restored = kept.iter().find_map(|saved| {
+                    let restored = Association::restore(saved, &entry.settings, now)?;
+                    Some((restored, saved.address))
+                });
+                let (begun, address) = match restored {
+                    Some((restored, address)) => (restored, Some(address)),
+                    None => (Association::new(now.raw), None),
+                };
+                **association = begun;
+                address
+            }
+            (Authentication::Plain, Place::Address(address)) => {
+                let address = *address;
+                self.take_over(id, address);
+                Some(address)
+            }
+            (Authentication::Plain, Place::Name(..)) => {
+                entry.lookup = Some(Lookup::new(now.raw));
+                None
+            }
+        };
+        if let Some(address) = address {
+            self.entries.add_source(id, address, now.raw);
+        }
+    }
+
+    /// An address that is written out belongs to its entry, and to no name that leads there too.
+    fn take_over(&mut self, id: EntryId, address: Address) {
+        let found = self
+            .entries
+            .members()
+            .find(|(owner, source)| owner.settings.nts.is_none() && source.address() == address);
+        if let (Some((owner, source)), Some(entry)) = (found, self.entries.get(id)) {
+            let (owner, gone, by) = (owner.id, source.id, entry.settings.name.clone());
+            self.drop_source(gone);
+            self.tell_of_entry(owner, EntryNews::Taken(address.socket_address(), by));
+        }
+    }
+}
+
+/// Whether `running` makes another entry for the same server superfluous. Two names may lead to the same addresses and
+/// to others: that is seen when they are resolved.
+fn is_same_server(running: &Entry, entry: &Entry) -> bool {
+    let is_named_so = match (&entry.authentication, &entry.settings.place) {
+        (Authentication::Plain, Place::Name(..)) => false,
+        (Authentication::Plain, Place::Address(_)) | (Authentication::Nts(_), _) => {
+            running.settings.place == entry.settings.place
+        }
+    };
+    let is_alike = running.settings.nts.is_some() == entry.settings.nts.is_some();
+    running.phase == Phase::Running && running.id != entry.id && is_named_so && is_alike
+}

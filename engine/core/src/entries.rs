@@ -1,0 +1,299 @@
+//! The configured sources: one entry for each `[[source]]`, with all that has become of it.
+//!
+//! An entry holds what its sources have in common: settings, the look-up of its name, how replies are
+//! authenticated. Its sources are the addresses that are asked: one as a rule, several of a pool, none as long as the
+//! name or the keys aren't there.
+
+use crate::independence::Identity;
+use crate::names::Lookup;
+use crate::nts::Association;
+use crate::settings::{Place, SourceSettings};
+use crate::source::Source;
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::net::{IpAddr, Ipv6Addr};
+use ipc::address::Address;
+use ipc::units::RawInstant;
+
+/// Most entries: the configuration allows no more.
+pub(crate) const MOST_ENTRIES: usize = 32;
+
+/// Why an entry can't be added, changed or removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EntryError {
+    /// There are as many as there may be.
+    Full,
+    /// There is none of that id, or no more.
+    NoSuchEntry,
+}
+
+impl core::fmt::Display for EntryError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Full => write!(f, "there are {MOST_ENTRIES} sources, and can be no more; remove one first"),
+            Self::NoSuchEntry => f.write_str("there is no such source any more"),
+        }
+    }
+}
+
+impl core::error::Error for EntryError {}
+
+/// An entry of one engine. Never used twice: an entry that was removed and added again is another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct EntryId(u32);
+
+/// A source of one engine. Never used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SourceId(u32);
+
+impl SourceId {
+    /// Differs from that of any other source.
+    pub(crate) const fn number(self) -> u32 {
+        self.0
+    }
+
+    #[cfg(test)]
+    pub(crate) const fn of(number: u32) -> Self {
+        Self(number)
+    }
+}
+
+/// How the replies of an entry's sources are proved to be their own.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Authentication {
+    /// Not at all.
+    Plain,
+    /// Network Time Security: by keys that were exchanged.
+    Nts(Box<Association>),
+}
+
+/// How far an entry has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Before the welcome.
+    Waiting,
+    /// It is asked, or its name looked up, or its keys exchanged.
+    Running,
+    /// Another entry names the same server; that one is asked.
+    Duplicate,
+}
+
+/// One `[[source]]`.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Entry {
+    pub(crate) id: EntryId,
+    pub(crate) settings: SourceSettings,
+    pub(crate) phase: Phase,
+    /// None where an address is configured, and with NTS: its key exchange finds the address.
+    pub(crate) lookup: Option<Lookup>,
+    pub(crate) authentication: Authentication,
+    pub(crate) members: Vec<Source>,
+    /// It was added while others are followed already: until then nobody misses its vote, unless it decides who else
+    /// has one.
+    pub(crate) awaited_until: Option<RawInstant>,
+}
+
+impl Entry {
+    fn new(id: EntryId, settings: SourceSettings) -> Self {
+        let authentication = match settings.nts {
+            Some(_) => Authentication::Nts(Box::new(Association::idle())),
+            None => Authentication::Plain,
+        };
+        Self {
+            id,
+            settings,
+            phase: Phase::Waiting,
+            lookup: None,
+            authentication,
+            members: Vec::new(),
+            awaited_until: None,
+        }
+    }
+
+    /// With an NTS source, once it was begun.
+    pub(crate) fn association(&self) -> Option<&Association> {
+        match &self.authentication {
+            Authentication::Nts(association) if self.phase == Phase::Running => Some(association),
+            Authentication::Nts(_) | Authentication::Plain => None,
+        }
+    }
+
+    /// As [`Self::association`].
+    pub(crate) fn association_mut(&mut self) -> Option<&mut Association> {
+        match &mut self.authentication {
+            Authentication::Nts(association) if self.phase == Phase::Running => Some(association),
+            Authentication::Nts(_) | Authentication::Plain => None,
+        }
+    }
+
+    /// Whether it has a vote and no source yet: its name has no address, or its keys aren't there.
+    pub(crate) fn is_nameless(&self) -> bool {
+        let awaits = matches!(self.settings.place, Place::Name(..)) || self.settings.nts.is_some();
+        awaits && self.members.is_empty()
+    }
+
+    /// What is known of one of its sources, or of itself where it has none yet.
+    pub(crate) fn identify(&self, source: Option<&Source>) -> Identity<'_> {
+        let facts = source.and_then(|source| source.track.facts);
+        Identity {
+            name: match &self.settings.place {
+                Place::Name(name, _) if self.settings.nts.is_some() => name.as_str(),
+                Place::Name(..) | Place::Address(_) => &self.settings.name,
+            },
+            ip: source.map_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED), |source| source.address().ip()),
+            port: source.map_or(0, |source| source.address().port()),
+            stratum: facts.map_or(16, |facts| facts.stratum),
+            reference_id: facts.map_or(0, |facts| facts.reference_id),
+        }
+    }
+
+    /// What the configuration gives it over another entry for the same address: authenticated, written out, trusted,
+    /// required, preferred.
+    pub(crate) fn rank(&self) -> (bool, bool, bool, bool, bool) {
+        let settings = &self.settings;
+        (
+            settings.nts.is_some(),
+            matches!(settings.place, Place::Address(_)),
+            settings.trust,
+            settings.require,
+            settings.prefer,
+        )
+    }
+}
+
+/// All entries, in the order of the configuration.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Entries {
+    list: Vec<Entry>,
+    next_entry: u32,
+    next_source: u32,
+}
+
+impl Entries {
+    /// Those of a configuration, which wait for the welcome; what is beyond [`MOST_ENTRIES`] is left out.
+    pub(crate) fn new(settings: Vec<SourceSettings>) -> Self {
+        let mut entries = Self { list: Vec::new(), next_entry: 0, next_source: 0 };
+        for settings in settings {
+            entries.add(settings);
+        }
+        entries
+    }
+
+    /// Adds one at the end; none where there are too many.
+    pub(crate) fn add(&mut self, settings: SourceSettings) -> Option<EntryId> {
+        if self.list.len() >= MOST_ENTRIES {
+            return None;
+        }
+        let id = EntryId(self.next_entry);
+        self.next_entry += 1;
+        self.list.push(Entry::new(id, settings));
+        Some(id)
+    }
+
+    /// Takes one out.
+    pub(crate) fn remove(&mut self, id: EntryId) -> Option<Entry> {
+        let at = self.list.iter().position(|entry| entry.id == id)?;
+        Some(self.list.remove(at))
+    }
+
+    /// Puts one with other settings in the place of an entry, as if it had just been added, and gives back what was
+    /// there.
+    pub(crate) fn replace(&mut self, id: EntryId, settings: SourceSettings) -> Option<Entry> {
+        let entry = self.get_mut(id)?;
+        Some(core::mem::replace(entry, Entry::new(id, settings)))
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    pub(crate) fn ids(&self) -> Vec<EntryId> {
+        self.list.iter().map(|entry| entry.id).collect()
+    }
+
+    pub(crate) fn iter(&self) -> core::slice::Iter<'_, Entry> {
+        self.list.iter()
+    }
+
+    pub(crate) fn iter_mut(&mut self) -> core::slice::IterMut<'_, Entry> {
+        self.list.iter_mut()
+    }
+
+    pub(crate) fn get(&self, id: EntryId) -> Option<&Entry> {
+        self.list.iter().find(|entry| entry.id == id)
+    }
+
+    pub(crate) fn get_mut(&mut self, id: EntryId) -> Option<&mut Entry> {
+        self.list.iter_mut().find(|entry| entry.id == id)
+    }
+
+    /// All sources, in the order of the entries.
+    pub(crate) fn sources(&self) -> impl Iterator<Item = &Source> {
+        self.list.iter().flat_map(|entry| &entry.members)
+    }
+
+    /// As [`Self::sources`].
+    pub(crate) fn sources_mut(&mut self) -> impl Iterator<Item = &mut Source> {
+        self.list.iter_mut().flat_map(|entry| &mut entry.members)
+    }
+
+    /// All sources, each with its entry.
+    pub(crate) fn members(&self) -> impl Iterator<Item = (&Entry, &Source)> {
+        self.list.iter().flat_map(|entry| entry.members.iter().map(move |source| (entry, source)))
+    }
+
+    pub(crate) fn associations(&self) -> impl Iterator<Item = &Association> {
+        self.list.iter().filter_map(Entry::association)
+    }
+
+    pub(crate) fn associations_mut(&mut self) -> impl Iterator<Item = &mut Association> {
+        self.list.iter_mut().filter_map(Entry::association_mut)
+    }
+
+    /// A source and its entry.
+    pub(crate) fn source(&self, id: SourceId) -> Option<(&Entry, &Source)> {
+        self.members().find(|(_, source)| source.id == id)
+    }
+
+    /// A source, and the settings and the authentication that it has from its entry.
+    pub(crate) fn source_mut(
+        &mut self,
+        id: SourceId,
+    ) -> Option<(&SourceSettings, &mut Authentication, &mut Source)> {
+        self.list.iter_mut().find_map(|Entry { settings, authentication, members, .. }| {
+            let source = members.iter_mut().find(|source| source.id == id)?;
+            Some((&*settings, authentication, source))
+        })
+    }
+
+    /// The source at an address, and its entry.
+    pub(crate) fn source_at(&self, address: Address) -> Option<(&Entry, &Source)> {
+        self.members().find(|(_, source)| source.address() == address)
+    }
+
+    /// Gives an entry a source.
+    pub(crate) fn add_source(
+        &mut self,
+        entry: EntryId,
+        address: Address,
+        now: RawInstant,
+    ) -> Option<&mut Source> {
+        let id = SourceId(self.next_source);
+        self.next_source = self.next_source.wrapping_add(1);
+        let Entry { settings, members, .. } = self.get_mut(entry)?;
+        members.push(Source::new(id, address, settings, now));
+        members.last_mut()
+    }
+
+    /// Takes a source away.
+    pub(crate) fn remove_source(&mut self, id: SourceId) -> Option<Source> {
+        self.list.iter_mut().find_map(|entry| {
+            let at = entry.members.iter().position(|source| source.id == id)?;
+            Some(entry.members.remove(at))
+        })
+    }
+}

@@ -1,0 +1,178 @@
+//! The poll process of one address (RFC 5905 section 13): when it is asked next, and whether it answers.
+//!
+//! What its answers say of the time is none of its business: that is its source's track.
+
+use crate::filter::Estimate;
+use crate::nonce::Nonces;
+use crate::poll::{Poll, span};
+use crate::settings::SourceSettings;
+use ipc::address::Address;
+use ipc::units::{RawInstant, Span};
+use protocol::kiss::KissCode;
+
+/// Queries in quick succession at the start.
+pub(crate) const BURST: u8 = 4;
+
+/// Seconds between them.
+const QUICK: f64 = 0.15;
+
+/// Seconds between the queries that follow a burst, until the poll interval is reached: they find the
+/// frequency.
+const SETTLING: [f64; 4] = [2.0, 4.0, 8.0, 16.0];
+
+/// How much poll intervals are spread by chance.
+const SPREAD: f64 = 0.02;
+
+/// How long an authenticated refusal is respected.
+const REFUSED: Span = Span::from_secs(86_400);
+
+/// See the module's head.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct PollProcess {
+    /// Who is asked.
+    pub(crate) address: Address,
+    /// The last eight queries, newest in the lowest bit: which were answered.
+    pub(crate) reach: u8,
+    pub(crate) poll: Poll,
+    /// When the next query is planned.
+    pub(crate) next: RawInstant,
+    /// It refuses to serve us, and means it: not asked before.
+    pub(crate) stopped_until: Option<RawInstant>,
+    pub(crate) burst: bool,
+    quick: u8,
+    settling: u8,
+    /// Queries since the last valid reply.
+    unanswered: u32,
+}
+
+impl PollProcess {
+    pub(crate) fn new(address: Address, settings: &SourceSettings, now: RawInstant) -> Self {
+        Self {
+            address,
+            reach: 0,
+            poll: Poll::new(settings.min_poll, settings.max_poll),
+            next: now,
+            stopped_until: None,
+            burst: settings.burst,
+            quick: if settings.burst { BURST - 1 } else { 0 },
+            settling: if settings.burst { 0 } else { SETTLING.len() as u8 },
+            unanswered: 0,
+        }
+    }
+
+    /// Other settings for the same address.
+    pub(crate) fn change(&mut self, settings: &SourceSettings, now: RawInstant) {
+        self.burst = settings.burst;
+        self.poll.limit(settings.min_poll, settings.max_poll);
+        self.plan(now, self.poll.interval());
+    }
+
+    /// When it is asked next.
+    pub(crate) fn due(&self) -> RawInstant {
+        self.stopped_until.map_or(self.next, |until| until.max(self.next))
+    }
+
+    /// Four queries and no reply: where there is another address, it may be better.
+    pub(crate) fn is_silent(&self) -> bool {
+        self.unanswered >= 4
+    }
+
+    /// Eight queries and no reply.
+    pub(crate) fn is_dead(&self) -> bool {
+        self.unanswered >= 8
+    }
+
+    /// A query leaves now; the next one is planned.
+    pub(crate) fn transmit(&mut self, now: RawInstant, nonces: &mut Nonces) {
+        self.reach <<= 1;
+        self.unanswered = self.unanswered.saturating_add(1);
+        let interval = self.poll.interval();
+        let seconds = if self.quick > 0 {
+            self.quick -= 1;
+            QUICK.min(interval) * nonces.factor(0.2)
+        } else if let Some(settling) = SETTLING.get(usize::from(self.settling))
+            && *settling < interval
+        {
+            self.settling += 1;
+            settling * nonces.factor(SPREAD)
+        } else {
+            if self.is_dead() {
+                self.poll.back_off();
+            }
+            interval * nonces.factor(SPREAD)
+        };
+        self.next = now.after(span(seconds));
+    }
+
+    /// It can't be asked, because there is no cookie: after a moment where one may be on its way, else after an
+    /// interval, and as if it had not answered.
+    pub(crate) fn skip(&mut self, now: RawInstant, is_asking: bool) {
+        if is_asking {
+            self.next = now.after(span(1.0));
+        } else {
+            self.reach <<= 1;
+            self.next = now.after(span(self.poll.interval()));
+        }
+    }
+
+    /// A valid reply came.
+    pub(crate) fn answered(&mut self, now: RawInstant) {
+        let returns = self.is_dead();
+        self.unanswered = 0;
+        self.reach |= 1;
+        if returns {
+            self.settle(now);
+            if self.burst {
+                self.start_burst(now.after(span(QUICK)));
+            }
+        }
+    }
+
+    /// A kiss came; false where it is none that changes anything. Anybody can forge a plain refusal, one that is
+    /// `authenticated` is the server's own.
+    pub(crate) fn kissed(&mut self, code: KissCode, authenticated: bool, now: RawInstant) -> bool {
+        match code {
+            KissCode::Deny | KissCode::Restricted => {
+                self.poll.slowest();
+                self.stopped_until = authenticated.then(|| now.after(REFUSED));
+            }
+            KissCode::Rate => self.poll.slow_down(),
+            KissCode::NtsNak | KissCode::Other(_) => return false,
+        }
+        self.quick = 0;
+        self.settling = SETTLING.len() as u8;
+        self.next = now.after(span(self.poll.interval()));
+        true
+    }
+
+    /// A few queries now, as at the start.
+    pub(crate) fn start_burst(&mut self, now: RawInstant) {
+        self.quick = BURST - 1;
+        self.next = now;
+    }
+
+    /// As at the start: what was known has changed.
+    pub(crate) fn settle(&mut self, now: RawInstant) {
+        self.poll.fastest();
+        self.settling = if self.burst { 0 } else { SETTLING.len() as u8 };
+        self.plan(now, self.poll.interval());
+    }
+
+    /// The interval that suits what is known now.
+    pub(crate) fn choose(&mut self, estimate: &Estimate, typical_variance: f64, now: RawInstant) {
+        self.poll.choose(estimate, typical_variance);
+        self.plan(now, self.poll.interval());
+    }
+
+    /// A doubt is resolved sooner than a long interval would.
+    pub(crate) fn hurry(&mut self, now: RawInstant) {
+        let mut soon = self.poll;
+        soon.fastest();
+        self.plan(now, soon.interval());
+    }
+
+    /// The next query no later than so many seconds from now.
+    fn plan(&mut self, now: RawInstant, interval: f64) {
+        self.next = self.next.min(now.after(span(interval)));
+    }
+}

@@ -1,0 +1,165 @@
+//! What is known of the time by one source's word, and what the others say of it.
+//!
+//! All samples come in by one door ([`Track::take`]), and a track doesn't know how they were made: whether somebody
+//! answers, how often he is asked and whether his answers are authenticated is decided before.
+
+use crate::filter::{Estimate, Filter, Outcome};
+use crate::guard::{Guard, TOLERANCE};
+use crate::io::Now;
+use crate::sample::Sample;
+use crate::sanity::Facts;
+use crate::select::{Claim, Standing};
+use crate::system::Verdict;
+use ipc::units::RawInstant;
+
+/// A source farther than this from true time, by its own word, is not used. Seconds.
+const MOST_DISTANCE: f64 = 3.0;
+
+/// See the module's head.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Track {
+    pub(crate) filter: Filter,
+    guard: Option<Guard>,
+    /// From the last sample.
+    pub(crate) facts: Option<Facts>,
+    /// When the last sample came.
+    last: Option<RawInstant>,
+    /// The last sample can't be true if the ones before were.
+    pub(crate) contradicts: bool,
+    pub(crate) standing: Option<Standing>,
+    /// Selections in a row in which its frequency was beside that of the others.
+    pub(crate) strays: u8,
+}
+
+/// What a source claims at one instant.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Opinion {
+    pub(crate) claim: Claim,
+    /// Offset of the clock, seconds; positive: it is behind.
+    pub(crate) offset: f64,
+    /// What its filter knows of this instant.
+    pub(crate) estimate: Estimate,
+    /// Of so many samples.
+    pub(crate) samples: u32,
+    pub(crate) guard: Option<Guard>,
+    /// From the last sample.
+    pub(crate) facts: Facts,
+    /// Shortest recent round trip, seconds; 0 where samples are one-way.
+    pub(crate) minimum_delay: f64,
+    /// Half of the claim's width.
+    pub(crate) distance: f64,
+    /// Variance of what it may be off by for good.
+    pub(crate) systematic: f64,
+}
+
+impl Opinion {
+    /// Whether its time may be used now.
+    pub(crate) fn is_live(&self) -> bool {
+        self.claim.middle.is_some()
+    }
+
+    /// Whether it is too far from true time by its own word.
+    pub(crate) fn is_far(&self) -> bool {
+        self.distance > MOST_DISTANCE
+    }
+}
+
+impl Track {
+    pub(crate) fn new() -> Self {
+        Self {
+            filter: Filter::new(),
+            guard: None,
+            facts: None,
+            last: None,
+            contradicts: false,
+            standing: None,
+            strays: 0,
+        }
+    }
+
+    /// Whether it was ever fed: then it has a vote.
+    pub(crate) fn is_heard(&self) -> bool {
+        self.last.is_some()
+    }
+
+    /// Whether its last sample fits those before.
+    pub(crate) fn is_sure(&self) -> bool {
+        !self.filter.is_empty() && !self.filter.is_doubtful()
+    }
+
+    /// Takes a sample. `prior`: what is known of the frequency beforehand, with its standard deviation, s/s.
+    pub(crate) fn take(&mut self, sample: &Sample, prior: (f64, f64), now: Now) -> Outcome {
+        let Sample { measurement, facts } = sample;
+        let root = facts.root_delay / 2.0 + facts.root_dispersion;
+        self.filter.expect(prior.0, prior.1);
+        let before = self.filter.estimate(now.raw);
+        let outcome = self.filter.learn(measurement);
+        let newest = Guard::of(measurement, root);
+        let (low, high) = newest.offsets(now.wall.nanos());
+        // Hard bounds of before and of now that exclude each other: no noise explains that.
+        self.contradicts = outcome == Outcome::Doubtful
+            && self.opinion(now, false).is_some_and(|old| old.claim.high < low || old.claim.low > high);
+        match outcome {
+            Outcome::Doubtful => {}
+            Outcome::Restarted => self.guard = Some(newest),
+            Outcome::Used => {
+                let aged = self.guard.zip(before).map(|(guard, estimate)| {
+                    let elapsed = newest.at().since(guard.at()).nanos() as f64 * 1e-9;
+                    guard.aged(newest.at(), estimate.frequency, estimate.frequency_deviation(elapsed))
+                });
+                self.guard = Some(aged.map_or(newest, |guard| guard.cut(&newest).0));
+            }
+        }
+        self.facts = Some(*facts);
+        self.last = Some(now.raw);
+        outcome
+    }
+
+    /// What it claims now; none where it was never fed. `live`: its time may be used.
+    pub(crate) fn opinion(&self, now: Now, live: bool) -> Option<Opinion> {
+        let estimate = self.filter.estimate(now.raw)?;
+        let facts = self.facts?;
+        let age = now.raw.since(self.last?).nanos().max(0) as f64 * 1e-9;
+        let offset = estimate.offset_of(now.wall.nanos());
+        let minimum_delay = self.filter.minimum_delay().unwrap_or(0.0);
+        let path = facts.root_delay / 2.0 + facts.root_dispersion + minimum_delay / 2.0;
+        let distance = path + TOLERANCE * age + 3.0 * libm::sqrt(estimate.variance);
+        Some(Opinion {
+            claim: Claim { low: offset - distance, middle: live.then_some(offset), high: offset + distance },
+            offset,
+            estimate,
+            samples: self.filter.samples(),
+            guard: self.guard,
+            facts,
+            minimum_delay,
+            distance,
+            // The path is seldom more lopsided than an eighth of what it could be.
+            systematic: (path / 8.0) * (path / 8.0),
+        })
+    }
+
+    /// Takes what a selection said of it; none: it was not among those that were selected from, and stands
+    /// `otherwise`.
+    pub(crate) fn stand(&mut self, verdict: Option<&Verdict>, otherwise: Option<Standing>) {
+        self.standing = verdict.map(|verdict| verdict.standing).or(otherwise);
+        self.strays = verdict.map_or(self.strays, |verdict| verdict.strays);
+    }
+
+    /// Everything that depends on the counter having run on is forgotten (the machine slept).
+    pub(crate) fn forget_time(&mut self) {
+        self.filter.forget_offset();
+        self.guard = None;
+        self.contradicts = false;
+    }
+
+    /// UTC itself moved by `nanos` (a leap second).
+    pub(crate) fn shift(&mut self, nanos: i64) {
+        self.filter.shift(nanos);
+        if let Some(guard) = &mut self.guard {
+            guard.shift(nanos);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
