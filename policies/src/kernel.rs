@@ -62,6 +62,19 @@ pub(crate) fn prctl(option: libc::c_int, argument: libc::c_ulong) -> Result<libc
     })
 }
 
+/// Whether this program was started with more rights than whoever started it has: set-uid, or capabilities of its file.
+#[must_use]
+pub fn has_rights_of_its_file() -> bool {
+    // SAFETY: the call takes a number and reads what the kernel gave this process at its start.
+    unsafe { libc::getauxval(libc::AT_SECURE) != 0 }
+}
+
+/// Ends of children are told of again, also where whoever started this process had them ignored.
+pub fn tell_of_children() {
+    // SAFETY: SIG_DFL is no handler of ours, and no other thread is there yet.
+    unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
+}
+
 /// SIGKILL, as prctl takes it.
 pub(crate) const SIGKILL: libc::c_ulong = libc::SIGKILL as libc::c_ulong;
 

@@ -45,7 +45,10 @@ fn folders(maps: &str, own: &Path) -> Vec<PathBuf> {
         let mut words = line.split_ascii_whitespace();
         let is_code = words.nth(1).is_some_and(|mode| mode.contains('x'));
         let Some(path) = line.find('/').map(|at| Path::new(&line[at..])) else { continue };
-        let Some(folder) = path.parent().filter(|_| is_code && path != own) else { continue };
+        let Some(folder) = path.parent().filter(|folder| is_code && path != own && *folder != Path::new("/"))
+        else {
+            continue;
+        };
         if !folders.iter().any(|known| folder.starts_with(known)) {
             folders.retain(|known| !known.starts_with(folder));
             folders.push(folder.to_owned());

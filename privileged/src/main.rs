@@ -19,6 +19,7 @@ use std::process::exit;
 
 fn main() {
     for_the_journal(journal::reads_stderr());
+    policies::tell_of_children();
     // Whatever a careless parent left open is none of ours, nor of our children.
     if let Ok(nothing) = policies::Inherited::from_words([] as [&str; 0]) {
         nothing.close_others();

@@ -4,6 +4,7 @@ use bench::daemon::{Setup, source};
 use bench::forger::Forger;
 use bench::manager::Manager;
 use bench::programs::{Place, free_port, names, program};
+use nix::sys::signal::Signal;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::unix::fs::PermissionsExt;
@@ -246,6 +247,42 @@ fn an_engine_that_ends_after_its_plan_is_never_a_configuration_that_is_not_in_or
     fs::set_permissions(programs.join("truechimer-engine"), PermissionsExt::from_mode(0o755)).expect("ours");
     let exit = all_roles(&forger).with_programs(programs.path().into()).run_to_end();
     assert_eq!(exit.code, Some(81), "{exit:?}");
+}
+
+#[test]
+fn programs_that_others_can_change_are_refused_by_name() {
+    if !bench::is_root() {
+        return bench::skip("what belongs to others can be made by root only: run the tests as root too");
+    }
+    let refused = |place: &Place, named: &str| {
+        let setup = Setup::new("changeable", &source("192.0.2.1")).with_programs(place.path().into());
+        let exit =
+            setup.with_argument("--programs").with_argument(&place.path().display().to_string()).run_to_end();
+        assert_eq!(exit.code, Some(78), "{named}: {exit:?}");
+        assert!(
+            exit.log.contains(named) && exit.log.contains("can be changed by others"),
+            "{named}: {exit:?}"
+        );
+    };
+    let open = scripts("open", &[], "");
+    fs::set_permissions(open.path(), PermissionsExt::from_mode(0o777)).expect("ours");
+    refused(&open, &open.path().display().to_string());
+    for name in ["truechimer-keeper", "truechimer-keeper-virtual", "truechimer-engine", "truechimer-client"] {
+        let place = scripts("foreign", &[], "");
+        std::os::unix::fs::chown(place.join(name), Some(65_534), None).expect("we are root");
+        refused(&place, name);
+    }
+}
+
+#[test]
+fn a_parent_that_ignored_the_end_of_children_hides_no_death() {
+    let forger = Forger::honest(HERE, 0);
+    let careless = ["/bin/sh", "-c", "trap '' CHLD; exec \"$0\" \"$@\""];
+    let mut daemon = all_roles(&forger).with_wrapper(&careless).start();
+    daemon.signal(daemon.process("client").pid, Signal::SIGKILL);
+    let exit = daemon.wait_for_end(Duration::from_secs(20));
+    assert_eq!(exit.code, Some(82), "{exit:?}");
+    assert!(exit.log.contains("was killed by signal 9"), "{exit:?}");
 }
 
 #[test]

@@ -159,7 +159,9 @@ fn fill(root: &Path, programs: &Path) -> Result<(), String> {
     }
     for (_, program) in PROGRAMS {
         let folder = if program == "chimerctl" { "usr/bin" } else { "usr/lib/truechimer" };
-        put(&programs.join(program), &root.join(folder).join(program), 0o755)?;
+        // Who can't read a program can't trace who runs it from its first moment on; others can after an exec.
+        let mode = if program.starts_with("truechimer-keeper") { 0o711 } else { 0o755 };
+        put(&programs.join(program), &root.join(folder).join(program), mode)?;
     }
     let link = root.join("usr/sbin/truechimerd");
     folder(&root.join("usr/sbin"))?;

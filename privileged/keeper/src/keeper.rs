@@ -36,7 +36,7 @@ const SUMMARY: i64 = 60 * limits::SECOND;
 /// How long the other processes may take to end by themselves, in nanoseconds: after a stop, and after a fault of one.
 pub const GRACE: i64 = 3_000_000_000;
 const PARTING: i64 = 300_000_000;
-/// How long an answer may wait for the engine to read.
+/// How long an answer may wait for the engine to read: less than a service manager waits for the end.
 const ANSWER: i64 = 5 * limits::SECOND;
 /// How many changes of the daemon's condition are passed on in a second.
 const CONDITIONS: u32 = 10;
@@ -127,7 +127,7 @@ impl<C: Clock> Keeper<C> {
         }
         for name in left {
             let patience = patience / 1_000_000;
-            say(4, &format_args!("{name} did not end within {patience} ms and is killed with this process"));
+            say(4, &format_args!("{name} did not end within {patience} ms"));
         }
         if ending != Ending::Asked {
             say(3, &ending);
@@ -359,10 +359,13 @@ impl<C: Clock> Keeper<C> {
         if !costs && written {
             return true;
         }
-        if self.persist().is_ok() {
-            self.unwritten_since = None;
-            return true;
-        }
+        let errno = match self.persist() {
+            Ok(()) => {
+                self.unwritten_since = None;
+                return true;
+            }
+            Err(errno) => errno,
+        };
         let since = *self.unwritten_since.get_or_insert_with(|| {
             say(
                 3,
@@ -371,7 +374,9 @@ impl<C: Clock> Keeper<C> {
             now.raw
         });
         // Only where this run has written before: else ending and starting again would forget the charge.
-        let remembered = self.written.is_some() && now.raw.since(since).nanos() < UNWRITTEN;
+        // A file that has its full length from the start doesn't grow: that limit is somebody else's doing.
+        let is_honest = errno != Errno(libc::EFBIG);
+        let remembered = is_honest && self.written.is_some() && now.raw.since(since).nanos() < UNWRITTEN;
         !matches!(order, ToPrivileged::Step(_)) && (!costs || remembered)
     }
 
@@ -463,15 +468,23 @@ impl<C: Clock> Keeper<C> {
 
     /// Answers; an engine that is slow to read gets a moment, in which none of its orders is read.
     fn answer(&mut self, answer: &FromPrivileged) -> Result<(), Ending> {
-        for _ in 0..2 {
+        let started = nanos(libc::CLOCK_MONOTONIC);
+        loop {
             match self.link.send(answer) {
                 Ok(_) => return Ok(()),
                 Err(LinkError::Full) => {}
                 Err(error) => return Err(Ending::Engine(error.to_string())),
             }
-            let _ = kernel::wait([self.link.as_fd()], libc::POLLOUT, ANSWER);
+            let left = ANSWER - (nanos(libc::CLOCK_MONOTONIC) - started);
+            if left <= 0 {
+                return Err(Ending::Engine("it does not read its answers".into()));
+            }
+            let ready = kernel::wait_for_room(self.link.as_fd(), self.signals.as_fd(), left);
+            // A stop does not wait for the engine; a reload that comes in this moment is lost with it.
+            if ready.is_ok_and(|[_, signal]| signal) && caught(&self.signals) == Some(Caught::Stop) {
+                return Err(Ending::Asked);
+            }
         }
-        Err(Ending::Engine("it does not read its answers".into()))
     }
 }
 

@@ -46,7 +46,19 @@ pub fn wait<const N: usize>(
     events: libc::c_short,
     nanos: i64,
 ) -> Result<[bool; N], Errno> {
-    let mut polled = fds.map(|fd| libc::pollfd { fd: fd.as_raw_fd(), events, revents: 0 });
+    poll(fds.map(|fd| libc::pollfd { fd: fd.as_raw_fd(), events, revents: 0 }), nanos)
+}
+
+/// Waits until there is room to write to the one, or something to read from the other.
+///
+/// # Errors
+/// As [`wait`].
+pub fn wait_for_room(room: BorrowedFd<'_>, input: BorrowedFd<'_>, nanos: i64) -> Result<[bool; 2], Errno> {
+    let polled = |fd: BorrowedFd<'_>, events| libc::pollfd { fd: fd.as_raw_fd(), events, revents: 0 };
+    poll([polled(room, libc::POLLOUT), polled(input, libc::POLLIN)], nanos)
+}
+
+fn poll<const N: usize>(mut polled: [libc::pollfd; N], nanos: i64) -> Result<[bool; N], Errno> {
     let nanos = nanos.max(0);
     let limit = libc::timespec { tv_sec: nanos / 1_000_000_000, tv_nsec: nanos % 1_000_000_000 };
     // SAFETY: `polled` has N elements that the call reads and fills, `limit` is only read, and both live until it returns.
@@ -134,7 +146,7 @@ pub fn exit(code: i32) -> ! {
 }
 
 /// Keeps CAP_SYS_TIME, or no capability, permitted and effective, and nothing that a program executed by this one would
-/// have: with the inheritable set the kernel empties the ambient one. The launch has emptied the bounding set.
+/// have: with the inheritable set the kernel empties the ambient one. (A launch as root has emptied the bounding set too.)
 ///
 /// # Errors
 /// The kernel's; EPERM where CAP_SYS_TIME isn't there.

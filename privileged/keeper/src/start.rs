@@ -9,7 +9,7 @@ use crate::keeper::{Keeper, moment};
 use crate::kernel::{self, Errno};
 use crate::notify::Notify;
 use filters::{Role, RuleSet};
-use ipc::message::handover::Handover;
+use ipc::message::handover::{Handover, Memory};
 use ipc::message::privileged::{ClockKind, ClockReading, Welcome};
 use ipc_link::Link;
 use std::fs::File;
@@ -73,8 +73,11 @@ fn take_over<C: Clock>(
     let (now, found) =
         moment(&clock).map_err(|errno| Ending::Internal(format!("reading the clock: {errno}")))?;
     let record_file = File::from(given(numbers.record)?);
-    let mut slots = [0; 2 * SLOT];
-    let kept = record_file.read_exact_at(&mut slots, 0).ok().and_then(|()| Record::newest(&slots));
+    let kept = Record::newest(&read_slots(&record_file));
+    if handover.memory == Memory::Resumed && kept.is_none() {
+        // The launch has read it, a moment ago.
+        return Err(Ending::Trouble("the governor's record can't be read any more; look at the disk".into()));
+    }
     let begin = (handover.boot_id, now.boot, now.wall);
     let record = Record::of(handover.memory, kept, limits::of(handover.profile), begin);
     let terms = Terms {
@@ -105,6 +108,18 @@ fn take_over<C: Clock>(
     };
     lock_down(role, handover.insecure)?;
     Ok((keeper, found))
+}
+
+/// Both slots of the governor's record; what can't be read is as if it were torn.
+pub fn read_slots(file: &File) -> [u8; 2 * SLOT] {
+    let mut slots = [0; 2 * SLOT];
+    for (slot, at) in slots.chunks_exact_mut(SLOT).zip([0, SLOT as u64]) {
+        match file.read_exact_at(slot, at) {
+            Err(error) if error.kind() != std::io::ErrorKind::UnexpectedEof => slot.fill(0xff),
+            _ => {}
+        }
+    }
+    slots
 }
 
 /// Becomes readable when somebody sets the kernel's clock.

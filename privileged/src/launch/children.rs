@@ -3,6 +3,7 @@
 
 use super::LaunchLink;
 use super::named;
+use super::programs;
 use super::service_manager;
 use super::sockets::Sockets;
 use super::users::Users;
@@ -57,7 +58,7 @@ impl Children {
             engine_ends[process] = Some(engines);
         }
         Ok(Self {
-            programs: programs(options)?,
+            programs: programs::folder(options)?,
             words: PerProcess::from_fn(|process| users.words(process)),
             insecure: options.insecure,
             ends,
@@ -216,7 +217,7 @@ impl Children {
 pub fn check(options: &Options, users: &Users, config: File) -> Ending {
     let run = || -> Result<Ending, Ending> {
         let (engines, ours) = pair()?;
-        let mut command = Command::new(programs(options)?.join(Process::Engine.program()));
+        let mut command = Command::new(programs::folder(options)?.join(Process::Engine.program()));
         command.env_clear().stdin(Stdio::null()).arg("check").args(users.words(Process::Engine));
         command.args(options.insecure.then_some("insecure"));
         let mut given = Given::default();
@@ -236,15 +237,6 @@ pub fn check(options: &Options, users: &Users, config: File) -> Ending {
         })
     };
     run().unwrap_or_else(|ending| ending)
-}
-
-pub fn programs(options: &Options) -> Result<PathBuf, Ending> {
-    if let Some(directory) = &options.programs {
-        return Ok(directory.clone());
-    }
-    let own = std::env::current_exe()
-        .map_err(|error| Ending::Launch(format!("where this program is: {error}; give --programs DIR")))?;
-    Ok(own.parent().map_or_else(PathBuf::new, Into::into))
 }
 
 fn pair() -> Result<(OwnedFd, OwnedFd), Ending> {

@@ -5,6 +5,7 @@ use super::audit_log;
 use ipc::message::handover::Memory;
 use keeper::ending::say;
 use keeper::governor::record::{Record, SLOT};
+use keeper::start::read_slots;
 use nix::errno::Errno;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -65,18 +66,6 @@ pub fn void(file: &File) -> Result<(), Errno> {
     }
     file.write_all_at(&[0xff; 2 * SLOT], 0).map_err(|error| super::sentence::errno(&error))?;
     nix::unistd::fdatasync(file)
-}
-
-/// Both slots; what can't be read is as if it were torn.
-fn read_slots(file: &File) -> [u8; 2 * SLOT] {
-    let mut slots = [0; 2 * SLOT];
-    for (slot, at) in slots.chunks_exact_mut(SLOT).zip([0, SLOT as u64]) {
-        match file.read_exact_at(slot, at) {
-            Err(error) if error.kind() != std::io::ErrorKind::UnexpectedEof => slot.fill(0xff),
-            _ => {}
-        }
-    }
-    slots
 }
 
 #[cfg(test)]

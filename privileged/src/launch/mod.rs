@@ -17,6 +17,7 @@ pub mod journal;
 mod kept;
 mod memory;
 mod named;
+mod programs;
 mod sentence;
 pub mod service_manager;
 mod sockets;
@@ -274,8 +275,8 @@ struct Taken {
 fn take_clock(choice: &ClockChoice) -> Result<Taken, Ending> {
     match choice {
         ClockChoice::None => Ok(Taken { kind: ClockKind::None, kept: None, reader: None }),
-        ClockChoice::Kernel => match KernelClock::take() {
-            Ok(_) => Ok(Taken { kind: ClockKind::Kernel, kept: None, reader: None }),
+        ClockChoice::Kernel => match KernelClock::may_be_set() {
+            Ok(()) => Ok(Taken { kind: ClockKind::Kernel, kept: None, reader: None }),
             Err(errno) => Err(Ending::NoClockControl(format!(
                 "the clock can't be steered ({errno}): start as root or with CAP_SYS_TIME (containers: --cap-add \
                  SYS_TIME); to serve time only, use --clock none"

@@ -1,7 +1,7 @@
 //! The end of the launch: this process is confined and executes the keeper, which has the same number, the same children
 //! and nothing else of it.
 
-use super::children::programs;
+use super::programs;
 use super::users::Users;
 use crate::options::Options;
 use ipc::message::Shortfall;
@@ -55,7 +55,7 @@ impl Program {
             ClockKind::Kernel => (Role::Privileged, "truechimer-keeper"),
             ClockKind::Virtual | ClockKind::None => (Role::PrivilegedVirtual, "truechimer-keeper-virtual"),
         };
-        let path = programs(options)?.join(name);
+        let path = programs::folder(options)?.join(name);
         // In the view that it is executed in there are no links to it.
         match path.canonicalize() {
             Ok(path) => Ok(Self { role, path }),
@@ -65,6 +65,12 @@ impl Program {
 }
 
 fn cannot_be_started(path: &Path, error: &std::io::Error) -> Ending {
+    if error.raw_os_error() == Some(nix::libc::EAGAIN) {
+        return Ending::Trouble(format!(
+            "{} can't be started: its user has more processes than its limit (RLIMIT_NPROC) allows; raise the limit, or end them",
+            path.display()
+        ));
+    }
     Ending::Launch(format!(
         "{} can't be started ({error}); install the package anew, or name the folder of the programs with --programs",
         path.display()

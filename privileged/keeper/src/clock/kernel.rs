@@ -61,6 +61,16 @@ fn call(change: &Change) -> Result<timex, Errno> {
 }
 
 impl KernelClock {
+    /// Whether this process may set the clock: it sets the frequency that it has.
+    ///
+    /// # Errors
+    /// EPERM without CAP_SYS_TIME.
+    pub fn may_be_set() -> Result<(), Errno> {
+        let found = call(&Change::default())?;
+        let frequency = i32::try_from(found.freq).unwrap_or(0);
+        call(&Change { modes: ADJ_FREQUENCY, frequency, ..Change::default() }).map(drop)
+    }
+
     /// Takes the clock in hand: nominal tick, frequency as found (where it is lawful), no slew.
     ///
     /// # Errors

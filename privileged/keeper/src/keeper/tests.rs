@@ -206,6 +206,16 @@ fn raise(signals: &OwnedFd, signal: i32) {
 }
 
 #[test]
+fn a_stop_does_not_wait_for_an_engine_that_reads_no_answers() {
+    let (mut keeper, _deaf, signals) = keeper();
+    while keeper.link.send(&FromPrivileged::Reload).is_ok() {}
+    raise(&signals, libc::SIGTERM);
+    assert_eq!(keeper.answer(&FromPrivileged::Reload), Err(Ending::Asked));
+    let unread = keeper.answer(&FromPrivileged::Reload);
+    assert_eq!(unread, Err(Ending::Engine("it does not read its answers".into())));
+}
+
+#[test]
 fn a_hangup_asks_the_engine_to_reload_and_other_signals_end() {
     let (mut keeper, mut engine, signals) = keeper();
     raise(&signals, libc::SIGHUP);

@@ -1,0 +1,50 @@
+//! The folder of the programs. Whoever can change one of them has what it has: of the keeper, the clock.
+
+use super::sentence::{is_ours, make_roots, owner_and_mode};
+use crate::options::Options;
+use ipc::process::Process;
+use keeper::ending::Ending;
+use nix::sys::stat::stat;
+use std::path::{Path, PathBuf};
+
+/// The programs that this one becomes.
+const KEEPERS: [&str; 2] = ["truechimer-keeper", "truechimer-keeper-virtual"];
+
+/// The folder that was named, or the one of this program. What is missing in it is told by whoever needs it.
+///
+/// # Errors
+/// The folder or a program belongs to another user than root and the one that starts this program, or everybody may
+/// write to it; or a folder was named by whoever started a program with more rights than their own (file capabilities).
+pub fn folder(options: &Options) -> Result<PathBuf, Ending> {
+    let folder = match &options.programs {
+        Some(_) if policies::has_rights_of_its_file() => {
+            return Err(Ending::Configuration(
+                "--programs: this program has capabilities of its own, so that its folder is not for others to choose; leave \
+                 the option out"
+                    .into(),
+            ));
+        }
+        Some(folder) => folder.clone(),
+        None => std::env::current_exe()
+            .map_err(|error| Ending::Launch(format!("where this program is: {error}; give --programs DIR")))?
+            .parent()
+            .map_or_else(PathBuf::new, Into::into),
+    };
+    judge(&folder)?;
+    let names = Process::ALL.into_iter().map(Process::program).chain(KEEPERS);
+    names.map(|name| folder.join(name)).try_for_each(|program| judge(&program))?;
+    Ok(folder)
+}
+
+/// A group of administrators may write to it: that is a custom.
+fn judge(path: &Path) -> Result<(), Ending> {
+    match stat(path) {
+        Ok(facts) if !is_ours(&facts) || facts.st_mode & 0o002 != 0 => Err(Ending::Configuration(format!(
+            "{}: can be changed by others than root ({}), and with it the time; {}",
+            path.display(),
+            owner_and_mode(&facts),
+            make_roots(path, &facts, facts.st_mode & 0o755)
+        ))),
+        _ => Ok(()),
+    }
+}
