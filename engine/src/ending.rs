@@ -25,7 +25,7 @@ pub enum Ending {
 
 impl Ending {
     /// What privileged is told; nothing where it is gone itself.
-    pub fn farewell(&self) -> Option<Process> {
+    pub fn goodbye(&self) -> Option<Process> {
         match self {
             Self::Breach(breach) => Some(breach.process).filter(|process| *process != Process::Privileged),
             Self::Clock(_) | Self::Kernel(_) => Some(Process::Engine),

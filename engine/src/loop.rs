@@ -315,7 +315,7 @@ impl Running {
                     }
                 }
                 Output::Log(notice) => self.log.tell(raw, &notice),
-                Output::Distrust(process, deed) => return Err(Breach::new(process, deed).into()),
+                Output::Distrust(process, violation) => return Err(Breach::new(process, violation).into()),
             }
         }
         Ok(())

@@ -356,8 +356,8 @@ fn end(log: &mut Log, links: &mut Links, clock: &Clock, ending: &Ending) -> i32 
     }
     let severity = if ending.is_orderly() { Severity::INFO } else { Severity::ERROR };
     log.write(severity, &ending.to_string());
-    if let (Some(farewell), Ok(now)) = (ending.farewell(), clock.raw()) {
-        links.send_goodbye(now, farewell);
+    if let (Some(goodbye), Ok(now)) = (ending.goodbye(), clock.raw()) {
+        links.send_goodbye(now, goodbye);
     }
     ending::ENGINE
 }

@@ -30,8 +30,8 @@ impl Tape for RecordFile {
     }
 
     fn chance(&mut self) -> Option<[u8; 16]> {
-        let mut chance = [0; 16];
-        getrandom::fill(&mut chance).ok().map(|()| chance)
+        let mut random = [0; 16];
+        getrandom::fill(&mut random).ok().map(|()| random)
     }
 }
 

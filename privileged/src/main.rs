@@ -28,9 +28,9 @@ fn main() {
     let notify = if is_check { Notify::to(None) } else { service_manager::connect() };
     let last = notify.clone();
     std::panic::set_hook(Box::new(move |panic| {
-        let sentence = format!("internal error, ending: {panic}");
-        last.say_end(&sentence);
-        say(2, &sentence);
+        let message = format!("internal error, ending: {panic}");
+        last.say_end(&message);
+        say(2, &message);
         exit(70);
     }));
     let ending = match asked {
@@ -46,7 +46,7 @@ fn main() {
             let Err(ending) = launch::launch(&options, &notify);
             not_started(&notify, ending)
         }
-        Err(sentence) => not_started(&notify, Ending::Configuration(sentence)),
+        Err(message) => not_started(&notify, Ending::Configuration(message)),
     };
     let text = ending.to_string();
     if !text.is_empty() && !matches!(ending, Ending::Asked) {

@@ -10,7 +10,7 @@ use core::fmt;
 mod asked;
 mod outcome;
 
-pub use asked::{Asked, Deed, Progress};
+pub use asked::{Asked, Progress, Violation};
 pub use outcome::{Addresses, AssociationKeys, Validity};
 
 /// Most addresses that are taken from one answer.

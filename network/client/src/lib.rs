@@ -85,9 +85,9 @@ impl Client {
             places.extend(self.open.iter().map(|open| PollFd::new(open.as_fd(), open.interest())));
         }
         let now = clock::raw();
-        let patience = self.open.iter().map(|open| open.deadline().since(now).nanos().max(0)).min();
-        let patience = patience.map(|nanos| TimeSpec::new(nanos / 1_000_000_000, nanos % 1_000_000_000));
-        match ppoll(&mut places, patience, None) {
+        let timeout = self.open.iter().map(|open| open.deadline().since(now).nanos().max(0)).min();
+        let timeout = timeout.map(|nanos| TimeSpec::new(nanos / 1_000_000_000, nanos % 1_000_000_000));
+        match ppoll(&mut places, timeout, None) {
             Ok(_) => Ok(places.iter().map(|place| place.revents().unwrap_or(PollFlags::POLLERR)).collect()),
             Err(Errno::EINTR) => Ok(Vec::new()),
             Err(errno) => Err(Ending::Kernel("to wait for sockets", errno)),

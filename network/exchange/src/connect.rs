@@ -49,8 +49,8 @@ pub(super) fn connect_to_any(addresses: &[SocketAddr]) -> Result<(TcpStream, Soc
         if open.is_empty() {
             return Err(failure);
         }
-        let patience = (left.len() > 0).then(|| next_start.since(clock::raw()).nanos().max(0));
-        for at in wait(&open, patience).into_iter().rev() {
+        let timeout = (left.len() > 0).then(|| next_start.since(clock::raw()).nanos().max(0));
+        for at in wait(&open, timeout).into_iter().rev() {
             let attempt = open.swap_remove(at);
             match getsockopt(&attempt.socket, sockopt::SocketError) {
                 Ok(0) => return finish(attempt),
@@ -83,11 +83,11 @@ fn start(address: SocketAddr) -> Result<Attempt, Errno> {
 }
 
 /// Which attempts came to an end, in ascending order.
-fn wait(open: &[Attempt], patience: Option<i64>) -> Vec<usize> {
+fn wait(open: &[Attempt], timeout: Option<i64>) -> Vec<usize> {
     let place = |attempt| PollFd::new(AsFd::as_fd(attempt), PollFlags::POLLOUT);
     let mut places: Vec<PollFd<'_>> = open.iter().map(|attempt| place(&attempt.socket)).collect();
-    let patience = patience.map(|nanos| TimeSpec::new(nanos / 1_000_000_000, nanos % 1_000_000_000));
-    if ppoll(&mut places, patience, None).is_err() {
+    let timeout = timeout.map(|nanos| TimeSpec::new(nanos / 1_000_000_000, nanos % 1_000_000_000));
+    if ppoll(&mut places, timeout, None).is_err() {
         return Vec::new();
     }
     let ended = |place: &PollFd<'_>| place.revents().is_some_and(|events| !events.is_empty());

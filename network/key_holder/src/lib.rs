@@ -44,8 +44,8 @@ const READINGS: i64 = 10;
 /// Orders of one thread that are done before the key is read.
 const BURST: usize = 16;
 
-/// An end of a link, over which the service signs, orders, and is answered in order.
-type Ear = Link<FromKeyHolder, ToKeyHolder>;
+/// A link to the key service: its requests arrive on it and are answered in order.
+type ServiceLink = Link<FromKeyHolder, ToKeyHolder>;
 
 /// The key, read before the filter is in force: what a library asks of the kernel when it is used first isn't
 /// allowed later.
@@ -64,7 +64,7 @@ impl Holder {
     }
 
     /// Signs until a link ends. The first link is told hello, and of the key.
-    pub fn run(self, links: Vec<Ear>, shortfall: Shortfall) -> Ending {
+    pub fn run(self, links: Vec<ServiceLink>, shortfall: Shortfall) -> Ending {
         let Holder { path, latest } = self;
         let places = links.into_iter().map(|link| Place { link, key: latest.clone(), late: None }).collect();
         let mut work = Work {
@@ -83,7 +83,7 @@ impl Holder {
 
 /// One link.
 struct Place {
-    link: Ear,
+    link: ServiceLink,
     /// Signs here.
     key: Option<Key>,
     /// An answer that the service had no room for. Until it has, nothing more is read from it.

@@ -13,7 +13,7 @@
 //!   worker       one thread: connections and their deadlines
 //!   places       its connections, and who has to go
 //!   connection   one socket
-//!   talk         one exchange, as octets in and octets out
+//!   session         one exchange, as octets in and octets out
 //!   answer       a request becomes a response
 //!   limit        how many at a time, how many a second
 //!   certificate  read and understood
@@ -29,9 +29,9 @@ mod connection;
 mod limit;
 mod places;
 mod reload;
+mod session;
 mod shared;
 mod signing;
-mod talk;
 mod worker;
 
 pub use worker::DEADLINE;
@@ -68,11 +68,11 @@ const BURST: usize = 16;
 const STACK: usize = 512 * 1024;
 
 /// How long a thread waits for a signature, microseconds.
-const PATIENCE: i64 = 1_000_000;
+const TIMEOUT: i64 = 1_000_000;
 
 /// The threads at the sockets, waiting at a gate.
 #[derive(Debug)]
-pub struct Crew {
+pub struct WorkerThreads {
     shared: Arc<Shared>,
     gate: Gate,
 }
@@ -82,18 +82,18 @@ pub struct Crew {
 ///
 /// # Errors
 /// [`Ending::Kernel`] where there are no threads or descriptors to be had.
-pub fn muster(
+pub fn start_threads(
     listeners: Vec<OwnedFd>,
     holders: Vec<Link<ToKeyHolder, FromKeyHolder>>,
-) -> Result<Crew, Ending> {
+) -> Result<WorkerThreads, Ending> {
     let refused = |errno| Ending::Kernel("threads that exchange keys", errno);
     let listeners: Arc<[TcpListener]> = listeners.into_iter().map(TcpListener::from).collect();
     let shared = Arc::new(Shared::new(holders.len()).map_err(refused)?);
     let mut bodies = Vec::with_capacity(holders.len());
     for (number, link) in holders.into_iter().enumerate() {
-        let patience = TimeVal::new(PATIENCE / 1_000_000, PATIENCE % 1_000_000);
-        setsockopt(&link, sockopt::ReceiveTimeout, &patience).map_err(refused)?;
-        setsockopt(&link, sockopt::SendTimeout, &patience).map_err(refused)?;
+        let timeout = TimeVal::new(TIMEOUT / 1_000_000, TIMEOUT % 1_000_000);
+        setsockopt(&link, sockopt::ReceiveTimeout, &timeout).map_err(refused)?;
+        setsockopt(&link, sockopt::SendTimeout, &timeout).map_err(refused)?;
         let worker = Worker::new(Arc::clone(&shared), number, Arc::clone(&listeners), Holder::new(link));
         let mut worker = worker.map_err(refused)?;
         bodies.push(move || {
@@ -101,8 +101,8 @@ pub fn muster(
             move || worker.work()
         });
     }
-    let gate = threads::start(("keys", STACK), &shared, |shared| &shared.crew, bodies).map_err(refused)?;
-    Ok(Crew { shared, gate })
+    let gate = threads::start(("keys", STACK), &shared, |shared| &shared.workers, bodies).map_err(refused)?;
+    Ok(WorkerThreads { shared, gate })
 }
 
 /// Runs until the engine's link ends; sends the hello first. `holder` is the link over which the key holder is
@@ -112,9 +112,9 @@ pub fn run(
     holder: Link<ToKeyHolder, FromKeyHolder>,
     certificate: PathBuf,
     shortfall: Shortfall,
-    crew: Crew,
+    threads: WorkerThreads,
 ) -> Ending {
-    let Crew { shared, gate } = crew;
+    let WorkerThreads { shared, gate } = threads;
     let mut service = Service {
         engine: Outbox::new(engine),
         holder: Outbox::new(holder),
@@ -147,7 +147,7 @@ impl Service<'_> {
         gate.open();
         loop {
             let [is_engine, is_holder] = self.wait()?;
-            if let Some(ending) = self.shared.crew.failure() {
+            if let Some(ending) = self.shared.workers.failure() {
                 return Err(ending);
             }
             if is_engine {
@@ -169,9 +169,9 @@ impl Service<'_> {
         let mut places = [
             PollFd::new(self.engine.as_fd(), self.engine.interest()),
             PollFd::new(self.holder.as_fd(), self.holder.interest()),
-            PollFd::new(self.shared.crew.bell().as_fd(), PollFlags::POLLIN),
+            PollFd::new(self.shared.workers.wakeup().as_fd(), PollFlags::POLLIN),
         ];
-        match ppoll(&mut places, self.reports.patience(), None) {
+        match ppoll(&mut places, self.reports.timeout(), None) {
             Ok(_) => {}
             Err(Errno::EINTR) => return Ok([false; 2]),
             Err(errno) => return Err(Ending::Kernel("to wait for the engine", errno)),
@@ -179,7 +179,7 @@ impl Service<'_> {
         let [is_engine, is_holder, is_bell] =
             [0, 1, 2].map(|at| places.get(at).is_some_and(|place| place.any().unwrap_or(true)));
         if is_bell {
-            self.reports.wake(&self.shared.crew);
+            self.reports.wake(&self.shared.workers);
         }
         Ok([is_engine, is_holder])
     }
@@ -194,7 +194,7 @@ impl Service<'_> {
                 Some(ToKeyService::Policy(policy)) => self.follow(policy)?,
                 Some(ToKeyService::Reload) => self.reload.order(),
                 Some(ToKeyService::Ping) => {
-                    for _ in 0..self.watch.answers(self.shared.crew.progress()) {
+                    for _ in 0..self.watch.answers(self.shared.workers.progress()) {
                         self.engine.push(FromKeyService::Pong)?;
                     }
                     self.holder.push(ToKeyHolder::Ping).map_err(of_holder)?;
@@ -248,7 +248,7 @@ impl Service<'_> {
     fn report(&mut self) -> Result<(), Ending> {
         let engine = &mut self.engine;
         let offer = |counts| engine.offer(&FromKeyService::Counters(KeyCounters::from_list(counts)));
-        self.reports.report(&self.shared.crew, offer)
+        self.reports.report(&self.shared.workers, offer)
     }
 }
 

@@ -9,7 +9,7 @@ const HEAD: usize = WORD + 8;
 
 /// What came with a datagram.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Said {
+pub(super) struct ControlMessages {
     /// The kernel's stamp, nanoseconds of CLOCK_REALTIME.
     pub stamp: Option<i64>,
     /// Where it came to.
@@ -27,21 +27,21 @@ pub(super) struct Target {
     pub is_unicast: bool,
 }
 
-impl Said {
+impl ControlMessages {
     /// Reads the control messages of one datagram; what isn't known is skipped.
     pub(super) fn read(mut octets: &[u8]) -> Self {
-        let mut said = Self::default();
+        let mut messages = Self::default();
         while let Some((length, level, kind)) = head(octets) {
             let Some(data) = octets.get(HEAD..length) else { break };
             match (level, kind) {
-                (libc::SOL_SOCKET, libc::SCM_TIMESTAMPING) => said.stamp = stamp(data),
-                (libc::IPPROTO_IP, libc::IP_PKTINFO) => said.target = target_v4(data),
-                (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) => said.target = target_v6(data),
+                (libc::SOL_SOCKET, libc::SCM_TIMESTAMPING) => messages.stamp = stamp(data),
+                (libc::IPPROTO_IP, libc::IP_PKTINFO) => messages.target = target_v4(data),
+                (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) => messages.target = target_v6(data),
                 _ => {}
             }
             octets = octets.get(align(length)..).unwrap_or_default();
         }
-        said
+        messages
     }
 }
 
@@ -147,10 +147,10 @@ mod tests {
     fn what_is_written_is_read_back() {
         for local in ["192.0.2.7", "2001:db8::7"] {
             let target = Target { local: local.parse().unwrap(), interface: 3, is_unicast: true };
-            let mut room = [0xff; super::super::mmsg::TOLD];
+            let mut room = [0xff; super::super::mmsg::CONTROL_OUT];
             let length = Writer::new(&mut room).from(&target).segments(48).stamped().length();
             assert!(length <= room.len(), "{length}");
-            let read = Said::read(&room[..length]).target.unwrap();
+            let read = ControlMessages::read(&room[..length]).target.unwrap();
             assert_eq!(read.local, target.local);
         }
     }
@@ -164,11 +164,11 @@ mod tests {
                 numbers = numbers.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
                 place.copy_from_slice(&(numbers >> 40).to_le_bytes());
             }
-            Said::read(&octets);
+            ControlMessages::read(&octets);
         }
         let mut long = [0xff; 32];
-        Said::read(&long);
+        ControlMessages::read(&long);
         long[..WORD].copy_from_slice(&(HEAD - 1).to_ne_bytes());
-        assert_eq!(Said::read(&long), Said::default());
+        assert_eq!(ControlMessages::read(&long), ControlMessages::default());
     }
 }

@@ -18,7 +18,7 @@
 //!   limit            how often
 //!   interleave       when earlier replies left
 //!   outgoing         replies, put together for sending
-//!   wall             the time that replies carry
+//!   served_clock     the time that replies carry
 //!   smear            a leap second spread over a day
 //!   snapshot         what the engine said last, for all threads
 //!   shared           all else that threads share
@@ -34,19 +34,19 @@ mod mmsg;
 mod outgoing;
 mod protected;
 mod respond;
+mod served_clock;
 mod shared;
 mod smear;
 mod snapshot;
 mod source;
-mod wall;
 mod worker;
 
 pub use access::{AccessList, RuleError};
 pub use interleave::{Departures, Name};
-pub use limit::{Dice, Limiter, Verdict};
+pub use limit::{Limiter, SplitMix64, Verdict};
 pub use listener::{Listener, listen};
 pub use protected::{Opened, open};
-pub use respond::{Asked, Desk, Question, Refusal, Reply, ReplyKind, answer, read, variables};
+pub use respond::{Asked, Question, Refusal, Reply, ReplyKind, RequestContext, answer, read, variables};
 pub use source::Source;
 
 use ipc::message::Shortfall;
@@ -75,7 +75,7 @@ const STACK: usize = 128 * 1024;
 
 /// The threads at the sockets, waiting at a gate for the first word of the engine.
 #[derive(Debug)]
-pub struct Crew {
+pub struct WorkerThreads {
     shared: Arc<Shared>,
     gate: Gate,
 }
@@ -85,7 +85,7 @@ pub struct Crew {
 ///
 /// # Errors
 /// [`Ending::Kernel`] where there are no threads or descriptors to be had.
-pub fn muster(listeners: Vec<Listener>, clock: Option<&OwnedFd>) -> Result<Crew, Ending> {
+pub fn start_threads(listeners: Vec<Listener>, clock: Option<&OwnedFd>) -> Result<WorkerThreads, Ending> {
     let refused = |errno| Ending::Kernel("threads that answer", errno);
     let groups = listener::deal(listeners);
     let shared = Arc::new(Shared::new(groups.len()).map_err(refused)?);
@@ -103,13 +103,14 @@ pub fn muster(listeners: Vec<Listener>, clock: Option<&OwnedFd>) -> Result<Crew,
             move || worker.work()
         });
     }
-    let gate = threads::start(("answers", STACK), &shared, |shared| &shared.crew, bodies).map_err(refused)?;
-    Ok(Crew { shared, gate })
+    let gate =
+        threads::start(("answers", STACK), &shared, |shared| &shared.workers, bodies).map_err(refused)?;
+    Ok(WorkerThreads { shared, gate })
 }
 
 /// Runs until the link ends; sends the hello first.
-pub fn run(link: Link<FromServer, ToServer>, shortfall: Shortfall, crew: Crew) -> Ending {
-    let Crew { shared, gate } = crew;
+pub fn run(link: Link<FromServer, ToServer>, shortfall: Shortfall, threads: WorkerThreads) -> Ending {
+    let WorkerThreads { shared, gate } = threads;
     let mut server = Server {
         engine: Outbox::new(link),
         shared: &shared,
@@ -121,7 +122,7 @@ pub fn run(link: Link<FromServer, ToServer>, shortfall: Shortfall, crew: Crew) -
         Ok(never) => match never {},
         Err(ending) => {
             if ending == Ending::EngineGone {
-                shared.crew.drain();
+                shared.workers.drain();
             }
             ending
         }
@@ -144,7 +145,7 @@ impl Server<'_> {
         gate.open();
         loop {
             let is_word = self.wait()?;
-            if let Some(ending) = self.shared.crew.failure() {
+            if let Some(ending) = self.shared.workers.failure() {
                 return Err(ending);
             }
             if is_word {
@@ -160,9 +161,9 @@ impl Server<'_> {
     fn wait(&mut self) -> Result<bool, Ending> {
         let mut places = [
             PollFd::new(self.engine.as_fd(), self.engine.interest()),
-            PollFd::new(self.shared.crew.bell().as_fd(), PollFlags::POLLIN),
+            PollFd::new(self.shared.workers.wakeup().as_fd(), PollFlags::POLLIN),
         ];
-        match ppoll(&mut places, self.reports.patience(), None) {
+        match ppoll(&mut places, self.reports.timeout(), None) {
             Ok(_) => {}
             Err(Errno::EINTR) => return Ok(false),
             Err(errno) => return Err(Ending::Kernel("to wait for the engine", errno)),
@@ -170,7 +171,7 @@ impl Server<'_> {
         let [is_word, is_bell] =
             [0, 1].map(|at| places.get(at).is_some_and(|place| place.any().unwrap_or(true)));
         if is_bell {
-            self.reports.wake(&self.shared.crew);
+            self.reports.wake(&self.shared.workers);
         }
         Ok(is_word)
     }
@@ -183,7 +184,7 @@ impl Server<'_> {
                 Some(ToServer::Policy(policy)) => self.follow(&policy)?,
                 Some(ToServer::CookieKeys(keys)) => self.change_keys(&keys)?,
                 Some(ToServer::Ping) => {
-                    for _ in 0..self.watch.answers(self.shared.crew.progress()) {
+                    for _ in 0..self.watch.answers(self.shared.workers.progress()) {
                         self.engine.push(FromServer::Pong)?;
                     }
                 }
@@ -242,7 +243,7 @@ impl Server<'_> {
     fn report(&mut self) -> Result<(), Ending> {
         let engine = &mut self.engine;
         let offer = |counts| engine.offer(&FromServer::Counters(Counters::from_list(counts)));
-        self.reports.report(&self.shared.crew, offer)
+        self.reports.report(&self.shared.workers, offer)
     }
 }
 

@@ -198,15 +198,15 @@ impl Narrowness {
 
 /// Numbers that nobody outside can foresee, one state for each thread.
 #[derive(Clone, Debug)]
-pub struct Dice(u64);
+pub struct SplitMix64(u64);
 
-impl Dice {
+impl SplitMix64 {
     /// Seeded by the system.
     pub fn new() -> Self {
         Self(RandomState::new().hash_one(0u8))
     }
 
-    fn throw(&mut self) -> u64 {
+    fn next_u64(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         mix(self.0)
     }
@@ -219,7 +219,7 @@ fn mix(mut bits: u64) -> u64 {
     bits ^ bits >> 31
 }
 
-impl Default for Dice {
+impl Default for SplitMix64 {
     fn default() -> Self {
         Self::new()
     }
@@ -244,18 +244,18 @@ impl Limiter {
     }
 
     /// Counts a request of this sender and tells what becomes of it.
-    pub fn judge(&self, source: &Source, now: RawInstant, dice: &mut Dice) -> Verdict {
-        if self.admits(source, now) { Verdict::Within } else { self.judge_excess(now, dice) }
+    pub fn judge(&self, source: &Source, now: RawInstant, rng: &mut SplitMix64) -> Verdict {
+        if self.admits(source, now) { Verdict::Within } else { self.judge_excess(now, rng) }
     }
 
     /// Counts a request under this association's key and tells what becomes of it.
-    pub fn judge_association(&self, association: &[u8], now: RawInstant, dice: &mut Dice) -> Verdict {
+    pub fn judge_association(&self, association: &[u8], now: RawInstant, rng: &mut SplitMix64) -> Verdict {
         let nanos = now.nanos();
         let ticks = (nanos >> TICK) as u32;
         let place = self.place(self.seed.hash_one(association), &self.address, ticks);
         let share = self.address.share(self.protected.weight(nanos));
         if place.waiting + share > self.address.depth {
-            return self.judge_excess(now, dice);
+            return self.judge_excess(now, rng);
         }
         self.charge(&place, share, ticks);
         self.protected.count(nanos);
@@ -310,11 +310,11 @@ impl Limiter {
         }
     }
 
-    fn judge_excess(&self, now: RawInstant, dice: &mut Dice) -> Verdict {
-        let (thrown, nanos) = (dice.throw(), now.nanos());
-        if thrown.is_multiple_of(LEAK) && self.leak.takes(nanos) {
+    fn judge_excess(&self, now: RawInstant, rng: &mut SplitMix64) -> Verdict {
+        let (drawn, nanos) = (rng.next_u64(), now.nanos());
+        if drawn.is_multiple_of(LEAK) && self.leak.takes(nanos) {
             Verdict::Spared
-        } else if self.kisses && (thrown / LEAK).is_multiple_of(KISS) && self.kiss.takes(nanos) {
+        } else if self.kisses && (drawn / LEAK).is_multiple_of(KISS) && self.kiss.takes(nanos) {
             Verdict::Kiss
         } else {
             Verdict::Over

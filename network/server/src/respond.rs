@@ -5,7 +5,7 @@
 
 use super::access::AccessList;
 use super::interleave::{Departures, Name};
-use super::limit::{Dice, Limiter, Verdict};
+use super::limit::{Limiter, SplitMix64, Verdict};
 use super::smear::reference_id;
 use super::source::Source;
 use ipc::message::server::ServerState;
@@ -48,7 +48,7 @@ pub struct Asked {
 
 /// What all requests of one moment have in common.
 #[derive(Clone, Copy, Debug)]
-pub struct Desk<'a> {
+pub struct RequestContext<'a> {
     /// What replies say of this host's clock.
     pub system: SystemVariables,
     /// Nobody is answered while `system` isn't synchronised.
@@ -117,14 +117,14 @@ pub enum Refusal {
 ///
 /// # Errors
 /// [`Refusal`], the first reason that is found; never [`Refusal::Limited`].
-pub fn read(request: &[u8], asked: &Asked, desk: &Desk<'_>) -> Result<Question, Refusal> {
+pub fn read(request: &[u8], asked: &Asked, context: &RequestContext<'_>) -> Result<Question, Refusal> {
     let Source { ip: source, port } = asked.source;
     let is_own =
         asked.target.is_some_and(|target| target.port() == port && target.ip().to_canonical() == source);
     if port == 0 || source.is_multicast() || source.is_unspecified() || is_own || !asked.is_unicast {
         return Err(Refusal::Malformed);
     }
-    if !desk.access.allows(source) {
+    if !context.access.allows(source) {
         return Err(Refusal::Denied);
     }
     if request.first().is_some_and(|first| CONTROL_MODES.contains(&(first & 7))) {
@@ -143,7 +143,7 @@ pub fn read(request: &[u8], asked: &Asked, desk: &Desk<'_>) -> Result<Question, 
         let item = item.map_err(|_| Refusal::Malformed)?;
         is_protected |= matches!(item, Item::Field { kind: NTS_COOKIE | NTS_AUTHENTICATOR, .. });
     }
-    if desk.is_silent && (desk.system.leap == 3 || !(1..=15).contains(&desk.system.stratum)) {
+    if context.is_silent && (context.system.leap == 3 || !(1..=15).contains(&context.system.stratum)) {
         return Err(Refusal::Unsynchronised);
     }
     Ok(Question { header, is_protected })
@@ -157,11 +157,11 @@ pub fn answer(
     request: &Header,
     asked: &Asked,
     receive: Timestamp,
-    desk: &Desk<'_>,
-    dice: &mut Dice,
+    context: &RequestContext<'_>,
+    rng: &mut SplitMix64,
 ) -> Result<Reply, Refusal> {
     let verdict =
-        desk.limiter.map_or(Verdict::Within, |limiter| limiter.judge(&asked.source, desk.now, dice));
+        context.limiter.map_or(Verdict::Within, |limiter| limiter.judge(&asked.source, context.now, rng));
     match verdict {
         Verdict::Within | Verdict::Spared => {}
         Verdict::Over => return Err(Refusal::Limited),
@@ -170,7 +170,7 @@ pub fn answer(
             return Ok(Reply { octets, kind: ReplyKind::Kiss, is_spared: false, departure: None });
         }
     }
-    let (reply, kind, departure) = time(request, asked, receive, desk).ok_or(Refusal::Malformed)?;
+    let (reply, kind, departure) = time(request, asked, receive, context).ok_or(Refusal::Malformed)?;
     Ok(Reply { octets: reply.encode(), kind, is_spared: verdict == Verdict::Spared, departure })
 }
 
@@ -180,10 +180,10 @@ pub(super) fn time(
     request: &Header,
     asked: &Asked,
     receive: Timestamp,
-    desk: &Desk<'_>,
+    context: &RequestContext<'_>,
 ) -> Option<(Header, ReplyKind, Option<Name>)> {
-    let mut reply = to_request(request, &desk.system, receive, Timestamp::UNKNOWN)?;
-    let Some(departures) = desk.departures.filter(|_| wants_interleaved(request)) else {
+    let mut reply = to_request(request, &context.system, receive, Timestamp::UNKNOWN)?;
+    let Some(departures) = context.departures.filter(|_| wants_interleaved(request)) else {
         return Some((reply, ReplyKind::Basic, None));
     };
     let mut kind = ReplyKind::Basic;

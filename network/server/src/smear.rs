@@ -16,14 +16,14 @@ const HALF: i64 = DAY / 2;
 
 /// A leap second that was announced.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Coming {
+pub(super) struct PendingLeap {
     /// The midnight that it stands before, nanoseconds since 1970; 0: none.
     at: i64,
     /// 1: a second is inserted, -1: one is left out.
     sign: i64,
 }
 
-impl Coming {
+impl PendingLeap {
     /// What is known once the engine has said this, the clock showing `wall`.
     pub(super) fn after(self, leap: Leap, wall: i64) -> Self {
         let sign = match leap {
@@ -75,13 +75,13 @@ mod tests {
     const LAST_DAY: i64 = 17_166 * DAY;
     const MIDNIGHT: i64 = LAST_DAY + DAY;
 
-    fn coming(leap: Leap) -> Coming {
-        Coming::default().after(leap, LAST_DAY + 3600 * SECOND)
+    fn pending_leap(leap: Leap) -> PendingLeap {
+        PendingLeap::default().after(leap, LAST_DAY + 3600 * SECOND)
     }
 
     #[test]
     fn the_day_around_a_leap_second_is_smeared_and_no_other_time() {
-        let leap = coming(Leap::Insert);
+        let leap = pending_leap(Leap::Insert);
         for curve in [Smear::Linear, Smear::Cosine] {
             assert_eq!(leap.smear(curve, MIDNIGHT - HALF - 1), None);
             assert_eq!(leap.smear(curve, MIDNIGHT - HALF), Some(0));
@@ -93,14 +93,14 @@ mod tests {
             assert_eq!(leap.smear(curve, MIDNIGHT + HALF), None);
         }
         assert_eq!(leap.smear(Smear::Off, MIDNIGHT), None);
-        assert_eq!(Coming::default().smear(Smear::Linear, MIDNIGHT), None);
+        assert_eq!(PendingLeap::default().smear(Smear::Linear, MIDNIGHT), None);
     }
 
     #[test]
     fn served_time_goes_on_without_a_step_and_never_backwards() {
         for (curve, most) in [(Smear::Linear, 116_000), (Smear::Cosine, 182_000)] {
             for (leap, sign) in [(Leap::Insert, 1), (Leap::Delete, -1)] {
-                let leap = coming(leap);
+                let leap = pending_leap(leap);
                 // How far served time is from where it began, against true seconds from noon on.
                 let drift = |elapsed: i64| {
                     let stepped = if elapsed < HALF { 0 } else { -sign * SECOND };
@@ -124,10 +124,10 @@ mod tests {
 
     #[test]
     fn an_announcement_is_remembered_to_the_noon_after_and_then_forgotten() {
-        let leap = coming(Leap::Insert);
+        let leap = pending_leap(Leap::Insert);
         assert_eq!(leap.after(Leap::None, MIDNIGHT + HALF), leap);
         assert_eq!(leap.after(Leap::Insert, MIDNIGHT + SECOND), leap, "still announced just after");
-        assert_eq!(leap.after(Leap::None, MIDNIGHT + HALF + 1), Coming::default());
+        assert_eq!(leap.after(Leap::None, MIDNIGHT + HALF + 1), PendingLeap::default());
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! When the engine is told what was counted: once a second while something is, and never of an idle server, which sleeps.
 
-use crate::crew::Crew;
+use crate::workers::Workers;
 use ipc::units::{RawInstant, Span};
 use network::clock;
 use network::ending::Ending;
@@ -25,17 +25,17 @@ impl<const KINDS: usize> Default for Reports<KINDS> {
 
 impl<const KINDS: usize> Reports<KINDS> {
     /// How long the thread at the link may wait for other things; none: until it is woken.
-    pub fn patience(&self) -> Option<TimeSpec> {
+    pub fn timeout(&self) -> Option<TimeSpec> {
         (!self.is_asleep).then(|| {
             let due = self.at.map_or(0, |at| at.after(REPORTS).since(clock::raw()).nanos().max(0));
             TimeSpec::new(due / 1_000_000_000, due % 1_000_000_000)
         })
     }
 
-    /// The bell was heard.
-    pub fn wake<Own>(&mut self, crew: &Crew<Own, KINDS>) {
-        crew.bell().silence();
-        crew.sleep(false);
+    /// The wakeup was heard.
+    pub fn wake<Own>(&mut self, workers: &Workers<Own, KINDS>) {
+        workers.wakeup().clear();
+        workers.sleep(false);
         self.is_asleep = false;
     }
 
@@ -46,14 +46,14 @@ impl<const KINDS: usize> Reports<KINDS> {
     /// Those of `offer`.
     pub fn report<Own>(
         &mut self,
-        crew: &Crew<Own, KINDS>,
+        workers: &Workers<Own, KINDS>,
         offer: impl FnOnce([u64; KINDS]) -> Result<bool, Ending>,
     ) -> Result<(), Ending> {
         let now = clock::raw();
         if self.is_asleep || self.at.is_some_and(|at| now.since(at).nanos() < REPORTS.nanos()) {
             return Ok(());
         }
-        let counts = crew.counts();
+        let counts = workers.counts();
         if counts != self.told {
             if offer(counts)? {
                 self.told = counts;
@@ -62,9 +62,9 @@ impl<const KINDS: usize> Reports<KINDS> {
             return Ok(());
         }
         self.is_asleep = true;
-        crew.sleep(true);
-        if crew.counts() != self.told {
-            crew.sleep(false);
+        workers.sleep(true);
+        if workers.counts() != self.told {
+            workers.sleep(false);
             self.is_asleep = false;
         }
         Ok(())
@@ -77,31 +77,31 @@ mod tests {
     use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
     use std::os::fd::AsFd;
 
-    fn is_rung(crew: &Crew<(), 2>) -> bool {
-        let mut places = [PollFd::new(crew.bell().as_fd(), PollFlags::POLLIN)];
+    fn is_rung(workers: &Workers<(), 2>) -> bool {
+        let mut places = [PollFd::new(workers.wakeup().as_fd(), PollFlags::POLLIN)];
         poll(&mut places, PollTimeout::ZERO).unwrap() == 1
     }
 
     #[test]
     fn who_has_nothing_to_report_sleeps_until_the_next_count() {
-        let crew: Crew<(), 2> = Crew::new([(), ()]).unwrap();
+        let workers: Workers<(), 2> = Workers::new([(), ()]).unwrap();
         let mut reports = Reports::default();
-        reports.report(&crew, |_| panic!("nothing was counted")).unwrap();
-        assert!(reports.patience().is_none() && !is_rung(&crew));
-        crew.publish(0, [1, 2]);
-        crew.publish(1, [3, 4]);
-        assert!(is_rung(&crew));
-        reports.wake(&crew);
-        assert!(reports.patience().is_some() && !is_rung(&crew));
+        reports.report(&workers, |_| panic!("nothing was counted")).unwrap();
+        assert!(reports.timeout().is_none() && !is_rung(&workers));
+        workers.publish(0, [1, 2]);
+        workers.publish(1, [3, 4]);
+        assert!(is_rung(&workers));
+        reports.wake(&workers);
+        assert!(reports.timeout().is_some() && !is_rung(&workers));
         // What isn't taken isn't told, and what is, once.
         let mut heard = None;
-        reports.report(&crew, |_| Ok(false)).unwrap();
+        reports.report(&workers, |_| Ok(false)).unwrap();
         reports.at = None;
-        reports.report(&crew, |counts| Ok(heard.replace(counts).is_none())).unwrap();
+        reports.report(&workers, |counts| Ok(heard.replace(counts).is_none())).unwrap();
         assert_eq!(heard, Some([4, 6]));
-        reports.report(&crew, |_| panic!("less than a second later")).unwrap();
+        reports.report(&workers, |_| panic!("less than a second later")).unwrap();
         reports.at = None;
-        reports.report(&crew, |_| panic!("the same again")).unwrap();
-        assert!(reports.patience().is_none());
+        reports.report(&workers, |_| panic!("the same again")).unwrap();
+        assert!(reports.timeout().is_none());
     }
 }

@@ -4,7 +4,7 @@ mod asked;
 
 use crate::audit::Audit;
 use crate::clock::Clock;
-use crate::condition::Sentence;
+use crate::condition::StatusLine;
 use crate::ending::{Ending, say};
 use crate::governor::{Governor, Moment, limits};
 use crate::kernel::{self, Errno, nanos};
@@ -120,14 +120,14 @@ impl<C: Clock> Keeper<C> {
         // The engine ends with its link, and the others with the engine: the server role answers what has come
         // already, and ports are free when this process is gone.
         kernel::close(self.link.into_fd());
-        let patience = if ending == Ending::Asked { GRACE } else { PARTING };
-        let left = signals::await_ends(&self.signals, &self.processes, patience);
+        let timeout = if ending == Ending::Asked { GRACE } else { PARTING };
+        let left = signals::await_ends(&self.signals, &self.processes, timeout);
         if ending != Ending::Asked {
             signals::tell_death(&self.signals, &self.processes, PARTING);
         }
         for name in left {
-            let patience = patience / 1_000_000;
-            say(4, &format_args!("{name} did not end within {patience} ms and is killed with this process"));
+            let timeout = timeout / 1_000_000;
+            say(4, &format_args!("{name} did not end within {timeout} ms and is killed with this process"));
         }
         if ending != Ending::Asked {
             say(3, &ending);
@@ -261,7 +261,7 @@ impl<C: Clock> Keeper<C> {
         {
             self.passed_on.0 += 1;
             self.shown = Some(condition);
-            self.notify.say(&format!("STATUS={}", Sentence(condition)));
+            self.notify.say(&format!("STATUS={}", StatusLine(condition)));
         }
     }
 

@@ -72,13 +72,13 @@ pub fn tell_news(processes: &PerProcess<u32>) -> bool {
 }
 
 /// Tells which process died: one that was killed did not follow another, one that only ended may have. Waits at most
-/// `patience` nanoseconds for a death that the kernel has not made known yet. `processes` are all; 0 where there is none.
-pub fn tell_death(signals: &File, processes: &PerProcess<u32>, patience: i64) {
+/// `timeout` nanoseconds for a death that the kernel has not made known yet. `processes` are all; 0 where there is none.
+pub fn tell_death(signals: &File, processes: &PerProcess<u32>, timeout: i64) {
     let started = nanos(libc::CLOCK_MONOTONIC);
     let death = loop {
         let dead: Vec<Death> = others(processes).filter_map(dead).collect();
         let killed = dead.iter().find(|death| death.end.is_err()).copied();
-        let left = patience - (nanos(libc::CLOCK_MONOTONIC) - started);
+        let left = timeout - (nanos(libc::CLOCK_MONOTONIC) - started);
         if killed.is_some() || left <= 0 {
             break killed.or_else(|| dead.into_iter().find(Death::is_news));
         }
@@ -89,15 +89,15 @@ pub fn tell_death(signals: &File, processes: &PerProcess<u32>, patience: i64) {
     }
 }
 
-/// Waits until all processes have ended, at most `patience` nanoseconds, and names those that haven't. One whose link is
+/// Waits until all processes have ended, at most `timeout` nanoseconds, and names those that haven't. One whose link is
 /// closed is not gone yet: the kernel still takes its namespaces apart, and a service manager that finds it then kills it
 /// and says so.
-pub fn await_ends(signals: &File, processes: &PerProcess<u32>, patience: i64) -> Vec<&'static str> {
+pub fn await_ends(signals: &File, processes: &PerProcess<u32>, timeout: i64) -> Vec<&'static str> {
     let started = nanos(libc::CLOCK_MONOTONIC);
     loop {
         let running = others(processes).filter(|(_, pid)| kernel::child(*pid) == Child::Runs);
         let left: Vec<_> = running.map(|(process, _)| process.title()).collect();
-        let rest = patience - (nanos(libc::CLOCK_MONOTONIC) - started);
+        let rest = timeout - (nanos(libc::CLOCK_MONOTONIC) - started);
         if left.is_empty() || rest <= 0 {
             return left;
         }
@@ -113,11 +113,11 @@ fn others(processes: &PerProcess<u32>) -> impl Iterator<Item = (Process, u32)> {
         .filter(|(process, _)| *process != Process::Privileged)
 }
 
-/// Takes what has been signalled, and waits for more, at most `patience` nanoseconds and a hundredth of a second: a second
+/// Takes what has been signalled, and waits for more, at most `timeout` nanoseconds and a hundredth of a second: a second
 /// death is signalled together with the first one where that signal still waits.
-fn wait_for_signal(signals: &File, patience: i64) {
+fn wait_for_signal(signals: &File, timeout: i64) {
     while caught(signals).is_some() {}
-    let _ = kernel::wait([signals.as_fd()], libc::POLLIN, patience.min(10_000_000));
+    let _ = kernel::wait([signals.as_fd()], libc::POLLIN, timeout.min(10_000_000));
 }
 
 /// How this process ended, where it has.

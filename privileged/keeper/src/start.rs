@@ -51,9 +51,9 @@ fn handover() -> Option<Handover> {
 fn end_on_panic(notify: Notify) {
     std::panic::set_hook(Box::new(move |panic| {
         // The clock needs no goodbye: a slew ends by itself, and the base frequency is in force.
-        let sentence = format!("internal error, ending: {panic}");
-        notify.say_end(&sentence);
-        say(2, &sentence);
+        let message = format!("internal error, ending: {panic}");
+        notify.say_end(&message);
+        say(2, &message);
         kernel::exit(Ending::Internal(String::new()).code())
     }));
 }
@@ -161,7 +161,7 @@ fn begin<C: Clock>(keeper: &mut Keeper<C>, handover: &Handover, found: ClockRead
             "event=start version={} record={} log={} clock={:?} frequency={} budget_ns={} start_steps={} approved_ns={}",
             env!("CARGO_PKG_VERSION"),
             handover.memory.word(),
-            handover.wholeness.word(),
+            handover.integrity.word(),
             welcome.clock,
             found.frequency.scaled(),
             governor.budget_left(),

@@ -2,7 +2,7 @@
 //! anything that was granted. Its form is in [`ipc::audit_line`]; the keeper goes on from its end.
 
 use ipc::audit_line::{LINE, LINES, TEXT, chain, parse, place, sequence};
-use ipc::message::handover::Wholeness;
+use ipc::message::handover::LogIntegrity;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -14,14 +14,14 @@ pub type End = (u64, [u8; 32]);
 pub const NOTHING: End = (0, [0; 32]);
 
 /// What is wrong with the log, for the administrator.
-pub fn sentence(wholeness: Wholeness) -> Option<&'static str> {
-    match wholeness {
-        Wholeness::Whole => None,
-        Wholeness::Cut => Some(
+pub fn message(integrity: LogIntegrity) -> Option<&'static str> {
+    match integrity {
+        LogIntegrity::Whole => None,
+        LogIntegrity::Cut => Some(
             "audit.log does not end where the governor's record says: lines were cut off or changed, or lost in a \
              power cut; it goes on from its last whole line",
         ),
-        Wholeness::Altered => Some(
+        LogIntegrity::Altered => Some(
             "audit.log does not hold what was written into it: older lines were overwritten or changed, or lost in a \
              power cut (chimerctl audit --verify says which); it goes on from its last whole line",
         ),
@@ -31,7 +31,7 @@ pub fn sentence(wholeness: Wholeness) -> Option<&'static str> {
 /// Finds the end of the ring, and says whether what it holds is what was written; `known` is the end that the governor's
 /// record remembers. A last line that was cut short is written over; where the first
 /// line is of no use the end is that of the last line that is.
-pub fn resume(file: &File, known: End) -> (End, Wholeness) {
+pub fn resume(file: &File, known: End) -> (End, LogIntegrity) {
     let sequence_at = |slot: u64| -> Option<u64> {
         let mut text = [0; 32];
         file.read_exact_at(&mut text, slot * LINE as u64).ok()?;
@@ -62,14 +62,14 @@ pub fn resume(file: &File, known: End) -> (End, Wholeness) {
     });
     let (next, hash) = end.unwrap_or(NOTHING);
     let is_known = if next == known.0 { hash == known.1 } else { next > known.0 };
-    let wholeness = if !is_known {
-        Wholeness::Cut
+    let integrity = if !is_known {
+        LogIntegrity::Cut
     } else if has_gap(file, next) {
-        Wholeness::Altered
+        LogIntegrity::Altered
     } else {
-        Wholeness::Whole
+        LogIntegrity::Whole
     };
-    ((next, hash), wholeness)
+    ((next, hash), integrity)
 }
 
 /// The hash of the line of this number, where it is whole: its text is the one that was hashed. (A line that was
@@ -217,7 +217,7 @@ mod tests {
             append(&mut audit, count);
             let (again, whole) = resume(&file, audit.end());
             assert_eq!(again, audit.end(), "after {count}");
-            assert_eq!(whole, Wholeness::Whole, "after {count}");
+            assert_eq!(whole, LogIntegrity::Whole, "after {count}");
         }
     }
 
@@ -228,10 +228,10 @@ mod tests {
         append(&mut audit, 10);
         let record = audit.end();
         file.write_all_at(&[0; LINE], 9 * LINE as u64).unwrap();
-        assert_eq!(resume(&file, record).1, Wholeness::Cut);
+        assert_eq!(resume(&file, record).1, LogIntegrity::Cut);
         let mut audit = open(&file);
         audit.append(WallTime::MIN, RawInstant::MIN, format_args!("event=other")).unwrap();
-        assert_eq!(resume(&file, record).1, Wholeness::Cut, "replaced");
+        assert_eq!(resume(&file, record).1, LogIntegrity::Cut, "replaced");
     }
 
     #[test]
@@ -247,13 +247,13 @@ mod tests {
                 file.write_all_at(b"x", altered % LINES * LINE as u64 + 200).unwrap();
                 let (end, whole) = resume(&file, record);
                 let mut again = after(&file, end);
-                assert_eq!(whole, Wholeness::Altered, "line {altered} of {count}");
+                assert_eq!(whole, LogIntegrity::Altered, "line {altered} of {count}");
                 let said =
                     format_args!("event=start version=1 record=resumed log={} clock=Kernel", whole.word());
                 again.append(WallTime::MIN, RawInstant::MIN, said).unwrap();
                 append(&mut again, 2);
                 let (_, whole) = resume(&file, again.end());
-                assert_eq!(whole, Wholeness::Whole, "line {altered} of {count}, said");
+                assert_eq!(whole, LogIntegrity::Whole, "line {altered} of {count}, said");
             }
         }
     }
@@ -263,8 +263,8 @@ mod tests {
         let file = ring();
         file.write_all_at(&[0xff; 2 * LINE], 0).unwrap();
         let record = NOTHING;
-        assert_eq!(resume(&file, record).1, Wholeness::Altered);
-        assert_eq!(resume(&ring(), record).1, Wholeness::Whole);
+        assert_eq!(resume(&file, record).1, LogIntegrity::Altered);
+        assert_eq!(resume(&ring(), record).1, LogIntegrity::Whole);
     }
 
     #[test]
@@ -280,7 +280,7 @@ mod tests {
                 file.write_all_at(&vec![0; LINE - cut], place + cut as u64).unwrap();
                 let (again, whole) = resume(&file, audit.end());
                 assert_eq!(again, before, "line {count} after {cut} octets");
-                assert_eq!(whole, Wholeness::Cut, "line {count} after {cut} octets");
+                assert_eq!(whole, LogIntegrity::Cut, "line {count} after {cut} octets");
             }
         }
     }
@@ -303,7 +303,7 @@ mod tests {
                 file.write_all_at(&torn, place).unwrap();
                 let (again, whole) = resume(&file, audit.end());
                 assert_eq!(again, before, "line {count} after {cut} octets");
-                assert_eq!(whole, Wholeness::Cut, "line {count} after {cut} octets");
+                assert_eq!(whole, LogIntegrity::Cut, "line {count} after {cut} octets");
             }
         }
     }

@@ -2,9 +2,9 @@
 //! refused by name, and no link is followed; in one that is root's alone, `kept` puts the files in order.
 
 use super::beneath;
+use super::diagnosis::{self, explain, is_ours, make_roots, owner_and_mode};
 use super::kept::{self, Kept, Secrecy};
-use super::sentence::{self, explain, is_ours, make_roots, owner_and_mode};
-use super::trail::Trail;
+use super::path_walk::PathWalk;
 use keeper::ending::{Ending, say};
 use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, FcntlArg, FlockArg, fallocate, fcntl, renameat};
@@ -44,7 +44,7 @@ pub fn new_record(path: &Path) -> Result<File, Ending> {
     match renameat(&directory.fd, name, &directory.fd, format!("{name}.1").as_str()) {
         Ok(()) | Err(Errno::ENOENT) => Ok(directory.file(name, 0, Secrecy::Mendable)?.file),
         Err(errno) => {
-            Err(sentence::refused(errno, format!("--record {}: {}", path.display(), explain(errno))))
+            Err(diagnosis::refused(errno, format!("--record {}: {}", path.display(), explain(errno))))
         }
     }
 }
@@ -61,7 +61,7 @@ impl Directory {
                 Errno::ELOOP => "there is a symbolic link on the way; name the real directory".into(),
                 Errno::ENOENT => "no such directory; make it with install -d (the service unit does)".into(),
                 Errno::ENOTDIR => "is not a directory; name one, or remove what is in its place".into(),
-                Errno::EACCES if geteuid().is_root() => match Trail::of(path).end() {
+                Errno::EACCES if geteuid().is_root() => match PathWalk::of(path).end() {
                     Some((place, facts)) => {
                         let remedy = make_roots(place, facts, 0o755);
                         format!("{}, {}: not to be entered; {remedy}", place.display(), owner_and_mode(facts))
@@ -70,7 +70,7 @@ impl Directory {
                 },
                 other => explain(other),
             };
-            sentence::refused(errno, format!("{}: {why}", path.display()))
+            diagnosis::refused(errno, format!("{}: {why}", path.display()))
         };
         let fd = beneath::directory(path).map_err(refused)?;
         let facts = fstat(&fd).map_err(refused)?;
@@ -94,7 +94,7 @@ impl Directory {
     /// The path with the reason.
     pub fn file(&self, name: &str, length: u64, secrecy: Secrecy) -> Result<Kept, Ending> {
         let refused = |errno: Errno| {
-            sentence::refused(errno, format!("{}/{name}: {}", self.path.display(), explain(errno)))
+            diagnosis::refused(errno, format!("{}/{name}: {}", self.path.display(), explain(errno)))
         };
         let is_afresh = kept::prepare(self.fd.as_fd(), &self.path, name, secrecy)?;
         let fd = beneath::file(self.fd.as_fd(), name).map_err(refused)?;
@@ -125,8 +125,8 @@ impl Directory {
             _ => Ok(()),
         };
         cut().map_err(|error| {
-            let errno = sentence::errno(&error);
-            sentence::refused(errno, format!("{}/{name}: {}", self.path.display(), explain(errno)))
+            let errno = diagnosis::errno(&error);
+            diagnosis::refused(errno, format!("{}/{name}: {}", self.path.display(), explain(errno)))
         })?;
         Ok(file)
     }
@@ -167,7 +167,7 @@ impl Directory {
             Err(Errno::EWOULDBLOCK) => {
                 Err(Ending::Trouble(format!("{path}: another truechimerd is using this directory")))
             }
-            Err(errno) => Err(sentence::refused(
+            Err(errno) => Err(diagnosis::refused(
                 errno,
                 format!(
                     "{path}: can't be locked against a second instance ({}); use a directory on a local file system",
@@ -183,7 +183,7 @@ impl Directory {
     /// The path with the reason.
     pub fn listen(&self, name: &str, group: Option<u32>) -> Result<OwnedFd, Ending> {
         let wrong = |errno: Errno| {
-            sentence::refused(errno, format!("{}/{name}: {}", self.path.display(), explain(errno)))
+            diagnosis::refused(errno, format!("{}/{name}: {}", self.path.display(), explain(errno)))
         };
         match unlinkat(&self.fd, name, UnlinkatFlags::NoRemoveDir) {
             Ok(()) | Err(Errno::ENOENT) => {}
@@ -207,7 +207,7 @@ impl Directory {
                 _ => "use a run directory on a file system that holds sockets, as /run",
             };
             let why = format!("{}/{name}: {}; {remedy}", self.path.display(), errno.desc());
-            sentence::refused(errno, why)
+            diagnosis::refused(errno, why)
         })?;
         if let Some(group) = group {
             let (owner, group) = (Some(Uid::current()), Some(Gid::from_raw(group)));
@@ -246,7 +246,7 @@ fn allocate(file: &File, size: u64, length: u64) -> Result<(), Errno> {
     let mut at = size;
     while at < length {
         let part = (length - at).min(zeros.len() as u64) as usize;
-        file.write_all_at(&zeros[..part], at).map_err(|error| sentence::errno(&error))?;
+        file.write_all_at(&zeros[..part], at).map_err(|error| diagnosis::errno(&error))?;
         at += part as u64;
     }
     Ok(())

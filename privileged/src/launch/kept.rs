@@ -4,7 +4,7 @@
 //! moved aside, unread, and begun afresh. No link is followed and no owner is changed, so nothing here can reach a file
 //! outside the directory. A link stays an operator's to decide on: he wanted the file somewhere else.
 
-use super::sentence::{self, explain, is_ours, kind, make_roots, noun, owner_and_mode};
+use super::diagnosis::{self, explain, is_ours, kind, make_roots, noun, owner_and_mode};
 use keeper::ending::{Ending, say};
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, openat, renameat};
@@ -71,7 +71,7 @@ fn taint(facts: &FileStat) -> Option<String> {
 pub fn prepare(directory: BorrowedFd<'_>, path: &Path, name: &str, secrecy: Secrecy) -> Result<bool, Ending> {
     let full = path.join(name);
     let wrong = |why: &str| Ending::Configuration(format!("{}: {why}", full.display()));
-    let refused = |errno: Errno| sentence::refused(errno, format!("{}: {}", full.display(), explain(errno)));
+    let refused = |errno: Errno| diagnosis::refused(errno, format!("{}: {}", full.display(), explain(errno)));
     // Only looked at: this neither waits for a fifo nor wakes a device, and needs no right to the file.
     let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     let found = match openat(directory, name, flags, Mode::empty()) {
@@ -108,7 +108,7 @@ pub fn prepare(directory: BorrowedFd<'_>, path: &Path, name: &str, secrecy: Secr
         fchmodat(AT_FDCWD, pinned.as_str(), mode, FchmodatFlags::FollowSymlink).map_err(|errno| {
             let remedy = make_roots(&full, &facts, OURS);
             let why = format!("{}: {} ({}); {remedy}", full.display(), errno.desc(), owner_and_mode(&facts));
-            sentence::refused(errno, why)
+            diagnosis::refused(errno, why)
         })?;
         say(4, &format_args!("{} had {}: it has mode 0600 again", full.display(), owner_and_mode(&facts)));
     }

@@ -29,7 +29,7 @@ fn judge(slots: &[u8; 2 * SLOT], may_have_granted: impl FnOnce() -> bool) -> Mem
 }
 
 /// What is wrong, for the administrator; what follows from it is [`SPENT`].
-fn sentence(memory: Memory) -> Option<&'static str> {
+fn message(memory: Memory) -> Option<&'static str> {
     match memory {
         Memory::Lost => Some("the governor's record is lost although this is not the first start"),
         Memory::Damaged => Some("the governor's record is damaged"),
@@ -47,8 +47,8 @@ pub fn recall(file: &File, audit: &File, forget: bool, is_distrusted: bool) -> (
         false if is_distrusted && kept.is_none() => Memory::Lost,
         false => judge(&slots, || audit_log::may_have_granted(audit)),
     };
-    if let Some(sentence) = sentence(memory) {
-        say(3, &format_args!("{sentence}: {SPENT}"));
+    if let Some(message) = message(memory) {
+        say(3, &format_args!("{message}: {SPENT}"));
     }
     (memory, kept)
 }
@@ -63,7 +63,7 @@ pub fn void(file: &File) -> Result<(), Errno> {
     if Record::newest(&read_slots(file)).is_some() {
         return Ok(());
     }
-    file.write_all_at(&[0xff; 2 * SLOT], 0).map_err(|error| super::sentence::errno(&error))?;
+    file.write_all_at(&[0xff; 2 * SLOT], 0).map_err(|error| super::diagnosis::errno(&error))?;
     nix::unistd::fdatasync(file)
 }
 

@@ -1,10 +1,10 @@
 //! The launch: from a privileged process that knows nothing to one that can do almost nothing and becomes the keeper.
 //!
-//! `configuration` opens the file of that name (`trail`: what is on the way to it), `directory` what is kept on disk
+//! `configuration` opens the file of that name (`path_walk`: what is on the way to it), `directory` what is kept on disk
 //! (`beneath`: without following a link; `kept`: owners and modes put in order), `memory` judges what it says, `users` finds
 //! the uids, `children` starts the other processes, `boot` knows the boot's number, `sockets` binds what the plan asks for;
 //! `audit_log` and `memory` look at what the run before left, `successor` executes the keeper, `service_manager` and `journal` know
-//! who listens; `sentence` has the words for what is found and what to do, and `named` what `--check` says of files that others read.
+//! who listens; `diagnosis` says what was found and how to fix it, and `named` what `--check` says of files that others read.
 //! Nothing from a network is read before the lock-down.
 
 mod audit_log;
@@ -12,20 +12,21 @@ mod beneath;
 mod boot;
 mod children;
 mod configuration;
+mod diagnosis;
 mod directory;
 pub mod journal;
 mod kept;
 mod memory;
 mod named;
-mod sentence;
+mod path_walk;
 pub mod service_manager;
 mod sockets;
 mod successor;
-mod trail;
 mod users;
 
 use crate::options::{ClockChoice, Options};
 use children::Children;
+use diagnosis::explain;
 use directory::Directory;
 use ipc::audit_line;
 use ipc::message::handover::{Descriptors, Handover, Memory};
@@ -46,7 +47,6 @@ use kept::Secrecy;
 use nix::errno::Errno;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
-use sentence::explain;
 use sockets::Sockets;
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
@@ -103,9 +103,9 @@ pub fn launch(options: &Options, notify: &Notify) -> Result<std::convert::Infall
     let boot_id = boot::id()?;
     let (memory, kept) = memory::recall(&record_file, &audit_file, options.new_record, is_distrusted);
     let known = kept.filter(|_| memory == Memory::Resumed).map_or(audit_log::NOTHING, |record| record.audit);
-    let (audit, wholeness) = audit_log::resume(&audit_file, known);
-    if let Some(sentence) = audit_log::sentence(wholeness) {
-        say(3, &sentence);
+    let (audit, integrity) = audit_log::resume(&audit_file, known);
+    if let Some(message) = audit_log::message(integrity) {
+        say(3, &message);
     }
 
     let waiting = (notify, &signals, children.processes());
@@ -134,7 +134,7 @@ pub fn launch(options: &Options, notify: &Notify) -> Result<std::convert::Infall
         approved_step: options.approved_step,
         boot_id,
         memory,
-        wholeness,
+        integrity,
         audit,
         processes: children.processes(),
         insecure: options.insecure,
@@ -208,7 +208,7 @@ impl Opened {
 
 /// The record could not be made one that grants nothing, so nothing may begin.
 fn void_failed(options: &Options, errno: Errno) -> Ending {
-    sentence::refused(errno, format!("{}/governor: {}", options.state.display(), explain(errno)))
+    diagnosis::refused(errno, format!("{}/governor: {}", options.state.display(), explain(errno)))
 }
 
 /// Says, for `--check`, where a start by the service unit would fare worse than one by hand.
@@ -227,11 +227,11 @@ fn receive(
     link: &mut LaunchLink,
     (notify, signals, processes): (&Notify, &File, PerProcess<u32>),
     (what, awaited): (&str, &str),
-    patience: Span,
+    timeout: Span,
 ) -> Result<ToLaunch, Ending> {
     let seconds = || nanos(libc::CLOCK_MONOTONIC) / SECOND;
-    let patience = patience.nanos() / SECOND;
-    let deadline = seconds() + patience;
+    let timeout = timeout.nanos() / SECOND;
+    let deadline = seconds() + timeout;
     let (pace, extent) = REASSURE;
     let mut is_told = false;
     loop {
@@ -242,7 +242,7 @@ fn receive(
         let left = deadline - seconds();
         match wait([link.as_fd(), signals.as_fd()], libc::POLLIN, left.clamp(0, pace) * SECOND) {
             Ok([false, false]) if left <= 0 => {
-                return Err(Ending::Engine(format!("it did not send {what} within {patience} s")));
+                return Err(Ending::Engine(format!("it did not send {what} within {timeout} s")));
             }
             Ok([false, false]) => continue,
             Ok(_) => {}
@@ -283,10 +283,10 @@ fn take_clock(choice: &ClockChoice) -> Result<Taken, Ending> {
         },
         ClockChoice::Virtual(path) => {
             let wrong = |errno: Errno, why: &str| {
-                let sentence = format!("virtual clock {}: {}{why}", path.display(), explain(errno));
-                sentence::refused(errno, sentence)
+                let message = format!("virtual clock {}: {}{why}", path.display(), explain(errno));
+                diagnosis::refused(errno, message)
             };
-            let refused = |error| wrong(sentence::errno(&error), "");
+            let refused = |error| wrong(diagnosis::errno(&error), "");
             let mut options = File::options();
             let options = options.read(true).write(true).create(true).truncate(false);
             let file = options.open(path).map_err(refused)?;
@@ -306,7 +306,7 @@ fn catch() -> Result<File, Errno> {
     }
     mask.thread_block()?;
     let signals = SignalFd::with_flags(&mask, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
-    signals.as_fd().try_clone_to_owned().map(File::from).map_err(|error| sentence::errno(&error))
+    signals.as_fd().try_clone_to_owned().map(File::from).map_err(|error| diagnosis::errno(&error))
 }
 
 #[cfg(test)]

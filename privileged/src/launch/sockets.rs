@@ -119,8 +119,8 @@ fn bind_each(
                 bound.push((address, fd));
             }
             Err(errno) => match Refusal::of(errno) {
-                Refusal::Absent => say(4, &Refusal::Absent.sentence(address, errno, service)),
-                Refusal::Mistake => mistakes.push(Refusal::Mistake.sentence(address, errno, service)),
+                Refusal::Absent => say(4, &Refusal::Absent.message(address, errno, service)),
+                Refusal::Mistake => mistakes.push(Refusal::Mistake.message(address, errno, service)),
                 Refusal::Passing => return Err(Refusal::Passing.ending(address, errno, service)),
             },
         }

@@ -119,6 +119,6 @@ fn leave(handover: Handover) -> Result<(), Errno> {
     let mut frame = [0; ipc::MAX_FRAME];
     let length = ipc::encode(0, &handover, &mut frame);
     let (read, write) = pipe2(OFlag::O_CLOEXEC)?;
-    File::from(write).write_all(&frame[..length]).map_err(|error| super::sentence::errno(&error))?;
+    File::from(write).write_all(&frame[..length]).map_err(|error| super::diagnosis::errno(&error))?;
     dup2_stdin(read)
 }

@@ -1,24 +1,24 @@
-//! Settings that all threads work by: never changed, a change is a new value and another edition.
+//! Settings that all threads work by: never changed, a change is a new value and another version.
 
 use std::ops::Deref;
 use std::sync::atomic::{AtomicU64, Ordering::Acquire, Ordering::Release};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Settings and the number of their edition.
+/// Settings and the number of their version.
 #[derive(Clone, Debug)]
-pub struct Edition<T> {
+pub struct Version<T> {
     number: u64,
     settings: T,
 }
 
-impl<T> Edition<T> {
+impl<T> Version<T> {
     /// Grows with each change.
     pub const fn number(&self) -> u64 {
         self.number
     }
 }
 
-impl<T> Deref for Edition<T> {
+impl<T> Deref for Version<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
@@ -26,35 +26,35 @@ impl<T> Deref for Edition<T> {
     }
 }
 
-/// The newest edition.
+/// The newest version.
 #[derive(Debug)]
-pub struct Editions<T> {
+pub struct Versions<T> {
     /// That of `newest`, to be looked at without a lock.
     number: AtomicU64,
     /// Locked by whoever changes them, and by a thread whose own are older, once.
-    newest: Mutex<Arc<Edition<T>>>,
+    newest: Mutex<Arc<Version<T>>>,
 }
 
-impl<T: Clone> Editions<T> {
-    /// The first edition.
+impl<T: Clone> Versions<T> {
+    /// The first version.
     pub fn new(settings: T) -> Self {
-        let first = Arc::new(Edition { number: 0, settings });
+        let first = Arc::new(Version { number: 0, settings });
         Self { number: AtomicU64::new(0), newest: Mutex::new(first) }
     }
 
-    /// Makes another edition and returns it.
-    pub fn change(&self, change: impl FnOnce(&mut T)) -> Arc<Edition<T>> {
+    /// Makes another version and returns it.
+    pub fn change(&self, change: impl FnOnce(&mut T)) -> Arc<Version<T>> {
         let mut place = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
         let mut settings = place.settings.clone();
         change(&mut settings);
-        let edition = Arc::new(Edition { number: place.number.wrapping_add(1), settings });
-        *place = Arc::clone(&edition);
-        self.number.store(edition.number, Release);
-        edition
+        let version = Arc::new(Version { number: place.number.wrapping_add(1), settings });
+        *place = Arc::clone(&version);
+        self.number.store(version.number, Release);
+        version
     }
 
     /// The one in force.
-    pub fn newest(&self) -> Arc<Edition<T>> {
+    pub fn newest(&self) -> Arc<Version<T>> {
         Arc::clone(&self.newest.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -64,7 +64,7 @@ impl<T: Clone> Editions<T> {
     }
 
     /// The one in force, where it has another number than this.
-    pub fn other_than(&self, number: u64) -> Option<Arc<Edition<T>>> {
+    pub fn other_than(&self, number: u64) -> Option<Arc<Version<T>>> {
         (self.number() != number).then(|| self.newest())
     }
 }
@@ -75,12 +75,12 @@ mod tests {
 
     #[test]
     fn each_change_is_another_edition_and_those_before_stay_as_they_were() {
-        let editions = Editions::new(1);
-        let first = editions.newest();
-        assert!(editions.other_than(first.number()).is_none());
-        let second = editions.change(|number| *number += 1);
+        let versions = Versions::new(1);
+        let first = versions.newest();
+        assert!(versions.other_than(first.number()).is_none());
+        let second = versions.change(|number| *number += 1);
         assert_eq!((**first, **second), (1, 2));
-        let seen = editions.other_than(first.number()).unwrap();
-        assert!(Arc::ptr_eq(&seen, &second) && editions.number() == second.number());
+        let seen = versions.other_than(first.number()).unwrap();
+        assert!(Arc::ptr_eq(&seen, &second) && versions.number() == second.number());
     }
 }

@@ -7,9 +7,9 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 /// A descriptor that can be read from when somebody rang.
 #[derive(Debug)]
-pub struct Bell(EventFd);
+pub struct Wakeup(EventFd);
 
-impl Bell {
+impl Wakeup {
     /// One that is silent.
     ///
     /// # Errors
@@ -19,18 +19,18 @@ impl Bell {
     }
 
     /// Wakes whoever waits for it, now or the next time.
-    pub fn ring(&self) {
+    pub fn wake(&self) {
         // It can't be full, and is read before anybody sleeps again.
         let _ = write(&self.0, &1u64.to_ne_bytes());
     }
 
     /// It was heard.
-    pub fn silence(&self) {
+    pub fn clear(&self) {
         let _ = read(&self.0, &mut [0; 8]);
     }
 }
 
-impl AsFd for Bell {
+impl AsFd for Wakeup {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }

@@ -22,7 +22,7 @@ const HIDDEN: [(&str, &str); 5] = [
 
 /// How far a path leads.
 #[derive(Debug)]
-pub struct Trail {
+pub struct PathWalk {
     /// What is on the way, without links, from the root to the file itself where it is there.
     pub places: Vec<(PathBuf, FileStat)>,
     /// Where it ends too early, and why.
@@ -33,14 +33,14 @@ pub struct Trail {
     pub links: Vec<(PathBuf, FileStat)>,
 }
 
-impl Trail {
+impl PathWalk {
     /// Goes it.
     pub fn of(path: &Path) -> Self {
-        let mut trail = Self { places: Vec::new(), broken: None, link: None, links: Vec::new() };
-        if let Err(broken) = trail.go(path) {
-            trail.broken = Some(broken);
+        let mut walk = Self { places: Vec::new(), broken: None, link: None, links: Vec::new() };
+        if let Err(broken) = walk.go(path) {
+            walk.broken = Some(broken);
         }
-        trail
+        walk
     }
 
     fn go(&mut self, path: &Path) -> Result<(), (PathBuf, Errno)> {
@@ -117,23 +117,23 @@ mod tests {
     #[test]
     fn what_links_lead_through_is_on_the_way() {
         let root = std::env::temp_dir().canonicalize().unwrap();
-        let root = root.join(format!("truechimer-trail-{}", std::process::id()));
+        let root = root.join(format!("truechimer-path-walk-{}", std::process::id()));
         let _ = std::fs::remove_dir_all(&root);
         std::fs::create_dir_all(root.join("a/b")).unwrap();
         std::fs::write(root.join("a/b/file"), "x").unwrap();
         symlink("../a/b", root.join("a/link")).unwrap();
         symlink(root.join("a/link/file"), root.join("first")).unwrap();
         symlink("second", root.join("second")).unwrap();
-        let ends = |name: &str| Trail::of(&root.join(name)).end().map(|(place, _)| place.clone());
+        let ends = |name: &str| PathWalk::of(&root.join(name)).end().map(|(place, _)| place.clone());
         assert_eq!(ends("first"), Some(root.join("a/b/file")));
-        assert_eq!(Trail::of(&root.join("second")).broken, Some((root.join("second"), Errno::ELOOP)));
-        let missing = Trail::of(&root.join("a/none"));
+        assert_eq!(PathWalk::of(&root.join("second")).broken, Some((root.join("second"), Errno::ELOOP)));
+        let missing = PathWalk::of(&root.join("a/none"));
         assert_eq!(missing.broken, Some((root.join("a/none"), Errno::ENOENT)));
         for (path, line) in [("/home/nobody-at-all/x", "ProtectHome="), ("/tmp/../var/tmp/x", "PrivateTmp=")]
         {
-            assert_eq!(Trail::of(Path::new(path)).hidden().map(|(_, line)| line), Some(line), "{path}");
+            assert_eq!(PathWalk::of(Path::new(path)).hidden().map(|(_, line)| line), Some(line), "{path}");
         }
-        assert_eq!(Trail::of(Path::new("/etc/passwd")).hidden(), None);
+        assert_eq!(PathWalk::of(Path::new("/etc/passwd")).hidden(), None);
         std::fs::remove_dir_all(&root).unwrap();
     }
 }

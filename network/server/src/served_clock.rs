@@ -16,7 +16,7 @@ const FARTHEST: i64 = 1_000_000_000;
 
 /// What is read for T2 and T3.
 #[derive(Debug)]
-pub(super) struct Wall {
+pub(super) struct ServedClock {
     kind: Kind,
     /// Added to both times.
     smear: i64,
@@ -43,7 +43,7 @@ impl Moment {
     }
 }
 
-impl Wall {
+impl ServedClock {
     pub(super) fn new(file: Option<OwnedFd>) -> Self {
         let kind = match file {
             None => Kind::Kernel,
@@ -154,7 +154,7 @@ mod tests {
     fn file(octets: &[u8]) -> File {
         static COUNT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
         let number = COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        let name = format!("truechimer-wall-{}-{number}", std::process::id());
+        let name = format!("truechimer-clock-{}-{number}", std::process::id());
         let path = std::env::temp_dir().join(name);
         std::fs::write(&path, octets).unwrap();
         let file = File::options().read(true).write(true).open(&path).unwrap();
@@ -169,7 +169,7 @@ mod tests {
     #[test]
     fn a_kernel_stamp_is_t2_and_an_implausible_one_is_not() {
         let pair = Pair { realtime: 1_800_000_000_000_000_000, raw: RawInstant::saturating(HOUR) };
-        let t2 = |stamp| Wall::new(None).at_arrival(stamp, &moment(pair)).unwrap();
+        let t2 = |stamp| ServedClock::new(None).at_arrival(stamp, &moment(pair)).unwrap();
         assert_eq!(t2(Some(pair.realtime - 777)), pair.realtime - 777);
         for stamp in [None, Some(0), Some(pair.realtime - 1_000_000_001), Some(i64::MIN), Some(i64::MAX)] {
             assert_eq!(t2(stamp), pair.realtime, "{stamp:?}");
@@ -180,28 +180,28 @@ mod tests {
     #[test]
     fn a_virtual_clock_shifts_both_times() {
         let pair = Pair::read();
-        let mut wall = Wall::new(Some(file(&page_one_hour_ahead(pair).to_octets()).into()));
-        assert_eq!(wall.now(), None, "no time before the first reading");
-        let later = wall.refresh().pair;
-        let t2 = wall.at_arrival(Some(later.realtime - 5_000), &moment(later)).unwrap();
+        let mut clock = ServedClock::new(Some(file(&page_one_hour_ahead(pair).to_octets()).into()));
+        assert_eq!(clock.now(), None, "no time before the first reading");
+        let later = clock.refresh().pair;
+        let t2 = clock.at_arrival(Some(later.realtime - 5_000), &moment(later)).unwrap();
         assert!((t2 - (later.realtime - 5_000) - HOUR).abs() < 100_000, "{t2}");
-        let t3 = wall.now().unwrap();
+        let t3 = clock.now().unwrap();
         assert!(t3 >= t2 && t3 - t2 < 1_000_000_000);
-        wall.smear_by(-250_000_000);
-        let smeared = wall.at_arrival(Some(later.realtime - 5_000), &moment(later)).unwrap();
+        clock.smear_by(-250_000_000);
+        let smeared = clock.at_arrival(Some(later.realtime - 5_000), &moment(later)).unwrap();
         assert_eq!(smeared, t2 - 250_000_000);
-        assert!(wall.now().unwrap() < t3);
+        assert!(clock.now().unwrap() < t3);
     }
 
     #[test]
     fn a_torn_page_leaves_the_one_before_in_force() {
         let file = file(&page_one_hour_ahead(Pair::read()).to_octets());
-        let mut wall = Wall::new(Some(file.try_clone().unwrap().into()));
-        wall.refresh();
+        let mut clock = ServedClock::new(Some(file.try_clone().unwrap().into()));
+        clock.refresh();
         file.write_all_at(&[0xff; 8], 32).unwrap();
-        wall.refresh();
-        assert!(wall.now().is_some());
-        let mut fresh = Wall::new(Some(file.into()));
+        clock.refresh();
+        assert!(clock.now().is_some());
+        let mut fresh = ServedClock::new(Some(file.into()));
         fresh.refresh();
         assert_eq!(fresh.now(), None);
     }

@@ -1,7 +1,7 @@
 //! What the thread at the link knows of the others, and how it sleeps.
 
-use crate::bell::Bell;
 use crate::progress::Progress;
+use crate::wakeup::Wakeup;
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use ipc::units::Span;
 use network::clock;
@@ -19,10 +19,10 @@ const QUIET: u32 = 3;
 
 /// Threads that count so many kinds of things, and what else is shared with each of them.
 #[derive(Debug)]
-pub struct Crew<Own, const KINDS: usize> {
+pub struct Workers<Own, const KINDS: usize> {
     threads: Box<[Thread<Own, KINDS>]>,
     /// Wakes the thread at the link.
-    bell: Bell,
+    wakeup: Wakeup,
     /// That thread wants to be woken by the next count.
     is_asleep: AtomicBool,
     /// Why a thread can't go on.
@@ -39,7 +39,7 @@ struct Thread<Own, const KINDS: usize> {
     own: Own,
 }
 
-impl<Own, const KINDS: usize> Crew<Own, KINDS> {
+impl<Own, const KINDS: usize> Workers<Own, KINDS> {
     /// A thread for each of these.
     ///
     /// # Errors
@@ -52,7 +52,7 @@ impl<Own, const KINDS: usize> Crew<Own, KINDS> {
         };
         Ok(Self {
             threads: each.into_iter().map(thread).collect(),
-            bell: Bell::new()?,
+            wakeup: Wakeup::new()?,
             is_asleep: AtomicBool::new(false),
             failures: unbounded(),
         })
@@ -95,7 +95,7 @@ impl<Own, const KINDS: usize> Crew<Own, KINDS> {
             place.store(count, Relaxed);
         }
         if self.is_asleep.load(Relaxed) && self.is_asleep.swap(false, Relaxed) {
-            self.bell.ring();
+            self.wakeup.wake();
         }
     }
 
@@ -116,15 +116,15 @@ impl<Own, const KINDS: usize> Crew<Own, KINDS> {
     }
 
     /// What wakes the thread at the link.
-    pub const fn bell(&self) -> &Bell {
-        &self.bell
+    pub const fn wakeup(&self) -> &Wakeup {
+        &self.wakeup
     }
 
     /// A thread can't go on.
     pub fn fail(&self, ending: Ending) {
         // Both ends live as long as this does.
         let _ = self.failures.0.send(ending);
-        self.bell.ring();
+        self.wakeup.wake();
     }
 
     /// Why a thread can't go on, where one can't; each is told once, the first one first.

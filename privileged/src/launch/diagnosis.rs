@@ -8,17 +8,17 @@ use nix::unistd::geteuid;
 
 /// For a file or directory that the kernel refused, with the sentence for the administrator. Only what stays
 /// so until somebody changes a path, an owner, a mode or a kind may keep the service down; all else is tried again.
-pub fn refused(errno: Errno, sentence: String) -> Ending {
+pub fn refused(errno: Errno, message: String) -> Ending {
     match errno {
         Errno::ENOENT | Errno::ENOTDIR | Errno::EISDIR | Errno::ELOOP | Errno::ENAMETOOLONG => {
-            Ending::Configuration(sentence)
+            Ending::Configuration(message)
         }
-        Errno::EACCES | Errno::EPERM => Ending::Configuration(sentence),
-        Errno::EBUSY | Errno::EEXIST | Errno::ENOTEMPTY | Errno::ETXTBSY => Ending::Configuration(sentence),
+        Errno::EACCES | Errno::EPERM => Ending::Configuration(message),
+        Errno::EBUSY | Errno::EEXIST | Errno::ENOTEMPTY | Errno::ETXTBSY => Ending::Configuration(message),
         Errno::EINVAL | Errno::ENXIO | Errno::ENODEV | Errno::EOPNOTSUPP | Errno::ENOSYS => {
-            Ending::Configuration(sentence)
+            Ending::Configuration(message)
         }
-        _ => Ending::Trouble(sentence),
+        _ => Ending::Trouble(message),
     }
 }
 
