@@ -14,7 +14,7 @@ use std::os::unix::fs::FileExt;
 /// How often a torn page is read again before the one before it is used.
 const RETRIES: usize = 100;
 
-/// How long a page that was whole may stand in for torn ones.
+/// How long a complete page may replace torn ones.
 const TIMEOUT: Span = Span::from_secs(1);
 
 /// Readings of which the tightest counts.

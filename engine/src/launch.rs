@@ -22,11 +22,11 @@ pub struct Launched {
     pub welcome: Welcome,
     /// What each process claims to miss.
     pub shortfalls: PerProcess<Option<Shortfall>>,
-    /// What the server role has counted so far, where somebody asked it that early.
+    /// The server role's counters so far, if it was queried that early.
     pub counters: Option<Counters>,
     /// What is known of the key exchange service; none: there is none.
     pub key_exchange: Option<KeyExchange>,
-    /// When privileged last heard from us.
+    /// When the last message was sent to the privileged process.
     pub at: RawInstant,
 }
 
@@ -87,7 +87,7 @@ pub fn launch(
     }
 }
 
-/// Takes what the key exchange service says of itself; false where it is something else.
+/// Takes the key exchange service's messages about itself; false for any other message.
 pub fn learn(key_exchange: &mut Option<KeyExchange>, fact: &Fact) -> bool {
     match (key_exchange, fact) {
         (Some(known), Fact::Certificate(loaded)) => known.read(*loaded),
@@ -101,7 +101,7 @@ fn too_early(fact: &Fact) -> Breach {
     match fact {
         Fact::Hello(process, _) => Breach::new(*process, "said hello twice"),
         Fact::Counters(_) => Breach::new(Process::Server, "counted out of turn"),
-        // Unasked: nobody is pinged during the launch, and the link says so before.
+        // Unsolicited: no process is pinged during the launch, and the link has reported that already.
         Fact::Alive(_) => Breach::new(Process::Engine, "took an answer that can't be"),
         Fact::Reload => Breach::new(Process::Privileged, "spoke before its time"),
         Fact::Certificate(_) | Fact::KeyCounters(_) => {

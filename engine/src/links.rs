@@ -1,8 +1,7 @@
 //! One link to each process but the key holder: records in become facts for the engine, effects of the engine become records out.
 //!
-//! Whatever a record says is checked here as far as the order of messages goes (hello first and once,
-//! answers only to what was asked, counts that only grow); what a query's reply may say is for the engine
-//! to judge. The first breach ends the daemon.
+//! The order of messages is checked here (hello first and once, answers only to requests, counters that only grow); the
+//! contents of replies to queries are judged by the engine core. The first violation ends the daemon.
 
 mod asked;
 mod breach;
@@ -105,7 +104,7 @@ impl Links {
     /// Takes the ends; none of them blocks from here on.
     ///
     /// # Errors
-    /// What the kernel says where an end can't be made non-blocking.
+    /// The kernel's error if an end cannot be made non-blocking.
     pub fn new(ends: Ends) -> Result<Self, nix::Error> {
         Ok(Self {
             launch: Some(QueuedLink::new(Process::Privileged, ends.launch)?),
@@ -162,7 +161,7 @@ impl Links {
         self.privileged.send_surely(now, ToPrivileged::Condition(condition))
     }
 
-    /// Sends the goodbye; if it can't be sent, the closed link says as much.
+    /// Sends the goodbye; if it cannot be sent, the closed link has the same effect.
     pub fn send_goodbye(&mut self, now: RawInstant, goodbye: Process) {
         // As long as it launches it reads the one, and the keeper that follows it the other.
         if let Some(launch) = &mut self.launch {
@@ -196,17 +195,17 @@ impl Links {
         Ok(())
     }
 
-    /// Sends a query, or skips it where the client role doesn't read.
+    /// Sends a query, or skips it if the client role does not read its link.
     pub fn send_query(&mut self, now: RawInstant, query: Query) -> Result<Taken, Breach> {
         self.client.send(now, ToClient::Query(query))
     }
 
-    /// Sends a cancellation, or skips it where the client role doesn't read.
+    /// Sends a cancellation, or skips it if the client role does not read its link.
     pub fn send_cancel(&mut self, now: RawInstant, id: QueryId) -> Result<Taken, Breach> {
         self.client.send(now, ToClient::Cancel(id))
     }
 
-    /// Sends a look-up, or skips it where the exchange role doesn't read.
+    /// Sends a look-up, or skips it if the exchange role does not read its link.
     pub fn send_resolve(&mut self, now: RawInstant, resolve: Resolve) -> Result<Taken, Breach> {
         self.send_asked(now, ToExchange::Resolve(resolve))
     }
@@ -247,7 +246,7 @@ impl Links {
         Ok(())
     }
 
-    /// Sends a key exchange, or skips it where the exchange role doesn't read or has enough to do.
+    /// Sends a key exchange, or skips it if the exchange role does not read its link or is at its limit.
     pub fn send_exchange(&mut self, now: RawInstant, exchange: Exchange) -> Result<Taken, Breach> {
         if !self.unended.has_room() {
             return Ok(Taken::Skipped);
@@ -261,7 +260,7 @@ impl Links {
         self.server.send_surely(now, ToServer::State(state))
     }
 
-    /// Sends the access rules, in as many records as they need; none of them is one that allows nobody.
+    /// Sends the access rules, in as many records as needed. Without rules, the one record sent allows no client.
     pub fn send_access(&mut self, now: RawInstant, rules: &[Rule]) -> Result<(), Breach> {
         let parts = rules.chunks(MAX_RULES).map(Some).chain(rules.is_empty().then_some(None));
         let last = rules.len().div_ceil(MAX_RULES).saturating_sub(1);
@@ -283,7 +282,7 @@ impl Links {
         self.server.send_surely(now, ToServer::Policy(policy))
     }
 
-    /// Sends the keys of cookies to whoever is there to use them.
+    /// Sends the cookie keys to the processes that use them.
     pub fn send_cookie_keys(&mut self, now: RawInstant, keys: &CookieKeys) -> Result<(), Breach> {
         if self.expects(Process::Server) {
             self.server.replace_waiting(|waiting| matches!(waiting, ToServer::CookieKeys(_)));
@@ -331,7 +330,7 @@ impl Links {
         all.into_iter().filter(|(process, ..)| self.expects(*process))
     }
 
-    /// One record from this process, checked, or nothing where none is waiting.
+    /// One validated record from this process, or `None` if none is waiting.
     ///
     /// # Errors
     /// Any breach of the link's rules.

@@ -7,7 +7,7 @@ use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
 
-/// The file that privileged opened for `--record`; its end is known here, since nobody else writes to it.
+/// The file that privileged opened for `--record`; its end is known here, since no other process writes to it.
 #[derive(Debug)]
 pub struct RecordFile {
     file: File,

@@ -30,7 +30,7 @@ impl Unended {
         self.open.extend(asked.map(|asked| (asked, now)));
     }
 
-    /// Judges what is said of one of them.
+    /// Judges a message about one of them.
     pub fn judge(&mut self, said: &FromExchange) -> Result<(), Violation> {
         let Some(id) = said.id() else { return Ok(()) };
         let place = self.open.iter().position(|(asked, _)| asked.id() == id);

@@ -1,5 +1,5 @@
-//! Whether the loops of the other processes turn, where the service manager watches the daemon: a process that is
-//! stopped or hangs keeps its link open.
+//! Checks that the event loops of the other processes still run, if the service manager's watchdog is on: a process
+//! that is stopped or hangs keeps its link open.
 
 use ipc::message::exchange::Violation;
 use ipc::process::{PerProcess, Process};
@@ -46,7 +46,7 @@ mod tests {
         }
         liveness.ask(Process::Client).unwrap();
         liveness.ask(Process::Client).unwrap();
-        // Late is not never, and another process has a count of its own.
+        // A late answer is accepted, and each process has its own count.
         liveness.answer(Process::Client).unwrap();
         liveness.ask(Process::Server).unwrap();
         liveness.ask(Process::Client).unwrap();

@@ -79,7 +79,7 @@ impl<Out: Message, In: Message> QueuedLink<Out, In> {
         Ok(Taken::Yes)
     }
 
-    /// Sends or queues a record that can't be left out: a full queue is a breach.
+    /// Sends or queues a record that cannot be left out: a full queue is a violation.
     pub fn send_surely(&mut self, now: RawInstant, body: Out) -> Result<(), Breach> {
         match self.send(now, body)? {
             Taken::Yes => Ok(()),
@@ -95,7 +95,7 @@ impl<Out: Message, In: Message> QueuedLink<Out, In> {
         self.accepted = self.accepted.wrapping_sub(dropped);
     }
 
-    /// Sends what waits, as far as the peer reads.
+    /// Sends queued records, as far as the peer reads.
     pub fn flush(&mut self, now: RawInstant) -> Result<(), Breach> {
         while let Some(body) = self.waiting.front() {
             match self.link.send(body) {

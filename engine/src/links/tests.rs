@@ -13,7 +13,7 @@ use ipc_link::Link;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, setsockopt, socketpair, sockopt};
 
 struct Bench {
-    /// Nobody reads what is said to the launch.
+    /// Nothing reads the link to the launch.
     _launch: OwnedFd,
     links: Links,
     privileged: Link<FromPrivileged, ToPrivileged>,

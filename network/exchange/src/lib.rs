@@ -1,4 +1,4 @@
-//! The exchange role: looks names up and exchanges keys, each in a child of its own.
+//! The exchange role: resolves names and exchanges keys, each in a separate child process.
 //!
 //! The resolver's answer, certificates and the messages of a key exchange come from strangers, and the code
 //! that reads them is large. So it runs in a process that is forked for one name or one server, narrows its

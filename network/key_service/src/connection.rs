@@ -23,7 +23,7 @@ pub(super) struct Connection {
     stage: Stage,
     /// What the client was too slow to read.
     unsent: Vec<u8>,
-    /// Waited for until it reads; meanwhile nothing is read from it.
+    /// Waiting for the client to read; nothing is read from it until then.
     is_blocked: bool,
 }
 
@@ -31,7 +31,7 @@ enum Stage {
     /// Nothing has come yet: nothing is spent on it.
     Silent,
     Talking(Session),
-    /// All is said. Until the client has closed its side too, so that no answer is lost.
+    /// Everything was sent. Waits until the client has closed its side too, so that no answer is lost.
     Leaving {
         ignored: usize,
     },
@@ -40,7 +40,7 @@ enum Stage {
 /// How much is lost with a connection, least first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Priority {
-    /// All is said.
+    /// Everything was sent.
     Spent,
     /// Nothing was computed yet.
     Idle,
@@ -143,7 +143,7 @@ impl Connection {
         }
     }
 
-    /// What is lost where the client is gone: nothing once all was said.
+    /// What is lost if the client is gone: nothing once everything was sent.
     fn loss(&self) -> Option<End> {
         (!matches!(self.stage, Stage::Leaving { .. })).then_some(End::Gone)
     }

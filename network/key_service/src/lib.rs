@@ -1,10 +1,10 @@
 //! The key exchange service role: talks TLS with strangers, and hands out keys and cookies (RFC 8915 section 4).
 //!
-//! One thread listens to the engine and to the key holder, the others to the network: each accepts connections
-//! from sockets that all share, attends to many of them at a time, and asks the key holder for signatures over a
-//! link of its own. A connection has two seconds from its start for everything. It costs next to nothing until the
-//! client's first message is whole; a network with too many connections loses its own first; and handshakes, which cost
-//! most, are counted before anything is computed.
+//! One thread reads the links to the engine and the key holder; the others serve the network. Each accepts connections
+//! from shared sockets, handles many of them at a time, and requests signatures from the key holder over its own link.
+//! A connection may last two seconds in total. It costs almost nothing until the client's first message is complete; a
+//! network with too many connections loses its own first; and handshakes, the most expensive part, are counted before
+//! anything is computed.
 //!
 //! The private key isn't here. What is here: keys that seal cookies, shared with the server role, and for the
 //! length of an exchange the keys of one client.
@@ -70,18 +70,18 @@ const STACK: usize = 512 * 1024;
 /// How long a thread waits for a signature, microseconds.
 const TIMEOUT: i64 = 1_000_000;
 
-/// The threads at the sockets, waiting at a gate.
+/// The serving threads, waiting at a gate.
 #[derive(Debug)]
 pub struct WorkerThreads {
     shared: Arc<Shared>,
     gate: Gate,
 }
 
-/// Starts a thread for each link to the key holder. They wait; so this comes before the filter, under which no
-/// thread can be made. The sockets are bound, listen and don't block; the links do.
+/// Starts a thread for each link to the key holder. They wait at the gate. Call this before the seccomp filter is
+/// installed, which allows no new threads. The sockets are bound, listen and don't block; the links do.
 ///
 /// # Errors
-/// [`Ending::Kernel`] where there are no threads or descriptors to be had.
+/// [`Ending::Kernel`] if no thread or descriptor is available.
 pub fn start_threads(
     listeners: Vec<OwnedFd>,
     holders: Vec<Link<ToKeyHolder, FromKeyHolder>>,
@@ -105,8 +105,8 @@ pub fn start_threads(
     Ok(WorkerThreads { shared, gate })
 }
 
-/// Runs until the engine's link ends; sends the hello first. `holder` is the link over which the key holder is
-/// told to read its key, `certificate` the file.
+/// Runs until the engine's link ends; sends the hello first. `holder` is the link over which the key holder is asked to
+/// read its key, `certificate` the file.
 pub fn run(
     engine: Link<FromKeyService, ToKeyService>,
     holder: Link<ToKeyHolder, FromKeyHolder>,
@@ -136,7 +136,7 @@ struct Service<'s> {
     shared: &'s Shared,
     reload: Reload,
     is_holder_known: bool,
-    /// Who answers pings for the threads.
+    /// Tracks the threads' progress, to answer pings.
     watch: Watch,
     reports: Reports<KINDS>,
 }
@@ -163,8 +163,8 @@ impl Service<'_> {
         }
     }
 
-    /// Waits for the links, for a thread, or until a report is due; tells which of engine and key holder have
-    /// something to say or to hear.
+    /// Waits for the links, for a thread, or until a report is due; returns which of the links to engine and key holder
+    /// are ready.
     fn wait(&mut self) -> Result<[bool; 2], Ending> {
         let mut places = [
             PollFd::new(self.engine.as_fd(), self.engine.interest()),
@@ -234,7 +234,7 @@ impl Service<'_> {
         Ok(())
     }
 
-    /// Begins to read certificate and key where that is wanted, and tells what came of it once that is known.
+    /// Starts reading certificate and key if a reload was requested, and reports the result once it is known.
     fn reload(&mut self) -> Result<(), Ending> {
         loop {
             if self.reload.is_due() && self.reload.begin() {
@@ -261,7 +261,7 @@ fn of_holder(ending: Ending) -> Ending {
     }
 }
 
-/// The keys that seal cookies, out of a message; nothing where it contradicts itself.
+/// The keys that seal cookies, out of a message; `None` if it contradicts itself.
 fn take_over(given: &GivenKeys) -> Option<CookieKeys> {
     let given_ones = given.keys.get(..usize::from(given.count))?;
     let keys = given_ones.iter().map(|key| EpochKey::from_octets(key.epoch, key.key.octets()));

@@ -1,4 +1,4 @@
-//! The connections of one thread, by place; who has to go when there are too many.
+//! The connections of one thread, and which one is closed if there are too many.
 
 use super::connection::{Connection, Priority};
 use super::limit::Network;
@@ -70,8 +70,8 @@ impl Places {
         Some(connection)
     }
 
-    /// Forgets the names of connections that are gone where they are most of all names. Whoever connects and
-    /// disconnects all the time behind one connection that stays would make [`Self::least`] long otherwise.
+    /// Drops the tokens of closed connections once they outnumber the open ones. Otherwise a client that keeps
+    /// connecting and disconnecting while one connection stays open would make [`Self::least`] slow.
     fn tidy(&mut self) {
         let here = self.places.len().saturating_sub(self.free.len());
         if self.order.len() > 2 * here + SLACK {
@@ -94,7 +94,8 @@ impl Places {
         None
     }
 
-    /// The one of a network that gives way to another of the same: the oldest over which nothing was computed.
+    /// The connection of a network to be closed in favour of a new one of the same network: the oldest for which
+    /// nothing was computed.
     pub(super) fn least_of(&self, network: Network) -> Option<Token> {
         let is_it = |token: &&Token| {
             let place = self.places.get(token.place as usize).filter(|place| place.turn == token.turn);

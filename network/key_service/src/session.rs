@@ -32,7 +32,7 @@ pub(super) enum End {
     Exchanged,
     /// Its request was answered with an error, or found nothing in common.
     Refused,
-    /// TLS failed, by whoever's fault.
+    /// TLS failed, on either side.
     Tls,
     /// There were too many before it.
     Limited,
@@ -69,8 +69,8 @@ impl Session {
         matches!(self.stage, Stage::Secret(_))
     }
 
-    /// Hears what a client says, and adds to `out` what it is told. `begins` is asked once, when the first message
-    /// is whole. After an end nothing is heard any more.
+    /// Processes input from a client, and appends the output to `out`. `begins` is called once, when the first message
+    /// is complete. After an end, input is ignored.
     pub(super) fn hear(
         &mut self,
         mut octets: &[u8],
@@ -110,7 +110,7 @@ impl Session {
         end.and_then(|end| self.end(end))
     }
 
-    /// The client has had its time. It is told so where it can be.
+    /// The client's time is up. It is told so if possible.
     pub(super) fn run_out(&mut self, out: &mut Vec<u8>) {
         if let Stage::Secret(secret) = &mut self.stage
             && !secret.tls.is_handshaking()
@@ -133,7 +133,7 @@ fn begin(
     begins: impl FnOnce() -> bool,
     out: &mut Vec<u8>,
 ) -> Result<Secret, End> {
-    // rustls goes on with a client that names no protocol at all.
+    // rustls continues with a client that offers no protocol at all.
     let names_ours = accepted.client_hello().alpn().is_some_and(|mut names| names.any(|name| name == ALPN));
     if !names_ours {
         out.extend_from_slice(&NO_PROTOCOL);

@@ -38,7 +38,7 @@ pub(super) struct Adopted {
 }
 
 impl Shared {
-    /// For so many threads.
+    /// For this number of threads.
     pub(super) fn new(threads: usize) -> Result<Self, Errno> {
         let settings = Settings { policy: KeyPolicy::DEFAULT, cookies: None, certificate: None };
         let own = |_| Ok(Adopted { version: AtomicU64::new(0), alarm: Wakeup::new()? });

@@ -1,4 +1,4 @@
-//! One thread: it accepts connections and attends to them, and asks the key holder over a link of its own.
+//! One thread: it accepts and handles connections, and has its own link to the key holder.
 
 use super::certificate::Certificate;
 use super::connection::{Connection, Outcome, PIECE};
@@ -95,7 +95,7 @@ impl Worker {
         })
     }
 
-    /// Exchanges keys until the kernel or the key holder refuses what this thread can't do without.
+    /// Exchanges keys until an essential call of the kernel or of the key holder fails.
     pub(super) fn work(&mut self) -> Ending {
         let mut events = [EpollEvent::empty(); EVENTS];
         loop {

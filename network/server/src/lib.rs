@@ -1,10 +1,10 @@
-//! The server role: answers strangers on the sockets that it was given.
+//! The server role: answers NTP clients on the sockets that it was given.
 //!
-//! One thread listens to the engine, the others to the network, each with sockets of its own. A request takes the
-//! same path in each: read in a batch with its arrival stamp, [`respond`] makes a reply or a
-//! reason to keep silent, the transmit timestamp is written last, sent from the address that was asked. The engine
-//! says what replies carry and who gets one; nothing but counts goes back to it, and only while there is traffic:
-//! an idle server never wakes up.
+//! One thread reads the link to the engine; the others serve the network, each with its own sockets. A request takes
+//! the same path in each: it is read in a batch with its arrival timestamp, [`respond`] makes a reply or a reason for
+//! silence, the transmit timestamp is written last, and the reply is sent from the address that was queried. The engine
+//! decides what replies contain and which clients get one. Only counters go back to it, and only while there is
+//! traffic: an idle server never wakes up.
 //!
 //! ```text
 //!   listener         one bound socket
@@ -67,24 +67,24 @@ use std::sync::Arc;
 use threads::{Gate, Reports, Watch};
 use worker::Worker;
 
-/// Records that are read from the link before other things have their turn.
+/// The most records read from the link before other work.
 const BURST: usize = 16;
 
-/// Stack of a thread at the sockets, octets: its batches are on the heap.
+/// Stack size of a serving thread, octets; its batches are on the heap.
 const STACK: usize = 128 * 1024;
 
-/// The threads at the sockets, waiting at a gate for the first word of the engine.
+/// The serving threads, waiting at a gate for the first message of the engine.
 #[derive(Debug)]
 pub struct WorkerThreads {
     shared: Arc<Shared>,
     gate: Gate,
 }
 
-/// Starts a thread for each group of sockets that share no address. They wait; so this comes before the filter,
-/// under which no thread can be made. `clock` is the virtual clock's file, where there is one.
+/// Starts a thread for each group of sockets that share no address. They wait at the gate. Call this before the seccomp
+/// filter is installed, which allows no new threads. `clock` is the virtual clock's file, if there is one.
 ///
 /// # Errors
-/// [`Ending::Kernel`] where there are no threads or descriptors to be had.
+/// [`Ending::Kernel`] if no thread or descriptor is available.
 pub fn start_threads(listeners: Vec<Listener>, clock: Option<&OwnedFd>) -> Result<WorkerThreads, Ending> {
     let refused = |errno| Ending::Kernel("threads that answer", errno);
     let groups = listener::deal(listeners);
@@ -132,9 +132,9 @@ pub fn run(link: Link<FromServer, ToServer>, shortfall: Shortfall, threads: Work
 struct Server<'s> {
     engine: Outbox<FromServer, ToServer>,
     shared: &'s Shared,
-    /// Parts of a list of rules that isn't whole yet.
+    /// Parts of an incomplete access list.
     list: Option<Vec<Rule>>,
-    /// Who answers pings for the threads.
+    /// Tracks the threads' progress, to answer pings.
     watch: Watch,
     reports: Reports<KINDS>,
 }
@@ -156,8 +156,8 @@ impl Server<'_> {
         }
     }
 
-    /// Waits for the engine, for traffic after a silence, or until a report is due; tells whether the engine has
-    /// something to say or to hear.
+    /// Waits for the engine, for traffic after a silence, or until a report is due; returns whether the link is
+    /// readable or writable.
     fn wait(&mut self) -> Result<bool, Ending> {
         let mut places = [
             PollFd::new(self.engine.as_fd(), self.engine.interest()),
@@ -247,7 +247,7 @@ impl Server<'_> {
     }
 }
 
-/// Makes the tables that a policy needs.
+/// Creates the tables that a policy needs.
 fn equip(rules: &mut shared::Rules) {
     rules.limiter = Limiter::new(&rules.policy).map(Arc::new);
     rules.departures = rules.policy.interleaved.then(|| Arc::new(Departures::new()));

@@ -1,7 +1,7 @@
-//! The unsafe calls of this role: many datagrams in, many out, each with one system call.
+//! The unsafe calls of this role: recvmmsg(2) and sendmmsg(2).
 //!
-//! All memory that the kernel reads and writes is allocated once, here, and reached through one pointer; what
-//! is handed out are slices of it that end before the next call.
+//! All memory that the kernel reads and writes is allocated once, here, and accessed through one pointer. The slices
+//! handed out end before the next call.
 #![allow(unsafe_code)]
 
 use nix::errno::Errno;
@@ -10,25 +10,26 @@ use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::os::fd::{AsFd, AsRawFd};
 use std::ptr::NonNull;
 
-/// Datagrams that one call takes or sends at most.
+/// The most datagrams per call.
 pub(super) const BATCH: usize = 64;
 
-/// Octets of a datagram that are read; a longer one is cut, and shows it. A request is never longer than what
-/// fits every path.
+/// The most octets read of a datagram; a longer one is marked as truncated. A valid request is never longer than the
+/// smallest path MTU allows.
 pub(super) const ROOM: usize = 1344;
 
-/// Room for what the kernel says about a datagram: its stamps (64), the address that it came to (40), an error
-/// and whose (64).
+/// Space for the control messages of a received datagram: timestamps (64), destination address (40), an error and its
+/// source (64).
 const CONTROL_IN: usize = 192;
 
-/// Room for what the kernel is told about a message: its source address (40), its segments (24), a stamp (24).
+/// Space for the control messages of an outgoing message: source address (40), segment size (24), timestamp request
+/// (24).
 pub(super) const CONTROL_OUT: usize = 96;
 
 /// Longest socket address of IPv4 and IPv6.
 const NAME: usize = 28;
 
-/// One datagram and what came with it. Its size is an odd number of cache lines, so that the first lines of all
-/// slots don't share the same few places of the cache.
+/// One datagram with its control messages. Its size is an odd number of cache lines, so that the first lines of the
+/// slots map to different cache sets.
 #[repr(C, align(64))]
 struct Slot {
     octets: [u8; ROOM],
@@ -47,23 +48,23 @@ struct Memory {
     slots: [Slot; BATCH],
 }
 
-/// How long a call waits for the first datagram.
+/// What a receive call waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ReceiveMode {
-    /// Until there is one; the socket must be a blocking one.
+    /// Waits for a datagram; the socket must be blocking.
     Wait,
-    /// Not at all.
+    /// Does not wait.
     None,
-    /// Not at all; from the queue of errors and stamps.
+    /// Does not wait; reads the error queue.
     Errors,
 }
 
-/// One call's worth of an outgoing message: replies of one length that go to one place.
+/// One outgoing message: replies of one length to one destination.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct OutgoingMessage {
-    /// The first of its replies in the order of sending.
+    /// Index of its first reply in the order of sending.
     pub first: usize,
-    /// How many; more than one is a message of segments.
+    /// The number of replies; more than one are sent as segments (UDP_SEGMENT).
     pub count: usize,
     /// Octets of each of them.
     pub length: usize,
@@ -71,31 +72,31 @@ pub(super) struct OutgoingMessage {
     pub control: usize,
 }
 
-/// One datagram as it came.
+/// One received datagram.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Datagram<'a> {
-    /// What it says, at most [`ROOM`] octets.
+    /// Its payload, at most [`ROOM`] octets.
     pub octets: &'a [u8],
-    /// Whether there was more.
+    /// Whether it was truncated.
     pub is_truncated: bool,
-    /// The sender's socket address, as the kernel writes it.
+    /// The sender's socket address, in the kernel's format.
     pub name: &'a [u8],
-    /// Control messages, as the kernel writes them.
+    /// Control messages, in the kernel's format.
     pub control: &'a [u8],
 }
 
-/// Datagrams on their way in and out.
+/// Buffers for one batch of received datagrams and of replies.
 #[derive(Debug)]
 pub(super) struct Batch {
     memory: NonNull<Memory>,
-    /// Headers below this were written by the kernel and must be made ready again.
+    /// Headers below this index were written by the kernel and must be reset.
     used: usize,
-    /// Datagrams of the last call.
+    /// Number of datagrams of the last call.
     received: usize,
 }
 
 impl Batch {
-    /// Allocates; pages are there once they are used.
+    /// Allocates; the kernel provides pages on first use.
     pub(super) fn new() -> Self {
         let layout = Layout::new::<Memory>();
         // SAFETY: the layout isn't of size zero.
@@ -126,7 +127,8 @@ impl Batch {
     /// Receives up to [`BATCH`] datagrams and tells how many.
     ///
     /// # Errors
-    /// The kernel's; with [`ReceiveMode::None`] and [`ReceiveMode::Errors`] EAGAIN where there are none.
+    /// The error of the failed system call; with [`ReceiveMode::None`] and [`ReceiveMode::Errors`] EAGAIN if there are
+    /// none.
     pub(super) fn receive(&mut self, socket: &impl AsFd, mode: ReceiveMode) -> Result<usize, Errno> {
         self.received = 0;
         let flags = match mode {

@@ -27,7 +27,7 @@ pub(super) struct Addressed {
     /// Octets of the reply.
     pub length: usize,
     pub source: Source,
-    /// Where it must leave from; nothing where the socket knows.
+    /// The local address to send from; `None` if the socket is bound to it.
     pub target: Option<Target>,
     /// Its transmit timestamp is to be written.
     pub needs_time: bool,
@@ -210,8 +210,8 @@ impl Outgoing {
         all.map(|message| (SEGMENTS + message.count.saturating_sub(1)) as i64).sum()
     }
 
-    /// How long after the clock was read a message leaves that is sent together with these and stands at this
-    /// place of them. Of its own time about three eighths pass before the kernel's own stamp would be taken.
+    /// The expected delay from reading the clock to sending the message at `place` among `messages`, in nanoseconds.
+    /// About three eighths of a message's own time pass before the kernel would timestamp it.
     pub(super) fn expected_delay(&self, messages: &Range<usize>, place: usize) -> i64 {
         let pace = |at: usize| self.paces.get(at).copied().unwrap_or(0);
         let before = self.parts(messages.start..place);
@@ -228,7 +228,7 @@ impl Outgoing {
         *pace += (taken - *pace) / if taken < *pace { 8 } else { 16 };
     }
 
-    /// The kernel can't do it: one message for each reply from now on.
+    /// The kernel does not support segmentation: one message for each reply from now on.
     pub(super) fn without_segments(&mut self) {
         self.uses_segments = false;
     }

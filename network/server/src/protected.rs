@@ -1,8 +1,9 @@
-//! Requests under NTS: opened first, answered later, so that the transmit timestamp of a sealed reply is as late
-//! as it can be. What can't be opened gets an NTS NAK, within limits; what makes no sense gets nothing.
+//! Requests under NTS: opened first, answered later, so that the transmit timestamp of a sealed reply is as late as
+//! possible. A request that cannot be opened is answered with an NTS NAK, within limits; an invalid one is not
+//! answered.
 //!
-//! A client that has the key is limited by its association and not by its address, which anybody can forge
-//! (A078). A kiss of RATE is sealed too: an honest client believes no other.
+//! An authenticated client is limited by its association and not by its address, which an attacker can forge (A078). A
+//! RATE kiss is sealed too: an honest client accepts no other.
 
 use super::interleave::Name;
 use super::limit::{SplitMix64, Verdict};

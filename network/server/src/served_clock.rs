@@ -1,5 +1,4 @@
-//! The time that replies carry: CLOCK_REALTIME, or the virtual clock at a raw instant; smeared where that is
-//! wanted.
+//! The time in replies: CLOCK_REALTIME, or the virtual clock at a raw instant; smeared if so configured.
 
 use ipc::clock_page::{ClockPage, PAGE};
 use ipc::units::RawInstant;
@@ -8,13 +7,13 @@ use nix::sys::uio::pread;
 use protocol::timestamp::Timestamp;
 use std::os::fd::OwnedFd;
 
-/// How often a torn page is read again.
+/// The most attempts to read a page that is being written.
 const TRIES: usize = 100;
 
-/// A kernel stamp farther than this from our own reading is not believed, in nanoseconds.
+/// A kernel timestamp farther than this from our own reading is ignored, in nanoseconds.
 const FARTHEST: i64 = 1_000_000_000;
 
-/// What is read for T2 and T3.
+/// The clock for T2 and T3.
 #[derive(Debug)]
 pub(super) struct ServedClock {
     kind: Kind,
@@ -30,7 +29,7 @@ enum Kind {
     Virtual(OwnedFd, Option<ClockPage>),
 }
 
-/// Readings that all requests of one batch share.
+/// The clock readings that all requests of one batch share.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Moment {
     pair: Pair,
@@ -52,8 +51,8 @@ impl ServedClock {
         Self { kind, smear: 0 }
     }
 
-    /// Reads the clocks for a batch: the kernel's, and a virtual clock's page. Where that stays torn, the one
-    /// before still tells the time.
+    /// Reads the clocks for a batch: the kernel's, and the page of a virtual clock. If the page stays torn, the
+    /// previous one is used.
     pub(super) fn refresh(&mut self) -> Moment {
         let Kind::Virtual(file, page) = &mut self.kind else {
             // Stamps are in this clock already: one reading of each is enough.
@@ -78,8 +77,8 @@ impl ServedClock {
         self.smear = nanos;
     }
 
-    /// T2 in nanoseconds since 1970: the kernel's stamp where it is plausible, else the batch's own reading, and
-    /// never later than that. Nothing where there is no time to be had.
+    /// T2 in nanoseconds since 1970: the kernel's timestamp if it is plausible, otherwise the batch's own reading, and
+    /// never later than that. `None` if there is no time.
     pub(super) fn at_arrival(&self, stamp: Option<i64>, moment: &Moment) -> Option<i64> {
         let now = moment.pair.realtime;
         let plausible = stamp.filter(|stamp| now.saturating_sub(*stamp).saturating_abs() <= FARTHEST);
@@ -87,7 +86,7 @@ impl ServedClock {
         self.show(arrived, moment)
     }
 
-    /// A stamp of CLOCK_REALTIME as this clock shows it; nothing where it is implausible.
+    /// A timestamp of CLOCK_REALTIME converted to this clock; `None` if it is implausible.
     pub(super) fn at_departure(&self, stamp: i64, moment: &Moment) -> Option<i64> {
         let distance = moment.pair.realtime.saturating_sub(stamp).saturating_abs();
         if distance <= FARTHEST { self.show(stamp, moment) } else { None }
@@ -115,7 +114,7 @@ impl ServedClock {
     }
 }
 
-/// Receive timestamps of ours end in a one ...
+/// Our receive timestamps end in a one ...
 pub(super) fn receive_stamp(nanos: i64) -> Timestamp {
     Timestamp::from_bits(Timestamp::from_unix_nanos(nanos).bits() | 1)
 }

@@ -14,7 +14,7 @@ use threads::{Version, Versions, Workers};
 /// Kinds of counts.
 pub(super) const KINDS: usize = Counters::NAMES.len();
 
-/// Who is answered, and how.
+/// The server policy.
 #[derive(Clone, Debug)]
 pub(super) struct Rules {
     pub access: AccessList,
@@ -34,8 +34,8 @@ pub(super) struct Shared {
     pub workers: Workers<Place, KINDS>,
 }
 
-/// What a thread answers by, while it waits for requests; with a batch at work it has them itself. So nothing old,
-/// cookie keys above all, lives on in a thread that nobody asks anything.
+/// The rules of a thread that waits for requests; while it works on a batch, it holds them itself. Old rules, cookie
+/// keys above all, therefore do not survive in an idle thread.
 #[derive(Debug)]
 pub(super) struct Place(Mutex<Option<Arc<Version<Rules>>>>);
 
@@ -56,7 +56,7 @@ impl Place {
 }
 
 impl Shared {
-    /// For so many threads; nobody is answered yet.
+    /// For this number of threads; no client is answered yet.
     pub(super) fn new(threads: usize) -> Result<Self, Errno> {
         let rules = Versions::new(Rules {
             access: AccessList::nobody(),
@@ -82,8 +82,8 @@ impl Shared {
         left.unwrap_or_else(|| self.rules.newest())
     }
 
-    /// The batch is done. Whoever changed the rules meanwhile found nothing to renew at this thread, so it looks
-    /// whether there are newer ones, after the place was seen empty.
+    /// The batch is done. A change of the rules in the meantime found this thread's place empty, so the thread itself
+    /// checks for newer rules.
     pub(super) fn leave_rules(&self, number: usize, rules: Arc<Version<Rules>>) {
         let Some(place) = self.workers.own(number) else { return };
         let version = rules.number();

@@ -36,7 +36,7 @@ const TURNS: usize = 4;
 /// Replies whose departure the kernel still has to tell; the oldest is forgotten for the next.
 const AWAITED: usize = 64;
 
-/// Where the receive timestamp stands in a reply.
+/// The offset of the receive timestamp in a reply.
 const RECEIVE_AT: usize = 32;
 
 /// One thread's own things.
@@ -100,7 +100,7 @@ impl Worker {
         }
     }
 
-    /// Answers until the kernel refuses what this thread can't do without.
+    /// Answers until an essential system call fails.
     pub(super) fn work(&mut self) -> Ending {
         loop {
             let outcome = match self.listeners.len() {
@@ -276,7 +276,7 @@ impl Worker {
         });
     }
 
-    /// Sends what was kept and put in order, in a few calls, the time written right before each.
+    /// Sends the sorted replies in a few calls, writing the transmit timestamps right before each.
     fn send_all(&mut self, at: usize) {
         if self.outgoing.messages().is_empty() {
             return;
@@ -300,7 +300,7 @@ impl Worker {
         let mut begun = self.clock.now();
         while sent < self.outgoing.messages().len() {
             let Some(now) = begun else {
-                // A virtual clock that was never whole: no time, no answer.
+                // A virtual clock that could never be read: no time, no reply.
                 let lost = self.outgoing.rest(sent).map(|(_, count)| count).sum();
                 add(&mut self.counters.failed, lost);
                 break;
@@ -326,7 +326,8 @@ impl Worker {
                 if count > 1
                     && matches!(errno, Errno::EIO | Errno::EINVAL | Errno::EOPNOTSUPP | Errno::EMSGSIZE)
                 {
-                    // This way out can't cut segments: from now on one by one. These clients ask again.
+                    // This route does not support segmentation: replies are sent one by one from now on. The affected
+                    // clients retry.
                     self.outgoing.without_segments();
                 }
                 add(&mut self.counters.failed, count);
@@ -346,7 +347,7 @@ impl Worker {
             if let Some(name) = departure
                 && let Some(departures) = self.rules.as_ref().and_then(|rules| rules.departures.as_ref())
             {
-                // Until the kernel tells better.
+                // Until the kernel's timestamp arrives.
                 self.departed = self.departed.wrapping_add(1);
                 departures.put(name, stamp.bits(), self.departed);
                 if self.awaited.len() == AWAITED {
@@ -368,7 +369,7 @@ impl Worker {
         }
     }
 
-    /// Takes the kernel's stamps of replies that left, where some are awaited.
+    /// Takes the kernel's timestamps of sent replies, if any are expected.
     fn note_departures(&mut self, at: usize, moment: &Moment) {
         if self.awaited.is_empty() {
             return;

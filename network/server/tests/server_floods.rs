@@ -109,7 +109,7 @@ fn a090_interleaved_replies_say_when_the_one_before_left_to_that_client_alone() 
     for n in 2..50u64 {
         let request =
             Header { origin_timestamp: last.receive_timestamp, receive_timestamp: n, ..minimal(n << 20) };
-        // Somebody else who knows the timestamp gets a basic answer, and takes nothing away.
+        // Another client that knows the timestamp gets a basic answer, and removes nothing.
         let stolen = ask(&other, &request).unwrap();
         assert_eq!(stolen.origin_timestamp, n << 20);
         let reply = ask(&one, &request).unwrap();

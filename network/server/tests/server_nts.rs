@@ -1,4 +1,4 @@
-//! Requests under NTS: what is answered, what is told that its cookie is of no use, and what gets nothing.
+//! Requests under NTS: which are answered, which receive an NTS NAK, and which nothing.
 
 mod support;
 

@@ -1,6 +1,5 @@
-//! What the programs share that answer strangers with several threads: one thread listens to the engine, the others to
-//! the network. The latter wait for nothing here but, before they begin, the gate, and, while settings change, the moment in
-//! which a pointer is replaced.
+//! Threads of the server and the key exchange service: one thread reads the link to the engine, the others serve the
+//! network. A serving thread blocks here only at the gate, before it begins, and briefly while settings are replaced.
 //!
 //! ```text
 //!   start     threads are made, and wait at a gate

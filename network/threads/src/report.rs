@@ -1,4 +1,4 @@
-//! When the engine is told what was counted: once a second while something is, and never of an idle server, which sleeps.
+//! Counter reports to the engine: once a second while counters change, and none from an idle server.
 
 use crate::workers::Workers;
 use ipc::units::{RawInstant, Span};
@@ -9,7 +9,7 @@ use nix::sys::time::TimeSpec;
 /// Least time between two reports of counters; a little more than the second that the engine allows.
 const REPORTS: Span = Span::from_millis(1_050);
 
-/// What the engine was told last, and when.
+/// The last report to the engine, and its time.
 #[derive(Debug)]
 pub struct Reports<const KINDS: usize> {
     told: [u64; KINDS],
@@ -24,7 +24,7 @@ impl<const KINDS: usize> Default for Reports<KINDS> {
 }
 
 impl<const KINDS: usize> Reports<KINDS> {
-    /// How long the thread at the link may wait for other things; none: until it is woken.
+    /// How long the link's thread may wait; `None`: until it is woken.
     pub fn timeout(&self) -> Option<TimeSpec> {
         (!self.is_asleep).then(|| {
             let due = self.at.map_or(0, |at| at.after(REPORTS).since(clock::raw()).nanos().max(0));
@@ -32,15 +32,16 @@ impl<const KINDS: usize> Reports<KINDS> {
         })
     }
 
-    /// The wakeup was heard.
+    /// The wake-up was received.
     pub fn wake<Own>(&mut self, workers: &Workers<Own, KINDS>) {
         workers.wakeup().clear();
         workers.sleep(false);
         self.is_asleep = false;
     }
 
-    /// Tells the engine what was counted, where that is due and something was; where it doesn't take it (`offer` says
-    /// false), another time. When nothing was counted for a while, the next count wakes this thread.
+    /// Reports the counters to the engine if a report is due and they have changed; if the engine does not take it
+    /// (`offer` returns false), a later call tries again. After a period without changes, the next count wakes this
+    /// thread.
     ///
     /// # Errors
     /// Those of `offer`.

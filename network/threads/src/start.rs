@@ -1,4 +1,5 @@
-//! Threads are made before the filter, under which none can be made, and wait at a gate for the first word of the engine.
+//! Threads are created before the seccomp filter is installed, which allows no new threads, and wait at a gate for the
+//! first message of the engine.
 
 use crate::workers::Workers;
 use crossbeam_channel::{Sender, bounded};
@@ -17,11 +18,11 @@ impl Gate {
     pub fn open(self) {}
 }
 
-/// Starts a thread for each body, under this name and with a stack of so many octets. A body first prepares, of which it gives
-/// what it does behind the gate; why it ends is then told to the workers that `of` finds in `shared`.
+/// Starts a thread for each body, with this name and stack size in octets. A body first prepares, and returns the
+/// closure to run behind the gate; the reason for its end is reported to the workers that `of` returns.
 ///
 /// # Errors
-/// The kernel's, where there are no threads to be had.
+/// The kernel's error if no thread can be created.
 pub fn start<Shared, Own, const KINDS: usize, Body, Work>(
     (name, stack): (&str, usize),
     shared: &Arc<Shared>,

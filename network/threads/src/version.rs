@@ -1,10 +1,10 @@
-//! Settings that all threads work by: never changed, a change is a new value and another version.
+//! Settings shared by all threads: immutable, each change makes a new version.
 
 use std::ops::Deref;
 use std::sync::atomic::{AtomicU64, Ordering::Acquire, Ordering::Release};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Settings and the number of their version.
+/// Settings and their version number.
 #[derive(Clone, Debug)]
 pub struct Version<T> {
     number: u64,
@@ -12,7 +12,7 @@ pub struct Version<T> {
 }
 
 impl<T> Version<T> {
-    /// Grows with each change.
+    /// Increases with each change.
     pub const fn number(&self) -> u64 {
         self.number
     }
@@ -26,12 +26,12 @@ impl<T> Deref for Version<T> {
     }
 }
 
-/// The newest version.
+/// The newest version of the settings.
 #[derive(Debug)]
 pub struct Versions<T> {
-    /// That of `newest`, to be looked at without a lock.
+    /// The version number of `newest`, readable without the lock.
     number: AtomicU64,
-    /// Locked by whoever changes them, and by a thread whose own are older, once.
+    /// Locked to change the settings, and once by each thread whose own are older.
     newest: Mutex<Arc<Version<T>>>,
 }
 
@@ -42,7 +42,7 @@ impl<T: Clone> Versions<T> {
         Self { number: AtomicU64::new(0), newest: Mutex::new(first) }
     }
 
-    /// Makes another version and returns it.
+    /// Creates a new version and returns it.
     pub fn change(&self, change: impl FnOnce(&mut T)) -> Arc<Version<T>> {
         let mut place = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
         let mut settings = place.settings.clone();
@@ -53,17 +53,17 @@ impl<T: Clone> Versions<T> {
         version
     }
 
-    /// The one in force.
+    /// The settings in force.
     pub fn newest(&self) -> Arc<Version<T>> {
         Arc::clone(&self.newest.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// The number of the one in force.
+    /// The version number in force.
     pub fn number(&self) -> u64 {
         self.number.load(Acquire)
     }
 
-    /// The one in force, where it has another number than this.
+    /// The settings in force, if their version number differs from `number`.
     pub fn other_than(&self, number: u64) -> Option<Arc<Version<T>>> {
         (self.number() != number).then(|| self.newest())
     }

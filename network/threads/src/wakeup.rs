@@ -1,30 +1,30 @@
-//! How a thread is woken that waits for descriptors.
+//! Wakes a thread that waits in poll(2) or epoll_wait(2).
 
 use nix::errno::Errno;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::unistd::{read, write};
 use std::os::fd::{AsFd, BorrowedFd};
 
-/// A descriptor that can be read from when somebody rang.
+/// An eventfd that becomes readable when [`Wakeup::wake`] is called.
 #[derive(Debug)]
 pub struct Wakeup(EventFd);
 
 impl Wakeup {
-    /// One that is silent.
+    /// Not yet signalled.
     ///
     /// # Errors
-    /// The kernel's, where there are no descriptors.
+    /// The kernel's error if no descriptor is available.
     pub fn new() -> Result<Self, Errno> {
         EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK).map(Self)
     }
 
-    /// Wakes whoever waits for it, now or the next time.
+    /// Wakes the thread that waits for it, now or at its next wait.
     pub fn wake(&self) {
-        // It can't be full, and is read before anybody sleeps again.
+        // The counter cannot overflow, and is read before a thread sleeps again.
         let _ = write(&self.0, &1u64.to_ne_bytes());
     }
 
-    /// It was heard.
+    /// Resets it, once the thread is awake.
     pub fn clear(&self) {
         let _ = read(&self.0, &mut [0; 8]);
     }

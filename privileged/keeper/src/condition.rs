@@ -1,4 +1,4 @@
-//! What the engine says of the daemon's state, as one line for the service manager.
+//! The daemon's condition, as one status line for the service manager.
 
 use ipc::calendar::Rfc3339;
 use ipc::message::exchange::LookupFailure;
@@ -6,7 +6,7 @@ use ipc::message::privileged::Condition;
 use ipc::units::WallTime;
 use std::fmt;
 
-/// A condition that can be shown.
+/// Displays a condition.
 pub struct StatusLine(pub Condition);
 
 impl fmt::Display for StatusLine {

@@ -1,5 +1,5 @@
-//! What the audit log holds when the daemon starts: where it ends, whether it is what was written, and whether it tells of
-//! anything that was granted. Its form is in [`ipc::audit_line`]; the keeper goes on from its end.
+//! The audit log at a start: where it ends, whether it is unaltered, and whether it contains granted orders.
+//! [`ipc::audit_line`] defines its format; the keeper appends to it.
 
 use ipc::audit_line::{LINE, LINES, TEXT, chain, parse, place, sequence};
 use ipc::message::handover::LogIntegrity;
@@ -28,9 +28,8 @@ pub fn message(integrity: LogIntegrity) -> Option<&'static str> {
     }
 }
 
-/// Finds the end of the ring, and says whether what it holds is what was written; `known` is the end that the governor's
-/// record remembers. A last line that was cut short is written over; where the first
-/// line is of no use the end is that of the last line that is.
+/// Finds the end of the ring and checks its integrity; `known` is the end according to the governor's record. A
+/// truncated last line is overwritten; if the first line is invalid, the end is that of the last valid line.
 pub fn resume(file: &File, known: End) -> (End, LogIntegrity) {
     let sequence_at = |slot: u64| -> Option<u64> {
         let mut text = [0; 32];
@@ -40,7 +39,7 @@ pub fn resume(file: &File, known: End) -> (End, LogIntegrity) {
     };
     let last = match sequence_at(0) {
         Some(first) => {
-            // Slots 0..=end carry consecutive numbers; the end is where that stops.
+            // Slots 0..=end have consecutive numbers; the end is where the sequence breaks.
             let (mut low, mut high) = (0, LINES - 1);
             while low < high {
                 let middle = (low + high).div_ceil(2);
@@ -54,7 +53,7 @@ pub fn resume(file: &File, known: End) -> (End, LogIntegrity) {
         }
         None => (1..LINES).filter_map(sequence_at).max(),
     };
-    // At most one line was being written when everything ended; more were changed by somebody.
+    // At most one line was being written when the daemon ended; more invalid lines were altered.
     let whole_line = |sequence: u64| Some((sequence + 1, read_whole(file, sequence)?));
     let end = last.filter(|last| *last < u64::MAX - LINES).and_then(|last| {
         let before = last.saturating_sub(LINES - 1)..=last;
@@ -72,8 +71,8 @@ pub fn resume(file: &File, known: End) -> (End, LogIntegrity) {
     ((next, hash), integrity)
 }
 
-/// The hash of the line of this number, where it is whole: its text is the one that was hashed. (A line that was
-/// cut short goes on with what stood in its place before, which looks like the rest of one.)
+/// The hash of the line with this number, if its text matches it. (A truncated line is followed by the rest of the
+/// previous line in its slot.)
 fn read_whole(file: &File, sequence: u64) -> Option<[u8; 32]> {
     let (line, hash) = read_line(file, sequence)?;
     let before = match sequence {
@@ -83,7 +82,7 @@ fn read_whole(file: &File, sequence: u64) -> Option<[u8; 32]> {
     (chain(&before, &line[..TEXT]) == hash).then_some(hash)
 }
 
-/// The line of this number and the hash in it; none where something else stands in its place.
+/// The line with this number and the hash in it; `None` if its slot holds something else.
 fn read_line(file: &File, sequence: u64) -> Option<([u8; LINE], [u8; 32])> {
     let mut line = [0; LINE];
     file.read_exact_at(&mut line, place(sequence)).ok()?;
@@ -127,8 +126,8 @@ fn holds_anything(file: &File) -> bool {
     })
 }
 
-/// Whether anything may ever have been granted: false only where every line that can be read, from the first on, tells
-/// of starts from nothing, ends, refusals and what others did.
+/// Whether anything may ever have been granted: false only if all lines, from the first on, are readable and report
+/// only first starts, ends, refusals and changes by other programs.
 pub fn may_have_granted(file: &File) -> bool {
     let mut line = [0; LINE];
     for slot in 0..LINES {
@@ -145,7 +144,7 @@ pub fn may_have_granted(file: &File) -> bool {
     false
 }
 
-/// Whether a line tells of nothing that was granted, now or before. A line that is cut short tells nothing.
+/// Whether a line shows that nothing was granted, now or before. A truncated line shows nothing.
 fn is_idle(text: &[u8]) -> bool {
     let mut words = text.split(|octet| *octet == b' ');
     let event = words.by_ref().find_map(|word| word.strip_prefix(b"event="));

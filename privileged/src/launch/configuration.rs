@@ -1,9 +1,9 @@
-//! The configuration file: opened and not read, and judged by who could write another one.
+//! The configuration file: opened but not read, and refused if an untrusted user could replace it.
 //!
-//! Whoever writes it names the sources, and so the time. What a user without privilege owns, or everybody may write, is
-//! refused, as sudo and sshd do: nobody means that. What a group may write is refused for the file, and said for a
-//! directory, since groups of administrators are a custom; also said, and not refused, is what is wrong further
-//! up, where a container's own numbers of users may be all that is strange.
+//! A user who can write it chooses the sources, and so the time. A file or directory that is owned by an unprivileged
+//! user, or is world-writable, is refused, as in sudo and sshd. A group-writable file is refused; a group-writable
+//! directory only causes a warning, since groups of administrators are common. Faults in directories further up the
+//! path also cause only a warning, since uid mappings of containers can explain them.
 
 use super::diagnosis::{self, explain, is_ours, kind, make_roots, noun, owner_and_mode};
 use super::path_walk::PathWalk;
@@ -17,7 +17,7 @@ use std::fs::File;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-/// The example, for whoever has none.
+/// The path of the example, for a missing configuration.
 const EXAMPLE: &str = "the example in /usr/share/doc/truechimer is a start";
 
 /// Opens it.
@@ -65,7 +65,7 @@ fn wrong(path: &Path, why: &str) -> Ending {
     Ending::Configuration(format!("{}: {why}", path.display()))
 }
 
-/// Why it can't be opened, by what is found on the way to it.
+/// Why it cannot be opened, from the resolution of its path.
 fn refused(path: &Path, walk: &PathWalk, errno: Errno) -> Ending {
     let reason = match errno {
         Errno::EACCES | Errno::EPERM => barred(path, walk, errno),
@@ -80,7 +80,7 @@ fn refused(path: &Path, walk: &PathWalk, errno: Errno) -> Ending {
     diagnosis::refused(errno, format!("{}: {}", path.display(), reason.unwrap_or_else(|| explain(errno))))
 }
 
-/// Who bars the way: the file itself, or a directory.
+/// What denies access: the file itself, or a directory on its path.
 fn barred(path: &Path, walk: &PathWalk, errno: Errno) -> Option<String> {
     let (place, facts) = walk.end()?;
     let seen = match place == path {
@@ -93,7 +93,7 @@ fn barred(path: &Path, walk: &PathWalk, errno: Errno) -> Option<String> {
         // The unit shows an empty directory there, whose mode is not to be changed.
         format!("the service unit hides it ({line}): put the file itself elsewhere, such as /etc/truechimer")
     } else if walk.broken.is_none() {
-        // It may hold a secret: nobody is let in who was not.
+        // It may hold a secret: the suggested mode gives no further user access.
         make_roots(place, facts, facts.st_mode & 0o755 | 0o600)
     } else if is_ours(facts) {
         make_roots(place, facts, 0o755)
@@ -122,7 +122,7 @@ fn missing(walk: &PathWalk) -> String {
     }
 }
 
-/// The directories on the way: the one in which the path begins and the one in which it ends may belong to nobody else.
+/// Checks the directories on the path: the one of the path as given and the one of the resolved file must be trusted.
 fn judge_directories(path: &Path, walk: &PathWalk) -> Result<(), Ending> {
     let parent = std::path::absolute(path).ok().and_then(|path| path.parent().map(Path::to_path_buf));
     let beside = parent.map(|parent| PathWalk::of(&parent));
@@ -160,7 +160,7 @@ fn judge_directories(path: &Path, walk: &PathWalk) -> Result<(), Ending> {
     Ok(())
 }
 
-/// What is wrong with a directory, and whether nobody can mean it so.
+/// What is wrong with a directory, and whether it must be refused.
 fn fault(facts: &FileStat) -> Option<(bool, &'static str)> {
     // In a sticky one only owners rename and remove, and the owner of what is in it is judged by itself.
     let is_open = |bit: u32| facts.st_mode & bit != 0 && facts.st_mode & 0o1000 == 0;

@@ -1,5 +1,5 @@
-//! What is kept on disk, opened once, before the lock-down. A directory that somebody else could have prepared is
-//! refused by name, and no link is followed; in one that is root's alone, `kept` puts the files in order.
+//! The state directory, opened once, before the lock-down. A directory that another user could have prepared is
+//! refused, and no link is followed; in a directory that only root can write to, `kept` repairs the files.
 
 use super::beneath;
 use super::diagnosis::{self, explain, is_ours, make_roots, owner_and_mode};
@@ -54,7 +54,7 @@ impl Directory {
     ///
     /// # Errors
     /// The path with the reason and the remedy: missing, a symbolic link on the way, another owner, writable by others.
-    /// Whoever could write to it may have changed what the budgets are reckoned from, so that is for an operator to see.
+    /// A user who could write to it may have changed the data for the budgets, so an operator must look at it.
     pub fn open(path: &Path) -> Result<Self, Ending> {
         let refused = |errno: Errno| {
             let why = match errno {
@@ -87,8 +87,8 @@ impl Directory {
         Ok(Self { fd, path: path.into(), grown: Cell::new(false) })
     }
 
-    /// Opens or makes a file of at least `length` octets, allocated on the disk; what can't be trusted there is moved
-    /// out of the way.
+    /// Opens or creates a file of at least `length` octets, allocated on disk; an untrusted file in its place is moved
+    /// aside.
     ///
     /// # Errors
     /// The path with the reason.
@@ -131,15 +131,16 @@ impl Directory {
         Ok(file)
     }
 
-    /// Waits until the names of new files are on the disk. A file system that can't do this keeps them in its way.
+    /// Synchronises the directory, so that the names of new files are on disk. Some file systems do not support this,
+    /// and an error is ignored.
     pub fn sync(&self) {
         if self.grown.get() {
             let _ = nix::unistd::fsync(&self.fd);
         }
     }
 
-    /// Locks the directory for this process, by a file of its own that nobody else may open, since whoever may open a
-    /// file may lock it. Gives what holds the lock.
+    /// Locks the directory for this process, by a lock file that no other user may open, since a user who can open a
+    /// file can lock it. Returns the holder of the lock.
     ///
     /// # Errors
     /// As [`Self::file`]; or that another instance has it.
@@ -187,7 +188,7 @@ impl Directory {
         };
         match unlinkat(&self.fd, name, UnlinkatFlags::NoRemoveDir) {
             Ok(()) | Err(Errno::ENOENT) => {}
-            // An empty one is nobody's.
+            // An empty one is not in use.
             Err(Errno::EISDIR) => {
                 unlinkat(&self.fd, name, UnlinkatFlags::RemoveDir).map_err(|_| wrong(Errno::EISDIR))?;
             }
@@ -195,8 +196,7 @@ impl Directory {
         }
         let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
         let fd = socket(AddressFamily::Unix, SockType::Stream, flags, None).map_err(wrong)?;
-        // Through the directory's own descriptor: a path longer than a socket address or renamed meanwhile
-        // makes no difference.
+        // Through the directory's descriptor, so that a long path, or a rename in between, does not matter.
         let address = format!("/proc/self/fd/{}/{name}", self.fd.as_fd().as_raw_fd());
         let before = umask(Mode::from_bits_truncate(0o177));
         let bound = UnixAddr::new(address.as_str()).and_then(|address| bind(fd.as_raw_fd(), &address));
@@ -269,8 +269,8 @@ fn flock(fd: &impl AsRawFd) -> Result<(), Errno> {
     nix::fcntl::flock(fd.as_raw_fd(), FlockArg::LockExclusiveNonblock)
 }
 
-/// Locks that belong to the open file and outlive every wrapper of it: both that there are, since an instance whose
-/// filter denies one of them must exclude one that has the other. One is enough where there is no more (NFS, filters).
+/// Locks of the open file description: both kinds that exist, since an instance whose filter denies one kind must still
+/// exclude one that has only the other. One is enough if the other is not available (NFS, filters).
 fn lock(file: &File) -> Result<(), Errno> {
     let whole = nix::libc::flock {
         l_type: nix::libc::F_WRLCK as i16,

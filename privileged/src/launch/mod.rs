@@ -1,11 +1,11 @@
 //! The launch: from a privileged process that knows nothing to one that can do almost nothing and becomes the keeper.
 //!
-//! `configuration` opens the file of that name (`path_walk`: what is on the way to it), `directory` what is kept on disk
-//! (`beneath`: without following a link; `kept`: owners and modes put in order), `memory` judges what it says, `users` finds
-//! the uids, `children` starts the other processes, `boot` knows the boot's number, `sockets` binds what the plan asks for;
-//! `audit_log` and `memory` look at what the run before left, `successor` executes the keeper, `service_manager` and `journal` know
-//! who listens; `diagnosis` says what was found and how to fix it, and `named` what `--check` says of files that others read.
-//! Nothing from a network is read before the lock-down.
+//! `configuration` opens the configuration file (`path_walk`: resolves its path), `directory` opens the state directory
+//! (`beneath`: without following links; `kept`: repairs owners and modes), `users` finds the uids, `children` starts
+//! the other processes, `boot` reads the boot id, and `sockets` binds the planned addresses. `audit_log` and `memory`
+//! examine what the previous run left, `successor` executes the keeper, and `service_manager` and `journal` detect
+//! where reports go. `diagnosis` has the messages about files, and `named` checks, for `--check`, files that other
+//! processes read. Nothing from a network is read before the lock-down.
 
 mod audit_log;
 mod beneath;
@@ -55,7 +55,7 @@ use users::Users;
 /// The engine's end of the link of the launch, seen from here; nothing is sent on it.
 pub type LaunchLink = Link<FromPrivileged, ToLaunch>;
 
-/// How often the service manager is told that the start goes on, in seconds, and for how long that is to count.
+/// How often the service manager's start timeout is extended, in seconds, and by how much.
 const REASSURE: (i64, i64) = (5, 20);
 
 const SECOND: i64 = 1_000_000_000;
@@ -63,8 +63,8 @@ const SECOND: i64 = 1_000_000_000;
 /// Starts everything and becomes the keeper.
 ///
 /// # Errors
-/// What ends the start, with the sentence for the administrator. There is no other end: this process goes on as another
-/// program.
+/// Why the start failed, with the message for the administrator. It does not return otherwise: this process continues
+/// as another program.
 pub fn launch(options: &Options, notify: &Notify) -> Result<std::convert::Infallible, Ending> {
     let users = Users::find(options)?;
     if options.check {
@@ -161,7 +161,7 @@ struct Opened {
     audit_file: File,
     /// The governor's record or the audit log was there and is not believed.
     is_distrusted: bool,
-    /// State, keys, and a record where one is asked for.
+    /// State, keys, and a recording if one was requested.
     engine_files: (File, File, Option<File>),
     clock: Taken,
     control: OwnedFd,
@@ -211,7 +211,7 @@ fn void_failed(options: &Options, errno: Errno) -> Ending {
     diagnosis::refused(errno, format!("{}/governor: {}", options.state.display(), explain(errno)))
 }
 
-/// Says, for `--check`, where a start by the service unit would fare worse than one by hand.
+/// Reports, for `--check`, what would fail under the service unit but not from a shell.
 fn warn_of_unit(options: &Options, users: &Users) {
     configuration::warn_of_hidden("the configuration", &options.config);
     if let Some(record) = &options.record {
@@ -248,7 +248,7 @@ fn receive(
             Ok(_) => {}
             Err(errno) => return Err(Ending::Internal(format!("ppoll: {errno}"))),
         }
-        // A hangup is dropped: there is nobody yet who could read the configuration again.
+        // SIGHUP is ignored: no process can reload the configuration yet.
         match caught(signals) {
             Some(Caught::Stop) => return Err(Ending::Asked),
             Some(Caught::Child) if !is_told => is_told = signals::tell_news(&processes),
@@ -267,7 +267,7 @@ struct Taken {
     kind: ClockKind,
     /// Of a virtual one, for the keeper.
     kept: Option<File>,
-    /// Of a virtual one, for those who only read it.
+    /// The file of a virtual clock, for the processes that only read it.
     reader: Option<File>,
 }
 

@@ -35,7 +35,7 @@ fn look((what, path): (&str, &FilePath), reader: Option<(u32, u32)>, remedy: &st
     }
 }
 
-/// Why it can't be read by this user and group.
+/// Why it cannot be read by this user and group.
 fn fault(walk: &PathWalk, reader: Option<(u32, u32)>, remedy: &str) -> Option<String> {
     if let Some((place, errno)) = &walk.broken {
         return Some(format!("{}: {}", place.display(), errno.desc()));
@@ -60,7 +60,7 @@ fn fault(walk: &PathWalk, reader: Option<(u32, u32)>, remedy: &str) -> Option<St
     ))
 }
 
-/// Whether a user who is in no other group has this right by the mode.
+/// Whether the mode gives this right to a user without supplementary groups.
 fn has(facts: &FileStat, (uid, gid): (u32, u32), right: u32) -> bool {
     let shift = match (facts.st_uid == uid, facts.st_gid == gid) {
         (true, _) => 6,

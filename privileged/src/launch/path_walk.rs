@@ -1,5 +1,5 @@
-//! The way to a file, as the kernel goes it: each directory and each link on it, for sentences and for judgements of who
-//! could put another file in its place.
+//! Path resolution as the kernel does it: each directory and symbolic link on the way to a file, for messages and to
+//! determine which users could replace the file.
 
 use nix::errno::Errno;
 use nix::fcntl::readlink;
@@ -8,10 +8,10 @@ use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::path::{Component, Path, PathBuf};
 
-/// As many links as the kernel follows in one path.
+/// The most links that the kernel follows in one path.
 const MOST_LINKS: usize = 40;
 
-/// Where the service unit shows something else, with the line of the unit that does it.
+/// Directories that the service unit hides, with the directive that does so.
 const HIDDEN: [(&str, &str); 5] = [
     ("/root", "ProtectHome="),
     ("/home", "ProtectHome="),
@@ -20,21 +20,21 @@ const HIDDEN: [(&str, &str); 5] = [
     ("/var/tmp", "PrivateTmp="),
 ];
 
-/// How far a path leads.
+/// The result of resolving a path.
 #[derive(Debug)]
 pub struct PathWalk {
-    /// What is on the way, without links, from the root to the file itself where it is there.
+    /// The directories on the way, without links, from the root to the file itself, if it exists.
     pub places: Vec<(PathBuf, FileStat)>,
-    /// Where it ends too early, and why.
+    /// Where the resolution failed, and why.
     pub broken: Option<(PathBuf, Errno)>,
-    /// The first link on the way, and where it points.
+    /// The first link on the way, and its target.
     pub link: Option<(PathBuf, PathBuf)>,
     /// All links on the way.
     pub links: Vec<(PathBuf, FileStat)>,
 }
 
 impl PathWalk {
-    /// Goes it.
+    /// Resolves the path.
     pub fn of(path: &Path) -> Self {
         let mut walk = Self { places: Vec::new(), broken: None, link: None, links: Vec::new() };
         if let Err(broken) = walk.go(path) {
@@ -94,7 +94,7 @@ impl PathWalk {
         HIDDEN.iter().find(|(hidden, _)| end == Path::new(hidden)).map(|(_, line)| *line)
     }
 
-    /// The last place that is there: where the way is barred, the directory that bars it.
+    /// The last existing element: if access was denied, the directory that denies it.
     pub fn end(&self) -> Option<&(PathBuf, FileStat)> {
         self.places.last()
     }

@@ -21,7 +21,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// What the keeper goes on with.
+/// The state with which the keeper continues.
 pub struct Files<'a> {
     /// The link of the orders.
     pub link: &'a OwnedFd,

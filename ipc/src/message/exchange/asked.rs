@@ -1,5 +1,5 @@
-//! What was asked, and the one judge of what is said of it: the exchange role asks it what its child may say, the engine
-//! what the exchange role may.
+//! A request, and the one judge of the messages about it: the exchange role judges its child by it, and the engine
+//! judges the exchange role.
 
 use super::{
     AeadOffer, Exchange, ExchangeId, Exchanged, FromExchange, KeyServer, MAX_COOKIES, Resolve, Resolved,
@@ -7,7 +7,7 @@ use super::{
 };
 use crate::secret::Aead;
 
-/// A rule that an answer broke, as the rest of a sentence that starts with who broke it.
+/// The rule that an answer violates, as the predicate of a sentence whose subject is the process.
 pub type Violation = &'static str;
 
 /// A look-up or a key exchange that hasn't ended.
@@ -34,7 +34,7 @@ pub enum Progress {
 }
 
 impl Asked {
-    /// None where there is nothing to be ended.
+    /// `None` if there is nothing to end.
     pub const fn of(asked: &ToExchange) -> Option<Self> {
         let task = match asked {
             ToExchange::Resolve(resolve) => Task::Resolve(*resolve),

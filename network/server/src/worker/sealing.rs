@@ -38,7 +38,7 @@ pub(super) struct Waiting {
 pub(super) struct Sealing {
     waiting: Vec<Waiting>,
     random: ChaCha12Rng,
-    /// Replies can't be written over requests that are still read.
+    /// Replies cannot overwrite requests that are still needed.
     replies: Box<[[u8; ROOM]; GROUP]>,
     /// How long one takes, nanoseconds.
     pace: i64,
@@ -67,7 +67,7 @@ impl Sealing {
     }
 }
 
-/// How many of the requests of these clients make the next group, which is for so many clients at most.
+/// How many of these requests form the next group, which is for at most the given number of clients.
 fn group(sources: impl Iterator<Item = Source>, clients: usize) -> usize {
     let mut known = [None; GROUP];
     let mut count = 0;
@@ -141,7 +141,7 @@ impl Worker {
         let before = clock.now();
         let mut lengths = [0; GROUP];
         for (number, reply) in opened.iter().flatten().enumerate() {
-            // The clock is read when about half of this one's work is done.
+            // The clock is read when about half of this reply's work is done.
             let rest = (2 * (count - number) as i64 - 1) * *pace / 2;
             let delay = outgoing.expected_delay(&messages, outgoing.message_of(number));
             let leaves = || Some(transmit_stamp(clock.now()?.saturating_add(rest + delay)));
@@ -149,7 +149,7 @@ impl Worker {
                 continue;
             };
             let Ok(sealed) = reply.seal(keys, random, leaves, out) else {
-                // A virtual clock that was never whole: no time, no answer.
+                // A virtual clock that could never be read: no time, no reply.
                 add(&mut counters.failed, count);
                 outgoing.clear();
                 return;

@@ -1,4 +1,4 @@
-//! What it means that the kernel refuses an address, and what the administrator is told.
+//! What a failed bind means, and the message for the administrator.
 
 use keeper::ending::Ending;
 use nix::errno::Errno;
@@ -13,12 +13,12 @@ pub enum Service {
     KeyExchange,
 }
 
-/// Why an address can't be bound.
+/// Why an address cannot be bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// This host has no such family, or no such interface: all else is served.
     Absent,
-    /// Somebody has to change something.
+    /// The administrator must change something.
     Mistake,
     /// The kernel has no room now.
     Passing,
@@ -33,7 +33,7 @@ impl Refusal {
         }
     }
 
-    /// Where the daemon can't go on for it.
+    /// The ending, if the daemon cannot continue.
     pub fn ending(self, address: SocketAddr, errno: Errno, service: Service) -> Ending {
         let message = self.message(address, errno, service);
         match self {

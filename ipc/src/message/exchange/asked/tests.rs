@@ -79,7 +79,7 @@ fn failed(id: ExchangeId) -> FromExchange {
     FromExchange::ExchangeFailed(ExchangeFailed { id, reason: ExchangeFailure::Tls })
 }
 
-/// What becomes of a record after so many cookies.
+/// The result of a record after this many cookies.
 fn judge(task: ToExchange, cookies: u8, said: &FromExchange) -> Result<Progress, Violation> {
     let mut asked = Asked::of(&task).unwrap();
     assert_eq!(asked.id(), ID);
