@@ -27,7 +27,7 @@ enum Break {
     Length(usize),
     /// A line isn't of the form.
     Line(usize),
-    /// A record stands at a place that isn't its own.
+    /// A record is stored in another record's slot.
     Misplaced(u64, usize),
     /// Records are missing between these two.
     Gap(u64, u64),

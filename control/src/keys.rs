@@ -35,7 +35,7 @@ pub fn await_certificate(socket: &Path, readings: u32) -> Result<(String, bool),
     Ok(("the certificate was not read within 30 s; see chimerctl keys and the log".to_owned(), false))
 }
 
-/// One line on the certificate; nothing where there is no key exchange service.
+/// One line about the certificate; empty if there is no key exchange service.
 pub fn certificate_line(service: Option<&KeyExchangeReply>) -> Option<String> {
     service?.certificate.as_ref().map(describe)
 }

@@ -13,10 +13,10 @@
 //!   text     escapes, tables, lengths of time
 //! ```
 //!
-//! It has no privilege of its own: the socket's mode says who may read, the engine asks the kernel who is
-//! at the other end before anything is changed. What the engine says is taken as hostile text: bounded in
-//! size and time, and never printed unescaped. Run as root it stays root, because only root may read the
-//! namespaces of the daemon's processes; it opens nothing for writing and follows nothing that it is told.
+//! It has no privilege of its own: the mode of the socket decides which users may read, and the engine checks the
+//! peer's credentials before it changes anything. The engine's output is treated as untrusted text: bounded in size and
+//! time, and never printed unescaped. Run as root it stays root, because only root may read the namespaces of the
+//! daemon's processes. It opens nothing for writing and never opens a path that the engine names.
 #![forbid(unsafe_code)]
 
 mod audit;
@@ -71,7 +71,7 @@ enum Command {
     WaitSync(WaitArguments),
     /// Show the governor's audit log: each change of the clock and each refusal
     Audit(AuditArguments),
-    /// Replay a record of `truechimerd --record`; exit 0: the same again, 1: not, 2: it can't be
+    /// Replay a record of `truechimerd --record`; exit 0: the same again, 1: not, 2: it cannot be
     Replay {
         /// The record
         file: PathBuf,
@@ -164,11 +164,11 @@ fn change(cli: &Cli, verb: &str) -> Result<String, Failure> {
 /// Longer than the engine reads one.
 const MAX_FILE: u64 = 300 * 1024;
 
-/// Whether nobody but its owner may read or change the file. What a start would refuse is refused here: who can change it
-/// sets the time.
+/// Whether only its owner may read or change the file. A start would refuse it too: a user who can change the file
+/// controls the time.
 fn judge(facts: &Metadata, config: &Path) -> Result<bool, Failure> {
     let permissions = Permissions { owner: facts.uid(), mode: facts.mode() };
-    // The kernel's name for this process belongs to whoever runs it.
+    // `/proc/self` is owned by the user who runs this process.
     let ours = std::fs::metadata("/proc/self").map_or(0, |own| own.uid());
     let path = config.display().to_string();
     let why = if !facts.is_file() {

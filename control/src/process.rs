@@ -57,12 +57,12 @@ const CAPABILITIES: [&str; 41] = [
     "CAP_CHECKPOINT_RESTORE",
 ];
 
-/// One process from outside. What can't be read is none.
+/// One process from outside. What cannot be read is `None`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Process {
     /// Its role, as the engine names it.
     pub name: String,
-    /// Its number.
+    /// Its pid.
     pub pid: u32,
     /// The kernel's name of its program.
     pub program: Option<String>,
@@ -117,7 +117,7 @@ impl Process {
         self.rss_kib = field(text, "VmRSS").and_then(kib);
     }
 
-    /// Whether it is one of our programs (or gone): a pid that the engine names can be anybody's.
+    /// Whether it is one of our programs (or gone): the pid comes from the engine and may belong to any process.
     pub fn is_ours(&self) -> bool {
         self.program.as_ref().is_none_or(|name| name.starts_with("truechimer"))
     }

@@ -1,5 +1,5 @@
-//! replay: a record of an engine, handled once more by an engine that is confined as the daemon's is. What the
-//! record holds is somebody else's, so it is looked at nowhere else.
+//! replay: an engine that is confined like the daemon's handles a recording again. The recording is untrusted, so it is
+//! parsed nowhere else.
 
 use crate::text::{UNKNOWN, plain};
 use crate::{Failure, text};
@@ -18,7 +18,7 @@ const ELSEWHERE: [&str; 2] = ["/usr/lib/truechimer", "/usr/local/lib/truechimer"
 /// What is read of its answer.
 const MAX_ANSWER: u64 = 1 << 20;
 
-/// "nobody", whom root becomes for this.
+/// The user `nobody`, to which root changes for this.
 const NOBODY: u32 = 65_534;
 
 /// The verdict, with a summary.

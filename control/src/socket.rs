@@ -20,7 +20,7 @@ const MAX_REPLY: usize = 256 * 1024;
 /// Why there is no answer.
 #[derive(Debug)]
 pub enum AskError {
-    /// Nobody listens there.
+    /// No process listens there.
     NotRunning(PathBuf),
     /// The socket's mode keeps us out.
     Forbidden(PathBuf),
@@ -93,7 +93,7 @@ pub fn ask_within(path: &Path, verb: &str, deadline: Duration) -> Result<Value, 
     request(path, format!("{{\"verb\":\"{verb}\"}}\n"), deadline)
 }
 
-/// Has this text of a configuration file put in force, as far as that goes without a restart.
+/// Puts this text of a configuration file in force, as far as that is possible without a restart.
 ///
 /// # Errors
 /// As [`ask`].

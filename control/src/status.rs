@@ -25,7 +25,7 @@ fn observe(reply: &StatusReply) -> Vec<Process> {
     named.filter_map(|process| Some(Process::observe(process.name.as_ref()?, process.pid?))).collect()
 }
 
-/// The daemon's words as they are, also where it is of another version, beside what the kernel says.
+/// The daemon's reply, unchanged even if the daemon is of another version, next to what the kernel reports.
 fn document(answer: &Value, processes: &[Process]) -> Value {
     json!({
         "version": answer.get("version"),

@@ -33,7 +33,7 @@ pub fn wait(socket: &Path, timeout: f64, max_error: Option<f64>, as_json: bool) 
                 last = reason(&reply);
             }
             Err(AskError::Refused(why)) => last = why,
-            // Somebody is there.
+            // A daemon answers.
             Err(AskError::TooSlow) => {
                 answered = Instant::now();
                 last = AskError::TooSlow.to_string();

@@ -23,7 +23,7 @@ pub struct Surroundings {
     pub clock: ClockKind,
     /// Process ids; 0: not started.
     pub processes: PerProcess<u32>,
-    /// What each process says is missing of its confinement; none: not heard.
+    /// The shortfalls of each process's confinement; `None`: not reported yet.
     pub shortfalls: PerProcess<Option<Shortfall>>,
     /// Counts of the server role; none: no server, or nothing counted yet.
     pub counters: Option<Counters>,
@@ -76,7 +76,7 @@ pub fn reloaded(reloaded: &Reloaded, readings: u32) -> String {
     })
 }
 
-/// Reply to what can't be done.
+/// Reply to a request that cannot be carried out.
 pub fn refused(why: &impl std::fmt::Display) -> String {
     write(&RefusedReply { error: why.to_string() })
 }

@@ -1,4 +1,4 @@
-//! What `truechimerd --check` says of a configuration that is in order.
+//! The report of `truechimerd --check` on a valid configuration.
 
 use crate::configuration::Configuration;
 use ipc::text::escape;

@@ -14,8 +14,8 @@ use std::os::unix::fs::FileExt;
 /// How often a torn page is read again before the one before it is used.
 const RETRIES: usize = 100;
 
-/// How long a page that was whole may stand in for torn ones.
-const PATIENCE: Span = Span::from_secs(1);
+/// How long a complete page may replace torn ones.
+const TIMEOUT: Span = Span::from_secs(1);
 
 /// Readings of which the tightest counts.
 const TRIES: usize = 3;
@@ -132,7 +132,7 @@ impl VirtualClock {
         // The writer was interrupted in the middle of its write; the page before still tells the time.
         let raw = read_raw()?;
         match self.last {
-            Some((at, page)) if raw.since(at).nanos() <= PATIENCE.nanos() => {
+            Some((at, page)) if raw.since(at).nanos() <= TIMEOUT.nanos() => {
                 Ok(Now { raw, wall: page.wall_at(raw) })
             }
             _ => Err(ClockError::Torn),

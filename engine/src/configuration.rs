@@ -1,8 +1,8 @@
 //! The configuration file: TOML from a descriptor, checked key by key, turned into settings, a launch plan
 //! and access rules.
 //!
-//! Whatever isn't in order is said with file, line, key, what was expected and what to write instead; all
-//! of it at once, so that one round of editing is enough. Nothing runs on a file that has a fault.
+//! Each fault is reported with file, line, key, what was expected and what to write instead, all at once, so that one
+//! round of editing is enough. The daemon does not start with a faulty file.
 
 mod chrony;
 mod clock;
@@ -52,7 +52,7 @@ pub struct Configuration {
     pub settings: Settings,
     /// For the privileged process.
     pub plan: LaunchPlan,
-    /// For the server role: who is answered. Meaningless without one.
+    /// For the server role: which clients are answered. Unused without one.
     pub access: Vec<Rule>,
     /// For the server role: how.
     pub policy: ServerPolicy,
@@ -71,14 +71,14 @@ pub enum ConfigurationError {
     TooLong(String),
     /// There is a secret in it, and others than its owner may read or change it.
     Exposed(String),
-    /// Somebody else than the starter of the daemon may change it.
+    /// A user other than the one who started the daemon may change it.
     Changeable {
         /// The file.
         name: String,
         /// Its owner and mode.
         permissions: Permissions,
     },
-    /// The file says something that can't be followed.
+    /// The file has a fault.
     Faults(String, Vec<Fault>),
 }
 
@@ -114,8 +114,8 @@ impl fmt::Display for ConfigurationError {
 
 impl std::error::Error for ConfigurationError {}
 
-/// Reads and checks the whole file; `name` stands in messages only, `is_private` says that nobody but its owner
-/// may read or change it.
+/// Reads and checks the whole file; `name` is only used in messages, `is_private` says that only its owner may read or
+/// change it.
 ///
 /// # Errors
 /// Anything that isn't a configuration in order.
@@ -137,10 +137,10 @@ pub fn read_whole(text: &str, name: &str, is_private: bool) -> Result<Configurat
     }
 }
 
-/// The text of a file as it is now, from its beginning; `name` stands in messages only.
+/// The current text of a file, from its beginning; `name` is only used in messages.
 ///
 /// # Errors
-/// It can't be read, is too long, or isn't text.
+/// It cannot be read, is too long, or isn't text.
 pub fn read_text(file: &File, name: &str) -> Result<Zeroizing<String>, ConfigurationError> {
     let name = || ipc::text::escape(name);
     let mut octets = Zeroizing::new(vec![0; MAX_FILE + 1]);
@@ -167,8 +167,8 @@ pub fn read_text(file: &File, name: &str) -> Result<Zeroizing<String>, Configura
     Ok(Zeroizing::new(text.to_owned()))
 }
 
-/// Whether nobody but its owner may read or change a file, judged as truechimerd does at a start; `starter` is the user
-/// that has started the daemon.
+/// Whether only its owner may read or change a file, by the rules of truechimerd at a start; `starter` is the user who
+/// started the daemon.
 ///
 /// # Errors
 /// Others than root and that user may change it, or the kernel says nothing of it.
@@ -244,7 +244,7 @@ fn read_root(root: &toml::Spanned<toml::de::DeTable<'_>>, faults: &mut Faults<'_
         exchange: sources
             .iter()
             .any(|source| source.nts.is_some() || matches!(source.place, Place::Name(..))),
-        // Nobody gets to see a file that no source needs.
+        // A file that no source needs is not shown to any process.
         system_roots: system_roots
             .filter(|_| sources.iter().filter_map(|source| source.nts).any(|nts| nts.roots == SYSTEM)),
         roots: roots.places(),

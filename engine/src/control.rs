@@ -25,13 +25,13 @@ pub const LIFETIME: Span = Span::from_secs(5);
 /// The longest request in octets, line end included.
 pub const MAX_REQUEST: usize = 4096;
 
-/// The longest request of somebody who may change things: a configuration file as JSON.
+/// The longest request of a user who may change the daemon: a configuration file as JSON.
 pub const MAX_CHANGE: usize = 1024 * 1024;
 
 /// The longest reply in octets, line end included.
 pub const MAX_REPLY: usize = 256 * 1024;
 
-/// What the kernel says for a user that this process's namespace doesn't know: it could be anybody.
+/// The overflow uid, which stands for every user that this process's user namespace does not map.
 const UNKNOWN_USER: u32 = 65534;
 
 /// The listener and its connections.
@@ -43,10 +43,10 @@ pub struct Control {
 }
 
 impl Control {
-    /// Takes the listening socket. Beside root, `owner` may change things: the user who started the daemon.
+    /// Takes the listening socket. Only root and `owner`, the user who started the daemon, may change anything.
     ///
     /// # Errors
-    /// What the kernel says where the socket can't be made non-blocking.
+    /// The kernel's error if the socket cannot be made non-blocking.
     pub fn new(listener: OwnedFd, owner: u32) -> Result<Self, Errno> {
         let flags = OFlag::from_bits_retain(fcntl(&listener, FcntlArg::F_GETFL)?);
         fcntl(&listener, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
@@ -64,7 +64,7 @@ impl Control {
         self.connections.iter().map(Connection::deadline).min()
     }
 
-    /// Accepts, reads, answers and writes as far as it goes without waiting; `answer` makes one reply.
+    /// Accepts, reads, answers and writes as far as possible without blocking; `answer` makes one reply.
     pub fn serve(&mut self, now: RawInstant, answer: &mut dyn FnMut(Verb) -> String) {
         self.connections.retain_mut(|connection| connection.deadline() > now);
         while self.has_room() {
@@ -94,7 +94,7 @@ fn is_trusted(uid: u32, owner: u32) -> bool {
     uid != UNKNOWN_USER && (uid == 0 || uid == owner)
 }
 
-/// Who holds, or made, the other end of a local socket.
+/// The user who holds, or created, the other end of a local socket.
 ///
 /// # Errors
 /// Where the kernel doesn't know.

@@ -1,8 +1,8 @@
 //! The keys that seal and open cookies: where they come from, and when they change.
 //!
-//! Nothing here turns the ratchet by a clock that isn't synchronised: it can't be turned back, so a wrong
-//! clock would make the keys unusable, and a fleet's servers disagree. Only the very first secret of a server
-//! may be made before, at whatever day the clock shows; if that was wrong it is made anew.
+//! The ratchet never advances by an unsynchronised clock: it cannot be turned back, so a wrong clock would make the
+//! keys unusable, and the servers of a fleet would disagree. Only the very first secret of a server may be made
+//! earlier, for the day that the clock shows; if that was wrong, a new one is made.
 
 use crate::configuration::Fleet;
 use crate::keys::Origin;
@@ -39,7 +39,7 @@ pub enum Turned {
 }
 
 impl CookieSource {
-    /// Begins with what was kept, as far as it fits the configuration, and with a sentence where it doesn't.
+    /// Starts from the stored keys, as far as they match the configuration; returns a message if they do not.
     pub fn new(fleet: Option<Fleet>, kept: Option<&(Origin, State)>) -> (Self, Option<String>) {
         let mut complaint = None;
         let ratchet = kept.and_then(|(origin, state)| {
@@ -127,7 +127,7 @@ impl CookieSource {
         Ok(true)
     }
 
-    /// The keys that are good now; none where there are none yet.
+    /// The keys that are valid now; `None` if there are none yet.
     pub fn keys(&self) -> Option<CookieKeys> {
         let ratchet = self.ratchet.as_ref()?;
         let mut keys = CookieKeys {

@@ -6,26 +6,26 @@ use ipc::process::Process;
 use nix::errno::Errno;
 use std::fmt;
 
-/// Exit code for everything but a configuration that isn't in order.
+/// Exit code for every cause except an invalid configuration.
 pub const ENGINE: i32 = 81;
 
 /// Exit code for a configuration that isn't in order.
 pub const CONFIGURATION: i32 = 78;
 
-/// Why this process can't go on. It never ends without a reason.
+/// Why this process ends. It never ends without a reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ending {
     /// Another process broke a rule or is gone.
     Breach(Breach),
     /// There is no time.
     Clock(ClockError),
-    /// The kernel refused a call that can't be refused in order.
+    /// The kernel refused a call that must not fail.
     Kernel(Errno),
 }
 
 impl Ending {
-    /// What privileged is told; nothing where it is gone itself.
-    pub fn farewell(&self) -> Option<Process> {
+    /// What the privileged process is told; `None` if that process is itself gone.
+    pub fn goodbye(&self) -> Option<Process> {
         match self {
             Self::Breach(breach) => Some(breach.process).filter(|process| *process != Process::Privileged),
             Self::Clock(_) | Self::Kernel(_) => Some(Process::Engine),

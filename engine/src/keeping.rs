@@ -55,7 +55,7 @@ impl Keeping {
         }
     }
 
-    /// Looks at the clock, and writes a new secret down before anybody gets keys that are made from it.
+    /// Checks the clock, and stores a new secret before any process gets keys derived from it.
     pub fn look(
         &mut self,
         now: Now,

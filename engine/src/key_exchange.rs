@@ -6,12 +6,12 @@ use ipc::message::launch::KeyService;
 use ipc::units::WallTime;
 use nix::errno::Errno;
 
-/// With fewer days left, people are told.
+/// Below this number of days a warning is logged.
 pub const WARN_DAYS: i64 = 10;
 
 const DAY: i64 = 86_400;
 
-/// The processes that read the files see the folders that were there at the start.
+/// The processes that read the files see only directories that existed at the start.
 const LATE: &str = "if its folder came after the start: systemctl restart truechimer";
 
 /// The certificate, and the counts.

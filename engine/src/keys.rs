@@ -10,10 +10,10 @@
 //!  36 ..      body (record.rs), then its checksum, 8 octets
 //! ```
 //!
-//! The privileged process opens the file (0600, owned by root or by who starts the daemon, as its own are) and
-//! refuses one that others may read. Nothing waits for the disk when a cookie was used: after a crash of the
-//! machine the file may still hold cookies that were sent once, which costs privacy and nothing else. A new secret
-//! is on the disk, in both slots, before it is used.
+//! The privileged process opens the file (mode 0600, owned by root or by the user who started the daemon) and refuses
+//! one that other users may read. The file is not synchronised when a cookie is used: after a system crash it may still
+//! hold cookies that were sent once, which costs privacy and nothing else. A new secret is on disk, in both slots,
+//! before it is used.
 
 mod record;
 

@@ -22,15 +22,15 @@ pub struct Launched {
     pub welcome: Welcome,
     /// What each process claims to miss.
     pub shortfalls: PerProcess<Option<Shortfall>>,
-    /// What the server role has counted so far, where somebody asked it that early.
+    /// The server role's counters so far, if it was queried that early.
     pub counters: Option<Counters>,
     /// What is known of the key exchange service; none: there is none.
     pub key_exchange: Option<KeyExchange>,
-    /// When privileged last heard from us.
+    /// When the last message was sent to the privileged process.
     pub at: RawInstant,
 }
 
-/// Goes through the start, with so much patience for the others and for the welcome. Afterwards every process is confined.
+/// Performs the launch; `timeout` applies to each wait for another process. On success every process is confined.
 ///
 /// # Errors
 /// A process that is gone, late or out of order.
@@ -39,14 +39,14 @@ pub fn launch(
     clock: &Clock,
     configuration: &Configuration,
     own: Shortfall,
-    patience: Span,
+    timeout: Span,
 ) -> Result<Launched, Ending> {
     links.send_plan(clock.raw()?, configuration.plan)?;
     let mut shortfalls = PerProcess::default();
     shortfalls[Process::Engine] = Some(own);
     let mut counters = None;
     let mut key_exchange = configuration.plan.key_service.map(|service| KeyExchange::of(&service));
-    let deadline = clock.raw()?.after(patience);
+    let deadline = clock.raw()?.after(timeout);
     loop {
         // Truechimerd has no hello: its plan was asked for.
         let awaited = Process::ALL.into_iter().filter(|process| *process != Process::Privileged);
@@ -75,7 +75,7 @@ pub fn launch(
     let at = clock.raw()?;
     links.send_hello(at)?;
     loop {
-        match next_fact(links, clock, at.after(patience))? {
+        match next_fact(links, clock, at.after(timeout))? {
             Some(Fact::Input(Input::Welcome(welcome))) => {
                 return Ok(Launched { welcome, shortfalls, counters, key_exchange, at });
             }
@@ -87,7 +87,7 @@ pub fn launch(
     }
 }
 
-/// Takes what the key exchange service says of itself; false where it is something else.
+/// Takes the key exchange service's messages about itself; false for any other message.
 pub fn learn(key_exchange: &mut Option<KeyExchange>, fact: &Fact) -> bool {
     match (key_exchange, fact) {
         (Some(known), Fact::Certificate(loaded)) => known.read(*loaded),
@@ -101,7 +101,7 @@ fn too_early(fact: &Fact) -> Breach {
     match fact {
         Fact::Hello(process, _) => Breach::new(*process, "said hello twice"),
         Fact::Counters(_) => Breach::new(Process::Server, "counted out of turn"),
-        // Unasked: nobody is pinged during the launch, and the link says so before.
+        // Unsolicited: no process is pinged during the launch, and the link has reported that already.
         Fact::Alive(_) => Breach::new(Process::Engine, "took an answer that can't be"),
         Fact::Reload => Breach::new(Process::Privileged, "spoke before its time"),
         Fact::Certificate(_) | Fact::KeyCounters(_) => {
@@ -184,9 +184,9 @@ mod tests {
                 .unwrap();
         let text = "[[source]]\naddress = \"192.0.2.1\"\n";
         let configuration = crate::configuration::parse(text, "test").unwrap();
-        let patience = Span::from_millis(200);
+        let timeout = Span::from_millis(200);
         let ending =
-            launch(&mut links, &Clock::new(None), &configuration, Shortfall::NONE, patience).unwrap_err();
+            launch(&mut links, &Clock::new(None), &configuration, Shortfall::NONE, timeout).unwrap_err();
         assert!(matches!(&ending, Ending::Breach(breach) if breach.process == Process::Client), "{ending}");
         assert!(ending.to_string().contains("did not say hello"), "{ending}");
     }

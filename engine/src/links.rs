@@ -1,8 +1,7 @@
 //! One link to each process but the key holder: records in become facts for the engine, effects of the engine become records out.
 //!
-//! Whatever a record says is checked here as far as the order of messages goes (hello first and once,
-//! answers only to what was asked, counts that only grow); what a query's reply may say is for the engine
-//! to judge. The first breach ends the daemon.
+//! The order of messages is checked here (hello first and once, answers only to requests, counters that only grow); the
+//! contents of replies to queries are judged by the engine core. The first violation ends the daemon.
 
 mod asked;
 mod breach;
@@ -10,17 +9,17 @@ mod counting;
 mod key_service;
 mod liveness;
 mod orders;
-mod outlet;
+mod queued_link;
 
 pub use breach::Breach;
 pub use key_service::KeyServiceLink;
-pub use outlet::Taken;
+pub use queued_link::Taken;
 
 use crate::links::asked::Unended;
 use crate::links::counting::Counting;
 use crate::links::liveness::Liveness;
 use crate::links::orders::Orders;
-use crate::links::outlet::Outlet;
+use crate::links::queued_link::QueuedLink;
 use engine_core::io::{Input, OrderKind};
 use ipc::message::Shortfall;
 use ipc::message::client::{FromClient, Query, QueryId, ToClient};
@@ -68,11 +67,11 @@ pub enum Fact {
 #[derive(Debug)]
 pub struct Links {
     /// None once everything has been said on it.
-    launch: Option<Outlet<ToLaunch, FromPrivileged>>,
-    privileged: Outlet<ToPrivileged, FromPrivileged>,
-    client: Outlet<ToClient, FromClient>,
-    exchange: Outlet<ToExchange, FromExchange>,
-    server: Outlet<ToServer, FromServer>,
+    launch: Option<QueuedLink<ToLaunch, FromPrivileged>>,
+    privileged: QueuedLink<ToPrivileged, FromPrivileged>,
+    client: QueuedLink<ToClient, FromClient>,
+    exchange: QueuedLink<ToExchange, FromExchange>,
+    server: QueuedLink<ToServer, FromServer>,
     /// To the key exchange service.
     pub key_service: KeyServiceLink,
     orders: Orders,
@@ -105,14 +104,14 @@ impl Links {
     /// Takes the ends; none of them blocks from here on.
     ///
     /// # Errors
-    /// What the kernel says where an end can't be made non-blocking.
+    /// The kernel's error if an end cannot be made non-blocking.
     pub fn new(ends: Ends) -> Result<Self, nix::Error> {
         Ok(Self {
-            launch: Some(Outlet::new(Process::Privileged, ends.launch)?),
-            privileged: Outlet::new(Process::Privileged, ends.privileged)?,
-            client: Outlet::new(Process::Client, ends.client)?,
-            exchange: Outlet::new(Process::Exchange, ends.exchange)?,
-            server: Outlet::new(Process::Server, ends.server)?,
+            launch: Some(QueuedLink::new(Process::Privileged, ends.launch)?),
+            privileged: QueuedLink::new(Process::Privileged, ends.privileged)?,
+            client: QueuedLink::new(Process::Client, ends.client)?,
+            exchange: QueuedLink::new(Process::Exchange, ends.exchange)?,
+            server: QueuedLink::new(Process::Server, ends.server)?,
             key_service: KeyServiceLink::new(ends.key_service)?,
             orders: Orders::default(),
             unended: Unended::default(),
@@ -162,13 +161,13 @@ impl Links {
         self.privileged.send_surely(now, ToPrivileged::Condition(condition))
     }
 
-    /// Sends the farewell; if it can't be sent, the closed link says as much.
-    pub fn send_goodbye(&mut self, now: RawInstant, farewell: Process) {
+    /// Sends the goodbye; if it cannot be sent, the closed link has the same effect.
+    pub fn send_goodbye(&mut self, now: RawInstant, goodbye: Process) {
         // As long as it launches it reads the one, and the keeper that follows it the other.
         if let Some(launch) = &mut self.launch {
-            let _ = launch.send(now, ToLaunch::Goodbye(farewell));
+            let _ = launch.send(now, ToLaunch::Goodbye(goodbye));
         }
-        let _ = self.privileged.send(now, ToPrivileged::Goodbye(farewell));
+        let _ = self.privileged.send(now, ToPrivileged::Goodbye(goodbye));
     }
 
     /// Sends an order and opens its number.
@@ -196,17 +195,17 @@ impl Links {
         Ok(())
     }
 
-    /// Sends a query, or skips it where the client role doesn't read.
+    /// Sends a query, or skips it if the client role does not read its link.
     pub fn send_query(&mut self, now: RawInstant, query: Query) -> Result<Taken, Breach> {
         self.client.send(now, ToClient::Query(query))
     }
 
-    /// Sends a cancellation, or skips it where the client role doesn't read.
+    /// Sends a cancellation, or skips it if the client role does not read its link.
     pub fn send_cancel(&mut self, now: RawInstant, id: QueryId) -> Result<Taken, Breach> {
         self.client.send(now, ToClient::Cancel(id))
     }
 
-    /// Sends a look-up, or skips it where the exchange role doesn't read.
+    /// Sends a look-up, or skips it if the exchange role does not read its link.
     pub fn send_resolve(&mut self, now: RawInstant, resolve: Resolve) -> Result<Taken, Breach> {
         self.send_asked(now, ToExchange::Resolve(resolve))
     }
@@ -222,7 +221,7 @@ impl Links {
 
     /// Looks whether look-ups and key exchanges end. Harmless at any time.
     pub fn check_endless(&mut self, now: RawInstant) -> Result<(), Breach> {
-        self.unended.check(now).map_err(|deed| Breach::new(Process::Exchange, deed))
+        self.unended.check(now).map_err(|violation| Breach::new(Process::Exchange, violation))
     }
 
     /// Asks each process for a sign of life; one that left two of these without an answer is no longer trusted.
@@ -231,7 +230,7 @@ impl Links {
             if process == Process::Privileged || !process.has_link() || !self.expects(process) {
                 continue;
             }
-            self.liveness.ask(process).map_err(|deed| Breach::new(process, deed))?;
+            self.liveness.ask(process).map_err(|violation| Breach::new(process, violation))?;
             match process {
                 Process::Client => self.client.send_surely(now, ToClient::Ping)?,
                 Process::Server => self.server.send_surely(now, ToServer::Ping)?,
@@ -239,15 +238,15 @@ impl Links {
                 _ => {
                     // Passed on to the key holder, whose answer comes the same way.
                     let holder = Process::KeyHolder;
-                    self.liveness.ask(holder).map_err(|deed| Breach::new(holder, deed))?;
-                    self.key_service.outlet.send_surely(now, ToKeyService::Ping)?;
+                    self.liveness.ask(holder).map_err(|violation| Breach::new(holder, violation))?;
+                    self.key_service.link.send_surely(now, ToKeyService::Ping)?;
                 }
             }
         }
         Ok(())
     }
 
-    /// Sends a key exchange, or skips it where the exchange role doesn't read or has enough to do.
+    /// Sends a key exchange, or skips it if the exchange role does not read its link or is at its limit.
     pub fn send_exchange(&mut self, now: RawInstant, exchange: Exchange) -> Result<Taken, Breach> {
         if !self.unended.has_room() {
             return Ok(Taken::Skipped);
@@ -261,7 +260,7 @@ impl Links {
         self.server.send_surely(now, ToServer::State(state))
     }
 
-    /// Sends the access rules, in as many records as they need; none of them is one that allows nobody.
+    /// Sends the access rules, in as many records as needed. Without rules, the one record sent allows no client.
     pub fn send_access(&mut self, now: RawInstant, rules: &[Rule]) -> Result<(), Breach> {
         let parts = rules.chunks(MAX_RULES).map(Some).chain(rules.is_empty().then_some(None));
         let last = rules.len().div_ceil(MAX_RULES).saturating_sub(1);
@@ -283,7 +282,7 @@ impl Links {
         self.server.send_surely(now, ToServer::Policy(policy))
     }
 
-    /// Sends the keys of cookies to whoever is there to use them.
+    /// Sends the cookie keys to the processes that use them.
     pub fn send_cookie_keys(&mut self, now: RawInstant, keys: &CookieKeys) -> Result<(), Breach> {
         if self.expects(Process::Server) {
             self.server.replace_waiting(|waiting| matches!(waiting, ToServer::CookieKeys(_)));
@@ -304,17 +303,17 @@ impl Links {
         self.client.flush(now)?;
         self.exchange.flush(now)?;
         self.server.flush(now)?;
-        self.key_service.outlet.flush(now)
+        self.key_service.link.flush(now)
     }
 
-    /// When patience with a process that doesn't read ends.
+    /// When a process that does not read its link is given up.
     pub fn deadline(&self) -> Option<RawInstant> {
         let deadlines = [
             self.privileged.deadline(),
             self.client.deadline(),
             self.exchange.deadline(),
             self.server.deadline(),
-            self.key_service.outlet.deadline(),
+            self.key_service.link.deadline(),
         ];
         deadlines.into_iter().flatten().min()
     }
@@ -326,12 +325,12 @@ impl Links {
             (Process::Client, self.client.as_fd(), self.client.is_waiting()),
             (Process::Exchange, self.exchange.as_fd(), self.exchange.is_waiting()),
             (Process::Server, self.server.as_fd(), self.server.is_waiting()),
-            (Process::KeyService, self.key_service.outlet.as_fd(), self.key_service.outlet.is_waiting()),
+            (Process::KeyService, self.key_service.link.as_fd(), self.key_service.link.is_waiting()),
         ];
         all.into_iter().filter(|(process, ..)| self.expects(*process))
     }
 
-    /// One record from this process, checked, or nothing where none is waiting.
+    /// One validated record from this process, or `None` if none is waiting.
     ///
     /// # Errors
     /// Any breach of the link's rules.
@@ -347,7 +346,7 @@ impl Links {
         }
         .and_then(|fact| match fact {
             Some(Fact::Alive(living)) => {
-                self.liveness.answer(living).map_err(|deed| Breach::new(process, deed))?;
+                self.liveness.answer(living).map_err(|violation| Breach::new(process, violation))?;
                 Ok(fact)
             }
             fact => Ok(fact),
@@ -355,7 +354,7 @@ impl Links {
     }
 
     fn receive_privileged(&mut self) -> Result<Option<Fact>, Breach> {
-        let breach = |deed: &str| Breach::new(Process::Privileged, deed);
+        let breach = |violation: &str| Breach::new(Process::Privileged, violation);
         let Some(message) = self.privileged.receive()? else { return Ok(None) };
         if let FromPrivileged::Welcome(welcome) = message {
             return self.take_welcome(welcome).map(Some);
@@ -396,7 +395,7 @@ impl Links {
     }
 
     fn receive_client(&mut self) -> Result<Option<Fact>, Breach> {
-        let breach = |deed: &str| Breach::new(Process::Client, deed);
+        let breach = |violation: &str| Breach::new(Process::Client, violation);
         let Some(message) = self.client.receive()? else { return Ok(None) };
         let hello = match message {
             FromClient::Hello(shortfall) => Some(shortfall),
@@ -425,7 +424,7 @@ impl Links {
             _ => None,
         };
         self.exchange.greet(hello)?;
-        self.unended.judge(&message).map_err(|deed| Breach::new(Process::Exchange, deed))?;
+        self.unended.judge(&message).map_err(|violation| Breach::new(Process::Exchange, violation))?;
         Ok(Some(match message {
             FromExchange::Hello(shortfall) => Fact::Hello(Process::Exchange, shortfall),
             FromExchange::Pong => Fact::Alive(Process::Exchange),

@@ -1,8 +1,8 @@
 //! One line for each event: severity, text, nothing from outside unescaped, nothing repeated without end.
 //!
-//! Lines go to standard error (with a severity prefix where the journal reads it) or to the syslog socket.
-//! Writing never waits: a line that can't be taken now is lost and counted. What is held back, and how that is told:
-//! `limiter`.
+//! Lines go to standard error (with a severity prefix if it is connected to the journal) or to the syslog socket.
+//! Writing never blocks: a line that cannot be written at once is lost and counted. `limiter` describes which lines are
+//! held back and how they are summarised.
 
 use engine_core::notice::{Notice, Weight};
 use ipc::text::escape;
@@ -105,8 +105,8 @@ impl Log {
         }
     }
 
-    /// Writes one line as it is to standard error, for whoever just started the daemon, and to the syslog too
-    /// where that is the log.
+    /// Writes one line unlimited to standard error, for the user who just started the daemon, and also to the syslog if
+    /// that is the log.
     pub fn write_for_person(&mut self, severity: Severity, line: &str) {
         match self.sink {
             Sink::Plain | Sink::Syslog(_) => {
@@ -147,7 +147,7 @@ impl Log {
         self.write_told();
     }
 
-    /// Says what was held back and is over; to be called now and then (it asks for no wake-up of its own).
+    /// Writes due summaries of held-back lines; to be called occasionally (it requests no wake-up itself).
     pub fn settle(&mut self, now: RawInstant) {
         self.limiter.settle(now);
         self.write_told();
@@ -187,7 +187,7 @@ impl Log {
     }
 }
 
-/// Writes to standard error without waiting for its reader; false where it can't take the line now.
+/// Writes to standard error without blocking; false if the line cannot be written now.
 pub fn write_to_stderr(line: &str) -> bool {
     let stderr = std::io::stderr();
     let mut ready = [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)];

@@ -20,7 +20,8 @@ use ipc::units::{RawInstant, Span};
 use nix::errno::Errno;
 use nix::poll::{PollFd, ppoll};
 
-/// Privileged hears from us at least this often, where the service manager doesn't ask for more.
+/// The longest interval between messages to the privileged process, unless the service manager's watchdog needs a
+/// shorter one.
 pub const HEARTBEAT: Span = Span::from_secs(70);
 
 /// Behind a reload that found nothing new: an editor may have put another file in its place.
@@ -39,7 +40,7 @@ pub struct Running {
     pub clock: Clock,
     /// The other processes.
     pub links: Links,
-    /// Whoever asks.
+    /// Clients of the control socket.
     pub control: Control,
     /// What survives.
     pub state: StateFile,
@@ -55,11 +56,11 @@ pub struct Running {
     pub in_force: InForce,
     /// The clocks at the last look.
     pub seen: Now,
-    /// Privileged hears from us at least this often.
+    /// The longest interval between messages to the privileged process.
     pub heartbeat: Span,
-    /// When the other processes were last asked for a sign of life; none: the service manager watches nobody.
+    /// When the other processes were last asked for a sign of life; none: the service manager's watchdog is off.
     pub pinged: Option<RawInstant>,
-    /// When privileged last heard from us.
+    /// When the last message was sent to the privileged process.
     pub spoke: RawInstant,
     /// The file of the configuration, as it was opened at the start, and its name.
     pub configuration: Opened,
@@ -123,7 +124,7 @@ impl Running {
         self.tell_condition()
     }
 
-    /// Tells privileged what the daemon is about, where that has changed.
+    /// Reports the daemon's condition to the privileged process if it has changed.
     fn tell_condition(&mut self) -> Result<(), Ending> {
         let condition = Some(self.engine.condition(self.clock.now()?));
         if let (true, Some(condition)) = (condition != self.condition, condition) {
@@ -156,8 +157,8 @@ impl Running {
         Ok(())
     }
 
-    /// A clock that isn't where it was tells of somebody who set it: privileged is made to look at once. What
-    /// it finds counts, not this hint.
+    /// A clock that is not where it was expected was set by another program: the privileged process is asked to check
+    /// at once. Its finding counts, not this hint.
     fn hint_at_jump(&mut self, now: Now) -> Result<(), Ending> {
         let beside = now.wall.minus(self.seen.wall).nanos() - now.raw.since(self.seen.raw).nanos();
         self.seen = now;
@@ -315,7 +316,7 @@ impl Running {
                     }
                 }
                 Output::Log(notice) => self.log.tell(raw, &notice),
-                Output::Distrust(process, deed) => return Err(Breach::new(process, deed).into()),
+                Output::Distrust(process, violation) => return Err(Breach::new(process, violation).into()),
             }
         }
         Ok(())

@@ -126,7 +126,7 @@ impl Files {
 fn confine(words: &Inherited) -> Shortfall {
     match policies::confine(Role::Engine, words) {
         Ok(shortfall) => shortfall,
-        // Root checks a file of its own before the package's users are there: nothing is lost by that.
+        // Root may check its own file before the package's users exist, without a loss of security.
         Err(ConfineError::NoUser) if words.flag("check") => Shortfall::NONE,
         // Of a start that failed truechimerd has said why.
         Err(ConfineError::Orphaned) => exit(ending::ENGINE),
@@ -134,7 +134,7 @@ fn confine(words: &Inherited) -> Shortfall {
     }
 }
 
-/// A panic is a fault of ours; it ends the process with one line, and with it the daemon.
+/// A panic is a bug; it ends the process with one line, and with it the daemon.
 fn end_on_panic() {
     std::panic::set_hook(Box::new(|panic| {
         let text = ipc::text::escape(&panic.to_string());
@@ -185,7 +185,8 @@ fn run(
         key_service: take("key-service"),
     };
     let keys = files.keys.unwrap_or_else(|| fail(InheritError::Missing("keys".to_owned())));
-    // The pair was made by whoever started the daemon: that user may give orders on the control socket.
+    // The socket pair was created by the user who started the daemon; that user may change the daemon over the control
+    // socket.
     let owner = control::peer_uid(&ends.privileged).unwrap_or(0);
     let mut links = Links::new(ends).unwrap_or_else(|errno| fail(errno));
     let control = Control::new(take("control"), owner).unwrap_or_else(|errno| fail(errno));
@@ -199,7 +200,7 @@ fn run(
     let own_addresses = own_addresses(&configuration);
     let launched = match launch::launch(&mut links, &clock, &configuration, shortfall, START_PATIENCE) {
         Ok(launched) => launched,
-        // A start that failed: truechimerd has said why, and nobody is to find this line before that one.
+        // A failed start: truechimerd has logged the cause, and this line must not come before that one.
         Err(ending) if ending.is_orderly() => return ending::ENGINE,
         Err(ending) => return end(&mut log, &mut links, &clock, &ending),
     };
@@ -256,7 +257,7 @@ fn own_addresses(configuration: &Configuration) -> Vec<IpAddr> {
     listen.map(|address| address.ip()).filter(|ip| !ip.is_unspecified() && !ip.is_loopback()).collect()
 }
 
-/// What was kept, as far as it is in order.
+/// The stored state, as far as it is valid.
 fn restore_keys(
     log: &mut Log,
     (fd, inode): (OwnedFd, u64),
@@ -281,7 +282,7 @@ fn restore_keys(
         })
     });
     let is_idle = kept.ratchet.is_some() && cookies.is_none();
-    // What is not in order is said once: also where no key is ever written again.
+    // A fault is logged once, even if no key is ever written again.
     if is_damaged || is_idle || kept.associations.len() != before {
         kept.ratchet = kept.ratchet.filter(|_| !is_idle);
         complaints.extend(
@@ -356,8 +357,8 @@ fn end(log: &mut Log, links: &mut Links, clock: &Clock, ending: &Ending) -> i32 
     }
     let severity = if ending.is_orderly() { Severity::INFO } else { Severity::ERROR };
     log.write(severity, &ending.to_string());
-    if let (Some(farewell), Ok(now)) = (ending.farewell(), clock.raw()) {
-        links.send_goodbye(now, farewell);
+    if let (Some(goodbye), Ok(now)) = (ending.goodbye(), clock.raw()) {
+        links.send_goodbye(now, goodbye);
     }
     ending::ENGINE
 }

@@ -1,5 +1,5 @@
-//! A changed configuration file, while everything runs: who is answered and how takes effect at once; all else is
-//! bound to sockets, processes and limits that only a start makes.
+//! Reloading the configuration file: the server policy takes effect at once. All other settings depend on sockets,
+//! processes and limits that only a start creates.
 
 use crate::configuration::{Configuration, ConfigurationError, KeySettings, judge, read_text, read_whole};
 use crate::links::{Breach, Links};
@@ -33,7 +33,7 @@ pub struct Opened {
 }
 
 impl Opened {
-    /// Its text as it is now, and whether nobody but its owner may read or change it.
+    /// Its current text, and whether only its owner may read or change it.
     ///
     /// # Errors
     /// A start would refuse it too.
@@ -48,7 +48,7 @@ impl Opened {
 pub struct Reloaded {
     /// Access rules in force now.
     pub rules: usize,
-    /// Who is answered, or how, is another than before.
+    /// The server policy has changed.
     pub changed: bool,
     /// The file says something else too that takes a restart.
     pub needs_restart: bool,
@@ -61,7 +61,7 @@ pub struct Reloaded {
 /// Why nothing was changed.
 #[derive(Debug)]
 pub enum ReloadError {
-    /// The file can't be followed.
+    /// The file has a fault.
     Configuration(ConfigurationError),
     /// The server role is gone.
     Breach(Breach),
@@ -89,8 +89,8 @@ impl InForce {
         Self { settings, plan, access, policy, keys }
     }
 
-    /// Checks the text of a file as at a start, and puts in force what can be; `name` stands in messages only,
-    /// `is_private` says that nobody but its owner may read or change it.
+    /// Checks the text of a file as at a start, and puts in force what a reload can change; `name` is only used in
+    /// messages, `is_private` says that only its owner may read or change it.
     ///
     /// # Errors
     /// [`ReloadError`]; nothing has changed then.

@@ -7,7 +7,7 @@ use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
 
-/// The file that privileged opened for `--record`; its end is known here, since nobody else writes to it.
+/// The file that privileged opened for `--record`; its end is known here, since no other process writes to it.
 #[derive(Debug)]
 pub struct RecordFile {
     file: File,
@@ -30,8 +30,8 @@ impl Tape for RecordFile {
     }
 
     fn chance(&mut self) -> Option<[u8; 16]> {
-        let mut chance = [0; 16];
-        getrandom::fill(&mut chance).ok().map(|()| chance)
+        let mut random = [0; 16];
+        getrandom::fill(&mut random).ok().map(|()| random)
     }
 }
 

@@ -1,9 +1,9 @@
 //! The form of the audit log: a ring of text lines of fixed width, each with the hash of the one before it, so that a
 //! line that was changed, taken out or cut off at the end shows.
 //!
-//! A line is [`LINE`] octets: words `key=value`, the first of them `sequence=N`, padded with spaces to [`TEXT`]; then
-//! ` hash=`, 64 hexadecimal digits and a line feed. hash = SHA-256 (hash before ‖ the first [`TEXT`] octets); before the
-//! first line it is zero. Line N stands at (N mod [`LINES`]) · [`LINE`]; a place that was never written is zero.
+//! A line is [`LINE`] octets: words `key=value`, the first of them `sequence=N`, padded with spaces to [`TEXT`]; then `
+//! hash=`, 64 hexadecimal digits and a line feed. hash = SHA-256 (hash before ‖ the first [`TEXT`] octets); before the
+//! first line it is zero. Line N stands at (N mod [`LINES`]) · [`LINE`]; an unwritten slot is zero.
 
 use core::str::from_utf8;
 use hmac_sha256::Hash;
@@ -27,7 +27,7 @@ pub fn chain(before: &[u8; 32], text: &[u8]) -> [u8; 32] {
     hash.finalize()
 }
 
-/// Where line `sequence` stands in the file, in octets.
+/// The offset of line `sequence` in the file, in octets.
 pub const fn place(sequence: u64) -> u64 {
     sequence % LINES * LINE as u64
 }
@@ -50,7 +50,7 @@ pub fn finish(line: &mut [u8; LINE], before: &[u8; 32]) -> [u8; 32] {
     hash
 }
 
-/// A line's number, and the hash that stands in it; nothing where it isn't of the form.
+/// A line's number, and the hash that stands in it; `None` if the text does not have this form.
 pub fn parse(line: &[u8]) -> Option<(u64, [u8; 32])> {
     let (text, rest) = line.split_at_checked(TEXT)?;
     let digits = rest.strip_prefix(KEY)?.strip_suffix(b"\n").filter(|digits| digits.len() == 64)?;

@@ -41,7 +41,7 @@ impl Date {
         Self::of_day(instant.nanos() / DAY)
     }
 
-    /// A date of the years 1 to 9999; `None` where there is no such day. `month` and `day` count from 1.
+    /// A date of the years 1 to 9999; `None` if there is no such day. `month` and `day` count from 1.
     pub const fn try_new(year: u32, month: u32, day: u32) -> Option<Self> {
         if year < 1 || year > 9_999 || month < 1 || month > 12 || day < 1 || day > 31 {
             return None;

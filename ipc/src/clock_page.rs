@@ -1,5 +1,5 @@
-//! A clock that isn't the kernel's: an offset, a rate and a slew over CLOCK_MONOTONIC_RAW, in a small
-//! file that the privileged process writes and everybody else reads.
+//! A clock that isn't the kernel's: an offset, a rate and a slew over CLOCK_MONOTONIC_RAW, in a small file that the
+//! privileged process writes and the other processes read.
 //!
 //! It behaves as CLOCK_REALTIME does under the kernel's phase-locked loop with the frequency held: the
 //! base frequency is set at once, a slew moves by 2^-(2 + time constant) of what is left in each second,

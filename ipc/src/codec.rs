@@ -38,7 +38,7 @@ pub struct Record<M> {
     pub body: M,
 }
 
-/// Why octets are not a record. Whoever sent them is no longer trusted.
+/// Why octets are not a record. Their sender is no longer trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CodecError {
     /// Not the version that this build speaks.

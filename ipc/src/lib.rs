@@ -16,9 +16,9 @@
 //!   clock_page a clock that isn't the kernel's: an offset and a rate over CLOCK_MONOTONIC_RAW
 //! ```
 //!
-//! Values are checked where they are built (`try_new`), and decoding only builds: whoever holds an
-//! [`Offset`](units::Offset) holds one in range. There is no float here, no allocation but for keys, and no
-//! input or output: the sockets are those of `ipc/link`. Nothing in this crate depends on another crate of the project.
+//! Values are checked when they are built (`try_new`), and decoding builds them the same way: every
+//! [`Offset`](units::Offset) is in range. There are no floats, no allocations except for keys, and no I/O: `ipc/link`
+//! has the sockets. Nothing in this crate depends on another crate of the project.
 #![no_std]
 #![forbid(unsafe_code)]
 

@@ -1,5 +1,5 @@
-//! Who may change or read a file, by its owner and mode. Whoever can change the configuration sets the time, so all that
-//! take one, at a start and at a reload, judge it by this.
+//! Which users may change or read a file, by its owner and mode. A user who can change the configuration controls the
+//! time, so it is judged by these rules at every start and reload.
 
 use core::fmt;
 
@@ -18,7 +18,7 @@ impl Permissions {
         (self.owner != 0 && self.owner != starter) || self.mode & 0o022 != 0
     }
 
-    /// Whether nobody but its owner may read or change it.
+    /// Whether only its owner may read or change it.
     pub const fn is_private(self) -> bool {
         self.mode & 0o077 == 0
     }

@@ -16,7 +16,7 @@ pub enum Process {
     Client,
     /// truechimer-server: answers queries.
     Server,
-    /// truechimer-exchange: looks names up and exchanges keys with sources, each in a child of its own.
+    /// truechimer-exchange: resolves names and exchanges keys with sources, each in a separate child process.
     Exchange,
     /// truechimer-key-service: exchanges keys with clients of the server.
     KeyService,
@@ -35,8 +35,8 @@ struct Facts {
     exit_code: u8,
 }
 
-/// In the order of [`Process`]. The exit code is that of `truechimerd` when this process is gone or not trusted any
-/// more; that of `truechimerd` itself is an internal error of its own.
+/// In the order of [`Process`]. The exit code is that of `truechimerd` when this process is gone or no longer trusted;
+/// that of `truechimerd` itself is its internal error.
 #[rustfmt::skip]
 const FACTS: [Facts; 7] = [
     Facts { process: Process::Privileged, name: "privileged", title: "truechimerd", user: "truechimer-clock", program: "truechimerd", role: None, has_link: true, exit_code: 70 },
@@ -88,7 +88,8 @@ impl Process {
         self.facts().program
     }
 
-    /// For those that hear the network or hold the private key, the role in a word: so are links named on command lines.
+    /// For roles that read from the network or hold the private key, the name of the role, which also names links on
+    /// command lines.
     pub const fn role(self) -> Option<&'static str> {
         self.facts().role
     }

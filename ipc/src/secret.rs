@@ -7,12 +7,12 @@ use alloc::boxed::Box;
 use core::fmt;
 use zeroize::Zeroize;
 
-/// Octets of a key field: the longest key there is (AEAD_AES_SIV_CMAC_256); shorter keys stand at its start,
+/// Octets of a key field: the longest key there is (AEAD_AES_SIV_CMAC_256); shorter keys are stored at its start,
 /// followed by zeros.
 pub const MAX_KEY: usize = 32;
 
-/// Octets that nobody else may know. Wiped when dropped, never printed, compared in constant time. They stay in
-/// one place, wherever a message that holds them is moved to: what is moved leaves a copy behind.
+/// Secret octets. Wiped when dropped, never printed, compared in constant time. They stay at one address when the
+/// message that holds them is moved, since a move would leave a copy behind.
 #[derive(Clone)]
 #[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
 pub struct Secret(Box<[u8; MAX_KEY]>);
@@ -40,7 +40,7 @@ impl Encode for Secret {
 impl<C> Decode<C> for Secret {
     fn decode<D: Decoder<Context = C>>(decoder: &mut D) -> Result<Self, DecodeError> {
         decoder.claim_bytes_read(MAX_KEY)?;
-        // Read to where they stay.
+        // Read straight into their final place.
         let mut secret = Self(Box::new([0; MAX_KEY]));
         decoder.reader().read(&mut secret.0[..])?;
         Ok(secret)
@@ -110,7 +110,7 @@ impl Aead {
         }
     }
 
-    /// The algorithm with this number; none where it isn't done here.
+    /// The algorithm with this number; `None` if it is not supported.
     pub const fn from_id(id: u8) -> Option<Self> {
         match id {
             15 => Some(Self::AesSivCmac256),

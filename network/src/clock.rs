@@ -1,15 +1,15 @@
 //! Two clocks, and the kernel's stamps on the way from the one to the other.
 //!
-//! The kernel stamps packets with CLOCK_REALTIME; everything here is measured on CLOCK_MONOTONIC_RAW. A pair
-//! of readings next to the stamp leads from one to the other. A step of CLOCK_REALTIME between stamp and pair
-//! would put the result anywhere, so it must lie where this process knows from its own readings that it does.
+//! The kernel timestamps packets with CLOCK_REALTIME; everything else is measured on CLOCK_MONOTONIC_RAW. A pair of
+//! readings close to the timestamp converts one to the other. A step of CLOCK_REALTIME between timestamp and pair would
+//! make the result arbitrary, so it must lie between bounds that this process knows from its own readings.
 
 use ipc::message::client::Stamp;
 use ipc::units::{Offset, RawInstant};
 use nix::sys::time::TimeSpec;
 use nix::time::{ClockId, clock_gettime};
 
-/// A kernel stamp farther than this from our own reading is not believed, in nanoseconds.
+/// A kernel timestamp farther than this from our own reading is ignored, in nanoseconds.
 const FARTHEST: i64 = 1_000_000_000;
 
 /// How far outside our own readings a converted stamp may come out: the error of a pair whose readings
@@ -30,7 +30,7 @@ pub fn realtime() -> i64 {
 }
 
 fn read(clock: ClockId) -> i64 {
-    // These two clocks exist on every kernel; reading one can't fail.
+    // These two clocks exist on every kernel; reading one cannot fail.
     clock_gettime(clock).map_or(0, nanos)
 }
 
@@ -66,15 +66,14 @@ impl Pair {
         best.1
     }
 
-    /// The raw instant of a kernel stamp; nothing where the stamp is farther than 1 s from this pair.
+    /// The raw instant of a kernel timestamp; `None` if the timestamp is more than 1 s away from this pair.
     pub fn to_raw(self, stamp: i64) -> Option<RawInstant> {
         let distance = Offset::saturating(stamp.saturating_sub(self.realtime));
         let instant = RawInstant::saturating(self.raw.nanos().saturating_add(distance.nanos()));
         (distance.magnitude().nanos() <= FARTHEST).then_some(instant)
     }
 
-    /// The kernel's stamp where there is a plausible one, which is one between `earliest` and `latest`; else
-    /// our own reading.
+    /// The kernel's timestamp if it is plausible, that is between `earliest` and `latest`; otherwise our own reading.
     pub fn settle(
         self,
         stamp: Option<i64>,
@@ -86,7 +85,7 @@ impl Pair {
             earliest.since(*instant).nanos() <= TOLERANCE && instant.since(latest).nanos() <= TOLERANCE
         };
         match stamp.and_then(|stamp| self.to_raw(stamp)).filter(inside) {
-            // Not clamp(): it panics where the limits are the wrong way round.
+            // Not clamp(): it panics if the limits are in the wrong order.
             Some(instant) => (instant.min(latest).max(earliest), Stamp::Kernel),
             None => (own.max(earliest), Stamp::User),
         }

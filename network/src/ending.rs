@@ -4,8 +4,7 @@ use ipc_link::LinkError;
 use nix::errno::Errno;
 use std::fmt;
 
-/// Exit code for everything that isn't a quiet end: a broken rule, or a kernel that refuses what a role
-/// can't do without (EX_SOFTWARE).
+/// Exit code for every abnormal end: a protocol violation, or a failed essential system call (EX_SOFTWARE).
 pub const BROKEN: i32 = 70;
 
 /// Why a role ends.
@@ -19,7 +18,7 @@ pub enum Ending {
     Rule(&'static str),
     /// The key holder is gone, or broke the rules of its link.
     Holder(LinkError),
-    /// The kernel refuses something that this role can't do without.
+    /// An essential system call failed.
     Kernel(&'static str, Errno),
 }
 

@@ -1,5 +1,5 @@
-//! What the programs share that hear the network, or hold the private key: one program for each role, each of which links
-//! what its role needs and no more.
+//! Code shared by the programs that read from the network or hold the private key: one program for each role, which
+//! links only what its role needs.
 //!
 //! ```text
 //!   start     from the first instruction of a program until it is confined, and its end
@@ -9,13 +9,13 @@
 //! ```
 //!
 //! The programs: `client` sends the queries that the engine built, and passes replies on; `server` answers strangers on
-//! the sockets that it was given; `exchange` looks names up and exchanges keys, each in a child of its own; `key_service`
-//! exchanges keys with strangers; `key_holder` has the private key, and signs for that service. The last three have `tls`
-//! beneath them; the two that have several threads, `threads`. This package knows neither TLS nor the octets of NTP: whatever is here is in all of them.
+//! the sockets that it was given; `exchange` resolves names and exchanges keys, each in a separate child process;
+//! `key_service` exchanges keys with strangers; `key_holder` has the private key, and signs for that service. The last
+//! three have `tls` beneath them; the two that have several threads, `threads`. This package knows neither TLS nor the
+//! octets of NTP: whatever is here is in all of them.
 //!
-//! No role holds a key of another or decides anything about time: the client role stamps and
-//! forwards, the server role repeats what the engine told it. What they read comes from anybody; what they
-//! write goes to the engine, which checks it again.
+//! No role holds a key of another or decides anything about time: the client role timestamps and forwards, the server
+//! role repeats the engine's state. They read untrusted input; their output goes to the engine, which checks it again.
 #![forbid(unsafe_code)]
 
 pub mod clock;

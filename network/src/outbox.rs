@@ -8,8 +8,8 @@ use nix::poll::PollFlags;
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd};
 
-/// From here on a loop stops reading what would make more records. One turn of a loop can add no more than
-/// its own open work, so the queue's true bound is this and a few hundred.
+/// At this length a loop stops reading input that would make more records. One iteration can add no more than its own
+/// open work, so the actual bound of the queue is this plus a few hundred.
 const CONGESTED: usize = 64;
 
 /// A link and what waits for it.
@@ -25,7 +25,7 @@ impl<Out: Message, In: Message> Outbox<Out, In> {
         Self { link, waiting: VecDeque::new() }
     }
 
-    /// Sends, or keeps for later where the engine doesn't read.
+    /// Sends, or queues the message if the engine does not read its link.
     pub fn push(&mut self, body: Out) -> Result<(), Ending> {
         self.waiting.push_back(body);
         self.flush()
@@ -36,7 +36,7 @@ impl<Out: Message, In: Message> Outbox<Out, In> {
         !self.waiting.is_empty()
     }
 
-    /// Sends what waits, as far as the engine reads.
+    /// Sends queued messages, as far as the engine reads.
     pub fn flush(&mut self) -> Result<(), Ending> {
         while let Some(body) = self.waiting.front() {
             match self.link.send(body) {
@@ -48,7 +48,7 @@ impl<Out: Message, In: Message> Outbox<Out, In> {
         Ok(())
     }
 
-    /// Sends where the engine reads, or not at all; tells which.
+    /// Sends if the engine reads its link; returns whether the message was sent.
     pub fn offer(&mut self, body: &Out) -> Result<bool, Ending> {
         match self.link.send(body) {
             Ok(_) => Ok(true),

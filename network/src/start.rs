@@ -55,7 +55,7 @@ impl Start {
         self.inherited
     }
 
-    /// What can't be done without.
+    /// Unwraps a required value, or exits.
     pub fn required<T, E: Display>(&self, result: Result<T, E>) -> T {
         result.unwrap_or_else(|error| fail(self.program, error))
     }
@@ -97,7 +97,7 @@ impl Start {
     }
 }
 
-/// A panic is a fault of ours; it ends the process with one line, and with it the daemon.
+/// A panic is a bug; it ends the process with one line, and with it the daemon.
 fn end_on_panic(program: &'static str) {
     std::panic::set_hook(Box::new(move |panic| {
         say(program, format_args!("a fault of its own: {}", panic.to_string().escape_debug()));
@@ -110,7 +110,7 @@ fn fail(program: &str, error: impl Display) -> ! {
     exit(BROKEN)
 }
 
-/// One line; where it can't be written there is nobody to read it.
+/// One line; if it cannot be written, no reader is left.
 fn say(program: &str, what: impl Display) {
     let line = format!("{program}: {what}\n");
     let _ = std::io::stderr().write_all(line.as_bytes());

@@ -53,7 +53,7 @@ struct Rule {
     /// The only architecture that has the call, the only C library that makes it, or one of each.
     #[serde(default)]
     only: Vec<String>,
-    /// Who needs it, and for what.
+    /// The role that needs it, and why.
     reason: String,
 }
 

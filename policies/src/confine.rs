@@ -36,7 +36,7 @@ pub enum ConfineError {
     },
     /// The clock is to be kept, and this process may not set it.
     NoSysTime,
-    /// Capabilities that can't be given up.
+    /// The capabilities cannot be dropped.
     Capabilities(String),
     /// The kernel doesn't know how to keep a process from gaining privileges.
     NoNewPrivileges(Errno),
@@ -80,8 +80,8 @@ impl std::error::Error for ConfineError {}
 /// Confines this process as `role`. It must have one thread, and all its files by now.
 ///
 /// # Errors
-/// Where the user, no_new_privs, a capability or the filter can't be had and the word `insecure` isn't there.
-/// Namespaces, the view of files, Landlock and W^X are reported in the [`Shortfall`] instead.
+/// If the user, no_new_privs, a capability or the filter is not available and the argument `insecure` is absent.
+/// Namespaces, the file system view, Landlock and W^X are reported in the [`Shortfall`] instead.
 pub fn confine(role: Role, inherited: &Inherited) -> Result<Shortfall, ConfineError> {
     confine_then(role, inherited, || ()).map(|(shortfall, ())| shortfall)
 }
@@ -163,7 +163,7 @@ fn isolate(
         Err(_) if insecure => true,
         Err(error) => return Err(error),
     };
-    // A program that is executed in a user namespace has its memory there: whoever owns that may look into it.
+    // A program executed in a user namespace has its memory there, and the owner of that namespace may read it.
     if !is_apart && program.is_none() {
         is_apart = namespaces::enter_with_user(role).is_ok();
         is_view_built = is_apart && view::build(visible, program).is_ok();
@@ -189,8 +189,8 @@ fn isolate(
     Ok(shortfall)
 }
 
-/// Limits and filter, and for those who hear strangers no voice in the daemon's log: their standard error is
-/// shared with everybody and read by people, so they report by exit code and link alone.
+/// Resource limits and filter. Roles that read untrusted input may not write to the daemon's log either: standard error
+/// is shared by all processes, so these roles report only by exit code and over their link.
 fn seal(role: Role, insecure: bool, silence: Option<Silence>) -> Result<(), ConfineError> {
     limits::lower(role);
     if insecure {
@@ -209,14 +209,14 @@ fn seal(role: Role, insecure: bool, silence: Option<Silence>) -> Result<(), Conf
 struct Silence(File);
 
 impl Silence {
-    /// For the roles that hear strangers.
+    /// For the roles that read untrusted input.
     fn of(role: Role) -> Option<Self> {
         let hears =
             matches!(role, Role::Client | Role::Server | Role::Exchange | Role::KeyService | Role::KeyHolder);
         File::options().write(true).open("/dev/null").ok().filter(|_| hears).map(Self)
     }
 
-    /// From here on nothing is heard; gives the standard error from before.
+    /// From here on standard error is discarded; returns the previous one.
     fn begin(self) -> Option<OwnedFd> {
         let voice = std::io::stderr().as_fd().try_clone_to_owned().ok()?;
         nix::unistd::dup2_stderr(&self.0).ok()?;

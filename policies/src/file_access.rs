@@ -1,4 +1,4 @@
-//! Landlock: a second wall behind the view of files, and behind the filter for TCP and signals.
+//! Landlock: a second barrier behind the file system view, and behind the filter for TCP and signals.
 
 use crate::program::Needs;
 use filters::Role;
@@ -8,11 +8,11 @@ use landlock::{
 };
 use std::path::PathBuf;
 
-/// The newest interface that was looked at; older kernels do what they can of it.
+/// The newest Landlock ABI used; on older kernels only what they support is enforced.
 const KNOWN: ABI = ABI::V6;
 
-/// Forbids all files but reading `visible` and beneath, and executing what `program` needs; TCP, signals to others and abstract sockets of others;
-/// false where the kernel has no Landlock.
+/// Denies all file access except reading beneath `visible` and executing what `program` needs. Also denies TCP, and
+/// signals and abstract sockets of other processes. Returns false if the kernel has no Landlock.
 pub(crate) fn restrict(role: Role, visible: &[PathBuf], program: Option<&Needs>) -> bool {
     let restricted = || -> Result<RulesetStatus, RulesetError> {
         let tcp: BitFlags<AccessNet> = if role.reaches_the_network() && role != Role::Client {

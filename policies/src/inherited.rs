@@ -1,8 +1,8 @@
-//! What a child is given when it is started: words of the form `key=value` or `key` as its arguments.
+//! What a child process receives at its start: arguments of the form `key=value` or `key`.
 //!
-//! A child has no environment and opens nothing by name: everything that it works on is a descriptor that
-//! its parent opened, and its number is a word. Call [`Inherited::from_args`] and then
-//! [`Inherited::close_others`] first thing in `main`, before anything else is opened.
+//! A child has no environment and opens nothing by name: it works only on descriptors that its parent opened, whose
+//! numbers are arguments. Call [`Inherited::from_args`] and then [`Inherited::close_others`] first thing in `main`,
+//! before anything else is opened.
 
 use crate::kernel;
 use std::fmt;
@@ -16,42 +16,42 @@ const PLAIN_NUMBERS: [&str; 4] = ["uid", "gid", "parent", "heartbeat"];
 /// The first descriptor that can be inherited by number: 0, 1 and 2 are the standard streams.
 const FIRST: RawFd = 3;
 
-/// Descriptors that have been handed out in this process: each has one owner, whoever parses the words.
+/// Descriptors already handed out in this process: each has one owner, even if the arguments are parsed twice.
 static TAKEN: Mutex<Vec<RawFd>> = Mutex::new(Vec::new());
 
-/// The words on a child's command line, each key at most once.
+/// The arguments of a child, each key at most once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Inherited {
     words: Vec<(String, Option<String>)>,
-    /// The parent at the time when the words were read.
+    /// The parent when the arguments were read.
     first_parent: u32,
 }
 
-/// Why the words on the command line can't be used. These programs are started by `truechimerd`; someone
-/// who starts one by hand reads these sentences.
+/// Why the command line is invalid. These programs are started by `truechimerd`; the messages are for a user who starts
+/// one by hand.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum InheritError {
-    /// A key is there twice.
+    /// A key is given twice.
     Repeated(String),
-    /// A key that this process can't do without isn't there.
+    /// A required key is missing.
     Missing(String),
-    /// The value isn't a number that fits.
+    /// The value is not a number in range.
     NotANumber {
-        /// The word's key.
+        /// The argument's key.
         key: String,
-        /// The word's value.
+        /// The argument's value.
         value: String,
     },
-    /// The number isn't that of an open descriptor above the standard streams.
+    /// The number is not that of an open descriptor above the standard streams.
     NotOpen {
-        /// The word's key.
+        /// The argument's key.
         key: String,
         /// The descriptor's number.
         fd: RawFd,
     },
     /// The descriptor was already handed out.
     Taken {
-        /// The word's key.
+        /// The argument's key.
         key: String,
         /// The descriptor's number.
         fd: RawFd,
@@ -78,7 +78,7 @@ impl fmt::Display for InheritError {
 impl std::error::Error for InheritError {}
 
 impl Inherited {
-    /// Reads the words on this process's command line.
+    /// Reads the command line of this process.
     ///
     /// # Errors
     /// [`InheritError::Repeated`].
@@ -86,7 +86,7 @@ impl Inherited {
         Self::from_words(std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()))
     }
 
-    /// Reads words.
+    /// Reads arguments.
     ///
     /// # Errors
     /// [`InheritError::Repeated`].
@@ -116,13 +116,13 @@ impl Inherited {
         self.words.iter().find(|(known, _)| known == key)?.1.as_deref()
     }
 
-    /// Whether the word `key` is there.
+    /// Whether the argument `key` is present.
     #[must_use]
     pub fn flag(&self, key: &str) -> bool {
         self.words.iter().any(|(known, value)| known == key && value.is_none())
     }
 
-    /// The value of `key=value` as a number, nothing where the word isn't there.
+    /// The value of `key=value` as a number, `None` if the argument is absent.
     ///
     /// # Errors
     /// [`InheritError::NotANumber`].
@@ -143,8 +143,8 @@ impl Inherited {
         }
     }
 
-    /// Whether the process that started this one is gone. That is `parent=PID` where the word is there (then no
-    /// moment is missed), else the parent at the time when the words were read.
+    /// Whether the process that started this one is gone: `parent=PID` if that argument is present (which leaves no
+    /// race), otherwise the parent when the arguments were read.
     ///
     /// # Errors
     /// [`InheritError::NotANumber`].
@@ -152,26 +152,26 @@ impl Inherited {
         Ok(self.number("parent")?.unwrap_or(self.first_parent) != parent_id())
     }
 
-    /// Takes the descriptor of `key=FD`. It won't survive an exec.
+    /// Takes the descriptor of `key=FD`. It is closed on exec.
     ///
     /// # Errors
-    /// [`InheritError::Missing`], `NotANumber`, `NotOpen`, or `Taken` where it was taken before.
+    /// [`InheritError::Missing`], `NotANumber`, `NotOpen`, or `Taken` if it was already taken.
     pub fn fd(&self, key: &str) -> Result<OwnedFd, InheritError> {
         self.optional_fd(key)?.ok_or_else(|| InheritError::Missing(key.to_owned()))
     }
 
-    /// Takes the descriptor of `key=FD`, nothing where the word isn't there. It won't survive an exec.
+    /// Takes the descriptor of `key=FD`, `None` if the argument is absent. It is closed on exec.
     ///
     /// # Errors
-    /// [`InheritError::NotANumber`], `NotOpen`, or `Taken` where it was taken before.
+    /// [`InheritError::NotANumber`], `NotOpen`, or `Taken` if it was already taken.
     pub fn optional_fd(&self, key: &str) -> Result<Option<OwnedFd>, InheritError> {
         self.text(key).map(|value| take(key, parse(key, value)?)).transpose()
     }
 
-    /// Takes the descriptors of `key=FD,FD,…` in their order, none where the word isn't there or is empty.
+    /// Takes the descriptors of `key=FD,FD,…` in their order, empty if the argument is absent or empty.
     ///
     /// # Errors
-    /// [`InheritError::NotANumber`], `NotOpen`, or `Taken` where one was taken before.
+    /// [`InheritError::NotANumber`], `NotOpen`, or `Taken` if one was already taken.
     pub fn fds(&self, key: &str) -> Result<Vec<OwnedFd>, InheritError> {
         match self.text(key) {
             None | Some("") => Ok(Vec::new()),
@@ -179,9 +179,9 @@ impl Inherited {
         }
     }
 
-    /// Closes every descriptor of 3 and above that the words don't name: a descriptor that a parent leaked
-    /// by mistake ends here. The named ones won't survive an exec from now on; they can be taken before or
-    /// after [`crate::confine`]. Only before this process has opened anything itself.
+    /// Closes every descriptor from 3 on that no argument names, so that a descriptor leaked by the parent is not
+    /// inherited further. The named ones are marked close-on-exec; they can be taken before or after
+    /// [`crate::confine`]. Call this before the process opens anything itself.
     pub fn close_others(&self) {
         let mut kept: Vec<RawFd> = self
             .words
@@ -233,7 +233,7 @@ mod tests {
         Inherited::from_words(words.iter().copied()).unwrap()
     }
 
-    /// A descriptor with a number of its own, so that tests that run side by side don't share one.
+    /// A descriptor with a unique number, so that concurrent tests do not share one.
     fn open_at(number: RawFd) -> RawFd {
         let null = std::fs::File::open("/dev/null").unwrap();
         let fd = fcntl(&null, FcntlArg::F_DUPFD(number)).unwrap();

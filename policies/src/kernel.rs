@@ -1,10 +1,10 @@
-//! The calls that nix has no wrapper for, with safe signatures.
+//! System calls without a nix wrapper, with safe signatures.
 
 use nix::errno::Errno;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 
-/// Closes all descriptors from `first` to `last`, both included; nothing where `last` is below `first`.
+/// Closes all descriptors from `first` to `last`, both included; does nothing if `last` is below `first`.
 pub(crate) fn close_range(first: RawFd, last: RawFd) {
     let (Ok(first), Ok(last)) = (u32::try_from(first), u32::try_from(last)) else { return };
     if first > last {
@@ -15,7 +15,7 @@ pub(crate) fn close_range(first: RawFd, last: RawFd) {
     if unsafe { libc::syscall(libc::SYS_close_range, first, last, 0u32) } == 0 {
         return;
     }
-    // Kernels before 5.9: one by one, up to where a descriptor can be.
+    // Kernels before 5.9: one by one, up to the descriptor limit.
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: the pointer is to a live rlimit that the call fills.
     let known = unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } == 0;
@@ -26,7 +26,7 @@ pub(crate) fn close_range(first: RawFd, last: RawFd) {
     }
 }
 
-/// Marks a descriptor as not surviving an exec; false where it isn't open.
+/// Marks a descriptor close-on-exec; false if it is not open.
 pub(crate) fn close_on_exec(fd: RawFd) -> bool {
     // SAFETY: F_GETFD and F_SETFD read no memory and change nothing but the flag.
     unsafe {
@@ -36,11 +36,11 @@ pub(crate) fn close_on_exec(fd: RawFd) -> bool {
     }
 }
 
-/// Owner and mode of what a descriptor is open for. The C library's own fstat is another call in some releases, which
-/// also takes paths, so no filter can let it through.
+/// Owner and mode of an open file. The C library's own fstat is another call in some releases, which also takes paths,
+/// so no filter can let it through.
 ///
 /// # Errors
-/// The kernel's.
+/// The error of the failed system call.
 pub fn owner_and_mode(file: &impl AsFd) -> Result<(u32, u32), Errno> {
     let mut facts = MaybeUninit::<libc::stat>::zeroed();
     // SAFETY: the descriptor is open, since it is borrowed; the kernel's own structure is libc's on the 64-bit
@@ -54,7 +54,7 @@ pub fn owner_and_mode(file: &impl AsFd) -> Result<(u32, u32), Errno> {
 /// `prctl` with plain numbers only.
 ///
 /// # Errors
-/// The kernel's.
+/// The error of the failed system call.
 pub(crate) fn prctl(option: libc::c_int, argument: libc::c_ulong) -> Result<libc::c_int, Errno> {
     // SAFETY: used with options whose arguments are numbers (see the callers); the kernel reads no memory.
     Errno::result(unsafe {
@@ -90,7 +90,7 @@ pub(crate) const LOCKED_SECURE_BITS: libc::c_ulong = 0xef;
 /// Makes a mount and all below it read-only, without set-uid programs and devices, and, unless `runs`, without programs.
 ///
 /// # Errors
-/// The kernel's; ENOSYS before Linux 5.12.
+/// The error of the failed system call; ENOSYS before Linux 5.12.
 pub(crate) fn make_mounts_read_only(place: &std::path::Path, runs: bool) -> Result<(), Errno> {
     #[repr(C)]
     struct MountAttributes {
@@ -126,10 +126,10 @@ pub(crate) fn make_mounts_read_only(place: &std::path::Path, runs: bool) -> Resu
     Errno::result(outcome).map(drop)
 }
 
-/// Loads a shared library of the system and keeps it; nothing where it isn't there.
+/// Loads a shared library of the system and keeps it; `None` if it is absent.
 #[cfg(all(target_env = "gnu", not(target_feature = "crt-static")))]
 pub(crate) fn keep_library(name: &std::ffi::CStr) {
-    // SAFETY: the name ends with a zero octet. The library is one that the C library would load by the same
-    // name, from the same folders, in the first look-up; its handle is never used nor closed.
+    // SAFETY: the name ends with a zero octet. The library is one that the C library would load by the same name, from
+    // the same directories, in the first look-up; its handle is neither used nor closed.
     let _ = unsafe { libc::dlopen(name.as_ptr(), libc::RTLD_NOW) };
 }

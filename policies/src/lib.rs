@@ -1,5 +1,4 @@
-//! What each process may ask of the kernel: one rule set for each role, as data, and the small code that
-//! puts them in force.
+//! The system calls that each process may make: one rule set for each role, as data, and the code that enforces them.
 //!
 //! ```text
 //!   inherited     what a child is given when it is started: descriptors, by number
@@ -15,9 +14,10 @@
 //!   kernel        the calls that nix has no wrapper for
 //! ```
 //!
-//! A process calls [`confine`] once, when it has all that it was given and has read nothing yet. What a
-//! kernel or a container doesn't provide comes back as a [`Shortfall`](ipc::message::Shortfall), to be shown; without a user of its
-//! own (as root), `no_new_privs` and the filter it doesn't go on, unless it was started with `--insecure`.
+//! A process calls [`confine`] once, after it has taken its inherited descriptors and before it reads any input.
+//! Features that the kernel or a container does not provide are returned as a [`Shortfall`](ipc::message::Shortfall),
+//! to be reported. Without its own user (if started as root), `no_new_privs` and the filter, a process does not
+//! continue unless it was started with `--insecure`.
 
 pub mod confine;
 mod file_access;

@@ -1,4 +1,4 @@
-//! What a process may use up.
+//! Resource limits.
 
 use filters::Role;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -7,14 +7,14 @@ use nix::sys::stat::{SFlag, fstat};
 
 const MIB: u64 = 1 << 20;
 
-/// Octets beyond which no file of the engine grows, whatever becomes of it; `engine.keys` may have half of that.
+/// The largest size of any file of the engine, octets; `engine.keys` may have half of that.
 pub const ENGINE_FILE: u64 = MIB;
 
 /// The same for `truechimerd` itself: its audit log has three quarters of that from the start.
 pub const PRIVILEGED_FILE: u64 = 4 * MIB;
 
-/// Limits of a role. A poll of more descriptors than NOFILE is refused, so it is never below what the loop
-/// waits for. No limit of file size here: [`bound_files`] has it, and [`forbid_files`] that of the roles without a voice.
+/// Limits of a role. poll(2) of more descriptors than RLIMIT_NOFILE fails, so this limit is never below what the loop
+/// waits for. The file size limits are set by [`bound_files`] and, for roles that may not log, by [`forbid_files`].
 fn table(role: Role) -> &'static [(Resource, u64)] {
     use Resource::{RLIMIT_AS, RLIMIT_CORE, RLIMIT_CPU, RLIMIT_DATA, RLIMIT_NOFILE, RLIMIT_NPROC};
     match role {
@@ -37,10 +37,10 @@ fn table(role: Role) -> &'static [(Resource, u64)] {
             (RLIMIT_NPROC, 0),
             (RLIMIT_CORE, 0),
             (RLIMIT_AS, 256 * MIB),
-            // A key exchange takes some milliseconds, of the slowest machines a good part of a second.
+            // A key exchange takes a few milliseconds of CPU time, on the slowest machines most of a second.
             (RLIMIT_CPU, 2),
         ],
-        // 512 connections, and for each of up to 64 threads one more, a link, an epoll set and an alarm.
+        // 512 connections, and for each of up to 64 threads one more, a link, an epoll instance and an eventfd.
         Role::KeyService => &[
             (RLIMIT_NOFILE, 896),
             (RLIMIT_NPROC, 0),
@@ -54,14 +54,14 @@ fn table(role: Role) -> &'static [(Resource, u64)] {
     }
 }
 
-/// No file that this process writes grows from here on.
+/// From here on no file that this process writes can grow.
 pub(crate) fn forbid_files() {
     let _ = setrlimit(Resource::RLIMIT_FSIZE, 0, 0);
 }
 
-/// No file that this process writes grows beyond what its role keeps; where one would, the call fails (EFBIG) and nobody
-/// is killed. Not where another file of this process grows by its nature: a record, or a log on standard error that is a
-/// file.
+/// Limits the size of files that this process writes to that of its role's state files. A write beyond it fails with
+/// EFBIG instead of a signal. The limit is not set if the process writes another file that must grow: a recording, or
+/// standard error redirected to a file.
 pub(crate) fn bound_files(role: Role, is_recording: bool) {
     let most = match role {
         Role::Privileged | Role::PrivilegedVirtual => PRIVILEGED_FILE,
@@ -79,7 +79,7 @@ pub(crate) fn bound_files(role: Role, is_recording: bool) {
     }
 }
 
-/// Lowers the limits of this process to those of its role; none is raised.
+/// Lowers the limits of this process to those of its role; it raises none.
 pub(crate) fn lower(role: Role) {
     for (resource, most) in table(role) {
         let now = getrlimit(*resource).map_or(u64::MAX, |(_, hard)| hard);

@@ -1,10 +1,10 @@
-//! Look-up modules of the C library, loaded before this process can load anything.
+//! NSS modules of the C library, loaded before the process can no longer load code.
 //!
-//! glibc loads the modules that `/etc/nsswitch.conf` names when it looks a host up for the first time. That
-//! needs executable mappings of files, which are killed later; a module that is already there is used as it
-//! is. Modules that ask a daemon over a unix socket are told that they can't, and the next one is asked.
+//! glibc loads the modules named in `/etc/nsswitch.conf` at the first look-up of a host. That needs executable file
+//! mappings, which the filter forbids later; a module that is already loaded is used. Modules that query a daemon over
+//! a unix socket get an error, and glibc tries the next module.
 
-/// Loads them, as far as they exist.
+/// Loads those that exist.
 #[cfg(all(target_env = "gnu", not(target_feature = "crt-static")))]
 pub(crate) fn load() {
     let configuration = std::fs::read_to_string("/etc/nsswitch.conf").unwrap_or_default();
@@ -19,8 +19,7 @@ pub(crate) fn load() {
 #[cfg(not(all(target_env = "gnu", not(target_feature = "crt-static"))))]
 pub(crate) fn load() {}
 
-/// The names on the `hosts` line: words without the bracketed actions between them. `files` and `dns` are
-/// part of the C library.
+/// The module names on the `hosts` line, without the bracketed actions. `files` and `dns` are part of the C library.
 #[cfg_attr(not(target_env = "gnu"), allow(dead_code))]
 fn modules(configuration: &str) -> Vec<&str> {
     let hosts = configuration.lines().find_map(|line| line.trim_start().strip_prefix("hosts:"));

@@ -10,9 +10,9 @@ pub(crate) fn is_root() -> bool {
     Uid::effective().is_root()
 }
 
-/// Does something while no file is open to root but by its owner and mode, as under the service unit, which has neither
-/// CAP_DAC_OVERRIDE nor CAP_DAC_READ_SEARCH: a start from a shell and `--check` then judge as the unit does. What was
-/// in force before is so again afterwards.
+/// Runs a closure without CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH, as under the service unit, so that root too is
+/// subject to owners and modes: a start from a shell and `--check` then judge as the unit does. The capabilities are
+/// restored afterwards.
 pub fn within_owner_and_mode<T>(act: impl FnOnce() -> T) -> T {
     let both = [Capability::CAP_DAC_OVERRIDE, Capability::CAP_DAC_READ_SEARCH];
     let held: Vec<_> = both
@@ -27,8 +27,8 @@ pub fn within_owner_and_mode<T>(act: impl FnOnce() -> T) -> T {
     done
 }
 
-/// Empties the bounding set and locks the secure bits, so that neither an exec nor a change of user brings a
-/// capability back. Where the capability for it isn't there, no_new_privs and the filter stand alone.
+/// Empties the bounding set and locks the secure bits, so that neither an exec nor a change of user restores a
+/// capability. Without the capability to do so, only no_new_privs and the filter protect.
 pub(crate) fn lock() {
     let mut capability = 0;
     while kernel::prctl(libc::PR_CAPBSET_DROP, capability).is_ok() && capability < 63 {
@@ -37,10 +37,10 @@ pub(crate) fn lock() {
     let _ = kernel::prctl(libc::PR_SET_SECUREBITS, kernel::LOCKED_SECURE_BITS);
 }
 
-/// Lets CAP_SYS_TIME survive an exec, for as long as nothing else gives it up. Before [`lock`], which forbids it.
+/// Makes CAP_SYS_TIME survive an exec, until it is given up. Before [`lock`], which forbids it.
 ///
 /// # Errors
-/// [`ConfineError::NoSysTime`] where it isn't there; [`ConfineError::Capabilities`].
+/// [`ConfineError::NoSysTime`] if it is absent; [`ConfineError::Capabilities`].
 pub(crate) fn hand_on_sys_time() -> Result<(), ConfineError> {
     let failed = |error: caps::errors::CapsError| ConfineError::Capabilities(error.to_string());
     if !caps::has_cap(None, CapSet::Permitted, Capability::CAP_SYS_TIME).map_err(failed)? {
@@ -50,7 +50,8 @@ pub(crate) fn hand_on_sys_time() -> Result<(), ConfineError> {
     caps::raise(None, CapSet::Ambient, Capability::CAP_SYS_TIME).map_err(failed)
 }
 
-/// Becomes `identity` for good; true where that is another user than before, or was one already.
+/// Changes to `identity` permanently; true if that is another user than before, or the process already had a user of
+/// its own.
 ///
 /// # Errors
 /// [`ConfineError::NoUser`] for root without an identity; [`ConfineError::User`].
@@ -74,7 +75,7 @@ pub(crate) fn become_user(identity: Option<(u32, u32)>) -> Result<bool, ConfineE
     if is_whole { Ok(true) } else { Err(refused(Errno::EPERM)) }
 }
 
-/// Gives up every capability, or every one but CAP_SYS_TIME, which [`hand_on_sys_time`] has handed on.
+/// Drops every capability, or every one except CAP_SYS_TIME after [`hand_on_sys_time`].
 ///
 /// # Errors
 /// [`ConfineError::Capabilities`].
@@ -84,7 +85,7 @@ pub(crate) fn hold_only(sys_time: bool) -> Result<(), ConfineError> {
     if sys_time {
         kept.insert(Capability::CAP_SYS_TIME);
     } else {
-        // Emptied with the inheritable set where the kernel has no such call.
+        // On kernels without this call it is emptied together with the inheritable set.
         let _ = caps::clear(None, CapSet::Ambient);
     }
     caps::set(None, CapSet::Inheritable, &kept).map_err(failed)?;

@@ -1,17 +1,17 @@
-//! What a program that is executed after the confinement needs of the file system: itself, its loader, its libraries.
+//! The files that a program needs if it is executed after the confinement: itself, its loader and its libraries.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The program, the folders of the libraries that this process runs with (the other needs no more), and symbolic links on
-/// the way to the loader: their place and what they point to.
+/// The program, the directories of this process's libraries (the program needs no others), and symbolic links on the
+/// path to the loader with their targets.
 #[derive(Debug, Default)]
 pub(crate) struct Needs {
     pub(crate) paths: Vec<PathBuf>,
     pub(crate) links: Vec<(PathBuf, PathBuf)>,
 }
 
-/// Folders in which programs name their loader.
+/// Directories in which programs expect their loader.
 const LOADERS: [&str; 2] = ["/lib", "/lib64"];
 
 impl Needs {
@@ -38,7 +38,7 @@ impl Needs {
     }
 }
 
-/// The folders of what is mapped as code, but for `own`, each once and none within another.
+/// The directories of all executable mappings except `own`, each once and none within another.
 fn folders(maps: &str, own: &Path) -> Vec<PathBuf> {
     let mut folders: Vec<PathBuf> = Vec::new();
     for line in maps.lines() {

@@ -1,5 +1,5 @@
-//! What a process sees of the file system: an empty read-only root, with a few folders for the roles that
-//! have to read files by name.
+//! The file system view of a process: an empty read-only root, with a few directories for the roles that must read
+//! files by name.
 
 use crate::inherited::Inherited;
 use crate::kernel;
@@ -12,25 +12,25 @@ use nix::unistd::{chdir, pivot_root};
 use std::path::{Path, PathBuf};
 use std::{fs, io, os};
 
-/// Where the new root is put together before it becomes the root: the first that exists and isn't an ancestor
-/// of something that is shown.
+/// Candidate mount points for building the new root: the first that exists and is not an ancestor of a visible path is
+/// used.
 const SITES: [&str; 4] = ["/tmp", "/mnt", "/dev", "/proc"];
 
-/// Folders in which resolver files are found.
+/// Directories of resolver files.
 const RESOLVER_FOLDERS: [&str; 4] =
     ["/etc", "/run/systemd/resolve", "/run/NetworkManager", "/run/resolvconf"];
 
-/// Our own configuration, with keys in it, is in a folder that is shown. Of this folder a role sees what it was told of
-/// as it was at the start, and never what takes its place.
+/// The directory of our own configuration, which may contain keys, lies in a visible directory. Of this directory a
+/// role sees only the named files as they were at the start, never their replacements.
 pub const CONFIGURATION_FOLDER: &str = "/etc/truechimer";
 
-/// Words with the paths of root certificates.
+/// Arguments with the paths of root certificates.
 const ROOTS: [&str; 5] = ["system-roots", "roots-1", "roots-2", "roots-3", "roots-4"];
 
-/// Nothing on the tmpfs or beneath a folder that is shown is a program or a device.
+/// Mount flags: no programs and no devices on the tmpfs or beneath a visible directory.
 const HARMLESS: MsFlags = MsFlags::MS_NOSUID.union(MsFlags::MS_NODEV).union(MsFlags::MS_NOEXEC);
 
-/// The folders and files that a role reads by name, as far as they exist.
+/// The directories and files that a role reads by name, if they exist.
 pub(crate) fn visible(role: Role, inherited: &Inherited) -> Vec<PathBuf> {
     match role {
         Role::Exchange => {
@@ -54,8 +54,8 @@ fn of_word(inherited: &Inherited, word: &str) -> Vec<PathBuf> {
     visible
 }
 
-/// Adds the folder of a file, for a file that is read again after somebody has put another in its place; of
-/// the folder with our configuration, the file alone, and that one never changes.
+/// Adds the directory of a file, so that the file can be read again after it has been replaced. From the directory of
+/// our configuration it adds the file alone, which then never changes.
 fn add_with_folder(visible: &mut Vec<PathBuf>, file: &Path) {
     let target = fs::canonicalize(file).ok();
     for path in [Some(file), target.as_deref()].into_iter().flatten() {
@@ -73,11 +73,11 @@ fn add_with_folder(visible: &mut Vec<PathBuf>, file: &Path) {
     }
 }
 
-/// The folders that a look-up of a name reads from, as far as they exist.
+/// The directories that a name look-up reads, if they exist.
 fn resolver_files() -> Vec<PathBuf> {
     let mut folders: Vec<PathBuf> =
         RESOLVER_FOLDERS.iter().map(PathBuf::from).filter(|folder| folder.is_dir()).collect();
-    // Programs other than the usual ones keep it elsewhere.
+    // Some resolver programs keep it elsewhere.
     let file = fs::canonicalize("/etc/resolv.conf").ok();
     if let Some(folder) = file.as_deref().and_then(Path::parent)
         && folder != Path::new("/")
@@ -88,16 +88,16 @@ fn resolver_files() -> Vec<PathBuf> {
     folders
 }
 
-/// Makes an empty root with read-only folders and files the root of this process, which is in a mount
-/// namespace of its own. Of the folder with our configuration it shows only what `visible` names. Nothing that is shown can
-/// be executed, but for what `program` needs.
+/// Replaces the root of this process, which is in its own mount namespace, by an empty one with read-only directories
+/// and files. From the directory of our configuration only the files named in `visible` are shown. Nothing can be
+/// executed except what `program` needs.
 ///
 /// # Errors
-/// The kernel's; the old root may be in place then.
+/// The error of the failed system call; the old root may then still be in place.
 pub(crate) fn build(visible: &[PathBuf], program: Option<&Needs>) -> io::Result<()> {
     const NONE: Option<&str> = None;
     mount(NONE, "/", NONE, MsFlags::MS_REC | MsFlags::MS_PRIVATE, NONE)?;
-    // Whoever started the daemon may have a mask that would leave folders that nobody can enter.
+    // The inherited umask could make the directories inaccessible.
     umask(Mode::S_IWGRP | Mode::S_IWOTH);
     let needed = program.map_or(&[][..], |needs| &needs.paths);
     let is_free = |site: &PathBuf| !visible.iter().chain(needed).any(|path| path.starts_with(site));
@@ -135,16 +135,16 @@ pub(crate) fn build(visible: &[PathBuf], program: Option<&Needs>) -> io::Result<
     }
     chdir(site)?;
     pivot_root(".", ".")?;
-    // The old root lies over the new one; now only the new one is left.
+    // The old root is stacked on the new one; after this only the new one is left.
     umount2(".", MntFlags::MNT_DETACH)?;
     chdir("/")?;
     mount(NONE, "/", NONE, MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_RDONLY | HARMLESS, NONE)?;
     Ok(())
 }
 
-/// Mounts an empty tmpfs on the first of `places` that takes it. Its owner, who is this process, may write to it: root
-/// without CAP_DAC_OVERRIDE, as under the unit, may no more than anybody else. Once it is filled the mount is made
-/// read-only.
+/// Mounts an empty tmpfs on the first of `places` that allows it. It is owned by this process, which must be able to
+/// write to it: without CAP_DAC_OVERRIDE, as under the unit, root has no special rights. Once it is filled, the mount
+/// is made read-only.
 fn mount_empty(places: &[PathBuf]) -> io::Result<&Path> {
     let mut refused = Errno::ENOENT;
     for place in places {
@@ -175,7 +175,7 @@ fn read_only(place: &Path, runs: bool) -> io::Result<()> {
     }
 }
 
-/// The same one mount at a time, where there is no mount_setattr (before Linux 5.12, filters).
+/// The same one mount at a time, if mount_setattr is not available (before Linux 5.12, or filtered).
 fn remount_read_only(place: &Path, runs: bool) -> io::Result<()> {
     const NONE: Option<&str> = None;
     let harmless = if runs { HARMLESS - MsFlags::MS_NOEXEC } else { HARMLESS };

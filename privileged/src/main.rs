@@ -20,7 +20,7 @@ use std::process::exit;
 fn main() {
     for_the_journal(journal::reads_stderr());
     policies::tell_of_children();
-    // Whatever a careless parent left open is none of ours, nor of our children.
+    // Descriptors leaked by the parent must not reach this process or its children.
     if let Ok(nothing) = policies::Inherited::from_words([] as [&str; 0]) {
         nothing.close_others();
     }
@@ -29,9 +29,9 @@ fn main() {
     let notify = if is_check { Notify::to(None) } else { service_manager::connect() };
     let last = notify.clone();
     std::panic::set_hook(Box::new(move |panic| {
-        let sentence = format!("internal error, ending: {panic}");
-        last.say_end(&sentence);
-        say(2, &sentence);
+        let message = format!("internal error, ending: {panic}");
+        last.say_end(&message);
+        say(2, &message);
         exit(70);
     }));
     let ending = match asked {
@@ -47,7 +47,7 @@ fn main() {
             let Err(ending) = launch::launch(&options, &notify);
             not_started(&notify, ending)
         }
-        Err(sentence) => not_started(&notify, Ending::Configuration(sentence)),
+        Err(message) => not_started(&notify, Ending::Configuration(message)),
     };
     let text = ending.to_string();
     if !text.is_empty() && !matches!(ending, Ending::Asked) {

@@ -1,4 +1,4 @@
-//! The command line: few words, read by hand, so that no parser is linked into this program.
+//! The command line: few options, parsed here, so that no parser library is linked into this program.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -78,7 +78,7 @@ pub enum Asked {
 /// Reads the words behind the program's name.
 ///
 /// # Errors
-/// A sentence for the administrator.
+/// A message for the administrator.
 pub fn parse(words: impl Iterator<Item = OsString>) -> Result<Asked, String> {
     let mut options = Options {
         config: "/etc/truechimer/truechimer.toml".into(),
@@ -115,7 +115,7 @@ pub fn parse(words: impl Iterator<Item = OsString>) -> Result<Asked, String> {
             }
             "--first-uid" => {
                 let text = value("a number")?.to_string_lossy().into_owned();
-                // Seven uids from here on, none of them root or "nobody in particular" (2^32 − 1).
+                // The first of seven uids, none of them root or the invalid uid (2^32 − 1).
                 let uid = text.parse().ok().filter(|uid| (1..=u32::MAX - 8).contains(uid));
                 options.first_uid =
                     Some(uid.ok_or_else(|| format!("--first-uid {text}: expected 1 to {}", u32::MAX - 8))?);

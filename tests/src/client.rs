@@ -18,11 +18,11 @@ pub struct Answer {
     pub delay_ns: i64,
 }
 
-/// A query of 48 octets; none when nothing comes back within `patience`.
-pub fn query(server: SocketAddr, patience: Duration) -> Option<Answer> {
+/// A query of 48 octets; none when nothing comes back within `timeout`.
+pub fn query(server: SocketAddr, timeout: Duration) -> Option<Answer> {
     let sent = clock::wall();
     let request = Header::query(timestamp(sent));
-    let (reply, received) = send(server, &request.octets(), patience)?;
+    let (reply, received) = send(server, &request.octets(), timeout)?;
     let header = Header::from_octets(&reply)?;
     let (t2, t3) = (nanos(header.receive), nanos(header.transmit));
     Some(Answer {
@@ -37,14 +37,14 @@ pub fn query(server: SocketAddr, patience: Duration) -> Option<Answer> {
 ///
 /// # Panics
 /// When no socket can be made.
-pub fn send(server: SocketAddr, octets: &[u8], patience: Duration) -> Option<(Vec<u8>, i64)> {
+pub fn send(server: SocketAddr, octets: &[u8], timeout: Duration) -> Option<(Vec<u8>, i64)> {
     let socket = match server {
         SocketAddr::V4(_) => UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)),
         SocketAddr::V6(_) => UdpSocket::bind((Ipv6Addr::LOCALHOST, 0)),
     }
     .expect("a loopback socket can be made");
     socket.connect(server).expect("a loopback address can be reached");
-    socket.set_read_timeout(Some(patience)).expect("a socket takes a time-out");
+    socket.set_read_timeout(Some(timeout)).expect("a socket takes a time-out");
     socket.send(octets).ok()?;
     let mut buffer = [0; HEADER * 30];
     let length = socket.recv(&mut buffer).ok()?;

@@ -193,8 +193,8 @@ impl KeyPair {
     ///
     /// # Panics
     /// When the service is gone.
-    pub fn next_within(&mut self, patience: Duration) -> Option<FromKeyService> {
-        let end = Instant::now() + patience;
+    pub fn next_within(&mut self, timeout: Duration) -> Option<FromKeyService> {
+        let end = Instant::now() + timeout;
         loop {
             let left = end.checked_duration_since(Instant::now())?;
             let left = PollTimeout::try_from(left + Duration::from_millis(1)).expect("a short time");
@@ -400,12 +400,12 @@ impl CookieSecret {
     }
 }
 
-/// Whether a holder that is played by a test is asked for something within `patience`.
+/// Whether a holder that is played by a test is asked for something within `timeout`.
 ///
 /// # Panics
 /// When the link is broken.
-pub fn heard(end: &mut Link<FromKeyHolder, ToKeyHolder>, patience: Duration) -> Option<ToKeyHolder> {
-    let left = PollTimeout::try_from(patience).expect("a short time");
+pub fn heard(end: &mut Link<FromKeyHolder, ToKeyHolder>, timeout: Duration) -> Option<ToKeyHolder> {
+    let left = PollTimeout::try_from(timeout).expect("a short time");
     let mut places = [PollFd::new(end.as_fd(), PollFlags::POLLIN)];
     if poll(&mut places, left) == Ok(0) {
         return None;

@@ -43,7 +43,7 @@ pub struct Path {
 }
 
 /// Where a relay stands.
-pub struct Post {
+pub struct RelayConfig {
     /// Where clients find it; port 0: a free one.
     pub front: SocketAddr,
     /// The address from which it asks the server, so that relays are different clients to it.
@@ -84,7 +84,7 @@ impl Relay {
     ///
     /// # Panics
     /// When an address can't be bound or the namespace not be entered.
-    pub fn start(post: Post, path: Path, seed: u64) -> Self {
+    pub fn start(config: RelayConfig, path: Path, seed: u64) -> Self {
         let shared = Arc::new(Shared {
             end: AtomicBool::new(false),
             path: Mutex::new(path),
@@ -95,21 +95,21 @@ impl Relay {
         let thread = std::thread::spawn({
             let shared = Arc::clone(&shared);
             move || {
-                if let Some(network) = &post.network {
+                if let Some(network) = &config.network {
                     nix::sched::setns(network, nix::sched::CloneFlags::CLONE_NEWNET)
                         .expect("root may enter a network namespace");
                 }
                 hurry();
-                let front = Rc::new(socket(post.front));
+                let front = Rc::new(socket(config.front));
                 let address = front.local_addr().expect("a bound socket has an address");
                 tell.send(address).expect("the starter waits");
                 Stretch {
                     front,
-                    from: post.from,
-                    server: post.server,
+                    from: config.from,
+                    server: config.server,
                     lanes: VecDeque::new(),
                     under_way: BinaryHeap::new(),
-                    chance: [Chance(seed), Chance(!seed)],
+                    random: [SplitMix64(seed), SplitMix64(!seed)],
                     count: 0,
                 }
                 .run(&shared);
@@ -210,7 +210,7 @@ struct Stretch {
     /// A socket to the server for each client, the last one at the end.
     lanes: VecDeque<(Rc<UdpSocket>, SocketAddr)>,
     under_way: BinaryHeap<Reverse<Parcel>>,
-    chance: [Chance; 2],
+    random: [SplitMix64; 2],
     count: u64,
 }
 
@@ -256,7 +256,7 @@ impl Stretch {
         through: Rc<UdpSocket>,
         to: Option<SocketAddr>,
     ) {
-        let delay = law.least + law.jitter.mul_f64(self.chance[way].exponential());
+        let delay = law.least + law.jitter.mul_f64(self.random[way].exponential());
         if self.under_way.len() < UNDER_WAY {
             self.count += 1;
             let due = Instant::now() + delay.saturating_sub(age);
@@ -327,10 +327,10 @@ fn receive(socket: &UdpSocket) -> Option<(Vec<u8>, Duration, SocketAddr)> {
     Some((octets, Duration::from_nanos(age.unsigned_abs()), from))
 }
 
-/// SplitMix64: chance that a seed repeats.
-struct Chance(u64);
+/// SplitMix64: random numbers that a seed repeats.
+struct SplitMix64(u64);
 
-impl Chance {
+impl SplitMix64 {
     /// Of mean 1.
     fn exponential(&mut self) -> f64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
@@ -353,8 +353,9 @@ mod tests {
     const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
     fn relay(server: &Forger, path: Path) -> Relay {
-        let post = Post { front: (HERE, 0).into(), from: HERE, server: server.address(), network: None };
-        Relay::start(post, path, 7)
+        let config =
+            RelayConfig { front: (HERE, 0).into(), from: HERE, server: server.address(), network: None };
+        Relay::start(config, path, 7)
     }
 
     #[test]
@@ -374,8 +375,8 @@ mod tests {
     #[test]
     fn the_same_seed_draws_the_same_delays_and_their_mean_is_one() {
         let draw = |seed| {
-            let mut chance = Chance(seed);
-            (0..4000).map(|_| chance.exponential()).collect::<Vec<_>>()
+            let mut random = SplitMix64(seed);
+            (0..4000).map(|_| random.exponential()).collect::<Vec<_>>()
         };
         let first = draw(5);
         assert_eq!(first, draw(5));

@@ -116,8 +116,8 @@ impl<Out: Message, In: Message + Debug, End: Send + 'static> Role<Out, In, End> 
     ///
     /// # Panics
     /// When it is gone.
-    pub fn next_within(&mut self, patience: Duration) -> Option<In> {
-        let end = Instant::now() + patience;
+    pub fn next_within(&mut self, timeout: Duration) -> Option<In> {
+        let end = Instant::now() + timeout;
         loop {
             match self.link.receive() {
                 Ok(Some((_, body))) => return Some(body),

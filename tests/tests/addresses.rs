@@ -11,7 +11,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::time::Duration;
 
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 /// When to ask again: a busy machine may need longer for an answer, so silence alone decides nothing.
 const SILENCE: Duration = Duration::from_millis(300);
 const ALLOWED: &str = "\"127.0.0.0/8\", \"10.77.0.0/16\", \"::1/128\", \"2001:db8::/32\"";
@@ -75,7 +75,7 @@ fn addresses_to_listen_on_that_come_late_go_and_come_back_are_served_while_they_
         );
         let daemon = within(Setup::new("late", &configuration), &network).start();
         let is_served = |ip: &str| network.within(|| answers(at(ip, port)) && listens(at(ip, key_port)));
-        daemon.wait_until("serving what is there", PATIENCE, |_| is_served("127.0.0.1"));
+        daemon.wait_until("serving what is there", TIMEOUT, |_| is_served("127.0.0.1"));
         for ip in late {
             for (port, what) in [(port, "time is served there"), (key_port, "keys are exchanged there")] {
                 let line =
@@ -89,11 +89,11 @@ fn addresses_to_listen_on_that_come_late_go_and_come_back_are_served_while_they_
                 let prefix = if ip.contains(':') { format!("{ip}/128") } else { format!("{ip}/32") };
                 let more = if ip.contains(':') { "nodad" } else { "noprefixroute" };
                 assert!(network.ip(&["address", "add", &prefix, "dev", "lo", more]));
-                daemon.wait_until("serving what has come", PATIENCE, |_| is_served(ip));
+                daemon.wait_until("serving what has come", TIMEOUT, |_| is_served(ip));
                 assert!(network.ip(&["address", "del", &prefix, "dev", "lo"]));
             }
         }
-        daemon.wait_until("still serving what was there all the time", PATIENCE, |_| is_served("127.0.0.1"));
+        daemon.wait_until("still serving what was there all the time", TIMEOUT, |_| is_served("127.0.0.1"));
         assert_eq!(daemon.stop().code, Some(0));
     }
 }
@@ -113,10 +113,10 @@ fn without_ipv6_all_else_is_served_and_synchronised() {
         let setup = Setup::new("ipv4", &configuration).with_virtual_clock(2_000_000, 0.0);
         let setup = setup.with_wrapper(&[&lacking, &libc::EAFNOSUPPORT.to_string(), "socket:inet6"]);
         let daemon = setup.start();
-        daemon.wait_until_synchronised(PATIENCE);
+        daemon.wait_until_synchronised(TIMEOUT);
         assert_eq!(lines(&daemon, &format!("[::]:{port}: ")), 1, "{}", daemon.log());
         if listen.contains("127.0.0.1") {
-            daemon.wait_until("serving", PATIENCE, |_| answers(SocketAddr::new(HERE, port)));
+            daemon.wait_until("serving", TIMEOUT, |_| answers(SocketAddr::new(HERE, port)));
         }
         assert_eq!(daemon.stop().code, Some(0));
     }
@@ -133,7 +133,7 @@ fn an_address_that_somebody_else_uses_is_named_and_the_others_are_served() {
     };
     let both = server(&format!("\"127.0.0.1:{port}\", \"127.0.0.1:{other_port}\""));
     let daemon = Setup::new("partly", &both).start();
-    daemon.wait_until("serving", PATIENCE, |_| answers(SocketAddr::new(HERE, port)));
+    daemon.wait_until("serving", TIMEOUT, |_| answers(SocketAddr::new(HERE, port)));
     let sentence = format!("127.0.0.1:{other_port}: Address already in use; another time server uses it");
     assert_eq!(lines(&daemon, &sentence), 1, "{}", daemon.log());
     assert_eq!(daemon.stop().code, Some(0));
@@ -147,7 +147,7 @@ fn an_address_that_somebody_else_uses_is_named_and_the_others_are_served() {
     );
     // Anybody may have taken it: it keeps neither the clock nor the time server from going on.
     let daemon = Setup::new("keys", &with_keys).start();
-    daemon.wait_until("serving", PATIENCE, |_| answers(SocketAddr::new(HERE, port)));
+    daemon.wait_until("serving", TIMEOUT, |_| answers(SocketAddr::new(HERE, port)));
     let sentence = "another key exchange server uses it (ss -tlpn shows which)";
     assert_eq!(lines(&daemon, sentence), 1, "{}", daemon.log());
     assert_eq!(daemon.stop().code, Some(0));
@@ -177,14 +177,14 @@ fn a_source_of_a_family_that_is_absent_is_unreachable_and_asked_again_when_the_f
     let configuration = format!("{}{}", source(near.address()), source(far.address()));
     let setup = Setup::new("family", &configuration).with_virtual_clock(2_000_000, 0.0);
     let daemon = within(setup, &network).start();
-    daemon.wait_until_synchronised(PATIENCE);
+    daemon.wait_until_synchronised(TIMEOUT);
     assert_eq!((reach(&daemon), far.heard()), (0, 0), "{}", daemon.log());
     for _ in 0..2 {
         ipv6(true);
         assert!(network.ip(&address));
-        daemon.wait_until("heard by the source that came", PATIENCE, |daemon| reach(daemon) & 1 == 1);
+        daemon.wait_until("heard by the source that came", TIMEOUT, |daemon| reach(daemon) & 1 == 1);
         ipv6(false);
-        daemon.wait_until("without it again", PATIENCE, |daemon| reach(daemon) & 1 == 0);
+        daemon.wait_until("without it again", TIMEOUT, |daemon| reach(daemon) & 1 == 0);
     }
     assert!(daemon.is_synchronised());
     assert_eq!(daemon.stop().code, Some(0));
@@ -201,7 +201,7 @@ fn whatever_the_kernel_says_of_the_way_to_a_source_it_is_asked_again() {
     let setup = Setup::new("way", &configuration).with_virtual_clock(2_000_000, 0.0);
     let daemon = within(setup, &near).start();
     let is_heard = |daemon: &Daemon| reach(daemon) & 1 == 1;
-    daemon.wait_until("heard by both", PATIENCE, is_heard);
+    daemon.wait_until("heard by both", TIMEOUT, is_heard);
     let route = |verb, kind| near.ip(&["route", verb, kind, "10.77.2.2/32"]);
     // EACCES, EINVAL, EHOSTUNREACH, ENETUNREACH.
     for kind in ["prohibit", "blackhole", "unreachable", "throw"] {
@@ -209,18 +209,18 @@ fn whatever_the_kernel_says_of_the_way_to_a_source_it_is_asked_again() {
         if kind == "throw" {
             assert!(near.ip(&["link", "set", "near", "down"]));
         }
-        daemon.wait_until(&format!("cut off ({kind})"), PATIENCE, |daemon| !is_heard(daemon));
+        daemon.wait_until(&format!("cut off ({kind})"), TIMEOUT, |daemon| !is_heard(daemon));
         if kind == "throw" {
             assert!(near.ip(&["link", "set", "near", "up"]));
         }
         assert!(route("del", kind), "{kind}");
-        daemon.wait_until(&format!("heard again ({kind})"), PATIENCE, is_heard);
+        daemon.wait_until(&format!("heard again ({kind})"), TIMEOUT, is_heard);
     }
     // The address that it asked from is gone, and another one comes.
     assert!(near.ip(&["address", "del", "10.77.2.1/24", "dev", "near"]));
-    daemon.wait_until("cut off (no address)", PATIENCE, |daemon| !is_heard(daemon));
+    daemon.wait_until("cut off (no address)", TIMEOUT, |daemon| !is_heard(daemon));
     assert!(near.ip(&["address", "add", "10.77.2.3/24", "dev", "near"]));
-    daemon.wait_until("heard again (another address)", PATIENCE, is_heard);
+    daemon.wait_until("heard again (another address)", TIMEOUT, is_heard);
     assert!(daemon.is_synchronised());
     assert_eq!(daemon.stop().code, Some(0));
 }

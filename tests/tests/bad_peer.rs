@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A clock that is 40 ms fast, its only source a forger with this script. Whatever it says, it says with a
 /// time 5 s ahead, so that belief would show.
@@ -35,7 +35,7 @@ fn rejects_for(daemon: &Daemon, reason: &str) -> bool {
 /// The script's answers move nothing, and the reason gets its name.
 fn moves_nothing(reason: &str, script: impl FnMut(&Request) -> Vec<Act> + Send + 'static) -> Daemon {
     let (daemon, forger) = listen_to(script);
-    daemon.wait_until(&format!("rejecting for {reason}"), PATIENCE, |daemon| {
+    daemon.wait_until(&format!("rejecting for {reason}"), TIMEOUT, |daemon| {
         forger.heard() >= 4 && rejects_for(daemon, reason)
     });
     assert_untouched(&daemon);
@@ -84,7 +84,7 @@ fn a005_a_reply_from_elsewhere_moves_nothing() {
         let octets = request.honest().octets().to_vec();
         vec![Act::FromAnotherPort(octets.clone()), Act::FromAddress([127, 0, 0, 66].into(), octets)]
     });
-    daemon.wait_until("asking again", PATIENCE, |_| forger.heard() >= 5);
+    daemon.wait_until("asking again", TIMEOUT, |_| forger.heard() >= 5);
     assert_untouched(&daemon);
     assert_eq!(daemon.sources()[0]["valid"], 0);
 }
@@ -138,10 +138,10 @@ fn a008_a010_a011_kisses_move_nothing() {
 #[test]
 fn a008_a_source_that_refused_is_used_again_when_it_answers() {
     let (daemon, forger) = listen_to(|request| vec![request.kiss(b"DENY")]);
-    daemon.wait_until("refused", PATIENCE, |daemon| rejects_for(daemon, "kiss"));
+    daemon.wait_until("refused", TIMEOUT, |daemon| rejects_for(daemon, "kiss"));
     assert_untouched(&daemon);
     forger.change(|request| vec![request.with(|_| ())]);
-    daemon.wait_until("used", PATIENCE, |daemon| {
+    daemon.wait_until("used", TIMEOUT, |daemon| {
         daemon.sources()[0]["valid"].as_u64().is_some_and(|valid| valid > 0)
     });
 }
@@ -163,7 +163,7 @@ fn a003_a_reply_that_comes_twice_counts_once() {
         vec![Act::Reply(octets.clone()), Act::Reply(octets.clone()), Act::Reply(octets)]
     });
     let client = Setup::new("twice", &source(forger.address())).with_virtual_clock(3_000_000, 0.0).start();
-    client.wait_until_synchronised(PATIENCE);
+    client.wait_until_synchronised(TIMEOUT);
     let source = &client.sources()[0];
     let (sent, valid) = (source["sent"].as_u64(), source["valid"].as_u64());
     assert!(valid <= sent && valid > Some(0), "{source:#}");
@@ -192,7 +192,7 @@ fn a001_a_flood_of_forged_replies_does_not_keep_the_honest_one_out() {
         acts
     });
     let client = Setup::new("flood", &source(forger.address())).with_virtual_clock(40_000_000, 0.0).start();
-    client.wait_until("synchronised in spite of the flood", PATIENCE, |client| {
+    client.wait_until("synchronised in spite of the flood", TIMEOUT, |client| {
         client.is_synchronised() && rejects_for(client, "bad_origin")
     });
     let processes = client.processes();

@@ -10,7 +10,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The same numbers each time.
 struct Seeded(u64);
@@ -28,7 +28,7 @@ fn kill_in_the_first_second(setup: &Setup, moment: f64) {
     let mut daemon = setup.launch();
     std::thread::sleep(Duration::from_secs_f64(moment));
     daemon.signal(daemon.pid(), Signal::SIGKILL);
-    daemon.wait_for_end(PATIENCE);
+    daemon.wait_for_end(TIMEOUT);
 }
 
 #[test]
@@ -60,7 +60,7 @@ fn killed_at_any_moment_of_its_first_second_it_starts_again() {
 fn used(word: &str, forger: &Forger) -> Setup {
     let setup = Setup::new(word, &source(forger.address())).with_virtual_clock(1_000_000, 0.0);
     let daemon = setup.start();
-    daemon.wait_until_synchronised(PATIENCE);
+    daemon.wait_until_synchronised(TIMEOUT);
     assert_eq!(daemon.stop().code, Some(0));
     setup
 }
@@ -73,7 +73,7 @@ fn displace(setup: &Setup) {
 
 /// The clock's error is known, and nothing steps it away.
 fn has_no_step(setup: &Setup, daemon: &Daemon) {
-    daemon.wait_until("aware of its error", PATIENCE, |daemon| {
+    daemon.wait_until("aware of its error", TIMEOUT, |daemon| {
         daemon.status()["error_bound_s"].as_f64().is_some_and(|bound| (0.6..1.0).contains(&bound))
     });
     let audit = setup.audit_log();
@@ -141,7 +141,7 @@ fn files_that_were_cut_short_or_overwritten_heal() {
             fs::set_permissions(&file, PermissionsExt::from_mode(0o600)).expect("ours");
             for round in 0..2 {
                 let daemon = setup.start();
-                daemon.wait_until_synchronised(PATIENCE);
+                daemon.wait_until_synchronised(TIMEOUT);
                 let log = daemon.log();
                 let said =
                     log.lines().filter(|line| line.contains("ignored") || line.contains("audit.log does"));
@@ -163,7 +163,7 @@ fn what_an_engine_left_beyond_the_bound_of_its_files_is_cut_off_at_the_next_star
         file.set_len(64 << 20).expect("a sparse file takes no room");
     }
     let daemon = setup.start();
-    daemon.wait_until_synchronised(PATIENCE);
+    daemon.wait_until_synchronised(TIMEOUT);
     for name in ["engine.state", "engine.keys"] {
         let length = fs::metadata(setup.place().join("state").join(name)).expect("ours").len();
         assert!(length <= policies::ENGINE_FILE, "{name}: {length}");
@@ -177,7 +177,7 @@ fn a_socket_that_a_killed_daemon_left_is_in_nobodys_way() {
     let setup = Setup::new("left", &source(forger.address())).with_virtual_clock(0, 0.0);
     let mut daemon = setup.start();
     daemon.signal(daemon.pid(), Signal::SIGKILL);
-    daemon.wait_for_end(PATIENCE);
+    daemon.wait_for_end(TIMEOUT);
     assert!(setup.place().join("run/control.sock").exists());
     setup.start();
 }

@@ -10,7 +10,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A daemon that serves the host's own time on these loopback addresses, and the sources for a client.
 fn server(addresses: &[&str]) -> (Daemon, String) {
@@ -25,7 +25,7 @@ fn server(addresses: &[&str]) -> (Daemon, String) {
 /// Waits until the daemon says that it is synchronised and its clock is right to a millisecond.
 fn wait_until_right(daemon: &Daemon) {
     let clock = daemon.setup().virtual_clock();
-    daemon.wait_until("right to 1 ms", PATIENCE, |daemon| {
+    daemon.wait_until("right to 1 ms", TIMEOUT, |daemon| {
         daemon.is_synchronised() && clock.error_ns().abs() < 1_000_000
     });
 }
@@ -86,7 +86,7 @@ fn a_source_a_quarter_of_a_second_off_is_named_a_falseticker() {
     let liar = Forger::honest(HERE, 250_000_000);
     let sources: String = honest.iter().chain([&liar]).map(|forger| source(forger.address())).collect();
     let client = Setup::new("liar", &sources).with_virtual_clock(-80_000_000, 0.0).start();
-    client.wait_until("aware of the liar", PATIENCE, |client| {
+    client.wait_until("aware of the liar", TIMEOUT, |client| {
         client.is_synchronised() && client.sources()[3]["state"] == "falseticker"
     });
     let error = client.setup().virtual_clock().error_ns();
@@ -102,13 +102,13 @@ fn a_source_a_quarter_of_a_second_off_is_named_a_falseticker() {
 fn a_source_that_falls_silent_is_missed_and_used_again_when_it_returns() {
     let forger = Forger::honest(HERE, 0);
     let client = Setup::new("returns", &source(forger.address())).with_virtual_clock(30_000_000, 5.0).start();
-    client.wait_until_synchronised(PATIENCE);
+    client.wait_until_synchronised(TIMEOUT);
     forger.change(|_| Vec::new());
     // Eight polls of at most four seconds each.
     client.wait_until("unreachable", Duration::from_secs(60), |client| {
         client.sources()[0]["state"] == "unreachable" && client.sources()[0]["reach"] == 0
     });
-    client.wait_until("running on its own", PATIENCE, |client| client.status()["state"] != "synchronised");
+    client.wait_until("running on its own", TIMEOUT, |client| client.status()["state"] != "synchronised");
     forger.change(|request| vec![request.with(|_| ())]);
     client.wait_until("used again", Duration::from_secs(30), |client| {
         client.is_synchronised() && client.sources()[0]["state"] == "selected"
@@ -119,7 +119,7 @@ fn a_source_that_falls_silent_is_missed_and_used_again_when_it_returns() {
 fn each_process_is_confined_as_the_kernel_sees_it() {
     let (server, sources) = server(&["127.0.0.1"]);
     let client = Setup::new("confined", &sources).with_virtual_clock(0, 0.0).start();
-    client.wait_until_synchronised(PATIENCE);
+    client.wait_until_synchronised(TIMEOUT);
     for (daemon, roles) in
         [(&client, vec!["privileged", "engine", "client"]), (&server, vec!["privileged", "engine", "server"])]
     {
@@ -159,7 +159,7 @@ fn a_restart_is_synchronised_again_and_remembers_the_frequency() {
     assert!((left - 40.0).abs() < 6.0, "the clock was left at {left} ppm");
 
     let client = setup.start();
-    client.wait_until_synchronised(PATIENCE);
+    client.wait_until_synchronised(TIMEOUT);
     let took = client.started().elapsed();
     let found = ppm(clock.page().frequency);
     println!(
@@ -187,7 +187,7 @@ fn chimerctl_waits_for_the_clock_and_says_when_it_waited_in_vain() {
 fn chimerctl_shows_people_what_it_gives_programs() {
     let (_server, sources) = server(&["127.0.0.1", "127.0.0.2"]);
     let client = Setup::new("shows", &sources).with_virtual_clock(5_000_000, 0.0).start();
-    client.wait_until_synchronised(PATIENCE);
+    client.wait_until_synchronised(TIMEOUT);
     for word in ["status", "sources"] {
         let plain = client.chimerctl(&[word]);
         let text = String::from_utf8(plain.stdout).expect("plain text");
@@ -203,7 +203,7 @@ fn a140_the_audit_log_verifies_and_an_edited_one_does_not() {
     let (_server, sources) = server(&["127.0.0.1", "127.0.0.2"]);
     let setup = Setup::new("audit", &sources).with_virtual_clock(-2_000_000_000, 0.0);
     let client = setup.start();
-    client.wait_until_synchronised(PATIENCE);
+    client.wait_until_synchronised(TIMEOUT);
     let log = setup.place().join("state/audit.log");
     let verify =
         |client: &Daemon| client.chimerctl(&["audit", "--verify", "--file", &log.display().to_string()]);

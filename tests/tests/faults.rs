@@ -13,7 +13,7 @@ use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A daemon with all roles: a source, a name to look up (never found), and a server.
 fn all_roles(forger: &Forger) -> Setup {
@@ -33,7 +33,7 @@ fn kill(role: &str) -> Exit {
 
 fn kill_in(setup: &Setup, role: &str) -> Exit {
     let mut daemon = setup.start();
-    daemon.wait_until_synchronised(PATIENCE);
+    daemon.wait_until_synchronised(TIMEOUT);
     let others = daemon.processes();
     daemon.signal(daemon.process(role).pid, Signal::SIGKILL);
     let exit = daemon.wait_for_end(Duration::from_secs(5));
@@ -116,7 +116,7 @@ fn the_death_of_the_privileged_process_ends_all_and_the_slew_ends_by_itself() {
     assert!(setup.virtual_clock().error_ns().abs() < 4_000_000);
     // And a new one starts as if nothing had happened.
     let daemon = setup.start();
-    daemon.wait_until_synchronised(PATIENCE);
+    daemon.wait_until_synchronised(TIMEOUT);
 }
 
 #[test]
@@ -275,7 +275,7 @@ fn a157_a_second_instance_is_refused_and_the_first_goes_on() {
     let forger = Forger::honest(HERE, 0);
     let setup = Setup::new("first", &source(forger.address())).with_virtual_clock(0, 0.0);
     let first = setup.start();
-    first.wait_until_synchronised(PATIENCE);
+    first.wait_until_synchronised(TIMEOUT);
     let second = setup.command().output().expect("it can be executed");
     // It may be on its way out: the unit is to try again.
     assert_eq!(second.status.code(), Some(75), "{second:?}");
@@ -301,7 +301,7 @@ fn a153_a_hostile_environment_reaches_no_child() {
         setup = setup.with_environment(name, value);
     }
     let daemon = setup.start();
-    daemon.wait_until_synchronised(PATIENCE);
+    daemon.wait_until_synchronised(TIMEOUT);
     if bench::is_root() {
         for process in daemon.processes().iter().filter(|process| process.role != "privileged") {
             let environment = fs::read(format!("/proc/{}/environ", process.pid)).expect("root may");
@@ -318,7 +318,7 @@ fn a154_an_odd_start_is_a_start_or_a_clean_end() {
         let setup = Setup::new("odd", &source(forger.address())).with_virtual_clock(1_000_000, 0.0);
         let setup = setup.with_wrapper(&["sh", "-c", &format!("{script} exec \"$0\" \"$@\"")]);
         let mut daemon = setup.launch();
-        let came = programs::wait_for(PATIENCE, || {
+        let came = programs::wait_for(TIMEOUT, || {
             daemon.has_ended().map(Some).or_else(|| daemon.is_synchronised().then_some(None))
         });
         match came {
@@ -342,16 +342,16 @@ fn a154_an_odd_start_is_a_start_or_a_clean_end() {
 fn a160_somebody_else_who_sets_the_clock_is_noticed_and_written_down() {
     let forger = Forger::honest(HERE, 0);
     let daemon = Setup::new("foreign", &source(forger.address())).with_virtual_clock(1_000_000, 0.0).start();
-    daemon.wait_until_synchronised(PATIENCE);
+    daemon.wait_until_synchronised(TIMEOUT);
     let clock = daemon.setup().virtual_clock();
     let before = daemon.status()["epoch"].as_u64();
     clock.meddle(|page| {
         page.wall =
             page.wall.checked_add(ipc::units::Offset::saturating(3_600_000_000_000)).expect("in range");
     });
-    daemon.wait_until("aware of it", PATIENCE, |daemon| daemon.status()["epoch"].as_u64() > before);
+    daemon.wait_until("aware of it", TIMEOUT, |daemon| daemon.status()["epoch"].as_u64() > before);
     assert!(daemon.setup().audit_log().contains("event=foreign-step"));
-    daemon.wait_until("put right", PATIENCE, |_| clock.error_ns().abs() < 2_000_000);
+    daemon.wait_until("put right", TIMEOUT, |_| clock.error_ns().abs() < 2_000_000);
 }
 
 /// Steps that the audit log tells of.
@@ -389,7 +389,7 @@ fn a148_a_saved_frequency_that_cannot_be_is_ignored() {
         fs::write(&file, &octets).expect("ours");
         fs::set_permissions(&file, PermissionsExt::from_mode(0o600)).expect("ours");
         let daemon = setup.start();
-        daemon.wait_until_synchronised(PATIENCE);
+        daemon.wait_until_synchronised(TIMEOUT);
         let frequency = bench::clock::ppm(setup.virtual_clock().page().frequency);
         // What it measured in its first second on a busy machine may be far off, but not where the nonsense leads.
         assert!(frequency.abs() < 450.0, "{frequency} ppm from nonsense");
@@ -412,9 +412,9 @@ fn a145_many_control_connections_disturb_nobody() {
         open.push(stream);
     }
     let heard = forger.heard();
-    daemon.wait_until("still polling", PATIENCE, |_| forger.heard() > heard + 2);
+    daemon.wait_until("still polling", TIMEOUT, |_| forger.heard() > heard + 2);
     drop(open);
-    daemon.wait_until("answering again", PATIENCE, |daemon| daemon.ask("status").is_some());
+    daemon.wait_until("answering again", TIMEOUT, |daemon| daemon.ask("status").is_some());
 }
 
 fn connect_at_once(daemon: &Daemon) -> nix::Result<UnixStream> {

@@ -7,14 +7,14 @@ use bench::peers::{FencedNtpd, NO_CHRONYD, NO_NTPD, chronyd_measures, chronyd_se
 use bench::programs::{free_port, has_ipv6};
 use std::time::Duration;
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Follows these sources from 0.9 s and 30 ppm wrong until the clock is right to a millisecond.
 fn follow(sources: &str, wrapper: &[&str]) {
     let client =
         Setup::new("follow", sources).with_virtual_clock(-900_000_000, 30.0).with_wrapper(wrapper).start();
     let clock = client.setup().virtual_clock();
-    client.wait_until("right to 1 ms", PATIENCE, |client| {
+    client.wait_until("right to 1 ms", TIMEOUT, |client| {
         client.is_synchronised() && clock.error_ns().abs() < 1_000_000
     });
     for source in client.sources() {
@@ -92,7 +92,7 @@ fn chronyd_follows_our_server_interleaved() {
     let server = serve(&format!("127.0.0.1:{port}"), &[]);
     let sources = format!("server 127.0.0.1 port {port} minpoll -2 maxpoll -2 xleave iburst");
     let Some(mut chronyd) = ChronydClient::start(&sources, &[]) else { return bench::skip(NO_CHRONYD) };
-    server.wait_until("twelve interleaved replies", PATIENCE, |server| count(server, "interleaved") >= 12);
+    server.wait_until("twelve interleaved replies", TIMEOUT, |server| count(server, "interleaved") >= 12);
     let tracking = chronyd.tracking().expect("it answers");
     assert!(tracking.synchronised, "{}", chronyd.log());
     assert_eq!(count(&server, "malformed"), 0);
@@ -140,7 +140,7 @@ fn ntpdig_measures_our_server_right() {
     };
     let entrance = near.entrance();
     let server = serve(&format!("{SERVER}:123"), &entrance.each_ref().map(String::as_str));
-    server.wait_until("answering", PATIENCE, |server| {
+    server.wait_until("answering", TIMEOUT, |server| {
         let _ = other_clients::ntpdig(&far);
         count(server, "answered") > 0
     });

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// All roles that a plain daemon has.
 fn configuration(forger: &Forger) -> String {
@@ -30,9 +30,9 @@ fn an_orderly_stop_leaves_no_process_to_be_killed_and_says_one_line() {
     for round in 0..5 {
         let setup = Setup::new("stop", &configuration(&forger)).with_virtual_clock(0, 0.0);
         let daemon = setup.start();
-        daemon.wait_until_synchronised(PATIENCE);
+        daemon.wait_until_synchronised(TIMEOUT);
         // Else its line may come beside that of the stop.
-        daemon.wait_until("a look-up that failed", PATIENCE, |daemon| {
+        daemon.wait_until("a look-up that failed", TIMEOUT, |daemon| {
             daemon.log().contains("source time.invalid: its name is not resolved: ")
         });
         let processes = daemon.processes();
@@ -78,7 +78,7 @@ fn a_severity_stands_before_a_line_only_where_journal_stream_names_standard_erro
     let own = format!("{}:{}", metadata.dev(), metadata.ino());
     for (stream, is_journal) in [("9:4711".to_owned(), false), (own, true)] {
         let daemon = setup.clone().with_environment("JOURNAL_STREAM", &stream).start();
-        daemon.wait_until_synchronised(PATIENCE);
+        daemon.wait_until_synchronised(TIMEOUT);
         let log = daemon.stop().log;
         assert!(log.contains("the clock follows its sources"), "{log}");
         // Of both processes that decide it.
@@ -95,11 +95,11 @@ fn a_name_that_is_not_resolved_is_told_with_its_cause_to_everybody_who_asks() {
     let manager = Manager::listen(setup.place());
     let daemon = manager.watch(setup).start();
     let says = "source time.invalid: its name is not resolved: ";
-    daemon.wait_until("a look-up that failed", PATIENCE, |daemon| daemon.log().contains(says));
+    daemon.wait_until("a look-up that failed", TIMEOUT, |daemon| daemon.log().contains(says));
     let cause = daemon.log();
     let cause =
         cause.split(says).nth(1).and_then(|rest| rest.split(';').next()).expect("it was found").to_owned();
-    let heard = wait_for(PATIENCE, || {
+    let heard = wait_for(TIMEOUT, || {
         let heard = manager.heard();
         heard
             .contains(&format!("waiting for the resolver: the name of 1 source is not resolved ({cause})"))
@@ -127,7 +127,7 @@ fn cause_with(network: &Network, resolver_file: &str) -> String {
     words.extend(["unshare", "--mount", "--", "sh", "-c", &script]);
     let daemon = setup.with_virtual_clock(0, 0.0).with_wrapper(&words).start();
     let says = "source time.example: its name is not resolved: ";
-    daemon.wait_until("a look-up that failed", PATIENCE, |daemon| daemon.log().contains(says));
+    daemon.wait_until("a look-up that failed", TIMEOUT, |daemon| daemon.log().contains(says));
     let log = daemon.log();
     log.split(says).nth(1).and_then(|rest| rest.lines().next()).expect("it was found").to_owned()
 }

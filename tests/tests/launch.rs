@@ -11,7 +11,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// What is started for [`all_roles`].
 const STARTED: [&str; 4] =
@@ -61,7 +61,7 @@ fn it_starts_where_a_filter_or_an_older_kernel_lacks_a_call() {
                 all_roles(&forger)
             };
             let daemon = lacking(setup, errno, calls).launch();
-            daemon.wait_until(&format!("up without {calls} ({errno})"), PATIENCE, |daemon| {
+            daemon.wait_until(&format!("up without {calls} ({errno})"), TIMEOUT, |daemon| {
                 daemon.ask("status").is_some()
             });
             assert_eq!(daemon.stop().code, Some(0), "{calls} {errno}");
@@ -79,7 +79,7 @@ fn where_a_unit_forbids_more_ipc_namespaces_its_own_serves_and_the_hosts_own_is_
     let forbids = [lacking.as_str(), &libc::EPERM.to_string(), "unshare:ipc"];
     for (outer, is_short) in [(&["unshare", "--ipc", "--uts"][..], false), (&[], true)] {
         let daemon = all_roles(&forger).with_wrapper(&[outer, &forbids].concat()).start();
-        daemon.wait_until_synchronised(PATIENCE);
+        daemon.wait_until_synchronised(TIMEOUT);
         assert_eq!(daemon.log().contains("no namespaces of its own"), is_short, "{}", daemon.log());
         assert_eq!(daemon.stop().code, Some(0));
     }
@@ -103,7 +103,7 @@ fn where_proc_shows_processes_alone_the_number_of_the_boot_is_what_the_environme
             page.wall = page.wall.checked_add(ipc::units::Offset::saturating(700_000_000)).expect("in range");
         });
         let daemon = setup.clone().with_environment("TRUECHIMER_BOOT_ID", &format!("{boot:032x}")).start();
-        daemon.wait_until_synchronised(PATIENCE);
+        daemon.wait_until_synchronised(TIMEOUT);
         assert_eq!(daemon.stop().code, Some(0));
     }
     let audit = fs::read(setup.place().join("state/audit.log")).expect("ours");

@@ -14,7 +14,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A client of one server at these addresses, a second and more wrong.
 fn client_of(server: &NtsServer, addresses: &[&str], more: &str) -> Setup {
@@ -24,7 +24,7 @@ fn client_of(server: &NtsServer, addresses: &[&str], more: &str) -> Setup {
 
 fn wait_until_right(client: &Daemon) {
     let clock = client.setup().virtual_clock();
-    client.wait_until("right to 1 ms", PATIENCE, |client| {
+    client.wait_until("right to 1 ms", TIMEOUT, |client| {
         client.is_synchronised() && clock.error_ns().abs() < 1_000_000
     });
 }
@@ -40,7 +40,7 @@ fn nts_sources_set_a_cold_clock_right_over_both_families() {
     let _daemon = server.setup.start();
     for aead in ["", "aead = \"siv\""] {
         let client = client_of(&server, &addresses, aead).start();
-        client.wait_until_synchronised(PATIENCE);
+        client.wait_until_synchronised(TIMEOUT);
         println!("cold start over NTS: synchronised after {:.2} s", client.started().elapsed().as_secs_f64());
         wait_until_right(&client);
         let expected = if aead.is_empty() { 30 } else { 15 };
@@ -49,7 +49,7 @@ fn nts_sources_set_a_cold_clock_right_over_both_families() {
             assert_eq!(source["nts"]["aead"], expected, "{source:#}");
             assert_eq!(source["nts"]["exchanges"], 1, "{source:#}");
         }
-        client.wait_until("supplied with eight cookies", PATIENCE, |client| {
+        client.wait_until("supplied with eight cookies", TIMEOUT, |client| {
             nts(client, "cookies").iter().all(|cookies| *cookies >= 7)
         });
     }
@@ -64,16 +64,16 @@ fn nts_keys_and_cookies_outlive_a_restart_of_the_client() {
     wait_until_right(&client);
     assert_eq!(client.stop().code, Some(0));
     let exchanged = |daemon: &Daemon| counts(daemon)["key_exchange"]["counters"]["exchanged"].as_u64();
-    daemon.wait_until("told of the exchange", PATIENCE, |daemon| exchanged(daemon) == Some(1));
+    daemon.wait_until("told of the exchange", TIMEOUT, |daemon| exchanged(daemon) == Some(1));
 
     let client = setup.start();
-    client.wait_until_synchronised(PATIENCE);
+    client.wait_until_synchronised(TIMEOUT);
     println!("warm start over NTS: synchronised after {:.2} s", client.started().elapsed().as_secs_f64());
     wait_until_right(&client);
     assert_eq!(client.sources()[0]["nts"]["restored"], true);
     assert_eq!(nts(&client, "exchanges"), [0]);
     let protected = |daemon: &Daemon| counts(daemon)["server"]["protected"].as_u64() >= Some(12);
-    daemon.wait_until("asked for a while", PATIENCE, protected);
+    daemon.wait_until("asked for a while", TIMEOUT, protected);
     assert_eq!(exchanged(&daemon), Some(1), "keys were exchanged again");
 }
 
@@ -86,15 +86,15 @@ fn a085_nts_cookies_outlive_a_restart_of_the_server_and_its_lost_keys_cost_one_e
     assert_eq!(daemon.stop().code, Some(0));
     let daemon = server.setup.start();
     let protected = |daemon: &Daemon| counts(daemon)["server"]["protected"].as_u64().unwrap_or_default();
-    daemon.wait_until("asked with the old cookies", PATIENCE, |daemon| protected(daemon) > 2);
+    daemon.wait_until("asked with the old cookies", TIMEOUT, |daemon| protected(daemon) > 2);
     assert_eq!(nts(&client, "exchanges"), [1]);
     assert_eq!(daemon.stop().code, Some(0));
 
     // All that opens those cookies is gone: a NAK, another exchange, and time goes on.
     std::fs::write(server.setup.place().join("state/engine.keys"), b"").expect("a file of ours");
     let daemon = server.setup.start();
-    client.wait_until("with new keys", PATIENCE, |client| nts(client, "exchanges") == [2]);
-    daemon.wait_until("asked with the new cookies", PATIENCE, |daemon| protected(daemon) > 2);
+    client.wait_until("with new keys", TIMEOUT, |client| nts(client, "exchanges") == [2]);
+    daemon.wait_until("asked with the new cookies", TIMEOUT, |daemon| protected(daemon) > 2);
     assert!(nts(&client, "naks")[0] > 0);
     assert!(client.is_synchronised(), "synchronisation was lost meanwhile");
 }
@@ -108,7 +108,7 @@ fn a063_nts_sources_never_fall_back_to_plain_time() {
         plain.address().port()
     );
     let client = Setup::new("nts-only", &configuration).with_virtual_clock(-1_300_000_000, 0.0).start();
-    client.wait_until("aware that there are no keys", PATIENCE, |client| nts(client, "failures")[0] > 0);
+    client.wait_until("aware that there are no keys", TIMEOUT, |client| nts(client, "failures")[0] > 0);
     std::thread::sleep(Duration::from_secs(2));
     assert!(!client.is_synchronised());
     assert_eq!(plain.heard(), 0, "plain time was asked for");
@@ -120,7 +120,7 @@ fn a049_nts_the_status_says_what_is_wrong_with_a_certificate() {
     server.trust.replace(&Order::new(&["elsewhere.example"]));
     let _daemon = server.setup.start();
     let client = client_of(&server, &["127.0.0.1"], "").start();
-    client.wait_until("told", PATIENCE, |client| nts(client, "failures")[0] > 0);
+    client.wait_until("told", TIMEOUT, |client| nts(client, "failures")[0] > 0);
     let said = client.sources()[0]["nts"]["last_exchange"].to_string();
     assert!(said.contains("name"), "{said}");
     assert!(!client.is_synchronised());
@@ -165,7 +165,7 @@ fn a051_nts_a_clock_in_1970_is_set_by_two_servers_that_agree_and_then_judged_str
     let started = Instant::now();
     wait_until_right(&client);
     println!("from 1970: right after {:.2} s", started.elapsed().as_secs_f64());
-    client.wait_until("with keys that were exchanged strictly", PATIENCE, |client| {
+    client.wait_until("with keys that were exchanged strictly", TIMEOUT, |client| {
         client.sources().iter().all(|source| source["nts"]["state"] == "ready")
     });
     assert!(nts(&client, "exchanges").iter().all(|exchanges| *exchanges == 2), "{:#?}", client.sources());
@@ -179,7 +179,7 @@ fn a051_nts_a_clock_in_1970_is_not_set_by_one_server() {
     let client = Setup::new("nts-1970", &server.source("127.0.0.1", ""))
         .with_virtual_clock(-now * 1_000_000_000, 0.0)
         .start();
-    client.wait_until("in possession of provisional keys", PATIENCE, |client| {
+    client.wait_until("in possession of provisional keys", TIMEOUT, |client| {
         client.sources()[0]["nts"]["state"] == "provisional"
     });
     std::thread::sleep(Duration::from_secs(4));
@@ -235,7 +235,7 @@ fn a119_nts_keys_are_in_the_engine_and_the_private_key_in_its_holder_and_nowhere
     for aead in ["gcm-siv", "siv"] {
         heard.lock().unwrap().clear();
         let client = client_of(&server, &["127.0.0.1"], &format!("aead = \"{aead}\"")).start();
-        client.wait_until("polled ten times", PATIENCE, |client| {
+        client.wait_until("polled ten times", TIMEOUT, |client| {
             client.sources()[0]["valid"].as_u64() >= Some(10)
         });
         let request = heard.lock().unwrap().last().cloned().unwrap();

@@ -8,7 +8,7 @@ use bench::peers::NO_CHRONYD;
 use bench::programs::wait_for;
 use std::time::Duration;
 
-const PATIENCE: Duration = Duration::from_secs(40);
+const TIMEOUT: Duration = Duration::from_secs(40);
 
 /// Follows a peer at each loopback address, with each choice of algorithms that it can do.
 fn follow(peer: &NtsPeer, choices: &[(&str, u64)]) {
@@ -17,10 +17,10 @@ fn follow(peer: &NtsPeer, choices: &[(&str, u64)]) {
         let client =
             Setup::new("nts-follow", &sources.concat()).with_virtual_clock(-900_000_000, 30.0).start();
         let clock = client.setup().virtual_clock();
-        client.wait_until("right to 1 ms", PATIENCE, |client| {
+        client.wait_until("right to 1 ms", TIMEOUT, |client| {
             client.is_synchronised() && clock.error_ns().abs() < 1_000_000
         });
-        client.wait_until("served at each address", PATIENCE, |client| {
+        client.wait_until("served at each address", TIMEOUT, |client| {
             client.sources().iter().all(|source| source["nts"]["cookies"].as_u64() >= Some(7))
         });
         for source in client.sources() {
@@ -70,7 +70,7 @@ fn serve_chronyd(program: &str, missing: &str, algorithms: &str) {
         };
         let served = |daemon: &Daemon, least: u64| {
             let said = || format!("{:#}\n{}", counts(daemon), client.log());
-            let done = wait_for(PATIENCE, || (count(daemon, "protected") >= least).then_some(()));
+            let done = wait_for(TIMEOUT, || (count(daemon, "protected") >= least).then_some(()));
             assert!(done.is_some(), "{program} isn't served: {}", said());
         };
         served(&daemon, 6);
@@ -84,7 +84,7 @@ fn serve_chronyd(program: &str, missing: &str, algorithms: &str) {
 
         std::fs::write(server.setup.place().join("state/engine.keys"), b"").expect("a file of ours");
         let daemon = server.setup.start();
-        let renewed = wait_for(PATIENCE, || (exchanged(&daemon) >= 1).then_some(()));
+        let renewed = wait_for(TIMEOUT, || (exchanged(&daemon) >= 1).then_some(()));
         assert!(renewed.is_some() && count(&daemon, "nak") > 0, "no new keys:\n{}", client.log());
         served(&daemon, 3);
         // chronyd writes down a line for each measurement that it takes.
@@ -113,7 +113,7 @@ fn nts_ntpd_rs_is_served() {
     let server = NtsServer::new("nts-serve", &loopbacks(), "");
     let daemon = server.setup.start();
     let Some(client) = ntpd_rs_client(&server) else { return bench::skip(NO_NTPD_RS) };
-    let done = wait_for(PATIENCE, || (count(&daemon, "protected") >= 1).then_some(()));
+    let done = wait_for(TIMEOUT, || (count(&daemon, "protected") >= 1).then_some(()));
     assert!(done.is_some(), "ntpd-rs isn't served: {:#}\n{}", counts(&daemon), client.log());
     assert_eq!(count(&daemon, "nak"), 0);
 }

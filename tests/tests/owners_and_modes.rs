@@ -19,7 +19,7 @@ use std::path::Path;
 use std::time::Duration;
 
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 const NOBODY: u32 = 65_534;
 
 const STATE: [&str; 4] = ["governor", "audit.log", "engine.state", "engine.keys"];
@@ -179,7 +179,7 @@ fn a_configuration_that_others_can_change_is_refused_and_one_that_a_group_can_mo
 fn used(forger: &Forger) -> Setup {
     let setup = Setup::new("used", &source(forger.address())).with_virtual_clock(1_000_000, 0.0);
     let daemon = setup.start();
-    daemon.wait_until_synchronised(PATIENCE);
+    daemon.wait_until_synchronised(TIMEOUT);
     assert_eq!(daemon.stop().code, Some(0));
     setup
 }
@@ -470,7 +470,7 @@ fn a_reload_refuses_what_a_start_would_and_leaves_all_as_it_was() {
         assert!(!refused.status.success() && said.contains(&seen), "{said}");
         let before = daemon.log();
         daemon.signal(daemon.pid(), Signal::SIGHUP);
-        daemon.wait_until("a reload that is refused", PATIENCE, |daemon| {
+        daemon.wait_until("a reload that is refused", TIMEOUT, |daemon| {
             daemon.log()[before.len()..].contains(&seen)
         });
         assert!(

@@ -3,22 +3,22 @@
 
 use bench::daemon::{Daemon, Setup, source};
 use bench::forger::Forger;
-use bench::relay::{Path, Post, Relay, Way};
+use bench::relay::{Path, Relay, RelayConfig, Way};
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// What the bench's own two readings of clocks may differ by.
 const READING_NS: i64 = 50_000;
 
 fn follow(path: Path, error_ns: i64) -> (Daemon, Relay, Forger) {
     let server = Forger::honest(HERE, 0);
-    let post = Post { front: (HERE, 0).into(), from: HERE, server: server.address(), network: None };
-    let relay = Relay::start(post, path, 4);
+    let config = RelayConfig { front: (HERE, 0).into(), from: HERE, server: server.address(), network: None };
+    let relay = Relay::start(config, path, 4);
     let client = Setup::new("path", &source(relay.address())).with_virtual_clock(error_ns, 12.0).start();
-    client.wait_until_synchronised(PATIENCE);
+    client.wait_until_synchronised(TIMEOUT);
     (client, relay, server)
 }
 

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 fn recorded(word: &str, forger: &Forger) -> (Setup, PathBuf) {
     let setup = Setup::new(word, &source(forger.address())).with_virtual_clock(-700_000_000, 25.0);
@@ -20,7 +20,7 @@ fn recorded(word: &str, forger: &Forger) -> (Setup, PathBuf) {
 
 fn run(setup: &Setup, replies: u64) -> Daemon {
     let daemon = setup.start();
-    daemon.wait_until("informed", PATIENCE, |daemon| {
+    daemon.wait_until("informed", TIMEOUT, |daemon| {
         daemon.is_synchronised() && daemon.sources()[0]["valid"].as_u64() >= Some(replies)
     });
     daemon
@@ -72,7 +72,7 @@ fn one_changed_octet_of_a_record_is_named_and_a_killed_engines_record_still_repl
     let (setup, file) = recorded("killed", &forger);
     let mut daemon = run(&setup, 3);
     daemon.signal(daemon.process("engine").pid, Signal::SIGKILL);
-    daemon.wait_for_end(PATIENCE);
+    daemon.wait_for_end(TIMEOUT);
     let output = replay(&file, &["--json"]);
     let cut = found(&output);
     assert_eq!((&cut["verdict"], &cut["end"]), (&"equal".into(), &"cut".into()), "{cut:#}");

@@ -10,7 +10,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::time::Duration;
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A daemon in which `program` is the double, with this script.
 fn setup(program: &str, script: &str, configuration: &str) -> Setup {
@@ -37,7 +37,7 @@ fn client(script: &str) -> Setup {
 /// Plays a script to its last line and gives what the double said.
 fn play(setup: &Setup) -> (Daemon, String) {
     let mut daemon = setup.launch();
-    let done = wait_for(PATIENCE, || {
+    let done = wait_for(TIMEOUT, || {
         let ended = daemon.has_ended();
         assert!(ended.is_none(), "{ended:?}");
         daemon.log().contains("rogue: done").then_some(())
@@ -49,7 +49,7 @@ fn play(setup: &Setup) -> (Daemon, String) {
 
 /// The daemon must end with this code and sentence, and its clock must show the host's time.
 fn must_end(setup: &Setup, code: i32, sentence: &str) -> Exit {
-    let exit = setup.launch().wait_for_end(PATIENCE);
+    let exit = setup.launch().wait_for_end(TIMEOUT);
     assert_eq!(exit.code, Some(code), "{}", exit.log);
     assert!(exit.log.contains(sentence), "{}", exit.log);
     clock_is_right(setup);
@@ -99,7 +99,7 @@ fn a099_a100_a101_records_that_break_the_order_of_a_query_end_the_daemon_with_82
         "t4-late",
         "t4-before-t1",
     ] {
-        let exit = client(script).launch().wait_for_end(PATIENCE);
+        let exit = client(script).launch().wait_for_end(TIMEOUT);
         assert_eq!(exit.code, Some(82), "{script}: {}", exit.log);
     }
 }
@@ -111,7 +111,7 @@ fn a103_a064_a_client_role_in_the_wrong_hands_forges_no_measurement_of_an_nts_so
     let setup = setup("truechimer-client", "forge-protected", &server.source("127.0.0.1", ""));
     let (client, log) = play(&setup);
     // Counts come once a second.
-    daemon.wait_until("asked itself, in vain", PATIENCE, |daemon| {
+    daemon.wait_until("asked itself, in vain", TIMEOUT, |daemon| {
         counts(daemon)["server"]["protected"].as_u64() >= Some(3)
     });
     assert!(!client.is_synchronised(), "a forgery was taken:\n{log}");
@@ -136,7 +136,7 @@ fn a110_a_network_process_that_exits_or_aborts_ends_the_daemon_with_82() {
 fn a106_a_network_process_that_never_answers_leaves_the_clock_alone() {
     let setup = client("silent");
     let daemon = setup.start();
-    daemon.wait_until("noticed", PATIENCE, |daemon| {
+    daemon.wait_until("noticed", TIMEOUT, |daemon| {
         daemon.sources().iter().all(|source| source["reach"] == 0 && source["sent"].as_u64() > Some(1))
     });
     clock_is_right(&setup);
@@ -147,7 +147,7 @@ fn a106_a_network_process_that_never_answers_leaves_the_clock_alone() {
 fn a026_all_sources_two_days_off_are_refused_and_the_daemon_holds() {
     let setup = client("lie-by-two-days");
     let daemon = setup.start();
-    daemon.wait_until("refused", PATIENCE, |daemon| daemon.status()["refusals"].as_u64() > Some(0));
+    daemon.wait_until("refused", TIMEOUT, |daemon| daemon.status()["refusals"].as_u64() > Some(0));
     clock_is_right(&setup);
     assert!(setup.audit_log().contains("code=StartForward"), "{}", setup.audit_log());
     assert_eq!(daemon.stop().code, Some(0));
@@ -233,7 +233,7 @@ fn a130_restarts_do_not_refill_the_start_window() {
 #[test]
 fn a137_an_engine_that_exits_in_mid_slew_leaves_the_base_frequency_and_no_slew() {
     let setup = engine("slew-and-exit");
-    let exit = setup.launch().wait_for_end(PATIENCE);
+    let exit = setup.launch().wait_for_end(TIMEOUT);
     assert_eq!(exit.code, Some(81), "{}", exit.log);
     let page = setup.virtual_clock().page();
     assert_eq!((page.slew.nanos(), page.frequency.scaled()), (0, 30 * 65_536));
@@ -253,7 +253,7 @@ fn a131_truechimerd_killed_after_an_order_has_charged_it_and_moves_no_further() 
     let (daemon, _) = play(&setup);
     daemon.signal(daemon.pid(), nix::sys::signal::Signal::SIGKILL);
     let mut daemon = daemon;
-    daemon.wait_for_end(PATIENCE);
+    daemon.wait_for_end(TIMEOUT);
     let page = setup.virtual_clock().page();
     assert!(page.slew.nanos() <= 20_000_000, "{page:?}");
     assert_eq!(page.frequency.scaled(), 30 * 65_536);

@@ -14,7 +14,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
-const PATIENCE: Duration = Duration::from_secs(2);
+const TIMEOUT: Duration = Duration::from_secs(2);
 /// Long enough for an answer on loopback, short enough to wait for silence often.
 const SILENCE: Duration = Duration::from_millis(300);
 
@@ -37,7 +37,7 @@ fn serve_own_time() -> (Daemon, SocketAddr) {
         "[server]\nlisten = [\"{address}\"]\nallow = [\"127.0.0.0/8\"]\ndeny = [\"127.0.0.9/32\"]\nlocal-stratum = 5\n"
     );
     let daemon = answering(&configuration, address);
-    daemon.wait_until("serving its own time", PATIENCE, |_| {
+    daemon.wait_until("serving its own time", TIMEOUT, |_| {
         query(address, SILENCE).is_some_and(|answer| answer.header.leap == 0)
     });
     (daemon, address)
@@ -47,7 +47,7 @@ fn serve_own_time() -> (Daemon, SocketAddr) {
 fn a_reply_has_the_fields_of_the_standard() {
     let (_daemon, address) = serve_own_time();
     let request = Header::query(0x1234_5678_9abc_def0);
-    let (reply, _) = send(address, &request.octets(), PATIENCE).expect("an answer");
+    let (reply, _) = send(address, &request.octets(), TIMEOUT).expect("an answer");
     assert_eq!(reply.len(), HEADER);
     let header = Header::from_octets(&reply).expect("48 octets");
     assert_eq!((header.leap, header.version, header.mode, header.stratum), (0, 4, 4, 5), "{header:?}");
@@ -56,7 +56,7 @@ fn a_reply_has_the_fields_of_the_standard() {
     assert!((-30..=-10).contains(&header.precision), "{header:?}");
     assert!(header.receive != 0 && header.receive <= header.transmit, "{header:?}");
     assert!(header.transmit - header.receive < 1 << 32, "more than a second inside the server: {header:?}");
-    let offset = query(address, PATIENCE).expect("an answer").offset_ns;
+    let offset = query(address, TIMEOUT).expect("an answer").offset_ns;
     assert!(offset.abs() < 2_000_000, "{offset} ns");
 }
 
@@ -65,7 +65,7 @@ fn an_older_version_is_answered_in_its_own() {
     let (_daemon, address) = serve_own_time();
     for version in 1..=4 {
         let request = Header { version, ..Header::query(77) };
-        let (reply, _) = send(address, &request.octets(), PATIENCE).expect("an answer");
+        let (reply, _) = send(address, &request.octets(), TIMEOUT).expect("an answer");
         assert_eq!(Header::from_octets(&reply).expect("48 octets").version, version);
     }
 }
@@ -74,7 +74,7 @@ fn an_older_version_is_answered_in_its_own() {
 fn a092_before_the_first_synchronisation_nobody_is_told_a_time_that_looks_good() {
     let silent = Forger::start(HERE, 0, |_| Vec::new());
     let (_daemon, address) = serve(&source(silent.address()));
-    let header = query(address, PATIENCE).expect("an answer").header;
+    let header = query(address, TIMEOUT).expect("an answer").header;
     assert_eq!(header.leap, 3, "{header:?}");
     assert!(header.stratum == 0 || header.stratum == 16, "{header:?}");
 }
@@ -96,7 +96,7 @@ fn a074_a075_a093_what_is_not_a_query_is_not_answered() {
             "version {version}"
         );
     }
-    assert!(query(address, PATIENCE).is_some(), "a query is still answered");
+    assert!(query(address, TIMEOUT).is_some(), "a query is still answered");
 }
 
 #[test]
@@ -106,13 +106,13 @@ fn a015_a073_no_length_gets_an_answer_longer_than_itself() {
     for length in [0, 1, 12, 47, 49, 51, 52, 56, 64, 68, 72, 76, 100, 228, 468, 1000, 1400] {
         let mut request = header.to_vec();
         request.resize(length, 0xa5);
-        let patience = if length < HEADER { SILENCE } else { SILENCE / 2 };
-        if let Some((reply, _)) = send(address, &request, patience) {
+        let timeout = if length < HEADER { SILENCE } else { SILENCE / 2 };
+        if let Some((reply, _)) = send(address, &request, timeout) {
             assert!(reply.len() <= length, "{} octets for {length}", reply.len());
             assert!(length >= HEADER, "an answer to {length} octets");
         }
     }
-    assert!(query(address, PATIENCE).is_some(), "a query is still answered");
+    assert!(query(address, TIMEOUT).is_some(), "a query is still answered");
 }
 
 #[test]
@@ -133,9 +133,9 @@ fn a_synchronised_server_passes_its_source_on_one_stratum_lower() {
     let upstream = Forger::honest(HERE, 0);
     let (daemon, address) = serve(&source(upstream.address()));
     daemon.wait_until("serving its source", Duration::from_secs(20), |_| {
-        query(address, PATIENCE).is_some_and(|answer| answer.header.leap == 0)
+        query(address, TIMEOUT).is_some_and(|answer| answer.header.leap == 0)
     });
-    let header = query(address, PATIENCE).expect("an answer").header;
+    let header = query(address, TIMEOUT).expect("an answer").header;
     assert_eq!(header.stratum, 3, "one more than its source: {header:?}");
     assert_eq!(header.reference_id, [127, 0, 0, 1], "{header:?}");
     assert!(header.root_dispersion > 0, "{header:?}");
@@ -156,9 +156,9 @@ fn a088_beside_a_flood_of_key_exchanges_all_plain_and_protected_requests_are_ans
     let mut asked = 0;
     while !flood.is_finished() {
         asked += 1;
-        assert!(query(time, PATIENCE).is_some_and(|answer| answer.header.leap == 0), "plain, number {asked}");
+        assert!(query(time, TIMEOUT).is_some_and(|answer| answer.header.leap == 0), "plain, number {asked}");
         for association in &associations {
-            let (mut reply, _) = send(time, &association.request(asked), PATIENCE)
+            let (mut reply, _) = send(time, &association.request(asked), TIMEOUT)
                 .unwrap_or_else(|| panic!("protected, number {asked}"));
             assert_eq!(association.verify(&mut reply, asked), Ok(()), "number {asked}");
         }

@@ -12,14 +12,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// An interval of the watchdog in microseconds of which two thirds are longer than a busy machine keeps a process from
 /// its core: after so long without an answer it counts as hanging.
 const CALM: &str = "12000000";
 
 fn hears(manager: &Manager, what: &str) {
-    let found = wait_for(PATIENCE, || manager.heard().contains(what).then_some(()));
+    let found = wait_for(TIMEOUT, || manager.heard().contains(what).then_some(()));
     assert!(found.is_some(), "never {what:?}: {}", manager.heard());
 }
 
@@ -72,7 +72,7 @@ fn the_engine_is_asked_for_a_third_of_the_watchdogs_interval_and_goes_on_beating
     assert!(words.iter().any(|word| word == "heartbeat=2000"), "{words:?}");
     let beats = || manager.heard().matches("WATCHDOG=1").count();
     // At 70 s a beat, as without a watchdog, this takes minutes.
-    assert!(wait_for(PATIENCE, || (beats() >= 4).then_some(())).is_some(), "{}", manager.heard());
+    assert!(wait_for(TIMEOUT, || (beats() >= 4).then_some(())).is_some(), "{}", manager.heard());
 }
 
 #[test]
@@ -102,10 +102,10 @@ fn with_a_watchdog_a_network_process_that_is_stopped_ends_the_daemon_with_its_ow
         );
         let setup = Setup::new("hang", &configuration).with_virtual_clock(0, 0.0);
         let mut daemon = setup.with_environment("WATCHDOG_USEC", CALM).start();
-        daemon.wait_until_synchronised(PATIENCE);
+        daemon.wait_until_synchronised(TIMEOUT);
         let stopped = daemon.process(role).pid;
         daemon.signal(stopped, Signal::SIGSTOP);
-        let exit = daemon.wait_for_end(PATIENCE);
+        let exit = daemon.wait_for_end(TIMEOUT);
         assert_eq!(exit.code, Some(code), "{role}: {exit:?}");
         assert!(exit.log.contains("hangs, or was stopped"), "{role}: {exit:?}");
     }
@@ -117,7 +117,7 @@ fn with_a_watchdog_a_key_service_or_key_holder_that_is_stopped_ends_the_daemon_a
         let server = NtsServer::new("hang", &["127.0.0.1"], "");
         let mut daemon = server.setup.with_environment("WATCHDOG_USEC", CALM).start();
         daemon.signal(daemon.process(role).pid, Signal::SIGSTOP);
-        let exit = daemon.wait_for_end(PATIENCE);
+        let exit = daemon.wait_for_end(TIMEOUT);
         assert_eq!(exit.code, Some(83), "{role}: {exit:?}");
         assert!(exit.log.contains(&format!("{name} hangs, or was stopped")), "{role}: {exit:?}");
     }
@@ -192,8 +192,8 @@ fn with_a_watchdog_a_thread_that_hangs_at_work_ends_the_daemon_and_one_that_wait
             });
         }
         let held =
-            || hold(&threads, || is_sending().then(|| wait_for(PATIENCE, || daemon.has_ended())).flatten());
-        let exit = wait_for(PATIENCE, held);
+            || hold(&threads, || is_sending().then(|| wait_for(TIMEOUT, || daemon.has_ended())).flatten());
+        let exit = wait_for(TIMEOUT, held);
         end.store(true, Ordering::Relaxed);
         exit
     });
@@ -212,7 +212,7 @@ fn a_hangup_reads_the_configuration_again_and_does_not_end() {
     let daemon = setup.start();
     let says = |what: &str| {
         daemon.signal(daemon.pid(), Signal::SIGHUP);
-        daemon.wait_until(what, PATIENCE, |daemon| daemon.log().contains(what));
+        daemon.wait_until(what, TIMEOUT, |daemon| daemon.log().contains(what));
     };
     says("configuration read again: nothing new for the server, 1 rule; if another file");
     setup.configure(&configuration("\"127.0.0.0/8\", \"10.0.0.0/8\""));

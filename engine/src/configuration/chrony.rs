@@ -1,6 +1,6 @@
-//! Words of chrony.conf and ntp.conf, for whoever writes them into our file: what to write instead.
+//! Directives of chrony.conf and ntp.conf that are not valid here, and what to write instead.
 
-/// Each word, and what stands for it here.
+/// Each directive, and its replacement.
 const WORDS: [(&str, &str); 60] = [
     ("server", "a source is a [[source]] with address = \"NAME\""),
     ("peer", "there are no peers; a source is a [[source]] with address = \"NAME\""),
@@ -70,7 +70,7 @@ const WORDS: [(&str, &str); 60] = [
     ("logchange", "nothing to write: each step is in the journal and in chimerctl audit"),
 ];
 
-/// Words of chrony.conf that nothing stands for.
+/// Directives of chrony.conf without a replacement.
 #[rustfmt::skip]
 const ABSENT: [&str; 57] = [
     "sourcedir", "confdir", "include", "maxdelayratio", "maxdelaydevratio", "maxdelayquant", "mindelay", "asymmetry",
@@ -83,7 +83,7 @@ const ABSENT: [&str; 57] = [
     "opencommands",
 ];
 
-/// What to write instead of this word; none: it is no word of theirs.
+/// The replacement for this directive; `None`: it is not one of chrony or ntpd.
 pub fn instead_of(word: &str) -> Option<&'static str> {
     let ours = WORDS.iter().find(|(theirs, _)| *theirs == word).map(|(_, ours)| *ours);
     ours.or_else(|| {

@@ -111,7 +111,7 @@ fn read_run_step(section: &Section<'_>, profile: Profile, faults: &mut Faults<'_
     Some(span(seconds))
 }
 
-/// Reads `[governor]`; `standard` where it says nothing.
+/// Reads `[governor]`; `standard` if the section is absent.
 pub fn read_governor(root: &Section<'_>, faults: &mut Faults<'_>) -> Profile {
     let Some(section) = root.table("governor", "[governor]", faults) else { return Profile::Standard };
     section.refuse_unknown(&GOVERNOR_KEYS, faults);

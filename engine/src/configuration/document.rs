@@ -7,7 +7,7 @@ use std::ops::{Range, RangeInclusive};
 use toml::Spanned;
 use toml::de::{DeArray, DeTable, DeValue};
 
-/// Something in the file that can't be followed.
+/// A fault in the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
     /// Line, counted from 1.
@@ -35,7 +35,7 @@ impl<'t> Faults<'t> {
         Fault { line: before.filter(|octet| **octet == b'\n').count() + 1, text: ipc::text::escape(&text) }
     }
 
-    /// Something at this octet can't be followed.
+    /// A fault at this octet.
     pub fn add(&mut self, offset: usize, text: impl Display) {
         let fault = self.fault(offset, text.to_string());
         self.faults.push(fault);
@@ -58,7 +58,7 @@ impl<'t> Faults<'t> {
     }
 }
 
-/// Parses the text as TOML (nesting is bounded by the parser); a fault where it isn't, or says nothing.
+/// Parses the text as TOML (nesting is bounded by the parser); a fault if it is not TOML, or is empty.
 pub fn parse<'t>(text: &'t str, faults: &mut Faults<'t>) -> Option<Spanned<DeTable<'t>>> {
     match DeTable::parse(text) {
         Ok(table) if table.get_ref().is_empty() => {
@@ -101,7 +101,7 @@ pub fn parse<'t>(text: &'t str, faults: &mut Faults<'t>) -> Option<Spanned<DeTab
 pub struct Section<'a> {
     /// As a person writes it: `[clock]`, `[[source]]`, or nothing for the file itself.
     pub title: &'static str,
-    /// Octet where it starts.
+    /// Offset of its first octet.
     pub at: usize,
     table: &'a DeTable<'a>,
 }
@@ -128,7 +128,7 @@ impl<'a> Section<'a> {
         names.filter(|name| !known.contains(name)).any(|name| nearest(name, known) == Some(key))
     }
 
-    /// Octet of the key, or of the section where the key isn't there.
+    /// Offset of the key in octets, or of the section if the key is absent.
     pub fn place_of(&self, key: &str) -> usize {
         self.entry(key).map_or(self.at, |(span, _)| span.start)
     }
@@ -156,7 +156,7 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// The table `[key]`, nothing where it isn't there; a fault where it is something else.
+    /// The table `[key]`, `None` if it is absent; a fault if it has another type.
     pub fn table(&self, key: &str, title: &'static str, faults: &mut Faults<'_>) -> Option<Section<'a>> {
         let (span, value) = self.entry(key)?;
         match value.get_ref() {
@@ -173,7 +173,7 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// The tables `[[key]]`, none where there are none; a fault where the key is something else.
+    /// The tables `[[key]]`, empty if there are none; a fault if the key has another type.
     pub fn tables(&self, key: &str, title: &'static str, faults: &mut Faults<'_>) -> Vec<Section<'a>> {
         let Some((span, value)) = self.entry(key) else { return Vec::new() };
         let DeValue::Array(array) = value.get_ref() else {
@@ -203,7 +203,7 @@ impl<'a> Section<'a> {
         sections
     }
 
-    /// A text, nothing where the key isn't there.
+    /// A text, `None` if the key is absent.
     pub fn text(&self, key: &str, example: &str, faults: &mut Faults<'_>) -> Option<(usize, &'a str)> {
         let (_, value) = self.entry(key)?;
         match value.get_ref() {
@@ -219,7 +219,7 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// `true` or `false`, nothing where the key isn't there.
+    /// `true` or `false`, `None` if the key is absent.
     pub fn boolean(&self, key: &str, faults: &mut Faults<'_>) -> Option<bool> {
         let (_, value) = self.entry(key)?;
         match value.get_ref() {
@@ -237,7 +237,7 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// A whole number in `range`, nothing where the key isn't there.
+    /// A whole number in `range`, `None` if the key is absent.
     pub fn whole(
         &self,
         key: &str,
@@ -253,7 +253,7 @@ impl<'a> Section<'a> {
         within(value, found, &range, (key, "a whole number", &example), faults)
     }
 
-    /// A number in `range`, whole or not, nothing where the key isn't there. `unit` stands behind the range.
+    /// A number in `range`, whole or not, `None` if the key is absent. `unit` follows the range in messages.
     pub fn number(
         &self,
         key: &str,
@@ -274,7 +274,7 @@ impl<'a> Section<'a> {
         within(value, found, &range, (key, &format!("a number of {unit}"), &example), faults)
     }
 
-    /// The texts of a list, each with its octet; nothing where the key isn't there.
+    /// The texts of a list, each with its octet; `None` if the key is absent.
     pub fn texts(&self, key: &str, example: &str, faults: &mut Faults<'_>) -> Option<Vec<(usize, &'a str)>> {
         let (_, value) = self.entry(key)?;
         let DeValue::Array(array) = value.get_ref() else {
@@ -287,7 +287,7 @@ impl<'a> Section<'a> {
         Some(read_texts(key, array, example, faults))
     }
 
-    /// A day, as a date or as text, in days since 1970; nothing where the key isn't there.
+    /// A day, as a date or as text, in days since 1970; `None` if the key is absent.
     pub fn day(&self, key: &str, faults: &mut Faults<'_>) -> Option<u32> {
         let (_, value) = self.entry(key)?;
         let found = match value.get_ref() {
@@ -345,12 +345,12 @@ fn parse_day(text: &str) -> Option<u32> {
     day_number(date.0, date.1, date.2)
 }
 
-/// Counted from 1970-01-01; `None` where there is no such day, or an earlier one.
+/// Counted from 1970-01-01; `None` if there is no such day, or if it is earlier.
 fn day_number(year: u32, month: u32, day: u32) -> Option<u32> {
     u32::try_from(Date::try_new(year, month, day)?.number()).ok()
 }
 
-/// What was found, where it lies in `range`; else the fault says what was expected of the key, with an example.
+/// The value, if it lies in `range`; otherwise a fault that says what was expected, with an example.
 fn within<N: PartialOrd + Display>(
     value: &Spanned<DeValue<'_>>,
     found: Option<N>,

@@ -2,7 +2,7 @@
 
 use super::{clock, key_service, nts, server, source};
 
-/// The section that has this key, where exactly one has it.
+/// The section that has this key, if there is exactly one.
 pub fn of(key: &str) -> Option<&'static str> {
     let sections: [(&str, &[&str]); 6] = [
         ("[[source]]", &source::KEYS),

@@ -58,7 +58,7 @@ impl fmt::Debug for Fleet {
     }
 }
 
-/// Reads `[server.nts]`, nothing where it isn't there. `served` are the UDP addresses of `[server]`.
+/// Reads `[server.nts]`, `None` if it is absent. `served` are the UDP addresses of `[server]`.
 pub fn read(server: &Section<'_>, served: &[Address], faults: &mut Faults<'_>) -> Option<KeySettings> {
     let section = server.table("nts", "[server.nts]", faults)?;
     section.refuse_unknown(&KEYS, faults);
@@ -160,7 +160,7 @@ fn read_policy(section: &Section<'_>, served: &[Address], faults: &mut Faults<'_
     }
 }
 
-/// The port that all served addresses have, where clients wouldn't find it by themselves.
+/// The common port of all served addresses, if it is not the default that clients assume.
 fn only_port(served: &[Address]) -> Option<u16> {
     let port = served.first()?.port();
     (port != NTP && served.iter().all(|address| address.port() == port)).then_some(port)

@@ -20,7 +20,7 @@ pub struct RootSets {
 }
 
 impl RootSets {
-    /// The number under which sources ask for this file; a fault where there are too many.
+    /// The number under which sources ask for this file; a fault if there are too many.
     pub fn number(&mut self, at: usize, file: FilePath, faults: &mut Faults<'_>) -> u8 {
         let known = self.files.iter().position(|other| *other == file);
         let place = known.unwrap_or_else(|| {
@@ -56,7 +56,7 @@ pub fn read(root: &Section<'_>, faults: &mut Faults<'_>) -> Option<FilePath> {
     read_path(&section, "system-roots", SYSTEM_ROOTS, faults).map(|(_, file)| file).or(usual)
 }
 
-/// An absolute path, nothing where the key isn't there.
+/// An absolute path, `None` if the key is absent.
 pub fn read_path(
     section: &Section<'_>,
     key: &str,

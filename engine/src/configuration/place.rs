@@ -16,8 +16,8 @@ pub const KEY_EXCHANGE: u16 = 4460;
 /// What is wrong with a text, as the end of a sentence: expected, and the remedy.
 pub type Wrong = &'static str;
 
-/// `192.0.2.1`, `2001:db8::1`, `192.0.2.1:1123`, `[2001:db8::1]:1123`, `host` or `host:1123`; `usual` is the
-/// port where none is given.
+/// `192.0.2.1`, `2001:db8::1`, `192.0.2.1:1123`, `[2001:db8::1]:1123`, `host` or `host:1123`; `usual` is the port if
+/// none is given.
 pub fn parse_place(text: &str, usual: u16) -> Result<Place, Wrong> {
     if text.contains("://") || text.contains('/') {
         return Err(
@@ -44,7 +44,7 @@ pub fn parse_place(text: &str, usual: u16) -> Result<Place, Wrong> {
     }
 }
 
-/// An address to be bound to; `usual` is the port where none is given.
+/// An address to be bound to; `usual` is the port if none is given.
 pub fn parse_listen(text: &str, usual: u16) -> Result<Address, Wrong> {
     let address = parse_numeric(text, usual)?.ok_or(
         "not an address of this host; write \"0.0.0.0\", \"::\" or one address of it, with or without a \

@@ -29,7 +29,7 @@ pub(super) const KEYS: [&str; 14] = [
 /// `[server]`, checked.
 #[derive(Clone, Debug)]
 pub struct Server {
-    /// Octet where the section starts.
+    /// Offset of the section's first octet.
     pub at: usize,
     /// At most [`MAX_LISTEN`] addresses.
     pub listen: Vec<Address>,
@@ -37,7 +37,7 @@ pub struct Server {
     pub threads: u8,
     /// Differentiated services code point, 0 to 63.
     pub dscp: u8,
-    /// Who is answered.
+    /// Which clients are answered.
     pub access: Vec<Rule>,
     /// How often, and with which time.
     pub policy: ServerPolicy,
@@ -47,7 +47,7 @@ pub struct Server {
     pub keys: Option<KeySettings>,
 }
 
-/// Reads `[server]`, nothing where it isn't there.
+/// Reads `[server]`, `None` if it is absent.
 pub fn read(root: &Section<'_>, faults: &mut Faults<'_>) -> Option<Server> {
     let section = root.table("server", "[server]", faults)?;
     let known: Vec<&str> = KEYS.into_iter().chain(["nts"]).collect();

@@ -83,7 +83,8 @@ fn read_source(
         );
     }
     let min_poll = section.whole("min-poll", 0..=17, MIN_POLL, faults).unwrap_or(MIN_POLL);
-    // Whoever asks only for a longer shortest interval means the longest to follow, and the reverse.
+    // If only the minimum interval is configured, and it exceeds the default maximum, the maximum follows it, and vice
+    // versa.
     let max_poll = section.whole("max-poll", 0..=17, MAX_POLL, faults).unwrap_or(MAX_POLL.max(min_poll));
     let min_poll = if section.has("min-poll") { min_poll } else { min_poll.min(max_poll) };
     if min_poll > max_poll {
@@ -184,7 +185,7 @@ fn read_address(section: &Section<'_>, usual_port: u16, faults: &mut Faults<'_>)
     }
 }
 
-/// A checked number of seconds; saturating, so that it can't panic whatever the range was.
+/// A checked number of seconds; saturating, so that it cannot panic whatever the range was.
 pub fn span(seconds: f64) -> Span {
     // `as` saturates, and the ranges that are read stay far inside.
     Span::saturating((seconds * 1e9).round() as i64)

@@ -11,7 +11,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 /// How a request starts that may be long.
 const CHANGE: &[u8] = b"{\"verb\":\"reload\"";
 
-/// Whether a connection goes on.
+/// Whether a connection stays open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
     /// It waits for its peer.
@@ -48,7 +48,7 @@ impl Connection {
         (self.socket.as_fd(), flags)
     }
 
-    /// Goes as far as it can without waiting.
+    /// Proceeds as far as possible without blocking.
     pub fn advance(&mut self, answer: &mut dyn FnMut(Verb) -> String) -> Progress {
         if self.reply.is_none() {
             match self.read_request() {

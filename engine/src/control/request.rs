@@ -18,11 +18,11 @@ pub enum Verb {
     Keys,
     /// Something that changes the engine.
     Change(Command),
-    /// The text of a configuration file: who is answered, and how, from now on.
+    /// The text of a configuration file, with the server policy to be put in force.
     Reload {
         /// The text.
         text: String,
-        /// Nobody but its owner may read or change the file.
+        /// Only its owner may read or change the file.
         is_private: bool,
     },
 }

@@ -160,7 +160,7 @@ fn a144_a_user_that_this_process_cannot_name_is_never_trusted() {
         (1000, 1000, true),
         (1001, 1000, false),
         (1000, 0, false),
-        // In a user namespace everybody else has this number, the one who started the daemon too.
+        // In a user namespace every unmapped user has this uid, including the one who started the daemon.
         (65534, 65534, false),
     ] {
         assert_eq!(is_trusted(uid, owner), trusted, "{uid} where {owner} started the daemon");

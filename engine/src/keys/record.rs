@@ -134,7 +134,7 @@ fn write_address(part: &mut Vec<u8>, address: &Address) {
     part.extend_from_slice(&address.port().to_be_bytes());
 }
 
-/// Nothing where the body isn't one, to its last octet.
+/// `None` unless the whole body is one.
 pub fn read_body(body: &[u8], roots: &Roots) -> Option<Kept> {
     let mut rest = Reader(body);
     let ratchet = match rest.octet()? {

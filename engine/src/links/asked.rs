@@ -1,7 +1,7 @@
 //! What was asked of the exchange role and has not ended. What it may say of that is judged by `ipc`; of queries the
 //! pure engine knows which are open.
 
-use ipc::message::exchange::{Asked, Deed, ExchangeId, FromExchange, Progress};
+use ipc::message::exchange::{Asked, ExchangeId, FromExchange, Progress, Violation};
 use ipc::units::{RawInstant, Span};
 use std::collections::VecDeque;
 
@@ -30,8 +30,8 @@ impl Unended {
         self.open.extend(asked.map(|asked| (asked, now)));
     }
 
-    /// Judges what is said of one of them.
-    pub fn judge(&mut self, said: &FromExchange) -> Result<(), Deed> {
+    /// Judges a message about one of them.
+    pub fn judge(&mut self, said: &FromExchange) -> Result<(), Violation> {
         let Some(id) = said.id() else { return Ok(()) };
         let place = self.open.iter().position(|(asked, _)| asked.id() == id);
         let place = place.ok_or("answered a look-up or key exchange that is not open")?;
@@ -45,7 +45,7 @@ impl Unended {
 
     /// Looks whether all end in time. The first look that finds one that doesn't is no proof: the clock may
     /// have jumped with the whole machine, so it has as long once more.
-    pub fn check(&mut self, now: RawInstant) -> Result<(), Deed> {
+    pub fn check(&mut self, now: RawInstant) -> Result<(), Violation> {
         let late = |since: RawInstant| now.since(since).nanos() > ENDLESS.nanos();
         let Some((oldest, _)) = self.open.front().copied().filter(|(_, begun)| late(*begun)) else {
             self.doubted = None;
@@ -70,7 +70,7 @@ mod tests {
         Asked::of(&ToExchange::Resolve(Resolve { id: ExchangeId(id), name, port: 123 }))
     }
 
-    fn end(unended: &mut Unended, id: u64) -> Result<(), Deed> {
+    fn end(unended: &mut Unended, id: u64) -> Result<(), Violation> {
         let failed = Failed { id: ExchangeId(id), reason: LookupFailure::NoSuchName };
         unended.judge(&FromExchange::Failed(failed))
     }

@@ -12,24 +12,24 @@ pub struct Breach {
     /// Who.
     pub process: Process,
     /// What, as the rest of a sentence that starts with the process.
-    pub deed: String,
+    pub violation: String,
 }
 
 impl Breach {
     /// A process did this.
-    pub fn new(process: Process, deed: impl fmt::Display) -> Self {
-        Self { process, deed: deed.to_string() }
+    pub fn new(process: Process, violation: impl fmt::Display) -> Self {
+        Self { process, violation: violation.to_string() }
     }
 
     /// Whether the process merely ended.
     pub fn is_gone(&self) -> bool {
-        self.deed == GONE
+        self.violation == GONE
     }
 }
 
 impl fmt::Display for Breach {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}; the daemon ends", self.process.title(), self.deed)
+        write!(f, "{} {}; the daemon ends", self.process.title(), self.violation)
     }
 }
 

@@ -14,7 +14,7 @@ pub struct Counting<const N: usize> {
 }
 
 impl<const N: usize> Counting<N> {
-    /// Nothing heard so far.
+    /// No report so far.
     pub fn of(process: Process) -> Self {
         Self { process, last: None }
     }

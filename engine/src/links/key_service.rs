@@ -1,7 +1,7 @@
 //! The link to the key exchange service.
 
 use super::counting::Counting;
-use super::outlet::Outlet;
+use super::queued_link::QueuedLink;
 use super::{Breach, Fact, Process};
 use ipc::message::key_service::{FromKeyService, KeyCounters, KeyPolicy, Loaded, ToKeyService};
 use ipc::message::server::CookieKeys;
@@ -14,7 +14,7 @@ const COUNTS: usize = KeyCounters::NAMES.len();
 /// Our end, and what may come next on it.
 #[derive(Debug)]
 pub struct KeyServiceLink {
-    pub(super) outlet: Outlet<ToKeyService, FromKeyService>,
+    pub(super) link: QueuedLink<ToKeyService, FromKeyService>,
     holder_greeted: bool,
     /// Certificates that may still be reported: one at the start, one for each reload.
     certificates: u32,
@@ -25,7 +25,7 @@ impl KeyServiceLink {
     /// Takes the end.
     pub fn new(fd: OwnedFd) -> Result<Self, nix::Error> {
         Ok(Self {
-            outlet: Outlet::new(Process::KeyService, fd)?,
+            link: QueuedLink::new(Process::KeyService, fd)?,
             holder_greeted: false,
             certificates: 1,
             counting: Counting::of(Process::KeyService),
@@ -34,31 +34,31 @@ impl KeyServiceLink {
 
     /// Sends keys for cookies; such as still wait are replaced.
     pub fn send_cookie_keys(&mut self, now: RawInstant, keys: CookieKeys) -> Result<(), Breach> {
-        self.outlet.replace_waiting(|waiting| matches!(waiting, ToKeyService::CookieKeys(_)));
-        self.outlet.send_surely(now, ToKeyService::CookieKeys(keys))
+        self.link.replace_waiting(|waiting| matches!(waiting, ToKeyService::CookieKeys(_)));
+        self.link.send_surely(now, ToKeyService::CookieKeys(keys))
     }
 
     /// Sends how it answers.
     pub fn send_policy(&mut self, now: RawInstant, policy: KeyPolicy) -> Result<(), Breach> {
-        self.outlet.send_surely(now, ToKeyService::Policy(policy))
+        self.link.send_surely(now, ToKeyService::Policy(policy))
     }
 
     /// Has certificate and key read anew.
     pub fn send_reload(&mut self, now: RawInstant) -> Result<(), Breach> {
-        self.outlet.send_surely(now, ToKeyService::Reload)?;
+        self.link.send_surely(now, ToKeyService::Reload)?;
         self.certificates = self.certificates.saturating_add(1);
         Ok(())
     }
 
     /// One record, checked.
     pub fn receive(&mut self, now: RawInstant) -> Result<Option<Fact>, Breach> {
-        let Some(message) = self.outlet.receive()? else { return Ok(None) };
+        let Some(message) = self.link.receive()? else { return Ok(None) };
         let hello = match message {
             FromKeyService::Hello(shortfall) => Some(shortfall),
             _ => None,
         };
-        self.outlet.greet(hello)?;
-        let breach = |deed: &str| Breach::new(Process::KeyService, deed);
+        self.link.greet(hello)?;
+        let breach = |violation: &str| Breach::new(Process::KeyService, violation);
         Ok(Some(match message {
             FromKeyService::Hello(shortfall) => Fact::Hello(Process::KeyService, shortfall),
             FromKeyService::HolderHello(shortfall) => {

@@ -1,7 +1,7 @@
-//! Whether the loops of the other processes turn, where the service manager watches the daemon: a process that is
-//! stopped or hangs keeps its link open.
+//! Checks that the event loops of the other processes still run, if the service manager's watchdog is on: a process
+//! that is stopped or hangs keeps its link open.
 
-use ipc::message::exchange::Deed;
+use ipc::message::exchange::Violation;
 use ipc::process::{PerProcess, Process};
 
 /// A process that has left this many pings in a row without an answer hangs.
@@ -15,7 +15,7 @@ pub struct Liveness {
 
 impl Liveness {
     /// It is about to be asked once more.
-    pub fn ask(&mut self, process: Process) -> Result<(), Deed> {
+    pub fn ask(&mut self, process: Process) -> Result<(), Violation> {
         let open = &mut self.open[process];
         if *open >= MISSED {
             return Err("hangs, or was stopped: it doesn't answer");
@@ -25,7 +25,7 @@ impl Liveness {
     }
 
     /// It has answered.
-    pub fn answer(&mut self, process: Process) -> Result<(), Deed> {
+    pub fn answer(&mut self, process: Process) -> Result<(), Violation> {
         let open = &mut self.open[process];
         *open = open.checked_sub(1).ok_or("answered without being asked")?;
         Ok(())
@@ -46,7 +46,7 @@ mod tests {
         }
         liveness.ask(Process::Client).unwrap();
         liveness.ask(Process::Client).unwrap();
-        // Late is not never, and another process has a count of its own.
+        // A late answer is accepted, and each process has its own count.
         liveness.answer(Process::Client).unwrap();
         liveness.ask(Process::Server).unwrap();
         liveness.ask(Process::Client).unwrap();

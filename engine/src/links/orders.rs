@@ -14,7 +14,7 @@ impl Orders {
         self.open.push((sequence, kind));
     }
 
-    /// Its answer came; nothing where no such order is open (a second answer finds none either).
+    /// The answer to an order; `None` if no such order is open, as after a second answer.
     pub fn close(&mut self, sequence: u32) -> Option<OrderKind> {
         let place = self.open.iter().position(|(open, _)| *open == sequence)?;
         Some(self.open.remove(place).1)

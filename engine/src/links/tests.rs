@@ -13,7 +13,7 @@ use ipc_link::Link;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, setsockopt, socketpair, sockopt};
 
 struct Bench {
-    /// Nobody reads what is said to the launch.
+    /// Nothing reads the link to the launch.
     _launch: OwnedFd,
     links: Links,
     privileged: Link<FromPrivileged, ToPrivileged>,
@@ -116,7 +116,7 @@ fn plan() -> LaunchPlan {
     }
 }
 
-fn deed(outcome: Result<Option<Fact>, Breach>) -> String {
+fn violation(outcome: Result<Option<Fact>, Breach>) -> String {
     outcome.unwrap_err().to_string()
 }
 
@@ -138,7 +138,7 @@ fn a098_each_process_says_hello_first_and_once() {
 
     bench.server.send(&counters(1)).unwrap();
     let early = bench.links.receive(at(1), Process::Server).unwrap_err();
-    assert!(early.deed.contains("before its hello"));
+    assert!(early.violation.contains("before its hello"));
     assert_eq!(early.process, Process::Server);
 }
 
@@ -149,7 +149,7 @@ fn a096_a_closed_link_names_the_process() {
     for process in [Process::Client, Process::Server, Process::Exchange, Process::KeyService] {
         let breach = links.receive(at(1), process).unwrap_err();
         assert_eq!(breach.process, process);
-        assert!(breach.deed.contains("is gone"));
+        assert!(breach.violation.contains("is gone"));
     }
     drop(privileged);
     assert_eq!(links.receive(at(1), Process::Privileged).unwrap_err().process, Process::Privileged);
@@ -179,20 +179,20 @@ fn an_order_is_answered_once_by_its_number_and_in_any_order() {
     assert!(matches!(receive(), Ok(Some(Fact::Input(Input::Welcome(_))))));
     assert!(matches!(receive(), Ok(Some(Fact::Input(Input::Refused(OrderKind::Status, _))))));
     assert!(matches!(receive(), Ok(Some(Fact::Input(Input::Refused(OrderKind::Adjust, _))))));
-    assert!(deed(receive()).contains("not open"));
+    assert!(violation(receive()).contains("not open"));
 }
 
 #[test]
 fn privileged_says_welcome_first_and_once_and_its_epoch_grows() {
     let mut early = bench();
     early.privileged.send(&event(8)).unwrap();
-    assert!(deed(early.links.receive(at(1), Process::Privileged)).contains("before its welcome"));
+    assert!(violation(early.links.receive(at(1), Process::Privileged)).contains("before its welcome"));
 
     let mut twice = bench();
     twice.privileged.send(&welcome()).unwrap();
     twice.privileged.send(&welcome()).unwrap();
     twice.links.receive(at(1), Process::Privileged).unwrap();
-    assert!(deed(twice.links.receive(at(1), Process::Privileged)).contains("welcome twice"));
+    assert!(violation(twice.links.receive(at(1), Process::Privileged)).contains("welcome twice"));
 
     let mut back = bench();
     for message in [welcome(), event(8), event(8)] {
@@ -200,22 +200,22 @@ fn privileged_says_welcome_first_and_once_and_its_epoch_grows() {
     }
     back.links.receive(at(1), Process::Privileged).unwrap();
     back.links.receive(at(1), Process::Privileged).unwrap();
-    assert!(deed(back.links.receive(at(1), Process::Privileged)).contains("earlier epoch"));
+    assert!(violation(back.links.receive(at(1), Process::Privileged)).contains("earlier epoch"));
 }
 
 #[test]
 fn a107_a_client_that_does_not_read_is_skipped_and_after_a_minute_given_up() {
     let (ours, theirs) = pair();
     setsockopt(&ours, sockopt::SndBuf, &4608).unwrap();
-    let mut outlet = Outlet::<ToClient, FromClient>::new(Process::Client, ours).unwrap();
+    let mut link = QueuedLink::<ToClient, FromClient>::new(Process::Client, ours).unwrap();
     let mut sent = 0;
-    while outlet.send(at(1), ToClient::Cancel(QueryId(sent))) == Ok(Taken::Yes) {
+    while link.send(at(1), ToClient::Cancel(QueryId(sent))) == Ok(Taken::Yes) {
         sent += 1;
         assert!(sent < 10_000, "the queue has no end");
     }
-    assert_eq!(outlet.deadline(), Some(at(61)));
-    assert_eq!(outlet.send(at(60), ToClient::Cancel(QueryId(0))), Ok(Taken::Skipped));
-    assert!(outlet.send(at(61), ToClient::Cancel(QueryId(0))).unwrap_err().deed.contains("for a minute"));
+    assert_eq!(link.deadline(), Some(at(61)));
+    assert_eq!(link.send(at(60), ToClient::Cancel(QueryId(0))), Ok(Taken::Skipped));
+    assert!(link.send(at(61), ToClient::Cancel(QueryId(0))).unwrap_err().violation.contains("for a minute"));
     drop(theirs);
 }
 
@@ -223,19 +223,19 @@ fn a107_a_client_that_does_not_read_is_skipped_and_after_a_minute_given_up() {
 fn what_waited_goes_out_in_order_under_the_numbers_that_were_told() {
     let (ours, theirs) = pair();
     setsockopt(&ours, sockopt::SndBuf, &4608).unwrap();
-    let mut outlet = Outlet::<ToClient, FromClient>::new(Process::Client, ours).unwrap();
+    let mut link = QueuedLink::<ToClient, FromClient>::new(Process::Client, ours).unwrap();
     let mut peer: Link<FromClient, ToClient> = Link::new(theirs);
     let mut numbers = Vec::new();
     for id in 0..40 {
-        numbers.push(outlet.next_sequence());
-        assert_eq!(outlet.send(at(1), ToClient::Cancel(QueryId(id))), Ok(Taken::Yes));
+        numbers.push(link.next_sequence());
+        assert_eq!(link.send(at(1), ToClient::Cancel(QueryId(id))), Ok(Taken::Yes));
     }
-    assert!(outlet.is_waiting());
+    assert!(link.is_waiting());
     for (id, number) in (0..40).zip(numbers) {
-        outlet.flush(at(2)).unwrap();
+        link.flush(at(2)).unwrap();
         assert_eq!(peer.receive(), Ok(Some((number, ToClient::Cancel(QueryId(id))))));
     }
-    assert_eq!((outlet.is_waiting(), outlet.deadline()), (false, None));
+    assert_eq!((link.is_waiting(), link.deadline()), (false, None));
 }
 
 #[test]
@@ -257,12 +257,12 @@ fn a121_answers_to_look_ups_that_are_not_open_end_the_trust() {
         bench.links.receive(at(1), Process::Exchange).unwrap();
         records.iter().try_for_each(|record| {
             bench.exchange.send(record).unwrap();
-            bench.links.receive(at(2), Process::Exchange).map(|_| ()).map_err(|breach| breach.deed)
+            bench.links.receive(at(2), Process::Exchange).map(|_| ()).map_err(|breach| breach.violation)
         })
     };
     assert_eq!(says(123, &[resolved(ours)]), Ok(()));
     assert_eq!(says(123, &[failed(ours)]), Ok(()));
-    for (port, records, deed) in [
+    for (port, records, violation) in [
         (123, vec![resolved(other)], "that is not open"),
         (123, vec![failed(other)], "that is not open"),
         (123, vec![resolved(ours), resolved(ours)], "that is not open"),
@@ -270,7 +270,7 @@ fn a121_answers_to_look_ups_that_are_not_open_end_the_trust() {
         (124, vec![resolved(ours)], "another port"),
     ] {
         let said = says(port, &records).unwrap_err();
-        assert!(said.contains(deed), "{said} is not {deed}");
+        assert!(said.contains(violation), "{said} is not {violation}");
     }
 }
 
@@ -287,7 +287,7 @@ fn a122_counters_that_fall_or_come_too_often_are_a_breach() {
             break;
         }
     }
-    assert!(breach.unwrap().deed.contains("more than once a second"));
+    assert!(breach.unwrap().violation.contains("more than once a second"));
 
     let mut honest = bench();
     honest.server.send(&FromServer::Hello(Shortfall::NONE)).unwrap();
@@ -298,5 +298,5 @@ fn a122_counters_that_fall_or_come_too_often_are_a_breach() {
         assert!(received.is_ok(), "{received:?}");
     }
     honest.server.send(&counters(3)).unwrap();
-    assert!(deed(honest.links.receive(at(300), Process::Server)).contains("fell"));
+    assert!(violation(honest.links.receive(at(300), Process::Server)).contains("fell"));
 }

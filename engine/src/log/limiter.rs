@@ -1,15 +1,15 @@
-//! Which lines are written, and what is said of those that are not.
+//! Decides which lines are written, and summarises those that are not.
 //!
-//! A line is one *of the clock* itself (a step, a change of it by another program, a refusal), another *change* (of the state of
-//! the whole: what an administrator looks for afterwards too) or an ordinary one. An ordinary line is written where none of its kind was written in the last
-//! minute; those between are counted, and when the minute is over one line says how many there were, how long ago the last
-//! one was, and what it said. What is of the clock, and a change, is written at once, in its place.
+//! A line concerns the *clock* itself (a step, a change by another program, a refusal), a *change* (of the daemon's
+//! overall state, which an administrator looks for later) or an ordinary line. An ordinary line is written if none of
+//! its kind was written in the last minute. Further ones are counted; after the minute one line gives their number, and
+//! the age and text of the last one. Clock lines and changes are written at once, in order.
 //!
-//! **The bound.** Lines of the clock, changes and ordinary lines each have an allowance of 100 lines that grows again by 10
-//! a minute, whatever they are about; beyond it they are counted too. So whoever makes sources agree and disagree without
-//! end, and changes with them, hides no step. A summary stands for a kind (64 at most are remembered) or for one of the
-//! three allowances, and comes once a minute at most. So a process that makes the engine talk without end gets at
-//! most 300 lines at once and 97 a minute in the long run.
+//! **The bound.** Clock lines, changes and ordinary lines each have an allowance of 100 lines, refilled at 10 a minute,
+//! whatever their kind; beyond it they are only counted. An attacker who makes sources agree and disagree forever
+//! therefore cannot hide a step. A summary stands for one kind (at most 64 are remembered) or for one of the three
+//! allowances, and is written at most once a minute. A process that makes the engine log without end therefore causes
+//! at most 300 lines at once and 97 a minute in the long run.
 
 use super::{Log, Severity};
 use ipc::units::{RawInstant, Span};
@@ -110,8 +110,8 @@ impl Allowance {
 }
 
 impl Log {
-    /// Writes a line about the clock itself, in its place: a step, somebody else's hand on it, a refusal. Held back only in
-    /// a flood of its like.
+    /// Writes a line about the clock itself, in order: a step, a change by another program, a refusal. Held back only
+    /// in a flood of such lines.
     pub fn write_of_the_clock(&mut self, now: RawInstant, severity: Severity, text: &str) {
         self.settle(now);
         if self.limiter.clock.admits(now, severity, text) {
@@ -161,7 +161,7 @@ impl Limiter {
 
     fn remember(&mut self, now: RawInstant, pattern: String) {
         if self.kinds.len() >= MAX_KINDS {
-            // One that has nothing left to say, where there is one.
+            // Prefer an entry without anything left to report.
             let oldest =
                 self.kinds.iter().enumerate().min_by_key(|(_, kind)| (kind.held.count > 0, kind.printed));
             if let Some((place, _)) = oldest {
@@ -212,7 +212,7 @@ impl Limiter {
 
 const LIKE_THIS: &str = " like this";
 
-/// The text without its numbers. Names and addresses stay: what is said of two sources is of two kinds.
+/// The text without its numbers. Names and addresses stay: lines about two sources are of two kinds.
 fn pattern(text: &str) -> String {
     let words = text.split_whitespace().map(|word| {
         let bare = word.trim_matches(|character: char| !character.is_alphanumeric());

@@ -6,7 +6,7 @@ fn at(seconds: i64) -> RawInstant {
     RawInstant::try_new(seconds * 1_000_000_000).unwrap()
 }
 
-/// Letters only, so that each is of a kind of its own.
+/// Letters only, so that each is of a different kind.
 fn word(number: u32) -> String {
     number.to_string().bytes().map(|digit| char::from(digit - b'0' + b'a')).collect()
 }
@@ -80,7 +80,7 @@ fn changes_are_written_at_once_and_in_their_place_however_alike_they_are() {
     }
     assert_eq!(log.lines().len(), 101);
     assert!(log.lines()[1].contains("stepped") && log.lines()[2].contains("somebody else"));
-    // What is told late comes before what happens later, and says when it was.
+    // A summary precedes later events, and gives the age of what it reports.
     log.write_change(at(70), Severity::NOTICE, "the sources agree again");
     assert_eq!(log.lines()[101..], [&format!("68 s ago: {ordinary}"), "the sources agree again"]);
 }
@@ -127,7 +127,7 @@ fn a095_whoever_makes_the_engine_talk_without_end_gets_97_lines_a_minute_and_300
         assert!(log.lines().len() >= 500, "{}", log.lines().len());
         assert!(log.limiter.kinds() <= 64);
         assert!(log.lines().iter().any(|line| line.ends_with("lines that were left out)")));
-        // One flood doesn't keep the others from being heard.
+        // One flood does not suppress other lines.
         for other in write.into_iter().filter(|_| flood.len() == 1) {
             let before = log.lines().len();
             other(&mut log, at(3600), WARNING, "another line");

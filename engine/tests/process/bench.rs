@@ -31,7 +31,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 /// Longer than anything may take that isn't measured.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Descriptors are inheritable only while this is held, so that no other child gets them.
 static SPAWNING: Mutex<()> = Mutex::new(());
@@ -178,9 +178,9 @@ impl Bench {
         bench
     }
 
-    /// The next message to privileged but conditions within `patience`. Orders are answered as applied.
-    pub fn poll_privileged(&mut self, patience: Duration) -> Option<ToPrivileged> {
-        if !readable(self.privileged.as_fd(), patience) {
+    /// The next message to privileged but conditions within `timeout`. Orders are answered as applied.
+    pub fn poll_privileged(&mut self, timeout: Duration) -> Option<ToPrivileged> {
+        if !readable(self.privileged.as_fd(), timeout) {
             return None;
         }
         let (sequence, message) = self
@@ -201,7 +201,7 @@ impl Bench {
                 self.write_page(ClockPage { wall: page.wall.checked_add(step.delta).unwrap(), ..page })
             }
             ToPrivileged::SetStatus(_) => page,
-            ToPrivileged::Condition(_) => return self.poll_privileged(patience),
+            ToPrivileged::Condition(_) => return self.poll_privileged(timeout),
             _ => return Some(message),
         };
         self.orders += 1;
@@ -213,31 +213,30 @@ impl Bench {
 
     /// The next message to privileged.
     pub fn expect_privileged(&mut self) -> ToPrivileged {
-        self.poll_privileged(PATIENCE)
-            .unwrap_or_else(|| panic!("no message; the engine says: {}", self.log()))
+        self.poll_privileged(TIMEOUT).unwrap_or_else(|| panic!("no message; the engine says: {}", self.log()))
     }
 
     /// The next message to the client role.
     pub fn expect_client(&mut self) -> ToClient {
-        assert!(readable(self.client.as_fd(), PATIENCE), "no message; the engine says: {}", self.log());
+        assert!(readable(self.client.as_fd(), TIMEOUT), "no message; the engine says: {}", self.log());
         self.client.receive().unwrap().unwrap().1
     }
 
     /// The next message to the server role.
     pub fn expect_server(&mut self) -> ToServer {
-        assert!(readable(self.server.as_fd(), PATIENCE), "no message; the engine says: {}", self.log());
+        assert!(readable(self.server.as_fd(), TIMEOUT), "no message; the engine says: {}", self.log());
         self.server.receive().unwrap().unwrap().1
     }
 
     /// The next message to the exchange role.
     pub fn expect_exchange(&mut self) -> ToExchange {
-        assert!(readable(self.exchange.as_fd(), PATIENCE), "no message; the engine says: {}", self.log());
+        assert!(readable(self.exchange.as_fd(), TIMEOUT), "no message; the engine says: {}", self.log());
         self.exchange.receive().unwrap().unwrap().1
     }
 
     /// The next message to the key exchange service.
     pub fn expect_key_service(&mut self) -> ToKeyService {
-        assert!(readable(self.key_service.as_fd(), PATIENCE), "no message; the engine says: {}", self.log());
+        assert!(readable(self.key_service.as_fd(), TIMEOUT), "no message; the engine says: {}", self.log());
         self.key_service.receive().unwrap().unwrap().1
     }
 
@@ -248,7 +247,7 @@ impl Bench {
 
     /// The next message to the launch.
     fn expect_launch(&mut self) -> ToLaunch {
-        assert!(readable(self.launch.as_fd(), PATIENCE), "no message; the engine says: {}", self.log());
+        assert!(readable(self.launch.as_fd(), TIMEOUT), "no message; the engine says: {}", self.log());
         self.launch.receive().unwrap().unwrap().1
     }
 
@@ -296,21 +295,21 @@ impl Bench {
     /// Plays an honest server behind the client role until an order is the one that is wanted.
     pub fn answer_queries_until<T>(
         &mut self,
-        patience: Duration,
+        timeout: Duration,
         wanted: impl FnMut(&ToPrivileged) -> Option<T>,
     ) -> T {
-        self.answer_until(patience, |_| (), wanted)
+        self.answer_until(timeout, |_| (), wanted)
     }
 
     /// The same; `answered` sees each query.
     pub fn answer_until<T>(
         &mut self,
-        patience: Duration,
+        timeout: Duration,
         mut answered: impl FnMut(&Query),
         mut wanted: impl FnMut(&ToPrivileged) -> Option<T>,
     ) -> T {
         let start = Instant::now();
-        while start.elapsed() < patience {
+        while start.elapsed() < timeout {
             if readable(self.client.as_fd(), Duration::from_millis(5))
                 && let Some((_, ToClient::Query(query))) = self.client.receive().unwrap()
             {
@@ -323,7 +322,7 @@ impl Bench {
                 return found;
             }
         }
-        panic!("not within {patience:?}; the engine says: {}", self.log());
+        panic!("not within {timeout:?}; the engine says: {}", self.log());
     }
 
     fn reply(&mut self, query: &Query) {
@@ -425,7 +424,7 @@ impl Bench {
 
     /// Waits for the end; gives what was printed, and the exit code.
     pub fn wait(mut self) -> (String, Option<i32>) {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         while self.child.try_wait().unwrap().is_none() {
             assert!(Instant::now() < deadline, "the engine doesn't end");
             std::thread::sleep(Duration::from_millis(5));
@@ -469,8 +468,8 @@ impl Drop for Bench {
     }
 }
 
-fn readable(fd: std::os::fd::BorrowedFd<'_>, patience: Duration) -> bool {
-    let timeout = PollTimeout::try_from(patience).unwrap_or(PollTimeout::MAX);
+fn readable(fd: std::os::fd::BorrowedFd<'_>, timeout: Duration) -> bool {
+    let timeout = PollTimeout::try_from(timeout).unwrap_or(PollTimeout::MAX);
     matches!(poll(&mut [PollFd::new(fd, PollFlags::POLLIN)], timeout), Ok(1))
 }
 

@@ -24,7 +24,7 @@ pub struct Link<Out, In> {
     kinds: PhantomData<fn(&Out) -> In>,
 }
 
-/// Why a link can't be used (any more, except after `Full`).
+/// Why a link cannot be used (any more, except after `Full`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LinkError {
     /// The peer is gone, or sent nothing at all as a datagram.
@@ -98,8 +98,8 @@ impl<Out: Message, In: Message> Link<Out, In> {
     /// Sends one message and returns its sequence number.
     ///
     /// # Errors
-    /// [`LinkError::Full`] where the descriptor doesn't block and the peer doesn't read (nothing was sent);
-    /// otherwise the link is broken.
+    /// [`LinkError::Full`] if the descriptor is non-blocking and the peer doesn't read (nothing was sent); otherwise
+    /// the link is broken.
     pub fn send(&mut self, body: &Out) -> Result<u32, LinkError> {
         if self.broken {
             return Err(LinkError::Closed);
@@ -123,8 +123,7 @@ impl<Out: Message, In: Message> Link<Out, In> {
         }
     }
 
-    /// Receives one message with its sequence number, or nothing where the descriptor doesn't block and
-    /// none is waiting.
+    /// Receives one message with its sequence number, or nothing if the descriptor is non-blocking and none is waiting.
     ///
     /// # Errors
     /// Any error breaks the link: nothing is received on it again.

@@ -56,7 +56,7 @@ documents! {
     }
 }
 
-/// One NTS source in a reply to `keys`: its association's fields stand beside its name.
+/// One NTS source in a reply to `keys`: its association's fields follow its name.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct SourceKeys {
     /// As configured.

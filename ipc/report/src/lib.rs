@@ -1,4 +1,4 @@
-//! What people and programs are told, on the control socket and by a replay, as types: the engine writes them, chimerctl reads them.
+//! The documents on the control socket and of a replay, as types: the engine writes them, chimerctl reads them.
 //!
 //! ```text
 //!   schema   one list of fields, two structs: what is written is complete, what is read may lack anything
@@ -9,9 +9,9 @@
 //!   replay   what a replay found
 //! ```
 //!
-//! Field names are the JSON names, and their order is the order on the socket: both are stable. Who writes has to fill in
-//! every field. Who reads ([`read`]) stands a daemon of another version: a field that it doesn't know is passed over, and
-//! one that isn't there is none, like one that is null.
+//! Field names are the JSON names, and their order is the order on the socket: both are stable. A writer must fill in
+//! every field. A reader ([`read`]) accepts a daemon of another version: it ignores unknown fields, and a missing field
+//! is `None`, like one that is null.
 #![no_std]
 #![forbid(unsafe_code)]
 

@@ -1,4 +1,4 @@
-//! One list of fields makes two structs, so that the two ends can't differ in a name or a type.
+//! One list of fields makes two structs, so that both ends agree on names and types.
 
 use alloc::collections::BTreeMap;
 use alloc::string::String;
@@ -52,7 +52,7 @@ impl Written for Counts {
     type Read = BTreeMap<String, u64>;
 }
 
-/// Documents with all their fields for who writes, and in a module `read` the same with each field optional.
+/// Documents for writing, with all their fields; the module `read` has the same documents with every field optional.
 macro_rules! documents {
     ($($(#[$meta:meta])* $name:ident { $($(#[$field_meta:meta])* $field:ident: $type:ty,)+ })+) => {
         $(

@@ -28,8 +28,8 @@ documents! {
         poll: i8,
         /// Seconds until the next query; none: none planned.
         next_poll_s: Option<f64>,
-        /// Estimated offset of the clock against this source, seconds; positive: the clock is behind. None, as the four
-        /// that follow: it was never heard.
+        /// Estimated offset of the clock against this source, seconds; positive: the clock is behind. None, like the
+        /// next four fields, if it has never replied.
         offset_s: Option<f64>,
         /// Standard deviation of it.
         offset_error_s: Option<f64>,

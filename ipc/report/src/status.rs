@@ -19,7 +19,7 @@ documents! {
         report: SystemReport,
         /// The processes that run.
         processes: Vec<ProcessReply>,
-        /// What each process says is missing of its confinement; only those that were heard.
+        /// The shortfalls of each process's confinement; only processes that have reported.
         shortfalls: BTreeMap<&'static str, Vec<&'static str>>,
         /// Counts of the server role; none: no server, or nothing counted yet.
         server: Option<Counts>,
@@ -31,7 +31,7 @@ documents! {
     ProcessReply {
         /// Its role.
         name: &'static str,
-        /// Its number.
+        /// Its pid.
         pid: u32,
     }
 
@@ -73,7 +73,7 @@ documents! {
         rules: u64,
     }
 
-    /// Reply to what can't be done.
+    /// Reply to a request that cannot be carried out.
     RefusedReply {
         /// One sentence: why.
         error: String,

@@ -29,7 +29,7 @@ documents! {
         stratum: u8,
         /// Reference id, eight hexadecimal digits.
         reference_id: String,
-        /// Name of the source that the reference id stands for; empty: none.
+        /// Name of the source that the reference id denotes; empty: none.
         reference: String,
         /// Estimated offset of the clock now, in seconds; positive: it is behind.
         offset_s: f64,

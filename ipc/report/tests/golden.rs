@@ -1,5 +1,5 @@
-//! The documents as they stand on the control socket. `engine/src/answers/tests.rs` holds that the engine writes them to
-//! the octet, chimerctl's tests that it shows them; here, that who reads them loses nothing.
+//! The documents as they stand on the control socket. `engine/src/answers/tests.rs` holds that the engine writes them
+//! to the octet, chimerctl's tests that it shows them; here, that reading them loses nothing.
 
 use report::read::{Done, KeysReply, RefusedReply, ReloadedReply, ServerReply, SourcesReply, StatusReply};
 use serde::Serialize;

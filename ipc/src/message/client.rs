@@ -15,7 +15,7 @@ pub enum ToClient {
     Query(Query),
     /// Forget this query (open or not).
     Cancel(QueryId),
-    /// Answer with `Pong`, where the service manager watches the daemon.
+    /// Answer with `Pong`; sent only if the service manager's watchdog is on.
     Ping,
 }
 
@@ -32,7 +32,7 @@ pub enum FromClient {
     /// A packet that may be the reply to a protected query: from the address that was asked, with the origin
     /// that was sent. Not the end of the query; at most [`MAX_CANDIDATES`] for each.
     ProtectedReply(ProtectedReply),
-    /// End of a query: no such reply (after the candidates, where it was protected).
+    /// End of a query: no such reply (after the candidates, if it was protected).
     Unanswered(Unanswered),
     /// Answers `Ping`: the loop still turns.
     Pong,
@@ -174,13 +174,13 @@ pub struct Unanswered {
 pub enum Silence {
     /// The deadline passed.
     Deadline,
-    /// ICMP: nobody listens on that port.
+    /// ICMP: port unreachable.
     PortUnreachable,
     /// No route, or ICMP: host or network unreachable.
     Unreachable,
     /// ICMP or the local policy: forbidden.
     Prohibited,
-    /// No socket, buffer or address to be had here.
+    /// No socket, buffer or address available on this host.
     Local,
 }
 

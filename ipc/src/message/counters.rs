@@ -1,4 +1,4 @@
-//! What those who answer strangers count. Each list stands here and nowhere else.
+//! The counters of the roles that answer clients. Each list is defined only here.
 
 use crate::codec::{Decode, Encode};
 
@@ -40,8 +40,8 @@ counters! {
     received,
     /// Replies sent.
     answered,
-    /// Silent: not an NTP client request (length, version, mode), or with NTS fields that make no sense or
-    /// that can't be answered for want of cookie keys.
+    /// Silent: not an NTP client request (length, version, mode), or with NTS fields that are invalid or cannot be
+    /// answered without cookie keys.
     malformed,
     /// Silent: mode 6 or 7.
     control,
@@ -61,7 +61,7 @@ counters! {
     kissed,
     /// Of the answered: protected by NTS.
     protected,
-    /// NTS NAK sent instead of an answer: a cookie that can't be opened, or a wrong tag.
+    /// NTS NAK sent instead of an answer: a cookie that cannot be opened, or a wrong tag.
     nak,
 }
 

@@ -1,4 +1,4 @@
-//! The link to the exchange role: each look-up and each key exchange in a child of its own.
+//! The link to the exchange role: each look-up and each key exchange runs in its own child process.
 
 use super::Shortfall;
 use crate::address::Address;
@@ -10,7 +10,7 @@ use core::fmt;
 mod asked;
 mod outcome;
 
-pub use asked::{Asked, Deed, Progress};
+pub use asked::{Asked, Progress, Violation};
 pub use outcome::{Addresses, AssociationKeys, Validity};
 
 /// Most addresses that are taken from one answer.
@@ -23,12 +23,12 @@ pub const MAX_COOKIES: u8 = 8;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 #[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
 pub enum ToExchange {
-    /// Look this name up in a child of its own. The id was never used before; at most 8 are open.
+    /// Look this name up in a separate child process. The id was never used before; at most 8 are open.
     Resolve(Resolve),
-    /// Exchange keys with this server in a child of its own. The id was never used before, for a look-up
-    /// either; at most 8 of both are open.
+    /// Exchange keys with this server in a separate child process. The id was never used before, for a look-up either;
+    /// at most 8 of both are open.
     Exchange(Exchange),
-    /// Answer with `Pong`, where the service manager watches the daemon.
+    /// Answer with `Pong`; sent only if the service manager's watchdog is on.
     Ping,
 }
 
@@ -44,7 +44,7 @@ pub enum FromExchange {
     Failed(Failed),
     /// A cookie of a key exchange that is about to end with `Exchanged`; 1 to 8 for each.
     Cookie(Cookie),
-    /// End of a key exchange: the server is who it was asked to be.
+    /// End of a key exchange: the server has proved its identity.
     Exchanged(Exchanged),
     /// End of a key exchange without keys; cookies that came before it are void.
     ExchangeFailed(ExchangeFailed),
@@ -103,7 +103,7 @@ pub enum LookupFailure {
     NoResolver,
     /// The name server failed in a way that it calls final.
     Refused,
-    /// There can be no process for it now: nobody was asked.
+    /// No process can be created now: nothing was sent.
     NotStarted,
     /// The child took longer than its deadline.
     Deadline,
@@ -235,13 +235,13 @@ pub enum ExchangeFailure {
     Deadline,
     /// The child died, or said something that it may not say.
     Broken,
-    /// Nobody listens on that port.
+    /// No process listens on that port.
     Refused,
     /// No route to any of the addresses.
     Unreachable,
     /// The connection ended in the middle.
     Reset,
-    /// The root certificates can't be read.
+    /// The root certificates cannot be read.
     NoRoots,
     /// TLS failed: another version, no common cipher, a broken record.
     Tls,
@@ -251,9 +251,9 @@ pub enum ExchangeFailure {
     Expired,
     /// The certificate isn't valid yet (and that is all that is wrong with it).
     NotYetValid,
-    /// The certificate names somebody else.
+    /// The certificate is for another name.
     WrongName,
-    /// Nobody in the roots vouches for the certificate.
+    /// The certificate does not chain to a trusted root.
     UnknownIssuer,
     /// The certificate isn't one for servers.
     NotForServers,
@@ -265,7 +265,7 @@ pub enum ExchangeFailure {
     ServerError(u16),
     /// The server doesn't do NTPv4, or none of the offered algorithms.
     NothingInCommon,
-    /// The server names an NTP server that can't be one.
+    /// The server names an impossible NTP server.
     BadServer,
 }
 

@@ -25,7 +25,7 @@ pub struct Handover {
     /// Which record of the governor this run begins with.
     pub memory: Memory,
     /// Whether the audit log is what was written.
-    pub wholeness: Wholeness,
+    pub integrity: LogIntegrity,
     /// How many lines the audit log has had, and the hash of the last one.
     pub audit: (u64, [u8; 32]),
     /// Process ids; 0: not started.
@@ -88,7 +88,7 @@ impl Memory {
 /// Whether the audit log is what was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 #[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
-pub enum Wholeness {
+pub enum LogIntegrity {
     /// As far back as it reaches, or to the last start that said otherwise.
     Whole,
     /// It ends before the line that the governor remembers, or with another one.
@@ -97,7 +97,7 @@ pub enum Wholeness {
     Altered,
 }
 
-impl Wholeness {
+impl LogIntegrity {
     /// The word for the log itself.
     pub const fn word(self) -> &'static str {
         match self {

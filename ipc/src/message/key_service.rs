@@ -14,13 +14,14 @@ use core::fmt;
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
 pub enum ToKeyService {
-    /// The keys that seal cookies, in place of those before. Until the first ones, nobody is answered.
+    /// The keys that seal cookies; they replace the previous ones. No client is answered before the first ones.
     CookieKeys(CookieKeys),
     /// What responses say, and how much is done for one client. At any moment.
     Policy(KeyPolicy),
     /// Read the certificate and the private key anew; connections go on.
     Reload,
-    /// Answer with `Pong`, and with `HolderPong` when the key holder has, where the service manager watches the daemon.
+    /// Answer with `Pong`, and with `HolderPong` once the key holder has answered; sent only if the service manager's
+    /// watchdog is on.
     Ping,
 }
 
@@ -36,8 +37,8 @@ pub enum FromKeyService {
     Certificate(Loaded),
     /// At most one a second, and only when a count has changed.
     Counters(KeyCounters),
-    /// Answers `Ping`: the loop still turns, and no thread has been at the same client since the `Ping` before. What is
-    /// owed is answered when the thread goes on.
+    /// Answers `Ping`: the loop still turns, and no thread has been at the same client since the `Ping` before.
+    /// Outstanding pings are answered once the thread continues.
     Pong,
     /// The key holder's loop still turns: it has answered, after a `Ping`.
     HolderPong,
@@ -54,10 +55,10 @@ pub enum Loaded {
         /// Until when.
         not_after: i64,
     },
-    /// The certificate can't be read; what was in use before still is. The kernel's number of the reason, 0 where the file
-    /// was read and holds no certificate that is done here.
+    /// The certificate cannot be read; the previous one stays in use. The errno, or 0 if the file was read but holds no
+    /// supported certificate.
     NoCertificate(u16),
-    /// The private key can't be read by the key holder.
+    /// The private key cannot be read by the key holder.
     NoKey,
     /// The key isn't that of the certificate.
     Mismatch,
@@ -118,7 +119,7 @@ pub enum FromKeyHolder {
 pub enum KeyRead {
     /// Read. SHA-256 of its public key (SubjectPublicKeyInfo, DER), by which a certificate is matched.
     Read([u8; 32]),
-    /// The file can't be read, or there is no key in it that is done here (ECDSA P-256, Ed25519, RSA).
+    /// The file cannot be read, or holds no supported key (ECDSA P-256, Ed25519, RSA).
     Unreadable,
 }
 

@@ -1,8 +1,8 @@
 //! The link of the launch: what the configuration asks of truechimerd before the keeper takes its place.
 //!
-//! Order: the engine sends `Plan` (once); truechimerd starts the other processes; the engine hears each of them
-//! and sends `Hello` (once), its last word here: truechimerd becomes the keeper, whose `Welcome` comes on the link of the
-//! orders. Nothing comes back on this link, and it ends with the launch.
+//! Order: the engine sends `Plan` (once); truechimerd starts the other processes; the engine receives the hello of each
+//! and sends `Hello` (once), its last message here. Then truechimerd becomes the keeper, whose `Welcome` is sent on the
+//! link for orders. Nothing is sent back on this link, and it ends with the launch.
 
 use super::privileged::Profile;
 use crate::address::Address;
@@ -26,8 +26,8 @@ pub const MAX_ROOT_SETS: usize = 4;
 /// Most threads of the key exchange service.
 pub const MAX_KEY_THREADS: u8 = 16;
 
-/// How long a process of ours may take from its start to its first word. The death of one is noticed at once, by
-/// its closed link: this is for one that hangs, and no measure of how fast a machine has to be.
+/// How long a process may take from its start to its first message. A death is noticed at once, by the closed link:
+/// this limit is only for a process that hangs, not a requirement on the speed of the machine.
 pub const START_PATIENCE: Span = Span::from_secs(300);
 
 /// Engine to truechimerd.
@@ -50,7 +50,7 @@ pub struct LaunchPlan {
     pub listen_count: u8,
     /// Addresses that the server role is bound to.
     pub listen: [Address; MAX_LISTEN],
-    /// Threads that answer, each with a socket of its own for each address; 0: one for each core, at most 4.
+    /// Number of serving threads, each with its own socket for each address; 0: one for each core, at most 4.
     pub threads: u8,
     /// Differentiated services code point of replies, 0 to 63.
     pub dscp: u8,
@@ -66,7 +66,7 @@ pub struct LaunchPlan {
     pub system_roots: Option<FilePath>,
     /// Files with root certificates that sources name; their numbers in an `Exchange` are 1, 2, …
     pub roots: [Option<FilePath>; MAX_ROOT_SETS],
-    /// The key exchange service, where there is one.
+    /// The key exchange service, if there is one.
     pub key_service: Option<KeyService>,
 }
 

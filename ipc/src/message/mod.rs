@@ -36,7 +36,7 @@ pub mod server;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
 #[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
 pub struct Shortfall {
-    /// No namespaces of its own.
+    /// No separate namespaces.
     pub namespaces: bool,
     /// No empty or read-only view of the file system.
     pub file_view: bool,
@@ -76,7 +76,7 @@ impl Shortfall {
     }
 }
 
-/// The words for people, separated by commas; nothing where nothing is missing.
+/// A description, separated by commas; `None` if nothing is missing.
 impl fmt::Display for Shortfall {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut separator = "";

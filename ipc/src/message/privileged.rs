@@ -51,33 +51,33 @@ pub enum FromPrivileged {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 #[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
 pub enum Condition {
-    /// None of so many sources has answered yet.
+    /// None of this many sources has replied yet.
     AwaitingReplies {
         /// How many there are.
         of: u32,
     },
-    /// No source was asked yet: names of so many have no address.
+    /// No query was sent yet: the names of this many sources are not resolved.
     AwaitingNames {
         /// How many there are.
         of: u32,
         /// Why, of the first of them that was told.
         why: Option<LookupFailure>,
     },
-    /// No source was asked yet: there are no keys for any of so many.
+    /// No query was sent yet: there are no keys for any of this many sources.
     AwaitingKeys {
         /// How many there are.
         of: u32,
     },
-    /// Sources were heard, and no first correction was made yet.
+    /// Sources have replied, but the first correction has not been made yet.
     AwaitingMajority {
-        /// How many were heard.
+        /// How many have replied.
         heard: u32,
         /// How many there are.
         of: u32,
     },
-    /// Sources were heard, but no majority of them agrees.
+    /// Sources have replied, but no majority of them agrees.
     Disagreeing {
-        /// How many were heard.
+        /// How many have replied.
         heard: u32,
         /// How many there are.
         of: u32,
@@ -93,7 +93,7 @@ pub enum Condition {
         /// How many there are.
         of: u32,
     },
-    /// A correction that was refused is needed; the row that refused the step, where one was asked for.
+    /// A correction that was refused is still needed; the row that refused the step, if one was requested.
     Held(Option<Refusal>),
     /// No source answers any more.
     Unreachable {
@@ -153,7 +153,7 @@ pub struct Step {
     pub asked_at: RawInstant,
 }
 
-/// Why a step is asked for; each reason has limits of its own.
+/// Why a step is requested; each reason has its own limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 #[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
 pub enum StepReason {
@@ -161,7 +161,7 @@ pub enum StepReason {
     Start,
     /// Ordinary operation.
     Run,
-    /// Undo a change that somebody else made.
+    /// Undo a change by another program.
     Restore,
     /// The machine slept.
     Resume,
@@ -259,7 +259,7 @@ pub struct Refused {
     pub code: Refusal,
     /// That row's limit, in the unit of the order (nanoseconds, 2^-16 ppm, or a count).
     pub limit: i64,
-    /// What is left of it, or, where nothing can be left over, what was asked for.
+    /// What is left of the limit or, for limits that are not budgets, the requested value.
     pub remaining: i64,
 }
 
@@ -271,7 +271,7 @@ pub struct ClockEvent {
     pub epoch: u32,
     /// What happened.
     pub kind: ClockEventKind,
-    /// How far the clock moved against the governor's own line; 0 where that isn't known.
+    /// How far the clock moved from the governor's own prediction; 0 if that is not known.
     pub moved: Offset,
     /// The clock now.
     pub now: ClockReading,
@@ -281,9 +281,9 @@ pub struct ClockEvent {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 #[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
 pub enum ClockEventKind {
-    /// Somebody else stepped the clock.
+    /// Another program stepped the clock.
     ForeignStep,
-    /// Somebody else changed frequency, tick or status; they were set back.
+    /// Another program changed frequency, tick or status; they were set back.
     ForeignFrequency,
     /// The machine slept.
     Resume,

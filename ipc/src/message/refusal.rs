@@ -36,13 +36,13 @@ pub enum Refusal {
     Stale,
     /// A value that its row never allows.
     Range,
-    /// A leap second on a day that can't have one.
+    /// A leap second on a day on which none can occur.
     LeapDate,
     /// A leap second too soon after the one before.
     LeapTooSoon,
-    /// A TAI offset that can't be.
+    /// An impossible TAI offset.
     Tai,
-    /// The charge can't be written down.
+    /// The charge cannot be recorded.
     NoPersist,
     /// The kernel refused (no CAP_SYS_TIME, for instance).
     Clock,

@@ -22,7 +22,7 @@ pub const MAX_EPOCH_KEYS: usize = 4;
 pub enum ToServer {
     /// What replies say until the next one or until it is no longer valid.
     State(ServerState),
-    /// A part of the list of who is answered. The list replaces the one before with its last part.
+    /// A part of the access list. The new list replaces the previous one when its last part arrives.
     Access(Access),
     /// How often, and with which time. At any moment; until the first one a server answers as
     /// [`ServerPolicy::DEFAULT`] says.
@@ -30,7 +30,7 @@ pub enum ToServer {
     /// The keys that open and seal cookies, in place of those before. Until the first ones, requests with
     /// NTS fields are not answered.
     CookieKeys(CookieKeys),
-    /// Answer with `Pong`, where the service manager watches the daemon.
+    /// Answer with `Pong`; sent only if the service manager's watchdog is on.
     Ping,
 }
 
@@ -42,8 +42,8 @@ pub enum FromServer {
     Hello(Shortfall),
     /// At most one a second, and only when a count has changed.
     Counters(Counters),
-    /// Answers `Ping`: the loop still turns, and no thread has been at the same batch since the `Ping` before. What is
-    /// owed is answered when the thread goes on.
+    /// Answers `Ping`: the loop still turns, and no thread has been at the same batch since the `Ping` before.
+    /// Outstanding pings are answered once the thread continues.
     Pong,
 }
 
@@ -71,8 +71,8 @@ pub struct ServerState {
     pub valid_until: RawInstant,
 }
 
-/// Access rules; the longest prefix that matches decides, nobody is answered without one. A list of more than
-/// 64 comes in several records, at most [`MAX_LIST`] rules in all.
+/// Access rules: the longest matching prefix decides, and an address without a match is not answered. A list of more
+/// than 64 rules is sent in several records, at most [`MAX_LIST`] rules in all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 #[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
 pub struct Access {
@@ -134,11 +134,11 @@ pub struct ServerPolicy {
     pub network_rate: u32,
     /// Requests a second within those limits from which on all limits are narrowed; 1 to [`MAX_TOTAL`].
     pub total_rate: u32,
-    /// Whether some of those who ask too often are told so (kiss code RATE).
+    /// Whether some of the clients that exceed the rate limit receive a kiss code (RATE).
     pub kiss: bool,
     /// Whether clients may have interleaved answers (RFC 9769).
     pub interleaved: bool,
-    /// Whether nobody is answered while the clock isn't synchronised.
+    /// Whether no client is answered while the clock is not synchronised.
     pub silent: bool,
     /// How a leap second is served.
     pub smear: Smear,

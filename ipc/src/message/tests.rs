@@ -64,7 +64,7 @@ macro_rules! each_message {
             #[test]
             fn a097_no_octets_panic_or_are_taken_loosely(octets in prop::collection::vec(any::<u8>(), 0..MAX_FRAME + 8), kind in 0u8..8) {
                 canonical_or_refused::<$name>(&octets);
-                // The same behind a valid head, where the decoder gets to the fields.
+                // The same behind a valid header, so that the decoder reaches the fields.
                 let mut headed = frame(0, &sample::<$name>())[..6].to_vec();
                 headed.extend([kind, 0, 0, 0]);
                 headed.extend(&octets);

@@ -15,14 +15,14 @@ const CONTROL: usize = 256;
 #[repr(align(16))]
 struct Control([u8; CONTROL]);
 
-/// What came with a datagram.
+/// The control messages of a received datagram.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Arrival {
     /// Octets in the buffer.
     pub length: usize,
     /// Whether there were more.
     pub is_truncated: bool,
-    /// The kernel's stamp, nanoseconds of CLOCK_REALTIME.
+    /// The kernel's timestamp, nanoseconds of CLOCK_REALTIME.
     pub stamp: Option<i64>,
 }
 
@@ -37,7 +37,7 @@ pub(crate) enum Report {
     Other,
 }
 
-/// An error as the kernel puts it, from an ICMP message or of its own.
+/// An error from the kernel, caused by an ICMP message or local.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Trouble {
     /// `ee_origin`.

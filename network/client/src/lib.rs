@@ -1,9 +1,9 @@
 //! The client role: a pipe that timestamps.
 //!
-//! A query comes from the engine as a whole packet; it leaves from a fresh socket that exists for it alone,
-//! and the first datagram that can be its reply ends it; where replies are protected by NTS, the first few are
-//! passed on until the engine has found the true one. Between queries nothing is open. Whoever floods a
-//! query's socket costs that query its reply at most: all reading is bounded for each turn of the loop.
+//! The engine sends a query as a complete packet. It is sent from a new socket used for this query only, and the first
+//! datagram that can be its reply ends it. If replies are protected by NTS, the first few are passed on until the
+//! engine has found the authentic one. Between queries no socket is open. A flood to a query's socket can at most cost
+//! that query its reply: reading is bounded in each iteration of the loop.
 //!
 //! ```text
 //!   query           one query and its socket
@@ -38,7 +38,7 @@ use std::os::fd::AsFd;
 /// Most queries that may be open (the engine's own limit too).
 const MOST: usize = 60;
 
-/// Records that are read from the link before the sockets have their turn.
+/// The most records read from the link before the sockets are served.
 const BURST: usize = 16;
 
 /// Runs until the link ends; sends the hello first.
@@ -85,9 +85,9 @@ impl Client {
             places.extend(self.open.iter().map(|open| PollFd::new(open.as_fd(), open.interest())));
         }
         let now = clock::raw();
-        let patience = self.open.iter().map(|open| open.deadline().since(now).nanos().max(0)).min();
-        let patience = patience.map(|nanos| TimeSpec::new(nanos / 1_000_000_000, nanos % 1_000_000_000));
-        match ppoll(&mut places, patience, None) {
+        let timeout = self.open.iter().map(|open| open.deadline().since(now).nanos().max(0)).min();
+        let timeout = timeout.map(|nanos| TimeSpec::new(nanos / 1_000_000_000, nanos % 1_000_000_000));
+        match ppoll(&mut places, timeout, None) {
             Ok(_) => Ok(places.iter().map(|place| place.revents().unwrap_or(PollFlags::POLLERR)).collect()),
             Err(Errno::EINTR) => Ok(Vec::new()),
             Err(errno) => Err(Ending::Kernel("to wait for sockets", errno)),
@@ -138,7 +138,7 @@ impl Client {
         }
     }
 
-    /// Reads what one socket has, and ends its query where that is the reply.
+    /// Reads from one socket, and ends its query if the reply arrived.
     fn attend(&mut self, at: usize) -> Result<(), Ending> {
         let Some(open) = self.open.get_mut(at) else { return Ok(()) };
         let step = open.read();

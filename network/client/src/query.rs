@@ -27,7 +27,7 @@ const DATAGRAMS: usize = 64;
 /// The same for its error queue.
 const REPORTS: usize = 16;
 
-/// How long a reply is still waited for after an ICMP error: anybody who guesses a port can forge one.
+/// How long a reply is still waited for after an ICMP error: an attacker who guesses the port can forge one.
 const DOUBT: Span = Span::from_secs(1);
 
 /// A query that has left and has no reply yet.
@@ -41,7 +41,7 @@ pub(super) struct Open {
     local: Address,
     /// Our own reading right before the packet left.
     own: RawInstant,
-    /// T1 once it is known, and whether the engine was told.
+    /// T1 once it is known, and whether it was sent to the engine.
     t1: Option<(RawInstant, Stamp)>,
     is_told: bool,
     /// Where replies are protected: how many packets may still be passed on.
@@ -103,7 +103,7 @@ impl Open {
         self.deadline
     }
 
-    /// Empties the error queue, as far as it goes in one turn: the stamp of the packet's leaving, and ICMP.
+    /// Reads the error queue, up to the limit of one iteration: the transmit timestamp, and ICMP errors.
     pub(super) fn take_reports(&mut self) {
         for _ in 0..REPORTS {
             match report(&self.socket) {
@@ -180,7 +180,7 @@ impl Open {
         Some(Sent { id: self.id, t1, stamp, local: self.local })
     }
 
-    /// T1 for the engine where it wasn't told before: our own reading where the kernel gave none.
+    /// T1 for the engine, unless it was sent already: our own reading if the kernel gave none.
     pub(super) fn sent_anyway(&mut self) -> Option<Sent> {
         self.t1.get_or_insert((self.own, Stamp::User));
         self.sent_if_stamped()
@@ -206,7 +206,7 @@ impl AsFd for Open {
     }
 }
 
-/// What the kernel chose when the socket was connected; [`Address::NONE`] where it doesn't say.
+/// What the kernel chose when the socket was connected; [`Address::NONE`] if it does not tell.
 fn local_address(socket: &OwnedFd) -> Address {
     let Ok(name) = getsockname::<SockaddrStorage>(socket.as_raw_fd()) else { return Address::NONE };
     let v4 = name.as_sockaddr_in().map(|address| SocketAddr::V4((*address).into()));

@@ -1,7 +1,7 @@
 //! Which datagrams are replies to a query, and why others are not.
 //!
-//! Only form and origin are judged here; what a reply says of time is the engine's to judge, kiss codes
-//! included. A datagram that fails one test has no effect but a count.
+//! Only form and origin are judged here; the engine judges the contents, kiss codes included. A datagram that fails a
+//! test only increments a counter.
 
 use ipc::message::client::Rejected;
 use ipc::packet::MAX_PACKET;
@@ -36,7 +36,7 @@ pub enum Rejection {
 }
 
 impl Expected {
-    /// Of the octets of a request; nothing where they are no NTP packet.
+    /// Of the octets of a request; `None` if they are not an NTP packet.
     pub fn of_request(octets: &[u8]) -> Option<Self> {
         let header = Header::decode(octets).ok()?;
         Some(Self { nonce: header.transmit_timestamp, version: header.version })
@@ -76,7 +76,7 @@ pub fn check(datagram: &[u8], expected: Expected) -> Result<Header, Rejection> {
     if header.mode != MODE_SERVER {
         return Err(Rejection::Mode);
     }
-    // Zero is "unknown" and never an origin, even where a request was so careless.
+    // Zero means "unknown" and is never a valid origin, even if a request used it.
     if header.origin_timestamp == 0 || header.origin_timestamp != expected.nonce {
         return Err(Rejection::Origin);
     }

@@ -17,7 +17,7 @@ pub(super) fn of_sending(errno: Errno) -> Silence {
     }
 }
 
-/// An error that reading the socket gave; nothing where it says nothing of the way there and back.
+/// An error that reading the socket gave; `None` if it says nothing about the network path.
 pub(super) fn of_receiving(errno: Errno) -> Option<Silence> {
     match errno {
         Errno::ECONNREFUSED => Some(Silence::PortUnreachable),

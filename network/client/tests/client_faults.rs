@@ -213,7 +213,7 @@ fn a168_a169_without_a_network_a_query_is_unreachable_and_the_role_lives() {
         eprintln!("skipped: no network namespace to be had here");
         return;
     }
-    // The shell that "before" starts runs the rest of the line in a network of its own, without a way out.
+    // The shell started by "before" runs the rest of the line in a separate network namespace without a route out.
     let mut client = greeted(Client::in_process(Process::Client, "exec unshare -rn", "", &[]));
     for (id, destination) in [(1, "192.0.2.1:123"), (2, "[2001:db8::1]:123"), (3, "127.0.0.1:123")] {
         client.send(&query(id, destination.parse().unwrap(), 2_000));
@@ -223,8 +223,8 @@ fn a168_a169_without_a_network_a_query_is_unreachable_and_the_role_lives() {
     assert_eq!(client.status(true).code(), Some(0));
 }
 
-/// An ICMP message of this type and code about a datagram from `of` to `to`, as a router on the way would
-/// send it; nothing where this process may not.
+/// An ICMP message of this type and code about a datagram from `of` to `to`, as a router on the way would send it;
+/// `None` if this process lacks the privilege.
 fn forge_icmp(kind: u8, code: u8, of: SocketAddr, to: SocketAddr) -> Option<()> {
     let flags = SockFlag::SOCK_CLOEXEC;
     let raw = socket(AddressFamily::Inet, SockType::Raw, flags, SockProtocol::Icmp).ok()?;
@@ -271,7 +271,7 @@ fn a044_forged_icmp_costs_at_most_one_poll_and_no_time() {
     assert!((500..3_000).contains(&begin.elapsed().as_millis()), "{:?}", begin.elapsed());
     let cpu = cpu_time(client.process_id());
     assert!(cpu <= Duration::from_millis(300), "no spinning: {cpu:?}");
-    // A path that is said to take only 68 octets doesn't change what the next query looks like.
+    // A claimed path MTU of 68 octets does not change the next query.
     client.send(&query(3, server.address(), 5_000));
     let (request, from) = server.request();
     server.send(&honest(&request).encode(), from);

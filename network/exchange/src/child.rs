@@ -59,7 +59,7 @@ pub(super) struct Child {
 /// Why there is nothing from a child itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Trouble {
-    /// It can't be started now.
+    /// The child process cannot be started now.
     NotStarted,
     /// It took longer than its deadline.
     Deadline,
@@ -108,7 +108,7 @@ impl Work {
                 exit(UNCONFINED);
             }
             for message in carry_out(task, &roots) {
-                // Where the parent is gone, there is nobody to tell.
+                // If the parent is gone, there is no process to report to.
                 if result.send(&message).is_err() {
                     break;
                 }
@@ -161,8 +161,8 @@ impl Child {
         self.deadline
     }
 
-    /// All that is to be told, if the end has come: what the child says where that is lawful, else that it is
-    /// broken. Nothing of what it says is told before.
+    /// The complete report once the child has ended: its messages if they are lawful, otherwise that it failed. Nothing
+    /// is forwarded before that.
     pub(super) fn outcome(&mut self) -> Option<Vec<FromExchange>> {
         loop {
             let judged = match self.result.receive() {
@@ -184,7 +184,7 @@ impl Child {
 
     /// Ends the process, whatever it is doing; it is still to be waited for.
     pub(super) fn kill(self) -> Pid {
-        // It was not waited for yet, so the number is its own and of nobody else.
+        // It has not been waited for yet, so the kernel cannot have reused the pid.
         let _ = kill(self.pid, Signal::SIGKILL);
         self.pid
     }

@@ -25,11 +25,11 @@ struct Attempt {
     address: SocketAddr,
 }
 
-/// Connects; the stream blocks. Ends by itself only where every address refuses: how long it may take is the
-/// business of whoever ends this process.
+/// Connects; the stream blocks. It returns an error only if every address refuses: the process that ends this one
+/// decides how long it may take.
 ///
 /// # Errors
-/// `Refused` where one of the addresses did that, else `Unreachable`.
+/// `Refused` if one of the addresses refused, otherwise `Unreachable`.
 pub(super) fn connect_to_any(addresses: &[SocketAddr]) -> Result<(TcpStream, SocketAddr), ExchangeFailure> {
     let mut left = interleave(addresses).into_iter().take(MOST);
     let mut open: Vec<Attempt> = Vec::new();
@@ -49,8 +49,8 @@ pub(super) fn connect_to_any(addresses: &[SocketAddr]) -> Result<(TcpStream, Soc
         if open.is_empty() {
             return Err(failure);
         }
-        let patience = (left.len() > 0).then(|| next_start.since(clock::raw()).nanos().max(0));
-        for at in wait(&open, patience).into_iter().rev() {
+        let timeout = (left.len() > 0).then(|| next_start.since(clock::raw()).nanos().max(0));
+        for at in wait(&open, timeout).into_iter().rev() {
             let attempt = open.swap_remove(at);
             match getsockopt(&attempt.socket, sockopt::SocketError) {
                 Ok(0) => return finish(attempt),
@@ -83,11 +83,11 @@ fn start(address: SocketAddr) -> Result<Attempt, Errno> {
 }
 
 /// Which attempts came to an end, in ascending order.
-fn wait(open: &[Attempt], patience: Option<i64>) -> Vec<usize> {
+fn wait(open: &[Attempt], timeout: Option<i64>) -> Vec<usize> {
     let place = |attempt| PollFd::new(AsFd::as_fd(attempt), PollFlags::POLLOUT);
     let mut places: Vec<PollFd<'_>> = open.iter().map(|attempt| place(&attempt.socket)).collect();
-    let patience = patience.map(|nanos| TimeSpec::new(nanos / 1_000_000_000, nanos % 1_000_000_000));
-    if ppoll(&mut places, patience, None).is_err() {
+    let timeout = timeout.map(|nanos| TimeSpec::new(nanos / 1_000_000_000, nanos % 1_000_000_000));
+    if ppoll(&mut places, timeout, None).is_err() {
         return Vec::new();
     }
     let ended = |place: &PollFd<'_>| place.revents().is_some_and(|events| !events.is_empty());
@@ -115,7 +115,7 @@ mod tests {
         text.parse().unwrap()
     }
 
-    /// A port of the loopback interface that nobody listens on.
+    /// A port of the loopback interface on which no process listens.
     fn deaf() -> SocketAddr {
         TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
     }
@@ -138,7 +138,7 @@ mod tests {
 
     #[test]
     fn an_address_that_keeps_silent_delays_the_next_by_its_head_start_alone() {
-        // A queue of connections that is full: the kernel answers nobody any more.
+        // A full accept queue: the kernel no longer answers.
         let full = TcpListener::bind("127.0.0.1:0").unwrap();
         nix::sys::socket::listen(&full, nix::sys::socket::Backlog::new(0).unwrap()).unwrap();
         let silent = full.local_addr().unwrap();
@@ -152,7 +152,7 @@ mod tests {
     fn a060_where_nobody_listens_the_connection_is_refused() {
         assert_eq!(connect_to_any(&[deaf(), deaf()]).unwrap_err(), ExchangeFailure::Refused);
         assert_eq!(connect_to_any(&[]).unwrap_err(), ExchangeFailure::Unreachable);
-        // Nothing is routed there (RFC 5737), or nobody answers; a refusal would be somebody's.
+        // Nothing is routed there (RFC 5737), or nothing answers; only a host could refuse.
         let broadcast = address("255.255.255.255:4460");
         assert_eq!(connect_to_any(&[broadcast]).unwrap_err(), ExchangeFailure::Unreachable);
     }

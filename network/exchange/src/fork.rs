@@ -9,7 +9,7 @@ use std::process::exit;
 /// the child's id here.
 ///
 /// # Errors
-/// What the kernel says where there can be no more processes.
+/// The kernel's error if no process can be created.
 pub(super) fn fork_into(work: impl FnOnce() -> i32) -> Result<Pid, Errno> {
     // SAFETY: the exchange role has one thread (confinement insists on it, and nothing starts another), so no
     // other thread can hold a lock that the child inherits in a locked state; both sides may then do all that

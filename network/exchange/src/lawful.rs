@@ -30,7 +30,7 @@ pub(super) fn judge(asked: &mut Asked, said: FromExchange) -> Judged {
     }
 }
 
-/// Whether a child can find this reason: the others are what its parent says of it.
+/// Whether a child may report this reason: the others are reported by its parent.
 const fn is_a_childs(reason: LookupFailure) -> bool {
     match reason {
         LookupFailure::NoSuchName

@@ -1,4 +1,4 @@
-//! The exchange role: looks names up and exchanges keys, each in a child of its own.
+//! The exchange role: resolves names and exchanges keys, each in a separate child process.
 //!
 //! The resolver's answer, certificates and the messages of a key exchange come from strangers, and the code
 //! that reads them is large. So it runs in a process that is forked for one name or one server, narrows its
@@ -112,9 +112,9 @@ impl Exchange {
         let now = clock::raw();
         let deadlines = self.open.iter().map(|child| child.deadline().since(now).nanos().max(0));
         let reaping = (!self.dying.is_empty()).then_some(REAPING.nanos());
-        let patience = deadlines.chain(reaping).min();
-        let patience = patience.map(|nanos| TimeSpec::new(nanos / 1_000_000_000, nanos % 1_000_000_000));
-        match ppoll(&mut places, patience, None) {
+        let timeout = deadlines.chain(reaping).min();
+        let timeout = timeout.map(|nanos| TimeSpec::new(nanos / 1_000_000_000, nanos % 1_000_000_000));
+        match ppoll(&mut places, timeout, None) {
             Ok(_) => Ok(places.iter().map(|place| place.revents().unwrap_or(PollFlags::POLLERR)).collect()),
             Err(Errno::EINTR) => Ok(Vec::new()),
             Err(errno) => Err(Ending::Kernel("to wait for children", errno)),

@@ -65,8 +65,8 @@ fn failure(error: &io::Error, is_resolver_configured: impl Fn() -> bool) -> Look
     })
 }
 
-/// The C library says of a resolver that isn't configured what it says of one that doesn't answer: without any it asks
-/// this host.
+/// The C library reports the same error for a missing resolver configuration as for a resolver that does not answer:
+/// without a configuration it queries this host.
 fn is_resolver_configured() -> bool {
     let text = read_resolver_file().unwrap_or_default();
     !name_servers(&String::from_utf8_lossy(&text)).is_empty()

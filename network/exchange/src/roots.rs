@@ -1,4 +1,4 @@
-//! Who vouches for servers: certificates in files, read anew for each key exchange.
+//! Root certificates, read from files for each key exchange.
 
 use policies::Inherited;
 use rustls::pki_types::pem::PemObject;
@@ -48,8 +48,8 @@ impl Roots {
     /// Reads a file of certificates in PEM.
     ///
     /// # Errors
-    /// The kernel's; `InvalidData` for a file that is too long, has too many certificates, none, or a broken
-    /// one.
+    /// The error of the failed system call; `InvalidData` for a file that is too long, has too many certificates, none,
+    /// or a broken one.
     pub(super) fn read(path: &Path) -> io::Result<Self> {
         let mut text = Vec::new();
         File::open(path)?.take(MAX_FILE + 1).read_to_end(&mut text)?;
@@ -81,7 +81,7 @@ impl Roots {
     }
 }
 
-/// Whether a certificate is an authority's. A server's own in this file vouches for nobody else.
+/// Whether a certificate is a CA certificate. A server certificate in this file authenticates no other server.
 fn may_vouch(certificate: &CertificateDer<'_>) -> bool {
     let from = Validity::of(certificate).map_or(0, |period| period.from.max(0).unsigned_abs());
     let at = UnixTime::since_unix_epoch(Duration::from_secs(from));

@@ -21,7 +21,7 @@ const MAX_HANDSHAKE: u64 = 64 << 10;
 /// Most octets that are read after that: a message of 64 KiB, in records of no fewer than eight octets of it.
 const MAX_REST: u64 = 256 << 10;
 
-/// A connection to a server that has proved who it is, and what it answered.
+/// A connection to an authenticated server, and its answer.
 pub(super) struct Session {
     connection: ClientConnection,
     /// The certificates.
@@ -149,7 +149,7 @@ impl Session {
     /// The keys of this connection.
     ///
     /// # Errors
-    /// `Tls` where there are none.
+    /// `Tls` if there are none.
     pub(super) fn keys(&self, algorithm: Algorithm, exporter: Exporter) -> Result<KeyPair, ExchangeFailure> {
         let export = |direction| -> Result<Secret, ExchangeFailure> {
             let context = exporter_context(algorithm, direction, exporter);

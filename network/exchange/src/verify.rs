@@ -1,4 +1,4 @@
-//! Whether a server is who it was asked to be: its chain of certificates, at the time of the request.
+//! Verifies a server's identity: its certificate chain, at the time of the request.
 //!
 //! A host whose clock is known to be wrong may ask for *deferred validity*: if time is all that is wrong with
 //! the chain, it is judged at an instant at which all of it is valid, and which isn't before the earliest time
@@ -54,7 +54,7 @@ impl Verifier {
         Self { roots, algorithms, now: seconds(exchange.now), not_before, verdict: OnceLock::new() }
     }
 
-    /// The verdict, where it came to one.
+    /// The verdict, if there is one.
     pub(super) fn verdict(&self) -> Option<Result<Verdict, ExchangeFailure>> {
         self.verdict.get().copied()
     }
@@ -73,7 +73,7 @@ impl Verifier {
             Err(Flaw::Other(reason)) => return Err(reason),
             Err(Flaw::Time(reason)) => reason,
         };
-        // A chain is valid at some instant exactly where it is when the last of its certificates begins.
+        // A chain is valid at some instant if and only if it is valid when its last certificate becomes valid.
         let begins = [server].into_iter().chain(between).filter_map(|one| Validity::of(one));
         let mut begins: Vec<i64> = begins.map(|period| period.from).collect();
         begins.sort_unstable();
@@ -144,7 +144,7 @@ fn flaw(error: PathError) -> Flaw {
     })
 }
 
-/// What the server is told.
+/// The alert for the server.
 fn alert(failure: ExchangeFailure) -> CertificateError {
     match failure {
         ExchangeFailure::Expired => CertificateError::Expired,

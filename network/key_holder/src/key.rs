@@ -19,7 +19,7 @@ pub(super) struct Key {
 }
 
 impl Key {
-    /// Reads a file; nothing where there is no key in it that is done here.
+    /// Reads a file; `None` if it holds no key of a supported type.
     pub(super) fn read(path: &Path) -> Option<Self> {
         Self::from_text(&small_file::read(path).ok()?)
     }
@@ -45,7 +45,7 @@ impl Key {
         self.fingerprint
     }
 
-    /// Signs the content of a CertificateVerify and nothing else; nothing where the key doesn't do the scheme.
+    /// Signs the content of a CertificateVerify and nothing else; `None` if the key does not support the scheme.
     pub(super) fn sign(&self, order: &Sign) -> Option<Signature> {
         let signer = self.key.choose_scheme(&[named(order.scheme)])?;
         Signature::from_octets(&signer.sign(&put_together(&order.transcript)).ok()?).ok()

@@ -1,12 +1,12 @@
 //! The key holder role: has the private key of the key exchange service's certificate, and signs for it.
 //!
-//! It has no network, no thread, no file but the key's, and one use: the CertificateVerify of a TLS 1.3 server,
-//! whose content it puts together itself. Whoever takes the service over can have handshakes signed while it
-//! lasts, at a bounded rate, and take nothing along.
+//! It has no network, no extra threads and no file except the key. It signs only the CertificateVerify of a TLS 1.3
+//! server, whose content it assembles itself. An attacker in the service can have handshakes signed, at a bounded rate,
+//! while the attack lasts, but cannot take the key.
 //!
-//! The service has a link for each of its threads, and one more, the first, over which it orders the key to be read.
-//! After a `Use` on a thread's link its signatures are by the key that was read last; so each thread changes key
-//! and certificate between two handshakes of its own, and none of them fails.
+//! The service has one link for each of its threads, and a further one, the first, over which it requests that the key
+//! be read. After a `Use` on a thread's link, its signatures are made with the latest key; so each thread changes key
+//! and certificate between two of its handshakes, and no handshake fails.
 //!
 //! ```text
 //!   key   read, and used for one thing
@@ -44,8 +44,8 @@ const READINGS: i64 = 10;
 /// Orders of one thread that are done before the key is read.
 const BURST: usize = 16;
 
-/// An end of a link, over which the service signs, orders, and is answered in order.
-type Ear = Link<FromKeyHolder, ToKeyHolder>;
+/// A link to the key service: its requests arrive on it and are answered in order.
+type ServiceLink = Link<FromKeyHolder, ToKeyHolder>;
 
 /// The key, read before the filter is in force: what a library asks of the kernel when it is used first isn't
 /// allowed later.
@@ -57,14 +57,14 @@ pub struct Holder {
 }
 
 impl Holder {
-    /// Reads the key; that it can't be read is told once there is somebody to tell.
+    /// Reads the key. A failure is reported once the service is connected.
     pub fn new(path: PathBuf) -> Self {
         let latest = Key::read(&path);
         Self { path, latest }
     }
 
-    /// Signs until a link ends. The first link is told hello, and of the key.
-    pub fn run(self, links: Vec<Ear>, shortfall: Shortfall) -> Ending {
+    /// Signs until a link ends. The hello and the state of the key are sent on the first link.
+    pub fn run(self, links: Vec<ServiceLink>, shortfall: Shortfall) -> Ending {
         let Holder { path, latest } = self;
         let places = links.into_iter().map(|link| Place { link, key: latest.clone(), late: None }).collect();
         let mut work = Work {
@@ -83,7 +83,7 @@ impl Holder {
 
 /// One link.
 struct Place {
-    link: Ear,
+    link: ServiceLink,
     /// Signs here.
     key: Option<Key>,
     /// An answer that the service had no room for. Until it has, nothing more is read from it.

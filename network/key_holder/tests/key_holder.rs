@@ -171,7 +171,7 @@ fn an_order_on_the_wrong_link_ends_the_holder() {
     }
 }
 
-/// All that a process has in its memory, as far as it can be read.
+/// The readable memory of a process.
 fn memory(pid: u32) -> Vec<u8> {
     let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).unwrap();
     let file = File::open(format!("/proc/{pid}/mem")).unwrap();

@@ -1,6 +1,6 @@
 //! A request becomes a response (RFC 8915 section 4): keys out of the TLS connection, and cookies around them.
 
-use super::talk::{Desk, End};
+use super::session::{Context, End};
 use protocol::nts::MAX_COOKIES;
 use protocol::nts::aead::{
     Algorithm, Direction, EXPORTER_LABEL, Exporter, MAX_KEY, SessionKeys, exporter_context,
@@ -17,14 +17,14 @@ use zeroize::Zeroizing;
 const MAX_RESPONSE: usize = 1_280;
 
 /// The response to a whole request, and what it means.
-pub(super) fn answer(request: &[u8], tls: &ServerConnection, desk: &Desk) -> (Vec<u8>, End) {
-    let policy = &desk.settings.policy;
+pub(super) fn answer(request: &[u8], tls: &ServerConnection, context: &Context) -> (Vec<u8>, End) {
+    let policy = &context.settings.policy;
     match Request::decode(request).map(|request| request.agree()) {
         Err(refusal) => (error(refusal.code()), End::Refused),
         Ok(Agreement::NoProtocol) => (write(encode_no_protocol), End::Refused),
         Ok(Agreement::NoAlgorithm) => (write(encode_no_algorithm), End::Refused),
         Ok(Agreement::Agreed { algorithm, exporter, says_compliant_exporter }) => {
-            match export(tls, algorithm, exporter).and_then(|keys| seal(&keys, desk)) {
+            match export(tls, algorithm, exporter).and_then(|keys| seal(&keys, context)) {
                 None => (error(ErrorCode::InternalServerError), End::Refused),
                 Some(cookies) => {
                     let cookies = cookies.each_ref().map(Cookie::octets);
@@ -67,10 +67,10 @@ fn export(tls: &ServerConnection, algorithm: Algorithm, exporter: Exporter) -> O
     SessionKeys::from_octets(algorithm, to_server.get(..length)?, to_client.get(..length)?)
 }
 
-fn seal(keys: &SessionKeys, desk: &Desk) -> Option<[Cookie; MAX_COOKIES]> {
-    let cookies = desk.settings.cookies.as_ref()?;
+fn seal(keys: &SessionKeys, context: &Context) -> Option<[Cookie; MAX_COOKIES]> {
+    let cookies = context.settings.cookies.as_ref()?;
     let mut nonces = [0; MAX_COOKIES * NONCE];
-    desk.config.as_ref()?.crypto_provider().secure_random.fill(&mut nonces).ok()?;
+    context.config.as_ref()?.crypto_provider().secure_random.fill(&mut nonces).ok()?;
     let (nonces, _) = nonces.as_chunks::<NONCE>();
     let nonces: [[u8; NONCE]; MAX_COOKIES] = nonces.try_into().ok()?;
     Some(nonces.map(|nonce| cookies.seal(keys, &nonce)))

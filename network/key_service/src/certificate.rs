@@ -1,4 +1,4 @@
-//! The certificate: read from its file, and as much of it understood as is said to others.
+//! The certificate, read from its file, with the fields that are reported.
 
 use ipc::message::key_service::Scheme;
 use rustls::pki_types::pem::PemObject;
@@ -64,7 +64,7 @@ impl Certificate {
     /// Reads a file.
     ///
     /// # Errors
-    /// The kernel's number; 0 where there is no certificate in it, or none that is done here.
+    /// The errno; 0 if the file holds no certificate, or none of a supported type.
     pub(super) fn read(path: &Path) -> Result<Self, u16> {
         let text = small_file::read(path).map_err(|errno| u16::try_from(errno as i32).unwrap_or(0))?;
         Self::from_text(&text).ok_or(0)

@@ -1,7 +1,7 @@
-//! One connection: a socket that never blocks, and a talk over it.
+//! One connection: a socket that never blocks, and a session over it.
 
 use super::limit::Network;
-use super::talk::{Desk, End, Talk};
+use super::session::{Context, End, Session};
 use ipc::units::RawInstant;
 use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, Shutdown, recv, send, shutdown};
@@ -23,15 +23,15 @@ pub(super) struct Connection {
     stage: Stage,
     /// What the client was too slow to read.
     unsent: Vec<u8>,
-    /// Waited for until it reads; meanwhile nothing is read from it.
+    /// Waiting for the client to read; nothing is read from it until then.
     is_blocked: bool,
 }
 
 enum Stage {
     /// Nothing has come yet: nothing is spent on it.
     Silent,
-    Talking(Talk),
-    /// All is said. Until the client has closed its side too, so that no answer is lost.
+    Talking(Session),
+    /// Everything was sent. Waits until the client has closed its side too, so that no answer is lost.
     Leaving {
         ignored: usize,
     },
@@ -39,8 +39,8 @@ enum Stage {
 
 /// How much is lost with a connection, least first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) enum Worth {
-    /// All is said.
+pub(super) enum Priority {
+    /// Everything was sent.
     Spent,
     /// Nothing was computed yet.
     Idle,
@@ -69,11 +69,11 @@ impl Connection {
         Self { stream, network, since, stage: Stage::Silent, unsent: Vec::new(), is_blocked: false }
     }
 
-    pub(super) fn worth(&self) -> Worth {
+    pub(super) fn priority(&self) -> Priority {
         match &self.stage {
-            Stage::Leaving { .. } => Worth::Spent,
-            Stage::Talking(talk) if talk.is_secret() => Worth::Invested,
-            Stage::Silent | Stage::Talking(_) => Worth::Idle,
+            Stage::Leaving { .. } => Priority::Spent,
+            Stage::Talking(session) if session.is_secret() => Priority::Invested,
+            Stage::Silent | Stage::Talking(_) => Priority::Idle,
         }
     }
 
@@ -81,7 +81,7 @@ impl Connection {
     /// `piece` and `out` are room to work in.
     pub(super) fn attend(
         &mut self,
-        desk: &Desk,
+        context: &Context,
         has_closed: bool,
         begins: impl FnOnce() -> bool,
         piece: &mut [u8; PIECE],
@@ -102,11 +102,11 @@ impl Connection {
             return (None, if is_enough { Outcome::Closes } else { self.outcome() });
         }
         if matches!(self.stage, Stage::Silent) {
-            self.stage = Stage::Talking(Talk::new());
+            self.stage = Stage::Talking(Session::new());
         }
-        let Stage::Talking(talk) = &mut self.stage else { return (None, Outcome::Closes) };
+        let Stage::Talking(session) = &mut self.stage else { return (None, Outcome::Closes) };
         out.clear();
-        let end = talk.hear(piece.get(..length).unwrap_or_default(), desk, begins, out);
+        let end = session.hear(piece.get(..length).unwrap_or_default(), context, begins, out);
         if end == Some(End::Limited) {
             return (end, Outcome::Closes);
         }
@@ -133,8 +133,8 @@ impl Connection {
         out.clear();
         match &mut self.stage {
             Stage::Silent => true,
-            Stage::Talking(talk) => {
-                talk.run_out(out);
+            Stage::Talking(session) => {
+                session.run_out(out);
                 // It is closed next, whatever becomes of that.
                 let _ = self.say(out);
                 true
@@ -143,7 +143,7 @@ impl Connection {
         }
     }
 
-    /// What is lost where the client is gone: nothing once all was said.
+    /// What is lost if the client is gone: nothing once everything was sent.
     fn loss(&self) -> Option<End> {
         (!matches!(self.stage, Stage::Leaving { .. })).then_some(End::Gone)
     }

@@ -1,10 +1,10 @@
 //! The key exchange service role: talks TLS with strangers, and hands out keys and cookies (RFC 8915 section 4).
 //!
-//! One thread listens to the engine and to the key holder, the others to the network: each accepts connections
-//! from sockets that all share, attends to many of them at a time, and asks the key holder for signatures over a
-//! link of its own. A connection has two seconds from its start for everything. It costs next to nothing until the
-//! client's first message is whole; a network with too many connections loses its own first; and handshakes, which cost
-//! most, are counted before anything is computed.
+//! One thread reads the links to the engine and the key holder; the others serve the network. Each accepts connections
+//! from shared sockets, handles many of them at a time, and requests signatures from the key holder over its own link.
+//! A connection may last two seconds in total. It costs almost nothing until the client's first message is complete; a
+//! network with too many connections loses its own first; and handshakes, the most expensive part, are counted before
+//! anything is computed.
 //!
 //! The private key isn't here. What is here: keys that seal cookies, shared with the server role, and for the
 //! length of an exchange the keys of one client.
@@ -13,7 +13,7 @@
 //!   worker       one thread: connections and their deadlines
 //!   places       its connections, and who has to go
 //!   connection   one socket
-//!   talk         one exchange, as octets in and octets out
+//!   session         one exchange, as octets in and octets out
 //!   answer       a request becomes a response
 //!   limit        how many at a time, how many a second
 //!   certificate  read and understood
@@ -29,9 +29,9 @@ mod connection;
 mod limit;
 mod places;
 mod reload;
+mod session;
 mod shared;
 mod signing;
-mod talk;
 mod worker;
 
 pub use worker::DEADLINE;
@@ -68,32 +68,32 @@ const BURST: usize = 16;
 const STACK: usize = 512 * 1024;
 
 /// How long a thread waits for a signature, microseconds.
-const PATIENCE: i64 = 1_000_000;
+const TIMEOUT: i64 = 1_000_000;
 
-/// The threads at the sockets, waiting at a gate.
+/// The serving threads, waiting at a gate.
 #[derive(Debug)]
-pub struct Crew {
+pub struct WorkerThreads {
     shared: Arc<Shared>,
     gate: Gate,
 }
 
-/// Starts a thread for each link to the key holder. They wait; so this comes before the filter, under which no
-/// thread can be made. The sockets are bound, listen and don't block; the links do.
+/// Starts a thread for each link to the key holder. They wait at the gate. Call this before the seccomp filter is
+/// installed, which allows no new threads. The sockets are bound, listen and don't block; the links do.
 ///
 /// # Errors
-/// [`Ending::Kernel`] where there are no threads or descriptors to be had.
-pub fn muster(
+/// [`Ending::Kernel`] if no thread or descriptor is available.
+pub fn start_threads(
     listeners: Vec<OwnedFd>,
     holders: Vec<Link<ToKeyHolder, FromKeyHolder>>,
-) -> Result<Crew, Ending> {
+) -> Result<WorkerThreads, Ending> {
     let refused = |errno| Ending::Kernel("threads that exchange keys", errno);
     let listeners: Arc<[TcpListener]> = listeners.into_iter().map(TcpListener::from).collect();
     let shared = Arc::new(Shared::new(holders.len()).map_err(refused)?);
     let mut bodies = Vec::with_capacity(holders.len());
     for (number, link) in holders.into_iter().enumerate() {
-        let patience = TimeVal::new(PATIENCE / 1_000_000, PATIENCE % 1_000_000);
-        setsockopt(&link, sockopt::ReceiveTimeout, &patience).map_err(refused)?;
-        setsockopt(&link, sockopt::SendTimeout, &patience).map_err(refused)?;
+        let timeout = TimeVal::new(TIMEOUT / 1_000_000, TIMEOUT % 1_000_000);
+        setsockopt(&link, sockopt::ReceiveTimeout, &timeout).map_err(refused)?;
+        setsockopt(&link, sockopt::SendTimeout, &timeout).map_err(refused)?;
         let worker = Worker::new(Arc::clone(&shared), number, Arc::clone(&listeners), Holder::new(link));
         let mut worker = worker.map_err(refused)?;
         bodies.push(move || {
@@ -101,20 +101,20 @@ pub fn muster(
             move || worker.work()
         });
     }
-    let gate = threads::start(("keys", STACK), &shared, |shared| &shared.crew, bodies).map_err(refused)?;
-    Ok(Crew { shared, gate })
+    let gate = threads::start(("keys", STACK), &shared, |shared| &shared.workers, bodies).map_err(refused)?;
+    Ok(WorkerThreads { shared, gate })
 }
 
-/// Runs until the engine's link ends; sends the hello first. `holder` is the link over which the key holder is
-/// told to read its key, `certificate` the file.
+/// Runs until the engine's link ends; sends the hello first. `holder` is the link over which the key holder is asked to
+/// read its key, `certificate` the file.
 pub fn run(
     engine: Link<FromKeyService, ToKeyService>,
     holder: Link<ToKeyHolder, FromKeyHolder>,
     certificate: PathBuf,
     shortfall: Shortfall,
-    crew: Crew,
+    threads: WorkerThreads,
 ) -> Ending {
-    let Crew { shared, gate } = crew;
+    let WorkerThreads { shared, gate } = threads;
     let mut service = Service {
         engine: Outbox::new(engine),
         holder: Outbox::new(holder),
@@ -136,7 +136,7 @@ struct Service<'s> {
     shared: &'s Shared,
     reload: Reload,
     is_holder_known: bool,
-    /// Who answers pings for the threads.
+    /// Tracks the threads' progress, to answer pings.
     watch: Watch,
     reports: Reports<KINDS>,
 }
@@ -147,7 +147,7 @@ impl Service<'_> {
         gate.open();
         loop {
             let [is_engine, is_holder] = self.wait()?;
-            if let Some(ending) = self.shared.crew.failure() {
+            if let Some(ending) = self.shared.workers.failure() {
                 return Err(ending);
             }
             if is_engine {
@@ -163,15 +163,15 @@ impl Service<'_> {
         }
     }
 
-    /// Waits for the links, for a thread, or until a report is due; tells which of engine and key holder have
-    /// something to say or to hear.
+    /// Waits for the links, for a thread, or until a report is due; returns which of the links to engine and key holder
+    /// are ready.
     fn wait(&mut self) -> Result<[bool; 2], Ending> {
         let mut places = [
             PollFd::new(self.engine.as_fd(), self.engine.interest()),
             PollFd::new(self.holder.as_fd(), self.holder.interest()),
-            PollFd::new(self.shared.crew.bell().as_fd(), PollFlags::POLLIN),
+            PollFd::new(self.shared.workers.wakeup().as_fd(), PollFlags::POLLIN),
         ];
-        match ppoll(&mut places, self.reports.patience(), None) {
+        match ppoll(&mut places, self.reports.timeout(), None) {
             Ok(_) => {}
             Err(Errno::EINTR) => return Ok([false; 2]),
             Err(errno) => return Err(Ending::Kernel("to wait for the engine", errno)),
@@ -179,7 +179,7 @@ impl Service<'_> {
         let [is_engine, is_holder, is_bell] =
             [0, 1, 2].map(|at| places.get(at).is_some_and(|place| place.any().unwrap_or(true)));
         if is_bell {
-            self.reports.wake(&self.shared.crew);
+            self.reports.wake(&self.shared.workers);
         }
         Ok([is_engine, is_holder])
     }
@@ -194,7 +194,7 @@ impl Service<'_> {
                 Some(ToKeyService::Policy(policy)) => self.follow(policy)?,
                 Some(ToKeyService::Reload) => self.reload.order(),
                 Some(ToKeyService::Ping) => {
-                    for _ in 0..self.watch.answers(self.shared.crew.progress()) {
+                    for _ in 0..self.watch.answers(self.shared.workers.progress()) {
                         self.engine.push(FromKeyService::Pong)?;
                     }
                     self.holder.push(ToKeyHolder::Ping).map_err(of_holder)?;
@@ -234,7 +234,7 @@ impl Service<'_> {
         Ok(())
     }
 
-    /// Begins to read certificate and key where that is wanted, and tells what came of it once that is known.
+    /// Starts reading certificate and key if a reload was requested, and reports the result once it is known.
     fn reload(&mut self) -> Result<(), Ending> {
         loop {
             if self.reload.is_due() && self.reload.begin() {
@@ -248,7 +248,7 @@ impl Service<'_> {
     fn report(&mut self) -> Result<(), Ending> {
         let engine = &mut self.engine;
         let offer = |counts| engine.offer(&FromKeyService::Counters(KeyCounters::from_list(counts)));
-        self.reports.report(&self.shared.crew, offer)
+        self.reports.report(&self.shared.workers, offer)
     }
 }
 
@@ -261,7 +261,7 @@ fn of_holder(ending: Ending) -> Ending {
     }
 }
 
-/// The keys that seal cookies, out of a message; nothing where it contradicts itself.
+/// The keys that seal cookies, out of a message; `None` if it contradicts itself.
 fn take_over(given: &GivenKeys) -> Option<CookieKeys> {
     let given_ones = given.keys.get(..usize::from(given.count))?;
     let keys = given_ones.iter().map(|key| EpochKey::from_octets(key.epoch, key.key.octets()));

@@ -1,10 +1,10 @@
 //! How many connections there are at a time, and how many handshakes a second: of all, and of one network, an
 //! IPv4 /24 or IPv6 /48.
 //!
-//! A connection costs a descriptor and little memory, so it is counted from the start. A handshake costs the
-//! most of all here, so it is counted where the client's first message is whole and before anything is computed:
-//! connections over which nothing comes use nothing of that budget up. The table of networks has a fixed size and
-//! a hash whose key is drawn at start; of places that are taken, the one whose bucket runs dry first gives way.
+//! A connection costs a descriptor and little memory, so it is counted from the start. A handshake is the most
+//! expensive part, so it is counted when the client's first message is complete and before anything is computed: idle
+//! connections use none of that budget. The table of networks has a fixed size and a hash keyed at start; if all
+//! candidate entries are in use, the one whose bucket empties first is replaced.
 
 use ipc::message::key_service::KeyPolicy;
 use ipc::units::RawInstant;
@@ -49,7 +49,7 @@ pub(super) enum Entry {
 /// A bucket that is filled by what comes and runs dry in a second.
 #[derive(Clone, Copy, Debug, Default)]
 struct Bucket {
-    /// 0: nobody's.
+    /// 0: unused.
     tag: u64,
     dry_at: i64,
 }

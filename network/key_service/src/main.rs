@@ -3,7 +3,7 @@
 
 use ipc::process::Process;
 use ipc_link::Link;
-use key_service::muster;
+use key_service::start_threads;
 use policies::Role;
 
 fn main() {
@@ -16,8 +16,8 @@ fn main() {
             start.block(fd, false);
         }
         // Before the filter: it allows no socket option, and no thread.
-        let muster = || start.required(muster(listeners, signing));
-        let (shortfall, crew) = start.confine_then(Role::KeyService, muster);
-        key_service::run(Link::new(engine), Link::new(holder), certificate, shortfall, crew)
+        let start_threads = || start.required(start_threads(listeners, signing));
+        let (shortfall, threads) = start.confine_then(Role::KeyService, start_threads);
+        key_service::run(Link::new(engine), Link::new(holder), certificate, shortfall, threads)
     })
 }

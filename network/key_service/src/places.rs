@@ -1,11 +1,11 @@
-//! The connections of one thread, by place; who has to go when there are too many.
+//! The connections of one thread, and which one is closed if there are too many.
 
-use super::connection::{Connection, Worth};
+use super::connection::{Connection, Priority};
 use super::limit::Network;
 use ipc::units::RawInstant;
 use std::collections::{HashMap, VecDeque};
 
-/// Names of connections that are gone and that aren't worth a look through all of them.
+/// Names of connections that are gone and that don't justify a scan of all of them.
 const SLACK: usize = 64;
 
 /// The name of a connection in this thread: its place, and which of all that were there it is.
@@ -70,8 +70,8 @@ impl Places {
         Some(connection)
     }
 
-    /// Forgets the names of connections that are gone where they are most of all names. Whoever connects and
-    /// disconnects all the time behind one connection that stays would make [`Self::least`] long otherwise.
+    /// Drops the tokens of closed connections once they outnumber the open ones. Otherwise a client that keeps
+    /// connecting and disconnecting while one connection stays open would make [`Self::least`] slow.
     fn tidy(&mut self) {
         let here = self.places.len().saturating_sub(self.free.len());
         if self.order.len() > 2 * here + SLACK {
@@ -94,30 +94,31 @@ impl Places {
         None
     }
 
-    /// The one of a network that gives way to another of the same: the oldest over which nothing was computed.
+    /// The connection of a network to be closed in favour of a new one of the same network: the oldest for which
+    /// nothing was computed.
     pub(super) fn least_of(&self, network: Network) -> Option<Token> {
         let is_it = |token: &&Token| {
             let place = self.places.get(token.place as usize).filter(|place| place.turn == token.turn);
             let connection = place.and_then(|place| place.connection.as_ref());
-            connection.is_some_and(|one| one.network == network && one.worth() <= Worth::Idle)
+            connection.is_some_and(|one| one.network == network && one.priority() <= Priority::Idle)
         };
         self.order.iter().find(is_it).copied()
     }
 
-    /// The one that has to make room: of those worth least, of the network that has most of them here, the oldest.
+    /// The one that has to make room: of the lowest priority, of the network that has most of them here, the oldest.
     /// So a network that fills this server with idle connections loses its own, while a newcomer has its time.
     pub(super) fn least(&self) -> Option<Token> {
         let here = |token: &Token| {
             let place = self.places.get(token.place as usize).filter(|place| place.turn == token.turn)?;
             place.connection.as_ref()
         };
-        let mut shares: HashMap<(Worth, Network), usize> = HashMap::new();
+        let mut shares: HashMap<(Priority, Network), usize> = HashMap::new();
         for connection in self.order.iter().filter_map(here) {
-            *shares.entry((connection.worth(), connection.network)).or_default() += 1;
+            *shares.entry((connection.priority(), connection.network)).or_default() += 1;
         }
         let rank = |token: &Token| {
             let connection = here(token)?;
-            let key = (connection.worth(), connection.network);
+            let key = (connection.priority(), connection.network);
             Some((key.0, std::cmp::Reverse(shares.get(&key).copied().unwrap_or(0))))
         };
         // The first of equals: the order is that of age.

@@ -1,5 +1,5 @@
-//! How a new certificate comes into use: it is read here and its key by the key holder; where they belong together,
-//! each thread takes the two over between two handshakes of its own.
+//! Reloading the certificate: it is read here, and its key by the key holder. If they match, each thread adopts both
+//! between two of its handshakes.
 
 use super::certificate::Certificate;
 use super::shared::Shared;
@@ -17,9 +17,9 @@ pub(super) struct Reload {
 enum Stage {
     /// Nothing is under way.
     Rests,
-    /// The key holder reads. An error: the certificate can't be read ([`Certificate::read`]).
+    /// The key holder reads its key. An error: the certificate cannot be read ([`Certificate::read`]).
     Reads(Result<Arc<Certificate>, u16>),
-    /// The threads take it over, or it can't be used.
+    /// The threads adopt it, or it cannot be used.
     Ends(Loaded),
 }
 
@@ -50,7 +50,7 @@ impl Reload {
         matches!(self.stage, Stage::Reads(_))
     }
 
-    /// The key holder has read; nothing where it wasn't asked to.
+    /// The key holder has read; `None` if no reload was requested.
     pub(super) fn hear(&mut self, read: KeyRead, shared: &Shared) -> Option<()> {
         let Stage::Reads(certificate) = &self.stage else { return None };
         let loaded = match (certificate.clone(), read) {

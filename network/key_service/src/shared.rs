@@ -7,7 +7,7 @@ use nix::errno::Errno;
 use protocol::nts::cookie::CookieKeys;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Acquire, Ordering::Release};
-use threads::{Bell, Crew, Editions};
+use threads::{Versions, Wakeup, Workers};
 
 /// Kinds of counts.
 pub(super) const KINDS: usize = KeyCounters::NAMES.len();
@@ -24,48 +24,48 @@ pub(super) struct Settings {
 #[derive(Debug)]
 pub(super) struct Shared {
     pub limits: Limits,
-    pub settings: Editions<Settings>,
-    pub crew: Crew<Adopted, KINDS>,
+    pub settings: Versions<Settings>,
+    pub workers: Workers<Adopted, KINDS>,
 }
 
 /// What else is shared with one thread.
 #[derive(Debug)]
 pub(super) struct Adopted {
-    /// The edition that it works with.
-    edition: AtomicU64,
+    /// The version that it works with.
+    version: AtomicU64,
     /// Wakes it.
-    pub alarm: Bell,
+    pub alarm: Wakeup,
 }
 
 impl Shared {
-    /// For so many threads.
+    /// For this number of threads.
     pub(super) fn new(threads: usize) -> Result<Self, Errno> {
         let settings = Settings { policy: KeyPolicy::DEFAULT, cookies: None, certificate: None };
-        let own = |_| Ok(Adopted { edition: AtomicU64::new(0), alarm: Bell::new()? });
+        let own = |_| Ok(Adopted { version: AtomicU64::new(0), alarm: Wakeup::new()? });
         Ok(Self {
             limits: Limits::new(),
-            settings: Editions::new(settings),
-            crew: Crew::new((0..threads).map(own).collect::<Result<Vec<_>, _>>()?)?,
+            settings: Versions::new(settings),
+            workers: Workers::new((0..threads).map(own).collect::<Result<Vec<_>, _>>()?)?,
         })
     }
 
     /// Replaces the settings, and wakes all threads so that what was before is forgotten.
     pub(super) fn change(&self, change: impl FnOnce(&mut Settings)) {
         self.settings.change(change);
-        self.crew.all().for_each(|thread| thread.alarm.ring());
+        self.workers.all().for_each(|thread| thread.alarm.wake());
     }
 
-    /// A thread works with this edition from here on.
-    pub(super) fn adopt(&self, number: usize, edition: u64) {
-        if let Some(thread) = self.crew.own(number) {
-            thread.edition.store(edition, Release);
-            self.crew.bell().ring();
+    /// A thread works with this version from here on.
+    pub(super) fn adopt(&self, number: usize, version: u64) {
+        if let Some(thread) = self.workers.own(number) {
+            thread.version.store(version, Release);
+            self.workers.wakeup().wake();
         }
     }
 
-    /// Whether all threads work with the newest edition.
+    /// Whether all threads work with the newest version.
     pub(super) fn is_adopted(&self) -> bool {
         let now = self.settings.number();
-        self.crew.all().all(|thread| thread.edition.load(Acquire) == now)
+        self.workers.all().all(|thread| thread.version.load(Acquire) == now)
     }
 }

@@ -26,7 +26,7 @@ impl Holder {
         Self { link, owed: 0, failure: None }
     }
 
-    /// Why no signature will ever be had again, where that is so.
+    /// Why no further signature can be obtained, if so.
     pub(super) const fn failure(&self) -> Option<LinkError> {
         self.failure
     }
@@ -72,7 +72,7 @@ impl Holder {
     }
 }
 
-/// The private key, as far as this process has one.
+/// The private key, as this process sees it: a handle for the key holder.
 pub(super) struct HeldKey {
     pub holder: Arc<Mutex<Holder>>,
     pub kind: KeyKind,

@@ -1,12 +1,12 @@
-//! One thread: it accepts connections and attends to them, and asks the key holder over a link of its own.
+//! One thread: it accepts and handles connections, and has its own link to the key holder.
 
 use super::certificate::Certificate;
 use super::connection::{Connection, Outcome, PIECE};
 use super::limit::{Entry, Network};
 use super::places::{Places, Token};
+use super::session::{Context, End};
 use super::shared::Shared;
 use super::signing::{HeldKey, Holder, Only};
-use super::talk::{Desk, End};
 use ipc::message::key_service::KeyCounters;
 use ipc::units::Span;
 use network::clock;
@@ -51,8 +51,8 @@ pub(super) struct Worker {
     epoll: Epoll,
     holder: Arc<Mutex<Holder>>,
     crypto: Arc<CryptoProvider>,
-    desk: Desk,
-    edition: u64,
+    context: Context,
+    version: u64,
     certificate: Option<Arc<Certificate>>,
     /// Connections are accepted.
     is_open: bool,
@@ -72,18 +72,18 @@ impl Worker {
         holder: Holder,
     ) -> Result<Self, Errno> {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
-        if let Some(own) = shared.crew.own(number) {
+        if let Some(own) = shared.workers.own(number) {
             epoll.add(&own.alarm, EpollEvent::new(EpollFlags::EPOLLIN, ALARM))?;
         }
-        let desk = Desk { settings: shared.settings.newest(), config: None };
+        let context = Context { settings: shared.settings.newest(), config: None };
         Ok(Self {
             number,
             listeners,
             epoll,
             holder: Arc::new(Mutex::new(holder)),
             crypto: tls::crypto(),
-            desk,
-            edition: 0,
+            context,
+            version: 0,
             certificate: None,
             is_open: false,
             turns: 1,
@@ -95,26 +95,26 @@ impl Worker {
         })
     }
 
-    /// Exchanges keys until the kernel or the key holder refuses what this thread can't do without.
+    /// Exchanges keys until an essential call of the kernel or of the key holder fails.
     pub(super) fn work(&mut self) -> Ending {
         let mut events = [EpollEvent::empty(); EVENTS];
         loop {
-            self.shared.crew.begin(self.number);
+            self.shared.workers.begin(self.number);
             if let Err(errno) = self.follow() {
                 return Ending::Kernel("to wait for clients", errno);
             }
-            let patience = self.patience();
-            self.shared.crew.rest(self.number);
-            let count = match self.epoll.wait(&mut events, patience) {
+            let timeout = self.timeout();
+            self.shared.workers.rest(self.number);
+            let count = match self.epoll.wait(&mut events, timeout) {
                 Ok(count) => count,
                 Err(Errno::EINTR) => 0,
                 Err(errno) => return Ending::Kernel("to wait for clients", errno),
             };
             for event in events.iter().take(count) {
-                self.shared.crew.begin(self.number);
+                self.shared.workers.begin(self.number);
                 match event.data() {
                     ALARM => {
-                        self.shared.crew.own(self.number).into_iter().for_each(|own| own.alarm.silence())
+                        self.shared.workers.own(self.number).into_iter().for_each(|own| own.alarm.clear())
                     }
                     at @ LISTENERS.. => self.accept((at - LISTENERS) as usize),
                     number => {
@@ -124,7 +124,7 @@ impl Worker {
                 }
             }
             self.run_out();
-            self.shared.crew.publish(self.number, self.counters.list());
+            self.shared.workers.publish(self.number, self.counters.list());
             let holder = self.holder.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some(error) = holder.failure() {
                 return Ending::Holder(error);
@@ -134,8 +134,8 @@ impl Worker {
 
     /// Takes new settings over.
     fn follow(&mut self) -> Result<(), Errno> {
-        let Some(settings) = self.shared.settings.other_than(self.edition) else { return Ok(()) };
-        let edition = settings.number();
+        let Some(settings) = self.shared.settings.other_than(self.version) else { return Ok(()) };
+        let version = settings.number();
         let is_new = match (&self.certificate, &settings.certificate) {
             (Some(old), Some(new)) => !Arc::ptr_eq(old, new),
             (None, new) => new.is_some(),
@@ -143,13 +143,13 @@ impl Worker {
         };
         if let Some(certificate) = settings.certificate.as_ref().filter(|_| is_new) {
             self.holder.lock().unwrap_or_else(PoisonError::into_inner).change_key();
-            self.desk.config = configure(certificate, &self.holder, &self.crypto);
+            self.context.config = configure(certificate, &self.holder, &self.crypto);
         }
         self.certificate.clone_from(&settings.certificate);
-        self.desk.settings = settings;
-        self.edition = edition;
-        self.shared.adopt(self.number, edition);
-        if !self.is_open && self.desk.config.is_some() && self.desk.settings.cookies.is_some() {
+        self.context.settings = settings;
+        self.version = version;
+        self.shared.adopt(self.number, version);
+        if !self.is_open && self.context.config.is_some() && self.context.settings.cookies.is_some() {
             self.open()?;
         }
         Ok(())
@@ -167,7 +167,7 @@ impl Worker {
     }
 
     /// How long to wait for events: until the first deadline.
-    fn patience(&mut self) -> EpollTimeout {
+    fn timeout(&mut self) -> EpollTimeout {
         let Some((_, since)) = self.places.oldest() else { return EpollTimeout::NONE };
         let left = since.after(DEADLINE).since(clock::raw()).nanos().max(0);
         let milliseconds = (left + 999_999) / 1_000_000;
@@ -196,13 +196,13 @@ impl Worker {
             };
             count(&mut self.counters.accepted);
             let network = Network::of(address.ip());
-            let mut entry = self.shared.limits.enter(network, &self.desk.settings.policy);
+            let mut entry = self.shared.limits.enter(network, &self.context.settings.policy);
             // Else a few silent connections would keep all their neighbours out.
             if entry == Entry::Refused
                 && let Some(token) = self.places.least_of(network)
             {
                 self.give_up(token);
-                entry = self.shared.limits.enter(network, &self.desk.settings.policy);
+                entry = self.shared.limits.enter(network, &self.context.settings.policy);
             }
             match entry {
                 Entry::Refused => {
@@ -238,11 +238,11 @@ impl Worker {
     }
 
     fn attend(&mut self, token: Token, has_closed: bool) {
-        let Self { places, desk, shared, piece, out, counters, epoll, .. } = self;
+        let Self { places, context, shared, piece, out, counters, epoll, .. } = self;
         let Some(connection) = places.find(token) else { return };
         let network = connection.network;
-        let begins = || shared.limits.begins(network, &desk.settings.policy, clock::raw());
-        let (end, outcome) = connection.attend(desk, has_closed, begins, piece, out);
+        let begins = || shared.limits.begins(network, &context.settings.policy, clock::raw());
+        let (end, outcome) = connection.attend(context, has_closed, begins, piece, out);
         match end {
             None => {}
             Some(End::Exchanged) => count(&mut counters.exchanged),

@@ -341,7 +341,7 @@ fn a_holder_out_of_turn_ends_the_service() {
 fn a179_a_holder_that_signs_nothing_or_nonsense_or_late_costs_a_handshake_and_no_more() {
     let setting = Setting::new();
     let (mut pair, mut ends) = KeyPair::start_without_holder(&plan(&setting, 1, false));
-    // What the real holder says of this key, to be repeated.
+    // The real holder's report on this key, to be repeated.
     let fingerprint = KeyRead::Read(setting.fingerprint());
     ends[0].send(&FromKeyHolder::Hello(Shortfall::NONE)).unwrap();
     ends[0].send(&FromKeyHolder::Key(fingerprint)).unwrap();
@@ -417,7 +417,7 @@ fn a053_early_data_is_never_accepted_and_no_ticket_invites_to_it() {
     let mut config = ClientConfig::clone(&setting.authority.client_config());
     config.enable_early_data = true;
     let config = Arc::new(config);
-    // A ticket of somebody else with this name is the only way to offer any.
+    // The only way to offer a ticket is one from another server with this name.
     assert_eq!(welcome_early_data(&setting, &config), 1);
     for offers in [true, false] {
         let name = ServerName::try_from("localhost").unwrap();
@@ -432,7 +432,7 @@ fn a053_early_data_is_never_accepted_and_no_ticket_invites_to_it() {
         }
         assert!(!stream.conn.is_early_data_accepted());
         assert_eq!(stream.conn.handshake_kind(), Some(HandshakeKind::Full));
-        // What was said too early was not heard; an exchange needs a request of its own.
+        // Early data was ignored; an exchange needs its own request.
         stream.write_all(&request(&[15])).unwrap();
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer).unwrap();

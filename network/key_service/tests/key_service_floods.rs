@@ -1,4 +1,4 @@
-//! The key exchange service beside those who take up its time: idle, slow, and too many.
+//! The key exchange service under load: idle, slow, and too many clients.
 
 mod support;
 
@@ -40,7 +40,7 @@ fn open_files(pid: u32) -> usize {
     std::fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count)
 }
 
-/// The start of a first message, as far as its length.
+/// The start of a first message, up to its length.
 const HALF_A_HELLO: [u8; 11] = [22, 3, 1, 2, 0, 1, 0, 1, 252, 3, 3];
 
 #[test]

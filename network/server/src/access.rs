@@ -1,11 +1,11 @@
-//! Who is answered: the longest prefix that matches decides, and nobody is answered without one.
+//! The access list: the longest matching prefix decides, and an address without a match is not answered.
 
 use ipc::message::server::{MAX_LIST, Rule};
 use std::fmt;
 use std::net::IpAddr;
 
-/// Access rules, laid out flat: where the answer changes, from the lowest address to the highest. A look-up is a
-/// binary search, whatever the rules are: 13 steps at most for thousands of them.
+/// Access rules as a sorted list of the addresses at which the verdict changes. A look-up is a binary search: at most
+/// 13 steps for thousands of rules.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AccessList {
     v4: Flat<u32>,
@@ -50,9 +50,8 @@ impl AccessList {
         Self { v4, v4_index: Box::new([0; 256]), v6 }
     }
 
-    /// Lays the rules out. Bits of a prefix beyond its length don't count; a rule for IPv4 addresses in IPv6
-    /// clothes (::ffff:0:0/96 and longer) is one for IPv4; of two rules with the same prefix the one that denies
-    /// counts.
+    /// Builds the list. Bits of a prefix beyond its length are ignored; a rule for IPv4-mapped IPv6 addresses
+    /// (::ffff:0:0/96 and longer) is one for IPv4; of two rules with the same prefix, the one that denies applies.
     ///
     /// # Errors
     /// [`RuleError`].
@@ -84,7 +83,7 @@ impl AccessList {
         Ok(Self { v4, v4_index, v6: Flat { starts, allows } })
     }
 
-    /// Whether this address is answered. An IPv4 address in IPv6 clothes is an IPv4 address.
+    /// Whether this address is answered. An IPv4-mapped IPv6 address counts as IPv4.
     pub fn allows(&self, source: IpAddr) -> bool {
         match source.to_canonical() {
             IpAddr::V4(v4) => {

@@ -1,4 +1,4 @@
-//! What the kernel says about a datagram, and what it is told about a reply (cmsg(3)), without pointers.
+//! Control messages (cmsg(3)) of received datagrams and of replies, without pointers.
 
 use nix::libc;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -7,41 +7,41 @@ const WORD: usize = size_of::<usize>();
 /// Length, level, type.
 const HEAD: usize = WORD + 8;
 
-/// What came with a datagram.
+/// The control messages of a received datagram.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Said {
-    /// The kernel's stamp, nanoseconds of CLOCK_REALTIME.
+pub(super) struct ControlMessages {
+    /// The kernel's timestamp, nanoseconds of CLOCK_REALTIME.
     pub stamp: Option<i64>,
-    /// Where it came to.
+    /// The destination.
     pub target: Option<Target>,
 }
 
-/// The address that a datagram came to.
+/// The destination of a datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Target {
-    /// The address of this host that a reply leaves from.
+    /// The local address from which a reply must be sent.
     pub local: IpAddr,
-    /// The interface, by number.
+    /// The interface index.
     pub interface: u32,
-    /// Whether it was sent to `local` itself, and not to a group or to everybody.
+    /// Whether it was sent by unicast, not by multicast or broadcast.
     pub is_unicast: bool,
 }
 
-impl Said {
-    /// Reads the control messages of one datagram; what isn't known is skipped.
+impl ControlMessages {
+    /// Reads the control messages of one datagram; unknown ones are skipped.
     pub(super) fn read(mut octets: &[u8]) -> Self {
-        let mut said = Self::default();
+        let mut messages = Self::default();
         while let Some((length, level, kind)) = head(octets) {
             let Some(data) = octets.get(HEAD..length) else { break };
             match (level, kind) {
-                (libc::SOL_SOCKET, libc::SCM_TIMESTAMPING) => said.stamp = stamp(data),
-                (libc::IPPROTO_IP, libc::IP_PKTINFO) => said.target = target_v4(data),
-                (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) => said.target = target_v6(data),
+                (libc::SOL_SOCKET, libc::SCM_TIMESTAMPING) => messages.stamp = stamp(data),
+                (libc::IPPROTO_IP, libc::IP_PKTINFO) => messages.target = target_v4(data),
+                (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) => messages.target = target_v6(data),
                 _ => {}
             }
             octets = octets.get(align(length)..).unwrap_or_default();
         }
-        said
+        messages
     }
 }
 
@@ -56,7 +56,7 @@ const fn align(length: usize) -> usize {
     length.saturating_add(WORD - 1) & !(WORD - 1)
 }
 
-/// The first of three times: the software one. All zero: there is none.
+/// The first of three timestamps, the software one; zero if there is none.
 fn stamp(data: &[u8]) -> Option<i64> {
     let seconds = i64::from_ne_bytes(*data.first_chunk()?);
     let nanos = i64::from_ne_bytes(*data.get(8..)?.first_chunk()?);
@@ -77,7 +77,7 @@ fn target_v6(data: &[u8]) -> Option<Target> {
     Some(Target { local: local.into(), interface, is_unicast: !local.to_canonical().is_multicast() })
 }
 
-/// Writes control messages for a reply, one after the other.
+/// Writes the control messages of a reply.
 pub(super) struct Writer<'a> {
     room: &'a mut [u8],
     length: usize,
@@ -88,7 +88,7 @@ impl<'a> Writer<'a> {
         Self { room, length: 0 }
     }
 
-    /// The reply leaves from the address that was asked.
+    /// The reply is sent from the address that was queried.
     pub(super) fn from(self, target: &Target) -> Self {
         match target.local {
             IpAddr::V4(local) => {
@@ -99,7 +99,7 @@ impl<'a> Writer<'a> {
             IpAddr::V6(local) => {
                 let mut data = [0; 20];
                 data[..16].copy_from_slice(&local.octets());
-                // Elsewhere the routing table knows better which interface leads back.
+                // For other addresses the routing table chooses the interface.
                 if local.is_unicast_link_local() {
                     data[16..].copy_from_slice(&target.interface.to_ne_bytes());
                 }
@@ -108,12 +108,12 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// The octets are datagrams of this length, one after the other.
+    /// The payload is a sequence of datagrams of this length (UDP_SEGMENT).
     pub(super) fn segments(self, length: u16) -> Self {
         self.put(libc::SOL_UDP, libc::UDP_SEGMENT, &length.to_ne_bytes())
     }
 
-    /// The kernel stamps this reply when it leaves.
+    /// The kernel timestamps this reply when it is sent.
     pub(super) fn stamped(self) -> Self {
         let flags = libc::SOF_TIMESTAMPING_TX_SOFTWARE;
         self.put(libc::SOL_SOCKET, libc::SO_TIMESTAMPING, &flags.to_ne_bytes())
@@ -147,10 +147,10 @@ mod tests {
     fn what_is_written_is_read_back() {
         for local in ["192.0.2.7", "2001:db8::7"] {
             let target = Target { local: local.parse().unwrap(), interface: 3, is_unicast: true };
-            let mut room = [0xff; super::super::mmsg::TOLD];
+            let mut room = [0xff; super::super::mmsg::CONTROL_OUT];
             let length = Writer::new(&mut room).from(&target).segments(48).stamped().length();
             assert!(length <= room.len(), "{length}");
-            let read = Said::read(&room[..length]).target.unwrap();
+            let read = ControlMessages::read(&room[..length]).target.unwrap();
             assert_eq!(read.local, target.local);
         }
     }
@@ -164,11 +164,11 @@ mod tests {
                 numbers = numbers.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
                 place.copy_from_slice(&(numbers >> 40).to_le_bytes());
             }
-            Said::read(&octets);
+            ControlMessages::read(&octets);
         }
         let mut long = [0xff; 32];
-        Said::read(&long);
+        ControlMessages::read(&long);
         long[..WORD].copy_from_slice(&(HEAD - 1).to_ne_bytes());
-        assert_eq!(Said::read(&long), Said::default());
+        assert_eq!(ControlMessages::read(&long), ControlMessages::default());
     }
 }

@@ -1,13 +1,14 @@
-//! Interleaved mode (RFC 9769): the answer to a client's next request tells when its last answer really left.
+//! Interleaved mode (RFC 9769): the reply to a client's next request contains the actual departure time of the previous
+//! reply.
 //!
-//! The receive timestamps in our replies end in a one, the transmit timestamps in a zero (half a nanosecond at
-//! most). A client that wants interleaved answers returns the former as its origin timestamp, any other client
-//! the latter or nothing: so it costs those others nothing, neither a look-up nor a stamp.
+//! The receive timestamps in our replies end in a one, the transmit timestamps in a zero (half a nanosecond at most). A
+//! client that uses interleaved mode returns the former as its origin timestamp; any other client returns the latter or
+//! zero. Clients in basic mode therefore cost neither a look-up nor a timestamp.
 //!
-//! The table is bounded and shared by all threads, for a client's next request may reach another one. Each entry
-//! is two words: the stamp, and the stamp combined with a keyed hash of the reply's receive timestamp and the
-//! client's address. Only who returns that timestamp from that address makes sense of it (A090), and an entry
-//! that is being written makes no sense to anybody.
+//! The table is bounded and shared by all threads, since a client's next request may reach another one. Each entry is
+//! two words: the timestamp, and the timestamp combined with a keyed hash of the reply's receive timestamp and the
+//! client's address. Only a request with that receive timestamp from that address matches it (A090), and a partly
+//! written entry matches no request.
 
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
@@ -22,14 +23,14 @@ struct Entry {
     stamp: AtomicU64,
 }
 
-/// When the last answers left, by client.
+/// The departure times of the last replies, by client.
 #[derive(Debug)]
 pub struct Departures {
     seed: RandomState,
     entries: Box<[Entry]>,
 }
 
-/// Names one reply to one client; of no use to anybody else.
+/// Identifies one reply to one client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Name(u64);
 
@@ -39,12 +40,12 @@ impl Departures {
         Self { seed: RandomState::new(), entries: (0..WAYS * BUCKETS).map(|_| Entry::default()).collect() }
     }
 
-    /// The name of the reply to this address with this receive timestamp.
+    /// The key of the reply to this address with this receive timestamp.
     pub fn name(&self, receive: u64, client: IpAddr) -> Name {
         Name(self.seed.hash_one((receive, client)))
     }
 
-    /// When that reply left; nothing where that isn't known (any more).
+    /// The departure time of that reply; `None` if that is not, or no longer, known.
     pub fn find(&self, name: Name) -> Option<u64> {
         self.bucket(name).iter().find_map(|entry| {
             let stamp = entry.stamp.load(Relaxed);
@@ -52,8 +53,8 @@ impl Departures {
         })
     }
 
-    /// Remembers when a reply left; `turn` says which older entry gives way. Called again for the same reply it
-    /// replaces the stamp.
+    /// Stores the departure time of a reply; `turn` selects the older entry to replace. A second call for the same
+    /// reply replaces the timestamp.
     pub fn put(&self, name: Name, stamp: u64, turn: usize) {
         let bucket = self.bucket(name);
         let same =

@@ -1,10 +1,10 @@
-//! The server role: answers strangers on the sockets that it was given.
+//! The server role: answers NTP clients on the sockets that it was given.
 //!
-//! One thread listens to the engine, the others to the network, each with sockets of its own. A request takes the
-//! same path in each: read in a batch with its arrival stamp, [`respond`] makes a reply or a
-//! reason to keep silent, the transmit timestamp is written last, sent from the address that was asked. The engine
-//! says what replies carry and who gets one; nothing but counts goes back to it, and only while there is traffic:
-//! an idle server never wakes up.
+//! One thread reads the link to the engine; the others serve the network, each with its own sockets. A request takes
+//! the same path in each: it is read in a batch with its arrival timestamp, [`respond`] makes a reply or a reason for
+//! silence, the transmit timestamp is written last, and the reply is sent from the address that was queried. The engine
+//! decides what replies contain and which clients get one. Only counters go back to it, and only while there is
+//! traffic: an idle server never wakes up.
 //!
 //! ```text
 //!   listener         one bound socket
@@ -18,7 +18,7 @@
 //!   limit            how often
 //!   interleave       when earlier replies left
 //!   outgoing         replies, put together for sending
-//!   wall             the time that replies carry
+//!   served_clock     the time that replies carry
 //!   smear            a leap second spread over a day
 //!   snapshot         what the engine said last, for all threads
 //!   shared           all else that threads share
@@ -34,19 +34,19 @@ mod mmsg;
 mod outgoing;
 mod protected;
 mod respond;
+mod served_clock;
 mod shared;
 mod smear;
 mod snapshot;
 mod source;
-mod wall;
 mod worker;
 
 pub use access::{AccessList, RuleError};
 pub use interleave::{Departures, Name};
-pub use limit::{Dice, Limiter, Verdict};
+pub use limit::{Limiter, SplitMix64, Verdict};
 pub use listener::{Listener, listen};
 pub use protected::{Opened, open};
-pub use respond::{Asked, Desk, Question, Refusal, Reply, ReplyKind, answer, read, variables};
+pub use respond::{Asked, Question, Refusal, Reply, ReplyKind, RequestContext, answer, read, variables};
 pub use source::Source;
 
 use ipc::message::Shortfall;
@@ -67,25 +67,25 @@ use std::sync::Arc;
 use threads::{Gate, Reports, Watch};
 use worker::Worker;
 
-/// Records that are read from the link before other things have their turn.
+/// The most records read from the link before other work.
 const BURST: usize = 16;
 
-/// Stack of a thread at the sockets, octets: its batches are on the heap.
+/// Stack size of a serving thread, octets; its batches are on the heap.
 const STACK: usize = 128 * 1024;
 
-/// The threads at the sockets, waiting at a gate for the first word of the engine.
+/// The serving threads, waiting at a gate for the first message of the engine.
 #[derive(Debug)]
-pub struct Crew {
+pub struct WorkerThreads {
     shared: Arc<Shared>,
     gate: Gate,
 }
 
-/// Starts a thread for each group of sockets that share no address. They wait; so this comes before the filter,
-/// under which no thread can be made. `clock` is the virtual clock's file, where there is one.
+/// Starts a thread for each group of sockets that share no address. They wait at the gate. Call this before the seccomp
+/// filter is installed, which allows no new threads. `clock` is the virtual clock's file, if there is one.
 ///
 /// # Errors
-/// [`Ending::Kernel`] where there are no threads or descriptors to be had.
-pub fn muster(listeners: Vec<Listener>, clock: Option<&OwnedFd>) -> Result<Crew, Ending> {
+/// [`Ending::Kernel`] if no thread or descriptor is available.
+pub fn start_threads(listeners: Vec<Listener>, clock: Option<&OwnedFd>) -> Result<WorkerThreads, Ending> {
     let refused = |errno| Ending::Kernel("threads that answer", errno);
     let groups = listener::deal(listeners);
     let shared = Arc::new(Shared::new(groups.len()).map_err(refused)?);
@@ -103,13 +103,14 @@ pub fn muster(listeners: Vec<Listener>, clock: Option<&OwnedFd>) -> Result<Crew,
             move || worker.work()
         });
     }
-    let gate = threads::start(("answers", STACK), &shared, |shared| &shared.crew, bodies).map_err(refused)?;
-    Ok(Crew { shared, gate })
+    let gate =
+        threads::start(("answers", STACK), &shared, |shared| &shared.workers, bodies).map_err(refused)?;
+    Ok(WorkerThreads { shared, gate })
 }
 
 /// Runs until the link ends; sends the hello first.
-pub fn run(link: Link<FromServer, ToServer>, shortfall: Shortfall, crew: Crew) -> Ending {
-    let Crew { shared, gate } = crew;
+pub fn run(link: Link<FromServer, ToServer>, shortfall: Shortfall, threads: WorkerThreads) -> Ending {
+    let WorkerThreads { shared, gate } = threads;
     let mut server = Server {
         engine: Outbox::new(link),
         shared: &shared,
@@ -121,7 +122,7 @@ pub fn run(link: Link<FromServer, ToServer>, shortfall: Shortfall, crew: Crew) -
         Ok(never) => match never {},
         Err(ending) => {
             if ending == Ending::EngineGone {
-                shared.crew.drain();
+                shared.workers.drain();
             }
             ending
         }
@@ -131,9 +132,9 @@ pub fn run(link: Link<FromServer, ToServer>, shortfall: Shortfall, crew: Crew) -
 struct Server<'s> {
     engine: Outbox<FromServer, ToServer>,
     shared: &'s Shared,
-    /// Parts of a list of rules that isn't whole yet.
+    /// Parts of an incomplete access list.
     list: Option<Vec<Rule>>,
-    /// Who answers pings for the threads.
+    /// Tracks the threads' progress, to answer pings.
     watch: Watch,
     reports: Reports<KINDS>,
 }
@@ -144,7 +145,7 @@ impl Server<'_> {
         gate.open();
         loop {
             let is_word = self.wait()?;
-            if let Some(ending) = self.shared.crew.failure() {
+            if let Some(ending) = self.shared.workers.failure() {
                 return Err(ending);
             }
             if is_word {
@@ -155,14 +156,14 @@ impl Server<'_> {
         }
     }
 
-    /// Waits for the engine, for traffic after a silence, or until a report is due; tells whether the engine has
-    /// something to say or to hear.
+    /// Waits for the engine, for traffic after a silence, or until a report is due; returns whether the link is
+    /// readable or writable.
     fn wait(&mut self) -> Result<bool, Ending> {
         let mut places = [
             PollFd::new(self.engine.as_fd(), self.engine.interest()),
-            PollFd::new(self.shared.crew.bell().as_fd(), PollFlags::POLLIN),
+            PollFd::new(self.shared.workers.wakeup().as_fd(), PollFlags::POLLIN),
         ];
-        match ppoll(&mut places, self.reports.patience(), None) {
+        match ppoll(&mut places, self.reports.timeout(), None) {
             Ok(_) => {}
             Err(Errno::EINTR) => return Ok(false),
             Err(errno) => return Err(Ending::Kernel("to wait for the engine", errno)),
@@ -170,7 +171,7 @@ impl Server<'_> {
         let [is_word, is_bell] =
             [0, 1].map(|at| places.get(at).is_some_and(|place| place.any().unwrap_or(true)));
         if is_bell {
-            self.reports.wake(&self.shared.crew);
+            self.reports.wake(&self.shared.workers);
         }
         Ok(is_word)
     }
@@ -183,7 +184,7 @@ impl Server<'_> {
                 Some(ToServer::Policy(policy)) => self.follow(&policy)?,
                 Some(ToServer::CookieKeys(keys)) => self.change_keys(&keys)?,
                 Some(ToServer::Ping) => {
-                    for _ in 0..self.watch.answers(self.shared.crew.progress()) {
+                    for _ in 0..self.watch.answers(self.shared.workers.progress()) {
                         self.engine.push(FromServer::Pong)?;
                     }
                 }
@@ -242,11 +243,11 @@ impl Server<'_> {
     fn report(&mut self) -> Result<(), Ending> {
         let engine = &mut self.engine;
         let offer = |counts| engine.offer(&FromServer::Counters(Counters::from_list(counts)));
-        self.reports.report(&self.shared.crew, offer)
+        self.reports.report(&self.shared.workers, offer)
     }
 }
 
-/// Makes the tables that a policy needs.
+/// Creates the tables that a policy needs.
 fn equip(rules: &mut shared::Rules) {
     rules.limiter = Limiter::new(&rules.policy).map(Arc::new);
     rules.departures = rules.policy.interleaved.then(|| Arc::new(Departures::new()));

@@ -1,18 +1,18 @@
-//! How often a host, its network and everybody together are answered; decided before a reply is built.
+//! Rate limits per host, per network and in total, applied before a reply is built.
 //!
-//! One table of fixed size for all threads: eight entries in a cache line, found by a hash whose key is drawn at
-//! start, so that who doesn't know it can't choose addresses that share a line. An entry is a time: when the
-//! leaky bucket of its key will have run dry. Of eight that are taken the one that runs dry first gives way: a
-//! flood of sources costs others their history, never their answers.
+//! One table of fixed size for all threads: eight entries in a cache line, found by a hash keyed at start, so that an
+//! attacker cannot choose addresses that share a line. An entry is the time at which the leaky bucket of its key will
+//! be empty. If all eight are in use, the one that empties first is replaced: a flood of sources costs other clients
+//! their history, never their answers.
 //!
-//! What is let through, of requests that come too often: one in four, but no more than [`LEAKED`] a second in
-//! all. A flood from a client's forged address of up to some thousand requests a second thus leaves a quarter of the
-//! client's own answered, and a larger one makes of this server no more than a trickle of replies. The client is
-//! answered in full within eight seconds of its end.
+//! Of the requests above the limit, one in four is answered, but no more than [`LEAKED`] a second in total. A flood of
+//! up to a few thousand requests a second from a client's forged address thus leaves a quarter of the client's own
+//! requests answered, and a larger flood draws only a trickle of replies from this server. The client is answered in
+//! full within eight seconds of the flood's end.
 //!
-//! A client that proves with NTS that it asks is limited by its association instead, which nobody else can charge, and
-//! floods of plain requests don't narrow that. To see the proof costs an opened cookie, for nothing where it is
-//! a forged one: those beyond the limits of the address that they pretend to are opened up to [`TRIED`] a second.
+//! An authenticated NTS client is limited by its association instead, which no other client can use up and which floods
+//! of plain requests do not affect. Authentication costs opening a cookie, which is wasted on a forged request: beyond
+//! the limits of the claimed address, at most [`TRIED`] requests a second are opened.
 
 use super::source::Source;
 use ipc::message::server::{MAX_RATE, MAX_TOTAL, ServerPolicy};
@@ -24,22 +24,22 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 const WAYS: usize = 8;
 const BUCKETS: usize = 1 << 14;
 
-/// A bucket holds as much as leaks out in this many seconds.
+/// The depth of a bucket, in seconds of its rate.
 const SECONDS: i32 = 8;
 
-/// Of the requests above a limit, one in this many is answered all the same.
+/// Of the requests above a limit, one in this many is still answered.
 const LEAK: u64 = 4;
 
-/// Most of those in a second, whoever they go to.
+/// The most of those in a second, for all clients together.
 pub const LEAKED: i64 = 1024;
 
-/// Of the requests that stay without an answer, one in this many is told so.
+/// Of the requests that are not answered, one in this many receives a kiss code.
 const KISS: u64 = 16;
 
-/// Most of those in a second, whoever they go to.
+/// The most of those in a second, for all clients together.
 pub const KISSED: i64 = 64;
 
-/// Most NTS NAKs in a second, whoever they go to.
+/// The most NTS NAKs in a second, for all clients together.
 pub const REFUSED: i64 = 1024;
 
 /// Most cookies in a second that are opened for addresses that ask too often.
@@ -88,7 +88,7 @@ impl Limit {
         Self { interval, depth: interval * most, most }
     }
 
-    /// What one request of this weight takes up; never so much that none fits.
+    /// What one request of this weight uses up; never so much that none fits.
     fn share(&self, weight: i32) -> i32 {
         self.interval * weight.min(self.most)
     }
@@ -111,7 +111,7 @@ pub struct Limiter {
     trial: Bucket,
 }
 
-/// All of one kind together.
+/// The total of all requests of one kind.
 #[derive(Debug)]
 struct Crowd {
     total: Bucket,
@@ -124,12 +124,12 @@ impl Crowd {
         Self { total, narrowness: Narrowness::default() }
     }
 
-    /// What a request weighs now.
+    /// The current weight of a request.
     fn weight(&self, now: i64) -> i32 {
         1 << self.narrowness.now(now)
     }
 
-    /// One more is answered.
+    /// Counts one answered request.
     fn count(&self, now: i64) {
         if !self.total.takes(now) {
             self.narrowness.too_many();
@@ -137,7 +137,7 @@ impl Crowd {
     }
 }
 
-/// A leaky bucket of one second's depth that all threads share. Two threads may both take the last drop.
+/// A leaky bucket of one second's depth that all threads share. Two threads may both take the last token.
 #[derive(Debug)]
 struct Bucket {
     interval: i64,
@@ -162,7 +162,7 @@ impl Bucket {
     }
 }
 
-/// How much less than its due everybody gets, as a power of two.
+/// How far all rates are reduced, as a power of two.
 #[derive(Debug, Default)]
 struct Narrowness {
     power: AtomicU64,
@@ -196,17 +196,17 @@ impl Narrowness {
     }
 }
 
-/// Numbers that nobody outside can foresee, one state for each thread.
+/// Random numbers that a client cannot predict, one state for each thread.
 #[derive(Clone, Debug)]
-pub struct Dice(u64);
+pub struct SplitMix64(u64);
 
-impl Dice {
+impl SplitMix64 {
     /// Seeded by the system.
     pub fn new() -> Self {
         Self(RandomState::new().hash_one(0u8))
     }
 
-    fn throw(&mut self) -> u64 {
+    fn next_u64(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         mix(self.0)
     }
@@ -219,14 +219,14 @@ fn mix(mut bits: u64) -> u64 {
     bits ^ bits >> 31
 }
 
-impl Default for Dice {
+impl Default for SplitMix64 {
     fn default() -> Self {
         Self::new()
     }
 }
 
 impl Limiter {
-    /// A table with a key of its own; nothing where the policy limits nobody.
+    /// A table with its own hash key; `None` if the policy has no limits.
     pub fn new(policy: &ServerPolicy) -> Option<Self> {
         policy.limited.then(|| Self {
             address: Limit::new(policy.address_rate),
@@ -243,19 +243,19 @@ impl Limiter {
         })
     }
 
-    /// Counts a request of this sender and tells what becomes of it.
-    pub fn judge(&self, source: &Source, now: RawInstant, dice: &mut Dice) -> Verdict {
-        if self.admits(source, now) { Verdict::Within } else { self.judge_excess(now, dice) }
+    /// Counts a request of this sender and returns the verdict.
+    pub fn judge(&self, source: &Source, now: RawInstant, rng: &mut SplitMix64) -> Verdict {
+        if self.admits(source, now) { Verdict::Within } else { self.judge_excess(now, rng) }
     }
 
-    /// Counts a request under this association's key and tells what becomes of it.
-    pub fn judge_association(&self, association: &[u8], now: RawInstant, dice: &mut Dice) -> Verdict {
+    /// Counts a request under this association's key and returns the verdict.
+    pub fn judge_association(&self, association: &[u8], now: RawInstant, rng: &mut SplitMix64) -> Verdict {
         let nanos = now.nanos();
         let ticks = (nanos >> TICK) as u32;
         let place = self.place(self.seed.hash_one(association), &self.address, ticks);
         let share = self.address.share(self.protected.weight(nanos));
         if place.waiting + share > self.address.depth {
-            return self.judge_excess(now, dice);
+            return self.judge_excess(now, rng);
         }
         self.charge(&place, share, ticks);
         self.protected.count(nanos);
@@ -267,12 +267,12 @@ impl Limiter {
         self.look_up(source, now).has_room(self) || self.trial.takes(now.nanos())
     }
 
-    /// Counts a request that was opened for nothing, and tells whether its sender may be told so.
+    /// Counts a request that failed authentication, and returns whether its sender may receive an NTS NAK.
     pub fn refuses(&self, source: &Source, now: RawInstant) -> bool {
         self.admits(source, now) && self.refusal.takes(now.nanos())
     }
 
-    /// Counts a request, where its sender and the sender's network have room for it.
+    /// Counts a request if neither its sender nor the sender's network is over the limit.
     fn admits(&self, source: &Source, now: RawInstant) -> bool {
         let seen = self.look_up(source, now);
         let has_room = seen.has_room(self);
@@ -301,7 +301,7 @@ impl Limiter {
         let hash = self.seed.hash_one(network);
         let weight = self.plain.weight(nanos);
         Seen {
-            // Nobody knows a network's hash, so its hosts can be spread from there with less work.
+            // A network's hash is secret, so its hosts can be spread from it with less work.
             host: self.place(mix(hash ^ (host + 1)), &self.address, ticks),
             network: self.place(hash, &self.network, ticks),
             by_host: self.address.share(weight),
@@ -310,11 +310,11 @@ impl Limiter {
         }
     }
 
-    fn judge_excess(&self, now: RawInstant, dice: &mut Dice) -> Verdict {
-        let (thrown, nanos) = (dice.throw(), now.nanos());
-        if thrown.is_multiple_of(LEAK) && self.leak.takes(nanos) {
+    fn judge_excess(&self, now: RawInstant, rng: &mut SplitMix64) -> Verdict {
+        let (drawn, nanos) = (rng.next_u64(), now.nanos());
+        if drawn.is_multiple_of(LEAK) && self.leak.takes(nanos) {
             Verdict::Spared
-        } else if self.kisses && (thrown / LEAK).is_multiple_of(KISS) && self.kiss.takes(nanos) {
+        } else if self.kisses && (drawn / LEAK).is_multiple_of(KISS) && self.kiss.takes(nanos) {
             Verdict::Kiss
         } else {
             Verdict::Over
@@ -323,7 +323,7 @@ impl Limiter {
 
     /// Where the entry of a key with this hash is, or is to be, and how full its bucket is.
     fn place(&self, hash: u64, limit: &Limit, now: u32) -> Place {
-        // Zero marks an entry that nobody had yet.
+        // Zero marks an unused entry.
         let tag = (hash >> 32) as u32 | 1;
         let first = (hash as usize % BUCKETS) * WAYS;
         let mut place = Place { at: first, tag, waiting: 0 };
@@ -336,7 +336,7 @@ impl Limiter {
                 let waiting = if waiting > limit.depth.saturating_add(1) { 0 } else { waiting.max(0) };
                 return Place { at, tag, waiting };
             }
-            // What ran dry longest ago, or never was: below zero as far as half a turn of the clock.
+            // The bucket that has been empty longest, or an unused one: negative up to half a wrap of the clock.
             let waiting = if entry == 0 { i32::MIN } else { waiting };
             if waiting < least {
                 least = waiting;

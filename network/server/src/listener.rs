@@ -7,9 +7,9 @@ use nix::sys::socket::{SockaddrStorage, TimestampingFlag, getsockname, getsockop
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
-/// Receive buffer of the server's sockets in octets (the kernel doubles it, and caps it at
-/// net.core.rmem_max): beside a flood at half the line's load, the default loses honest requests. Whoever bound
-/// them may have set it higher.
+/// Receive buffer of the server's sockets in octets (the kernel doubles it, and caps it at net.core.rmem_max): during a
+/// flood at half the line rate, the default buffer loses legitimate requests. The process that bound them may have set
+/// it higher.
 const RECEIVE_BUFFER: usize = 2 << 20;
 
 /// A bound UDP socket.
@@ -22,7 +22,7 @@ pub struct Listener {
 /// Takes bound UDP sockets over. Before the filter: it sets socket options.
 ///
 /// # Errors
-/// [`Ending::Kernel`] where a descriptor is no bound UDP socket.
+/// [`Ending::Kernel`] if a descriptor is not a bound UDP socket.
 pub fn listen(sockets: Vec<OwnedFd>) -> Result<Vec<Listener>, Ending> {
     sockets.into_iter().map(Listener::new).collect()
 }
@@ -74,7 +74,7 @@ fn prepare(socket: &impl AsFd, is_ipv6: bool, is_single: bool) -> Result<(), Err
         let _ = setsockopt(socket, sockopt::RcvBuf, &RECEIVE_BUFFER);
     }
     if is_single {
-        // Nothing else can have been asked: what is sent to a group or to everybody doesn't come here.
+        // No other destination is possible: a socket bound to an address receives no multicast or broadcast.
         Ok(())
     } else if is_ipv6 {
         setsockopt(socket, sockopt::Ipv6RecvPacketInfo, &true)

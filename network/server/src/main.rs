@@ -4,7 +4,7 @@
 use ipc::process::Process;
 use ipc_link::Link;
 use policies::Role;
-use server::{listen, muster};
+use server::{listen, start_threads};
 
 fn main() {
     network::start::run(Process::Server.program(), |start, link| {
@@ -12,8 +12,8 @@ fn main() {
         let clock = start.required(start.inherited().optional_fd("clock"));
         // Before the filter: it allows no socket option, and no thread.
         let listeners = start.required(listen(sockets));
-        let muster = || start.required(muster(listeners, clock.as_ref()));
-        let (shortfall, crew) = start.confine_then(Role::Server, muster);
-        server::run(Link::new(link), shortfall, crew)
+        let start_threads = || start.required(start_threads(listeners, clock.as_ref()));
+        let (shortfall, threads) = start.confine_then(Role::Server, start_threads);
+        server::run(Link::new(link), shortfall, threads)
     })
 }

@@ -1,7 +1,7 @@
-//! The unsafe calls of this role: many datagrams in, many out, each with one system call.
+//! The unsafe calls of this role: recvmmsg(2) and sendmmsg(2).
 //!
-//! All memory that the kernel reads and writes is allocated once, here, and reached through one pointer; what
-//! is handed out are slices of it that end before the next call.
+//! All memory that the kernel reads and writes is allocated once, here, and accessed through one pointer. The slices
+//! handed out end before the next call.
 #![allow(unsafe_code)]
 
 use nix::errno::Errno;
@@ -10,29 +10,30 @@ use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::os::fd::{AsFd, AsRawFd};
 use std::ptr::NonNull;
 
-/// Datagrams that one call takes or sends at most.
+/// The most datagrams per call.
 pub(super) const BATCH: usize = 64;
 
-/// Octets of a datagram that are read; a longer one is cut, and shows it. A request is never longer than what
-/// fits every path.
+/// The most octets read of a datagram; a longer one is marked as truncated. A valid request is never longer than the
+/// smallest path MTU allows.
 pub(super) const ROOM: usize = 1344;
 
-/// Room for what the kernel says about a datagram: its stamps (64), the address that it came to (40), an error
-/// and whose (64).
-const SAID: usize = 192;
+/// Space for the control messages of a received datagram: timestamps (64), destination address (40), an error and its
+/// source (64).
+const CONTROL_IN: usize = 192;
 
-/// Room for what the kernel is told about a parcel: its source address (40), its segments (24), a stamp (24).
-pub(super) const TOLD: usize = 96;
+/// Space for the control messages of an outgoing message: source address (40), segment size (24), timestamp request
+/// (24).
+pub(super) const CONTROL_OUT: usize = 96;
 
 /// Longest socket address of IPv4 and IPv6.
 const NAME: usize = 28;
 
-/// One datagram and what came with it. Its size is an odd number of cache lines, so that the first lines of all
-/// slots don't share the same few places of the cache.
+/// One datagram with its control messages. Its size is an odd number of cache lines, so that the first lines of the
+/// slots map to different cache sets.
 #[repr(C, align(64))]
 struct Slot {
     octets: [u8; ROOM],
-    said: [u8; SAID],
+    control: [u8; CONTROL_IN],
     name: [u32; NAME / 4],
 }
 
@@ -43,68 +44,68 @@ struct Memory {
     outgoing: [mmsghdr; BATCH],
     filled: [iovec; BATCH],
     drained: [iovec; BATCH],
-    told: [[u64; TOLD / 8]; BATCH],
+    control: [[u64; CONTROL_OUT / 8]; BATCH],
     slots: [Slot; BATCH],
 }
 
-/// How long a call waits for the first datagram.
+/// What a receive call waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Patience {
-    /// Until there is one; the socket must be a blocking one.
+pub(super) enum ReceiveMode {
+    /// Waits for a datagram; the socket must be blocking.
     Wait,
-    /// Not at all.
+    /// Does not wait.
     None,
-    /// Not at all; from the queue of errors and stamps.
+    /// Does not wait; reads the error queue.
     Errors,
 }
 
-/// One call's worth of an outgoing message: replies of one length that go to one place.
+/// One outgoing message: replies of one length to one destination.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Parcel {
-    /// The first of its replies in the order of sending.
+pub(super) struct OutgoingMessage {
+    /// Index of its first reply in the order of sending.
     pub first: usize,
-    /// How many; more than one is a message of segments.
+    /// The number of replies; more than one are sent as segments (UDP_SEGMENT).
     pub count: usize,
     /// Octets of each of them.
     pub length: usize,
     /// Octets of control data.
-    pub told: usize,
+    pub control: usize,
 }
 
-/// One datagram as it came.
+/// One received datagram.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Datagram<'a> {
-    /// What it says, at most [`ROOM`] octets.
+    /// Its payload, at most [`ROOM`] octets.
     pub octets: &'a [u8],
-    /// Whether there was more.
+    /// Whether it was truncated.
     pub is_truncated: bool,
-    /// The sender's socket address, as the kernel writes it.
+    /// The sender's socket address, in the kernel's format.
     pub name: &'a [u8],
-    /// Control messages, as the kernel writes them.
-    pub said: &'a [u8],
+    /// Control messages, in the kernel's format.
+    pub control: &'a [u8],
 }
 
-/// Datagrams on their way in and out.
+/// Buffers for one batch of received datagrams and of replies.
 #[derive(Debug)]
-pub(super) struct Post {
+pub(super) struct Batch {
     memory: NonNull<Memory>,
-    /// Headers below this were written by the kernel and must be made ready again.
+    /// Headers below this index were written by the kernel and must be reset.
     used: usize,
-    /// Datagrams of the last call.
+    /// Number of datagrams of the last call.
     received: usize,
 }
 
-impl Post {
-    /// Allocates; pages are there once they are used.
+impl Batch {
+    /// Allocates; the kernel provides pages on first use.
     pub(super) fn new() -> Self {
         let layout = Layout::new::<Memory>();
         // SAFETY: the layout isn't of size zero.
         let Some(memory) = NonNull::new(unsafe { alloc_zeroed(layout) }.cast::<Memory>()) else {
             handle_alloc_error(layout)
         };
-        let post = Self { memory, used: BATCH, received: 0 };
+        let batch = Self { memory, used: BATCH, received: 0 };
         for at in 0..BATCH {
-            // SAFETY: `memory` is valid for the life of `post`, all zero octets are a valid value of every
+            // SAFETY: `memory` is valid for the life of `batch`, all zero octets are a valid value of every
             // field, and `at` is below the length of all arrays. The pointers stored are into `memory` itself,
             // derived from the same pointer, and stay valid as long as it does.
             unsafe {
@@ -117,29 +118,30 @@ impl Post {
                 (*header).msg_name = (&raw mut (*slot).name).cast();
                 (*header).msg_iov = filled;
                 (*header).msg_iovlen = 1;
-                (*header).msg_control = (&raw mut (*slot).said).cast();
+                (*header).msg_control = (&raw mut (*slot).control).cast();
             }
         }
-        post
+        batch
     }
 
     /// Receives up to [`BATCH`] datagrams and tells how many.
     ///
     /// # Errors
-    /// The kernel's; with [`Patience::None`] and [`Patience::Errors`] EAGAIN where there are none.
-    pub(super) fn receive(&mut self, socket: &impl AsFd, patience: Patience) -> Result<usize, Errno> {
+    /// The error of the failed system call; with [`ReceiveMode::None`] and [`ReceiveMode::Errors`] EAGAIN if there are
+    /// none.
+    pub(super) fn receive(&mut self, socket: &impl AsFd, mode: ReceiveMode) -> Result<usize, Errno> {
         self.received = 0;
-        let flags = match patience {
-            Patience::Wait => libc::MSG_WAITFORONE,
-            Patience::None => libc::MSG_DONTWAIT,
-            Patience::Errors => libc::MSG_DONTWAIT | libc::MSG_ERRQUEUE,
+        let flags = match mode {
+            ReceiveMode::Wait => libc::MSG_WAITFORONE,
+            ReceiveMode::None => libc::MSG_DONTWAIT,
+            ReceiveMode::Errors => libc::MSG_DONTWAIT | libc::MSG_ERRQUEUE,
         };
         for at in 0..self.used {
             // SAFETY: as in `new`; no reference into `memory` lives, for all that are handed out borrow `self`.
             unsafe {
                 let header = &raw mut (*self.memory.as_ptr()).incoming[at].msg_hdr;
                 (*header).msg_namelen = NAME as _;
-                (*header).msg_controllen = SAID as _;
+                (*header).msg_controllen = CONTROL_IN as _;
                 (*header).msg_flags = 0;
             }
         }
@@ -169,12 +171,12 @@ impl Post {
             let (header, slot) = (&memory.incoming[at], &memory.slots[at]);
             let name: &[u8; NAME] = &*(&raw const slot.name).cast();
             #[allow(clippy::unnecessary_cast, reason = "a shorter type in musl")]
-            let said = header.msg_hdr.msg_controllen as usize;
+            let control = header.msg_hdr.msg_controllen as usize;
             Some(Datagram {
                 octets: slot.octets.get(..(header.msg_len as usize).min(ROOM))?,
                 is_truncated: header.msg_hdr.msg_flags & libc::MSG_TRUNC != 0,
                 name: name.get(..(header.msg_hdr.msg_namelen as usize).min(NAME))?,
-                said: slot.said.get(..said.min(SAID))?,
+                control: slot.control.get(..control.min(CONTROL_IN))?,
             })
         }
     }
@@ -200,53 +202,53 @@ impl Post {
         })
     }
 
-    /// Room for the control data of one parcel.
+    /// Room for the control data of one message.
     ///
     /// # Panics
-    /// Where there is no such parcel.
-    pub(super) fn told_mut(&mut self, parcel: usize) -> &mut [u8; TOLD] {
-        assert!(parcel < BATCH);
-        // SAFETY: in bounds, exclusively borrowed; TOLD octets are TOLD / 8 words.
-        unsafe { &mut *(&raw mut (*self.memory.as_ptr()).told[parcel]).cast() }
+    /// Where there is no such message.
+    pub(super) fn control_mut(&mut self, message: usize) -> &mut [u8; CONTROL_OUT] {
+        assert!(message < BATCH);
+        // SAFETY: in bounds, exclusively borrowed; CONTROL_OUT octets are CONTROL_OUT / 8 words.
+        unsafe { &mut *(&raw mut (*self.memory.as_ptr()).control[message]).cast() }
     }
 
-    /// Sends parcels; `order` has the slots of their replies. Returns how many parcels went out; the one after
+    /// Sends messages; `order` has the slots of their replies. Returns how many messages went out; the one after
     /// them, if there is one, is refused with the errno.
     pub(super) fn send(
         &mut self,
         socket: &impl AsFd,
-        (from, parcels): (usize, &[Parcel]),
+        (from, messages): (usize, &[OutgoingMessage]),
         order: &[u8],
     ) -> (usize, Option<Errno>) {
-        assert!(from + parcels.len() <= BATCH && order.len() <= BATCH);
-        for (at, parcel) in (from..).zip(parcels) {
-            let slots = &order[parcel.first..parcel.first + parcel.count];
-            assert!(!slots.is_empty() && parcel.told <= TOLD && parcel.length <= ROOM);
+        assert!(from + messages.len() <= BATCH && order.len() <= BATCH);
+        for (at, message) in (from..).zip(messages) {
+            let slots = &order[message.first..message.first + message.count];
+            assert!(!slots.is_empty() && message.control <= CONTROL_OUT && message.length <= ROOM);
             // SAFETY: every index is in bounds: `at` by the first assertion, the iovecs because `order` has at
             // most BATCH entries and `slots` is a part of it, the slots by the assertion. The pointers stored
             // are into `memory`. The name of the first slot is the sender's as the kernel wrote it, with its
             // length in the slot's own header.
             unsafe {
                 let memory = self.memory.as_ptr();
-                for (place, slot) in (parcel.first..).zip(slots) {
+                for (place, slot) in (message.first..).zip(slots) {
                     let slot = usize::from(*slot);
                     assert!(slot < BATCH);
                     let part = &raw mut (*memory).drained[place];
                     (*part).iov_base = (&raw mut (*memory).slots[slot].octets).cast();
-                    (*part).iov_len = parcel.length;
+                    (*part).iov_len = message.length;
                 }
                 let addressee = usize::from(slots[0]);
                 let header = &raw mut (*memory).outgoing[at].msg_hdr;
                 (*header).msg_name = (&raw mut (*memory).slots[addressee].name).cast();
                 (*header).msg_namelen = (*memory).incoming[addressee].msg_hdr.msg_namelen.min(NAME as _);
-                (*header).msg_iov = &raw mut (*memory).drained[parcel.first];
-                (*header).msg_iovlen = parcel.count as _;
-                (*header).msg_control = if parcel.told == 0 {
+                (*header).msg_iov = &raw mut (*memory).drained[message.first];
+                (*header).msg_iovlen = message.count as _;
+                (*header).msg_control = if message.control == 0 {
                     std::ptr::null_mut()
                 } else {
-                    (&raw mut (*memory).told[at]).cast()
+                    (&raw mut (*memory).control[at]).cast()
                 };
-                (*header).msg_controllen = parcel.told as _;
+                (*header).msg_controllen = message.control as _;
             }
         }
         // SAFETY: the headers from `from` on were just made ready; they point to names, iovecs and control data
@@ -254,16 +256,16 @@ impl Post {
         let count = unsafe {
             let headers = (&raw mut (*self.memory.as_ptr()).outgoing).cast::<mmsghdr>().add(from);
             let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
-            libc::sendmmsg(socket.as_fd().as_raw_fd(), headers, parcels.len() as _, flags as _)
+            libc::sendmmsg(socket.as_fd().as_raw_fd(), headers, messages.len() as _, flags as _)
         };
         match Errno::result(count) {
-            Ok(count) => (usize::try_from(count).unwrap_or(0).min(parcels.len()), None),
+            Ok(count) => (usize::try_from(count).unwrap_or(0).min(messages.len()), None),
             Err(errno) => (0, Some(errno)),
         }
     }
 }
 
-impl Drop for Post {
+impl Drop for Batch {
     fn drop(&mut self) {
         // SAFETY: allocated in `new` with the same layout, and nothing of it is borrowed any more.
         unsafe { dealloc(self.memory.as_ptr().cast(), Layout::new::<Memory>()) }
@@ -284,57 +286,58 @@ mod tests {
     #[test]
     fn many_come_with_one_call_and_go_back_to_their_senders_with_another() {
         let (one, other) = pair();
-        let mut post = Post::new();
-        assert_eq!(post.receive(&other, Patience::None), Err(Errno::EAGAIN));
+        let mut batch = Batch::new();
+        assert_eq!(batch.receive(&other, ReceiveMode::None), Err(Errno::EAGAIN));
         for n in 0..100u8 {
             one.send(&[n; 60]).unwrap();
         }
         let mut seen = 0u8;
         for expected in [BATCH, 100 - BATCH] {
-            assert_eq!(post.receive(&other, Patience::Wait), Ok(expected));
+            assert_eq!(batch.receive(&other, ReceiveMode::Wait), Ok(expected));
             for at in 0..expected {
-                let datagram = post.datagram(at).unwrap();
+                let datagram = batch.datagram(at).unwrap();
                 assert_eq!((datagram.octets, datagram.is_truncated), (&[seen; 60][..], false));
                 assert_eq!(datagram.name.len(), 16);
                 seen += 1;
             }
-            assert!(post.datagram(expected).is_none());
+            assert!(batch.datagram(expected).is_none());
             let order: Vec<u8> = (0..expected as u8).collect();
-            let parcels: Vec<Parcel> =
-                (0..expected).map(|first| Parcel { first, count: 1, length: 48, told: 0 }).collect();
-            assert_eq!(post.send(&other, (0, &parcels), &order), (expected, None));
+            let messages: Vec<OutgoingMessage> = (0..expected)
+                .map(|first| OutgoingMessage { first, count: 1, length: 48, control: 0 })
+                .collect();
+            assert_eq!(batch.send(&other, (0, &messages), &order), (expected, None));
             for at in 0..expected as u8 {
                 let mut reply = [0; 100];
                 assert_eq!(one.recv(&mut reply).unwrap(), 48);
                 assert_eq!(reply[0], seen - expected as u8 + at);
             }
         }
-        assert_eq!(post.receive(&other, Patience::None), Err(Errno::EAGAIN));
+        assert_eq!(batch.receive(&other, ReceiveMode::None), Err(Errno::EAGAIN));
     }
 
     #[test]
     fn a_datagram_that_is_longer_than_a_slot_is_cut_and_shows_it() {
         let (one, other) = pair();
-        let mut post = Post::new();
+        let mut batch = Batch::new();
         one.send(&[7; ROOM + 1]).unwrap();
         one.send(&[]).unwrap();
-        assert_eq!(post.receive(&other, Patience::Wait), Ok(2));
-        let datagram = post.datagram(0).unwrap();
+        assert_eq!(batch.receive(&other, ReceiveMode::Wait), Ok(2));
+        let datagram = batch.datagram(0).unwrap();
         assert_eq!((datagram.octets.len(), datagram.is_truncated), (ROOM, true));
-        assert!(post.datagram(1).unwrap().octets.is_empty());
+        assert!(batch.datagram(1).unwrap().octets.is_empty());
     }
 
     #[test]
     fn a_parcel_of_several_replies_arrives_as_so_many_datagrams() {
         let (one, other) = pair();
-        let mut post = Post::new();
+        let mut batch = Batch::new();
         for n in 0..3u8 {
             one.send(&[n; 60]).unwrap();
         }
-        assert_eq!(post.receive(&other, Patience::Wait), Ok(3));
-        let told = crate::control_message::Writer::new(post.told_mut(0)).segments(48).length();
-        let parcel = Parcel { first: 0, count: 3, length: 48, told };
-        assert_eq!(post.send(&other, (0, &[parcel]), &[2, 0, 1]), (1, None));
+        assert_eq!(batch.receive(&other, ReceiveMode::Wait), Ok(3));
+        let control = crate::control_message::Writer::new(batch.control_mut(0)).segments(48).length();
+        let message = OutgoingMessage { first: 0, count: 3, length: 48, control };
+        assert_eq!(batch.send(&other, (0, &[message]), &[2, 0, 1]), (1, None));
         for expected in [2, 0, 1] {
             let mut reply = [0; 200];
             assert_eq!((one.recv(&mut reply).unwrap(), reply[0]), (48, expected));

@@ -6,7 +6,7 @@
 
 use super::control_message::Target;
 use super::interleave::Name;
-use super::mmsg::{BATCH, Parcel};
+use super::mmsg::{BATCH, OutgoingMessage};
 use super::source::Source;
 use std::net::IpAddr;
 use std::ops::Range;
@@ -27,7 +27,7 @@ pub(super) struct Addressed {
     /// Octets of the reply.
     pub length: usize,
     pub source: Source,
-    /// Where it must leave from; nothing where the socket knows.
+    /// The local address to send from; `None` if the socket is bound to it.
     pub target: Option<Target>,
     /// Its transmit timestamp is to be written.
     pub needs_time: bool,
@@ -77,7 +77,7 @@ pub(super) struct Outgoing {
     leaders: Vec<(u64, usize)>,
     /// Of each reply the message that it is part of.
     member_of: Vec<usize>,
-    parcels: Vec<Parcel>,
+    messages: Vec<OutgoingMessage>,
     /// Slots, in the order of sending.
     order: Vec<u8>,
     /// Replies, in the order of sending.
@@ -93,7 +93,7 @@ impl Outgoing {
             replies: Vec::with_capacity(BATCH),
             leaders: Vec::with_capacity(BATCH),
             member_of: Vec::with_capacity(BATCH),
-            parcels: Vec::with_capacity(BATCH),
+            messages: Vec::with_capacity(BATCH),
             order: vec![0; BATCH],
             sequence: vec![0; BATCH],
             uses_segments: true,
@@ -105,7 +105,7 @@ impl Outgoing {
         self.replies.clear();
         self.leaders.clear();
         self.member_of.clear();
-        self.parcels.clear();
+        self.messages.clear();
     }
 
     /// One more reply; at most as many as a batch has.
@@ -122,10 +122,10 @@ impl Outgoing {
         let message = known.unwrap_or(self.leaders.len());
         if known.is_none() {
             self.leaders.push((key, self.replies.len()));
-            self.parcels.push(Parcel { first: 0, count: 0, length: reply.length, told: 0 });
+            self.messages.push(OutgoingMessage { first: 0, count: 0, length: reply.length, control: 0 });
         }
-        if let Some(parcel) = self.parcels.get_mut(message) {
-            parcel.count += 1;
+        if let Some(message) = self.messages.get_mut(message) {
+            message.count += 1;
         }
         self.member_of.push(message);
         self.replies.push(reply);
@@ -134,15 +134,15 @@ impl Outgoing {
     /// Puts the replies into the order of sending.
     pub(super) fn seal(&mut self) {
         let mut next = 0;
-        for parcel in &mut self.parcels {
-            parcel.first = next;
-            next += parcel.count;
-            parcel.count = 0;
+        for message in &mut self.messages {
+            message.first = next;
+            next += message.count;
+            message.count = 0;
         }
         for (at, (reply, message)) in self.replies.iter().zip(&self.member_of).enumerate() {
-            let Some(parcel) = self.parcels.get_mut(*message) else { continue };
-            let place = parcel.first + parcel.count;
-            parcel.count += 1;
+            let Some(message) = self.messages.get_mut(*message) else { continue };
+            let place = message.first + message.count;
+            message.count += 1;
             if let (Some(slot), Some(sequence)) = (self.order.get_mut(place), self.sequence.get_mut(place)) {
                 *slot = reply.slot as u8;
                 *sequence = at;
@@ -150,8 +150,8 @@ impl Outgoing {
         }
     }
 
-    pub(super) fn parcels(&self) -> &[Parcel] {
-        &self.parcels
+    pub(super) fn messages(&self) -> &[OutgoingMessage] {
+        &self.messages
     }
 
     pub(super) fn order(&self) -> &[u8] {
@@ -159,20 +159,20 @@ impl Outgoing {
     }
 
     /// The first reply of a message, and how many it has.
-    pub(super) fn parcel(&self, at: usize) -> Option<(Addressed, usize)> {
-        let parcel = self.parcels.get(at)?;
-        let first = self.replies.get(*self.sequence.get(parcel.first)?)?;
-        Some((*first, parcel.count))
+    pub(super) fn message(&self, at: usize) -> Option<(Addressed, usize)> {
+        let message = self.messages.get(at)?;
+        let first = self.replies.get(*self.sequence.get(message.first)?)?;
+        Some((*first, message.count))
     }
 
-    /// The messages from `from` on, as [`Self::parcel`].
+    /// The messages from `from` on, as [`Self::message`].
     pub(super) fn rest(&self, from: usize) -> impl Iterator<Item = (Addressed, usize)> + '_ {
-        (from..self.parcels.len()).filter_map(|at| self.parcel(at))
+        (from..self.messages.len()).filter_map(|at| self.message(at))
     }
 
     /// The places of a message's replies, for [`Self::at`].
-    pub(super) fn places(&self, parcel: usize) -> Range<usize> {
-        self.parcels.get(parcel).map_or(0..0, |parcel| parcel.first..parcel.first + parcel.count)
+    pub(super) fn places(&self, message: usize) -> Range<usize> {
+        self.messages.get(message).map_or(0..0, |message| message.first..message.first + message.count)
     }
 
     /// One reply.
@@ -186,19 +186,19 @@ impl Outgoing {
     }
 
     /// So many octets of control data were written for this message.
-    pub(super) fn tell(&mut self, parcel: usize, told: usize) {
-        if let Some(parcel) = self.parcels.get_mut(parcel) {
-            parcel.told = told;
+    pub(super) fn set_control(&mut self, message: usize, control: usize) {
+        if let Some(message) = self.messages.get_mut(message) {
+            message.control = control;
         }
     }
 
     /// How many messages to send with the next call.
     pub(super) fn chunk(&self, sent: usize) -> usize {
         let mut replies = 0;
-        let rest = self.parcels.get(sent..).unwrap_or_default().iter();
-        let fits = |parcel: &&Parcel| {
-            let fits = replies == 0 || replies + parcel.count <= CHUNK;
-            replies += parcel.count;
+        let rest = self.messages.get(sent..).unwrap_or_default().iter();
+        let fits = |message: &&OutgoingMessage| {
+            let fits = replies == 0 || replies + message.count <= CHUNK;
+            replies += message.count;
             fits
         };
         rest.take_while(fits).count()
@@ -206,12 +206,12 @@ impl Outgoing {
 
     /// What these messages take, in parts of a message.
     fn parts(&self, messages: Range<usize>) -> i64 {
-        let all = self.parcels.get(messages).unwrap_or_default().iter();
-        all.map(|parcel| (SEGMENTS + parcel.count.saturating_sub(1)) as i64).sum()
+        let all = self.messages.get(messages).unwrap_or_default().iter();
+        all.map(|message| (SEGMENTS + message.count.saturating_sub(1)) as i64).sum()
     }
 
-    /// How long after the clock was read a message leaves that is sent together with these and stands at this
-    /// place of them. Of its own time about three eighths pass before the kernel's own stamp would be taken.
+    /// The expected delay from reading the clock to sending the message at `place` among `messages`, in nanoseconds.
+    /// About three eighths of a message's own time pass before the kernel would timestamp it.
     pub(super) fn expected_delay(&self, messages: &Range<usize>, place: usize) -> i64 {
         let pace = |at: usize| self.paces.get(at).copied().unwrap_or(0);
         let before = self.parts(messages.start..place);
@@ -228,7 +228,7 @@ impl Outgoing {
         *pace += (taken - *pace) / if taken < *pace { 8 } else { 16 };
     }
 
-    /// The kernel can't do it: one message for each reply from now on.
+    /// The kernel does not support segmentation: one message for each reply from now on.
     pub(super) fn without_segments(&mut self) {
         self.uses_segments = false;
     }
@@ -261,8 +261,10 @@ mod tests {
     }
 
     fn shape(outgoing: &Outgoing) -> Vec<Vec<u8>> {
-        let parcels = outgoing.parcels().iter();
-        parcels.map(|parcel| outgoing.order()[parcel.first..parcel.first + parcel.count].to_vec()).collect()
+        let messages = outgoing.messages().iter();
+        messages
+            .map(|message| outgoing.order()[message.first..message.first + message.count].to_vec())
+            .collect()
     }
 
     #[test]
@@ -276,7 +278,7 @@ mod tests {
             reply(9, other, 5),
         ]);
         assert_eq!(shape(&outgoing), [vec![0, 3], vec![2, 9], vec![5]]);
-        assert_eq!(outgoing.parcel(1).map(|(first, count)| (first.slot, count)), Some((2, 2)));
+        assert_eq!(outgoing.message(1).map(|(first, count)| (first.slot, count)), Some((2, 2)));
         assert_eq!(outgoing.rest(1).map(|(_, count)| count).sum::<usize>(), 3);
     }
 
@@ -292,7 +294,7 @@ mod tests {
         let last = Addressed { slot: 4, ..plain };
         let outgoing = sealed(&[plain, elsewhere, kiss, stamped, stamped, last, longer]);
         assert_eq!(shape(&outgoing), [vec![0, 4], vec![1], vec![2], vec![3], vec![3], vec![5]]);
-        assert_eq!(outgoing.parcels().last().map(|parcel| parcel.length), Some(52));
+        assert_eq!(outgoing.messages().last().map(|message| message.length), Some(52));
     }
 
     #[test]
@@ -303,7 +305,7 @@ mod tests {
             outgoing.put(reply(slot, [192, 0, 2, 1], 5));
         }
         outgoing.seal();
-        assert_eq!(outgoing.parcels().len(), BATCH);
+        assert_eq!(outgoing.messages().len(), BATCH);
     }
 
     fn strangers(count: u8) -> Outgoing {
@@ -330,7 +332,7 @@ mod tests {
         let one = [192, 0, 2, 1];
         let many: Vec<_> = (0..20).map(|slot| reply(slot, if slot < 12 { one } else { [9; 4] }, 5)).collect();
         let outgoing = sealed(&many);
-        assert_eq!((outgoing.parcels().len(), outgoing.chunk(0), outgoing.chunk(1)), (2, 1, 1));
+        assert_eq!((outgoing.messages().len(), outgoing.chunk(0), outgoing.chunk(1)), (2, 1, 1));
     }
 
     #[test]

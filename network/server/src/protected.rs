@@ -1,12 +1,13 @@
-//! Requests under NTS: opened first, answered later, so that the transmit timestamp of a sealed reply is as late
-//! as it can be. What can't be opened gets an NTS NAK, within limits; what makes no sense gets nothing.
+//! Requests under NTS: opened first, answered later, so that the transmit timestamp of a sealed reply is as late as
+//! possible. A request that cannot be opened is answered with an NTS NAK, within limits; an invalid one is not
+//! answered.
 //!
-//! A client that has the key is limited by its association and not by its address, which anybody can forge
-//! (A078). A kiss of RATE is sealed too: an honest client believes no other.
+//! An authenticated client is limited by its association and not by its address, which an attacker can forge (A078). A
+//! RATE kiss is sealed too: an honest client accepts no other.
 
 use super::interleave::Name;
-use super::limit::{Dice, Verdict};
-use super::respond::{Asked, Desk, Refusal, ReplyKind, time};
+use super::limit::{SplitMix64, Verdict};
+use super::respond::{Asked, Refusal, ReplyKind, RequestContext, time};
 use protocol::header::Header;
 use protocol::nts::cookie::CookieKeys;
 use protocol::nts::server::{MAX_NONCES, ProtectedRequest, RefusedRequest, Request, read_request};
@@ -38,14 +39,14 @@ pub fn open<'p>(
     packet: &'p mut [u8],
     asked: &Asked,
     receive: Timestamp,
-    desk: &Desk<'_>,
-    dice: &mut Dice,
+    context: &RequestContext<'_>,
+    rng: &mut SplitMix64,
     keys: &CookieKeys,
 ) -> Result<Opened<'p>, Refusal> {
-    if desk.limiter.is_some_and(|limiter| !limiter.tries(&asked.source, desk.now)) {
+    if context.limiter.is_some_and(|limiter| !limiter.tries(&asked.source, context.now)) {
         return Err(Refusal::Limited);
     }
-    let is_told = || desk.limiter.is_none_or(|limiter| limiter.refuses(&asked.source, desk.now));
+    let is_told = || context.limiter.is_none_or(|limiter| limiter.refuses(&asked.source, context.now));
     let request = match read_request(packet, keys) {
         Ok(Request::Protected(request)) => request,
         Ok(Request::Refused(refused)) if is_told() => {
@@ -57,9 +58,9 @@ pub fn open<'p>(
             return Err(Refusal::Malformed);
         }
     };
-    let verdict = desk
-        .limiter
-        .map_or(Verdict::Within, |limiter| limiter.judge_association(request.association(), desk.now, dice));
+    let verdict = context.limiter.map_or(Verdict::Within, |limiter| {
+        limiter.judge_association(request.association(), context.now, rng)
+    });
     let header = request.header();
     let answer = match verdict {
         Verdict::Over => return Err(Refusal::Limited),
@@ -68,7 +69,8 @@ pub fn open<'p>(
             Answer::Kiss(request, header)
         }
         Verdict::Within | Verdict::Spared => {
-            let (header, kind, departure) = time(header, asked, receive, desk).ok_or(Refusal::Malformed)?;
+            let (header, kind, departure) =
+                time(header, asked, receive, context).ok_or(Refusal::Malformed)?;
             Answer::Time(request, header, kind, departure)
         }
     };

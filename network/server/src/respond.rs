@@ -5,7 +5,7 @@
 
 use super::access::AccessList;
 use super::interleave::{Departures, Name};
-use super::limit::{Dice, Limiter, Verdict};
+use super::limit::{Limiter, SplitMix64, Verdict};
 use super::smear::reference_id;
 use super::source::Source;
 use ipc::message::server::ServerState;
@@ -35,29 +35,29 @@ const UNKNOWN_PRECISION: i8 = -18;
 /// Second, in nanoseconds.
 const SECOND: i64 = 1_000_000_000;
 
-/// Who asked, and whom.
+/// The source and destination of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Asked {
     /// The sender.
     pub source: Source,
-    /// The address and port of this host that it came to, where the kernel tells.
+    /// The destination address and port, if the kernel reports them.
     pub target: Option<SocketAddr>,
-    /// Whether it was sent to that address alone, not to a group or to everybody.
+    /// Whether it was sent by unicast, not by multicast or broadcast.
     pub is_unicast: bool,
 }
 
-/// What all requests of one moment have in common.
+/// The state that all requests of one batch share.
 #[derive(Clone, Copy, Debug)]
-pub struct Desk<'a> {
-    /// What replies say of this host's clock.
+pub struct RequestContext<'a> {
+    /// The system variables for replies.
     pub system: SystemVariables,
-    /// Nobody is answered while `system` isn't synchronised.
+    /// No client is answered while `system` is not synchronised.
     pub is_silent: bool,
-    /// Who is answered.
+    /// Which clients are answered.
     pub access: &'a AccessList,
-    /// How often; without one, always.
+    /// The rate limiter; `None`: no limits.
     pub limiter: Option<&'a Limiter>,
-    /// When earlier replies left; without it nobody is answered interleaved.
+    /// The departure times of earlier replies; without them no reply is interleaved.
     pub departures: Option<&'a Departures>,
     /// The moment.
     pub now: RawInstant,
@@ -85,11 +85,11 @@ pub enum ReplyKind {
     Interleaved,
     /// Kiss-o'-death: "ask less often"; without a time.
     Kiss,
-    /// Kiss-o'-death: "I can't open your cookie"; without a time.
+    /// NTS NAK: the cookie cannot be opened; without timestamps.
     Nak,
 }
 
-/// A request that is worth an answer, as far as that shows without a key.
+/// A request to be answered, as far as that can be determined without a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Question {
     /// Its header.
@@ -101,7 +101,7 @@ pub struct Question {
 /// Why there is no reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// Not an NTP client request, one that can't be answered, or one with NTS fields that make no sense here.
+    /// Not an NTP client request, one that cannot be answered, or one with invalid NTS fields.
     Malformed,
     /// Mode 6 or 7.
     Control,
@@ -113,18 +113,18 @@ pub enum Refusal {
     Unsynchronised,
 }
 
-/// Looks at a request: who asks, and whether it is one. Nothing is counted.
+/// Parses a request and checks its source. Nothing is counted.
 ///
 /// # Errors
 /// [`Refusal`], the first reason that is found; never [`Refusal::Limited`].
-pub fn read(request: &[u8], asked: &Asked, desk: &Desk<'_>) -> Result<Question, Refusal> {
+pub fn read(request: &[u8], asked: &Asked, context: &RequestContext<'_>) -> Result<Question, Refusal> {
     let Source { ip: source, port } = asked.source;
     let is_own =
         asked.target.is_some_and(|target| target.port() == port && target.ip().to_canonical() == source);
     if port == 0 || source.is_multicast() || source.is_unspecified() || is_own || !asked.is_unicast {
         return Err(Refusal::Malformed);
     }
-    if !desk.access.allows(source) {
+    if !context.access.allows(source) {
         return Err(Refusal::Denied);
     }
     if request.first().is_some_and(|first| CONTROL_MODES.contains(&(first & 7))) {
@@ -143,7 +143,7 @@ pub fn read(request: &[u8], asked: &Asked, desk: &Desk<'_>) -> Result<Question, 
         let item = item.map_err(|_| Refusal::Malformed)?;
         is_protected |= matches!(item, Item::Field { kind: NTS_COOKIE | NTS_AUTHENTICATOR, .. });
     }
-    if desk.is_silent && (desk.system.leap == 3 || !(1..=15).contains(&desk.system.stratum)) {
+    if context.is_silent && (context.system.leap == 3 || !(1..=15).contains(&context.system.stratum)) {
         return Err(Refusal::Unsynchronised);
     }
     Ok(Question { header, is_protected })
@@ -157,11 +157,11 @@ pub fn answer(
     request: &Header,
     asked: &Asked,
     receive: Timestamp,
-    desk: &Desk<'_>,
-    dice: &mut Dice,
+    context: &RequestContext<'_>,
+    rng: &mut SplitMix64,
 ) -> Result<Reply, Refusal> {
     let verdict =
-        desk.limiter.map_or(Verdict::Within, |limiter| limiter.judge(&asked.source, desk.now, dice));
+        context.limiter.map_or(Verdict::Within, |limiter| limiter.judge(&asked.source, context.now, rng));
     match verdict {
         Verdict::Within | Verdict::Spared => {}
         Verdict::Over => return Err(Refusal::Limited),
@@ -170,7 +170,7 @@ pub fn answer(
             return Ok(Reply { octets, kind: ReplyKind::Kiss, is_spared: false, departure: None });
         }
     }
-    let (reply, kind, departure) = time(request, asked, receive, desk).ok_or(Refusal::Malformed)?;
+    let (reply, kind, departure) = time(request, asked, receive, context).ok_or(Refusal::Malformed)?;
     Ok(Reply { octets: reply.encode(), kind, is_spared: verdict == Verdict::Spared, departure })
 }
 
@@ -180,14 +180,14 @@ pub(super) fn time(
     request: &Header,
     asked: &Asked,
     receive: Timestamp,
-    desk: &Desk<'_>,
+    context: &RequestContext<'_>,
 ) -> Option<(Header, ReplyKind, Option<Name>)> {
-    let mut reply = to_request(request, &desk.system, receive, Timestamp::UNKNOWN)?;
-    let Some(departures) = desk.departures.filter(|_| wants_interleaved(request)) else {
+    let mut reply = to_request(request, &context.system, receive, Timestamp::UNKNOWN)?;
+    let Some(departures) = context.departures.filter(|_| wants_interleaved(request)) else {
         return Some((reply, ReplyKind::Basic, None));
     };
     let mut kind = ReplyKind::Basic;
-    // The origin timestamp must be a receive timestamp of ours, given to this address (RFC 9769 section 2).
+    // The origin timestamp must be a receive timestamp that we sent to this address (RFC 9769 section 2).
     let source = asked.source.ip;
     if let Some(left) = departures.find(departures.name(request.origin_timestamp, source)) {
         reply.origin_timestamp = request.receive_timestamp;
@@ -197,15 +197,16 @@ pub(super) fn time(
     Some((reply, kind, Some(departures.name(receive.bits(), source))))
 }
 
-/// Whether the origin timestamp is a receive timestamp of ours, by its last bit, and the rest is as it has to be.
+/// Whether the origin timestamp is one of our receive timestamps, by its last bit, and the other fields are as
+/// required.
 fn wants_interleaved(request: &Header) -> bool {
     request.origin_timestamp & 1 == 1
         && request.receive_timestamp != 0
         && request.receive_timestamp != request.transmit_timestamp
 }
 
-/// What the engine said, as it is at `now`; "unsynchronised" where it said nothing or too long ago. With a smear
-/// the reference id says so, and no leap second is announced.
+/// The state from the engine, extrapolated to `now`; unsynchronised if there is none or it is too old. With a smear the
+/// reference id says so, and no leap second is announced.
 pub fn variables(state: Option<&ServerState>, now: RawInstant, smear: Option<i64>) -> SystemVariables {
     let Some(state) = state else { return SystemVariables::unsynchronised(UNKNOWN_PRECISION) };
     if now > state.valid_until {

@@ -9,12 +9,12 @@ use ipc::message::server::{Counters, ServerPolicy};
 use nix::errno::Errno;
 use protocol::nts::cookie::CookieKeys;
 use std::sync::{Arc, Mutex, PoisonError};
-use threads::{Crew, Edition, Editions};
+use threads::{Version, Versions, Workers};
 
 /// Kinds of counts.
 pub(super) const KINDS: usize = Counters::NAMES.len();
 
-/// Who is answered, and how.
+/// The server policy.
 #[derive(Clone, Debug)]
 pub(super) struct Rules {
     pub access: AccessList,
@@ -30,23 +30,23 @@ pub(super) struct Rules {
 pub(super) struct Shared {
     /// What the engine said last.
     pub state: Snapshot,
-    rules: Editions<Rules>,
-    pub crew: Crew<Place, KINDS>,
+    rules: Versions<Rules>,
+    pub workers: Workers<Place, KINDS>,
 }
 
-/// What a thread answers by, while it waits for requests; with a batch at work it has them itself. So nothing old,
-/// cookie keys above all, lives on in a thread that nobody asks anything.
+/// The rules of a thread that waits for requests; while it works on a batch, it holds them itself. Old rules, cookie
+/// keys above all, therefore do not survive in an idle thread.
 #[derive(Debug)]
-pub(super) struct Place(Mutex<Option<Arc<Edition<Rules>>>>);
+pub(super) struct Place(Mutex<Option<Arc<Version<Rules>>>>);
 
 impl Place {
     /// Leaves rules here; returns those that were.
-    fn exchange(&self, rules: Option<Arc<Edition<Rules>>>) -> Option<Arc<Edition<Rules>>> {
+    fn exchange(&self, rules: Option<Arc<Version<Rules>>>) -> Option<Arc<Version<Rules>>> {
         std::mem::replace(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner), rules)
     }
 
     /// Replaces rules that wait here.
-    fn renew(&self, rules: &Arc<Edition<Rules>>) {
+    fn renew(&self, rules: &Arc<Version<Rules>>) {
         let mut place = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let old = place.as_mut().map(|old| std::mem::replace(old, Arc::clone(rules)));
         // The thread must not wait while a list is freed.
@@ -56,39 +56,39 @@ impl Place {
 }
 
 impl Shared {
-    /// For so many threads; nobody is answered yet.
+    /// For this number of threads; no client is answered yet.
     pub(super) fn new(threads: usize) -> Result<Self, Errno> {
-        let rules = Editions::new(Rules {
+        let rules = Versions::new(Rules {
             access: AccessList::nobody(),
             policy: ServerPolicy::DEFAULT,
             limiter: None,
             departures: None,
             cookie_keys: None,
         });
-        let crew = Crew::new((0..threads).map(|_| Place(Mutex::new(Some(rules.newest())))))?;
-        Ok(Self { state: Snapshot::default(), rules, crew })
+        let workers = Workers::new((0..threads).map(|_| Place(Mutex::new(Some(rules.newest())))))?;
+        Ok(Self { state: Snapshot::default(), rules, workers })
     }
 
     /// Replaces the rules, also those of threads that wait for requests. What was before is then forgotten as soon as
     /// the batches that are at work are done.
     pub(super) fn change_rules(&self, change: impl FnOnce(&mut Rules)) {
         let rules = self.rules.change(change);
-        self.crew.all().for_each(|place| place.renew(&rules));
+        self.workers.all().for_each(|place| place.renew(&rules));
     }
 
     /// A thread has a batch and takes its rules with it.
-    pub(super) fn take_rules(&self, number: usize) -> Arc<Edition<Rules>> {
-        let left = self.crew.own(number).and_then(|place| place.exchange(None));
+    pub(super) fn take_rules(&self, number: usize) -> Arc<Version<Rules>> {
+        let left = self.workers.own(number).and_then(|place| place.exchange(None));
         left.unwrap_or_else(|| self.rules.newest())
     }
 
-    /// The batch is done. Whoever changed the rules meanwhile found nothing to renew at this thread, so it looks
-    /// whether there are newer ones, after the place was seen empty.
-    pub(super) fn leave_rules(&self, number: usize, rules: Arc<Edition<Rules>>) {
-        let Some(place) = self.crew.own(number) else { return };
-        let edition = rules.number();
+    /// The batch is done. A change of the rules in the meantime found this thread's place empty, so the thread itself
+    /// checks for newer rules.
+    pub(super) fn leave_rules(&self, number: usize, rules: Arc<Version<Rules>>) {
+        let Some(place) = self.workers.own(number) else { return };
+        let version = rules.number();
         place.exchange(Some(rules));
-        if let Some(newer) = self.rules.other_than(edition) {
+        if let Some(newer) = self.rules.other_than(version) {
             place.renew(&newer);
         }
     }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Acquire, Ordering::Relaxed, Orderin
 
 const WORDS: usize = 8;
 
-/// The state as one writer leaves it. The sequence is even where it is whole, and 0 before the first one.
+/// The state, with one writer (a seqlock). The sequence is even when the state is complete, and 0 before the first one.
 #[derive(Debug, Default)]
 pub(super) struct Snapshot {
     sequence: AtomicU64,
@@ -32,7 +32,7 @@ impl Snapshot {
         self.sequence.store(sequence + 2, Release);
     }
 
-    /// Brings a copy up to date and gives its state; the one before where a writer is at it right now.
+    /// Updates a copy and returns its state; the previous one if a write is in progress.
     pub(super) fn read<'c>(&self, copy: &'c mut Copy) -> Option<&'c ServerState> {
         let before = self.sequence.load(Acquire);
         if before != copy.sequence && before.is_multiple_of(2) {

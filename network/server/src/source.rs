@@ -1,9 +1,9 @@
-//! Who sent a datagram, as the kernel writes it.
+//! The source address of a datagram, from a kernel socket address.
 
 use nix::libc::{AF_INET, AF_INET6};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// A sender's address and port. An IPv4 address in IPv6 clothes is an IPv4 address.
+/// A sender's address and port. An IPv4-mapped IPv6 address counts as IPv4.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Source {
     /// The address.
@@ -13,7 +13,7 @@ pub struct Source {
 }
 
 impl Source {
-    /// Reads a socket address; nothing where it is none of IPv4 or IPv6.
+    /// Reads a socket address; `None` unless it is an IPv4 or IPv6 address.
     pub(super) fn read(name: &[u8]) -> Option<Self> {
         let family = i32::from(u16::from_ne_bytes(*name.first_chunk()?));
         let port = u16::from_be_bytes(*name.get(2..)?.first_chunk()?);

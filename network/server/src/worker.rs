@@ -5,18 +5,18 @@
 
 mod sealing;
 
-use super::control_message::{Said, Target, Writer};
+use super::control_message::{ControlMessages, Target, Writer};
 use super::interleave::Name;
-use super::limit::Dice;
+use super::limit::SplitMix64;
 use super::listener::Listener;
-use super::mmsg::{BATCH, Patience, Post};
+use super::mmsg::{BATCH, Batch, ReceiveMode};
 use super::outgoing::{Addressed, Outgoing};
-use super::respond::{Asked, Desk, Refusal, Reply, ReplyKind, answer, read, variables};
+use super::respond::{Asked, Refusal, Reply, ReplyKind, RequestContext, answer, read, variables};
+use super::served_clock::{Moment, ServedClock, receive_stamp, transmit_stamp};
 use super::shared::{Rules, Shared};
-use super::smear::Coming;
+use super::smear::PendingLeap;
 use super::snapshot;
 use super::source::Source;
-use super::wall::{Moment, Wall, receive_stamp, transmit_stamp};
 use ipc::message::launch::MAX_LISTEN;
 use ipc::message::server::{Counters, Smear};
 use network::ending::Ending;
@@ -28,7 +28,7 @@ use sealing::{Sealing, Waiting};
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
-use threads::Edition;
+use threads::Version;
 
 /// Full batches that are read from one socket before the others have their turn.
 const TURNS: usize = 4;
@@ -36,7 +36,7 @@ const TURNS: usize = 4;
 /// Replies whose departure the kernel still has to tell; the oldest is forgotten for the next.
 const AWAITED: usize = 64;
 
-/// Where the receive timestamp stands in a reply.
+/// The offset of the receive timestamp in a reply.
 const RECEIVE_AT: usize = 32;
 
 /// One thread's own things.
@@ -44,14 +44,14 @@ pub(super) struct Worker {
     shared: Arc<Shared>,
     number: usize,
     listeners: Vec<Listener>,
-    wall: Wall,
-    post: Post,
+    clock: ServedClock,
+    batch: Batch,
     outgoing: Outgoing,
-    dice: Dice,
+    rng: SplitMix64,
     /// While a batch is at work.
-    rules: Option<Arc<Edition<Rules>>>,
+    rules: Option<Arc<Version<Rules>>>,
     state: snapshot::Copy,
-    coming: Coming,
+    pending_leap: PendingLeap,
     counters: Counters,
     awaited: Vec<Awaited>,
     departed: usize,
@@ -85,13 +85,13 @@ impl Worker {
         Self {
             number,
             listeners,
-            wall: Wall::new(clock),
-            post: Post::new(),
+            clock: ServedClock::new(clock),
+            batch: Batch::new(),
             outgoing: Outgoing::new(),
-            dice: Dice::new(),
+            rng: SplitMix64::new(),
             rules: None,
             state: snapshot::Copy::default(),
-            coming: Coming::default(),
+            pending_leap: PendingLeap::default(),
             counters: Counters::ZERO,
             awaited: Vec::with_capacity(AWAITED),
             departed: 0,
@@ -100,12 +100,12 @@ impl Worker {
         }
     }
 
-    /// Answers until the kernel refuses what this thread can't do without.
+    /// Answers until an essential system call fails.
     pub(super) fn work(&mut self) -> Ending {
         loop {
             let outcome = match self.listeners.len() {
                 // The call that receives waits by itself: one system call less.
-                1 => self.attend(0, Patience::Wait).map(drop),
+                1 => self.attend(0, ReceiveMode::Wait).map(drop),
                 _ => self.attend_ready(),
             };
             if let Err(ending) = outcome {
@@ -136,7 +136,7 @@ impl Worker {
         }
         for at in (0..count).filter(|at| ready >> at & 1 == 1) {
             for _ in 0..TURNS {
-                if self.attend(at, Patience::None)? < BATCH {
+                if self.attend(at, ReceiveMode::None)? < BATCH {
                     break;
                 }
             }
@@ -145,9 +145,9 @@ impl Worker {
     }
 
     /// One batch of one socket; tells how many there were.
-    fn attend(&mut self, at: usize, patience: Patience) -> Result<usize, Ending> {
+    fn attend(&mut self, at: usize, mode: ReceiveMode) -> Result<usize, Ending> {
         let Some(listener) = self.listeners.get(at) else { return Ok(0) };
-        let count = match self.post.receive(listener, patience) {
+        let count = match self.batch.receive(listener, mode) {
             Ok(count) => count,
             Err(errno @ (Errno::EBADF | Errno::ENOTSOCK | Errno::EFAULT | Errno::EINVAL)) => {
                 return Err(Ending::Kernel("to read a server socket", errno));
@@ -158,16 +158,16 @@ impl Worker {
         if count == 0 {
             return Ok(0);
         }
-        self.shared.crew.begin(self.number);
-        let moment = self.wall.refresh();
+        self.shared.workers.begin(self.number);
+        let moment = self.clock.refresh();
         self.rules = Some(self.shared.take_rules(self.number));
         self.answer_all(at, count, &moment);
         self.note_departures(at, &moment);
         if let Some(rules) = self.rules.take() {
             self.shared.leave_rules(self.number, rules);
         }
-        self.shared.crew.publish(self.number, self.counters.list());
-        self.shared.crew.rest(self.number);
+        self.shared.workers.publish(self.number, self.counters.list());
+        self.shared.workers.rest(self.number);
         Ok(count)
     }
 
@@ -178,13 +178,13 @@ impl Worker {
         let state = self.shared.state.read(&mut self.state);
         let mut smear = None;
         if rules.policy.smear != Smear::Off
-            && let (Some(state), Some(wall)) = (state, self.wall.unsmeared())
+            && let (Some(state), Some(now)) = (state, self.clock.unsmeared())
         {
-            self.coming = self.coming.after(state.leap, wall);
-            smear = self.coming.smear(rules.policy.smear, wall);
+            self.pending_leap = self.pending_leap.after(state.leap, now);
+            smear = self.pending_leap.smear(rules.policy.smear, now);
         }
-        self.wall.smear_by(smear.unwrap_or(0));
-        let desk = Desk {
+        self.clock.smear_by(smear.unwrap_or(0));
+        let context = RequestContext {
             system: variables(state, moment.raw(), smear),
             is_silent: rules.policy.silent,
             access: &rules.access,
@@ -195,7 +195,7 @@ impl Worker {
         add(&mut self.counters.received, count);
         self.outgoing.clear();
         for slot in 0..count {
-            let (outcome, source, target) = self.look_at(slot, bound, &desk, moment);
+            let (outcome, source, target) = self.look_at(slot, bound, &context, moment);
             match outcome {
                 Ok(Outcome::Reply(reply)) => self.keep(slot, &reply, source, target),
                 Ok(Outcome::Protected(request)) if rules.cookie_keys.is_some() => self.sealing.wait(request),
@@ -206,7 +206,7 @@ impl Worker {
         self.outgoing.seal();
         self.send_all(at);
         if let Some(keys) = &rules.cookie_keys {
-            self.answer_protected(at, &desk, keys, count == BATCH);
+            self.answer_protected(at, &context, keys, count == BATCH);
         }
     }
 
@@ -214,39 +214,43 @@ impl Worker {
         &mut self,
         slot: usize,
         bound: SocketAddr,
-        desk: &Desk<'_>,
+        context: &RequestContext<'_>,
         moment: &Moment,
     ) -> (Result<Outcome, Refusal>, Source, Option<Target>) {
         let nowhere = Source { ip: std::net::Ipv4Addr::UNSPECIFIED.into(), port: 0 };
-        let Some(datagram) = self.post.datagram(slot) else {
+        let Some(datagram) = self.batch.datagram(slot) else {
             return (Err(Refusal::Malformed), nowhere, None);
         };
         let Some(source) = Source::read(datagram.name) else {
             return (Err(Refusal::Malformed), nowhere, None);
         };
-        let said = Said::read(datagram.said);
+        let messages = ControlMessages::read(datagram.control);
         let asked = Asked {
             source,
-            target: match said.target {
+            target: match messages.target {
                 Some(target) => Some(SocketAddr::new(target.local, bound.port())),
                 None => Some(bound),
             },
-            is_unicast: said.target.is_none_or(|target| target.is_unicast),
+            is_unicast: messages.target.is_none_or(|target| target.is_unicast),
         };
         let request = if datagram.is_truncated { &[] } else { datagram.octets };
-        let outcome = match self.wall.at_arrival(said.stamp, moment).map(receive_stamp) {
-            Some(receive) => read(request, &asked, desk).and_then(|question| match question.is_protected {
-                true => Ok(Outcome::Protected(Waiting { slot, asked, target: said.target, receive })),
-                false => answer(&question.header, &asked, receive, desk, &mut self.dice).map(Outcome::Reply),
-            }),
+        let outcome = match self.clock.at_arrival(messages.stamp, moment).map(receive_stamp) {
+            Some(receive) => {
+                read(request, &asked, context).and_then(|question| match question.is_protected {
+                    true => Ok(Outcome::Protected(Waiting { slot, asked, target: messages.target, receive })),
+                    false => {
+                        answer(&question.header, &asked, receive, context, &mut self.rng).map(Outcome::Reply)
+                    }
+                })
+            }
             None => Err(Refusal::Unsynchronised),
         };
-        (outcome, source, said.target)
+        (outcome, source, messages.target)
     }
 
     /// Writes a reply over its request, to be sent with the others.
     fn keep(&mut self, slot: usize, reply: &Reply, source: Source, target: Option<Target>) {
-        if let Some(place) = self.post.octets_mut(slot).first_chunk_mut::<LENGTH>() {
+        if let Some(place) = self.batch.octets_mut(slot).first_chunk_mut::<LENGTH>() {
             *place = reply.octets;
         }
         match reply.kind {
@@ -272,14 +276,14 @@ impl Worker {
         });
     }
 
-    /// Sends what was kept and put in order, in a few calls, the time written right before each.
+    /// Sends the sorted replies in a few calls, writing the transmit timestamps right before each.
     fn send_all(&mut self, at: usize) {
-        if self.outgoing.parcels().is_empty() {
+        if self.outgoing.messages().is_empty() {
             return;
         }
-        for parcel in 0..self.outgoing.parcels().len() {
-            let Some((first, count)) = self.outgoing.parcel(parcel) else { continue };
-            let mut writer = Writer::new(self.post.told_mut(parcel));
+        for message in 0..self.outgoing.messages().len() {
+            let Some((first, count)) = self.outgoing.message(message) else { continue };
+            let mut writer = Writer::new(self.batch.control_mut(message));
             if let Some(target) = first.target {
                 writer = writer.from(&target);
             }
@@ -289,40 +293,41 @@ impl Worker {
             if first.departure.is_some() {
                 writer = writer.stamped();
             }
-            let told = writer.length();
-            self.outgoing.tell(parcel, told);
+            let control = writer.length();
+            self.outgoing.set_control(message, control);
         }
         let mut sent = 0;
-        let mut begun = self.wall.now();
-        while sent < self.outgoing.parcels().len() {
+        let mut begun = self.clock.now();
+        while sent < self.outgoing.messages().len() {
             let Some(now) = begun else {
-                // A virtual clock that was never whole: no time, no answer.
+                // A virtual clock that could never be read: no time, no reply.
                 let lost = self.outgoing.rest(sent).map(|(_, count)| count).sum();
                 add(&mut self.counters.failed, lost);
                 break;
             };
             let chunk = sent..sent + self.outgoing.chunk(sent);
-            for parcel in chunk.clone() {
-                let departs = now.saturating_add(self.outgoing.expected_delay(&chunk, parcel));
-                self.write_time(parcel, transmit_stamp(departs));
+            for message in chunk.clone() {
+                let departs = now.saturating_add(self.outgoing.expected_delay(&chunk, message));
+                self.write_time(message, transmit_stamp(departs));
             }
             let Some(listener) = self.listeners.get(at) else { return };
-            let parcels = self.outgoing.parcels().get(chunk.clone()).unwrap_or_default();
-            let (gone, refused) = self.post.send(listener, (sent, parcels), self.outgoing.order());
-            begun = self.wall.now();
+            let messages = self.outgoing.messages().get(chunk.clone()).unwrap_or_default();
+            let (gone, refused) = self.batch.send(listener, (sent, messages), self.outgoing.order());
+            begun = self.clock.now();
             if let Some(after) = begun {
                 self.outgoing.learn(after.saturating_sub(now), sent..sent + gone);
             }
-            for parcel in sent..sent + gone {
-                self.count_sent(parcel);
+            for message in sent..sent + gone {
+                self.count_sent(message);
             }
             sent += gone;
             if let Some(errno) = refused {
-                let Some((_, count)) = self.outgoing.parcel(sent) else { break };
+                let Some((_, count)) = self.outgoing.message(sent) else { break };
                 if count > 1
                     && matches!(errno, Errno::EIO | Errno::EINVAL | Errno::EOPNOTSUPP | Errno::EMSGSIZE)
                 {
-                    // This way out can't cut segments: from now on one by one. These clients ask again.
+                    // This route does not support segmentation: replies are sent one by one from now on. The affected
+                    // clients retry.
                     self.outgoing.without_segments();
                 }
                 add(&mut self.counters.failed, count);
@@ -333,16 +338,16 @@ impl Worker {
         }
     }
 
-    fn write_time(&mut self, parcel: usize, stamp: Timestamp) {
-        for place in self.outgoing.places(parcel) {
+    fn write_time(&mut self, message: usize, stamp: Timestamp) {
+        for place in self.outgoing.places(message) {
             let Some(&Addressed { slot, length, needs_time, departure, .. }) = self.outgoing.at(place) else {
                 continue;
             };
-            let octets = self.post.octets_mut(slot);
+            let octets = self.batch.octets_mut(slot);
             if let Some(name) = departure
                 && let Some(departures) = self.rules.as_ref().and_then(|rules| rules.departures.as_ref())
             {
-                // Until the kernel tells better.
+                // Until the kernel's timestamp arrives.
                 self.departed = self.departed.wrapping_add(1);
                 departures.put(name, stamp.bits(), self.departed);
                 if self.awaited.len() == AWAITED {
@@ -356,23 +361,23 @@ impl Worker {
         }
     }
 
-    fn count_sent(&mut self, parcel: usize) {
-        let Some((first, count)) = self.outgoing.parcel(parcel) else { return };
+    fn count_sent(&mut self, message: usize) {
+        let Some((first, count)) = self.outgoing.message(message) else { return };
         if !first.is_kiss {
             add(&mut self.counters.answered, count);
             add(&mut self.counters.protected, if first.is_protected { count } else { 0 });
         }
     }
 
-    /// Takes the kernel's stamps of replies that left, where some are awaited.
+    /// Takes the kernel's timestamps of sent replies, if any are expected.
     fn note_departures(&mut self, at: usize, moment: &Moment) {
         if self.awaited.is_empty() {
             return;
         }
         let Some(listener) = self.listeners.get(at) else { return };
-        let count = self.post.receive(listener, Patience::Errors).unwrap_or(0);
+        let count = self.batch.receive(listener, ReceiveMode::Errors).unwrap_or(0);
         for slot in 0..count {
-            let Some(datagram) = self.post.datagram(slot) else { continue };
+            let Some(datagram) = self.batch.datagram(slot) else { continue };
             // What left is at the end, whatever the headers before it are.
             let is_it = |awaited: &Awaited| {
                 let begin = datagram.octets.len().checked_sub(awaited.length);
@@ -381,8 +386,8 @@ impl Worker {
             let Some(place) = self.awaited.iter().position(is_it) else { continue };
             let Awaited { name, .. } = self.awaited.swap_remove(place);
             if let Some(departures) = self.rules.as_ref().and_then(|rules| rules.departures.as_ref())
-                && let Some(stamp) = Said::read(datagram.said).stamp
-                && let Some(left) = self.wall.at_departure(stamp, moment)
+                && let Some(stamp) = ControlMessages::read(datagram.control).stamp
+                && let Some(left) = self.clock.at_departure(stamp, moment)
             {
                 departures.put(name, transmit_stamp(left).bits(), self.departed);
             }

@@ -1,4 +1,4 @@
-//! The server role on real sockets: who gets an answer, from which address, with which times.
+//! The server role on real sockets: which requests are answered, from which address, with which timestamps.
 
 mod support;
 
@@ -22,7 +22,7 @@ use nix::unistd::Pid;
 use protocol::header::Header;
 use protocol::request::minimal;
 use protocol::timestamp::Timestamp;
-use server::{listen, muster, run};
+use server::{listen, run, start_threads};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::Duration;
@@ -49,8 +49,8 @@ fn bound(address: &str) -> (OwnedFd, u16) {
 
 fn serve(address: &str, clock: Option<OwnedFd>) -> (Server, u16) {
     let (socket, port) = bound(address);
-    let crew = muster(listen(vec![socket]).unwrap(), clock.as_ref()).unwrap();
-    let mut server = Server::in_thread(move |link| run(link, Shortfall::NONE, crew));
+    let threads = start_threads(listen(vec![socket]).unwrap(), clock.as_ref()).unwrap();
+    let mut server = Server::in_thread(move |link| run(link, Shortfall::NONE, threads));
     assert!(matches!(server.hear(), FromServer::Hello(_)));
     (server, port)
 }
@@ -213,7 +213,7 @@ fn a074_a075_a076_a093_what_is_no_request_is_silent_and_counted() {
         assert_eq!(ask(&target, &octets), None);
     }
     assert_eq!(ask_from("127.0.0.9:0", &target, &request.encode()), None, "denied");
-    // To everybody on the loopback net.
+    // Broadcast on the loopback network.
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     socket.set_broadcast(true).unwrap();
     socket.set_read_timeout(Some(SILENCE)).unwrap();

@@ -9,12 +9,12 @@ use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 use support::{last_counters, send_as, start};
 
-const PATIENCE: Duration = Duration::from_millis(300);
+const TIMEOUT: Duration = Duration::from_millis(300);
 
 fn client(address: [u8; 4], port: u16) -> UdpSocket {
     let socket = UdpSocket::bind((Ipv4Addr::from(address), 0)).unwrap();
     socket.connect(("127.0.0.1", port)).unwrap();
-    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    socket.set_read_timeout(Some(TIMEOUT)).unwrap();
     socket
 }
 
@@ -109,7 +109,7 @@ fn a090_interleaved_replies_say_when_the_one_before_left_to_that_client_alone() 
     for n in 2..50u64 {
         let request =
             Header { origin_timestamp: last.receive_timestamp, receive_timestamp: n, ..minimal(n << 20) };
-        // Somebody else who knows the timestamp gets a basic answer, and takes nothing away.
+        // Another client that knows the timestamp gets a basic answer, and removes nothing.
         let stolen = ask(&other, &request).unwrap();
         assert_eq!(stolen.origin_timestamp, n << 20);
         let reply = ask(&one, &request).unwrap();

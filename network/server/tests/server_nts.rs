@@ -1,4 +1,4 @@
-//! Requests under NTS: what is answered, what is told that its cookie is of no use, and what gets nothing.
+//! Requests under NTS: which are answered, which receive an NTS NAK, and which nothing.
 
 mod support;
 
@@ -17,7 +17,7 @@ use support::nts::{BOTH, Client, TODAY, Told, cookie_keys, message, todays_key};
 use support::{Server, counters_when, send_as, start};
 
 /// Long enough for an answer on a busy machine, and short enough to wait for silence.
-const PATIENCE: Duration = Duration::from_secs(3);
+const TIMEOUT: Duration = Duration::from_secs(3);
 const SILENCE: Duration = Duration::from_millis(300);
 const VICTIM: &str = "198.51.100.7:123";
 
@@ -223,7 +223,7 @@ fn a073_no_change_of_a_protected_request_gets_a_reply_that_is_longer_than_it() {
 fn socket(address: &str, port: u16) -> UdpSocket {
     let socket = UdpSocket::bind((address, 0)).unwrap();
     socket.connect(("127.0.0.1", port)).unwrap();
-    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    socket.set_read_timeout(Some(TIMEOUT)).unwrap();
     socket
 }
 
@@ -306,7 +306,7 @@ fn a_thread_that_nobody_asks_anything_has_no_keys_of_days_that_are_over() {
     }
     server.send(&message(2, TODAY));
     let is_gone = || (memory::count(pid, &todays_key(1)) == 0).then_some(());
-    wait_for(PATIENCE, is_gone).expect("the old key is wiped");
+    wait_for(TIMEOUT, is_gone).expect("the old key is wiped");
     assert!(memory::count(pid, &todays_key(2)) > 0, "the new one is there");
 }
 
@@ -316,7 +316,7 @@ fn a083_over_the_network_a_server_without_keys_is_silent_and_lives() {
     let here = socket("127.0.0.1", port);
     here.set_read_timeout(Some(SILENCE)).unwrap();
     assert_eq!(ask(&here, &client(Algorithm::AesSivCmac256).request(1, 0)), None);
-    here.set_read_timeout(Some(PATIENCE)).unwrap();
+    here.set_read_timeout(Some(TIMEOUT)).unwrap();
     assert!(ask(&here, &protocol::request::minimal(1).encode()).is_some());
     let counters = counters_when(&mut server, |counters| counters.answered > 0);
     assert_eq!((counters.answered, counters.malformed, counters.protected), (1, 1, 0), "{counters:?}");

@@ -1,27 +1,26 @@
-//! What the programs share that answer strangers with several threads: one thread listens to the engine, the others to
-//! the network. The latter wait for nothing here but, before they begin, the gate, and, while settings change, the moment in
-//! which a pointer is replaced.
+//! Threads of the server and the key exchange service: one thread reads the link to the engine, the others serve the
+//! network. A serving thread blocks here only at the gate, before it begins, and briefly while settings are replaced.
 //!
 //! ```text
 //!   start     threads are made, and wait at a gate
-//!   crew      what each of them shows: counts, progress, why it can't go on; how the thread at the link sleeps
-//!   bell      how a thread is woken that waits for descriptors
-//!   edition   settings, each change of them another edition
+//!   workers      what each of them shows: counts, progress, why it can't go on; how the thread at the link sleeps
+//!   wakeup      how a thread is woken that waits for descriptors
+//!   version   settings, each change of them another version
 //!   report    when the engine is told what was counted
 //!   progress  whether threads get on with their work
 //! ```
 #![forbid(unsafe_code)]
 
-mod bell;
-mod crew;
-mod edition;
 mod progress;
 mod report;
 mod start;
+mod version;
+mod wakeup;
+mod workers;
 
-pub use bell::Bell;
-pub use crew::Crew;
-pub use edition::{Edition, Editions};
 pub use progress::Watch;
 pub use report::Reports;
 pub use start::{Gate, start};
+pub use version::{Version, Versions};
+pub use wakeup::Wakeup;
+pub use workers::Workers;

@@ -1,7 +1,7 @@
 //! Whether threads get on with their work: only then does their process answer a ping.
 //!
-//! A thread that waits for work may do so for ever. One that is at work shows each piece of it, and is one that hangs where it
-//! is seen at the same piece by two pings in a row.
+//! A thread may wait for work indefinitely. A working thread counts each piece of work; it hangs if two consecutive
+//! pings find it at the same piece.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -36,8 +36,8 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// A ping came, and this is what is seen of the threads: how many answers are to be given. None while one of them
-    /// hangs; those that were owed once it goes on.
+    /// Called for each ping, with the progress of the threads: returns how many answers to send. None while a thread
+    /// hangs; the outstanding ones once it continues.
     pub fn answers(&mut self, threads: impl Iterator<Item = u64>) -> u32 {
         self.owed = self.owed.saturating_add(1);
         let now: Vec<u64> = threads.collect();

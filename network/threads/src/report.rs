@@ -1,6 +1,6 @@
-//! When the engine is told what was counted: once a second while something is, and never of an idle server, which sleeps.
+//! Counter reports to the engine: once a second while counters change, and none from an idle server.
 
-use crate::crew::Crew;
+use crate::workers::Workers;
 use ipc::units::{RawInstant, Span};
 use network::clock;
 use network::ending::Ending;
@@ -9,7 +9,7 @@ use nix::sys::time::TimeSpec;
 /// Least time between two reports of counters; a little more than the second that the engine allows.
 const REPORTS: Span = Span::from_millis(1_050);
 
-/// What the engine was told last, and when.
+/// The last report to the engine, and its time.
 #[derive(Debug)]
 pub struct Reports<const KINDS: usize> {
     told: [u64; KINDS],
@@ -24,36 +24,37 @@ impl<const KINDS: usize> Default for Reports<KINDS> {
 }
 
 impl<const KINDS: usize> Reports<KINDS> {
-    /// How long the thread at the link may wait for other things; none: until it is woken.
-    pub fn patience(&self) -> Option<TimeSpec> {
+    /// How long the link's thread may wait; `None`: until it is woken.
+    pub fn timeout(&self) -> Option<TimeSpec> {
         (!self.is_asleep).then(|| {
             let due = self.at.map_or(0, |at| at.after(REPORTS).since(clock::raw()).nanos().max(0));
             TimeSpec::new(due / 1_000_000_000, due % 1_000_000_000)
         })
     }
 
-    /// The bell was heard.
-    pub fn wake<Own>(&mut self, crew: &Crew<Own, KINDS>) {
-        crew.bell().silence();
-        crew.sleep(false);
+    /// The wake-up was received.
+    pub fn wake<Own>(&mut self, workers: &Workers<Own, KINDS>) {
+        workers.wakeup().clear();
+        workers.sleep(false);
         self.is_asleep = false;
     }
 
-    /// Tells the engine what was counted, where that is due and something was; where it doesn't take it (`offer` says
-    /// false), another time. When nothing was counted for a while, the next count wakes this thread.
+    /// Reports the counters to the engine if a report is due and they have changed; if the engine does not take it
+    /// (`offer` returns false), a later call tries again. After a period without changes, the next count wakes this
+    /// thread.
     ///
     /// # Errors
     /// Those of `offer`.
     pub fn report<Own>(
         &mut self,
-        crew: &Crew<Own, KINDS>,
+        workers: &Workers<Own, KINDS>,
         offer: impl FnOnce([u64; KINDS]) -> Result<bool, Ending>,
     ) -> Result<(), Ending> {
         let now = clock::raw();
         if self.is_asleep || self.at.is_some_and(|at| now.since(at).nanos() < REPORTS.nanos()) {
             return Ok(());
         }
-        let counts = crew.counts();
+        let counts = workers.counts();
         if counts != self.told {
             if offer(counts)? {
                 self.told = counts;
@@ -62,9 +63,9 @@ impl<const KINDS: usize> Reports<KINDS> {
             return Ok(());
         }
         self.is_asleep = true;
-        crew.sleep(true);
-        if crew.counts() != self.told {
-            crew.sleep(false);
+        workers.sleep(true);
+        if workers.counts() != self.told {
+            workers.sleep(false);
             self.is_asleep = false;
         }
         Ok(())
@@ -77,31 +78,31 @@ mod tests {
     use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
     use std::os::fd::AsFd;
 
-    fn is_rung(crew: &Crew<(), 2>) -> bool {
-        let mut places = [PollFd::new(crew.bell().as_fd(), PollFlags::POLLIN)];
+    fn is_rung(workers: &Workers<(), 2>) -> bool {
+        let mut places = [PollFd::new(workers.wakeup().as_fd(), PollFlags::POLLIN)];
         poll(&mut places, PollTimeout::ZERO).unwrap() == 1
     }
 
     #[test]
     fn who_has_nothing_to_report_sleeps_until_the_next_count() {
-        let crew: Crew<(), 2> = Crew::new([(), ()]).unwrap();
+        let workers: Workers<(), 2> = Workers::new([(), ()]).unwrap();
         let mut reports = Reports::default();
-        reports.report(&crew, |_| panic!("nothing was counted")).unwrap();
-        assert!(reports.patience().is_none() && !is_rung(&crew));
-        crew.publish(0, [1, 2]);
-        crew.publish(1, [3, 4]);
-        assert!(is_rung(&crew));
-        reports.wake(&crew);
-        assert!(reports.patience().is_some() && !is_rung(&crew));
+        reports.report(&workers, |_| panic!("nothing was counted")).unwrap();
+        assert!(reports.timeout().is_none() && !is_rung(&workers));
+        workers.publish(0, [1, 2]);
+        workers.publish(1, [3, 4]);
+        assert!(is_rung(&workers));
+        reports.wake(&workers);
+        assert!(reports.timeout().is_some() && !is_rung(&workers));
         // What isn't taken isn't told, and what is, once.
         let mut heard = None;
-        reports.report(&crew, |_| Ok(false)).unwrap();
+        reports.report(&workers, |_| Ok(false)).unwrap();
         reports.at = None;
-        reports.report(&crew, |counts| Ok(heard.replace(counts).is_none())).unwrap();
+        reports.report(&workers, |counts| Ok(heard.replace(counts).is_none())).unwrap();
         assert_eq!(heard, Some([4, 6]));
-        reports.report(&crew, |_| panic!("less than a second later")).unwrap();
+        reports.report(&workers, |_| panic!("less than a second later")).unwrap();
         reports.at = None;
-        reports.report(&crew, |_| panic!("the same again")).unwrap();
-        assert!(reports.patience().is_none());
+        reports.report(&workers, |_| panic!("the same again")).unwrap();
+        assert!(reports.timeout().is_none());
     }
 }

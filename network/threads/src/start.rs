@@ -1,6 +1,7 @@
-//! Threads are made before the filter, under which none can be made, and wait at a gate for the first word of the engine.
+//! Threads are created before the seccomp filter is installed, which allows no new threads, and wait at a gate for the
+//! first message of the engine.
 
-use crate::crew::Crew;
+use crate::workers::Workers;
 use crossbeam_channel::{Sender, bounded};
 use network::ending::Ending;
 use nix::errno::Errno;
@@ -17,15 +18,15 @@ impl Gate {
     pub fn open(self) {}
 }
 
-/// Starts a thread for each body, under this name and with a stack of so many octets. A body first prepares, of which it gives
-/// what it does behind the gate; why it ends is then told to the crew that `of` finds in `shared`.
+/// Starts a thread for each body, with this name and stack size in octets. A body first prepares, and returns the
+/// closure to run behind the gate; the reason for its end is reported to the workers that `of` returns.
 ///
 /// # Errors
-/// The kernel's, where there are no threads to be had.
+/// The kernel's error if no thread can be created.
 pub fn start<Shared, Own, const KINDS: usize, Body, Work>(
     (name, stack): (&str, usize),
     shared: &Arc<Shared>,
-    of: fn(&Shared) -> &Crew<Own, KINDS>,
+    of: fn(&Shared) -> &Workers<Own, KINDS>,
     bodies: Vec<Body>,
 ) -> Result<Gate, Errno>
 where
@@ -62,7 +63,7 @@ mod tests {
 
     #[test]
     fn threads_are_ready_when_they_were_started_work_behind_the_gate_and_tell_each_why_they_end() {
-        let crew: Arc<Crew<(), 1>> = Arc::new(Crew::new([(), (), ()]).unwrap());
+        let workers: Arc<Workers<(), 1>> = Arc::new(Workers::new([(), (), ()]).unwrap());
         let (prepared, begun) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
         let body = |_| {
             let (prepared, begun) = (Arc::clone(&prepared), Arc::clone(&begun));
@@ -74,19 +75,20 @@ mod tests {
                 }
             }
         };
-        let gate = start(("test", 128 * 1024), &crew, |crew| crew, (0..3).map(body).collect()).unwrap();
+        let gate =
+            start(("test", 128 * 1024), &workers, |workers| workers, (0..3).map(body).collect()).unwrap();
         assert_eq!((prepared.load(SeqCst), begun.load(SeqCst)), (3, 0));
-        assert_eq!(crew.failure(), None);
+        assert_eq!(workers.failure(), None);
         gate.open();
         let mut heard = 0;
         while heard < 3 {
-            poll(&mut [PollFd::new(crew.bell().as_fd(), PollFlags::POLLIN)], PollTimeout::NONE).unwrap();
-            crew.bell().silence();
-            while let Some(ending) = crew.failure() {
+            poll(&mut [PollFd::new(workers.wakeup().as_fd(), PollFlags::POLLIN)], PollTimeout::NONE).unwrap();
+            workers.wakeup().clear();
+            while let Some(ending) = workers.failure() {
                 assert_eq!(ending, Ending::Rule("the end"));
                 heard += 1;
             }
         }
-        assert_eq!((begun.load(SeqCst), crew.failure()), (3, None));
+        assert_eq!((begun.load(SeqCst), workers.failure()), (3, None));
     }
 }

@@ -13,7 +13,7 @@ pub const MAX_FILE: usize = 64 * 1024;
 /// Reads a file, which may hold a secret, to its end.
 ///
 /// # Errors
-/// The kernel's; `EFBIG` where it is longer than [`MAX_FILE`].
+/// The error of the failed system call; `EFBIG` if it is longer than [`MAX_FILE`].
 pub fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, Errno> {
     // Its size from the start: a vector that grows leaves a copy behind. One octet more shows a longer file.
     let mut octets = Zeroizing::new(vec![0; MAX_FILE + 1]);

@@ -23,7 +23,7 @@ pub struct Validity {
 }
 
 impl Validity {
-    /// That of a certificate; nothing where it can't be found.
+    /// That of a certificate; `None` if it cannot be found.
     pub fn of(certificate: &[u8]) -> Option<Self> {
         let mut outer = Reader(certificate);
         let mut certificate = Reader(outer.expect(SEQUENCE)?);

@@ -66,9 +66,9 @@ pub struct Rule {
     pub syscall: &'static str,
     /// Its number on this architecture.
     pub number: i64,
-    /// The errno that it ends with; nothing where the kernel executes it.
+    /// The errno with which it fails; `None` if the kernel executes the call.
     pub answer: Option<i32>,
-    /// Who needs it, and for what.
+    /// The role that needs it, and why.
     pub reason: &'static str,
     /// What its arguments must be; all must hold.
     pub conditions: &'static [Condition],
@@ -125,7 +125,7 @@ impl RuleSet {
     /// `no_new_privs`. It is the last step of a confinement.
     ///
     /// # Errors
-    /// The kernel's; ENOSYS where it has no filters.
+    /// The error of the failed system call; ENOSYS if the kernel has no seccomp filters.
     pub fn install(&self) -> io::Result<()> {
         self.filters.iter().try_for_each(|filter| install(filter))
     }

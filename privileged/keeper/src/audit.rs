@@ -18,7 +18,7 @@ pub struct Audit {
 }
 
 impl Audit {
-    /// Goes on after so many lines, the last of which has this hash.
+    /// Continues after this number of lines, the last of which has this hash.
     pub fn after(file: File, (next, hash): (u64, [u8; 32])) -> Self {
         Self { file, next, hash }
     }
@@ -26,7 +26,7 @@ impl Audit {
     /// Appends one line. Text beyond its width is cut.
     ///
     /// # Errors
-    /// The file's; the chain goes on from the last line that was written.
+    /// The file's error; the chain continues from the last written line.
     pub fn append(&mut self, wall: WallTime, raw: RawInstant, words: fmt::Arguments<'_>) -> io::Result<()> {
         let mut line = Line { octets: [b' '; LINE], used: 0 };
         let _ = write!(line, "sequence={} at={} raw={} {words}", self.next, Rfc3339(wall), raw.nanos());

@@ -1,4 +1,4 @@
-//! What the engine says of the daemon's state, as one line for the service manager.
+//! The daemon's condition, as one status line for the service manager.
 
 use ipc::calendar::Rfc3339;
 use ipc::message::exchange::LookupFailure;
@@ -6,10 +6,10 @@ use ipc::message::privileged::Condition;
 use ipc::units::WallTime;
 use std::fmt;
 
-/// A condition that can be shown.
-pub struct Sentence(pub Condition);
+/// Displays a condition.
+pub struct StatusLine(pub Condition);
 
-impl fmt::Display for Sentence {
+impl fmt::Display for StatusLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             Condition::AwaitingReplies { of } => {
@@ -134,7 +134,7 @@ mod tests {
                 "no source reachable, last correction 2026-07-19 12:00 UTC; the clock runs on",
             ),
         ] {
-            assert_eq!(Sentence(condition).to_string(), line);
+            assert_eq!(StatusLine(condition).to_string(), line);
         }
     }
 }

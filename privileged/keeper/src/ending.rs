@@ -1,4 +1,4 @@
-//! How the daemon ends, before and after the lock-down: one sentence and one exit code for each cause.
+//! How the daemon ends, before and after the lock-down: one message and one exit code for each cause.
 
 use crate::kernel;
 use ipc::process::Process;
@@ -15,19 +15,19 @@ pub enum Ending {
     Asked,
     /// Something that should not happen.
     Internal(String),
-    /// The engine is gone, can't go on, or broke the protocol.
+    /// The engine is gone, cannot continue, or violated the protocol.
     Engine(String),
     /// Another process is gone or broke the protocol, says the engine.
     Lost(Process),
-    /// An address can't be bound.
+    /// An address cannot be bound.
     Bind(String),
     /// A program, a user or a sandbox is missing.
     Launch(String),
-    /// The clock can't be steered.
+    /// The clock cannot be steered.
     NoClockControl(String),
-    /// Configuration, state directory or command line; the sentence is empty where it has been printed.
+    /// Configuration, state directory or command line; the message is empty if it has been printed already.
     Configuration(String),
-    /// What may pass without anybody's doing: a full or failing disk, a lack of memory, another instance.
+    /// A condition that may pass without intervention: a full or failing disk, a lack of memory, another instance.
     Trouble(String),
     /// The clock did something else than it was told.
     Governor(String),
@@ -95,9 +95,9 @@ pub fn for_the_journal(is_reader: bool) {
     let _ = FOR_THE_JOURNAL.set(is_reader);
 }
 
-/// One line on standard error, with the journal's prefix where the journal reads it; escaped, for names of files may hold
-/// anything, and their owners be anybody. The stream is shared with other processes and may be full, blocked or gone: the
-/// line is then lost, and nothing else happens.
+/// One line on standard error, with a severity prefix if it is connected to the journal. It is escaped, since file
+/// names may hold anything. The stream is shared with other processes and may be full, blocked or closed: the line is
+/// then lost, without further effect.
 pub fn say(severity: u8, text: &dyn fmt::Display) {
     let is_reader = FOR_THE_JOURNAL.get().is_some_and(|is_reader| *is_reader);
     let priority = if is_reader { format!("<{severity}>") } else { String::new() };

@@ -1,10 +1,10 @@
-//! The loop: hear an order, judge it, write it down, do it, answer.
+//! The main loop: receive an order, judge it, record it, carry it out, answer.
 
 mod asked;
 
 use crate::audit::Audit;
 use crate::clock::Clock;
-use crate::condition::Sentence;
+use crate::condition::StatusLine;
 use crate::ending::{Ending, say};
 use crate::governor::{Governor, Moment, limits};
 use crate::kernel::{self, Errno, nanos};
@@ -24,34 +24,35 @@ use std::io::Read;
 use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 
-/// The engine's end, seen from here.
+/// How the engine is named in messages.
 pub type EngineLink = Link<FromPrivileged, ToPrivileged>;
 
-/// How often the clock is looked at where no order makes it happen.
+/// How often the clock is checked without an order.
 const LOOK: i64 = 240 * limits::SECOND;
-/// How often the record is written where nothing was charged.
+/// How often the record is written without a charge.
 const WRITE: i64 = 600 * limits::SECOND;
-/// How often refusals for haste are summed up in the log.
+/// How often refusals for rate are summed up in the log.
 const SUMMARY: i64 = 60 * limits::SECOND;
-/// How long the other processes may take to end by themselves, in nanoseconds: after a stop, and after a fault of one.
+/// How long the other processes may take to end on their own, in nanoseconds: after a stop request, and after a fault
+/// of one.
 pub const GRACE: i64 = 3_000_000_000;
 const PARTING: i64 = 300_000_000;
-/// How long an answer may wait for the engine to read: less than a service manager waits for the end.
+/// How long an answer may wait until the engine reads its link: less than a service manager waits for a stop.
 const ANSWER: i64 = 5 * limits::SECOND;
-/// How many changes of the daemon's condition are passed on in a second.
+/// The most changes of the daemon's condition reported per second.
 const CONDITIONS: u32 = 10;
-/// A step that leads farther from where it should than this was not what was ordered.
+/// The largest accepted error of a step.
 const STEP_TOLERANCE: i64 = 20_000_000;
-/// How long slews that cost budget go on while the record can't be written.
+/// How long charged slews continue while the record cannot be written.
 const UNWRITTEN: i64 = 86_400 * limits::SECOND;
 
-/// Everything that is left after the lock-down.
+/// The state after the lock-down.
 pub struct Keeper<C> {
     /// To the engine.
     pub link: EngineLink,
     /// The clock.
     pub clock: C,
-    /// The judge.
+    /// The governor.
     pub governor: Governor,
     /// The governor's record, two slots.
     pub record_file: File,
@@ -63,17 +64,17 @@ pub struct Keeper<C> {
     pub signals: File,
     /// Ids of all processes.
     pub processes: PerProcess<u32>,
-    /// Readable when somebody sets CLOCK_REALTIME.
+    /// Becomes readable when CLOCK_REALTIME is set.
     pub set_clock: Option<File>,
-    /// For each kind of refusal: how many had no line of their own, and when the last line was written.
+    /// For each kind of refusal: how many were not logged, and when the last line was written.
     pub refusals: [(u32, Option<RawInstant>); 32],
-    /// When the service manager was last told that we live.
+    /// When the service manager last received a watchdog ping.
     pub lived: Option<RawInstant>,
-    /// What the daemon is about, as the engine said last.
+    /// The daemon's condition, as last reported by the engine.
     pub condition: Option<Condition>,
-    /// The same, as the service manager was told last.
+    /// The condition last reported to the service manager.
     pub shown: Option<Condition>,
-    /// How often it was told in a second, and in which.
+    /// How many reports were made in which second.
     pub passed_on: (u32, i64),
     /// Leap, synchronisation and TAI offset as last set.
     pub told: Option<(Leap, bool, u8)>,
@@ -81,14 +82,14 @@ pub struct Keeper<C> {
     pub audit_failed: bool,
     /// When the record was written last.
     pub written: Option<RawInstant>,
-    /// Since when the record can't be written.
+    /// Since when the record cannot be written.
     pub unwritten_since: Option<RawInstant>,
 }
 
-/// Reads the governor's clocks and the steered one.
+/// Reads the governor's clocks and the disciplined clock.
 ///
 /// # Errors
-/// The kernel's.
+/// The error of the failed system call.
 pub fn moment(clock: &impl Clock) -> Result<(Moment, ClockReading), Errno> {
     let reading = clock.read()?;
     let boot = nanos(libc::CLOCK_BOOTTIME);
@@ -97,7 +98,7 @@ pub fn moment(clock: &impl Clock) -> Result<(Moment, ClockReading), Errno> {
 }
 
 impl<C: Clock> Keeper<C> {
-    /// Keeps the clock until there is a reason to end, leaves it at its base frequency, and ends this process.
+    /// Runs until there is a reason to end, leaves the clock at its base frequency, and exits.
     pub fn run(mut self) -> ! {
         self.notify.say("READY=1\nSTATUS=started");
         let ending = loop {
@@ -108,37 +109,37 @@ impl<C: Clock> Keeper<C> {
         self.end(ending)
     }
 
-    /// Leaves the clock at its base frequency and ends this process, with the others.
+    /// Leaves the clock at its base frequency, waits for the other processes, and exits.
     pub fn end(mut self, ending: Ending) -> ! {
-        // A stop that reaches the whole group ends the others too, and their end may be seen before it.
+        // A stop signal to the whole process group also ends the others, and their deaths may be seen first.
         let is_stop = std::iter::from_fn(|| caught(&self.signals)).any(|caught| caught == Caught::Stop);
         let ending = if is_stop { Ending::Asked } else { ending };
         self.notify.say(&format!("STOPPING=1\nSTATUS=stopping: {}", ending.to_string().replace('\n', " ")));
         let released = self.clock.release();
         self.write_down(format_args!("event=stop code={} released={}", ending.code(), released.is_ok()));
         let _ = self.persist();
-        // The engine ends with its link, and the others with the engine: the server role answers what has come
-        // already, and ports are free when this process is gone.
+        // The engine ends with its link, and the others end with the engine. The server role still answers requests
+        // that have arrived, and the ports are free once this process is gone.
         kernel::close(self.link.into_fd());
-        let patience = if ending == Ending::Asked { GRACE } else { PARTING };
-        let left = signals::await_ends(&self.signals, &self.processes, patience);
+        let timeout = if ending == Ending::Asked { GRACE } else { PARTING };
+        let left = signals::await_ends(&self.signals, &self.processes, timeout);
         if ending != Ending::Asked {
             signals::tell_death(&self.signals, &self.processes, PARTING);
         }
         for name in left {
-            let patience = patience / 1_000_000;
-            say(4, &format_args!("{name} did not end within {patience} ms"));
+            let timeout = timeout / 1_000_000;
+            say(4, &format_args!("{name} did not end within {timeout} ms"));
         }
         if ending != Ending::Asked {
             say(3, &ending);
         }
-        // With this process ends the lock of the state directory, a descriptor that the launch left open: another instance
-        // may begin now, and not before.
+        // The lock of the state directory, a descriptor left open by the launch, is released when this process exits:
+        // another instance can start now, and not before.
         kernel::exit(ending.code())
     }
 
     fn turn(&mut self) -> Result<(), Ending> {
-        // Without a timer the signals stand in its place.
+        // Without a timer, the signal descriptor takes its place.
         let timer = self.set_clock.as_ref().map_or(self.signals.as_fd(), AsFd::as_fd);
         let limit = if self.shown == self.condition { LOOK } else { limits::SECOND };
         let ready = kernel::wait([self.link.as_fd(), self.signals.as_fd(), timer], libc::POLLIN, limit)
@@ -147,12 +148,12 @@ impl<C: Clock> Keeper<C> {
             match caught(&self.signals) {
                 Some(Caught::Reload) => self.answer(&FromPrivileged::Reload)?,
                 Some(Caught::Stop) => return Err(Ending::Asked),
-                // The engine ends when it hears of it, and says so; the name of the dead is told then.
+                // The engine ends when it notices, and says so; the name of the dead process is logged then.
                 Some(Caught::Child) | None => {}
             }
         }
         if let Some(mut timer) = self.set_clock.as_ref().filter(|_| ready[2]) {
-            // ECANCELED is the message; the clock is looked at below.
+            // ECANCELED is the notification; the clock is checked below.
             let _ = timer.read(&mut [0; 8]);
         }
         self.look()?;
@@ -168,7 +169,7 @@ impl<C: Clock> Keeper<C> {
         Ok(())
     }
 
-    /// Looks whether time was continuous and whether the engine still gives orders.
+    /// Checks that time was continuous and that the engine still gives orders.
     fn look(&mut self) -> Result<(), Ending> {
         let (now, reading) = moment(&self.clock).map_err(|errno| clock_lost("reading", errno))?;
         let reclaimed = self.clock.reclaim().map_err(|errno| clock_lost("reclaiming", errno))?;
@@ -240,7 +241,7 @@ impl<C: Clock> Keeper<C> {
                 self.answer(&answer)?;
             }
         }
-        // An engine that talks without end must not keep the service manager busy.
+        // An engine that reports without end must not flood the service manager.
         let now = crate::clock::raw_now();
         if self.lived.is_none_or(|last| now.since(last).nanos() >= limits::SECOND) {
             self.lived = Some(now);
@@ -249,8 +250,8 @@ impl<C: Clock> Keeper<C> {
         Ok(())
     }
 
-    /// Tells the service manager what is new. Of an engine that talks without end it hears little, and the last of it
-    /// a second later.
+    /// Reports changes to the service manager. Reports are rate limited; the last one is delivered at most a second
+    /// later.
     fn pass_on(&mut self) {
         let second = crate::clock::raw_now().nanos() / limits::SECOND;
         if self.passed_on.1 != second {
@@ -261,11 +262,11 @@ impl<C: Clock> Keeper<C> {
         {
             self.passed_on.0 += 1;
             self.shown = Some(condition);
-            self.notify.say(&format!("STATUS={}", Sentence(condition)));
+            self.notify.say(&format!("STATUS={}", StatusLine(condition)));
         }
     }
 
-    /// Judges, writes down, does.
+    /// Judges an order, records it and carries it out.
     fn carry_out(
         &mut self,
         order: &ToPrivileged,
@@ -294,7 +295,7 @@ impl<C: Clock> Keeper<C> {
             self.governor.not_done();
             return Ok(Err(refusal(Refusal::NoPersist)));
         }
-        // The record may have taken its time: a step is measured from the clock right before it.
+        // Writing the record may have taken time: a step is measured from the clock right before it.
         let before = self.clock.read().unwrap_or(before);
         let done = match order {
             ToPrivileged::Adjust(adjust) => {
@@ -323,7 +324,7 @@ impl<C: Clock> Keeper<C> {
             _ => true,
         };
         if let ToPrivileged::Step(step) = order {
-            // Also where no ring of lines can push it out.
+            // Also stored where the ring of the audit log cannot overwrite it.
             let why = match step.reason {
                 StepReason::Start => "first setting after the start",
                 StepReason::Run => "while running",
@@ -347,8 +348,8 @@ impl<C: Clock> Keeper<C> {
         Ok(Ok((before, after)))
     }
 
-    /// Writes the charge down. Where that fails, a step is not made, and slews that cost something go on
-    /// for a day out of what is remembered here.
+    /// Records the charge. If that fails, a step is refused, and charged slews continue for a day from the budget in
+    /// memory.
     fn may_act(&mut self, order: &ToPrivileged, charged: i64, now: &Moment) -> bool {
         let costs = match order {
             ToPrivileged::Step(_) => true,
@@ -373,14 +374,14 @@ impl<C: Clock> Keeper<C> {
             );
             now.raw
         });
-        // Only where this run has written before: else ending and starting again would forget the charge.
-        // A file that has its full length from the start doesn't grow: that limit is somebody else's doing.
+        // Only if this run has written the record before: otherwise a restart would forget the charge.
+        // The file has its full length from the start and does not grow: another process has lowered the limit.
         let is_honest = errno != Errno(libc::EFBIG);
         let remembered = is_honest && self.written.is_some() && now.raw.since(since).nanos() < UNWRITTEN;
         !matches!(order, ToPrivileged::Step(_)) && (!costs || remembered)
     }
 
-    /// A step must lead where it was meant to; otherwise it is undone and everything ends.
+    /// Checks that a step reached its target; otherwise it is undone and the daemon ends.
     fn check_step(
         &mut self,
         delta: Offset,
@@ -402,8 +403,8 @@ impl<C: Clock> Keeper<C> {
         )))
     }
 
-    /// One line for each kind of refusal in a minute, with the number of those that had none: a flood of
-    /// refused orders must not push anything else out of the log.
+    /// At most one line a minute for each kind of refusal, with the number of those not logged: a flood of refused
+    /// orders must not push other lines out of the log.
     fn note_refusal(&mut self, order: &ToPrivileged, refused: &Refused, now: RawInstant) {
         let place = refused.code as usize % self.refusals.len();
         let (unwritten, last) = self.refusals[place];
@@ -421,7 +422,7 @@ impl<C: Clock> Keeper<C> {
         ));
     }
 
-    /// Writes a line into the audit log; a log that can't be written doesn't stop the clock from being kept.
+    /// Writes a line into the audit log; an error is reported, but does not end the daemon.
     fn write_down(&mut self, words: std::fmt::Arguments<'_>) {
         let Ok(reading) = self.clock.read() else { return };
         match self.audit.append(reading.wall, reading.raw, words) {
@@ -437,25 +438,25 @@ impl<C: Clock> Keeper<C> {
         }
     }
 
-    /// Writes the governor's record into the older slot and waits until it is on the disk.
+    /// Writes the governor's record into the older slot and synchronises it to disk.
     ///
     /// # Errors
-    /// The kernel's; the newer slot is as it was.
+    /// The error of the failed system call; the newer slot is unchanged.
     pub fn persist(&mut self) -> Result<(), Errno> {
         let record = self.governor.record();
         record.sequence += 1;
         self.record_file.write_all_at(&record.to_octets(), record.position() as u64).map_err(Errno::from)?;
-        // A disk that is slow is no hang.
+        // A slow disk is not a hang.
         self.notify.say("WATCHDOG=1");
         self.record_file.sync_data().map_err(Errno::from)?;
         self.written = Some(crate::clock::raw_now());
         Ok(())
     }
 
-    /// Says welcome.
+    /// Sends the welcome.
     ///
     /// # Errors
-    /// The engine's end; what it said last says why.
+    /// The engine's link is closed; its last message says why.
     pub fn welcome(&mut self, welcome: Welcome) -> Result<(), Ending> {
         match self.link.send(&FromPrivileged::Welcome(welcome)) {
             Ok(_) => Ok(()),
@@ -466,7 +467,7 @@ impl<C: Clock> Keeper<C> {
         }
     }
 
-    /// Answers; an engine that is slow to read gets a moment, in which none of its orders is read.
+    /// Sends an answer; waits briefly for an engine that is slow to read, and reads no orders meanwhile.
     fn answer(&mut self, answer: &FromPrivileged) -> Result<(), Ending> {
         let started = nanos(libc::CLOCK_MONOTONIC);
         loop {

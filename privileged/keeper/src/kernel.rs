@@ -1,4 +1,4 @@
-//! The calls of the kernel that the standard library has no safe form of. A fence file.
+//! System calls without a safe wrapper in the standard library. This file contains the crate's unsafe code.
 
 use libc::{c_int, c_long, c_ulong};
 use std::fmt;
@@ -6,11 +6,11 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
 
-/// The kernel's number of an error.
+/// The errno of an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Errno(pub i32);
 
-/// The C library's words for it.
+/// The C library's description.
 impl fmt::Display for Errno {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let words = io::Error::from_raw_os_error(self.0).to_string();
@@ -18,7 +18,7 @@ impl fmt::Display for Errno {
     }
 }
 
-/// EIO where the error has no number.
+/// EIO if the error has no number.
 impl From<io::Error> for Errno {
     fn from(error: io::Error) -> Self {
         Self(error.raw_os_error().unwrap_or(libc::EIO))
@@ -29,7 +29,7 @@ fn checked(outcome: c_long) -> Result<c_long, Errno> {
     if outcome < 0 { Err(io::Error::last_os_error().into()) } else { Ok(outcome) }
 }
 
-/// One of the kernel's clocks, ns. A clock that can't be read stands at 0: everything is then refused.
+/// One of the kernel's clocks, ns. A clock that cannot be read yields 0: every order is then refused.
 pub fn nanos(clock: libc::clockid_t) -> i64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: the pointer is to a live timespec that the call fills.
@@ -37,10 +37,10 @@ pub fn nanos(clock: libc::clockid_t) -> i64 {
     if outcome < 0 { 0 } else { time.tv_sec.saturating_mul(1_000_000_000).saturating_add(time.tv_nsec) }
 }
 
-/// Waits until one of the descriptors has `events` (or an error), at most so many nanoseconds, and says which.
+/// Waits until one of the descriptors has `events` (or an error), for at most the given nanoseconds, and returns which.
 ///
 /// # Errors
-/// The kernel's; a signal that interrupts is none, and then no descriptor is ready.
+/// The error of the failed system call. An interruption by a signal is not an error; no descriptor is ready then.
 pub fn wait<const N: usize>(
     fds: [BorrowedFd<'_>; N],
     events: libc::c_short,
@@ -71,15 +71,15 @@ fn poll<const N: usize>(mut polled: [libc::pollfd; N], nanos: i64) -> Result<[bo
     }
 }
 
-/// A timer that never fires, but becomes readable when somebody sets CLOCK_REALTIME.
+/// A timer that never fires, but becomes readable when CLOCK_REALTIME is set.
 ///
 /// # Errors
-/// The kernel's.
+/// The error of the failed system call.
 pub fn timer_for_a_set_clock() -> Result<OwnedFd, Errno> {
     // SAFETY: the call takes numbers only.
     let timer = unsafe { libc::timerfd_create(libc::CLOCK_REALTIME, libc::TFD_CLOEXEC | libc::TFD_NONBLOCK) };
     checked(c_long::from(timer))?;
-    // SAFETY: the kernel has just opened it, and nobody else knows its number.
+    // SAFETY: the kernel has just opened it, so nothing else owns it.
     let timer = unsafe { OwnedFd::from_raw_fd(timer) };
     let never = libc::itimerspec {
         it_interval: libc::timespec { tv_sec: 0, tv_nsec: 0 },
@@ -92,18 +92,18 @@ pub fn timer_for_a_set_clock() -> Result<OwnedFd, Errno> {
     checked(c_long::from(outcome)).map(|_| timer)
 }
 
-/// What has become of a child.
+/// The state of a child process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Child {
     /// It runs.
     Runs,
-    /// It has ended, with this exit code or by this signal.
+    /// It has ended, with this exit code or signal.
     Ended(Result<i32, i32>),
     /// No such process is a child of this one.
     None,
 }
 
-/// Looks at a child, which stays as it is.
+/// Queries a child without reaping it.
 pub fn child(pid: u32) -> Child {
     let Some(pid) = Some(pid).filter(|pid| *pid > 0) else { return Child::None };
     let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
@@ -115,7 +115,7 @@ pub fn child(pid: u32) -> Child {
     }
     // SAFETY: all octets were zero before, of which every field may consist, and the kernel fills no more.
     let about = unsafe { about.assume_init() };
-    // SAFETY: for a child these are the fields that the kernel has filled; where none has ended they are zero.
+    // SAFETY: for a child these are the fields that the kernel has filled; they are zero if it has not ended.
     let (ended, status) = unsafe { (about.si_pid(), about.si_status()) };
     match about.si_code {
         _ if ended == 0 => Child::Runs,
@@ -124,7 +124,7 @@ pub fn child(pid: u32) -> Child {
     }
 }
 
-/// Takes a descriptor by its number; nothing where it isn't open or is one of the standard streams.
+/// Takes ownership of a descriptor by its number; `None` if it is not open or is one of the standard streams.
 pub fn given(number: i32) -> Option<OwnedFd> {
     // SAFETY: F_GETFD reads no memory and changes nothing.
     let is_open = number > 2 && unsafe { libc::fcntl(number, libc::F_GETFD) } >= 0;
@@ -132,24 +132,24 @@ pub fn given(number: i32) -> Option<OwnedFd> {
     is_open.then(|| unsafe { OwnedFd::from_raw_fd(number) })
 }
 
-/// Closes a descriptor without asking first whether it is open, as the standard library does where it is built with
-/// checks: a filter has no call for that.
+/// Closes a descriptor without the standard library's debug check that it is open, which needs a system call that the
+/// filter denies.
 pub fn close(fd: OwnedFd) {
-    // SAFETY: the number is that of an open descriptor, which nobody owns any more.
+    // SAFETY: the number is that of an open descriptor that no longer has an owner.
     unsafe { libc::close(fd.into_raw_fd()) };
 }
 
-/// Ends this process at once: nothing is flushed and nothing given back.
+/// Exits at once, without flushing or releasing anything.
 pub fn exit(code: i32) -> ! {
     // SAFETY: it does not return, and takes a number only.
     unsafe { libc::_exit(code) }
 }
 
-/// Keeps CAP_SYS_TIME, or no capability, permitted and effective, and nothing that a program executed by this one would
-/// have: with the inheritable set the kernel empties the ambient one. (A launch as root has emptied the bounding set too.)
+/// Keeps only CAP_SYS_TIME, or no capability, permitted and effective. The inheritable set is emptied, and with it the
+/// ambient set, so that an executed program has none. A launch as root has also emptied the bounding set.
 ///
 /// # Errors
-/// The kernel's; EPERM where CAP_SYS_TIME isn't there.
+/// The error of the failed system call; EPERM if the process does not have CAP_SYS_TIME.
 pub fn hold_only(sys_time: bool) -> Result<(), Errno> {
     const VERSION_3: u32 = 0x2008_0522;
     const CAP_SYS_TIME: u32 = 25;
@@ -161,7 +161,7 @@ pub fn hold_only(sys_time: bool) -> Result<(), Errno> {
     checked(unsafe { libc::syscall(libc::SYS_capset, head.as_ptr(), sets.as_ptr()) }).map(drop)
 }
 
-/// No core, no ptrace and no /proc/PID/mem for others of the same user: an exec has given all that back.
+/// Disables core dumps, ptrace and /proc/PID/mem for other processes of the same user: an exec resets this.
 pub fn undumpable() {
     const NO: c_ulong = 0;
     let option: c_int = libc::PR_SET_DUMPABLE;

@@ -1,5 +1,5 @@
-//! The keeper: what the daemon's first process is once everything runs. It hears orders from the engine, judges them,
-//! writes them down, carries them out and answers.
+//! The keeper: the daemon's first process after the launch. It receives orders from the engine, judges them, records
+//! them, carries them out and answers.
 //!
 //! ```text
 //!   start      what the launch left, and the last lock-down
@@ -13,12 +13,12 @@
 //!   kernel     the calls that the standard library has no safe form of
 //! ```
 //!
-//! It holds CAP_SYS_TIME and the system calls of `policies/rules/privileged.toml`. To read: one link, signals and a timer;
-//! to write: record, audit log, service manager, standard error. It opens nothing, and it parses no configuration, no packet
-//! and no text; the frames that it reads are of fixed size and range.
+//! It holds CAP_SYS_TIME and the system calls of `policies/rules/privileged.toml`. It reads one link, signals and a
+//! timer, and writes record, audit log, service manager socket and standard error. It opens nothing and parses no
+//! configuration, packet or text; the frames that it reads have fixed sizes and ranges.
 //!
-//! The launch (truechimerd) uses what both need: endings, signals, the service manager, the form of the record. The
-//! simulator drives the governor by itself.
+//! The launch (truechimerd) shares endings, signals, the service manager and the record format with it. The simulator
+//! uses the governor alone.
 
 pub mod audit;
 pub mod clock;

@@ -1,4 +1,4 @@
-//! truechimer-keeper: keeps the kernel's clock. truechimerd becomes it, by an exec, when everything runs.
+//! truechimer-keeper: disciplines the kernel's clock. truechimerd becomes it, by an exec, when everything runs.
 
 use filters::Role;
 use keeper::clock::kernel::KernelClock;

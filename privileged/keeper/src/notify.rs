@@ -1,19 +1,20 @@
-//! The service manager: ready, alive, stopping. One connected datagram socket, opened by the launch and only written to.
+//! Notification of the service manager: ready, watchdog, stopping. One connected datagram socket, opened by the launch
+//! and only written to.
 
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
-/// The longest reason of an end, in characters.
+/// The longest reason for an end, in characters.
 const LONGEST: usize = 400;
 
-/// The connection, where a service manager asked for one.
+/// The connection, if a service manager asked for one.
 #[derive(Clone, Debug)]
 pub struct Notify(Option<Arc<File>>);
 
 impl Notify {
-    /// Over a socket that is connected already; none: nobody is to be told.
+    /// From a connected socket; `None`: no notifications.
     pub fn to(socket: Option<OwnedFd>) -> Self {
         Self(socket.map(|socket| Arc::new(socket.into())))
     }
@@ -23,7 +24,7 @@ impl Notify {
         self.0.as_deref().map(AsFd::as_fd)
     }
 
-    /// Says why this program ends, in one line that `systemctl status` has room for.
+    /// Reports why this program ends, in one line that fits `systemctl status`.
     pub fn say_end(&self, why: &str) {
         let line = why.chars().map(|letter| if letter.is_control() { ' ' } else { letter });
         let mut line: String = line.take(LONGEST + 1).collect();
@@ -33,7 +34,7 @@ impl Notify {
         self.say(&format!("STATUS={line}"));
     }
 
-    /// Says it; nobody waits for the service manager.
+    /// Sends a notification without blocking.
     pub fn say(&self, state: &str) {
         if let Some(socket) = &self.0 {
             let _ = (&**socket).write(state.as_bytes());

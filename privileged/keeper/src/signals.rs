@@ -1,8 +1,8 @@
-//! Signals as something to read: what this process is asked to do; and which of the others has ended.
+//! Signals through a signalfd: requests to this process, and deaths of the others.
 //!
-//! The kernel keeps one word of a death at a time, and signals a death only after it has taken the namespaces of the
-//! dead apart: of several deaths the first signal is not always that of the first death. So a signal only says that there
-//! is something to look at, and a process that ended stays as it is, unreaped, until at the end all of them are asked after.
+//! The kernel queues only one SIGCHLD at a time, and sends it only after it has torn down the namespaces of the dead
+//! process: of several deaths the first signal is not always that of the first death. A signal therefore only triggers
+//! a check, and an ended process stays unreaped until all of them are queried at the end.
 
 use crate::ending::say;
 use crate::kernel::{self, Child, nanos};
@@ -12,29 +12,29 @@ use std::fs::File;
 use std::io::Read;
 use std::os::fd::AsFd;
 
-/// What was caught.
+/// A received signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Caught {
-    /// SIGTERM or SIGINT: to end.
+    /// SIGTERM or SIGINT: end.
     Stop,
-    /// SIGHUP: to read the configuration again.
+    /// SIGHUP: reload the configuration.
     Reload,
-    /// SIGCHLD: a process has ended, stopped, or goes on.
+    /// SIGCHLD: a process has ended, stopped or continued.
     Child,
 }
 
 /// How a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Death {
-    /// Which one.
+    /// Which process.
     pub process: Process,
-    /// Its number.
+    /// Its pid.
     pub pid: u32,
     /// Its exit code, or the signal that ended it.
     pub end: Result<i32, i32>,
 }
 
-/// The next signal that waits.
+/// The next pending signal.
 pub fn caught(mut signals: &File) -> Option<Caught> {
     // A signalfd_siginfo, which begins with the signal.
     let mut information = [0; 128];
@@ -48,15 +48,15 @@ pub fn caught(mut signals: &File) -> Option<Caught> {
 }
 
 impl Death {
-    /// Tells the administrator, for all end with this one. Who ended because the others did, or has said why by
-    /// itself, is no news.
+    /// Logs the death, since all processes end with this one. A process that only followed the others, or has logged
+    /// its own reason, is not mentioned.
     fn tell(&self) {
         if self.is_news() {
             say(3, &format_args!("{} (process {}) {self}", self.process.title(), self.pid));
         }
     }
 
-    /// Whether nobody else says it. The engine says by itself why it ends.
+    /// Whether it must be logged here. The engine logs its own reason.
     fn is_news(&self) -> bool {
         match self.end {
             Ok(code) => code != 0 && self.process != Process::Engine,
@@ -65,20 +65,21 @@ impl Death {
     }
 }
 
-/// Tells of a process that has ended where that is news; false where there is none.
+/// Logs a process that has ended, if that is news; false if none has ended.
 pub fn tell_news(processes: &PerProcess<u32>) -> bool {
     let news = others(processes).filter_map(dead).find(Death::is_news);
     news.inspect(Death::tell).is_some()
 }
 
-/// Tells which process died: one that was killed did not follow another, one that only ended may have. Waits at most
-/// `patience` nanoseconds for a death that the kernel has not made known yet. `processes` are all; 0 where there is none.
-pub fn tell_death(signals: &File, processes: &PerProcess<u32>, patience: i64) {
+/// Logs which process died first: one that was killed did not follow another, one that exited may have. Waits at most
+/// `timeout` nanoseconds for a death that the kernel has not reported yet. `processes` has all pids; 0 if there is no
+/// such process.
+pub fn tell_death(signals: &File, processes: &PerProcess<u32>, timeout: i64) {
     let started = nanos(libc::CLOCK_MONOTONIC);
     let death = loop {
         let dead: Vec<Death> = others(processes).filter_map(dead).collect();
         let killed = dead.iter().find(|death| death.end.is_err()).copied();
-        let left = patience - (nanos(libc::CLOCK_MONOTONIC) - started);
+        let left = timeout - (nanos(libc::CLOCK_MONOTONIC) - started);
         if killed.is_some() || left <= 0 {
             break killed.or_else(|| dead.into_iter().find(Death::is_news));
         }
@@ -89,15 +90,15 @@ pub fn tell_death(signals: &File, processes: &PerProcess<u32>, patience: i64) {
     }
 }
 
-/// Waits until all processes have ended, at most `patience` nanoseconds, and names those that haven't. One whose link is
-/// closed is not gone yet: the kernel still takes its namespaces apart, and a service manager that finds it then kills it
-/// and says so.
-pub fn await_ends(signals: &File, processes: &PerProcess<u32>, patience: i64) -> Vec<&'static str> {
+/// Waits until all processes have ended, for at most `timeout` nanoseconds, and returns the names of those still
+/// running. A process whose link is closed may still exist while the kernel tears down its namespaces, and a service
+/// manager that finds it then kills it and logs that.
+pub fn await_ends(signals: &File, processes: &PerProcess<u32>, timeout: i64) -> Vec<&'static str> {
     let started = nanos(libc::CLOCK_MONOTONIC);
     loop {
         let running = others(processes).filter(|(_, pid)| kernel::child(*pid) == Child::Runs);
         let left: Vec<_> = running.map(|(process, _)| process.title()).collect();
-        let rest = patience - (nanos(libc::CLOCK_MONOTONIC) - started);
+        let rest = timeout - (nanos(libc::CLOCK_MONOTONIC) - started);
         if left.is_empty() || rest <= 0 {
             return left;
         }
@@ -105,7 +106,7 @@ pub fn await_ends(signals: &File, processes: &PerProcess<u32>, patience: i64) ->
     }
 }
 
-/// All but this one.
+/// All except this process.
 fn others(processes: &PerProcess<u32>) -> impl Iterator<Item = (Process, u32)> {
     processes
         .iter()
@@ -113,14 +114,14 @@ fn others(processes: &PerProcess<u32>) -> impl Iterator<Item = (Process, u32)> {
         .filter(|(process, _)| *process != Process::Privileged)
 }
 
-/// Takes what has been signalled, and waits for more, at most `patience` nanoseconds and a hundredth of a second: a second
-/// death is signalled together with the first one where that signal still waits.
-fn wait_for_signal(signals: &File, patience: i64) {
+/// Takes the pending signals and waits for more, for at most `timeout` nanoseconds and at most 10 ms: a second SIGCHLD
+/// merges with the first while that is pending.
+fn wait_for_signal(signals: &File, timeout: i64) {
     while caught(signals).is_some() {}
-    let _ = kernel::wait([signals.as_fd()], libc::POLLIN, patience.min(10_000_000));
+    let _ = kernel::wait([signals.as_fd()], libc::POLLIN, timeout.min(10_000_000));
 }
 
-/// How this process ended, where it has.
+/// How this process ended, if it has.
 fn dead((process, pid): (Process, u32)) -> Option<Death> {
     match kernel::child(pid) {
         Child::Ended(end) => Some(Death { process, pid, end }),
@@ -196,7 +197,7 @@ mod tests {
         for (signal, meaning) in
             [(libc::SIGTERM, Caught::Stop), (libc::SIGINT, Caught::Stop), (libc::SIGHUP, Caught::Reload)]
         {
-            // To this thread alone, which has blocked it.
+            // Sent to this thread only, which has blocked it.
             nix::sys::signal::raise(signal.try_into().unwrap()).unwrap();
             assert_eq!(caught(&signals), Some(meaning));
         }

@@ -1,4 +1,5 @@
-//! From the launch to the loop: what was left is taken up, the last of the confinement put in force, the engine welcomed.
+//! From the launch to the main loop: takes over the state of the launch, completes the confinement and welcomes the
+//! engine.
 
 use crate::audit::Audit;
 use crate::clock::Clock;
@@ -16,8 +17,8 @@ use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::FileExt;
 
-/// Takes over from the launch and keeps the clock that `take` takes in hand (by its kind and, of a virtual one, its
-/// file) until there is a reason to end.
+/// Takes over from the launch and runs until there is a reason to end. `take` opens the clock, from its kind and, for a
+/// virtual one, its file.
 pub fn keep<C: Clock>(role: Role, take: impl FnOnce(ClockKind, Option<File>) -> Result<C, Ending>) -> ! {
     kernel::undumpable();
     let Some(handover) = handover() else {
@@ -41,7 +42,7 @@ pub fn keep<C: Clock>(role: Role, take: impl FnOnce(ClockKind, Option<File>) -> 
     }
 }
 
-/// What the launch left on standard input; nothing where this is something else.
+/// The handover of the launch on standard input; `None` if it holds anything else.
 fn handover() -> Option<Handover> {
     let mut octets = Vec::new();
     std::io::stdin().take(ipc::MAX_FRAME as u64 + 1).read_to_end(&mut octets).ok()?;
@@ -50,15 +51,15 @@ fn handover() -> Option<Handover> {
 
 fn end_on_panic(notify: Notify) {
     std::panic::set_hook(Box::new(move |panic| {
-        // The clock needs no goodbye: a slew ends by itself, and the base frequency is in force.
-        let sentence = format!("internal error, ending: {panic}");
-        notify.say_end(&sentence);
-        say(2, &sentence);
+        // The clock needs no clean-up: a slew ends by itself, and the base frequency is in force.
+        let message = format!("internal error, ending: {panic}");
+        notify.say_end(&message);
+        say(2, &message);
         kernel::exit(Ending::Internal(String::new()).code())
     }));
 }
 
-/// Everything up to the filter.
+/// All steps up to the filter.
 fn take_over<C: Clock>(
     role: Role,
     handover: &Handover,
@@ -110,7 +111,7 @@ fn take_over<C: Clock>(
     Ok((keeper, found))
 }
 
-/// Both slots of the governor's record; what can't be read is as if it were torn.
+/// Both slots of the governor's record; an unreadable one counts as torn.
 pub fn read_slots(file: &File) -> [u8; 2 * SLOT] {
     let mut slots = [0; 2 * SLOT];
     for (slot, at) in slots.chunks_exact_mut(SLOT).zip([0, SLOT as u64]) {
@@ -122,7 +123,7 @@ pub fn read_slots(file: &File) -> [u8; 2 * SLOT] {
     slots
 }
 
-/// Becomes readable when somebody sets the kernel's clock.
+/// A descriptor that becomes readable when the kernel's clock is set.
 fn watch(kind: ClockKind) -> Option<File> {
     if kind != ClockKind::Kernel {
         return None;
@@ -142,10 +143,10 @@ fn lock_down(role: Role, insecure: bool) -> Result<(), Ending> {
     RuleSet::of(role).install().map_err(|error| Ending::Launch(filters::refused(&error)))
 }
 
-/// Writes down how this run begins, and says welcome.
+/// Records the start of this run and sends the welcome.
 fn begin<C: Clock>(keeper: &mut Keeper<C>, handover: &Handover, found: ClockReading) -> Result<(), Ending> {
     let (now, _) = moment(&keeper.clock).map_err(|errno| Ending::Internal(errno.to_string()))?;
-    // First of all: whatever happens from here on, it is known that this run was.
+    // First, so that the log contains this run whatever happens later.
     if let Err(errno) = keeper.persist() {
         say(
             3,
@@ -176,7 +177,7 @@ fn begin<C: Clock>(keeper: &mut Keeper<C>, handover: &Handover, found: ClockRead
             "event=start version={} record={} log={} clock={:?} frequency={} budget_ns={} start_steps={} approved_ns={}",
             env!("CARGO_PKG_VERSION"),
             handover.memory.word(),
-            handover.wholeness.word(),
+            handover.integrity.word(),
             welcome.clock,
             found.frequency.scaled(),
             governor.budget_left(),

@@ -1,8 +1,8 @@
-//! What the audit log holds when the daemon starts: where it ends, whether it is what was written, and whether it tells of
-//! anything that was granted. Its form is in [`ipc::audit_line`]; the keeper goes on from its end.
+//! The audit log at a start: where it ends, whether it is unaltered, and whether it contains granted orders.
+//! [`ipc::audit_line`] defines its format; the keeper appends to it.
 
 use ipc::audit_line::{LINE, LINES, TEXT, chain, parse, place, sequence};
-use ipc::message::handover::Wholeness;
+use ipc::message::handover::LogIntegrity;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -14,24 +14,23 @@ pub type End = (u64, [u8; 32]);
 pub const NOTHING: End = (0, [0; 32]);
 
 /// What is wrong with the log, for the administrator.
-pub fn sentence(wholeness: Wholeness) -> Option<&'static str> {
-    match wholeness {
-        Wholeness::Whole => None,
-        Wholeness::Cut => Some(
+pub fn message(integrity: LogIntegrity) -> Option<&'static str> {
+    match integrity {
+        LogIntegrity::Whole => None,
+        LogIntegrity::Cut => Some(
             "audit.log does not end where the governor's record says: lines were cut off or changed, or lost in a \
              power cut; it goes on from its last whole line",
         ),
-        Wholeness::Altered => Some(
+        LogIntegrity::Altered => Some(
             "audit.log does not hold what was written into it: older lines were overwritten or changed, or lost in a \
              power cut (chimerctl audit --verify says which); it goes on from its last whole line",
         ),
     }
 }
 
-/// Finds the end of the ring, and says whether what it holds is what was written; `known` is the end that the governor's
-/// record remembers. A last line that was cut short is written over; where the first
-/// line is of no use the end is that of the last line that is.
-pub fn resume(file: &File, known: End) -> (End, Wholeness) {
+/// Finds the end of the ring and checks its integrity; `known` is the end according to the governor's record. A
+/// truncated last line is overwritten; if the first line is invalid, the end is that of the last valid line.
+pub fn resume(file: &File, known: End) -> (End, LogIntegrity) {
     let sequence_at = |slot: u64| -> Option<u64> {
         let mut text = [0; 32];
         file.read_exact_at(&mut text, slot * LINE as u64).ok()?;
@@ -40,7 +39,7 @@ pub fn resume(file: &File, known: End) -> (End, Wholeness) {
     };
     let last = match sequence_at(0) {
         Some(first) => {
-            // Slots 0..=end carry consecutive numbers; the end is where that stops.
+            // Slots 0..=end have consecutive numbers; the end is where the sequence breaks.
             let (mut low, mut high) = (0, LINES - 1);
             while low < high {
                 let middle = (low + high).div_ceil(2);
@@ -54,7 +53,7 @@ pub fn resume(file: &File, known: End) -> (End, Wholeness) {
         }
         None => (1..LINES).filter_map(sequence_at).max(),
     };
-    // At most one line was being written when everything ended; more were changed by somebody.
+    // At most one line was being written when the daemon ended; more invalid lines were altered.
     let whole_line = |sequence: u64| Some((sequence + 1, read_whole(file, sequence)?));
     let end = last.filter(|last| *last < u64::MAX - LINES).and_then(|last| {
         let before = last.saturating_sub(LINES - 1)..=last;
@@ -62,18 +61,18 @@ pub fn resume(file: &File, known: End) -> (End, Wholeness) {
     });
     let (next, hash) = end.unwrap_or(NOTHING);
     let is_known = if next == known.0 { hash == known.1 } else { next > known.0 };
-    let wholeness = if !is_known {
-        Wholeness::Cut
+    let integrity = if !is_known {
+        LogIntegrity::Cut
     } else if has_gap(file, next) {
-        Wholeness::Altered
+        LogIntegrity::Altered
     } else {
-        Wholeness::Whole
+        LogIntegrity::Whole
     };
-    ((next, hash), wholeness)
+    ((next, hash), integrity)
 }
 
-/// The hash of the line of this number, where it is whole: its text is the one that was hashed. (A line that was
-/// cut short goes on with what stood in its place before, which looks like the rest of one.)
+/// The hash of the line with this number, if its text matches it. (A truncated line is followed by the rest of the
+/// previous line in its slot.)
 fn read_whole(file: &File, sequence: u64) -> Option<[u8; 32]> {
     let (line, hash) = read_line(file, sequence)?;
     let before = match sequence {
@@ -83,7 +82,7 @@ fn read_whole(file: &File, sequence: u64) -> Option<[u8; 32]> {
     (chain(&before, &line[..TEXT]) == hash).then_some(hash)
 }
 
-/// The line of this number and the hash in it; none where something else stands in its place.
+/// The line with this number and the hash in it; `None` if its slot holds something else.
 fn read_line(file: &File, sequence: u64) -> Option<([u8; LINE], [u8; 32])> {
     let mut line = [0; LINE];
     file.read_exact_at(&mut line, place(sequence)).ok()?;
@@ -127,8 +126,8 @@ fn holds_anything(file: &File) -> bool {
     })
 }
 
-/// Whether anything may ever have been granted: false only where every line that can be read, from the first on, tells
-/// of starts from nothing, ends, refusals and what others did.
+/// Whether anything may ever have been granted: false only if all lines, from the first on, are readable and report
+/// only first starts, ends, refusals and changes by other programs.
 pub fn may_have_granted(file: &File) -> bool {
     let mut line = [0; LINE];
     for slot in 0..LINES {
@@ -145,7 +144,7 @@ pub fn may_have_granted(file: &File) -> bool {
     false
 }
 
-/// Whether a line tells of nothing that was granted, now or before. A line that is cut short tells nothing.
+/// Whether a line shows that nothing was granted, now or before. A truncated line shows nothing.
 fn is_idle(text: &[u8]) -> bool {
     let mut words = text.split(|octet| *octet == b' ');
     let event = words.by_ref().find_map(|word| word.strip_prefix(b"event="));
@@ -217,7 +216,7 @@ mod tests {
             append(&mut audit, count);
             let (again, whole) = resume(&file, audit.end());
             assert_eq!(again, audit.end(), "after {count}");
-            assert_eq!(whole, Wholeness::Whole, "after {count}");
+            assert_eq!(whole, LogIntegrity::Whole, "after {count}");
         }
     }
 
@@ -228,10 +227,10 @@ mod tests {
         append(&mut audit, 10);
         let record = audit.end();
         file.write_all_at(&[0; LINE], 9 * LINE as u64).unwrap();
-        assert_eq!(resume(&file, record).1, Wholeness::Cut);
+        assert_eq!(resume(&file, record).1, LogIntegrity::Cut);
         let mut audit = open(&file);
         audit.append(WallTime::MIN, RawInstant::MIN, format_args!("event=other")).unwrap();
-        assert_eq!(resume(&file, record).1, Wholeness::Cut, "replaced");
+        assert_eq!(resume(&file, record).1, LogIntegrity::Cut, "replaced");
     }
 
     #[test]
@@ -247,13 +246,13 @@ mod tests {
                 file.write_all_at(b"x", altered % LINES * LINE as u64 + 200).unwrap();
                 let (end, whole) = resume(&file, record);
                 let mut again = after(&file, end);
-                assert_eq!(whole, Wholeness::Altered, "line {altered} of {count}");
+                assert_eq!(whole, LogIntegrity::Altered, "line {altered} of {count}");
                 let said =
                     format_args!("event=start version=1 record=resumed log={} clock=Kernel", whole.word());
                 again.append(WallTime::MIN, RawInstant::MIN, said).unwrap();
                 append(&mut again, 2);
                 let (_, whole) = resume(&file, again.end());
-                assert_eq!(whole, Wholeness::Whole, "line {altered} of {count}, said");
+                assert_eq!(whole, LogIntegrity::Whole, "line {altered} of {count}, said");
             }
         }
     }
@@ -263,8 +262,8 @@ mod tests {
         let file = ring();
         file.write_all_at(&[0xff; 2 * LINE], 0).unwrap();
         let record = NOTHING;
-        assert_eq!(resume(&file, record).1, Wholeness::Altered);
-        assert_eq!(resume(&ring(), record).1, Wholeness::Whole);
+        assert_eq!(resume(&file, record).1, LogIntegrity::Altered);
+        assert_eq!(resume(&ring(), record).1, LogIntegrity::Whole);
     }
 
     #[test]
@@ -280,7 +279,7 @@ mod tests {
                 file.write_all_at(&vec![0; LINE - cut], place + cut as u64).unwrap();
                 let (again, whole) = resume(&file, audit.end());
                 assert_eq!(again, before, "line {count} after {cut} octets");
-                assert_eq!(whole, Wholeness::Cut, "line {count} after {cut} octets");
+                assert_eq!(whole, LogIntegrity::Cut, "line {count} after {cut} octets");
             }
         }
     }
@@ -303,7 +302,7 @@ mod tests {
                 file.write_all_at(&torn, place).unwrap();
                 let (again, whole) = resume(&file, audit.end());
                 assert_eq!(again, before, "line {count} after {cut} octets");
-                assert_eq!(whole, Wholeness::Cut, "line {count} after {cut} octets");
+                assert_eq!(whole, LogIntegrity::Cut, "line {count} after {cut} octets");
             }
         }
     }

@@ -1,5 +1,5 @@
-//! Opening without following a symbolic link: by openat2, and where that call is not there (Linux before 5.6, the
-//! filters of service managers and of containers) component by component, with the same promise.
+//! Opening without following symbolic links: by openat2 or, if that call is not available (Linux before 5.6, seccomp
+//! filters of service managers and containers), component by component, with the same guarantee.
 
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, openat, openat2};
@@ -13,7 +13,7 @@ const DIRECTORY: OFlag = OFlag::O_DIRECTORY.union(OFlag::O_RDONLY).union(OFlag::
 /// How it is opened on the way to the next one.
 const STEP: OFlag = OFlag::O_PATH.union(OFlag::O_DIRECTORY).union(OFlag::O_NOFOLLOW).union(OFlag::O_CLOEXEC);
 
-/// Whether a call is not to be had here at all. Filters of containers answer EPERM to what they don't know.
+/// Whether a system call is not available at all. Container filters return EPERM for unknown calls.
 pub fn is_not_there(errno: Errno) -> bool {
     matches!(errno, Errno::ENOSYS | Errno::EPERM | Errno::EOPNOTSUPP)
 }
@@ -21,7 +21,7 @@ pub fn is_not_there(errno: Errno) -> bool {
 /// Opens a directory; there is no symbolic link on the way.
 ///
 /// # Errors
-/// The kernel's; ELOOP for a symbolic link.
+/// The error of the failed system call; ELOOP for a symbolic link.
 pub fn directory(path: &Path) -> Result<OwnedFd, Errno> {
     let how = OpenHow::new().flags(DIRECTORY).resolve(ResolveFlag::RESOLVE_NO_SYMLINKS);
     match openat2(nix::fcntl::AT_FDCWD, path, how) {
@@ -33,7 +33,7 @@ pub fn directory(path: &Path) -> Result<OwnedFd, Errno> {
 /// Opens or makes the file `name`, a single component, in this directory.
 ///
 /// # Errors
-/// The kernel's; ELOOP for a symbolic link, EINVAL for what is no single name.
+/// The error of the failed system call; ELOOP for a symbolic link, EINVAL for what is no single name.
 pub fn file(directory: BorrowedFd<'_>, name: &str) -> Result<OwnedFd, Errno> {
     if !is_single(name) {
         return Err(Errno::EINVAL);
@@ -71,7 +71,7 @@ fn walk(path: &Path) -> Result<OwnedFd, Errno> {
             Component::RootDir | Component::CurDir | Component::Prefix(_) => continue,
         };
         here = openat(&here, name, STEP, Mode::empty()).map_err(|errno| {
-            // With O_DIRECTORY a symbolic link is told as what it isn't.
+            // With O_DIRECTORY a symbolic link is reported as ENOTDIR.
             if errno == Errno::ENOTDIR && is_link(here.as_fd(), name) { Errno::ELOOP } else { errno }
         })?;
     }

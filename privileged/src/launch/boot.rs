@@ -7,7 +7,7 @@ const FILE: &str = "/proc/sys/kernel/random/boot_id";
 /// Under a unit that hides that file (ProcSubset=pid) the service manager tells it.
 const VARIABLE: &str = "TRUECHIMER_BOOT_ID";
 
-/// Sixteen octets; the kernel's own word counts where it can be heard.
+/// Sixteen octets; the kernel's boot id is used if it can be read.
 ///
 /// # Errors
 /// There is neither a file of that name nor such a variable with 32 digits.

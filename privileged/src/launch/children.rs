@@ -70,7 +70,7 @@ impl Children {
     /// Starts the engine and gives this process's ends of its links.
     ///
     /// # Errors
-    /// The program can't be started.
+    /// The error if the program cannot be started.
     pub fn start_engine(
         &mut self,
         options: &Options,
@@ -121,14 +121,14 @@ impl Children {
     /// Starts the network roles that the plan asks for.
     ///
     /// # Errors
-    /// The program can't be started.
+    /// The error if the program cannot be started.
     pub fn start_network(
         &mut self,
         plan: &LaunchPlan,
         sockets: &Sockets,
         clock: Option<&File>,
     ) -> Result<(), Ending> {
-        // One for orders, and one for each thread: who waits for a signature needn't wait for those of others.
+        // One for requests, and one for each thread, so that a thread does not wait for the signatures of others.
         let control = pair()?;
         let signing = (0..sockets.key_threads).map(|_| pair()).collect::<Result<Vec<_>, _>>()?;
         for process in Process::ALL {
@@ -185,9 +185,9 @@ impl Children {
         })
     }
 
-    /// Why the engine ended before its plan, where it is known better than by its closed link. The caller has closed its
-    /// own end of that link, so that an engine that has not ended yet ends of it: it has another user by then, and this
-    /// process may have no right to kill it. One that hangs is not waited for.
+    /// Why the engine ended before it sent its plan, if more is known than its closed link. The caller has closed its
+    /// end of that link, which ends an engine that still runs: it has another user by then, and this process may not be
+    /// permitted to kill it. It does not wait for an engine that hangs.
     pub fn engine_ended(&mut self, otherwise: Ending) -> Ending {
         let Some(engine) = self.started[Process::Engine].as_mut() else { return otherwise };
         let _ = engine.kill();
@@ -293,8 +293,8 @@ impl<'a> Given<'a> {
     }
 }
 
-/// Starts it with SIGCHLD as it is by default, since what is blocked here would be blocked there: a shell between us and
-/// a program would wait for that program for ever. A death in this moment is told by its closed link alone.
+/// Starts it with SIGCHLD unblocked, since the signal mask is inherited: a shell between this process and the program
+/// would otherwise wait forever. A death in this interval is only noticed by its closed link.
 fn spawn(command: &mut Command) -> std::io::Result<Child> {
     let mut deaths = SigSet::empty();
     deaths.add(Signal::SIGCHLD);

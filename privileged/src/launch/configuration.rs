@@ -1,12 +1,12 @@
-//! The configuration file: opened and not read, and judged by who could write another one.
+//! The configuration file: opened but not read, and refused if an untrusted user could replace it.
 //!
-//! Whoever writes it names the sources, and so the time. What a user without privilege owns, or everybody may write, is
-//! refused, as sudo and sshd do: nobody means that. What a group may write is refused for the file, and said for a
-//! directory, since groups of administrators are a custom; also said, and not refused, is what is wrong further
-//! up, where a container's own numbers of users may be all that is strange.
+//! A user who can write it chooses the sources, and so the time. A file or directory that is owned by an unprivileged
+//! user, or is world-writable, is refused, as in sudo and sshd. A group-writable file is refused; a group-writable
+//! directory only causes a warning, since groups of administrators are common. Faults in directories further up the
+//! path also cause only a warning, since uid mappings of containers can explain them.
 
-use super::sentence::{self, explain, is_ours, kind, make_roots, noun, owner_and_mode};
-use super::trail::Trail;
+use super::diagnosis::{self, explain, is_ours, kind, make_roots, noun, owner_and_mode};
+use super::path_walk::PathWalk;
 use ipc::permissions::Permissions;
 use keeper::ending::{Ending, say};
 use nix::errno::Errno;
@@ -17,7 +17,7 @@ use std::fs::File;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-/// The example, for whoever has none.
+/// The path of the example, for a missing configuration.
 const EXAMPLE: &str = "the example in /usr/share/doc/truechimer is a start";
 
 /// Opens it.
@@ -26,12 +26,12 @@ const EXAMPLE: &str = "the example in /usr/share/doc/truechimer is a start";
 /// The path with the reason and the remedy: not there, not readable by owner and mode, no regular file, or in other
 /// hands than root's and those of the user that starts this program.
 pub fn open(path: &Path) -> Result<File, Ending> {
-    let trail = Trail::of(path);
+    let walk = PathWalk::of(path);
     // Without waiting for the other end of a fifo.
     let mut options = File::options();
     options.read(true).custom_flags(O_NONBLOCK | O_NOCTTY);
-    let file = options.open(path).map_err(|error| refused(path, &trail, sentence::errno(&error)))?;
-    let facts = fstat(&file).map_err(|errno| refused(path, &trail, errno))?;
+    let file = options.open(path).map_err(|error| refused(path, &walk, diagnosis::errno(&error)))?;
+    let facts = fstat(&file).map_err(|errno| refused(path, &walk, errno))?;
     if kind(&facts) != SFlag::S_IFREG {
         return Err(wrong(path, &format!("is {}; name a regular file: {EXAMPLE}", noun(&facts))));
     }
@@ -42,13 +42,13 @@ pub fn open(path: &Path) -> Result<File, Ending> {
         let why = format!("can be changed by others than root ({seen}), and with it the time; {remedy}");
         return Err(wrong(path, &why));
     }
-    judge_directories(path, &trail)?;
+    judge_directories(path, &walk)?;
     Ok(file)
 }
 
 /// Says, for `--check`, what a start by the service unit won't see.
 pub fn warn_of_hidden(what: &str, path: &Path) {
-    if let Some((place, line)) = Trail::of(path).hidden() {
+    if let Some((place, line)) = PathWalk::of(path).hidden() {
         say(
             4,
             &format_args!(
@@ -65,35 +65,35 @@ fn wrong(path: &Path, why: &str) -> Ending {
     Ending::Configuration(format!("{}: {why}", path.display()))
 }
 
-/// Why it can't be opened, by what is found on the way to it.
-fn refused(path: &Path, trail: &Trail, errno: Errno) -> Ending {
+/// Why it cannot be opened, from the resolution of its path.
+fn refused(path: &Path, walk: &PathWalk, errno: Errno) -> Ending {
     let reason = match errno {
-        Errno::EACCES | Errno::EPERM => barred(path, trail, errno),
-        Errno::ENOENT => Some(missing(trail)),
+        Errno::EACCES | Errno::EPERM => barred(path, walk, errno),
+        Errno::ENOENT => Some(missing(walk)),
         Errno::ELOOP => Some("leads through symbolic links in a circle; remove them".into()),
-        Errno::ENOTDIR => trail.end().map(|(place, _)| {
+        Errno::ENOTDIR => walk.end().map(|(place, _)| {
             format!("{} on its way is no directory; name a file that is there", place.display())
         }),
         Errno::ENXIO => Some(format!("is a socket or a device; name a regular file: {EXAMPLE}")),
         _ => None,
     };
-    sentence::refused(errno, format!("{}: {}", path.display(), reason.unwrap_or_else(|| explain(errno))))
+    diagnosis::refused(errno, format!("{}: {}", path.display(), reason.unwrap_or_else(|| explain(errno))))
 }
 
-/// Who bars the way: the file itself, or a directory.
-fn barred(path: &Path, trail: &Trail, errno: Errno) -> Option<String> {
-    let (place, facts) = trail.end()?;
+/// What denies access: the file itself, or a directory on its path.
+fn barred(path: &Path, walk: &PathWalk, errno: Errno) -> Option<String> {
+    let (place, facts) = walk.end()?;
     let seen = match place == path {
         true => owner_and_mode(facts),
         false => format!("{}: {}", place.display(), owner_and_mode(facts)),
     };
     let remedy = if !geteuid().is_root() {
         "start as root, or as its owner".into()
-    } else if let Some(line) = trail.hides_from_end() {
+    } else if let Some(line) = walk.hides_from_end() {
         // The unit shows an empty directory there, whose mode is not to be changed.
         format!("the service unit hides it ({line}): put the file itself elsewhere, such as /etc/truechimer")
-    } else if trail.broken.is_none() {
-        // It may hold a secret: nobody is let in who was not.
+    } else if walk.broken.is_none() {
+        // It may hold a secret: the suggested mode gives no further user access.
         make_roots(place, facts, facts.st_mode & 0o755 | 0o600)
     } else if is_ours(facts) {
         make_roots(place, facts, 0o755)
@@ -106,13 +106,13 @@ fn barred(path: &Path, trail: &Trail, errno: Errno) -> Option<String> {
     ))
 }
 
-fn missing(trail: &Trail) -> String {
-    let place = trail.broken.as_ref().map(|(place, _)| place.display().to_string()).unwrap_or_default();
-    let hidden = trail.hidden().map(|(hidden, line)| {
+fn missing(walk: &PathWalk) -> String {
+    let place = walk.broken.as_ref().map(|(place, _)| place.display().to_string()).unwrap_or_default();
+    let hidden = walk.hidden().map(|(hidden, line)| {
         format!("; the service unit hides {} ({line}), so it can't be there", hidden.display())
     });
     let hidden = hidden.unwrap_or_default();
-    match &trail.link {
+    match &walk.link {
         Some((link, target)) => format!(
             "{} points to {}, and {place} isn't there{hidden}; mend the link, or write the file: {EXAMPLE}",
             link.display(),
@@ -122,11 +122,11 @@ fn missing(trail: &Trail) -> String {
     }
 }
 
-/// The directories on the way: the one in which the path begins and the one in which it ends may belong to nobody else.
-fn judge_directories(path: &Path, trail: &Trail) -> Result<(), Ending> {
+/// Checks the directories on the path: the one of the path as given and the one of the resolved file must be trusted.
+fn judge_directories(path: &Path, walk: &PathWalk) -> Result<(), Ending> {
     let parent = std::path::absolute(path).ok().and_then(|path| path.parent().map(Path::to_path_buf));
-    let beside = parent.map(|parent| Trail::of(&parent));
-    let links = beside.iter().flat_map(|trail| &trail.links).chain(&trail.links);
+    let beside = parent.map(|parent| PathWalk::of(&parent));
+    let links = beside.iter().flat_map(|walk| &walk.links).chain(&walk.links);
     if let Some((link, facts)) = links.into_iter().find(|(_, facts)| !is_ours(facts)) {
         let (seen, link) = (owner_and_mode(facts), link.display());
         return Err(wrong(
@@ -136,35 +136,35 @@ fn judge_directories(path: &Path, trail: &Trail) -> Result<(), Ending> {
             ),
         ));
     }
-    let first = beside.iter().flat_map(|trail| &trail.places);
-    let nearest = [beside.as_ref().and_then(Trail::end), trail.places.iter().rev().nth(1)];
+    let first = beside.iter().flat_map(|walk| &walk.places);
+    let nearest = [beside.as_ref().and_then(PathWalk::end), walk.places.iter().rev().nth(1)];
     let nearest = nearest.map(|place| place.map(|(place, _)| place));
     let mut seen: Vec<&Path> = Vec::new();
-    for (place, facts) in first.chain(&trail.places) {
+    for (place, facts) in first.chain(&walk.places) {
         if kind(facts) != SFlag::S_IFDIR || seen.contains(&place.as_path()) {
             continue;
         }
         seen.push(place);
         let Some((is_grave, why)) = fault(facts) else { continue };
-        let sentence = format!(
+        let message = format!(
             "{} on the way to the configuration {why} ({}): who can put another file there sets the time; {}",
             place.display(),
             owner_and_mode(facts),
             make_roots(place, facts, facts.st_mode & 0o7755)
         );
         if is_grave && nearest.contains(&Some(place)) {
-            return Err(Ending::Configuration(sentence));
+            return Err(Ending::Configuration(message));
         }
-        say(4, &sentence);
+        say(4, &message);
     }
     Ok(())
 }
 
-/// What is wrong with a directory, and whether nobody can mean it so.
+/// What is wrong with a directory, and whether it must be refused.
 fn fault(facts: &FileStat) -> Option<(bool, &'static str)> {
     // In a sticky one only owners rename and remove, and the owner of what is in it is judged by itself.
     let is_open = |bit: u32| facts.st_mode & bit != 0 && facts.st_mode & 0o1000 == 0;
-    if !sentence::is_ours(facts) {
+    if !diagnosis::is_ours(facts) {
         Some((true, "belongs to somebody else"))
     } else if is_open(0o002) {
         Some((true, "can be written by everybody"))

@@ -1,10 +1,10 @@
-//! What is kept on disk, opened once, before the lock-down. A directory that somebody else could have prepared is
-//! refused by name, and no link is followed; in one that is root's alone, `kept` puts the files in order.
+//! The state directory, opened once, before the lock-down. A directory that another user could have prepared is
+//! refused, and no link is followed; in a directory that only root can write to, `kept` repairs the files.
 
 use super::beneath;
+use super::diagnosis::{self, explain, is_ours, make_roots, owner_and_mode};
 use super::kept::{self, Kept, Secrecy};
-use super::sentence::{self, explain, is_ours, make_roots, owner_and_mode};
-use super::trail::Trail;
+use super::path_walk::PathWalk;
 use keeper::ending::{Ending, say};
 use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, FcntlArg, FlockArg, fallocate, fcntl, renameat};
@@ -44,7 +44,7 @@ pub fn new_record(path: &Path) -> Result<File, Ending> {
     match renameat(&directory.fd, name, &directory.fd, format!("{name}.1").as_str()) {
         Ok(()) | Err(Errno::ENOENT) => Ok(directory.file(name, 0, Secrecy::Mendable)?.file),
         Err(errno) => {
-            Err(sentence::refused(errno, format!("--record {}: {}", path.display(), explain(errno))))
+            Err(diagnosis::refused(errno, format!("--record {}: {}", path.display(), explain(errno))))
         }
     }
 }
@@ -54,14 +54,14 @@ impl Directory {
     ///
     /// # Errors
     /// The path with the reason and the remedy: missing, a symbolic link on the way, another owner, writable by others.
-    /// Whoever could write to it may have changed what the budgets are reckoned from, so that is for an operator to see.
+    /// A user who could write to it may have changed the data for the budgets, so an operator must look at it.
     pub fn open(path: &Path) -> Result<Self, Ending> {
         let refused = |errno: Errno| {
             let why = match errno {
                 Errno::ELOOP => "there is a symbolic link on the way; name the real directory".into(),
                 Errno::ENOENT => "no such directory; make it with install -d (the service unit does)".into(),
                 Errno::ENOTDIR => "is not a directory; name one, or remove what is in its place".into(),
-                Errno::EACCES if geteuid().is_root() => match Trail::of(path).end() {
+                Errno::EACCES if geteuid().is_root() => match PathWalk::of(path).end() {
                     Some((place, facts)) => {
                         let remedy = make_roots(place, facts, 0o755);
                         format!("{}, {}: not to be entered; {remedy}", place.display(), owner_and_mode(facts))
@@ -70,7 +70,7 @@ impl Directory {
                 },
                 other => explain(other),
             };
-            sentence::refused(errno, format!("{}: {why}", path.display()))
+            diagnosis::refused(errno, format!("{}: {why}", path.display()))
         };
         let fd = beneath::directory(path).map_err(refused)?;
         let facts = fstat(&fd).map_err(refused)?;
@@ -87,14 +87,14 @@ impl Directory {
         Ok(Self { fd, path: path.into(), grown: Cell::new(false) })
     }
 
-    /// Opens or makes a file of at least `length` octets, allocated on the disk; what can't be trusted there is moved
-    /// out of the way.
+    /// Opens or creates a file of at least `length` octets, allocated on disk; an untrusted file in its place is moved
+    /// aside.
     ///
     /// # Errors
     /// The path with the reason.
     pub fn file(&self, name: &str, length: u64, secrecy: Secrecy) -> Result<Kept, Ending> {
         let refused = |errno: Errno| {
-            sentence::refused(errno, format!("{}/{name}: {}", self.path.display(), explain(errno)))
+            diagnosis::refused(errno, format!("{}/{name}: {}", self.path.display(), explain(errno)))
         };
         let is_afresh = kept::prepare(self.fd.as_fd(), &self.path, name, secrecy)?;
         let fd = beneath::file(self.fd.as_fd(), name).map_err(refused)?;
@@ -125,21 +125,22 @@ impl Directory {
             _ => Ok(()),
         };
         cut().map_err(|error| {
-            let errno = sentence::errno(&error);
-            sentence::refused(errno, format!("{}/{name}: {}", self.path.display(), explain(errno)))
+            let errno = diagnosis::errno(&error);
+            diagnosis::refused(errno, format!("{}/{name}: {}", self.path.display(), explain(errno)))
         })?;
         Ok(file)
     }
 
-    /// Waits until the names of new files are on the disk. A file system that can't do this keeps them in its way.
+    /// Synchronises the directory, so that the names of new files are on disk. Some file systems do not support this,
+    /// and an error is ignored.
     pub fn sync(&self) {
         if self.grown.get() {
             let _ = nix::unistd::fsync(&self.fd);
         }
     }
 
-    /// Locks the directory for this process, by a file of its own that nobody else may open, since whoever may open a
-    /// file may lock it. Gives what holds the lock.
+    /// Locks the directory for this process, by a lock file that no other user may open, since a user who can open a
+    /// file can lock it. Returns the holder of the lock.
     ///
     /// # Errors
     /// As [`Self::file`]; or that another instance has it.
@@ -167,7 +168,7 @@ impl Directory {
             Err(Errno::EWOULDBLOCK) => {
                 Err(Ending::Trouble(format!("{path}: another truechimerd is using this directory")))
             }
-            Err(errno) => Err(sentence::refused(
+            Err(errno) => Err(diagnosis::refused(
                 errno,
                 format!(
                     "{path}: can't be locked against a second instance ({}); use a directory on a local file system",
@@ -183,11 +184,11 @@ impl Directory {
     /// The path with the reason.
     pub fn listen(&self, name: &str, group: Option<u32>) -> Result<OwnedFd, Ending> {
         let wrong = |errno: Errno| {
-            sentence::refused(errno, format!("{}/{name}: {}", self.path.display(), explain(errno)))
+            diagnosis::refused(errno, format!("{}/{name}: {}", self.path.display(), explain(errno)))
         };
         match unlinkat(&self.fd, name, UnlinkatFlags::NoRemoveDir) {
             Ok(()) | Err(Errno::ENOENT) => {}
-            // An empty one is nobody's.
+            // An empty one is not in use.
             Err(Errno::EISDIR) => {
                 unlinkat(&self.fd, name, UnlinkatFlags::RemoveDir).map_err(|_| wrong(Errno::EISDIR))?;
             }
@@ -195,8 +196,7 @@ impl Directory {
         }
         let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
         let fd = socket(AddressFamily::Unix, SockType::Stream, flags, None).map_err(wrong)?;
-        // Through the directory's own descriptor: a path longer than a socket address or renamed meanwhile
-        // makes no difference.
+        // Through the directory's descriptor, so that a long path, or a rename in between, does not matter.
         let address = format!("/proc/self/fd/{}/{name}", self.fd.as_fd().as_raw_fd());
         let before = umask(Mode::from_bits_truncate(0o177));
         let bound = UnixAddr::new(address.as_str()).and_then(|address| bind(fd.as_raw_fd(), &address));
@@ -207,7 +207,7 @@ impl Directory {
                 _ => "use a run directory on a file system that holds sockets, as /run",
             };
             let why = format!("{}/{name}: {}; {remedy}", self.path.display(), errno.desc());
-            sentence::refused(errno, why)
+            diagnosis::refused(errno, why)
         })?;
         if let Some(group) = group {
             let (owner, group) = (Some(Uid::current()), Some(Gid::from_raw(group)));
@@ -246,7 +246,7 @@ fn allocate(file: &File, size: u64, length: u64) -> Result<(), Errno> {
     let mut at = size;
     while at < length {
         let part = (length - at).min(zeros.len() as u64) as usize;
-        file.write_all_at(&zeros[..part], at).map_err(|error| sentence::errno(&error))?;
+        file.write_all_at(&zeros[..part], at).map_err(|error| diagnosis::errno(&error))?;
         at += part as u64;
     }
     Ok(())
@@ -269,8 +269,8 @@ fn flock(fd: &impl AsRawFd) -> Result<(), Errno> {
     nix::fcntl::flock(fd.as_raw_fd(), FlockArg::LockExclusiveNonblock)
 }
 
-/// Locks that belong to the open file and outlive every wrapper of it: both that there are, since an instance whose
-/// filter denies one of them must exclude one that has the other. One is enough where there is no more (NFS, filters).
+/// Locks of the open file description: both kinds that exist, since an instance whose filter denies one kind must still
+/// exclude one that has only the other. One is enough if the other is not available (NFS, filters).
 fn lock(file: &File) -> Result<(), Errno> {
     let whole = nix::libc::flock {
         l_type: nix::libc::F_WRLCK as i16,

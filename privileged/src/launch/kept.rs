@@ -1,10 +1,11 @@
-//! The files of the state directory, put in order before they are opened. Nobody but root writes in that directory, so
-//! what is found wrong there is an accident of root's: a backup that came back under another user, a `chmod -R`. It costs
-//! as little as can be: a mode is mended where nobody can have used it, and what somebody else may have written or read is
-//! moved aside, unread, and begun afresh. No link is followed and no owner is changed, so nothing here can reach a file
-//! outside the directory. A link stays an operator's to decide on: he wanted the file somewhere else.
+//! Repairs the files of the state directory before they are opened. Only root writes to that directory, so a fault
+//! there is an accident: a backup restored under another user, a `chmod -R`. The repair loses as little as possible: a
+//! mode is corrected if no other user can have made use of it; a file that another user may have written or read is
+//! moved aside unread and replaced by a new one. No link is followed and no owner is changed, so no file outside the
+//! directory is affected. A symbolic link is left for the operator to decide on, who may have moved the file on
+//! purpose.
 
-use super::sentence::{self, explain, is_ours, kind, make_roots, noun, owner_and_mode};
+use super::diagnosis::{self, explain, is_ours, kind, make_roots, noun, owner_and_mode};
 use keeper::ending::{Ending, say};
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, openat, renameat};
@@ -48,7 +49,7 @@ pub fn distrust(facts: &FileStat) -> Option<String> {
         .or_else(|| (!is_private).then(|| format!("has another mode than 0600 ({})", owner_and_mode(facts))))
 }
 
-/// Why what a file holds may be somebody else's.
+/// Why the contents of a file may come from another user.
 fn taint(facts: &FileStat) -> Option<String> {
     if kind(facts) != SFlag::S_IFREG {
         Some(format!("is {} and not a regular file", noun(facts)))
@@ -67,11 +68,11 @@ fn taint(facts: &FileStat) -> Option<String> {
 /// directory's, for sentences.
 ///
 /// # Errors
-/// A symbolic link; a file of root's where another user starts the daemon; what the kernel refuses.
+/// A symbolic link; a file owned by root if another user starts the daemon; an error of the kernel.
 pub fn prepare(directory: BorrowedFd<'_>, path: &Path, name: &str, secrecy: Secrecy) -> Result<bool, Ending> {
     let full = path.join(name);
     let wrong = |why: &str| Ending::Configuration(format!("{}: {why}", full.display()));
-    let refused = |errno: Errno| sentence::refused(errno, format!("{}: {}", full.display(), explain(errno)));
+    let refused = |errno: Errno| diagnosis::refused(errno, format!("{}: {}", full.display(), explain(errno)));
     // Only looked at: this neither waits for a fifo nor wakes a device, and needs no right to the file.
     let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     let found = match openat(directory, name, flags, Mode::empty()) {
@@ -108,7 +109,7 @@ pub fn prepare(directory: BorrowedFd<'_>, path: &Path, name: &str, secrecy: Secr
         fchmodat(AT_FDCWD, pinned.as_str(), mode, FchmodatFlags::FollowSymlink).map_err(|errno| {
             let remedy = make_roots(&full, &facts, OURS);
             let why = format!("{}: {} ({}); {remedy}", full.display(), errno.desc(), owner_and_mode(&facts));
-            sentence::refused(errno, why)
+            diagnosis::refused(errno, why)
         })?;
         say(4, &format_args!("{} had {}: it has mode 0600 again", full.display(), owner_and_mode(&facts)));
     }

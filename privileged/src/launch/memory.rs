@@ -1,5 +1,5 @@
-//! What is known of the governor's past: its record, or, where that is lost, what the audit log tells. Nothing that a
-//! crash or a power cut leaves keeps the daemon from starting.
+//! The governor's history: its record or, if that is lost, the audit log. No state that a crash or power failure leaves
+//! prevents a start.
 
 use super::audit_log;
 use ipc::message::handover::Memory;
@@ -15,8 +15,8 @@ const SPENT: &str = "budgets start empty: no start step in this boot and no resu
                      back after 24 h, and for 30 days that of the month lacks one day's part; what somebody else does to \
                      the clock is still undone; restore the file, or start once with --new-record, if that is too little";
 
-/// Looks at both slots, and where they are of no use at the audit log. Only a log whose lines all say that
-/// nothing was ever granted makes this a first start (again).
+/// Reads both slots and, if neither is valid, the audit log. It counts as a first start only if no line of the log
+/// grants anything.
 fn judge(slots: &[u8; 2 * SLOT], may_have_granted: impl FnOnce() -> bool) -> Memory {
     let (first, second) = slots.split_at(SLOT);
     let is_empty = |slot: &[u8]| slot.iter().all(|octet| *octet == 0);
@@ -30,7 +30,7 @@ fn judge(slots: &[u8; 2 * SLOT], may_have_granted: impl FnOnce() -> bool) -> Mem
 }
 
 /// What is wrong, for the administrator; what follows from it is [`SPENT`].
-fn sentence(memory: Memory) -> Option<&'static str> {
+fn message(memory: Memory) -> Option<&'static str> {
     match memory {
         Memory::Lost => Some("the governor's record is lost although this is not the first start"),
         Memory::Damaged => Some("the governor's record is damaged"),
@@ -48,23 +48,22 @@ pub fn recall(file: &File, audit: &File, forget: bool, is_distrusted: bool) -> (
         false if is_distrusted && kept.is_none() => Memory::Lost,
         false => judge(&slots, || audit_log::may_have_granted(audit)),
     };
-    if let Some(sentence) = sentence(memory) {
-        say(3, &format_args!("{sentence}: {SPENT}"));
+    if let Some(message) = message(memory) {
+        say(3, &format_args!("{message}: {SPENT}"));
     }
     (memory, kept)
 }
 
-/// After the record or the audit log was begun afresh: makes a file without a record one that is damaged, and waits until
-/// that is on the disk. Should this start end before it has a record of its own, the next one must not take an empty file
-/// for a first start.
+/// After the record or the audit log was replaced: marks a file without a record as damaged, and synchronises it. If
+/// this start ends before it has written a record, the next one must not take an empty file for a first start.
 ///
 /// # Errors
-/// The kernel's.
+/// The error of the failed system call.
 pub fn void(file: &File) -> Result<(), Errno> {
     if Record::newest(&read_slots(file)).is_some() {
         return Ok(());
     }
-    file.write_all_at(&[0xff; 2 * SLOT], 0).map_err(|error| super::sentence::errno(&error))?;
+    file.write_all_at(&[0xff; 2 * SLOT], 0).map_err(|error| super::diagnosis::errno(&error))?;
     nix::unistd::fdatasync(file)
 }
 
@@ -183,7 +182,7 @@ mod tests {
                 assert_eq!(limits.phase_month - days, month, "record {kept}, audit {log}");
                 let band = record.commissioned_time < limits::SEARCH;
                 assert_eq!(band, searches, "record {kept}, audit {log}");
-                // And whatever it was, the log goes on.
+                // In every case the log continues.
                 let (end, _) = audit_log::resume(&audit, record.audit);
                 let mut audit = Audit::after(audit.try_clone().unwrap(), end);
                 let end = audit.end().0;

@@ -1,32 +1,33 @@
 //! The launch: from a privileged process that knows nothing to one that can do almost nothing and becomes the keeper.
 //!
-//! `configuration` opens the file of that name (`trail`: what is on the way to it), `directory` what is kept on disk
-//! (`beneath`: without following a link; `kept`: owners and modes put in order), `memory` judges what it says, `users` finds
-//! the uids, `children` starts the other processes, `boot` knows the boot's number, `sockets` binds what the plan asks for;
-//! `audit_log` and `memory` look at what the run before left, `successor` executes the keeper, `service_manager` and `journal` know
-//! who listens; `sentence` has the words for what is found and what to do, and `named` what `--check` says of files that others read.
-//! Nothing from a network is read before the lock-down.
+//! `configuration` opens the configuration file (`path_walk`: resolves its path), `directory` opens the state directory
+//! (`beneath`: without following links; `kept`: repairs owners and modes), `users` finds the uids, `children` starts
+//! the other processes, `boot` reads the boot id, and `sockets` binds the planned addresses. `audit_log` and `memory`
+//! examine what the previous run left, `successor` executes the keeper, and `service_manager` and `journal` detect
+//! where reports go. `diagnosis` has the messages about files, and `named` checks, for `--check`, files that other
+//! processes read. Nothing from a network is read before the lock-down.
 
 mod audit_log;
 mod beneath;
 mod boot;
 mod children;
 mod configuration;
+mod diagnosis;
 mod directory;
 pub mod journal;
 mod kept;
 mod memory;
 mod named;
+mod path_walk;
 mod programs;
-mod sentence;
 pub mod service_manager;
 mod sockets;
 mod successor;
-mod trail;
 mod users;
 
 use crate::options::{ClockChoice, Options};
 use children::Children;
+use diagnosis::explain;
 use directory::Directory;
 use ipc::audit_line;
 use ipc::message::handover::{Descriptors, Handover, Memory};
@@ -47,7 +48,6 @@ use kept::Secrecy;
 use nix::errno::Errno;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
-use sentence::explain;
 use sockets::Sockets;
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
@@ -56,7 +56,7 @@ use users::Users;
 /// The engine's end of the link of the launch, seen from here; nothing is sent on it.
 pub type LaunchLink = Link<FromPrivileged, ToLaunch>;
 
-/// How often the service manager is told that the start goes on, in seconds, and for how long that is to count.
+/// How often the service manager's start timeout is extended, in seconds, and by how much.
 const REASSURE: (i64, i64) = (5, 20);
 
 const SECOND: i64 = 1_000_000_000;
@@ -64,8 +64,8 @@ const SECOND: i64 = 1_000_000_000;
 /// Starts everything and becomes the keeper.
 ///
 /// # Errors
-/// What ends the start, with the sentence for the administrator. There is no other end: this process goes on as another
-/// program.
+/// Why the start failed, with the message for the administrator. It does not return otherwise: this process continues
+/// as another program.
 pub fn launch(options: &Options, notify: &Notify) -> Result<std::convert::Infallible, Ending> {
     let users = Users::find(options)?;
     if options.check {
@@ -104,9 +104,9 @@ pub fn launch(options: &Options, notify: &Notify) -> Result<std::convert::Infall
     let boot_id = boot::id()?;
     let (memory, kept) = memory::recall(&record_file, &audit_file, options.new_record, is_distrusted);
     let known = kept.filter(|_| memory == Memory::Resumed).map_or(audit_log::NOTHING, |record| record.audit);
-    let (audit, wholeness) = audit_log::resume(&audit_file, known);
-    if let Some(sentence) = audit_log::sentence(wholeness) {
-        say(3, &sentence);
+    let (audit, integrity) = audit_log::resume(&audit_file, known);
+    if let Some(message) = audit_log::message(integrity) {
+        say(3, &message);
     }
 
     let waiting = (notify, &signals, children.processes());
@@ -135,7 +135,7 @@ pub fn launch(options: &Options, notify: &Notify) -> Result<std::convert::Infall
         approved_step: options.approved_step,
         boot_id,
         memory,
-        wholeness,
+        integrity,
         audit,
         processes: children.processes(),
         insecure: options.insecure,
@@ -162,7 +162,7 @@ struct Opened {
     audit_file: File,
     /// The governor's record or the audit log was there and is not believed.
     is_distrusted: bool,
-    /// State, keys, and a record where one is asked for.
+    /// State, keys, and a recording if one was requested.
     engine_files: (File, File, Option<File>),
     clock: Taken,
     control: OwnedFd,
@@ -209,10 +209,10 @@ impl Opened {
 
 /// The record could not be made one that grants nothing, so nothing may begin.
 fn void_failed(options: &Options, errno: Errno) -> Ending {
-    sentence::refused(errno, format!("{}/governor: {}", options.state.display(), explain(errno)))
+    diagnosis::refused(errno, format!("{}/governor: {}", options.state.display(), explain(errno)))
 }
 
-/// Says, for `--check`, where a start by the service unit would fare worse than one by hand.
+/// Reports, for `--check`, what would fail under the service unit but not from a shell.
 fn warn_of_unit(options: &Options, users: &Users) {
     configuration::warn_of_hidden("the configuration", &options.config);
     if let Some(record) = &options.record {
@@ -228,11 +228,11 @@ fn receive(
     link: &mut LaunchLink,
     (notify, signals, processes): (&Notify, &File, PerProcess<u32>),
     (what, awaited): (&str, &str),
-    patience: Span,
+    timeout: Span,
 ) -> Result<ToLaunch, Ending> {
     let seconds = || nanos(libc::CLOCK_MONOTONIC) / SECOND;
-    let patience = patience.nanos() / SECOND;
-    let deadline = seconds() + patience;
+    let timeout = timeout.nanos() / SECOND;
+    let deadline = seconds() + timeout;
     let (pace, extent) = REASSURE;
     let mut is_told = false;
     loop {
@@ -243,13 +243,13 @@ fn receive(
         let left = deadline - seconds();
         match wait([link.as_fd(), signals.as_fd()], libc::POLLIN, left.clamp(0, pace) * SECOND) {
             Ok([false, false]) if left <= 0 => {
-                return Err(Ending::Engine(format!("it did not send {what} within {patience} s")));
+                return Err(Ending::Engine(format!("it did not send {what} within {timeout} s")));
             }
             Ok([false, false]) => continue,
             Ok(_) => {}
             Err(errno) => return Err(Ending::Internal(format!("ppoll: {errno}"))),
         }
-        // A hangup is dropped: there is nobody yet who could read the configuration again.
+        // SIGHUP is ignored: no process can reload the configuration yet.
         match caught(signals) {
             Some(Caught::Stop) => return Err(Ending::Asked),
             Some(Caught::Child) if !is_told => is_told = signals::tell_news(&processes),
@@ -268,7 +268,7 @@ struct Taken {
     kind: ClockKind,
     /// Of a virtual one, for the keeper.
     kept: Option<File>,
-    /// Of a virtual one, for those who only read it.
+    /// The file of a virtual clock, for the processes that only read it.
     reader: Option<File>,
 }
 
@@ -284,10 +284,10 @@ fn take_clock(choice: &ClockChoice) -> Result<Taken, Ending> {
         },
         ClockChoice::Virtual(path) => {
             let wrong = |errno: Errno, why: &str| {
-                let sentence = format!("virtual clock {}: {}{why}", path.display(), explain(errno));
-                sentence::refused(errno, sentence)
+                let message = format!("virtual clock {}: {}{why}", path.display(), explain(errno));
+                diagnosis::refused(errno, message)
             };
-            let refused = |error| wrong(sentence::errno(&error), "");
+            let refused = |error| wrong(diagnosis::errno(&error), "");
             let mut options = File::options();
             let options = options.read(true).write(true).create(true).truncate(false);
             let file = options.open(path).map_err(refused)?;
@@ -307,7 +307,7 @@ fn catch() -> Result<File, Errno> {
     }
     mask.thread_block()?;
     let signals = SignalFd::with_flags(&mask, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
-    signals.as_fd().try_clone_to_owned().map(File::from).map_err(|error| sentence::errno(&error))
+    signals.as_fd().try_clone_to_owned().map(File::from).map_err(|error| diagnosis::errno(&error))
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! The files that the configuration names, for `--check`: roots, certificate, key. Other processes read them, as users of
 //! their own, when the daemon runs, and without them it runs too; so what is wrong is only warned of.
 
-use super::sentence::{kind, noun, owner_and_mode};
-use super::trail::Trail;
+use super::diagnosis::{kind, noun, owner_and_mode};
+use super::path_walk::PathWalk;
 use super::users::{self, Users};
 use ipc::file_path::FilePath;
 use ipc::message::launch::LaunchPlan;
@@ -25,22 +25,22 @@ pub fn warn(plan: &LaunchPlan, users: &Users) {
 
 fn look((what, path): (&str, &FilePath), reader: Option<(u32, u32)>, remedy: &str) {
     let path = Path::new(path.as_str());
-    let trail = Trail::of(path);
-    if let Some((place, line)) = trail.hidden() {
+    let walk = PathWalk::of(path);
+    if let Some((place, line)) = walk.hidden() {
         let (path, place) = (path.display(), place.display());
         say(4, &format_args!("{what} {path} can't be used under systemd: {line} in the unit hides {place}"));
     }
-    if let Some(why) = fault(&trail, reader, remedy) {
+    if let Some(why) = fault(&walk, reader, remedy) {
         say(4, &format_args!("{what} {} can't be used: {why}", path.display()));
     }
 }
 
-/// Why it can't be read by this user and group.
-fn fault(trail: &Trail, reader: Option<(u32, u32)>, remedy: &str) -> Option<String> {
-    if let Some((place, errno)) = &trail.broken {
+/// Why it cannot be read by this user and group.
+fn fault(walk: &PathWalk, reader: Option<(u32, u32)>, remedy: &str) -> Option<String> {
+    if let Some((place, errno)) = &walk.broken {
         return Some(format!("{}: {}", place.display(), errno.desc()));
     }
-    let (end, facts) = trail.end()?;
+    let (end, facts) = walk.end()?;
     if kind(facts) != SFlag::S_IFREG {
         return Some(format!("it is {}", noun(facts)));
     }
@@ -49,7 +49,7 @@ fn fault(trail: &Trail, reader: Option<(u32, u32)>, remedy: &str) -> Option<Stri
         let right = if place == end { 0o4 } else { 0o1 };
         !has(facts, (uid, gid), right)
     };
-    let (place, facts) = trail.places.iter().find(is_barred)?;
+    let (place, facts) = walk.places.iter().find(is_barred)?;
     let remedy = if place == end { remedy } else { "chmod a+x" };
     Some(format!(
         "{} reads it, and {} has {}; {remedy} {}",
@@ -60,7 +60,7 @@ fn fault(trail: &Trail, reader: Option<(u32, u32)>, remedy: &str) -> Option<Stri
     ))
 }
 
-/// Whether a user who is in no other group has this right by the mode.
+/// Whether the mode gives this right to a user without supplementary groups.
 fn has(facts: &FileStat, (uid, gid): (u32, u32), right: u32) -> bool {
     let shift = match (facts.st_uid == uid, facts.st_gid == gid) {
         (true, _) => 6,

@@ -1,6 +1,6 @@
 //! The folder of the programs. Whoever can change one of them has what it has: of the keeper, the clock.
 
-use super::sentence::{is_ours, make_roots, owner_and_mode};
+use super::diagnosis::{is_ours, make_roots, owner_and_mode};
 use crate::options::Options;
 use ipc::process::Process;
 use keeper::ending::Ending;

@@ -21,7 +21,7 @@ pub fn connect() -> Notify {
     Notify::to(connect())
 }
 
-/// How often the service manager wants a sign of life, in milliseconds, where it watches this process.
+/// The watchdog interval of the service manager in milliseconds, if it watches this process.
 pub fn watchdog() -> Option<u64> {
     let number = |name: &str| std::env::var(name).ok()?.parse::<u64>().ok();
     let is_ours = std::env::var_os("WATCHDOG_PID").is_none()

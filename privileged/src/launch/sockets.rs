@@ -1,5 +1,6 @@
-//! The sockets of the server role and of the key exchange service, bound here so that they need no right to.
-//! Each thread of the server role has a socket of its own for each address; the kernel deals the senders out.
+//! The sockets of the server role and of the key exchange service, bound here so that they need no privilege to do so.
+//! Each thread of the server role has its own socket for each address (SO_REUSEPORT); the kernel distributes the
+//! senders.
 //!
 //! An address that this host doesn't have yet, or not any more, keeps its socket: the kernel delivers to it as soon as
 //! an interface has the address (IP_FREEBIND), and nothing has to be bound under the filter.
@@ -27,11 +28,11 @@ const RECEIVE_BUFFER: usize = 2 << 20;
 /// Connections that wait to be accepted.
 const BACKLOG: i32 = 1024;
 
-/// Threads where the plan leaves their number open: at most.
+/// The most threads, if the plan does not give their number.
 const MOST_BY_DEFAULT: usize = 4;
 
-/// How often, and how long apart, an address is tried that another socket has: that may be a process of ours that is
-/// still ending.
+/// How often, and at which interval, an address in use is tried again: a process of the previous run may still be
+/// ending.
 const TRIES: u32 = 10;
 const PAUSE: TimeSpec = TimeSpec::new(0, 200_000_000);
 
@@ -47,11 +48,11 @@ pub struct Sockets {
 }
 
 impl Sockets {
-    /// Binds what the plan asks for, as far as it can be had; a line in the log for each address that is not there.
+    /// Binds the planned addresses, as far as possible; logs a line for each address that is not available.
     ///
     /// # Errors
-    /// Where time is served on none of its addresses for a reason that somebody has to mend: the addresses with it. Where
-    /// the kernel has no room. A plan of more addresses than it has room for is the engine's fault.
+    /// If no address can be served and an administrator must act: the addresses with the reasons. If the kernel is out
+    /// of resources. A plan with too many addresses is an error of the engine.
     pub fn bind(plan: &LaunchPlan) -> Result<Self, Ending> {
         let addresses = counted(&plan.listen, plan.listen_count)?;
         let server = bind_datagrams(addresses, count(plan.threads, MAX_THREADS), plan.dscp)?;
@@ -81,8 +82,8 @@ fn count(asked: u8, most: u8) -> usize {
 }
 
 fn bind_datagrams(addresses: &[Address], threads: usize, dscp: u8) -> Result<Vec<OwnedFd>, Ending> {
-    // Sockets that share an address would share it with another server of ours too: one without the option shows that
-    // nobody else is there.
+    // SO_REUSEPORT sockets would also share an address with another instance: binding one without the option first
+    // shows that the address is free.
     let bound = bind_each(addresses, Service::Time, |address| datagrams(address, false, dscp))?;
     if threads <= 1 {
         return Ok(bound.into_iter().map(|(_, fd)| fd).collect());
@@ -119,13 +120,13 @@ fn bind_each(
                 bound.push((address, fd));
             }
             Err(errno) => match Refusal::of(errno) {
-                Refusal::Absent => say(4, &Refusal::Absent.sentence(address, errno, service)),
-                Refusal::Mistake => mistakes.push(Refusal::Mistake.sentence(address, errno, service)),
+                Refusal::Absent => say(4, &Refusal::Absent.message(address, errno, service)),
+                Refusal::Mistake => mistakes.push(Refusal::Mistake.message(address, errno, service)),
                 Refusal::Passing => return Err(Refusal::Passing.ending(address, errno, service)),
             },
         }
     }
-    // Anybody may take a port above 1023, as that of the key exchange is: time is kept and served all the same.
+    // Any user may take a port above 1023, such as that of the key exchange: time is still disciplined and served.
     if bound.is_empty() && !mistakes.is_empty() && service == Service::Time {
         return Err(Ending::Bind(mistakes.join("; ")));
     }

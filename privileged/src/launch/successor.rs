@@ -21,7 +21,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// What the keeper goes on with.
+/// The state with which the keeper continues.
 pub struct Files<'a> {
     /// The link of the orders.
     pub link: &'a OwnedFd,
@@ -125,6 +125,6 @@ fn leave(handover: Handover) -> Result<(), Errno> {
     let mut frame = [0; ipc::MAX_FRAME];
     let length = ipc::encode(0, &handover, &mut frame);
     let (read, write) = pipe2(OFlag::O_CLOEXEC)?;
-    File::from(write).write_all(&frame[..length]).map_err(|error| super::sentence::errno(&error))?;
+    File::from(write).write_all(&frame[..length]).map_err(|error| super::diagnosis::errno(&error))?;
     dup2_stdin(read)
 }

@@ -1,4 +1,4 @@
-//! Who the processes run as. The passwd file is read here, by hand: no name service runs in this process.
+//! The users of the processes. The passwd file is parsed here: no name service runs in this process.
 
 use crate::options::Options;
 use ipc::process::{PerProcess, Process};
@@ -6,7 +6,7 @@ use keeper::ending::Ending;
 
 const GROUP: &str = "truechimer";
 
-/// Uids and gids, where this process may change to them.
+/// Uids and gids, if this process may change to them.
 #[derive(Debug)]
 pub struct Users {
     identities: Option<PerProcess<(u32, u32)>>,
@@ -14,7 +14,7 @@ pub struct Users {
     pub group: Option<u32>,
     /// That group is not there, and should be.
     pub lacks_group: bool,
-    /// A user that is not there, where the start goes on without.
+    /// A missing user, if the start continues without it.
     pub missing: Option<&'static str>,
 }
 

@@ -76,15 +76,15 @@ impl Stand {
     }
 
     /// A source of random numbers that is the same in every run of this case.
-    pub fn dice(&self) -> Dice {
-        Dice(0x9e37_79b9_7f4a_7c15 ^ u64::from(self.release.number()))
+    pub fn random(&self) -> XorShift64 {
+        XorShift64(0x9e37_79b9_7f4a_7c15 ^ u64::from(self.release.number()))
     }
 }
 
 /// Random numbers from a seed (xorshift64*).
-pub struct Dice(u64);
+pub struct XorShift64(u64);
 
-impl Dice {
+impl XorShift64 {
     /// From 0 up to, and without, 1.
     pub fn part(&mut self) -> f64 {
         self.0 ^= self.0 >> 12;

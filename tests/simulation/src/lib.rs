@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!   scenario     a day as a dozen lines of data; the catalogue; files of your own
-//!   chance       random numbers
+//!   random       random numbers
 //!   oscillator   what CLOCK_MONOTONIC_RAW does while true time passes
 //!   network      a packet's way to a server and back, and what the server says
 //!   keeper       the steered clock, with the governor that the daemon has before it
@@ -14,12 +14,12 @@
 //!
 //! Errors here are *clock minus true time*: positive, the clock is ahead.
 
-pub mod chance;
 pub mod figures;
 mod keeper;
 pub mod network;
 pub mod oscillator;
 pub mod plot;
+pub mod random;
 pub mod scenario;
 pub mod table;
 pub mod world;

@@ -1,6 +1,6 @@
 //! A packet's way to a server and back.
 
-use crate::chance::Chance;
+use crate::random::Random;
 use crate::scenario::{Event, Path};
 use ipc::address::Address;
 use ipc::message::client::ReplyHeader;
@@ -25,7 +25,7 @@ pub struct Server {
     error: f64,
     drift: f64,
     since: i64,
-    chance: Chance,
+    random: Random,
 }
 
 /// What becomes of a query: when it came there, when it left again, when it was back; true time.
@@ -73,7 +73,7 @@ impl Server {
             error: path.error,
             drift: path.drift_ppm * 1e-6,
             since: begin,
-            chance: Chance::new(seed, 100 + place as u64),
+            random: Random::new(seed, 100 + place as u64),
         }
     }
 
@@ -100,13 +100,13 @@ impl Server {
     }
 
     fn one_way(&mut self, fixed: f64, jitter: f64) -> f64 {
-        let chance = &mut self.chance;
+        let random = &mut self.random;
         fixed
             + match self.path.law.as_str() {
-                "heavy" => chance.heavy(jitter),
-                "gamma" => (0..4).map(|_| chance.exponential(jitter / 4.0)).sum(),
-                "spikes" if chance.happens(0.05) => chance.exponential(30.0 * jitter),
-                _ => chance.exponential(jitter),
+                "heavy" => random.heavy(jitter),
+                "gamma" => (0..4).map(|_| random.exponential(jitter / 4.0)).sum(),
+                "spikes" if random.happens(0.05) => random.exponential(30.0 * jitter),
+                _ => random.exponential(jitter),
             }
     }
 
@@ -114,7 +114,7 @@ impl Server {
     pub fn travel(&mut self, left: i64) -> Option<Trip> {
         let there = self.one_way(self.fixed.0, self.jitter.0);
         let back = self.one_way(self.fixed.1, self.jitter.1);
-        let lost = self.chance.happens(self.path.loss) || self.chance.happens(self.path.loss);
+        let lost = self.random.happens(self.path.loss) || self.random.happens(self.path.loss);
         self.fixed.0 += self.ramp;
         if lost || !self.up {
             return None;
@@ -129,7 +129,7 @@ impl Server {
         let noise = self.path.stamps_us * 1e3;
         let wrong = (self.wrong(trip.arrived) * 1e9) as i64;
         let mut stamp = |time: i64| {
-            let noise = if noise > 0.0 { (self.chance.normal() * noise) as i64 } else { 0 };
+            let noise = if noise > 0.0 { (self.random.normal() * noise) as i64 } else { 0 };
             let utc = utc(time, day) + smear(time, day, self.path.smears);
             Timestamp::from_unix_nanos(utc + wrong + noise).bits()
         };

@@ -1,6 +1,6 @@
 //! CLOCK_MONOTONIC_RAW over true time: a frequency that walks, swings with the day, and jumps.
 
-use crate::chance::Chance;
+use crate::random::Random;
 use crate::scenario::Scenario;
 use ipc::units::RawInstant;
 
@@ -9,7 +9,7 @@ const SECOND: i64 = 1_000_000_000;
 /// The counter. Within one second of true time its frequency is constant.
 #[derive(Debug)]
 pub struct Oscillator {
-    chance: Chance,
+    random: Random,
     /// True time and counter at the last full second.
     since: i64,
     raw: f64,
@@ -27,7 +27,7 @@ impl Oscillator {
     pub fn new(scenario: &Scenario, seed: u64, begin: i64) -> Self {
         let base = scenario.frequency_ppm * 1e-6;
         Self {
-            chance: Chance::new(seed, 1),
+            random: Random::new(seed, 1),
             since: begin,
             raw: 5_000.0e9,
             frequency: base,
@@ -57,7 +57,7 @@ impl Oscillator {
     pub fn turn(&mut self, time: i64) {
         self.raw += (time - self.since) as f64 * (1.0 + self.frequency);
         self.since = time;
-        self.base += self.wander * self.chance.normal();
+        self.base += self.wander * self.random.normal();
         let age = (time - self.begin) as f64 / SECOND as f64;
         self.frequency = self.base + self.swing.0 * (age * self.swing.1).sin();
     }

@@ -7,7 +7,7 @@ use bench::clock::{self, VirtualClock};
 use bench::daemon::{Daemon, Setup};
 use bench::netns::Network;
 use bench::programs::free_port;
-use bench::relay::{Post, Relay};
+use bench::relay::{Relay, RelayConfig};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -62,13 +62,13 @@ impl Stage {
         for (index, scenario) in SCENARIOS.iter().enumerate() {
             let relays = scenario.path.map(|path| {
                 [0, 1].map(|client| {
-                    let post = Post {
+                    let config = RelayConfig {
                         front: (networks.as_ref().map_or(Ipv4Addr::LOCALHOST, |_| FAR), 0).into(),
                         from: IpAddr::V4(Ipv4Addr::new(127, 0, 1, (2 * index + client + 1) as u8)),
                         server: far,
                         network: networks.as_ref().map(|both| both[1].file()),
                     };
-                    Relay::start(post, path, 1_000 * (round + 1) + index as u64)
+                    Relay::start(config, path, 1_000 * (round + 1) + index as u64)
                 })
             });
             let to = |client: usize| relays.as_ref().map_or(straight, |relays| relays[client].address());

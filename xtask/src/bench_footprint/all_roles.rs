@@ -9,7 +9,7 @@ use bench::nts::{NtsServer, counts};
 use std::path::Path;
 use std::time::Duration;
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Pages that are touched late: at the first reports of counters, when a child of the exchange role has ended.
 const SETTLE: Duration = Duration::from_secs(5);
@@ -54,9 +54,9 @@ fn measure(programs: &Path) -> Result<(Option<u64>, Vec<String>), String> {
 
     let followed = above.setup.start();
     let daemon = own.setup.start();
-    daemon.wait_until_synchronised(PATIENCE);
+    daemon.wait_until_synchronised(TIMEOUT);
     ask(&own)?;
-    daemon.wait_until("asked for time", PATIENCE, answers);
+    daemon.wait_until("asked for time", TIMEOUT, answers);
     std::thread::sleep(SETTLE);
     // A page that both map would count for half.
     followed.stop();

@@ -60,7 +60,7 @@ fn exchange_says(offer: AeadOffer, records: &[FromExchange]) -> Result<usize, St
         bench.exchange.send(record).unwrap();
         if let Err(breach) = bench.links.receive(at(2), Process::Exchange) {
             assert_eq!(breach.process, Process::Exchange);
-            return Err(breach.deed);
+            return Err(breach.violation);
         }
     }
     Ok(records.len())
@@ -72,7 +72,7 @@ fn a121_a_key_exchange_ends_once_and_with_the_cookies_that_came() {
     let good = [cookie(1), cookie(1), FromExchange::Exchanged(exchanged(1))];
     assert_eq!(says(&good), Ok(3));
     assert_eq!(says(&[cookie(1), failed(1)]), Ok(2));
-    for (records, deed) in [
+    for (records, violation) in [
         (vec![cookie(2)], "that is not open"),
         (vec![failed(2)], "that is not open"),
         (vec![failed(1), failed(1)], "that is not open"),
@@ -83,7 +83,7 @@ fn a121_a_key_exchange_ends_once_and_with_the_cookies_that_came() {
         (vec![cookie(1); 9], "more than 8 cookies"),
     ] {
         let said = says(&records).unwrap_err();
-        assert!(said.contains(deed), "{said} is not {deed}");
+        assert!(said.contains(violation), "{said} is not {violation}");
     }
 }
 
@@ -126,7 +126,7 @@ fn a121_keys_of_a_form_that_no_message_has_are_a_breach() {
         assert!(matches!(bench.links.receive(at(2), Process::Exchange), Ok(Some(_))));
     }
     let breach = bench.links.receive(at(2), Process::Exchange).unwrap_err();
-    assert!(breach.deed.contains("out of range"), "{breach}");
+    assert!(breach.violation.contains("out of range"), "{breach}");
 }
 
 #[test]
@@ -182,7 +182,7 @@ fn a122_the_key_exchange_service_says_what_it_may_in_its_order() {
     let counts = |accepted| FromKeyService::Counters(KeyCounters { accepted, ..KeyCounters::ZERO });
     assert_eq!(key_service_says(0, &[hello, holder, in_use(1, 2), counts(1), counts(2)]), Ok(5));
     assert_eq!(key_service_says(1, &[hello, in_use(1, 2), in_use(5, 5)]), Ok(3));
-    for (records, deed) in [
+    for (records, violation) in [
         (vec![holder], "before its hello"),
         (vec![hello, hello], "said hello twice"),
         (vec![hello, holder, holder], "the key holder's hello twice"),
@@ -192,7 +192,10 @@ fn a122_the_key_exchange_service_says_what_it_may_in_its_order() {
         ([&[hello][..], &[counts(1); 40]].concat(), "more than once a second"),
     ] {
         let said = key_service_says(0, &records).unwrap_err();
-        assert!(said.contains(deed) && said.contains("the key exchange service"), "{said} is not {deed}");
+        assert!(
+            said.contains(violation) && said.contains("the key exchange service"),
+            "{said} is not {violation}"
+        );
     }
 }
 

@@ -1,5 +1,5 @@
-//! What was asked, and the one judge of what is said of it: the exchange role asks it what its child may say, the engine
-//! what the exchange role may.
+//! A request, and the one judge of the messages about it: the exchange role judges its child by it, and the engine
+//! judges the exchange role.
 
 use super::{
     AeadOffer, Exchange, ExchangeId, Exchanged, FromExchange, KeyServer, MAX_COOKIES, Resolve, Resolved,
@@ -7,8 +7,8 @@ use super::{
 };
 use crate::secret::Aead;
 
-/// A rule that an answer broke, as the rest of a sentence that starts with who broke it.
-pub type Deed = &'static str;
+/// The rule that an answer violates, as the predicate of a sentence whose subject is the process.
+pub type Violation = &'static str;
 
 /// A look-up or a key exchange that hasn't ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +34,7 @@ pub enum Progress {
 }
 
 impl Asked {
-    /// None where there is nothing to be ended.
+    /// `None` if there is nothing to end.
     pub const fn of(asked: &ToExchange) -> Option<Self> {
         let task = match asked {
             ToExchange::Resolve(resolve) => Task::Resolve(*resolve),
@@ -60,8 +60,8 @@ impl Asked {
     /// Judges a record that is about this, and counts cookies. After an end nothing more may be said of it.
     ///
     /// # Errors
-    /// [`Deed`]: no honest role says this.
-    pub fn judge(&mut self, said: &FromExchange) -> Result<Progress, Deed> {
+    /// [`Violation`]: no honest role says this.
+    pub fn judge(&mut self, said: &FromExchange) -> Result<Progress, Violation> {
         if said.id() != Some(self.id()) {
             return Err("answered something else than was asked");
         }
@@ -104,14 +104,14 @@ impl FromExchange {
 }
 
 /// All have one port.
-fn judge_addresses(asked: &Resolve, resolved: &Resolved) -> Result<(), Deed> {
+fn judge_addresses(asked: &Resolve, resolved: &Resolved) -> Result<(), Violation> {
     match resolved.addresses.first().is_some_and(|first| first.port() == asked.port) {
         true => Ok(()),
         false => Err("sent an address with another port than was asked for"),
     }
 }
 
-fn judge_keys(asked: &Exchange, ended: &Exchanged) -> Result<(), Deed> {
+fn judge_keys(asked: &Exchange, ended: &Exchanged) -> Result<(), Violation> {
     let is_offered = match asked.offer {
         AeadOffer::GcmSivFirst => true,
         AeadOffer::SivOnly => ended.keys.algorithm() == Aead::AesSivCmac256,

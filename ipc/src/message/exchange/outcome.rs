@@ -1,4 +1,4 @@
-//! What a look-up or key exchange may end with. Who has one of these types has what an honest child could have said:
+//! The results of a look-up or key exchange. A value of these types is one that an honest child could have sent:
 //! decoding refuses everything else.
 
 use super::MAX_ADDRESSES;
@@ -84,7 +84,8 @@ impl AssociationKeys {
         if is_lawful { Ok(Self(raw)) } else { Err(OutOfRange) }
     }
 
-    /// With other keys to be tried once where the first answer is an NTS NAK (AEAD 30, a server without record 1024).
+    /// With alternative keys, to be tried once if the first answer is an NTS NAK (AEAD 30, a server without record
+    /// 1024).
     ///
     /// # Errors
     /// [`OutOfRange`]: a key is longer than the algorithm's, or there are other keys for AEAD 15, which has one kind.
@@ -119,7 +120,7 @@ impl AssociationKeys {
         &self.0.pair
     }
 
-    /// Keys to be tried once where the first answer is an NTS NAK.
+    /// Keys to be tried once if the first answer is an NTS NAK.
     pub const fn alternate(&self) -> Option<&KeyPair> {
         self.0.alternate.as_ref()
     }

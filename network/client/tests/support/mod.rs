@@ -1,4 +1,4 @@
-//! The engine's words to the client role, and a server to be played by hand.
+//! The engine's messages to the client role, and a server controlled by the test.
 
 #![allow(dead_code, reason = "each test file uses its part")]
 
@@ -43,7 +43,7 @@ fn plain(id: u64, destination: SocketAddr, millis: i64) -> Query {
     Query { id: QueryId(id), destination: destination.into(), deadline, packet, protected: false }
 }
 
-/// A server's socket, to be played by hand.
+/// A server's socket, controlled by the test.
 pub struct Server(pub UdpSocket);
 
 impl Server {

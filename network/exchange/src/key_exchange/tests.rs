@@ -16,7 +16,7 @@ use std::time::Duration;
 
 const ID: ExchangeId = ExchangeId(7);
 
-/// Files of roots, and who they speak of.
+/// Root files, and the authorities in them.
 struct World {
     authority: Authority,
     place: Place,
@@ -170,7 +170,7 @@ fn a053_without_tls_1_3_or_the_protocol_nothing_is_asked() {
         assert_eq!(world.ask(&task(server.address().port())).unwrap_err(), reason, "{protocols:?}");
         assert!(conversation(&server).request.is_empty(), "no request was sent");
     }
-    // A server of TLS 1.2 answers our hello with an alert, or with a hello of its own version.
+    // A TLS 1.2 server answers our hello with an alert, or with a hello for its version.
     let alert = [21, 3, 3, 0, 2, 2, 70];
     let hello = [&[22, 3, 3, 0, 44, 2, 0, 0, 40, 3, 3][..], &[7; 32], &[0, 0xc0, 0x2f, 0, 0, 0]].concat();
     for octets in [&alert[..], &hello] {

@@ -4,7 +4,7 @@ use bench::programs::Place;
 use ipc::message::exchange::{AeadOffer, Exchange, ExchangeId, HostName, KeyServer};
 use rustls::pki_types::{CertificateDer, ServerName};
 
-/// A Tuesday; certificates of these tests are told from it.
+/// A Tuesday; the certificates of these tests are valid relative to it.
 const TODAY: i64 = 1_800_000_000;
 
 const NAME: &str = "time.example";
@@ -24,7 +24,7 @@ fn roots(text: &str) -> Roots {
     Roots::read(&place.join("roots.pem")).unwrap()
 }
 
-/// Who asks: at which time, and since which other one the clock may be wrong.
+/// The request: its time, and the earliest time that the clock may really show.
 #[derive(Clone, Copy)]
 struct Client {
     now: i64,
@@ -142,7 +142,7 @@ fn a051_a_wrong_clock_may_take_a_chain_that_is_valid_later_than_the_earliest_pos
     assert!(ahead.judge(&root, &chain).unwrap().deferred);
     // Where the clock is right, nothing is deferred, whatever was asked.
     assert!(!Client { now: TODAY, ..client }.judge(&root, &chain).unwrap().deferred);
-    // Who didn't ask for it doesn't get it.
+    // It is not sent unless requested.
     assert_eq!(
         Client { now: 0, floor: None }.judge(&root, &chain).unwrap_err(),
         ExchangeFailure::NotYetValid

@@ -38,7 +38,7 @@ impl Setting {
         self.write(&self.key, identity.key_pem.as_bytes());
     }
 
-    /// A new file in the place of the old one, by its name, as those who renew certificates do it.
+    /// Replaces the file by a rename, as ACME clients do.
     pub fn write(&self, path: &Path, octets: &[u8]) {
         let new = path.with_extension("new");
         fs::write(&new, octets).unwrap();
@@ -55,7 +55,7 @@ impl Setting {
         let mut secrets = if let Some(at) = behind(&[2, 1, 1, 4, 0x20]).or(behind(&[4, 0x22, 4, 0x20])) {
             vec![der[at..at + 32].to_vec()]
         } else {
-            // The modulus and the public exponent are nobody's secret.
+            // The modulus and the public exponent are not secret.
             let at = behind(&[4, 0x82]).unwrap() + 2 + 4;
             integers(&der[at..]).into_iter().skip(3).take(3).collect()
         };

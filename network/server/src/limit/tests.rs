@@ -25,10 +25,10 @@ fn named(ip: &str) -> Source {
 
 /// How many are within the limit, spared, and the rest.
 fn outcomes(limiter: &Limiter, requests: impl Iterator<Item = (Source, RawInstant)>) -> [u32; 3] {
-    let mut dice = Dice::new();
+    let mut rng = SplitMix64::new();
     let mut counts = [0; 3];
     for (source, now) in requests {
-        let place = match limiter.judge(&source, now, &mut dice) {
+        let place = match limiter.judge(&source, now, &mut rng) {
             Verdict::Within => 0,
             Verdict::Spared => 1,
             Verdict::Kiss | Verdict::Over => 2,
@@ -90,15 +90,15 @@ fn a079_hopping_through_a_64_a_48_or_a_24_is_one_host_or_one_network() {
 #[test]
 fn a077_a_hundred_thousand_sources_beside_each_other_are_few_networks() {
     let limiter = Limiter::new(&ServerPolicy::DEFAULT).unwrap();
-    let mut dice = Dice::new();
+    let mut rng = SplitMix64::new();
     let (mut flood, mut honest) = (0, 0);
     // 90,000 a second for ten seconds, and an honest client eight times a second.
     for n in 0..900_000u32 {
         let now = RawInstant::saturating(1_000 * SECOND + i64::from(n) * SECOND / 90_000);
         let spoofed = source((0x0a00_0000 + (u64::from(n) * 7_919 % 100_000) as u32).to_be_bytes());
-        flood += u32::from(limiter.judge(&spoofed, now, &mut dice) == Verdict::Within);
+        flood += u32::from(limiter.judge(&spoofed, now, &mut rng) == Verdict::Within);
         if n % 11_250 == 0 {
-            honest += u32::from(limiter.judge(&named("198.51.100.1"), now, &mut dice) == Verdict::Within);
+            honest += u32::from(limiter.judge(&named("198.51.100.1"), now, &mut rng) == Verdict::Within);
         }
     }
     assert!(honest >= 79, "{honest} of 80");
@@ -109,12 +109,12 @@ fn a077_a_hundred_thousand_sources_beside_each_other_are_few_networks() {
 fn a077_a080_a_million_sources_neither_grow_the_table_nor_silence_a_client() {
     let limiter = limiter();
     let mut served = 0;
-    let mut dice = Dice::new();
+    let mut rng = SplitMix64::new();
     for n in 0..1_000_000u32 {
         let now = at(i64::from(n) / 100);
-        limiter.judge(&source((0x0a00_0000 + n * 251).to_be_bytes()), now, &mut dice);
+        limiter.judge(&source((0x0a00_0000 + n * 251).to_be_bytes()), now, &mut rng);
         if n % 100_000 == 0 {
-            served += u32::from(limiter.judge(&named("198.51.100.1"), now, &mut dice) == Verdict::Within);
+            served += u32::from(limiter.judge(&named("198.51.100.1"), now, &mut rng) == Verdict::Within);
         }
     }
     assert_eq!(served, 10);
@@ -125,15 +125,15 @@ fn a077_a080_a_million_sources_neither_grow_the_table_nor_silence_a_client() {
 fn while_too_many_come_in_all_who_asks_rarely_is_answered() {
     let policy = ServerPolicy { total_rate: 1_000, ..ServerPolicy::DEFAULT };
     let limiter = Limiter::new(&policy).unwrap();
-    let mut dice = Dice::new();
+    let mut rng = SplitMix64::new();
     let (mut flood, mut honest) = (0, 0);
     // Each of 65,536 networks asks 1.5 times a second.
     for n in 0..1_000_000u32 {
         let now = RawInstant::saturating(1_000 * SECOND + i64::from(n) * 10_000);
         let spoofed = source([10, (n >> 8) as u8, n as u8, 1]);
-        flood += u32::from(limiter.judge(&spoofed, now, &mut dice) == Verdict::Within);
+        flood += u32::from(limiter.judge(&spoofed, now, &mut rng) == Verdict::Within);
         if n % 400_000 == 399_999 {
-            honest += u32::from(limiter.judge(&named("198.51.100.1"), now, &mut dice) == Verdict::Within);
+            honest += u32::from(limiter.judge(&named("198.51.100.1"), now, &mut rng) == Verdict::Within);
         }
     }
     assert_eq!(honest, 2);
@@ -143,16 +143,16 @@ fn while_too_many_come_in_all_who_asks_rarely_is_answered() {
 #[test]
 fn kisses_have_a_budget_of_their_own() {
     let limiter = limiter();
-    let mut dice = Dice::new();
-    let kisses = |limiter: &Limiter, dice: &mut Dice| {
+    let mut rng = SplitMix64::new();
+    let kisses = |limiter: &Limiter, rng: &mut SplitMix64| {
         (0..1_000_000)
-            .filter(|n| limiter.judge(&named("192.0.2.1"), at(n / 100), dice) == Verdict::Kiss)
+            .filter(|n| limiter.judge(&named("192.0.2.1"), at(n / 100), rng) == Verdict::Kiss)
             .count()
     };
-    let told = kisses(&limiter, &mut dice);
+    let told = kisses(&limiter, &mut rng);
     assert!((640..=720).contains(&told), "{told} in 10 s");
     let mute = Limiter::new(&ServerPolicy { kiss: false, ..POLICY }).unwrap();
-    assert_eq!(kisses(&mute, &mut dice), 0);
+    assert_eq!(kisses(&mute, &mut rng), 0);
 }
 
 #[test]
@@ -166,14 +166,14 @@ fn a080_two_tables_put_the_same_addresses_into_different_places() {
 #[test]
 fn times_at_both_ends_and_a_full_turn_of_the_table_s_clock_lock_nobody_out() {
     let limiter = limiter();
-    let mut dice = Dice::new();
+    let mut rng = SplitMix64::new();
     for now in [RawInstant::MIN, RawInstant::MAX, RawInstant::MIN, at(0)] {
-        limiter.judge(&named("192.0.2.1"), now, &mut dice);
+        limiter.judge(&named("192.0.2.1"), now, &mut rng);
     }
     outcomes(&limiter, at_once(named("192.0.2.1"), 1_000));
     let turn = (1i64 << 48) / MILLISECOND;
     for later in [turn / 3, turn / 2 + 1_000, turn - 60_000, turn, 3 * turn] {
-        assert_eq!(limiter.judge(&named("192.0.2.1"), at(later), &mut dice), Verdict::Within, "{later}");
+        assert_eq!(limiter.judge(&named("192.0.2.1"), at(later), &mut rng), Verdict::Within, "{later}");
     }
 }
 
@@ -201,15 +201,15 @@ fn a078_forged_cookies_beyond_the_limits_of_an_address_are_opened_up_to_a_budget
 
 #[test]
 fn a078_an_association_is_limited_by_itself() {
-    let (limiter, mut dice) = (limiter(), Dice::new());
-    let within = |association: &[u8], dice: &mut Dice| {
-        let all = (0..1_000).map(|_| limiter.judge_association(association, at(0), dice));
+    let (limiter, mut rng) = (limiter(), SplitMix64::new());
+    let within = |association: &[u8], rng: &mut SplitMix64| {
+        let all = (0..1_000).map(|_| limiter.judge_association(association, at(0), rng));
         all.filter(|verdict| *verdict == Verdict::Within).count()
     };
-    assert_eq!(within(&[1; 32], &mut dice), 16);
-    assert_eq!(within(&[2; 32], &mut dice), 16, "another one has its own bucket");
-    assert_eq!(within(&[1; 16], &mut dice), 16);
-    let judged = limiter.judge(&named("192.0.2.1"), at(0), &mut dice);
+    assert_eq!(within(&[1; 32], &mut rng), 16);
+    assert_eq!(within(&[2; 32], &mut rng), 16, "another one has its own bucket");
+    assert_eq!(within(&[1; 16], &mut rng), 16);
+    let judged = limiter.judge(&named("192.0.2.1"), at(0), &mut rng);
     assert_eq!(judged, Verdict::Within, "addresses are another matter");
 }
 

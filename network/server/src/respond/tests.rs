@@ -41,7 +41,7 @@ struct Bench {
     departures: Departures,
     is_silent: bool,
     smear: Option<i64>,
-    dice: Dice,
+    rng: SplitMix64,
 }
 
 impl Bench {
@@ -54,12 +54,12 @@ impl Bench {
             departures: Departures::new(),
             is_silent: false,
             smear: None,
-            dice: Dice::new(),
+            rng: SplitMix64::new(),
         }
     }
 
     fn respond(&mut self, request: &[u8], asked: &Asked, receive: Timestamp) -> Result<Reply, Refusal> {
-        let desk = Desk {
+        let context = RequestContext {
             system: variables(self.state.as_ref(), self.now, self.smear),
             is_silent: self.is_silent,
             access: &self.access,
@@ -67,11 +67,11 @@ impl Bench {
             departures: Some(&self.departures),
             now: self.now,
         };
-        let question = read(request, asked, &desk)?;
+        let question = read(request, asked, &context)?;
         if question.is_protected {
             return Err(Refusal::Malformed);
         }
-        super::answer(&question.header, asked, receive, &desk, &mut self.dice)
+        super::answer(&question.header, asked, receive, &context, &mut self.rng)
     }
 
     fn header(&mut self) -> Header {

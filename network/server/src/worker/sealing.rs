@@ -9,9 +9,9 @@ use crate::control_message::Target;
 use crate::mmsg::{BATCH, ROOM};
 use crate::outgoing::Addressed;
 use crate::protected::{Opened, open};
-use crate::respond::{Asked, Desk, ReplyKind};
+use crate::respond::{Asked, ReplyKind, RequestContext};
+use crate::served_clock::transmit_stamp;
 use crate::source::Source;
-use crate::wall::transmit_stamp;
 use protocol::nts::cookie::CookieKeys;
 use protocol::timestamp::Timestamp;
 use rand_chacha::ChaCha12Rng;
@@ -38,7 +38,7 @@ pub(super) struct Waiting {
 pub(super) struct Sealing {
     waiting: Vec<Waiting>,
     random: ChaCha12Rng,
-    /// Replies can't be written over requests that are still read.
+    /// Replies cannot overwrite requests that are still needed.
     replies: Box<[[u8; ROOM]; GROUP]>,
     /// How long one takes, nanoseconds.
     pace: i64,
@@ -67,7 +67,7 @@ impl Sealing {
     }
 }
 
-/// How many of the requests of these clients make the next group, which is for so many clients at most.
+/// How many of these requests form the next group, which is for at most the given number of clients.
 fn group(sources: impl Iterator<Item = Source>, clients: usize) -> usize {
     let mut known = [None; GROUP];
     let mut count = 0;
@@ -86,20 +86,26 @@ fn group(sources: impl Iterator<Item = Source>, clients: usize) -> usize {
 impl Worker {
     /// Answers those that wait. Where the batch was a full one (`is_full`) more are waiting behind it, and larger
     /// groups are cheaper.
-    pub(super) fn answer_protected(&mut self, at: usize, desk: &Desk<'_>, keys: &CookieKeys, is_full: bool) {
+    pub(super) fn answer_protected(
+        &mut self,
+        at: usize,
+        context: &RequestContext<'_>,
+        keys: &CookieKeys,
+        is_full: bool,
+    ) {
         let mut begin = 0;
         let clients = if is_full { GROUP } else { 1 };
         while let Some(rest) = self.sealing.waiting.get(begin..).filter(|rest| !rest.is_empty()) {
             let end = begin + group(rest.iter().map(|request| request.asked.source), clients);
-            self.seal_group(begin, end, desk, keys);
+            self.seal_group(begin, end, context, keys);
             self.send_all(at);
             begin = end;
         }
         self.sealing.waiting.clear();
     }
 
-    fn seal_group(&mut self, begin: usize, end: usize, desk: &Desk<'_>, keys: &CookieKeys) {
-        let Self { sealing, post, outgoing, dice, counters, wall, .. } = self;
+    fn seal_group(&mut self, begin: usize, end: usize, context: &RequestContext<'_>, keys: &CookieKeys) {
+        let Self { sealing, batch, outgoing, rng, counters, clock, .. } = self;
         let Sealing { waiting, random, replies, pace } = sealing;
         outgoing.clear();
         let mut group = waiting.get(begin..end).unwrap_or_default().iter();
@@ -107,10 +113,10 @@ impl Worker {
         let mut slots = [0; GROUP];
         let mut places = opened.iter_mut().zip(&mut slots);
         let mut next = group.next();
-        for (slot, packet) in post.all_mut() {
+        for (slot, packet) in batch.all_mut() {
             let Some(request) = next.filter(|request| request.slot == slot) else { continue };
             next = group.next();
-            match open(packet, &request.asked, request.receive, desk, dice, keys) {
+            match open(packet, &request.asked, request.receive, context, rng, keys) {
                 Ok(reply) => {
                     outgoing.put(Addressed {
                         slot,
@@ -131,26 +137,26 @@ impl Worker {
         }
         outgoing.seal();
         let count = opened.iter().flatten().count();
-        let messages = 0..outgoing.parcels().len();
-        let before = wall.now();
+        let messages = 0..outgoing.messages().len();
+        let before = clock.now();
         let mut lengths = [0; GROUP];
         for (number, reply) in opened.iter().flatten().enumerate() {
-            // The clock is read when about half of this one's work is done.
+            // The clock is read when about half of this reply's work is done.
             let rest = (2 * (count - number) as i64 - 1) * *pace / 2;
             let delay = outgoing.expected_delay(&messages, outgoing.message_of(number));
-            let leaves = || Some(transmit_stamp(wall.now()?.saturating_add(rest + delay)));
+            let leaves = || Some(transmit_stamp(clock.now()?.saturating_add(rest + delay)));
             let (Some(out), Some(length)) = (replies.get_mut(number), lengths.get_mut(number)) else {
                 continue;
             };
             let Ok(sealed) = reply.seal(keys, random, leaves, out) else {
-                // A virtual clock that was never whole: no time, no answer.
+                // A virtual clock that could never be read: no time, no reply.
                 add(&mut counters.failed, count);
                 outgoing.clear();
                 return;
             };
             *length = sealed;
         }
-        if let (Some(before), Some(after)) = (before, wall.now())
+        if let (Some(before), Some(after)) = (before, clock.now())
             && count > 0
         {
             let taken = (after.saturating_sub(before).max(0) / count as i64).min(SLOWEST);
@@ -171,7 +177,7 @@ impl Worker {
         drop(opened);
         for ((slot, length), reply) in slots.iter().zip(lengths).zip(replies.iter()).take(count) {
             if let (Some(place), Some(reply)) =
-                (post.octets_mut(*slot).get_mut(..length), reply.get(..length))
+                (batch.octets_mut(*slot).get_mut(..length), reply.get(..length))
             {
                 place.copy_from_slice(reply);
             }

@@ -8,7 +8,8 @@ use protocol::timestamp::Timestamp;
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::SeedableRng;
 use server::{
-    AccessList, Asked, Departures, Desk, Dice, Limiter, Refusal, ReplyKind, answer, open, read, variables,
+    AccessList, Asked, Departures, Limiter, Refusal, ReplyKind, RequestContext, SplitMix64, answer, open,
+    read, variables,
 };
 use std::net::SocketAddr;
 
@@ -22,7 +23,7 @@ pub struct Bench {
     pub access: AccessList,
     pub limiter: Option<Limiter>,
     pub departures: Departures,
-    pub dice: Dice,
+    pub rng: SplitMix64,
     pub random: ChaCha12Rng,
     pub now: i64,
     /// When requests come.
@@ -37,7 +38,7 @@ impl Bench {
             access: AccessList::new(&[v4, Rule { ipv6: true, ..v4 }]).unwrap(),
             limiter,
             departures: Departures::new(),
-            dice: Dice::new(),
+            rng: SplitMix64::new(),
             random: ChaCha12Rng::from_seed([7; 32]),
             now: 1_000 * SECOND,
             receive: RECEIVE,
@@ -65,7 +66,7 @@ impl Bench {
             reference_time: WallTime::saturating(1_800_000_000_000_000_000),
             valid_until: RawInstant::MAX,
         };
-        let desk = Desk {
+        let context = RequestContext {
             system: variables(Some(&state), now, None),
             is_silent: false,
             access: &self.access,
@@ -74,13 +75,13 @@ impl Bench {
             now,
         };
         let receive = Timestamp::from_bits(self.receive);
-        let question = read(request, &asked, &desk)?;
+        let question = read(request, &asked, &context)?;
         if !question.is_protected {
-            let reply = answer(&question.header, &asked, receive, &desk, &mut self.dice)?;
+            let reply = answer(&question.header, &asked, receive, &context, &mut self.rng)?;
             return Ok((reply.kind, reply.octets.to_vec()));
         }
         let mut packet = request.to_vec();
-        let opened = open(&mut packet, &asked, receive, &desk, &mut self.dice, &self.keys)?;
+        let opened = open(&mut packet, &asked, receive, &context, &mut self.rng, &self.keys)?;
         let mut out = [0xaa; 1_344];
         let transmit = || Some(Timestamp::from_bits(TRANSMIT));
         let length = opened.seal(&self.keys, &mut self.random, transmit, &mut out)?;

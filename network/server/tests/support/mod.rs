@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 
 pub type Server = Role<ToServer, FromServer, Ending>;
 
-/// The program on a socket of its own, answering the loopback network; its words to standard error go to a file.
+/// The program on its own socket, answering the loopback network; its standard error goes to a file.
 pub fn start(policy: ServerPolicy) -> (Server, u16, std::path::PathBuf) {
     static COUNT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
     let number = COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);

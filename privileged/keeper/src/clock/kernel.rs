@@ -1,8 +1,7 @@
 //! CLOCK_REALTIME by clock_adjtime. A fence file.
 //!
-//! The slew is the kernel's own phase-locked loop with its frequency held: each second it corrects
-//! 2^-(2 + time constant) of what is left, and goes on to the end, and not beyond it, whatever becomes of
-//! this process.
+//! The slew is the kernel's own phase-locked loop with its frequency held: each second it corrects 2^-(2 + time
+//! constant) of what is left, and completes the slew, but no more, even if this process dies.
 
 use super::{Clock, read_pair};
 use crate::kernel::Errno;
@@ -71,7 +70,7 @@ impl KernelClock {
         call(&Change { modes: ADJ_FREQUENCY, frequency, ..Change::default() }).map(drop)
     }
 
-    /// Takes the clock in hand: nominal tick, frequency as found (where it is lawful), no slew.
+    /// Takes over the clock: nominal tick, the current frequency (if it is in range), no slew.
     ///
     /// # Errors
     /// EPERM without CAP_SYS_TIME.

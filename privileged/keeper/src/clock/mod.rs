@@ -1,5 +1,4 @@
-//! The clock is an interface: the kernel's, or, in a program of its own, one for everything that must not touch it. No
-//! program has two.
+//! The clock is an interface: the kernel's clock or, in a separate program, a virtual one. No program links both.
 
 pub mod kernel;
 
@@ -15,38 +14,38 @@ pub trait Clock {
     /// The clock now, with CLOCK_MONOTONIC_RAW read next to it.
     ///
     /// # Errors
-    /// The kernel's.
+    /// The error of the failed system call.
     fn read(&self) -> Result<ClockReading, Errno>;
 
     /// Sets the base frequency, and replaces the slew in progress by this one; it ends by itself, also when
     /// this process is killed.
     ///
     /// # Errors
-    /// The kernel's; the clock is as before.
+    /// The error of the failed system call; the clock is as before.
     fn adjust(&mut self, base: Frequency, slew: Offset, pace: TimeConstant) -> Result<(), Errno>;
 
     /// Moves the clock at once; a slew in progress is forgotten.
     ///
     /// # Errors
-    /// The kernel's; the clock is as before.
+    /// The error of the failed system call; the clock is as before.
     fn step(&mut self, delta: Offset) -> Result<(), Errno>;
 
     /// What the kernel tells programs.
     ///
     /// # Errors
-    /// The kernel's.
+    /// The error of the failed system call.
     fn set_status(&mut self, status: &Status) -> Result<(), Errno>;
 
-    /// Whether frequency and mode are still as we left them; sets them back where they are not.
+    /// Whether frequency and mode are still as we set them; restores them if not.
     ///
     /// # Errors
-    /// The kernel's.
+    /// The error of the failed system call.
     fn reclaim(&mut self) -> Result<bool, Errno>;
 
     /// Ends a slew and leaves the clock at its base frequency, in the mode in which others expect it.
     ///
     /// # Errors
-    /// The kernel's.
+    /// The error of the failed system call.
     fn release(&mut self) -> Result<(), Errno>;
 }
 

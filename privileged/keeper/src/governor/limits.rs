@@ -104,7 +104,7 @@ pub const RESTORE_FREE: i64 = SECOND / 1_000;
 pub const RESTORE_SPACING: i64 = 60 * SECOND;
 /// Growth of BOOTTIME − MONOTONIC that counts as a suspend.
 pub const SUSPEND: i64 = 10 * SECOND;
-/// Largest slew of one order, where the kernel clamps.
+/// The largest slew of one order, where the kernel clamps it.
 pub const SLEW: i64 = SECOND / 2;
 /// Time under orders until the oscillator is known to within the commissioning's band.
 pub const SEARCH: i64 = HOUR;

@@ -1,7 +1,7 @@
-//! The governor: an opinion of its own on what may be done to the clock.
+//! The governor: judges independently what may be done to the clock.
 //!
-//! Pure: it is told the moment and the order, and answers with a [`Grant`] or a [`Refused`]. Whoever holds
-//! a `Grant` may touch the clock once, after the record (already charged) has been written.
+//! It is pure: it receives the time and the order, and returns a [`Grant`] or a [`Refused`]. A `Grant` permits one
+//! change of the clock, after the record, which is already charged, has been written.
 //!
 //! `limits` is the table, `record` what survives a restart, `budget` the sliding windows, `steps` the rows
 //! that only steps pass; here are the others.
@@ -82,7 +82,7 @@ pub struct Governor {
     asleep_seen: i64,
     epoch: u32,
     leap: Leap,
-    /// How far somebody else has moved the clock from the line, while that is neither undone nor accepted.
+    /// How far other programs have moved the clock from the predicted time, while that is neither undone nor accepted.
     displaced: Option<Offset>,
     resumed: bool,
     restored_at: Option<RawInstant>,
@@ -100,7 +100,7 @@ impl Governor {
         if record.boot_id == boot_id {
             record.age = record.age.saturating_add((now.boot - record.boot_time).max(0));
         } else {
-            // What the wall clock says of the time between two boots is hearsay: bounded credit.
+            // The wall clock's time between two boots is not trustworthy: its credit is bounded.
             let between = now.wall.minus(record.wall).nanos();
             record.age = record.age.saturating_add(between.clamp(0, limits.refill));
             record.boot_id = boot_id;
@@ -151,8 +151,8 @@ impl Governor {
         self.epoch
     }
 
-    /// No step leads to a time before this: the build, or an hour before the last good time. An operator who
-    /// approves a step may have to undo a wrong "good" time, so then it is the build alone.
+    /// The earliest target of a step: the build date, or an hour before the last good time, whichever is later. A step
+    /// approved by the operator may have to undo a wrong "good" time, so only the build date limits it.
     pub fn floor(&self) -> WallTime {
         if self.terms.approved_step > 0 {
             return self.built;
@@ -209,8 +209,8 @@ impl Governor {
 
         let slept = now.asleep - self.asleep >= limits::SUSPEND;
         let displaced = self.displaced.unwrap_or(Offset::ZERO).nanos();
-        // CLOCK_MONOTONIC_RAW stands still while the machine sleeps; the steered clock doesn't. How well the
-        // kernel made up for it isn't anybody's step: the resume row is for that.
+        // CLOCK_MONOTONIC_RAW stops while the machine is suspended; the disciplined clock does not. The kernel's error
+        // in compensating for that is not a step by another program: the resume row covers it.
         let slept_now = (now.asleep - self.asleep_seen).max(0);
         self.asleep_seen = now.asleep;
         let beside = now.wall.minus(self.expected_wall(now)).nanos() - displaced - slept_now;
@@ -237,7 +237,7 @@ impl Governor {
         if stepped {
             self.displaced = Some(Offset::saturating(displaced + moved.nanos()));
         }
-        // The line goes on as if nobody had moved the clock: a restoring step is measured by it.
+        // The predicted time ignores changes by other programs: a restoring step is measured against it.
         let displaced = self.displaced.unwrap_or(Offset::ZERO).nanos();
         let wall = WallTime::saturating(now.wall.nanos() - displaced);
         self.line = Line { raw: now.raw, wall, slew: now.slew_left };
@@ -264,13 +264,13 @@ impl Governor {
     fn expected_wall(&self, now: &Moment) -> WallTime {
         let elapsed = now.raw.since(self.line.raw).nanos();
         let slewed = self.line.slew.nanos() - now.slew_left.nanos();
-        // A slew only shrinks; whatever else the reading says is not slewing but somebody's change.
+        // A slew only shrinks; any other change of the reading was made by another program.
         let slewed = slewed.clamp(self.line.slew.nanos().min(0), self.line.slew.nanos().max(0));
         WallTime::saturating(self.line.wall.nanos() + elapsed + self.record.base.gain(elapsed) + slewed)
     }
 
-    /// Counts time under orders for the commissioning, and lets the middle of the band follow. (A frequency that
-    /// nobody has ordered for hours, because there is no network say, tells nothing of the oscillator.)
+    /// Counts the time under orders for the commissioning, and lets the centre of the band follow. (A frequency that
+    /// was not ordered for hours, for example without a network, says nothing about the oscillator.)
     fn learn_band(&mut self, elapsed: i64) {
         let record = &mut self.record;
         if record.commissioned_time < limits::COMMISSIONING {
@@ -296,7 +296,7 @@ impl Governor {
     /// May the base frequency be set and this slew be started?
     ///
     /// # Errors
-    /// The row that refuses, with its limit and what is left of it.
+    /// The row of the table that refuses it, with its limit and what is left of it.
     pub fn judge_adjust(&mut self, order: &Adjust, now: &Moment) -> Result<Grant, Refused> {
         self.admit(order.epoch, order.asked_at, now)?;
         let slew = order.slew.nanos();
@@ -439,7 +439,7 @@ impl Governor {
 
     /// A granted order was not carried out: the clock follows the line from before. What was charged stays so.
     pub fn not_done(&mut self) {
-        // A status changes nothing here, and what was carried out can't be taken back.
+        // A status changes nothing here, and a change of the clock cannot be undone.
         let Some(before) = self.before_grant.take() else { return };
         let unspent;
         (self.line, self.record.base, self.displaced, self.open_charge, unspent) = before;

@@ -1,5 +1,5 @@
-//! What the governor remembers over restarts: fixed size, two slots, sequence and checksum. It is charged
-//! and synced before the clock is touched; a torn write leaves the slot before it.
+//! The governor's persistent state: fixed size, two slots, sequence number and checksum. It is charged and synchronised
+//! before the clock is changed; a torn write leaves the previous slot intact.
 
 use super::limits::Limits;
 use hmac_sha256::Hash;
@@ -35,7 +35,7 @@ pub struct Record {
     pub wall: WallTime,
     /// Base frequency of the last lawful order.
     pub base: Frequency,
-    /// Middle of the band; 0 until the search has ended.
+    /// Centre of the band; 0 until the search has ended.
     pub centre: Frequency,
     /// Age up to which the centre has followed.
     pub centre_age: i64,
@@ -96,23 +96,23 @@ impl Record {
         }
     }
 
-    /// After a loss of both slots: nothing is left to spend until time has earned it. What was spent may have been spent
-    /// right before: the budget of a day is back after a day, and for 30 days a day's is missing.
+    /// After the loss of both slots: every budget starts empty. It may all have been spent just before, so the budget
+    /// of a day is restored after a day, and for 30 days the monthly budget lacks one day's.
     pub fn spent(limits: &Limits, boot_id: [u8; 16], boot_time: i64, wall: WallTime) -> Self {
         let mut record = Self::born(boot_id, boot_time, wall);
         record.start_steps = u8::MAX;
         record.below_floor_used = true;
         record.run_step_age = 0;
         record.resume_ages = [0; 4];
-        // Hour and day number −1, which end where this record begins.
+        // Hour and day number −1, which end when this record begins.
         record.hours[24] = u32::MAX;
         record.days[30] = u32::try_from(limits.phase_day / 1_000).unwrap_or(u32::MAX);
-        // Whoever can destroy a record must not get the wide band of a first hour for it.
+        // Destroying the record must not give an attacker the wide band of the first hour again.
         record.commissioned_time = super::limits::SEARCH;
         record
     }
 
-    /// The record that a run begins with, from what is known of the one before; `kept` is the newer whole slot.
+    /// The record at the start of a run, derived from the previous one; `kept` is the newer valid slot.
     pub fn of(
         memory: Memory,
         kept: Option<Self>,
@@ -166,7 +166,7 @@ impl Record {
         slot
     }
 
-    /// From one slot; nothing where it is torn, foreign or out of range.
+    /// From one slot; `None` if it is torn, foreign or out of range.
     pub fn from_octets(slot: &[u8; SLOT]) -> Option<Self> {
         if Hash::hash(&slot[..CHECK])[..] != slot[CHECK..] {
             return None;
@@ -234,7 +234,7 @@ impl Record {
         }
     }
 
-    /// Where the slot of this record's sequence stands in the file.
+    /// The file offset of the slot for this record's sequence number, octets.
     pub fn position(&self) -> i64 {
         (self.sequence % 2) as i64 * SLOT as i64
     }

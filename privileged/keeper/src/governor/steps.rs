@@ -1,4 +1,4 @@
-//! Steps, judged by the reason that is claimed for them and the governor's own evidence for it.
+//! Steps, judged by their claimed reason and the governor's own evidence.
 
 use super::limits::{self, SECOND};
 use super::{Governor, Grant, Line, Moment, budget, refused};
@@ -6,10 +6,10 @@ use ipc::message::privileged::{Refusal, Refused, Step, StepReason};
 use ipc::units::{Offset, WallTime};
 
 impl Governor {
-    /// May the clock be stepped?
+    /// Judges a step.
     ///
     /// # Errors
-    /// The row that refuses, with its limit and what is left of it.
+    /// The row of the table that refuses it, with its limit and what is left of it.
     pub fn judge_step(&mut self, order: &Step, now: &Moment) -> Result<Grant, Refused> {
         self.admit(order.epoch, order.asked_at, now)?;
         let delta = order.delta.nanos();
@@ -20,7 +20,7 @@ impl Governor {
         if result > self.latest().nanos() {
             return Err(refused(Refusal::Latest, self.latest().nanos(), result));
         }
-        // A step of nothing would still mark the clock unsynchronised.
+        // A step of zero would still mark the clock unsynchronised.
         if delta == 0 {
             return Err(refused(Refusal::Range, 1, 0));
         }
@@ -101,7 +101,7 @@ impl Governor {
         if beside > limits::RESTORE_WITHIN {
             return Err(refused(Refusal::Evidence, limits::RESTORE_WITHIN, beside));
         }
-        // What leads beside the line is a movement like any other, from where the line is known.
+        // A step to anywhere but the predicted time counts as an ordinary movement from that time.
         let charged = if beside <= limits::RESTORE_FREE { 0 } else { beside };
         self.within_budget(charged)?;
         self.restored_at = Some(now.raw);

@@ -13,7 +13,7 @@ fn terms(profile: Profile) -> Terms {
     Terms { profile, run_step: Span::from_secs(10).nanos(), leap_seconds: true, approved_step: 0 }
 }
 
-/// A governor, its clocks and a perfect clock that does what it is told.
+/// A governor, its clocks and a perfect clock that follows every order.
 struct World {
     governor: Governor,
     now: Moment,
@@ -226,7 +226,7 @@ fn a173_a_clock_below_the_floor_is_set_once_in_a_boot() {
     };
     let delta = today() - wrong.wall.nanos();
     world.step(StepReason::Start, delta).unwrap();
-    // Thrown back by somebody, it is not set again without an operator.
+    // A clock set back by another program is not restored without an operator.
     world.pass(2 * SECOND);
     world.now.wall = wrong.wall;
     world.governor.observe(&world.now, false);
@@ -559,7 +559,8 @@ fn a133_leap_seconds_only_on_their_days_and_not_too_soon() {
 
 #[test]
 fn a163_the_kernels_own_leap_second_is_not_a_foreign_step() {
-    // From 2027-06-30 23:59:30 on; the kernel inserts or deletes at midnight. Unarmed, it is somebody's step.
+    // From 2027-06-30 23:59:30 on; the kernel inserts or deletes at midnight. Without an armed leap second it is a step
+    // by another program.
     for (leap, moved, event) in [
         (Leap::Insert, -SECOND, None),
         (Leap::Delete, SECOND, None),

@@ -1,9 +1,9 @@
-//! An order as words of the audit log.
+//! The text of an order in the audit log.
 
 use ipc::message::privileged::ToPrivileged;
 use std::fmt;
 
-/// What was asked, as words of the audit log.
+/// The requested change, as text for the audit log.
 pub struct Asked<'a>(pub &'a ToPrivileged);
 
 impl fmt::Display for Asked<'_> {

@@ -148,7 +148,7 @@ fn a164_without_a_written_record_no_step_is_made_and_slews_go_on() {
     keeper.written = Some(raw_now());
     // 100 ms at constant 6: 391 ppm, outside the band, so it costs budget.
     assert_eq!(order(&mut keeper, &mut engine, &adjust(100_000_000)), Ok(()));
-    // A day later only what costs nothing goes on.
+    // A day later only uncharged slews continue.
     let day_ago = raw_now().nanos() - UNWRITTEN;
     if day_ago > 0 {
         keeper.unwritten_since = Some(RawInstant::saturating(day_ago));
@@ -186,11 +186,11 @@ fn a_wait_for_the_disk_begins_with_a_sign_of_life() {
 #[test]
 fn the_engines_goodbye_and_its_closed_link_end_the_keeper_with_their_own_codes() {
     use ipc::process::Process;
-    for (farewell, code) in
+    for (goodbye, code) in
         [(Process::Engine, 81), (Process::Client, 82), (Process::Server, 83), (Process::Exchange, 84)]
     {
         let (mut keeper, mut engine, _silent) = keeper();
-        engine.send(&ToPrivileged::Goodbye(farewell)).unwrap();
+        engine.send(&ToPrivileged::Goodbye(goodbye)).unwrap();
         assert_eq!(keeper.turn().unwrap_err().code(), code);
     }
     let (mut keeper, engine, _silent) = keeper();
@@ -198,7 +198,7 @@ fn the_engines_goodbye_and_its_closed_link_end_the_keeper_with_their_own_codes()
     assert_eq!(keeper.turn().unwrap_err().code(), 81);
 }
 
-/// As the kernel tells of a signal.
+/// In the format of signalfd(2).
 fn raise(signals: &OwnedFd, signal: i32) {
     let mut information = [0; 128];
     information[..4].copy_from_slice(&signal.to_ne_bytes());

@@ -1,4 +1,4 @@
-//! Clocks that are not the kernel's: for everything that must not touch that one.
+//! Clocks other than the kernel's, for uses that must not change that one.
 
 mod untouched;
 mod virtual_file;

@@ -1,5 +1,5 @@
-//! truechimer-keeper-virtual: keeps a virtual clock, or looks at the kernel's and keeps none. truechimerd becomes it, by an
-//! exec, where it is started with `--clock`.
+//! truechimer-keeper-virtual: disciplines a virtual clock, or only reads the kernel's. truechimerd becomes it, by an
+//! exec, if it is started with `--clock`.
 
 use filters::Role;
 use ipc::message::privileged::{ClockKind, ClockReading, Status};

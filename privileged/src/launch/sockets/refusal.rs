@@ -1,4 +1,4 @@
-//! What it means that the kernel refuses an address, and what the administrator is told.
+//! What a failed bind means, and the message for the administrator.
 
 use keeper::ending::Ending;
 use nix::errno::Errno;
@@ -13,12 +13,12 @@ pub enum Service {
     KeyExchange,
 }
 
-/// Why an address can't be bound.
+/// Why an address cannot be bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// This host has no such family, or no such interface: all else is served.
     Absent,
-    /// Somebody has to change something.
+    /// The administrator must change something.
     Mistake,
     /// The kernel has no room now.
     Passing,
@@ -33,17 +33,17 @@ impl Refusal {
         }
     }
 
-    /// Where the daemon can't go on for it.
+    /// The ending, if the daemon cannot continue.
     pub fn ending(self, address: SocketAddr, errno: Errno, service: Service) -> Ending {
-        let sentence = self.sentence(address, errno, service);
+        let message = self.message(address, errno, service);
         match self {
-            Self::Passing => Ending::Trouble(sentence),
-            Self::Absent | Self::Mistake => Ending::Bind(sentence),
+            Self::Passing => Ending::Trouble(message),
+            Self::Absent | Self::Mistake => Ending::Bind(message),
         }
     }
 
     /// The address, what the kernel says, and what to do.
-    pub fn sentence(self, address: SocketAddr, errno: Errno, service: Service) -> String {
+    pub fn message(self, address: SocketAddr, errno: Errno, service: Service) -> String {
         let remedy = match (self, errno, service) {
             (Self::Absent, Errno::ENODEV | Errno::ENXIO, _) => {
                 "there is no interface of this number; without this address until truechimer is restarted"
@@ -101,8 +101,8 @@ mod tests {
             (Errno::ENOMEM, Refusal::Passing, 75, "next start"),
         ] {
             let refusal = Refusal::of(errno);
-            let sentence = refusal.sentence(address, errno, Service::Time);
-            assert!(sentence.starts_with("[2001:db8::1]:123: ") && sentence.contains(word), "{sentence}");
+            let message = refusal.message(address, errno, Service::Time);
+            assert!(message.starts_with("[2001:db8::1]:123: ") && message.contains(word), "{message}");
             assert_eq!((refusal, refusal.ending(address, errno, Service::Time).code()), (kind, code));
         }
     }
@@ -110,7 +110,7 @@ mod tests {
     #[test]
     fn a_link_local_address_without_an_interface_is_explained() {
         let address = "[fe80::1]:123".parse().unwrap();
-        let sentence = Refusal::Mistake.sentence(address, Errno::EINVAL, Service::Time);
-        assert!(sentence.contains("%2"), "{sentence}");
+        let message = Refusal::Mistake.message(address, Errno::EINVAL, Service::Time);
+        assert!(message.contains("%2"), "{message}");
     }
 }

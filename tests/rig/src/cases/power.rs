@@ -37,13 +37,13 @@ pub const CASES: &[Case] = &[
 ];
 
 fn cuts(stand: &Stand) -> Result<Found, String> {
-    let mut dice = stand.dice();
+    let mut random = stand.random();
     let (mut slowest, mut with_state) = (0.0_f64, 0);
     for attempt in 1..=CUTS {
         stand.world.answer(false);
         let machine = stand.power_on(stand.disk()?, &Start::default())?;
         // From before the first process to well after the launch.
-        let moment = 2.0 + 16.0 * dice.part();
+        let moment = 2.0 + 16.0 * random.part();
         std::thread::sleep(Duration::from_secs_f64(moment));
         let disk = machine.cut_power()?;
         stand.world.answer(true);
@@ -66,13 +66,13 @@ fn cuts(stand: &Stand) -> Result<Found, String> {
 
 fn deaths(stand: &Stand) -> Result<Found, String> {
     stand.world.answer(false);
-    let mut dice = stand.dice();
+    let mut random = stand.random();
     let (mut slowest, mut with_state, mut ended) = (0.0_f64, 0, 0);
     let mut guest = stand.boot(&Start::default())?;
     let mut attempt = 0;
     while attempt < DEATHS {
         // Of each size alike: from 3 ms to a minute.
-        let moment = 0.003 * 20_000_f64.powf(dice.part());
+        let moment = 0.003 * 20_000_f64.powf(random.part());
         match death(&mut guest, moment) {
             Ok((took, has_left_files)) => {
                 attempt += 1;

@@ -79,8 +79,8 @@ fn failed(id: ExchangeId) -> FromExchange {
     FromExchange::ExchangeFailed(ExchangeFailed { id, reason: ExchangeFailure::Tls })
 }
 
-/// What becomes of a record after so many cookies.
-fn judge(task: ToExchange, cookies: u8, said: &FromExchange) -> Result<Progress, Deed> {
+/// The result of a record after this many cookies.
+fn judge(task: ToExchange, cookies: u8, said: &FromExchange) -> Result<Progress, Violation> {
     let mut asked = Asked::of(&task).unwrap();
     assert_eq!(asked.id(), ID);
     for _ in 0..cookies {
@@ -90,7 +90,7 @@ fn judge(task: ToExchange, cookies: u8, said: &FromExchange) -> Result<Progress,
 }
 
 /// What becomes of it after two cookies.
-fn end(task: &Exchange, exchanged: Exchanged) -> Result<Progress, Deed> {
+fn end(task: &Exchange, exchanged: Exchanged) -> Result<Progress, Violation> {
     judge(ToExchange::Exchange(*task), 2, &FromExchange::Exchanged(exchanged))
 }
 
@@ -106,7 +106,7 @@ fn addresses_for_the_name_end_its_look_up() {
 #[test]
 fn a176_a121_what_a_look_up_cannot_end_with_is_unlawful() {
     let good = resolved(&["192.0.2.1:123"]);
-    for (said, deed) in [
+    for (said, violation) in [
         (FromExchange::Resolved(Resolved { id: OTHER, ..good }), "something else"),
         (FromExchange::Failed(Failed { id: OTHER, reason: LookupFailure::NoSuchName }), "something else"),
         (FromExchange::Resolved(resolved(&["192.0.2.1:53"])), "another port"),
@@ -117,7 +117,7 @@ fn a176_a121_what_a_look_up_cannot_end_with_is_unlawful() {
         (failed(ID), "as if it were a key exchange"),
     ] {
         let broken = judge(look_up(), 0, &said).unwrap_err();
-        assert!(broken.contains(deed), "{broken} is not {deed}: {said:?}");
+        assert!(broken.contains(violation), "{broken} is not {violation}: {said:?}");
     }
 }
 
@@ -148,11 +148,11 @@ fn a176_a121_an_outcome_that_the_exchange_cannot_have_is_unlawful() {
         (|it| it.addresses = addresses(&["192.0.2.1:123"; 2]), "can't lead to"),
         (|it| it.cookies = 0, "another number of cookies"),
     ];
-    for (number, (edit, deed)) in cases.into_iter().enumerate() {
+    for (number, (edit, violation)) in cases.into_iter().enumerate() {
         let mut outcome = exchanged();
         edit(&mut outcome);
         let broken = end(&exchange(), outcome).unwrap_err();
-        assert!(broken.contains(deed), "{number}: {broken} is not {deed}");
+        assert!(broken.contains(violation), "{number}: {broken} is not {violation}");
     }
     let siv_only = Exchange { offer: AeadOffer::SivOnly, ..exchange() };
     assert!(end(&siv_only, exchanged()).unwrap_err().contains("not offered"));

@@ -16,7 +16,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 const QUEUE: usize = 64;
 
 /// How long a peer may leave its link unread.
-const PATIENCE: Span = Span::from_secs(60);
+const TIMEOUT: Span = Span::from_secs(60);
 
 /// Whether a record will reach its peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +29,7 @@ pub enum Taken {
 
 /// One link with its queue and its hello.
 #[derive(Debug)]
-pub struct Outlet<Out, In> {
+pub struct QueuedLink<Out, In> {
     process: Process,
     link: Link<Out, In>,
     waiting: VecDeque<Out>,
@@ -38,7 +38,7 @@ pub struct Outlet<Out, In> {
     greeted: bool,
 }
 
-impl<Out: Message, In: Message> Outlet<Out, In> {
+impl<Out: Message, In: Message> QueuedLink<Out, In> {
     /// Takes an end and makes it non-blocking.
     pub fn new(process: Process, fd: OwnedFd) -> Result<Self, nix::Error> {
         let flags = OFlag::from_bits_retain(fcntl(&fd, FcntlArg::F_GETFL)?);
@@ -79,7 +79,7 @@ impl<Out: Message, In: Message> Outlet<Out, In> {
         Ok(Taken::Yes)
     }
 
-    /// Sends or queues a record that can't be left out: a full queue is a breach.
+    /// Sends or queues a record that cannot be left out: a full queue is a violation.
     pub fn send_surely(&mut self, now: RawInstant, body: Out) -> Result<(), Breach> {
         match self.send(now, body)? {
             Taken::Yes => Ok(()),
@@ -95,7 +95,7 @@ impl<Out: Message, In: Message> Outlet<Out, In> {
         self.accepted = self.accepted.wrapping_sub(dropped);
     }
 
-    /// Sends what waits, as far as the peer reads.
+    /// Sends queued records, as far as the peer reads.
     pub fn flush(&mut self, now: RawInstant) -> Result<(), Breach> {
         while let Some(body) = self.waiting.front() {
             match self.link.send(body) {
@@ -105,7 +105,7 @@ impl<Out: Message, In: Message> Outlet<Out, In> {
                 }
                 Err(LinkError::Full) => {
                     let since = *self.full_since.get_or_insert(now);
-                    if now.since(since).nanos() >= PATIENCE.nanos() {
+                    if now.since(since).nanos() >= TIMEOUT.nanos() {
                         return Err(Breach::new(self.process, "has not read its link for a minute"));
                     }
                     return Ok(());
@@ -122,9 +122,9 @@ impl<Out: Message, In: Message> Outlet<Out, In> {
         !self.waiting.is_empty()
     }
 
-    /// When patience ends.
+    /// When a peer that does not read its link is given up.
     pub fn deadline(&self) -> Option<RawInstant> {
-        self.full_since.filter(|_| self.is_waiting()).map(|since| since.after(PATIENCE))
+        self.full_since.filter(|_| self.is_waiting()).map(|since| since.after(TIMEOUT))
     }
 
     /// One record.
@@ -149,7 +149,7 @@ impl<Out: Message, In: Message> Outlet<Out, In> {
     }
 
     fn breach(&self, error: LinkError) -> Breach {
-        let deed = match error {
+        let violation = match error {
             LinkError::Closed => GONE.to_owned(),
             LinkError::Malformed(error) => format!("broke the protocol: {error}"),
             LinkError::OutOfOrder { expected, found } => {
@@ -158,11 +158,11 @@ impl<Out: Message, In: Message> Outlet<Out, In> {
             LinkError::Full => "does not read its link".to_owned(),
             LinkError::Kernel(number) => format!("cannot be reached: {}", Errno::from_raw(number).desc()),
         };
-        Breach::new(self.process, deed)
+        Breach::new(self.process, violation)
     }
 }
 
-impl<Out, In> AsFd for Outlet<Out, In> {
+impl<Out, In> AsFd for QueuedLink<Out, In> {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.link.as_fd()
     }

@@ -9,7 +9,7 @@ use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection};
 use std::io::Write;
 use std::sync::LazyLock;
-use threads::Editions;
+use threads::Versions;
 
 static AUTHORITY: LazyLock<(Authority, Identity)> = LazyLock::new(|| {
     let authority = Authority::new("root");
@@ -17,7 +17,7 @@ static AUTHORITY: LazyLock<(Authority, Identity)> = LazyLock::new(|| {
     (authority, identity)
 });
 
-fn desk() -> Desk {
+fn context() -> Context {
     let mut config = AUTHORITY.1.server_config();
     config.send_tls13_tickets = 0;
     let settings = Settings {
@@ -25,7 +25,7 @@ fn desk() -> Desk {
         cookies: Some(Arc::new(CookieSecret(7).keys())),
         certificate: None,
     };
-    Desk { settings: Editions::new(settings).newest(), config: Some(Arc::new(config)) }
+    Context { settings: Versions::new(settings).newest(), config: Some(Arc::new(config)) }
 }
 
 fn client(protocols: &[&[u8]]) -> ClientConnection {
@@ -42,9 +42,9 @@ struct Heard {
     failure: Option<rustls::Error>,
 }
 
-/// The whole talk of a client that sends these octets, in pieces of at most that size.
-fn talk(client: &mut ClientConnection, says: &[u8], piece: usize) -> Heard {
-    let (desk, mut talk) = (desk(), Talk::new());
+/// The whole session of a client that sends these octets, in pieces of at most that size.
+fn session(client: &mut ClientConnection, says: &[u8], piece: usize) -> Heard {
+    let (context, mut session) = (context(), Session::new());
     client.writer().write_all(says).unwrap();
     let mut heard = Heard { end: None, answer: Vec::new(), is_closed: false, failure: None };
     for _ in 0..1_000 {
@@ -57,7 +57,7 @@ fn talk(client: &mut ClientConnection, says: &[u8], piece: usize) -> Heard {
         }
         for octets in out.chunks(piece) {
             let mut told = Vec::new();
-            heard.end = heard.end.or(talk.hear(octets, &desk, || true, &mut told));
+            heard.end = heard.end.or(session.hear(octets, &context, || true, &mut told));
             let mut told = &told[..];
             while !told.is_empty() {
                 client.read_tls(&mut told).unwrap();
@@ -75,7 +75,7 @@ fn talk(client: &mut ClientConnection, says: &[u8], piece: usize) -> Heard {
 }
 
 fn answer_to(says: &[u8]) -> Vec<u8> {
-    let heard = talk(&mut client(&[ALPN]), says, usize::MAX);
+    let heard = session(&mut client(&[ALPN]), says, usize::MAX);
     assert_eq!(heard.end, Some(End::Refused), "{:?}", heard.failure);
     assert!(heard.is_closed, "the end is said");
     heard.answer
@@ -84,7 +84,7 @@ fn answer_to(says: &[u8]) -> Vec<u8> {
 #[test]
 fn the_same_is_said_however_small_the_pieces_are() {
     for piece in [1, 2, 7, 100, usize::MAX] {
-        let heard = talk(&mut client(&[ALPN]), &request(&[30, 15]), piece);
+        let heard = session(&mut client(&[ALPN]), &request(&[30, 15]), piece);
         assert_eq!((heard.end, heard.is_closed, heard.failure), (Some(End::Exchanged), true, None));
         assert_eq!(heard.answer.len(), 6 + 6 + 4 + 8 * (4 + 68) + 4);
     }
@@ -93,12 +93,12 @@ fn the_same_is_said_however_small_the_pieces_are() {
 #[test]
 fn a053_a_client_that_names_no_protocol_or_another_one_gets_nothing_but_an_alert() {
     for protocols in [&[][..], &[&b"h2"[..]], &[b"ntske/2", b"http/1.1"]] {
-        let heard = talk(&mut client(protocols), &request(&[15]), usize::MAX);
+        let heard = session(&mut client(protocols), &request(&[15]), usize::MAX);
         let alert = rustls::Error::AlertReceived(rustls::AlertDescription::NoApplicationProtocol);
         assert_eq!((heard.end, heard.failure), (Some(End::Tls), Some(alert)), "{protocols:?}");
         assert!(heard.answer.is_empty());
     }
-    let heard = talk(&mut client(&[b"h2", ALPN]), &request(&[15]), usize::MAX);
+    let heard = session(&mut client(&[b"h2", ALPN]), &request(&[15]), usize::MAX);
     assert_eq!(heard.end, Some(End::Exchanged), "ours among others is enough");
 }
 
@@ -121,7 +121,7 @@ fn hello_of_tls_1_2() -> Vec<u8> {
 #[test]
 fn a053_a_client_that_knows_tls_1_2_gets_nothing_but_an_alert() {
     let mut out = Vec::new();
-    let end = Talk::new().hear(&hello_of_tls_1_2(), &desk(), || true, &mut out);
+    let end = Session::new().hear(&hello_of_tls_1_2(), &context(), || true, &mut out);
     assert_eq!(
         (end, out.get(..2), &out[out.len() - 2..]),
         (Some(End::Tls), Some(&[21, 3][..]), &[2, 70][..])
@@ -133,14 +133,14 @@ fn a088_whose_handshake_is_one_too_many_is_told_nothing() {
     let mut client = client(&[ALPN]);
     let (mut hello, mut out) = (Vec::new(), Vec::new());
     client.write_tls(&mut hello).unwrap();
-    let mut talk = Talk::new();
+    let mut session = Session::new();
     let asked = std::cell::Cell::new(0);
     let mut hear = |octets: &[u8]| {
         let begins = || {
             asked.set(asked.get() + 1);
             false
         };
-        talk.hear(octets, &desk(), begins, &mut out)
+        session.hear(octets, &context(), begins, &mut out)
     };
     assert_eq!(hear(&hello[..hello.len() - 1]), None);
     assert_eq!(asked.get(), 0, "nothing is counted before the message is whole");
@@ -188,14 +188,14 @@ fn a089_a_request_of_4096_octets_is_answered_and_one_more_is_too_long() {
         let mut says = record(9, &vec![0; length - around]);
         says.extend(request(&[15]));
         assert_eq!(says.len(), length);
-        let heard = talk(&mut client(&[ALPN]), &says, usize::MAX);
+        let heard = session(&mut client(&[ALPN]), &says, usize::MAX);
         assert_eq!(heard.end == Some(End::Exchanged), answered, "{length}");
     }
 }
 
 #[test]
 fn a087_who_never_ends_his_request_is_told_so_when_his_time_is_over() {
-    let (desk, mut talk) = (desk(), Talk::new());
+    let (context, mut session) = (context(), Session::new());
     let mut client = client(&[ALPN]);
     client.writer().write_all(&request(&[15])[..9]).unwrap();
     for _ in 0..4 {
@@ -203,7 +203,7 @@ fn a087_who_never_ends_his_request_is_told_so_when_his_time_is_over() {
         while client.wants_write() {
             client.write_tls(&mut out).unwrap();
         }
-        assert_eq!(talk.hear(&out, &desk, || true, &mut told), None);
+        assert_eq!(session.hear(&out, &context, || true, &mut told), None);
         let mut told = &told[..];
         while !told.is_empty() {
             client.read_tls(&mut told).unwrap();
@@ -211,21 +211,25 @@ fn a087_who_never_ends_his_request_is_told_so_when_his_time_is_over() {
         }
     }
     let mut told = Vec::new();
-    talk.run_out(&mut told);
+    session.run_out(&mut told);
     client.read_tls(&mut &told[..]).unwrap();
     assert!(client.process_new_packets().unwrap().peer_has_closed());
     let mut answer = Vec::new();
     let _ = client.reader().read_to_end(&mut answer);
     assert_eq!(answer, error(ErrorCode::BadRequest));
-    assert_eq!(talk.hear(&[22, 3, 3], &desk, || true, &mut told), None, "nothing is heard after the end");
+    assert_eq!(
+        session.hear(&[22, 3, 3], &context, || true, &mut told),
+        None,
+        "nothing is heard after the end"
+    );
 }
 
 #[test]
 fn without_keys_for_cookies_a_client_is_told_that_it_is_our_fault() {
-    let mut desk = desk();
-    let settings = Settings { cookies: None, ..Settings::clone(&*desk.settings) };
-    desk.settings = Editions::new(settings).newest();
-    let (mut client, mut talk) = (client(&[ALPN]), Talk::new());
+    let mut context = context();
+    let settings = Settings { cookies: None, ..Settings::clone(&*context.settings) };
+    context.settings = Versions::new(settings).newest();
+    let (mut client, mut session) = (client(&[ALPN]), Session::new());
     client.writer().write_all(&request(&[15])).unwrap();
     let mut answer = Vec::new();
     for _ in 0..4 {
@@ -233,7 +237,7 @@ fn without_keys_for_cookies_a_client_is_told_that_it_is_our_fault() {
         while client.wants_write() {
             client.write_tls(&mut out).unwrap();
         }
-        talk.hear(&out, &desk, || true, &mut told);
+        session.hear(&out, &context, || true, &mut told);
         let mut told = &told[..];
         while !told.is_empty() {
             client.read_tls(&mut told).unwrap();
@@ -249,8 +253,8 @@ proptest! {
 
     #[test]
     fn a097_no_first_octets_panic_or_go_on_for_ever(octets in proptest::collection::vec(any::<u8>(), 0..2_000)) {
-        let (desk, mut out) = (desk(), Vec::new());
-        Talk::new().hear(&octets, &desk, || true, &mut out);
+        let (context, mut out) = (context(), Vec::new());
+        Session::new().hear(&octets, &context, || true, &mut out);
         prop_assert!(out.len() < 20_000);
     }
 
@@ -261,14 +265,14 @@ proptest! {
         if let Some(place) = hello.get_mut(at) {
             *place ^= octet;
         }
-        let (desk, mut out, mut talk) = (desk(), Vec::new(), Talk::new());
+        let (context, mut out, mut session) = (context(), Vec::new(), Session::new());
         for piece in hello.chunks(cut) {
-            talk.hear(piece, &desk, || true, &mut out);
+            session.hear(piece, &context, || true, &mut out);
         }
     }
 
     #[test]
     fn a097_no_request_panics(says in proptest::collection::vec(any::<u8>(), 0..600)) {
-        talk(&mut client(&[ALPN]), &says, usize::MAX);
+        session(&mut client(&[ALPN]), &says, usize::MAX);
     }
 }

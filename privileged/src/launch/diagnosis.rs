@@ -1,4 +1,4 @@
-//! What was found in a place, and what to do about it, in words for the administrator.
+//! Messages for the administrator about files: what is wrong, and how to fix it.
 
 use super::users;
 use keeper::ending::Ending;
@@ -6,23 +6,23 @@ use nix::errno::Errno;
 use nix::sys::stat::{FileStat, SFlag};
 use nix::unistd::geteuid;
 
-/// For a file or directory that the kernel refused, with the sentence for the administrator. Only what stays
-/// so until somebody changes a path, an owner, a mode or a kind may keep the service down; all else is tried again.
-pub fn refused(errno: Errno, sentence: String) -> Ending {
+/// The ending for a file or directory that the kernel refused, with the message for the administrator. Only errors that
+/// persist until a path, owner, mode or file type is changed keep the service down; after all others it is restarted.
+pub fn refused(errno: Errno, message: String) -> Ending {
     match errno {
         Errno::ENOENT | Errno::ENOTDIR | Errno::EISDIR | Errno::ELOOP | Errno::ENAMETOOLONG => {
-            Ending::Configuration(sentence)
+            Ending::Configuration(message)
         }
-        Errno::EACCES | Errno::EPERM => Ending::Configuration(sentence),
-        Errno::EBUSY | Errno::EEXIST | Errno::ENOTEMPTY | Errno::ETXTBSY => Ending::Configuration(sentence),
+        Errno::EACCES | Errno::EPERM => Ending::Configuration(message),
+        Errno::EBUSY | Errno::EEXIST | Errno::ENOTEMPTY | Errno::ETXTBSY => Ending::Configuration(message),
         Errno::EINVAL | Errno::ENXIO | Errno::ENODEV | Errno::EOPNOTSUPP | Errno::ENOSYS => {
-            Ending::Configuration(sentence)
+            Ending::Configuration(message)
         }
-        _ => Ending::Trouble(sentence),
+        _ => Ending::Trouble(message),
     }
 }
 
-/// The kernel's number of an error of the standard library; EIO where it has none.
+/// The errno of a standard library error; EIO if it has none.
 pub fn errno(error: &std::io::Error) -> Errno {
     error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)
 }
@@ -32,12 +32,12 @@ pub fn is_ours(facts: &FileStat) -> bool {
     facts.st_uid == 0 || facts.st_uid == geteuid().as_raw()
 }
 
-/// What kind of thing it is.
+/// The file type.
 pub fn kind(facts: &FileStat) -> SFlag {
     SFlag::from_bits_truncate(facts.st_mode) & SFlag::S_IFMT
 }
 
-/// The kind, as a noun.
+/// The file type, as a noun.
 pub fn noun(facts: &FileStat) -> &'static str {
     match kind(facts) {
         SFlag::S_IFREG => "a file",
@@ -54,7 +54,7 @@ pub fn owner_and_mode(facts: &FileStat) -> String {
     format!("owner {}, mode {:04o}", users::name_of(facts.st_uid), facts.st_mode & 0o7777)
 }
 
-/// What makes a directory or file one of root's: words for a shell.
+/// The shell command that makes a directory or file owned by root with this mode.
 pub fn make_roots(path: &std::path::Path, facts: &FileStat, mode: u32) -> String {
     let path = path.display();
     match is_ours(facts) {
@@ -63,7 +63,7 @@ pub fn make_roots(path: &std::path::Path, facts: &FileStat, mode: u32) -> String
     }
 }
 
-/// What the kernel says of a file of ours, with what to do about it.
+/// The description of an error on one of our files, with a remedy.
 pub fn explain(errno: Errno) -> String {
     let remedy = match errno {
         Errno::ENOSPC | Errno::EDQUOT => "free some space",

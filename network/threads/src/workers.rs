@@ -1,7 +1,7 @@
-//! What the thread at the link knows of the others, and how it sleeps.
+//! State that the link's thread shares with the serving threads, and how it is woken.
 
-use crate::bell::Bell;
 use crate::progress::Progress;
+use crate::wakeup::Wakeup;
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use ipc::units::Span;
 use network::clock;
@@ -11,39 +11,39 @@ use nix::poll::ppoll;
 use nix::sys::time::TimeSpec;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 
-/// At the end: how long what has arrived may still be answered, how often that is looked at, and after how many looks at
-/// nothing that is over.
+/// At the end: how long requests that have arrived may still be answered, how often progress is checked, and after how
+/// many checks without progress the drain ends.
 const DRAIN: Span = Span::from_millis(200);
 const LOOK: Span = Span::from_millis(10);
 const QUIET: u32 = 3;
 
-/// Threads that count so many kinds of things, and what else is shared with each of them.
+/// The serving threads, each with `KINDS` counters and other shared state.
 #[derive(Debug)]
-pub struct Crew<Own, const KINDS: usize> {
+pub struct Workers<Own, const KINDS: usize> {
     threads: Box<[Thread<Own, KINDS>]>,
-    /// Wakes the thread at the link.
-    bell: Bell,
-    /// That thread wants to be woken by the next count.
+    /// Wakes the link's thread.
+    wakeup: Wakeup,
+    /// The link's thread wants to be woken by the next count.
     is_asleep: AtomicBool,
-    /// Why a thread can't go on.
+    /// Why a thread cannot continue.
     failures: (Sender<Ending>, Receiver<Ending>),
 }
 
-/// What is shared with one thread, on cache lines of its own.
+/// The state shared with one thread, on its own cache lines.
 #[derive(Debug)]
 #[repr(align(128))]
 struct Thread<Own, const KINDS: usize> {
-    /// It alone writes them.
+    /// Written only by this thread.
     counts: [AtomicU64; KINDS],
     progress: Progress,
     own: Own,
 }
 
-impl<Own, const KINDS: usize> Crew<Own, KINDS> {
-    /// A thread for each of these.
+impl<Own, const KINDS: usize> Workers<Own, KINDS> {
+    /// One thread for each item.
     ///
     /// # Errors
-    /// The kernel's, where there are no descriptors.
+    /// The kernel's error if no descriptor is available.
     pub fn new(each: impl IntoIterator<Item = Own>) -> Result<Self, Errno> {
         let thread = |own| Thread {
             counts: std::array::from_fn(|_| AtomicU64::new(0)),
@@ -52,54 +52,53 @@ impl<Own, const KINDS: usize> Crew<Own, KINDS> {
         };
         Ok(Self {
             threads: each.into_iter().map(thread).collect(),
-            bell: Bell::new()?,
+            wakeup: Wakeup::new()?,
             is_asleep: AtomicBool::new(false),
             failures: unbounded(),
         })
     }
 
-    /// What else is shared with a thread.
+    /// The other state shared with a thread.
     pub fn own(&self, number: usize) -> Option<&Own> {
         self.threads.get(number).map(|thread| &thread.own)
     }
 
-    /// The same of all threads.
+    /// The other state of all threads.
     pub fn all(&self) -> impl Iterator<Item = &Own> {
         self.threads.iter().map(|thread| &thread.own)
     }
 
-    /// What is seen of each thread's work.
+    /// The progress of each thread.
     pub fn progress(&self) -> impl Iterator<Item = u64> {
         self.threads.iter().map(|thread| thread.progress.seen())
     }
 
-    /// A thread begins with a piece of work, or the next one.
+    /// A thread starts a piece of work.
     pub fn begin(&self, number: usize) {
         if let Some(thread) = self.threads.get(number) {
             thread.progress.begin();
         }
     }
 
-    /// A thread waits for more.
+    /// A thread waits for work.
     pub fn rest(&self, number: usize) {
         if let Some(thread) = self.threads.get(number) {
             thread.progress.rest();
         }
     }
 
-    /// Makes these one thread's counts. Wakes the thread at the link, if it sleeps: a system call, but not more than one a
-    /// second.
+    /// Publishes one thread's counters. Wakes the link's thread if it sleeps: one system call, at most once a second.
     pub fn publish(&self, number: usize, counts: [u64; KINDS]) {
         let Some(thread) = self.threads.get(number) else { return };
         for (place, count) in thread.counts.iter().zip(counts) {
             place.store(count, Relaxed);
         }
         if self.is_asleep.load(Relaxed) && self.is_asleep.swap(false, Relaxed) {
-            self.bell.ring();
+            self.wakeup.wake();
         }
     }
 
-    /// All counts together.
+    /// The sums of all counters.
     pub fn counts(&self) -> [u64; KINDS] {
         let mut sums = [0u64; KINDS];
         for thread in &self.threads {
@@ -110,30 +109,30 @@ impl<Own, const KINDS: usize> Crew<Own, KINDS> {
         sums
     }
 
-    /// The thread at the link is about to sleep, or no longer.
+    /// Marks the link's thread as asleep or awake.
     pub fn sleep(&self, is_asleep: bool) {
         self.is_asleep.store(is_asleep, SeqCst);
     }
 
-    /// What wakes the thread at the link.
-    pub const fn bell(&self) -> &Bell {
-        &self.bell
+    /// The wake-up of the link's thread.
+    pub const fn wakeup(&self) -> &Wakeup {
+        &self.wakeup
     }
 
-    /// A thread can't go on.
+    /// Reports that a thread cannot continue.
     pub fn fail(&self, ending: Ending) {
-        // Both ends live as long as this does.
+        // Both ends live as long as `self`.
         let _ = self.failures.0.send(ending);
-        self.bell.ring();
+        self.wakeup.wake();
     }
 
-    /// Why a thread can't go on, where one can't; each is told once, the first one first.
+    /// The next failure of a thread, if any; each is returned once, in order.
     pub fn failure(&self) -> Option<Ending> {
         self.failures.1.try_recv().ok()
     }
 
-    /// The engine is gone. What has arrived before is still answered, as long as that takes and no longer than 200 ms; nobody
-    /// else knows yet that this host's server ends.
+    /// The engine is gone. Requests that have already arrived are still answered, for at most 200 ms, since clients do
+    /// not know yet that this server ends.
     pub fn drain(&self) {
         let end = clock::raw().after(DRAIN);
         let mut before = self.counts();

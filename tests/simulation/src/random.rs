@@ -2,17 +2,17 @@
 
 /// A generator; the same seed gives the same numbers.
 #[derive(Clone, Debug)]
-pub struct Chance(u64);
+pub struct Random(u64);
 
-impl Chance {
+impl Random {
     /// From a seed and a stream, so that the oscillator's walk doesn't change with the number of packets.
     pub fn new(seed: u64, stream: u64) -> Self {
         let mixed = (seed ^ stream.rotate_left(32)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let mut chance = Self((mixed ^ (mixed >> 29) ^ 0x5851_f42d_4c95_7f2d) | 1);
+        let mut random = Self((mixed ^ (mixed >> 29) ^ 0x5851_f42d_4c95_7f2d) | 1);
         for _ in 0..16 {
-            chance.uniform();
+            random.uniform();
         }
-        chance
+        random
     }
 
     /// In (0, 1).

@@ -7,7 +7,7 @@ use rustls::ServerConfig;
 use rustls::server::{Accepted, Acceptor, ServerConnection};
 use std::io::Read;
 use std::sync::Arc;
-use threads::Edition;
+use threads::Version;
 use zeroize::Zeroize;
 
 /// Most octets that a client may send: its first message, and one whole record of TLS, so that it can be told that
@@ -19,8 +19,8 @@ const NO_PROTOCOL: [u8; 7] = [21, 3, 3, 0, 2, 2, 120];
 
 /// What a thread has for its clients.
 #[derive(Debug)]
-pub(super) struct Desk {
-    pub settings: Arc<Edition<Settings>>,
+pub(super) struct Context {
+    pub settings: Arc<Version<Settings>>,
     /// Nothing without a certificate.
     pub config: Option<Arc<ServerConfig>>,
 }
@@ -32,7 +32,7 @@ pub(super) enum End {
     Exchanged,
     /// Its request was answered with an error, or found nothing in common.
     Refused,
-    /// TLS failed, by whoever's fault.
+    /// TLS failed, on either side.
     Tls,
     /// There were too many before it.
     Limited,
@@ -41,7 +41,7 @@ pub(super) enum End {
 }
 
 /// An exchange under way.
-pub(super) struct Talk {
+pub(super) struct Session {
     stage: Stage,
     heard: usize,
 }
@@ -59,7 +59,7 @@ struct Secret {
     boundary: Boundary,
 }
 
-impl Talk {
+impl Session {
     pub(super) fn new() -> Self {
         Self { stage: Stage::Hello(Box::default()), heard: 0 }
     }
@@ -69,12 +69,12 @@ impl Talk {
         matches!(self.stage, Stage::Secret(_))
     }
 
-    /// Hears what a client says, and adds to `out` what it is told. `begins` is asked once, when the first message
-    /// is whole. After an end nothing is heard any more.
+    /// Processes input from a client, and appends the output to `out`. `begins` is called once, when the first message
+    /// is complete. After an end, input is ignored.
     pub(super) fn hear(
         &mut self,
         mut octets: &[u8],
-        desk: &Desk,
+        context: &Context,
         begins: impl FnOnce() -> bool,
         out: &mut Vec<u8>,
     ) -> Option<End> {
@@ -99,18 +99,18 @@ impl Talk {
                     return self.end(End::Tls);
                 }
             };
-            match begin(accepted, desk, begins, out) {
+            match begin(accepted, context, begins, out) {
                 Ok(secret) => self.stage = Stage::Secret(Box::new(secret)),
                 Err(end) => return self.end(end),
             }
         }
         let Stage::Secret(secret) = &mut self.stage else { return None };
-        let end = secret.hear(octets, desk);
+        let end = secret.hear(octets, context);
         secret.tell(out);
         end.and_then(|end| self.end(end))
     }
 
-    /// The client has had its time. It is told so where it can be.
+    /// The client's time is up. It is told so if possible.
     pub(super) fn run_out(&mut self, out: &mut Vec<u8>) {
         if let Stage::Secret(secret) = &mut self.stage
             && !secret.tls.is_handshaking()
@@ -129,17 +129,17 @@ impl Talk {
 
 fn begin(
     accepted: Accepted,
-    desk: &Desk,
+    context: &Context,
     begins: impl FnOnce() -> bool,
     out: &mut Vec<u8>,
 ) -> Result<Secret, End> {
-    // rustls goes on with a client that names no protocol at all.
+    // rustls continues with a client that offers no protocol at all.
     let names_ours = accepted.client_hello().alpn().is_some_and(|mut names| names.any(|name| name == ALPN));
     if !names_ours {
         out.extend_from_slice(&NO_PROTOCOL);
         return Err(End::Tls);
     }
-    let config = desk.config.as_ref().ok_or(End::Tls)?;
+    let config = context.config.as_ref().ok_or(End::Tls)?;
     if !begins() {
         return Err(End::Limited);
     }
@@ -153,14 +153,14 @@ fn begin(
 }
 
 impl Secret {
-    fn hear(&mut self, mut octets: &[u8], desk: &Desk) -> Option<End> {
+    fn hear(&mut self, mut octets: &[u8], context: &Context) -> Option<End> {
         loop {
             let state = match self.tls.process_new_packets() {
                 Ok(state) => state,
                 Err(_) => return Some(End::Tls),
             };
             if state.plaintext_bytes_to_read() > 0 {
-                let end = self.take(state.plaintext_bytes_to_read(), desk);
+                let end = self.take(state.plaintext_bytes_to_read(), context);
                 if end.is_some() {
                     return end;
                 }
@@ -178,7 +178,7 @@ impl Secret {
     }
 
     /// Takes what TLS has deciphered, and answers when the request is whole.
-    fn take(&mut self, arrived: usize, desk: &Desk) -> Option<End> {
+    fn take(&mut self, arrived: usize, context: &Context) -> Option<End> {
         let from = self.request.len();
         // One octet more than a request may have shows one that is too long.
         let room = (MAX_REQUEST + 1).saturating_sub(from).min(arrived);
@@ -189,7 +189,7 @@ impl Secret {
         let is_ours = self.tls.alpn_protocol() == Some(ALPN);
         let (response, end) = match self.boundary.find(&self.request) {
             Ok(None) if is_ours => return None,
-            Ok(Some(length)) if is_ours => answer(self.request.get(..length)?, &self.tls, desk),
+            Ok(Some(length)) if is_ours => answer(self.request.get(..length)?, &self.tls, context),
             _ => (super::answer::error(ErrorCode::BadRequest), End::Refused),
         };
         self.say(&response);

@@ -1,5 +1,5 @@
-//! The way to a file, as the kernel goes it: each directory and each link on it, for sentences and for judgements of who
-//! could put another file in its place.
+//! Path resolution as the kernel does it: each directory and symbolic link on the way to a file, for messages and to
+//! determine which users could replace the file.
 
 use nix::errno::Errno;
 use nix::fcntl::readlink;
@@ -8,10 +8,10 @@ use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::path::{Component, Path, PathBuf};
 
-/// As many links as the kernel follows in one path.
+/// The most links that the kernel follows in one path.
 const MOST_LINKS: usize = 40;
 
-/// Where the service unit shows something else, with the line of the unit that does it.
+/// Directories that the service unit hides, with the directive that does so.
 const HIDDEN: [(&str, &str); 5] = [
     ("/root", "ProtectHome="),
     ("/home", "ProtectHome="),
@@ -20,27 +20,27 @@ const HIDDEN: [(&str, &str); 5] = [
     ("/var/tmp", "PrivateTmp="),
 ];
 
-/// How far a path leads.
+/// The result of resolving a path.
 #[derive(Debug)]
-pub struct Trail {
-    /// What is on the way, without links, from the root to the file itself where it is there.
+pub struct PathWalk {
+    /// The directories on the way, without links, from the root to the file itself, if it exists.
     pub places: Vec<(PathBuf, FileStat)>,
-    /// Where it ends too early, and why.
+    /// Where the resolution failed, and why.
     pub broken: Option<(PathBuf, Errno)>,
-    /// The first link on the way, and where it points.
+    /// The first link on the way, and its target.
     pub link: Option<(PathBuf, PathBuf)>,
     /// All links on the way.
     pub links: Vec<(PathBuf, FileStat)>,
 }
 
-impl Trail {
-    /// Goes it.
+impl PathWalk {
+    /// Resolves the path.
     pub fn of(path: &Path) -> Self {
-        let mut trail = Self { places: Vec::new(), broken: None, link: None, links: Vec::new() };
-        if let Err(broken) = trail.go(path) {
-            trail.broken = Some(broken);
+        let mut walk = Self { places: Vec::new(), broken: None, link: None, links: Vec::new() };
+        if let Err(broken) = walk.go(path) {
+            walk.broken = Some(broken);
         }
-        trail
+        walk
     }
 
     fn go(&mut self, path: &Path) -> Result<(), (PathBuf, Errno)> {
@@ -94,7 +94,7 @@ impl Trail {
         HIDDEN.iter().find(|(hidden, _)| end == Path::new(hidden)).map(|(_, line)| *line)
     }
 
-    /// The last place that is there: where the way is barred, the directory that bars it.
+    /// The last existing element: if access was denied, the directory that denies it.
     pub fn end(&self) -> Option<&(PathBuf, FileStat)> {
         self.places.last()
     }
@@ -117,23 +117,23 @@ mod tests {
     #[test]
     fn what_links_lead_through_is_on_the_way() {
         let root = std::env::temp_dir().canonicalize().unwrap();
-        let root = root.join(format!("truechimer-trail-{}", std::process::id()));
+        let root = root.join(format!("truechimer-path-walk-{}", std::process::id()));
         let _ = std::fs::remove_dir_all(&root);
         std::fs::create_dir_all(root.join("a/b")).unwrap();
         std::fs::write(root.join("a/b/file"), "x").unwrap();
         symlink("../a/b", root.join("a/link")).unwrap();
         symlink(root.join("a/link/file"), root.join("first")).unwrap();
         symlink("second", root.join("second")).unwrap();
-        let ends = |name: &str| Trail::of(&root.join(name)).end().map(|(place, _)| place.clone());
+        let ends = |name: &str| PathWalk::of(&root.join(name)).end().map(|(place, _)| place.clone());
         assert_eq!(ends("first"), Some(root.join("a/b/file")));
-        assert_eq!(Trail::of(&root.join("second")).broken, Some((root.join("second"), Errno::ELOOP)));
-        let missing = Trail::of(&root.join("a/none"));
+        assert_eq!(PathWalk::of(&root.join("second")).broken, Some((root.join("second"), Errno::ELOOP)));
+        let missing = PathWalk::of(&root.join("a/none"));
         assert_eq!(missing.broken, Some((root.join("a/none"), Errno::ENOENT)));
         for (path, line) in [("/home/nobody-at-all/x", "ProtectHome="), ("/tmp/../var/tmp/x", "PrivateTmp=")]
         {
-            assert_eq!(Trail::of(Path::new(path)).hidden().map(|(_, line)| line), Some(line), "{path}");
+            assert_eq!(PathWalk::of(Path::new(path)).hidden().map(|(_, line)| line), Some(line), "{path}");
         }
-        assert_eq!(Trail::of(Path::new("/etc/passwd")).hidden(), None);
+        assert_eq!(PathWalk::of(Path::new("/etc/passwd")).hidden(), None);
         std::fs::remove_dir_all(&root).unwrap();
     }
 }

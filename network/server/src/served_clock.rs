@@ -1,5 +1,4 @@
-//! The time that replies carry: CLOCK_REALTIME, or the virtual clock at a raw instant; smeared where that is
-//! wanted.
+//! The time in replies: CLOCK_REALTIME, or the virtual clock at a raw instant; smeared if so configured.
 
 use ipc::clock_page::{ClockPage, PAGE};
 use ipc::units::RawInstant;
@@ -8,15 +7,15 @@ use nix::sys::uio::pread;
 use protocol::timestamp::Timestamp;
 use std::os::fd::OwnedFd;
 
-/// How often a torn page is read again.
+/// The most attempts to read a page that is being written.
 const TRIES: usize = 100;
 
-/// A kernel stamp farther than this from our own reading is not believed, in nanoseconds.
+/// A kernel timestamp farther than this from our own reading is ignored, in nanoseconds.
 const FARTHEST: i64 = 1_000_000_000;
 
-/// What is read for T2 and T3.
+/// The clock for T2 and T3.
 #[derive(Debug)]
-pub(super) struct Wall {
+pub(super) struct ServedClock {
     kind: Kind,
     /// Added to both times.
     smear: i64,
@@ -30,7 +29,7 @@ enum Kind {
     Virtual(OwnedFd, Option<ClockPage>),
 }
 
-/// Readings that all requests of one batch share.
+/// The clock readings that all requests of one batch share.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Moment {
     pair: Pair,
@@ -43,7 +42,7 @@ impl Moment {
     }
 }
 
-impl Wall {
+impl ServedClock {
     pub(super) fn new(file: Option<OwnedFd>) -> Self {
         let kind = match file {
             None => Kind::Kernel,
@@ -52,8 +51,8 @@ impl Wall {
         Self { kind, smear: 0 }
     }
 
-    /// Reads the clocks for a batch: the kernel's, and a virtual clock's page. Where that stays torn, the one
-    /// before still tells the time.
+    /// Reads the clocks for a batch: the kernel's, and the page of a virtual clock. If the page stays torn, the
+    /// previous one is used.
     pub(super) fn refresh(&mut self) -> Moment {
         let Kind::Virtual(file, page) = &mut self.kind else {
             // Stamps are in this clock already: one reading of each is enough.
@@ -78,8 +77,8 @@ impl Wall {
         self.smear = nanos;
     }
 
-    /// T2 in nanoseconds since 1970: the kernel's stamp where it is plausible, else the batch's own reading, and
-    /// never later than that. Nothing where there is no time to be had.
+    /// T2 in nanoseconds since 1970: the kernel's timestamp if it is plausible, otherwise the batch's own reading, and
+    /// never later than that. `None` if there is no time.
     pub(super) fn at_arrival(&self, stamp: Option<i64>, moment: &Moment) -> Option<i64> {
         let now = moment.pair.realtime;
         let plausible = stamp.filter(|stamp| now.saturating_sub(*stamp).saturating_abs() <= FARTHEST);
@@ -87,7 +86,7 @@ impl Wall {
         self.show(arrived, moment)
     }
 
-    /// A stamp of CLOCK_REALTIME as this clock shows it; nothing where it is implausible.
+    /// A timestamp of CLOCK_REALTIME converted to this clock; `None` if it is implausible.
     pub(super) fn at_departure(&self, stamp: i64, moment: &Moment) -> Option<i64> {
         let distance = moment.pair.realtime.saturating_sub(stamp).saturating_abs();
         if distance <= FARTHEST { self.show(stamp, moment) } else { None }
@@ -115,7 +114,7 @@ impl Wall {
     }
 }
 
-/// Receive timestamps of ours end in a one ...
+/// Our receive timestamps end in a one ...
 pub(super) fn receive_stamp(nanos: i64) -> Timestamp {
     Timestamp::from_bits(Timestamp::from_unix_nanos(nanos).bits() | 1)
 }
@@ -142,7 +141,7 @@ mod tests {
     fn file(octets: &[u8]) -> File {
         static COUNT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
         let number = COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        let name = format!("truechimer-wall-{}-{number}", std::process::id());
+        let name = format!("truechimer-clock-{}-{number}", std::process::id());
         let path = std::env::temp_dir().join(name);
         std::fs::write(&path, octets).unwrap();
         let file = File::options().read(true).write(true).open(&path).unwrap();
@@ -157,7 +156,7 @@ mod tests {
     #[test]
     fn a_kernel_stamp_is_t2_and_an_implausible_one_is_not() {
         let pair = Pair { realtime: 1_800_000_000_000_000_000, raw: RawInstant::saturating(HOUR) };
-        let t2 = |stamp| Wall::new(None).at_arrival(stamp, &moment(pair)).unwrap();
+        let t2 = |stamp| ServedClock::new(None).at_arrival(stamp, &moment(pair)).unwrap();
         assert_eq!(t2(Some(pair.realtime - 777)), pair.realtime - 777);
         for stamp in [None, Some(0), Some(pair.realtime - 1_000_000_001), Some(i64::MIN), Some(i64::MAX)] {
             assert_eq!(t2(stamp), pair.realtime, "{stamp:?}");
@@ -168,28 +167,28 @@ mod tests {
     #[test]
     fn a_virtual_clock_shifts_both_times() {
         let pair = Pair::read();
-        let mut wall = Wall::new(Some(file(&page_one_hour_ahead(pair).to_octets()).into()));
-        assert_eq!(wall.now(), None, "no time before the first reading");
-        let later = wall.refresh().pair;
-        let t2 = wall.at_arrival(Some(later.realtime - 5_000), &moment(later)).unwrap();
+        let mut clock = ServedClock::new(Some(file(&page_one_hour_ahead(pair).to_octets()).into()));
+        assert_eq!(clock.now(), None, "no time before the first reading");
+        let later = clock.refresh().pair;
+        let t2 = clock.at_arrival(Some(later.realtime - 5_000), &moment(later)).unwrap();
         assert!((t2 - (later.realtime - 5_000) - HOUR).abs() < 100_000, "{t2}");
-        let t3 = wall.now().unwrap();
+        let t3 = clock.now().unwrap();
         assert!(t3 >= t2 && t3 - t2 < 1_000_000_000);
-        wall.smear_by(-250_000_000);
-        let smeared = wall.at_arrival(Some(later.realtime - 5_000), &moment(later)).unwrap();
+        clock.smear_by(-250_000_000);
+        let smeared = clock.at_arrival(Some(later.realtime - 5_000), &moment(later)).unwrap();
         assert_eq!(smeared, t2 - 250_000_000);
-        assert!(wall.now().unwrap() < t3);
+        assert!(clock.now().unwrap() < t3);
     }
 
     #[test]
     fn a_torn_page_leaves_the_one_before_in_force() {
         let file = file(&page_one_hour_ahead(Pair::read()).to_octets());
-        let mut wall = Wall::new(Some(file.try_clone().unwrap().into()));
-        wall.refresh();
+        let mut clock = ServedClock::new(Some(file.try_clone().unwrap().into()));
+        clock.refresh();
         file.write_all_at(&[0xff; 8], 32).unwrap();
-        wall.refresh();
-        assert!(wall.now().is_some());
-        let mut fresh = Wall::new(Some(file.into()));
+        clock.refresh();
+        assert!(clock.now().is_some());
+        let mut fresh = ServedClock::new(Some(file.into()));
         fresh.refresh();
         assert_eq!(fresh.now(), None);
     }
