@@ -267,8 +267,8 @@ impl Bench {
     /// The last message, whatever comes before it.
     pub fn expect_goodbye(&mut self) -> Process {
         loop {
-            if let ToPrivileged::Goodbye(farewell) = self.expect_privileged() {
-                return farewell;
+            if let ToPrivileged::Goodbye(goodbye) = self.expect_privileged() {
+                return goodbye;
             }
         }
     }

@@ -17,7 +17,7 @@ pub const CASES: &[Case] = &[
         .ours(),
     Case::new(
         "files-refused",
-        "a configuration that can't be read, and a group that is missing: one sentence, and no more starts",
+        "an unreadable configuration, and a missing group: one message, and no further starts",
         refused,
     )
     .ours(),

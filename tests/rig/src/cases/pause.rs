@@ -10,9 +10,8 @@ const HOUR: i64 = 3_600_000_000_000;
 
 pub const CASES: &[Case] = &[
     Case::new("pause-60s", "paused for a minute: resume to right", |stand| pause(stand, 60, 0)).whole(),
-    Case::new("pause-1h", "paused for an hour by everybody else's clock", |stand| pause(stand, 2, HOUR))
-        .whole(),
-    Case::new("restore-1d", "state saved, restored a day later by everybody else's clock", restore).whole(),
+    Case::new("pause-1h", "paused for an hour of real time", |stand| pause(stand, 2, HOUR)).whole(),
+    Case::new("restore-1d", "state saved, and restored after a day of real time", restore).whole(),
 ];
 
 fn pause(stand: &Stand, seconds: u64, beside: i64) -> Result<Found, String> {
