@@ -35,6 +35,10 @@ struct Facts {
     exit_code: u8,
 }
 
+/// The programs that truechimerd becomes once everything runs: the keeper of the kernel's clock, and that of a virtual clock
+/// or of none. In reports and messages the process is `privileged`, with the title `truechimerd`.
+pub const KEEPERS: [&str; 2] = ["truechimer-keeper", "truechimer-keeper-virtual"];
+
 /// In the order of [`Process`]. The exit code is that of `truechimerd` when this process is gone or no longer trusted;
 /// that of `truechimerd` itself is its internal error.
 #[rustfmt::skip]

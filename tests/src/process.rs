@@ -36,7 +36,7 @@ fn role(pid: u32) -> Option<String> {
 
 /// The role of a program of ours.
 fn named_role(program: &str) -> Option<&'static str> {
-    if crate::programs::KEEPERS.contains(&program) {
+    if ipc::process::KEEPERS.contains(&program) {
         return Some(ipc::process::Process::Privileged.name());
     }
     let process = ipc::process::Process::ALL.into_iter().find(|process| process.program() == program)?;

@@ -1,6 +1,6 @@
 //! Where the built programs are; temporary places; free ports.
 
-use ipc::process::Process;
+use ipc::process::{KEEPERS, Process};
 use std::collections::BTreeSet;
 use std::net::{Ipv6Addr, UdpSocket};
 use std::path::{Path, PathBuf};
@@ -43,9 +43,6 @@ fn chosen() -> PathBuf {
         }
     }
 }
-
-/// The programs that truechimerd becomes.
-pub const KEEPERS: [&str; 2] = ["truechimer-keeper", "truechimer-keeper-virtual"];
 
 /// The programs of a daemon by their names, as they stand beside each other in one folder.
 pub fn names() -> BTreeSet<&'static str> {

@@ -33,7 +33,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("network/key_service", &["ipc", "ipc-link", "network", "policies", "protocol", "threads", "tls"]),
     ("network/key_holder", &["ipc", "ipc-link", "network", "policies", "tls"]),
     ("control", &["ipc", "report"]),
-    ("tests", &["ipc", "ipc-link", "protocol", "policies", "engine-core", "filters", "keeper"]),
+    ("tests", &["ipc", "ipc-link", "protocol", "policies", "filters", "keeper"]),
     ("tests/rig", &["bench", "ipc", "protocol", "simulation"]),
     ("tests/simulation", &["ipc", "protocol", "engine-core", "keeper", "report"]),
     ("xtask", &["bench", "rig", "simulation"]),

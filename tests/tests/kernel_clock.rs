@@ -173,6 +173,7 @@ fn the_kernels_clock_is_slewed_to_its_source_and_left_at_its_base_frequency() {
         daemon.is_synchronised() && (saved.moved() - AHEAD).abs() < 500_000
     });
     println!("8 ms were slewed to within 0.5 ms in {:.1} s", start.elapsed().as_secs_f64());
+    the_keeper_holds_one_capability_and_its_files(daemon.pid());
     let timex = adjust(|_| ());
     assert_eq!(timex.status & libc::STA_UNSYNC, 0, "the kernel isn't told that it is synchronised");
     assert!(timex.maxerror < 1_000_000 && timex.esterror < 100_000, "{} {}", timex.maxerror, timex.esterror);
@@ -182,6 +183,29 @@ fn the_kernels_clock_is_slewed_to_its_source_and_left_at_its_base_frequency() {
     assert_eq!(slew, 0, "a slew was left behind");
     let (base, _) = last_adjustment(&setup);
     assert!((frequency - base).abs() <= 1, "base frequency was {base}, is {frequency}");
+}
+
+/// What the kernel says of the process that sets its clock.
+fn the_keeper_holds_one_capability_and_its_files(pid: u32) {
+    let read = |name: &str| std::fs::read_to_string(format!("/proc/{pid}/{name}")).expect("it lives");
+    assert_eq!(read("comm"), "truechimer-keep\n");
+    let status = read("status");
+    let sys_time = 1u64 << 25;
+    for (set, value) in
+        [("CapPrm", sys_time), ("CapEff", sys_time), ("CapBnd", 0), ("CapInh", 0), ("CapAmb", 0)]
+    {
+        assert!(status.contains(&format!("{set}:\t{value:016x}\n")), "{set}: {status}");
+    }
+    assert!(status.contains("Seccomp:\t2\n") && status.contains("NoNewPrivs:\t1\n"), "{status}");
+    // Standard streams, link, signals, timer, lock, record, audit log.
+    let open = std::fs::read_dir(format!("/proc/{pid}/fd")).expect("we are root").flatten();
+    let mut files: Vec<String> = open
+        .filter_map(|fd| std::fs::read_link(fd.path()).ok())
+        .filter_map(|path| Some(path.strip_prefix("/").ok()?.file_name()?.to_string_lossy().into_owned()))
+        .filter(|name| !["null", "stderr"].contains(&name.as_str()))
+        .collect();
+    files.sort();
+    assert_eq!(files, ["audit.log", "governor", "lock"]);
 }
 
 /// Kills a process in mid-slew; afterwards the clock goes no farther than the order and keeps its frequency.

@@ -1,6 +1,7 @@
 //! The main loop: receive an order, judge it, record it, carry it out, answer.
 
 mod asked;
+mod written;
 
 use crate::audit::Audit;
 use crate::clock::Clock;
@@ -14,15 +15,14 @@ use asked::Asked;
 use ipc::calendar::Rfc3339;
 use ipc::message::privileged::{
     Applied, ClockEvent, ClockEventKind, ClockKind, ClockReading, Condition, FromPrivileged, Refusal,
-    Refused, StepReason, ToPrivileged, Welcome,
+    Refused, StepReason, ToPrivileged,
 };
 use ipc::process::PerProcess;
 use ipc::units::{Leap, Offset, RawInstant, Span, TimeConstant};
-use ipc_link::{Link, LinkError};
+use ipc_link::Link;
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::AsFd;
-use std::os::unix::fs::FileExt;
 
 /// How the engine is named in messages.
 pub type EngineLink = Link<FromPrivileged, ToPrivileged>;
@@ -401,91 +401,6 @@ impl<C: Clock> Keeper<C> {
             delta.nanos(),
             if undone { "undone" } else { "and could not be undone" },
         )))
-    }
-
-    /// At most one line a minute for each kind of refusal, with the number of those not logged: a flood of refused
-    /// orders must not push other lines out of the log.
-    fn note_refusal(&mut self, order: &ToPrivileged, refused: &Refused, now: RawInstant) {
-        let place = refused.code as usize % self.refusals.len();
-        let (unwritten, last) = self.refusals[place];
-        if last.is_some_and(|last| now.since(last).nanos() < SUMMARY) {
-            self.refusals[place].0 = unwritten.saturating_add(1);
-            return;
-        }
-        self.refusals[place] = (0, Some(now));
-        self.write_down(format_args!(
-            "event=refused {} code={:?} limit={} found={} unwritten={unwritten}",
-            Asked(order),
-            refused.code,
-            refused.limit,
-            refused.remaining
-        ));
-    }
-
-    /// Writes a line into the audit log; an error is reported, but does not end the daemon.
-    fn write_down(&mut self, words: std::fmt::Arguments<'_>) {
-        let Ok(reading) = self.clock.read() else { return };
-        match self.audit.append(reading.wall, reading.raw, words) {
-            Ok(()) => {
-                self.governor.record().audit = self.audit.end();
-                self.audit_failed = false;
-            }
-            Err(error) if !self.audit_failed => {
-                self.audit_failed = true;
-                say(3, &format_args!("audit.log can't be written ({error}): lines are lost until it can"));
-            }
-            Err(_) => {}
-        }
-    }
-
-    /// Writes the governor's record into the older slot and synchronises it to disk.
-    ///
-    /// # Errors
-    /// The error of the failed system call; the newer slot is unchanged.
-    pub fn persist(&mut self) -> Result<(), Errno> {
-        let record = self.governor.record();
-        record.sequence += 1;
-        self.record_file.write_all_at(&record.to_octets(), record.position() as u64).map_err(Errno::from)?;
-        // A slow disk is not a hang.
-        self.notify.say("WATCHDOG=1");
-        self.record_file.sync_data().map_err(Errno::from)?;
-        self.written = Some(crate::clock::raw_now());
-        Ok(())
-    }
-
-    /// Sends the welcome.
-    ///
-    /// # Errors
-    /// The engine's link is closed; its last message says why.
-    pub fn welcome(&mut self, welcome: Welcome) -> Result<(), Ending> {
-        match self.link.send(&FromPrivileged::Welcome(welcome)) {
-            Ok(_) => Ok(()),
-            Err(error) => Err(match self.link.receive() {
-                Ok(Some((_, ToPrivileged::Goodbye(lost)))) => lost.into(),
-                _ => Ending::Engine(error.to_string()),
-            }),
-        }
-    }
-
-    /// Sends an answer; waits briefly for an engine that is slow to read, and reads no orders meanwhile.
-    fn answer(&mut self, answer: &FromPrivileged) -> Result<(), Ending> {
-        let started = nanos(libc::CLOCK_MONOTONIC);
-        loop {
-            match self.link.send(answer) {
-                Ok(_) => return Ok(()),
-                Err(LinkError::Full) => {}
-                Err(error) => return Err(Ending::Engine(error.to_string())),
-            }
-            let left = ANSWER - (nanos(libc::CLOCK_MONOTONIC) - started);
-            if left <= 0 {
-                return Err(Ending::Engine("it does not read its answers".into()));
-            }
-            let ready = kernel::wait_for_room(self.link.as_fd(), self.signals.as_fd(), left);
-            // A stop does not wait for the engine; a reload that comes in this moment is lost with it.
-            if ready.is_ok_and(|[_, signal]| signal) && caught(&self.signals) == Some(Caught::Stop) {
-                return Err(Ending::Asked);
-            }
-        }
     }
 }
 

@@ -2,13 +2,10 @@
 
 use super::diagnosis::{is_ours, make_roots, owner_and_mode};
 use crate::options::Options;
-use ipc::process::Process;
+use ipc::process::{KEEPERS, Process};
 use keeper::ending::Ending;
 use nix::sys::stat::stat;
 use std::path::{Path, PathBuf};
-
-/// The programs that this one becomes.
-const KEEPERS: [&str; 2] = ["truechimer-keeper", "truechimer-keeper-virtual"];
 
 /// The folder that was named, or the one of this program. What is missing in it is told by whoever needs it.
 ///

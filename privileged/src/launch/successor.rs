@@ -7,7 +7,7 @@ use crate::options::Options;
 use ipc::message::Shortfall;
 use ipc::message::handover::{Descriptors, Handover};
 use ipc::message::privileged::ClockKind;
-use ipc::process::Process;
+use ipc::process::{KEEPERS, Process};
 use keeper::ending::{Ending, say};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
@@ -51,9 +51,10 @@ impl Program {
     /// # Errors
     /// Where it isn't there.
     pub fn find(options: &Options, clock: ClockKind) -> Result<Self, Ending> {
+        let [of_kernel, of_others] = KEEPERS;
         let (role, name) = match clock {
-            ClockKind::Kernel => (Role::Privileged, "truechimer-keeper"),
-            ClockKind::Virtual | ClockKind::None => (Role::PrivilegedVirtual, "truechimer-keeper-virtual"),
+            ClockKind::Kernel => (Role::Privileged, of_kernel),
+            ClockKind::Virtual | ClockKind::None => (Role::PrivilegedVirtual, of_others),
         };
         let path = programs::folder(options)?.join(name);
         // In the view that it is executed in there are no links to it.

@@ -1,4 +1,5 @@
-//! How entries of the configuration begin, change and end, at the start and while the others are followed.
+//! How entries of the configuration begin, change and end, at the start and while the others are followed. The command for the
+//! latter is not there yet: a reload still asks for a restart where sources have changed.
 
 use super::lookups::wanted;
 use super::{Engine, PATIENCE};

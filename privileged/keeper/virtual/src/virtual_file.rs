@@ -42,7 +42,7 @@ impl VirtualClock {
     /// Takes a virtual clock in hand; an empty file becomes a clock that shows this host's time.
     ///
     /// # Errors
-    /// The file's error; EIO if it does not contain a clock.
+    /// The file's error; EINVAL if it does not contain a clock.
     pub fn take(file: File) -> Result<Self, Errno> {
         let length = file.metadata().map_or(0, |metadata| metadata.len());
         let page = if length == 0 {
