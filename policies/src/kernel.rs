@@ -69,10 +69,14 @@ pub fn has_rights_of_its_file() -> bool {
     unsafe { libc::getauxval(libc::AT_SECURE) != 0 }
 }
 
-/// Ends of children are told of again, also where whoever started this process had them ignored.
-pub fn tell_of_children() {
-    // SAFETY: SIG_DFL is no handler of ours, and no other thread is there yet.
-    unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
+/// Whatever the parent has done to signals: ends of children are reported again, and a file that a limit keeps from growing
+/// is an error (EFBIG) and no signal.
+pub fn reset_signals() {
+    // SAFETY: SIG_DFL and SIG_IGN are no handlers of ours, and there is no other thread yet.
+    unsafe {
+        libc::signal(libc::SIGCHLD, libc::SIG_DFL);
+        libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
+    }
 }
 
 /// SIGKILL, as prctl takes it.

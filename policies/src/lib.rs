@@ -33,7 +33,7 @@ mod view;
 pub use confine::{ConfineError, confine, confine_keeper, confine_then};
 pub use filters::Role;
 pub use inherited::{InheritError, Inherited};
-pub use kernel::{has_rights_of_its_file, owner_and_mode, tell_of_children};
+pub use kernel::{has_rights_of_its_file, owner_and_mode, reset_signals};
 pub use limits::{ENGINE_FILE, PRIVILEGED_FILE};
 pub use privileges::within_owner_and_mode;
 pub use view::CONFIGURATION_FOLDER;

@@ -19,7 +19,7 @@ use std::process::exit;
 
 fn main() {
     for_the_journal(journal::reads_stderr());
-    policies::tell_of_children();
+    policies::reset_signals();
     // Descriptors leaked by the parent must not reach this process or its children.
     if let Ok(nothing) = policies::Inherited::from_words([] as [&str; 0]) {
         nothing.close_others();

@@ -296,3 +296,16 @@ fn a_process_that_dies_at_its_start_ends_the_daemon_at_once() {
         assert!(start.elapsed() < Duration::from_secs(20), "{exit:?}");
     }
 }
+
+#[test]
+fn a_second_instance_leaves_the_control_socket_of_the_first_alone() {
+    let forger = Forger::honest(HERE, 0);
+    let first = Setup::new("socket", &source(forger.address())).start();
+    let other = Setup::new("socket", &source(forger.address()));
+    // The last word counts: a state directory of its own, the run directory of the first.
+    let run = first.setup().place().join("run").display().to_string();
+    let exit = other.with_argument("--run-dir").with_argument(&run).run_to_end();
+    assert_eq!(exit.code, Some(75), "{exit:?}");
+    assert!(exit.log.contains("another truechimerd is using this directory"), "{exit:?}");
+    assert!(first.ask("status").is_some(), "the first daemon doesn't answer any more");
+}

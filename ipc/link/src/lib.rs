@@ -139,12 +139,15 @@ impl<Out: Message, In: Message> Link<Out, In> {
     fn receive_unchecked(&mut self) -> Result<Option<(u32, In)>, LinkError> {
         // One octet more than the longest record shows an oversized one.
         let mut frame = Frame::<{ MAX_FRAME + 1 }>::EMPTY;
+        // The kernel tells a peer that closed with something unread before what that peer said last.
+        let mut is_reset = false;
         frame.used = loop {
             match (&self.socket).read(&mut frame.octets) {
                 Ok(0) => return Err(LinkError::Closed),
                 Ok(length) => break length,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(None),
+                Err(error) if error.kind() == ErrorKind::ConnectionReset && !is_reset => is_reset = true,
                 Err(error) => return Err(broken(&error)),
             }
         };
@@ -232,6 +235,18 @@ mod tests {
             })),
             Err(LinkError::Closed)
         );
+    }
+
+    #[test]
+    fn what_a_peer_said_last_is_heard_also_where_it_left_something_unread() {
+        let (peer, mut link) = pair();
+        let mut theirs: Link<ToPrivileged, FromPrivileged> = Link::new(peer);
+        link.send(&FromPrivileged::Reload).unwrap();
+        theirs.send(&ToPrivileged::Goodbye(ipc::process::Process::Client)).unwrap();
+        drop(theirs);
+        let goodbye = ToPrivileged::Goodbye(ipc::process::Process::Client);
+        assert_eq!(link.receive(), Ok(Some((0, goodbye))));
+        assert_eq!(link.receive(), Err(LinkError::Closed));
     }
 
     #[test]

@@ -33,10 +33,10 @@ const LOOK: i64 = 240 * limits::SECOND;
 const WRITE: i64 = 600 * limits::SECOND;
 /// How often refusals for rate are summed up in the log.
 const SUMMARY: i64 = 60 * limits::SECOND;
-/// How long the other processes may take to end on their own, in nanoseconds: after a stop request, and after a fault
-/// of one.
+/// How long the other processes may take to end on their own after a stop request, in nanoseconds.
 pub const GRACE: i64 = 3_000_000_000;
-const PARTING: i64 = 300_000_000;
+/// The same after a fault of one.
+pub const PARTING: i64 = 300_000_000;
 /// How long an answer may wait until the engine reads its link: less than a service manager waits for a stop.
 const ANSWER: i64 = 5 * limits::SECOND;
 /// The most changes of the daemon's condition reported per second.

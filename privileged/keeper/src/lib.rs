@@ -31,4 +31,4 @@ pub mod notify;
 pub mod signals;
 pub mod start;
 
-pub use keeper::GRACE;
+pub use keeper::{GRACE, PARTING};

@@ -65,12 +65,6 @@ impl Death {
     }
 }
 
-/// Logs a process that has ended, if that is news; false if none has ended.
-pub fn tell_news(processes: &PerProcess<u32>) -> bool {
-    let news = others(processes).filter_map(dead).find(Death::is_news);
-    news.inspect(Death::tell).is_some()
-}
-
 /// Logs which process died first: one that was killed did not follow another, one that exited may have. Waits at most
 /// `timeout` nanoseconds for a death that the kernel has not reported yet. `processes` has all pids; 0 if there is no
 /// such process.

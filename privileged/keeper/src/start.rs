@@ -10,6 +10,7 @@ use crate::keeper::{Keeper, moment};
 use crate::kernel::{self, Errno};
 use crate::notify::Notify;
 use filters::{Role, RuleSet};
+use ipc::CodecError;
 use ipc::message::handover::{Handover, Memory};
 use ipc::message::privileged::{ClockKind, ClockReading, Welcome};
 use ipc_link::Link;
@@ -21,9 +22,12 @@ use std::os::unix::fs::FileExt;
 /// virtual one, its file.
 pub fn keep<C: Clock>(role: Role, take: impl FnOnce(ClockKind, Option<File>) -> Result<C, Ending>) -> ! {
     kernel::undumpable();
-    let Some(handover) = handover() else {
-        say(3, &"this program is started by truechimerd, not by hand");
-        kernel::exit(Ending::Launch(String::new()).code())
+    let handover = match handover() {
+        Ok(handover) => handover,
+        Err(why) => {
+            say(3, &why);
+            kernel::exit(Ending::Launch(String::new()).code())
+        }
     };
     for_the_journal(handover.journal);
     let notify = Notify::to(handover.descriptors.notify.and_then(kernel::given));
@@ -42,11 +46,17 @@ pub fn keep<C: Clock>(role: Role, take: impl FnOnce(ClockKind, Option<File>) -> 
     }
 }
 
-/// The handover of the launch on standard input; `None` if it holds anything else.
-fn handover() -> Option<Handover> {
+/// The record that the launch left on standard input, or why there is none.
+fn handover() -> Result<Handover, &'static str> {
     let mut octets = Vec::new();
-    std::io::stdin().take(ipc::MAX_FRAME as u64 + 1).read_to_end(&mut octets).ok()?;
-    ipc::decode(&octets).ok().map(|record| record.body)
+    let read = std::io::stdin().take(ipc::MAX_FRAME as u64 + 1).read_to_end(&mut octets);
+    match read.map(|_| ipc::decode(&octets)) {
+        Ok(Ok(record)) => Ok(record.body),
+        Ok(Err(CodecError::Version)) if !octets.is_empty() => Err(
+            "truechimerd and truechimer-keeper are of different versions; install the package anew, and restart",
+        ),
+        _ => Err("this program, truechimer-keeper, is started by truechimerd and not by hand"),
+    }
 }
 
 fn end_on_panic(notify: Notify) {

@@ -18,7 +18,7 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -280,13 +280,7 @@ impl<'a> Given<'a> {
         let child = mark(FdFlag::empty())
             .map_err(std::io::Error::from)
             .and_then(|()| spawn(&mut command))
-            .map_err(|error| {
-                let program = command.get_program().display();
-                Ending::Launch(format!(
-                    "{program} can't be started ({error}); install the package anew, or name the folder of the programs \
-                     with --programs"
-                ))
-            });
+            .map_err(|error| programs::cannot_be_started(Path::new(command.get_program()), &error));
         // No other child may inherit them.
         let _ = mark(FdFlag::FD_CLOEXEC);
         child

@@ -150,6 +150,18 @@ impl Directory {
         Ok(held.into())
     }
 
+    /// Locks this directory too, unless it is `locked` itself: the socket in it must not be taken from another instance.
+    ///
+    /// # Errors
+    /// As for [`Self::lock`].
+    pub fn lock_beside(&self, locked: &Self) -> Result<Option<OwnedFd>, Ending> {
+        let facts = |directory: &Self| fstat(&directory.fd).map(|facts| (facts.st_dev, facts.st_ino));
+        if facts(self).is_ok_and(|own| facts(locked) == Ok(own)) {
+            return Ok(None);
+        }
+        self.lock().map(Some)
+    }
+
     /// As [`Self::file`], and locks it too: an instance of an earlier version knows no other lock.
     ///
     /// # Errors

@@ -33,16 +33,15 @@ use ipc::audit_line;
 use ipc::message::handover::{Descriptors, Handover, Memory};
 use ipc::message::launch::{START_PATIENCE, ToLaunch};
 use ipc::message::privileged::{ClockKind, FromPrivileged};
-use ipc::process::PerProcess;
 use ipc::units::Span;
 use ipc_link::Link;
-use keeper::GRACE;
 use keeper::clock::kernel::KernelClock;
 use keeper::ending::{Ending, say};
 use keeper::governor::record::SLOT;
 use keeper::kernel::{nanos, wait};
 use keeper::notify::Notify;
 use keeper::signals::{self, Caught, caught};
+use keeper::{GRACE, PARTING};
 use keeper_virtual::VirtualClock;
 use kept::Secrecy;
 use nix::errno::Errno;
@@ -74,7 +73,7 @@ pub fn launch(options: &Options, notify: &Notify) -> Result<std::convert::Infall
         return Err(children::check(options, &users, config));
     }
     let opened = policies::within_owner_and_mode(|| Opened::open(options, &users))?;
-    let Opened { config, state_lock, record_file, audit_file, is_distrusted, engine_files, clock, control } =
+    let Opened { config, locks, record_file, audit_file, is_distrusted, engine_files, clock, control } =
         opened;
     let signals = catch().map_err(|errno| Ending::Internal(format!("signals: {}", errno.desc())))?;
 
@@ -85,7 +84,7 @@ pub fn launch(options: &Options, notify: &Notify) -> Result<std::convert::Infall
     let mut link = LaunchLink::new(ends.launch);
     let plan = match receive(
         &mut link,
-        (notify, &signals, children.processes()),
+        (notify, &signals),
         ("its plan", "the engine to read the configuration"),
         START_PATIENCE,
     ) {
@@ -94,6 +93,7 @@ pub fn launch(options: &Options, notify: &Notify) -> Result<std::convert::Infall
         Err(Ending::Asked) => return Err(leave((link, ends.orders), &children, &signals)),
         Err(ending) => {
             drop((link, ends.orders));
+            signals::tell_death(&signals, &children.processes(), PARTING);
             return Err(children.engine_ended(ending));
         }
     };
@@ -109,21 +109,27 @@ pub fn launch(options: &Options, notify: &Notify) -> Result<std::convert::Infall
         say(3, &message);
     }
 
-    let waiting = (notify, &signals, children.processes());
+    let waiting = (notify, &signals);
     match receive(&mut link, waiting, ("its hello", "the other processes"), START_PATIENCE) {
         Ok(ToLaunch::Hello) => {}
-        Ok(ToLaunch::Goodbye(lost)) => return Err(lost.into()),
+        Ok(ToLaunch::Goodbye(lost)) => {
+            signals::tell_death(&signals, &children.processes(), PARTING);
+            return Err(lost.into());
+        }
         Ok(_) => return Err(Ending::Engine("it did not say hello".into())),
         Err(Ending::Asked) => return Err(leave((link, ends.orders), &children, &signals)),
         // Its configuration was in order: whatever its exit code says, it is the engine that has ended.
-        Err(ending) => return Err(ending),
+        Err(ending) => {
+            signals::tell_death(&signals, &children.processes(), PARTING);
+            return Err(ending);
+        }
     }
     let files = successor::Files {
         link: &ends.orders,
         signals: &signals,
         record: &record_file,
         audit: &audit_file,
-        lock: &state_lock,
+        locks: &locks,
         notify: notify.fd(),
         clock: clock.kept.as_ref(),
     };
@@ -149,7 +155,7 @@ pub fn launch(options: &Options, notify: &Notify) -> Result<std::convert::Infall
 fn leave(links: (LaunchLink, OwnedFd), children: &Children, signals: &File) -> Ending {
     drop(links);
     for name in signals::await_ends(signals, &children.processes(), GRACE) {
-        say(4, &format_args!("{name} did not end by itself and is killed with this process"));
+        say(4, &format_args!("{name} did not end within 3000 ms"));
     }
     Ending::Asked
 }
@@ -157,7 +163,8 @@ fn leave(links: (LaunchLink, OwnedFd), children: &Children, signals: &File) -> E
 /// All files of the launch, opened while owner and mode decide.
 struct Opened {
     config: File,
-    state_lock: OwnedFd,
+    /// Of the state directory, and of the run directory where that is another one.
+    locks: [Option<OwnedFd>; 2],
     record_file: File,
     audit_file: File,
     /// The governor's record or the audit log was there and is not believed.
@@ -187,6 +194,7 @@ impl Opened {
         let engine_keys = state.engine_file("engine.keys", Secrecy::Lost)?;
         state.sync();
         let clock = take_clock(&options.clock)?;
+        let run_lock = run.lock_beside(&state)?;
         let control = run.listen("control.sock", users.group)?;
         if users.lacks_group {
             say(
@@ -196,7 +204,7 @@ impl Opened {
         }
         Ok(Self {
             config,
-            state_lock,
+            locks: [Some(state_lock), run_lock],
             record_file: governor.file,
             audit_file: audit.file,
             is_distrusted: governor.is_afresh || audit.is_afresh,
@@ -226,7 +234,7 @@ fn warn_of_unit(options: &Options, users: &Users) {
 /// Waits for the engine's next message, for so long. As long as it can come, the service manager is asked for more time.
 fn receive(
     link: &mut LaunchLink,
-    (notify, signals, processes): (&Notify, &File, PerProcess<u32>),
+    (notify, signals): (&Notify, &File),
     (what, awaited): (&str, &str),
     timeout: Span,
 ) -> Result<ToLaunch, Ending> {
@@ -234,7 +242,6 @@ fn receive(
     let timeout = timeout.nanos() / SECOND;
     let deadline = seconds() + timeout;
     let (pace, extent) = REASSURE;
-    let mut is_told = false;
     loop {
         notify.say(&format!(
             "EXTEND_TIMEOUT_USEC={}\nSTATUS=starting: waiting for {awaited}",
@@ -252,7 +259,6 @@ fn receive(
         // SIGHUP is ignored: no process can reload the configuration yet.
         match caught(signals) {
             Some(Caught::Stop) => return Err(Ending::Asked),
-            Some(Caught::Child) if !is_told => is_told = signals::tell_news(&processes),
             Some(Caught::Child | Caught::Reload) | None => {}
         }
         match link.receive() {
@@ -320,7 +326,7 @@ mod tests {
         let pair =
             || socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_NONBLOCK).unwrap();
         let ((ours, _engine), (signals, _silent)) = (pair(), pair());
-        let waiting = (&Notify::to(None), &File::from(signals), PerProcess::default());
+        let waiting = (&Notify::to(None), &File::from(signals));
         let ending = receive(&mut Link::new(ours), waiting, ("its plan", "the engine"), Span::from_secs(1))
             .unwrap_err();
         assert_eq!(ending, Ending::Engine("it did not send its plan within 1 s".into()));

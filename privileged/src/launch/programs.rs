@@ -4,6 +4,7 @@ use super::diagnosis::{is_ours, make_roots, owner_and_mode};
 use crate::options::Options;
 use ipc::process::{KEEPERS, Process};
 use keeper::ending::Ending;
+use nix::errno::Errno;
 use nix::sys::stat::stat;
 use std::path::{Path, PathBuf};
 
@@ -43,5 +44,27 @@ fn judge(path: &Path) -> Result<(), Ending> {
             make_roots(path, &facts, facts.st_mode & 0o755)
         ))),
         _ => Ok(()),
+    }
+}
+
+/// Why a program could not be executed, with what to do about it.
+pub fn cannot_be_started(path: &Path, error: &std::io::Error) -> Ending {
+    let why = |advice: &str| format!("{} can't be started ({error}); {advice}", path.display());
+    match super::diagnosis::errno(error) {
+        Errno::EMFILE | Errno::ENFILE => Ending::Trouble(why("raise the limit of open files (LimitNOFILE=)")),
+        Errno::EAGAIN => Ending::Trouble(why(
+            "its user has as many processes as its limit allows (LimitNPROC=): raise it, or end them",
+        )),
+        Errno::ENOMEM => Ending::Trouble(why("free some memory, or raise the limit (LimitAS=, MemoryMax=)")),
+        Errno::EACCES | Errno::EPERM => Ending::Launch(why(
+            "everybody must be able to execute it and to enter the folders on its way (chmod a+x), and the file system must \
+             not be mounted noexec",
+        )),
+        Errno::ENOENT if path.exists() => {
+            Ending::Launch(why("it is there: /dev/null, or its loader or a library, is not"))
+        }
+        _ => Ending::Launch(why(
+            "install the package anew, or name the folder of the programs with --programs",
+        )),
     }
 }

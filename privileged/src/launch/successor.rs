@@ -18,7 +18,7 @@ use std::fs::File;
 use std::io::Write;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 /// The state with which the keeper continues.
@@ -31,8 +31,8 @@ pub struct Files<'a> {
     pub record: &'a File,
     /// The audit log.
     pub audit: &'a File,
-    /// The state directory, locked. The keeper doesn't know of it: it stays open, and locked, until the process ends.
-    pub lock: &'a OwnedFd,
+    /// Of directories. The keeper doesn't know of them: they stay open, and the directories locked, until the process ends.
+    pub locks: &'a [Option<OwnedFd>],
     /// The service manager.
     pub notify: Option<BorrowedFd<'a>>,
     /// The file of a virtual clock.
@@ -60,22 +60,9 @@ impl Program {
         // In the view that it is executed in there are no links to it.
         match path.canonicalize() {
             Ok(path) => Ok(Self { role, path }),
-            Err(error) => Err(cannot_be_started(&path, &error)),
+            Err(error) => Err(programs::cannot_be_started(&path, &error)),
         }
     }
-}
-
-fn cannot_be_started(path: &Path, error: &std::io::Error) -> Ending {
-    if error.raw_os_error() == Some(nix::libc::EAGAIN) {
-        return Ending::Trouble(format!(
-            "{} can't be started: its user has more processes than its limit (RLIMIT_NPROC) allows; raise the limit, or end them",
-            path.display()
-        ));
-    }
-    Ending::Launch(format!(
-        "{} can't be started ({error}); install the package anew, or name the folder of the programs with --programs",
-        path.display()
-    ))
 }
 
 /// Confines this process and executes the keeper; `handover` lacks the numbers of the files.
@@ -90,7 +77,9 @@ pub fn become_keeper(
 ) -> Result<Infallible, Ending> {
     let failed = |errno: Errno| Ending::Internal(format!("what the keeper needs: {}", errno.desc()));
     let pass = |fd: BorrowedFd<'_>| fcntl(fd, FcntlArg::F_SETFD(FdFlag::empty())).map(|_| fd.as_raw_fd());
-    pass(files.lock.as_fd()).map_err(failed)?;
+    for lock in files.locks.iter().flatten() {
+        pass(lock.as_fd()).map_err(failed)?;
+    }
     let pass_all = || -> Result<Descriptors, Errno> {
         Ok(Descriptors {
             link: pass(files.link.as_fd())?,
@@ -118,7 +107,7 @@ pub fn become_keeper(
             ),
         );
     }
-    Err(cannot_be_started(&program.path, &Command::new(&program.path).env_clear().exec()))
+    Err(programs::cannot_be_started(&program.path, &Command::new(&program.path).env_clear().exec()))
 }
 
 /// Puts it on standard input. A pipe holds far more than one record.
