@@ -40,7 +40,7 @@ fn table(role: Role) -> &'static [(Resource, u64)] {
             // A key exchange takes a few milliseconds of CPU time, on the slowest machines most of a second.
             (RLIMIT_CPU, 2),
         ],
-        // 512 connections, and for each of up to 64 threads one more, a link, an epoll instance and an eventfd.
+        // 512 connections, and for each of up to 16 threads one more, a link, an epoll instance and an eventfd.
         Role::KeyService => &[
             (RLIMIT_NOFILE, 896),
             (RLIMIT_NPROC, 0),

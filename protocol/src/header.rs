@@ -1,6 +1,8 @@
 //! The 48 octets that every NTP packet starts with (RFC 5905 section 7.3).
 
 use core::fmt;
+use ipc::message::client::ReplyHeader;
+use ipc::units::Leap;
 
 /// Length of the header in octets.
 pub const LENGTH: usize = 48;
@@ -45,6 +47,32 @@ pub struct Header {
     pub receive_timestamp: u64,
     /// Transmit timestamp, 64-bit format.
     pub transmit_timestamp: u64,
+}
+
+/// The fields as the processes send them to each other.
+impl From<&Header> for ReplyHeader {
+    fn from(header: &Header) -> Self {
+        Self {
+            leap: match header.leap {
+                0 => Leap::None,
+                1 => Leap::Insert,
+                2 => Leap::Delete,
+                _ => Leap::Unknown,
+            },
+            version: header.version,
+            mode: header.mode,
+            stratum: header.stratum,
+            poll: header.poll,
+            precision: header.precision,
+            root_delay: header.root_delay,
+            root_dispersion: header.root_dispersion,
+            reference_id: header.reference_id,
+            reference_timestamp: header.reference_timestamp,
+            origin_timestamp: header.origin_timestamp,
+            receive_timestamp: header.receive_timestamp,
+            transmit_timestamp: header.transmit_timestamp,
+        }
+    }
 }
 
 /// Why octets hold no header.

@@ -16,7 +16,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("ipc", &[]),
     ("ipc/link", &["ipc"]),
     ("ipc/report", &[]),
-    ("protocol", &[]),
+    ("protocol", &["ipc"]),
     ("policies", &["filters", "ipc"]),
     ("privileged", &["ipc", "ipc-link", "keeper", "keeper-virtual", "policies"]),
     ("engine/core", &["ipc", "protocol", "report"]),
@@ -36,7 +36,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("tests", &["ipc", "ipc-link", "protocol", "policies", "filters", "keeper"]),
     ("tests/rig", &["bench", "ipc", "protocol", "simulation"]),
     ("tests/simulation", &["ipc", "protocol", "engine-core", "keeper", "report"]),
-    ("xtask", &["bench", "rig", "simulation"]),
+    ("xtask", &["bench", "ipc", "rig", "simulation"]),
 ];
 
 /// The only files outside tests/ that may hold unsafe code.

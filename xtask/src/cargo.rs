@@ -1,21 +1,17 @@
 //! Running cargo and other programs.
 
+use ipc::process::{KEEPERS, Process};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// The packages whose binaries are installed.
-pub const PROGRAMS: [(&str, &str); 10] = [
-    ("truechimer-privileged", "truechimerd"),
-    ("truechimer-keeper", "truechimer-keeper"),
-    ("truechimer-keeper-virtual", "truechimer-keeper-virtual"),
-    ("truechimer-engine", "truechimer-engine"),
-    ("truechimer-client", "truechimer-client"),
-    ("truechimer-server", "truechimer-server"),
-    ("truechimer-exchange", "truechimer-exchange"),
-    ("truechimer-key-service", "truechimer-key-service"),
-    ("truechimer-key-holder", "truechimer-key-holder"),
-    ("truechimer-control", "chimerctl"),
-];
+/// The packages whose programs are installed, each with its program: a process's package has the name of its program.
+pub fn programs() -> Vec<(&'static str, &'static str)> {
+    let processes = Process::ALL.map(Process::program).into_iter().filter(|name| *name != LAUNCH.1);
+    let own = KEEPERS.into_iter().chain(processes).map(|name| (name, name));
+    [LAUNCH].into_iter().chain(own).chain([("truechimer-control", "chimerctl")]).collect()
+}
+
+const LAUNCH: (&str, &str) = ("truechimer-privileged", "truechimerd");
 
 /// The top of the source tree.
 pub fn workspace() -> &'static Path {
@@ -71,7 +67,7 @@ fn show(command: &Command) -> String {
 /// # Errors
 /// When they don't compile.
 pub fn build_release() -> Result<PathBuf, String> {
-    build(&PROGRAMS, &mut cargo())
+    build(&programs(), &mut cargo())
 }
 
 /// The same, as if it were `epoch` (seconds since 1970): the same source then gives the same programs.
@@ -81,9 +77,10 @@ pub fn build_release() -> Result<PathBuf, String> {
 pub fn build_release_of(epoch: u64) -> Result<PathBuf, String> {
     // The launch and the keepers bear the time of their build. Others whose build looks at the variable would be built afresh
     // for each commit.
-    let (dated, others) = PROGRAMS.split_at(3);
-    build(others, &mut cargo())?;
-    build(dated, cargo().env("SOURCE_DATE_EPOCH", epoch.to_string()))
+    let is_dated = |program: &(&str, &str)| *program == LAUNCH || KEEPERS.contains(&program.1);
+    let (dated, others): (Vec<_>, Vec<_>) = programs().into_iter().partition(is_dated);
+    build(&others, &mut cargo())?;
+    build(&dated, cargo().env("SOURCE_DATE_EPOCH", epoch.to_string()))
 }
 
 fn build(programs: &[(&str, &str)], cargo: &mut Command) -> Result<PathBuf, String> {

@@ -9,7 +9,7 @@
 
 mod trial;
 
-use crate::cargo::{PROGRAMS, build_release_of, read, run, target, workspace};
+use crate::cargo::{self, build_release_of, read, run, target, workspace};
 use rig::recipe::image::Packages;
 use std::fs;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt, symlink};
@@ -157,7 +157,7 @@ fn fill(root: &Path, programs: &Path) -> Result<(), String> {
             put(&page, &root.join("usr/share/doc/truechimer/docs").join(entry.file_name()), 0o644)?;
         }
     }
-    for (_, program) in PROGRAMS {
+    for (_, program) in cargo::programs() {
         let folder = if program == "chimerctl" { "usr/bin" } else { "usr/lib/truechimer" };
         // Who can't read a program can't trace who runs it from its first moment on; others can after an exec.
         let mode = if program.starts_with("truechimer-keeper") { 0o711 } else { 0o755 };
@@ -235,7 +235,7 @@ fn checksums(root: &Path, files: &[PathBuf]) -> Result<String, String> {
 /// The newest glibc whose symbols the programs name.
 fn needed_libc(programs: &Path) -> Result<String, String> {
     let mut newest = (2, 0);
-    for (_, program) in PROGRAMS {
+    for (_, program) in cargo::programs() {
         let octets = fs::read(programs.join(program)).map_err(|error| format!("{program}: {error}"))?;
         for found in octets.split(|octet| *octet == 0).filter_map(|word| word.strip_prefix(b"GLIBC_2.")) {
             if let Some(minor) =

@@ -1,7 +1,7 @@
 //! What each process is made of: the crates linked into it and how many lines of Rust each of them has. The
 //! first number that an auditor asks for.
 
-use crate::cargo::{PROGRAMS, cargo, read};
+use crate::cargo::{cargo, programs, read};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 /// When cargo can't tell the dependencies or a source can't be read.
 pub fn run() -> Result<(), String> {
     let folders = folders()?;
-    for (package, program) in PROGRAMS {
+    for (package, program) in programs() {
         let tree = read(cargo().args([
             "tree",
             "--locked",

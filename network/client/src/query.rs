@@ -10,7 +10,7 @@ use ipc::message::client::{
     Unanswered,
 };
 use ipc::packet::{MAX_PACKET, Packet};
-use ipc::units::{Leap, RawInstant, Span};
+use ipc::units::{RawInstant, Span};
 use network::clock::{self, Pair};
 use nix::errno::Errno;
 use nix::poll::PollFlags;
@@ -164,7 +164,7 @@ impl Open {
         let (t4, stamp) = Pair::read().settle(arrival.stamp, t1, own, own);
         let (id, source) = (self.id, self.destination);
         let Some(left) = &mut self.candidates else {
-            let (header, rejected) = (on_the_wire(header), self.rejected);
+            let (header, rejected) = (ReplyHeader::from(header), self.rejected);
             return Step::Replied(PlainReply { id, source, t4, stamp, header, rejected });
         };
         *left = left.saturating_sub(1);
@@ -223,27 +223,4 @@ fn connected(destination: SocketAddr) -> Result<OwnedFd, Errno> {
     prepare_query(&socket, destination.is_ipv6());
     connect(socket.as_raw_fd(), &SockaddrStorage::from(destination))?;
     Ok(socket)
-}
-
-fn on_the_wire(header: &Header) -> ReplyHeader {
-    ReplyHeader {
-        leap: match header.leap {
-            0 => Leap::None,
-            1 => Leap::Insert,
-            2 => Leap::Delete,
-            _ => Leap::Unknown,
-        },
-        version: header.version,
-        mode: header.mode,
-        stratum: header.stratum,
-        poll: header.poll,
-        precision: header.precision,
-        root_delay: header.root_delay,
-        root_dispersion: header.root_dispersion,
-        reference_id: header.reference_id,
-        reference_timestamp: header.reference_timestamp,
-        origin_timestamp: header.origin_timestamp,
-        receive_timestamp: header.receive_timestamp,
-        transmit_timestamp: header.transmit_timestamp,
-    }
 }

@@ -13,8 +13,6 @@ use crate::sanity::{RejectReason, unix_nanos};
 use ipc::message::client::{ProtectedReply, ReplyHeader};
 use ipc::packet::MAX_PACKET;
 use ipc::process::Process;
-use ipc::units::Leap;
-use protocol::header::Header;
 use protocol::nts::client::{Reply, ReplyError};
 
 impl Engine {
@@ -57,7 +55,7 @@ impl Engine {
         };
         association.prove(verified.cookies(), now.raw);
         association.count_cookies();
-        let header = on_the_wire(&verified.header);
+        let header = ReplyHeader::from(&verified.header);
         let floor = self.basis.as_ref().map_or(0, |basis| basis.welcome.floor.nanos());
         let beside = is_beside_its_certificate(association, &header, floor);
         if beside {
@@ -115,28 +113,5 @@ fn reason_of(error: ReplyError) -> RejectReason {
         ReplyError::Forged => RejectReason::Forged,
         ReplyError::UniqueIdentifier => RejectReason::Identifier,
         ReplyError::Origin => RejectReason::Origin,
-    }
-}
-
-fn on_the_wire(header: &Header) -> ReplyHeader {
-    ReplyHeader {
-        leap: match header.leap {
-            0 => Leap::None,
-            1 => Leap::Insert,
-            2 => Leap::Delete,
-            _ => Leap::Unknown,
-        },
-        version: header.version,
-        mode: header.mode,
-        stratum: header.stratum,
-        poll: header.poll,
-        precision: header.precision,
-        root_delay: header.root_delay,
-        root_dispersion: header.root_dispersion,
-        reference_id: header.reference_id,
-        reference_timestamp: header.reference_timestamp,
-        origin_timestamp: header.origin_timestamp,
-        receive_timestamp: header.receive_timestamp,
-        transmit_timestamp: header.transmit_timestamp,
     }
 }
