@@ -197,7 +197,8 @@ fn the_keeper_holds_one_capability_and_its_files(pid: u32) {
         assert!(status.contains(&format!("{set}:\t{value:016x}\n")), "{set}: {status}");
     }
     assert!(status.contains("Seccomp:\t2\n") && status.contains("NoNewPrivs:\t1\n"), "{status}");
-    // Standard streams, link, signals, timer, lock, record, audit log.
+    // Besides standard streams, link, signals and timer: the record, the audit log, and the locks of the state directory and
+    // of the run directory.
     let open = std::fs::read_dir(format!("/proc/{pid}/fd")).expect("we are root").flatten();
     let mut files: Vec<String> = open
         .filter_map(|fd| std::fs::read_link(fd.path()).ok())
@@ -205,7 +206,7 @@ fn the_keeper_holds_one_capability_and_its_files(pid: u32) {
         .filter(|name| !["null", "stderr"].contains(&name.as_str()))
         .collect();
     files.sort();
-    assert_eq!(files, ["audit.log", "governor", "lock"]);
+    assert_eq!(files, ["audit.log", "governor", "lock", "lock"]);
 }
 
 /// Kills a process in mid-slew; afterwards the clock goes no farther than the order and keeps its frequency.
