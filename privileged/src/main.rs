@@ -13,6 +13,7 @@ mod options;
 
 use keeper::ending::{Ending, for_the_journal, say};
 use keeper::notify::Notify;
+use keeper::start::end_on_panic;
 use launch::{journal, service_manager};
 use options::Asked;
 use std::process::exit;
@@ -27,13 +28,7 @@ fn main() {
     let asked = options::parse(std::env::args_os().skip(1));
     let is_check = matches!(&asked, Ok(Asked::Run(options)) if options.check);
     let notify = if is_check { Notify::to(None) } else { service_manager::connect() };
-    let last = notify.clone();
-    std::panic::set_hook(Box::new(move |panic| {
-        let message = format!("internal error, ending: {panic}");
-        last.say_end(&message);
-        say(2, &message);
-        exit(70);
-    }));
+    end_on_panic(notify.clone());
     let ending = match asked {
         Ok(Asked::Help) => {
             println!("{}", options::HELP);

@@ -9,7 +9,7 @@ use ipc::message::exchange::ExchangeId;
 pub(crate) struct Abandoned(Vec<ExchangeId>);
 
 impl Abandoned {
-    /// They still take the room of others.
+    /// How many still take up room of the exchange role.
     pub(crate) fn count(&self) -> usize {
         self.0.len()
     }

@@ -126,10 +126,7 @@ impl<C: Clock> Keeper<C> {
         if ending != Ending::Asked {
             signals::tell_death(&self.signals, &self.processes, PARTING);
         }
-        for name in left {
-            let timeout = timeout / 1_000_000;
-            say(4, &format_args!("{name} did not end within {timeout} ms"));
-        }
+        signals::tell_left(&left, timeout);
         if ending != Ending::Asked {
             say(3, &ending);
         }

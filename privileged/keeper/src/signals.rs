@@ -100,6 +100,13 @@ pub fn await_ends(signals: &File, processes: &PerProcess<u32>, timeout: i64) -> 
     }
 }
 
+/// Logs which processes did not end within this time.
+pub fn tell_left(left: &[&str], timeout: i64) {
+    for name in left {
+        say(4, &format_args!("{name} did not end within {} ms", timeout / 1_000_000));
+    }
+}
+
 /// All except this process.
 fn others(processes: &PerProcess<u32>) -> impl Iterator<Item = (Process, u32)> {
     processes

@@ -59,7 +59,8 @@ fn handover() -> Result<Handover, &'static str> {
     }
 }
 
-fn end_on_panic(notify: Notify) {
+/// From here on a panic is told to the service manager and the log, and ends this process.
+pub fn end_on_panic(notify: Notify) {
     std::panic::set_hook(Box::new(move |panic| {
         // The clock needs no clean-up: a slew ends by itself, and the base frequency is in force.
         let message = format!("internal error, ending: {panic}");

@@ -49,8 +49,8 @@ impl Children {
     /// Makes the links.
     ///
     /// # Errors
-    /// No descriptors, or no way to find the programs.
-    pub fn prepare(options: &Options, users: &Users) -> Result<Self, Ending> {
+    /// No descriptors.
+    pub fn prepare(programs: PathBuf, options: &Options, users: &Users) -> Result<Self, Ending> {
         let (mut ends, mut engine_ends) = (PerProcess::default(), PerProcess::default());
         for process in Process::ALL.into_iter().filter(|process| process.has_link()) {
             let (theirs, engines) = pair()?;
@@ -58,7 +58,7 @@ impl Children {
             engine_ends[process] = Some(engines);
         }
         Ok(Self {
-            programs: programs::folder(options)?,
+            programs,
             words: PerProcess::from_fn(|process| users.words(process)),
             insecure: options.insecure,
             ends,

@@ -30,7 +30,7 @@ use children::Children;
 use diagnosis::explain;
 use directory::Directory;
 use ipc::audit_line;
-use ipc::message::handover::{Descriptors, Handover, Memory};
+use ipc::message::handover::{Handover, Memory};
 use ipc::message::launch::{START_PATIENCE, ToLaunch};
 use ipc::message::privileged::{ClockKind, FromPrivileged};
 use ipc::units::Span;
@@ -77,8 +77,9 @@ pub fn launch(options: &Options, notify: &Notify) -> Result<std::convert::Infall
         opened;
     let signals = catch().map_err(|errno| Ending::Internal(format!("signals: {}", errno.desc())))?;
 
-    let program = successor::Program::find(options, clock.kind)?;
-    let mut children = Children::prepare(options, &users)?;
+    let programs = programs::folder(options)?;
+    let program = successor::Program::find(&programs, clock.kind)?;
+    let mut children = Children::prepare(programs, options, &users)?;
     let clock_reader = clock.reader.as_ref();
     let ends = children.start_engine(options, config, control, engine_files, clock_reader)?;
     let mut link = LaunchLink::new(ends.launch);
@@ -133,7 +134,7 @@ pub fn launch(options: &Options, notify: &Notify) -> Result<std::convert::Infall
         notify: notify.fd(),
         clock: clock.kept.as_ref(),
     };
-    let handover = Handover {
+    let handover = |descriptors| Handover {
         clock: clock.kind,
         profile: plan.profile,
         leap_seconds: plan.leap_seconds,
@@ -146,17 +147,15 @@ pub fn launch(options: &Options, notify: &Notify) -> Result<std::convert::Infall
         processes: children.processes(),
         insecure: options.insecure,
         journal: journal::reads_stderr(),
-        descriptors: Descriptors { link: 0, signals: 0, record: 0, audit: 0, notify: None, clock: None },
+        descriptors,
     };
-    successor::become_keeper(&program, &users, &files, handover)
+    successor::become_keeper(&program, (options, &users), &files, handover)
 }
 
 /// A stop during the start: the engine ends with its link and the others with it, and they are waited for.
 fn leave(links: (LaunchLink, OwnedFd), children: &Children, signals: &File) -> Ending {
     drop(links);
-    for name in signals::await_ends(signals, &children.processes(), GRACE) {
-        say(4, &format_args!("{name} did not end within 3000 ms"));
-    }
+    signals::tell_left(&signals::await_ends(signals, &children.processes(), GRACE), GRACE);
     Ending::Asked
 }
 

@@ -18,7 +18,7 @@ use std::fs::File;
 use std::io::Write;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The state with which the keeper continues.
@@ -46,17 +46,17 @@ pub struct Program {
 }
 
 impl Program {
-    /// That of the keeper of such a clock.
+    /// That of the keeper of such a clock, in the folder of the programs.
     ///
     /// # Errors
     /// Where it isn't there.
-    pub fn find(options: &Options, clock: ClockKind) -> Result<Self, Ending> {
+    pub fn find(programs: &Path, clock: ClockKind) -> Result<Self, Ending> {
         let [of_kernel, of_others] = KEEPERS;
         let (role, name) = match clock {
             ClockKind::Kernel => (Role::Privileged, of_kernel),
             ClockKind::Virtual | ClockKind::None => (Role::PrivilegedVirtual, of_others),
         };
-        let path = programs::folder(options)?.join(name);
+        let path = programs.join(name);
         // In the view that it is executed in there are no links to it.
         match path.canonicalize() {
             Ok(path) => Ok(Self { role, path }),
@@ -65,15 +65,15 @@ impl Program {
     }
 }
 
-/// Confines this process and executes the keeper; `handover` lacks the numbers of the files.
+/// Confines this process and executes the keeper; `handover` makes its record from the numbers of the files.
 ///
 /// # Errors
 /// What keeps it from being confined or executed.
 pub fn become_keeper(
     program: &Program,
-    users: &Users,
+    (options, users): (&Options, &Users),
     files: &Files<'_>,
-    handover: Handover,
+    handover: impl FnOnce(Descriptors) -> Handover,
 ) -> Result<Infallible, Ending> {
     let failed = |errno: Errno| Ending::Internal(format!("what the keeper needs: {}", errno.desc()));
     let pass = |fd: BorrowedFd<'_>| fcntl(fd, FcntlArg::F_SETFD(FdFlag::empty())).map(|_| fd.as_raw_fd());
@@ -90,13 +90,13 @@ pub fn become_keeper(
             clock: files.clock.map(|file| pass(file.as_fd())).transpose()?,
         })
     };
-    leave(Handover { descriptors: pass_all().map_err(failed)?, ..handover }).map_err(failed)?;
+    pass_all().and_then(|descriptors| leave(handover(descriptors))).map_err(failed)?;
 
     let shortfall = policies::confine_keeper(
         program.role,
         &program.path,
         users.identity(Process::Privileged),
-        handover.insecure,
+        options.insecure,
     )
     .map_err(|error| Ending::Launch(format!("this process can't be confined: {error}")))?;
     if shortfall != Shortfall::NONE {

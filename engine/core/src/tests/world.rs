@@ -15,7 +15,7 @@ use ipc::message::exchange::{Addresses, Exchange, Resolve, Resolved};
 use ipc::message::privileged::*;
 use ipc::message::server::ServerState;
 use ipc::process::Process;
-use ipc::units::{Frequency, Leap, Offset, RawInstant, Span, TimeConstant, WallTime};
+use ipc::units::{Frequency, Leap, Offset, RawInstant, Span, WallTime};
 use protocol::header::Header;
 use protocol::timestamp::Timestamp;
 use report::Report;

@@ -55,10 +55,10 @@ impl<C: Clock> Keeper<C> {
     pub fn persist(&mut self) -> Result<(), Errno> {
         let record = self.governor.record();
         record.sequence += 1;
-        self.record_file.write_all_at(&record.to_octets(), record.position() as u64).map_err(Errno::from)?;
+        self.record_file.write_all_at(&record.to_octets(), record.position() as u64)?;
         // A slow disk is not a hang.
         self.notify.say("WATCHDOG=1");
-        self.record_file.sync_data().map_err(Errno::from)?;
+        self.record_file.sync_data()?;
         self.written = Some(crate::clock::raw_now());
         Ok(())
     }

@@ -112,18 +112,11 @@ impl Setup {
 
     /// The same, recorded.
     pub fn start_on(self, tape: Option<Box<dyn Tape>>) -> World {
+        let wall = WallTime::saturating(BEGIN + (self.error * 1e9) as i64);
         let page = ClockPage {
-            since: RawInstant::saturating(RAW_BEGIN as i64),
-            wall: WallTime::saturating(BEGIN + (self.error * 1e9) as i64),
-            frequency: Frequency::ZERO,
             oscillator: Frequency::saturating(self.oscillator * Frequency::PER_PPM),
-            slew: Offset::ZERO,
-            time_constant: TimeConstant::MIN,
-            status: 0x40,
-            maxerror: 16_000_000,
-            esterror: 16_000_000,
-            tai: 0,
             generation: 1,
+            ..ClockPage::free_running(wall, RawInstant::saturating(RAW_BEGIN as i64))
         };
         let start = Start {
             settings: self.settings,
