@@ -19,8 +19,10 @@ fn follow(sources: &str, wrapper: &[&str]) {
     });
     for source in client.sources() {
         let reasons = source["rejected"].as_object().expect("counts by reason");
-        // A server may ask for less (ntpd does, by default); nothing else may be wrong with its replies.
-        assert!(reasons.keys().all(|reason| reason == "kiss"), "{source:#}");
+        // A server may ask for less (ntpd does, by default), and the step at the start cuts a query that is under way;
+        // nothing else may be wrong with its replies.
+        let lawful = |reason: &String| ["kiss", "discontinuity"].contains(&reason.as_str());
+        assert!(reasons.keys().all(lawful), "{source:#}");
     }
 }
 

@@ -1,10 +1,13 @@
-//! Everything that a contribution must pass, in two runs: all tests without any power over the clock, then,
-//! as root, the few that need the kernel's clock, one at a time.
+//! Everything that a contribution must pass, in two runs: all tests without any power over the clock, several programs at
+//! once, then, as root, the few that need the kernel's clock, one at a time.
+
+mod programs;
 
 use crate::cargo::{cargo, run as run_command, target};
 use bench::process::SYS_TIME;
 use bench::programs::{find_peer, has_ipv6};
 use caps::{CapSet, Capability};
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -22,6 +25,14 @@ struct Tally {
     skipped: u64,
 }
 
+impl Tally {
+    fn add(&mut self, other: Self) {
+        self.passed += other.passed;
+        self.failed += other.failed;
+        self.skipped += other.skipped;
+    }
+}
+
 /// Runs the tests, or those whose names contain `filter`.
 ///
 /// # Errors
@@ -32,13 +43,20 @@ pub fn run(filter: Option<&str>) -> Result<(), String> {
     let notes = target().join("skipped");
     let _ = std::fs::remove_file(&notes);
 
-    let mut all = cargo();
-    all.args(["test", "--workspace", "--no-fail-fast"]).args(filter);
-    all.env("TRUECHIMER_SKIPPED", &notes);
+    let compiled = programs::compile()?;
+    let at_once = std::thread::available_parallelism().map_or(1, usize::from) + 1;
+    let mut variables = vec![("TRUECHIMER_SKIPPED", notes.as_os_str())];
     if moves_the_clock {
-        all.env("TRUECHIMER_REAL_CLOCK", "later");
+        variables.push(("TRUECHIMER_REAL_CLOCK", OsStr::new("later")));
     }
-    let (mut tally, mut in_order) = without_clock(move || count(&mut all))?;
+    let mut examples = cargo();
+    examples.args(["test", "--workspace", "--doc", "--no-fail-fast"]).args(filter);
+    let (mut tally, mut in_order) = without_clock(|| {
+        let (mut tally, in_order) = programs::run(&compiled, filter, &variables, at_once)?;
+        let (more, examples_in_order) = count(&mut examples)?;
+        tally.add(more);
+        Ok((tally, in_order && examples_in_order))
+    })?;
 
     if moves_the_clock {
         println!("\nthe kernel's clock, one test at a time, by a few milliseconds, put back afterwards");
@@ -49,9 +67,7 @@ pub fn run(filter: Option<&str>) -> Result<(), String> {
             clock.arg("--test-threads=1").args(Some(part).filter(|part| !part.is_empty()).or(filter));
             clock.env("TRUECHIMER_SKIPPED", &notes).env("TRUECHIMER_REAL_CLOCK", "1");
             let (second, second_in_order) = count(&mut clock)?;
-            tally.passed += second.passed;
-            tally.failed += second.failed;
-            tally.skipped += second.skipped;
+            tally.add(second);
             in_order &= second_in_order;
         }
     }
@@ -131,9 +147,7 @@ fn count(command: &mut Command) -> Result<(Tally, bool), String> {
         let line = line.map_err(|error| format!("cargo test printed something unreadable: {error}"))?;
         println!("{line}");
         if let Some(one) = closing_line(&line) {
-            tally.passed += one.passed;
-            tally.failed += one.failed;
-            tally.skipped += one.skipped;
+            tally.add(one);
         }
     }
     let status = child.wait().map_err(|error| format!("cargo test: {error}"))?;
