@@ -1,5 +1,5 @@
-//! `chimerctl audit`: the governor's log, a ring of lines of fixed width, each with the hash of the one
-//! before it.
+//! `chimerctl audit`: the governor's log, a ring of lines of fixed width, each of which contains the hash of the
+//! previous one.
 
 use crate::Failure;
 use crate::text::json;
@@ -20,18 +20,18 @@ struct Record<'a> {
     hash: [u8; 32],
 }
 
-/// Where the log isn't whole.
+/// Why the log is not intact.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Break {
     /// The file is shorter or longer than a ring.
     Length(usize),
-    /// A line isn't of the form.
+    /// A line is malformed.
     Line(usize),
     /// A record is stored in another record's slot.
     Misplaced(u64, usize),
     /// Records are missing between these two.
     Gap(u64, u64),
-    /// Records before this one are missing though the ring isn't full.
+    /// Records before this one are missing although the ring is not full.
     Beginning(u64),
     /// This record, or the one before it, was changed.
     Hash(u64),
@@ -45,7 +45,7 @@ impl fmt::Display for Break {
             }
             Self::Line(slot) => write!(f, "line {} was altered or never finished", slot + 1),
             Self::Misplaced(sequence, slot) => {
-                write!(f, "record {sequence} stands on line {}, where it doesn't belong", slot + 1)
+                write!(f, "record {sequence} stands on line {}, where it does not belong", slot + 1)
             }
             Self::Gap(before, after) => {
                 write!(
@@ -101,7 +101,7 @@ pub fn verify_file(path: &Path, as_json: bool) -> Result<String, Failure> {
 
 fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     let mut octets = Vec::new();
-    // One octet more than a ring shows that it is something else.
+    // One octet more than a ring shows that the file is something else.
     let limit = LENGTH + 1;
     let outcome = File::open(path).and_then(|file| file.take(limit).read_to_end(&mut octets));
     match outcome {
@@ -117,7 +117,7 @@ fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     }
 }
 
-/// All records that are of the form, by sequence, and what isn't.
+/// All well-formed records, by sequence, and the faults of the others.
 fn records(octets: &[u8]) -> (Vec<Record<'_>>, Vec<Break>) {
     let mut records = Vec::new();
     let mut broken = Vec::new();
@@ -140,7 +140,7 @@ fn records(octets: &[u8]) -> (Vec<Record<'_>>, Vec<Break>) {
     (records, broken)
 }
 
-/// The first record's number and how many there are, if the chain is whole from there on.
+/// The number of the first record and the count of records, if the chain is intact from there on.
 fn verify(octets: &[u8]) -> Result<(u64, usize), Break> {
     let (records, broken) = records(octets);
     if let Some(broken) = broken.into_iter().next() {
@@ -148,7 +148,7 @@ fn verify(octets: &[u8]) -> Result<(u64, usize), Break> {
     }
     let Some(first) = records.first() else { return Ok((0, 0)) };
     if first.sequence > 0 && records.len() < LINES as usize {
-        // While records follow each other without a gap, what is missing is the beginning.
+        // If records follow each other without a gap, the beginning is missing.
         return Err(gap(&records).unwrap_or(Break::Beginning(first.sequence)));
     }
     if first.sequence == 0 && first.hash != chain(&[0; 32], first.text) {
@@ -183,7 +183,7 @@ fn document(record: &Record<'_>) -> Value {
     let words = text.split_whitespace().filter_map(|word| word.split_once('='));
     let mut document: Map<String, Value> = Map::new();
     for (key, value) in words {
-        // A word that is there twice (before and after a change) is a list.
+        // A word that occurs twice (before and after a change) is a list.
         match document.get_mut(key) {
             Some(Value::Array(list)) => list.push(Value::from(value)),
             Some(first) => *first = Value::Array(vec![first.take(), Value::from(value)]),

@@ -1,4 +1,4 @@
-//! `chimerctl keys`, and what `reload` waits for. No key is ever among what the engine says.
+//! `chimerctl keys`, and the result that `reload` waits for. The engine's output never contains a key.
 
 use crate::Failure;
 use crate::socket::{ask, read};
@@ -10,18 +10,18 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-/// How often, and how far apart, it is asked what became of a certificate that is read anew.
+/// How often, and at what interval, the result of a reload is requested.
 const LOOKS: u32 = 300;
 const BETWEEN: Duration = Duration::from_millis(100);
 
-/// Asks for all that is known of keys.
+/// Requests everything that is known about keys.
 pub fn show(socket: &Path, as_json: bool) -> Result<String, Failure> {
     let answer = ask(socket, "keys")?;
     Ok(if as_json { json(&answer) } else { page(&read(&answer)?) })
 }
 
-/// What became of the certificate that is being read anew: a sentence, and whether it is in use. `readings`: how
-/// often it was read before.
+/// The result of reading the certificate anew: a sentence, and whether the certificate is in use. `readings`: how
+/// often it had been read before.
 pub fn await_certificate(socket: &Path, readings: u32) -> Result<(String, bool), Failure> {
     for _ in 0..LOOKS {
         let reply: KeysReply = read(&ask(socket, "keys")?)?;
@@ -105,7 +105,7 @@ fn row(source: &SourceKeys) -> Vec<String> {
     ]
 }
 
-/// The algorithm by the name that people know, and its number.
+/// The common name of the algorithm, and its number.
 fn aead(number: Option<u16>) -> String {
     match number {
         Some(15) => "AES-SIV-CMAC-256 (15)".to_owned(),
@@ -140,19 +140,19 @@ fn counters(service: &KeyExchangeReply) -> String {
     let meanings = [
         ("accepted", "connections"),
         ("exchanged", "ended with cookies"),
-        ("limited", "closed at once: too many, in all or from there"),
+        ("limited", "closed at once: too many, in total or from the network"),
         ("tls", "TLS failed"),
-        ("refused", "answered with an error, or nothing in common"),
+        ("refused", "answered with an error, or without a common algorithm"),
         ("late", "took too long"),
-        ("gone", "the client went away"),
+        ("gone", "closed by the client"),
     ];
     match &service.counters {
-        None => "nobody has asked for keys yet\n".to_owned(),
+        None => "no client has requested keys yet\n".to_owned(),
         Some(counted) => counts("KEY EXCHANGES", counted, &meanings),
     }
 }
 
-/// Rows for the page of one source; none for a plain one.
+/// Rows for the page of one source; empty for a plain one.
 pub fn detail(source: &SourceReport) -> Vec<(&'static str, String)> {
     let Some(nts) = &source.nts else { return Vec::new() };
     let restored = if nts.restored == Some(true) { ", kept over a restart" } else { "" };
@@ -173,7 +173,7 @@ pub fn detail(source: &SourceReport) -> Vec<(&'static str, String)> {
     ]
 }
 
-/// How replies are authenticated, for a table: with NTS, and how many cookies are left.
+/// How replies are authenticated, for a table: with NTS, and the number of cookies left.
 pub fn short(source: &SourceReport) -> Option<String> {
     let nts = source.nts.as_ref()?;
     Some(match nts.state.as_deref() {
@@ -234,7 +234,7 @@ mod tests {
         assert!(!page.contains('\u{1b}'));
     }
 
-    /// `engine/src/answers/tests.rs` holds that the engine writes the same.
+    /// `engine/src/answers/tests.rs` checks that the engine writes the same.
     #[test]
     fn the_golden_document_is_read_to_the_last_field() {
         let answer: Value = serde_json::from_str(include_str!("../../ipc/report/tests/keys.json")).unwrap();
@@ -264,7 +264,7 @@ mod tests {
         let without = json!({ "sources": [], "cookie_keys": null, "key_exchange": { "certificate": {} } });
         let without = page(&read(&without).unwrap());
         assert!(
-            without.contains("not read yet") && without.contains("nobody has asked for keys yet"),
+            without.contains("not read yet") && without.contains("no client has requested keys yet"),
             "{without}"
         );
         assert_eq!(certificate_line(None), None);

@@ -1,16 +1,16 @@
-//! chimerctl: what people see of the daemon.
+//! chimerctl: shows and controls the daemon.
 //!
 //! ```text
 //!   main     the command line
-//!   socket   asks the engine: one line out, one line in, thirty seconds at most
+//!   socket   one question to the engine: one line out, one line in, thirty seconds at most
 //!   process  what the kernel reports of each process, read from /proc
 //!   status   status, as a table or as JSON
-//!   keys     keys, and what reload says of the certificate
+//!   keys     keys, and the certificate's part of reload
 //!   sources  sources, source NAME, server
 //!   wait     wait-sync
 //!   audit    the governor's audit log: shown, and its chain verified
-//!   replay   a record of the engine, replayed in a process of its own
-//!   text     escapes, tables, lengths of time
+//!   replay   replays a recording of the engine in a separate process
+//!   text     escapes, tables, durations
 //! ```
 //!
 //! It has no privilege of its own: the mode of the socket decides which users may read, and the engine checks the
@@ -115,7 +115,7 @@ struct AuditArguments {
     last: Option<usize>,
 }
 
-/// How a command ends when it didn't do what was asked: a sentence, and the exit code.
+/// How a command ends when it did not do what was requested: a sentence, and the exit code.
 struct Failure {
     text: String,
     code: u8,
@@ -161,7 +161,7 @@ fn change(cli: &Cli, verb: &str) -> Result<String, Failure> {
     Ok(if cli.json { text::json(&reply) } else { format!("{verb}: done\n") })
 }
 
-/// Longer than the engine reads one.
+/// More octets than the engine reads.
 const MAX_FILE: u64 = 300 * 1024;
 
 /// Whether only its owner may read or change the file. A start would refuse it too: a user who can change the file

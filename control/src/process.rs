@@ -9,7 +9,7 @@ use std::path::Path;
 /// Namespaces that are compared with our own.
 const NAMESPACES: [&str; 5] = ["net", "mnt", "user", "ipc", "uts"];
 
-/// The longest file of /proc, or password file, that is read.
+/// The longest file of /proc, or password file, that is read, in octets.
 const MAX_FILE: u64 = 1 << 20;
 
 /// Names of the capabilities by number (linux/capability.h).
@@ -57,7 +57,7 @@ const CAPABILITIES: [&str; 41] = [
     "CAP_CHECKPOINT_RESTORE",
 ];
 
-/// One process from outside. What cannot be read is `None`.
+/// One process as seen from outside. What cannot be read is `None`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Process {
     /// Its role, as the engine names it.
@@ -68,7 +68,7 @@ pub struct Process {
     pub program: Option<String>,
     /// Effective user.
     pub uid: Option<u32>,
-    /// That user's name here.
+    /// That user's name on this host.
     pub user: Option<String>,
     /// Effective capabilities.
     pub capabilities: Option<Vec<String>>,
@@ -76,7 +76,7 @@ pub struct Process {
     pub seccomp: Option<u32>,
     /// Whether an exec can gain privileges.
     pub no_new_privs: Option<bool>,
-    /// For each namespace `own` (another one than ours), `shared`, or `unknown`.
+    /// For each namespace `own` (another one than that of this process), `shared`, or `unknown`.
     pub namespaces: BTreeMap<&'static str, &'static str>,
     /// Resident memory.
     pub rss_kib: Option<u64>,
@@ -85,7 +85,7 @@ pub struct Process {
 }
 
 impl Process {
-    /// Reads what there is to read.
+    /// Reads everything that is readable.
     pub fn observe(name: &str, pid: u32) -> Self {
         let place = Path::new("/proc").join(pid.to_string());
         let mut process = Self { name: name.to_owned(), pid, ..Self::default() };

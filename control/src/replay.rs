@@ -12,10 +12,10 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// Where packages put the engine, when it isn't beside this program.
+/// Where packages put the engine, if it is not beside this program.
 const ELSEWHERE: [&str; 2] = ["/usr/lib/truechimer", "/usr/local/lib/truechimer"];
 
-/// What is read of its answer.
+/// The most octets that are read of its answer.
 const MAX_ANSWER: u64 = 1 << 20;
 
 /// The user `nobody`, to which root changes for this.
@@ -42,7 +42,7 @@ pub fn show(file: &Path, json: bool) -> Result<String, Failure> {
     };
     let answer = read(child.stdout.as_mut().map(|stream| stream as &mut dyn Read));
     let complaint = read(child.stderr.as_mut().map(|stream| stream as &mut dyn Read));
-    // Its output is closed, or too long for it to be right.
+    // Its output is closed, or too long to be right.
     let _ = child.kill();
     child.wait().map_err(failed)?;
     let said = serde_json::from_str::<Value>(&answer);

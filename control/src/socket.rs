@@ -10,8 +10,8 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-/// All that an exchange may take. A daemon that has ended is noticed at once: this is for one that hangs, and a busy
-/// host or a start that takes its time is not that.
+/// Time limit of a whole exchange. A daemon that has ended is noticed immediately: this is for one that hangs, and not
+/// for a busy host or a slow start.
 pub const DEADLINE: Duration = Duration::from_secs(30);
 
 /// The longest reply that is read, in octets.
@@ -20,24 +20,24 @@ const MAX_REPLY: usize = 256 * 1024;
 /// Why there is no answer.
 #[derive(Debug)]
 pub enum AskError {
-    /// No process listens there.
+    /// No process listens on the socket.
     NotRunning(PathBuf),
-    /// The socket's mode keeps us out.
+    /// The socket's mode does not admit this user.
     Forbidden(PathBuf),
-    /// No whole answer within the deadline.
+    /// No complete answer within the deadline.
     TooSlow,
     /// More than [`MAX_REPLY`] octets.
     TooLong,
-    /// Not one line of JSON with an object in it, or not the object that was asked for.
+    /// Not one line of JSON with an object in it, or not the expected object.
     NotUnderstood,
-    /// The engine says no.
+    /// The engine refuses.
     Refused(String),
-    /// Another fault of the connection.
+    /// Another error of the connection.
     Broken(std::io::Error),
 }
 
 impl AskError {
-    /// 2 where no daemon is there to be asked, else 1.
+    /// 2 if no daemon answers, otherwise 1.
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::NotRunning(_) | Self::Forbidden(_) | Self::TooSlow => 2,
@@ -77,7 +77,7 @@ impl fmt::Display for AskError {
 
 impl std::error::Error for AskError {}
 
-/// Asks for `verb`, one of the engine's.
+/// Sends `verb`, one of the engine's, and returns the answer.
 ///
 /// # Errors
 /// [`AskError`], within [`DEADLINE`] whatever the peer does.
@@ -85,7 +85,7 @@ pub fn ask(path: &Path, verb: &str) -> Result<Value, AskError> {
     ask_within(path, verb, DEADLINE)
 }
 
-/// The same with a deadline of one's own.
+/// The same with another deadline.
 ///
 /// # Errors
 /// As [`ask`].
@@ -93,12 +93,12 @@ pub fn ask_within(path: &Path, verb: &str, deadline: Duration) -> Result<Value, 
     request(path, format!("{{\"verb\":\"{verb}\"}}\n"), deadline)
 }
 
-/// Puts this text of a configuration file in force, as far as that is possible without a restart.
+/// Puts the text of a configuration file in force, as far as that is possible without a restart.
 ///
 /// # Errors
 /// As [`ask`].
 pub fn reload(path: &Path, file: &str, is_private: bool) -> Result<Value, AskError> {
-    // The verb first: by it the engine knows that the line may be long.
+    // The verb first: it tells the engine that the line may be long.
     request(
         path,
         format!("{{\"verb\":\"reload\",\"private\":{is_private},\"file\":{}}}\n", Value::from(file)),
@@ -106,11 +106,11 @@ pub fn reload(path: &Path, file: &str, is_private: bool) -> Result<Value, AskErr
     )
 }
 
-/// An answer as a document of [`report::read`]. What it doesn't say, or says beyond that, is no error: the daemon may be of
+/// An answer as a document of [`report::read`]. Missing and additional members are no error: the daemon may be of
 /// another version.
 ///
 /// # Errors
-/// [`AskError::NotUnderstood`]: what it says is of another form.
+/// [`AskError::NotUnderstood`]: the answer has another form.
 pub fn read<T: DeserializeOwned>(answer: &Value) -> Result<T, AskError> {
     T::deserialize(answer).map_err(|_| AskError::NotUnderstood)
 }
@@ -170,7 +170,7 @@ mod tests {
     use std::os::unix::net::UnixListener;
     use std::time::Instant;
 
-    /// A daemon that answers one connection in its own way.
+    /// A daemon that answers one connection with this function.
     fn daemon(name: &str, answer: impl FnOnce(UnixStream) + Send + 'static) -> PathBuf {
         let path = std::env::temp_dir().join(format!("chimerctl-{name}-{}", std::process::id()));
         let _ = std::fs::remove_file(&path);
@@ -222,25 +222,25 @@ mod tests {
 
     #[test]
     fn a141_an_answer_that_never_comes_is_given_up_at_the_deadline() {
-        let path = daemon("silent", |stream| {
-            thread::sleep(Duration::from_secs(4));
-            drop(stream);
-        });
+        // It closes the connection only after chimerctl has.
+        let path =
+            daemon("silent", |mut stream| while stream.read(&mut [0; 100]).is_ok_and(|length| length > 0) {});
         let start = Instant::now();
         assert!(matches!(ask_within(&path, "status", Duration::from_secs(2)), Err(AskError::TooSlow)));
-        assert!(start.elapsed() < Duration::from_secs(3));
+        assert!(start.elapsed() >= Duration::from_secs(2));
     }
 
     #[test]
     fn a141_an_answer_that_drips_is_given_up_at_the_deadline() {
         let path = daemon("drip", |mut stream| {
+            // Each wait is far below the deadline, and there is no end.
             while stream.write_all(b" ").is_ok() {
                 thread::sleep(Duration::from_millis(50));
             }
         });
         let start = Instant::now();
         assert!(matches!(ask_within(&path, "status", Duration::from_secs(2)), Err(AskError::TooSlow)));
-        assert!(start.elapsed() < Duration::from_secs(3));
+        assert!(start.elapsed() >= Duration::from_secs(2));
     }
 
     #[test]

@@ -24,13 +24,13 @@ fn list_page(reply: &SourcesReply) -> String {
     table(&head, &rows)
 }
 
-/// Asks for all sources.
+/// Requests all sources.
 pub fn list(socket: &Path, as_json: bool) -> Result<String, Failure> {
     let answer = ask(socket, "sources")?;
     Ok(if as_json { json(&answer) } else { list_page(&read(&answer)?) })
 }
 
-/// Asks for all sources and shows those that have this name or address.
+/// Requests all sources and shows those that have this name or address.
 pub fn show(socket: &Path, name: &str, as_json: bool) -> Result<String, Failure> {
     find(&ask(socket, "sources")?, name, as_json)
 }
@@ -51,7 +51,7 @@ fn find(answer: &Value, name: &str, as_json: bool) -> Result<String, Failure> {
     })
 }
 
-/// Asks for the counts of the server role.
+/// Requests the counters of the server role.
 pub fn server(socket: &Path, as_json: bool) -> Result<String, Failure> {
     let answer = ask(socket, "server")?;
     Ok(if as_json { json(&answer) } else { server_page(&read(&answer)?) })
@@ -62,30 +62,32 @@ fn server_page(reply: &ServerReply) -> String {
         ("received", "datagrams read"),
         ("answered", "replies sent"),
         ("limited", "silent: too many requests from there"),
-        ("denied", "silent: not allowed to ask"),
+        ("denied", "silent: denied by the access rules"),
         ("malformed", "silent: not a request"),
         ("control", "silent: mode 6 or 7"),
         ("unsynchronised", "silent: the clock is not synchronised"),
-        ("failed", "replies that the kernel did not take"),
+        ("failed", "replies that the kernel refused to send"),
         ("spared", "of the answered: too many, answered all the same"),
         ("interleaved", "of the answered: interleaved"),
-        ("kissed", "told to ask less often (RATE)"),
+        ("kissed", "asked to poll less often (RATE)"),
         ("protected", "of the answered: protected by NTS"),
-        ("nak", "told that their cookies are of no use here (NTS NAK)"),
+        ("nak", "told that their cookies cannot be opened (NTS NAK)"),
     ];
     match &reply.server {
         None if reply.configured == Some(true) => {
             "the server role runs; it has counted nothing yet\n".to_owned()
         }
-        None => "the server role is off: there is no [server] in the configuration, so nobody is answered\n"
-            .to_owned(),
+        None => {
+            "the server role is off: there is no [server] in the configuration, so no client is answered\n"
+                .to_owned()
+        }
         Some(server) => counts("COUNT", server, &meanings),
     }
 }
 
 fn is_called(source: &SourceReport, name: &str) -> bool {
     let address = source.address.as_deref().unwrap_or("");
-    // Without its port, too, as people think of it.
+    // Also without its port, as people name it.
     let host = address.rsplit_once(':').map_or(address, |(host, _)| host.trim_matches(['[', ']']));
     !name.is_empty() && (source.name.as_deref() == Some(name) || address == name || host == name)
 }
@@ -119,7 +121,7 @@ fn row(source: &SourceReport) -> Vec<String> {
     ]
 }
 
-/// Why a source isn't used, without the details and the remedy; nothing for one that is.
+/// Why a source is not used, without the details and the remedy; `None` for one that is used.
 fn short_reason(source: &SourceReport) -> String {
     let is_used = matches!(source.state.as_deref(), Some("selected" | "combined"));
     let reason = source.reason.as_deref().filter(|_| !is_used);
@@ -248,7 +250,7 @@ mod tests {
         assert!(detail(&SourceReport::default()).contains("name"));
     }
 
-    /// `engine/src/answers/tests.rs` holds that the engine writes the same.
+    /// `engine/src/answers/tests.rs` checks that the engine writes the same.
     #[test]
     fn the_golden_documents_are_read_to_the_last_field() {
         let answer: Value =

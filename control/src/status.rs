@@ -9,7 +9,7 @@ use report::read::{StatusReply, SystemReport};
 use serde_json::{Value, json};
 use std::path::Path;
 
-/// Most processes that are looked at, whatever the engine says.
+/// Most processes that are examined, however many the engine names.
 const MAX_PROCESSES: usize = 16;
 
 /// Asks the engine, then the kernel, and prints both.
@@ -53,7 +53,7 @@ fn page(reply: &StatusReply, processes: &[Process]) -> String {
         ("stratum", plain(clock.stratum.as_ref())),
         ("reference", reference),
         ("leap", plain(clock.leap.as_ref())),
-        // Before the first update there is none.
+        // Before the first update there is no such value.
         ("offset", offset(clock.last_update_s.and(clock.offset_s))),
         ("estimated error", seconds(clock.estimated_error_s, false)),
         ("error bound", seconds(clock.error_bound_s, false)),
@@ -91,7 +91,7 @@ fn page(reply: &StatusReply, processes: &[Process]) -> String {
     text
 }
 
-/// With the word that says in which direction, which a sign alone doesn't: positive, the clock is behind.
+/// With the word for its direction, which a sign alone does not show: positive, the clock is behind.
 fn offset(value: Option<f64>) -> String {
     let way = match value {
         Some(offset) if offset > 0.0 => " (slow)",
@@ -184,7 +184,7 @@ mod tests {
         assert!(page.contains("not a process of truechimer"), "this test is not one: {page}");
     }
 
-    /// `engine/src/answers/tests.rs` holds that the engine writes the same.
+    /// `engine/src/answers/tests.rs` checks that the engine writes the same.
     #[test]
     fn the_golden_document_is_read_to_the_last_field() {
         let answer: Value = serde_json::from_str(include_str!("../../ipc/report/tests/status.json")).unwrap();

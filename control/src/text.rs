@@ -1,4 +1,4 @@
-//! Text for terminals: nothing unescaped, columns aligned, lengths of time readable.
+//! Text for terminals: nothing unescaped, columns aligned, durations readable.
 
 use ipc::calendar::Date;
 use ipc::text::escape;
@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::Write as _;
 
-/// For what isn't known: it never was, or the daemon is of a version that doesn't say it.
+/// For an unknown value: there never was one, or the daemon is of a version that does not report it.
 pub const UNKNOWN: &str = "-";
 
 /// JSON on several lines, in ASCII only.
@@ -18,7 +18,7 @@ pub fn json(value: &Value) -> String {
         match character {
             '\n' | ' '..='~' => ascii.push(character),
             _ => {
-                // Outside of texts JSON is ASCII, so whatever comes here stands in one.
+                // Outside of strings JSON is ASCII, so any other character is in a string.
                 for unit in character.encode_utf16(&mut [0; 2]) {
                     let _ = write!(ascii, "\\u{unit:04x}");
                 }
@@ -29,12 +29,12 @@ pub fn json(value: &Value) -> String {
     ascii
 }
 
-/// To standard output. A reader that has gone away (`| head`) is no error.
+/// Writes to standard output. A closed pipe (`| head`) is not an error.
 pub fn print(text: &str) {
     let _ = std::io::stdout().write_all(text.as_bytes());
 }
 
-/// A table with a head; columns as wide as their widest cell, all cells escaped.
+/// A table with a header; columns as wide as their widest cell, all cells escaped.
 pub fn table(head: &[&str], rows: &[Vec<String>]) -> String {
     let mut lines: Vec<Vec<String>> = vec![head.iter().map(|cell| (*cell).to_owned()).collect()];
     lines.extend(rows.iter().map(|row| row.iter().map(|cell| escape(cell)).collect()));
@@ -53,7 +53,7 @@ pub fn table(head: &[&str], rows: &[Vec<String>]) -> String {
     text
 }
 
-/// A table of counts with what each means; a count that the daemon doesn't have is `-`.
+/// A table of counters with their meanings; a counter that the daemon does not have is `-`.
 pub fn counts(head: &str, counts: &BTreeMap<String, u64>, meanings: &[(&str, &str)]) -> String {
     let rows = meanings
         .iter()
@@ -71,7 +71,7 @@ pub fn list(rows: &[(&str, String)]) -> String {
     text
 }
 
-/// A number of seconds with a unit that fits, with sign where `signed`; `-` for what isn't known.
+/// A number of seconds with a fitting unit, with a sign if `signed`; `-` if unknown.
 pub fn seconds(value: Option<f64>, signed: bool) -> String {
     let Some(seconds) = value.filter(|seconds| seconds.is_finite()) else { return UNKNOWN.to_owned() };
     let (scale, unit) = match seconds.abs() {
@@ -87,7 +87,7 @@ pub fn seconds(value: Option<f64>, signed: bool) -> String {
     }
 }
 
-/// A length of time in whole numbers of a unit that fits, for what takes hours or weeks; `-` for what isn't known.
+/// A duration in whole numbers of a fitting unit, for hours or weeks; `-` if unknown.
 pub fn length(value: Option<f64>) -> String {
     let Some(seconds) = value.filter(|seconds| seconds.is_finite()) else { return UNKNOWN.to_owned() };
     let (scale, unit) = match seconds.abs() {
@@ -105,7 +105,7 @@ pub fn day(unix_seconds: i64) -> String {
     if (1..=9999).contains(&date.year()) { date.to_string() } else { "-".to_owned() }
 }
 
-/// A word, a sentence or a number of the daemon's as it is; `-` for what isn't known, or is empty.
+/// A word, a sentence or a number of the daemon's as it is; `-` if it is unknown or empty.
 pub fn plain(value: Option<&impl ToString>) -> String {
     value.map(ToString::to_string).filter(|text| !text.is_empty()).unwrap_or_else(|| UNKNOWN.to_owned())
 }

@@ -9,10 +9,10 @@ use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-/// Between two questions.
+/// The interval between two questions.
 const INTERVAL: Duration = Duration::from_millis(200);
 
-/// How long a daemon that doesn't answer may take to come (back) up: the service manager's pause before a restart, and
+/// How long a daemon that does not answer may take to come (back) up: the service manager's pause before a restart, and
 /// a start on a busy host.
 const GRACE: Duration = Duration::from_secs(30);
 

@@ -12,11 +12,11 @@ use nix::time::{ClockId, clock_gettime};
 /// A kernel timestamp farther than this from our own reading is ignored, in nanoseconds.
 const FARTHEST: i64 = 1_000_000_000;
 
-/// How far outside our own readings a converted stamp may come out: the error of a pair whose readings
-/// were interrupted, and what a slew moves in between. Nanoseconds.
+/// How far outside our own readings a converted timestamp may be, in nanoseconds: the error of a pair of readings that
+/// was interrupted, and the effect of a slew in between.
 const TOLERANCE: i64 = 20_000;
 
-/// Readings of which the tightest is the pair.
+/// Number of readings, of which the closest pair is kept.
 const TRIES: usize = 3;
 
 /// CLOCK_MONOTONIC_RAW.
@@ -34,7 +34,7 @@ fn read(clock: ClockId) -> i64 {
     clock_gettime(clock).map_or(0, nanos)
 }
 
-/// A time of the kernel as nanoseconds, saturating.
+/// A time of the kernel in nanoseconds, saturating.
 pub fn nanos(time: TimeSpec) -> i64 {
     time.tv_sec().saturating_mul(1_000_000_000).saturating_add(time.tv_nsec())
 }
@@ -49,7 +49,7 @@ pub struct Pair {
 }
 
 impl Pair {
-    /// Reads both, a few times, and keeps the tightest.
+    /// Reads both several times, and keeps the closest pair.
     pub fn read() -> Self {
         let mut best = (i64::MAX, Self { realtime: 0, raw: RawInstant::MIN });
         let mut before = raw();

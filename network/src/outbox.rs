@@ -1,5 +1,5 @@
-//! An end of a link to the engine that never blocks: what it doesn't read yet waits here, bounded by the
-//! loop, which stops making more when there is much.
+//! An end of a link to the engine that never blocks: messages that the engine does not read yet are queued here. The
+//! loop bounds the queue: it stops reading new input while the queue is long.
 
 use crate::ending::Ending;
 use ipc::Message;
@@ -12,7 +12,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 /// open work, so the actual bound of the queue is this plus a few hundred.
 const CONGESTED: usize = 64;
 
-/// A link and what waits for it.
+/// A link and its queue.
 #[derive(Debug)]
 pub struct Outbox<Out, In> {
     link: Link<Out, In>,
@@ -20,7 +20,7 @@ pub struct Outbox<Out, In> {
 }
 
 impl<Out: Message, In: Message> Outbox<Out, In> {
-    /// With nothing that waits.
+    /// With an empty queue.
     pub fn new(link: Link<Out, In>) -> Self {
         Self { link, waiting: VecDeque::new() }
     }
@@ -31,7 +31,7 @@ impl<Out: Message, In: Message> Outbox<Out, In> {
         self.flush()
     }
 
-    /// Whether something waits.
+    /// Whether messages are queued.
     pub fn is_waiting(&self) -> bool {
         !self.waiting.is_empty()
     }

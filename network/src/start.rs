@@ -12,14 +12,14 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::process::exit;
 
-/// A program that has its words, and no more descriptors than these name. What it lacks ends it with [`BROKEN`] and one line.
+/// A program with its arguments and only the descriptors that they name; a missing one ends it with [`BROKEN`].
 #[derive(Debug)]
 pub struct Start {
     program: &'static str,
     inherited: Inherited,
 }
 
-/// Runs the body of a program with its link, which doesn't block, to its end.
+/// Runs the body of a program with its non-blocking link, to its end.
 pub fn run(program: &'static str, body: impl FnOnce(Start, OwnedFd) -> Ending) -> ! {
     end_on_panic(program);
     let inherited = Inherited::from_args().unwrap_or_else(|error| fail(program, error));
@@ -40,17 +40,17 @@ impl Start {
         policies::confine(role, &self.inherited).unwrap_or_else(|error| self.unconfined(error))
     }
 
-    /// The same with the last that is done before the filter is in force; [`policies::confine_then`].
+    /// The same with the last preparations before the filter is in force; [`policies::confine_then`].
     pub fn confine_then<T>(&self, role: Role, last: impl FnOnce() -> T) -> (Shortfall, T) {
         policies::confine_then(role, &self.inherited, last).unwrap_or_else(|error| self.unconfined(error))
     }
 
-    /// Its words.
+    /// Its arguments.
     pub const fn inherited(&self) -> &Inherited {
         &self.inherited
     }
 
-    /// Its words, for later.
+    /// Its arguments, by value.
     pub fn into_inherited(self) -> Inherited {
         self.inherited
     }
@@ -60,14 +60,14 @@ impl Start {
         result.unwrap_or_else(|error| fail(self.program, error))
     }
 
-    /// The file that a word names.
+    /// The file that an argument names.
     pub fn path(&self, word: &'static str) -> PathBuf {
         let path = self.inherited.text(word).filter(|path| path.starts_with('/'));
         self.required(path.map(PathBuf::from).ok_or_else(|| InheritError::Missing(word.to_owned())))
     }
 
-    /// The links over which signatures are asked for and given: one for each thread of the key exchange service, and an end
-    /// in each of both processes.
+    /// The links over which signatures are requested and returned: one for each thread of the key service, with
+    /// one end in each of the two processes.
     pub fn signing_links(&self, blocks: bool) -> Vec<OwnedFd> {
         let links = self.required(self.inherited.fds("signing"));
         if !(1..=usize::from(MAX_KEY_THREADS)).contains(&links.len()) {
@@ -78,7 +78,7 @@ impl Start {
         links
     }
 
-    /// Has a descriptor block, or not.
+    /// Makes a descriptor blocking or non-blocking.
     pub fn block(&self, fd: &OwnedFd, blocks: bool) {
         let change = || -> Result<(), Errno> {
             let mut flags = OFlag::from_bits_retain(fcntl(fd, FcntlArg::F_GETFL)?);
@@ -110,7 +110,7 @@ fn fail(program: &str, error: impl Display) -> ! {
     exit(BROKEN)
 }
 
-/// One line; if it cannot be written, no reader is left.
+/// Writes one line; if that fails, no reader is left.
 fn say(program: &str, what: impl Display) {
     let line = format!("{program}: {what}\n");
     let _ = std::io::stderr().write_all(line.as_bytes());

@@ -1,7 +1,7 @@
 //! What follows the header: extension fields (RFC 7822) and, last, perhaps a MAC.
 //!
 //! Version 4 is walked field by field: 20 to 24 octets left are a MAC, 4 zero octets a crypto-NAK, anything
-//! else must be a field. Versions 1 to 3 know no fields: all that is left is a MAC.
+//! else must be a field. Versions 1 to 3 have no fields: everything left is a MAC.
 
 use core::fmt;
 
@@ -32,22 +32,22 @@ pub enum Item<'a> {
         /// Where it starts, in octets after the header.
         at: usize,
     },
-    /// Key id and digest; always the last item. Nothing about it was checked.
+    /// Key id and digest; always the last item. The digest is not verified.
     Mac(&'a [u8]),
-    /// "Your MAC was wrong"; always the last item.
+    /// A crypto-NAK, "your MAC was wrong"; always the last item.
     CryptoNak,
 }
 
-/// Why the octets after a header are nonsense; nothing of the packet is to be used then.
+/// Why the octets after a header are malformed; no part of the packet may be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WalkError {
-    /// Octets after the header in a version that isn't 1 to 4.
+    /// Octets after the header in a version that is not 1 to 4.
     Version,
     /// A field's length is below 16, not a multiple of 4, or beyond the packet.
     Length,
     /// The last field is shorter than 28 octets and no MAC follows.
     LastTooShort,
-    /// Versions 1 to 3: a length that no MAC has.
+    /// Versions 1 to 3: a length that no MAC can have.
     Mac,
 }
 

@@ -7,7 +7,7 @@ use ipc::units::Leap;
 /// Length of the header in octets.
 pub const LENGTH: usize = 48;
 
-/// Where the transmit timestamp stands: a server writes it as the last thing before sending.
+/// Offset of the transmit timestamp: a server writes it last, right before sending.
 pub const TRANSMIT_AT: usize = 40;
 
 /// Mode 3.
@@ -15,10 +15,10 @@ pub const MODE_CLIENT: u8 = 3;
 /// Mode 4.
 pub const MODE_SERVER: u8 = 4;
 
-/// Leap indicator: the server isn't synchronised.
+/// Leap indicator: the server is not synchronised.
 pub const LEAP_UNKNOWN: u8 = 3;
 
-/// A header, its fields as they stand on the wire. Having one proves only that there were 48 octets.
+/// A header, with its fields as on the wire. Having one proves only that there were 48 octets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Header {
     /// Leap indicator, 0 to 3 (only the low two bits are encoded).
@@ -49,7 +49,7 @@ pub struct Header {
     pub transmit_timestamp: u64,
 }
 
-/// The fields as the processes send them to each other.
+/// The fields in the form in which the processes send them to each other.
 impl From<&Header> for ReplyHeader {
     fn from(header: &Header) -> Self {
         Self {
@@ -75,12 +75,12 @@ impl From<&Header> for ReplyHeader {
     }
 }
 
-/// Why octets hold no header.
+/// Why octets are not a header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HeaderError {
     /// Fewer than 48 octets.
     Short,
-    /// A length that isn't a multiple of four octets.
+    /// A length that is not a multiple of four octets.
     Unaligned,
 }
 
@@ -96,10 +96,10 @@ impl fmt::Display for HeaderError {
 impl core::error::Error for HeaderError {}
 
 impl Header {
-    /// Reads the header of a whole datagram; what follows it is [`crate::extension_field`]'s.
+    /// Reads the header of a complete datagram; [`crate::extension_field`] reads what follows it.
     ///
     /// # Errors
-    /// [`HeaderError`] for a datagram shorter than 48 octets, or of a length that isn't a multiple of 4.
+    /// [`HeaderError`] for a datagram shorter than 48 octets, or of a length that is not a multiple of 4.
     pub fn decode(datagram: &[u8]) -> Result<Self, HeaderError> {
         let octets: &[u8; LENGTH] = datagram.first_chunk().ok_or(HeaderError::Short)?;
         if !datagram.len().is_multiple_of(4) {

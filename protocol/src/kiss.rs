@@ -11,9 +11,9 @@ pub enum KissCode {
     Restricted,
     /// RATE: queries come too often.
     Rate,
-    /// NTSN: the cookie or the tag of an NTS request was not in order.
+    /// NTSN: the cookie or the tag of an NTS request was invalid.
     NtsNak,
-    /// Anything else: of no effect. Printed escaped.
+    /// Any other code: it has no effect. Printed escaped.
     Other([u8; 4]),
 }
 
@@ -30,7 +30,7 @@ impl KissCode {
     }
 }
 
-/// Four letters; an octet that is neither a letter nor a digit comes out as `\xHH`, so that no code can
+/// Four characters; an octet that is neither a letter nor a digit is written as `\xHH`, so that no code can
 /// forge a log line.
 impl fmt::Display for KissCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

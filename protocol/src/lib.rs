@@ -1,15 +1,15 @@
-//! Bytes of the standards: what stands on the wire, and what it means. Nothing here sends, receives, reads
-//! a clock or allocates, and no octets from outside make it panic.
+//! The wire formats of the standards. Nothing here sends, receives, reads a clock or allocates, and no untrusted
+//! input makes it panic.
 //!
 //! ```text
-//!   header           the 48 octets of RFC 5905 section 7.3, fields as they stand
+//!   header           the 48 octets of RFC 5905 section 7.3, fields as on the wire
 //!   timestamp        64-bit timestamps, the era, the 32-bit short format
-//!   extension_field  what follows the header: fields, a MAC, or nonsense (RFC 7822)
-//!   request          what a client sends: as little as possible
-//!   reply            what a server answers: from the request and the system variables
-//!   kiss             what a server says instead of the time
-//!   reference_id     how a host is named in replies, and how loops are seen
-//!   nts              the same with keys: key exchange, cookies, protected requests and replies (RFC 8915)
+//!   extension_field  what follows the header: extension fields, a MAC, or malformed octets (RFC 7822)
+//!   request          a client's request, which reveals as little as possible
+//!   reply            a server's reply, from the request and the system variables
+//!   kiss             kiss codes, sent instead of the time
+//!   reference_id     how a host is named in replies, and how loops are detected
+//!   nts              the same with NTS: key exchange, cookies, protected requests and replies (RFC 8915)
 //! ```
 //!
 //! Client and server role use `header` and `extension_field` on everything that arrives; the engine builds

@@ -1,4 +1,4 @@
-//! Octets from outside, whatever they are.
+//! Arbitrary untrusted octets.
 
 extern crate std;
 use crate::extension_field::{Item, walk};

@@ -1,11 +1,11 @@
-//! What a server answers: the request's own numbers back, the system variables, and two times.
+//! A server's reply: the request's own numbers, the system variables, and two times.
 //!
 //! A reply is a bare header: never longer than the request, which has at least one.
 
 use crate::header::{Header, LEAP_UNKNOWN, MODE_CLIENT, MODE_SERVER};
 use crate::timestamp::Timestamp;
 
-/// What a server knows of its own clock (RFC 5905 section 11.2), as it goes onto the wire.
+/// A server's system variables (RFC 5905 section 11.2), in the form of the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SystemVariables {
     /// Leap indicator, 0 to 3; 3: not synchronised.
@@ -25,7 +25,7 @@ pub struct SystemVariables {
 }
 
 impl SystemVariables {
-    /// A server that knows nothing yet: leap 3, stratum 0.
+    /// A server without any information yet: leap 3, stratum 0.
     pub const fn unsynchronised(precision: i8) -> Self {
         Self {
             leap: LEAP_UNKNOWN,
@@ -39,8 +39,8 @@ impl SystemVariables {
     }
 }
 
-/// The mode of the reply to a request of this mode and version, or nothing where none may be sent:
-/// everything but client requests of versions 1 to 4.
+/// The mode of the reply to a request of this mode and version; `None` if none may be sent, that is
+/// for everything but client requests of versions 1 to 4.
 pub const fn mode(request: &Header) -> Option<u8> {
     match (request.version, request.mode) {
         (1..=4, MODE_CLIENT) => Some(MODE_SERVER),
@@ -48,8 +48,8 @@ pub const fn mode(request: &Header) -> Option<u8> {
     }
 }
 
-/// The reply to `request`, which came at `receive`; `transmit` may be written later, right before sending
-/// (see [`crate::header::TRANSMIT_AT`]). Nothing for a request that gets no reply.
+/// The reply to `request`, which arrived at `receive`; `transmit` may be written later, right before sending
+/// (see [`crate::header::TRANSMIT_AT`]). `None` for a request that gets no reply.
 pub fn to_request(
     request: &Header,
     system: &SystemVariables,
@@ -74,8 +74,8 @@ pub fn to_request(
     })
 }
 
-/// A kiss-o'-death (RFC 5905 section 7.4) with this code instead of a time; nothing for a request that
-/// gets no reply. All four timestamps but the origin are zero: there is nothing to measure in it.
+/// A kiss-o'-death (RFC 5905 section 7.4) with this code instead of a time; `None` for a request that
+/// gets no reply. All four timestamps but the origin are zero, so it cannot be used as a measurement.
 pub fn kiss(request: &Header, code: [u8; 4]) -> Option<Header> {
     Some(Header {
         leap: LEAP_UNKNOWN,

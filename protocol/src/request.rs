@@ -1,13 +1,13 @@
-//! What a client sends: as little as possible.
+//! A client's request, which reveals as little as possible.
 //!
-//! Nothing in a request tells a server, or somebody who listens, anything about this host's clock: all
+//! Nothing in a request reveals anything about this host's clock to a server or an eavesdropper: all
 //! fields are zero but version, mode, a constant precision, and the transmit timestamp, which is a random
-//! number. The true T1 stays with whoever sent the packet.
+//! number. The true T1 stays with the sender.
 
 use crate::header::{Header, MODE_CLIENT};
 
 /// A version 4 client request whose transmit timestamp is `nonce`: a fresh number of 64 random bits,
-/// which a reply returns as its origin timestamp. A nonce of 0 can't be told from "unknown": never use it.
+/// which a reply returns as its origin timestamp. A nonce of 0 cannot be told from "unknown": never use it.
 pub const fn minimal(nonce: u64) -> Header {
     Header {
         leap: 0,

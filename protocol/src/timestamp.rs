@@ -1,6 +1,6 @@
 //! Times on the wire: the 64-bit timestamp, its era, and the 32-bit short format (RFC 5905 section 6).
 
-/// Seconds from 1900-01-01, where NTP counts from, to 1970-01-01, where Unix does.
+/// Seconds from 1900-01-01, the epoch of NTP, to 1970-01-01, that of Unix.
 pub const UNIX_EPOCH: i64 = 2_208_988_800;
 
 const ERA: i64 = 1 << 32;
@@ -30,8 +30,8 @@ impl Timestamp {
         self.0 == 0
     }
 
-    /// From nanoseconds since 1970, any era. The instant that would come out as "unknown" (the start of an
-    /// era) comes out a quarter of a nanosecond later.
+    /// From nanoseconds since 1970, any era. The instant that would be encoded as "unknown" (the start of an
+    /// era) is encoded a quarter of a nanosecond later.
     pub const fn from_unix_nanos(nanos: i64) -> Self {
         let seconds = nanos.div_euclid(SECOND).wrapping_add(UNIX_EPOCH) as u32;
         // Rounded down, so that it never carries into the seconds.
@@ -40,12 +40,12 @@ impl Timestamp {
         Self(if bits == 0 { 1 } else { bits })
     }
 
-    /// Nanoseconds since 1970 in the era that puts the timestamp into the 2^32 seconds from `pivot` on
-    /// (seconds since 1970; the date of the build less some decades is a good one). Rounded to the nearest
+    /// Nanoseconds since 1970, in the era that puts the timestamp into the 2^32 seconds from `pivot` on
+    /// (seconds since 1970; the date of the build less some decades is a good choice). Rounded to the nearest
     /// nanosecond, and saturated where i64 ends (year 2262).
     pub const fn unix_nanos(self, pivot: i64) -> i64 {
         let seconds = (self.0 >> 32) as i64 - UNIX_EPOCH;
-        // At most 2^63 - 2^32 here, so the window itself can't overflow.
+        // At most 2^63 - 2^32 here, so the window itself cannot overflow.
         let pivot = if pivot > i64::MAX - ERA { i64::MAX - ERA } else { pivot };
         let seconds = pivot + seconds.wrapping_sub(pivot).rem_euclid(ERA);
         let fraction = (self.0 & 0xffff_ffff) * SECOND as u64;
@@ -54,7 +54,7 @@ impl Timestamp {
         seconds.saturating_mul(SECOND).saturating_add(nanos)
     }
 
-    /// `self` minus `earlier` in units of 2^-32 s; right across an era's end as long as the two are within
+    /// `self` minus `earlier` in units of 2^-32 s; right across the end of an era as long as the two are within
     /// 68 years of each other.
     pub const fn since(self, earlier: Self) -> i64 {
         self.0.wrapping_sub(earlier.0) as i64
@@ -105,7 +105,7 @@ mod tests {
             assert_eq!(stamp.unix_nanos(0), unix * SECOND, "{unix}");
         }
         assert_eq!(Timestamp::from_unix_nanos(0).bits(), 0x83aa_7e80 << 32);
-        // The same field one era earlier, for somebody who lives there.
+        // The same field one era earlier, for a host in that era.
         assert_eq!(Timestamp::from_bits(0x4e54_5035 << 32).unix_nanos(-UNIX_EPOCH), -894_840_395 * SECOND);
     }
 
@@ -116,7 +116,7 @@ mod tests {
         assert_eq!(stamp.unix_nanos(PIVOT + 1), (PIVOT + ERA) * SECOND);
         let last = Timestamp::from_unix_nanos((PIVOT + ERA - 1) * SECOND);
         assert_eq!(last.unix_nanos(PIVOT), (PIVOT + ERA - 1) * SECOND);
-        // Unix time's own 2^31 is nothing special.
+        // 2^31 in Unix time is nothing special.
         let sign_bit = Timestamp::from_unix_nanos((1 << 31) * SECOND);
         assert_eq!(sign_bit.unix_nanos(PIVOT), (1 << 31) * SECOND);
     }

@@ -1,4 +1,4 @@
-//! A certificate authority that lives as long as a test: its root, intermediates, and what it vouches for.
+//! A certificate authority for the duration of a test: its root, intermediates, and the certificates that it signs.
 
 use crate::programs::Place;
 use rcgen::{
@@ -14,7 +14,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 /// Seconds of a day.
 pub const DAY: i64 = 86_400;
 
-/// What the server's private key is for.
+/// The type of the server's private key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyKind {
     /// ECDSA with P-256 and SHA-256.
@@ -25,46 +25,46 @@ pub enum KeyKind {
     Rsa,
 }
 
-/// From when until when a certificate is valid, in seconds since 1970.
+/// The validity of a certificate, in seconds since 1970.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Period {
-    /// From when on.
+    /// The first second.
     pub from: i64,
-    /// Until when.
+    /// The last second.
     pub until: i64,
 }
 
-/// What a server's certificate is to say.
+/// The contents of a server's certificate.
 #[derive(Clone, Debug)]
 pub struct Order<'a> {
     /// Host names and addresses.
     pub names: &'a [&'a str],
     /// The key.
     pub key: KeyKind,
-    /// When it is valid.
+    /// Its validity.
     pub period: Period,
-    /// Whether it is one for servers; else one for clients.
+    /// Whether it is for servers; otherwise it is for clients.
     pub for_servers: bool,
 }
 
-/// Somebody who vouches for others.
+/// An authority that signs certificates.
 pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
     certificate: Certificate,
-    /// What a server has to send between its own certificate and the root.
+    /// The certificates that a server must send between its own and the root.
     between: Vec<Certificate>,
 }
 
-/// A server's certificate with all that stands between it and the root, and its private key.
+/// A server's certificate with its intermediate certificates, and its private key.
 #[derive(Debug)]
 pub struct Identity {
     /// The server's own certificate first.
     pub chain: Vec<CertificateDer<'static>>,
     /// The private key, PKCS #8.
     pub key: PrivateKeyDer<'static>,
-    /// The chain, as a server's file holds it.
+    /// The chain, in the form of a server's file.
     pub chain_pem: String,
-    /// The private key, as a server's file holds it.
+    /// The private key, in the form of a server's file.
     pub key_pem: String,
 }
 
@@ -81,7 +81,7 @@ impl Period {
 }
 
 impl<'a> Order<'a> {
-    /// A current one for a server of these names, with P-256.
+    /// A currently valid one for a server of these names, with P-256.
     pub fn new(names: &'a [&'a str]) -> Self {
         Self { names, key: KeyKind::P256, period: Period::current(), for_servers: true }
     }
@@ -91,7 +91,7 @@ impl Authority {
     /// A root, valid from 1975 to 2100.
     ///
     /// # Panics
-    /// When the kernel has no random numbers.
+    /// If the kernel has no random numbers.
     pub fn new(name: &str) -> Self {
         let key = KeyPair::generate().expect("random numbers");
         let parameters = authority_parameters(name, Period { from: 1826 * DAY, until: 47_482 * DAY });
@@ -99,10 +99,10 @@ impl Authority {
         Self { issuer: Issuer::new(parameters, key), certificate, between: Vec::new() }
     }
 
-    /// An authority that this one vouches for.
+    /// An intermediate authority, signed by this one.
     ///
     /// # Panics
-    /// When the kernel has no random numbers.
+    /// If the kernel has no random numbers.
     pub fn intermediate(&self, name: &str, period: Period) -> Self {
         let key = KeyPair::generate().expect("random numbers");
         let parameters = authority_parameters(name, period);
@@ -111,15 +111,15 @@ impl Authority {
         Self { issuer: Issuer::new(parameters, key), certificate, between }
     }
 
-    /// A current certificate for a server of these names, with P-256.
+    /// A currently valid certificate for a server of these names, with P-256.
     pub fn issue(&self, names: &[&str]) -> Identity {
         self.issue_as(&Order::new(names))
     }
 
-    /// A certificate as ordered.
+    /// A certificate with these contents.
     ///
     /// # Panics
-    /// When a name isn't one.
+    /// If a name is invalid.
     pub fn issue_as(&self, order: &Order<'_>) -> Identity {
         let key = generate(order.key);
         let parameters = server_parameters(order);
@@ -133,21 +133,21 @@ impl Authority {
         self.certificate.der()
     }
 
-    /// Its own certificate, as a file of roots holds it.
+    /// Its own certificate, in the form of a file of roots.
     pub fn pem(&self) -> String {
         self.certificate.pem()
     }
 
-    /// Writes its own certificate to a file that everybody may read.
+    /// Writes its own certificate to a file that every user may read.
     ///
     /// # Panics
-    /// When it can't be written.
+    /// If it cannot be written.
     pub fn write(&self, path: &Path) {
         fs::write(path, self.pem()).expect("the file can be written");
         readable(path);
     }
 
-    /// A TLS client's settings that trust this authority alone.
+    /// A TLS client configuration that trusts only this authority.
     ///
     /// # Panics
     /// Never: its own certificate is a root.
@@ -165,10 +165,10 @@ impl Authority {
 }
 
 impl Identity {
-    /// One that vouches for itself alone.
+    /// A self-signed certificate.
     ///
     /// # Panics
-    /// When a name isn't one.
+    /// If a name is invalid.
     pub fn self_signed(order: &Order<'_>) -> Self {
         let key = generate(order.key);
         let certificate = server_parameters(order).self_signed(&key).expect("lawful parameters");
@@ -184,10 +184,10 @@ impl Identity {
         }
     }
 
-    /// Writes `fullchain.pem` and `key.pem` into a folder; everybody may read both, for this is a test.
+    /// Writes `fullchain.pem` and `key.pem` into a folder; every user may read both, because this is a test.
     ///
     /// # Panics
-    /// When they can't be written.
+    /// If they cannot be written.
     pub fn write(&self, folder: &Place) -> (PathBuf, PathBuf) {
         let (chain, key) = (folder.join("fullchain.pem"), folder.join("key.pem"));
         fs::write(&chain, &self.chain_pem).expect("the folder can be written");
@@ -197,10 +197,10 @@ impl Identity {
         (chain, key)
     }
 
-    /// A TLS 1.3 server's settings for the key exchange.
+    /// A TLS 1.3 server configuration for the key exchange.
     ///
     /// # Panics
-    /// When key and certificate don't belong together.
+    /// If key and certificate do not belong together.
     pub fn server_config(&self) -> rustls::ServerConfig {
         let mut config = rustls::ServerConfig::builder_with_provider(provider())
             .with_protocol_versions(&[&rustls::version::TLS13])

@@ -1,6 +1,6 @@
-//! chronyd as a client, never able to set the clock, and watched from outside. Under `-x` it keeps a clock
-//! of its own, the host's plus a correction that it steps and trims at once: a virtual clock with an ideal
-//! actuator. `chronyc tracking` tells the correction.
+//! chronyd as a client that cannot set the clock, observed from outside. With `-x` it keeps a clock
+//! of its own, the host's plus a correction that takes effect immediately: a virtual clock with an ideal
+//! actuator. `chronyc tracking` reports the correction.
 
 use crate::clock;
 use crate::daemon::spawn;
@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
-/// A running chronyd with a running chronyc; both killed when dropped.
+/// A running chronyd with a running chronyc; both are killed when dropped.
 pub struct ChronydClient {
     daemon: Child,
     control: Child,
@@ -21,27 +21,27 @@ pub struct ChronydClient {
     place: Place,
 }
 
-/// What it says of its clock at one moment.
+/// Its report about its clock at one moment.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Tracking {
-    /// CLOCK_MONOTONIC_RAW of the moment, nanoseconds.
+    /// CLOCK_MONOTONIC_RAW of that moment, nanoseconds.
     pub raw: i64,
     /// Its clock, nanoseconds since 1970.
     pub clock: i64,
     /// Frequency correction, ppm; positive: the host's clock is made faster.
     pub frequency_ppm: f64,
-    /// What it says its clock is off by at most, seconds: root dispersion and half of root delay.
+    /// The error bound that it reports, seconds: root dispersion and half of root delay.
     pub distance_s: f64,
     /// Whether it has a source.
     pub synchronised: bool,
 }
 
 impl ChronydClient {
-    /// Starts it with these sources (lines of chrony.conf), by way of other words where they are given. None
-    /// where chronyd or chronyc isn't there.
+    /// Starts it with these sources (lines of chrony.conf), by way of another program if one is given. `None`
+    /// if chronyd or chronyc is not installed.
     ///
     /// # Panics
-    /// When its files can't be written, or it doesn't answer within 5 s.
+    /// If its files cannot be written, or it does not answer within 5 s.
     pub fn start(sources: &str, wrapper: &[String]) -> Option<Self> {
         let chronyc = find_chronyc()?;
         let place = Place::new("chronyd-client");
@@ -64,7 +64,7 @@ impl ChronydClient {
             (socket.exists() || daemon.try_wait().ok().flatten().is_some()).then_some(())
         });
         let said = fs::read_to_string(place.join("log")).unwrap_or_default();
-        assert!(up.is_some() && socket.exists(), "chronyd doesn't open its socket:\n{said}");
+        assert!(up.is_some() && socket.exists(), "chronyd does not open its socket:\n{said}");
         let mut command = Command::new(chronyc);
         command.args(["-c", "-n", "-h"]).arg(&socket);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
@@ -83,7 +83,7 @@ impl ChronydClient {
         Some(line.trim().split(',').map(ToOwned::to_owned).collect())
     }
 
-    /// Its clock now; none when it is gone.
+    /// Its clock now; `None` if it is gone.
     pub fn tracking(&mut self) -> Option<Tracking> {
         let before = clock::raw();
         let fields = self.ask("tracking")?;
@@ -93,7 +93,7 @@ impl ChronydClient {
         let middle = before + (after - before) / 2;
         Some(Tracking {
             raw: middle,
-            // The host's two clocks run at one rate for a few milliseconds.
+            // The host's two clocks run at the same rate for a few milliseconds.
             clock: wall - (raw - middle) + (number(4)? * 1e9).round() as i64,
             frequency_ppm: -number(7)?,
             distance_s: number(11)? + number(10)? / 2.0,
@@ -101,13 +101,13 @@ impl ChronydClient {
         })
     }
 
-    /// Packets that it sent to its first source so far; none when it is gone.
+    /// The number of packets that it has sent to its first source; `None` if it is gone.
     pub fn sent(&mut self) -> Option<u64> {
         let fields = self.ask("ntpdata")?;
         fields.get(fields.len().checked_sub(4)?)?.parse().ok()
     }
 
-    /// What it said.
+    /// Its log.
     pub fn log(&self) -> String {
         fs::read_to_string(self.place.join("log")).unwrap_or_default()
     }
@@ -122,7 +122,7 @@ impl Drop for ChronydClient {
     }
 }
 
-/// Beside chronyd it is in `bin`, not in `sbin`.
+/// It is installed in `bin`, unlike chronyd in `sbin`.
 fn find_chronyc() -> Option<PathBuf> {
     find_peer("chronyc").or_else(|| {
         let beside = find_peer("chronyd")?.parent()?.parent()?.join("bin/chronyc");

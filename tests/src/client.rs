@@ -1,16 +1,16 @@
-//! One SNTP query, as any program could ask it.
+//! A single SNTP query, as from any program.
 
 use crate::clock;
 use crate::packet::{HEADER, Header, nanos, timestamp};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
-/// What came back.
+/// The reply.
 #[derive(Clone, Debug)]
 pub struct Answer {
     /// The header.
     pub header: Header,
-    /// Octets in all.
+    /// Octets in total.
     pub length: usize,
     /// The server's clock minus the host's, nanoseconds, by the four timestamps.
     pub offset_ns: i64,
@@ -18,7 +18,7 @@ pub struct Answer {
     pub delay_ns: i64,
 }
 
-/// A query of 48 octets; none when nothing comes back within `timeout`.
+/// A query of 48 octets; `None` if nothing comes back within `timeout`.
 pub fn query(server: SocketAddr, timeout: Duration) -> Option<Answer> {
     let sent = clock::wall();
     let request = Header::query(timestamp(sent));
@@ -36,7 +36,7 @@ pub fn query(server: SocketAddr, timeout: Duration) -> Option<Answer> {
 /// Sends these octets and returns the first reply with the moment of its arrival (CLOCK_REALTIME).
 ///
 /// # Panics
-/// When no socket can be made.
+/// If no socket can be made.
 pub fn send(server: SocketAddr, octets: &[u8], timeout: Duration) -> Option<(Vec<u8>, i64)> {
     let socket = match server {
         SocketAddr::V4(_) => UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)),

@@ -22,7 +22,7 @@ pub fn wall() -> i64 {
     read(ClockId::CLOCK_REALTIME)
 }
 
-/// (RAW, REALTIME) of one moment: the tightest of nine tries.
+/// (RAW, REALTIME) of one moment: the closest of nine pairs.
 pub fn pair() -> (i64, i64) {
     let attempt = || {
         let before = raw();
@@ -34,18 +34,18 @@ pub fn pair() -> (i64, i64) {
     (raw, wall)
 }
 
-/// A virtual clock as the test sees it: with the true time beside it.
+/// A virtual clock from the test's point of view, next to the true time.
 #[derive(Clone, Debug)]
 pub struct VirtualClock {
     file: PathBuf,
 }
 
 impl VirtualClock {
-    /// Makes the file of a clock that shows the host's time plus `error` and gains `oscillator_ppm` on
+    /// Creates the file of a clock that shows the host's time plus `error` and gains `oscillator_ppm` on
     /// CLOCK_MONOTONIC_RAW, although its frequency correction is 0.
     ///
     /// # Panics
-    /// When the file can't be written or a value is out of the page's range.
+    /// If the file cannot be written or a value is out of the page's range.
     pub fn create(file: &Path, error_ns: i64, oscillator_ppm: f64) -> Self {
         let (raw, wall) = pair();
         let page = ClockPage {
@@ -59,7 +59,7 @@ impl VirtualClock {
         Self { file: file.into() }
     }
 
-    /// A clock whose file is there already.
+    /// A clock whose file exists.
     pub fn at(file: PathBuf) -> Self {
         Self { file }
     }
@@ -72,7 +72,7 @@ impl VirtualClock {
     /// The page as it is now.
     ///
     /// # Panics
-    /// When it stays torn for a second.
+    /// If it stays torn for a second.
     pub fn page(&self) -> ClockPage {
         let file = std::fs::File::open(&self.file).expect("the virtual clock is there");
         let attempt = || {
@@ -98,10 +98,10 @@ impl VirtualClock {
         page.wall_at(RawInstant::saturating(raw)).nanos() - wall
     }
 
-    /// Changes the page behind the daemon's back, as root with `date` would change the kernel's clock.
+    /// Changes the page without the daemon, as root with `date` would change the kernel's clock.
     ///
     /// # Panics
-    /// When the file can't be written.
+    /// If the file cannot be written.
     pub fn meddle(&self, change: impl FnOnce(&mut ClockPage)) {
         let mut page = self.page().advanced_to(RawInstant::saturating(raw()));
         change(&mut page);
@@ -110,7 +110,7 @@ impl VirtualClock {
         file.write_all_at(&page.to_octets(), 0).expect("the page can be written");
     }
 
-    /// Sets the oscillator's error from now on; the clock doesn't jump.
+    /// Sets the oscillator's error from now on; the clock does not jump.
     pub fn set_oscillator(&self, ppm: f64) {
         self.meddle(|page| page.oscillator = scaled(ppm));
     }

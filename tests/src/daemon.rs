@@ -1,7 +1,7 @@
-//! truechimerd with a configuration of its own, its processes, and its end.
+//! truechimerd with its own configuration, its processes, and its end.
 
 use crate::clock::VirtualClock;
-use crate::process::{Process, children};
+use crate::process::{Process, children, state_of};
 use crate::programs::{Place, folder, program, wait_for};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill, sigprocmask};
 use nix::unistd::Pid;
@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-/// What the daemon steers.
+/// The clock that the daemon steers.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Steered {
     Nothing,
@@ -25,14 +25,14 @@ enum Steered {
     Kernel,
 }
 
-/// A daemon to be started, as often as wanted; its state folder stays the same.
+/// A daemon that can be started any number of times; its state folder is kept.
 #[derive(Clone, Debug)]
 pub struct Setup {
     place: Arc<Place>,
     steered: Steered,
     arguments: Vec<String>,
     wrapper: Vec<String>,
-    /// None: where cargo put them.
+    /// `None`: the folder of cargo.
     programs: Option<PathBuf>,
     first_uid: u32,
     environment: Vec<(String, String)>,
@@ -41,22 +41,22 @@ pub struct Setup {
 static UIDS: AtomicU32 = AtomicU32::new(0);
 
 impl Setup {
-    /// A daemon without control of a clock, with this configuration file; `word` is for a person who looks
-    /// at the process list.
+    /// A daemon without control of a clock, with this configuration file; `word` appears in the
+    /// process list.
     ///
     /// # Panics
-    /// When the folder for temporary files can't be written.
+    /// If the folder for temporary files cannot be written.
     pub fn new(word: &str, configuration: &str) -> Self {
         let place = Place::new(word);
         for name in ["state", "run"] {
             fs::create_dir(place.join(name)).expect("a new folder can be written");
-            // Whatever the umask is: the daemon refuses what others could change.
+            // Independent of the umask: the daemon refuses files that other users could change.
             fs::set_permissions(place.join(name), Permissions::from_mode(0o755)).expect("it is ours");
         }
         let file = place.join("truechimer.toml");
         fs::write(&file, configuration).expect("a new folder can be written");
         fs::set_permissions(&file, Permissions::from_mode(0o644)).expect("it is ours");
-        // Numbers that no package hands out; each daemon has seven of its own.
+        // User ids that no package assigns; each daemon has seven of its own.
         let first_uid = 61_400 + (UIDS.fetch_add(1, Ordering::Relaxed) % 400) * 8;
         Self {
             place: Arc::new(place),
@@ -82,13 +82,13 @@ impl Setup {
         self
     }
 
-    /// With one more command line argument.
+    /// With an additional command line argument.
     pub fn with_argument(mut self, argument: &str) -> Self {
         self.arguments.push(argument.into());
         self
     }
 
-    /// Started by another program: its words stand before truechimerd's.
+    /// Started by another program, with these words before truechimerd's.
     pub fn with_wrapper(mut self, words: &[&str]) -> Self {
         self.wrapper = words.iter().map(ToString::to_string).collect();
         self
@@ -109,7 +109,7 @@ impl Setup {
     /// The virtual clock, from outside.
     ///
     /// # Panics
-    /// Where there is none.
+    /// If there is none.
     pub fn virtual_clock(&self) -> VirtualClock {
         assert_eq!(self.steered, Steered::Virtual, "this daemon has no virtual clock");
         VirtualClock::at(self.place.join("clock"))
@@ -126,16 +126,16 @@ impl Setup {
         &self.place
     }
 
-    /// Another configuration for the next start.
+    /// Sets another configuration for the next start.
     ///
     /// # Panics
-    /// When the file can't be written.
+    /// If the file cannot be written.
     pub fn configure(&self, configuration: &str) {
         fs::write(self.place.join("truechimer.toml"), configuration)
             .expect("the configuration can be written");
     }
 
-    /// The command that starts it, without the streams.
+    /// The command that starts it, without redirections.
     pub fn command(&self) -> Command {
         let mut words = self.wrapper.clone();
         let programs = self.programs.clone().unwrap_or_else(folder);
@@ -163,7 +163,7 @@ impl Setup {
     /// Starts it and returns at once.
     ///
     /// # Panics
-    /// When the program can't be executed.
+    /// If the program cannot be executed.
     pub fn launch(&self) -> Daemon {
         let stderr = self.place.join("stderr");
         let file = fs::File::create(&stderr).expect("the log can be written");
@@ -177,7 +177,7 @@ impl Setup {
     /// Starts it and waits until it answers on its control socket.
     ///
     /// # Panics
-    /// When it ends, or doesn't answer within 20 s; with all that it said.
+    /// If it ends, or does not answer within 20 s; the message contains its log.
     pub fn start(&self) -> Daemon {
         let mut daemon = self.launch();
         let mut ended = None;
@@ -190,7 +190,7 @@ impl Setup {
         }
         assert!(
             ready.is_some(),
-            "truechimerd doesn't answer on its control socket; it said:\n{}",
+            "truechimerd does not answer on its control socket; it said:\n{}",
             daemon.log()
         );
         daemon
@@ -199,19 +199,19 @@ impl Setup {
     /// Runs it to its end, for starts that must be refused.
     ///
     /// # Panics
-    /// When it still runs after 20 s.
+    /// If it still runs after 20 s.
     pub fn run_to_end(&self) -> Exit {
         self.launch().wait_for_end(Duration::from_secs(20))
     }
 }
 
-/// Everything that this process started and that hasn't been seen to end: for [`end_all`].
+/// All processes that this process started and whose end it has not seen: for [`end_all`].
 static STARTED: Mutex<Vec<u32>> = Mutex::new(Vec::new());
 
-/// Starts a program that dies with us, with no signal blocked.
+/// Starts a program that ends with this process, with no signal blocked.
 ///
 /// # Panics
-/// When it can't be executed.
+/// If it cannot be executed.
 pub fn spawn(command: &mut Command) -> Child {
     let parent = nix::unistd::getpid();
     // SAFETY: between fork and exec only three system calls without allocation are made (sigprocmask,
@@ -219,7 +219,7 @@ pub fn spawn(command: &mut Command) -> Child {
     unsafe {
         command.pre_exec(move || {
             sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)?;
-            // Lost where the program changes its user; `Drop` and `end_all` are there for that.
+            // Lost if the program changes its user; `Drop` and `end_all` cover that.
             nix::sys::prctl::set_pdeathsig(Some(Signal::SIGTERM))?;
             if nix::unistd::getppid() != parent {
                 return Err(std::io::Error::other("the parent is gone"));
@@ -236,24 +236,27 @@ fn forget(pid: u32) {
     STARTED.lock().expect("no panic while locked").retain(|other| *other != pid);
 }
 
-/// Asks everything that this process started to end, then leaves with this code. For an interrupt.
+/// Ends everything that this process started, then exits with this code. For an interrupt.
 pub fn end_all(code: i32) -> ! {
     let all = STARTED.lock().expect("no panic while locked").clone();
     for signal in [Signal::SIGTERM, Signal::SIGKILL] {
         for pid in &all {
             let _ = kill(Pid::from_raw(*pid as i32), signal);
         }
-        std::thread::sleep(Duration::from_millis(400));
+        let is_over = |pid: &u32| matches!(state_of(*pid), None | Some('Z'));
+        if wait_for(Duration::from_secs(2), || all.iter().all(is_over).then_some(())).is_some() {
+            break;
+        }
     }
     crate::programs::remove_places();
     std::process::exit(code);
 }
 
-/// From now on an interrupt (Ctrl-C, SIGTERM) ends what this process started, and then it itself. To be
-/// called before any thread is made.
+/// From now on an interrupt (Ctrl-C, SIGTERM) ends what this process started, and then this process. Call it
+/// before any thread is created.
 ///
 /// # Panics
-/// When the kernel refuses a signal mask.
+/// If the kernel refuses a signal mask.
 pub fn end_all_when_interrupted() {
     let mut signals = SigSet::empty();
     signals.add(Signal::SIGINT);
@@ -267,19 +270,19 @@ pub fn end_all_when_interrupted() {
     });
 }
 
-/// One `[[source]]`, polled as fast as can be.
+/// One `[[source]]`, polled as fast as possible.
 pub fn source(address: impl std::fmt::Display) -> String {
     format!("[[source]]\naddress = \"{address}\"\nmin-poll = 0\nmax-poll = 2\nburst = true\n")
 }
 
-/// How a daemon ended.
+/// The end of a daemon.
 #[derive(Clone, Debug)]
 pub struct Exit {
-    /// Exit code; none when a signal killed it.
+    /// Exit code; `None` if a signal killed it.
     pub code: Option<i32>,
     /// The signal that killed it.
     pub signal: Option<i32>,
-    /// All that it wrote to standard error.
+    /// Everything that it wrote to standard error.
     pub log: String,
 }
 
@@ -309,7 +312,7 @@ impl Daemon {
         &self.setup
     }
 
-    /// What it wrote to standard error so far.
+    /// Its output to standard error so far.
     pub fn log(&self) -> String {
         let octets = fs::read(self.setup.place.join("stderr")).unwrap_or_default();
         String::from_utf8_lossy(&octets).into_owned()
@@ -324,7 +327,7 @@ impl Daemon {
     /// One of them.
     ///
     /// # Panics
-    /// When there is none of this role.
+    /// If there is none of this role.
     pub fn process(&self, role: &str) -> Process {
         let all = self.processes();
         all.iter()
@@ -349,8 +352,8 @@ impl Daemon {
             .expect("chimerctl can be executed")
     }
 
-    /// What the control socket answers to this verb (`status`, `sources`, `server`, …); none while nobody
-    /// answers.
+    /// The answer of the control socket to this verb (`status`, `sources`, `server`, …); `None` if there
+    /// is no answer.
     pub fn ask(&self, verb: &str) -> Option<Value> {
         let mut socket = UnixStream::connect(self.socket()).ok()?;
         socket.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
@@ -360,15 +363,15 @@ impl Daemon {
         serde_json::from_str(&answer).ok()
     }
 
-    /// What it says of its clock: the names are those of `report::SystemReport`.
+    /// Its report on its clock: the names are those of `report::SystemReport`.
     ///
     /// # Panics
-    /// When the daemon doesn't answer.
+    /// If the daemon does not answer.
     pub fn status(&self) -> Value {
         self.report().unwrap_or_else(|| panic!("no status; the daemon said:\n{}", self.log()))
     }
 
-    /// The same; none while it doesn't answer.
+    /// The same; `None` while it does not answer.
     pub fn report(&self) -> Option<Value> {
         self.ask("status").map(|status| status["report"].clone())
     }
@@ -376,21 +379,21 @@ impl Daemon {
     /// The sources, in the order of the configuration.
     ///
     /// # Panics
-    /// When the daemon doesn't answer.
+    /// If the daemon does not answer.
     pub fn sources(&self) -> Vec<Value> {
         let answer = self.ask("sources").unwrap_or_else(|| panic!("no sources; it said:\n{}", self.log()));
         answer["sources"].as_array().unwrap_or_else(|| panic!("not a list of sources: {answer}")).clone()
     }
 
-    /// Whether it says that its clock follows its sources.
+    /// Whether it reports that its clock follows its sources.
     pub fn is_synchronised(&self) -> bool {
         self.report().is_some_and(|report| report["synchronised"] == true)
     }
 
-    /// Waits until it says so.
+    /// Waits until it reports so.
     ///
     /// # Panics
-    /// When it doesn't within `deadline`.
+    /// If it does not within `deadline`.
     pub fn wait_until_synchronised(&self, deadline: Duration) -> Duration {
         self.wait_until("synchronised", deadline, Self::is_synchronised);
         self.started.elapsed()
@@ -399,7 +402,7 @@ impl Daemon {
     /// Waits until `claim` holds.
     ///
     /// # Panics
-    /// When it doesn't within `deadline`; with status, sources and log.
+    /// If it does not within `deadline`; the message contains status, sources and log.
     pub fn wait_until(&self, what: &str, deadline: Duration, claim: impl Fn(&Self) -> bool) {
         let holds = wait_for(deadline, || claim(self).then_some(()));
         assert!(
@@ -414,12 +417,12 @@ impl Daemon {
     /// Sends a signal to one of its processes.
     ///
     /// # Panics
-    /// When it is gone.
+    /// If it is gone.
     pub fn signal(&self, pid: u32, signal: Signal) {
         kill(Pid::from_raw(pid as i32), signal).expect("the process is there");
     }
 
-    /// How it ended, if it did.
+    /// Its end, if it has ended.
     pub fn has_ended(&mut self) -> Option<Exit> {
         let status = self.child.as_mut()?.try_wait().expect("a child can be waited for")?;
         Some(self.end(status))
@@ -435,7 +438,7 @@ impl Daemon {
     /// Waits for its end.
     ///
     /// # Panics
-    /// When it still runs after `deadline`.
+    /// If it still runs after `deadline`.
     pub fn wait_for_end(&mut self, deadline: Duration) -> Exit {
         wait_for(deadline, || self.has_ended())
             .unwrap_or_else(|| panic!("truechimerd still runs after {deadline:?}; it said:\n{}", self.log()))
@@ -444,7 +447,7 @@ impl Daemon {
     /// Asks it to end, and waits.
     ///
     /// # Panics
-    /// When it still runs 10 s later.
+    /// If it still runs 10 s later.
     pub fn stop(mut self) -> Exit {
         self.signal(self.pid(), Signal::SIGTERM);
         self.wait_for_end(Duration::from_secs(10))

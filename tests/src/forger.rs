@@ -1,4 +1,4 @@
-//! A server that does what a test tells it: right answers, wrong answers, too many, from elsewhere.
+//! A server that does what a test orders: right answers, wrong answers, too many, from other addresses.
 
 use crate::clock;
 use crate::packet::{Header, timestamp};
@@ -8,14 +8,14 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// One query that the forger heard.
+/// One query that the forger received.
 #[derive(Clone, Debug)]
 pub struct Request {
-    /// Which one, from 0.
+    /// Its number, from 0.
     pub number: u64,
     /// Its octets.
     pub octets: Vec<u8>,
-    /// Who asked.
+    /// The sender.
     pub from: SocketAddr,
     /// The forger's clock when it arrived, nanoseconds since 1970.
     pub received: i64,
@@ -23,7 +23,7 @@ pub struct Request {
     pub shift: i64,
 }
 
-/// What goes back.
+/// What is sent back.
 #[derive(Clone, Debug)]
 pub enum Act {
     /// These octets, from the address that was asked.
@@ -37,7 +37,7 @@ pub enum Act {
 }
 
 impl Request {
-    /// An honest reply by the forger's clock: stratum 2, good to a microsecond. The transmit timestamp is
+    /// An honest reply by the forger's clock: stratum 2, precise to a microsecond. The transmit timestamp is
     /// that of the call.
     pub fn honest(&self) -> Header {
         let query = Header::from_octets(&self.octets).unwrap_or(Header::query(0));
@@ -95,7 +95,7 @@ impl Forger {
     /// Starts on a port of the given loopback address; `shift_ns` is its clock minus the host's.
     ///
     /// # Panics
-    /// When the address can't be bound.
+    /// If the address cannot be bound.
     pub fn start(
         address: std::net::IpAddr,
         shift_ns: i64,
@@ -104,11 +104,11 @@ impl Forger {
         Self::start_with_clock(address, move |wall| wall + shift_ns, script)
     }
 
-    /// The same with a clock of its own: a function from the host's clock (read at the query) to the
+    /// The same with its own clock: a function from the host's clock (read at the query) to the
     /// forger's.
     ///
     /// # Panics
-    /// When the address can't be bound.
+    /// If the address cannot be bound.
     pub fn start_with_clock(
         address: std::net::IpAddr,
         own_clock: impl Fn(i64) -> i64 + Send + 'static,
@@ -139,14 +139,14 @@ impl Forger {
         self.address
     }
 
-    /// Queries heard so far.
+    /// The number of queries received so far.
     pub fn heard(&self) -> u64 {
         self.shared.heard.load(Ordering::SeqCst)
     }
 
-    /// From the next query on, something else.
+    /// Changes the behaviour from the next query on.
     pub fn change(&self, script: impl FnMut(&Request) -> Vec<Act> + Send + 'static) {
-        *self.shared.script.lock().expect("a script doesn't panic") = Box::new(script);
+        *self.shared.script.lock().expect("a script does not panic") = Box::new(script);
     }
 }
 
@@ -172,7 +172,7 @@ fn run(socket: &UdpSocket, own_clock: &dyn Fn(i64) -> i64, shared: &Shared) {
             received,
             shift: received - wall,
         };
-        let acts = shared.script.lock().expect("a script doesn't panic")(&request);
+        let acts = shared.script.lock().expect("a script does not panic")(&request);
         for act in acts {
             carry_out(socket, from, act);
         }
@@ -183,7 +183,7 @@ fn carry_out(socket: &UdpSocket, to: SocketAddr, act: Act) {
     let own = socket.local_addr().expect("a bound socket has an address").ip();
     let elsewhere =
         |address, octets: &[u8]| UdpSocket::bind((address, 0)).and_then(|s| s.send_to(octets, to));
-    // A reply may meet a closed port: that is the client's right.
+    // A reply may meet a closed port, which is not an error here.
     let _ = match act {
         Act::Reply(octets) => socket.send_to(&octets, to),
         Act::FromAnotherPort(octets) => elsewhere(own, &octets),

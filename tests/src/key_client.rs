@@ -1,5 +1,5 @@
-//! A small client of the key exchange (RFC 8915 section 4), written a second time: what the doubles and the
-//! benchmarks ask a server with. It checks nothing but what it needs.
+//! A small client of the key exchange (RFC 8915 section 4), implemented a second time: doubles and
+//! benchmarks query servers with it. It checks only what it needs.
 
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
@@ -8,7 +8,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What a server gave.
+/// A server's response.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Keys {
     /// The AEAD algorithm's number.
@@ -17,15 +17,15 @@ pub struct Keys {
     pub client_to_server: Vec<u8>,
     /// Server to client.
     pub server_to_client: Vec<u8>,
-    /// In their order.
+    /// In the order of the response.
     pub cookies: Vec<Vec<u8>>,
-    /// The NTP server that the answer names.
+    /// The NTP server that the response names.
     pub server: Option<String>,
     /// Its port.
     pub port: Option<u16>,
-    /// Whether the answer has record 1024.
+    /// Whether the response has record 1024.
     pub is_compliant: bool,
-    /// The error that the server answered with; all else is empty then.
+    /// The server's error; all other fields are empty then.
     pub error: Option<u16>,
 }
 
@@ -44,19 +44,19 @@ pub fn request(algorithms: &[u16]) -> Vec<u8> {
 /// One record; the highest bit of `kind` makes it critical.
 ///
 /// # Panics
-/// When the body is longer than a record can be.
+/// If the body is longer than a record can be.
 pub fn record(kind: u16, body: &[u8]) -> Vec<u8> {
     let length = u16::try_from(body.len()).expect("a body that fits");
     [&kind.to_be_bytes()[..], &length.to_be_bytes(), body].concat()
 }
 
-/// Exchanges keys with the server at `address`, which has to prove that it is `name`.
+/// Exchanges keys with the server at `address`, which must prove that it is `name`.
 ///
 /// # Errors
-/// Those of the connection and of TLS, and `InvalidData` for an answer that isn't one.
+/// Those of the connection and of TLS, and `InvalidData` for an invalid response.
 ///
 /// # Panics
-/// When `name` can't be a server's.
+/// If `name` cannot be a server's name.
 pub fn exchange(
     address: SocketAddr,
     name: &str,
@@ -107,7 +107,7 @@ fn read_message(stream: &mut impl Read) -> io::Result<Vec<u8>> {
     }
 }
 
-/// Reads a whole message; nothing where a record's body has an impossible length.
+/// Reads a whole message; `None` if a record's body has an impossible length.
 fn parse(mut message: &[u8]) -> Option<Keys> {
     let mut keys = Keys::default();
     while let Some((head, rest)) = message.split_first_chunk::<4>() {

@@ -1,4 +1,4 @@
-//! Key exchanges in a closed loop: so many clients, each with one exchange under way, for so long.
+//! Key exchanges in a closed loop: a number of clients, each with one exchange in progress, for some time.
 
 use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -10,44 +10,44 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-/// What to do.
+/// The parameters.
 #[derive(Clone, Copy, Debug)]
 pub struct KeyLoad {
     /// The server.
     pub address: SocketAddr,
-    /// Clients.
+    /// The number of clients.
     pub clients: usize,
-    /// For how long.
+    /// The duration, seconds.
     pub seconds: f64,
-    /// The algorithm that is asked for.
+    /// The requested algorithm.
     pub algorithm: u16,
 }
 
-/// What came of it.
+/// The results.
 #[derive(Clone, Copy, Debug)]
 pub struct KeyFigures {
     /// Exchanges that ended with eight cookies.
     pub exchanged: u64,
-    /// All others.
+    /// All other exchanges.
     pub failed: u64,
-    /// Seconds that it took.
+    /// The actual duration, seconds.
     pub seconds: f64,
-    /// Half of the exchanges took less, in microseconds.
+    /// The median duration of an exchange, microseconds.
     pub median_us: f64,
-    /// One in a hundred took more.
+    /// The 99th percentile, microseconds.
     pub p99_us: f64,
 }
 
-/// A client that believes every server: so that the generator has less to do than the server.
+/// A client that accepts every certificate, so that the generator has less work than the server.
 ///
 /// # Panics
-/// When the cryptographic library can't do what it is there for.
+/// If the cryptographic library fails.
 pub fn credulous_config() -> Arc<ClientConfig> {
     use rustls::crypto::aws_lc_rs::{
         cipher_suite::TLS13_AES_128_GCM_SHA256, default_provider, kx_group::X25519,
     };
     let mut provider = default_provider();
-    // The same for all servers, whatever they would like best.
+    // The same for all servers, whatever they prefer.
     provider.kx_groups = vec![X25519];
     provider.cipher_suites = vec![TLS13_AES_128_GCM_SHA256];
     let provider = Arc::new(provider);
@@ -83,7 +83,7 @@ impl ServerCertVerifier for Credulous {
         _: &CertificateDer<'_>,
         _: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        Err(Error::General("TLS 1.2 isn't spoken here".to_owned()))
+        Err(Error::General("TLS 1.2 is not spoken here".to_owned()))
     }
 
     fn verify_tls13_signature(
@@ -104,7 +104,7 @@ impl KeyLoad {
     /// Runs it.
     ///
     /// # Panics
-    /// When a thread can't be made.
+    /// If a thread cannot be created.
     pub fn run(&self) -> KeyFigures {
         let config = credulous_config();
         let (is_over, failed) = (AtomicBool::new(false), AtomicU64::new(0));

@@ -1,4 +1,4 @@
-//! The key exchange service and its key holder as real processes, and the engine's end of the link between them.
+//! The key exchange service and its key holder as real processes, and the engine's end of the link to them.
 
 use crate::daemon::spawn;
 use crate::programs::program;
@@ -21,10 +21,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-/// The users that both become where this is root: the certificate and the key have to be readable for them.
+/// The users that both become if this is root: they must be able to read the certificate and the key.
 pub const USERS: [u32; 2] = [60_005, 60_006];
 
-/// Nobody is refused.
+/// Limits that no test reaches.
 pub const GENEROUS: KeyPolicy = KeyPolicy {
     connections: 512,
     network_connections: 512,
@@ -36,7 +36,7 @@ pub const GENEROUS: KeyPolicy = KeyPolicy {
 /// The epoch of [`CookieSecret`].
 pub const EPOCH: u32 = 20_700;
 
-/// What to start.
+/// The parameters of a start.
 #[derive(Clone, Debug)]
 pub struct Plan {
     /// The service's certificate.
@@ -45,9 +45,9 @@ pub struct Plan {
     pub key: PathBuf,
     /// Threads of the service.
     pub threads: usize,
-    /// Where it listens; port 0 takes a free one.
+    /// The addresses to listen on; port 0 takes a free one.
     pub addresses: Vec<SocketAddr>,
-    /// The processor that both stay on.
+    /// The processor that both are pinned to.
     pub cpu: Option<usize>,
 }
 
@@ -64,20 +64,20 @@ impl Plan {
     }
 }
 
-/// Both processes. They end with this.
+/// Both processes. They end when this is dropped.
 pub struct KeyPair {
     /// The engine's end.
     pub engine: Link<ToKeyService, FromKeyService>,
-    /// Where it listens, in the plan's order.
+    /// The addresses that it listens on, in the plan's order.
     pub addresses: Vec<SocketAddr>,
-    /// What the service could not get.
+    /// The missing parts of its confinement.
     pub shortfall: Shortfall,
     service: Child,
-    /// None where the holder is played by a test.
+    /// `None` if a test plays the holder.
     holder: Option<Child>,
 }
 
-/// The holder's ends of the links, to be played by a test: the one for orders, then one for each thread.
+/// The holder's ends of the links, for a test that plays it: the one for orders, then one for each thread.
 pub type HolderEnds = Vec<Link<FromKeyHolder, ToKeyHolder>>;
 
 fn pair() -> (OwnedFd, OwnedFd) {
@@ -89,7 +89,7 @@ fn numbers(fds: &[OwnedFd]) -> String {
     fds.iter().map(|fd| fd.as_raw_fd().to_string()).collect::<Vec<_>>().join(",")
 }
 
-/// Starts one role with these descriptors. As root it becomes its user; confined in any case.
+/// Starts one role with these descriptors. As root it becomes its user; it is confined in any case.
 fn start(plan: &Plan, process: Process, words: &[String], user: u32, fds: &[&OwnedFd]) -> Child {
     let program = program(process.program());
     let mut command = match plan.cpu {
@@ -116,10 +116,10 @@ fn start(plan: &Plan, process: Process, words: &[String], user: u32, fds: &[&Own
 }
 
 impl KeyPair {
-    /// Starts both, and waits until both have said hello.
+    /// Starts both, and waits for both hellos.
     ///
     /// # Panics
-    /// Where they don't.
+    /// If they do not start.
     pub fn start(plan: &Plan) -> Self {
         let (mut pair, ends) = Self::start_service(plan);
         let (control, signing) = ends.split_first().expect("links");
@@ -135,10 +135,10 @@ impl KeyPair {
         pair
     }
 
-    /// Starts the service alone; the test plays the key holder, whose ends don't block.
+    /// Starts only the service; the test plays the key holder, whose ends do not block.
     ///
     /// # Panics
-    /// Where it doesn't start.
+    /// If it does not start.
     pub fn start_without_holder(plan: &Plan) -> (Self, HolderEnds) {
         let (pair, ends) = Self::start_service(plan);
         (pair, ends.into_iter().map(Link::new).collect())
@@ -184,15 +184,15 @@ impl KeyPair {
     /// Sends to the service.
     ///
     /// # Panics
-    /// When it is gone.
+    /// If it is gone.
     pub fn send(&mut self, message: &ToKeyService) {
         self.engine.send(message).expect("the service is there");
     }
 
-    /// The next message of the service, or nothing when none comes in time.
+    /// The next message of the service; `None` if there is none in time.
     ///
     /// # Panics
-    /// When the service is gone.
+    /// If the service is gone.
     pub fn next_within(&mut self, timeout: Duration) -> Option<FromKeyService> {
         let end = Instant::now() + timeout;
         loop {
@@ -210,18 +210,18 @@ impl KeyPair {
         }
     }
 
-    /// The next message of the service; it has to come.
+    /// The next message of the service, which must come.
     ///
     /// # Panics
-    /// When it doesn't within 10 s.
+    /// If there is none within 10 s.
     pub fn hear(&mut self) -> FromKeyService {
         self.next_within(Duration::from_secs(10)).expect("a message of the key exchange service")
     }
 
-    /// What became of the certificate, told next; counters before it don't count.
+    /// The next report on the certificate; counters before it are ignored.
     ///
     /// # Panics
-    /// When it isn't told.
+    /// If there is none.
     pub fn loaded(&mut self) -> Loaded {
         loop {
             match self.hear() {
@@ -232,10 +232,10 @@ impl KeyPair {
         }
     }
 
-    /// Waits until the counters are such.
+    /// Waits until the counters fulfil a condition.
     ///
     /// # Panics
-    /// When they never are; with the last ones.
+    /// If they never do; the message contains the last ones.
     pub fn counters(&mut self, are_such: impl Fn(&KeyCounters) -> bool) -> KeyCounters {
         let end = Instant::now() + Duration::from_secs(10);
         let mut last = KeyCounters::ZERO;
@@ -252,10 +252,10 @@ impl KeyPair {
         }
     }
 
-    /// Gives it a policy and keys for cookies, and waits for its certificate.
+    /// Sends a policy and cookie keys, and waits for the certificate.
     ///
     /// # Panics
-    /// When the certificate isn't in use.
+    /// If the certificate is not in use.
     pub fn open(&mut self, policy: KeyPolicy) {
         self.send(&ToKeyService::Policy(policy));
         self.send(&ToKeyService::CookieKeys(CookieSecret(7).given()));
@@ -263,15 +263,15 @@ impl KeyPair {
         assert!(matches!(loaded, Loaded::InUse { .. }), "{loaded:?}");
     }
 
-    /// The process of the service, and that of the holder.
+    /// The process ids of the service and of the holder.
     pub fn pids(&self) -> (u32, Option<u32>) {
         (self.service.id(), self.holder.as_ref().map(Child::id))
     }
 
-    /// How the service ends after `word`; the engine's end stays open till then.
+    /// How the service ends after `word`; the engine's end stays open until then.
     ///
     /// # Panics
-    /// When it doesn't end.
+    /// If it does not end.
     pub fn ending(mut self, word: impl FnOnce(&mut Self)) -> ExitStatus {
         word(&mut self);
         let status =
@@ -279,10 +279,10 @@ impl KeyPair {
         status.expect("the service ends")
     }
 
-    /// Ends the holder alone.
+    /// Kills only the holder.
     ///
     /// # Panics
-    /// Where there is none.
+    /// If there is no holder.
     pub fn kill_holder(&mut self) {
         let holder = self.holder.as_mut().expect("a holder");
         let _ = holder.kill();
@@ -299,7 +299,7 @@ impl Drop for KeyPair {
     }
 }
 
-/// The key holder alone, as a real process; the service is played.
+/// The key holder alone, as a real process; the test plays the service.
 pub struct Holder {
     /// The first link, then one for each thread.
     ends: Vec<Link<ToKeyHolder, FromKeyHolder>>,
@@ -310,7 +310,7 @@ impl Holder {
     /// Starts it.
     ///
     /// # Panics
-    /// Where it can't be executed.
+    /// If it cannot be executed.
     pub fn start(plan: &Plan) -> Self {
         let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
         let pair = || socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags).expect("descriptors");
@@ -325,18 +325,18 @@ impl Holder {
         Self { ends: ours.into_iter().map(Link::new).collect(), child }
     }
 
-    /// Orders something over a link.
+    /// Sends an order over a link.
     ///
     /// # Panics
-    /// When it isn't taken.
+    /// If it cannot be sent.
     pub fn order(&mut self, link: usize, word: &ToKeyHolder) {
-        assert!(self.try_order(link, word), "nobody reads link {link}");
+        assert!(self.try_order(link, word), "the holder does not read link {link}");
     }
 
-    /// The same; false where the holder doesn't read.
+    /// The same; returns false if the holder does not read.
     ///
     /// # Panics
-    /// When the holder is gone.
+    /// If the holder is gone.
     pub fn try_order(&mut self, link: usize, word: &ToKeyHolder) -> bool {
         match self.ends[link].send(word) {
             Ok(_) => true,
@@ -345,10 +345,10 @@ impl Holder {
         }
     }
 
-    /// The next word on a link; it has to come.
+    /// The next message on a link, which must come.
     ///
     /// # Panics
-    /// When it doesn't within 10 s.
+    /// If there is none within 10 s.
     pub fn hear(&mut self, link: usize) -> FromKeyHolder {
         loop {
             match self.ends[link].receive() {
@@ -361,10 +361,10 @@ impl Holder {
         }
     }
 
-    /// How it ends.
+    /// Its exit status.
     ///
     /// # Panics
-    /// When it doesn't.
+    /// If it does not end.
     pub fn ending(&mut self) -> ExitStatus {
         let status =
             crate::programs::wait_for(Duration::from_secs(10), || self.child.try_wait().ok().flatten());
@@ -379,18 +379,18 @@ impl Drop for Holder {
     }
 }
 
-/// A secret that tests know: what cookies are sealed and opened with.
+/// A secret known to tests, from which cookie keys are derived.
 #[derive(Clone, Copy, Debug)]
 pub struct CookieSecret(pub u8);
 
 impl CookieSecret {
-    /// As the engine gives it.
+    /// In the form of the engine's message.
     pub fn given(self) -> GivenKeys {
         let key = |epoch, octet| GivenKey { epoch, key: Secret::new(&[octet; 32]) };
         GivenKeys { current: EPOCH, count: 1, keys: [key(EPOCH, self.0), key(0, 0), key(0, 0), key(0, 0)] }
     }
 
-    /// As the server role opens cookies with it.
+    /// For opening cookies, as in the server role.
     ///
     /// # Panics
     /// Never.
@@ -400,10 +400,10 @@ impl CookieSecret {
     }
 }
 
-/// Whether a holder that is played by a test is asked for something within `timeout`.
+/// The next message to a holder that is played by a test; `None` if there is none within `timeout`.
 ///
 /// # Panics
-/// When the link is broken.
+/// If the link is broken.
 pub fn heard(end: &mut Link<FromKeyHolder, ToKeyHolder>, timeout: Duration) -> Option<ToKeyHolder> {
     let left = PollTimeout::try_from(timeout).expect("a short time");
     let mut places = [PollFd::new(end.as_fd(), PollFlags::POLLIN)];

@@ -1,4 +1,4 @@
-//! A key exchange server that does what a test tells it (RFC 8915 section 4), written a second time like the
+//! A key exchange server that does what a test orders (RFC 8915 section 4), implemented a second time like the
 //! packets of NTP.
 
 use crate::key_client::record;
@@ -10,10 +10,10 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// One conversation, seen from the server.
+/// One conversation, from the server's point of view.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Conversation {
-    /// What the client asked; empty where TLS didn't stand.
+    /// The client's request; empty if the handshake failed.
     pub request: Vec<u8>,
     /// Keys client to server and server to client: AEAD 15.
     pub siv: [Vec<u8>; 2],
@@ -32,10 +32,10 @@ pub struct KeyServer {
 }
 
 impl KeyServer {
-    /// Starts on `127.0.0.1`; `answer` makes an answer of each request.
+    /// Starts on `127.0.0.1`; `answer` makes an answer from each request.
     ///
     /// # Panics
-    /// When no port can be had.
+    /// If no port is available.
     pub fn start(config: ServerConfig, answer: impl Fn(&[u8]) -> Vec<u8> + Send + Sync + 'static) -> Self {
         Self::start_on(([127, 0, 0, 1], 0).into(), config, answer)
     }
@@ -43,7 +43,7 @@ impl KeyServer {
     /// The same on an address of the loopback interface.
     ///
     /// # Panics
-    /// When the port can't be had.
+    /// If the port is not available.
     pub fn start_on(
         address: SocketAddr,
         config: ServerConfig,
@@ -63,7 +63,7 @@ impl KeyServer {
                 let (log, config, answer) = (Arc::clone(&log), Arc::clone(&config), Arc::clone(&answer));
                 std::thread::spawn(move || {
                     let mut conversation = Conversation::default();
-                    // A client that goes away is what many tests are about.
+                    // A client that closes the connection is the subject of many tests.
                     let _ = serve(stream, config, &*answer, &mut conversation);
                     log.lock().expect("no panic while locked").push(conversation);
                 });
@@ -72,15 +72,15 @@ impl KeyServer {
         Self { address, conversations, is_over, thread: Some(thread) }
     }
 
-    /// Where it listens.
+    /// The address that it listens on.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// The conversations that are over.
+    /// The conversations that have ended.
     ///
     /// # Panics
-    /// When a conversation panicked.
+    /// If a conversation panicked.
     pub fn conversations(&self) -> Vec<Conversation> {
         self.conversations.lock().expect("no panic while locked").clone()
     }
@@ -89,7 +89,7 @@ impl KeyServer {
 impl Drop for KeyServer {
     fn drop(&mut self) {
         self.is_over.store(true, Ordering::Relaxed);
-        // Wakes the thread; where that fails, the listener is broken and the thread gone.
+        // Wakes the thread; if that fails, the listener is broken and the thread gone.
         if TcpStream::connect(self.address).is_ok()
             && let Some(thread) = self.thread.take()
         {
@@ -134,7 +134,7 @@ fn serve(
     stream.flush()
 }
 
-/// An answer with this algorithm and these cookies, record 1024 where the algorithm is 30.
+/// An answer with this algorithm and these cookies, with record 1024 if the algorithm is 30.
 pub fn answer(algorithm: u16, cookies: &[Vec<u8>]) -> Vec<u8> {
     let mut answer = [record(0x8001, &[0, 0]), record(0x8004, &algorithm.to_be_bytes())].concat();
     if algorithm == 30 {

@@ -1,31 +1,31 @@
-//! The bench: what the tests, the demo and the benchmarks share to start real processes and to play the
-//! other side.
+//! The bench: shared by the tests, the demo and the benchmarks, to start real processes and to play their
+//! peers.
 //!
 //! ```text
 //!   programs   where the built programs are, temporary places, free ports
-//!   clock      readings of the host's clocks; the virtual clock seen from outside
-//!   process    what the kernel says of a process: uid, capabilities, filter, memory, wake-ups
+//!   clock      readings of the host's clocks; the virtual clock from outside
+//!   process    the kernel's view of a process: uid, capabilities, filter, memory, wake-ups
 //!   daemon     truechimerd with a configuration, its processes, its end
-//!   packet     the 48 octets of NTP, written a second time, so that a double shares no flaw with us
+//!   packet     the 48 octets of NTP, implemented a second time, so that a double shares no bug with the daemon
 //!   client     one SNTP query
-//!   forger     a server that does what a test tells it
+//!   forger     a server that does what a test orders
 //!   load       a load generator for any NTP server
-//!   manager    what the daemon tells the service manager
+//!   manager    the daemon's messages to the service manager
 //!   peers      chronyd and ntpd as servers, without control of the clock
-//!   chronyd_client: chronyd as a client, its clock watched
+//!   chronyd_client: chronyd as a client, its clock observed
 //!   other_clients   NTPsec, OpenNTPD and busybox as clients, which insist on port 123
-//!   memory     what is in the memory of another process
+//!   memory     searches the memory of another process
 //!   netns      network namespaces
 //!   nts        servers and clients with NTS, ours and others
 //!   relay      a path of known delays between a client and a server
-//!   authority  a certificate authority that lives as long as a test
+//!   authority  a certificate authority for the duration of a test
 //!   key_client a small client of the key exchange
-//!   role       a role in a thread or as its program, the engine played
-//!   key_pair   the key exchange service and its key holder, the engine played
+//!   role       a role in a thread or as its program; the test plays the engine
+//!   key_pair   the key exchange service and its key holder; the test plays the engine
 //!   key_load   key exchanges in a closed loop
-//!   key_server a key exchange server that does what a test tells it
+//!   key_server a key exchange server that does what a test orders
 //!   tree       the source tree as text
-//!   skip       how a test says that it can't run here
+//!   skip       how a test reports that it cannot run here
 //! ```
 //!
 //! Nothing here touches the host's clock, and all traffic stays on the loopback interface or in a network

@@ -1,12 +1,12 @@
-//! A load generator: many flows, each in a closed loop or all of them at a pace, every reply checked.
+//! A load generator: many flows, each in a closed loop or all of them at a fixed rate; every reply is checked.
 //!
-//! It plays clients of any NTP server: what it says of one is comparable with what it says of another, in the
+//! It plays clients of any NTP server: its results for one server are comparable with those for another, in the
 //! same run. It needs a core of its own.
 //!
 //! ```text
 //!   wire      datagrams out and in, many with one call; any source address of the loopback network
 //!   nts       requests under NTS
-//!   tally     what came of the requests: counts and percentiles
+//!   tally     the results: counts and percentiles
 //! ```
 
 pub mod nts;
@@ -20,29 +20,29 @@ use std::time::{Duration, Instant};
 use tally::Tally;
 use wire::{BATCH, Wire};
 
-/// How the requests come.
+/// How requests are paced.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Loop {
-    /// So many of each flow are under way at any time.
+    /// This many of each flow are under way at any time.
     Closed(usize),
-    /// So many a second of all flows together, whatever comes back.
+    /// This many a second of all flows together, independent of the replies.
     Paced(f64),
 }
 
-/// Where the requests come from.
+/// The source addresses of requests.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Sources {
     /// The address that the kernel chooses, a port for each flow.
     Own,
     /// This address, a port for each flow.
     One(Ipv4Addr),
-    /// So many addresses from this one on, in turn; with a stride of more than one they are spread.
+    /// This many addresses from the first one on, in turn; with a stride of more than one they are spread.
     Many {
         /// The first.
         first: Ipv4Addr,
-        /// How many.
+        /// The number of addresses.
         count: u32,
-        /// From one to the next.
+        /// The distance from one to the next.
         stride: u32,
     },
 }
@@ -50,18 +50,18 @@ pub enum Sources {
 /// A load.
 #[derive(Clone, Debug)]
 pub struct Load {
-    /// Who is asked.
+    /// The server.
     pub server: SocketAddrV4,
-    /// Sockets.
+    /// The number of sockets.
     pub flows: usize,
-    /// How the requests come.
+    /// How requests are paced.
     pub pace: Loop,
-    /// Where from.
+    /// Their source addresses.
     pub sources: Sources,
-    /// How long.
+    /// The duration.
     pub length: Duration,
-    /// Requests of one flow that go out together go as one message of segments: cheaper for this side, and so
-    /// for nobody else. Without it this side may be the limit.
+    /// Requests of one flow that are sent together are one message of segments: cheaper for this side, and no
+    /// different for the server. Without it this side may be the limit.
     pub segments: bool,
     /// Each flow asks as an interleaving client does (RFC 9769). Not under NTS.
     pub interleaved: bool,
@@ -85,7 +85,7 @@ impl Load {
     }
 }
 
-/// A request that is under way.
+/// A request under way.
 #[derive(Clone, Copy, Default)]
 struct Pending {
     nonce: u64,
@@ -102,18 +102,18 @@ struct Flow {
     next: usize,
     /// Places that may be used now, in a closed loop.
     free: Vec<u16>,
-    /// Receive timestamp of the last reply, and when it came.
+    /// Receive timestamp of the last reply, and the time of its arrival.
     last: (u64, u64),
 }
 
-/// Nothing came back for so long: in a closed loop what is under way is lost.
+/// After this long without any reply, requests under way in a closed loop are lost.
 const LOST: Duration = Duration::from_millis(100);
 
-/// Places of a flow that is paced; and under NTS, where each has its request.
+/// Places of a paced flow; and under NTS, where each place has its request.
 const PLACES: usize = 8192;
 const SEALED_PLACES: usize = 1024;
 
-/// How far a reply's time may be from this host's.
+/// The largest permitted difference between a reply's time and this host's.
 const PLAUSIBLE: i64 = 1_000_000_000;
 
 /// Puts the load on the server.
@@ -122,7 +122,7 @@ const PLAUSIBLE: i64 = 1_000_000_000;
 /// A key exchange that failed.
 ///
 /// # Panics
-/// When the kernel has no sockets for it.
+/// If the kernel has no sockets left.
 pub fn run(load: &Load) -> Result<Tally, String> {
     let association = load.nts.as_ref().map(Association::new).transpose()?;
     let mut load = load.clone();
@@ -166,7 +166,7 @@ pub fn run(load: &Load) -> Result<Tally, String> {
         Loop::Paced(rate) => paced(load, rate, &mut flows, &mut tally, &mut state, begun),
     }
     tally.elapsed = begun.elapsed();
-    // What is still under way may still come.
+    // Requests that are still under way may still be answered.
     let end = Instant::now() + LOST;
     while Instant::now() < end && tally.sent > tally.good + tally.lost {
         for flow in &mut flows {
@@ -228,7 +228,7 @@ fn paced(load: &Load, rate: f64, flows: &mut [Flow], tally: &mut Tally, state: &
     while begun.elapsed() < load.length {
         let target = (begun.elapsed().as_secs_f64() * rate) as u64;
         let mut due = target.saturating_sub(since) as usize;
-        // What could not be sent in time isn't made up for: that would be another load.
+        // Requests that could not be sent in time are not made up for: that would be another load.
         if due > 20 * BATCH {
             since = target - BATCH as u64;
             due = BATCH;
@@ -313,7 +313,7 @@ fn receive(flow: &mut Flow, tally: &mut Tally, load: &Load, state: &Sender) -> u
             (header.origin & 0x1fff) as usize
         };
         let Some(pending) = flow.pending.get(place).copied().filter(is_answer_to) else {
-            // Late, or not an answer to anything of ours.
+            // Late, or not a reply to a request of ours.
             tally.strange += 1;
             continue;
         };
@@ -345,7 +345,7 @@ fn receive(flow: &mut Flow, tally: &mut Tally, load: &Load, state: &Sender) -> u
         let is_interleaved = load.interleaved && header.origin == flow.last.1;
         if is_interleaved {
             tally.interleaved += 1;
-            // It tells when the reply before left, and that one came then.
+            // It contains the departure time of the previous reply, and says that this one arrived then.
             tally.departure(t3, flow.last.1);
         } else if t2 > t3 {
             tally.bad("T2 after T3");
@@ -362,10 +362,10 @@ fn receive(flow: &mut Flow, tally: &mut Tally, load: &Load, state: &Sender) -> u
     count
 }
 
-/// Reads `HOST:PORT` and words as the command line has them.
+/// Reads `HOST:PORT` and words from the command line.
 ///
 /// # Errors
-/// A sentence about the word that isn't understood.
+/// A sentence about the invalid word.
 pub fn parse(words: &[String]) -> Result<(Load, Option<usize>), String> {
     let server = words.first().ok_or("the server's address is missing")?;
     let server = match server.parse::<SocketAddr>() {

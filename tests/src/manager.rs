@@ -8,7 +8,7 @@ use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 use std::sync::Mutex;
 
-/// What listens, and all that it has heard.
+/// A socket, and everything that was received on it.
 #[derive(Debug)]
 pub struct Manager {
     socket: UnixDatagram,
@@ -17,10 +17,10 @@ pub struct Manager {
 }
 
 impl Manager {
-    /// Listens in this place.
+    /// Listens in this folder.
     ///
     /// # Panics
-    /// When the socket can't be made.
+    /// If the socket cannot be made.
     pub fn listen(place: &Place) -> Self {
         let path = place.join("notify");
         let socket = UnixDatagram::bind(&path).expect("a new name");
@@ -34,7 +34,7 @@ impl Manager {
         setup.with_environment("NOTIFY_SOCKET", &self.path.display().to_string())
     }
 
-    /// All that it was told so far, each message with a line feed behind it.
+    /// Everything received so far, each message followed by a line feed.
     ///
     /// # Panics
     /// After a panic in another thread.

@@ -1,19 +1,19 @@
-//! What is in the memory of another process. Only root can look.
+//! Searches the memory of another process. This needs root.
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 
-/// How often these octets stand in the writable memory of a process.
+/// How often these octets occur in the writable memory of a process.
 ///
 /// # Panics
-/// When its memory can't be read.
+/// If its memory cannot be read.
 pub fn count(pid: u32, octets: &[u8]) -> usize {
     let maps = fs::read_to_string(format!("/proc/{pid}/maps")).expect("the process runs");
     let memory = File::open(format!("/proc/{pid}/mem")).expect("root may look");
     maps.lines().filter_map(writable).map(|(from, until)| count_between(&memory, from, until, octets)).sum()
 }
 
-/// The ends of a writable mapping.
+/// The bounds of a writable mapping.
 fn writable(line: &str) -> Option<(u64, u64)> {
     let mut words = line.split_whitespace();
     let (from, until) = words.next()?.split_once('-')?;
@@ -27,12 +27,12 @@ fn count_between(memory: &File, from: u64, until: u64, octets: &[u8]) -> usize {
     let mut at = from;
     while at < until {
         let wanted = part.len().min(usize::try_from(until - at).unwrap_or(usize::MAX));
-        // Guard pages and reserves can't be read; what follows them can.
+        // Guard pages and reserved ranges cannot be read; what follows them can.
         let read = memory.read_at(&mut part[..wanted], at).unwrap_or(0);
         found += part[..read].windows(octets.len()).filter(|window| *window == octets).count();
         let step = match read {
             0 => 4096,
-            // Octets across the end of a part are seen in the next one.
+            // Octets across the end of a part are found in the next one.
             _ if read == wanted && at + (wanted as u64) < until => read - octets.len() + 1,
             _ => read,
         };

@@ -1,4 +1,4 @@
-//! Network namespaces for a test, gone with their owner: nothing of them is seen outside.
+//! Network namespaces for a test. They end with their owner, and nothing in them is visible outside.
 
 use nix::sched::{CloneFlags, setns, unshare};
 use std::fs::File;
@@ -9,17 +9,17 @@ use std::process::{Command, Stdio};
 /// A network of its own, with its loopback interface up.
 #[derive(Debug)]
 pub struct Network {
-    /// What keeps it alive.
+    /// The file that keeps it alive.
     file: File,
 }
 
 impl Network {
-    /// Makes one; none without the right to, or without the program `ip`.
+    /// Creates one; `None` without the permission, or without the program `ip`.
     pub fn new() -> Option<Self> {
         if !crate::is_root() {
             return None;
         }
-        // A thread has a network of its own; the open file outlives it.
+        // A thread has its own network; the open file outlives it.
         let make = || {
             unshare(CloneFlags::CLONE_NEWNET).ok()?;
             File::open("/proc/thread-self/ns/net").ok()
@@ -28,7 +28,7 @@ impl Network {
         network.ip(&["link", "set", "lo", "up"]).then_some(network)
     }
 
-    /// The words that put a program into it.
+    /// The words that run a program in it.
     pub fn entrance(&self) -> [String; 3] {
         ["nsenter".into(), format!("--net={}", self.path()), "--".into()]
     }
@@ -36,12 +36,12 @@ impl Network {
     /// For a thread that enters it.
     ///
     /// # Panics
-    /// When no file can be opened any more.
+    /// If no file can be opened any more.
     pub fn file(&self) -> File {
         self.file.try_clone().expect("a descriptor can be doubled")
     }
 
-    /// A cable to another network: addresses of this end and of that one, one /24. Whether it worked.
+    /// A veth pair to another network: addresses of this end and of that one, one /24. Returns whether it worked.
     pub fn connect(&self, other: &Self, ours: Ipv4Addr, theirs: Ipv4Addr) -> bool {
         let cable = ["link", "add", "near", "type", "veth", "peer", "name", "far", "netns", &other.path()];
         self.ip(&cable)
@@ -55,19 +55,19 @@ impl Network {
         format!("/proc/{}/fd/{}", std::process::id(), self.file.as_raw_fd())
     }
 
-    /// Does something in it, in a thread of its own: sockets that it makes there stay there.
+    /// Runs a closure in it, in a separate thread: sockets that it creates there stay there.
     ///
     /// # Panics
-    /// When the network can't be entered, or where `what` does.
+    /// If the network cannot be entered, or `what` panics.
     pub fn within<T: Send>(&self, what: impl FnOnce() -> T + Send) -> T {
         let enter = || {
             setns(&self.file, CloneFlags::CLONE_NEWNET).expect("root may enter a network of its own");
             what()
         };
-        std::thread::scope(|scope| scope.spawn(enter).join()).expect("what was done there doesn't panic")
+        std::thread::scope(|scope| scope.spawn(enter).join()).expect("what was done there does not panic")
     }
 
-    /// Runs the program `ip` in it; whether it worked.
+    /// Runs the program `ip` in it; returns whether it succeeded.
     pub fn ip(&self, words: &[&str]) -> bool {
         let [enter, network, end] = self.entrance();
         let mut command = Command::new(enter);

@@ -16,9 +16,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-/// What a test says where the newer chronyd is missing.
+/// The reason for a skipped test if the newer chronyd is missing.
 pub const NO_NEWEST_CHRONYD: &str = "no newer chronyd; `cargo xtask peers --more` fetches it on Debian";
-/// What a test says where ntpd-rs is missing.
+/// The reason for a skipped test if ntpd-rs is missing.
 pub const NO_NTPD_RS: &str = "ntp-daemon of ntpd-rs is missing; `cargo xtask peers --more` builds it";
 
 /// The names in a test server's certificate.
@@ -26,7 +26,7 @@ pub const NAMES: [&str; 5] = ["localhost", "127.0.0.1", "127.0.0.2", "127.0.0.3"
 
 /// An authority, a certificate from it, and both as files.
 pub struct Trust {
-    /// Who vouches.
+    /// The authority.
     pub authority: Authority,
     place: Place,
     chain: PathBuf,
@@ -34,7 +34,7 @@ pub struct Trust {
 }
 
 impl Trust {
-    /// A throw-away authority that vouches for the loopback addresses.
+    /// A temporary authority with a certificate for the loopback addresses.
     pub fn new(word: &str) -> Self {
         let place = Place::new(&format!("{word}-trust"));
         let authority = Authority::new(word);
@@ -43,12 +43,12 @@ impl Trust {
         Self { authority, place, chain, key }
     }
 
-    /// Another certificate in the place of the one before.
+    /// Replaces the certificate.
     pub fn replace(&self, order: &Order<'_>) {
         self.authority.issue_as(order).write(&self.place);
     }
 
-    /// A certificate that doesn't come from this authority.
+    /// Replaces the certificate by one that this authority did not sign.
     pub fn replace_by(&self, identity: &Identity) {
         identity.write(&self.place);
     }
@@ -63,11 +63,11 @@ impl Trust {
         &self.chain
     }
 
-    /// The number that is the server's private key: 32 octets, found in its PKCS #8 form behind the version
+    /// The number that is the server's private key: 32 octets, found in its PKCS #8 form after the version
     /// of the ECPrivateKey within (RFC 5915).
     ///
     /// # Panics
-    /// When the key isn't one of P-256.
+    /// If the key is not a P-256 key.
     pub fn private_scalar(&self) -> Vec<u8> {
         let text = fs::read_to_string(&self.key).expect("a file of ours");
         let key = PrivateKeyDer::from_pem_slice(text.as_bytes()).expect("a private key");
@@ -83,7 +83,7 @@ impl Trust {
     }
 }
 
-/// How a server of ours is to be started.
+/// How a server of ours is started.
 pub struct NtsServer {
     /// Its daemon.
     pub setup: Setup,
@@ -91,23 +91,23 @@ pub struct NtsServer {
     pub key_port: u16,
     /// Its port for time.
     pub port: u16,
-    /// Who vouches for it.
+    /// Its authority.
     pub trust: Trust,
 }
 
 impl NtsServer {
-    /// At these loopback addresses, the host's own time at stratum 1. `more` is added to `[server.nts]`.
+    /// At these loopback addresses, with the host's own time at stratum 1. `more` is added to `[server.nts]`.
     pub fn new(word: &str, addresses: &[&str], more: &str) -> Self {
         let port = free_port();
         Self::announcing(word, addresses, port, port, more)
     }
 
-    /// The same at a chosen port, with another one named in its key exchange: for somebody who stands between.
+    /// The same at a chosen port, with another one named in its key exchange: for a relay between client and server.
     pub fn announcing(word: &str, addresses: &[&str], port: u16, announced: u16, more: &str) -> Self {
         Self::configured(word, addresses, (port, announced), "", more)
     }
 
-    /// To be measured: at 127.0.0.1, one thread for time and so many for the key exchange, and nobody is refused.
+    /// For measurements: at 127.0.0.1, one thread for time and this many for the key exchange, without limits.
     pub fn unlimited(word: &str, key_threads: usize) -> Self {
         let port = free_port();
         let more = format!(
@@ -141,7 +141,7 @@ impl NtsServer {
         Self { setup: Setup::new(word, &configuration), key_port, port, trust }
     }
 
-    /// The part of a client's configuration that follows it at this address, polling each second. `more` is
+    /// The part of a client's configuration that uses it as a source at this address, polling each second. `more` is
     /// added.
     pub fn source(&self, address: &str, more: &str) -> String {
         self.source_polled(address, 0..=0, more)
@@ -160,7 +160,7 @@ impl NtsServer {
     }
 }
 
-/// What a server says of its work, by the name of the count: those of the time packets and of the key exchange.
+/// A server's counters, by name: those of the time packets and of the key exchange.
 pub fn counts(server: &Daemon) -> Value {
     server.ask("status").unwrap_or_default()
 }
@@ -185,17 +185,17 @@ fn joined(address: &str, port: u16) -> String {
 pub struct NtsPeer {
     /// Its process; its `port` is that of the key exchange.
     pub peer: Peer,
-    /// Who vouches for it.
+    /// Its authority.
     pub trust: Trust,
-    /// What it follows itself.
+    /// Its own source.
     _reference: Option<Forger>,
 }
 
 impl NtsPeer {
-    /// chronyd (`chronyd` or `chronyd-newest`); none where it is missing or can't do NTS.
+    /// chronyd (`chronyd` or `chronyd-newest`); `None` if it is missing or cannot do NTS.
     ///
     /// # Panics
-    /// When it doesn't listen within 5 s.
+    /// If it does not listen within 5 s.
     pub fn chronyd(program: &str) -> Option<Self> {
         let (trust, place) = (Trust::new("chronyd"), Place::new("chronyd-nts"));
         let (port, key_port) = (free_port(), free_port());
@@ -214,15 +214,15 @@ impl NtsPeer {
         Some(Self { peer: started(&mut command, place, key_port), trust, _reference: None })
     }
 
-    /// ntpd-rs; none where it is missing.
+    /// ntpd-rs; `None` if it is missing.
     ///
     /// # Panics
-    /// When it doesn't listen within 5 s.
+    /// If it does not listen within 5 s.
     pub fn ntpd_rs() -> Option<Self> {
         let program = find_peer("ntp-daemon")?;
         let (trust, place) = (Trust::new("ntpd-rs"), Place::new("ntpd-rs-nts"));
         let (port, key_port) = (free_port(), free_port());
-        // It calls itself synchronised only while it follows somebody: the host's own time, by a plain
+        // It reports itself as synchronised only while it has a source: the host's own time, by a plain
         // server. At an address of an interface it would take that one for itself.
         let reference = Forger::honest([127, 0, 0, 9].into(), 0);
         let mut configuration = format!(
@@ -248,7 +248,7 @@ impl NtsPeer {
         Some(Self { peer: started(&mut command, place, key_port), trust, _reference: Some(reference) })
     }
 
-    /// The part of a client's configuration that follows it at this address, polling each second. `more` is
+    /// The part of a client's configuration that uses it as a source at this address, polling each second. `more` is
     /// added.
     pub fn source(&self, address: &str, more: &str) -> String {
         format!(
@@ -265,22 +265,22 @@ fn started(command: &mut Command, place: Place, key_port: u16) -> Peer {
     command.stdin(Stdio::null()).stdout(log.try_clone().expect("a file can be shared")).stderr(log);
     let peer = Peer::new(spawn(command), place, key_port);
     let up = wait_for(Duration::from_secs(5), || TcpStream::connect(("127.0.0.1", key_port)).ok());
-    assert!(up.is_some(), "nobody listens on port {key_port}:\n{}", peer.log());
+    assert!(up.is_some(), "no process listens on port {key_port}:\n{}", peer.log());
     peer
 }
 
-/// Believes that it sets the clock, and can't.
+/// Believes that it sets the clock, and cannot.
 fn fenced(program: &Path) -> Command {
     let mut command = Command::new(crate::programs::program("pretend"));
     command.arg(program);
     command
 }
 
-/// chronyd as a client of a server of ours, which polls each second and can't set the clock; none where it is
+/// chronyd as a client of a server of ours, which polls each second and cannot set the clock; `None` if it is
 /// missing.
 ///
 /// # Panics
-/// When its files can't be written.
+/// If its files cannot be written.
 pub fn chronyd_client(program: &str, server: &NtsServer, address: &str, more: &str) -> Option<Peer> {
     let place = Place::new("chronyd-nts-client");
     let lines = format!(
@@ -298,10 +298,10 @@ pub fn chronyd_client(program: &str, server: &NtsServer, address: &str, more: &s
     Some(Peer::new(spawn(&mut command), place, server.key_port))
 }
 
-/// ntpd-rs as a client of a server of ours at `localhost`, which can't set the clock; none where it is missing.
+/// ntpd-rs as a client of a server of ours at `localhost`, which cannot set the clock; `None` if it is missing.
 ///
 /// # Panics
-/// When its files can't be written.
+/// If its files cannot be written.
 pub fn ntpd_rs_client(server: &NtsServer) -> Option<Peer> {
     let program = find_peer("ntp-daemon")?;
     let place = Place::new("ntpd-rs-nts-client");

@@ -1,5 +1,5 @@
-//! Clients that insist on port 123, in a network of their own beside the server's. None of them has the capability
-//! to set a clock, or gets it back.
+//! Clients that insist on port 123, in a separate network beside the server's. None of them has the capability
+//! to set a clock, or can regain it.
 
 use crate::daemon::spawn;
 use crate::netns::Network;
@@ -10,18 +10,18 @@ use std::net::Ipv4Addr;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-/// Where the server is to listen.
+/// The address on which the server must listen.
 pub const SERVER: Ipv4Addr = Ipv4Addr::new(10, 79, 0, 1);
-/// Where the clients are.
+/// The address of the clients.
 pub const CLIENT: Ipv4Addr = Ipv4Addr::new(10, 79, 0, 2);
 
-/// The server's network and the clients', connected; none without the right to make them.
+/// The server's network and the clients', connected; `None` without the permission to create them.
 pub fn cable() -> Option<(Network, Network)> {
     let (near, far) = (Network::new()?, Network::new()?);
     near.connect(&far, SERVER, CLIENT).then_some((near, far))
 }
 
-/// These words in that network, without the capability to set a clock.
+/// Runs these words in that network, without the capability to set a clock.
 fn fenced(network: &Network) -> Command {
     let [enter, place, end] = network.entrance();
     let mut command = Command::new(enter);
@@ -36,10 +36,10 @@ fn started(mut command: Command, place: Place) -> Peer {
     Peer::new(spawn(&mut command), place, 123)
 }
 
-/// ntpd of NTPsec; none where it is missing.
+/// ntpd of NTPsec; `None` if it is missing.
 ///
 /// # Panics
-/// When its files can't be written.
+/// If its files cannot be written.
 pub fn ntpsec(network: &Network) -> Option<Peer> {
     let program = find_peer("ntpd")?;
     let place = Place::new("ntpsec-client");
@@ -54,7 +54,7 @@ pub fn ntpsec(network: &Network) -> Option<Peer> {
     Some(started(command, place))
 }
 
-/// Whether the statistics of NTPsec's ntpd say that the server is the one that it follows: the second figure of the
+/// Whether the statistics of NTPsec's ntpd show that it follows the server: the second digit of the
 /// peer's status is 6.
 pub fn ntpsec_follows(client: &Peer) -> bool {
     let statistics = client.file("peerstats");
@@ -65,11 +65,11 @@ pub fn ntpsec_follows(client: &Peer) -> bool {
     })
 }
 
-/// OpenNTPD's ntpd; none where it is missing. It wants a user and folders of its own, and finds them in a view of the
-/// file system that nobody else has.
+/// OpenNTPD's ntpd; `None` if it is missing. It requires a user and folders of its own, and finds them in a private
+/// view of the file system.
 ///
 /// # Panics
-/// When its files can't be written.
+/// If its files cannot be written.
 pub fn openntpd(network: &Network) -> Option<Peer> {
     let program = find_peer("openntpd")?;
     let place = Place::new("openntpd-client");
@@ -91,10 +91,10 @@ pub fn openntpd(network: &Network) -> Option<Peer> {
     Some(started(command, place))
 }
 
-/// busybox's ntpd, which only looks at the server; none where there is no busybox that has it.
+/// busybox's ntpd, which only queries the server; `None` if there is no busybox with it.
 ///
 /// # Panics
-/// When its files can't be written.
+/// If its files cannot be written.
 pub fn busybox(network: &Network) -> Option<Peer> {
     let program = find_peer("busybox")?;
     let list = Command::new(&program).arg("--list").output().ok()?;
@@ -104,7 +104,7 @@ pub fn busybox(network: &Network) -> Option<Peer> {
     Some(started(command, Place::new("busybox-client")))
 }
 
-/// What ntpdig measures, in seconds, and all that it said; none where it or its Python is missing.
+/// The offset that ntpdig measures, in seconds, and its output; `None` if it or its Python is missing.
 pub fn ntpdig(network: &Network) -> Option<(Option<f64>, String)> {
     let program = find_peer("ntpdig")?;
     let modules = find_modules(&program);

@@ -1,5 +1,5 @@
-//! The 48 octets of NTP (RFC 5905 section 7.3), written a second time on purpose: a double that shared the
-//! daemon's code would share its flaws.
+//! The 48 octets of NTP (RFC 5905 section 7.3), implemented a second time on purpose: a double that shared the
+//! daemon's code would share its bugs.
 
 use crate::clock;
 
@@ -75,7 +75,7 @@ impl Header {
         octets
     }
 
-    /// From octets; none for fewer than 48. What follows the header is ignored.
+    /// From octets; `None` for fewer than 48. What follows the header is ignored.
     pub fn from_octets(octets: &[u8]) -> Option<Self> {
         let octets = octets.get(..HEADER)?;
         let word =

@@ -1,4 +1,4 @@
-//! Other implementations as servers and clients, none of them able to set a clock.
+//! Other implementations as servers and clients, none of which can set a clock.
 
 use crate::programs::{Place, find_peer, free_port, wait_for};
 use nix::sys::signal::{Signal, kill};
@@ -17,7 +17,7 @@ pub struct Peer {
 }
 
 impl Peer {
-    /// Takes a process over, with the folder of its files; its log is `log` in it.
+    /// Takes over a process, with the folder of its files; its log is the file `log` there.
     pub(crate) fn new(child: Child, place: Place, port: u16) -> Self {
         Self { child, place, port }
     }
@@ -32,7 +32,7 @@ impl Peer {
         self.child.id()
     }
 
-    /// What it said.
+    /// Its log.
     pub fn log(&self) -> String {
         fs::read_to_string(self.place.join("log")).unwrap_or_default()
     }
@@ -48,13 +48,13 @@ impl Drop for Peer {
     }
 }
 
-/// What a test says where chronyd is missing.
+/// The reason for a skipped test if chronyd is missing.
 pub const NO_CHRONYD: &str = "chronyd is missing; `cargo xtask peers` fetches it on Debian";
-/// What a test says where ntpd is missing or can't be fenced in.
+/// The reason for a skipped test if ntpd is missing or cannot be isolated.
 pub const NO_NTPD: &str =
     "ntpd of NTPsec is missing (`cargo xtask peers`), or no user namespaces to keep it from the clock";
 
-/// The peers that are here with the versions that they say, for the heads of tables; OpenNTPD says none.
+/// The installed peers with their versions, for the headers of tables; OpenNTPD reports none.
 pub fn versions() -> String {
     const PEERS: [(&str, &str); 5] = [
         ("chronyd", "-v"),
@@ -72,7 +72,7 @@ pub fn versions() -> String {
     if known.is_empty() { "peers: none".into() } else { format!("peers: {}", known.join(", ")) }
 }
 
-/// The first number with a point in it, with what is joined to it.
+/// The first number that contains a point, with what is joined to it.
 fn numbered(said: &str) -> Option<&str> {
     let words = said.split(|character: char| character.is_whitespace() || character == '-');
     words
@@ -80,17 +80,17 @@ fn numbered(said: &str) -> Option<&str> {
         .find(|word| word.contains('.'))
 }
 
-/// chronyd with this configuration, never able to set the clock (`-x`); none where it isn't installed.
+/// chronyd with this configuration, unable to set the clock (`-x`); `None` if it is not installed.
 ///
 /// # Panics
-/// When its files can't be written.
+/// If its files cannot be written.
 pub fn chronyd(configuration: &str) -> Option<Command> {
     let mut command = chronyd_program("chronyd")?;
     command.stdin(Stdio::null()).args(configuration.lines());
     Some(command)
 }
 
-/// A chronyd of this name, never able to set the clock; configuration lines are its further arguments.
+/// A chronyd of this name, unable to set the clock; the lines of its configuration are its further arguments.
 pub(crate) fn chronyd_program(name: &str) -> Option<Command> {
     let mut command = Command::new(find_peer(name)?);
     command.args(["-x", "-d", "-U"]);
@@ -98,7 +98,7 @@ pub(crate) fn chronyd_program(name: &str) -> Option<Command> {
     Some(command)
 }
 
-/// The user that Debian's build expects may not exist: the package isn't installed.
+/// The user that Debian's build expects may not exist: the package is not installed.
 fn as_ourselves(command: &mut Command) {
     if let Ok(Some(user)) = nix::unistd::User::from_uid(nix::unistd::geteuid()) {
         command.args(["-u", &user.name]);
@@ -108,7 +108,7 @@ fn as_ourselves(command: &mut Command) {
 /// chronyd as a server of the host's own time at stratum 8, on 127.0.0.1 and ::1.
 ///
 /// # Panics
-/// When it doesn't answer within 5 s.
+/// If it does not answer within 5 s.
 pub fn chronyd_server() -> Option<Peer> {
     let place = Place::new("chronyd");
     let port = free_port();
@@ -126,15 +126,15 @@ pub fn chronyd_server() -> Option<Peer> {
     let peer = Peer { child: crate::daemon::spawn(&mut command), place, port };
     let address = SocketAddr::from(([127, 0, 0, 1], port));
     let up = wait_for(Duration::from_secs(5), || crate::client::query(address, Duration::from_millis(200)));
-    assert!(up.is_some(), "chronyd doesn't answer:\n{}", peer.log());
+    assert!(up.is_some(), "chronyd does not answer:\n{}", peer.log());
     Some(peer)
 }
 
-/// What `chronyd -Q` measures against a server, in seconds (positive: the host's clock is behind), and all
-/// that it said. The clock isn't set. None where chronyd isn't installed.
+/// The offset that `chronyd -Q` measures against a server, in seconds (positive: the host's clock is behind), and
+/// its output. The clock is not set. `None` if chronyd is not installed.
 ///
 /// # Panics
-/// When it can't be executed.
+/// If it cannot be executed.
 pub fn chronyd_measures(address: &str, port: u16) -> Option<(Option<f64>, String)> {
     let place = Place::new("chronyd-q");
     let source = format!("server {address} port {port} iburst");
@@ -150,18 +150,18 @@ pub fn chronyd_measures(address: &str, port: u16) -> Option<(Option<f64>, String
     Some((wrong_by, said))
 }
 
-/// ntpd of NTPsec in a network of its own (it insists on port 123) and in a user namespace of its own, in
-/// which the kernel lets nobody set the clock.
+/// ntpd of NTPsec in a separate network (it insists on port 123) and in a separate user namespace, in
+/// which the kernel allows no process to set the clock.
 pub struct FencedNtpd {
-    /// The process; its namespaces are those of the fence.
+    /// The process; its namespaces are those of the isolation.
     pub peer: Peer,
 }
 
 impl FencedNtpd {
-    /// Starts it as an orphan server at stratum 6. None where ntpd is missing or namespaces are forbidden.
+    /// Starts it as an orphan server at stratum 6. `None` if ntpd is missing or namespaces are forbidden.
     ///
     /// # Panics
-    /// When its files can't be written.
+    /// If its files cannot be written.
     pub fn start() -> Option<Self> {
         let ntpd = find_peer("ntpd")?;
         let place = Place::new("ntpd");
@@ -187,7 +187,7 @@ impl FencedNtpd {
         Some(Self { peer })
     }
 
-    /// The words that put a program into the fence's network; only root may enter.
+    /// The words that run a program in the isolated network; only root may enter it.
     pub fn entrance(&self) -> [String; 3] {
         ["nsenter".into(), format!("--net=/proc/{}/ns/net", self.peer.pid()), "--".into()]
     }

@@ -1,8 +1,8 @@
-//! What the kernel says of a process.
+//! The kernel's view of a process.
 
 use std::fs;
 
-/// One process of a daemon, as `/proc` shows it: not what the process says of itself.
+/// One process of a daemon, as `/proc` shows it, and not as it describes itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Process {
     /// Process id.
@@ -27,7 +27,7 @@ pub struct Process {
     pub threads: u64,
 }
 
-/// The role of the program that a process is, by the name that it was started under; the kernel's own is cut off.
+/// The role of a process, from the name of the program that was started; the kernel's own name is truncated.
 fn role(pid: u32) -> Option<String> {
     let arguments = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
     let path = std::str::from_utf8(arguments.split(|octet| *octet == 0).next()?).ok()?;
@@ -43,11 +43,18 @@ fn named_role(program: &str) -> Option<&'static str> {
     Some(process.role().unwrap_or(process.name()))
 }
 
+/// The state of a process's main thread, a letter as in proc(5): `S` asleep, `T` stopped, `Z` ended; `None` if there is
+/// no such process.
+pub fn state_of(pid: u32) -> Option<char> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit_once(") ")?.1.chars().next()
+}
+
 /// CAP_SYS_TIME alone.
 pub const SYS_TIME: u64 = 1 << 25;
 
 impl Process {
-    /// Reads `/proc/PID`; none when the process is gone.
+    /// Reads `/proc/PID`; `None` if the process is gone.
     pub fn read(pid: u32) -> Option<Self> {
         let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
         let role = role(pid).or_else(|| field(&status, "Name").map(str::to_owned))?;
@@ -65,8 +72,8 @@ impl Process {
         })
     }
 
-    /// Octets of memory with shared pages divided by their users; none where the kernel won't tell us
-    /// (another user's process, or one that isn't dumpable, and we aren't root).
+    /// Octets of memory with shared pages divided by their users; `None` if the kernel will not tell us
+    /// (another user's process, or one that is not dumpable, unless we are root).
     pub fn proportional(&self) -> Option<u64> {
         let rollup = fs::read_to_string(format!("/proc/{}/smaps_rollup", self.pid)).ok()?;
         Some(kibibytes(&rollup, "Pss")? * 1024)
@@ -85,7 +92,7 @@ impl Process {
             .sum()
     }
 
-    /// One line for a person.
+    /// One line for people.
     pub fn sentence(&self) -> String {
         let may = match self.effective {
             0 => "no capability".to_owned(),

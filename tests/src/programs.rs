@@ -8,19 +8,19 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
-/// Where the programs are, where [`look_in`] said so.
+/// The folder of the programs, if [`look_in`] was called.
 static CHOSEN: OnceLock<PathBuf> = OnceLock::new();
 
-/// From now on the programs are taken from this folder: for callers that have built them. The first word counts.
+/// From now on the programs are taken from this folder: for callers that have built them. The first call counts.
 pub fn look_in(folder: &Path) {
     let _ = CHOSEN.set(folder.to_owned());
 }
 
-/// The folder that holds truechimerd and its companions: `TRUECHIMER_BIN_DIR`, the one that [`look_in`] named, or
-/// the one that cargo put them in next to the running test.
+/// The folder of truechimerd and its companions: `TRUECHIMER_BIN_DIR`, the one given to [`look_in`], or
+/// the one to which cargo built them, next to the running test.
 ///
 /// # Panics
-/// Where the programs weren't built, with the command that builds them.
+/// If the programs were not built; the message contains the command that builds them.
 pub fn folder() -> PathBuf {
     let folder = chosen();
     assert!(
@@ -44,7 +44,7 @@ fn chosen() -> PathBuf {
     }
 }
 
-/// The programs of a daemon by their names, as they stand beside each other in one folder.
+/// The programs of a daemon by their names, which are in one folder.
 pub fn names() -> BTreeSet<&'static str> {
     Process::ALL.map(Process::program).into_iter().chain(KEEPERS).collect()
 }
@@ -52,7 +52,7 @@ pub fn names() -> BTreeSet<&'static str> {
 /// One of the built programs.
 ///
 /// # Panics
-/// Where it wasn't built, with the command that builds it.
+/// If it was not built; the message contains the command that builds it.
 pub fn program(name: &str) -> PathBuf {
     let program = chosen().join(name);
     assert!(
@@ -63,7 +63,7 @@ pub fn program(name: &str) -> PathBuf {
     program
 }
 
-/// The first place where a program of the system is found: `PATH`, the administrator's folders, then what
+/// The first place in which a program of the system is found: `PATH`, the administrator's folders, then what
 /// `cargo xtask peers` unpacked.
 pub fn find_peer(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
@@ -80,14 +80,14 @@ pub fn workspace() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests is in the workspace")
 }
 
-/// A temporary folder that goes when its owner does.
+/// A temporary folder that is removed when its owner is dropped.
 #[derive(Debug)]
 pub struct Place(PathBuf);
 
 static PLACES: AtomicU32 = AtomicU32::new(0);
 static MADE: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 
-/// Removes all places that are left; for an end without `Drop`.
+/// Removes all remaining folders; for an exit without `Drop`.
 pub(crate) fn remove_places() {
     for path in MADE.lock().expect("no panic while locked").drain(..) {
         let _ = std::fs::remove_dir_all(path);
@@ -98,11 +98,11 @@ impl Place {
     /// Makes a folder with this word in its name.
     ///
     /// # Panics
-    /// When the folder for temporary files can't be written.
+    /// If the folder for temporary files cannot be written.
     pub fn new(word: &str) -> Self {
         let number = PLACES.fetch_add(1, Ordering::Relaxed);
         let path = std::env::temp_dir().join(format!("chimer-{}-{number}-{word}", std::process::id()));
-        // Left by an earlier process of the same number that was killed.
+        // Left by an earlier process with the same id that was killed.
         let _ = std::fs::remove_dir_all(&path);
         std::fs::create_dir_all(&path).expect("the folder for temporary files can be written");
         MADE.lock().expect("no panic while locked").push(path.clone());
@@ -114,7 +114,7 @@ impl Place {
         &self.0
     }
 
-    /// Something in it.
+    /// A path in it.
     pub fn join(&self, name: &str) -> PathBuf {
         self.0.join(name)
     }
@@ -133,14 +133,14 @@ impl Drop for Place {
 
 static PORTS: AtomicU32 = AtomicU32::new(0);
 
-/// A port, of UDP and of TCP, that nobody on the loopback addresses uses, below the range from which the kernel takes
+/// A port, of UDP and of TCP, that is unused on the loopback addresses, below the range from which the kernel takes
 /// ports for queries.
 ///
 /// # Panics
-/// When no port is free in 500 tries.
+/// If no port is free in 500 tries.
 pub fn free_port() -> u16 {
-    // Looked up, not tried: a socket that was bound to try would live on for a moment in every child that
-    // another thread is just about to execute.
+    // Looked up, not tried: a socket that was bound to try would briefly live on in every child that
+    // another thread is about to execute.
     let used: String = ["udp", "udp6", "tcp", "tcp6"]
         .iter()
         .filter_map(|table| std::fs::read_to_string(format!("/proc/net/{table}")).ok())
@@ -160,7 +160,22 @@ pub fn has_ipv6() -> bool {
     UdpSocket::bind((Ipv6Addr::LOCALHOST, 0)).is_ok()
 }
 
-/// Tries until `attempt` gives something, every 10 ms.
+/// Octets that wait in the receive queue of the UDP socket over IPv4 that is bound to this port, as the kernel counts
+/// them; 0 if everything that was sent to it has been read.
+///
+/// # Panics
+/// If there is no such socket.
+pub fn unread(port: u16) -> u32 {
+    let table = std::fs::read_to_string("/proc/net/udp").expect("a kernel with IPv4");
+    let end = format!(":{port:04X}");
+    let is_ours = |row: &&str| row.split_whitespace().nth(1).is_some_and(|local| local.ends_with(&end));
+    let row = table.lines().find(is_ours).expect("a socket at this port");
+    let queues =
+        row.split_whitespace().nth(4).and_then(|queues| queues.split_once(':')).expect("the table's form");
+    u32::from_str_radix(queues.1, 16).expect("a hexadecimal number")
+}
+
+/// Calls `attempt` every 10 ms until it returns a value.
 pub fn wait_for<T>(deadline: Duration, mut attempt: impl FnMut() -> Option<T>) -> Option<T> {
     let start = Instant::now();
     loop {

@@ -1,5 +1,5 @@
-//! A relay between a client and a server that makes the path long: each packet waits as long as it is told,
-//! counted from the kernel's stamp of its arrival, so that a relay that was woken late isn't late itself.
+//! A relay between a client and a server that makes the path long: each packet is delayed by a given time,
+//! counted from the kernel's timestamp of its arrival, so that a late wake-up of the relay does not add to it.
 
 use crate::clock;
 use nix::poll::{PollFd, PollFlags, ppoll};
@@ -17,12 +17,12 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// How long packets of one direction are under way: `least`, and an exponential of this mean above it.
+/// The delay of packets in one direction: `least`, plus an exponential with this mean.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Way {
     /// The shortest time.
     pub least: Duration,
-    /// The mean of what comes on top.
+    /// The mean of the additional delay.
     pub jitter: Duration,
 }
 
@@ -42,15 +42,15 @@ pub struct Path {
     pub back: Way,
 }
 
-/// Where a relay stands.
+/// The addresses of a relay.
 pub struct RelayConfig {
-    /// Where clients find it; port 0: a free one.
+    /// The address for clients; port 0: a free one.
     pub front: SocketAddr,
-    /// The address from which it asks the server, so that relays are different clients to it.
+    /// The address from which it queries the server, so that relays are different clients to it.
     pub from: IpAddr,
     /// The server.
     pub server: SocketAddr,
-    /// The network namespace for both; none: our own.
+    /// The network namespace for both; `None`: that of this process.
     pub network: Option<File>,
 }
 
@@ -64,26 +64,26 @@ pub struct Relay {
 struct Shared {
     end: AtomicBool,
     path: Mutex<Path>,
-    /// There, back.
+    /// From the client, to the client.
     passed: [AtomicU64; 2],
-    /// How late packets left, all together, nanoseconds.
+    /// The total lateness of packets, nanoseconds.
     late: AtomicU64,
 }
 
-/// Nearer than this a packet's moment is waited for awake: the kernel wakes sleepers 50 to 300 µs late.
+/// Less than this before a packet is due, the relay does not sleep: the kernel wakes sleepers 50 to 300 µs late.
 const AWAKE: Duration = Duration::from_micros(400);
 /// Longest sleep, so that an end is noticed.
 const NAP: Duration = Duration::from_millis(50);
-/// Clients that are remembered; each query may come from another port.
+/// Most clients that are remembered; each query may come from another port.
 const LANES: usize = 64;
-/// Packets under way; more are lost, as on any path.
+/// Most packets under way; further ones are lost, as on any path.
 const UNDER_WAY: usize = 4096;
 
 impl Relay {
-    /// Starts it. The same seed draws the same delays for the same packets, counted in each direction.
+    /// Starts it. The same seed gives the same delays for the same packets, counted in each direction.
     ///
     /// # Panics
-    /// When an address can't be bound or the namespace not be entered.
+    /// If an address cannot be bound or the namespace cannot be entered.
     pub fn start(config: RelayConfig, path: Path, seed: u64) -> Self {
         let shared = Arc::new(Shared {
             end: AtomicBool::new(false),
@@ -119,22 +119,22 @@ impl Relay {
         Self { address, shared, thread: Some(thread) }
     }
 
-    /// Where clients find it.
+    /// The address for clients.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Another path for the packets that arrive from now on.
+    /// Sets another path for the packets that arrive from now on.
     pub fn change(&self, path: Path) {
-        *self.shared.path.lock().expect("nobody panics while it is locked") = path;
+        *self.shared.path.lock().expect("no panic while it is locked") = path;
     }
 
-    /// Packets that arrived so far from clients, and from the server.
+    /// The number of packets that have arrived from clients, and from the server.
     pub fn passed(&self) -> [u64; 2] {
         [0, 1].map(|way| self.shared.passed[way].load(Ordering::SeqCst))
     }
 
-    /// How much later than ordered packets left, on average: whether the path was the one that was ordered.
+    /// The mean lateness of packets: whether the path was the one that was requested.
     pub fn lateness(&self) -> Duration {
         let packets = self.passed().iter().sum::<u64>().max(1);
         Duration::from_nanos(self.shared.late.load(Ordering::SeqCst) / packets)
@@ -150,7 +150,7 @@ impl Drop for Relay {
     }
 }
 
-/// Before others, where the machine lets us: on a busy one the path would be the scheduler's, not ours.
+/// Scheduled before other threads, if this is permitted: on a busy machine the scheduler would determine the path.
 fn hurry() {
     let wish = libc::sched_param { sched_priority: 1 };
     // SAFETY: `wish` lives through the call, which reads it and nothing else; 0 is the calling thread. Refused
@@ -172,7 +172,7 @@ struct Parcel {
     number: u64,
     octets: Vec<u8>,
     through: Rc<UdpSocket>,
-    /// None: the socket is connected.
+    /// `None`: the socket is connected.
     to: Option<SocketAddr>,
 }
 
@@ -218,7 +218,7 @@ impl Stretch {
     fn run(mut self, shared: &Shared) {
         while !shared.end.load(Ordering::SeqCst) {
             self.sleep();
-            let path = *shared.path.lock().expect("nobody panics while it is locked");
+            let path = *shared.path.lock().expect("no panic while it is locked");
             while let Some((octets, age, from)) = receive(&self.front) {
                 shared.passed[0].fetch_add(1, Ordering::SeqCst);
                 let lane = self.lane(from);
@@ -274,7 +274,7 @@ impl Stretch {
             }
             let late = Instant::now().saturating_duration_since(next.due);
             shared.late.fetch_add(u64::try_from(late.as_nanos()).unwrap_or(u64::MAX), Ordering::SeqCst);
-            // What can't be sent is lost, as on any path.
+            // What cannot be sent is lost, as on any path.
             let _ = match next.to {
                 Some(client) => next.through.send_to(&next.octets, client),
                 None => next.through.send(&next.octets),
@@ -297,7 +297,7 @@ impl Stretch {
     }
 }
 
-/// The next packet, how long ago it came, and from whom.
+/// The next packet, the time since its arrival, and its sender.
 fn receive(socket: &UdpSocket) -> Option<(Vec<u8>, Duration, SocketAddr)> {
     let mut octets = vec![0; 2048];
     let mut space = nix::cmsg_space!(libc::timespec);
@@ -327,11 +327,11 @@ fn receive(socket: &UdpSocket) -> Option<(Vec<u8>, Duration, SocketAddr)> {
     Some((octets, Duration::from_nanos(age.unsigned_abs()), from))
 }
 
-/// SplitMix64: random numbers that a seed repeats.
+/// SplitMix64: reproducible random numbers.
 struct SplitMix64(u64);
 
 impl SplitMix64 {
-    /// Of mean 1.
+    /// Exponential, with mean 1.
     fn exponential(&mut self) -> f64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut bits = self.0;
@@ -363,7 +363,7 @@ mod tests {
         let server = Forger::honest(HERE, 0);
         let path = Path { there: Way::micros(30_000, 0), back: Way::micros(10_000, 0) };
         let relay = relay(&server, path);
-        // Never shorter, whatever the machine does meanwhile.
+        // Never shorter, however busy the machine is.
         let answer = query(relay.address(), Duration::from_secs(5)).expect("an answer");
         assert!(answer.delay_ns >= 40_000_000, "{answer:?}");
         relay.change(Path { there: Way::micros(80_000, 0), ..path });

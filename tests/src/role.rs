@@ -1,4 +1,4 @@
-//! The engine's side of a link, and roles to talk to: in a thread, or as the real program.
+//! The engine's side of a link, and roles to test: in a thread, or as the real program.
 
 use crate::clock;
 use crate::programs::program;
@@ -18,13 +18,13 @@ use std::time::{Duration, Instant};
 /// Both ends of a link.
 ///
 /// # Panics
-/// Without descriptors.
+/// If no descriptors are available.
 pub fn pair() -> (OwnedFd, OwnedFd) {
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags).expect("descriptors")
 }
 
-/// The engine's end, and what is at the other one. A thread ends with an `End`.
+/// The engine's end, and the role at the other one. A thread ends with an `End`.
 pub struct Role<Out, In, End> {
     /// The engine's end.
     pub link: Link<Out, In>,
@@ -44,18 +44,18 @@ impl<Out: Message, In: Message + Debug, End: Send + 'static> Role<Out, In, End> 
         Self { link: Link::new(ours), place: Place::Thread(thread) }
     }
 
-    /// As the real program, `words` on its command line besides the link, started by a shell after `before`.
+    /// As the real program, with `words` on its command line besides the link, started by a shell after `before`.
     ///
     /// # Panics
-    /// Where it can't be executed.
+    /// If it cannot be executed.
     pub fn in_process(process: Process, before: &str, words: &str, descriptors: &[&OwnedFd]) -> Self {
         Self::in_process_on(pair(), process, before, words, descriptors)
     }
 
-    /// The same on a link that was made before.
+    /// The same on an existing link.
     ///
     /// # Panics
-    /// Where it can't be executed.
+    /// If it cannot be executed.
     pub fn in_process_on(
         link: (OwnedFd, OwnedFd),
         process: Process,
@@ -67,10 +67,10 @@ impl<Out: Message, In: Message + Debug, End: Send + 'static> Role<Out, In, End> 
         Self::started(link, process, before, &words, descriptors)
     }
 
-    /// As the real program in its full confinement, as a user that owns nothing where this is root.
+    /// As the real program in its full confinement; if this is root, as a user that owns nothing.
     ///
     /// # Panics
-    /// Where it can't be executed.
+    /// If it cannot be executed.
     pub fn confined(process: Process, words: &str) -> Self {
         Self::confined_after(process, "exec", words)
     }
@@ -78,7 +78,7 @@ impl<Out: Message, In: Message + Debug, End: Send + 'static> Role<Out, In, End> 
     /// The same, started by a shell after `before`.
     ///
     /// # Panics
-    /// Where it can't be executed.
+    /// If it cannot be executed.
     pub fn confined_after(process: Process, before: &str, words: &str) -> Self {
         let user = if nix::unistd::geteuid().is_root() { "uid=64999 gid=64999" } else { "" };
         Self::started(pair(), process, before, &format!("{user} {words}"), &[])
@@ -107,15 +107,15 @@ impl<Out: Message, In: Message + Debug, End: Send + 'static> Role<Out, In, End> 
     /// Sends to it.
     ///
     /// # Panics
-    /// When it is gone, or doesn't read.
+    /// If it is gone, or does not read.
     pub fn send(&mut self, body: &Out) {
         self.link.send(body).expect("it reads");
     }
 
-    /// The next message, or nothing when none comes in time.
+    /// The next message; `None` if there is none in time.
     ///
     /// # Panics
-    /// When it is gone.
+    /// If it is gone.
     pub fn next_within(&mut self, timeout: Duration) -> Option<In> {
         let end = Instant::now() + timeout;
         loop {
@@ -130,10 +130,10 @@ impl<Out: Message, In: Message + Debug, End: Send + 'static> Role<Out, In, End> 
         }
     }
 
-    /// The next message; it has to come.
+    /// The next message, which must come.
     ///
     /// # Panics
-    /// When none comes.
+    /// If there is none.
     pub fn hear(&mut self) -> In {
         self.next_within(Duration::from_secs(10)).expect("a message")
     }
@@ -141,7 +141,7 @@ impl<Out: Message, In: Message + Debug, End: Send + 'static> Role<Out, In, End> 
     /// Hangs up and returns how a thread ended.
     ///
     /// # Panics
-    /// Of a process.
+    /// If it is a process.
     pub fn hang_up(self) -> End {
         let Role { link, place } = self;
         drop(link);
@@ -154,7 +154,7 @@ impl<Out: Message, In: Message + Debug, End: Send + 'static> Role<Out, In, End> 
     /// Waits for a thread to end by itself.
     ///
     /// # Panics
-    /// Of a process.
+    /// If it is a process.
     pub fn ending(mut self) -> End {
         while !matches!(self.link.receive(), Err(LinkError::Closed)) {
             poll(&mut [PollFd::new(self.link.as_fd(), PollFlags::POLLIN)], PollTimeout::NONE)
@@ -166,7 +166,7 @@ impl<Out: Message, In: Message + Debug, End: Send + 'static> Role<Out, In, End> 
     /// Hangs up (or not) and returns the program's exit status.
     ///
     /// # Panics
-    /// Of a thread.
+    /// If it is a thread.
     pub fn status(self, hang_up: bool) -> ExitStatus {
         let Role { link, place } = self;
         let Place::Process(mut child) = place else { panic!("not a process") };
@@ -176,10 +176,22 @@ impl<Out: Message, In: Message + Debug, End: Send + 'static> Role<Out, In, End> 
         status
     }
 
-    /// The number of its process.
+    /// Hangs up, then calls `then`, and returns the program's exit status.
     ///
     /// # Panics
-    /// Of a thread.
+    /// If it is a thread.
+    pub fn status_after_hanging_up(self, then: impl FnOnce()) -> ExitStatus {
+        let Role { link, place } = self;
+        let Place::Process(mut child) = place else { panic!("not a process") };
+        drop(link);
+        then();
+        child.wait().expect("a child of ours")
+    }
+
+    /// Its process id.
+    ///
+    /// # Panics
+    /// If it is a thread.
     pub fn process_id(&self) -> u32 {
         match &self.place {
             Place::Process(child) => child.id(),
@@ -188,7 +200,7 @@ impl<Out: Message, In: Message + Debug, End: Send + 'static> Role<Out, In, End> 
     }
 }
 
-/// An instant that many milliseconds from now.
+/// An instant this many milliseconds from now.
 pub fn in_millis(millis: i64) -> RawInstant {
     RawInstant::saturating(clock::raw()).after(Span::from_millis(millis))
 }
@@ -196,7 +208,7 @@ pub fn in_millis(millis: i64) -> RawInstant {
 /// User and system time of a process so far.
 ///
 /// # Panics
-/// When it is gone.
+/// If it is gone.
 pub fn cpu_time(process: u32) -> Duration {
     let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).expect("it runs");
     let fields: Vec<&str> = stat.rsplit_once(") ").expect("its form").1.split(' ').collect();
@@ -204,11 +216,11 @@ pub fn cpu_time(process: u32) -> Duration {
     Duration::from_millis((ticks(11) + ticks(12)) * 10)
 }
 
-/// Numbers without a pattern, the same in every run.
+/// Pseudo-random numbers, the same in every run.
 pub struct Numbers(pub u64);
 
 impl Numbers {
-    /// One more.
+    /// The next number.
     pub fn draw(&mut self) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;

@@ -1,14 +1,14 @@
-//! How a test says that it can't run here. libtest knows no skipping at run time, so the test passes, and
+//! How a test reports that it cannot run here. libtest has no skipping at run time, so the test passes, and
 //! a line in the file named by `TRUECHIMER_SKIPPED` makes `cargo xtask test` count it as skipped.
 
 use std::io::Write;
 
-/// Notes that the running test was skipped, and why; the test then returns. The reason names the remedy.
+/// Records that the running test was skipped, and why; the test then returns. The reason names the remedy.
 pub fn skip(reason: &str) {
     note("skipped", reason);
 }
 
-/// Notes that the running test is left for a later run of the same `cargo xtask test`.
+/// Records that the running test is left for a later run of the same `cargo xtask test`.
 pub fn left_for_later(reason: &str) {
     note("later", reason);
 }
@@ -20,7 +20,7 @@ fn note(kind: &str, reason: &str) {
     eprintln!("{kind}: {name}: {reason}");
     let Some(path) = std::env::var_os("TRUECHIMER_SKIPPED") else { return };
     if let Ok(mut file) = std::fs::OpenOptions::new().append(true).create(true).open(path) {
-        // One write for each line: test programs append at the same time.
+        // One write for each line: test programs append concurrently.
         let line = format!("{kind}\t{name}\t{reason}\n");
         file.write_all(line.as_bytes()).expect("the file of skipped tests can be written");
     }

@@ -1,4 +1,4 @@
-//! The source tree as text: what the tests that hold code and pages against each other read.
+//! The source tree as text: for the tests that compare code and pages.
 
 use crate::programs::workspace;
 use std::fs;
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 /// A file of the workspace.
 ///
 /// # Panics
-/// Where it cannot be read.
+/// If it cannot be read.
 pub fn read(path: impl AsRef<Path>) -> String {
     let path = workspace().join(path);
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
@@ -31,7 +31,7 @@ pub fn files(folder: &str, extension: &str) -> Vec<String> {
     found.into_iter().map(relative).collect()
 }
 
-/// The code of a file, without comments and without what stands in texts.
+/// The code of a file, without comments and without the contents of strings.
 pub fn code(path: &str) -> String {
     let text = read(path);
     let mut code = String::new();
@@ -52,7 +52,7 @@ pub fn code(path: &str) -> String {
                 }
                 code.push_str("\"\"");
             }
-            // A quotation mark as a character doesn't begin a text.
+            // A quotation mark as a character does not begin a string.
             '\'' if rest.peek() == Some(&'"') => {
                 rest.next();
                 rest.next();

@@ -1,4 +1,4 @@
-//! Addresses and families that are not there, come, go and come back: the daemon runs with what there is.
+//! Addresses and families that are missing, appear, disappear and reappear: the daemon works with those that exist.
 
 use bench::daemon::{Daemon, Setup, source};
 use bench::forger::Forger;
@@ -12,7 +12,7 @@ use std::time::Duration;
 
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const TIMEOUT: Duration = Duration::from_secs(30);
-/// When to ask again: a busy machine may need longer for an answer, so silence alone decides nothing.
+/// When to ask again: a busy machine may need longer for an answer, so silence alone proves nothing.
 const SILENCE: Duration = Duration::from_millis(300);
 const ALLOWED: &str = "\"127.0.0.0/8\", \"10.77.0.0/16\", \"::1/128\", \"2001:db8::/32\"";
 
@@ -41,7 +41,7 @@ fn answers(address: SocketAddr) -> bool {
     ask().is_ok_and(|length| length == HEADER)
 }
 
-/// The kernel itself knows no way there, not even to refuse.
+/// The kernel has no route there, not even one that refuses.
 fn is_absent(address: SocketAddr) -> bool {
     let any = if address.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
     let socket = UdpSocket::bind(any).expect("a socket can be made");
@@ -123,7 +123,7 @@ fn without_ipv6_all_else_is_served_and_synchronised() {
 }
 
 #[test]
-fn an_address_that_somebody_else_uses_is_named_and_the_others_are_served() {
+fn an_address_that_another_program_uses_is_named_and_the_others_are_served() {
     let (port, other_port) = (free_port(), free_port());
     let taken = UdpSocket::bind((HERE, other_port)).expect("a free port");
     let taken_for_keys = TcpListener::bind((HERE, free_port())).expect("a free port");
@@ -145,7 +145,7 @@ fn an_address_that_somebody_else_uses_is_named_and_the_others_are_served() {
         trust.chain().display(),
         trust.key().display()
     );
-    // Anybody may have taken it: it keeps neither the clock nor the time server from going on.
+    // Any program may use it: this stops neither the clock nor the time server.
     let daemon = Setup::new("keys", &with_keys).start();
     daemon.wait_until("serving", TIMEOUT, |_| answers(SocketAddr::new(HERE, port)));
     let sentence = "another key exchange server uses it (ss -tlpn shows which)";
@@ -216,7 +216,7 @@ fn whatever_the_kernel_says_of_the_way_to_a_source_it_is_asked_again() {
         assert!(route("del", kind), "{kind}");
         daemon.wait_until(&format!("heard again ({kind})"), TIMEOUT, is_heard);
     }
-    // The address that it asked from is gone, and another one comes.
+    // Its source address is removed, and another one added.
     assert!(near.ip(&["address", "del", "10.77.2.1/24", "dev", "near"]));
     daemon.wait_until("cut off (no address)", TIMEOUT, |daemon| !is_heard(daemon));
     assert!(near.ip(&["address", "add", "10.77.2.3/24", "dev", "near"]));

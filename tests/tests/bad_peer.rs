@@ -1,5 +1,5 @@
-//! A source that answers nonsense, refuses, forges and floods: it moves nothing, and people are told why it
-//! isn't used.
+//! A source that answers nonsense, refuses, forges and floods: it does not move the clock, and the output says why it
+//! is not used.
 
 use bench::daemon::{Daemon, Setup, source};
 use bench::forger::{Act, Forger, Request};
@@ -10,15 +10,15 @@ use std::time::Duration;
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A clock that is 40 ms fast, its only source a forger with this script. Whatever it says, it says with a
-/// time 5 s ahead, so that belief would show.
+/// A clock that is 40 ms fast, its only source a forger with this script. All its replies contain a
+/// time 5 s ahead, so that accepting one would show.
 fn listen_to(script: impl FnMut(&Request) -> Vec<Act> + Send + 'static) -> (Daemon, Forger) {
     let forger = Forger::start(HERE, 5_000_000_000, script);
     let setup = Setup::new("bad-peer", &source(forger.address())).with_virtual_clock(40_000_000, 0.0);
     (setup.start(), forger)
 }
 
-/// Asserts that the clock is as it was found: same rate, no slew, no step, not called synchronised.
+/// Asserts that the clock is unchanged: same rate, no slew, no step, not synchronised.
 fn assert_untouched(daemon: &Daemon) {
     let clock = daemon.setup().virtual_clock();
     let (page, error) = (clock.page(), clock.error_ns());
@@ -42,7 +42,7 @@ fn moves_nothing(reason: &str, script: impl FnMut(&Request) -> Vec<Act> + Send +
     daemon
 }
 
-/// Octets without a pattern, the same in every run.
+/// Pseudo-random octets, the same in every run.
 fn noise(seed: u64, length: usize) -> Vec<u8> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let mut next = || {
@@ -79,7 +79,7 @@ fn a001_a002_a_reply_with_another_origin_moves_nothing() {
 
 #[test]
 fn a005_a_reply_from_elsewhere_moves_nothing() {
-    // The query's socket is connected, so the kernel itself throws these away: there is nothing to count.
+    // The query's socket is connected, so the kernel itself drops these: nothing is counted.
     let (daemon, forger) = listen_to(|request| {
         let octets = request.honest().octets().to_vec();
         vec![Act::FromAnotherPort(octets.clone()), Act::FromAddress([127, 0, 0, 66].into(), octets)]
@@ -203,7 +203,7 @@ fn a001_a_flood_of_forged_replies_does_not_keep_the_honest_one_out() {
 
 #[test]
 fn a021_a_date_that_cannot_be_moves_nothing() {
-    // 1980, long before this program was built, in the era that is nearest.
+    // 1980, long before this program was built, in the nearest era.
     let past = 3_155_673_600u64 - 631_152_000;
     moves_nothing("bad_date", move |request| {
         vec![request.with(|header| {

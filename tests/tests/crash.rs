@@ -1,4 +1,4 @@
-//! A hard death at any moment, and what it leaves on the disk: the next start comes up, and has no more to spend.
+//! A kill at any moment, and the files that it leaves: the next start succeeds, and has no larger budget.
 
 use bench::daemon::{Daemon, Setup, source};
 use bench::forger::Forger;
@@ -12,11 +12,11 @@ use std::time::Duration;
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The same numbers each time.
+/// Pseudo-random numbers, the same in every run.
 struct Seeded(u64);
 
 impl Seeded {
-    /// From 0 to 1, more often small than large: a start is over in a fraction of a second.
+    /// From 0 to 1, more often small than large: a start takes only a fraction of a second.
     fn moment(&mut self) -> f64 {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let even = (self.0 >> 11) as f64 / (1u64 << 53) as f64;
@@ -26,6 +26,7 @@ impl Seeded {
 
 fn kill_in_the_first_second(setup: &Setup, moment: f64) {
     let mut daemon = setup.launch();
+    // What the daemon does at this moment is random: it must survive a kill at any of them.
     std::thread::sleep(Duration::from_secs_f64(moment));
     daemon.signal(daemon.pid(), Signal::SIGKILL);
     daemon.wait_for_end(TIMEOUT);
@@ -34,7 +35,7 @@ fn kill_in_the_first_second(setup: &Setup, moment: f64) {
 #[test]
 fn killed_at_any_moment_of_its_first_second_it_starts_again() {
     let forger = Forger::honest(HERE, 0);
-    // One source answers, so that orders are given; the other never does, so that none is.
+    // One source answers, so orders are given; the other never does, so none is given.
     let addresses = [forger.address().to_string(), format!("127.0.0.1:{}", free_port())];
     std::thread::scope(|scope| {
         for (address, seed) in addresses.iter().zip([11, 12]) {
@@ -45,7 +46,7 @@ fn killed_at_any_moment_of_its_first_second_it_starts_again() {
                     for _ in 0..1 + number % 2 {
                         kill_in_the_first_second(&setup, seeded.moment());
                     }
-                    // Panics where it doesn't come up, with all that it said.
+                    // Panics if it does not start, with its log.
                     let daemon = setup.start();
                     let log = daemon.log();
                     assert!(!log.contains("record is"), "{address}, number {number}: {log}");
@@ -56,7 +57,7 @@ fn killed_at_any_moment_of_its_first_second_it_starts_again() {
     });
 }
 
-/// A daemon whose clock was set right once.
+/// A daemon whose clock was corrected once.
 fn used(word: &str, forger: &Forger) -> Setup {
     let setup = Setup::new(word, &source(forger.address())).with_virtual_clock(1_000_000, 0.0);
     let daemon = setup.start();
@@ -65,13 +66,13 @@ fn used(word: &str, forger: &Forger) -> Setup {
     setup
 }
 
-/// Moves the clock by so much that only a step puts it right in time.
+/// Moves the clock so far that only a step corrects it in time.
 fn displace(setup: &Setup) {
     let far = ipc::units::Offset::saturating(700_000_000);
     setup.virtual_clock().meddle(|page| page.wall = page.wall.checked_add(far).expect("in range"));
 }
 
-/// The clock's error is known, and nothing steps it away.
+/// The clock's error is known, and no step removes it.
 fn has_no_step(setup: &Setup, daemon: &Daemon) {
     daemon.wait_until("aware of its error", TIMEOUT, |daemon| {
         daemon.status()["error_bound_s"].as_f64().is_some_and(|bound| (0.6..1.0).contains(&bound))
@@ -102,7 +103,7 @@ fn a130_a_lost_or_damaged_record_is_not_taken_for_a_first_start() {
         assert!(setup.audit_log().contains(&format!("record={word} ")), "{}", setup.audit_log());
         has_no_step(&setup, &daemon);
         assert_eq!(daemon.stop().code, Some(0));
-        // And the next loss refunds nothing either.
+        // Nor does another loss refund anything.
         fs::remove_file(setup.place().join("state/governor")).expect("ours");
         let daemon = setup.start();
         has_no_step(&setup, &daemon);
@@ -121,8 +122,8 @@ fn a_new_record_by_an_operator_is_new() {
 
 #[test]
 fn a_record_that_is_lost_before_anything_was_granted_is_a_first_start_again() {
-    let nobody = format!("127.0.0.1:{}", free_port());
-    let setup = Setup::new("idle", &source(nobody)).with_virtual_clock(0, 0.0);
+    let unanswered = format!("127.0.0.1:{}", free_port());
+    let setup = Setup::new("idle", &source(unanswered)).with_virtual_clock(0, 0.0);
     assert_eq!(setup.start().stop().code, Some(0));
     fs::remove_file(setup.place().join("state/governor")).expect("ours");
     let daemon = setup.start();
@@ -145,7 +146,7 @@ fn files_that_were_cut_short_or_overwritten_heal() {
                 let log = daemon.log();
                 let said =
                     log.lines().filter(|line| line.contains("ignored") || line.contains("audit.log does"));
-                // Once, and by the next start it has healed.
+                // Reported once; the next start finds it repaired.
                 assert!(said.count() <= 1 - round, "{name}, round {round}: {log}");
                 assert_eq!(daemon.stop().code, Some(0), "{name}, round {round}");
             }
@@ -172,7 +173,7 @@ fn what_an_engine_left_beyond_the_bound_of_its_files_is_cut_off_at_the_next_star
 }
 
 #[test]
-fn a_socket_that_a_killed_daemon_left_is_in_nobodys_way() {
+fn a_socket_that_a_killed_daemon_left_prevents_no_start() {
     let forger = Forger::honest(HERE, 0);
     let setup = Setup::new("left", &source(forger.address())).with_virtual_clock(0, 0.0);
     let mut daemon = setup.start();

@@ -1,5 +1,5 @@
-//! The processes together, on the loopback interface and a virtual clock: a wrong clock is put right, and
-//! people are told the truth about it.
+//! The processes together, on the loopback interface and a virtual clock: a wrong clock is corrected, and
+//! the reports about it are true.
 
 use bench::clock::ppm;
 use bench::daemon::{Daemon, Setup, source};
@@ -21,7 +21,7 @@ fn server(addresses: &[&str]) -> (Daemon, String) {
     (Setup::new("server", &configuration).start(), places.iter().map(source).collect())
 }
 
-/// Waits until the daemon says that it is synchronised and its clock is right to a millisecond.
+/// Waits until the daemon reports that it is synchronised and its clock is right to a millisecond.
 fn wait_until_right(daemon: &Daemon) {
     let clock = daemon.setup().virtual_clock();
     daemon.wait_until("right to 1 ms", TIMEOUT, |daemon| {
@@ -36,7 +36,7 @@ fn four_sources_set_a_cold_clock_right_and_keep_it_so() {
     wait_until_right(&client);
     let clock = client.setup().virtual_clock();
     let took = client.started().elapsed();
-    // Never worse again, at any instant.
+    // Never worse again, at any instant of six seconds.
     let (mut worst, start) = (0, Instant::now());
     while start.elapsed() < Duration::from_secs(6) {
         worst = worst.max(clock.error_ns().abs());
@@ -59,6 +59,7 @@ fn the_error_that_is_told_bounds_the_error_that_is() {
     let client = Setup::new("bounds", &sources).with_virtual_clock(150_000_000, -25.0).start();
     wait_until_right(&client);
     let clock = client.setup().virtual_clock();
+    // At forty instants of four seconds, in which the bound grows and shrinks several times.
     for _ in 0..40 {
         let bound = client.status()["error_bound_s"].as_f64().expect("a number");
         let error = clock.error_ns().abs() as f64 * 1e-9;
@@ -126,7 +127,7 @@ fn each_process_is_confined_as_the_kernel_sees_it() {
             let process = daemon.process(role);
             assert_eq!(process.seccomp, 2, "{process:?}");
             assert_eq!(process.no_new_privileges, 1, "{process:?}");
-            // Nobody sets a virtual clock by a capability; of the kernel's see kernel_clock.rs.
+            // A virtual clock needs no capability; for the kernel's see kernel_clock.rs.
             assert_eq!(process.effective | process.permitted, 0, "{process:?}");
         }
     }
@@ -155,7 +156,7 @@ fn a_restart_is_synchronised_again_and_remembers_the_frequency() {
         let error = status["frequency_error_ppm"].as_f64().expect("a number");
         error < 1.0 && (ppm(clock.page().frequency) - 40.0).abs() < 4.0
     });
-    // The state is saved now and then, and at the end.
+    // The state is saved at intervals, and at the end.
     assert_eq!(client.stop().code, Some(0));
     let left = ppm(clock.page().frequency);
     assert!((left - 40.0).abs() < 6.0, "the clock was left at {left} ppm");
@@ -218,7 +219,7 @@ fn a140_the_audit_log_verifies_and_an_edited_one_does_not() {
     let text = String::from_utf8_lossy(&octets).into_owned();
     let step = text.find("asked=step").unwrap_or_else(|| panic!("the step of 2 s is in the log: {text}"));
     let mut edited = octets;
-    // Another digit of the step that was made.
+    // Another digit of the recorded step.
     let digit =
         (step..edited.len()).find(|at| (b'1'..=b'8').contains(&edited[*at])).expect("a step has digits");
     edited[digit] += 1;

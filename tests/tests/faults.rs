@@ -1,4 +1,4 @@
-//! What goes wrong on a real machine: processes that die, files that aren't in order, somebody who meddles.
+//! Faults of a real machine: processes that die, damaged files, other programs that interfere.
 
 use bench::daemon::{Daemon, Exit, Setup, source};
 use bench::forger::Forger;
@@ -25,7 +25,7 @@ fn all_roles(forger: &Forger) -> Setup {
     Setup::new("roles", &configuration).with_virtual_clock(2_000_000, 10.0)
 }
 
-/// Kills this process of a synchronised daemon and returns the daemon's end.
+/// Kills this process of a synchronised daemon and returns the daemon's exit.
 fn kill(role: &str) -> Exit {
     let forger = Forger::honest(HERE, 0);
     kill_in(&all_roles(&forger), role)
@@ -98,7 +98,7 @@ fn the_log_names_the_process_that_died_first_and_what_ended_it() {
 }
 
 #[test]
-fn an_end_that_was_asked_for_is_nobodys_death() {
+fn an_end_that_was_asked_for_is_not_told_as_a_death() {
     let server = NtsServer::new("no-deaths", &["127.0.0.1"], "");
     let mut daemon = server.setup.start();
     daemon.signal(daemon.pid(), Signal::SIGTERM);
@@ -204,7 +204,7 @@ fn a_missing_program_is_named_and_ends_with_86() {
     // All programs are needed: it serves keys, and has a name to look up.
     server.setup.configure(&format!("{}{configuration}", source("time.invalid")));
     let all = programs::names();
-    // The keeper of the kernel's clock is another one than that of none.
+    // The keeper of the kernel's clock is another program than the one for no clock.
     for missing in all.iter().filter(|name| !["truechimerd", "truechimer-keeper"].contains(name)) {
         let place = programs::Place::new("programs");
         for present in all.iter().filter(|name| *name != missing) {
@@ -218,7 +218,7 @@ fn a_missing_program_is_named_and_ends_with_86() {
 }
 
 #[test]
-fn a146_a_state_directory_that_somebody_prepared_is_refused_by_name() {
+fn a146_a_state_directory_that_another_user_prepared_is_refused_by_name() {
     let configuration = source("192.0.2.1");
     let refused = |prepare: &dyn Fn(&Setup), named: &str| {
         let setup = Setup::new("prepared", &configuration);
@@ -250,7 +250,7 @@ fn a146_a_state_directory_that_somebody_prepared_is_refused_by_name() {
             },
             name,
         );
-        // Nobody but root writes there, so this is an accident: what is in the way is moved aside as it is.
+        // Only root can write there, so this is an accident: the obstacle is moved aside unchanged.
         let aside = |prepare: &dyn Fn(&Setup)| {
             let setup = Setup::new("prepared", &configuration);
             prepare(&setup);
@@ -277,7 +277,7 @@ fn a157_a_second_instance_is_refused_and_the_first_goes_on() {
     let first = setup.start();
     first.wait_until_synchronised(TIMEOUT);
     let second = setup.command().output().expect("it can be executed");
-    // It may be on its way out: the unit is to try again.
+    // It may just be ending: the unit must try again.
     assert_eq!(second.status.code(), Some(75), "{second:?}");
     assert!(String::from_utf8_lossy(&second.stderr).contains("another truechimerd"), "{second:?}");
     assert!(first.is_synchronised());
@@ -331,7 +331,7 @@ fn a154_an_odd_start_is_a_start_or_a_clean_end() {
     };
     odd("exec 0<&- 1>&-;");
     odd("exec 0<&- 1>&- 2>&-;");
-    // With 3 the loader itself can't open a library, before any code of ours.
+    // With 3 the loader itself cannot open a library, before any code of the daemon.
     odd("ulimit -n 4;");
     odd("trap '' PIPE TERM INT;");
     odd("umask 0;");
@@ -339,7 +339,7 @@ fn a154_an_odd_start_is_a_start_or_a_clean_end() {
 }
 
 #[test]
-fn a160_somebody_else_who_sets_the_clock_is_noticed_and_written_down() {
+fn a160_another_program_that_sets_the_clock_is_noticed_and_logged() {
     let forger = Forger::honest(HERE, 0);
     let daemon = Setup::new("foreign", &source(forger.address())).with_virtual_clock(1_000_000, 0.0).start();
     daemon.wait_until_synchronised(TIMEOUT);
@@ -354,7 +354,7 @@ fn a160_somebody_else_who_sets_the_clock_is_noticed_and_written_down() {
     daemon.wait_until("put right", TIMEOUT, |_| clock.error_ns().abs() < 2_000_000);
 }
 
-/// Steps that the audit log tells of.
+/// The number of steps in the audit log.
 fn steps(setup: &Setup) -> usize {
     setup.audit_log().matches("event=applied asked=step").count()
 }
@@ -367,6 +367,7 @@ fn a130_restarts_do_not_refill_the_start_window() {
     for round in 0..7 {
         let daemon = setup.start();
         let start = Instant::now();
+        // If no step is left, six seconds are the time in which it could still try one.
         while start.elapsed() < Duration::from_secs(6) && clock.error_ns().abs() > 2_000_000 {
             std::thread::sleep(Duration::from_millis(50));
         }
@@ -374,7 +375,7 @@ fn a130_restarts_do_not_refill_the_start_window() {
         clock.meddle(|page| {
             page.wall = page.wall.checked_add(ipc::units::Offset::saturating(700_000_000)).expect("in range");
         });
-        // Three in this boot by the start window, and one at run time in 15 minutes.
+        // Three in this boot from the start window, and one at run time in 15 minutes.
         assert!(steps(&setup) <= 4, "round {round}: {} steps", steps(&setup));
     }
     assert!(steps(&setup) >= 3, "only {} steps", steps(&setup));
@@ -391,18 +392,18 @@ fn a148_a_saved_frequency_that_cannot_be_is_ignored() {
         let daemon = setup.start();
         daemon.wait_until_synchronised(TIMEOUT);
         let frequency = bench::clock::ppm(setup.virtual_clock().page().frequency);
-        // What it measured in its first second on a busy machine may be far off, but not where the nonsense leads.
+        // What it measured in its first second on a busy machine may be far off, but not as far as the invalid value.
         assert!(frequency.abs() < 450.0, "{frequency} ppm from nonsense");
     }
 }
 
 #[test]
-fn a145_many_control_connections_disturb_nobody() {
+fn a145_many_control_connections_disturb_no_other() {
     let forger = Forger::honest(HERE, 0);
     let daemon = Setup::new("control", &source(forger.address())).with_virtual_clock(5_000_000, 0.0).start();
     let mut open: Vec<UnixStream> = Vec::new();
     for number in 0..300 {
-        // The kernel's queue of 16 is full now and then; a connection that waits would wait for ever.
+        // The kernel's queue of 16 is sometimes full; a blocking connection would wait forever.
         let Ok(mut stream) = connect_at_once(&daemon) else { continue };
         match number % 3 {
             0 => drop(stream.write_all(b"{\"verb\":")),
@@ -433,7 +434,7 @@ fn a144_what_is_no_request_is_refused_in_one_line() {
     let mode = fs::metadata(daemon.socket()).expect("it is there").permissions().mode();
     assert_eq!(mode & 0o7, 0, "others may connect: {mode:o}");
     let mut stream = UnixStream::connect(daemon.socket()).expect("it listens");
-    // Longer than any request; the daemon may hang up before all of it is written.
+    // Longer than any request; the daemon may close the connection before all of it is written.
     let _ = stream.write_all(&vec![b'x'; 100_000]);
     drop(stream);
     assert!(daemon.ask("status").is_some());

@@ -1,4 +1,4 @@
-//! With other implementations, both ways. None of them is able to set the clock.
+//! Interoperability with other implementations, in both directions. None of them can set the clock.
 
 use bench::chronyd_client::ChronydClient;
 use bench::daemon::{Daemon, Setup, source};
@@ -76,7 +76,7 @@ fn chronyd_measures_our_server_right() {
     }
 }
 
-/// Serves the host's own time here, and counts.
+/// Serves the host's own time here, with counters.
 fn serve(address: &str, wrapper: &[&str]) -> Daemon {
     let configuration = format!(
         "[server]\nlisten = [\"{address}\"]\nallow = [\"127.0.0.0/8\", \"{CLIENT}/32\"]\nlocal-stratum = 4\n"
@@ -100,7 +100,7 @@ fn chronyd_follows_our_server_interleaved() {
     assert_eq!(count(&server, "malformed"), 0);
 }
 
-/// A client in a network of its own beside the server's, until it is content.
+/// A client in a separate network beside the server's, until it is synchronised.
 fn follows(
     start: impl FnOnce(&bench::netns::Network) -> Option<bench::peers::Peer>,
     is_content: impl Fn(&bench::peers::Peer) -> bool,

@@ -1,4 +1,4 @@
-//! What the real daemon writes to its log, to whom, and when it stops.
+//! The real daemon's log: its contents, its destination, and its end.
 
 use bench::daemon::{Setup, source};
 use bench::forger::Forger;
@@ -15,7 +15,7 @@ use std::time::Duration;
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// All roles that a plain daemon has.
+/// All roles of a plain daemon.
 fn configuration(forger: &Forger) -> String {
     format!(
         "{}[[source]]\naddress = \"time.invalid\"\n[server]\nlisten = [\"127.0.0.1:{}\"]\nallow = [\"127.0.0.0/8\"]\n",
@@ -31,7 +31,7 @@ fn an_orderly_stop_leaves_no_process_to_be_killed_and_says_one_line() {
         let setup = Setup::new("stop", &configuration(&forger)).with_virtual_clock(0, 0.0);
         let daemon = setup.start();
         daemon.wait_until_synchronised(TIMEOUT);
-        // Else its line may come beside that of the stop.
+        // Otherwise its line may come next to that of the stop.
         daemon.wait_until("a look-up that failed", TIMEOUT, |daemon| {
             daemon.log().contains("source time.invalid: its name is not resolved: ")
         });
@@ -40,11 +40,10 @@ fn an_orderly_stop_leaves_no_process_to_be_killed_and_says_one_line() {
         let before = daemon.log();
         let exit = daemon.stop();
         assert_eq!(exit.code, Some(0), "{exit:?}");
-        // Where truechimerd is gone, none of the others is left for a service manager to find: each one was a zombie
-        // of it, or is gone altogether.
+        // When truechimerd is gone, no process is left for a service manager to find: each one is a zombie
+        // of it, or is gone.
         for process in &processes {
-            let state = std::fs::read_to_string(format!("/proc/{}/stat", process.pid)).unwrap_or_default();
-            let state = state.rsplit(") ").next().and_then(|rest| rest.chars().next());
+            let state = bench::process::state_of(process.pid);
             assert!(matches!(state, None | Some('Z')), "round {round}: {process:?} is {state:?}");
         }
         let said: Vec<&str> = exit.log.strip_prefix(&before).expect("the log goes on").lines().collect();
@@ -71,7 +70,7 @@ fn a_process_that_does_not_end_within_the_grace_is_named() {
 fn a_severity_stands_before_a_line_only_where_journal_stream_names_standard_error() {
     let forger = Forger::honest(HERE, 0);
     let setup = Setup::new("stream", &source(forger.address())).with_virtual_clock(2_000_000_000, 0.0);
-    // The file is kept when it is opened again for the next start, so its inode is known before.
+    // The file is kept when it is opened again for the next start, so its inode is known beforehand.
     let file = setup.place().join("stderr");
     std::fs::write(&file, "").expect("ours");
     let metadata = std::fs::metadata(&file).expect("it was just written");
@@ -81,7 +80,7 @@ fn a_severity_stands_before_a_line_only_where_journal_stream_names_standard_erro
         daemon.wait_until_synchronised(TIMEOUT);
         let log = daemon.stop().log;
         assert!(log.contains("the clock follows its sources"), "{log}");
-        // Of both processes that decide it.
+        // Of both processes that are involved.
         let all = log.lines().filter(|line| line.contains("stepped")).collect::<Vec<_>>();
         assert!(is_journal || all.len() >= 2, "{log}");
         assert!(log.lines().all(|line| line.starts_with('<') == is_journal), "{stream}: {log}");
@@ -89,7 +88,7 @@ fn a_severity_stands_before_a_line_only_where_journal_stream_names_standard_erro
 }
 
 #[test]
-fn a_name_that_is_not_resolved_is_told_with_its_cause_to_everybody_who_asks() {
+fn a_name_that_is_not_resolved_is_told_with_its_cause_in_the_log_and_the_status() {
     let setup = Setup::new("name", "[[source]]\naddress = \"time.invalid\"\n");
     let setup = setup.with_virtual_clock(0, 0.0);
     let manager = Manager::listen(setup.place());
@@ -107,7 +106,7 @@ fn a_name_that_is_not_resolved_is_told_with_its_cause_to_everybody_who_asks() {
     });
     assert!(!cause.contains("the process that looked it up failed"), "{}", daemon.log());
     assert!(heard.is_some(), "{cause}: {}", manager.heard());
-    assert!(!manager.heard().contains("no reply yet"), "nobody was asked: {}", manager.heard());
+    assert!(!manager.heard().contains("no reply yet"), "no query was sent: {}", manager.heard());
     for verb in ["status", "sources"] {
         let page = daemon.chimerctl(&[verb]);
         let page = String::from_utf8_lossy(&page.stdout).into_owned();
@@ -115,7 +114,7 @@ fn a_name_that_is_not_resolved_is_told_with_its_cause_to_everybody_who_asks() {
     }
 }
 
-/// With this file as /etc/resolv.conf, in a network of its own; the cause that it tells for a name.
+/// The cause that the daemon reports for a name, with this file as /etc/resolv.conf, in a separate network.
 fn cause_with(network: &Network, resolver_file: &str) -> String {
     let setup = Setup::new("resolver", "[[source]]\naddress = \"time.example\"\n");
     let file = setup.place().join("resolv.conf");
@@ -137,11 +136,11 @@ fn a_confined_look_up_tells_a_missing_name_server_from_one_that_fails() {
     let Some(network) = Network::new() else {
         return bench::skip("network namespaces need root and the program ip");
     };
-    for nobody in ["", "# nameserver 127.0.0.1\nsearch example.org\n"] {
-        let cause = cause_with(&network, nobody);
+    for without in ["", "# nameserver 127.0.0.1\nsearch example.org\n"] {
+        let cause = cause_with(&network, without);
         assert!(cause.starts_with("no name server is configured (/etc/resolv.conf names none);"), "{cause}");
     }
-    // Over UDP alone: where nobody takes a connection there may be one all the same.
+    // Over UDP alone: a host that accepts no connection may still be a name server.
     let server = network.within(|| UdpSocket::bind("127.0.0.1:53")).expect("root may, in an empty network");
     server.set_read_timeout(Some(Duration::from_millis(20))).expect("a socket can be told how long to wait");
     let has_ended = AtomicBool::new(false);

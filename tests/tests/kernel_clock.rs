@@ -1,4 +1,4 @@
-//! The kernel's own clock: as root, one test at a time, by a few milliseconds, put back afterwards. Only
+//! The kernel's own clock: as root, one test at a time, by a few milliseconds, restored afterwards. Only
 //! `cargo xtask test` lets these run (`TRUECHIMER_REAL_CLOCK=1`).
 
 use bench::clock::{pair, ppm, raw};
@@ -15,10 +15,10 @@ use std::time::{Duration, Instant};
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 /// How far the source is from the clock as found.
 const AHEAD: i64 = 8_000_000;
-/// Beyond this nothing is put back automatically: then something else than these tests moved the clock.
+/// Beyond this nothing is restored automatically: then something other than these tests moved the clock.
 const MOST: i64 = 50_000_000;
 
-/// Whether this run may move the clock; notes the reason if not.
+/// Whether this run may move the clock; records the reason if not.
 fn may_run() -> bool {
     match std::env::var("TRUECHIMER_REAL_CLOCK").as_deref() {
         Ok("1") if bench::is_root() => true,
@@ -45,9 +45,9 @@ fn adjust(change: impl FnOnce(&mut libc::timex)) -> libc::timex {
     timex
 }
 
-/// The clock as found; puts it back when dropped, also after a panic.
+/// The clock as found; restores it when dropped, also after a panic.
 struct Saved {
-    /// Two of these tests at a time would put back what the other one did.
+    /// Two of these tests at the same time would undo each other's restoration.
     _alone: Flock<File>,
     raw: i64,
     wall: i64,
@@ -63,13 +63,13 @@ impl Saved {
         assert_eq!(
             (timex.tick, timex.freq),
             (10_000, 0),
-            "somebody steers this clock: the test would disturb it"
+            "another program steers this clock: the test would disturb it"
         );
         let (raw, wall) = pair();
         Self { _alone: alone, raw, wall, timex }
     }
 
-    /// The clock now, minus what it would be without the test.
+    /// The clock now, minus its value without the test.
     fn moved(&self) -> i64 {
         let (raw, wall) = pair();
         (wall - self.wall) - (raw - self.raw)
@@ -78,7 +78,7 @@ impl Saved {
 
 impl Drop for Saved {
     fn drop(&mut self) {
-        // What is left of a slew goes only with the loop on.
+        // The rest of a slew ends only with the loop on.
         adjust(|timex| {
             timex.modes =
                 libc::ADJ_STATUS | libc::ADJ_NANO | libc::ADJ_OFFSET | libc::ADJ_FREQUENCY | libc::ADJ_TICK;
@@ -107,13 +107,13 @@ impl Drop for Saved {
             timex.status = self.timex.status & !(read_only | computed);
             timex.maxerror = self.timex.maxerror;
             timex.esterror = self.timex.esterror;
-            // The kernel adds 4 where the unit isn't the nanosecond.
+            // The kernel adds 4 where the unit is not the nanosecond.
             timex.constant = (self.timex.constant - if nano { 0 } else { 4 }).max(0);
         });
     }
 }
 
-/// A source whose clock is CLOCK_MONOTONIC_RAW from here on: nothing that is done to the clock moves it.
+/// A source whose clock is CLOCK_MONOTONIC_RAW from now on: no change of the clock moves it.
 fn source(saved: &Saved) -> (Forger, String) {
     let (start_raw, start_wall) = (saved.raw, saved.wall + AHEAD);
     let clock = move |_| start_wall + (raw() - start_raw);
@@ -125,15 +125,15 @@ fn source(saved: &Saved) -> (Forger, String) {
     (forger, configuration)
 }
 
-/// What is left of the slew, ns; and the frequency.
+/// The rest of the slew, ns; and the frequency.
 fn in_force() -> (i64, i64) {
     let timex = adjust(|_| ());
     let scale = if timex.status & libc::STA_NANO != 0 { 1 } else { 1000 };
     (timex.offset * scale, timex.freq)
 }
 
-/// The base frequency and the slew of the last adjustment that was carried out, as the audit log tells them. A reading
-/// of the clock says less: an order may come between it and whatever is done next.
+/// The base frequency and the slew of the last adjustment that was carried out, from the audit log. A reading
+/// of the clock is less exact: an order may come between it and the next action.
 fn last_adjustment(setup: &Setup) -> (i64, i64) {
     let log = setup.audit_log();
     let line = log.lines().rfind(|line| line.contains("event=applied asked=adjust")).expect("it slewed");
@@ -149,7 +149,7 @@ fn watch_over(saved: &Saved) {
     assert!(moved.abs() < MOST, "the clock went {moved} ns away");
 }
 
-/// Starts and waits until a slew is under way.
+/// Starts and waits until a slew is in progress.
 fn start_slewing(saved: &Saved, configuration: &str) -> Daemon {
     let daemon = Setup::new("real", configuration).with_kernel_clock().start();
     daemon.wait_until("slewing", Duration::from_secs(30), |_| {
@@ -175,7 +175,7 @@ fn the_kernels_clock_is_slewed_to_its_source_and_left_at_its_base_frequency() {
     println!("8 ms were slewed to within 0.5 ms in {:.1} s", start.elapsed().as_secs_f64());
     the_keeper_holds_one_capability_and_its_files(daemon.pid());
     let timex = adjust(|_| ());
-    assert_eq!(timex.status & libc::STA_UNSYNC, 0, "the kernel isn't told that it is synchronised");
+    assert_eq!(timex.status & libc::STA_UNSYNC, 0, "the kernel is not told that it is synchronised");
     assert!(timex.maxerror < 1_000_000 && timex.esterror < 100_000, "{} {}", timex.maxerror, timex.esterror);
     let setup = daemon.setup().clone();
     assert_eq!(daemon.stop().code, Some(0));
@@ -185,7 +185,7 @@ fn the_kernels_clock_is_slewed_to_its_source_and_left_at_its_base_frequency() {
     assert!((frequency - base).abs() <= 1, "base frequency was {base}, is {frequency}");
 }
 
-/// What the kernel says of the process that sets its clock.
+/// The kernel's view of the process that sets its clock.
 fn the_keeper_holds_one_capability_and_its_files(pid: u32) {
     let read = |name: &str| std::fs::read_to_string(format!("/proc/{pid}/{name}")).expect("it lives");
     assert_eq!(read("comm"), "truechimer-keep\n");
@@ -197,8 +197,8 @@ fn the_keeper_holds_one_capability_and_its_files(pid: u32) {
         assert!(status.contains(&format!("{set}:\t{value:016x}\n")), "{set}: {status}");
     }
     assert!(status.contains("Seccomp:\t2\n") && status.contains("NoNewPrivs:\t1\n"), "{status}");
-    // Besides standard streams, link, signals and timer: the record, the audit log, and the locks of the state directory and
-    // of the run directory.
+    // Besides standard streams, link, signals and timer: the record, the audit log, and the locks of the state
+    // directory and of the run directory.
     let open = std::fs::read_dir(format!("/proc/{pid}/fd")).expect("we are root").flatten();
     let mut files: Vec<String> = open
         .filter_map(|fd| std::fs::read_link(fd.path()).ok())
@@ -219,12 +219,12 @@ fn a_death_leaves_the_clock_in_order(role: &str) {
     let mut daemon = start_slewing(&saved, &configuration);
     daemon.signal(daemon.process(role).pid, Signal::SIGKILL);
     let exit = daemon.wait_for_end(Duration::from_secs(5));
-    // From here on nobody gives orders, and what the last one was is on record.
+    // From now on no orders are given, and the last one is in the log.
     let (left, frequency) = in_force();
     let moved = saved.moved();
     let (base, slew) = last_adjustment(daemon.setup());
     assert!((frequency - base).abs() <= 1, "base frequency was {base}, is {frequency}; {exit:?}");
-    // Where the privileged process lives it ends the slew at once; where it doesn't the kernel ends it.
+    // If the privileged process lives, it ends the slew at once; otherwise the kernel ends it.
     let most = if role == "privileged" { slew } else { 0 };
     assert!(
         left.abs() <= most.abs(),
@@ -234,8 +234,8 @@ fn a_death_leaves_the_clock_in_order(role: &str) {
     let start = Instant::now();
     while start.elapsed() < Duration::from_secs(20) {
         let since = saved.moved() - moved;
-        // The base frequency goes on, and the order to its end; the kernel slews until its second is over, at most
-        // by 500 ppm; 100 µs for readings that aren't simultaneous.
+        // The base frequency continues, and the order to its end; the kernel slews until its second is over, at most
+        // by 500 ppm; 100 µs for readings that are not simultaneous.
         let beside = (drift.abs() * start.elapsed().as_secs_f64()) as i64 + 500_000 + 100_000;
         assert!(
             (left.min(0) - beside..=left.max(0) + beside).contains(&since),

@@ -1,4 +1,4 @@
-//! The launch under bad circumstances: kernels and filters without this or that call.
+//! The launch in bad environments: kernels and filters without this or that call.
 
 use bench::daemon::{Setup, source};
 use bench::forger::Forger;
@@ -27,7 +27,7 @@ fn all_roles(forger: &Forger) -> Setup {
     Setup::new("launch", &configuration).with_virtual_clock(2_000_000, 10.0)
 }
 
-/// The same on a kernel that answers these calls with this number.
+/// The same on a kernel that answers these calls with this errno.
 fn lacking(setup: Setup, errno: i32, calls: &str) -> Setup {
     let lacking = program("lacking").display().to_string();
     setup.with_wrapper(&[&lacking, &errno.to_string(), calls])
@@ -54,7 +54,7 @@ fn it_starts_where_a_filter_or_an_older_kernel_lacks_a_call() {
         "openat2,close_range,fallocate,flock,fchmodat2,unshare,mount_setattr,landlock_create_ruleset",
     ] {
         for errno in [libc::ENOSYS, libc::EPERM] {
-            // Threads need clone3 or its absence of the C library itself: there is no server with EPERM.
+            // The C library itself needs clone3 or ENOSYS for threads: with EPERM there is no server.
             let setup = if calls == "clone3" && errno == libc::EPERM {
                 Setup::new("launch", &source(forger.address())).with_virtual_clock(2_000_000, 10.0)
             } else {
@@ -96,7 +96,7 @@ fn where_proc_shows_processes_alone_the_number_of_the_boot_is_what_the_environme
     let exit = all_roles(&forger).with_wrapper(&hidden).run_to_end();
     assert_eq!(exit.code, Some(86), "{exit:?}");
     assert!(exit.log.contains("TRUECHIMER_BOOT_ID=%b"), "{exit:?}");
-    // A clock that is wrong again at each start: steps of the start are counted by boot.
+    // A clock that is wrong again at each start: start steps are counted per boot.
     let setup = all_roles(&forger).with_wrapper(&hidden);
     for boot in [1, 1, 2] {
         setup.virtual_clock().meddle(|page| {
@@ -163,7 +163,7 @@ fn passing_trouble_with_the_state_directory_ends_with_75_and_lasting_with_78() {
     let lasting = [libc::EACCES, libc::ENOTDIR, libc::EINVAL];
     let endings = passing.map(|errno| (errno, 75)).into_iter().chain(lasting.map(|errno| (errno, 78)));
     for (errno, code) in endings {
-        // Where a directory is opened, and where room for a file is asked for.
+        // Where a directory is opened, and where space for a file is allocated.
         for call in ["openat2", "fallocate"] {
             let exit = lacking(all_roles(&forger), errno, call).run_to_end();
             assert_eq!(exit.code, Some(code), "{call} {errno}: {exit:?}");
@@ -226,8 +226,8 @@ fn processes_that_take_their_time_are_waited_for_and_the_service_manager_is_told
     assert_eq!(daemon.stop().code, Some(0));
 }
 
-/// In front of an engine: starts the real one as a child of its own, whose number it leaves in `PID`, and ends with 78
-/// whatever becomes of it.
+/// In front of an engine: starts the real one as its own child, whose pid it writes to `PID`, and ends with 78
+/// in any case.
 const ENGINE_THAT_ENDS_WITH_78: &str = "for word do case $word in parent=*) word=parent=$$ ;; esac; set -- \"$@\" \"$word\"; \
     shift; done; REAL \"$@\" & echo $! > PID; wait $!; exit 78";
 
@@ -236,7 +236,7 @@ fn an_engine_that_ends_after_its_plan_is_never_a_configuration_that_is_not_in_or
     let forger = Forger::honest(HERE, 0);
     let (engine, pid) = (program("truechimer-engine").display().to_string(), Place::new("pid"));
     let pid_file = pid.join("pid").display().to_string();
-    // The client is started after the plan, and never says hello.
+    // The client is started after the plan, and never sends a hello.
     let kill = format!(
         "until [ -s {pid_file} ]; do /bin/sleep 0.1; done; read pid < {pid_file}; kill -9 $pid; /bin/sleep 60"
     );
@@ -302,10 +302,10 @@ fn a_second_instance_leaves_the_control_socket_of_the_first_alone() {
     let forger = Forger::honest(HERE, 0);
     let first = Setup::new("socket", &source(forger.address())).start();
     let other = Setup::new("socket", &source(forger.address()));
-    // The last word counts: a state directory of its own, the run directory of the first.
+    // The last word counts: a separate state directory, the run directory of the first.
     let run = first.setup().place().join("run").display().to_string();
     let exit = other.with_argument("--run-dir").with_argument(&run).run_to_end();
     assert_eq!(exit.code, Some(75), "{exit:?}");
     assert!(exit.log.contains("another truechimerd is using this directory"), "{exit:?}");
-    assert!(first.ask("status").is_some(), "the first daemon doesn't answer any more");
+    assert!(first.ask("status").is_some(), "the first daemon does not answer any more");
 }

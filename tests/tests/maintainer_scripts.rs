@@ -13,7 +13,7 @@ fn run(script: &str, root: &Path, words: &[&str]) -> std::process::Output {
     command.output().expect("there is a shell")
 }
 
-/// A script that forgets `DPKG_ROOT` would act on this machine.
+/// A script that ignores `DPKG_ROOT` would act on this machine.
 fn is_installed_here() -> bool {
     ["/var/lib/truechimer", "/run/truechimer", "/etc/default/truechimer"]
         .into_iter()
@@ -47,7 +47,7 @@ fn each_path_in_a_script_is_one_of_the_root_that_dpkg_works_on() {
         for line in lines {
             for (at, _) in ["/var/", "/run/", "/etc/"].iter().flat_map(|folder| line.match_indices(folder)) {
                 let rooted = line[..at].ends_with("${DPKG_ROOT:-}") || line[..at].ends_with("$DPKG_ROOT");
-                // What only a running system has, and words for people.
+                // Commands that only a running system has, and output for people.
                 let live = line.contains("[ -z \"${DPKG_ROOT:-}\" ] && [ -d /run/systemd/system ]");
                 let said =
                     line.contains("say ") || line.contains("\"Mend ") || line.starts_with("CONFIGURATION=");

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A client of one server at these addresses, a second and more wrong.
+/// A client of one server at these addresses, more than a second wrong.
 fn client_of(server: &NtsServer, addresses: &[&str], more: &str) -> Setup {
     let sources: Vec<_> = addresses.iter().map(|address| server.source(address, more)).collect();
     Setup::new("nts-client", &sources.concat()).with_virtual_clock(-1_300_000_000, 30.0)
@@ -90,7 +90,7 @@ fn a085_nts_cookies_outlive_a_restart_of_the_server_and_its_lost_keys_cost_one_e
     assert_eq!(nts(&client, "exchanges"), [1]);
     assert_eq!(daemon.stop().code, Some(0));
 
-    // All that opens those cookies is gone: a NAK, another exchange, and time goes on.
+    // Everything that opens those cookies is gone: a NAK, another exchange, and time continues.
     std::fs::write(server.setup.place().join("state/engine.keys"), b"").expect("a file of ours");
     let daemon = server.setup.start();
     client.wait_until("with new keys", TIMEOUT, |client| nts(client, "exchanges") == [2]);
@@ -101,7 +101,7 @@ fn a085_nts_cookies_outlive_a_restart_of_the_server_and_its_lost_keys_cost_one_e
 
 #[test]
 fn a063_nts_sources_never_fall_back_to_plain_time() {
-    // A server of plain time at the place that the key exchange would name, and nobody who exchanges keys.
+    // A server of plain time at the address that the key exchange would name, and no key exchange server.
     let plain = bench::forger::Forger::honest([127, 0, 0, 1].into(), 0);
     let configuration = format!(
         "[[source]]\naddress = \"127.0.0.1:{}\"\nmode = \"nts\"\nmin-poll = 0\nmax-poll = 0\n",
@@ -109,6 +109,7 @@ fn a063_nts_sources_never_fall_back_to_plain_time() {
     );
     let client = Setup::new("nts-only", &configuration).with_virtual_clock(-1_300_000_000, 0.0).start();
     client.wait_until("aware that there are no keys", TIMEOUT, |client| nts(client, "failures")[0] > 0);
+    // A fallback would ask immediately and then every second: the poll interval is one second.
     std::thread::sleep(Duration::from_secs(2));
     assert!(!client.is_synchronised());
     assert_eq!(plain.heard(), 0, "plain time was asked for");
@@ -182,12 +183,13 @@ fn a051_nts_a_clock_in_1970_is_not_set_by_one_server() {
     client.wait_until("in possession of provisional keys", TIMEOUT, |client| {
         client.sources()[0]["nts"]["state"] == "provisional"
     });
-    std::thread::sleep(Duration::from_secs(4));
+    client.wait_until("well informed", TIMEOUT, |client| client.sources()[0]["valid"].as_u64() >= Some(8));
+    assert_eq!(client.sources()[0]["nts"]["state"], "provisional");
     assert!(!client.is_synchronised());
     assert!(client.setup().virtual_clock().error_ns() < -1_000_000_000_000_000, "the clock was set");
 }
 
-/// Somebody between a client and its server who keeps what the client sends.
+/// A relay between a client and its server that stores what the client sends.
 fn listen_in(front: u16, server: u16) -> Arc<Mutex<Vec<Vec<u8>>>> {
     let heard = Arc::new(Mutex::new(Vec::new()));
     let kept = Arc::clone(&heard);
@@ -207,7 +209,7 @@ fn listen_in(front: u16, server: u16) -> Arc<Mutex<Vec<Vec<u8>>>> {
     heard
 }
 
-/// The association's keys, from a cookie that was seen on its way.
+/// The association's keys, from a cookie that was intercepted.
 fn open_cookie(request: &[u8], secret: &str) -> SessionKeys {
     let today = epoch_at(bench::authority::now() as u64);
     let mut ratchet = Ratchet::from_fleet_secret(secret.as_bytes(), today).unwrap();
@@ -244,10 +246,10 @@ fn a119_nts_keys_are_in_the_engine_and_the_private_key_in_its_holder_and_nowhere
             let engine = client.process("engine").pid;
             assert!(
                 memory::count(engine, key) > 0,
-                "the engine doesn't have its key: the search finds nothing"
+                "the engine does not have its key: the search finds nothing"
             );
             // The server's own network processes open cookies: with the cookie keys they have the keys of all
-            // its clients, whatever is left of the last one's.
+            // its clients, whether or not any of the last client's are left.
             let opens_cookies = [daemon.process("server").pid, daemon.process("key-service").pid];
             let others = client.processes().into_iter().chain(daemon.processes());
             for process in others.filter(|one| one.pid != engine && !opens_cookies.contains(&one.pid)) {
@@ -260,18 +262,18 @@ fn a119_nts_keys_are_in_the_engine_and_the_private_key_in_its_holder_and_nowhere
             }
         }
     }
-    // As the file has it, and as the library has it: the limbs of a number, the lowest first.
+    // As in the file, and as in the library: the limbs of a number, the lowest first.
     let private = server.trust.private_scalar();
     let limbs: Vec<u8> = private.iter().rev().copied().collect();
     let found = |pid: u32| memory::count(pid, &private) + memory::count(pid, &limbs);
     let holder = daemon.process("key-holder").pid;
-    assert!(found(holder) > 0, "the holder doesn't have the key: the search finds nothing");
+    assert!(found(holder) > 0, "the holder does not have the key: the search finds nothing");
     for process in daemon.processes().iter().filter(|process| process.pid != holder) {
         assert_eq!(found(process.pid), 0, "the private key is in {}", process.sentence());
     }
 }
 
-/// As `fleet-since` has it.
+/// In the form of `fleet-since`.
 fn today() -> String {
     let days = bench::authority::now() / 86_400;
     Date::of_day(days).to_string()

@@ -1,4 +1,4 @@
-//! NTS with other implementations, both ways. None of them is able to set the clock.
+//! NTS interoperability with other implementations, in both directions. None of them can set the clock.
 
 use bench::daemon::{Daemon, Setup};
 use bench::nts::{
@@ -10,7 +10,7 @@ use std::time::Duration;
 
 const TIMEOUT: Duration = Duration::from_secs(40);
 
-/// Follows a peer at each loopback address, with each choice of algorithms that it can do.
+/// Follows a peer at each loopback address, with each choice of algorithms that it supports.
 fn follow(peer: &NtsPeer, choices: &[(&str, u64)]) {
     for (choice, aead) in choices {
         let sources: Vec<_> = loopbacks().iter().map(|address| peer.source(address, choice)).collect();
@@ -87,7 +87,7 @@ fn serve_chronyd(program: &str, missing: &str, algorithms: &str) {
         let renewed = wait_for(TIMEOUT, || (exchanged(&daemon) >= 1).then_some(()));
         assert!(renewed.is_some() && count(&daemon, "nak") > 0, "no new keys:\n{}", client.log());
         served(&daemon, 3);
-        // chronyd writes down a line for each measurement that it takes.
+        // chronyd logs a line for each measurement that it accepts.
         let taken = client.file("measurements.log").lines().filter(|line| line.contains(address)).count();
         assert!(taken >= 8, "{taken} measurements were taken:\n{}", client.log());
     }
@@ -114,6 +114,6 @@ fn nts_ntpd_rs_is_served() {
     let daemon = server.setup.start();
     let Some(client) = ntpd_rs_client(&server) else { return bench::skip(NO_NTPD_RS) };
     let done = wait_for(TIMEOUT, || (count(&daemon, "protected") >= 1).then_some(()));
-    assert!(done.is_some(), "ntpd-rs isn't served: {:#}\n{}", counts(&daemon), client.log());
+    assert!(done.is_some(), "ntpd-rs is not served: {:#}\n{}", counts(&daemon), client.log());
     assert_eq!(count(&daemon, "nak"), 0);
 }

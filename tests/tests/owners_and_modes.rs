@@ -1,4 +1,4 @@
-//! Files of wrong owners, modes and kinds: what is refused says what to do, and what heals says so once.
+//! Files of wrong owners, modes and types: a refusal contains the remedy, and a repair is reported once.
 
 #[path = "owners_and_modes/again.rs"]
 mod again;
@@ -40,7 +40,7 @@ fn lacks_root() -> bool {
     lacks
 }
 
-/// A daemon whose source nobody needs to answer.
+/// A daemon whose source does not have to answer.
 fn idle(word: &str) -> Setup {
     Setup::new(word, &source(format!("127.0.0.1:{}", free_port())))
 }
@@ -54,7 +54,7 @@ fn check(setup: &Setup) -> Exit {
     }
 }
 
-/// Check and start end with 78 and say all of this in one line.
+/// Check and start end with 78 and report all of this in one line.
 fn are_refused(setup: &Setup, words: &[&str]) {
     for exit in [check(setup), setup.run_to_end()] {
         assert_eq!(exit.code, Some(78), "{exit:?}");
@@ -175,7 +175,7 @@ fn a_configuration_that_others_can_change_is_refused_and_one_that_a_group_can_mo
     are_refused(&setup, &["belongs to somebody else", "chown root:root"]);
 }
 
-/// A daemon that has set its clock right once, so that there is something to lose.
+/// A daemon that has corrected its clock once, so that it has state to lose.
 fn used(forger: &Forger) -> Setup {
     let setup = Setup::new("used", &source(forger.address())).with_virtual_clock(1_000_000, 0.0);
     let daemon = setup.start();
@@ -186,7 +186,7 @@ fn used(forger: &Forger) -> Setup {
 
 type Wrong = (&'static str, fn(&Path));
 
-/// What can be wrong with a file; a word of what is said of it.
+/// The faults of a file; a word of the message about each.
 const MENDED: [Wrong; 3] = [
     ("mode 0600 again", |file| mode(file, 0)),
     ("mode 0600 again", |file| mode(file, 0o400)),
@@ -239,7 +239,7 @@ fn a146_state_files_of_wrong_owner_mode_or_kind_are_mended_or_begun_afresh_and_s
             let facts = fs::symlink_metadata(&file).expect("it is there");
             let is_ours = facts.is_file() && facts.nlink() == 1 && facts.mode() & 0o7777 == 0o600;
             assert!(is_ours && facts.uid() == nix::unistd::geteuid().as_raw(), "{name}, {word}: {facts:?}");
-            // A record that is gone refills no budget; nor does the loss of the log that would tell of it.
+            // A missing record refills no budget; nor does the loss of the log that would show it.
             if name == "governor" && !word.contains("again") {
                 assert!(log.contains("budgets start empty"), "{word}: {log}");
             }
@@ -254,7 +254,7 @@ fn a146_state_files_of_wrong_owner_mode_or_kind_are_mended_or_begun_afresh_and_s
 }
 
 #[test]
-fn a_link_of_somebody_else_on_the_way_to_the_configuration_is_refused() {
+fn a_link_of_another_user_on_the_way_to_the_configuration_is_refused() {
     if lacks_root() {
         return;
     }
@@ -380,7 +380,7 @@ fn a_start_that_fails_leaves_its_reason_with_the_service_manager() {
         assert!(last.starts_with("STATUS=") && last.contains(word), "{word}: {heard}");
         assert!(last.chars().count() < 420, "{heard}");
     }
-    // A check is none of the service manager's.
+    // A check does not report to the service manager.
     let setup = idle("status");
     let manager = Manager::listen(setup.place());
     setup.configure("nonsense");
@@ -389,7 +389,7 @@ fn a_start_that_fails_leaves_its_reason_with_the_service_manager() {
 }
 
 #[test]
-fn a140_an_audit_log_that_somebody_overwrote_is_told_at_the_next_start_and_only_there() {
+fn a140_an_audit_log_that_was_overwritten_is_told_at_the_next_start_and_only_there() {
     let forger = Forger::honest(HERE, 0);
     let spoil: [fn(&mut Vec<u8>); 3] =
         [|log| log[384..484].fill(b'x'), |log| log[..384].fill(0), |log| log.truncate(384)];

@@ -1,5 +1,5 @@
-//! The syscall filters are what their tables say: tests made of the rules themselves, each call tried in a
-//! process of its own under the real filter.
+//! The syscall filters do what their tables say: tests generated from the rules themselves, each call tried in a
+//! separate process under the real filter.
 
 use filters::{Condition, Rule, RuleSet, Verdict};
 use nix::sys::signal::Signal;
@@ -12,18 +12,18 @@ use std::collections::BTreeSet;
 const LAST: i64 = 520;
 
 /// uretprobe and uprobe of x86_64: since Linux 6.14 the kernel lets them pass every filter, and executes them
-/// only where it put them itself, on a page of its own.
+/// only in a page of its own.
 const BEYOND_FILTERS: &[i64] = if cfg!(target_arch = "x86_64") { &[335, 336] } else { &[] };
 
-/// The bit that makes a number one of x32, on x86_64; no call at all elsewhere.
+/// The bit that marks a number as one of x32, on x86_64; elsewhere it is no call at all.
 const X32: i64 = 0x4000_0000;
 
-/// How a forked child that installed a filter and made one call ended.
+/// How a forked child ended that installed a filter and made one call.
 #[derive(Debug, PartialEq, Eq)]
 enum End {
-    /// It lives, or died of the call's own effect (rt_sigreturn out of nowhere, exit).
+    /// It survived, or died of the call's own effect (rt_sigreturn without a signal, exit).
     Lived,
-    /// The call came back with another result than was due.
+    /// The call returned another result than expected.
     OtherResult,
     /// The filter killed it.
     Killed,
@@ -32,7 +32,7 @@ enum End {
 /// Runs `body` in a forked child under a role's filter.
 fn under_filter(role: Role, body: impl FnOnce() -> bool) -> End {
     let set = RuleSet::of(role);
-    // SAFETY: the child makes system calls only and ends without returning into the test.
+    // SAFETY: the child only makes system calls and ends without returning into the test.
     let child = unsafe { libc::fork() };
     if child == 0 {
         let code = if set.install().is_err() {
@@ -48,17 +48,17 @@ fn under_filter(role: Role, body: impl FnOnce() -> bool) -> End {
     match waitpid(Pid::from_raw(child), None).expect("the child is ours") {
         WaitStatus::Signaled(_, Signal::SIGSYS, _) => End::Killed,
         WaitStatus::Exited(_, 1) => End::OtherResult,
-        WaitStatus::Exited(_, 2) => panic!("the filter of {role:?} can't be installed"),
+        WaitStatus::Exited(_, 2) => panic!("the filter of {role:?} cannot be installed"),
         _ => End::Lived,
     }
 }
 
-/// Makes one call; where the table answers it, whether it is answered so.
+/// Makes one call; if the table prescribes an answer, checks it.
 fn attempt(role: Role, number: i64, arguments: [u64; 6]) -> End {
     let verdict = RuleSet::of(role).verdict(number, arguments);
     under_filter(role, || {
         let [a, b, c, d, e, f] = arguments;
-        // SAFETY: every argument that a rule doesn't fix is no valid pointer, descriptor, length or process.
+        // SAFETY: every argument that a rule does not fix is no valid pointer, descriptor, length or process.
         let result = unsafe { libc::syscall(number, a, b, c, d, e, f) };
         match verdict {
             Verdict::Answered(error) => result == -1 && nix::errno::Errno::last_raw() == error,
@@ -67,11 +67,11 @@ fn attempt(role: Role, number: i64, arguments: [u64; 6]) -> End {
     })
 }
 
-/// Arguments that a rule lets through and that do nothing: what isn't fixed is all ones.
+/// Arguments that a rule permits and that have no effect: those that are not fixed are all ones.
 fn lawful(rule: &Rule) -> [u64; 6] {
-    // A process that is started on a stack at the last address dies, and that isn't the filter's doing.
-    // No process and no group has the number for kill: a filter that fails the test must not take the machine
-    // along.
+    // A process that is started on a stack at the last address dies, but not by the filter.
+    // No process and no group has the number for kill: if a filter fails the test, the machine must
+    // survive.
     let filler = match rule.syscall {
         "clone" => 0,
         "kill" => 0x3fff_fff0,
@@ -84,7 +84,7 @@ fn lawful(rule: &Rule) -> [u64; 6] {
     arguments
 }
 
-/// Values next to a lawful one: one more, one less, each bit that counts turned.
+/// Values next to a permitted one: one more, one less, each relevant bit inverted.
 fn neighbours(condition: &Condition, lawful: u64) -> BTreeSet<u64> {
     let Condition { mask, value, .. } = *condition;
     let bits = (0..64).map(|bit| value ^ (1 << bit)).filter(|other| (other ^ value) & mask != 0);
@@ -141,7 +141,7 @@ fn what_no_rule_names_is_killed(role: Role) {
     }
 }
 
-/// The same claims for each role, as tests of their own.
+/// The same claims for each role, as separate tests.
 macro_rules! for_each_role {
     ($($claim:ident: $($name:ident = $role:ident),*;)*) => { $($(
         #[test]
@@ -182,10 +182,10 @@ for_each_role! {
         what_no_rule_of_the_key_holder_names_is_killed = KeyHolder;
 }
 
-/// A call through the gate of 32-bit programs: its number means another call there.
+/// A call through the 32-bit entry point, where its number means another call.
 #[cfg(target_arch = "x86_64")]
 fn call_as_i386(number: u32) {
-    // SAFETY: the arguments are zero, which the calls tried refuse or which does nothing; rbx is put back.
+    // SAFETY: the arguments are zero, which these calls refuse or which has no effect; rbx is restored.
     unsafe {
         std::arch::asm!(
             "push rbx", "xor ebx, ebx", "int 0x80", "pop rbx",
@@ -220,8 +220,8 @@ fn no_call_through_the_gate_of_32_bit_programs_is_let_through() {
     }
 }
 
-/// glibc 2.41 does this when a thread asks for random numbers for the first time, where the vdso makes them: it works
-/// on any kernel that knows such memory, and on the others it is refused and not killed.
+/// glibc 2.41 does this when a thread requests random numbers for the first time, if the vdso makes them: it works
+/// on any kernel with such mappings, and on the others it is refused and not killed.
 #[test]
 fn a_thread_gets_its_state_of_random_numbers_under_the_filter_of_every_role_that_uses_them() {
     for role in Role::ALL.into_iter().filter(|role| !is_keeper(*role)) {
@@ -243,7 +243,7 @@ fn a_thread_gets_its_state_of_random_numbers_under_the_filter_of_every_role_that
     }
 }
 
-/// Whether it asks for no random numbers.
+/// Whether it requests no random numbers.
 fn is_keeper(role: Role) -> bool {
     matches!(role, Role::Privileged | Role::PrivilegedVirtual)
 }
@@ -253,7 +253,7 @@ fn names(role: Role) -> BTreeSet<&'static str> {
 }
 
 #[test]
-fn no_role_executes_traces_mounts_or_becomes_somebody() {
+fn no_role_executes_traces_mounts_or_changes_its_user() {
     let never = [
         "execve",
         "execveat",
@@ -307,7 +307,7 @@ fn only_privileged_may_ask_for_the_clock_and_it_knows_no_network_and_no_file() {
 }
 
 #[test]
-fn only_those_who_ask_others_make_sockets_and_only_who_reads_by_name_opens_files() {
+fn only_roles_that_query_others_make_sockets_and_only_roles_that_read_by_name_open_files() {
     for role in Role::ALL {
         let makes_sockets = matches!(role, Role::Client | Role::Exchange | Role::ExchangeChild);
         let looks_up = matches!(role, Role::Exchange | Role::ExchangeChild);

@@ -58,7 +58,7 @@ fn a_recorded_daemon_is_replayed_to_the_last_bit() {
     let text = String::from_utf8(plain.stdout).expect("plain text");
     assert!(plain.status.success() && text.contains("every output is as it was"), "{text}");
 
-    // The next run keeps the record of the one before.
+    // The next run keeps the previous recording.
     assert_eq!(run(&setup, 1).stop().code, Some(0));
     let before = setup.place().join("state/record.1");
     for file in [&file, &before] {

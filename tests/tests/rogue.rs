@@ -1,4 +1,4 @@
-//! Processes that were taken over, between real ones: groups 4 and 5 of the attack catalogue.
+//! Compromised processes among real ones: groups 4 and 5 of the attack catalogue.
 //!
 //! The double is the program `rogue`; the process that it attacks is the real one, in its full confinement,
 //! on a virtual clock.
@@ -34,7 +34,7 @@ fn client(script: &str) -> Setup {
     setup("truechimer-client", script, &source("127.0.0.1:9"))
 }
 
-/// Plays a script to its last line and gives what the double said.
+/// Plays a script to its last line and returns the double's output.
 fn play(setup: &Setup) -> (Daemon, String) {
     let mut daemon = setup.launch();
     let done = wait_for(TIMEOUT, || {
@@ -47,7 +47,7 @@ fn play(setup: &Setup) -> (Daemon, String) {
     (daemon, log)
 }
 
-/// The daemon must end with this code and sentence, and its clock must show the host's time.
+/// The daemon must end with this code and message, and its clock must show the host's time.
 fn must_end(setup: &Setup, code: i32, sentence: &str) -> Exit {
     let exit = setup.launch().wait_for_end(TIMEOUT);
     assert_eq!(exit.code, Some(code), "{}", exit.log);
@@ -73,7 +73,7 @@ fn a098_a_record_of_the_engine_out_of_sequence_ends_the_daemon_with_81() {
     for frame in ["sequence-back", "sequence-skip"] {
         must_end(&engine(&format!("frame-{frame}")), 81, "record");
     }
-    // A message of the launch is none of this link.
+    // A message of the launch is not permitted on this link.
     must_end(&engine("hello-again"), 81, "broke the protocol");
 }
 
@@ -110,7 +110,7 @@ fn a103_a064_a_client_role_in_the_wrong_hands_forges_no_measurement_of_an_nts_so
     let daemon = server.setup.start();
     let setup = setup("truechimer-client", "forge-protected", &server.source("127.0.0.1", ""));
     let (client, log) = play(&setup);
-    // Counts come once a second.
+    // Counters come once a second.
     daemon.wait_until("asked itself, in vain", TIMEOUT, |daemon| {
         counts(daemon)["server"]["protected"].as_u64() >= Some(3)
     });

@@ -1,5 +1,5 @@
-//! The server as strangers see it: right answers to right questions, silence otherwise, and never a
-//! good-looking time that isn't known.
+//! The server from a client's point of view: right answers to valid requests, silence otherwise, and never an
+//! unknown time that looks valid.
 
 use bench::client::{query, send};
 use bench::daemon::{Daemon, Setup, source};
@@ -24,7 +24,7 @@ fn serve(more: &str) -> (Daemon, SocketAddr) {
     (answering(&configuration, address), address)
 }
 
-/// A daemon that answers: who is allowed reaches the server role a moment after the control socket is there.
+/// A daemon that answers: the server role learns the access rules a moment after the control socket exists.
 fn answering(configuration: &str, address: SocketAddr) -> Daemon {
     let daemon = Setup::new("serve", configuration).start();
     daemon.wait_until("answering", Duration::from_secs(10), |_| query(address, SILENCE).is_some());
@@ -71,7 +71,7 @@ fn an_older_version_is_answered_in_its_own() {
 }
 
 #[test]
-fn a092_before_the_first_synchronisation_nobody_is_told_a_time_that_looks_good() {
+fn a092_before_the_first_synchronisation_no_reply_has_a_time_that_looks_good() {
     let silent = Forger::start(HERE, 0, |_| Vec::new());
     let (_daemon, address) = serve(&source(silent.address()));
     let header = query(address, TIMEOUT).expect("an answer").header;
@@ -143,7 +143,7 @@ fn a_synchronised_server_passes_its_source_on_one_stratum_lower() {
 
 #[test]
 fn a088_beside_a_flood_of_key_exchanges_all_plain_and_protected_requests_are_answered() {
-    // Nobody is refused: more than these limits let through can't come.
+    // No client is limited: more than these limits permit cannot arrive.
     let server = NtsServer::unlimited("serve-beside-exchanges", 2);
     let _daemon = server.setup.start();
     let [time, exchange] = [server.port, server.key_port].map(|port| SocketAddr::new(HERE, port));
@@ -176,7 +176,7 @@ fn requests_that_came_before_the_end_of_the_daemon_are_answered_and_then_the_por
     client.connect(address).expect("loopback");
     client.set_read_timeout(Some(SILENCE)).expect("a socket takes a time-out");
     let server = daemon.process("server").pid;
-    // While it stands still, requests can only wait.
+    // While it is stopped, requests can only wait.
     daemon.signal(server, Signal::SIGSTOP);
     for number in 1..=REQUESTS {
         client.send(&Header::query(number).octets()).expect("loopback");

@@ -1,10 +1,11 @@
-//! What the service manager is told and can ask for: states, signs of life, a reload.
+//! The interface to the service manager: states, watchdog signals, a reload.
 
 use bench::daemon::{Setup, source};
 use bench::forger::Forger;
 use bench::manager::Manager;
 use bench::nts::NtsServer;
 use bench::packet::Header;
+use bench::process::state_of;
 use bench::programs::{free_port, wait_for};
 use nix::sys::signal::Signal;
 use std::net::{IpAddr, Ipv4Addr, UdpSocket};
@@ -14,8 +15,8 @@ use std::time::Duration;
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// An interval of the watchdog in microseconds of which two thirds are longer than a busy machine keeps a process from
-/// its core: after so long without an answer it counts as hanging.
+/// A watchdog interval in microseconds of which two thirds are longer than a busy machine keeps a process from
+/// running: after that long without an answer it counts as hanging.
 const CALM: &str = "12000000";
 
 fn hears(manager: &Manager, what: &str) {
@@ -60,8 +61,8 @@ fn states_without_a_clock_or_without_sources_are_told_too() {
     }
 }
 
-/// How long a beat takes is the scheduler's to say as well: what is held here is what the engine is asked for, and that
-/// it goes on beating.
+/// The actual interval also depends on the scheduler: this tests the interval that the engine is given, and that
+/// it continues to send watchdog signals.
 #[test]
 fn the_engine_is_asked_for_a_third_of_the_watchdogs_interval_and_goes_on_beating() {
     let setup = Setup::new("beat", &source(format!("127.0.0.1:{}", free_port())));
@@ -71,7 +72,7 @@ fn the_engine_is_asked_for_a_third_of_the_watchdogs_interval_and_goes_on_beating
     let words: Vec<_> = words.split(|octet| *octet == 0).map(String::from_utf8_lossy).collect();
     assert!(words.iter().any(|word| word == "heartbeat=2000"), "{words:?}");
     let beats = || manager.heard().matches("WATCHDOG=1").count();
-    // At 70 s a beat, as without a watchdog, this takes minutes.
+    // At an interval of 70 s, as without a watchdog, this takes minutes.
     assert!(wait_for(TIMEOUT, || (beats() >= 4).then_some(())).is_some(), "{}", manager.heard());
 }
 
@@ -81,13 +82,15 @@ fn an_engine_that_is_stopped_gives_no_sign_of_life() {
     let manager = Manager::listen(setup.place());
     let daemon = manager.watch(setup).with_environment("WATCHDOG_USEC", "3000000").start();
     hears(&manager, "WATCHDOG=1");
-    daemon.signal(daemon.process("engine").pid, Signal::SIGSTOP);
-    // What was under way has arrived by then.
-    std::thread::sleep(Duration::from_secs(1));
+    let stopped = daemon.process("engine").pid;
+    daemon.signal(stopped, Signal::SIGSTOP);
+    let is_stopped = || (state_of(stopped) == Some('T')).then_some(());
+    wait_for(TIMEOUT, is_stopped).expect("the engine stops");
     let before = manager.heard().matches("WATCHDOG=1").count();
+    // Four times the interval between two watchdog signals.
     std::thread::sleep(Duration::from_secs(4));
     assert_eq!(manager.heard().matches("WATCHDOG=1").count(), before);
-    daemon.signal(daemon.process("engine").pid, Signal::SIGCONT);
+    daemon.signal(stopped, Signal::SIGCONT);
 }
 
 #[test]
@@ -123,14 +126,14 @@ fn with_a_watchdog_a_key_service_or_key_holder_that_is_stopped_ends_the_daemon_a
     }
 }
 
-/// Threads of a process that its main one has started.
+/// The threads of a process except its main thread.
 fn threads(process: u32) -> Vec<i32> {
     let tasks = std::fs::read_dir(format!("/proc/{process}/task")).expect("it runs");
     let all = tasks.filter_map(|task| task.ok()?.file_name().to_str()?.parse().ok());
     all.filter(|thread| *thread != process.cast_signed()).collect()
 }
 
-/// Keeps these threads of another process from running, wherever they are, as long as `meanwhile` takes.
+/// Stops these threads of another process, wherever they are, while `meanwhile` runs.
 fn hold<T>(threads: &[i32], meanwhile: impl FnOnce() -> T) -> T {
     let ask = |request, thread: i32| {
         // SAFETY: none of these requests reads or writes memory of this process.
@@ -172,7 +175,7 @@ fn with_a_watchdog_a_thread_that_hangs_at_work_ends_the_daemon_and_one_that_wait
     let ended = hold(&threads, || wait_for(long, || daemon.has_ended()));
     assert!(ended.is_none(), "a thread that waits for requests is taken for one that hangs: {ended:?}");
 
-    // While it sends replies it is at work for sure; where it was caught at something else, once more.
+    // While it sends replies it is certainly working; if it was stopped elsewhere, it is tried again.
     let thread = threads[0];
     let is_sending = || {
         let call =
@@ -219,7 +222,7 @@ fn a_hangup_reads_the_configuration_again_and_does_not_end() {
     says("configuration read again: new access rules and limits, 2 rules");
     setup.configure("[server]\nlisten = 7\n");
     says("the configuration is not in order and stays as it was");
-    // By the name of the file that was read.
+    // With the name of the file that was read.
     says("/truechimer.toml:2: ");
     assert!(daemon.ask("status").is_some());
     assert_eq!(daemon.stop().code, Some(0));

@@ -1,11 +1,11 @@
-//! Accuracy on real processes: the daemon and chronyd follow the same server, at the same time, over paths
-//! of the same known delays, and truth is known.
+//! Accuracy of real processes: the daemon and chronyd follow the same server, at the same time, over paths
+//! of the same known delays, and the true time is known.
 //!
 //! The server is truechimerd on a virtual clock that is 30 ms and 20 ppm away from the host's: what it shows
 //! *is* true time here. The clients have the same task: a clock that shows the host's time. The daemon steers
 //! a virtual clock, with the kernel's slews; chronyd runs with `-x` and keeps the host's time plus a
-//! correction that it applies at once, so its actuator is ideal. Each has a relay of its own, with the same
-//! law and the same draws. All paths of a round run side by side.
+//! correction that takes effect immediately, so its actuator is ideal. Each has its own relay, with the same
+//! distribution and the same random numbers. All paths of a round run side by side.
 
 mod figures;
 mod scenario;
@@ -31,7 +31,7 @@ struct Wishes {
 /// Measures and prints.
 ///
 /// # Errors
-/// When a program doesn't start.
+/// If a program does not start.
 pub fn run(words: &[&str]) -> Result<(), String> {
     let wishes = understand(words)?;
     end_all_when_interrupted();
@@ -59,7 +59,7 @@ fn understand(words: &[&str]) -> Result<Wishes, String> {
     while let Some(word) = words.next() {
         let mut number = || {
             let text = words.next().ok_or_else(|| format!("{word} needs a number\n{USAGE}"))?;
-            text.parse::<u64>().map_err(|_| format!("{text} isn't a number\n{USAGE}"))
+            text.parse::<u64>().map_err(|_| format!("{text} is not a number\n{USAGE}"))
         };
         match *word {
             "--seconds" => wishes.seconds = number()?,
@@ -78,7 +78,7 @@ fn understand(words: &[&str]) -> Result<Wishes, String> {
     Ok(wishes)
 }
 
-/// The middle of all rounds, with the least and the most.
+/// The median of all rounds, with the lowest and the highest.
 fn spread(figures: impl Iterator<Item = f64>) -> (f64, f64, f64) {
     let mut sorted: Vec<_> = figures.collect();
     sorted.sort_by(f64::total_cmp);
@@ -130,7 +130,7 @@ fn print(rounds: &[Vec<Round>]) {
         println!("{:<11} {}", scenario.name, scenario.about);
     }
     if rounds.iter().flatten().all(|round| round.theirs.is_none()) {
-        println!("\nchronyd isn't here to compare with; `cargo xtask peers` fetches it");
+        println!("\nchronyd is not here to compare with; `cargo xtask peers` fetches it");
     }
 }
 

@@ -1,5 +1,5 @@
-//! Footprint: from start to the first query, memory, and wake-ups when idle, beside chronyd in the same run; and the memory of
-//! a daemon with all of its processes.
+//! Footprint: from start to the first query, memory, and wake-ups when idle, beside chronyd in the same run; and the
+//! memory of a daemon with all of its processes.
 
 pub mod all_roles;
 
@@ -21,7 +21,7 @@ const IDLE: Duration = Duration::from_secs(60);
 const SETTLE: Duration = Duration::from_secs(40);
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
-/// Smallest, middle and largest of some figures.
+/// Lowest, median and highest of some figures.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Spread {
     least: f64,
@@ -43,7 +43,7 @@ struct Footprint {
 /// Measures and prints.
 ///
 /// # Errors
-/// When a program doesn't start or doesn't query.
+/// If a program does not start or does not query.
 pub fn run(as_json: bool) -> Result<(), String> {
     end_all_when_interrupted();
     let programs = build_release()?;
@@ -61,7 +61,7 @@ pub fn run(as_json: bool) -> Result<(), String> {
     let running = Started::Ours(our_setup(port, &programs).start());
     let other = peer.then(|| start_chronyd(port));
     std::thread::sleep(SETTLE);
-    // Both idle through the same minute.
+    // Both are idle during the same minute.
     let before = (running.wake_ups(), other.as_ref().map(Started::wake_ups));
     std::thread::sleep(IDLE);
     let ours = footprint(&running, &ours, before.0);
@@ -110,7 +110,7 @@ impl Drop for Started {
     }
 }
 
-/// A client of one server, at the poll interval that a host settles at.
+/// A client of one server, at the poll interval of a settled host.
 fn our_setup(port: u16, programs: &Path) -> Setup {
     Setup::new("footprint", &format!("[[source]]\naddress = \"127.0.0.1:{port}\"\n"))
         .with_programs(programs.into())
@@ -128,7 +128,7 @@ fn start_chronyd(port: u16) -> Started {
     Started::Chronyd(spawn(&mut command), place)
 }
 
-/// Milliseconds until a server hears the program's first query.
+/// Milliseconds until a server receives the program's first query.
 fn first_query(start: impl FnOnce(u16) -> Started) -> Result<f64, String> {
     let socket = UdpSocket::bind((HERE, 0)).map_err(|error| error.to_string())?;
     socket.set_read_timeout(Some(Duration::from_secs(20))).map_err(|error| error.to_string())?;
@@ -168,7 +168,7 @@ fn proportional(processes: &[Process]) -> Option<u64> {
     processes.iter().map(Process::proportional).sum()
 }
 
-/// A line for a person.
+/// A line for people.
 fn memory(process: &Process) -> String {
     let share = process.proportional().map_or("?".to_owned(), |octets| format!("{:.2}", mib(octets)));
     format!("{:<11} {:>5.1} MiB resident, {share:>5} MiB proportional", process.role, mib(process.resident))
@@ -237,7 +237,7 @@ fn print(ours: &Footprint, theirs: Option<&Footprint>) {
         println!("  {line}");
     }
     if theirs.is_none() {
-        println!("\nchronyd isn't here to compare with; `cargo xtask peers` fetches it");
+        println!("\nchronyd is not here to compare with; `cargo xtask peers` fetches it");
     }
 }
 

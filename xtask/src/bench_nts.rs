@@ -1,4 +1,4 @@
-//! NTS beside others.
+//! NTS beside other implementations.
 //!
 //! `cargo xtask bench nts [PART..] [--runs N] [--json]`; without a part all of them.
 //!
@@ -18,7 +18,7 @@ const PARTS: [&str; 3] = ["exchange", "packets", "latency"];
 /// Measures and prints.
 ///
 /// # Errors
-/// A word that isn't understood, a server that doesn't start, a reply that is wrong.
+/// An invalid word, a server that does not start, a wrong reply.
 pub fn run(words: &[&str]) -> Result<(), String> {
     let Asked { parts, runs, as_json } = Asked::of(words, &PARTS)?;
     for part in parts {

@@ -5,15 +5,15 @@
 //! ```text
 //!   speed     one core each, alternating: bursts of 8 clients, and 128 clients with one request each
 //!   latency   20,000 requests a second: latency, and how early the transmit timestamp is
-//!   cost      what the rate limit and 4096 access rules cost
+//!   cost      the cost of the rate limit and of 4096 access rules
 //!   threads   CPU time a reply with one thread and with two; unpinned
 //!   flood     an honest client beside a flood at half capacity, from one address and from 100,000
 //!   memory    resident memory before and after 1,000,000 source addresses
 //!   interleaved  how early the transmit timestamps of interleaved replies are, and what they cost
 //! ```
 //!
-//! Server on one core, generator on the other, all in the same run; figures are medians, and what counts are the
-//! ratios: each run's own, then their median. The machine should do nothing else meanwhile.
+//! Server on one core, generator on the other, all in the same run; figures are medians, and the ratios are what
+//! counts: each run's own, then their median. The machine should be otherwise idle.
 
 pub mod contestant;
 pub mod figures;
@@ -26,7 +26,7 @@ use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// Where servers run, and where the generator does.
+/// The cores of the servers and of the generator.
 pub const SERVER_CORE: &str = "0";
 pub const GENERATOR_CORE: &str = "1";
 
@@ -35,7 +35,7 @@ const PARTS: [&str; 7] = ["speed", "latency", "cost", "threads", "flood", "memor
 /// Measures and prints.
 ///
 /// # Errors
-/// A word that isn't understood, a server that doesn't start, a reply that is wrong.
+/// An invalid word, a server that does not start, a wrong reply.
 pub fn run(words: &[&str]) -> Result<(), String> {
     let Asked { parts, runs, as_json } = Asked::of(words, &PARTS)?;
     let bench = Bench::build(runs, as_json)?;
@@ -56,21 +56,21 @@ pub fn run(words: &[&str]) -> Result<(), String> {
     Ok(())
 }
 
-/// What the words of a benchmark of servers ask for.
+/// The options of a benchmark of servers.
 pub struct Asked<'w> {
     /// The parts to run.
     pub parts: Vec<&'w str>,
     /// Rounds.
     pub runs: usize,
-    /// One object a line instead of a table.
+    /// One JSON object a line instead of a table.
     pub as_json: bool,
 }
 
 impl<'w> Asked<'w> {
-    /// Reads the words; without a part among them all are asked for.
+    /// Reads the words; without a part among them, all parts are run.
     ///
     /// # Errors
-    /// A word that isn't understood.
+    /// An invalid word.
     pub fn of(words: &[&'w str], all: &[&'w str]) -> Result<Self, String> {
         let (mut parts, mut runs, mut as_json) = (Vec::new(), 5usize, false);
         let mut words = words.iter();
@@ -93,17 +93,17 @@ impl<'w> Asked<'w> {
     }
 }
 
-/// Programs to measure with, and how often.
+/// The programs to measure with, and the number of rounds.
 pub struct Bench {
-    /// Where they are.
+    /// Their folder.
     pub programs: PathBuf,
     /// Rounds.
     pub runs: usize,
-    /// One object a line instead of a table.
+    /// One JSON object a line instead of a table.
     pub as_json: bool,
 }
 
-/// What one load said, with the server's CPU time.
+/// The results of one load, with the server's CPU time.
 pub struct Measured {
     said: Value,
     cpu_us_per_reply: f64,
@@ -116,10 +116,10 @@ impl Measured {
 }
 
 impl Bench {
-    /// Builds ours, the generators, the floors, and what keeps others from the clock.
+    /// Builds the programs, the generators, the floors, and the wrapper that keeps others from the clock.
     ///
     /// # Errors
-    /// Where they can't be built.
+    /// If they cannot be built.
     pub fn build(runs: usize, as_json: bool) -> Result<Self, String> {
         end_all_when_interrupted();
         let programs = build_release()?;
@@ -153,7 +153,7 @@ impl Bench {
         }
         let good = said["good"].as_f64().unwrap_or(0.0);
         if good == 0.0 {
-            return Err(format!("{} doesn't answer: {said}", server.name));
+            return Err(format!("{} does not answer: {said}", server.name));
         }
         Ok(Measured { said, cpu_us_per_reply: cpu / good })
     }
@@ -196,15 +196,15 @@ impl Bench {
         Ok(all)
     }
 
-    /// Alternating runs of all servers under one load; figures by name of what is measured.
+    /// Alternating runs of all servers under one load; figures by name of the quantity.
     ///
     /// # Errors
-    /// A server that doesn't answer, or wrongly.
+    /// A server that does not answer, or wrongly.
     pub fn rounds(&self, servers: &[Contestant], words: &[&str]) -> Result<Vec<Figures>, String> {
         self.rounds_of(self.runs, servers, words)
     }
 
-    /// The same so many times.
+    /// The same, this many times.
     ///
     /// # Errors
     /// As above.
@@ -217,7 +217,7 @@ impl Bench {
         let mut all: Vec<Figures> = servers.iter().map(|server| Figures::of(&server.name)).collect();
         for round in 0..runs {
             for at in 0..servers.len() {
-                // Nobody is always the first after a pause.
+                // The order rotates: the first after a pause may have an advantage.
                 let at = (at + round) % servers.len();
                 all[at].add(&self.load(&servers[at], words)?);
             }
@@ -242,7 +242,7 @@ impl Bench {
     /// Shows the figures of one load; the first are those of the floor.
     ///
     /// # Errors
-    /// Where ours are missing.
+    /// If ours are missing.
     pub fn show_speed(&self, load: &str, figures: &[Figures]) -> Result<(), String> {
         let floor = figures.first().ok_or("the floor is missing")?;
         let ours =
@@ -312,7 +312,7 @@ impl Bench {
     fn cost(&self) -> Result<(), String> {
         let kinds = [
             Kind::ours(),
-            // What differs between this and the first is the noise.
+            // The difference between this one and the first is the noise.
             Kind::Ours { name: "the same again", more: "rate-limit = false\nthreads = 1", rules: 0 },
             Kind::Ours {
                 name: "rate limit on",
@@ -322,7 +322,7 @@ impl Bench {
             Kind::Ours { name: "4096 access rules", more: "rate-limit = false\nthreads = 1", rules: 4096 },
         ];
         let servers = self.start_all(&kinds)?;
-        // Sources of which none reaches a limit.
+        // Source addresses none of which reaches a limit.
         let words = ["flows=2", "outstanding=64", "sources=127.64.0.1+50000+37", "seconds=2"];
         let figures = self.rounds(&servers, &words)?;
         for figure in &figures {
@@ -373,7 +373,7 @@ impl Bench {
             for kind in kinds {
                 let mut shares = (Vec::new(), Vec::new());
                 for _ in 0..self.runs {
-                    // Fresh: no run lives on the buckets of the one before.
+                    // A fresh server: no run uses the buckets of the one before.
                     let Some(server) = self.start(kind)? else { break };
                     let rate = format!("rate={rate}");
                     let mut command = self.generator_command(

@@ -25,16 +25,16 @@ pub fn cargo() -> Command {
     command
 }
 
-/// Where cargo puts what it builds.
+/// Where cargo puts its output.
 pub fn target() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR")
         .map_or_else(|| workspace().join("target"), |folder| workspace().join(folder))
 }
 
-/// Runs it and waits.
+/// Runs a command and waits.
 ///
 /// # Errors
-/// When it can't be executed or ends with another code than 0.
+/// If it cannot be executed or ends with another code than 0.
 pub fn run(command: &mut Command) -> Result<(), String> {
     let shown = show(command);
     match command.status() {
@@ -62,10 +62,10 @@ fn show(command: &Command) -> String {
     words.map(|word| word.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ")
 }
 
-/// Builds the programs as they are shipped and returns their folder.
+/// Builds the release programs and returns their folder.
 ///
 /// # Errors
-/// When they don't compile.
+/// If they do not compile.
 pub fn build_release() -> Result<PathBuf, String> {
     build(&programs(), &mut cargo())
 }
@@ -75,8 +75,8 @@ pub fn build_release() -> Result<PathBuf, String> {
 /// # Errors
 /// As [`build_release`].
 pub fn build_release_of(epoch: u64) -> Result<PathBuf, String> {
-    // The launch and the keepers bear the time of their build. Others whose build looks at the variable would be built afresh
-    // for each commit.
+    // The launch and the keepers contain the time of their build. Other packages whose build reads the variable
+    // would be rebuilt for each commit.
     let is_dated = |program: &(&str, &str)| *program == LAUNCH || KEEPERS.contains(&program.1);
     let (dated, others): (Vec<_>, Vec<_>) = programs().into_iter().partition(is_dated);
     build(&others, &mut cargo())?;

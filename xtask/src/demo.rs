@@ -1,4 +1,4 @@
-//! A wrong clock is put right before your eyes: real processes, real sandboxes, real packets on the
+//! Corrects a wrong clock in front of the user: real processes, real sandboxes, real packets on the
 //! loopback interface, protected by NTS, and a virtual clock instead of the machine's.
 
 use crate::cargo;
@@ -18,7 +18,7 @@ const GOAL_NS: i64 = 1_000_000;
 /// Builds, starts, watches, sums up.
 ///
 /// # Errors
-/// When the client doesn't say within 17 s that it is synchronised, or its clock is still 1 ms wrong.
+/// If the client does not report within 17 s that it is synchronised, or its clock is still 1 ms wrong.
 pub fn run() -> Result<(), String> {
     end_all_when_interrupted();
     println!("building the programs as they are shipped");
@@ -28,7 +28,7 @@ pub fn run() -> Result<(), String> {
     if has_ipv6() {
         addresses.push("::1");
     }
-    println!("making a certificate authority that nobody else trusts, and a certificate for the server");
+    println!("making a private certificate authority, and a certificate for the server");
     let server = NtsServer::new("demo-server", &addresses, "");
     let sources: String = addresses
         .iter()
@@ -62,7 +62,7 @@ fn watch(client: &Daemon) -> Result<(), String> {
     let mut next = client.started();
     println!("  seconds   error of the clock   frequency in force   the client says");
     loop {
-        // What happens in the first second is over quickly.
+        // The first second passes quickly.
         let early = client.started().elapsed() < Duration::from_secs(1);
         next += Duration::from_millis(if early { 100 } else { 500 });
         std::thread::sleep(next.saturating_duration_since(Instant::now()));
@@ -122,7 +122,7 @@ fn describe(daemon: &Daemon) -> String {
     })
 }
 
-/// Nanoseconds in the unit that a person reads best, with the sign.
+/// Nanoseconds in a readable unit, with the sign.
 fn scale(nanos: i64) -> String {
     let value = nanos as f64;
     match nanos.unsigned_abs() {

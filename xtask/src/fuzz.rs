@@ -2,10 +2,10 @@
 
 use crate::cargo::{cargo, run};
 
-/// Fuzzes the server's parser for so many seconds, from the committed corpus.
+/// Fuzzes the server's parser for this many seconds, from the committed corpus.
 ///
 /// # Errors
-/// A request that breaks a promise, with the test's own words.
+/// A request that breaks a promise, with the test's own message.
 pub fn server(seconds: &str) -> Result<(), String> {
     seconds.parse::<u32>().map_err(|_| format!("{seconds}: not a number of seconds"))?;
     let test = ["-p", "truechimer-server", "--test", "server_fuzz", "a073_a_long_run"];

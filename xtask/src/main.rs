@@ -1,18 +1,18 @@
-//! `cargo xtask WORD`: everything that people do with this tree, in one word each.
+//! `cargo xtask WORD`: every task of this tree, one word each.
 //!
 //! ```text
-//!   demo       a wrong clock is put right before your eyes: no root, no network beyond loopback
-//!   test       all that a contribution must pass; says what it skipped and why
-//!   bench      footprint: start, memory, wake-ups, beside chronyd where it is there; server: beside all others;
+//!   demo       corrects a wrong clock in front of you: no root, no network beyond loopback
+//!   test       everything that a contribution must pass; lists skipped tests with the reason
+//!   bench      footprint: start, memory, wake-ups, beside chronyd if it is installed; server: beside all others;
 //!              accuracy: both follow one server over paths of known delays
-//!   fuzz       hostile requests, for long
-//!   package    a Debian package; --try runs it in fresh Debians
-//!   peers      chronyd and ntpd for the tests, unpacked under target/, never installed (libraries that they lack are, as
-//!              root)
-//!   rig        real machines: guests with a kernel, a service manager and a clock of their own; days: whole days of the
-//!              real daemons on the real kernel's clock, in simulated time
-//!   simulate   whole days in virtual time: how accurate, at how many packets
-//!   tcb        how many lines of whose code are linked into each process
+//!   fuzz       hostile requests, for a long time
+//!   package    a Debian package; --try runs it in fresh Debian systems
+//!   peers      chronyd and ntpd for the tests, unpacked under target/, never installed (missing libraries are
+//!              installed, as root)
+//!   rig        real machines: guests with a kernel, a service manager and a clock of their own; days: whole days of
+//!              the real daemons on the real kernel's clock, in simulated time
+//!   simulate   whole days in virtual time: accuracy, and number of packets
+//!   tcb        how many lines of code, and whose, are linked into each process
 //! ```
 
 mod bench_accuracy;

@@ -1,8 +1,8 @@
-//! A Debian package from the release build, and a try of it in fresh Debians that nobody minds.
+//! A Debian package from the release build, and its trial in disposable Debian systems.
 //!
 //! ```text
-//!   package   what goes where; control, checksums, change log
-//!   trial     installed, removed, upgraded and purged in a root of each release, and looked at by lintian
+//!   package   contents; control file, checksums, change log
+//!   trial     installed, removed, upgraded and purged in a root of each release, and checked by lintian
 //! ```
 //!
 //! The same commit gives the same package: times are those of the commit.
@@ -33,7 +33,7 @@ const FILES: &[(&str, &str)] = &[
     ("deb/copyright", "usr/share/doc/truechimer/copyright"),
     ("deb/lintian-overrides", "usr/share/lintian/overrides/truechimer"),
 ];
-/// Shipped compressed, as policy wants it.
+/// Shipped compressed, as policy requires.
 const COMPRESSED: &[&str] = &[
     "usr/share/man/man8/truechimerd.8",
     "usr/share/man/man1/chimerctl.1",
@@ -56,10 +56,10 @@ fn version() -> String {
     format!("{}-1", env!("CARGO_PKG_VERSION"))
 }
 
-/// The same programs in a package of another version: what an upgrade and a downgrade are tried with.
+/// The same programs in a package of another version, to try an upgrade and a downgrade.
 ///
 /// # Errors
-/// When something doesn't compile, or the tools of Debian are missing.
+/// If something does not compile, or the tools of Debian are missing.
 pub fn build_as(version: &str) -> Result<PathBuf, String> {
     if Command::new("dpkg-deb").arg("--version").stdout(Stdio::null()).status().is_err() {
         return Err(
@@ -110,14 +110,14 @@ pub fn build_as(version: &str) -> Result<PathBuf, String> {
 /// Builds the package and tries it in the Debian releases that it is made for.
 ///
 /// # Errors
-/// When something isn't as it should be. Without root and a tool that makes roots nothing is tried, and that is
-/// said.
+/// If a check fails. Without root and a tool that makes roots nothing is tried, and a message says
+/// so.
 pub fn build_and_try() -> Result<(), String> {
     trial::run(&neighbours()?)
 }
 
-/// The package of this tree, and the same under a version before it and one after it. Whether the programs differ is
-/// not what an upgrade is about: the package manager goes by the version.
+/// The package of this tree, and the same under a lower and a higher version. An upgrade does not depend on whether the
+/// programs differ: the package manager compares versions.
 ///
 /// # Errors
 /// As [`build_as`].
@@ -129,7 +129,7 @@ pub fn neighbours() -> Result<Packages, String> {
     })
 }
 
-/// The time of the commit, in seconds since 1970; of a tree without git, when its change log was last changed.
+/// The time of the commit, in seconds since 1970; of a tree without git, the time of the last change of its change log.
 fn epoch() -> Result<u64, String> {
     if let Some(epoch) = std::env::var("SOURCE_DATE_EPOCH").ok().and_then(|text| text.parse().ok()) {
         return Ok(epoch);
@@ -159,7 +159,7 @@ fn fill(root: &Path, programs: &Path) -> Result<(), String> {
     }
     for (_, program) in cargo::programs() {
         let folder = if program == "chimerctl" { "usr/bin" } else { "usr/lib/truechimer" };
-        // Who can't read a program can't trace who runs it from its first moment on; others can after an exec.
+        // Without permission to read a program, a user cannot trace a process from its start; after an exec others can.
         let mode = if program.starts_with("truechimer-keeper") { 0o711 } else { 0o755 };
         put(&programs.join(program), &root.join(folder).join(program), mode)?;
     }
@@ -173,7 +173,7 @@ fn template(name: &str) -> Result<String, String> {
     fs::read_to_string(&template).map_err(|error| format!("{}: {error}", template.display()))
 }
 
-/// Makes a folder and those above it, with the mode that they have when installed, whatever the umask is.
+/// Makes a folder and its parents, with the mode that they have when installed, whatever the umask is.
 fn folder(path: &Path) -> Result<(), String> {
     let explain = |error: std::io::Error| format!("{}: {error}", path.display());
     if path.is_dir() {
@@ -197,7 +197,7 @@ fn write(to: &Path, text: &str) -> Result<(), String> {
     fs::set_permissions(to, fs::Permissions::from_mode(0o644)).map_err(explain)
 }
 
-/// All that is below a folder, in the order of its names.
+/// Everything below a folder, in the order of names.
 fn walk(folder: &Path) -> Result<Vec<PathBuf>, String> {
     let explain = |error: std::io::Error| format!("{}: {error}", folder.display());
     let mut found = Vec::new();
@@ -212,7 +212,7 @@ fn walk(folder: &Path) -> Result<Vec<PathBuf>, String> {
     Ok(found)
 }
 
-/// In KiB, as dpkg counts: each file rounded up, one for whatever else there is.
+/// In KiB, as dpkg counts: each file rounded up, one for anything else.
 fn installed_size(files: &[PathBuf]) -> u64 {
     let kibibytes = |path: &PathBuf| match fs::symlink_metadata(path) {
         Ok(data) if data.is_file() => data.len().div_ceil(1024),

@@ -1,5 +1,5 @@
-//! Other implementations for the tests. They are unpacked, never installed: installed they would be services
-//! that fight over the clock, and Debian lets only one of them be there. Libraries that they lack are installed, as root.
+//! Other implementations for the tests. They are unpacked, never installed: installed, they would be services
+//! that compete for the clock, and Debian permits only one of them. Missing libraries are installed, as root.
 
 mod ntpd_rs;
 mod release;
@@ -11,11 +11,11 @@ use std::path::Path;
 use std::process::Command;
 
 const PACKAGES: [&str; 5] = ["chrony", "ntpsec", "ntpsec-ntpdig", "python3-ntp", "openntpd"];
-/// What the programs are linked with, beyond what every Debian has.
+/// The libraries that the programs need, beyond those of every Debian system.
 const LIBRARIES: [&str; 8] =
     ["libcap2", "libedit2", "libgnutls30", "libnettle8", "libseccomp2", "libbsd0", "libssl3", "iproute2"];
 
-/// Beside those of this machine's release, under names of their own.
+/// Next to those of this machine's release, under separate names.
 const NEWEST_PROGRAMS: [Program; 4] = [
     Program { package: "chrony", path: "usr/sbin/chronyd", name: "chronyd-newest" },
     Program { package: "ntpsec", path: "usr/sbin/ntpd", name: "ntpd-newest" },
@@ -60,12 +60,12 @@ pub fn fetch() -> Result<(), String> {
     Ok(())
 }
 
-/// Puts things where they are found although the package isn't installed.
+/// Puts files where they are found although the package is not installed.
 fn settle(package: &str, unpacked: &Path) -> std::io::Result<()> {
     match package {
-        // Its other name, by which it isn't taken for NTPsec's.
+        // Its other name, which distinguishes it from NTPsec's.
         "openntpd" => std::fs::rename(unpacked.join("usr/sbin/ntpd"), unpacked.join("usr/sbin/openntpd")),
-        // Its modules look for their library beside them.
+        // Its modules look for their library next to themselves.
         "python3-ntp" => {
             let modules = unpacked.join("usr/lib/python3/dist-packages/ntp");
             for folder in std::fs::read_dir(unpacked.join("usr/lib"))?.flatten() {
@@ -80,21 +80,21 @@ fn settle(package: &str, unpacked: &Path) -> std::io::Result<()> {
     }
 }
 
-/// Fetches what only some tests and benchmarks want: the newest of each that Debian has, and ntpd-rs. What
-/// is there already isn't fetched again: remove `target/peers/*-newest` for newer ones.
+/// Fetches what only some tests and benchmarks need: the newest version of each in Debian, and ntpd-rs. What
+/// exists already is not fetched again: remove `target/peers/*-newest` for newer versions.
 ///
 /// # Errors
-/// What can't be had, after all else was tried.
+/// What could not be fetched, after everything else was tried.
 pub fn fetch_more() -> Result<(), String> {
     let place = workspace().join("target/peers");
     std::fs::create_dir_all(&place).map_err(|error| format!("{}: {error}", place.display()))?;
     let newest = release::fetch(NEWEST, &NEWEST_PROGRAMS, &place);
-    // On machines for which Debian's isn't fetched.
+    // On machines for which Debian's is not fetched.
     let built =
         if bench::programs::find_peer("ntp-daemon").is_some() { Ok(()) } else { ntpd_rs::fetch(&place) };
     let missing: Vec<String> = [("the newest", newest), ("ntpd-rs", built)]
         .into_iter()
-        .filter_map(|(what, outcome)| Some(format!("{what} can't be had: {}", outcome.err()?)))
+        .filter_map(|(what, outcome)| Some(format!("{what} cannot be had: {}", outcome.err()?)))
         .collect();
     if missing.is_empty() { Ok(()) } else { Err(missing.join("\n")) }
 }

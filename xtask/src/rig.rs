@@ -10,7 +10,7 @@ use rig::runner::{self, Wish};
 /// Runs cases.
 ///
 /// # Errors
-/// A word that is none, a machine that cannot run guests, or a case that failed.
+/// An invalid word, a machine that cannot run guests, or a case that failed.
 pub fn run(words: &[&str]) -> Result<(), String> {
     if let ["shell", release, daemon, form @ ..] = words {
         return shell(release, daemon, form);
@@ -47,7 +47,7 @@ pub fn run(words: &[&str]) -> Result<(), String> {
     runner::run(&wish, package::neighbours)
 }
 
-/// `shell 12|13 truechimer|chronyd|none [whole]`: lines of standard input are run in a guest.
+/// `shell 12|13 truechimer|chronyd|none [whole]`: runs the lines of standard input in a guest.
 fn shell(release: &str, daemon: &str, form: &[&str]) -> Result<(), String> {
     let release = Release::ALL.into_iter().find(|known| known.number().to_string() == release);
     let daemon = match daemon {
@@ -60,7 +60,7 @@ fn shell(release: &str, daemon: &str, form: &[&str]) -> Result<(), String> {
     runner::shell(release.ok_or("12 or 13")?, daemon, wants, package::neighbours)
 }
 
-/// The daemon as it is shipped, and the first process of the guests of simulated days.
+/// The release build of the daemon, and the first process of the guests of simulated days.
 fn tools() -> Result<Tools, String> {
     let programs = cargo::build_release()?;
     let mut day = cargo::cargo();

@@ -86,7 +86,7 @@ fn understand(words: &[&str]) -> Result<Wishes, String> {
     Ok(wishes)
 }
 
-/// The days of one scenario, as many at once as there are processors.
+/// The days of one scenario, as many in parallel as there are processors.
 fn days(scenario: &Scenario, first: u64, seeds: u64) -> Vec<Figures> {
     let next = AtomicUsize::new(0);
     let threads = std::thread::available_parallelism().map_or(1, |n| n.get()).min(seeds.max(1) as usize);
@@ -105,11 +105,11 @@ fn days(scenario: &Scenario, first: u64, seeds: u64) -> Vec<Figures> {
                 })
             })
             .collect();
-        workers.into_iter().flat_map(|worker| worker.join().expect("a day doesn't panic")).collect()
+        workers.into_iter().flat_map(|worker| worker.join().expect("a day does not panic")).collect()
     })
 }
 
-/// What the daemon would have logged, and how it stands at the end.
+/// The daemon's log and its state at the end.
 fn tell(wishes: &Wishes) -> Result<(), String> {
     for scenario in &wishes.scenarios {
         let mut world = World::new(scenario, wishes.first_seed);

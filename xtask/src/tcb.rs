@@ -1,5 +1,5 @@
-//! What each process is made of: the crates linked into it and how many lines of Rust each of them has. The
-//! first number that an auditor asks for.
+//! What each process consists of: the crates linked into it and the lines of Rust of each of them. An
+//! auditor's first question.
 
 use crate::cargo::{cargo, programs, read};
 use serde_json::Value;
@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 /// Counts and prints.
 ///
 /// # Errors
-/// When cargo can't tell the dependencies or a source can't be read.
+/// If cargo cannot tell the dependencies or a source cannot be read.
 pub fn run() -> Result<(), String> {
     let folders = folders()?;
     for (package, program) in programs() {
@@ -28,8 +28,8 @@ pub fn run() -> Result<(), String> {
         for (name, version) in crates {
             let (folder, ours, macros) = folders
                 .get(&(name.clone(), version.clone()))
-                .ok_or_else(|| format!("cargo metadata doesn't know {name} {version}"))?;
-            // A macro runs in the compiler; what it makes is counted with the crate that calls it.
+                .ok_or_else(|| format!("cargo metadata does not know {name} {version}"))?;
+            // A macro runs in the compiler; its output is counted with the crate that calls it.
             if *macros {
                 continue;
             }
@@ -54,7 +54,7 @@ pub fn run() -> Result<(), String> {
         println!();
     }
     println!(
-        "Lines of Rust that aren't blank or comment only, test modules left out; the standard library isn't counted."
+        "Lines of Rust that are not blank or comment only, test modules left out; the standard library is not counted."
     );
     Ok(())
 }

@@ -12,9 +12,9 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-/// What needs power over the clock: a test program of the package truechimer-tests, and a part of the names of
-/// its tests (all of them where it is empty). The first one moves the kernel's clock, by a few milliseconds, and
-/// puts it back; the others look at a process that could.
+/// The tests that need power over the clock: a test program of the package truechimer-tests, and a part of the names
+/// of its tests (all of them if it is empty). The first one moves the kernel's clock, by a few milliseconds, and
+/// restores it; the others examine a process that could.
 const WITH_CLOCK: [(&str, &str); 2] =
     [("kernel_clock", ""), ("escapes", "a_process_that_keeps_the_clock_holds_one_capability")];
 
@@ -36,7 +36,7 @@ impl Tally {
 /// Runs the tests, or those whose names contain `filter`.
 ///
 /// # Errors
-/// When anything fails, or doesn't compile, or nothing was run.
+/// If anything fails, or does not compile, or nothing was run.
 pub fn run(filter: Option<&str>) -> Result<(), String> {
     let moves_the_clock = announce();
     run_command(cargo().args(["build", "--workspace", "--bins"]))?;
@@ -82,7 +82,7 @@ pub fn run(filter: Option<&str>) -> Result<(), String> {
     Ok(())
 }
 
-/// Says what can't be run here and why; returns whether the kernel's clock is ours to move.
+/// Prints what cannot be run here and why; returns whether this run may move the kernel's clock.
 fn announce() -> bool {
     let root = bench::is_root();
     let mut missing = Vec::new();
@@ -113,18 +113,18 @@ fn announce() -> bool {
     moves
 }
 
-/// Runs `body` in a thread that has given CAP_SYS_TIME up for good, with all that it starts. Capabilities
+/// Runs `body` in a thread that has given up CAP_SYS_TIME for good, with everything that it starts. Capabilities
 /// belong to threads, so the rest of this process keeps it.
 fn without_clock<T: Send>(body: impl FnOnce() -> Result<T, String> + Send) -> Result<T, String> {
     let guarded = move || {
         let clock = Capability::CAP_SYS_TIME;
-        // Only root needs it: for others an exec gives nothing back.
+        // Only root needs it: for others an exec restores nothing.
         if bench::is_root() {
             for set in
                 [CapSet::Bounding, CapSet::Ambient, CapSet::Inheritable, CapSet::Effective, CapSet::Permitted]
             {
                 caps::drop(None, set, clock).map_err(|error| {
-                    format!("CAP_SYS_TIME can't be given up ({error}): the tests don't run with power over the clock")
+                    format!("CAP_SYS_TIME cannot be given up ({error}): the tests do not run with power over the clock")
                 })?;
             }
         }
@@ -135,13 +135,13 @@ fn without_clock<T: Send>(body: impl FnOnce() -> Result<T, String> + Send) -> Re
     })
 }
 
-/// Runs a cargo test, shows what it prints, and sums up its closing lines.
+/// Runs a cargo test, shows its output, and sums up its closing lines.
 fn count(command: &mut Command) -> Result<(Tally, bool), String> {
     let mut child = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()
-        .map_err(|error| format!("cargo test can't be started: {error}"))?;
+        .map_err(|error| format!("cargo test cannot be started: {error}"))?;
     let mut tally = Tally::default();
     for line in BufReader::new(child.stdout.take().expect("was piped")).lines() {
         let line = line.map_err(|error| format!("cargo test printed something unreadable: {error}"))?;
@@ -162,7 +162,7 @@ fn closing_line(line: &str) -> Option<Tally> {
     Some(Tally { passed: number("passed")?, failed: number("failed")?, skipped: number("ignored")? })
 }
 
-/// A test that skipped itself in the first run and runs again in the second isn't a skipped one.
+/// A test that skipped itself in the first run and runs again in the second does not count as skipped.
 fn forget_second_runs(notes: &Path) {
     let Ok(text) = std::fs::read_to_string(notes) else { return };
     let again = |line: &str| WITH_CLOCK.iter().any(|(_, part)| !part.is_empty() && line.contains(part));

@@ -1,4 +1,4 @@
-//! One datagram out of a socket, with what the kernel says about it.
+//! One datagram from a socket, with the kernel's information about it.
 
 use network::clock::nanos;
 use nix::errno::Errno;
@@ -8,10 +8,10 @@ use nix::sys::time::TimeSpec;
 use std::io::IoSliceMut;
 use std::os::fd::{AsFd, AsRawFd};
 
-/// Room for all that the kernel says about one datagram: its stamps (64 octets) and an error (64).
+/// Space for the kernel's information about one datagram: its timestamps (64 octets) and an error (64).
 const CONTROL: usize = 256;
 
-/// Aligned as the kernel's headers in it have to be.
+/// Aligned as the kernel's headers in it require.
 #[repr(align(16))]
 struct Control([u8; CONTROL]);
 
@@ -20,20 +20,20 @@ struct Control([u8; CONTROL]);
 pub(crate) struct Arrival {
     /// Octets in the buffer.
     pub length: usize,
-    /// Whether there were more.
+    /// Whether it was truncated.
     pub is_truncated: bool,
     /// The kernel's timestamp, nanoseconds of CLOCK_REALTIME.
     pub stamp: Option<i64>,
 }
 
-/// What lay in a socket's error queue.
+/// A report from a socket's error queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Report {
-    /// The packet left then: nanoseconds of CLOCK_REALTIME.
+    /// The packet left at this time: nanoseconds of CLOCK_REALTIME.
     Left(i64),
-    /// Something is wrong on the way.
+    /// An error on the path.
     Trouble(Trouble),
-    /// Nothing that matters here.
+    /// Nothing of interest.
     Other,
 }
 
@@ -50,7 +50,7 @@ pub(crate) struct Trouble {
     pub errno: Errno,
 }
 
-/// Receives one datagram from whom the socket is connected to; never waits.
+/// Receives one datagram from the peer of a connected socket; never blocks.
 pub(crate) fn receive(socket: &impl AsFd, buffer: &mut [u8]) -> Result<Arrival, Errno> {
     let mut control = Control([0; CONTROL]);
     let mut slices = [IoSliceMut::new(buffer)];
@@ -59,10 +59,10 @@ pub(crate) fn receive(socket: &impl AsFd, buffer: &mut [u8]) -> Result<Arrival, 
     Ok(arrival(&message))
 }
 
-/// Takes one report from the error queue; never waits.
+/// Takes one report from the error queue; never blocks.
 pub(crate) fn report(socket: &impl AsFd) -> Result<Report, Errno> {
     let mut control = Control([0; CONTROL]);
-    // A returned packet is of no interest; without room for it, it is thrown away.
+    // A returned packet is of no interest; without space for it, the kernel drops it.
     let mut nothing = [0u8; 1];
     let mut slices = [IoSliceMut::new(&mut nothing)];
     let flags = MsgFlags::MSG_ERRQUEUE | MsgFlags::MSG_DONTWAIT;

@@ -57,7 +57,7 @@ pub(super) enum Step {
     Waiting,
     /// The query's end.
     Replied(PlainReply),
-    /// What may be the reply; only the engine can tell, and cancels the query if it is.
+    /// A packet that may be the reply; only the engine can tell, and cancels the query if it is.
     Candidate(ProtectedReply),
 }
 

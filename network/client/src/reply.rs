@@ -27,7 +27,7 @@ pub enum Rejection {
     Malformed,
     /// A mode other than 4.
     Mode,
-    /// A version that wasn't asked for.
+    /// A version that was not asked for.
     Version,
     /// Not the nonce of the query.
     Origin,

@@ -24,7 +24,7 @@ sockopt_impl!(
 );
 
 /// For a socket that sends one query: stamps both ways, ICMP errors told, packets never cut into fragments.
-/// What a kernel doesn't have of it costs accuracy or news, not the query.
+/// If a kernel lacks one of them, this costs accuracy or information, not the query.
 pub(crate) fn prepare_query(socket: &impl AsFd, is_ipv6: bool) {
     let stamps = TimestampingFlag::SOF_TIMESTAMPING_SOFTWARE
         | TimestampingFlag::SOF_TIMESTAMPING_TX_SOFTWARE
@@ -32,7 +32,7 @@ pub(crate) fn prepare_query(socket: &impl AsFd, is_ipv6: bool) {
         | TimestampingFlag::SOF_TIMESTAMPING_OPT_TSONLY;
     let _ = setsockopt(socket, sockopt::Timestamping, &stamps);
     // PROBE and not DO: a forged "fragmentation needed" must not make the kernel believe in a path that
-    // our packets don't fit (A044), nor allow fragments, in which others can put words (A043).
+    // our packets do not fit (A044), nor allow fragments, in which others can put words (A043).
     let _ = if is_ipv6 {
         let _ = setsockopt(socket, sockopt::Ipv6RecvErr, &true);
         let _ = setsockopt(socket, sockopt::Ipv6DontFrag, &true);

@@ -1,4 +1,4 @@
-//! A child as its parent knows it: a process id, a socket that brings what it says, a deadline.
+//! A child from its parent's point of view: a process id, a socket for its results, a deadline.
 
 use super::fork::fork_into;
 use super::key_exchange::exchange_keys;
@@ -21,13 +21,13 @@ use std::fmt;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::process::exit;
 
-/// How long a look-up may take: longer than a resolver's own retries to a name server that answers.
+/// Time limit of a look-up: longer than a resolver's own retries to a name server that answers.
 const LOOKUP: Span = Span::from_secs(10);
 
-/// How long a key exchange may take, with its look-ups.
+/// Time limit of a key exchange, including its look-ups.
 const EXCHANGE: Span = Span::from_secs(16);
 
-/// First descriptor that isn't a standard stream, and one above the highest that this role may have
+/// First descriptor that is not a standard stream, and one above the highest that this role may have
 /// (its limit of open files).
 const OTHERS: std::ops::Range<RawFd> = 3..64;
 
@@ -37,7 +37,7 @@ const UNCONFINED: i32 = 70;
 /// What a child runs.
 type Body = dyn Fn(&ToExchange, Link<FromExchange, ToExchange>);
 
-/// What children do, and how long they may take.
+/// The work of children, and its time limits.
 pub struct Work {
     body: Box<Body>,
     lookup: Span,
@@ -52,22 +52,22 @@ pub(super) struct Child {
     result: Link<ToExchange, FromExchange>,
     deadline: RawInstant,
     asked: Asked,
-    /// Kept until the exchange is known to have ended well.
+    /// Kept until the exchange is known to have succeeded.
     cookies: Vec<Cookie>,
 }
 
-/// Why there is nothing from a child itself.
+/// Why a child itself reported nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Trouble {
     /// The child process cannot be started now.
     NotStarted,
     /// It took longer than its deadline.
     Deadline,
-    /// It died, or said what it may not say.
+    /// It died, or sent a message that it may not send.
     Broken,
 }
 
-/// The end of a task of which there is nothing from a child.
+/// The result of a task whose child reported nothing.
 pub(super) const fn failed(task: &ToExchange, trouble: Trouble) -> FromExchange {
     match task {
         ToExchange::Resolve(resolve) => FromExchange::Failed(Failed {
@@ -100,7 +100,7 @@ fn carry_out(task: &ToExchange, roots: &RootFiles) -> Vec<FromExchange> {
 }
 
 impl Work {
-    /// What is asked for; narrows the filter first.
+    /// Performs the requested task; narrows the filter first.
     pub fn confined(inherited: Inherited) -> Self {
         let roots = RootFiles::from_words(&inherited);
         let body = move |task: &ToExchange, mut result: Link<FromExchange, ToExchange>| {
@@ -117,7 +117,7 @@ impl Work {
         Self { body: Box::new(body), lookup: LOOKUP, exchange: EXCHANGE }
     }
 
-    /// Something else instead: how a test plays a child that misbehaves.
+    /// Other work: how a test plays a child that misbehaves.
     pub fn other(
         body: impl Fn(&ToExchange, Link<FromExchange, ToExchange>) + 'static,
         deadline: Span,
@@ -161,7 +161,7 @@ impl Child {
         self.deadline
     }
 
-    /// The complete report once the child has ended: its messages if they are lawful, otherwise that it failed. Nothing
+    /// The complete report once the child has ended: its messages if they are permitted, otherwise a failure. Nothing
     /// is forwarded before that.
     pub(super) fn outcome(&mut self) -> Option<Vec<FromExchange>> {
         loop {
@@ -182,7 +182,7 @@ impl Child {
         }
     }
 
-    /// Ends the process, whatever it is doing; it is still to be waited for.
+    /// Kills the process; it must still be waited for.
     pub(super) fn kill(self) -> Pid {
         // It has not been waited for yet, so the kernel cannot have reused the pid.
         let _ = kill(self.pid, Signal::SIGKILL);
@@ -196,7 +196,7 @@ impl AsFd for Child {
     }
 }
 
-/// Waits for a child without waiting; whether it has to be waited for again.
+/// Checks without blocking whether a child has ended; returns whether it must be waited for again.
 pub(super) fn is_alive(pid: Pid) -> bool {
     match waitpid(pid, Some(WaitPidFlag::WNOHANG)) {
         Ok(WaitStatus::StillAlive) | Err(Errno::EINTR) => true,
@@ -204,7 +204,7 @@ pub(super) fn is_alive(pid: Pid) -> bool {
     }
 }
 
-/// In the child: the link to the engine and the results of siblings are not its business. Their owners in
+/// In the child: it must not have the link to the engine or the results of other children. Their owners in
 /// this copy of the parent's memory never run again: a child ends in `exit`.
 fn close_all_but(kept: &OwnedFd) {
     for fd in OTHERS.filter(|fd| *fd != kept.as_raw_fd()) {

@@ -1,4 +1,4 @@
-//! A connection to the first of a server's addresses that takes one (RFC 8305, in simple form): both families
+//! A connection to the first of a server's addresses that accepts one (RFC 8305, in simple form): both families
 //! in turn, each with a head start over the next.
 
 use ipc::message::exchange::ExchangeFailure;
@@ -13,10 +13,10 @@ use nix::sys::time::TimeSpec;
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
-/// What an address has before the next one is tried beside it (RFC 8305 section 5).
+/// Head start of an address before the next one is tried in parallel (RFC 8305 section 5).
 const HEAD_START: Span = Span::from_millis(250);
 
-/// Most addresses that are tried: as many sockets may be open at once.
+/// Most addresses that are tried: as many sockets may be open at the same time.
 const MOST: usize = 8;
 
 /// A connection that is being made.
@@ -25,8 +25,8 @@ struct Attempt {
     address: SocketAddr,
 }
 
-/// Connects; the stream blocks. It returns an error only if every address refuses: the process that ends this one
-/// decides how long it may take.
+/// Connects; the stream is in blocking mode. Returns an error only if every address refuses: the process that ends
+/// this one sets the time limit.
 ///
 /// # Errors
 /// `Refused` if one of the addresses refused, otherwise `Unreachable`.
@@ -57,13 +57,13 @@ pub(super) fn connect_to_any(addresses: &[SocketAddr]) -> Result<(TcpStream, Soc
                 Ok(error) => note(&mut failure, Errno::from_raw(error)),
                 Err(errno) => note(&mut failure, errno),
             }
-            // The next needn't wait for its turn any more.
+            // The next one does not have to wait for its turn.
             next_start = RawInstant::MIN;
         }
     }
 }
 
-/// The families in turn, beginning with that of the first address; each in its own order.
+/// The families in turn, beginning with that of the first address; each family keeps its order.
 fn interleave(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
     let leads =
         |address: &&SocketAddr| addresses.first().is_some_and(|first| first.is_ipv4() == address.is_ipv4());
@@ -82,7 +82,7 @@ fn start(address: SocketAddr) -> Result<Attempt, Errno> {
     }
 }
 
-/// Which attempts came to an end, in ascending order.
+/// The attempts that have ended, in ascending order.
 fn wait(open: &[Attempt], timeout: Option<i64>) -> Vec<usize> {
     let place = |attempt| PollFd::new(AsFd::as_fd(attempt), PollFlags::POLLOUT);
     let mut places: Vec<PollFd<'_>> = open.iter().map(|attempt| place(&attempt.socket)).collect();
@@ -149,10 +149,10 @@ mod tests {
     }
 
     #[test]
-    fn a060_where_nobody_listens_the_connection_is_refused() {
+    fn a060_where_no_process_listens_the_connection_is_refused() {
         assert_eq!(connect_to_any(&[deaf(), deaf()]).unwrap_err(), ExchangeFailure::Refused);
         assert_eq!(connect_to_any(&[]).unwrap_err(), ExchangeFailure::Unreachable);
-        // Nothing is routed there (RFC 5737), or nothing answers; only a host could refuse.
+        // This address is not routed (RFC 5737), or nothing answers; only a host could refuse.
         let broadcast = address("255.255.255.255:4460");
         assert_eq!(connect_to_any(&[broadcast]).unwrap_err(), ExchangeFailure::Unreachable);
     }

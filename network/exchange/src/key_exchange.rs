@@ -1,4 +1,4 @@
-//! What a child does for a key exchange: from the server's name to keys and cookies (RFC 8915 section 4).
+//! A child's work for a key exchange: from the server's name to keys and cookies (RFC 8915 section 4).
 
 use super::connect::connect_to_any;
 use super::lookup;
@@ -17,7 +17,7 @@ use protocol::nts::ke_response::{Response, ResponseError};
 use protocol::nts::server_name::ServerName;
 use std::net::{IpAddr, SocketAddr};
 
-/// Exchanges keys; gives all that is to be said, in its order.
+/// Exchanges keys; returns all messages to be sent, in order.
 pub(super) fn exchange_keys(exchange: &Exchange, files: &RootFiles) -> Vec<FromExchange> {
     attempt(exchange, files).unwrap_or_else(|reason| {
         vec![FromExchange::ExchangeFailed(ExchangeFailed { id: exchange.id, reason })]
@@ -37,7 +37,7 @@ fn attempt(exchange: &Exchange, files: &RootFiles) -> Result<Vec<FromExchange>, 
     let response = Response::decode(&session.message, offer, peer.ip()).map_err(reason)?;
 
     let keys = session.keys(response.algorithm, response.exporter)?;
-    // A server that just doesn't know record 1024 means the other keys.
+    // A server that does not know record 1024 means the other keys.
     let alternate = match response.exporter {
         Exporter::Legacy => Some(session.keys(response.algorithm, Exporter::Standard)?),
         Exporter::Standard => None,
@@ -81,7 +81,7 @@ fn addresses_of(exchange: &Exchange) -> Result<Vec<SocketAddr>, ExchangeFailure>
     }
 }
 
-/// Where to ask for the time. Only a server on this host may send us to this host.
+/// The server to ask for the time. Only a server on this host may refer us to this host.
 fn time_servers(response: &Response<'_>, peer: SocketAddr) -> Result<Addresses, ExchangeFailure> {
     let single = match response.server {
         None => SocketAddr::new(peer.ip(), response.port),
@@ -100,7 +100,7 @@ fn time_servers(response: &Response<'_>, peer: SocketAddr) -> Result<Addresses, 
         }
     };
     let single = Address::from(match (single, peer) {
-        // Of an address that is link-local the scope belongs to it.
+        // A link-local address includes its scope.
         (SocketAddr::V6(mut v6), SocketAddr::V6(peer)) if v6.ip() == peer.ip() => {
             v6.set_scope_id(peer.scope_id());
             SocketAddr::V6(v6)

@@ -1,22 +1,22 @@
-//! What a child may say: only about what it was started for, in the form that this has. The parent asks, for
-//! a child has read what strangers wrote and may be theirs. The engine judges the parent by the same rules.
+//! Which messages a child may send: only about its own task, in the form of this task. The parent checks, because
+//! a child has read untrusted input and may be compromised. The engine applies the same rules to the parent.
 
 use ipc::message::exchange::{
     Asked, Cookie, ExchangeFailed, ExchangeFailure, Failed, FromExchange, LookupFailure, Progress,
 };
 
-/// What a record of a child is.
+/// What a message of a child is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Judged {
     /// A cookie, with more to come.
     Cookie(Cookie),
-    /// The end.
+    /// The last message.
     End(FromExchange),
-    /// Nothing that it may say.
+    /// A message that it may not send.
     Unlawful,
 }
 
-/// Judges a record of the child that works on what was `asked`.
+/// Judges a message of the child whose task is `asked`.
 pub(super) fn judge(asked: &mut Asked, said: FromExchange) -> Judged {
     let is_a_childs = match said {
         FromExchange::Failed(Failed { reason, .. }) => is_a_childs(reason),
@@ -30,7 +30,7 @@ pub(super) fn judge(asked: &mut Asked, said: FromExchange) -> Judged {
     }
 }
 
-/// Whether a child may report this reason: the others are reported by its parent.
+/// Whether a child may report this reason: the other reasons are reported by its parent.
 const fn is_a_childs(reason: LookupFailure) -> bool {
     match reason {
         LookupFailure::NoSuchName

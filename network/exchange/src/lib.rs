@@ -1,23 +1,23 @@
 //! The exchange role: resolves names and exchanges keys, each in a separate child process.
 //!
-//! The resolver's answer, certificates and the messages of a key exchange come from strangers, and the code
+//! The resolver's answer, certificates and the messages of a key exchange are untrusted input, and the code
 //! that reads them is large. So it runs in a process that is forked for one name or one server, narrows its
-//! own filter, may come to one end, and is killed at its deadline. This parent reads nothing from outside and
-//! knows no TLS; of what a child says it takes records of the right form, for what this child was started
-//! for.
+//! own filter, may fail only by itself, and is killed at its deadline. This parent reads no external input and
+//! does no TLS; of a child's messages it accepts only those of the right form, about this child's
+//! task.
 //!
-//! A child starts as a copy of this process, so keys that came from another one must be gone by then: they are
-//! wiped when they have been passed on, and as long as something waits for the engine no child is started.
+//! A child starts as a copy of this process, so keys from an earlier exchange must be gone by then: they are
+//! wiped when they have been passed on, and no child is started while messages wait for the engine.
 //!
 //! ```text
-//!   fork           the one call that is unsafe
-//!   child          what the parent knows of a child
-//!   lawful         what a child may say
-//!   lookup         a child's work: a name
-//!   key_exchange   the other: keys and cookies of a server
-//!     connect        to the first address that takes a connection
-//!     roots          who vouches for servers
-//!     verify         whether the server is who it was asked to be
+//!   fork           the only unsafe call
+//!   child          a child from its parent's point of view
+//!   lawful         which messages a child may send
+//!   lookup         a child's work: resolve a name
+//!   key_exchange   a child's work: keys and cookies of a server
+//!     connect        to the first address that accepts a connection
+//!     roots          the trusted certificate authorities
+//!     verify         whether the server is the one that was requested
 //!     session        TLS, the request, the answer, the keys
 //! ```
 #![deny(unsafe_code)]
@@ -51,16 +51,16 @@ use std::os::fd::AsFd;
 /// Most look-ups and key exchanges that may be open (the engine's own limit too).
 const MOST: usize = 8;
 
-/// Most children that were killed and are not gone yet, before no more are started.
+/// With this many killed children that have not ended yet, no more are started.
 const MOST_DYING: usize = 16;
 
-/// How often a killed child is asked after.
+/// How often a killed child is waited for.
 const REAPING: Span = Span::from_millis(20);
 
-/// How often they are asked after when the role ends.
+/// How often they are waited for when the role ends.
 const FAREWELLS: usize = 10;
 
-/// Records that are read from the link before the children have their turn.
+/// Most messages that are read from the link before the children have their turn.
 const BURST: usize = 16;
 
 /// Runs until the link ends; sends the hello first.
@@ -103,7 +103,7 @@ impl Exchange {
         }
     }
 
-    /// What is ready: the link first, then the children in their order.
+    /// Which descriptors are ready: the link first, then the children in their order.
     fn wait(&self) -> Result<Vec<PollFlags>, Ending> {
         let mut places = Vec::with_capacity(1 + self.open.len());
         let interest = if self.engine.is_waiting() { PollFlags::POLLOUT } else { PollFlags::POLLIN };
@@ -123,7 +123,7 @@ impl Exchange {
 
     fn read_link(&mut self) -> Result<(), Ending> {
         for _ in 0..BURST {
-            // What waits may be keys, which the next child would get a copy of.
+            // Queued messages may contain keys, of which the next child would get a copy.
             if self.engine.is_waiting() {
                 break;
             }
@@ -159,7 +159,7 @@ impl Exchange {
         }
     }
 
-    /// Kills what still runs, and waits for it for a moment: a killed process needs little more.
+    /// Kills the children that still run, and waits briefly for them: a killed process ends soon.
     fn leave_no_child(&mut self) {
         self.dying.extend(self.open.drain(..).map(Child::kill));
         for _ in 0..FAREWELLS {
@@ -171,7 +171,7 @@ impl Exchange {
         }
     }
 
-    /// Passes on what came of a child. Whatever it still does, it is killed.
+    /// Passes on a child's report. The child is killed in any case.
     fn end(&mut self, at: usize, outcome: Vec<FromExchange>) -> Result<(), Ending> {
         self.dying.push(self.open.swap_remove(at).kill());
         outcome.into_iter().try_for_each(|message| self.engine.push(message))

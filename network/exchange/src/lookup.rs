@@ -1,4 +1,4 @@
-//! What the child does: asks the C library's resolver, once.
+//! A child's work for a look-up: it asks the C library's resolver, once.
 
 use ipc::address::Address;
 use ipc::message::exchange::{Addresses, Failed, FromExchange, LookupFailure, Resolve, Resolved};
@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 
-/// Ends of the sentences with which glibc and musl say why a name has no address. The standard library keeps nothing
+/// Ends of the messages with which glibc and musl explain why a name has no address. The standard library keeps nothing
 /// else of the resolver's answer, and no locale is ever set here.
 const SENTENCES: [(&str, LookupFailure); 7] = [
     ("Name or service not known", LookupFailure::NoSuchName),
@@ -21,7 +21,7 @@ const SENTENCES: [(&str, LookupFailure); 7] = [
 /// Where the C library finds its name servers.
 const RESOLVER_FILE: &str = "/etc/resolv.conf";
 
-/// Octets of it that are read.
+/// The most octets that are read of it.
 const MAX_RESOLVER_FILE: usize = 64 * 1024;
 
 /// Looks a name up.
@@ -33,7 +33,7 @@ pub(super) fn look_up(resolve: &Resolve) -> FromExchange {
     }
 }
 
-/// The first 16 addresses of a name that can be a host's and that `may_be_asked`.
+/// The first 16 addresses of a name that can belong to a host and that `may_be_asked`.
 ///
 /// # Errors
 /// Why there is none.
@@ -46,7 +46,7 @@ pub(super) fn addresses(
     collect(found, may_be_asked)
 }
 
-/// The engine has its own opinion of them.
+/// The engine has its own rules for these addresses.
 fn collect(
     found: impl Iterator<Item = SocketAddr>,
     may_be_asked: impl Fn(IpAddr) -> bool,
@@ -72,7 +72,7 @@ fn is_resolver_configured() -> bool {
     !name_servers(&String::from_utf8_lossy(&text)).is_empty()
 }
 
-/// Not with `std::fs::read`: that asks for the size with a call that the filter of this process ends it for.
+/// Not `std::fs::read`: it requests the size with a system call that this process's filter does not allow.
 fn read_resolver_file() -> io::Result<Vec<u8>> {
     let mut text = Vec::with_capacity(MAX_RESOLVER_FILE);
     File::open(RESOLVER_FILE)?.take(MAX_RESOLVER_FILE as u64).read_to_end(&mut text)?;

@@ -16,15 +16,15 @@ const MAX_FILE: u64 = 8 << 20;
 /// Most certificates in one file.
 const MAX_CERTIFICATES: usize = 1024;
 
-/// The words on the command line, in the order of a request's `roots`.
+/// The arguments, in the order of a request's `roots`.
 const WORDS: [&str; 5] = ["system-roots", "roots-1", "roots-2", "roots-3", "roots-4"];
 
-/// Where the sets of root certificates are.
+/// The files of the sets of root certificates.
 #[derive(Clone, Debug, Default)]
 pub struct RootFiles([Option<PathBuf>; WORDS.len()]);
 
 impl RootFiles {
-    /// As the words `system-roots=PATH` and `roots-1=PATH` to `roots-4=PATH` say.
+    /// From the arguments `system-roots=PATH` and `roots-1=PATH` to `roots-4=PATH`.
     pub fn from_words(inherited: &Inherited) -> Self {
         Self(WORDS.map(|word| inherited.text(word).map(PathBuf::from)))
     }
@@ -38,9 +38,9 @@ impl RootFiles {
 /// The certificates of one file.
 #[derive(Debug, Default)]
 pub(super) struct Roots {
-    /// Those that may vouch for others.
+    /// Those that may sign other certificates.
     anchors: Vec<TrustAnchor<'static>>,
-    /// All of them: each is trusted as it is.
+    /// All of them: each one is trusted directly.
     certificates: Vec<CertificateDer<'static>>,
 }
 
@@ -48,8 +48,8 @@ impl Roots {
     /// Reads a file of certificates in PEM.
     ///
     /// # Errors
-    /// The error of the failed system call; `InvalidData` for a file that is too long, has too many certificates, none,
-    /// or a broken one.
+    /// The error of the failed system call; `InvalidData` for a file that is too long, has too many certificates, has
+    /// none, or has an invalid one.
     pub(super) fn read(path: &Path) -> io::Result<Self> {
         let mut text = Vec::new();
         File::open(path)?.take(MAX_FILE + 1).read_to_end(&mut text)?;
@@ -75,7 +75,7 @@ impl Roots {
         &self.anchors
     }
 
-    /// Whether the file holds this very certificate.
+    /// Whether the file contains exactly this certificate.
     pub(super) fn pin(&self, certificate: &CertificateDer<'_>) -> bool {
         self.certificates.iter().any(|known| known == certificate)
     }
@@ -88,7 +88,7 @@ fn may_vouch(certificate: &CertificateDer<'_>) -> bool {
     let as_server = EndEntityCert::try_from(certificate).and_then(|server| {
         server.verify_for_usage(&[], &[], &[], at, KeyUsage::server_auth(), None, None).map(drop)
     });
-    // The oldest roots have no word for what they are.
+    // The oldest root certificates do not state a version.
     matches!(as_server, Err(Error::CaUsedAsEndEntity | Error::UnsupportedCertVersion))
 }
 

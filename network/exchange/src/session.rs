@@ -1,4 +1,4 @@
-//! One TLS connection for one key exchange (RFC 8915 sections 3 and 4): a request out, a message in, keys.
+//! One TLS connection for one key exchange (RFC 8915 sections 3 and 4): a request, a response, keys.
 
 use super::roots::Roots;
 use super::verify::{Verdict, Verifier};
@@ -15,18 +15,18 @@ use std::sync::Arc;
 use tls::crypto;
 use zeroize::Zeroize;
 
-/// Most octets that are read until TLS stands.
+/// Most octets that are read until the handshake is complete.
 const MAX_HANDSHAKE: u64 = 64 << 10;
 
-/// Most octets that are read after that: a message of 64 KiB, in records of no fewer than eight octets of it.
+/// Most octets that are read after that: a message of 64 KiB, in records with at least eight octets of it.
 const MAX_REST: u64 = 256 << 10;
 
 /// A connection to an authenticated server, and its answer.
 pub(super) struct Session {
     connection: ClientConnection,
-    /// The certificates.
+    /// The state of certificate verification.
     pub(super) verdict: Verdict,
-    /// The answer, a whole message.
+    /// The answer, a complete message.
     pub(super) message: Vec<u8>,
 }
 
@@ -42,10 +42,10 @@ fn name_of(server: &KeyServer) -> Result<ServerName<'static>, ExchangeFailure> {
 }
 
 impl Session {
-    /// Makes TLS stand, asks, and reads the answer.
+    /// Completes the handshake, sends the request, and reads the answer.
     ///
     /// # Errors
-    /// What is wrong with the connection, with TLS, with the certificate, or with the message's framing.
+    /// The fault of the connection, of TLS, of the certificate, or of the message's framing.
     pub(super) fn open(
         mut stream: &TcpStream,
         exchange: &Exchange,
@@ -77,14 +77,14 @@ impl Session {
         };
         let outcome = Self::converse(&mut connection, stream, request, why);
         connection.send_close_notify();
-        // A server that doesn't listen any more misses nothing.
+        // A failed shutdown does not matter: the answer has arrived.
         while connection.wants_write() && connection.write_tls(&mut stream).is_ok_and(|sent| sent > 0) {}
         let message = outcome?;
         let verdict = verifier.verdict().and_then(Result::ok).ok_or(ExchangeFailure::BadCertificate)?;
         Ok(Self { connection, verdict, message })
     }
 
-    /// Reads and writes until the message is whole.
+    /// Reads and writes until the message is complete.
     fn converse(
         connection: &mut ClientConnection,
         mut stream: &TcpStream,
@@ -111,7 +111,7 @@ impl Session {
                 return Err(if has_asked { ExchangeFailure::BadResponse } else { ExchangeFailure::Tls });
             }
             let read = connection.read_tls(&mut stream.take(left)).map_err(|error| {
-                // Other errors than the kernel's are of a message that is longer than TLS permits.
+                // Other errors than the kernel's come from a message that is longer than TLS permits.
                 if error.raw_os_error().is_some() { ExchangeFailure::Reset } else { ExchangeFailure::Tls }
             })?;
             left = left.saturating_sub(read as u64);
@@ -128,7 +128,7 @@ impl Session {
         }
     }
 
-    /// Takes what has arrived; whether the message is whole.
+    /// Processes the input that has arrived; returns whether the message is complete.
     fn collect(
         connection: &mut ClientConnection,
         arrived: usize,
@@ -139,7 +139,7 @@ impl Session {
             return Ok(false);
         }
         let start = message.len();
-        // Never more than was read from the socket, which is bounded.
+        // At most as much as was read from the socket, which is bounded.
         message.resize(start.saturating_add(arrived), 0);
         let place = message.get_mut(start..).ok_or(ExchangeFailure::BadResponse)?;
         connection.reader().read_exact(place).map_err(|_| ExchangeFailure::BadResponse)?;

@@ -1,8 +1,8 @@
 //! Verifies a server's identity: its certificate chain, at the time of the request.
 //!
-//! A host whose clock is known to be wrong may ask for *deferred validity*: if time is all that is wrong with
-//! the chain, it is judged at an instant at which all of it is valid, and which isn't before the earliest time
-//! that is possible. The engine then holds the answer back until others agree.
+//! A host whose clock is known to be wrong may request *deferred validity*: if only the time is wrong, the chain is
+//! judged at an instant at which all of it is valid, and which is not before the earliest possible time.
+//! The engine then withholds the result until other sources agree.
 
 use super::roots::Roots;
 use ipc::message::exchange::{Exchange, ExchangeFailure};
@@ -19,16 +19,16 @@ use webpki::{EndEntityCert, Error as PathError, KeyUsage};
 /// Most certificates that a server may send.
 const MAX_CHAIN: usize = 8;
 
-/// What became of a server's certificates.
+/// The result of verifying a server's certificates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Verdict {
     /// When the whole chain is valid.
     pub(super) validity: Validity,
-    /// Whether it isn't now.
+    /// Whether it is not valid now.
     pub(super) deferred: bool,
 }
 
-/// Judges one server, once.
+/// Verifies one server, once.
 #[derive(Debug)]
 pub(super) struct Verifier {
     roots: Roots,
@@ -39,12 +39,12 @@ pub(super) struct Verifier {
     verdict: OnceLock<Result<Verdict, ExchangeFailure>>,
 }
 
-/// Why a chain isn't good at an instant.
+/// Why a chain is not valid at an instant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Flaw {
-    /// At another one it might be.
+    /// At another instant it might be valid.
     Time(ExchangeFailure),
-    /// Or never.
+    /// It is never valid.
     Other(ExchangeFailure),
 }
 
@@ -54,7 +54,7 @@ impl Verifier {
         Self { roots, algorithms, now: seconds(exchange.now), not_before, verdict: OnceLock::new() }
     }
 
-    /// The verdict, if there is one.
+    /// The result, if verification has taken place.
     pub(super) fn verdict(&self) -> Option<Result<Verdict, ExchangeFailure>> {
         self.verdict.get().copied()
     }
@@ -98,7 +98,7 @@ impl Verifier {
         Err(never.unwrap_or(reason))
     }
 
-    /// The validity of the chain that leads to a root and is good at this instant.
+    /// The validity of the chain that leads to a root and is valid at this instant.
     fn check(
         &self,
         server: &CertificateDer<'_>,
@@ -144,7 +144,7 @@ fn flaw(error: PathError) -> Flaw {
     })
 }
 
-/// The alert for the server.
+/// The alert that the server is sent.
 fn alert(failure: ExchangeFailure) -> CertificateError {
     match failure {
         ExchangeFailure::Expired => CertificateError::Expired,

@@ -34,7 +34,7 @@ fn greeted(mut exchange: Exchange) -> Exchange {
     exchange
 }
 
-/// Children that do this, with a deadline of 500 ms.
+/// Children with this body, with a deadline of 500 ms.
 fn with_children(body: impl Fn(&Resolve, Answer) + Send + 'static) -> Exchange {
     greeted(Exchange::in_thread(move |link| {
         let body = move |task: &ToExchange, result: Answer| match task {

@@ -19,6 +19,7 @@ use network::ending::Ending;
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::os::fd::AsFd;
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 type Parent = Role<ToExchange, FromExchange, Ending>;
@@ -35,7 +36,7 @@ fn exchange(id: u64, port: u16) -> Exchange {
     }
 }
 
-/// An authority, and the exchange role that trusts it alone.
+/// An authority, and the exchange role that trusts only this one.
 fn world() -> (Authority, Place, Parent) {
     let (authority, place) = (Authority::new("root"), Place::new("keys"));
     let path = place.join("roots.pem");
@@ -49,7 +50,7 @@ fn world() -> (Authority, Place, Parent) {
     (authority, place, parent)
 }
 
-/// What came of an exchange, with the cookies before it.
+/// The outcome of an exchange, with the cookies before it.
 fn outcome(parent: &mut Parent, id: u64) -> Result<(Exchanged, Vec<Vec<u8>>), ExchangeFailure> {
     let mut cookies = Vec::new();
     loop {
@@ -74,7 +75,7 @@ fn keys_are_exchanged_by_the_real_program_in_its_full_confinement() {
     for id in 1..=3 {
         parent.send(&ToExchange::Exchange(exchange(id, server.address().port())));
         let (exchanged, found) = outcome(&mut parent, id).unwrap();
-        // It takes note after it has answered.
+        // The server records a conversation after it has answered.
         let all_seen = || Some(server.conversations()).filter(|seen| seen.len() as u64 == id);
         let seen = bench::programs::wait_for(Duration::from_secs(5), all_seen).unwrap().pop().unwrap();
         assert_eq!(found, cookies(8));
@@ -104,8 +105,10 @@ fn a059_a_server_that_drips_an_octet_at_a_time_and_one_that_never_ends_are_cut_o
     let (_authority, _place, mut parent) = world();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
+    let (accepted, is_accepted) = mpsc::channel();
     std::thread::spawn(move || {
         for (stream, endless) in listener.incoming().flatten().zip([false, true]) {
+            let _ = accepted.send(());
             std::thread::spawn(move || {
                 let mut stream = stream;
                 let octets = [22, 3, 3, 0x40, 0, 2, 0, 0xff, 0xff, 3, 3];
@@ -118,6 +121,7 @@ fn a059_a_server_that_drips_an_octet_at_a_time_and_one_that_never_ends_are_cut_o
                         break;
                     }
                     if !endless {
+                        // Slow enough that the record is not complete at the deadline.
                         std::thread::sleep(Duration::from_millis(500));
                     }
                 }
@@ -125,7 +129,7 @@ fn a059_a_server_that_drips_an_octet_at_a_time_and_one_that_never_ends_are_cut_o
         }
     });
     parent.send(&ToExchange::Exchange(exchange(1, port)));
-    std::thread::sleep(Duration::from_millis(100));
+    is_accepted.recv_timeout(Duration::from_secs(10)).expect("the first connection");
     parent.send(&ToExchange::Exchange(exchange(2, port)));
     assert_eq!(outcome(&mut parent, 2).unwrap_err(), ExchangeFailure::Tls);
     assert_eq!(outcome(&mut parent, 1).unwrap_err(), ExchangeFailure::Deadline);
@@ -244,14 +248,14 @@ fn a176_what_the_child_of_an_exchange_may_not_say_breaks_its_own_exchange_only()
             let _ = result.send(&said);
         };
         match id.0 {
-            // Another's.
+            // Another exchange's.
             1 => [cookie(*id), exchanged(ExchangeId(6), 1)].into_iter().for_each(say),
             2 => [cookie(ExchangeId(6)), exchanged(*id, 1)].into_iter().for_each(say),
             // Too many, too few, and none.
             3 => (0..1000).for_each(|_| say(cookie(*id))),
             4 => [cookie(*id), exchanged(*id, 2)].into_iter().for_each(say),
             5 => say(cookie(*id)),
-            // Not a record; and an end that isn't an exchange's.
+            // Not a message; and an end that is not an exchange's.
             6 => drop(nix::unistd::write(result.as_fd(), &[0x41; 60_000])),
             7 => say(FromExchange::Failed(ipc::message::exchange::Failed {
                 id: *id,
@@ -285,7 +289,9 @@ fn a176_what_the_child_of_an_exchange_may_not_say_breaks_its_own_exchange_only()
 fn look_ups_and_exchanges_count_up_together_and_share_their_bound() {
     let started = || {
         let hang = |_: &ToExchange, _: Link<FromExchange, ToExchange>| {
-            std::thread::sleep(Duration::from_secs(30));
+            loop {
+                nix::unistd::pause();
+            }
         };
         let mut parent = Parent::in_thread(move |link| {
             run(link, Shortfall::NONE, Work::other(hang, Span::from_millis(300)))

@@ -1,4 +1,4 @@
-//! The exchange role with key exchange servers of others: what it gets from them opens their time.
+//! The exchange role with key exchange servers of other implementations: their NTP servers accept its keys.
 
 use bench::nts::{NO_NEWEST_CHRONYD, NO_NTPD_RS, NtsPeer};
 use bench::peers::NO_CHRONYD;
@@ -43,7 +43,7 @@ fn exchange(peer: &NtsPeer, offer: AeadOffer) -> Result<(Exchanged, Vec<Vec<u8>>
     }
 }
 
-/// Whether the server takes the cookie and its answer opens with these keys.
+/// Whether the server accepts the cookie and its reply opens with these keys.
 fn opens_time(exchanged: &Exchanged, pair: &KeyPair, cookie: &[u8]) -> bool {
     let (algorithm, length) = match exchanged.keys.algorithm() {
         Aead::AesSivCmac256 => (Algorithm::AesSivCmac256, 32),
@@ -72,7 +72,7 @@ fn opens_time(exchanged: &Exchanged, pair: &KeyPair, cookie: &[u8]) -> bool {
     }
 }
 
-/// Each offer that the peer can take, with the algorithm that comes of it, gives keys that open its time.
+/// Each offer that the peer supports, with the resulting algorithm, gives keys that open its replies.
 fn gives_keys(peer: &NtsPeer, offers: &[(AeadOffer, Aead)]) {
     for (offer, algorithm) in offers {
         let (exchanged, cookies) = exchange(peer, *offer).unwrap_or_else(|why| panic!("{offer:?}: {why:?}"));

@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 
 type Answer = Link<FromExchange, ToExchange>;
 
-/// Of the secrets only this is written down, and only their makers put the two together.
+/// The only part of the secrets in the program's text; only the functions that make them combine the parts.
 const HALF: [u8; 32] = *b"half of a secret, of 32 octets..";
 const OTHER: u8 = 0xa5;
 
@@ -29,13 +29,13 @@ fn secret() -> Secret {
     Secret::new(&HALF.map(|octet| octet ^ OTHER))
 }
 
-/// So many of them.
+/// This many of them.
 fn addresses(count: usize) -> Addresses {
     let address = "192.0.2.1:123".parse::<std::net::SocketAddr>().unwrap();
     Addresses::new(vec![address.into(); count]).unwrap()
 }
 
-/// How often this process's memory holds the secret.
+/// How often the secret occurs in this process's memory.
 fn traces() -> usize {
     const PIECE: usize = 1 << 16;
     let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
@@ -52,7 +52,7 @@ fn traces() -> usize {
             let is_it = |part: &[u8]| part.iter().zip(HALF).all(|(octet, half)| *octet ^ OTHER == half);
             let hits = piece[..read].windows(32).filter(|part| is_it(part)).count();
             found += hits;
-            // What was read must not be found again when this buffer's turn comes.
+            // This buffer must not be found when its own turn comes.
             piece.fill(0);
             at += read as u64 - if read == PIECE { 32 } else { 0 };
         }
@@ -77,7 +77,7 @@ fn exchange_keys(exchange: &Exchange, mut result: Answer) {
     }));
 }
 
-/// Whether a child that is started after an exchange finds its keys; the engine reads slowly, or has room for all.
+/// How often a child that is started after an exchange finds its keys; the engine reads slowly, or has room for all.
 fn traces_after_an_exchange(has_room: bool) -> usize {
     let begun = std::env::temp_dir().join(format!("truechimer-secrets-{}-{has_room}", std::process::id()));
     let sign = begun.clone();
@@ -117,7 +117,7 @@ fn traces_after_an_exchange(has_room: bool) -> usize {
     let mut cookies = 0;
     while !begun.exists() {
         assert!(begin.elapsed() < Duration::from_secs(8), "no second child");
-        // Cookies alone: with the keys it would be this test that brings them into this process.
+        // Only cookies: with the keys, this test would bring them into this process itself.
         if begin.elapsed() > Duration::from_millis(500) && cookies < MAX_COOKIES {
             assert!(matches!(exchange.hear(), FromExchange::Cookie(_)));
             cookies += 1;

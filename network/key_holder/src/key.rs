@@ -11,7 +11,7 @@ use tls::certificate_verify::{named, put_together};
 use tls::provider;
 use tls::small_file;
 
-/// A private key that can do at least one scheme.
+/// A private key that supports at least one signature scheme.
 #[derive(Clone, Debug)]
 pub(super) struct Key {
     key: Arc<dyn SigningKey>,
@@ -34,7 +34,7 @@ impl Key {
         let key = provider::sign::any_supported_type(&der).ok()?;
         let fingerprint = Sha256::digest(key.public_key()?.as_ref()).into();
         let key = Self { key, fingerprint };
-        // Shows that it works, and that its signatures fit a message.
+        // Proves that the key works, and that its signatures fit into a message.
         let transcript = TranscriptHash::from_octets(&[0; 32]).ok()?;
         let schemes = [Scheme::EcdsaP256, Scheme::Ed25519, Scheme::RsaPss256];
         schemes.into_iter().any(|scheme| key.sign(&Sign { scheme, transcript }).is_some()).then_some(key)

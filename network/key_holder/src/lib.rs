@@ -33,26 +33,26 @@ use std::convert::Infallible;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 
-/// Signatures: 20,000 a second, 2,000 at once. More than a core makes.
+/// Signatures: 20,000 a second, 2,000 in a burst. More than a core can make.
 const SIGNATURE: Span = Span::saturating(50_000);
 const SIGNATURES: i64 = 2_000;
 
-/// Readings of the key: one a second, ten at once.
+/// Readings of the key: one a second, ten in a burst.
 const READING: Span = Span::from_millis(1_000);
 const READINGS: i64 = 10;
 
-/// Orders of one thread that are done before the key is read.
+/// Orders of one thread that are processed before the key is read.
 const BURST: usize = 16;
 
 /// A link to the key service: its requests arrive on it and are answered in order.
 type ServiceLink = Link<FromKeyHolder, ToKeyHolder>;
 
-/// The key, read before the filter is in force: what a library asks of the kernel when it is used first isn't
+/// The key, read before the filter is in force: the first use of a library makes system calls that are not
 /// allowed later.
 #[derive(Debug)]
 pub struct Holder {
     path: PathBuf,
-    /// Read last.
+    /// The result of the last reading.
     latest: Option<Key>,
 }
 
@@ -84,9 +84,9 @@ impl Holder {
 /// One link.
 struct Place {
     link: ServiceLink,
-    /// Signs here.
+    /// The key that this link's thread uses.
     key: Option<Key>,
-    /// An answer that the service had no room for. Until it has, nothing more is read from it.
+    /// An answer for which the service had no room. Until it is sent, nothing more is read from this link.
     late: Option<FromKeyHolder>,
 }
 
@@ -136,7 +136,7 @@ impl Work {
         }
     }
 
-    /// Reads the key. What threads ordered before that is done before: a `Use` means the key that was the last then.
+    /// Reads the key. Earlier orders of threads are processed first: a `Use` among them means the previous key.
     fn attend_first(&mut self) -> Result<(), Ending> {
         for at in 1..self.places.len() {
             for _ in 0..BURST {
@@ -164,7 +164,7 @@ impl Work {
         }
     }
 
-    /// One order of a thread, whether there was one: the other links have their turn then.
+    /// Processes one order of a thread; returns whether there was one. The other links have their turn then.
     fn attend(&mut self, at: usize) -> Result<bool, Ending> {
         let Some(place) = self.places.get_mut(at) else { return Ok(false) };
         if let Some(late) = place.late.take() {

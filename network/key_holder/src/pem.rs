@@ -1,11 +1,11 @@
-//! The private key out of its text form (RFC 7468), every copy of which is wiped.
+//! The private key from its text form (RFC 7468). Every copy of it is wiped.
 
 use zeroize::Zeroizing;
 
-/// What a key is packed in.
+/// The encoding of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Packing {
-    /// Any kind.
+    /// PKCS #8: a key of any type.
     Pkcs8,
     /// ECDSA.
     Sec1,
@@ -16,7 +16,7 @@ pub(super) enum Packing {
 const BEGIN: &[u8] = b"-----BEGIN ";
 const DASHES: &[u8] = b"-----";
 
-/// The first private key of a text and its packing; other blocks may stand before it.
+/// The first private key of a text and its encoding; other blocks may precede it.
 pub(super) fn first_key(text: &[u8]) -> Option<(Packing, Zeroizing<Vec<u8>>)> {
     let mut rest = text;
     loop {
@@ -39,9 +39,9 @@ fn find(octets: &[u8], wanted: &[u8]) -> Option<usize> {
     octets.windows(wanted.len()).position(|window| window == wanted)
 }
 
-/// Base 64, with spaces and ends of lines anywhere.
+/// Base64, with spaces and line breaks anywhere.
 fn decode(text: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
-    // Never grows: a vector that does leaves a copy behind.
+    // Never grows: growing would leave a copy behind.
     let mut octets = Zeroizing::new(Vec::with_capacity(text.len()));
     let (mut bits, mut count, mut padding) = (0u32, 0, 0);
     for character in text.iter().filter(|character| !character.is_ascii_whitespace()) {

@@ -1,8 +1,8 @@
-//! How often something is done at most.
+//! The highest rate of an action.
 
 use ipc::units::{RawInstant, Span};
 
-/// A bucket that holds `burst` tokens, and gets one after each `interval`.
+/// A bucket that holds `burst` tokens, and receives one after each `interval`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rate {
     interval: Span,
@@ -16,7 +16,7 @@ impl Rate {
         Self { interval, burst, full_at: RawInstant::MIN }
     }
 
-    /// Takes a token, if there is one.
+    /// Takes a token; returns whether there was one.
     pub(super) fn takes(&mut self, now: RawInstant) -> bool {
         let full_at = self.full_at.max(now);
         let missing = full_at.since(now).nanos();

@@ -1,4 +1,4 @@
-//! The key holder as a real process: what it can be asked, and what of its key is anywhere else.
+//! The key holder as a real process: which orders it follows, and where its key can be found.
 
 #[path = "../../key_service/tests/support/mod.rs"]
 mod support;
@@ -83,14 +83,14 @@ fn a179_a_million_orders_get_no_more_signatures_than_the_rate() {
 }
 
 #[test]
-fn a179_who_orders_and_never_reads_gets_no_further_and_others_are_served() {
+fn a179_a_thread_that_orders_and_never_reads_gets_no_further_and_others_are_served() {
     let setting = Setting::new();
     let mut holder = start(&setting);
     let mut ordered = 0;
     while ordered < 100_000 && holder.try_order(1, &order(Scheme::EcdsaP256, 7)) {
         ordered += 1;
     }
-    assert!(ordered < 100_000, "an end that isn't read is full some day");
+    assert!(ordered < 100_000, "an end that is not read is full some day");
     holder.order(2, &order(Scheme::EcdsaP256, 7));
     assert!(matches!(holder.hear(2), FromKeyHolder::Signed(_)));
     for _ in 0..ordered {
@@ -123,7 +123,7 @@ fn a_use_that_was_ordered_before_a_reload_means_the_key_before_it() {
         setting.replace(KeyKind::Ed25519);
         holder.order(0, &ToKeyHolder::Reload);
         if holder.hear(0) == FromKeyHolder::Key(KeyRead::Unreadable) {
-            // Too many in too short a time.
+            // Too many within too short a time.
             break;
         }
         setting.replace(KeyKind::P256);

@@ -1,4 +1,4 @@
-//! A request becomes a response (RFC 8915 section 4): keys out of the TLS connection, and cookies around them.
+//! From a request to a response (RFC 8915 section 4): keys from the TLS connection, and cookies that contain them.
 
 use super::session::{Context, End};
 use protocol::nts::MAX_COOKIES;
@@ -12,11 +12,11 @@ use protocol::nts::record::{ErrorCode, NoRoom};
 use rustls::server::ServerConnection;
 use zeroize::Zeroizing;
 
-/// Octets of the longest response: eight cookies of 104 octets with their heads, a host name of 253, and little
+/// Octets of the longest response: eight cookies of 104 octets with their record headers, a host name of 253, and a few
 /// more.
 const MAX_RESPONSE: usize = 1_280;
 
-/// The response to a whole request, and what it means.
+/// The response to a complete request, and its outcome.
 pub(super) fn answer(request: &[u8], tls: &ServerConnection, context: &Context) -> (Vec<u8>, End) {
     let policy = &context.settings.policy;
     match Request::decode(request).map(|request| request.agree()) {
@@ -42,7 +42,7 @@ pub(super) fn answer(request: &[u8], tls: &ServerConnection, context: &Context) 
     }
 }
 
-/// The response that says what is wrong.
+/// The response that reports an error.
 pub(super) fn error(code: ErrorCode) -> Vec<u8> {
     write(|out| encode_error(code, out))
 }

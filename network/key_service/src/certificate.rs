@@ -9,11 +9,11 @@ use std::path::Path;
 use tls::small_file;
 use tls::validity::Validity;
 
-/// Most certificates, and most octets of all together: what is sent in each handshake.
+/// Most certificates, and most octets of all together: all of it is sent in each handshake.
 const MAX_CHAIN: usize = 8;
 const MAX_OCTETS: usize = 16 * 1024;
 
-/// What the key of a certificate is.
+/// The type of a certificate's key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum KeyKind {
     /// ECDSA with P-256.
@@ -25,7 +25,7 @@ pub(super) enum KeyKind {
 }
 
 impl KeyKind {
-    /// What can be signed with it, best first.
+    /// The signature schemes that it supports, best first.
     pub(super) const fn schemes(self) -> &'static [Scheme] {
         match self {
             KeyKind::P256 => &[Scheme::EcdsaP256],
@@ -48,10 +48,10 @@ impl KeyKind {
     }
 }
 
-/// A certificate with those that lead to a root.
+/// A certificate with its intermediate certificates.
 #[derive(Clone, Debug)]
 pub(super) struct Certificate {
-    /// Its own first.
+    /// The server's certificate first.
     pub chain: Vec<CertificateDer<'static>>,
     pub kind: KeyKind,
     /// SHA-256 of its public key.
@@ -80,7 +80,7 @@ impl Certificate {
         let own = chain.first()?;
         let public_key = ParsedCertificate::try_from(own).ok()?.subject_public_key_info();
         let kind = KeyKind::of(&public_key)?;
-        // One that is never valid is of no use to any client, and no record may say so.
+        // A certificate that is never valid is of no use to any client, and a message cannot represent it.
         let validity = Validity::of(own).filter(|period| period.from <= period.until)?;
         Some(Self { kind, fingerprint: Sha256::digest(&public_key).into(), validity, chain })
     }
@@ -121,7 +121,7 @@ mod tests {
             Certificate::from_text(authority.issue_as(&order).chain_pem.as_bytes())
         };
         assert!(of(now(), now() + DAY).is_some());
-        assert!(of(now(), now() - DAY).is_none(), "the engine trusts nobody who uses one");
+        assert!(of(now(), now() - DAY).is_none(), "the engine trusts no server that uses one");
     }
 
     proptest! {

@@ -48,20 +48,20 @@ pub(super) enum Priority {
     Invested,
 }
 
-/// What becomes of a connection after it was attended to.
+/// How a connection continues after it was handled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
-    /// It is waited for as before.
+    /// It waits for the same event as before.
     Stays,
-    /// From here on it is waited for until it reads.
+    /// From now on it waits until the client reads.
     Blocks,
-    /// From here on it is waited for until it says something.
+    /// From now on it waits for input from the client.
     Unblocks,
     /// Close it.
     Closes,
 }
 
-/// What ended here, to be counted, and what becomes of the connection.
+/// The outcome, to be counted, and how the connection continues.
 pub(super) type Attended = (Option<End>, Outcome);
 
 impl Connection {
@@ -77,8 +77,8 @@ impl Connection {
         }
     }
 
-    /// Reads once, and says what there is to say. `has_closed`: the client sends nothing after what has arrived.
-    /// `piece` and `out` are room to work in.
+    /// Reads once, and writes what there is to write. `has_closed`: the client sends nothing after what has arrived.
+    /// `piece` and `out` are buffers to work in.
     pub(super) fn attend(
         &mut self,
         context: &Context,
@@ -113,8 +113,8 @@ impl Connection {
         if end.is_some() {
             self.stage = Stage::Leaving { ignored: 0 };
         }
-        // A client that has all closes first, and with it go the last traces of its connection here. One that
-        // failed may wait for us.
+        // A client that has everything closes first, so no TIME-WAIT state is left here. A client whose exchange
+        // failed may wait for the server to close.
         let is_said = self.say(out);
         let is_over = end.is_some_and(|end| end != End::Exchanged) && self.unsent.is_empty();
         match is_said.and_then(|()| if is_over { self.shut() } else { Ok(()) }) {
@@ -123,19 +123,19 @@ impl Connection {
         }
     }
 
-    /// Says that no more will come.
+    /// Tells the client that nothing more will follow.
     fn shut(&self) -> Result<(), Errno> {
         shutdown(self.stream.as_raw_fd(), Shutdown::Write)
     }
 
-    /// The client has had its time; whether that cost it its exchange.
+    /// The client's time is over; returns whether its exchange is lost.
     pub(super) fn run_out(&mut self, out: &mut Vec<u8>) -> bool {
         out.clear();
         match &mut self.stage {
             Stage::Silent => true,
             Stage::Talking(session) => {
                 session.run_out(out);
-                // It is closed next, whatever becomes of that.
+                // It is closed next, whether this succeeds or not.
                 let _ = self.say(out);
                 true
             }
@@ -143,7 +143,7 @@ impl Connection {
         }
     }
 
-    /// What is lost if the client is gone: nothing once everything was sent.
+    /// The outcome if the client is gone: none once everything was sent.
     fn loss(&self) -> Option<End> {
         (!matches!(self.stage, Stage::Leaving { .. })).then_some(End::Gone)
     }

@@ -1,4 +1,4 @@
-//! The key exchange service role: talks TLS with strangers, and hands out keys and cookies (RFC 8915 section 4).
+//! The key exchange service role: TLS with untrusted clients, which receive keys and cookies (RFC 8915 section 4).
 //!
 //! One thread reads the links to the engine and the key holder; the others serve the network. Each accepts connections
 //! from shared sockets, handles many of them at a time, and requests signatures from the key holder over its own link.
@@ -6,20 +6,20 @@
 //! network with too many connections loses its own first; and handshakes, the most expensive part, are counted before
 //! anything is computed.
 //!
-//! The private key isn't here. What is here: keys that seal cookies, shared with the server role, and for the
-//! length of an exchange the keys of one client.
+//! The private key is not in this process. It holds the keys that seal cookies, shared with the server role, and the
+//! keys of each client for the duration of its exchange.
 //!
 //! ```text
 //!   worker       one thread: connections and their deadlines
-//!   places       its connections, and who has to go
+//!   places       its connections, and which of them is closed first
 //!   connection   one socket
 //!   session         one exchange, as octets in and octets out
-//!   answer       a request becomes a response
-//!   limit        how many at a time, how many a second
-//!   certificate  read and understood
-//!   signing      signatures, asked of the key holder
+//!   answer       from a request to a response
+//!   limit        how many connections at a time, how many handshakes a second
+//!   certificate  read and parsed
+//!   signing      signatures, requested from the key holder
 //!   reload       how a new certificate comes into use
-//!   shared       what its threads share
+//!   shared       the state that threads share
 //! ```
 #![forbid(unsafe_code)]
 
@@ -61,10 +61,10 @@ use std::sync::Arc;
 use threads::{Gate, Reports, Watch};
 use worker::Worker;
 
-/// Records that are read from a link before other things have their turn.
+/// Most messages that are read from a link before other work.
 const BURST: usize = 16;
 
-/// Stack of a thread: a handshake takes less than a quarter of it.
+/// Stack size of a thread, octets: a handshake needs less than a quarter of it.
 const STACK: usize = 512 * 1024;
 
 /// How long a thread waits for a signature, microseconds.
@@ -78,7 +78,7 @@ pub struct WorkerThreads {
 }
 
 /// Starts a thread for each link to the key holder. They wait at the gate. Call this before the seccomp filter is
-/// installed, which allows no new threads. The sockets are bound, listen and don't block; the links do.
+/// installed, which allows no new threads. The sockets are bound, listen and do not block; the links do.
 ///
 /// # Errors
 /// [`Ending::Kernel`] if no thread or descriptor is available.
@@ -214,7 +214,7 @@ impl Service<'_> {
     }
 
     fn hear_holder(&mut self) -> Result<(), Ending> {
-        const OUT_OF_TURN: Ending = Ending::Rule("a word of the key holder that wasn't its turn");
+        const OUT_OF_TURN: Ending = Ending::Rule("a word of the key holder that was not its turn");
         for _ in 0..BURST {
             match self.holder.receive().map_err(of_holder)? {
                 Some(FromKeyHolder::Hello(shortfall)) if !self.is_holder_known => {
@@ -252,7 +252,7 @@ impl Service<'_> {
     }
 }
 
-/// The same fault, of the other link.
+/// The same error, on the other link.
 fn of_holder(ending: Ending) -> Ending {
     match ending {
         Ending::EngineGone => Ending::Holder(LinkError::Closed),
@@ -261,7 +261,7 @@ fn of_holder(ending: Ending) -> Ending {
     }
 }
 
-/// The keys that seal cookies, out of a message; `None` if it contradicts itself.
+/// The keys that seal cookies, from a message; `None` if they are inconsistent.
 fn take_over(given: &GivenKeys) -> Option<CookieKeys> {
     let given_ones = given.keys.get(..usize::from(given.count))?;
     let keys = given_ones.iter().map(|key| EpochKey::from_octets(key.epoch, key.key.octets()));

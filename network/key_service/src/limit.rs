@@ -1,4 +1,4 @@
-//! How many connections there are at a time, and how many handshakes a second: of all, and of one network, an
+//! How many connections there are at a time, and how many handshakes a second: in total, and from one network, an
 //! IPv4 /24 or IPv6 /48.
 //!
 //! A connection costs a descriptor and little memory, so it is counted from the start. A handshake is the most
@@ -18,11 +18,11 @@ const BUCKETS: usize = 1 << 10;
 
 const SECOND: i64 = 1_000_000_000;
 
-/// Most that a policy may allow.
+/// The highest values that a policy may have.
 pub(super) const MAX_CONNECTIONS: u16 = 512;
 pub(super) const MAX_RATE: u32 = 100_000;
 
-/// The network of a client.
+/// The network that a client belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Network(u64);
 
@@ -35,18 +35,18 @@ impl Network {
     }
 }
 
-/// What becomes of a new connection.
+/// The verdict on a new connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Entry {
     /// There is room.
     Free,
-    /// There is room if another one goes.
+    /// There is room if another one is closed.
     Full,
-    /// Its network has enough.
+    /// Its network has enough connections.
     Refused,
 }
 
-/// A bucket that is filled by what comes and runs dry in a second.
+/// A bucket that is filled by requests and drains within a second.
 #[derive(Clone, Copy, Debug, Default)]
 struct Bucket {
     /// 0: unused.
@@ -55,7 +55,7 @@ struct Bucket {
 }
 
 impl Bucket {
-    /// Whether one more is taken, of `rate` a second.
+    /// Counts one more if the rate of `rate` a second permits it; returns whether it does.
     fn has_room(&self, rate: u32, now: i64) -> bool {
         let waiting = self.dry_at.saturating_sub(now).clamp(0, SECOND);
         waiting <= SECOND - share(rate)
@@ -70,7 +70,7 @@ fn share(rate: u32) -> i64 {
     SECOND / i64::from(rate.clamp(1, MAX_RATE))
 }
 
-/// What all threads count together.
+/// The counts that all threads share.
 #[derive(Debug)]
 pub(super) struct Limits(Mutex<Counted>);
 
@@ -86,7 +86,7 @@ struct Counted {
 impl Limits {
     pub(super) fn new() -> Self {
         Self(Mutex::new(Counted {
-            // Room for all that there can be: it never grows.
+            // Allocated for the highest possible limit: it never grows.
             open: HashMap::with_capacity(2 * usize::from(MAX_CONNECTIONS)),
             total: 0,
             all: Bucket::default(),
@@ -99,7 +99,7 @@ impl Limits {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Counts a new connection unless its network has enough; one that needs room too.
+    /// Counts a new connection unless its network has enough, including one for which another must be closed.
     pub(super) fn enter(&self, network: Network, policy: &KeyPolicy) -> Entry {
         let mut counted = self.counted();
         let open = counted.open.get(&network).copied().unwrap_or(0);
@@ -111,7 +111,7 @@ impl Limits {
         if counted.total > policy.connections { Entry::Full } else { Entry::Free }
     }
 
-    /// A connection that was counted is gone.
+    /// A counted connection is closed.
     pub(super) fn leave(&self, network: Network) {
         let mut counted = self.counted();
         let Some(open) = counted.open.get(&network).copied() else { return };
@@ -124,7 +124,7 @@ impl Limits {
         }
     }
 
-    /// Whether a handshake is begun; counts it then.
+    /// Whether a handshake may begin; if so, counts it.
     pub(super) fn begins(&self, network: Network, policy: &KeyPolicy, now: RawInstant) -> bool {
         let now = now.nanos();
         let mut counted = self.counted();
@@ -149,7 +149,7 @@ impl Limits {
     }
 }
 
-/// Whether a policy is one.
+/// Whether a policy is valid.
 pub(super) fn is_possible(policy: &KeyPolicy) -> bool {
     (1..=MAX_CONNECTIONS).contains(&policy.connections)
         && (1..=policy.connections).contains(&policy.network_connections)

@@ -15,7 +15,7 @@ fn main() {
         for fd in listeners.iter().chain([&holder]) {
             start.block(fd, false);
         }
-        // Before the filter: it allows no socket option, and no thread.
+        // Before the filter, which allows neither socket options nor new threads.
         let start_threads = || start.required(start_threads(listeners, signing));
         let (shortfall, threads) = start.confine_then(Role::KeyService, start_threads);
         key_service::run(Link::new(engine), Link::new(holder), certificate, shortfall, threads)

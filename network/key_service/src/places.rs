@@ -5,10 +5,10 @@ use super::limit::Network;
 use ipc::units::RawInstant;
 use std::collections::{HashMap, VecDeque};
 
-/// Names of connections that are gone and that don't justify a scan of all of them.
+/// Tokens of closed connections that do not justify a scan of all tokens.
 const SLACK: usize = 64;
 
-/// The name of a connection in this thread: its place, and which of all that were there it is.
+/// The token of a connection in this thread: its place, and a number that tells apart the connections of one place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Token {
     place: u32,
@@ -27,7 +27,7 @@ impl Token {
 
 #[derive(Default)]
 struct Place {
-    /// Below 2^31, so that no token is the number of something else.
+    /// Below 2^31, so that it differs from the tokens of other descriptors.
     turn: u32,
     connection: Option<Connection>,
 }
@@ -41,7 +41,7 @@ pub(super) struct Places {
 }
 
 impl Places {
-    /// Takes a connection, accepted after all that are here.
+    /// Adds a connection, which was accepted after all others here.
     pub(super) fn add(&mut self, connection: Connection) -> Token {
         let place = self.free.pop().unwrap_or_else(|| {
             self.places.push(Place::default());
@@ -83,7 +83,7 @@ impl Places {
         }
     }
 
-    /// The connection that was accepted first, and when.
+    /// The connection that was accepted first, and the time of this.
     pub(super) fn oldest(&mut self) -> Option<(Token, RawInstant)> {
         while let Some(token) = self.order.front().copied() {
             if let Some(connection) = self.find(token) {
@@ -95,7 +95,7 @@ impl Places {
     }
 
     /// The connection of a network to be closed in favour of a new one of the same network: the oldest for which
-    /// nothing was computed.
+    /// no handshake has begun.
     pub(super) fn least_of(&self, network: Network) -> Option<Token> {
         let is_it = |token: &&Token| {
             let place = self.places.get(token.place as usize).filter(|place| place.turn == token.turn);
@@ -105,8 +105,8 @@ impl Places {
         self.order.iter().find(is_it).copied()
     }
 
-    /// The one that has to make room: of the lowest priority, of the network that has most of them here, the oldest.
-    /// So a network that fills this server with idle connections loses its own, while a newcomer has its time.
+    /// The connection to be closed for a new one: of the lowest priority, of the network with most of them here, the
+    /// oldest. A network that fills this server with idle connections thus loses its own, and a new client is served.
     pub(super) fn least(&self) -> Option<Token> {
         let here = |token: &Token| {
             let place = self.places.get(token.place as usize).filter(|place| place.turn == token.turn)?;
@@ -121,7 +121,7 @@ impl Places {
             let key = (connection.priority(), connection.network);
             Some((key.0, std::cmp::Reverse(shares.get(&key).copied().unwrap_or(0))))
         };
-        // The first of equals: the order is that of age.
+        // The first among equals: the order is that of age.
         self.order
             .iter()
             .filter_map(|token| Some((rank(token)?, token)))
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn a087_who_has_most_loses_first_and_the_oldest_of_equals() {
+    fn a087_the_network_with_most_connections_loses_first_and_the_oldest_of_equals() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let mut places = Places::default();
         let lone = places.add(connection(&listener, 1, 1));
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn a087_who_comes_and_goes_behind_one_that_stays_leaves_nothing_to_look_through() {
+    fn a087_connections_that_come_and_go_behind_one_that_stays_leave_nothing_to_look_through() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let mut places = Places::default();
         let stays = places.add(connection(&listener, 1, 1));

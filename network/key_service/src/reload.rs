@@ -1,5 +1,5 @@
-//! Reloading the certificate: it is read here, and its key by the key holder. If they match, each thread adopts both
-//! between two of its handshakes.
+//! Reloading the certificate: this process reads the certificate, the key holder its key. If they match, each thread
+//! adopts both between two of its handshakes.
 
 use super::certificate::Certificate;
 use super::shared::Shared;
@@ -7,7 +7,7 @@ use ipc::message::key_service::{KeyRead, Loaded};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// A reading of certificate and key, and the wish for another one.
+/// The state of a reload, and whether another one is requested.
 pub(super) struct Reload {
     path: PathBuf,
     stage: Stage,
@@ -15,11 +15,11 @@ pub(super) struct Reload {
 }
 
 enum Stage {
-    /// Nothing is under way.
+    /// No reload is in progress.
     Rests,
-    /// The key holder reads its key. An error: the certificate cannot be read ([`Certificate::read`]).
+    /// The key holder reads the key. An error: the certificate cannot be read ([`Certificate::read`]).
     Reads(Result<Arc<Certificate>, u16>),
-    /// The threads adopt it, or it cannot be used.
+    /// The threads adopt the certificate, or it cannot be used.
     Ends(Loaded),
 }
 
@@ -30,17 +30,17 @@ impl Reload {
         Self { path, stage: Stage::Reads(certificate), is_ordered: false }
     }
 
-    /// Someone wants both to be read anew. Several such wishes are one.
+    /// Requests a reload. Several outstanding requests are one.
     pub(super) const fn order(&mut self) {
         self.is_ordered = true;
     }
 
-    /// Whether it is wanted and possible.
+    /// Whether a reload is requested and can begin.
     pub(super) const fn is_due(&self) -> bool {
         self.is_ordered && matches!(self.stage, Stage::Rests)
     }
 
-    /// Reads the certificate; whether the key holder is to read the key.
+    /// Reads the certificate; returns whether the key holder is to read the key.
     pub(super) fn begin(&mut self) -> bool {
         self.is_ordered = false;
         self.stage = match Certificate::read(&self.path) {
@@ -50,7 +50,7 @@ impl Reload {
         matches!(self.stage, Stage::Reads(_))
     }
 
-    /// The key holder has read; `None` if no reload was requested.
+    /// The key holder has read the key; `None` if no reload was requested.
     pub(super) fn hear(&mut self, read: KeyRead, shared: &Shared) -> Option<()> {
         let Stage::Reads(certificate) = &self.stage else { return None };
         let loaded = match (certificate.clone(), read) {
@@ -67,8 +67,8 @@ impl Reload {
         Some(())
     }
 
-    /// What came of it, once; a certificate is in use when all threads have taken it over. Until then the key
-    /// holder must not read another key, which they would get with this certificate.
+    /// The result, once; a certificate is in use when all threads have adopted it. Until then the key
+    /// holder must not read another key, which threads would use with this certificate.
     pub(super) fn conclude(&mut self, shared: &Shared) -> Option<Loaded> {
         let Stage::Ends(loaded) = self.stage else { return None };
         if matches!(loaded, Loaded::InUse { .. }) && !shared.is_adopted() {

@@ -10,37 +10,37 @@ use std::sync::Arc;
 use threads::Version;
 use zeroize::Zeroize;
 
-/// Most octets that a client may send: its first message, and one whole record of TLS, so that it can be told that
+/// Most octets that a client may send: its first message, and one complete TLS record, so that it can be told that
 /// its request is too long.
 const MAX_HEARD: usize = 32 * 1024;
 
-/// An alert that ends everything (RFC 8446 section 6): no application protocol in common.
+/// An alert that ends the connection (RFC 8446 section 6): no application protocol in common.
 const NO_PROTOCOL: [u8; 7] = [21, 3, 3, 0, 2, 2, 120];
 
-/// What a thread has for its clients.
+/// The resources of a thread for its clients.
 #[derive(Debug)]
 pub(super) struct Context {
     pub settings: Arc<Version<Settings>>,
-    /// Nothing without a certificate.
+    /// `None` without a certificate.
     pub config: Option<Arc<ServerConfig>>,
 }
 
-/// What became of a client.
+/// The outcome for a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum End {
-    /// It has its cookies.
+    /// It has received its cookies.
     Exchanged,
-    /// Its request was answered with an error, or found nothing in common.
+    /// Its request was answered with an error, or had nothing in common with this server.
     Refused,
     /// TLS failed, on either side.
     Tls,
-    /// There were too many before it.
+    /// Too many handshakes came before it.
     Limited,
-    /// It went away.
+    /// It closed the connection.
     Gone,
 }
 
-/// An exchange under way.
+/// An exchange in progress.
 pub(super) struct Session {
     stage: Stage,
     heard: usize,
@@ -52,7 +52,7 @@ enum Stage {
     Over,
 }
 
-/// Inside TLS.
+/// The TLS connection, once it is accepted.
 struct Secret {
     tls: ServerConnection,
     request: Vec<u8>,
@@ -64,7 +64,7 @@ impl Session {
         Self { stage: Stage::Hello(Box::default()), heard: 0 }
     }
 
-    /// Whether the client's first message has been taken, and with it some of the budget.
+    /// Whether the client's first message was accepted, and counted against the budget.
     pub(super) const fn is_secret(&self) -> bool {
         matches!(self.stage, Stage::Secret(_))
     }
@@ -110,7 +110,7 @@ impl Session {
         end.and_then(|end| self.end(end))
     }
 
-    /// The client's time is up. It is told so if possible.
+    /// The client's time is over. It receives an error response if possible.
     pub(super) fn run_out(&mut self, out: &mut Vec<u8>) {
         if let Stage::Secret(secret) = &mut self.stage
             && !secret.tls.is_handshaking()
@@ -177,15 +177,15 @@ impl Secret {
         }
     }
 
-    /// Takes what TLS has deciphered, and answers when the request is whole.
+    /// Reads the decrypted data, and answers when the request is complete.
     fn take(&mut self, arrived: usize, context: &Context) -> Option<End> {
         let from = self.request.len();
-        // One octet more than a request may have shows one that is too long.
+        // Room for one octet more than a request may have: it shows one that is too long.
         let room = (MAX_REQUEST + 1).saturating_sub(from).min(arrived);
         self.request.resize(from + room, 0);
         let read = self.tls.reader().read(self.request.get_mut(from..)?).unwrap_or(0);
         self.request.truncate(from + read);
-        // The protocol was offered, or there would be no connection; it was chosen, or the client ended it.
+        // The client offered the protocol, or there would be no connection; it was selected, or the client ended it.
         let is_ours = self.tls.alpn_protocol() == Some(ALPN);
         let (response, end) = match self.boundary.find(&self.request) {
             Ok(None) if is_ours => return None,
@@ -196,7 +196,7 @@ impl Secret {
         Some(end)
     }
 
-    /// The response, and that it was all.
+    /// Sends the response and the close notification.
     fn say(&mut self, response: &[u8]) {
         use std::io::Write;
         let _ = self.tls.writer().write_all(response);

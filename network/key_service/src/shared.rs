@@ -1,4 +1,4 @@
-//! What the thread at the links and the threads at the sockets share.
+//! The state that the thread at the links and the threads at the sockets share.
 
 use super::certificate::Certificate;
 use super::limit::Limits;
@@ -9,10 +9,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Acquire, Ordering::Release};
 use threads::{Versions, Wakeup, Workers};
 
-/// Kinds of counts.
+/// Kinds of counters.
 pub(super) const KINDS: usize = KeyCounters::NAMES.len();
 
-/// What exchanges are made with.
+/// The settings of exchanges.
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
     pub policy: KeyPolicy,
@@ -20,7 +20,7 @@ pub(super) struct Settings {
     pub certificate: Option<Arc<Certificate>>,
 }
 
-/// Everything that is shared.
+/// All shared state.
 #[derive(Debug)]
 pub(super) struct Shared {
     pub limits: Limits,
@@ -28,10 +28,10 @@ pub(super) struct Shared {
     pub workers: Workers<Adopted, KINDS>,
 }
 
-/// What else is shared with one thread.
+/// The other state shared with one thread.
 #[derive(Debug)]
 pub(super) struct Adopted {
-    /// The version that it works with.
+    /// The version of the settings that it uses.
     version: AtomicU64,
     /// Wakes it.
     pub alarm: Wakeup,
@@ -49,13 +49,13 @@ impl Shared {
         })
     }
 
-    /// Replaces the settings, and wakes all threads so that what was before is forgotten.
+    /// Replaces the settings, and wakes all threads so that they drop the previous ones.
     pub(super) fn change(&self, change: impl FnOnce(&mut Settings)) {
         self.settings.change(change);
         self.workers.all().for_each(|thread| thread.alarm.wake());
     }
 
-    /// A thread works with this version from here on.
+    /// A thread uses this version from now on.
     pub(super) fn adopt(&self, number: usize, version: u64) {
         if let Some(thread) = self.workers.own(number) {
             thread.version.store(version, Release);
@@ -63,7 +63,7 @@ impl Shared {
         }
     }
 
-    /// Whether all threads work with the newest version.
+    /// Whether all threads use the newest version.
     pub(super) fn is_adopted(&self) -> bool {
         let now = self.settings.number();
         self.workers.all().all(|thread| thread.version.load(Acquire) == now)

@@ -1,5 +1,5 @@
-//! Signatures of handshakes, asked of the key holder: one question at a time over a thread's own link, and the
-//! thread waits for the answer. While it does, other threads go on.
+//! Signatures for handshakes, requested from the key holder: one request at a time over a thread's own link, and the
+//! thread waits for the answer. Meanwhile the other threads continue.
 
 use ipc::message::key_service::{FromKeyHolder, Scheme, Sign, Signature, ToKeyHolder};
 use ipc_link::{Link, LinkError};
@@ -12,12 +12,12 @@ use tls::certificate_verify::{named, take_apart};
 
 use super::certificate::KeyKind;
 
-/// A link to the key holder whose descriptor blocks, for a bounded time.
+/// A blocking link to the key holder, with a bounded waiting time.
 pub(super) struct Holder {
     link: Link<ToKeyHolder, FromKeyHolder>,
-    /// Answers that didn't come in time and may come yet.
+    /// Answers that did not arrive in time and may still arrive.
     owed: u32,
-    /// Why the link is of no use any more.
+    /// Why the link can no longer be used.
     failure: Option<LinkError>,
 }
 
@@ -31,7 +31,7 @@ impl Holder {
         self.failure
     }
 
-    /// From here on signatures are by the key that was read last.
+    /// From now on signatures are made with the key that was read last.
     pub(super) fn change_key(&mut self) {
         match self.link.send(&ToKeyHolder::Use) {
             Ok(_) => {}
@@ -41,7 +41,7 @@ impl Holder {
 
     fn sign(&mut self, order: Sign) -> Option<Signature> {
         let signed = self.ask(order);
-        // Out of step with a peer that is ours is the end; a full link is not.
+        // A peer of ours that is out of step ends the process; a full link does not.
         if let Err(error) = signed
             && error != LinkError::Full
         {
@@ -72,7 +72,7 @@ impl Holder {
     }
 }
 
-/// The private key, as this process sees it: a handle for the key holder.
+/// The private key in this process: a reference to the key holder.
 pub(super) struct HeldKey {
     pub holder: Arc<Mutex<Holder>>,
     pub kind: KeyKind,
@@ -126,7 +126,7 @@ impl Signer for Order {
     }
 }
 
-/// The one certificate.
+/// The only certificate.
 #[derive(Debug)]
 pub(super) struct Only(pub Arc<CertifiedKey>);
 

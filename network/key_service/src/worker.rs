@@ -27,23 +27,23 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// Time for a whole exchange, from the moment when the connection was accepted.
 pub const DEADLINE: Span = Span::from_millis(2_000);
 
-/// Most connections that are accepted before those that are there have their turn; many only while many come.
+/// Most connections that are accepted before existing ones have their turn; fewer while few arrive.
 const TURNS: usize = 32;
 
-/// Events that are taken at once.
+/// Most events that are received in one call.
 const EVENTS: usize = 64;
 
-/// How long nothing is accepted when the kernel has nothing to make a connection of.
+/// How long no connection is accepted after the kernel lacked resources for one.
 const PAUSE: Span = Span::from_millis(10);
 
-/// What a client is waited for: that it says something, or that it has said all.
+/// Which event a client is waited for: input, or room for output.
 const SAYS: EpollFlags = EpollFlags::EPOLLIN.union(EpollFlags::EPOLLRDHUP);
 
-/// Numbers of what isn't a connection: no token has the highest bit.
+/// Tokens of other descriptors than connections: no connection's token has the highest bit.
 const ALARM: u64 = u64::MAX;
 const LISTENERS: u64 = 1 << 63;
 
-/// One thread's own things.
+/// The state of one thread.
 pub(super) struct Worker {
     shared: Arc<Shared>,
     number: usize,
@@ -56,7 +56,7 @@ pub(super) struct Worker {
     certificate: Option<Arc<Certificate>>,
     /// Connections are accepted.
     is_open: bool,
-    /// Connections that are accepted next time.
+    /// Most connections to be accepted next time.
     turns: usize,
     places: Places,
     counters: KeyCounters,
@@ -95,7 +95,7 @@ impl Worker {
         })
     }
 
-    /// Exchanges keys until an essential call of the kernel or of the key holder fails.
+    /// Exchanges keys until an essential call to the kernel or the key holder fails.
     pub(super) fn work(&mut self) -> Ending {
         let mut events = [EpollEvent::empty(); EVENTS];
         loop {
@@ -132,7 +132,7 @@ impl Worker {
         }
     }
 
-    /// Takes new settings over.
+    /// Adopts new settings.
     fn follow(&mut self) -> Result<(), Errno> {
         let Some(settings) = self.shared.settings.other_than(self.version) else { return Ok(()) };
         let version = settings.number();
@@ -155,7 +155,7 @@ impl Worker {
         Ok(())
     }
 
-    /// Begins to accept connections: there is something to answer with.
+    /// Begins to accept connections: there is a certificate and there are keys.
     fn open(&mut self) -> Result<(), Errno> {
         self.is_open = true;
         for (at, listener) in (LISTENERS..).zip(self.listeners.iter()) {
@@ -188,7 +188,7 @@ impl Worker {
                     }
                     ErrorKind::ConnectionAborted | ErrorKind::Interrupted => continue,
                     _ => {
-                        // No room in the kernel: the connections that there are end within their deadlines.
+                        // The kernel has no resources: the existing connections end by their deadlines.
                         let _ = ppoll(&mut [], Some(TimeSpec::new(0, PAUSE.nanos())), None);
                         return;
                     }
@@ -197,7 +197,7 @@ impl Worker {
             count(&mut self.counters.accepted);
             let network = Network::of(address.ip());
             let mut entry = self.shared.limits.enter(network, &self.context.settings.policy);
-            // Else a few silent connections would keep all their neighbours out.
+            // Otherwise a few silent connections would lock out their whole network.
             if entry == Entry::Refused
                 && let Some(token) = self.places.least_of(network)
             {
@@ -209,7 +209,7 @@ impl Worker {
                     count(&mut self.counters.limited);
                     continue;
                 }
-                // A thread that has none may have one beyond the number: the others have them all.
+                // A thread without connections may have one above the limit: the other threads have all of them.
                 Entry::Full => self.make_room(),
                 Entry::Free => {}
             }
@@ -291,7 +291,7 @@ fn count(counter: &mut u64) {
     *counter = counter.saturating_add(1);
 }
 
-/// TLS 1.3 and nothing that is remembered of a client: no tickets, no sessions, no early data.
+/// TLS 1.3, and no state kept of a client: no tickets, no sessions, no early data.
 fn configure(
     certificate: &Certificate,
     holder: &Arc<Mutex<Holder>>,

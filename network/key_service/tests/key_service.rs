@@ -64,12 +64,12 @@ fn nothing_is_missing_of_their_confinement_and_they_end_with_the_engine() {
     let setting = Setting::new();
     let pair = KeyPair::start(&plan(&setting, 1, false));
     if pair.shortfall != Shortfall::NONE {
-        return skip("this host doesn't let a process be confined in full");
+        return skip("this host does not let a process be confined in full");
     }
     let process = bench::process::Process::read(pair.pids().0).unwrap();
     assert_eq!((process.seccomp, process.permitted, process.no_new_privileges), (2, 0, 1));
     let status = pair.ending(|pair| {
-        // Another end takes the place of the engine's, which is closed thereby.
+        // Another descriptor takes the place of the engine's end, which is closed by that.
         let (one, _) = std::os::unix::net::UnixStream::pair().unwrap();
         pair.engine = ipc_link::Link::new(one.into());
     });
@@ -106,7 +106,7 @@ fn each_kind_of_key_signs() {
     }
 }
 
-/// The C library's allocator counts the machine's processors when threads become many.
+/// The C library's allocator counts the processors when there are many threads.
 #[test]
 fn as_many_threads_as_there_may_be_exchange_keys_under_the_filter() {
     let setting = Setting::new();
@@ -124,7 +124,7 @@ fn as_many_threads_as_there_may_be_exchange_keys_under_the_filter() {
 }
 
 #[test]
-fn nobody_is_accepted_before_there_are_keys_and_a_certificate() {
+fn no_connection_is_accepted_before_there_are_keys_and_a_certificate() {
     let setting = Setting::new();
     let mut pair = KeyPair::start(&plan(&setting, 1, false));
     assert!(matches!(pair.loaded(), Loaded::InUse { .. }));
@@ -193,7 +193,7 @@ fn what_can_not_be_used_is_told_and_what_was_in_use_stays() {
 
     setting.write(&setting.key, other.key_pem.as_bytes());
     assert_eq!(reload(&mut pair), Loaded::Mismatch);
-    assert!(works(&pair), "the key that was read isn't used");
+    assert!(works(&pair), "the key that was read is not used");
     for bad in
         [&b""[..], b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", &vec![b'x'; 100_000]]
     {
@@ -359,7 +359,7 @@ fn a179_a_holder_that_signs_nothing_or_nonsense_or_late_costs_a_handshake_and_no
         let failed = std::thread::scope(|scope| {
             let client = scope.spawn(|| asked(&setting, pair.addresses[0], &[15]).is_err());
             if let Some(answer) = answer {
-                // The answer that was owed from before comes first, and is thrown away.
+                // The outstanding answer comes first, and is dropped.
                 let order = heard(&mut ends[1], Duration::from_secs(5));
                 assert!(matches!(order, Some(ToKeyHolder::Sign(_))), "{order:?}");
                 ends[1].send(&answer).unwrap();
@@ -376,7 +376,7 @@ fn a179_a_holder_that_signs_nothing_or_nonsense_or_late_costs_a_handshake_and_no
     assert!(pair.counters(|counters| counters.tls >= 3).exchanged == 0);
 }
 
-/// A server that lets its clients come back with early data, for one connection.
+/// A server that offers its clients resumption with early data, for one connection.
 fn welcome_early_data(setting: &Setting, config: &Arc<ClientConfig>) -> u32 {
     let identity = setting.authority.issue(&["localhost"]);
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());

@@ -16,7 +16,7 @@ use std::os::fd::AsRawFd;
 use std::time::Duration;
 use support::{Setting, plan};
 
-/// A connection from this address, all of which are on the loopback interface.
+/// A connection from this address of the loopback interface.
 fn connected(from: Ipv4Addr, to: SocketAddr) -> nix::Result<TcpStream> {
     let socket = socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
     setsockopt(&socket, sockopt::ReuseAddr, &true)?;
@@ -26,7 +26,7 @@ fn connected(from: Ipv4Addr, to: SocketAddr) -> nix::Result<TcpStream> {
 }
 
 /// An address in network number `number`.
-fn somebody(number: u32) -> Ipv4Addr {
+fn client_address(number: u32) -> Ipv4Addr {
     let [_, _, high, low] = number.to_be_bytes();
     Ipv4Addr::new(127, 1 + high, low, 1)
 }
@@ -44,7 +44,7 @@ fn open_files(pid: u32) -> usize {
 const HALF_A_HELLO: [u8; 11] = [22, 3, 1, 2, 0, 1, 0, 1, 252, 3, 3];
 
 #[test]
-fn a087_ten_thousand_slow_connections_from_as_many_networks_keep_nobody_from_his_exchange() {
+fn a087_ten_thousand_slow_connections_from_as_many_networks_keep_no_client_from_its_exchange() {
     const SLOW: u32 = 10_000;
     let most = getrlimit(Resource::RLIMIT_NOFILE).unwrap().1;
     setrlimit(Resource::RLIMIT_NOFILE, most.min(16_384), most).unwrap();
@@ -56,8 +56,8 @@ fn a087_ten_thousand_slow_connections_from_as_many_networks_keep_nobody_from_his
     let mut slow = Vec::new();
     let mut honest = 0;
     for number in 0..SLOW {
-        let Ok(mut stream) = connected(somebody(number), address) else { break };
-        // Some say nothing, some a little.
+        let Ok(mut stream) = connected(client_address(number), address) else { break };
+        // Some send nothing, some a little.
         if number % 2 == 0 {
             let _ = stream.write_all(&HALF_A_HELLO);
         }
@@ -97,13 +97,14 @@ fn a087_one_network_has_no_more_connections_than_its_share_and_the_next_one_has_
 }
 
 #[test]
-fn a087_who_drips_has_two_seconds_for_everything() {
+fn a087_a_client_that_drips_has_two_seconds_for_everything() {
     let setting = Setting::new();
     let mut pair = KeyPair::start(&plan(&setting, 1, false));
     pair.open(KeyPolicy::DEFAULT);
-    let mut drips = connected(somebody(1), pair.addresses[0]).unwrap();
+    let mut drips = connected(client_address(1), pair.addresses[0]).unwrap();
     let mut octets = [&HALF_A_HELLO[..], &[0; 500]].concat().into_iter();
     let end = bench::programs::wait_for(Duration::from_secs(20), || {
+        // An octet comes often enough that no limit on a single wait ends the connection.
         std::thread::sleep(Duration::from_millis(50));
         drips.write_all(&[octets.next().unwrap_or(0)]).err()
     });
@@ -135,7 +136,7 @@ fn a088_handshakes_above_the_rate_of_a_network_are_refused_and_those_of_others_a
     let counters = pair.counters(|counters| counters.accepted == 40);
     assert_eq!((counters.exchanged, counters.limited), (done, 40 - done));
     let config = setting.authority.client_config();
-    let other = connected(somebody(7), address).unwrap();
+    let other = connected(client_address(7), address).unwrap();
     let name = rustls::pki_types::ServerName::try_from("localhost").unwrap();
     let client = rustls::ClientConnection::new(config, name).unwrap();
     let mut stream = rustls::StreamOwned::new(client, other);
@@ -146,7 +147,7 @@ fn a088_handshakes_above_the_rate_of_a_network_are_refused_and_those_of_others_a
 }
 
 #[test]
-fn who_never_reads_is_dropped_in_time_and_blocks_nobody() {
+fn a_client_that_never_reads_is_dropped_in_time_and_blocks_no_other() {
     let setting = Setting::new();
     let mut pair = KeyPair::start(&plan(&setting, 1, false));
     pair.open(GENEROUS);
@@ -183,7 +184,7 @@ fn a097_noise_and_broken_connections_leave_a_service_that_works() {
         let length = (next() % 3_000) as usize;
         let mut octets: Vec<u8> = (0..length).map(|_| next() as u8).collect();
         if round % 2 == 0 {
-            // As far as the framing it looks like a handshake.
+            // Its framing looks like a handshake.
             octets.splice(..0, [22, 3, 3, (length >> 8) as u8, length as u8]);
         }
         let _ = stream.write_all(&octets);

@@ -14,14 +14,14 @@ pub struct AccessList {
     v6: Flat<u128>,
 }
 
-/// From each start on, up to the next one, the answer is the same. The first start is 0.
+/// Each verdict applies from its start to the next one. The first start is 0.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Flat<N> {
     starts: Vec<N>,
     allows: Vec<bool>,
 }
 
-/// More rules than a list can have, or more bits than an address has.
+/// More rules than a list may have, or a prefix longer than an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RuleError;
 
@@ -43,8 +43,8 @@ struct Range {
 }
 
 impl AccessList {
-    /// No rule at all.
-    pub fn nobody() -> Self {
+    /// No rule at all: no address is answered.
+    pub fn empty() -> Self {
         let v4 = Flat { starts: vec![0], allows: vec![false] };
         let v6 = Flat { starts: vec![0], allows: vec![false] };
         Self { v4, v4_index: Box::new([0; 256]), v6 }
@@ -72,7 +72,7 @@ impl AccessList {
             }
         }
         let (starts, allows) = flatten(v4, u128::from(u32::MAX));
-        // Within IPv4 by the width of its ranges.
+        // Sorted by the width of the range.
         let v4 = Flat { starts: starts.into_iter().map(|start| start as u32).collect(), allows };
         let mut v4_index = Box::new([0; 256]);
         for (octet, place) in (0u32..).zip(v4_index.iter_mut()) {
@@ -98,12 +98,12 @@ impl AccessList {
 }
 
 impl<N: PartialOrd + Copy> Flat<N> {
-    /// The last start that isn't above this address.
+    /// The last start that is not above this address.
     fn place(&self, address: N) -> usize {
         self.starts.partition_point(|start| *start <= address).saturating_sub(1)
     }
 
-    /// The answer, looked for among the starts from one place up to another.
+    /// The verdict, searched among the starts between two places.
     fn decide(&self, address: N, from: usize, to: usize) -> bool {
         let after = self.starts.get(from..to).unwrap_or_default().partition_point(|start| *start <= address);
         self.allows.get((from + after).wrapping_sub(1)).copied().unwrap_or(false)
@@ -116,7 +116,7 @@ fn range(prefix: u128, width: u32, bits: u32, allow: bool) -> Result<Range, Rule
     Ok(Range { start: prefix & !free, end: prefix | free, bits, allow })
 }
 
-/// Where the answer changes, and to what: within each range that of the narrowest one around it.
+/// The addresses at which the verdict changes: in each range, that of the narrowest enclosing rule applies.
 fn flatten(mut ranges: Vec<Range>, last: u128) -> (Vec<u128>, Vec<bool>) {
     // Wider ones first, and the one that denies after the one that allows, so that it covers it.
     ranges.sort_by_key(|range| (range.start, range.bits, !range.allow));
@@ -174,9 +174,9 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_answered_without_a_rule() {
+    fn no_client_is_answered_without_a_rule() {
         for source in ["192.0.2.1", "127.0.0.1", "::1", "2001:db8::1", "::ffff:192.0.2.1"] {
-            assert!(!allows(&AccessList::nobody(), source));
+            assert!(!allows(&AccessList::empty(), source));
         }
     }
 
@@ -253,7 +253,7 @@ mod tests {
         assert_eq!(AccessList::new(&[clothed]), Err(RuleError));
     }
 
-    /// Numbers without a pattern, the same in every run.
+    /// Pseudo-random numbers, the same in every run.
     struct Numbers(u64);
 
     impl Numbers {

@@ -15,13 +15,13 @@
 //!   respond          a request becomes a reply, or a reason to keep silent
 //!   protected        the same under NTS: opened first, answered later
 //!   access           who is answered
-//!   limit            how often
+//!   limit            how often clients are answered
 //!   interleave       when earlier replies left
-//!   outgoing         replies, put together for sending
+//!   outgoing         replies, arranged for sending
 //!   served_clock     the time that replies carry
 //!   smear            a leap second spread over a day
-//!   snapshot         what the engine said last, for all threads
-//!   shared           all else that threads share
+//!   snapshot         the latest state from the engine, for all threads
+//!   shared           the other state that threads share
 //! ```
 #![deny(unsafe_code)]
 

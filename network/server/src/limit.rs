@@ -42,11 +42,11 @@ pub const KISSED: i64 = 64;
 /// The most NTS NAKs in a second, for all clients together.
 pub const REFUSED: i64 = 1024;
 
-/// Most cookies in a second that are opened for addresses that ask too often.
+/// The most cookies in a second that are opened for addresses above their limits.
 pub const TRIED: i64 = 65_536;
 
-/// While too many come in all, a request weighs twice as much after each period, up to 2 to this power: a host is
-/// then answered once in eight seconds. With each period in which they don't, half as much.
+/// While there are too many requests in total, the weight of a request doubles each period, up to 2 to this power:
+/// a host is then answered once in eight seconds. After each period without excess, the weight is halved.
 const NARROWEST: u32 = 7;
 
 /// Length of a period, nanoseconds.
@@ -54,19 +54,19 @@ const PERIOD: i64 = SECOND / 4;
 
 const SECOND: i64 = 1_000_000_000;
 
-/// Time in the table: 2^16 ns, of which 32 bits go round in 78 hours.
+/// Unit of time in the table: 2^16 ns, of which 32 bits wrap after 78 hours.
 const TICK: u32 = 16;
 
-/// What becomes of a request.
+/// The verdict on a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// Answer.
     Within,
-    /// Too often; answer all the same.
+    /// Above the limit; answer all the same.
     Spared,
-    /// Too often; say so.
+    /// Above the limit; answer with a kiss code.
     Kiss,
-    /// Too often; keep silent.
+    /// Above the limit; do not answer.
     Over,
 }
 
@@ -75,7 +75,7 @@ pub enum Verdict {
 struct Limit {
     interval: i32,
     depth: i32,
-    /// Requests that it holds.
+    /// The requests that it holds.
     most: i32,
 }
 
@@ -88,20 +88,20 @@ impl Limit {
         Self { interval, depth: interval * most, most }
     }
 
-    /// What one request of this weight uses up; never so much that none fits.
+    /// The ticks that one request of this weight uses; never so many that none fits.
     fn share(&self, weight: i32) -> i32 {
         self.interval * weight.min(self.most)
     }
 }
 
-/// The table and the buckets of all together. It never grows.
+/// The table and the shared buckets. It never grows.
 #[derive(Debug)]
 pub struct Limiter {
     address: Limit,
     network: Limit,
     kisses: bool,
     seed: RandomState,
-    /// Key (upper half) and time of running dry (lower half).
+    /// Key (upper half) and the time at which the bucket is empty (lower half).
     entries: Box<[AtomicU64]>,
     plain: Crowd,
     protected: Crowd,
@@ -149,7 +149,7 @@ impl Bucket {
         Self { interval: SECOND / rate.max(1), dry_at: AtomicI64::new(0) }
     }
 
-    /// Whether there was room.
+    /// Takes a token; returns whether there was one.
     fn takes(&self, now: i64) -> bool {
         let dry_at = self.dry_at.load(Relaxed);
         // A clock never goes back by more than the bucket is deep.
@@ -166,7 +166,7 @@ impl Bucket {
 #[derive(Debug, Default)]
 struct Narrowness {
     power: AtomicU64,
-    /// Not 0: in this period too many were answered.
+    /// Not 0: too many requests were answered in this period.
     excess: AtomicU64,
     period_ends: AtomicI64,
 }
@@ -184,7 +184,7 @@ impl Narrowness {
         if (ends.saturating_sub(PERIOD)..ends).contains(&now) {
             return power;
         }
-        // After a silence of several periods as many are made up for.
+        // After a silence, several periods are made up for at once.
         let idle = u32::try_from(now.saturating_sub(ends).max(0) / PERIOD).unwrap_or(u32::MAX);
         let next = match self.excess.swap(0, Relaxed) {
             0 => power.saturating_sub(idle.saturating_add(1)),
@@ -262,7 +262,7 @@ impl Limiter {
         Verdict::Within
     }
 
-    /// Whether this sender's cookie is worth being opened. Nothing is counted yet against the sender.
+    /// Whether this sender's cookie may be opened. The request is not yet counted against the sender.
     pub fn tries(&self, source: &Source, now: RawInstant) -> bool {
         self.look_up(source, now).has_room(self) || self.trial.takes(now.nanos())
     }
@@ -285,7 +285,7 @@ impl Limiter {
     }
 
     fn look_up(&self, source: &Source, now: RawInstant) -> Seen {
-        // A network and the host in it: one number for each of them, those of IPv6 above all of IPv4's.
+        // A network and a host in it, as one number each; those of IPv6 are above all of IPv4's.
         let (network, host) = match source.ip {
             IpAddr::V4(v4) => {
                 let v4 = u64::from(u32::from(v4));
@@ -321,7 +321,7 @@ impl Limiter {
         }
     }
 
-    /// Where the entry of a key with this hash is, or is to be, and how full its bucket is.
+    /// The entry of a key with this hash, existing or new, and the fill level of its bucket.
     fn place(&self, hash: u64, limit: &Limit, now: u32) -> Place {
         // Zero marks an unused entry.
         let tag = (hash >> 32) as u32 | 1;
@@ -354,7 +354,7 @@ impl Limiter {
     }
 }
 
-/// A sender's two buckets, and what a request takes up of each.
+/// A sender's two buckets, and the ticks that a request uses of each.
 struct Seen {
     host: Place,
     network: Place,
@@ -373,7 +373,7 @@ impl Seen {
 struct Place {
     at: usize,
     tag: u32,
-    /// Ticks until the bucket is dry.
+    /// Ticks until the bucket is empty.
     waiting: i32,
 }
 

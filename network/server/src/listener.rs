@@ -19,7 +19,7 @@ pub struct Listener {
     address: SocketAddr,
 }
 
-/// Takes bound UDP sockets over. Before the filter: it sets socket options.
+/// Takes ownership of bound UDP sockets. Call this before the filter is in force: it sets socket options.
 ///
 /// # Errors
 /// [`Ending::Kernel`] if a descriptor is not a bound UDP socket.
@@ -27,7 +27,7 @@ pub fn listen(sockets: Vec<OwnedFd>) -> Result<Vec<Listener>, Ending> {
     sockets.into_iter().map(Listener::new).collect()
 }
 
-/// Deals sockets out to threads: those that share an address are of as many threads.
+/// Distributes sockets among threads: those that share an address belong to as many threads.
 pub(super) fn deal(listeners: Vec<Listener>) -> Vec<Vec<Listener>> {
     let mut threads: Vec<Vec<Listener>> = Vec::new();
     for listener in listeners {
@@ -53,20 +53,20 @@ impl Listener {
         };
         let is_single = !address.ip().is_unspecified();
         prepare(&socket, address.is_ipv6(), is_single).map_err(refused)?;
-        // A thread that has one socket waits in the call that receives.
+        // A thread with one socket waits in the receiving call.
         let flags = OFlag::from_bits_retain(fcntl(&socket, FcntlArg::F_GETFL).map_err(refused)?);
         fcntl(&socket, FcntlArg::F_SETFL(flags & !OFlag::O_NONBLOCK)).map_err(refused)?;
         Ok(Self { socket, address })
     }
 
-    /// What it is bound to.
+    /// Its local address.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 }
 
-/// For a bound socket that answers: stamps on arrival, a longer queue, and, bound to more than one address, the
-/// one that was asked.
+/// Options of a bound socket: arrival timestamps, a larger buffer, and, if bound to more than one address, the
+/// destination address.
 fn prepare(socket: &impl AsFd, is_ipv6: bool, is_single: bool) -> Result<(), Errno> {
     let stamps = TimestampingFlag::SOF_TIMESTAMPING_SOFTWARE | TimestampingFlag::SOF_TIMESTAMPING_RX_SOFTWARE;
     let _ = setsockopt(socket, sockopt::Timestamping, &stamps);

@@ -10,7 +10,7 @@ fn main() {
     network::start::run(Process::Server.program(), |start, link| {
         let sockets = start.required(start.inherited().fds("sockets"));
         let clock = start.required(start.inherited().optional_fd("clock"));
-        // Before the filter: it allows no socket option, and no thread.
+        // Before the filter, which allows neither socket options nor new threads.
         let listeners = start.required(listen(sockets));
         let start_threads = || start.required(start_threads(listeners, clock.as_ref()));
         let (shortfall, threads) = start.confine_then(Role::Server, start_threads);

@@ -99,7 +99,7 @@ impl Batch {
     /// Allocates; the kernel provides pages on first use.
     pub(super) fn new() -> Self {
         let layout = Layout::new::<Memory>();
-        // SAFETY: the layout isn't of size zero.
+        // SAFETY: the layout is not of size zero.
         let Some(memory) = NonNull::new(unsafe { alloc_zeroed(layout) }.cast::<Memory>()) else {
             handle_alloc_error(layout)
         };
@@ -184,7 +184,7 @@ impl Batch {
     /// The octets of one slot, to write a reply over its request.
     ///
     /// # Panics
-    /// Where there is no such slot.
+    /// If there is no such slot.
     pub(super) fn octets_mut(&mut self, at: usize) -> &mut [u8; ROOM] {
         assert!(at < BATCH);
         // SAFETY: the memory is valid, and `self` is borrowed exclusively.
@@ -205,7 +205,7 @@ impl Batch {
     /// Room for the control data of one message.
     ///
     /// # Panics
-    /// Where there is no such message.
+    /// If there is no such message.
     pub(super) fn control_mut(&mut self, message: usize) -> &mut [u8; CONTROL_OUT] {
         assert!(message < BATCH);
         // SAFETY: in bounds, exclusively borrowed; CONTROL_OUT octets are CONTROL_OUT / 8 words.

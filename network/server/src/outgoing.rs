@@ -1,8 +1,8 @@
-//! Replies of one batch, put together for sending: those to one client become one message of segments, which the
+//! Replies of one batch, arranged for sending: those to one client become one message of segments, which the
 //! kernel cuts into datagrams at the end of its path instead of at the beginning (UDP_SEGMENT).
 //!
-//! Sending is most of what a reply costs, so each message learns from the ones before it how long after the
-//! clock was read it will leave, and its transmit timestamp says that moment.
+//! Sending is most of a reply's cost, so each message learns from the previous ones how long after the
+//! reading of the clock it will leave, and its transmit timestamp states that moment.
 
 use super::control_message::Target;
 use super::interleave::Name;
@@ -11,13 +11,13 @@ use super::source::Source;
 use std::net::IpAddr;
 use std::ops::Range;
 
-/// Replies between two readings of the clock, a message more or less.
+/// Approximate number of replies between two readings of the clock.
 const CHUNK: usize = 8;
 
-/// A message of several segments takes this part of a message's time longer for each of them but the first.
+/// Each segment of a message but the first takes this fraction of a message's time.
 const SEGMENTS: usize = 6;
 
-/// Longest time that one message is believed to take, nanoseconds: what is longer was an interruption.
+/// Longest plausible time of one message, nanoseconds: anything longer was an interruption.
 const SLOWEST: i64 = 20_000;
 
 /// A reply in its slot.
@@ -29,16 +29,16 @@ pub(super) struct Addressed {
     pub source: Source,
     /// The local address to send from; `None` if the socket is bound to it.
     pub target: Option<Target>,
-    /// Its transmit timestamp is to be written.
+    /// Its transmit timestamp must be written before sending.
     pub needs_time: bool,
     pub is_kiss: bool,
     pub is_protected: bool,
-    /// The kernel is to stamp it when it leaves.
+    /// The kernel must timestamp it when it leaves.
     pub departure: Option<Name>,
 }
 
 impl Addressed {
-    /// A number that replies to one client share; those to others mostly don't.
+    /// A number that replies to one client share; those to other clients usually differ.
     fn key(&self) -> u64 {
         let ip = match self.source.ip {
             IpAddr::V4(v4) => u64::from(u32::from(v4)),
@@ -60,7 +60,7 @@ impl Addressed {
     }
 }
 
-/// Messages cost less when several follow each other.
+/// A message costs less if several are sent in one call.
 fn class(messages: usize) -> usize {
     match messages {
         0 | 1 => 0,
@@ -69,13 +69,13 @@ fn class(messages: usize) -> usize {
     }
 }
 
-/// Replies, and the messages that they are sent in.
+/// Replies, and the messages in which they are sent.
 #[derive(Debug)]
 pub(super) struct Outgoing {
     replies: Vec<Addressed>,
-    /// Of each message its key, and the first of its replies.
+    /// For each message its key, and its first reply.
     leaders: Vec<(u64, usize)>,
-    /// Of each reply the message that it is part of.
+    /// For each reply the message that it is part of.
     member_of: Vec<usize>,
     messages: Vec<OutgoingMessage>,
     /// Slots, in the order of sending.
@@ -83,7 +83,7 @@ pub(super) struct Outgoing {
     /// Replies, in the order of sending.
     sequence: Vec<usize>,
     uses_segments: bool,
-    /// How long one message takes, nanoseconds: alone, of a few, of many.
+    /// Duration of one message, nanoseconds: alone, in a short call, in a long one.
     paces: [i64; 3],
 }
 
@@ -108,7 +108,7 @@ impl Outgoing {
         self.messages.clear();
     }
 
-    /// One more reply; at most as many as a batch has.
+    /// Adds a reply; at most as many as a batch has.
     pub(super) fn put(&mut self, reply: Addressed) {
         if self.replies.len() >= BATCH {
             return;
@@ -131,7 +131,7 @@ impl Outgoing {
         self.replies.push(reply);
     }
 
-    /// Puts the replies into the order of sending.
+    /// Sorts the replies into the order of sending.
     pub(super) fn seal(&mut self) {
         let mut next = 0;
         for message in &mut self.messages {
@@ -170,7 +170,7 @@ impl Outgoing {
         (from..self.messages.len()).filter_map(|at| self.message(at))
     }
 
-    /// The places of a message's replies, for [`Self::at`].
+    /// The positions of a message's replies, for [`Self::at`].
     pub(super) fn places(&self, message: usize) -> Range<usize> {
         self.messages.get(message).map_or(0..0, |message| message.first..message.first + message.count)
     }
@@ -180,12 +180,12 @@ impl Outgoing {
         self.replies.get(*self.sequence.get(place)?)
     }
 
-    /// In which message a reply leaves, by its number in the order in which they were put.
+    /// The message in which a reply leaves, given the reply's number in order of addition.
     pub(super) fn message_of(&self, reply: usize) -> usize {
         self.member_of.get(reply).copied().unwrap_or(0)
     }
 
-    /// So many octets of control data were written for this message.
+    /// Records the octets of control data that were written for this message.
     pub(super) fn set_control(&mut self, message: usize, control: usize) {
         if let Some(message) = self.messages.get_mut(message) {
             message.control = control;
@@ -204,7 +204,7 @@ impl Outgoing {
         rest.take_while(fits).count()
     }
 
-    /// What these messages take, in parts of a message.
+    /// The cost of these messages, in units of one message.
     fn parts(&self, messages: Range<usize>) -> i64 {
         let all = self.messages.get(messages).unwrap_or_default().iter();
         all.map(|message| (SEGMENTS + message.count.saturating_sub(1)) as i64).sum()
@@ -219,12 +219,12 @@ impl Outgoing {
         pace(class(messages.len())).saturating_mul(before) / SEGMENTS as i64 + own
     }
 
-    /// A call that sent these messages took that long.
+    /// A call that sent these messages took this long.
     pub(super) fn learn(&mut self, nanos: i64, messages: Range<usize>) {
         let (class, parts) = (class(messages.len()), self.parts(messages));
         let Some(pace) = self.paces.get_mut(class).filter(|_| parts > 0 && nanos >= 0) else { return };
         let taken = (nanos.min(1 << 40) * SEGMENTS as i64 / parts).min(SLOWEST);
-        // Faster down than up: interruptions only ever make it longer.
+        // Decreases are followed faster than increases: interruptions only ever lengthen a call.
         *pace += (taken - *pace) / if taken < *pace { 8 } else { 16 };
     }
 

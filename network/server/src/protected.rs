@@ -16,7 +16,7 @@ use protocol::timestamp::Timestamp;
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::Rng;
 
-/// A request whose answer is decided and has only to be written.
+/// A request whose verdict is known and whose reply must still be written.
 #[derive(Debug)]
 pub struct Opened<'p> {
     answer: Answer<'p>,
@@ -30,8 +30,8 @@ enum Answer<'p> {
     Nak(RefusedRequest<'p>),
 }
 
-/// Opens the cookie of a request that [`super::respond::read`] found to be protected and that came at `receive`,
-/// verifies its tag, and decides what becomes of it. Decrypts in place.
+/// Opens the cookie of a request that [`super::respond::read`] found to be protected and that arrived at `receive`,
+/// verifies its tag, and decides on the reply. Decrypts in place.
 ///
 /// # Errors
 /// [`Refusal::Limited`] or [`Refusal::Malformed`].
@@ -78,7 +78,7 @@ pub fn open<'p>(
 }
 
 impl Opened<'_> {
-    /// What the reply is.
+    /// The kind of the reply.
     pub fn kind(&self) -> ReplyKind {
         match self.answer {
             Answer::Time(_, _, kind, _) => kind,
@@ -87,7 +87,7 @@ impl Opened<'_> {
         }
     }
 
-    /// Octets of the reply: never more than the request had.
+    /// Octets of the reply: never more than the request.
     pub fn reply_length(&self) -> usize {
         match &self.answer {
             Answer::Time(request, ..) | Answer::Kiss(request, _) => request.reply_length(),
@@ -95,12 +95,12 @@ impl Opened<'_> {
         }
     }
 
-    /// Sent although its sender asks too often.
+    /// Sent although the client asks too often.
     pub fn is_spared(&self) -> bool {
         self.is_spared
     }
 
-    /// When the reply leaves is to be remembered under this name.
+    /// The key under which the departure time must be stored.
     pub fn departure(&self) -> Option<Name> {
         match self.answer {
             Answer::Time(.., departure) => departure,
@@ -108,11 +108,11 @@ impl Opened<'_> {
         }
     }
 
-    /// Writes the reply and tells how many octets it has. `transmit` is asked for the moment at which it will
-    /// leave, when all but the last seal is done; not for an interleaved reply, a kiss or a NAK.
+    /// Writes the reply and returns its length. `transmit` is asked for the predicted departure
+    /// once all but the last seal is done; not for an interleaved reply, a kiss or a NAK.
     ///
     /// # Errors
-    /// [`Refusal::Unsynchronised`] where `transmit` doesn't know; [`Refusal::Malformed`] where `out` is shorter
+    /// [`Refusal::Unsynchronised`] if `transmit` returns none; [`Refusal::Malformed`] if `out` is shorter
     /// than [`Self::reply_length`].
     pub fn seal(
         &self,

@@ -1,7 +1,7 @@
-//! A request becomes a reply, or a reason to keep silent. Pure but for the memory of limiter and departures.
+//! From a request to a reply, or to a reason for silence. Pure, except for the state of limiter and departure table.
 //!
-//! Of the modes only client requests are answered. A symmetric active one would have to be answered with this
-//! host as a passive peer, an association that a stranger makes: never (mode 1 is silent).
+//! Only client requests are answered. A symmetric active request would have to be answered with this
+//! host as a passive peer, which is an association that an unknown host creates: never (mode 1 is silent).
 
 use super::access::AccessList;
 use super::interleave::{Departures, Name};
@@ -17,22 +17,22 @@ use protocol::timestamp::{Timestamp, short_from_nanos};
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 
-/// Versions that are answered, each in its own.
+/// Versions that are answered, each in its own version.
 const VERSIONS: RangeInclusive<u8> = 1..=4;
 
-/// NTP control messages (RFC 9327) and what ntpd's own tool once spoke: never answered.
+/// NTP control messages (RFC 9327) and ntpd's former private mode: never answered.
 const CONTROL_MODES: RangeInclusive<u8> = 6..=7;
 
-/// Where servers and symmetric peers send from.
+/// The port of servers and symmetric peers.
 const NTP_PORT: u16 = 123;
 
-/// Growth of the root dispersion, as the standard has it (RFC 5905 PHI): 15 ppm.
+/// Growth rate of the root dispersion (RFC 5905 PHI): 15 ppm.
 const PPM_OF_DISPERSION: i128 = 15;
 
-/// Precision of a server that was told nothing yet, log2 s.
+/// Precision of a server without a state, log2 s.
 const UNKNOWN_PRECISION: i8 = -18;
 
-/// Second, in nanoseconds.
+/// A second in nanoseconds.
 const SECOND: i64 = 1_000_000_000;
 
 /// The source and destination of a request.
@@ -59,20 +59,20 @@ pub struct RequestContext<'a> {
     pub limiter: Option<&'a Limiter>,
     /// The departure times of earlier replies; without them no reply is interleaved.
     pub departures: Option<&'a Departures>,
-    /// The moment.
+    /// The clock readings.
     pub now: RawInstant,
 }
 
-/// A reply, and what is still to be done with it.
+/// A reply, and how it must be completed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reply {
     /// A bare header, so it is never longer than its request.
     pub octets: [u8; LENGTH],
-    /// What it is.
+    /// Its kind.
     pub kind: ReplyKind,
-    /// Sent although its sender asks too often.
+    /// Sent although the client asks too often.
     pub is_spared: bool,
-    /// When it leaves is to be remembered under this name.
+    /// The key under which the departure time must be stored.
     pub departure: Option<Name>,
 }
 
@@ -89,12 +89,12 @@ pub enum ReplyKind {
     Nak,
 }
 
-/// A request to be answered, as far as that can be determined without a key.
+/// A valid request, as far as that can be determined without a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Question {
     /// Its header.
     pub header: Header,
-    /// It has fields of NTS, so only NTS answers it.
+    /// It has NTS fields, so it is answered with NTS or not at all.
     pub is_protected: bool,
 }
 
@@ -105,18 +105,18 @@ pub enum Refusal {
     Malformed,
     /// Mode 6 or 7.
     Control,
-    /// The access rules say so.
+    /// The access rules deny it.
     Denied,
-    /// Too many requests from there.
+    /// The client or its network sends too many requests.
     Limited,
-    /// The clock isn't synchronised, and the policy says to keep silent then.
+    /// The clock is not synchronised, and the policy is to be silent then.
     Unsynchronised,
 }
 
 /// Parses a request and checks its source. Nothing is counted.
 ///
 /// # Errors
-/// [`Refusal`], the first reason that is found; never [`Refusal::Limited`].
+/// [`Refusal`], the first that applies; never [`Refusal::Limited`].
 pub fn read(request: &[u8], asked: &Asked, context: &RequestContext<'_>) -> Result<Question, Refusal> {
     let Source { ip: source, port } = asked.source;
     let is_own =
@@ -149,7 +149,7 @@ pub fn read(request: &[u8], asked: &Asked, context: &RequestContext<'_>) -> Resu
     Ok(Question { header, is_protected })
 }
 
-/// The reply to a plain request that came at `receive`.
+/// The reply to a plain request that arrived at `receive`.
 ///
 /// # Errors
 /// [`Refusal::Limited`].
@@ -174,8 +174,8 @@ pub fn answer(
     Ok(Reply { octets: reply.encode(), kind, is_spared: verdict == Verdict::Spared, departure })
 }
 
-/// The header of a reply with a time: the transmit timestamp is that of the reply before, or still to be
-/// written; and the name under which this one's is to be remembered.
+/// The header of a reply with a time: the transmit timestamp is that of the previous reply, or still to be
+/// written; and the key under which this reply's is to be stored.
 pub(super) fn time(
     request: &Header,
     asked: &Asked,

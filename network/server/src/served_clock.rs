@@ -64,7 +64,7 @@ impl ServedClock {
             if pread(&*file, &mut octets, 0) == Ok(PAGE)
                 && let Ok(fresh) = ClockPage::from_octets(&octets)
             {
-                // From now on: a slew that began long ago is then not computed afresh for each packet.
+                // From now on: a slew that began long ago is then not computed again for each packet.
                 *page = Some(fresh.advanced_to(clock::raw()));
                 break;
             }
@@ -72,7 +72,7 @@ impl ServedClock {
         Moment { pair: Pair::read() }
     }
 
-    /// From now on both times are off by this many nanoseconds.
+    /// Sets an error of this many nanoseconds for both times.
     pub(super) fn smear_by(&mut self, nanos: i64) {
         self.smear = nanos;
     }
@@ -105,7 +105,7 @@ impl ServedClock {
         Some(self.unsmeared()?.saturating_add(self.smear))
     }
 
-    /// What the clock itself shows now.
+    /// The clock's own time, without smear.
     pub(super) fn unsmeared(&self) -> Option<i64> {
         match &self.kind {
             Kind::Kernel => Some(clock::realtime()),
@@ -119,7 +119,7 @@ pub(super) fn receive_stamp(nanos: i64) -> Timestamp {
     Timestamp::from_bits(Timestamp::from_unix_nanos(nanos).bits() | 1)
 }
 
-/// ... transmit timestamps in a zero, by which [`super::interleave`] tells them apart.
+/// ... and transmit timestamps in a zero, by which [`super::interleave`] distinguishes them.
 pub(super) fn transmit_stamp(nanos: i64) -> Timestamp {
     let bits = Timestamp::from_unix_nanos(nanos).bits() & !1;
     Timestamp::from_bits(if bits == 0 { 2 } else { bits })

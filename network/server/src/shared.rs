@@ -1,5 +1,5 @@
-//! What the thread at the link and the threads at the sockets share. The latter wait here for nothing but, while rules
-//! change, the moment in which a pointer is replaced.
+//! The state that the thread at the link and the threads at the sockets share. The latter never block on it, except
+//! for the moment in which a pointer is replaced while rules change.
 
 use super::access::AccessList;
 use super::interleave::Departures;
@@ -11,7 +11,7 @@ use protocol::nts::cookie::CookieKeys;
 use std::sync::{Arc, Mutex, PoisonError};
 use threads::{Version, Versions, Workers};
 
-/// Kinds of counts.
+/// Kinds of counters.
 pub(super) const KINDS: usize = Counters::NAMES.len();
 
 /// The server policy.
@@ -21,14 +21,14 @@ pub(super) struct Rules {
     pub policy: ServerPolicy,
     pub limiter: Option<Arc<Limiter>>,
     pub departures: Option<Arc<Departures>>,
-    /// Without them, requests with NTS fields aren't answered.
+    /// Without them, requests with NTS fields are not answered.
     pub cookie_keys: Option<Arc<CookieKeys>>,
 }
 
-/// Everything that is shared.
+/// All shared state.
 #[derive(Debug)]
 pub(super) struct Shared {
-    /// What the engine said last.
+    /// The latest state from the engine.
     pub state: Snapshot,
     rules: Versions<Rules>,
     pub workers: Workers<Place, KINDS>,
@@ -40,12 +40,12 @@ pub(super) struct Shared {
 pub(super) struct Place(Mutex<Option<Arc<Version<Rules>>>>);
 
 impl Place {
-    /// Leaves rules here; returns those that were.
+    /// Stores rules here; returns the previous ones.
     fn exchange(&self, rules: Option<Arc<Version<Rules>>>) -> Option<Arc<Version<Rules>>> {
         std::mem::replace(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner), rules)
     }
 
-    /// Replaces rules that wait here.
+    /// Replaces rules that are stored here.
     fn renew(&self, rules: &Arc<Version<Rules>>) {
         let mut place = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let old = place.as_mut().map(|old| std::mem::replace(old, Arc::clone(rules)));
@@ -59,7 +59,7 @@ impl Shared {
     /// For this number of threads; no client is answered yet.
     pub(super) fn new(threads: usize) -> Result<Self, Errno> {
         let rules = Versions::new(Rules {
-            access: AccessList::nobody(),
+            access: AccessList::empty(),
             policy: ServerPolicy::DEFAULT,
             limiter: None,
             departures: None,
@@ -69,14 +69,14 @@ impl Shared {
         Ok(Self { state: Snapshot::default(), rules, workers })
     }
 
-    /// Replaces the rules, also those of threads that wait for requests. What was before is then forgotten as soon as
-    /// the batches that are at work are done.
+    /// Replaces the rules, also those of threads that wait for requests. The previous ones are freed as soon as
+    /// the batches in progress are done.
     pub(super) fn change_rules(&self, change: impl FnOnce(&mut Rules)) {
         let rules = self.rules.change(change);
         self.workers.all().for_each(|place| place.renew(&rules));
     }
 
-    /// A thread has a batch and takes its rules with it.
+    /// A thread begins a batch and takes its rules with it.
     pub(super) fn take_rules(&self, number: usize) -> Arc<Version<Rules>> {
         let left = self.workers.own(number).and_then(|place| place.exchange(None));
         left.unwrap_or_else(|| self.rules.newest())

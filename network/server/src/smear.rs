@@ -54,7 +54,7 @@ impl PendingLeap {
             Smear::Cosine => (1.0 - (part * std::f64::consts::PI).cos()) / 2.0,
         };
         let served = (served * SECOND as f64) as i64;
-        // Before the leap the clock itself has none of it, afterwards all of it.
+        // Before the leap the clock itself contains none of it, afterwards all of it.
         let done = if wall < self.at { 0 } else { SECOND };
         Some(self.sign * (done - served))
     }

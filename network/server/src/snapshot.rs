@@ -1,4 +1,4 @@
-//! What the engine said last, for all threads to read without waiting: a sequence lock made of atomic words.
+//! The latest state from the engine, which all threads read without waiting: a sequence lock made of atomic words.
 
 use ipc::message::server::ServerState;
 use ipc::units::{Leap, RawInstant, Span, WallTime};
@@ -13,7 +13,7 @@ pub(super) struct Snapshot {
     words: [AtomicU64; WORDS],
 }
 
-/// One reader's copy, and which one it is of.
+/// One reader's copy, and its sequence number.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Copy {
     sequence: u64,
@@ -21,7 +21,7 @@ pub(super) struct Copy {
 }
 
 impl Snapshot {
-    /// Replaces the state. By one thread only.
+    /// Replaces the state. Only one thread may do so.
     pub(super) fn write(&self, state: &ServerState) {
         let sequence = self.sequence.load(Relaxed);
         self.sequence.store(sequence + 1, Relaxed);

@@ -1,7 +1,7 @@
-//! One thread at its sockets: a batch in, replies written over the requests, a batch out.
+//! One thread at its sockets: receives a batch, writes replies over the requests, sends a batch.
 //!
-//! On the path of a packet there is no allocation, no lock that is waited for, no message to another process, and no
-//! system call but the two that receive and send; interleaved clients cost one more a batch, and a virtual clock one.
+//! The path of a packet has no allocation, no lock that can block, no message to another process, and no
+//! system call but the two that receive and send; interleaved clients cost one more per batch, and a virtual clock one.
 
 mod sealing;
 
@@ -30,16 +30,16 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use threads::Version;
 
-/// Full batches that are read from one socket before the others have their turn.
+/// Most full batches that are read from one socket before the others have their turn.
 const TURNS: usize = 4;
 
-/// Replies whose departure the kernel still has to tell; the oldest is forgotten for the next.
+/// Most replies that wait for the kernel's transmit timestamp; the oldest is dropped for the next.
 const AWAITED: usize = 64;
 
 /// The offset of the receive timestamp in a reply.
 const RECEIVE_AT: usize = 32;
 
-/// One thread's own things.
+/// The state of one thread.
 pub(super) struct Worker {
     shared: Arc<Shared>,
     number: usize,
@@ -48,7 +48,7 @@ pub(super) struct Worker {
     batch: Batch,
     outgoing: Outgoing,
     rng: SplitMix64,
-    /// While a batch is at work.
+    /// Rules in use while a batch is in progress.
     rules: Option<Arc<Version<Rules>>>,
     state: snapshot::Copy,
     pending_leap: PendingLeap,
@@ -58,7 +58,7 @@ pub(super) struct Worker {
     sealing: Sealing,
 }
 
-/// A reply whose departure the kernel still has to tell.
+/// A reply that waits for the kernel's transmit timestamp.
 #[derive(Clone, Copy, Debug)]
 struct Awaited {
     /// Its receive timestamp.
@@ -68,7 +68,7 @@ struct Awaited {
     name: Name,
 }
 
-/// What is to be done with a request.
+/// What to do with a request.
 enum Outcome {
     Reply(Reply),
     Protected(Waiting),
@@ -104,7 +104,7 @@ impl Worker {
     pub(super) fn work(&mut self) -> Ending {
         loop {
             let outcome = match self.listeners.len() {
-                // The call that receives waits by itself: one system call less.
+                // The receiving call itself waits: one system call less.
                 1 => self.attend(0, ReceiveMode::Wait).map(drop),
                 _ => self.attend_ready(),
             };
@@ -120,7 +120,7 @@ impl Worker {
         let Some(first) = self.listeners.first() else {
             return Err(Ending::Rule("a thread without a socket"));
         };
-        // Places beyond the last one repeat the first and aren't polled.
+        // Places beyond the last one repeat the first and are not polled.
         let mut places: [PollFd<'_>; MAX_LISTEN] = std::array::from_fn(|at| {
             PollFd::new(self.listeners.get(at).unwrap_or(first).as_fd(), PollFlags::POLLIN)
         });
@@ -144,7 +144,7 @@ impl Worker {
         Ok(())
     }
 
-    /// One batch of one socket; tells how many there were.
+    /// Handles one batch of one socket; returns the number of datagrams.
     fn attend(&mut self, at: usize, mode: ReceiveMode) -> Result<usize, Ending> {
         let Some(listener) = self.listeners.get(at) else { return Ok(0) };
         let count = match self.batch.receive(listener, mode) {
@@ -152,7 +152,7 @@ impl Worker {
             Err(errno @ (Errno::EBADF | Errno::ENOTSOCK | Errno::EFAULT | Errno::EINVAL)) => {
                 return Err(Ending::Kernel("to read a server socket", errno));
             }
-            // Nothing there, a signal, or an error of some earlier reply's way that reading took off the socket.
+            // No datagram, a signal, or an error caused by an earlier reply, which this call has cleared.
             Err(_) => 0,
         };
         if count == 0 {
@@ -300,7 +300,7 @@ impl Worker {
         let mut begun = self.clock.now();
         while sent < self.outgoing.messages().len() {
             let Some(now) = begun else {
-                // A virtual clock that could never be read: no time, no reply.
+                // A virtual clock that could never be read: without a time there is no reply.
                 let lost = self.outgoing.rest(sent).map(|(_, count)| count).sum();
                 add(&mut self.counters.failed, lost);
                 break;
@@ -378,7 +378,7 @@ impl Worker {
         let count = self.batch.receive(listener, ReceiveMode::Errors).unwrap_or(0);
         for slot in 0..count {
             let Some(datagram) = self.batch.datagram(slot) else { continue };
-            // What left is at the end, whatever the headers before it are.
+            // The packet sent is at the end, after headers of any length.
             let is_it = |awaited: &Awaited| {
                 let begin = datagram.octets.len().checked_sub(awaited.length);
                 begin.is_some_and(|begin| word(datagram.octets, begin + RECEIVE_AT) == awaited.receive)

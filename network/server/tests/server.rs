@@ -2,7 +2,8 @@
 
 mod support;
 
-use bench::programs::has_ipv6;
+use bench::process::state_of;
+use bench::programs::{has_ipv6, wait_for};
 use bench::role::{Numbers, Role, in_millis};
 use ipc::clock_page::ClockPage;
 use ipc::message::Shortfall;
@@ -25,13 +26,16 @@ use protocol::timestamp::Timestamp;
 use server::{listen, run, start_threads};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+use support::{counters_when, wait_until_in_force, wait_until_read};
 
 type Server = Role<ToServer, FromServer, Ending>;
 
 const NONCE: u64 = 0x0123_4567_89ab_cdef;
-/// Long enough for an answer on loopback, short enough to wait for silence often.
+/// Short enough to wait for silence often. What a server does not answer also shows in its counters.
 const SILENCE: Duration = Duration::from_millis(100);
+/// For events that must happen.
+const DEADLINE: Duration = Duration::from_secs(20);
 
 fn bound(address: &str) -> (OwnedFd, u16) {
     let address: SocketAddr = address.parse().unwrap();
@@ -85,45 +89,40 @@ fn state() -> ServerState {
     }
 }
 
-/// Limits that no test reaches by the way.
+/// Limits that no test reaches unintentionally.
 fn generous() -> ToServer {
     let (address_rate, network_rate, total_rate) = (MAX_RATE, MAX_RATE, MAX_TOTAL);
     ToServer::Policy(ServerPolicy { address_rate, network_rate, total_rate, ..ServerPolicy::DEFAULT })
 }
 
-/// Serves the loopback addresses, with a state.
+/// Serves the loopback addresses, synchronised.
 fn open_to_loopback(address: &str) -> (Server, u16) {
+    open_under(&generous(), address)
+}
+
+/// The same under a policy, which is in force on return.
+fn open_under(policy: &ToServer, address: &str) -> (Server, u16) {
     let (mut server, port) = serve(address, None);
-    server.send(&generous());
-    server.send(&access(&[rule("127.0.0.0/8", true), rule("::1/128", true), rule("127.0.0.9/32", false)]));
+    server.send(policy);
     server.send(&ToServer::State(state()));
-    // The threads at the sockets see new rules with the next request: it shall not be counted as denied.
-    std::thread::sleep(Duration::from_millis(50));
-    wait_for_state(port, address.starts_with('['));
+    server.send(&access(&[rule("127.0.0.0/8", true), rule("::1/128", true), rule("127.0.0.9/32", false)]));
+    wait_until_in_force(&mut server);
     (server, port)
 }
 
-fn wait_for_state(port: u16, is_ipv6: bool) {
-    let target = if is_ipv6 { format!("[::1]:{port}") } else { format!("127.0.0.1:{port}") };
-    for _ in 0..100 {
-        // Whom to answer is known a moment before the time is.
-        let reply = ask(&target, &minimal(1).encode());
-        if reply.is_some_and(|reply| Header::decode(&reply).is_ok_and(|header| header.stratum != 0)) {
-            return;
-        }
-    }
-    panic!("no answer at all");
-}
-
-/// Sends octets from a socket that takes replies from this address alone, and returns the reply.
+/// Sends octets from a socket that accepts replies only from this address, and returns the reply.
 fn ask(target: &str, octets: &[u8]) -> Option<Vec<u8>> {
     ask_from(if target.starts_with('[') { "[::1]:0" } else { "127.0.0.1:0" }, target, octets)
 }
 
 fn ask_from(source: &str, target: &str, octets: &[u8]) -> Option<Vec<u8>> {
+    ask_within(SILENCE, source, target, octets)
+}
+
+fn ask_within(time: Duration, source: &str, target: &str, octets: &[u8]) -> Option<Vec<u8>> {
     let socket = UdpSocket::bind(source).unwrap();
     socket.connect(target).unwrap();
-    socket.set_read_timeout(Some(SILENCE)).unwrap();
+    socket.set_read_timeout(Some(time)).unwrap();
     socket.send(octets).unwrap();
     let mut reply = vec![0; 70_000];
     let length = socket.recv(&mut reply).ok()?;
@@ -131,8 +130,14 @@ fn ask_from(source: &str, target: &str, octets: &[u8]) -> Option<Vec<u8>> {
     Some(reply)
 }
 
+/// The reply, which must come.
+fn answer(target: &str, octets: &[u8]) -> Vec<u8> {
+    let source = if target.starts_with('[') { "[::1]:0" } else { "127.0.0.1:0" };
+    ask_within(DEADLINE, source, target, octets).expect("an answer")
+}
+
 fn header(target: &str) -> Header {
-    let reply = ask(target, &minimal(NONCE).encode()).expect("an answer");
+    let reply = answer(target, &minimal(NONCE).encode());
     assert_eq!(reply.len(), 48);
     Header::decode(&reply).unwrap()
 }
@@ -165,7 +170,7 @@ fn the_reply_leaves_from_the_address_that_was_asked() {
     let (_server, port) = open_to_loopback("0.0.0.0:0");
     for target in ["127.0.0.1", "127.0.0.5", "127.1.2.3"] {
         // The asking socket is connected: an answer from another address would not arrive.
-        assert!(ask(&format!("{target}:{port}"), &minimal(NONCE).encode()).is_some(), "{target}");
+        assert_eq!(answer(&format!("{target}:{port}"), &minimal(NONCE).encode()).len(), 48, "{target}");
     }
 }
 
@@ -176,19 +181,33 @@ fn a073_random_octets_get_no_answer_that_is_longer() {
     socket.connect(("127.0.0.1", port)).unwrap();
     socket.set_read_timeout(Some(Duration::from_millis(2))).unwrap();
     let mut numbers = Numbers(0x73);
+    // On a busy machine a reply may arrive only after the next request: its origin timestamp tells which one it answers.
+    let mut lengths = std::collections::HashMap::new();
     let mut answered = 0;
+    let heard = || {
+        let mut reply = [0; 2_000];
+        let got = socket.recv(&mut reply).ok()?;
+        Some((got, reply[24..32].to_vec()))
+    };
     for round in 0..600 {
         let length = if round % 3 == 0 { 48 } else { numbers.draw() as usize % 1_400 };
         let mut request: Vec<u8> = (0..length).map(|_| numbers.draw() as u8).collect();
         if round % 2 == 0 && length > 0 {
             request[0] = 0x23;
         }
+        if length >= 48 {
+            lengths.insert(request[40..48].to_vec(), length);
+        }
         socket.send(&request).unwrap();
-        let mut reply = [0; 2_000];
-        if let Ok(got) = socket.recv(&mut reply) {
+        while let Some((got, origin)) = heard() {
+            let length = lengths[&origin];
             assert!(got <= length, "{got} octets for {length}");
             answered += 1;
         }
+    }
+    wait_until_read(port);
+    while heard().is_some() {
+        answered += 1;
     }
     assert!(answered > 50, "{answered}");
 }
@@ -219,22 +238,23 @@ fn a074_a075_a076_a093_what_is_no_request_is_silent_and_counted() {
     socket.set_read_timeout(Some(SILENCE)).unwrap();
     socket.send_to(&request.encode(), ("127.255.255.255", port)).unwrap();
     assert!(socket.recv(&mut [0; 100]).is_err(), "a broadcast was answered");
-    assert!(ask(&target, &request.encode()).is_some());
-    let counters = latest_counters(&mut server, &target);
-    assert_eq!((counters.malformed, counters.control, counters.denied), (14, 4, 1), "{counters:?}");
-    assert_eq!((counters.limited, counters.failed), (0, 0));
-    assert_eq!(counters.received, counters.answered + 19);
+    assert_eq!(answer(&target, &request.encode()).len(), 48);
+    // One control request more is that of `counters_after_all`.
+    let counters = counters_after_all(&mut server, port, 4);
+    assert_eq!((counters.malformed, counters.control, counters.denied), (14, 5, 1), "{counters:?}");
+    assert_eq!((counters.answered, counters.limited, counters.failed), (1, 0, 0), "{counters:?}");
+    assert_eq!(counters.received, 21);
 }
 
-/// Waits for the next report, which a request brings on.
-fn latest_counters(server: &mut Server, target: &str) -> Counters {
-    while server.next_within(Duration::from_millis(1)).is_some() {}
-    std::thread::sleep(Duration::from_millis(1_100));
-    assert!(ask(target, &minimal(3).encode()).is_some());
-    match server.hear() {
-        FromServer::Counters(counters) => counters,
-        other => panic!("{other:?}"),
-    }
+/// The counters after everything that was sent has been counted, including a control request that this sends last.
+/// `control`: how many control requests were sent before.
+fn counters_after_all(server: &mut Server, port: u16, control: u64) -> Counters {
+    wait_until_read(port);
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.send_to(&[0x16; 12], ("127.0.0.1", port)).unwrap();
+    let counters = counters_when(server, |counters| counters.control > control);
+    assert_eq!(counters.control, control + 1, "{counters:?}");
+    counters
 }
 
 #[test]
@@ -253,7 +273,7 @@ fn a076_a_sender_with_port_0_is_not_answered() {
     let to: SocketAddr = "127.0.0.1:0".parse().unwrap();
     let none = nix::sys::socket::MsgFlags::empty();
     sendto(raw.as_raw_fd(), &datagram, &SockaddrStorage::from(to), none).unwrap();
-    let counters = latest_counters(&mut server, &format!("127.0.0.1:{port}"));
+    let counters = counters_after_all(&mut server, port, 0);
     assert_eq!((counters.malformed, counters.failed), (1, 0), "{counters:?}");
 }
 
@@ -264,27 +284,27 @@ fn a075_two_servers_that_are_forged_at_each_other_fall_silent() {
     // The reply of one, sent to the other as if from the first.
     let reply = header(&format!("127.0.0.1:{port}"));
     assert_eq!(ask(&format!("127.0.0.1:{other_port}"), &reply.encode()), None);
-    let counters = latest_counters(&mut other, &format!("127.0.0.1:{other_port}"));
-    assert_eq!(counters.malformed, 1);
-    let counters = latest_counters(&mut one, &format!("127.0.0.1:{port}"));
-    assert_eq!(counters.malformed, 0);
+    assert_eq!(counters_after_all(&mut other, other_port, 0).malformed, 1);
+    assert_eq!(counters_after_all(&mut one, port, 0).malformed, 0);
 }
 
 #[test]
 fn a092_without_a_valid_state_a_reply_says_unsynchronised() {
     let (mut server, port) = serve("127.0.0.1:0", None);
+    server.send(&generous());
     let target = format!("127.0.0.1:{port}");
-    assert_eq!(ask(&target, &minimal(NONCE).encode()), None, "nobody is answered without a rule");
+    assert_eq!(ask(&target, &minimal(NONCE).encode()), None, "without a rule no request is answered");
     server.send(&access(&[rule("127.0.0.0/8", true)]));
-    let is_allowed = (0..100).any(|_| ask(&target, &minimal(1).encode()).is_some());
-    assert!(is_allowed, "no answer at all");
+    wait_until_in_force(&mut server);
     let reply = header(&target);
     assert_eq!((reply.leap, reply.stratum), (3, 0));
-    server.send(&ToServer::State(ServerState { valid_until: in_millis(300), ..state() }));
-    std::thread::sleep(Duration::from_millis(50));
+    let valid_until = in_millis(2_000);
+    server.send(&ToServer::State(ServerState { valid_until, ..state() }));
+    wait_until_in_force(&mut server);
     assert_eq!(header(&target).stratum, 2);
-    std::thread::sleep(Duration::from_millis(300));
-    let reply = header(&target);
+    let reply =
+        wait_for(DEADLINE, || Some(header(&target)).filter(|reply| reply.stratum == 0)).expect("an end");
+    assert!(clock::raw() >= valid_until, "the state was dropped while it was valid");
     assert_eq!((reply.leap, reply.stratum, reply.reference_id), (3, 0, 0));
 }
 
@@ -303,7 +323,7 @@ fn with_a_virtual_clock_replies_carry_its_time() {
     let (mut server, port) = serve("127.0.0.1:0", Some(file.into()));
     server.send(&access(&[rule("127.0.0.0/8", true)]));
     server.send(&ToServer::State(state()));
-    wait_for_state(port, false);
+    wait_until_in_force(&mut server);
     let now = |raw: RawInstant| page.wall_at(raw).nanos();
     let before = now(clock::raw());
     let reply = header(&format!("127.0.0.1:{port}"));
@@ -315,27 +335,29 @@ fn with_a_virtual_clock_replies_carry_its_time() {
 
 #[test]
 fn a122_counters_come_once_a_second_with_traffic_and_never_without() {
+    let begin = Instant::now();
     let (mut server, port) = open_to_loopback("127.0.0.1:0");
     let target = format!("127.0.0.1:{port}");
-    let begin = std::time::Instant::now();
-    let mut reports = 0;
-    while begin.elapsed() < Duration::from_millis(2_500) {
-        ask(&target, &minimal(NONCE).encode());
-        while server.next_within(Duration::ZERO).is_some() {
-            reports += 1;
-        }
+    for _ in 0..4 {
+        let report = wait_for(DEADLINE, || {
+            ask(&target, &minimal(NONCE).encode());
+            server.next_within(Duration::ZERO)
+        });
+        assert!(report.is_some(), "no report beside requests");
     }
-    assert!((2..=3).contains(&reports), "{reports}");
+    assert!(begin.elapsed() > Duration::from_secs(3), "four reports in {:?}", begin.elapsed());
     // What was counted since the last report is still told, and then nothing.
-    server.next_within(Duration::from_millis(1_500));
-    assert_eq!(server.next_within(Duration::from_millis(1_500)), None, "nobody asks, nothing is told");
+    counters_after_all(&mut server, port, 0);
+    assert_eq!(
+        server.next_within(Duration::from_millis(1_500)),
+        None,
+        "without requests there are no reports"
+    );
 }
 
 #[test]
 fn a_flood_from_one_host_is_limited_and_never_silenced() {
-    let (mut server, port) = open_to_loopback("127.0.0.1:0");
-    server.send(&ToServer::Policy(ServerPolicy::DEFAULT));
-    std::thread::sleep(Duration::from_millis(50));
+    let (mut server, port) = open_under(&ToServer::Policy(ServerPolicy::DEFAULT), "127.0.0.1:0");
     let socket = UdpSocket::bind("127.0.0.7:0").unwrap();
     socket.connect(("127.0.0.1", port)).unwrap();
     socket.set_read_timeout(Some(SILENCE)).unwrap();
@@ -345,11 +367,11 @@ fn a_flood_from_one_host_is_limited_and_never_silenced() {
         }
         while socket.set_nonblocking(true).is_ok() && socket.recv(&mut [0; 100]).is_ok() {}
     }
-    let counters = latest_counters(&mut server, &format!("127.0.0.1:{port}"));
+    let counters = counters_after_all(&mut server, port, 0);
     assert!(counters.limited > 1_000, "{counters:?}");
     assert!(counters.spared > 500, "{counters:?}");
     assert!(counters.kissed > 10, "{counters:?}");
-    assert_eq!(counters.received, counters.answered + counters.limited, "{counters:?}");
+    assert_eq!(counters.received, counters.answered + counters.limited + counters.control, "{counters:?}");
 }
 
 #[test]
@@ -369,7 +391,7 @@ fn the_real_program_answers_on_the_sockets_that_it_is_given() {
     assert!(matches!(server.hear(), FromServer::Hello(_)));
     server.send(&access(&[rule("127.0.0.0/8", true), rule("::1/128", true)]));
     server.send(&ToServer::State(state()));
-    wait_for_state(port, false);
+    wait_until_in_force(&mut server);
     assert_eq!(header(&format!("127.0.0.1:{port}")).stratum, 2);
     assert_eq!(header(&format!("{second}:{other_port}")).stratum, 2);
     assert_eq!(server.status(true).code(), Some(0));
@@ -385,21 +407,19 @@ fn what_has_arrived_when_the_engine_ends_is_still_answered() {
     server.send(&generous());
     server.send(&access(&[rule("127.0.0.0/8", true)]));
     server.send(&ToServer::State(state()));
-    wait_for_state(port, false);
+    wait_until_in_force(&mut server);
     let here = UdpSocket::bind("127.0.0.1:0").unwrap();
     here.connect(("127.0.0.1", port)).unwrap();
     here.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
     let process = Pid::from_raw(server.process_id() as i32);
     kill(process, Signal::SIGSTOP).unwrap();
+    wait_for(DEADLINE, || (state_of(server.process_id()) == Some('T')).then_some(())).expect("it stops");
     for _ in 0..200 {
         here.send(&minimal(NONCE).encode()).unwrap();
     }
-    let begun = std::thread::spawn(move || {
-        std::thread::sleep(Duration::from_millis(50));
-        kill(process, Signal::SIGCONT).unwrap();
-    });
-    assert_eq!(server.status(true).code(), Some(0));
-    begun.join().unwrap();
+    // It goes on when the requests have arrived and the engine is gone.
+    let status = server.status_after_hanging_up(|| kill(process, Signal::SIGCONT).unwrap());
+    assert_eq!(status.code(), Some(0));
     let answered = (0..200).filter(|_| here.recv(&mut [0; 100]).is_ok()).count();
     assert_eq!(answered, 200);
 }

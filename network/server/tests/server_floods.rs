@@ -7,7 +7,7 @@ use protocol::header::Header;
 use protocol::request::minimal;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
-use support::{last_counters, send_as, start};
+use support::{counters_when, send_as, start, wait_until_read};
 
 const TIMEOUT: Duration = Duration::from_millis(300);
 
@@ -53,14 +53,14 @@ fn a077_a_hundred_thousand_sources_leave_memory_as_it_was_and_an_honest_client_s
         }
         (asked, answered)
     };
-    // Everything that is ever touched is touched in the first wave.
+    // The first wave touches all memory that is ever touched.
     wave(20_000);
     let before = resident_kib(server.process_id());
     let (asked, answered) = wave(100_000);
     assert_eq!(answered, asked, "the honest client");
     let after = resident_kib(server.process_id());
     assert!(after <= before + 256, "{before} KiB before, {after} after");
-    let counters = last_counters(&mut server);
+    let counters = counters_when(&mut server, |counters| counters.limited > 20_000);
     assert!(counters.limited > 20_000, "{counters:?}");
     assert_eq!(server.status(true).code(), Some(0));
     let _ = std::fs::remove_file(log);
@@ -92,6 +92,7 @@ fn a078_a_victim_of_a_flood_in_its_name_is_served_one_time_in_four_and_in_full_a
     }
     assert!(answered * 8 > asked, "{answered} of {asked}: a quarter is expected");
     assert!(answered * 2 < asked, "{answered} of {asked}: there is no limit");
+    // Only the passage of time refills the bucket of an address.
     std::thread::sleep(Duration::from_secs(1));
     for n in 0..8 {
         assert!(ask(&victim, &minimal(1_000_000 + n)).is_some(), "after the flood");
@@ -109,7 +110,7 @@ fn a090_interleaved_replies_say_when_the_one_before_left_to_that_client_alone() 
     for n in 2..50u64 {
         let request =
             Header { origin_timestamp: last.receive_timestamp, receive_timestamp: n, ..minimal(n << 20) };
-        // Another client that knows the timestamp gets a basic answer, and removes nothing.
+        // Another client that knows the timestamp gets a basic reply, and removes nothing.
         let stolen = ask(&other, &request).unwrap();
         assert_eq!(stolen.origin_timestamp, n << 20);
         let reply = ask(&one, &request).unwrap();
@@ -122,7 +123,7 @@ fn a090_interleaved_replies_say_when_the_one_before_left_to_that_client_alone() 
         }
         last = reply;
     }
-    assert_eq!(last_counters(&mut server).interleaved, 47);
+    assert_eq!(counters_when(&mut server, |counters| counters.interleaved >= 47).interleaved, 47);
     let _ = std::fs::remove_file(log);
 }
 
@@ -133,13 +134,13 @@ fn a095_a_hundred_thousand_bad_requests_are_counted_and_not_a_line_is_logged() {
     let bad: [&[u8]; 5] = [&[], &[0x16; 12], &[0x17; 200], &[0xff; 48], &[0x23; 47]];
     for n in 0..100_000usize {
         socket.send(bad[n % bad.len()]).unwrap();
-        if n % 512 == 0 {
-            // So that the kernel drops none of them.
-            std::thread::sleep(Duration::from_millis(2));
+        // More at once may exceed the receive buffer.
+        if n % 100 == 99 {
+            wait_until_read(port);
         }
     }
-    let counters = last_counters(&mut server);
-    assert!(counters.malformed >= 30_000 && counters.control >= 45_000, "{counters:?}");
+    let counters = counters_when(&mut server, |counters| counters.malformed + counters.control >= 100_000);
+    assert_eq!((counters.malformed, counters.control), (40_000, 60_000), "{counters:?}");
     assert_eq!(counters.answered, 0);
     assert_eq!(std::fs::read_to_string(&log).unwrap(), "", "nothing that strangers do is worth a line");
     let _ = std::fs::remove_file(log);

@@ -1,8 +1,8 @@
-//! Any octets as a request: no panic, no reply that is longer or to what is no request, bounded time.
+//! Arbitrary octets as a request: no panic, no reply that is longer or that answers an invalid request, bounded time.
 //!
-//! Inputs are mutations of the committed corpus (tests/fuzz/server), by a seed: a run can be repeated. An input
+//! Inputs are mutations of the committed corpus (tests/fuzz/server), from a seed: a run can be repeated. An input
 //! that makes the server do something new (another outcome, another number of fields) joins the corpus of the run,
-//! and with `FUZZ_SAVE` the committed one. `cargo xtask fuzz server --seconds N` runs it for long.
+//! and with `FUZZ_SAVE` to the committed one. `cargo xtask fuzz server --seconds N` runs it for a long time.
 
 mod support;
 
@@ -43,7 +43,7 @@ impl Server {
         Self(bench)
     }
 
-    /// Each turn another client asks, a microsecond later.
+    /// Each request comes from another client, a microsecond later.
     fn ask(&mut self, input: &[u8], turn: u64) -> (Outcome, u64) {
         self.0.now = turn as i64 * 1_000;
         self.0.receive = turn << 1 | 1;
@@ -52,7 +52,7 @@ impl Server {
     }
 }
 
-/// What must hold of any request and its outcome.
+/// What must hold for any request and its outcome.
 fn check(input: &[u8], outcome: &Outcome, receive: u64) {
     let Ok((kind, reply)) = outcome else { return };
     assert!(reply.len() <= input.len(), "longer than its request");
@@ -77,7 +77,7 @@ fn check(input: &[u8], outcome: &Outcome, receive: u64) {
     }
 }
 
-/// What an input makes the server do, coarsely.
+/// A coarse description of what an input makes the server do.
 fn feature(input: &[u8], outcome: &Outcome) -> (u8, u8, u8, usize, usize) {
     let what = match outcome {
         Ok((kind, reply)) => *kind as u8 + 4 * u8::from(reply.len() > 48),
@@ -100,7 +100,7 @@ fn mutate(input: &mut Vec<u8>, others: &[Vec<u8>], numbers: &mut Numbers) {
             3 => input.resize(at + below(numbers, 64), numbers.draw() as u8),
             4 => input.resize(input.len().next_multiple_of(4), 0),
             5 => {
-                // A field: any type, a length that may be right.
+                // A field: any type, a length that may be valid.
                 let length = [16, 20, 28, 32, 64, 0, 4, 65_532][below(numbers, 8)];
                 input.extend((numbers.draw() as u16).to_be_bytes());
                 input.extend((length as u16).to_be_bytes());
@@ -120,10 +120,10 @@ fn mutate(input: &mut Vec<u8>, others: &[Vec<u8>], numbers: &mut Numbers) {
     input.truncate(LONGEST);
 }
 
-/// A request that holds water up to its fields, with fields of any kind in the clear and under the right key.
+/// A request that is valid up to its fields, with fields of any kind in the clear and under the right key.
 fn sealed(numbers: &mut Numbers) -> Vec<u8> {
     let algorithm = BOTH[below(numbers, 2)];
-    // Ours of four days, and another server's.
+    // Cookies of this server of four days, and another server's.
     static SERVERS: LazyLock<[CookieKeys; 5]> = LazyLock::new(|| {
         [(1, 0), (1, 1), (1, 2), (1, 3), (2, 0)].map(|(secret, back)| cookie_keys(secret, TODAY - back))
     });
@@ -159,7 +159,7 @@ fn sealed(numbers: &mut Numbers) -> Vec<u8> {
     let nonce = vec![0x55; [algorithm.nonce_length(), 16, 12, 0, 24][below(numbers, 5)]];
     let mut text = vec![0; plain.len() + TAG];
     text[algorithm.plaintext(plain.len() + TAG)].copy_from_slice(&plain);
-    // Where the algorithm doesn't take the nonce, any text will do.
+    // If the algorithm does not accept the nonce, the text does not matter.
     let _ = client.keys.client_to_server.seal(&nonce, &packet, &mut text);
     let room = nonce.len().next_multiple_of(4) + text.len().next_multiple_of(4) + below(numbers, 3) * 8;
     packet.extend([[4, 4], ((room + 8) as u16).to_be_bytes()].concat());
@@ -182,7 +182,7 @@ fn read_corpus() -> Vec<Vec<u8>> {
     names.iter().map(|name| std::fs::read(name).unwrap()).collect()
 }
 
-/// Runs for so long, and returns inputs tried and the slowest one's time.
+/// Runs for this long, and returns the number of inputs and the slowest one's time.
 fn fuzz(length: Duration, seed: u64) -> (u64, Duration) {
     let mut corpus = read_corpus();
     assert!(corpus.len() >= 20, "the corpus has {} inputs", corpus.len());
@@ -206,7 +206,7 @@ fn fuzz(length: Duration, seed: u64) -> (u64, Duration) {
             let (outcome, receive) = server.ask(&input, tried);
             let mut took = before.elapsed();
             if took > slowest {
-                // An interruption doesn't come three times.
+                // An interruption does not occur three times.
                 for again in 0..3 {
                     let before = Instant::now();
                     let _ = server.ask(&input, tried + again);
@@ -232,7 +232,7 @@ fn fuzz(length: Duration, seed: u64) -> (u64, Duration) {
 fn a073_a074_a093_two_seconds_of_hostile_requests() {
     let (tried, slowest) = fuzz(Duration::from_secs(2), 0x73);
     assert!(tried > 1_000, "{tried}");
-    // A few microseconds of work with optimisation; without it, and beside other work, this is for what never ends.
+    // A few microseconds of work with optimisation; without it, and beside other work, the limit is for endless loops.
     assert!(slowest < Duration::from_millis(500), "{slowest:?}");
 }
 

@@ -14,7 +14,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;
 use support::bench::{Bench, RECEIVE, SECOND, TRANSMIT};
 use support::nts::{BOTH, Client, TODAY, Told, cookie_keys, message, todays_key};
-use support::{Server, counters_when, send_as, start};
+use support::{Server, counters_when, send_as, start, start_with};
 
 /// Long enough for an answer on a busy machine, and short enough to wait for silence.
 const TIMEOUT: Duration = Duration::from_secs(3);
@@ -25,7 +25,7 @@ fn client(algorithm: Algorithm) -> Client {
     Client::new(algorithm, 9, &cookie_keys(1, TODAY))
 }
 
-/// Makes of the request one with another cookie of the same length; its tag is wrong then, too.
+/// Replaces the cookie of the request by another one of the same length; the tag is wrong then, too.
 fn with_cookie(client: &Client, number: u64, change: impl FnOnce(&mut [u8])) -> Vec<u8> {
     let mut request = client.request(number, 0);
     let at = 48 + 36 + 4;
@@ -46,7 +46,7 @@ fn a_client_with_the_key_gets_time_and_as_many_cookies_as_it_asked_for() {
             assert_eq!((header.stratum, header.mode, header.origin_timestamp), (2, 4, number));
             assert_eq!((header.receive_timestamp, header.transmit_timestamp), (RECEIVE, TRANSMIT));
             assert_eq!(cookies.len(), placeholders + 1);
-            // A new cookie is as good as the old one, and another one.
+            // A new cookie is as good as the old one, and different.
             assert_ne!(client.cookie, cookies[placeholders]);
             client.cookie.clone_from(&cookies[placeholders]);
         }
@@ -107,7 +107,7 @@ fn a085_cookies_of_two_days_back_and_of_the_next_day_are_opened_at_the_turn_of_t
 }
 
 #[test]
-fn a078_whoever_has_the_key_is_answered_beside_any_flood_in_his_name() {
+fn a078_a_client_with_the_key_is_answered_beside_any_flood_in_its_name() {
     let (mut bench, client) = (Bench::limited(), client(Algorithm::Aes128GcmSiv));
     let plain = protocol::request::minimal(3).encode();
     let forged = with_cookie(&client, 4, |cookie| cookie[20] ^= 1);
@@ -132,7 +132,7 @@ fn a078_whoever_has_the_key_is_answered_beside_any_flood_in_his_name() {
 }
 
 #[test]
-fn a078_somebody_elses_key_spends_nothing_of_the_victims_bucket() {
+fn a078_another_clients_key_spends_nothing_of_the_victims_bucket() {
     let (mut bench, victim) = (Bench::limited(), client(Algorithm::AesSivCmac256));
     let rogue = Client::new(Algorithm::AesSivCmac256, 10, &cookie_keys(1, TODAY));
     let mut answered = 0;
@@ -236,13 +236,10 @@ fn ask(socket: &UdpSocket, request: &[u8]) -> Option<Vec<u8>> {
 }
 
 fn start_with_keys(policy: ServerPolicy, epoch: u32) -> (Server, u16) {
-    let (mut server, port, log) = start(policy);
+    let (server, port, log) = start_with(policy, &[message(1, epoch)]);
     let _ = std::fs::remove_file(log);
-    server.send(&message(1, epoch));
-    // The keys are seen with the first batch after they came.
     let (here, client) = (socket("127.0.0.1", port), Client::new(BOTH[1], 99, &cookie_keys(1, epoch)));
-    here.set_read_timeout(Some(SILENCE)).unwrap();
-    assert!((0..30).any(|number| ask(&here, &client.request(number, 0)).is_some()), "no keys");
+    assert!(ask(&here, &client.request(0, 0)).is_some(), "no keys");
     (server, port)
 }
 
@@ -292,17 +289,17 @@ fn a085_over_the_network_keys_turn_between_one_request_and_the_next() {
 }
 
 #[test]
-fn a_thread_that_nobody_asks_anything_has_no_keys_of_days_that_are_over() {
+fn an_idle_thread_has_no_keys_of_days_that_are_over() {
     if !bench::is_root() {
         return bench::skip("looking into memory needs root");
     }
     let (mut server, port) = start_with_keys(ServerPolicy::DEFAULT, TODAY);
     let (here, client) = (socket("127.0.0.1", port), client(Algorithm::Aes128GcmSiv));
-    // With this the thread has taken the keys up, and waits from then on.
+    // With this the thread has adopted the keys, and waits from then on.
     assert!(ask(&here, &client.request(1, 0)).is_some());
     let pid = server.process_id();
     if memory::count(pid, &todays_key(1)) == 0 {
-        return bench::skip("a cipher that doesn't keep its key as it was given");
+        return bench::skip("a cipher that does not keep its key as it was given");
     }
     server.send(&message(2, TODAY));
     let is_gone = || (memory::count(pid, &todays_key(1)) == 0).then_some(());
@@ -392,7 +389,7 @@ fn nonces_are_never_the_same_twice() {
     }
 }
 
-/// The means of two lots of durations and Welch's t, the slowest tenth (interruptions) left out of both.
+/// The means of two sets of durations and Welch's t, without the slowest tenth (interruptions) of both.
 fn welch(mut lots: [Vec<f64>; 2]) -> ([f64; 2], f64) {
     let mut edge: Vec<f64> = lots.concat();
     edge.sort_by(f64::total_cmp);
@@ -445,7 +442,7 @@ fn a086_how_a_cookie_or_tag_is_wrong_does_not_show_in_the_time() {
             }
             let (means, t) = welch(lots);
             eprintln!("AEAD {}, {what}: {means:.1?} ns, t = {t:.1}", algorithm.id());
-            // The usual border is 4.5; a shared machine needs some room.
+            // The usual threshold is 4.5; a shared machine needs some margin.
             assert!(t.abs() < 10.0, "{what}: {t}");
         }
     }

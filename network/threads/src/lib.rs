@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!   start     threads are made, and wait at a gate
-//!   workers      what each of them shows: counts, progress, why it can't go on; how the thread at the link sleeps
+//!   workers      the shared state of each: counts, progress, failures; how the thread at the link sleeps
 //!   wakeup      how a thread is woken that waits for descriptors
 //!   version   settings, each change of them another version
 //!   report    when the engine is told what was counted

@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn who_has_nothing_to_report_sleeps_until_the_next_count() {
+    fn a_server_with_nothing_to_report_sleeps_until_the_next_count() {
         let workers: Workers<(), 2> = Workers::new([(), ()]).unwrap();
         let mut reports = Reports::default();
         reports.report(&workers, |_| panic!("nothing was counted")).unwrap();
@@ -94,7 +94,7 @@ mod tests {
         assert!(is_rung(&workers));
         reports.wake(&workers);
         assert!(reports.timeout().is_some() && !is_rung(&workers));
-        // What isn't taken isn't told, and what is, once.
+        // What is not taken is not marked as told, and what is taken is told once.
         let mut heard = None;
         reports.report(&workers, |_| Ok(false)).unwrap();
         reports.at = None;

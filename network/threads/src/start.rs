@@ -36,7 +36,7 @@ where
     Work: FnOnce() -> Ending,
 {
     let (gate, opened) = bounded::<Infallible>(0);
-    // What a thread does before it runs its own code isn't allowed under the filter.
+    // What a thread does before it runs its own code is not allowed under the filter.
     let all_run = Arc::new(Barrier::new(bodies.len() + 1));
     for (number, body) in bodies.into_iter().enumerate() {
         let (shared, all_run, opened) = (Arc::clone(shared), Arc::clone(&all_run), opened.clone());

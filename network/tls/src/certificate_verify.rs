@@ -1,6 +1,6 @@
-//! The content that a TLS 1.3 server signs (RFC 8446 section 4.4.3): 64 spaces, a text that says what the
-//! signature is for, a zero, and the hash of the handshake so far. The key exchange service takes it apart, the
-//! key holder puts it together: between them goes the hash alone.
+//! The content that a TLS 1.3 server signs (RFC 8446 section 4.4.3): 64 spaces, a string that states the
+//! signature's purpose, a zero octet, and the hash of the handshake so far. The key exchange service extracts the hash,
+//! the key holder assembles the content: only the hash is transferred between them.
 
 use ipc::message::key_service::{Scheme, TranscriptHash};
 use rustls::SignatureScheme;
@@ -11,7 +11,7 @@ const CONTEXT: &[u8] = b"TLS 1.3, server CertificateVerify\0";
 /// Octets of the longest content.
 const MAX_CONTENT: usize = SPACES.len() + CONTEXT.len() + 48;
 
-/// The hash in a content; nothing for anything else.
+/// The hash in a content; `None` for anything else.
 pub fn take_apart(content: &[u8]) -> Option<TranscriptHash> {
     let hash = content.strip_prefix(&SPACES)?.strip_prefix(CONTEXT)?;
     TranscriptHash::from_octets(hash).ok()

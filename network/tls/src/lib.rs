@@ -1,5 +1,5 @@
-//! What programs that speak TLS, or sign for it, share: the cryptography beneath it, one of two libraries by the features of
-//! this package, and what they read of certificates and keys.
+//! Shared by programs that speak TLS, or sign for it: the cryptography beneath it, one of two libraries by the features
+//! of this package, and the parsing of certificates and keys.
 //!
 //! ```text
 //!   certificate_verify  the one content that is signed
@@ -25,7 +25,7 @@ pub fn crypto() -> Arc<CryptoProvider> {
     Arc::new(provider::default_provider())
 }
 
-/// Uses a library for the first time in this thread, for what it asks of the kernel then isn't allowed later.
+/// Uses a library for the first time in this thread, because it then makes system calls that are not allowed later.
 pub fn warm_up() {
     let crypto = crypto();
     let _ = crypto.secure_random.fill(&mut [0; 32]);

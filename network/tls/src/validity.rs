@@ -1,5 +1,5 @@
-//! When a certificate is valid (RFC 5280 section 4.1.2.5): the one field of it that is read here. Everything
-//! else about certificates is the business of webpki, which doesn't tell this.
+//! The validity of a certificate (RFC 5280 section 4.1.2.5): the only field that is parsed here. webpki handles
+//! everything else about certificates, but does not expose this.
 
 use ipc::calendar::Date;
 use ipc::units::WallTime;
@@ -120,7 +120,7 @@ mod tests {
     use bench::authority::{Authority, Order, Period};
     use proptest::prelude::*;
 
-    /// A certificate with all that isn't read left out.
+    /// A certificate with all that is not read left out.
     fn certificate(tag: u8, from: &str, until: &str) -> Vec<u8> {
         let element = |tag: u8, contents: &[u8]| [&[tag, contents.len() as u8], contents].concat();
         let times = [element(tag, from.as_bytes()), element(tag, until.as_bytes())].concat();

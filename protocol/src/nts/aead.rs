@@ -1,7 +1,7 @@
-//! The two AEADs, their keys, and how TLS is asked for those keys (RFC 8915 sections 4.1.5 and 5.1).
+//! The two AEADs, their keys, and the TLS exporter's parameters for those keys (RFC 8915 sections 4.1.5 and 5.1).
 //!
-//! A sealed text stands in one buffer: ciphertext and tag together, [`TAG`] octets longer than its plaintext.
-//! The tag comes first with AEAD 15 and last with AEAD 30, so the plaintext's place depends on the
+//! A sealed text is in one buffer: ciphertext and tag together, [`TAG`] octets longer than its plaintext.
+//! The tag comes first with AEAD 15 and last with AEAD 30, so the position of the plaintext depends on the
 //! algorithm: [`Algorithm::plaintext`].
 
 use aes_gcm_siv::{AeadInOut, Aes128GcmSiv};
@@ -20,10 +20,10 @@ pub const MAX_KEY: usize = 32;
 /// Longest nonce in octets that is used here.
 pub const MAX_NONCE: usize = 16;
 
-/// What the TLS exporter is asked for (RFC 8915 section 5.1).
+/// The label for the TLS exporter (RFC 8915 section 5.1).
 pub const EXPORTER_LABEL: &[u8] = b"EXPORTER-network-time-security";
 
-/// An AEAD algorithm that both sides here can do.
+/// An AEAD algorithm that this implementation supports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Algorithm {
     /// AEAD_AES_SIV_CMAC_256, id 15: mandatory.
@@ -33,7 +33,7 @@ pub enum Algorithm {
 }
 
 impl Algorithm {
-    /// From its number in the registry of AEAD algorithms; nothing for one that isn't done here.
+    /// From its number in the registry of AEAD algorithms; `None` if it is not supported.
     pub const fn from_id(id: u16) -> Option<Self> {
         match id {
             15 => Some(Algorithm::AesSivCmac256),
@@ -58,7 +58,7 @@ impl Algorithm {
         }
     }
 
-    /// Octets of the nonces that are sent; also the least room that a request has to give to nonce and
+    /// Octets of the nonces that are sent; also the least space that a request must provide for nonce and
     /// padding (RFC 8915 section 5.6, `N_REQ`).
     pub const fn nonce_length(self) -> usize {
         match self {
@@ -67,7 +67,7 @@ impl Algorithm {
         }
     }
 
-    /// Whether the algorithm takes a nonce of that many octets.
+    /// Whether the algorithm accepts a nonce of that many octets.
     pub const fn takes_nonce(self, length: usize) -> bool {
         match self {
             Algorithm::AesSivCmac256 => length >= 1,
@@ -75,8 +75,8 @@ impl Algorithm {
         }
     }
 
-    /// Where in a sealed text of `length` octets the plaintext stands (empty for a text that is too short
-    /// to be one).
+    /// Where in a sealed text of `length` octets the plaintext is (empty for a text that is too short
+    /// to be sealed).
     pub const fn plaintext(self, length: usize) -> Range<usize> {
         match self {
             Algorithm::AesSivCmac256 if length >= TAG => TAG..length,
@@ -86,26 +86,26 @@ impl Algorithm {
     }
 }
 
-/// Which of two keys.
+/// The direction that a key is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
-    /// What the client seals.
+    /// The client seals with it.
     ClientToServer,
-    /// What the server seals.
+    /// The server seals with it.
     ServerToClient,
 }
 
-/// How the exporter's context names AEAD 30. Without meaning for AEAD 15.
+/// How the exporter's context names AEAD 30. It has no effect for AEAD 15.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exporter {
-    /// By its own number, as the standard has it.
+    /// By its own number, as the standard requires.
     Standard,
-    /// By the number 15, as chrony 4.4 to 4.6 did. Record 1024 of the key exchange tells the two apart.
+    /// By the number 15, as chrony 4.4 to 4.6 does. Record 1024 of the key exchange distinguishes the two.
     Legacy,
 }
 
 /// The context for [`EXPORTER_LABEL`]: NTPv4, the AEAD's number, the direction (RFC 8915 section 5.1). The
-/// exporter is to give [`Algorithm::key_length`] octets.
+/// exporter must return [`Algorithm::key_length`] octets.
 pub const fn exporter_context(algorithm: Algorithm, direction: Direction, exporter: Exporter) -> [u8; 5] {
     let named = match exporter {
         Exporter::Standard => algorithm,
@@ -119,8 +119,8 @@ pub const fn exporter_context(algorithm: Algorithm, direction: Direction, export
     [0, 0, high, low, direction]
 }
 
-/// A key and its algorithm. Wiped when dropped, never printed, and not cloned by accident. Moving it leaves
-/// a copy behind like moving anything, so keep it where it is.
+/// A key and its algorithm. It is wiped when dropped, never printed, and cannot be cloned by accident. A move leaves
+/// a copy behind, as with any value, so keep it in one place.
 pub struct Key(Secret);
 
 enum Secret {
@@ -129,7 +129,7 @@ enum Secret {
 }
 
 impl Key {
-    /// Takes a key over; nothing for a length that the algorithm doesn't have. The caller wipes `octets`.
+    /// Copies a key; `None` for a length that the algorithm does not have. The caller wipes `octets`.
     pub fn from_octets(algorithm: Algorithm, octets: &[u8]) -> Option<Self> {
         Some(Self(match algorithm {
             Algorithm::AesSivCmac256 => Secret::AesSivCmac256(octets.try_into().ok()?),
@@ -145,7 +145,7 @@ impl Key {
         }
     }
 
-    /// The secret itself, to be kept or handed on.
+    /// The secret itself, to be stored or passed on.
     pub const fn octets(&self) -> &[u8] {
         match &self.0 {
             Secret::AesSivCmac256(octets) => octets,
@@ -153,11 +153,11 @@ impl Key {
         }
     }
 
-    /// Seals in place: `text` holds the plaintext where [`Algorithm::plaintext`] says, and whatever else in
-    /// the tag's place.
+    /// Seals in place: `text` holds the plaintext where [`Algorithm::plaintext`] says, and arbitrary octets in
+    /// place of the tag.
     ///
     /// # Errors
-    /// [`SealError`]: a nonce that the algorithm doesn't take, or no room for the tag.
+    /// [`SealError`]: a nonce that the algorithm does not accept, or no room for the tag.
     pub fn seal(&self, nonce: &[u8], associated: &[u8], text: &mut [u8]) -> Result<(), SealError> {
         match &self.0 {
             Secret::AesSivCmac256(octets) => {
@@ -182,11 +182,11 @@ impl Key {
         Ok(())
     }
 
-    /// Opens in place and returns the plaintext. The tag is compared in constant time; where it is wrong,
-    /// `text` is left as it came.
+    /// Opens in place and returns the plaintext. The tag is compared in constant time; if it is wrong,
+    /// `text` remains unchanged.
     ///
     /// # Errors
-    /// [`Forged`]: that key didn't seal that text with that nonce and those associated octets.
+    /// [`Forged`]: the text was not sealed with this key, this nonce and these associated octets.
     pub fn open<'t>(
         &self,
         nonce: &[u8],
@@ -244,7 +244,7 @@ pub struct SessionKeys {
 }
 
 impl SessionKeys {
-    /// From what the exporter gave for either direction; nothing where a length is wrong.
+    /// From the exporter's output for each direction; `None` if a length is wrong.
     pub fn from_octets(
         algorithm: Algorithm,
         client_to_server: &[u8],
@@ -256,16 +256,16 @@ impl SessionKeys {
         })
     }
 
-    /// Their algorithm: both have the same.
+    /// Their algorithm, which is the same for both.
     pub const fn algorithm(&self) -> Algorithm {
         self.client_to_server.algorithm()
     }
 }
 
-/// Why nothing was sealed: a mistake of the caller, nothing that comes from outside.
+/// Why nothing was sealed: an error of the caller, which no untrusted input can cause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SealError {
-    /// The algorithm takes no nonce of that length.
+    /// The algorithm does not accept a nonce of that length.
     NonceLength,
     /// No room for the tag.
     NoRoom,
@@ -274,7 +274,7 @@ pub enum SealError {
 impl fmt::Display for SealError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            SealError::NonceLength => "nonce of a length that the algorithm doesn't take",
+            SealError::NonceLength => "nonce of a length that the algorithm does not take",
             SealError::NoRoom => "no room for the tag",
         })
     }
@@ -282,7 +282,7 @@ impl fmt::Display for SealError {
 
 impl core::error::Error for SealError {}
 
-/// A text that isn't what its sender sealed, or wasn't sealed by who has the key.
+/// The authentication tag is wrong: the text was altered, or sealed with another key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Forged;
 

@@ -11,22 +11,22 @@ use crate::header::{Header, HeaderError, LENGTH, MODE_SERVER};
 use crate::kiss::KissCode;
 use core::fmt;
 
-/// How many placeholders to ask with, so that a client that still has `kept` cookies besides the one that it
+/// The number of placeholders to send, so that a client that still has `kept` cookies besides the one that it
 /// sends has eight after the reply. A packet may have room for fewer.
 pub const fn placeholders_wanted(kept: usize) -> usize {
     (MAX_COOKIES - 1).saturating_sub(kept)
 }
 
-/// What a protected request is made of.
+/// The parts of a protected request.
 #[derive(Clone, Copy, Debug)]
 pub struct ProtectedRequest<'a> {
-    /// The header; [`crate::request::minimal`] tells nobody anything.
+    /// The header; [`crate::request::minimal`] reveals nothing about this host.
     pub header: Header,
     /// Fresh random octets.
     pub unique_identifier: &'a [u8; UNIQUE_IDENTIFIER_LENGTH],
     /// A cookie that was never sent before.
     pub cookie: &'a [u8],
-    /// How many further cookies to ask for, see [`placeholders_wanted`]; as many are as fit into a packet.
+    /// How many more cookies to request, see [`placeholders_wanted`]; limited by what fits into a packet.
     pub placeholders: usize,
     /// The key from client to server.
     pub key: &'a Key,
@@ -34,12 +34,12 @@ pub struct ProtectedRequest<'a> {
     pub nonce: &'a [u8; super::aead::MAX_NONCE],
 }
 
-/// Why there is no request.
+/// Why no request can be built.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BuildError {
     /// The cookie is empty, or so long that not even a request without placeholders fits into a packet.
     CookieLength,
-    /// Not sealed.
+    /// Sealing failed.
     Seal(SealError),
 }
 
@@ -47,7 +47,7 @@ impl fmt::Display for BuildError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             BuildError::CookieLength => {
-                f.write_str("the server's cookies don't fit into a packet: use another server")
+                f.write_str("the server's cookies do not fit into a packet: use another server")
             }
             BuildError::Seal(error) => write!(f, "{error}"),
         }
@@ -57,7 +57,7 @@ impl fmt::Display for BuildError {
 impl core::error::Error for BuildError {}
 
 impl ProtectedRequest<'_> {
-    /// Writes the packet, at most [`MAX_PACKET`] octets, and says how many.
+    /// Writes the packet, at most [`MAX_PACKET`] octets, and returns its length.
     ///
     /// # Errors
     /// [`BuildError`].
@@ -91,10 +91,10 @@ impl ProtectedRequest<'_> {
     }
 }
 
-/// What a client remembers of the request whose reply it waits for.
+/// What a client remembers of a request while it waits for the reply.
 #[derive(Clone, Copy, Debug)]
 pub struct Awaited<'a> {
-    /// The request's.
+    /// The request's unique identifier.
     pub unique_identifier: &'a [u8; UNIQUE_IDENTIFIER_LENGTH],
     /// The request's transmit timestamp.
     pub origin: u64,
@@ -102,18 +102,18 @@ pub struct Awaited<'a> {
     pub key: &'a Key,
 }
 
-/// What came for a request.
+/// The reply to a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply<'p> {
     /// The server has the key, and answers this request. It may still be a kiss-o'-death.
     Protected(ProtectedReply<'p>),
-    /// Somebody who saw the request says that the server can't open the cookie. Nothing about it is
-    /// authenticated: wait for a protected reply until the next poll, and only then exchange keys anew.
+    /// A NAK: a host that saw the request claims that the server cannot open the cookie. Nothing about it is
+    /// authenticated: wait for a protected reply until the next poll, and only then exchange keys again.
     Nak,
 }
 
-/// A reply whose tag was verified before anything in it was looked at, and which answers the request. Each
-/// may be used once; that is the caller's to see to.
+/// A reply whose tag was verified before any part of it was used, and which answers the request. Each
+/// may be used only once; the caller must ensure this.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProtectedReply<'p> {
     /// The header, of mode 4 and version 4.
@@ -123,28 +123,28 @@ pub struct ProtectedReply<'p> {
 }
 
 impl<'p> ProtectedReply<'p> {
-    /// The new cookies, 0 to 8, none of them empty; more than 8 were left out.
+    /// The new cookies, 0 to 8, none of them empty; any beyond 8 were ignored.
     pub fn cookies(&self) -> impl Iterator<Item = &'p [u8]> + '_ {
         self.cookies.iter().take(self.count).copied()
     }
 }
 
-/// Why a packet is not the reply: it is passed over in silence, and the wait goes on.
+/// Why a packet is not the reply: it is silently dropped, and the client keeps waiting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReplyError {
-    /// No header.
+    /// It has no valid header.
     Header(HeaderError),
     /// Not version 4 or not mode 4.
     Mode,
-    /// The fields.
+    /// Its fields are malformed.
     Fields(FieldError),
-    /// No authenticator, and no NTS NAK either: plain time is nothing to an NTS source.
+    /// Neither an authenticator nor an NTS NAK: an NTS source never accepts plain time.
     Unprotected,
     /// Something follows the authenticator.
     Followed,
-    /// The tag.
+    /// The authentication tag is wrong.
     Forged,
-    /// Encrypted fields that make no sense, or an empty cookie.
+    /// Malformed encrypted fields, or an empty cookie.
     EncryptedFields,
     /// Another unique identifier, or none.
     UniqueIdentifier,
@@ -170,11 +170,11 @@ impl fmt::Display for ReplyError {
 
 impl core::error::Error for ReplyError {}
 
-/// Reads a packet that may be the reply to `awaited`. Where there is an authenticator, its tag is verified
-/// over the octets as they came before any field counts. Decrypts in place.
+/// Reads a packet that may be the reply to `awaited`. If there is an authenticator, its tag is verified
+/// over the octets as received before any field is used. Decrypts in place.
 ///
 /// # Errors
-/// [`ReplyError`]: the packet is to be passed over.
+/// [`ReplyError`]: the packet must be dropped.
 pub fn read_reply<'p>(packet: &'p mut [u8], awaited: &Awaited<'_>) -> Result<Reply<'p>, ReplyError> {
     let header = Header::decode(packet).map_err(ReplyError::Header)?;
     if header.version != 4 || header.mode != MODE_SERVER {

@@ -1,5 +1,5 @@
-//! The server's cookies: all that it would have to remember of a client, sealed with a key of its own, so
-//! that it remembers nobody (RFC 8915 section 6).
+//! The server's cookies: all state about a client, sealed with a key of the server, so
+//! that the server keeps no state for each client (RFC 8915 section 6).
 //!
 //! ```text
 //!   octets   4       12      4 + 2 k                                              16
@@ -7,7 +7,7 @@
 //! ```
 //!
 //! AES-256-GCM-SIV under the key of the epoch. A cookie has 100 octets with AEAD 15 and 68 with AEAD 30, a
-//! multiple of 4 and the same for ever, so that a reply is never longer than its request.
+//! multiple of 4 and never changing, so that a reply is never longer than its request.
 
 use super::aead::{Algorithm, SessionKeys, TAG};
 use super::ratchet::{EpochKey, MAX_EPOCH_KEYS};
@@ -31,7 +31,7 @@ pub const fn length(algorithm: Algorithm) -> usize {
     EPOCH + NONCE + HEAD + 2 * algorithm.key_length() + TAG
 }
 
-/// A cookie for a key exchange.
+/// A cookie for the response of a key exchange.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cookie {
     octets: [u8; MAX_LENGTH],
@@ -45,7 +45,7 @@ impl Cookie {
     }
 }
 
-/// Why nothing was sealed: a mistake of the caller.
+/// Why nothing was sealed: an error of the caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NoRoom;
 
@@ -62,9 +62,9 @@ struct Place {
     cipher: Aes256GcmSiv,
 }
 
-/// The keys that seal and open cookies: of the current epoch, of two before it, and of the next one, which a
-/// server of the same fleet may have begun already. Never changed: a new epoch is a new value, shared by
-/// all threads, and the old one wipes itself.
+/// The keys that seal and open cookies: of the current epoch, of the two before it, and of the next one, which
+/// another server of the same fleet may have begun already. Immutable: a new epoch is a new value, shared by
+/// all threads, and the old one is wiped when dropped.
 pub struct CookieKeys {
     current: Place,
     others: [Option<Place>; MAX_EPOCH_KEYS - 1],
@@ -77,12 +77,12 @@ impl fmt::Debug for CookieKeys {
     }
 }
 
-/// Why keys make no set.
+/// Why keys are not a valid set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeysError {
-    /// None for the current epoch.
+    /// There is none for the current epoch.
     NoCurrent,
-    /// More than four, or two of one epoch.
+    /// There are more than four, or two of one epoch.
     TooMany,
 }
 
@@ -98,7 +98,7 @@ impl fmt::Display for KeysError {
 impl core::error::Error for KeysError {}
 
 impl CookieKeys {
-    /// Takes keys over, from [`super::ratchet::Ratchet::keys`], in any order; new cookies are sealed with the
+    /// Copies keys from [`super::ratchet::Ratchet::keys`], in any order; new cookies are sealed with the
     /// key of epoch `current`.
     ///
     /// # Errors
@@ -121,7 +121,7 @@ impl CookieKeys {
         Ok(Self { current: own.ok_or(KeysError::NoCurrent)?, others })
     }
 
-    /// The epoch whose key seals.
+    /// The epoch whose key seals new cookies.
     pub const fn epoch(&self) -> u32 {
         self.current.epoch
     }
@@ -129,7 +129,7 @@ impl CookieKeys {
     /// Seals a cookie for these keys. `nonce`: fresh random octets.
     ///
     /// # Errors
-    /// [`NoRoom`]: `out` doesn't have exactly [`length`] octets.
+    /// [`NoRoom`]: `out` does not have exactly [`length`] octets.
     pub fn seal_into(&self, keys: &SessionKeys, nonce: &[u8; NONCE], out: &mut [u8]) -> Result<(), NoRoom> {
         let algorithm = keys.algorithm();
         if out.len() != length(algorithm) {
@@ -163,9 +163,9 @@ impl CookieKeys {
         cookie
     }
 
-    /// Opens a cookie: nothing for one that wasn't sealed with one of these keys. The work is the same
-    /// whatever is wrong with it, so that time doesn't tell which: a cookie of another length or an unknown
-    /// epoch is decrypted too, for nothing.
+    /// Opens a cookie; `None` if it was not sealed with one of these keys. The work does not depend on what is
+    /// wrong with it, so that timing does not reveal it: a cookie of another length or of an unknown
+    /// epoch is decrypted too, and the result is discarded.
     pub fn open(&self, cookie: &[u8]) -> Option<SessionKeys> {
         let algorithm = match cookie.len() {
             LENGTH_SIV => Some(Algorithm::AesSivCmac256),

@@ -1,4 +1,4 @@
-//! Where in a time packet the NTS fields stand (RFC 8915 section 5), and how the authenticator is laid out:
+//! The positions of the NTS fields in a time packet (RFC 8915 section 5), and the layout of the authenticator:
 //!
 //! ```text
 //!   0        48                                        authenticator.at
@@ -6,7 +6,7 @@
 //!   '------------------ associated octets ------------'                          sealed text
 //! ```
 //!
-//! Nothing here knows keys; finding a field proves nothing about who wrote it.
+//! Nothing here uses keys; that a field is present does not prove who wrote it.
 
 use super::aead::{Algorithm, Key, SealError, TAG};
 use crate::extension_field::{
@@ -16,7 +16,7 @@ use crate::header::LENGTH;
 use core::fmt;
 use core::ops::Range;
 
-/// Octets of the unique identifiers that are sent; also the fewest that are accepted.
+/// Octets of the unique identifiers that are sent; also the minimum that is accepted.
 pub const UNIQUE_IDENTIFIER_LENGTH: usize = 32;
 
 /// Octets of a field before its value.
@@ -25,20 +25,20 @@ pub const FIELD_HEAD: usize = 4;
 /// Octets of an authenticator before its nonce.
 const AUTHENTICATOR_HEAD: usize = 8;
 
-/// Why the fields of a packet are not to be used.
+/// Why the fields of a packet must not be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FieldError {
-    /// They can't be walked.
+    /// They are malformed as extension fields.
     Walk(WalkError),
-    /// A MAC or crypto-NAK: no key is shared that way.
+    /// A MAC or crypto-NAK: no symmetric key is shared.
     Mac,
     /// Two unique identifiers, cookies or authenticators.
     Twice,
     /// A unique identifier below 32 octets.
     ShortIdentifier,
-    /// Placeholders without a cookie, or not as long as the cookie.
+    /// Placeholders without a cookie, or of another length than the cookie.
     Placeholder,
-    /// Lengths of an authenticator that are impossible.
+    /// Impossible lengths in an authenticator.
     Authenticator,
 }
 
@@ -57,30 +57,30 @@ impl fmt::Display for FieldError {
 
 impl core::error::Error for FieldError {}
 
-/// Where the fields of a packet are, each given by its octets in the packet.
+/// The fields of a packet, each given as a range of octets of the packet.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Fields {
     pub(super) unique_identifier: Option<Range<usize>>,
     pub(super) cookie: Option<Range<usize>>,
     pub(super) placeholders: usize,
     pub(super) authenticator: Option<Authenticator>,
-    /// Whether anything follows the authenticator; it was not looked at, but for a second authenticator.
+    /// Whether anything follows the authenticator; it was only searched for a second authenticator.
     pub(super) is_followed: bool,
 }
 
-/// Where an authenticator's parts are.
+/// The parts of an authenticator.
 #[derive(Clone, Debug)]
 pub(super) struct Authenticator {
-    /// First octet of the field: all octets before it are associated.
+    /// First octet of the field: all octets before it are associated data.
     pub(super) at: usize,
     nonce: Range<usize>,
     text: Range<usize>,
-    /// Octets that nonce and padding have together.
+    /// Octets of nonce and padding together.
     pub(super) nonce_room: usize,
 }
 
-/// Finds the fields of a whole packet of version 4, which has a header. A MAC without NTS fields is passed
-/// over.
+/// Finds the fields of a complete packet of version 4, which has a header. A MAC without NTS fields is
+/// ignored.
 pub(super) fn locate(packet: &[u8]) -> Result<Fields, FieldError> {
     let mut fields = Fields::default();
     let mut placeholder = None;
@@ -147,7 +147,7 @@ impl Authenticator {
         Ok(Self { at, nonce: nonce_at..nonce_at + nonce, text: text_at..text_at + text, nonce_room })
     }
 
-    /// Takes the packet apart for [`Key::open`].
+    /// Borrows the parts of the packet for [`Key::open`].
     pub(super) fn split<'p>(&self, packet: &'p mut [u8]) -> Option<Sealed<'p>> {
         let (before, rest) = packet.split_at_mut_checked(self.text.start)?;
         let before: &'p [u8] = before;
@@ -159,14 +159,14 @@ impl Authenticator {
     }
 }
 
-/// What an authenticator consists of.
+/// The parts of an authenticated packet.
 pub(super) struct Sealed<'p> {
     pub(super) associated: &'p [u8],
     pub(super) nonce: &'p [u8],
     pub(super) text: &'p mut [u8],
 }
 
-/// The encrypted fields: types and values; nothing further after one that makes no sense.
+/// The encrypted fields: types and values; ends after the first malformed one.
 pub(super) struct EncryptedFields<'a>(&'a [u8]);
 
 impl<'a> EncryptedFields<'a> {
@@ -201,7 +201,7 @@ impl<'a> Iterator for EncryptedFields<'a> {
     }
 }
 
-/// Writes the head of a field whose value has `length` octets, a multiple of 4, and gives the value's place.
+/// Writes the head of a field whose value has `length` octets, a multiple of 4, and returns the value's position.
 pub(super) fn put_field(out: &mut [u8], at: usize, kind: u16, length: usize) -> Option<&mut [u8]> {
     let total = u16::try_from(length.checked_add(FIELD_HEAD)?).ok()?;
     let field = out.get_mut(at..)?.get_mut(..usize::from(total))?;
@@ -216,15 +216,15 @@ pub(super) const fn authenticator_length(algorithm: Algorithm, plain: usize) -> 
     AUTHENTICATOR_HEAD + algorithm.nonce_length() + TAG + plain
 }
 
-/// Where the plaintext of such an authenticator stands, counted from its first octet.
+/// Position of the plaintext in such an authenticator, from its first octet.
 pub(super) const fn plaintext_place(algorithm: Algorithm, plain: usize) -> Range<usize> {
     let text = AUTHENTICATOR_HEAD + algorithm.nonce_length();
     let place = algorithm.plaintext(plain + TAG);
     text + place.start..text + place.end
 }
 
-/// Writes an authenticator at `at` over the octets before it, around the `plain` octets that already stand
-/// in their place. Gives the octet after it. `nonce` may be longer than needed.
+/// Writes an authenticator at `at` over the octets before it, around the `plain` octets that are already
+/// in place. Returns the end of the authenticator. `nonce` may be longer than needed.
 pub(super) fn put_authenticator(
     out: &mut [u8],
     at: usize,

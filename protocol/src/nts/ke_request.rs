@@ -1,4 +1,4 @@
-//! What a client asks in a key exchange, and what a server makes of it (RFC 8915 section 4).
+//! A client's request in a key exchange, and how a server answers it (RFC 8915 section 4).
 
 use super::aead::{Algorithm, Exporter};
 use super::record::{
@@ -18,10 +18,10 @@ pub struct Offer {
 }
 
 impl Offer {
-    /// AEAD 30, and 15 for servers that don't have it.
+    /// AEAD 30, and 15 for servers that do not support it.
     pub const GCM_SIV_FIRST: Self =
         Self { first: Algorithm::Aes128GcmSiv, second: Some(Algorithm::AesSivCmac256) };
-    /// AEAD 15, and 30 though every server should have the first.
+    /// AEAD 15, and 30, though every server should support the first.
     pub const SIV_FIRST: Self =
         Self { first: Algorithm::AesSivCmac256, second: Some(Algorithm::Aes128GcmSiv) };
 
@@ -30,7 +30,7 @@ impl Offer {
         Self { first: algorithm, second: None }
     }
 
-    /// Whether this algorithm is among them.
+    /// Whether this algorithm is offered.
     pub fn contains(self, algorithm: Algorithm) -> bool {
         self.algorithms().any(|offered| offered == algorithm)
     }
@@ -39,8 +39,8 @@ impl Offer {
         [Some(self.first), self.second].into_iter().flatten()
     }
 
-    /// Writes the request, at most [`MAX_ENCODED`] octets, and says how many. With AEAD 30 it also says that
-    /// this side's exporter does as the standard has it (record 1024).
+    /// Writes the request, at most [`MAX_ENCODED`] octets, and returns its length. With AEAD 30 it also states that
+    /// this side's exporter follows the standard (record 1024).
     ///
     /// # Errors
     /// [`NoRoom`].
@@ -61,47 +61,47 @@ impl Offer {
     }
 }
 
-/// A client's request. Having one proves that it keeps every rule of RFC 8915 section 4 for requests.
+/// A client's request. Having one proves that it follows every rule of RFC 8915 section 4 for requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Request {
     speaks_ntpv4: bool,
-    /// Those that are done here, in the client's order.
+    /// The supported algorithms, in the client's order.
     offered: Option<Offer>,
     knows_compliant_exporter: bool,
 }
 
-/// What comes of a request.
+/// The result of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Agreement {
-    /// The client doesn't want NTPv4.
+    /// The client does not want NTPv4.
     NoProtocol,
-    /// The client has no algorithm that is done here.
+    /// The client offers no supported algorithm.
     NoAlgorithm,
     /// Keys are to be exported, and cookies made.
     Agreed {
-        /// For which algorithm.
+        /// The algorithm.
         algorithm: Algorithm,
-        /// With which context.
+        /// The exporter's context.
         exporter: Exporter,
-        /// Whether the answer carries record 1024.
+        /// Whether the response contains record 1024.
         says_compliant_exporter: bool,
     },
 }
 
-/// Why a request isn't one. [`RequestError::code`] is what the client is told.
+/// Why a request is invalid. [`RequestError::code`] is sent to the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RequestError {
-    /// Framing.
+    /// The framing is malformed.
     Message(MessageError),
-    /// A critical record of a type that isn't known here.
+    /// A critical record of an unknown type.
     UnknownCritical(u16),
-    /// Two records of a type of which there may be one.
+    /// Two records of a type that may occur only once.
     Duplicate(u16),
     /// A record that only servers send: Error, Warning, New Cookie.
     ServerRecord(u16),
     /// No Next Protocol record.
     NoProtocolRecord,
-    /// A Next Protocol record that isn't critical.
+    /// A Next Protocol record that is not critical.
     ProtocolNotCritical,
     /// NTPv4 without an AEAD record.
     NoAlgorithmRecord,
@@ -112,7 +112,7 @@ pub enum RequestError {
 }
 
 impl RequestError {
-    /// What goes into the Error record of the answer.
+    /// The content of the Error record in the response.
     pub const fn code(self) -> ErrorCode {
         match self {
             RequestError::UnknownCritical(_) => ErrorCode::UnrecognizedCriticalRecord,
@@ -147,7 +147,7 @@ impl From<MessageError> for RequestError {
 }
 
 impl Request {
-    /// Reads a whole message.
+    /// Reads a complete message.
     ///
     /// # Errors
     /// [`RequestError`], the first that is found.
@@ -165,7 +165,7 @@ impl Request {
                 AEAD if algorithms.is_some() => return Err(RequestError::Duplicate(kind)),
                 AEAD => algorithms = Some(preference(list(&record)?)),
                 ERROR | WARNING | COOKIE => return Err(RequestError::ServerRecord(kind)),
-                // What a client would like best; it takes what it gets, so only the form counts.
+                // The client's preference. The server may ignore it, so only the form is checked.
                 SERVER => once(&mut has_server, &record, !record.body.is_empty() && record.body.is_ascii())?,
                 NTP_PORT => once(&mut has_port, &record, record.number().is_some())?,
                 COMPLIANT_EXPORTER => {
@@ -182,8 +182,8 @@ impl Request {
         Ok(Self { speaks_ntpv4, offered: algorithms.flatten(), knows_compliant_exporter })
     }
 
-    /// What the client gets: the first of its algorithms that is done here. A client that offers AEAD 30
-    /// without record 1024 means one of two keys by it, so it gets AEAD 15 where it offers that too.
+    /// The algorithm for the client: the first of its list that is supported. A client that offers AEAD 30
+    /// without record 1024 may mean either of two keys, so it gets AEAD 15 if it offers that too.
     pub fn agree(&self) -> Agreement {
         if !self.speaks_ntpv4 {
             return Agreement::NoProtocol;
@@ -202,7 +202,7 @@ impl Request {
     }
 }
 
-/// Numbers of a list that isn't empty.
+/// The numbers of a list, which must not be empty.
 fn list(record: &Record<'_>) -> Result<impl Iterator<Item = u16>, RequestError> {
     let error = RequestError::List(record.kind);
     if record.body.is_empty() {
@@ -211,7 +211,7 @@ fn list(record: &Record<'_>) -> Result<impl Iterator<Item = u16>, RequestError> 
     record.numbers().ok_or(error)
 }
 
-/// Those of a client's list that are done here, in its order.
+/// The supported algorithms of a client's list, in its order.
 fn preference(ids: impl Iterator<Item = u16>) -> Option<Offer> {
     let mut known = ids.filter_map(Algorithm::from_id);
     let first = known.next()?;

@@ -1,4 +1,4 @@
-//! What a server answers in a key exchange, and what a client makes of it (RFC 8915 section 4).
+//! A server's response in a key exchange, and how a client reads it (RFC 8915 section 4).
 
 use super::MAX_COOKIES;
 use super::aead::{Algorithm, Exporter};
@@ -11,23 +11,23 @@ use super::server_name::{NameError, ServerName};
 use core::fmt;
 use core::net::IpAddr;
 
-/// Longest cookie in octets that is taken: it has to fit a packet that is never fragmented.
+/// Longest cookie in octets that is accepted: it must fit into a packet that is never fragmented.
 pub const MAX_COOKIE: usize = 1024;
 
-/// Port of the NTP server where the response names none.
+/// Port of the NTP server if the response names none.
 pub const DEFAULT_NTP_PORT: u16 = 123;
 
-/// A server's answer. Having one proves that the server keeps to what was offered, and the form of all in
-/// it; that it is the right server is proved by TLS alone.
+/// A server's response. Having one proves that it chose from what was offered and that it is well-formed;
+/// only TLS proves that it comes from the right server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Response<'a> {
-    /// The algorithm, one of the offered.
+    /// The algorithm, one of those offered.
     pub algorithm: Algorithm,
-    /// With which context to export keys. [`Exporter::Legacy`] is what chrony 4.4 to 4.6 does; a server that
-    /// just doesn't know record 1024 means the other one, so keep keys for both, begin with these, and
-    /// change once where the first answer is an NTS NAK.
+    /// The context with which to export keys. [`Exporter::Legacy`] is what chrony 4.4 to 4.6 does; a server that
+    /// does not know record 1024 may mean the other one, so keep the keys for both, begin with these, and
+    /// change once if the first reply is an NTS NAK.
     pub exporter: Exporter,
-    /// The NTP server. Nothing: the address of the key exchange server.
+    /// The NTP server. `None`: the address of the key exchange server.
     pub server: Option<ServerName<'a>>,
     /// Its UDP port, not 0.
     pub port: u16,
@@ -35,42 +35,42 @@ pub struct Response<'a> {
     count: usize,
 }
 
-/// Why a response is of no use. Keys of that connection are to be forgotten.
+/// Why a response cannot be used. The keys of that connection must be dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ResponseError {
-    /// Framing.
+    /// The framing is malformed.
     Message(MessageError),
-    /// The server says that something is wrong.
+    /// The server reports an error.
     Refused(ErrorCode),
-    /// The server warns, of what nobody has defined yet.
+    /// The server sends a warning; no standard defines any.
     Warned(u16),
-    /// A critical record of a type that isn't known here.
+    /// A critical record of an unknown type.
     UnknownCritical(u16),
-    /// Two records of a type of which there may be one.
+    /// Two records of a type that may occur only once.
     Duplicate(u16),
     /// A body of this type of record that has an impossible length.
     Body(u16),
-    /// A Next Protocol record that isn't critical.
+    /// A Next Protocol record that is not critical.
     ProtocolNotCritical,
     /// No Next Protocol record.
     NoProtocolRecord,
-    /// The server doesn't do NTPv4.
+    /// The server does not support NTPv4.
     NoProtocol,
-    /// A protocol that wasn't offered.
+    /// A protocol that was not offered.
     ProtocolNotOffered(u16),
     /// No AEAD record.
     NoAlgorithmRecord,
-    /// The server does none of the offered algorithms.
+    /// The server supports none of the offered algorithms.
     NoAlgorithm,
     /// More than one algorithm.
     SeveralAlgorithms,
-    /// An algorithm that wasn't offered.
+    /// An algorithm that was not offered.
     AlgorithmNotOffered(u16),
     /// No cookie.
     NoCookie,
     /// A cookie of this many octets: none, or more than [`MAX_COOKIE`].
     CookieLength(usize),
-    /// An NTP server that can't be one.
+    /// An NTP server name that is impossible.
     Server(NameError),
     /// Port 0.
     Port,
@@ -142,7 +142,7 @@ impl From<MessageError> for ResponseError {
 }
 
 impl<'a> Response<'a> {
-    /// Reads a whole message, the answer to `offer`; `peer` is the address that it came from.
+    /// Reads a complete message, the response to `offer`; `peer` is the address that it came from.
     ///
     /// # Errors
     /// [`ResponseError`], the first that is found.
@@ -204,7 +204,7 @@ impl<'a> Response<'a> {
         Ok(Self { algorithm, exporter, server, port: port.unwrap_or(DEFAULT_NTP_PORT), cookies, count })
     }
 
-    /// The cookies, 1 to 8 of 1 to 1024 octets; more than 8 were left out.
+    /// The cookies, 1 to 8 of 1 to 1024 octets; any beyond 8 were ignored.
     pub fn cookies(&self) -> impl Iterator<Item = &'a [u8]> + '_ {
         self.cookies.iter().take(self.count).copied()
     }
@@ -246,23 +246,23 @@ fn once<'a, T>(
     Ok(())
 }
 
-/// What a server answers where keys were exported.
+/// A server's response after keys were exported.
 #[derive(Clone, Copy, Debug)]
 pub struct Answer<'a> {
     /// The algorithm, from [`super::ke_request::Request::agree`].
     pub algorithm: Algorithm,
     /// Whether to send record 1024, from the same.
     pub says_compliant_exporter: bool,
-    /// Where to ask for the time, an address or a host name in ASCII; nothing: the same address.
+    /// The NTP server to use, an address or a host name in ASCII; `None`: the same address.
     pub server: Option<&'a str>,
-    /// At which UDP port; nothing: 123.
+    /// Its UDP port; `None`: 123.
     pub port: Option<u16>,
-    /// The cookies, eight by custom.
+    /// The cookies, usually eight.
     pub cookies: &'a [&'a [u8]],
 }
 
 impl Answer<'_> {
-    /// Writes the response and says how many octets it has.
+    /// Writes the response and returns its length.
     ///
     /// # Errors
     /// [`NoRoom`].
@@ -307,7 +307,7 @@ pub fn encode_no_algorithm(out: &mut [u8]) -> Result<usize, NoRoom> {
     writer.end()
 }
 
-/// The response that says what is wrong.
+/// The response that reports an error.
 ///
 /// # Errors
 /// [`NoRoom`] below 10 octets.

@@ -1,21 +1,21 @@
-//! Network Time Security (RFC 8915), the part that is only octets: no sockets, no TLS, no clock, and no
-//! random numbers of its own (nonces and unique identifiers are parameters).
+//! Network Time Security (RFC 8915), the formats only: no sockets, no TLS, no clock, and no
+//! random numbers (nonces and unique identifiers are parameters).
 //!
 //! ```text
 //!   key exchange, inside TLS
-//!     record        how the messages are framed; the numbers of the standard; where a message ends
-//!     server_name   the NTP server that an answer names
-//!     ke_request    what a client asks, and what a server makes of it
-//!     ke_response   what a server answers, and what a client makes of it
+//!     record        the framing of messages; the numbers of the standard; the end of a message
+//!     server_name   the NTP server that a response names
+//!     ke_request    a client's request, and how a server answers it
+//!     ke_response   a server's response, and how a client reads it
 //!   keys
-//!     aead          AEAD 15 and 30, keys that wipe themselves, the context that the TLS exporter wants
-//!     cookie        what the server hands out so that it needn't remember anybody
-//!     ratchet       where its keys come from: one secret, forward only
+//!     aead          AEAD 15 and 30, keys that are wiped when dropped, the context for the TLS exporter
+//!     cookie        the state about a client that the client itself keeps
+//!     ratchet       the source of cookie keys: one secret, which only moves forward
 //!   time packets
-//!     field         where in a packet the NTS fields stand
+//!     field         the positions of the NTS fields in a packet
 //!     client        a protected request; what its reply proves
-//!     server        a protected request opened, and answered
-//!     reseal        a reply under another key, for a record that holds none
+//!     server        opens a protected request and answers it
+//!     reseal        a reply under another key, for a recording that contains no secret key
 //! ```
 //!
 //! An exchange child uses `ke_request`, `ke_response` and [`aead::exporter_context`]; the engine `client`
@@ -39,9 +39,9 @@ mod never_panics;
 #[cfg(test)]
 mod vectors;
 
-/// The longest time packet that is built: what fits every path without fragments (IPv6 minimum MTU less
+/// The longest time packet that is built: it fits every path without fragmentation (IPv6 minimum MTU less
 /// headers).
 pub const MAX_PACKET: usize = 1232;
 
-/// Cookies that a client keeps, and the most that one reply brings (RFC 8915 section 5.7).
+/// The number of cookies that a client keeps, and the most that one reply brings (RFC 8915 section 5.7).
 pub const MAX_COOKIES: usize = 8;

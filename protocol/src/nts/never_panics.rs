@@ -1,4 +1,4 @@
-//! Octets from outside, whatever they are; and what comes back from a round trip.
+//! Arbitrary untrusted octets; and round trips.
 
 extern crate std;
 use super::MAX_PACKET;
@@ -25,7 +25,7 @@ fn algorithm() -> impl Strategy<Value = Algorithm> {
     prop_oneof![Just(Algorithm::AesSivCmac256), Just(Algorithm::Aes128GcmSiv)]
 }
 
-/// Records of types that mean something, of bodies that may.
+/// Records of known types, with bodies that may be valid.
 fn message() -> impl Strategy<Value = Vec<u8>> {
     let kind = prop_oneof![0u16..9, Just(1024), 0x8000u16..0x8009, Just(0x8400), any::<u16>()];
     let body = prop_oneof![
@@ -45,7 +45,7 @@ fn message() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
-/// A header and fields of types that mean something, with lengths that may fit.
+/// A header and fields of known types, with lengths that may be valid.
 fn packet() -> impl Strategy<Value = Vec<u8>> {
     let kind = prop_oneof![Just(0x104u16), Just(0x204), Just(0x304), Just(0x404), any::<u16>()];
     let value = prop_oneof![Just(32usize), Just(36), Just(68), Just(100), 0usize..120];
@@ -98,7 +98,7 @@ fn read_everything(octets: &[u8]) -> Result<(), TestCaseError> {
     prop_assert!(keys.open(octets).is_none());
     let mut out = [0; MAX_PACKET];
     match read_request(&mut octets.to_vec(), &keys) {
-        Ok(Request::Protected(_)) => prop_assert!(false, "nobody has a cookie"),
+        Ok(Request::Protected(_)) => prop_assert!(false, "no client has a valid cookie"),
         Ok(Request::Refused(refused)) => {
             prop_assert!(refused.write_nak(&mut out).is_ok_and(|length| length < octets.len()));
         }
@@ -109,7 +109,7 @@ fn read_everything(octets: &[u8]) -> Result<(), TestCaseError> {
         let session = session(algorithm);
         let awaited = Awaited { unique_identifier: &[0; 32], origin: 0, key: &session.server_to_client };
         match read_reply(&mut octets.to_vec(), &awaited) {
-            Ok(Reply::Protected(_)) => prop_assert!(false, "nobody has the key"),
+            Ok(Reply::Protected(_)) => prop_assert!(false, "no server has the key"),
             Ok(Reply::Nak) => {}
             Err(error) => prop_assert!(!error.to_string().is_empty()),
         }
@@ -151,7 +151,7 @@ proptest! {
                 break;
             }
         }
-        // An end with octets behind it is one as long as they haven't arrived.
+        // An end with octets behind it is valid as long as they have not arrived.
         match (whole, found) {
             (Err(_), Ok(Some(length))) => prop_assert!(length < octets.len()),
             (whole, found) => prop_assert_eq!(whole, found),

@@ -1,17 +1,17 @@
-//! Where cookie keys come from: one secret for each epoch, each made from the one before by a function that
-//! can't be undone, so that a secret stolen today opens no cookie of last week.
+//! The source of cookie keys: one secret for each epoch, each derived from the one before by a one-way
+//! function, so that a secret stolen today opens no cookie of last week.
 //!
 //! ```text
 //!   secret(e + 1) = HKDF-Expand(secret(e), "truechimer cookie secret" , e + 1)
 //!   key(e)        = HKDF-Expand(secret(e), "truechimer cookie key", e)                    (SHA-256)
 //! ```
 //!
-//! An epoch is the number of a day since 1970 ([`EPOCH_SECONDS`]). Servers that begin with the same secret
-//! at the same epoch have the same keys ever after, and open each other's cookies. Keys of [`GENERATIONS`]
-//! epochs before the current one are still good, and the next one's, for a fleet's clocks agree only so
-//! far. [`Ratchet`] keeps the oldest secret that is still needed, and no older one.
+//! An epoch is a number of days since 1970 ([`EPOCH_SECONDS`]). Servers that begin with the same secret
+//! at the same epoch have the same keys ever after, and open each other's cookies. The keys of the
+//! [`GENERATIONS`] epochs before the current one are still valid, and so is the next one's, because the clocks of
+//! a fleet differ slightly. [`Ratchet`] keeps the oldest secret that is still needed, and no older one.
 //!
-//! The ratchet never turns back, so only turn it by a clock that is known to be right.
+//! The ratchet never turns back, so turn it only by a clock that is known to be right.
 
 use core::fmt;
 use hkdf::Hkdf;
@@ -30,10 +30,10 @@ pub const MAX_EPOCH_KEYS: usize = GENERATIONS as usize + 2;
 /// Octets of a secret, and of a key.
 pub const SECRET: usize = 32;
 
-/// The furthest that one call turns the ratchet: 270 years of days, done in a fraction of a second.
+/// The most epochs that one call turns the ratchet: 270 years of days, computed in a fraction of a second.
 pub const MAX_TURN: u32 = 100_000;
 
-/// The epoch of an instant, in seconds since 1970; the last one there is where it lies beyond.
+/// The epoch of an instant, in seconds since 1970; the last possible epoch for instants beyond it.
 pub const fn epoch_at(unix_seconds: u64) -> u32 {
     let epoch = unix_seconds / EPOCH_SECONDS;
     if epoch > u32::MAX as u64 { u32::MAX } else { epoch as u32 }
@@ -46,7 +46,7 @@ pub struct EpochKey {
 }
 
 impl EpochKey {
-    /// Takes a key over that came from [`Ratchet::keys`] in another process. The caller wipes its copy.
+    /// Copies a key that came from [`Ratchet::keys`] in another process. The caller wipes its copy.
     pub const fn from_octets(epoch: u32, octets: &[u8; SECRET]) -> Self {
         Self { epoch, octets: *octets }
     }
@@ -56,7 +56,7 @@ impl EpochKey {
         self.epoch
     }
 
-    /// The secret itself, to be handed to the server's threads.
+    /// The secret itself, to be passed to the server's threads.
     pub const fn octets(&self) -> &[u8; SECRET] {
         &self.octets
     }
@@ -84,7 +84,7 @@ pub struct Ratchet {
     secret: [u8; SECRET],
 }
 
-/// Why the ratchet wasn't turned; it is as it was.
+/// Why the ratchet was not turned; it is unchanged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TurnError {
     /// The epoch lies before the current one.
@@ -110,7 +110,7 @@ impl fmt::Display for TurnError {
 
 impl core::error::Error for TurnError {}
 
-/// Why stored state isn't one.
+/// Why stored state is invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StateError;
 
@@ -122,7 +122,7 @@ impl fmt::Display for StateError {
 
 impl core::error::Error for StateError {}
 
-/// Why a fleet's secret isn't taken.
+/// Why a fleet's secret is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WeakSecret;
 
@@ -141,7 +141,7 @@ impl State {
     /// Octets of it.
     pub const LENGTH: usize = 8 + SECRET;
 
-    /// Takes stored octets over. The caller wipes its copy.
+    /// Copies stored octets. The caller wipes its copy.
     pub const fn from_octets(octets: &[u8; Self::LENGTH]) -> Self {
         Self(*octets)
     }
@@ -173,7 +173,7 @@ impl Ratchet {
     }
 
     /// Begins with a fleet's secret, which was made on the day `epoch`: the same on every server, at least
-    /// [`SECRET`] octets that nobody can guess, of any form. Turn it to the current epoch before use.
+    /// [`SECRET`] unpredictable octets, in any form. Turn the ratchet to the current epoch before use.
     ///
     /// # Errors
     /// [`WeakSecret`].
@@ -208,7 +208,7 @@ impl Ratchet {
         Ok(())
     }
 
-    /// The keys that are good now, oldest first: at most two before the current epoch's, that, and the next.
+    /// The valid keys, oldest first: at most two before the current epoch's, that one, and the next.
     pub fn keys(&self) -> impl Iterator<Item = EpochKey> + use<> {
         let mut walk = Self { secret: self.secret, ..*self };
         (self.oldest..=self.current.saturating_add(1)).map(move |epoch| {
@@ -222,7 +222,7 @@ impl Ratchet {
         })
     }
 
-    /// What is to be stored, where nobody else can read it, so that cookies outlive a restart.
+    /// The state to be stored, in a file that no other user can read, so that cookies survive a restart.
     pub fn state(&self) -> State {
         let mut octets = [0; State::LENGTH];
         octets[..4].copy_from_slice(&self.oldest.to_be_bytes());
@@ -231,10 +231,10 @@ impl Ratchet {
         State(octets)
     }
 
-    /// Goes on from what was stored.
+    /// Continues from stored state.
     ///
     /// # Errors
-    /// [`StateError`]: epochs that no ratchet has.
+    /// [`StateError`]: epochs that no ratchet can have.
     pub fn from_state(state: &State) -> Result<Self, StateError> {
         let (epochs, secret) = state.0.split_first_chunk::<8>().ok_or(StateError)?;
         let epochs = u64::from_be_bytes(*epochs);
@@ -260,7 +260,7 @@ impl fmt::Debug for Ratchet {
     }
 }
 
-/// Turns the secret of the epoch before into that of `epoch`.
+/// Turns the secret of the previous epoch into that of `epoch`.
 fn step(secret: &mut [u8; SECRET], epoch: u32) {
     let before = from_secret(secret);
     expand(&before, b"truechimer cookie secret", epoch, secret);

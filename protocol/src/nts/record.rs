@@ -1,23 +1,23 @@
-//! How the messages of a key exchange are framed (RFC 8915 section 4), and the numbers in them.
+//! The framing of the messages of a key exchange (RFC 8915 section 4), and the numbers in them.
 //!
-//! A message is a row of records, the last of which is End of Message. [`Boundary`] says while octets
-//! arrive whether the message is whole; [`records`] reads a whole one.
+//! A message is a sequence of records, the last of which is End of Message. [`Boundary`] determines while octets
+//! arrive whether the message is complete; [`records`] reads a complete one.
 
 use core::fmt;
 
 /// TCP port of the key exchange.
 pub const PORT: u16 = 4460;
 
-/// What both sides have to agree on in TLS (RFC 8915 section 4).
+/// The application protocol that both sides must select in TLS (RFC 8915 section 4).
 pub const ALPN: &[u8] = b"ntske/1";
 
-/// The longest response that is read: what a client should accept (RFC 8915 section 4).
+/// The longest response that is read: a client should accept as much (RFC 8915 section 4).
 pub const MAX_RESPONSE: usize = 65_536;
 
-/// The longest request that is read; a server has to accept 1024 octets.
+/// The longest request that is read; a server must accept 1024 octets.
 pub const MAX_REQUEST: usize = 4096;
 
-/// NTPv4, in a list of protocols.
+/// NTPv4 in a list of protocols.
 pub const NTPV4: u16 = 0;
 
 /// Octets of a record before its body.
@@ -42,14 +42,14 @@ pub const NTP_PORT: u16 = 7;
 /// "My exporter names AEAD 30 by its own number": see [`super::aead::Exporter`].
 pub const COMPLIANT_EXPORTER: u16 = 1024;
 
-/// What a server says in an Error record (RFC 8915 section 4.1.3).
+/// The error code in a server's Error record (RFC 8915 section 4.1.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorCode {
-    /// 0: a critical record that it doesn't know.
+    /// 0: a critical record of an unknown type.
     UnrecognizedCriticalRecord,
-    /// 1: a request that isn't one, or didn't come in time.
+    /// 1: an invalid request, or one that did not arrive in time.
     BadRequest,
-    /// 2: its own trouble; asking again later may help.
+    /// 2: an internal error; a later attempt may succeed.
     InternalServerError,
     /// Any other.
     Other(u16),
@@ -91,7 +91,7 @@ impl fmt::Display for ErrorCode {
 /// One record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Record<'a> {
-    /// Whoever doesn't know its type must not go on.
+    /// A receiver that does not know its type must reject the message.
     pub critical: bool,
     /// Its type, 0 to 32,767.
     pub kind: u16,
@@ -100,28 +100,28 @@ pub struct Record<'a> {
 }
 
 impl Record<'_> {
-    /// The numbers of a list; nothing for a body of an odd length.
+    /// The numbers of a list; `None` for a body of an odd length.
     pub(super) fn numbers(&self) -> Option<impl Iterator<Item = u16>> {
         let (pairs, rest) = self.body.as_chunks::<2>();
         rest.is_empty().then(|| pairs.iter().copied().map(u16::from_be_bytes))
     }
 
-    /// The one number that makes up the body.
+    /// The number, if the body consists of exactly one.
     pub(super) fn number(&self) -> Option<u16> {
         Some(u16::from_be_bytes(self.body.try_into().ok()?))
     }
 }
 
-/// Why octets are no message.
+/// Why octets are not a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MessageError {
-    /// A record that goes on behind the last octet, or no End of Message.
+    /// A record that extends beyond the last octet, or no End of Message.
     Unfinished,
-    /// An End of Message that isn't critical, or has a body.
+    /// An End of Message that is not critical, or has a body.
     End,
-    /// Octets behind End of Message.
+    /// Octets after End of Message.
     AfterEnd,
-    /// Longer than it may be.
+    /// Longer than permitted.
     TooLong,
 }
 
@@ -138,7 +138,7 @@ impl fmt::Display for MessageError {
 
 impl core::error::Error for MessageError {}
 
-/// The record at the start of `octets`, and the octets behind it; nothing where there isn't all of it.
+/// The record at the start of `octets`, and the octets after it; `None` if it is incomplete.
 fn split_record(octets: &[u8]) -> Option<(Record<'_>, &[u8])> {
     let ([kind_high, kind_low, length_high, length_low], rest) = octets.split_first_chunk::<HEAD>()?;
     let length = u16::from_be_bytes([*length_high, *length_low]);
@@ -153,7 +153,7 @@ pub struct Records<'a> {
     rest: Option<&'a [u8]>,
 }
 
-/// Reads a whole message. How long it may be is the business of whoever collected it ([`Boundary`]).
+/// Reads a complete message. The caller limits its length ([`Boundary`]).
 pub const fn records(message: &[u8]) -> Records<'_> {
     Records { rest: Some(message) }
 }
@@ -162,7 +162,7 @@ impl<'a> Iterator for Records<'a> {
     type Item = Result<Record<'a>, MessageError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        // Taken: whatever ends the walk ends it for good.
+        // Taken, so that the iteration also ends after an error.
         let octets = self.rest.take()?;
         let Some((record, rest)) = split_record(octets) else { return Some(Err(MessageError::Unfinished)) };
         if record.kind != END {
@@ -181,7 +181,7 @@ impl<'a> Iterator for Records<'a> {
 
 impl core::iter::FusedIterator for Records<'_> {}
 
-/// Finds the end of a message while it arrives, looking at each record once, however small the pieces are.
+/// Finds the end of a message while it arrives, reading each record once, however small the pieces are.
 #[derive(Clone, Copy, Debug)]
 pub struct Boundary {
     at: usize,
@@ -199,10 +199,10 @@ impl Boundary {
         Self { at: 0, limit: MAX_RESPONSE }
     }
 
-    /// Looks at all that has arrived so far: the message's length once it is whole, nothing before.
+    /// Examines everything that has arrived so far: returns the message's length once it is complete, `None` before.
     ///
     /// # Errors
-    /// [`MessageError`] as soon as no further octet can make a message of it.
+    /// [`MessageError`] as soon as no further octets can complete the message.
     pub fn find(&mut self, arrived: &[u8]) -> Result<Option<usize>, MessageError> {
         loop {
             let rest = arrived.get(self.at..).unwrap_or_default();
@@ -268,7 +268,7 @@ impl<'o> Writer<'o> {
         self.put(body)
     }
 
-    /// Writes End of Message and says how long the message is.
+    /// Writes End of Message and returns the message's length.
     pub(super) fn end(mut self) -> Result<usize, NoRoom> {
         self.record(true, END, &[])?;
         Ok(self.at)

@@ -1,12 +1,12 @@
-//! The same reply under another key: for a record of what a client heard that holds no key.
+//! The same reply under another key: for a recording of a client's input that contains no secret key.
 
 use super::aead::Key;
 use super::field::{FIELD_HEAD, Sealed, locate};
 use crate::extension_field::NTS_COOKIE;
 
 /// Opens what `old` sealed and seals it again with `new`, a key of the same algorithm; header, fields, nonce
-/// and lengths stay. `rename` may change the octets of each new cookie, not their number. Says whether `old` had
-/// sealed it; where not, the packet stays as it is.
+/// and lengths stay. `rename` may change the octets of each new cookie, not their number. Returns whether `old` had
+/// sealed it; if not, the packet is unchanged.
 pub fn reseal(packet: &mut [u8], old: &Key, new: &Key, rename: &mut dyn FnMut(&mut [u8])) -> bool {
     if old.algorithm() != new.algorithm() {
         return false;

@@ -1,6 +1,6 @@
 //! A server's side of a protected request (RFC 8915 sections 5.7 and 6): opened, verified, answered with
-//! new cookies. [`read_request`] first; then, as late as can be, [`ProtectedRequest::write_reply`]. No
-//! allocation, nothing remembered.
+//! new cookies. [`read_request`] first; then, as late as possible, [`ProtectedRequest::write_reply`]. No
+//! allocation, and no state kept.
 
 use super::aead::{MAX_NONCE, SealError, SessionKeys};
 use super::cookie::{self, CookieKeys, NONCE};
@@ -17,34 +17,34 @@ use core::fmt;
 /// Random octets for the nonces of one reply.
 pub const MAX_NONCES: usize = MAX_NONCE + MAX_COOKIES * NONCE;
 
-/// What a client asks for.
+/// What a client requests.
 #[derive(Debug)]
 pub enum Request<'p> {
     /// Plain time: neither cookie nor authenticator.
     Plain,
     /// Protected time, and the client has the key.
     Protected(ProtectedRequest<'p>),
-    /// Protected time, with a cookie that can't be opened or a tag that is wrong.
+    /// Protected time, with a cookie that cannot be opened or a tag that is wrong.
     Refused(RefusedRequest<'p>),
 }
 
-/// Why a request with NTS fields is passed over in silence.
+/// Why a request with NTS fields is silently dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RequestError {
-    /// No header.
+    /// It has no valid header.
     Header(HeaderError),
-    /// NTS fields in anything but a client request of version 4.
+    /// NTS fields in a packet that is not a client request of version 4.
     Mode,
-    /// The fields.
+    /// Its fields are malformed.
     Fields(FieldError),
     /// No unique identifier, no cookie, or no authenticator.
     Missing,
-    /// Too little room for nonce and padding (RFC 8915 section 5.6), or a nonce that the algorithm doesn't
-    /// take.
+    /// Too little space for nonce and padding (RFC 8915 section 5.6), or a nonce that the algorithm does not
+    /// accept.
     Nonce,
-    /// Longer than any honest client's.
+    /// Longer than any honest client's request.
     TooLong,
-    /// Encrypted fields that make no sense, or placeholders among them that are unlike the cookie.
+    /// Malformed encrypted fields, or placeholders among them that differ in length from the cookie.
     EncryptedFields,
 }
 
@@ -64,7 +64,7 @@ impl fmt::Display for RequestError {
 
 impl core::error::Error for RequestError {}
 
-/// A request whose sender has the key in its cookie.
+/// A request whose sender has the key that is in its cookie.
 #[derive(Debug)]
 pub struct ProtectedRequest<'p> {
     header: Header,
@@ -80,14 +80,14 @@ pub struct RefusedRequest<'p> {
     unique_identifier: &'p [u8],
 }
 
-/// Reads a whole packet; decrypts in place.
+/// Reads a complete packet; decrypts in place.
 ///
-/// The work is the same for every cookie that can't be opened. It is less than for one that can, whatever is
-/// then wrong with the tag: time tells whether a cookie is good, which is no secret to who has it, and who
-/// hasn't can't make one.
+/// The work is the same for every cookie that cannot be opened. It is less than for one that can be opened, even if the
+/// tag is wrong then: the timing reveals whether a cookie is valid, which its owner knows anyway, and others
+/// cannot make a valid one.
 ///
 /// # Errors
-/// [`RequestError`]: no answer at all.
+/// [`RequestError`]: no answer is sent.
 pub fn read_request<'p>(packet: &'p mut [u8], keys: &CookieKeys) -> Result<Request<'p>, RequestError> {
     let header = Header::decode(packet).map_err(RequestError::Header)?;
     if packet.len() == LENGTH || header.version != 4 {
@@ -111,7 +111,7 @@ pub fn read_request<'p>(packet: &'p mut [u8], keys: &CookieKeys) -> Result<Reque
     let cookie = associated.get(cookie).ok_or(RequestError::Missing)?;
     let refused = RefusedRequest { header, unique_identifier };
     let Some(session) = keys.open(cookie) else { return Ok(Request::Refused(refused)) };
-    // Only now: somebody else's cookies may well be longer, and their owner needs the NAK.
+    // Checked only now: cookies of another server may be longer, and their owner needs the NAK.
     if length > MAX_PACKET {
         return Err(RequestError::TooLong);
     }
@@ -133,34 +133,34 @@ pub fn read_request<'p>(packet: &'p mut [u8], keys: &CookieKeys) -> Result<Reque
         }
     }
     // Each cookie of the reply has the length of one that was opened or of its placeholder, and the nonce
-    // has at least the room of ours, so the reply can't be longer than the request.
+    // has at least the length of ours, so the reply cannot be longer than the request.
     let cookies = (placeholders + 1).min(MAX_COOKIES);
     Ok(Request::Protected(ProtectedRequest { header, unique_identifier, keys: session, cookies }))
 }
 
 impl ProtectedRequest<'_> {
-    /// The request's header, from which that of the reply is made.
+    /// The request's header, from which the header of the reply is made.
     pub const fn header(&self) -> &Header {
         &self.header
     }
 
-    /// How many cookies the reply brings, 1 to 8: one, and one for each placeholder.
+    /// The number of cookies in the reply, 1 to 8: one, and one for each placeholder.
     pub const fn cookies(&self) -> usize {
         self.cookies
     }
 
-    /// Octets of the reply: never more than the request had.
+    /// Octets of the reply: never more than the request.
     pub const fn reply_length(&self) -> usize {
         self.authenticator_at() + authenticator_length(self.keys.algorithm(), self.plain())
     }
 
-    /// What all requests of one key exchange have in common, and those of no other: a key, so for a keyed hash
-    /// and nothing else.
+    /// The same for all requests of one key exchange, and different for any other: a key, to be used only in a keyed
+    /// hash.
     pub const fn association(&self) -> &[u8] {
         self.keys.client_to_server.octets()
     }
 
-    /// How many fresh random octets the reply needs, at most [`MAX_NONCES`].
+    /// The number of fresh random octets that the reply needs, at most [`MAX_NONCES`].
     pub const fn nonces(&self) -> usize {
         MAX_NONCE + self.cookies * NONCE
     }
@@ -173,8 +173,8 @@ impl ProtectedRequest<'_> {
         self.cookies * (FIELD_HEAD + cookie::length(self.keys.algorithm()))
     }
 
-    /// Writes the reply and says how many octets it has. Cookies are sealed first; then `header` is called,
-    /// so that it reads the clock late; then all is sealed, which takes well below a microsecond.
+    /// Writes the reply and returns its length. Cookies are sealed first; then `header` is called,
+    /// so that it reads the clock late; then the reply is sealed, which takes well below a microsecond.
     ///
     /// # Errors
     /// [`SealError`]: `nonces` or `out` is too short.
@@ -212,7 +212,7 @@ impl RefusedRequest<'_> {
         LENGTH + FIELD_HEAD + self.unique_identifier.len()
     }
 
-    /// Writes the NTS NAK and says how many octets it has, fewer than the request.
+    /// Writes the NTS NAK and returns its length, less than that of the request.
     ///
     /// # Errors
     /// [`SealError::NoRoom`]: `out` is too short.
@@ -222,7 +222,7 @@ impl RefusedRequest<'_> {
     }
 }
 
-/// Writes the header and the unique identifier, and says how many octets they have.
+/// Writes the header and the unique identifier, and returns their length.
 fn put_head(out: &mut [u8], header: &Header, unique_identifier: &[u8]) -> Option<usize> {
     *out.first_chunk_mut()? = header.encode();
     put_field(out, LENGTH, UNIQUE_IDENTIFIER, unique_identifier.len())?.copy_from_slice(unique_identifier);

@@ -1,5 +1,5 @@
 //! The NTP server that a key exchange names (RFC 8915 section 4.1.7): an address, or a name to look up. It
-//! never replaces the name that the certificate has to bear.
+//! never replaces the name that the certificate must have.
 
 use core::fmt;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -7,28 +7,28 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 /// Longest host name in octets (RFC 1035 section 2.3.4).
 pub const MAX_NAME: usize = 253;
 
-/// Longest part of a host name between dots.
+/// Longest label of a host name in octets.
 const MAX_LABEL: usize = 63;
 
 /// A server's name or address. Having one proves its form: a unicast address, or letters, digits, `-`, `_`
-/// and dots in their places. Nothing says that it exists or is the right one.
+/// and dots in permitted positions. It does not prove that the server exists or is the right one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ServerName<'a> {
     /// An address.
     Address(IpAddr),
-    /// A fully qualified name, without the last dot.
+    /// A fully qualified name, without the final dot.
     Host(&'a str),
 }
 
-/// Why octets name no server.
+/// Why octets are not a server's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NameError {
     /// Neither an address nor a host name.
     Form,
-    /// An address that no server can be asked at: unspecified, multicast, broadcast, link-local IPv6,
+    /// An address that no server can have: unspecified, multicast, broadcast, link-local IPv6,
     /// IPv4 inside IPv6.
     Address,
-    /// This host, said by another one.
+    /// This host, named by another one.
     Loopback,
 }
 
@@ -46,7 +46,7 @@ impl core::error::Error for NameError {}
 
 impl<'a> ServerName<'a> {
     /// Reads the body of the record. `peer` is the address of the key exchange server: only one on the
-    /// loopback interface may send us back there.
+    /// loopback interface may refer us to it.
     ///
     /// # Errors
     /// [`NameError`].
@@ -58,7 +58,7 @@ impl<'a> ServerName<'a> {
         }
         let name = text.strip_suffix('.').unwrap_or(text);
         let last = name.rsplit('.').next().unwrap_or_default();
-        // No top-level domain is a number, and what looks like an address is one, or nothing.
+        // No top-level domain is a number, and a name that looks like an address is an address or invalid.
         if last.bytes().all(|octet| octet.is_ascii_digit()) {
             let address: Ipv4Addr = text.parse().map_err(|_| NameError::Form)?;
             return Self::from_address(IpAddr::V4(address), peer);

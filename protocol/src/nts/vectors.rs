@@ -1,4 +1,4 @@
-//! Octets that others made: the standards' own vectors, and packets of an independent script.
+//! Octets from other sources: the standards' own vectors, and packets of an independent script.
 
 extern crate std;
 use super::MAX_PACKET;
@@ -15,7 +15,7 @@ use hkdf::Hkdf;
 use sha2::{Digest, Sha256, Sha384};
 use std::vec::Vec;
 
-/// Hexadecimal digits as octets; blanks are passed over.
+/// Hexadecimal digits as octets; blanks are ignored.
 pub(super) fn hex(digits: &str) -> Vec<u8> {
     let digits: Vec<u8> = digits.bytes().filter(|digit| !digit.is_ascii_whitespace()).collect();
     digits
@@ -24,7 +24,7 @@ pub(super) fn hex(digits: &str) -> Vec<u8> {
         .collect()
 }
 
-/// Counted up from `first`.
+/// Octets that count up from `first`.
 pub(super) fn counted<const N: usize>(first: u8) -> [u8; N] {
     core::array::from_fn(|at| first.wrapping_add(at as u8))
 }
@@ -47,7 +47,7 @@ fn siv(key: &str) -> Key {
     Key::from_octets(Algorithm::AesSivCmac256, &hex(key)).unwrap()
 }
 
-/// Sealed, and opened again to be sure.
+/// Seals, and opens again to verify.
 fn seal(key: &Key, nonce: &[u8], associated: &[u8], plain: &[u8]) -> Vec<u8> {
     let mut text = std::vec![0; plain.len() + TAG];
     let place = key.algorithm().plaintext(text.len());
@@ -126,7 +126,7 @@ const RESPONSE: &str = "240200e80000010000000200c0000201e50000000000000001234567
     f0e25b18a29d65498a50871d6512bbb8c36556c30237d4c365c521eba06d7a67ba20024724aed7c72bd697610fb7b9329e488132\
     ef1f76bd9dbb8c5cc4c78da991d72cd090de1c5fecddee1088a7eb38a78568093b1dcad383851e8c";
 
-/// The cookie of the packets, as a script made it: no server here could open it.
+/// The cookie of the packets, made by a script: no server here could open it.
 fn foreign_cookie(factor: u8, first: u8) -> [u8; 100] {
     core::array::from_fn(|at| (at as u8).wrapping_mul(factor).wrapping_add(first))
 }

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 /// Runs it without standard input; gives what it prints.
 ///
 /// # Errors
-/// When it cannot be executed or ends with another code than 0, with the last of what it printed.
+/// If it cannot be executed or ends with another code than 0, with the last of what it printed.
 pub(crate) fn run(command: &mut Command) -> Result<String, String> {
     let shown = show(command);
     let output = command.stdin(Stdio::null()).output().map_err(|error| format!("{shown}: {error}"))?;
@@ -27,7 +27,7 @@ pub(crate) fn words(line: &[&str]) -> Result<String, String> {
     run(Command::new(program).args(rest))
 }
 
-/// Whether the process of this number has ended, which left something behind; what is no number belongs to nobody.
+/// Whether the process of this number has ended, which left something behind; an invalid number belongs to no process.
 pub(crate) fn has_ended(process: &str) -> bool {
     process.parse::<u32>().is_ok_and(|number| !std::path::Path::new(&format!("/proc/{number}")).exists())
 }

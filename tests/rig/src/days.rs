@@ -130,7 +130,7 @@ fn at_once(orders: &[machine::Order<'_>], jobs: usize) -> Vec<Result<Outcome, St
     };
     let mut all = std::thread::scope(|scope| {
         let workers: Vec<_> = (0..jobs.min(orders.len())).map(|_| scope.spawn(work)).collect();
-        workers.into_iter().flat_map(|worker| worker.join().expect("it doesn't panic")).collect::<Vec<_>>()
+        workers.into_iter().flat_map(|worker| worker.join().expect("it does not panic")).collect::<Vec<_>>()
     });
     all.sort_by_key(|(place, _)| *place);
     all.into_iter().map(|(_, result)| result).collect()
@@ -167,7 +167,7 @@ pub fn catalogue() -> Vec<Scenario> {
 /// A day of the catalogue, or of the pure simulation's.
 ///
 /// # Errors
-/// There is none of this name, or it has what can't be had in a guest.
+/// There is none of this name, or it has what cannot be had in a guest.
 pub fn find(name: &str) -> Result<Scenario, String> {
     let mut known = catalogue().into_iter().chain(scenario::catalogue());
     let day = known.find(|day| day.name == name);
@@ -247,7 +247,7 @@ mod tests {
 
     #[test]
     fn a_day_with_what_a_guest_cannot_do_is_refused_with_the_command_that_can() {
-        let error = find("a161_sleep").expect_err("a guest doesn't sleep");
+        let error = find("a161_sleep").expect_err("a guest does not sleep");
         assert!(error.contains("cargo xtask simulate a161_sleep"), "{error}");
         assert!(find("nonsense").is_err());
     }

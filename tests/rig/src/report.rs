@@ -10,7 +10,7 @@ use std::fmt::Write;
 pub enum Verdict {
     /// As it should be.
     Right(Found),
-    /// It failed, and nobody knew that.
+    /// It failed unexpectedly.
     Failed(String),
     /// It failed, as listed.
     Known(&'static str, String),
@@ -126,7 +126,7 @@ mod tests {
     fn a_listed_failure_that_passes_or_fails_otherwise_is_not_in_order() {
         let known = Some(("12.A5", "its clock is"));
         let ours = Daemon::Truechimer;
-        assert!(!Verdict::of(Ok(Found::default()), known).is_in_order(ours), "nobody would take it off");
+        assert!(!Verdict::of(Ok(Found::default()), known).is_in_order(ours), "it would stay on the list");
         assert!(Verdict::of(Err("its clock is +2 s off".into()), known).is_in_order(ours));
         assert!(!Verdict::of(Err("the guest does not answer".into()), known).is_in_order(ours));
         assert!(!Verdict::of(Err("its clock is +2 s off".into()), None).is_in_order(ours));

@@ -1,5 +1,5 @@
 //! What is outside of guests: a network of their own, and servers on it whose time is the truth. The truth is the
-//! host's clock and a shift, so that an hour can pass for everybody but the guest.
+//! host's clock and a shift, so that an hour can pass for all but the guest.
 
 use crate::command;
 use nix::sched::{CloneFlags, setns};
@@ -75,7 +75,7 @@ impl World {
         self.shared.truth()
     }
 
-    /// Lets this many nanoseconds pass for everybody but the guest.
+    /// Lets this many nanoseconds pass for all but the guest.
     pub fn pass(&self, nanos: i64) {
         self.shared.shift.fetch_add(nanos, Ordering::Relaxed);
     }
@@ -85,7 +85,7 @@ impl World {
         self.shared.answers.store(answers, Ordering::Relaxed);
     }
 
-    /// Whether somebody tells a good time there, to one query from this world.
+    /// Whether a server tells a good time there, to one query from this world.
     ///
     /// # Errors
     /// Without sockets in this world.
@@ -97,7 +97,7 @@ impl World {
         query[0] = 0x23;
         let asked =
             socket.connect(server).and_then(|()| socket.send(&query)).and_then(|_| socket.recv(&mut reply));
-        // Mode 4, and not the leap indicator of a clock that isn't synchronised.
+        // Mode 4, and not the leap indicator of a clock that is not synchronised.
         Ok(asked.is_ok_and(|length| length == 48 && reply[0] & 7 == 4 && reply[0] >> 6 != 3))
     }
 

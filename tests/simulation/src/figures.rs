@@ -1,4 +1,4 @@
-//! What a day was like.
+//! The results of a day.
 
 use crate::scenario::Scenario;
 use engine_core::bounds::Bounds;
@@ -8,7 +8,7 @@ use engine_core::bounds::Bounds;
 pub struct Figures {
     /// Root mean square of the error at each full second, µs.
     pub time_rms_us: f64,
-    /// The same of what the engine thinks that the time is, µs.
+    /// The same of the engine's estimate of the time, µs.
     pub estimate_rms_us: f64,
     /// Root mean square of the frequency error, slews included, ppm.
     pub freq_rms_ppm: f64,
@@ -34,11 +34,11 @@ pub struct Figures {
     pub steps: u32,
     /// Orders refused.
     pub refusals: usize,
-    /// How the sources stand at the end.
+    /// The state of each source at the end.
     pub states: Vec<String>,
 }
 
-/// One second of a day. Seconds; none where nothing was published yet.
+/// One second of a day. Seconds; `None` if nothing was published yet.
 #[derive(Clone, Copy, Debug)]
 pub struct Second {
     /// From the beginning.
@@ -49,7 +49,7 @@ pub struct Second {
     pub bounds: Option<Bounds>,
 }
 
-/// What is written down while a day runs.
+/// The data that is collected while a day runs.
 #[derive(Clone, Debug)]
 pub struct Ledger {
     from: f64,
@@ -66,7 +66,7 @@ pub struct Ledger {
     beyond: u64,
     widths: Vec<f64>,
     rules: Vec<f64>,
-    /// Each second, where a picture was asked for.
+    /// Each second, if a picture was requested.
     pub seconds: Option<Vec<Second>>,
 }
 
@@ -109,7 +109,7 @@ impl Ledger {
         }
         if let Some(bounds) = bounds {
             let truth = -error;
-            // A nanosecond is what rounding takes.
+            // Rounding costs up to a nanosecond.
             if truth < bounds.low - 2e-9 || truth > bounds.high + 2e-9 {
                 self.violations += 1;
                 self.violated_at = self.violated_at.min(at);
@@ -159,7 +159,7 @@ impl Ledger {
     }
 }
 
-/// The middle value; infinite without any.
+/// The median; infinite if there are none.
 pub fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(f64::INFINITY)

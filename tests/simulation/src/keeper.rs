@@ -1,4 +1,4 @@
-//! The steered clock, and before it the governor: what `truechimerd` is in the daemon.
+//! The steered clock, and the governor in front of it: the part of `truechimerd`.
 
 use crate::oscillator::Oscillator;
 use engine_core::io::{Input, Now, OrderKind, Output};
@@ -11,7 +11,7 @@ use keeper::governor::{Governor, Moment, Terms};
 
 const SECOND: i64 = 1_000_000_000;
 
-/// The description of the clock is renewed this often: reading it costs a step for each second since then.
+/// The description of the clock is renewed this often: reading it takes a step for each second since then.
 const RENEWED: i64 = 64 * SECOND;
 
 const BOOT: [u8; 16] = [1; 16];
@@ -49,7 +49,7 @@ impl Keeper {
         }
     }
 
-    /// The daemon was ended and started again in the same boot: the record is what is left.
+    /// The daemon was ended and started again in the same boot: only the record is left.
     pub(crate) fn restart(&mut self, now: Now) {
         let moment = self.moment(now);
         let record = self.governor.record().clone();
@@ -108,7 +108,7 @@ impl Keeper {
         self.page = ClockPage { wall, ..advanced };
     }
 
-    /// Somebody else moves the clock.
+    /// Another program moves the clock.
     pub(crate) fn meddle(&mut self, raw: RawInstant, by: f64) {
         self.jump(raw, Offset::saturating((by * 1e9) as i64));
         self.page.slew = Offset::ZERO;
@@ -135,7 +135,7 @@ impl Keeper {
         }
     }
 
-    /// Looks whether time was continuous and whether orders still come.
+    /// Checks whether time was continuous and whether orders still come.
     pub(crate) fn look(&mut self, now: Now) -> Option<Input> {
         let moment = self.moment(now);
         let event = self.governor.observe(&moment, false);
@@ -148,7 +148,7 @@ impl Keeper {
         Some(Input::ClockEvent(ClockEvent { epoch: self.governor.epoch(), kind, moved, now }))
     }
 
-    /// Judges an order and carries it out; the answer.
+    /// Judges an order and carries it out; returns the answer.
     pub(crate) fn obey(&mut self, order: &Output, now: Now) -> Option<Input> {
         let moment = self.moment(now);
         let before = self.reading(now);

@@ -13,7 +13,7 @@ const SECOND: i64 = 1_000_000_000;
 /// A server and the path to it.
 #[derive(Debug)]
 pub struct Server {
-    /// Where it answers.
+    /// Its address.
     pub address: Address,
     /// As the scenario describes it.
     pub path: Path,
@@ -28,7 +28,7 @@ pub struct Server {
     random: Random,
 }
 
-/// What becomes of a query: when it came there, when it left again, when it was back; true time.
+/// The fate of a query: its arrival, the departure of the reply, its arrival; true time.
 #[derive(Clone, Copy, Debug)]
 pub struct Trip {
     /// At the server.
@@ -49,7 +49,7 @@ pub struct LeapDay {
 }
 
 impl Server {
-    /// The source of this place in the scenario; each has random numbers of its own.
+    /// The source of this place in the scenario; each has its own random numbers.
     pub fn new(path: &Path, place: usize, seed: u64, begin: i64) -> Self {
         let (fixed, jitter) = match path.kind.as_str() {
             "lan" => (90e-6, 10e-6),
@@ -77,7 +77,7 @@ impl Server {
         }
     }
 
-    /// Something happens to it at a moment of true time.
+    /// An event happens to it at a moment of true time.
     pub fn meet(&mut self, event: &Event, now: i64) {
         self.error = self.wrong(now);
         self.since = now;
@@ -110,7 +110,7 @@ impl Server {
             }
     }
 
-    /// A query that leaves at `left`; none where it is lost.
+    /// A query that leaves at `left`; `None` if it is lost.
     pub fn travel(&mut self, left: i64) -> Option<Trip> {
         let there = self.one_way(self.fixed.0, self.jitter.0);
         let back = self.one_way(self.fixed.1, self.jitter.1);
@@ -124,7 +124,7 @@ impl Server {
         Some(Trip { arrived, answered, returned: answered + (back * 1e9) as i64 })
     }
 
-    /// What it says.
+    /// Its reply.
     pub fn reply(&mut self, trip: &Trip, nonce: u64, day: &LeapDay) -> ReplyHeader {
         let noise = self.path.stamps_us * 1e3;
         let wrong = (self.wrong(trip.arrived) * 1e9) as i64;
@@ -158,7 +158,7 @@ impl Server {
             poll: 6,
             precision: -26,
             root_delay: 0,
-            // An honest server says how far its stamps scatter: six standard deviations, in 2^-16 s.
+            // An honest server reports how far its timestamps scatter: six standard deviations, in 2^-16 s.
             root_dispersion: 1 + (self.path.stamps_us * 6e-6 * 65_536.0).ceil() as u32,
             reference_id: kiss.or(self.path.upstream).unwrap_or(own),
             reference_timestamp: Timestamp::from_unix_nanos(trip.answered - 16 * SECOND).bits(),

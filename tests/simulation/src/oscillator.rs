@@ -1,4 +1,4 @@
-//! CLOCK_MONOTONIC_RAW over true time: a frequency that walks, swings with the day, and jumps.
+//! CLOCK_MONOTONIC_RAW as a function of true time: a frequency that walks, swings with the day, and jumps.
 
 use crate::random::Random;
 use crate::scenario::Scenario;

@@ -6,7 +6,7 @@ use core::fmt::Write;
 const WIDTH: f64 = 1200.0;
 const HEIGHT: f64 = 600.0;
 const MARGIN: f64 = 60.0;
-/// So many points are drawn of each line.
+/// This many points are drawn of each line.
 const POINTS: usize = 2_400;
 
 /// An SVG of the seconds after `from`: the bound as a band, three standard deviations as a darker one, the
@@ -22,7 +22,7 @@ pub fn draw(name: &str, seconds: &[Second], from: f64) -> String {
             high = high.max((bounds.offset.abs() + 3.0 * bounds.deviation).min(1.0));
         }
     }
-    // The band may be far wider than all that happens in it; it is cut off at the picture's edge.
+    // The band may be far wider than everything in it; it is cut off at the picture's edge.
     high *= 1.5;
     let x = |at: f64| MARGIN + (at - first.at) / (last.at - first.at).max(1.0) * (WIDTH - 2.0 * MARGIN);
     let y = |error: f64| HEIGHT / 2.0 - error.clamp(-high, high) / high * (HEIGHT / 2.0 - MARGIN);

@@ -1,11 +1,11 @@
-//! Random numbers: xorshift64*, which passes every test that a simulated day could notice.
+//! Random numbers: xorshift64*, which passes every test that matters for a simulated day.
 
 /// A generator; the same seed gives the same numbers.
 #[derive(Clone, Debug)]
 pub struct Random(u64);
 
 impl Random {
-    /// From a seed and a stream, so that the oscillator's walk doesn't change with the number of packets.
+    /// From a seed and a stream, so that the oscillator's walk does not change with the number of packets.
     pub fn new(seed: u64, stream: u64) -> Self {
         let mixed = (seed ^ stream.rotate_left(32)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let mut random = Self((mixed ^ (mixed >> 29) ^ 0x5851_f42d_4c95_7f2d) | 1);
@@ -33,13 +33,13 @@ impl Random {
         (-2.0 * self.uniform().ln()).sqrt() * (2.0 * core::f64::consts::PI * self.uniform()).cos()
     }
 
-    /// Pareto with exponent 2.5, less its least value, scaled to this mean: a heavy tail without variance
-    /// worth the name.
+    /// Pareto with exponent 2.5, less its least value, scaled to this mean: a heavy tail with practically
+    /// no finite variance.
     pub fn heavy(&mut self, mean: f64) -> f64 {
         1.5 * mean * (self.uniform().powf(-1.0 / 2.5) - 1.0)
     }
 
-    /// Whether something of this probability happens.
+    /// Whether an event of this probability happens.
     pub fn happens(&mut self, probability: f64) -> bool {
         probability > 0.0 && self.uniform() < probability
     }

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-/// The catalogue: the accuracy page's rows, days of our own, attacks, first minutes.
+/// The catalogue: the accuracy page's rows, further days, attacks, first minutes.
 const CATALOGUE: [&str; 4] = [
     include_str!("../scenarios/accuracy.toml"),
     include_str!("../scenarios/own.toml"),
@@ -16,10 +16,10 @@ const CATALOGUE: [&str; 4] = [
 pub struct Scenario {
     /// Its name.
     pub name: String,
-    /// In words.
+    /// Its description.
     #[serde(default)]
     pub about: String,
-    /// How long, in days.
+    /// Its length in days.
     #[serde(default = "one")]
     pub days: f64,
     /// Random walk of the oscillator's frequency, s/s per √s.
@@ -41,9 +41,9 @@ pub struct Scenario {
     pub saved_ppm: Option<[f64; 2]>,
     /// Fixed poll exponent.
     pub poll: Option<i8>,
-    /// Shortest and longest poll exponent, where it isn't 6 to 10.
+    /// Shortest and longest poll exponent, if not 6 to 10.
     pub polls: Option<[i8; 2]>,
-    /// Sources that must agree.
+    /// The number of sources that must agree.
     #[serde(default = "one_source")]
     pub minimum_sources: u8,
     /// The day begins twelve hours before the end of a day that may have a leap second.
@@ -58,22 +58,22 @@ pub struct Scenario {
     /// "First" is the first second with an error below this.
     #[serde(default = "ten_milliseconds")]
     pub first: f64,
-    /// All that the sources say is true, but for the `error` that is written here: the bound must hold.
+    /// All statements of the sources are true, except for the `error` given here: the bound must hold.
     #[serde(default = "yes")]
     pub honest: bool,
     /// chrony 4.8+ on this day: time RMS in µs, frequency RMS in ppm, packets.
     pub chrony: Option<[f64; 3]>,
-    /// Time RMS in µs that is asked for, where it isn't half of chrony's.
+    /// The required time RMS in µs, if it is not half of chrony's.
     pub goal: Option<f64>,
     /// The clock's error must never be larger after `from`.
     pub worst: Option<f64>,
     /// The states of the sources at the end.
     #[serde(default)]
     pub states: Vec<String>,
-    /// Who is asked.
+    /// The sources.
     #[serde(default = "one_wan")]
     pub source: Vec<Path>,
-    /// What happens.
+    /// The events.
     #[serde(default)]
     pub event: Vec<Event>,
 }
@@ -85,12 +85,12 @@ pub struct Path {
     /// `lan`, `wan` or `bad`: where the numbers below start from.
     #[serde(default = "wan")]
     pub kind: String,
-    /// So many alike.
+    /// This many of the same kind.
     #[serde(default = "one_path")]
     pub count: usize,
     /// Each way, at least; ms.
     pub fixed_ms: Option<f64>,
-    /// Mean of what comes on top, each way; ms.
+    /// Mean of the additional delay, each way; ms.
     pub jitter_ms: Option<f64>,
     /// On the way there, more; ms.
     #[serde(default)]
@@ -107,7 +107,7 @@ pub struct Path {
     /// `exponential`, `heavy` (Pareto 2.5), `gamma` (sum of four) or `spikes` (1 in 20 is 30 times as long).
     #[serde(default = "exponential")]
     pub law: String,
-    /// Of packets, each way.
+    /// Loss of packets, each way.
     #[serde(default)]
     pub loss: f64,
     /// Standard deviation of the server's stamps, µs.
@@ -138,7 +138,7 @@ pub struct Path {
     /// Its replies are authenticated.
     #[serde(default)]
     pub authenticated: bool,
-    /// It doesn't answer, until an event wakes it.
+    /// It does not answer, until an event changes this.
     #[serde(default)]
     pub silent: bool,
     /// It announces a leap second (±1), whatever the day.
@@ -157,27 +157,27 @@ pub struct Path {
 pub struct Event {
     /// Seconds from the start.
     pub at: f64,
-    /// To which source; none: to all.
+    /// The source concerned; `None`: all.
     pub source: Option<usize>,
-    /// The oscillator's frequency jumps by so many ppm.
+    /// The oscillator's frequency jumps by this many ppm.
     pub frequency_ppm: Option<f64>,
-    /// The way there becomes so much longer (or shorter), ms.
+    /// The way there becomes this much longer (or shorter), ms.
     pub there_ms: Option<f64>,
     /// The way back.
     pub back_ms: Option<f64>,
-    /// The jitter becomes so many times as large.
+    /// The jitter becomes this many times as large.
     pub jitter_times: Option<f64>,
-    /// The source answers, or doesn't.
+    /// The source answers, or does not.
     pub up: Option<bool>,
-    /// The server's clock moves by so much.
+    /// The server's clock moves by this much.
     pub error: Option<f64>,
-    /// It drifts by so much, ppm.
+    /// It drifts by this much, ppm.
     pub drift_ppm: Option<f64>,
-    /// The way there becomes longer by so much with each poll, ms.
+    /// The way there becomes longer by this much with each poll, ms.
     pub ramp_ms: Option<f64>,
     /// The machine sleeps.
     pub sleep: Option<f64>,
-    /// Somebody else moves the clock.
+    /// Another program moves the clock.
     pub meddle: Option<f64>,
     /// Kiss code from now on; empty: none.
     pub kiss: Option<String>,
@@ -203,7 +203,7 @@ pub fn catalogue() -> Vec<Scenario> {
 /// Scenarios from a text in TOML: `[[scenario]]`, with `[[scenario.source]]` and `[[scenario.event]]`.
 ///
 /// # Errors
-/// What TOML finds wrong, with its line.
+/// The error of TOML, with its line.
 pub fn parse(text: &str) -> Result<Vec<Scenario>, String> {
     let mut file: File = toml::from_str(text).map_err(|error| error.to_string())?;
     for scenario in &mut file.scenario {

@@ -5,12 +5,12 @@ use crate::scenario::Scenario;
 use core::fmt::Write;
 use serde::Serialize;
 
-/// What several seeds of one scenario gave.
+/// The results of several seeds of one scenario.
 #[derive(Clone, Debug)]
 pub struct Row {
-    /// Which.
+    /// The scenario.
     pub scenario: Scenario,
-    /// One for each seed.
+    /// One result for each seed.
     pub figures: Vec<Figures>,
 }
 
@@ -25,7 +25,7 @@ pub struct Summary {
     pub estimate_rms_us: f64,
     /// Parts per million.
     pub freq_rms_ppm: f64,
-    /// In all.
+    /// In total.
     pub packets: f64,
     /// Seconds; a day without such a second gives 1e9.
     pub first_s: f64,
@@ -37,7 +37,7 @@ pub struct Summary {
     pub rule_width_us: f64,
     /// Largest error after the start, microseconds.
     pub worst_us: f64,
-    /// How many seeds.
+    /// Number of seeds.
     pub seeds: usize,
 }
 
@@ -47,7 +47,7 @@ impl Row {
         median(self.figures.iter().map(value).collect())
     }
 
-    /// Least and most.
+    /// Lowest and highest.
     pub fn range(&self, value: impl Fn(&Figures) -> f64) -> (f64, f64) {
         self.figures
             .iter()
@@ -72,7 +72,7 @@ impl Row {
         }
     }
 
-    /// What was asked for and isn't so; empty: all is.
+    /// The requirements that are not met; empty: all are met.
     pub fn misses(&self) -> Vec<String> {
         let mut misses = Vec::new();
         let scenario = &self.scenario;
@@ -113,7 +113,7 @@ impl Row {
         misses
     }
 
-    /// For people: one line, and one more where something is missed.
+    /// For people: one line, and another one if a requirement is missed.
     pub fn line(&self) -> String {
         let mut line = String::new();
         let (low, high) = self.range(|f| f.time_rms_us);
@@ -144,12 +144,12 @@ impl Row {
     }
 }
 
-/// `selected` and `combined` differ by who happens to be nearest.
+/// `selected` and `combined` differ only by which source is nearest.
 fn alike(found: &[String], asked: &[String]) -> bool {
     let plain = |state: &String| if state == "selected" { "combined".to_owned() } else { state.clone() };
     found.iter().map(plain).eq(asked.iter().map(plain))
 }
 
-/// What the columns are.
+/// The names of the columns.
 pub const HEAD: &str = "\
 scenario                              time µs       min       max  estimate  freq ppm  pkts  first  viol  bound µs   rule µs  >3σ%   chrony   freq  pkts ratio";

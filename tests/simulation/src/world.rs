@@ -1,4 +1,4 @@
-//! The loop: true time passes, packets travel, the engine hears of them, the keeper obeys it.
+//! The loop: true time passes, packets travel, the engine learns of them, the keeper follows its orders.
 
 use crate::figures::{Figures, Ledger};
 use crate::keeper::Keeper;
@@ -18,13 +18,13 @@ use std::collections::BinaryHeap;
 const SECOND: i64 = 1_000_000_000;
 const DAY: i64 = 86_400 * SECOND;
 
-/// What a record takes between the engine and its client role, nanoseconds.
+/// The time that a message takes between the engine and its client role, nanoseconds.
 const LINK: i64 = 30_000;
 
-/// What an order takes to the privileged process, and its answer back.
+/// The time that an order takes to the privileged process, and its answer back.
 const ORDER: i64 = 20_000;
 
-/// How often the keeper looks by itself, seconds.
+/// How often the keeper checks by itself, seconds.
 const LOOK: i64 = 60;
 
 #[derive(Debug)]
@@ -38,7 +38,7 @@ enum Happening {
 #[derive(Debug)]
 pub struct World {
     engine: Engine,
-    /// What an engine is started with.
+    /// The parameters of an engine's start.
     start: Start,
     oscillator: Oscillator,
     keeper: Keeper,
@@ -67,7 +67,7 @@ pub fn run(scenario: &Scenario, seed: u64) -> Figures {
 impl World {
     /// A world at its beginning.
     pub fn new(scenario: &Scenario, seed: u64) -> Self {
-        // After this program's build, whenever that was: the governor believes nothing earlier.
+        // After this program's build: the governor accepts no earlier time.
         let built = keeper::governor::limits::BUILD_TIME.nanos();
         let end = end_of_leap_day(built + DAY);
         let begin = if scenario.leap_day {
@@ -124,7 +124,7 @@ impl World {
         }
     }
 
-    /// The daemon ends and is started again: what it saved and what the governor wrote down is left, and the
+    /// The daemon ends and is started again: its saved state and the governor's record are left, and the
     /// kernel's clock with its frequency.
     fn restart(&mut self) {
         self.queue.clear();
@@ -160,7 +160,7 @@ impl World {
         self.keeper.armed()
     }
 
-    /// What the engine says of itself.
+    /// The engine's report.
     pub fn report(&self) -> report::Report {
         self.engine.report(self.now())
     }
@@ -233,7 +233,7 @@ impl World {
         }
     }
 
-    /// Runs until so many seconds from the beginning.
+    /// Runs until this many seconds from the beginning.
     pub fn run_until(&mut self, seconds: f64) {
         let end = self.begin + (seconds * 1e9) as i64;
         let mut idle = 0;
@@ -287,8 +287,8 @@ impl World {
         {
             self.give(event);
         }
-        // Whether a clock shows a leap second a microsecond too late is not to be told from a second's error,
-        // and right after waking nobody can know.
+        // Whether a clock shows a leap second a microsecond too late cannot be distinguished from an error of a second,
+        // and right after waking the time cannot be known.
         if (self.time - self.day.end).abs() < 3 * SECOND || self.time - self.asleep_until < 3 * SECOND {
             self.ledger.pause();
             return;
@@ -314,7 +314,7 @@ impl World {
         if event.restart {
             self.restart();
         }
-        // The kernel's timer tells at once that the clock was set.
+        // The kernel's timer reports immediately that the clock was set.
         if (event.meddle.is_some() || event.sleep.is_some())
             && let Some(event) = self.keeper.look(self.now())
         {
@@ -322,7 +322,7 @@ impl World {
         }
     }
 
-    /// The machine sleeps: both clocks stand still, and what was under way is lost.
+    /// The machine sleeps: both clocks stand still, and everything under way is lost.
     fn sleep(&mut self, nanos: i64) {
         let until = self.time + nanos;
         self.oscillator.sleep(self.time, until);
@@ -345,14 +345,14 @@ impl World {
         }
     }
 
-    /// What the day was like.
+    /// The results of the day.
     pub fn figures(self) -> Figures {
         let report = self.report();
         let states = report.sources.iter().map(|source| source.state.to_owned()).collect();
         self.ledger.close(self.servers.len(), self.keeper.steps, self.keeper.refused.len(), states)
     }
 
-    /// Each second is written down from now on.
+    /// From now on each second is recorded.
     pub fn keep_seconds(&mut self) {
         self.ledger.seconds = Some(Vec::new());
     }

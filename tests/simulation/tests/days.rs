@@ -1,5 +1,5 @@
-//! Whole days: the accuracy page's rows that say most, and the attacks on the estimate that need a day.
-//! A scenario says itself what is asked of it; `cargo xtask simulate` has the table over many seeds.
+//! Whole days: the most important rows of the accuracy page, and the attacks on the estimate that need a day.
+//! A scenario states its own requirements; `cargo xtask simulate` has the table over many seeds.
 
 use ipc::message::privileged::Refusal;
 use ipc::units::Leap;
@@ -9,9 +9,9 @@ use simulation::world::{World, run};
 
 fn holds(name: &str) {
     let [scenario] = find(name).try_into().unwrap_or_else(|found: Vec<_>| panic!("{name}: {}", found.len()));
-    // A median that is compared with somebody else's needs more of them.
+    // A median that is compared with another program's needs more of them.
     let seeds = match name {
-        // A jump is found at once or late: the frequency error has two humps, 0.4 and 1.2 ppm.
+        // A jump is found immediately or late: the frequency error has two modes, 0.4 and 1.2 ppm.
         "wan_fstep" => 101,
         _ if scenario.chrony.is_some() => 21,
         _ => 3,
@@ -83,7 +83,7 @@ fn a027_ten_restarts_give_no_step_more_than_one_start_does() {
     let mut world = World::new(&scenario, 1);
     world.run_until(86_400.0);
     assert_eq!(world.steps(), 3);
-    // What the first three steps left is crept to within the budget and the band, and no farther.
+    // The rest that the first three steps left is slewed within the budget and the band, and no farther.
     assert!((2_700.0..2_704.0).contains(&world.error()), "{}", world.error());
     assert_eq!(world.report().system.state, "refused");
 }

@@ -1,9 +1,9 @@
-//! The floor: a server that does nothing but a correct reply of 48 octets, with kernel receive timestamps, as
-//! fast as recvmmsg and sendmmsg let it. No access rules, no limits, no sandbox, no choice of source address.
+//! The floor: a server that only sends a correct reply of 48 octets, with kernel receive timestamps, as
+//! fast as recvmmsg and sendmmsg allow. No access rules, no limits, no sandbox, no choice of source address.
 //!
-//! `floor PORT [batch=64] [segments] [nts]`: with `segments` replies of a batch to one client go as one message. With
-//! `nts` it answers requests under NTS alone, with the cookie keys that everybody knows, and does for them what can't be
-//! left out: cookie and tag opened, a new cookie and a reply sealed.
+//! `floor PORT [batch=64] [segments] [nts]`: with `segments` replies of a batch to one client are sent as one message.
+//! With `nts` it answers only requests under NTS, with publicly known cookie keys, and does for them what cannot be
+//! omitted: it opens cookie and tag, and seals a new cookie and a reply.
 
 use bench::load::nts::cookie_keys;
 use libc::{c_int, iovec, mmsghdr, sockaddr_in};
@@ -41,7 +41,7 @@ fn plain(reply: &mut [u8], arrived: (i64, i64)) {
     reply[40..48].copy_from_slice(&stamp(now()));
 }
 
-/// Answers a request under NTS in its place and says how many octets the reply has; none for anything else.
+/// Answers a request under NTS in place and returns the length of the reply; `None` for anything else.
 fn answer(
     packet: &mut [u8],
     length: usize,

@@ -1,5 +1,5 @@
-//! `key_floor ADDRESS CERTIFICATE KEY`: the least that a key exchange costs with rustls: threads that block, the
-//! private key in the process, nothing counted and nobody refused. What servers are measured against.
+//! `key_floor ADDRESS CERTIFICATE KEY`: the lowest cost of a key exchange with rustls: threads that block, the
+//! private key in the process, no counters and no limits. The reference for servers.
 
 use bench::key_pair::CookieSecret;
 use protocol::nts::aead::{Algorithm, Direction, EXPORTER_LABEL, Exporter, SessionKeys, exporter_context};

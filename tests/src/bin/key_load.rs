@@ -1,5 +1,5 @@
-//! `key_load ADDRESS [clients=N] [seconds=S] [algorithm=15|30]`: key exchanges in a closed loop; says in JSON what
-//! came of it.
+//! `key_load ADDRESS [clients=N] [seconds=S] [algorithm=15|30]`: key exchanges in a closed loop; prints the results
+//! as JSON.
 
 use bench::key_load::KeyLoad;
 use serde_json::json;

@@ -1,6 +1,6 @@
-//! `lacking ERRNO CALL[,CALL…] PROGRAM ARGUMENT…`: runs a program, and all that it starts, on a kernel that
-//! answers these calls with this number: an older kernel, or the filter of a service manager or of a container.
-//! `socket:inet6` is the call for sockets of IPv6 alone, `unshare:ipc` that for namespaces with IPC among them.
+//! `lacking ERRNO CALL[,CALL…] PROGRAM ARGUMENT…`: runs a program, and everything it starts, as if on a kernel that
+//! answers these calls with this errno: an older kernel, or the filter of a service manager or of a container.
+//! `socket:inet6` means sockets of IPv6 only, `unshare:ipc` namespaces that include IPC.
 
 use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
@@ -66,7 +66,7 @@ fn number(call: &str) -> Result<libc::c_long, String> {
         "timerfd_create" => libc::SYS_timerfd_create,
         "seccomp" => libc::SYS_seccomp,
         "prlimit64" => libc::SYS_prlimit64,
-        other => return Err(format!("the call {other} isn't known here")),
+        other => return Err(format!("the call {other} is not known here")),
     })
 }
 

@@ -1,6 +1,6 @@
-//! Puts a load on an NTP server and says what came of it, as JSON.
+//! Puts a load on an NTP server and prints the results as JSON.
 //!
-//! `load HOST:PORT [WORDS]`: `flows=8`, `outstanding=16` (closed loop) or `rate=N` (requests a second in all),
+//! `load HOST:PORT [WORDS]`: `flows=8`, `outstanding=16` (closed loop) or `rate=N` (requests a second in total),
 //! `seconds=3`, `source=ADDRESS`, `sources=FIRST+COUNT+STRIDE`, `segments=no`, `interleaved`, `cpu=N`. Under NTS, in this
 //! order: `aead=15` or `30`, then `nts=known` or `roots=FILE nts=HOST:PORT`.
 

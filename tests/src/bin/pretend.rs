@@ -1,13 +1,13 @@
-//! `pretend PROGRAM ARGUMENT…`: runs a program that believes it can set the clock. Each call that would is
-//! answered with "done", and nothing is done: other implementations can be tested as clients, on a clock that
-//! they can't touch, whoever starts them.
+//! `pretend PROGRAM ARGUMENT…`: runs a program that believes it can set the clock. Each call that would set it is
+//! answered with success and has no effect: other implementations can be tested as clients, on a clock that
+//! they cannot change, even as root.
 
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
 use std::collections::BTreeMap;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, exit};
 
-/// All calls that can change the clock on 64 bits; programs of 32 bits end at once (another architecture).
+/// All calls that can change the clock on 64 bits; 32-bit programs (another architecture) are killed immediately.
 const SETTERS: [libc::c_long; 4] =
     [libc::SYS_clock_adjtime, libc::SYS_adjtimex, libc::SYS_clock_settime, libc::SYS_settimeofday];
 

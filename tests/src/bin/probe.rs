@@ -1,12 +1,12 @@
-//! A process that confines itself exactly as a role does and then tries one thing that the role never does.
+//! A process that confines itself exactly as a role does and then tries one action that the role never performs.
 //!
-//! Words, as the children of truechimerd take them: `role=ROLE case=NAME [uid=N gid=N] [insecure]`, and
-//! - `without=PART`: a kernel without that part is put on first;
-//! - `victim=PID`: whom to signal, trace or read; without it a process that isn't there;
-//! - `peek=PID` instead of a role: no confinement, another process is looked into.
+//! Arguments, as for the children of truechimerd: `role=ROLE case=NAME [uid=N gid=N] [insecure]`, and
+//! - `without=PART`: first installs a filter that imitates a kernel without that part;
+//! - `victim=PID`: the process to signal, trace or read; by default one that does not exist;
+//! - `peek=PID` instead of a role: no confinement; tries to inspect another process.
 //!
-//! Standard output gets the line `confined …` with what fell short, then `returned RESULT ERRNO` where the
-//! thing tried came back. What kills the exchange role's child kills the probe.
+//! Standard output gets the line `confined …` with the shortfalls, then `returned RESULT ERRNO` if the action
+//! returned. A signal that kills the exchange role's child kills the probe.
 
 #[path = "probe/as_keeper.rs"]
 mod as_keeper;
@@ -57,7 +57,7 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
     if let Some(part) = inherited.text("without").filter(|_| !inherited.flag("executed")) {
         put_on_a_kernel_without(part)?;
     }
-    // The call is made ready before: what that needs of the kernel isn't what is tried.
+    // The call is prepared before: the system calls of the preparation are not under test.
     let thing = prepare(&case, inherited.number("victim")?.unwrap_or(0x3fff_fff0));
     let (send, receive) = std::sync::mpsc::channel::<()>();
     let started = std::time::Instant::now();
@@ -105,7 +105,7 @@ fn in_a_child(inherited: &Inherited, thing: &Thing) -> Result<(), Box<dyn std::e
     // SAFETY: the pointer is to a live integer.
     unsafe { libc::waitpid(child, &raw mut status, 0) };
     if libc::WIFSIGNALED(status) && libc::WTERMSIG(status) == libc::SIGSYS {
-        // The one that killed the child kills this one: the test sees it.
+        // The signal that killed the child kills this process: the test sees it.
         attempt(call("execve", 0));
     }
     if status == 0 { Ok(()) } else { Err(format!("the child ended with status {status:#x}").into()) }
@@ -119,9 +119,9 @@ enum Thing {
     Hold,
     /// Addresses of a name.
     Resolve(String),
-    /// A call.
+    /// A system call.
     Call(Attempt),
-    /// A call through the gate of 32-bit programs, by its number there.
+    /// A system call through the 32-bit entry point, by its number there.
     CallAsI386(u32),
 }
 
@@ -240,7 +240,7 @@ fn call(case: &str, victim: u32) -> Attempt {
         "process_vm_readv" => whole(libc::SYS_process_vm_readv, &[victim, memory(), 1, memory(), 1, 0]),
         "process_vm_writev" => whole(libc::SYS_process_vm_writev, &[victim, memory(), 1, memory(), 1, 0]),
         "kill" => whole(libc::SYS_kill, &[victim, flags(libc::SIGTERM)]),
-        // No group has this number: a filter that fails the test must not take the machine along.
+        // No group has this number: if a filter fails the test, the machine must survive.
         "kill:group" => whole(libc::SYS_kill, &[flags(-0x4000_0010), flags(libc::SIGKILL)]),
         "kill:now" => whole(libc::SYS_kill, &[victim, flags(libc::SIGKILL)]),
         "tgkill" => whole(libc::SYS_tgkill, &[victim, victim, flags(libc::SIGTERM)]),
@@ -422,7 +422,7 @@ fn call_as_i386(number: u32) {
     panic!("call {number}: there is no i386 here");
 }
 
-/// Looks into a process of the same user, in every way that doesn't need a capability.
+/// Inspects a process of the same user, in every way that does not need a capability.
 fn peek(process: u32) {
     let errno = |error: std::io::Error| error.raw_os_error().unwrap_or(0);
     for file in ["environ", "mem", "maps", "auxv", "root"] {
@@ -433,7 +433,7 @@ fn peek(process: u32) {
     let mut octet = 0u8;
     let local = libc::iovec { iov_base: (&raw mut octet).cast(), iov_len: 1 };
     let remote = libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 1 };
-    // SAFETY: the local vector is one live octet; the remote address is the other process's affair.
+    // SAFETY: the local vector is one live octet; the remote address concerns only the other process.
     let read = unsafe { libc::process_vm_readv(process, &raw const local, 1, &raw const remote, 1, 0) };
     let outcome = if read < 0 { errno(std::io::Error::last_os_error()) } else { 0 };
     say(&format!("process_vm_readv {outcome}\n"));
@@ -443,7 +443,7 @@ fn peek(process: u32) {
     say(&format!("ptrace {outcome}\n"));
 }
 
-/// Installs a filter that answers as a kernel (or a container's profile) without a part would.
+/// Installs a filter that answers like a kernel (or a container's profile) without a part.
 fn put_on_a_kernel_without(part: &str) -> Result<(), Box<dyn std::error::Error>> {
     let (number, first, errno) = match part {
         "seccomp" => (libc::SYS_seccomp, None, libc::ENOSYS),

@@ -1,8 +1,8 @@
-//! A process that was taken over: it stands in the place of truechimer-engine or truechimer-client (by the
+//! A compromised process: it takes the place of truechimer-engine or truechimer-client (by the
 //! name that it is started under) and does what the file `script` beside that name says.
 //!
-//! It is started by the real truechimerd with the real descriptors, and says on standard error what it did
-//! and what it was told, one `rogue: …` line each.
+//! It is started by the real truechimerd with the real descriptors, and reports on standard error what it did
+//! and what it received, one `rogue: …` line each.
 
 #[path = "rogue/protected.rs"]
 mod protected;
@@ -50,7 +50,7 @@ fn leave(text: &str) -> ! {
     exit(3)
 }
 
-/// Runs on until it is ended by others, or its parent is gone.
+/// Waits until it is killed, or its parent is gone.
 fn linger() -> ! {
     let parent = nix::unistd::getppid();
     for _ in 0..600 {
@@ -59,7 +59,7 @@ fn linger() -> ! {
             exit(0);
         }
     }
-    leave("nobody ended me")
+    leave("not killed within a minute")
 }
 
 fn take(inherited: &Inherited, key: &str) -> OwnedFd {
@@ -75,7 +75,7 @@ fn raw_now() -> RawInstant {
     RawInstant::saturating(nanos(ClockId::CLOCK_MONOTONIC_RAW))
 }
 
-/// Octets for the socket, past all checks of `Link`.
+/// Octets for the socket, bypassing all checks of `Link`.
 fn write_raw(fd: impl AsFd, octets: &[u8]) {
     if let Err(errno) = nix::unistd::write(fd, octets) {
         say(&format!("write: {errno}"));
@@ -88,7 +88,7 @@ fn frame<M: Message>(sequence: u32, body: &M) -> Vec<u8> {
     frame[..length].to_vec()
 }
 
-/// The frames of A096 and A098, made from a lawful one.
+/// The frames of A096 and A098, made from a valid one.
 fn broken_frame(script: &str, lawful: &[u8]) -> Option<Vec<u8>> {
     let mut octets = lawful.to_vec();
     match script.strip_prefix("frame-")? {
@@ -106,11 +106,11 @@ fn broken_frame(script: &str, lawful: &[u8]) -> Option<Vec<u8>> {
     Some(octets)
 }
 
-/// The engine's end of the link to the process that holds the clock, in the wrong hands.
+/// The engine's end of the link to the process that holds the clock, compromised.
 struct Engine {
     link: Link<ToPrivileged, FromPrivileged>,
     welcome: Welcome,
-    /// Links to processes that have done nothing wrong: they stay open.
+    /// Links to processes that are not compromised: they stay open.
     _others: Vec<OwnedFd>,
     sent: u32,
 }
@@ -142,7 +142,7 @@ impl Engine {
         }
     }
 
-    /// Sends an order and says how it was answered.
+    /// Sends an order and reports the answer.
     fn order(&mut self, name: &str, message: &ToPrivileged) {
         if let Err(error) = self.link.send(message) {
             leave(&error.to_string());
@@ -282,7 +282,7 @@ fn hear<Out: Message, In: Message>(link: &mut Link<Out, In>) -> In {
     }
 }
 
-/// The client role in the wrong hands.
+/// A compromised client role.
 struct Client {
     link: Link<FromClient, ToClient>,
 }
@@ -308,7 +308,7 @@ impl Client {
         FromClient::Sent(Sent { id: query.id, t1: raw_now(), stamp: Stamp::Kernel, local: Address::NONE })
     }
 
-    /// A reply that says that the host's time is right but for `lie` ns.
+    /// A reply from a source whose time is the host's plus `lie` ns.
     fn reply(query: &Query, lie: i64) -> PlainReply {
         let ntp = |nanos: i64| {
             let seconds = (nanos.div_euclid(SECOND) + 2_208_988_800) as u64;

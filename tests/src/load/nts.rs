@@ -1,5 +1,5 @@
-//! Requests under NTS (RFC 8915), of one association for a whole load. A request is sealed once and sent again and
-//! again: a server can't tell, and this side costs less.
+//! Requests under NTS (RFC 8915), of one association for a whole load. A request is sealed once and sent
+//! repeatedly: a server cannot tell the difference, and this side has less work.
 
 use crate::key_client;
 use protocol::header::Header;
@@ -19,14 +19,14 @@ use std::sync::Arc;
 /// The epoch of [`cookie_keys`].
 pub const EPOCH: u32 = 20_700;
 
-/// Where an association comes from.
+/// The origin of an association.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Keys {
-    /// From nobody: the server's cookie keys are those of [`cookie_keys`].
+    /// No key exchange: the server's cookie keys are those of [`cookie_keys`].
     Known(u16),
-    /// From a key exchange with the server at this address, for which these roots vouch as `localhost`.
+    /// From a key exchange with the server at this address, authenticated by these roots as `localhost`.
     Exchanged {
-        /// Of the key exchange.
+        /// The address of the key exchange server.
         server: SocketAddr,
         /// PEM.
         roots: PathBuf,
@@ -39,11 +39,11 @@ pub enum Keys {
 pub struct Association {
     keys: SessionKeys,
     cookies: Vec<Vec<u8>>,
-    /// The port that the exchange names.
+    /// The port that the key exchange names.
     pub port: Option<u16>,
 }
 
-/// Keys that everybody knows, for servers that are only measured.
+/// Publicly known keys, for servers that are only measured.
 pub fn epoch_keys() -> impl Iterator<Item = EpochKey> {
     Ratchet::from_random(&[0x5a; 32], EPOCH).keys()
 }
@@ -57,10 +57,10 @@ pub fn cookie_keys() -> CookieKeys {
 }
 
 impl Association {
-    /// Makes one or exchanges keys.
+    /// Makes an association or exchanges keys.
     ///
     /// # Errors
-    /// A sentence about the exchange that failed.
+    /// A sentence about the failure of the exchange.
     pub fn new(from: &Keys) -> Result<Self, String> {
         match from {
             Keys::Known(id) => {
@@ -101,7 +101,7 @@ impl Association {
     /// The request whose transmit timestamp is `nonce`.
     ///
     /// # Panics
-    /// Where the server gave no cookies, or endless ones.
+    /// If the server gave no cookies, or cookies that are too long.
     pub fn request(&self, nonce: u64) -> Vec<u8> {
         let mut seal_nonce = [0x33; 16];
         seal_nonce[..8].copy_from_slice(&nonce.to_be_bytes());
@@ -118,7 +118,7 @@ impl Association {
         packet[..length].to_vec()
     }
 
-    /// What is wrong with a reply to that request.
+    /// The fault of a reply to that request.
     ///
     /// # Errors
     /// A word for it.

@@ -1,29 +1,29 @@
-//! What came of a load.
+//! The results of a load.
 
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// Counts, and times of a part of the replies.
+/// Counts, and the times of some of the replies.
 #[derive(Clone, Debug)]
 pub struct Tally {
-    /// Requests that the kernel took.
+    /// Requests that the kernel accepted.
     pub sent: u64,
-    /// Requests that it didn't take.
+    /// Requests that it refused.
     pub refused: u64,
-    /// Replies in order.
+    /// Valid replies.
     pub good: u64,
-    /// Of them interleaved.
+    /// The interleaved ones among them.
     pub interleaved: u64,
     /// Kisses: RATE.
     pub kisses: u64,
     /// Requests without an answer in time.
     pub lost: u64,
-    /// Datagrams that answer nothing of ours (any more).
+    /// Datagrams that do not answer a request of ours (any more).
     pub strange: u64,
-    /// Replies with something wrong, by what.
+    /// Invalid replies, by fault.
     pub wrong: BTreeMap<&'static str, u64>,
-    /// How long it took.
+    /// The duration.
     pub elapsed: Duration,
     latencies: Vec<i64>,
     stamp_errors: Vec<i64>,
@@ -88,7 +88,7 @@ impl Tally {
         self.good as f64 / self.elapsed.as_secs_f64()
     }
 
-    /// As one object.
+    /// As one JSON object.
     pub fn json(&self) -> Value {
         let micros = |list: &[i64], part: f64| percentile(list, part).map(|nanos| nanos as f64 / 1e3);
         json!({
@@ -125,7 +125,7 @@ impl Default for Tally {
     }
 }
 
-/// The value that this part of all values is not above.
+/// The value at this fraction of all sorted values.
 pub fn percentile(list: &[i64], part: f64) -> Option<i64> {
     let mut sorted = list.to_vec();
     let last = sorted.len().checked_sub(1)?;

@@ -1,4 +1,4 @@
-//! Datagrams out and in, many with one system call.
+//! Sends and receives many datagrams with one system call.
 
 use libc::{c_int, c_void, iovec, mmsghdr, sockaddr_in};
 use std::io::Error;
@@ -6,7 +6,7 @@ use std::mem::{size_of, zeroed};
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
-/// Datagrams of one call.
+/// Datagrams per call.
 pub const BATCH: usize = 64;
 /// Octets of the longest request, and of the longest reply.
 pub const ROOM: usize = 512;
@@ -46,7 +46,7 @@ pub fn now() -> i64 {
 /// Pins this thread to a core.
 ///
 /// # Panics
-/// Where there is no such core.
+/// If there is no such core.
 pub fn pin(cpu: usize) {
     // SAFETY: all zero octets are a set.
     let mut set: libc::cpu_set_t = unsafe { zeroed() };
@@ -68,18 +68,18 @@ fn set(fd: c_int, level: c_int, option: c_int, value: c_int) -> c_int {
 }
 
 impl Wire {
-    /// A socket that asks this server; with `open` from any address of this host, else from the kernel's choice
+    /// A socket for queries to this server; with `open` from any address of this host, else from the kernel's choice
     /// or from `address`.
     ///
     /// # Panics
-    /// When there is none to be had.
+    /// If no socket is available.
     pub fn open(server: SocketAddrV4, open: bool, address: Option<Ipv4Addr>) -> Self {
         // SAFETY: makes a descriptor.
         let fd = unsafe {
             libc::socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK, 0)
         };
         check(fd, "a socket");
-        // SAFETY: just made, and owned by nobody else.
+        // SAFETY: just created, and owned by no other value.
         let socket = unsafe { OwnedFd::from_raw_fd(fd) };
         // SAFETY: all zero octets are valid buffers; the pointers in them are set before they are used.
         let mut buffers: Box<Buffers> = unsafe { Box::new(zeroed()) };
@@ -115,10 +115,10 @@ impl Wire {
         Self { socket, buffers, is_connected }
     }
 
-    /// Puts a request into a place of the next call, to leave from this address.
+    /// Puts a request into a place of the next call, with this source address.
     ///
     /// # Panics
-    /// Where it has more than [`ROOM`] octets.
+    /// If it has more than [`ROOM`] octets.
     pub fn put(&mut self, at: usize, request: &[u8], from: Option<Ipv4Addr>) {
         self.buffers.requests[at][..request.len()].copy_from_slice(request);
         self.buffers.lengths[at] = request.len();
@@ -133,13 +133,13 @@ impl Wire {
         };
     }
 
-    /// Sends what was put into the first places; tells how many the kernel took. As segments, all have the length of
-    /// the first.
+    /// Sends the requests in the first places; returns how many the kernel accepted. As segments, all have the length
+    /// of the first.
     pub fn send(&mut self, count: usize, as_segments: bool) -> usize {
         let buffers = &raw mut *self.buffers;
         let fd = self.socket.as_raw_fd();
         // SAFETY: all pointers stored are into the live buffers, with their own lengths, and are used by the
-        // call before anything moves; the box doesn't move its content.
+        // call before anything moves; the box does not move its content.
         unsafe {
             for at in 0..count {
                 let iov_len = (*buffers).lengths[at];
@@ -182,7 +182,7 @@ impl Wire {
         }
     }
 
-    /// Takes what has come; tells how many datagrams.
+    /// Receives what has arrived; returns the number of datagrams.
     pub fn receive(&mut self) -> usize {
         let buffers = &raw mut *self.buffers;
         // SAFETY: as in `send`.
@@ -204,7 +204,7 @@ impl Wire {
         }
     }
 
-    /// One of them: its octets, the kernel's stamp, and the address that it came to.
+    /// One of them: its octets, the kernel's timestamp, and its destination address.
     pub fn reply(&self, at: usize) -> (&[u8], Option<i64>, Option<Ipv4Addr>) {
         let header = &self.buffers.incoming[at];
         let octets = &self.buffers.replies[at][..(header.msg_len as usize).min(ROOM)];
@@ -228,14 +228,14 @@ impl Wire {
     }
 }
 
-/// Waits for any of some sockets.
+/// Waits for any of several sockets.
 pub struct Watch(OwnedFd);
 
 impl Watch {
     /// Of these, numbered in their order.
     ///
     /// # Panics
-    /// When the kernel has no descriptors left.
+    /// If the kernel has no descriptors left.
     pub fn new<'w>(wires: impl Iterator<Item = &'w Wire>) -> Self {
         // SAFETY: makes a descriptor.
         let fd = check(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) }, "epoll");
@@ -251,7 +251,7 @@ impl Watch {
         watch
     }
 
-    /// Puts the numbers of those that have something into `ready`, after at most so many milliseconds.
+    /// Writes the numbers of the readable sockets to `ready`, after at most this many milliseconds.
     pub fn ready(&self, ready: &mut Vec<usize>, milliseconds: c_int) {
         let mut events = [libc::epoll_event { events: 0, u64: 0 }; 256];
         // SAFETY: the events are live, and as many as said.

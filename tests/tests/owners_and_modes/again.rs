@@ -1,4 +1,4 @@
-//! Starts after starts: what one of them put in order, the next one finds so.
+//! Repeated starts: what one of them repaired stays in order for the next.
 
 use super::*;
 
@@ -17,10 +17,10 @@ fn a130_files_that_were_set_aside_by_a_start_that_failed_are_no_first_start_of_t
 }
 
 #[test]
-fn a_lock_that_somebody_else_takes_on_the_directory_keeps_nobody_from_starting() {
+fn a_lock_that_another_user_takes_on_the_directory_prevents_no_start() {
     let setup = idle("locked");
     let directory = fs::File::open(setup.place().join("state")).expect("ours");
-    directory.lock().expect("whoever may read it may lock it");
+    directory.lock().expect("a user who may read it may lock it");
     assert_eq!(setup.start().stop().code, Some(0));
     let lock = fs::metadata(setup.place().join("state/lock")).expect("it is there");
     assert_eq!(lock.mode() & 0o777, 0o600);

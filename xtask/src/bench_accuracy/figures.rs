@@ -1,4 +1,4 @@
-//! Readings of one client in one round, and what they come to.
+//! Readings of one client in one round, and the figures computed from them.
 
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -12,25 +12,25 @@ pub struct Reading {
     pub clock_s: f64,
     /// Its estimate of true time minus true time, seconds.
     pub estimate_s: f64,
-    /// How far it says its clock can be from the truth, seconds.
+    /// The error bound that it reports, seconds.
     pub bound_s: f64,
-    /// Whether it says that it is synchronised.
+    /// Whether it reports that it is synchronised.
     pub synchronised: bool,
 }
 
-/// What a client did in one round.
+/// The results of a client in one round.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Figures {
     pub clock_rms_us: f64,
     pub clock_worst_us: f64,
     pub estimate_rms_us: f64,
-    /// When its clock was right first, seconds after its start; infinite: never.
+    /// When its clock was right for the first time, seconds after its start; infinite: never.
     pub first_s: f64,
     pub packets: u64,
-    /// How late its relay was on average; 0: there is none.
+    /// Mean lateness of its relay; 0: there is none.
     pub relay_late_us: f64,
     pub bound_us: f64,
-    /// Readings at which the clock was farther off than it said.
+    /// Readings at which the error was larger than the reported bound.
     pub outside: usize,
     pub readings: usize,
 }
@@ -45,7 +45,7 @@ pub struct Round {
 const READING_ERROR_S: f64 = 20e-6;
 
 impl Figures {
-    /// From readings in order; those of the first third of `seconds` count for `first_s` alone.
+    /// From readings in order; those of the first third of `seconds` count only for `first_s`.
     pub fn of(readings: &[Reading], seconds: f64, right_s: f64, (packets, late): (u64, Duration)) -> Self {
         let settled: Vec<_> = readings.iter().filter(|reading| reading.at_s > seconds / 3.0).collect();
         let rms = |error: &dyn Fn(&Reading) -> f64| {
@@ -73,7 +73,7 @@ impl Figures {
         }
     }
 
-    /// As one object.
+    /// As one JSON object.
     pub fn json(&self) -> Value {
         json!({
             "clock_rms_us": self.clock_rms_us,
@@ -89,7 +89,7 @@ impl Figures {
     }
 }
 
-/// The middle of sorted figures; 0 where there is none.
+/// The median of sorted figures; 0 if there are none.
 pub fn middle(sorted: &[f64]) -> f64 {
     sorted.get(sorted.len() / 2).copied().unwrap_or(0.0)
 }

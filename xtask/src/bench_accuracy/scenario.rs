@@ -6,9 +6,9 @@ use bench::relay::{Path, Way};
 pub struct Scenario {
     pub name: &'static str,
     pub about: &'static str,
-    /// None: straight over the loopback interface.
+    /// `None`: straight over the loopback interface.
     pub path: Option<Path>,
-    /// What it becomes in the middle of the round.
+    /// The path from the middle of the round on.
     pub later: Option<Path>,
     /// A clock nearer than this is right, seconds.
     pub right_s: f64,
@@ -57,7 +57,7 @@ pub const SCENARIOS: [Scenario; 6] = [
     },
     Scenario {
         name: "asymmetric",
-        about: "8 ms there, 2 ms back, 0.1 ms·Exp(1) each: nobody can know, so 3 ms is what there is to get",
+        about: "8 ms there, 2 ms back, 0.1 ms·Exp(1) each: not observable, so 3 ms is the best result",
         path: path(Way::micros(8_000, 100), Way::micros(2_000, 100)),
         later: None,
         right_s: 4e-3,

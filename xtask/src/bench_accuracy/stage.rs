@@ -12,15 +12,15 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// True time minus the host's at the start, and its pace over the host's.
+/// True time minus the host's at the start, and its rate relative to the host's.
 const AHEAD_NS: i64 = 30_000_000;
 const FASTER_PPM: f64 = 20.0;
-/// Between two readings.
+/// Interval between two readings.
 const PAUSE: Duration = Duration::from_millis(250);
 const NEAR: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
 const FAR: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 2);
 
-/// Everything of a round, running.
+/// Everything that runs in a round.
 pub struct Stage {
     tracks: Vec<Track>,
     /// Two servers, the first one for the path without a relay; their clocks are the truth.
@@ -39,7 +39,7 @@ struct Track {
 }
 
 impl Stage {
-    /// Starts all that there is; who of two clients comes first, and the relays' seed, go with the number.
+    /// Starts everything; the order of the two clients and the relays' seed depend on the number.
     pub fn set(programs: &Path, round: u64, (shortest, longest): (u64, u64)) -> Result<Self, String> {
         let networks = networks();
         if networks.is_none() {
@@ -102,7 +102,7 @@ impl Stage {
         Ok(Self { tracks, servers, networks })
     }
 
-    /// Reads for so long, then sums up, in the order of the scenarios.
+    /// Reads for this long, then sums up, in the order of the scenarios.
     pub fn play(mut self, seconds: u64) -> Result<Vec<Round>, String> {
         let truths = [0, 1].map(|which: usize| self.servers[which].setup().virtual_clock());
         let begun = Instant::now();
@@ -143,7 +143,7 @@ impl Track {
     fn read(&mut self, truth: &VirtualClock) {
         let (daemon, begun) = &self.ours;
         if let Some(report) = daemon.report() {
-            // Both pages at one instant: no reading of the host's wall clock is in it.
+            // Both pages at one instant: no reading of the host's wall clock is involved.
             let at_s = begun.elapsed().as_secs_f64();
             let now = clock::raw();
             let clock_s = (daemon.setup().virtual_clock().shown_at(now) - truth.shown_at(now)) as f64 * 1e-9;

@@ -1,4 +1,4 @@
-//! The memory of a daemon that has all of its processes, each of which has done its work.
+//! The memory of a daemon that has all of its processes, each of which has done some work.
 
 use super::{memory, mib, proportional};
 use crate::cargo::build_release;
@@ -11,16 +11,16 @@ use std::time::Duration;
 
 const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Pages that are touched late: at the first reports of counters, when a child of the exchange role has ended.
+/// Pages that are touched late: at the first counter reports, when a child of the exchange role has ended.
 const SETTLE: Duration = Duration::from_secs(5);
 
-/// Starts of which the middle one counts.
+/// Number of starts, of which the median counts.
 const STARTS: usize = 5;
 
 /// Measures and prints.
 ///
 /// # Errors
-/// Where a daemon doesn't start, or doesn't answer.
+/// If a daemon does not start, or does not answer.
 pub fn run() -> Result<(), String> {
     end_all_when_interrupted();
     let programs = build_release()?;
@@ -39,8 +39,8 @@ pub fn run() -> Result<(), String> {
     Ok(())
 }
 
-/// Of a server with NTS that follows another one over NTS and has been asked for keys and time: octets in all, none where
-/// that needs root, and a line for each process. Nothing else runs these programs while it is looked at.
+/// Of a server with NTS that follows another one over NTS and has served keys and time: octets in total, `None` if that
+/// needs root, and a line for each process. No other instance of these programs runs meanwhile.
 fn measure(programs: &Path) -> Result<(Option<u64>, Vec<String>), String> {
     let mut above = NtsServer::new("above", &["127.0.0.1"], "");
     above.setup = above.setup.with_programs(programs.into());
@@ -58,13 +58,13 @@ fn measure(programs: &Path) -> Result<(Option<u64>, Vec<String>), String> {
     ask(&own)?;
     daemon.wait_until("asked for time", TIMEOUT, answers);
     std::thread::sleep(SETTLE);
-    // A page that both map would count for half.
+    // A page that both map would count by half.
     followed.stop();
     let processes = daemon.processes();
     Ok((proportional(&processes), processes.iter().map(memory).collect()))
 }
 
-/// Has keys given out, and time told.
+/// Requests keys and time.
 fn ask(server: &NtsServer) -> Result<(), String> {
     let address = ([127, 0, 0, 2], server.key_port).into();
     exchange(address, "127.0.0.2", &server.trust.authority.client_config(), &[15])

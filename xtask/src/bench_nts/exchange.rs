@@ -1,7 +1,7 @@
 //! Key exchanges a second and their CPU time on one core, in the same alternating runs: the floor (rustls with the
-//! private key in the process, and nothing that refuses anybody), the whole daemon in its sandboxes with the private
-//! key in the key holder (CPU time of service and holder together), chronyd and ntpd-rs. Then ours with two threads, on
-//! both cores, beside the generator; and memory for each idle connection.
+//! private key in the process, and without any limits), the whole daemon in its sandboxes with the private
+//! key in the key holder (CPU time of service and holder together), chronyd and ntpd-rs. Then this daemon with two
+//! threads, on both cores, beside the generator; and memory for each idle connection.
 
 use crate::bench_server::figures::{median, spread};
 use crate::bench_server::{Bench, GENERATOR_CORE, SERVER_CORE, built};
@@ -20,7 +20,7 @@ use std::time::Duration;
 const CLIENTS: &str = "clients=8";
 const SECONDS: &str = "seconds=2";
 
-/// Connections of which each idle one's memory is the share.
+/// Number of idle connections over which memory is averaged.
 const IDLE: u16 = 500;
 
 struct Server {
@@ -28,14 +28,14 @@ struct Server {
     address: SocketAddr,
     pids: Vec<u32>,
     _owner: Box<dyn Any>,
-    /// Of each run: exchanges a second, and CPU time of one in microseconds.
+    /// For each run: exchanges a second, and CPU time of one in microseconds.
     runs: Vec<(f64, f64)>,
 }
 
 /// Measures and prints.
 ///
 /// # Errors
-/// A server that doesn't answer, or wrongly.
+/// A server that does not answer, or wrongly.
 pub fn run(runs: usize, as_json: bool) -> Result<(), String> {
     let bench = Bench::build(runs, as_json)?;
     let trust = Trust::new("bench");
@@ -69,7 +69,7 @@ fn measure(bench: &Bench, servers: &mut [Server], runs: usize) -> Result<(), Str
     for round in 0..runs {
         let count = servers.len();
         for at in 0..count {
-            // Nobody is always the first after a pause.
+            // The order rotates: the first after a pause may have an advantage.
             let server = &mut servers[(at + round) % count];
             let before = server.cpu_nanos();
             let said = load(bench, server.address)?;
@@ -147,7 +147,7 @@ impl Server {
             command.args(["-a", "-p", "-c", core, &pid.to_string()]).stdout(Stdio::null());
             let status = command.status().map_err(|error| format!("taskset: {error}"))?;
             if !status.success() {
-                return Err(format!("{} can't be held on core {core}", self.name));
+                return Err(format!("{} cannot be held on core {core}", self.name));
             }
         }
         Ok(())
@@ -171,7 +171,7 @@ fn floor(bench: &Bench, trust: &Trust) -> Result<Server, String> {
     let pids = vec![child.id()];
     let owner = Owned(child);
     let up = wait_for(Duration::from_secs(5), || TcpStream::connect(address).ok());
-    up.ok_or("key_floor doesn't listen")?;
+    up.ok_or("key_floor does not listen")?;
     Ok(Server::new("floor (rustls, key in the process)", address, pids, Box::new(owner)))
 }
 
@@ -191,7 +191,7 @@ fn other(name: &'static str, peer: NtsPeer) -> Server {
     Server::new(name, address, pids, Box::new(peer))
 }
 
-/// Memory of the service before and with idle connections: those that say nothing, and those that stop in the
+/// Memory of the service before and with idle connections: those that send nothing, and those that stop in the
 /// middle of their first message.
 fn memory(as_json: bool) -> Result<(), String> {
     for (what, says) in

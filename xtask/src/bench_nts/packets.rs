@@ -1,5 +1,5 @@
 //! CPU time of a protected reply on one core, and how early its transmit timestamp is, in the same alternating runs:
-//! the floor (batches of datagrams, and the cookie and AEAD work that can't be left out, its cookies known), and the
+//! the floor (batches of datagrams, and the unavoidable cookie and AEAD work, with its cookies known), and the
 //! whole daemon in its sandboxes, chronyd and ntpd-rs, with which the generator exchanges keys first.
 
 use crate::bench_server::contestant::Contestant;
@@ -25,7 +25,7 @@ const LOADS: [(&str, &[&str]); 2] = [
 /// CPU time of a reply.
 ///
 /// # Errors
-/// A server that doesn't answer, or wrongly.
+/// A server that does not answer, or wrongly.
 pub fn speed(runs: usize, as_json: bool) -> Result<(), String> {
     let bench = Bench::build(runs, as_json)?;
     for aead in ALGORITHMS {
@@ -50,14 +50,14 @@ pub fn latency(runs: usize, as_json: bool) -> Result<(), String> {
         if !as_json {
             println!("{load}");
         }
-        // What a server learns about itself it has learnt before, as any that runs for a while.
+        // A server learns while it runs; let it do so first, like one that has run for a while.
         bench.rounds_of(1, &servers, PACED)?;
         bench.show_latency(&load, &bench.rounds(&servers, PACED)?);
     }
     Ok(())
 }
 
-/// All that there are for this algorithm, the floor first.
+/// All servers for this algorithm, the floor first.
 fn start_all(bench: &Bench, aead: u16) -> Vec<Contestant> {
     let mut servers = vec![
         floor(bench, "floor", aead, &["nts"]),
@@ -99,7 +99,7 @@ fn floor(bench: &Bench, name: &str, aead: u16, words: &[&str]) -> Contestant {
     let port = free_port();
     let mut command = built(&bench.programs, "floor");
     let child = spawn(command.arg(port.to_string()).args(words).stdin(Stdio::null()));
-    // It is bound when it has come to its loop; the first load would not wait.
+    // It is bound once it is in its loop; the first load would not wait.
     std::thread::sleep(Duration::from_millis(300));
     let mut server = Contestant::of(name, at(port), child.id(), Box::new(Owned(child)));
     server.words = vec![format!("aead={aead}"), "nts=known".to_owned()];

@@ -1,4 +1,4 @@
-//! Servers to be measured, each as a process of its own that can't set a clock.
+//! Servers to be measured, each in a process of its own that cannot set a clock.
 
 use super::built;
 use bench::daemon::{Daemon, Setup, spawn};
@@ -17,9 +17,9 @@ pub enum Kind {
     Floor,
     /// The minimal one that sends replies to one client together.
     FloorOfSegments,
-    /// Ours, in its sandbox, with more lines in `[server]` and so many access rules more.
+    /// This daemon, in its sandbox, with additional lines in `[server]` and this many additional access rules.
     Ours {
-        /// What it is called.
+        /// Its name in tables.
         name: &'static str,
         /// Lines.
         more: &'static str,
@@ -39,12 +39,12 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// Ours with one thread and without a rate limit.
+    /// This daemon with one thread and without a rate limit.
     pub const fn ours() -> Self {
         Self::Ours { name: "truechimer", more: "rate-limit = false\nthreads = 1", rules: 0 }
     }
 
-    /// What it is called.
+    /// Its name in tables.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Floor => "floor",
@@ -63,11 +63,11 @@ impl Kind {
 pub struct Contestant {
     /// Its name.
     pub name: String,
-    /// Where it answers.
+    /// Its address.
     pub address: SocketAddrV4,
-    /// Words that put a program where it can be reached.
+    /// The words that run a program where the server can be reached.
     pub entrance: Vec<String>,
-    /// Words for the generator: how this server is to be asked.
+    /// The words for the generator: how to query this server.
     pub words: Vec<String>,
     /// The process that answers.
     pid: u32,
@@ -84,10 +84,10 @@ impl Drop for Owned {
 }
 
 impl Contestant {
-    /// Starts one; none where it isn't installed.
+    /// Starts one; `None` if it is not installed.
     ///
     /// # Errors
-    /// When it doesn't answer.
+    /// If it does not answer.
     pub fn start(kind: Kind, programs: &Path) -> Result<Option<Self>, String> {
         let port = free_port();
         let (pid, owner): (u32, Box<dyn Any>) = match kind {
@@ -126,17 +126,17 @@ impl Contestant {
             bench::client::query(address.into(), Duration::from_millis(200))
                 .filter(|answer| answer.header.stratum != 0)
         });
-        up.ok_or_else(|| format!("{} doesn't answer", kind.name()))?;
+        up.ok_or_else(|| format!("{} does not answer", kind.name()))?;
         Ok(Some(Self::of(kind.name(), address, pid, owner)))
     }
 
-    /// A process that runs already, and goes with its owner.
+    /// A process that runs already, and ends with its owner.
     pub fn of(name: &str, address: SocketAddrV4, pid: u32, owner: Box<dyn Any>) -> Self {
         let (entrance, words) = (Vec::new(), Vec::new());
         Self { name: name.to_owned(), address, entrance, words, pid, _owner: owner }
     }
 
-    /// Time on a core of all its threads, nanoseconds.
+    /// CPU time of all its threads, nanoseconds.
     pub fn cpu_nanos(&self) -> u64 {
         let threads = std::fs::read_dir(format!("/proc/{}/task", self.pid)).into_iter().flatten().flatten();
         let spent = threads.filter_map(|thread| {
@@ -151,7 +151,7 @@ impl Contestant {
         bench::process::Process::read(self.pid).map_or(0, |process| process.resident / 1024)
     }
 
-    /// Keeps all its threads on one core.
+    /// Pins all its threads to one core.
     pub fn pin(&self, core: &str) {
         let _ = Command::new("taskset")
             .args(["-apc", core, &self.pid.to_string()])
@@ -159,14 +159,14 @@ impl Contestant {
             .status();
     }
 
-    /// Lets its threads run where the kernel likes.
+    /// Unpins its threads.
     pub fn unpin(&self) {
         self.pin("0-63");
     }
 }
 
 fn start_ours(port: u16, more: &str, rules: usize, programs: &Path) -> Daemon {
-    // Rules that match nobody here, in no order that helps.
+    // Rules that match no client here, in no favourable order.
     let list: String = (0..rules.saturating_sub(1))
         .map(|n| format!("\"{}.{}.{}.0/24\", ", 11 + n * 37 % 100, n / 256, n % 256))
         .collect();
@@ -189,8 +189,8 @@ fn start_chronyd(port: u16, is_limited: bool) -> Option<Owned> {
     Some(Owned(spawn(&mut command), Some(place)))
 }
 
-/// In a network of its own, for it insists on port 123, and in a user namespace of its own, in which the kernel
-/// lets nobody set the clock. Its limits are off: they would answer one address once a second.
+/// In a separate network, because it insists on port 123, and in a separate user namespace, in which the kernel
+/// allows no process to set the clock. Its limits are off: they would answer one address once a second.
 fn start_ntpsec() -> Option<Owned> {
     let program = find_peer("ntpd").filter(|_| bench::is_root())?;
     let place = Place::new("bench-ntpsec");
@@ -213,7 +213,7 @@ fn start_ntpsec() -> Option<Owned> {
     owned.0.try_wait().ok()?.is_none().then_some(owned)
 }
 
-/// In a user namespace of its own, in which the kernel lets nobody set the clock.
+/// In a separate user namespace, in which the kernel allows no process to set the clock.
 fn start_ntpd_rs(port: u16, is_limited: bool) -> Option<Owned> {
     let program = find_peer("ntp-daemon")?;
     let place = Place::new("bench-ntpd-rs");

@@ -1,5 +1,5 @@
 //! The package in a fresh root of each Debian release, without a service manager, as in a container or an image
-//! that is being put together: nothing is started there but what this asks for.
+//! that is being assembled: nothing is started there except by this code.
 
 use crate::cargo::target;
 use bench::forger::Forger;
@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-/// What the trials want beyond the essential packages.
+/// The packages that the trials need beyond the essential ones.
 const INCLUDED: &str = "systemd,lintian";
 
 /// In each of these steps the shell ends at the first line that fails.
@@ -88,7 +88,7 @@ const STEPS: &[(&str, &str)] = &[
 /// Tries three versions of the package in a root of each release.
 ///
 /// # Errors
-/// The step that failed. Without root and a tool that makes roots nothing is tried, and that is said.
+/// The step that failed. Without root and a tool that makes roots nothing is tried, and a message says so.
 pub fn run(packages: &Packages) -> Result<(), String> {
     let present = Command::new("mmdebstrap").arg("--version").stdout(Stdio::null()).status().is_ok();
     if !bench::is_root() || !present {
@@ -123,7 +123,7 @@ fn fresh(release: &str) -> Result<Place, String> {
                 .arg(&unfinished)
                 .arg(debian::archive()?),
         )?;
-        // No service may start in there, as Debian's own tools want it said.
+        // No service may start there; this is Debian's own interface for that.
         let policy = unfinished.join("usr/sbin/policy-rc.d");
         fs::write(&policy, "#!/bin/sh\nexit 101\n").map_err(|error| error.to_string())?;
         fs::set_permissions(&policy, fs::Permissions::from_mode(0o755)).map_err(|error| error.to_string())?;
@@ -165,8 +165,8 @@ fn start(root: &Place) -> Result<(), String> {
     Ok(())
 }
 
-/// Runs a script in the root with a mount and a process namespace of its own: nothing stays mounted, no
-/// process stays.
+/// Runs a script in the root with separate mount and process namespaces: no mount and no
+/// process remains.
 fn inside(root: &Path, script: &str) -> Result<(), String> {
     let script = format!("set -e\nmount -t proc proc /proc; mount -t tmpfs tmpfs /run\n{script}");
     let mut command = Command::new("unshare");

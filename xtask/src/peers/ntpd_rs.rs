@@ -5,10 +5,10 @@ use std::path::Path;
 
 const VERSION: &str = "1.9.0";
 
-/// Builds its daemon under `place`, as it is shipped.
+/// Builds its daemon under `place`, in its release profile.
 ///
 /// # Errors
-/// Without the registry.
+/// If the registry cannot be reached.
 pub fn fetch(place: &Path) -> Result<(), String> {
     let root = place.join("ntpd-rs").join("usr");
     if root.join("bin/ntp-daemon").exists() {

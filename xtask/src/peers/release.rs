@@ -1,4 +1,4 @@
-//! Programs of a Debian release that isn't this machine's, with the libraries that they want, run by the loader of
+//! Programs of another Debian release than this machine's, with the libraries that they need, run by the loader of
 //! that release: nothing of this machine is replaced.
 
 use super::unpack;
@@ -10,27 +10,27 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The release that the newest programs are in.
+/// The release with the newest programs.
 pub const NEWEST: &str = "sid";
 
-/// A program of a package, as it is found by tests and benchmarks.
+/// A program of a package, as tests and benchmarks find it.
 #[derive(Clone, Copy, Debug)]
 pub struct Program {
     /// The package.
     pub package: &'static str,
-    /// Where the program is in it.
+    /// Its path in the package.
     pub path: &'static str,
-    /// What it is called here.
+    /// Its name here.
     pub name: &'static str,
 }
 
 /// The folder of the libraries, and of the loader.
 const LIBRARIES: &str = "usr/lib/x86_64-linux-gnu";
 
-/// A program that wants more packages than these isn't fetched.
+/// A program that needs more packages than these is not fetched.
 const MOST_PACKAGES: usize = 64;
 
-/// apt with the lists of another release, in folders of its own.
+/// apt with the lists of another release, in separate folders.
 pub struct Release {
     name: &'static str,
     apt: PathBuf,
@@ -74,7 +74,7 @@ impl Release {
         command
     }
 
-    /// The package and all libraries that it wants, directly or through one another.
+    /// The package and all libraries that it needs, directly or indirectly.
     fn closure(&self, package: &str) -> Result<BTreeSet<String>, String> {
         let mut found = BTreeSet::from([package.to_owned()]);
         let mut waiting = vec![package.to_owned()];
@@ -111,7 +111,7 @@ impl Release {
             }
         }
         fs::remove_dir_all(&packages).map_err(wrong)?;
-        // Where nobody looks for a program that runs by itself.
+        // In a folder in which no one looks for standalone programs.
         let moved = root.join("usr/lib").join(program.name);
         fs::rename(root.join(program.path), &moved).map_err(wrong)?;
         for folder in ["usr/sbin", "usr/bin"] {
@@ -119,7 +119,7 @@ impl Release {
         }
         let (shown, moved) = (root.display(), moved.display());
         let libraries = format!("{shown}/{LIBRARIES}");
-        // A daemon that executes itself again, by its first argument, comes by here again.
+        // A daemon that executes itself again, by its first argument, starts this script again.
         let start = format!(
             "#!/bin/sh\nexec {libraries}/ld-linux-x86-64.so.2 --library-path {libraries} --argv0 \"$0\" {moved} \
              \"$@\"\n"
@@ -132,15 +132,15 @@ impl Release {
     }
 }
 
-/// The file that is there when all of it is.
+/// The file that exists once everything else does.
 fn stamp(place: &Path, program: Program) -> PathBuf {
     place.join(format!("{}-newest", program.package)).join("version")
 }
 
-/// Unpacks those of these programs that aren't there yet, and prints the version of each.
+/// Unpacks those of these programs that are missing, and prints the version of each.
 ///
 /// # Errors
-/// Those of [`Release::open`], and what can't be had of the programs.
+/// Those of [`Release::open`], and what could not be fetched of the programs.
 pub fn fetch(name: &'static str, programs: &[Program], place: &Path) -> Result<(), String> {
     let version = |program: Program| {
         let text = fs::read_to_string(stamp(place, program)).ok()?;
@@ -167,7 +167,7 @@ pub fn fetch(name: &'static str, programs: &[Program], place: &Path) -> Result<(
     if missing.is_empty() { Ok(()) } else { Err(missing.join("\n")) }
 }
 
-/// The libraries among what `apt-cache depends` says a package wants; of alternatives the first.
+/// The libraries among the dependencies that `apt-cache depends` prints for a package; of alternatives the first.
 fn libraries(said: &str) -> impl Iterator<Item = &str> {
     let wanted = said.lines().filter_map(|line| {
         let line = line.trim_start();

@@ -317,7 +317,7 @@ fn a058_an_answer_that_breaks_a_rule_ends_the_exchange() {
     }
     let said = with(record(99, b"whatever"));
     let server = world.serve(move |_| said.clone());
-    assert!(world.ask(&task(server.address().port())).is_ok(), "what isn't critical is left out");
+    assert!(world.ask(&task(server.address().port())).is_ok(), "what is not critical is left out");
 }
 
 #[test]
@@ -443,7 +443,7 @@ fn roots_are_read_for_each_exchange_and_only_from_the_file_that_was_named() {
 }
 
 #[test]
-fn a_pin_is_trusted_as_it_is_and_vouches_for_nobody_else() {
+fn a_pin_is_trusted_as_it_is_and_vouches_for_no_other_server() {
     let world = World::new();
     let pinned = Identity::self_signed(&Order::new(&["localhost"]));
     std::fs::write(world.place.join("roots.pem"), &pinned.chain_pem).unwrap();

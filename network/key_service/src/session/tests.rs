@@ -34,7 +34,7 @@ fn client(protocols: &[&[u8]]) -> ClientConnection {
     ClientConnection::new(Arc::new(config), ServerName::try_from("localhost").unwrap()).unwrap()
 }
 
-/// What a client and the server said to each other, and how it ended.
+/// What a client and the server sent to each other, and the outcome.
 struct Heard {
     end: Option<End>,
     answer: Vec<u8>,
@@ -42,7 +42,7 @@ struct Heard {
     failure: Option<rustls::Error>,
 }
 
-/// The whole session of a client that sends these octets, in pieces of at most that size.
+/// The complete session of a client that sends these octets, in pieces of at most that size.
 fn session(client: &mut ClientConnection, says: &[u8], piece: usize) -> Heard {
     let (context, mut session) = (context(), Session::new());
     client.writer().write_all(says).unwrap();
@@ -102,7 +102,7 @@ fn a053_a_client_that_names_no_protocol_or_another_one_gets_nothing_but_an_alert
     assert_eq!(heard.end, Some(End::Exchanged), "ours among others is enough");
 }
 
-/// The first message of a client that knows TLS up to 1.2.
+/// The first message of a client that supports TLS up to 1.2.
 fn hello_of_tls_1_2() -> Vec<u8> {
     let extension = |kind: u16, body: &[u8]| record(kind, body);
     let extensions =
@@ -163,9 +163,9 @@ fn a089_each_malformed_request_is_told_what_is_wrong_with_it() {
         ("a cookie", &[&protocol, &aead, &record(5, &[1; 100]), &end], bad),
         ("a list of odd length", &[&protocol, &record(0x8004, &[0]), &end], bad),
         ("an empty list", &[&record(0x8001, &[]), &aead, &end], bad),
-        ("a list that isn't critical", &[&record(1, &[0, 0]), &aead, &end], bad),
+        ("a list that is not critical", &[&record(1, &[0, 0]), &aead, &end], bad),
         ("an end with a body", &[&protocol, &aead, &record(0x8000, &[0])], bad),
-        ("an end that isn't critical", &[&protocol, &aead, &record(0, &[])], bad),
+        ("an end that is not critical", &[&protocol, &aead, &record(0, &[])], bad),
         ("octets behind the end", &[&protocol, &aead, &end, &[0]], bad),
         ("a body beyond what is taken", &[&protocol, &[0, 9, 0x10, 0]], bad),
         ("too many records", &[&protocol, &aead, &record(9, &[0; 4_100]), &end], bad),
@@ -194,7 +194,7 @@ fn a089_a_request_of_4096_octets_is_answered_and_one_more_is_too_long() {
 }
 
 #[test]
-fn a087_who_never_ends_his_request_is_told_so_when_his_time_is_over() {
+fn a087_a_client_that_never_ends_its_request_is_told_so_when_its_time_is_over() {
     let (context, mut session) = (context(), Session::new());
     let mut client = client(&[ALPN]);
     client.writer().write_all(&request(&[15])[..9]).unwrap();

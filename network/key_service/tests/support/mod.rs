@@ -31,7 +31,7 @@ impl Setting {
         Self { authority, place, chain, key }
     }
 
-    /// Another certificate and its key in the place of those before.
+    /// Replaces the certificate and its key.
     pub fn replace(&self, key: KeyKind) {
         let identity = self.authority.issue_as(&Order { key, ..Order::new(&["localhost"]) });
         self.write(&self.chain, identity.chain_pem.as_bytes());
@@ -46,7 +46,7 @@ impl Setting {
         fs::rename(&new, path).unwrap();
     }
 
-    /// What is secret in its key, in either order of octets: libraries keep numbers their own way.
+    /// The secret parts of its key, in either order of octets: libraries store numbers in different orders.
     pub fn secrets(&self) -> Vec<Vec<u8>> {
         let PrivateKeyDer::Pkcs8(key) = PrivateKeyDer::from_pem_file(&self.key).unwrap() else { panic!() };
         let der = key.secret_pkcs8_der();
@@ -67,7 +67,7 @@ impl Setting {
         secrets
     }
 
-    /// Whether a signature over a content is that of its certificate.
+    /// Whether a signature over a content was made with the certificate's key.
     pub fn verifies(&self, scheme: SignatureScheme, content: &[u8], signature: &[u8]) -> bool {
         let own = CertificateDer::from_pem_file(&self.chain).unwrap();
         let own = webpki::EndEntityCert::try_from(&own).unwrap();
@@ -84,7 +84,7 @@ impl Setting {
     }
 }
 
-/// The integers of a DER text, one after the other.
+/// The integers of a DER text, in order.
 fn integers(mut der: &[u8]) -> Vec<Vec<u8>> {
     let mut found = Vec::new();
     while let [2, first, rest @ ..] = der {

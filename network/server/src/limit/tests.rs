@@ -1,4 +1,4 @@
-//! What a limiter lets through.
+//! Which requests a limiter permits.
 
 use super::*;
 
@@ -23,7 +23,7 @@ fn named(ip: &str) -> Source {
     source(ip.parse::<IpAddr>().unwrap())
 }
 
-/// How many are within the limit, spared, and the rest.
+/// How many are within the limit, how many spared, and the rest.
 fn outcomes(limiter: &Limiter, requests: impl Iterator<Item = (Source, RawInstant)>) -> [u32; 3] {
     let mut rng = SplitMix64::new();
     let mut counts = [0; 3];
@@ -92,7 +92,7 @@ fn a077_a_hundred_thousand_sources_beside_each_other_are_few_networks() {
     let limiter = Limiter::new(&ServerPolicy::DEFAULT).unwrap();
     let mut rng = SplitMix64::new();
     let (mut flood, mut honest) = (0, 0);
-    // 90,000 a second for ten seconds, and an honest client eight times a second.
+    // 90,000 a second for ten seconds, and one honest client that asks eight times a second.
     for n in 0..900_000u32 {
         let now = RawInstant::saturating(1_000 * SECOND + i64::from(n) * SECOND / 90_000);
         let spoofed = source((0x0a00_0000 + (u64::from(n) * 7_919 % 100_000) as u32).to_be_bytes());
@@ -122,12 +122,12 @@ fn a077_a080_a_million_sources_neither_grow_the_table_nor_silence_a_client() {
 }
 
 #[test]
-fn while_too_many_come_in_all_most_who_ask_rarely_are_answered() {
+fn while_too_many_requests_come_in_total_most_clients_that_ask_rarely_are_answered() {
     let policy = ServerPolicy { total_rate: 1_000, ..ServerPolicy::DEFAULT };
     let limiter = Limiter::new(&policy).unwrap();
     let mut rng = SplitMix64::new();
     let (mut flood, mut honest) = (0, 0);
-    // Each of 65,536 networks asks 1.5 times a second, and each of 100 others once in four seconds.
+    // Each of 65,536 networks asks 1.5 times a second, and each of 100 others once every four seconds.
     for n in 0..1_000_000u32 {
         let now = RawInstant::saturating(1_000 * SECOND + i64::from(n) * 10_000);
         let spoofed = source([10, (n >> 8) as u8, n as u8, 1]);
@@ -137,7 +137,7 @@ fn while_too_many_come_in_all_most_who_ask_rarely_are_answered() {
             honest += u32::from(limiter.judge(&rare, now, &mut rng) == Verdict::Within);
         }
     }
-    // Seen: 131 to 142 of 200. Whoever's line of the table is full of the flood's networks is counted as one of them.
+    // Measured: 131 to 142 of 200. A network whose line of the table is full of the flood's is treated as one of them.
     assert!(honest > 100, "{honest} of 200");
     assert!(flood < 450_000, "{flood} of 1,000,000");
 }
@@ -166,7 +166,7 @@ fn a080_two_tables_put_the_same_addresses_into_different_places() {
 }
 
 #[test]
-fn times_at_both_ends_and_a_full_turn_of_the_table_s_clock_lock_nobody_out() {
+fn times_at_both_ends_and_a_full_turn_of_the_table_s_clock_lock_no_client_out() {
     let limiter = limiter();
     let mut rng = SplitMix64::new();
     for now in [RawInstant::MIN, RawInstant::MAX, RawInstant::MIN, at(0)] {

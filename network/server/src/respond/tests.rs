@@ -27,7 +27,7 @@ fn state() -> ServerState {
     }
 }
 
-fn everybody() -> AccessList {
+fn every_address() -> AccessList {
     let v4 = Rule { allow: true, ..Rule::NONE };
     AccessList::new(&[v4, Rule { ipv6: true, ..v4 }]).unwrap()
 }
@@ -49,7 +49,7 @@ impl Bench {
         Self {
             state: Some(state()),
             now: at(1_001),
-            access: everybody(),
+            access: every_address(),
             limiter: None,
             departures: Departures::new(),
             is_silent: false,
@@ -198,8 +198,8 @@ fn a076_senders_that_cannot_be_answered_are_silent() {
         assert_eq!(answer_to(&request, &asked(source)), Err(Refusal::Malformed), "{source}");
     }
     assert!(answer_to(&request, &asked("192.0.2.123:4444")).is_ok(), "a client on this host");
-    let to_everybody = Asked { is_unicast: false, ..asked("198.51.100.7:4444") };
-    assert_eq!(answer_to(&request, &to_everybody), Err(Refusal::Malformed));
+    let to_a_group = Asked { is_unicast: false, ..asked("198.51.100.7:4444") };
+    assert_eq!(answer_to(&request, &to_a_group), Err(Refusal::Malformed));
 }
 
 #[test]
@@ -220,7 +220,7 @@ fn a093_unknown_extension_fields_are_ignored_and_broken_ones_are_silent() {
 
 #[test]
 fn a094_a_stranger_is_denied_before_anything_is_parsed() {
-    let mut bench = Bench { access: AccessList::nobody(), ..Bench::new() };
+    let mut bench = Bench { access: AccessList::empty(), ..Bench::new() };
     for request in [&minimal(NONCE).encode()[..], &[0x16], &[]] {
         assert_eq!(bench.respond(request, &asked(CLIENT), RECEIVE), Err(Refusal::Denied));
     }

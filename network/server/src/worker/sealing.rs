@@ -1,8 +1,8 @@
-//! The requests under NTS of one batch. They wait until the plain ones are answered, and then go in small groups:
-//! all of a group are opened, which takes longest and needs no time; then it is known what will be sent together,
-//! and they are sealed with the moments at which they will leave; then they are sent. What delays one reply of a group,
-//! such as a client that has to be woken, makes those after it leave later than they say: so a group is for one client
-//! (whose replies are one message), as long as the server isn't at its limit.
+//! The requests under NTS of one batch. They wait until the plain ones are answered, and are then handled in small
+//! groups: first all of a group are opened, which takes longest. Then it is known which replies are sent together:
+//! they are sealed with their predicted departure times, and sent. A delay of one reply of a group,
+//! such as waking a client, makes the following ones leave later than stated: so a group is for one client
+//! (whose replies are one message), as long as the server is not at its limit.
 
 use super::{Worker, add};
 use crate::control_message::Target;
@@ -21,26 +21,26 @@ use std::fmt;
 /// Requests that are opened, sealed and sent together.
 const GROUP: usize = 8;
 
-/// Longest time that sealing is believed to take, nanoseconds: what is longer was an interruption.
+/// Longest plausible time of a seal, nanoseconds: anything longer was an interruption.
 const SLOWEST: i64 = 20_000;
 
-/// A request that waits for its turn.
+/// A waiting request.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Waiting {
     pub slot: usize,
     pub asked: Asked,
     pub target: Option<Target>,
-    /// When it came.
+    /// Its arrival.
     pub receive: Timestamp,
 }
 
-/// What one thread needs for its sealed replies.
+/// The state of one thread for sealed replies.
 pub(super) struct Sealing {
     waiting: Vec<Waiting>,
     random: ChaCha12Rng,
-    /// Replies cannot overwrite requests that are still needed.
+    /// A separate buffer: replies cannot overwrite requests that are still needed.
     replies: Box<[[u8; ROOM]; GROUP]>,
-    /// How long one takes, nanoseconds.
+    /// Duration of one seal, nanoseconds.
     pace: i64,
 }
 
@@ -51,7 +51,7 @@ impl fmt::Debug for Sealing {
 }
 
 impl Sealing {
-    /// Random numbers for nonces come from this seed.
+    /// Nonces come from a generator with this seed.
     pub(super) fn new(seed: [u8; 32]) -> Self {
         Self {
             waiting: Vec::with_capacity(BATCH),
@@ -61,7 +61,7 @@ impl Sealing {
         }
     }
 
-    /// One more of this batch; in the order of the slots.
+    /// Adds a request of this batch; in the order of the slots.
     pub(super) fn wait(&mut self, request: Waiting) {
         self.waiting.push(request);
     }
@@ -84,7 +84,7 @@ fn group(sources: impl Iterator<Item = Source>, clients: usize) -> usize {
 }
 
 impl Worker {
-    /// Answers those that wait. Where the batch was a full one (`is_full`) more are waiting behind it, and larger
+    /// Answers the waiting requests. If the batch was full (`is_full`), more are queued behind it, and larger
     /// groups are cheaper.
     pub(super) fn answer_protected(
         &mut self,
@@ -149,7 +149,7 @@ impl Worker {
                 continue;
             };
             let Ok(sealed) = reply.seal(keys, random, leaves, out) else {
-                // A virtual clock that could never be read: no time, no reply.
+                // A virtual clock that could never be read: without a time there is no reply.
                 add(&mut counters.failed, count);
                 outgoing.clear();
                 return;

@@ -26,7 +26,7 @@ pub struct Bench {
     pub rng: SplitMix64,
     pub random: ChaCha12Rng,
     pub now: i64,
-    /// When requests come.
+    /// The time at which requests arrive.
     pub receive: u64,
 }
 
@@ -50,7 +50,7 @@ impl Bench {
         Self::new(Limiter::new(&ServerPolicy::DEFAULT))
     }
 
-    /// What becomes of a request that came at [`RECEIVE`] or later: the reply, never longer than the request.
+    /// The outcome of a request that arrived at [`RECEIVE`] or later: the reply, never longer than the request.
     pub fn answer_to(&mut self, request: &[u8], source: &str) -> Result<(ReplyKind, Vec<u8>), Refusal> {
         let now = RawInstant::saturating(self.now);
         let asked =

@@ -1,10 +1,11 @@
-//! The server role as the real program, and strangers at it.
+//! The server role as the real program, and its clients.
 
 #![allow(dead_code, reason = "each test file uses its part")]
 
 pub mod bench;
 pub mod nts;
 
+use ::bench::programs::{unread, wait_for};
 use ::bench::role::{Role, in_millis};
 use ipc::message::server::{
     Access, Counters, FromServer, MAX_RULES, Rule, ServerPolicy, ServerState, ToServer,
@@ -24,6 +25,11 @@ pub type Server = Role<ToServer, FromServer, Ending>;
 
 /// The program on its own socket, answering the loopback network; its standard error goes to a file.
 pub fn start(policy: ServerPolicy) -> (Server, u16, std::path::PathBuf) {
+    start_with(policy, &[])
+}
+
+/// The same, after it has processed these messages too.
+pub fn start_with(policy: ServerPolicy, messages: &[ToServer]) -> (Server, u16, std::path::PathBuf) {
     static COUNT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
     let number = COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
     let log = std::env::temp_dir().join(format!("truechimer-flood-{}-{number}", std::process::id()));
@@ -35,9 +41,6 @@ pub fn start(policy: ServerPolicy) -> (Server, u16, std::path::PathBuf) {
     drop(fd);
     assert!(matches!(server.hear(), FromServer::Hello(_)));
     server.send(&ToServer::Policy(policy));
-    let mut rules = [Rule::NONE; MAX_RULES];
-    rules[0] = Rule { allow: true, ..Rule::NONE };
-    server.send(&ToServer::Access(Access { begins: true, ends: true, count: 1, rules }));
     server.send(&ToServer::State(ServerState {
         leap: Leap::None,
         stratum: 2,
@@ -49,8 +52,25 @@ pub fn start(policy: ServerPolicy) -> (Server, u16, std::path::PathBuf) {
         reference_time: WallTime::saturating(1_800_000_000_000_000_000),
         valid_until: in_millis(3_600_000),
     }));
-    std::thread::sleep(Duration::from_millis(100));
+    messages.iter().for_each(|message| server.send(message));
+    let mut rules = [Rule::NONE; MAX_RULES];
+    rules[0] = Rule { allow: true, ..Rule::NONE };
+    server.send(&ToServer::Access(Access { begins: true, ends: true, count: 1, rules }));
+    wait_until_in_force(&mut server);
     (server, port, log)
+}
+
+/// Waits until the server has processed all messages before this: it answers a ping in its turn. Its threads use what
+/// is in force with their next batch.
+pub fn wait_until_in_force(server: &mut Server) {
+    server.send(&ToServer::Ping);
+    while server.hear() != FromServer::Pong {}
+}
+
+/// Waits until the server has read everything that was sent to its port.
+pub fn wait_until_read(port: u16) {
+    let all = || (unread(port) == 0).then_some(());
+    wait_for(Duration::from_secs(20), all).expect("the server reads its socket");
 }
 
 /// Sends one datagram from any address of the loopback network.
@@ -71,15 +91,7 @@ pub fn send_as(socket: &UdpSocket, from: u32, to: SocketAddr, octets: &[u8]) {
     );
 }
 
-pub fn last_counters(server: &mut Server) -> Counters {
-    let mut last = None;
-    while let Some(FromServer::Counters(counters)) = server.next_within(Duration::from_millis(1_500)) {
-        last = Some(counters);
-    }
-    last.expect("counters")
-}
-
-/// The first counters of which this is so, or the last ones of ten seconds.
+/// The first counters that fulfil the condition, or the last ones of ten seconds.
 pub fn counters_when(server: &mut Server, is_so: impl Fn(&Counters) -> bool) -> Counters {
     let end = Instant::now() + Duration::from_secs(10);
     let mut last = Counters::ZERO;

@@ -12,7 +12,7 @@ use protocol::request::minimal;
 
 pub const BOTH: [Algorithm; 2] = [Algorithm::AesSivCmac256, Algorithm::Aes128GcmSiv];
 
-/// The epoch in which these tests live.
+/// The current epoch of these tests.
 pub const TODAY: u32 = 20_500;
 
 /// The keys in force on a day, of a server that began with this secret five days before.
@@ -78,7 +78,7 @@ impl Client {
         packet[..length].to_vec()
     }
 
-    /// What a reply to it says; an interleaved one answers the origin that is given.
+    /// The contents of the reply to it; an interleaved one answers the given origin.
     pub fn read(&self, reply: &[u8], number: u64, origin: u64) -> Told {
         let mut reply = reply.to_vec();
         let identifier = identifier(number);
@@ -93,7 +93,7 @@ impl Client {
     }
 }
 
-/// What a server said.
+/// A server's reply.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Told {
     /// Header and new cookies.

@@ -41,7 +41,7 @@ fn a_request_has_its_fields_in_order_and_eight_cookies_asked_for() {
         expected.extend([(NTS_COOKIE_PLACEHOLDER, 100); 7]);
         expected.push((NTS_AUTHENTICATOR, authenticator));
         assert_eq!(fields(&packet), expected);
-        // Placeholders are zeros, whatever the buffer held before.
+        // Placeholders are zeros, whatever the buffer contained before.
         assert!(packet[48 + 36 + 104..][4..104].iter().all(|octet| *octet == 0));
     }
 }
@@ -201,7 +201,7 @@ fn a069_a_reply_to_another_request_is_silent() {
         let mut packet = reply(&keys, Header { version, mode, ..header() }, &[(UNIQUE_IDENTIFIER, &ID)], &[]);
         assert_eq!(read(&mut packet, &keys), Err(ReplyError::Mode));
     }
-    // The right octets, sealed by who has the other key.
+    // The right octets, sealed with the key of the other direction.
     let swapped = SessionKeys {
         client_to_server: session(Algorithm::AesSivCmac256).server_to_client,
         server_to_client: session(Algorithm::AesSivCmac256).client_to_server,

@@ -72,7 +72,7 @@ fn a085_cookies_of_two_generations_back_are_opened_and_older_ones_not() {
         let opened = cookies.iter().rev().map(|cookie| keys.open(cookie.octets()).is_some());
         assert!(opened.enumerate().all(|(age, opened)| opened == (age <= 2)), "{epoch}");
     }
-    // One server of the fleet is a little behind.
+    // The clock of one server of the fleet is a little behind.
     let ahead = CookieKeys::new(ratchet.epoch(), ratchet.keys()).unwrap();
     let mut behind = Ratchet::from_random(&[7; 32], TODAY);
     behind.turn(ratchet.epoch() - 1).unwrap();

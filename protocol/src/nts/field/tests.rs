@@ -3,7 +3,7 @@ use super::*;
 use crate::nts::vectors::hex;
 use std::vec::Vec;
 
-/// A packet of a zero header and these fields: type and length of the value.
+/// A packet of a zero header and these fields, each given as the type and length of its value.
 fn packet(fields: &[(u16, usize)]) -> Vec<u8> {
     let mut packet = std::vec![0; LENGTH];
     for (kind, length) in fields {

@@ -98,7 +98,7 @@ fn a055_an_ntp_server_that_can_not_be_one_is_refused() {
         let message = ["800100020000 80040002000f", record, "00050001ff 80000000"].concat();
         assert_eq!(read(&message, Offer::SIV_FIRST), Err(error), "{record}");
     }
-    // Another name or another port is only where to send packets.
+    // Another name or another port only changes where packets are sent.
     let message = hex("800100020000 80040002000f 00060009 3139382e35312e312e 00050001ff 80000000");
     assert!(Response::decode(&message, Offer::SIV_FIRST, PEER).is_err());
     let message = hex("800100020000 80040002000f 0006000161 000700020035 00050001ff 80000000");

@@ -23,7 +23,7 @@ fn keys_of_two_epochs_back_and_one_ahead_are_good() {
             (first..=epoch + 1).collect::<Vec<_>>()
         );
         assert!(now.len() <= MAX_EPOCH_KEYS);
-        // The same key whenever it is asked for, and a new one for each epoch.
+        // The same key each time it is requested, and a new one for each epoch.
         known.extend(&now);
     }
     known.sort();

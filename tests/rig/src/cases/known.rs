@@ -1,4 +1,4 @@
-//! What is known to fail, so that nobody forgets it. An entry that no longer fails makes the run fail: then it is to
+//! Known failures. An entry that no longer fails makes the run fail: then it is to
 //! be taken out.
 
 use crate::debian::Release;

@@ -85,7 +85,7 @@ impl Daemon {
         line.split(" (+").next().unwrap_or(line).split(" (-").next().unwrap_or(line).to_owned()
     }
 
-    /// What it says of itself; chronyc isn't in the guest.
+    /// What it says of itself; chronyc is not in the guest.
     pub(crate) fn status(self) -> String {
         match self {
             Self::Truechimer => Command::new("/usr/bin/chimerctl").arg("status").output().map_or_else(

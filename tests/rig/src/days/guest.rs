@@ -136,14 +136,14 @@ fn sockets(addresses: &[SocketAddr]) -> Result<Vec<UdpSocket>, String> {
             })
             .collect()
     });
-    let Ok(thread) = made.recv() else { return far.join().expect("it doesn't panic") };
+    let Ok(thread) = made.recv() else { return far.join().expect("it does not panic") };
     ip("link set lo up")?;
     ip(&format!("link add near type veth peer name far netns /proc/1/task/{thread}/ns/net"))?;
     ip("addr add 5.9.0.2/24 dev near")?;
     ip("link set near up")?;
     ip("route add default via 5.9.0.1")?;
     go.send(()).map_err(|error| error.to_string())?;
-    far.join().expect("it doesn't panic")
+    far.join().expect("it does not panic")
 }
 
 fn raw() -> i64 {

@@ -50,7 +50,7 @@ impl Guest {
         Pid::from_raw(self.child.id() as i32)
     }
 
-    /// Whether its kernel has ended; it isn't waited for, so that its number stays its own.
+    /// Whether its kernel has ended; it is not waited for, so that its number stays its own.
     fn has_ended(&self) -> Result<bool, String> {
         let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
         let status = waitid(Id::Pid(self.pid()), flags).map_err(|errno| errno.desc().to_owned())?;
@@ -60,7 +60,7 @@ impl Guest {
 
 impl Drop for Guest {
     fn drop(&mut self) {
-        // Only what the guest's kernel started is in its group, and nobody else can have the number before the wait.
+        // Only what the guest's kernel started is in its group, and no other process can have the number before the wait.
         let _ = killpg(self.pid(), Signal::SIGKILL);
         let _ = self.child.wait();
         let _ = fs::remove_dir_all(&self.folder);
@@ -70,7 +70,7 @@ impl Drop for Guest {
 /// Runs a day.
 ///
 /// # Errors
-/// When the kernel can't be executed, the guest tells no outcome, or the limit is reached.
+/// If the kernel cannot be executed, the guest tells no outcome, or the limit is reached.
 pub fn run(order: &Order<'_>) -> Result<Outcome, String> {
     let what = format!("{} with {}, seed {}", order.day, order.daemon, order.seed);
     let name = format!("uml-{}-{}-{}-{}", std::process::id(), order.day, order.daemon, order.seed);

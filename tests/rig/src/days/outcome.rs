@@ -30,7 +30,7 @@ pub struct Outcome {
     pub replies: u64,
     /// How much later than drawn a reply was handed over, on average, µs; its stamps account for it.
     pub late_us: f64,
-    /// How the daemon ended, where it didn't run to the end of the day.
+    /// How the daemon ended, where it did not run to the end of the day.
     pub ended: Option<String>,
     /// The daemon's processes at the end, as the kernel sees them.
     #[serde(default)]
@@ -49,12 +49,12 @@ pub struct Process {
     pub uid: u32,
     /// Whether a filter of system calls is in force.
     pub filtered: bool,
-    /// Whether it can't gain privileges.
+    /// Whether it cannot gain privileges.
     pub no_new_privs: bool,
 }
 
 impl Process {
-    /// From `/proc/PID/status`; none for a thread of the kernel.
+    /// From `/proc/PID/status`; `None` for a thread of the kernel.
     pub fn read(status: &str) -> Option<Self> {
         let field = |name: &str| {
             let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
@@ -130,7 +130,7 @@ impl Tally {
 /// Finds the outcome in what came over the console.
 ///
 /// # Errors
-/// The last lines, where there is none or it can't be read.
+/// The last lines, where there is none or it cannot be read.
 pub fn find(console: &str) -> Result<Outcome, String> {
     let told = console.lines().rev().find_map(|line| line.split_once(MARK));
     let Some((_, json)) = told else {
@@ -138,7 +138,7 @@ pub fn find(console: &str) -> Result<Outcome, String> {
         let tail = lines[lines.len().saturating_sub(15)..].join("\n    ");
         return Err(format!("the guest told no outcome; its last lines:\n    {tail}"));
     };
-    serde_json::from_str(json.trim()).map_err(|error| format!("the guest's outcome can't be read: {error}"))
+    serde_json::from_str(json.trim()).map_err(|error| format!("the guest's outcome cannot be read: {error}"))
 }
 
 #[cfg(test)]
@@ -177,7 +177,7 @@ pub(crate) mod tests {
         let error = find("Linux version 6\nKernel panic - not syncing\n").expect_err("there is none");
         assert!(error.contains("Kernel panic - not syncing"), "{error}");
         let error = find(&format!("{MARK}{{\"day\":1}}")).expect_err("that is no outcome");
-        assert!(error.contains("can't be read"), "{error}");
+        assert!(error.contains("cannot be read"), "{error}");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The guest's file system: a folder of the host with a few programs and their libraries, read through hostfs.
 //!
 //! hostfs reads at once. From a disk the guest would wait for an interrupt, and simulated time would jump to the next
-//! timer meanwhile: to the end of somebody's patience.
+//! timer meanwhile: for a long time.
 
 use super::Tools;
 use super::daemons::Daemon;
@@ -87,7 +87,7 @@ impl Root {
             .try_for_each(|library| self.copy(library, &library.to_string_lossy()[1..]))
     }
 
-    /// chronyd with loader and libraries of its own, since the newest one isn't made for this host's.
+    /// chronyd with loader and libraries of its own, since the newest one is not made for this host's.
     fn chrony(&self, peers: &Path) -> Result<(), String> {
         const LOADER: &str = "ld-linux-x86-64.so.2";
         let newest = peers.join("chrony-newest/usr/lib");

@@ -1,6 +1,6 @@
 //! True time, as a function of a counter that is perfect.
 //!
-//! In simulated time the guest's kernel has no oscillator error. So it isn't the clock that is made to wander but the
+//! In simulated time the guest's kernel has no oscillator error. So it is not the clock that is made to wander but the
 //! truth: what the pure simulation calls the oscillator's counter *is* the guest's CLOCK_MONOTONIC_RAW here, and true
 //! time is computed back from it. The same seed gives the same walk and the same draws of the network as
 //! `cargo xtask simulate` does.
@@ -90,7 +90,7 @@ impl Truth {
         self.oscillator.frequency()
     }
 
-    /// What becomes of a query that left for this server at a moment of true time; none where it is lost.
+    /// What becomes of a query that left for this server at a moment of true time; `None` if it is lost.
     pub fn travel(&mut self, server: usize, left: i64) -> Option<Trip> {
         self.servers[server].travel(left)
     }

@@ -57,7 +57,7 @@ impl Start {
     }
 }
 
-/// A guest's disk: an image that nobody changes, and what the guest changed.
+/// A guest's disk: an image that never changes, and what the guest changed.
 #[derive(Debug)]
 pub struct Disk {
     image: PathBuf,
@@ -239,7 +239,7 @@ impl Machine {
 
     fn end(&mut self) {
         // The group was made for this machine. Its first process is waited for below and nowhere else, so its number
-        // is not anybody else's.
+        // belongs to no other guest.
         if self.child.try_wait().is_ok_and(|ended| ended.is_none()) {
             let _ = self.signal(Signal::SIGKILL);
         }

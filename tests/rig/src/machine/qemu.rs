@@ -62,7 +62,7 @@ pub(super) fn power_on(
         line.push_str(word);
     }
     command.arg("-append").arg(line);
-    // The image below is nobody's to write, and user-mode Linux locks it as well.
+    // No process writes to the image below, and user-mode Linux locks it as well.
     let unlocked = "backing.file.locking=off";
     command
         .arg("-drive")

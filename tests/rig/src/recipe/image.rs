@@ -108,7 +108,7 @@ fn read(path: &Path) -> Result<Vec<u8>, String> {
     fs::read(path).map_err(|error| format!("{}: {error}", path.display()))
 }
 
-/// How long an image that nobody asks for any more is kept: another run may be using it.
+/// How long an image that is no longer requested is kept: another run may be using it.
 const KEPT: std::time::Duration = std::time::Duration::from_secs(3 * 3_600);
 
 /// Removes images of packages that are no more, of which each build makes another.

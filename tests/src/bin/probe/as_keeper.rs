@@ -1,4 +1,4 @@
-//! Confined as the keeper is: half of it by the launch, half by the program that it executes.
+//! Confined like the keeper: half of it by the launch, half by the program that it executes.
 
 use filters::RuleSet;
 use ipc::message::Shortfall;
@@ -6,7 +6,7 @@ use policies::{Inherited, Role};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-/// As truechimerd does, which becomes the keeper by an exec, and as the keeper does then. Without the word `clock` there is
+/// Does as truechimerd, which becomes the keeper by an exec, and then as the keeper. Without the word `clock` there is
 /// no clock to set.
 pub fn as_keeper(role: Role, inherited: &Inherited) -> Result<Shortfall, Box<dyn std::error::Error>> {
     let sets_the_clock = inherited.flag("clock");

@@ -1,5 +1,5 @@
-//! A client role in the wrong hands whose source is protected by NTS: it sees every octet of queries and true
-//! replies, chooses all stamps, and has no key.
+//! A compromised client role whose source is protected by NTS: it sees every octet of queries and true
+//! replies, chooses all timestamps, and has no key.
 
 use super::{Client, SECOND, nanos, raw_now};
 use ipc::message::client::{FromClient, ProtectedReply, Query, Stamp};
@@ -8,10 +8,10 @@ use nix::time::ClockId;
 use std::net::UdpSocket;
 use std::time::Duration;
 
-/// A true reply that was seen earlier, whole.
+/// A true reply that was seen earlier, complete.
 type Seen = Vec<u8>;
 
-/// Never passes a true reply on; instead, each of the four that it may send for a query is a forgery.
+/// Never passes on a true reply; instead, each of the four that it may send for a query is a forgery.
 pub fn forge(mut network: Client, first: &Query) -> ! {
     let mut seen: Vec<Seen> = Vec::new();
     let mut query = *first;
@@ -32,7 +32,7 @@ pub fn forge(mut network: Client, first: &Query) -> ! {
     unreachable!("it is ended from outside")
 }
 
-/// What the true server answers.
+/// The true server's answer.
 fn ask(query: &Query) -> Option<Seen> {
     let destination = query.destination.socket_address();
     let here = if destination.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
@@ -49,7 +49,7 @@ fn ask(query: &Query) -> Option<Seen> {
 fn forgeries(query: &Query, truth: Option<&[u8]>, seen: &[Seen]) -> Vec<Vec<u8>> {
     let lie = lie();
     let with_header = |mut packet: Vec<u8>| {
-        // Leap, version 4, mode 4, stratum 1; the origin that was asked for; the time of the lie.
+        // Leap, version 4, mode 4, stratum 1; the expected origin; the false time.
         packet[..4].copy_from_slice(&[0x24, 1, 6, 0xe8]);
         packet[24..32].copy_from_slice(&query.packet.octets()[40..48]);
         packet[32..40].copy_from_slice(&lie);
@@ -58,7 +58,7 @@ fn forgeries(query: &Query, truth: Option<&[u8]>, seen: &[Seen]) -> Vec<Vec<u8>>
     };
     let request = query.packet.octets().to_vec();
     let mut all = vec![with_header(request[..48].to_vec()), with_header(request)];
-    // The true reply of this query with another time, and an older one made to look like this one's.
+    // The true reply of this query with another time, and an older one modified to look like it.
     all.extend(truth.map(|truth| with_header(truth.to_vec())));
     all.extend(seen.last().map(|old| {
         let mut old = with_header(old.clone());
