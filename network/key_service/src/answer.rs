@@ -1,6 +1,6 @@
 //! From a request to a response (RFC 8915 section 4): keys from the TLS connection, and cookies that contain them.
 
-use super::session::{Context, End};
+use super::context::{Context, End};
 use protocol::nts::MAX_COOKIES;
 use protocol::nts::aead::{
     Algorithm, Direction, EXPORTER_LABEL, Exporter, MAX_KEY, SessionKeys, exporter_context,

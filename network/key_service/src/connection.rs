@@ -1,7 +1,8 @@
 //! One connection: a socket that never blocks, and a session over it.
 
+use super::context::{Context, End};
 use super::limit::Network;
-use super::session::{Context, End, Session};
+use super::session::Session;
 use ipc::units::RawInstant;
 use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, Shutdown, recv, send, shutdown};

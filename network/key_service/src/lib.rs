@@ -26,6 +26,7 @@
 mod answer;
 mod certificate;
 mod connection;
+mod context;
 mod limit;
 mod places;
 mod reload;

@@ -1,13 +1,11 @@
 //! One client's key exchange, as octets in and octets out: TLS, one request, one response.
 
 use super::answer::answer;
-use super::shared::Settings;
+use super::context::{Context, End};
 use protocol::nts::record::{ALPN, Boundary, ErrorCode, MAX_REQUEST};
-use rustls::ServerConfig;
 use rustls::server::{Accepted, Acceptor, ServerConnection};
 use std::io::Read;
 use std::sync::Arc;
-use threads::Version;
 use zeroize::Zeroize;
 
 /// Most octets that a client may send: its first message, and one complete TLS record, so that it can be told that
@@ -16,29 +14,6 @@ const MAX_HEARD: usize = 32 * 1024;
 
 /// An alert that ends the connection (RFC 8446 section 6): no application protocol in common.
 const NO_PROTOCOL: [u8; 7] = [21, 3, 3, 0, 2, 2, 120];
-
-/// The resources of a thread for its clients.
-#[derive(Debug)]
-pub(super) struct Context {
-    pub settings: Arc<Version<Settings>>,
-    /// `None` without a certificate.
-    pub config: Option<Arc<ServerConfig>>,
-}
-
-/// The outcome for a client.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum End {
-    /// It has received its cookies.
-    Exchanged,
-    /// Its request was answered with an error, or had nothing in common with this server.
-    Refused,
-    /// TLS failed, on either side.
-    Tls,
-    /// Too many handshakes came before it.
-    Limited,
-    /// It closed the connection.
-    Gone,
-}
 
 /// An exchange in progress.
 pub(super) struct Session {

@@ -2,9 +2,9 @@
 
 use super::certificate::Certificate;
 use super::connection::{Connection, Outcome, PIECE};
+use super::context::{Context, End};
 use super::limit::{Entry, Network};
 use super::places::{Places, Token};
-use super::session::{Context, End};
 use super::shared::Shared;
 use super::signing::{HeldKey, Holder, Only};
 use ipc::message::key_service::KeyCounters;

@@ -1,5 +1,6 @@
 use super::*;
 use crate::answer::error;
+use crate::shared::Settings;
 use bench::authority::{Authority, Identity};
 use bench::key_client::{record, request};
 use bench::key_pair::CookieSecret;
