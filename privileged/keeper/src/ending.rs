@@ -3,6 +3,7 @@
 use crate::kernel;
 use ipc::process::Process;
 use ipc::text::escape;
+use ipc::units::Span;
 use std::fmt;
 use std::io::Write;
 use std::os::fd::AsFd;
@@ -103,7 +104,7 @@ pub fn say(severity: u8, text: &dyn fmt::Display) {
     let priority = if is_reader { format!("<{severity}>") } else { String::new() };
     let line = format!("{priority}truechimerd: {}\n", escape(&text.to_string()));
     let mut stderr = std::io::stderr();
-    if kernel::wait([stderr.as_fd()], libc::POLLOUT, 0).is_ok_and(|[has_room]| has_room) {
+    if kernel::wait([(stderr.as_fd(), libc::POLLOUT)], Span::ZERO).is_ok_and(|[has_room]| has_room) {
         let _ = stderr.write(line.as_bytes());
     }
 }

@@ -1,17 +1,11 @@
 //! The audit log at a start: where it ends, whether it is unaltered, and whether it contains granted orders.
 //! [`ipc::audit_line`] defines its format; the keeper appends to it.
 
-use ipc::audit_line::{LINE, LINES, TEXT, chain, parse, place, sequence};
+use ipc::audit_line::{End, LINE, LINES, TEXT, chain, parse, place, sequence};
 use ipc::message::handover::LogIntegrity;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
-
-/// How many lines there have been, and the hash of the last one.
-pub type End = (u64, [u8; 32]);
-
-/// The end of a log that has no line.
-pub const NOTHING: End = (0, [0; 32]);
 
 /// What is wrong with the log, for the administrator.
 pub fn message(integrity: LogIntegrity) -> Option<&'static str> {
@@ -54,21 +48,21 @@ pub fn resume(file: &File, known: End) -> (End, LogIntegrity) {
         None => (1..LINES).filter_map(sequence_at).max(),
     };
     // At most one line was being written when the daemon ended; more invalid lines were altered.
-    let whole_line = |sequence: u64| Some((sequence + 1, read_whole(file, sequence)?));
+    let whole_line = |sequence: u64| Some(End { lines: sequence + 1, hash: read_whole(file, sequence)? });
     let end = last.filter(|last| *last < u64::MAX - LINES).and_then(|last| {
         let before = last.saturating_sub(LINES - 1)..=last;
         before.rev().find_map(whole_line)
     });
-    let (next, hash) = end.unwrap_or(NOTHING);
-    let is_known = if next == known.0 { hash == known.1 } else { next > known.0 };
+    let end = end.unwrap_or(End::NONE);
+    let is_known = end == known || end.lines > known.lines;
     let integrity = if !is_known {
         LogIntegrity::Cut
-    } else if has_gap(file, next) {
+    } else if has_gap(file, end.lines) {
         LogIntegrity::Altered
     } else {
         LogIntegrity::Whole
     };
-    ((next, hash), integrity)
+    (end, integrity)
 }
 
 /// The hash of the line with this number, if its text matches it. (A truncated line is followed by the rest of the
@@ -197,7 +191,7 @@ mod tests {
     }
 
     fn open(file: &File) -> Audit {
-        after(file, resume(file, NOTHING).0)
+        after(file, resume(file, End::NONE).0)
     }
 
     #[test]
@@ -261,7 +255,7 @@ mod tests {
     fn a140_a_log_of_something_else_is_no_new_one() {
         let file = ring();
         file.write_all_at(&[0xff; 2 * LINE], 0).unwrap();
-        let record = NOTHING;
+        let record = End::NONE;
         assert_eq!(resume(&file, record).1, LogIntegrity::Altered);
         assert_eq!(resume(&ring(), record).1, LogIntegrity::Whole);
     }

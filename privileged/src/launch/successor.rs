@@ -11,6 +11,7 @@ use ipc::process::{KEEPERS, Process};
 use keeper::ending::{Ending, say};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
+use nix::sys::timerfd::TimerFd;
 use nix::unistd::{dup2_stdin, pipe2};
 use policies::Role;
 use std::convert::Infallible;
@@ -33,6 +34,8 @@ pub struct Files<'a> {
     pub audit: &'a File,
     /// Of directories. The keeper doesn't know of them: they stay open, and the directories locked, until the process ends.
     pub locks: &'a [Option<OwnedFd>],
+    /// A timer that becomes readable when CLOCK_REALTIME is set.
+    pub set_clock: Option<&'a TimerFd>,
     /// The service manager.
     pub notify: Option<BorrowedFd<'a>>,
     /// The file of a virtual clock.
@@ -86,6 +89,7 @@ pub fn become_keeper(
             signals: pass(files.signals.as_fd())?,
             record: pass(files.record.as_fd())?,
             audit: pass(files.audit.as_fd())?,
+            set_clock: files.set_clock.map(|timer| pass(timer.as_fd())).transpose()?,
             notify: files.notify.map(pass).transpose()?,
             clock: files.clock.map(|file| pass(file.as_fd())).transpose()?,
         })
