@@ -11,7 +11,7 @@ truechimerd keeps this host's clock right.
 Usage: truechimerd [options]
 
   --config FILE         configuration (/etc/truechimer/truechimer.toml)
-  --check               look whether the configuration is in order, and end
+  --check               check the configuration, and end
   --state-dir DIR       what survives a restart (/var/lib/truechimer)
   --run-dir DIR         the control socket (/run/truechimer)
   --clock KIND          kernel (default), none (serve time, never touch the clock), or virtual:FILE
@@ -22,7 +22,7 @@ Usage: truechimerd [options]
   --record FILE         record all that the engine is told, for chimerctl replay; the one before becomes FILE.1
   --new-record          forget the governor's record (budgets, last good time); audited
   --syslog              the engine logs to syslog; this program's few lines stay on standard error
-  --insecure            go on where confinement is not to be had; never use it on a host that matters
+  --insecure            start even if confinement is not available; never use it on a host that matters
   --version, --help";
 
 /// What to steer.

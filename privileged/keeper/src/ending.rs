@@ -12,13 +12,13 @@ use std::sync::OnceLock;
 /// Why the daemon ends.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Ending {
-    /// SIGTERM or SIGINT; with `--check`: the configuration is in order.
+    /// SIGTERM or SIGINT; with `--check`: the configuration is valid.
     Asked,
     /// Something that should not happen.
     Internal(String),
     /// The engine is gone, cannot continue, or violated the protocol.
     Engine(String),
-    /// Another process is gone or broke the protocol, says the engine.
+    /// Another process is gone or broke the protocol, according to the engine.
     Lost(Process),
     /// An address cannot be bound.
     Bind(String),
@@ -56,8 +56,8 @@ impl Ending {
 impl From<Process> for Ending {
     fn from(lost: Process) -> Self {
         match lost {
-            Process::Engine => Ending::Engine("it says that it can't go on".into()),
-            Process::Privileged => Ending::Engine("it says that this process is gone".into()),
+            Process::Engine => Ending::Engine("it reports that it cannot continue".into()),
+            Process::Privileged => Ending::Engine("it reports that this process is gone".into()),
             process => Ending::Lost(process),
         }
     }

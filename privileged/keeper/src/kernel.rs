@@ -30,7 +30,7 @@ fn checked(outcome: c_long) -> Result<c_long, Errno> {
     if outcome < 0 { Err(io::Error::last_os_error().into()) } else { Ok(outcome) }
 }
 
-/// Waits until one of the descriptors is ready for what is asked of it (POLLIN, POLLOUT) or has an error, for at most this
+/// Waits until one of the descriptors is ready for its events (POLLIN, POLLOUT) or has an error, for at most this
 /// time, and returns which are.
 ///
 /// # Errors

@@ -2,12 +2,12 @@
 //! them, carries them out and answers.
 //!
 //! ```text
-//!   start      what the launch left, and the last lock-down
+//!   start      takes over from the launch, and the last lock-down
 //!   keeper     the loop
 //!   governor   what may be done to a clock: limits, band, budget, judgement (pure)
-//!   clock      what a clock can do, and the kernel's
+//!   clock      the interface of a clock, and the kernel's
 //!   audit      each change and each refusal, in a chain of lines
-//!   signals    what it is asked to do, and which process has ended
+//!   signals    requests by signal, and which process has ended
 //!   notify     the service manager; condition: the sentence for it
 //!   ending     one sentence and one exit code for each cause
 //!   kernel     the calls that the standard library has no safe form of

@@ -101,7 +101,7 @@ fn take_over<C: Clock>(
 
 fn lock_down(role: Role, insecure: bool) -> Result<(), Ending> {
     kernel::hold_only(role == Role::Privileged)
-        .map_err(|errno| Ending::Launch(format!("this process can't give up capabilities: {errno}")))?;
+        .map_err(|errno| Ending::Launch(format!("this process cannot give up capabilities: {errno}")))?;
     if insecure {
         return Ok(());
     }
@@ -114,7 +114,7 @@ fn begin<C: Clock>(keeper: &mut Keeper<C>, handover: &Handover, found: &Moment) 
         say(
             3,
             &format_args!(
-                "the governor's record can't be written ({errno}): no steps until it can; free some space or remount the \
+                "the governor's record cannot be written ({errno}): no steps until it can; free some space or remount the \
                  state directory"
             ),
         );

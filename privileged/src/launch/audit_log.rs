@@ -28,7 +28,7 @@ pub fn resume(file: &File, known: End) -> (End, LogIntegrity) {
     let sequence_at = |slot: u64| -> Option<u64> {
         let mut text = [0; 32];
         file.read_exact_at(&mut text, slot * LINE as u64).ok()?;
-        // Another number in this place is what a line cut short left of two.
+        // Another number in this place is a mixture of two lines, left by a write that was cut short.
         sequence(&text).filter(|sequence| sequence % LINES == slot)
     };
     let last = match sequence_at(0) {
@@ -84,8 +84,8 @@ fn read_line(file: &File, sequence: u64) -> Option<([u8; LINE], [u8; 32])> {
     (found == sequence).then_some((line, hash))
 }
 
-/// Whether a line before the end `next` is missing or isn't the one that was hashed. It is looked for no further back than
-/// to a start that found the log not whole: that was said then.
+/// Whether a line before the end `next` is missing or is not the one that was hashed. The search ends at a
+/// start that found the log altered, since that start has reported it.
 fn has_gap(file: &File, next: u64) -> bool {
     let Some(last) = next.checked_sub(1) else {
         return holds_anything(file);
@@ -130,7 +130,7 @@ pub fn may_have_granted(file: &File) -> bool {
             Err(error) => return error.kind() != io::ErrorKind::UnexpectedEof,
         }
         let Some(found) = sequence(&line) else { continue };
-        // Others stood here before.
+        // Earlier lines were overwritten.
         if found != slot || !is_idle(&line[..TEXT]) {
             return true;
         }
@@ -145,12 +145,12 @@ fn is_idle(text: &[u8]) -> bool {
     match event {
         Some(b"start") => is_idle_start(words, text.contains(&0)),
         None | Some(b"stop" | b"refused" | b"foreign-step" | b"foreign-frequency" | b"resume") => true,
-        // Cut in the middle of the word.
+        // The line was cut within this word.
         Some(event) => event.contains(&0),
     }
 }
 
-/// Whether a start tells that nothing was granted before: its record was new, or kept beside a whole log. Any other
+/// Whether a start shows that nothing was granted before: its record was new, or kept beside a whole log. Any other
 /// start, and one beside a log that was cut, may have lost what was granted.
 fn is_idle_start<'a>(words: impl Iterator<Item = &'a [u8]>, is_cut: bool) -> bool {
     let (mut record, mut log) = (None, None);
@@ -290,7 +290,7 @@ mod tests {
             append(&mut audit, 1);
             let mut new = [0; LINE];
             file.read_exact_at(&mut new, place).unwrap();
-            // Of the last cuts only the hash tells: number, frame and line feed are in order.
+            // Only the hash shows the last of these cuts: number, frame and line feed are valid.
             for cut in [1, 10, 11, 12, 13, 14, 16, 45, 60, 200, TEXT, TEXT + 6, TEXT + 20, LINE - 2] {
                 let torn = [&new[..cut], &old[cut..]].concat();
                 file.write_all_at(&torn, place).unwrap();

@@ -123,7 +123,7 @@ pub fn launch(options: &Options, notify: &Notify) -> Result<std::convert::Infall
         }
         Ok(_) => return Err(Ending::Engine("it did not say hello".into())),
         Err(Ending::Asked) => return Err(leave((link, ends.orders), &children, &signals)),
-        // Its configuration was in order: whatever its exit code says, it is the engine that has ended.
+        // Its configuration was accepted: whatever its exit code is, the engine has ended.
         Err(ending) => {
             signals::tell_death(&signals, &children.processes(), PARTING);
             return Err(ending);
@@ -167,14 +167,14 @@ fn leave(links: (LaunchLink, OwnedFd), children: &Children, signals: &File) -> E
     Ending::Asked
 }
 
-/// All files of the launch, opened while owner and mode decide.
+/// All files of the launch, opened while owner and mode decide about access.
 struct Opened {
     config: File,
-    /// Of the state directory, and of the run directory where that is another one.
+    /// Of the state directory, and of the run directory if that is another one.
     locks: [Option<OwnedFd>; 2],
     record_file: File,
     audit_file: File,
-    /// The governor's record or the audit log was there and is not believed.
+    /// The governor's record or the audit log was replaced, since another user could have written it.
     is_distrusted: bool,
     /// State, keys, and a recording if one was requested.
     engine_files: (File, File, Option<File>),
@@ -222,7 +222,7 @@ impl Opened {
     }
 }
 
-/// The record could not be made one that grants nothing, so nothing may begin.
+/// The replaced record could not be marked, so a later start could take it for a first one: the start ends.
 fn void_failed(options: &Options, errno: Errno) -> Ending {
     diagnosis::refused(errno, format!("{}/governor: {}", options.state.display(), explain(errno)))
 }
@@ -238,7 +238,7 @@ fn warn_of_unit(options: &Options, users: &Users) {
     }
 }
 
-/// Waits for the engine's next message, for so long. As long as it can come, the service manager is asked for more time.
+/// Waits for the engine's next message, for at most `timeout`. Meanwhile the service manager is asked for more time.
 fn receive(
     link: &mut LaunchLink,
     (notify, signals): (&Notify, &File),
@@ -275,10 +275,10 @@ fn receive(
     }
 }
 
-/// A clock that was found fit to be kept; the keeper takes it in hand by itself.
+/// A clock that was found usable; the keeper takes it over by itself.
 struct Taken {
     kind: ClockKind,
-    /// Of a virtual one, for the keeper.
+    /// The file of a virtual clock, for the keeper.
     kept: Option<File>,
     /// The file of a virtual clock, for the processes that only read it.
     reader: Option<File>,
@@ -290,7 +290,7 @@ fn take_clock(choice: &ClockChoice) -> Result<Taken, Ending> {
         ClockChoice::Kernel => match KernelClock::may_be_set() {
             Ok(()) => Ok(Taken { kind: ClockKind::Kernel, kept: None, reader: None }),
             Err(errno) => Err(Ending::NoClockControl(format!(
-                "the clock can't be steered ({errno}): start as root or with CAP_SYS_TIME (containers: --cap-add \
+                "the clock cannot be steered ({errno}): start as root or with CAP_SYS_TIME (containers: --cap-add \
                  SYS_TIME); to serve time only, use --clock none"
             ))),
         },
@@ -351,6 +351,15 @@ fn catch() -> Result<File, Errno> {
 mod tests {
     use super::*;
     use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
+
+    #[test]
+    fn the_kernels_clock_is_watched_by_a_timer_that_does_not_fire_and_no_other_clock_is() {
+        let timer = watch(ClockKind::Kernel).expect("every kernel has timers");
+        assert!(matches!(timer.get(), Ok(Some(Expiration::OneShot(left))) if left.tv_sec() > 86_400));
+        let asked = [(timer.as_fd(), libc::POLLIN)];
+        assert_eq!(wait(asked, Span::ZERO), Ok([false]));
+        assert!(watch(ClockKind::Virtual).is_none() && watch(ClockKind::None).is_none());
+    }
 
     #[test]
     fn an_engine_that_never_speaks_ends_the_start_when_its_time_is_over() {

@@ -28,7 +28,7 @@ impl Governor {
     }
 
     /// Counts the time under orders for the commissioning, and lets the centre of the band follow. (A frequency that
-    /// was not ordered for hours, for example without a network, says nothing about the oscillator.)
+    /// was not ordered for hours, for example without a network, contains no information about the oscillator.)
     pub(super) fn learn_band(&mut self, elapsed: Span) {
         let record = &mut self.record;
         let before = record.commissioned_time;

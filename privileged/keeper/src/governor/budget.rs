@@ -41,7 +41,7 @@ pub fn charge(record: &mut Record, phase: Span) {
     }
 }
 
-/// Gives back what a replaced slew did not use, at most what the current hour was charged.
+/// Refunds the unused rest of a replaced slew, at most the charge of the current hour.
 pub fn refund(record: &mut Record, phase: Span) {
     let [hour, day] = current(record);
     let micros = u32::try_from(phase.nanos() / 1_000).unwrap_or(u32::MAX).min(*hour);

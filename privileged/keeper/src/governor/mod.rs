@@ -82,7 +82,7 @@ struct BeforeGrant {
     in_flight: InFlight,
     pace: TimeConstant,
     open_charge: Span,
-    /// What was given back for the slew that was to be replaced.
+    /// The refund for the slew that was to be replaced.
     refunded: Span,
 }
 
@@ -304,7 +304,7 @@ impl Governor {
     /// May the base frequency be set and this slew be started?
     ///
     /// # Errors
-    /// The row of the table that refuses it, with its limit and what is left of it.
+    /// The row of the table that refuses it, with its limit and the remainder.
     pub fn judge_adjust(&mut self, order: &Adjust, now: &Moment) -> Result<Grant, Refused> {
         self.admit(order.epoch, order.asked_at, now)?;
         let slew = order.slew.magnitude();
@@ -362,7 +362,7 @@ impl Governor {
         if replaced.magnitude() >= earlier.magnitude() { replaced } else { earlier }
     }
 
-    /// Keeps what a grant is about to change.
+    /// Keeps the state that a grant is about to change.
     fn remember(&mut self, refunded: Span) {
         self.before_grant = Some(BeforeGrant {
             line: self.line,
@@ -414,7 +414,7 @@ impl Governor {
         self.in_flight = before.in_flight;
         self.pace = before.pace;
         self.open_charge = before.open_charge;
-        // The slew that was to be replaced runs on: what was given back for it is taken again.
+        // The slew that was to be replaced runs on: its refund is taken back.
         budget::charge(&mut self.record, before.refunded);
     }
 

@@ -8,7 +8,7 @@ use ipc::message::privileged::{Refusal, Refused, Status};
 use ipc::units::{Leap, Span, WallTime};
 
 impl Governor {
-    /// May the kernel be told this? Returns the status without what is never allowed.
+    /// May the kernel be told this? Returns the status that the kernel may be told.
     ///
     /// # Errors
     /// The row that refuses.

@@ -9,11 +9,11 @@ impl Governor {
     /// Judges a step.
     ///
     /// # Errors
-    /// The row of the table that refuses it, with its limit and what is left of it.
+    /// The row of the table that refuses it, with its limit and the remainder.
     pub fn judge_step(&mut self, order: &Step, now: &Moment) -> Result<Grant, Refused> {
         self.admit(order.epoch, order.asked_at, now)?;
         let (delta, size) = (order.delta, order.delta.magnitude());
-        // As a plain number: it may lie outside of what a time can be.
+        // A plain number: it may be outside the range of a time.
         let target = now.clock.wall.nanos().saturating_add(delta.nanos());
         if target < self.floor().nanos() {
             return Err(refused(Refusal::Floor, self.floor().nanos(), target));

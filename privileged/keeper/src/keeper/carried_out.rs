@@ -145,7 +145,7 @@ impl<C: Clock> Keeper<C> {
         let since = *self.course.unwritten_since.get_or_insert_with(|| {
             say(
                 3,
-                &"the state directory can't be written: no steps until it can; free some space or remount it",
+                &"the state directory cannot be written: no steps until it can; free some space or remount it",
             );
             now
         });

@@ -48,7 +48,7 @@ impl<C: Clock> Keeper<C> {
             }
             Err(error) if !self.course.audit_failed => {
                 self.course.audit_failed = true;
-                say(3, &format_args!("audit.log can't be written ({error}): lines are lost until it can"));
+                say(3, &format_args!("audit.log cannot be written ({error}): lines are lost until it can"));
             }
             Err(_) => {}
         }

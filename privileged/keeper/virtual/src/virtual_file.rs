@@ -1,4 +1,4 @@
-//! A virtual clock in a file: what the kernel does to CLOCK_REALTIME, done to 96 octets.
+//! A virtual clock in a file: 96 octets that behave as CLOCK_REALTIME does.
 
 use ipc::clock_page::{ClockPage, PAGE};
 use ipc::message::privileged::{ClockKind, ClockReading, Status};
