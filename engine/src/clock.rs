@@ -3,9 +3,8 @@
 use engine_core::io::Now;
 use ipc::clock_page::{ClockPage, PAGE};
 use ipc::units::{RawInstant, Span, WallTime};
+use ipc_clock::{Pair, raw};
 use nix::errno::Errno;
-use nix::sys::time::TimeSpec;
-use nix::time::{ClockId, clock_gettime};
 use std::fmt;
 use std::fs::File;
 use std::os::fd::OwnedFd;
@@ -16,9 +15,6 @@ const RETRIES: usize = 100;
 
 /// How long a complete page may replace torn ones.
 const TIMEOUT: Span = Span::from_secs(1);
-
-/// Readings of which the tightest counts.
-const TRIES: usize = 3;
 
 /// What the engine reads time from.
 #[derive(Debug)]
@@ -35,11 +31,11 @@ struct VirtualClock {
 /// Why there is no time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClockError {
-    /// The kernel refused to read a clock or the file.
+    /// The kernel refused to read the file of a virtual clock.
     Kernel(Errno),
     /// The virtual clock's file holds no whole page.
     Torn,
-    /// A clock shows a time before its zero.
+    /// The clock shows a time before its zero.
     Range,
 }
 
@@ -76,14 +72,6 @@ impl Clock {
         }
     }
 
-    /// The raw clock alone.
-    ///
-    /// # Errors
-    /// [`ClockError`].
-    pub fn raw(&self) -> Result<RawInstant, ClockError> {
-        read_raw()
-    }
-
     /// The smallest time between two readings, as a power of two of seconds, −30 to −18 (RFC 5905
     /// section 7.3, `precision`).
     ///
@@ -118,7 +106,7 @@ impl VirtualClock {
             match self.file.read_at(&mut octets, 0) {
                 Ok(PAGE) => {
                     if let Ok(page) = ClockPage::from_octets(&octets) {
-                        let raw = read_raw()?;
+                        let raw = raw();
                         self.last = Some((raw, page));
                         return Ok(Now { raw, wall: page.wall_at(raw) });
                     }
@@ -130,7 +118,7 @@ impl VirtualClock {
             }
         }
         // The writer was interrupted in the middle of its write; the page before still tells the time.
-        let raw = read_raw()?;
+        let raw = raw();
         match self.last {
             Some((at, page)) if raw.since(at).nanos() <= TIMEOUT.nanos() => {
                 Ok(Now { raw, wall: page.wall_at(raw) })
@@ -141,27 +129,8 @@ impl VirtualClock {
 }
 
 fn kernel_now() -> Result<Now, ClockError> {
-    let mut best: Option<(i64, Now)> = None;
-    for _ in 0..TRIES {
-        let before = read_raw()?;
-        let wall = read(ClockId::CLOCK_REALTIME)?;
-        let after = read_raw()?;
-        let gap = after.since(before).nanos();
-        if best.is_none_or(|(tightest, _)| gap < tightest) {
-            let raw = before.after(Span::saturating(gap / 2));
-            best = Some((gap, Now { raw, wall: WallTime::try_new(wall).map_err(|_| ClockError::Range)? }));
-        }
-    }
-    best.map(|(_, now)| now).ok_or(ClockError::Range)
-}
-
-fn read_raw() -> Result<RawInstant, ClockError> {
-    RawInstant::try_new(read(ClockId::CLOCK_MONOTONIC_RAW)?).map_err(|_| ClockError::Range)
-}
-
-fn read(clock: ClockId) -> Result<i64, ClockError> {
-    let time: TimeSpec = clock_gettime(clock).map_err(ClockError::Kernel)?;
-    Ok(time.tv_sec().saturating_mul(1_000_000_000).saturating_add(time.tv_nsec()))
+    let pair = Pair::read();
+    Ok(Now { raw: pair.raw, wall: WallTime::try_new(pair.realtime).map_err(|_| ClockError::Range)? })
 }
 
 #[cfg(test)]
@@ -171,10 +140,7 @@ mod tests {
     fn page() -> ClockPage {
         ClockPage {
             tai: 37,
-            ..ClockPage::free_running(
-                WallTime::try_new(1_900_000_000_000_000_000).unwrap(),
-                read_raw().unwrap(),
-            )
+            ..ClockPage::free_running(WallTime::try_new(1_900_000_000_000_000_000).unwrap(), raw())
         }
     }
 

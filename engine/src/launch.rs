@@ -1,6 +1,5 @@
 //! From the configuration to the welcome: the plan, the hellos of the other processes, the lock-down.
 
-use crate::clock::Clock;
 use crate::configuration::Configuration;
 use crate::ending::Ending;
 use crate::key_exchange::KeyExchange;
@@ -36,24 +35,23 @@ pub struct Launched {
 /// A process that is gone, late or out of order.
 pub fn launch(
     links: &mut Links,
-    clock: &Clock,
     configuration: &Configuration,
     own: Shortfall,
     timeout: Span,
 ) -> Result<Launched, Ending> {
-    links.send_plan(clock.raw()?, configuration.plan)?;
+    links.send_plan(ipc_clock::raw(), configuration.plan)?;
     let mut shortfalls = PerProcess::default();
     shortfalls[Process::Engine] = Some(own);
     let mut counters = None;
     let mut key_exchange = configuration.plan.key_service.map(|service| KeyExchange::of(&service));
-    let deadline = clock.raw()?.after(timeout);
+    let deadline = ipc_clock::raw().after(timeout);
     loop {
         // Truechimerd has no hello: its plan was asked for.
         let awaited = Process::ALL.into_iter().filter(|process| *process != Process::Privileged);
         let late =
             awaited.filter(|process| links.expects(*process)).find(|process| shortfalls[*process].is_none());
         let Some(late) = late else { break };
-        match next_fact(links, clock, deadline)? {
+        match next_fact(links, deadline)? {
             Some(Fact::Hello(process, shortfall)) => shortfalls[process] = Some(shortfall),
             // The server role's sockets are open: it counts (and is silent) from its hello on.
             Some(Fact::Counters(counted)) => counters = Some(counted),
@@ -65,17 +63,17 @@ pub fn launch(
         }
     }
     if links.expects(Process::Server) {
-        let now = clock.raw()?;
+        let now = ipc_clock::raw();
         links.send_policy(now, configuration.policy)?;
         links.send_access(now, &configuration.access)?;
     }
     if let (true, Some(keys)) = (links.expects(Process::KeyService), &configuration.keys) {
-        links.key_service.send_policy(clock.raw()?, keys.policy)?;
+        links.key_service.send_policy(ipc_clock::raw(), keys.policy)?;
     }
-    let at = clock.raw()?;
+    let at = ipc_clock::raw();
     links.send_hello(at)?;
     loop {
-        match next_fact(links, clock, at.after(timeout))? {
+        match next_fact(links, at.after(timeout))? {
             Some(Fact::Input(Input::Welcome(welcome))) => {
                 return Ok(Launched { welcome, shortfalls, counters, key_exchange, at });
             }
@@ -122,9 +120,9 @@ fn too_early(fact: &Fact) -> Breach {
 }
 
 /// The next record of any process, nothing at the deadline.
-fn next_fact(links: &mut Links, clock: &Clock, deadline: RawInstant) -> Result<Option<Fact>, Ending> {
+fn next_fact(links: &mut Links, deadline: RawInstant) -> Result<Option<Fact>, Ending> {
     loop {
-        let now = clock.raw()?;
+        let now = ipc_clock::raw();
         links.flush(now)?;
         let left = deadline.since(now).nanos();
         if left <= 0 {
@@ -185,8 +183,7 @@ mod tests {
         let text = "[[source]]\naddress = \"192.0.2.1\"\n";
         let configuration = crate::configuration::parse(text, "test").unwrap();
         let timeout = Span::from_millis(200);
-        let ending =
-            launch(&mut links, &Clock::new(None), &configuration, Shortfall::NONE, timeout).unwrap_err();
+        let ending = launch(&mut links, &configuration, Shortfall::NONE, timeout).unwrap_err();
         assert!(matches!(&ending, Ending::Breach(breach) if breach.process == Process::Client), "{ending}");
         assert!(ending.to_string().contains("did not say hello"), "{ending}");
     }

@@ -25,7 +25,7 @@ use ipc::message::Shortfall;
 use ipc::message::client::{FromClient, Query, QueryId, ToClient};
 use ipc::message::exchange::{Asked, Exchange, FromExchange, Resolve, ToExchange};
 use ipc::message::key_service::{KeyCounters, Loaded, ToKeyService};
-use ipc::message::launch::{LaunchPlan, ToLaunch};
+use ipc::message::launch::{FromLaunch, LaunchPlan, ToLaunch};
 use ipc::message::privileged::{Adjust, Condition, FromPrivileged, Status, Step, ToPrivileged, Welcome};
 use ipc::message::server::{
     Access, CookieKeys, Counters, FromServer, MAX_RULES, Rule, ServerPolicy, ServerState, ToServer,
@@ -67,7 +67,7 @@ pub enum Fact {
 #[derive(Debug)]
 pub struct Links {
     /// None once everything has been said on it.
-    launch: Option<QueuedLink<ToLaunch, FromPrivileged>>,
+    launch: Option<QueuedLink<ToLaunch, FromLaunch>>,
     privileged: QueuedLink<ToPrivileged, FromPrivileged>,
     client: QueuedLink<ToClient, FromClient>,
     exchange: QueuedLink<ToExchange, FromExchange>,

@@ -59,8 +59,7 @@ use crate::state::StateFile;
 use engine_core::io::{Input, SavedAssociation, Start};
 use engine_core::record::{Recorded, Tape};
 use ipc::message::Shortfall;
-use ipc::message::launch::{START_PATIENCE, ToLaunch};
-use ipc::message::privileged::FromPrivileged;
+use ipc::message::launch::{FromLaunch, START_PATIENCE, ToLaunch};
 use ipc::permissions::Permissions;
 use ipc::units::Span;
 use ipc_link::Link;
@@ -89,7 +88,7 @@ fn main() {
         print!("{}", check::describe(&configuration));
         // The files that it names are looked at by truechimerd, which sees them.
         if let Ok(end) = words.fd("launch") {
-            let mut link: Link<ToLaunch, FromPrivileged> = Link::new(end);
+            let mut link: Link<ToLaunch, FromLaunch> = Link::new(end);
             let _ = link.send(&ToLaunch::Plan(configuration.plan));
         }
         exit(0);
@@ -198,27 +197,27 @@ fn run(
     let heartbeat = words.number("heartbeat").unwrap_or_else(|error| fail(error));
     let heartbeat = heartbeat.map(|millis| Span::from_millis(i64::from(millis)));
     let own_addresses = own_addresses(&configuration);
-    let launched = match launch::launch(&mut links, &clock, &configuration, shortfall, START_PATIENCE) {
+    let launched = match launch::launch(&mut links, &configuration, shortfall, START_PATIENCE) {
         Ok(launched) => launched,
         // A failed start: truechimerd has logged the cause, and this line must not come before that one.
         Err(ending) if ending.is_orderly() => return ending::ENGINE,
-        Err(ending) => return end(&mut log, &mut links, &clock, &ending),
+        Err(ending) => return end(&mut log, &mut links, &ending),
     };
     let in_force = InForce::of(&configuration);
     let (keeping, associations) = restore_keys(&mut log, keys, &configuration, &launched);
     let start = match prepare_start(&mut log, &mut state, &mut clock, configuration, associations, &launched)
     {
         Ok(start) => start,
-        Err(ending) => return end(&mut log, &mut links, &clock, &ending),
+        Err(ending) => return end(&mut log, &mut links, &ending),
     };
-    if let (Some(keys), Ok(now)) = (keeping.cookies().and_then(CookieSource::keys), clock.raw())
-        && let Err(breach) = links.send_cookie_keys(now, &keys)
+    if let Some(keys) = keeping.cookies().and_then(CookieSource::keys)
+        && let Err(breach) = links.send_cookie_keys(ipc_clock::raw(), &keys)
     {
-        return end(&mut log, &mut links, &clock, &breach.into());
+        return end(&mut log, &mut links, &breach.into());
     }
     let seen = match clock.now() {
         Ok(now) => now,
-        Err(error) => return end(&mut log, &mut links, &clock, &error.into()),
+        Err(error) => return end(&mut log, &mut links, &error.into()),
     };
     let mut running = Running {
         surroundings: Surroundings {
@@ -247,7 +246,7 @@ fn run(
     };
     let ending = running.run();
     running.engine.finish();
-    end(&mut running.log, &mut running.links, &running.clock, &ending)
+    end(&mut running.log, &mut running.links, &ending)
 }
 
 /// What this process can know of the host's addresses from its empty network: those that it serves on.
@@ -351,14 +350,12 @@ fn missing(launched: &Launched) -> Vec<String> {
 }
 
 /// Says why, tells privileged, and gives the exit code.
-fn end(log: &mut Log, links: &mut Links, clock: &Clock, ending: &Ending) -> i32 {
-    if let Ok(now) = clock.raw() {
-        log.finish(now);
-    }
+fn end(log: &mut Log, links: &mut Links, ending: &Ending) -> i32 {
+    log.finish(ipc_clock::raw());
     let severity = if ending.is_orderly() { Severity::INFO } else { Severity::ERROR };
     log.write(severity, &ending.to_string());
-    if let (Some(goodbye), Ok(now)) = (ending.goodbye(), clock.raw()) {
-        links.send_goodbye(now, goodbye);
+    if let Some(goodbye) = ending.goodbye() {
+        links.send_goodbye(ipc_clock::raw(), goodbye);
     }
     ending::ENGINE
 }

@@ -5,6 +5,7 @@
 //! hash=`, 64 hexadecimal digits and a line feed. hash = SHA-256 (hash before ‖ the first [`TEXT`] octets); before the
 //! first line it is zero. Line N stands at (N mod [`LINES`]) · [`LINE`]; an unwritten slot is zero.
 
+use crate::codec::{Decode, Encode};
 use core::str::from_utf8;
 use hmac_sha256::Hash;
 
@@ -18,6 +19,21 @@ pub const LINES: u64 = 8_192;
 pub const LENGTH: u64 = LINES * LINE as u64;
 
 const KEY: &[u8] = b" hash=";
+
+/// Where a log ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
+pub struct End {
+    /// How many lines there have been.
+    pub lines: u64,
+    /// The hash of the last one; zero before the first.
+    pub hash: [u8; 32],
+}
+
+impl End {
+    /// Of a log without a line.
+    pub const NONE: Self = Self { lines: 0, hash: [0; 32] };
+}
 
 /// The hash of a line that begins with `text` and follows one with the hash `before`.
 pub fn chain(before: &[u8; 32], text: &[u8]) -> [u8; 32] {

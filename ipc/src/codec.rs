@@ -68,10 +68,16 @@ impl core::error::Error for CodecError {}
 ///
 /// Every message of this crate fits [`MAX_FRAME`] (tested), so this cannot fail.
 pub fn encode<M: Message>(sequence: u32, body: &M, frame: &mut [u8; MAX_FRAME]) -> usize {
-    // The limit of CONFIGURATION binds decoding only; the array's own length binds encoding.
-    match bincode::encode_into_slice((VERSION, sequence, body), frame, CONFIGURATION) {
+    put((VERSION, sequence, body), frame)
+}
+
+/// Writes a value of limited length to the start of `octets`, and returns its length in octets. The caller has made
+/// sure (by a test) that each value fits.
+pub(crate) fn put(value: impl Encode, octets: &mut [u8]) -> usize {
+    // The limit of CONFIGURATION binds decoding only; the slice's own length binds encoding.
+    match bincode::encode_into_slice(value, octets, CONFIGURATION) {
         Ok(length) => length,
-        Err(_) => unreachable!("a message is longer than MAX_FRAME"),
+        Err(_) => unreachable!("a value is longer than its place"),
     }
 }
 
@@ -95,7 +101,11 @@ pub fn decode<M: Message>(datagram: &[u8]) -> Result<Record<M>, CodecError> {
     Ok(Record { sequence, body })
 }
 
-fn one<T: Decode<()>>(octets: &[u8]) -> Result<(T, usize), CodecError> {
+/// Reads one value from the start of `octets`, and returns it with its length in octets.
+///
+/// # Errors
+/// If they end within it, or if it is out of range.
+pub(crate) fn one<T: Decode<()>>(octets: &[u8]) -> Result<(T, usize), CodecError> {
     bincode::decode_from_slice(octets, CONFIGURATION).map_err(|error| match error {
         DecodeError::UnexpectedEnd { .. } => CodecError::Short,
         _ => CodecError::Value,

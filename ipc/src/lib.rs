@@ -12,7 +12,7 @@
 //!   message    one enum for each direction of each link, one doc line for each variant
 //!   text       text from outside, as it can be shown; checksum: against accidents
 //!   codec      message <-> octets; the only file that knows bincode
-//!   audit_line the form of the governor's log
+//!   audit_line the form of the governor's log; governor_record: that of its memory
 //!   clock_page a clock that isn't the kernel's: an offset and a rate over CLOCK_MONOTONIC_RAW
 //! ```
 //!
@@ -36,6 +36,7 @@ pub mod calendar;
 pub mod checksum;
 pub mod clock_page;
 pub mod file_path;
+pub mod governor_record;
 pub mod message;
 pub mod packet;
 pub mod permissions;

@@ -75,6 +75,11 @@ unit! {
 }
 
 unit! {
+    /// An instant on CLOCK_BOOTTIME, in nanoseconds since this boot began. Never steps; time asleep is counted.
+    BootInstant(i64), 0, LIMIT, nanos
+}
+
+unit! {
     /// An instant of the clock that is steered (CLOCK_REALTIME, or a virtual clock): nanoseconds since
     /// 1970-01-01 00:00 UTC, leap seconds not counted. Years 1970 to 2116.
     WallTime(i64), 0, LIMIT, nanos
@@ -97,6 +102,16 @@ unit! {
 }
 
 unit! {
+    /// A rate of the clock with a slew in it, in units of 2^-16 ppm; not limited to what a [`Frequency`] can be.
+    Rate(i64), -LIMIT, LIMIT, scaled
+}
+
+unit! {
+    /// The sum of a frequency over time, in units of 2^-16 ppm × seconds; divided by the time it is the mean frequency.
+    FrequencySum(i64), -LIMIT, LIMIT, scaled_seconds
+}
+
+unit! {
     /// Time constant of a slew: each second corrects 2^-(2 + value) of what is left, as the kernel's
     /// phase-locked loop does. 0 to 10.
     TimeConstant(u8), 0u8, 10u8, exponent
@@ -112,6 +127,18 @@ impl RawInstant {
     pub const fn since(self, earlier: Self) -> Offset {
         Offset::saturating(self.0.saturating_sub(earlier.0))
     }
+
+    /// Time that has passed since `earlier`; zero where `earlier` is the later one.
+    pub const fn elapsed_since(self, earlier: Self) -> Span {
+        Span::saturating(self.0.saturating_sub(earlier.0))
+    }
+}
+
+impl BootInstant {
+    /// Time that has passed since `earlier`; zero where `earlier` is the later one.
+    pub const fn elapsed_since(self, earlier: Self) -> Span {
+        Span::saturating(self.0.saturating_sub(earlier.0))
+    }
 }
 
 impl WallTime {
@@ -121,6 +148,21 @@ impl WallTime {
             Ok(time) => Some(time),
             Err(_) => None,
         }
+    }
+
+    /// Later by `span`, at most [`Self::MAX`].
+    pub const fn after(self, span: Span) -> Self {
+        Self::saturating(self.0.saturating_add(span.0))
+    }
+
+    /// Earlier by `span`, at least [`Self::MIN`].
+    pub const fn before(self, span: Span) -> Self {
+        Self::saturating(self.0 - span.0)
+    }
+
+    /// Moved by `offset`, or the nearest time in range.
+    pub const fn moved_by(self, offset: Offset) -> Self {
+        Self::saturating(self.0.saturating_add(offset.0))
     }
 
     /// `self` minus `other`.
@@ -142,6 +184,26 @@ impl Span {
     pub const fn from_millis(milliseconds: i64) -> Self {
         Self::saturating(milliseconds.saturating_mul(1_000_000))
     }
+
+    /// Whole seconds in it.
+    pub const fn seconds(self) -> i64 {
+        self.0 / 1_000_000_000
+    }
+
+    /// Both together, saturating.
+    pub const fn plus(self, other: Self) -> Self {
+        Self::saturating(self.0.saturating_add(other.0))
+    }
+
+    /// What is left after `other` is taken away; zero where nothing is left.
+    pub const fn less(self, other: Self) -> Self {
+        Self::saturating(self.0 - other.0)
+    }
+
+    /// As a difference forward.
+    pub const fn forward(self) -> Offset {
+        Offset(self.0)
+    }
 }
 
 impl Offset {
@@ -152,6 +214,57 @@ impl Offset {
     pub const fn magnitude(self) -> Span {
         Span(self.0.abs())
     }
+
+    /// The sum, saturating.
+    pub const fn plus(self, other: Self) -> Self {
+        Self::saturating(self.0.saturating_add(other.0))
+    }
+
+    /// The difference, saturating.
+    pub const fn minus(self, other: Self) -> Self {
+        Self::saturating(self.0.saturating_sub(other.0))
+    }
+}
+
+impl Rate {
+    /// No rate.
+    pub const ZERO: Self = Self(0);
+
+    /// The distance from zero, 2^-16 ppm.
+    pub const fn magnitude(self) -> i64 {
+        self.0.abs()
+    }
+
+    /// The sum, saturating.
+    pub const fn plus(self, other: Self) -> Self {
+        Self::saturating(self.0.saturating_add(other.0))
+    }
+}
+
+impl FrequencySum {
+    /// Over no time.
+    pub const ZERO: Self = Self(0);
+
+    /// With `frequency` for another `span`, counted in whole milliseconds; saturating.
+    pub const fn with(self, frequency: Frequency, span: Span) -> Self {
+        Self::saturating(
+            self.0.saturating_add((frequency.0 as i64).saturating_mul(span.0 / 1_000_000) / 1_000),
+        )
+    }
+
+    /// The mean over `span`; a span below a second counts as one.
+    pub const fn mean_over(self, span: Span) -> Frequency {
+        let seconds = span.seconds();
+        let mean = self.0 / if seconds < 1 { 1 } else { seconds };
+        // The limits of a frequency fit both types.
+        if mean > Frequency::MAX.0 as i64 {
+            Frequency::MAX
+        } else if mean < Frequency::MIN.0 as i64 {
+            Frequency::MIN
+        } else {
+            Frequency(mean as i32)
+        }
+    }
 }
 
 impl Frequency {
@@ -159,6 +272,11 @@ impl Frequency {
     pub const ZERO: Self = Self(0);
     /// One part per million, in this unit.
     pub const PER_PPM: i32 = 65_536;
+
+    /// As a rate without a slew.
+    pub const fn rate(self) -> Rate {
+        Rate(self.0 as i64)
+    }
 
     /// Extra nanoseconds that the clock gains in `elapsed` nanoseconds; rounded toward zero.
     pub const fn gain(self, elapsed: i64) -> i64 {
@@ -202,5 +320,23 @@ mod tests {
         assert_eq!(one_ppm.gain(1_000_000_000), 1_000);
         let slow = Frequency::try_new(-500 * Frequency::PER_PPM).unwrap();
         assert_eq!(slow.gain(86_400_000_000_000), -43_200_000_000);
+    }
+
+    #[test]
+    fn no_time_passes_backwards() {
+        let (early, late) = (RawInstant::saturating(5), RawInstant::saturating(8));
+        assert_eq!((late.elapsed_since(early).nanos(), early.elapsed_since(late).nanos()), (3, 0));
+        assert_eq!(Span::from_secs(1).less(Span::from_secs(2)), Span::ZERO);
+        assert_eq!(Span::MAX.plus(Span::MAX), Span::MAX);
+    }
+
+    #[test]
+    fn a_sum_of_frequencies_gives_their_mean_and_never_leaves_the_range() {
+        let (slow, fast) = (Frequency::saturating(-600), Frequency::saturating(1_000));
+        let sum = FrequencySum::ZERO.with(slow, Span::from_secs(3)).with(fast, Span::from_secs(1));
+        assert_eq!(sum.mean_over(Span::from_secs(4)).scaled(), -200);
+        assert_eq!(FrequencySum::MAX.with(Frequency::MAX, Span::MAX), FrequencySum::MAX);
+        assert_eq!(FrequencySum::MAX.mean_over(Span::ZERO), Frequency::MAX);
+        assert_eq!(FrequencySum::MIN.mean_over(Span::ZERO), Frequency::MIN);
     }
 }

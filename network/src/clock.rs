@@ -5,90 +5,34 @@
 //! make the result arbitrary, so it must lie between bounds that this process knows from its own readings.
 
 use ipc::message::client::Stamp;
-use ipc::units::{Offset, RawInstant};
+use ipc::units::RawInstant;
+pub use ipc_clock::{Pair, raw, realtime};
 use nix::sys::time::TimeSpec;
-use nix::time::{ClockId, clock_gettime};
-
-/// A kernel timestamp farther than this from our own reading is ignored, in nanoseconds.
-const FARTHEST: i64 = 1_000_000_000;
 
 /// How far outside our own readings a converted timestamp may be, in nanoseconds: the error of a pair of readings that
 /// was interrupted, and the effect of a slew in between.
 const TOLERANCE: i64 = 20_000;
-
-/// Number of readings, of which the closest pair is kept.
-const TRIES: usize = 3;
-
-/// CLOCK_MONOTONIC_RAW.
-pub fn raw() -> RawInstant {
-    RawInstant::saturating(read(ClockId::CLOCK_MONOTONIC_RAW))
-}
-
-/// CLOCK_REALTIME in nanoseconds since 1970.
-pub fn realtime() -> i64 {
-    read(ClockId::CLOCK_REALTIME)
-}
-
-fn read(clock: ClockId) -> i64 {
-    // These two clocks exist on every kernel; reading one cannot fail.
-    clock_gettime(clock).map_or(0, nanos)
-}
 
 /// A time of the kernel in nanoseconds, saturating.
 pub fn nanos(time: TimeSpec) -> i64 {
     time.tv_sec().saturating_mul(1_000_000_000).saturating_add(time.tv_nsec())
 }
 
-/// Both clocks at one moment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Pair {
-    /// CLOCK_REALTIME, nanoseconds since 1970.
-    pub realtime: i64,
-    /// CLOCK_MONOTONIC_RAW.
-    pub raw: RawInstant,
-}
-
-impl Pair {
-    /// Reads both several times, and keeps the closest pair.
-    pub fn read() -> Self {
-        let mut best = (i64::MAX, Self { realtime: 0, raw: RawInstant::MIN });
-        let mut before = raw();
-        for _ in 0..TRIES {
-            let realtime = realtime();
-            let after = raw();
-            let gap = after.since(before).nanos();
-            if gap < best.0 {
-                let middle = RawInstant::saturating(before.nanos().saturating_add(gap / 2));
-                best = (gap, Self { realtime, raw: middle });
-            }
-            before = after;
-        }
-        best.1
-    }
-
-    /// The raw instant of a kernel timestamp; `None` if the timestamp is more than 1 s away from this pair.
-    pub fn to_raw(self, stamp: i64) -> Option<RawInstant> {
-        let distance = Offset::saturating(stamp.saturating_sub(self.realtime));
-        let instant = RawInstant::saturating(self.raw.nanos().saturating_add(distance.nanos()));
-        (distance.magnitude().nanos() <= FARTHEST).then_some(instant)
-    }
-
-    /// The kernel's timestamp if it is plausible, that is between `earliest` and `latest`; otherwise our own reading.
-    pub fn settle(
-        self,
-        stamp: Option<i64>,
-        earliest: RawInstant,
-        own: RawInstant,
-        latest: RawInstant,
-    ) -> (RawInstant, Stamp) {
-        let inside = |instant: &RawInstant| {
-            earliest.since(*instant).nanos() <= TOLERANCE && instant.since(latest).nanos() <= TOLERANCE
-        };
-        match stamp.and_then(|stamp| self.to_raw(stamp)).filter(inside) {
-            // Not clamp(): it panics if the limits are in the wrong order.
-            Some(instant) => (instant.min(latest).max(earliest), Stamp::Kernel),
-            None => (own.max(earliest), Stamp::User),
-        }
+/// The kernel's timestamp if it is plausible, that is between `earliest` and `latest`; otherwise our own reading.
+pub fn settle(
+    pair: Pair,
+    stamp: Option<i64>,
+    earliest: RawInstant,
+    own: RawInstant,
+    latest: RawInstant,
+) -> (RawInstant, Stamp) {
+    let inside = |instant: &RawInstant| {
+        earliest.since(*instant).nanos() <= TOLERANCE && instant.since(latest).nanos() <= TOLERANCE
+    };
+    match stamp.and_then(|stamp| pair.to_raw(stamp)).filter(inside) {
+        // Not clamp(): it panics if the limits are in the wrong order.
+        Some(instant) => (instant.min(latest).max(earliest), Stamp::Kernel),
+        None => (own.max(earliest), Stamp::User),
     }
 }
 
@@ -104,7 +48,7 @@ mod tests {
     }
 
     fn settle(stamp: Option<i64>) -> (RawInstant, Stamp) {
-        PAIR.settle(stamp, at(4_999_000), at(4_999_900), at(5_000_000))
+        super::settle(PAIR, stamp, at(4_999_000), at(4_999_900), at(5_000_000))
     }
 
     #[test]
@@ -135,13 +79,5 @@ mod tests {
     fn a_stamp_just_outside_is_moved_inside() {
         assert_eq!(settle(Some(PAIR.realtime + 19_000)), (at(5_000_000), Stamp::Kernel));
         assert_eq!(settle(Some(PAIR.realtime - 1_019_000)), (at(4_999_000), Stamp::Kernel));
-    }
-
-    #[test]
-    fn a_pair_is_of_one_moment() {
-        let (before, pair, after) = (raw(), Pair::read(), raw());
-        assert!(before <= pair.raw && pair.raw <= after);
-        assert_eq!(pair.to_raw(pair.realtime), Some(pair.raw));
-        assert!((realtime() - pair.realtime).abs() < SECOND);
     }
 }

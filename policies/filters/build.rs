@@ -27,7 +27,7 @@ const ROLES: [&str; 9] = [
 /// The C libraries that make the calls.
 const LIBRARIES: [&str; 2] = ["gnu", "musl"];
 
-/// Both, wherever the build runs: a name that one of them doesn't have is found here and not by a packager.
+/// Both, wherever the build runs: a name that one of them does not have is found here and not by a packager.
 const ARCHITECTURES: [(&str, TargetArch); 2] =
     [("x86_64", TargetArch::x86_64), ("aarch64", TargetArch::aarch64)];
 
@@ -181,7 +181,7 @@ fn conditions(rule: &Rule, names: &mut Names) -> Vec<Condition> {
             Number::Plain(number) => *number,
             Number::Names(text) => names.resolve(text),
         };
-        assert!(mask <= whole && value & !mask == 0, "{}: the value doesn't fit the mask", rule.syscall);
+        assert!(mask <= whole && value & !mask == 0, "{}: the value does not fit the mask", rule.syscall);
         assert!(argument.index < 6, "{}: a call has six arguments", rule.syscall);
         Condition { index: argument.index, mask, value, is_masked, is_wide }
     };

@@ -1,7 +1,7 @@
-//! The order in which a process gives up what it doesn't need.
+//! The order in which a process gives up what it does not need.
 //!
 //! Each step needs something that a later one takes away: namespaces and mounts need capabilities, which end
-//! with the user; a change of user clears what is set about parents and dumps; the calls of every step end
+//! with the user; a change of user clears the settings of parents and dumps; the calls of every step end
 //! with the filter, so that is last.
 
 use crate::inherited::{InheritError, Inherited};
@@ -16,7 +16,7 @@ use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-/// Why a process could not be confined. Nothing has been read from anywhere yet: give up.
+/// Why a process could not be confined. It must end; it has read nothing yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ConfineError {
     /// The words on the command line.
@@ -25,7 +25,7 @@ pub enum ConfineError {
     Orphaned,
     /// This is root, and there is no other user to become.
     NoUser,
-    /// The kernel doesn't let this process become the user.
+    /// This process may not become the user.
     User {
         /// The user's number.
         uid: u32,
@@ -34,13 +34,13 @@ pub enum ConfineError {
         /// Why.
         errno: Errno,
     },
-    /// The clock is to be kept, and this process may not set it.
+    /// The process that becomes the keeper may not set the clock.
     NoSysTime,
     /// The capabilities cannot be dropped.
     Capabilities(String),
-    /// The kernel doesn't know how to keep a process from gaining privileges.
+    /// The kernel has no no_new_privs.
     NoNewPrivileges(Errno),
-    /// The kernel doesn't take the syscall filter; the sentence for the administrator.
+    /// The kernel refuses the syscall filter; with the message for the administrator.
     Filter(String),
 }
 
@@ -55,7 +55,7 @@ impl fmt::Display for ConfineError {
             ),
             Self::User { uid, gid, errno } => write!(
                 f,
-                "can't become user {uid}, group {gid} ({}): start truechimerd as root with CAP_SETUID and \
+                "cannot become user {uid}, group {gid} ({}): start truechimerd as root with CAP_SETUID and \
                  CAP_SETGID, or accept the risk with --insecure",
                 errno.desc()
             ),
@@ -63,7 +63,7 @@ impl fmt::Display for ConfineError {
                 "CAP_SYS_TIME is missing: grant it to truechimerd (in a container: --cap-add SYS_TIME), or \
                  leave the clock alone with --clock none",
             ),
-            Self::Capabilities(why) => write!(f, "can't give up capabilities ({why})"),
+            Self::Capabilities(why) => write!(f, "cannot give up capabilities ({why})"),
             Self::NoNewPrivileges(errno) => write!(
                 f,
                 "the kernel refuses no_new_privs ({}): use Linux 5.4 or newer, or accept the risk with \
@@ -88,7 +88,7 @@ pub fn confine(role: Role, inherited: &Inherited) -> Result<Shortfall, ConfineEr
 
 /// Like [`confine`]; `prepare` runs when everything but the limits and the syscall filter is in force.
 /// Threads that it starts get the filter too, and none can be started afterwards. It must not return before
-/// each of them runs its own code (wait for a word from it): what a thread does to get there isn't allowed.
+/// each of them runs its own code (wait for a word from it): the calls that start a thread are denied.
 ///
 /// # Errors
 /// As [`confine`].
@@ -106,7 +106,7 @@ pub fn confine_then<T>(
     let silence = Silence::of(role);
     let visible = view::visible(role, inherited);
     let shortfall = isolate(role, identity, &visible, None, insecure)?;
-    // The kernel tells only of a death that comes after it was asked to.
+    // The kernel reports only a death after this request.
     if inherited.is_orphaned().map_err(ConfineError::Words)? {
         return Err(ConfineError::Orphaned);
     }
@@ -117,7 +117,7 @@ pub fn confine_then<T>(
 }
 
 /// Confines `truechimerd` itself, after it has started everything, as far as it is before it becomes `program`, its
-/// keeper, by an exec: what is left to that program is to give up the last capability's inheritance and to install its
+/// keeper, by an exec: that program only gives up the inheritance of its last capability and installs its
 /// filter. As [`Role::Privileged`] it hands CAP_SYS_TIME on. It never enters a user namespace.
 ///
 /// # Errors
@@ -205,7 +205,7 @@ fn seal(role: Role, insecure: bool, silence: Option<Silence>) -> Result<(), Conf
     })
 }
 
-/// Nowhere to write to, opened while there are still files to be seen.
+/// /dev/null, opened while files are still visible.
 struct Silence(File);
 
 impl Silence {
@@ -225,11 +225,11 @@ impl Silence {
     }
 }
 
-/// What the exchange role's child adds to what it has from its parent.
+/// What the exchange role's child adds to the confinement of its parent.
 fn narrow(insecure: bool) -> Result<Shortfall, ConfineError> {
-    // A fork doesn't inherit this one.
+    // A fork does not inherit this one.
     let _ = kernel::prctl(libc::PR_SET_PDEATHSIG, kernel::SIGKILL);
-    // The kernel tells only of a death that comes after it was asked to; an orphan is init's child by then.
+    // The kernel reports only a death after this request; an orphan is init's child by then.
     if nix::unistd::getppid().as_raw() == 1 {
         return Err(ConfineError::Orphaned);
     }

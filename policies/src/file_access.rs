@@ -8,7 +8,7 @@ use landlock::{
 };
 use std::path::PathBuf;
 
-/// The newest Landlock ABI used; on older kernels only what they support is enforced.
+/// The newest Landlock ABI used; older kernels enforce only the rights that they know.
 const KNOWN: ABI = ABI::V6;
 
 /// Denies all file access except reading beneath `visible` and executing what `program` needs. Also denies TCP, and

@@ -21,7 +21,7 @@ pub(crate) fn close_range(first: RawFd, last: RawFd) {
     let known = unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } == 0;
     let end = if known { u32::try_from(limit.rlim_cur).unwrap_or(1 << 20).min(1 << 20) } else { 1024 };
     for fd in first..=last.min(end) {
-        // SAFETY: as above; closing a number that isn't open is EBADF.
+        // SAFETY: as above; closing a number that is not open is EBADF.
         unsafe { libc::close(fd.cast_signed()) };
     }
 }
@@ -62,7 +62,7 @@ pub(crate) fn prctl(option: libc::c_int, argument: libc::c_ulong) -> Result<libc
     })
 }
 
-/// Whether this program was started with more rights than whoever started it has: set-uid, or capabilities of its file.
+/// Whether this program was started with more rights than the user who started it has: set-uid, or capabilities of its file.
 #[must_use]
 pub fn has_rights_of_its_file() -> bool {
     // SAFETY: the call takes a number and reads what the kernel gave this process at its start.

@@ -1,7 +1,7 @@
 //! The system calls that each process may make: one rule set for each role, as data, and the code that enforces them.
 //!
 //! ```text
-//!   inherited     what a child is given when it is started: descriptors, by number
+//!   inherited     what a child inherits when it is started: descriptors, by number
 //!   confine       the order in which everything is given up
 //!   name_service    what the C library loads for look-ups, while it can
 //!   namespaces      mount, ipc, uts, and net where no packet is sent

@@ -93,7 +93,7 @@ pub(crate) fn hold_only(sys_time: bool) -> Result<(), ConfineError> {
     caps::set(None, CapSet::Permitted, &kept).map_err(failed)?;
     for set in [CapSet::Permitted, CapSet::Inheritable] {
         if caps::read(None, set).map_err(failed)? != kept {
-            return Err(ConfineError::Capabilities("not those that were to be".to_owned()));
+            return Err(ConfineError::Capabilities("the kernel set others than requested".to_owned()));
         }
     }
     Ok(())

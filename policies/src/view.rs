@@ -219,7 +219,7 @@ mod tests {
         let mut visible = vec![PathBuf::from("/etc")];
         add_with_folder(&mut visible, Path::new("/etc/passwd"));
         add_with_folder(&mut visible, Path::new("/no/such/file"));
-        assert_eq!(visible, [PathBuf::from("/etc")], "what is seen already, and what isn't there");
+        assert_eq!(visible, [PathBuf::from("/etc")], "what is seen already, and what is not there");
         add_with_folder(&mut visible, Path::new("/proc/self/maps"));
         assert!(visible.contains(&PathBuf::from("/proc/self")), "{visible:?}");
     }

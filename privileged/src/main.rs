@@ -51,10 +51,10 @@ fn main() {
     exit(ending.code());
 }
 
-/// Tells the service manager, which would go on showing what was awaited last.
+/// Tells the service manager, whose status would otherwise stay at the last step of the start.
 fn not_started(notify: &Notify, ending: Ending) -> Ending {
     match ending.to_string() {
-        // The engine has said what, line by line.
+        // The engine has logged each fault with its line.
         text if text.is_empty() => {
             notify.say_end(
                 "the configuration is not in order; the log says what, and truechimerd --check does",

@@ -1,5 +1,6 @@
 //! The command line: few options, parsed here, so that no parser library is linked into this program.
 
+use ipc::units::Span;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -10,7 +11,7 @@ truechimerd keeps this host's clock right.
 Usage: truechimerd [options]
 
   --config FILE         configuration (/etc/truechimer/truechimer.toml)
-  --check               look whether the configuration is in order, and end
+  --check               check the configuration, and end
   --state-dir DIR       what survives a restart (/var/lib/truechimer)
   --run-dir DIR         the control socket (/run/truechimer)
   --clock KIND          kernel (default), none (serve time, never touch the clock), or virtual:FILE
@@ -21,7 +22,7 @@ Usage: truechimerd [options]
   --record FILE         record all that the engine is told, for chimerctl replay; the one before becomes FILE.1
   --new-record          forget the governor's record (budgets, last good time); audited
   --syslog              the engine logs to syslog; this program's few lines stay on standard error
-  --insecure            go on where confinement is not to be had; never use it on a host that matters
+  --insecure            start even if confinement is not available; never use it on a host that matters
   --version, --help";
 
 /// What to steer.
@@ -52,8 +53,8 @@ pub struct Options {
     pub programs: Option<PathBuf>,
     /// `--first-uid`.
     pub first_uid: Option<u32>,
-    /// `--approve-step`, ns.
-    pub approved_step: i64,
+    /// `--approve-step`.
+    pub approved_step: Option<Span>,
     /// `--record`.
     pub record: Option<PathBuf>,
     /// `--new-record`.
@@ -88,7 +89,7 @@ pub fn parse(words: impl Iterator<Item = OsString>) -> Result<Asked, String> {
         clock: ClockChoice::Kernel,
         programs: None,
         first_uid: None,
-        approved_step: 0,
+        approved_step: None,
         record: None,
         new_record: false,
         syslog: false,
@@ -125,7 +126,7 @@ pub fn parse(words: impl Iterator<Item = OsString>) -> Result<Asked, String> {
                 let seconds = text.parse::<u32>().ok().filter(|seconds| *seconds > 0).ok_or_else(|| {
                     format!("--approve-step {text}: expected whole seconds, 1 to {}", u32::MAX)
                 })?;
-                options.approved_step = i64::from(seconds) * 1_000_000_000;
+                options.approved_step = Some(Span::from_secs(seconds.into()));
             }
             "--check" => options.check = true,
             "--new-record" => options.new_record = true,
@@ -158,7 +159,7 @@ mod tests {
     fn options_are_understood() {
         assert_eq!(options("").clock, ClockChoice::Kernel);
         assert_eq!(options("--clock virtual:/tmp/c").clock, ClockChoice::Virtual("/tmp/c".into()));
-        assert_eq!(options("--approve-step 90").approved_step, 90_000_000_000);
+        assert_eq!(options("--approve-step 90").approved_step, Some(Span::from_secs(90)));
         assert_eq!(options("--record /r").record, Some("/r".into()));
         assert_eq!(options("--first-uid 64000").first_uid, Some(64_000));
         assert_eq!(asked("--help"), Ok(Asked::Help));

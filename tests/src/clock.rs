@@ -22,7 +22,7 @@ pub fn wall() -> i64 {
     read(ClockId::CLOCK_REALTIME)
 }
 
-/// (RAW, REALTIME) of one moment: the closest of nine pairs.
+/// (RAW, REALTIME) of one moment: the tightest of nine tries. Not the daemon's own function (ipc/clock), which it checks.
 pub fn pair() -> (i64, i64) {
     let attempt = || {
         let before = raw();

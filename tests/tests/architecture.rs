@@ -14,17 +14,18 @@ use std::collections::BTreeSet;
 /// protocol (who moves the clock parses no packets) and engine to network (who decides hears nothing).
 const ARROWS: &[(&str, &[&str])] = &[
     ("ipc", &[]),
+    ("ipc/clock", &["ipc"]),
     ("ipc/link", &["ipc"]),
     ("ipc/report", &[]),
     ("protocol", &["ipc"]),
     ("policies", &["filters", "ipc"]),
-    ("privileged", &["ipc", "ipc-link", "keeper", "keeper-virtual", "policies"]),
+    ("privileged", &["ipc", "ipc-clock", "ipc-link", "keeper", "keeper-virtual", "policies"]),
     ("engine/core", &["ipc", "protocol", "report"]),
     ("policies/filters", &[]),
-    ("privileged/keeper", &["filters", "ipc", "ipc-link"]),
-    ("privileged/keeper/virtual", &["filters", "ipc", "keeper"]),
-    ("engine", &["engine-core", "ipc", "ipc-link", "protocol", "policies", "report"]),
-    ("network", &["ipc", "ipc-link", "policies"]),
+    ("privileged/keeper", &["filters", "ipc", "ipc-clock", "ipc-link"]),
+    ("privileged/keeper/virtual", &["filters", "ipc", "ipc-clock", "keeper"]),
+    ("engine", &["engine-core", "ipc", "ipc-clock", "ipc-link", "protocol", "policies", "report"]),
+    ("network", &["ipc", "ipc-clock", "ipc-link", "policies"]),
     ("network/tls", &["ipc"]),
     ("network/threads", &["ipc", "network"]),
     ("network/client", &["ipc", "ipc-link", "network", "policies", "protocol"]),
@@ -41,6 +42,7 @@ const ARROWS: &[(&str, &[&str])] = &[
 
 /// The only files outside tests/ that may hold unsafe code.
 const UNSAFE: &[&str] = &[
+    "ipc/clock/src/lib.rs",
     "privileged/keeper/src/clock/kernel.rs",
     "privileged/keeper/src/kernel.rs",
     "policies/filters/src/lib.rs",
@@ -73,6 +75,7 @@ fn dependencies(package: &str, sections: &[&str]) -> BTreeSet<String> {
 fn dependencies_between_our_packages_go_only_where_they_may() {
     let ours: BTreeSet<&str> = [
         "ipc",
+        "ipc-clock",
         "ipc-link",
         "protocol",
         "report",
@@ -289,24 +292,24 @@ fn written(expression: &str, unit: &str) -> String {
         "false" => return "no".to_owned(),
         _ => {}
     }
-    let (mut value, mut divide) = (1.0, false);
-    for word in expression.split(' ') {
-        let word = word.trim_start_matches("ppm(").trim_end_matches(')');
-        let factor: f64 = match word {
-            "*" => continue,
-            "/" => {
-                divide = true;
-                continue;
-            }
-            "SECOND" => 1.0,
-            "HOUR" => 3_600.0,
-            "YEAR" => 365.25 * 86_400.0,
-            // What the engine has to know as well.
-            spacing if spacing.contains("RUN_STEP_SPACING") => RUN_STEP_SPACING.nanos() as f64 * 1e-9,
-            number => number.replace('_', "").parse().unwrap_or_else(|_| panic!("{expression}")),
-        };
-        value = if std::mem::take(&mut divide) { value / factor } else { value * factor };
-    }
+    let number =
+        |text: &str| -> f64 { text.replace('_', "").parse().unwrap_or_else(|_| panic!("{expression}")) };
+    let value = match expression.trim_end_matches(')').split_once('(') {
+        // The engine has to know it as well.
+        None if expression.contains("RUN_STEP_SPACING") => RUN_STEP_SPACING.nanos() as f64 / 1e9,
+        None => number(expression),
+        Some((unit, value)) => {
+            number(value)
+                * match unit {
+                    "millis" | "ppb" => 0.001,
+                    "seconds" | "ppm" => 1.0,
+                    "hours" => 3_600.0,
+                    "days" => 86_400.0,
+                    "years" => 365.25 * 86_400.0,
+                    _ => panic!("{expression}: a unit that is not known here"),
+                }
+        }
+    };
     let scale = match unit {
         "years" => 365.25 * 86_400.0,
         "days" => 86_400.0,
@@ -374,11 +377,12 @@ fn the_manual_has_the_governors_table_as_it_is_compiled_in() {
         ("LEAP_SPACING", "days", "between two leap seconds"),
         ("FLOOR_BEHIND_LAST_GOOD", "h", "the floor is behind the last good time by"),
     ];
-    let constants = limits.matches("pub const ").count() - ["SECOND", "BUILD_TIME"].len();
+    let constants = limits.matches("pub const ").count() - ["BUILD_TIME"].len();
     assert_eq!(constants, rows.len(), "a row has no place in the manual");
     for (name, unit, label) in rows {
-        let value = limits.split(&format!("pub const {name}: i64 = ")).nth(1).expect(name);
-        let line = format!("{label}|{}", written(value.split(';').next().expect("its end"), unit));
+        let value = limits.split(&format!("pub const {name}: ")).nth(1).expect(name);
+        let value = value.split(';').next().and_then(|value| value.split_once(" = ")).expect(name).1;
+        let line = format!("{label}|{}", written(value, unit));
         assert!(page.lines().any(|found| found == line), "truechimerd.8 lacks: {line}");
     }
 }

@@ -9,6 +9,9 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
+/// Octets of the governor's record.
+const LENGTH: usize = ipc::governor_record::LENGTH as usize;
+
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -91,8 +94,8 @@ fn a130_a_lost_or_damaged_record_is_not_taken_for_a_first_start() {
     let losses: [Loss; 4] = [
         ("lost", |record| fs::remove_file(record).expect("ours")),
         ("lost", |record| fs::write(record, "").expect("ours")),
-        ("lost", |record| fs::write(record, [0; 1024]).expect("ours")),
-        ("damaged", |record| fs::write(record, [7; 1024]).expect("ours")),
+        ("lost", |record| fs::write(record, [0; LENGTH]).expect("ours")),
+        ("damaged", |record| fs::write(record, [7; LENGTH]).expect("ours")),
     ];
     for (word, lose) in losses {
         let setup = used("lost", &forger);

@@ -106,7 +106,7 @@ fn a_configuration_that_is_no_file_is_named_with_what_it_is() {
         }),
         ("points to nowhere, and ", |path| symlink("nowhere", path).expect("ours")),
         ("symbolic links in a circle; remove them", |path| symlink("truechimer.toml", path).expect("ours")),
-        ("isn't there; the service unit hides /root/no-such", |path| {
+        ("is not there; the service unit hides /root/no-such", |path| {
             symlink("/root/no-such/file", path).expect("ours");
         }),
     ];
@@ -172,7 +172,7 @@ fn a_configuration_that_others_can_change_is_refused_and_one_that_a_group_can_mo
     are_refused(&setup, &["owner nobody (65534)", "chown root:root"]);
     chown(&file, Some(0), Some(0)).expect("root may");
     give_to_nobody(setup.place().path());
-    are_refused(&setup, &["belongs to somebody else", "chown root:root"]);
+    are_refused(&setup, &["belongs to another user", "chown root:root"]);
 }
 
 /// A daemon that has corrected its clock once, so that it has state to lose.
@@ -209,7 +209,7 @@ const SET_ASIDE: [Wrong; 6] = [
         fs::remove_file(file).expect("ours");
         drop(UnixListener::bind(file).expect("ours"));
     }),
-    ("belongs to somebody else (owner nobody (65534)", |file| {
+    ("belongs to another user (owner nobody (65534)", |file| {
         mode(file, 0o600);
         give_to_nobody(file);
     }),
@@ -264,7 +264,7 @@ fn a_link_of_another_user_on_the_way_to_the_configuration_is_refused() {
     symlink("real.toml", &link).expect("ours");
     std::os::unix::fs::lchown(&link, Some(NOBODY), Some(NOBODY)).expect("root may");
     symlink("link.toml", &file).expect("ours");
-    are_refused(&setup, &["link.toml, a symbolic link that belongs to somebody else", "chown -h root:root"]);
+    are_refused(&setup, &["link.toml, a symbolic link that belongs to another user", "chown -h root:root"]);
     std::os::unix::fs::lchown(&link, Some(0), Some(0)).expect("root may");
     assert_eq!(setup.start().stop().code, Some(0));
 }
@@ -342,7 +342,7 @@ fn directories_in_wrong_hands_and_what_is_in_the_sockets_place_are_named_with_a_
         fs::rename(&directory, &elsewhere).expect("ours");
         refused(&setup, &["no such directory; make it"]);
         fs::write(&directory, "x").expect("ours");
-        refused(&setup, &["is not a directory; name one, or remove"]);
+        refused(&setup, &["is not a directory; name a directory, or remove"]);
         fs::remove_file(&directory).expect("ours");
         fs::rename(&elsewhere, &directory).expect("ours");
     }
@@ -366,7 +366,7 @@ fn a_start_that_fails_leaves_its_reason_with_the_service_manager() {
             mode(&setup.place().join("truechimer.toml"), 0o666);
             setup.clone()
         }),
-        ("truechimer-keeper-virtual can't be started", |setup| {
+        ("truechimer-keeper-virtual cannot be started", |setup| {
             setup.clone().with_argument("--programs").with_argument("/usr/share")
         }),
     ];
@@ -430,7 +430,7 @@ fn check_warns_of_roots_certificates_and_keys_that_their_readers_cannot_read() {
         assert!(is_said, "not {words:?}: {exit:?}");
     };
     for setup in [&server.setup, &client] {
-        assert!(!check(setup).log.contains("can't be used: "), "{:?}", check(setup));
+        assert!(!check(setup).log.contains("cannot be used: "), "{:?}", check(setup));
     }
     mode(server.trust.key(), 0);
     says(&server.setup, &["the key ", "mode 0000; chown truechimer-key"]);

@@ -10,7 +10,7 @@ use ipc::message::client::{
 };
 use ipc::message::exchange::{FromExchange, ToExchange};
 use ipc::message::key_service::{FromKeyService, ToKeyService};
-use ipc::message::launch::{LaunchPlan, ToLaunch};
+use ipc::message::launch::{FromLaunch, LaunchPlan, ToLaunch};
 use ipc::message::privileged::{Applied, ClockKind, ClockReading, FromPrivileged, ToPrivileged, Welcome};
 use ipc::message::server::{FromServer, ToServer};
 use ipc::process::{PerProcess, Process};
@@ -45,7 +45,7 @@ pub struct Bench {
     /// The double of the syslog daemon.
     pub syslog: UnixDatagram,
     /// The double of truechimerd.
-    launch: Link<FromPrivileged, ToLaunch>,
+    launch: Link<FromLaunch, ToLaunch>,
     pub privileged: Link<FromPrivileged, ToPrivileged>,
     /// The double of the client role.
     pub client: Link<FromClient, ToClient>,

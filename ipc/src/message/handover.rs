@@ -3,31 +3,26 @@
 
 use super::privileged::{ClockKind, Profile};
 use crate::codec::{Decode, Encode};
+use crate::governor_record::Record;
 use crate::process::PerProcess;
 use crate::units::Span;
 
 /// What the launch leaves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
 pub struct Handover {
     /// What is steered.
     pub clock: ClockKind,
-    /// Which column of the governor's table is in force.
-    pub profile: Profile,
-    /// Whether leap seconds may be armed.
-    pub leap_seconds: bool,
-    /// Largest run-time step asked for in the configuration.
-    pub run_step: Span,
-    /// `--approve-step`: one step of at most this size, ns; 0: none.
-    pub approved_step: i64,
+    /// What the configuration and the operator left open.
+    pub terms: Terms,
     /// The number of this boot.
     pub boot_id: [u8; 16],
-    /// Which record of the governor this run begins with.
+    /// What the governor begins with. The end of the audit log in it is where the log ends now.
+    pub record: Record,
+    /// Where that comes from.
     pub memory: Memory,
     /// Whether the audit log is what was written.
     pub integrity: LogIntegrity,
-    /// How many lines the audit log has had, and the hash of the last one.
-    pub audit: (u64, [u8; 32]),
     /// Process ids; 0: not started.
     pub processes: PerProcess<u32>,
     /// `--insecure`: no filter.
@@ -36,6 +31,20 @@ pub struct Handover {
     pub journal: bool,
     /// Open descriptors.
     pub descriptors: Descriptors,
+}
+
+/// What the configuration and the operator left open to the governor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
+pub struct Terms {
+    /// Which column of the governor's table is in force.
+    pub profile: Profile,
+    /// Whether leap seconds may be armed.
+    pub leap_seconds: bool,
+    /// Largest run-time step asked for in the configuration; the profile may allow less.
+    pub run_step: Span,
+    /// `--approve-step`: one step of at most this size.
+    pub approved_step: Option<Span>,
 }
 
 /// Numbers of descriptors that survive the exec, 3 or more.
@@ -50,6 +59,8 @@ pub struct Descriptors {
     pub record: i32,
     /// The audit log.
     pub audit: i32,
+    /// A timer that becomes readable when CLOCK_REALTIME is set.
+    pub set_clock: Option<i32>,
     /// A datagram socket that is connected to the service manager.
     pub notify: Option<i32>,
     /// The file of a virtual clock.

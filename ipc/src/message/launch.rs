@@ -2,7 +2,7 @@
 //!
 //! Order: the engine sends `Plan` (once); truechimerd starts the other processes; the engine receives the hello of each
 //! and sends `Hello` (once), its last message here. Then truechimerd becomes the keeper, whose `Welcome` is sent on the
-//! link for orders. Nothing is sent back on this link, and it ends with the launch.
+//! link for orders. The link ends with the launch.
 
 use super::privileged::Profile;
 use crate::address::Address;
@@ -41,6 +41,10 @@ pub enum ToLaunch {
     /// Last message, in place of what would come next: end the daemon with the exit code that belongs to this cause.
     Goodbye(Process),
 }
+
+/// truechimerd to engine: nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum FromLaunch {}
 
 /// What the configuration file asks of the launch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]

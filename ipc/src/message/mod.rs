@@ -2,7 +2,7 @@
 //!
 //! | link | enum out | enum back |
 //! |---|---|---|
-//! | engine → truechimerd | [`launch::ToLaunch`] | |
+//! | engine → truechimerd | [`launch::ToLaunch`] | [`launch::FromLaunch`]: nothing |
 //! | truechimerd → keeper | [`handover::Handover`] | |
 //! | engine → keeper | [`privileged::ToPrivileged`] | [`privileged::FromPrivileged`] |
 //! | engine → network, client role | [`client::ToClient`] | [`client::FromClient`] |
@@ -97,6 +97,7 @@ macro_rules! message {
 
 message!(
     launch::ToLaunch,
+    launch::FromLaunch,
     handover::Handover,
     privileged::ToPrivileged,
     privileged::FromPrivileged,

@@ -140,6 +140,17 @@ fn a_packet_of_other_than_zero_behind_its_length_is_refused() {
 }
 
 #[test]
+fn the_link_of_the_launch_carries_nothing_back() {
+    // After the head of a record no octets are a message.
+    let head = &frame(0, &ToLaunch::Hello)[..6];
+    assert_eq!(decode::<FromLaunch>(head), Err(CodecError::Value));
+    for kind in 0..=255 {
+        let record = [head, &[kind, 0, 0, 0]].concat();
+        assert_eq!(decode::<FromLaunch>(&record), Err(CodecError::Value));
+    }
+}
+
+#[test]
 fn what_is_missing_of_a_confinement_is_said_in_words() {
     assert_eq!(Shortfall::NONE.to_string(), "");
     let some = Shortfall { namespaces: true, landlock: true, ..Shortfall::NONE };

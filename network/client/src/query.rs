@@ -109,7 +109,7 @@ impl Open {
             match report(&self.socket) {
                 Ok(Report::Left(stamp)) if self.t1.is_none() => {
                     let pair = Pair::read();
-                    let (t1, kind) = pair.settle(Some(stamp), self.own, self.own, pair.raw);
+                    let (t1, kind) = clock::settle(pair, Some(stamp), self.own, self.own, pair.raw);
                     self.t1 = Some((t1, kind));
                 }
                 Ok(Report::Trouble(trouble)) => self.doubt(of_trouble(trouble)),
@@ -161,7 +161,7 @@ impl Open {
             self.take_reports();
         }
         let (t1, _) = *self.t1.get_or_insert((self.own, Stamp::User));
-        let (t4, stamp) = Pair::read().settle(arrival.stamp, t1, own, own);
+        let (t4, stamp) = clock::settle(Pair::read(), arrival.stamp, t1, own, own);
         let (id, source) = (self.id, self.destination);
         let Some(left) = &mut self.candidates else {
             let (header, rejected) = (ReplyHeader::from(header), self.rejected);

@@ -53,7 +53,7 @@ impl Role {
 /// The rules of one role, and the filters that were compiled from them.
 #[derive(Debug)]
 pub struct RuleSet {
-    /// Every call that doesn't kill.
+    /// Every call that does not kill.
     pub rules: &'static [Rule],
     /// Installed in this order: the ones that answer with an error, then the one that kills.
     filters: &'static [&'static [sock_filter]],
@@ -130,7 +130,7 @@ impl RuleSet {
         self.filters.iter().try_for_each(|filter| install(filter))
     }
 
-    /// What the table says about a call; the filter is compared with it in tests.
+    /// The table's decision about a call; tests compare the filter with it.
     #[must_use]
     pub fn verdict(&self, number: i64, arguments: [u64; 6]) -> Verdict {
         let matching =

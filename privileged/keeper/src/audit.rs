@@ -1,8 +1,8 @@
-//! The audit log as it is written: one line for each change and each refusal. Its form is in [`ipc::audit_line`]; whether
-//! what stood in it before is whole the launch has looked at.
+//! The audit log as it is written: one line for each change and each refusal. Its form is in [`ipc::audit_line`]; the
+//! launch has checked what was written before.
 
 use core::fmt::{self, Write};
-use ipc::audit_line::{LINE, TEXT, finish, place};
+use ipc::audit_line::{End, LINE, TEXT, finish, place};
 use ipc::calendar::Rfc3339;
 use ipc::units::{RawInstant, WallTime};
 use std::fs::File;
@@ -13,14 +13,13 @@ use std::os::unix::fs::FileExt;
 #[derive(Debug)]
 pub struct Audit {
     file: File,
-    next: u64,
-    hash: [u8; 32],
+    end: End,
 }
 
 impl Audit {
-    /// Continues after this number of lines, the last of which has this hash.
-    pub fn after(file: File, (next, hash): (u64, [u8; 32])) -> Self {
-        Self { file, next, hash }
+    /// Continues after this end.
+    pub fn after(file: File, end: End) -> Self {
+        Self { file, end }
     }
 
     /// Appends one line. Text beyond its width is cut.
@@ -29,17 +28,16 @@ impl Audit {
     /// The file's error; the chain continues from the last written line.
     pub fn append(&mut self, wall: WallTime, raw: RawInstant, words: fmt::Arguments<'_>) -> io::Result<()> {
         let mut line = Line { octets: [b' '; LINE], used: 0 };
-        let _ = write!(line, "sequence={} at={} raw={} {words}", self.next, Rfc3339(wall), raw.nanos());
-        let hash = finish(&mut line.octets, &self.hash);
-        self.file.write_all_at(&line.octets, place(self.next))?;
-        self.next += 1;
-        self.hash = hash;
+        let _ = write!(line, "sequence={} at={} raw={} {words}", self.end.lines, Rfc3339(wall), raw.nanos());
+        let hash = finish(&mut line.octets, &self.end.hash);
+        self.file.write_all_at(&line.octets, place(self.end.lines))?;
+        self.end = End { lines: self.end.lines + 1, hash };
         Ok(())
     }
 
-    /// For the governor's record: how many lines there are, and the last one's hash.
-    pub fn end(&self) -> (u64, [u8; 32]) {
-        (self.next, self.hash)
+    /// For the governor's record.
+    pub fn end(&self) -> End {
+        self.end
     }
 }
 

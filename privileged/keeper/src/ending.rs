@@ -3,6 +3,7 @@
 use crate::kernel;
 use ipc::process::Process;
 use ipc::text::escape;
+use ipc::units::Span;
 use std::fmt;
 use std::io::Write;
 use std::os::fd::AsFd;
@@ -11,13 +12,13 @@ use std::sync::OnceLock;
 /// Why the daemon ends.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Ending {
-    /// SIGTERM or SIGINT; with `--check`: the configuration is in order.
+    /// SIGTERM or SIGINT; with `--check`: the configuration is valid.
     Asked,
     /// Something that should not happen.
     Internal(String),
     /// The engine is gone, cannot continue, or violated the protocol.
     Engine(String),
-    /// Another process is gone or broke the protocol, says the engine.
+    /// Another process is gone or broke the protocol, according to the engine.
     Lost(Process),
     /// An address cannot be bound.
     Bind(String),
@@ -55,8 +56,8 @@ impl Ending {
 impl From<Process> for Ending {
     fn from(lost: Process) -> Self {
         match lost {
-            Process::Engine => Ending::Engine("it says that it can't go on".into()),
-            Process::Privileged => Ending::Engine("it says that this process is gone".into()),
+            Process::Engine => Ending::Engine("it reports that it cannot continue".into()),
+            Process::Privileged => Ending::Engine("it reports that this process is gone".into()),
             process => Ending::Lost(process),
         }
     }
@@ -103,7 +104,7 @@ pub fn say(severity: u8, text: &dyn fmt::Display) {
     let priority = if is_reader { format!("<{severity}>") } else { String::new() };
     let line = format!("{priority}truechimerd: {}\n", escape(&text.to_string()));
     let mut stderr = std::io::stderr();
-    if kernel::wait([stderr.as_fd()], libc::POLLOUT, 0).is_ok_and(|[has_room]| has_room) {
+    if kernel::wait([(stderr.as_fd(), libc::POLLOUT)], Span::ZERO).is_ok_and(|[has_room]| has_room) {
         let _ = stderr.write(line.as_bytes());
     }
 }

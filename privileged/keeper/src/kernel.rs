@@ -1,5 +1,6 @@
 //! System calls without a safe wrapper in the standard library. This file contains the crate's unsafe code.
 
+use ipc::units::Span;
 use libc::{c_int, c_long, c_ulong};
 use std::fmt;
 use std::io;
@@ -29,38 +30,17 @@ fn checked(outcome: c_long) -> Result<c_long, Errno> {
     if outcome < 0 { Err(io::Error::last_os_error().into()) } else { Ok(outcome) }
 }
 
-/// One of the kernel's clocks, ns. A clock that cannot be read yields 0: every order is then refused.
-pub fn nanos(clock: libc::clockid_t) -> i64 {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: the pointer is to a live timespec that the call fills.
-    let outcome = unsafe { libc::clock_gettime(clock, &raw mut time) };
-    if outcome < 0 { 0 } else { time.tv_sec.saturating_mul(1_000_000_000).saturating_add(time.tv_nsec) }
-}
-
-/// Waits until one of the descriptors has `events` (or an error), for at most the given nanoseconds, and returns which.
+/// Waits until one of the descriptors is ready for its events (POLLIN, POLLOUT) or has an error, for at most this
+/// time, and returns which are.
 ///
 /// # Errors
 /// The error of the failed system call. An interruption by a signal is not an error; no descriptor is ready then.
 pub fn wait<const N: usize>(
-    fds: [BorrowedFd<'_>; N],
-    events: libc::c_short,
-    nanos: i64,
+    asked: [(BorrowedFd<'_>, libc::c_short); N],
+    limit: Span,
 ) -> Result<[bool; N], Errno> {
-    poll(fds.map(|fd| libc::pollfd { fd: fd.as_raw_fd(), events, revents: 0 }), nanos)
-}
-
-/// Waits until there is room to write to the one, or something to read from the other.
-///
-/// # Errors
-/// As [`wait`].
-pub fn wait_for_room(room: BorrowedFd<'_>, input: BorrowedFd<'_>, nanos: i64) -> Result<[bool; 2], Errno> {
-    let polled = |fd: BorrowedFd<'_>, events| libc::pollfd { fd: fd.as_raw_fd(), events, revents: 0 };
-    poll([polled(room, libc::POLLOUT), polled(input, libc::POLLIN)], nanos)
-}
-
-fn poll<const N: usize>(mut polled: [libc::pollfd; N], nanos: i64) -> Result<[bool; N], Errno> {
-    let nanos = nanos.max(0);
-    let limit = libc::timespec { tv_sec: nanos / 1_000_000_000, tv_nsec: nanos % 1_000_000_000 };
+    let mut polled = asked.map(|(fd, events)| libc::pollfd { fd: fd.as_raw_fd(), events, revents: 0 });
+    let limit = libc::timespec { tv_sec: limit.seconds(), tv_nsec: limit.nanos() % 1_000_000_000 };
     // SAFETY: `polled` has N elements that the call reads and fills, `limit` is only read, and both live until it returns.
     let outcome =
         unsafe { libc::ppoll(polled.as_mut_ptr(), N as libc::nfds_t, &raw const limit, std::ptr::null()) };
@@ -69,27 +49,6 @@ fn poll<const N: usize>(mut polled: [libc::pollfd; N], nanos: i64) -> Result<[bo
         Err(Errno(libc::EINTR)) => Ok([false; N]),
         Err(errno) => Err(errno),
     }
-}
-
-/// A timer that never fires, but becomes readable when CLOCK_REALTIME is set.
-///
-/// # Errors
-/// The error of the failed system call.
-pub fn timer_for_a_set_clock() -> Result<OwnedFd, Errno> {
-    // SAFETY: the call takes numbers only.
-    let timer = unsafe { libc::timerfd_create(libc::CLOCK_REALTIME, libc::TFD_CLOEXEC | libc::TFD_NONBLOCK) };
-    checked(c_long::from(timer))?;
-    // SAFETY: the kernel has just opened it, so nothing else owns it.
-    let timer = unsafe { OwnedFd::from_raw_fd(timer) };
-    let never = libc::itimerspec {
-        it_interval: libc::timespec { tv_sec: 0, tv_nsec: 0 },
-        it_value: libc::timespec { tv_sec: i64::from(u32::MAX), tv_nsec: 0 },
-    };
-    let flags = libc::TFD_TIMER_ABSTIME | libc::TFD_TIMER_CANCEL_ON_SET;
-    // SAFETY: `never` is only read and lives until the call returns; no old value is asked for.
-    let outcome =
-        unsafe { libc::timerfd_settime(timer.as_raw_fd(), flags, &raw const never, std::ptr::null_mut()) };
-    checked(c_long::from(outcome)).map(|_| timer)
 }
 
 /// The state of a child process.

@@ -2,12 +2,12 @@
 //! them, carries them out and answers.
 //!
 //! ```text
-//!   start      what the launch left, and the last lock-down
+//!   start      takes over from the launch, and the last lock-down
 //!   keeper     the loop
-//!   governor   what may be done to a clock: limits, record, budget, judgement (pure)
-//!   clock      what a clock can do, and the kernel's
+//!   governor   what may be done to a clock: limits, band, budget, judgement (pure)
+//!   clock      the interface of a clock, and the kernel's
 //!   audit      each change and each refusal, in a chain of lines
-//!   signals    what it is asked to do, and which process has ended
+//!   signals    requests by signal, and which process has ended
 //!   notify     the service manager; condition: the sentence for it
 //!   ending     one sentence and one exit code for each cause
 //!   kernel     the calls that the standard library has no safe form of
@@ -17,7 +17,7 @@
 //! timer, and writes record, audit log, service manager socket and standard error. It opens nothing and parses no
 //! configuration, packet or text; the frames that it reads have fixed sizes and ranges.
 //!
-//! The launch (truechimerd) shares endings, signals, the service manager and the record format with it. The simulator
+//! The launch (truechimerd) shares endings, signals and the service manager with it. The simulator
 //! uses the governor alone.
 
 pub mod audit;

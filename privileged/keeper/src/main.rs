@@ -8,6 +8,6 @@ use keeper::start::keep;
 fn main() {
     keep(Role::Privileged, |_, _| {
         KernelClock::take()
-            .map_err(|errno| Ending::NoClockControl(format!("the clock can't be steered: {errno}")))
+            .map_err(|errno| Ending::NoClockControl(format!("the clock cannot be steered: {errno}")))
     })
 }

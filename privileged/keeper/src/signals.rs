@@ -5,8 +5,10 @@
 //! a check, and an ended process stays unreaped until all of them are queried at the end.
 
 use crate::ending::say;
-use crate::kernel::{self, Child, nanos};
+use crate::kernel::{self, Child};
 use ipc::process::{PerProcess, Process};
+use ipc::units::Span;
+use ipc_clock::raw;
 use std::fmt;
 use std::fs::File;
 use std::io::Read;
@@ -66,15 +68,15 @@ impl Death {
 }
 
 /// Logs which process died first: one that was killed did not follow another, one that exited may have. Waits at most
-/// `timeout` nanoseconds for a death that the kernel has not reported yet. `processes` has all pids; 0 if there is no
+/// `timeout` for a death that the kernel has not reported yet. `processes` has all pids; 0 if there is no
 /// such process.
-pub fn tell_death(signals: &File, processes: &PerProcess<u32>, timeout: i64) {
-    let started = nanos(libc::CLOCK_MONOTONIC);
+pub fn tell_death(signals: &File, processes: &PerProcess<u32>, timeout: Span) {
+    let started = raw();
     let death = loop {
         let dead: Vec<Death> = others(processes).filter_map(dead).collect();
         let killed = dead.iter().find(|death| death.end.is_err()).copied();
-        let left = timeout - (nanos(libc::CLOCK_MONOTONIC) - started);
-        if killed.is_some() || left <= 0 {
+        let left = timeout.less(raw().elapsed_since(started));
+        if killed.is_some() || left == Span::ZERO {
             break killed.or_else(|| dead.into_iter().find(Death::is_news));
         }
         wait_for_signal(signals, left);
@@ -84,16 +86,16 @@ pub fn tell_death(signals: &File, processes: &PerProcess<u32>, timeout: i64) {
     }
 }
 
-/// Waits until all processes have ended, for at most `timeout` nanoseconds, and returns the names of those still
+/// Waits until all processes have ended, for at most `timeout`, and returns the names of those still
 /// running. A process whose link is closed may still exist while the kernel tears down its namespaces, and a service
 /// manager that finds it then kills it and logs that.
-pub fn await_ends(signals: &File, processes: &PerProcess<u32>, timeout: i64) -> Vec<&'static str> {
-    let started = nanos(libc::CLOCK_MONOTONIC);
+pub fn await_ends(signals: &File, processes: &PerProcess<u32>, timeout: Span) -> Vec<&'static str> {
+    let started = raw();
     loop {
         let running = others(processes).filter(|(_, pid)| kernel::child(*pid) == Child::Runs);
         let left: Vec<_> = running.map(|(process, _)| process.title()).collect();
-        let rest = timeout - (nanos(libc::CLOCK_MONOTONIC) - started);
-        if left.is_empty() || rest <= 0 {
+        let rest = timeout.less(raw().elapsed_since(started));
+        if left.is_empty() || rest == Span::ZERO {
             return left;
         }
         wait_for_signal(signals, rest);
@@ -101,9 +103,9 @@ pub fn await_ends(signals: &File, processes: &PerProcess<u32>, timeout: i64) -> 
 }
 
 /// Logs which processes did not end within this time.
-pub fn tell_left(left: &[&str], timeout: i64) {
+pub fn tell_left(left: &[&str], timeout: Span) {
     for name in left {
-        say(4, &format_args!("{name} did not end within {} ms", timeout / 1_000_000));
+        say(4, &format_args!("{name} did not end within {} ms", timeout.nanos() / 1_000_000));
     }
 }
 
@@ -115,11 +117,11 @@ fn others(processes: &PerProcess<u32>) -> impl Iterator<Item = (Process, u32)> {
         .filter(|(process, _)| *process != Process::Privileged)
 }
 
-/// Takes the pending signals and waits for more, for at most `timeout` nanoseconds and at most 10 ms: a second SIGCHLD
+/// Takes the pending signals and waits for more, for at most `timeout` and at most 10 ms: a second SIGCHLD
 /// merges with the first while that is pending.
-fn wait_for_signal(signals: &File, timeout: i64) {
+fn wait_for_signal(signals: &File, timeout: Span) {
     while caught(signals).is_some() {}
-    let _ = kernel::wait([signals.as_fd()], libc::POLLIN, timeout.min(10_000_000));
+    let _ = kernel::wait([(signals.as_fd(), libc::POLLIN)], timeout.min(Span::from_millis(10)));
 }
 
 /// How this process ended, if it has.
@@ -174,11 +176,11 @@ mod tests {
         let signals = catch();
         let mut all = PerProcess::default();
         (all[Process::Privileged], all[Process::Engine]) = (1, short.id());
-        assert!(await_ends(&signals, &all, 60_000_000_000).is_empty());
+        assert!(await_ends(&signals, &all, Span::from_secs(60)).is_empty());
         all[Process::KeyHolder] = long.id();
-        assert_eq!(await_ends(&signals, &all, 1_000_000), ["the key holder"]);
+        assert_eq!(await_ends(&signals, &all, Span::from_millis(1)), ["the key holder"]);
         long.kill().unwrap();
-        assert!(await_ends(&signals, &all, 60_000_000_000).is_empty());
+        assert!(await_ends(&signals, &all, Span::from_secs(60)).is_empty());
         let _ = (short.wait(), long.wait());
     }
 

@@ -4,19 +4,18 @@
 use crate::audit::Audit;
 use crate::clock::Clock;
 use crate::ending::{Ending, for_the_journal, say};
-use crate::governor::record::{Record, SLOT};
-use crate::governor::{Governor, Terms, limits};
-use crate::keeper::{Keeper, moment};
-use crate::kernel::{self, Errno};
+use crate::governor::{Governor, Moment};
+use crate::keeper::{Course, Keeper, moment};
+use crate::kernel;
 use crate::notify::Notify;
 use filters::{Role, RuleSet};
 use ipc::CodecError;
-use ipc::message::handover::{Handover, Memory};
-use ipc::message::privileged::{ClockKind, ClockReading, Welcome};
+use ipc::message::handover::Handover;
+use ipc::message::privileged::ClockKind;
 use ipc_link::Link;
 use std::fs::File;
 use std::io::Read;
-use std::os::unix::fs::FileExt;
+use std::os::fd::OwnedFd;
 
 /// Takes over from the launch and runs until there is a reason to end. `take` opens the clock, from its kind and, for a
 /// virtual one, its file.
@@ -33,7 +32,7 @@ pub fn keep<C: Clock>(role: Role, take: impl FnOnce(ClockKind, Option<File>) -> 
     let notify = Notify::to(handover.descriptors.notify.and_then(kernel::given));
     end_on_panic(notify.clone());
     match take_over(role, &handover, notify.clone(), take) {
-        Ok((mut keeper, found)) => match begin(&mut keeper, &handover, found) {
+        Ok((mut keeper, found)) => match begin(&mut keeper, &handover, &found) {
             Ok(()) => keeper.run(),
             Err(ending) => keeper.end(ending),
         },
@@ -70,84 +69,39 @@ pub fn end_on_panic(notify: Notify) {
     }));
 }
 
-/// All steps up to the filter.
+/// All steps up to the filter; also the clock as it was found.
 fn take_over<C: Clock>(
     role: Role,
     handover: &Handover,
     notify: Notify,
     take: impl FnOnce(ClockKind, Option<File>) -> Result<C, Ending>,
-) -> Result<(Keeper<C>, ClockReading), Ending> {
-    let numbers = handover.descriptors;
-    let given = |number| {
+) -> Result<(Keeper<C>, Moment), Ending> {
+    let given = |number| -> Result<OwnedFd, Ending> {
         kernel::given(number).ok_or_else(|| Ending::Internal(format!("descriptor {number} is not open")))
     };
-    let clock = take(handover.clock, numbers.clock.map(given).transpose()?.map(File::from))?;
-    let (now, found) =
-        moment(&clock).map_err(|errno| Ending::Internal(format!("reading the clock: {errno}")))?;
-    let record_file = File::from(given(numbers.record)?);
-    let kept = Record::newest(&read_slots(&record_file));
-    if handover.memory == Memory::Resumed && kept.is_none() {
-        // The launch has read it, a moment ago.
-        return Err(Ending::Trouble("the governor's record can't be read any more; look at the disk".into()));
-    }
-    let begin = (handover.boot_id, now.boot, now.wall);
-    let record = Record::of(handover.memory, kept, limits::of(handover.profile), begin);
-    let terms = Terms {
-        profile: handover.profile,
-        run_step: handover.run_step.nanos(),
-        leap_seconds: handover.leap_seconds,
-        approved_step: handover.approved_step,
-    };
+    let file = |number| given(number).map(File::from);
+    let numbers = handover.descriptors;
+    let clock = take(handover.clock, numbers.clock.map(file).transpose()?)?;
+    let found = moment(&clock)?;
     let keeper = Keeper {
         link: Link::new(given(numbers.link)?),
-        governor: Governor::new(terms, record, handover.boot_id, now),
-        record_file,
-        audit: Audit::after(given(numbers.audit)?.into(), handover.audit),
-        notify,
-        signals: given(numbers.signals)?.into(),
-        processes: handover.processes,
-        set_clock: watch(clock.kind()),
         clock,
-        refusals: [(0, None); 32],
-        lived: None,
-        condition: None,
-        shown: None,
-        passed_on: (0, 0),
-        audit_failed: false,
-        told: None,
-        written: None,
-        unwritten_since: None,
+        governor: Governor::new(handover.terms, handover.record.clone(), handover.boot_id, found),
+        record_file: file(numbers.record)?,
+        audit: Audit::after(file(numbers.audit)?, handover.record.audit),
+        notify,
+        signals: file(numbers.signals)?,
+        processes: handover.processes,
+        set_clock: numbers.set_clock.map(file).transpose()?,
+        course: Course::default(),
     };
     lock_down(role, handover.insecure)?;
     Ok((keeper, found))
 }
 
-/// Both slots of the governor's record; an unreadable one counts as torn.
-pub fn read_slots(file: &File) -> [u8; 2 * SLOT] {
-    let mut slots = [0; 2 * SLOT];
-    for (slot, at) in slots.chunks_exact_mut(SLOT).zip([0, SLOT as u64]) {
-        match file.read_exact_at(slot, at) {
-            Err(error) if error.kind() != std::io::ErrorKind::UnexpectedEof => slot.fill(0xff),
-            _ => {}
-        }
-    }
-    slots
-}
-
-/// A descriptor that becomes readable when the kernel's clock is set.
-fn watch(kind: ClockKind) -> Option<File> {
-    if kind != ClockKind::Kernel {
-        return None;
-    }
-    let report = |errno: &Errno| {
-        say(4, &format_args!("no timer ({errno}): a clock set by others is noticed minutes later"));
-    };
-    kernel::timer_for_a_set_clock().inspect_err(report).ok().map(File::from)
-}
-
 fn lock_down(role: Role, insecure: bool) -> Result<(), Ending> {
     kernel::hold_only(role == Role::Privileged)
-        .map_err(|errno| Ending::Launch(format!("this process can't give up capabilities: {errno}")))?;
+        .map_err(|errno| Ending::Launch(format!("this process cannot give up capabilities: {errno}")))?;
     if insecure {
         return Ok(());
     }
@@ -155,47 +109,27 @@ fn lock_down(role: Role, insecure: bool) -> Result<(), Ending> {
 }
 
 /// Records the start of this run and sends the welcome.
-fn begin<C: Clock>(keeper: &mut Keeper<C>, handover: &Handover, found: ClockReading) -> Result<(), Ending> {
-    let (now, _) = moment(&keeper.clock).map_err(|errno| Ending::Internal(errno.to_string()))?;
-    // First, so that the log contains this run whatever happens later.
+fn begin<C: Clock>(keeper: &mut Keeper<C>, handover: &Handover, found: &Moment) -> Result<(), Ending> {
     if let Err(errno) = keeper.persist() {
         say(
             3,
             &format_args!(
-                "the governor's record can't be written ({errno}): no steps until it can; free some space or remount the \
+                "the governor's record cannot be written ({errno}): no steps until it can; free some space or remount the \
                  state directory"
             ),
         );
     }
-    let governor = &mut keeper.governor;
-    let (band_centre, band) = governor.band();
-    let welcome = Welcome {
-        epoch: governor.epoch(),
-        clock: keeper.clock.kind(),
-        found,
-        floor: governor.floor(),
-        latest: governor.latest(),
-        start_steps: governor.start_steps(&now),
-        base_frequency: governor.record().base,
-        band,
-        band_centre,
-        processes: keeper.processes,
-    };
-    let _ = keeper.audit.append(
-        now.wall,
-        now.raw,
-        format_args!(
-            "event=start version={} record={} log={} clock={:?} frequency={} budget_ns={} start_steps={} approved_ns={}",
-            env!("CARGO_PKG_VERSION"),
-            handover.memory.word(),
-            handover.integrity.word(),
-            welcome.clock,
-            found.frequency.scaled(),
-            governor.budget_left(),
-            welcome.start_steps,
-            handover.approved_step,
-        ),
-    );
-    governor.record().audit = keeper.audit.end();
+    let kind = keeper.clock.kind();
+    let welcome = keeper.governor.welcome(kind, found, keeper.processes);
+    keeper.write_down(format_args!(
+        "event=start version={} record={} log={} clock={kind:?} frequency={} budget_ns={} start_steps={} approved_ns={}",
+        env!("CARGO_PKG_VERSION"),
+        handover.memory.word(),
+        handover.integrity.word(),
+        found.clock.frequency.scaled(),
+        keeper.governor.budget_left().nanos(),
+        welcome.start_steps,
+        handover.terms.approved_step.map_or(0, |step| step.nanos()),
+    ));
     keeper.welcome(welcome)
 }

@@ -1,17 +1,11 @@
 //! The audit log at a start: where it ends, whether it is unaltered, and whether it contains granted orders.
 //! [`ipc::audit_line`] defines its format; the keeper appends to it.
 
-use ipc::audit_line::{LINE, LINES, TEXT, chain, parse, place, sequence};
+use ipc::audit_line::{End, LINE, LINES, TEXT, chain, parse, place, sequence};
 use ipc::message::handover::LogIntegrity;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
-
-/// How many lines there have been, and the hash of the last one.
-pub type End = (u64, [u8; 32]);
-
-/// The end of a log that has no line.
-pub const NOTHING: End = (0, [0; 32]);
 
 /// What is wrong with the log, for the administrator.
 pub fn message(integrity: LogIntegrity) -> Option<&'static str> {
@@ -34,7 +28,7 @@ pub fn resume(file: &File, known: End) -> (End, LogIntegrity) {
     let sequence_at = |slot: u64| -> Option<u64> {
         let mut text = [0; 32];
         file.read_exact_at(&mut text, slot * LINE as u64).ok()?;
-        // Another number in this place is what a line cut short left of two.
+        // Another number in this place is a mixture of two lines, left by a write that was cut short.
         sequence(&text).filter(|sequence| sequence % LINES == slot)
     };
     let last = match sequence_at(0) {
@@ -54,21 +48,21 @@ pub fn resume(file: &File, known: End) -> (End, LogIntegrity) {
         None => (1..LINES).filter_map(sequence_at).max(),
     };
     // At most one line was being written when the daemon ended; more invalid lines were altered.
-    let whole_line = |sequence: u64| Some((sequence + 1, read_whole(file, sequence)?));
+    let whole_line = |sequence: u64| Some(End { lines: sequence + 1, hash: read_whole(file, sequence)? });
     let end = last.filter(|last| *last < u64::MAX - LINES).and_then(|last| {
         let before = last.saturating_sub(LINES - 1)..=last;
         before.rev().find_map(whole_line)
     });
-    let (next, hash) = end.unwrap_or(NOTHING);
-    let is_known = if next == known.0 { hash == known.1 } else { next > known.0 };
+    let end = end.unwrap_or(End::NONE);
+    let is_known = end == known || end.lines > known.lines;
     let integrity = if !is_known {
         LogIntegrity::Cut
-    } else if has_gap(file, next) {
+    } else if has_gap(file, end.lines) {
         LogIntegrity::Altered
     } else {
         LogIntegrity::Whole
     };
-    ((next, hash), integrity)
+    (end, integrity)
 }
 
 /// The hash of the line with this number, if its text matches it. (A truncated line is followed by the rest of the
@@ -90,8 +84,8 @@ fn read_line(file: &File, sequence: u64) -> Option<([u8; LINE], [u8; 32])> {
     (found == sequence).then_some((line, hash))
 }
 
-/// Whether a line before the end `next` is missing or isn't the one that was hashed. It is looked for no further back than
-/// to a start that found the log not whole: that was said then.
+/// Whether a line before the end `next` is missing or is not the one that was hashed. The search ends at a
+/// start that found the log altered, since that start has reported it.
 fn has_gap(file: &File, next: u64) -> bool {
     let Some(last) = next.checked_sub(1) else {
         return holds_anything(file);
@@ -136,7 +130,7 @@ pub fn may_have_granted(file: &File) -> bool {
             Err(error) => return error.kind() != io::ErrorKind::UnexpectedEof,
         }
         let Some(found) = sequence(&line) else { continue };
-        // Others stood here before.
+        // Earlier lines were overwritten.
         if found != slot || !is_idle(&line[..TEXT]) {
             return true;
         }
@@ -151,12 +145,12 @@ fn is_idle(text: &[u8]) -> bool {
     match event {
         Some(b"start") => is_idle_start(words, text.contains(&0)),
         None | Some(b"stop" | b"refused" | b"foreign-step" | b"foreign-frequency" | b"resume") => true,
-        // Cut in the middle of the word.
+        // The line was cut within this word.
         Some(event) => event.contains(&0),
     }
 }
 
-/// Whether a start tells that nothing was granted before: its record was new, or kept beside a whole log. Any other
+/// Whether a start shows that nothing was granted before: its record was new, or kept beside a whole log. Any other
 /// start, and one beside a log that was cut, may have lost what was granted.
 fn is_idle_start<'a>(words: impl Iterator<Item = &'a [u8]>, is_cut: bool) -> bool {
     let (mut record, mut log) = (None, None);
@@ -197,7 +191,7 @@ mod tests {
     }
 
     fn open(file: &File) -> Audit {
-        after(file, resume(file, NOTHING).0)
+        after(file, resume(file, End::NONE).0)
     }
 
     #[test]
@@ -261,7 +255,7 @@ mod tests {
     fn a140_a_log_of_something_else_is_no_new_one() {
         let file = ring();
         file.write_all_at(&[0xff; 2 * LINE], 0).unwrap();
-        let record = NOTHING;
+        let record = End::NONE;
         assert_eq!(resume(&file, record).1, LogIntegrity::Altered);
         assert_eq!(resume(&ring(), record).1, LogIntegrity::Whole);
     }
@@ -296,7 +290,7 @@ mod tests {
             append(&mut audit, 1);
             let mut new = [0; LINE];
             file.read_exact_at(&mut new, place).unwrap();
-            // Of the last cuts only the hash tells: number, frame and line feed are in order.
+            // Only the hash shows the last of these cuts: number, frame and line feed are valid.
             for cut in [1, 10, 11, 12, 13, 14, 16, 45, 60, 200, TEXT, TEXT + 6, TEXT + 20, LINE - 2] {
                 let torn = [&new[..cut], &old[cut..]].concat();
                 file.write_all_at(&torn, place).unwrap();

@@ -7,10 +7,10 @@ use nix::sys::stat::{Mode, SFlag, fstatat};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Component, Path};
 
-/// How a directory is opened for what is done in it.
+/// How a directory is opened for use.
 const DIRECTORY: OFlag = OFlag::O_DIRECTORY.union(OFlag::O_RDONLY).union(OFlag::O_CLOEXEC);
 
-/// How it is opened on the way to the next one.
+/// How a directory is opened on the way to the next one.
 const STEP: OFlag = OFlag::O_PATH.union(OFlag::O_DIRECTORY).union(OFlag::O_NOFOLLOW).union(OFlag::O_CLOEXEC);
 
 /// Whether a system call is not available at all. Container filters return EPERM for unknown calls.
@@ -33,7 +33,7 @@ pub fn directory(path: &Path) -> Result<OwnedFd, Errno> {
 /// Opens or makes the file `name`, a single component, in this directory.
 ///
 /// # Errors
-/// The error of the failed system call; ELOOP for a symbolic link, EINVAL for what is no single name.
+/// The error of the failed system call; ELOOP for a symbolic link, EINVAL if `name` is not a single component.
 pub fn file(directory: BorrowedFd<'_>, name: &str) -> Result<OwnedFd, Errno> {
     if !is_single(name) {
         return Err(Errno::EINVAL);
@@ -57,7 +57,7 @@ fn is_single(name: &str) -> bool {
         && !name.contains('/')
 }
 
-/// Goes down from the root, or from the working directory for a relative path.
+/// Walks down from the root, or from the working directory for a relative path.
 fn walk(path: &Path) -> Result<OwnedFd, Errno> {
     if path.as_os_str().is_empty() {
         return Err(Errno::ENOENT);

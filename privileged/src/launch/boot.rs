@@ -1,10 +1,10 @@
-//! The number of this boot: budgets and the exception of an operator are for one.
+//! The number of this boot: start steps and an operator's approval hold for one boot.
 
 use keeper::ending::Ending;
 
 const FILE: &str = "/proc/sys/kernel/random/boot_id";
 
-/// Under a unit that hides that file (ProcSubset=pid) the service manager tells it.
+/// Under a unit that hides that file (ProcSubset=pid) the service manager passes it on.
 const VARIABLE: &str = "TRUECHIMER_BOOT_ID";
 
 /// Sixteen octets; the kernel's boot id is used if it can be read.

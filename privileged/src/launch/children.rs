@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-/// The processes, and the ends of their links that they haven't been given yet.
+/// The processes, and the ends of their links that they have not been given yet.
 #[derive(Debug)]
 pub struct Children {
     programs: PathBuf,
@@ -108,7 +108,7 @@ impl Children {
             given.word(&mut command, "syslog", syslog.as_fd());
         }
         if let Some(watchdog) = service_manager::watchdog() {
-            // Twice before it is missed; more often than once a second it isn't passed on.
+            // Twice before it is missed; more often than once a second it is not passed on.
             command.arg(format!("heartbeat={}", (watchdog / 3).clamp(1_000, 70_000)));
         }
         if super::journal::reads_stderr() {

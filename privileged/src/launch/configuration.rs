@@ -23,8 +23,8 @@ const EXAMPLE: &str = "the example in /usr/share/doc/truechimer is a start";
 /// Opens it.
 ///
 /// # Errors
-/// The path with the reason and the remedy: not there, not readable by owner and mode, no regular file, or in other
-/// hands than root's and those of the user that starts this program.
+/// The path with the reason and the remedy: not there, not readable by owner and mode, no regular file, or owned by
+/// another user than root and the one that starts this program.
 pub fn open(path: &Path) -> Result<File, Ending> {
     let walk = PathWalk::of(path);
     // Without waiting for the other end of a fifo.
@@ -46,13 +46,13 @@ pub fn open(path: &Path) -> Result<File, Ending> {
     Ok(file)
 }
 
-/// Says, for `--check`, what a start by the service unit won't see.
+/// Warns, for `--check`, of a path that the service unit hides.
 pub fn warn_of_hidden(what: &str, path: &Path) {
     if let Some((place, line)) = PathWalk::of(path).hidden() {
         say(
             4,
             &format_args!(
-                "{what} {} leads to {}, which the service unit hides ({line}): under systemd it can't be used; put it \
+                "{what} {} leads to {}, which the service unit hides ({line}): under systemd it cannot be used; put it \
                  elsewhere, such as /etc/truechimer",
                 path.display(),
                 place.display()
@@ -72,7 +72,7 @@ fn refused(path: &Path, walk: &PathWalk, errno: Errno) -> Ending {
         Errno::ENOENT => Some(missing(walk)),
         Errno::ELOOP => Some("leads through symbolic links in a circle; remove them".into()),
         Errno::ENOTDIR => walk.end().map(|(place, _)| {
-            format!("{} on its way is no directory; name a file that is there", place.display())
+            format!("{} on its way is not a directory; name a file that exists", place.display())
         }),
         Errno::ENXIO => Some(format!("is a socket or a device; name a regular file: {EXAMPLE}")),
         _ => None,
@@ -109,16 +109,16 @@ fn barred(path: &Path, walk: &PathWalk, errno: Errno) -> Option<String> {
 fn missing(walk: &PathWalk) -> String {
     let place = walk.broken.as_ref().map(|(place, _)| place.display().to_string()).unwrap_or_default();
     let hidden = walk.hidden().map(|(hidden, line)| {
-        format!("; the service unit hides {} ({line}), so it can't be there", hidden.display())
+        format!("; the service unit hides {} ({line}), so it cannot be there", hidden.display())
     });
     let hidden = hidden.unwrap_or_default();
     match &walk.link {
         Some((link, target)) => format!(
-            "{} points to {}, and {place} isn't there{hidden}; mend the link, or write the file: {EXAMPLE}",
+            "{} points to {}, and {place} is not there{hidden}; correct the link, or write the file: {EXAMPLE}",
             link.display(),
             target.display()
         ),
-        None => format!("{place} isn't there{hidden}; {EXAMPLE}"),
+        None => format!("{place} is not there{hidden}; {EXAMPLE}"),
     }
 }
 
@@ -132,7 +132,7 @@ fn judge_directories(path: &Path, walk: &PathWalk) -> Result<(), Ending> {
         return Err(wrong(
             path,
             &format!(
-                "leads through {link}, a symbolic link that belongs to somebody else ({seen}); chown -h root:root {link}"
+                "leads through {link}, a symbolic link that belongs to another user ({seen}); chown -h root:root {link}"
             ),
         ));
     }
@@ -147,7 +147,7 @@ fn judge_directories(path: &Path, walk: &PathWalk) -> Result<(), Ending> {
         seen.push(place);
         let Some((is_grave, why)) = fault(facts) else { continue };
         let message = format!(
-            "{} on the way to the configuration {why} ({}): who can put another file there sets the time; {}",
+            "{} on the way to the configuration {why} ({}): a user who can put another file there sets the time; {}",
             place.display(),
             owner_and_mode(facts),
             make_roots(place, facts, facts.st_mode & 0o7755)
@@ -162,10 +162,10 @@ fn judge_directories(path: &Path, walk: &PathWalk) -> Result<(), Ending> {
 
 /// What is wrong with a directory, and whether it must be refused.
 fn fault(facts: &FileStat) -> Option<(bool, &'static str)> {
-    // In a sticky one only owners rename and remove, and the owner of what is in it is judged by itself.
+    // In a sticky one only owners rename and remove, and the owner of each entry is checked separately.
     let is_open = |bit: u32| facts.st_mode & bit != 0 && facts.st_mode & 0o1000 == 0;
     if !diagnosis::is_ours(facts) {
-        Some((true, "belongs to somebody else"))
+        Some((true, "belongs to another user"))
     } else if is_open(0o002) {
         Some((true, "can be written by everybody"))
     } else if is_open(0o020) {

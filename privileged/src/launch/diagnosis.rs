@@ -77,14 +77,16 @@ pub fn explain(errno: Errno) -> String {
         Errno::ENOTDIR => {
             "a file is in the place of a directory on the way: remove it, or name another place"
         }
-        Errno::ENOENT => "the directory isn't there: make it with install -d, or name another place",
-        Errno::ELOOP => "a symbolic link on the way isn't followed: remove it, or name the real place",
+        Errno::ENOENT => "the directory is not there: make it with install -d, or name another place",
+        Errno::ELOOP => "a symbolic link on the way is not followed: remove it, or name the real place",
         Errno::ENXIO | Errno::ENODEV => "it is no regular file: remove it, or name another file",
         Errno::ENOTEMPTY | Errno::EEXIST => "a directory is in the way: remove it",
         Errno::EBUSY => "something is mounted there: unmount it, or name another place",
         Errno::ETXTBSY => "it is being run as a program: name another file",
         Errno::ENAMETOOLONG => "name a shorter path",
-        Errno::ENOMEM | Errno::ENFILE | Errno::EMFILE => "the host has no more to give at the moment",
+        Errno::ENOMEM | Errno::ENFILE | Errno::EMFILE => {
+            "the host is out of memory or descriptors at the moment"
+        }
         _ => "the kernel's log may say more (dmesg); or name another place",
     };
     format!("{}; {remedy}", errno.desc())

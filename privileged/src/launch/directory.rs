@@ -18,8 +18,8 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// For how long a lock is tried for before it is taken for that of another instance: longer than one that ends may wait
-/// for its processes.
+/// How long a lock is retried before another instance is assumed: longer than an ending instance may wait for its
+/// processes.
 const LOCK_PATIENCE: Duration = Duration::from_secs(4);
 const LOCK_PAUSE: Duration = Duration::from_millis(20);
 
@@ -28,11 +28,11 @@ const LOCK_PAUSE: Duration = Duration::from_millis(20);
 pub struct Directory {
     fd: OwnedFd,
     path: PathBuf,
-    /// A file in it may be new.
+    /// A file in it may be new, so the directory must be synchronised.
     grown: Cell<bool>,
 }
 
-/// A new file for the engine's record, readable by its owner alone. One that is there becomes `NAME.1`.
+/// A new file for the engine's record, readable only by its owner. An existing one becomes `NAME.1`.
 ///
 /// # Errors
 /// The path with the reason; those of [`Directory::open`] and [`Directory::file`].
@@ -60,11 +60,13 @@ impl Directory {
             let why = match errno {
                 Errno::ELOOP => "there is a symbolic link on the way; name the real directory".into(),
                 Errno::ENOENT => "no such directory; make it with install -d (the service unit does)".into(),
-                Errno::ENOTDIR => "is not a directory; name one, or remove what is in its place".into(),
+                Errno::ENOTDIR => {
+                    "is not a directory; name a directory, or remove the file in its place".into()
+                }
                 Errno::EACCES if geteuid().is_root() => match PathWalk::of(path).end() {
                     Some((place, facts)) => {
                         let remedy = make_roots(place, facts, 0o755);
-                        format!("{}, {}: not to be entered; {remedy}", place.display(), owner_and_mode(facts))
+                        format!("{}, {}: cannot be entered; {remedy}", place.display(), owner_and_mode(facts))
                     }
                     None => explain(errno),
                 },
@@ -80,8 +82,7 @@ impl Directory {
                 false => "belongs to neither root nor the user that starts truechimerd",
             };
             let (seen, remedy) = (owner_and_mode(&facts), make_roots(path, &facts, facts.st_mode & 0o755));
-            let why =
-                format!("{why} ({seen}); look whether what is in it is what you left there, then: {remedy}");
+            let why = format!("{why} ({seen}); check that its content is unchanged, then: {remedy}");
             return Err(Ending::Configuration(format!("{}: {why}", path.display())));
         }
         Ok(Self { fd, path: path.into(), grown: Cell::new(false) })
@@ -101,7 +102,7 @@ impl Directory {
         let facts = fstat(&fd).map_err(refused)?;
         if let Some(why) = kept::distrust(&facts) {
             let why = format!(
-                "{}/{name}: {why}, once more while it was opened; who changes it?",
+                "{}/{name}: {why}, again while it was opened; find the program that changes it",
                 self.path.display()
             );
             return Err(Ending::Configuration(why));
@@ -114,7 +115,7 @@ impl Directory {
         Ok(Kept { file, is_afresh })
     }
 
-    /// As [`Self::file`], for the engine; what a run without bounds left in it beyond them is cut off.
+    /// As [`Self::file`], for the engine; a file that a run without limits has left too long is cut to its limit.
     ///
     /// # Errors
     /// As there.
@@ -143,7 +144,7 @@ impl Directory {
     /// file can lock it. Returns the holder of the lock.
     ///
     /// # Errors
-    /// As [`Self::file`]; or that another instance has it.
+    /// As [`Self::file`]; or that another instance holds the lock.
     pub fn lock(&self) -> Result<OwnedFd, Ending> {
         let held = self.file("lock", 0, Secrecy::Mendable)?.file;
         self.hold(&held)?;
@@ -176,14 +177,14 @@ impl Directory {
         let path = self.path.display();
         match patiently(|| lock(file)) {
             Ok(()) => Ok(()),
-            // It may be on its way out, or an old one that waits for its disk.
+            // The other instance may be ending, or waiting for its disk.
             Err(Errno::EWOULDBLOCK) => {
                 Err(Ending::Trouble(format!("{path}: another truechimerd is using this directory")))
             }
             Err(errno) => Err(diagnosis::refused(
                 errno,
                 format!(
-                    "{path}: can't be locked against a second instance ({}); use a directory on a local file system",
+                    "{path}: cannot be locked against a second instance ({}); use a directory on a local file system",
                     errno.desc()
                 ),
             )),
@@ -200,7 +201,7 @@ impl Directory {
         };
         match unlinkat(&self.fd, name, UnlinkatFlags::NoRemoveDir) {
             Ok(()) | Err(Errno::ENOENT) => {}
-            // An empty one is not in use.
+            // An empty directory is not in use.
             Err(Errno::EISDIR) => {
                 unlinkat(&self.fd, name, UnlinkatFlags::RemoveDir).map_err(|_| wrong(Errno::EISDIR))?;
             }
@@ -224,13 +225,13 @@ impl Directory {
         if let Some(group) = group {
             let (owner, group) = (Some(Uid::current()), Some(Gid::from_raw(group)));
             let flags = nix::fcntl::AtFlags::AT_SYMLINK_NOFOLLOW;
-            // Without it fewer can ask, and nothing else is amiss.
+            // Without it fewer users can use chimerctl; nothing else depends on it.
             if let Err(errno) = fchownat(&self.fd, name, owner, group, flags) {
                 let why = errno.desc();
                 say(
                     4,
                     &format_args!(
-                        "{}/{name} can't be given to the group truechimer ({why}): only its owner can use chimerctl; \
+                        "{}/{name} cannot be given to the group truechimer ({why}): only its owner can use chimerctl; \
                      grant CAP_CHOWN",
                         self.path.display()
                     ),
@@ -264,7 +265,7 @@ fn allocate(file: &File, size: u64, length: u64) -> Result<(), Errno> {
     Ok(())
 }
 
-/// Tries for a lock for a moment: an instance that ends still has it, and so has a process that a killed one was just
+/// Retries a lock for a moment: an ending instance still holds it, and so does a process that a killed instance was just
 /// starting, until its first instruction.
 fn patiently(mut take: impl FnMut() -> Result<(), Errno>) -> Result<(), Errno> {
     let begun = Instant::now();
@@ -277,7 +278,7 @@ fn patiently(mut take: impl FnMut() -> Result<(), Errno>) -> Result<(), Errno> {
 }
 
 fn flock(fd: &impl AsRawFd) -> Result<(), Errno> {
-    #[allow(deprecated, reason = "the wrapper that isn't would unlock when it is dropped")]
+    #[allow(deprecated, reason = "the newer wrapper would unlock when it is dropped")]
     nix::fcntl::flock(fd.as_raw_fd(), FlockArg::LockExclusiveNonblock)
 }
 

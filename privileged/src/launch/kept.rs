@@ -15,21 +15,21 @@ use std::fs::File;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::path::Path;
 
-/// What a file is called that was moved aside: its name with this behind it. There is one of each at most.
+/// The suffix of a file that was moved aside. There is at most one for each name.
 const ASIDE: &str = ".distrusted";
 
-/// How many directories can have been moved aside from one name.
+/// The most directories that can be moved aside from one name.
 const MOST_ASIDE: u32 = 9;
 
-/// Readable and writable by its owner alone.
+/// Readable and writable only by its owner.
 const OURS: u32 = 0o600;
 
-/// What it means that others could read a file.
+/// The consequence if others could read a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Secrecy {
-    /// Its mode is mended.
+    /// Its mode is corrected.
     Mendable,
-    /// It holds keys, which are to be used no more, nor kept.
+    /// It holds keys: they are no longer used, and are deleted.
     Lost,
 }
 
@@ -38,11 +38,11 @@ pub enum Secrecy {
 pub struct Kept {
     /// The file.
     pub file: File,
-    /// What was there couldn't be trusted: it is new, and that is no first start.
+    /// The file that was there is not trusted. This one is new, which does not mean a first start.
     pub is_afresh: bool,
 }
 
-/// Why an open file isn't one that this process alone can have written and read; none: it is.
+/// Why another user may have written or read an open file; `None` if none can.
 pub fn distrust(facts: &FileStat) -> Option<String> {
     let is_private = facts.st_mode & 0o7777 == OURS;
     taint(facts)
@@ -54,7 +54,7 @@ fn taint(facts: &FileStat) -> Option<String> {
     if kind(facts) != SFlag::S_IFREG {
         Some(format!("is {} and not a regular file", noun(facts)))
     } else if !is_ours(facts) {
-        Some(format!("belongs to somebody else ({})", owner_and_mode(facts)))
+        Some(format!("belongs to another user ({})", owner_and_mode(facts)))
     } else if facts.st_mode & 0o022 != 0 {
         Some(format!("could be written by others ({})", owner_and_mode(facts)))
     } else if facts.st_nlink != 1 {
@@ -64,8 +64,8 @@ fn taint(facts: &FileStat) -> Option<String> {
     }
 }
 
-/// Makes the file of this name one that can be trusted, or absent; true where something was moved aside. `path` is the
-/// directory's, for sentences.
+/// Makes the file of this name one that can be trusted, or absent; true if a file was moved aside. `path` is the
+/// directory's, for messages.
 ///
 /// # Errors
 /// A symbolic link; a file owned by root if another user starts the daemon; an error of the kernel.
@@ -73,11 +73,11 @@ pub fn prepare(directory: BorrowedFd<'_>, path: &Path, name: &str, secrecy: Secr
     let full = path.join(name);
     let wrong = |why: &str| Ending::Configuration(format!("{}: {why}", full.display()));
     let refused = |errno: Errno| diagnosis::refused(errno, format!("{}: {}", full.display(), explain(errno)));
-    // Only looked at: this neither waits for a fifo nor wakes a device, and needs no right to the file.
+    // O_PATH: this neither waits for a fifo nor wakes a device, and needs no access to the file.
     let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     let found = match openat(directory, name, flags, Mode::empty()) {
         Ok(found) => found,
-        // Also a name that is none: opening it says so.
+        // Also if the name is invalid: the open reports it.
         Err(Errno::ENOENT | Errno::ENOTDIR) => return Ok(false),
         Err(errno) => return Err(refused(errno)),
     };
@@ -99,11 +99,11 @@ pub fn prepare(directory: BorrowedFd<'_>, path: &Path, name: &str, secrecy: Secr
     if let Some(why) = taint(&facts).or(could_be_read) {
         let where_to = set_aside(directory, name, secrecy == Secrecy::Lost && kind(&facts) != SFlag::S_IFDIR)
             .map_err(refused)?;
-        say(4, &format_args!("{} {why}: {where_to}, and begun afresh", full.display()));
+        say(4, &format_args!("{} {why}: {where_to}, and a new one is begun", full.display()));
         return Ok(true);
     }
     if distrust(&facts).is_some() {
-        // The very file that was looked at, whatever its name is by now.
+        // The same file, even if its name has changed meanwhile.
         let pinned = format!("/proc/self/fd/{}", found.as_raw_fd());
         let mode = Mode::from_bits_truncate(OURS);
         fchmodat(AT_FDCWD, pinned.as_str(), mode, FchmodatFlags::FollowSymlink).map_err(|errno| {
@@ -116,7 +116,7 @@ pub fn prepare(directory: BorrowedFd<'_>, path: &Path, name: &str, secrecy: Secr
     Ok(false)
 }
 
-/// Takes what has this name out of the way, and says where to.
+/// Moves the file of this name aside, and logs its new name.
 fn set_aside(directory: BorrowedFd<'_>, name: &str, is_secret: bool) -> Result<String, Errno> {
     if is_secret {
         unlinkat(directory, name, UnlinkatFlags::NoRemoveDir)?;
@@ -124,7 +124,7 @@ fn set_aside(directory: BorrowedFd<'_>, name: &str, is_secret: bool) -> Result<S
     }
     let to = |aside: String| move_to(directory, name, aside);
     let first = to(format!("{name}{ASIDE}"));
-    // A directory that holds something is there already.
+    // A non-empty directory has that name already.
     (2..=MOST_ASIDE).fold(first, |moved, number| match moved {
         Err(Errno::ENOTEMPTY | Errno::EEXIST) => to(format!("{name}{ASIDE}.{number}")),
         moved => moved,
@@ -133,7 +133,7 @@ fn set_aside(directory: BorrowedFd<'_>, name: &str, is_secret: bool) -> Result<S
 
 fn move_to(directory: BorrowedFd<'_>, name: &str, aside: String) -> Result<String, Errno> {
     match renameat(directory, name, directory, aside.as_str()) {
-        // What was moved there before is of another kind, or a directory that holds something.
+        // The one moved there before is of another kind, or a non-empty directory.
         Err(Errno::EISDIR) => {
             unlinkat(directory, name, UnlinkatFlags::NoRemoveDir).map(|()| "removed".into())
         }

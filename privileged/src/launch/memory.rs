@@ -2,30 +2,42 @@
 //! prevents a start.
 
 use super::audit_log;
+use ipc::governor_record::{LENGTH, PLACES, Record, SLOT};
 use ipc::message::handover::Memory;
+use ipc::message::privileged::Profile;
 use keeper::ending::say;
-use keeper::governor::record::{Record, SLOT};
-use keeper::start::read_slots;
+use keeper::governor::limits;
 use nix::errno::Errno;
 use std::fs::File;
+use std::io::ErrorKind;
 use std::os::unix::fs::FileExt;
 
 /// What [`Record::spent`] leaves, for the administrator.
 const SPENT: &str = "budgets start empty: no start step in this boot and no resume step for 24 h; the phase budget of a day is \
-                     back after 24 h, and for 30 days that of the month lacks one day's part; what somebody else does to \
-                     the clock is still undone; restore the file, or start once with --new-record, if that is too little";
+                     back after 24 h, and for 30 days that of the month lacks one day's part; changes of the clock by other \
+                     programs are still undone; if that is too little, restore the file, or start once with --new-record";
 
-/// Reads both slots and, if neither is valid, the audit log. It counts as a first start only if no line of the log
-/// grants anything.
-fn judge(slots: &[u8; 2 * SLOT], may_have_granted: impl FnOnce() -> bool) -> Memory {
-    let (first, second) = slots.split_at(SLOT);
-    let is_empty = |slot: &[u8]| slot.iter().all(|octet| *octet == 0);
-    match (is_empty(first), is_empty(second)) {
-        _ if Record::newest(slots).is_some() => Memory::Resumed,
-        (false, false) => Memory::Damaged,
-        // Also a first write that was cut short: before it nothing can have been granted.
-        _ if may_have_granted() => Memory::Lost,
-        _ => Memory::FirstStart,
+/// Both slots of the governor's record; an unreadable one counts as torn.
+fn read_slots(file: &File) -> [[u8; SLOT]; 2] {
+    PLACES.map(|place| {
+        let mut slot = [0; SLOT];
+        match file.read_exact_at(&mut slot, place) {
+            Err(error) if error.kind() != ErrorKind::UnexpectedEof => [0xff; SLOT],
+            _ => slot,
+        }
+    })
+}
+
+/// Without a valid slot the audit log decides: it is a first start only if no line of the log grants anything.
+fn judge(slots: &[[u8; SLOT]; 2], may_have_granted: impl FnOnce() -> bool) -> Memory {
+    let is_written = |slot: &[u8; SLOT]| slot.iter().any(|octet| *octet != 0);
+    if slots.iter().all(is_written) {
+        Memory::Damaged
+    } else if may_have_granted() {
+        Memory::Lost
+    } else {
+        // Also a first write that was cut short: nothing can have been granted before it.
+        Memory::FirstStart
     }
 }
 
@@ -33,25 +45,43 @@ fn judge(slots: &[u8; 2 * SLOT], may_have_granted: impl FnOnce() -> bool) -> Mem
 fn message(memory: Memory) -> Option<&'static str> {
     match memory {
         Memory::Lost => Some("the governor's record is lost although this is not the first start"),
-        Memory::Damaged => Some("the governor's record is damaged"),
+        Memory::Damaged => Some("the governor's record is damaged, or of another version of truechimer"),
         Memory::FirstStart | Memory::Resumed | Memory::NewByOperator => None,
     }
 }
 
-/// Which record this run begins with, and the newer whole one of the file. Where it or the audit log was set aside, its
-/// absence is no first start.
-pub fn recall(file: &File, audit: &File, forget: bool, is_distrusted: bool) -> (Memory, Option<Record>) {
+/// How the record of a run is found.
+pub struct Circumstances {
+    /// `--new-record`.
+    pub forget: bool,
+    /// The record or the audit log was set aside: its absence does not mean that this is a first start.
+    pub is_distrusted: bool,
+    /// Which column of the table is in force.
+    pub profile: Profile,
+    /// The number of this boot.
+    pub boot_id: [u8; 16],
+}
+
+/// The record that this run begins with, and where it comes from.
+pub fn recall(file: &File, audit: &File, of: &Circumstances) -> (Memory, Record) {
     let slots = read_slots(file);
-    let kept = Record::newest(&slots);
-    let memory = match forget {
-        true => Memory::NewByOperator,
-        false if is_distrusted && kept.is_none() => Memory::Lost,
-        false => judge(&slots, || audit_log::may_have_granted(audit)),
+    let kept = Record::newest(&slots).filter(|_| !of.forget);
+    let memory = match &kept {
+        _ if of.forget => Memory::NewByOperator,
+        Some(_) => Memory::Resumed,
+        None if of.is_distrusted => Memory::Lost,
+        None => judge(&slots, || audit_log::may_have_granted(audit)),
     };
     if let Some(message) = message(memory) {
         say(3, &format_args!("{message}: {SPENT}"));
     }
-    (memory, kept)
+    let now = ipc_clock::boot();
+    let day = limits::of(of.profile).phase_day;
+    let record = kept.unwrap_or_else(|| match memory {
+        Memory::FirstStart | Memory::NewByOperator => Record::born(of.boot_id, now),
+        _ => Record::spent(of.boot_id, now, day, limits::SEARCH),
+    });
+    (memory, record)
 }
 
 /// After the record or the audit log was replaced: marks a file without a record as damaged, and synchronises it. If
@@ -63,19 +93,17 @@ pub fn void(file: &File) -> Result<(), Errno> {
     if Record::newest(&read_slots(file)).is_some() {
         return Ok(());
     }
-    file.write_all_at(&[0xff; 2 * SLOT], 0).map_err(|error| super::diagnosis::errno(&error))?;
+    file.write_all_at(&[0xff; LENGTH as usize], 0).map_err(|error| super::diagnosis::errno(&error))?;
     nix::unistd::fdatasync(file)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ipc::audit_line::{LENGTH, LINE, LINES};
-    use ipc::message::privileged::Profile;
-    use ipc::units::RawInstant;
-    use ipc::units::WallTime;
+    use ipc::audit_line::{self, End, LINE, LINES};
+    use ipc::units::{BootInstant, RawInstant, Span, WallTime};
     use keeper::audit::Audit;
-    use keeper::governor::{budget, limits};
+    use keeper::governor::budget;
     use nix::sys::memfd::{MFdFlags, memfd_create};
 
     fn file(octets: &[u8]) -> File {
@@ -86,15 +114,16 @@ mod tests {
 
     fn log(lines: &[&str]) -> File {
         let file = file(&[]);
-        file.set_len(LENGTH).unwrap();
-        let mut audit = Audit::after(file.try_clone().unwrap(), (0, [0; 32]));
+        file.set_len(audit_line::LENGTH).unwrap();
+        let mut audit = Audit::after(file.try_clone().unwrap(), End::NONE);
         for line in lines {
             audit.append(WallTime::MIN, RawInstant::MIN, format_args!("{line}")).unwrap();
         }
         file
     }
 
-    const BEGIN: ([u8; 16], i64, WallTime) = ([2; 16], 77, WallTime::MIN);
+    const ORDINARY: Circumstances =
+        Circumstances { forget: false, is_distrusted: false, profile: Profile::Standard, boot_id: [2; 16] };
 
     const IDLE: [&str; 5] = [
         "event=start version=1 record=first-start log=whole",
@@ -135,22 +164,37 @@ mod tests {
 
     fn slots() -> Vec<(&'static str, Vec<u8>)> {
         let slot = |sequence: u64| {
-            let mut record = Record::born([1; 16], 5, WallTime::MIN);
+            let mut record = Record::born([1; 16], BootInstant::MIN);
             record.sequence = sequence;
             record.to_octets()
         };
-        let torn = |sequence: u64| {
+        // Right under its checksum, and of no version that is known.
+        let other = |sequence: u64| {
             let mut octets = slot(sequence);
-            octets[300..].fill(0);
+            octets[0] ^= 1;
+            let (kept, check) = octets.split_at_mut(SLOT - 32);
+            check.copy_from_slice(&hmac_sha256::Hash::hash(kept));
             octets
         };
-        let both = |first: [u8; SLOT], second: [u8; SLOT]| [first, second].concat();
+        let torn = |sequence: u64| {
+            let mut octets = slot(sequence);
+            octets[10..].fill(0);
+            octets
+        };
+        let both = |first: [u8; SLOT], second: [u8; SLOT]| {
+            let mut octets = vec![0; LENGTH as usize];
+            for (place, slot) in PLACES.into_iter().zip([first, second]) {
+                octets[place as usize..][..SLOT].copy_from_slice(&slot);
+            }
+            octets
+        };
         vec![
             ("missing", Vec::new()),
-            ("zero", vec![0; 2 * SLOT]),
+            ("zero", vec![0; LENGTH as usize]),
             ("first write torn", both([0; SLOT], torn(1))),
             ("one slot torn", both(slot(2), torn(3))),
             ("both torn", both(torn(2), torn(3))),
+            ("of another version", both(other(2), other(3))),
             ("first write whole", both([0; SLOT], slot(1))),
         ]
     }
@@ -160,12 +204,11 @@ mod tests {
         let limits = limits::of(Profile::Standard);
         for (log, audit, granted) in audits() {
             for (kept, octets) in slots() {
-                let (memory, newest) = recall(&file(&octets), &audit, false, false);
-                let record = Record::of(memory, newest, limits, BEGIN);
+                let (memory, record) = recall(&file(&octets), &audit, &ORDINARY);
                 let expected = match kept {
                     "missing" | "zero" | "first write torn" if granted => Memory::Lost,
                     "missing" | "zero" | "first write torn" => Memory::FirstStart,
-                    "both torn" => Memory::Damaged,
+                    "both torn" | "of another version" => Memory::Damaged,
                     _ => Memory::Resumed,
                 };
                 assert_eq!(memory, expected, "record {kept}, audit {log}");
@@ -174,25 +217,26 @@ mod tests {
                 assert_eq!(has_steps, may_step, "record {kept}, audit {log}");
                 // Nor anything else: no budget of a day, not all of a month's, no wide band of a first hour.
                 let days: i64 = record.days.iter().map(|micros| i64::from(*micros) * 1_000).sum();
+                let month_left = limits.phase_month.less(Span::saturating(days));
                 let (left, month, searches) = match may_step {
                     true => (limits.phase_day, limits.phase_month, true),
-                    false => (0, limits.phase_month - limits.phase_day, false),
+                    false => (Span::ZERO, limits.phase_month.less(limits.phase_day), false),
                 };
                 assert_eq!(budget::remaining(&record, limits), left, "record {kept}, audit {log}");
-                assert_eq!(limits.phase_month - days, month, "record {kept}, audit {log}");
+                assert_eq!(month_left, month, "record {kept}, audit {log}");
                 let band = record.commissioned_time < limits::SEARCH;
                 assert_eq!(band, searches, "record {kept}, audit {log}");
                 // In every case the log continues.
                 let (end, _) = audit_log::resume(&audit, record.audit);
                 let mut audit = Audit::after(audit.try_clone().unwrap(), end);
-                let end = audit.end().0;
+                let end = audit.end().lines;
                 let copy = audit.append(
                     WallTime::MIN,
                     RawInstant::MIN,
                     format_args!("event=start record=resumed log=whole"),
                 );
                 copy.unwrap_or_else(|error| panic!("record {kept}, audit {log}: {error}"));
-                assert_eq!(audit.end().0, end + 1);
+                assert_eq!(audit.end().lines, end + 1);
             }
         }
     }
@@ -200,10 +244,10 @@ mod tests {
     #[test]
     fn a_record_forgotten_by_an_operator_is_new_whatever_was_there() {
         for (kept, octets) in slots() {
-            let (memory, newest) = recall(&file(&octets), &log(&IDLE), true, false);
+            let forgotten = Circumstances { forget: true, ..ORDINARY };
+            let (memory, record) = recall(&file(&octets), &log(&IDLE), &forgotten);
             assert_eq!(memory, Memory::NewByOperator, "{kept}");
-            let record = Record::of(memory, newest, limits::of(Profile::Standard), BEGIN);
-            assert_eq!(record, Record::born([2; 16], 77, WallTime::MIN), "{kept}");
+            assert_eq!(record, Record::born([2; 16], record.boot_time), "{kept}");
         }
     }
 }

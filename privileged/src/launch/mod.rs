@@ -29,16 +29,16 @@ use crate::options::{ClockChoice, Options};
 use children::Children;
 use diagnosis::explain;
 use directory::Directory;
-use ipc::audit_line;
-use ipc::message::handover::{Handover, Memory};
-use ipc::message::launch::{START_PATIENCE, ToLaunch};
-use ipc::message::privileged::{ClockKind, FromPrivileged};
+use ipc::message::handover::{Handover, Terms};
+use ipc::message::launch::{FromLaunch, START_PATIENCE, ToLaunch};
+use ipc::message::privileged::ClockKind;
 use ipc::units::Span;
+use ipc::{audit_line, governor_record};
+use ipc_clock::raw;
 use ipc_link::Link;
 use keeper::clock::kernel::KernelClock;
 use keeper::ending::{Ending, say};
-use keeper::governor::record::SLOT;
-use keeper::kernel::{nanos, wait};
+use keeper::kernel::wait;
 use keeper::notify::Notify;
 use keeper::signals::{self, Caught, caught};
 use keeper::{GRACE, PARTING};
@@ -47,18 +47,20 @@ use kept::Secrecy;
 use nix::errno::Errno;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::time::TimeSpec;
+use nix::sys::timerfd::{ClockId as TimerFdClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 use sockets::Sockets;
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use users::Users;
 
-/// The engine's end of the link of the launch, seen from here; nothing is sent on it.
-pub type LaunchLink = Link<FromPrivileged, ToLaunch>;
+/// This end of the link of the launch.
+pub type LaunchLink = Link<FromLaunch, ToLaunch>;
 
-/// How often the service manager's start timeout is extended, in seconds, and by how much.
-const REASSURE: (i64, i64) = (5, 20);
-
-const SECOND: i64 = 1_000_000_000;
+/// How often the service manager's start timeout is extended.
+const REASSURE: Span = Span::from_secs(5);
+/// By how much.
+const EXTENT: Span = Span::from_secs(20);
 
 /// Starts everything and becomes the keeper.
 ///
@@ -103,9 +105,11 @@ pub fn launch(options: &Options, notify: &Notify) -> Result<std::convert::Infall
     drop(sockets);
 
     let boot_id = boot::id()?;
-    let (memory, kept) = memory::recall(&record_file, &audit_file, options.new_record, is_distrusted);
-    let known = kept.filter(|_| memory == Memory::Resumed).map_or(audit_log::NOTHING, |record| record.audit);
-    let (audit, integrity) = audit_log::resume(&audit_file, known);
+    let circumstances =
+        memory::Circumstances { forget: options.new_record, is_distrusted, profile: plan.profile, boot_id };
+    let (memory, mut record) = memory::recall(&record_file, &audit_file, &circumstances);
+    let integrity;
+    (record.audit, integrity) = audit_log::resume(&audit_file, record.audit);
     if let Some(message) = audit_log::message(integrity) {
         say(3, &message);
     }
@@ -119,31 +123,35 @@ pub fn launch(options: &Options, notify: &Notify) -> Result<std::convert::Infall
         }
         Ok(_) => return Err(Ending::Engine("it did not say hello".into())),
         Err(Ending::Asked) => return Err(leave((link, ends.orders), &children, &signals)),
-        // Its configuration was in order: whatever its exit code says, it is the engine that has ended.
+        // Its configuration was accepted: whatever its exit code is, the engine has ended.
         Err(ending) => {
             signals::tell_death(&signals, &children.processes(), PARTING);
             return Err(ending);
         }
     }
+    let set_clock = watch(clock.kind);
     let files = successor::Files {
         link: &ends.orders,
         signals: &signals,
         record: &record_file,
         audit: &audit_file,
         locks: &locks,
+        set_clock: set_clock.as_ref(),
         notify: notify.fd(),
         clock: clock.kept.as_ref(),
     };
     let handover = |descriptors| Handover {
         clock: clock.kind,
-        profile: plan.profile,
-        leap_seconds: plan.leap_seconds,
-        run_step: plan.run_step,
-        approved_step: options.approved_step,
+        terms: Terms {
+            profile: plan.profile,
+            leap_seconds: plan.leap_seconds,
+            run_step: plan.run_step,
+            approved_step: options.approved_step,
+        },
         boot_id,
+        record,
         memory,
         integrity,
-        audit,
         processes: children.processes(),
         insecure: options.insecure,
         journal: journal::reads_stderr(),
@@ -159,14 +167,14 @@ fn leave(links: (LaunchLink, OwnedFd), children: &Children, signals: &File) -> E
     Ending::Asked
 }
 
-/// All files of the launch, opened while owner and mode decide.
+/// All files of the launch, opened while owner and mode decide about access.
 struct Opened {
     config: File,
-    /// Of the state directory, and of the run directory where that is another one.
+    /// Of the state directory, and of the run directory if that is another one.
     locks: [Option<OwnedFd>; 2],
     record_file: File,
     audit_file: File,
-    /// The governor's record or the audit log was there and is not believed.
+    /// The governor's record or the audit log was replaced, since another user could have written it.
     is_distrusted: bool,
     /// State, keys, and a recording if one was requested.
     engine_files: (File, File, Option<File>),
@@ -180,7 +188,7 @@ impl Opened {
         let state = Directory::open(&options.state)?;
         let run = Directory::open(&options.run)?;
         let state_lock = state.lock()?;
-        let governor = state.locked_file("governor", 2 * SLOT as u64)?;
+        let governor = state.locked_file("governor", governor_record::LENGTH)?;
         if governor.is_afresh {
             memory::void(&governor.file).map_err(|errno| void_failed(options, errno))?;
         }
@@ -214,7 +222,7 @@ impl Opened {
     }
 }
 
-/// The record could not be made one that grants nothing, so nothing may begin.
+/// The replaced record could not be marked, so a later start could take it for a first one: the start ends.
 fn void_failed(options: &Options, errno: Errno) -> Ending {
     diagnosis::refused(errno, format!("{}/governor: {}", options.state.display(), explain(errno)))
 }
@@ -230,26 +238,25 @@ fn warn_of_unit(options: &Options, users: &Users) {
     }
 }
 
-/// Waits for the engine's next message, for so long. As long as it can come, the service manager is asked for more time.
+/// Waits for the engine's next message, for at most `timeout`. Meanwhile the service manager is asked for more time.
 fn receive(
     link: &mut LaunchLink,
     (notify, signals): (&Notify, &File),
     (what, awaited): (&str, &str),
     timeout: Span,
 ) -> Result<ToLaunch, Ending> {
-    let seconds = || nanos(libc::CLOCK_MONOTONIC) / SECOND;
-    let timeout = timeout.nanos() / SECOND;
-    let deadline = seconds() + timeout;
-    let (pace, extent) = REASSURE;
+    let started = raw();
     loop {
         notify.say(&format!(
             "EXTEND_TIMEOUT_USEC={}\nSTATUS=starting: waiting for {awaited}",
-            extent * 1_000_000
+            EXTENT.nanos() / 1_000
         ));
-        let left = deadline - seconds();
-        match wait([link.as_fd(), signals.as_fd()], libc::POLLIN, left.clamp(0, pace) * SECOND) {
-            Ok([false, false]) if left <= 0 => {
-                return Err(Ending::Engine(format!("it did not send {what} within {timeout} s")));
+        let left = timeout.less(raw().elapsed_since(started));
+        let asked = [link.as_fd(), signals.as_fd()].map(|fd| (fd, libc::POLLIN));
+        match wait(asked, left.min(REASSURE)) {
+            Ok([false, false]) if left == Span::ZERO => {
+                let seconds = timeout.seconds();
+                return Err(Ending::Engine(format!("it did not send {what} within {seconds} s")));
             }
             Ok([false, false]) => continue,
             Ok(_) => {}
@@ -268,10 +275,10 @@ fn receive(
     }
 }
 
-/// A clock that was found fit to be kept; the keeper takes it in hand by itself.
+/// A clock that was found usable; the keeper takes it over by itself.
 struct Taken {
     kind: ClockKind,
-    /// Of a virtual one, for the keeper.
+    /// The file of a virtual clock, for the keeper.
     kept: Option<File>,
     /// The file of a virtual clock, for the processes that only read it.
     reader: Option<File>,
@@ -283,7 +290,7 @@ fn take_clock(choice: &ClockChoice) -> Result<Taken, Ending> {
         ClockChoice::Kernel => match KernelClock::may_be_set() {
             Ok(()) => Ok(Taken { kind: ClockKind::Kernel, kept: None, reader: None }),
             Err(errno) => Err(Ending::NoClockControl(format!(
-                "the clock can't be steered ({errno}): start as root or with CAP_SYS_TIME (containers: --cap-add \
+                "the clock cannot be steered ({errno}): start as root or with CAP_SYS_TIME (containers: --cap-add \
                  SYS_TIME); to serve time only, use --clock none"
             ))),
         },
@@ -304,6 +311,31 @@ fn take_clock(choice: &ClockChoice) -> Result<Taken, Ending> {
     }
 }
 
+/// A timer that never fires, but becomes readable when the kernel's clock is set.
+fn watch(kind: ClockKind) -> Option<TimerFd> {
+    if kind != ClockKind::Kernel {
+        return None;
+    }
+    let make = || -> Result<TimerFd, Errno> {
+        let flags = TimerFlags::TFD_CLOEXEC | TimerFlags::TFD_NONBLOCK;
+        let timer = TimerFd::new(TimerFdClockId::CLOCK_REALTIME, flags)?;
+        let never = Expiration::OneShot(TimeSpec::new(u32::MAX.into(), 0));
+        let flags = TimerSetTimeFlags::TFD_TIMER_ABSTIME | TimerSetTimeFlags::TFD_TIMER_CANCEL_ON_SET;
+        timer.set(never, flags)?;
+        Ok(timer)
+    };
+    let report = |errno: &Errno| {
+        let why = errno.desc();
+        say(
+            4,
+            &format_args!(
+                "no timer ({why}): a change of the clock by another program is noticed minutes later"
+            ),
+        );
+    };
+    make().inspect_err(report).ok()
+}
+
 /// SIGTERM, SIGINT, SIGHUP and SIGCHLD become readable; SIGPIPE is ignored already.
 fn catch() -> Result<File, Errno> {
     let mut mask = SigSet::empty();
@@ -319,6 +351,15 @@ fn catch() -> Result<File, Errno> {
 mod tests {
     use super::*;
     use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
+
+    #[test]
+    fn the_kernels_clock_is_watched_by_a_timer_that_does_not_fire_and_no_other_clock_is() {
+        let timer = watch(ClockKind::Kernel).expect("every kernel has timers");
+        assert!(matches!(timer.get(), Ok(Some(Expiration::OneShot(left))) if left.tv_sec() > 86_400));
+        let asked = [(timer.as_fd(), libc::POLLIN)];
+        assert_eq!(wait(asked, Span::ZERO), Ok([false]));
+        assert!(watch(ClockKind::Virtual).is_none() && watch(ClockKind::None).is_none());
+    }
 
     #[test]
     fn an_engine_that_never_speaks_ends_the_start_when_its_time_is_over() {

@@ -1,5 +1,5 @@
 //! The files that the configuration names, for `--check`: roots, certificate, key. Other processes read them, as users of
-//! their own, when the daemon runs, and without them it runs too; so what is wrong is only warned of.
+//! their own when the daemon runs. The daemon also runs without them, so a fault is only a warning.
 
 use super::diagnosis::{kind, noun, owner_and_mode};
 use super::path_walk::PathWalk;
@@ -11,7 +11,7 @@ use keeper::ending::say;
 use nix::sys::stat::{FileStat, SFlag};
 use std::path::Path;
 
-/// Says what each of their readers will miss.
+/// Warns of each file that its reader could not read.
 pub fn warn(plan: &LaunchPlan, users: &Users) {
     let roots = plan.system_roots.iter().chain(plan.roots.iter().flatten());
     for path in roots {
@@ -28,10 +28,10 @@ fn look((what, path): (&str, &FilePath), reader: Option<(u32, u32)>, remedy: &st
     let walk = PathWalk::of(path);
     if let Some((place, line)) = walk.hidden() {
         let (path, place) = (path.display(), place.display());
-        say(4, &format_args!("{what} {path} can't be used under systemd: {line} in the unit hides {place}"));
+        say(4, &format_args!("{what} {path} cannot be used under systemd: {line} in the unit hides {place}"));
     }
     if let Some(why) = fault(&walk, reader, remedy) {
-        say(4, &format_args!("{what} {} can't be used: {why}", path.display()));
+        say(4, &format_args!("{what} {} cannot be used: {why}", path.display()));
     }
 }
 

@@ -1,4 +1,5 @@
-//! The folder of the programs. Whoever can change one of them has what it has: of the keeper, the clock.
+//! The folder of the programs. A user who can change one of them has its rights: with the
+//! keeper's, the clock.
 
 use super::diagnosis::{is_ours, make_roots, owner_and_mode};
 use crate::options::Options;
@@ -8,16 +9,17 @@ use nix::errno::Errno;
 use nix::sys::stat::stat;
 use std::path::{Path, PathBuf};
 
-/// The folder that was named, or the one of this program. What is missing in it is told by whoever needs it.
+/// The folder that was named, or the one of this program. A missing program is reported when
+/// it is to be started.
 ///
 /// # Errors
 /// The folder or a program belongs to another user than root and the one that starts this program, or everybody may
-/// write to it; or a folder was named by whoever started a program with more rights than their own (file capabilities).
+/// write to it; or a user has named a folder and started a program with more rights than their own (file capabilities).
 pub fn folder(options: &Options) -> Result<PathBuf, Ending> {
     let folder = match &options.programs {
         Some(_) if policies::has_rights_of_its_file() => {
             return Err(Ending::Configuration(
-                "--programs: this program has capabilities of its own, so that its folder is not for others to choose; leave \
+                "--programs: this program has capabilities of its own, so its folder cannot be chosen; leave \
                  the option out"
                     .into(),
             ));
@@ -34,7 +36,7 @@ pub fn folder(options: &Options) -> Result<PathBuf, Ending> {
     Ok(folder)
 }
 
-/// A group of administrators may write to it: that is a custom.
+/// A group of administrators may be permitted to write to it, which is common.
 fn judge(path: &Path) -> Result<(), Ending> {
     match stat(path) {
         Ok(facts) if !is_ours(&facts) || facts.st_mode & 0o002 != 0 => Err(Ending::Configuration(format!(
@@ -47,9 +49,9 @@ fn judge(path: &Path) -> Result<(), Ending> {
     }
 }
 
-/// Why a program could not be executed, with what to do about it.
+/// Why a program could not be executed, with the remedy.
 pub fn cannot_be_started(path: &Path, error: &std::io::Error) -> Ending {
-    let why = |advice: &str| format!("{} can't be started ({error}); {advice}", path.display());
+    let why = |advice: &str| format!("{} cannot be started ({error}); {advice}", path.display());
     match super::diagnosis::errno(error) {
         Errno::EMFILE | Errno::ENFILE => Ending::Trouble(why("raise the limit of open files (LimitNOFILE=)")),
         Errno::EAGAIN => Ending::Trouble(why(
@@ -61,7 +63,7 @@ pub fn cannot_be_started(path: &Path, error: &std::io::Error) -> Ending {
              not be mounted noexec",
         )),
         Errno::ENOENT if path.exists() => {
-            Ending::Launch(why("it is there: /dev/null, or its loader or a library, is not"))
+            Ending::Launch(why("it exists, but /dev/null, its loader or a library does not"))
         }
         _ => Ending::Launch(why(
             "install the package anew, or name the folder of the programs with --programs",

@@ -1,11 +1,11 @@
-//! The way to the service manager, as its environment variables tell it (sd_notify(3), sd_watchdog_enabled(3)).
+//! The connection to the service manager, as its environment variables describe it (sd_notify(3), sd_watchdog_enabled(3)).
 
 use keeper::notify::Notify;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 
-/// Connects to what NOTIFY_SOCKET names; a failure is as if it named nothing.
+/// Connects to the socket named in NOTIFY_SOCKET; `None` if that fails or there is none.
 pub fn connect() -> Notify {
     let connect = || {
         let name = std::env::var_os("NOTIFY_SOCKET")?;

@@ -2,7 +2,7 @@
 //! Each thread of the server role has its own socket for each address (SO_REUSEPORT); the kernel distributes the
 //! senders.
 //!
-//! An address that this host doesn't have yet, or not any more, keeps its socket: the kernel delivers to it as soon as
+//! An address that this host does not have yet, or not any more, keeps its socket: the kernel delivers to it as soon as
 //! an interface has the address (IP_FREEBIND), and nothing has to be bound under the filter.
 
 mod refusal;
@@ -96,7 +96,7 @@ fn bind_datagrams(addresses: &[Address], threads: usize, dscp: u8) -> Result<Vec
     (0..threads).flat_map(|_| &addresses).map(shared).collect()
 }
 
-/// Binds each address that can be had.
+/// Binds each available address.
 fn bind_each(
     addresses: &[Address],
     service: Service,
@@ -172,7 +172,7 @@ fn bind_sooner_or_later(fd: &OwnedFd, address: SocketAddr) -> Result<bool, Errno
             // Counts for IPv6 as well.
             setsockopt(fd, sockopt::IpFreebind, &true)?;
             let bound = bind();
-            // What is bound stays so. With the option the kernel would take any source address that is given for a reply.
+            // The socket stays bound. With the option the kernel would accept any source address given for a reply.
             setsockopt(fd, sockopt::IpFreebind, &false)?;
             bound.map(|()| false)
         }

@@ -1,5 +1,5 @@
-//! The end of the launch: this process is confined and executes the keeper, which has the same number, the same children
-//! and nothing else of it.
+//! The end of the launch: this process is confined and executes the keeper, which inherits its process id, its
+//! children and the listed descriptors, and nothing else.
 
 use super::programs;
 use super::users::Users;
@@ -11,6 +11,7 @@ use ipc::process::{KEEPERS, Process};
 use keeper::ending::{Ending, say};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
+use nix::sys::timerfd::TimerFd;
 use nix::unistd::{dup2_stdin, pipe2};
 use policies::Role;
 use std::convert::Infallible;
@@ -31,25 +32,27 @@ pub struct Files<'a> {
     pub record: &'a File,
     /// The audit log.
     pub audit: &'a File,
-    /// Of directories. The keeper doesn't know of them: they stay open, and the directories locked, until the process ends.
+    /// Of directories. The keeper does not use them: they stay open, and the directories locked, until the process ends.
     pub locks: &'a [Option<OwnedFd>],
+    /// A timer that becomes readable when CLOCK_REALTIME is set.
+    pub set_clock: Option<&'a TimerFd>,
     /// The service manager.
     pub notify: Option<BorrowedFd<'a>>,
     /// The file of a virtual clock.
     pub clock: Option<&'a File>,
 }
 
-/// The program of a keeper.
+/// A keeper's program.
 pub struct Program {
     role: Role,
     path: PathBuf,
 }
 
 impl Program {
-    /// That of the keeper of such a clock, in the folder of the programs.
+    /// Finds the keeper of this kind of clock in the folder of the programs.
     ///
     /// # Errors
-    /// Where it isn't there.
+    /// If it does not exist.
     pub fn find(programs: &Path, clock: ClockKind) -> Result<Self, Ending> {
         let [of_kernel, of_others] = KEEPERS;
         let (role, name) = match clock {
@@ -57,7 +60,7 @@ impl Program {
             ClockKind::Virtual | ClockKind::None => (Role::PrivilegedVirtual, of_others),
         };
         let path = programs.join(name);
-        // In the view that it is executed in there are no links to it.
+        // The file system view in which it is executed has no symbolic links to it.
         match path.canonicalize() {
             Ok(path) => Ok(Self { role, path }),
             Err(error) => Err(programs::cannot_be_started(&path, &error)),
@@ -68,14 +71,16 @@ impl Program {
 /// Confines this process and executes the keeper; `handover` makes its record from the numbers of the files.
 ///
 /// # Errors
-/// What keeps it from being confined or executed.
+/// If this process cannot be confined, or the keeper cannot be executed.
 pub fn become_keeper(
     program: &Program,
     (options, users): (&Options, &Users),
     files: &Files<'_>,
     handover: impl FnOnce(Descriptors) -> Handover,
 ) -> Result<Infallible, Ending> {
-    let failed = |errno: Errno| Ending::Internal(format!("what the keeper needs: {}", errno.desc()));
+    let failed = |errno: Errno| {
+        Ending::Internal(format!("the files of the keeper cannot be passed on: {}", errno.desc()))
+    };
     let pass = |fd: BorrowedFd<'_>| fcntl(fd, FcntlArg::F_SETFD(FdFlag::empty())).map(|_| fd.as_raw_fd());
     for lock in files.locks.iter().flatten() {
         pass(lock.as_fd()).map_err(failed)?;
@@ -86,6 +91,7 @@ pub fn become_keeper(
             signals: pass(files.signals.as_fd())?,
             record: pass(files.record.as_fd())?,
             audit: pass(files.audit.as_fd())?,
+            set_clock: files.set_clock.map(|timer| pass(timer.as_fd())).transpose()?,
             notify: files.notify.map(pass).transpose()?,
             clock: files.clock.map(|file| pass(file.as_fd())).transpose()?,
         })
@@ -98,7 +104,7 @@ pub fn become_keeper(
         users.identity(Process::Privileged),
         options.insecure,
     )
-    .map_err(|error| Ending::Launch(format!("this process can't be confined: {error}")))?;
+    .map_err(|error| Ending::Launch(format!("this process cannot be confined: {error}")))?;
     if shortfall != Shortfall::NONE {
         say(
             4,
@@ -110,7 +116,7 @@ pub fn become_keeper(
     Err(programs::cannot_be_started(&program.path, &Command::new(&program.path).env_clear().exec()))
 }
 
-/// Puts it on standard input. A pipe holds far more than one record.
+/// Puts the handover on standard input. A pipe holds far more than one record.
 fn leave(handover: Handover) -> Result<(), Errno> {
     let mut frame = [0; ipc::MAX_FRAME];
     let length = ipc::encode(0, &handover, &mut frame);

@@ -12,13 +12,13 @@ pub struct Users {
     identities: Option<PerProcess<(u32, u32)>>,
     /// The group that may read the control socket.
     pub group: Option<u32>,
-    /// That group is not there, and should be.
+    /// The group is missing.
     pub lacks_group: bool,
     /// A missing user, if the start continues without it.
     pub missing: Option<&'static str>,
 }
 
-/// What a user's absence means.
+/// The message about a missing user.
 pub fn no_user(name: &str) -> String {
     format!("there is no user {name}: run systemd-sysusers (the package does), or give --first-uid N")
 }
@@ -27,7 +27,7 @@ impl Users {
     /// Finds them.
     ///
     /// # Errors
-    /// The user that is missing, and how to make it.
+    /// The user that is missing, and how to create it.
     pub fn find(options: &Options) -> Result<Self, Ending> {
         if !nix::unistd::geteuid().is_root() {
             return Ok(Self { identities: None, group: None, lacks_group: false, missing: None });

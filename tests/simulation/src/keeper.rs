@@ -3,11 +3,12 @@
 use crate::oscillator::Oscillator;
 use engine_core::io::{Input, Now, OrderKind, Output};
 use ipc::clock_page::ClockPage;
+use ipc::governor_record::Record;
+use ipc::message::handover::Terms;
 use ipc::message::privileged::*;
 use ipc::process::PerProcess;
-use ipc::units::{Leap, Offset, RawInstant, Span, WallTime};
-use keeper::governor::record::Record;
-use keeper::governor::{Governor, Moment, Terms};
+use ipc::units::{BootInstant, Leap, Offset, RawInstant, Span, WallTime};
+use keeper::governor::{Break, Governor, Moment};
 
 const SECOND: i64 = 1_000_000_000;
 
@@ -17,13 +18,14 @@ const RENEWED: i64 = 64 * SECOND;
 const BOOT: [u8; 16] = [1; 16];
 
 /// A client on the standard profile; no step while it runs.
-const TERMS: Terms = Terms { profile: Profile::Standard, run_step: 0, leap_seconds: true, approved_step: 0 };
+const TERMS: Terms =
+    Terms { profile: Profile::Standard, run_step: Span::ZERO, leap_seconds: true, approved_step: None };
 
 #[derive(Debug)]
 pub(crate) struct Keeper {
     page: ClockPage,
     governor: Governor,
-    asleep: i64,
+    asleep: Span,
     /// The leap second that the kernel was told of, and the end of the day.
     armed: (Leap, i64),
     pub(crate) refused: Vec<Refusal>,
@@ -36,12 +38,15 @@ impl Keeper {
         let raw = oscillator.raw_at(begin);
         let wall = WallTime::saturating(begin + (ahead * 1e9) as i64);
         let page = ClockPage::free_running(wall, raw);
-        let now = Moment { raw, boot: raw.nanos(), asleep: 0, wall, slew_left: Offset::ZERO };
-        let record = Record::born(BOOT, now.boot, wall);
+        let slew_left = Offset::ZERO;
+        let clock = ClockReading { wall, raw, frequency: page.frequency, slew_left };
+        let boot = BootInstant::saturating(raw.nanos());
+        let now = Moment { clock, boot, asleep: Span::ZERO };
+        let record = Record::born(BOOT, boot);
         Self {
             page,
             governor: Governor::new(TERMS, record, BOOT, now),
-            asleep: 0,
+            asleep: Span::ZERO,
             armed: (Leap::None, 0),
             refused: Vec::new(),
             steps: 0,
@@ -62,20 +67,7 @@ impl Keeper {
     }
 
     pub(crate) fn welcome(&mut self, now: Now) -> Welcome {
-        let moment = self.moment(now);
-        let (band_centre, band) = self.governor.band();
-        Welcome {
-            epoch: self.governor.epoch(),
-            clock: ClockKind::Kernel,
-            found: self.reading(now),
-            floor: self.governor.floor(),
-            latest: self.governor.latest(),
-            start_steps: self.governor.start_steps(&moment),
-            base_frequency: self.governor.record().base,
-            band,
-            band_centre,
-            processes: PerProcess::default(),
-        }
+        self.governor.welcome(ClockKind::Kernel, &self.moment(now), PerProcess::default())
     }
 
     pub(crate) fn wall_at(&self, raw: RawInstant) -> WallTime {
@@ -116,7 +108,7 @@ impl Keeper {
 
     /// The machine slept: the kernel adds to the clock what the battery-backed one says, which is 0.3 s off.
     pub(crate) fn sleep(&mut self, raw: RawInstant, nanos: i64) {
-        self.asleep += nanos;
+        self.asleep = self.asleep.plus(Span::saturating(nanos));
         self.jump(raw, Offset::saturating(nanos + 300_000_000));
     }
 
@@ -126,22 +118,19 @@ impl Keeper {
     }
 
     fn moment(&self, now: Now) -> Moment {
-        Moment {
-            raw: now.raw,
-            boot: now.raw.nanos() + self.asleep,
-            asleep: self.asleep,
-            wall: now.wall,
-            slew_left: self.page.slew_left_at(now.raw),
-        }
+        let boot = BootInstant::saturating(now.raw.nanos() + self.asleep.nanos());
+        Moment { clock: self.reading(now), boot, asleep: self.asleep }
     }
 
     /// Checks whether time was continuous and whether orders still come.
     pub(crate) fn look(&mut self, now: Now) -> Option<Input> {
         let moment = self.moment(now);
         let event = self.governor.observe(&moment, false);
-        let (kind, moved) = match event {
+        let Break { kind, moved } = match event {
             Some(event) => event,
-            None if self.governor.died(&moment) => (ClockEventKind::DeadMan, Offset::ZERO),
+            None if self.governor.died(&moment) => {
+                Break { kind: ClockEventKind::DeadMan, moved: Offset::ZERO }
+            }
             None => return None,
         };
         let now = self.reading(now);

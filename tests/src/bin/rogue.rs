@@ -12,7 +12,7 @@ use ipc::message::Shortfall;
 use ipc::message::client::{
     FromClient, PlainReply, Query, QueryId, Rejected, ReplyHeader, Sent, Stamp, ToClient,
 };
-use ipc::message::launch::{LaunchPlan, MAX_LISTEN, ToLaunch};
+use ipc::message::launch::{FromLaunch, LaunchPlan, MAX_LISTEN, ToLaunch};
 use ipc::message::privileged::{
     Adjust, FromPrivileged, Profile, Status, Step, StepReason, ToPrivileged, Welcome,
 };
@@ -118,7 +118,7 @@ struct Engine {
 impl Engine {
     fn start(inherited: &Inherited) -> Self {
         let others = ["client", "server", "exchange"].map(|role| take(inherited, role)).into();
-        let mut launch: Link<ToLaunch, FromPrivileged> = Link::new(take(inherited, "launch"));
+        let mut launch: Link<ToLaunch, FromLaunch> = Link::new(take(inherited, "launch"));
         let mut link = Link::new(take(inherited, "privileged"));
         let plan = LaunchPlan {
             listen_count: 0,

@@ -11,6 +11,7 @@ use std::process::Command;
 const LINKED_INTO_THE_KEEPER: &[&str] = &[
     "truechimer-filters",
     "truechimer-ipc",
+    "truechimer-ipc-clock",
     "truechimer-ipc-link",
     "truechimer-keeper",
     "bincode",
@@ -66,15 +67,21 @@ const UNDER_THE_PURE_ENGINE: &[&str] = &[
 
 /// Packages of ours in each program that hears the network or holds the private key, without its own.
 const OURS: &[(Process, &[&str])] = &[
-    (Process::Client, &["filters", "ipc", "ipc-link", "network", "policies", "protocol"]),
-    (Process::Server, &["filters", "ipc", "ipc-link", "network", "policies", "protocol", "threads"]),
-    (Process::Exchange, &["filters", "ipc", "ipc-link", "network", "policies", "protocol", "tls"]),
+    (Process::Client, &["filters", "ipc", "ipc-clock", "ipc-link", "network", "policies", "protocol"]),
+    (
+        Process::Server,
+        &["filters", "ipc", "ipc-clock", "ipc-link", "network", "policies", "protocol", "threads"],
+    ),
+    (
+        Process::Exchange,
+        &["filters", "ipc", "ipc-clock", "ipc-link", "network", "policies", "protocol", "tls"],
+    ),
     (
         Process::KeyService,
-        &["filters", "ipc", "ipc-link", "network", "policies", "protocol", "threads", "tls"],
+        &["filters", "ipc", "ipc-clock", "ipc-link", "network", "policies", "protocol", "threads", "tls"],
     ),
     // Whoever has the private key parses no packets.
-    (Process::KeyHolder, &["filters", "ipc", "ipc-link", "network", "policies", "tls"]),
+    (Process::KeyHolder, &["filters", "ipc", "ipc-clock", "ipc-link", "network", "policies", "tls"]),
 ];
 
 /// What is in the names of crates that speak TLS, read certificates, or are beneath those that do.

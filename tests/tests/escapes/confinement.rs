@@ -343,7 +343,7 @@ fn a_user_that_cannot_be_become_is_an_error_and_with_insecure_a_shortfall() {
     let words = ["role=engine", "case=hold", "without=setresuid"];
     let ending = run(probe(Start::AsRoot, &words));
     assert!(!ending.confined && ending.code == Some(71), "{ending:?}");
-    assert!(ending.text.contains("can't become user 65534"), "{ending:?}");
+    assert!(ending.text.contains("cannot become user 65534"), "{ending:?}");
     let mut insecure = probe(Start::AsRoot, &words);
     insecure.arg("insecure");
     let ending = run(insecure);

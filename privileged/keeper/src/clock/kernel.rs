@@ -53,7 +53,7 @@ fn call(change: &Change) -> Result<timex, Errno> {
         timex.time.tv_sec = seconds;
         timex.time.tv_usec = nanos;
     }
-    // By number: musl's clock_adjtime would use adjtimex, which the filter doesn't know.
+    // By number: musl's clock_adjtime would use adjtimex, which the filter denies.
     // SAFETY: `timex` is a valid struct timex for the whole call, which reads and writes only it.
     let state = unsafe { libc::syscall(libc::SYS_clock_adjtime, libc::CLOCK_REALTIME, &mut timex) };
     if state < 0 { Err(std::io::Error::last_os_error().into()) } else { Ok(timex) }

@@ -2,7 +2,7 @@
 
 pub mod kernel;
 
-use crate::kernel::{Errno, nanos};
+use crate::kernel::Errno;
 use ipc::message::privileged::{ClockKind, ClockReading, Status};
 use ipc::units::{Frequency, Offset, RawInstant, TimeConstant, WallTime};
 
@@ -49,21 +49,8 @@ pub trait Clock {
     fn release(&mut self) -> Result<(), Errno>;
 }
 
-/// CLOCK_MONOTONIC_RAW.
-pub fn raw_now() -> RawInstant {
-    RawInstant::saturating(nanos(libc::CLOCK_MONOTONIC_RAW))
-}
-
-/// CLOCK_REALTIME and CLOCK_MONOTONIC_RAW next to each other: the tightest of three tries.
+/// CLOCK_REALTIME and CLOCK_MONOTONIC_RAW at one moment.
 pub fn read_pair() -> (WallTime, RawInstant) {
-    let mut best = (i64::MAX, WallTime::MIN, RawInstant::MIN);
-    for _ in 0..3 {
-        let before = nanos(libc::CLOCK_MONOTONIC_RAW);
-        let wall = nanos(libc::CLOCK_REALTIME);
-        let width = nanos(libc::CLOCK_MONOTONIC_RAW) - before;
-        if width < best.0 {
-            best = (width, WallTime::saturating(wall), RawInstant::saturating(before + width / 2));
-        }
-    }
-    (best.1, best.2)
+    let pair = ipc_clock::Pair::read();
+    (WallTime::saturating(pair.realtime), pair.raw)
 }

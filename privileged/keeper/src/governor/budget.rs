@@ -1,55 +1,57 @@
-//! The phase budget: what may be charged in any 24 hours and in any 30 days of governed time, kept in
-//! hours and days so that no window of that length, wherever it starts, holds more than the limit.
+//! The phase budget: what may be charged in any 24 hours and in any 30 days of governed time. It is kept in hours and
+//! days, so that no window of that length, wherever it starts, holds more than the limit.
 
-use super::limits::{Limits, SECOND};
-use super::record::Record;
+use super::limits::{DAY, HOUR, Limits};
+use ipc::governor_record::Record;
+use ipc::units::Span;
 
-const HOUR: i64 = 3_600 * SECOND;
-const DAY: i64 = 24 * HOUR;
-
-/// Forgets the hours and days that have left the window that ends at the record's age.
-pub fn age_windows(record: &mut Record) {
-    roll(&mut record.hours, &mut record.hour, record.age / HOUR);
-    roll(&mut record.days, &mut record.day, record.age / DAY);
+/// Lets the record grow older by `elapsed`, and forgets the hours and days that have left their windows.
+pub fn pass(record: &mut Record, elapsed: Span) {
+    let age = record.age.plus(elapsed);
+    roll(&mut record.hours, number(record.age, HOUR), number(age, HOUR));
+    roll(&mut record.days, number(record.age, DAY), number(age, DAY));
+    record.age = age;
 }
 
-fn roll(bins: &mut [u32], reached: &mut i64, now: i64) {
-    let length = bins.len() as i64;
-    if now - *reached >= length {
-        bins.fill(0);
-    } else {
-        for number in *reached + 1..=now {
-            bins[(number % length) as usize] = 0;
-        }
+/// The hour or day of its life that a record of this age is in.
+const fn number(age: Span, length: Span) -> usize {
+    (age.nanos() / length.nanos()) as usize
+}
+
+fn roll(bins: &mut [u32], before: usize, now: usize) {
+    let length = bins.len();
+    for number in (before + 1..=now).take(length) {
+        bins[number % length] = 0;
     }
-    *reached = now.max(*reached);
 }
 
-/// What is left to spend, ns; never negative.
-pub fn remaining(record: &Record, limits: &Limits) -> i64 {
-    let spent = |bins: &[u32]| bins.iter().map(|micros| i64::from(*micros) * 1_000).sum::<i64>();
-    (limits.phase_day - spent(&record.hours)).min(limits.phase_month - spent(&record.days)).max(0)
+/// What is left to spend.
+pub fn remaining(record: &Record, limits: &Limits) -> Span {
+    let left = |limit: Span, bins: &[u32]| {
+        bins.iter().fold(limit, |left, micros| left.less(Span::saturating(i64::from(*micros) * 1_000)))
+    };
+    left(limits.phase_day, &record.hours).min(left(limits.phase_month, &record.days))
 }
 
-/// Charges `phase` ns, rounded up to a microsecond.
-pub fn charge(record: &mut Record, phase: i64) {
-    let micros = u32::try_from((phase + 999) / 1_000).unwrap_or(u32::MAX);
+/// Charges `phase`, rounded up to a microsecond.
+pub fn charge(record: &mut Record, phase: Span) {
+    let micros = u32::try_from(phase.nanos().saturating_add(999) / 1_000).unwrap_or(u32::MAX);
     for bin in current(record) {
         *bin = bin.saturating_add(micros);
     }
 }
 
-/// Gives back what a replaced slew did not use, at most what the current hour was charged.
-pub fn refund(record: &mut Record, phase: i64) {
-    let micros = u32::try_from(phase / 1_000).unwrap_or(0).min(*current(record)[0]);
-    for bin in current(record) {
-        *bin = bin.saturating_sub(micros);
-    }
+/// Refunds the unused rest of a replaced slew, at most the charge of the current hour.
+pub fn refund(record: &mut Record, phase: Span) {
+    let [hour, day] = current(record);
+    let micros = u32::try_from(phase.nanos() / 1_000).unwrap_or(u32::MAX).min(*hour);
+    *hour -= micros;
+    *day = day.saturating_sub(micros);
 }
 
 fn current(record: &mut Record) -> [&mut u32; 2] {
-    let (hour, day) = ((record.hour % 25) as usize, (record.day % 31) as usize);
-    [&mut record.hours[hour], &mut record.days[day]]
+    let (hour, day) = (number(record.age, HOUR), number(record.age, DAY));
+    [&mut record.hours[hour % 25], &mut record.days[day % 31]]
 }
 
 #[cfg(test)]
@@ -57,52 +59,52 @@ mod tests {
     use super::*;
     use crate::governor::limits;
     use ipc::message::privileged::Profile;
-    use ipc::units::WallTime;
+    use ipc::units::BootInstant;
 
-    fn at(record: &mut Record, age: i64) {
-        record.age = age;
-        age_windows(record);
+    fn at(record: &mut Record, age: Span) {
+        let elapsed = age.less(record.age);
+        pass(record, elapsed);
     }
 
     #[test]
     fn no_day_and_no_month_holds_more_than_its_limit() {
         let limits = limits::of(Profile::Standard);
-        let mut record = Record::born([0; 16], 0, WallTime::MIN);
-        let mut spent: Vec<(i64, i64)> = Vec::new();
+        let mut record = Record::born([0; 16], BootInstant::MIN);
+        let mut spent: Vec<(Span, Span)> = Vec::new();
         // A spender that takes 7 ms whenever there is room, every 53 seconds for 40 days.
-        let mut now = 0;
-        while now < 40 * DAY {
+        let (mut now, bite) = (Span::ZERO, Span::from_millis(7));
+        while now.seconds() < 40 * 86_400 {
             at(&mut record, now);
-            if remaining(&record, limits) >= 7_000_000 {
-                charge(&mut record, 7_000_000);
-                spent.push((now, 7_000_000));
+            if remaining(&record, limits) >= bite {
+                charge(&mut record, bite);
+                spent.push((now, bite));
             }
-            now += 53 * SECOND;
+            now = now.plus(Span::from_secs(53));
         }
-        for (window, limit) in [(DAY, limits.phase_day), (30 * DAY, limits.phase_month)] {
-            let (mut first, mut sum, mut most) = (0, 0, 0);
+        for (window, limit) in [(DAY, limits.phase_day), (Span::from_secs(30 * 86_400), limits.phase_month)] {
+            let (mut first, mut sum, mut most) = (0, Span::ZERO, Span::ZERO);
             for (time, amount) in &spent {
-                sum += amount;
-                while spent[first].0 <= time - window {
-                    sum -= spent[first].1;
+                sum = sum.plus(*amount);
+                while spent[first].0.plus(window) <= *time {
+                    sum = sum.less(spent[first].1);
                     first += 1;
                 }
                 most = most.max(sum);
             }
-            assert!(most <= limit && most > limit * 9 / 10, "{most} of {limit}");
+            assert!(most <= limit && most.nanos() > limit.nanos() * 9 / 10, "{most:?} of {limit:?}");
         }
     }
 
     #[test]
     fn a_refund_never_exceeds_the_charge_of_this_hour() {
         let limits = limits::of(Profile::Strict);
-        let mut record = Record::born([0; 16], 0, WallTime::MIN);
-        charge(&mut record, 100_000_000);
-        at(&mut record, 2 * HOUR);
-        refund(&mut record, 50_000_000);
-        assert_eq!(remaining(&record, limits), 400_000_000);
-        charge(&mut record, 30_000_000);
-        refund(&mut record, 50_000_000);
-        assert_eq!(remaining(&record, limits), 400_000_000);
+        let mut record = Record::born([0; 16], BootInstant::MIN);
+        charge(&mut record, Span::from_millis(100));
+        at(&mut record, Span::from_secs(7_200));
+        refund(&mut record, Span::from_millis(50));
+        assert_eq!(remaining(&record, limits), Span::from_millis(400));
+        charge(&mut record, Span::from_millis(30));
+        refund(&mut record, Span::from_millis(50));
+        assert_eq!(remaining(&record, limits), Span::from_millis(400));
     }
 }

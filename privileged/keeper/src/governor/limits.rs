@@ -2,124 +2,146 @@
 //! column and narrow some rows, nothing can widen one.
 
 use ipc::message::privileged::Profile;
-use ipc::units::{Frequency, WallTime};
+use ipc::units::{Frequency, Span, WallTime};
 
-/// A second in nanoseconds.
-pub const SECOND: i64 = 1_000_000_000;
-const HOUR: i64 = 3_600 * SECOND;
-const YEAR: i64 = 365 * 24 * HOUR + 6 * HOUR;
-
-/// One column of the table. Times and offsets in nanoseconds, frequencies in 2^-16 ppm.
+/// One column of the table.
 #[derive(Debug)]
 pub struct Limits {
-    /// Years after the build that a step may lead to.
-    pub latest_after_build: i64,
+    /// A step may lead to a time this long after the build.
+    pub latest_after_build: Span,
     /// Start steps in one boot.
     pub start_steps: u8,
     /// Largest start step back.
-    pub start_back: i64,
+    pub start_back: Span,
     /// Largest start step forward.
-    pub start_forward: i64,
-    /// Whether a clock below the floor may be set without the operator's word.
+    pub start_forward: Span,
+    /// Whether a clock below the floor may be set without the operator's approval.
     pub below_floor: bool,
-    /// Largest run-time step; 0: none.
-    pub run_step: i64,
+    /// Largest run-time step; zero: none.
+    pub run_step: Span,
     /// Largest step after a suspend.
-    pub resume_step: i64,
+    pub resume_step: Span,
     /// Such steps in 24 hours.
     pub resume_steps: u8,
     /// Phase budget in any 24 hours.
-    pub phase_day: i64,
+    pub phase_day: Span,
     /// Phase budget in any 30 days.
-    pub phase_month: i64,
+    pub phase_month: Span,
     /// Frequency and slew together.
-    pub total: i32,
+    pub total: Frequency,
     /// Base frequency while nothing is known of the oscillator, around 0.
     ///
     /// NTP's own tolerance: an oscillator that needs more than the rows below would let the clock run away by
-    /// tens of seconds a day, and its host could not be served at all. What a wider row can cost is bounded by
+    /// tens of seconds a day, and its host could not be served at all. The cost of a wider row is bounded by
     /// [`SEARCH`]: 1.1 s more, once in the life of a record.
-    pub search_band: i32,
+    pub search_band: Frequency,
     /// Base frequency during the commissioning, around the mean of the search.
-    pub commissioning_band: i32,
+    pub commissioning_band: Frequency,
     /// Base frequency afterwards, around the commissioned mean.
-    pub band: i32,
+    pub band: Frequency,
     /// How far the middle of the band may move in 30 days.
-    pub centre_month: i32,
+    pub centre_month: Frequency,
     /// Credit for the time between two boots, at most.
-    pub refill: i64,
+    pub refill: Span,
 }
 
-const fn ppm(value: i32) -> i32 {
-    value * Frequency::PER_PPM
+const fn ppm(value: i32) -> Frequency {
+    ppb(value * 1_000)
+}
+
+const fn ppb(value: i32) -> Frequency {
+    Frequency::saturating((value as i64 * Frequency::PER_PPM as i64 / 1_000) as i32)
+}
+
+const fn millis(value: i64) -> Span {
+    Span::from_millis(value)
+}
+
+const fn seconds(value: i64) -> Span {
+    Span::from_secs(value)
+}
+
+const fn hours(value: i64) -> Span {
+    seconds(value * 3_600)
+}
+
+const fn days(value: i64) -> Span {
+    hours(value * 24)
+}
+
+const fn years(value: i64) -> Span {
+    hours(value * (365 * 24 + 6))
 }
 
 static STANDARD: Limits = Limits {
-    latest_after_build: 20 * YEAR,
+    latest_after_build: years(20),
     start_steps: 3,
-    start_back: 1_000 * SECOND,
-    start_forward: 86_400 * SECOND,
+    start_back: seconds(1_000),
+    start_forward: seconds(86_400),
     below_floor: true,
-    run_step: SECOND,
-    resume_step: 10 * SECOND,
+    run_step: seconds(1),
+    resume_step: seconds(10),
     resume_steps: 4,
-    phase_day: 2 * SECOND,
-    phase_month: 10 * SECOND,
+    phase_day: seconds(2),
+    phase_month: seconds(10),
     total: ppm(500),
     search_band: ppm(500),
     commissioning_band: ppm(200),
     band: ppm(50),
     centre_month: ppm(1),
-    refill: 24 * HOUR,
+    refill: hours(24),
 };
 
 static STRICT: Limits = Limits {
-    latest_after_build: 10 * YEAR,
+    latest_after_build: years(10),
     start_steps: 1,
-    start_back: 16 * SECOND,
-    start_forward: 16 * SECOND,
+    start_back: seconds(16),
+    start_forward: seconds(16),
     below_floor: false,
-    run_step: 0,
-    resume_step: 2 * SECOND,
+    run_step: seconds(0),
+    resume_step: seconds(2),
     resume_steps: 2,
-    phase_day: SECOND / 2,
-    phase_month: 3 * SECOND,
+    phase_day: millis(500),
+    phase_month: seconds(3),
     total: ppm(200),
     search_band: ppm(200),
     commissioning_band: ppm(100),
     band: ppm(20),
-    centre_month: ppm(1) * 3 / 10,
-    refill: 0,
+    centre_month: ppb(300),
+    refill: hours(0),
 };
 
-/// Rows that are the same in both columns.
-pub const START_WINDOW: i64 = 900 * SECOND;
+pub(super) const HOUR: Span = hours(1);
+pub(super) const DAY: Span = days(1);
+
+/// Rows that are the same in both columns. Start steps are made in this time after the first start of a boot.
+pub const START_WINDOW: Span = seconds(900);
 /// Between two run-time steps.
-pub const RUN_STEP_SPACING: i64 = ipc::message::privileged::RUN_STEP_SPACING.nanos();
+pub const RUN_STEP_SPACING: Span = ipc::message::privileged::RUN_STEP_SPACING;
 /// A restoring step ends within this of the governor's own line.
-pub const RESTORE_WITHIN: i64 = SECOND / 2;
-/// One that ends within this of the line costs nothing: so well the line is known.
-pub const RESTORE_FREE: i64 = SECOND / 1_000;
+pub const RESTORE_WITHIN: Span = millis(500);
+/// A restoring step that ends within this of the line costs nothing: the line itself is known no better.
+pub const RESTORE_FREE: Span = millis(1);
 /// Between two restoring steps.
-pub const RESTORE_SPACING: i64 = 60 * SECOND;
+pub const RESTORE_SPACING: Span = seconds(60);
 /// Growth of BOOTTIME − MONOTONIC that counts as a suspend.
-pub const SUSPEND: i64 = 10 * SECOND;
+pub const SUSPEND: Span = seconds(10);
 /// The largest slew of one order, where the kernel clamps it.
-pub const SLEW: i64 = SECOND / 2;
+pub const SLEW: Span = millis(500);
 /// Time under orders until the oscillator is known to within the commissioning's band.
-pub const SEARCH: i64 = HOUR;
+pub const SEARCH: Span = hours(1);
 /// Time under orders until the band narrows for good.
-pub const COMMISSIONING: i64 = 7 * 24 * HOUR;
+pub const COMMISSIONING: Span = days(7);
 /// Orders that may come at once.
-pub const BURST: i64 = 8;
+pub const BURST: u8 = 8;
 /// Age of an order.
-pub const ORDER_AGE: i64 = 2 * SECOND;
+pub const ORDER_AGE: Span = seconds(2);
 /// Without an applied order for this long the clock is marked unsynchronised.
-pub const DEAD_MAN: i64 = 3 * HOUR;
+pub const DEAD_MAN: Span = hours(3);
 /// Between two leap seconds.
-pub const LEAP_SPACING: i64 = 150 * 24 * HOUR;
+pub const LEAP_SPACING: Span = days(150);
 /// Least distance of the floor from the last good time.
-pub const FLOOR_BEHIND_LAST_GOOD: i64 = HOUR;
+pub const FLOOR_BEHIND_LAST_GOOD: Span = hours(1);
 
 /// When this program was built.
 pub const BUILD_TIME: WallTime = {
@@ -129,7 +151,7 @@ pub const BUILD_TIME: WallTime = {
         value = value * 10 + (text[at] - b'0') as i64;
         at += 1;
     }
-    WallTime::saturating(value * SECOND)
+    WallTime::MIN.after(seconds(value))
 };
 
 /// The column of a profile.
@@ -143,10 +165,13 @@ pub fn of(profile: Profile) -> &'static Limits {
 /// The latest time that a step may lead to: some years after the build, before 2106-02-07, and not across
 /// 2^31 s (2038-01-19) unless this was built within two years of it.
 pub fn latest(limits: &Limits, built: WallTime) -> WallTime {
-    let turn_32 = (1i64 << 31) * SECOND;
-    let built = built.nanos();
-    let plain = built.saturating_add(limits.latest_after_build).min((1i64 << 32) * SECOND - 1);
-    WallTime::saturating(if built < turn_32 - 2 * YEAR { plain.min(turn_32 - 1) } else { plain })
+    /// The last nanosecond before this second.
+    const fn before(second: i64) -> WallTime {
+        WallTime::MIN.after(Span::saturating(seconds(second).nanos() - 1))
+    }
+    let turn = before(1 << 31);
+    let plain = built.after(limits.latest_after_build).min(before(1 << 32));
+    if built.after(years(2)) <= turn { plain.min(turn) } else { plain }
 }
 
 #[cfg(test)]
@@ -155,6 +180,7 @@ mod tests {
 
     #[test]
     fn a174_the_latest_time_stops_at_2038_until_the_build_is_near_it() {
+        const SECOND: i64 = 1_000_000_000;
         let turn = 1i64 << 31;
         let built = |seconds: i64| WallTime::try_new(seconds * SECOND).unwrap();
         assert_eq!(latest(&STANDARD, built(1_800_000_000)).nanos(), turn * SECOND - 1);

@@ -3,42 +3,50 @@
 //! It is pure: it receives the time and the order, and returns a [`Grant`] or a [`Refused`]. A `Grant` permits one
 //! change of the clock, after the record, which is already charged, has been written.
 //!
-//! `limits` is the table, `record` what survives a restart, `budget` the sliding windows, `steps` the rows
-//! that only steps pass; here are the others.
+//! `limits` is the table, `budget` the sliding windows, `band` what the base frequency may be; `steps` and `status` have
+//! the rows that only such orders pass, and here are the others. [`ipc::governor_record`] is what survives a restart.
 
+mod band;
 pub mod budget;
 pub mod limits;
-pub mod record;
+mod status;
 mod steps;
 #[cfg(test)]
 mod tests;
 
-use ipc::calendar::Date;
-use ipc::message::privileged::{Adjust, ClockEventKind, Profile, Refusal, Refused, Status};
-use ipc::units::{Frequency, Leap, Offset, RawInstant, WallTime};
-use limits::{Limits, SECOND};
-use record::Record;
+use band::Band;
+use ipc::governor_record::Record;
+use ipc::message::handover::Terms;
+use ipc::message::privileged::{Adjust, ClockEventKind, ClockKind, ClockReading, Refusal, Refused, Welcome};
+use ipc::process::PerProcess;
+use ipc::units::{BootInstant, Frequency, Leap, Offset, Rate, RawInstant, Span, TimeConstant, WallTime};
+use limits::{DAY, HOUR, Limits};
 
-/// The governor's own clocks and the steered clock, read together.
+/// The steered clock and the governor's own clocks, read together.
 #[derive(Clone, Copy, Debug)]
 pub struct Moment {
-    /// CLOCK_MONOTONIC_RAW.
-    pub raw: RawInstant,
-    /// CLOCK_BOOTTIME, ns.
-    pub boot: i64,
-    /// CLOCK_BOOTTIME − CLOCK_MONOTONIC: time asleep in this boot, ns.
-    pub asleep: i64,
-    /// The steered clock.
-    pub wall: WallTime,
-    /// What is left of the slew.
-    pub slew_left: Offset,
+    /// The steered clock, and CLOCK_MONOTONIC_RAW.
+    pub clock: ClockReading,
+    /// CLOCK_BOOTTIME.
+    pub boot: BootInstant,
+    /// CLOCK_BOOTTIME − CLOCK_MONOTONIC: time asleep in this boot.
+    pub asleep: Span,
 }
 
-/// Leave to do what was ordered, once.
+/// Permission to do what was ordered, once.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Grant {
-    /// Phase charged, ns.
-    pub charged: i64,
+    /// Phase charged.
+    pub charged: Span,
+}
+
+/// Time was not continuous.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Break {
+    /// What happened.
+    pub kind: ClockEventKind,
+    /// How far the clock moved from the predicted time.
+    pub moved: Offset,
 }
 
 /// The line that the clock should follow since the last order.
@@ -49,17 +57,33 @@ struct Line {
     slew: Offset,
 }
 
-/// What the configuration and the operator left open.
+impl Line {
+    /// From the clock as it is, with this slew.
+    const fn from(clock: &ClockReading, slew: Offset) -> Self {
+        Self { raw: clock.raw, wall: clock.wall, slew }
+    }
+}
+
+/// What a replaced slew may still do: the kernel finishes the part of a second that it has begun.
 #[derive(Clone, Copy, Debug)]
-pub struct Terms {
-    /// Which column of the table is in force.
-    pub profile: Profile,
-    /// Largest run-time step, ns; at most the profile's.
-    pub run_step: i64,
-    /// Whether leap seconds may be armed.
-    pub leap_seconds: bool,
-    /// `--approve-step`: one step of at most this size, ns; 0: none.
-    pub approved_step: i64,
+struct InFlight {
+    /// Its fastest rate.
+    rate: Rate,
+    /// Until when.
+    until: RawInstant,
+}
+
+/// What a grant changed, to be restored if the order is not carried out.
+#[derive(Clone, Copy, Debug)]
+struct BeforeGrant {
+    line: Line,
+    base: Frequency,
+    displaced: Option<Offset>,
+    in_flight: InFlight,
+    pace: TimeConstant,
+    open_charge: Span,
+    /// The refund for the slew that was to be replaced.
+    refunded: Span,
 }
 
 /// The state of the judgement.
@@ -70,16 +94,17 @@ pub struct Governor {
     record: Record,
     built: WallTime,
     line: Line,
-    /// What a grant changed, should the order not be carried out: line, base frequency, displacement.
-    before_grant: Option<(Line, Frequency, Option<Offset>, i64, i64)>,
-    /// Fastest rate of a slew that was replaced less than a second ago, 2^-16 ppm, and until when it may still
-    /// act: the kernel finishes the part of the second that it has begun.
-    in_flight: (i64, RawInstant),
-    /// Time constant of the slew in progress.
-    pace: u8,
-    asleep: i64,
+    before_grant: Option<BeforeGrant>,
+    /// The fastest of the slews that were replaced less than a second ago.
+    in_flight: InFlight,
+    /// Of the slew in progress.
+    pace: TimeConstant,
+    /// What the slew in progress was charged.
+    open_charge: Span,
+    /// Time asleep at the last suspend that was reported.
+    asleep: Span,
     /// Time asleep at the last look.
-    asleep_seen: i64,
+    asleep_seen: Span,
     epoch: u32,
     leap: Leap,
     /// How far other programs have moved the clock from the predicted time, while that is neither undone nor accepted.
@@ -88,43 +113,47 @@ pub struct Governor {
     restored_at: Option<RawInstant>,
     applied_at: Option<RawInstant>,
     dead: bool,
-    tokens: i64,
+    /// Orders that may come at once, a second each.
+    tokens: Span,
     tokens_at: RawInstant,
-    open_charge: i64,
 }
 
+const SECOND: Span = Span::from_secs(1);
+const BURST: Span = Span::from_secs(limits::BURST as i64);
+
 impl Governor {
-    /// Takes up an earlier record in this boot or in a new one.
+    /// Takes up a record in the boot in which it was written, or in a new one.
     pub fn new(terms: Terms, mut record: Record, boot_id: [u8; 16], now: Moment) -> Self {
         let limits = limits::of(terms.profile);
         if record.boot_id == boot_id {
-            record.age = record.age.saturating_add((now.boot - record.boot_time).max(0));
+            let elapsed = now.boot.elapsed_since(record.boot_time);
+            budget::pass(&mut record, elapsed);
         } else {
             // The wall clock's time between two boots is not trustworthy: its credit is bounded.
-            let between = now.wall.minus(record.wall).nanos();
-            record.age = record.age.saturating_add(between.clamp(0, limits.refill));
+            let between = Span::saturating(now.clock.wall.minus(record.wall).nanos());
+            budget::pass(&mut record, between.min(limits.refill));
             record.boot_id = boot_id;
             record.start_opened = now.boot;
             record.start_steps = 0;
             record.below_floor_used = false;
-            record.approved_used = 0;
+            record.approved_used = None;
         }
         record.boot_time = now.boot;
-        budget::age_windows(&mut record);
-        let line = Line { raw: now.raw, wall: now.wall, slew: now.slew_left };
+        record.wall = now.clock.wall;
         Self {
             limits,
             terms: Terms {
                 run_step: terms.run_step.min(limits.run_step),
-                // One use in a boot: a restart with the same words is not another approval.
-                approved_step: terms.approved_step * i64::from(record.approved_used != terms.approved_step),
+                // One use in a boot: a restart with the same option is not another approval.
+                approved_step: terms.approved_step.filter(|step| record.approved_used != Some(*step)),
                 ..terms
             },
             built: limits::BUILD_TIME,
-            line,
+            line: Line::from(&now.clock, now.clock.slew_left),
             before_grant: None,
-            in_flight: (0, RawInstant::MIN),
-            pace: 0,
+            in_flight: InFlight { rate: Rate::ZERO, until: RawInstant::MIN },
+            pace: TimeConstant::MIN,
+            open_charge: Span::ZERO,
             record,
             asleep: now.asleep,
             asleep_seen: now.asleep,
@@ -135,9 +164,8 @@ impl Governor {
             restored_at: None,
             applied_at: None,
             dead: false,
-            tokens: limits::BURST * SECOND,
-            tokens_at: now.raw,
-            open_charge: 0,
+            tokens: BURST,
+            tokens_at: now.clock.raw,
         }
     }
 
@@ -151,109 +179,112 @@ impl Governor {
         self.epoch
     }
 
+    /// What the engine must know before its first order.
+    pub fn welcome(&self, clock: ClockKind, found: &Moment, processes: PerProcess<u32>) -> Welcome {
+        let Band { centre, width } = self.band();
+        Welcome {
+            epoch: self.epoch,
+            clock,
+            found: found.clock,
+            floor: self.floor(),
+            latest: self.latest(),
+            start_steps: self.start_steps(found),
+            base_frequency: self.record.base,
+            band: width,
+            band_centre: centre,
+            processes,
+        }
+    }
+
     /// The earliest target of a step: the build date, or an hour before the last good time, whichever is later. A step
     /// approved by the operator may have to undo a wrong "good" time, so only the build date limits it.
-    pub fn floor(&self) -> WallTime {
-        if self.terms.approved_step > 0 {
-            return self.built;
+    fn floor(&self) -> WallTime {
+        match self.terms.approved_step {
+            Some(_) => self.built,
+            None => self.record.last_good.before(limits::FLOOR_BEHIND_LAST_GOOD).max(self.built),
         }
-        let good = self.record.last_good.nanos() - limits::FLOOR_BEHIND_LAST_GOOD;
-        WallTime::saturating(good.max(self.built.nanos()))
     }
 
     /// No step leads to a time after this.
-    pub fn latest(&self) -> WallTime {
+    fn latest(&self) -> WallTime {
         limits::latest(self.limits, self.built)
     }
 
-    /// Start steps left, 0 when the window is closed; an operator's leave counts as one.
-    pub fn start_steps(&self, now: &Moment) -> u8 {
-        self.window_steps(now).max(u8::from(self.terms.approved_step > 0))
+    /// Start steps left, 0 when the window is closed; an approved step counts as one.
+    fn start_steps(&self, now: &Moment) -> u8 {
+        self.window_steps(now).max(u8::from(self.terms.approved_step.is_some()))
     }
 
     fn window_steps(&self, now: &Moment) -> u8 {
-        if now.boot - self.record.start_opened > limits::START_WINDOW {
+        if now.boot.elapsed_since(self.record.start_opened) > limits::START_WINDOW {
             return 0;
         }
         self.limits.start_steps.saturating_sub(self.record.start_steps)
     }
 
-    /// The band of the base frequency: middle and half width.
-    pub fn band(&self) -> (Frequency, Frequency) {
-        let width = match self.record.commissioned_time {
-            ..limits::SEARCH => self.limits.search_band,
-            limits::SEARCH..limits::COMMISSIONING => self.limits.commissioning_band,
-            _ => self.limits.band,
-        };
-        (self.record.centre, Frequency::saturating(width))
-    }
-
-    /// What is left of the phase budget, ns.
-    pub fn budget_left(&self) -> i64 {
+    /// What is left of the phase budget.
+    pub fn budget_left(&self) -> Span {
         budget::remaining(&self.record, self.limits)
     }
 
-    /// Lets time pass, and looks whether it was continuous.
+    /// Lets time pass, and looks whether it was continuous. `replaced`: another program had changed frequency or mode.
     ///
     /// Between two calls the clock may differ from the line by the slew, and by a tolerance of 5 ms + 600 ppm
     /// of the time (a virtual clock's oscillator; a kernel clock keeps the line to the microsecond).
-    pub fn observe(&mut self, now: &Moment, replaced: bool) -> Option<(ClockEventKind, Offset)> {
-        let elapsed = now.raw.since(self.line.raw).nanos().max(0);
-        self.record.age = self.record.age.saturating_add((now.boot - self.record.boot_time).max(0));
+    pub fn observe(&mut self, now: &Moment, replaced: bool) -> Option<Break> {
+        let elapsed = now.clock.raw.elapsed_since(self.line.raw);
+        let governed = now.boot.elapsed_since(self.record.boot_time);
+        budget::pass(&mut self.record, governed);
         self.record.boot_time = now.boot;
-        self.record.wall = now.wall;
-        budget::age_windows(&mut self.record);
+        self.record.wall = now.clock.wall;
         if self.proven(now) {
             self.learn_band(elapsed);
         }
 
-        let slept = now.asleep - self.asleep >= limits::SUSPEND;
-        let displaced = self.displaced.unwrap_or(Offset::ZERO).nanos();
+        let slept = now.asleep.less(self.asleep) >= limits::SUSPEND;
         // CLOCK_MONOTONIC_RAW stops while the machine is suspended; the disciplined clock does not. The kernel's error
         // in compensating for that is not a step by another program: the resume row covers it.
-        let slept_now = (now.asleep - self.asleep_seen).max(0);
+        let slept_now = now.asleep.less(self.asleep_seen);
         self.asleep_seen = now.asleep;
-        let beside = now.wall.minus(self.expected_wall(now)).nanos() - displaced - slept_now;
-        let moved = Offset::saturating(beside);
+        let displaced = self.displaced.unwrap_or(Offset::ZERO);
+        let beside = now.clock.wall.minus(self.expected_wall(now));
+        let moved = beside.minus(displaced).minus(slept_now.forward());
         // The kernel adds a sleep to the nearest second or two.
-        let tolerance = 5_000_000 + elapsed / 1_000_000 * 600 + if slept_now > 0 { 2 * SECOND } else { 0 };
-        let stepped = moved.magnitude().nanos() > tolerance && !self.was_leap(now, moved, tolerance);
+        let of_sleep = Span::from_secs(if slept_now > Span::ZERO { 2 } else { 0 });
+        let of_rate = Span::saturating(elapsed.nanos() / 1_000_000 * 600);
+        let tolerance = Span::from_millis(5).plus(of_rate).plus(of_sleep);
+        let stepped = moved.magnitude() > tolerance && !self.was_leap(now, moved, tolerance);
         if slept {
             self.asleep = now.asleep;
             self.resumed = true;
         }
-        let event = if slept {
-            Some(ClockEventKind::Resume)
-        } else if stepped {
-            Some(ClockEventKind::ForeignStep)
-        } else if replaced {
-            Some(ClockEventKind::ForeignFrequency)
-        } else {
-            None
-        };
-        if event.is_some() {
-            self.epoch = self.epoch.wrapping_add(1);
-        }
         if stepped {
-            self.displaced = Some(Offset::saturating(displaced + moved.nanos()));
+            self.displaced = Some(displaced.plus(moved));
         }
         // The predicted time ignores changes by other programs: a restoring step is measured against it.
-        let displaced = self.displaced.unwrap_or(Offset::ZERO).nanos();
-        let wall = WallTime::saturating(now.wall.nanos() - displaced);
-        self.line = Line { raw: now.raw, wall, slew: now.slew_left };
-        event.map(|kind| (kind, moved))
+        let displaced = self.displaced.unwrap_or(Offset::ZERO);
+        let wall = now.clock.wall.moved_by(Offset::ZERO.minus(displaced));
+        self.line = Line { wall, ..Line::from(&now.clock, now.clock.slew_left) };
+        let kind = match (slept, stepped, replaced) {
+            (true, ..) => ClockEventKind::Resume,
+            (_, true, _) => ClockEventKind::ForeignStep,
+            (.., true) => ClockEventKind::ForeignFrequency,
+            _ => return None,
+        };
+        self.epoch = self.epoch.wrapping_add(1);
+        Some(Break { kind, moved })
     }
 
-    /// Whether this was the kernel's own leap second, armed with this governor's leave.
-    fn was_leap(&mut self, now: &Moment, moved: Offset, tolerance: i64) -> bool {
+    /// Whether this was the kernel's own leap second, which this governor has permitted.
+    fn was_leap(&mut self, now: &Moment, moved: Offset, tolerance: Span) -> bool {
         let second = match self.leap {
-            Leap::Insert => -SECOND,
-            Leap::Delete => SECOND,
+            Leap::Insert => Offset::ZERO.minus(SECOND.forward()),
+            Leap::Delete => SECOND.forward(),
             Leap::None | Leap::Unknown => return false,
         };
         // It comes at midnight, and is looked for at the next order or look after it.
-        let since_midnight = (now.wall.nanos() + SECOND).rem_euclid(86_400 * SECOND);
-        let was = (moved.nanos() - second).abs() <= tolerance && since_midnight <= 3_600 * SECOND;
+        let since_midnight = Span::saturating(now.clock.wall.after(SECOND).nanos() % DAY.nanos());
+        let was = moved.minus(second).magnitude() <= tolerance && since_midnight <= HOUR;
         if was {
             self.leap = Leap::None;
         }
@@ -262,178 +293,114 @@ impl Governor {
 
     /// Where the line is now.
     fn expected_wall(&self, now: &Moment) -> WallTime {
-        let elapsed = now.raw.since(self.line.raw).nanos();
-        let slewed = self.line.slew.nanos() - now.slew_left.nanos();
+        let elapsed = now.clock.raw.elapsed_since(self.line.raw);
+        let gained = self.record.base.gain(elapsed.nanos());
+        let slewed = self.line.slew.minus(now.clock.slew_left);
         // A slew only shrinks; any other change of the reading was made by another program.
-        let slewed = slewed.clamp(self.line.slew.nanos().min(0), self.line.slew.nanos().max(0));
-        WallTime::saturating(self.line.wall.nanos() + elapsed + self.record.base.gain(elapsed) + slewed)
-    }
-
-    /// Counts the time under orders for the commissioning, and lets the centre of the band follow. (A frequency that
-    /// was not ordered for hours, for example without a network, says nothing about the oscillator.)
-    fn learn_band(&mut self, elapsed: i64) {
-        let record = &mut self.record;
-        if record.commissioned_time < limits::COMMISSIONING {
-            let before = record.commissioned_time;
-            record.commissioned_time += elapsed;
-            record.commissioned_sum += i64::from(record.base.scaled()) * (elapsed / 1_000_000) / 1_000;
-            let passes = |end: i64| before < end && record.commissioned_time >= end;
-            if passes(limits::SEARCH) || passes(limits::COMMISSIONING) {
-                let mean = record.commissioned_sum / (record.commissioned_time / SECOND).max(1);
-                record.centre = Frequency::saturating(mean as i32);
-                record.centre_age = record.age;
-            }
-            return;
-        }
-        // One unit of 2^-16 ppm for each of these, so that the middle moves by centre_month in 30 days.
-        let pace = 30 * 86_400 * SECOND / i64::from(self.limits.centre_month.max(1));
-        let units = ((record.age - record.centre_age) / pace).clamp(0, i64::from(i32::MAX)) as i32;
-        record.centre_age += i64::from(units) * pace;
-        let wish = record.base.scaled() - record.centre.scaled();
-        record.centre = Frequency::saturating(record.centre.scaled() + wish.clamp(-units, units));
+        let slewed = slewed.clamp(self.line.slew.min(Offset::ZERO), self.line.slew.max(Offset::ZERO));
+        self.line.wall.after(elapsed).moved_by(Offset::saturating(gained)).moved_by(slewed)
     }
 
     /// May the base frequency be set and this slew be started?
     ///
     /// # Errors
-    /// The row of the table that refuses it, with its limit and what is left of it.
+    /// The row of the table that refuses it, with its limit and the remainder.
     pub fn judge_adjust(&mut self, order: &Adjust, now: &Moment) -> Result<Grant, Refused> {
         self.admit(order.epoch, order.asked_at, now)?;
-        let slew = order.slew.nanos();
-        if slew.abs() > limits::SLEW {
-            return Err(refused(Refusal::Range, limits::SLEW, limits::SLEW));
+        let slew = order.slew.magnitude();
+        if slew > limits::SLEW {
+            return Err(refused(Refusal::Range, limits::SLEW.nanos(), limits::SLEW.nanos()));
         }
-        let (centre, band) = self.band();
-        let base_from_centre = i64::from(order.frequency.scaled()) - i64::from(centre.scaled());
-        if base_from_centre.abs() > i64::from(band.scaled()) {
-            return Err(refused(Refusal::Band, i64::from(band.scaled()), base_from_centre));
+        let Band { centre, width } = self.band();
+        let base = order.frequency.rate();
+        let from_centre = Rate::saturating(base.scaled() - centre.rate().scaled());
+        if from_centre.magnitude() > width.rate().scaled() {
+            return Err(refused(Refusal::Band, width.rate().scaled(), from_centre.scaled()));
         }
-        let peak = peak(slew, order.time_constant.exponent());
-        let total = i64::from(order.frequency.scaled()) + peak;
-        let limit = i64::from(self.limits.total);
-        if total.abs() > limit || i64::from(order.frequency.scaled()).abs() > limit {
-            return Err(refused(Refusal::Total, limit, total));
+        let peak = peak(order.slew, order.time_constant);
+        let (total, limit) = (base.plus(peak), self.limits.total.rate().scaled());
+        if total.magnitude() > limit || base.magnitude() > limit {
+            return Err(refused(Refusal::Total, limit, total.scaled()));
         }
         // A slew that stays inside the band moves the clock no farther than a lawful frequency could (of the
         // search only the middle: it is wide for frequencies, not for slews). What is in flight of a replaced
         // one counts for the second that it may still last.
-        let free = band.scaled().min(self.limits.commissioning_band);
-        let beyond = |rate: i64| rate.abs() > i64::from(free);
+        let free = width.min(self.limits.commissioning_band).rate().scaled();
+        let beyond = |rate: Rate| rate.magnitude() > free;
         let flight = self.in_flight(now);
-        let own = if beyond(base_from_centre + peak) { slew.abs() } else { 0 };
-        let overlap = if beyond(base_from_centre + peak + flight) || beyond(base_from_centre + flight) {
-            flight.abs() * 1_000 / i64::from(Frequency::PER_PPM)
-        } else {
-            0
+        let own = if beyond(from_centre.plus(peak)) { slew } else { Span::ZERO };
+        let overlap = match beyond(from_centre.plus(peak).plus(flight)) || beyond(from_centre.plus(flight)) {
+            true => {
+                Span::saturating(flight.magnitude().saturating_mul(1_000) / i64::from(Frequency::PER_PPM))
+            }
+            false => Span::ZERO,
         };
-        let charged = own + overlap;
-        let unspent = self.open_charge.min(now.slew_left.magnitude().nanos());
-        let left = self.budget_left() + unspent;
+        let charged = own.plus(overlap);
+        let unspent = self.open_charge.min(now.clock.slew_left.magnitude());
+        let left = self.budget_left().plus(unspent);
         if charged > left {
-            return Err(refused(Refusal::Budget, self.limits.phase_day, left));
+            return Err(refused(Refusal::Budget, self.limits.phase_day.nanos(), left.nanos()));
         }
-        self.before_grant = Some((self.line, self.record.base, self.displaced, self.open_charge, unspent));
+        self.remember(unspent);
         budget::refund(&mut self.record, unspent);
         budget::charge(&mut self.record, charged);
         self.open_charge = own;
-        self.in_flight = (flight, now.raw.after(ipc::units::Span::from_secs(1)));
-        self.pace = order.time_constant.exponent();
+        self.in_flight = InFlight { rate: flight, until: now.clock.raw.after(SECOND) };
+        self.pace = order.time_constant;
         self.record.base = order.frequency;
-        self.line = Line { raw: now.raw, wall: now.wall, slew: order.slew };
+        self.line = Line::from(&now.clock, order.slew);
         // An order for the clock as it is accepts it: there is nothing left to restore.
         self.displaced = None;
         Ok(Grant { charged })
     }
 
     /// The rate that a replaced slew may still have: of the one that is replaced now, or of one before it in
-    /// the same second, whichever is faster. 2^-16 ppm, signed.
-    fn in_flight(&self, now: &Moment) -> i64 {
-        let (earlier, until) = self.in_flight;
-        let earlier = if now.raw < until { earlier } else { 0 };
-        let replaced = peak(now.slew_left.nanos(), self.pace);
-        if replaced.abs() >= earlier.abs() { replaced } else { earlier }
+    /// the same second, whichever is faster.
+    fn in_flight(&self, now: &Moment) -> Rate {
+        let earlier = if now.clock.raw < self.in_flight.until { self.in_flight.rate } else { Rate::ZERO };
+        let replaced = peak(now.clock.slew_left, self.pace);
+        if replaced.magnitude() >= earlier.magnitude() { replaced } else { earlier }
     }
 
-    /// May the kernel be told this? Gives the status with what is never allowed taken out.
-    ///
-    /// # Errors
-    /// The row that refuses.
-    pub fn judge_status(&mut self, status: &Status, now: &Moment) -> Result<Status, Refused> {
-        self.take_token(now)?;
-        if status.epoch != self.epoch {
-            return Err(refused(Refusal::StaleEpoch, i64::from(self.epoch), i64::from(status.epoch)));
-        }
-        if status.synchronised && !self.proven(now) {
-            return Err(refused(Refusal::Unproven, limits::DEAD_MAN, 0));
-        }
-        if matches!(status.leap, Leap::Insert | Leap::Delete) {
-            self.judge_leap(now)?;
-        }
-        if status.tai != 0 {
-            self.judge_tai(status.tai, now)?;
-        }
-        self.leap = status.leap;
-        if status.synchronised {
-            self.record.last_good = self.record.last_good.max(now.wall);
-        }
-        let at_least = |span: ipc::units::Span| ipc::units::Span::saturating(span.nanos().max(1_000));
-        Ok(Status { maxerror: at_least(status.maxerror), esterror: at_least(status.esterror), ..*status })
-    }
-
-    /// Once known, the offset from TAI changes by one second within two days of a leap second, and not else.
-    fn judge_tai(&mut self, tai: u8, now: &Moment) -> Result<(), Refused> {
-        let known = self.record.tai;
-        let since_leap = now.wall.minus(self.record.leap_at).nanos();
-        let leapt = self.record.leap_at > WallTime::MIN && (0..2 * 86_400 * SECOND).contains(&since_leap);
-        let lawful = known == 0 || tai == known || (leapt && tai.abs_diff(known) == 1);
-        if !lawful || !(20..=60).contains(&tai) {
-            return Err(refused(Refusal::Tai, 60, i64::from(known)));
-        }
-        self.record.tai = tai;
-        Ok(())
-    }
-
-    fn judge_leap(&mut self, now: &Moment) -> Result<(), Refused> {
-        if !self.terms.leap_seconds || !Date::of(now.wall).may_end_with_leap_second() {
-            return Err(refused(Refusal::LeapDate, 0, 0));
-        }
-        let day = now.wall.nanos() / (86_400 * SECOND);
-        let armed = self.record.leap_at.nanos() / (86_400 * SECOND);
-        if day != armed {
-            let since = now.wall.nanos() - self.record.leap_at.nanos();
-            if self.record.leap_at > WallTime::MIN && since < limits::LEAP_SPACING {
-                return Err(refused(
-                    Refusal::LeapTooSoon,
-                    limits::LEAP_SPACING,
-                    limits::LEAP_SPACING - since,
-                ));
-            }
-            self.record.leap_at = now.wall;
-        }
-        Ok(())
+    /// Keeps the state that a grant is about to change.
+    fn remember(&mut self, refunded: Span) {
+        self.before_grant = Some(BeforeGrant {
+            line: self.line,
+            base: self.record.base,
+            displaced: self.displaced,
+            in_flight: self.in_flight,
+            pace: self.pace,
+            open_charge: self.open_charge,
+            refunded,
+        });
     }
 
     /// The rows that every order passes first.
     fn admit(&mut self, epoch: u32, asked_at: RawInstant, now: &Moment) -> Result<(), Refused> {
         self.take_token(now)?;
-        if epoch != self.epoch {
-            return Err(refused(Refusal::StaleEpoch, i64::from(self.epoch), i64::from(epoch)));
+        self.check_epoch(epoch)?;
+        let age = now.clock.raw.since(asked_at).nanos();
+        if !(0..=limits::ORDER_AGE.nanos()).contains(&age) {
+            return Err(refused(Refusal::Stale, limits::ORDER_AGE.nanos(), age));
         }
-        let age = now.raw.since(asked_at).nanos();
-        if !(0..=limits::ORDER_AGE).contains(&age) {
-            return Err(refused(Refusal::Stale, limits::ORDER_AGE, age));
+        Ok(())
+    }
+
+    fn check_epoch(&self, epoch: u32) -> Result<(), Refused> {
+        if epoch != self.epoch {
+            return Err(refused(Refusal::StaleEpoch, self.epoch.into(), epoch.into()));
         }
         Ok(())
     }
 
     fn take_token(&mut self, now: &Moment) -> Result<(), Refused> {
-        let earned = now.raw.since(self.tokens_at).nanos().max(0);
-        self.tokens = (self.tokens.saturating_add(earned)).min(limits::BURST * SECOND);
-        self.tokens_at = now.raw;
+        let earned = now.clock.raw.elapsed_since(self.tokens_at);
+        self.tokens = self.tokens.plus(earned).min(BURST);
+        self.tokens_at = now.clock.raw;
         if self.tokens < SECOND {
-            return Err(refused(Refusal::Rate, limits::BURST, 0));
+            return Err(refused(Refusal::Rate, limits::BURST.into(), 0));
         }
-        self.tokens -= SECOND;
+        self.tokens = self.tokens.less(SECOND);
         Ok(())
     }
 
@@ -441,29 +408,33 @@ impl Governor {
     pub fn not_done(&mut self) {
         // A status changes nothing here, and a change of the clock cannot be undone.
         let Some(before) = self.before_grant.take() else { return };
-        let unspent;
-        (self.line, self.record.base, self.displaced, self.open_charge, unspent) = before;
-        // The slew that was to be replaced runs on: what was given back for it is taken again.
-        budget::charge(&mut self.record, unspent);
+        self.line = before.line;
+        self.record.base = before.base;
+        self.displaced = before.displaced;
+        self.in_flight = before.in_flight;
+        self.pace = before.pace;
+        self.open_charge = before.open_charge;
+        // The slew that was to be replaced runs on: its refund is taken back.
+        budget::charge(&mut self.record, before.refunded);
     }
 
     /// An order was carried out.
     pub fn applied(&mut self, now: &Moment) {
         self.before_grant = None;
-        self.applied_at = Some(now.raw);
+        self.applied_at = Some(now.clock.raw);
         self.dead = false;
     }
 
     fn proven(&self, now: &Moment) -> bool {
-        self.applied_at.is_some_and(|at| now.raw.since(at).nanos() <= limits::DEAD_MAN)
+        self.applied_at.is_some_and(|at| now.clock.raw.elapsed_since(at) <= limits::DEAD_MAN)
     }
 
-    /// The clock was left alone by the dead-man's row: no slew, no leap second.
+    /// The dead-man's row has left the clock alone: no slew, no leap second.
     pub fn let_go(&mut self, now: &Moment) {
-        self.line = Line { raw: now.raw, wall: now.wall, slew: Offset::ZERO };
+        self.line = Line::from(&now.clock, Offset::ZERO);
         self.displaced = None;
         self.leap = Leap::None;
-        self.open_charge = 0;
+        self.open_charge = Span::ZERO;
     }
 
     /// Whether the dead-man's time has just run out: no order for three hours.
@@ -477,10 +448,11 @@ impl Governor {
     }
 }
 
-/// The fastest rate of a slew, in its first second: ns a second × 2^16 / 1000 = 2^-16 ppm, away from zero.
-fn peak(slew: i64, time_constant: u8) -> i64 {
-    let magnitude = ((slew.abs() * i64::from(Frequency::PER_PPM)) >> (2 + time_constant)) / 1_000;
-    (magnitude + i64::from(slew != 0)) * slew.signum()
+/// The fastest rate of a slew, in its first second, rounded away from zero: ns a second × 2^16 / 1000 = 2^-16 ppm.
+fn peak(slew: Offset, pace: TimeConstant) -> Rate {
+    let first_second =
+        slew.magnitude().nanos().saturating_mul(Frequency::PER_PPM.into()) >> (2 + pace.exponent());
+    Rate::saturating((first_second / 1_000 + 1) * slew.nanos().signum())
 }
 
 fn refused(code: Refusal, limit: i64, remaining: i64) -> Refused {

@@ -1,133 +1,134 @@
 //! Steps, judged by their claimed reason and the governor's own evidence.
 
-use super::limits::{self, SECOND};
+use super::limits::{self, DAY};
 use super::{Governor, Grant, Line, Moment, budget, refused};
 use ipc::message::privileged::{Refusal, Refused, Step, StepReason};
-use ipc::units::{Offset, WallTime};
+use ipc::units::{Offset, Span};
 
 impl Governor {
     /// Judges a step.
     ///
     /// # Errors
-    /// The row of the table that refuses it, with its limit and what is left of it.
+    /// The row of the table that refuses it, with its limit and the remainder.
     pub fn judge_step(&mut self, order: &Step, now: &Moment) -> Result<Grant, Refused> {
         self.admit(order.epoch, order.asked_at, now)?;
-        let delta = order.delta.nanos();
-        let result = now.wall.nanos().saturating_add(delta);
-        if result < self.floor().nanos() {
-            return Err(refused(Refusal::Floor, self.floor().nanos(), result));
+        let (delta, size) = (order.delta, order.delta.magnitude());
+        // A plain number: it may be outside the range of a time.
+        let target = now.clock.wall.nanos().saturating_add(delta.nanos());
+        if target < self.floor().nanos() {
+            return Err(refused(Refusal::Floor, self.floor().nanos(), target));
         }
-        if result > self.latest().nanos() {
-            return Err(refused(Refusal::Latest, self.latest().nanos(), result));
+        if target > self.latest().nanos() {
+            return Err(refused(Refusal::Latest, self.latest().nanos(), target));
         }
+        let target = now.clock.wall.moved_by(delta);
         // A step of zero would still mark the clock unsynchronised.
-        if delta == 0 {
+        if size == Span::ZERO {
             return Err(refused(Refusal::Range, 1, 0));
         }
-        let charged = if delta.abs() <= self.terms.approved_step {
-            self.record.approved_used = self.terms.approved_step;
-            self.terms.approved_step = 0;
-            self.record.last_good = WallTime::saturating(result).min(self.record.last_good);
-            0
-        } else {
-            match order.reason {
+        let charged = match self.terms.approved_step.filter(|approved| size <= *approved) {
+            Some(_) => {
+                self.record.approved_used = self.terms.approved_step.take();
+                self.record.last_good = target.min(self.record.last_good);
+                Span::ZERO
+            }
+            None => match order.reason {
                 StepReason::Start => self.judge_start_step(delta, now)?,
                 StepReason::Run => self.judge_run_step(delta)?,
                 StepReason::Restore => self.judge_restoring_step(delta, now)?,
                 StepReason::Resume => self.judge_resume_step(delta)?,
-            }
+            },
         };
         budget::charge(&mut self.record, charged);
-        self.before_grant = Some((self.line, self.record.base, self.displaced, self.open_charge, 0));
+        self.remember(Span::ZERO);
         self.displaced = None;
-        self.open_charge = 0;
-        self.line = Line { raw: now.raw, wall: WallTime::saturating(result), slew: Offset::ZERO };
-        self.record.wall = self.line.wall;
+        self.open_charge = Span::ZERO;
+        self.line = Line { raw: now.clock.raw, wall: target, slew: Offset::ZERO };
+        self.record.wall = target;
         Ok(Grant { charged })
     }
 
-    fn judge_start_step(&mut self, delta: i64, now: &Moment) -> Result<i64, Refused> {
-        let left = self.window_steps(now);
-        if left == 0 {
-            return Err(refused(Refusal::StartWindow, limits::START_WINDOW, 0));
+    fn judge_start_step(&mut self, delta: Offset, now: &Moment) -> Result<Span, Refused> {
+        if self.window_steps(now) == 0 {
+            return Err(refused(Refusal::StartWindow, limits::START_WINDOW.nanos(), 0));
         }
-        if now.wall < self.floor() {
+        let (back, forward) = (self.limits.start_back.nanos(), self.limits.start_forward.nanos());
+        if now.clock.wall < self.floor() {
             if self.record.below_floor_used || !self.limits.below_floor {
                 return Err(refused(Refusal::StartWindow, 1, 0));
             }
             self.record.below_floor_used = true;
-        } else if delta < -self.limits.start_back {
-            return Err(refused(Refusal::StartBack, self.limits.start_back, delta));
-        } else if delta > self.limits.start_forward {
-            return Err(refused(Refusal::StartForward, self.limits.start_forward, delta));
+        } else if delta.nanos() < -back {
+            return Err(refused(Refusal::StartBack, back, delta.nanos()));
+        } else if delta.nanos() > forward {
+            return Err(refused(Refusal::StartForward, forward, delta.nanos()));
         }
         self.record.start_steps += 1;
-        Ok(0)
+        Ok(Span::ZERO)
     }
 
-    fn judge_run_step(&mut self, delta: i64) -> Result<i64, Refused> {
-        if delta.abs() > self.terms.run_step {
-            return Err(refused(Refusal::RunStep, self.terms.run_step, delta));
+    fn judge_run_step(&mut self, delta: Offset) -> Result<Span, Refused> {
+        if delta.magnitude() > self.terms.run_step {
+            return Err(refused(Refusal::RunStep, self.terms.run_step.nanos(), delta.nanos()));
         }
-        let since = self.record.age - self.record.run_step_age;
-        if self.record.run_step_age >= 0 && since < limits::RUN_STEP_SPACING {
-            return Err(refused(
-                Refusal::TooSoon,
-                limits::RUN_STEP_SPACING,
-                limits::RUN_STEP_SPACING - since,
-            ));
+        if let Some(last) = self.record.run_step_age {
+            spaced(self.record.age.less(last), limits::RUN_STEP_SPACING)?;
         }
-        self.within_budget(delta.abs())?;
-        self.record.run_step_age = self.record.age;
-        Ok(delta.abs())
+        self.within_budget(delta.magnitude())?;
+        self.record.run_step_age = Some(self.record.age);
+        Ok(delta.magnitude())
     }
 
-    fn judge_restoring_step(&mut self, delta: i64, now: &Moment) -> Result<i64, Refused> {
+    fn judge_restoring_step(&mut self, delta: Offset, now: &Moment) -> Result<Span, Refused> {
         if self.displaced.is_none() {
             return Err(refused(Refusal::Evidence, 0, 0));
         }
         if let Some(last) = self.restored_at {
-            let since = now.raw.since(last).nanos();
-            if since < limits::RESTORE_SPACING {
-                return Err(refused(
-                    Refusal::TooSoon,
-                    limits::RESTORE_SPACING,
-                    limits::RESTORE_SPACING - since,
-                ));
-            }
+            spaced(now.clock.raw.elapsed_since(last), limits::RESTORE_SPACING)?;
         }
-        let line = self.expected_wall(now).nanos();
-        let beside = (now.wall.nanos() + delta - line).abs();
+        let beside = now.clock.wall.minus(self.expected_wall(now)).plus(delta).magnitude();
         if beside > limits::RESTORE_WITHIN {
-            return Err(refused(Refusal::Evidence, limits::RESTORE_WITHIN, beside));
+            return Err(refused(Refusal::Evidence, limits::RESTORE_WITHIN.nanos(), beside.nanos()));
         }
         // A step to anywhere but the predicted time counts as an ordinary movement from that time.
-        let charged = if beside <= limits::RESTORE_FREE { 0 } else { beside };
+        let charged = if beside <= limits::RESTORE_FREE { Span::ZERO } else { beside };
         self.within_budget(charged)?;
-        self.restored_at = Some(now.raw);
+        self.restored_at = Some(now.clock.raw);
         Ok(charged)
     }
 
-    fn judge_resume_step(&mut self, delta: i64) -> Result<i64, Refused> {
+    fn judge_resume_step(&mut self, delta: Offset) -> Result<Span, Refused> {
         if !self.resumed {
             return Err(refused(Refusal::Evidence, 0, 0));
         }
-        if delta.abs() > self.limits.resume_step {
-            return Err(refused(Refusal::RunStep, self.limits.resume_step, delta));
+        if delta.magnitude() > self.limits.resume_step {
+            return Err(refused(Refusal::RunStep, self.limits.resume_step.nanos(), delta.nanos()));
         }
-        let day_ago = self.record.age - 86_400 * SECOND;
-        let today = self.record.resume_ages.iter().filter(|age| **age >= 0 && **age > day_ago).count();
+        let record = &mut self.record;
+        let is_today = |age: &Span| record.age.less(*age) < DAY;
+        let today = record.resume_ages.iter().flatten().filter(|age| is_today(age)).count();
         if today >= usize::from(self.limits.resume_steps) {
-            return Err(refused(Refusal::TooSoon, i64::from(self.limits.resume_steps), 0));
+            return Err(refused(Refusal::TooSoon, self.limits.resume_steps.into(), 0));
         }
         self.resumed = false;
-        self.record.resume_ages.rotate_left(1);
-        self.record.resume_ages[3] = self.record.age;
-        Ok(0)
+        record.resume_ages.rotate_left(1);
+        record.resume_ages[3] = Some(record.age);
+        Ok(Span::ZERO)
     }
 
-    fn within_budget(&self, phase: i64) -> Result<(), Refused> {
+    fn within_budget(&self, phase: Span) -> Result<(), Refused> {
         let left = self.budget_left();
-        if phase > left { Err(refused(Refusal::Budget, self.limits.phase_day, left)) } else { Ok(()) }
+        if phase <= left {
+            return Ok(());
+        }
+        Err(refused(Refusal::Budget, self.limits.phase_day.nanos(), left.nanos()))
     }
+}
+
+/// Refuses what comes sooner than `spacing` after the last one.
+pub(super) fn spaced(since: Span, spacing: Span) -> Result<(), Refused> {
+    if since >= spacing {
+        return Ok(());
+    }
+    Err(refused(Refusal::TooSoon, spacing.nanos(), spacing.less(since).nanos()))
 }

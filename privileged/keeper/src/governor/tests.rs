@@ -1,16 +1,24 @@
 //! The governor's table, row by row: at the limit less one, at the limit, at the limit and one.
 
-use super::limits::{self, SECOND};
-use super::*;
-use ipc::message::privileged::{Profile, Step, StepReason};
-use ipc::units::{Span, TimeConstant};
+mod any_record;
 
+use super::limits;
+use super::*;
+use ipc::message::privileged::{Profile, Status, Step, StepReason};
+use ipc::units::FrequencySum;
+
+const SECOND: i64 = 1_000_000_000;
 const HOUR: i64 = 3_600 * SECOND;
 const DAY: i64 = 24 * HOUR;
 const BOOT: [u8; 16] = [1; 16];
 
 fn terms(profile: Profile) -> Terms {
-    Terms { profile, run_step: Span::from_secs(10).nanos(), leap_seconds: true, approved_step: 0 }
+    Terms { profile, run_step: Span::from_secs(10), leap_seconds: true, approved_step: None }
+}
+
+/// What is left after the loss of both slots.
+fn spent(limits: &Limits, now: &Moment) -> Record {
+    Record::spent(BOOT, now.boot, limits.phase_day, limits::SEARCH)
 }
 
 /// A governor, its clocks and a perfect clock that follows every order.
@@ -20,6 +28,10 @@ struct World {
     base: Frequency,
 }
 
+fn booted(earlier: BootInstant, nanos: i64) -> BootInstant {
+    BootInstant::try_new(earlier.nanos() + nanos).unwrap()
+}
+
 /// A day after the build.
 fn today() -> i64 {
     limits::BUILD_TIME.nanos() + DAY
@@ -27,18 +39,21 @@ fn today() -> i64 {
 
 fn moment(raw: i64, wall: i64) -> Moment {
     Moment {
-        raw: RawInstant::try_new(raw).unwrap(),
-        boot: raw,
-        asleep: 0,
-        wall: WallTime::try_new(wall).unwrap(),
-        slew_left: Offset::ZERO,
+        clock: ClockReading {
+            wall: WallTime::try_new(wall).unwrap(),
+            raw: RawInstant::try_new(raw).unwrap(),
+            frequency: Frequency::ZERO,
+            slew_left: Offset::ZERO,
+        },
+        boot: BootInstant::try_new(raw).unwrap(),
+        asleep: Span::ZERO,
     }
 }
 
 impl World {
     fn of(profile: Profile) -> Self {
         let now = moment(100 * SECOND, today());
-        let record = Record::born(BOOT, now.boot, now.wall);
+        let record = Record::born(BOOT, now.boot);
         Self { governor: Governor::new(terms(profile), record, BOOT, now), now, base: Frequency::ZERO }
     }
 
@@ -47,12 +62,12 @@ impl World {
     }
 
     fn pass(&mut self, nanos: i64) -> Option<ClockEventKind> {
-        self.now.raw = self.now.raw.after(Span::try_new(nanos).unwrap());
-        self.now.boot += nanos;
-        let moved = nanos + self.base.gain(nanos) + self.now.slew_left.nanos();
-        self.now.wall = WallTime::try_new(self.now.wall.nanos() + moved).unwrap();
-        self.now.slew_left = Offset::ZERO;
-        self.governor.observe(&self.now, false).map(|event| event.0)
+        self.now.clock.raw = self.now.clock.raw.after(Span::try_new(nanos).unwrap());
+        self.now.boot = booted(self.now.boot, nanos);
+        let moved = nanos + self.base.gain(nanos) + self.now.clock.slew_left.nanos();
+        self.now.clock.wall = WallTime::try_new(self.now.clock.wall.nanos() + moved).unwrap();
+        self.now.clock.slew_left = Offset::ZERO;
+        self.governor.observe(&self.now, false).map(|seen| seen.kind)
     }
 
     /// Time in pieces, with an order each, as an engine gives them.
@@ -69,12 +84,12 @@ impl World {
             frequency: Frequency::saturating((ppm * 65_536.0) as i32),
             slew: Offset::try_new(slew).unwrap(),
             time_constant: TimeConstant::try_new(constant).unwrap(),
-            asked_at: self.now.raw,
+            asked_at: self.now.clock.raw,
         };
         let outcome = self.governor.judge_adjust(&order, &self.now);
         if outcome.is_ok() {
             self.base = order.frequency;
-            self.now.slew_left = order.slew;
+            self.now.clock.slew_left = order.slew;
             self.governor.applied(&self.now);
         }
         outcome.map_err(|refused| refused.code)
@@ -85,11 +100,11 @@ impl World {
             epoch: self.governor.epoch(),
             delta: Offset::saturating(delta),
             reason,
-            asked_at: self.now.raw,
+            asked_at: self.now.clock.raw,
         };
         let outcome = self.governor.judge_step(&order, &self.now);
         if outcome.is_ok() {
-            self.now.wall = WallTime::saturating(self.now.wall.nanos() + delta);
+            self.now.clock.wall = WallTime::saturating(self.now.clock.wall.nanos() + delta);
             self.governor.applied(&self.now);
         }
         outcome.map_err(|refused| refused.code)
@@ -115,7 +130,7 @@ impl World {
     fn commissioned(profile: Profile, ppm: f64) -> Self {
         let mut world = Self::of(profile);
         world.adjust(ppm, 0, 0).unwrap();
-        world.pass_under_orders(limits::COMMISSIONING + HOUR, ppm);
+        world.pass_under_orders(limits::COMMISSIONING.nanos() + HOUR, ppm);
         world
     }
 }
@@ -168,7 +183,7 @@ fn a130_a_restart_neither_refills_the_start_window_nor_the_budget() {
         world.pass(2 * SECOND);
         steps += i64::from(world.step(StepReason::Start, SECOND / 10).is_ok());
         world.pass(2 * SECOND);
-        slewed += world.adjust(0.0, SECOND / 10, 6).map_or(0, |grant| grant.charged);
+        slewed += world.adjust(0.0, SECOND / 10, 6).map_or(0, |grant| grant.charged.nanos());
         world.pass(400 * SECOND / 1000);
     }
     assert_eq!(steps, 3);
@@ -180,7 +195,7 @@ fn a124_no_step_leads_before_the_floor_or_after_the_latest_time() {
     let mut world = World::standard();
     let floor = world.governor.floor().nanos();
     let latest = world.governor.latest().nanos();
-    let to = |world: &World, target: i64| target - world.now.wall.nanos();
+    let to = |world: &World, target: i64| target - world.now.clock.wall.nanos();
     for target in [0, floor - 1, 0x8000_0000 * SECOND + SECOND * 8, 9_214_646_400 * SECOND / 2] {
         let refusal = if target < floor { Refusal::Floor } else { Refusal::Latest };
         for reason in [StepReason::Start, StepReason::Run, StepReason::Restore, StepReason::Resume] {
@@ -194,7 +209,7 @@ fn a124_no_step_leads_before_the_floor_or_after_the_latest_time() {
         [(floor - 1, Some(Refusal::Floor)), (floor, OK), (latest, OK), (latest + 1, Some(Refusal::Latest))]
     {
         let mut world = World::standard();
-        world.governor.terms.approved_step = i64::MAX;
+        world.governor.terms.approved_step = Some(Span::MAX);
         let delta = to(&world, target);
         assert_eq!(world.step(StepReason::Run, delta).err(), refusal, "{target}");
     }
@@ -208,7 +223,7 @@ fn a021_a_synchronised_time_raises_the_floor_to_an_hour_before_it() {
     world.pass(10 * DAY);
     world.adjust(0.0, 0, 0).unwrap();
     world.status(Leap::None, true, 0).unwrap();
-    let good = world.now.wall.nanos();
+    let good = world.now.clock.wall.nanos();
     assert_eq!(world.governor.floor().nanos(), good - HOUR);
     world.restart([2; 16], Profile::Standard);
     assert_eq!(world.governor.floor().nanos(), good - HOUR, "also in the next boot");
@@ -218,20 +233,20 @@ fn a021_a_synchronised_time_raises_the_floor_to_an_hour_before_it() {
 #[test]
 fn a173_a_clock_below_the_floor_is_set_once_in_a_boot() {
     let wrong = moment(100 * SECOND, 86_400 * SECOND);
-    let record = Record::born(BOOT, wrong.boot, wrong.wall);
+    let record = Record::born(BOOT, wrong.boot);
     let mut world = World {
         governor: Governor::new(terms(Profile::Standard), record, BOOT, wrong),
         now: wrong,
         base: Frequency::ZERO,
     };
-    let delta = today() - wrong.wall.nanos();
+    let delta = today() - wrong.clock.wall.nanos();
     world.step(StepReason::Start, delta).unwrap();
     // A clock set back by another program is not restored without an operator.
     world.pass(2 * SECOND);
-    world.now.wall = wrong.wall;
+    world.now.clock.wall = wrong.clock.wall;
     world.governor.observe(&world.now, false);
     assert_eq!(world.step(StepReason::Start, delta).err(), Some(Refusal::StartWindow));
-    let record = Record::born(BOOT, wrong.boot, wrong.wall);
+    let record = Record::born(BOOT, wrong.boot);
     let strict = Governor::new(terms(Profile::Strict), record, BOOT, wrong);
     let mut world = World { governor: strict, now: wrong, base: Frequency::ZERO };
     assert_eq!(
@@ -239,7 +254,7 @@ fn a173_a_clock_below_the_floor_is_set_once_in_a_boot() {
         Some(Refusal::StartWindow),
         "strict: launch flag only"
     );
-    world.governor.terms.approved_step = delta;
+    world.governor.terms.approved_step = Some(Span::saturating(delta));
     world.step(StepReason::Start, delta).unwrap();
 }
 
@@ -252,7 +267,7 @@ fn a125_run_steps_keep_their_distance_and_end_with_the_budget() {
     let mut last = Refusal::Rate;
     for _ in 0..80_000 {
         match world.step(StepReason::Run, 900_000_000) {
-            Ok(grant) => moved += grant.charged,
+            Ok(grant) => moved += grant.charged.nanos(),
             Err(refusal) => last = refusal,
         }
         world.pass(SECOND);
@@ -299,10 +314,8 @@ fn a143_the_base_frequency_is_judged_at_the_edge_of_its_band() {
     assert_eq!(World::of(Profile::Strict).adjust(200.0 + unit, 0, 0).err(), Some(Refusal::Band));
     for (profile, band) in [(Profile::Standard, 50.0), (Profile::Strict, 20.0)] {
         let mut world = World::commissioned(profile, 31.0);
-        assert_eq!(
-            world.governor.band(),
-            (Frequency::saturating(31 * 65_536), Frequency::saturating(band as i32 * 65_536))
-        );
+        let width = Frequency::saturating(band as i32 * 65_536);
+        assert_eq!(world.governor.band(), Band { centre: Frequency::saturating(31 * 65_536), width });
         assert_eq!(world.adjust(31.0 + band, 0, 0).err(), OK);
         assert_eq!(world.adjust(31.0 + band + 0.01, 0, 0).err(), Some(Refusal::Band));
         assert_eq!(world.adjust(31.0 - band, 0, 0).err(), OK);
@@ -317,20 +330,20 @@ fn a128_the_search_ends_after_an_hour_under_orders_and_its_mean_holds_for_the_we
     world.pass(30 * DAY);
     world.adjust(-450.0, 0, 0).unwrap();
     for _ in 0..60 {
-        assert_eq!(world.governor.band().0, Frequency::ZERO);
+        assert_eq!(world.governor.band().centre, Frequency::ZERO);
         assert_eq!(world.adjust(-450.0, 0, 0).err(), OK);
         world.pass(60 * SECOND);
     }
-    let (centre, band) = world.governor.band();
-    assert_eq!((centre.scaled(), band.scaled()), (-450 * 65_536, 200 * 65_536));
+    let Band { centre, width } = world.governor.band();
+    assert_eq!((centre.scaled(), width.scaled()), (-450 * 65_536, 200 * 65_536));
     assert_eq!(world.adjust(-249.0, 0, 0).err(), Some(Refusal::Band));
     // Creeping along the edge moves nothing before the week is over.
     world.adjust(-250.0, 0, 0).unwrap();
-    world.pass_under_orders(limits::COMMISSIONING / 2, -250.0);
-    assert_eq!(world.governor.band(), (centre, band));
-    world.pass_under_orders(limits::COMMISSIONING / 2, -250.0);
-    let (centre, band) = world.governor.band();
-    assert_eq!(band.scaled(), 50 * 65_536);
+    world.pass_under_orders(limits::COMMISSIONING.nanos() / 2, -250.0);
+    assert_eq!(world.governor.band(), Band { centre, width });
+    world.pass_under_orders(limits::COMMISSIONING.nanos() / 2, -250.0);
+    let Band { centre, width } = world.governor.band();
+    assert_eq!(width.scaled(), 50 * 65_536);
     assert!((-252..=-250).contains(&(centre.scaled() / 65_536)), "{centre:?}");
 }
 
@@ -354,11 +367,11 @@ fn a028_the_boiling_frog_gains_one_ppm_a_month() {
     let mut highest = 0;
     for _ in 0..90 {
         // As high as the band lets it, every day.
-        let (centre, band) = world.governor.band();
-        let wish = f64::from(centre.scaled() + band.scaled()) / 65_536.0;
+        let Band { centre, width } = world.governor.band();
+        let wish = f64::from(centre.scaled() + width.scaled()) / 65_536.0;
         world.adjust(wish, 0, 0).unwrap();
         world.pass_under_orders(DAY, wish);
-        highest = world.governor.band().0.scaled();
+        highest = world.governor.band().centre.scaled();
     }
     let ppm = f64::from(highest) / 65_536.0;
     assert!((2.8..=3.1).contains(&ppm), "{ppm}");
@@ -371,15 +384,16 @@ fn a127_half_a_thousand_ppm_ends_with_the_budget() {
     let mut last = Refusal::Rate;
     // The band's edge, and slews on top of it as large as the total allows, for a day.
     for _ in 0..86_400 / 20 {
-        let left = world.now.slew_left;
+        let left = world.now.clock.slew_left;
         if let Err(refusal) = world.adjust(50.0, 7_000_000, 2) {
             last = refusal;
-            world.now.slew_left = left;
+            world.now.clock.slew_left = left;
             world.adjust(50.0, 0, 0).unwrap();
         }
         world.pass(20 * SECOND);
     }
-    let gained = world.now.wall.minus(start.wall).nanos() - world.now.raw.since(start.raw).nanos();
+    let gained = world.now.clock.wall.minus(start.clock.wall).nanos()
+        - world.now.clock.raw.since(start.clock.raw).nanos();
     assert_eq!(last, Refusal::Budget);
     assert!(gained <= 6_320_000_000 && gained > 6_000_000_000, "{gained}");
 }
@@ -400,16 +414,16 @@ fn a143_slew_and_frequency_together_stay_below_the_total() {
 #[test]
 fn a_slew_inside_the_band_costs_nothing_and_an_unused_rest_is_given_back() {
     let mut world = World::standard();
-    assert_eq!(world.adjust(0.0, 3_000_000, 2).unwrap().charged, 0, "187 ppm at most");
+    assert_eq!(world.adjust(0.0, 3_000_000, 2).unwrap().charged.nanos(), 0, "187 ppm at most");
     world.pass(64 * SECOND);
-    assert_eq!(world.adjust(100.0, 3_000_000, 2).unwrap().charged, 3_000_000, "287 ppm");
+    assert_eq!(world.adjust(100.0, 3_000_000, 2).unwrap().charged.nanos(), 3_000_000, "287 ppm");
     world.pass(64 * SECOND);
     world.adjust(100.0, 3_000_000, 2).unwrap();
     // Replaced before it has moved anything: nothing was spent but what is in flight of it.
-    let left = world.governor.budget_left();
-    world.now.slew_left = Offset::try_new(3_000_000).unwrap();
-    assert_eq!(world.adjust(100.0, 0, 0).unwrap().charged, 187_500, "its first second at 187.5 ppm");
-    assert_eq!(world.governor.budget_left(), left + 3_000_000 - 188_000);
+    let left = world.governor.budget_left().nanos();
+    world.now.clock.slew_left = Offset::try_new(3_000_000).unwrap();
+    assert_eq!(world.adjust(100.0, 0, 0).unwrap().charged.nanos(), 187_500, "its first second at 187.5 ppm");
+    assert_eq!(world.governor.budget_left().nanos(), left + 3_000_000 - 188_000);
 }
 
 #[test]
@@ -417,16 +431,16 @@ fn what_is_in_flight_of_a_replaced_slew_is_paid_for() {
     // The kernel finishes the part of a second that it has begun: base at one edge with a slew back over the
     // whole band, then base at the other edge, gains twice the band unless that second is charged.
     let mut world = World::commissioned(Profile::Standard, 0.0);
-    let before = world.governor.budget_left();
+    let before = world.governor.budget_left().nanos();
     for _ in 0..10 {
         world.adjust(-49.0, 196_000, 1).unwrap();
-        world.now.slew_left = Offset::try_new(196_000).unwrap();
+        world.now.clock.slew_left = Offset::try_new(196_000).unwrap();
         world.pass(SECOND);
-        world.now.slew_left = Offset::try_new(171_500).unwrap();
+        world.now.clock.slew_left = Offset::try_new(171_500).unwrap();
         world.adjust(49.0, 0, 0).unwrap();
         world.pass(SECOND);
     }
-    let charged = before - world.governor.budget_left();
+    let charged = before - world.governor.budget_left().nanos();
     assert!(charged >= 10 * 21_000, "{charged}");
 }
 
@@ -436,9 +450,9 @@ fn a_sleep_is_nobodys_step_and_can_not_be_restored_away() {
         let mut world = World::standard();
         world.adjust(0.0, 0, 0).unwrap();
         world.pass(SECOND);
-        world.now.boot += seconds * SECOND;
-        world.now.asleep += seconds * SECOND;
-        world.now.wall = WallTime::try_new(world.now.wall.nanos() + seconds * SECOND).unwrap();
+        world.now.boot = booted(world.now.boot, seconds * SECOND);
+        world.now.asleep = world.now.asleep.plus(Span::saturating(seconds * SECOND));
+        world.now.clock.wall = WallTime::try_new(world.now.clock.wall.nanos() + seconds * SECOND).unwrap();
         let event = world.pass(SECOND);
         assert_eq!(event, (seconds >= 10).then_some(ClockEventKind::Resume));
         assert_eq!(world.step(StepReason::Restore, -seconds * SECOND).err(), Some(Refusal::Evidence));
@@ -455,7 +469,7 @@ fn a129_every_refused_order_costs_a_token() {
             frequency: Frequency::ZERO,
             slew: Offset::ZERO,
             time_constant: TimeConstant::MIN,
-            asked_at: world.now.raw,
+            asked_at: world.now.clock.raw,
         };
         refusals.push(world.governor.judge_adjust(&order, &world.now).unwrap_err().code);
     }
@@ -467,20 +481,39 @@ fn a129_every_refused_order_costs_a_token() {
 fn an_order_that_was_not_done_gives_nothing_back_of_the_slew_that_runs_on() {
     let mut world = World::standard();
     world.adjust(0.0, 400_000_000, 8).unwrap();
-    world.now.slew_left = Offset::try_new(400_000_000).unwrap();
-    let left = world.governor.budget_left();
+    world.now.clock.slew_left = Offset::try_new(400_000_000).unwrap();
+    let left = world.governor.budget_left().nanos();
     let order = Adjust {
         epoch: 1,
         frequency: Frequency::ZERO,
         slew: Offset::ZERO,
         time_constant: TimeConstant::MIN,
-        asked_at: world.now.raw,
+        asked_at: world.now.clock.raw,
     };
     world.governor.judge_adjust(&order, &world.now).unwrap();
-    assert!(world.governor.budget_left() > left);
+    assert!(world.governor.budget_left().nanos() > left);
     world.governor.not_done();
     // What was charged for the overlap stays charged.
-    assert!((left - 400_000..=left).contains(&world.governor.budget_left()));
+    assert!((left - 400_000..=left).contains(&world.governor.budget_left().nanos()));
+}
+
+#[test]
+fn an_order_that_was_not_done_leaves_the_pace_of_the_slew_that_runs_on() {
+    let mut world = World::standard();
+    // 3 ms at constant 2: 187.5 ppm in the first second, at most the free 200.
+    world.adjust(100.0, 3_000_000, 2).unwrap();
+    world.now.clock.slew_left = Offset::try_new(3_000_000).unwrap();
+    let order = Adjust {
+        epoch: 1,
+        frequency: Frequency::ZERO,
+        slew: Offset::ZERO,
+        time_constant: TimeConstant::MAX,
+        asked_at: world.now.clock.raw,
+    };
+    world.governor.judge_adjust(&order, &world.now).unwrap();
+    world.governor.not_done();
+    // What is in flight of it is charged at its own pace, and not at that of the order that was not done.
+    assert_eq!(world.adjust(100.0, 0, 0).unwrap().charged.nanos(), 187_500);
 }
 
 #[test]
@@ -494,14 +527,14 @@ fn a132_orders_of_an_earlier_epoch_or_too_old_or_from_the_future_are_stale() {
             frequency: Frequency::ZERO,
             slew: Offset::ZERO,
             time_constant: TimeConstant::MIN,
-            asked_at: RawInstant::try_new(world.now.raw.nanos() - age).unwrap(),
+            asked_at: RawInstant::try_new(world.now.clock.raw.nanos() - age).unwrap(),
         };
         assert_eq!(
             world.governor.judge_adjust(&order, &world.now).err().map(|refused| refused.code),
             refusal,
             "{age}"
         );
-        let old = Adjust { epoch: 0, asked_at: world.now.raw, ..order };
+        let old = Adjust { epoch: 0, asked_at: world.now.clock.raw, ..order };
         let outcome = world.governor.judge_adjust(&old, &world.now);
         assert_eq!(outcome.err().map(|refused| refused.code), Some(Refusal::StaleEpoch));
     }
@@ -531,7 +564,7 @@ fn a133_leap_seconds_only_on_their_days_and_not_too_soon() {
         );
         let mut world = World::standard();
         world.governor.built = WallTime::MIN;
-        world.now.wall = WallTime::try_new(wall).unwrap();
+        world.now.clock.wall = WallTime::try_new(wall).unwrap();
         world
     };
     for (text, seconds, refusal) in [
@@ -547,11 +580,11 @@ fn a133_leap_seconds_only_on_their_days_and_not_too_soon() {
     let mut world = at("2027-06-30", 1_814_313_600);
     world.status(Leap::Insert, false, 0).unwrap();
     assert_eq!(world.status(Leap::Insert, false, 0).err(), OK, "asked again on the same day");
-    let armed = world.now.wall.nanos();
+    let armed = world.now.clock.wall.nanos();
     // The next 30 June or 31 December is always 184 days away; a clock that was set back meets the rule.
-    world.governor.record().leap_at = WallTime::try_new(armed - 149 * DAY).unwrap();
+    world.governor.record().leap_at = Some(WallTime::try_new(armed - 149 * DAY).unwrap());
     assert_eq!(world.status(Leap::Delete, false, 0).err(), Some(Refusal::LeapTooSoon));
-    world.governor.record().leap_at = WallTime::try_new(armed - 150 * DAY).unwrap();
+    world.governor.record().leap_at = Some(WallTime::try_new(armed - 150 * DAY).unwrap());
     assert_eq!(world.status(Leap::Delete, false, 0).err(), OK);
     world.governor.terms.leap_seconds = false;
     assert_eq!(world.status(Leap::Delete, false, 0).err(), Some(Refusal::LeapDate), "not configured");
@@ -568,11 +601,11 @@ fn a163_the_kernels_own_leap_second_is_not_a_foreign_step() {
         (Leap::None, -SECOND, Some(ClockEventKind::ForeignStep)),
     ] {
         let mut world = World::standard();
-        world.now.wall = WallTime::try_new(1_814_399_970 * SECOND).unwrap();
+        world.now.clock.wall = WallTime::try_new(1_814_399_970 * SECOND).unwrap();
         world.adjust(0.0, 0, 0).unwrap();
         world.status(leap, true, 0).unwrap();
         assert_eq!(world.pass(20 * SECOND), None);
-        world.now.wall = WallTime::try_new(world.now.wall.nanos() + moved).unwrap();
+        world.now.clock.wall = WallTime::try_new(world.now.clock.wall.nanos() + moved).unwrap();
         assert_eq!(world.pass(20 * SECOND), event, "{leap:?} {moved}");
         assert_eq!(world.pass(20 * SECOND), None, "once: {leap:?} {moved}");
     }
@@ -588,7 +621,7 @@ fn a134_the_tai_offset_is_plausible_and_moves_by_one() {
     assert_eq!(world.status(Leap::None, false, 38).err(), Some(Refusal::Tai), "no leap second");
     world.restart(BOOT, Profile::Standard);
     assert_eq!(world.status(Leap::None, false, 40).err(), Some(Refusal::Tai), "nor after a restart");
-    world.governor.record().leap_at = world.now.wall;
+    world.governor.record().leap_at = Some(world.now.clock.wall);
     assert_eq!(world.status(Leap::None, false, 39).err(), Some(Refusal::Tai));
     assert_eq!(world.status(Leap::None, false, 38).err(), OK);
 }
@@ -605,12 +638,12 @@ fn a160_a_foreign_step_is_seen_and_undone_towards_the_governors_own_line() {
     let mut world = World::standard();
     world.adjust(20.0, 0, 0).unwrap();
     world.pass(60 * SECOND);
-    world.now.wall = WallTime::try_new(world.now.wall.nanos() + HOUR).unwrap();
+    world.now.clock.wall = WallTime::try_new(world.now.clock.wall.nanos() + HOUR).unwrap();
     assert_eq!(world.pass(SECOND), Some(ClockEventKind::ForeignStep));
     assert_eq!(world.governor.epoch(), 2);
     assert_eq!(world.pass(SECOND), None, "said once: orders that follow must not be stale");
     assert_eq!(world.governor.epoch(), 2);
-    world.now.wall = WallTime::try_new(world.now.wall.nanos() + HOUR).unwrap();
+    world.now.clock.wall = WallTime::try_new(world.now.clock.wall.nanos() + HOUR).unwrap();
     assert_eq!(world.pass(SECOND), Some(ClockEventKind::ForeignStep), "a second one is another");
     world.pass(10 * SECOND);
     for beside in [-HOUR, -2 * HOUR - SECOND / 2 - 1, -2 * HOUR + SECOND / 2 + 1] {
@@ -626,9 +659,10 @@ fn a161_a_suspend_is_seen_and_its_step_is_judged_at_its_limits() {
     for (profile, limit, count) in [(Profile::Standard, 10 * SECOND, 4), (Profile::Strict, 2 * SECOND, 2)] {
         let mut world = World::of(profile);
         let sleep = |world: &mut World, seconds: i64| {
-            world.now.boot += seconds * SECOND;
-            world.now.asleep += seconds * SECOND;
-            world.now.wall = WallTime::try_new(world.now.wall.nanos() + seconds * SECOND).unwrap();
+            world.now.boot = booted(world.now.boot, seconds * SECOND);
+            world.now.asleep = world.now.asleep.plus(Span::saturating(seconds * SECOND));
+            world.now.clock.wall =
+                WallTime::try_new(world.now.clock.wall.nanos() + seconds * SECOND).unwrap();
             world.pass(SECOND)
         };
         assert_eq!(sleep(&mut world, 9), None);
@@ -673,30 +707,34 @@ fn a143_neither_a_reboot_nor_another_profile_refunds() {
     world.adjust(0.0, 450_000_000, 10).unwrap();
     world.governor.record().hours[0] = 500_000;
     world.governor.record().days[0] = 500_000;
-    assert_eq!(world.governor.budget_left(), 0);
+    assert_eq!(world.governor.budget_left().nanos(), 0);
     world.restart(BOOT, Profile::Standard);
-    assert_eq!(world.governor.budget_left(), 1_500_000_000, "what was spent stays spent");
+    assert_eq!(world.governor.budget_left().nanos(), 1_500_000_000, "what was spent stays spent");
     world.restart(BOOT, Profile::Strict);
-    assert_eq!(world.governor.budget_left(), 0);
+    assert_eq!(world.governor.budget_left().nanos(), 0);
     // A boot a year later earns a day's credit in the standard profile, none in the strict one.
-    world.now.wall = WallTime::try_new(world.now.wall.nanos() + 365 * DAY).unwrap();
+    world.now.clock.wall = WallTime::try_new(world.now.clock.wall.nanos() + 365 * DAY).unwrap();
     world.restart([3; 16], Profile::Strict);
-    assert_eq!(world.governor.budget_left(), 0);
+    assert_eq!(world.governor.budget_left().nanos(), 0);
     world.restart([4; 16], Profile::Standard);
-    assert_eq!(world.governor.budget_left(), 1_500_000_000, "a day is not yet out of the window of 25 hours");
+    assert_eq!(
+        world.governor.budget_left().nanos(),
+        1_500_000_000,
+        "a day is not yet out of the window of 25 hours"
+    );
     assert_eq!(world.governor.start_steps(&world.now), 3);
 }
 
 #[test]
 fn a165_a_lost_record_leaves_nothing_to_spend() {
     let now = moment(100 * SECOND, today());
-    let record = Record::spent(limits::of(Profile::Standard), BOOT, now.boot, now.wall);
+    let record = spent(limits::of(Profile::Standard), &now);
     let mut world = World {
         governor: Governor::new(terms(Profile::Standard), record, BOOT, now),
         now,
         base: Frequency::ZERO,
     };
-    assert_eq!(world.governor.budget_left(), 0);
+    assert_eq!(world.governor.budget_left().nanos(), 0);
     assert_eq!(world.step(StepReason::Start, SECOND).err(), Some(Refusal::StartWindow));
     assert_eq!(world.step(StepReason::Run, SECOND / 10).err(), Some(Refusal::TooSoon));
     assert_eq!(world.adjust(0.0, 100_000_000, 6).err(), Some(Refusal::Budget));
@@ -710,29 +748,29 @@ fn a165_after_a_lost_record_budgets_are_earned_back_in_a_day_and_in_thirty() {
         let mut world = World::of(profile);
         let limits = limits::of(profile);
         let now = world.now;
-        let record = Record::spent(limits, BOOT, now.boot, now.wall);
+        let record = spent(limits, &now);
         world.governor = Governor::new(terms(profile), record, BOOT, now);
         let spend = |world: &mut World| {
-            let left = world.governor.budget_left();
-            budget::charge(world.governor.record(), left);
+            let left = world.governor.budget_left().nanos();
+            budget::charge(world.governor.record(), Span::saturating(left));
             left
         };
         world.pass(DAY - SECOND);
         assert_eq!(spend(&mut world), 0, "on day 0");
         world.pass(SECOND);
-        assert_eq!(spend(&mut world), limits.phase_day, "on day 1");
+        assert_eq!(spend(&mut world), limits.phase_day.nanos(), "on day 1");
         world.pass(DAY);
         assert_eq!(spend(&mut world), 0, "a day is not yet out of the window of 25 hours");
         world.pass(HOUR);
-        assert_eq!(spend(&mut world), limits.phase_day, "on day 2");
-        let mut spent = 2 * limits.phase_day;
+        assert_eq!(spend(&mut world), limits.phase_day.nanos(), "on day 2");
+        let mut spent = 2 * limits.phase_day.nanos();
         for _ in 3..28 {
             world.pass(25 * HOUR);
             spent += spend(&mut world);
         }
-        assert_eq!(spent, limits.phase_month - limits.phase_day, "in the first 30 days");
+        assert_eq!(spent, limits.phase_month.nanos() - limits.phase_day.nanos(), "in the first 30 days");
         world.pass(2 * DAY);
-        assert_eq!(spend(&mut world), limits.phase_day, "after 30 days");
+        assert_eq!(spend(&mut world), limits.phase_day.nanos(), "after 30 days");
     }
 }
 
@@ -740,15 +778,18 @@ fn a165_after_a_lost_record_budgets_are_earned_back_in_a_day_and_in_thirty() {
 fn a165_after_a_lost_record_a_foreign_step_is_undone_as_well_as_it_is_measured() {
     let mut world = World::standard();
     let now = world.now;
-    let record = Record::spent(limits::of(Profile::Standard), BOOT, now.boot, now.wall);
+    let record = spent(limits::of(Profile::Standard), &now);
     world.governor = Governor::new(terms(Profile::Standard), record, BOOT, now);
-    for (day, beside) in
-        [(0, limits::RESTORE_FREE), (0, -limits::RESTORE_FREE), (1, 2_000_000), (2, 2_000_000)]
-    {
+    for (day, beside) in [
+        (0, limits::RESTORE_FREE.nanos()),
+        (0, -limits::RESTORE_FREE.nanos()),
+        (1, 2_000_000),
+        (2, 2_000_000),
+    ] {
         world.pass(day * DAY + 60 * SECOND);
-        world.now.wall = WallTime::try_new(world.now.wall.nanos() + HOUR).unwrap();
+        world.now.clock.wall = WallTime::try_new(world.now.clock.wall.nanos() + HOUR).unwrap();
         assert_eq!(world.pass(SECOND), Some(ClockEventKind::ForeignStep));
-        let dear = limits::RESTORE_FREE + 1;
+        let dear = limits::RESTORE_FREE.nanos() + 1;
         if day == 0 {
             assert_eq!(
                 world.step(StepReason::Restore, dear - HOUR).err(),
@@ -756,7 +797,7 @@ fn a165_after_a_lost_record_a_foreign_step_is_undone_as_well_as_it_is_measured()
                 "day {day}"
             );
         }
-        let charged = world.step(StepReason::Restore, beside - HOUR).map(|grant| grant.charged);
+        let charged = world.step(StepReason::Restore, beside - HOUR).map(|grant| grant.charged.nanos());
         assert_eq!(charged, Ok(if day == 0 { 0 } else { beside }), "day {day}");
     }
 }
@@ -770,7 +811,7 @@ fn an_operators_leave_counts_once_in_a_boot_and_never_before_the_build() {
     let approve = |world: &mut World, boot: [u8; 16]| {
         let record = Record::from_octets(&world.governor.record().to_octets()).unwrap();
         world.governor = Governor::new(
-            Terms { approved_step: 2 * DAY, ..terms(Profile::Standard) },
+            Terms { approved_step: Some(Span::saturating(2 * DAY)), ..terms(Profile::Standard) },
             record,
             boot,
             world.now,
@@ -781,10 +822,10 @@ fn an_operators_leave_counts_once_in_a_boot_and_never_before_the_build() {
     approve(&mut world, BOOT);
     assert_eq!(world.governor.floor(), limits::BUILD_TIME);
     assert_eq!(world.governor.start_steps(&world.now), 1, "the window is long closed");
-    let before_the_build = limits::BUILD_TIME.nanos() - 1 - world.now.wall.nanos();
+    let before_the_build = limits::BUILD_TIME.nanos() - 1 - world.now.clock.wall.nanos();
     assert_eq!(world.step(StepReason::Run, before_the_build).err(), Some(Refusal::Floor));
     assert_eq!(world.step(StepReason::Run, -2 * DAY).err(), OK);
-    assert!(world.governor.floor() < world.now.wall, "the floor has followed");
+    assert!(world.governor.floor() < world.now.clock.wall, "the floor has followed");
     world.pass(HOUR);
     assert_eq!(world.step(StepReason::Run, -2 * DAY).err(), Some(Refusal::Floor));
     // Restarted with the same words by a service manager: that was the one use.

@@ -1,13 +1,12 @@
 //! The loop with real descriptors: a clock in memory, and the engine's end in the test's hands.
 
 use super::*;
-use crate::clock::raw_now;
-use crate::governor::Terms;
-use crate::governor::record::{Record, SLOT};
-use ipc::audit_line::LENGTH;
 use ipc::clock_page::ClockPage;
-use ipc::message::privileged::{Adjust, Profile, Status, Step, StepReason};
+use ipc::governor_record::{PLACES, Record, SLOT};
+use ipc::message::handover::Terms;
+use ipc::message::privileged::{Adjust, ClockKind, Profile, Step, StepReason};
 use ipc::units::Frequency;
+use ipc::{audit_line, governor_record};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use std::cell::Cell;
@@ -27,12 +26,17 @@ fn pair() -> (OwnedFd, OwnedFd) {
     socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_NONBLOCK).unwrap()
 }
 
+/// CLOCK_MONOTONIC_RAW of the tests: a machine that has just been started has a yesterday, too.
+fn later() -> RawInstant {
+    raw().after(Span::from_secs(2 * 86_400))
+}
+
 /// A clock that keeps the kernel's rules for one, in memory.
 struct PageClock(Cell<ClockPage>);
 
 impl PageClock {
     fn change(&self, change: impl FnOnce(ClockPage) -> ClockPage) {
-        self.0.set(change(self.0.get().advanced_to(raw_now())));
+        self.0.set(change(self.0.get().advanced_to(later())));
     }
 }
 
@@ -75,8 +79,8 @@ impl Clock for PageClock {
 }
 
 fn clock() -> PageClock {
-    let (wall, since) = crate::clock::read_pair();
-    PageClock(Cell::new(ClockPage::free_running(wall, since)))
+    let (wall, _) = crate::clock::read_pair();
+    PageClock(Cell::new(ClockPage::free_running(wall, later())))
 }
 
 /// A keeper, the engine's end of its link, and what keeps its other descriptors open.
@@ -84,28 +88,20 @@ fn keeper() -> (Keeper<PageClock>, Engine, OwnedFd) {
     let (ours, theirs) = pair();
     let (signals, silent) = pair();
     let clock = clock();
-    let (now, _) = moment(&clock).unwrap();
-    let terms = Terms { profile: Profile::Standard, run_step: 0, leap_seconds: false, approved_step: 0 };
-    let record = Record::born([0; 16], now.boot, now.wall);
+    let now = moment(&clock).unwrap();
+    let terms =
+        Terms { profile: Profile::Standard, run_step: Span::ZERO, leap_seconds: false, approved_step: None };
     let keeper = Keeper {
         link: Link::new(ours),
         clock,
-        governor: Governor::new(terms, record, [0; 16], now),
-        record_file: file(2 * SLOT as u64),
-        audit: Audit::after(file(LENGTH), (0, [0; 32])),
+        governor: Governor::new(terms, Record::born([0; 16], now.boot), [0; 16], now),
+        record_file: file(governor_record::LENGTH),
+        audit: Audit::after(file(audit_line::LENGTH), audit_line::End::NONE),
         notify: Notify::to(None),
         signals: signals.into(),
         processes: PerProcess::default(),
         set_clock: None,
-        refusals: [(0, None); 32],
-        lived: None,
-        condition: None,
-        shown: None,
-        passed_on: (0, 0),
-        audit_failed: false,
-        told: None,
-        written: None,
-        unwritten_since: None,
+        course: Course::default(),
     };
     (keeper, Link::new(theirs), silent)
 }
@@ -126,13 +122,13 @@ fn adjust(slew: i64) -> ToPrivileged {
         frequency: Frequency::ZERO,
         slew: Offset::saturating(slew),
         time_constant: TimeConstant::saturating(6),
-        asked_at: raw_now(),
+        asked_at: later(),
     })
 }
 
 fn step(delta: i64) -> ToPrivileged {
     let delta = Offset::saturating(delta);
-    let asked_at = raw_now();
+    let asked_at = later();
     ToPrivileged::Step(Step { epoch: 1, delta, reason: StepReason::Start, asked_at })
 }
 
@@ -146,28 +142,31 @@ fn a164_without_a_written_record_no_step_is_made_and_slews_go_on() {
     // A run that never could write would begin again with the old budget each time: nothing that costs.
     assert_eq!(order(&mut keeper, &mut engine, &adjust(100_000_000)), Err(Refusal::NoPersist));
     assert_eq!(order(&mut keeper, &mut engine, &adjust(1_000_000)), Ok(()));
-    keeper.written = Some(raw_now());
+    keeper.course.written = Some(later());
     // 100 ms at constant 6: 391 ppm, outside the band, so it costs budget.
     assert_eq!(order(&mut keeper, &mut engine, &adjust(100_000_000)), Ok(()));
+    // That slew is over: what is in flight of it would be charged to the next one.
+    keeper.clock.change(|page| ClockPage { wall: page.wall.moved_by(page.slew), slew: Offset::ZERO, ..page });
     // A day later only uncharged slews continue.
-    let day_ago = raw_now().nanos() - UNWRITTEN;
-    if day_ago > 0 {
-        keeper.unwritten_since = Some(RawInstant::saturating(day_ago));
-        assert_eq!(order(&mut keeper, &mut engine, &adjust(100_000_000)), Err(Refusal::NoPersist));
-        assert_eq!(order(&mut keeper, &mut engine, &adjust(1_000_000)), Ok(()));
-    }
+    let day_ago = later().nanos() - carried_out::UNWRITTEN.nanos();
+    keeper.course.unwritten_since = Some(RawInstant::try_new(day_ago).unwrap());
+    assert_eq!(order(&mut keeper, &mut engine, &adjust(100_000_000)), Err(Refusal::NoPersist));
+    assert_eq!(order(&mut keeper, &mut engine, &adjust(1_000_000)), Ok(()));
     // It comes back by itself.
     keeper.record_file = writable;
     assert_eq!(order(&mut keeper, &mut engine, &step(1_000_000_000)), Ok(()));
-    assert_eq!(keeper.unwritten_since, None);
+    assert_eq!(keeper.course.unwritten_since, None);
 }
 
 #[test]
 fn a131_the_charge_is_written_before_the_clock_is_touched() {
     let (mut keeper, mut engine, _silent) = keeper();
     order(&mut keeper, &mut engine, &adjust(100_000_000)).unwrap();
-    let mut slots = [0; 2 * SLOT];
-    keeper.record_file.read_exact_at(&mut slots, 0).unwrap();
+    let slots = PLACES.map(|place| {
+        let mut slot = [0; SLOT];
+        keeper.record_file.read_exact_at(&mut slot, place).unwrap();
+        slot
+    });
     let written = Record::newest(&slots).unwrap();
     assert_eq!(written.hours.iter().sum::<u32>(), 100_000);
 }
@@ -242,12 +241,12 @@ fn a129_conditions_without_end_are_passed_on_ten_times_a_second_and_only_when_th
     }
     // The sentence, and that it lives.
     assert_eq!(heard(), 2);
-    let first = raw_now().nanos() / limits::SECOND;
+    let first = raw().nanos() / SECOND.nanos();
     for of in 0..100 {
         engine.send(&ToPrivileged::Condition(Condition::AwaitingReplies { of })).unwrap();
         keeper.turn().unwrap();
     }
-    let seconds = (raw_now().nanos() / limits::SECOND - first + 1) as u32;
+    let seconds = (raw().nanos() / SECOND.nanos() - first + 1) as u32;
     let told = heard();
     assert!((1..=(CONDITIONS + 1) * seconds).contains(&told), "{told} in {seconds} s");
 }
@@ -260,12 +259,12 @@ fn the_last_condition_is_passed_on_also_where_too_many_came_before_it() {
     manager.set_nonblocking(true).unwrap();
     keeper.notify = Notify::to(Some(ours.into()));
     // Those of this second have been passed on.
-    keeper.passed_on = (CONDITIONS, raw_now().nanos() / limits::SECOND);
+    keeper.course.reports = Reports { count: CONDITIONS, second: raw().nanos() / SECOND.nanos() };
     engine.send(&ToPrivileged::Condition(Condition::Setting)).unwrap();
     keeper.turn().unwrap();
     // The engine says no more: the keeper wakes by itself.
     for _ in 0..2 {
-        if keeper.shown != keeper.condition {
+        if keeper.course.shown != keeper.course.condition {
             keeper.turn().unwrap();
         }
     }
@@ -275,5 +274,5 @@ fn the_last_condition_is_passed_on_also_where_too_many_came_before_it() {
             .map(|(length, message)| String::from_utf8_lossy(&message[..length]).into_owned())
             .collect();
     assert!(heard.iter().any(|line| line == "STATUS=setting the clock"), "{heard:?}");
-    assert_eq!(keeper.shown, keeper.condition);
+    assert_eq!(keeper.course.shown, keeper.course.condition);
 }

@@ -1,28 +1,34 @@
 //! What the keeper writes: lines of the audit log, the governor's record, and messages to the engine.
 
 use super::asked::Asked;
-use super::{ANSWER, Keeper, SUMMARY};
+use super::{Keeper, Refusals};
 use crate::clock::Clock;
 use crate::ending::{Ending, say};
-use crate::kernel::{self, Errno, nanos};
+use crate::kernel::{self, Errno};
 use crate::signals::{Caught, caught};
 use ipc::message::privileged::{FromPrivileged, Refused, ToPrivileged, Welcome};
-use ipc::units::RawInstant;
+use ipc::units::{RawInstant, Span};
+use ipc_clock::raw;
 use ipc_link::LinkError;
 use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
+
+/// How often refusals of one kind are summed up in the log.
+const SUMMARY: Span = Span::from_secs(60);
+/// How long an answer may wait until the engine reads its link: less than a service manager waits for a stop.
+const ANSWER: Span = Span::from_secs(5);
 
 impl<C: Clock> Keeper<C> {
     /// At most one line a minute for each kind of refusal, with the number of those not logged: a flood of refused
     /// orders must not push other lines out of the log.
     pub(super) fn note_refusal(&mut self, order: &ToPrivileged, refused: &Refused, now: RawInstant) {
-        let place = refused.code as usize % self.refusals.len();
-        let (unwritten, last) = self.refusals[place];
-        if last.is_some_and(|last| now.since(last).nanos() < SUMMARY) {
-            self.refusals[place].0 = unwritten.saturating_add(1);
+        let refusals = &mut self.course.refusals[refused.code as usize];
+        if refusals.written.is_some_and(|last| now.elapsed_since(last) < SUMMARY) {
+            refusals.unwritten = refusals.unwritten.saturating_add(1);
             return;
         }
-        self.refusals[place] = (0, Some(now));
+        let unwritten = refusals.unwritten;
+        *refusals = Refusals { unwritten: 0, written: Some(now) };
         self.write_down(format_args!(
             "event=refused {} code={:?} limit={} found={} unwritten={unwritten}",
             Asked(order),
@@ -33,16 +39,16 @@ impl<C: Clock> Keeper<C> {
     }
 
     /// Writes a line into the audit log; an error is reported, but does not end the daemon.
-    pub(super) fn write_down(&mut self, words: std::fmt::Arguments<'_>) {
+    pub fn write_down(&mut self, words: std::fmt::Arguments<'_>) {
         let Ok(reading) = self.clock.read() else { return };
         match self.audit.append(reading.wall, reading.raw, words) {
             Ok(()) => {
                 self.governor.record().audit = self.audit.end();
-                self.audit_failed = false;
+                self.course.audit_failed = false;
             }
-            Err(error) if !self.audit_failed => {
-                self.audit_failed = true;
-                say(3, &format_args!("audit.log can't be written ({error}): lines are lost until it can"));
+            Err(error) if !self.course.audit_failed => {
+                self.course.audit_failed = true;
+                say(3, &format_args!("audit.log cannot be written ({error}): lines are lost until it can"));
             }
             Err(_) => {}
         }
@@ -54,12 +60,12 @@ impl<C: Clock> Keeper<C> {
     /// The error of the failed system call; the newer slot is unchanged.
     pub fn persist(&mut self) -> Result<(), Errno> {
         let record = self.governor.record();
-        record.sequence += 1;
-        self.record_file.write_all_at(&record.to_octets(), record.position() as u64)?;
+        record.sequence = record.sequence.wrapping_add(1);
+        self.record_file.write_all_at(&record.to_octets(), record.place())?;
         // A slow disk is not a hang.
         self.notify.say("WATCHDOG=1");
         self.record_file.sync_data()?;
-        self.written = Some(crate::clock::raw_now());
+        self.course.written = Some(raw());
         Ok(())
     }
 
@@ -79,20 +85,22 @@ impl<C: Clock> Keeper<C> {
 
     /// Sends an answer; waits briefly for an engine that is slow to read, and reads no orders meanwhile.
     pub(super) fn answer(&mut self, answer: &FromPrivileged) -> Result<(), Ending> {
-        let started = nanos(libc::CLOCK_MONOTONIC);
+        let started = raw();
         loop {
             match self.link.send(answer) {
                 Ok(_) => return Ok(()),
                 Err(LinkError::Full) => {}
                 Err(error) => return Err(Ending::Engine(error.to_string())),
             }
-            let left = ANSWER - (nanos(libc::CLOCK_MONOTONIC) - started);
-            if left <= 0 {
+            let left = ANSWER.less(raw().elapsed_since(started));
+            if left == Span::ZERO {
                 return Err(Ending::Engine("it does not read its answers".into()));
             }
-            let ready = kernel::wait_for_room(self.link.as_fd(), self.signals.as_fd(), left);
+            let asked = [(self.link.as_fd(), libc::POLLOUT), (self.signals.as_fd(), libc::POLLIN)];
             // A stop does not wait for the engine; a reload that comes in this moment is lost with it.
-            if ready.is_ok_and(|[_, signal]| signal) && caught(&self.signals) == Some(Caught::Stop) {
+            if kernel::wait(asked, left).is_ok_and(|[_, has_signal]| has_signal)
+                && caught(&self.signals) == Some(Caught::Stop)
+            {
                 return Err(Ending::Asked);
             }
         }

@@ -67,7 +67,7 @@ fn main() {
         (ClockKind::None, _) => Ok(Either::Untouched(Untouched)),
         (ClockKind::Virtual, Some(file)) => VirtualClock::take(file)
             .map(Either::Virtual)
-            .map_err(|errno| Ending::NoClockControl(format!("the virtual clock can't be steered: {errno}"))),
+            .map_err(|errno| Ending::NoClockControl(format!("the virtual clock cannot be steered: {errno}"))),
         _ => Err(Ending::Internal("this program keeps no clock of that kind".into())),
     })
 }

@@ -1,9 +1,10 @@
-//! A virtual clock in a file: what the kernel does to CLOCK_REALTIME, done to 96 octets.
+//! A virtual clock in a file: 96 octets that behave as CLOCK_REALTIME does.
 
 use ipc::clock_page::{ClockPage, PAGE};
 use ipc::message::privileged::{ClockKind, ClockReading, Status};
 use ipc::units::{Frequency, Leap, Offset, TimeConstant};
-use keeper::clock::{Clock, raw_now, read_pair};
+use ipc_clock::raw;
+use keeper::clock::{Clock, read_pair};
 use keeper::kernel::Errno;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -52,7 +53,7 @@ impl VirtualClock {
             read_page(&file)?
         };
         let mut clock = Self { file, left: page };
-        clock.write(ClockPage { slew: Offset::ZERO, ..page.advanced_to(raw_now()) })?;
+        clock.write(ClockPage { slew: Offset::ZERO, ..page.advanced_to(raw()) })?;
         Ok(clock)
     }
 
@@ -64,7 +65,7 @@ impl VirtualClock {
     }
 
     fn now(&self) -> Result<ClockPage, Errno> {
-        Ok(read_page(&self.file)?.advanced_to(raw_now()))
+        Ok(read_page(&self.file)?.advanced_to(raw()))
     }
 }
 

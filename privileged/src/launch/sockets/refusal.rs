@@ -1,10 +1,10 @@
-//! What a failed bind means, and the message for the administrator.
+//! The meaning of a failed bind, and the message for the administrator.
 
 use keeper::ending::Ending;
 use nix::errno::Errno;
 use std::net::SocketAddr;
 
-/// Whose address it is.
+/// The service that an address is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Service {
     /// UDP, the server role.
@@ -16,7 +16,7 @@ pub enum Service {
 /// Why an address cannot be bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// This host has no such family, or no such interface: all else is served.
+    /// This host has no such family, or no such interface: all other addresses are served.
     Absent,
     /// The administrator must change something.
     Mistake,
@@ -42,7 +42,7 @@ impl Refusal {
         }
     }
 
-    /// The address, what the kernel says, and what to do.
+    /// The address, the error, and the remedy.
     pub fn message(self, address: SocketAddr, errno: Errno, service: Service) -> String {
         let remedy = match (self, errno, service) {
             (Self::Absent, Errno::ENODEV | Errno::ENXIO, _) => {

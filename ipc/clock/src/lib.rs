@@ -1,0 +1,107 @@
+//! The kernel's clocks, read in one place. It contains the only unsafe code that reading them needs: the standard library
+//! has no CLOCK_MONOTONIC_RAW, and nix is not linked into the keeper.
+
+use ipc::units::{BootInstant, Offset, RawInstant, Span};
+
+/// Readings of which the tightest is the pair.
+const TRIES: usize = 3;
+
+/// A time of CLOCK_REALTIME farther than this from a pair is not converted by it.
+const FARTHEST: Span = Span::from_secs(1);
+
+/// CLOCK_MONOTONIC_RAW.
+pub fn raw() -> RawInstant {
+    RawInstant::saturating(nanos(libc::CLOCK_MONOTONIC_RAW))
+}
+
+/// CLOCK_REALTIME in nanoseconds since 1970.
+pub fn realtime() -> i64 {
+    nanos(libc::CLOCK_REALTIME)
+}
+
+/// CLOCK_BOOTTIME.
+pub fn boot() -> BootInstant {
+    BootInstant::saturating(nanos(libc::CLOCK_BOOTTIME))
+}
+
+/// Time that the machine has been suspended in this boot: CLOCK_BOOTTIME − CLOCK_MONOTONIC.
+pub fn asleep() -> Span {
+    let boot = boot();
+    boot.elapsed_since(BootInstant::saturating(nanos(libc::CLOCK_MONOTONIC)))
+}
+
+/// A clock, ns. Every supported kernel has these clocks, and reading one cannot fail; 0 if it did.
+fn nanos(clock: libc::clockid_t) -> i64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the pointer is to a live timespec that the call fills.
+    let outcome = unsafe { libc::clock_gettime(clock, &raw mut time) };
+    if outcome < 0 { 0 } else { time.tv_sec.saturating_mul(1_000_000_000).saturating_add(time.tv_nsec) }
+}
+
+/// CLOCK_REALTIME and CLOCK_MONOTONIC_RAW at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pair {
+    /// CLOCK_REALTIME, nanoseconds since 1970.
+    pub realtime: i64,
+    /// CLOCK_MONOTONIC_RAW.
+    pub raw: RawInstant,
+}
+
+impl Pair {
+    /// Reads both, a few times, and keeps the tightest.
+    pub fn read() -> Self {
+        let mut best = (Span::MAX, Self { realtime: 0, raw: RawInstant::MIN });
+        let mut before = raw();
+        for _ in 0..TRIES {
+            let realtime = realtime();
+            let after = raw();
+            let gap = after.elapsed_since(before);
+            if gap < best.0 {
+                best = (gap, Self { realtime, raw: before.after(Span::saturating(gap.nanos() / 2)) });
+            }
+            before = after;
+        }
+        best.1
+    }
+
+    /// The raw instant of a time of CLOCK_REALTIME; `None` if that is more than 1 s away from this pair.
+    pub fn to_raw(self, realtime: i64) -> Option<RawInstant> {
+        let distance = Offset::saturating(realtime.saturating_sub(self.realtime));
+        let instant = RawInstant::saturating(self.raw.nanos().saturating_add(distance.nanos()));
+        (distance.magnitude() <= FARTHEST).then_some(instant)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pair_is_of_one_moment() {
+        let (before, pair, after) = (raw(), Pair::read(), raw());
+        assert!(before <= pair.raw && pair.raw <= after);
+        assert_eq!(pair.to_raw(pair.realtime), Some(pair.raw));
+    }
+
+    #[test]
+    fn a_time_is_converted_within_a_second_of_the_pair() {
+        let pair = Pair { realtime: 7_000_000_000, raw: RawInstant::saturating(5_000_000_000) };
+        for (realtime, raw) in [
+            (8_000_000_000, Some(6_000_000_000)),
+            (8_000_000_001, None),
+            (6_000_000_000, Some(4_000_000_000)),
+            (5_999_999_999, None),
+            (i64::MIN, None),
+            (i64::MAX, None),
+        ] {
+            assert_eq!(pair.to_raw(realtime).map(RawInstant::nanos), raw, "{realtime}");
+        }
+    }
+
+    #[test]
+    fn the_clocks_of_this_boot_go_forward_and_agree_on_its_sleep() {
+        let (first, second) = (boot(), boot());
+        assert!(first > BootInstant::MIN && second >= first);
+        assert!(asleep() <= second.elapsed_since(BootInstant::MIN));
+    }
+}

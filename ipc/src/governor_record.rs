@@ -1,0 +1,256 @@
+//! The form of the governor's record: what it remembers over a restart, in two slots of fixed size, each with sequence
+//! number and checksum.
+//!
+//! The keeper charges and synchronises it before it changes the clock, and writes the slots in turn: a write that is
+//! cut short leaves the other slot whole. The launch reads it and hands it over.
+
+use crate::audit_line::End;
+use crate::codec::{self, Decode, Encode};
+use crate::units::{BootInstant, Frequency, FrequencySum, Span, WallTime};
+use hmac_sha256::Hash;
+
+/// Octets of one slot.
+pub const SLOT: usize = 512;
+
+/// Where the slots begin in the file. A disk writes whole sectors of at most 4096 octets, so one that is torn holds one
+/// slot only.
+pub const PLACES: [u64; 2] = [0, 4096];
+
+/// Octets of the file.
+pub const LENGTH: u64 = 8192;
+
+/// First octets of a slot; another number with each change of [`Record`].
+const VERSION: u64 = 0x7472_7565_676f_7634;
+const CHECK: usize = SLOT - 32;
+
+/// The governor's memory.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
+pub struct Record {
+    /// Grows with each write; the slot with the higher one counts.
+    pub sequence: u64,
+    /// The boot that `boot_time` and the start window belong to.
+    pub boot_id: [u8; 16],
+    /// The time of the last write.
+    pub boot_time: BootInstant,
+    /// Governed time since the record was born: what budgets are counted in.
+    pub age: Span,
+    /// The first start in this boot.
+    pub start_opened: BootInstant,
+    /// Start steps made in this boot.
+    pub start_steps: u8,
+    /// The clock was set from below the floor in this boot.
+    pub below_floor_used: bool,
+    /// Last time at which the clock was synchronised; 1970 if it never was.
+    pub last_good: WallTime,
+    /// The steered clock at the last write.
+    pub wall: WallTime,
+    /// Base frequency of the last lawful order.
+    pub base: Frequency,
+    /// Centre of the band; 0 until the search has ended.
+    pub centre: Frequency,
+    /// Age up to which the centre has followed.
+    pub centre_age: Span,
+    /// Time under orders during the search and the commissioning.
+    pub commissioned_time: Span,
+    /// Sum of the base frequency in that time.
+    pub commissioned_sum: FrequencySum,
+    /// Age of the last run-time step.
+    pub run_step_age: Option<Span>,
+    /// Ages of the last resume steps, oldest first.
+    pub resume_ages: [Option<Span>; 4],
+    /// When the last leap second was armed.
+    pub leap_at: Option<WallTime>,
+    /// Phase charged in each of the last 25 hours of age, µs, by hour number modulo 25.
+    pub hours: [u32; 25],
+    /// Phase charged in each of the last 31 days of age, µs, by day number modulo 31.
+    pub days: [u32; 31],
+    /// TAI − UTC as last set, s; 0: never.
+    pub tai: u8,
+    /// The size of the step that an operator approved and that was made in this boot.
+    pub approved_used: Option<Span>,
+    /// Where the audit log ended.
+    pub audit: End,
+}
+
+impl Record {
+    /// Of a first start, in this boot at this time.
+    pub const fn born(boot_id: [u8; 16], now: BootInstant) -> Self {
+        Self {
+            sequence: 0,
+            boot_id,
+            boot_time: now,
+            age: Span::ZERO,
+            start_opened: now,
+            start_steps: 0,
+            below_floor_used: false,
+            last_good: WallTime::MIN,
+            wall: WallTime::MIN,
+            base: Frequency::ZERO,
+            centre: Frequency::ZERO,
+            centre_age: Span::ZERO,
+            commissioned_time: Span::ZERO,
+            commissioned_sum: FrequencySum::ZERO,
+            run_step_age: None,
+            resume_ages: [None; 4],
+            leap_at: None,
+            hours: [0; 25],
+            days: [0; 31],
+            tai: 0,
+            approved_used: None,
+            audit: End::NONE,
+        }
+    }
+
+    /// After the loss of both slots: every budget starts empty. It may all have been spent just before, so the budget of
+    /// a day is restored after a day, and for 30 days the monthly budget lacks one `day`'s. `searched`: the time after which
+    /// the first, widest band ends; the destruction of a record must not give it again.
+    pub fn spent(boot_id: [u8; 16], now: BootInstant, day: Span, searched: Span) -> Self {
+        let mut record = Self::born(boot_id, now);
+        record.start_steps = u8::MAX;
+        record.below_floor_used = true;
+        record.run_step_age = Some(Span::ZERO);
+        record.resume_ages = [Some(Span::ZERO); 4];
+        // Hour and day number −1, which end when this record begins.
+        record.hours[24] = u32::MAX;
+        record.days[30] = u32::try_from(day.nanos() / 1_000).unwrap_or(u32::MAX);
+        record.commissioned_time = searched;
+        record
+    }
+
+    /// As one slot.
+    pub fn to_octets(&self) -> [u8; SLOT] {
+        let mut slot = [0; SLOT];
+        codec::put((VERSION, self), &mut slot[..CHECK]);
+        let check = Hash::hash(&slot[..CHECK]);
+        slot[CHECK..].copy_from_slice(&check);
+        slot
+    }
+
+    /// From one slot; `None` if it is torn, of another version or out of range.
+    pub fn from_octets(slot: &[u8; SLOT]) -> Option<Self> {
+        let (kept, check) = slot.split_at(CHECK);
+        if Hash::hash(kept)[..] != *check {
+            return None;
+        }
+        let (version, head) = codec::one::<u64>(kept).ok()?;
+        if version != VERSION {
+            return None;
+        }
+        let (record, _) = codec::one::<Self>(&kept[head..]).ok()?;
+        // Later than now nothing has happened.
+        let ages = record.resume_ages.into_iter().flatten().chain(record.run_step_age);
+        ages.chain([record.centre_age]).all(|age| age <= record.age).then_some(record)
+    }
+
+    /// The newer valid one of two slots.
+    pub fn newest(slots: &[[u8; SLOT]; 2]) -> Option<Self> {
+        let [first, second] = slots.each_ref().map(Self::from_octets);
+        match (first, second) {
+            (Some(first), Some(second)) => {
+                // The number begins again after its last one.
+                let is_newer = first.sequence.wrapping_sub(second.sequence) <= u64::MAX / 2;
+                Some(if is_newer { first } else { second })
+            }
+            (first, second) => first.or(second),
+        }
+    }
+
+    /// Where this record is written: the place of the older slot.
+    pub const fn place(&self) -> u64 {
+        PLACES[(self.sequence % 2) as usize]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn record() -> Record {
+        let mut record = Record::born([7; 16], BootInstant::saturating(5));
+        record.sequence = 41;
+        record.age = Span::from_secs(9);
+        record.audit = End { lines: 77, hash: [3; 32] };
+        record.resume_ages = [None, None, Some(Span::ZERO), Some(Span::from_secs(9))];
+        record
+    }
+
+    /// With a checksum that is right whatever the octets are.
+    fn sealed(mut slot: [u8; SLOT]) -> [u8; SLOT] {
+        let check = Hash::hash(&slot[..CHECK]);
+        slot[CHECK..].copy_from_slice(&check);
+        slot
+    }
+
+    proptest! {
+        #[test]
+        fn each_record_fits_its_slot_and_is_read_as_it_was_written(record: Record) {
+            let latest = Record { age: Span::MAX, ..record };
+            prop_assert_eq!(Record::from_octets(&latest.to_octets()), Some(latest));
+        }
+
+        #[test]
+        fn octets_under_a_right_checksum_are_a_record_in_range_or_none(
+            record: Record,
+            edits in prop::collection::vec((8..CHECK - 8, prop::array::uniform8(any::<u8>())), 0..8),
+        ) {
+            let mut slot = record.to_octets();
+            for (at, octets) in edits {
+                slot[at..at + 8].copy_from_slice(&octets);
+            }
+            if let Some(read) = Record::from_octets(&sealed(slot)) {
+                prop_assert!(read.centre_age <= read.age && read.run_step_age.is_none_or(|age| age <= read.age));
+                prop_assert_eq!(Record::from_octets(&read.to_octets()), Some(read));
+            }
+        }
+    }
+
+    #[test]
+    fn a165_the_newer_valid_slot_counts_and_any_torn_octet_voids_one() {
+        let (old, new) = (Record { sequence: 40, ..record() }, record());
+        let slots = [old.to_octets(), new.to_octets()];
+        assert_eq!(Record::newest(&slots), Some(new));
+        for at in 0..SLOT {
+            let mut torn = slots;
+            torn[1][at] ^= 0x10;
+            assert_eq!(Record::newest(&torn).as_ref(), Some(&old), "octet {at}");
+            torn[0][at] ^= 0x10;
+            assert_eq!(Record::newest(&torn), None, "octet {at}");
+        }
+    }
+
+    #[test]
+    fn the_number_after_the_last_one_is_newer() {
+        let (last, first) = (Record { sequence: u64::MAX, ..record() }, Record { sequence: 0, ..record() });
+        assert_eq!(Record::newest(&[first.to_octets(), last.to_octets()]), Some(first));
+    }
+
+    #[test]
+    fn one_torn_sector_holds_one_slot() {
+        let sectors = [0, 1].map(|slot| {
+            let record = Record { sequence: slot, ..record() };
+            (record.place() / 4096, (record.place() + SLOT as u64 - 1) / 4096)
+        });
+        assert_eq!(sectors, [(0, 0), (1, 1)]);
+        assert_eq!(PLACES.map(|place| place + SLOT as u64 <= LENGTH), [true; 2]);
+    }
+
+    #[test]
+    fn a175_a_record_of_another_version_is_not_read() {
+        let mut slot = record().to_octets();
+        slot[0] ^= 1;
+        assert_eq!(Record::from_octets(&sealed(slot)), None);
+    }
+
+    #[test]
+    fn what_is_older_than_the_record_itself_is_damage() {
+        for wrong in [
+            Record { run_step_age: Some(Span::from_secs(10)), ..record() },
+            Record { centre_age: Span::MAX, ..record() },
+            Record { resume_ages: [None, Some(Span::from_secs(10)), None, None], ..record() },
+        ] {
+            assert_eq!(Record::from_octets(&wrong.to_octets()), None, "{wrong:?}");
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! What the kernel may be told of the clock.
+
+use super::limits::{self, DAY};
+use super::steps::spaced;
+use super::{Governor, Moment, refused};
+use ipc::calendar::Date;
+use ipc::message::privileged::{Refusal, Refused, Status};
+use ipc::units::{Leap, Span, WallTime};
+
+impl Governor {
+    /// May the kernel be told this? Returns the status that the kernel may be told.
+    ///
+    /// # Errors
+    /// The row that refuses.
+    pub fn judge_status(&mut self, status: &Status, now: &Moment) -> Result<Status, Refused> {
+        self.take_token(now)?;
+        self.check_epoch(status.epoch)?;
+        if status.synchronised && !self.proven(now) {
+            return Err(refused(Refusal::Unproven, limits::DEAD_MAN.nanos(), 0));
+        }
+        if matches!(status.leap, Leap::Insert | Leap::Delete) {
+            self.judge_leap(now.clock.wall)?;
+        }
+        if status.tai != 0 {
+            self.judge_tai(status.tai, now.clock.wall)?;
+        }
+        self.leap = status.leap;
+        if status.synchronised {
+            self.record.last_good = self.record.last_good.max(now.clock.wall);
+        }
+        let microsecond = Span::saturating(1_000);
+        Ok(Status {
+            maxerror: status.maxerror.max(microsecond),
+            esterror: status.esterror.max(microsecond),
+            ..*status
+        })
+    }
+
+    /// Once known, the offset from TAI changes by one second within two days of a leap second, and not otherwise.
+    fn judge_tai(&mut self, tai: u8, now: WallTime) -> Result<(), Refused> {
+        let known = self.record.tai;
+        let leapt = self.record.leap_at.is_some_and(|at| at <= now && now < at.after(DAY).after(DAY));
+        let lawful = known == 0 || tai == known || (leapt && tai.abs_diff(known) == 1);
+        if !lawful || !(20..=60).contains(&tai) {
+            return Err(refused(Refusal::Tai, 60, i64::from(known)));
+        }
+        self.record.tai = tai;
+        Ok(())
+    }
+
+    fn judge_leap(&mut self, now: WallTime) -> Result<(), Refused> {
+        if !self.terms.leap_seconds || !Date::of(now).may_end_with_leap_second() {
+            return Err(refused(Refusal::LeapDate, 0, 0));
+        }
+        let day = |time: WallTime| time.nanos() / DAY.nanos();
+        match self.record.leap_at {
+            Some(armed) if day(armed) == day(now) => Ok(()),
+            armed => {
+                if let Some(armed) = armed {
+                    let since = Span::saturating(now.minus(armed).nanos());
+                    spaced(since, limits::LEAP_SPACING)
+                        .map_err(|refused| Refused { code: Refusal::LeapTooSoon, ..refused })?;
+                }
+                self.record.leap_at = Some(now);
+                Ok(())
+            }
+        }
+    }
+}

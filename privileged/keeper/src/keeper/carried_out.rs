@@ -1,0 +1,186 @@
+//! An order on its way: judged, recorded, carried out, checked.
+
+use super::asked::Asked;
+use super::{Keeper, Told, moment};
+use crate::clock::Clock;
+use crate::ending::{Ending, say};
+use crate::governor::{Moment, limits};
+use crate::kernel::Errno;
+use ipc::calendar::Rfc3339;
+use ipc::message::privileged::{
+    Applied, ClockKind, ClockReading, FromPrivileged, Refusal, Refused, Step, StepReason, ToPrivileged,
+};
+use ipc::units::{Leap, Offset, Span};
+use ipc_clock::raw;
+
+/// How often the record is written without a charge.
+const WRITE: Span = Span::from_secs(600);
+/// The largest accepted error of a step.
+const STEP_TOLERANCE: Span = Span::from_millis(20);
+/// How long charged slews continue while the record cannot be written.
+pub(super) const UNWRITTEN: Span = Span::from_secs(86_400);
+
+/// Why an order was not carried out.
+enum NotDone {
+    Refused(Refused),
+    Ends(Ending),
+}
+
+impl From<Refused> for NotDone {
+    fn from(refused: Refused) -> Self {
+        Self::Refused(refused)
+    }
+}
+
+impl From<Refusal> for NotDone {
+    fn from(code: Refusal) -> Self {
+        Self::Refused(Refused { answers: 0, code, limit: limits::BURST.into(), remaining: 0 })
+    }
+}
+
+impl From<Ending> for NotDone {
+    fn from(ending: Ending) -> Self {
+        Self::Ends(ending)
+    }
+}
+
+impl<C: Clock> Keeper<C> {
+    /// Carries out an order, and returns the answer.
+    pub(super) fn answer_to(
+        &mut self,
+        sequence: u32,
+        order: &ToPrivileged,
+    ) -> Result<FromPrivileged, Ending> {
+        match self.carry_out(sequence, order) {
+            Ok(applied) => Ok(FromPrivileged::Applied(applied)),
+            Err(NotDone::Refused(refused)) => {
+                self.note_refusal(order, &refused, raw());
+                Ok(FromPrivileged::Refused(Refused { answers: sequence, ..refused }))
+            }
+            Err(NotDone::Ends(ending)) => Err(ending),
+        }
+    }
+
+    /// Judges an order, records it and carries it out.
+    fn carry_out(&mut self, sequence: u32, order: &ToPrivileged) -> Result<Applied, NotDone> {
+        let now = moment(&self.clock)?;
+        if self.clock.kind() == ClockKind::None {
+            return Err(Refusal::NoClock.into());
+        }
+        let (charged, permitted) = match order {
+            ToPrivileged::Adjust(adjust) => (self.governor.judge_adjust(adjust, &now)?.charged, *order),
+            ToPrivileged::Step(step) => (self.governor.judge_step(step, &now)?.charged, *order),
+            ToPrivileged::SetStatus(status) => {
+                (Span::ZERO, ToPrivileged::SetStatus(self.governor.judge_status(status, &now)?))
+            }
+            _ => return Err(Refusal::Range.into()),
+        };
+        if !self.may_act(order, charged, &now) {
+            self.governor.not_done();
+            return Err(Refusal::NoPersist.into());
+        }
+        // Writing the record may have taken time: a step is measured from the clock right before it.
+        let before = self.clock.read().unwrap_or(now.clock);
+        let done = match &permitted {
+            ToPrivileged::Adjust(adjust) => {
+                self.clock.adjust(adjust.frequency, adjust.slew, adjust.time_constant)
+            }
+            ToPrivileged::Step(step) => self.clock.step(step.delta),
+            ToPrivileged::SetStatus(status) => self.clock.set_status(status),
+            _ => Ok(()),
+        };
+        if let Err(errno) = done {
+            self.governor.not_done();
+            say(3, &format_args!("the kernel refused an order: {errno}"));
+            return Err(Refusal::Clock.into());
+        }
+        let then = moment(&self.clock)?;
+        let after = then.clock;
+        let is_news = match order {
+            ToPrivileged::SetStatus(status) => {
+                let told = Told { leap: status.leap, synchronised: status.synchronised, tai: status.tai };
+                self.course.told.replace(told) != Some(told)
+            }
+            _ => {
+                if let ToPrivileged::Step(step) = order {
+                    self.check_step(step, &before, &after)?;
+                }
+                self.governor.applied(&then);
+                true
+            }
+        };
+        if is_news {
+            self.write_down(format_args!(
+                "event=applied {} charged_ns={} before={} after={} left_before_ns={} left_after_ns={} was={} is={}",
+                Asked(order),
+                charged.nanos(),
+                Rfc3339(before.wall),
+                Rfc3339(after.wall),
+                before.slew_left.nanos(),
+                after.slew_left.nanos(),
+                before.frequency.scaled(),
+                after.frequency.scaled(),
+            ));
+        }
+        Ok(Applied { answers: sequence, before, after })
+    }
+
+    /// Records the charge. If that fails, a step is refused, and charged slews continue for a day from the budget in
+    /// memory.
+    fn may_act(&mut self, order: &ToPrivileged, charged: Span, now: &Moment) -> bool {
+        let now = now.clock.raw;
+        let is_step = matches!(order, ToPrivileged::Step(_));
+        let costs = match order {
+            ToPrivileged::SetStatus(status) => matches!(status.leap, Leap::Insert | Leap::Delete),
+            _ => is_step || charged != Span::ZERO,
+        };
+        let written = self.course.written;
+        if !costs && written.is_some_and(|at| now.elapsed_since(at) < WRITE) {
+            return true;
+        }
+        let Err(errno) = self.persist() else {
+            self.course.unwritten_since = None;
+            return true;
+        };
+        let since = *self.course.unwritten_since.get_or_insert_with(|| {
+            say(
+                3,
+                &"the state directory cannot be written: no steps until it can; free some space or remount it",
+            );
+            now
+        });
+        // Only if this run has written the record before: otherwise a restart would forget the charge.
+        // The file has its full length from the start and does not grow: another process has lowered the limit.
+        let is_honest = errno != Errno(libc::EFBIG);
+        let remembered = is_honest && written.is_some() && now.elapsed_since(since) < UNWRITTEN;
+        !is_step && (!costs || remembered)
+    }
+
+    /// Checks that a step reached its target; otherwise it is undone and the daemon ends.
+    fn check_step(&mut self, step: &Step, before: &ClockReading, after: &ClockReading) -> Result<(), Ending> {
+        let (delta, elapsed) = (step.delta, after.raw.elapsed_since(before.raw));
+        let moved = after.wall.minus(before.wall).minus(elapsed.forward());
+        let beside = moved.minus(delta);
+        let tolerance = STEP_TOLERANCE.plus(Span::saturating(elapsed.nanos() / 1_000));
+        if beside.magnitude() <= tolerance {
+            let why = match step.reason {
+                StepReason::Start => "first setting after the start",
+                StepReason::Run => "while running",
+                StepReason::Restore => "another program had set it",
+                StepReason::Resume => "after a suspend",
+            };
+            // Also stored where the ring of the audit log cannot overwrite it.
+            say(5, &format_args!("stepped the clock by {} ns: {why}", delta.nanos()));
+            return Ok(());
+        }
+        let undone = self.clock.step(Offset::ZERO.minus(moved)).is_ok();
+        self.write_down(format_args!("event=panic beside_ns={} undone={undone}", beside.nanos()));
+        let _ = self.persist();
+        Err(Ending::Governor(format!(
+            "a step of {} ns moved the clock {} ns beside its mark ({}); not restarting: look at the kernel's clock source",
+            delta.nanos(),
+            beside.nanos(),
+            if undone { "undone" } else { "and could not be undone" },
+        )))
+    }
+}
