@@ -9,7 +9,7 @@ use crate::governor::{Governor, Terms, limits};
 use crate::keeper::{Keeper, moment};
 use crate::kernel::{self, Errno};
 use crate::notify::Notify;
-use filters::{Role, RuleSet};
+use filters::Role;
 use ipc::CodecError;
 use ipc::message::handover::{Handover, Memory};
 use ipc::message::privileged::{ClockKind, ClockReading, Welcome};
@@ -151,7 +151,7 @@ fn lock_down(role: Role, insecure: bool) -> Result<(), Ending> {
     if insecure {
         return Ok(());
     }
-    RuleSet::of(role).install().map_err(|error| Ending::Launch(filters::refused(&error)))
+    role.rules().install().map_err(|error| Ending::Launch(filters::refused(&error)))
 }
 
 /// Records the start of this run and sends the welcome.
