@@ -10,8 +10,7 @@ pub fn describe(configuration: &Configuration) -> String {
     let mut text = "configuration is in order\n".to_owned();
     let authenticated = settings.sources.iter().filter(|source| source.nts.is_some()).count();
     if authenticated > 0 {
-        let files = plan.system_roots.iter().chain(plan.roots.iter().flatten());
-        let files: Vec<String> = files.map(|file| escape(file.as_str())).collect();
+        let files: Vec<String> = plan.root_files().map(|(_, file)| escape(file.as_str())).collect();
         let total = settings.sources.len();
         let _ = writeln!(text, "NTS: {authenticated} of {total} sources; roots: {}", files.join(", "));
     }

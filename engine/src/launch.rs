@@ -174,14 +174,15 @@ mod tests {
 
     #[test]
     fn a_process_that_never_says_hello_ends_the_start_when_its_time_is_over() {
-        let pairs: [_; 6] = std::array::from_fn(|_| {
-            socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_NONBLOCK).unwrap()
-        });
-        let (ours, _theirs): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
-        let [launch_end, privileged, client, exchange, server, key_service] = ours.try_into().unwrap();
-        let mut links =
-            Links::new(Ends { launch: launch_end, privileged, client, exchange, server, key_service })
-                .unwrap();
+        let pair =
+            || socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_NONBLOCK).unwrap();
+        let (mut ours, mut theirs) = (PerProcess::default(), PerProcess::default());
+        for process in Process::Engine.with_link_to() {
+            let (end, peer) = pair();
+            (ours[process], theirs[process]) = (Some(end), Some(peer));
+        }
+        let (launch_end, _launch_peer) = pair();
+        let mut links = Links::new(Ends { launch: launch_end, links: ours }).unwrap();
         let text = "[[source]]\naddress = \"192.0.2.1\"\n";
         let configuration = crate::configuration::parse(text, "test").unwrap();
         let timeout = Span::from_millis(200);

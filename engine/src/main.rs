@@ -62,6 +62,7 @@ use ipc::message::Shortfall;
 use ipc::message::launch::{START_PATIENCE, ToLaunch};
 use ipc::message::privileged::FromPrivileged;
 use ipc::permissions::Permissions;
+use ipc::process::{PerProcess, Process};
 use ipc::units::Span;
 use ipc_link::Link;
 use nix::sys::stat::fstat;
@@ -176,19 +177,16 @@ fn run(
     shortfall: Shortfall,
 ) -> i32 {
     let take = |key: &str| words.fd(key).unwrap_or_else(|error| fail(error));
-    let ends = Ends {
-        launch: take("launch"),
-        privileged: take("privileged"),
-        client: take("client"),
-        exchange: take("exchange"),
-        server: take("server"),
-        key_service: take("key-service"),
-    };
+    let mut ends = PerProcess::default();
+    for process in Process::Engine.with_link_to() {
+        ends[process] = Some(take(process.word()));
+    }
     let keys = files.keys.unwrap_or_else(|| fail(InheritError::Missing("keys".to_owned())));
     // The socket pair was created by the user who started the daemon; that user may change the daemon over the control
     // socket.
-    let owner = control::peer_uid(&ends.privileged).unwrap_or(0);
-    let mut links = Links::new(ends).unwrap_or_else(|errno| fail(errno));
+    let owner = ends[Process::Privileged].as_ref().and_then(|end| control::peer_uid(end).ok()).unwrap_or(0);
+    let mut links =
+        Links::new(Ends { launch: take("launch"), links: ends }).unwrap_or_else(|errno| fail(errno));
     let control = Control::new(take("control"), owner).unwrap_or_else(|errno| fail(errno));
     let mut state = StateFile::new(take("state"));
     let record = words.optional_fd("record").unwrap_or_else(|error| fail(error));

@@ -93,7 +93,7 @@ fn a096_a_malformed_record_of_the_client_ends_the_daemon_within_100_ms() {
     assert_eq!(bench.expect_goodbye(), Process::Client);
     assert!(start.elapsed() < Duration::from_millis(100), "{:?}", start.elapsed());
     let (log, code) = bench.stop();
-    let said = "the network process (client role) broke the protocol: record of another version";
+    let said = "the client broke the protocol: record of another version";
     assert!(log.contains(said), "{log}");
     assert_eq!(code, Some(81));
 }
@@ -103,7 +103,7 @@ fn a110_a_client_that_exits_ends_the_daemon() {
     let mut bench = Bench::started("exits", SOURCE);
     bench.close_client();
     assert_eq!(bench.expect_goodbye(), Process::Client);
-    assert!(bench.stop().0.contains("the network process (client role) is gone; the daemon ends"));
+    assert!(bench.stop().0.contains("the client is gone; the daemon ends"));
 }
 
 #[test]
@@ -363,7 +363,7 @@ fn a121_keys_that_nobody_asked_for_end_the_daemon() {
     bench.exchange.send(&records[0]).unwrap();
     bench.exchange.send(&records[8]).unwrap();
     assert_eq!(bench.expect_goodbye(), Process::Exchange);
-    let said = "the network process (exchange role) sent another number of cookies than it says";
+    let said = "the exchange process sent another number of cookies than it says";
     assert!(bench.stop().0.contains(said));
 }
 

@@ -158,7 +158,7 @@ impl KeyPair {
         }
         let words = [
             format!("link={}", engine.as_raw_fd()),
-            format!("holder={}", control.as_raw_fd()),
+            format!("{}={}", Process::KeyHolder.word(), control.as_raw_fd()),
             format!("signing={}", numbers(signing)),
             format!("listeners={}", numbers(&listeners)),
             format!("certificate={}", plan.certificate.display()),

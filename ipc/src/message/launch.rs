@@ -23,6 +23,11 @@ pub const MAX_KEY_LISTEN: usize = 8;
 /// Most files with root certificates besides the system's.
 pub const MAX_ROOT_SETS: usize = 4;
 
+/// The words that name files of root certificates to those who read them: the system's, then those that sources name, in
+/// the order of the numbers in an `Exchange`.
+pub const ROOT_WORDS: [&str; 1 + MAX_ROOT_SETS] =
+    ["system-roots", "roots-1", "roots-2", "roots-3", "roots-4"];
+
 /// Most threads of the key exchange service.
 pub const MAX_KEY_THREADS: u8 = 16;
 
@@ -71,14 +76,10 @@ pub struct LaunchPlan {
 }
 
 impl LaunchPlan {
-    /// Whether this process is part of the run.
-    pub const fn wants(&self, process: Process) -> bool {
-        match process {
-            Process::Privileged | Process::Engine | Process::Client => true,
-            Process::Server => self.listen_count > 0,
-            Process::Exchange => self.exchange,
-            Process::KeyService | Process::KeyHolder => self.key_service.is_some(),
-        }
+    /// The files of root certificates, each under its word of [`ROOT_WORDS`].
+    pub fn root_files(&self) -> impl Iterator<Item = (&'static str, &FilePath)> {
+        let places = [&self.system_roots].into_iter().chain(&self.roots);
+        ROOT_WORDS.into_iter().zip(places).filter_map(|(word, place)| Some((word, place.as_ref()?)))
     }
 }
 

@@ -5,10 +5,10 @@
 //! | engine → truechimerd | [`launch::ToLaunch`] | |
 //! | truechimerd → keeper | [`handover::Handover`] | |
 //! | engine → keeper | [`privileged::ToPrivileged`] | [`privileged::FromPrivileged`] |
-//! | engine → network, client role | [`client::ToClient`] | [`client::FromClient`] |
-//! | engine → network, server role | [`server::ToServer`] | [`server::FromServer`] |
-//! | engine → network, exchange role | [`exchange::ToExchange`] | [`exchange::FromExchange`] |
-//! | engine → network, key exchange service | [`key_service::ToKeyService`] | [`key_service::FromKeyService`] |
+//! | engine → client | [`client::ToClient`] | [`client::FromClient`] |
+//! | engine → server | [`server::ToServer`] | [`server::FromServer`] |
+//! | engine → exchange | [`exchange::ToExchange`] | [`exchange::FromExchange`] |
+//! | engine → key exchange service | [`key_service::ToKeyService`] | [`key_service::FromKeyService`] |
 //! | key exchange service → key holder | [`key_service::ToKeyHolder`] | [`key_service::FromKeyHolder`] |
 //!
 //! The first breach of an invariant that is named here ends the daemon: a sender that broke one is no
@@ -17,7 +17,7 @@
 // Frames have a fixed size and live on the stack: boxing would put them on the heap for nothing.
 #![allow(clippy::large_enum_variant)]
 
-use crate::codec::{Decode, Encode};
+use crate::codec::{Decode, Encode, Message};
 use core::fmt;
 
 pub mod client;
@@ -88,11 +88,40 @@ impl fmt::Display for Shortfall {
     }
 }
 
+/// What the engine sends to a process that it asks for signs of life.
+pub trait Pinged: Message {
+    /// Asks for one.
+    const PING: Self;
+}
+
+/// What a process sends to the engine that begins with a hello.
+pub trait Greeting: Message {
+    /// Whether it is the hello: the first message, and no other.
+    fn is_hello(&self) -> bool;
+}
+
 macro_rules! message {
     ($($name:ty),*) => { $(
         impl crate::codec::sealed::Sealed for $name {}
-        impl crate::codec::Message for $name {}
+        impl Message for $name {}
     )* };
+}
+
+macro_rules! link_to_the_engine {
+    ($($to:ty, $from:ty;)*) => {
+        $(
+            impl Pinged for $to {
+                const PING: Self = Self::Ping;
+            }
+
+            impl Greeting for $from {
+                fn is_hello(&self) -> bool {
+                    matches!(self, Self::Hello(_))
+                }
+            }
+        )*
+        message!($($to, $from),*);
+    };
 }
 
 message!(
@@ -100,17 +129,16 @@ message!(
     handover::Handover,
     privileged::ToPrivileged,
     privileged::FromPrivileged,
-    client::ToClient,
-    client::FromClient,
-    server::ToServer,
-    server::FromServer,
-    exchange::ToExchange,
-    exchange::FromExchange,
-    key_service::ToKeyService,
-    key_service::FromKeyService,
     key_service::ToKeyHolder,
     key_service::FromKeyHolder
 );
+
+link_to_the_engine! {
+    client::ToClient, client::FromClient;
+    server::ToServer, server::FromServer;
+    exchange::ToExchange, exchange::FromExchange;
+    key_service::ToKeyService, key_service::FromKeyService;
+}
 
 #[cfg(test)]
 mod tests;

@@ -117,7 +117,8 @@ struct Engine {
 
 impl Engine {
     fn start(inherited: &Inherited) -> Self {
-        let others = ["client", "server", "exchange"].map(|role| take(inherited, role)).into();
+        let others = Process::Engine.with_link_to().filter(|process| *process != Process::Privileged);
+        let others = others.map(|process| take(inherited, process.word())).collect();
         let mut launch: Link<ToLaunch, FromPrivileged> = Link::new(take(inherited, "launch"));
         let mut link = Link::new(take(inherited, "privileged"));
         let plan = LaunchPlan {

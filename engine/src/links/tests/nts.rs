@@ -7,6 +7,7 @@ use ipc::message::key_service::KeyPolicy;
 use ipc::packet::CookieOctets;
 use ipc::secret::{Aead, KeyPair, Secret};
 use std::net::SocketAddr;
+use std::os::fd::AsFd;
 
 fn address(text: &str) -> Address {
     text.parse::<SocketAddr>().unwrap().into()
