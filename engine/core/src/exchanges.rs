@@ -7,11 +7,8 @@ use crate::measurement::Times;
 use crate::nts::Identifier;
 use alloc::vec::Vec;
 use ipc::address::Address;
-use ipc::message::client::{MAX_CANDIDATES, QueryId, Sent, Stamp};
+use ipc::message::client::{MAX_CANDIDATES, MAX_OPEN, QueryId, Sent, Stamp};
 use ipc::units::{RawInstant, Span};
-
-/// Most queries under way at once (the client role's own limit).
-const MOST: usize = 60;
 
 /// Most ids of queries that were ended here and whose end may still be on its way.
 const MOST_FORGOTTEN: usize = 256;
@@ -74,7 +71,7 @@ impl Exchanges {
     }
 
     pub(crate) fn is_full(&self) -> bool {
-        self.open.len() >= MOST
+        self.open.len() >= MAX_OPEN
     }
 
     #[cfg(test)]
