@@ -52,9 +52,9 @@ pub struct Configuration {
     pub settings: Settings,
     /// For the privileged process.
     pub plan: LaunchPlan,
-    /// For the server role: which clients are answered. Unused without one.
+    /// For the server: which clients are answered. Unused without one.
     pub access: Vec<Rule>,
-    /// For the server role: how.
+    /// For the server: how.
     pub policy: ServerPolicy,
     /// For the key exchange service, and for the keys of cookies; none: no NTS for clients.
     pub keys: Option<KeySettings>,

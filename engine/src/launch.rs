@@ -22,7 +22,7 @@ pub struct Launched {
     pub welcome: Welcome,
     /// What each process claims to miss.
     pub shortfalls: PerProcess<Option<Shortfall>>,
-    /// The server role's counters so far, if it was queried that early.
+    /// The server's counters so far, if it was queried that early.
     pub counters: Option<Counters>,
     /// What is known of the key exchange service; none: there is none.
     pub key_exchange: Option<KeyExchange>,
@@ -55,7 +55,7 @@ pub fn launch(
         let Some(late) = late else { break };
         match next_fact(links, clock, deadline)? {
             Some(Fact::Hello(process, shortfall)) => shortfalls[process] = Some(shortfall),
-            // The server role's sockets are open: it counts (and is silent) from its hello on.
+            // The server's sockets are open: it counts (and is silent) from its hello on.
             Some(Fact::Counters(counted)) => counters = Some(counted),
             Some(fact) if learn(&mut key_exchange, &fact) => {}
             Some(fact) => return Err(too_early(&fact).into()),

@@ -51,7 +51,7 @@ pub enum Fact {
     Hello(Process, Shortfall),
     /// Something for the engine.
     Input(Input),
-    /// Counts of the server role.
+    /// Counts of the server.
     Counters(Counters),
     /// What became of reading the certificate.
     Certificate(Loaded),
@@ -212,17 +212,17 @@ impl Links {
         Ok(())
     }
 
-    /// Sends a query, or skips it if the client role does not read its link.
+    /// Sends a query, or skips it if the client does not read its link.
     pub fn send_query(&mut self, now: RawInstant, query: Query) -> Result<Taken, Breach> {
         self.client.send(now, ToClient::Query(query))
     }
 
-    /// Sends a cancellation, or skips it if the client role does not read its link.
+    /// Sends a cancellation, or skips it if the client does not read its link.
     pub fn send_cancel(&mut self, now: RawInstant, id: QueryId) -> Result<Taken, Breach> {
         self.client.send(now, ToClient::Cancel(id))
     }
 
-    /// Sends a look-up, or skips it if the exchange role does not read its link.
+    /// Sends a look-up, or skips it if the exchange process does not read its link.
     pub fn send_resolve(&mut self, now: RawInstant, resolve: Resolve) -> Result<Taken, Breach> {
         self.send_asked(now, ToExchange::Resolve(resolve))
     }
@@ -256,7 +256,7 @@ impl Links {
         Ok(())
     }
 
-    /// Sends a key exchange, or skips it if the exchange role does not read its link or is at its limit.
+    /// Sends a key exchange, or skips it if the exchange process does not read its link or is at its limit.
     pub fn send_exchange(&mut self, now: RawInstant, exchange: Exchange) -> Result<Taken, Breach> {
         if !self.unended.has_room() {
             return Ok(Taken::Skipped);
@@ -287,7 +287,7 @@ impl Links {
         Ok(())
     }
 
-    /// Sends how the server role answers.
+    /// Sends how the server answers.
     pub fn send_policy(&mut self, now: RawInstant, policy: ServerPolicy) -> Result<(), Breach> {
         self.server.send_surely(now, ToServer::Policy(policy))
     }

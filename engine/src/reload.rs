@@ -63,7 +63,7 @@ pub struct Reloaded {
 pub enum ReloadError {
     /// The file has a fault.
     Configuration(ConfigurationError),
-    /// The server role is gone.
+    /// The server is gone.
     Breach(Breach),
 }
 

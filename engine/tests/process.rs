@@ -370,7 +370,7 @@ fn a121_keys_that_nobody_asked_for_end_the_daemon() {
 const NTS_SERVER: &str = "[server]\nlisten = [\"127.0.0.1:11125\"]\nallow = []\nlocal-stratum = 10\n\
     [server.nts]\nlisten = [\"127.0.0.1:11126\"]\ncertificate = \"/a/c.pem\"\nkey = \"/a/k.pem\"\n";
 
-/// Launches an engine that serves NTS; gives the keys that the server role was sent.
+/// Launches an engine that serves NTS; gives the keys that the server was sent.
 fn start_server(name: &str, keys: &KeyFile) -> (Bench, CookieKeys) {
     let mut bench = Bench::start(name, NTS_SERVER, keys.start());
     let service = bench.expect_plan().key_service.unwrap();

@@ -224,7 +224,7 @@ impl Silence {
     }
 }
 
-/// What the exchange role's child adds to what it has from its parent.
+/// What the exchange process's child adds to what it has from its parent.
 fn narrow(insecure: bool) -> Result<Shortfall, ConfineError> {
     // A fork doesn't inherit this one.
     let _ = kernel::prctl(libc::PR_SET_PDEATHSIG, kernel::SIGKILL);

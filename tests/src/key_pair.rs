@@ -390,7 +390,7 @@ impl CookieSecret {
         GivenKeys { current: EPOCH, count: 1, keys: [key(EPOCH, self.0), key(0, 0), key(0, 0), key(0, 0)] }
     }
 
-    /// As the server role opens cookies with it.
+    /// As the server opens cookies with it.
     ///
     /// # Panics
     /// Never.

@@ -222,7 +222,7 @@ fn each_promise_in_the_readme_names_a_test_that_exists() {
 }
 
 #[test]
-fn programs_and_units_are_packaged_under_the_names_that_the_code_uses() {
+fn the_unit_is_told_what_the_code_relies_on() {
     let unit = read("packaging/systemd/truechimer.service");
     for line in ["Type=notify", "NotifyAccess=main", "RestartPreventExitStatus=77 78 79 216"] {
         assert!(unit.lines().any(|found| found == line), "the unit lost {line}");
@@ -231,13 +231,6 @@ fn programs_and_units_are_packaged_under_the_names_that_the_code_uses() {
         !unit.lines().any(|line| line.starts_with("ProtectClock=")),
         "ProtectClock= takes the clock away"
     );
-    let does = |process: Process| format!("u {} - \"truechimer, {}\"", process.user(), process.does());
-    let users = read("packaging/sysusers.d/truechimer.conf");
-    let lines = users.lines().filter(|line| line.starts_with("u "));
-    let made: Vec<String> = lines
-        .map(|line| line.split(' ').filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" "))
-        .collect();
-    assert_eq!(made, Process::ALL.map(does), "packaging/sysusers.d/truechimer.conf makes other users");
 }
 
 /// What man shows of a page, as far as words matter.

@@ -71,8 +71,7 @@ fn without_systemd_the_users_of_the_processes_are_made_of_the_file_that_systemd_
     for file in ["passwd", "group", "shadow", "gshadow"] {
         fs::write(root.join("etc").join(file), "").expect("ours");
     }
-    let users = workspace().join("packaging/sysusers.d/truechimer.conf");
-    fs::copy(users, root.join("usr/lib/sysusers.d/truechimer.conf")).expect("ours");
+    fs::write(root.join("usr/lib/sysusers.d/truechimer.conf"), bench::users::sysusers()).expect("ours");
     for _ in ["at first", "where they are there"] {
         let script = workspace().join("packaging/deb/postinst");
         let mut command = Command::new("/bin/sh");

@@ -24,7 +24,7 @@ fn serve(more: &str) -> (Daemon, SocketAddr) {
     (answering(&configuration, address), address)
 }
 
-/// A daemon that answers: who is allowed reaches the server role a moment after the control socket is there.
+/// A daemon that answers: who is allowed reaches the server a moment after the control socket is there.
 fn answering(configuration: &str, address: SocketAddr) -> Daemon {
     let daemon = Setup::new("serve", configuration).start();
     daemon.wait_until("answering", Duration::from_secs(10), |_| query(address, SILENCE).is_some());

@@ -1,4 +1,4 @@
-//! What was asked of the exchange role and has not ended. What it may say of that is judged by `ipc`; of queries the
+//! What was asked of the exchange process and has not ended. What it may say of that is judged by `ipc`; of queries the
 //! pure engine knows which are open.
 
 use ipc::message::exchange::{Asked, ExchangeId, FromExchange, MAX_OPEN, Progress, Violation};

@@ -47,11 +47,11 @@ pub struct Bench {
     /// The double of truechimerd.
     launch: Link<FromPrivileged, ToLaunch>,
     pub privileged: Link<FromPrivileged, ToPrivileged>,
-    /// The double of the client role.
+    /// The double of the client.
     pub client: Link<FromClient, ToClient>,
-    /// The double of the exchange role.
+    /// The double of the exchange process.
     pub exchange: Link<FromExchange, ToExchange>,
-    /// The double of the server role.
+    /// The double of the server.
     pub server: Link<FromServer, ToServer>,
     /// The double of the key exchange service.
     pub key_service: Link<FromKeyService, ToKeyService>,
@@ -212,19 +212,19 @@ impl Bench {
         self.poll_privileged(TIMEOUT).unwrap_or_else(|| panic!("no message; the engine says: {}", self.log()))
     }
 
-    /// The next message to the client role.
+    /// The next message to the client.
     pub fn expect_client(&mut self) -> ToClient {
         assert!(readable(self.client.as_fd(), TIMEOUT), "no message; the engine says: {}", self.log());
         self.client.receive().unwrap().unwrap().1
     }
 
-    /// The next message to the server role.
+    /// The next message to the server.
     pub fn expect_server(&mut self) -> ToServer {
         assert!(readable(self.server.as_fd(), TIMEOUT), "no message; the engine says: {}", self.log());
         self.server.receive().unwrap().unwrap().1
     }
 
-    /// The next message to the exchange role.
+    /// The next message to the exchange process.
     pub fn expect_exchange(&mut self) -> ToExchange {
         assert!(readable(self.exchange.as_fd(), TIMEOUT), "no message; the engine says: {}", self.log());
         self.exchange.receive().unwrap().unwrap().1
@@ -236,7 +236,7 @@ impl Bench {
         self.key_service.receive().unwrap().unwrap().1
     }
 
-    /// Whether nothing is there for the exchange role.
+    /// Whether nothing is there for the exchange process.
     pub fn exchange_is_idle(&self) -> bool {
         !readable(self.exchange.as_fd(), Duration::ZERO)
     }
@@ -288,7 +288,7 @@ impl Bench {
         self.privileged.send(&FromPrivileged::Welcome(welcome)).unwrap();
     }
 
-    /// Plays an honest server behind the client role until an order is the one that is wanted.
+    /// Plays an honest server behind the client until an order is the one that is wanted.
     pub fn answer_queries_until<T>(
         &mut self,
         timeout: Duration,
@@ -375,12 +375,12 @@ impl Bench {
         self.client.send(&FromClient::Unanswered(unanswered)).unwrap();
     }
 
-    /// The client role's end is closed.
+    /// The client's end is closed.
     pub fn close_client(&mut self) {
         self.client = Link::new(pair().0);
     }
 
-    /// The exchange role's end is closed.
+    /// The exchange process's end is closed.
     pub fn close_exchange(&mut self) {
         self.exchange = Link::new(pair().0);
     }

@@ -1,4 +1,4 @@
-//! The link to the client role: a pipe that timestamps.
+//! The link to the client: a pipe that timestamps.
 
 use super::Shortfall;
 use crate::address::Address;
@@ -9,7 +9,7 @@ use crate::units::{Leap, RawInstant};
 /// Most queries that are open at a time.
 pub const MAX_OPEN: usize = 60;
 
-/// Engine to client role.
+/// Engine to client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 #[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
 pub enum ToClient {

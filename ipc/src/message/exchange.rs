@@ -1,4 +1,4 @@
-//! The link to the exchange role: each look-up and each key exchange runs in its own child process.
+//! The link to the exchange process: each look-up and each key exchange runs in its own child process.
 
 use super::Shortfall;
 use crate::address::Address;
@@ -22,7 +22,7 @@ pub const MAX_COOKIES: u8 = 8;
 /// Most look-ups and key exchanges that are open at a time.
 pub const MAX_OPEN: usize = 8;
 
-/// Engine to exchange role.
+/// Engine to exchange process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 #[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
 pub enum ToExchange {

@@ -53,7 +53,7 @@ pub enum ToLaunch {
 pub struct LaunchPlan {
     /// How many of `listen` count, 0 to 16; 0: no server.
     pub listen_count: u8,
-    /// Addresses that the server role is bound to.
+    /// Addresses that the server is bound to.
     pub listen: [Address; MAX_LISTEN],
     /// Number of serving threads, each with its own socket for each address; 0: one for each core, at most 4.
     pub threads: u8,

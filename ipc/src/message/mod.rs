@@ -100,45 +100,49 @@ pub trait Greeting: Message {
     fn is_hello(&self) -> bool;
 }
 
-macro_rules! message {
-    ($($name:ty),*) => { $(
-        impl crate::codec::sealed::Sealed for $name {}
-        impl Message for $name {}
-    )* };
+/// All messages, each with its module, as `$then!` takes them: those of links that begin with a hello to the engine, in
+/// pairs, and the others.
+macro_rules! messages {
+    ($then:ident) => {
+        $then! {
+            [
+                client::ToClient, client::FromClient;
+                server::ToServer, server::FromServer;
+                exchange::ToExchange, exchange::FromExchange;
+                key_service::ToKeyService, key_service::FromKeyService;
+            ]
+            launch::ToLaunch
+            handover::Handover
+            privileged::ToPrivileged
+            privileged::FromPrivileged
+            key_service::ToKeyHolder
+            key_service::FromKeyHolder
+        }
+    };
 }
 
-macro_rules! link_to_the_engine {
-    ($($to:ty, $from:ty;)*) => {
+macro_rules! implement {
+    ([$($to_link:ident::$to:ident, $from_link:ident::$from:ident;)*] $($link:ident::$name:ident)*) => {
         $(
-            impl Pinged for $to {
+            impl Pinged for $to_link::$to {
                 const PING: Self = Self::Ping;
             }
 
-            impl Greeting for $from {
+            impl Greeting for $from_link::$from {
                 fn is_hello(&self) -> bool {
                     matches!(self, Self::Hello(_))
                 }
             }
         )*
-        message!($($to, $from),*);
+        implement! { $($to_link::$to $from_link::$from)* $($link::$name)* }
     };
+    ($($link:ident::$name:ident)*) => { $(
+        impl crate::codec::sealed::Sealed for $link::$name {}
+        impl Message for $link::$name {}
+    )* };
 }
 
-message!(
-    launch::ToLaunch,
-    handover::Handover,
-    privileged::ToPrivileged,
-    privileged::FromPrivileged,
-    key_service::ToKeyHolder,
-    key_service::FromKeyHolder
-);
-
-link_to_the_engine! {
-    client::ToClient, client::FromClient;
-    server::ToServer, server::FromServer;
-    exchange::ToExchange, exchange::FromExchange;
-    key_service::ToKeyService, key_service::FromKeyService;
-}
+messages!(implement);
 
 #[cfg(test)]
 mod tests;

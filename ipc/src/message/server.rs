@@ -1,4 +1,4 @@
-//! The link to the server role: state goes down, counts come up; no time ever comes up.
+//! The link to the server: state goes down, counts come up; no time ever comes up.
 
 pub use super::counters::Counters;
 
@@ -16,7 +16,7 @@ pub const MAX_LIST: usize = 4096;
 /// Most cookie keys at a time: of two epochs before, the current one, and the next.
 pub const MAX_EPOCH_KEYS: usize = 4;
 
-/// Engine to server role.
+/// Engine to server.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
 pub enum ToServer {
@@ -122,7 +122,7 @@ pub struct EpochKey {
     pub key: Secret,
 }
 
-/// How the server role answers, as the configuration says.
+/// How the server answers, as the configuration says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 #[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
 pub struct ServerPolicy {

@@ -1,5 +1,5 @@
-//! The sockets of the server role and of the key exchange service, bound here so that they need no privilege to do so.
-//! Each thread of the server role has its own socket for each address (SO_REUSEPORT); the kernel distributes the
+//! The sockets of the server and of the key exchange service, bound here so that they need no privilege to do so.
+//! Each thread of the server has its own socket for each address (SO_REUSEPORT); the kernel distributes the
 //! senders.
 //!
 //! An address that this host doesn't have yet, or not any more, keeps its socket: the kernel delivers to it as soon as
@@ -39,7 +39,7 @@ const PAUSE: TimeSpec = TimeSpec::new(0, 200_000_000);
 /// Bound sockets.
 #[derive(Debug)]
 pub struct Sockets {
-    /// UDP, for the server role: for the first thread one to each address, then the same for the next thread.
+    /// UDP, for the server: for the first thread one to each address, then the same for the next thread.
     pub server: Vec<OwnedFd>,
     /// TCP, listening, for the key exchange service: one to each address, shared by its threads.
     pub key_service: Vec<OwnedFd>,

@@ -6,7 +6,7 @@
 //! - `peek=PID` instead of a role: no confinement, another process is looked into.
 //!
 //! Standard output gets the line `confined …` with what fell short, then `returned RESULT ERRNO` where the
-//! thing tried came back. What kills the exchange role's child kills the probe.
+//! thing tried came back. What kills the exchange process's child kills the probe.
 
 #[path = "probe/as_keeper.rs"]
 mod as_keeper;

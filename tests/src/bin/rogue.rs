@@ -283,7 +283,7 @@ fn hear<Out: Message, In: Message>(link: &mut Link<Out, In>) -> In {
     }
 }
 
-/// The client role in the wrong hands.
+/// The client in the wrong hands.
 struct Client {
     link: Link<FromClient, ToClient>,
 }

@@ -51,7 +51,7 @@ fn failed(id: u64) -> FromExchange {
     FromExchange::ExchangeFailed(ExchangeFailed { id: ExchangeId(id), reason: ExchangeFailure::Tls })
 }
 
-/// What the links say of these records of the exchange role after key exchange 1 was asked for.
+/// What the links say of these records of the exchange process after key exchange 1 was asked for.
 fn exchange_says(offer: AeadOffer, records: &[FromExchange]) -> Result<usize, String> {
     let mut bench = bench();
     assert_eq!(bench.links.send_exchange(at(1), exchange(1, offer)), Ok(Taken::Yes));

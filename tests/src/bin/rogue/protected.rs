@@ -1,4 +1,4 @@
-//! A client role in the wrong hands whose source is protected by NTS: it sees every octet of queries and true
+//! A client in the wrong hands whose source is protected by NTS: it sees every octet of queries and true
 //! replies, chooses all stamps, and has no key.
 
 use super::{Client, SECOND, nanos, raw_now};
