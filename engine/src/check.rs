@@ -15,8 +15,8 @@ pub fn describe(configuration: &Configuration) -> String {
         let _ = writeln!(text, "NTS: {authenticated} of {total} sources; roots: {}", files.join(", "));
     }
     if let Some(service) = &plan.key_service {
-        let listen = service.listen.iter().take(usize::from(service.listen_count));
-        let listen: Vec<String> = listen.map(|address| address.socket_address().to_string()).collect();
+        let listen: Vec<String> =
+            service.listen.iter().map(|address| address.socket_address().to_string()).collect();
         let _ = writeln!(
             text,
             "key exchange: {}; certificate: {}; key: {}",

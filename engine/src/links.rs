@@ -21,6 +21,7 @@ use crate::links::liveness::Liveness;
 use crate::links::orders::Orders;
 use crate::links::queued_link::{AnyLink, PingedLink, QueuedLink};
 use engine_core::io::{Input, OrderKind};
+use ipc::list::Bounded;
 use ipc::message::Shortfall;
 use ipc::message::client::{FromClient, Query, QueryId, ToClient};
 use ipc::message::exchange::{Asked, Exchange, FromExchange, Resolve, ToExchange};
@@ -276,12 +277,9 @@ impl Links {
         let last = rules.len().div_ceil(MAX_RULES).saturating_sub(1);
         for (at, part) in parts.enumerate() {
             let part = part.unwrap_or_default();
-            let count = u8::try_from(part.len()).unwrap_or(0);
-            let mut access =
-                Access { begins: at == 0, ends: at == last, count, rules: [Rule::NONE; MAX_RULES] };
-            for (place, rule) in access.rules.iter_mut().zip(part) {
-                *place = *rule;
-            }
+            // A chunk fits.
+            let rules = Bounded::new(part.iter().copied()).unwrap_or_else(|_| Bounded::none());
+            let access = Access { begins: at == 0, ends: at == last, rules };
             self.server.send_surely(now, ToServer::Access(access))?;
         }
         Ok(())

@@ -251,7 +251,7 @@ fn run(
 /// What this process can know of the host's addresses from its empty network: those that it serves on.
 /// Loopback isn't one host's own name in the way that a loop of sources needs.
 fn own_addresses(configuration: &Configuration) -> Vec<IpAddr> {
-    let listen = configuration.plan.listen.iter().take(usize::from(configuration.plan.listen_count));
+    let listen = configuration.plan.listen.iter();
     listen.map(|address| address.ip()).filter(|ip| !ip.is_unspecified() && !ip.is_loopback()).collect()
 }
 
@@ -322,7 +322,7 @@ fn summary(configuration: &Configuration, launched: &Launched) -> String {
         1 => "1 source".to_owned(),
         more => format!("{more} sources"),
     };
-    let server = match configuration.plan.listen_count {
+    let server = match configuration.plan.listen.len() {
         0 => "serving nobody".to_owned(),
         1 => "asked to serve on 1 address".to_owned(),
         more => format!("asked to serve on {more} addresses"),

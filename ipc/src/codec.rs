@@ -95,7 +95,7 @@ pub fn decode<M: Message>(datagram: &[u8]) -> Result<Record<M>, CodecError> {
     Ok(Record { sequence, body })
 }
 
-fn one<T: Decode<()>>(octets: &[u8]) -> Result<(T, usize), CodecError> {
+pub(crate) fn one<T: Decode<()>>(octets: &[u8]) -> Result<(T, usize), CodecError> {
     bincode::decode_from_slice(octets, CONFIGURATION).map_err(|error| match error {
         DecodeError::UnexpectedEnd { .. } => CodecError::Short,
         _ => CodecError::Value,

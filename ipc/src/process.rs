@@ -64,7 +64,7 @@ processes! {
     Server {
         name: "server", title: "the server", program: "truechimer-server",
         user: "truechimer-serve", does: "answers strangers", exit_code: 83,
-        linked_to: Some(Process::Engine), is_wanted: |plan| plan.listen_count > 0,
+        linked_to: Some(Process::Engine), is_wanted: |plan| !plan.listen.is_empty(),
         given: &[Given::Sockets, Given::Clock],
     }
     /// truechimer-exchange: resolves names and exchanges keys with sources, each in a separate child process.

@@ -2,6 +2,7 @@
 
 use crate::daemon::spawn;
 use crate::programs::program;
+use ipc::list::Bounded;
 use ipc::message::Shortfall;
 use ipc::message::key_service::{
     FromKeyHolder, FromKeyService, KeyCounters, KeyPolicy, Loaded, ToKeyHolder, ToKeyService,
@@ -386,8 +387,8 @@ pub struct CookieSecret(pub u8);
 impl CookieSecret {
     /// As the engine gives it.
     pub fn given(self) -> GivenKeys {
-        let key = |epoch, octet| GivenKey { epoch, key: Secret::new(&[octet; 32]) };
-        GivenKeys { current: EPOCH, count: 1, keys: [key(EPOCH, self.0), key(0, 0), key(0, 0), key(0, 0)] }
+        let key = GivenKey { epoch: EPOCH, key: Secret::new(&[self.0; 32]) };
+        GivenKeys { current: EPOCH, keys: Bounded::new([key]).expect("one fits") }
     }
 
     /// As the server opens cookies with it.

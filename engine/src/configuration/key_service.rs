@@ -5,6 +5,7 @@ use super::nts::read_path;
 use super::place::{KEY_EXCHANGE, NTP, parse_listen_list};
 use ipc::address::Address;
 use ipc::file_path::FilePath;
+use ipc::list::Bounded;
 use ipc::message::exchange::HostName;
 use ipc::message::key_service::{KeyPolicy, MAX_CONNECTIONS, MAX_HANDSHAKES};
 use ipc::message::launch::{KeyService, MAX_KEY_LISTEN, MAX_KEY_THREADS};
@@ -96,17 +97,12 @@ fn read_service(section: &Section<'_>, faults: &mut Faults<'_>) -> Option<KeySer
         }
     }
     let threads = section.whole("threads", 0..=i64::from(MAX_KEY_THREADS), 2, faults).unwrap_or(0);
-    let mut service = KeyService {
-        listen_count: u8::try_from(listen.len()).ok()?,
-        listen: [Address::NONE; MAX_KEY_LISTEN],
+    Some(KeyService {
+        listen: Bounded::new(listen).ok()?,
         threads: u8::try_from(threads).ok()?,
         certificate: certificate?,
         key: key?,
-    };
-    for (place, address) in service.listen.iter_mut().zip(listen) {
-        *place = address;
-    }
-    Some(service)
+    })
 }
 
 fn read_listen(section: &Section<'_>, faults: &mut Faults<'_>) -> Vec<Address> {

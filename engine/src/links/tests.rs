@@ -101,8 +101,7 @@ fn counters(received: u64) -> FromServer {
 
 fn plan() -> LaunchPlan {
     LaunchPlan {
-        listen_count: 0,
-        listen: [Address::NONE; 16],
+        listen: Bounded::NONE,
         threads: 0,
         dscp: 0,
         profile: ipc::message::privileged::Profile::Standard,

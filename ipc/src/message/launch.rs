@@ -8,6 +8,7 @@ use super::privileged::Profile;
 use crate::address::Address;
 use crate::codec::{Decode, Encode};
 use crate::file_path::FilePath;
+use crate::list::Bounded;
 use crate::process::Process;
 use crate::units::Span;
 
@@ -51,10 +52,8 @@ pub enum ToLaunch {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 #[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
 pub struct LaunchPlan {
-    /// How many of `listen` count, 0 to 16; 0: no server.
-    pub listen_count: u8,
-    /// Addresses that the server is bound to.
-    pub listen: [Address; MAX_LISTEN],
+    /// Addresses that the server is bound to; none: no server.
+    pub listen: Bounded<Address, MAX_LISTEN>,
     /// Number of serving threads, each with its own socket for each address; 0: one for each core, at most 4.
     pub threads: u8,
     /// Differentiated services code point of replies, 0 to 63.
@@ -87,10 +86,8 @@ impl LaunchPlan {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 #[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
 pub struct KeyService {
-    /// How many of `listen` count, 1 to 8.
-    pub listen_count: u8,
-    /// TCP addresses.
-    pub listen: [Address; MAX_KEY_LISTEN],
+    /// TCP addresses, one at least.
+    pub listen: Bounded<Address, MAX_KEY_LISTEN>,
     /// Threads that talk TLS; 0: one for each core, at most 4.
     pub threads: u8,
     /// The chain of certificates, PEM, the server's own first.
@@ -102,8 +99,7 @@ pub struct KeyService {
 impl LaunchPlan {
     /// A client without names to look up, in the standard profile.
     pub const CLIENT: Self = Self {
-        listen_count: 0,
-        listen: [Address::NONE; MAX_LISTEN],
+        listen: Bounded::NONE,
         threads: 0,
         dscp: 0,
         profile: Profile::Standard,

@@ -12,7 +12,7 @@ use ipc::message::Shortfall;
 use ipc::message::client::{
     FromClient, PlainReply, Query, QueryId, Rejected, ReplyHeader, Sent, Stamp, ToClient,
 };
-use ipc::message::launch::{LaunchPlan, MAX_LISTEN, ToLaunch};
+use ipc::message::launch::{LaunchPlan, ToLaunch};
 use ipc::message::privileged::{
     Adjust, FromPrivileged, Profile, Status, Step, StepReason, ToPrivileged, Welcome,
 };
@@ -122,8 +122,6 @@ impl Engine {
         let mut launch: Link<ToLaunch, FromPrivileged> = Link::new(take(inherited, "launch"));
         let mut link = Link::new(take(inherited, "privileged"));
         let plan = LaunchPlan {
-            listen_count: 0,
-            listen: [Address::NONE; MAX_LISTEN],
             threads: 0,
             dscp: 0,
             profile: Profile::Standard,

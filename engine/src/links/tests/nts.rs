@@ -216,13 +216,16 @@ fn cookie_keys_go_to_whoever_is_there_to_use_them() {
     let mut both = bench();
     let path = ipc::file_path::FilePath::parse("/a").unwrap();
     let service = ipc::message::launch::KeyService {
-        listen_count: 1,
-        listen: [address("127.0.0.1:4460"); 8],
+        listen: Bounded::new([address("127.0.0.1:4460")]).unwrap(),
         threads: 0,
         certificate: path,
         key: path,
     };
-    let plan = LaunchPlan { listen_count: 1, key_service: Some(service), ..plan() };
+    let plan = LaunchPlan {
+        listen: Bounded::new([address("127.0.0.1:123")]).unwrap(),
+        key_service: Some(service),
+        ..plan()
+    };
     both.links.send_plan(at(1), plan).unwrap();
     assert!(both.links.expects(Process::KeyService) && both.links.expects(Process::KeyHolder));
     both.links.send_cookie_keys(at(1), &keys).unwrap();

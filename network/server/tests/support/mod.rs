@@ -6,9 +6,8 @@ pub mod bench;
 pub mod nts;
 
 use ::bench::role::{Role, in_millis};
-use ipc::message::server::{
-    Access, Counters, FromServer, MAX_RULES, Rule, ServerPolicy, ServerState, ToServer,
-};
+use ipc::list::Bounded;
+use ipc::message::server::{Access, Counters, FromServer, Rule, ServerPolicy, ServerState, ToServer};
 use ipc::process::Process;
 use ipc::units::{Leap, Span, WallTime};
 use network::clock;
@@ -35,9 +34,8 @@ pub fn start(policy: ServerPolicy) -> (Server, u16, std::path::PathBuf) {
     drop(fd);
     assert!(matches!(server.hear(), FromServer::Hello(_)));
     server.send(&ToServer::Policy(policy));
-    let mut rules = [Rule::NONE; MAX_RULES];
-    rules[0] = Rule { allow: true, ..Rule::NONE };
-    server.send(&ToServer::Access(Access { begins: true, ends: true, count: 1, rules }));
+    let rules = Bounded::new([Rule { allow: true, ..Rule::NONE }]).unwrap();
+    server.send(&ToServer::Access(Access { begins: true, ends: true, rules }));
     server.send(&ToServer::State(ServerState {
         leap: Leap::None,
         stratum: 2,
