@@ -63,7 +63,7 @@ enum Command {
         /// Its name or address, as `sources` shows it
         name: String,
     },
-    /// What the server role answered
+    /// What the server answered
     Server,
     /// NTS: keys and cookies of the sources; cookie keys, certificate and key exchanges of the server
     Keys,

@@ -51,7 +51,7 @@ fn find(answer: &Value, name: &str, as_json: bool) -> Result<String, Failure> {
     })
 }
 
-/// Requests the counters of the server role.
+/// Requests the counters of the server.
 pub fn server(socket: &Path, as_json: bool) -> Result<String, Failure> {
     let answer = ask(socket, "server")?;
     Ok(if as_json { json(&answer) } else { server_page(&read(&answer)?) })
@@ -74,12 +74,9 @@ fn server_page(reply: &ServerReply) -> String {
         ("nak", "told that their cookies cannot be opened (NTS NAK)"),
     ];
     match &reply.server {
-        None if reply.configured == Some(true) => {
-            "the server role runs; it has counted nothing yet\n".to_owned()
-        }
+        None if reply.configured == Some(true) => "the server runs; it has counted nothing yet\n".to_owned(),
         None => {
-            "the server role is off: there is no [server] in the configuration, so no client is answered\n"
-                .to_owned()
+            "the server is off: there is no [server] in the configuration, so nobody is answered\n".to_owned()
         }
         Some(server) => counts("COUNT", server, &meanings),
     }
@@ -305,7 +302,7 @@ mod tests {
     fn a_server_without_counts_is_said_so() {
         let page =
             |configured: bool| server_page(&ServerReply { configured: Some(configured), server: None });
-        assert!(page(false).contains("the server role is off"));
+        assert!(page(false).contains("the server is off"));
         assert!(page(true).contains("it has counted nothing yet"));
         let page = server_page(&read(&json!({ "server": { "answered": 7 } })).unwrap());
         let line = |name: &str| page.lines().find(|line| line.starts_with(name)).unwrap();

@@ -25,7 +25,7 @@ pub struct Surroundings {
     pub processes: PerProcess<u32>,
     /// The shortfalls of each process's confinement; `None`: not reported yet.
     pub shortfalls: PerProcess<Option<Shortfall>>,
-    /// Counts of the server role; none: no server, or nothing counted yet.
+    /// Counts of the server; none: no server, or nothing counted yet.
     pub counters: Option<Counters>,
     /// What is known of the key exchange service; none: there is none.
     pub key_exchange: Option<KeyExchange>,

@@ -10,14 +10,13 @@ pub fn describe(configuration: &Configuration) -> String {
     let mut text = "configuration is in order\n".to_owned();
     let authenticated = settings.sources.iter().filter(|source| source.nts.is_some()).count();
     if authenticated > 0 {
-        let files = plan.system_roots.iter().chain(plan.roots.iter().flatten());
-        let files: Vec<String> = files.map(|file| escape(file.as_str())).collect();
+        let files: Vec<String> = plan.root_files().map(|(_, file)| escape(file.as_str())).collect();
         let total = settings.sources.len();
         let _ = writeln!(text, "NTS: {authenticated} of {total} sources; roots: {}", files.join(", "));
     }
     if let Some(service) = &plan.key_service {
-        let listen = service.listen.iter().take(usize::from(service.listen_count));
-        let listen: Vec<String> = listen.map(|address| address.socket_address().to_string()).collect();
+        let listen: Vec<String> =
+            service.listen.iter().map(|address| address.socket_address().to_string()).collect();
         let _ = writeln!(
             text,
             "key exchange: {}; certificate: {}; key: {}",

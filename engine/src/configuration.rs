@@ -21,8 +21,8 @@ pub use key_service::{Fleet, KeySettings};
 use crate::configuration::document::{Faults, Section};
 use crate::configuration::nts::{RootSets, SYSTEM};
 use engine_core::settings::{Place, Settings};
-use ipc::address::Address;
-use ipc::message::launch::{LaunchPlan, MAX_LISTEN};
+use ipc::list::Bounded;
+use ipc::message::launch::LaunchPlan;
 use ipc::message::privileged::Profile;
 use ipc::message::server::{Rule, ServerPolicy};
 use ipc::permissions::{Changeable, Permissions};
@@ -52,9 +52,9 @@ pub struct Configuration {
     pub settings: Settings,
     /// For the privileged process.
     pub plan: LaunchPlan,
-    /// For the server role: which clients are answered. Unused without one.
+    /// For the server: which clients are answered. Unused without one.
     pub access: Vec<Rule>,
-    /// For the server role: how.
+    /// For the server: how.
     pub policy: ServerPolicy,
     /// For the key exchange service, and for the keys of cookies; none: no NTS for clients.
     pub keys: Option<KeySettings>,
@@ -233,9 +233,8 @@ fn read_root(root: &toml::Spanned<toml::de::DeTable<'_>>, faults: &mut Faults<'_
     }
 
     let listen = server.as_ref().map_or(&[][..], |server| &server.listen);
-    let mut plan = LaunchPlan {
-        listen_count: u8::try_from(listen.len()).ok()?,
-        listen: [Address::NONE; MAX_LISTEN],
+    let plan = LaunchPlan {
+        listen: Bounded::new(listen.iter().copied()).ok()?,
         threads: server.as_ref().map_or(0, |server| server.threads),
         dscp: server.as_ref().map_or(0, |server| server.dscp),
         profile,
@@ -250,9 +249,6 @@ fn read_root(root: &toml::Spanned<toml::de::DeTable<'_>>, faults: &mut Faults<'_
         roots: roots.places(),
         key_service: server.as_ref().and_then(|server| server.keys.as_ref()?.service),
     };
-    for (place, address) in plan.listen.iter_mut().zip(listen) {
-        *place = *address;
-    }
     let access = server.as_ref().map_or_else(Vec::new, |server| server.access.clone());
     let policy = server.as_ref().map_or(ServerPolicy::DEFAULT, |server| server.policy);
     let keys = server.as_ref().and_then(|server| server.keys.clone());

@@ -7,6 +7,7 @@
 use crate::configuration::Fleet;
 use crate::keys::Origin;
 use engine_core::io::Now;
+use ipc::list::Bounded;
 use ipc::message::server::{CookieKeys, EpochKey};
 use ipc::secret::Secret;
 use ipc::units::{RawInstant, Span, WallTime};
@@ -130,16 +131,8 @@ impl CookieSource {
     /// The keys that are valid now; `None` if there are none yet.
     pub fn keys(&self) -> Option<CookieKeys> {
         let ratchet = self.ratchet.as_ref()?;
-        let mut keys = CookieKeys {
-            current: ratchet.epoch(),
-            count: 0,
-            keys: std::array::from_fn(|_| EpochKey { epoch: 0, key: Secret::new(&[0; SECRET]) }),
-        };
-        for (place, key) in keys.keys.iter_mut().zip(ratchet.keys()) {
-            *place = EpochKey { epoch: key.epoch(), key: Secret::new(key.octets()) };
-            keys.count += 1;
-        }
-        Some(keys)
+        let keys = ratchet.keys().map(|key| EpochKey { epoch: key.epoch(), key: Secret::new(key.octets()) });
+        Some(CookieKeys { current: ratchet.epoch(), keys: Bounded::new(keys).ok()? })
     }
 
     /// What is to be kept.

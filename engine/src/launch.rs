@@ -21,7 +21,7 @@ pub struct Launched {
     pub welcome: Welcome,
     /// What each process claims to miss.
     pub shortfalls: PerProcess<Option<Shortfall>>,
-    /// The server role's counters so far, if it was queried that early.
+    /// The server's counters so far, if it was queried that early.
     pub counters: Option<Counters>,
     /// What is known of the key exchange service; none: there is none.
     pub key_exchange: Option<KeyExchange>,
@@ -53,7 +53,7 @@ pub fn launch(
         let Some(late) = late else { break };
         match next_fact(links, deadline)? {
             Some(Fact::Hello(process, shortfall)) => shortfalls[process] = Some(shortfall),
-            // The server role's sockets are open: it counts (and is silent) from its hello on.
+            // The server's sockets are open: it counts (and is silent) from its hello on.
             Some(Fact::Counters(counted)) => counters = Some(counted),
             Some(fact) if learn(&mut key_exchange, &fact) => {}
             Some(fact) => return Err(too_early(&fact).into()),
@@ -172,14 +172,15 @@ mod tests {
 
     #[test]
     fn a_process_that_never_says_hello_ends_the_start_when_its_time_is_over() {
-        let pairs: [_; 6] = std::array::from_fn(|_| {
-            socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_NONBLOCK).unwrap()
-        });
-        let (ours, _theirs): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
-        let [launch_end, privileged, client, exchange, server, key_service] = ours.try_into().unwrap();
-        let mut links =
-            Links::new(Ends { launch: launch_end, privileged, client, exchange, server, key_service })
-                .unwrap();
+        let pair =
+            || socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_NONBLOCK).unwrap();
+        let (mut ours, mut theirs) = (PerProcess::default(), PerProcess::default());
+        for process in Process::Engine.with_link_to() {
+            let (end, peer) = pair();
+            (ours[process], theirs[process]) = (Some(end), Some(peer));
+        }
+        let (launch_end, _launch_peer) = pair();
+        let mut links = Links::new(Ends { launch: launch_end, links: ours }).unwrap();
         let text = "[[source]]\naddress = \"192.0.2.1\"\n";
         let configuration = crate::configuration::parse(text, "test").unwrap();
         let timeout = Span::from_millis(200);

@@ -19,20 +19,21 @@ use crate::links::asked::Unended;
 use crate::links::counting::Counting;
 use crate::links::liveness::Liveness;
 use crate::links::orders::Orders;
-use crate::links::queued_link::QueuedLink;
+use crate::links::queued_link::{AnyLink, PingedLink, QueuedLink};
 use engine_core::io::{Input, OrderKind};
+use ipc::list::Bounded;
 use ipc::message::Shortfall;
 use ipc::message::client::{FromClient, Query, QueryId, ToClient};
 use ipc::message::exchange::{Asked, Exchange, FromExchange, Resolve, ToExchange};
-use ipc::message::key_service::{KeyCounters, Loaded, ToKeyService};
+use ipc::message::key_service::{KeyCounters, Loaded};
 use ipc::message::launch::{FromLaunch, LaunchPlan, ToLaunch};
 use ipc::message::privileged::{Adjust, Condition, FromPrivileged, Status, Step, ToPrivileged, Welcome};
 use ipc::message::server::{
     Access, CookieKeys, Counters, FromServer, MAX_RULES, Rule, ServerPolicy, ServerState, ToServer,
 };
-use ipc::process::Process;
+use ipc::process::{PerProcess, Process};
 use ipc::units::RawInstant;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 
 /// Records that are read from one link before the others have their turn (A108).
 pub const BURST: usize = 64;
@@ -51,7 +52,7 @@ pub enum Fact {
     Hello(Process, Shortfall),
     /// Something for the engine.
     Input(Input),
-    /// Counts of the server role.
+    /// Counts of the server.
     Counters(Counters),
     /// What became of reading the certificate.
     Certificate(Loaded),
@@ -88,31 +89,24 @@ pub struct Links {
 pub struct Ends {
     /// To truechimerd, for as long as it launches.
     pub launch: OwnedFd,
-    /// To the keeper.
-    pub privileged: OwnedFd,
-    /// To the client role.
-    pub client: OwnedFd,
-    /// To the exchange role.
-    pub exchange: OwnedFd,
-    /// To the server role.
-    pub server: OwnedFd,
-    /// To the key exchange service.
-    pub key_service: OwnedFd,
+    /// To each process that has its link to this one.
+    pub links: PerProcess<Option<OwnedFd>>,
 }
 
 impl Links {
     /// Takes the ends; none of them blocks from here on.
     ///
     /// # Errors
-    /// The kernel's error if an end cannot be made non-blocking.
-    pub fn new(ends: Ends) -> Result<Self, nix::Error> {
+    /// The kernel's error if an end cannot be made non-blocking; EBADF if one is missing.
+    pub fn new(Ends { launch, mut links }: Ends) -> Result<Self, nix::Error> {
+        let mut end = |process| links[process].take().ok_or(nix::Error::EBADF);
         Ok(Self {
-            launch: Some(QueuedLink::new(Process::Privileged, ends.launch)?),
-            privileged: QueuedLink::new(Process::Privileged, ends.privileged)?,
-            client: QueuedLink::new(Process::Client, ends.client)?,
-            exchange: QueuedLink::new(Process::Exchange, ends.exchange)?,
-            server: QueuedLink::new(Process::Server, ends.server)?,
-            key_service: KeyServiceLink::new(ends.key_service)?,
+            launch: Some(QueuedLink::new(Process::Privileged, launch)?),
+            privileged: QueuedLink::new(Process::Privileged, end(Process::Privileged)?)?,
+            client: QueuedLink::new(Process::Client, end(Process::Client)?)?,
+            exchange: QueuedLink::new(Process::Exchange, end(Process::Exchange)?)?,
+            server: QueuedLink::new(Process::Server, end(Process::Server)?)?,
+            key_service: KeyServiceLink::new(end(Process::KeyService)?)?,
             orders: Orders::default(),
             unended: Unended::default(),
             liveness: Liveness::default(),
@@ -132,10 +126,34 @@ impl Links {
         self.send_launch(now, ToLaunch::Plan(plan))
     }
 
+    fn any(&self) -> [(Process, &dyn AnyLink); 5] {
+        [
+            (Process::Privileged, &self.privileged),
+            (Process::Client, &self.client),
+            (Process::Exchange, &self.exchange),
+            (Process::Server, &self.server),
+            (Process::KeyService, &self.key_service.link),
+        ]
+    }
+
+    fn any_mut(&mut self) -> [&mut dyn AnyLink; 5] {
+        let key_service = &mut self.key_service.link;
+        [&mut self.privileged, &mut self.client, &mut self.exchange, &mut self.server, key_service]
+    }
+
+    fn pinged(&mut self) -> [(Process, &mut dyn PingedLink); 4] {
+        [
+            (Process::Client, &mut self.client),
+            (Process::Exchange, &mut self.exchange),
+            (Process::Server, &mut self.server),
+            (Process::KeyService, &mut self.key_service.link),
+        ]
+    }
+
     /// Whether a process is part of this run.
     pub fn expects(&self, process: Process) -> bool {
         match &self.plan {
-            Some(plan) => process != Process::Engine && plan.wants(process),
+            Some(plan) => process != Process::Engine && process.is_wanted(plan),
             None => matches!(process, Process::Privileged | Process::Client),
         }
     }
@@ -195,17 +213,17 @@ impl Links {
         Ok(())
     }
 
-    /// Sends a query, or skips it if the client role does not read its link.
+    /// Sends a query, or skips it if the client does not read its link.
     pub fn send_query(&mut self, now: RawInstant, query: Query) -> Result<Taken, Breach> {
         self.client.send(now, ToClient::Query(query))
     }
 
-    /// Sends a cancellation, or skips it if the client role does not read its link.
+    /// Sends a cancellation, or skips it if the client does not read its link.
     pub fn send_cancel(&mut self, now: RawInstant, id: QueryId) -> Result<Taken, Breach> {
         self.client.send(now, ToClient::Cancel(id))
     }
 
-    /// Sends a look-up, or skips it if the exchange role does not read its link.
+    /// Sends a look-up, or skips it if the exchange process does not read its link.
     pub fn send_resolve(&mut self, now: RawInstant, resolve: Resolve) -> Result<Taken, Breach> {
         self.send_asked(now, ToExchange::Resolve(resolve))
     }
@@ -226,27 +244,20 @@ impl Links {
 
     /// Asks each process for a sign of life; one that left two of these without an answer is no longer trusted.
     pub fn ping(&mut self, now: RawInstant) -> Result<(), Breach> {
-        for process in Process::ALL {
-            if process == Process::Privileged || !process.has_link() || !self.expects(process) {
-                continue;
+        let expected = PerProcess::from_fn(|process| self.expects(process));
+        let mut liveness = std::mem::take(&mut self.liveness);
+        for (process, link) in self.pinged().into_iter().filter(|(process, _)| expected[*process]) {
+            // It passes the ping on to those that are linked to it, whose answers come the same way.
+            for asked in [process].into_iter().chain(process.with_link_to()) {
+                liveness.ask(asked).map_err(|violation| Breach::new(asked, violation))?;
             }
-            self.liveness.ask(process).map_err(|violation| Breach::new(process, violation))?;
-            match process {
-                Process::Client => self.client.send_surely(now, ToClient::Ping)?,
-                Process::Server => self.server.send_surely(now, ToServer::Ping)?,
-                Process::Exchange => self.exchange.send_surely(now, ToExchange::Ping)?,
-                _ => {
-                    // Passed on to the key holder, whose answer comes the same way.
-                    let holder = Process::KeyHolder;
-                    self.liveness.ask(holder).map_err(|violation| Breach::new(holder, violation))?;
-                    self.key_service.link.send_surely(now, ToKeyService::Ping)?;
-                }
-            }
+            link.ping(now)?;
         }
+        self.liveness = liveness;
         Ok(())
     }
 
-    /// Sends a key exchange, or skips it if the exchange role does not read its link or is at its limit.
+    /// Sends a key exchange, or skips it if the exchange process does not read its link or is at its limit.
     pub fn send_exchange(&mut self, now: RawInstant, exchange: Exchange) -> Result<Taken, Breach> {
         if !self.unended.has_room() {
             return Ok(Taken::Skipped);
@@ -266,18 +277,15 @@ impl Links {
         let last = rules.len().div_ceil(MAX_RULES).saturating_sub(1);
         for (at, part) in parts.enumerate() {
             let part = part.unwrap_or_default();
-            let count = u8::try_from(part.len()).unwrap_or(0);
-            let mut access =
-                Access { begins: at == 0, ends: at == last, count, rules: [Rule::NONE; MAX_RULES] };
-            for (place, rule) in access.rules.iter_mut().zip(part) {
-                *place = *rule;
-            }
+            // A chunk fits.
+            let rules = Bounded::new(part.iter().copied()).unwrap_or_else(|_| Bounded::none());
+            let access = Access { begins: at == 0, ends: at == last, rules };
             self.server.send_surely(now, ToServer::Access(access))?;
         }
         Ok(())
     }
 
-    /// Sends how the server role answers.
+    /// Sends how the server answers.
     pub fn send_policy(&mut self, now: RawInstant, policy: ServerPolicy) -> Result<(), Breach> {
         self.server.send_surely(now, ToServer::Policy(policy))
     }
@@ -299,35 +307,18 @@ impl Links {
     /// # Errors
     /// A process that is gone, or hasn't read for a minute.
     pub fn flush(&mut self, now: RawInstant) -> Result<(), Breach> {
-        self.privileged.flush(now)?;
-        self.client.flush(now)?;
-        self.exchange.flush(now)?;
-        self.server.flush(now)?;
-        self.key_service.link.flush(now)
+        self.any_mut().into_iter().try_for_each(|link| link.flush(now))
     }
 
     /// When a process that does not read its link is given up.
     pub fn deadline(&self) -> Option<RawInstant> {
-        let deadlines = [
-            self.privileged.deadline(),
-            self.client.deadline(),
-            self.exchange.deadline(),
-            self.server.deadline(),
-            self.key_service.link.deadline(),
-        ];
-        deadlines.into_iter().flatten().min()
+        self.any().into_iter().filter_map(|(_, link)| link.deadline()).min()
     }
 
     /// The ends to wait for: the process, its descriptor, and whether something waits to be sent there.
     pub fn waits(&self) -> impl Iterator<Item = (Process, BorrowedFd<'_>, bool)> {
-        let all = [
-            (Process::Privileged, self.privileged.as_fd(), self.privileged.is_waiting()),
-            (Process::Client, self.client.as_fd(), self.client.is_waiting()),
-            (Process::Exchange, self.exchange.as_fd(), self.exchange.is_waiting()),
-            (Process::Server, self.server.as_fd(), self.server.is_waiting()),
-            (Process::KeyService, self.key_service.link.as_fd(), self.key_service.link.is_waiting()),
-        ];
-        all.into_iter().filter(|(process, ..)| self.expects(*process))
+        let expected = self.any().into_iter().filter(|(process, _)| self.expects(*process));
+        expected.map(|(process, link)| (process, link.as_fd(), link.is_waiting()))
     }
 
     /// One validated record from this process, or `None` if none is waiting.
@@ -395,13 +386,8 @@ impl Links {
     }
 
     fn receive_client(&mut self) -> Result<Option<Fact>, Breach> {
+        let Some(message) = self.client.receive_greeted()? else { return Ok(None) };
         let breach = |violation: &str| Breach::new(Process::Client, violation);
-        let Some(message) = self.client.receive()? else { return Ok(None) };
-        let hello = match message {
-            FromClient::Hello(shortfall) => Some(shortfall),
-            _ => None,
-        };
-        self.client.greet(hello)?;
         Ok(Some(match message {
             FromClient::Hello(shortfall) => Fact::Hello(Process::Client, shortfall),
             FromClient::Sent(sent) => Fact::Input(Input::Sent(sent)),
@@ -418,12 +404,7 @@ impl Links {
     }
 
     fn receive_exchange(&mut self) -> Result<Option<Fact>, Breach> {
-        let Some(message) = self.exchange.receive()? else { return Ok(None) };
-        let hello = match message {
-            FromExchange::Hello(shortfall) => Some(shortfall),
-            _ => None,
-        };
-        self.exchange.greet(hello)?;
+        let Some(message) = self.exchange.receive_greeted()? else { return Ok(None) };
         self.unended.judge(&message).map_err(|violation| Breach::new(Process::Exchange, violation))?;
         Ok(Some(match message {
             FromExchange::Hello(shortfall) => Fact::Hello(Process::Exchange, shortfall),
@@ -437,12 +418,7 @@ impl Links {
     }
 
     fn receive_server(&mut self, now: RawInstant) -> Result<Option<Fact>, Breach> {
-        let Some(message) = self.server.receive()? else { return Ok(None) };
-        let hello = match message {
-            FromServer::Hello(shortfall) => Some(shortfall),
-            FromServer::Counters(_) | FromServer::Pong => None,
-        };
-        self.server.greet(hello)?;
+        let Some(message) = self.server.receive_greeted()? else { return Ok(None) };
         Ok(Some(match message {
             FromServer::Hello(shortfall) => Fact::Hello(Process::Server, shortfall),
             FromServer::Pong => Fact::Alive(Process::Server),

@@ -61,6 +61,7 @@ use engine_core::record::{Recorded, Tape};
 use ipc::message::Shortfall;
 use ipc::message::launch::{FromLaunch, START_PATIENCE, ToLaunch};
 use ipc::permissions::Permissions;
+use ipc::process::{PerProcess, Process};
 use ipc::units::Span;
 use ipc_link::Link;
 use nix::sys::stat::fstat;
@@ -175,19 +176,16 @@ fn run(
     shortfall: Shortfall,
 ) -> i32 {
     let take = |key: &str| words.fd(key).unwrap_or_else(|error| fail(error));
-    let ends = Ends {
-        launch: take("launch"),
-        privileged: take("privileged"),
-        client: take("client"),
-        exchange: take("exchange"),
-        server: take("server"),
-        key_service: take("key-service"),
-    };
+    let mut ends = PerProcess::default();
+    for process in Process::Engine.with_link_to() {
+        ends[process] = Some(take(process.word()));
+    }
     let keys = files.keys.unwrap_or_else(|| fail(InheritError::Missing("keys".to_owned())));
     // The socket pair was created by the user who started the daemon; that user may change the daemon over the control
     // socket.
-    let owner = control::peer_uid(&ends.privileged).unwrap_or(0);
-    let mut links = Links::new(ends).unwrap_or_else(|errno| fail(errno));
+    let owner = ends[Process::Privileged].as_ref().and_then(|end| control::peer_uid(end).ok()).unwrap_or(0);
+    let mut links =
+        Links::new(Ends { launch: take("launch"), links: ends }).unwrap_or_else(|errno| fail(errno));
     let control = Control::new(take("control"), owner).unwrap_or_else(|errno| fail(errno));
     let mut state = StateFile::new(take("state"));
     let record = words.optional_fd("record").unwrap_or_else(|error| fail(error));
@@ -252,7 +250,7 @@ fn run(
 /// What this process can know of the host's addresses from its empty network: those that it serves on.
 /// Loopback isn't one host's own name in the way that a loop of sources needs.
 fn own_addresses(configuration: &Configuration) -> Vec<IpAddr> {
-    let listen = configuration.plan.listen.iter().take(usize::from(configuration.plan.listen_count));
+    let listen = configuration.plan.listen.iter();
     listen.map(|address| address.ip()).filter(|ip| !ip.is_unspecified() && !ip.is_loopback()).collect()
 }
 
@@ -323,7 +321,7 @@ fn summary(configuration: &Configuration, launched: &Launched) -> String {
         1 => "1 source".to_owned(),
         more => format!("{more} sources"),
     };
-    let server = match configuration.plan.listen_count {
+    let server = match configuration.plan.listen.len() {
         0 => "serving nobody".to_owned(),
         1 => "asked to serve on 1 address".to_owned(),
         more => format!("asked to serve on {more} addresses"),

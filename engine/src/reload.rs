@@ -63,7 +63,7 @@ pub struct Reloaded {
 pub enum ReloadError {
     /// The file has a fault.
     Configuration(ConfigurationError),
-    /// The server role is gone.
+    /// The server is gone.
     Breach(Breach),
 }
 
@@ -106,7 +106,7 @@ impl InForce {
         let fleet = |keys: &Option<KeySettings>| keys.as_ref().map(|keys| keys.fleet.clone());
         let needs_restart =
             settings != self.settings || plan != self.plan || fleet(&keys) != fleet(&self.keys);
-        let new_section = if plan.listen_count > 0 && self.plan.listen_count == 0 {
+        let new_section = if !plan.listen.is_empty() && self.plan.listen.is_empty() {
             Some("[server]")
         } else {
             (keys.is_some() && self.keys.is_none()).then_some("[server.nts]")

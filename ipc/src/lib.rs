@@ -6,6 +6,7 @@
 //!   address    where a packet goes or came from
 //!   process    the processes of the daemon: names, users, exit codes; a value for each
 //!   packet     the octets of a datagram or of a cookie, bounded
+//!   list       up to so many values of a kind
 //!   file_path  the name of a file that the configuration gives to the launch
 //!   permissions  who may change or read a file
 //!   secret     keys on their way from one process to another
@@ -37,6 +38,7 @@ pub mod checksum;
 pub mod clock_page;
 pub mod file_path;
 pub mod governor_record;
+pub mod list;
 pub mod message;
 pub mod packet;
 pub mod permissions;

@@ -1,112 +1,181 @@
-//! The processes of the daemon, each with what others have to know of it. What a new one needs besides a variant and a line
-//! of [`FACTS`] is in docs/architecture.md, "To add something".
+//! The processes of the daemon, each with what others have to know of it. What a new one needs besides its entry here is
+//! in docs/architecture.md, "To add something".
 
 use crate::codec::{Decode, Encode};
+use crate::message::launch::LaunchPlan;
 use core::ops::{Index, IndexMut};
 
-/// A process of the daemon.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
-#[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
-pub enum Process {
-    /// truechimerd: starts the others and keeps the clock.
-    Privileged,
-    /// truechimer-engine: decides.
-    Engine,
-    /// truechimer-client: queries sources.
-    Client,
-    /// truechimer-server: answers queries.
-    Server,
-    /// truechimer-exchange: resolves names and exchanges keys with sources, each in a separate child process.
-    Exchange,
-    /// truechimer-key-service: exchanges keys with clients of the server.
-    KeyService,
-    /// truechimer-key-holder: signs for the key exchange service, to which alone it speaks.
-    KeyHolder,
+/// The processes with their facts: the enum, and the table behind its methods.
+macro_rules! processes {
+    ($($(#[$doc:meta])* $process:ident {
+        name: $name:literal, title: $title:literal, program: $program:literal,
+        user: $user:literal, does: $does:literal, exit_code: $code:literal,
+        linked_to: $linked_to:expr, is_wanted: $is_wanted:expr, given: $given:expr,
+    })*) => {
+        /// A process of the daemon.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+        #[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
+        pub enum Process { $($(#[$doc])* $process),* }
+
+        impl Process {
+            /// All of them.
+            pub const ALL: [Self; FACTS.len()] = [$(Self::$process),*];
+        }
+
+        static FACTS: [Facts; [$(Process::$process),*].len()] = [$(Facts {
+            name: $name, title: $title, program: $program, user: $user, does: $does, exit_code: $code,
+            linked_to: $linked_to, is_wanted: $is_wanted, given: $given,
+        }),*];
+    };
 }
 
 struct Facts {
-    process: Process,
     name: &'static str,
     title: &'static str,
-    user: &'static str,
     program: &'static str,
-    role: Option<&'static str>,
-    has_link: bool,
+    user: &'static str,
+    does: &'static str,
     exit_code: u8,
+    linked_to: Option<Process>,
+    is_wanted: fn(&LaunchPlan) -> bool,
+    given: &'static [Given],
+}
+
+processes! {
+    /// truechimerd: starts the others and keeps the clock.
+    Privileged {
+        name: "privileged", title: "truechimerd", program: "truechimerd",
+        user: "truechimer-clock", does: "holds the clock", exit_code: 70,
+        linked_to: Some(Process::Engine), is_wanted: |_| true, given: &[],
+    }
+    /// truechimer-engine: decides.
+    Engine {
+        name: "engine", title: "the engine", program: "truechimer-engine",
+        user: "truechimer-engine", does: "decides", exit_code: 81,
+        linked_to: None, is_wanted: |_| true, given: &[],
+    }
+    /// truechimer-client: queries sources.
+    Client {
+        name: "client", title: "the client", program: "truechimer-client",
+        user: "truechimer-net", does: "queries our sources", exit_code: 82,
+        linked_to: Some(Process::Engine), is_wanted: |_| true, given: &[],
+    }
+    /// truechimer-server: answers queries.
+    Server {
+        name: "server", title: "the server", program: "truechimer-server",
+        user: "truechimer-serve", does: "answers strangers", exit_code: 83,
+        linked_to: Some(Process::Engine), is_wanted: |plan| !plan.listen.is_empty(),
+        given: &[Given::Sockets, Given::Clock],
+    }
+    /// truechimer-exchange: resolves names and exchanges keys with sources, each in a separate child process.
+    Exchange {
+        name: "exchange", title: "the exchange process", program: "truechimer-exchange",
+        user: "truechimer-kex", does: "key exchange and names", exit_code: 84,
+        linked_to: Some(Process::Engine), is_wanted: |plan| plan.exchange, given: &[Given::Roots],
+    }
+    /// truechimer-key-service: exchanges keys with clients of the server.
+    KeyService {
+        name: "key service", title: "the key exchange service", program: "truechimer-key-service",
+        user: "truechimer-ntske", does: "key exchange service", exit_code: 83,
+        linked_to: Some(Process::Engine), is_wanted: |plan| plan.key_service.is_some(),
+        given: &[Given::Listeners, Given::Certificate, Given::Signatures],
+    }
+    /// truechimer-key-holder: signs for the key exchange service, to which alone it speaks.
+    KeyHolder {
+        name: "key holder", title: "the key holder", program: "truechimer-key-holder",
+        user: "truechimer-key", does: "holds the private key", exit_code: 83,
+        linked_to: Some(Process::KeyService), is_wanted: |plan| plan.key_service.is_some(),
+        given: &[Given::Key, Given::Signing],
+    }
+}
+
+/// What the launch gives a process beside its links, and under which word of its command line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Given {
+    /// `sockets=FD,…`: bound to the addresses that are served.
+    Sockets,
+    /// `clock=FD`: the file of a virtual clock, if there is one, to read.
+    Clock,
+    /// `system-roots=PATH`, `roots-1=PATH`, …: files of root certificates ([`ROOT_WORDS`](crate::message::launch::ROOT_WORDS)).
+    Roots,
+    /// `listeners=FD,…`: of the key exchange service.
+    Listeners,
+    /// `certificate=PATH`: the chain of the key exchange service.
+    Certificate,
+    /// `key=PATH`: the private key of the key exchange service.
+    Key,
+    /// `signing=FD,…`: links to whoever signs, one for each thread that asks.
+    Signatures,
+    /// `signing=FD,…`: the other ends of them.
+    Signing,
 }
 
 /// The programs that truechimerd becomes once everything runs: the keeper of the kernel's clock, and that of a virtual clock
 /// or of none. In reports and messages the process is `privileged`, with the title `truechimerd`.
 pub const KEEPERS: [&str; 2] = ["truechimer-keeper", "truechimer-keeper-virtual"];
 
-/// In the order of [`Process`]. The exit code is that of `truechimerd` when this process is gone or no longer trusted;
-/// that of `truechimerd` itself is its internal error.
-#[rustfmt::skip]
-const FACTS: [Facts; 7] = [
-    Facts { process: Process::Privileged, name: "privileged", title: "truechimerd", user: "truechimer-clock", program: "truechimerd", role: None, has_link: true, exit_code: 70 },
-    Facts { process: Process::Engine, name: "engine", title: "the engine", user: "truechimer-engine", program: "truechimer-engine", role: None, has_link: false, exit_code: 81 },
-    Facts { process: Process::Client, name: "client", title: "the network process (client role)", user: "truechimer-net", program: "truechimer-client", role: Some("client"), has_link: true, exit_code: 82 },
-    Facts { process: Process::Server, name: "server", title: "the network process (server role)", user: "truechimer-serve", program: "truechimer-server", role: Some("server"), has_link: true, exit_code: 83 },
-    Facts { process: Process::Exchange, name: "exchange", title: "the network process (exchange role)", user: "truechimer-kex", program: "truechimer-exchange", role: Some("exchange"), has_link: true, exit_code: 84 },
-    Facts { process: Process::KeyService, name: "key service", title: "the key exchange service", user: "truechimer-ntske", program: "truechimer-key-service", role: Some("key-service"), has_link: true, exit_code: 83 },
-    Facts { process: Process::KeyHolder, name: "key holder", title: "the key holder", user: "truechimer-key", program: "truechimer-key-holder", role: Some("key-holder"), has_link: false, exit_code: 83 },
-];
-
 impl Process {
     /// How many there are.
-    pub const COUNT: usize = FACTS.len();
+    pub const COUNT: usize = Self::ALL.len();
 
-    /// All of them.
-    pub const ALL: [Self; Self::COUNT] = {
-        let mut all = [Self::Privileged; Self::COUNT];
-        let mut at = 0;
-        while at < all.len() {
-            assert!(FACTS[at].process as usize == at, "the facts stand in the order of the processes");
-            all[at] = FACTS[at].process;
-            at += 1;
-        }
-        all
-    };
-
-    const fn facts(self) -> &'static Facts {
+    fn facts(self) -> &'static Facts {
         &FACTS[self as usize]
     }
 
     /// In reports: one or two words.
-    pub const fn name(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         self.facts().name
     }
 
     /// In sentences for administrators.
-    pub const fn title(self) -> &'static str {
+    pub fn title(self) -> &'static str {
         self.facts().title
     }
 
     /// The packaged user that it runs as.
-    pub const fn user(self) -> &'static str {
+    pub fn user(self) -> &'static str {
         self.facts().user
     }
 
+    /// What it does, in a few words, for the comment of its user.
+    pub fn does(self) -> &'static str {
+        self.facts().does
+    }
+
     /// The program that it is.
-    pub const fn program(self) -> &'static str {
+    pub fn program(self) -> &'static str {
         self.facts().program
     }
 
-    /// For roles that read from the network or hold the private key, the name of the role, which also names links on
-    /// command lines.
-    pub const fn role(self) -> Option<&'static str> {
-        self.facts().role
+    /// Its name on command lines, where it names a link to it.
+    pub fn word(self) -> &'static str {
+        self.program().strip_prefix("truechimer-").unwrap_or(self.name())
     }
 
-    /// Whether the engine has a link to it.
-    pub const fn has_link(self) -> bool {
-        self.facts().has_link
+    /// The process that it has its link to; none for the engine, to which all others lead.
+    pub fn linked_to(self) -> Option<Self> {
+        self.facts().linked_to
+    }
+
+    /// Those that have their link to this one.
+    pub fn with_link_to(self) -> impl Iterator<Item = Self> {
+        Self::ALL.into_iter().filter(move |process| process.linked_to() == Some(self))
+    }
+
+    /// Whether it is part of a run with this plan.
+    pub fn is_wanted(self, plan: &LaunchPlan) -> bool {
+        (self.facts().is_wanted)(plan)
+    }
+
+    /// What the launch gives it beside its links.
+    pub fn given(self) -> &'static [Given] {
+        self.facts().given
     }
 
     /// The exit code of `truechimerd` when this process is gone or broke a rule; for [`Process::Privileged`] that of an internal
     /// error.
-    pub const fn exit_code(self) -> i32 {
-        self.facts().exit_code as i32
+    pub fn exit_code(self) -> i32 {
+        i32::from(self.facts().exit_code)
     }
 }
 
@@ -148,7 +217,9 @@ mod tests {
 
     #[test]
     fn no_two_processes_share_a_name_a_user_or_a_program() {
-        for of in [Process::name, Process::title, Process::user, Process::program] {
+        for of in
+            [Process::name, Process::title, Process::user, Process::does, Process::program, Process::word]
+        {
             assert_eq!(Process::ALL.map(of).into_iter().collect::<BTreeSet<_>>().len(), Process::COUNT);
         }
     }

@@ -1,4 +1,5 @@
-//! Compiles `policies/rules/*.toml` into syscall filters and into tables of the rules they were made of.
+//! Compiles `policies/rules/*.toml` into the roles, their syscall filters, tables of the rules these were made of, and
+//! whatever else confines them.
 //!
 //! A file directly in `rules` is a role; `rules/parts` holds what roles have in common. Names of constants
 //! are those of the kernel's headers and are resolved by `rules/names.toml`; every number that is used is
@@ -12,17 +13,11 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
-const ROLES: [&str; 9] = [
-    "privileged",
-    "privileged_virtual",
-    "engine",
-    "client",
-    "server",
-    "exchange",
-    "exchange_child",
-    "key_service",
-    "key_holder",
-];
+/// The only file directly in `rules` that isn't a role.
+const NAMES: &str = "names";
+
+/// Octets in a MiB, the unit of sizes in the files.
+const MIB: u64 = 1 << 20;
 
 /// The C libraries that make the calls.
 const LIBRARIES: [&str; 2] = ["gnu", "musl"];
@@ -36,8 +31,38 @@ const ARCHITECTURES: [(&str, TargetArch); 2] =
 struct RuleFile {
     #[serde(default)]
     include: Vec<String>,
+    /// Of roles; a part has none.
+    confinement: Option<Confinement>,
     #[serde(default)]
     rule: Vec<Rule>,
+}
+
+/// Everything but the filter.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Confinement {
+    /// What it is, as a sentence.
+    role: String,
+    /// Most open descriptors. poll(2) of more than that fails, so it is never below what the loop waits for.
+    descriptors: u64,
+    /// Most memory in MiB: of addresses, and of data.
+    address_space: u64,
+    data: Option<u64>,
+    /// Most CPU time in seconds.
+    cpu_time: Option<u64>,
+    /// Whether it may start processes or threads once it is confined.
+    #[serde(default)]
+    starts_processes: bool,
+    /// The largest size of a file that it writes, in MiB; without it, it writes to none, and no lines to standard error.
+    largest_file: Option<u64>,
+    /// The sockets to other hosts that it makes: `udp`, or `tcp` for both; without it none.
+    network: Option<String>,
+    /// Whether it resolves names.
+    #[serde(default)]
+    looks_up: bool,
+    /// The words of its command line that name files that it reads; `*` stands for any end.
+    #[serde(default)]
+    sees: Vec<String>,
 }
 
 #[derive(Deserialize, Clone)]
@@ -123,12 +148,15 @@ fn main() {
         return fs::write(output, refusal).expect("OUT_DIR can be written");
     }
 
-    let known = toml::from_str(&read(&rules.join("names.toml"))).expect("names.toml is a table of numbers");
+    let known = read(&rules.join(format!("{NAMES}.toml")));
+    let known = toml::from_str(&known).expect("names.toml is a table of numbers");
     let mut names = Names { known, used: BTreeSet::new() };
+    let mut roles = Vec::new();
     let mut generated = String::new();
-    for role in ROLES {
+    for role in roles_in(&rules) {
         let mut collected = Vec::new();
-        collect(&rules, &rules.join(format!("{role}.toml")), &mut collected);
+        let confinement = collect(&rules, &rules.join(format!("{role}.toml")), &mut collected);
+        let confinement = confinement.unwrap_or_else(|| panic!("{role}.toml has no [confinement]"));
         for ((name, architecture), library) in
             ARCHITECTURES.iter().flat_map(|architecture| LIBRARIES.map(|library| (*architecture, library)))
         {
@@ -137,13 +165,15 @@ fn main() {
                 .filter(|rule| rule.only.iter().all(|only| only == name || only == library))
                 .map(|rule| (rule.clone(), conditions(rule, &mut names)))
                 .collect();
-            reject_rules_that_say_nothing(role, &applicable);
-            let filters = compile(role, &applicable, architecture);
+            reject_rules_that_say_nothing(&role, &applicable);
+            let filters = compile(&role, &applicable, architecture);
             if name == target && library == target_library {
-                emit(&mut generated, role, &applicable, &filters);
+                emit(&mut generated, &role, &applicable, &filters);
             }
         }
+        roles.push((role, confinement));
     }
+    emit_roles(&mut generated, &roles);
     emit_checks(&mut generated, &names);
     fs::write(output, generated).expect("OUT_DIR can be written");
 }
@@ -152,13 +182,24 @@ fn read(path: &Path) -> String {
     fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-fn collect(rules: &Path, path: &Path, collected: &mut Vec<Rule>) {
+/// In the order of their names.
+fn roles_in(rules: &Path) -> BTreeSet<String> {
+    let entries = fs::read_dir(rules).expect("the folder of the rules can be read");
+    let paths = entries.map(|entry| entry.expect("it has entries").path());
+    let files = paths.filter(|path| path.extension().is_some_and(|end| end == "toml"));
+    let stems = files.filter_map(|path| Some(path.file_stem()?.to_str()?.to_owned()));
+    stems.filter(|name| name != NAMES).collect()
+}
+
+fn collect(rules: &Path, path: &Path, collected: &mut Vec<Rule>) -> Option<Confinement> {
     let file: RuleFile =
         toml::from_str(&read(path)).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     for part in &file.include {
-        collect(rules, &rules.join("parts").join(format!("{part}.toml")), collected);
+        let of_part = collect(rules, &rules.join("parts").join(format!("{part}.toml")), collected);
+        assert!(of_part.is_none(), "parts/{part}.toml: only a role has a [confinement]");
     }
     collected.extend(file.rule);
+    file.confinement
 }
 
 fn conditions(rule: &Rule, names: &mut Names) -> Vec<Condition> {
@@ -289,6 +330,54 @@ fn emit(out: &mut String, role: &str, rules: &[(Rule, Vec<Condition>)], filters:
     }
     text.push_str("],\n};\n\n");
     out.push_str(&text);
+}
+
+fn emit_roles(out: &mut String, roles: &[(String, Confinement)]) {
+    let variant = |name: &str| -> String {
+        let capital = |word: &str| word[..1].to_uppercase() + &word[1..];
+        name.split('_').map(capital).collect()
+    };
+    let (mut variants, mut all, mut names, mut rules, mut confinements) =
+        (String::new(), String::new(), String::new(), String::new(), String::new());
+    for (name, confinement) in roles {
+        let (role, set) = (variant(name), name.to_uppercase());
+        let _ = writeln!(variants, "/// {}\n{role},", confinement.role);
+        let _ = write!(all, "Self::{role}, ");
+        let _ = writeln!(names, "Self::{role} => {name:?},");
+        let _ = writeln!(rules, "Self::{role} => &{set},");
+        let _ = writeln!(confinements, "Self::{role} => &{},", literal(name, confinement));
+    }
+    let _ = write!(
+        out,
+        "/// Which process this is: a file of `policies/rules`.\n\
+         #[derive(Debug, Clone, Copy, PartialEq, Eq)]\npub enum Role {{\n{variants}}}\n\n\
+         impl Role {{\n\
+         /// All of them.\npub const ALL: [Self; {count}] = [{all}];\n\n\
+         /// That of its file.\n#[must_use]\npub const fn name(self) -> &'static str {{ match self {{\n{names}}} }}\n\n\
+         /// What it may ask of the kernel.\n#[must_use]\npub const fn rules(self) -> &'static RuleSet {{ match self {{\n{rules}}} }}\n\n\
+         /// What confines it besides.\n#[must_use]\npub const fn confinement(self) -> &'static Confinement {{ match self {{\n{confinements}}} }}\n\
+         }}\n\n",
+        count = roles.len(),
+    );
+}
+
+fn literal(name: &str, confinement: &Confinement) -> String {
+    let Confinement { descriptors, cpu_time, starts_processes, looks_up, sees, .. } = confinement;
+    let octets = |size: Option<u64>| size.map(|size| size * MIB);
+    let network = match confinement.network.as_deref() {
+        None => "None",
+        Some("udp") => "Udp",
+        Some("tcp") => "Tcp",
+        Some(other) => panic!("{name}: network {other} is neither udp nor tcp"),
+    };
+    format!(
+        "Confinement {{ descriptors: {descriptors}, address_space: {}, data: {:?}, cpu_time: {cpu_time:?}, \
+         starts_processes: {starts_processes}, largest_file: {:?}, network: Network::{network}, looks_up: {looks_up}, \
+         sees: &{sees:?} }}",
+        confinement.address_space * MIB,
+        octets(confinement.data),
+        octets(confinement.largest_file),
+    )
 }
 
 fn emit_checks(out: &mut String, names: &Names) {

@@ -8,7 +8,7 @@ use crate::inherited::{InheritError, Inherited};
 use crate::kernel;
 use crate::program::Needs;
 use crate::{file_access, limits, name_service, namespaces, privileges, view};
-use filters::{Role, RuleSet};
+use filters::Role;
 use ipc::message::Shortfall;
 use nix::errno::Errno;
 use std::fmt;
@@ -148,7 +148,7 @@ fn isolate(
     if keep_sys_time {
         privileges::hand_on_sys_time()?;
     }
-    if role == Role::Exchange {
+    if role.confinement().looks_up {
         name_service::load();
     }
 
@@ -197,7 +197,7 @@ fn seal(role: Role, insecure: bool, silence: Option<Silence>) -> Result<(), Conf
         return Ok(());
     }
     let voice = silence.and_then(Silence::begin);
-    RuleSet::of(role).install().map_err(|error| {
+    role.rules().install().map_err(|error| {
         if let Some(voice) = voice {
             let _ = nix::unistd::dup2_stderr(voice);
         }
@@ -211,9 +211,8 @@ struct Silence(File);
 impl Silence {
     /// For the roles that read untrusted input.
     fn of(role: Role) -> Option<Self> {
-        let hears =
-            matches!(role, Role::Client | Role::Server | Role::Exchange | Role::KeyService | Role::KeyHolder);
-        File::options().write(true).open("/dev/null").ok().filter(|_| hears).map(Self)
+        let is_silent = role.confinement().largest_file.is_none();
+        File::options().write(true).open("/dev/null").ok().filter(|_| is_silent).map(Self)
     }
 
     /// From here on standard error is discarded; returns the previous one.
@@ -225,7 +224,7 @@ impl Silence {
     }
 }
 
-/// What the exchange role's child adds to the confinement of its parent.
+/// What the exchange process's child adds to the confinement of its parent.
 fn narrow(insecure: bool) -> Result<Shortfall, ConfineError> {
     // A fork does not inherit this one.
     let _ = kernel::prctl(libc::PR_SET_PDEATHSIG, kernel::SIGKILL);

@@ -1,7 +1,7 @@
 //! Landlock: a second barrier behind the file system view, and behind the filter for TCP and signals.
 
 use crate::program::Needs;
-use filters::Role;
+use filters::{Network, Role};
 use landlock::{
     ABI, Access, AccessFs, AccessNet, BitFlags, PathBeneath, PathFd, Ruleset, RulesetAttr,
     RulesetCreatedAttr, RulesetError, RulesetStatus, Scope,
@@ -15,7 +15,7 @@ const KNOWN: ABI = ABI::V6;
 /// signals and abstract sockets of other processes. Returns false if the kernel has no Landlock.
 pub(crate) fn restrict(role: Role, visible: &[PathBuf], program: Option<&Needs>) -> bool {
     let restricted = || -> Result<RulesetStatus, RulesetError> {
-        let tcp: BitFlags<AccessNet> = if role.reaches_the_network() && role != Role::Client {
+        let tcp: BitFlags<AccessNet> = if role.confinement().network == Network::Tcp {
             AccessNet::BindTcp.into()
         } else {
             AccessNet::from_all(KNOWN)

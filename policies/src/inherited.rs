@@ -116,6 +116,15 @@ impl Inherited {
         self.words.iter().find(|(known, _)| known == key)?.1.as_deref()
     }
 
+    /// The values of each `key=value` whose key is this, or begins with it if it ends with `*`.
+    pub(crate) fn texts<'a>(&'a self, key: &'a str) -> impl Iterator<Item = &'a str> {
+        let is_meant = move |known: &str| match key.strip_suffix('*') {
+            Some(start) => known.starts_with(start),
+            None => known == key,
+        };
+        self.words.iter().filter(move |(known, _)| is_meant(known)).filter_map(|(_, value)| value.as_deref())
+    }
+
     /// Whether the argument `key` is present.
     #[must_use]
     pub fn flag(&self, key: &str) -> bool {
@@ -282,6 +291,8 @@ mod tests {
         assert!(inherited.flag("check") && !inherited.flag("uid") && !inherited.flag("insecure"));
         assert_eq!(inherited.text("config-name"), Some("/etc/a=b.toml"));
         assert_eq!(inherited.number("uid"), Ok(Some(12)));
+        assert_eq!(inherited.texts("uid").chain(inherited.texts("?id*")).collect::<Vec<_>>(), ["12"]);
+        assert_eq!(words(&["a-1=x", "b=y", "a-2=z", "a-3"]).texts("a-*").collect::<Vec<_>>(), ["x", "z"]);
         assert_eq!(inherited.number("state"), Ok(None));
         assert_eq!(inherited.identity(), Ok(Some((12, 13))));
         assert_eq!(words(&[]).is_orphaned(), Ok(false));

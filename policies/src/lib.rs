@@ -1,4 +1,4 @@
-//! The system calls that each process may make: one rule set for each role, as data, and the code that enforces them.
+//! What each process may have and do: a file of rules for each role, as data, and the code that enforces them.
 //!
 //! ```text
 //!   inherited     what a child inherits when it is started: descriptors, by number
@@ -9,7 +9,7 @@
 //!   program           what a program needs that is executed in it
 //!   privileges      user, groups, capabilities
 //!   file_access     Landlock
-//!   limits          descriptors, processes, memory, files
+//!   limits          descriptors, processes, memory, files: the numbers of the role's file
 //!   filters         (a package of its own) rules/*.toml, compiled, as tables and as filters
 //!   kernel        the calls that nix has no wrapper for
 //! ```
@@ -34,6 +34,5 @@ pub use confine::{ConfineError, confine, confine_keeper, confine_then};
 pub use filters::Role;
 pub use inherited::{InheritError, Inherited};
 pub use kernel::{has_rights_of_its_file, owner_and_mode, reset_signals};
-pub use limits::{ENGINE_FILE, PRIVILEGED_FILE};
 pub use privileges::within_owner_and_mode;
 pub use view::CONFIGURATION_FOLDER;

@@ -1,7 +1,7 @@
 //! Namespaces of this process.
 
 use crate::kernel;
-use filters::Role;
+use filters::{Network, Role};
 use nix::errno::Errno;
 use nix::sched::{CloneFlags, unshare};
 use nix::unistd::{getegid, geteuid};
@@ -18,7 +18,7 @@ const SHARED: [(CloneFlags, &str, u64); 2] = [
 fn flags(role: Role) -> CloneFlags {
     let flags = CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWIPC | CloneFlags::CLONE_NEWUTS;
     // Sockets bound earlier stay in the namespace in which they were created.
-    if role.reaches_the_network() { flags } else { flags | CloneFlags::CLONE_NEWNET }
+    if role.confinement().network != Network::None { flags } else { flags | CloneFlags::CLONE_NEWNET }
 }
 
 /// Enters new namespaces as root.

@@ -24,31 +24,14 @@ const RESOLVER_FOLDERS: [&str; 4] =
 /// role sees only the named files as they were at the start, never their replacements.
 pub const CONFIGURATION_FOLDER: &str = "/etc/truechimer";
 
-/// Arguments with the paths of root certificates.
-const ROOTS: [&str; 5] = ["system-roots", "roots-1", "roots-2", "roots-3", "roots-4"];
-
 /// Mount flags: no programs and no devices on the tmpfs or beneath a visible directory.
 const HARMLESS: MsFlags = MsFlags::MS_NOSUID.union(MsFlags::MS_NODEV).union(MsFlags::MS_NOEXEC);
 
 /// The directories and files that a role reads by name, if they exist.
 pub(crate) fn visible(role: Role, inherited: &Inherited) -> Vec<PathBuf> {
-    match role {
-        Role::Exchange => {
-            let mut visible = resolver_files();
-            for path in ROOTS.iter().filter_map(|word| inherited.text(word)) {
-                add_with_folder(&mut visible, Path::new(path));
-            }
-            visible
-        }
-        Role::KeyService => of_word(inherited, "certificate"),
-        Role::KeyHolder => of_word(inherited, "key"),
-        _ => Vec::new(),
-    }
-}
-
-fn of_word(inherited: &Inherited, word: &str) -> Vec<PathBuf> {
-    let mut visible = Vec::new();
-    if let Some(path) = inherited.text(word) {
+    let confinement = role.confinement();
+    let mut visible = if confinement.looks_up { resolver_files() } else { Vec::new() };
+    for path in confinement.sees.iter().flat_map(|words| inherited.texts(words)) {
         add_with_folder(&mut visible, Path::new(path));
     }
     visible

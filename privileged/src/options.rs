@@ -1,5 +1,6 @@
 //! The command line: few options, parsed here, so that no parser library is linked into this program.
 
+use ipc::process::Process;
 use ipc::units::Span;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -16,7 +17,7 @@ Usage: truechimerd [options]
   --run-dir DIR         the control socket (/run/truechimer)
   --clock KIND          kernel (default), none (serve time, never touch the clock), or virtual:FILE
   --programs DIR        where truechimer-engine and the other programs are (beside this program)
-  --first-uid N         users N to N+6 instead of the packaged ones (containers, tests)
+  --first-uid N         users N, N+1, ... instead of the packaged ones (containers, tests)
   --approve-step SECS   allow one step of at most this size, once in a boot, not before this program was
                         built and not after the latest plausible time; audited
   --record FILE         record all that the engine is told, for chimerctl replay; the one before becomes FILE.1
@@ -116,10 +117,11 @@ pub fn parse(words: impl Iterator<Item = OsString>) -> Result<Asked, String> {
             }
             "--first-uid" => {
                 let text = value("a number")?.to_string_lossy().into_owned();
-                // The first of seven uids, none of them root or the invalid uid (2^32 − 1).
-                let uid = text.parse().ok().filter(|uid| (1..=u32::MAX - 8).contains(uid));
+                // One for each process, none of them root or the invalid uid (2^32 − 1).
+                let last = u32::MAX - Process::COUNT as u32;
+                let uid = text.parse().ok().filter(|uid| (1..=last).contains(uid));
                 options.first_uid =
-                    Some(uid.ok_or_else(|| format!("--first-uid {text}: expected 1 to {}", u32::MAX - 8))?);
+                    Some(uid.ok_or_else(|| format!("--first-uid {text}: expected 1 to {last}"))?);
             }
             "--approve-step" => {
                 let text = value("a number of seconds")?.to_string_lossy().into_owned();

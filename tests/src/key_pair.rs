@@ -2,6 +2,7 @@
 
 use crate::daemon::spawn;
 use crate::programs::program;
+use ipc::list::Bounded;
 use ipc::message::Shortfall;
 use ipc::message::key_service::{
     FromKeyHolder, FromKeyService, KeyCounters, KeyPolicy, Loaded, ToKeyHolder, ToKeyService,
@@ -158,7 +159,7 @@ impl KeyPair {
         }
         let words = [
             format!("link={}", engine.as_raw_fd()),
-            format!("holder={}", control.as_raw_fd()),
+            format!("{}={}", Process::KeyHolder.word(), control.as_raw_fd()),
             format!("signing={}", numbers(signing)),
             format!("listeners={}", numbers(&listeners)),
             format!("certificate={}", plan.certificate.display()),
@@ -386,11 +387,11 @@ pub struct CookieSecret(pub u8);
 impl CookieSecret {
     /// In the form of the engine's message.
     pub fn given(self) -> GivenKeys {
-        let key = |epoch, octet| GivenKey { epoch, key: Secret::new(&[octet; 32]) };
-        GivenKeys { current: EPOCH, count: 1, keys: [key(EPOCH, self.0), key(0, 0), key(0, 0), key(0, 0)] }
+        let key = GivenKey { epoch: EPOCH, key: Secret::new(&[self.0; 32]) };
+        GivenKeys { current: EPOCH, keys: Bounded::new([key]).expect("one fits") }
     }
 
-    /// For opening cookies, as in the server role.
+    /// For opening cookies, as in the server.
     ///
     /// # Panics
     /// Never.

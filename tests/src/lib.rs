@@ -25,6 +25,7 @@
 //!   key_load   key exchanges in a closed loop
 //!   key_server a key exchange server that does what a test orders
 //!   tree       the source tree as text
+//!   users      the users that the package makes
 //!   skip       how a test reports that it cannot run here
 //! ```
 //!
@@ -55,5 +56,6 @@ pub mod relay;
 pub mod role;
 mod skip;
 pub mod tree;
+pub mod users;
 
 pub use skip::{is_root, lacks_clock_control, left_for_later, skip};

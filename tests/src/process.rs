@@ -40,7 +40,7 @@ fn named_role(program: &str) -> Option<&'static str> {
         return Some(ipc::process::Process::Privileged.name());
     }
     let process = ipc::process::Process::ALL.into_iter().find(|process| process.program() == program)?;
-    Some(process.role().unwrap_or(process.name()))
+    Some(process.word())
 }
 
 /// The state of a process's main thread, a letter as in proc(5): `S` asleep, `T` stopped, `Z` ended; `None` if there is

@@ -13,6 +13,27 @@ pub fn read(path: impl AsRef<Path>) -> String {
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
+/// The folders of the workspace's packages, by the patterns of its members.
+///
+/// # Panics
+/// Where the manifest has no members.
+pub fn packages() -> Vec<String> {
+    let root: toml::Table = read("Cargo.toml").parse().expect("a manifest is TOML");
+    let members = root["workspace"]["members"].as_array().expect("a list");
+    let mut found = Vec::new();
+    for member in members.iter().map(|member| member.as_str().expect("a text")) {
+        match member.strip_suffix("/*") {
+            None => found.push(member.to_owned()),
+            Some(folder) => {
+                let entries = fs::read_dir(workspace().join(folder)).expect("a folder").flatten();
+                let packages = entries.filter(|entry| entry.path().join("Cargo.toml").is_file());
+                found.extend(packages.map(|entry| format!("{folder}/{}", entry.file_name().display())));
+            }
+        }
+    }
+    found
+}
+
 /// Files with this extension below a folder of the workspace, by their paths in it.
 pub fn files(folder: &str, extension: &str) -> Vec<String> {
     fn walk(folder: &Path, extension: &str, found: &mut Vec<PathBuf>) {

@@ -170,7 +170,7 @@ fn what_an_engine_left_beyond_the_bound_of_its_files_is_cut_off_at_the_next_star
     daemon.wait_until_synchronised(TIMEOUT);
     for name in ["engine.state", "engine.keys"] {
         let length = fs::metadata(setup.place().join("state").join(name)).expect("ours").len();
-        assert!(length <= policies::ENGINE_FILE, "{name}: {length}");
+        assert!(Some(length) <= policies::Role::Engine.confinement().largest_file, "{name}: {length}");
     }
     assert_eq!(daemon.stop().code, Some(0));
 }

@@ -80,7 +80,7 @@ fn the_log_names_the_process_that_died_first_and_what_ended_it() {
     for (role, name) in [
         ("key-holder", "the key holder"),
         ("key-service", "the key exchange service"),
-        ("client", "the network process (client role)"),
+        ("client", "the client"),
         ("engine", "the engine"),
     ] {
         for (signal, what) in

@@ -1,6 +1,7 @@
 //! The package's scripts where dpkg works on another root without a chroot (`DPKG_ROOT`).
 
 use bench::programs::{Place, workspace};
+use ipc::process::Process;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -37,6 +38,59 @@ fn a_purge_of_another_root_deletes_what_is_there() {
         assert!(!root.join(file).exists(), "{file} is left: it was looked for elsewhere");
     }
     assert!(root.join("etc/default").exists());
+}
+
+/// A folder with all programs of this machine but those that make users and units by themselves.
+fn programs_without_systemd(place: &Place) -> std::path::PathBuf {
+    let programs = place.join("programs");
+    fs::create_dir(&programs).expect("ours");
+    for folder in ["/usr/sbin", "/usr/bin", "/sbin", "/bin"] {
+        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+            if !entry.file_name().to_string_lossy().contains("systemd") {
+                let _ = std::os::unix::fs::symlink(entry.path(), programs.join(entry.file_name()));
+            }
+        }
+    }
+    programs
+}
+
+#[test]
+fn without_systemd_the_users_of_the_processes_are_made_of_the_file_that_systemd_reads() {
+    if is_installed_here() || !nix::unistd::geteuid().is_root() {
+        return bench::skip("making users in a folder needs root, and truechimer not installed");
+    }
+    let place = Place::new("users");
+    let programs = programs_without_systemd(&place);
+    if !programs.join("useradd").exists() {
+        return bench::skip("there is no useradd");
+    }
+    let root = place.join("root");
+    for folder in ["etc", "usr/lib/sysusers.d", "run"] {
+        fs::create_dir_all(root.join(folder)).expect("ours");
+    }
+    for file in ["passwd", "group", "shadow", "gshadow"] {
+        fs::write(root.join("etc").join(file), "").expect("ours");
+    }
+    fs::write(root.join("usr/lib/sysusers.d/truechimer.conf"), bench::users::sysusers()).expect("ours");
+    for _ in ["at first", "where they are there"] {
+        let script = workspace().join("packaging/deb/postinst");
+        let mut command = Command::new("/bin/sh");
+        command.arg(script).arg("configure").env("DPKG_ROOT", &root).env("PATH", &programs);
+        let installed = command.output().expect("there is a shell");
+        assert!(installed.status.success(), "{installed:?}");
+        let read = |file: &str| fs::read_to_string(root.join("etc").join(file)).expect("it is there");
+        let passwd = read("passwd");
+        let lines: Vec<Vec<&str>> = passwd.lines().map(|line| line.split(':').collect()).collect();
+        let made: Vec<(&str, &str, &str)> = lines.iter().map(|line| (line[0], line[4], line[6])).collect();
+        let comments = Process::ALL.map(|process| format!("truechimer, {}", process.does()));
+        let due: Vec<(&str, &str, &str)> = Process::ALL
+            .into_iter()
+            .zip(&comments)
+            .map(|(process, comment)| (process.user(), comment.as_str(), "/usr/sbin/nologin"))
+            .collect();
+        assert_eq!(made, due);
+        assert!(read("group").lines().any(|line| line.starts_with("truechimer:")), "{}", read("group"));
+    }
 }
 
 #[test]

@@ -82,7 +82,7 @@ fn a096_a_frame_that_is_none_from_the_network_ends_the_daemon_with_82() {
     for frame in
         ["empty", "one", "short", "long", "huge", "version", "kind", "sequence-back", "sequence-skip"]
     {
-        must_end(&client(&format!("frame-{frame}")), 82, "client role");
+        must_end(&client(&format!("frame-{frame}")), 82, "the client");
     }
 }
 
@@ -123,13 +123,13 @@ fn a103_a064_a_client_role_in_the_wrong_hands_forges_no_measurement_of_an_nts_so
 
 #[test]
 fn a108_a_flood_of_records_ends_the_daemon_with_82() {
-    must_end(&client("flood"), 82, "client role");
+    must_end(&client("flood"), 82, "the client");
 }
 
 #[test]
 fn a110_a_network_process_that_exits_or_aborts_ends_the_daemon_with_82() {
-    must_end(&client("exit"), 82, "client role");
-    must_end(&client("abort"), 82, "client role");
+    must_end(&client("exit"), 82, "the client");
+    must_end(&client("abort"), 82, "the client");
 }
 
 #[test]

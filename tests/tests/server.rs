@@ -24,7 +24,7 @@ fn serve(more: &str) -> (Daemon, SocketAddr) {
     (answering(&configuration, address), address)
 }
 
-/// A daemon that answers: the server role learns the access rules a moment after the control socket exists.
+/// A daemon that answers: the server learns the access rules a moment after the control socket exists.
 fn answering(configuration: &str, address: SocketAddr) -> Daemon {
     let daemon = Setup::new("serve", configuration).start();
     daemon.wait_until("answering", Duration::from_secs(10), |_| query(address, SILENCE).is_some());

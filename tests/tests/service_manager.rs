@@ -202,7 +202,7 @@ fn with_a_watchdog_a_thread_that_hangs_at_work_ends_the_daemon_and_one_that_wait
     });
     let exit = exit.expect("a thread that hangs is never noticed");
     assert_eq!(exit.code, Some(83), "{exit:?}");
-    assert!(exit.log.contains("the network process (server role) hangs, or was stopped"), "{exit:?}");
+    assert!(exit.log.contains("the server hangs, or was stopped"), "{exit:?}");
 }
 
 #[test]

@@ -21,7 +21,6 @@ const FILES: &[(&str, &str)] = &[
     ("systemd/truechimer.service", "usr/lib/systemd/system/truechimer.service"),
     ("systemd/truechimer-wait.service", "usr/lib/systemd/system/truechimer-wait.service"),
     ("ntp-units.d/50-truechimer.list", "usr/lib/systemd/ntp-units.d/50-truechimer.list"),
-    ("sysusers.d/truechimer.conf", "usr/lib/sysusers.d/truechimer.conf"),
     ("tmpfiles.d/truechimer.conf", "usr/lib/tmpfiles.d/truechimer.conf"),
     ("truechimer.toml", "etc/truechimer/truechimer.toml"),
     ("man/truechimerd.8", "usr/share/man/man8/truechimerd.8"),
@@ -150,6 +149,9 @@ fn fill(root: &Path, programs: &Path) -> Result<(), String> {
     for (from, to) in FILES {
         put(&workspace().join("packaging").join(from), &root.join(to), 0o644)?;
     }
+    let users = root.join("usr/lib/sysusers.d/truechimer.conf");
+    folder(&root.join("usr/lib/sysusers.d"))?;
+    write(&users, &bench::users::sysusers())?;
     let docs = workspace().join("docs");
     for entry in fs::read_dir(&docs).map_err(|error| format!("{}: {error}", docs.display()))?.flatten() {
         let page = entry.path();

@@ -1,4 +1,4 @@
-//! Look-ups and key exchanges whose entry is gone. The exchange role isn't told: it ends each of them once, within its
+//! Look-ups and key exchanges whose entry is gone. The exchange process isn't told: it ends each of them once, within its
 //! own deadline, and has no room for others until then. What it says of them is of use to nobody.
 
 use alloc::vec::Vec;
@@ -9,7 +9,7 @@ use ipc::message::exchange::ExchangeId;
 pub(crate) struct Abandoned(Vec<ExchangeId>);
 
 impl Abandoned {
-    /// How many still take up room of the exchange role.
+    /// How many still take up room of the exchange process.
     pub(crate) fn count(&self) -> usize {
         self.0.len()
     }

@@ -81,7 +81,7 @@ pub struct Engine {
     exchanges: Exchanges,
     latency: LinkLatency,
     own: Vec<IpAddr>,
-    /// How many of them, from the first on, were not learned from the client role.
+    /// How many of them, from the first on, were not learned from the client.
     own_told: usize,
     own_ids: Vec<u32>,
     offline: bool,

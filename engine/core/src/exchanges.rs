@@ -1,4 +1,4 @@
-//! Queries that are under way. The client role may say only what belongs to one of them, and each thing
+//! Queries that are under way. The client may say only what belongs to one of them, and each thing
 //! once: anything else ends the trust in it.
 
 use crate::entries::SourceId;
@@ -7,11 +7,8 @@ use crate::measurement::Times;
 use crate::nts::Identifier;
 use alloc::vec::Vec;
 use ipc::address::Address;
-use ipc::message::client::{MAX_CANDIDATES, QueryId, Sent, Stamp};
+use ipc::message::client::{MAX_CANDIDATES, MAX_OPEN, QueryId, Sent, Stamp};
 use ipc::units::{RawInstant, Span};
-
-/// Most queries under way at once (the client role's own limit).
-const MOST: usize = 60;
 
 /// Most ids of queries that were ended here and whose end may still be on its way.
 const MOST_FORGOTTEN: usize = 256;
@@ -20,10 +17,10 @@ const MOST_FORGOTTEN: usize = 256;
 const GRACE: Span = Span::from_secs(2);
 
 /// A stamp outside the engine's own readings by no more than this is bad luck of a busy machine, and only
-/// its sample is lost; beyond, the client role lies. Nanoseconds.
+/// its sample is lost; beyond, the client lies. Nanoseconds.
 const BAD_LUCK: i64 = 2_000_000;
 
-/// Why the client role is no longer trusted, as the rest of a sentence that starts with it.
+/// Why the client is no longer trusted, as the rest of a sentence that starts with it.
 pub(crate) type Breach = &'static str;
 
 #[derive(Clone, Debug, PartialEq)]
@@ -74,7 +71,7 @@ impl Exchanges {
     }
 
     pub(crate) fn is_full(&self) -> bool {
-        self.open.len() >= MOST
+        self.open.len() >= MAX_OPEN
     }
 
     #[cfg(test)]
@@ -228,7 +225,7 @@ impl Exchange {
     /// Whether the stamps of its reply lie within the engine's own readings.
     ///
     /// # Errors
-    /// [`Breach`] where the client role lies.
+    /// [`Breach`] where the client lies.
     pub(crate) fn readings(
         &self,
         source: Address,
@@ -375,7 +372,7 @@ mod tests {
         let (sent, deadline) = (at(0), at(1_000_000));
         let id = exchanges.begin(SourceId::of(7), 1, address("192.0.2.1:123"), sent, deadline, Some([9; 32]));
         let plain = exchanges.begin(SourceId::of(7), 1, address("192.0.2.1:123"), sent, deadline, None);
-        assert!(exchanges.candidate(plain).is_err(), "its replies are judged by the client role");
+        assert!(exchanges.candidate(plain).is_err(), "its replies are judged by the client");
         for _ in 0..4 {
             assert!(matches!(exchanges.candidate(id), Ok(Some((_, [9, ..])))));
         }

@@ -88,13 +88,13 @@ pub enum Command {
 #[allow(clippy::large_enum_variant, reason = "a queue of a few, without an allocation for each query")]
 #[derive(Clone, Debug, PartialEq)]
 pub enum Output {
-    /// To the client role.
+    /// To the client.
     Query(Query),
-    /// To the client role.
+    /// To the client.
     Cancel(QueryId),
-    /// To the exchange role.
+    /// To the exchange process.
     Resolve(Resolve),
-    /// To the exchange role.
+    /// To the exchange process.
     Exchange(Exchange),
     /// To the privileged process; at most one adjust or step is unanswered at a time.
     Adjust(Adjust),
@@ -102,7 +102,7 @@ pub enum Output {
     Step(Step),
     /// To the privileged process.
     SetStatus(Status),
-    /// To the server role, where there is one.
+    /// To the server, where there is one.
     Serve(ServerState),
     /// To the state file.
     Save(Saved),

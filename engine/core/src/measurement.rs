@@ -1,6 +1,6 @@
 //! One exchange, four times: how far true time is from CLOCK_MONOTONIC_RAW, and how far it can be at most.
 //!
-//! The client role that took T1 and T4 may be lying. Three rules make it worth no more than somebody on
+//! The client that took T1 and T4 may be lying. Three rules make it worth no more than somebody on
 //! the path (PRIVILEGES.md section 3): T1 and T4 lie within the engine's own readings; the hard bounds come
 //! from the engine's own readings alone; and time that those readings hold and the claim doesn't explain
 //! counts as delay, twice (the shortfall rule): T1 claimed late by L shifts the offset by L/2, and somebody
@@ -10,7 +10,7 @@ use crate::sanity::RejectReason;
 use ipc::message::client::Stamp;
 use ipc::units::RawInstant;
 
-/// Least and most that the path between the engine and its client role may take without being counted as
+/// Least and most that the path between the engine and its client may take without being counted as
 /// delay.
 const SLACK: core::ops::RangeInclusive<i64> = 200_000..=2_000_000;
 
@@ -59,7 +59,7 @@ impl Measurement {
     }
 }
 
-/// How long records take between the engine and its client role, the last sixteen times.
+/// How long records take between the engine and its client, the last sixteen times.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct LinkLatency {
     spans: [i64; REMEMBERED],
@@ -185,7 +185,7 @@ mod tests {
 
     #[test]
     fn a102_a_claim_of_a_tiny_delay_inside_a_wide_window_gains_no_weight() {
-        // The engine waited 40 ms; the client role claims that the packet was under way for 0.1 ms.
+        // The engine waited 40 ms; the client claims that the packet was under way for 0.1 ms.
         let honest = Times { sent: raw(10.0), received: raw(10.040), ..times([10.0, 20.02, 20.02, 10.040]) };
         let liar = Times { t1: raw(10.0399), ..honest };
         let slack = 200_000;

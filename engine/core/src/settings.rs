@@ -73,7 +73,7 @@ pub struct NtsSettings {
 pub enum Place {
     /// An address: never looked up.
     Address(Address),
-    /// A name, looked up by the exchange role; the port for each address.
+    /// A name, looked up by the exchange process; the port for each address.
     Name(HostName, u16),
 }
 

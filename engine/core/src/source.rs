@@ -39,7 +39,7 @@ impl Counters {
         self.add(reason, 1);
     }
 
-    /// What the client role threw away.
+    /// What the client threw away.
     pub(crate) fn add_rejected(&mut self, rejected: &Rejected) {
         for (reason, count) in [
             (RejectReason::Malformed, rejected.malformed),

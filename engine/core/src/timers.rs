@@ -16,7 +16,7 @@ pub(crate) enum Timer {
     Steering,
     /// The step to a time whose certificates could not be judged.
     Deferred,
-    /// What the server role is told again.
+    /// What the server is told again.
     Publication,
     /// A leap second.
     Leap,

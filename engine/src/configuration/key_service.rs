@@ -5,8 +5,9 @@ use super::nts::read_path;
 use super::place::{KEY_EXCHANGE, NTP, parse_listen_list};
 use ipc::address::Address;
 use ipc::file_path::FilePath;
+use ipc::list::Bounded;
 use ipc::message::exchange::HostName;
-use ipc::message::key_service::KeyPolicy;
+use ipc::message::key_service::{KeyPolicy, MAX_CONNECTIONS, MAX_HANDSHAKES};
 use ipc::message::launch::{KeyService, MAX_KEY_LISTEN, MAX_KEY_THREADS};
 use policies::CONFIGURATION_FOLDER;
 use protocol::nts::ratchet::SECRET;
@@ -28,9 +29,6 @@ pub(super) const KEYS: [&str; 12] = [
     "rate",
     "network-rate",
 ];
-
-/// Most handshakes a second.
-const MAX_HANDSHAKES: i64 = 100_000;
 
 /// `[server.nts]`, checked.
 #[derive(Clone, Debug, PartialEq)]
@@ -99,17 +97,12 @@ fn read_service(section: &Section<'_>, faults: &mut Faults<'_>) -> Option<KeySer
         }
     }
     let threads = section.whole("threads", 0..=i64::from(MAX_KEY_THREADS), 2, faults).unwrap_or(0);
-    let mut service = KeyService {
-        listen_count: u8::try_from(listen.len()).ok()?,
-        listen: [Address::NONE; MAX_KEY_LISTEN],
+    Some(KeyService {
+        listen: Bounded::new(listen).ok()?,
         threads: u8::try_from(threads).ok()?,
         certificate: certificate?,
         key: key?,
-    };
-    for (place, address) in service.listen.iter_mut().zip(listen) {
-        *place = address;
-    }
-    Some(service)
+    })
 }
 
 fn read_listen(section: &Section<'_>, faults: &mut Faults<'_>) -> Vec<Address> {
@@ -136,7 +129,7 @@ fn read_policy(section: &Section<'_>, served: &[Address], faults: &mut Faults<'_
         let found = section.whole(key, 1..=most, i64::from(example), faults);
         found.and_then(|found| u32::try_from(found).ok())
     };
-    let connections = number("connections", i64::from(usual.connections), u32::from(usual.connections));
+    let connections = number("connections", i64::from(MAX_CONNECTIONS), u32::from(usual.connections));
     let connections = connections.unwrap_or(u32::from(usual.connections));
     let network_connections = number(
         "network-connections",
@@ -145,7 +138,7 @@ fn read_policy(section: &Section<'_>, served: &[Address], faults: &mut Faults<'_
     );
     let network_connections =
         network_connections.unwrap_or_else(|| u32::from(usual.network_connections).min(connections));
-    let rate = number("rate", MAX_HANDSHAKES, usual.rate).unwrap_or(usual.rate);
+    let rate = number("rate", i64::from(MAX_HANDSHAKES), usual.rate).unwrap_or(usual.rate);
     let network_rate = number("network-rate", i64::from(rate), usual.network_rate.min(rate))
         .unwrap_or_else(|| usual.network_rate.min(rate));
     let ntp_port = section.whole("ntp-port", 1..=65_535, 123, faults);

@@ -10,8 +10,8 @@ use std::net::{IpAddr, SocketAddr};
 /// The port of NTP (RFC 5905 section 7.2).
 pub const NTP: u16 = 123;
 
-/// The TCP port of a key exchange (RFC 8915 section 7.1).
-pub const KEY_EXCHANGE: u16 = 4460;
+/// The TCP port of a key exchange.
+pub use protocol::nts::record::PORT as KEY_EXCHANGE;
 
 /// What is wrong with a text, as the end of a sentence: expected, and the remedy.
 pub type Wrong = &'static str;

@@ -12,7 +12,7 @@ pub enum Verb {
     Status,
     /// Each source.
     Sources,
-    /// Counts of the server role.
+    /// Counts of the server.
     Server,
     /// What is known of keys, without the keys.
     Keys,

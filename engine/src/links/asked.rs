@@ -1,12 +1,9 @@
-//! What was asked of the exchange role and has not ended. What it may say of that is judged by `ipc`; of queries the
+//! What was asked of the exchange process and has not ended. What it may say of that is judged by `ipc`; of queries the
 //! pure engine knows which are open.
 
-use ipc::message::exchange::{Asked, ExchangeId, FromExchange, Progress, Violation};
+use ipc::message::exchange::{Asked, ExchangeId, FromExchange, MAX_OPEN, Progress, Violation};
 use ipc::units::{RawInstant, Span};
 use std::collections::VecDeque;
-
-/// Key exchanges that may be open at a time.
-const MOST_EXCHANGES: usize = 8;
 
 /// How long a look-up or key exchange may be without an end: each has a deadline far below it.
 const ENDLESS: Span = Span::from_secs(120);
@@ -22,7 +19,7 @@ pub struct Unended {
 impl Unended {
     /// Whether one more key exchange may be asked for.
     pub fn has_room(&self) -> bool {
-        self.open.iter().filter(|(asked, _)| asked.is_exchange()).count() < MOST_EXCHANGES
+        self.open.iter().filter(|(asked, _)| asked.is_exchange()).count() < MAX_OPEN
     }
 
     /// Something was asked for.

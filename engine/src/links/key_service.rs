@@ -52,12 +52,7 @@ impl KeyServiceLink {
 
     /// One record, checked.
     pub fn receive(&mut self, now: RawInstant) -> Result<Option<Fact>, Breach> {
-        let Some(message) = self.link.receive()? else { return Ok(None) };
-        let hello = match message {
-            FromKeyService::Hello(shortfall) => Some(shortfall),
-            _ => None,
-        };
-        self.link.greet(hello)?;
+        let Some(message) = self.link.receive_greeted()? else { return Ok(None) };
         let breach = |violation: &str| Breach::new(Process::KeyService, violation);
         Ok(Some(match message {
             FromKeyService::Hello(shortfall) => Fact::Hello(Process::KeyService, shortfall),

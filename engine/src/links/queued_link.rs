@@ -3,7 +3,7 @@
 use super::Breach;
 use super::breach::GONE;
 use ipc::Message;
-use ipc::message::Shortfall;
+use ipc::message::{Greeting, Pinged};
 use ipc::process::Process;
 use ipc::units::{RawInstant, Span};
 use ipc_link::{Link, LinkError};
@@ -117,34 +117,11 @@ impl<Out: Message, In: Message> QueuedLink<Out, In> {
         Ok(())
     }
 
-    /// Whether records wait.
-    pub fn is_waiting(&self) -> bool {
-        !self.waiting.is_empty()
-    }
-
-    /// When a peer that does not read its link is given up.
-    pub fn deadline(&self) -> Option<RawInstant> {
-        self.full_since.filter(|_| self.is_waiting()).map(|since| since.after(TIMEOUT))
-    }
-
     /// One record.
     pub fn receive(&mut self) -> Result<Option<In>, Breach> {
         match self.link.receive() {
             Ok(record) => Ok(record.map(|(_, body)| body)),
             Err(error) => Err(self.breach(error)),
-        }
-    }
-
-    /// Checks that the first record, and only the first, is a hello.
-    pub fn greet(&mut self, hello: Option<Shortfall>) -> Result<(), Breach> {
-        match (self.greeted, hello) {
-            (false, Some(_)) => {
-                self.greeted = true;
-                Ok(())
-            }
-            (false, None) => Err(Breach::new(self.process, "sent something else before its hello")),
-            (true, Some(_)) => Err(Breach::new(self.process, "said hello twice")),
-            (true, None) => Ok(()),
         }
     }
 
@@ -159,6 +136,57 @@ impl<Out: Message, In: Message> QueuedLink<Out, In> {
             LinkError::Kernel(number) => format!("cannot be reached: {}", Errno::from_raw(number).desc()),
         };
         Breach::new(self.process, violation)
+    }
+}
+
+impl<Out: Message, In: Greeting> QueuedLink<Out, In> {
+    /// One record of a process that begins with a hello, which is the first record and no other.
+    pub fn receive_greeted(&mut self) -> Result<Option<In>, Breach> {
+        let Some(message) = self.receive()? else { return Ok(None) };
+        match (self.greeted, message.is_hello()) {
+            (false, false) => Err(Breach::new(self.process, "sent something else before its hello")),
+            (true, true) => Err(Breach::new(self.process, "said hello twice")),
+            _ => {
+                self.greeted = true;
+                Ok(Some(message))
+            }
+        }
+    }
+}
+
+/// A link, whatever is said on it.
+pub trait AnyLink: AsFd {
+    /// As [`QueuedLink::flush`].
+    fn flush(&mut self, now: RawInstant) -> Result<(), Breach>;
+    /// Whether records wait.
+    fn is_waiting(&self) -> bool;
+    /// When a peer that does not read its link is given up.
+    fn deadline(&self) -> Option<RawInstant>;
+}
+
+impl<Out: Message, In: Message> AnyLink for QueuedLink<Out, In> {
+    fn flush(&mut self, now: RawInstant) -> Result<(), Breach> {
+        Self::flush(self, now)
+    }
+
+    fn is_waiting(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    fn deadline(&self) -> Option<RawInstant> {
+        self.full_since.filter(|_| self.is_waiting()).map(|since| since.after(TIMEOUT))
+    }
+}
+
+/// A link to a process that is asked for signs of life.
+pub trait PingedLink {
+    /// Asks for one.
+    fn ping(&mut self, now: RawInstant) -> Result<(), Breach>;
+}
+
+impl<Out: Pinged, In: Message> PingedLink for QueuedLink<Out, In> {
+    fn ping(&mut self, now: RawInstant) -> Result<(), Breach> {
+        self.send_surely(now, Out::PING)
     }
 }
 

@@ -29,24 +29,21 @@ fn pair() -> (OwnedFd, OwnedFd) {
 
 fn bench() -> Bench {
     let (launch, launch_peer) = pair();
-    let (privileged, theirs) = pair();
-    let privileged_peer = Link::new(theirs);
-    let (client, theirs) = pair();
-    let client_peer = Link::new(theirs);
-    let (exchange, theirs) = pair();
-    let exchange_peer = Link::new(theirs);
-    let (server, theirs) = pair();
-    let server_peer = Link::new(theirs);
-    let (key_service, theirs) = pair();
-    let key_service_peer = Link::new(theirs);
+    let (mut ours, mut theirs) = (PerProcess::default(), PerProcess::default());
+    for process in Process::Engine.with_link_to() {
+        let (end, peer) = pair();
+        (ours[process], theirs[process]) = (Some(end), Some(peer));
+    }
+    let links = Links::new(Ends { launch, links: ours }).unwrap();
+    let mut peer = |process| -> OwnedFd { theirs[process].take().unwrap() };
     Bench {
-        links: Links::new(Ends { launch, privileged, client, exchange, server, key_service }).unwrap(),
+        links,
         _launch: launch_peer,
-        privileged: privileged_peer,
-        client: client_peer,
-        exchange: exchange_peer,
-        server: server_peer,
-        key_service: key_service_peer,
+        privileged: Link::new(peer(Process::Privileged)),
+        client: Link::new(peer(Process::Client)),
+        exchange: Link::new(peer(Process::Exchange)),
+        server: Link::new(peer(Process::Server)),
+        key_service: Link::new(peer(Process::KeyService)),
     }
 }
 
@@ -104,8 +101,7 @@ fn counters(received: u64) -> FromServer {
 
 fn plan() -> LaunchPlan {
     LaunchPlan {
-        listen_count: 0,
-        listen: [Address::NONE; 16],
+        listen: Bounded::NONE,
         threads: 0,
         dscp: 0,
         profile: ipc::message::privileged::Profile::Standard,
@@ -133,7 +129,7 @@ fn a098_each_process_says_hello_first_and_once() {
         Ok(Some(Fact::Input(Input::Unanswered(_))))
     ));
     let twice = bench.links.receive(at(1), Process::Client).unwrap_err();
-    assert_eq!(twice.to_string(), "the network process (client role) said hello twice; the daemon ends");
+    assert_eq!(twice.to_string(), "the client said hello twice; the daemon ends");
     assert_eq!(twice.process, Process::Client);
 
     bench.server.send(&counters(1)).unwrap();

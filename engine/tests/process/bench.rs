@@ -47,11 +47,11 @@ pub struct Bench {
     /// The double of truechimerd.
     launch: Link<FromLaunch, ToLaunch>,
     pub privileged: Link<FromPrivileged, ToPrivileged>,
-    /// The double of the client role.
+    /// The double of the client.
     pub client: Link<FromClient, ToClient>,
-    /// The double of the exchange role.
+    /// The double of the exchange process.
     pub exchange: Link<FromExchange, ToExchange>,
-    /// The double of the server role.
+    /// The double of the server.
     pub server: Link<FromServer, ToServer>,
     /// The double of the key exchange service.
     pub key_service: Link<FromKeyService, ToKeyService>,
@@ -107,14 +107,13 @@ impl Bench {
         let listener = UnixListener::bind(directory.join("control.sock")).unwrap();
 
         let guard = SPAWNING.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let [
-            (launch, launch_theirs),
-            (privileged, privileged_theirs),
-            (client, client_theirs),
-            (exchange, exchange_theirs),
-            (server, server_theirs),
-            (key_service, key_service_theirs),
-        ] = std::array::from_fn(|_| pair());
+        let (launch, launch_theirs) = pair();
+        let (mut ours, mut theirs) = (PerProcess::default(), Vec::new());
+        for process in Process::Engine.with_link_to() {
+            let (end, engines) = pair();
+            ours[process] = Some(end);
+            theirs.push((process.word(), engines));
+        }
         let mut command = Command::new(env!("CARGO_BIN_EXE_truechimer-engine"));
         command.env_clear().stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command.arg(format!("config-name={name}.toml"));
@@ -127,19 +126,16 @@ impl Bench {
         if start.check {
             command.arg("check");
         }
-        for (key, fd) in [
+        let links = theirs.iter().map(|(word, end)| (*word, end.as_fd()));
+        let others = [
             ("launch", launch_theirs.as_fd()),
-            ("privileged", privileged_theirs.as_fd()),
-            ("client", client_theirs.as_fd()),
-            ("exchange", exchange_theirs.as_fd()),
-            ("server", server_theirs.as_fd()),
-            ("key-service", key_service_theirs.as_fd()),
             ("keys", keys.as_fd()),
             ("config", config_file.as_fd()),
             ("control", listener.as_fd()),
             ("state", state.as_fd()),
             ("clock", clock.as_fd()),
-        ] {
+        ];
+        for (key, fd) in links.chain(others) {
             fcntl(fd, FcntlArg::F_SETFD(FdFlag::empty())).unwrap();
             command.arg(format!("{key}={}", fd.as_raw_fd()));
         }
@@ -150,9 +146,9 @@ impl Bench {
         }
         let child = command.spawn().unwrap();
         fcntl(&clock, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).unwrap();
-        drop((launch_theirs, privileged_theirs, client_theirs, exchange_theirs, server_theirs));
-        drop((key_service_theirs, keys, config_file, listener, state));
+        drop((launch_theirs, theirs, keys, config_file, listener, state));
         drop(guard);
+        let mut end = |process| -> OwnedFd { ours[process].take().unwrap() };
         Self {
             child,
             directory,
@@ -160,11 +156,11 @@ impl Bench {
             orders: 0,
             syslog,
             launch: Link::new(launch),
-            privileged: Link::new(privileged),
-            client: Link::new(client),
-            exchange: Link::new(exchange),
-            server: Link::new(server),
-            key_service: Link::new(key_service),
+            privileged: Link::new(end(Process::Privileged)),
+            client: Link::new(end(Process::Client)),
+            exchange: Link::new(end(Process::Exchange)),
+            server: Link::new(end(Process::Server)),
+            key_service: Link::new(end(Process::KeyService)),
         }
     }
 
@@ -216,19 +212,19 @@ impl Bench {
         self.poll_privileged(TIMEOUT).unwrap_or_else(|| panic!("no message; the engine says: {}", self.log()))
     }
 
-    /// The next message to the client role.
+    /// The next message to the client.
     pub fn expect_client(&mut self) -> ToClient {
         assert!(readable(self.client.as_fd(), TIMEOUT), "no message; the engine says: {}", self.log());
         self.client.receive().unwrap().unwrap().1
     }
 
-    /// The next message to the server role.
+    /// The next message to the server.
     pub fn expect_server(&mut self) -> ToServer {
         assert!(readable(self.server.as_fd(), TIMEOUT), "no message; the engine says: {}", self.log());
         self.server.receive().unwrap().unwrap().1
     }
 
-    /// The next message to the exchange role.
+    /// The next message to the exchange process.
     pub fn expect_exchange(&mut self) -> ToExchange {
         assert!(readable(self.exchange.as_fd(), TIMEOUT), "no message; the engine says: {}", self.log());
         self.exchange.receive().unwrap().unwrap().1
@@ -240,7 +236,7 @@ impl Bench {
         self.key_service.receive().unwrap().unwrap().1
     }
 
-    /// Whether nothing is there for the exchange role.
+    /// Whether nothing is there for the exchange process.
     pub fn exchange_is_idle(&self) -> bool {
         !readable(self.exchange.as_fd(), Duration::ZERO)
     }
@@ -292,7 +288,7 @@ impl Bench {
         self.privileged.send(&FromPrivileged::Welcome(welcome)).unwrap();
     }
 
-    /// Plays an honest server behind the client role until an order is the one that is wanted.
+    /// Plays an honest server behind the client until an order is the one that is wanted.
     pub fn answer_queries_until<T>(
         &mut self,
         timeout: Duration,
@@ -379,12 +375,12 @@ impl Bench {
         self.client.send(&FromClient::Unanswered(unanswered)).unwrap();
     }
 
-    /// The client role's end is closed.
+    /// The client's end is closed.
     pub fn close_client(&mut self) {
         self.client = Link::new(pair().0);
     }
 
-    /// The exchange role's end is closed.
+    /// The exchange process's end is closed.
     pub fn close_exchange(&mut self) {
         self.exchange = Link::new(pair().0);
     }

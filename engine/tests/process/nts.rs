@@ -1,4 +1,4 @@
-//! A server with NTS, behind the doubles of the client and exchange roles.
+//! A server with NTS, behind the doubles of the client and exchange process.
 
 use ipc::message::exchange::{
     Addresses, AssociationKeys, Cookie, Exchange, ExchangeId, Exchanged, FromExchange, Validity,

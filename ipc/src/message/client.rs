@@ -1,4 +1,4 @@
-//! The link to the client role: a pipe that timestamps.
+//! The link to the client: a pipe that timestamps.
 
 use super::Shortfall;
 use crate::address::Address;
@@ -6,12 +6,15 @@ use crate::codec::{Decode, Encode};
 use crate::packet::Packet;
 use crate::units::{Leap, RawInstant};
 
-/// Engine to client role.
+/// Most queries that are open at a time.
+pub const MAX_OPEN: usize = 60;
+
+/// Engine to client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 #[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
 pub enum ToClient {
     /// Send this packet now and wait for its reply until the deadline. The id was never used before;
-    /// the destination is unicast; at most 60 queries are open.
+    /// the destination is unicast; at most [`MAX_OPEN`] queries are open.
     Query(Query),
     /// Forget this query (open or not).
     Cancel(QueryId),

@@ -34,7 +34,7 @@ macro_rules! counters {
 }
 
 counters! {
-    /// What the server role did, since its start.
+    /// What the server did, since its start.
     Counters:
     /// Datagrams read.
     received,

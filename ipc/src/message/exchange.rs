@@ -1,4 +1,4 @@
-//! The link to the exchange role: each look-up and each key exchange runs in its own child process.
+//! The link to the exchange process: each look-up and each key exchange runs in its own child process.
 
 use super::Shortfall;
 use crate::address::Address;
@@ -19,14 +19,18 @@ pub const MAX_ADDRESSES: usize = 16;
 /// Most cookies of one key exchange (RFC 8915 section 4.1.6).
 pub const MAX_COOKIES: u8 = 8;
 
-/// Engine to exchange role.
+/// Most look-ups and key exchanges that are open at a time.
+pub const MAX_OPEN: usize = 8;
+
+/// Engine to exchange process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 #[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
 pub enum ToExchange {
-    /// Look this name up in a separate child process. The id was never used before; at most 8 are open.
+    /// Look this name up in a separate child process. The id was never used before; at most
+    /// [`MAX_OPEN`] of look-ups and key exchanges are open.
     Resolve(Resolve),
     /// Exchange keys with this server in a separate child process. The id was never used before, for a look-up either;
-    /// at most 8 of both are open.
+    /// at most [`MAX_OPEN`] of both are open.
     Exchange(Exchange),
     /// Answer with `Pong`; sent only if the service manager's watchdog is on.
     Ping,

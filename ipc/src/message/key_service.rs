@@ -64,6 +64,12 @@ pub enum Loaded {
     Mismatch,
 }
 
+/// Most connections at a time that a policy may allow.
+pub const MAX_CONNECTIONS: u16 = 512;
+
+/// Most handshakes a second that a policy may allow.
+pub const MAX_HANDSHAKES: u32 = 100_000;
+
 /// How the key exchange service answers, as the configuration says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 #[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
@@ -72,13 +78,13 @@ pub struct KeyPolicy {
     pub ntp_server: Option<HostName>,
     /// The UDP port that responses name; none: 123 (section 4.1.8).
     pub ntp_port: Option<u16>,
-    /// Connections at a time, 1 to 512.
+    /// Connections at a time, 1 to [`MAX_CONNECTIONS`].
     pub connections: u16,
     /// Of them from one network (IPv4 /24, IPv6 /48), 1 to `connections`.
     pub network_connections: u16,
-    /// Handshakes a second, of all, 1 to 100,000.
+    /// Handshakes a second, of all, 1 to [`MAX_HANDSHAKES`].
     pub rate: u32,
-    /// Handshakes a second of one network, 1 to 100,000.
+    /// Handshakes a second of one network, 1 to [`MAX_HANDSHAKES`].
     pub network_rate: u32,
 }
 
@@ -182,7 +188,7 @@ impl KeyPolicy {
     pub const DEFAULT: Self = Self {
         ntp_server: None,
         ntp_port: None,
-        connections: 512,
+        connections: MAX_CONNECTIONS,
         network_connections: 8,
         rate: 5_000,
         network_rate: 100,

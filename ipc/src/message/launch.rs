@@ -8,6 +8,7 @@ use super::privileged::Profile;
 use crate::address::Address;
 use crate::codec::{Decode, Encode};
 use crate::file_path::FilePath;
+use crate::list::Bounded;
 use crate::process::Process;
 use crate::units::Span;
 
@@ -22,6 +23,11 @@ pub const MAX_KEY_LISTEN: usize = 8;
 
 /// Most files with root certificates besides the system's.
 pub const MAX_ROOT_SETS: usize = 4;
+
+/// The words that name files of root certificates to those who read them: the system's, then those that sources name, in
+/// the order of the numbers in an `Exchange`.
+pub const ROOT_WORDS: [&str; 1 + MAX_ROOT_SETS] =
+    ["system-roots", "roots-1", "roots-2", "roots-3", "roots-4"];
 
 /// Most threads of the key exchange service.
 pub const MAX_KEY_THREADS: u8 = 16;
@@ -50,10 +56,8 @@ pub enum FromLaunch {}
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 #[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
 pub struct LaunchPlan {
-    /// How many of `listen` count, 0 to 16; 0: no server.
-    pub listen_count: u8,
-    /// Addresses that the server role is bound to.
-    pub listen: [Address; MAX_LISTEN],
+    /// Addresses that the server is bound to; none: no server.
+    pub listen: Bounded<Address, MAX_LISTEN>,
     /// Number of serving threads, each with its own socket for each address; 0: one for each core, at most 4.
     pub threads: u8,
     /// Differentiated services code point of replies, 0 to 63.
@@ -75,14 +79,10 @@ pub struct LaunchPlan {
 }
 
 impl LaunchPlan {
-    /// Whether this process is part of the run.
-    pub const fn wants(&self, process: Process) -> bool {
-        match process {
-            Process::Privileged | Process::Engine | Process::Client => true,
-            Process::Server => self.listen_count > 0,
-            Process::Exchange => self.exchange,
-            Process::KeyService | Process::KeyHolder => self.key_service.is_some(),
-        }
+    /// The files of root certificates, each under its word of [`ROOT_WORDS`].
+    pub fn root_files(&self) -> impl Iterator<Item = (&'static str, &FilePath)> {
+        let places = [&self.system_roots].into_iter().chain(&self.roots);
+        ROOT_WORDS.into_iter().zip(places).filter_map(|(word, place)| Some((word, place.as_ref()?)))
     }
 }
 
@@ -90,10 +90,8 @@ impl LaunchPlan {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 #[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
 pub struct KeyService {
-    /// How many of `listen` count, 1 to 8.
-    pub listen_count: u8,
-    /// TCP addresses.
-    pub listen: [Address; MAX_KEY_LISTEN],
+    /// TCP addresses, one at least.
+    pub listen: Bounded<Address, MAX_KEY_LISTEN>,
     /// Threads that talk TLS; 0: one for each core, at most 4.
     pub threads: u8,
     /// The chain of certificates, PEM, the server's own first.
@@ -105,8 +103,7 @@ pub struct KeyService {
 impl LaunchPlan {
     /// A client without names to look up, in the standard profile.
     pub const CLIENT: Self = Self {
-        listen_count: 0,
-        listen: [Address::NONE; MAX_LISTEN],
+        listen: Bounded::NONE,
         threads: 0,
         dscp: 0,
         profile: Profile::Standard,

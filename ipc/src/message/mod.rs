@@ -5,10 +5,10 @@
 //! | engine → truechimerd | [`launch::ToLaunch`] | [`launch::FromLaunch`]: nothing |
 //! | truechimerd → keeper | [`handover::Handover`] | |
 //! | engine → keeper | [`privileged::ToPrivileged`] | [`privileged::FromPrivileged`] |
-//! | engine → network, client role | [`client::ToClient`] | [`client::FromClient`] |
-//! | engine → network, server role | [`server::ToServer`] | [`server::FromServer`] |
-//! | engine → network, exchange role | [`exchange::ToExchange`] | [`exchange::FromExchange`] |
-//! | engine → network, key exchange service | [`key_service::ToKeyService`] | [`key_service::FromKeyService`] |
+//! | engine → client | [`client::ToClient`] | [`client::FromClient`] |
+//! | engine → server | [`server::ToServer`] | [`server::FromServer`] |
+//! | engine → exchange | [`exchange::ToExchange`] | [`exchange::FromExchange`] |
+//! | engine → key exchange service | [`key_service::ToKeyService`] | [`key_service::FromKeyService`] |
 //! | key exchange service → key holder | [`key_service::ToKeyHolder`] | [`key_service::FromKeyHolder`] |
 //!
 //! The first breach of an invariant that is named here ends the daemon: a sender that broke one is no
@@ -17,7 +17,7 @@
 // Frames have a fixed size and live on the stack: boxing would put them on the heap for nothing.
 #![allow(clippy::large_enum_variant)]
 
-use crate::codec::{Decode, Encode};
+use crate::codec::{Decode, Encode, Message};
 use core::fmt;
 
 pub mod client;
@@ -88,30 +88,63 @@ impl fmt::Display for Shortfall {
     }
 }
 
-macro_rules! message {
-    ($($name:ty),*) => { $(
-        impl crate::codec::sealed::Sealed for $name {}
-        impl crate::codec::Message for $name {}
+/// What the engine sends to a process that it asks for signs of life.
+pub trait Pinged: Message {
+    /// Asks for one.
+    const PING: Self;
+}
+
+/// What a process sends to the engine that begins with a hello.
+pub trait Greeting: Message {
+    /// Whether it is the hello: the first message, and no other.
+    fn is_hello(&self) -> bool;
+}
+
+/// All messages, each with its module, as `$then!` takes them: those of links that begin with a hello to the engine, in
+/// pairs, and the others.
+macro_rules! messages {
+    ($then:ident) => {
+        $then! {
+            [
+                client::ToClient, client::FromClient;
+                server::ToServer, server::FromServer;
+                exchange::ToExchange, exchange::FromExchange;
+                key_service::ToKeyService, key_service::FromKeyService;
+            ]
+            launch::ToLaunch
+            handover::Handover
+            privileged::ToPrivileged
+            privileged::FromPrivileged
+            key_service::ToKeyHolder
+            key_service::FromKeyHolder
+        }
+    };
+}
+
+macro_rules! implement {
+    ([$($to_link:ident::$to:ident, $from_link:ident::$from:ident;)*] $($link:ident::$name:ident)*) => {
+        $(
+            impl Pinged for $to_link::$to {
+                const PING: Self = Self::Ping;
+            }
+
+            impl Greeting for $from_link::$from {
+                fn is_hello(&self) -> bool {
+                    matches!(self, Self::Hello(_))
+                }
+            }
+        )*
+        implement! { $($to_link::$to $from_link::$from)* $($link::$name)* }
+    };
+    ($($link:ident::$name:ident)*) => { $(
+        impl crate::codec::sealed::Sealed for $link::$name {}
+        impl Message for $link::$name {}
     )* };
 }
 
-message!(
-    launch::ToLaunch,
-    launch::FromLaunch,
-    handover::Handover,
-    privileged::ToPrivileged,
-    privileged::FromPrivileged,
-    client::ToClient,
-    client::FromClient,
-    server::ToServer,
-    server::FromServer,
-    exchange::ToExchange,
-    exchange::FromExchange,
-    key_service::ToKeyService,
-    key_service::FromKeyService,
-    key_service::ToKeyHolder,
-    key_service::FromKeyHolder
-);
+messages!(implement);
+// It has no values, so the tests that are made for every message have nothing to begin with.
+implement!(launch::FromLaunch);
 
 #[cfg(test)]
 mod tests;

@@ -1,10 +1,11 @@
-//! The link to the server role: state goes down, counts come up; no time ever comes up.
+//! The link to the server: state goes down, counts come up; no time ever comes up.
 
 pub use super::counters::Counters;
 
 use super::Shortfall;
 use crate::codec::{Decode, Encode};
-use crate::secret::Secret;
+use crate::list::{Bounded, Empty};
+use crate::secret::{MAX_KEY, Secret};
 use crate::units::{Leap, RawInstant, Span, WallTime};
 
 /// Most access rules in one record.
@@ -16,7 +17,7 @@ pub const MAX_LIST: usize = 4096;
 /// Most cookie keys at a time: of two epochs before, the current one, and the next.
 pub const MAX_EPOCH_KEYS: usize = 4;
 
-/// Engine to server role.
+/// Engine to server.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
 pub enum ToServer {
@@ -80,10 +81,8 @@ pub struct Access {
     pub begins: bool,
     /// With this part the list is whole and in force.
     pub ends: bool,
-    /// How many of `rules` count, 0 to 64.
-    pub count: u8,
     /// The rules, in any order.
-    pub rules: [Rule; MAX_RULES],
+    pub rules: Bounded<Rule, MAX_RULES>,
 }
 
 /// One access rule.
@@ -106,10 +105,8 @@ pub struct Rule {
 pub struct CookieKeys {
     /// The epoch whose key seals; it is among `keys`.
     pub current: u32,
-    /// How many of `keys` count, 1 to 4.
-    pub count: u8,
-    /// Each of another epoch, oldest first.
-    pub keys: [EpochKey; MAX_EPOCH_KEYS],
+    /// Each of another epoch, oldest first; one at least.
+    pub keys: Bounded<EpochKey, MAX_EPOCH_KEYS>,
 }
 
 /// The key of one epoch.
@@ -122,7 +119,7 @@ pub struct EpochKey {
     pub key: Secret,
 }
 
-/// How the server role answers, as the configuration says.
+/// How the server answers, as the configuration says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 #[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
 pub struct ServerPolicy {
@@ -178,6 +175,18 @@ impl ServerPolicy {
 }
 
 impl Rule {
-    /// Filler of unused places.
+    /// No address of IPv4 is allowed.
     pub const NONE: Self = Self { prefix: [0; 16], bits: 0, ipv6: false, allow: false };
+}
+
+impl Empty for Rule {
+    fn empty() -> Self {
+        Self::NONE
+    }
+}
+
+impl Empty for EpochKey {
+    fn empty() -> Self {
+        Self { epoch: 0, key: Secret::new(&[0; MAX_KEY]) }
+    }
 }

@@ -1,7 +1,9 @@
 //! Round trip, hostile octets, and the proof that another crate reads the same bytes.
 
 use super::Shortfall;
-use super::{client::*, exchange::*, handover::*, key_service::*, launch::*, privileged::*, server::*};
+use super::client::{FromClient, Query, ToClient};
+use super::launch::{FromLaunch, ToLaunch};
+use super::privileged::{Adjust, ToPrivileged};
 use crate::codec::{CodecError, MAX_FRAME, Message, decode, encode};
 use proptest::prelude::*;
 use std::string::ToString;
@@ -21,7 +23,11 @@ fn canonical_or_refused<M: Message + PartialEq + std::fmt::Debug>(octets: &[u8])
 }
 
 macro_rules! each_message {
-    ($($module:ident: $name:ident),*) => { $( mod $module {
+    ([$($to_link:ident::$to:ident, $from_link:ident::$from:ident;)*] $($link:ident::$name:ident)*) => {
+        each_message! { $($to_link::$to $from_link::$from)* $($link::$name)* }
+    };
+    ($($link:ident::$name:ident)*) => { $( #[allow(non_snake_case, reason = "named as the message is")] mod $name {
+        use crate::message::$link::$name;
         use super::*;
 
         proptest! {
@@ -80,22 +86,12 @@ fn sample<M: Arbitrary>() -> M {
     any::<M>().new_tree(&mut TestRunner::deterministic()).unwrap().current()
 }
 
-each_message!(
-    to_launch: ToLaunch,
-    handover: Handover,
-    to_privileged: ToPrivileged,
-    from_privileged: FromPrivileged,
-    to_client: ToClient,
-    from_client: FromClient,
-    to_server: ToServer,
-    from_server: FromServer,
-    to_exchange: ToExchange,
-    from_exchange: FromExchange,
-    to_key_service: ToKeyService,
-    from_key_service: FromKeyService,
-    to_key_holder: ToKeyHolder,
-    from_key_holder: FromKeyHolder
-);
+/// A module for each, apart from the types of the same names.
+mod each {
+    use super::*;
+
+    messages!(each_message);
+}
 
 #[test]
 fn a096_a_frame_of_no_octets_or_of_64_kib_is_refused() {

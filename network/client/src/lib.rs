@@ -23,7 +23,7 @@ mod socket_options;
 pub use reply::{Expected, Rejection, check};
 
 use ipc::message::Shortfall;
-use ipc::message::client::{FromClient, Query, QueryId, ToClient, Unanswered};
+use ipc::message::client::{FromClient, MAX_OPEN, Query, QueryId, ToClient, Unanswered};
 use ipc::units::RawInstant;
 use ipc_link::Link;
 use network::clock;
@@ -34,9 +34,6 @@ use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::time::TimeSpec;
 use query::{Open, Step};
 use std::os::fd::AsFd;
-
-/// Most queries that may be open (the engine's own limit too).
-const MOST: usize = 60;
 
 /// The most records read from the link before the sockets are served.
 const BURST: usize = 16;
@@ -119,7 +116,7 @@ impl Client {
         }
         let expected = Expected::of_request(query.packet.octets())
             .ok_or(Ending::Rule("a query that is not an NTP packet"))?;
-        if self.open.len() >= MOST {
+        if self.open.len() >= MAX_OPEN {
             return Err(Ending::Rule("more than 60 queries at once"));
         }
         match Open::send(query, expected) {

@@ -36,7 +36,7 @@ pub use child::Work;
 
 use child::{Child, Trouble};
 use ipc::message::Shortfall;
-use ipc::message::exchange::{Asked, ExchangeId, FromExchange, ToExchange};
+use ipc::message::exchange::{Asked, ExchangeId, FromExchange, MAX_OPEN, ToExchange};
 use ipc::units::Span;
 use ipc_link::Link;
 use network::clock;
@@ -47,9 +47,6 @@ use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::time::TimeSpec;
 use nix::unistd::Pid;
 use std::os::fd::AsFd;
-
-/// Most look-ups and key exchanges that may be open (the engine's own limit too).
-const MOST: usize = 8;
 
 /// With this many killed children that have not ended yet, no more are started.
 const MOST_DYING: usize = 16;
@@ -142,7 +139,7 @@ impl Exchange {
             return Err(Ending::Rule("the id of a look-up or key exchange is not above the one before"));
         }
         self.last = Some(id);
-        if self.open.len() >= MOST {
+        if self.open.len() >= MAX_OPEN {
             return Err(Ending::Rule("more than 8 look-ups and key exchanges at once"));
         }
         let started = if self.dying.len() < MOST_DYING {

@@ -1,5 +1,6 @@
 //! Root certificates, read from files for each key exchange.
 
+use ipc::message::launch::ROOT_WORDS;
 use policies::Inherited;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, TrustAnchor, UnixTime};
@@ -16,17 +17,14 @@ const MAX_FILE: u64 = 8 << 20;
 /// Most certificates in one file.
 const MAX_CERTIFICATES: usize = 1024;
 
-/// The arguments, in the order of a request's `roots`.
-const WORDS: [&str; 5] = ["system-roots", "roots-1", "roots-2", "roots-3", "roots-4"];
-
 /// The files of the sets of root certificates.
 #[derive(Clone, Debug, Default)]
-pub struct RootFiles([Option<PathBuf>; WORDS.len()]);
+pub struct RootFiles([Option<PathBuf>; ROOT_WORDS.len()]);
 
 impl RootFiles {
-    /// From the arguments `system-roots=PATH` and `roots-1=PATH` to `roots-4=PATH`.
+    /// From the arguments named by [`ROOT_WORDS`], in the order of a request's `roots`.
     pub fn from_words(inherited: &Inherited) -> Self {
-        Self(WORDS.map(|word| inherited.text(word).map(PathBuf::from)))
+        Self(ROOT_WORDS.map(|word| inherited.text(word).map(PathBuf::from)))
     }
 
     /// The file of a request's `roots`.

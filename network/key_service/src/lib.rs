@@ -264,7 +264,6 @@ fn of_holder(ending: Ending) -> Ending {
 
 /// The keys that seal cookies, from a message; `None` if they are inconsistent.
 fn take_over(given: &GivenKeys) -> Option<CookieKeys> {
-    let given_ones = given.keys.get(..usize::from(given.count))?;
-    let keys = given_ones.iter().map(|key| EpochKey::from_octets(key.epoch, key.key.octets()));
+    let keys = given.keys.iter().map(|key| EpochKey::from_octets(key.epoch, key.key.octets()));
     CookieKeys::new(given.current, keys).ok()
 }

@@ -6,7 +6,7 @@
 //! connections use none of that budget. The table of networks has a fixed size and a hash keyed at start; if all
 //! candidate entries are in use, the one whose bucket empties first is replaced.
 
-use ipc::message::key_service::KeyPolicy;
+use ipc::message::key_service::{KeyPolicy, MAX_CONNECTIONS, MAX_HANDSHAKES};
 use ipc::units::RawInstant;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -17,10 +17,6 @@ const WAYS: usize = 8;
 const BUCKETS: usize = 1 << 10;
 
 const SECOND: i64 = 1_000_000_000;
-
-/// The highest values that a policy may have.
-pub(super) const MAX_CONNECTIONS: u16 = 512;
-pub(super) const MAX_RATE: u32 = 100_000;
 
 /// The network that a client belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -67,7 +63,7 @@ impl Bucket {
 }
 
 fn share(rate: u32) -> i64 {
-    SECOND / i64::from(rate.clamp(1, MAX_RATE))
+    SECOND / i64::from(rate.clamp(1, MAX_HANDSHAKES))
 }
 
 /// The counts that all threads share.
@@ -153,7 +149,7 @@ impl Limits {
 pub(super) fn is_possible(policy: &KeyPolicy) -> bool {
     (1..=MAX_CONNECTIONS).contains(&policy.connections)
         && (1..=policy.connections).contains(&policy.network_connections)
-        && [policy.rate, policy.network_rate].iter().all(|rate| (1..=MAX_RATE).contains(rate))
+        && [policy.rate, policy.network_rate].iter().all(|rate| (1..=MAX_HANDSHAKES).contains(rate))
 }
 
 #[cfg(test)]
@@ -215,7 +211,7 @@ mod tests {
 
     #[test]
     fn a088_a_flood_of_networks_costs_history_and_no_memory() {
-        let policy = KeyPolicy { rate: MAX_RATE, network_rate: 1, ..KeyPolicy::DEFAULT };
+        let policy = KeyPolicy { rate: MAX_HANDSHAKES, network_rate: 1, ..KeyPolicy::DEFAULT };
         let limits = Limits::new();
         for number in 0..50_000u32 {
             limits.begins(Network(u64::from(number)), &policy, at(0));

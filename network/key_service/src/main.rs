@@ -9,7 +9,7 @@ use policies::Role;
 fn main() {
     network::start::run(Process::KeyService.program(), |start, engine| {
         let certificate = start.path("certificate");
-        let holder = start.required(start.inherited().fd("holder"));
+        let holder = start.required(start.inherited().fd(Process::KeyHolder.word()));
         let signing = start.signing_links(true).into_iter().map(Link::new).collect();
         let listeners = start.required(start.inherited().fds("listeners"));
         for fd in listeners.iter().chain([&holder]) {

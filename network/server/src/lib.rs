@@ -200,7 +200,7 @@ impl Server<'_> {
             self.list = Some(Vec::new());
         }
         let list = self.list.as_mut().ok_or(Ending::Rule("a part of no list of access rules"))?;
-        list.extend(part.rules.get(..usize::from(part.count)).ok_or(IMPOSSIBLE)?);
+        list.extend(part.rules.iter());
         if list.len() > MAX_LIST {
             return Err(IMPOSSIBLE);
         }
@@ -233,8 +233,7 @@ impl Server<'_> {
 
     fn change_keys(&self, keys: &ipc::message::server::CookieKeys) -> Result<(), Ending> {
         const IMPOSSIBLE: Ending = Ending::Rule("cookie keys that make no set");
-        let counted = keys.keys.get(..usize::from(keys.count)).ok_or(IMPOSSIBLE)?;
-        let each = counted.iter().map(|key| EpochKey::from_octets(key.epoch, key.key.octets()));
+        let each = keys.keys.iter().map(|key| EpochKey::from_octets(key.epoch, key.key.octets()));
         let keys = Arc::new(CookieKeys::new(keys.current, each).map_err(|_| IMPOSSIBLE)?);
         self.shared.change_rules(|rules| rules.cookie_keys = Some(keys));
         Ok(())

@@ -6,9 +6,10 @@ use bench::process::state_of;
 use bench::programs::{has_ipv6, wait_for};
 use bench::role::{Numbers, Role, in_millis};
 use ipc::clock_page::ClockPage;
+use ipc::list::Bounded;
 use ipc::message::Shortfall;
 use ipc::message::server::{
-    Access, Counters, FromServer, MAX_RATE, MAX_RULES, MAX_TOTAL, Rule, ServerPolicy, ServerState, ToServer,
+    Access, Counters, FromServer, MAX_RATE, MAX_TOTAL, Rule, ServerPolicy, ServerState, ToServer,
 };
 use ipc::process::Process;
 use ipc::units::{Leap, RawInstant, Span, WallTime};
@@ -70,9 +71,8 @@ fn rule(text: &str, allow: bool) -> Rule {
 }
 
 fn access(rules: &[Rule]) -> ToServer {
-    let mut all = [Rule::NONE; MAX_RULES];
-    all[..rules.len()].copy_from_slice(rules);
-    ToServer::Access(Access { begins: true, ends: true, count: rules.len() as u8, rules: all })
+    let rules = Bounded::new(rules.iter().copied()).unwrap();
+    ToServer::Access(Access { begins: true, ends: true, rules })
 }
 
 fn state() -> ServerState {

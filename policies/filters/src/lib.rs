@@ -1,53 +1,43 @@
-//! The syscall filter of each process, as a table and as the kernel takes it: what build.rs made of
-//! `policies/rules/*.toml`.
+//! The roles, and what confines each of them: the syscall filter, as a table and as the kernel takes it, and the limits.
+//! It is what build.rs made of `policies/rules/*.toml`.
 //!
 //! A call that no rule names kills the process, and so does a call made through another ABI (32 bits, x32).
 
 use libc::sock_filter;
 use std::io;
 
-/// Which process this is.
+/// What confines a role besides its filter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
-    /// The keeper of the kernel's clock.
-    Privileged,
-    /// The keeper of a virtual clock, or of none.
-    PrivilegedVirtual,
-    /// The engine: decides.
-    Engine,
-    /// `truechimer-client`: queries sources.
-    Client,
-    /// `truechimer-server`: answers strangers.
-    Server,
-    /// `truechimer-exchange`: starts a child for each look-up and each key exchange.
-    Exchange,
-    /// A child of the exchange role: confined right after the fork.
-    ExchangeChild,
-    /// `truechimer-key-service`: exchanges keys with strangers.
-    KeyService,
-    /// `truechimer-key-holder`: signs for the key exchange service, and holds the private key.
-    KeyHolder,
+pub struct Confinement {
+    /// Most open descriptors.
+    pub descriptors: u64,
+    /// Most addresses in use, octets.
+    pub address_space: u64,
+    /// Most data in memory, octets; none: only its addresses are limited.
+    pub data: Option<u64>,
+    /// Most CPU time, seconds.
+    pub cpu_time: Option<u64>,
+    /// Whether it may start processes or threads once it is confined.
+    pub starts_processes: bool,
+    /// The largest size of a file that it writes, octets; none: it writes to no file, nor to standard error.
+    pub largest_file: Option<u64>,
+    /// The sockets that it makes.
+    pub network: Network,
+    /// Whether it resolves names, for which it reads the files of the resolver.
+    pub looks_up: bool,
+    /// The words on its command line that name files that it reads; `*` at its end stands for any.
+    pub sees: &'static [&'static str],
 }
 
-impl Role {
-    /// All of them.
-    pub const ALL: [Role; 9] = [
-        Self::Privileged,
-        Self::PrivilegedVirtual,
-        Self::Engine,
-        Self::Client,
-        Self::Server,
-        Self::Exchange,
-        Self::ExchangeChild,
-        Self::KeyService,
-        Self::KeyHolder,
-    ];
-
-    /// Whether it makes sockets to other hosts, for which it has to stay in the host's network namespace.
-    #[must_use]
-    pub fn reaches_the_network(self) -> bool {
-        matches!(self, Self::Client | Self::Exchange | Self::ExchangeChild)
-    }
+/// Sockets to other hosts, for which a process has to stay in the host's network namespace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Network {
+    /// It makes none; what it was given stays.
+    None,
+    /// It makes those of UDP.
+    Udp,
+    /// It also connects over TCP.
+    Tcp,
 }
 
 /// The rules of one role, and the filters that were compiled from them.
@@ -105,22 +95,6 @@ impl Condition {
 }
 
 impl RuleSet {
-    /// The rules of a role.
-    #[must_use]
-    pub fn of(role: Role) -> &'static Self {
-        match role {
-            Role::Privileged => &PRIVILEGED,
-            Role::PrivilegedVirtual => &PRIVILEGED_VIRTUAL,
-            Role::Engine => &ENGINE,
-            Role::Client => &CLIENT,
-            Role::Server => &SERVER,
-            Role::Exchange => &EXCHANGE,
-            Role::ExchangeChild => &EXCHANGE_CHILD,
-            Role::KeyService => &KEY_SERVICE,
-            Role::KeyHolder => &KEY_HOLDER,
-        }
-    }
-
     /// Puts the filters in force, for all threads of this process and for good, and with them
     /// `no_new_privs`. It is the last step of a confinement.
     ///

@@ -8,7 +8,7 @@ use crate::governor::{Governor, Moment};
 use crate::keeper::{Course, Keeper, moment};
 use crate::kernel;
 use crate::notify::Notify;
-use filters::{Role, RuleSet};
+use filters::Role;
 use ipc::CodecError;
 use ipc::message::handover::Handover;
 use ipc::message::privileged::ClockKind;
@@ -105,7 +105,7 @@ fn lock_down(role: Role, insecure: bool) -> Result<(), Ending> {
     if insecure {
         return Ok(());
     }
-    RuleSet::of(role).install().map_err(|error| Ending::Launch(filters::refused(&error)))
+    role.rules().install().map_err(|error| Ending::Launch(filters::refused(&error)))
 }
 
 /// Records the start of this run and sends the welcome.

@@ -8,8 +8,9 @@ use super::service_manager;
 use super::sockets::Sockets;
 use super::users::Users;
 use crate::options::Options;
+use ipc::file_path::FilePath;
 use ipc::message::launch::{LaunchPlan, ToLaunch};
-use ipc::process::{PerProcess, Process};
+use ipc::process::{Given as Thing, PerProcess, Process};
 use keeper::ending::Ending;
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
@@ -45,6 +46,9 @@ pub struct EngineEnds {
 /// How long an engine may take to end whose link is closed, in hundredths of a second.
 const ENDING: u32 = 200;
 
+/// The ones that no plan is needed for.
+const STARTED_BEFORE: [Process; 2] = [Process::Privileged, Process::Engine];
+
 impl Children {
     /// Makes the links.
     ///
@@ -52,7 +56,7 @@ impl Children {
     /// No descriptors.
     pub fn prepare(programs: PathBuf, options: &Options, users: &Users) -> Result<Self, Ending> {
         let (mut ends, mut engine_ends) = (PerProcess::default(), PerProcess::default());
-        for process in Process::ALL.into_iter().filter(|process| process.has_link()) {
+        for process in Process::Engine.with_link_to() {
             let (theirs, engines) = pair()?;
             ends[process] = Some(theirs);
             engine_ends[process] = Some(engines);
@@ -88,7 +92,7 @@ impl Children {
         let mut given = Given::default();
         for (process, end) in engine_ends.iter() {
             if let Some(end) = end {
-                given.word(&mut command, process.role().unwrap_or(process.name()), end.as_fd());
+                given.word(&mut command, process.word(), end.as_fd());
             }
         }
         given.word(&mut command, "launch", engines.as_fd());
@@ -118,59 +122,63 @@ impl Children {
         Ok(EngineEnds { launch, orders })
     }
 
-    /// Starts the network roles that the plan asks for.
+    /// Starts what else the plan asks for.
     ///
     /// # Errors
     /// The error if the program cannot be started.
-    pub fn start_network(
+    pub fn start_planned(
         &mut self,
         plan: &LaunchPlan,
         sockets: &Sockets,
         clock: Option<&File>,
     ) -> Result<(), Ending> {
-        // One for requests, and one for each thread, so that a thread does not wait for the signatures of others.
-        let control = pair()?;
+        let others = Process::ALL.map(|process| (process, process.is_wanted(plan)));
+        let others = || others.into_iter().filter(|(process, _)| !STARTED_BEFORE.contains(process));
+        // The links between them; those to the engine are there.
+        let mut peer_ends = PerProcess::default();
+        for (process, _) in others().filter(|(process, _)| process.linked_to() != Some(Process::Engine)) {
+            let (theirs, peers) = pair()?;
+            (self.ends[process], peer_ends[process]) = (Some(theirs), Some(peers));
+        }
+        // One for each thread, so that none waits for the signatures of others.
         let signing = (0..sockets.key_threads).map(|_| pair()).collect::<Result<Vec<_>, _>>()?;
-        for process in Process::ALL {
-            if process.role().is_none() {
-                continue;
-            }
-            // The key holder's link is to the key exchange service.
-            let end = if process == Process::KeyHolder { None } else { self.ends[process].take() };
-            if !plan.wants(process) {
-                continue;
-            }
+        for (process, is_wanted) in others() {
+            // The end of one that isn't there is closed, so that its peer knows.
+            let end = self.ends[process].take();
+            let Some(end) = end.filter(|_| is_wanted) else { continue };
             let mut command = self.command(process);
             let mut given = Given::default();
-            given.word(&mut command, "link", end.as_ref().unwrap_or(&control.1).as_fd());
-            match process {
-                Process::Server => {
-                    given.list(&mut command, "sockets", &sockets.server);
-                    if let Some(clock) = clock {
-                        given.word(&mut command, "clock", clock.as_fd());
+            given.word(&mut command, "link", end.as_fd());
+            for peer in process.with_link_to() {
+                if let Some(end) = &peer_ends[peer] {
+                    given.word(&mut command, peer.word(), end.as_fd());
+                }
+            }
+            for thing in process.given() {
+                match thing {
+                    Thing::Sockets => given.list(&mut command, "sockets", &sockets.server),
+                    Thing::Clock => {
+                        if let Some(clock) = clock {
+                            given.word(&mut command, "clock", clock.as_fd());
+                        }
+                    }
+                    Thing::Roots => {
+                        command.args(plan.root_files().map(|(word, path)| path_word(word, path)));
+                    }
+                    Thing::Listeners => given.list(&mut command, "listeners", &sockets.key_service),
+                    Thing::Certificate => {
+                        command.args(plan.key_service.map(|it| path_word("certificate", &it.certificate)));
+                    }
+                    Thing::Key => {
+                        command.args(plan.key_service.map(|it| path_word("key", &it.key)));
+                    }
+                    Thing::Signatures => {
+                        given.list(&mut command, "signing", signing.iter().map(|(asking, _)| asking));
+                    }
+                    Thing::Signing => {
+                        given.list(&mut command, "signing", signing.iter().map(|(_, signing)| signing));
                     }
                 }
-                Process::Exchange => {
-                    let system = plan.system_roots.map(|path| ("system-roots".to_owned(), path));
-                    let numbered = plan.roots.iter().zip(1..);
-                    let others = numbered.filter_map(|(path, at)| Some((format!("roots-{at}"), (*path)?)));
-                    for (key, path) in system.into_iter().chain(others) {
-                        command.arg(format!("{key}={}", path.as_str()));
-                    }
-                }
-                Process::KeyService => {
-                    given.list(&mut command, "listeners", &sockets.key_service);
-                    given.word(&mut command, "holder", control.0.as_fd());
-                    given.list(&mut command, "signing", signing.iter().map(|(service, _)| service));
-                    command.args(
-                        plan.key_service.map(|key| format!("certificate={}", key.certificate.as_str())),
-                    );
-                }
-                Process::KeyHolder => {
-                    command.args(plan.key_service.map(|service| format!("key={}", service.key.as_str())));
-                    given.list(&mut command, "signing", signing.iter().map(|(_, holder)| holder));
-                }
-                Process::Privileged | Process::Engine | Process::Client => {}
             }
             self.started[process] = Some(given.spawn(command)?);
         }
@@ -243,6 +251,10 @@ fn pair() -> Result<(OwnedFd, OwnedFd), Ending> {
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags)
         .map_err(|errno| Ending::Internal(format!("socketpair: {}", errno.desc())))
+}
+
+fn path_word(word: &str, path: &FilePath) -> String {
+    format!("{word}={}", path.as_str())
 }
 
 fn connect_syslog() -> Option<OwnedFd> {

@@ -11,6 +11,7 @@ use nix::fcntl::{FallocateFlags, FcntlArg, FlockArg, fallocate, fcntl, renameat}
 use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, listen, socket};
 use nix::sys::stat::{FchmodatFlags, Mode, fchmodat, fstat, umask};
 use nix::unistd::{Gid, Uid, UnlinkatFlags, fchownat, geteuid, unlinkat};
+use policies::Role;
 use std::cell::Cell;
 use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -121,8 +122,8 @@ impl Directory {
     /// As there.
     pub fn engine_file(&self, name: &str, secrecy: Secrecy) -> Result<File, Ending> {
         let file = self.file(name, 0, secrecy)?.file;
-        let cut = || match file.metadata()?.len() {
-            length if length > policies::ENGINE_FILE => file.set_len(policies::ENGINE_FILE),
+        let cut = || match Role::Engine.confinement().largest_file {
+            Some(most) if file.metadata()?.len() > most => file.set_len(most),
             _ => Ok(()),
         };
         cut().map_err(|error| {

@@ -101,7 +101,7 @@ pub fn launch(options: &Options, notify: &Notify) -> Result<std::convert::Infall
         }
     };
     let sockets = Sockets::bind(&plan)?;
-    children.start_network(&plan, &sockets, clock_reader)?;
+    children.start_planned(&plan, &sockets, clock_reader)?;
     drop(sockets);
 
     let boot_id = boot::id()?;

@@ -13,13 +13,13 @@ use std::path::Path;
 
 /// Warns of each file that its reader could not read.
 pub fn warn(plan: &LaunchPlan, users: &Users) {
-    let roots = plan.system_roots.iter().chain(plan.roots.iter().flatten());
-    for path in roots {
+    for (_, path) in plan.root_files() {
         look(("the file of roots", path), users.identity(Process::Exchange), "chmod a+r");
     }
     if let Some(service) = &plan.key_service {
         look(("the certificate", &service.certificate), users.identity(Process::KeyService), "chmod a+r");
-        look(("the key", &service.key), users.identity(Process::KeyHolder), "chown truechimer-key");
+        let chown = format!("chown {}", Process::KeyHolder.user());
+        look(("the key", &service.key), users.identity(Process::KeyHolder), &chown);
     }
 }
 

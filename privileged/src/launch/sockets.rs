@@ -1,5 +1,5 @@
-//! The sockets of the server role and of the key exchange service, bound here so that they need no privilege to do so.
-//! Each thread of the server role has its own socket for each address (SO_REUSEPORT); the kernel distributes the
+//! The sockets of the server and of the key exchange service, bound here so that they need no privilege to do so.
+//! Each thread of the server has its own socket for each address (SO_REUSEPORT); the kernel distributes the
 //! senders.
 //!
 //! An address that this host does not have yet, or not any more, keeps its socket: the kernel delivers to it as soon as
@@ -39,7 +39,7 @@ const PAUSE: TimeSpec = TimeSpec::new(0, 200_000_000);
 /// Bound sockets.
 #[derive(Debug)]
 pub struct Sockets {
-    /// UDP, for the server role: for the first thread one to each address, then the same for the next thread.
+    /// UDP, for the server: for the first thread one to each address, then the same for the next thread.
     pub server: Vec<OwnedFd>,
     /// TCP, listening, for the key exchange service: one to each address, shared by its threads.
     pub key_service: Vec<OwnedFd>,
@@ -52,26 +52,17 @@ impl Sockets {
     ///
     /// # Errors
     /// If no address can be served and an administrator must act: the addresses with the reasons. If the kernel is out
-    /// of resources. A plan with too many addresses is an error of the engine.
+    /// of resources.
     pub fn bind(plan: &LaunchPlan) -> Result<Self, Ending> {
-        let addresses = counted(&plan.listen, plan.listen_count)?;
-        let server = bind_datagrams(addresses, count(plan.threads, MAX_THREADS), plan.dscp)?;
+        let server = bind_datagrams(&plan.listen, count(plan.threads, MAX_THREADS), plan.dscp)?;
         let Some(service) = &plan.key_service else {
             return Ok(Self { server, key_service: Vec::new(), key_threads: 0 });
         };
         let key_threads = count(service.threads, MAX_KEY_THREADS);
-        let addresses = counted(&service.listen, service.listen_count)?;
-        let bound = bind_each(addresses, Service::KeyExchange, stream)?;
+        let bound = bind_each(&service.listen, Service::KeyExchange, stream)?;
         let key_service = bound.into_iter().map(|(_, fd)| fd).collect();
         Ok(Self { server, key_service, key_threads })
     }
-}
-
-fn counted(addresses: &[Address], count: u8) -> Result<&[Address], Ending> {
-    let most = addresses.len();
-    addresses
-        .get(..usize::from(count))
-        .ok_or_else(|| Ending::Engine(format!("its plan binds more than {most} addresses")))
 }
 
 fn count(asked: u8, most: u8) -> usize {

@@ -15,7 +15,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 pub const TAG: usize = 16;
 
 /// Longest key in octets.
-pub const MAX_KEY: usize = 32;
+pub use ipc::secret::MAX_KEY;
 
 /// Longest nonce in octets that is used here.
 pub const MAX_NONCE: usize = 16;

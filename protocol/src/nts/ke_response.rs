@@ -10,9 +10,7 @@ use super::record::{
 use super::server_name::{NameError, ServerName};
 use core::fmt;
 use core::net::IpAddr;
-
-/// Longest cookie in octets that is accepted: it must fit into a packet that is never fragmented.
-pub const MAX_COOKIE: usize = 1024;
+use ipc::packet::MAX_COOKIE;
 
 /// Port of the NTP server if the response names none.
 pub const DEFAULT_NTP_PORT: u16 = 123;

@@ -39,9 +39,8 @@ mod never_panics;
 #[cfg(test)]
 mod vectors;
 
-/// The longest time packet that is built: it fits every path without fragmentation (IPv6 minimum MTU less
-/// headers).
-pub const MAX_PACKET: usize = 1232;
+/// The longest time packet that is built: it fits every path without fragmentation (IPv6 minimum MTU less headers).
+pub use ipc::packet::MAX_PACKET;
 
 /// The number of cookies that a client keeps, and the most that one reply brings (RFC 8915 section 5.7).
-pub const MAX_COOKIES: usize = 8;
+pub const MAX_COOKIES: usize = ipc::message::exchange::MAX_COOKIES as usize;

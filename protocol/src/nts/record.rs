@@ -5,7 +5,7 @@
 
 use core::fmt;
 
-/// TCP port of the key exchange.
+/// TCP port of the key exchange (RFC 8915 section 7.1).
 pub const PORT: u16 = 4460;
 
 /// The application protocol that both sides must select in TLS (RFC 8915 section 4).

@@ -3,9 +3,7 @@
 
 use core::fmt;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-
-/// Longest host name in octets (RFC 1035 section 2.3.4).
-pub const MAX_NAME: usize = 253;
+use ipc::message::exchange::MAX_NAME;
 
 /// Longest label of a host name in octets.
 const MAX_LABEL: usize = 63;

@@ -6,7 +6,7 @@
 //! - `peek=PID` instead of a role: no confinement; tries to inspect another process.
 //!
 //! Standard output gets the line `confined …` with the shortfalls, then `returned RESULT ERRNO` if the action
-//! returned. A signal that kills the exchange role's child kills the probe.
+//! returned. A signal that kills the exchange process's child kills the probe.
 
 #[path = "probe/as_keeper.rs"]
 mod as_keeper;
@@ -41,18 +41,8 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
         peek(process);
         return Ok(());
     }
-    let role = match inherited.text("role") {
-        Some("privileged") => Role::Privileged,
-        Some("privileged_virtual") => Role::PrivilegedVirtual,
-        Some("engine") => Role::Engine,
-        Some("client") => Role::Client,
-        Some("server") => Role::Server,
-        Some("exchange") => Role::Exchange,
-        Some("exchange_child") => Role::ExchangeChild,
-        Some("key_service") => Role::KeyService,
-        Some("key_holder") => Role::KeyHolder,
-        _ => return Err("role=… is missing".into()),
-    };
+    let named = |role: &Role| inherited.text("role") == Some(role.name());
+    let role = Role::ALL.into_iter().find(named).ok_or("role=… is missing, or there is no such role")?;
     let case = inherited.text("case").unwrap_or("hold").to_owned();
     if let Some(part) = inherited.text("without").filter(|_| !inherited.flag("executed")) {
         put_on_a_kernel_without(part)?;

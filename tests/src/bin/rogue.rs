@@ -12,7 +12,7 @@ use ipc::message::Shortfall;
 use ipc::message::client::{
     FromClient, PlainReply, Query, QueryId, Rejected, ReplyHeader, Sent, Stamp, ToClient,
 };
-use ipc::message::launch::{FromLaunch, LaunchPlan, MAX_LISTEN, ToLaunch};
+use ipc::message::launch::{FromLaunch, LaunchPlan, ToLaunch};
 use ipc::message::privileged::{
     Adjust, FromPrivileged, Profile, Status, Step, StepReason, ToPrivileged, Welcome,
 };
@@ -117,12 +117,11 @@ struct Engine {
 
 impl Engine {
     fn start(inherited: &Inherited) -> Self {
-        let others = ["client", "server", "exchange"].map(|role| take(inherited, role)).into();
+        let others = Process::Engine.with_link_to().filter(|process| *process != Process::Privileged);
+        let others = others.map(|process| take(inherited, process.word())).collect();
         let mut launch: Link<ToLaunch, FromLaunch> = Link::new(take(inherited, "launch"));
         let mut link = Link::new(take(inherited, "privileged"));
         let plan = LaunchPlan {
-            listen_count: 0,
-            listen: [Address::NONE; MAX_LISTEN],
             threads: 0,
             dscp: 0,
             profile: Profile::Standard,
@@ -282,7 +281,7 @@ fn hear<Out: Message, In: Message>(link: &mut Link<Out, In>) -> In {
     }
 }
 
-/// A compromised client role.
+/// A compromised client.
 struct Client {
     link: Link<FromClient, ToClient>,
 }

@@ -1,7 +1,8 @@
 //! What is linked into each program, by the manifests and not by what a linker leaves out.
 
+use super::is_program;
 use bench::programs::workspace;
-use bench::tree::{code, files};
+use bench::tree::{code, files, packages, read};
 use ipc::process::Process;
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -65,24 +66,9 @@ const UNDER_THE_PURE_ENGINE: &[&str] = &[
     "zeroize",
 ];
 
-/// Packages of ours in each program that hears the network or holds the private key, without its own.
-const OURS: &[(Process, &[&str])] = &[
-    (Process::Client, &["filters", "ipc", "ipc-clock", "ipc-link", "network", "policies", "protocol"]),
-    (
-        Process::Server,
-        &["filters", "ipc", "ipc-clock", "ipc-link", "network", "policies", "protocol", "threads"],
-    ),
-    (
-        Process::Exchange,
-        &["filters", "ipc", "ipc-clock", "ipc-link", "network", "policies", "protocol", "tls"],
-    ),
-    (
-        Process::KeyService,
-        &["filters", "ipc", "ipc-clock", "ipc-link", "network", "policies", "protocol", "threads", "tls"],
-    ),
-    // Whoever has the private key parses no packets.
-    (Process::KeyHolder, &["filters", "ipc", "ipc-clock", "ipc-link", "network", "policies", "tls"]),
-];
+/// Packages of ours in each program in `network`, without its own. What else is linked into one is named in its manifest, with the
+/// reason: `linked` in `[package.metadata.truechimer]`.
+const OURS: &[&str] = &["filters", "ipc", "ipc-clock", "ipc-link", "network", "policies"];
 
 /// What is in the names of crates that speak TLS, read certificates, or are beneath those that do.
 const TLS: &[&str] = &["tls", "pki", "x509", "ssl", "aws-lc", "asn1"];
@@ -106,29 +92,57 @@ fn with_tls(crates: &BTreeSet<String>) -> Vec<&String> {
     crates.iter().filter(|name| is_it(name)).collect()
 }
 
-#[test]
-fn client_and_server_are_linked_without_tls_and_without_certificates() {
-    for process in [Process::Client, Process::Server] {
-        assert_eq!(with_tls(&linked(process.program())), Vec::<&String>::new(), "{}", process.program());
-    }
-    for process in [Process::Exchange, Process::KeyService, Process::KeyHolder] {
-        assert!(!with_tls(&linked(process.program())).is_empty(), "the search finds nothing: it is broken");
-    }
+/// The programs in `network` by their packages' names, with what their manifests say that is linked into them besides.
+fn programs() -> Vec<(String, BTreeSet<String>)> {
+    let programs = packages().into_iter().filter(|package| is_program(package));
+    let manifests = programs.map(|package| -> toml::Table {
+        read(format!("{package}/Cargo.toml")).parse().expect("a manifest is TOML")
+    });
+    let parts = manifests.map(|manifest| {
+        let package = &manifest["package"];
+        let linked = package.get("metadata").and_then(|all| all.get("truechimer")?.get("linked")?.as_array());
+        let linked = linked.into_iter().flatten().filter_map(|name| Some(name.as_str()?.to_owned()));
+        (package["name"].as_str().expect("a text").to_owned(), linked.collect())
+    });
+    parts.collect()
 }
 
 #[test]
-fn each_program_of_the_network_is_linked_with_what_its_role_needs_and_the_key_holder_with_no_parser_of_packets()
- {
-    let programs: BTreeSet<&str> = OURS.iter().map(|(process, _)| process.program()).collect();
-    let roles = Process::ALL.into_iter().filter(|process| process.role().is_some());
-    assert_eq!(programs, roles.map(Process::program).collect());
-    for (process, others) in OURS {
-        let own = |name: &&str| name.starts_with("truechimer-");
-        let all = linked(process.program());
-        let found: BTreeSet<&str> = all.iter().map(String::as_str).filter(own).collect();
-        let others: Vec<String> = others.iter().map(|name| format!("truechimer-{name}")).collect();
-        let allowed = others.iter().map(String::as_str).chain([process.program()]).collect();
-        assert_eq!(found, allowed, "{}", process.program());
+fn each_process_of_a_plan_is_a_program_in_network_and_no_other_program_is_there() {
+    let planned = Process::ALL.into_iter().map(Process::program);
+    let planned = planned.filter(|program| !["truechimerd", "truechimer-engine"].contains(program));
+    let found: BTreeSet<String> = programs().into_iter().map(|(name, _)| name).collect();
+    assert_eq!(found, planned.map(str::to_owned).collect());
+}
+
+#[test]
+fn tls_and_certificates_are_linked_only_into_programs_that_say_so_and_never_into_client_and_server() {
+    let mut with = 0;
+    for (program, others) in programs() {
+        let found = linked(&program);
+        let found = with_tls(&found);
+        assert_eq!(found.is_empty(), !others.contains("tls"), "{program}: {found:?}");
+        with += usize::from(!found.is_empty());
+        let hears_packets =
+            [Process::Client, Process::Server].map(Process::program).contains(&program.as_str());
+        assert!(!hears_packets || found.is_empty(), "{program}: {found:?}");
+    }
+    assert!(with > 0, "the search finds nothing: it is broken");
+}
+
+#[test]
+fn each_program_of_the_network_is_linked_with_what_it_names_and_the_key_holder_with_no_parser_of_packets() {
+    for (program, others) in programs() {
+        let all = linked(&program);
+        let found: BTreeSet<&str> = all.iter().filter_map(|name| name.strip_prefix("truechimer-")).collect();
+        let own = program.strip_prefix("truechimer-").expect("it is ours");
+        let allowed = others.iter().map(String::as_str).chain(OURS.iter().copied()).chain([own]).collect();
+        assert_eq!(found, allowed, "{program}");
+        let holds_the_key = program == Process::KeyHolder.program();
+        assert!(
+            !holds_the_key || !found.contains("protocol"),
+            "whoever has the private key parses no packets"
+        );
     }
 }
 

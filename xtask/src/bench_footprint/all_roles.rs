@@ -11,7 +11,7 @@ use std::time::Duration;
 
 const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Pages that are touched late: at the first counter reports, when a child of the exchange role has ended.
+/// Pages that are touched late: at the first counter reports, when a child of the exchange process has ended.
 const SETTLE: Duration = Duration::from_secs(5);
 
 /// Number of starts, of which the median counts.

@@ -12,11 +12,8 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::net::IpAddr;
 use ipc::address::Address;
-use ipc::message::exchange::{Cookie, ExchangeFailed, ExchangeId, Exchanged};
+use ipc::message::exchange::{Cookie, ExchangeFailed, ExchangeId, Exchanged, MAX_OPEN};
 use ipc::units::RawInstant;
-
-/// Most look-ups and key exchanges under way at once (the exchange role's own limit).
-pub(super) const MOST_OPEN: usize = 8;
 
 impl Engine {
     /// Look-ups and key exchanges that are under way.
@@ -39,7 +36,7 @@ impl Engine {
             let (place, nts) = (entry.settings.place.clone(), entry.settings.nts);
             let (Some(association), Some(nts)) = (entry.association_mut(), nts) else { continue };
             let Some(due) = association.due() else { continue };
-            if open < MOST_OPEN && due <= now.raw {
+            if open < MAX_OPEN && due <= now.raw {
                 let id = ExchangeId(self.next_lookup);
                 self.next_lookup += 1;
                 open += 1;
@@ -50,7 +47,7 @@ impl Engine {
             }
         }
         // The end of one that is under way makes room.
-        next.filter(|_| open < MOST_OPEN)
+        next.filter(|_| open < MAX_OPEN)
     }
 
     /// The entry whose key exchange that is.

@@ -1,14 +1,13 @@
 //! Names become sources.
 
 use super::Engine;
-use super::key_exchanges::MOST_OPEN;
 use crate::entries::{Entry, EntryId};
 use crate::io::{Now, Output};
 use crate::names::usable;
 use crate::notice::EntryNews;
 use crate::settings::{Place, SourceSettings};
 use ipc::address::Address;
-use ipc::message::exchange::{ExchangeId, Failed, LookupFailure, Resolve, Resolved};
+use ipc::message::exchange::{ExchangeId, Failed, LookupFailure, MAX_OPEN, Resolve, Resolved};
 use ipc::units::RawInstant;
 
 /// Most addresses of one name that are queried at once, whatever is configured.
@@ -29,7 +28,7 @@ impl Engine {
         let mut next: Option<RawInstant> = None;
         for Entry { lookup, settings, .. } in self.entries.iter_mut() {
             let (Some(lookup), Place::Name(name, port)) = (lookup, &settings.place) else { continue };
-            if open < MOST_OPEN && lookup.is_due(now) {
+            if open < MAX_OPEN && lookup.is_due(now) {
                 let id = ExchangeId(self.next_lookup);
                 self.next_lookup += 1;
                 lookup.open = Some(id);
@@ -40,7 +39,7 @@ impl Engine {
             }
         }
         // The end of one that is under way makes room.
-        next.filter(|_| open < MOST_OPEN)
+        next.filter(|_| open < MAX_OPEN)
     }
 
     /// Something has changed, or is wanted: what failed before is tried again at once.

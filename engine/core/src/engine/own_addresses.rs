@@ -27,7 +27,7 @@ impl Engine {
     }
 
     /// Takes an address that a query left from; the oldest one that was learned so makes room, but none that is
-    /// known from elsewhere: the client role may lie. Loopback says nothing: every host has it.
+    /// known from elsewhere: the client may lie. Loopback says nothing: every host has it.
     pub(super) fn learn_own_address(&mut self, sent: &Sent) {
         let ip = sent.local.ip();
         let found = self.exchanges.protected_source(sent.id).and_then(|id| self.entries.source_mut(id));

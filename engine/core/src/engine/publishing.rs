@@ -1,4 +1,4 @@
-//! Telling others: the kernel's status, the server role, the state file.
+//! Telling others: the kernel's status, the server, the state file.
 
 use super::{Engine, System};
 use crate::io::{Now, OrderKind, Output, Saved};
@@ -88,7 +88,7 @@ impl Engine {
         None
     }
 
-    /// Tells the server role and the state file; says when the server role is told again.
+    /// Tells the server and the state file; says when the server is told again.
     pub(super) fn publish(&mut self, now: Now) -> Option<RawInstant> {
         self.save(now);
         self.settings.server.as_ref()?;

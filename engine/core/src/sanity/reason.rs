@@ -56,13 +56,13 @@ reasons! {
     /// Silent: T1 or T4 slightly outside the engine's own readings.
     Readings, Silent, "outside_readings",
         "the last exchange was stamped outside its own limits; the machine may be overloaded";
-    /// Silent, seen by the client role: not an NTP packet.
+    /// Silent, seen by the client: not an NTP packet.
     Malformed, Silent, "malformed",
         "its replies are not NTP packets";
-    /// Silent, seen by the client role: from another address.
+    /// Silent, seen by the client: from another address.
     Source, Silent, "bad_source",
         "replies come from another address";
-    /// Silent, seen by the client role: a MAC or crypto-NAK where no key is shared.
+    /// Silent, seen by the client: a MAC or crypto-NAK where no key is shared.
     UnexpectedMac, Silent, "unexpected_mac",
         "its replies are signed with a key that is not shared with us";
     /// Silent: no authentication, where it is asked for.

@@ -33,7 +33,7 @@ fn kiss(code: [u8; 4]) -> Option<Edit> {
 fn a001_a_flood_of_forged_replies_is_a_count_and_nothing_else() {
     let mut flooded = synchronised(lan(2));
     let mut quiet = synchronised(lan(2));
-    // The client role keeps them to itself and tells how many there were.
+    // The client keeps them to itself and tells how many there were.
     flooded.servers[0].forged = Rejected { origin: 1_000_000, ..Rejected::NONE };
     flooded.run(600.0);
     quiet.run(600.0);

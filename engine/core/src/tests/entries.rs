@@ -337,7 +337,7 @@ fn look_ups_and_key_exchanges_of_removed_entries_take_their_room_until_they_end(
         let begun = |world: &World| world.resolves.len() + world.exchanges.len();
         assert_eq!(begun(&world), 8);
         (0..8).for_each(|_| remove(&mut world, 0));
-        assert_eq!(begun(&world), 8, "the exchange role has eight to do");
+        assert_eq!(begun(&world), 8, "the exchange process has eight to do");
         let open: Vec<_> = match nts {
             false => world.resolves.iter().map(|resolve| resolve.id).collect(),
             true => world.exchanges.iter().map(|(_, exchange)| exchange.id).collect(),

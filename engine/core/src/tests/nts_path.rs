@@ -1,4 +1,4 @@
-//! Somebody on the path of an NTS source, or in the client role: all octets, all times, but no keys.
+//! Somebody on the path of an NTS source, or in the client: all octets, all times, but no keys.
 
 use super::world::*;
 use crate::io::Input;

@@ -30,7 +30,7 @@ pub const BEGIN: i64 = 1_800_000_000 * SECOND;
 pub const FLOOR: i64 = 1_790_000_000 * SECOND;
 const LATEST: i64 = FLOOR + 20 * 365 * 86_400 * SECOND;
 const RAW_BEGIN: f64 = 5_000.0e9;
-/// What records take between the engine and its client role, nanoseconds.
+/// What records take between the engine and its client, nanoseconds.
 const LINK: i64 = 30_000;
 
 mod governor;
@@ -84,7 +84,7 @@ pub struct Server {
     pub forward: f64,
     pub back: f64,
     pub edit: Option<Edit>,
-    /// What the client role throws away besides the true reply.
+    /// What the client throws away besides the true reply.
     pub forged: Rejected,
     pub nts: Option<Nts>,
 }
@@ -100,7 +100,7 @@ pub struct World {
     pub servers: Vec<Server>,
     pub page: ClockPage,
     pub chance: Chance,
-    /// The client role lies: it claims that each packet left just before its reply came.
+    /// The client lies: it claims that each packet left just before its reply came.
     pub late_t1: bool,
     /// The address that queries leave from.
     pub local: Address,

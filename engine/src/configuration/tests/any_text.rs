@@ -17,7 +17,7 @@ proptest! {
         let end = (start + length).min(WHOLE.len());
         let edited = format!("{}{with}{}", &WHOLE[..start], &WHOLE[end..]);
         match parse(&edited, "any.toml") {
-            Ok(found) => prop_assert!(!found.settings.sources.is_empty() || found.plan.listen_count > 0),
+            Ok(found) => prop_assert!(!found.settings.sources.is_empty() || !found.plan.listen.is_empty()),
             Err(error) => {
                 for line in error.to_string().lines() {
                     prop_assert!(line.starts_with("any.toml:"), "{line}");

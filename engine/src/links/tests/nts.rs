@@ -7,6 +7,7 @@ use ipc::message::key_service::KeyPolicy;
 use ipc::packet::CookieOctets;
 use ipc::secret::{Aead, KeyPair, Secret};
 use std::net::SocketAddr;
+use std::os::fd::AsFd;
 
 fn address(text: &str) -> Address {
     text.parse::<SocketAddr>().unwrap().into()
@@ -50,7 +51,7 @@ fn failed(id: u64) -> FromExchange {
     FromExchange::ExchangeFailed(ExchangeFailed { id: ExchangeId(id), reason: ExchangeFailure::Tls })
 }
 
-/// What the links say of these records of the exchange role after key exchange 1 was asked for.
+/// What the links say of these records of the exchange process after key exchange 1 was asked for.
 fn exchange_says(offer: AeadOffer, records: &[FromExchange]) -> Result<usize, String> {
     let mut bench = bench();
     assert_eq!(bench.links.send_exchange(at(1), exchange(1, offer)), Ok(Taken::Yes));
@@ -215,13 +216,16 @@ fn cookie_keys_go_to_whoever_is_there_to_use_them() {
     let mut both = bench();
     let path = ipc::file_path::FilePath::parse("/a").unwrap();
     let service = ipc::message::launch::KeyService {
-        listen_count: 1,
-        listen: [address("127.0.0.1:4460"); 8],
+        listen: Bounded::new([address("127.0.0.1:4460")]).unwrap(),
         threads: 0,
         certificate: path,
         key: path,
     };
-    let plan = LaunchPlan { listen_count: 1, key_service: Some(service), ..plan() };
+    let plan = LaunchPlan {
+        listen: Bounded::new([address("127.0.0.1:123")]).unwrap(),
+        key_service: Some(service),
+        ..plan()
+    };
     both.links.send_plan(at(1), plan).unwrap();
     assert!(both.links.expects(Process::KeyService) && both.links.expects(Process::KeyHolder));
     both.links.send_cookie_keys(at(1), &keys).unwrap();

@@ -1,5 +1,5 @@
-//! A request, and the one judge of the messages about it: the exchange role judges its child by it, and the engine
-//! judges the exchange role.
+//! A request, and the one judge of the messages about it: the exchange process judges its child by it, and the engine
+//! judges the exchange process.
 
 use super::{
     AeadOffer, Exchange, ExchangeId, Exchanged, FromExchange, KeyServer, MAX_COOKIES, Resolve, Resolved,

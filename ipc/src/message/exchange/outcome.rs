@@ -4,6 +4,7 @@
 use super::MAX_ADDRESSES;
 use crate::address::Address;
 use crate::codec::{Decode, Encode};
+use crate::list::Bounded;
 use crate::secret::{Aead, KeyPair, MAX_KEY, Secret};
 use crate::units::{OutOfRange, WallTime};
 use core::ops::Deref;
@@ -12,24 +13,15 @@ use zeroize::Zeroizing;
 /// 1 to 16 unicast addresses with one port, in their order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode)]
 #[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead))]
-pub struct Addresses(RawAddresses);
+pub struct Addresses(Bounded<Address, MAX_ADDRESSES>);
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
-#[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead))]
-struct RawAddresses {
-    count: u8,
-    all: [Address; MAX_ADDRESSES],
-}
-
-decode_checked!(Addresses, RawAddresses);
+decode_checked!(Addresses, Bounded<Address, MAX_ADDRESSES>);
 
 impl Addresses {
-    fn try_new(raw: RawAddresses) -> Result<Self, OutOfRange> {
-        let (used, unused) = raw.all.split_at_checked(usize::from(raw.count)).ok_or(OutOfRange)?;
-        let port = used.first().ok_or(OutOfRange)?.port();
-        let is_lawful = used.iter().all(|one| one.is_unicast() && one.port() == port)
-            && unused.iter().all(|one| *one == Address::NONE);
-        if is_lawful { Ok(Self(raw)) } else { Err(OutOfRange) }
+    fn try_new(all: Bounded<Address, MAX_ADDRESSES>) -> Result<Self, OutOfRange> {
+        let port = all.first().ok_or(OutOfRange)?.port();
+        let is_lawful = all.iter().all(|one| one.is_unicast() && one.port() == port);
+        if is_lawful { Ok(Self(all)) } else { Err(OutOfRange) }
     }
 
     /// The first 16 of these.
@@ -37,12 +29,7 @@ impl Addresses {
     /// # Errors
     /// [`OutOfRange`]: there is none, one is no address of a server, or their ports differ.
     pub fn new(addresses: impl IntoIterator<Item = Address>) -> Result<Self, OutOfRange> {
-        let mut raw = RawAddresses { count: 0, all: [Address::NONE; MAX_ADDRESSES] };
-        for (place, address) in raw.all.iter_mut().zip(addresses) {
-            *place = address;
-            raw.count += 1;
-        }
-        Self::try_new(raw)
+        Self::try_new(Bounded::new(addresses.into_iter().take(MAX_ADDRESSES))?)
     }
 }
 
@@ -50,7 +37,7 @@ impl Deref for Addresses {
     type Target = [Address];
 
     fn deref(&self) -> &[Address] {
-        self.0.all.get(..usize::from(self.0.count)).unwrap_or_default()
+        &self.0
     }
 }
 

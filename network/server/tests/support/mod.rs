@@ -7,9 +7,8 @@ pub mod nts;
 
 use ::bench::programs::{unread, wait_for};
 use ::bench::role::{Role, in_millis};
-use ipc::message::server::{
-    Access, Counters, FromServer, MAX_RULES, Rule, ServerPolicy, ServerState, ToServer,
-};
+use ipc::list::Bounded;
+use ipc::message::server::{Access, Counters, FromServer, Rule, ServerPolicy, ServerState, ToServer};
 use ipc::process::Process;
 use ipc::units::{Leap, Span, WallTime};
 use network::clock;
@@ -53,9 +52,8 @@ pub fn start_with(policy: ServerPolicy, messages: &[ToServer]) -> (Server, u16, 
         valid_until: in_millis(3_600_000),
     }));
     messages.iter().for_each(|message| server.send(message));
-    let mut rules = [Rule::NONE; MAX_RULES];
-    rules[0] = Rule { allow: true, ..Rule::NONE };
-    server.send(&ToServer::Access(Access { begins: true, ends: true, count: 1, rules }));
+    let rules = Bounded::new([Rule { allow: true, ..Rule::NONE }]).unwrap();
+    server.send(&ToServer::Access(Access { begins: true, ends: true, rules }));
     wait_until_in_force(&mut server);
     (server, port, log)
 }

@@ -36,11 +36,9 @@ pub fn cookie_keys(secret: u8, epoch: u32) -> CookieKeys {
 /// The same, for the server role.
 pub fn message(secret: u8, epoch: u32) -> ToServer {
     let all = epoch_keys(secret, epoch);
-    let keys = std::array::from_fn(|at| match all.get(at) {
-        Some(key) => server::EpochKey { epoch: key.epoch(), key: Secret::new(key.octets()) },
-        None => server::EpochKey { epoch: 0, key: Secret::new(&[0; 32]) },
-    });
-    ToServer::CookieKeys(server::CookieKeys { current: epoch, count: all.len() as u8, keys })
+    let keys = all.iter().map(|key| server::EpochKey { epoch: key.epoch(), key: Secret::new(key.octets()) });
+    let keys = ipc::list::Bounded::new(keys).unwrap();
+    ToServer::CookieKeys(server::CookieKeys { current: epoch, keys })
 }
 
 /// One association. Each request has a number, which is its origin timestamp and in its unique identifier.

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 /// The service that an address is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Service {
-    /// UDP, the server role.
+    /// UDP, the server.
     Time,
     /// TCP, the key exchange service.
     KeyExchange,

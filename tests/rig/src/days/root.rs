@@ -11,7 +11,6 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The users that the package makes.
-const USERS: &str = include_str!("../../../../packaging/sysusers.d/truechimer.conf");
 /// chronyd's user and group in the guest.
 pub(crate) const CHRONY_USER: u32 = 900;
 const FIRST_USER: u32 = 901;
@@ -135,7 +134,8 @@ fn named(said: &str) -> Vec<PathBuf> {
 
 /// Lines of passwd or group: root, chronyd's, and those of the package.
 fn accounts(line: impl Fn(&str, u32) -> String) -> String {
-    let names = USERS.lines().filter(|line| line.starts_with(['g', 'u']));
+    let users = bench::users::sysusers();
+    let names = users.lines().filter(|line| line.starts_with(['g', 'u']));
     let names = names.filter_map(|line| line.split_whitespace().nth(1));
     let ours: String = names.zip(FIRST_USER..).map(|(name, id)| line(name, id)).collect();
     line("root", 0) + &line("_chrony", CHRONY_USER) + &ours

@@ -1,6 +1,5 @@
 //! Confined like the keeper: half of it by the launch, half by the program that it executes.
 
-use filters::RuleSet;
 use ipc::message::Shortfall;
 use policies::{Inherited, Role};
 use std::os::unix::process::CommandExt;
@@ -14,7 +13,7 @@ pub fn as_keeper(role: Role, inherited: &Inherited) -> Result<Shortfall, Box<dyn
         keeper::kernel::undumpable();
         keeper::kernel::hold_only(sets_the_clock).map_err(|errno| errno.to_string())?;
         if !inherited.flag("insecure") {
-            RuleSet::of(role).install().map_err(|error| filters::refused(&error))?;
+            role.rules().install().map_err(|error| filters::refused(&error))?;
         }
         let is = |name| missing.split(',').any(|missing| missing == name);
         return Ok(Shortfall {

@@ -1,4 +1,4 @@
-//! A compromised client role whose source is protected by NTS: it sees every octet of queries and true
+//! A compromised client whose source is protected by NTS: it sees every octet of queries and true
 //! replies, chooses all timestamps, and has no key.
 
 use super::{Client, SECOND, nanos, raw_now};

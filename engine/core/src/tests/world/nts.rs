@@ -12,7 +12,7 @@ use protocol::nts::cookie::{CookieKeys, NONCE};
 use protocol::nts::ratchet::EpochKey;
 use protocol::nts::server::{MAX_NONCES, Request, read_request};
 
-/// Whatever comes to the client role instead of the reply.
+/// Whatever comes to the client instead of the reply.
 pub type Tamper = Box<dyn Fn(&Query, Vec<u8>) -> Vec<Vec<u8>>>;
 
 /// What a server with NTS has besides its time.
@@ -111,7 +111,7 @@ impl World {
         })
     }
 
-    /// What the exchange role would answer.
+    /// What the exchange process would answer.
     pub(super) fn exchange(&mut self, exchange: Exchange) {
         self.exchanges.push((self.time, exchange));
         let end = self.time + TAKES;
