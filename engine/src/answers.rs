@@ -4,6 +4,7 @@ mod keys;
 
 pub use keys::keys;
 
+use crate::documents::clock_name;
 use crate::key_exchange::KeyExchange;
 use crate::reload::Reloaded;
 use ipc::message::Shortfall;
@@ -87,15 +88,6 @@ fn counts(counters: Counters) -> Counts {
 
 fn write(reply: &impl Serialize) -> String {
     serde_json::to_string(reply).unwrap_or_else(|_| "{\"error\":\"the reply cannot be written\"}".to_owned())
-}
-
-/// `kernel`, `virtual` or `none`.
-pub fn clock_name(clock: ClockKind) -> &'static str {
-    match clock {
-        ClockKind::Kernel => "kernel",
-        ClockKind::Virtual => "virtual",
-        ClockKind::None => "none",
-    }
 }
 
 /// The names of what is missing.

@@ -4,6 +4,7 @@
 //! Writing never blocks: a line that cannot be written at once is lost and counted. `limiter` describes which lines are
 //! held back and how they are summarised.
 
+use crate::sentence::Sentence;
 use engine_core::notice::{Notice, Weight};
 use ipc::text::escape;
 use ipc::units::RawInstant;

@@ -3,15 +3,17 @@
 use crate::answers::{self, Surroundings};
 use crate::clock::Clock;
 use crate::control::{Control, Verb};
+use crate::documents::report;
 use crate::ending::Ending;
 use crate::keeping::Keeping;
 use crate::launch::{flags, learn, ready, time_spec};
 use crate::links::{BURST, Breach, Fact, Links, Taken};
 use crate::log::{Log, Severity};
 use crate::reload::{InForce, Opened, ReloadError};
+use crate::sentence::Sentence;
 use crate::state::StateFile;
 use engine_core::io::{Input, Now, Output};
-use engine_core::record::Recorded;
+use engine_core::recording::Recorder;
 use ipc::message::client::{Rejected, Silence, Unanswered};
 use ipc::message::exchange::{ExchangeFailed, ExchangeFailure, Failed, LookupFailure};
 use ipc::message::privileged::Condition;
@@ -51,7 +53,7 @@ pub struct Running {
     /// What status replies say beside the report.
     pub surroundings: Surroundings,
     /// Decides.
-    pub engine: Recorded,
+    pub engine: Recorder,
     /// What of the configuration is in force.
     pub in_force: InForce,
     /// The clocks at the last look.
@@ -194,11 +196,11 @@ impl Running {
         Ok(Woken { processes: ready(&processes, &polled), control })
     }
 
-    /// Takes what a process sent, a bounded number of records.
+    /// Takes what a process sent, a bounded number of messages.
     fn listen(&mut self, process: Process) -> Result<(), Ending> {
         for _ in 0..BURST {
             let Some(fact) = self.links.receive(self.clock.raw()?, process)? else { break };
-            // A record's claims about time are judged by when it was here, so the clock is read after it.
+            // The claims of a message about time are judged by the moment of its arrival, so the clock is read after it.
             let now = self.clock.now()?;
             match fact {
                 Fact::Input(input) => {
@@ -222,12 +224,12 @@ impl Running {
         let Self { control, engine, surroundings, links, in_force, log, keeping, .. } = self;
         let mut breach = None;
         control.serve(now.raw, &mut |verb| match verb {
-            Verb::Status => answers::status(engine.report(now), surroundings, now.wall),
+            Verb::Status => answers::status(report(engine.status(now)), surroundings, now.wall),
             Verb::Keys => {
                 let known = surroundings.key_exchange.as_ref();
-                answers::keys(engine.report(now), keeping.cookies(), known, now.wall)
+                answers::keys(report(engine.status(now)), keeping.cookies(), known, now.wall)
             }
-            Verb::Sources => answers::sources(engine.report(now)),
+            Verb::Sources => answers::sources(report(engine.status(now))),
             Verb::Server => answers::server(surroundings),
             Verb::Change(command) => {
                 engine.handle_input(now, Input::Command(command));
@@ -316,7 +318,9 @@ impl Running {
                     }
                 }
                 Output::Log(notice) => self.log.tell(raw, &notice),
-                Output::Distrust(process, violation) => return Err(Breach::new(process, violation).into()),
+                Output::Distrust(process, violation) => {
+                    return Err(Breach::new(process, violation.sentence()).into());
+                }
             }
         }
         Ok(())
@@ -325,8 +329,8 @@ impl Running {
     /// Looks whether there are to be other keys for cookies. A host without sources serves its own time: that is
     /// as right as it gets.
     fn tend_keys(&mut self, now: Now) -> Result<(), Ending> {
-        let report = self.engine.report(now);
-        let synchronised = report.system.synchronised || report.sources.is_empty();
+        let status = self.engine.status(now);
+        let synchronised = status.system.synchronised || status.sources.is_empty();
         let engine = &self.engine;
         let news = self.keeping.look(now, synchronised, || engine.associations());
         if let Some(error) = news.unwritten {

@@ -6,6 +6,7 @@ mod deferred;
 mod entering;
 mod key_exchanges;
 mod lookups;
+mod outage;
 mod own_addresses;
 mod polling;
 mod protected;
@@ -13,19 +14,18 @@ mod publishing;
 mod refusals;
 mod reporting;
 mod steering;
-mod wanting;
 
 use crate::abandoned::Abandoned;
 use crate::bounds::Bounds;
 use crate::discipline::{PANIC, Unrest};
 use crate::entries::{Entries, EntryId};
-use crate::exchanges::Exchanges;
+use crate::exchanges::{Exchanges, Violation};
 use crate::io::{Command, Input, Now, Output, Saved, SavedAssociation, Start};
 use crate::leap::Warning;
 use crate::local_clock::LocalClock;
 use crate::measurement::LinkLatency;
 use crate::nonce::Nonces;
-use crate::notice::{EntryNews, Notice, Weight, WholeNews};
+use crate::notice::{EntryNotice, Notice, SystemNotice, Weight};
 use crate::nts::Deferred;
 use crate::orders::Orders;
 use crate::select::Impasse;
@@ -38,8 +38,7 @@ use core::net::IpAddr;
 use ipc::message::privileged::{ClockKind, Refusal, Welcome};
 use ipc::process::Process;
 use ipc::units::{Frequency, RawInstant, Span, TimeConstant, WallTime};
-use report::Report;
-use wanting::Want;
+use outage::Outage;
 
 /// Effects that wait to be fetched; beyond, ordinary log lines are dropped (nothing else).
 const MOST_OUTPUTS: usize = 256;
@@ -153,7 +152,7 @@ struct System {
     step_refusal: Option<Refusal>,
     guard_alarm: bool,
     /// There is nobody to follow.
-    want: Option<Want>,
+    outage: Option<Outage>,
 }
 
 impl Engine {
@@ -214,7 +213,7 @@ impl Engine {
                 last_refusal: None,
                 step_refusal: None,
                 guard_alarm: false,
-                want: None,
+                outage: None,
             },
         }
     }
@@ -273,7 +272,7 @@ impl Engine {
                 Timer::Deferred => self.weigh_deferred(now),
                 Timer::Publication => self.publish(now),
                 Timer::Leap => self.leap_second(),
-                Timer::Want => self.complain_of_want(now),
+                Timer::Outage => self.report_outage(now),
             };
             self.timers.set(timer, due);
         }
@@ -299,11 +298,6 @@ impl Engine {
     /// wrong clock let pass.
     pub fn associations(&self) -> Vec<SavedAssociation> {
         self.saved_associations()
-    }
-
-    /// What people are told.
-    pub fn report(&self, now: Now) -> Report {
-        self.describe(now)
     }
 
     fn begin(&mut self, now: Now, welcome: Welcome) {
@@ -352,7 +346,7 @@ impl Engine {
         }
     }
 
-    fn distrust(&mut self, who: Process, why: &'static str) {
+    fn distrust(&mut self, who: Process, why: Violation) {
         self.distrusted = true;
         self.outputs.push_back(Output::Distrust(who, why));
     }
@@ -365,7 +359,7 @@ impl Engine {
         }
     }
 
-    fn tell_of_entry(&mut self, id: EntryId, news: EntryNews) {
+    fn tell_of_entry(&mut self, id: EntryId, news: EntryNotice) {
         let Some(entry) = self.entries.get(id) else { return };
         self.tell(Notice::Entry(entry.settings.name.clone(), news));
     }
@@ -402,7 +396,7 @@ impl Engine {
             line.shift(moved);
         }
         self.system.status_wanted = true;
-        self.tell(Notice::Whole(WholeNews::Leapt));
+        self.tell(Notice::System(SystemNotice::LeapSecond));
     }
 }
 
@@ -412,7 +406,7 @@ impl Engine {
     pub(crate) fn forget_counts(&mut self) {
         for source in self.entries.sources_mut() {
             source.counters.valid = 0;
-            source.counters.rejected = [0; crate::sanity::RejectReason::COUNT];
+            source.counters.rejected = [0; report::RejectReason::COUNT];
         }
     }
 

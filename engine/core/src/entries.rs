@@ -27,20 +27,21 @@ pub enum EntryError {
     NoSuchEntry,
 }
 
-impl core::fmt::Display for EntryError {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        match self {
-            Self::Full => write!(f, "there are {MOST_ENTRIES} sources, and can be no more; remove one first"),
-            Self::NoSuchEntry => f.write_str("there is no such source any more"),
-        }
-    }
-}
-
-impl core::error::Error for EntryError {}
-
 /// An entry of one engine. Never used twice: an entry that was removed and added again is another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct EntryId(u32);
+
+impl EntryId {
+    /// For a recording.
+    pub(crate) const fn number(self) -> u32 {
+        self.0
+    }
+
+    /// From a recording. The entry need not exist.
+    pub(crate) const fn from_number(number: u32) -> Self {
+        Self(number)
+    }
+}
 
 /// A source of one engine. Never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

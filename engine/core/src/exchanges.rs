@@ -23,8 +23,30 @@ const GRACE: Span = Span::from_secs(2);
 /// its sample is lost; beyond, the client role lies. Nanoseconds.
 const BAD_LUCK: i64 = 2_000_000;
 
-/// Why the client role is no longer trusted, as the rest of a sentence that starts with it.
-pub(crate) type Breach = &'static str;
+/// A violation of the client role's protocol, after which the client role is no longer trusted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Violation {
+    /// It answered a query that was not open.
+    AnsweredUnopened,
+    /// It passed on a plain reply, which it should have judged itself.
+    PassedOnPlain,
+    /// It judged a protected reply, which only the engine can judge.
+    JudgedProtected,
+    /// It passed on more packets for one query than it may.
+    TooManyPackets,
+    /// It reported twice that a query was sent.
+    SentTwice,
+    /// It reported that a query was sent which was not open.
+    SentUnopened,
+    /// It ended a query that was not open.
+    EndedUnopened,
+    /// It passed on a reply before it reported that the query was sent.
+    ReplyBeforeQuery,
+    /// It passed on a reply from an address that was not queried.
+    WrongAddress,
+    /// It gave timestamps outside the duration of the exchange.
+    ImpossibleTimestamps,
+}
 
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Exchange {
@@ -115,17 +137,17 @@ impl Exchanges {
     /// given up before.
     ///
     /// # Errors
-    /// [`Breach`] for a query that isn't open, isn't protected, or had too many already.
-    pub(crate) fn candidate(&mut self, id: QueryId) -> Result<Option<(Exchange, Identifier)>, Breach> {
+    /// [`Violation`] for a query that isn't open, isn't protected, or had too many already.
+    pub(crate) fn candidate(&mut self, id: QueryId) -> Result<Option<(Exchange, Identifier)>, Violation> {
         let Some(exchange) = self.open.iter_mut().find(|exchange| exchange.id == id) else {
             let known = self.forgotten.contains(&id);
-            return if known { Ok(None) } else { Err("answered a query that was not open") };
+            return if known { Ok(None) } else { Err(Violation::AnsweredUnopened) };
         };
         let Some(protected) = &mut exchange.protected else {
-            return Err("left a reply to us that it should have judged itself");
+            return Err(Violation::PassedOnPlain);
         };
         if protected.candidates >= MAX_CANDIDATES {
-            return Err("passed on more packets for one query than it may");
+            return Err(Violation::TooManyPackets);
         }
         protected.candidates += 1;
         let identifier = protected.identifier;
@@ -157,24 +179,24 @@ impl Exchanges {
     /// T1 is known.
     ///
     /// # Errors
-    /// [`Breach`] for a query that isn't open or has left before.
-    pub(crate) fn sent(&mut self, sent: &Sent) -> Result<(), Breach> {
+    /// [`Violation`] for a query that isn't open or has left before.
+    pub(crate) fn sent(&mut self, sent: &Sent) -> Result<(), Violation> {
         match self.open.iter_mut().find(|exchange| exchange.id == sent.id) {
             Some(exchange) if exchange.t1.is_none() => {
                 exchange.t1 = Some((sent.t1, sent.stamp));
                 Ok(())
             }
-            Some(_) => Err("said twice that a query has left"),
+            Some(_) => Err(Violation::SentTwice),
             None if self.forgotten.contains(&sent.id) => Ok(()),
-            None => Err("said that a query has left that was not open"),
+            None => Err(Violation::SentUnopened),
         }
     }
 
     /// Closes a query; none where it was given up before.
     ///
     /// # Errors
-    /// [`Breach`] for a query that isn't open.
-    pub(crate) fn end(&mut self, id: QueryId) -> Result<Option<Exchange>, Breach> {
+    /// [`Violation`] for a query that isn't open.
+    pub(crate) fn end(&mut self, id: QueryId) -> Result<Option<Exchange>, Violation> {
         if let Some(at) = self.open.iter().position(|exchange| exchange.id == id) {
             return Ok(Some(self.open.swap_remove(at)));
         }
@@ -183,7 +205,7 @@ impl Exchanges {
                 self.forgotten.swap_remove(at);
                 Ok(None)
             }
-            None => Err("ended a query that was not open"),
+            None => Err(Violation::EndedUnopened),
         }
     }
 
@@ -228,19 +250,19 @@ impl Exchange {
     /// Whether the stamps of its reply lie within the engine's own readings.
     ///
     /// # Errors
-    /// [`Breach`] where the client role lies.
+    /// [`Violation`] where the client role lies.
     pub(crate) fn readings(
         &self,
         source: Address,
         t4: RawInstant,
         t4_stamp: Stamp,
         now: Now,
-    ) -> Result<Readings, Breach> {
+    ) -> Result<Readings, Violation> {
         let Some((t1, t1_stamp)) = self.t1 else {
-            return Err("passed a reply on before its query had left");
+            return Err(Violation::ReplyBeforeQuery);
         };
         if source != self.destination {
-            return Err("passed a reply on from an address that was not asked");
+            return Err(Violation::WrongAddress);
         }
         if self.cut {
             return Ok(Readings::Useless);
@@ -250,7 +272,7 @@ impl Exchange {
         let backwards = t1.since(t4).nanos();
         let worst = early.max(late).max(backwards);
         if worst > BAD_LUCK {
-            return Err("gave stamps outside the time that the exchange took");
+            return Err(Violation::ImpossibleTimestamps);
         }
         if worst > 0 {
             return Ok(Readings::Useless);
@@ -293,7 +315,7 @@ mod tests {
         Sent { id, t1: at(t1), stamp: Stamp::User, local: Address::NONE }
     }
 
-    fn read(exchange: &Exchange, t4: i64, received: i64) -> Result<Readings, Breach> {
+    fn read(exchange: &Exchange, t4: i64, received: i64) -> Result<Readings, Violation> {
         exchange.readings(address("192.0.2.1:123"), at(t4), Stamp::Kernel, now(received))
     }
 

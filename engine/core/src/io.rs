@@ -1,6 +1,7 @@
 //! What goes into the engine and what comes out of it. The engine never acts: facts go in with the
 //! moment they were learned, effects come out as values.
 
+use crate::exchanges::Violation;
 use crate::notice::Notice;
 use crate::settings::{Place, Settings};
 use alloc::vec::Vec;
@@ -111,8 +112,8 @@ pub enum Output {
     SaveAssociations,
     /// To the log: typed, and never text from the network.
     Log(Notice),
-    /// A process broke a rule of its link: end the daemon with this farewell.
-    Distrust(Process, &'static str),
+    /// A process violated the protocol of its link: the daemon is to end, because of this process and this violation.
+    Distrust(Process, Violation),
 }
 
 /// What survives a restart.

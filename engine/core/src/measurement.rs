@@ -6,9 +6,9 @@
 //! counts as delay, twice (the shortfall rule): T1 claimed late by L shifts the offset by L/2, and somebody
 //! on the path who shifts it by L/2 has to add L to the round trip, on top of the rest.
 
-use crate::sanity::RejectReason;
 use ipc::message::client::Stamp;
 use ipc::units::RawInstant;
+use report::RejectReason;
 
 /// Least and most that the path between the engine and its client role may take without being counted as
 /// delay.

@@ -4,16 +4,13 @@
 //! source answers (it is reachable), but its time isn't used. No test looks at anything but the reply, the
 //! query it belongs to and what is configured; nothing is changed by a test.
 
-mod reason;
-
-pub use reason::RejectReason;
-
 use crate::measurement::{Measurement, Times};
 use ipc::message::client::ReplyHeader;
 use ipc::units::Leap;
 use protocol::header::MODE_SERVER;
 use protocol::kiss::KissCode;
 use protocol::timestamp::{Timestamp, short_to_nanos};
+use report::RejectReason;
 
 /// What a server said about itself in its last usable reply.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -8,7 +8,7 @@ use crate::measurement::{Measurement, Times};
 use crate::nonce::Nonces;
 use crate::poll_process::{BURST, PollProcess};
 use crate::sample::Sample;
-use crate::sanity::{Expectations, Facts, RejectReason, Verdict, examine};
+use crate::sanity::{Expectations, Facts, Verdict, examine};
 use crate::select::Standing;
 use crate::settings::SourceSettings;
 use crate::track::{Opinion, Track};
@@ -16,6 +16,7 @@ use ipc::address::Address;
 use ipc::message::client::{Rejected, ReplyHeader};
 use ipc::units::RawInstant;
 use protocol::kiss::KissCode;
+use report::RejectReason;
 
 /// Valid replies until a newcomer has a vote.
 const PROBATION: u64 = 8;

@@ -21,7 +21,7 @@ pub(crate) enum Timer {
     /// A leap second.
     Leap,
     /// What is said while there is nobody to follow.
-    Want,
+    Outage,
 }
 
 impl Timer {
@@ -36,7 +36,7 @@ impl Timer {
         Self::Deferred,
         Self::Publication,
         Self::Leap,
-        Self::Want,
+        Self::Outage,
     ];
 }
 

@@ -1,17 +1,18 @@
 //! What becomes of a reply.
 
 use super::Engine;
-use crate::exchanges::{Exchange, Readings};
+use crate::exchanges::{Exchange, Readings, Violation};
 use crate::filter::Outcome;
 use crate::io::Now;
 use crate::local_clock::from_scaled;
 use crate::measurement::Times;
-use crate::notice::{Notice, SourceNews};
-use crate::sanity::{Expectations, RejectReason};
+use crate::notice::{Notice, SourceNotice};
+use crate::sanity::Expectations;
 use crate::source::Answer;
 use ipc::message::client::{PlainReply, ReplyHeader, Unanswered};
 use ipc::process::Process;
 use protocol::kiss::KissCode;
+use report::RejectReason;
 
 impl Engine {
     pub(super) fn reply(&mut self, now: Now, reply: &PlainReply) {
@@ -21,7 +22,7 @@ impl Engine {
             Err(breach) => return self.distrust(Process::Client, breach),
         };
         if exchange.is_protected() {
-            return self.distrust(Process::Client, "judged a reply that only the engine can judge");
+            return self.distrust(Process::Client, Violation::JudgedProtected);
         }
         let readings = match exchange.readings(reply.source, reply.t4, reply.stamp, now) {
             Ok(readings) => readings,
@@ -84,12 +85,12 @@ impl Engine {
             Answer::Silent(_) => return,
             Answer::Unusable(reason) => {
                 if trouble_before != Some(reason) {
-                    self.tell(Notice::Source(name, address, SourceNews::NotUsed(reason)));
+                    self.tell(Notice::Source(name, address, SourceNotice::Unused(reason)));
                 }
             }
             Answer::Kiss(code) => {
                 if kiss_before != Some(code) {
-                    self.tell(Notice::Source(name, address, SourceNews::Kissed(code)));
+                    self.tell(Notice::Source(name, address, SourceNotice::Kissed(code)));
                 }
                 if matches!(code, KissCode::Other(_) | KissCode::NtsNak) {
                     return;
@@ -99,12 +100,12 @@ impl Engine {
                 self.latency.learn(&times);
                 if !heard_before {
                     self.system.first_heard.get_or_insert(now.raw);
-                    self.tell(Notice::Source(name.clone(), address, SourceNews::Heard));
+                    self.tell(Notice::Source(name.clone(), address, SourceNotice::Heard));
                 } else if trouble_before.is_some() {
-                    self.tell(Notice::Source(name.clone(), address, SourceNews::UsableAgain));
+                    self.tell(Notice::Source(name.clone(), address, SourceNotice::UsableAgain));
                 }
                 if outcome == Outcome::Restarted {
-                    self.tell(Notice::Source(name, address, SourceNews::Restarted));
+                    self.tell(Notice::Source(name, address, SourceNotice::Restarted));
                 }
             }
         }
@@ -125,7 +126,7 @@ impl Engine {
         if source.asking.reach == 0 && source.track.standing == Some(crate::select::Standing::Survivor) {
             self.system.dirty = true;
             let (name, address) = (settings.name.clone(), source.address().socket_address());
-            self.tell(Notice::Source(name, address, SourceNews::Silent(unanswered.reason)));
+            self.tell(Notice::Source(name, address, SourceNotice::Silent(unanswered.reason)));
         }
     }
 

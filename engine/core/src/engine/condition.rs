@@ -30,9 +30,9 @@ impl Engine {
                 Condition::Disagreeing { heard, of }
             }
             _ if system.first_update.is_none() && heard == 0 => {
-                let asked = self.asked();
+                let asked = self.entry_counts();
                 match asked {
-                    _ if asked.asked > 0 => Condition::AwaitingReplies { of },
+                    _ if asked.queried > 0 => Condition::AwaitingReplies { of },
                     _ if asked.unresolved > 0 => Condition::AwaitingNames { of, why: asked.why },
                     _ if asked.keyless > 0 => Condition::AwaitingKeys { of },
                     _ => Condition::AwaitingReplies { of },

@@ -3,8 +3,8 @@
 use super::{Engine, PATIENCE};
 use crate::independence::group;
 use crate::io::{Now, OrderKind, Output};
-use crate::notice::{ClockNews, Notice};
-use crate::nts::{Association, Deferral, Deferred, Trouble, Witness, agree};
+use crate::notice::{ClockNotice, Notice};
+use crate::nts::{Association, Deferral, Deferred, KeyExchangeFailure, Witness, agree};
 use crate::timers::Timer;
 use alloc::vec::Vec;
 use ipc::message::exchange::Exchanged;
@@ -45,7 +45,7 @@ impl Engine {
     }
 
     /// Whether keys may be exchanged with a certificate that only our clock finds invalid.
-    pub(super) fn may_defer(&self, association: &Association, trouble: Trouble) -> bool {
+    pub(super) fn may_defer(&self, association: &Association, trouble: KeyExchangeFailure) -> bool {
         trouble.is_of_time()
             && self.is_clock_unproven()
             && self.may_step_deferred()
@@ -58,7 +58,7 @@ impl Engine {
     }
 
     /// Whether a failure is one that the clock, just set by such sources, can't explain.
-    pub(super) fn is_alarming(&self, trouble: Trouble) -> bool {
+    pub(super) fn is_alarming(&self, trouble: KeyExchangeFailure) -> bool {
         self.deferred == Deferred::Done && trouble.is_of_time()
     }
 
@@ -89,7 +89,7 @@ impl Engine {
         let Some(offset) = agree(&witnesses, missing) else { return again };
         if offset.abs() < A_DAY {
             self.deferred = Deferred::Over;
-            self.tell(Notice::Clock(ClockNews::SlightlyInvalid(offset)));
+            self.tell(Notice::Clock(ClockNotice::CertificatesInvalid(offset)));
             self.drop_provisional(now);
             return None;
         }
@@ -100,7 +100,7 @@ impl Engine {
             asked_at: now.raw,
         };
         self.deferred = Deferred::Ordered;
-        self.tell(Notice::Clock(ClockNews::SetUnjudged(offset, witnesses.len())));
+        self.tell(Notice::Clock(ClockNotice::SetProvisionally(offset, witnesses.len())));
         self.order(OrderKind::Step, Output::Step(step), now);
         None
     }

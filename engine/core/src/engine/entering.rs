@@ -6,7 +6,7 @@ use super::{Engine, PATIENCE};
 use crate::entries::{Authentication, Entry, EntryError, EntryId, Phase};
 use crate::io::{Now, SavedAssociation};
 use crate::names::Lookup;
-use crate::notice::EntryNews;
+use crate::notice::EntryNotice;
 use crate::nts::Association;
 use crate::settings::{Place, SourceSettings};
 use alloc::vec::Vec;
@@ -139,7 +139,7 @@ impl Engine {
         let Some(entry) = self.entries.get_mut(id) else { return };
         if is_duplicate {
             entry.phase = Phase::Duplicate;
-            return self.tell_of_entry(id, EntryNews::Twice);
+            return self.tell_of_entry(id, EntryNotice::Duplicate);
         }
         entry.phase = Phase::Running;
         let address = match (&mut entry.authentication, &entry.settings.place) {
@@ -179,7 +179,7 @@ impl Engine {
         if let (Some((owner, source)), Some(entry)) = (found, self.entries.get(id)) {
             let (owner, gone, by) = (owner.id, source.id, entry.settings.name.clone());
             self.drop_source(gone);
-            self.tell_of_entry(owner, EntryNews::Taken(address.socket_address(), by));
+            self.tell_of_entry(owner, EntryNotice::AddressTaken(address.socket_address(), by));
         }
     }
 }

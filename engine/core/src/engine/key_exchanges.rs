@@ -4,8 +4,8 @@ use super::Engine;
 use crate::entries::{Entry, EntryId, SourceId};
 use crate::io::{Now, Output, SavedAssociation};
 use crate::names::may_serve;
-use crate::notice::EntryNews;
-use crate::nts::{Deferral, Trouble};
+use crate::notice::EntryNotice;
+use crate::nts::{Deferral, KeyExchangeFailure};
 use crate::settings::Place;
 use crate::source::Source;
 use alloc::collections::VecDeque;
@@ -77,14 +77,14 @@ impl Engine {
         if is_provisional && exchanged.deferred && association.deferral == Deferral::Strict {
             return association.begin_again(now.raw);
         }
-        let Some(address) = address else { return self.keys_failed(id, Trouble::NoAddress, now) };
+        let Some(address) = address else { return self.keys_failed(id, KeyExchangeFailure::NoAddress, now) };
         let was_provisional = association.is_provisional();
         association.succeed(exchanged, is_provisional, now);
         self.give_source(id, address, is_provisional, was_provisional, now.raw);
         if is_provisional {
-            self.tell_of_entry(id, EntryNews::KeysUnjudged);
+            self.tell_of_entry(id, EntryNotice::KeysProvisional);
         } else {
-            self.tell_of_entry(id, EntryNews::KeysExchanged);
+            self.tell_of_entry(id, EntryNotice::KeysExchanged);
             self.save_associations();
         }
     }
@@ -158,20 +158,20 @@ impl Engine {
     pub(super) fn exchange_failed(&mut self, now: Now, failed: &ExchangeFailed) {
         self.abandoned.end(failed.id);
         let Some(id) = self.exchanging(failed.id).map(|entry| entry.id) else { return };
-        self.keys_failed(id, Trouble::Failed(failed.reason), now);
+        self.keys_failed(id, KeyExchangeFailure::Failed(failed.reason), now);
     }
 
-    fn keys_failed(&mut self, id: EntryId, trouble: Trouble, now: Now) {
+    fn keys_failed(&mut self, id: EntryId, failure: KeyExchangeFailure, now: Now) {
         let association = self.entries.get(id).and_then(Entry::association);
-        let defers = association.is_some_and(|association| self.may_defer(association, trouble));
-        let after_setting = self.is_alarming(trouble);
+        let defers = association.is_some_and(|association| self.may_defer(association, failure));
+        let after_setting = self.is_alarming(failure);
         let Some(association) = self.entries.get_mut(id).and_then(Entry::association_mut) else { return };
         if defers {
             return association.defer(now.raw);
         }
-        let (is_news, keeps) = (association.fail(trouble, now.raw), association.cookies() > 0);
+        let (is_news, keeps) = (association.fail(failure, now.raw), association.cookies() > 0);
         if is_news {
-            self.tell_of_entry(id, EntryNews::NoKeys { trouble, keeps, after_setting });
+            self.tell_of_entry(id, EntryNotice::NoKeys { failure, keeps, after_setting });
         }
     }
 

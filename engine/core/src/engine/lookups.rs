@@ -5,7 +5,7 @@ use super::key_exchanges::MOST_OPEN;
 use crate::entries::{Entry, EntryId};
 use crate::io::{Now, Output};
 use crate::names::usable;
-use crate::notice::EntryNews;
+use crate::notice::EntryNotice;
 use crate::settings::{Place, SourceSettings};
 use ipc::address::Address;
 use ipc::message::exchange::{ExchangeId, Failed, LookupFailure, Resolve, Resolved};
@@ -82,7 +82,7 @@ impl Engine {
             lookup.last = refused.then_some(LookupFailure::NoAddress);
         }
         if refused {
-            self.tell_of_entry(id, EntryNews::NoServers);
+            self.tell_of_entry(id, EntryNotice::NoUsableAddress);
         }
     }
 
@@ -98,14 +98,14 @@ impl Engine {
             let (owner, gone) = (owner.id, source.id);
             let by = entry.settings.name.clone();
             self.entries.remove_source(gone);
-            self.tell_of_entry(owner, EntryNews::Taken(address.socket_address(), by));
+            self.tell_of_entry(owner, EntryNotice::AddressTaken(address.socket_address(), by));
         }
         let Some(entry) = self.entries.get(id) else { return };
         if entry.members.len() >= wanted {
             let Some(dead) = entry.members.iter().find(|source| source.asking.is_dead()) else { return };
             let (gone, before) = (dead.id, dead.address().socket_address());
             self.entries.remove_source(gone);
-            self.tell_of_entry(id, EntryNews::Replaced(before, address.socket_address()));
+            self.tell_of_entry(id, EntryNotice::Replaced(before, address.socket_address()));
         }
         // Whoever poisons a name after the start gets no vote by that alone.
         let newcomer = self.system.first_update.is_some();
@@ -121,6 +121,6 @@ impl Engine {
         if let Some(lookup) = entry.lookup.as_mut() {
             lookup.unanswered(now.raw, failed.reason);
         }
-        self.tell_of_entry(id, EntryNews::Unresolved(failed.reason));
+        self.tell_of_entry(id, EntryNotice::Unresolved(failed.reason));
     }
 }

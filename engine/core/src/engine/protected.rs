@@ -7,13 +7,14 @@
 use super::Engine;
 use crate::entries::{Authentication, SourceId};
 use crate::io::{Now, Output};
-use crate::notice::{EntryNews, Notice, SourceNews};
+use crate::notice::{EntryNotice, Notice, SourceNotice};
 use crate::nts::Association;
-use crate::sanity::{RejectReason, unix_nanos};
+use crate::sanity::unix_nanos;
 use ipc::message::client::{ProtectedReply, ReplyHeader};
 use ipc::packet::MAX_PACKET;
 use ipc::process::Process;
 use protocol::nts::client::{Reply, ReplyError};
+use report::RejectReason;
 
 impl Engine {
     pub(super) fn protected_reply(&mut self, now: Now, reply: &ProtectedReply) {
@@ -41,7 +42,7 @@ impl Engine {
                 source.counters.reject(reason_of(error));
                 if association.reject(error) {
                     let (name, address) = (settings.name.clone(), source.address().socket_address());
-                    self.tell(Notice::Source(name, address, SourceNews::UnderAttack));
+                    self.tell(Notice::Source(name, address, SourceNotice::UnderAttack));
                 }
                 return;
             }
@@ -85,7 +86,7 @@ impl Engine {
         } else if association.schedule.due().is_none() {
             association.schedule.want();
             let name = settings.name.clone();
-            self.tell(Notice::Entry(name, EntryNews::CookiesForgotten));
+            self.tell(Notice::Entry(name, EntryNotice::CookiesRejected));
         }
     }
 }

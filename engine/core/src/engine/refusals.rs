@@ -2,7 +2,7 @@
 
 use super::Engine;
 use crate::io::{Now, OrderKind};
-use crate::notice::{AfterRefusal, ClockNews, Hold, Notice};
+use crate::notice::{AfterRefusal, ClockNotice, Hold, Notice};
 use ipc::message::privileged::{ClockKind, RUN_STEP_SPACING, Refusal, Refused};
 use ipc::units::{Frequency, Span};
 
@@ -70,7 +70,7 @@ impl Engine {
         if is_news {
             let then =
                 if kind == OrderKind::Step { self.what_follows(code, now) } else { AfterRefusal::Nothing };
-            self.tell(Notice::Clock(ClockNews::Refused(kind, code, then)));
+            self.tell(Notice::Clock(ClockNotice::Refused(kind, code, then)));
         }
     }
 
@@ -83,7 +83,7 @@ impl Engine {
         let size = line.offset(now).abs();
         let threshold = self.settings.run_step_threshold.map(|span| span.nanos() as f64 * 1e-9);
         if self.system.first_update.is_some() && threshold.is_some_and(|threshold| size > threshold) {
-            AfterRefusal::AskedAgain
+            AfterRefusal::StepRetried
         } else if size <= self.system.slew_limit {
             AfterRefusal::Slewed
         } else {

@@ -5,7 +5,7 @@ use crate::discipline::{MOST_FREQUENCY, Slew, slew};
 use crate::entries::Entry;
 use crate::io::{Now, OrderKind, Output};
 use crate::local_clock::{from_scaled, to_scaled};
-use crate::notice::{ClockNews, Notice, WholeNews};
+use crate::notice::{ClockNotice, Notice, SystemNotice};
 use crate::select::{Impasse, Standing};
 use crate::source::Source;
 use crate::system::{Rules, Voter, find};
@@ -105,13 +105,13 @@ impl Engine {
         let before = self.system.impasse;
         self.system.impasse = finding.line.as_ref().err().copied();
         if finding.guard_violated && !self.system.guard_alarm {
-            self.tell(Notice::Whole(WholeNews::Bounded));
+            self.tell(Notice::System(SystemNotice::Bounded));
         }
         self.system.guard_alarm = finding.guard_violated;
         match finding.line {
             Ok(line) => {
                 if core::mem::take(&mut self.system.impasse_told) && self.system.first_update.is_some() {
-                    self.tell(Notice::Whole(WholeNews::Agreed));
+                    self.tell(Notice::System(SystemNotice::Agreed));
                 }
                 self.system.impasse_untold = false;
                 self.system.line = Some(line);
@@ -132,7 +132,7 @@ impl Engine {
                 let is_early = is_awaited && matches!(impasse, Impasse::NoMajority | Impasse::NoQuorum);
                 self.system.impasse_untold = is_early;
                 if impasse != Impasse::NoSources && !is_early {
-                    self.tell(Notice::Whole(WholeNews::Stuck(self.stuck(impasse))));
+                    self.tell(Notice::System(SystemNotice::NoSelection(self.no_selection(impasse))));
                     self.system.impasse_told = true;
                 }
             }
@@ -219,7 +219,7 @@ impl Engine {
         }
         if size > self.system.slew_limit {
             if !self.system.held {
-                self.tell(Notice::Clock(ClockNews::Held(self.hold(offset))));
+                self.tell(Notice::Clock(ClockNotice::Held(self.hold(offset))));
             }
             self.system.held = true;
             return;
@@ -312,13 +312,13 @@ impl Engine {
             // Stamps of the kernel's clock that were taken before it can't be turned into RAW any more.
             self.exchanges.cut_all();
             let moved = applied.after.wall.minus(applied.before.wall).nanos() as f64 * 1e-9;
-            self.tell(Notice::Clock(ClockNews::Stepped(moved)));
+            self.tell(Notice::Clock(ClockNotice::Stepped(moved)));
             // What the step left over is slewed at once.
             self.system.dirty = true;
         }
         if self.system.first_update.is_none() && !deferred {
             self.system.first_update = Some(now.raw);
-            self.tell(Notice::Whole(WholeNews::Following));
+            self.tell(Notice::System(SystemNotice::Following));
         }
         self.system.status_wanted = true;
     }
@@ -332,20 +332,20 @@ impl Engine {
         match event.kind {
             ClockEventKind::ForeignStep => {
                 self.system.restore = self.system.line.is_some();
-                self.tell(Notice::Clock(ClockNews::Moved(moved)));
+                self.tell(Notice::Clock(ClockNotice::SteppedByOther(moved)));
             }
             ClockEventKind::ForeignFrequency => {
-                self.tell(Notice::Clock(ClockNews::Detuned));
+                self.tell(Notice::Clock(ClockNotice::FrequencyChangedByOther));
             }
             ClockEventKind::Resume => {
                 self.entries.sources_mut().for_each(|source| source.forget_time(now.raw));
                 self.system.line = None;
                 self.system.resume = true;
                 self.hurry(now.raw);
-                self.tell(Notice::Whole(WholeNews::Slept));
+                self.tell(Notice::System(SystemNotice::Suspended));
             }
             ClockEventKind::DeadMan => {
-                self.tell(Notice::Clock(ClockNews::Abandoned));
+                self.tell(Notice::Clock(ClockNotice::NoOrders));
             }
         }
         self.system.dirty = true;

@@ -3,14 +3,14 @@
 //! It comes to keys by a key exchange or from the file of keys, and keeps them while the next exchange is under
 //! way; a new set of keys replaces the old one with all its cookies.
 
-use super::failure::Trouble;
+use super::failure::KeyExchangeFailure;
 use super::jar::Jar;
 use super::schedule::Schedule;
 use super::session::{Identifier, Session, algorithm};
 use crate::io::{Now, SavedAssociation};
 use crate::nonce::Nonces;
 use crate::settings::{NtsSettings, Place, SourceSettings};
-use alloc::string::String;
+use crate::status::AssociationStatus;
 use alloc::vec::Vec;
 use core::net::IpAddr;
 use ipc::address::Address;
@@ -19,7 +19,7 @@ use ipc::packet::{CookieOctets, Packet};
 use ipc::secret::Aead;
 use ipc::units::{RawInstant, WallTime};
 use protocol::nts::client::ReplyError;
-use report::NtsReport;
+use report::AssociationState;
 
 /// With so few cookies left keys are exchanged anew, so that none is ever used twice.
 const FEW: usize = 1;
@@ -43,7 +43,7 @@ pub(crate) struct Association {
     pub(crate) session: Option<Session>,
     pub(crate) deferral: Deferral,
     /// How the last exchange ended; none: none has ended.
-    pub(crate) last: Option<Result<(), Trouble>>,
+    pub(crate) last: Option<Result<(), KeyExchangeFailure>>,
     jar: Jar,
     /// Of the exchange that is under way.
     incoming: Vec<CookieOctets>,
@@ -173,7 +173,7 @@ impl Association {
     }
 
     /// No keys; those that are there stay in use. True where that is news.
-    pub(crate) fn fail(&mut self, trouble: Trouble, now: RawInstant) -> bool {
+    pub(crate) fn fail(&mut self, trouble: KeyExchangeFailure, now: RawInstant) -> bool {
         self.incoming = Vec::new();
         self.schedule.failed(now, trouble.is_local());
         self.deferral = Deferral::Strict;
@@ -286,21 +286,17 @@ impl Association {
         self.schedule.want();
     }
 
-    /// What people are told.
-    pub(crate) fn report(&self, now: Now) -> NtsReport {
+    /// The state of the association.
+    pub(crate) fn status(&self, now: Now) -> AssociationStatus {
         let session = self.session.as_ref();
-        NtsReport {
+        AssociationStatus {
             state: match session {
-                _ if self.schedule.open().is_some() => "exchanging",
-                Some(session) if session.provisional => "provisional",
-                Some(_) => "ready",
-                None => "none",
+                _ if self.schedule.open().is_some() => AssociationState::Exchanging,
+                Some(session) if session.provisional => AssociationState::Provisional,
+                Some(_) => AssociationState::Ready,
+                None => AssociationState::None,
             },
-            last_exchange: match self.last {
-                None => String::new(),
-                Some(Ok(())) => "it succeeded".into(),
-                Some(Err(trouble)) => trouble.sentence(),
-            },
+            last_exchange: self.last,
             next_exchange_s: self.due().map(|due| due.since(now.raw).nanos().max(0) as f64 * 1e-9),
             exchanges: self.exchanges,
             failures: self.failures,

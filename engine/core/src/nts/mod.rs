@@ -21,6 +21,6 @@ mod schedule;
 mod session;
 
 pub(crate) use association::{Association, Deferral};
-pub use failure::Trouble;
+pub use failure::KeyExchangeFailure;
 pub(crate) use quorum::{Deferred, Witness, agree};
 pub(crate) use session::{Identifier, Session, algorithm};

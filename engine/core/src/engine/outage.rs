@@ -5,7 +5,7 @@
 
 use super::Engine;
 use crate::io::Now;
-use crate::notice::{Asked, Notice, SourceNews, Stuck, WholeNews};
+use crate::notice::{EntryCounts, NoSelection, Notice, SourceNotice, SystemNotice};
 use crate::select::Impasse;
 use ipc::units::{RawInstant, Span};
 
@@ -17,7 +17,7 @@ const DAY: Span = Span::from_secs(86_400);
 
 /// Nobody to follow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Want {
+pub(super) struct Outage {
     kind: Kind,
     since: RawInstant,
     /// How many of the moments are over.
@@ -34,7 +34,7 @@ enum Kind {
     Impasse,
 }
 
-impl Want {
+impl Outage {
     fn due(&self) -> RawInstant {
         let after = match MOMENTS.get(self.passed as usize) {
             Some(moment) => *moment,
@@ -49,7 +49,7 @@ impl Want {
 
 impl Engine {
     /// Whether there is nobody to follow, and since when it is so.
-    fn kind_of_want(&self) -> Option<Kind> {
+    fn kind_of_outage(&self) -> Option<Kind> {
         if self.offline || self.entries.is_empty() || self.basis.is_none() {
             return None;
         }
@@ -62,66 +62,66 @@ impl Engine {
     }
 
     /// Says so where it is time to; says when that is next.
-    pub(super) fn complain_of_want(&mut self, now: Now) -> Option<RawInstant> {
-        let kind = self.kind_of_want();
-        let before = self.system.want.filter(|want| Some(want.kind) == kind);
-        if let Some(over) = self.system.want.filter(|want| want.told && Some(want.kind) != kind) {
+    pub(super) fn report_outage(&mut self, now: Now) -> Option<RawInstant> {
+        let kind = self.kind_of_outage();
+        let before = self.system.outage.filter(|outage| Some(outage.kind) == kind);
+        if let Some(over) = self.system.outage.filter(|outage| outage.told && Some(outage.kind) != kind) {
             self.tell_end(over, now);
         }
-        self.system.want = before.or_else(|| {
+        self.system.outage = before.or_else(|| {
             // An impasse is told when it begins, by whoever finds it.
-            kind.map(|kind| Want {
+            kind.map(|kind| Outage {
                 kind,
                 since: now.raw,
                 passed: u32::from(kind == Kind::Impasse),
                 told: false,
             })
         });
-        let mut want = self.system.want?;
-        if want.due() > now.raw {
-            return Some(want.due());
+        let mut outage = self.system.outage?;
+        if outage.due() > now.raw {
+            return Some(outage.due());
         }
-        while want.due() <= now.raw {
-            want.passed = want.passed.saturating_add(1);
+        while outage.due() <= now.raw {
+            outage.passed = outage.passed.saturating_add(1);
         }
-        want.told = true;
-        self.system.want = Some(want);
-        let age = length(want.since, now);
-        let news = match (want.kind, self.system.impasse) {
+        outage.told = true;
+        self.system.outage = Some(outage);
+        let age = length(outage.since, now);
+        let news = match (outage.kind, self.system.impasse) {
             (Kind::Impasse, Some(impasse)) => {
                 self.system.impasse_told = true;
-                WholeNews::StillStuck(age, self.stuck(impasse))
+                SystemNotice::StillNoSelection(age, self.no_selection(impasse))
             }
-            _ => WholeNews::Unanswered(age, self.asked()),
+            _ => SystemNotice::NoReplies(age, self.entry_counts()),
         };
-        self.tell(Notice::Whole(news));
-        Some(want.due())
+        self.tell(Notice::System(news));
+        Some(outage.due())
     }
 
-    fn tell_end(&mut self, over: Want, now: Now) {
+    fn tell_end(&mut self, over: Outage, now: Now) {
         let first = self.entries.members().find(|(_, source)| source.is_heard());
         if let (Kind::Silence, Some((entry, first))) = (over.kind, first) {
             let (name, address) = (entry.settings.name.clone(), first.address().socket_address());
-            let news = SourceNews::FirstHeard(length(over.since, now));
+            let news = SourceNotice::FirstHeard(length(over.since, now));
             self.tell(Notice::Source(name, address, news));
         }
     }
 
     /// Why there is nobody to follow.
-    pub(super) fn stuck(&self, impasse: Impasse) -> Stuck {
-        Stuck { impasse, minimum: self.settings.minimum_sources, of: self.entries.len() }
+    pub(super) fn no_selection(&self, impasse: Impasse) -> NoSelection {
+        NoSelection { impasse, minimum: self.settings.minimum_sources, of: self.entries.len() }
     }
 
     /// What has become of the sources of the configuration.
-    pub(super) fn asked(&self) -> Asked {
-        let mut all = Asked { of: self.entries.len(), ..Asked::default() };
+    pub(super) fn entry_counts(&self) -> EntryCounts {
+        let mut all = EntryCounts { of: self.entries.len(), ..EntryCounts::default() };
         for entry in self.entries.iter() {
             let (members, association) = (&entry.members, entry.association());
             let trouble = association.and_then(|association| association.last?.err());
             if members.iter().any(|source| source.counters.sent > 0) {
-                all.asked += 1;
+                all.queried += 1;
                 all.unusable += usize::from(members.iter().any(|source| source.trouble.is_some()));
-            } else if let Some(why) = trouble.and_then(crate::nts::Trouble::of_name) {
+            } else if let Some(why) = trouble.and_then(crate::nts::KeyExchangeFailure::of_name) {
                 all.unresolved += 1;
                 all.why = all.why.or(Some(why));
             } else if association.is_some() {

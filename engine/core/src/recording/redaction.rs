@@ -1,4 +1,4 @@
-//! Stand-ins for secrets. A record is a thing that people send around, so keys and cookies are not in it: each has
+//! Stand-ins for secrets. A recording is a thing that people send around, so keys and cookies are not in it: each has
 //! a stand-in of the same length in its place, and replies that were sealed with a key are sealed again with its
 //! stand-in. An engine that is fed with stand-ins goes the same ways.
 
@@ -17,19 +17,19 @@ const MOST_KEYS: usize = 128;
 
 /// With it one can tell which stand-in belongs to a secret that is known already, no more. It is never
 /// written.
-pub(super) struct Disguise {
+pub(super) struct Redaction {
     salt: [u8; 32],
     /// Keys from server to client, each with its stand-in.
     keys: VecDeque<(Key, Key)>,
 }
 
-impl Drop for Disguise {
+impl Drop for Redaction {
     fn drop(&mut self) {
         self.salt.zeroize();
     }
 }
 
-impl Disguise {
+impl Redaction {
     pub(super) fn new(salt: [u8; 32]) -> Self {
         Self { salt, keys: VecDeque::new() }
     }
@@ -37,20 +37,20 @@ impl Disguise {
     /// The stand-in of a pair of keys, by which replies are recognised from now on.
     pub(super) fn pair(&mut self, aead: Aead, pair: &KeyPair) -> KeyPair {
         let algorithm = algorithm(aead);
-        let disguised = KeyPair {
+        let redacted = KeyPair {
             client_to_server: self.secret(algorithm, &pair.client_to_server),
             server_to_client: self.secret(algorithm, &pair.server_to_client),
         };
         let key = |secret: &Secret| {
             Key::from_octets(algorithm, secret.octets().get(..algorithm.key_length()).unwrap_or_default())
         };
-        if let (Some(real), Some(other)) = (key(&pair.server_to_client), key(&disguised.server_to_client)) {
+        if let (Some(real), Some(other)) = (key(&pair.server_to_client), key(&redacted.server_to_client)) {
             if self.keys.len() == MOST_KEYS {
                 self.keys.pop_front();
             }
             self.keys.push_back((real, other));
         }
-        disguised
+        redacted
     }
 
     fn secret(&self, algorithm: Algorithm, secret: &Secret) -> Secret {

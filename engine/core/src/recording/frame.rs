@@ -1,4 +1,4 @@
-//! The frames of which a record consists, each with a checksum, so that damage is told from difference.
+//! The frames of which a recording consists, each with a checksum, so that damage is told from difference.
 //!
 //! ```text
 //!   record  = "chimerec", format (2 octets), build (length, text), frame …
@@ -12,7 +12,7 @@ use hmac_sha256::Hash;
 const MAGIC: &[u8; 8] = b"chimerec";
 
 /// Of the frames' content; another one can't be read.
-const FORMAT: u16 = 1;
+const FORMAT: u16 = 2;
 
 /// No frame is longer: a start with 32 sources and their cookies.
 const LONGEST: usize = 1 << 20;
@@ -63,7 +63,7 @@ pub(super) fn put(out: &mut Writer, kind: Kind, octets: &[u8]) {
     out.octets(check.get(..CHECK).unwrap_or_default());
 }
 
-/// Why octets aren't a record of ours.
+/// Why octets aren't a recording of ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum HeadError {
     Magic,
@@ -75,7 +75,7 @@ pub(super) enum HeadError {
 pub(super) enum Next<'a> {
     /// A whole frame.
     Frame(Kind, &'a [u8]),
-    /// The record ends here, in the middle of a frame or not.
+    /// The recording ends here, in the middle of a frame or not.
     End {
         /// Whether in the middle of one.
         torn: bool,
@@ -107,7 +107,7 @@ impl<'a> Frames<'a> {
         Ok((Self { octets, at }, build))
     }
 
-    /// Where the next frame begins, in octets from the beginning of the record.
+    /// Where the next frame begins, in octets from the beginning of the recording.
     pub(super) const fn at(&self) -> usize {
         self.at
     }
