@@ -17,7 +17,7 @@ mod steering;
 
 use crate::abandoned::Abandoned;
 use crate::bounds::Bounds;
-use crate::discipline::{PANIC, Unrest};
+use crate::discipline::{PANIC_THRESHOLD, Residuals};
 use crate::entries::{Entries, EntryId};
 use crate::exchanges::{Exchanges, Violation};
 use crate::io::{Command, Input, Now, Output, Saved, SavedAssociation, Start};
@@ -47,10 +47,10 @@ const MOST_OUTPUTS: usize = 256;
 const MOST_OWN: usize = 64;
 
 /// How long, after the first source was heard, sources that were never heard count against a majority.
-const PATIENCE: Span = Span::from_secs(8);
+const UNHEARD_TIMEOUT: Span = Span::from_secs(8);
 
 /// How long after the first usable reply the first correction waits for the other sources.
-const GATHERING: Span = Span::from_millis(900);
+const FIRST_UPDATE_WAIT: Span = Span::from_millis(900);
 
 /// The engine. Give it each fact as it is learnt ([`Engine::handle_input`]), together with the two clocks
 /// read right after the fact arrived; then fetch effects until there are none
@@ -121,9 +121,9 @@ struct System {
     first_update: Option<RawInstant>,
     /// The last time that an offset was looked at, and what such looks have found.
     last_change: Option<RawInstant>,
-    unrest: Unrest,
+    residuals: Residuals,
     /// Which survivors the last correction was made from.
-    company: u64,
+    survivor_set: u64,
     last_update: Option<RawInstant>,
     /// Corrections are held by a refusal that only an administrator can lift.
     held: bool,
@@ -132,7 +132,7 @@ struct System {
     /// Until then no run-time step is asked for again.
     no_step_before: RawInstant,
     /// Until then slews stay gentle, because the governor's budget is used up.
-    gentle_until: RawInstant,
+    reduced_until: RawInstant,
     /// Until then the base frequency stays, because the governor's band ends here.
     frozen_until: RawInstant,
     start_open: bool,
@@ -191,13 +191,13 @@ impl Engine {
                 first_heard: None,
                 first_update: None,
                 last_change: None,
-                unrest: Unrest::NONE,
-                company: 0,
+                residuals: Residuals::NONE,
+                survivor_set: 0,
                 last_update: None,
                 held: false,
-                slew_limit: PANIC,
+                slew_limit: PANIC_THRESHOLD,
                 no_step_before: RawInstant::MIN,
-                gentle_until: RawInstant::MIN,
+                reduced_until: RawInstant::MIN,
                 frozen_until: RawInstant::MIN,
                 start_open: true,
                 restore: false,

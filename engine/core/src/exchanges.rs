@@ -21,7 +21,7 @@ const GRACE: Span = Span::from_secs(2);
 
 /// A stamp outside the engine's own readings by no more than this is bad luck of a busy machine, and only
 /// its sample is lost; beyond, the client role lies. Nanoseconds.
-const BAD_LUCK: i64 = 2_000_000;
+const STAMP_TOLERANCE: i64 = 2_000_000;
 
 /// A violation of the client role's protocol, after which the client role is no longer trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -271,7 +271,7 @@ impl Exchange {
         let late = t4.since(now.raw).nanos();
         let backwards = t1.since(t4).nanos();
         let worst = early.max(late).max(backwards);
-        if worst > BAD_LUCK {
+        if worst > STAMP_TOLERANCE {
             return Err(Violation::ImpossibleTimestamps);
         }
         if worst > 0 {

@@ -31,7 +31,7 @@ use paths::{Paths, Verdict};
 use rehearsal::Rehearsal;
 
 /// How many contradictions in a row are held back before they are believed.
-const PATIENCE: u8 = 2;
+const MAX_DOUBTS: u8 = 2;
 
 /// From so many measurements on the frequency is sure to what the filter says.
 const CONVINCED: u32 = 10;
@@ -255,7 +255,7 @@ impl Filter {
                         Some(suspects) => suspects.learn(measurement, scale),
                         None => self.suspects = Some(Suspects::new(bank, residual, measurement, scale)),
                     }
-                    if self.doubts <= PATIENCE {
+                    if self.doubts <= MAX_DOUBTS {
                         return Outcome::Doubtful;
                     }
                     if let Some(suspects) = self.suspects.take() {

@@ -20,10 +20,10 @@
 
 /// How far outside the agreed interval, in parts of its width, a source may stray that was inside before:
 /// who is on the edge must not go in and out.
-const LOYALTY: f64 = 0.05;
+const HYSTERESIS: f64 = 0.05;
 
 /// Least difference, in seconds, that keeps a degenerate interval a proper one.
-const HAIR: f64 = 1e-9;
+const MIN_WIDTH: f64 = 1e-9;
 
 /// The claim of one source: the true offset lies in [low, high]; seconds.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -66,8 +66,8 @@ impl Others {
     }
 
     /// While the missing may still come, they count as if they disagreed.
-    fn awaited(self, patient: bool) -> Self {
-        if patient { Self { divided: self.divided + self.missing, missing: 0 } } else { self }
+    fn awaited(self, awaits_unheard: bool) -> Self {
+        if awaits_unheard { Self { divided: self.divided + self.missing, missing: 0 } } else { self }
     }
 }
 
@@ -77,7 +77,7 @@ fn intersect(claims: &[Claim], others: Others) -> Option<Agreement> {
     for claim in claims {
         edges.push((claim.low, -1i32));
         edges.extend(claim.middle.map(|middle| (middle, 0)));
-        edges.push((claim.high.max(claim.low + HAIR), 1));
+        edges.push((claim.high.max(claim.low + MIN_WIDTH), 1));
     }
     edges.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
     for falsetickers in 0..claims.len() {
@@ -174,7 +174,7 @@ pub enum Impasse {
 /// One claim for each group, and the votes of groups that have none.
 fn poll_groups<'a>(
     voters: impl Iterator<Item = &'a Candidate>,
-    patient: bool,
+    awaits_unheard: bool,
 ) -> (alloc::vec::Vec<Claim>, Others) {
     let voters: alloc::vec::Vec<&Candidate> = voters.collect();
     let (mut claims, mut others) = (alloc::vec::Vec::new(), Others::NONE);
@@ -185,7 +185,7 @@ fn poll_groups<'a>(
         let members = voters.iter().filter(|other| other.group == voter.group);
         let group: alloc::vec::Vec<Claim> = members.clone().filter_map(|member| member.claim).collect();
         let missing = members.count() - group.len();
-        let within = Others { divided: 0, missing }.awaited(patient);
+        let within = Others { divided: 0, missing }.awaited(awaits_unheard);
         if group.is_empty() {
             others.missing += 1;
         } else if let ([claim], true) = (group.as_slice(), within.are_outvoted_by(1, 1)) {
@@ -205,11 +205,11 @@ fn poll_groups<'a>(
     (claims, others)
 }
 
-/// Selects. The standings are in the order of `candidates`, all that are configured. `patient`: it is so early
+/// Selects. The standings are in the order of `candidates`, all that are configured. `awaits_unheard`: it is so early
 /// that the missing may only be slow.
 pub(crate) fn select(
     candidates: &[Candidate],
-    patient: bool,
+    awaits_unheard: bool,
     minimum: usize,
     require: bool,
 ) -> (alloc::vec::Vec<Standing>, Result<Agreement, Impasse>) {
@@ -221,8 +221,9 @@ pub(crate) fn select(
     let eligible = |candidate: &Candidate| candidate.authenticated || !authenticated;
     let trusting = candidates.iter().any(|candidate| candidate.trust && eligible(candidate));
     let votes = |candidate: &Candidate| eligible(candidate) && (candidate.trust || !trusting);
-    let (voters, others) = poll_groups(candidates.iter().filter(|candidate| votes(candidate)), patient);
-    let Some(agreement) = intersect(&voters, others.awaited(patient)) else {
+    let (voters, others) =
+        poll_groups(candidates.iter().filter(|candidate| votes(candidate)), awaits_unheard);
+    let Some(agreement) = intersect(&voters, others.awaited(awaits_unheard)) else {
         let of_the_heard = Others { missing: 0, ..others };
         let lacks_votes =
             voters.is_empty() && others.divided == 0 || intersect(&voters, of_the_heard).is_some();
@@ -230,7 +231,7 @@ pub(crate) fn select(
     };
     for (standing, candidate) in standings.iter_mut().zip(candidates) {
         let Some(claim) = &candidate.claim else { continue };
-        let margin = if candidate.survived { LOYALTY * (agreement.high - agreement.low) } else { 0.0 };
+        let margin = if candidate.survived { HYSTERESIS * (agreement.high - agreement.low) } else { 0.0 };
         let agrees = match claim.middle {
             Some(middle) => agreement.holds(middle, margin),
             None => claim.low < agreement.high && claim.high > agreement.low,

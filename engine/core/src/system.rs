@@ -33,7 +33,7 @@ pub(crate) struct Line {
     systematic: f64,
     pub(crate) reference: Reference,
     /// Of the survivors together: another number, other survivors.
-    pub(crate) company: u64,
+    pub(crate) survivor_set: u64,
 }
 
 /// The survivor that stands for all of them towards others.
@@ -149,7 +149,7 @@ pub(crate) struct Voter<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Rules {
     /// Those that were never heard may only be slow.
-    pub(crate) patient: bool,
+    pub(crate) awaits_unheard: bool,
     /// So many must agree.
     pub(crate) minimum: usize,
     /// Some source is marked `require`.
@@ -189,7 +189,7 @@ pub(crate) fn find(voters: &[Voter<'_>], rules: Rules, now: Now) -> Finding {
             require: voter.require,
         })
         .collect();
-    let (standings, agreement) = select(&candidates, rules.patient, rules.minimum, rules.require);
+    let (standings, agreement) = select(&candidates, rules.awaits_unheard, rules.minimum, rules.require);
     let heard = heard.iter().filter_map(|voter| Some((*voter, voter.opinion?, voter.source?)));
     let mut heard: Vec<Heard<'_>> = heard
         .zip(&standings)
@@ -322,12 +322,12 @@ fn draw(survivors: &[&Heard<'_>], agreement: Agreement, now: Now) -> (Result<Lin
     };
     let systematic = libm::sqrt((combined.total - combined.variance).max(0.0));
     // Ids are never used twice, so that the sum of their mixed bits tells one set from another.
-    let company = survivors
+    let survivor_set = survivors
         .iter()
         .map(|survivor| u64::from(survivor.verdict.source.number()) + 1)
         .map(|number| number.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29))
         .fold(0u64, u64::wrapping_add);
-    (Ok(Line { estimate, guard, systematic, reference, company }), guard_violated)
+    (Ok(Line { estimate, guard, systematic, reference, survivor_set }), guard_violated)
 }
 
 fn reference(nearest: &Heard<'_>, survivors: &[&Heard<'_>]) -> Reference {

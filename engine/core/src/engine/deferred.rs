@@ -1,6 +1,6 @@
 //! The one step to a time whose certificates could not be judged (RFC 8915 section 8.5); see [`crate::nts`].
 
-use super::{Engine, PATIENCE};
+use super::{Engine, UNHEARD_TIMEOUT};
 use crate::independence::group;
 use crate::io::{Now, OrderKind, Output};
 use crate::notice::{ClockNotice, Notice};
@@ -79,10 +79,11 @@ impl Engine {
         let heard = self.entries.sources().any(|source| source.provisional && source.is_live());
         let since = since.or(heard.then_some(now.raw))?;
         self.deferred = Deferred::Possible(Some(since));
-        let (ready, patience_ends) = (self.basis.as_ref()?.orders.ready_at()?, since.after(PATIENCE));
+        let (ready, quorum_timeout_ends) =
+            (self.basis.as_ref()?.orders.ready_at()?, since.after(UNHEARD_TIMEOUT));
         // They are counted with each fact, and when those that say nothing are not waited for any more.
-        let again = Some(patience_ends.max(ready)).filter(|due| *due > now.raw);
-        if ready > now.raw || (patience_ends > now.raw && self.awaits_keys()) {
+        let again = Some(quorum_timeout_ends.max(ready)).filter(|due| *due > now.raw);
+        if ready > now.raw || (quorum_timeout_ends > now.raw && self.awaits_keys()) {
             return again;
         }
         let (witnesses, missing) = self.witnesses(now);

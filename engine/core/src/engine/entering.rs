@@ -2,7 +2,7 @@
 //! latter is not there yet: a reload still asks for a restart where sources have changed.
 
 use super::lookups::wanted;
-use super::{Engine, PATIENCE};
+use super::{Engine, UNHEARD_TIMEOUT};
 use crate::entries::{Authentication, Entry, EntryError, EntryId, Phase};
 use crate::io::{Now, SavedAssociation};
 use crate::names::Lookup;
@@ -106,7 +106,7 @@ impl Engine {
             self.begin_entry(id, &[], now);
             let follows = self.system.first_update.is_some();
             if let Some(entry) = self.entries.get_mut(id).filter(|_| follows) {
-                entry.awaited_until = Some(now.raw.after(PATIENCE));
+                entry.awaited_until = Some(now.raw.after(UNHEARD_TIMEOUT));
             }
         }
         let stood_back: Vec<EntryId> = self

@@ -7,7 +7,7 @@ use ipc::message::privileged::{ClockKind, RUN_STEP_SPACING, Refusal, Refused};
 use ipc::units::{Frequency, Span};
 
 /// After "budget" or "total" slews stay small for this long.
-const GENTLE_PAUSE: Span = Span::from_secs(3600);
+const REDUCED_RATE_PERIOD: Span = Span::from_secs(3600);
 
 impl Engine {
     pub(super) fn refused(&mut self, now: Now, kind: OrderKind, refused: &Refused) {
@@ -50,7 +50,7 @@ impl Engine {
                 self.system.dirty = true;
             }
             (_, Refusal::Budget | Refusal::Total) => {
-                self.system.gentle_until = now.raw.after(GENTLE_PAUSE);
+                self.system.reduced_until = now.raw.after(REDUCED_RATE_PERIOD);
             }
             (_, Refusal::Band) => {
                 // The band has narrowed since the welcome: the refusal says to what.
@@ -59,7 +59,7 @@ impl Engine {
                 let told = (centre, saturating(refused.limit));
                 let known = (&mut basis.welcome.band_centre, &mut basis.welcome.band);
                 if told == (*known.0, *known.1) {
-                    self.system.frozen_until = now.raw.after(GENTLE_PAUSE);
+                    self.system.frozen_until = now.raw.after(REDUCED_RATE_PERIOD);
                 } else {
                     (*known.0, *known.1) = told;
                     self.system.dirty = true;

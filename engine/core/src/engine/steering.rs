@@ -1,6 +1,6 @@
 //! From the survivors to orders.
 
-use super::{Basis, Engine, GATHERING, PATIENCE};
+use super::{Basis, Engine, FIRST_UPDATE_WAIT, UNHEARD_TIMEOUT};
 use crate::discipline::{MOST_FREQUENCY, Slew, slew};
 use crate::entries::Entry;
 use crate::io::{Now, OrderKind, Output};
@@ -18,7 +18,7 @@ use ipc::units::{Frequency, Offset, RawInstant, Span};
 const WORTH_A_STEP: f64 = 0.010;
 
 /// While slews must stay gentle, their fastest rate, s/s.
-const GENTLE: f64 = 10e-6;
+const REDUCED_RATE: f64 = 10e-6;
 
 /// After a cold start the estimate moves by far more than the clock would by itself: so long it is followed as
 /// fast as allowed, or the clock would lag behind what is known already.
@@ -33,7 +33,7 @@ const BAND_MARGIN: f64 = 0.1e-6;
 impl Engine {
     /// Configured sources that were never heard and may only be slow.
     pub(super) fn unheard(&self, now: RawInstant) -> usize {
-        if self.system.first_heard.is_some_and(|first| first.after(PATIENCE) <= now) {
+        if self.system.first_heard.is_some_and(|first| first.after(UNHEARD_TIMEOUT) <= now) {
             return 0;
         }
         let silent = self.entries.sources().filter(|source| !source.is_heard()).count();
@@ -42,13 +42,13 @@ impl Engine {
     }
 
     /// From when on the sources that have answered are enough for the first correction; none: it waits for an answer.
-    fn gathered(&self, now: RawInstant) -> Option<RawInstant> {
+    fn first_update_due(&self, now: RawInstant) -> Option<RawInstant> {
         let is_over = self.system.first_update.is_some()
             || (self.unheard(now) == 0 && self.entries.sources().all(|s| s.is_warm() || !s.is_heard()));
         if is_over {
             return Some(RawInstant::MIN);
         }
-        self.system.first_heard.map(|first| first.after(GATHERING))
+        self.system.first_heard.map(|first| first.after(FIRST_UPDATE_WAIT))
     }
 
     /// When a selection is to be made; none: nothing has changed, or an order is under way.
@@ -56,7 +56,7 @@ impl Engine {
         let basis = self.basis.as_ref().filter(|_| self.system.dirty)?;
         let allowed = basis.orders.ready_at()?;
         let ready = if self.steers() { allowed } else { RawInstant::MIN };
-        Some(self.gathered(now)?.max(ready).max(basis.at))
+        Some(self.first_update_due(now)?.max(ready).max(basis.at))
     }
 
     /// Selects where something changed, and orders what follows from it; says when it is to be looked at again.
@@ -65,7 +65,7 @@ impl Engine {
             // Those that never answered don't count any more: the same claims may be a majority now.
             self.system.dirty = true;
         }
-        let added = self.end_patience(now.raw);
+        let added = self.end_waiting(now.raw);
         if self.selection_due(now.raw).is_some_and(|due| due <= now.raw) {
             self.system.dirty = false;
             self.select(now);
@@ -81,7 +81,7 @@ impl Engine {
             .system
             .first_heard
             .filter(|_| lacks_votes && self.system.counted_unheard && !self.system.dirty)
-            .map(|first| first.after(PATIENCE));
+            .map(|first| first.after(UNHEARD_TIMEOUT));
         // An order that is under way is waited for without a timer.
         let is_open = self.steers() && self.basis.as_ref().is_none_or(|basis| basis.orders.is_open());
         let wakes = [self.selection_due(now.raw), votes, status, added];
@@ -93,7 +93,7 @@ impl Engine {
         let waited = core::mem::replace(&mut self.system.counted_unheard, unheard > 0) && unheard == 0;
         let minimum = usize::from(self.settings.minimum_sources.max(1));
         let rules = Rules {
-            patient: unheard > 0,
+            awaits_unheard: unheard > 0,
             minimum,
             require: self.entries.iter().any(|entry| entry.settings.require),
             require_nts: self.settings.require_nts,
@@ -172,7 +172,7 @@ impl Engine {
     }
 
     /// An entry that was added a while ago and still says nothing is missed from now on; says when the next one will be.
-    fn end_patience(&mut self, now: RawInstant) -> Option<RawInstant> {
+    fn end_waiting(&mut self, now: RawInstant) -> Option<RawInstant> {
         let mut next: Option<RawInstant> = None;
         for entry in self.entries.iter_mut() {
             if entry.awaited_until.take_if(|until| *until <= now).is_some() {
@@ -226,17 +226,18 @@ impl Engine {
         }
         self.system.held = false;
         let change = offset - basis.clock.slew_left(now.raw);
-        if kept && self.system.company == line.company {
+        if kept && self.system.survivor_set == line.survivor_set {
             let elapsed = self.system.last_change.map_or(0.0, |at| seconds_between(at, now.raw));
             let interval = crate::poll::span(line.reference.interval);
             let deviations = [now.raw, now.raw.after(interval)].map(|at| line.random_deviation(at));
             let variance = 0.5 * (deviations[0] * deviations[0] + deviations[1] * deviations[1]);
-            self.system.unrest.learn(change, variance, elapsed);
+            self.system.residuals.learn(change, variance, elapsed);
         }
         self.system.last_change = Some(now.raw);
         // Where a source has joined or left, the mean has moved by what the sources disagree in, which says
-        // nothing of the clock: that is slewed at the usual pace, as long as it is within what was claimed.
-        let joined = core::mem::replace(&mut self.system.company, line.company) != line.company;
+        // nothing of the clock: that is slewed at the usual wanted_time_constant, as long as it is within what was claimed.
+        let joined =
+            core::mem::replace(&mut self.system.survivor_set, line.survivor_set) != line.survivor_set;
         let is_news = !joined || change.abs() > DISAGREEMENT * line.deviation(now.raw);
         let (frequency, slew) = self.plan(now, offset, if is_news { change } else { 0.0 });
         let Some(basis) = &self.basis else { return };
@@ -268,10 +269,10 @@ impl Engine {
         };
         let frequency = to_scaled(wanted);
         let most = self.settings.max_slew_ppm.clamp(1.0, 500.0) * 1e-6;
-        let most = if now.raw < self.system.gentle_until { most.min(GENTLE) } else { most };
+        let most = if now.raw < self.system.reduced_until { most.min(REDUCED_RATE) } else { most };
         let finds = self.system.first_update.is_none_or(|first| first.after(FINDING) > now.raw);
-        let pace = self.system.unrest.pace(change, line.reference.interval);
-        (frequency, slew(offset, pace, wanted, most, finds))
+        let wanted_time_constant = self.system.residuals.time_constant(change, line.reference.interval);
+        (frequency, slew(offset, wanted_time_constant, wanted, most, finds))
     }
 
     /// A correction far below the noise would only cost a wake-up.

@@ -44,15 +44,15 @@ pub use setup::*;
 
 /// A small generator; quality beyond a test's needs isn't needed.
 #[derive(Clone)]
-pub struct Chance(u64);
+pub struct Random(u64);
 
-impl Chance {
+impl Random {
     pub fn new(seed: u64) -> Self {
-        let mut chance = Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x5851_f42d_4c95_7f2d);
+        let mut random = Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x5851_f42d_4c95_7f2d);
         for _ in 0..8 {
-            chance.uniform();
+            random.uniform();
         }
-        chance
+        random
     }
 
     /// In (0, 1).
@@ -101,7 +101,7 @@ pub struct World {
     pub engine: Recorder,
     pub servers: Vec<Server>,
     pub page: ClockPage,
-    pub chance: Chance,
+    pub random: Random,
     /// The client role lies: it claims that each packet left just before its reply came.
     pub late_t1: bool,
     /// The address that queries leave from.
@@ -238,8 +238,8 @@ impl World {
             self.plan(end, Happening::Fact(Input::Unanswered(Unanswered { id: query.id, reason, rejected })));
             return;
         }
-        let there = server.fixed + self.chance.exponential(server.forward.max(1e-12));
-        let back = server.fixed + self.chance.exponential(server.back.max(1e-12));
+        let there = server.fixed + self.random.exponential(server.forward.max(1e-12));
+        let back = server.fixed + self.random.exponential(server.back.max(1e-12));
         let arrived = left + (there * 1e9) as i64;
         let answered = arrived + 10_000;
         let returned = answered + (back * 1e9) as i64;
@@ -318,7 +318,7 @@ impl World {
                 self.errors.push((self.time, self.error()));
                 let raw = self.segment.1 + (self.time - self.segment.0) as f64 * (1.0 + self.frequency);
                 self.segment = (self.time, raw);
-                self.frequency += self.wander * self.chance.normal();
+                self.frequency += self.wander * self.random.normal();
             }
         }
     }

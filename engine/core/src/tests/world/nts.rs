@@ -98,7 +98,7 @@ pub fn share_keys(servers: &mut [Server]) {
 
 impl World {
     fn octets<const N: usize>(&mut self) -> [u8; N] {
-        core::array::from_fn(|_| (self.chance.uniform() * 256.0) as u8)
+        core::array::from_fn(|_| (self.random.uniform() * 256.0) as u8)
     }
 
     fn server_at(&self, exchange: &Exchange) -> Option<usize> {

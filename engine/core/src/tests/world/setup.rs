@@ -129,7 +129,7 @@ impl Setup {
             engine: Recorder::new(start, tape),
             servers: self.servers,
             page,
-            chance: Chance::new(self.seed),
+            random: Random::new(self.seed),
             late_t1: false,
             local: ipc::address::Address::NONE,
             frequency: self.frequency,
