@@ -9,7 +9,7 @@ use std::fmt;
 /// Exit code for every cause except an invalid configuration.
 pub const ENGINE: i32 = 81;
 
-/// Exit code for a configuration that isn't in order.
+/// Exit code for a configuration that is not in order.
 pub const CONFIGURATION: i32 = 78;
 
 /// Why this process ends. It never ends without a reason.

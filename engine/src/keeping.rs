@@ -28,7 +28,7 @@ pub struct News {
     pub keys: Option<CookieKeys>,
     /// For the log; a line, and whether something is wrong.
     pub line: Option<(String, bool)>,
-    /// Why the file couldn't be written.
+    /// Why the file could not be written.
     pub unwritten: Option<std::io::Error>,
 }
 
@@ -48,7 +48,7 @@ impl Keeping {
         self.cookies.as_ref().is_some_and(|cookies| cookies.is_due(now))
     }
 
-    /// The clock has become right: don't wait for the next look.
+    /// The clock has become right: do not wait for the next look.
     pub fn hurry(&mut self) {
         if let Some(cookies) = self.cookies.as_mut().filter(|cookies| !cookies.is_settled()) {
             cookies.hurry();

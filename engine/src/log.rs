@@ -25,7 +25,7 @@ use limiter::Limiter;
 pub struct Severity(u8);
 
 impl Severity {
-    /// Something ended, or doesn't work.
+    /// Something ended, or does not work.
     pub const ERROR: Self = Self(3);
     /// Something will not work, or looks like an attack.
     pub const WARNING: Self = Self(4);

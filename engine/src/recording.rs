@@ -1,4 +1,4 @@
-//! Where the engine's recording goes, and the way back: `replay`.
+//! The file of a recording, and its replay.
 
 use crate::documents;
 use crate::sentence::Sentence;
@@ -10,7 +10,7 @@ use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
 
-/// The file that privileged opened for `--record`; its end is known here, since no other process writes to it.
+/// The file that the launch opened for `--record`. Its length is known, since no other process writes to it.
 #[derive(Debug)]
 pub struct RecordingFile {
     file: File,
@@ -18,14 +18,14 @@ pub struct RecordingFile {
 }
 
 impl RecordingFile {
-    /// Takes the file, which is empty.
+    /// Takes an empty file.
     pub fn new(fd: OwnedFd) -> Self {
         Self { file: File::from(fd), written: 0 }
     }
 }
 
 impl Tape for RecordingFile {
-    /// Into the page cache: it is the state file that a restart needs, so nothing waits for the disk here.
+    /// Writes to the page cache and does not wait for the disk: a restart does not need the recording.
     fn write(&mut self, octets: &[u8]) -> bool {
         let done = self.file.write_all_at(octets, self.written).is_ok();
         self.written += octets.len() as u64;
@@ -63,7 +63,7 @@ fn read_and_replay(input: &mut dyn Read) -> Result<(String, i32), String> {
     input
         .take(MAX_OCTETS as u64 + 1)
         .read_to_end(&mut octets)
-        .map_err(|error| format!("the recording can't be read: {error}"))?;
+        .map_err(|error| format!("the recording cannot be read: {error}"))?;
     if octets.len() > MAX_OCTETS {
         return Err("longer than any recording".to_owned());
     }

@@ -88,7 +88,7 @@ pub(crate) fn slew(offset: f64, wanted: f64, frequency: f64, most: f64, finds: b
     let seconds = |constant: u8| libm::ldexp(1.0, 2 + i32::from(constant));
     let constant =
         (0..10).find(|c| seconds(*c) >= wanted && amount.abs() <= limit * seconds(*c)).unwrap_or(10);
-    // What doesn't fit is for the next correction.
+    // What does not fit is for the next correction.
     let fits = limit * seconds(constant);
     amount = amount.clamp(-fits, fits);
     Slew {
@@ -134,7 +134,7 @@ mod tests {
         // Followed with τ, the lag's variance is τ/2 of the squares a second.
         let lag = after(100e-6) / 2.0 * 100e-6 * 100e-6 / 256.0;
         assert!((lag / (100e-6 * 100e-6) / LAG - 1.0).abs() < 0.05, "{lag}");
-        // One that is far out of the ordinary isn't left for later.
+        // One that is far out of the ordinary is not left for later.
         let mut calm = Residuals::NONE;
         (0..40).for_each(|_| calm.learn(10e-6, 100e-6 * 100e-6, 256.0));
         assert!(calm.time_constant(10e-3, 256.0) < 4.0);

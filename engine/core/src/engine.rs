@@ -1,4 +1,4 @@
-//! The engine itself: facts in, effects out.
+//! The engine: facts in, effects out.
 
 mod answers;
 mod condition;
@@ -40,10 +40,10 @@ use ipc::process::Process;
 use ipc::units::{Frequency, RawInstant, Span, TimeConstant, WallTime};
 use outage::Outage;
 
-/// Effects that wait to be fetched; beyond, ordinary log lines are dropped (nothing else).
+/// Most effects that wait to be fetched. Beyond, ordinary log lines are dropped, but no other effect.
 const MOST_OUTPUTS: usize = 256;
 
-/// Most addresses of our own that are remembered.
+/// Most addresses of this host that are stored.
 const MOST_OWN: usize = 64;
 
 /// How long, after the first source was heard, sources that were never heard count against a majority.
@@ -52,10 +52,9 @@ const UNHEARD_TIMEOUT: Span = Span::from_secs(8);
 /// How long after the first usable reply the first correction waits for the other sources.
 const FIRST_UPDATE_WAIT: Span = Span::from_millis(900);
 
-/// The engine. Give it each fact as it is learnt ([`Engine::handle_input`]), together with the two clocks
-/// read right after the fact arrived; then fetch effects until there are none
-/// ([`Engine::poll_output`]); then wait for the next fact, but no longer than until
-/// [`Engine::poll_timeout`]. It reads no clock, no file and no socket, and the same inputs give the same
+/// The engine. Pass each fact to [`Engine::handle_input`], together with both clocks as read immediately after the fact
+/// arrived. Then fetch effects with [`Engine::poll_output`] until there are none. Then wait for the next fact, but not
+/// beyond [`Engine::poll_timeout`]. The engine reads no clock, no file and no socket, and the same inputs give the same
 /// outputs.
 ///
 /// The first input is [`Input::Welcome`]; facts before it are ignored. After an [`Output::Distrust`] the
@@ -89,7 +88,7 @@ pub struct Engine {
     system: System,
 }
 
-/// What the welcome brought, and what hangs on it.
+/// What the welcome brought, and what depends on it.
 #[derive(Clone, Debug, PartialEq)]
 struct Basis {
     welcome: Welcome,
@@ -103,37 +102,37 @@ struct Basis {
     asked: Frequency,
 }
 
-/// The state of the whole.
+/// The state of the system.
 #[derive(Clone, Debug, PartialEq)]
 struct System {
     line: Option<Line>,
     impasse: Option<Impasse>,
-    /// The log has one that isn't over.
+    /// An impasse was reported and has not ended.
     impasse_told: bool,
-    /// There is one that may be over in a moment.
+    /// An impasse was not reported, because it may end soon.
     impasse_untold: bool,
     /// The last selection counted votes that were never heard.
     counted_unheard: bool,
     leap: Warning,
-    /// A new sample or event asks for a selection.
+    /// A new sample or event requires a selection.
     dirty: bool,
     first_heard: Option<RawInstant>,
     first_update: Option<RawInstant>,
-    /// The last time that an offset was looked at, and what such looks have found.
+    /// The last time that an offset was compared with its prediction, and the residuals of these comparisons.
     last_change: Option<RawInstant>,
     residuals: Residuals,
-    /// Which survivors the last correction was made from.
+    /// The survivors of the last correction.
     survivor_set: u64,
     last_update: Option<RawInstant>,
-    /// Corrections are held by a refusal that only an administrator can lift.
+    /// Corrections are held because of a refusal that only an administrator can lift.
     held: bool,
-    /// A larger offset isn't slewed, seconds.
+    /// An offset above this is not slewed, in seconds.
     slew_limit: f64,
-    /// Until then no run-time step is asked for again.
+    /// Until then no run-time step is ordered again.
     no_step_before: RawInstant,
-    /// Until then slews stay gentle, because the governor's budget is used up.
+    /// Until then the rate of slews is reduced, because the governor's budget is used up.
     reduced_until: RawInstant,
-    /// Until then the base frequency stays, because the governor's band ends here.
+    /// Until then the base frequency stays at the edge of the governor's band.
     frozen_until: RawInstant,
     start_open: bool,
     restore: bool,
@@ -142,21 +141,21 @@ struct System {
     last_status: Option<RawInstant>,
     last_saved: Option<RawInstant>,
     last_served: Option<RawInstant>,
-    /// What the last publication was about.
+    /// What the last publication for the server contained.
     served_news: (Option<RawInstant>, bool),
     served: Option<(u8, u32, u32, u64)>,
     steps: u32,
     refusals: u32,
     last_refusal: Option<Refusal>,
-    /// The row that refused the last step that was asked for.
+    /// The row that refused the last step.
     step_refusal: Option<Refusal>,
     guard_alarm: bool,
-    /// There is nobody to follow.
+    /// No source can be followed.
     outage: Option<Outage>,
 }
 
 impl Engine {
-    /// An engine that has not begun: nothing happens before the welcome.
+    /// Creates an engine. It does nothing before the welcome.
     pub fn new(start: Start) -> Self {
         let mut settings = start.settings;
         let entries = Entries::new(core::mem::take(&mut settings.sources));
@@ -218,12 +217,12 @@ impl Engine {
         }
     }
 
-    /// Other chance from now on, as a record wants it with each input.
+    /// Replaces the seed of the random numbers, as a recording does before each call.
     pub(crate) fn reseed(&mut self, seed: [u8; 32]) {
         self.nonces = Nonces::from_seed(seed);
     }
 
-    /// Takes a fact. `now` was read right after the fact arrived.
+    /// Takes a fact. `now` was read immediately after the fact arrived.
     pub fn handle_input(&mut self, now: Now, input: Input) {
         if self.distrusted {
             return;
@@ -260,8 +259,8 @@ impl Engine {
         self.act(now);
     }
 
-    /// Does what is due. Any fact may have changed what that is: each part looks at it anew, and says when it is due
-    /// next, if nothing comes between.
+    /// Does what is due. Any fact may have changed what that is, so each part checks it again and returns when it is due
+    /// next, if no fact comes before.
     fn act(&mut self, now: Now) {
         for timer in Timer::ALL {
             let due = match timer {
@@ -294,8 +293,8 @@ impl Engine {
         self.system.line.as_ref().map(|line| line.describe_bounds(now))
     }
 
-    /// What is to be kept of the associations with NTS sources: at most one for each, and none whose keys a
-    /// wrong clock let pass.
+    /// The associations with NTS sources that are to be saved: at most one for each, and none whose certificate was accepted
+    /// by a wrong clock.
     pub fn associations(&self) -> Vec<SavedAssociation> {
         self.saved_associations()
     }
@@ -351,8 +350,8 @@ impl Engine {
         self.outputs.push_back(Output::Distrust(who, why));
     }
 
-    /// Puts out something to say. What changes the whole or the clock is never dropped, since one fact brings few of
-    /// them.
+    /// Emits an event for the log. Changes of the overall state and of the clock are never dropped, since one fact brings few
+    /// of them.
     fn tell(&mut self, notice: Notice) {
         if notice.weight() != Weight::Line || self.outputs.len() < MOST_OUTPUTS {
             self.outputs.push_back(Output::Log(notice));
@@ -369,20 +368,20 @@ impl Engine {
         self.basis.as_ref().is_some_and(|basis| basis.welcome.clock != ClockKind::None)
     }
 
-    /// True time, as far as it is known: somebody may have set the clock to another day.
+    /// The estimate of true time. Another program may have set the clock to another day.
     fn true_time(&self, now: Now) -> WallTime {
         let offset = self.system.line.as_ref().map_or(0.0, |line| line.offset(now));
         WallTime::saturating(now.wall.nanos().saturating_add((offset * 1e9) as i64))
     }
 
-    /// When the announced leap second comes: the kernel makes it at its own midnight, and what is known of
-    /// true time has to follow at once. A little late, so that the kernel has made it.
+    /// When the announced leap second occurs. The kernel inserts it at its own midnight, and the estimate of true time has to
+    /// follow immediately. Slightly late, so that the kernel has inserted it.
     fn leap_second(&self) -> Option<RawInstant> {
         let (end, line) = (self.system.leap.end()?, self.system.line.as_ref()?);
         Some(line.moment_of(end).after(Span::from_millis(20)))
     }
 
-    /// A leap second that was announced has come: true time itself moved.
+    /// Applies an announced leap second that has occurred: true time itself has moved.
     fn pass_leap_second(&mut self, now: Now) {
         let Some(moved) = self.system.leap.pass(self.true_time(now)) else { return };
         self.exchanges.cut_all();
@@ -402,7 +401,7 @@ impl Engine {
 
 #[cfg(test)]
 impl Engine {
-    /// For tests that compare engines: what was counted doesn't count.
+    /// For tests that compare engines: what was counted does not count.
     pub(crate) fn forget_counts(&mut self) {
         for source in self.entries.sources_mut() {
             source.counters.valid = 0;
@@ -410,7 +409,7 @@ impl Engine {
         }
     }
 
-    /// All filters go wrong at once, the guards don't.
+    /// All filters go wrong at once, the guards do not.
     pub(crate) fn corrupt_filters(&mut self, nanos: i64) {
         self.entries.sources_mut().for_each(|source| source.track.filter.shift(nanos));
         self.system.dirty = true;

@@ -1,8 +1,8 @@
-//! The configured sources: one entry for each `[[source]]`, with all that has become of it.
+//! The configured sources: one entry for each `[[source]]`, with its state.
 //!
 //! An entry holds what its sources have in common: settings, the look-up of its name, how replies are
-//! authenticated. Its sources are the addresses that are asked: one as a rule, several of a pool, none as long as the
-//! name or the keys aren't there.
+//! authenticated. Its sources are the addresses that are queried: one as a rule, several of a pool, none as long as the
+//! name or the keys are not known.
 
 use crate::independence::Identity;
 use crate::names::Lookup;
@@ -18,12 +18,12 @@ use ipc::units::RawInstant;
 /// Most entries: the configuration allows no more.
 pub(crate) const MOST_ENTRIES: usize = 32;
 
-/// Why an entry can't be added, changed or removed.
+/// Why an entry cannot be added, changed or removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EntryError {
-    /// There are as many as there may be.
+    /// There are as many entries as allowed.
     Full,
-    /// There is none of that id, or no more.
+    /// There is no entry of that id, or no longer.
     NoSuchEntry,
 }
 
@@ -127,7 +127,7 @@ impl Entry {
         }
     }
 
-    /// Whether it has a vote and no source yet: its name has no address, or its keys aren't there.
+    /// Whether it has a vote and no source yet: its name has no address, or its keys are not there.
     pub(crate) fn is_nameless(&self) -> bool {
         let awaits = matches!(self.settings.place, Place::Name(..)) || self.settings.nts.is_some();
         awaits && self.members.is_empty()

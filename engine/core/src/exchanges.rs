@@ -1,5 +1,5 @@
-//! Queries that are under way. The client role may say only what belongs to one of them, and each thing
-//! once: anything else ends the trust in it.
+//! Queries in progress. A message of the client role must belong to one of them, and may come only once. Any other message
+//! is a violation, after which the client role is no longer trusted.
 
 use crate::entries::SourceId;
 use crate::io::Now;
@@ -10,7 +10,7 @@ use ipc::address::Address;
 use ipc::message::client::{MAX_CANDIDATES, QueryId, Sent, Stamp};
 use ipc::units::{RawInstant, Span};
 
-/// Most queries under way at once (the client role's own limit).
+/// Most queries in progress at once (the limit of the client role).
 const MOST: usize = 60;
 
 /// Most ids of queries that were ended here and whose end may still be on its way.
@@ -19,8 +19,8 @@ const MOST_FORGOTTEN: usize = 256;
 /// How long after its deadline a query's end is waited for.
 const GRACE: Span = Span::from_secs(2);
 
-/// A stamp outside the engine's own readings by no more than this is bad luck of a busy machine, and only
-/// its sample is lost; beyond, the client role lies. Nanoseconds.
+/// A timestamp may be outside the engine's own readings by this much on a busy host; then only the sample is lost. Beyond
+/// that, the client role is malicious. Nanoseconds.
 const STAMP_TOLERANCE: i64 = 2_000_000;
 
 /// A violation of the client role's protocol, after which the client role is no longer trusted.
@@ -72,7 +72,7 @@ struct Protected {
     nak: bool,
 }
 
-/// How the four times of a reply stand to the engine's own readings.
+/// How the timestamps of a reply relate to the engine's own readings.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Readings {
     /// Inside; T2 and T3 are still to be filled in.
@@ -81,11 +81,11 @@ pub(crate) enum Readings {
     Useless,
 }
 
-/// All queries that are under way, and the last that were given up.
+/// All queries in progress, and the last that were cancelled.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Exchanges {
     open: Vec<Exchange>,
-    /// Given up here, but their end may still be on its way.
+    /// Cancelled, but their end may still arrive.
     forgotten: Vec<QueryId>,
     next: u64,
 }
@@ -137,7 +137,7 @@ impl Exchanges {
     /// given up before.
     ///
     /// # Errors
-    /// [`Violation`] for a query that isn't open, isn't protected, or had too many already.
+    /// [`Violation`] for a query that is not open, is not protected, or had too many already.
     pub(crate) fn candidate(&mut self, id: QueryId) -> Result<Option<(Exchange, Identifier)>, Violation> {
         let Some(exchange) = self.open.iter_mut().find(|exchange| exchange.id == id) else {
             let known = self.forgotten.contains(&id);
@@ -179,7 +179,7 @@ impl Exchanges {
     /// T1 is known.
     ///
     /// # Errors
-    /// [`Violation`] for a query that isn't open or has left before.
+    /// [`Violation`] for a query that is not open or has left before.
     pub(crate) fn sent(&mut self, sent: &Sent) -> Result<(), Violation> {
         match self.open.iter_mut().find(|exchange| exchange.id == sent.id) {
             Some(exchange) if exchange.t1.is_none() => {
@@ -195,7 +195,7 @@ impl Exchanges {
     /// Closes a query; none where it was given up before.
     ///
     /// # Errors
-    /// [`Violation`] for a query that isn't open.
+    /// [`Violation`] for a query that is not open.
     pub(crate) fn end(&mut self, id: QueryId) -> Result<Option<Exchange>, Violation> {
         if let Some(at) = self.open.iter().position(|exchange| exchange.id == id) {
             return Ok(Some(self.open.swap_remove(at)));
@@ -247,10 +247,10 @@ impl Exchange {
         self.protected.is_some_and(|protected| protected.nak)
     }
 
-    /// Whether the stamps of its reply lie within the engine's own readings.
+    /// Whether the timestamps of its reply are within the engine's own readings.
     ///
     /// # Errors
-    /// [`Violation`] where the client role lies.
+    /// [`Violation`] if they are impossible.
     pub(crate) fn readings(
         &self,
         source: Address,

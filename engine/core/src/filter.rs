@@ -2,7 +2,7 @@
 //!
 //! A bank of filters sees the same measurements; they differ in what they believe of the oscillator (how fast
 //! its frequency wanders) and of the network (what jitter is like). Their likelihoods weigh them, so that the
-//! data choose the model. A measurement isn't one offset with an error, but two bounds, one from each way
+//! data choose the model. A measurement is not one offset with an error, but two bounds, one from each way
 //! (`edge`): that is what beats a Kalman filter that knows the truth about oscillator and network, and why
 //! jitter of one way is no error (docs/estimator.md).
 //!
@@ -69,7 +69,7 @@ pub(crate) struct Estimate {
     pub(crate) covariance: f64,
     /// Typical wander of the frequency, s/s/√s.
     pub(crate) wander: f64,
-    /// The largest wander that isn't ruled out.
+    /// The largest wander that is not ruled out.
     pub(crate) most_wander: f64,
     /// Standard deviation of the frequency that was known beforehand, while there is little else; then 0.
     pub(crate) beforehand: f64,
@@ -89,7 +89,7 @@ impl Estimate {
             + self.wander_growth(ahead)
     }
 
-    /// Standard deviation of the mean frequency over `ahead` more seconds, for who wants to be sure.
+    /// Standard deviation of the mean frequency over `ahead` more seconds, as an upper estimate.
     pub(crate) fn frequency_deviation(&self, ahead: f64) -> f64 {
         let learnt =
             libm::sqrt(self.frequency_variance + self.most_wander * self.most_wander * ahead.max(0.0));
@@ -113,7 +113,7 @@ pub(crate) enum Outcome {
     Restarted,
 }
 
-/// The same measurements, seen by who believes that the frequency jumped a while ago.
+/// The same measurements, under the hypothesis that the frequency jumped a while ago.
 #[derive(Clone, Debug, PartialEq)]
 struct Rival {
     bank: Bank,

@@ -7,7 +7,7 @@
 use crate::measurement::Measurement;
 use ipc::units::RawInstant;
 
-/// RFC 5905's PHI: by how much the frequency of an oscillator may be off that nobody has measured.
+/// PHI of RFC 5905: the frequency tolerance of an oscillator that has not been measured.
 pub(crate) const TOLERANCE: f64 = 15e-6;
 
 /// By how much a measured frequency may be off beyond what the filter says: a jump since the last

@@ -56,7 +56,7 @@ fn network(ip: IpAddr) -> Option<[u8; 6]> {
     }
 }
 
-/// For each source the number of its group; whoever is kin to one of a group belongs to it. With `names`,
+/// For each source the number of its group; a source related to a member of a group belongs to the group. With `names`,
 /// one configured name is one operator.
 pub(crate) fn group(identities: &[Identity<'_>], names: bool) -> Vec<usize> {
     let mut groups: Vec<usize> = (0..identities.len()).collect();

@@ -23,13 +23,13 @@ pub(crate) struct LocalClock {
 impl LocalClock {
     pub(crate) fn new(kind: ClockKind, found: ClockReading) -> Self {
         let (prior, reading) = match kind {
-            // An adjtimex tick that somebody left behind is learnt, slowly.
+            // An adjtimex tick that another program set is learned, slowly.
             ClockKind::Kernel => (1e-8, 200e-9),
             ClockKind::Virtual => (500e-6, 20e-9),
             // Somebody else may be steering it.
             ClockKind::None => (500e-6, 200e-9),
         };
-        // A slew that was found in progress: nobody told how fast it goes.
+        // A slew that was found in progress: its rate is not known.
         Self { anchor: found, time_constant: 0, natural: (0.0, prior * prior), reading }
     }
 
@@ -67,7 +67,7 @@ impl LocalClock {
         let share = libm::ldexp(1.0, -2 - i32::from(self.time_constant));
         let unknown = self.anchor.slew_left.nanos().unsigned_abs() as f64 * 1e-9 * share;
         let deviation = (2.0 * self.reading + unknown) / elapsed;
-        // A step that somebody else made is no frequency.
+        // A step by another program is not a frequency.
         if seen.abs() > 1e-2 {
             return self.natural;
         }

@@ -2,13 +2,13 @@
 //!
 //! Asking again pays when the estimate would otherwise have lost what the last measurement gave. So an
 //! interval is right when the error that grows in it is about that of a single measurement; and a part of
-//! that growth, the oscillator's wander, can't be learnt away, so it is held lower still.
+//! that growth, the oscillator's wander, cannot be learnt away, so it is held lower still.
 
 use crate::filter::Estimate;
 use ipc::units::Span;
 
 /// Longer intervals than 2^8 s save little and let the error grow; they are for servers that ask for them
-/// and for sources that don't answer.
+/// and for sources that do not answer.
 const LONGEST_BY_CHOICE: i8 = 8;
 
 /// Error that may grow in an interval, in variances of a typical measurement; the part of it that is the

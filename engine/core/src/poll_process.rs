@@ -104,7 +104,7 @@ impl PollProcess {
         self.next = now.after(span(seconds));
     }
 
-    /// It can't be asked, because there is no cookie: after a moment where one may be on its way, else after an
+    /// It cannot be asked, because there is no cookie: after a moment where one may be on its way, else after an
     /// interval, and as if it had not answered.
     pub(crate) fn skip(&mut self, now: RawInstant, is_asking: bool) {
         if is_asking {

@@ -1,25 +1,25 @@
-//! Which sources tell the truth: the intersection of what they claim, and a majority that a denial of
-//! service can't shrink.
+//! Selection: the intersection of the correctness intervals (RFC 5905 section 11.2.1), with a majority rule that a denial
+//! of service does not weaken.
 //!
 //! **Who votes.** Each configured source has a vote, whether it answers or not. One that was ever usable since
 //! the engine started keeps it when it falls silent: its last estimate goes on voting, with an interval that
 //! widens as the local oscillator may have drifted. So honest sources that are knocked out still outvote the
 //! liars that remain, exactly as far as holdover can know; and where all but one source have died for good,
 //! the last one is still followed, because it stays inside what the dead ones allow. The vote of one that was
-//! *never* usable is missing: it agrees with nobody.
+//! *never* usable is missing: it agrees with none of the others.
 //!
 //! **What wins.** The interval of RFC 5905 section 11.2.1 that more than half of the votes share that were
-//! ever heard, and at least half of all: of n sources, liars that are fewer than half can never win, whoever
-//! else they silence. (More than half of all would gain nothing against them, and a host with two sources
+//! ever heard, and at least half of all: falsetickers that are fewer than half of all sources can never win, whichever
+//! others they silence. (More than half of all would gain nothing against them, and a host with two sources
 //! could not start without one of them.) For the first seconds it is more than half of all, because the
 //! missing may only be slow.
 //!
 //! Where any configured source is authenticated, only authenticated ones vote; where any of those is marked
-//! `trust`, only these. While they are silent nobody stands in for them: the clock runs on. Sources of one
+//! `trust`, only these. While they are silent, no others replace them: the clock runs on. Sources of one
 //! operator have one vote together ([`crate::independence`]): what the same rule finds among *them*.
 
 /// How far outside the agreed interval, in parts of its width, a source may stray that was inside before:
-/// who is on the edge must not go in and out.
+/// a source on the edge must not alternate.
 const HYSTERESIS: f64 = 0.05;
 
 /// Least difference, in seconds, that keeps a degenerate interval a proper one.
@@ -29,7 +29,7 @@ const MIN_WIDTH: f64 = 1e-9;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Claim {
     pub(crate) low: f64,
-    /// Centre; none for a source that is silent: its interval counts, its centre doesn't.
+    /// Centre; none for a source that is silent: its interval counts, its centre does not.
     pub(crate) middle: Option<f64>,
     pub(crate) high: f64,
 }
@@ -71,7 +71,7 @@ impl Others {
     }
 }
 
-/// The intersection algorithm, with votes that agree with nobody.
+/// The intersection algorithm, with votes that agree with no claim.
 fn intersect(claims: &[Claim], others: Others) -> Option<Agreement> {
     let mut edges = alloc::vec::Vec::with_capacity(claims.len() * 3);
     for claim in claims {
@@ -111,12 +111,12 @@ fn intersect(claims: &[Claim], others: Others) -> Option<Agreement> {
     None
 }
 
-/// What selection knows of a source.
+/// The input of the selection for a source.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Candidate {
     /// None: it was never usable since the start.
     pub(crate) claim: Option<Claim>,
-    /// It answers, its last reply was usable, and its filter isn't in doubt.
+    /// It answers, its last reply was usable, and its filter is not in doubt.
     pub(crate) live: bool,
     /// Its replies are authenticated.
     pub(crate) authenticated: bool,
@@ -131,28 +131,28 @@ pub(crate) struct Candidate {
     pub(crate) require: bool,
 }
 
-/// What selection says of a source.
+/// The result of the selection for a source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Standing {
     /// Its time is used.
     Survivor,
     /// It agrees with the majority, but a preferred source is used instead.
     Spare,
-    /// It agrees; but it isn't answering now.
+    /// It agrees; but it is not answering now.
     Silent,
-    /// It doesn't agree with the majority.
+    /// It does not agree with the majority.
     Falseticker,
     /// It agrees, but its clock runs at another rate than those of all others.
     Drifting,
-    /// It is new, and nobody knows it yet.
+    /// It is new.
     Probation,
-    /// It doesn't agree with the authenticated or the trusted sources.
+    /// It does not agree with the authenticated or the trusted sources.
     Outvoted,
     /// There is no majority to agree with.
     NoMajority,
 }
 
-/// Why the clock isn't moved.
+/// Why no source can be followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Impasse {
     /// No source has ever been usable.
@@ -165,9 +165,9 @@ pub enum Impasse {
     TooFew,
     /// No source marked `require` agrees.
     RequiredMissing,
-    /// Authentication is required, and nobody who agrees now is authenticated.
+    /// Authentication is required, and no authenticated source agrees now.
     Unauthenticated,
-    /// The majority stands, but nobody in it answers now.
+    /// There is a majority, but none of its members answers now.
     Silent,
 }
 

@@ -156,7 +156,7 @@ impl Source {
         self.asking.start_burst(now);
     }
 
-    /// It answers, but its time is not used, for a reason that isn't in the header.
+    /// It answers, but its time is not used, for a reason that is not in the header.
     pub(crate) fn refuse(&mut self, reason: RejectReason, header: &ReplyHeader, now: RawInstant) {
         self.counters.reject(reason);
         self.heard(Facts::of(header), now);

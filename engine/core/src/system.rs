@@ -29,10 +29,10 @@ const LEAST_STRAYING: f64 = 0.1e-6;
 pub(crate) struct Line {
     estimate: Estimate,
     guard: Guard,
-    /// Standard deviation of what more samples don't make better, seconds.
+    /// Standard deviation of what more samples do not make better, seconds.
     systematic: f64,
     pub(crate) reference: Reference,
-    /// Of the survivors together: another number, other survivors.
+    /// Identifies the set of survivors: another number means other survivors.
     pub(crate) survivor_set: u64,
 }
 
@@ -126,13 +126,13 @@ impl Line {
     }
 }
 
-/// One who may be asked in a selection: a source, or an entry of the configuration that has none yet.
+/// A participant of the selection: a source, or an entry of the configuration that has none yet.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Voter<'a> {
     /// None: an entry without a source.
     pub(crate) source: Option<SourceId>,
     pub(crate) identity: Identity<'a>,
-    /// None: it was never usable, or can't be believed yet.
+    /// None: it was never usable, or cannot be believed yet.
     pub(crate) opinion: Option<Opinion>,
     pub(crate) authenticated: bool,
     pub(crate) prefer: bool,
@@ -213,14 +213,14 @@ pub(crate) fn find(voters: &[Voter<'_>], rules: Rules, now: Now) -> Finding {
     Finding { verdicts: heard.iter().map(|heard| heard.verdict).collect(), line, guard_violated }
 }
 
-/// One who has an opinion, and what is said of it.
+/// A voter with an opinion, and the verdict on it.
 struct Heard<'v> {
     voter: &'v Voter<'v>,
     opinion: Opinion,
     verdict: Verdict,
 }
 
-/// All sources are measured with one oscillator, so all must find the same frequency in it. One that doesn't
+/// All sources are measured with one oscillator, so all must find the same frequency in it. One that does not
 /// drifts (or smears a leap second), and would pull the mean along for as long as its interval allows.
 fn find_drifting(heard: &mut [Heard<'_>]) {
     let survivors: Vec<usize> =
@@ -291,7 +291,7 @@ fn draw(survivors: &[&Heard<'_>], agreement: Agreement, now: Now) -> (Result<Lin
         hard = Some(both);
     }
     // What the majority claims starts from estimates: it is not hard, and counts only where nothing else does.
-    // Hard bounds that exclude each other are no bounds either: somebody among the survivors lies.
+    // Hard bounds that exclude each other bound nothing: one of the survivors is false.
     let guard = hard.filter(|_| !guard_violated).unwrap_or(agreed);
     let (low, high) = guard.offsets(wall);
     // No filter may leave the guard, however sure it is.

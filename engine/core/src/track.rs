@@ -1,7 +1,7 @@
 //! What is known of the time by one source's word, and what the others say of it.
 //!
-//! All samples come in by one door ([`Track::take`]), and a track doesn't know how they were made: whether somebody
-//! answers, how often he is asked and whether his answers are authenticated is decided before.
+//! All samples pass through [`Track::take`], and a track does not know their origin: whether a server
+//! answers, how often it is queried and whether its answers are authenticated is decided before.
 
 use crate::filter::{Estimate, Filter, Outcome};
 use crate::guard::{Guard, TOLERANCE};
@@ -24,7 +24,7 @@ pub(crate) struct Track {
     pub(crate) facts: Option<Facts>,
     /// When the last sample came.
     last: Option<RawInstant>,
-    /// The last sample can't be true if the ones before were.
+    /// The last sample contradicts the earlier ones.
     pub(crate) contradicts: bool,
     pub(crate) standing: Option<Standing>,
     /// Selections in a row in which its frequency was beside that of the others.

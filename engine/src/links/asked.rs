@@ -43,7 +43,7 @@ impl Unended {
         Ok(())
     }
 
-    /// Looks whether all end in time. The first look that finds one that doesn't is no proof: the clock may
+    /// Looks whether all end in time. The first look that finds one that does not is no proof: the clock may
     /// have jumped with the whole machine, so it has as long once more.
     pub fn check(&mut self, now: RawInstant) -> Result<(), Violation> {
         let late = |since: RawInstant| now.since(since).nanos() > ENDLESS.nanos();

@@ -1,4 +1,4 @@
-//! What becomes of a reply.
+//! Replies: how they are judged, and what the source learns from them.
 
 use super::Engine;
 use crate::exchanges::{Exchange, Readings, Violation};
@@ -34,7 +34,7 @@ impl Engine {
         self.learn_from(now, &exchange, readings, &reply.header);
     }
 
-    /// Learns from a reply that is the one to this query, as far as anybody can tell.
+    /// Learns from the reply to a query.
     pub(super) fn learn_from(
         &mut self,
         now: Now,

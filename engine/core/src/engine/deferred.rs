@@ -15,7 +15,7 @@ use ipc::units::{Offset, RawInstant, WallTime};
 const A_DAY: f64 = 86_400.0;
 
 impl Engine {
-    /// No time before this is believed by anybody.
+    /// The earliest plausible time.
     pub(super) fn floor(&self) -> WallTime {
         let Some(basis) = &self.basis else { return WallTime::MIN };
         // A last good time in the far future is none.
@@ -28,7 +28,7 @@ impl Engine {
         self.steers() && self.system.first_update.is_none() && self.system.start_open
     }
 
-    /// Whether the clock can't tell if the certificates are still valid. Those that are good at any plausible time
+    /// Whether the clock cannot tell if the certificates are still valid. Those that are good at any plausible time
     /// need no clock.
     pub(super) fn is_unjudged(&self, exchanged: &Exchanged, now: Now) -> bool {
         let Some(basis) = &self.basis else { return true };
@@ -57,7 +57,7 @@ impl Engine {
         matches!(self.deferred, Deferred::Possible(Some(_))) && self.is_clock_unproven()
     }
 
-    /// Whether a failure is one that the clock, just set by such sources, can't explain.
+    /// Whether a failure cannot be explained by the clock, which was just set by such sources.
     pub(super) fn is_alarming(&self, trouble: KeyExchangeFailure) -> bool {
         self.deferred == Deferred::Done && trouble.is_of_time()
     }

@@ -1,4 +1,4 @@
-//! Keys become sources: when they are exchanged, and what an exchange leads to.
+//! Key exchanges: when keys are exchanged, and what follows from the outcome.
 
 use super::Engine;
 use crate::entries::{Entry, EntryId, SourceId};
@@ -15,11 +15,11 @@ use ipc::address::Address;
 use ipc::message::exchange::{Cookie, ExchangeFailed, ExchangeId, Exchanged};
 use ipc::units::RawInstant;
 
-/// Most look-ups and key exchanges under way at once (the exchange role's own limit).
+/// Most look-ups and key exchanges in progress at once (the limit of the exchange role).
 pub(super) const MOST_OPEN: usize = 8;
 
 impl Engine {
-    /// Look-ups and key exchanges that are under way.
+    /// How many look-ups and key exchanges are in progress.
     pub(super) fn open_children(&self) -> usize {
         let lookups = self.entries.iter().filter_map(|entry| entry.lookup.as_ref());
         let exchanges = self.entries.associations().filter(|a| a.schedule.open().is_some());
@@ -27,7 +27,7 @@ impl Engine {
         open + exchanges.count() + self.abandoned.count()
     }
 
-    /// Begins the key exchanges that are due; says when the next one is.
+    /// Begins the key exchanges that are due, and returns when the next one is due.
     pub(super) fn exchange_keys(&mut self, now: Now) -> Option<RawInstant> {
         if self.offline {
             return None;
@@ -49,11 +49,11 @@ impl Engine {
                 next = next.into_iter().chain([due]).min();
             }
         }
-        // The end of one that is under way makes room.
+        // The end of one in progress makes room.
         next.filter(|_| open < MOST_OPEN)
     }
 
-    /// The entry whose key exchange that is.
+    /// The entry to which a key exchange belongs.
     fn exchanging(&mut self, id: ExchangeId) -> Option<&mut Entry> {
         let is_it = |entry: &&mut Entry| {
             entry.association().is_some_and(|association| association.schedule.open() == Some(id))
@@ -62,7 +62,7 @@ impl Engine {
     }
 
     pub(super) fn cookie(&mut self, cookie: &Cookie) {
-        // One whose entry is gone is of use to nobody.
+        // Cookies of a removed entry are discarded.
         if let Some(association) = self.exchanging(cookie.id).and_then(Entry::association_mut) {
             association.take_cookie(cookie);
         }
@@ -89,12 +89,12 @@ impl Engine {
         }
     }
 
-    /// The address of an answer that is queried: the one that is in use, unless it is silent; else the first
-    /// that no other NTS source has; else the first.
+    /// Chooses the address to query from an outcome: the one in use, unless it does not answer; otherwise the first that no
+    /// other NTS source has; otherwise the first.
     fn choose(&self, entry: &Entry, exchanged: &Exchanged) -> Option<Address> {
         let written = match &entry.settings.place {
             Place::Address(address) => Some(address.ip()),
-            // By its definition that name leads nowhere else (RFC 6761 section 6.3).
+            // That name always denotes loopback (RFC 6761 section 6.3).
             Place::Name(name, _) if is_localhost(name.as_str()) => Some(IpAddr::from([127, 0, 0, 1])),
             Place::Name(..) => None,
         };
@@ -119,7 +119,7 @@ impl Engine {
         offered.iter().find(is_free).or(offered.first()).copied()
     }
 
-    /// New keys for a source: it stays the same where its address does.
+    /// New keys for a source. If its address is the same, the source is kept.
     fn give_source(&mut self, id: EntryId, address: Address, provisional: bool, was: bool, now: RawInstant) {
         let source = self.entries.get_mut(id).and_then(|entry| entry.members.first_mut());
         match source {
@@ -142,13 +142,13 @@ impl Engine {
         }
     }
 
-    /// Takes a source out.
+    /// Removes a source.
     pub(super) fn drop_source(&mut self, source: SourceId) {
         self.entries.remove_source(source);
         self.abandon(source);
     }
 
-    /// Gives up the queries of a source that are under way.
+    /// Cancels the queries of a source that are in progress.
     pub(super) fn abandon(&mut self, source: SourceId) {
         for id in self.exchanges.abandon(source) {
             self.outputs.push_back(Output::Cancel(id));
@@ -175,7 +175,7 @@ impl Engine {
         }
     }
 
-    /// The file of keys is to be written, before whatever is decided next.
+    /// Orders that the file of keys is written, before any later effect.
     pub(super) fn save_associations(&mut self) {
         order_save(&mut self.outputs);
     }
@@ -188,7 +188,7 @@ impl Engine {
         self.entries.iter().filter_map(kept).collect()
     }
 
-    /// Earlier failures to exchange keys say nothing about what comes now.
+    /// Ends the back-off after failed key exchanges.
     pub(super) fn hurry_keys(&mut self, now: RawInstant) {
         self.entries.associations_mut().for_each(|association| association.schedule.hurry(now));
     }

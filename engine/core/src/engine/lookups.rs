@@ -55,7 +55,7 @@ impl Engine {
         lookups.for_each(|lookup| lookup.retry(now));
     }
 
-    /// The entry whose look-up that is.
+    /// The entry to which a look-up belongs.
     fn looking_up(&mut self, id: ExchangeId) -> Option<&mut Entry> {
         self.entries
             .iter_mut()
@@ -107,7 +107,7 @@ impl Engine {
             self.entries.remove_source(gone);
             self.tell_of_entry(id, EntryNotice::Replaced(before, address.socket_address()));
         }
-        // Whoever poisons a name after the start gets no vote by that alone.
+        // An address that a name server gave after the start has no vote at first.
         let newcomer = self.system.first_update.is_some();
         if let Some(newest) = self.entries.add_source(id, address, now) {
             newest.newcomer = newcomer;

@@ -1,7 +1,8 @@
-//! What is said while there is nobody to follow: no source that answers, or no majority of them.
+//! Events while no source can be followed: none answers, or no majority agrees.
 //!
-//! A host whose firewall drops every reply looks like one that is starting. So it is said after a minute what was asked,
-//! what came of it and what to look at, and again ever more seldom, for as long as it lasts; and once when it is over.
+//! A host whose firewall drops every reply looks like one that is starting. Therefore an event after a minute reports what
+//! was queried and with which result. It is repeated at increasing intervals for as long as the outage lasts, and the end
+//! of the outage is reported once.
 
 use super::Engine;
 use crate::io::Now;
@@ -9,20 +10,20 @@ use crate::notice::{EntryCounts, NoSelection, Notice, SourceNotice, SystemNotice
 use crate::select::Impasse;
 use ipc::units::{RawInstant, Span};
 
-/// When it is said, counted from when it began; after the last of these, once a day.
+/// When an outage is reported, counted from its beginning; after the last of these, once a day.
 const MOMENTS: [Span; 4] =
     [Span::from_secs(60), Span::from_secs(600), Span::from_secs(3_600), Span::from_secs(6 * 3_600)];
 
 const DAY: Span = Span::from_secs(86_400);
 
-/// Nobody to follow.
+/// A period in which no source can be followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Outage {
     kind: Kind,
     since: RawInstant,
-    /// How many of the moments are over.
+    /// How many of the moments have passed.
     passed: u32,
-    /// Whether anything was said of it.
+    /// Whether it was reported.
     told: bool,
 }
 
@@ -30,7 +31,7 @@ pub(super) struct Outage {
 enum Kind {
     /// No source was ever heard.
     Silence,
-    /// They were heard, and now there is no majority, or nobody of it answers.
+    /// Sources were heard, but now there is no majority, or none of its members answers.
     Impasse,
 }
 
@@ -48,7 +49,7 @@ impl Outage {
 }
 
 impl Engine {
-    /// Whether there is nobody to follow, and since when it is so.
+    /// The kind of outage; none: a source is followed.
     fn kind_of_outage(&self) -> Option<Kind> {
         if self.offline || self.entries.is_empty() || self.basis.is_none() {
             return None;
@@ -61,7 +62,7 @@ impl Engine {
         }
     }
 
-    /// Says so where it is time to; says when that is next.
+    /// Reports an outage if it is due, and returns when the next report is due.
     pub(super) fn report_outage(&mut self, now: Now) -> Option<RawInstant> {
         let kind = self.kind_of_outage();
         let before = self.system.outage.filter(|outage| Some(outage.kind) == kind);
@@ -69,7 +70,7 @@ impl Engine {
             self.tell_end(over, now);
         }
         self.system.outage = before.or_else(|| {
-            // An impasse is told when it begins, by whoever finds it.
+            // The beginning of an impasse is reported by the selection that finds it.
             kind.map(|kind| Outage {
                 kind,
                 since: now.raw,
@@ -107,12 +108,12 @@ impl Engine {
         }
     }
 
-    /// Why there is nobody to follow.
+    /// Why no source can be followed.
     pub(super) fn no_selection(&self, impasse: Impasse) -> NoSelection {
         NoSelection { impasse, minimum: self.settings.minimum_sources, of: self.entries.len() }
     }
 
-    /// What has become of the sources of the configuration.
+    /// The configured sources, counted by what has become of them.
     pub(super) fn entry_counts(&self) -> EntryCounts {
         let mut all = EntryCounts { of: self.entries.len(), ..EntryCounts::default() };
         for entry in self.entries.iter() {

@@ -42,7 +42,7 @@ impl Engine {
                             let deadline = now.raw.after(patience(settings.max_delay));
                             let protected = identifier.is_some();
                             if protected {
-                                // The cookie must be gone from the file before anybody can see it.
+                                // The cookie must be removed from the file before it is sent.
                                 order_save(&mut self.outputs);
                             }
                             let id = self.exchanges.begin(

@@ -1,8 +1,8 @@
-//! What becomes of a packet that may be the reply to a protected query.
+//! Packets that may be the reply to a protected query.
 //!
-//! Whoever passed it on is not believed in anything but the times of leaving and arrival, and in these only
-//! within the engine's own readings. The first packet with a right tag is the reply; until then others are
-//! passed over, and nothing that isn't authenticated has any effect but a count.
+//! The client role, which passed the packet on, is trusted only for the times of departure and arrival, and for these only
+//! within the engine's own readings. The first packet with a valid tag is the reply. Packets before it are ignored, and an
+//! unauthenticated packet has no effect except that it is counted.
 
 use super::Engine;
 use crate::entries::{Authentication, SourceId};
@@ -70,7 +70,7 @@ impl Engine {
         }
     }
 
-    /// A protected query ended without a reply that counts. An NTS NAK is believed only now.
+    /// A protected query ended without a valid reply. Only now is an NTS NAK acted upon.
     pub(super) fn protected_silence(&mut self, id: SourceId, nak: bool, now: Now) {
         let Some((settings, Authentication::Nts(association), source)) = self.entries.source_mut(id) else {
             return;

@@ -1,4 +1,4 @@
-//! What becomes of an order that the governor refused, and what an administrator is told.
+//! Orders that the governor refused: what follows, and what is reported.
 
 use super::Engine;
 use crate::io::{Now, OrderKind};
@@ -29,7 +29,7 @@ impl Engine {
             (OrderKind::Status, _) => {
                 self.system.status_wanted = matches!(code, Refusal::Rate | Refusal::Stale);
             }
-            // The event that explains it is on its way, or the next selection decides anew.
+            // The clock event that explains it will arrive, or the next selection decides anew.
             (_, Refusal::StaleEpoch | Refusal::Stale | Refusal::Rate) => {
                 self.deferred_step_crossed(now);
                 self.system.dirty = true;
@@ -44,7 +44,7 @@ impl Engine {
                     Refusal::Floor | Refusal::Latest | Refusal::StartBack | Refusal::StartForward
                 );
                 if absolute && let Some(line) = &self.system.line {
-                    // What may not be stepped must not be crept to either.
+                    // An offset that may not be stepped must not be slewed in small parts either.
                     self.system.slew_limit = self.system.slew_limit.min(line.offset(now).abs() / 2.0);
                 }
                 self.system.dirty = true;
@@ -74,7 +74,7 @@ impl Engine {
         }
     }
 
-    /// What becomes of the clock after a step was refused, where the next line doesn't say it.
+    /// What follows a refused step, unless the next event reports it.
     fn what_follows(&self, code: Refusal, now: Now) -> AfterRefusal {
         if matches!(code, Refusal::Rate | Refusal::Stale | Refusal::StaleEpoch | Refusal::NoClock) {
             return AfterRefusal::Nothing;
@@ -91,7 +91,7 @@ impl Engine {
         }
     }
 
-    /// That the clock may neither be stepped nor slewed by `offset` seconds.
+    /// The clock may be neither stepped nor slewed by `offset` seconds.
     pub(super) fn hold(&self, offset: f64) -> Hold {
         Hold { offset, refusal: self.system.step_refusal }
     }

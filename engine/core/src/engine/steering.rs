@@ -1,4 +1,4 @@
-//! From the survivors to orders.
+//! From the selection to orders: a step, a slew, or neither.
 
 use super::{Basis, Engine, FIRST_UPDATE_WAIT, UNHEARD_TIMEOUT};
 use crate::discipline::{MOST_FREQUENCY, Slew, slew};
@@ -31,7 +31,7 @@ const DISAGREEMENT: f64 = 3.0;
 const BAND_MARGIN: f64 = 0.1e-6;
 
 impl Engine {
-    /// Configured sources that were never heard and may only be slow.
+    /// How many configured sources were never heard, but may still answer.
     pub(super) fn unheard(&self, now: RawInstant) -> usize {
         if self.system.first_heard.is_some_and(|first| first.after(UNHEARD_TIMEOUT) <= now) {
             return 0;
@@ -41,7 +41,7 @@ impl Engine {
         silent + nameless
     }
 
-    /// From when on the sources that have answered are enough for the first correction; none: it waits for an answer.
+    /// When the first correction may be made with the sources that have answered; none: it waits for an answer.
     fn first_update_due(&self, now: RawInstant) -> Option<RawInstant> {
         let is_over = self.system.first_update.is_some()
             || (self.unheard(now) == 0 && self.entries.sources().all(|s| s.is_warm() || !s.is_heard()));
@@ -51,7 +51,7 @@ impl Engine {
         self.system.first_heard.map(|first| first.after(FIRST_UPDATE_WAIT))
     }
 
-    /// When a selection is to be made; none: nothing has changed, or an order is under way.
+    /// When a selection is due; none: nothing has changed, or an order is unanswered.
     fn selection_due(&self, now: RawInstant) -> Option<RawInstant> {
         let basis = self.basis.as_ref().filter(|_| self.system.dirty)?;
         let allowed = basis.orders.ready_at()?;
@@ -59,10 +59,10 @@ impl Engine {
         Some(self.first_update_due(now)?.max(ready).max(basis.at))
     }
 
-    /// Selects where something changed, and orders what follows from it; says when it is to be looked at again.
+    /// Selects if something has changed, orders a correction, and returns when to call it again.
     pub(super) fn steer(&mut self, now: Now) -> Option<RawInstant> {
         if self.system.counted_unheard && self.unheard(now.raw) == 0 {
-            // Those that never answered don't count any more: the same claims may be a majority now.
+            // Sources that never answered no longer count: the same claims may now be a majority.
             self.system.dirty = true;
         }
         let added = self.end_waiting(now.raw);
@@ -74,7 +74,7 @@ impl Engine {
             }
         }
         let status = self.send_status(now);
-        // A majority may be there once the silent no longer count.
+        // There may be a majority once silent sources no longer count.
         let lacks_votes = self.system.first_update.is_none()
             && matches!(self.system.impasse, Some(Impasse::NoMajority | Impasse::NoQuorum));
         let votes = self
@@ -82,7 +82,7 @@ impl Engine {
             .first_heard
             .filter(|_| lacks_votes && self.system.counted_unheard && !self.system.dirty)
             .map(|first| first.after(UNHEARD_TIMEOUT));
-        // An order that is under way is waited for without a timer.
+        // No timer is needed while an order is unanswered.
         let is_open = self.steers() && self.basis.as_ref().is_none_or(|basis| basis.orders.is_open());
         let wakes = [self.selection_due(now.raw), votes, status, added];
         wakes.into_iter().flatten().filter(|_| !is_open).min()
@@ -127,7 +127,7 @@ impl Engine {
                 }
             }
             Err(impasse) if before != Some(impasse) || waited || self.system.impasse_untold => {
-                // While sources may only be slow there is nothing to say yet.
+                // While sources may still answer, there is nothing to report.
                 let is_awaited = unheard > 0 || self.entries.iter().any(|e| e.awaited_until.is_some());
                 let is_early = is_awaited && matches!(impasse, Impasse::NoMajority | Impasse::NoQuorum);
                 self.system.impasse_untold = is_early;
@@ -140,7 +140,7 @@ impl Engine {
         }
     }
 
-    /// All that have a vote, or miss theirs.
+    /// All sources with a vote, and the entries whose vote is missing.
     fn voters<'a>(&'a self, now: Now) -> Vec<Voter<'a>> {
         let voter = |entry: &'a Entry, source: Option<&'a Source>| Voter {
             source: source.map(|source| source.id),
@@ -162,7 +162,7 @@ impl Engine {
             .map(|(entry, source)| (entry, Some(source)))
             .chain(nameless)
             .map(|(entry, source)| (entry, voter(entry, source)))
-            // Who says whether others have a vote at all is never left out, however new.
+            // Sources that decide whether others have a vote are never left out, however new.
             .filter(|(entry, voter)| {
                 let rules = voter.authenticated || voter.trust;
                 voter.opinion.is_some() || rules || entry.awaited_until.is_none()
@@ -171,7 +171,7 @@ impl Engine {
             .collect()
     }
 
-    /// An entry that was added a while ago and still says nothing is missed from now on; says when the next one will be.
+    /// The missing vote of an entry that was added some time ago counts from now on. Returns when the next one will.
     fn end_waiting(&mut self, now: RawInstant) -> Option<RawInstant> {
         let mut next: Option<RawInstant> = None;
         for entry in self.entries.iter_mut() {
@@ -183,7 +183,7 @@ impl Engine {
         next
     }
 
-    /// Orders a step or a slew, as the line demands.
+    /// Orders a step or a slew for the offset of the line.
     fn correct(&mut self, now: Now) {
         let restoring = self.system.restore || self.system.resume;
         if self.system.impasse.is_some() && !restoring {
@@ -289,7 +289,7 @@ impl Engine {
         if let Some(basis) = &mut self.basis {
             basis.orders.send(kind, now.raw);
             self.outputs.push_back(output);
-            // Until it is answered there is nothing to steer.
+            // Nothing is steered until it is answered.
             self.timers.set(Timer::Steering, None);
         }
     }
@@ -310,7 +310,7 @@ impl Engine {
             self.system.step_refusal = None;
             // What is left after that one is found by sources that were not in doubt.
             self.system.start_open &= deferred;
-            // Stamps of the kernel's clock that were taken before it can't be turned into RAW any more.
+            // Stamps of the kernel's clock that were taken before it cannot be turned into RAW any more.
             self.exchanges.cut_all();
             let moved = applied.after.wall.minus(applied.before.wall).nanos() as f64 * 1e-9;
             self.tell(Notice::Clock(ClockNotice::Stepped(moved)));

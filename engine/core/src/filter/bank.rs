@@ -1,7 +1,7 @@
 //! The bank: one filter for each pair of beliefs (of the oscillator, of the network), weighed by likelihood.
 //!
 //! Each has four states: offset, frequency, and the shortest possible time of each way. A measurement is two
-//! bounds ([`super::edge`]): the way there can't be shorter than its shortest, nor the way back. That uses
+//! bounds ([`super::edge`]): the way there cannot be shorter than its shortest, nor the way back. That uses
 //! all that there is in a sample: a packet that was held up in one direction still says something in the
 //! other, jitter of one way is no error, and the fastest packets count most.
 
@@ -21,7 +21,7 @@ enum Law {
     Alike,
     /// Each way has its own jitter.
     Apart,
-    /// Both alike, and the shortest time isn't sharp.
+    /// Both alike, and the shortest time is not sharp.
     Soft,
 }
 
@@ -38,7 +38,7 @@ const SIZE: usize = WANDERS.len() * LAWS.len();
 /// No belief is ever given up for good.
 const LEAST_WEIGHT: f64 = 1e-6;
 
-/// A belief below this weight is ruled out, for who wants to be sure.
+/// A hypothesis below this weight is ruled out in upper estimates.
 const LIKELY: f64 = 1e-3;
 
 /// How soft the edge is under [`Law::Soft`], in scales.
@@ -54,7 +54,7 @@ const GUESS_WORTH: f64 = 1.5;
 /// Of fewer samples than this, the jitter is what the round trips say.
 const TRUSTED: f64 = 10.0;
 
-/// A rest longer than this many scales counts as this many: a tail isn't jitter.
+/// A rest longer than this many scales counts as this many: a tail is not jitter.
 const LONGEST_REST: f64 = 4.0;
 
 /// How well an edge can be known at best, in scales by number of samples.
@@ -99,7 +99,7 @@ pub(super) struct Bank {
     /// Half of the round trip that it began with, seconds: the shortest times are counted from here.
     half: f64,
     learnt: f64,
-    /// What the jitter of each way is, as a share of their mean, where they are apart and it isn't learnt yet.
+    /// What the jitter of each way is, as a share of their mean, where they are apart and it is not learnt yet.
     leaning: [f64; 2],
     beliefs: Box<[Belief; SIZE]>,
 }
@@ -233,7 +233,7 @@ impl Belief {
             let rest = rest.clamp(-LONGEST_REST * *scale, LONGEST_REST * *scale);
             *scale += (rest - *scale) / memory;
         }
-        // What round trips say needs no estimate of the offset, so it can't run away together with it.
+        // What round trips say needs no estimate of the offset, so it cannot run away together with it.
         let [least, most] = if self.law == Law::Apart { [0.01, 2.2] } else { [0.5, 2.0] };
         for (scale, share) in self.scales.iter_mut().zip(self.law.shares(leaning)) {
             *scale =
@@ -392,7 +392,7 @@ impl Bank {
         }
     }
 
-    /// A belief that nobody shares has gone its own way; it comes back to what the others know, so that it
+    /// A filter that no other agrees with has diverged; it is reset to what the others know, so that it
     /// is ready when the data turn towards it.
     fn revive(&mut self) {
         let (state, covariance) = self.moments(0.0);

@@ -53,7 +53,7 @@ impl Delays {
         self.changed
     }
 
-    /// Mean excess of one way, from the median of both, which heavy tails don't move (1.678 is the median
+    /// Mean excess of one way, from the median of both, which heavy tails do not move (1.678 is the median
     /// of a sum of two exponentials of mean 1). A single delay tells nothing: a fortieth of it then.
     pub(super) fn scale(&self) -> f64 {
         let minimum = self.minimum().unwrap_or(0.0);

@@ -1,12 +1,12 @@
 //! Whether a measurement still fits the paths of before: a route changes, a server is stepped.
 //!
 //! A packet can be late, never early. So *early* is news: if the round trip is shorter than was possible, a
-//! path became shorter; if it isn't, the offset has moved. *Late* is news only when nobody is in time any
+//! path became shorter; if it is not, the offset has moved. *Late* matters only when no reply is in time any
 //! more, in one direction, for a while.
 
 use super::bank::Fit;
 
-/// In standard deviations: earlier than this can't be.
+/// In standard deviations: earlier than this cannot be.
 const GATE: f64 = 4.5;
 
 /// This many late ones in a row mean a longer path.
@@ -22,7 +22,7 @@ pub(super) enum Verdict {
     Fits,
     /// This way (0: there, 1: back) is longer by so many seconds (or shorter, where negative).
     Rerouted(usize, f64),
-    /// The offset isn't what it was.
+    /// The offset is not what it was.
     Contradicts,
 }
 

@@ -3,7 +3,7 @@
 //! What a single measurement says of jitter is a guess, and a bank that began with a wrong one, or with a packet
 //! that was late in one direction, takes dozens of measurements to get over it. So the first ones are kept, and
 //! with each new one a bank begins again: around the fastest of them, with the jitter that all of them show.
-//! Which way it comes from isn't known at all then. Neither, the one and the other are supposed, and the
+//! Which way it comes from is not known at all then. Neither, the one and the other are supposed, and the
 //! likeliest bank is kept.
 
 use super::bank::Bank;
@@ -13,7 +13,7 @@ use alloc::vec::Vec;
 /// So many measurements are seen again; after that a wrong beginning is forgotten by itself.
 const LENGTH: usize = 16;
 
-/// The jitter of each way as a share of their mean, while it can't be learnt yet.
+/// The jitter of each way as a share of their mean, while it cannot be learnt yet.
 const LEANINGS: [[f64; 2]; 3] = [[1.0, 1.0], [1.8, 0.2], [0.2, 1.8]];
 
 /// How much likelier it is beforehand that both ways are alike, a logarithm: of eight packets, chance makes one way look

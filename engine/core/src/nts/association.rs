@@ -1,4 +1,4 @@
-//! All that is remembered of one NTS source: keys, cookies, and how the exchanges of keys went.
+//! The association with one NTS source: keys, cookies, and the results of key exchanges.
 //!
 //! It comes to keys by a key exchange or from the file of keys, and keeps them while the next exchange is under
 //! way; a new set of keys replaces the old one with all its cookies.
@@ -21,10 +21,10 @@ use ipc::units::{RawInstant, WallTime};
 use protocol::nts::client::ReplyError;
 use report::AssociationState;
 
-/// With so few cookies left keys are exchanged anew, so that none is ever used twice.
+/// With this many cookies left, keys are exchanged again, so that no cookie is used twice.
 const FEW: usize = 1;
 
-/// So many wrong tags in a row are no accident.
+/// This many consecutive wrong tags indicate an attack.
 const ATTACK: u32 = 8;
 
 /// Whether certificates that are not valid by our clock will do for the exchange that is begun next.
@@ -32,7 +32,7 @@ const ATTACK: u32 = 8;
 pub(crate) enum Deferral {
     /// Never.
     Strict,
-    /// Where they are valid at some instant that isn't before this program's floor.
+    /// Where they are valid at some instant that is not before this program's floor.
     Allowed,
 }
 
@@ -79,7 +79,7 @@ impl Association {
         }
     }
 
-    /// From the file of keys; none where it is another source's, or can't be in order.
+    /// From the file of keys; none where it is another source's, or cannot be in order.
     pub(crate) fn restore(saved: &SavedAssociation, settings: &SourceSettings, now: Now) -> Option<Self> {
         let nts = settings.nts?;
         let fits = saved.server == settings.place
@@ -181,7 +181,7 @@ impl Association {
         self.last.replace(Err(trouble)) != Some(Err(trouble))
     }
 
-    /// The clock may be wrong, so the exchange is begun again with a certificate whose time can't be judged. How the
+    /// The clock may be wrong, so the exchange is begun again with a certificate whose time cannot be judged. How the
     /// exchange ended is known only when that one has: a failure that is the same then is still news.
     pub(crate) fn defer(&mut self, now: RawInstant) {
         self.incoming = Vec::new();
@@ -208,7 +208,7 @@ impl Association {
         self.session.as_ref().is_some_and(|session| session.provisional)
     }
 
-    /// A request with the oldest cookie, which nobody gets to see a second time. None where there is no
+    /// A request with the oldest cookie, which is never sent a second time. None where there is no
     /// cookie or no key.
     pub(crate) fn request(&mut self, transmit: u64, nonces: &mut Nonces) -> Option<(Packet, Identifier)> {
         let session = self.session.as_ref()?;
@@ -260,7 +260,7 @@ impl Association {
     }
 
     /// A query left from this address; true where it is another one than before: cookies that were got under
-    /// the old one would show somebody who listens that it is the same host.
+    /// the old one would show an eavesdropper that it is the same host.
     pub(crate) fn leave_from(&mut self, local: IpAddr) -> bool {
         if local.is_unspecified() {
             return false;

@@ -5,10 +5,10 @@
 //!   schedule      when the next key exchange may begin: back-off, and what ends it
 //!   jar           cookies, each used once
 //!   session       the keys: a request sealed, a reply verified
-//!   association   all three for one `[[source]]`, and what people are told of it
+//!   association   all three for one `[[source]]`, and its state
 //!   quorum        sources whose certificates could not be judged because the clock is wrong: when they are
 //!                 believed together, once
-//!   failure       why there are no keys, in sentences
+//!   failure       why there are no keys
 //! ```
 //!
 //! What happens with them is in `engine/key_exchanges`, `engine/protected` and `engine/deferred`.

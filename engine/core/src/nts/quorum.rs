@@ -1,4 +1,4 @@
-//! Certificates that can't be judged, because the clock that would judge them is wrong.
+//! Certificates that cannot be judged, because the clock that would judge them is wrong.
 //!
 //! A host that starts in 1970 finds no certificate valid. Then, and only then, keys may be exchanged with a
 //! certificate that is valid at *some* instant from the floor on; such keys are provisional, and the source has no

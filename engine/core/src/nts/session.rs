@@ -34,7 +34,7 @@ pub(crate) struct Session {
     validity: Option<Validity>,
     /// A reply told a time at which the certificates are valid.
     timed: bool,
-    /// The clock can't tell whether the certificates are still valid.
+    /// The clock cannot tell whether the certificates are still valid.
     pub(crate) provisional: bool,
     pub(crate) redirected: bool,
     pub(crate) restored: bool,

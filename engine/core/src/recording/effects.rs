@@ -1,4 +1,4 @@
-//! One output as octets, to be compared. Of a protected query only what doesn't depend on keys counts: its
+//! The encoding of one output, for comparison. Of a protected query, only what does not depend on keys is compared: its
 //! header and its length.
 
 use super::octets::Writer;

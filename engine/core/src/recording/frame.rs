@@ -1,8 +1,8 @@
-//! The frames of which a recording consists, each with a checksum, so that damage is told from difference.
+//! The frames of which a recording consists, each with a checksum, so that damage is distinguished from a difference.
 //!
 //! ```text
-//!   record  = "chimerec", format (2 octets), build (length, text), frame …
-//!   frame   = kind (1), length (4), octets, the first four octets of the SHA-256 of all before
+//!   recording = "chimerec", format (2 octets), build (length, text), frame …
+//!   frame     = kind (1), length (4), octets, the first four octets of the SHA-256 of all before
 //! ```
 
 use super::octets::{Malformed, Reader, Writer};
@@ -11,7 +11,7 @@ use hmac_sha256::Hash;
 
 const MAGIC: &[u8; 8] = b"chimerec";
 
-/// Of the frames' content; another one can't be read.
+/// The format of the frames' content. No other format can be read.
 const FORMAT: u16 = 2;
 
 /// No frame is longer: a start with 32 sources and their cookies.
@@ -19,14 +19,14 @@ const LONGEST: usize = 1 << 20;
 
 const CHECK: usize = 4;
 
-/// What a frame holds.
+/// The content of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// How the engine was made; the first one.
+    /// How the engine was created; the first frame.
     Start,
-    /// An input, written before it was handled.
+    /// A call, written before it was carried out.
     Fact,
-    /// What came of the input before it.
+    /// The effects of the call before it.
     Outcome,
     /// The last one.
     End,
@@ -63,7 +63,7 @@ pub(super) fn put(out: &mut Writer, kind: Kind, octets: &[u8]) {
     out.octets(check.get(..CHECK).unwrap_or_default());
 }
 
-/// Why octets aren't a recording of ours.
+/// Why octets are not a recording of this format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum HeadError {
     Magic,

@@ -1,4 +1,4 @@
-//! How the engine was made, as octets, and back.
+//! The encoding of how an engine was created.
 
 use super::octets::{Malformed, Reader, Writer};
 use super::redaction::Redaction;
@@ -15,7 +15,7 @@ use ipc::units::{Frequency, Span, WallTime};
 /// Most entries of a list: the configuration allows 32.
 const MOST: usize = 255;
 
-/// Writes a start, its secrets redacted.
+/// Writes a start, with its secrets redacted.
 pub(super) fn write(out: &mut Writer, start: &Start, redaction: &mut Redaction) {
     let Start { settings, saved, associations, seed, precision } = start;
     write_settings(out, settings);

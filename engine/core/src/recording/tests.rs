@@ -1,4 +1,4 @@
-//! What is recorded is replayed; what was changed is found; what is secret isn't there.
+//! What is recorded is replayed; what was changed is found; what is secret is not there.
 
 use super::frame::{Frames, Kind, Next};
 use super::octets::{Reader, Writer};

@@ -132,7 +132,7 @@ fn a025_while_the_authenticated_and_the_trusted_are_silent_nobody_stands_in_for_
             assert_eq!(agreement, Err(Impasse::NoQuorum));
             assert!(standings.iter().all(|standing| *standing != Standing::Survivor));
         }
-        // One of two is half of them; the plain ones don't count for or against it.
+        // One of two is half of them; the plain ones do not count for or against it.
         let present = Candidate { claim: Some(claim((0.0, 0.01))), live: true, ..absent };
         let (standings, agreement) = choose(&[plain, plain, plain, absent, present], false, 1, false);
         assert!(agreement.is_ok());
@@ -173,7 +173,7 @@ fn a024_no_number_of_plain_sources_outvotes_an_authenticated_one() {
         assert_eq!(standings[..3], [Standing::Outvoted; 3]);
         assert_eq!(standings[3..], [Standing::Survivor; 2], "who agrees may refine");
     }
-    // Two authenticated ones that disagree: the plain ones don't decide between them.
+    // Two authenticated ones that disagree: the plain ones do not decide between them.
     let all =
         [authenticated, Candidate { claim: Some(claim((1.0, 0.01))), ..authenticated }, candidate(1.0, 0.01)];
     assert_eq!(choose(&all, false, 1, false).1, Err(Impasse::NoMajority));

@@ -110,7 +110,7 @@ fn the_base_frequency_stays_inside_the_governors_band() {
     world.run(3600.0);
     assert!(world.adjusts.iter().all(|adjust| adjust.frequency.scaled().abs() < 20 * Frequency::PER_PPM));
     assert!(world.adjusts.iter().any(|adjust| adjust.frequency.scaled() < -19 * Frequency::PER_PPM));
-    // What the band doesn't allow is slewed away again and again.
+    // What the band does not allow is slewed away again and again.
     assert!(world.worst(600.0) < 0.02, "{}", world.worst(600.0));
 }
 
@@ -212,7 +212,7 @@ fn a_foreign_step_is_undone() {
     assert!(world.error().abs() < 1e-3, "{}", world.error());
     world.run(600.0);
     assert!(world.error().abs() < 50e-6, "{}", world.error());
-    // One of a millisecond isn't worth a step.
+    // One of a millisecond is not worth a step.
     world.meddle(-0.001);
     world.run(600.0);
     assert_eq!(world.steps.len(), steps + 1);

@@ -359,7 +359,7 @@ fn one_that_moves_is_followed_and_a_dead_address_is_left_for_another() {
     assert_eq!(world.status().sources[0].address, Some("192.0.2.2:123".parse().unwrap()));
 }
 
-/// That they can't come is the rule of their link; nothing hangs on it here.
+/// That they cannot come is the rule of their link; nothing hangs on it here.
 #[test]
 fn records_of_no_open_key_exchange_change_nothing() {
     let mut servers = nts_lan(1);

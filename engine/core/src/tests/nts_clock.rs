@@ -1,4 +1,4 @@
-//! Certificates and a clock that can't judge them (RFC 8915 section 8.5).
+//! Certificates and a clock that cannot judge them (RFC 8915 section 8.5).
 
 use super::nts::failures;
 use super::world::*;
@@ -249,7 +249,7 @@ fn a_step_that_the_governor_refuses_is_not_asked_for_again() {
 fn certificates_that_stay_bad_after_the_step_raise_an_alarm() {
     let mut world = in_1970(nts_lan(2));
     while world.steps.is_empty() {
-        // So finely that the engine doesn't know of the step yet.
+        // So finely that the engine does not know of the step yet.
         world.run(1e-5);
     }
     for server in &mut world.servers {

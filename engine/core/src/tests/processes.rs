@@ -151,7 +151,7 @@ fn a102_a_lie_inside_the_window_gains_no_more_than_an_attacker_on_the_path() {
     assert!(after_the_attack(|world| world.late_t1 = true, 1500.0) < 0.003);
 }
 
-/// That it can't come is the rule of its link; nothing hangs on it here.
+/// That it cannot come is the rule of its link; nothing hangs on it here.
 #[test]
 fn an_answer_to_a_look_up_that_is_not_open_changes_nothing() {
     let mut setup = Setup::of(lan(1));

@@ -37,7 +37,7 @@ fn a024_three_plain_liars_do_not_outvote_one_authenticated_source() {
     }
     assert_eq!(state(&world, 3), "selected");
     assert!(world.status().sources[3].authenticated);
-    // It falls silent: the plain ones don't take over.
+    // It falls silent: the plain ones do not take over.
     world.servers[3].up = false;
     world.run(4.0 * 3600.0);
     assert_eq!(world.status().system.state().name(), "holdover");

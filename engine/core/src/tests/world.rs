@@ -42,7 +42,7 @@ mod setup;
 pub use nts::*;
 pub use setup::*;
 
-/// A small generator; quality beyond a test's needs isn't needed.
+/// A small generator; quality beyond a test's needs is not needed.
 #[derive(Clone)]
 pub struct Random(u64);
 

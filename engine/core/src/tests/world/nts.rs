@@ -33,7 +33,7 @@ pub struct Nts {
     pub addresses: Vec<Address>,
     /// Keys after the legacy rule are given first.
     pub legacy: bool,
-    /// The server can't open any cookie.
+    /// The server cannot open any cookie.
     pub forgot: bool,
     pub tamper: Option<Tamper>,
 }
