@@ -3,16 +3,16 @@
 //!
 //! **Who votes.** Each configured source has a vote, whether it answers or not. One that was ever usable since
 //! the engine started keeps it when it falls silent: its last estimate goes on voting, with an interval that
-//! widens as the local oscillator may have drifted. So honest sources that are knocked out still outvote the
-//! liars that remain, exactly as far as holdover can know; and where all but one source have died for good,
-//! the last one is still followed, because it stays inside what the dead ones allow. The vote of one that was
+//! widens as the local oscillator may have drifted. So truechimers that an attacker silences still outvote the
+//! remaining falsetickers, as far as holdover allows. If all but one source have failed for good, the last one is still
+//! followed, because it remains inside the intervals of the failed ones. The vote of one that was
 //! *never* usable is missing: it agrees with none of the others.
 //!
 //! **What wins.** The interval of RFC 5905 section 11.2.1 that more than half of the votes share that were
 //! ever heard, and at least half of all: falsetickers that are fewer than half of all sources can never win, whichever
 //! others they silence. (More than half of all would gain nothing against them, and a host with two sources
 //! could not start without one of them.) For the first seconds it is more than half of all, because the
-//! missing may only be slow.
+//! missing ones may still answer.
 //!
 //! Where any configured source is authenticated, only authenticated ones vote; where any of those is marked
 //! `trust`, only these. While they are silent, no others replace them: the clock runs on. Sources of one
@@ -34,7 +34,7 @@ pub(crate) struct Claim {
     pub(crate) high: f64,
 }
 
-/// What the majority agrees on.
+/// The interval on which the majority agrees.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Agreement {
     pub(crate) low: f64,
@@ -50,7 +50,7 @@ impl Agreement {
 /// Votes that no claim stands for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Others {
-    /// Groups that were heard and are divided in themselves.
+    /// Groups that were heard and whose members contradict each other.
     divided: usize,
     /// Sources, or groups, that were never usable.
     missing: usize,
@@ -59,13 +59,13 @@ struct Others {
 impl Others {
     const NONE: Self = Self { divided: 0, missing: 0 };
 
-    /// Whether so many of `claims` are enough.
+    /// Whether this many of `claims` are enough.
     fn are_outvoted_by(&self, agreeing: usize, claims: usize) -> bool {
         let heard = claims + self.divided;
         2 * agreeing > heard && 2 * agreeing >= heard + self.missing
     }
 
-    /// While the missing may still come, they count as if they disagreed.
+    /// While missing votes may still come, they count as if they disagreed.
     fn awaited(self, awaits_unheard: bool) -> Self {
         if awaits_unheard { Self { divided: self.divided + self.missing, missing: 0 } } else { self }
     }

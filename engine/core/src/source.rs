@@ -1,5 +1,4 @@
-//! One source: an address that is asked (its poll process), what comes of it (its track), and what is known of it
-//! beside the time.
+//! One source: an address that is queried (the poll process), its estimate of the time (the track), and its other state.
 
 use crate::entries::SourceId;
 use crate::filter::Outcome;
@@ -18,10 +17,10 @@ use ipc::units::RawInstant;
 use protocol::kiss::KissCode;
 use report::RejectReason;
 
-/// Valid replies until a newcomer has a vote.
+/// Valid replies until a new source has a vote.
 const PROBATION: u64 = 8;
 
-/// What was counted.
+/// Counters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Counters {
     pub(crate) sent: u64,
@@ -35,12 +34,12 @@ impl Counters {
         *place = place.saturating_add(u64::from(count));
     }
 
-    /// One reply was thrown away here.
+    /// One reply was discarded or not used.
     pub(crate) fn reject(&mut self, reason: RejectReason) {
         self.add(reason, 1);
     }
 
-    /// What the client role threw away.
+    /// Adds the replies that the client role discarded.
     pub(crate) fn add_rejected(&mut self, rejected: &Rejected) {
         for (reason, count) in [
             (RejectReason::Malformed, rejected.malformed),
@@ -55,12 +54,12 @@ impl Counters {
     }
 }
 
-/// What a reply changed.
+/// The effect of a reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
-    /// Nothing but a count.
+    /// It was discarded, and counted.
     Silent(RejectReason),
-    /// The source is there, but its time is not used.
+    /// The source is reachable, but its time is not used.
     Unusable(RejectReason),
     /// A kiss-o'-death.
     Kiss(KissCode),
@@ -68,7 +67,7 @@ pub(crate) enum Answer {
     Sample(Outcome),
 }
 
-/// One address that is asked.
+/// One address that is queried.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Source {
     pub(crate) id: SourceId,
@@ -86,7 +85,7 @@ pub(crate) struct Source {
     pub(crate) authenticated: bool,
     /// Its keys were exchanged with a certificate that could not be judged: it has no vote.
     pub(crate) provisional: bool,
-    /// It came after the start, from a name server: it has no vote until it has been measured a while.
+    /// Its address came from a name server after the start: it has no vote until it has been measured for some time.
     pub(crate) newcomer: bool,
 }
 
@@ -107,7 +106,7 @@ impl Source {
         }
     }
 
-    /// Who is asked.
+    /// The address that is queried.
     pub(crate) fn address(&self) -> Address {
         self.asking.address
     }
@@ -132,24 +131,24 @@ impl Source {
         self.track.filter.samples() >= if self.asking.burst { u32::from(BURST) } else { 1 }
     }
 
-    /// What it claims now; none where it was never usable.
+    /// Its claim now; none: it was never usable.
     pub(crate) fn opinion(&self, now: Now) -> Option<Opinion> {
         self.track.opinion(now, self.is_live())
     }
 
-    /// Takes what a selection said of it; none: it was not among those that were selected from.
+    /// Takes the verdict of a selection; none: it did not take part.
     pub(crate) fn stand(&mut self, verdict: Option<&crate::system::Verdict>) {
         let otherwise = self.is_on_probation().then_some(Standing::Probation);
         self.track.stand(verdict, otherwise);
     }
 
-    /// A query leaves now; the next one is planned.
+    /// A query is sent now; the next one is scheduled.
     pub(crate) fn transmit(&mut self, now: RawInstant, nonces: &mut Nonces) {
         self.counters.sent = self.counters.sent.saturating_add(1);
         self.asking.transmit(now, nonces);
     }
 
-    /// Everything that depends on the counter having run on is forgotten (the machine slept).
+    /// Drops everything that depends on a counter that did not stand still (the host was suspended).
     pub(crate) fn forget_time(&mut self, now: RawInstant) {
         self.track.forget_time();
         self.asking.settle(now);
@@ -163,8 +162,7 @@ impl Source {
         self.trouble = Some(reason);
     }
 
-    /// Judges a reply and learns from it. `prior`: what is known of the frequency beforehand, with its
-    /// standard deviation.
+    /// Tests a reply and learns from it. `prior`: the prior frequency and its standard deviation.
     pub(crate) fn answer(
         &mut self,
         header: &ReplyHeader,

@@ -11,14 +11,14 @@ use ipc::message::exchange::Exchanged;
 use ipc::message::privileged::{Step, StepReason};
 use ipc::units::{Offset, RawInstant, WallTime};
 
-/// A clock that is less wrong than this can judge certificates. Seconds.
+/// A clock with a smaller error than this can judge certificates. Seconds.
 const A_DAY: f64 = 86_400.0;
 
 impl Engine {
     /// The earliest plausible time.
     pub(super) fn floor(&self) -> WallTime {
         let Some(basis) = &self.basis else { return WallTime::MIN };
-        // A last good time in the far future is none.
+        // A last good time in the far future is ignored.
         let good = self.saved.map_or(WallTime::MIN, |saved| saved.at);
         if good < basis.welcome.latest { basis.welcome.floor.max(good) } else { basis.welcome.floor }
     }
@@ -62,7 +62,7 @@ impl Engine {
         self.deferred == Deferred::Done && trouble.is_of_time()
     }
 
-    /// Counts what sources with unjudged certificates say, and orders the step; says when they are counted again.
+    /// Counts the times of sources with provisional keys, and orders the step. Returns when to count again.
     pub(super) fn weigh_deferred(&mut self, now: Now) -> Option<RawInstant> {
         let any = self
             .entries
@@ -81,7 +81,7 @@ impl Engine {
         self.deferred = Deferred::Possible(Some(since));
         let (ready, quorum_timeout_ends) =
             (self.basis.as_ref()?.orders.ready_at()?, since.after(UNHEARD_TIMEOUT));
-        // They are counted with each fact, and when those that say nothing are not waited for any more.
+        // They are counted with each fact, and when silent sources are no longer awaited.
         let again = Some(quorum_timeout_ends.max(ready)).filter(|due| *due > now.raw);
         if ready > now.raw || (quorum_timeout_ends > now.raw && self.awaits_keys()) {
             return again;
@@ -117,7 +117,7 @@ impl Engine {
         })
     }
 
-    /// What each NTS source says, and how many say nothing.
+    /// The times of the NTS sources, and how many sources have none.
     fn witnesses(&self, now: Now) -> (Vec<Witness>, usize) {
         let nts = self.entries.members().filter(|(_, source)| source.authenticated && source.is_live());
         let heard: Vec<_> =
@@ -136,7 +136,7 @@ impl Engine {
         (witnesses, missing)
     }
 
-    /// The step was made: nothing that led to it is believed any more. False where the step was another one.
+    /// The step was made: all provisional keys end. False: it was another step.
     pub(super) fn deferred_step_made(&mut self, now: Now) -> bool {
         if self.deferred != Deferred::Ordered {
             return false;
@@ -146,7 +146,7 @@ impl Engine {
         true
     }
 
-    /// The order came too late for reasons that say nothing against it: it is thought about anew.
+    /// The order was too late for a reason that does not matter: it is decided again.
     pub(super) fn deferred_step_crossed(&mut self, now: Now) {
         if self.deferred == Deferred::Ordered {
             self.deferred = Deferred::Possible(Some(now.raw));
@@ -174,7 +174,7 @@ impl Engine {
         }
         gone.into_iter().for_each(|source| self.drop_source(source));
         if dropped {
-            // Keys are asked for again at once.
+            // Keys are exchanged again immediately.
             self.timers.advance(Timer::KeyExchange, now.raw);
         }
     }

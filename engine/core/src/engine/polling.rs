@@ -1,4 +1,4 @@
-//! Asking the sources.
+//! Queries: which sources are queried, and when.
 
 use super::Engine;
 use super::key_exchanges::order_save;
@@ -11,14 +11,14 @@ use ipc::packet::Packet;
 use ipc::units::{RawInstant, Span};
 use protocol::request;
 
-/// A reply later than this after its query is of no use, whatever the configured delay.
+/// A reply that comes later than this after its query is not used, whatever the configured delay.
 const LONGEST_WAIT: Span = Span::from_secs(5);
 
-/// Where too many queries are under way, the next try.
+/// The next attempt, if too many queries are in progress.
 const CROWDED: Span = Span::from_millis(100);
 
 impl Engine {
-    /// Sends the queries that are due; says when the next one is.
+    /// Sends the queries that are due, and returns when the next one is due.
     pub(super) fn poll_sources(&mut self, now: Now) -> Option<RawInstant> {
         let entries = &self.entries;
         for id in self.exchanges.expire(now.raw, |source| entries.source(source).is_none()) {
@@ -68,7 +68,7 @@ impl Engine {
     }
 }
 
-/// The packet of a query: to an NTS source it is protected, or there is none.
+/// The packet of a query. For an NTS source it is protected, or there is none.
 fn prepare(
     authentication: &mut Authentication,
     nonce: u64,
