@@ -17,7 +17,7 @@ use report::{
 };
 use serde::Serialize;
 
-/// What this process knows beside the engine's own report.
+/// What this process knows besides the state of the engine.
 #[derive(Clone, Copy, Debug)]
 pub struct Surroundings {
     /// What is steered.
@@ -28,7 +28,7 @@ pub struct Surroundings {
     pub shortfalls: PerProcess<Option<Shortfall>>,
     /// Counts of the server role; none: no server, or nothing counted yet.
     pub counters: Option<Counters>,
-    /// What is known of the key exchange service; none: there is none.
+    /// The key exchange service; none: none is configured.
     pub key_exchange: Option<KeyExchange>,
 }
 
@@ -58,7 +58,7 @@ pub fn server(surroundings: &Surroundings) -> String {
     write(&ServerReply { configured, server: surroundings.counters.map(counts) })
 }
 
-/// Reply to a change that was passed on.
+/// Reply to a command that was accepted.
 pub fn done() -> String {
     write(&Done { done: true })
 }

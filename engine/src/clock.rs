@@ -17,10 +17,10 @@ const RETRIES: usize = 100;
 /// How long a complete page may replace torn ones.
 const TIMEOUT: Span = Span::from_secs(1);
 
-/// Readings of which the tightest counts.
+/// How many readings are taken; the closest pair is used.
 const TRIES: usize = 3;
 
-/// What the engine reads time from.
+/// The clocks that the engine reads.
 #[derive(Debug)]
 pub struct Clock {
     page: Option<VirtualClock>,
@@ -32,7 +32,7 @@ struct VirtualClock {
     last: Option<(RawInstant, ClockPage)>,
 }
 
-/// Why there is no time.
+/// Why the clocks cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClockError {
     /// The kernel refused to read a clock or the file.
