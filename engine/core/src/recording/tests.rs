@@ -212,7 +212,7 @@ fn an_edited_input_makes_a_difference_at_its_number() {
 }
 
 #[test]
-fn a_record_that_was_cut_replays_up_to_the_cut() {
+fn a_recording_that_was_cut_replays_up_to_the_cut() {
     let octets = short();
     for cut in [octets.len() - 1, octets.len() / 2, octets.len() / 3] {
         let found = replayed(&octets[..cut]);
@@ -221,7 +221,7 @@ fn a_record_that_was_cut_replays_up_to_the_cut() {
 }
 
 #[test]
-fn a_record_that_is_full_or_cannot_be_written_ends_with_one_line_and_the_engine_goes_on() {
+fn a_recording_that_is_full_or_cannot_be_written_ends_with_one_line_and_the_engine_goes_on() {
     let tape = Memory { room: 20_000, ..Memory::default() };
     let octets = Rc::clone(&tape.octets);
     let mut world = Setup::of(lan(3)).start_on(Some(Box::new(tape)));
@@ -234,7 +234,7 @@ fn a_record_that_is_full_or_cannot_be_written_ends_with_one_line_and_the_engine_
 }
 
 #[test]
-fn another_build_another_format_and_no_record_are_refused_by_name() {
+fn another_build_another_format_and_other_files_are_refused_by_name() {
     let with_build = |build: &str| {
         let mut out = Writer::default();
         frame::head(&mut out, build);
@@ -265,7 +265,7 @@ fn name(text: &str) -> HostName {
 }
 
 #[test]
-fn a_start_reads_back_with_stand_ins_for_its_secrets() {
+fn a_start_reads_back_with_substitutes_for_its_secrets() {
     let mut settings = settings(&lan(2));
     settings.sources[0].place = Place::Name(name("time.example.org"), 4460);
     settings.sources[0].nts = Some(NtsSettings { roots: 2, offer: AeadOffer::SivOnly });
@@ -311,7 +311,7 @@ fn a_start_reads_back_with_stand_ins_for_its_secrets() {
 }
 
 #[test]
-fn a_record_holds_stand_ins_for_exchanged_keys_and_cookies() {
+fn a_recording_holds_substitutes_for_exchanged_keys_and_cookies() {
     let tape = memory();
     let octets = Rc::clone(&tape.octets);
     let mut world = Setup::of(lan(1)).start_on(Some(Box::new(tape)));
@@ -338,7 +338,7 @@ fn a_record_holds_stand_ins_for_exchanged_keys_and_cookies() {
 }
 
 #[test]
-fn recorded_hours_with_nts_replay_with_stand_ins_alone() {
+fn recorded_hours_with_nts_replay_with_substitutes_alone() {
     let (world, octets) = recorded(Setup::of(nts_lan(3)), 14_400.0);
     let again = replayed(&octets);
     assert_eq!(
