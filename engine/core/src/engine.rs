@@ -331,15 +331,15 @@ impl Engine {
             Command::Burst => {
                 self.hurry(now.raw);
                 for source in self.entries.sources_mut() {
-                    source.asking.stopped_until = None;
-                    source.asking.start_burst(now.raw);
+                    source.poll_process.stopped_until = None;
+                    source.poll_process.start_burst(now.raw);
                 }
             }
             Command::Offline => self.offline = true,
             Command::Online => {
                 if core::mem::take(&mut self.offline) {
                     self.hurry(now.raw);
-                    self.entries.sources_mut().for_each(|source| source.asking.start_burst(now.raw));
+                    self.entries.sources_mut().for_each(|source| source.poll_process.start_burst(now.raw));
                 }
             }
         }

@@ -71,12 +71,12 @@ pub(crate) enum Answer {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Source {
     pub(crate) id: SourceId,
-    pub(crate) asking: PollProcess,
+    pub(crate) poll_process: PollProcess,
     pub(crate) track: Track,
     /// From the last valid reply.
-    pub(crate) said: Option<Facts>,
+    pub(crate) facts: Option<Facts>,
     /// Why the last valid reply was not usable.
-    pub(crate) trouble: Option<RejectReason>,
+    pub(crate) unused: Option<RejectReason>,
     /// The kiss that is in force.
     pub(crate) kiss: Option<KissCode>,
     pub(crate) last_valid: Option<RawInstant>,
@@ -93,10 +93,10 @@ impl Source {
     pub(crate) fn new(id: SourceId, address: Address, settings: &SourceSettings, now: RawInstant) -> Self {
         Self {
             id,
-            asking: PollProcess::new(address, settings, now),
+            poll_process: PollProcess::new(address, settings, now),
             track: Track::new(),
-            said: None,
-            trouble: None,
+            facts: None,
+            unused: None,
             kiss: None,
             last_valid: None,
             counters: Counters { sent: 0, valid: 0, rejected: [0; RejectReason::COUNT] },
@@ -108,7 +108,7 @@ impl Source {
 
     /// The address that is queried.
     pub(crate) fn address(&self) -> Address {
-        self.asking.address
+        self.poll_process.address
     }
 
     /// Whether it was ever usable: then it has a vote.
@@ -118,7 +118,7 @@ impl Source {
 
     /// Whether its time may be used now.
     pub(crate) fn is_live(&self) -> bool {
-        self.asking.reach != 0 && self.trouble.is_none() && self.track.is_sure()
+        self.poll_process.reach != 0 && self.unused.is_none() && self.track.is_sure()
     }
 
     /// Whether it has not yet earned a vote.
@@ -128,7 +128,7 @@ impl Source {
 
     /// Whether its first queries have all been answered, or it has none.
     pub(crate) fn is_warm(&self) -> bool {
-        self.track.filter.samples() >= if self.asking.burst { u32::from(BURST) } else { 1 }
+        self.track.filter.samples() >= if self.poll_process.burst { u32::from(BURST) } else { 1 }
     }
 
     /// Its claim now; none: it was never usable.
@@ -145,21 +145,21 @@ impl Source {
     /// A query is sent now; the next one is scheduled.
     pub(crate) fn transmit(&mut self, now: RawInstant, nonces: &mut Nonces) {
         self.counters.sent = self.counters.sent.saturating_add(1);
-        self.asking.transmit(now, nonces);
+        self.poll_process.transmit(now, nonces);
     }
 
     /// Drops everything that depends on a counter that did not stand still (the host was suspended).
     pub(crate) fn forget_time(&mut self, now: RawInstant) {
         self.track.forget_time();
-        self.asking.settle(now);
-        self.asking.start_burst(now);
+        self.poll_process.settle(now);
+        self.poll_process.start_burst(now);
     }
 
     /// It answers, but its time is not used, for a reason that is not in the header.
     pub(crate) fn refuse(&mut self, reason: RejectReason, header: &ReplyHeader, now: RawInstant) {
         self.counters.reject(reason);
         self.heard(Facts::of(header), now);
-        self.trouble = Some(reason);
+        self.unused = Some(reason);
     }
 
     /// Tests a reply and learns from it. `prior`: the prior frequency and its standard deviation.
@@ -188,7 +188,7 @@ impl Source {
             Verdict::Unusable(reason, facts) => {
                 self.counters.reject(reason);
                 self.heard(facts, now.raw);
-                self.trouble = Some(reason);
+                self.unused = Some(reason);
                 Answer::Unusable(reason)
             }
             Verdict::Usable(measurement, facts) => {
@@ -204,17 +204,17 @@ impl Source {
 
     fn heard(&mut self, facts: Facts, now: RawInstant) {
         self.counters.valid = self.counters.valid.saturating_add(1);
-        self.said = Some(facts);
+        self.facts = Some(facts);
         self.last_valid = Some(now);
-        self.asking.answered(now);
+        self.poll_process.answered(now);
     }
 
     fn kissed(&mut self, code: KissCode, now: RawInstant) {
-        if !self.asking.kissed(code, self.authenticated, now) {
+        if !self.poll_process.kissed(code, self.authenticated, now) {
             return;
         }
         if matches!(code, KissCode::Deny | KissCode::Restricted) {
-            self.trouble = Some(RejectReason::Kiss);
+            self.unused = Some(RejectReason::Kiss);
         }
         self.kiss = Some(code);
     }
@@ -222,18 +222,18 @@ impl Source {
     fn learn(&mut self, measurement: Measurement, facts: Facts, prior: (f64, f64), now: Now) -> Outcome {
         let outcome = self.track.take(&Sample::of_exchange(measurement, facts), prior, now);
         match outcome {
-            Outcome::Doubtful => self.asking.hurry(now.raw),
-            Outcome::Restarted => self.asking.settle(now.raw),
+            Outcome::Doubtful => self.poll_process.hurry(now.raw),
+            Outcome::Restarted => self.poll_process.settle(now.raw),
             Outcome::Used => {
                 let filter = &self.track.filter;
                 if let Some(estimate) = filter.estimate(now.raw)
                     && filter.samples() > u32::from(BURST)
                 {
-                    self.asking.choose(&estimate, filter.typical_variance(), now.raw);
+                    self.poll_process.choose(&estimate, filter.typical_variance(), now.raw);
                 }
             }
         }
-        self.trouble = None;
+        self.unused = None;
         self.kiss = None;
         outcome
     }

@@ -70,7 +70,7 @@ impl Engine {
         let leap = self.system.leap;
         let heard_before = source.is_heard();
         let kiss_before = source.kiss;
-        let trouble_before = source.trouble;
+        let unused_before = source.unused;
         let answer = source.answer(
             header,
             |t2, t3| Times { t2, t3, ..times },
@@ -84,7 +84,7 @@ impl Engine {
         match answer {
             Answer::Silent(_) => return,
             Answer::Unusable(reason) => {
-                if trouble_before != Some(reason) {
+                if unused_before != Some(reason) {
                     self.tell(Notice::Source(name, address, SourceNotice::Unused(reason)));
                 }
             }
@@ -101,7 +101,7 @@ impl Engine {
                 if !heard_before {
                     self.system.first_heard.get_or_insert(now.raw);
                     self.tell(Notice::Source(name.clone(), address, SourceNotice::Heard));
-                } else if trouble_before.is_some() {
+                } else if unused_before.is_some() {
                     self.tell(Notice::Source(name.clone(), address, SourceNotice::UsableAgain));
                 }
                 if outcome == Outcome::Restarted {
@@ -123,7 +123,8 @@ impl Engine {
         }
         let Some((settings, _, source)) = self.entries.source_mut(exchange.source) else { return };
         source.counters.add_rejected(&unanswered.rejected);
-        if source.asking.reach == 0 && source.track.standing == Some(crate::select::Standing::Survivor) {
+        if source.poll_process.reach == 0 && source.track.standing == Some(crate::select::Standing::Survivor)
+        {
             self.system.dirty = true;
             let (name, address) = (settings.name.clone(), source.address().socket_address());
             self.tell(Notice::Source(name, address, SourceNotice::Silent(unanswered.reason)));

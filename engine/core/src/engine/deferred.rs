@@ -45,8 +45,8 @@ impl Engine {
     }
 
     /// Whether keys may be exchanged with a certificate that only our clock finds invalid.
-    pub(super) fn may_defer(&self, association: &Association, trouble: KeyExchangeFailure) -> bool {
-        trouble.is_of_time()
+    pub(super) fn may_defer(&self, association: &Association, failure: KeyExchangeFailure) -> bool {
+        failure.is_of_time()
             && self.is_clock_unproven()
             && self.may_step_deferred()
             && association.deferral == Deferral::Strict
@@ -58,8 +58,8 @@ impl Engine {
     }
 
     /// Whether a failure cannot be explained by the clock, which was just set by such sources.
-    pub(super) fn is_alarming(&self, trouble: KeyExchangeFailure) -> bool {
-        self.deferred == Deferred::Done && trouble.is_of_time()
+    pub(super) fn is_alarming(&self, failure: KeyExchangeFailure) -> bool {
+        self.deferred == Deferred::Done && failure.is_of_time()
     }
 
     /// Counts the times of sources with provisional keys, and orders the step. Returns when to count again.

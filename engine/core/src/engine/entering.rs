@@ -68,14 +68,14 @@ impl Engine {
     /// The same server under other settings.
     fn adapt(&mut self, id: EntryId, now: Now) {
         let Some(Entry { settings, members, lookup, .. }) = self.entries.get_mut(id) else { return };
-        members.iter_mut().for_each(|source| source.asking.change(settings, now.raw));
+        members.iter_mut().for_each(|source| source.poll_process.change(settings, now.raw));
         let wanted = wanted(settings);
         if let Some(lookup) = lookup.as_mut().filter(|_| members.len() < wanted) {
             lookup.repeat(now.raw);
         }
         let mut gone = Vec::new();
         while members.len() > wanted {
-            let dead = members.iter().position(|source| source.asking.is_dead());
+            let dead = members.iter().position(|source| source.poll_process.is_dead());
             gone.push(members.remove(dead.unwrap_or(members.len() - 1)).id);
         }
         gone.into_iter().for_each(|source| self.abandon(source));

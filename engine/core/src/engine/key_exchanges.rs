@@ -107,7 +107,7 @@ impl Engine {
         let own = entry.members.first();
         if let Some(own) = own
             && offered.contains(&own.address())
-            && (!own.asking.is_silent() || offered.len() == 1)
+            && (!own.poll_process.is_silent() || offered.len() == 1)
         {
             return Some(own.address());
         }
@@ -124,8 +124,8 @@ impl Engine {
         let source = self.entries.get_mut(id).and_then(|entry| entry.members.first_mut());
         match source {
             Some(source) if source.address() == address && provisional == was => {
-                if source.asking.reach == 0 {
-                    source.asking.start_burst(now);
+                if source.poll_process.reach == 0 {
+                    source.poll_process.start_burst(now);
                 }
                 // A reply to the old keys could not be verified any more.
                 let source = source.id;

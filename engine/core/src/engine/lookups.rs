@@ -73,7 +73,8 @@ impl Engine {
         }
         if let Some(Entry { members, lookup: Some(lookup), .. }) = self.entries.get_mut(id) {
             // A pool gives other addresses the next time; a name that has fewer is asked once an hour.
-            let enough = members.len() >= wanted && !members.iter().any(|source| source.asking.is_dead());
+            let enough =
+                members.len() >= wanted && !members.iter().any(|source| source.poll_process.is_dead());
             if enough {
                 lookup.succeeded(now.raw)
             } else {
@@ -102,7 +103,9 @@ impl Engine {
         }
         let Some(entry) = self.entries.get(id) else { return };
         if entry.members.len() >= wanted {
-            let Some(dead) = entry.members.iter().find(|source| source.asking.is_dead()) else { return };
+            let Some(dead) = entry.members.iter().find(|source| source.poll_process.is_dead()) else {
+                return;
+            };
             let (gone, before) = (dead.id, dead.address().socket_address());
             self.entries.remove_source(gone);
             self.tell_of_entry(id, EntryNotice::Replaced(before, address.socket_address()));

@@ -118,11 +118,11 @@ impl Engine {
         let mut all = EntryCounts { of: self.entries.len(), ..EntryCounts::default() };
         for entry in self.entries.iter() {
             let (members, association) = (&entry.members, entry.association());
-            let trouble = association.and_then(|association| association.last?.err());
+            let failure = association.and_then(|association| association.last?.err());
             if members.iter().any(|source| source.counters.sent > 0) {
                 all.queried += 1;
-                all.unusable += usize::from(members.iter().any(|source| source.trouble.is_some()));
-            } else if let Some(why) = trouble.and_then(crate::nts::KeyExchangeFailure::of_name) {
+                all.unusable += usize::from(members.iter().any(|source| source.unused.is_some()));
+            } else if let Some(why) = failure.and_then(crate::nts::KeyExchangeFailure::of_name) {
                 all.unresolved += 1;
                 all.why = all.why.or(Some(why));
             } else if association.is_some() {

@@ -30,13 +30,13 @@ impl Engine {
         let mut next: Option<RawInstant> = None;
         for Entry { settings, lookup, authentication, members, .. } in self.entries.iter_mut() {
             for source in members {
-                let is_due = source.asking.due() <= now.raw;
+                let is_due = source.poll_process.due() <= now.raw;
                 if is_due && self.exchanges.is_full() {
-                    source.asking.next = now.raw.after(CROWDED);
+                    source.poll_process.next = now.raw.after(CROWDED);
                 } else if is_due {
                     let (destination, nonce) = (source.address(), self.nonces.nonce());
                     match prepare(authentication, nonce, &mut self.nonces) {
-                        None => source.asking.skip(now.raw, self.exchanges.is_asking(source.id)),
+                        None => source.poll_process.skip(now.raw, self.exchanges.is_asking(source.id)),
                         Some((packet, identifier)) => {
                             source.transmit(now.raw, &mut self.nonces);
                             let deadline = now.raw.after(patience(settings.max_delay));
@@ -55,13 +55,13 @@ impl Engine {
                             );
                             let query = Query { id, destination, deadline, protected, packet };
                             self.outputs.push_back(Output::Query(query));
-                            if let (true, Some(lookup)) = (source.asking.is_dead(), &mut *lookup) {
+                            if let (true, Some(lookup)) = (source.poll_process.is_dead(), &mut *lookup) {
                                 lookup.hurry(now.raw);
                             }
                         }
                     }
                 }
-                next = next.into_iter().chain([source.asking.due()]).min();
+                next = next.into_iter().chain([source.poll_process.due()]).min();
             }
         }
         next

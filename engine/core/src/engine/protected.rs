@@ -80,7 +80,7 @@ impl Engine {
             return;
         }
         if association.session.as_mut().is_some_and(crate::nts::Session::switch) {
-            source.asking.start_burst(now.raw);
+            source.poll_process.start_burst(now.raw);
             self.abandon(id);
             self.save_associations();
         } else if association.schedule.due().is_none() {

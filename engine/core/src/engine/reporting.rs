@@ -153,11 +153,11 @@ impl Engine {
             reason: self.judge(entry, source, now),
             authenticated: source.authenticated,
             nts: entry.association().map(|association| association.status(now)),
-            stratum: source.said.map_or(16, |facts| facts.stratum),
-            reference_id: source.said.map_or(0, |facts| facts.reference_id),
-            reach: source.asking.reach,
-            poll: source.asking.poll.exponent(),
-            next_poll_s: (!self.offline).then(|| -seconds_since(now, source.asking.next)),
+            stratum: source.facts.map_or(16, |facts| facts.stratum),
+            reference_id: source.facts.map_or(0, |facts| facts.reference_id),
+            reach: source.poll_process.reach,
+            poll: source.poll_process.poll.exponent(),
+            next_poll_s: (!self.offline).then(|| -seconds_since(now, source.poll_process.next)),
             offset_s: opinion.map(|opinion| opinion.offset),
             offset_error_s: opinion.map(|opinion| libm::sqrt(opinion.estimate.variance)),
             delay_s: source.track.filter.minimum_delay(),
@@ -191,10 +191,10 @@ impl Engine {
         if association.is_under_attack() {
             return Some(SourceReason::UnderAttack);
         }
-        if source.provisional && source.trouble.is_none() {
+        if source.provisional && source.unused.is_none() {
             return Some(SourceReason::Provisional);
         }
-        (association.cookies() == 0 && source.asking.reach == 0)
+        (association.cookies() == 0 && source.poll_process.reach == 0)
             .then(|| SourceReason::NoCookies(key_status(association, now)))
     }
 
@@ -203,14 +203,14 @@ impl Engine {
         if let Some(reason) = self.judge_association(entry, source, now) {
             return reason;
         }
-        if let Some(code) = source.kiss.filter(|_| source.trouble == Some(RejectReason::Kiss)) {
-            let until = source.asking.stopped_until.filter(|until| *until > now.raw);
+        if let Some(code) = source.kiss.filter(|_| source.unused == Some(RejectReason::Kiss)) {
+            let until = source.poll_process.stopped_until.filter(|until| *until > now.raw);
             return SourceReason::Denied { code, retry_s: until.map(|until| -seconds_since(now, until)) };
         }
-        if let Some(reason) = source.trouble {
+        if let Some(reason) = source.unused {
             return SourceReason::Unused(reason);
         }
-        if source.asking.reach == 0 {
+        if source.poll_process.reach == 0 {
             return match (source.counters.sent, source.is_heard()) {
                 (0..=3, false) => SourceReason::NoReplyYet,
                 (_, false) => SourceReason::NeverReplied(likely_cause(source)),

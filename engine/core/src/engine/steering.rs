@@ -154,7 +154,7 @@ impl Engine {
             require: entry.settings.require,
             survived: source.is_some_and(|source| source.track.standing == Some(Standing::Survivor)),
             strays: source.map_or(0, |source| source.track.strays),
-            interval: source.map_or(f64::INFINITY, |source| source.asking.poll.interval()),
+            interval: source.map_or(f64::INFINITY, |source| source.poll_process.poll.interval()),
         };
         let known = self.entries.members().filter(|(_, source)| !source.is_on_probation());
         let nameless = self.entries.iter().filter(|entry| entry.is_nameless()).map(|entry| (entry, None));

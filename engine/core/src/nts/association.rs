@@ -173,12 +173,12 @@ impl Association {
     }
 
     /// The key exchange failed. The previous keys stay in use. True: the failure differs from the last.
-    pub(crate) fn fail(&mut self, trouble: KeyExchangeFailure, now: RawInstant) -> bool {
+    pub(crate) fn fail(&mut self, failure: KeyExchangeFailure, now: RawInstant) -> bool {
         self.incoming = Vec::new();
-        self.schedule.failed(now, trouble.is_local());
+        self.schedule.failed(now, failure.is_local());
         self.deferral = Deferral::Strict;
         self.failures = self.failures.saturating_add(1);
-        self.last.replace(Err(trouble)) != Some(Err(trouble))
+        self.last.replace(Err(failure)) != Some(Err(failure))
     }
 
     /// The clock may be wrong, so the exchange is begun again with a certificate whose time cannot be judged. How the
