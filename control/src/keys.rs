@@ -2,10 +2,11 @@
 
 use crate::Failure;
 use crate::socket::{ask, read};
-use crate::text::{UNKNOWN, counts, day, json, length, list, plain, table};
+use crate::text::{UNKNOWN, counts, day, json, known, length, list, plain, table};
 use report::read::{
     CertificateReply, CookieKeysReply, KeyExchangeReply, KeysReply, SourceKeys, SourceReport,
 };
+use report::{AssociationState, CertificateState, CookieKeyOrigin};
 use std::path::Path;
 use std::thread;
 use std::time::Duration;
@@ -27,7 +28,7 @@ pub fn await_certificate(socket: &Path, readings: u32) -> Result<(String, bool),
         let reply: KeysReply = read(&ask(socket, "keys")?)?;
         let certificate = reply.key_exchange.and_then(|service| service.certificate).unwrap_or_default();
         if certificate.readings.is_some_and(|read| read > readings) {
-            let is_in_use = certificate.state.as_deref() == Some("in-use");
+            let is_in_use = known(certificate.state.as_ref()) == Some(CertificateState::InUse);
             return Ok((describe(&certificate), is_in_use));
         }
         thread::sleep(BETWEEN);
@@ -117,10 +118,10 @@ fn aead(number: Option<u16>) -> String {
 fn cookie_keys(keys: &CookieKeysReply) -> String {
     let date = |epoch: &u32| day(i64::from(*epoch) * 86_400);
     let open: Vec<String> = keys.epochs.iter().flatten().take(8).map(date).collect();
-    let origin = match keys.origin.as_deref() {
-        Some("fleet") => "of a fleet's secret".to_owned(),
-        Some("own") => "of this server's own secret".to_owned(),
-        _ => plain(keys.origin.as_ref()),
+    let origin = match known(keys.origin.as_ref()) {
+        Some(CookieKeyOrigin::Fleet) => "of a fleet's secret".to_owned(),
+        Some(CookieKeyOrigin::Own) => "of this server's own secret".to_owned(),
+        None => plain(keys.origin.as_ref()),
     };
     let mut rows = vec![
         ("cookie keys", origin),
@@ -176,8 +177,8 @@ pub fn detail(source: &SourceReport) -> Vec<(&'static str, String)> {
 /// How replies are authenticated, for a table: with NTS, and the number of cookies left.
 pub fn short(source: &SourceReport) -> Option<String> {
     let nts = source.nts.as_ref()?;
-    Some(match nts.state.as_deref() {
-        Some("ready") => format!("NTS {}", plain(nts.cookies.as_ref())),
+    Some(match known(nts.state.as_ref()) {
+        Some(AssociationState::Ready) => format!("NTS {}", plain(nts.cookies.as_ref())),
         _ => format!("NTS {}", plain(nts.state.as_ref())),
     })
 }
@@ -289,11 +290,7 @@ mod tests {
     fn a_source_says_in_short_how_it_is_authenticated() {
         let with = |nts: NtsReport| SourceReport { nts: Some(nts), ..SourceReport::default() };
         let nts = |state: &str| {
-            short(&with(NtsReport {
-                state: Some(state.to_owned()),
-                cookies: Some(7),
-                ..NtsReport::default()
-            }))
+            short(&with(NtsReport { state: Some(state.into()), cookies: Some(7), ..NtsReport::default() }))
         };
         assert_eq!(nts("ready"), Some("NTS 7".to_owned()));
         assert_eq!(nts("exchanging"), Some("NTS exchanging".to_owned()));

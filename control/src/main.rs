@@ -71,9 +71,9 @@ enum Command {
     WaitSync(WaitArguments),
     /// Show the governor's audit log: each change of the clock and each refusal
     Audit(AuditArguments),
-    /// Replay a record of `truechimerd --record`; exit 0: the same again, 1: not, 2: it cannot be
+    /// Replay a recording of `truechimerd --record`; exit 0: equal, 1: different or damaged, 2: it cannot be replayed
     Replay {
-        /// The record
+        /// The recording
         file: PathBuf,
     },
     /// Put the configuration file's access rules and rate limits in force, and read certificate and key anew,

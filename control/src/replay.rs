@@ -1,9 +1,10 @@
 //! replay: an engine that is confined like the daemon's handles a recording again. The recording is untrusted, so it is
 //! parsed nowhere else.
 
-use crate::text::{UNKNOWN, plain};
+use crate::text::{UNKNOWN, known, plain};
 use crate::{Failure, text};
 use report::read::Replay;
+use report::{EndName, Verdict};
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -24,12 +25,12 @@ const NOBODY: u32 = 65_534;
 /// The verdict, with a summary.
 pub fn show(file: &Path, json: bool) -> Result<String, Failure> {
     let unable = |text: String| Failure { text, code: 2 };
-    let record = File::open(file).map_err(|error| unable(format!("{}: {error}", file.display())))?;
+    let recording = File::open(file).map_err(|error| unable(format!("{}: {error}", file.display())))?;
     let engine = find_engine().ok_or_else(|| {
         unable("truechimer-engine is neither beside chimerctl nor in /usr/lib/truechimer".to_owned())
     })?;
     let mut command = Command::new(&engine);
-    command.env_clear().arg("replay").stdin(record).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.env_clear().arg("replay").stdin(recording).stdout(Stdio::piped()).stderr(Stdio::piped());
     if is_root() {
         command.arg(format!("uid={NOBODY}")).arg(format!("gid={NOBODY}"));
     }
@@ -55,7 +56,7 @@ pub fn show(file: &Path, json: bool) -> Result<String, Failure> {
         return Err(unable(format!("{}: {why}", file.display())));
     };
     let shown = if json { text::json(&said) } else { describe(&found) };
-    if found.verdict.as_deref() == Some("equal") {
+    if known(found.verdict.as_ref()) == Some(Verdict::Equal) {
         return Ok(shown);
     }
     text::print(&shown);
@@ -75,15 +76,15 @@ fn describe(found: &Replay) -> String {
         if all.is_empty() { "none".to_owned() } else { all }
     };
     let number = |number: Option<f64>| number.map_or(UNKNOWN.to_owned(), |number| format!("{number:?}"));
-    let verdict = match found.verdict.as_deref() {
-        Some("equal") => "equal: every output is as it was".to_owned(),
+    let verdict = match known(found.verdict.as_ref()) {
+        Some(Verdict::Equal) => "equal: every output is as it was".to_owned(),
         _ => plain(found.verdict.as_ref()),
     };
-    let end = match found.end.as_deref() {
-        Some("orderly") => "with its engine".to_owned(),
-        Some("full") => "it was full, the engine went on".to_owned(),
-        Some("cut") => "cut off: the process was killed, or the file is a part".to_owned(),
-        _ => plain(found.end.as_ref()),
+    let end = match known(found.end.as_ref()) {
+        Some(EndName::Orderly) => "with its engine".to_owned(),
+        Some(EndName::Full) => "it was full, the engine went on".to_owned(),
+        Some(EndName::Cut) => "cut off: the process was killed, or the file is incomplete".to_owned(),
+        None => plain(found.end.as_ref()),
     };
     text::list(&[
         ("replay", verdict),

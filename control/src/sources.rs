@@ -3,7 +3,8 @@
 use crate::Failure;
 use crate::keys;
 use crate::socket::{ask, read};
-use crate::text::{UNKNOWN, counts, json, plain, seconds, table};
+use crate::text::{UNKNOWN, counts, json, known, plain, seconds, table};
+use report::SourceState;
 use report::read::{ServerReply, SourceReport, SourcesReply};
 use serde_json::{Value, json};
 use std::path::Path;
@@ -120,7 +121,7 @@ fn row(source: &SourceReport) -> Vec<String> {
 
 /// Why a source is not used, without the details and the remedy; `None` for one that is used.
 fn short_reason(source: &SourceReport) -> String {
-    let is_used = matches!(source.state.as_deref(), Some("selected" | "combined"));
+    let is_used = matches!(known(source.state.as_ref()), Some(SourceState::Selected | SourceState::Combined));
     let reason = source.reason.as_deref().filter(|_| !is_used);
     let reason = reason.unwrap_or("").split("; ").next().unwrap_or("");
     match reason.char_indices().nth(MAX_REASON) {
@@ -173,7 +174,7 @@ mod tests {
             {
                 "name": "ntp.example.org", "address": "192.0.2.1:123", "state": "selected", "reason": "best",
                 "authenticated": false, "stratum": 2, "reach": 255, "poll": 6, "offset_s": -2e-6,
-                "rejected": { "origin": 3 }, "colour": "blue",
+                "rejected": { "bad_origin": 3 }, "colour": "blue",
             },
             {
                 "name": "[2001:db8::1]:1123", "address": "[2001:db8::1]:1123", "state": "\u{1b}c",
@@ -201,7 +202,7 @@ mod tests {
     #[test]
     fn a_source_that_is_not_used_says_why_on_its_line_and_others_do_not() {
         let said = |state: &str, reason: &str| SourceReport {
-            state: Some(state.to_owned()),
+            state: Some(state.into()),
             reason: Some(reason.to_owned()),
             ..SourceReport::default()
         };
@@ -242,7 +243,7 @@ mod tests {
     #[test]
     fn the_detail_says_what_was_thrown_away() {
         let sources = sources(&answer());
-        assert!(detail(&sources[0]).contains("thrown away    origin 3"));
+        assert!(detail(&sources[0]).contains("thrown away    bad_origin 3"));
         assert!(detail(&sources[1]).contains("thrown away    nothing"));
         assert!(detail(&SourceReport::default()).contains("name"));
     }
@@ -280,7 +281,7 @@ mod tests {
             NTS NAKs           4\n\
             certificate until  2027-01-15\n\
             another server     named by the key exchange\n\
-            thrown away        nts-nak 4, origin 3\n";
+            thrown away        bad_origin 3, nts_nak 4\n";
         assert_eq!(detail(&sources(&answer)[0]), expected);
         let unheard = detail(&sources(&answer)[1]);
         assert!(

@@ -2,6 +2,7 @@
 
 use ipc::calendar::Date;
 use ipc::text::escape;
+use report::{Word, Words};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -108,6 +109,11 @@ pub fn day(unix_seconds: i64) -> String {
 /// A word, a sentence or a number of the daemon's as it is; `-` if it is unknown or empty.
 pub fn plain(value: Option<&impl ToString>) -> String {
     value.map(ToString::to_string).filter(|text| !text.is_empty()).unwrap_or_else(|| UNKNOWN.to_owned())
+}
+
+/// The value of a word, if it is one of this version.
+pub fn known<T: Words>(word: Option<&Word<T>>) -> Option<T> {
+    word.and_then(Word::known)
 }
 
 /// For the command line: 0 or more.

@@ -3,6 +3,7 @@
 use crate::Failure;
 use crate::socket::{AskError, DEADLINE, ask_within, read};
 use crate::text::{json, seconds};
+use report::Word;
 use report::read::{StatusReply, SystemReport};
 use serde_json::json;
 use std::path::Path;
@@ -65,9 +66,10 @@ fn is_reached(report: &SystemReport, max_error: Option<f64>) -> bool {
 }
 
 fn reason(report: &SystemReport) -> String {
-    let text = |known: &Option<String>| known.as_deref().unwrap_or("unknown").to_owned();
     let bound = seconds(report.error_bound_s, false);
-    format!("{}, {} (error bound {bound})", text(&report.state), text(&report.reason))
+    let state = report.state.as_ref().map_or("unknown", Word::as_str);
+    let reason = report.reason.as_deref().unwrap_or("unknown");
+    format!("{state}, {reason} (error bound {bound})")
 }
 
 fn success(report: &SystemReport, waited: Duration, as_json: bool) -> String {

@@ -4,6 +4,7 @@ mod keys;
 
 pub use keys::keys;
 
+use crate::documents::clock_name;
 use crate::key_exchange::KeyExchange;
 use crate::reload::Reloaded;
 use ipc::message::Shortfall;
@@ -16,7 +17,7 @@ use report::{
 };
 use serde::Serialize;
 
-/// What this process knows beside the engine's own report.
+/// What this process knows besides the state of the engine.
 #[derive(Clone, Copy, Debug)]
 pub struct Surroundings {
     /// What is steered.
@@ -27,7 +28,7 @@ pub struct Surroundings {
     pub shortfalls: PerProcess<Option<Shortfall>>,
     /// Counts of the server; none: no server, or nothing counted yet.
     pub counters: Option<Counters>,
-    /// What is known of the key exchange service; none: there is none.
+    /// The key exchange service; none: none is configured.
     pub key_exchange: Option<KeyExchange>,
 }
 
@@ -57,7 +58,7 @@ pub fn server(surroundings: &Surroundings) -> String {
     write(&ServerReply { configured, server: surroundings.counters.map(counts) })
 }
 
-/// Reply to a change that was passed on.
+/// Reply to a command that was accepted.
 pub fn done() -> String {
     write(&Done { done: true })
 }
@@ -87,15 +88,6 @@ fn counts(counters: Counters) -> Counts {
 
 fn write(reply: &impl Serialize) -> String {
     serde_json::to_string(reply).unwrap_or_else(|_| "{\"error\":\"the reply cannot be written\"}".to_owned())
-}
-
-/// `kernel`, `virtual` or `none`.
-pub fn clock_name(clock: ClockKind) -> &'static str {
-    match clock {
-        ClockKind::Kernel => "kernel",
-        ClockKind::Virtual => "virtual",
-        ClockKind::None => "none",
-    }
 }
 
 /// The names of what is missing.

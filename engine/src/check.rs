@@ -4,7 +4,7 @@ use crate::configuration::Configuration;
 use ipc::text::escape;
 use std::fmt::Write as _;
 
-/// A line that it is in order, and one for each thing that hangs on other files or hosts.
+/// A line that confirms the configuration, and one for each setting that depends on other files or hosts.
 pub fn describe(configuration: &Configuration) -> String {
     let Configuration { settings, plan, keys, .. } = configuration;
     let mut text = "configuration is in order\n".to_owned();

@@ -16,7 +16,7 @@ const RETRIES: usize = 100;
 /// How long a complete page may replace torn ones.
 const TIMEOUT: Span = Span::from_secs(1);
 
-/// What the engine reads time from.
+/// The clocks that the engine reads.
 #[derive(Debug)]
 pub struct Clock {
     page: Option<VirtualClock>,
@@ -28,7 +28,7 @@ struct VirtualClock {
     last: Option<(RawInstant, ClockPage)>,
 }
 
-/// Why there is no time.
+/// Why the clocks cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClockError {
     /// The kernel refused to read the file of a virtual clock.

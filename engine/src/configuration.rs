@@ -118,7 +118,7 @@ impl std::error::Error for ConfigurationError {}
 /// change it.
 ///
 /// # Errors
-/// Anything that isn't a configuration in order.
+/// Anything that is not a configuration in order.
 pub fn load(file: &File, name: &str, is_private: bool) -> Result<Configuration, ConfigurationError> {
     read_whole(&read_text(file, name)?, name, is_private)
 }
@@ -126,7 +126,7 @@ pub fn load(file: &File, name: &str, is_private: bool) -> Result<Configuration, 
 /// Checks the text of a file as at a start; the words mean what they do in [`load`].
 ///
 /// # Errors
-/// The text isn't a configuration in order, or a secret in it is open to others.
+/// The text is not a configuration in order, or a secret in it is open to others.
 pub fn read_whole(text: &str, name: &str, is_private: bool) -> Result<Configuration, ConfigurationError> {
     let found = parse(text, name)?;
     match &found.keys {
@@ -140,7 +140,7 @@ pub fn read_whole(text: &str, name: &str, is_private: bool) -> Result<Configurat
 /// The current text of a file, from its beginning; `name` is only used in messages.
 ///
 /// # Errors
-/// It cannot be read, is too long, or isn't text.
+/// It cannot be read, is too long, or is not text.
 pub fn read_text(file: &File, name: &str) -> Result<Zeroizing<String>, ConfigurationError> {
     let name = || ipc::text::escape(name);
     let mut octets = Zeroizing::new(vec![0; MAX_FILE + 1]);

@@ -97,7 +97,7 @@ fn is_trusted(uid: u32, owner: u32) -> bool {
 /// The user who holds, or created, the other end of a local socket.
 ///
 /// # Errors
-/// Where the kernel doesn't know.
+/// Where the kernel does not know.
 pub fn peer_uid(socket: &impl AsFd) -> Result<u32, Errno> {
     Ok(getsockopt(socket, sockopt::PeerCredentials)?.uid())
 }

@@ -14,7 +14,7 @@ use ipc::units::{RawInstant, Span, WallTime};
 use protocol::nts::ratchet::{Ratchet, SECRET, State, TurnError, epoch_at};
 use zeroize::Zeroizing;
 
-/// How often the clock is looked at; the next day's key is known beforehand, so nothing hangs on the minute.
+/// How often the clock is looked at; the next day's key is known beforehand, so the exact time does not matter.
 const LOOK: Span = Span::from_secs(60);
 
 /// Keys, and their origin.
@@ -28,7 +28,7 @@ pub struct CookieSource {
     trouble: Option<String>,
 }
 
-/// What a look at the clock led to.
+/// The result of a check of the clock.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Turned {
     /// Nothing new.
@@ -56,12 +56,12 @@ impl CookieSource {
         (Self { fleet, ratchet, settled: false, next_look: RawInstant::MIN, trouble: None }, complaint)
     }
 
-    /// Whether it is time to look at the clock again.
+    /// Whether the next check of the clock is due.
     pub fn is_due(&self, now: RawInstant) -> bool {
         self.next_look <= now
     }
 
-    /// Looks again at once.
+    /// The next check is due immediately.
     pub fn hurry(&mut self) {
         self.next_look = RawInstant::MIN;
     }
@@ -100,7 +100,7 @@ impl CookieSource {
         }
     }
 
-    /// Makes `today` the current epoch; true where keys are others than before.
+    /// Makes `today` the current epoch. True: the keys have changed.
     fn turn(
         &mut self,
         today: u32,
@@ -135,7 +135,7 @@ impl CookieSource {
         Some(CookieKeys { current: ratchet.epoch(), keys: Bounded::new(keys).ok()? })
     }
 
-    /// What is to be kept.
+    /// The state to be saved.
     pub fn state(&self) -> Option<(Origin, State)> {
         let origin = if self.fleet.is_some() { Origin::Fleet } else { Origin::Own };
         Some((origin, self.ratchet.as_ref()?.state()))

@@ -9,15 +9,15 @@ use std::fmt;
 /// Exit code for every cause except an invalid configuration.
 pub const ENGINE: i32 = 81;
 
-/// Exit code for a configuration that isn't in order.
+/// Exit code for an invalid configuration.
 pub const CONFIGURATION: i32 = 78;
 
 /// Why this process ends. It never ends without a reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ending {
-    /// Another process broke a rule or is gone.
+    /// Another process violated its protocol or has ended.
     Breach(Breach),
-    /// There is no time.
+    /// The clocks cannot be read.
     Clock(ClockError),
     /// The kernel refused a call that must not fail.
     Kernel(Errno),

@@ -1,4 +1,4 @@
-//! Keys in the running process: when the keys of cookies change, and when what survives a restart is written.
+//! Keys in the running process: when the keys of cookies change, and when the file of keys is written.
 
 use crate::cookie_keys::{CookieSource, Turned};
 use crate::keys::{Kept, KeyFile};
@@ -8,7 +8,7 @@ use ipc::units::{RawInstant, Span, WallTime};
 use protocol::nts::ratchet::SECRET;
 use zeroize::Zeroizing;
 
-/// The disk is waited for at most this often where only associations have changed.
+/// The file is synchronised to the disk at most this often if only associations have changed.
 const SYNC: Span = Span::from_secs(3_600);
 
 /// The file, and the source of the cookies' keys.
@@ -21,14 +21,14 @@ pub struct Keeping {
     synced: Option<RawInstant>,
 }
 
-/// What a look at the clock led to.
+/// The result of a check of the clock.
 #[derive(Debug)]
 pub struct News {
     /// Keys to be sent.
     pub keys: Option<CookieKeys>,
     /// For the log; a line, and whether something is wrong.
     pub line: Option<(String, bool)>,
-    /// Why the file couldn't be written.
+    /// Why the file could not be written.
     pub unwritten: Option<std::io::Error>,
 }
 
@@ -43,12 +43,12 @@ impl Keeping {
         self.cookies.as_ref()
     }
 
-    /// Whether the clock is to be looked at.
+    /// Whether a check of the clock is due.
     pub fn is_due(&self, now: RawInstant) -> bool {
         self.cookies.as_ref().is_some_and(|cookies| cookies.is_due(now))
     }
 
-    /// The clock has become right: don't wait for the next look.
+    /// The clock has been synchronised: the next check is due immediately.
     pub fn hurry(&mut self) {
         if let Some(cookies) = self.cookies.as_mut().filter(|cookies| !cookies.is_settled()) {
             cookies.hurry();
@@ -78,7 +78,7 @@ impl Keeping {
         news
     }
 
-    /// Writes the associations down.
+    /// Saves the associations.
     ///
     /// # Errors
     /// Those of the file system.

@@ -1,4 +1,4 @@
-//! What is known of the key exchange service.
+//! The state of the key exchange service, as reported by its process.
 
 use ipc::file_path::FilePath;
 use ipc::message::key_service::{KeyCounters, Loaded};
@@ -19,7 +19,7 @@ const LATE: &str = "if its folder came after the start: systemctl restart truech
 pub struct KeyExchange {
     /// The files of certificate and key.
     files: Option<(FilePath, FilePath)>,
-    /// What became of the last reading; none: not read yet.
+    /// The result of the last reading; none: not read yet.
     pub last: Option<Loaded>,
     /// Since and until when the certificate in use is valid, in seconds since 1970; none: there is none.
     pub in_use: Option<(i64, i64)>,
@@ -30,7 +30,7 @@ pub struct KeyExchange {
 }
 
 impl KeyExchange {
-    /// Nothing is known yet.
+    /// Nothing has been reported yet.
     pub fn of(service: &KeyService) -> Self {
         Self { files: Some((service.certificate, service.key)), ..Self::default() }
     }
@@ -44,7 +44,7 @@ impl KeyExchange {
         }
     }
 
-    /// The counts rose.
+    /// The counters have changed.
     pub fn count(&mut self, counters: KeyCounters) {
         self.counters = Some(counters);
     }
@@ -55,7 +55,7 @@ impl KeyExchange {
         Some(until.saturating_sub(seconds(now)).div_euclid(DAY))
     }
 
-    /// What people should know of the certificate; none: it is as it should be.
+    /// A warning about the certificate; none: there is none.
     pub fn warning(&self, now: WallTime) -> Option<String> {
         let in_use = if self.in_use.is_some() { "; the one before stays in use" } else { "" };
         let (certificate, key) =

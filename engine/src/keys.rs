@@ -138,7 +138,7 @@ impl KeyFile {
         Ok(Some((u64::from_be_bytes(*sequence), kept)))
     }
 
-    /// Writes the older slot; it doesn't wait for the disk.
+    /// Writes the older slot; it does not wait for the disk.
     ///
     /// # Errors
     /// Those of the file system; the newer slot is as it was.

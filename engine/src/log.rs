@@ -4,6 +4,7 @@
 //! Writing never blocks: a line that cannot be written at once is lost and counted. `limiter` describes which lines are
 //! held back and how they are summarised.
 
+use crate::sentence::Sentence;
 use engine_core::notice::{Notice, Weight};
 use ipc::text::escape;
 use ipc::units::RawInstant;
@@ -24,11 +25,11 @@ use limiter::Limiter;
 pub struct Severity(u8);
 
 impl Severity {
-    /// Something ended, or doesn't work.
+    /// Something has ended, or does not work.
     pub const ERROR: Self = Self(3);
     /// Something will not work, or looks like an attack.
     pub const WARNING: Self = Self(4);
-    /// Worth knowing a year later.
+    /// Significant, but normal.
     pub const NOTICE: Self = Self(5);
     /// Ordinary.
     pub const INFO: Self = Self(6);
@@ -119,7 +120,7 @@ impl Log {
         }
     }
 
-    /// Writes what the engine has to say, as it may be held back.
+    /// Writes an event of the engine, subject to the limits of its weight.
     pub fn tell(&mut self, now: RawInstant, notice: &Notice) {
         let (severity, sentence) = (Severity::from_number(notice.severity()), notice.sentence());
         match notice.weight() {

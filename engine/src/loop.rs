@@ -3,15 +3,17 @@
 use crate::answers::{self, Surroundings};
 use crate::clock::Clock;
 use crate::control::{Control, Verb};
+use crate::documents::report;
 use crate::ending::Ending;
 use crate::keeping::Keeping;
 use crate::launch::{flags, learn, ready, time_spec};
 use crate::links::{BURST, Breach, Fact, Links, Taken};
 use crate::log::{Log, Severity};
 use crate::reload::{InForce, Opened, ReloadError};
+use crate::sentence::Sentence;
 use crate::state::StateFile;
 use engine_core::io::{Input, Now, Output};
-use engine_core::record::Recorded;
+use engine_core::recording::Recorder;
 use ipc::message::client::{Rejected, Silence, Unanswered};
 use ipc::message::exchange::{ExchangeFailed, ExchangeFailure, Failed, LookupFailure};
 use ipc::message::privileged::Condition;
@@ -24,14 +26,14 @@ use nix::poll::{PollFd, ppoll};
 /// shorter one.
 pub const HEARTBEAT: Span = Span::from_secs(70);
 
-/// Behind a reload that found nothing new: an editor may have put another file in its place.
+/// Added after a reload that found no change: an editor may have replaced the file.
 const REPLACED: &str =
     "; if another file has taken the place of the one that was opened at the start, use chimerctl reload";
 
-/// Between two lines that say the same of the certificate.
+/// Between two identical warnings about the certificate.
 const REMIND: Span = Span::from_secs(86_400);
 
-/// Between two looks a slewed clock never moves as far from CLOCK_MONOTONIC_RAW as this, ns.
+/// Between two checks, a slew never moves the clock this far relative to CLOCK_MONOTONIC_RAW, in ns.
 const JUMP: i64 = 100_000_000;
 
 /// Everything that a running engine process has.
@@ -42,19 +44,19 @@ pub struct Running {
     pub links: Links,
     /// Clients of the control socket.
     pub control: Control,
-    /// What survives.
+    /// The state file.
     pub state: StateFile,
     /// Keys that survive, and the keys of cookies.
     pub keeping: Keeping,
-    /// For people.
+    /// The log.
     pub log: Log,
     /// What status replies say beside the report.
     pub surroundings: Surroundings,
-    /// Decides.
-    pub engine: Recorded,
-    /// What of the configuration is in force.
+    /// The engine.
+    pub engine: Recorder,
+    /// The parts of the configuration that are in force.
     pub in_force: InForce,
-    /// The clocks at the last look.
+    /// The clocks at the last check.
     pub seen: Now,
     /// The longest interval between messages to the privileged process.
     pub heartbeat: Span,
@@ -64,9 +66,9 @@ pub struct Running {
     pub spoke: RawInstant,
     /// The file of the configuration, as it was opened at the start, and its name.
     pub configuration: Opened,
-    /// What privileged was told that the daemon is about.
+    /// The condition that was last sent to the privileged process.
     pub condition: Option<Condition>,
-    /// What was said of the certificate last, and when.
+    /// The last warning about the certificate, and its time.
     pub warned: Option<(String, RawInstant)>,
     /// Facts that arose while effects were carried out; they are passed in next.
     pub pending: Vec<Input>,
@@ -194,11 +196,11 @@ impl Running {
         Ok(Woken { processes: ready(&processes, &polled), control })
     }
 
-    /// Takes what a process sent, a bounded number of records.
+    /// Takes what a process sent, a bounded number of messages.
     fn listen(&mut self, process: Process) -> Result<(), Ending> {
         for _ in 0..BURST {
             let Some(fact) = self.links.receive(ipc_clock::raw(), process)? else { break };
-            // A record's claims about time are judged by when it was here, so the clock is read after it.
+            // The claims of a message about time are judged by the moment of its arrival, so the clock is read after it.
             let now = self.clock.now()?;
             match fact {
                 Fact::Input(input) => {
@@ -222,12 +224,12 @@ impl Running {
         let Self { control, engine, surroundings, links, in_force, log, keeping, .. } = self;
         let mut breach = None;
         control.serve(now.raw, &mut |verb| match verb {
-            Verb::Status => answers::status(engine.report(now), surroundings, now.wall),
+            Verb::Status => answers::status(report(engine.status(now)), surroundings, now.wall),
             Verb::Keys => {
                 let known = surroundings.key_exchange.as_ref();
-                answers::keys(engine.report(now), keeping.cookies(), known, now.wall)
+                answers::keys(report(engine.status(now)), keeping.cookies(), known, now.wall)
             }
-            Verb::Sources => answers::sources(engine.report(now)),
+            Verb::Sources => answers::sources(report(engine.status(now))),
             Verb::Server => answers::server(surroundings),
             Verb::Change(command) => {
                 engine.handle_input(now, Input::Command(command));
@@ -254,7 +256,7 @@ impl Running {
         self.carry_out(now)
     }
 
-    /// Carries out everything that the engine wants.
+    /// Carries out all outputs of the engine.
     pub fn carry_out(&mut self, now: Now) -> Result<(), Ending> {
         let raw = now.raw;
         while let Some(output) = self.engine.poll_output() {
@@ -316,17 +318,19 @@ impl Running {
                     }
                 }
                 Output::Log(notice) => self.log.tell(raw, &notice),
-                Output::Distrust(process, violation) => return Err(Breach::new(process, violation).into()),
+                Output::Distrust(process, violation) => {
+                    return Err(Breach::new(process, violation.sentence()).into());
+                }
             }
         }
         Ok(())
     }
 
-    /// Looks whether there are to be other keys for cookies. A host without sources serves its own time: that is
-    /// as right as it gets.
+    /// Checks whether the keys of cookies have to change. A host without sources serves its own time, so its clock counts
+    /// as synchronised.
     fn tend_keys(&mut self, now: Now) -> Result<(), Ending> {
-        let report = self.engine.report(now);
-        let synchronised = report.system.synchronised || report.sources.is_empty();
+        let status = self.engine.status(now);
+        let synchronised = status.system.synchronised || status.sources.is_empty();
         let engine = &self.engine;
         let news = self.keeping.look(now, synchronised, || engine.associations());
         if let Some(error) = news.unwritten {
@@ -351,7 +355,7 @@ impl Running {
         self.log.write_limited(now, Severity::WARNING, &text);
     }
 
-    /// Says what is wrong with the certificate, at most once a day unless it is another thing.
+    /// Logs a warning about the certificate, at most once a day unless it changes.
     fn watch_certificate(&mut self, now: Now) {
         let Some(known) = &self.surroundings.key_exchange else { return };
         let warning = known.warning(now.wall);

@@ -14,9 +14,9 @@
 //!   cookie_keys    where the keys of cookies come from, and when they change
 //!   keeping        the two of them in the running process
 //!   key_exchange   what is known of the key exchange service
-//!   control        the socket that chimerctl talks to; answers: what it is told
-//!   log            one line for each event
-//!   tape           the file of `--record`; replay, for which chimerctl starts this program
+//!   control        the socket that chimerctl talks to; answers: the replies; documents: what they are made from
+//!   log            one line for each event; sentence: the sentences for administrators
+//!   recording      the file of `--record`; replay, for which chimerctl starts this program
 //!   ending         why the process ends, and with which code
 //! ```
 //!
@@ -30,6 +30,7 @@ mod clock;
 mod configuration;
 mod control;
 mod cookie_keys;
+mod documents;
 mod ending;
 mod keeping;
 mod key_exchange;
@@ -38,9 +39,10 @@ mod launch;
 mod links;
 mod log;
 mod r#loop;
+mod recording;
 mod reload;
+mod sentence;
 mod state;
-mod tape;
 
 use crate::answers::Surroundings;
 use crate::clock::Clock;
@@ -57,7 +59,7 @@ use crate::r#loop::Running;
 use crate::reload::{InForce, Opened};
 use crate::state::StateFile;
 use engine_core::io::{Input, SavedAssociation, Start};
-use engine_core::record::{Recorded, Tape};
+use engine_core::recording::{Recorder, Tape};
 use ipc::message::Shortfall;
 use ipc::message::launch::{FromLaunch, START_PATIENCE, ToLaunch};
 use ipc::permissions::Permissions;
@@ -79,7 +81,7 @@ fn main() {
     words.close_others();
     if words.flag("replay") {
         confine(&words);
-        exit(tape::replay_standard_input());
+        exit(recording::replay_standard_input());
     }
     let files = Files::take(&words);
     let shortfall = confine(&words);
@@ -188,8 +190,8 @@ fn run(
         Links::new(Ends { launch: take("launch"), links: ends }).unwrap_or_else(|errno| fail(errno));
     let control = Control::new(take("control"), owner).unwrap_or_else(|errno| fail(errno));
     let mut state = StateFile::new(take("state"));
-    let record = words.optional_fd("record").unwrap_or_else(|error| fail(error));
-    let tape = record.map(|file| Box::new(tape::RecordFile::new(file)) as Box<dyn Tape>);
+    let recorded = words.optional_fd("record").unwrap_or_else(|error| fail(error));
+    let tape = recorded.map(|file| Box::new(recording::RecordingFile::new(file)) as Box<dyn Tape>);
     let mut clock = Clock::new(words.optional_fd("clock").unwrap_or_else(|error| fail(error)));
 
     let heartbeat = words.number("heartbeat").unwrap_or_else(|error| fail(error));
@@ -231,7 +233,7 @@ fn run(
         state,
         keeping,
         log,
-        engine: Recorded::new(start, tape),
+        engine: Recorder::new(start, tape),
         in_force,
         seen,
         heartbeat: heartbeat.unwrap_or(r#loop::HEARTBEAT),
@@ -329,7 +331,7 @@ fn summary(configuration: &Configuration, launched: &Launched) -> String {
     format!(
         "truechimer {} started: {sources}, {server}, clock {}, governor profile {}",
         env!("CARGO_PKG_VERSION"),
-        answers::clock_name(launched.welcome.clock),
+        documents::clock_name(launched.welcome.clock),
         profile_name(configuration.plan.profile),
     )
 }

@@ -11,7 +11,7 @@ use ipc::units::RawInstant;
 use std::fs::File;
 use zeroize::Zeroizing;
 
-/// What of the configuration is in force.
+/// The parts of the configuration that are in force.
 #[derive(Clone, Debug)]
 pub struct InForce {
     settings: Settings,
@@ -50,11 +50,11 @@ pub struct Reloaded {
     pub rules: usize,
     /// The server policy has changed.
     pub changed: bool,
-    /// The file says something else too that takes a restart.
+    /// The file has another change that requires a restart.
     pub needs_restart: bool,
     /// A section that the daemon was started without, and for which it has no process.
     pub new_section: Option<&'static str>,
-    /// The certificate and its key are being read anew.
+    /// The certificate and its key are being read again.
     pub reads_certificate: bool,
 }
 
@@ -63,7 +63,7 @@ pub struct Reloaded {
 pub enum ReloadError {
     /// The file has a fault.
     Configuration(ConfigurationError),
-    /// The server is gone.
+    /// The server has ended.
     Breach(Breach),
 }
 

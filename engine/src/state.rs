@@ -1,5 +1,5 @@
-//! What survives a restart: one line of text in two slots of fixed length, written in turn, so that a
-//! write that is cut short destroys the older one only.
+//! The state file: one line of text in two slots of fixed length, written alternately, so that an interrupted write
+//! destroys only the older one.
 
 use engine_core::io::Saved;
 use ipc::checksum::checksum;
@@ -27,8 +27,7 @@ impl StateFile {
         Self { file: File::from(fd), sequence: 0 }
     }
 
-    /// What was saved last, and a sentence where something in the file was ignored. Never reads more than
-    /// the two slots.
+    /// The last saved state, and a message if something in the file was ignored. Reads at most the two slots.
     pub fn load(&mut self) -> (Option<Saved>, Option<String>) {
         let mut octets = [0; 2 * SLOT];
         let mut length = 0;

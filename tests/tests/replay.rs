@@ -43,8 +43,8 @@ fn a_recorded_daemon_is_replayed_to_the_last_bit() {
     let forger = Forger::honest([127, 0, 0, 1].into(), 0);
     let (setup, file) = recorded("recorded", &forger);
     let daemon = run(&setup, 5);
-    let facts = std::fs::metadata(&file).expect("the record is there");
-    assert_eq!(facts.mode() & 0o777, 0o600, "others may read the record");
+    let facts = std::fs::metadata(&file).expect("the recording is there");
+    assert_eq!(facts.mode() & 0o777, 0o600, "others may read the recording");
     assert_eq!(daemon.stop().code, Some(0));
 
     let output = replay(&file, &["--json"]);
@@ -67,7 +67,7 @@ fn a_recorded_daemon_is_replayed_to_the_last_bit() {
 }
 
 #[test]
-fn one_changed_octet_of_a_record_is_named_and_a_killed_engines_record_still_replays() {
+fn one_changed_octet_of_a_recording_is_named_and_the_recording_of_a_killed_engine_replays() {
     let forger = Forger::honest([127, 0, 0, 1].into(), 0);
     let (setup, file) = recorded("killed", &forger);
     let mut daemon = run(&setup, 3);
@@ -90,10 +90,10 @@ fn one_changed_octet_of_a_record_is_named_and_a_killed_engines_record_still_repl
 }
 
 #[test]
-fn what_is_no_record_is_refused_with_2() {
+fn what_is_not_a_recording_is_refused_with_2() {
     let setup = Setup::new("no-record", "");
     let output = replay(&setup.place().join("truechimer.toml"), &[]);
     assert_eq!(output.status.code(), Some(2), "{output:?}");
-    assert!(String::from_utf8_lossy(&output.stderr).contains("not a record"), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("not a recording"), "{output:?}");
     assert_eq!(replay(&setup.place().join("absent"), &[]).status.code(), Some(2));
 }

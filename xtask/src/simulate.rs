@@ -32,7 +32,8 @@ pub fn run(words: &[&str]) -> Result<(), String> {
     }
     let wishes = understand(words)?;
     if wishes.log {
-        return tell(&wishes);
+        tell(&wishes);
+        return Ok(());
     }
     if let Some(file) = &wishes.plot {
         return picture(&wishes, file);
@@ -109,18 +110,16 @@ fn days(scenario: &Scenario, first: u64, seeds: u64) -> Vec<Figures> {
     })
 }
 
-/// The daemon's log and its state at the end.
-fn tell(wishes: &Wishes) -> Result<(), String> {
+/// Prints the events for the log and the state at the end.
+fn tell(wishes: &Wishes) {
     for scenario in &wishes.scenarios {
         let mut world = World::new(scenario, wishes.first_seed);
         world.run_until(scenario.days * 86_400.0);
-        for (at, severity, line) in &world.lines {
-            println!("{at:>9.1} <{severity}> {line}");
+        for (at, notice) in &world.notices {
+            println!("{at:>9.1} <{}> {notice:?}", notice.severity());
         }
-        let report = serde_json::to_string_pretty(&world.report()).map_err(|error| error.to_string())?;
-        println!("{report}");
+        println!("{:#?}", world.status());
     }
-    Ok(())
 }
 
 fn picture(wishes: &Wishes, file: &str) -> Result<(), String> {

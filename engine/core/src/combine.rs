@@ -1,35 +1,35 @@
-//! One offset and one frequency from the survivors: the mean by inverse variance.
+//! One offset and one frequency from the survivors: the mean, weighted by inverse variance.
 
-/// What one survivor says. Seconds and s/s; variances are squares of these.
+/// The estimate of one survivor. Seconds and s/s; variances are squares of these.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Survivor {
     pub(crate) offset: f64,
     pub(crate) variance: f64,
-    /// Variance of what it may be off by for good: its path's asymmetry, its own error. Averaged away by
-    /// more sources, never by more samples.
+    /// Variance of its systematic error: the asymmetry of its path and the error of its own clock. More sources reduce it,
+    /// more samples do not.
     pub(crate) systematic: f64,
     pub(crate) frequency: f64,
     pub(crate) frequency_variance: f64,
 }
 
-/// What all of them say.
+/// The combined estimate.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Combined {
     pub(crate) offset: f64,
     /// Variance of the offset, systematic part included.
     pub(crate) total: f64,
-    /// The part of it that more samples make smaller.
+    /// The part of it that more samples reduce.
     pub(crate) variance: f64,
     pub(crate) frequency: f64,
     pub(crate) frequency_variance: f64,
 }
 
-/// Combines; none without survivors.
+/// Combines the survivors; none: there are none.
 pub(crate) fn combine(survivors: &[Survivor]) -> Option<Combined> {
     let mean = |value: fn(&Survivor) -> f64, variance: fn(&Survivor) -> f64| {
         let (mut sum, mut weights) = (0.0, 0.0);
         for survivor in survivors {
-            // A variance of nothing would be an infinite weight.
+            // A variance of zero would be an infinite weight.
             let weight = 1.0 / variance(survivor).max(1e-24);
             sum += weight * value(survivor);
             weights += weight;

@@ -7,16 +7,16 @@ const MOST_SLEW: f64 = 0.5;
 
 /// Small offsets are slewed no faster than this, so that nothing that runs on the clock notices, and
 /// the governor's frequency band is never left.
-const GENTLE: f64 = 25e-6;
+const SMALL_SLEW_RATE: f64 = 25e-6;
 
 /// The part of the estimate's variance that may come on top because slews take their time.
 const LAG: f64 = 0.18;
 
 /// Seconds over which the lag that a single large correction causes is spread.
-const PATIENCE: f64 = 8192.0;
+const LAG_TIME: f64 = 8192.0;
 
 /// Corrections older than this many seconds count little.
-const UNREST_MEMORY: f64 = 7200.0;
+const RESIDUALS_TIME: f64 = 7200.0;
 
 /// Up to here an offset is small.
 const SMALL: f64 = 1e-3;
@@ -31,11 +31,11 @@ fn room(offset: f64, frequency: f64) -> f64 {
 }
 
 /// Above this an offset is not slewed: it would take weeks (RFC 5905's panic threshold).
-pub(crate) const PANIC: f64 = 1000.0;
+pub(crate) const PANIC_THRESHOLD: f64 = 1000.0;
 
 /// How restless the estimate is: what corrections move it by, and how often.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Unrest {
+pub(crate) struct Residuals {
     /// Sum of the squares of corrections (s²) in so many seconds, both fading.
     squares: f64,
     /// Sum of the estimate's variances times how long each held.
@@ -43,13 +43,13 @@ pub(crate) struct Unrest {
     seconds: f64,
 }
 
-impl Unrest {
+impl Residuals {
     pub(crate) const NONE: Self = Self { squares: 0.0, variances: 0.0, seconds: 0.0 };
 
     /// A correction moved the estimate by `change` seconds, `elapsed` seconds after the one before; the
     /// estimate has this `variance`.
     pub(crate) fn learn(&mut self, change: f64, variance: f64, elapsed: f64) {
-        let kept = libm::exp(-elapsed / UNREST_MEMORY);
+        let kept = libm::exp(-elapsed / RESIDUALS_TIME);
         self.squares = self.squares * kept + change * change;
         self.variances = self.variances * kept + variance * elapsed;
         self.seconds = self.seconds * kept + elapsed;
@@ -60,12 +60,12 @@ impl Unrest {
     /// A slew that decays in τ lags behind the estimate by a variance of τ/2 times the squares of
     /// corrections in a second, and costs a frequency error of the same squares over 2τ. So as slow as the lag
     /// remains a small part of the estimate's own error is best for both.
-    pub(crate) fn pace(&self, change: f64, interval: f64) -> f64 {
+    pub(crate) fn time_constant(&self, change: f64, interval: f64) -> f64 {
         let half = interval / 2.0;
         if self.seconds < 4.0 * interval {
             return half;
         }
-        let rate = (self.squares / self.seconds).max(change * change / PATIENCE);
+        let rate = (self.squares / self.seconds).max(change * change / LAG_TIME);
         if rate > 0.0 { 2.0 * LAG * (self.variances / self.seconds) / rate } else { half }
     }
 }
@@ -82,13 +82,13 @@ pub(crate) struct Slew {
 /// found, so it is as fast as allowed.
 pub(crate) fn slew(offset: f64, wanted: f64, frequency: f64, most: f64, finds: bool) -> Slew {
     let most = most.min(room(offset, frequency));
-    let limit = if finds || offset.abs() > SMALL { most } else { most.min(GENTLE) };
+    let limit = if finds || offset.abs() > SMALL { most } else { most.min(SMALL_SLEW_RATE) };
     let mut amount = offset.clamp(-MOST_SLEW, MOST_SLEW);
     let wanted = if finds { 4.0 } else { wanted.clamp(4.0, 4096.0) };
     let seconds = |constant: u8| libm::ldexp(1.0, 2 + i32::from(constant));
     let constant =
         (0..10).find(|c| seconds(*c) >= wanted && amount.abs() <= limit * seconds(*c)).unwrap_or(10);
-    // What doesn't fit is for the next correction.
+    // What does not fit is for the next correction.
     let fits = limit * seconds(constant);
     amount = amount.clamp(-fits, fits);
     Slew {
@@ -116,7 +116,7 @@ mod tests {
                     assert!(ordered.amount.nanos().signum() as f64 == sign);
                     assert!(ordered.amount.nanos().abs() <= 500_000_000);
                     if offset <= SMALL {
-                        assert!(rate(&ordered).abs() <= GENTLE * 1.000_001);
+                        assert!(rate(&ordered).abs() <= SMALL_SLEW_RATE * 1.000_001);
                     }
                 }
             }
@@ -126,18 +126,18 @@ mod tests {
     #[test]
     fn a_restless_estimate_is_followed_faster_than_a_calm_one() {
         let after = |change: f64| {
-            let mut unrest = Unrest::NONE;
-            (0..40).for_each(|_| unrest.learn(change, 100e-6 * 100e-6, 256.0));
-            unrest.pace(change, 256.0)
+            let mut residuals = Residuals::NONE;
+            (0..40).for_each(|_| residuals.learn(change, 100e-6 * 100e-6, 256.0));
+            residuals.time_constant(change, 256.0)
         };
         assert!(after(100e-6) < 0.5 * after(50e-6) && after(50e-6) < 0.5 * after(20e-6));
         // Followed with τ, the lag's variance is τ/2 of the squares a second.
         let lag = after(100e-6) / 2.0 * 100e-6 * 100e-6 / 256.0;
         assert!((lag / (100e-6 * 100e-6) / LAG - 1.0).abs() < 0.05, "{lag}");
-        // One that is far out of the ordinary isn't left for later.
-        let mut calm = Unrest::NONE;
+        // One that is far out of the ordinary is not left for later.
+        let mut calm = Residuals::NONE;
         (0..40).for_each(|_| calm.learn(10e-6, 100e-6 * 100e-6, 256.0));
-        assert!(calm.pace(10e-3, 256.0) < 4.0);
+        assert!(calm.time_constant(10e-3, 256.0) < 4.0);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The engine itself: facts in, effects out.
+//! The engine: facts in, effects out.
 
 mod answers;
 mod condition;
@@ -6,6 +6,7 @@ mod deferred;
 mod entering;
 mod key_exchanges;
 mod lookups;
+mod outage;
 mod own_addresses;
 mod polling;
 mod protected;
@@ -13,19 +14,18 @@ mod publishing;
 mod refusals;
 mod reporting;
 mod steering;
-mod wanting;
 
 use crate::abandoned::Abandoned;
 use crate::bounds::Bounds;
-use crate::discipline::{PANIC, Unrest};
+use crate::discipline::{PANIC_THRESHOLD, Residuals};
 use crate::entries::{Entries, EntryId};
-use crate::exchanges::Exchanges;
+use crate::exchanges::{Exchanges, Violation};
 use crate::io::{Command, Input, Now, Output, Saved, SavedAssociation, Start};
 use crate::leap::Warning;
 use crate::local_clock::LocalClock;
 use crate::measurement::LinkLatency;
 use crate::nonce::Nonces;
-use crate::notice::{EntryNews, Notice, Weight, WholeNews};
+use crate::notice::{EntryNotice, Notice, SystemNotice, Weight};
 use crate::nts::Deferred;
 use crate::orders::Orders;
 use crate::select::Impasse;
@@ -38,25 +38,23 @@ use core::net::IpAddr;
 use ipc::message::privileged::{ClockKind, Refusal, Welcome};
 use ipc::process::Process;
 use ipc::units::{Frequency, RawInstant, Span, TimeConstant, WallTime};
-use report::Report;
-use wanting::Want;
+use outage::Outage;
 
-/// Effects that wait to be fetched; beyond, ordinary log lines are dropped (nothing else).
+/// Most effects that wait to be fetched. Beyond, ordinary log lines are dropped, but no other effect.
 const MOST_OUTPUTS: usize = 256;
 
-/// Most addresses of our own that are remembered.
+/// Most addresses of this host that are stored.
 const MOST_OWN: usize = 64;
 
 /// How long, after the first source was heard, sources that were never heard count against a majority.
-const PATIENCE: Span = Span::from_secs(8);
+const UNHEARD_TIMEOUT: Span = Span::from_secs(8);
 
 /// How long after the first usable reply the first correction waits for the other sources.
-const GATHERING: Span = Span::from_millis(900);
+const FIRST_UPDATE_WAIT: Span = Span::from_millis(900);
 
-/// The engine. Give it each fact as it is learnt ([`Engine::handle_input`]), together with the two clocks
-/// read right after the fact arrived; then fetch effects until there are none
-/// ([`Engine::poll_output`]); then wait for the next fact, but no longer than until
-/// [`Engine::poll_timeout`]. It reads no clock, no file and no socket, and the same inputs give the same
+/// The engine. Pass each fact to [`Engine::handle_input`], together with both clocks as read immediately after the fact
+/// arrived. Then fetch effects with [`Engine::poll_output`] until there are none. Then wait for the next fact, but not
+/// beyond [`Engine::poll_timeout`]. The engine reads no clock, no file and no socket, and the same inputs give the same
 /// outputs.
 ///
 /// The first input is [`Input::Welcome`]; facts before it are ignored. After an [`Output::Distrust`] the
@@ -90,7 +88,7 @@ pub struct Engine {
     system: System,
 }
 
-/// What the welcome brought, and what hangs on it.
+/// What the welcome brought, and what depends on it.
 #[derive(Clone, Debug, PartialEq)]
 struct Basis {
     welcome: Welcome,
@@ -104,37 +102,37 @@ struct Basis {
     asked: Frequency,
 }
 
-/// The state of the whole.
+/// The state of the system.
 #[derive(Clone, Debug, PartialEq)]
 struct System {
     line: Option<Line>,
     impasse: Option<Impasse>,
-    /// The log has one that isn't over.
+    /// An impasse was reported and has not ended.
     impasse_told: bool,
-    /// There is one that may be over in a moment.
+    /// An impasse was not reported, because it may end soon.
     impasse_untold: bool,
     /// The last selection counted votes that were never heard.
     counted_unheard: bool,
     leap: Warning,
-    /// A new sample or event asks for a selection.
+    /// A new sample or event requires a selection.
     dirty: bool,
     first_heard: Option<RawInstant>,
     first_update: Option<RawInstant>,
-    /// The last time that an offset was looked at, and what such looks have found.
+    /// The last time that an offset was compared with its prediction, and the residuals of these comparisons.
     last_change: Option<RawInstant>,
-    unrest: Unrest,
-    /// Which survivors the last correction was made from.
-    company: u64,
+    residuals: Residuals,
+    /// The survivors of the last correction.
+    survivor_set: u64,
     last_update: Option<RawInstant>,
-    /// Corrections are held by a refusal that only an administrator can lift.
+    /// Corrections are held because of a refusal that only an administrator can lift.
     held: bool,
-    /// A larger offset isn't slewed, seconds.
+    /// An offset above this is not slewed, in seconds.
     slew_limit: f64,
-    /// Until then no run-time step is asked for again.
+    /// Until then no run-time step is ordered again.
     no_step_before: RawInstant,
-    /// Until then slews stay gentle, because the governor's budget is used up.
-    gentle_until: RawInstant,
-    /// Until then the base frequency stays, because the governor's band ends here.
+    /// Until then the rate of slews is reduced, because the governor's budget is used up.
+    reduced_until: RawInstant,
+    /// Until then the base frequency stays at the edge of the governor's band.
     frozen_until: RawInstant,
     start_open: bool,
     restore: bool,
@@ -143,21 +141,21 @@ struct System {
     last_status: Option<RawInstant>,
     last_saved: Option<RawInstant>,
     last_served: Option<RawInstant>,
-    /// What the last publication was about.
+    /// What the last publication for the server contained.
     served_news: (Option<RawInstant>, bool),
     served: Option<(u8, u32, u32, u64)>,
     steps: u32,
     refusals: u32,
     last_refusal: Option<Refusal>,
-    /// The row that refused the last step that was asked for.
+    /// The row that refused the last step.
     step_refusal: Option<Refusal>,
     guard_alarm: bool,
-    /// There is nobody to follow.
-    want: Option<Want>,
+    /// No source can be followed.
+    outage: Option<Outage>,
 }
 
 impl Engine {
-    /// An engine that has not begun: nothing happens before the welcome.
+    /// Creates an engine. It does nothing before the welcome.
     pub fn new(start: Start) -> Self {
         let mut settings = start.settings;
         let entries = Entries::new(core::mem::take(&mut settings.sources));
@@ -192,13 +190,13 @@ impl Engine {
                 first_heard: None,
                 first_update: None,
                 last_change: None,
-                unrest: Unrest::NONE,
-                company: 0,
+                residuals: Residuals::NONE,
+                survivor_set: 0,
                 last_update: None,
                 held: false,
-                slew_limit: PANIC,
+                slew_limit: PANIC_THRESHOLD,
                 no_step_before: RawInstant::MIN,
-                gentle_until: RawInstant::MIN,
+                reduced_until: RawInstant::MIN,
                 frozen_until: RawInstant::MIN,
                 start_open: true,
                 restore: false,
@@ -214,17 +212,17 @@ impl Engine {
                 last_refusal: None,
                 step_refusal: None,
                 guard_alarm: false,
-                want: None,
+                outage: None,
             },
         }
     }
 
-    /// Other chance from now on, as a record wants it with each input.
+    /// Replaces the seed of the random numbers, as a recording does before each call.
     pub(crate) fn reseed(&mut self, seed: [u8; 32]) {
         self.nonces = Nonces::from_seed(seed);
     }
 
-    /// Takes a fact. `now` was read right after the fact arrived.
+    /// Takes a fact. `now` was read immediately after the fact arrived.
     pub fn handle_input(&mut self, now: Now, input: Input) {
         if self.distrusted {
             return;
@@ -261,8 +259,8 @@ impl Engine {
         self.act(now);
     }
 
-    /// Does what is due. Any fact may have changed what that is: each part looks at it anew, and says when it is due
-    /// next, if nothing comes between.
+    /// Does what is due. Any fact may have changed what that is, so each part checks it again and returns when it is due
+    /// next, if no fact comes before.
     fn act(&mut self, now: Now) {
         for timer in Timer::ALL {
             let due = match timer {
@@ -273,7 +271,7 @@ impl Engine {
                 Timer::Deferred => self.weigh_deferred(now),
                 Timer::Publication => self.publish(now),
                 Timer::Leap => self.leap_second(),
-                Timer::Want => self.complain_of_want(now),
+                Timer::Outage => self.report_outage(now),
             };
             self.timers.set(timer, due);
         }
@@ -295,15 +293,10 @@ impl Engine {
         self.system.line.as_ref().map(|line| line.describe_bounds(now))
     }
 
-    /// What is to be kept of the associations with NTS sources: at most one for each, and none whose keys a
-    /// wrong clock let pass.
+    /// The associations with NTS sources that are to be saved: at most one for each, and none whose certificate was accepted
+    /// by a wrong clock.
     pub fn associations(&self) -> Vec<SavedAssociation> {
         self.saved_associations()
-    }
-
-    /// What people are told.
-    pub fn report(&self, now: Now) -> Report {
-        self.describe(now)
     }
 
     fn begin(&mut self, now: Now, welcome: Welcome) {
@@ -338,34 +331,34 @@ impl Engine {
             Command::Burst => {
                 self.hurry(now.raw);
                 for source in self.entries.sources_mut() {
-                    source.asking.stopped_until = None;
-                    source.asking.start_burst(now.raw);
+                    source.poll_process.stopped_until = None;
+                    source.poll_process.start_burst(now.raw);
                 }
             }
             Command::Offline => self.offline = true,
             Command::Online => {
                 if core::mem::take(&mut self.offline) {
                     self.hurry(now.raw);
-                    self.entries.sources_mut().for_each(|source| source.asking.start_burst(now.raw));
+                    self.entries.sources_mut().for_each(|source| source.poll_process.start_burst(now.raw));
                 }
             }
         }
     }
 
-    fn distrust(&mut self, who: Process, why: &'static str) {
+    fn distrust(&mut self, who: Process, why: Violation) {
         self.distrusted = true;
         self.outputs.push_back(Output::Distrust(who, why));
     }
 
-    /// Puts out something to say. What changes the whole or the clock is never dropped, since one fact brings few of
-    /// them.
+    /// Emits an event for the log. Changes of the overall state and of the clock are never dropped, since one fact brings few
+    /// of them.
     fn tell(&mut self, notice: Notice) {
         if notice.weight() != Weight::Line || self.outputs.len() < MOST_OUTPUTS {
             self.outputs.push_back(Output::Log(notice));
         }
     }
 
-    fn tell_of_entry(&mut self, id: EntryId, news: EntryNews) {
+    fn tell_of_entry(&mut self, id: EntryId, news: EntryNotice) {
         let Some(entry) = self.entries.get(id) else { return };
         self.tell(Notice::Entry(entry.settings.name.clone(), news));
     }
@@ -375,20 +368,20 @@ impl Engine {
         self.basis.as_ref().is_some_and(|basis| basis.welcome.clock != ClockKind::None)
     }
 
-    /// True time, as far as it is known: somebody may have set the clock to another day.
+    /// The estimate of true time. Another program may have set the clock to another day.
     fn true_time(&self, now: Now) -> WallTime {
         let offset = self.system.line.as_ref().map_or(0.0, |line| line.offset(now));
         WallTime::saturating(now.wall.nanos().saturating_add((offset * 1e9) as i64))
     }
 
-    /// When the announced leap second comes: the kernel makes it at its own midnight, and what is known of
-    /// true time has to follow at once. A little late, so that the kernel has made it.
+    /// When the announced leap second occurs. The kernel inserts it at its own midnight, and the estimate of true time has to
+    /// follow immediately. Slightly late, so that the kernel has inserted it.
     fn leap_second(&self) -> Option<RawInstant> {
         let (end, line) = (self.system.leap.end()?, self.system.line.as_ref()?);
         Some(line.moment_of(end).after(Span::from_millis(20)))
     }
 
-    /// A leap second that was announced has come: true time itself moved.
+    /// Applies an announced leap second that has occurred: true time itself has moved.
     fn pass_leap_second(&mut self, now: Now) {
         let Some(moved) = self.system.leap.pass(self.true_time(now)) else { return };
         self.exchanges.cut_all();
@@ -402,21 +395,21 @@ impl Engine {
             line.shift(moved);
         }
         self.system.status_wanted = true;
-        self.tell(Notice::Whole(WholeNews::Leapt));
+        self.tell(Notice::System(SystemNotice::LeapSecond));
     }
 }
 
 #[cfg(test)]
 impl Engine {
-    /// For tests that compare engines: what was counted doesn't count.
+    /// For tests that compare engines: what was counted does not count.
     pub(crate) fn forget_counts(&mut self) {
         for source in self.entries.sources_mut() {
             source.counters.valid = 0;
-            source.counters.rejected = [0; crate::sanity::RejectReason::COUNT];
+            source.counters.rejected = [0; report::RejectReason::COUNT];
         }
     }
 
-    /// All filters go wrong at once, the guards don't.
+    /// All filters go wrong at once, the guards do not.
     pub(crate) fn corrupt_filters(&mut self, nanos: i64) {
         self.entries.sources_mut().for_each(|source| source.track.filter.shift(nanos));
         self.system.dirty = true;

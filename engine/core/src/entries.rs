@@ -1,8 +1,8 @@
-//! The configured sources: one entry for each `[[source]]`, with all that has become of it.
+//! The configured sources: one entry for each `[[source]]`, with its state.
 //!
 //! An entry holds what its sources have in common: settings, the look-up of its name, how replies are
-//! authenticated. Its sources are the addresses that are asked: one as a rule, several of a pool, none as long as the
-//! name or the keys aren't there.
+//! authenticated. Its sources are the addresses that are queried: one as a rule, several of a pool, none as long as the
+//! name or the keys are not known.
 
 use crate::independence::Identity;
 use crate::names::Lookup;
@@ -18,29 +18,30 @@ use ipc::units::RawInstant;
 /// Most entries: the configuration allows no more.
 pub(crate) const MOST_ENTRIES: usize = 32;
 
-/// Why an entry can't be added, changed or removed.
+/// Why an entry cannot be added, changed or removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EntryError {
-    /// There are as many as there may be.
+    /// There are as many entries as allowed.
     Full,
-    /// There is none of that id, or no more.
+    /// There is no entry of that id, or no longer.
     NoSuchEntry,
 }
-
-impl core::fmt::Display for EntryError {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        match self {
-            Self::Full => write!(f, "there are {MOST_ENTRIES} sources, and can be no more; remove one first"),
-            Self::NoSuchEntry => f.write_str("there is no such source any more"),
-        }
-    }
-}
-
-impl core::error::Error for EntryError {}
 
 /// An entry of one engine. Never used twice: an entry that was removed and added again is another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct EntryId(u32);
+
+impl EntryId {
+    /// For a recording.
+    pub(crate) const fn number(self) -> u32 {
+        self.0
+    }
+
+    /// From a recording. The entry need not exist.
+    pub(crate) const fn from_number(number: u32) -> Self {
+        Self(number)
+    }
+}
 
 /// A source of one engine. Never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,7 +127,7 @@ impl Entry {
         }
     }
 
-    /// Whether it has a vote and no source yet: its name has no address, or its keys aren't there.
+    /// Whether it has a vote and no source yet: its name has no address, or its keys are not there.
     pub(crate) fn is_nameless(&self) -> bool {
         let awaits = matches!(self.settings.place, Place::Name(..)) || self.settings.nts.is_some();
         awaits && self.members.is_empty()

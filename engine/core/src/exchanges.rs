@@ -1,5 +1,5 @@
-//! Queries that are under way. The client may say only what belongs to one of them, and each thing
-//! once: anything else ends the trust in it.
+//! Queries in progress. A message of the client must belong to one of them, and may come only once. Any other message
+//! is a violation, after which the client is no longer trusted.
 
 use crate::entries::SourceId;
 use crate::io::Now;
@@ -16,12 +16,34 @@ const MOST_FORGOTTEN: usize = 256;
 /// How long after its deadline a query's end is waited for.
 const GRACE: Span = Span::from_secs(2);
 
-/// A stamp outside the engine's own readings by no more than this is bad luck of a busy machine, and only
-/// its sample is lost; beyond, the client lies. Nanoseconds.
-const BAD_LUCK: i64 = 2_000_000;
+/// A timestamp may be outside the engine's own readings by this much on a busy host; then only the sample is lost. Beyond
+/// that, the client is malicious. Nanoseconds.
+const STAMP_TOLERANCE: i64 = 2_000_000;
 
-/// Why the client is no longer trusted, as the rest of a sentence that starts with it.
-pub(crate) type Breach = &'static str;
+/// A violation of the client's protocol, after which the client is no longer trusted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Violation {
+    /// It answered a query that was not open.
+    AnsweredUnopened,
+    /// It passed on a plain reply, which it should have judged itself.
+    PassedOnPlain,
+    /// It judged a protected reply, which only the engine can judge.
+    JudgedProtected,
+    /// It passed on more packets for one query than it may.
+    TooManyPackets,
+    /// It reported twice that a query was sent.
+    SentTwice,
+    /// It reported that a query was sent which was not open.
+    SentUnopened,
+    /// It ended a query that was not open.
+    EndedUnopened,
+    /// It passed on a reply before it reported that the query was sent.
+    ReplyBeforeQuery,
+    /// It passed on a reply from an address that was not queried.
+    WrongAddress,
+    /// It gave timestamps outside the duration of the exchange.
+    ImpossibleTimestamps,
+}
 
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Exchange {
@@ -47,7 +69,7 @@ struct Protected {
     nak: bool,
 }
 
-/// How the four times of a reply stand to the engine's own readings.
+/// How the timestamps of a reply relate to the engine's own readings.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Readings {
     /// Inside; T2 and T3 are still to be filled in.
@@ -56,11 +78,11 @@ pub(crate) enum Readings {
     Useless,
 }
 
-/// All queries that are under way, and the last that were given up.
+/// All queries in progress, and the last that were cancelled.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Exchanges {
     open: Vec<Exchange>,
-    /// Given up here, but their end may still be on its way.
+    /// Cancelled, but their end may still arrive.
     forgotten: Vec<QueryId>,
     next: u64,
 }
@@ -112,17 +134,17 @@ impl Exchanges {
     /// given up before.
     ///
     /// # Errors
-    /// [`Breach`] for a query that isn't open, isn't protected, or had too many already.
-    pub(crate) fn candidate(&mut self, id: QueryId) -> Result<Option<(Exchange, Identifier)>, Breach> {
+    /// [`Violation`] for a query that is not open, is not protected, or had too many already.
+    pub(crate) fn candidate(&mut self, id: QueryId) -> Result<Option<(Exchange, Identifier)>, Violation> {
         let Some(exchange) = self.open.iter_mut().find(|exchange| exchange.id == id) else {
             let known = self.forgotten.contains(&id);
-            return if known { Ok(None) } else { Err("answered a query that was not open") };
+            return if known { Ok(None) } else { Err(Violation::AnsweredUnopened) };
         };
         let Some(protected) = &mut exchange.protected else {
-            return Err("left a reply to us that it should have judged itself");
+            return Err(Violation::PassedOnPlain);
         };
         if protected.candidates >= MAX_CANDIDATES {
-            return Err("passed on more packets for one query than it may");
+            return Err(Violation::TooManyPackets);
         }
         protected.candidates += 1;
         let identifier = protected.identifier;
@@ -154,24 +176,24 @@ impl Exchanges {
     /// T1 is known.
     ///
     /// # Errors
-    /// [`Breach`] for a query that isn't open or has left before.
-    pub(crate) fn sent(&mut self, sent: &Sent) -> Result<(), Breach> {
+    /// [`Violation`] for a query that is not open or has left before.
+    pub(crate) fn sent(&mut self, sent: &Sent) -> Result<(), Violation> {
         match self.open.iter_mut().find(|exchange| exchange.id == sent.id) {
             Some(exchange) if exchange.t1.is_none() => {
                 exchange.t1 = Some((sent.t1, sent.stamp));
                 Ok(())
             }
-            Some(_) => Err("said twice that a query has left"),
+            Some(_) => Err(Violation::SentTwice),
             None if self.forgotten.contains(&sent.id) => Ok(()),
-            None => Err("said that a query has left that was not open"),
+            None => Err(Violation::SentUnopened),
         }
     }
 
     /// Closes a query; none where it was given up before.
     ///
     /// # Errors
-    /// [`Breach`] for a query that isn't open.
-    pub(crate) fn end(&mut self, id: QueryId) -> Result<Option<Exchange>, Breach> {
+    /// [`Violation`] for a query that is not open.
+    pub(crate) fn end(&mut self, id: QueryId) -> Result<Option<Exchange>, Violation> {
         if let Some(at) = self.open.iter().position(|exchange| exchange.id == id) {
             return Ok(Some(self.open.swap_remove(at)));
         }
@@ -180,7 +202,7 @@ impl Exchanges {
                 self.forgotten.swap_remove(at);
                 Ok(None)
             }
-            None => Err("ended a query that was not open"),
+            None => Err(Violation::EndedUnopened),
         }
     }
 
@@ -222,22 +244,22 @@ impl Exchange {
         self.protected.is_some_and(|protected| protected.nak)
     }
 
-    /// Whether the stamps of its reply lie within the engine's own readings.
+    /// Whether the timestamps of its reply are within the engine's own readings.
     ///
     /// # Errors
-    /// [`Breach`] where the client lies.
+    /// [`Violation`] if they are impossible.
     pub(crate) fn readings(
         &self,
         source: Address,
         t4: RawInstant,
         t4_stamp: Stamp,
         now: Now,
-    ) -> Result<Readings, Breach> {
+    ) -> Result<Readings, Violation> {
         let Some((t1, t1_stamp)) = self.t1 else {
-            return Err("passed a reply on before its query had left");
+            return Err(Violation::ReplyBeforeQuery);
         };
         if source != self.destination {
-            return Err("passed a reply on from an address that was not asked");
+            return Err(Violation::WrongAddress);
         }
         if self.cut {
             return Ok(Readings::Useless);
@@ -246,8 +268,8 @@ impl Exchange {
         let late = t4.since(now.raw).nanos();
         let backwards = t1.since(t4).nanos();
         let worst = early.max(late).max(backwards);
-        if worst > BAD_LUCK {
-            return Err("gave stamps outside the time that the exchange took");
+        if worst > STAMP_TOLERANCE {
+            return Err(Violation::ImpossibleTimestamps);
         }
         if worst > 0 {
             return Ok(Readings::Useless);
@@ -290,7 +312,7 @@ mod tests {
         Sent { id, t1: at(t1), stamp: Stamp::User, local: Address::NONE }
     }
 
-    fn read(exchange: &Exchange, t4: i64, received: i64) -> Result<Readings, Breach> {
+    fn read(exchange: &Exchange, t4: i64, received: i64) -> Result<Readings, Violation> {
         exchange.readings(address("192.0.2.1:123"), at(t4), Stamp::Kernel, now(received))
     }
 

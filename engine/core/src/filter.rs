@@ -1,19 +1,19 @@
 //! The estimator of one source: where true time is, and how fast it runs, against CLOCK_MONOTONIC_RAW.
 //!
-//! A bank of filters sees the same measurements; they differ in what they believe of the oscillator (how fast
-//! its frequency wanders) and of the network (what jitter is like). Their likelihoods weigh them, so that the
-//! data choose the model. A measurement isn't one offset with an error, but two bounds, one from each way
-//! (`edge`): that is what beats a Kalman filter that knows the truth about oscillator and network, and why
-//! jitter of one way is no error (docs/estimator.md).
+//! A bank of filters processes the same measurements. The filters differ in their model of the oscillator (the wander of
+//! its frequency) and of the network (the distribution of jitter). Their likelihoods weight them, so that the data choose
+//! the model. A measurement is not one offset with an error, but two bounds, one from each direction (`edge`). For this
+//! reason the bank is better than a Kalman filter with the true parameters of oscillator and network, and jitter in one
+//! direction causes no error (docs/estimator.md).
 //!
-//! A frequency that jumps (a machine that moved, a room that was aired) is no wander, and beliefs in more wander
-//! would stay for hours. So a rival bank, begun anew every few measurements with the frequency opened wide, sees
-//! the same measurements, and takes over when it explains them better.
+//! A jump of the frequency (of a machine that was moved, or of the room temperature) is not wander, and hypotheses of more
+//! wander would persist for hours. So a second bank, started again every few measurements with a large frequency variance,
+//! processes the same measurements, and takes over when it explains them better.
 //!
-//! A single measurement that contradicts everything before it is held back; when three in a row do, the
-//! server or the oscillator has changed, and the filter starts again with whichever explains the three
-//! better. A path that
-//! became longer or shorter in one direction (`paths`) is not a contradiction: the other direction tells.
+//! A single measurement that contradicts all earlier ones is held back. If three consecutive ones do, the server or the
+//! oscillator has changed, and the filter starts again with the change that explains the three better. A path that became
+//! longer or shorter in one direction (`paths`) is not a contradiction: the other direction shows that the offset is the
+//! same.
 
 #[allow(clippy::needless_range_loop, reason = "matrices, indexed as in the books")]
 mod bank;
@@ -30,10 +30,10 @@ use ipc::units::RawInstant;
 use paths::{Paths, Verdict};
 use rehearsal::Rehearsal;
 
-/// How many contradictions in a row are held back before they are believed.
-const PATIENCE: u8 = 2;
+/// How many consecutive contradictory measurements are held back before they are accepted.
+const MAX_DOUBTS: u8 = 2;
 
-/// From so many measurements on the frequency is sure to what the filter says.
+/// From this many measurements on, the filter's standard deviation of the frequency is reliable.
 const CONVINCED: u32 = 10;
 
 /// Before that, six times this deviation covers every oscillator (s/s): a saved frequency may be wrong.
@@ -43,14 +43,14 @@ const ANY: f64 = 90e-6;
 const SUPERIOR: f64 = 6.0;
 const RIVALRY: u32 = 8;
 
-/// Before so many measurements there is nothing that could have jumped.
+/// Fewer measurements than this cannot show a jump.
 const ACQUAINTED: u32 = 4;
 
 /// Jitter of a measurement without a round trip, as a share of its noise: its errors are early as often as late, and
 /// jitter is only ever late.
 const ONE_WAY: f64 = 0.5;
 
-/// What a filter knows of one instant. Seconds; frequency in s/s.
+/// The estimate of a filter for one instant. In seconds; the frequency in s/s.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Estimate {
     /// The instant.
@@ -69,7 +69,7 @@ pub(crate) struct Estimate {
     pub(crate) covariance: f64,
     /// Typical wander of the frequency, s/s/√s.
     pub(crate) wander: f64,
-    /// The largest wander that isn't ruled out.
+    /// The largest wander that is not ruled out.
     pub(crate) most_wander: f64,
     /// Standard deviation of the frequency that was known beforehand, while there is little else; then 0.
     pub(crate) beforehand: f64,
@@ -89,7 +89,7 @@ impl Estimate {
             + self.wander_growth(ahead)
     }
 
-    /// Standard deviation of the mean frequency over `ahead` more seconds, for who wants to be sure.
+    /// Standard deviation of the mean frequency over `ahead` more seconds, as an upper estimate.
     pub(crate) fn frequency_deviation(&self, ahead: f64) -> f64 {
         let learnt =
             libm::sqrt(self.frequency_variance + self.most_wander * self.most_wander * ahead.max(0.0));
@@ -102,18 +102,18 @@ impl Estimate {
     }
 }
 
-/// What became of a measurement.
+/// The result of a measurement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
     /// It was used.
     Used,
-    /// It contradicts what is known; the next ones decide.
+    /// It contradicts the estimate. The next measurements decide.
     Doubtful,
-    /// The third contradiction in a row: the filter believes it and starts again.
+    /// The third consecutive contradiction: the filter accepts it and starts again.
     Restarted,
 }
 
-/// The same measurements, seen by who believes that the frequency jumped a while ago.
+/// The same measurements, under the hypothesis that the frequency jumped a while ago.
 #[derive(Clone, Debug, PartialEq)]
 struct Rival {
     bank: Bank,
@@ -141,12 +141,12 @@ impl Rival {
     }
 }
 
-/// What a contradiction can mean; the measurements after it tell.
+/// What a contradiction can mean. The measurements after it decide.
 #[derive(Clone, Debug, PartialEq)]
 struct Suspects {
-    /// The oscillator changed: the offset runs away.
+    /// The frequency of the oscillator changed: the offset keeps changing.
     jumped: Bank,
-    /// The server was stepped: the offset is another one, and stays.
+    /// The server was stepped: the offset changed once.
     moved: Bank,
     /// By how much the first explains better what came since; a logarithm.
     lead: f64,
@@ -238,7 +238,7 @@ impl Filter {
         let fit = bank.fit(measurement);
         // Half of what is too much there and too little back.
         let residual = 0.5 * (fit.rests[0] - fit.rests[1]);
-        // Early on everything is believed.
+        // At the beginning every measurement is accepted.
         if self.samples >= 6 {
             match self.paths.compare(&fit) {
                 Verdict::Fits => self.suspects = None,
@@ -255,7 +255,7 @@ impl Filter {
                         Some(suspects) => suspects.learn(measurement, scale),
                         None => self.suspects = Some(Suspects::new(bank, residual, measurement, scale)),
                     }
-                    if self.doubts <= PATIENCE {
+                    if self.doubts <= MAX_DOUBTS {
                         return Outcome::Doubtful;
                     }
                     if let Some(suspects) = self.suspects.take() {
@@ -316,7 +316,7 @@ impl Filter {
         }
     }
 
-    /// The counter stood still (the machine slept): the offset is forgotten, the frequency doubted.
+    /// The counter stood still (the host was suspended): the offset is dropped, and the variance of the frequency increased.
     pub(crate) fn forget_offset(&mut self) {
         self.rehearsal = None;
         self.rival = None;
@@ -334,7 +334,7 @@ impl Filter {
         self.doubts > 0
     }
 
-    /// Mean absolute surprise of the last measurements, seconds.
+    /// Mean absolute prediction error of the last measurements, in seconds.
     pub(crate) fn jitter(&self) -> f64 {
         self.jitter
     }

@@ -1,13 +1,13 @@
-//! A hard interval that no filter may leave.
+//! A hard interval that no estimate may leave.
 //!
-//! From each exchange with an honest server the true offset lies between T3 − (when the engine got the
-//! reply) and T2 − (when the engine handed the query out), give or take the server's own root distance.
+//! After each exchange with a truechimer, the true offset lies between T3 − (when the engine got the
+//! reply) and T2 − (when the engine handed the query out), plus or minus the root distance of the server.
 //! The interval moves with the frequency, widens with age, and is cut by each newer one.
 
 use crate::measurement::Measurement;
 use ipc::units::RawInstant;
 
-/// RFC 5905's PHI: by how much the frequency of an oscillator may be off that nobody has measured.
+/// PHI of RFC 5905: the frequency tolerance of an oscillator that has not been measured.
 pub(crate) const TOLERANCE: f64 = 15e-6;
 
 /// By how much a measured frequency may be off beyond what the filter says: a jump since the last
@@ -16,7 +16,7 @@ pub(crate) const TOLERANCE: f64 = 15e-6;
 const JUMP: f64 = 2e-6;
 const ANYWHERE: f64 = 7200.0;
 
-/// So many standard deviations count as certain.
+/// How many standard deviations count as certain.
 const CERTAIN: f64 = 6.0;
 
 /// True time minus CLOCK_MONOTONIC_RAW lies in [low, high], nanoseconds, at `at`.

@@ -1,13 +1,13 @@
-//! Who may count twice: sources of one operator or of one upstream have one vote together.
+//! Independence: sources of one operator, or of one upstream server, have one vote together.
 //!
-//! What is known of that is little: a name that was configured, a network (the /24 or /48 of a global
+//! There are few indications of it: a name that was configured, a network (the /24 or /48 of a global
 //! address), and the reference id, by which a server of stratum 2 and above names its own source. In a
-//! private network the /24 says nothing: it is the administrator's own.
+//! private network the /24 is no indication, since it belongs to the administrator.
 
 use alloc::vec::Vec;
 use core::net::IpAddr;
 
-/// What is known of one source.
+/// The indications for one source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Identity<'a> {
     /// As configured.
@@ -24,7 +24,7 @@ impl Identity<'_> {
         let one_name = names
             && !self.name.is_empty()
             && self.name.trim_end_matches('.').eq_ignore_ascii_case(other.name.trim_end_matches('.'));
-        // Servers of a test live on one loopback address, each on a port of its own.
+        // The servers of a test have the same loopback address and different ports.
         let one_host = self.ip == other.ip
             && !self.ip.is_unspecified()
             && (self.port == other.port || !self.ip.is_loopback());
@@ -56,7 +56,7 @@ fn network(ip: IpAddr) -> Option<[u8; 6]> {
     }
 }
 
-/// For each source the number of its group; whoever is kin to one of a group belongs to it. With `names`,
+/// For each source the number of its group; a source related to a member of a group belongs to the group. With `names`,
 /// one configured name is one operator.
 pub(crate) fn group(identities: &[Identity<'_>], names: bool) -> Vec<usize> {
     let mut groups: Vec<usize> = (0..identities.len()).collect();

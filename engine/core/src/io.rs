@@ -1,6 +1,7 @@
-//! What goes into the engine and what comes out of it. The engine never acts: facts go in with the
-//! moment they were learned, effects come out as values.
+//! The inputs and outputs of the engine. The engine never acts itself: facts go in with the time at which they were
+//! learned, and effects come out as values.
 
+use crate::exchanges::Violation;
 use crate::notice::Notice;
 use crate::settings::{Place, Settings};
 use alloc::vec::Vec;
@@ -14,7 +15,7 @@ use ipc::process::Process;
 use ipc::secret::{Aead, KeyPair};
 use ipc::units::{Frequency, RawInstant, WallTime};
 
-/// Two clocks read next to each other (the tightest of a few tries).
+/// Two clocks read in immediate succession (the closest pair of a few attempts).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Now {
     /// CLOCK_MONOTONIC_RAW.
@@ -27,7 +28,7 @@ pub struct Now {
 #[allow(clippy::large_enum_variant, reason = "passed by value once, never stored")]
 #[derive(Clone, Debug, PartialEq)]
 pub enum Input {
-    /// The instant of `poll_timeout` has come (harmless at any other time).
+    /// The time of `poll_timeout` has come. Harmless at any other time.
     Timeout,
     /// The privileged process is ready for orders; once, first.
     Welcome(Welcome),
@@ -41,21 +42,21 @@ pub enum Input {
     Sent(Sent),
     /// A query was answered.
     Reply(PlainReply),
-    /// What may be the answer to a protected query.
+    /// A packet that may be the reply to a protected query.
     Protected(ProtectedReply),
     /// A query ended without a reply.
     Unanswered(Unanswered),
     /// A look-up ended with addresses.
     Resolved(Resolved),
-    /// A look-up ended without.
+    /// A look-up ended without addresses.
     LookupFailed(Failed),
     /// A cookie of a key exchange that is about to end with `Exchanged`.
     Cookie(Cookie),
     /// A key exchange ended with keys.
     Exchanged(Exchanged),
-    /// A key exchange ended without.
+    /// A key exchange ended without keys.
     ExchangeFailed(ExchangeFailed),
-    /// An administrator's wish, already authorised.
+    /// A command of an administrator, already authorised.
     Command(Command),
     /// Addresses of this host, as far as they are known: they are never taken from a name server, and a
     /// source that follows one of them is a loop. Replaces those before; the first 64 count.
@@ -73,7 +74,7 @@ pub enum OrderKind {
     Status,
 }
 
-/// What an administrator may ask of a running engine.
+/// The commands of an administrator to a running engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Command {
     /// Poll all sources now, a few times.
@@ -109,10 +110,10 @@ pub enum Output {
     /// To the file of keys, which is to hold what [`crate::Engine::associations`] says now. Carried out before the
     /// effects that follow: a query among them uses a cookie that must not be found there any more.
     SaveAssociations,
-    /// To the log: typed, and never text from the network.
+    /// To the log.
     Log(Notice),
-    /// A process broke a rule of its link: end the daemon with this farewell.
-    Distrust(Process, &'static str),
+    /// A process violated the protocol of its link: the daemon is to end, because of this process and this violation.
+    Distrust(Process, Violation),
 }
 
 /// What survives a restart.
@@ -146,7 +147,7 @@ pub struct SavedAssociation {
     pub made: WallTime,
 }
 
-/// How an engine is made.
+/// How an engine is created.
 #[derive(Clone, Debug)]
 pub struct Start {
     /// The configuration, validated.

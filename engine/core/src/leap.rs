@@ -1,4 +1,4 @@
-//! Leap seconds: believed when most usable sources announce the same one, on the one day it may come.
+//! Leap seconds: accepted if most usable sources announce the same one, on a day on which one can occur.
 
 use ipc::calendar::Date;
 use ipc::units::{Leap, WallTime};
@@ -15,8 +15,8 @@ pub(crate) struct Warning {
     leap: Leap,
     /// End of the day, nanoseconds since 1970.
     end: i64,
-    /// The end of the last day on which one has passed: the second before it comes twice then, and announcements
-    /// that were heard before mean nothing more.
+    /// The end of the last day on which one occurred: the second before it is repeated, and earlier announcements no longer
+    /// count.
     passed: i64,
 }
 
@@ -40,7 +40,7 @@ impl Warning {
             Some(_) if 2 * delete > all => Leap::Delete,
             _ => Leap::None,
         };
-        // While the sources are silent the warning stands.
+        // The warning remains while the sources are silent.
         if all > 0 {
             *self = Self { leap, end: end_of_leap_day(now).unwrap_or(0), passed: self.passed };
         }
@@ -56,12 +56,12 @@ impl Warning {
         Some(moved)
     }
 
-    /// The end of the day that is waited for; nanoseconds since 1970.
+    /// The end of the announced day, in nanoseconds since 1970.
     pub(crate) fn end(&self) -> Option<i64> {
         (self.leap != Leap::None).then_some(self.end)
     }
 
-    /// Whether a leap second is so near that no sample can be trusted.
+    /// Whether a leap second is so close that no sample is used.
     pub(crate) fn is_close(&self, time: i64) -> bool {
         self.leap != Leap::None && time.abs_diff(self.end) < CLOSE.unsigned_abs()
     }

@@ -1,37 +1,38 @@
-//! The engine: what the time is, and what to do about it.
+//! The engine: estimates the time, and decides how to correct the clock.
 //!
-//! Pure: it never reads a clock, a file or a socket, and allocates only what is bounded. Facts go in with
-//! the moment they were learnt, effects come out as values ([`Engine`]); so the same engine runs in the
-//! daemon, in a simulated day of a fraction of a second, and in a replay of a recorded one.
+//! It is pure: it reads no clock, no file and no socket, and all its allocations are bounded. Facts go in together with
+//! the time at which they were learned, and effects come out as values ([`Engine`]). So the same engine runs in the
+//! daemon, in a simulated day that takes a fraction of a second, and in the replay of a recording.
 //!
-//! It estimates *true time as a function of CLOCK_MONOTONIC_RAW*, which nobody steps and nobody steers, and
-//! then steers the system's clock to it. The path of a measurement is the order of these files:
+//! It estimates *true time as a function of CLOCK_MONOTONIC_RAW*, which is neither stepped nor slewed, and steers the
+//! system's clock to it. The files, in the order in which a measurement passes them:
 //!
 //! ```text
-//!   entries       the configured sources: settings, look-up, authentication, and the addresses that are asked
-//!   abandoned     what is still under way for an entry that is gone
-//!   source        one address: poll_process says when it is asked, track what its samples say of the time
-//!   exchanges     what is under way, once each
-//!   nts           keys and cookies of authenticated sources: a request sealed, a reply verified
-//!   sanity        the tests that a reply must pass, each with a name
-//!   measurement   four times -> offset, delay, hard bounds; what a lying network process can't gain
-//!   sample        what a track is fed with, by one door
-//!   filter        each source's estimator: a bank of filters (offset, frequency, shortest time of each way)
-//!   independence  who may count twice
-//!   select        the interval that a majority of all known sources shares; truechimers, falsetickers
-//!   combine       the survivors' mean, by inverse variance
-//!   system        the line along which true time runs, with its error
-//!   discipline    how much slew and how fast; local_clock: what the clock did since the last order
-//!   guard         the hard interval that no filter may leave
-//!   engine/       the loop around it: entering; polling, lookups, key_exchanges; answers, protected; steering, deferred, refusals;
-//!                 publishing, condition, reporting, wanting
-//!   poll leap names orders nonce    the poll interval, leap seconds, look-ups, the orders' rate, chance
-//!   timers        what the engine does by itself, and when
-//!   record        all that an engine is told, written down and replayed
-//!   io settings bounds              the shapes of what goes in and comes out; what people are told: notice, `ipc/report`
+//!   entries       the configured sources: settings, look-up, authentication, and the addresses that are queried
+//!   abandoned     look-ups and key exchanges in progress for an entry that was removed
+//!   source        one address: poll_process schedules its queries, track evaluates its samples
+//!   exchanges     queries in progress
+//!   nts           keys and cookies of authenticated sources: protects requests, verifies replies
+//!   sanity        the packet tests
+//!   measurement   four timestamps -> offset, delay, hard bounds; limits what a malicious network process can gain
+//!   sample        the input of a track, the same for samples of any origin
+//!   filter        the estimator of each source: a bank of filters (offset, frequency, minimum delay of each direction)
+//!   independence  which sources share one vote
+//!   select        the intersection of the correctness intervals; truechimers and falsetickers
+//!   combine       the mean of the survivors, weighted by inverse variance
+//!   system        true time as a line, with its error
+//!   discipline    amount and rate of a slew; local_clock: what the clock did since the last order
+//!   guard         the hard interval that no estimate may leave
+//!   engine/       the engine around them: entering; polling, lookups, key_exchanges; answers, protected; steering,
+//!                 deferred, refusals; publishing, condition, reporting, outage
+//!   poll leap names orders nonce    poll interval, leap seconds, look-ups, rate of orders, random numbers
+//!   timers        what the engine does without a fact, and when
+//!   recording     everything that the engine is told, recorded and replayed
+//!   io settings bounds              types of the inputs and outputs
+//!   notice status                   events for the log, and the state, as typed values: the process makes the sentences
 //! ```
 //!
-//! Offsets are positive where the local clock is behind; floats in seconds and s/s stay inside.
+//! Offsets are positive if the local clock is behind. Floating-point values, in seconds and s/s, are used only inside.
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -60,12 +61,13 @@ mod nts;
 mod orders;
 mod poll;
 mod poll_process;
-pub mod record;
+pub mod recording;
 mod sample;
-pub mod sanity;
+mod sanity;
 mod select;
 pub mod settings;
 mod source;
+pub mod status;
 mod system;
 mod timers;
 mod track;
@@ -75,3 +77,4 @@ mod tests;
 
 pub use engine::Engine;
 pub use entries::{EntryError, EntryId};
+pub use exchanges::Violation;

@@ -1,9 +1,8 @@
 //! What the steered clock does between two orders.
 //!
-//! The engine estimates true time against CLOCK_MONOTONIC_RAW; to steer, it must know how the steered clock
-//! itself runs against it. For the kernel's clock that is the ordered frequency and nothing else, nearly;
-//! a virtual clock has an oscillator of its own. So the difference, the *natural frequency*, is measured:
-//! from readings of both clocks, less what was ordered.
+//! The engine estimates true time against CLOCK_MONOTONIC_RAW. To steer, it must know how the steered clock runs against
+//! the same counter. For the kernel's clock this is almost exactly the ordered frequency; a virtual clock has an oscillator
+//! of its own. So the difference, the *natural frequency*, is measured from readings of both clocks, less the orders.
 
 use crate::io::Now;
 use ipc::message::privileged::{ClockKind, ClockReading};
@@ -23,13 +22,13 @@ pub(crate) struct LocalClock {
 impl LocalClock {
     pub(crate) fn new(kind: ClockKind, found: ClockReading) -> Self {
         let (prior, reading) = match kind {
-            // An adjtimex tick that somebody left behind is learnt, slowly.
+            // An adjtimex tick that another program set is learned, slowly.
             ClockKind::Kernel => (1e-8, 200e-9),
             ClockKind::Virtual => (500e-6, 20e-9),
-            // Somebody else may be steering it.
+            // Another program may be steering it.
             ClockKind::None => (500e-6, 200e-9),
         };
-        // A slew that was found in progress: nobody told how fast it goes.
+        // A slew that was found in progress: its rate is not known.
         Self { anchor: found, time_constant: 0, natural: (0.0, prior * prior), reading }
     }
 
@@ -38,7 +37,7 @@ impl LocalClock {
         from_scaled(self.anchor.frequency)
     }
 
-    /// What is left of the slew at `at`, seconds.
+    /// The remaining slew at `at`, in seconds.
     pub(crate) fn slew_left(&self, at: RawInstant) -> f64 {
         let elapsed = at.since(self.anchor.raw).nanos().max(0) as f64 * 1e-9;
         self.anchor.slew_left.nanos() as f64 * 1e-9 * libm::exp(elapsed * self.log_decay())
@@ -63,21 +62,21 @@ impl LocalClock {
         let gained =
             (wall.minus(self.anchor.wall).nanos() - raw.since(self.anchor.raw).nanos()) as f64 * 1e-9;
         let seen = (gained - slewed) / elapsed - self.frequency();
-        // Within a second the kernel's slew is known only to what it does in that second.
+        // Within a second, the progress of the kernel's slew is not known.
         let share = libm::ldexp(1.0, -2 - i32::from(self.time_constant));
         let unknown = self.anchor.slew_left.nanos().unsigned_abs() as f64 * 1e-9 * share;
         let deviation = (2.0 * self.reading + unknown) / elapsed;
-        // A step that somebody else made is no frequency.
+        // A step by another program is not a frequency.
         if seen.abs() > 1e-2 {
             return self.natural;
         }
         let (mean, variance) = self.natural;
         let gain = variance / (variance + deviation * deviation);
-        // The least variance keeps it able to learn.
+        // A minimum of the variance lets it keep learning.
         (mean + gain * (seen - mean), ((1.0 - gain) * variance).max(1e-20))
     }
 
-    /// An order was carried out: what the clock did until then is learnt, and it goes on from `after`.
+    /// An order was carried out: learns from what the clock did until then, and continues from `after`.
     pub(crate) fn ordered(&mut self, before: &ClockReading, after: ClockReading, tc: Option<TimeConstant>) {
         self.natural = self.with(before.raw, before.wall, before.slew_left.nanos() as f64 * 1e-9);
         self.restart(after);
@@ -98,7 +97,7 @@ impl LocalClock {
         self.anchor.wall = WallTime::saturating(self.anchor.wall.nanos().saturating_add(moved));
     }
 
-    /// Time was not continuous: what the clock did until then teaches nothing.
+    /// Time was not continuous: nothing can be learned from what the clock did until then.
     pub(crate) fn restart(&mut self, now: ClockReading) {
         self.anchor = now;
     }

@@ -1,14 +1,14 @@
 //! One exchange, four times: how far true time is from CLOCK_MONOTONIC_RAW, and how far it can be at most.
 //!
-//! The client that took T1 and T4 may be lying. Three rules make it worth no more than somebody on
+//! The client that took T1 and T4 may be malicious. Three rules ensure that it gains no more than an attacker on
 //! the path (PRIVILEGES.md section 3): T1 and T4 lie within the engine's own readings; the hard bounds come
-//! from the engine's own readings alone; and time that those readings hold and the claim doesn't explain
+//! from the engine's own readings alone; and time that those readings hold and the claim does not explain
 //! counts as delay, twice (the shortfall rule): T1 claimed late by L shifts the offset by L/2, and somebody
 //! on the path who shifts it by L/2 has to add L to the round trip, on top of the rest.
 
-use crate::sanity::RejectReason;
 use ipc::message::client::Stamp;
 use ipc::units::RawInstant;
+use report::RejectReason;
 
 /// Least and most that the path between the engine and its client may take without being counted as
 /// delay.
@@ -93,7 +93,7 @@ impl Measurement {
     /// Judges the times of an exchange. `precision` is the coarser of the two precisions in seconds.
     ///
     /// # Errors
-    /// `BadInterval`, `NegativeDelay`: the times can't be.
+    /// `BadInterval`, `NegativeDelay`: the times are impossible.
     pub(crate) fn try_new(times: &Times, precision: f64, slack: i64) -> Result<Self, RejectReason> {
         let turnaround = i128::from(times.t3) - i128::from(times.t2);
         if !(0..=4_000_000_000).contains(&turnaround) {

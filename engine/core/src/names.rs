@@ -1,4 +1,4 @@
-//! Looking names up: when, and which addresses of an answer are taken.
+//! Look-ups of names: when they are made, and which addresses of an answer are used.
 
 use alloc::vec::Vec;
 use core::net::IpAddr;
@@ -13,10 +13,10 @@ pub(crate) const MOST_TAKEN: usize = 4;
 const FIRST_WAIT: f64 = 10.0;
 const LONGEST_WAIT: f64 = 3600.0;
 
-/// Where nobody was asked who could know the answer: what is in the way is near, and may be gone at any moment.
+/// The longest wait if no name server was reached: the cause is on this host or near it, and may end at any moment. Seconds.
 const LONGEST_LOCAL_WAIT: f64 = 120.0;
 
-/// A name whose addresses all answer is looked up again this seldom.
+/// A name whose addresses all answer is looked up again after this time.
 const REFRESH: Span = Span::from_secs(86_400);
 
 /// The look-ups of one name.
@@ -94,7 +94,7 @@ impl Lookup {
     }
 }
 
-/// Whether it says nothing of the name.
+/// Whether the failure says nothing about the name.
 const fn is_local(reason: LookupFailure) -> bool {
     match reason {
         LookupFailure::TryAgain
@@ -115,7 +115,7 @@ fn wait(failures: u32, longest: f64) -> Span {
 }
 
 /// The addresses of an answer that may be queried, in order, at most [`MOST_TAKEN`]. An address that stands in the
-/// configuration itself doesn't come here.
+/// configuration is not tested here.
 pub(crate) fn usable(answer: &[Address], own: &[IpAddr]) -> Vec<Address> {
     let mut taken: Vec<Address> = Vec::new();
     for address in answer {
@@ -126,7 +126,7 @@ pub(crate) fn usable(answer: &[Address], own: &[IpAddr]) -> Vec<Address> {
     taken
 }
 
-/// Whether the time may be asked for at an address that somebody else gave. `configured`: the address that the
+/// Whether an address that came from the network may be queried. `configured`: the address that the
 /// configuration itself names for the server; that one, and loopback where it is loopback, is never refused.
 pub(crate) fn may_serve(address: &Address, configured: Option<IpAddr>, own: &[IpAddr]) -> bool {
     let ip = address.ip();

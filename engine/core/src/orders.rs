@@ -1,20 +1,20 @@
-//! Orders to the privileged process: one unanswered at a time, and seldom enough for its governor, which
-//! takes one a second and a burst of eight.
+//! Orders to the privileged process: at most one is unanswered, and their rate stays below the governor's limit of one a
+//! second and a burst of eight.
 
 use crate::io::OrderKind;
 use ipc::units::{RawInstant, Span};
 
-/// A little slower than the governor refills, so that two clocks never disagree about it.
+/// Slightly slower than the governor's rate, so that different clocks do not matter.
 const REFILL: Span = Span::from_millis(1_050);
 
-/// A little fewer than the governor takes.
+/// Slightly below the governor's burst.
 const BURST: i64 = 6;
 
-/// The account of orders.
+/// The rate limit of orders.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Orders {
     open: Option<OrderKind>,
-    /// When the account will be full again.
+    /// When the full burst is available again.
     full_at: RawInstant,
 }
 
@@ -34,13 +34,13 @@ impl Orders {
         self.open.is_none().then_some(ready)
     }
 
-    /// One is sent.
+    /// An order is sent.
     pub(crate) fn send(&mut self, kind: OrderKind, now: RawInstant) {
         self.open = Some(kind);
         self.full_at = self.full_at.max(now).after(REFILL);
     }
 
-    /// One is answered; false where none of this kind was asked.
+    /// An order is answered. False: none of this kind was unanswered.
     pub(crate) fn answer(&mut self, kind: OrderKind) -> bool {
         let asked = self.open == Some(kind);
         if asked {
@@ -49,7 +49,7 @@ impl Orders {
         asked
     }
 
-    /// The governor says: too many. Nothing is sent for a while.
+    /// The governor refused an order because of its rate. Nothing is sent for some time.
     pub(crate) fn exhausted(&mut self, now: RawInstant) {
         self.full_at = now.after(Span::saturating((BURST + 1) * REFILL.nanos()));
     }

@@ -1,14 +1,14 @@
-//! When to ask again: as seldom as the predicted error allows.
+//! The poll interval: as long as the predicted error allows.
 //!
-//! Asking again pays when the estimate would otherwise have lost what the last measurement gave. So an
-//! interval is right when the error that grows in it is about that of a single measurement; and a part of
-//! that growth, the oscillator's wander, can't be learnt away, so it is held lower still.
+//! Another query is useful when the estimate would otherwise lose what the last measurement gained. So an interval is right
+//! if the error that grows in it is about that of a single measurement. The part of that growth that is the wander of the
+//! oscillator cannot be reduced by learning, so its limit is lower.
 
 use crate::filter::Estimate;
 use ipc::units::Span;
 
-/// Longer intervals than 2^8 s save little and let the error grow; they are for servers that ask for them
-/// and for sources that don't answer.
+/// Longer intervals than 2^8 s save little and increase the error. They are for servers that request them (RATE) and for
+/// sources that do not answer.
 const LONGEST_BY_CHOICE: i8 = 8;
 
 /// Error that may grow in an interval, in variances of a typical measurement; the part of it that is the
@@ -16,14 +16,14 @@ const LONGEST_BY_CHOICE: i8 = 8;
 const GROWTH: f64 = 8.0;
 const WANDER_GROWTH: f64 = 0.5;
 
-/// Octaves by which an interval changes at most with one reply.
+/// The most by which one reply changes an interval, in octaves.
 const PACE: f64 = 0.5;
 
-/// Who allows intervals below 2^4 s wants to be right soon: those are left in no hurry, an octave in sixteen replies.
+/// Intervals below 2^4 s are configured for a fast start, so they grow slowly: by one octave in sixteen replies.
 const SHORT: f64 = 4.0;
 const SHORT_PACE: f64 = 1.0 / 16.0;
 
-/// No measurement is taken to be better than 2 µs here, or a perfect network would be asked for ever.
+/// No measurement counts as better than 2 µs here; otherwise the interval on a perfect network would never grow.
 const BEST_VARIANCE: f64 = 4e-12;
 
 /// The poll interval of one source, as exponents of two.
@@ -31,11 +31,11 @@ const BEST_VARIANCE: f64 = 4e-12;
 pub(crate) struct Poll {
     shortest: i8,
     longest: i8,
-    /// Not always a whole number.
+    /// The present interval; not always a whole number.
     exponent: f64,
-    /// What RATE kisses have raised the shortest interval to.
+    /// The shortest interval, as raised by RATE kisses.
     floor: i8,
-    /// Good replies since the floor moved.
+    /// Valid replies since the shortest interval was changed.
     good: u8,
 }
 
@@ -70,7 +70,7 @@ impl Poll {
         libm::exp2(self.exponent)
     }
 
-    /// After a usable reply: towards what the estimate asks for.
+    /// After a usable reply: moves towards the interval that suits the estimate.
     pub(crate) fn choose(&mut self, estimate: &Estimate, typical_variance: f64) {
         let typical = typical_variance.max(BEST_VARIANCE);
         let suits = |exponent: f64| {
@@ -107,17 +107,17 @@ impl Poll {
         self.good = 0;
     }
 
-    /// Nobody answers: one step slower.
+    /// No answer: one step slower.
     pub(crate) fn back_off(&mut self) {
         self.exponent = (self.exponent + 1.0).min(f64::from(self.longest));
     }
 
-    /// Refused for good: as slow as is allowed.
+    /// Refused for good: the longest interval.
     pub(crate) fn slowest(&mut self) {
         self.exponent = f64::from(self.longest);
     }
 
-    /// Somebody answers again, or everything changed: as fast as is allowed.
+    /// The source answers again, or everything has changed: the shortest interval.
     pub(crate) fn fastest(&mut self) {
         self.exponent = f64::from(self.floor);
     }

@@ -1,6 +1,6 @@
-//! The poll process of one address (RFC 5905 section 13): when it is asked next, and whether it answers.
+//! The poll process of one address (RFC 5905 section 13): when it is queried next, and whether it answers.
 //!
-//! What its answers say of the time is none of its business: that is its source's track.
+//! It does not evaluate the time in the answers, which is the task of the track.
 
 use crate::filter::Estimate;
 use crate::nonce::Nonces;
@@ -16,11 +16,10 @@ pub(crate) const BURST: u8 = 4;
 /// Seconds between them.
 const QUICK: f64 = 0.15;
 
-/// Seconds between the queries that follow a burst, until the poll interval is reached: they find the
-/// frequency.
+/// Seconds between the queries after a burst, until the poll interval is reached. They determine the frequency.
 const SETTLING: [f64; 4] = [2.0, 4.0, 8.0, 16.0];
 
-/// How much poll intervals are spread by chance.
+/// The random jitter of poll intervals, as a share.
 const SPREAD: f64 = 0.02;
 
 /// How long an authenticated refusal is respected.
@@ -29,14 +28,14 @@ const REFUSED: Span = Span::from_secs(86_400);
 /// See the module's head.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct PollProcess {
-    /// Who is asked.
+    /// The address that is queried.
     pub(crate) address: Address,
     /// The last eight queries, newest in the lowest bit: which were answered.
     pub(crate) reach: u8,
     pub(crate) poll: Poll,
-    /// When the next query is planned.
+    /// When the next query is scheduled.
     pub(crate) next: RawInstant,
-    /// It refuses to serve us, and means it: not asked before.
+    /// An authenticated refusal is in force: it is not queried before.
     pub(crate) stopped_until: Option<RawInstant>,
     pub(crate) burst: bool,
     quick: u8,
@@ -67,22 +66,22 @@ impl PollProcess {
         self.plan(now, self.poll.interval());
     }
 
-    /// When it is asked next.
+    /// When it is queried next.
     pub(crate) fn due(&self) -> RawInstant {
         self.stopped_until.map_or(self.next, |until| until.max(self.next))
     }
 
-    /// Four queries and no reply: where there is another address, it may be better.
+    /// Four queries without a reply: another address, if there is one, may be better.
     pub(crate) fn is_silent(&self) -> bool {
         self.unanswered >= 4
     }
 
-    /// Eight queries and no reply.
+    /// Eight queries without a reply.
     pub(crate) fn is_dead(&self) -> bool {
         self.unanswered >= 8
     }
 
-    /// A query leaves now; the next one is planned.
+    /// A query is sent now; the next one is scheduled.
     pub(crate) fn transmit(&mut self, now: RawInstant, nonces: &mut Nonces) {
         self.reach <<= 1;
         self.unanswered = self.unanswered.saturating_add(1);
@@ -104,8 +103,8 @@ impl PollProcess {
         self.next = now.after(span(seconds));
     }
 
-    /// It can't be asked, because there is no cookie: after a moment where one may be on its way, else after an
-    /// interval, and as if it had not answered.
+    /// It cannot be queried, because there is no cookie. It is tried again soon if a cookie may arrive, otherwise after an
+    /// interval and as if it had not answered.
     pub(crate) fn skip(&mut self, now: RawInstant, is_asking: bool) {
         if is_asking {
             self.next = now.after(span(1.0));
@@ -128,8 +127,7 @@ impl PollProcess {
         }
     }
 
-    /// A kiss came; false where it is none that changes anything. Anybody can forge a plain refusal, one that is
-    /// `authenticated` is the server's own.
+    /// A kiss came. False: it changes nothing. A plain refusal can be forged; an `authenticated` one is from the server.
     pub(crate) fn kissed(&mut self, code: KissCode, authenticated: bool, now: RawInstant) -> bool {
         match code {
             KissCode::Deny | KissCode::Restricted => {
@@ -145,7 +143,7 @@ impl PollProcess {
         true
     }
 
-    /// A few queries now, as at the start.
+    /// Starts a burst, as at the start.
     pub(crate) fn start_burst(&mut self, now: RawInstant) {
         self.quick = BURST - 1;
         self.next = now;
@@ -158,20 +156,20 @@ impl PollProcess {
         self.plan(now, self.poll.interval());
     }
 
-    /// The interval that suits what is known now.
+    /// Adapts the interval to the estimate.
     pub(crate) fn choose(&mut self, estimate: &Estimate, typical_variance: f64, now: RawInstant) {
         self.poll.choose(estimate, typical_variance);
         self.plan(now, self.poll.interval());
     }
 
-    /// A doubt is resolved sooner than a long interval would.
+    /// A doubtful measurement is repeated sooner than after a long interval.
     pub(crate) fn hurry(&mut self, now: RawInstant) {
         let mut soon = self.poll;
         soon.fastest();
         self.plan(now, soon.interval());
     }
 
-    /// The next query no later than so many seconds from now.
+    /// The next query is sent no later than this many seconds from now.
     fn plan(&mut self, now: RawInstant, interval: f64) {
         self.next = self.next.min(now.after(span(interval)));
     }

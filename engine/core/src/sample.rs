@@ -23,7 +23,7 @@ impl Sample {
         Self { measurement, facts }
     }
 
-    /// From who tells the time without being asked, as a reference clock does. At `at` true time was `offset`
+    /// From a source that is not queried, such as a reference clock. At `at` true time was `offset`
     /// nanoseconds ahead of CLOCK_MONOTONIC_RAW, give or take `bound` seconds. `facts`: of the reference clock itself,
     /// to whose root dispersion the bound is added.
     #[cfg_attr(not(test), expect(dead_code, reason = "reference clocks are still to come"))]

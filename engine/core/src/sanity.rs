@@ -1,12 +1,8 @@
-//! The tests that a reply must pass, each with a name.
+//! The packet tests (RFC 5905 section 8).
 //!
-//! A *silent* reason means: as if the reply had never come, but for one count. An *unusable* one means: the
-//! source answers (it is reachable), but its time isn't used. No test looks at anything but the reply, the
-//! query it belongs to and what is configured; nothing is changed by a test.
-
-mod reason;
-
-pub use reason::RejectReason;
+//! A reply that fails a test is either *discarded*: it is counted, and otherwise treated as if it had not come; or it is
+//! *not used*: the source is reachable, but its time is not used. The tests depend only on the reply, the query it belongs
+//! to and the configuration, and they change nothing. [`RejectReason`] has their names and effects.
 
 use crate::measurement::{Measurement, Times};
 use ipc::message::client::ReplyHeader;
@@ -14,6 +10,7 @@ use ipc::units::Leap;
 use protocol::header::MODE_SERVER;
 use protocol::kiss::KissCode;
 use protocol::timestamp::{Timestamp, short_to_nanos};
+use report::RejectReason;
 
 /// What a server said about itself in its last usable reply.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -1,40 +1,40 @@
-//! Which sources tell the truth: the intersection of what they claim, and a majority that a denial of
-//! service can't shrink.
+//! Selection: the intersection of the correctness intervals (RFC 5905 section 11.2.1), with a majority rule that a denial
+//! of service does not weaken.
 //!
 //! **Who votes.** Each configured source has a vote, whether it answers or not. One that was ever usable since
 //! the engine started keeps it when it falls silent: its last estimate goes on voting, with an interval that
-//! widens as the local oscillator may have drifted. So honest sources that are knocked out still outvote the
-//! liars that remain, exactly as far as holdover can know; and where all but one source have died for good,
-//! the last one is still followed, because it stays inside what the dead ones allow. The vote of one that was
-//! *never* usable is missing: it agrees with nobody.
+//! widens as the local oscillator may have drifted. So truechimers that an attacker silences still outvote the
+//! remaining falsetickers, as far as holdover allows. If all but one source have failed for good, the last one is still
+//! followed, because it remains inside the intervals of the failed ones. The vote of one that was
+//! *never* usable is missing: it agrees with none of the others.
 //!
 //! **What wins.** The interval of RFC 5905 section 11.2.1 that more than half of the votes share that were
-//! ever heard, and at least half of all: of n sources, liars that are fewer than half can never win, whoever
-//! else they silence. (More than half of all would gain nothing against them, and a host with two sources
+//! ever heard, and at least half of all: falsetickers that are fewer than half of all sources can never win, whichever
+//! others they silence. (More than half of all would gain nothing against them, and a host with two sources
 //! could not start without one of them.) For the first seconds it is more than half of all, because the
-//! missing may only be slow.
+//! missing ones may still answer.
 //!
 //! Where any configured source is authenticated, only authenticated ones vote; where any of those is marked
-//! `trust`, only these. While they are silent nobody stands in for them: the clock runs on. Sources of one
+//! `trust`, only these. While they are silent, no others replace them: the clock runs on. Sources of one
 //! operator have one vote together ([`crate::independence`]): what the same rule finds among *them*.
 
 /// How far outside the agreed interval, in parts of its width, a source may stray that was inside before:
-/// who is on the edge must not go in and out.
-const LOYALTY: f64 = 0.05;
+/// a source on the edge must not alternate.
+const HYSTERESIS: f64 = 0.05;
 
 /// Least difference, in seconds, that keeps a degenerate interval a proper one.
-const HAIR: f64 = 1e-9;
+const MIN_WIDTH: f64 = 1e-9;
 
 /// The claim of one source: the true offset lies in [low, high]; seconds.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Claim {
     pub(crate) low: f64,
-    /// Centre; none for a source that is silent: its interval counts, its centre doesn't.
+    /// Centre; none for a source that is silent: its interval counts, its centre does not.
     pub(crate) middle: Option<f64>,
     pub(crate) high: f64,
 }
 
-/// What the majority agrees on.
+/// The interval on which the majority agrees.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Agreement {
     pub(crate) low: f64,
@@ -50,7 +50,7 @@ impl Agreement {
 /// Votes that no claim stands for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Others {
-    /// Groups that were heard and are divided in themselves.
+    /// Groups that were heard and whose members contradict each other.
     divided: usize,
     /// Sources, or groups, that were never usable.
     missing: usize,
@@ -59,25 +59,25 @@ struct Others {
 impl Others {
     const NONE: Self = Self { divided: 0, missing: 0 };
 
-    /// Whether so many of `claims` are enough.
+    /// Whether this many of `claims` are enough.
     fn are_outvoted_by(&self, agreeing: usize, claims: usize) -> bool {
         let heard = claims + self.divided;
         2 * agreeing > heard && 2 * agreeing >= heard + self.missing
     }
 
-    /// While the missing may still come, they count as if they disagreed.
-    fn awaited(self, patient: bool) -> Self {
-        if patient { Self { divided: self.divided + self.missing, missing: 0 } } else { self }
+    /// While missing votes may still come, they count as if they disagreed.
+    fn awaited(self, awaits_unheard: bool) -> Self {
+        if awaits_unheard { Self { divided: self.divided + self.missing, missing: 0 } } else { self }
     }
 }
 
-/// The intersection algorithm, with votes that agree with nobody.
+/// The intersection algorithm, with votes that agree with no claim.
 fn intersect(claims: &[Claim], others: Others) -> Option<Agreement> {
     let mut edges = alloc::vec::Vec::with_capacity(claims.len() * 3);
     for claim in claims {
         edges.push((claim.low, -1i32));
         edges.extend(claim.middle.map(|middle| (middle, 0)));
-        edges.push((claim.high.max(claim.low + HAIR), 1));
+        edges.push((claim.high.max(claim.low + MIN_WIDTH), 1));
     }
     edges.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
     for falsetickers in 0..claims.len() {
@@ -111,12 +111,12 @@ fn intersect(claims: &[Claim], others: Others) -> Option<Agreement> {
     None
 }
 
-/// What selection knows of a source.
+/// The input of the selection for a source.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Candidate {
     /// None: it was never usable since the start.
     pub(crate) claim: Option<Claim>,
-    /// It answers, its last reply was usable, and its filter isn't in doubt.
+    /// It answers, its last reply was usable, and its filter is not in doubt.
     pub(crate) live: bool,
     /// Its replies are authenticated.
     pub(crate) authenticated: bool,
@@ -131,28 +131,28 @@ pub(crate) struct Candidate {
     pub(crate) require: bool,
 }
 
-/// What selection says of a source.
+/// The result of the selection for a source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Standing {
     /// Its time is used.
     Survivor,
     /// It agrees with the majority, but a preferred source is used instead.
     Spare,
-    /// It agrees; but it isn't answering now.
+    /// It agrees; but it is not answering now.
     Silent,
-    /// It doesn't agree with the majority.
+    /// It does not agree with the majority.
     Falseticker,
     /// It agrees, but its clock runs at another rate than those of all others.
     Drifting,
-    /// It is new, and nobody knows it yet.
+    /// It is new.
     Probation,
-    /// It doesn't agree with the authenticated or the trusted sources.
+    /// It does not agree with the authenticated or the trusted sources.
     Outvoted,
     /// There is no majority to agree with.
     NoMajority,
 }
 
-/// Why the clock isn't moved.
+/// Why no source can be followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Impasse {
     /// No source has ever been usable.
@@ -165,16 +165,16 @@ pub enum Impasse {
     TooFew,
     /// No source marked `require` agrees.
     RequiredMissing,
-    /// Authentication is required, and nobody who agrees now is authenticated.
+    /// Authentication is required, and no authenticated source agrees now.
     Unauthenticated,
-    /// The majority stands, but nobody in it answers now.
+    /// There is a majority, but none of its members answers now.
     Silent,
 }
 
 /// One claim for each group, and the votes of groups that have none.
 fn poll_groups<'a>(
     voters: impl Iterator<Item = &'a Candidate>,
-    patient: bool,
+    awaits_unheard: bool,
 ) -> (alloc::vec::Vec<Claim>, Others) {
     let voters: alloc::vec::Vec<&Candidate> = voters.collect();
     let (mut claims, mut others) = (alloc::vec::Vec::new(), Others::NONE);
@@ -185,7 +185,7 @@ fn poll_groups<'a>(
         let members = voters.iter().filter(|other| other.group == voter.group);
         let group: alloc::vec::Vec<Claim> = members.clone().filter_map(|member| member.claim).collect();
         let missing = members.count() - group.len();
-        let within = Others { divided: 0, missing }.awaited(patient);
+        let within = Others { divided: 0, missing }.awaited(awaits_unheard);
         if group.is_empty() {
             others.missing += 1;
         } else if let ([claim], true) = (group.as_slice(), within.are_outvoted_by(1, 1)) {
@@ -205,11 +205,11 @@ fn poll_groups<'a>(
     (claims, others)
 }
 
-/// Selects. The standings are in the order of `candidates`, all that are configured. `patient`: it is so early
+/// Selects. The standings are in the order of `candidates`, all that are configured. `awaits_unheard`: it is so early
 /// that the missing may only be slow.
 pub(crate) fn select(
     candidates: &[Candidate],
-    patient: bool,
+    awaits_unheard: bool,
     minimum: usize,
     require: bool,
 ) -> (alloc::vec::Vec<Standing>, Result<Agreement, Impasse>) {
@@ -221,8 +221,9 @@ pub(crate) fn select(
     let eligible = |candidate: &Candidate| candidate.authenticated || !authenticated;
     let trusting = candidates.iter().any(|candidate| candidate.trust && eligible(candidate));
     let votes = |candidate: &Candidate| eligible(candidate) && (candidate.trust || !trusting);
-    let (voters, others) = poll_groups(candidates.iter().filter(|candidate| votes(candidate)), patient);
-    let Some(agreement) = intersect(&voters, others.awaited(patient)) else {
+    let (voters, others) =
+        poll_groups(candidates.iter().filter(|candidate| votes(candidate)), awaits_unheard);
+    let Some(agreement) = intersect(&voters, others.awaited(awaits_unheard)) else {
         let of_the_heard = Others { missing: 0, ..others };
         let lacks_votes =
             voters.is_empty() && others.divided == 0 || intersect(&voters, of_the_heard).is_some();
@@ -230,7 +231,7 @@ pub(crate) fn select(
     };
     for (standing, candidate) in standings.iter_mut().zip(candidates) {
         let Some(claim) = &candidate.claim else { continue };
-        let margin = if candidate.survived { LOYALTY * (agreement.high - agreement.low) } else { 0.0 };
+        let margin = if candidate.survived { HYSTERESIS * (agreement.high - agreement.low) } else { 0.0 };
         let agrees = match claim.middle {
             Some(middle) => agreement.holds(middle, margin),
             None => claim.low < agreement.high && claim.high > agreement.low,

@@ -34,7 +34,7 @@ pub struct SourceSettings {
     pub name: String,
     /// Where it is; with NTS, the key exchange server and its TCP port.
     pub place: Place,
-    /// How its replies are proved to be its own; none: not at all.
+    /// How its replies are authenticated; none: they are not.
     pub nts: Option<NtsSettings>,
     /// `pool = true`: up to this many addresses of the name are used, each a source of its own; 1 for a
     /// plain source.
@@ -48,7 +48,7 @@ pub struct SourceSettings {
     pub burst: bool,
     /// Preferred among equals.
     pub prefer: bool,
-    /// Its interval bounds what sources without this mark may do.
+    /// Sources without this mark must agree with it.
     pub trust: bool,
     /// Without it (or another one so marked) the clock is not moved.
     pub require: bool,

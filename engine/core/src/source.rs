@@ -1,5 +1,4 @@
-//! One source: an address that is asked (its poll process), what comes of it (its track), and what is known of it
-//! beside the time.
+//! One source: an address that is queried (the poll process), its estimate of the time (the track), and its other state.
 
 use crate::entries::SourceId;
 use crate::filter::Outcome;
@@ -8,7 +7,7 @@ use crate::measurement::{Measurement, Times};
 use crate::nonce::Nonces;
 use crate::poll_process::{BURST, PollProcess};
 use crate::sample::Sample;
-use crate::sanity::{Expectations, Facts, RejectReason, Verdict, examine};
+use crate::sanity::{Expectations, Facts, Verdict, examine};
 use crate::select::Standing;
 use crate::settings::SourceSettings;
 use crate::track::{Opinion, Track};
@@ -16,11 +15,12 @@ use ipc::address::Address;
 use ipc::message::client::{Rejected, ReplyHeader};
 use ipc::units::RawInstant;
 use protocol::kiss::KissCode;
+use report::RejectReason;
 
-/// Valid replies until a newcomer has a vote.
+/// Valid replies until a new source has a vote.
 const PROBATION: u64 = 8;
 
-/// What was counted.
+/// Counters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Counters {
     pub(crate) sent: u64,
@@ -34,12 +34,12 @@ impl Counters {
         *place = place.saturating_add(u64::from(count));
     }
 
-    /// One reply was thrown away here.
+    /// One reply was discarded or not used.
     pub(crate) fn reject(&mut self, reason: RejectReason) {
         self.add(reason, 1);
     }
 
-    /// What the client threw away.
+    /// Adds the replies that the client discarded.
     pub(crate) fn add_rejected(&mut self, rejected: &Rejected) {
         for (reason, count) in [
             (RejectReason::Malformed, rejected.malformed),
@@ -54,12 +54,12 @@ impl Counters {
     }
 }
 
-/// What a reply changed.
+/// The effect of a reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
-    /// Nothing but a count.
+    /// It was discarded, and counted.
     Silent(RejectReason),
-    /// The source is there, but its time is not used.
+    /// The source is reachable, but its time is not used.
     Unusable(RejectReason),
     /// A kiss-o'-death.
     Kiss(KissCode),
@@ -67,16 +67,16 @@ pub(crate) enum Answer {
     Sample(Outcome),
 }
 
-/// One address that is asked.
+/// One address that is queried.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Source {
     pub(crate) id: SourceId,
-    pub(crate) asking: PollProcess,
+    pub(crate) poll_process: PollProcess,
     pub(crate) track: Track,
     /// From the last valid reply.
-    pub(crate) said: Option<Facts>,
+    pub(crate) facts: Option<Facts>,
     /// Why the last valid reply was not usable.
-    pub(crate) trouble: Option<RejectReason>,
+    pub(crate) unused: Option<RejectReason>,
     /// The kiss that is in force.
     pub(crate) kiss: Option<KissCode>,
     pub(crate) last_valid: Option<RawInstant>,
@@ -85,7 +85,7 @@ pub(crate) struct Source {
     pub(crate) authenticated: bool,
     /// Its keys were exchanged with a certificate that could not be judged: it has no vote.
     pub(crate) provisional: bool,
-    /// It came after the start, from a name server: it has no vote until it has been measured a while.
+    /// Its address came from a name server after the start: it has no vote until it has been measured for some time.
     pub(crate) newcomer: bool,
 }
 
@@ -93,10 +93,10 @@ impl Source {
     pub(crate) fn new(id: SourceId, address: Address, settings: &SourceSettings, now: RawInstant) -> Self {
         Self {
             id,
-            asking: PollProcess::new(address, settings, now),
+            poll_process: PollProcess::new(address, settings, now),
             track: Track::new(),
-            said: None,
-            trouble: None,
+            facts: None,
+            unused: None,
             kiss: None,
             last_valid: None,
             counters: Counters { sent: 0, valid: 0, rejected: [0; RejectReason::COUNT] },
@@ -106,9 +106,9 @@ impl Source {
         }
     }
 
-    /// Who is asked.
+    /// The address that is queried.
     pub(crate) fn address(&self) -> Address {
-        self.asking.address
+        self.poll_process.address
     }
 
     /// Whether it was ever usable: then it has a vote.
@@ -118,7 +118,7 @@ impl Source {
 
     /// Whether its time may be used now.
     pub(crate) fn is_live(&self) -> bool {
-        self.asking.reach != 0 && self.trouble.is_none() && self.track.is_sure()
+        self.poll_process.reach != 0 && self.unused.is_none() && self.track.is_sure()
     }
 
     /// Whether it has not yet earned a vote.
@@ -128,42 +128,41 @@ impl Source {
 
     /// Whether its first queries have all been answered, or it has none.
     pub(crate) fn is_warm(&self) -> bool {
-        self.track.filter.samples() >= if self.asking.burst { u32::from(BURST) } else { 1 }
+        self.track.filter.samples() >= if self.poll_process.burst { u32::from(BURST) } else { 1 }
     }
 
-    /// What it claims now; none where it was never usable.
+    /// Its claim now; none: it was never usable.
     pub(crate) fn opinion(&self, now: Now) -> Option<Opinion> {
         self.track.opinion(now, self.is_live())
     }
 
-    /// Takes what a selection said of it; none: it was not among those that were selected from.
+    /// Takes the verdict of a selection; none: it did not take part.
     pub(crate) fn stand(&mut self, verdict: Option<&crate::system::Verdict>) {
         let otherwise = self.is_on_probation().then_some(Standing::Probation);
         self.track.stand(verdict, otherwise);
     }
 
-    /// A query leaves now; the next one is planned.
+    /// A query is sent now; the next one is scheduled.
     pub(crate) fn transmit(&mut self, now: RawInstant, nonces: &mut Nonces) {
         self.counters.sent = self.counters.sent.saturating_add(1);
-        self.asking.transmit(now, nonces);
+        self.poll_process.transmit(now, nonces);
     }
 
-    /// Everything that depends on the counter having run on is forgotten (the machine slept).
+    /// Drops everything that depends on a counter that did not stand still (the host was suspended).
     pub(crate) fn forget_time(&mut self, now: RawInstant) {
         self.track.forget_time();
-        self.asking.settle(now);
-        self.asking.start_burst(now);
+        self.poll_process.settle(now);
+        self.poll_process.start_burst(now);
     }
 
-    /// It answers, but its time is not used, for a reason that isn't in the header.
+    /// It answers, but its time is not used, for a reason that is not in the header.
     pub(crate) fn refuse(&mut self, reason: RejectReason, header: &ReplyHeader, now: RawInstant) {
         self.counters.reject(reason);
         self.heard(Facts::of(header), now);
-        self.trouble = Some(reason);
+        self.unused = Some(reason);
     }
 
-    /// Judges a reply and learns from it. `prior`: what is known of the frequency beforehand, with its
-    /// standard deviation.
+    /// Tests a reply and learns from it. `prior`: the prior frequency and its standard deviation.
     pub(crate) fn answer(
         &mut self,
         header: &ReplyHeader,
@@ -189,7 +188,7 @@ impl Source {
             Verdict::Unusable(reason, facts) => {
                 self.counters.reject(reason);
                 self.heard(facts, now.raw);
-                self.trouble = Some(reason);
+                self.unused = Some(reason);
                 Answer::Unusable(reason)
             }
             Verdict::Usable(measurement, facts) => {
@@ -205,17 +204,17 @@ impl Source {
 
     fn heard(&mut self, facts: Facts, now: RawInstant) {
         self.counters.valid = self.counters.valid.saturating_add(1);
-        self.said = Some(facts);
+        self.facts = Some(facts);
         self.last_valid = Some(now);
-        self.asking.answered(now);
+        self.poll_process.answered(now);
     }
 
     fn kissed(&mut self, code: KissCode, now: RawInstant) {
-        if !self.asking.kissed(code, self.authenticated, now) {
+        if !self.poll_process.kissed(code, self.authenticated, now) {
             return;
         }
         if matches!(code, KissCode::Deny | KissCode::Restricted) {
-            self.trouble = Some(RejectReason::Kiss);
+            self.unused = Some(RejectReason::Kiss);
         }
         self.kiss = Some(code);
     }
@@ -223,18 +222,18 @@ impl Source {
     fn learn(&mut self, measurement: Measurement, facts: Facts, prior: (f64, f64), now: Now) -> Outcome {
         let outcome = self.track.take(&Sample::of_exchange(measurement, facts), prior, now);
         match outcome {
-            Outcome::Doubtful => self.asking.hurry(now.raw),
-            Outcome::Restarted => self.asking.settle(now.raw),
+            Outcome::Doubtful => self.poll_process.hurry(now.raw),
+            Outcome::Restarted => self.poll_process.settle(now.raw),
             Outcome::Used => {
                 let filter = &self.track.filter;
                 if let Some(estimate) = filter.estimate(now.raw)
                     && filter.samples() > u32::from(BURST)
                 {
-                    self.asking.choose(&estimate, filter.typical_variance(), now.raw);
+                    self.poll_process.choose(&estimate, filter.typical_variance(), now.raw);
                 }
             }
         }
-        self.trouble = None;
+        self.unused = None;
         self.kiss = None;
         outcome
     }

@@ -1,5 +1,4 @@
-//! What the survivors say together: the line along which true time runs, its error, and what a server
-//! tells others about it.
+//! The combined estimate of the survivors: true time as a line, its error, and the values that a server publishes.
 
 use crate::bounds::Bounds;
 use crate::combine::{Survivor, combine};
@@ -14,7 +13,7 @@ use alloc::vec::Vec;
 use ipc::units::RawInstant;
 use protocol::reference_id::of_address;
 
-/// A source with so many measurements knows its frequency.
+/// From this many measurements on, the frequency of a source is known.
 const EXPERIENCED: u32 = 8;
 
 /// It drifts where its frequency differs from the middle one by so many standard deviations, or by fewer so
@@ -24,33 +23,33 @@ const STRAYING_A_LITTLE: f64 = 2.0;
 const OFTEN: u8 = 24;
 const LEAST_STRAYING: f64 = 0.1e-6;
 
-/// True time, as the last selection saw it.
+/// True time according to the last selection.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Line {
     estimate: Estimate,
     guard: Guard,
-    /// Standard deviation of what more samples don't make better, seconds.
+    /// Standard deviation of the systematic error, which more samples do not reduce, in seconds.
     systematic: f64,
     pub(crate) reference: Reference,
-    /// Of the survivors together: another number, other survivors.
-    pub(crate) company: u64,
+    /// Identifies the set of survivors: another number means other survivors.
+    pub(crate) survivor_set: u64,
 }
 
-/// The survivor that stands for all of them towards others.
+/// The survivor that is published as the reference (the system peer).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Reference {
     pub(crate) source: SourceId,
     pub(crate) reference_id: u32,
     /// Its stratum.
     pub(crate) stratum: u8,
-    /// To its reference clock and back, seconds.
+    /// Root delay, in seconds.
     pub(crate) root_delay: f64,
     pub(crate) root_dispersion: f64,
     /// Seconds: the shortest poll interval among the survivors.
     pub(crate) interval: f64,
 }
 
-/// What one selection found.
+/// The result of a selection.
 pub(crate) struct Finding {
     pub(crate) verdicts: Vec<Verdict>,
     pub(crate) line: Result<Line, Impasse>,
@@ -66,12 +65,12 @@ impl Line {
         then.offset_of(now.wall.nanos()) + self.estimate.frequency * elapsed
     }
 
-    /// Standard deviation of that.
+    /// Standard deviation of the offset.
     pub(crate) fn deviation(&self, at: RawInstant) -> f64 {
         libm::hypot(self.random_deviation(at), self.systematic)
     }
 
-    /// The part of it that changes from sample to sample.
+    /// The random part of it, which changes from sample to sample.
     pub(crate) fn random_deviation(&self, at: RawInstant) -> f64 {
         let elapsed = at.since(self.estimate.at).nanos().max(0) as f64 * 1e-9;
         libm::sqrt(self.estimate.variance_after(elapsed))
@@ -103,7 +102,7 @@ impl Line {
         low.abs().max(high.abs())
     }
 
-    /// All that is known of where true time is.
+    /// The bounds of true time.
     pub(crate) fn describe_bounds(&self, now: Now) -> Bounds {
         let (low, high) = self.bounds(now);
         let (offset, deviation) = (self.offset(now), self.random_deviation(now.raw));
@@ -126,44 +125,44 @@ impl Line {
     }
 }
 
-/// One who may be asked in a selection: a source, or an entry of the configuration that has none yet.
+/// A participant of the selection: a source, or an entry of the configuration that has none yet.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Voter<'a> {
     /// None: an entry without a source.
     pub(crate) source: Option<SourceId>,
     pub(crate) identity: Identity<'a>,
-    /// None: it was never usable, or can't be believed yet.
+    /// None: it was never usable, or cannot be believed yet.
     pub(crate) opinion: Option<Opinion>,
     pub(crate) authenticated: bool,
     pub(crate) prefer: bool,
     pub(crate) trust: bool,
     pub(crate) require: bool,
-    /// What the last selection said of it.
+    /// It was a survivor of the last selection.
     pub(crate) survived: bool,
     pub(crate) strays: u8,
     /// Seconds between its samples.
     pub(crate) interval: f64,
 }
 
-/// What the configuration asks of a selection.
+/// The rules of a selection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Rules {
-    /// Those that were never heard may only be slow.
-    pub(crate) patient: bool,
-    /// So many must agree.
+    /// Sources that were never heard may still answer.
+    pub(crate) awaits_unheard: bool,
+    /// How many sources must agree.
     pub(crate) minimum: usize,
     /// Some source is marked `require`.
     pub(crate) require: bool,
-    /// An authenticated one must be among those that agree.
+    /// An authenticated source must agree.
     pub(crate) require_nts: bool,
 }
 
-/// What a selection says of one source.
+/// The verdict of a selection on one source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Verdict {
     pub(crate) source: SourceId,
     pub(crate) standing: Standing,
-    /// Selections in a row in which its frequency was beside that of the others.
+    /// Consecutive selections in which its frequency differed from that of the others.
     pub(crate) strays: u8,
 }
 
@@ -189,7 +188,7 @@ pub(crate) fn find(voters: &[Voter<'_>], rules: Rules, now: Now) -> Finding {
             require: voter.require,
         })
         .collect();
-    let (standings, agreement) = select(&candidates, rules.patient, rules.minimum, rules.require);
+    let (standings, agreement) = select(&candidates, rules.awaits_unheard, rules.minimum, rules.require);
     let heard = heard.iter().filter_map(|voter| Some((*voter, voter.opinion?, voter.source?)));
     let mut heard: Vec<Heard<'_>> = heard
         .zip(&standings)
@@ -213,21 +212,21 @@ pub(crate) fn find(voters: &[Voter<'_>], rules: Rules, now: Now) -> Finding {
     Finding { verdicts: heard.iter().map(|heard| heard.verdict).collect(), line, guard_violated }
 }
 
-/// One who has an opinion, and what is said of it.
+/// A voter with an opinion, and the verdict on it.
 struct Heard<'v> {
     voter: &'v Voter<'v>,
     opinion: Opinion,
     verdict: Verdict,
 }
 
-/// All sources are measured with one oscillator, so all must find the same frequency in it. One that doesn't
+/// All sources are measured with one oscillator, so all must find the same frequency in it. One that does not
 /// drifts (or smears a leap second), and would pull the mean along for as long as its interval allows.
 fn find_drifting(heard: &mut [Heard<'_>]) {
     let survivors: Vec<usize> =
         (0..heard.len()).filter(|place| heard[*place].verdict.standing == Standing::Survivor).collect();
     let knows = |place: &usize| heard[*place].opinion.samples >= EXPERIENCED;
     let (places, fresh): (Vec<usize>, Vec<usize>) = survivors.into_iter().partition(knows);
-    // Where most have been measured for long, one that was begun anew can wait.
+    // If most sources have been measured for long, one that was restarted can wait.
     if places.len() > fresh.len() + 1 {
         fresh.iter().for_each(|place| heard[*place].verdict.standing = Standing::Probation);
     }
@@ -243,7 +242,7 @@ fn find_drifting(heard: &mut [Heard<'_>]) {
         let Heard { opinion, verdict, .. } = &mut heard[*place];
         let beside = (opinion.estimate.frequency - middle).abs() - LEAST_STRAYING;
         let deviations = beside / libm::sqrt(opinion.estimate.frequency_variance).max(1e-12);
-        // A little beside can be chance once, not each time.
+        // A small difference can be random once, but not each time.
         verdict.strays = if deviations > STRAYING_A_LITTLE {
             verdict.strays.saturating_add(1).min(2 * OFTEN)
         } else {
@@ -290,18 +289,18 @@ fn draw(survivors: &[&Heard<'_>], agreement: Agreement, now: Now) -> (Result<Lin
         guard_violated |= !fits;
         hard = Some(both);
     }
-    // What the majority claims starts from estimates: it is not hard, and counts only where nothing else does.
-    // Hard bounds that exclude each other are no bounds either: somebody among the survivors lies.
+    // The claims of the majority are based on estimates: they are not hard bounds, and count only if there are no others.
+    // Hard bounds that exclude each other bound nothing: one of the survivors is false.
     let guard = hard.filter(|_| !guard_violated).unwrap_or(agreed);
     let (low, high) = guard.offsets(wall);
-    // No filter may leave the guard, however sure it is.
+    // No estimate may leave the guard, however small its variance is.
     let offset = combined.offset.clamp(low, high.max(low));
     guard_violated |= (offset - combined.offset).abs() > 3.0 * libm::sqrt(combined.total);
     let (most_wander, beforehand) = survivors
         .iter()
         .map(|survivor| (survivor.opinion.estimate.most_wander, survivor.opinion.estimate.beforehand))
         .fold((f64::INFINITY, f64::INFINITY), |least, next| (least.0.min(next.0), least.1.min(next.1)));
-    // All survivors live on the same oscillator; the least wander that explains one of them explains it.
+    // All survivors are measured with the same oscillator, so its wander is the least that explains one of them.
     let (wander, covariance) = survivors
         .iter()
         .map(|survivor| (survivor.opinion.estimate.wander, survivor.opinion.estimate.covariance))
@@ -322,12 +321,12 @@ fn draw(survivors: &[&Heard<'_>], agreement: Agreement, now: Now) -> (Result<Lin
     };
     let systematic = libm::sqrt((combined.total - combined.variance).max(0.0));
     // Ids are never used twice, so that the sum of their mixed bits tells one set from another.
-    let company = survivors
+    let survivor_set = survivors
         .iter()
         .map(|survivor| u64::from(survivor.verdict.source.number()) + 1)
         .map(|number| number.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29))
         .fold(0u64, u64::wrapping_add);
-    (Ok(Line { estimate, guard, systematic, reference, company }), guard_violated)
+    (Ok(Line { estimate, guard, systematic, reference, survivor_set }), guard_violated)
 }
 
 fn reference(nearest: &Heard<'_>, survivors: &[&Heard<'_>]) -> Reference {

@@ -1,4 +1,4 @@
-//! The deadlines of an engine: one for each thing that it does by itself.
+//! The deadlines of an engine: one for each thing that it does without a fact.
 
 use ipc::units::RawInstant;
 
@@ -16,18 +16,18 @@ pub(crate) enum Timer {
     Steering,
     /// The step to a time whose certificates could not be judged.
     Deferred,
-    /// What the server is told again.
+    /// The next publication for the server.
     Publication,
     /// A leap second.
     Leap,
-    /// What is said while there is nobody to follow.
-    Want,
+    /// The next report of an outage.
+    Outage,
 }
 
 impl Timer {
     const COUNT: usize = 8;
 
-    /// All of them, in the order in which what is due is done: what one of them leads to comes after it.
+    /// All of them, in the order in which they are handled: what one of them causes is handled after it.
     pub(crate) const ALL: [Self; Self::COUNT] = [
         Self::Poll,
         Self::LookUp,
@@ -36,7 +36,7 @@ impl Timer {
         Self::Deferred,
         Self::Publication,
         Self::Leap,
-        Self::Want,
+        Self::Outage,
     ];
 }
 

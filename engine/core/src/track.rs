@@ -1,7 +1,7 @@
-//! What is known of the time by one source's word, and what the others say of it.
+//! The time according to one source, and the verdict of the selection on it.
 //!
-//! All samples come in by one door ([`Track::take`]), and a track doesn't know how they were made: whether somebody
-//! answers, how often he is asked and whether his answers are authenticated is decided before.
+//! All samples pass through [`Track::take`], and a track does not know their origin: whether a server answers, how often it
+//! is queried and whether its answers are authenticated is decided before.
 
 use crate::filter::{Estimate, Filter, Outcome};
 use crate::guard::{Guard, TOLERANCE};
@@ -12,7 +12,7 @@ use crate::select::{Claim, Standing};
 use crate::system::Verdict;
 use ipc::units::RawInstant;
 
-/// A source farther than this from true time, by its own word, is not used. Seconds.
+/// A source with a larger root distance than this is not used. Seconds.
 const MOST_DISTANCE: f64 = 3.0;
 
 /// See the module's head.
@@ -24,10 +24,10 @@ pub(crate) struct Track {
     pub(crate) facts: Option<Facts>,
     /// When the last sample came.
     last: Option<RawInstant>,
-    /// The last sample can't be true if the ones before were.
+    /// The last sample contradicts the earlier ones.
     pub(crate) contradicts: bool,
     pub(crate) standing: Option<Standing>,
-    /// Selections in a row in which its frequency was beside that of the others.
+    /// Consecutive selections in which its frequency differed from that of the others.
     pub(crate) strays: u8,
 }
 
@@ -37,9 +37,9 @@ pub(crate) struct Opinion {
     pub(crate) claim: Claim,
     /// Offset of the clock, seconds; positive: it is behind.
     pub(crate) offset: f64,
-    /// What its filter knows of this instant.
+    /// The estimate of its filter for this instant.
     pub(crate) estimate: Estimate,
-    /// Of so many samples.
+    /// Number of samples.
     pub(crate) samples: u32,
     pub(crate) guard: Option<Guard>,
     /// From the last sample.
@@ -48,7 +48,7 @@ pub(crate) struct Opinion {
     pub(crate) minimum_delay: f64,
     /// Half of the claim's width.
     pub(crate) distance: f64,
-    /// Variance of what it may be off by for good.
+    /// Variance of its systematic error.
     pub(crate) systematic: f64,
 }
 
@@ -58,7 +58,7 @@ impl Opinion {
         self.claim.middle.is_some()
     }
 
-    /// Whether it is too far from true time by its own word.
+    /// Whether its root distance is too large.
     pub(crate) fn is_far(&self) -> bool {
         self.distance > MOST_DISTANCE
     }
@@ -77,7 +77,7 @@ impl Track {
         }
     }
 
-    /// Whether it was ever fed: then it has a vote.
+    /// Whether it has had a sample: then it has a vote.
     pub(crate) fn is_heard(&self) -> bool {
         self.last.is_some()
     }
@@ -96,7 +96,7 @@ impl Track {
         let outcome = self.filter.learn(measurement);
         let newest = Guard::of(measurement, root);
         let (low, high) = newest.offsets(now.wall.nanos());
-        // Hard bounds of before and of now that exclude each other: no noise explains that.
+        // Earlier and present hard bounds that exclude each other cannot be explained by noise.
         self.contradicts = outcome == Outcome::Doubtful
             && self.opinion(now, false).is_some_and(|old| old.claim.high < low || old.claim.low > high);
         match outcome {
@@ -115,7 +115,7 @@ impl Track {
         outcome
     }
 
-    /// What it claims now; none where it was never fed. `live`: its time may be used.
+    /// Its claim now; none: it has had no sample. `live`: its time may be used.
     pub(crate) fn opinion(&self, now: Now, live: bool) -> Option<Opinion> {
         let estimate = self.filter.estimate(now.raw)?;
         let facts = self.facts?;
@@ -133,19 +133,18 @@ impl Track {
             facts,
             minimum_delay,
             distance,
-            // The path is seldom more lopsided than an eighth of what it could be.
+            // The asymmetry of a path seldom exceeds an eighth of its maximum.
             systematic: (path / 8.0) * (path / 8.0),
         })
     }
 
-    /// Takes what a selection said of it; none: it was not among those that were selected from, and stands
-    /// `otherwise`.
+    /// Takes the verdict of a selection; none: it did not take part, and its standing is `otherwise`.
     pub(crate) fn stand(&mut self, verdict: Option<&Verdict>, otherwise: Option<Standing>) {
         self.standing = verdict.map(|verdict| verdict.standing).or(otherwise);
         self.strays = verdict.map_or(self.strays, |verdict| verdict.strays);
     }
 
-    /// Everything that depends on the counter having run on is forgotten (the machine slept).
+    /// Drops everything that depends on a counter that did not stand still (the host was suspended).
     pub(crate) fn forget_time(&mut self) {
         self.filter.forget_offset();
         self.guard = None;

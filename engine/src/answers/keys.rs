@@ -5,16 +5,19 @@ use crate::cookie_keys::CookieSource;
 use crate::key_exchange::KeyExchange;
 use ipc::message::key_service::{KeyCounters, Loaded};
 use ipc::units::WallTime;
-use report::{CertificateReply, CookieKeysReply, Counts, KeyExchangeReply, KeysReply, Report, SourceKeys};
+use report::{
+    CertificateReply, CertificateState, CookieKeyOrigin, CookieKeysReply, Counts, KeyExchangeReply,
+    KeysReply, Report, SourceKeys,
+};
 
 /// The key exchange service at this moment of the steered clock.
 pub fn service(known: &KeyExchange, now: WallTime) -> KeyExchangeReply {
     let state = match known.last {
-        None => "unread",
-        Some(Loaded::InUse { .. }) => "in-use",
-        Some(Loaded::NoCertificate(_)) => "no-certificate",
-        Some(Loaded::NoKey) => "no-key",
-        Some(Loaded::Mismatch) => "mismatch",
+        None => CertificateState::Unread,
+        Some(Loaded::InUse { .. }) => CertificateState::InUse,
+        Some(Loaded::NoCertificate(_)) => CertificateState::NoCertificate,
+        Some(Loaded::NoKey) => CertificateState::NoKey,
+        Some(Loaded::Mismatch) => CertificateState::Mismatch,
     };
     let counts =
         |counters: KeyCounters| Counts(KeyCounters::NAMES.into_iter().zip(counters.list()).collect());
@@ -42,7 +45,7 @@ pub fn keys(
     let cookie_keys = cookies.map(|cookies| {
         let (current, epochs) = cookies.epochs().map_or((None, Vec::new()), |(now, all)| (Some(now), all));
         CookieKeysReply {
-            origin: if cookies.is_fleet() { "fleet" } else { "own" },
+            origin: if cookies.is_fleet() { CookieKeyOrigin::Fleet } else { CookieKeyOrigin::Own },
             current,
             epochs,
             settled: cookies.is_settled(),

@@ -4,7 +4,10 @@ use crate::cookie_keys::CookieSource;
 use engine_core::io::Now;
 use ipc::message::key_service::{KeyCounters, Loaded};
 use ipc::units::RawInstant;
-use report::{NtsReport, SourceReport, SystemReport};
+use report::{
+    AssociationState, ClockName, LeapName, NtsReport, RejectReason, SourceReport, SourceState, SystemReport,
+    SystemState,
+};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use zeroize::Zeroizing;
@@ -12,11 +15,11 @@ use zeroize::Zeroizing;
 fn report() -> Report {
     Report {
         system: SystemReport {
-            clock: "virtual",
+            clock: ClockName::Virtual,
             synchronised: false,
-            state: "starting",
+            state: SystemState::Starting,
             reason: "no reply \u{1b}[31m so far".to_owned(),
-            leap: "unknown",
+            leap: LeapName::Unknown,
             stratum: 16,
             reference_id: "00000000".to_owned(),
             reference: String::new(),
@@ -88,7 +91,7 @@ fn what_is_not_a_number_is_null_and_a_reply_is_one_line() {
 /// The whole of what there can be, each value another one.
 fn full() -> Report {
     let nts = NtsReport {
-        state: "ready",
+        state: AssociationState::Ready,
         last_exchange: "keys were exchanged".to_owned(),
         next_exchange_s: Some(2_419_200.5),
         exchanges: 1,
@@ -104,7 +107,7 @@ fn full() -> Report {
     let unheard = SourceReport {
         name: "b.example".to_owned(),
         address: String::new(),
-        state: "waiting",
+        state: SourceState::Waiting,
         reason: "its name is not resolved yet; it is being looked up".to_owned(),
         authenticated: false,
         nts: None,
@@ -126,7 +129,7 @@ fn full() -> Report {
     let selected = SourceReport {
         name: "a.example".to_owned(),
         address: "[2001:db8::1]:123".to_owned(),
-        state: "selected",
+        state: SourceState::Selected,
         reason: "it agrees with the majority and is the nearest to true time".to_owned(),
         authenticated: true,
         nts: Some(nts),
@@ -143,14 +146,14 @@ fn full() -> Report {
         sent: 20,
         valid: 19,
         last_valid_s: Some(51.5),
-        rejected: BTreeMap::from([("origin", 3), ("nts-nak", 4)]),
+        rejected: BTreeMap::from([(RejectReason::NtsNak, 4), (RejectReason::Origin, 3)]),
     };
     let system = SystemReport {
-        clock: "kernel",
+        clock: ClockName::Kernel,
         synchronised: true,
-        state: "synchronised",
+        state: SystemState::Synchronised,
         reason: "the clock follows 1 of 2 sources".to_owned(),
-        leap: "none",
+        leap: LeapName::None,
         stratum: 3,
         reference_id: "c0000201".to_owned(),
         reference: "a.example".to_owned(),

@@ -96,7 +96,7 @@ mod tests {
     use super::*;
     use std::collections::BTreeSet;
 
-    /// Words of ntp.conf that chrony.conf doesn't have.
+    /// Words of ntp.conf that chrony.conf does not have.
     const OF_NTP_CONF: [&str; 2] = ["keys", "restrict"];
 
     /// What the page's tables have besides words that a line may begin with: values, and a command of chronyc.

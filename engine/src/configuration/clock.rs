@@ -35,7 +35,7 @@ pub struct Clock {
     pub require_nts: bool,
 }
 
-/// Reads `[clock]`; what it doesn't say is the default.
+/// Reads `[clock]`; what it does not say is the default.
 pub fn read_clock(
     root: &Section<'_>,
     profile: Profile,

@@ -133,7 +133,7 @@ impl<'a> Section<'a> {
         self.entry(key).map_or(self.at, |(span, _)| span.start)
     }
 
-    /// Every key that isn't known is a fault, with the nearest one that is.
+    /// Every key that is not known is a fault, with the nearest one that is.
     pub fn refuse_unknown(&self, known: &[&str], faults: &mut Faults<'_>) {
         let (kind, place) = match self.title {
             "" => ("section", String::new()),

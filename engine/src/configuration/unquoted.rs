@@ -1,4 +1,4 @@
-//! What to write instead of a line that isn't TOML.
+//! What to write instead of a line that is not TOML.
 
 use super::document::shorten;
 use std::net::{IpAddr, SocketAddr};

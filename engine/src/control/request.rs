@@ -27,7 +27,7 @@ pub enum Verb {
     },
 }
 
-/// Why a request isn't followed; `Display` is what the peer reads.
+/// Why a request is not followed; `Display` is what the peer reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RequestError {
     /// No line end within [`MAX_REQUEST`] octets.
@@ -91,7 +91,7 @@ pub fn parse(line: &[u8], may_change: bool) -> Result<Verb, RequestError> {
     }
 }
 
-/// The reply to a request that isn't followed.
+/// The reply to a request that is not followed.
 pub fn refusal(error: RequestError) -> String {
     serde_json::json!({ "error": error.to_string() }).to_string()
 }

@@ -1,11 +1,11 @@
-//! What was asked of the exchange process and has not ended. What it may say of that is judged by `ipc`; of queries the
-//! pure engine knows which are open.
+//! Requests to the exchange process that are open. `ipc` decides which answers to them are lawful. Open queries are known to
+//! the pure engine.
 
 use ipc::message::exchange::{Asked, ExchangeId, FromExchange, MAX_OPEN, Progress, Violation};
 use ipc::units::{RawInstant, Span};
 use std::collections::VecDeque;
 
-/// How long a look-up or key exchange may be without an end: each has a deadline far below it.
+/// How long a look-up or key exchange may stay open: each has a far shorter deadline.
 const ENDLESS: Span = Span::from_secs(120);
 
 /// Look-ups and key exchanges without an end so far, oldest first.
@@ -40,8 +40,8 @@ impl Unended {
         Ok(())
     }
 
-    /// Looks whether all end in time. The first look that finds one that doesn't is no proof: the clock may
-    /// have jumped with the whole machine, so it has as long once more.
+    /// Checks whether all end in time. If one does not, it is allowed the same time once more: the whole host may have been
+    /// stopped.
     pub fn check(&mut self, now: RawInstant) -> Result<(), Violation> {
         let late = |since: RawInstant| now.since(since).nanos() > ENDLESS.nanos();
         let Some((oldest, _)) = self.open.front().copied().filter(|(_, begun)| late(*begun)) else {

@@ -3,7 +3,7 @@
 use super::{Breach, Process};
 use ipc::units::RawInstant;
 
-/// As many records more than one a second may have queued up while this process didn't run.
+/// As many records more than one a second may have queued up while this process did not run.
 const QUEUED: i64 = 16;
 
 /// The counts of one process.

@@ -1,4 +1,4 @@
-//! A link that never blocks: what its peer doesn't read waits in a bounded queue, for a bounded time.
+//! A link that never blocks: what its peer does not read waits in a bounded queue, for a bounded time.
 
 use super::Breach;
 use super::breach::GONE;

@@ -6,7 +6,7 @@
 //! the age and text of the last one. Clock lines and changes are written at once, in order.
 //!
 //! **The bound.** Clock lines, changes and ordinary lines each have an allowance of 100 lines, refilled at 10 a minute,
-//! whatever their kind; beyond it they are only counted. An attacker who makes sources agree and disagree forever
+//! whatever their kind; beyond it they are only counted. An attacker that makes sources agree and disagree forever
 //! therefore cannot hide a step. A summary stands for one kind (at most 64 are remembered) or for one of the three
 //! allowances, and is written at most once a minute. A process that makes the engine log without end therefore causes
 //! at most 300 lines at once and 97 a minute in the long run.

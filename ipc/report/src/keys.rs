@@ -1,5 +1,6 @@
-//! What is known of keys, never a key.
+//! Reply to `keys`. It contains no key.
 
+use crate::reason::{CertificateState, CookieKeyOrigin};
 use crate::schema::Counts;
 use crate::source::NtsReport;
 use alloc::string::String;
@@ -11,57 +12,57 @@ documents! {
     KeysReply {
         /// The NTS sources, in the order of the configuration.
         sources: Vec<SourceKeys>,
-        /// The keys of cookies; none: there is no server with NTS.
+        /// The keys of cookies; none: no NTS server is configured.
         cookie_keys: Option<CookieKeysReply>,
-        /// The key exchange service; none: there is none.
+        /// The key exchange service; none: none is configured.
         key_exchange: Option<KeyExchangeReply>,
     }
 
-    /// The keys that seal and open cookies.
+    /// The keys that encrypt and decrypt cookies.
     CookieKeysReply {
-        /// `fleet` or `own`: whose secret they are made of.
-        origin: &'static str,
-        /// Day since 1970 whose key seals; none: there is no key yet.
+        /// The secret from which they are derived.
+        origin: CookieKeyOrigin,
+        /// Day since 1970 whose key encrypts; none: there is no key yet.
         current: Option<u32>,
-        /// Days whose keys open.
+        /// Days since 1970 whose keys decrypt.
         epochs: Vec<u32>,
-        /// Whether they change with the days: the clock has been synchronised.
+        /// Whether the keys change every day, which they do once the clock has been synchronised.
         settled: bool,
-        /// One sentence: what is wrong with them; none: nothing.
+        /// What is wrong with the keys, in one sentence; none: nothing.
         trouble: Option<String>,
     }
 
     /// The key exchange service, as replies to `status` have it too.
     KeyExchangeReply {
-        /// What it shows its clients.
+        /// The certificate that it presents.
         certificate: CertificateReply,
-        /// What it did, by name; none: nothing counted yet.
+        /// Counters by name; none: nothing has been counted yet.
         counters: Option<Counts>,
     }
 
-    /// Certificate and key of the service.
+    /// Certificate and private key of the service.
     CertificateReply {
-        /// `in-use`, `unread`, `no-certificate`, `no-key` or `mismatch`: how the last reading ended.
-        state: &'static str,
-        /// How often it was read.
+        /// The result of the last reading.
+        state: CertificateState,
+        /// How often the certificate was read.
         readings: u32,
-        /// Of the certificate in use, in seconds since 1970.
+        /// Validity of the certificate in use, in seconds since 1970.
         not_before: Option<i64>,
-        /// Of the certificate in use, in seconds since 1970.
+        /// Validity of the certificate in use, in seconds since 1970.
         not_after: Option<i64>,
         /// Whole days until `not_after`, rounded down; negative: it has expired.
         days_left: Option<i64>,
-        /// One sentence: what people should know of it; none: it is as it should be.
+        /// A warning about the certificate, in one sentence; none: there is none.
         warning: Option<String>,
     }
 }
 
-/// One NTS source in a reply to `keys`: its association's fields follow its name.
+/// One NTS source. The fields of its association follow its name.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct SourceKeys {
-    /// As configured.
+    /// The name as configured.
     pub name: String,
-    /// Address and port; empty while it isn't known.
+    /// Address and port; empty while it is not known.
     pub address: String,
     /// The association.
     #[serde(flatten)]
@@ -72,13 +73,13 @@ impl crate::schema::Written for SourceKeys {
     type Read = ReadSourceKeys;
 }
 
-/// The same as it is read.
+/// The same, as it is read.
 #[derive(Clone, Debug, Default, PartialEq, serde::Deserialize, serde::Serialize)]
 #[serde(default)]
 pub struct ReadSourceKeys {
-    /// As configured.
+    /// The name as configured.
     pub name: Option<String>,
-    /// Address and port; empty while it isn't known.
+    /// Address and port; empty while it is not known.
     pub address: Option<String>,
     /// The association.
     #[serde(flatten)]

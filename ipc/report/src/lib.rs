@@ -1,17 +1,20 @@
-//! The documents on the control socket and of a replay, as types: the engine writes them, chimerctl reads them.
+//! The documents on the control socket and of a replay, as types. The engine writes them and chimerctl reads them.
 //!
 //! ```text
-//!   schema   one list of fields, two structs: what is written is complete, what is read may lack anything
-//!   system   the clock
-//!   source   a source, and the association with it
-//!   keys     reply to `keys`, the key exchange service
-//!   status   replies to `status`, `sources`, `server`, a reload, a change, and to what can't be done
-//!   replay   what a replay found
+//!   schema     one list of fields, two structs: writing requires every field, reading none
+//!   words      enumerations whose values are written as words
+//!   reason     the words of states
+//!   rejection  the packet tests
+//!   system     the clock
+//!   source     a source, and the association with it
+//!   keys       reply to `keys`, the key exchange service
+//!   status     replies to `status`, `sources`, `server`, a reload, a command, and to an invalid request
+//!   replay     the result of a replay
 //! ```
 //!
-//! Field names are the JSON names, and their order is the order on the socket: both are stable. A writer must fill in
-//! every field. A reader ([`read`]) accepts a daemon of another version: it ignores unknown fields, and a missing field
-//! is `None`, like one that is null.
+//! Field names are the JSON names, and their order is the order on the socket. Both are stable. A writer must fill in
+//! every field. A reader ([`read`]) accepts a daemon of another version: it ignores unknown fields, a missing field is
+//! `None`, like one that is null, and an unknown word is kept as text ([`Word`]).
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -19,18 +22,28 @@ extern crate alloc;
 
 #[macro_use]
 mod schema;
+#[macro_use]
+mod words;
 mod keys;
+mod reason;
+mod rejection;
 mod replay;
 mod source;
 mod status;
 mod system;
 
 pub use keys::{CertificateReply, CookieKeysReply, KeyExchangeReply, KeysReply, SourceKeys};
+pub use reason::{
+    AssociationState, CertificateState, ClockName, CookieKeyOrigin, EndName, LeapName, SourceState,
+    SystemState, Verdict,
+};
+pub use rejection::{Effect, RejectReason};
 pub use replay::Replay;
 pub use schema::{Counts, Written};
 pub use source::{NtsReport, SourceReport};
 pub use status::{Done, ProcessReply, RefusedReply, ReloadedReply, ServerReply, SourcesReply, StatusReply};
 pub use system::{Report, SystemReport};
+pub use words::{Word, Words};
 
 /// The same documents as they are read.
 pub mod read {

@@ -1,38 +1,39 @@
-//! A replay.
+//! The result of a replay.
 
+use crate::reason::{EndName, SystemState, Verdict};
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 
 documents! {
-    /// What a replay found: the answer of the engine that `chimerctl replay` starts.
+    /// The result of a replay: the answer of the engine that `chimerctl replay` starts.
     Replay {
-        /// `equal`, `different` or `damaged`.
-        verdict: &'static str,
-        /// Where and how, for the latter two.
+        /// The verdict.
+        verdict: Verdict,
+        /// Place and kind of the difference or damage; empty: there is none.
         detail: String,
-        /// Which input it was, counted from 1; 0: none.
+        /// Number of the call at which the difference or damage was found, counted from 1; 0: none.
         at_input: u64,
-        /// How the record ends: `orderly`, `full` (its engine went on), or `cut` (the process or the disk ended it).
-        end: &'static str,
+        /// How the recording ends.
+        end: EndName,
         /// The build.
         build: String,
-        /// The steered clock at the first input, nanoseconds since 1970.
+        /// The steered clock at the first call, in nanoseconds since 1970.
         begun_ns: i64,
-        /// Seconds from the first input to the last one, by CLOCK_MONOTONIC_RAW.
+        /// Seconds from the first call to the last, by CLOCK_MONOTONIC_RAW.
         seconds: f64,
-        /// Inputs replayed, by kind.
+        /// Number of calls that were replayed, by kind.
         inputs: BTreeMap<&'static str, u64>,
-        /// What the engine did, by kind.
+        /// Number of outputs, by kind.
         outputs: BTreeMap<&'static str, u64>,
-        /// State of the engine after the last input.
-        state: &'static str,
-        /// The sentence that goes with it.
+        /// State of the clock after the last call; none: nothing was replayed.
+        state: Option<SystemState>,
+        /// The reason for the state, in one sentence.
         reason: String,
-        /// Estimated offset of the clock then, seconds; positive: behind.
+        /// Estimated offset of the clock after the last call, in seconds; positive: the clock is behind.
         offset_s: f64,
-        /// Base frequency in force then, ppm.
+        /// Base frequency in force after the last call, in ppm.
         frequency_ppm: f64,
-        /// Digest of all, 64 hexadecimal digits: the same on every machine.
+        /// Digest of all effects, 64 hexadecimal digits: the same on every machine.
         digest: String,
     }
 }

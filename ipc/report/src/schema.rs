@@ -1,13 +1,13 @@
-//! One list of fields makes two structs, so that both ends agree on names and types.
+//! One list of fields generates two structs, so that both ends agree on names and types.
 
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 use serde::{Serialize, Serializer};
 
-/// A type that is written, and what it is read as.
+/// A type that is written, and the type as which it is read.
 pub trait Written {
-    /// Owned, and without a demand that an older or newer daemon might not meet.
+    /// Owned, and readable from a daemon of any version.
     type Read;
 }
 
@@ -26,7 +26,7 @@ impl Written for &'static str {
 }
 
 impl<T: Written> Written for Option<T> {
-    // A field that is read is optional anyway.
+    // Every field that is read is optional.
     type Read = T::Read;
 }
 
@@ -34,8 +34,8 @@ impl<T: Written> Written for Vec<T> {
     type Read = Vec<T::Read>;
 }
 
-impl<T: Written> Written for BTreeMap<&'static str, T> {
-    type Read = BTreeMap<String, T::Read>;
+impl<K: Written, T: Written> Written for BTreeMap<K, T> {
+    type Read = BTreeMap<K::Read, T::Read>;
 }
 
 /// Counts by their names, written in the order in which they are listed.
@@ -52,7 +52,7 @@ impl Written for Counts {
     type Read = BTreeMap<String, u64>;
 }
 
-/// Documents for writing, with all their fields; the module `read` has the same documents with every field optional.
+/// Documents for writing, in which every field is required. In the module `read` every field is optional.
 macro_rules! documents {
     ($($(#[$meta:meta])* $name:ident { $($(#[$field_meta:meta])* $field:ident: $type:ty,)+ })+) => {
         $(
@@ -67,7 +67,7 @@ macro_rules! documents {
             }
         )+
 
-        /// As it is read: what isn't known is none.
+        /// The documents as they are read. A field that is missing is none.
         pub mod read {
             #[allow(unused_imports, reason = "not every file has fields of each kind")]
             use super::*;
@@ -80,7 +80,7 @@ macro_rules! documents {
                     $($(#[$field_meta])* pub $field: Option<<$type as crate::schema::Written>::Read>,)+
                 }
 
-                // In here the name of a document of the same file is that of what is read.
+                // In this module, the name of a document of the same file denotes the type that is read.
                 impl crate::schema::Written for $name {
                     type Read = Self;
                 }

@@ -1,18 +1,20 @@
 //! A source, and the association with it.
 
+use crate::reason::{AssociationState, SourceState};
+use crate::rejection::RejectReason;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 
 documents! {
     /// One source.
     SourceReport {
-        /// As configured.
+        /// The name as configured.
         name: String,
-        /// Address and port; empty while it isn't known.
+        /// Address and port; empty while it is not known.
         address: String,
-        /// One word: `selected`, `combined`, `falseticker`, `unreachable`, `unusable`, `waiting`, `probation`, `outvoted`, ….
-        state: &'static str,
-        /// One sentence: why.
+        /// The state.
+        state: SourceState,
+        /// The reason for the state, in one sentence.
         reason: String,
         /// Whether replies are authenticated.
         authenticated: bool,
@@ -26,53 +28,52 @@ documents! {
         reach: u8,
         /// Poll exponent, log2 s.
         poll: i8,
-        /// Seconds until the next query; none: none planned.
+        /// Seconds until the next query; none: no query is scheduled.
         next_poll_s: Option<f64>,
         /// Estimated offset of the clock against this source, seconds; positive: the clock is behind. None, like the
-        /// next four fields, if it has never replied.
+        /// next four fields, if the source has never replied.
         offset_s: Option<f64>,
-        /// Standard deviation of it.
+        /// Standard deviation of the offset, in seconds.
         offset_error_s: Option<f64>,
-        /// Round trip of the best recent sample, seconds.
+        /// Delay of the best recent sample, in seconds.
         delay_s: Option<f64>,
-        /// Scatter of the samples, seconds.
+        /// Jitter of the samples, in seconds.
         jitter_s: Option<f64>,
-        /// Root distance, seconds.
+        /// Root distance, in seconds.
         root_distance_s: Option<f64>,
-        /// Queries sent.
+        /// Number of queries sent.
         sent: u64,
-        /// Valid replies.
+        /// Number of valid replies.
         valid: u64,
         /// Seconds since the last valid reply; none: never.
         last_valid_s: Option<f64>,
-        /// What was thrown away, by reason; only reasons that occurred.
-        rejected: BTreeMap<&'static str, u64>,
+        /// Number of replies that were discarded or not used, by reason. Only reasons that occurred.
+        rejected: BTreeMap<RejectReason, u64>,
     }
 
-    /// The association with an NTS source. No secrets.
+    /// The association with an NTS source. It contains no secrets.
     NtsReport {
-        /// One word: `none` (no keys yet), `exchanging`, `ready`, `provisional` (the certificate could not be judged,
-        /// because the clock is wrong).
-        state: &'static str,
-        /// How the last key exchange ended, in one sentence; empty: there was none in this run.
+        /// The state.
+        state: AssociationState,
+        /// The result of the last key exchange, in one sentence; empty: there was none in this run.
         last_exchange: String,
-        /// Seconds until the next key exchange; none: none planned.
+        /// Seconds until the next key exchange; none: none is scheduled.
         next_exchange_s: Option<f64>,
-        /// Key exchanges that succeeded, in this run.
+        /// Number of successful key exchanges in this run.
         exchanges: u64,
-        /// Key exchanges that failed, in this run.
+        /// Number of failed key exchanges in this run.
         failures: u64,
-        /// Number of the AEAD algorithm in the registry (15 or 30); none: no keys.
+        /// Number of the AEAD algorithm in the IANA registry (15 or 30); none: no keys.
         aead: Option<u16>,
         /// Seconds since the keys were exchanged; none: no keys.
         key_age_s: Option<f64>,
-        /// Whether the keys were kept over a restart.
+        /// Whether the keys are from before the last restart.
         restored: bool,
-        /// Cookies left.
+        /// Number of unused cookies.
         cookies: u8,
-        /// Whether the key exchange named another server for the time.
+        /// Whether the key exchange named another NTP server.
         redirected: bool,
-        /// NTS NAKs that came, believed or not.
+        /// Number of NTS NAKs received, authentic or not.
         naks: u64,
         /// End of validity of the certificates of the last key exchange, in seconds since 1970; none: no exchange in
         /// this run.

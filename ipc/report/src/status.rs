@@ -1,6 +1,7 @@
-//! The replies as a whole.
+//! The replies.
 
 use crate::keys::KeyExchangeReply;
+use crate::reason::ClockName;
 use crate::schema::Counts;
 use crate::source::SourceReport;
 use crate::system::SystemReport;
@@ -11,27 +12,27 @@ use alloc::vec::Vec;
 documents! {
     /// Reply to `status`.
     StatusReply {
-        /// The engine's.
+        /// The version of the engine.
         version: &'static str,
-        /// `kernel`, `virtual` or `none`.
-        clock: &'static str,
+        /// The clock that is steered.
+        clock: ClockName,
         /// The clock.
         report: SystemReport,
         /// The processes that run.
         processes: Vec<ProcessReply>,
         /// The shortfalls of each process's confinement; only processes that have reported.
         shortfalls: BTreeMap<&'static str, Vec<&'static str>>,
-        /// Counts of the server role; none: no server, or nothing counted yet.
+        /// Counters of the server role; none: there is no server, or nothing has been counted yet.
         server: Option<Counts>,
-        /// The key exchange service; none: there is none.
+        /// The key exchange service; none: none is configured.
         key_exchange: Option<KeyExchangeReply>,
     }
 
     /// One process.
     ProcessReply {
-        /// Its role.
+        /// Name of the process.
         name: &'static str,
-        /// Its pid.
+        /// Process id.
         pid: u32,
     }
 
@@ -43,39 +44,39 @@ documents! {
 
     /// Reply to `server`.
     ServerReply {
-        /// Whether there is a server role at all.
+        /// Whether a server is configured.
         configured: bool,
-        /// What it did, by name; none: no server, or nothing counted yet.
+        /// Counters by name; none: there is no server, or nothing has been counted yet.
         server: Option<Counts>,
     }
 
-    /// Reply to a change that was passed on.
+    /// Reply to a command that was accepted.
     Done {
         /// Always true.
         done: bool,
     }
 
-    /// Reply to a reload. The order of its names is that of the alphabet.
+    /// Reply to a reload. The fields are in alphabetical order.
     ReloadedReply {
-        /// Whether the server's rules, limits or keys are other ones now.
+        /// Whether the server's rules, limits or keys have changed.
         changed: bool,
         /// Always true.
         done: bool,
-        /// Whether something else in the file is new, which takes a restart.
+        /// Whether another part of the file has changed that requires a restart.
         needs_restart: bool,
-        /// A section that is new and takes a restart; none: there is none.
+        /// A new section that requires a restart; none: there is none.
         new_section: Option<&'static str>,
-        /// How often the certificate was read before.
+        /// How often the certificate had been read before the reload.
         readings: u32,
-        /// Whether certificate and key are being read anew.
+        /// Whether certificate and key are being read again.
         reads_certificate: bool,
-        /// How many access rules are in force.
+        /// Number of access rules in force.
         rules: u64,
     }
 
     /// Reply to a request that cannot be carried out.
     RefusedReply {
-        /// One sentence: why.
+        /// The reason, in one sentence.
         error: String,
     }
 }

@@ -1,5 +1,6 @@
 //! The clock.
 
+use crate::reason::{ClockName, LeapName, SystemState};
 use crate::source::SourceReport;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -15,49 +16,49 @@ documents! {
 
     /// The clock.
     SystemReport {
-        /// `kernel`, `virtual` or `none`.
-        clock: &'static str,
+        /// The clock that is steered.
+        clock: ClockName,
         /// Whether the clock follows its sources.
         synchronised: bool,
-        /// One word: `starting`, `synchronised`, `holdover`, `no-majority`, `no-sources`, `refused`, ….
-        state: &'static str,
-        /// A sentence that says why the state is what it is and what to do about it.
+        /// The state.
+        state: SystemState,
+        /// Why the state is what it is, and what to do about it, in one sentence.
         reason: String,
-        /// `none`, `insert`, `delete` or `unknown`.
-        leap: &'static str,
-        /// Stratum of this host, 16: unsynchronised.
+        /// The leap indicator.
+        leap: LeapName,
+        /// Stratum of this host; 16: unsynchronised.
         stratum: u8,
         /// Reference id, eight hexadecimal digits.
         reference_id: String,
         /// Name of the source that the reference id denotes; empty: none.
         reference: String,
-        /// Estimated offset of the clock now, in seconds; positive: it is behind.
+        /// Estimated offset of the clock now, in seconds; positive: the clock is behind.
         offset_s: f64,
-        /// Standard deviation of that estimate.
+        /// Standard deviation of the offset, in seconds.
         estimated_error_s: f64,
-        /// The true offset is nearer than this, provided the selected sources are honest.
+        /// Bound of the offset's error, in seconds, provided that the selected sources are truechimers.
         error_bound_s: f64,
-        /// What is left of the slew, seconds.
+        /// Remaining slew, in seconds.
         slew_left_s: f64,
-        /// Base frequency in force, ppm; positive: the clock is made faster.
+        /// Base frequency in force, in ppm; positive: the clock is made faster.
         frequency_ppm: f64,
-        /// Standard deviation of the frequency.
+        /// Standard deviation of the frequency, in ppm.
         frequency_error_ppm: f64,
-        /// Round trip to the reference clock, seconds.
+        /// Root delay, in seconds.
         root_delay_s: f64,
-        /// Error bound to the reference clock, seconds.
+        /// Root dispersion, in seconds.
         root_dispersion_s: f64,
         /// Seconds since the last correction; none: never.
         last_update_s: Option<f64>,
         /// Seconds from the start of the engine to the first correction; none: not yet.
         first_update_s: Option<f64>,
-        /// Discontinuities of the clock so far.
+        /// Number of discontinuities of the clock so far.
         epoch: u32,
-        /// Steps made.
+        /// Number of steps.
         steps: u32,
-        /// Orders refused by the governor.
+        /// Number of orders that the governor refused.
         refusals: u32,
-        /// The last refusal, by name; empty: none.
+        /// Name of the last refusal; empty: none.
         last_refusal: String,
     }
 }

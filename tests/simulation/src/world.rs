@@ -7,7 +7,9 @@ use crate::oscillator::Oscillator;
 use crate::scenario::{Event, Scenario};
 use engine_core::Engine;
 use engine_core::io::{Input, Now, Output, Saved, Start};
+use engine_core::notice::Notice;
 use engine_core::settings::{Place, Settings, SourceSettings};
+use engine_core::status::Status;
 use ipc::calendar::Date;
 use ipc::message::client::*;
 use ipc::units::{Frequency, Span, WallTime};
@@ -53,8 +55,8 @@ pub struct World {
     /// True time up to which the machine sleeps.
     asleep_until: i64,
     ledger: Ledger,
-    /// What was logged.
-    pub lines: Vec<(f64, u8, String)>,
+    /// Events for the log, each with its time in seconds.
+    pub notices: Vec<(f64, Notice)>,
 }
 
 /// Runs a day.
@@ -109,7 +111,7 @@ impl World {
             sequence: 0,
             asleep_until: begin - DAY,
             ledger: Ledger::new(scenario),
-            lines: Vec::new(),
+            notices: Vec::new(),
         };
         world.welcome();
         world
@@ -160,9 +162,9 @@ impl World {
         self.keeper.armed()
     }
 
-    /// The engine's report.
-    pub fn report(&self) -> report::Report {
-        self.engine.report(self.now())
+    /// What the engine says of itself.
+    pub fn status(&self) -> Status {
+        self.engine.status(self.now())
     }
 
     fn plan(&mut self, time: i64, happening: Happening) {
@@ -180,9 +182,9 @@ impl World {
                 Output::Query(query) => self.travel(query),
                 Output::Log(notice) => {
                     let at = (self.time - self.begin) as f64 * 1e-9;
-                    self.lines.push((at, notice.severity(), notice.sentence()));
+                    self.notices.push((at, notice));
                 }
-                Output::Distrust(_, why) => panic!("an honest process was distrusted: {why}"),
+                Output::Distrust(_, why) => panic!("an honest process was distrusted: {why:?}"),
                 order @ (Output::Adjust(_) | Output::Step(_) | Output::SetStatus(_)) => {
                     self.plan(self.time + ORDER, Happening::Order(order));
                 }
@@ -347,8 +349,8 @@ impl World {
 
     /// The results of the day.
     pub fn figures(self) -> Figures {
-        let report = self.report();
-        let states = report.sources.iter().map(|source| source.state.to_owned()).collect();
+        let status = self.status();
+        let states = status.sources.iter().map(|source| source.state().name().to_owned()).collect();
         self.ledger.close(self.servers.len(), self.keeper.steps, self.keeper.refused.len(), states)
     }
 

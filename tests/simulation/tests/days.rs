@@ -67,13 +67,13 @@ fn a028_a_drift_of_all_sources_is_followed_inside_the_governors_band_and_no_fart
     let mut world = World::new(&scenario, 1);
     world.run_until(86_400.0);
     // 50 ppm of the oscillator and 40 of the frog: inside ±200 around the first hour's, in the first week.
-    let correction = world.report().system.frequency_ppm;
+    let correction = world.status().system.frequency_ppm;
     assert!((correction + 10.0).abs() < 1.0, "{correction}");
     let mut faster = scenario;
     faster.event[0].drift_ppm = Some(400.0);
     let mut world = World::new(&faster, 1);
     world.run_until(86_400.0);
-    let correction = world.report().system.frequency_ppm;
+    let correction = world.status().system.frequency_ppm;
     assert!((149.0..=151.0).contains(&correction), "{correction}");
 }
 
@@ -85,7 +85,7 @@ fn a027_ten_restarts_give_no_step_more_than_one_start_does() {
     assert_eq!(world.steps(), 3);
     // The rest that the first three steps left is slewed within the budget and the band, and no farther.
     assert!((2_700.0..2_704.0).contains(&world.error()), "{}", world.error());
-    assert_eq!(world.report().system.state, "refused");
+    assert_eq!(world.status().system.state(), report::SystemState::Refused);
 }
 
 #[test]
@@ -94,7 +94,7 @@ fn a026_two_days_ahead_are_refused_once_and_nothing_is_ordered_after_it() {
     let mut world = World::new(&scenario, 1);
     world.run_until(86_400.0);
     assert_eq!((world.steps(), world.refused()), (0, [Refusal::StartForward].as_slice()));
-    assert_eq!(world.report().system.state, "refused");
+    assert_eq!(world.status().system.state(), report::SystemState::Refused);
 }
 
 #[test]

@@ -1,17 +1,18 @@
-//! What becomes of a reply.
+//! Replies: how they are judged, and what the source learns from them.
 
 use super::Engine;
-use crate::exchanges::{Exchange, Readings};
+use crate::exchanges::{Exchange, Readings, Violation};
 use crate::filter::Outcome;
 use crate::io::Now;
 use crate::local_clock::from_scaled;
 use crate::measurement::Times;
-use crate::notice::{Notice, SourceNews};
-use crate::sanity::{Expectations, RejectReason};
+use crate::notice::{Notice, SourceNotice};
+use crate::sanity::Expectations;
 use crate::source::Answer;
 use ipc::message::client::{PlainReply, ReplyHeader, Unanswered};
 use ipc::process::Process;
 use protocol::kiss::KissCode;
+use report::RejectReason;
 
 impl Engine {
     pub(super) fn reply(&mut self, now: Now, reply: &PlainReply) {
@@ -21,7 +22,7 @@ impl Engine {
             Err(breach) => return self.distrust(Process::Client, breach),
         };
         if exchange.is_protected() {
-            return self.distrust(Process::Client, "judged a reply that only the engine can judge");
+            return self.distrust(Process::Client, Violation::JudgedProtected);
         }
         let readings = match exchange.readings(reply.source, reply.t4, reply.stamp, now) {
             Ok(readings) => readings,
@@ -33,7 +34,7 @@ impl Engine {
         self.learn_from(now, &exchange, readings, &reply.header);
     }
 
-    /// Learns from a reply that is the one to this query, as far as anybody can tell.
+    /// Learns from the reply to a query.
     pub(super) fn learn_from(
         &mut self,
         now: Now,
@@ -69,7 +70,7 @@ impl Engine {
         let leap = self.system.leap;
         let heard_before = source.is_heard();
         let kiss_before = source.kiss;
-        let trouble_before = source.trouble;
+        let unused_before = source.unused;
         let answer = source.answer(
             header,
             |t2, t3| Times { t2, t3, ..times },
@@ -83,13 +84,13 @@ impl Engine {
         match answer {
             Answer::Silent(_) => return,
             Answer::Unusable(reason) => {
-                if trouble_before != Some(reason) {
-                    self.tell(Notice::Source(name, address, SourceNews::NotUsed(reason)));
+                if unused_before != Some(reason) {
+                    self.tell(Notice::Source(name, address, SourceNotice::Unused(reason)));
                 }
             }
             Answer::Kiss(code) => {
                 if kiss_before != Some(code) {
-                    self.tell(Notice::Source(name, address, SourceNews::Kissed(code)));
+                    self.tell(Notice::Source(name, address, SourceNotice::Kissed(code)));
                 }
                 if matches!(code, KissCode::Other(_) | KissCode::NtsNak) {
                     return;
@@ -99,12 +100,12 @@ impl Engine {
                 self.latency.learn(&times);
                 if !heard_before {
                     self.system.first_heard.get_or_insert(now.raw);
-                    self.tell(Notice::Source(name.clone(), address, SourceNews::Heard));
-                } else if trouble_before.is_some() {
-                    self.tell(Notice::Source(name.clone(), address, SourceNews::UsableAgain));
+                    self.tell(Notice::Source(name.clone(), address, SourceNotice::Heard));
+                } else if unused_before.is_some() {
+                    self.tell(Notice::Source(name.clone(), address, SourceNotice::UsableAgain));
                 }
                 if outcome == Outcome::Restarted {
-                    self.tell(Notice::Source(name, address, SourceNews::Restarted));
+                    self.tell(Notice::Source(name, address, SourceNotice::Restarted));
                 }
             }
         }
@@ -122,10 +123,11 @@ impl Engine {
         }
         let Some((settings, _, source)) = self.entries.source_mut(exchange.source) else { return };
         source.counters.add_rejected(&unanswered.rejected);
-        if source.asking.reach == 0 && source.track.standing == Some(crate::select::Standing::Survivor) {
+        if source.poll_process.reach == 0 && source.track.standing == Some(crate::select::Standing::Survivor)
+        {
             self.system.dirty = true;
             let (name, address) = (settings.name.clone(), source.address().socket_address());
-            self.tell(Notice::Source(name, address, SourceNews::Silent(unanswered.reason)));
+            self.tell(Notice::Source(name, address, SourceNotice::Silent(unanswered.reason)));
         }
     }
 

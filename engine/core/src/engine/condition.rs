@@ -1,4 +1,4 @@
-//! What the service manager is told: the state in one value, without a word of text.
+//! The condition for the service manager: the state as one value.
 
 use super::Engine;
 use crate::io::Now;
@@ -6,11 +6,11 @@ use crate::select::{Impasse, Standing};
 use ipc::message::privileged::Condition;
 use ipc::units::WallTime;
 
-/// The last correction is told to the minute: the clock it is told by is being corrected.
+/// The last correction is given to the minute, since the clock that dates it is being corrected.
 const MINUTE: i64 = 60_000_000_000;
 
 impl Engine {
-    /// What the daemon is about now; the same cases, in the same order, as the report's state.
+    /// The condition now: the same cases, in the same order, as the reason of the state.
     pub fn condition(&self, now: Now) -> Condition {
         let system = &self.system;
         let heard = count(self.entries.sources().filter(|source| source.is_heard()).count());
@@ -30,9 +30,9 @@ impl Engine {
                 Condition::Disagreeing { heard, of }
             }
             _ if system.first_update.is_none() && heard == 0 => {
-                let asked = self.asked();
+                let asked = self.entry_counts();
                 match asked {
-                    _ if asked.asked > 0 => Condition::AwaitingReplies { of },
+                    _ if asked.queried > 0 => Condition::AwaitingReplies { of },
                     _ if asked.unresolved > 0 => Condition::AwaitingNames { of, why: asked.why },
                     _ if asked.keyless > 0 => Condition::AwaitingKeys { of },
                     _ => Condition::AwaitingReplies { of },

@@ -1,24 +1,24 @@
 //! The one step to a time whose certificates could not be judged (RFC 8915 section 8.5); see [`crate::nts`].
 
-use super::{Engine, PATIENCE};
+use super::{Engine, UNHEARD_TIMEOUT};
 use crate::independence::group;
 use crate::io::{Now, OrderKind, Output};
-use crate::notice::{ClockNews, Notice};
-use crate::nts::{Association, Deferral, Deferred, Trouble, Witness, agree};
+use crate::notice::{ClockNotice, Notice};
+use crate::nts::{Association, Deferral, Deferred, KeyExchangeFailure, Witness, agree};
 use crate::timers::Timer;
 use alloc::vec::Vec;
 use ipc::message::exchange::Exchanged;
 use ipc::message::privileged::{Step, StepReason};
 use ipc::units::{Offset, RawInstant, WallTime};
 
-/// A clock that is less wrong than this can judge certificates. Seconds.
+/// A clock with a smaller error than this can judge certificates. Seconds.
 const A_DAY: f64 = 86_400.0;
 
 impl Engine {
-    /// No time before this is believed by anybody.
+    /// The earliest plausible time.
     pub(super) fn floor(&self) -> WallTime {
         let Some(basis) = &self.basis else { return WallTime::MIN };
-        // A last good time in the far future is none.
+        // A last good time in the far future is ignored.
         let good = self.saved.map_or(WallTime::MIN, |saved| saved.at);
         if good < basis.welcome.latest { basis.welcome.floor.max(good) } else { basis.welcome.floor }
     }
@@ -28,7 +28,7 @@ impl Engine {
         self.steers() && self.system.first_update.is_none() && self.system.start_open
     }
 
-    /// Whether the clock can't tell if the certificates are still valid. Those that are good at any plausible time
+    /// Whether the clock cannot tell if the certificates are still valid. Those that are good at any plausible time
     /// need no clock.
     pub(super) fn is_unjudged(&self, exchanged: &Exchanged, now: Now) -> bool {
         let Some(basis) = &self.basis else { return true };
@@ -45,8 +45,8 @@ impl Engine {
     }
 
     /// Whether keys may be exchanged with a certificate that only our clock finds invalid.
-    pub(super) fn may_defer(&self, association: &Association, trouble: Trouble) -> bool {
-        trouble.is_of_time()
+    pub(super) fn may_defer(&self, association: &Association, failure: KeyExchangeFailure) -> bool {
+        failure.is_of_time()
             && self.is_clock_unproven()
             && self.may_step_deferred()
             && association.deferral == Deferral::Strict
@@ -57,12 +57,12 @@ impl Engine {
         matches!(self.deferred, Deferred::Possible(Some(_))) && self.is_clock_unproven()
     }
 
-    /// Whether a failure is one that the clock, just set by such sources, can't explain.
-    pub(super) fn is_alarming(&self, trouble: Trouble) -> bool {
-        self.deferred == Deferred::Done && trouble.is_of_time()
+    /// Whether a failure cannot be explained by the clock, which was just set by such sources.
+    pub(super) fn is_alarming(&self, failure: KeyExchangeFailure) -> bool {
+        self.deferred == Deferred::Done && failure.is_of_time()
     }
 
-    /// Counts what sources with unjudged certificates say, and orders the step; says when they are counted again.
+    /// Counts the times of sources with provisional keys, and orders the step. Returns when to count again.
     pub(super) fn weigh_deferred(&mut self, now: Now) -> Option<RawInstant> {
         let any = self
             .entries
@@ -79,17 +79,18 @@ impl Engine {
         let heard = self.entries.sources().any(|source| source.provisional && source.is_live());
         let since = since.or(heard.then_some(now.raw))?;
         self.deferred = Deferred::Possible(Some(since));
-        let (ready, patience_ends) = (self.basis.as_ref()?.orders.ready_at()?, since.after(PATIENCE));
-        // They are counted with each fact, and when those that say nothing are not waited for any more.
-        let again = Some(patience_ends.max(ready)).filter(|due| *due > now.raw);
-        if ready > now.raw || (patience_ends > now.raw && self.awaits_keys()) {
+        let (ready, quorum_timeout_ends) =
+            (self.basis.as_ref()?.orders.ready_at()?, since.after(UNHEARD_TIMEOUT));
+        // They are counted with each fact, and when silent sources are no longer awaited.
+        let again = Some(quorum_timeout_ends.max(ready)).filter(|due| *due > now.raw);
+        if ready > now.raw || (quorum_timeout_ends > now.raw && self.awaits_keys()) {
             return again;
         }
         let (witnesses, missing) = self.witnesses(now);
         let Some(offset) = agree(&witnesses, missing) else { return again };
         if offset.abs() < A_DAY {
             self.deferred = Deferred::Over;
-            self.tell(Notice::Clock(ClockNews::SlightlyInvalid(offset)));
+            self.tell(Notice::Clock(ClockNotice::CertificatesInvalid(offset)));
             self.drop_provisional(now);
             return None;
         }
@@ -100,7 +101,7 @@ impl Engine {
             asked_at: now.raw,
         };
         self.deferred = Deferred::Ordered;
-        self.tell(Notice::Clock(ClockNews::SetUnjudged(offset, witnesses.len())));
+        self.tell(Notice::Clock(ClockNotice::SetProvisionally(offset, witnesses.len())));
         self.order(OrderKind::Step, Output::Step(step), now);
         None
     }
@@ -116,7 +117,7 @@ impl Engine {
         })
     }
 
-    /// What each NTS source says, and how many say nothing.
+    /// The times of the NTS sources, and how many sources have none.
     fn witnesses(&self, now: Now) -> (Vec<Witness>, usize) {
         let nts = self.entries.members().filter(|(_, source)| source.authenticated && source.is_live());
         let heard: Vec<_> =
@@ -135,7 +136,7 @@ impl Engine {
         (witnesses, missing)
     }
 
-    /// The step was made: nothing that led to it is believed any more. False where the step was another one.
+    /// The step was made: all provisional keys end. False: it was another step.
     pub(super) fn deferred_step_made(&mut self, now: Now) -> bool {
         if self.deferred != Deferred::Ordered {
             return false;
@@ -145,7 +146,7 @@ impl Engine {
         true
     }
 
-    /// The order came too late for reasons that say nothing against it: it is thought about anew.
+    /// The order was too late for a reason that does not matter: it is decided again.
     pub(super) fn deferred_step_crossed(&mut self, now: Now) {
         if self.deferred == Deferred::Ordered {
             self.deferred = Deferred::Possible(Some(now.raw));
@@ -173,7 +174,7 @@ impl Engine {
         }
         gone.into_iter().for_each(|source| self.drop_source(source));
         if dropped {
-            // Keys are asked for again at once.
+            // Keys are exchanged again immediately.
             self.timers.advance(Timer::KeyExchange, now.raw);
         }
     }

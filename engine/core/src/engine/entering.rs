@@ -1,12 +1,12 @@
-//! How entries of the configuration begin, change and end, at the start and while the others are followed. The command for the
-//! latter is not there yet: a reload still asks for a restart where sources have changed.
+//! How entries of the configuration begin, change and end, at the start and while the other sources are followed. There is no
+//! command for the latter yet: a reload requires a restart if sources have changed.
 
 use super::lookups::wanted;
-use super::{Engine, PATIENCE};
+use super::{Engine, UNHEARD_TIMEOUT};
 use crate::entries::{Authentication, Entry, EntryError, EntryId, Phase};
 use crate::io::{Now, SavedAssociation};
 use crate::names::Lookup;
-use crate::notice::EntryNews;
+use crate::notice::EntryNotice;
 use crate::nts::Association;
 use crate::settings::{Place, SourceSettings};
 use alloc::vec::Vec;
@@ -18,8 +18,9 @@ impl Engine {
         self.entries.iter().map(|entry| (entry.id, &entry.settings))
     }
 
-    /// Adds a configured source, which begins at once; before the welcome, with the others. Nobody misses its vote for the
-    /// first seconds, unless it is authenticated or marked `trust`. What follows is fetched as after an input ([`Engine::poll_output`]).
+    /// Adds a configured source. It begins immediately, or with the others if the engine has not been welcomed yet. For the
+    /// first seconds, its missing vote does not count, unless it is authenticated or marked `trust`. Outputs are fetched as
+    /// after an input ([`Engine::poll_output`]).
     ///
     /// # Errors
     /// [`EntryError::Full`]; nothing has changed then.
@@ -29,8 +30,8 @@ impl Engine {
         Ok(id)
     }
 
-    /// Takes a configured source out: it isn't asked any more, its keys are gone, and it has no vote. Answers that come
-    /// late are ignored. The clock runs on as it does until the next selection, which is made as soon as may be.
+    /// Removes a configured source: it is no longer queried, its keys are dropped, and it has no vote. Late answers are
+    /// ignored. The clock is not changed until the next selection, which is made as soon as possible.
     ///
     /// # Errors
     /// [`EntryError::NoSuchEntry`].
@@ -41,8 +42,8 @@ impl Engine {
         Ok(())
     }
 
-    /// Gives a configured source other settings, in its place in the order. Where they name another server, other roots or
-    /// another offer, it begins anew; else it keeps its measurements, and its keys.
+    /// Gives a configured source other settings, at the same place in the order. If they name another server, other roots or
+    /// another offer, the source begins anew. Otherwise it keeps its measurements and its keys.
     ///
     /// # Errors
     /// [`EntryError::NoSuchEntry`].
@@ -67,20 +68,20 @@ impl Engine {
     /// The same server under other settings.
     fn adapt(&mut self, id: EntryId, now: Now) {
         let Some(Entry { settings, members, lookup, .. }) = self.entries.get_mut(id) else { return };
-        members.iter_mut().for_each(|source| source.asking.change(settings, now.raw));
+        members.iter_mut().for_each(|source| source.poll_process.change(settings, now.raw));
         let wanted = wanted(settings);
         if let Some(lookup) = lookup.as_mut().filter(|_| members.len() < wanted) {
             lookup.repeat(now.raw);
         }
         let mut gone = Vec::new();
         while members.len() > wanted {
-            let dead = members.iter().position(|source| source.asking.is_dead());
+            let dead = members.iter().position(|source| source.poll_process.is_dead());
             gone.push(members.remove(dead.unwrap_or(members.len() - 1)).id);
         }
         gone.into_iter().for_each(|source| self.abandon(source));
     }
 
-    /// Gives up what is under way for an entry that is gone.
+    /// Abandons what is in progress for an entry that was removed.
     fn let_go(&mut self, gone: &Entry) {
         gone.members.iter().for_each(|source| self.abandon(source.id));
         if let Some(id) = gone.lookup.as_ref().and_then(|lookup| lookup.open) {
@@ -96,7 +97,7 @@ impl Engine {
         }
     }
 
-    /// What follows where entries have changed; `new` is to begin.
+    /// To be called after entries have changed. `new` begins.
     fn settle_entries(&mut self, now: Now, new: Option<EntryId>) {
         if self.basis.is_none() || self.distrusted {
             return;
@@ -106,7 +107,7 @@ impl Engine {
             self.begin_entry(id, &[], now);
             let follows = self.system.first_update.is_some();
             if let Some(entry) = self.entries.get_mut(id).filter(|_| follows) {
-                entry.awaited_until = Some(now.raw.after(PATIENCE));
+                entry.awaited_until = Some(now.raw.after(UNHEARD_TIMEOUT));
             }
         }
         let stood_back: Vec<EntryId> = self
@@ -120,7 +121,7 @@ impl Engine {
                 self.begin_entry(id, &[], now);
             }
         }
-        // An address that another entry had may be free for a name now.
+        // An address of the removed entry may now be used for a name.
         self.hurry_names(now.raw);
         self.system.dirty = true;
         self.act(now);
@@ -132,14 +133,14 @@ impl Engine {
         entry.is_some_and(|entry| self.entries.iter().any(|other| is_same_server(other, entry)))
     }
 
-    /// An entry begins: it is asked, its name looked up, or its keys exchanged; with NTS, with what was kept of an earlier
-    /// run. One that names the same server as another one stands back.
+    /// Begins an entry: it is queried, its name is looked up, or its keys are exchanged. With NTS, it begins with the keys of
+    /// an earlier run, if there are any. An entry that names the same server as another one remains inactive.
     pub(super) fn begin_entry(&mut self, id: EntryId, kept: &[SavedAssociation], now: Now) {
         let is_duplicate = self.is_duplicate(id);
         let Some(entry) = self.entries.get_mut(id) else { return };
         if is_duplicate {
             entry.phase = Phase::Duplicate;
-            return self.tell_of_entry(id, EntryNews::Twice);
+            return self.tell_of_entry(id, EntryNotice::Duplicate);
         }
         entry.phase = Phase::Running;
         let address = match (&mut entry.authentication, &entry.settings.place) {
@@ -170,7 +171,7 @@ impl Engine {
         }
     }
 
-    /// An address that is written out belongs to its entry, and to no name that leads there too.
+    /// An address in the configuration belongs to its entry, even if a name resolves to it too.
     fn take_over(&mut self, id: EntryId, address: Address) {
         let found = self
             .entries
@@ -179,13 +180,13 @@ impl Engine {
         if let (Some((owner, source)), Some(entry)) = (found, self.entries.get(id)) {
             let (owner, gone, by) = (owner.id, source.id, entry.settings.name.clone());
             self.drop_source(gone);
-            self.tell_of_entry(owner, EntryNews::Taken(address.socket_address(), by));
+            self.tell_of_entry(owner, EntryNotice::AddressTaken(address.socket_address(), by));
         }
     }
 }
 
-/// Whether `running` makes another entry for the same server superfluous. Two names may lead to the same addresses and
-/// to others: that is seen when they are resolved.
+/// Whether `running` makes another entry for the same server superfluous. Two names may resolve to some common addresses,
+/// which is only known after their look-up.
 fn is_same_server(running: &Entry, entry: &Entry) -> bool {
     let is_named_so = match (&entry.authentication, &entry.settings.place) {
         (Authentication::Plain, Place::Name(..)) => false,

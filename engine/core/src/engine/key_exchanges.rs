@@ -1,11 +1,11 @@
-//! Keys become sources: when they are exchanged, and what an exchange leads to.
+//! Key exchanges: when keys are exchanged, and what follows from the outcome.
 
 use super::Engine;
 use crate::entries::{Entry, EntryId, SourceId};
 use crate::io::{Now, Output, SavedAssociation};
 use crate::names::may_serve;
-use crate::notice::EntryNews;
-use crate::nts::{Deferral, Trouble};
+use crate::notice::EntryNotice;
+use crate::nts::{Deferral, KeyExchangeFailure};
 use crate::settings::Place;
 use crate::source::Source;
 use alloc::collections::VecDeque;
@@ -16,7 +16,7 @@ use ipc::message::exchange::{Cookie, ExchangeFailed, ExchangeId, Exchanged, MAX_
 use ipc::units::RawInstant;
 
 impl Engine {
-    /// Look-ups and key exchanges that are under way.
+    /// How many look-ups and key exchanges are in progress.
     pub(super) fn open_children(&self) -> usize {
         let lookups = self.entries.iter().filter_map(|entry| entry.lookup.as_ref());
         let exchanges = self.entries.associations().filter(|a| a.schedule.open().is_some());
@@ -24,7 +24,7 @@ impl Engine {
         open + exchanges.count() + self.abandoned.count()
     }
 
-    /// Begins the key exchanges that are due; says when the next one is.
+    /// Begins the key exchanges that are due, and returns when the next one is due.
     pub(super) fn exchange_keys(&mut self, now: Now) -> Option<RawInstant> {
         if self.offline {
             return None;
@@ -46,11 +46,11 @@ impl Engine {
                 next = next.into_iter().chain([due]).min();
             }
         }
-        // The end of one that is under way makes room.
+        // The end of one in progress makes room.
         next.filter(|_| open < MAX_OPEN)
     }
 
-    /// The entry whose key exchange that is.
+    /// The entry to which a key exchange belongs.
     fn exchanging(&mut self, id: ExchangeId) -> Option<&mut Entry> {
         let is_it = |entry: &&mut Entry| {
             entry.association().is_some_and(|association| association.schedule.open() == Some(id))
@@ -59,7 +59,7 @@ impl Engine {
     }
 
     pub(super) fn cookie(&mut self, cookie: &Cookie) {
-        // One whose entry is gone is of use to nobody.
+        // Cookies of a removed entry are discarded.
         if let Some(association) = self.exchanging(cookie.id).and_then(Entry::association_mut) {
             association.take_cookie(cookie);
         }
@@ -74,24 +74,24 @@ impl Engine {
         if is_provisional && exchanged.deferred && association.deferral == Deferral::Strict {
             return association.begin_again(now.raw);
         }
-        let Some(address) = address else { return self.keys_failed(id, Trouble::NoAddress, now) };
+        let Some(address) = address else { return self.keys_failed(id, KeyExchangeFailure::NoAddress, now) };
         let was_provisional = association.is_provisional();
         association.succeed(exchanged, is_provisional, now);
         self.give_source(id, address, is_provisional, was_provisional, now.raw);
         if is_provisional {
-            self.tell_of_entry(id, EntryNews::KeysUnjudged);
+            self.tell_of_entry(id, EntryNotice::KeysProvisional);
         } else {
-            self.tell_of_entry(id, EntryNews::KeysExchanged);
+            self.tell_of_entry(id, EntryNotice::KeysExchanged);
             self.save_associations();
         }
     }
 
-    /// The address of an answer that is queried: the one that is in use, unless it is silent; else the first
-    /// that no other NTS source has; else the first.
+    /// Chooses the address to query from an outcome: the one in use, unless it does not answer; otherwise the first that no
+    /// other NTS source has; otherwise the first.
     fn choose(&self, entry: &Entry, exchanged: &Exchanged) -> Option<Address> {
         let written = match &entry.settings.place {
             Place::Address(address) => Some(address.ip()),
-            // By its definition that name leads nowhere else (RFC 6761 section 6.3).
+            // That name always denotes loopback (RFC 6761 section 6.3).
             Place::Name(name, _) if is_localhost(name.as_str()) => Some(IpAddr::from([127, 0, 0, 1])),
             Place::Name(..) => None,
         };
@@ -104,7 +104,7 @@ impl Engine {
         let own = entry.members.first();
         if let Some(own) = own
             && offered.contains(&own.address())
-            && (!own.asking.is_silent() || offered.len() == 1)
+            && (!own.poll_process.is_silent() || offered.len() == 1)
         {
             return Some(own.address());
         }
@@ -116,13 +116,13 @@ impl Engine {
         offered.iter().find(is_free).or(offered.first()).copied()
     }
 
-    /// New keys for a source: it stays the same where its address does.
+    /// New keys for a source. If its address is the same, the source is kept.
     fn give_source(&mut self, id: EntryId, address: Address, provisional: bool, was: bool, now: RawInstant) {
         let source = self.entries.get_mut(id).and_then(|entry| entry.members.first_mut());
         match source {
             Some(source) if source.address() == address && provisional == was => {
-                if source.asking.reach == 0 {
-                    source.asking.start_burst(now);
+                if source.poll_process.reach == 0 {
+                    source.poll_process.start_burst(now);
                 }
                 // A reply to the old keys could not be verified any more.
                 let source = source.id;
@@ -139,13 +139,13 @@ impl Engine {
         }
     }
 
-    /// Takes a source out.
+    /// Removes a source.
     pub(super) fn drop_source(&mut self, source: SourceId) {
         self.entries.remove_source(source);
         self.abandon(source);
     }
 
-    /// Gives up the queries of a source that are under way.
+    /// Cancels the queries of a source that are in progress.
     pub(super) fn abandon(&mut self, source: SourceId) {
         for id in self.exchanges.abandon(source) {
             self.outputs.push_back(Output::Cancel(id));
@@ -155,24 +155,24 @@ impl Engine {
     pub(super) fn exchange_failed(&mut self, now: Now, failed: &ExchangeFailed) {
         self.abandoned.end(failed.id);
         let Some(id) = self.exchanging(failed.id).map(|entry| entry.id) else { return };
-        self.keys_failed(id, Trouble::Failed(failed.reason), now);
+        self.keys_failed(id, KeyExchangeFailure::Failed(failed.reason), now);
     }
 
-    fn keys_failed(&mut self, id: EntryId, trouble: Trouble, now: Now) {
+    fn keys_failed(&mut self, id: EntryId, failure: KeyExchangeFailure, now: Now) {
         let association = self.entries.get(id).and_then(Entry::association);
-        let defers = association.is_some_and(|association| self.may_defer(association, trouble));
-        let after_setting = self.is_alarming(trouble);
+        let defers = association.is_some_and(|association| self.may_defer(association, failure));
+        let after_setting = self.is_alarming(failure);
         let Some(association) = self.entries.get_mut(id).and_then(Entry::association_mut) else { return };
         if defers {
             return association.defer(now.raw);
         }
-        let (is_news, keeps) = (association.fail(trouble, now.raw), association.cookies() > 0);
+        let (is_news, keeps) = (association.fail(failure, now.raw), association.cookies() > 0);
         if is_news {
-            self.tell_of_entry(id, EntryNews::NoKeys { trouble, keeps, after_setting });
+            self.tell_of_entry(id, EntryNotice::NoKeys { failure, keeps, after_setting });
         }
     }
 
-    /// The file of keys is to be written, before whatever is decided next.
+    /// Orders that the file of keys is written, before any later effect.
     pub(super) fn save_associations(&mut self) {
         order_save(&mut self.outputs);
     }
@@ -185,7 +185,7 @@ impl Engine {
         self.entries.iter().filter_map(kept).collect()
     }
 
-    /// Earlier failures to exchange keys say nothing about what comes now.
+    /// Ends the back-off after failed key exchanges.
     pub(super) fn hurry_keys(&mut self, now: RawInstant) {
         self.entries.associations_mut().for_each(|association| association.schedule.hurry(now));
     }

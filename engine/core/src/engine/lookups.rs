@@ -4,7 +4,7 @@ use super::Engine;
 use crate::entries::{Entry, EntryId};
 use crate::io::{Now, Output};
 use crate::names::usable;
-use crate::notice::EntryNews;
+use crate::notice::EntryNotice;
 use crate::settings::{Place, SourceSettings};
 use ipc::address::Address;
 use ipc::message::exchange::{ExchangeId, Failed, LookupFailure, MAX_OPEN, Resolve, Resolved};
@@ -54,7 +54,7 @@ impl Engine {
         lookups.for_each(|lookup| lookup.retry(now));
     }
 
-    /// The entry whose look-up that is.
+    /// The entry to which a look-up belongs.
     fn looking_up(&mut self, id: ExchangeId) -> Option<&mut Entry> {
         self.entries
             .iter_mut()
@@ -72,7 +72,8 @@ impl Engine {
         }
         if let Some(Entry { members, lookup: Some(lookup), .. }) = self.entries.get_mut(id) {
             // A pool gives other addresses the next time; a name that has fewer is asked once an hour.
-            let enough = members.len() >= wanted && !members.iter().any(|source| source.asking.is_dead());
+            let enough =
+                members.len() >= wanted && !members.iter().any(|source| source.poll_process.is_dead());
             if enough {
                 lookup.succeeded(now.raw)
             } else {
@@ -81,7 +82,7 @@ impl Engine {
             lookup.last = refused.then_some(LookupFailure::NoAddress);
         }
         if refused {
-            self.tell_of_entry(id, EntryNews::NoServers);
+            self.tell_of_entry(id, EntryNotice::NoUsableAddress);
         }
     }
 
@@ -97,16 +98,18 @@ impl Engine {
             let (owner, gone) = (owner.id, source.id);
             let by = entry.settings.name.clone();
             self.entries.remove_source(gone);
-            self.tell_of_entry(owner, EntryNews::Taken(address.socket_address(), by));
+            self.tell_of_entry(owner, EntryNotice::AddressTaken(address.socket_address(), by));
         }
         let Some(entry) = self.entries.get(id) else { return };
         if entry.members.len() >= wanted {
-            let Some(dead) = entry.members.iter().find(|source| source.asking.is_dead()) else { return };
+            let Some(dead) = entry.members.iter().find(|source| source.poll_process.is_dead()) else {
+                return;
+            };
             let (gone, before) = (dead.id, dead.address().socket_address());
             self.entries.remove_source(gone);
-            self.tell_of_entry(id, EntryNews::Replaced(before, address.socket_address()));
+            self.tell_of_entry(id, EntryNotice::Replaced(before, address.socket_address()));
         }
-        // Whoever poisons a name after the start gets no vote by that alone.
+        // An address that a name server gave after the start has no vote at first.
         let newcomer = self.system.first_update.is_some();
         if let Some(newest) = self.entries.add_source(id, address, now) {
             newest.newcomer = newcomer;
@@ -120,6 +123,6 @@ impl Engine {
         if let Some(lookup) = entry.lookup.as_mut() {
             lookup.unanswered(now.raw, failed.reason);
         }
-        self.tell_of_entry(id, EntryNews::Unresolved(failed.reason));
+        self.tell_of_entry(id, EntryNotice::Unresolved(failed.reason));
     }
 }

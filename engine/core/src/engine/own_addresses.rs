@@ -1,4 +1,4 @@
-//! Which addresses this host has, as far as it is known.
+//! The addresses of this host, as far as they are known.
 
 use super::{Engine, MOST_OWN};
 use crate::entries::Authentication;
@@ -8,7 +8,7 @@ use core::net::IpAddr;
 use ipc::message::client::Sent;
 
 impl Engine {
-    /// The host's addresses are others now. Cookies that were got under one that is gone are not used any more.
+    /// The addresses of the host have changed. Cookies that were received under a removed address are no longer used.
     pub(super) fn change_own(&mut self, now: Now, addresses: Vec<IpAddr>) {
         let gone = |ip: IpAddr| self.own.contains(&ip) && !addresses.contains(&ip);
         let lost = self.entries.associations_mut().filter_map(|a| a.lose(gone).then_some(())).count();
@@ -26,8 +26,8 @@ impl Engine {
         self.own = addresses;
     }
 
-    /// Takes an address that a query left from; the oldest one that was learned so makes room, but none that is
-    /// known from elsewhere: the client may lie. Loopback says nothing: every host has it.
+    /// Learns an address from which a query was sent. It may displace the oldest one learned in this way, but none that is known
+    /// otherwise, since the client may be malicious. Loopback is ignored: every host has it.
     pub(super) fn learn_own_address(&mut self, sent: &Sent) {
         let ip = sent.local.ip();
         let found = self.exchanges.protected_source(sent.id).and_then(|id| self.entries.source_mut(id));

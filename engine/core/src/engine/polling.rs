@@ -1,4 +1,4 @@
-//! Asking the sources.
+//! Queries: which sources are queried, and when.
 
 use super::Engine;
 use super::key_exchanges::order_save;
@@ -11,14 +11,14 @@ use ipc::packet::Packet;
 use ipc::units::{RawInstant, Span};
 use protocol::request;
 
-/// A reply later than this after its query is of no use, whatever the configured delay.
+/// A reply that comes later than this after its query is not used, whatever the configured delay.
 const LONGEST_WAIT: Span = Span::from_secs(5);
 
-/// Where too many queries are under way, the next try.
+/// The next attempt, if too many queries are in progress.
 const CROWDED: Span = Span::from_millis(100);
 
 impl Engine {
-    /// Sends the queries that are due; says when the next one is.
+    /// Sends the queries that are due, and returns when the next one is due.
     pub(super) fn poll_sources(&mut self, now: Now) -> Option<RawInstant> {
         let entries = &self.entries;
         for id in self.exchanges.expire(now.raw, |source| entries.source(source).is_none()) {
@@ -30,19 +30,19 @@ impl Engine {
         let mut next: Option<RawInstant> = None;
         for Entry { settings, lookup, authentication, members, .. } in self.entries.iter_mut() {
             for source in members {
-                let is_due = source.asking.due() <= now.raw;
+                let is_due = source.poll_process.due() <= now.raw;
                 if is_due && self.exchanges.is_full() {
-                    source.asking.next = now.raw.after(CROWDED);
+                    source.poll_process.next = now.raw.after(CROWDED);
                 } else if is_due {
                     let (destination, nonce) = (source.address(), self.nonces.nonce());
                     match prepare(authentication, nonce, &mut self.nonces) {
-                        None => source.asking.skip(now.raw, self.exchanges.is_asking(source.id)),
+                        None => source.poll_process.skip(now.raw, self.exchanges.is_asking(source.id)),
                         Some((packet, identifier)) => {
                             source.transmit(now.raw, &mut self.nonces);
                             let deadline = now.raw.after(patience(settings.max_delay));
                             let protected = identifier.is_some();
                             if protected {
-                                // The cookie must be gone from the file before anybody can see it.
+                                // The cookie must be removed from the file before it is sent.
                                 order_save(&mut self.outputs);
                             }
                             let id = self.exchanges.begin(
@@ -55,20 +55,20 @@ impl Engine {
                             );
                             let query = Query { id, destination, deadline, protected, packet };
                             self.outputs.push_back(Output::Query(query));
-                            if let (true, Some(lookup)) = (source.asking.is_dead(), &mut *lookup) {
+                            if let (true, Some(lookup)) = (source.poll_process.is_dead(), &mut *lookup) {
                                 lookup.hurry(now.raw);
                             }
                         }
                     }
                 }
-                next = next.into_iter().chain([source.asking.due()]).min();
+                next = next.into_iter().chain([source.poll_process.due()]).min();
             }
         }
         next
     }
 }
 
-/// The packet of a query: to an NTS source it is protected, or there is none.
+/// The packet of a query. For an NTS source it is protected, or there is none.
 fn prepare(
     authentication: &mut Authentication,
     nonce: u64,

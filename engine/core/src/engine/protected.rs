@@ -1,19 +1,20 @@
-//! What becomes of a packet that may be the reply to a protected query.
+//! Packets that may be the reply to a protected query.
 //!
-//! Whoever passed it on is not believed in anything but the times of leaving and arrival, and in these only
-//! within the engine's own readings. The first packet with a right tag is the reply; until then others are
-//! passed over, and nothing that isn't authenticated has any effect but a count.
+//! The client role, which passed the packet on, is trusted only for the times of departure and arrival, and for these only
+//! within the engine's own readings. The first packet with a valid tag is the reply. Packets before it are ignored, and an
+//! unauthenticated packet has no effect except that it is counted.
 
 use super::Engine;
 use crate::entries::{Authentication, SourceId};
 use crate::io::{Now, Output};
-use crate::notice::{EntryNews, Notice, SourceNews};
+use crate::notice::{EntryNotice, Notice, SourceNotice};
 use crate::nts::Association;
-use crate::sanity::{RejectReason, unix_nanos};
+use crate::sanity::unix_nanos;
 use ipc::message::client::{ProtectedReply, ReplyHeader};
 use ipc::packet::MAX_PACKET;
 use ipc::process::Process;
 use protocol::nts::client::{Reply, ReplyError};
+use report::RejectReason;
 
 impl Engine {
     pub(super) fn protected_reply(&mut self, now: Now, reply: &ProtectedReply) {
@@ -41,7 +42,7 @@ impl Engine {
                 source.counters.reject(reason_of(error));
                 if association.reject(error) {
                     let (name, address) = (settings.name.clone(), source.address().socket_address());
-                    self.tell(Notice::Source(name, address, SourceNews::UnderAttack));
+                    self.tell(Notice::Source(name, address, SourceNotice::UnderAttack));
                 }
                 return;
             }
@@ -69,7 +70,7 @@ impl Engine {
         }
     }
 
-    /// A protected query ended without a reply that counts. An NTS NAK is believed only now.
+    /// A protected query ended without a valid reply. Only now is an NTS NAK acted upon.
     pub(super) fn protected_silence(&mut self, id: SourceId, nak: bool, now: Now) {
         let Some((settings, Authentication::Nts(association), source)) = self.entries.source_mut(id) else {
             return;
@@ -79,13 +80,13 @@ impl Engine {
             return;
         }
         if association.session.as_mut().is_some_and(crate::nts::Session::switch) {
-            source.asking.start_burst(now.raw);
+            source.poll_process.start_burst(now.raw);
             self.abandon(id);
             self.save_associations();
         } else if association.schedule.due().is_none() {
             association.schedule.want();
             let name = settings.name.clone();
-            self.tell(Notice::Entry(name, EntryNews::CookiesForgotten));
+            self.tell(Notice::Entry(name, EntryNotice::CookiesRejected));
         }
     }
 }

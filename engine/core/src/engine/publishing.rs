@@ -1,4 +1,4 @@
-//! Telling others: the kernel's status, the server, the state file.
+//! Publications: the status of the kernel's clock, the state for the server, the state file.
 
 use super::{Engine, System};
 use crate::io::{Now, OrderKind, Output, Saved};
@@ -12,23 +12,23 @@ use protocol::timestamp::{Timestamp, short_from_nanos};
 /// While sources answer, the kernel's error bound is renewed this often at most: each time wakes a process.
 const RENEWED: Span = Span::from_secs(64);
 
-/// While they don't, this often.
+/// While no source answers, this often.
 const REPEATED: Span = Span::from_secs(1024);
 
-/// How long a server may go on with what it was told last (the governor's own patience with a silent
+/// How long the server role may use the last state (the same period after which the governor acts on a silent
 /// engine).
 const VALID: Span = Span::from_secs(3 * 3600);
 
 /// Between two writes of the state file.
 const SAVED: Span = Span::from_secs(1800);
 
-/// A frequency less sure than this (ppm) isn't worth keeping.
+/// A frequency with a larger standard deviation than this (ppm) is not saved.
 const WORTH_SAVING: f64 = 10.0;
 
-/// A clock that may be off by more than this isn't synchronised (RFC 5905's MAXDIST). Seconds.
+/// A clock that may be off by more than this is not synchronised (RFC 5905's MAXDIST). Seconds.
 const MOST_ERROR: f64 = 1.0;
 
-/// A clock that this daemon doesn't steer is served as its sources', if it is no farther from them. Seconds.
+/// A clock that this daemon does not steer is served as its sources', if it is no farther from them. Seconds.
 const CLOSE: f64 = 0.1;
 
 /// What a host says of its own time when it has no source: as good as a watch that was set once.
@@ -50,7 +50,7 @@ impl Engine {
         self.system.last_status.is_none_or(|last| last.after(RENEWED) <= now)
     }
 
-    /// When the kernel's status is to be sent; none: it isn't wanted, or an order is under way.
+    /// When the kernel's status is to be sent; none: it is not due, or an order is unanswered.
     fn status_due(&self) -> Option<RawInstant> {
         let orders = &self.basis.as_ref().filter(|_| self.steers())?.orders;
         let System { status_wanted, last_status, first_update, .. } = self.system;
@@ -59,7 +59,7 @@ impl Engine {
         Some(due.max(orders.ready_at()?))
     }
 
-    /// Sends the kernel's status where it is due; says when it is else.
+    /// Sends the kernel's status if it is due; otherwise returns when it is.
     pub(super) fn send_status(&mut self, now: Now) -> Option<RawInstant> {
         let due = self.status_due()?;
         if due > now.raw {

@@ -1,13 +1,13 @@
-//! What becomes of an order that the governor refused, and what an administrator is told.
+//! Orders that the governor refused: what follows, and what is reported.
 
 use super::Engine;
 use crate::io::{Now, OrderKind};
-use crate::notice::{AfterRefusal, ClockNews, Hold, Notice};
+use crate::notice::{AfterRefusal, ClockNotice, Hold, Notice};
 use ipc::message::privileged::{ClockKind, RUN_STEP_SPACING, Refusal, Refused};
 use ipc::units::{Frequency, Span};
 
 /// After "budget" or "total" slews stay small for this long.
-const GENTLE_PAUSE: Span = Span::from_secs(3600);
+const REDUCED_RATE_PERIOD: Span = Span::from_secs(3600);
 
 impl Engine {
     pub(super) fn refused(&mut self, now: Now, kind: OrderKind, refused: &Refused) {
@@ -29,7 +29,7 @@ impl Engine {
             (OrderKind::Status, _) => {
                 self.system.status_wanted = matches!(code, Refusal::Rate | Refusal::Stale);
             }
-            // The event that explains it is on its way, or the next selection decides anew.
+            // The clock event that explains it will arrive, or the next selection decides anew.
             (_, Refusal::StaleEpoch | Refusal::Stale | Refusal::Rate) => {
                 self.deferred_step_crossed(now);
                 self.system.dirty = true;
@@ -44,13 +44,13 @@ impl Engine {
                     Refusal::Floor | Refusal::Latest | Refusal::StartBack | Refusal::StartForward
                 );
                 if absolute && let Some(line) = &self.system.line {
-                    // What may not be stepped must not be crept to either.
+                    // An offset that may not be stepped must not be slewed in small parts either.
                     self.system.slew_limit = self.system.slew_limit.min(line.offset(now).abs() / 2.0);
                 }
                 self.system.dirty = true;
             }
             (_, Refusal::Budget | Refusal::Total) => {
-                self.system.gentle_until = now.raw.after(GENTLE_PAUSE);
+                self.system.reduced_until = now.raw.after(REDUCED_RATE_PERIOD);
             }
             (_, Refusal::Band) => {
                 // The band has narrowed since the welcome: the refusal says to what.
@@ -59,7 +59,7 @@ impl Engine {
                 let told = (centre, saturating(refused.limit));
                 let known = (&mut basis.welcome.band_centre, &mut basis.welcome.band);
                 if told == (*known.0, *known.1) {
-                    self.system.frozen_until = now.raw.after(GENTLE_PAUSE);
+                    self.system.frozen_until = now.raw.after(REDUCED_RATE_PERIOD);
                 } else {
                     (*known.0, *known.1) = told;
                     self.system.dirty = true;
@@ -70,11 +70,11 @@ impl Engine {
         if is_news {
             let then =
                 if kind == OrderKind::Step { self.what_follows(code, now) } else { AfterRefusal::Nothing };
-            self.tell(Notice::Clock(ClockNews::Refused(kind, code, then)));
+            self.tell(Notice::Clock(ClockNotice::Refused(kind, code, then)));
         }
     }
 
-    /// What becomes of the clock after a step was refused, where the next line doesn't say it.
+    /// What follows a refused step, unless the next event reports it.
     fn what_follows(&self, code: Refusal, now: Now) -> AfterRefusal {
         if matches!(code, Refusal::Rate | Refusal::Stale | Refusal::StaleEpoch | Refusal::NoClock) {
             return AfterRefusal::Nothing;
@@ -83,7 +83,7 @@ impl Engine {
         let size = line.offset(now).abs();
         let threshold = self.settings.run_step_threshold.map(|span| span.nanos() as f64 * 1e-9);
         if self.system.first_update.is_some() && threshold.is_some_and(|threshold| size > threshold) {
-            AfterRefusal::AskedAgain
+            AfterRefusal::StepRetried
         } else if size <= self.system.slew_limit {
             AfterRefusal::Slewed
         } else {
@@ -91,7 +91,7 @@ impl Engine {
         }
     }
 
-    /// That the clock may neither be stepped nor slewed by `offset` seconds.
+    /// The clock may be neither stepped nor slewed by `offset` seconds.
     pub(super) fn hold(&self, offset: f64) -> Hold {
         Hold { offset, refusal: self.system.step_refusal }
     }

@@ -1,63 +1,53 @@
-//! What people are told, and why.
+//! The state of the clock and of each source, with the reasons.
 
 use super::Engine;
 use crate::entries::Entry;
 use crate::io::Now;
-use crate::notice::sources;
 use crate::nts::Association;
-use crate::sanity::RejectReason;
 use crate::select::{Impasse, Standing};
 use crate::settings::Place;
 use crate::source::Source;
+use crate::status::{KeyStatus, SourceReason, SourceStatus, Status, SystemReason, SystemStatus};
 use alloc::collections::BTreeMap;
-use alloc::format;
-use alloc::string::{String, ToString};
-use ipc::message::privileged::{ClockKind, Refusal};
+use alloc::vec::Vec;
+use ipc::message::privileged::ClockKind;
 use ipc::units::{Leap, RawInstant};
-use report::{Report, SourceReport, SystemReport};
+use report::{Effect, RejectReason};
+
+/// Frequencies of a smeared leap second in ppm: spread over 24 hours, and over 20 hours.
+const SMEARS: [f64; 2] = [11.574, 13.889];
+
+/// How far from such a frequency a smear is still suspected, in ppm.
+const SMEAR_TOLERANCE: f64 = 0.3;
 
 impl Engine {
-    pub(super) fn describe(&self, now: Now) -> Report {
-        Report {
-            system: self.describe_system(now),
-            sources: self
-                .entries
-                .iter()
-                .flat_map(|entry| {
-                    let nameless = entry.members.is_empty().then(|| self.describe_nameless(entry, now));
-                    let members = entry.members.iter();
-                    members.map(|source| self.describe_source(entry, source, now)).chain(nameless)
-                })
-                .collect(),
+    /// The state of the clock and of its sources.
+    pub fn status(&self, now: Now) -> Status {
+        let mut sources = Vec::new();
+        for entry in self.entries.iter() {
+            sources.extend(entry.members.iter().map(|source| self.describe_source(entry, source, now)));
+            if entry.members.is_empty() {
+                sources.push(self.describe_without_address(entry, now));
+            }
         }
+        Status { system: self.describe_system(now), sources }
     }
 
-    fn describe_system(&self, now: Now) -> SystemReport {
-        let (state, reason) = self.state(now);
+    fn describe_system(&self, now: Now) -> SystemStatus {
         let synchronised = self.is_synchronised(now);
         let system = &self.system;
         let basis = self.basis.as_ref();
         let line = system.line.as_ref();
         let reference = line.map(|line| line.reference);
         let followed = reference.and_then(|reference| self.entries.source(reference.source));
-        SystemReport {
-            clock: match basis.map(|basis| basis.welcome.clock) {
-                Some(ClockKind::Kernel) => "kernel",
-                Some(ClockKind::Virtual) => "virtual",
-                Some(ClockKind::None) | None => "none",
-            },
+        SystemStatus {
+            clock: basis.map_or(ClockKind::None, |basis| basis.welcome.clock),
             synchronised,
-            state,
-            reason,
-            leap: match system.leap.leap() {
-                _ if !synchronised => "unknown",
-                Leap::Insert => "insert",
-                Leap::Delete => "delete",
-                Leap::None | Leap::Unknown => "none",
-            },
+            reason: self.reason(now),
+            leap: if synchronised { system.leap.leap() } else { Leap::Unknown },
             stratum: reference.filter(|_| synchronised).map_or(16, |r| r.stratum.saturating_add(1).min(16)),
-            reference_id: format!("{:08x}", reference.map_or(0, |r| r.reference_id)),
-            reference: followed.map_or(String::new(), |(entry, _)| entry.settings.name.clone()),
+            reference_id: reference.map_or(0, |r| r.reference_id),
+            reference: followed.map(|(entry, _)| entry.settings.name.clone()),
             offset_s: line.map_or(0.0, |line| line.offset(now)),
             estimated_error_s: line.map_or(16.0, |line| line.random_deviation(now.raw)),
             error_bound_s: line.map_or(16.0, |line| line.most_error(now)),
@@ -72,118 +62,73 @@ impl Engine {
             epoch: basis.map_or(0, |basis| basis.epoch),
             steps: system.steps,
             refusals: system.refusals,
-            last_refusal: system.last_refusal.map_or("", Refusal::name).into(),
+            last_refusal: system.last_refusal,
         }
     }
 
-    /// One word and one sentence for the whole.
-    fn state(&self, now: Now) -> (&'static str, String) {
+    /// The state of the clock, with its reason.
+    fn reason(&self, now: Now) -> SystemReason {
         let heard = self.entries.sources().filter(|source| source.is_heard()).count();
         let system = &self.system;
         if system.held {
             let offset = system.line.as_ref().map_or(0.0, |line| line.offset(now));
-            return ("refused", self.hold(offset).sentence());
-        }
-        let local = self.settings.server.as_ref().and_then(|server| server.local_stratum);
-        if let Some(stratum) = local.filter(|_| self.entries.is_empty()) {
-            return (
-                "local",
-                format!("no source is configured; this host serves its own time at stratum {stratum}"),
-            );
+            return SystemReason::Held(self.hold(offset));
         }
         if self.entries.is_empty() {
-            return ("no-sources", "no source is configured; add a [[source]] to the configuration".into());
+            let local = self.settings.server.as_ref().and_then(|server| server.local_stratum);
+            return local.map_or(SystemReason::NoSources, |stratum| SystemReason::Local { stratum });
         }
         if !self.steers() && self.basis.is_some() {
-            return ("unsteered", "there is no clock to steer; sources are only watched".into());
+            return SystemReason::Unsteered;
         }
         match system.impasse {
             Some(impasse @ (Impasse::NoMajority | Impasse::NoQuorum)) if !system.counted_unheard => {
-                ("no-majority", self.stuck(impasse).sentence())
+                SystemReason::NoMajority(self.no_selection(impasse))
             }
-            _ if system.first_update.is_none() && self.waits_for_a_quorum() => (
-                "starting",
-                "our clock is so far off that no certificate can be judged by it; two NTS sources of different operators \
-                 have to agree on the time before it is set (or set it by hand)"
-                    .into(),
-            ),
-            _ if system.first_update.is_none() && heard == 0 => {
-                ("starting", format!("no source has answered yet: {}", self.asked().sentence()))
-            }
-            _ if system.first_update.is_none() => ("starting", self.progress(heard)),
-            Some(impasse) => ("holdover", self.stuck(impasse).sentence()),
-            None if !self.is_synchronised(now) => {
-                ("starting", "the clock is being brought to the time of its sources".into())
-            }
+            _ if system.first_update.is_none() && self.waits_for_a_quorum() => SystemReason::AwaitingQuorum,
+            _ if system.first_update.is_none() && heard == 0 => SystemReason::NoReplies(self.entry_counts()),
+            _ if system.first_update.is_none() => SystemReason::Gathering {
+                heard,
+                of: self.entries.sources().count().max(self.entries.len()),
+                minimum: self.settings.minimum_sources,
+            },
+            Some(impasse) => SystemReason::Holdover(self.no_selection(impasse)),
+            None if !self.is_synchronised(now) => SystemReason::Correcting,
             None => {
-                let used =
-                    self.entries.sources().filter(|source| source.track.standing == Some(Standing::Survivor)).count();
-                let of = self.entries.sources().count();
-                let text = match of {
-                    1 => "the clock follows its only source".into(),
-                    _ if used == of => format!("the clock follows all of its {}", sources(of)),
-                    _ => format!("the clock follows {used} of {}", sources(of)),
-                };
-                ("synchronised", text)
-            }
-        }
-    }
-
-    /// How far the first correction has come.
-    fn progress(&self, heard: usize) -> String {
-        let of = self.entries.sources().count().max(self.entries.len());
-        let minimum = usize::from(self.settings.minimum_sources);
-        let least =
-            if minimum > 1 { format!(", and at least {minimum} (minimum-sources)") } else { String::new() };
-        match of {
-            1 if minimum <= 1 => {
-                "the only source has answered, and its first replies are being measured".into()
-            }
-            1 => format!("the only source has answered, but minimum-sources asks for {minimum} that agree"),
-            _ if heard == of => {
-                format!("all {} have answered; more than half of them have to agree{least}", sources(of))
-            }
-            _ => format!(
-                "{heard} of {} {} answered; more than half of them have to agree{least}",
-                sources(of),
-                if heard == 1 { "has" } else { "have" }
-            ),
-        }
-    }
-
-    /// A name without an address yet, or an address that another entry has.
-    fn describe_nameless(&self, entry: &Entry, now: Now) -> SourceReport {
-        let (settings, association) = (&entry.settings, entry.association());
-        let reason = match settings.place {
-            _ if association.is_some() => {
-                association.map_or(String::new(), |association| keyless(association, now))
-            }
-            Place::Address(_) | Place::Name(..) if settings.nts.is_some() && self.basis.is_some() => {
-                "another entry of the configuration has the same key exchange server".into()
-            }
-            Place::Name(..) => {
-                let lookup = entry.lookup.as_ref();
-                match lookup.and_then(|lookup| lookup.last) {
-                    Some(why) => format!("its name is not resolved yet: {}", why.sentence()),
-                    // All its addresses belong to other entries.
-                    None if lookup.is_some_and(|lookup| lookup.was_answered()) => {
-                        "the addresses of its name are those of other entries".into()
-                    }
-                    None => "its name is not resolved yet; it is being looked up".into(),
+                let survives = |source: &&Source| source.track.standing == Some(Standing::Survivor);
+                SystemReason::Following {
+                    used: self.entries.sources().filter(survives).count(),
+                    of: self.entries.sources().count(),
                 }
             }
-            Place::Address(_) if self.basis.is_none() => "the daemon is starting".into(),
-            Place::Address(_) => "another entry of the configuration has the same address".into(),
+        }
+    }
+
+    /// An entry without an address: it is not known yet, or belongs to another entry.
+    fn describe_without_address(&self, entry: &Entry, now: Now) -> SourceStatus {
+        let (settings, association) = (&entry.settings, entry.association());
+        let lookup = entry.lookup.as_ref();
+        let reason = match (&settings.place, association) {
+            (_, Some(association)) => SourceReason::AwaitingKeys(key_status(association, now)),
+            _ if settings.nts.is_some() && self.basis.is_some() => SourceReason::SameKeyServer,
+            (Place::Name(..), None) => {
+                let failure = lookup.and_then(|lookup| lookup.last);
+                match lookup.is_some_and(|lookup| lookup.was_answered()) {
+                    true if failure.is_none() => SourceReason::AddressesTaken,
+                    _ => SourceReason::Unresolved(failure),
+                }
+            }
+            (Place::Address(_), None) if self.basis.is_none() => SourceReason::Starting,
+            (Place::Address(_), None) => SourceReason::SameAddress,
         };
-        SourceReport {
+        SourceStatus {
             name: settings.name.clone(),
-            address: String::new(),
-            state: "waiting",
+            address: None,
             reason,
             authenticated: settings.nts.is_some(),
-            nts: association.map(|association| association.report(now)),
+            nts: association.map(|association| association.status(now)),
             stratum: 16,
-            reference_id: "00000000".into(),
+            reference_id: 0,
             reach: 0,
             poll: settings.min_poll,
             next_poll_s: None,
@@ -199,21 +144,20 @@ impl Engine {
         }
     }
 
-    fn describe_source(&self, entry: &Entry, source: &Source, now: Now) -> SourceReport {
-        let (state, reason) = self.judge(entry, source, now);
+    fn describe_source(&self, entry: &Entry, source: &Source, now: Now) -> SourceStatus {
         let opinion = source.opinion(now);
-        SourceReport {
+        let count = |reason: RejectReason| source.counters.rejected[reason as usize];
+        SourceStatus {
             name: entry.settings.name.clone(),
-            address: source.address().socket_address().to_string(),
-            state,
-            reason,
+            address: Some(source.address().socket_address()),
+            reason: self.judge(entry, source, now),
             authenticated: source.authenticated,
-            nts: entry.association().map(|association| association.report(now)),
-            stratum: source.said.map_or(16, |facts| facts.stratum),
-            reference_id: format!("{:08x}", source.said.map_or(0, |facts| facts.reference_id)),
-            reach: source.asking.reach,
-            poll: source.asking.poll.exponent(),
-            next_poll_s: (!self.offline).then(|| -seconds_since(now, source.asking.next)),
+            nts: entry.association().map(|association| association.status(now)),
+            stratum: source.facts.map_or(16, |facts| facts.stratum),
+            reference_id: source.facts.map_or(0, |facts| facts.reference_id),
+            reach: source.poll_process.reach,
+            poll: source.poll_process.poll.exponent(),
+            next_poll_s: (!self.offline).then(|| -seconds_since(now, source.poll_process.next)),
             offset_s: opinion.map(|opinion| opinion.offset),
             offset_error_s: opinion.map(|opinion| libm::sqrt(opinion.estimate.variance)),
             delay_s: source.track.filter.minimum_delay(),
@@ -223,195 +167,119 @@ impl Engine {
             valid: source.counters.valid,
             last_valid_s: source.last_valid.map(|at| seconds_since(now, at)),
             rejected: RejectReason::ALL
-                .iter()
-                .map(|reason| (reason.name(), source.counters.rejected[*reason as usize]))
+                .into_iter()
+                .map(|reason| (reason, count(reason)))
                 .filter(|(_, count)| *count > 0)
                 .collect(),
         }
     }
 
-    /// How much faster a source's clock runs than true time does by the others' word, s/s.
-    fn beside(&self, frequency: f64) -> f64 {
+    /// The frequency of a source's clock relative to the system's estimate of true time, in s/s.
+    fn relative_frequency(&self, frequency: f64) -> f64 {
         self.system.line.as_ref().map_or(0.0, |line| frequency - line.frequency().0)
     }
 
-    /// A leap second that is spread over a day runs at 11.574 ppm beside true time, over 20 hours at 13.889.
-    fn smear(&self, frequency: f64) -> &'static str {
-        let ppm = self.beside(frequency).abs() * 1e6;
-        let suspected = [11.574, 13.889].iter().any(|rate| (ppm - rate).abs() < 0.3);
-        if suspected { " (smear suspected: it may be spreading a leap second)" } else { "" }
+    /// Whether a frequency suggests a smeared leap second.
+    fn is_smear(&self, frequency: f64) -> bool {
+        let ppm = self.relative_frequency(frequency).abs() * 1e6;
+        SMEARS.iter().any(|smear| (ppm - smear).abs() < SMEAR_TOLERANCE)
     }
 
-    /// What there is to say of keys before anything else.
-    fn judge_association(&self, entry: &Entry, source: &Source, now: Now) -> Option<(&'static str, String)> {
+    /// The state of the association, where it matters more than that of the source.
+    fn judge_association(&self, entry: &Entry, source: &Source, now: Now) -> Option<SourceReason> {
         let association = entry.association()?;
         if association.is_under_attack() {
-            return Some((
-                "under-attack",
-                "its last replies had wrong authentication tags: somebody on the path is forging them, to no \
-                 effect"
-                    .into(),
-            ));
+            return Some(SourceReason::UnderAttack);
         }
-        if source.provisional && source.trouble.is_none() {
-            return Some((
-                "provisional",
-                "our clock, which may be wrong, can't judge its certificate: it is used only together with \
-                 another NTS source that agrees, once, to set the clock; add a second NTS source, or set the \
-                 clock by hand"
-                    .into(),
-            ));
+        if source.provisional && source.unused.is_none() {
+            return Some(SourceReason::Provisional);
         }
-        (association.cookies() == 0 && source.asking.reach == 0)
-            .then(|| ("unreachable", keyless(association, now)))
+        (association.cookies() == 0 && source.poll_process.reach == 0)
+            .then(|| SourceReason::NoCookies(key_status(association, now)))
     }
 
-    /// One word and one sentence for a source.
-    fn judge(&self, entry: &Entry, source: &Source, now: Now) -> (&'static str, String) {
-        if let Some(found) = self.judge_association(entry, source, now) {
-            return found;
+    /// The state of a source, with its reason.
+    fn judge(&self, entry: &Entry, source: &Source, now: Now) -> SourceReason {
+        if let Some(reason) = self.judge_association(entry, source, now) {
+            return reason;
         }
-        if let Some(code) = source.kiss.filter(|_| source.trouble == Some(RejectReason::Kiss)) {
-            return (
-                "denied",
-                match source.asking.stopped_until.filter(|until| *until > now.raw) {
-                    Some(until) => format!(
-                        "it refuses to serve us (kiss code {code}, authenticated); asked again in {:.1} h",
-                        -seconds_since(now, until) / 3600.0
-                    ),
-                    None => format!(
-                        "it refuses to serve us (kiss code {code}); asked again at the longest poll interval"
-                    ),
-                },
-            );
+        if let Some(code) = source.kiss.filter(|_| source.unused == Some(RejectReason::Kiss)) {
+            let until = source.poll_process.stopped_until.filter(|until| *until > now.raw);
+            return SourceReason::Denied { code, retry_s: until.map(|until| -seconds_since(now, until)) };
         }
-        if let Some(reason) = source.trouble {
-            return ("unusable", reason.sentence().into());
+        if let Some(reason) = source.unused {
+            return SourceReason::Unused(reason);
         }
-        if source.asking.reach == 0 {
+        if source.poll_process.reach == 0 {
             return match (source.counters.sent, source.is_heard()) {
-                (0..=3, false) => ("waiting", "it has not answered yet".into()),
-                (_, false) => ("unreachable", format!("it has never answered{}", likely_cause(source))),
-                (_, true) => (
-                    "unreachable",
-                    "it has not answered its last eight queries; its last word still has a vote".into(),
-                ),
+                (0..=3, false) => SourceReason::NoReplyYet,
+                (_, false) => SourceReason::NeverReplied(likely_cause(source)),
+                (_, true) => SourceReason::Silent,
             };
         }
         let Some(opinion) = source.opinion(now) else {
-            return ("waiting", format!("no usable reply yet{}", likely_cause(source)));
+            return SourceReason::NoUsableReply(likely_cause(source));
         };
         if opinion.is_far() {
-            return (
-                "unusable",
-                format!("it is up to {:.1} s from true time by its own word", opinion.distance),
-            );
+            return SourceReason::TooDistant { distance: opinion.distance };
         }
         if source.track.contradicts {
-            return (
-                "falseticker",
-                "its last reply contradicts its earlier ones; the next replies decide".into(),
-            );
+            return SourceReason::Contradictory;
         }
         if source.track.filter.is_doubtful() {
-            return (
-                "waiting",
-                "its last reply differs from what was expected; the next replies decide".into(),
-            );
+            return SourceReason::Doubtful;
         }
+        let frequency = opinion.estimate.frequency;
         match source.track.standing {
-            None => ("waiting", "not compared with the others yet".into()),
+            None => SourceReason::NotCompared,
             Some(Standing::Survivor) => {
-                let is_reference =
-                    self.system.line.as_ref().is_some_and(|line| line.reference.source == source.id);
-                let asymmetry = if source.track.filter.path_changed() {
-                    "; its path became longer, perhaps in one direction only (asymmetry)"
-                } else {
-                    ""
-                };
-                if is_reference {
-                    (
-                        "selected",
-                        format!("it agrees with the majority and is the nearest to true time{asymmetry}"),
-                    )
-                } else {
-                    ("combined", format!("it agrees with the majority and is averaged in{asymmetry}"))
+                let line = self.system.line.as_ref();
+                let asymmetric = source.track.filter.path_changed();
+                match line.is_some_and(|line| line.reference.source == source.id) {
+                    true => SourceReason::Reference { asymmetric },
+                    false => SourceReason::Survivor { asymmetric },
                 }
             }
-            Some(Standing::Spare) => {
-                ("spare", "it agrees, but a source marked `prefer` is used instead".into())
-            }
-            Some(Standing::Silent) => ("waiting", "it agrees, but can't be used at the moment".into()),
-            Some(Standing::Falseticker) => (
-                "falseticker",
-                format!(
-                    "the majority says that its time is wrong; it differs by {:+.6} s from our clock, and its own \
-                     bound is {:.6} s{}",
-                    opinion.offset,
-                    opinion.distance,
-                    self.smear(opinion.estimate.frequency)
-                ),
-            ),
-            Some(Standing::Drifting) => (
-                "falseticker",
-                format!(
-                    "its clock runs {:+.3} ppm beside those of all others{}",
-                    self.beside(opinion.estimate.frequency) * 1e6,
-                    self.smear(opinion.estimate.frequency)
-                ),
-            ),
-            Some(Standing::Probation) => (
-                "probation",
-                "it is new, or was begun anew after a change; it is used after its eighth reply".into(),
-            ),
-            Some(Standing::Outvoted) if self.entries.sources().any(|s| s.authenticated && s.is_heard()) => (
-                "outvoted",
-                "it does not agree with the authenticated sources, and is not authenticated".into(),
-            ),
+            Some(Standing::Spare) => SourceReason::Spare,
+            Some(Standing::Silent) => SourceReason::NotReachable,
+            Some(Standing::Falseticker) => SourceReason::Falseticker {
+                offset: opinion.offset,
+                distance: opinion.distance,
+                smears: self.is_smear(frequency),
+            },
+            Some(Standing::Drifting) => SourceReason::Drifting {
+                ppm: self.relative_frequency(frequency) * 1e6,
+                smears: self.is_smear(frequency),
+            },
+            Some(Standing::Probation) => SourceReason::Probation,
             Some(Standing::Outvoted) => {
-                ("outvoted", "it does not agree with the sources marked `trust`".into())
+                match self.entries.sources().any(|source| source.authenticated && source.is_heard()) {
+                    true => SourceReason::OutvotedByAuthenticated,
+                    false => SourceReason::OutvotedByTrusted,
+                }
             }
-            Some(Standing::NoMajority) => (
-                "no-majority",
-                format!("it says {:+.6} s, and no majority agrees on anything", opinion.offset),
-            ),
+            Some(Standing::NoMajority) => SourceReason::NoMajority { offset: opinion.offset },
         }
     }
 }
 
-/// What the counters say about a source that was never usable.
-fn likely_cause(source: &Source) -> &'static str {
-    let worst = RejectReason::ALL
-        .iter()
-        .filter(|reason| reason.is_silent())
-        .max_by_key(|reason| source.counters.rejected[**reason as usize])
-        .filter(|reason| source.counters.rejected[**reason as usize] > 0);
-    match worst {
-        Some(RejectReason::Origin) => ": replies came that do not belong to our queries",
-        Some(RejectReason::Date) => ": its date is impossible",
-        Some(RejectReason::UnexpectedMac) => ": its replies are signed with a key that is not shared with us",
-        Some(RejectReason::Unprotected) => {
-            ": its replies carry no authentication, somebody may be stripping it"
-        }
-        Some(RejectReason::Forged) => ": the authentication tags of its replies are wrong",
-        Some(RejectReason::NtsNak) => ": it does not know our cookies",
-        Some(_) => ": what came from there was not a proper reply",
-        None => "; check its address and the firewall (UDP port 123)",
-    }
+/// The most frequent reason for which replies of a source were discarded.
+fn likely_cause(source: &Source) -> Option<RejectReason> {
+    let count = |reason: &RejectReason| source.counters.rejected[*reason as usize];
+    RejectReason::ALL
+        .into_iter()
+        .filter(|reason| reason.effect() == Effect::Discarded)
+        .max_by_key(count)
+        .filter(|reason| count(reason) > 0)
 }
 
 fn seconds_since(now: Now, at: RawInstant) -> f64 {
     now.raw.since(at).nanos() as f64 * 1e-9
 }
 
-/// Why an NTS source can't be asked.
-fn keyless(association: &Association, now: Now) -> String {
-    let next = match association.due() {
-        None => "keys are being exchanged with it".into(),
-        Some(due) => format!("keys are exchanged in {:.0} s", (-seconds_since(now, due)).max(0.0)),
-    };
-    match association.last {
-        Some(Err(trouble)) => format!("{}; {next}", trouble.sentence()),
-        _ => next,
+fn key_status(association: &Association, now: Now) -> KeyStatus {
+    KeyStatus {
+        failure: association.last.and_then(Result::err),
+        next_s: association.due().map(|due| (-seconds_since(now, due)).max(0.0)),
     }
 }

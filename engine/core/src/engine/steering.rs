@@ -1,11 +1,11 @@
-//! From the survivors to orders.
+//! From the selection to orders: a step, a slew, or neither.
 
-use super::{Basis, Engine, GATHERING, PATIENCE};
+use super::{Basis, Engine, FIRST_UPDATE_WAIT, UNHEARD_TIMEOUT};
 use crate::discipline::{MOST_FREQUENCY, Slew, slew};
 use crate::entries::Entry;
 use crate::io::{Now, OrderKind, Output};
 use crate::local_clock::{from_scaled, to_scaled};
-use crate::notice::{ClockNews, Notice, WholeNews};
+use crate::notice::{ClockNotice, Notice, SystemNotice};
 use crate::select::{Impasse, Standing};
 use crate::source::Source;
 use crate::system::{Rules, Voter, find};
@@ -18,7 +18,7 @@ use ipc::units::{Frequency, Offset, RawInstant, Span};
 const WORTH_A_STEP: f64 = 0.010;
 
 /// While slews must stay gentle, their fastest rate, s/s.
-const GENTLE: f64 = 10e-6;
+const REDUCED_RATE: f64 = 10e-6;
 
 /// After a cold start the estimate moves by far more than the clock would by itself: so long it is followed as
 /// fast as allowed, or the clock would lag behind what is known already.
@@ -31,9 +31,9 @@ const DISAGREEMENT: f64 = 3.0;
 const BAND_MARGIN: f64 = 0.1e-6;
 
 impl Engine {
-    /// Configured sources that were never heard and may only be slow.
+    /// How many configured sources were never heard, but may still answer.
     pub(super) fn unheard(&self, now: RawInstant) -> usize {
-        if self.system.first_heard.is_some_and(|first| first.after(PATIENCE) <= now) {
+        if self.system.first_heard.is_some_and(|first| first.after(UNHEARD_TIMEOUT) <= now) {
             return 0;
         }
         let silent = self.entries.sources().filter(|source| !source.is_heard()).count();
@@ -41,31 +41,31 @@ impl Engine {
         silent + nameless
     }
 
-    /// From when on the sources that have answered are enough for the first correction; none: it waits for an answer.
-    fn gathered(&self, now: RawInstant) -> Option<RawInstant> {
+    /// When the first correction may be made with the sources that have answered; none: it waits for an answer.
+    fn first_update_due(&self, now: RawInstant) -> Option<RawInstant> {
         let is_over = self.system.first_update.is_some()
             || (self.unheard(now) == 0 && self.entries.sources().all(|s| s.is_warm() || !s.is_heard()));
         if is_over {
             return Some(RawInstant::MIN);
         }
-        self.system.first_heard.map(|first| first.after(GATHERING))
+        self.system.first_heard.map(|first| first.after(FIRST_UPDATE_WAIT))
     }
 
-    /// When a selection is to be made; none: nothing has changed, or an order is under way.
+    /// When a selection is due; none: nothing has changed, or an order is unanswered.
     fn selection_due(&self, now: RawInstant) -> Option<RawInstant> {
         let basis = self.basis.as_ref().filter(|_| self.system.dirty)?;
         let allowed = basis.orders.ready_at()?;
         let ready = if self.steers() { allowed } else { RawInstant::MIN };
-        Some(self.gathered(now)?.max(ready).max(basis.at))
+        Some(self.first_update_due(now)?.max(ready).max(basis.at))
     }
 
-    /// Selects where something changed, and orders what follows from it; says when it is to be looked at again.
+    /// Selects if something has changed, orders a correction, and returns when to call it again.
     pub(super) fn steer(&mut self, now: Now) -> Option<RawInstant> {
         if self.system.counted_unheard && self.unheard(now.raw) == 0 {
-            // Those that never answered don't count any more: the same claims may be a majority now.
+            // Sources that never answered no longer count: the same claims may now be a majority.
             self.system.dirty = true;
         }
-        let added = self.end_patience(now.raw);
+        let added = self.end_waiting(now.raw);
         if self.selection_due(now.raw).is_some_and(|due| due <= now.raw) {
             self.system.dirty = false;
             self.select(now);
@@ -74,15 +74,15 @@ impl Engine {
             }
         }
         let status = self.send_status(now);
-        // A majority may be there once the silent no longer count.
+        // There may be a majority once silent sources no longer count.
         let lacks_votes = self.system.first_update.is_none()
             && matches!(self.system.impasse, Some(Impasse::NoMajority | Impasse::NoQuorum));
         let votes = self
             .system
             .first_heard
             .filter(|_| lacks_votes && self.system.counted_unheard && !self.system.dirty)
-            .map(|first| first.after(PATIENCE));
-        // An order that is under way is waited for without a timer.
+            .map(|first| first.after(UNHEARD_TIMEOUT));
+        // No timer is needed while an order is unanswered.
         let is_open = self.steers() && self.basis.as_ref().is_none_or(|basis| basis.orders.is_open());
         let wakes = [self.selection_due(now.raw), votes, status, added];
         wakes.into_iter().flatten().filter(|_| !is_open).min()
@@ -93,7 +93,7 @@ impl Engine {
         let waited = core::mem::replace(&mut self.system.counted_unheard, unheard > 0) && unheard == 0;
         let minimum = usize::from(self.settings.minimum_sources.max(1));
         let rules = Rules {
-            patient: unheard > 0,
+            awaits_unheard: unheard > 0,
             minimum,
             require: self.entries.iter().any(|entry| entry.settings.require),
             require_nts: self.settings.require_nts,
@@ -105,13 +105,13 @@ impl Engine {
         let before = self.system.impasse;
         self.system.impasse = finding.line.as_ref().err().copied();
         if finding.guard_violated && !self.system.guard_alarm {
-            self.tell(Notice::Whole(WholeNews::Bounded));
+            self.tell(Notice::System(SystemNotice::Bounded));
         }
         self.system.guard_alarm = finding.guard_violated;
         match finding.line {
             Ok(line) => {
                 if core::mem::take(&mut self.system.impasse_told) && self.system.first_update.is_some() {
-                    self.tell(Notice::Whole(WholeNews::Agreed));
+                    self.tell(Notice::System(SystemNotice::Agreed));
                 }
                 self.system.impasse_untold = false;
                 self.system.line = Some(line);
@@ -127,12 +127,12 @@ impl Engine {
                 }
             }
             Err(impasse) if before != Some(impasse) || waited || self.system.impasse_untold => {
-                // While sources may only be slow there is nothing to say yet.
+                // While sources may still answer, there is nothing to report.
                 let is_awaited = unheard > 0 || self.entries.iter().any(|e| e.awaited_until.is_some());
                 let is_early = is_awaited && matches!(impasse, Impasse::NoMajority | Impasse::NoQuorum);
                 self.system.impasse_untold = is_early;
                 if impasse != Impasse::NoSources && !is_early {
-                    self.tell(Notice::Whole(WholeNews::Stuck(self.stuck(impasse))));
+                    self.tell(Notice::System(SystemNotice::NoSelection(self.no_selection(impasse))));
                     self.system.impasse_told = true;
                 }
             }
@@ -140,7 +140,7 @@ impl Engine {
         }
     }
 
-    /// All that have a vote, or miss theirs.
+    /// All sources with a vote, and the entries whose vote is missing.
     fn voters<'a>(&'a self, now: Now) -> Vec<Voter<'a>> {
         let voter = |entry: &'a Entry, source: Option<&'a Source>| Voter {
             source: source.map(|source| source.id),
@@ -154,7 +154,7 @@ impl Engine {
             require: entry.settings.require,
             survived: source.is_some_and(|source| source.track.standing == Some(Standing::Survivor)),
             strays: source.map_or(0, |source| source.track.strays),
-            interval: source.map_or(f64::INFINITY, |source| source.asking.poll.interval()),
+            interval: source.map_or(f64::INFINITY, |source| source.poll_process.poll.interval()),
         };
         let known = self.entries.members().filter(|(_, source)| !source.is_on_probation());
         let nameless = self.entries.iter().filter(|entry| entry.is_nameless()).map(|entry| (entry, None));
@@ -162,7 +162,7 @@ impl Engine {
             .map(|(entry, source)| (entry, Some(source)))
             .chain(nameless)
             .map(|(entry, source)| (entry, voter(entry, source)))
-            // Who says whether others have a vote at all is never left out, however new.
+            // Sources that decide whether others have a vote are never left out, however new.
             .filter(|(entry, voter)| {
                 let rules = voter.authenticated || voter.trust;
                 voter.opinion.is_some() || rules || entry.awaited_until.is_none()
@@ -171,8 +171,8 @@ impl Engine {
             .collect()
     }
 
-    /// An entry that was added a while ago and still says nothing is missed from now on; says when the next one will be.
-    fn end_patience(&mut self, now: RawInstant) -> Option<RawInstant> {
+    /// The missing vote of an entry that was added some time ago counts from now on. Returns when the next one will.
+    fn end_waiting(&mut self, now: RawInstant) -> Option<RawInstant> {
         let mut next: Option<RawInstant> = None;
         for entry in self.entries.iter_mut() {
             if entry.awaited_until.take_if(|until| *until <= now).is_some() {
@@ -183,7 +183,7 @@ impl Engine {
         next
     }
 
-    /// Orders a step or a slew, as the line demands.
+    /// Orders a step or a slew for the offset of the line.
     fn correct(&mut self, now: Now) {
         let restoring = self.system.restore || self.system.resume;
         if self.system.impasse.is_some() && !restoring {
@@ -219,24 +219,25 @@ impl Engine {
         }
         if size > self.system.slew_limit {
             if !self.system.held {
-                self.tell(Notice::Clock(ClockNews::Held(self.hold(offset))));
+                self.tell(Notice::Clock(ClockNotice::Held(self.hold(offset))));
             }
             self.system.held = true;
             return;
         }
         self.system.held = false;
         let change = offset - basis.clock.slew_left(now.raw);
-        if kept && self.system.company == line.company {
+        if kept && self.system.survivor_set == line.survivor_set {
             let elapsed = self.system.last_change.map_or(0.0, |at| seconds_between(at, now.raw));
             let interval = crate::poll::span(line.reference.interval);
             let deviations = [now.raw, now.raw.after(interval)].map(|at| line.random_deviation(at));
             let variance = 0.5 * (deviations[0] * deviations[0] + deviations[1] * deviations[1]);
-            self.system.unrest.learn(change, variance, elapsed);
+            self.system.residuals.learn(change, variance, elapsed);
         }
         self.system.last_change = Some(now.raw);
         // Where a source has joined or left, the mean has moved by what the sources disagree in, which says
-        // nothing of the clock: that is slewed at the usual pace, as long as it is within what was claimed.
-        let joined = core::mem::replace(&mut self.system.company, line.company) != line.company;
+        // nothing of the clock: that is slewed at the usual wanted_time_constant, as long as it is within what was claimed.
+        let joined =
+            core::mem::replace(&mut self.system.survivor_set, line.survivor_set) != line.survivor_set;
         let is_news = !joined || change.abs() > DISAGREEMENT * line.deviation(now.raw);
         let (frequency, slew) = self.plan(now, offset, if is_news { change } else { 0.0 });
         let Some(basis) = &self.basis else { return };
@@ -268,10 +269,10 @@ impl Engine {
         };
         let frequency = to_scaled(wanted);
         let most = self.settings.max_slew_ppm.clamp(1.0, 500.0) * 1e-6;
-        let most = if now.raw < self.system.gentle_until { most.min(GENTLE) } else { most };
+        let most = if now.raw < self.system.reduced_until { most.min(REDUCED_RATE) } else { most };
         let finds = self.system.first_update.is_none_or(|first| first.after(FINDING) > now.raw);
-        let pace = self.system.unrest.pace(change, line.reference.interval);
-        (frequency, slew(offset, pace, wanted, most, finds))
+        let wanted_time_constant = self.system.residuals.time_constant(change, line.reference.interval);
+        (frequency, slew(offset, wanted_time_constant, wanted, most, finds))
     }
 
     /// A correction far below the noise would only cost a wake-up.
@@ -288,7 +289,7 @@ impl Engine {
         if let Some(basis) = &mut self.basis {
             basis.orders.send(kind, now.raw);
             self.outputs.push_back(output);
-            // Until it is answered there is nothing to steer.
+            // Nothing is steered until it is answered.
             self.timers.set(Timer::Steering, None);
         }
     }
@@ -309,16 +310,16 @@ impl Engine {
             self.system.step_refusal = None;
             // What is left after that one is found by sources that were not in doubt.
             self.system.start_open &= deferred;
-            // Stamps of the kernel's clock that were taken before it can't be turned into RAW any more.
+            // Stamps of the kernel's clock that were taken before it cannot be turned into RAW any more.
             self.exchanges.cut_all();
             let moved = applied.after.wall.minus(applied.before.wall).nanos() as f64 * 1e-9;
-            self.tell(Notice::Clock(ClockNews::Stepped(moved)));
+            self.tell(Notice::Clock(ClockNotice::Stepped(moved)));
             // What the step left over is slewed at once.
             self.system.dirty = true;
         }
         if self.system.first_update.is_none() && !deferred {
             self.system.first_update = Some(now.raw);
-            self.tell(Notice::Whole(WholeNews::Following));
+            self.tell(Notice::System(SystemNotice::Following));
         }
         self.system.status_wanted = true;
     }
@@ -332,20 +333,20 @@ impl Engine {
         match event.kind {
             ClockEventKind::ForeignStep => {
                 self.system.restore = self.system.line.is_some();
-                self.tell(Notice::Clock(ClockNews::Moved(moved)));
+                self.tell(Notice::Clock(ClockNotice::SteppedByOther(moved)));
             }
             ClockEventKind::ForeignFrequency => {
-                self.tell(Notice::Clock(ClockNews::Detuned));
+                self.tell(Notice::Clock(ClockNotice::FrequencyChangedByOther));
             }
             ClockEventKind::Resume => {
                 self.entries.sources_mut().for_each(|source| source.forget_time(now.raw));
                 self.system.line = None;
                 self.system.resume = true;
                 self.hurry(now.raw);
-                self.tell(Notice::Whole(WholeNews::Slept));
+                self.tell(Notice::System(SystemNotice::Suspended));
             }
             ClockEventKind::DeadMan => {
-                self.tell(Notice::Clock(ClockNews::Abandoned));
+                self.tell(Notice::Clock(ClockNotice::NoOrders));
             }
         }
         self.system.dirty = true;

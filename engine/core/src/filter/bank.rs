@@ -1,9 +1,9 @@
-//! The bank: one filter for each pair of beliefs (of the oscillator, of the network), weighed by likelihood.
+//! The bank: one filter for each pair of hypotheses (of the oscillator, of the network), weighted by likelihood.
 //!
-//! Each has four states: offset, frequency, and the shortest possible time of each way. A measurement is two
-//! bounds ([`super::edge`]): the way there can't be shorter than its shortest, nor the way back. That uses
-//! all that there is in a sample: a packet that was held up in one direction still says something in the
-//! other, jitter of one way is no error, and the fastest packets count most.
+//! Each filter has four states: offset, frequency, and the minimum delay of each direction. A measurement gives two bounds
+//! ([`super::edge`]): the delay of each direction cannot be below its minimum. This uses all the information of a sample: a
+//! packet that was delayed in one direction is still useful in the other, jitter in one direction causes no error, and the
+//! fastest packets count most.
 
 use super::Estimate;
 use super::edge::bounded_above;
@@ -14,14 +14,14 @@ use ipc::units::RawInstant;
 /// Wander of the oscillator's frequency, s/s/√s, half a decade apart.
 const WANDERS: [f64; 11] = [1e-11, 3.2e-11, 1e-10, 3.2e-10, 1e-9, 3.2e-9, 1e-8, 3.2e-8, 1e-7, 3.2e-7, 1e-6];
 
-/// What the network may be like.
+/// The models of the network.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Law {
-    /// Both ways alike.
+    /// Both directions alike.
     Alike,
-    /// Each way has its own jitter.
+    /// Each direction has its own jitter.
     Apart,
-    /// Both alike, and the shortest time isn't sharp.
+    /// Both directions alike, and the minimum delay is not sharp.
     Soft,
 }
 
@@ -35,10 +35,10 @@ impl Law {
 
 const SIZE: usize = WANDERS.len() * LAWS.len();
 
-/// No belief is ever given up for good.
+/// The least weight of a hypothesis: none is ever excluded for good.
 const LEAST_WEIGHT: f64 = 1e-6;
 
-/// A belief below this weight is ruled out, for who wants to be sure.
+/// A hypothesis below this weight is ruled out in upper estimates.
 const LIKELY: f64 = 1e-3;
 
 /// How soft the edge is under [`Law::Soft`], in scales.
@@ -47,14 +47,14 @@ const SOFTNESS: f64 = 0.5;
 /// Logarithm of the density of strays of one way, in scales: a hundredth, spread over a hundred.
 const STRAY: f64 = -9.210_340_371_976_182;
 
-/// So many samples of jitter are remembered, about; the first one is a guess worth this many.
+/// About this many samples of jitter are averaged; the first one is a guess with this weight.
 const JITTER_MEMORY: f64 = 200.0;
 const GUESS_WORTH: f64 = 1.5;
 
-/// Of fewer samples than this, the jitter is what the round trips say.
+/// With fewer samples than this, the jitter is estimated from the round trips.
 const TRUSTED: f64 = 10.0;
 
-/// A rest longer than this many scales counts as this many: a tail isn't jitter.
+/// A residual longer than this many scales counts as this many: a tail is not jitter.
 const LONGEST_REST: f64 = 4.0;
 
 /// How well an edge can be known at best, in scales by number of samples.
@@ -86,32 +86,32 @@ struct Belief {
     weight: f64,
     state: Vector,
     covariance: Matrix,
-    /// Mean rest of each way, seconds.
+    /// Mean residual of each direction, in seconds.
     scales: [f64; 2],
 }
 
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Bank {
     at: RawInstant,
-    /// The last measurement that was learnt from.
+    /// The last measurement that was used.
     fitted: RawInstant,
     base: i64,
     /// Half of the round trip that it began with, seconds: the shortest times are counted from here.
     half: f64,
     learnt: f64,
-    /// What the jitter of each way is, as a share of their mean, where they are apart and it isn't learnt yet.
+    /// What the jitter of each way is, as a share of their mean, where they are apart and it is not learnt yet.
     leaning: [f64; 2],
     beliefs: Box<[Belief; SIZE]>,
 }
 
-/// How a measurement fits what was predicted. Seconds.
+/// How a measurement agrees with the prediction. Seconds.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Fit {
-    /// What each way took beyond its shortest time; negative: less than was possible.
+    /// The delay of each direction above its minimum; negative: below it.
     pub(super) rests: [f64; 2],
     /// Standard deviations of these.
     pub(super) deviations: [f64; 2],
-    /// Mean rests so far.
+    /// Mean residuals so far.
     pub(super) scales: [f64; 2],
 }
 
@@ -172,7 +172,7 @@ impl Belief {
         [bounds.upper - self.state[0] - self.state[2], self.state[0] - self.state[3] - bounds.lower]
     }
 
-    /// Deviations of the rests' edges.
+    /// Standard deviations of the residuals' edges.
     fn variances(&self, noise: f64) -> [f64; 2] {
         let soft = self.softness(noise);
         [THERE, BACK].map(|h| dot(&self.covariance, &h).1.max(0.0) + soft * soft)
@@ -224,7 +224,7 @@ impl Belief {
             let (h, sign) = if way == 0 { (&THERE, 1.0) } else { (&BACK, -1.0) };
             log += self.learn_bound(h, rest, sign, self.scales[way], noise);
         }
-        // It may also be that this packet met something else altogether, and says nothing.
+        // The packet may also be an outlier that carries no information.
         let stray = 2.0 * STRAY - libm::log(self.scales[0]) - libm::log(self.scales[1]);
         self.keep(before, 1.0 / (1.0 + libm::exp((stray - log).clamp(-700.0, 700.0))));
         let log = log.max(stray) + libm::log1p(libm::exp(-(log - stray).abs()));
@@ -233,7 +233,7 @@ impl Belief {
             let rest = rest.clamp(-LONGEST_REST * *scale, LONGEST_REST * *scale);
             *scale += (rest - *scale) / memory;
         }
-        // What round trips say needs no estimate of the offset, so it can't run away together with it.
+        // Estimates from round trips do not depend on the offset, so they cannot diverge together with it.
         let [least, most] = if self.law == Law::Apart { [0.01, 2.2] } else { [0.5, 2.0] };
         for (scale, share) in self.scales.iter_mut().zip(self.law.shares(leaning)) {
             *scale =
@@ -254,7 +254,7 @@ impl Belief {
 }
 
 impl Bank {
-    /// What the beliefs take on the heap, octets.
+    /// Heap memory of the filters, in octets.
     #[cfg(test)]
     pub(super) const SIZE: usize = core::mem::size_of::<[Belief; SIZE]>();
 
@@ -344,7 +344,7 @@ impl Bank {
         fit
     }
 
-    /// Learns; returns the log of the measurement's likelihood under all that was believed before it.
+    /// Learns; returns the log of the measurement's likelihood under all hypotheses before it.
     pub(super) fn learn(&mut self, measurement: &Measurement, jitter: f64) -> f64 {
         let bounds = self.bounds(measurement);
         self.fitted = measurement.at;
@@ -392,7 +392,7 @@ impl Bank {
         }
     }
 
-    /// A belief that nobody shares has gone its own way; it comes back to what the others know, so that it
+    /// A filter that no other agrees with has diverged; it is reset to what the others know, so that it
     /// is ready when the data turn towards it.
     fn revive(&mut self) {
         let (state, covariance) = self.moments(0.0);

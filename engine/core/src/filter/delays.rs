@@ -1,9 +1,9 @@
-//! What the round trips of a source say about its measurements.
+//! Estimates from the round trips of a source.
 
-/// How many delays are remembered.
+/// How many delays are stored.
 const REMEMBERED: usize = 256;
 
-/// This many in a row above all earlier ones mean another path.
+/// This many consecutive delays above all earlier ones mean another path.
 const CONVINCED: usize = 8;
 
 /// The last round trips, seconds.
@@ -53,8 +53,8 @@ impl Delays {
         self.changed
     }
 
-    /// Mean excess of one way, from the median of both, which heavy tails don't move (1.678 is the median
-    /// of a sum of two exponentials of mean 1). A single delay tells nothing: a fortieth of it then.
+    /// Mean excess of one way, from the median of both, which heavy tails do not move (1.678 is the median
+    /// of a sum of two exponentials of mean 1). A single delay gives no information; then it is a fortieth of it.
     pub(super) fn scale(&self) -> f64 {
         let minimum = self.minimum().unwrap_or(0.0);
         if self.count < 2 {
@@ -74,7 +74,7 @@ impl Delays {
         (median * (count * count - 1.0) + minimum / 40.0) / (count * count) + 1e-8
     }
 
-    /// Half of all measurements have less excess than 1.678 scales. Spread by chance over both ways, it makes
+    /// Half of all measurements have less excess than 1.678 scales. Distributed at random over both directions, it makes
     /// the error of the middle uniform within ± half of it: a twelfth of its square.
     pub(super) fn typical_variance(&self) -> f64 {
         let excess = 1.678 * self.scale();

@@ -1,9 +1,9 @@
-//! A measurement that can only be wrong in one direction: no packet is faster than its path.
+//! A measurement with a one-sided error: no packet is faster than its path.
 //!
-//! The time that a packet needs is a fixed part and a rest that is never negative. So the way there bounds
-//! the offset from above and the way back bounds it from below, each with an error that is exponential in
-//! the simplest case. A Gaussian belief times such a one-sided law is a truncated Gaussian, whose mean and
-//! variance are known in closed form.
+//! The delay of a packet is a fixed part and a residual that is never negative. So the forward direction bounds the offset
+//! from above and the backward direction bounds it from below, each with an error that is exponential in the simplest case.
+//! The product of a Gaussian and such a one-sided distribution is a truncated Gaussian, whose mean and variance are known
+//! in closed form.
 
 /// Beyond this the asymptotic expansion is exact to what a double holds, and the closed form is not.
 const FAR: f64 = 5.0;
@@ -22,12 +22,12 @@ fn tail(b: f64) -> (f64, f64) {
     (log_density + libm::log(ratio), 1.0 / ratio)
 }
 
-/// What a bound teaches of a Gaussian.
+/// The effect of a bound on a Gaussian.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Lesson {
-    /// By how much the mean moves.
+    /// The change of the mean.
     pub(super) shift: f64,
-    /// What is left of the variance, as a factor in (0, 1].
+    /// The factor of the variance, in (0, 1].
     pub(super) left: f64,
     /// Logarithm of the likelihood.
     pub(super) log: f64,

@@ -1,32 +1,32 @@
-//! Whether a measurement still fits the paths of before: a route changes, a server is stepped.
+//! Whether a measurement is consistent with the earlier paths: a route may have changed, or the server may have been stepped.
 //!
-//! A packet can be late, never early. So *early* is news: if the round trip is shorter than was possible, a
-//! path became shorter; if it isn't, the offset has moved. *Late* is news only when nobody is in time any
-//! more, in one direction, for a while.
+//! A packet can be late, but never early. So an *early* packet is significant: if the round trip is below its minimum, a
+//! path became shorter; otherwise the offset has changed. *Late* packets are significant only if all replies are late in
+//! one direction for some time.
 
 use super::bank::Fit;
 
-/// In standard deviations: earlier than this can't be.
+/// Earlier than this is impossible. In standard deviations.
 const GATE: f64 = 4.5;
 
-/// This many late ones in a row mean a longer path.
+/// This many consecutive late packets mean a longer path.
 const CONVINCED: usize = 8;
 
 /// What late means, in mean rests; and of the whole path nothing below this is worth the name.
 const LATE: f64 = 4.0;
 
-/// What a measurement means for the paths.
+/// The result of a measurement for the paths.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Verdict {
-    /// Nothing new.
+    /// No change.
     Fits,
     /// This way (0: there, 1: back) is longer by so many seconds (or shorter, where negative).
     Rerouted(usize, f64),
-    /// The offset isn't what it was.
+    /// The offset has changed.
     Contradicts,
 }
 
-/// The last rests of each way, where all of them were late.
+/// The last residuals of each direction, if all of them were late.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Paths {
     late: [(usize, f64); 2],

@@ -1,30 +1,29 @@
-//! The first measurements of a source, seen anew with each that follows.
+//! The first measurements of a source, processed again with each that follows.
 //!
-//! What a single measurement says of jitter is a guess, and a bank that began with a wrong one, or with a packet
-//! that was late in one direction, takes dozens of measurements to get over it. So the first ones are kept, and
-//! with each new one a bank begins again: around the fastest of them, with the jitter that all of them show.
-//! Which way it comes from isn't known at all then. Neither, the one and the other are supposed, and the
-//! likeliest bank is kept.
+//! A single measurement gives only a guess of the jitter, and a bank that began with a wrong guess, or with a packet that was
+//! late in one direction, needs dozens of measurements to recover. So the first measurements are stored, and with each new
+//! one a bank is started again: around the fastest of them, with the jitter of all of them. The direction of the jitter is
+//! not known at that time. Three hypotheses (neither direction, one, the other) are tried, and the likeliest bank is kept.
 
 use super::bank::Bank;
 use crate::measurement::Measurement;
 use alloc::vec::Vec;
 
-/// So many measurements are seen again; after that a wrong beginning is forgotten by itself.
+/// How many measurements are processed again; after that, a wrong beginning has no effect any more.
 const LENGTH: usize = 16;
 
-/// The jitter of each way as a share of their mean, while it can't be learnt yet.
+/// The jitter of each way as a share of their mean, while it cannot be learnt yet.
 const LEANINGS: [[f64; 2]; 3] = [[1.0, 1.0], [1.8, 0.2], [0.2, 1.8]];
 
 /// How much likelier it is beforehand that both ways are alike, a logarithm: of eight packets, chance makes one way look
 /// still every few starts.
 const EVEN: f64 = 4.5;
 
-/// What was measured so far.
+/// The measurements so far.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Rehearsal {
     seen: Vec<Measurement>,
-    /// What was known of the frequency before (mean, standard deviation).
+    /// The prior frequency (mean, standard deviation).
     prior: (f64, f64),
 }
 
@@ -46,8 +45,8 @@ impl Rehearsal {
         self.seen.len() >= LENGTH
     }
 
-    /// The bank that explains all of them best, and the log of this one's likelihood in it. `jitter`: what the
-    /// round trips say, seconds.
+    /// The bank that explains all of them best, and the log of this one's likelihood in it. `jitter`: as
+    /// estimated from the round trips, in seconds.
     pub(super) fn learn(&mut self, measurement: &Measurement, jitter: f64) -> (Bank, f64) {
         self.seen.push(*measurement);
         let [even, there, back] = LEANINGS.map(|leaning| self.play(leaning, jitter));

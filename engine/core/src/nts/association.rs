@@ -1,16 +1,16 @@
-//! All that is remembered of one NTS source: keys, cookies, and how the exchanges of keys went.
+//! The association with one NTS source: keys, cookies, and the results of key exchanges.
 //!
-//! It comes to keys by a key exchange or from the file of keys, and keeps them while the next exchange is under
-//! way; a new set of keys replaces the old one with all its cookies.
+//! It gets keys from a key exchange or from the file of keys, and keeps them while the next exchange is in progress. A new
+//! set of keys replaces the old one with all its cookies.
 
-use super::failure::Trouble;
+use super::failure::KeyExchangeFailure;
 use super::jar::Jar;
 use super::schedule::Schedule;
 use super::session::{Identifier, Session, algorithm};
 use crate::io::{Now, SavedAssociation};
 use crate::nonce::Nonces;
 use crate::settings::{NtsSettings, Place, SourceSettings};
-use alloc::string::String;
+use crate::status::AssociationStatus;
 use alloc::vec::Vec;
 use core::net::IpAddr;
 use ipc::address::Address;
@@ -19,12 +19,12 @@ use ipc::packet::{CookieOctets, Packet};
 use ipc::secret::Aead;
 use ipc::units::{RawInstant, WallTime};
 use protocol::nts::client::ReplyError;
-use report::NtsReport;
+use report::AssociationState;
 
-/// With so few cookies left keys are exchanged anew, so that none is ever used twice.
+/// With this many cookies left, keys are exchanged again, so that no cookie is used twice.
 const FEW: usize = 1;
 
-/// So many wrong tags in a row are no accident.
+/// This many consecutive wrong tags indicate an attack.
 const ATTACK: u32 = 8;
 
 /// Whether certificates that are not valid by our clock will do for the exchange that is begun next.
@@ -32,7 +32,7 @@ const ATTACK: u32 = 8;
 pub(crate) enum Deferral {
     /// Never.
     Strict,
-    /// Where they are valid at some instant that isn't before this program's floor.
+    /// Where they are valid at some instant that is not before this program's floor.
     Allowed,
 }
 
@@ -42,10 +42,10 @@ pub(crate) struct Association {
     pub(crate) schedule: Schedule,
     pub(crate) session: Option<Session>,
     pub(crate) deferral: Deferral,
-    /// How the last exchange ended; none: none has ended.
-    pub(crate) last: Option<Result<(), Trouble>>,
+    /// The result of the last exchange; none: none has ended.
+    pub(crate) last: Option<Result<(), KeyExchangeFailure>>,
     jar: Jar,
-    /// Of the exchange that is under way.
+    /// Cookies of the exchange in progress.
     incoming: Vec<CookieOctets>,
     /// The address of this host that the last query left from.
     local: Option<IpAddr>,
@@ -57,12 +57,12 @@ pub(crate) struct Association {
 }
 
 impl Association {
-    /// Without keys, and without a wish for them.
+    /// Without keys, and without a key exchange.
     pub(crate) fn idle() -> Self {
         Self { schedule: Schedule::new(RawInstant::MIN, false), ..Self::new(RawInstant::MIN) }
     }
 
-    /// Without keys: they are exchanged at once.
+    /// Without keys: they are exchanged immediately.
     pub(crate) fn new(now: RawInstant) -> Self {
         Self {
             schedule: Schedule::new(now, true),
@@ -79,7 +79,7 @@ impl Association {
         }
     }
 
-    /// From the file of keys; none where it is another source's, or can't be in order.
+    /// From the file of keys; none: it belongs to another source, or is invalid.
     pub(crate) fn restore(saved: &SavedAssociation, settings: &SourceSettings, now: Now) -> Option<Self> {
         let nts = settings.nts?;
         let fits = saved.server == settings.place
@@ -97,7 +97,7 @@ impl Association {
         Some(association)
     }
 
-    /// For the file of keys; none without keys, and none with keys that a wrong clock let pass.
+    /// For the file of keys; none: there are no keys, or their certificate was accepted by a wrong clock.
     pub(crate) fn save(&self, settings: &SourceSettings, address: Address) -> Option<SavedAssociation> {
         let session = self.session.as_ref().filter(|session| !session.provisional)?;
         Some(SavedAssociation {
@@ -111,7 +111,7 @@ impl Association {
         })
     }
 
-    /// When a key exchange is to begin; none: none is wanted, or one is under way.
+    /// When a key exchange is due; none: none is needed, or one is in progress.
     pub(crate) fn due(&self) -> Option<RawInstant> {
         let old = self.session.as_ref().filter(|_| self.schedule.open().is_none());
         self.schedule.due().or(old.map(Session::refresh_at))
@@ -138,27 +138,27 @@ impl Association {
             server,
             port,
             roots: nts.roots,
-            // A clock before the floor is wrong for sure, and a certificate that ended before it is no good.
+            // A clock before the floor is certainly wrong, and a certificate that expired before it is not accepted.
             now: now.max(floor),
             not_before: (self.deferral == Deferral::Allowed).then_some(floor),
             offer: nts.offer,
         }
     }
 
-    /// Takes a cookie of the exchange that is under way.
+    /// Takes a cookie of the exchange in progress.
     pub(crate) fn take_cookie(&mut self, cookie: &Cookie) {
         if self.incoming.len() < usize::from(MAX_COOKIES) {
             self.incoming.push(cookie.octets);
         }
     }
 
-    /// Keys came under a rule that is over in the meantime: they are thrown away and asked for strictly.
+    /// Keys came in a mode that is no longer allowed: they are discarded and exchanged again in strict mode.
     pub(crate) fn begin_again(&mut self, now: RawInstant) {
         self.incoming = Vec::new();
         self.schedule.retry(now);
     }
 
-    /// New keys; those before them and all their cookies are gone.
+    /// New keys. The previous keys and all their cookies are dropped.
     pub(crate) fn succeed(&mut self, exchanged: &Exchanged, provisional: bool, now: Now) {
         self.jar.clear();
         for cookie in core::mem::take(&mut self.incoming) {
@@ -172,16 +172,16 @@ impl Association {
         self.forged = 0;
     }
 
-    /// No keys; those that are there stay in use. True where that is news.
-    pub(crate) fn fail(&mut self, trouble: Trouble, now: RawInstant) -> bool {
+    /// The key exchange failed. The previous keys stay in use. True: the failure differs from the last.
+    pub(crate) fn fail(&mut self, failure: KeyExchangeFailure, now: RawInstant) -> bool {
         self.incoming = Vec::new();
-        self.schedule.failed(now, trouble.is_local());
+        self.schedule.failed(now, failure.is_local());
         self.deferral = Deferral::Strict;
         self.failures = self.failures.saturating_add(1);
-        self.last.replace(Err(trouble)) != Some(Err(trouble))
+        self.last.replace(Err(failure)) != Some(Err(failure))
     }
 
-    /// The clock may be wrong, so the exchange is begun again with a certificate whose time can't be judged. How the
+    /// The clock may be wrong, so the exchange is begun again with a certificate whose time cannot be judged. How the
     /// exchange ended is known only when that one has: a failure that is the same then is still news.
     pub(crate) fn defer(&mut self, now: RawInstant) {
         self.incoming = Vec::new();
@@ -189,7 +189,7 @@ impl Association {
         self.schedule.retry(now);
     }
 
-    /// Drops keys that were never to be used for long, and asks for others. False where there are none.
+    /// Drops provisional keys and requests others. False: there are none.
     pub(crate) fn drop_provisional(&mut self, now: RawInstant) -> bool {
         if !self.is_provisional() && self.deferral == Deferral::Strict {
             return false;
@@ -208,7 +208,7 @@ impl Association {
         self.session.as_ref().is_some_and(|session| session.provisional)
     }
 
-    /// A request with the oldest cookie, which nobody gets to see a second time. None where there is no
+    /// A request with the oldest cookie, which is never sent a second time. None: there is no
     /// cookie or no key.
     pub(crate) fn request(&mut self, transmit: u64, nonces: &mut Nonces) -> Option<(Packet, Identifier)> {
         let session = self.session.as_ref()?;
@@ -220,7 +220,7 @@ impl Association {
         None
     }
 
-    /// A verified reply brought these cookies; true where it is the first with these keys.
+    /// A verified reply brought these cookies. True: it is the first with these keys.
     pub(crate) fn prove<'c>(&mut self, cookies: impl Iterator<Item = &'c [u8]>, now: RawInstant) -> bool {
         cookies.for_each(|cookie| self.jar.put(cookie));
         self.forged = 0;
@@ -231,7 +231,7 @@ impl Association {
         first
     }
 
-    /// A query has ended: with few cookies left, others are fetched.
+    /// A query has ended: requests a key exchange if few cookies are left.
     pub(crate) fn count_cookies(&mut self) {
         if self.jar.count() <= FEW {
             self.schedule.want();
@@ -242,7 +242,7 @@ impl Association {
         self.jar.count()
     }
 
-    /// What came was no reply; true where that makes an attack of it.
+    /// A packet was not a valid reply. True: from now on, an attack is assumed.
     pub(crate) fn reject(&mut self, error: ReplyError) -> bool {
         if error != ReplyError::Forged {
             return false;
@@ -259,8 +259,8 @@ impl Association {
         self.forged >= ATTACK
     }
 
-    /// A query left from this address; true where it is another one than before: cookies that were got under
-    /// the old one would show somebody who listens that it is the same host.
+    /// A query was sent from this address. True: it differs from the previous one. Cookies that were received under the
+    /// previous address would show an eavesdropper that it is the same host.
     pub(crate) fn leave_from(&mut self, local: IpAddr) -> bool {
         if local.is_unspecified() {
             return false;
@@ -272,7 +272,7 @@ impl Association {
         moved
     }
 
-    /// The address that the last query left from is gone.
+    /// Tests whether the address from which the last query was sent no longer exists.
     pub(crate) fn lose(&mut self, gone: impl Fn(IpAddr) -> bool) -> bool {
         let lost = self.local.take_if(|local| gone(*local)).is_some();
         if lost {
@@ -286,21 +286,17 @@ impl Association {
         self.schedule.want();
     }
 
-    /// What people are told.
-    pub(crate) fn report(&self, now: Now) -> NtsReport {
+    /// The state of the association.
+    pub(crate) fn status(&self, now: Now) -> AssociationStatus {
         let session = self.session.as_ref();
-        NtsReport {
+        AssociationStatus {
             state: match session {
-                _ if self.schedule.open().is_some() => "exchanging",
-                Some(session) if session.provisional => "provisional",
-                Some(_) => "ready",
-                None => "none",
+                _ if self.schedule.open().is_some() => AssociationState::Exchanging,
+                Some(session) if session.provisional => AssociationState::Provisional,
+                Some(_) => AssociationState::Ready,
+                None => AssociationState::None,
             },
-            last_exchange: match self.last {
-                None => String::new(),
-                Some(Ok(())) => "it succeeded".into(),
-                Some(Err(trouble)) => trouble.sentence(),
-            },
+            last_exchange: self.last,
             next_exchange_s: self.due().map(|due| due.since(now.raw).nanos().max(0) as f64 * 1e-9),
             exchanges: self.exchanges,
             failures: self.failures,

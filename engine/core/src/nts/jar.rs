@@ -11,7 +11,7 @@ use protocol::nts::MAX_COOKIES;
 pub(crate) struct Jar(VecDeque<Box<[u8]>>);
 
 impl Jar {
-    /// Puts one in; the oldest makes room. One that no packet could carry is left out.
+    /// Adds a cookie; the oldest one is dropped if there is no room. A cookie that fits no packet is ignored.
     pub(crate) fn put(&mut self, cookie: &[u8]) {
         if cookie.is_empty() || cookie.len() > MAX_COOKIE {
             return;
@@ -22,7 +22,7 @@ impl Jar {
         self.0.push_back(cookie.into());
     }
 
-    /// Takes the oldest one out.
+    /// Removes and returns the oldest cookie.
     pub(crate) fn take(&mut self) -> Option<Box<[u8]>> {
         self.0.pop_front()
     }

@@ -1,17 +1,17 @@
-//! Network Time Security, the client's side that needs no socket: what is remembered of each NTS source, and
-//! when keys are exchanged anew (RFC 8915).
+//! Network Time Security (RFC 8915), the client side without sockets: the association with each NTS source, and the
+//! schedule of key exchanges.
 //!
 //! ```text
 //!   schedule      when the next key exchange may begin: back-off, and what ends it
 //!   jar           cookies, each used once
-//!   session       the keys: a request sealed, a reply verified
-//!   association   all three for one `[[source]]`, and what people are told of it
-//!   quorum        sources whose certificates could not be judged because the clock is wrong: when they are
-//!                 believed together, once
-//!   failure       why there are no keys, in sentences
+//!   session       the keys: protects a request, verifies a reply
+//!   association   all three for one `[[source]]`, and its state
+//!   quorum        sources whose certificates cannot be judged because the clock is wrong: when their common time is
+//!                 accepted, once
+//!   failure       why there are no keys
 //! ```
 //!
-//! What happens with them is in `engine/key_exchanges`, `engine/protected` and `engine/deferred`.
+//! They are used in `engine/key_exchanges`, `engine/protected` and `engine/deferred`.
 
 mod association;
 mod failure;
@@ -21,6 +21,6 @@ mod schedule;
 mod session;
 
 pub(crate) use association::{Association, Deferral};
-pub use failure::Trouble;
+pub use failure::KeyExchangeFailure;
 pub(crate) use quorum::{Deferred, Witness, agree};
 pub(crate) use session::{Identifier, Session, algorithm};

@@ -1,12 +1,12 @@
-//! Certificates that can't be judged, because the clock that would judge them is wrong.
+//! Certificates that cannot be judged, because the clock that would judge them is wrong.
 //!
 //! A host that starts in 1970 finds no certificate valid. Then, and only then, keys may be exchanged with a
 //! certificate that is valid at *some* instant from the floor on; such keys are provisional, and the source has no
-//! vote. Where more than half of the operators that were heard, at least half of all NTS sources, and two at least
-//! tell times that agree within ten seconds and lie within the validity of each one's own certificates, the clock
+//! vote. If more than half of the operators that were heard, at least half of all NTS sources, and at least two
+//! give times that agree within ten seconds and lie within the validity of each one's own certificates, the clock
 //! is stepped there, once, as far as the governor allows. All provisional keys end with that step, and everything
-//! is exchanged anew by a clock that can judge. (What is left to an attacker: a majority of certificates that were
-//! good once, and their private keys.)
+//! is exchanged again by a clock that can judge certificates. (An attacker needs a majority of certificates that were
+//! valid once, and their private keys.)
 
 use alloc::vec::Vec;
 use ipc::units::RawInstant;
@@ -14,10 +14,10 @@ use ipc::units::RawInstant;
 /// Times that agree differ by no more than this, seconds.
 const TOGETHER: f64 = 10.0;
 
-/// Fewest operators that are believed.
+/// The least number of operators that must agree.
 const FEWEST: usize = 2;
 
-/// How far the one step has come.
+/// The state of the one step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Deferred {
     /// It may be made; since when a provisional source has been heard.
@@ -30,7 +30,7 @@ pub(crate) enum Deferred {
     Over,
 }
 
-/// What one NTS source says.
+/// The time of one NTS source.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Witness {
     /// Sources of one number have one vote.
@@ -41,7 +41,7 @@ pub(crate) struct Witness {
     pub(crate) is_sound: bool,
 }
 
-/// The offset that the witnesses agree on: the middle one of those that do. `missing` more votes say nothing.
+/// The offset that the witnesses agree on: the middle one of those that do. `missing` more votes have no time.
 pub(crate) fn agree(witnesses: &[Witness], missing: usize) -> Option<f64> {
     let groups = |some: &[Witness]| {
         let mut groups: Vec<usize> = some.iter().map(|witness| witness.group).collect();

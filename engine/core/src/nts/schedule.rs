@@ -1,7 +1,7 @@
 //! When the next key exchange may begin.
 //!
 //! After the n-th attempt the next one waits min(10 · 1.5^(n−1), 432,000) s (RFC 8915 section 4.2), and n
-//! counts on until keys have proved their worth: an exchange that succeeds and leads to nothing is no success.
+//! is reset only when a reply has been authenticated with the keys: an exchange whose keys do not work is no success.
 
 use ipc::message::exchange::ExchangeId;
 use ipc::units::{RawInstant, Span};
@@ -10,10 +10,10 @@ use ipc::units::{RawInstant, Span};
 const FIRST_WAIT: f64 = 10.0;
 const LONGEST_WAIT: f64 = 432_000.0;
 
-/// The longest wait after attempts that no server has seen: what they waste is our own.
+/// The longest wait after attempts that reached no server, and so burden none.
 const LONGEST_LOCAL_WAIT: f64 = 3600.0;
 
-/// Keys that were good last this long at least, however few cookies they bring.
+/// Keys that work are used for at least this long, however few cookies they bring.
 const SPACING: Span = Span::from_secs(10);
 
 /// The key exchanges of one association.
@@ -31,7 +31,7 @@ impl Schedule {
         Self { wanted, not_before: now, attempts: 0, open: None }
     }
 
-    /// When one is to begin; none where none is wanted or one is under way.
+    /// When a key exchange is due; none: none is needed, or one is in progress.
     pub(crate) fn due(&self) -> Option<RawInstant> {
         (self.wanted && self.open.is_none()).then_some(self.not_before)
     }
@@ -40,17 +40,17 @@ impl Schedule {
         self.open
     }
 
-    /// Whether one has ended since keys were last proved good.
+    /// Whether a key exchange has ended since keys were last proved good.
     pub(crate) fn was_tried(&self) -> bool {
         self.attempts > 0
     }
 
-    /// Asks for one, as soon as it may be.
+    /// Requests a key exchange as soon as possible.
     pub(crate) fn want(&mut self) {
         self.wanted = true;
     }
 
-    /// Something changed that earlier failures say nothing about: no wait any more.
+    /// Ends the back-off, because earlier failures no longer matter.
     pub(crate) fn hurry(&mut self, now: RawInstant) {
         self.not_before = self.not_before.min(now);
     }
@@ -59,20 +59,20 @@ impl Schedule {
         self.open = Some(id);
     }
 
-    /// It ended, and is begun again at once in another way.
+    /// The key exchange ended, and is repeated immediately in another mode.
     pub(crate) fn retry(&mut self, now: RawInstant) {
         self.open = None;
         self.wanted = true;
         self.not_before = now;
     }
 
-    /// It ended without keys. `local`: no server has seen anything of it.
+    /// The key exchange ended without keys. `local`: it reached no server.
     pub(crate) fn failed(&mut self, now: RawInstant, local: bool) {
         self.end(now, if local { LONGEST_LOCAL_WAIT } else { LONGEST_WAIT });
         self.wanted = true;
     }
 
-    /// It ended with keys; whether they are good is not known yet.
+    /// The key exchange ended with keys, which have not been used yet.
     pub(crate) fn succeeded(&mut self, now: RawInstant) {
         self.end(now, LONGEST_WAIT);
         self.wanted = false;
@@ -86,7 +86,7 @@ impl Schedule {
         self.not_before = now.after(Span::from_millis((seconds.min(longest) * 1000.0) as i64));
     }
 
-    /// The keys were good: a reply was authenticated with them.
+    /// The keys are good: a reply was authenticated with them.
     pub(crate) fn proved(&mut self, now: RawInstant) {
         self.attempts = 0;
         self.not_before = now.after(SPACING);

@@ -1,4 +1,4 @@
-//! The keys of one association: a request is sealed with one of them, its reply verified with the other.
+//! The keys of one association: one protects requests, the other verifies replies.
 
 use crate::io::Now;
 use crate::nonce::Nonces;
@@ -12,10 +12,10 @@ use protocol::nts::client::{Awaited, ProtectedRequest, Reply, ReplyError, placeh
 use protocol::nts::field::UNIQUE_IDENTIFIER_LENGTH;
 use protocol::request::minimal;
 
-/// Octets by which a request is known to its reply.
+/// The unique identifier of a request.
 pub(crate) type Identifier = [u8; UNIQUE_IDENTIFIER_LENGTH];
 
-/// Keys are exchanged anew after four weeks, even if cookies flow.
+/// Keys are exchanged again after four weeks, even if there are cookies.
 const LIFETIME: Span = Span::from_secs(28 * 86_400);
 
 /// Provisional ones sooner: the clock may have been set in the meantime.
@@ -26,15 +26,15 @@ const PROVISIONAL_LIFETIME: Span = Span::from_secs(600);
 pub(crate) struct Session {
     algorithm: Aead,
     keys: KeyPair,
-    /// To be tried once where the first answer is an NTS NAK.
+    /// Other keys, tried once if the first answer is an NTS NAK.
     alternate: Option<KeyPair>,
     /// A reply was authenticated.
     pub(crate) proved: bool,
-    /// From when to when the certificates are valid; none where they were not seen in this run.
+    /// The validity of the certificates; none: they were not seen in this run.
     validity: Option<Validity>,
-    /// A reply told a time at which the certificates are valid.
+    /// A reply had a time at which the certificates are valid.
     timed: bool,
-    /// The clock can't tell whether the certificates are still valid.
+    /// The clock cannot tell whether the certificates are still valid.
     pub(crate) provisional: bool,
     pub(crate) redirected: bool,
     pub(crate) restored: bool,
@@ -77,7 +77,7 @@ impl Session {
             restored: true,
             made,
             since: now.raw,
-            // A clock that says that they are of the future knows nothing of their age.
+            // If they are from the future by this clock, their age is not known.
             age: Span::saturating(now.wall.minus(made).nanos()).clamp(Span::ZERO, LIFETIME),
         }
     }
@@ -95,7 +95,7 @@ impl Session {
         self.made
     }
 
-    /// When the keys are old.
+    /// When the keys have to be replaced.
     pub(crate) fn refresh_at(&self) -> RawInstant {
         let lifetime = if self.provisional { PROVISIONAL_LIFETIME } else { LIFETIME };
         self.since.after(Span::saturating(lifetime.nanos() - self.age.nanos()))
@@ -124,7 +124,7 @@ impl Session {
         self.provisional || !self.timed
     }
 
-    /// A reply told a time at which the certificates are valid.
+    /// A reply had a time at which the certificates are valid.
     pub(crate) fn has_time(&mut self) {
         self.timed = true;
     }
@@ -135,7 +135,7 @@ impl Session {
         !core::mem::replace(&mut self.proved, true)
     }
 
-    /// Takes the other keys, once; false where there are none.
+    /// Switches to the other keys, once. False: there are none.
     pub(crate) fn switch(&mut self) -> bool {
         match self.alternate.take().filter(|_| !self.proved) {
             Some(keys) => {
@@ -172,10 +172,10 @@ impl Session {
         Some((Packet::from_octets(out.get(..length)?).ok()?, identifier))
     }
 
-    /// Reads what may be the reply. Nothing of it counts before its tag was verified.
+    /// Verifies a packet that may be the reply. Nothing in it is used before its tag is verified.
     ///
     /// # Errors
-    /// [`ReplyError`]: it is to be passed over.
+    /// [`ReplyError`]: it is not the reply, or not valid.
     pub(crate) fn verify<'p>(
         &self,
         packet: &'p mut [u8],

@@ -129,7 +129,9 @@ fn a016_an_unsynchronised_server_is_there_but_not_usable() {
         assert_eq!(reason(ReplyHeader { stratum, ..header() }), RejectReason::Unsynchronised);
     }
     assert_eq!(reason(ReplyHeader { leap: Leap::Unknown, ..header() }), RejectReason::LeapUnknown);
-    assert!(!RejectReason::LeapUnknown.is_silent() && !RejectReason::Unsynchronised.is_silent());
+    for reason in [RejectReason::LeapUnknown, RejectReason::Unsynchronised] {
+        assert_eq!(reason.effect(), report::Effect::Unused);
+    }
     assert!(matches!(judge(ReplyHeader { stratum: 0, ..header() }), Ok(Verdict::Kiss(_))));
 }
 

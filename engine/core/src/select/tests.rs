@@ -23,14 +23,14 @@ fn candidate(middle: f64, half: f64) -> Candidate {
 /// Selects among sources of which each is in a group of its own.
 fn choose(
     all: &[Candidate],
-    patient: bool,
+    awaits_unheard: bool,
     minimum: usize,
     require: bool,
 ) -> (alloc::vec::Vec<Standing>, Result<Agreement, Impasse>) {
     let apart =
         |(place, candidate): (usize, &Candidate)| Candidate { group: place, operator: place, ..*candidate };
     let all: alloc::vec::Vec<Candidate> = all.iter().enumerate().map(apart).collect();
-    select(&all, patient, minimum, require)
+    select(&all, awaits_unheard, minimum, require)
 }
 
 /// An honest source that fell silent.
@@ -127,12 +127,12 @@ fn half_of_the_configured_are_enough_once_the_others_had_their_time() {
 fn a025_while_the_authenticated_and_the_trusted_are_silent_nobody_stands_in_for_them() {
     let plain = candidate(1.0, 0.01);
     for absent in [Candidate { authenticated: true, ..missing() }, Candidate { trust: true, ..missing() }] {
-        for patient in [true, false] {
-            let (standings, agreement) = choose(&[plain, plain, plain, absent], patient, 1, false);
+        for awaits_unheard in [true, false] {
+            let (standings, agreement) = choose(&[plain, plain, plain, absent], awaits_unheard, 1, false);
             assert_eq!(agreement, Err(Impasse::NoQuorum));
             assert!(standings.iter().all(|standing| *standing != Standing::Survivor));
         }
-        // One of two is half of them; the plain ones don't count for or against it.
+        // One of two is half of them; the plain ones do not count for or against it.
         let present = Candidate { claim: Some(claim((0.0, 0.01))), live: true, ..absent };
         let (standings, agreement) = choose(&[plain, plain, plain, absent, present], false, 1, false);
         assert!(agreement.is_ok());
@@ -173,7 +173,7 @@ fn a024_no_number_of_plain_sources_outvotes_an_authenticated_one() {
         assert_eq!(standings[..3], [Standing::Outvoted; 3]);
         assert_eq!(standings[3..], [Standing::Survivor; 2], "who agrees may refine");
     }
-    // Two authenticated ones that disagree: the plain ones don't decide between them.
+    // Two authenticated ones that disagree: the plain ones do not decide between them.
     let all =
         [authenticated, Candidate { claim: Some(claim((1.0, 0.01))), ..authenticated }, candidate(1.0, 0.01)];
     assert_eq!(choose(&all, false, 1, false).1, Err(Impasse::NoMajority));

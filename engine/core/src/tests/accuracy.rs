@@ -1,5 +1,5 @@
 //! The model of the accuracy page, shortened: hours instead of a day. What is asserted is a bound that a
-//! broken estimator misses and a working one doesn't; the figures themselves are printed.
+//! broken estimator misses and a working one does not; the figures themselves are printed.
 
 use super::world::*;
 use std::println;

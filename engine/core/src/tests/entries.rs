@@ -4,6 +4,7 @@ use super::nts::exchanged;
 use super::world::*;
 use crate::entries::EntryError;
 use crate::io::Input;
+use crate::notice::{EntryNotice, Impasse, NoSelection, Notice, SystemNotice};
 use crate::settings::{NtsSettings, Place};
 use crate::{Engine, EntryId};
 use ipc::message::client::{PlainReply, Query, Rejected, ReplyHeader, Sent, Stamp};
@@ -19,8 +20,8 @@ fn followed(servers: Vec<Server>, count: usize) -> World {
     setup.settings.sources.truncate(count);
     let mut world = setup.start();
     world.run(1800.0);
-    assert_eq!(world.report().system.state, "synchronised", "{}", world.report().system.reason);
-    world.lines.clear();
+    assert_eq!(world.status().system.state().name(), "synchronised", "{:?}", world.status().system.reason);
+    world.notices.clear();
     world
 }
 
@@ -48,7 +49,7 @@ fn change(world: &mut World, n: usize, edit: impl FnOnce(&mut crate::settings::S
 }
 
 fn states(world: &World) -> Vec<&'static str> {
-    world.report().sources.iter().map(|source| source.state).collect()
+    world.status().sources.iter().map(|source| source.state().name()).collect()
 }
 
 /// The server of which the reference id speaks.
@@ -57,7 +58,7 @@ fn system_peer(world: &World) -> usize {
 }
 
 fn is_quiet(world: &World) -> bool {
-    world.lines.iter().all(|(severity, _)| *severity > 4)
+    world.notices.iter().all(|notice| notice.severity() > 4)
 }
 
 #[test]
@@ -68,8 +69,8 @@ fn an_entry_that_is_added_in_mid_run_is_asked_and_followed_with_the_others() {
     assert_eq!(world.queries[begun].1.destination, world.servers[3].address, "it is asked at once");
     world.run(600.0);
     assert!(matches!(states(&world)[3], "selected" | "combined"), "{:?}", states(&world));
-    assert_eq!(world.report().system.state, "synchronised");
-    assert!(is_quiet(&world) && world.steps.len() <= 1, "{:?}", world.lines);
+    assert_eq!(world.status().system.state().name(), "synchronised");
+    assert!(is_quiet(&world) && world.steps.len() <= 1, "{:?}", world.notices);
     assert!(world.worst(1200.0) < 50e-6);
 }
 
@@ -81,13 +82,17 @@ fn entries_that_are_added_and_never_answer_are_missed_only_after_some_seconds() 
         add(&mut world, n);
     }
     world.run(7.0);
-    assert!(is_quiet(&world) && world.report().system.state == "synchronised", "{:?}", world.lines);
+    assert!(
+        is_quiet(&world) && world.status().system.state().name() == "synchronised",
+        "{:?}",
+        world.notices
+    );
     world.run(5.0);
     // One of three is no majority of what is configured, as after a start.
-    assert_eq!(world.report().system.state, "no-majority");
+    assert_eq!(world.status().system.state().name(), "no-majority");
     remove(&mut world, 2);
     world.run(2.0);
-    assert_eq!(world.report().system.state, "synchronised");
+    assert_eq!(world.status().system.state().name(), "synchronised");
 }
 
 #[test]
@@ -100,9 +105,12 @@ fn a024_plain_liars_are_not_followed_while_the_authenticated_source_begins_anew(
     // Other keys are asked for, and for two minutes there are none.
     world.servers[3].nts().failure = Some(ExchangeFailure::Refused);
     change(&mut world, 3, |settings| settings.nts = settings.nts.map(|nts| NtsSettings { roots: 1, ..nts }));
-    assert!(is_quiet(&world), "it may only be slow: {:?}", world.lines);
+    assert!(is_quiet(&world), "it may only be slow: {:?}", world.notices);
     world.run(120.0);
-    assert!(world.lines.iter().any(|(severity, line)| *severity == 3 && line.contains("have a vote")));
+    assert!(tells(&world, |notice| matches!(
+        notice,
+        SystemNotice::NoSelection(NoSelection { impasse: Impasse::NoQuorum, .. })
+    )));
     assert!(world.error().abs() < 1e-3, "{}", world.error());
     world.servers[3].nts().failure = None;
     world.run(300.0);
@@ -114,20 +122,24 @@ fn a024_plain_liars_are_not_followed_while_the_authenticated_source_begins_anew(
 fn the_system_peer_is_removed_in_mid_run_and_the_clock_follows_another_one() {
     let mut world = followed(lan(3), 3);
     let peer = system_peer(&world);
-    let address = world.servers[peer].address.socket_address().to_string();
+    let address = world.servers[peer].address.socket_address();
     world.run(1.0);
     let steps = world.steps.len();
     remove(&mut world, peer);
-    let report = world.report();
+    let report = world.status();
     assert_eq!(report.sources.len(), 2);
-    assert!(report.sources.iter().all(|source| source.address != address));
-    assert!(report.system.synchronised && report.system.reference != address, "{:?}", report.system);
+    assert!(report.sources.iter().all(|source| source.address != Some(address)));
+    assert!(
+        report.system.synchronised && report.system.reference != Some(address.to_string()),
+        "{:?}",
+        report.system
+    );
     let asked = world.queries.len();
     world.run(1800.0);
-    assert_eq!(world.report().system.state, "synchronised");
+    assert_eq!(world.status().system.state().name(), "synchronised");
     assert!(states(&world).contains(&"selected"));
     assert!(world.queries[asked..].iter().all(|(_, query)| query.destination != world.servers[peer].address));
-    assert!(is_quiet(&world) && world.steps.len() == steps, "{:?}", world.lines);
+    assert!(is_quiet(&world) && world.steps.len() == steps, "{:?}", world.notices);
     assert!(world.worst(1200.0) < 50e-6, "{}", world.worst(1200.0));
 }
 
@@ -136,37 +148,37 @@ fn the_last_entry_is_removed_and_the_clock_runs_on_until_one_is_added() {
     let mut world = followed(lan(2), 1);
     remove(&mut world, 0);
     world.run(3600.0);
-    let report = world.report();
-    assert_eq!((report.system.state, report.sources.len()), ("no-sources", 0));
-    assert!(world.error().abs() < 1e-3 && is_quiet(&world), "{:?}", world.lines);
+    let report = world.status();
+    assert_eq!((report.system.state().name(), report.sources.len()), ("no-sources", 0));
+    assert!(world.error().abs() < 1e-3 && is_quiet(&world), "{:?}", world.notices);
     let asked = world.queries.len();
     add(&mut world, 1);
     world.run(600.0);
     assert!(world.queries.len() > asked);
-    assert_eq!((world.report().system.state, states(&world)[0]), ("synchronised", "selected"));
+    assert_eq!((world.status().system.state().name(), states(&world)[0]), ("synchronised", "selected"));
     assert!(world.error().abs() < 50e-6, "{}", world.error());
 }
 
 #[test]
 fn a_change_of_poll_limits_and_marks_keeps_what_was_measured() {
     let mut world = followed(lan(3), 3);
-    let before = world.report().sources[0].clone();
+    let before = world.status().sources[0].clone();
     change(&mut world, 0, |settings| {
         (settings.min_poll, settings.max_poll) = (4, 4);
         settings.prefer = true;
     });
-    let after = world.report().sources[0].clone();
+    let after = world.status().sources[0].clone();
     assert_eq!((after.valid, after.poll), (before.valid, 4));
     assert!(after.next_poll_s.unwrap() <= 16.0);
     world.run(200.0);
-    assert!(world.report().sources[0].valid > before.valid + 9, "asked each 16 s");
+    assert!(world.status().sources[0].valid > before.valid + 9, "asked each 16 s");
     assert_eq!(states(&world), ["selected", "spare", "spare"]);
     change(&mut world, 0, |settings| {
         (settings.min_poll, settings.max_poll) = (8, 10);
         settings.prefer = false;
     });
     world.run(30.0);
-    assert_eq!(world.report().sources[0].poll, 8);
+    assert_eq!(world.status().sources[0].poll, 8);
     assert!(states(&world).iter().all(|state| *state != "spare"));
     assert!(is_quiet(&world));
 }
@@ -177,8 +189,8 @@ fn a_change_to_another_server_begins_anew_in_the_same_place() {
     let (id, old, new) = (id_of(&world, 0), world.servers[0].address, world.servers[2].address);
     change(&mut world, 0, |settings| settings.place = Place::Address(new));
     assert_eq!(id_of(&world, 0), id);
-    let source = world.report().sources[0].clone();
-    assert_eq!((source.address, source.valid), (new.socket_address().to_string(), 0));
+    let source = world.status().sources[0].clone();
+    assert_eq!((source.address, source.valid), (Some(new.socket_address()), 0));
     let asked = world.queries.len();
     world.run(600.0);
     assert!(world.queries[asked..].iter().all(|(_, query)| query.destination != old));
@@ -195,17 +207,19 @@ fn a_duplicate_takes_the_place_of_the_entry_that_it_stood_back_for() {
     assert_eq!(states(&world)[2], "waiting");
     remove(&mut world, 0);
     world.run(600.0);
-    assert_eq!(world.report().sources.len(), 2);
-    assert!(world.report().sources[1].valid > 0 && states(&world)[1] != "waiting");
+    assert_eq!(world.status().sources.len(), 2);
+    assert!(world.status().sources[1].valid > 0 && states(&world)[1] != "waiting");
     // The other way round: an address that is written out is taken from a name that leads there.
     let name = HostName::parse("pool.example").unwrap();
     change(&mut world, 1, |settings| settings.place = Place::Name(name, 123));
     answer(&mut world, 0..1);
-    assert_eq!(world.report().sources[1].sent, 1);
+    assert_eq!(world.status().sources[1].sent, 1);
     add(&mut world, 0);
-    assert!(world.lines.iter().any(|(_, line)| line.ends_with(": 192.0.2.1:123 belongs to 192.0.2.1:123")));
-    let report = world.report();
-    assert_eq!((report.sources[1].address.as_str(), report.sources[2].sent), ("", 1));
+    let taken =
+        EntryNotice::AddressTaken(world.servers[0].address.socket_address(), "192.0.2.1:123".to_string());
+    assert!(world.notices.iter().any(|notice| matches!(notice, Notice::Entry(_, found) if *found == taken)));
+    let report = world.status();
+    assert_eq!((report.sources[1].address, report.sources[2].sent), (None, 1));
 }
 
 #[test]
@@ -283,7 +297,7 @@ fn a_reply_that_comes_late_for_a_removed_entry_is_ignored() {
     };
     let reply = PlainReply { id, source: destination, t4: t1, stamp, header, rejected: Rejected::NONE };
     world.give(Input::Reply(reply));
-    assert_eq!((world.distrust, world.report().sources.len()), (None, 0));
+    assert_eq!((world.distrust, world.status().sources.len()), (None, 0));
     world.give(Input::Reply(reply));
     assert_eq!(world.distrust.map(|(who, _)| who), Some(Process::Client), "once, and no more");
 }
@@ -299,10 +313,10 @@ fn the_end_of_a_look_up_that_comes_late_for_a_removed_entry_is_ignored() {
         } else {
             Input::Resolved(Resolved { id, addresses: Addresses::new([address("192.0.2.1:123")]).unwrap() })
         };
-        world.lines.clear();
+        world.notices.clear();
         world.give(end);
-        assert_eq!((world.distrust, world.report().sources.len(), world.queries.len()), (None, 0, 0));
-        assert!(world.lines.is_empty(), "{:?}", world.lines);
+        assert_eq!((world.distrust, world.status().sources.len(), world.queries.len()), (None, 0, 0));
+        assert!(world.notices.is_empty(), "{:?}", world.notices);
     }
 }
 
@@ -319,7 +333,7 @@ fn what_a_key_exchange_brings_for_a_removed_entry_is_ignored() {
             true => Input::ExchangeFailed(ExchangeFailed { id, reason }),
             false => Input::Exchanged(exchanged(id, cookies)),
         });
-        assert_eq!((world.distrust, world.report().sources.len()), (None, 0));
+        assert_eq!((world.distrust, world.status().sources.len()), (None, 0));
         assert!(world.engine.associations().is_empty() && world.queries.is_empty());
     }
 }
@@ -376,6 +390,6 @@ fn entries_that_come_and_go_before_the_welcome_have_no_effect_before_it() {
     engine.remove_entry(now, first).unwrap();
     engine.add_entry(now, source(address("192.0.2.7:123"))).unwrap();
     assert!(engine.poll_output().is_none() && engine.poll_timeout().is_none());
-    let names: Vec<_> = engine.report(now).sources.into_iter().map(|source| source.name).collect();
+    let names: Vec<_> = engine.status(now).sources.into_iter().map(|source| source.name).collect();
     assert_eq!(names, ["192.0.2.2:123", "192.0.2.7:123"]);
 }

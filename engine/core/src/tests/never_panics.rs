@@ -95,7 +95,7 @@ fn is_bare(engine: &mut Engine, now: Now) -> Result<(), TestCaseError> {
     while let Some(id) = nth(engine, 0) {
         prop_assert_eq!(engine.remove_entry(now, id), Ok(()));
     }
-    prop_assert!(engine.report(now).sources.is_empty() && engine.associations().is_empty());
+    prop_assert!(engine.status(now).sources.is_empty() && engine.associations().is_empty());
     prop_assert_eq!((engine.open_exchanges(), engine.open_look_ups()), (0, 0));
     while engine.poll_output().is_some() {}
     engine.handle_input(now, Input::Timeout);
@@ -255,7 +255,7 @@ proptest! {
                     _ => {}
                 }
             }
-            let report = engine.report(now);
+            let report = engine.status(now);
             prop_assert!(report.system.offset_s.is_finite() && report.system.error_bound_s.is_finite());
             prop_assert!(report.system.frequency_ppm.abs() <= 500.0);
             for source in &report.sources {
@@ -273,6 +273,6 @@ proptest! {
 fn any_day_of_a_simulated_world_ends_with_a_finite_report() {
     let mut world = Setup { wander: 1e-6, error: 900.0, ..Setup::of(lan(2)) }.start();
     world.run(86_400.0);
-    let report = world.report();
+    let report = world.status();
     assert!(report.system.offset_s.is_finite() && report.system.error_bound_s < 1.0);
 }

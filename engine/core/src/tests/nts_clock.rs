@@ -1,9 +1,14 @@
-//! Certificates and a clock that can't judge them (RFC 8915 section 8.5).
+//! Certificates and a clock that cannot judge them (RFC 8915 section 8.5).
 
+use super::nts::failures;
 use super::world::*;
+use crate::notice::{ClockNotice, EntryNotice, KeyExchangeFailure, Notice};
+use crate::status::{SourceReason, SystemReason};
 use ipc::message::exchange::Exchange;
+use ipc::message::exchange::ExchangeFailure;
 use ipc::message::privileged::{Refusal, StepReason};
 use ipc::units::WallTime;
+use report::RejectReason;
 use std::vec::Vec;
 
 const DAY: f64 = 86_400.0;
@@ -24,7 +29,7 @@ fn a051_two_sources_that_agree_set_a_clock_of_1970_once_and_everything_is_exchan
     world.run(0.5);
     assert!(world.kept.is_empty() && world.steps.is_empty(), "nothing of that is kept");
     world.run(1800.0);
-    assert_eq!(world.report().system.state, "synchronised", "{}", world.report().system.reason);
+    assert_eq!(world.status().system.state().name(), "synchronised", "{:?}", world.status().system.reason);
     assert!(world.error().abs() < 1e-3, "{}", world.error());
     let far = |delta: i64| delta.abs() > 86_400 * SECOND;
     let steps: Vec<bool> = world.steps.iter().map(|step| far(step.delta.nanos())).collect();
@@ -37,7 +42,7 @@ fn a051_two_sources_that_agree_set_a_clock_of_1970_once_and_everything_is_exchan
     assert!(exchanges.iter().all(|exchange| exchange.now.nanos() >= FLOOR), "never judged before the floor");
     let last = &exchanges[exchanges.len() - 3..];
     assert!(last.iter().all(|e| e.not_before.is_none() && e.now.nanos() >= BEGIN));
-    assert!(world.report().sources.iter().all(|source| source.nts.as_ref().unwrap().state == "ready"));
+    assert!(world.status().sources.iter().all(|source| source.nts.as_ref().unwrap().state.name() == "ready"));
     assert_eq!(world.kept.len(), 3);
 }
 
@@ -46,13 +51,13 @@ fn a051_one_source_alone_sets_no_clock_of_1970_and_the_reason_says_what_to_do() 
     let mut world = in_1970(nts_lan(1));
     world.run(3600.0);
     assert!(world.steps.is_empty() && world.adjusts.is_empty() && world.kept.is_empty());
-    let report = world.report();
+    let report = world.status();
     assert!(!report.system.synchronised);
-    assert!(report.system.reason.contains("two NTS sources"), "{}", report.system.reason);
+    assert!(report.system.reason == SystemReason::AwaitingQuorum, "{:?}", report.system.reason);
     let source = &report.sources[0];
-    assert_eq!(source.state, "provisional");
-    assert!(source.reason.contains("second NTS source"), "{}", source.reason);
-    assert_eq!(source.nts.as_ref().unwrap().state, "provisional");
+    assert_eq!(source.state().name(), "provisional");
+    assert!(source.reason == SourceReason::Provisional, "{:?}", source.reason);
+    assert_eq!(source.nts.as_ref().unwrap().state.name(), "provisional");
 }
 
 #[test]
@@ -87,14 +92,14 @@ fn a052_times_outside_the_certificates_validity_set_nothing() {
     let mut world = in_1970(servers);
     world.run(3600.0);
     assert!(world.steps.is_empty() && world.adjusts.is_empty());
-    let source = &world.report().sources[0];
-    assert!(source.rejected["outside_certificate"] > 3, "{source:?}");
+    let source = &world.status().sources[0];
+    assert!(source.rejected[&RejectReason::Certificate] > 3, "{source:?}");
     // The same for a clock that is right: a new server's first time has to fit its certificate.
     let mut servers = nts_lan(2);
     servers[0].error = 90.0 * DAY;
     let mut world = Setup::of(servers).start();
     world.run(1800.0);
-    assert!(world.report().sources[0].rejected["outside_certificate"] > 3);
+    assert!(world.status().sources[0].rejected[&RejectReason::Certificate] > 3);
     assert!(world.error().abs() < 1e-3);
 }
 
@@ -109,11 +114,16 @@ fn a050_a_clock_that_was_set_back_does_not_bring_an_expired_certificate_to_life(
     let mut world = Setup { error: -2.0 * YEAR, ..Setup::of(servers) }.start();
     world.run(3600.0);
     assert!(world.steps.is_empty() && world.adjusts.is_empty());
-    let report = world.report();
-    assert!(report.sources.iter().all(|source| source.nts.as_ref().unwrap().state == "none"), "{report:?}");
-    assert!(report.sources[0].reason.contains("expired"), "{}", report.sources[0].reason);
-    let told = world.lines.iter().filter(|(_, line)| line.contains("expired")).count();
-    assert_eq!(told, 3, "each source once: {:?}", world.lines);
+    let report = world.status();
+    assert!(
+        report.sources.iter().all(|source| source.nts.as_ref().unwrap().state.name() == "none"),
+        "{report:?}"
+    );
+    let failure = KeyExchangeFailure::Failed(ExchangeFailure::Expired);
+    let SourceReason::AwaitingKeys(keys) = report.sources[0].reason else { panic!("{report:?}") };
+    assert_eq!(keys.failure, Some(failure));
+    let told = failures(&world, ExchangeFailure::Expired);
+    assert_eq!(told, 3, "each source once: {:?}", world.notices);
 }
 
 #[test]
@@ -154,7 +164,7 @@ fn a_clock_that_is_a_little_behind_the_last_good_time_judges_as_usual() {
     });
     let mut world = setup.start();
     world.run(60.0);
-    assert_eq!(world.report().system.state, "synchronised");
+    assert_eq!(world.status().system.state().name(), "synchronised");
     assert_eq!((world.exchanges.len(), world.kept.len()), (1, 1));
 }
 
@@ -162,10 +172,10 @@ fn a_clock_that_is_a_little_behind_the_last_good_time_judges_as_usual() {
 fn a_clock_that_is_set_by_hand_judges_provisional_keys_soon() {
     let mut world = in_1970(nts_lan(1));
     world.run(60.0);
-    assert_eq!(world.report().sources[0].state, "provisional");
+    assert_eq!(world.status().sources[0].state().name(), "provisional");
     world.meddle(BEGIN as f64 * 1e-9 - 60.0);
     world.run(1200.0);
-    assert_eq!(world.report().system.state, "synchronised", "{}", world.report().system.reason);
+    assert_eq!(world.status().system.state().name(), "synchronised", "{:?}", world.status().system.reason);
     assert_eq!(world.kept.len(), 1);
 }
 
@@ -175,7 +185,7 @@ fn a_certificate_that_is_good_at_any_plausible_time_needs_no_clock() {
     servers[0].nts().valid = (0, i64::MAX >> 1);
     let mut world = in_1970(servers);
     world.run(1800.0);
-    assert_eq!(world.report().system.state, "synchronised", "{}", world.report().system.reason);
+    assert_eq!(world.status().system.state().name(), "synchronised", "{:?}", world.status().system.reason);
     assert!(world.error().abs() < 1e-3);
     assert_eq!(asked(&world).len(), 1);
 }
@@ -187,7 +197,7 @@ fn certificates_that_are_bad_by_a_right_clock_are_bad() {
     let mut world = Setup::of(servers).start();
     world.run(3600.0);
     assert!(world.steps.is_empty() && world.adjusts.is_empty() && world.kept.is_empty());
-    assert!(world.report().sources.iter().all(|source| source.nts.as_ref().unwrap().state != "ready"));
+    assert!(world.status().sources.iter().all(|source| source.nts.as_ref().unwrap().state.name() != "ready"));
 }
 
 #[test]
@@ -197,11 +207,14 @@ fn a_clock_that_is_less_than_a_day_wrong_is_not_set_by_unjudged_certificates() {
     let mut world = Setup { error: -0.5 * DAY, ..Setup::of(servers) }.start();
     world.run(1800.0);
     assert!(world.steps.is_empty() && world.kept.is_empty());
-    let alarms = world.lines.iter().filter(|(severity, line)| *severity == 1 && line.contains("too little"));
+    let alarms = world
+        .notices
+        .iter()
+        .filter(|notice| matches!(notice, Notice::Clock(ClockNotice::CertificatesInvalid(_))));
     assert_eq!(alarms.count(), 1);
     // They are valid by our own clock six hours later.
     world.run(8.0 * 3600.0);
-    assert_eq!(world.report().system.state, "synchronised");
+    assert_eq!(world.status().system.state().name(), "synchronised");
 }
 
 #[test]
@@ -229,35 +242,44 @@ fn a_step_that_the_governor_refuses_is_not_asked_for_again() {
     world.run(3600.0);
     assert_eq!(world.refused, [Refusal::StartWindow]);
     assert!(world.steps.is_empty() && world.kept.is_empty());
-    assert!(!world.report().system.synchronised);
+    assert!(!world.status().system.synchronised);
 }
 
 #[test]
 fn certificates_that_stay_bad_after_the_step_raise_an_alarm() {
     let mut world = in_1970(nts_lan(2));
     while world.steps.is_empty() {
-        // So finely that the engine doesn't know of the step yet.
+        // So finely that the engine does not know of the step yet.
         world.run(1e-5);
     }
     for server in &mut world.servers {
         server.nts().failure = Some(ipc::message::exchange::ExchangeFailure::Expired);
     }
     world.run(600.0);
-    assert!(!world.report().system.synchronised);
-    assert!(world.lines.iter().any(|(severity, line)| *severity == 1 && line.contains("by hand")));
+    assert!(!world.status().system.synchronised);
+    assert!(
+        world.notices.iter().any(|notice| matches!(
+            notice,
+            Notice::Entry(_, EntryNotice::NoKeys { after_setting: true, .. })
+        ))
+    );
     assert!(world.kept.is_empty());
 }
 
 #[test]
 fn a132_a_step_that_crosses_a_move_of_the_clock_by_somebody_else_is_asked_for_again() {
     let mut world = in_1970(nts_lan(2));
-    while !world.lines.iter().any(|(_, line)| line.contains("so it is set to theirs")) {
+    while !world
+        .notices
+        .iter()
+        .any(|notice| matches!(notice, Notice::Clock(ClockNotice::SetProvisionally(..))))
+    {
         // So finely that the order is still on its way.
         world.run(1e-5);
     }
     world.meddle(1.0);
     world.run(1800.0);
     assert_eq!(world.refused[0], Refusal::StaleEpoch);
-    assert_eq!(world.report().system.state, "synchronised", "{}", world.report().system.reason);
+    assert_eq!(world.status().system.state().name(), "synchronised", "{:?}", world.status().system.reason);
     assert!(world.error().abs() < 1e-3, "{}", world.error());
 }

@@ -201,7 +201,7 @@ proptest! {
                     engine.handle_input(now, Input::Unanswered(Unanswered { id, reason, rejected }));
                 }
             }
-            let report = engine.report(now);
+            let report = engine.status(now);
             prop_assert!(report.system.offset_s.is_finite());
             for source in &report.sources {
                 prop_assert_eq!(source.valid, 0, "nobody has a key");

@@ -18,12 +18,12 @@ fn a072_what_was_kept_needs_no_exchange_and_what_does_not_fit_is_ignored() {
         setup.kept = kept;
         let mut world = setup.start();
         world.run(60.0);
-        assert_eq!(world.report().system.state, "synchronised");
+        assert_eq!(world.status().system.state().name(), "synchronised");
         world
     };
     let warm = again(kept.clone());
     assert_eq!(warm.exchanges.len(), 0);
-    assert!(nts(&warm, 0).restored && nts(&warm, 0).state == "ready");
+    assert!(nts(&warm, 0).restored && nts(&warm, 0).state.name() == "ready");
     let foreign: [fn(&mut crate::io::SavedAssociation); 7] = [
         |saved| saved.server = Place::Name(HostName::parse("nts9.example").unwrap(), 4460),
         |saved| saved.server = Place::Name(HostName::parse("nts0.example").unwrap(), 4461),
@@ -98,7 +98,7 @@ fn keys_are_never_printed() {
     let key = world.kept[0].keys.server_to_client.octets();
     let listed = format!("{}, {}, {}, {}", key[0], key[1], key[2], key[3]);
     let hex: std::string::String = key[..4].iter().map(|octet| format!("{octet:02x}")).collect();
-    let text = format!("{:?} {:?} {:?}", *world.engine, world.kept, world.report());
+    let text = format!("{:?} {:?} {:?}", *world.engine, world.kept, world.status());
     assert!(text.contains("Session") && !text.contains(&listed) && !text.contains(&hex));
 }
 

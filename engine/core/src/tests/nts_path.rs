@@ -2,6 +2,7 @@
 
 use super::world::*;
 use crate::io::Input;
+use crate::notice::{Notice, SourceNotice};
 use ipc::message::client::{
     MAX_CANDIDATES, PlainReply, ProtectedReply, Query, QueryId, Rejected, ReplyHeader, Stamp,
 };
@@ -9,6 +10,7 @@ use ipc::packet::Packet;
 use ipc::process::Process;
 use ipc::units::{Leap, RawInstant};
 use proptest::prelude::*;
+use report::RejectReason;
 use std::boxed::Box;
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -40,51 +42,54 @@ fn reply(world: &World, query: &Query, octets: &[u8]) -> ProtectedReply {
 }
 
 /// Gives a packet to a copy of the engine; whether it was taken for the reply, and the count of this reason.
-fn judge(world: &World, query: &Query, octets: &[u8], reason: &str) -> (bool, u64) {
+fn judge(world: &World, query: &Query, octets: &[u8], reason: RejectReason) -> (bool, u64) {
     let mut engine = (*world.engine).clone();
     let now = world.now();
-    let before = engine.report(now).sources[0].valid;
+    let before = engine.status(now).sources[0].valid;
     engine.handle_input(now, Input::Protected(reply(world, query, octets)));
-    let after = engine.report(now).sources[0].clone();
-    (after.valid > before, after.rejected.get(reason).copied().unwrap_or(0))
+    let after = engine.status(now).sources[0].clone();
+    (after.valid > before, after.rejected.get(&reason).copied().unwrap_or(0))
 }
 
 #[test]
 fn a064_a_reply_with_any_one_bit_changed_is_silent() {
     let (world, query, honest) = caught();
-    assert!(judge(&world, &query, &honest, "").0, "the true one is taken");
+    assert!(judge(&world, &query, &honest, RejectReason::Forged).0, "the true one is taken");
     for at in 0..honest.len() {
         for bit in [0, 3, 7] {
             let mut changed = honest.clone();
             changed[at] ^= 1 << bit;
-            assert!(!judge(&world, &query, &changed, "").0, "octet {at} bit {bit}");
+            assert!(!judge(&world, &query, &changed, RejectReason::Forged).0, "octet {at} bit {bit}");
         }
     }
     let mut wrong_tag = honest.clone();
     *wrong_tag.last_mut().unwrap() ^= 1;
-    assert_eq!(judge(&world, &query, &wrong_tag, "forged"), (false, 1));
+    assert_eq!(judge(&world, &query, &wrong_tag, RejectReason::Forged), (false, 1));
     for length in 0..honest.len() {
-        assert!(!judge(&world, &query, &honest[..length], "").0, "cut at {length}");
+        assert!(!judge(&world, &query, &honest[..length], RejectReason::Forged).0, "cut at {length}");
     }
 }
 
 #[test]
 fn a063_a_reply_without_its_authentication_is_silent_and_nothing_becomes_plain() {
     let (world, query, honest) = caught();
-    assert_eq!(judge(&world, &query, &honest[..48], "bad_identifier"), (false, 1));
-    assert_eq!(judge(&world, &query, &honest[..84], "unprotected"), (false, 1));
+    assert_eq!(judge(&world, &query, &honest[..48], RejectReason::Identifier), (false, 1));
+    assert_eq!(judge(&world, &query, &honest[..84], RejectReason::Unprotected), (false, 1));
     // For days: no plain query, no sample.
     let mut world = Setup::of(nts_lan(1)).start();
     world.run(600.0);
     world.servers[0].nts().tamper = Some(Box::new(|_, octets| std::vec![octets[..84].to_vec()]));
     world.servers[0].error = 2.0;
-    let valid = world.report().sources[0].valid;
+    let valid = world.status().sources[0].valid;
     world.run(86_400.0);
-    assert_eq!(world.report().sources[0].valid, valid);
+    assert_eq!(world.status().sources[0].valid, valid);
     assert!(world.queries.iter().all(|(_, query)| query.protected));
     assert!(world.error().abs() < 0.1);
-    let source = &world.report().sources[0];
-    assert!(source.rejected["unprotected"] > 10 && source.state == "unreachable", "{source:?}");
+    let source = &world.status().sources[0];
+    assert!(
+        source.rejected[&RejectReason::Unprotected] > 10 && source.state().name() == "unreachable",
+        "{source:?}"
+    );
 }
 
 #[test]
@@ -93,7 +98,7 @@ fn a065_what_follows_the_authenticator_spoils_the_reply_and_brings_no_cookie() {
     let mut longer = honest.clone();
     longer.extend_from_slice(&[0x02, 0x04, 0, 72]);
     longer.extend_from_slice(&[0x66; 68]);
-    assert_eq!(judge(&world, &query, &longer, "bad_nts_fields"), (false, 1));
+    assert_eq!(judge(&world, &query, &longer, RejectReason::NtsFields), (false, 1));
     let cookies = world.engine.associations()[0].cookies.len();
     world.give(Input::Protected(reply(&world, &query, &longer)));
     assert_eq!(world.engine.associations()[0].cookies.len(), cookies);
@@ -103,11 +108,11 @@ fn a065_what_follows_the_authenticator_spoils_the_reply_and_brings_no_cookie() {
 fn a067_a_reply_counts_once() {
     let (mut world, query, honest) = caught();
     world.give(Input::Protected(reply(&world, &query, &honest)));
-    let before = world.report();
+    let before = world.status();
     for _ in 0..9 {
         world.give(Input::Protected(reply(&world, &query, &honest)));
     }
-    assert_eq!(world.report(), before);
+    assert_eq!(world.status(), before);
     assert_eq!(world.distrust, None);
     // On the next query's wire it is another request's.
     let next = world.queries.len();
@@ -117,18 +122,18 @@ fn a067_a_reply_counts_once() {
     let later = world.queries.iter().rev().find(|(_, other)| other.destination == query.destination);
     let later = later.unwrap().1;
     assert_ne!(later.id, query.id);
-    assert!(!judge(&world, &later, &honest, "").0);
+    assert!(!judge(&world, &later, &honest, RejectReason::Forged).0);
 }
 
 #[test]
 fn a069_a_sealed_reply_to_another_origin_is_silent() {
     let mut world = Setup::of(nts_lan(1)).start();
     world.run(600.0);
-    let valid = world.report().sources[0].valid;
+    let valid = world.status().sources[0].valid;
     world.servers[0].edit = Some(Box::new(|header| header.origin_timestamp ^= 1));
     world.run(600.0);
-    let source = &world.report().sources[0];
-    assert!(source.valid == valid && source.rejected["bad_origin"] > 0, "{source:?}");
+    let source = &world.status().sources[0];
+    assert!(source.valid == valid && source.rejected[&RejectReason::Origin] > 0, "{source:?}");
 }
 
 #[test]
@@ -138,16 +143,16 @@ fn a062_a_nak_for_another_request_is_not_even_noted() {
     nak[0] = 0xe4;
     nak[1] = 0;
     nak[12..16].copy_from_slice(b"NTSN");
-    assert_eq!(judge(&world, &query, &nak, "nts_nak"), (false, 1));
+    assert_eq!(judge(&world, &query, &nak, RejectReason::NtsNak), (false, 1));
     let mut other = nak.clone();
     other[60] ^= 1;
-    assert_eq!(judge(&world, &query, &other, "bad_identifier"), (false, 1));
+    assert_eq!(judge(&world, &query, &other, RejectReason::Identifier), (false, 1));
     // The true reply still counts after it, and no keys are exchanged.
     let exchanges = world.exchanges.len();
     world.give(Input::Protected(reply(&world, &query, &nak)));
-    let valid = world.report().sources[0].valid;
+    let valid = world.status().sources[0].valid;
     world.give(Input::Protected(reply(&world, &query, &honest)));
-    assert_eq!(world.report().sources[0].valid, valid + 1);
+    assert_eq!(world.status().sources[0].valid, valid + 1);
     world.servers[0].nts().tamper = None;
     world.run(600.0);
     assert_eq!(world.exchanges.len(), exchanges);
@@ -161,16 +166,23 @@ fn a103_eight_wrong_tags_in_a_row_are_called_an_attack_and_move_nothing() {
         octets[44] ^= 0x40;
         std::vec![octets; 4]
     }));
-    let valid = world.report().sources[0].valid;
+    let valid = world.status().sources[0].valid;
     world.run(1200.0);
-    let source = world.report().sources[0].clone();
-    assert_eq!((source.state, source.valid), ("under-attack", valid));
-    assert!(source.rejected["forged"] >= 8);
-    assert_eq!(world.lines.iter().filter(|(_, line)| line.contains("under attack")).count(), 1);
+    let source = world.status().sources[0].clone();
+    assert_eq!((source.state().name(), source.valid), ("under-attack", valid));
+    assert!(source.rejected[&RejectReason::Forged] >= 8);
+    assert_eq!(
+        world
+            .notices
+            .iter()
+            .filter(|notice| matches!(notice, Notice::Source(_, _, SourceNotice::UnderAttack)))
+            .count(),
+        1
+    );
     assert!(world.error().abs() < 50e-6);
     world.servers[0].nts().tamper = None;
     world.run(1200.0);
-    assert_ne!(world.report().sources[0].state, "under-attack");
+    assert_ne!(world.status().sources[0].state().name(), "under-attack");
 }
 
 #[test]
@@ -281,7 +293,7 @@ proptest! {
         for picks in &all {
             let octets = forge(&pieces, picks, &query);
             prop_assume!(octets != honest);
-            prop_assert!(!judge(&world, &query, &octets, "").0);
+            prop_assert!(!judge(&world, &query, &octets, RejectReason::Forged).0);
         }
         // Even with the true reply in hand: anything else in its place is nothing.
         let mut with_it = pieces.clone();
@@ -289,7 +301,7 @@ proptest! {
         for picks in &all {
             let octets = forge(&with_it, picks, &query);
             if octets != honest {
-                prop_assert!(!judge(&world, &query, &octets, "").0);
+                prop_assert!(!judge(&world, &query, &octets, RejectReason::Forged).0);
             }
         }
     }
@@ -302,7 +314,7 @@ fn a176_who_owns_one_exchange_forges_nothing_for_another_source() {
     world.run(1800.0);
     let kept = world.engine.associations();
     let theirs = kept[1].keys.clone();
-    let valid = world.report().sources[0].valid;
+    let valid = world.status().sources[0].valid;
     world.servers[0].nts().tamper = Some(Box::new(move |query, honest| {
         let key = protocol::nts::aead::Key::from_octets(
             protocol::nts::aead::Algorithm::Aes128GcmSiv,
@@ -318,8 +330,8 @@ fn a176_who_owns_one_exchange_forges_nothing_for_another_source() {
         std::vec![packet]
     }));
     world.run(1200.0);
-    let source = world.report().sources[0].clone();
-    assert!(source.valid == valid && source.rejected["forged"] > 3, "{source:?}");
+    let source = world.status().sources[0].clone();
+    assert!(source.valid == valid && source.rejected[&RejectReason::Forged] > 3, "{source:?}");
     // The same seal is good for the source whose key it is.
     let ours = kept[1].keys.clone();
     world.servers[1].nts().tamper = Some(Box::new(move |query, honest| {
@@ -336,7 +348,7 @@ fn a176_who_owns_one_exchange_forges_nothing_for_another_source() {
         packet.extend_from_slice(&tag);
         std::vec![packet]
     }));
-    let valid = world.report().sources[1].valid;
+    let valid = world.status().sources[1].valid;
     world.run(900.0);
-    assert!(world.report().sources[1].valid > valid);
+    assert!(world.status().sources[1].valid > valid);
 }

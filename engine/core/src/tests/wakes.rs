@@ -17,5 +17,5 @@ fn an_engine_without_a_clock_is_not_woken_over_and_over_by_an_announced_leap_sec
     // The world fails where a timeout is due again at once.
     world.run(600.0);
     assert!(world.statuses.is_empty());
-    assert_eq!(world.report().system.leap, "insert");
+    assert_eq!(world.status().system.leap, Leap::Insert);
 }

@@ -3,9 +3,12 @@
 //! True time is the simulation's own. CLOCK_MONOTONIC_RAW is an oscillator with a frequency error that
 //! wanders; the steered clock is a `ClockPage` over it, as the privileged process would keep it.
 
+use crate::exchanges::Violation;
 use crate::io::{Input, Now, OrderKind, Output, Saved, SavedAssociation, Start};
-use crate::record::Recorded;
+use crate::notice::{Notice, SystemNotice};
+use crate::recording::Recorder;
 use crate::settings::{Place, ServerSettings, Settings, SourceSettings};
+use crate::status::Status as EngineStatus;
 use ipc::address::Address;
 use ipc::clock_page::ClockPage;
 use ipc::message::client::{
@@ -18,10 +21,9 @@ use ipc::process::Process;
 use ipc::units::{Frequency, Leap, Offset, RawInstant, Span, WallTime};
 use protocol::header::Header;
 use protocol::timestamp::Timestamp;
-use report::Report;
 use std::boxed::Box;
 use std::net::SocketAddr;
-use std::string::{String, ToString};
+use std::string::ToString;
 use std::vec::Vec;
 
 pub const SECOND: i64 = 1_000_000_000;
@@ -30,7 +32,7 @@ pub const BEGIN: i64 = 1_800_000_000 * SECOND;
 pub const FLOOR: i64 = 1_790_000_000 * SECOND;
 const LATEST: i64 = FLOOR + 20 * 365 * 86_400 * SECOND;
 const RAW_BEGIN: f64 = 5_000.0e9;
-/// What records take between the engine and its client, nanoseconds.
+/// What a message takes between the engine and its client, nanoseconds.
 const LINK: i64 = 30_000;
 
 mod governor;
@@ -40,17 +42,17 @@ mod setup;
 pub use nts::*;
 pub use setup::*;
 
-/// A small generator; quality beyond a test's needs isn't needed.
+/// A small generator; quality beyond a test's needs is not needed.
 #[derive(Clone)]
-pub struct Chance(u64);
+pub struct Random(u64);
 
-impl Chance {
+impl Random {
     pub fn new(seed: u64) -> Self {
-        let mut chance = Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x5851_f42d_4c95_7f2d);
+        let mut random = Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x5851_f42d_4c95_7f2d);
         for _ in 0..8 {
-            chance.uniform();
+            random.uniform();
         }
-        chance
+        random
     }
 
     /// In (0, 1).
@@ -96,10 +98,10 @@ enum Happening {
 }
 
 pub struct World {
-    pub engine: Recorded,
+    pub engine: Recorder,
     pub servers: Vec<Server>,
     pub page: ClockPage,
-    pub chance: Chance,
+    pub random: Random,
     /// The client lies: it claims that each packet left just before its reply came.
     pub late_t1: bool,
     /// The address that queries leave from.
@@ -126,8 +128,8 @@ pub struct World {
     pub saved: Vec<Saved>,
     pub resolves: Vec<Resolve>,
     pub refused: Vec<Refusal>,
-    pub lines: Vec<(u8, String)>,
-    pub distrust: Option<(Process, &'static str)>,
+    pub notices: Vec<Notice>,
+    pub distrust: Option<(Process, Violation)>,
     pub queries: Vec<(i64, Query)>,
     pub exchanges: Vec<(i64, Exchange)>,
     /// What the file of keys holds, and how often it was written.
@@ -164,8 +166,8 @@ impl World {
         (self.now().wall.nanos() - self.time) as f64 * 1e-9
     }
 
-    pub fn report(&self) -> Report {
-        self.engine.report(self.now())
+    pub fn status(&self) -> EngineStatus {
+        self.engine.status(self.now())
     }
 
     pub fn condition(&self) -> Condition {
@@ -191,11 +193,11 @@ impl World {
         }
     }
 
-    /// Changes the engine between two facts, and carries out what comes out.
-    pub fn alter<T>(&mut self, edit: impl FnOnce(&mut crate::Engine, Now) -> T) -> T {
+    /// Calls the engine, and carries out its outputs.
+    pub fn alter<T>(&mut self, call: impl FnOnce(&mut Recorder, Now) -> T) -> T {
         let now = self.now();
-        let engine: &mut crate::Engine = &mut self.engine;
-        let result = edit(engine, now);
+        let engine = &mut self.engine;
+        let result = call(engine, now);
         let outputs: Vec<Output> = core::iter::from_fn(|| engine.poll_output()).collect();
         outputs.into_iter().for_each(|output| self.carry_out(output));
         result
@@ -213,9 +215,7 @@ impl World {
             Output::Resolve(resolve) => self.resolves.push(resolve),
             Output::Serve(state) => self.served.push(state),
             Output::Save(saved) => self.saved.push(saved),
-            Output::Log(notice) => {
-                self.lines.push((notice.severity(), notice.sentence()));
-            }
+            Output::Log(notice) => self.notices.push(notice),
             Output::Distrust(who, why) => self.distrust = Some((who, why)),
             order => self.plan(self.time + 20_000, Happening::Order(order)),
         }
@@ -238,8 +238,8 @@ impl World {
             self.plan(end, Happening::Fact(Input::Unanswered(Unanswered { id: query.id, reason, rejected })));
             return;
         }
-        let there = server.fixed + self.chance.exponential(server.forward.max(1e-12));
-        let back = server.fixed + self.chance.exponential(server.back.max(1e-12));
+        let there = server.fixed + self.random.exponential(server.forward.max(1e-12));
+        let back = server.fixed + self.random.exponential(server.back.max(1e-12));
         let arrived = left + (there * 1e9) as i64;
         let answered = arrived + 10_000;
         let returned = answered + (back * 1e9) as i64;
@@ -318,7 +318,7 @@ impl World {
                 self.errors.push((self.time, self.error()));
                 let raw = self.segment.1 + (self.time - self.segment.0) as f64 * (1.0 + self.frequency);
                 self.segment = (self.time, raw);
-                self.frequency += self.wander * self.chance.normal();
+                self.frequency += self.wander * self.random.normal();
             }
         }
     }
@@ -379,4 +379,9 @@ pub fn answer(world: &mut World, servers: core::ops::Range<usize>) {
     let addresses = Addresses::new(world.servers[servers].iter().map(|server| server.address)).unwrap();
     let id = world.resolves.last().unwrap().id;
     world.give(Input::Resolved(Resolved { id, addresses }));
+}
+
+/// Whether the log has such an event of the system.
+pub fn tells(world: &World, is_it: impl Fn(&SystemNotice) -> bool) -> bool {
+    world.notices.iter().any(|notice| matches!(notice, Notice::System(found) if is_it(found)))
 }

@@ -5,7 +5,7 @@ use crate::entries::SourceId;
 use crate::independence::Identity;
 use crate::measurement::Measurement;
 use crate::system::{Finding, Rules, Voter, find};
-use crate::tests::world::Chance;
+use crate::tests::world::Random;
 use core::net::IpAddr;
 use ipc::units::{Leap, WallTime};
 use std::vec::Vec;
@@ -37,10 +37,10 @@ const PRIOR: (f64, f64) = (0.0, 200e-6);
 
 /// One that tells the time each 16 s for `seconds`, scattered by a third of `bound`.
 fn fed(bound: f64, seconds: f64, seed: u64, mut watch: impl FnMut(f64, &Track)) -> Track {
-    let (mut track, mut chance) = (Track::new(), Chance::new(seed));
+    let (mut track, mut random) = (Track::new(), Random::new(seed));
     let mut at = 0.0;
     while at < seconds {
-        let scatter = (chance.normal() * bound / 3.0).clamp(-bound, bound);
+        let scatter = (random.normal() * bound / 3.0).clamp(-bound, bound);
         let sample = Sample::one_way(raw(at), truth(at) + (scatter * 1e9) as i64, bound, FACTS);
         track.take(&sample, PRIOR, now(at));
         watch(at, &track);
@@ -75,10 +75,10 @@ fn one_way_samples_alone_find_offset_and_frequency_and_say_how_well() {
 
 /// A server 10 ms away each way, that is asked each 16 s for an hour; its clock is `error` ahead, seconds.
 fn asked(error: f64, seed: u64) -> Track {
-    let (mut track, mut chance) = (Track::new(), Chance::new(seed));
+    let (mut track, mut random) = (Track::new(), Random::new(seed));
     for query in 0..225 {
         let at = f64::from(query) * 16.0;
-        let [there, back] = [(); 2].map(|()| 10e-3 + chance.exponential(1e-4));
+        let [there, back] = [(); 2].map(|()| 10e-3 + random.exponential(1e-4));
         let said = truth(at) + (error * 1e9) as i64;
         let nanos = |seconds: f64| (seconds * 1e9) as i64;
         let measurement = Measurement {
@@ -120,7 +120,7 @@ fn choose(tracks: &[Track]) -> (Finding, Vec<Standing>) {
             interval: 16.0,
         })
         .collect();
-    let rules = Rules { patient: false, minimum: 1, require: false, require_nts: false };
+    let rules = Rules { awaits_unheard: false, minimum: 1, require: false, require_nts: false };
     let finding = find(&voters, rules, now(3600.0));
     let standings = finding.verdicts.iter().map(|verdict| verdict.standing).collect();
     (finding, standings)

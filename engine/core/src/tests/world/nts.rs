@@ -33,7 +33,7 @@ pub struct Nts {
     pub addresses: Vec<Address>,
     /// Keys after the legacy rule are given first.
     pub legacy: bool,
-    /// The server can't open any cookie.
+    /// The server cannot open any cookie.
     pub forgot: bool,
     pub tamper: Option<Tamper>,
 }
@@ -98,7 +98,7 @@ pub fn share_keys(servers: &mut [Server]) {
 
 impl World {
     fn octets<const N: usize>(&mut self) -> [u8; N] {
-        core::array::from_fn(|_| (self.chance.uniform() * 256.0) as u8)
+        core::array::from_fn(|_| (self.random.uniform() * 256.0) as u8)
     }
 
     fn server_at(&self, exchange: &Exchange) -> Option<usize> {

@@ -1,7 +1,7 @@
 //! How a world begins.
 
 use super::*;
-use crate::record::Tape;
+use crate::recording::Tape;
 
 pub fn address(text: &str) -> Address {
     text.parse::<SocketAddr>().unwrap().into()
@@ -126,10 +126,10 @@ impl Setup {
             precision: -24,
         };
         let mut world = World {
-            engine: Recorded::new(start, tape),
+            engine: Recorder::new(start, tape),
             servers: self.servers,
             page,
-            chance: Chance::new(self.seed),
+            random: Random::new(self.seed),
             late_t1: false,
             local: ipc::address::Address::NONE,
             frequency: self.frequency,
@@ -150,7 +150,7 @@ impl Setup {
             saved: Vec::new(),
             resolves: Vec::new(),
             refused: Vec::new(),
-            lines: Vec::new(),
+            notices: Vec::new(),
             distrust: None,
             queries: Vec::new(),
             exchanges: Vec::new(),

@@ -1,13 +1,15 @@
-//! What is recorded is replayed; what was changed is found; what is secret isn't there.
+//! What is recorded is replayed; what was changed is found; what is secret is not there.
 
-use super::disguise::Disguise;
 use super::frame::{Frames, Kind, Next};
 use super::octets::{Reader, Writer};
-use super::replay::{ReplayError, replay, replay_with};
-use super::{BUILD, CHANCE, MOST_OCTETS, Recorded, Tape, facts, frame, start};
+use super::redaction::Redaction;
+use super::replay::{Comparison, ReplayError, Replayed, replay, replay_with};
+use super::{BUILD, Call, ENTROPY, MAX_OCTETS, Recorder, RecordingEnd, Tape, facts, frame, start};
 use crate::Engine;
+use crate::entries::EntryError;
 use crate::io::{Command, Input, Now, Output, Saved, SavedAssociation, Start};
-use crate::settings::{NtsSettings, Place};
+use crate::notice::{Notice, RecordingFailure, SystemNotice};
+use crate::settings::{NtsSettings, Place, SourceSettings};
 use crate::tests::world::{BEGIN, SECOND, Setup, World, lan, nts_lan, settings, wan};
 use core::net::IpAddr;
 use ipc::address::Address;
@@ -20,15 +22,15 @@ use ipc::secret::{Aead, KeyPair, MAX_KEY, Secret};
 use ipc::units::{Frequency, RawInstant, WallTime};
 use proptest::collection::vec;
 use proptest::prelude::*;
-use report::Replay;
+use std::borrow::Cow;
 use std::boxed::Box;
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::string::{String, ToString};
+use std::string::ToString;
 use std::vec::Vec;
 
-/// Tests change the engine behind the record's back only where they don't replay.
-impl core::ops::DerefMut for Recorded {
+/// Some tests change the engine without recording it. They do not replay.
+impl core::ops::DerefMut for Recorder {
     fn deref_mut(&mut self) -> &mut Engine {
         &mut self.engine
     }
@@ -51,11 +53,11 @@ impl Tape for Memory {
         fits
     }
 
-    fn chance(&mut self) -> Option<[u8; CHANCE]> {
+    fn entropy(&mut self) -> Option<[u8; ENTROPY]> {
         self.drawn += 1;
-        let mut chance = [0x5a; CHANCE];
-        chance[..8].copy_from_slice(&self.drawn.to_le_bytes());
-        Some(chance)
+        let mut entropy = [0x5a; ENTROPY];
+        entropy[..8].copy_from_slice(&self.drawn.to_le_bytes());
+        Some(entropy)
     }
 }
 
@@ -63,7 +65,7 @@ fn memory() -> Memory {
     Memory { room: usize::MAX, ..Memory::default() }
 }
 
-/// A world that is recorded for so long, with something of all that can happen, and its record.
+/// A world that is recorded for so long, with something of all that can happen, and its recording.
 fn recorded(setup: Setup, seconds: f64) -> (World, Vec<u8>) {
     let tape = memory();
     let octets = Rc::clone(&tape.octets);
@@ -88,26 +90,32 @@ fn short() -> Vec<u8> {
     recorded(Setup::of(lan(3)), 600.0).1
 }
 
-fn replayed(octets: &[u8]) -> Replay {
-    replay(octets).expect("a record")
+fn replayed(octets: &[u8]) -> Replayed {
+    replay(octets).expect("a recording")
 }
 
 #[test]
 fn a_recorded_day_replays_to_the_last_bit() {
     let (world, octets) = recorded(Setup::of(wan(4)), 86_400.0);
     let again = replayed(&octets);
-    assert_eq!((again.verdict, again.end, again.at_input), ("equal", "orderly", 0), "{again:#?}");
-    let report = world.report().system;
-    assert_eq!(again.state, report.state);
+    assert_eq!(
+        (&again.comparison, again.end),
+        (&Comparison::Equal, Some(RecordingEnd::Orderly)),
+        "{again:#?}"
+    );
+    let report = world.status().system;
+    assert_eq!(again.system.as_ref().map(|system| system.state()), Some(report.state()));
     assert_eq!(
         again.inputs["reply"],
         world.queries.len() as u64 - again.inputs.get("unanswered").copied().unwrap_or(0) - pending(&world)
     );
     assert_eq!(again.outputs["query"], world.queries.len() as u64);
     assert_eq!(again.outputs["adjust"], world.adjusts.len() as u64);
-    assert!((again.seconds - 86_400.0).abs() < 120.0, "{}", again.seconds);
-    // A day of four sources stays far below what a record may have.
-    assert!(octets.len() < MOST_OCTETS / 20, "{} octets", octets.len());
+    let (begun, ended) = again.period.unwrap();
+    let seconds = ended.raw.since(begun.raw).nanos() as f64 * 1e-9;
+    assert!((seconds - 86_400.0).abs() < 120.0, "{seconds}");
+    // A day of four sources stays far below what a recording may have.
+    assert!(octets.len() < MAX_OCTETS / 20, "{} octets", octets.len());
     assert_eq!(replayed(&octets).digest, again.digest);
 }
 
@@ -120,26 +128,26 @@ fn pending(world: &World) -> u64 {
 fn each_input_of_a_day_reads_back_as_it_was_written() {
     let octets = short();
     let mut count = 0;
-    replay_with(&octets, &mut |number, now, input, _| {
+    replay_with(&octets, &mut |number, now, call, _| {
         let mut out = Writer::default();
-        facts::write(&mut out, *now, &[3; CHANCE], input, &mut Disguise::new([1; 32]));
+        facts::write(&mut out, *now, &[3; ENTROPY], call, &mut Redaction::new([1; 32]));
         let fact = facts::read(&out.0).expect("what was written is in order");
-        assert_eq!((fact.now, &fact.input, fact.chance), (*now, input, [3; CHANCE]));
+        assert_eq!((fact.now, &fact.call, fact.entropy), (*now, call, [3; ENTROPY]));
         count = number;
     })
-    .expect("a record");
+    .expect("a recording");
     assert!(count > 50, "{count} inputs");
 }
 
 #[test]
 fn an_engine_that_is_recorded_is_given_fresh_chance_with_each_input() {
-    // Otherwise the record of a running daemon would tell the nonce of its next query.
+    // Otherwise the recording of a running daemon would tell the nonce of its next query.
     let octets = short();
     let (mut frames, _) = Frames::open(&octets).unwrap();
     let mut seen = Vec::new();
     while let Next::Frame(kind, octets) = frames.next() {
         if kind == Kind::Fact {
-            seen.push(facts::read(octets).unwrap().chance);
+            seen.push(facts::read(octets).unwrap().entropy);
         }
     }
     let all = seen.len();
@@ -160,7 +168,10 @@ fn one_flipped_octet_is_found_and_its_place_is_named() {
         match replay(&bad) {
             Ok(found) => {
                 // A length that was made longer than the file looks like a file that was cut.
-                assert!(found.verdict == "damaged" || found.end == "cut", "octet {at}: {found:?}");
+                assert!(
+                    matches!(found.comparison, Comparison::Damaged { .. }) || found.end.is_none(),
+                    "octet {at}: {found:?}"
+                );
                 let replayed: u64 = found.inputs.values().sum();
                 assert!(replayed < inputs, "octet {at}: nothing was missing");
             }
@@ -169,7 +180,7 @@ fn one_flipped_octet_is_found_and_its_place_is_named() {
     }
 }
 
-/// The same record with one input changed by a person who knows the format.
+/// The same recording with one input changed by a person who knows the format.
 fn edited(octets: &[u8], which: usize) -> Vec<u8> {
     let (mut frames, build) = Frames::open(octets).unwrap();
     let mut out = Writer::default();
@@ -195,49 +206,47 @@ fn an_edited_input_makes_a_difference_at_its_number() {
     assert_eq!(edited(&octets, usize::MAX), octets);
     for which in [1, 17, 40] {
         let found = replayed(&edited(&octets, which));
-        assert_eq!((found.verdict, found.at_input), ("different", which as u64), "{found:?}");
-        assert!(found.detail.contains("outputs"), "{}", found.detail);
+        assert!(matches!(found.comparison, Comparison::Different { .. }), "{found:?}");
+        assert_eq!(found.calls, which as u64, "{found:?}");
     }
 }
 
 #[test]
-fn a_record_that_was_cut_replays_up_to_the_cut() {
+fn a_recording_that_was_cut_replays_up_to_the_cut() {
     let octets = short();
     for cut in [octets.len() - 1, octets.len() / 2, octets.len() / 3] {
         let found = replayed(&octets[..cut]);
-        assert_eq!((found.verdict, found.end), ("equal", "cut"), "{cut}");
+        assert_eq!((found.comparison, found.end), (Comparison::Equal, None), "{cut}");
     }
 }
 
 #[test]
-fn a_record_that_is_full_or_cannot_be_written_ends_with_one_line_and_the_engine_goes_on() {
+fn a_recording_that_is_full_or_cannot_be_written_ends_with_one_line_and_the_engine_goes_on() {
     let tape = Memory { room: 20_000, ..Memory::default() };
     let octets = Rc::clone(&tape.octets);
     let mut world = Setup::of(lan(3)).start_on(Some(Box::new(tape)));
     world.run(3_000.0);
-    let lines: Vec<&String> =
-        world.lines.iter().filter(|(_, line)| line.contains("the record")).map(|(_, line)| line).collect();
-    assert_eq!(lines.len(), 1, "{:?}", world.lines);
+    let ended = Notice::System(SystemNotice::RecordingEnded(RecordingFailure::Unwritable));
+    assert_eq!(world.notices.iter().filter(|notice| **notice == ended).count(), 1, "{:?}", world.notices);
     assert!(octets.borrow().len() <= 20_000);
-    assert!(world.report().system.synchronised);
-    assert_eq!(replayed(&octets.borrow()).verdict, "equal");
+    assert!(world.status().system.synchronised);
+    assert_eq!(replayed(&octets.borrow()).comparison, Comparison::Equal);
 }
 
 #[test]
-fn another_build_another_format_and_no_record_are_refused_by_name() {
+fn another_build_another_format_and_other_files_are_refused_by_name() {
     let with_build = |build: &str| {
         let mut out = Writer::default();
         frame::head(&mut out, build);
         out.0
     };
     assert_eq!(replay(&with_build(BUILD)), Err(ReplayError::NoStart));
-    let error = replay(&with_build("9.9.9")).unwrap_err();
-    assert!(error.to_string().contains("9.9.9") && error.to_string().contains(BUILD), "{error}");
+    assert_eq!(replay(&with_build("9.9.9")), Err(ReplayError::Build("9.9.9".to_string())));
     let mut other = with_build(BUILD);
     other[8] = 77;
     assert_eq!(replay(&other), Err(ReplayError::Format(77)));
     for nothing in [&b""[..], b"chimere", b"{\"verb\":\"status\"}"] {
-        assert_eq!(replay(nothing), Err(ReplayError::NotARecord));
+        assert_eq!(replay(nothing), Err(ReplayError::NotARecording));
     }
 }
 
@@ -256,7 +265,7 @@ fn name(text: &str) -> HostName {
 }
 
 #[test]
-fn a_start_reads_back_with_stand_ins_for_its_secrets() {
+fn a_start_reads_back_with_substitutes_for_its_secrets() {
     let mut settings = settings(&lan(2));
     settings.sources[0].place = Place::Name(name("time.example.org"), 4460);
     settings.sources[0].nts = Some(NtsSettings { roots: 2, offer: AeadOffer::SivOnly });
@@ -283,7 +292,7 @@ fn a_start_reads_back_with_stand_ins_for_its_secrets() {
         precision: -23,
     };
     let mut out = Writer::default();
-    start::write(&mut out, &first, &mut Disguise::new([4; 32]));
+    start::write(&mut out, &first, &mut Redaction::new([4; 32]));
     let again = start::read(&out.0).unwrap();
     assert_eq!((&again.settings, again.saved, again.precision), (&first.settings, first.saved, -23));
     let (was, is) = (&first.associations[0], &again.associations[0]);
@@ -302,7 +311,7 @@ fn a_start_reads_back_with_stand_ins_for_its_secrets() {
 }
 
 #[test]
-fn a_record_holds_stand_ins_for_exchanged_keys_and_cookies() {
+fn a_recording_holds_substitutes_for_exchanged_keys_and_cookies() {
     let tape = memory();
     let octets = Rc::clone(&tape.octets);
     let mut world = Setup::of(lan(1)).start_on(Some(Box::new(tape)));
@@ -323,38 +332,79 @@ fn a_record_holds_stand_ins_for_exchanged_keys_and_cookies() {
     world.engine.finish();
     let octets = octets.borrow();
     for secret in [0xa1, 0xa2, 0xb1, 0xb2, 0xc7] {
-        assert!(!octets.windows(8).any(|window| window == [secret; 8]), "{secret:x} is in the record");
+        assert!(!octets.windows(8).any(|window| window == [secret; 8]), "{secret:x} is in the recording");
     }
-    assert_eq!(replayed(&octets).verdict, "equal");
+    assert_eq!(replayed(&octets).comparison, Comparison::Equal);
 }
 
 #[test]
-fn recorded_hours_with_nts_replay_with_stand_ins_alone() {
+fn recorded_hours_with_nts_replay_with_substitutes_alone() {
     let (world, octets) = recorded(Setup::of(nts_lan(3)), 14_400.0);
     let again = replayed(&octets);
-    assert_eq!((again.verdict, again.end), ("equal", "orderly"), "{again:#?}");
+    assert_eq!(
+        (&again.comparison, again.end),
+        (&Comparison::Equal, Some(RecordingEnd::Orderly)),
+        "{again:#?}"
+    );
     // With their stand-ins the replies are verified again: else nothing would be in step for hours.
-    assert_eq!(again.state, world.report().system.state);
+    assert_eq!(again.system.as_ref().map(|system| system.state()), Some(world.status().system.state()));
     assert!(again.inputs["protected reply"] > 100 && again.inputs["cookie"] >= 24, "{again:#?}");
     assert_eq!(again.outputs["query"], world.queries.len() as u64);
     let holds = |secret: &[u8]| octets.windows(secret.len()).any(|window| window == secret);
     assert!(world.kept.len() == 3 && holds(b"192.0.2.1") | holds(b"nts"), "the search finds what is there");
     for kept in &world.kept {
         for key in [&kept.keys.client_to_server, &kept.keys.server_to_client] {
-            assert!(!holds(&key.octets()[..16]), "a key is in the record");
+            assert!(!holds(&key.octets()[..16]), "a key is in the recording");
         }
         for cookie in &kept.cookies {
-            assert!(!holds(&cookie.octets()[..16]), "a cookie is in the record");
+            assert!(!holds(&cookie.octets()[..16]), "a cookie is in the recording");
         }
     }
 }
 
 #[test]
+fn entries_that_are_added_changed_and_removed_while_running_replay_to_the_same_effects() {
+    let tape = memory();
+    let octets = Rc::clone(&tape.octets);
+    let mut setup = Setup::of(lan(4));
+    let mut added = setup.settings.sources.split_off(3);
+    let mut world = setup.start_on(Some(Box::new(tape)));
+    world.run(600.0);
+    let settings = added.pop().unwrap();
+    let id = world.alter(|engine, now| engine.add_entry(now, settings.clone())).unwrap();
+    world.run(600.0);
+    let queried = |world: &World| {
+        world.queries.iter().filter(|(_, query)| query.destination == world.servers[3].address).count()
+    };
+    let before = queried(&world);
+    assert!(before > 0, "the added source is queried");
+    let changed = SourceSettings { place: Place::Name(name("time.example.org"), 123), ..settings };
+    world.alter(|engine, now| engine.change_entry(now, id, changed)).unwrap();
+    world.run(60.0);
+    assert!(!world.resolves.is_empty(), "the changed source is looked up");
+    world.alter(|engine, now| engine.remove_entry(now, id)).unwrap();
+    assert_eq!(world.alter(|engine, now| engine.remove_entry(now, id)), Err(EntryError::NoSuchEntry));
+    world.run(600.0);
+    world.engine.finish();
+    let again = replayed(&octets.borrow());
+    assert_eq!(
+        (&again.comparison, again.end),
+        (&Comparison::Equal, Some(RecordingEnd::Orderly)),
+        "{again:#?}"
+    );
+    for (kind, count) in [("entry added", 1), ("entry changed", 1), ("entry removed", 2)] {
+        assert_eq!(again.inputs[kind], count, "{kind}");
+    }
+    assert_eq!(again.outputs["query"], world.queries.len() as u64);
+    assert_eq!(again.outputs["resolve"], world.resolves.len() as u64);
+}
+
+#[test]
 fn a_packet_that_no_known_key_sealed_is_recorded_as_it_came() {
-    let mut disguise = Disguise::new([8; 32]);
-    disguise.pair(Aead::AesSivCmac256, &pair(1, 32));
+    let mut redaction = Redaction::new([8; 32]);
+    redaction.pair(Aead::AesSivCmac256, &pair(1, 32));
     let packet = Packet::from_octets(&[0x24; 300]).unwrap();
-    assert_eq!(disguise.packet(&packet), packet);
+    assert_eq!(redaction.packet(&packet), packet);
     let reply = ProtectedReply {
         id: QueryId(4),
         source: Address::NONE,
@@ -363,13 +413,14 @@ fn a_packet_that_no_known_key_sealed_is_recorded_as_it_came() {
         packet,
     };
     let now = Now { raw: RawInstant::MIN, wall: WallTime::MIN };
+    let call = Call::Input(Cow::Owned(Input::Protected(reply)));
     let mut out = Writer::default();
-    facts::write(&mut out, now, &[0; CHANCE], &Input::Protected(reply), &mut disguise);
-    assert_eq!(facts::read(&out.0).unwrap().input, Input::Protected(reply));
+    facts::write(&mut out, now, &[0; ENTROPY], &call, &mut redaction);
+    assert_eq!(facts::read(&out.0).unwrap().call, call);
 }
 
 /// Effects that the fuzz never gets to see whole.
-fn look(_: u64, _: &Now, _: &Input, outputs: &[Output]) {
+fn look(_: u64, _: &Now, _: &Call<'_>, outputs: &[Output]) {
     assert!(outputs.len() < 1_000);
 }
 

@@ -1,35 +1,38 @@
-//! Where the engine's record goes, and the way back: `replay`.
+//! The file of a recording, and its replay.
 
-use engine_core::record::replay::replay;
-use engine_core::record::{MOST_OCTETS, Tape};
+use crate::documents;
+use crate::sentence::Sentence;
+use engine_core::recording::replay::replay;
+use engine_core::recording::{MAX_OCTETS, Tape};
+use report::Verdict;
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
 
-/// The file that privileged opened for `--record`; its end is known here, since no other process writes to it.
+/// The file that the launch opened for `--record`. Its length is known, since no other process writes to it.
 #[derive(Debug)]
-pub struct RecordFile {
+pub struct RecordingFile {
     file: File,
     written: u64,
 }
 
-impl RecordFile {
-    /// Takes the file, which is empty.
+impl RecordingFile {
+    /// Takes an empty file.
     pub fn new(fd: OwnedFd) -> Self {
         Self { file: File::from(fd), written: 0 }
     }
 }
 
-impl Tape for RecordFile {
-    /// Into the page cache: it is the state file that a restart needs, so nothing waits for the disk here.
+impl Tape for RecordingFile {
+    /// Writes to the page cache and does not wait for the disk: a restart does not need the recording.
     fn write(&mut self, octets: &[u8]) -> bool {
         let done = self.file.write_all_at(octets, self.written).is_ok();
         self.written += octets.len() as u64;
         done
     }
 
-    fn chance(&mut self) -> Option<[u8; 16]> {
+    fn entropy(&mut self) -> Option<[u8; 16]> {
         let mut random = [0; 16];
         getrandom::fill(&mut random).ok().map(|()| random)
     }
@@ -40,7 +43,7 @@ const EQUAL: i32 = 0;
 const DIFFERENT: i32 = 1;
 const UNREADABLE: i32 = 2;
 
-/// Replays the record on standard input and prints one line of JSON: for chimerctl. Returns the exit code.
+/// Replays the recording on standard input and prints one line of JSON: for chimerctl. Returns the exit code.
 pub fn replay_standard_input() -> i32 {
     match read_and_replay(&mut std::io::stdin().lock()) {
         Ok((text, code)) => {
@@ -56,16 +59,16 @@ pub fn replay_standard_input() -> i32 {
 
 fn read_and_replay(input: &mut dyn Read) -> Result<(String, i32), String> {
     // At once: twice the octets, as a growing vector would take, need not fit the limit of memory.
-    let mut octets = Vec::with_capacity(MOST_OCTETS + 1);
+    let mut octets = Vec::with_capacity(MAX_OCTETS + 1);
     input
-        .take(MOST_OCTETS as u64 + 1)
+        .take(MAX_OCTETS as u64 + 1)
         .read_to_end(&mut octets)
-        .map_err(|error| format!("the record can't be read: {error}"))?;
-    if octets.len() > MOST_OCTETS {
-        return Err("longer than any record".to_owned());
+        .map_err(|error| format!("the recording cannot be read: {error}"))?;
+    if octets.len() > MAX_OCTETS {
+        return Err("longer than any recording".to_owned());
     }
-    let found = replay(&octets).map_err(|error| error.to_string())?;
-    let code = if found.verdict == "equal" { EQUAL } else { DIFFERENT };
+    let found = documents::replay(replay(&octets).map_err(|error| error.sentence().into_owned())?);
+    let code = if found.verdict == Verdict::Equal { EQUAL } else { DIFFERENT };
     let text = serde_json::to_string(&found).map_err(|error| error.to_string())?;
     Ok((text, code))
 }
@@ -74,7 +77,7 @@ fn read_and_replay(input: &mut dyn Read) -> Result<(String, i32), String> {
 mod tests {
     use super::*;
     use engine_core::io::{Input, Now, Start};
-    use engine_core::record::Recorded;
+    use engine_core::recording::Recorder;
     use engine_core::settings::Settings;
     use ipc::units::{RawInstant, Span, WallTime};
 
@@ -95,7 +98,7 @@ mod tests {
             server: None,
         };
         let start = Start { settings, saved: None, associations: Vec::new(), seed: [0; 32], precision: -24 };
-        let mut engine = Recorded::new(start, Some(Box::new(RecordFile::new(file.into()))));
+        let mut engine = Recorder::new(start, Some(Box::new(RecordingFile::new(file.into()))));
         let now = Now { raw: RawInstant::saturating(9), wall: WallTime::saturating(11) };
         engine.handle_input(now, Input::Timeout);
         engine.finish();
@@ -107,13 +110,13 @@ mod tests {
 
     #[test]
     fn what_was_written_to_the_file_replays() {
-        let (text, code) = read_and_replay(&mut record().as_slice()).expect("a record");
+        let (text, code) = read_and_replay(&mut record().as_slice()).expect("a recording");
         assert!(code == EQUAL && text.contains("\"orderly\"") && text.contains("\"timeout\":1"), "{text}");
     }
 
     #[test]
     fn what_is_no_record_is_refused_with_a_sentence() {
-        assert!(read_and_replay(&mut &b"hello"[..]).unwrap_err().contains("not a record"));
+        assert!(read_and_replay(&mut &b"hello"[..]).unwrap_err().contains("not a recording"));
         assert!(read_and_replay(&mut std::io::repeat(0)).unwrap_err().contains("longer"));
     }
 }

@@ -1,16 +1,20 @@
-//! One input as octets, and back.
+//! The encoding of one call of the engine.
 
-use super::disguise::Disguise;
 use super::octets::{Malformed, Reader, Writer};
+use super::redaction::Redaction;
+use super::start::{read_source, write_source};
+use crate::entries::EntryId;
 use crate::io::{Command, Input, Now, OrderKind};
+use crate::settings::SourceSettings;
+use alloc::borrow::Cow;
 use alloc::vec::Vec;
 use ipc::message::client::{FromClient, ProtectedReply};
 use ipc::message::exchange::FromExchange;
 use ipc::message::privileged::FromPrivileged;
 use ipc::units::{RawInstant, WallTime};
 
-/// Octets of chance that an engine is given with each input of a record.
-pub(super) const CHANCE: usize = 16;
+/// Octets of entropy with which a recorded engine is seeded before each call.
+pub(super) const ENTROPY: usize = 16;
 
 const TIMEOUT: u8 = 0;
 const PRIVILEGED: u8 = 1;
@@ -18,26 +22,62 @@ const CLIENT: u8 = 2;
 const EXCHANGE: u8 = 3;
 const COMMAND: u8 = 4;
 const OWN_ADDRESSES: u8 = 5;
+const ADD_ENTRY: u8 = 6;
+const REMOVE_ENTRY: u8 = 7;
+const CHANGE_ENTRY: u8 = 8;
 
-/// One input with all that came with it.
+/// A call that changes an engine.
+#[allow(clippy::large_enum_variant, reason = "one at a time, never stored")]
+#[derive(Clone, Debug, PartialEq)]
+pub enum Call<'a> {
+    /// [`Engine::handle_input`](crate::Engine::handle_input).
+    Input(Cow<'a, Input>),
+    /// [`Engine::add_entry`](crate::Engine::add_entry).
+    AddEntry(Cow<'a, SourceSettings>),
+    /// [`Engine::remove_entry`](crate::Engine::remove_entry).
+    RemoveEntry(EntryId),
+    /// [`Engine::change_entry`](crate::Engine::change_entry).
+    ChangeEntry(EntryId, Cow<'a, SourceSettings>),
+}
+
+/// A call with its time and its entropy.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Fact {
     pub(super) now: Now,
-    pub(super) chance: [u8; CHANCE],
-    pub(super) input: Input,
+    pub(super) entropy: [u8; ENTROPY],
+    pub(super) call: Call<'static>,
 }
 
-/// Writes an input, its secrets disguised.
+/// Writes a call, with its secrets redacted.
 pub(super) fn write(
     out: &mut Writer,
     now: Now,
-    chance: &[u8; CHANCE],
-    input: &Input,
-    disguise: &mut Disguise,
+    entropy: &[u8; ENTROPY],
+    call: &Call<'_>,
+    redaction: &mut Redaction,
 ) {
     out.i64(now.raw.nanos());
     out.i64(now.wall.nanos());
-    out.octets(chance);
+    out.octets(entropy);
+    match call {
+        Call::Input(input) => write_input(out, input, redaction),
+        Call::AddEntry(settings) => {
+            out.u8(ADD_ENTRY);
+            write_source(out, settings);
+        }
+        Call::RemoveEntry(id) => {
+            out.u8(REMOVE_ENTRY);
+            out.octets(&id.number().to_le_bytes());
+        }
+        Call::ChangeEntry(id, settings) => {
+            out.u8(CHANGE_ENTRY);
+            out.octets(&id.number().to_le_bytes());
+            write_source(out, settings);
+        }
+    }
+}
+
+fn write_input(out: &mut Writer, input: &Input, redaction: &mut Redaction) {
     let privileged = |out: &mut Writer, kind: Option<OrderKind>, message: FromPrivileged| {
         out.u8(PRIVILEGED);
         out.option(kind, |out, kind| {
@@ -66,15 +106,15 @@ pub(super) fn write(
         Input::Sent(sent) => client(out, FromClient::Sent(*sent)),
         Input::Reply(reply) => client(out, FromClient::PlainReply(*reply)),
         Input::Protected(reply) => {
-            let disguised = ProtectedReply { packet: disguise.packet(&reply.packet), ..*reply };
-            client(out, FromClient::ProtectedReply(disguised));
+            let redacted = ProtectedReply { packet: redaction.packet(&reply.packet), ..*reply };
+            client(out, FromClient::ProtectedReply(redacted));
         }
         Input::Unanswered(unanswered) => client(out, FromClient::Unanswered(*unanswered)),
         Input::Resolved(resolved) => exchange(out, FromExchange::Resolved(*resolved)),
         Input::LookupFailed(failed) => exchange(out, FromExchange::Failed(*failed)),
-        Input::Cookie(cookie) => exchange(out, FromExchange::Cookie(disguise.cookie(cookie))),
+        Input::Cookie(cookie) => exchange(out, FromExchange::Cookie(redaction.cookie(cookie))),
         Input::Exchanged(exchanged) => {
-            exchange(out, FromExchange::Exchanged(disguise.exchanged(exchanged)));
+            exchange(out, FromExchange::Exchanged(redaction.exchanged(exchanged)));
         }
         Input::ExchangeFailed(failed) => exchange(out, FromExchange::ExchangeFailed(*failed)),
         Input::Command(command) => {
@@ -87,7 +127,7 @@ pub(super) fn write(
         }
         Input::OwnAddresses(addresses) => {
             out.u8(OWN_ADDRESSES);
-            // The engine looks at 64.
+            // The engine uses the first 64.
             let count = addresses.len().min(usize::from(u8::MAX)) as u8;
             out.u8(count);
             addresses.iter().take(usize::from(count)).for_each(|address| out.ip(*address));
@@ -95,15 +135,30 @@ pub(super) fn write(
     }
 }
 
-/// Reads an input.
+/// Reads a call.
 pub(super) fn read(octets: &[u8]) -> Result<Fact, Malformed> {
     let mut from = Reader::new(octets);
     let now = Now {
         raw: RawInstant::try_new(from.i64()?).map_err(|_| Malformed)?,
         wall: WallTime::try_new(from.i64()?).map_err(|_| Malformed)?,
     };
-    let chance = from.array()?;
-    let input = match from.u8()? {
+    let entropy = from.array()?;
+    let call = match from.u8()? {
+        ADD_ENTRY => Call::AddEntry(Cow::Owned(read_source(&mut from)?)),
+        REMOVE_ENTRY => Call::RemoveEntry(read_id(&mut from)?),
+        CHANGE_ENTRY => Call::ChangeEntry(read_id(&mut from)?, Cow::Owned(read_source(&mut from)?)),
+        kind => Call::Input(Cow::Owned(read_input(&mut from, kind)?)),
+    };
+    from.end()?;
+    Ok(Fact { now, entropy, call })
+}
+
+fn read_id(from: &mut Reader<'_>) -> Result<EntryId, Malformed> {
+    from.array().map(u32::from_le_bytes).map(EntryId::from_number)
+}
+
+fn read_input(from: &mut Reader<'_>, kind: u8) -> Result<Input, Malformed> {
+    Ok(match kind {
         TIMEOUT => Input::Timeout,
         PRIVILEGED => {
             let kind = from.option(|from| match from.u8()? {
@@ -147,7 +202,5 @@ pub(super) fn read(octets: &[u8]) -> Result<Fact, Malformed> {
             Input::OwnAddresses(addresses?)
         }
         _ => return Err(Malformed),
-    };
-    from.end()?;
-    Ok(Fact { now, chance, input })
+    })
 }

@@ -1,4 +1,4 @@
-//! Values as octets: little-endian, each with one form. Messages of the links stand as `ipc` encodes them, with
+//! The encoding of values: little-endian, one form for each value. Messages of the links stand as `ipc` encodes them, with
 //! runs of zeros shortened.
 
 use alloc::string::String;
@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use core::net::IpAddr;
 use ipc::{MAX_FRAME, Message};
 
-/// Octets that aren't what they should be.
+/// Octets that are not a valid encoding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Malformed;
 

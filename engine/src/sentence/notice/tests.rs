@@ -1,6 +1,13 @@
 use super::*;
-use ipc::message::exchange::ExchangeFailure;
-use std::string::ToString;
+use engine_core::io::OrderKind;
+use engine_core::notice::{
+    AfterRefusal, EntryCounts, Hold, Impasse, KeyExchangeFailure, NoSelection, RecordingFailure, Weight,
+};
+use ipc::message::exchange::{ExchangeFailure, LookupFailure};
+use ipc::message::privileged::Refusal;
+use protocol::kiss::KissCode;
+use report::RejectReason;
+use std::net::SocketAddr;
 
 /// Every kind of notice once, with weight, severity and sentence as they stand in the log.
 #[test]
@@ -9,53 +16,57 @@ fn each_notice_has_its_line() {
     let other: SocketAddr = "[2001:db8::1]:123".parse().unwrap();
     let entry = |news| Notice::Entry("a.example".to_string(), news);
     let source = |news| Notice::Source("a.example".to_string(), address, news);
-    let stuck = |impasse| Stuck { impasse, minimum: 2, of: 3 };
+    let stuck = |impasse| NoSelection { impasse, minimum: 2, of: 3 };
     let no_keys = |keeps, after_setting| {
-        entry(EntryNews::NoKeys { trouble: Trouble::Failed(ExchangeFailure::NoAlpn), keeps, after_setting })
+        entry(EntryNotice::NoKeys {
+            failure: KeyExchangeFailure::Failed(ExchangeFailure::NoAlpn),
+            keeps,
+            after_setting,
+        })
     };
-    let refused = |then| Notice::Clock(ClockNews::Refused(OrderKind::Step, Refusal::TooSoon, then));
-    let asked = Asked { of: 2, asked: 1, ..Asked::default() };
+    let refused = |then| Notice::Clock(ClockNotice::Refused(OrderKind::Step, Refusal::TooSoon, then));
+    let asked = EntryCounts { of: 2, queried: 1, ..EntryCounts::default() };
     let hour = Span::from_secs(7_200);
     use Weight::{Change, Clock, Line};
     let lines: &[(Notice, Weight, u8, &str)] = &[
-        (entry(EntryNews::Twice), Line, 4, "source a.example is configured twice; it has one vote"),
+        (entry(EntryNotice::Duplicate), Line, 4, "source a.example is configured twice; it has one vote"),
         (
-            entry(EntryNews::Unresolved(LookupFailure::NoSuchName)),
+            entry(EntryNotice::Unresolved(LookupFailure::NoSuchName)),
             Line,
             4,
             "source a.example: its name is not resolved: the name does not exist; check its spelling; it is looked up \
              again",
         ),
         (
-            entry(EntryNews::NoServers),
+            entry(EntryNotice::NoUsableAddress),
             Line,
             4,
-            "the addresses of source a.example are none that a server can have; they are not used",
+            "source a.example: none of the addresses of its name is one that a server can have; they are not used",
         ),
         (
-            entry(EntryNews::Taken(address, "b.example".to_string())),
+            entry(EntryNotice::AddressTaken(address, "b.example".to_string())),
             Line,
             5,
             "source a.example: 192.0.2.1:123 belongs to b.example",
         ),
         (
-            entry(EntryNews::Replaced(address, other)),
+            entry(EntryNotice::Replaced(address, other)),
             Line,
             5,
             "source a.example: 192.0.2.1:123 is replaced by [2001:db8::1]:123",
         ),
         (
-            entry(EntryNews::CookiesForgotten),
+            entry(EntryNotice::CookiesRejected),
             Line,
             6,
-            "source a.example: the server does not know our cookies any more; exchanging keys",
+            "source a.example: the server does not accept our cookies any more; exchanging keys",
         ),
-        (entry(EntryNews::KeysExchanged), Line, 6, "source a.example: keys were exchanged"),
+        (entry(EntryNotice::KeysExchanged), Line, 6, "source a.example: keys were exchanged"),
         (
-            entry(EntryNews::KeysUnjudged),
+            entry(EntryNotice::KeysProvisional),
             Line,
             4,
-            "source a.example: keys were exchanged, but our clock can't judge its certificate; it has no vote",
+            "source a.example: keys were exchanged, but our clock cannot judge its certificate; it has no vote",
         ),
         (
             no_keys(true, false),
@@ -68,91 +79,100 @@ fn each_notice_has_its_line() {
             no_keys(false, true),
             Line,
             1,
-            "source a.example: no keys: the server does not speak NTS key exchange (protocol ntske/1); and that \
-             although our clock was just set by such sources: somebody may be misusing old certificates; check the \
-             time by hand",
+            "source a.example: no keys: the server does not speak NTS key exchange (protocol ntske/1), \
+             although our clock was just set by such sources: old certificates may be misused; check the time by hand",
         ),
         (
-            source(SourceNews::NotUsed(RejectReason::Loop)),
+            source(SourceNotice::Unused(RejectReason::Loop)),
             Line,
             5,
             "source a.example (192.0.2.1:123) is not used: it gets its time from this host",
         ),
         (
-            source(SourceNews::Kissed(KissCode::Rate)),
+            source(SourceNotice::Kissed(KissCode::Rate)),
             Line,
             4,
             "source a.example (192.0.2.1:123) answers with kiss code RATE",
         ),
-        (source(SourceNews::Heard), Line, 6, "source a.example (192.0.2.1:123) is heard"),
+        (source(SourceNotice::Heard), Line, 6, "source a.example (192.0.2.1:123) is heard"),
         (
-            source(SourceNews::FirstHeard(Span::from_secs(119))),
+            source(SourceNotice::FirstHeard(Span::from_secs(119))),
             Change,
             5,
             "source a.example (192.0.2.1:123) is the first to answer, after 119 s",
         ),
-        (source(SourceNews::UsableAgain), Line, 5, "source a.example (192.0.2.1:123) is usable again"),
+        (source(SourceNotice::UsableAgain), Line, 5, "source a.example (192.0.2.1:123) is usable again"),
         (
-            source(SourceNews::Restarted),
+            source(SourceNotice::Restarted),
             Line,
             4,
-            "source a.example (192.0.2.1:123) changed by more than noise explains; starting again with it",
+            "source a.example (192.0.2.1:123) changed by more than noise explains; its measurement is started again",
         ),
         (
-            source(SourceNews::Silent(Silence::Prohibited)),
+            source(SourceNotice::Silent(Silence::Prohibited)),
             Line,
             4,
             "source a.example (192.0.2.1:123) has not answered eight times in a row: a firewall forbids it",
         ),
         (
-            source(SourceNews::UnderAttack),
+            source(SourceNotice::UnderAttack),
             Line,
             3,
             "source a.example (192.0.2.1:123) is under attack: eight replies in a row had a wrong authentication tag; \
              they have no effect",
         ),
         (
-            Notice::Whole(WholeNews::Bounded),
+            Notice::System(SystemNotice::Bounded),
             Line,
             4,
             "the estimate left the hard bounds of the measurements and was held there",
         ),
-        (Notice::Whole(WholeNews::Agreed), Change, 5, "the sources agree again"),
+        (Notice::System(SystemNotice::Agreed), Change, 5, "the sources agree again"),
         (
-            Notice::Whole(WholeNews::Stuck(stuck(Impasse::NoMajority))),
+            Notice::System(SystemNotice::NoSelection(stuck(Impasse::NoMajority))),
             Change,
             3,
             "the sources do not agree, and no more than half of them agree on anything; the clock runs on as it is: \
              find out which are wrong",
         ),
         (
-            Notice::Whole(WholeNews::StillStuck(hour, stuck(Impasse::TooFew))),
+            Notice::System(SystemNotice::StillNoSelection(hour, stuck(Impasse::TooFew))),
             Change,
             4,
             "for 2 h no source could be followed: fewer sources agree than the 2 that minimum-sources asks for (those \
              of one operator count once); the clock runs on",
         ),
         (
-            Notice::Whole(WholeNews::Unanswered(hour, asked)),
+            Notice::System(SystemNotice::NoReplies(hour, asked)),
             Change,
             4,
             "no source has answered for 2 h: 1 of 2 sources was asked, and none answered; check the network, the \
              firewall (UDP port 123) and the addresses",
         ),
-        (Notice::Whole(WholeNews::Following), Change, 5, "the clock follows its sources"),
-        (Notice::Whole(WholeNews::Slept), Change, 5, "the machine slept; measuring afresh"),
-        (Notice::Whole(WholeNews::Leapt), Change, 5, "a leap second has passed"),
-        (Notice::Whole(WholeNews::Unrecorded("the record is full")), Line, 4, "the record is full"),
-        (Notice::Clock(ClockNews::Stepped(-1.5)), Clock, 5, "the clock was stepped by -1.500000 s"),
-        (Notice::Clock(ClockNews::Moved(0.25)), Clock, 4, "somebody else moved the clock by +0.250000 s"),
+        (Notice::System(SystemNotice::Following), Change, 5, "the clock follows its sources"),
+        (Notice::System(SystemNotice::Suspended), Change, 5, "the host was suspended; measuring afresh"),
+        (Notice::System(SystemNotice::LeapSecond), Change, 5, "a leap second has passed"),
         (
-            Notice::Clock(ClockNews::Detuned),
+            Notice::System(SystemNotice::RecordingEnded(RecordingFailure::Full)),
+            Line,
+            4,
+            "the recording is full and ends here; a restart begins a new one",
+        ),
+        (Notice::Clock(ClockNotice::Stepped(-1.5)), Clock, 5, "the clock was stepped by -1.500000 s"),
+        (
+            Notice::Clock(ClockNotice::SteppedByOther(0.25)),
             Clock,
             4,
-            "somebody else changed the clock's frequency; it was set back",
+            "another program moved the clock by +0.250000 s",
         ),
         (
-            Notice::Clock(ClockNews::Abandoned),
+            Notice::Clock(ClockNotice::FrequencyChangedByOther),
+            Clock,
+            4,
+            "another program changed the clock's frequency; it was set back",
+        ),
+        (
+            Notice::Clock(ClockNotice::NoOrders),
             Clock,
             3,
             "no order for three hours: the clock was marked unsynchronised",
@@ -171,21 +191,21 @@ fn each_notice_has_its_line() {
              instead",
         ),
         (
-            Notice::Clock(ClockNews::Held(Hold { offset: -1800.0, refusal: Some(Refusal::TooSoon) })),
+            Notice::Clock(ClockNotice::Held(Hold { offset: -1800.0, refusal: Some(Refusal::TooSoon) })),
             Clock,
             3,
             "the clock is 1800 s fast and stays so: the governor refused to set it (too-soon), and it is too far off \
              to slew; restart with --approve-step 1819 to allow one step",
         ),
         (
-            Notice::Clock(ClockNews::SlightlyInvalid(60.0)),
+            Notice::Clock(ClockNotice::CertificatesInvalid(60.0)),
             Clock,
             1,
-            "our clock is +60 s off by the word of NTS sources whose certificates it finds invalid; that is too little \
-             to pass over their certificates: check them, or set the clock by hand",
+            "our clock is +60 s off according to NTS sources whose certificates it finds invalid; that is too little \
+             to ignore their certificates: check them, or set the clock by hand",
         ),
         (
-            Notice::Clock(ClockNews::SetUnjudged(172_800.0, 2)),
+            Notice::Clock(ClockNotice::SetProvisionally(172_800.0, 2)),
             Clock,
             4,
             "our clock is 2.0 days off, and no certificate can be judged by it; 2 NTS sources agree on the time, so it \

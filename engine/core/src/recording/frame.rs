@@ -1,8 +1,8 @@
-//! The frames of which a record consists, each with a checksum, so that damage is told from difference.
+//! The frames of which a recording consists, each with a checksum, so that damage is distinguished from a difference.
 //!
 //! ```text
-//!   record  = "chimerec", format (2 octets), build (length, text), frame …
-//!   frame   = kind (1), length (4), octets, the first four octets of the SHA-256 of all before
+//!   recording = "chimerec", format (2 octets), build (length, text), frame …
+//!   frame     = kind (1), length (4), octets, the first four octets of the SHA-256 of all before
 //! ```
 
 use super::octets::{Malformed, Reader, Writer};
@@ -11,22 +11,22 @@ use hmac_sha256::Hash;
 
 const MAGIC: &[u8; 8] = b"chimerec";
 
-/// Of the frames' content; another one can't be read.
-const FORMAT: u16 = 1;
+/// The format of the frames' content. No other format can be read.
+const FORMAT: u16 = 2;
 
 /// No frame is longer: a start with 32 sources and their cookies.
 const LONGEST: usize = 1 << 20;
 
 const CHECK: usize = 4;
 
-/// What a frame holds.
+/// The content of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// How the engine was made; the first one.
+    /// How the engine was created; the first frame.
     Start,
-    /// An input, written before it was handled.
+    /// A call, written before it was carried out.
     Fact,
-    /// What came of the input before it.
+    /// The effects of the call before it.
     Outcome,
     /// The last one.
     End,
@@ -63,7 +63,7 @@ pub(super) fn put(out: &mut Writer, kind: Kind, octets: &[u8]) {
     out.octets(check.get(..CHECK).unwrap_or_default());
 }
 
-/// Why octets aren't a record of ours.
+/// Why octets are not a recording of this format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum HeadError {
     Magic,
@@ -75,7 +75,7 @@ pub(super) enum HeadError {
 pub(super) enum Next<'a> {
     /// A whole frame.
     Frame(Kind, &'a [u8]),
-    /// The record ends here, in the middle of a frame or not.
+    /// The recording ends here, in the middle of a frame or not.
     End {
         /// Whether in the middle of one.
         torn: bool,
@@ -107,7 +107,7 @@ impl<'a> Frames<'a> {
         Ok((Self { octets, at }, build))
     }
 
-    /// Where the next frame begins, in octets from the beginning of the record.
+    /// Where the next frame begins, in octets from the beginning of the recording.
     pub(super) const fn at(&self) -> usize {
         self.at
     }

@@ -1,9 +1,9 @@
-//! One output as octets, to be compared. Of a protected query only what doesn't depend on keys counts: its
+//! The encoding of one output, for comparison. Of a protected query, only what does not depend on keys is compared: its
 //! header and its length.
 
 use super::octets::Writer;
 use crate::io::Output;
-use crate::notice::Weight;
+use alloc::format;
 use ipc::message::client::{Query, ToClient};
 use ipc::message::exchange::ToExchange;
 use ipc::message::privileged::ToPrivileged;
@@ -53,18 +53,14 @@ pub(super) fn write(out: &mut Writer, output: &Output) {
         }
         Output::SaveAssociations => out.u8(9),
         Output::Log(notice) => {
-            out.u8(match notice.weight() {
-                Weight::Line => 10,
-                Weight::Change => 12,
-                Weight::Clock => 13,
-            });
-            out.u8(notice.severity());
-            out.text(&notice.sentence());
+            out.u8(10);
+            // A notice is only compared by the same build, so the form that `Debug` gives it will do.
+            out.text(&format!("{notice:?}"));
         }
-        Output::Distrust(farewell, deed) => {
+        Output::Distrust(process, violation) => {
             out.u8(11);
-            out.message(&ToPrivileged::Goodbye(*farewell));
-            out.text(deed);
+            out.message(&ToPrivileged::Goodbye(*process));
+            out.u8(*violation as u8);
         }
     }
 }

@@ -1,6 +1,6 @@
-//! Stand-ins for secrets. A record is a thing that people send around, so keys and cookies are not in it: each has
-//! a stand-in of the same length in its place, and replies that were sealed with a key are sealed again with its
-//! stand-in. An engine that is fed with stand-ins goes the same ways.
+//! Redaction of secrets. Recordings are passed on, so they contain neither keys nor cookies: each is replaced by a
+//! substitute of the same length, and replies that were protected with a key are protected again with its substitute. An
+//! engine behaves in the same way with the substitutes.
 
 use crate::nts::algorithm;
 use alloc::collections::VecDeque;
@@ -12,52 +12,51 @@ use protocol::nts::aead::{Algorithm, Key};
 use protocol::nts::reseal::reseal;
 use zeroize::{Zeroize, Zeroizing};
 
-/// Most keys that replies are tried with; the oldest give way.
+/// Most keys that are tried for a reply; the oldest are dropped.
 const MOST_KEYS: usize = 128;
 
-/// With it one can tell which stand-in belongs to a secret that is known already, no more. It is never
-/// written.
-pub(super) struct Disguise {
+/// The salt only allows to recognise the substitute of a secret that is already known. It is never written.
+pub(super) struct Redaction {
     salt: [u8; 32],
-    /// Keys from server to client, each with its stand-in.
+    /// Keys from server to client, each with its substitute.
     keys: VecDeque<(Key, Key)>,
 }
 
-impl Drop for Disguise {
+impl Drop for Redaction {
     fn drop(&mut self) {
         self.salt.zeroize();
     }
 }
 
-impl Disguise {
+impl Redaction {
     pub(super) fn new(salt: [u8; 32]) -> Self {
         Self { salt, keys: VecDeque::new() }
     }
 
-    /// The stand-in of a pair of keys, by which replies are recognised from now on.
+    /// The substitute of a pair of keys, by which replies are recognised from now on.
     pub(super) fn pair(&mut self, aead: Aead, pair: &KeyPair) -> KeyPair {
         let algorithm = algorithm(aead);
-        let disguised = KeyPair {
+        let redacted = KeyPair {
             client_to_server: self.secret(algorithm, &pair.client_to_server),
             server_to_client: self.secret(algorithm, &pair.server_to_client),
         };
         let key = |secret: &Secret| {
             Key::from_octets(algorithm, secret.octets().get(..algorithm.key_length()).unwrap_or_default())
         };
-        if let (Some(real), Some(other)) = (key(&pair.server_to_client), key(&disguised.server_to_client)) {
+        if let (Some(real), Some(other)) = (key(&pair.server_to_client), key(&redacted.server_to_client)) {
             if self.keys.len() == MOST_KEYS {
                 self.keys.pop_front();
             }
             self.keys.push_back((real, other));
         }
-        disguised
+        redacted
     }
 
     fn secret(&self, algorithm: Algorithm, secret: &Secret) -> Secret {
         let mut octets = Zeroizing::new([0; MAX_KEY]);
         let length = algorithm.key_length().min(MAX_KEY);
-        let stand_in = HMAC::mac(secret.octets(), self.salt);
-        for (place, octet) in octets.iter_mut().zip(stand_in).take(length) {
+        let substitute = HMAC::mac(secret.octets(), self.salt);
+        for (place, octet) in octets.iter_mut().zip(substitute).take(length) {
             *place = octet;
         }
         Secret::new(&octets)
@@ -85,7 +84,7 @@ impl Disguise {
         CookieOctets::from_octets(used).unwrap_or(*cookie)
     }
 
-    /// A packet that one of the keys sealed, sealed with its stand-in; any other one as it came.
+    /// A packet that one of the keys sealed, sealed with its substitute; any other one as it came.
     pub(super) fn packet(&self, packet: &Packet) -> Packet {
         let mut octets = [0; ipc::packet::MAX_PACKET];
         let Some(used) = octets.get_mut(..packet.octets().len()) else { return *packet };

@@ -1,7 +1,7 @@
-//! How the engine was made, as octets, and back.
+//! The encoding of how an engine was created.
 
-use super::disguise::Disguise;
 use super::octets::{Malformed, Reader, Writer};
+use super::redaction::Redaction;
 use crate::io::{Saved, SavedAssociation, Start};
 use crate::settings::{NtsSettings, Place, ServerSettings, Settings, SourceSettings};
 use alloc::vec::Vec;
@@ -15,12 +15,12 @@ use ipc::units::{Frequency, Span, WallTime};
 /// Most entries of a list: the configuration allows 32.
 const MOST: usize = 255;
 
-/// Writes a start, its secrets disguised.
-pub(super) fn write(out: &mut Writer, start: &Start, disguise: &mut Disguise) {
+/// Writes a start, with its secrets redacted.
+pub(super) fn write(out: &mut Writer, start: &Start, redaction: &mut Redaction) {
     let Start { settings, saved, associations, seed, precision } = start;
     write_settings(out, settings);
     out.option(saved.as_ref(), write_saved);
-    list(out, associations, |out, association| write_association(out, association, disguise));
+    list(out, associations, |out, association| write_association(out, association, redaction));
     out.octets(seed);
     out.octets(&precision.to_le_bytes());
 }
@@ -89,7 +89,7 @@ fn read_settings(from: &mut Reader<'_>) -> Result<Settings, Malformed> {
     })
 }
 
-fn write_source(out: &mut Writer, source: &SourceSettings) {
+pub(super) fn write_source(out: &mut Writer, source: &SourceSettings) {
     let SourceSettings {
         name,
         place,
@@ -123,7 +123,7 @@ fn write_source(out: &mut Writer, source: &SourceSettings) {
     out.u8(*max_stratum);
 }
 
-fn read_source(from: &mut Reader<'_>) -> Result<SourceSettings, Malformed> {
+pub(super) fn read_source(from: &mut Reader<'_>) -> Result<SourceSettings, Malformed> {
     Ok(SourceSettings {
         name: from.text()?,
         place: read_place(from)?,
@@ -208,17 +208,17 @@ fn read_saved(from: &mut Reader<'_>) -> Result<Saved, Malformed> {
     })
 }
 
-fn write_association(out: &mut Writer, association: &SavedAssociation, disguise: &mut Disguise) {
+fn write_association(out: &mut Writer, association: &SavedAssociation, redaction: &mut Redaction) {
     let SavedAssociation { server, roots, address, algorithm, keys, cookies, made } = association;
     write_place(out, server);
     out.u8(*roots);
     write_address(out, address);
     out.u8(algorithm.id());
-    let keys = disguise.pair(*algorithm, keys);
+    let keys = redaction.pair(*algorithm, keys);
     out.octets(keys.client_to_server.octets());
     out.octets(keys.server_to_client.octets());
     list(out, cookies, |out, cookie| {
-        let cookie = disguise.cookie_octets(cookie);
+        let cookie = redaction.cookie_octets(cookie);
         out.u16(cookie.octets().len() as u16);
         out.octets(cookie.octets());
     });

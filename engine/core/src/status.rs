@@ -1,0 +1,352 @@
+//! The state of the engine at one moment, as typed values. The process that runs the engine makes the documents of
+//! `ipc/report` from it, and the sentences for the reasons.
+
+use crate::notice::{EntryCounts, Hold, NoSelection};
+use crate::nts::KeyExchangeFailure;
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+use ipc::message::exchange::LookupFailure;
+use ipc::message::privileged::{ClockKind, Refusal};
+use ipc::units::Leap;
+use protocol::kiss::KissCode;
+use report::{AssociationState, RejectReason, SourceState, SystemState};
+
+/// The clock, and the sources in the order of the configuration.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Status {
+    /// The clock.
+    pub system: SystemStatus,
+    /// The sources. An entry without an address is one of them.
+    pub sources: Vec<SourceStatus>,
+}
+
+/// The clock. The units and signs are those of [`report::SystemReport`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct SystemStatus {
+    /// The clock that is steered.
+    pub clock: ClockKind,
+    /// Whether the clock follows its sources.
+    pub synchronised: bool,
+    /// The state, with its reason.
+    pub reason: SystemReason,
+    /// The leap indicator.
+    pub leap: Leap,
+    /// Stratum of this host; 16: unsynchronised.
+    pub stratum: u8,
+    /// The reference id; 0: none.
+    pub reference_id: u32,
+    /// Name of the source that the reference id denotes.
+    pub reference: Option<String>,
+    /// Estimated offset of the clock now, in seconds; positive: the clock is behind.
+    pub offset_s: f64,
+    /// Standard deviation of the offset, in seconds.
+    pub estimated_error_s: f64,
+    /// Bound of the offset's error, in seconds, provided that the survivors are truechimers.
+    pub error_bound_s: f64,
+    /// Remaining slew, in seconds.
+    pub slew_left_s: f64,
+    /// Base frequency in force, in ppm.
+    pub frequency_ppm: f64,
+    /// Standard deviation of the frequency, in ppm.
+    pub frequency_error_ppm: f64,
+    /// Root delay, in seconds.
+    pub root_delay_s: f64,
+    /// Root dispersion, in seconds.
+    pub root_dispersion_s: f64,
+    /// Seconds since the last correction; none: never.
+    pub last_update_s: Option<f64>,
+    /// Seconds from the start of the engine to the first correction; none: there was none.
+    pub first_update_s: Option<f64>,
+    /// Number of discontinuities of the clock so far.
+    pub epoch: u32,
+    /// Number of steps.
+    pub steps: u32,
+    /// Number of orders that the governor refused.
+    pub refusals: u32,
+    /// The last refusal.
+    pub last_refusal: Option<Refusal>,
+}
+
+impl SystemStatus {
+    /// The state.
+    pub const fn state(&self) -> SystemState {
+        self.reason.state()
+    }
+}
+
+/// Why the clock is in its state.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum SystemReason {
+    /// The offset may be neither stepped nor slewed.
+    Held(Hold),
+    /// No source is configured, and the host serves its own time.
+    Local {
+        /// The stratum at which it does.
+        stratum: u8,
+    },
+    /// No source is configured.
+    NoSources,
+    /// There is no clock to steer.
+    Unsteered,
+    /// The sources do not agree.
+    NoMajority(NoSelection),
+    /// No certificate can be judged by this clock, and too few sources of that kind agree.
+    AwaitingQuorum,
+    /// No source has answered.
+    NoReplies(EntryCounts),
+    /// Sources have answered, but the first correction has not been made.
+    Gathering {
+        /// Sources that have answered.
+        heard: usize,
+        /// Sources, or entries if there are more of them.
+        of: usize,
+        /// How many sources must agree, according to the configuration.
+        minimum: u8,
+    },
+    /// No source can be followed any longer.
+    Holdover(NoSelection),
+    /// The clock is being corrected.
+    Correcting,
+    /// The clock follows its sources.
+    Following {
+        /// The survivors.
+        used: usize,
+        /// All sources.
+        of: usize,
+    },
+}
+
+impl SystemReason {
+    /// The state to which the reason belongs.
+    pub const fn state(&self) -> SystemState {
+        match self {
+            Self::Held(_) => SystemState::Refused,
+            Self::Local { .. } => SystemState::Local,
+            Self::NoSources => SystemState::NoSources,
+            Self::Unsteered => SystemState::Unsteered,
+            Self::NoMajority(_) => SystemState::NoMajority,
+            Self::AwaitingQuorum | Self::NoReplies(_) | Self::Gathering { .. } | Self::Correcting => {
+                SystemState::Starting
+            }
+            Self::Holdover(_) => SystemState::Holdover,
+            Self::Following { .. } => SystemState::Synchronised,
+        }
+    }
+}
+
+/// One source. The units and signs are those of [`report::SourceReport`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct SourceStatus {
+    /// The name as configured.
+    pub name: String,
+    /// The address that is queried; none: it is not known yet.
+    pub address: Option<SocketAddr>,
+    /// The state, with its reason.
+    pub reason: SourceReason,
+    /// Whether replies are authenticated.
+    pub authenticated: bool,
+    /// The association; none for a plain source.
+    pub nts: Option<AssociationStatus>,
+    /// Stratum of the last valid reply; 16: none yet.
+    pub stratum: u8,
+    /// Reference id of the last valid reply; 0: none yet.
+    pub reference_id: u32,
+    /// The reach register: the last eight polls, the newest in the lowest bit.
+    pub reach: u8,
+    /// Poll exponent, log2 s.
+    pub poll: i8,
+    /// Seconds until the next query; none: no query is scheduled.
+    pub next_poll_s: Option<f64>,
+    /// Estimated offset of the clock against this source, in seconds; none, like the next four fields, if the source has
+    /// never replied.
+    pub offset_s: Option<f64>,
+    /// Standard deviation of the offset, in seconds.
+    pub offset_error_s: Option<f64>,
+    /// Delay of the best recent sample, in seconds.
+    pub delay_s: Option<f64>,
+    /// Jitter of the samples, in seconds.
+    pub jitter_s: Option<f64>,
+    /// Root distance, in seconds.
+    pub root_distance_s: Option<f64>,
+    /// Number of queries sent.
+    pub sent: u64,
+    /// Number of valid replies.
+    pub valid: u64,
+    /// Seconds since the last valid reply; none: never.
+    pub last_valid_s: Option<f64>,
+    /// Number of replies that were discarded or not used; only reasons that occurred.
+    pub rejected: BTreeMap<RejectReason, u64>,
+}
+
+impl SourceStatus {
+    /// The state.
+    pub const fn state(&self) -> SourceState {
+        self.reason.state()
+    }
+}
+
+/// Why a source is in its state.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum SourceReason {
+    /// The engine has not been welcomed yet.
+    Starting,
+    /// Another entry has the same address.
+    SameAddress,
+    /// Another entry has the same key exchange server.
+    SameKeyServer,
+    /// All addresses of its name belong to other entries.
+    AddressesTaken,
+    /// Its name has no address yet; why the last look-up failed.
+    Unresolved(Option<LookupFailure>),
+    /// It has no keys yet.
+    AwaitingKeys(KeyStatus),
+    /// It has no cookies left and does not answer.
+    NoCookies(KeyStatus),
+    /// Its last replies had wrong authentication tags.
+    UnderAttack,
+    /// Its certificate cannot be judged, because the clock may be wrong.
+    Provisional,
+    /// A kiss-o'-death.
+    Denied {
+        /// The kiss code.
+        code: KissCode,
+        /// Seconds until the next query, if the kiss is authenticated.
+        retry_s: Option<f64>,
+    },
+    /// Its last reply was not used.
+    Unused(RejectReason),
+    /// No reply to the first queries yet.
+    NoReplyYet,
+    /// It has never replied; the most frequent reason for which replies were discarded.
+    NeverReplied(Option<RejectReason>),
+    /// It has not replied to its last eight queries.
+    Silent,
+    /// No usable reply yet; the most frequent reason for which replies were discarded.
+    NoUsableReply(Option<RejectReason>),
+    /// Its root distance is too large.
+    TooDistant {
+        /// The root distance, in seconds.
+        distance: f64,
+    },
+    /// Its last reply contradicts its earlier ones.
+    Contradictory,
+    /// Its last reply differs from the prediction.
+    Doubtful,
+    /// Not compared with the others yet.
+    NotCompared,
+    /// It is the reference.
+    Reference {
+        /// Its delay has increased, perhaps in one direction only.
+        asymmetric: bool,
+    },
+    /// It is a survivor.
+    Survivor {
+        /// Its delay has increased, perhaps in one direction only.
+        asymmetric: bool,
+    },
+    /// It agrees, but a source marked `prefer` is used instead.
+    Spare,
+    /// It agrees, but does not answer.
+    NotReachable,
+    /// It contradicts the majority.
+    Falseticker {
+        /// Its offset, in seconds.
+        offset: f64,
+        /// Its root distance, in seconds.
+        distance: f64,
+        /// Its frequency suggests that it is smearing a leap second.
+        smears: bool,
+    },
+    /// Its frequency contradicts that of all others.
+    Drifting {
+        /// The difference, in ppm.
+        ppm: f64,
+        /// Its frequency suggests that it is smearing a leap second.
+        smears: bool,
+    },
+    /// It is new, or was begun anew.
+    Probation,
+    /// It contradicts the authenticated sources.
+    OutvotedByAuthenticated,
+    /// It contradicts the sources marked `trust`.
+    OutvotedByTrusted,
+    /// No majority agrees on anything.
+    NoMajority {
+        /// Its offset, in seconds.
+        offset: f64,
+    },
+}
+
+impl SourceReason {
+    /// The state to which the reason belongs.
+    pub const fn state(&self) -> SourceState {
+        match self {
+            Self::Starting
+            | Self::SameAddress
+            | Self::SameKeyServer
+            | Self::AddressesTaken
+            | Self::Unresolved(_)
+            | Self::AwaitingKeys(_)
+            | Self::NoReplyYet
+            | Self::NoUsableReply(_)
+            | Self::Doubtful
+            | Self::NotCompared
+            | Self::NotReachable => SourceState::Waiting,
+            Self::NoCookies(_) | Self::NeverReplied(_) | Self::Silent => SourceState::Unreachable,
+            Self::UnderAttack => SourceState::UnderAttack,
+            Self::Provisional => SourceState::Provisional,
+            Self::Denied { .. } => SourceState::Denied,
+            Self::Unused(_) | Self::TooDistant { .. } => SourceState::Unusable,
+            Self::Reference { .. } => SourceState::Selected,
+            Self::Survivor { .. } => SourceState::Combined,
+            Self::Spare => SourceState::Spare,
+            Self::Contradictory | Self::Falseticker { .. } | Self::Drifting { .. } => {
+                SourceState::Falseticker
+            }
+            Self::Probation => SourceState::Probation,
+            Self::OutvotedByAuthenticated | Self::OutvotedByTrusted => SourceState::Outvoted,
+            Self::NoMajority { .. } => SourceState::NoMajority,
+        }
+    }
+}
+
+/// The keys of a source that has none.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct KeyStatus {
+    /// Why the last key exchange failed; none: it did not fail, or there was none.
+    pub failure: Option<KeyExchangeFailure>,
+    /// Seconds until the next key exchange; none: one is in progress.
+    pub next_s: Option<f64>,
+}
+
+/// The association with an NTS source. The units are those of [`report::NtsReport`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct AssociationStatus {
+    /// The state.
+    pub state: AssociationState,
+    /// The result of the last key exchange; none: there was none in this run.
+    pub last_exchange: Option<Result<(), KeyExchangeFailure>>,
+    /// Seconds until the next key exchange; none: none is scheduled.
+    pub next_exchange_s: Option<f64>,
+    /// Number of successful key exchanges in this run.
+    pub exchanges: u64,
+    /// Number of failed key exchanges in this run.
+    pub failures: u64,
+    /// Number of the AEAD algorithm in the IANA registry; none: no keys.
+    pub aead: Option<u16>,
+    /// Seconds since the keys were exchanged; none: no keys.
+    pub key_age_s: Option<f64>,
+    /// Whether the keys are from before the last restart.
+    pub restored: bool,
+    /// Number of unused cookies.
+    pub cookies: u8,
+    /// Whether the key exchange named another NTP server.
+    pub redirected: bool,
+    /// Number of NTS NAKs received, authentic or not.
+    pub naks: u64,
+    /// End of validity of the certificates of the last key exchange, in seconds since 1970; none: there was none in this
+    /// run.
+    pub certificate_until: Option<i64>,
+}

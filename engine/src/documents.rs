@@ -1,0 +1,144 @@
+//! The documents of `ipc/report` from the typed state of the engine.
+
+use crate::sentence::Sentence;
+use engine_core::recording::RecordingEnd;
+use engine_core::recording::replay::{Comparison, Replayed};
+use engine_core::status::{AssociationStatus, SourceStatus, Status, SystemStatus};
+use ipc::message::privileged::{ClockKind, Refusal};
+use ipc::units::Leap;
+use report::{ClockName, EndName, LeapName, NtsReport, Replay, Report, SourceReport, SystemReport, Verdict};
+
+/// The state of the clock and of the sources.
+pub fn report(status: Status) -> Report {
+    Report { system: system(status.system), sources: status.sources.into_iter().map(source).collect() }
+}
+
+/// The name of a clock.
+pub const fn clock_name(clock: ClockKind) -> ClockName {
+    match clock {
+        ClockKind::Kernel => ClockName::Kernel,
+        ClockKind::Virtual => ClockName::Virtual,
+        ClockKind::None => ClockName::None,
+    }
+}
+
+const fn leap_name(leap: Leap) -> LeapName {
+    match leap {
+        Leap::None => LeapName::None,
+        Leap::Insert => LeapName::Insert,
+        Leap::Delete => LeapName::Delete,
+        Leap::Unknown => LeapName::Unknown,
+    }
+}
+
+fn system(status: SystemStatus) -> SystemReport {
+    SystemReport {
+        clock: clock_name(status.clock),
+        synchronised: status.synchronised,
+        state: status.state(),
+        reason: status.reason.sentence().into_owned(),
+        leap: leap_name(status.leap),
+        stratum: status.stratum,
+        reference_id: reference_id(status.reference_id),
+        reference: status.reference.unwrap_or_default(),
+        offset_s: status.offset_s,
+        estimated_error_s: status.estimated_error_s,
+        error_bound_s: status.error_bound_s,
+        slew_left_s: status.slew_left_s,
+        frequency_ppm: status.frequency_ppm,
+        frequency_error_ppm: status.frequency_error_ppm,
+        root_delay_s: status.root_delay_s,
+        root_dispersion_s: status.root_dispersion_s,
+        last_update_s: status.last_update_s,
+        first_update_s: status.first_update_s,
+        epoch: status.epoch,
+        steps: status.steps,
+        refusals: status.refusals,
+        last_refusal: status.last_refusal.map_or("", Refusal::name).to_owned(),
+    }
+}
+
+fn source(status: SourceStatus) -> SourceReport {
+    SourceReport {
+        state: status.state(),
+        name: status.name,
+        address: status.address.map_or_else(String::new, |address| address.to_string()),
+        reason: status.reason.sentence().into_owned(),
+        authenticated: status.authenticated,
+        nts: status.nts.map(association),
+        stratum: status.stratum,
+        reference_id: reference_id(status.reference_id),
+        reach: status.reach,
+        poll: status.poll,
+        next_poll_s: status.next_poll_s,
+        offset_s: status.offset_s,
+        offset_error_s: status.offset_error_s,
+        delay_s: status.delay_s,
+        jitter_s: status.jitter_s,
+        root_distance_s: status.root_distance_s,
+        sent: status.sent,
+        valid: status.valid,
+        last_valid_s: status.last_valid_s,
+        rejected: status.rejected,
+    }
+}
+
+fn association(status: AssociationStatus) -> NtsReport {
+    NtsReport {
+        state: status.state,
+        last_exchange: match status.last_exchange {
+            None => String::new(),
+            Some(Ok(())) => "it succeeded".to_owned(),
+            Some(Err(failure)) => failure.sentence().into_owned(),
+        },
+        next_exchange_s: status.next_exchange_s,
+        exchanges: status.exchanges,
+        failures: status.failures,
+        aead: status.aead,
+        key_age_s: status.key_age_s,
+        restored: status.restored,
+        cookies: status.cookies,
+        redirected: status.redirected,
+        naks: status.naks,
+        certificate_until: status.certificate_until,
+    }
+}
+
+/// Eight hexadecimal digits.
+fn reference_id(id: u32) -> String {
+    format!("{id:08x}")
+}
+
+/// The result of a replay.
+pub fn replay(replayed: Replayed) -> Replay {
+    let detail = replayed.comparison.sentence().into_owned();
+    let verdict = match replayed.comparison {
+        Comparison::Equal => Verdict::Equal,
+        Comparison::Different { .. } => Verdict::Different,
+        Comparison::Damaged { .. } => Verdict::Damaged,
+    };
+    let (begun, seconds) = replayed.period.map_or((0, 0.0), |(begun, ended)| {
+        (begun.wall.nanos(), ended.raw.since(begun.raw).nanos() as f64 * 1e-9)
+    });
+    let system = replayed.system.map(system);
+    Replay {
+        verdict,
+        detail,
+        at_input: if verdict == Verdict::Equal { 0 } else { replayed.calls },
+        end: match replayed.end {
+            Some(RecordingEnd::Orderly) => EndName::Orderly,
+            Some(RecordingEnd::Full) => EndName::Full,
+            None => EndName::Cut,
+        },
+        build: replayed.build,
+        begun_ns: begun,
+        seconds,
+        inputs: replayed.inputs,
+        outputs: replayed.outputs,
+        state: system.as_ref().map(|system| system.state),
+        offset_s: system.as_ref().map_or(0.0, |system| system.offset_s),
+        frequency_ppm: system.as_ref().map_or(0.0, |system| system.frequency_ppm),
+        reason: system.map_or_else(String::new, |system| system.reason),
+        digest: replayed.digest.iter().map(|octet| format!("{octet:02x}")).collect(),
+    }
+}

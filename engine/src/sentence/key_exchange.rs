@@ -1,0 +1,62 @@
+//! Why a source has no keys.
+
+use super::{Sentence, Text};
+use engine_core::notice::KeyExchangeFailure;
+use ipc::message::exchange::ExchangeFailure;
+
+impl Sentence for KeyExchangeFailure {
+    fn sentence(&self) -> Text {
+        match self {
+            Self::Failed(failure) => failure.sentence(),
+            Self::NoAddress => {
+                "the key exchange names no address that a time server can have; use another server".into()
+            }
+        }
+    }
+}
+
+impl Sentence for ExchangeFailure {
+    fn sentence(&self) -> Text {
+        match self {
+            Self::Lookup(failure) => failure.sentence(),
+            Self::NotStarted => {
+                "no process for the key exchange could be started; check the host's memory and limits"
+            }
+            Self::Deadline => "the key exchange took too long; check the firewall (TCP, usually port 4460)",
+            Self::Broken => "the process that exchanged keys failed",
+            Self::Refused => {
+                "no server listens for key exchanges there; check the port (usually 4460) and whether it is an NTS \
+                 server"
+            }
+            Self::Unreachable => "there is no route to the key exchange server",
+            Self::Reset => "the connection ended in the middle of the key exchange",
+            Self::NoRoots => {
+                "the root certificates cannot be read; check `roots` of the source and `system-roots` under [nts]"
+            }
+            Self::Tls => "TLS 1.3 failed; the server may be too old, or something on the path interferes",
+            Self::NoAlpn => "the server does not speak NTS key exchange (protocol ntske/1)",
+            Self::Expired => {
+                "the server's certificate has expired by our clock; check the clock first, else its operator has to \
+                 renew it"
+            }
+            Self::NotYetValid => {
+                "the server's certificate is not valid yet by our clock; check the clock first"
+            }
+            Self::WrongName => "the certificate names another server; check the address of the source",
+            Self::UnknownIssuer => {
+                "no trusted authority vouches for the certificate; a private authority needs `roots` at the source"
+            }
+            Self::NotForServers => "the certificate is not one for servers",
+            Self::BadCertificate => "the certificate is broken or too weak, or its chain is too long",
+            Self::BadResponse => "the server's answer violates a rule of the key exchange",
+            Self::ServerError(code) => {
+                return format!("the server refused the key exchange with error {code}").into();
+            }
+            Self::NothingInCommon => {
+                "the server supports none of the offered algorithms, or not NTPv4; see `aead` of the source"
+            }
+            Self::BadServer => "the key exchange names a time server that cannot be one",
+        }
+        .into()
+    }
+}

@@ -1,0 +1,146 @@
+//! Events for the log.
+
+use super::{Sentence, Text};
+use engine_core::notice::{ClockNotice, EntryNotice, Notice, SourceNotice, SystemNotice};
+use ipc::message::client::Silence;
+use ipc::units::Span;
+
+/// A day in seconds.
+const DAY: f64 = 86_400.0;
+
+impl Sentence for Notice {
+    fn sentence(&self) -> Text {
+        match self {
+            Self::Entry(name, notice) => format!("source {name}{}", entry(notice)).into(),
+            Self::Source(name, address, notice) => {
+                format!("source {name} ({address}) {}", source(notice)).into()
+            }
+            Self::System(notice) => system(notice),
+            Self::Clock(notice) => clock(notice),
+        }
+    }
+}
+
+/// The rest of a sentence that begins with the name.
+fn entry(notice: &EntryNotice) -> Text {
+    match notice {
+        EntryNotice::Duplicate => " is configured twice; it has one vote".into(),
+        EntryNotice::Unresolved(why) => {
+            format!(": its name is not resolved: {}; it is looked up again", why.sentence()).into()
+        }
+        EntryNotice::NoUsableAddress => {
+            ": none of the addresses of its name is one that a server can have; they are not used".into()
+        }
+        EntryNotice::AddressTaken(address, by) => format!(": {address} belongs to {by}").into(),
+        EntryNotice::Replaced(address, by) => format!(": {address} is replaced by {by}").into(),
+        EntryNotice::CookiesRejected => {
+            ": the server does not accept our cookies any more; exchanging keys".into()
+        }
+        EntryNotice::KeysExchanged => ": keys were exchanged".into(),
+        EntryNotice::KeysProvisional => {
+            ": keys were exchanged, but our clock cannot judge its certificate; it has no vote".into()
+        }
+        EntryNotice::NoKeys { failure, keeps, after_setting } => {
+            let meanwhile = if *keeps { "; the old keys stay in use" } else { "" };
+            let alarm = match after_setting {
+                true => {
+                    ", although our clock was just set by such sources: old certificates may be misused; check the \
+                     time by hand"
+                }
+                false => "",
+            };
+            format!(": no keys: {}{meanwhile}{alarm}", failure.sentence()).into()
+        }
+    }
+}
+
+/// The rest of a sentence that begins with name and address.
+fn source(notice: &SourceNotice) -> Text {
+    match notice {
+        SourceNotice::Unused(reason) => format!("is not used: {}", reason.sentence()).into(),
+        SourceNotice::Kissed(code) => format!("answers with kiss code {code}").into(),
+        SourceNotice::Heard => "is heard".into(),
+        SourceNotice::FirstHeard(after) => {
+            format!("is the first to answer, after {}", duration(*after)).into()
+        }
+        SourceNotice::UsableAgain => "is usable again".into(),
+        SourceNotice::Restarted => {
+            "changed by more than noise explains; its measurement is started again".into()
+        }
+        SourceNotice::Silent(why) => {
+            format!("has not answered eight times in a row: {}", silence(*why)).into()
+        }
+        SourceNotice::UnderAttack => {
+            "is under attack: eight replies in a row had a wrong authentication tag; they have no effect"
+                .into()
+        }
+    }
+}
+
+fn system(notice: &SystemNotice) -> Text {
+    match notice {
+        SystemNotice::Bounded => {
+            "the estimate left the hard bounds of the measurements and was held there".into()
+        }
+        SystemNotice::Agreed => "the sources agree again".into(),
+        SystemNotice::NoSelection(found) => found.sentence(),
+        SystemNotice::StillNoSelection(age, found) => {
+            format!("for {} no source could be followed: {}", duration(*age), found.sentence()).into()
+        }
+        SystemNotice::NoReplies(age, counts) => {
+            format!("no source has answered for {}: {}", duration(*age), counts.sentence()).into()
+        }
+        SystemNotice::Following => "the clock follows its sources".into(),
+        SystemNotice::Suspended => "the host was suspended; measuring afresh".into(),
+        SystemNotice::LeapSecond => "a leap second has passed".into(),
+        SystemNotice::RecordingEnded(failure) => failure.sentence(),
+    }
+}
+
+fn clock(notice: &ClockNotice) -> Text {
+    match notice {
+        ClockNotice::Stepped(by) => format!("the clock was stepped by {by:+.6} s").into(),
+        ClockNotice::SteppedByOther(by) => format!("another program moved the clock by {by:+.6} s").into(),
+        ClockNotice::FrequencyChangedByOther => {
+            "another program changed the clock's frequency; it was set back".into()
+        }
+        ClockNotice::NoOrders => "no order for three hours: the clock was marked unsynchronised".into(),
+        ClockNotice::Refused(kind, refusal, then) => super::refusal::refused(*kind, *refusal, *then),
+        ClockNotice::Held(hold) => hold.sentence(),
+        ClockNotice::CertificatesInvalid(offset) => format!(
+            "our clock is {offset:+.0} s off according to NTS sources whose certificates it finds invalid; that is \
+             too little to ignore their certificates: check them, or set the clock by hand"
+        )
+        .into(),
+        ClockNotice::SetProvisionally(offset, witnesses) => format!(
+            "our clock is {:.1} days off, and no certificate can be judged by it; {witnesses} NTS sources agree on \
+             the time, so it is set to theirs, and then all keys are exchanged anew",
+            offset / DAY
+        )
+        .into(),
+    }
+}
+
+/// Why a query was not answered.
+const fn silence(why: Silence) -> &'static str {
+    match why {
+        Silence::Deadline => "no reply in time",
+        Silence::PortUnreachable => "no server listens on its port",
+        Silence::Unreachable => "there is no route to it",
+        Silence::Prohibited => "a firewall forbids it",
+        Silence::Local => "no socket could be opened on this host",
+    }
+}
+
+/// In a suitable unit.
+fn duration(span: Span) -> String {
+    match span.nanos() / 1_000_000_000 {
+        seconds if seconds < 120 => format!("{seconds} s"),
+        seconds if seconds < 7_200 => format!("{} min", seconds / 60),
+        seconds if seconds < 172_800 => format!("{} h", seconds / 3_600),
+        seconds => format!("{} days", seconds / 86_400),
+    }
+}
+
+#[cfg(test)]
+mod tests;

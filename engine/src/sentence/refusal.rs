@@ -1,0 +1,92 @@
+//! Refusals of the governor, and a clock that may be neither stepped nor slewed.
+
+use super::{Sentence, Text};
+use engine_core::io::OrderKind;
+use engine_core::notice::{AfterRefusal, Hold};
+use ipc::message::privileged::{RUN_STEP_SPACING, Refusal};
+
+impl Sentence for Hold {
+    fn sentence(&self) -> Text {
+        let size = self.offset.abs();
+        let direction = if self.offset > 0.0 { "slow" } else { "fast" };
+        format!("the clock is {size:.0} s {direction} and stays so: {}", remedy_of_hold(self)).into()
+    }
+}
+
+fn remedy_of_hold(hold: &Hold) -> String {
+    // With a margin for the drift until the restart.
+    let most = (hold.offset.abs() * 1.01 + 1.0).ceil();
+    let approve = format!("restart with --approve-step {most:.0} to allow one step");
+    match hold.refusal {
+        None => format!("that is too much to slew, and no step is due; {approve}"),
+        Some(row @ Refusal::Latest) => {
+            format!("the governor refused to set it ({}), because {}", row.name(), row.sentence())
+        }
+        Some(row @ Refusal::Floor) => format!(
+            "the governor refused to set it ({}), because {}; if only that last time was wrong, {approve}",
+            row.name(),
+            row.sentence()
+        ),
+        Some(row) => format!(
+            "the governor refused to set it ({}), and it is too far off to slew; {approve}",
+            row.name()
+        ),
+    }
+}
+
+/// A refused order, what can be done about it, and what follows.
+pub(super) fn refused(kind: OrderKind, refusal: Refusal, then: AfterRefusal) -> Text {
+    let order = match kind {
+        OrderKind::Adjust => "a slew",
+        OrderKind::Step => "a step",
+        OrderKind::Status => "a status",
+    };
+    let then = match then {
+        AfterRefusal::Nothing => String::new(),
+        AfterRefusal::StepRetried => {
+            let minutes = RUN_STEP_SPACING.nanos() / 60_000_000_000;
+            format!("; a step is ordered again in {minutes} min, if it is still needed then")
+        }
+        AfterRefusal::Slewed => "; it is slewed instead".to_owned(),
+    };
+    format!("the governor refused {order} ({}): {}{then}", refusal.name(), refusal.sentence()).into()
+}
+
+impl Sentence for Refusal {
+    /// The reason, and what an administrator can do about it, or else what happens next.
+    fn sentence(&self) -> Text {
+        match self {
+            Self::Floor => {
+                "the sources give a time before this program was built or long before the last good time; check them"
+            }
+            Self::Latest => {
+                "the sources give a time too far ahead for this build; check them, or install a newer build"
+            }
+            Self::StartBack | Self::StartForward | Self::StartWindow => {
+                "too large, or too late, for a first setting; if the sources are right, restart with --approve-step \
+                 SECONDS"
+            }
+            Self::RunStep => {
+                "larger than a step may be while running; if the sources are right, restart with --approve-step \
+                 SECONDS"
+            }
+            Self::TooSoon => "the last such step was made too short a time ago",
+            Self::Evidence => "nothing shows that another program moved the clock or that the host was suspended",
+            Self::Budget => "the day's allowance is used up; slews stay gentle until some is earned back",
+            Self::Band => {
+                "the oscillator runs outside the band that it was commissioned in; check the sources, then see \
+                 truechimerd(8) about the governor's record"
+            }
+            Self::Total => "the oscillator is too far off for this clock; the slew will be gentler",
+            Self::Rate | Self::Stale | Self::StaleEpoch => "what to do is decided anew at once",
+            Self::Range => "this is a fault of the program; please report it",
+            Self::LeapDate | Self::LeapTooSoon => "a leap second cannot occur now; check the sources",
+            Self::Tai => "the sources' TAI offset is impossible; check them",
+            Self::NoPersist => "the state directory cannot be written; free some space or remount it",
+            Self::Clock => "the kernel refused; see the daemon's log",
+            Self::NoClock => "there is no clock to steer here",
+            Self::Unproven => "no correction was applied recently; it will be ordered again after one",
+        }
+        .into()
+    }
+}

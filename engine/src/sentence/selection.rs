@@ -1,0 +1,78 @@
+//! No source can be followed: why, and what has become of the configured sources.
+
+use super::{Sentence, Text, sources};
+use engine_core::notice::{EntryCounts, Impasse, NoSelection};
+use ipc::message::exchange::LookupFailure;
+
+impl Sentence for NoSelection {
+    fn sentence(&self) -> Text {
+        let Self { impasse, minimum, of } = *self;
+        match impasse {
+            Impasse::NoSources => "no source was usable yet".into(),
+            Impasse::NoMajority => {
+                "the sources do not agree, and no more than half of them agree on anything; the clock runs on as it is: \
+                 find out which are wrong"
+                    .into()
+            }
+            Impasse::NoQuorum => {
+                "fewer than half of the sources that have a vote agree, because some were never heard (where any source \
+                 is authenticated, only those have a vote; else, where any is marked `trust`, only those); the clock \
+                 runs on as it is: see why the silent ones do not answer, or take them out of the configuration"
+                    .into()
+            }
+            Impasse::TooFew if usize::from(minimum) > of => {
+                let configured = if of == 1 { "1 that is".to_owned() } else { format!("{of} that are") };
+                format!(
+                    "minimum-sources asks for {minimum} sources that agree, and no more were found for the {configured} \
+                     configured; the clock runs on: add sources, or lower it"
+                )
+                .into()
+            }
+            Impasse::TooFew => format!(
+                "fewer sources agree than the {minimum} that minimum-sources asks for (those of one operator count \
+                 once); the clock runs on"
+            )
+            .into(),
+            Impasse::RequiredMissing => {
+                "no source marked `require` agrees with the majority; the clock runs on".into()
+            }
+            Impasse::Unauthenticated => {
+                "no authenticated source answers, and require-nts is set; the clock runs on at its last frequency".into()
+            }
+            Impasse::Silent if of == 1 => {
+                "the only source does not answer now; the clock runs on at its last frequency".into()
+            }
+            Impasse::Silent => {
+                "no source that agrees with the majority answers now; the clock runs on at its last frequency".into()
+            }
+        }
+    }
+}
+
+impl Sentence for EntryCounts {
+    fn sentence(&self) -> Text {
+        let Self { of, queried, unusable, unresolved, why, keyless } = *self;
+        let were = if queried == 1 { "was" } else { "were" };
+        let mut text = match (queried, unusable) {
+            (0, _) => format!("none of {} was asked", sources(of)),
+            (1, 0) if of == 1 => "the only source was asked and did not answer".to_owned(),
+            (_, 0) => format!("{queried} of {} {were} asked, and none answered", sources(of)),
+            _ => format!("{queried} of {} {were} asked, and no answer can be used", sources(of)),
+        };
+        if unresolved > 0 {
+            let names = if unresolved == 1 { "1 name is" } else { &format!("{unresolved} names are") };
+            let why = why.map_or("the look-up is in progress", LookupFailure::sentence);
+            text += &format!("; {names} not resolved: {why}");
+        }
+        if keyless > 0 {
+            let have = if keyless == 1 { "1 NTS source has" } else { &format!("{keyless} NTS sources have") };
+            text += &format!("; {have} no keys: chimerctl keys says why");
+        }
+        if unusable > 0 {
+            text += "; chimerctl sources says what is wrong with the answers";
+        } else if queried > 0 {
+            text += "; check the network, the firewall (UDP port 123) and the addresses";
+        }
+        text.into()
+    }
+}

@@ -1,0 +1,97 @@
+//! The state of a source.
+
+use super::packet_test::hint;
+use super::{Sentence, Text};
+use engine_core::status::{KeyStatus, SourceReason};
+
+const ASYMMETRY: &str = "; its path became longer, perhaps in one direction only (asymmetry)";
+
+const SMEAR: &str = " (smear suspected: it may be spreading a leap second)";
+
+impl Sentence for SourceReason {
+    fn sentence(&self) -> Text {
+        match *self {
+            Self::Starting => "the daemon is starting".into(),
+            Self::SameAddress => "another entry of the configuration has the same address".into(),
+            Self::SameKeyServer => {
+                "another entry of the configuration has the same key exchange server".into()
+            }
+            Self::AddressesTaken => "the addresses of its name are those of other entries".into(),
+            Self::Unresolved(Some(why)) => format!("its name is not resolved yet: {}", why.sentence()).into(),
+            Self::Unresolved(None) => "its name is not resolved yet; it is being looked up".into(),
+            Self::AwaitingKeys(keys) | Self::NoCookies(keys) => keys.sentence(),
+            Self::UnderAttack => {
+                "its last replies had wrong authentication tags: they are being forged on the path, to no effect".into()
+            }
+            Self::Provisional => {
+                "our clock, which may be wrong, cannot judge its certificate: it is used only together with another NTS \
+                 source that agrees, once, to set the clock; add a second NTS source, or set the clock by hand"
+                    .into()
+            }
+            Self::Denied { code, retry_s: Some(left) } => format!(
+                "it refuses to serve us (kiss code {code}, authenticated); asked again in {:.1} h",
+                left / 3600.0
+            )
+            .into(),
+            Self::Denied { code, retry_s: None } => {
+                format!("it refuses to serve us (kiss code {code}); asked again at the longest poll interval").into()
+            }
+            Self::Unused(reason) => reason.sentence(),
+            Self::NoReplyYet => "it has not answered yet".into(),
+            Self::NeverReplied(cause) => format!("it has never answered{}", hint(cause)).into(),
+            Self::Silent => "it has not answered its last eight queries; its last estimate still has a vote".into(),
+            Self::NoUsableReply(cause) => format!("no usable reply yet{}", hint(cause)).into(),
+            Self::TooDistant { distance } => {
+                format!("it is up to {distance:.1} s from true time by its own account").into()
+            }
+            Self::Contradictory => "its last reply contradicts its earlier ones; the next replies decide".into(),
+            Self::Doubtful => "its last reply differs from what was expected; the next replies decide".into(),
+            Self::NotCompared => "not compared with the others yet".into(),
+            Self::Reference { asymmetric } => {
+                let asymmetry = if asymmetric { ASYMMETRY } else { "" };
+                format!("it agrees with the majority and is the nearest to true time{asymmetry}").into()
+            }
+            Self::Survivor { asymmetric } => {
+                let asymmetry = if asymmetric { ASYMMETRY } else { "" };
+                format!("it agrees with the majority and is averaged in{asymmetry}").into()
+            }
+            Self::Spare => "it agrees, but a source marked `prefer` is used instead".into(),
+            Self::NotReachable => "it agrees, but cannot be used at the moment".into(),
+            Self::Falseticker { offset, distance, smears } => {
+                let smear = if smears { SMEAR } else { "" };
+                format!(
+                    "the majority contradicts its time; it differs by {offset:+.6} s from our clock, and its own bound \
+                     is {distance:.6} s{smear}"
+                )
+                .into()
+            }
+            Self::Drifting { ppm, smears } => {
+                let smear = if smears { SMEAR } else { "" };
+                format!("its clock runs {ppm:+.3} ppm beside those of all others{smear}").into()
+            }
+            Self::Probation => {
+                "it is new, or was begun anew after a change; it is used after its eighth reply".into()
+            }
+            Self::OutvotedByAuthenticated => {
+                "it does not agree with the authenticated sources, and is not authenticated".into()
+            }
+            Self::OutvotedByTrusted => "it does not agree with the sources marked `trust`".into(),
+            Self::NoMajority { offset } => {
+                format!("its offset is {offset:+.6} s, and no majority agrees on anything").into()
+            }
+        }
+    }
+}
+
+impl Sentence for KeyStatus {
+    fn sentence(&self) -> Text {
+        let next = match self.next_s {
+            None => "keys are being exchanged with it".to_owned(),
+            Some(left) => format!("keys are exchanged in {left:.0} s"),
+        };
+        match self.failure {
+            Some(failure) => format!("{}; {next}", failure.sentence()).into(),
+            None => next.into(),
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! The state of the clock.
+
+use super::{Sentence, Text, sources};
+use engine_core::status::SystemReason;
+
+impl Sentence for SystemReason {
+    fn sentence(&self) -> Text {
+        match *self {
+            Self::Held(hold) => hold.sentence(),
+            Self::Local { stratum } => {
+                format!("no source is configured; this host serves its own time at stratum {stratum}").into()
+            }
+            Self::NoSources => "no source is configured; add a [[source]] to the configuration".into(),
+            Self::Unsteered => "there is no clock to steer; sources are only watched".into(),
+            Self::NoMajority(found) | Self::Holdover(found) => found.sentence(),
+            Self::AwaitingQuorum => {
+                "our clock is so far off that no certificate can be judged by it; two NTS sources of different \
+                 operators have to agree on the time before it is set (or set it by hand)"
+                    .into()
+            }
+            Self::NoReplies(counts) => format!("no source has answered yet: {}", counts.sentence()).into(),
+            Self::Gathering { heard, of, minimum } => gathering(heard, of, minimum),
+            Self::Correcting => "the clock is being brought to the time of its sources".into(),
+            Self::Following { of: 1, .. } => "the clock follows its only source".into(),
+            Self::Following { used, of } if used == of => {
+                format!("the clock follows all of its {}", sources(of)).into()
+            }
+            Self::Following { used, of } => format!("the clock follows {used} of {}", sources(of)).into(),
+        }
+    }
+}
+
+fn gathering(heard: usize, of: usize, minimum: u8) -> Text {
+    let least = match minimum {
+        0 | 1 => String::new(),
+        _ => format!(", and at least {minimum} (minimum-sources)"),
+    };
+    match of {
+        1 if minimum <= 1 => "the only source has answered, and its first replies are being measured".into(),
+        1 => {
+            format!("the only source has answered, but minimum-sources asks for {minimum} that agree").into()
+        }
+        _ if heard == of => {
+            format!("all {} have answered; more than half of them have to agree{least}", sources(of)).into()
+        }
+        _ => {
+            let have = if heard == 1 { "has" } else { "have" };
+            format!("{heard} of {} {have} answered; more than half of them have to agree{least}", sources(of))
+                .into()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use engine_core::notice::{EntryCounts, Impasse, NoSelection};
+
+    #[test]
+    fn each_sentence_is_true_for_one_two_and_three_sources() {
+        let unanswered =
+            |of| SystemReason::NoReplies(EntryCounts { of, queried: of, ..EntryCounts::default() });
+        for (text, reason) in [
+            ("the only source was asked and did not answer", unanswered(1)),
+            ("2 of 2 sources were asked, and none answered", unanswered(2)),
+            ("the clock follows its only source", SystemReason::Following { used: 1, of: 1 }),
+            ("the clock follows all of its 2 sources", SystemReason::Following { used: 2, of: 2 }),
+            ("the clock follows 2 of 3 sources", SystemReason::Following { used: 2, of: 3 }),
+            (
+                "the only source has answered, but minimum-sources asks for 2 that agree",
+                SystemReason::Gathering { heard: 1, of: 1, minimum: 2 },
+            ),
+            (
+                "1 of 2 sources has answered; more than half of them have to agree, and at least 2",
+                SystemReason::Gathering { heard: 1, of: 2, minimum: 2 },
+            ),
+            (
+                "2 of 3 sources have answered; more than half of them have to agree, and at least 3",
+                SystemReason::Gathering { heard: 2, of: 3, minimum: 3 },
+            ),
+        ] {
+            let found = reason.sentence();
+            assert!(found.contains(text), "{found:?} is not {text:?}");
+        }
+    }
+
+    #[test]
+    fn what_was_asked_and_what_has_no_name_is_counted_apart() {
+        let why = Some(ipc::message::exchange::LookupFailure::TryAgain);
+        let text = |counts: EntryCounts| counts.sentence().into_owned();
+        let found = text(EntryCounts { of: 4, queried: 2, unresolved: 2, why, ..EntryCounts::default() });
+        let expected = "2 of 4 sources were asked, and none answered; 2 names are not resolved: ";
+        assert!(
+            found.starts_with(expected) && found.ends_with("(UDP port 123) and the addresses"),
+            "{found}"
+        );
+        let found = text(EntryCounts { of: 1, unresolved: 1, why, ..EntryCounts::default() });
+        assert!(found.starts_with("none of 1 source was asked; 1 name is not resolved: "), "{found}");
+        assert!(!found.contains("firewall"), "nothing was asked: {found}");
+        let held = NoSelection { impasse: Impasse::Unauthenticated, minimum: 1, of: 2 };
+        assert!(SystemReason::Holdover(held).sentence().contains("require-nts is set"));
+    }
+}

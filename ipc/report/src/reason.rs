@@ -1,0 +1,129 @@
+//! The words of states and reasons. The sentences that go with them are made by the engine's process.
+
+words! {
+    /// The state of the clock.
+    SystemState {
+        /// The first correction has not been made, or the clock is being corrected.
+        Starting = "starting",
+        /// The clock follows its sources.
+        Synchronised = "synchronised",
+        /// No source can be followed; the clock runs at its last frequency.
+        Holdover = "holdover",
+        /// No majority of the sources agrees.
+        NoMajority = "no-majority",
+        /// No source is configured.
+        NoSources = "no-sources",
+        /// No source is configured, and the host serves its own time.
+        Local = "local",
+        /// The offset may be neither stepped nor slewed.
+        Refused = "refused",
+        /// There is no clock to steer.
+        Unsteered = "unsteered",
+    }
+
+    /// The state of a source.
+    SourceState {
+        /// A survivor, and the reference.
+        Selected = "selected",
+        /// A survivor.
+        Combined = "combined",
+        /// It agrees, but a source marked `prefer` is used instead.
+        Spare = "spare",
+        /// Not measured, or not compared with the others yet.
+        Waiting = "waiting",
+        /// New, or begun anew; without a vote until its eighth reply.
+        Probation = "probation",
+        /// The majority contradicts it.
+        Falseticker = "falseticker",
+        /// Sources of higher trust contradict it.
+        Outvoted = "outvoted",
+        /// No majority agrees on anything.
+        NoMajority = "no-majority",
+        /// It does not answer.
+        Unreachable = "unreachable",
+        /// It answers, but its time is not used.
+        Unusable = "unusable",
+        /// It refuses to serve this host (kiss code).
+        Denied = "denied",
+        /// Its last replies had wrong authentication tags.
+        UnderAttack = "under-attack",
+        /// Its certificate cannot be judged, because the clock may be wrong.
+        Provisional = "provisional",
+    }
+
+    /// The state of the association with an NTS source.
+    AssociationState {
+        /// No keys yet.
+        None = "none",
+        /// A key exchange is in progress.
+        Exchanging = "exchanging",
+        /// It has keys.
+        Ready = "ready",
+        /// It has keys, but the certificate could not be judged, because the clock is wrong.
+        Provisional = "provisional",
+    }
+
+    /// The clock that is steered.
+    ClockName {
+        /// The clock of the kernel.
+        Kernel = "kernel",
+        /// A clock in a file.
+        Virtual = "virtual",
+        /// None.
+        None = "none",
+    }
+
+    /// The leap indicator.
+    LeapName {
+        /// No leap second is announced.
+        None = "none",
+        /// A leap second will be inserted.
+        Insert = "insert",
+        /// A second will be deleted.
+        Delete = "delete",
+        /// The clock is not synchronised.
+        Unknown = "unknown",
+    }
+
+    /// What a replay found.
+    Verdict {
+        /// All effects are those of the recording.
+        Equal = "equal",
+        /// An effect differs.
+        Different = "different",
+        /// The recording is damaged.
+        Damaged = "damaged",
+    }
+
+    /// How a recording ends.
+    EndName {
+        /// With its engine.
+        Orderly = "orderly",
+        /// It was full; its engine continued.
+        Full = "full",
+        /// The process or the disk ended it.
+        Cut = "cut",
+    }
+
+    /// How the last reading of the certificate of the key exchange service ended.
+    CertificateState {
+        /// Certificate and key are in use.
+        InUse = "in-use",
+        /// They have not been read yet.
+        Unread = "unread",
+        /// The certificate cannot be used.
+        NoCertificate = "no-certificate",
+        /// The private key cannot be used.
+        NoKey = "no-key",
+        /// The private key does not belong to the certificate.
+        Mismatch = "mismatch",
+    }
+
+    /// Whose secret the keys of cookies are derived from.
+    CookieKeyOrigin {
+        /// A secret that the servers of a fleet share.
+        Fleet = "fleet",
+        /// This server's own secret.
+        Own = "own",
+    }
+}
