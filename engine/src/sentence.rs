@@ -12,7 +12,7 @@
 //!   system        the state of the clock
 //!   source        the state of a source
 //!   recording     a recording ended early; a replay
-//!   violation     the client role violated the protocol of its link
+//!   violation     the client violated the protocol of its link
 //! ```
 
 mod key_exchange;

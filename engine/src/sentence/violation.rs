@@ -1,4 +1,4 @@
-//! Violations of the client role's protocol.
+//! Violations of the client's protocol.
 
 use super::{Sentence, Text};
 use engine_core::Violation;

@@ -50,11 +50,11 @@ rejections! {
     Discontinuity = "discontinuity", Discarded;
     /// T1 or T4 is slightly outside the engine's own clock readings.
     Readings = "outside_readings", Discarded;
-    /// Found by the client role: not an NTP packet.
+    /// Found by the client: not an NTP packet.
     Malformed = "malformed", Discarded;
-    /// Found by the client role: from another address.
+    /// Found by the client: from another address.
     Source = "bad_source", Discarded;
-    /// Found by the client role: a MAC or crypto-NAK, although no key is shared.
+    /// Found by the client: a MAC or crypto-NAK, although no key is shared.
     UnexpectedMac = "unexpected_mac", Discarded;
     /// Not authenticated, although authentication is required.
     Unprotected = "unprotected", Discarded;

@@ -22,7 +22,7 @@ documents! {
         processes: Vec<ProcessReply>,
         /// The shortfalls of each process's confinement; only processes that have reported.
         shortfalls: BTreeMap<&'static str, Vec<&'static str>>,
-        /// Counters of the server role; none: there is no server, or nothing has been counted yet.
+        /// Counters of the server; none: there is no server, or nothing has been counted yet.
         server: Option<Counts>,
         /// The key exchange service; none: none is configured.
         key_exchange: Option<KeyExchangeReply>,

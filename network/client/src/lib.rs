@@ -1,4 +1,4 @@
-//! The client role: a pipe that timestamps.
+//! The client: a pipe that timestamps.
 //!
 //! The engine sends a query as a complete packet. It is sent from a new socket used for this query only, and the first
 //! datagram that can be its reply ends it. If replies are protected by NTS, the first few are passed on until the

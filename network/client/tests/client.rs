@@ -1,4 +1,4 @@
-//! The client role on real sockets: what it sends, and which datagrams it accepts as replies.
+//! The client on real sockets: what it sends, and which datagrams it accepts as replies.
 
 mod support;
 

@@ -1,4 +1,4 @@
-//! The client role under faults: floods, forged ICMP, a host without descriptors or network, an
+//! The client under faults: floods, forged ICMP, a host without descriptors or network, an
 //! engine that does not read or breaks the rules.
 
 mod support;

@@ -11,7 +11,7 @@ use std::process::exit;
 /// # Errors
 /// The kernel's error if no process can be created.
 pub(super) fn fork_into(work: impl FnOnce() -> i32) -> Result<Pid, Errno> {
-    // SAFETY: the exchange role has one thread (confinement requires it, and no other is started), so no
+    // SAFETY: the exchange process has one thread (confinement requires it, and no other is started), so no
     // other thread can hold a lock that the child inherits in a locked state; both sides may then do all that
     // a process may. The child ends here, so it never runs on in the parent's loop.
     match unsafe { fork() }? {

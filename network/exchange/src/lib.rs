@@ -1,4 +1,4 @@
-//! The exchange role: resolves names and exchanges keys, each in a separate child process.
+//! The exchange process: resolves names and exchanges keys, each in a separate child process.
 //!
 //! The resolver's answer, certificates and the messages of a key exchange are untrusted input, and the code
 //! that reads them is large. So it runs in a process that is forked for one name or one server, narrows its

@@ -1,4 +1,4 @@
-//! The exchange role with real children: honest ones, and ones that misbehave.
+//! The exchange process with real children: honest ones, and ones that misbehave.
 
 use bench::role::Role;
 use exchange::{Work, run};

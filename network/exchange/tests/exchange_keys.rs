@@ -1,4 +1,4 @@
-//! The exchange role with real children that exchange keys, in their full confinement.
+//! The exchange process with real children that exchange keys, in their full confinement.
 
 use bench::authority::{Authority, now};
 use bench::key_server::{KeyServer, answer, cookies};
@@ -36,7 +36,7 @@ fn exchange(id: u64, port: u16) -> Exchange {
     }
 }
 
-/// An authority, and the exchange role that trusts only this one.
+/// An authority, and the exchange process that trusts only this one.
 fn world() -> (Authority, Place, Parent) {
     let (authority, place) = (Authority::new("root"), Place::new("keys"));
     let path = place.join("roots.pem");

@@ -1,4 +1,4 @@
-//! The exchange role with key exchange servers of other implementations: their NTP servers accept its keys.
+//! The exchange process with key exchange servers of other implementations: their NTP servers accept its keys.
 
 use bench::nts::{NO_NEWEST_CHRONYD, NO_NTPD_RS, NtsPeer};
 use bench::peers::NO_CHRONYD;

@@ -1,4 +1,4 @@
-//! What a child of the exchange role finds in its own memory, which is a copy of its parent's.
+//! What a child of the exchange process finds in its own memory, which is a copy of its parent's.
 
 use bench::role::Role;
 use exchange::{Work, run};

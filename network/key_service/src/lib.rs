@@ -6,7 +6,7 @@
 //! network with too many connections loses its own first; and handshakes, the most expensive part, are counted before
 //! anything is computed.
 //!
-//! The private key is not in this process. It holds the keys that seal cookies, shared with the server role, and the
+//! The private key is not in this process. It holds the keys that seal cookies, shared with the server, and the
 //! keys of each client for the duration of its exchange.
 //!
 //! ```text

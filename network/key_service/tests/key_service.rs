@@ -26,7 +26,7 @@ fn asked(setting: &Setting, address: SocketAddr, offer: &[u16]) -> std::io::Resu
     exchange(address, "localhost", &setting.authority.client_config(), offer)
 }
 
-/// Opens a cookie as the server role does, and compares the keys in it with those of the client.
+/// Opens a cookie as the server does, and compares the keys in it with those of the client.
 fn holds_the_clients_keys(keys: &Keys, secret: CookieSecret) -> bool {
     let secret = secret.keys();
     keys.cookies.len() == 8

@@ -14,7 +14,7 @@
 //! three have `tls` beneath them; the two that have several threads, `threads`. This package knows neither TLS nor the
 //! octets of NTP: whatever is here is in all of them.
 //!
-//! No role holds a key of another or decides anything about time: the client role timestamps and forwards, the server
+//! No process holds a key of another or decides anything about time: the client timestamps and forwards, the server
 //! role repeats the engine's state. They read untrusted input; their output goes to the engine, which checks it again.
 #![forbid(unsafe_code)]
 

@@ -1,4 +1,4 @@
-//! The server role: answers NTP clients on the sockets that it was given.
+//! The server: answers NTP clients on the sockets that it was given.
 //!
 //! One thread reads the link to the engine; the others serve the network, each with its own sockets. A request takes
 //! the same path in each: it is read in a batch with its arrival timestamp, [`respond`] makes a reply or a reason for

@@ -1,4 +1,4 @@
-//! The server role on real sockets: which requests are answered, from which address, with which timestamps.
+//! The server on real sockets: which requests are answered, from which address, with which timestamps.
 
 mod support;
 

@@ -135,7 +135,7 @@ impl<C: Clock> Keeper<C> {
         let released = self.clock.release();
         self.write_down(format_args!("event=stop code={} released={}", ending.code(), released.is_ok()));
         let _ = self.persist();
-        // The engine ends with its link, and the others end with the engine. The server role still answers requests
+        // The engine ends with its link, and the others end with the engine. The server still answers requests
         // that have arrived, and the ports are free once this process is gone.
         kernel::close(self.link.into_fd());
         let timeout = if ending == Ending::Asked { GRACE } else { PARTING };

@@ -20,7 +20,7 @@ use std::collections::BinaryHeap;
 const SECOND: i64 = 1_000_000_000;
 const DAY: i64 = 86_400 * SECOND;
 
-/// The time that a message takes between the engine and its client role, nanoseconds.
+/// The time that a message takes between the engine and its client, nanoseconds.
 const LINK: i64 = 30_000;
 
 /// The time that an order takes to the privileged process, and its answer back.

@@ -1,6 +1,6 @@
 //! Packets that may be the reply to a protected query.
 //!
-//! The client role, which passed the packet on, is trusted only for the times of departure and arrival, and for these only
+//! The client, which passed the packet on, is trusted only for the times of departure and arrival, and for these only
 //! within the engine's own readings. The first packet with a valid tag is the reply. Packets before it are ignored, and an
 //! unauthenticated packet has no effect except that it is counted.
 

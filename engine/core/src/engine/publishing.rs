@@ -15,7 +15,7 @@ const RENEWED: Span = Span::from_secs(64);
 /// While no source answers, this often.
 const REPEATED: Span = Span::from_secs(1024);
 
-/// How long the server role may use the last state (the same period after which the governor acts on a silent
+/// How long the server may use the last state (the same period after which the governor acts on a silent
 /// engine).
 const VALID: Span = Span::from_secs(3 * 3600);
 

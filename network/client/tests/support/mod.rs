@@ -1,4 +1,4 @@
-//! The engine's messages to the client role, and a server controlled by the test.
+//! The engine's messages to the client, and a server controlled by the test.
 
 #![allow(dead_code, reason = "each test file uses its part")]
 

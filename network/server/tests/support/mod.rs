@@ -1,4 +1,4 @@
-//! The server role as the real program, and its clients.
+//! The server as the real program, and its clients.
 
 #![allow(dead_code, reason = "each test file uses its part")]
 

@@ -33,7 +33,7 @@ pub fn cookie_keys(secret: u8, epoch: u32) -> CookieKeys {
     CookieKeys::new(epoch, epoch_keys(secret, epoch)).unwrap()
 }
 
-/// The same, for the server role.
+/// The same, for the server.
 pub fn message(secret: u8, epoch: u32) -> ToServer {
     let all = epoch_keys(secret, epoch);
     let keys = all.iter().map(|key| server::EpochKey { epoch: key.epoch(), key: Secret::new(key.octets()) });
