@@ -7,13 +7,14 @@
 mod chrony;
 mod clock;
 mod document;
-mod homes;
 mod key_service;
+mod keys;
 mod nts;
 mod place;
 mod server;
 mod source;
 mod unquoted;
+mod words;
 
 pub use document::Fault;
 pub use key_service::{Fleet, KeySettings};

@@ -42,6 +42,7 @@ pub mod list;
 pub mod message;
 pub mod packet;
 pub mod permissions;
+pub mod plan;
 pub mod process;
 pub mod secret;
 pub mod text;

@@ -2,7 +2,7 @@
 //! in docs/architecture.md, "To add something".
 
 use crate::codec::{Decode, Encode};
-use crate::message::launch::LaunchPlan;
+use crate::plan::LaunchPlan;
 use core::ops::{Index, IndexMut};
 
 /// The processes with their facts: the enum, and the table behind its methods.
@@ -96,7 +96,7 @@ pub enum Given {
     Sockets,
     /// `clock=FD`: the file of a virtual clock, if there is one, to read.
     Clock,
-    /// `system-roots=PATH`, `roots-1=PATH`, …: files of root certificates ([`ROOT_WORDS`](crate::message::launch::ROOT_WORDS)).
+    /// `system-roots=PATH`, `roots-1=PATH`, …: files of root certificates ([`ROOT_WORDS`](crate::plan::ROOT_WORDS)).
     Roots,
     /// `listeners=FD,…`: of the key exchange service.
     Listeners,

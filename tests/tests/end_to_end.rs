@@ -143,6 +143,11 @@ fn each_process_is_confined_as_the_kernel_sees_it() {
     assert!(!users.contains(&0), "a process is still root");
 }
 
+/// The standard deviation of the frequency as the daemon states it, ppm.
+fn certainty(client: &Daemon) -> f64 {
+    client.status()["frequency_error_ppm"].as_f64().expect("a number")
+}
+
 #[test]
 fn a_restart_is_synchronised_again_and_remembers_the_frequency() {
     let (_server, sources) = server(&["127.0.0.1", "127.0.0.2", "127.0.0.3"]);
@@ -152,9 +157,7 @@ fn a_restart_is_synchronised_again_and_remembers_the_frequency() {
     wait_until_right(&client);
     // The frequency alone is not enough: on a busy machine it passes the right one while it is still uncertain.
     client.wait_until("certain of the frequency", Duration::from_secs(120), |client| {
-        let status = client.status();
-        let error = status["frequency_error_ppm"].as_f64().expect("a number");
-        error < 1.0 && (ppm(clock.page().frequency) - 40.0).abs() < 4.0
+        certainty(client) < 1.0 && (ppm(clock.page().frequency) - 40.0).abs() < 4.0
     });
     // The state is saved at intervals, and at the end.
     assert_eq!(client.stop().code, Some(0));
@@ -164,14 +167,13 @@ fn a_restart_is_synchronised_again_and_remembers_the_frequency() {
     let client = setup.start();
     client.wait_until_synchronised(TIMEOUT);
     let took = client.started().elapsed();
-    let found = ppm(clock.page().frequency);
+    let (found, error) = (ppm(clock.page().frequency), certainty(&client));
     println!(
-        "warm start: synchronised after {:.2} s, frequency {found:.2} ppm (40 is right)",
+        "warm start: synchronised after {:.2} s, frequency {found:.2} ± {error:.2} ppm (40 is right)",
         took.as_secs_f64()
     );
-    // A clock that forgot it starts at 0; after a second of measurements that are several ppm wrong, on a busy machine,
-    // what was kept still prevails.
-    assert!((found - 40.0).abs() < 20.0, "the frequency was forgotten: {found} ppm");
+    // Measurements of a second leave a frequency that was forgotten uncertain by more than 50 ppm.
+    assert!(error < 20.0, "the frequency was forgotten: {found} ± {error} ppm");
     wait_until_right(&client);
 }
 
@@ -247,5 +249,7 @@ fn both_families_are_served_alike() {
     };
     let (four, six) = (of(HERE), of(IpAddr::V6(Ipv6Addr::LOCALHOST)));
     assert_eq!((four.header.stratum, four.header.leap), (six.header.stratum, six.header.leap));
-    assert!(four.offset_ns.abs() < 2_000_000 && six.offset_ns.abs() < 2_000_000, "{four:?} {six:?}");
+    // On a busy machine either process may be interrupted between two stamps: then the delay shows it.
+    let is_right = |answer: &Answer| answer.offset_ns.abs() < 2_000_000 + answer.delay_ns / 2;
+    assert!(is_right(&four) && is_right(&six), "{four:?} {six:?}");
 }

@@ -9,6 +9,7 @@ use crate::names::Lookup;
 use crate::nts::Association;
 use crate::settings::{Place, SourceSettings};
 use crate::source::Source;
+use crate::source_id::SourceId;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv6Addr};
@@ -39,22 +40,6 @@ impl EntryId {
 
     /// From a recording. The entry need not exist.
     pub(crate) const fn from_number(number: u32) -> Self {
-        Self(number)
-    }
-}
-
-/// A source of one engine. Never used twice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct SourceId(u32);
-
-impl SourceId {
-    /// Differs from that of any other source.
-    pub(crate) const fn number(self) -> u32 {
-        self.0
-    }
-
-    #[cfg(test)]
-    pub(crate) const fn of(number: u32) -> Self {
         Self(number)
     }
 }
@@ -283,7 +268,7 @@ impl Entries {
         address: Address,
         now: RawInstant,
     ) -> Option<&mut Source> {
-        let id = SourceId(self.next_source);
+        let id = SourceId::of(self.next_source);
         self.next_source = self.next_source.wrapping_add(1);
         let Entry { settings, members, .. } = self.get_mut(entry)?;
         members.push(Source::new(id, address, settings, now));

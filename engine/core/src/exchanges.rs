@@ -1,10 +1,11 @@
 //! Queries in progress. A message of the client must belong to one of them, and may come only once. Any other message
 //! is a violation, after which the client is no longer trusted.
 
-use crate::entries::SourceId;
 use crate::io::Now;
 use crate::measurement::Times;
 use crate::nts::Identifier;
+use crate::source_id::SourceId;
+use crate::violation::Violation;
 use alloc::vec::Vec;
 use ipc::address::Address;
 use ipc::message::client::{MAX_CANDIDATES, MAX_OPEN, QueryId, Sent, Stamp};
@@ -19,31 +20,6 @@ const GRACE: Span = Span::from_secs(2);
 /// A timestamp may be outside the engine's own readings by this much on a busy host; then only the sample is lost. Beyond
 /// that, the client is malicious. Nanoseconds.
 const STAMP_TOLERANCE: i64 = 2_000_000;
-
-/// A violation of the client's protocol, after which the client is no longer trusted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Violation {
-    /// It answered a query that was not open.
-    AnsweredUnopened,
-    /// It passed on a plain reply, which it should have judged itself.
-    PassedOnPlain,
-    /// It judged a protected reply, which only the engine can judge.
-    JudgedProtected,
-    /// It passed on more packets for one query than it may.
-    TooManyPackets,
-    /// It reported twice that a query was sent.
-    SentTwice,
-    /// It reported that a query was sent which was not open.
-    SentUnopened,
-    /// It ended a query that was not open.
-    EndedUnopened,
-    /// It passed on a reply before it reported that the query was sent.
-    ReplyBeforeQuery,
-    /// It passed on a reply from an address that was not queried.
-    WrongAddress,
-    /// It gave timestamps outside the duration of the exchange.
-    ImpossibleTimestamps,
-}
 
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Exchange {

@@ -1,9 +1,10 @@
 //! The inputs and outputs of the engine. The engine never acts itself: facts go in with the time at which they were
 //! learned, and effects come out as values.
 
-use crate::exchanges::Violation;
 use crate::notice::Notice;
+pub use crate::orders::OrderKind;
 use crate::settings::{Place, Settings};
+use crate::violation::Violation;
 use alloc::vec::Vec;
 use ipc::address::Address;
 use ipc::message::client::{PlainReply, ProtectedReply, Query, QueryId, Sent, Unanswered};
@@ -61,17 +62,6 @@ pub enum Input {
     /// Addresses of this host, as far as they are known: they are never taken from a name server, and a
     /// source that follows one of them is a loop. Replaces those before; the first 64 count.
     OwnAddresses(Vec<core::net::IpAddr>),
-}
-
-/// The three orders that are answered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OrderKind {
-    /// `Output::Adjust`.
-    Adjust,
-    /// `Output::Step`.
-    Step,
-    /// `Output::SetStatus`.
-    Status,
 }
 
 /// The commands of an administrator to a running engine.

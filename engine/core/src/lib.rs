@@ -11,7 +11,7 @@
 //!   entries       the configured sources: settings, look-up, authentication, and the addresses that are queried
 //!   abandoned     look-ups and key exchanges in progress for an entry that was removed
 //!   source        one address: poll_process schedules its queries, track evaluates its samples
-//!   exchanges     queries in progress
+//!   exchanges     queries in progress; source_id: the source of each; violation: what ends the trust in the client
 //!   nts           keys and cookies of authenticated sources: protects requests, verifies replies
 //!   sanity        the packet tests
 //!   measurement   four timestamps -> offset, delay, hard bounds; limits what a malicious network process can gain
@@ -67,14 +67,16 @@ mod sanity;
 mod select;
 pub mod settings;
 mod source;
+mod source_id;
 pub mod status;
 mod system;
 mod timers;
 mod track;
+mod violation;
 
 #[cfg(test)]
 mod tests;
 
 pub use engine::Engine;
 pub use entries::{EntryError, EntryId};
-pub use exchanges::Violation;
+pub use violation::Violation;

@@ -2,7 +2,7 @@
 //!
 //! Names are those of the configuration and never come from the network.
 
-use crate::io::OrderKind;
+use crate::orders::OrderKind;
 use alloc::string::String;
 use core::net::SocketAddr;
 use ipc::message::client::Silence;

@@ -1,7 +1,6 @@
 //! Orders to the privileged process: at most one is unanswered, and their rate stays below the governor's limit of one a
 //! second and a burst of eight.
 
-use crate::io::OrderKind;
 use ipc::units::{RawInstant, Span};
 
 /// Slightly slower than the governor's rate, so that different clocks do not matter.
@@ -9,6 +8,17 @@ const REFILL: Span = Span::from_millis(1_050);
 
 /// Slightly below the governor's burst.
 const BURST: i64 = 6;
+
+/// The three orders that are answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OrderKind {
+    /// `Output::Adjust`.
+    Adjust,
+    /// `Output::Step`.
+    Step,
+    /// `Output::SetStatus`.
+    Status,
+}
 
 /// The rate limit of orders.
 #[derive(Clone, Debug, PartialEq)]

@@ -152,6 +152,15 @@ pub(crate) enum Standing {
     NoMajority,
 }
 
+/// The verdict of a selection on one source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Verdict {
+    pub(crate) source: crate::source_id::SourceId,
+    pub(crate) standing: Standing,
+    /// Consecutive selections in which its frequency differed from that of the others.
+    pub(crate) strays: u8,
+}
+
 /// Why no source can be followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Impasse {

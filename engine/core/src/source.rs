@@ -1,6 +1,5 @@
 //! One source: an address that is queried (the poll process), its estimate of the time (the track), and its other state.
 
-use crate::entries::SourceId;
 use crate::filter::Outcome;
 use crate::io::Now;
 use crate::measurement::{Measurement, Times};
@@ -10,6 +9,7 @@ use crate::sample::Sample;
 use crate::sanity::{Expectations, Facts, Verdict, examine};
 use crate::select::Standing;
 use crate::settings::SourceSettings;
+use crate::source_id::SourceId;
 use crate::track::{Opinion, Track};
 use ipc::address::Address;
 use ipc::message::client::{Rejected, ReplyHeader};
@@ -137,7 +137,7 @@ impl Source {
     }
 
     /// Takes the verdict of a selection; none: it did not take part.
-    pub(crate) fn stand(&mut self, verdict: Option<&crate::system::Verdict>) {
+    pub(crate) fn stand(&mut self, verdict: Option<&crate::select::Verdict>) {
         let otherwise = self.is_on_probation().then_some(Standing::Probation);
         self.track.stand(verdict, otherwise);
     }

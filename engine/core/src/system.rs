@@ -2,12 +2,12 @@
 
 use crate::bounds::Bounds;
 use crate::combine::{Survivor, combine};
-use crate::entries::SourceId;
 use crate::filter::Estimate;
 use crate::guard::{Guard, TOLERANCE};
 use crate::independence::{Identity, group};
 use crate::io::Now;
-use crate::select::{Agreement, Candidate, Impasse, Standing, select};
+use crate::select::{Agreement, Candidate, Impasse, Standing, Verdict, select};
+use crate::source_id::SourceId;
 use crate::track::Opinion;
 use alloc::vec::Vec;
 use ipc::units::RawInstant;
@@ -155,15 +155,6 @@ pub(crate) struct Rules {
     pub(crate) require: bool,
     /// An authenticated source must agree.
     pub(crate) require_nts: bool,
-}
-
-/// The verdict of a selection on one source.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Verdict {
-    pub(crate) source: SourceId,
-    pub(crate) standing: Standing,
-    /// Consecutive selections in which its frequency differed from that of the others.
-    pub(crate) strays: u8,
 }
 
 /// Selects among `voters` and combines the survivors. There is a verdict for each one that has an opinion.

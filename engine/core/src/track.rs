@@ -8,8 +8,7 @@ use crate::guard::{Guard, TOLERANCE};
 use crate::io::Now;
 use crate::sample::Sample;
 use crate::sanity::Facts;
-use crate::select::{Claim, Standing};
-use crate::system::Verdict;
+use crate::select::{Claim, Standing, Verdict};
 use ipc::units::RawInstant;
 
 /// A source with a larger root distance than this is not used. Seconds.

@@ -1,22 +1,13 @@
 //! `[clock]` and `[governor]`.
 
-use super::document::{Faults, Section, nearest, shorten};
+use super::document::{Faults, Section};
+use super::keys;
 use super::profile_name;
 use super::source::span;
+use super::words::{nearest, shorten};
 use engine_core::settings::SourceSettings;
 use ipc::message::privileged::Profile;
 use ipc::units::Span;
-
-pub(super) const KEYS: [&str; 6] = [
-    "minimum-sources",
-    "start-step-threshold",
-    "run-step-threshold",
-    "max-slew-ppm",
-    "leap-seconds",
-    "require-nts",
-];
-
-pub(super) const GOVERNOR_KEYS: [&str; 1] = ["profile"];
 
 /// `[clock]`, defaults filled in.
 #[derive(Clone, Copy, Debug)]
@@ -51,7 +42,7 @@ pub fn read_clock(
         require_nts: false,
     };
     let Some(section) = root.table("clock", "[clock]", faults) else { return clock };
-    section.refuse_unknown(&KEYS, faults);
+    section.refuse_unknown(&keys::CLOCK, faults);
 
     let most = sources.iter().map(|source| u32::from(source.members)).sum::<u32>();
     if let Some(number) = section.whole("minimum-sources", 1..=32, 1, faults) {
@@ -114,7 +105,7 @@ fn read_run_step(section: &Section<'_>, profile: Profile, faults: &mut Faults<'_
 /// Reads `[governor]`; `standard` if the section is absent.
 pub fn read_governor(root: &Section<'_>, faults: &mut Faults<'_>) -> Profile {
     let Some(section) = root.table("governor", "[governor]", faults) else { return Profile::Standard };
-    section.refuse_unknown(&GOVERNOR_KEYS, faults);
+    section.refuse_unknown(&keys::GOVERNOR, faults);
     let Some((at, text)) = section.text("profile", "standard", faults) else { return Profile::Standard };
     match text {
         "standard" => Profile::Standard,

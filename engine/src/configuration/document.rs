@@ -1,6 +1,7 @@
 //! Typed reading of a parsed TOML document, with the line of everything that is wrong.
 
-use super::{chrony, homes, unquoted};
+use super::words::{nearest, shorten};
+use super::{chrony, keys, unquoted};
 use ipc::calendar::Date;
 use std::fmt::Display;
 use std::ops::{Range, RangeInclusive};
@@ -142,7 +143,7 @@ impl<'a> Section<'a> {
         for (name, _) in self.table.iter().filter(|(name, _)| !known.contains(&name.get_ref().as_ref())) {
             let found = name.get_ref().as_ref();
             let theirs = chrony::instead_of(found);
-            if let (None, Some(home)) = (theirs, homes::of(found)) {
+            if let (None, Some(home)) = (theirs, keys::home(found)) {
                 let here = if place.is_empty() { " here" } else { &place };
                 faults.add(name.span().start, format!("{found}: not known{here}; it belongs under {home}"));
                 continue;
@@ -383,15 +384,6 @@ fn describe(value: &DeValue<'_>) -> String {
     }
 }
 
-/// At most 40 characters of a text, for a message.
-pub fn shorten(text: &str) -> String {
-    let mut short: String = text.chars().take(40).collect();
-    if short.len() < text.len() {
-        short.push('…');
-    }
-    short
-}
-
 /// The line that this octet is in.
 fn line_at(text: &str, offset: usize) -> &str {
     let (before, after) = text.split_at_checked(offset).unwrap_or((text, ""));
@@ -400,48 +392,9 @@ fn line_at(text: &str, offset: usize) -> &str {
     text.get(start..end).unwrap_or_default()
 }
 
-/// The known word that is nearest to `word`, if one is near at all: at most a third of it differs.
-pub fn nearest<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
-    let word: Vec<char> = shorten(word).to_lowercase().replace('_', "-").chars().collect();
-    let allowed = (word.len() / 3).max(1);
-    let distances = known.iter().map(|candidate| (distance(&word, candidate), *candidate));
-    let (near, candidate) = distances.min_by_key(|(distance, _)| *distance)?;
-    (near <= allowed).then_some(candidate)
-}
-
-/// Insertions, deletions and replacements from one word to the other (Levenshtein).
-fn distance(word: &[char], other: &str) -> usize {
-    let other: Vec<char> = other.chars().collect();
-    let mut row: Vec<usize> = (0..=other.len()).collect();
-    for (line, left) in word.iter().enumerate() {
-        let mut diagonal = line;
-        let mut before = line + 1;
-        for (right, cell) in other.iter().zip(row.iter_mut().skip(1)) {
-            let replaced = diagonal + usize::from(left != right);
-            diagonal = *cell;
-            before = replaced.min(diagonal + 1).min(before + 1);
-            *cell = before;
-        }
-        if let Some(first) = row.first_mut() {
-            *first = line + 1;
-        }
-    }
-    row.last().copied().unwrap_or(word.len())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_distance_counts_single_edits() {
-        let distance = |left: &str, right: &str| distance(&left.chars().collect::<Vec<_>>(), right);
-        assert_eq!(distance("", "abc"), 3);
-        assert_eq!(distance("abc", ""), 3);
-        assert_eq!(distance("kitten", "sitting"), 3);
-        assert_eq!(distance("min-poll", "min-poll"), 0);
-        assert_eq!(distance("minpoll", "min-poll"), 1);
-    }
 
     #[test]
     fn days_are_those_of_the_calendar() {

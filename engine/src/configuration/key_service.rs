@@ -1,8 +1,10 @@
 //! `[server.nts]`.
 
-use super::document::{Faults, Section, shorten};
+use super::document::{Faults, Section};
+use super::keys;
 use super::nts::read_path;
 use super::place::{KEY_EXCHANGE, NTP, parse_listen_list};
+use super::words::shorten;
 use ipc::address::Address;
 use ipc::file_path::FilePath;
 use ipc::list::Bounded;
@@ -14,21 +16,6 @@ use protocol::nts::ratchet::SECRET;
 use std::fmt;
 use std::path::Path;
 use zeroize::Zeroizing;
-
-pub(super) const KEYS: [&str; 12] = [
-    "listen",
-    "certificate",
-    "key",
-    "threads",
-    "ntp-server",
-    "ntp-port",
-    "fleet-secret",
-    "fleet-since",
-    "connections",
-    "network-connections",
-    "rate",
-    "network-rate",
-];
 
 /// `[server.nts]`, checked.
 #[derive(Clone, Debug, PartialEq)]
@@ -59,7 +46,7 @@ impl fmt::Debug for Fleet {
 /// Reads `[server.nts]`, `None` if it is absent. `served` are the UDP addresses of `[server]`.
 pub fn read(server: &Section<'_>, served: &[Address], faults: &mut Faults<'_>) -> Option<KeySettings> {
     let section = server.table("nts", "[server.nts]", faults)?;
-    section.refuse_unknown(&KEYS, faults);
+    section.refuse_unknown(&keys::SERVER_NTS, faults);
     let fleet = read_fleet(&section, faults);
     let names_service = ["listen", "certificate", "key"].iter().any(|key| section.has(key));
     let service = match names_service || !section.has("fleet-secret") {
@@ -73,7 +60,7 @@ pub fn read(server: &Section<'_>, served: &[Address], faults: &mut Faults<'_>) -
 fn read_service(section: &Section<'_>, faults: &mut Faults<'_>) -> Option<KeyService> {
     let listen = read_listen(section, faults);
     let mut file = |key: &str, what: &str, example: &str| {
-        if !section.has(key) && !section.misspells(key, &KEYS) {
+        if !section.has(key) && !section.misspells(key, &keys::SERVER_NTS) {
             faults.add(section.at, format!("[server.nts]: {what} is missing; add {key} = \"{example}\""));
         }
         read_path(section, key, example, faults).map(|(_, file)| file)

@@ -1,10 +1,10 @@
 //! `[nts]`, and the files of root certificates that sources name.
 
-use super::document::{Faults, Section, shorten};
+use super::document::{Faults, Section};
+use super::keys;
+use super::words::shorten;
 use ipc::file_path::FilePath;
 use ipc::message::launch::MAX_ROOT_SETS;
-
-pub(super) const KEYS: [&str; 1] = ["system-roots"];
 
 /// Where the system's root certificates stand unless the file says something else.
 pub const SYSTEM_ROOTS: &str = "/etc/ssl/certs/ca-certificates.crt";
@@ -52,7 +52,7 @@ impl RootSets {
 pub fn read(root: &Section<'_>, faults: &mut Faults<'_>) -> Option<FilePath> {
     let usual = FilePath::parse(SYSTEM_ROOTS).ok();
     let Some(section) = root.table("nts", "[nts]", faults) else { return usual };
-    section.refuse_unknown(&KEYS, faults);
+    section.refuse_unknown(&keys::NTS, faults);
     read_path(&section, "system-roots", SYSTEM_ROOTS, faults).map(|(_, file)| file).or(usual)
 }
 

@@ -1,6 +1,7 @@
 //! Addresses, host names and prefixes as people write them.
 
-use super::document::{Faults, shorten};
+use super::document::Faults;
+use super::words::shorten;
 use engine_core::settings::Place;
 use ipc::address::Address;
 use ipc::message::exchange::HostName;

@@ -1,30 +1,15 @@
 //! `[server]`.
 
-use super::document::{Faults, Section, shorten};
+use super::document::{Faults, Section};
 use super::key_service::{self, KeySettings};
+use super::keys;
 use super::place::{NTP, parse_listen_list, parse_prefix};
+use super::words::shorten;
 use engine_core::settings::ServerSettings;
 use ipc::address::Address;
 use ipc::message::launch::{MAX_LISTEN, MAX_THREADS};
 use ipc::message::server::{MAX_LIST, MAX_RATE, MAX_TOTAL, Rule, ServerPolicy, Smear};
 use std::collections::HashSet;
-
-pub(super) const KEYS: [&str; 14] = [
-    "listen",
-    "allow",
-    "deny",
-    "local-stratum",
-    "threads",
-    "dscp",
-    "rate-limit",
-    "address-rate",
-    "network-rate",
-    "total-rate",
-    "kiss",
-    "interleaved",
-    "unsynchronised",
-    "leap-smear",
-];
 
 /// `[server]`, checked.
 #[derive(Clone, Debug)]
@@ -50,7 +35,7 @@ pub struct Server {
 /// Reads `[server]`, `None` if it is absent.
 pub fn read(root: &Section<'_>, faults: &mut Faults<'_>) -> Option<Server> {
     let section = root.table("server", "[server]", faults)?;
-    let known: Vec<&str> = KEYS.into_iter().chain(["nts"]).collect();
+    let known: Vec<&str> = keys::SERVER.into_iter().chain(["nts"]).collect();
     section.refuse_unknown(&known, faults);
     let listen = read_listen(&section, faults);
     let access = read_access(&section, faults);

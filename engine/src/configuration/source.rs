@@ -1,29 +1,14 @@
 //! `[[source]]`.
 
 use super::MAX_SOURCES;
-use super::document::{Faults, Section, nearest, shorten};
+use super::document::{Faults, Section};
+use super::keys;
 use super::nts::{RootSets, SYSTEM, SYSTEM_ROOTS, read_path};
 use super::place::{KEY_EXCHANGE, NTP, parse_place};
+use super::words::{nearest, shorten};
 use engine_core::settings::{NtsSettings, Place, SourceSettings};
 use ipc::message::exchange::AeadOffer;
 use ipc::units::Span;
-
-pub(super) const KEYS: [&str; 14] = [
-    "address",
-    "mode",
-    "roots",
-    "aead",
-    "pool",
-    "members",
-    "min-poll",
-    "max-poll",
-    "burst",
-    "prefer",
-    "trust",
-    "require",
-    "max-delay",
-    "max-stratum",
-];
 
 const MIN_POLL: i64 = 6;
 const MAX_POLL: i64 = 10;
@@ -59,7 +44,7 @@ fn read_source(
     roots: &mut RootSets,
     faults: &mut Faults<'_>,
 ) -> Option<SourceSettings> {
-    section.refuse_unknown(&KEYS, faults);
+    section.refuse_unknown(&keys::SOURCE, faults);
     let nts = read_nts(section, roots, faults);
     let place = read_address(section, if nts.is_some() { KEY_EXCHANGE } else { NTP }, faults);
     let pool = section.boolean("pool", faults).unwrap_or(false);
@@ -169,7 +154,7 @@ fn read_aead(section: &Section<'_>, faults: &mut Faults<'_>) -> AeadOffer {
 }
 
 fn read_address(section: &Section<'_>, usual_port: u16, faults: &mut Faults<'_>) -> Option<(Place, String)> {
-    if !section.has("address") && !section.misspells("address", &KEYS) {
+    if !section.has("address") && !section.misspells("address", &keys::SOURCE) {
         faults.add(
             section.at,
             "[[source]]: the address is missing; add address = \"ntp.example.org\" or an IP address",

@@ -1,6 +1,6 @@
 //! What to write instead of a line that is not TOML.
 
-use super::document::shorten;
+use super::words::shorten;
 use std::net::{IpAddr, SocketAddr};
 
 /// The end of the sentence on this line, of which the parser says `found`.

@@ -4,33 +4,13 @@
 //! and sends `Hello` (once), its last message here. Then truechimerd becomes the keeper, whose `Welcome` is sent on the
 //! link for orders. The link ends with the launch.
 
-use super::privileged::Profile;
-use crate::address::Address;
 use crate::codec::{Decode, Encode};
-use crate::file_path::FilePath;
-use crate::list::Bounded;
+pub use crate::plan::{
+    KeyService, LaunchPlan, MAX_KEY_LISTEN, MAX_KEY_THREADS, MAX_LISTEN, MAX_ROOT_SETS, MAX_THREADS,
+    ROOT_WORDS,
+};
 use crate::process::Process;
 use crate::units::Span;
-
-/// Most addresses that a server can be bound to.
-pub const MAX_LISTEN: usize = 16;
-
-/// Most threads of a server.
-pub const MAX_THREADS: u8 = 32;
-
-/// Most addresses of the key exchange service.
-pub const MAX_KEY_LISTEN: usize = 8;
-
-/// Most files with root certificates besides the system's.
-pub const MAX_ROOT_SETS: usize = 4;
-
-/// The words that name files of root certificates to those who read them: the system's, then those that sources name, in
-/// the order of the numbers in an `Exchange`.
-pub const ROOT_WORDS: [&str; 1 + MAX_ROOT_SETS] =
-    ["system-roots", "roots-1", "roots-2", "roots-3", "roots-4"];
-
-/// Most threads of the key exchange service.
-pub const MAX_KEY_THREADS: u8 = 16;
 
 /// How long a process may take from its start to its first message. A death is noticed at once, by the closed link:
 /// this limit is only for a process that hangs, not a requirement on the speed of the machine.
@@ -51,67 +31,3 @@ pub enum ToLaunch {
 /// truechimerd to engine: nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum FromLaunch {}
-
-/// What the configuration file asks of the launch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
-#[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
-pub struct LaunchPlan {
-    /// Addresses that the server is bound to; none: no server.
-    pub listen: Bounded<Address, MAX_LISTEN>,
-    /// Number of serving threads, each with its own socket for each address; 0: one for each core, at most 4.
-    pub threads: u8,
-    /// Differentiated services code point of replies, 0 to 63.
-    pub dscp: u8,
-    /// Which column of the governor's table is in force.
-    pub profile: Profile,
-    /// Whether the engine may ask for leap seconds.
-    pub leap_seconds: bool,
-    /// Largest run-time step asked for in the configuration, at most the profile's ceiling.
-    pub run_step: Span,
-    /// Whether key exchanges or name look-ups are needed (an exchange process is started).
-    pub exchange: bool,
-    /// The system's root certificates; none: no file, sources must name their own.
-    pub system_roots: Option<FilePath>,
-    /// Files with root certificates that sources name; their numbers in an `Exchange` are 1, 2, …
-    pub roots: [Option<FilePath>; MAX_ROOT_SETS],
-    /// The key exchange service, if there is one.
-    pub key_service: Option<KeyService>,
-}
-
-impl LaunchPlan {
-    /// The files of root certificates, each under its word of [`ROOT_WORDS`].
-    pub fn root_files(&self) -> impl Iterator<Item = (&'static str, &FilePath)> {
-        let places = [&self.system_roots].into_iter().chain(&self.roots);
-        ROOT_WORDS.into_iter().zip(places).filter_map(|(word, place)| Some((word, place.as_ref()?)))
-    }
-}
-
-/// The key exchange service (RFC 8915 section 4): its own process for TLS, and one that holds the private key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
-#[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
-pub struct KeyService {
-    /// TCP addresses, one at least.
-    pub listen: Bounded<Address, MAX_KEY_LISTEN>,
-    /// Threads that talk TLS; 0: one for each core, at most 4.
-    pub threads: u8,
-    /// The chain of certificates, PEM, the server's own first.
-    pub certificate: FilePath,
-    /// Its private key, PEM.
-    pub key: FilePath,
-}
-
-impl LaunchPlan {
-    /// A client without names to look up, in the standard profile.
-    pub const CLIENT: Self = Self {
-        listen: Bounded::NONE,
-        threads: 0,
-        dscp: 0,
-        profile: Profile::Standard,
-        leap_seconds: true,
-        run_step: Span::MIN,
-        exchange: false,
-        system_roots: None,
-        roots: [None; MAX_ROOT_SETS],
-        key_service: None,
-    };
-}

@@ -5,6 +5,7 @@
 use super::exchange::LookupFailure;
 pub use super::refusal::Refusal;
 use crate::codec::{Decode, Encode};
+pub use crate::plan::Profile;
 use crate::process::{PerProcess, Process};
 use crate::units::{Frequency, Leap, Offset, RawInstant, Span, TimeConstant, WallTime};
 
@@ -111,16 +112,6 @@ pub enum Condition {
     Local(u8),
     /// No source is configured.
     NoSources,
-}
-
-/// Column of the governor's table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
-#[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
-pub enum Profile {
-    /// Limits that an honest host never notices.
-    Standard,
-    /// Narrower limits, no run-time step.
-    Strict,
 }
 
 /// Base frequency and slew.

@@ -1,7 +1,7 @@
 //! Replies: how they are judged, and what the source learns from them.
 
 use super::Engine;
-use crate::exchanges::{Exchange, Readings, Violation};
+use crate::exchanges::{Exchange, Readings};
 use crate::filter::Outcome;
 use crate::io::Now;
 use crate::local_clock::from_scaled;
@@ -9,6 +9,7 @@ use crate::measurement::Times;
 use crate::notice::{Notice, SourceNotice};
 use crate::sanity::Expectations;
 use crate::source::Answer;
+use crate::violation::Violation;
 use ipc::message::client::{PlainReply, ReplyHeader, Unanswered};
 use ipc::process::Process;
 use protocol::kiss::KissCode;

@@ -1,13 +1,14 @@
 //! Key exchanges: when keys are exchanged, and what follows from the outcome.
 
 use super::Engine;
-use crate::entries::{Entry, EntryId, SourceId};
+use crate::entries::{Entry, EntryId};
 use crate::io::{Now, Output, SavedAssociation};
 use crate::names::may_serve;
 use crate::notice::EntryNotice;
 use crate::nts::{Deferral, KeyExchangeFailure};
 use crate::settings::Place;
 use crate::source::Source;
+use crate::source_id::SourceId;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::net::IpAddr;

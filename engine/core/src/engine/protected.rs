@@ -5,11 +5,12 @@
 //! unauthenticated packet has no effect except that it is counted.
 
 use super::Engine;
-use crate::entries::{Authentication, SourceId};
+use crate::entries::Authentication;
 use crate::io::{Now, Output};
 use crate::notice::{EntryNotice, Notice, SourceNotice};
 use crate::nts::Association;
 use crate::sanity::unix_nanos;
+use crate::source_id::SourceId;
 use ipc::message::client::{ProtectedReply, ReplyHeader};
 use ipc::packet::MAX_PACKET;
 use ipc::process::Process;

@@ -3,12 +3,12 @@
 //! True time is the simulation's own. CLOCK_MONOTONIC_RAW is an oscillator with a frequency error that
 //! wanders; the steered clock is a `ClockPage` over it, as the privileged process would keep it.
 
-use crate::exchanges::Violation;
 use crate::io::{Input, Now, OrderKind, Output, Saved, SavedAssociation, Start};
 use crate::notice::{Notice, SystemNotice};
 use crate::recording::Recorder;
 use crate::settings::{Place, ServerSettings, Settings, SourceSettings};
 use crate::status::Status as EngineStatus;
+use crate::violation::Violation;
 use ipc::address::Address;
 use ipc::clock_page::ClockPage;
 use ipc::message::client::{

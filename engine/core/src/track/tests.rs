@@ -1,9 +1,9 @@
 //! Tracks that are fed by one-way samples, as a reference clock gives them.
 
 use super::*;
-use crate::entries::SourceId;
 use crate::independence::Identity;
 use crate::measurement::Measurement;
+use crate::source_id::SourceId;
 use crate::system::{Finding, Rules, Voter, find};
 use crate::tests::world::Random;
 use core::net::IpAddr;

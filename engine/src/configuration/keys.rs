@@ -1,0 +1,83 @@
+//! The keys of each section, and the section of a key that stands elsewhere.
+
+/// Of `[governor]`.
+pub const GOVERNOR: [&str; 1] = ["profile"];
+
+/// Of `[[source]]`.
+pub const SOURCE: [&str; 14] = [
+    "address",
+    "mode",
+    "roots",
+    "aead",
+    "pool",
+    "members",
+    "min-poll",
+    "max-poll",
+    "burst",
+    "prefer",
+    "trust",
+    "require",
+    "max-delay",
+    "max-stratum",
+];
+
+/// Of `[clock]`.
+pub const CLOCK: [&str; 6] = [
+    "minimum-sources",
+    "start-step-threshold",
+    "run-step-threshold",
+    "max-slew-ppm",
+    "leap-seconds",
+    "require-nts",
+];
+
+/// Of `[nts]`.
+pub const NTS: [&str; 1] = ["system-roots"];
+
+/// Of `[server]`.
+pub const SERVER: [&str; 14] = [
+    "listen",
+    "allow",
+    "deny",
+    "local-stratum",
+    "threads",
+    "dscp",
+    "rate-limit",
+    "address-rate",
+    "network-rate",
+    "total-rate",
+    "kiss",
+    "interleaved",
+    "unsynchronised",
+    "leap-smear",
+];
+
+/// Of `[server.nts]`.
+pub const SERVER_NTS: [&str; 12] = [
+    "listen",
+    "certificate",
+    "key",
+    "threads",
+    "ntp-server",
+    "ntp-port",
+    "fleet-secret",
+    "fleet-since",
+    "connections",
+    "network-connections",
+    "rate",
+    "network-rate",
+];
+
+/// The section that has this key, if there is exactly one.
+pub fn home(key: &str) -> Option<&'static str> {
+    let sections: [(&str, &[&str]); 6] = [
+        ("[[source]]", &SOURCE),
+        ("[clock]", &CLOCK),
+        ("[governor]", &GOVERNOR),
+        ("[nts]", &NTS),
+        ("[server]", &SERVER),
+        ("[server.nts]", &SERVER_NTS),
+    ];
+    let mut homes = sections.into_iter().filter(|(_, keys)| keys.contains(&key)).map(|(home, _)| home);
+    homes.next().filter(|_| homes.next().is_none())
+}
