@@ -250,6 +250,6 @@ fn both_families_are_served_alike() {
     let (four, six) = (of(HERE), of(IpAddr::V6(Ipv6Addr::LOCALHOST)));
     assert_eq!((four.header.stratum, four.header.leap), (six.header.stratum, six.header.leap));
     // On a busy machine either process may be interrupted between two stamps: then the delay shows it.
-    let is_right = |answer: &Answer| answer.offset_ns.abs() < 2_000_000 + answer.delay_ns / 2;
+    let is_right = |answer: &bench::client::Answer| answer.offset_ns.abs() < 2_000_000 + answer.delay_ns / 2;
     assert!(is_right(&four) && is_right(&six), "{four:?} {six:?}");
 }
