@@ -76,9 +76,8 @@ fn server_page(reply: &ServerReply) -> String {
     ];
     match &reply.server {
         None if reply.configured == Some(true) => "the server runs; it has counted nothing yet\n".to_owned(),
-        None => {
-            "the server is off: there is no [server] in the configuration, so nobody is answered\n".to_owned()
-        }
+        None => "the server is off: there is no [server] in the configuration, so no client is answered\n"
+            .to_owned(),
         Some(server) => counts("COUNT", server, &meanings),
     }
 }

@@ -104,7 +104,7 @@ struct Files {
     configuration: File,
     /// For messages.
     name: String,
-    /// Nobody but its owner may read or change the configuration.
+    /// Only its owner may read or change the configuration.
     is_private: bool,
     /// The file of keys with the number of its inode; none where nothing is to run.
     keys: Option<(OwnedFd, u64)>,
@@ -324,7 +324,7 @@ fn summary(configuration: &Configuration, launched: &Launched) -> String {
         more => format!("{more} sources"),
     };
     let server = match configuration.plan.listen.len() {
-        0 => "serving nobody".to_owned(),
+        0 => "serving no clients".to_owned(),
         1 => "asked to serve on 1 address".to_owned(),
         more => format!("asked to serve on {more} addresses"),
     };

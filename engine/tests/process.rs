@@ -42,7 +42,10 @@ fn from_the_plan_to_the_first_adjust() {
     });
     assert_eq!(adjust.epoch, 1);
     let (log, code) = bench.stop();
-    assert!(log.contains("truechimer-engine: truechimer 0.1.0 started: 1 source, serving nobody"), "{log}");
+    assert!(
+        log.contains("truechimer-engine: truechimer 0.1.0 started: 1 source, serving no clients"),
+        "{log}"
+    );
     assert!(log.contains("truechimerd has ended"), "{log}");
     assert_eq!(code, Some(81));
 }
@@ -446,7 +449,7 @@ fn a_reload_reaches_the_key_exchange_service_and_its_certificate_is_watched() {
     let certificate = &keys["key_exchange"]["certificate"];
     assert_eq!((&certificate["readings"], &certificate["days_left"]), (&2.into(), &3.into()), "{keys}");
     assert!(bench.ask("status")["key_exchange"]["certificate"]["warning"].is_string());
-    // Nobody asked for a third reading.
+    // A third reading was not requested.
     bench.key_service.send(&in_use(3)).unwrap();
     assert_eq!(bench.expect_goodbye(), Process::KeyService);
     let (log, _) = bench.stop();

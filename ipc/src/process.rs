@@ -104,7 +104,7 @@ pub enum Given {
     Certificate,
     /// `key=PATH`: the private key of the key exchange service.
     Key,
-    /// `signing=FD,…`: links to whoever signs, one for each thread that asks.
+    /// `signing=FD,…`: links to the signing process, one for each thread that asks.
     Signatures,
     /// `signing=FD,…`: the other ends of them.
     Signing,

@@ -14,7 +14,7 @@ use std::fs::File;
 use std::io::{IoSlice, Seek, SeekFrom};
 use std::os::fd::AsRawFd;
 
-/// Those that read what others say, or hold what nobody else may read: they write to no file.
+/// Processes that read data of others or hold secrets: they write to no file.
 fn silent_roles() -> Vec<&'static str> {
     let silent = Role::ALL.into_iter().filter(|role| role.confinement().largest_file.is_none());
     silent.map(Role::name).collect()
@@ -212,7 +212,7 @@ fn a109_descriptors_that_a_peer_passes_are_never_received() {
         assert_eq!(link.receive(), Ok(Some((sequence, ToPrivileged::Heartbeat))));
         assert_eq!(copies(), 1, "a descriptor came with record {sequence}");
     }
-    // And whoever took over a process that only has links can't make it receive one.
+    // A compromised process that only has links cannot receive one.
     none_gets_through(&["privileged", "engine", "exchange", "exchange_child"], &["recvmsg"]);
 }
 

@@ -213,7 +213,7 @@ fn processes_that_take_their_time_are_waited_for_and_the_service_manager_is_told
     let setup = all_roles(&forger).with_programs(slow.path().into());
     let manager = Manager::listen(setup.place());
     let daemon = manager.watch(setup).launch();
-    // Whoever asks meanwhile is answered when there is something to say.
+    // Questions asked meanwhile are answered when there is something to report.
     let early = daemon.chimerctl(&["wait-sync", "--timeout", "60"]);
     assert!(early.status.success(), "{early:?}; {}", daemon.log());
     let heard = manager.heard();

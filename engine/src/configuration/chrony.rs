@@ -119,7 +119,7 @@ mod tests {
             .collect();
         assert!(theirs.len() > 100, "the tables were not found: {theirs:?}");
         let without: Vec<_> = theirs.iter().filter(|word| instead_of(word).is_none()).collect();
-        assert!(without.is_empty(), "words of the page that nobody is told about: {without:?}");
+        assert!(without.is_empty(), "words of the page without an answer: {without:?}");
 
         let anywhere: BTreeSet<&str> = quoted(page).collect();
         let known = WORDS.iter().map(|(word, _)| *word).chain(ABSENT);

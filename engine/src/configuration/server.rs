@@ -99,7 +99,7 @@ fn read_policy(section: &Section<'_>, faults: &mut Faults<'_>) -> ServerPolicy {
     };
     if network_rate < address_rate {
         let text = format!(
-            "network-rate: {network_rate} is below address-rate = {address_rate}, which nobody could reach; \
+            "network-rate: {network_rate} is below address-rate = {address_rate}, which no client could reach; \
              exchange them"
         );
         faults.add(section.place_of("network-rate"), text);
@@ -130,7 +130,7 @@ fn read_access(section: &Section<'_>, faults: &mut Faults<'_>) -> Vec<Rule> {
     if !section.has("allow") {
         faults.add(
             section.at,
-            "allow: nobody is answered without a rule; add allow = [\"192.0.2.0/24\"] with your networks",
+            "allow: no client is answered without a rule; add allow = [\"192.0.2.0/24\"] with your networks",
         );
     }
     for (key, allow) in [("allow", true), ("deny", false)] {
@@ -151,7 +151,7 @@ fn read_access(section: &Section<'_>, faults: &mut Faults<'_>) -> Vec<Rule> {
         faults.add(section.place_of("allow"), text);
     }
     if section.has("allow") && !rules.iter().any(|rule| rule.allow) {
-        faults.warn(section.place_of("allow"), "allow: the list is empty, so nobody is answered");
+        faults.warn(section.place_of("allow"), "allow: the list is empty, so no client is answered");
     }
     rules
 }

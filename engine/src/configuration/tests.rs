@@ -154,7 +154,7 @@ fn a_pool_has_four_members_unless_told_otherwise() {
 #[test]
 fn a_server_that_answers_nobody_is_doubted_but_lawful() {
     let text = source("[server]\nlisten = [\"0.0.0.0\"]\nallow = []\n");
-    assert_eq!(good(&text).warnings, ["test.toml:5: allow: the list is empty, so nobody is answered"]);
+    assert_eq!(good(&text).warnings, ["test.toml:5: allow: the list is empty, so no client is answered"]);
 }
 
 /// Each broken file with the parts that its message must have.
@@ -297,7 +297,7 @@ const BROKEN: &[(&str, &[&str])] = &[
     ),
     (
         "[[source]]\naddress = \"a\"\n[server]\nlisten = [\"0.0.0.0\"]\n",
-        &["test.toml:3: allow: nobody is answered without a rule"],
+        &["test.toml:3: allow: no client is answered without a rule"],
     ),
     (
         "[[source]]\naddress = \"a\"\n[server]\nlisten = \"0.0.0.0\"\nallow = []\n",

@@ -368,7 +368,7 @@ impl Bench {
         self.client.send(&FromClient::ProtectedReply(candidate)).unwrap();
     }
 
-    /// Ends a query that nobody made.
+    /// Ends a query that was never made.
     pub fn unknown_reply(&mut self) {
         let unanswered =
             Unanswered { id: QueryId(u64::MAX), reason: Silence::Deadline, rejected: Rejected::NONE };

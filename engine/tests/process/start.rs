@@ -13,7 +13,7 @@ pub struct Start {
     pub syslog: bool,
     /// What the state file holds before.
     pub state: Vec<u8>,
-    /// Nobody else may read the configuration.
+    /// Only its owner may read the configuration.
     pub private: bool,
     /// The file of keys, kept over the end of the process; none: a new one.
     pub keys: Option<PathBuf>,

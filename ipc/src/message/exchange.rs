@@ -121,7 +121,7 @@ impl LookupFailure {
         match self {
             Self::NoSuchName => "the name does not exist; check its spelling",
             Self::NoAddress => {
-                "the name has no IPv4 or IPv6 address that a server can have; ask whoever keeps it"
+                "the name has no IPv4 or IPv6 address that a server can have; ask its administrator"
             }
             Self::TryAgain => {
                 "no name server answers, or it fails (also DNSSEC with a wrong clock); check the network and \

@@ -141,7 +141,7 @@ fn each_program_of_the_network_is_linked_with_what_it_names_and_the_key_holder_w
         let holds_the_key = program == Process::KeyHolder.program();
         assert!(
             !holds_the_key || !found.contains("protocol"),
-            "whoever has the private key parses no packets"
+            "the process with the private key parses no packets"
         );
     }
 }

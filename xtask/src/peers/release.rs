@@ -111,7 +111,7 @@ impl Release {
             }
         }
         fs::remove_dir_all(&packages).map_err(wrong)?;
-        // In a folder in which no one looks for standalone programs.
+        // In a folder that is not searched for standalone programs.
         let moved = root.join("usr/lib").join(program.name);
         fs::rename(root.join(program.path), &moved).map_err(wrong)?;
         for folder in ["usr/sbin", "usr/bin"] {

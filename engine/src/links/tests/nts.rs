@@ -207,11 +207,11 @@ fn cookie_keys_go_to_whoever_is_there_to_use_them() {
     source.look(now, true, WallTime::MIN, || Some(zeroize::Zeroizing::new([7; 32])));
     let keys = source.keys().unwrap();
 
-    let mut nobody = bench();
-    nobody.links.send_plan(at(1), plan()).unwrap();
-    nobody.links.send_cookie_keys(at(1), &keys).unwrap();
-    drop(nobody.links);
-    assert!(nobody.server.receive().is_err() && nobody.key_service.receive().is_err());
+    let mut unlinked = bench();
+    unlinked.links.send_plan(at(1), plan()).unwrap();
+    unlinked.links.send_cookie_keys(at(1), &keys).unwrap();
+    drop(unlinked.links);
+    assert!(unlinked.server.receive().is_err() && unlinked.key_service.receive().is_err());
 
     let mut both = bench();
     let path = ipc::file_path::FilePath::parse("/a").unwrap();

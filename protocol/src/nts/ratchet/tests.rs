@@ -45,7 +45,7 @@ fn what_is_old_can_not_be_made_again() {
 
 #[test]
 fn a_fleet_has_the_same_keys_whenever_its_members_began() {
-    let secret = b"thirty-two octets nobody can guess";
+    let secret = b"thirty-two octets, not guessable";
     let mut early = Ratchet::from_fleet_secret(secret, TODAY).unwrap();
     for epoch in TODAY..TODAY + 9 {
         early.turn(epoch).unwrap();
@@ -53,7 +53,7 @@ fn a_fleet_has_the_same_keys_whenever_its_members_began() {
     let mut late = Ratchet::from_fleet_secret(secret, TODAY).unwrap();
     late.turn(TODAY + 8).unwrap();
     assert_eq!(keys(&early), keys(&late));
-    let other = Ratchet::from_fleet_secret(b"thirty-two octets nobody can guesS", TODAY).unwrap();
+    let other = Ratchet::from_fleet_secret(b"thirty-two octets, not guessablE", TODAY).unwrap();
     assert_ne!(keys(&other), keys(&Ratchet::from_fleet_secret(secret, TODAY).unwrap()));
     assert_ne!(
         keys(&Ratchet::from_fleet_secret(secret, TODAY + 1).unwrap())[0],

@@ -100,7 +100,7 @@ fn time_sync(stand: &Stand) -> Result<Found, String> {
     let mut guest = boot_right(stand, &Start::default())?;
     guest.read("systemctl enable --quiet truechimer-wait.service")?;
     let disk = guest.machine.shut_down(BOOT)?;
-    // Nobody answers at first: the targets have to wait.
+    // No source answers at first: the targets have to wait.
     stand.world.answer(false);
     let mut guest = stand.boot_from(disk, &Start::at(super::today() - 60))?;
     guest.wait_until_active(guest.machine.started(), BOOT)?;
