@@ -313,6 +313,15 @@ fn only_roles_that_query_others_make_sockets_and_only_roles_that_read_by_name_op
     }
 }
 
+/// A key of `[confinement]` that is left out is no limit: these are not left out.
+#[test]
+fn who_takes_what_strangers_send_is_limited_in_memory_and_the_child_of_an_exchange_in_time() {
+    for role in [Role::Server, Role::KeyService] {
+        assert_eq!(role.confinement().data, Some(512 << 20), "{role:?}");
+    }
+    assert_eq!(Role::ExchangeChild.confinement().cpu_time, Some(2));
+}
+
 #[test]
 fn who_decides_acts_or_signs_makes_no_socket() {
     for role in [Role::Privileged, Role::PrivilegedVirtual, Role::Engine, Role::KeyHolder] {

@@ -93,6 +93,37 @@ mod each {
     messages!(each_message);
 }
 
+/// The octets of many values of every message, as one checksum.
+fn layouts() -> u64 {
+    use proptest::{strategy::ValueTree, test_runner::TestRunner};
+    let mut all = hmac_sha256::Hash::new();
+    macro_rules! add {
+        ([$($to_link:ident::$to:ident, $from_link:ident::$from:ident;)*] $($link:ident::$name:ident)*) => {
+            add! { $($to_link::$to $from_link::$from)* $($link::$name)* }
+        };
+        ($($link:ident::$name:ident)*) => { $(
+            let mut runner = TestRunner::deterministic();
+            for _ in 0..64 {
+                let body = any::<crate::message::$link::$name>().new_tree(&mut runner).unwrap().current();
+                all.update(frame(0, &body));
+            }
+        )* };
+    }
+    messages!(add);
+    u64::from_le_bytes(all.finalize()[..8].try_into().unwrap())
+}
+
+/// Programs of two builds may meet during an upgrade: the number keeps them apart, if it is a new one.
+#[test]
+fn a_changed_layout_of_a_message_has_a_new_number() {
+    let known = (crate::codec::VERSION, layouts());
+    assert_eq!(
+        known,
+        (0x7406, 2_210_257_512_694_401_314),
+        "raise VERSION in ipc/src/codec.rs, then note both numbers here"
+    );
+}
+
 #[test]
 fn a096_a_frame_of_no_octets_or_of_64_kib_is_refused() {
     assert_eq!(decode::<ToPrivileged>(&[]), Err(CodecError::Short));

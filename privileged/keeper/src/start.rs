@@ -54,6 +54,9 @@ fn handover() -> Result<Handover, &'static str> {
         Ok(Err(CodecError::Version)) if !octets.is_empty() => Err(
             "truechimerd and truechimer-keeper are of different versions; install the package anew, and restart",
         ),
+        Ok(Err(_)) if !octets.is_empty() => {
+            Err("what truechimerd handed over cannot be read; install the package anew, and restart")
+        }
         _ => Err("this program, truechimer-keeper, is started by truechimerd and not by hand"),
     }
 }

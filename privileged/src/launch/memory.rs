@@ -28,10 +28,23 @@ fn read_slots(file: &File) -> [[u8; SLOT]; 2] {
     })
 }
 
+/// Whether anything was written outside the two slots: by another version, whose slots are elsewhere.
+fn is_written_elsewhere(file: &File) -> bool {
+    let begins = PLACES.map(|place| place + SLOT as u64);
+    begins.into_iter().zip([PLACES[1], LENGTH]).any(|(begin, end)| {
+        let mut octets = vec![0; (end - begin) as usize];
+        let mut at = 0;
+        while let Ok(count @ 1..) = file.read_at(&mut octets[at..], begin + at as u64) {
+            at += count;
+        }
+        octets.iter().any(|octet| *octet != 0)
+    })
+}
+
 /// Without a valid slot the audit log decides: it is a first start only if no line of the log grants anything.
-fn judge(slots: &[[u8; SLOT]; 2], may_have_granted: impl FnOnce() -> bool) -> Memory {
+fn judge(slots: &[[u8; SLOT]; 2], elsewhere: bool, may_have_granted: impl FnOnce() -> bool) -> Memory {
     let is_written = |slot: &[u8; SLOT]| slot.iter().any(|octet| *octet != 0);
-    if slots.iter().all(is_written) {
+    if elsewhere || slots.iter().all(is_written) {
         Memory::Damaged
     } else if may_have_granted() {
         Memory::Lost
@@ -65,20 +78,26 @@ pub struct Circumstances {
 /// The record that this run begins with, and where it comes from.
 pub fn recall(file: &File, audit: &File, of: &Circumstances) -> (Memory, Record) {
     let slots = read_slots(file);
-    let kept = Record::newest(&slots).filter(|_| !of.forget);
+    let newest = Record::newest(&slots);
+    // A new record must outrank the one that it replaces from its first write on.
+    let sequence = newest.as_ref().map_or(0, |record| record.sequence);
+    let kept = newest.filter(|_| !of.forget);
     let memory = match &kept {
         _ if of.forget => Memory::NewByOperator,
         Some(_) => Memory::Resumed,
         None if of.is_distrusted => Memory::Lost,
-        None => judge(&slots, || audit_log::may_have_granted(audit)),
+        None => judge(&slots, is_written_elsewhere(file), || audit_log::may_have_granted(audit)),
     };
     if let Some(message) = message(memory) {
         say(3, &format_args!("{message}: {SPENT}"));
+        // What another version left elsewhere in the file would be taken up again after a downgrade. If this fails, the
+        // budgets are empty all the same.
+        let _ = void(file);
     }
     let now = ipc_clock::boot();
     let day = limits::of(of.profile).phase_day;
     let record = kept.unwrap_or_else(|| match memory {
-        Memory::FirstStart | Memory::NewByOperator => Record::born(of.boot_id, now),
+        Memory::FirstStart | Memory::NewByOperator => Record { sequence, ..Record::born(of.boot_id, now) },
         _ => Record::spent(of.boot_id, now, day, limits::SEARCH),
     });
     (memory, record)
@@ -195,6 +214,7 @@ mod tests {
             ("one slot torn", both(slot(2), torn(3))),
             ("both torn", both(torn(2), torn(3))),
             ("of another version", both(other(2), other(3))),
+            ("of a version with other places", [other(2), other(3)].concat()),
             ("first write whole", both([0; SLOT], slot(1))),
         ]
     }
@@ -204,14 +224,21 @@ mod tests {
         let limits = limits::of(Profile::Standard);
         for (log, audit, granted) in audits() {
             for (kept, octets) in slots() {
-                let (memory, record) = recall(&file(&octets), &audit, &ORDINARY);
+                let kept_file = file(&octets);
+                let (memory, record) = recall(&kept_file, &audit, &ORDINARY);
                 let expected = match kept {
                     "missing" | "zero" | "first write torn" if granted => Memory::Lost,
                     "missing" | "zero" | "first write torn" => Memory::FirstStart,
-                    "both torn" | "of another version" => Memory::Damaged,
+                    "both torn" | "of another version" | "of a version with other places" => Memory::Damaged,
                     _ => Memory::Resumed,
                 };
                 assert_eq!(memory, expected, "record {kept}, audit {log}");
+                if matches!(memory, Memory::Lost | Memory::Damaged) {
+                    // Nothing is left that another version could resume.
+                    let mut left = vec![0; LENGTH as usize];
+                    kept_file.read_exact_at(&mut left, 0).unwrap();
+                    assert!(left.iter().all(|octet| *octet == 0xff), "record {kept}, audit {log}");
+                }
                 let has_steps = record.start_steps == 0;
                 let may_step = matches!(memory, Memory::FirstStart | Memory::Resumed);
                 assert_eq!(has_steps, may_step, "record {kept}, audit {log}");
@@ -247,7 +274,14 @@ mod tests {
             let forgotten = Circumstances { forget: true, ..ORDINARY };
             let (memory, record) = recall(&file(&octets), &log(&IDLE), &forgotten);
             assert_eq!(memory, Memory::NewByOperator, "{kept}");
-            assert_eq!(record, Record::born([2; 16], record.boot_time), "{kept}");
+            let before = Record::newest(&read_slots(&file(&octets))).map_or(0, |record| record.sequence);
+            let new = Record { sequence: before, ..Record::born([2; 16], record.boot_time) };
+            assert_eq!(record, new, "{kept}");
+            // Whatever ends this run after its first write, the next one finds this record.
+            let kept_file = file(&octets);
+            let first = Record { sequence: record.sequence + 1, ..record };
+            kept_file.write_all_at(&first.to_octets(), first.place()).unwrap();
+            assert_eq!(Record::newest(&read_slots(&kept_file)), Some(first), "{kept}");
         }
     }
 }
