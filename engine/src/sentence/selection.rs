@@ -15,7 +15,7 @@ impl Sentence for NoSelection {
                     .into()
             }
             Impasse::NoQuorum => {
-                "fewer than half of the sources that have a vote agree, because some were never heard (where any source \
+                "no more than half of the sources that have a vote agree, because some were never heard (where any source \
                  is authenticated, only those have a vote; else, where any is marked `trust`, only those); the clock \
                  runs on as it is: see why the silent ones do not answer, or take them out of the configuration"
                     .into()

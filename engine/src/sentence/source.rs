@@ -77,7 +77,7 @@ impl Sentence for SourceReason {
             }
             Self::OutvotedByTrusted => "it does not agree with the sources marked `trust`".into(),
             Self::NoMajority { offset } => {
-                format!("its offset is {offset:+.6} s, and no majority agrees on anything").into()
+                format!("its offset is {offset:+.6} s, and no more than half of the sources with a vote agree on any time").into()
             }
         }
     }
