@@ -20,7 +20,7 @@ pub const PLACES: [u64; 2] = [0, 4096];
 pub const LENGTH: u64 = 8192;
 
 /// First octets of a slot; another number with each change of [`Record`].
-const VERSION: u64 = 0x7472_7565_676f_7634;
+const VERSION: u64 = 0x7472_7565_676f_7635;
 const CHECK: usize = SLOT - 32;
 
 /// The governor's memory.
@@ -29,14 +29,14 @@ const CHECK: usize = SLOT - 32;
 pub struct Record {
     /// Grows with each write; the slot with the higher one counts.
     pub sequence: u64,
-    /// The boot that `boot_time` and the start window belong to.
+    /// The boot that `boot_time` and the start steps belong to.
     pub boot_id: [u8; 16],
     /// The time of the last write.
     pub boot_time: BootInstant,
     /// Governed time since the record was born: what budgets are counted in.
     pub age: Span,
-    /// The first start in this boot.
-    pub start_opened: BootInstant,
+    /// The first order to change the clock that was granted in this boot.
+    pub first_change: Option<BootInstant>,
     /// Start steps made in this boot.
     pub start_steps: u8,
     /// The clock was set from below the floor in this boot.
@@ -81,7 +81,7 @@ impl Record {
             boot_id,
             boot_time: now,
             age: Span::ZERO,
-            start_opened: now,
+            first_change: None,
             start_steps: 0,
             below_floor_used: false,
             last_good: WallTime::MIN,

@@ -114,7 +114,7 @@ static STRICT: Limits = Limits {
 pub(super) const HOUR: Span = hours(1);
 pub(super) const DAY: Span = days(1);
 
-/// Rows that are the same in both columns. Start steps are made in this time after the first start of a boot.
+/// Rows that are the same in both columns. Start steps are made until this long after the first granted change of a boot.
 pub const START_WINDOW: Span = seconds(900);
 /// Between two run-time steps.
 pub const RUN_STEP_SPACING: Span = ipc::message::privileged::RUN_STEP_SPACING;

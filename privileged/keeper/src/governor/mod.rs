@@ -116,6 +116,8 @@ pub struct Governor {
     /// Orders that may come at once, a second each.
     tokens: Span,
     tokens_at: RawInstant,
+    /// See [`Self::is_unwritten`].
+    unwritten: bool,
 }
 
 const SECOND: Span = Span::from_secs(1);
@@ -133,7 +135,7 @@ impl Governor {
             let between = Span::saturating(now.clock.wall.minus(record.wall).nanos());
             budget::pass(&mut record, between.min(limits.refill));
             record.boot_id = boot_id;
-            record.start_opened = now.boot;
+            record.first_change = None;
             record.start_steps = 0;
             record.below_floor_used = false;
             record.approved_used = None;
@@ -166,6 +168,7 @@ impl Governor {
             dead: false,
             tokens: BURST,
             tokens_at: now.clock.raw,
+            unwritten: false,
         }
     }
 
@@ -210,13 +213,15 @@ impl Governor {
         limits::latest(self.limits, self.built)
     }
 
-    /// Start steps left, 0 when the window is closed; an approved step counts as one.
+    /// Start steps left, 0 after the start window; an approved step counts as one.
     fn start_steps(&self, now: &Moment) -> u8 {
         self.window_steps(now).max(u8::from(self.terms.approved_step.is_some()))
     }
 
     fn window_steps(&self, now: &Moment) -> u8 {
-        if now.boot.elapsed_since(self.record.start_opened) > limits::START_WINDOW {
+        // Sources may be heard for the first time hours after the boot: until something was granted it stays open.
+        let open_for = self.record.first_change.map_or(Span::ZERO, |first| now.boot.elapsed_since(first));
+        if open_for > limits::START_WINDOW {
             return 0;
         }
         self.limits.start_steps.saturating_sub(self.record.start_steps)
@@ -341,6 +346,7 @@ impl Governor {
         if charged > left {
             return Err(refused(Refusal::Budget, self.limits.phase_day.nanos(), left.nanos()));
         }
+        self.note_change(now);
         self.remember(unspent);
         budget::refund(&mut self.record, unspent);
         budget::charge(&mut self.record, charged);
@@ -360,6 +366,24 @@ impl Governor {
         let earlier = if now.clock.raw < self.in_flight.until { self.in_flight.rate } else { Rate::ZERO };
         let replaced = peak(now.clock.slew_left, self.pace);
         if replaced.magnitude() >= earlier.magnitude() { replaced } else { earlier }
+    }
+
+    /// The first permitted change of a boot begins to close the start window, at the latest when it is made.
+    fn note_change(&mut self, now: &Moment) {
+        if self.record.first_change.is_none() {
+            self.record.first_change = Some(now.boot);
+            self.unwritten = true;
+        }
+    }
+
+    /// Whether the record holds something that must be on the disk before the order that brought it is carried out.
+    pub fn is_unwritten(&self) -> bool {
+        self.unwritten
+    }
+
+    /// The record is on the disk.
+    pub fn written(&mut self) {
+        self.unwritten = false;
     }
 
     /// Keeps the state that a grant is about to change.

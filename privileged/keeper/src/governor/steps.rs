@@ -40,6 +40,7 @@ impl Governor {
             },
         };
         budget::charge(&mut self.record, charged);
+        self.note_change(now);
         self.remember(Span::ZERO);
         self.displaced = None;
         self.open_charge = Span::ZERO;

@@ -159,9 +159,17 @@ fn a143_start_steps_are_judged_at_their_limits() {
 #[test]
 fn a143_the_start_window_closes_after_its_time_and_its_steps() {
     for (wait, refusal) in [(899, OK), (900, OK), (901, Some(Refusal::StartWindow))] {
-        let mut world = World::standard();
-        world.pass(wait * SECOND);
-        assert_eq!(world.step(StepReason::Start, SECOND).err(), refusal, "after {wait} s");
+        for by_step in [false, true] {
+            let mut world = World::standard();
+            world.pass(10 * HOUR);
+            let first = match by_step {
+                true => world.step(StepReason::Start, SECOND).err(),
+                false => world.adjust(0.0, 0, 0).err(),
+            };
+            assert_eq!(first, OK);
+            world.pass(wait * SECOND);
+            assert_eq!(world.step(StepReason::Start, SECOND).err(), refusal, "{wait} s after {first:?}");
+        }
     }
     for (profile, steps) in [(Profile::Standard, 3), (Profile::Strict, 1)] {
         let mut world = World::of(profile);
@@ -171,6 +179,30 @@ fn a143_the_start_window_closes_after_its_time_and_its_steps() {
         }
         assert_eq!(world.step(StepReason::Start, SECOND).err(), Some(Refusal::StartWindow));
     }
+}
+
+#[test]
+fn the_start_window_is_open_until_something_is_granted_and_no_restart_opens_it_again() {
+    let mut world = World::standard();
+    // A network that comes after a day, with restarts and refused orders meanwhile.
+    for _ in 0..24 {
+        world.pass(HOUR);
+        world.restart(BOOT, Profile::Standard);
+        assert_eq!(world.step(StepReason::Run, 2 * SECOND).err(), Some(Refusal::RunStep));
+        assert_eq!(world.governor.start_steps(&world.now), 3);
+    }
+    assert!(!world.governor.is_unwritten());
+    assert_eq!(world.step(StepReason::Start, 1_000 * SECOND).err(), OK);
+    assert!(world.governor.is_unwritten(), "a kill after it must not open the window again");
+    world.pass(900 * SECOND);
+    world.restart(BOOT, Profile::Standard);
+    assert_eq!(world.governor.start_steps(&world.now), 2);
+    world.pass(1);
+    world.restart(BOOT, Profile::Standard);
+    assert_eq!(world.governor.start_steps(&world.now), 0);
+    assert_eq!(world.step(StepReason::Start, SECOND).err(), Some(Refusal::StartWindow));
+    world.restart([2; 16], Profile::Standard);
+    assert_eq!(world.governor.start_steps(&world.now), 3, "in the next boot");
 }
 
 #[test]
@@ -808,6 +840,7 @@ fn an_operators_leave_counts_once_in_a_boot_and_never_before_the_build() {
     world.pass(10 * DAY);
     world.adjust(0.0, 0, 0).unwrap();
     world.status(Leap::None, true, 0).unwrap();
+    world.pass(901 * SECOND);
     let approve = |world: &mut World, boot: [u8; 16]| {
         let record = Record::from_octets(&world.governor.record().to_octets()).unwrap();
         world.governor = Governor::new(

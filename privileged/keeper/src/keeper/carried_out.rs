@@ -135,7 +135,8 @@ impl<C: Clock> Keeper<C> {
             _ => is_step || charged != Span::ZERO,
         };
         let written = self.course.written;
-        if !costs && written.is_some_and(|at| now.elapsed_since(at) < WRITE) {
+        if !costs && !self.governor.is_unwritten() && written.is_some_and(|at| now.elapsed_since(at) < WRITE)
+        {
             return true;
         }
         let Err(errno) = self.persist() else {

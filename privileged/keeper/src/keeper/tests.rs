@@ -159,6 +159,29 @@ fn a164_without_a_written_record_no_step_is_made_and_slews_go_on() {
 }
 
 #[test]
+fn a130_the_first_order_of_a_boot_is_on_the_disk_before_it_is_carried_out() {
+    let (mut keeper, mut engine, _silent) = keeper();
+    keeper.persist().unwrap();
+    let kept = |keeper: &Keeper<PageClock>| {
+        let slots = PLACES.map(|place| {
+            let mut slot = [0; SLOT];
+            let _ = keeper.record_file.read_exact_at(&mut slot, place);
+            slot
+        });
+        Record::newest(&slots).unwrap()
+    };
+    assert_eq!(kept(&keeper).first_change, None);
+    // It costs nothing, and the record was written a moment ago.
+    keeper.course.written = Some(later());
+    order(&mut keeper, &mut engine, &adjust(0)).unwrap();
+    assert!(kept(&keeper).first_change.is_some());
+    let sequence = kept(&keeper).sequence;
+    keeper.course.written = Some(later());
+    order(&mut keeper, &mut engine, &adjust(0)).unwrap();
+    assert_eq!(kept(&keeper).sequence, sequence, "once");
+}
+
+#[test]
 fn a131_the_charge_is_written_before_the_clock_is_touched() {
     let (mut keeper, mut engine, _silent) = keeper();
     order(&mut keeper, &mut engine, &adjust(100_000_000)).unwrap();

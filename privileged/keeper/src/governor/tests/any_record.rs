@@ -12,6 +12,7 @@ fn forged(edits: &[(usize, Vec<u8>)]) -> [u8; SLOT] {
     let mut record = Record::born(BOOT, BootInstant::MIN);
     record.sequence = 7;
     // Each part that may be missing is there, so that its octets are read.
+    record.first_change = Some(BootInstant::MIN);
     record.run_step_age = Some(Span::ZERO);
     record.resume_ages = [Some(Span::ZERO); 4];
     record.leap_at = Some(WallTime::MIN);
@@ -84,7 +85,7 @@ fn each_number_of_a_record_may_be_the_largest_that_its_type_can_hold() {
         sequence: u64::MAX,
         boot_time: BootInstant::MAX,
         age: Span::MAX,
-        start_opened: BootInstant::MAX,
+        first_change: Some(BootInstant::MAX),
         start_steps: u8::MAX,
         last_good: WallTime::MAX,
         wall: WallTime::MAX,
