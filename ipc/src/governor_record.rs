@@ -39,8 +39,8 @@ pub struct Record {
     pub first_change: Option<BootInstant>,
     /// Start steps made in this boot.
     pub start_steps: u8,
-    /// The clock was set from below the floor in this boot.
-    pub below_floor_used: bool,
+    /// The start step of any size was made in this boot.
+    pub any_start_used: bool,
     /// Last time at which the clock was synchronised; 1970 if it never was.
     pub last_good: WallTime,
     /// The steered clock at the last write.
@@ -83,7 +83,7 @@ impl Record {
             age: Span::ZERO,
             first_change: None,
             start_steps: 0,
-            below_floor_used: false,
+            any_start_used: false,
             last_good: WallTime::MIN,
             wall: WallTime::MIN,
             base: Frequency::ZERO,
@@ -108,7 +108,7 @@ impl Record {
     pub fn spent(boot_id: [u8; 16], now: BootInstant, day: Span, searched: Span) -> Self {
         let mut record = Self::born(boot_id, now);
         record.start_steps = u8::MAX;
-        record.below_floor_used = true;
+        record.any_start_used = true;
         record.run_step_age = Some(Span::ZERO);
         record.resume_ages = [Some(Span::ZERO); 4];
         // Hour and day number −1, which end when this record begins.

@@ -316,9 +316,9 @@ fn the_manual_has_the_governors_table_as_it_is_compiled_in() {
     let rows = [
         ("latest_after_build", "years", "latest time that a step may lead to, after the build"),
         ("start_steps", "", "start steps in one boot"),
-        ("start_back", "s", "largest start step back"),
-        ("start_forward", "s", "largest start step forward"),
-        ("below_floor", "", "a clock below the floor may be set without approval"),
+        ("start_back", "s", "largest other start step back"),
+        ("start_forward", "s", "largest other start step forward"),
+        ("any_start", "", "one of them may have any size, also from below the floor"),
         ("run_step", "s", "largest run-time step, where one is configured"),
         ("resume_step", "s", "largest step after a suspend"),
         ("resume_steps", "", "such steps in 24 hours"),

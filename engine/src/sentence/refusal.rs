@@ -63,7 +63,7 @@ impl Sentence for Refusal {
                 "the sources give a time too far ahead for this build; check them, or install a newer build"
             }
             Self::StartBack | Self::StartForward | Self::StartWindow => {
-                "too large, or too late, for a first setting; if the sources are right, restart with --approve-step \
+                "too large, too late or one too many for a first setting; if the sources are right, restart with --approve-step \
                  SECONDS"
             }
             Self::RunStep => {

@@ -89,11 +89,11 @@ fn a027_ten_restarts_give_no_step_more_than_one_start_does() {
 }
 
 #[test]
-fn a026_two_days_ahead_are_refused_once_and_nothing_is_ordered_after_it() {
+fn a026_the_second_far_step_of_a_boot_is_refused_once_and_nothing_is_ordered_after_it() {
     let [scenario] = find("a026_two_days_ahead_at_the_start").try_into().unwrap();
     let mut world = World::new(&scenario, 1);
     world.run_until(86_400.0);
-    assert_eq!((world.steps(), world.refused()), (0, [Refusal::StartForward].as_slice()));
+    assert_eq!((world.steps(), world.refused()), (1, [Refusal::StartForward].as_slice()));
     assert_eq!(world.status().system.state(), report::SystemState::Refused);
 }
 

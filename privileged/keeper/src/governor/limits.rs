@@ -11,12 +11,15 @@ pub struct Limits {
     pub latest_after_build: Span,
     /// Start steps in one boot.
     pub start_steps: u8,
-    /// Largest start step back.
+    /// Largest other start step back.
     pub start_back: Span,
-    /// Largest start step forward.
+    /// Largest other start step forward.
     pub start_forward: Span,
-    /// Whether a clock below the floor may be set without the operator's approval.
-    pub below_floor: bool,
+    /// Whether one start step in a boot may have any size, also from below the floor.
+    ///
+    /// RTCs in local time, in 1970 or in 2038 are found on real hosts, and a governor that does not know the time
+    /// cannot tell a far step that is right from one that is wrong. The floor, the latest time and the number bound it.
+    pub any_start: bool,
     /// Largest run-time step; zero: none.
     pub run_step: Span,
     /// Largest step after a suspend.
@@ -78,7 +81,7 @@ static STANDARD: Limits = Limits {
     start_steps: 3,
     start_back: seconds(1_000),
     start_forward: seconds(86_400),
-    below_floor: true,
+    any_start: true,
     run_step: seconds(1),
     resume_step: seconds(10),
     resume_steps: 4,
@@ -97,7 +100,7 @@ static STRICT: Limits = Limits {
     start_steps: 1,
     start_back: seconds(16),
     start_forward: seconds(16),
-    below_floor: false,
+    any_start: false,
     run_step: seconds(0),
     resume_step: seconds(2),
     resume_steps: 2,
@@ -200,8 +203,6 @@ mod tests {
         assert!(a.search_band <= b.search_band && a.commissioning_band <= b.commissioning_band);
         assert!(a.band <= b.band);
         assert!([a, b].iter().all(|limits| limits.search_band <= limits.total));
-        assert!(
-            a.centre_month <= b.centre_month && a.refill <= b.refill && (!a.below_floor || b.below_floor)
-        );
+        assert!(a.centre_month <= b.centre_month && a.refill <= b.refill && (!a.any_start || b.any_start));
     }
 }

@@ -38,6 +38,8 @@ pub struct Moment {
 pub struct Grant {
     /// Phase charged.
     pub charged: Span,
+    /// It is the start step of any size, of which there is one in a boot.
+    pub any_size: bool,
 }
 
 /// Time was not continuous.
@@ -137,7 +139,7 @@ impl Governor {
             record.boot_id = boot_id;
             record.first_change = None;
             record.start_steps = 0;
-            record.below_floor_used = false;
+            record.any_start_used = false;
             record.approved_used = None;
         }
         record.boot_time = now.boot;
@@ -357,7 +359,7 @@ impl Governor {
         self.line = Line::from(&now.clock, order.slew);
         // An order for the clock as it is accepts it: there is nothing left to restore.
         self.displaced = None;
-        Ok(Grant { charged })
+        Ok(Grant { charged, any_size: false })
     }
 
     /// The rate that a replaced slew may still have: of the one that is replaced now, or of one before it in

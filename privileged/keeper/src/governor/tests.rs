@@ -143,6 +143,7 @@ fn a143_start_steps_are_judged_at_their_limits() {
         (Profile::Standard, -1000 * SECOND + 1, OK),
         (Profile::Standard, 86_400 * SECOND - 1, OK),
         (Profile::Standard, 86_400 * SECOND, OK),
+        (Profile::Standard, -90_000 * SECOND, Some(Refusal::StartBack)),
         (Profile::Standard, 86_400 * SECOND + 1, Some(Refusal::StartForward)),
         (Profile::Standard, -1000 * SECOND, OK),
         (Profile::Standard, -1000 * SECOND - 1, Some(Refusal::StartBack)),
@@ -152,8 +153,67 @@ fn a143_start_steps_are_judged_at_their_limits() {
         (Profile::Strict, -16 * SECOND - 1, Some(Refusal::StartBack)),
     ] {
         let mut world = World::of(profile);
+        world.pass(10 * DAY);
+        // Without the one of any size.
+        if profile == Profile::Standard {
+            assert!(world.step(StepReason::Start, 86_401 * SECOND).unwrap().any_size);
+        }
         assert_eq!(world.step(StepReason::Start, delta).err(), refusal, "{profile:?} {delta}");
     }
+}
+
+/// The first boot of a machine whose clock is at `wall`.
+fn found_at(wall: i64, profile: Profile) -> World {
+    let now = moment(100 * SECOND, wall);
+    let record = Record::born(BOOT, now.boot);
+    World { governor: Governor::new(terms(profile), record, BOOT, now), now, base: Frequency::ZERO }
+}
+
+#[test]
+fn one_start_step_in_a_boot_brings_a_clock_right_from_anywhere() {
+    let true_time = today() + 100 * DAY;
+    for (name, wall) in [
+        ("an RTC in local time, east", true_time + 14 * HOUR),
+        ("an RTC in local time, west", true_time - 12 * HOUR),
+        ("five weeks behind", true_time - 35 * DAY),
+        ("1970", 0),
+        ("2038", (1 << 31) * SECOND + HOUR),
+        ("2106", (1 << 32) * SECOND + HOUR),
+        ("the last that a clock can show", WallTime::MAX.nanos() - DAY),
+    ] {
+        let mut world = found_at(wall, Profile::Standard);
+        world.pass(60 * SECOND);
+        // The small steps of a cold start do not use it up.
+        let before = world.step(StepReason::Start, SECOND);
+        if (limits::BUILD_TIME.nanos()..world.governor.latest().nanos()).contains(&wall) {
+            assert!(!before.unwrap().any_size, "{name}");
+        }
+        let delta = true_time - world.now.clock.wall.nanos();
+        let grant = world.step(StepReason::Start, delta).unwrap_or_else(|row| panic!("{name}: {row:?}"));
+        assert_eq!(grant.any_size, wall < true_time - DAY || wall > true_time, "{name}");
+        assert_eq!(world.step(StepReason::Start, SECOND).err(), OK, "{name}");
+        let mut strict = found_at(wall, Profile::Strict);
+        strict.pass(60 * SECOND);
+        let delta = true_time - strict.now.clock.wall.nanos();
+        assert!(strict.step(StepReason::Start, delta).is_err(), "{name}: strict");
+    }
+}
+
+#[test]
+fn a130_a_hostile_engine_makes_one_start_step_of_any_size_in_a_boot() {
+    let mut world = found_at(today() + 100 * DAY, Profile::Standard);
+    assert!(world.step(StepReason::Start, 300 * DAY).unwrap().any_size);
+    for _ in 0..20 {
+        world.pass(10 * SECOND);
+        world.restart(BOOT, Profile::Standard);
+        assert_eq!(world.step(StepReason::Start, -300 * DAY).err(), Some(Refusal::StartBack));
+        assert_eq!(world.step(StepReason::Start, 2 * DAY).err(), Some(Refusal::StartForward));
+    }
+    world.step(StepReason::Start, DAY).unwrap();
+    world.step(StepReason::Start, DAY).unwrap();
+    assert_eq!(world.step(StepReason::Start, DAY).err(), Some(Refusal::StartWindow));
+    world.restart([2; 16], Profile::Standard);
+    assert!(world.step(StepReason::Start, -100 * DAY).unwrap().any_size, "in the next boot");
 }
 
 #[test]
@@ -273,7 +333,7 @@ fn a173_a_clock_below_the_floor_is_set_once_in_a_boot() {
     };
     let delta = today() - wrong.clock.wall.nanos();
     world.step(StepReason::Start, delta).unwrap();
-    // A clock set back by another program is not restored without an operator.
+    // Set there once more by another program, it is not set again without an operator.
     world.pass(2 * SECOND);
     world.now.clock.wall = wrong.clock.wall;
     world.governor.observe(&world.now, false);
