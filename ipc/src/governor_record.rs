@@ -41,8 +41,12 @@ pub struct Record {
     pub start_steps: u8,
     /// The start step of any size was made in this boot.
     pub any_start_used: bool,
-    /// Last time at which the clock was synchronised; 1970 if it never was.
+    /// A time that is past for certain, as far as the governor knows; 1970 if it never was.
     pub last_good: WallTime,
+    /// The time that the clock has shown, or was later than, for `kept_for` while synchronised.
+    pub kept: Option<WallTime>,
+    /// See `kept`.
+    pub kept_for: Span,
     /// The steered clock at the last write.
     pub wall: WallTime,
     /// Base frequency of the last lawful order.
@@ -85,6 +89,8 @@ impl Record {
             start_steps: 0,
             any_start_used: false,
             last_good: WallTime::MIN,
+            kept: None,
+            kept_for: Span::ZERO,
             wall: WallTime::MIN,
             base: Frequency::ZERO,
             centre: Frequency::ZERO,

@@ -357,6 +357,7 @@ fn the_manual_has_the_governors_table_as_it_is_compiled_in() {
         ("ORDER_AGE", "s", "age of an order"),
         ("DEAD_MAN", "h", "without an order, until the clock is marked unsynchronised"),
         ("LEAP_SPACING", "days", "between two leap seconds"),
+        ("KEPT", "h", "time under orders after which a jump counts for the last good time"),
         ("FLOOR_BEHIND_LAST_GOOD", "h", "the floor is behind the last good time by"),
     ];
     let constants = limits.matches("pub const ").count() - ["BUILD_TIME"].len();

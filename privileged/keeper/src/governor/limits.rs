@@ -143,6 +143,8 @@ pub const ORDER_AGE: Span = seconds(2);
 pub const DEAD_MAN: Span = hours(3);
 /// Between two leap seconds.
 pub const LEAP_SPACING: Span = days(150);
+/// The clock is kept this long under orders until a jump of it counts for the last good time.
+pub const KEPT: Span = hours(24);
 /// Least distance of the floor from the last good time.
 pub const FLOOR_BEHIND_LAST_GOOD: Span = hours(1);
 

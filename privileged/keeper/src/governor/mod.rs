@@ -109,6 +109,8 @@ pub struct Governor {
     asleep_seen: Span,
     epoch: u32,
     leap: Leap,
+    /// The kernel was told that the clock is synchronised.
+    synchronised: bool,
     /// How far other programs have moved the clock from the predicted time, while that is neither undone nor accepted.
     displaced: Option<Offset>,
     resumed: bool,
@@ -163,6 +165,7 @@ impl Governor {
             asleep_seen: now.asleep,
             epoch: 1,
             leap: Leap::None,
+            synchronised: false,
             displaced: None,
             resumed: false,
             restored_at: None,
@@ -246,6 +249,9 @@ impl Governor {
         self.record.wall = now.clock.wall;
         if self.proven(now) {
             self.learn_band(elapsed);
+            if self.synchronised {
+                self.learn_time(governed, now.clock.wall);
+            }
         }
 
         let slept = now.asleep.less(self.asleep) >= limits::SUSPEND;
@@ -460,6 +466,7 @@ impl Governor {
         self.line = Line::from(&now.clock, Offset::ZERO);
         self.displaced = None;
         self.leap = Leap::None;
+        self.synchronised = false;
         self.open_charge = Span::ZERO;
     }
 

@@ -31,6 +31,8 @@ impl Governor {
             Some(_) => {
                 self.record.approved_used = self.terms.approved_step.take();
                 self.record.last_good = target.min(self.record.last_good);
+                self.record.kept = None;
+                self.record.kept_for = Span::ZERO;
                 Span::ZERO
             }
             None => match order.reason {
@@ -47,6 +49,8 @@ impl Governor {
         self.note_change(now);
         self.remember(Span::ZERO);
         self.displaced = None;
+        // The kernel marks a clock that is stepped unsynchronised.
+        self.synchronised = false;
         self.open_charge = Span::ZERO;
         self.line = Line { raw: now.clock.raw, wall: target, slew: Offset::ZERO };
         self.record.wall = target;

@@ -1,6 +1,7 @@
 //! The governor's table, row by row: at the limit less one, at the limit, at the limit and one.
 
 mod any_record;
+mod last_good;
 
 use super::limits;
 use super::*;
@@ -307,19 +308,6 @@ fn a124_no_step_leads_before_the_floor_or_after_the_latest_time() {
     }
     let mut world = World::standard();
     assert_eq!(world.step(StepReason::Start, i64::MIN).err(), Some(Refusal::Floor));
-}
-
-#[test]
-fn a021_a_synchronised_time_raises_the_floor_to_an_hour_before_it() {
-    let mut world = World::standard();
-    world.pass(10 * DAY);
-    world.adjust(0.0, 0, 0).unwrap();
-    world.status(Leap::None, true, 0).unwrap();
-    let good = world.now.clock.wall.nanos();
-    assert_eq!(world.governor.floor().nanos(), good - HOUR);
-    world.restart([2; 16], Profile::Standard);
-    assert_eq!(world.governor.floor().nanos(), good - HOUR, "also in the next boot");
-    assert_eq!(world.step(StepReason::Start, -HOUR - 1).err(), Some(Refusal::Floor));
 }
 
 #[test]
@@ -900,7 +888,7 @@ fn an_operators_leave_counts_once_in_a_boot_and_never_before_the_build() {
     world.pass(10 * DAY);
     world.adjust(0.0, 0, 0).unwrap();
     world.status(Leap::None, true, 0).unwrap();
-    world.pass(901 * SECOND);
+    world.pass_under_orders(DAY + HOUR, 0.0);
     let approve = |world: &mut World, boot: [u8; 16]| {
         let record = Record::from_octets(&world.governor.record().to_octets()).unwrap();
         world.governor = Governor::new(

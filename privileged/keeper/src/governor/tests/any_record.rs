@@ -16,6 +16,7 @@ fn forged(edits: &[(usize, Vec<u8>)]) -> [u8; SLOT] {
     record.run_step_age = Some(Span::ZERO);
     record.resume_ages = [Some(Span::ZERO); 4];
     record.leap_at = Some(WallTime::MIN);
+    record.kept = Some(WallTime::MIN);
     record.approved_used = Some(Span::ZERO);
     let mut slot = record.to_octets();
     for (at, octets) in edits {
@@ -88,6 +89,8 @@ fn each_number_of_a_record_may_be_the_largest_that_its_type_can_hold() {
         first_change: Some(BootInstant::MAX),
         start_steps: u8::MAX,
         last_good: WallTime::MAX,
+        kept: Some(WallTime::MAX),
+        kept_for: Span::MAX,
         wall: WallTime::MAX,
         base: Frequency::saturating(sign),
         centre: Frequency::saturating(-sign),
