@@ -10,7 +10,10 @@ use crate::units::{BootInstant, Frequency, FrequencySum, Span, WallTime};
 use hmac_sha256::Hash;
 
 /// Octets of one slot.
-pub const SLOT: usize = 512;
+pub const SLOT: usize = 1024;
+
+/// Daily means of the base frequency that are kept.
+pub const MEANS: usize = 31;
 
 /// Where the slots begin in the file. A disk writes whole sectors of at most 4096 octets, so one that is torn holds one
 /// slot only.
@@ -51,14 +54,17 @@ pub struct Record {
     pub wall: WallTime,
     /// Base frequency of the last lawful order.
     pub base: Frequency,
-    /// Centre of the band; 0 until the search has ended.
-    pub centre: Frequency,
-    /// Age up to which the centre has followed.
-    pub centre_age: Span,
-    /// Time under orders during the search and the commissioning.
-    pub commissioned_time: Span,
-    /// Sum of the base frequency in that time.
-    pub commissioned_sum: FrequencySum,
+    /// Time under orders since the record was born.
+    pub under_orders: Span,
+    /// The part of it that is in the current day of time under orders.
+    pub day_time: Span,
+    /// Sum of the base frequency in that day.
+    pub day_sum: FrequencySum,
+    /// Whole days under orders.
+    pub day_count: u32,
+    /// Means of the base frequency in the last of these days, by day number modulo 31; until the first one has ended,
+    /// that of the first hour is the first of them.
+    pub means: [Frequency; MEANS],
     /// Age of the last run-time step.
     pub run_step_age: Option<Span>,
     /// Ages of the last resume steps, oldest first.
@@ -93,10 +99,11 @@ impl Record {
             kept_for: Span::ZERO,
             wall: WallTime::MIN,
             base: Frequency::ZERO,
-            centre: Frequency::ZERO,
-            centre_age: Span::ZERO,
-            commissioned_time: Span::ZERO,
-            commissioned_sum: FrequencySum::ZERO,
+            under_orders: Span::ZERO,
+            day_time: Span::ZERO,
+            day_sum: FrequencySum::ZERO,
+            day_count: 0,
+            means: [Frequency::ZERO; MEANS],
             run_step_age: None,
             resume_ages: [None; 4],
             leap_at: None,
@@ -120,7 +127,7 @@ impl Record {
         // Hour and day number −1, which end when this record begins.
         record.hours[24] = u32::MAX;
         record.days[30] = u32::try_from(day.nanos() / 1_000).unwrap_or(u32::MAX);
-        record.commissioned_time = searched;
+        record.under_orders = searched;
         record
     }
 
@@ -145,8 +152,8 @@ impl Record {
         }
         let (record, _) = codec::one::<Self>(&kept[head..]).ok()?;
         // Later than now nothing has happened.
-        let ages = record.resume_ages.into_iter().flatten().chain(record.run_step_age);
-        ages.chain([record.centre_age]).all(|age| age <= record.age).then_some(record)
+        let mut ages = record.resume_ages.into_iter().flatten().chain(record.run_step_age);
+        ages.all(|age| age <= record.age).then_some(record)
     }
 
     /// The newer valid one of two slots.
@@ -206,7 +213,7 @@ mod tests {
                 slot[at..at + 8].copy_from_slice(&octets);
             }
             if let Some(read) = Record::from_octets(&sealed(slot)) {
-                prop_assert!(read.centre_age <= read.age && read.run_step_age.is_none_or(|age| age <= read.age));
+                prop_assert!(read.run_step_age.is_none_or(|age| age <= read.age));
                 prop_assert_eq!(Record::from_octets(&read.to_octets()), Some(read));
             }
         }
@@ -253,7 +260,6 @@ mod tests {
     fn what_is_older_than_the_record_itself_is_damage() {
         for wrong in [
             Record { run_step_age: Some(Span::from_secs(10)), ..record() },
-            Record { centre_age: Span::MAX, ..record() },
             Record { resume_ages: [None, Some(Span::from_secs(10)), None, None], ..record() },
         ] {
             assert_eq!(Record::from_octets(&wrong.to_octets()), None, "{wrong:?}");

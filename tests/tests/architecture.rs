@@ -326,9 +326,8 @@ fn the_manual_has_the_governors_table_as_it_is_compiled_in() {
         ("phase_month", "s", "phase budget in any 30 days"),
         ("total", "ppm", "frequency and slew together"),
         ("search_band", "ppm", "base frequency in the first hour, around 0"),
-        ("commissioning_band", "ppm", "base frequency in the first days, around the mean of that hour"),
-        ("band", "ppm", "base frequency afterwards, around its mean"),
-        ("centre_month", "ppm", "how far that mean may move in 30 days"),
+        ("commissioning_band", "ppm", "base frequency in the first days, around 0 and around its median"),
+        ("band", "ppm", "base frequency afterwards, around its median of 31 days"),
         ("refill", "h", "credit for the time between two boots, at most"),
     ];
     let (standard, strict) = (column("STANDARD"), column("STRICT"));

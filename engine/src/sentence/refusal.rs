@@ -74,7 +74,7 @@ impl Sentence for Refusal {
             Self::Evidence => "nothing shows that another program moved the clock or that the host was suspended",
             Self::Budget => "the day's allowance is used up; slews stay gentle until some is earned back",
             Self::Band => {
-                "the oscillator runs outside the band that it was commissioned in; check the sources, then see \
+                "the oscillator runs outside the band of its last weeks, which follows it slowly; check the sources, then see \
                  truechimerd(8) about the governor's record"
             }
             Self::Total => "the oscillator is too far off for this clock; the slew will be gentler",

@@ -38,22 +38,18 @@ pub struct Limits {
     /// tens of seconds a day, and its host could not be served at all. The cost of a wider row is bounded by
     /// [`SEARCH`]: 1.1 s more, once in the life of a record.
     pub search_band: Frequency,
-    /// Base frequency during the commissioning, around the mean of the search.
+    /// Base frequency during the commissioning, around 0 and around the median so far, and all between.
+    ///
+    /// Around 0 too, so that an hour of false time at the birth of a record locks no ordinary oscillator out.
     pub commissioning_band: Frequency,
-    /// Base frequency afterwards, around the commissioned mean.
+    /// Base frequency afterwards, around the median of the daily means of the last 31 days under orders.
     pub band: Frequency,
-    /// How far the middle of the band may move in 30 days.
-    pub centre_month: Frequency,
     /// Credit for the time between two boots, at most.
     pub refill: Span,
 }
 
 const fn ppm(value: i32) -> Frequency {
-    ppb(value * 1_000)
-}
-
-const fn ppb(value: i32) -> Frequency {
-    Frequency::saturating((value as i64 * Frequency::PER_PPM as i64 / 1_000) as i32)
+    Frequency::saturating(value * Frequency::PER_PPM)
 }
 
 const fn millis(value: i64) -> Span {
@@ -91,7 +87,6 @@ static STANDARD: Limits = Limits {
     search_band: ppm(500),
     commissioning_band: ppm(200),
     band: ppm(50),
-    centre_month: ppm(1),
     refill: hours(24),
 };
 
@@ -110,7 +105,6 @@ static STRICT: Limits = Limits {
     search_band: ppm(200),
     commissioning_band: ppm(100),
     band: ppm(20),
-    centre_month: ppb(300),
     refill: hours(0),
 };
 
@@ -134,7 +128,7 @@ pub const SLEW: Span = millis(500);
 /// Time under orders until the oscillator is known to within the commissioning's band.
 pub const SEARCH: Span = hours(1);
 /// Time under orders until the band narrows for good.
-pub const COMMISSIONING: Span = days(7);
+pub const COMMISSIONING: Span = days(14);
 /// Orders that may come at once.
 pub const BURST: u8 = 8;
 /// Age of an order.
@@ -205,6 +199,6 @@ mod tests {
         assert!(a.search_band <= b.search_band && a.commissioning_band <= b.commissioning_band);
         assert!(a.band <= b.band);
         assert!([a, b].iter().all(|limits| limits.search_band <= limits.total));
-        assert!(a.centre_month <= b.centre_month && a.refill <= b.refill && (!a.any_start || b.any_start));
+        assert!(a.refill <= b.refill && (!a.any_start || b.any_start));
     }
 }

@@ -327,18 +327,19 @@ impl Governor {
         let Band { centre, width } = self.band();
         let base = order.frequency.rate();
         let from_centre = Rate::saturating(base.scaled() - centre.rate().scaled());
-        if from_centre.magnitude() > width.rate().scaled() {
-            return Err(refused(Refusal::Band, width.rate().scaled(), from_centre.scaled()));
-        }
+        self.judge_base(order.frequency)?;
         let peak = peak(order.slew, order.time_constant);
-        let (total, limit) = (base.plus(peak), self.limits.total.rate().scaled());
-        if total.magnitude() > limit || base.magnitude() > limit {
+        let total = base.plus(peak);
+        // One that comes back from a wider profile's may still be beyond.
+        let limit = self.limits.total.rate().scaled().max(base.magnitude());
+        if total.magnitude() > limit {
             return Err(refused(Refusal::Total, limit, total.scaled()));
         }
         // A slew that stays inside the band moves the clock no farther than a lawful frequency could (of the
         // search only the middle: it is wide for frequencies, not for slews). What is in flight of a replaced
         // one counts for the second that it may still last.
-        let free = width.min(self.limits.commissioning_band).rate().scaled();
+        let searched = if self.is_searching() { self.limits.commissioning_band } else { Frequency::MAX };
+        let free = width.min(searched).rate().scaled();
         let beyond = |rate: Rate| rate.magnitude() > free;
         let flight = self.in_flight(now);
         let own = if beyond(from_centre.plus(peak)) { slew } else { Span::ZERO };

@@ -2,7 +2,7 @@
 
 use super::*;
 use hmac_sha256::Hash;
-use ipc::governor_record::SLOT;
+use ipc::governor_record::{MEANS, SLOT};
 use proptest::prelude::*;
 
 const CHECK: usize = SLOT - 32;
@@ -93,10 +93,11 @@ fn each_number_of_a_record_may_be_the_largest_that_its_type_can_hold() {
         kept_for: Span::MAX,
         wall: WallTime::MAX,
         base: Frequency::saturating(sign),
-        centre: Frequency::saturating(-sign),
-        centre_age: if sign > 0 { Span::MAX } else { Span::ZERO },
-        commissioned_time: if sign > 0 { Span::MAX } else { Span::ZERO },
-        commissioned_sum: if sign > 0 { FrequencySum::MAX } else { FrequencySum::MIN },
+        under_orders: if sign > 0 { Span::MAX } else { Span::ZERO },
+        day_time: if sign > 0 { Span::MAX } else { Span::ZERO },
+        day_sum: if sign > 0 { FrequencySum::MAX } else { FrequencySum::MIN },
+        day_count: u32::MAX,
+        means: [Frequency::saturating(-sign); MEANS],
         run_step_age: Some(Span::MAX),
         resume_ages: [Some(Span::MAX); 4],
         leap_at: Some(WallTime::MAX),
