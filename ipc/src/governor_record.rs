@@ -10,7 +10,10 @@ use crate::units::{BootInstant, Frequency, FrequencySum, Span, WallTime};
 use hmac_sha256::Hash;
 
 /// Octets of one slot.
-pub const SLOT: usize = 512;
+pub const SLOT: usize = 1024;
+
+/// Daily means of the base frequency that are kept.
+pub const MEANS: usize = 31;
 
 /// Where the slots begin in the file. A disk writes whole sectors of at most 4096 octets, so one that is torn holds one
 /// slot only.
@@ -20,7 +23,7 @@ pub const PLACES: [u64; 2] = [0, 4096];
 pub const LENGTH: u64 = 8192;
 
 /// First octets of a slot; another number with each change of [`Record`].
-const VERSION: u64 = 0x7472_7565_676f_7634;
+const VERSION: u64 = 0x7472_7565_676f_7635;
 const CHECK: usize = SLOT - 32;
 
 /// The governor's memory.
@@ -29,32 +32,39 @@ const CHECK: usize = SLOT - 32;
 pub struct Record {
     /// Grows with each write; the slot with the higher one counts.
     pub sequence: u64,
-    /// The boot that `boot_time` and the start window belong to.
+    /// The boot that `boot_time` and the start steps belong to.
     pub boot_id: [u8; 16],
     /// The time of the last write.
     pub boot_time: BootInstant,
     /// Governed time since the record was born: what budgets are counted in.
     pub age: Span,
-    /// The first start in this boot.
-    pub start_opened: BootInstant,
+    /// The first order to change the clock that was granted in this boot.
+    pub first_change: Option<BootInstant>,
     /// Start steps made in this boot.
     pub start_steps: u8,
-    /// The clock was set from below the floor in this boot.
-    pub below_floor_used: bool,
-    /// Last time at which the clock was synchronised; 1970 if it never was.
+    /// The start step of any size was made in this boot.
+    pub any_start_used: bool,
+    /// A time that is past for certain, as far as the governor knows; 1970 if it never was.
     pub last_good: WallTime,
+    /// The time that the clock has shown, or was later than, for `kept_for` while synchronised.
+    pub kept: Option<WallTime>,
+    /// See `kept`.
+    pub kept_for: Span,
     /// The steered clock at the last write.
     pub wall: WallTime,
     /// Base frequency of the last lawful order.
     pub base: Frequency,
-    /// Centre of the band; 0 until the search has ended.
-    pub centre: Frequency,
-    /// Age up to which the centre has followed.
-    pub centre_age: Span,
-    /// Time under orders during the search and the commissioning.
-    pub commissioned_time: Span,
-    /// Sum of the base frequency in that time.
-    pub commissioned_sum: FrequencySum,
+    /// Time under orders since the record was born.
+    pub under_orders: Span,
+    /// The part of it that is in the current day of time under orders.
+    pub day_time: Span,
+    /// Sum of the base frequency in that day.
+    pub day_sum: FrequencySum,
+    /// Whole days under orders.
+    pub day_count: u32,
+    /// Means of the base frequency in the last of these days, by day number modulo 31; until the first one has ended,
+    /// that of the first hour is the first of them.
+    pub means: [Frequency; MEANS],
     /// Age of the last run-time step.
     pub run_step_age: Option<Span>,
     /// Ages of the last resume steps, oldest first.
@@ -81,16 +91,19 @@ impl Record {
             boot_id,
             boot_time: now,
             age: Span::ZERO,
-            start_opened: now,
+            first_change: None,
             start_steps: 0,
-            below_floor_used: false,
+            any_start_used: false,
             last_good: WallTime::MIN,
+            kept: None,
+            kept_for: Span::ZERO,
             wall: WallTime::MIN,
             base: Frequency::ZERO,
-            centre: Frequency::ZERO,
-            centre_age: Span::ZERO,
-            commissioned_time: Span::ZERO,
-            commissioned_sum: FrequencySum::ZERO,
+            under_orders: Span::ZERO,
+            day_time: Span::ZERO,
+            day_sum: FrequencySum::ZERO,
+            day_count: 0,
+            means: [Frequency::ZERO; MEANS],
             run_step_age: None,
             resume_ages: [None; 4],
             leap_at: None,
@@ -108,13 +121,13 @@ impl Record {
     pub fn spent(boot_id: [u8; 16], now: BootInstant, day: Span, searched: Span) -> Self {
         let mut record = Self::born(boot_id, now);
         record.start_steps = u8::MAX;
-        record.below_floor_used = true;
+        record.any_start_used = true;
         record.run_step_age = Some(Span::ZERO);
         record.resume_ages = [Some(Span::ZERO); 4];
         // Hour and day number −1, which end when this record begins.
         record.hours[24] = u32::MAX;
         record.days[30] = u32::try_from(day.nanos() / 1_000).unwrap_or(u32::MAX);
-        record.commissioned_time = searched;
+        record.under_orders = searched;
         record
     }
 
@@ -139,8 +152,8 @@ impl Record {
         }
         let (record, _) = codec::one::<Self>(&kept[head..]).ok()?;
         // Later than now nothing has happened.
-        let ages = record.resume_ages.into_iter().flatten().chain(record.run_step_age);
-        ages.chain([record.centre_age]).all(|age| age <= record.age).then_some(record)
+        let mut ages = record.resume_ages.into_iter().flatten().chain(record.run_step_age);
+        ages.all(|age| age <= record.age).then_some(record)
     }
 
     /// The newer valid one of two slots.
@@ -200,7 +213,7 @@ mod tests {
                 slot[at..at + 8].copy_from_slice(&octets);
             }
             if let Some(read) = Record::from_octets(&sealed(slot)) {
-                prop_assert!(read.centre_age <= read.age && read.run_step_age.is_none_or(|age| age <= read.age));
+                prop_assert!(read.run_step_age.is_none_or(|age| age <= read.age));
                 prop_assert_eq!(Record::from_octets(&read.to_octets()), Some(read));
             }
         }
@@ -247,7 +260,6 @@ mod tests {
     fn what_is_older_than_the_record_itself_is_damage() {
         for wrong in [
             Record { run_step_age: Some(Span::from_secs(10)), ..record() },
-            Record { centre_age: Span::MAX, ..record() },
             Record { resume_ages: [None, Some(Span::from_secs(10)), None, None], ..record() },
         ] {
             assert_eq!(Record::from_octets(&wrong.to_octets()), None, "{wrong:?}");

@@ -316,9 +316,9 @@ fn the_manual_has_the_governors_table_as_it_is_compiled_in() {
     let rows = [
         ("latest_after_build", "years", "latest time that a step may lead to, after the build"),
         ("start_steps", "", "start steps in one boot"),
-        ("start_back", "s", "largest start step back"),
-        ("start_forward", "s", "largest start step forward"),
-        ("below_floor", "", "a clock below the floor may be set without approval"),
+        ("start_back", "s", "largest other start step back"),
+        ("start_forward", "s", "largest other start step forward"),
+        ("any_start", "", "one of them may have any size, also from below the floor"),
         ("run_step", "s", "largest run-time step, where one is configured"),
         ("resume_step", "s", "largest step after a suspend"),
         ("resume_steps", "", "such steps in 24 hours"),
@@ -326,9 +326,8 @@ fn the_manual_has_the_governors_table_as_it_is_compiled_in() {
         ("phase_month", "s", "phase budget in any 30 days"),
         ("total", "ppm", "frequency and slew together"),
         ("search_band", "ppm", "base frequency in the first hour, around 0"),
-        ("commissioning_band", "ppm", "base frequency in the first days, around the mean of that hour"),
-        ("band", "ppm", "base frequency afterwards, around its mean"),
-        ("centre_month", "ppm", "how far that mean may move in 30 days"),
+        ("commissioning_band", "ppm", "base frequency in the first days, around 0 and around its median"),
+        ("band", "ppm", "base frequency afterwards, around its median of 31 days"),
         ("refill", "h", "credit for the time between two boots, at most"),
     ];
     let (standard, strict) = (column("STANDARD"), column("STRICT"));
@@ -357,6 +356,7 @@ fn the_manual_has_the_governors_table_as_it_is_compiled_in() {
         ("ORDER_AGE", "s", "age of an order"),
         ("DEAD_MAN", "h", "without an order, until the clock is marked unsynchronised"),
         ("LEAP_SPACING", "days", "between two leap seconds"),
+        ("KEPT", "h", "time under orders after which a jump counts for the last good time"),
         ("FLOOR_BEHIND_LAST_GOOD", "h", "the floor is behind the last good time by"),
     ];
     let constants = limits.matches("pub const ").count() - ["BUILD_TIME"].len();

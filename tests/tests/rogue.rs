@@ -144,8 +144,9 @@ fn a106_a_network_process_that_never_answers_leaves_the_clock_alone() {
 }
 
 #[test]
-fn a026_all_sources_two_days_off_are_refused_and_the_daemon_holds() {
-    let setup = client("lie-by-two-days");
+fn a026_all_sources_two_days_off_are_refused_in_the_strict_profile_and_the_daemon_holds() {
+    let configuration = format!("{}[governor]\nprofile = \"strict\"\n", source("127.0.0.1:9"));
+    let setup = setup("truechimer-client", "lie-by-two-days", &configuration);
     let daemon = setup.start();
     daemon.wait_until("refused", TIMEOUT, |daemon| daemon.status()["refusals"].as_u64() > Some(0));
     clock_is_right(&setup);

@@ -101,6 +101,8 @@ struct Basis {
     time_constant: TimeConstant,
     /// The base frequency that was ordered last.
     asked: Frequency,
+    /// When the governor last said what band is in force.
+    band_at: RawInstant,
 }
 
 /// The state of the system.
@@ -313,6 +315,7 @@ impl Engine {
             orders: Orders::new(),
             time_constant: TimeConstant::MIN,
             asked: Frequency::ZERO,
+            band_at: now.raw,
         });
         let kept = core::mem::take(&mut self.kept);
         for id in self.entries.ids() {

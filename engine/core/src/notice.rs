@@ -122,6 +122,8 @@ pub enum ClockNotice {
     SteppedByOther(f64),
     /// Another program changed its frequency.
     FrequencyChangedByOther,
+    /// The governor's band has narrowed, and the base frequency was outside it.
+    BandNarrowed,
     /// The governor received no order for hours.
     NoOrders,
     /// The governor refused an order.
@@ -245,6 +247,7 @@ impl Notice {
                 ClockNotice::NoOrders | ClockNotice::Held(_) => (Clock, 3),
                 ClockNotice::SteppedByOther(_)
                 | ClockNotice::FrequencyChangedByOther
+                | ClockNotice::BandNarrowed
                 | ClockNotice::Refused(..)
                 | ClockNotice::SetProvisionally(..) => (Clock, 4),
                 ClockNotice::Stepped(_) => (Clock, 5),

@@ -104,6 +104,9 @@ fn clock(notice: &ClockNotice) -> Text {
         ClockNotice::FrequencyChangedByOther => {
             "another program changed the clock's frequency; it was set back".into()
         }
+        ClockNotice::BandNarrowed => {
+            "the governor's band has narrowed: the clock's frequency was outside it, and is at its edge now".into()
+        }
         ClockNotice::NoOrders => "no order for three hours: the clock was marked unsynchronised".into(),
         ClockNotice::Refused(kind, refusal, then) => super::refusal::refused(*kind, *refusal, *then),
         ClockNotice::Held(hold) => hold.sentence(),

@@ -63,7 +63,7 @@ impl Sentence for Refusal {
                 "the sources give a time too far ahead for this build; check them, or install a newer build"
             }
             Self::StartBack | Self::StartForward | Self::StartWindow => {
-                "too large, or too late, for a first setting; if the sources are right, restart with --approve-step \
+                "too large, too late or one too many for a first setting; if the sources are right, restart with --approve-step \
                  SECONDS"
             }
             Self::RunStep => {
@@ -74,7 +74,7 @@ impl Sentence for Refusal {
             Self::Evidence => "nothing shows that another program moved the clock or that the host was suspended",
             Self::Budget => "the day's allowance is used up; slews stay gentle until some is earned back",
             Self::Band => {
-                "the oscillator runs outside the band that it was commissioned in; check the sources, then see \
+                "the oscillator runs outside the band of its last weeks, which follows it slowly; check the sources, then see \
                  truechimerd(8) about the governor's record"
             }
             Self::Total => "the oscillator is too far off for this clock; the slew will be gentler",

@@ -280,4 +280,6 @@ pub enum ClockEventKind {
     Resume,
     /// No order for 3 hours: base frequency, marked unsynchronised.
     DeadMan,
+    /// The base frequency was outside its band, which has narrowed; it was brought to the edge.
+    BandNarrowed,
 }

@@ -14,7 +14,8 @@ use crate::notify::Notify;
 use crate::signals::{self, Caught, caught};
 use ipc::calendar::Rfc3339;
 use ipc::message::privileged::{
-    ClockEvent, ClockEventKind, ClockReading, Condition, FromPrivileged, Refusal, Status, ToPrivileged,
+    ClockEvent, ClockEventKind, ClockKind, ClockReading, Condition, FromPrivileged, Refusal, Status,
+    ToPrivileged,
 };
 use ipc::process::PerProcess;
 use ipc::units::{Leap, Offset, RawInstant, Span, TimeConstant};
@@ -188,6 +189,9 @@ impl<C: Clock> Keeper<C> {
         let reclaimed = self.clock.reclaim().map_err(|errno| clock_lost("reclaiming", errno))?;
         let Break { kind, moved } = match self.governor.observe(&now, reclaimed) {
             Some(seen) => seen,
+            None if self.keep_in_band(&now.clock) => {
+                Break { kind: ClockEventKind::BandNarrowed, moved: Offset::ZERO }
+            }
             None if self.governor.died(&now) => {
                 self.go_unsynchronised(&now.clock);
                 self.governor.let_go(&now);
@@ -201,10 +205,24 @@ impl<C: Clock> Keeper<C> {
             ClockEventKind::ForeignFrequency => "foreign-frequency",
             ClockEventKind::Resume => "resume",
             ClockEventKind::DeadMan => "dead-man",
+            ClockEventKind::BandNarrowed => "band-narrowed",
         };
         self.write_down(format_args!("event={word} moved_ns={} epoch={epoch}", moved.nanos()));
         let _ = self.persist();
-        self.answer(&FromPrivileged::ClockEvent(ClockEvent { epoch, kind, moved, now: now.clock }))
+        let clock = self.clock.read().unwrap_or(now.clock);
+        self.answer(&FromPrivileged::ClockEvent(ClockEvent { epoch, kind, moved, now: clock }))
+    }
+
+    /// Brings a base frequency that is outside its band to the edge. True: it was outside.
+    pub fn keep_in_band(&mut self, reading: &ClockReading) -> bool {
+        if self.clock.kind() == ClockKind::None {
+            return false;
+        }
+        let Some((edge, pace)) = self.governor.bring_into_band() else { return false };
+        if let Err(errno) = self.clock.adjust(edge, reading.slew_left, pace) {
+            say(3, &format_args!("the kernel refused the frequency at the edge of its band: {errno}"));
+        }
+        true
     }
 
     fn go_unsynchronised(&mut self, reading: &ClockReading) {

@@ -123,6 +123,9 @@ fn begin<C: Clock>(keeper: &mut Keeper<C>, handover: &Handover, found: &Moment) 
         );
     }
     let kind = keeper.clock.kind();
+    // The profile may have been changed, or the band narrowed without the keeper.
+    let is_narrowed = keeper.keep_in_band(&found.clock);
+    let found = &if is_narrowed { moment(&keeper.clock)? } else { *found };
     let welcome = keeper.governor.welcome(kind, found, keeper.processes);
     keeper.write_down(format_args!(
         "event=start version={} record={} log={} clock={kind:?} frequency={} budget_ns={} start_steps={} approved_ns={}",
@@ -134,5 +137,8 @@ fn begin<C: Clock>(keeper: &mut Keeper<C>, handover: &Handover, found: &Moment) 
         welcome.start_steps,
         handover.terms.approved_step.map_or(0, |step| step.nanos()),
     ));
+    if is_narrowed {
+        keeper.write_down(format_args!("event=band-narrowed frequency={}", welcome.base_frequency.scaled()));
+    }
     keeper.welcome(welcome)
 }

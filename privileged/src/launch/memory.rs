@@ -251,7 +251,7 @@ mod tests {
                 };
                 assert_eq!(budget::remaining(&record, limits), left, "record {kept}, audit {log}");
                 assert_eq!(month_left, month, "record {kept}, audit {log}");
-                let band = record.commissioned_time < limits::SEARCH;
+                let band = record.under_orders < limits::SEARCH;
                 assert_eq!(band, searches, "record {kept}, audit {log}");
                 // In every case the log continues.
                 let (end, _) = audit_log::resume(&audit, record.audit);

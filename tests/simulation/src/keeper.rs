@@ -1,6 +1,7 @@
 //! The steered clock, and the governor in front of it: the part of `truechimerd`.
 
 use crate::oscillator::Oscillator;
+use crate::scenario::Scenario;
 use engine_core::io::{Input, Now, OrderKind, Output};
 use ipc::clock_page::ClockPage;
 use ipc::governor_record::Record;
@@ -8,7 +9,7 @@ use ipc::message::handover::Terms;
 use ipc::message::privileged::*;
 use ipc::process::PerProcess;
 use ipc::units::{BootInstant, Leap, Offset, RawInstant, Span, WallTime};
-use keeper::governor::{Break, Governor, Moment};
+use keeper::governor::{Break, Governor, Moment, limits};
 
 const SECOND: i64 = 1_000_000_000;
 
@@ -34,15 +35,18 @@ pub(crate) struct Keeper {
 }
 
 impl Keeper {
-    pub(crate) fn new(oscillator: &Oscillator, begin: i64, ahead: f64) -> Self {
+    pub(crate) fn new(oscillator: &Oscillator, begin: i64, scenario: &Scenario) -> Self {
         let raw = oscillator.raw_at(begin);
-        let wall = WallTime::saturating(begin + (ahead * 1e9) as i64);
+        let wall = WallTime::saturating(begin + (scenario.offset * 1e9) as i64);
         let page = ClockPage::free_running(wall, raw);
         let slew_left = Offset::ZERO;
         let clock = ClockReading { wall, raw, frequency: page.frequency, slew_left };
         let boot = BootInstant::saturating(raw.nanos());
         let now = Moment { clock, boot, asleep: Span::ZERO };
-        let record = Record::born(BOOT, boot);
+        let record = match scenario.lost_record {
+            true => Record::spent(BOOT, boot, limits::of(TERMS.profile).phase_day, limits::SEARCH),
+            false => Record::born(BOOT, boot),
+        };
         Self {
             page,
             governor: Governor::new(TERMS, record, BOOT, now),
@@ -128,6 +132,9 @@ impl Keeper {
         let event = self.governor.observe(&moment, false);
         let Break { kind, moved } = match event {
             Some(event) => event,
+            None if self.keep_in_band(now) => {
+                Break { kind: ClockEventKind::BandNarrowed, moved: Offset::ZERO }
+            }
             None if self.governor.died(&moment) => {
                 Break { kind: ClockEventKind::DeadMan, moved: Offset::ZERO }
             }
@@ -135,6 +142,12 @@ impl Keeper {
         };
         let now = self.reading(now);
         Some(Input::ClockEvent(ClockEvent { epoch: self.governor.epoch(), kind, moved, now }))
+    }
+
+    fn keep_in_band(&mut self, now: Now) -> bool {
+        let Some((frequency, _)) = self.governor.bring_into_band() else { return false };
+        self.page = ClockPage { frequency, ..self.page.advanced_to(now.raw) };
+        true
     }
 
     /// Judges an order and carries it out; returns the answer.

@@ -46,6 +46,9 @@ pub struct Scenario {
     /// The number of sources that must agree.
     #[serde(default = "one_source")]
     pub minimum_sources: u8,
+    /// The governor's record was lost before: it knows no oscillator, and there is no search.
+    #[serde(default)]
+    pub lost_record: bool,
     /// The day begins twelve hours before the end of a day that may have a leap second.
     #[serde(default)]
     pub leap_day: bool,

@@ -79,7 +79,7 @@ impl World {
         };
         let day = LeapDay { end: if scenario.leap_day { end } else { i64::MAX / 2 }, leap: scenario.leap };
         let oscillator = Oscillator::new(scenario, seed, begin);
-        let keeper = Keeper::new(&oscillator, begin, scenario.offset);
+        let keeper = Keeper::new(&oscillator, begin, scenario);
         let paths = scenario.source.iter().flat_map(|path| vec![path; path.count.max(1)]);
         let servers: Vec<_> =
             paths.enumerate().map(|(place, path)| Server::new(path, place, seed, begin)).collect();

@@ -53,12 +53,15 @@ impl Engine {
                 self.system.reduced_until = now.raw.after(REDUCED_RATE_PERIOD);
             }
             (_, Refusal::Band) => {
-                // The band has narrowed since the welcome: the refusal says to what.
+                // The band has moved since the welcome: the refusal says where it is.
                 let saturating = |wide: i64| Frequency::saturating(wide.clamp(-1 << 30, 1 << 30) as i32);
                 let centre = saturating(i64::from(basis.asked.scaled()).saturating_sub(refused.remaining));
                 let told = (centre, saturating(refused.limit));
+                // A frequency beyond the band is asked for again now and then, to learn whether it has followed.
+                let was_known = basis.is_band_known(now.raw);
+                basis.band_at = now.raw;
                 let known = (&mut basis.welcome.band_centre, &mut basis.welcome.band);
-                if told == (*known.0, *known.1) {
+                if told == (*known.0, *known.1) && was_known {
                     self.system.frozen_until = now.raw.after(REDUCED_RATE_PERIOD);
                 } else {
                     (*known.0, *known.1) = told;

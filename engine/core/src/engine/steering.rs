@@ -30,6 +30,10 @@ const DISAGREEMENT: f64 = 3.0;
 /// Kept from the edge of the governor's frequency band, s/s.
 const BAND_MARGIN: f64 = 0.1e-6;
 
+/// The band follows the oscillator from day to day, and only refusals say where it is: after so long a frequency
+/// that was outside it is asked for again.
+const BAND_KNOWN: Span = Span::from_secs(6 * 3600);
+
 impl Engine {
     /// How many configured sources were never heard, but may still answer.
     pub(super) fn unheard(&self, now: RawInstant) -> usize {
@@ -260,16 +264,28 @@ impl Engine {
         };
         let (natural, _) = basis.clock.natural(now.raw, now.wall);
         let (centre, half) = (from_scaled(basis.welcome.band_centre), from_scaled(basis.welcome.band));
-        let half = (half.abs() - BAND_MARGIN).max(0.0);
+        let edge = half.abs();
+        let half = (edge - BAND_MARGIN).max(0.0);
         let wanted = if now.raw < self.system.frozen_until {
             basis.clock.frequency()
         } else {
-            let inside = (line.frequency().0 - natural).clamp(centre - half, centre + half);
+            let wanted = line.frequency().0 - natural;
+            let inside = match basis.is_band_known(now.raw) {
+                true => wanted.clamp(centre - half, centre + half),
+                false => wanted,
+            };
             inside.clamp(-MOST_FREQUENCY, MOST_FREQUENCY)
         };
         let frequency = to_scaled(wanted);
         let most = self.settings.max_slew_ppm.clamp(1.0, 500.0) * 1e-6;
-        let most = if now.raw < self.system.reduced_until { most.min(REDUCED_RATE) } else { most };
+        let most = if now.raw < self.system.reduced_until {
+            // Without a budget only what stays inside the band is granted: at its edge hardly anything. The frequency,
+            // which comes with the same order, must not be refused for the sake of a slew.
+            let inside = if offset > 0.0 { centre + edge - wanted } else { wanted - (centre - edge) };
+            most.min(REDUCED_RATE).min((0.9 * inside).max(0.0))
+        } else {
+            most
+        };
         let finds = self.system.first_update.is_none_or(|first| first.after(FINDING) > now.raw);
         let wanted_time_constant = self.system.residuals.time_constant(change, line.reference.interval);
         (frequency, slew(offset, wanted_time_constant, wanted, most, finds))
@@ -345,11 +361,22 @@ impl Engine {
                 self.hurry(now.raw);
                 self.tell(Notice::System(SystemNotice::Suspended));
             }
+            ClockEventKind::BandNarrowed => {
+                // Where the band is now, the next refusal says.
+                basis.band_at = RawInstant::saturating(now.raw.nanos() - BAND_KNOWN.nanos());
+                self.tell(Notice::Clock(ClockNotice::BandNarrowed));
+            }
             ClockEventKind::DeadMan => {
                 self.tell(Notice::Clock(ClockNotice::NoOrders));
             }
         }
         self.system.dirty = true;
+    }
+}
+
+impl Basis {
+    pub(super) fn is_band_known(&self, now: RawInstant) -> bool {
+        now.elapsed_since(self.band_at) < BAND_KNOWN
     }
 }
 

@@ -57,6 +57,24 @@ fn a_small_offset_at_the_start_is_slewed_not_stepped() {
 }
 
 #[test]
+fn a_clock_that_is_hours_or_years_off_at_the_start_is_set_by_one_step_if_a_majority_agrees() {
+    let year = 365.25 * 86_400.0;
+    for error in [14.0 * 3600.0, -12.0 * 3600.0, -35.0 * 86_400.0, 11.05 * year, 79.2 * year, 200.0 * year] {
+        let mut world = Setup { error, ..Setup::of(lan(4)) }.start();
+        world.servers[0].error = -2.0 * 3600.0;
+        world.run(600.0);
+        assert!(world.error().abs() < 1e-3, "{error}: {}", world.error());
+        assert_eq!((world.refused.len(), world.steps.len()), (0, 1), "{error}: {:?}", world.steps);
+        assert!(world.status().system.synchronised, "{error}");
+        // Two against two are no majority, however far the clock is off.
+        let mut world = Setup { error, ..Setup::of(lan(4)) }.start();
+        world.servers[..2].iter_mut().for_each(|server| server.error = -2.0 * 3600.0);
+        world.run(3600.0);
+        assert!(world.steps.is_empty() && world.adjusts.is_empty(), "{error}: {:?}", world.steps);
+    }
+}
+
+#[test]
 fn a_threshold_of_zero_steps_once_whatever_the_offset() {
     let mut setup = Setup { error: 0.001, ..Setup::of(lan(3)) };
     setup.settings.start_step_threshold = Span::ZERO;

@@ -120,6 +120,7 @@ fn say() -> impl Strategy<Value = Say> {
     let events = prop_oneof![
         Just(ClockEventKind::ForeignStep),
         Just(ClockEventKind::ForeignFrequency),
+        Just(ClockEventKind::BandNarrowed),
         Just(ClockEventKind::Resume),
         Just(ClockEventKind::DeadMan),
     ];

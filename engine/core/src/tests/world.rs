@@ -119,6 +119,8 @@ pub struct World {
     refilled: i64,
     pub epoch: u32,
     pub start_steps: u8,
+    /// The start step of any size is left.
+    pub any_start: bool,
     /// The governor refuses each step with this row.
     pub step_refusal: Option<Refusal>,
     pub adjusts: Vec<Adjust>,

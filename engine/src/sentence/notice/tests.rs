@@ -172,6 +172,12 @@ fn each_notice_has_its_line() {
             "another program changed the clock's frequency; it was set back",
         ),
         (
+            Notice::Clock(ClockNotice::BandNarrowed),
+            Clock,
+            4,
+            "the governor's band has narrowed: the clock's frequency was outside it, and is at its edge now",
+        ),
+        (
             Notice::Clock(ClockNotice::NoOrders),
             Clock,
             3,

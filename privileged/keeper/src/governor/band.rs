@@ -1,8 +1,10 @@
-//! The band of the base frequency: wide until the oscillator is known, then narrow around its mean.
+//! The band of the base frequency: wide until the oscillator is known, then narrow around the median of its daily means.
 
-use super::Governor;
 use super::limits::{self, DAY};
-use ipc::units::{Frequency, Span};
+use super::{Governor, refused};
+use ipc::governor_record::MEANS;
+use ipc::message::privileged::{Refusal, Refused};
+use ipc::units::{Frequency, FrequencySum, Span, TimeConstant};
 
 /// What the base frequency may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,41 +15,105 @@ pub struct Band {
     pub width: Frequency,
 }
 
+impl Band {
+    /// From `low` to `high`, 2^-16 ppm, as far as it lies within ±`most`.
+    fn between(low: i32, high: i32, most: Frequency) -> Self {
+        let (low, high) = (low.max(-most.scaled()), high.min(most.scaled()));
+        let centre = low.midpoint(high);
+        Self { centre: Frequency::saturating(centre), width: Frequency::saturating(high - centre) }
+    }
+
+    /// The nearest frequency inside.
+    pub fn nearest(self, base: Frequency) -> Frequency {
+        let (centre, width) = (self.centre.scaled(), self.width.scaled());
+        Frequency::saturating(base.scaled().clamp(centre - width, centre + width))
+    }
+
+    /// How far outside it is, 2^-16 ppm; with its sign.
+    fn beyond(self, base: Frequency) -> i32 {
+        base.scaled() - self.nearest(base).scaled()
+    }
+}
+
 impl Governor {
     /// The band that is in force.
     pub(super) fn band(&self) -> Band {
-        let under_orders = self.record.commissioned_time;
-        let width = if under_orders < limits::SEARCH {
-            self.limits.search_band
-        } else if under_orders < limits::COMMISSIONING {
-            self.limits.commissioning_band
+        let limits = self.limits;
+        let around = |centre: i32, width: Frequency| (centre - width.scaled(), centre + width.scaled());
+        let (low, high) = if self.is_searching() {
+            around(0, limits.search_band)
+        } else if self.record.under_orders < limits::COMMISSIONING {
+            // Most oscillators are within the band around 0, so false time in the first hour cannot lock one out; one
+            // that is not has shown where it is.
+            let (natural, found) =
+                (around(0, limits.commissioning_band), around(self.median(), limits.commissioning_band));
+            (natural.0.min(found.0), natural.1.max(found.1))
         } else {
-            self.limits.band
+            around(self.median(), limits.band)
         };
-        Band { centre: self.record.centre, width }
+        Band::between(low, high, limits.total)
     }
 
-    /// Counts the time under orders for the commissioning, and lets the centre of the band follow. (A frequency that
-    /// was not ordered for hours, for example without a network, contains no information about the oscillator.)
+    pub(super) fn is_searching(&self) -> bool {
+        self.record.under_orders < limits::SEARCH
+    }
+
+    /// The median of the daily means, 2^-16 ppm: half of the days, and one more, are needed to move it away from the
+    /// oscillator, and as many to bring it back.
+    fn median(&self) -> i32 {
+        let count = (self.record.day_count as usize).clamp(1, MEANS);
+        let mut means = self.record.means.map(Frequency::scaled);
+        let means = &mut means[..count];
+        means.sort_unstable();
+        // After a change of the profile it may be beyond what the new one allows at all.
+        let most = self.limits.total.scaled();
+        means[(count - 1) / 2].midpoint(means[count / 2]).clamp(-most, most)
+    }
+
+    /// Counts the time under orders, and keeps its daily means. (A frequency that was not ordered for hours, for example
+    /// without a network, contains no information about the oscillator.)
     pub(super) fn learn_band(&mut self, elapsed: Span) {
+        let was_searching = self.is_searching();
         let record = &mut self.record;
-        let before = record.commissioned_time;
-        if before < limits::COMMISSIONING {
-            record.commissioned_time = before.plus(elapsed);
-            record.commissioned_sum = record.commissioned_sum.with(record.base, elapsed);
-            let passes = |end: Span| before < end && record.commissioned_time >= end;
-            if passes(limits::SEARCH) || passes(limits::COMMISSIONING) {
-                record.centre = record.commissioned_sum.mean_over(record.commissioned_time);
-                record.centre_age = record.age;
-            }
-            return;
+        record.under_orders = record.under_orders.plus(elapsed);
+        record.day_time = record.day_time.plus(elapsed);
+        record.day_sum = record.day_sum.with(record.base, elapsed);
+        if was_searching && record.under_orders >= limits::SEARCH {
+            record.means[0] = record.day_sum.mean_over(record.day_time);
         }
-        // The middle moves by one unit of 2^-16 ppm in each of these, so by centre_month in 30 days.
-        let pace = 30 * DAY.nanos() / i64::from(self.limits.centre_month.scaled().max(1));
-        let units = i64::from(i32::MAX).min(record.age.less(record.centre_age).nanos() / pace);
-        record.centre_age = record.centre_age.plus(Span::saturating(units * pace));
-        let units = units as i32;
-        let wish = record.base.scaled() - record.centre.scaled();
-        record.centre = Frequency::saturating(record.centre.scaled() + wish.clamp(-units, units));
+        if record.day_time >= DAY {
+            record.means[record.day_count as usize % MEANS] = record.day_sum.mean_over(record.day_time);
+            record.day_count = record.day_count.saturating_add(1);
+            record.day_time = Span::ZERO;
+            record.day_sum = FrequencySum::ZERO;
+        }
+    }
+
+    /// Refuses a base frequency outside the band, unless it moves one that is outside towards it.
+    ///
+    /// # Errors
+    /// [`Refusal::Band`], with half the width of the band and the distance from its middle.
+    pub(super) fn judge_base(&self, base: Frequency) -> Result<(), Refused> {
+        let band = self.band();
+        let (before, after) = (band.beyond(self.record.base), band.beyond(base));
+        let approaches = after.signum() == before.signum() && after.abs() < before.abs();
+        if after == 0 || approaches {
+            return Ok(());
+        }
+        let from_centre = base.rate().scaled() - band.centre.rate().scaled();
+        Err(refused(Refusal::Band, band.width.rate().scaled(), from_centre))
+    }
+
+    /// Where the base frequency is outside the band, because that has narrowed or the profile was changed: the edge, and
+    /// the time constant of the slew in progress, both to be set before the next order. Otherwise a hostile engine could
+    /// keep a frequency of a wider band for as long as it orders nothing. Called right after [`Self::observe`].
+    pub fn bring_into_band(&mut self) -> Option<(Frequency, TimeConstant)> {
+        let edge = self.band().nearest(self.record.base);
+        if edge == self.record.base {
+            return None;
+        }
+        self.record.base = edge;
+        self.epoch = self.epoch.wrapping_add(1);
+        Some((edge, self.pace))
     }
 }

@@ -11,12 +11,15 @@ pub struct Limits {
     pub latest_after_build: Span,
     /// Start steps in one boot.
     pub start_steps: u8,
-    /// Largest start step back.
+    /// Largest other start step back.
     pub start_back: Span,
-    /// Largest start step forward.
+    /// Largest other start step forward.
     pub start_forward: Span,
-    /// Whether a clock below the floor may be set without the operator's approval.
-    pub below_floor: bool,
+    /// Whether one start step in a boot may have any size, also from below the floor.
+    ///
+    /// RTCs in local time, in 1970 or in 2038 are found on real hosts, and a governor that does not know the time
+    /// cannot tell a far step that is right from one that is wrong. The floor, the latest time and the number bound it.
+    pub any_start: bool,
     /// Largest run-time step; zero: none.
     pub run_step: Span,
     /// Largest step after a suspend.
@@ -35,22 +38,18 @@ pub struct Limits {
     /// tens of seconds a day, and its host could not be served at all. The cost of a wider row is bounded by
     /// [`SEARCH`]: 1.1 s more, once in the life of a record.
     pub search_band: Frequency,
-    /// Base frequency during the commissioning, around the mean of the search.
+    /// Base frequency during the commissioning, around 0 and around the median so far, and all between.
+    ///
+    /// Around 0 too, so that an hour of false time at the birth of a record locks no ordinary oscillator out.
     pub commissioning_band: Frequency,
-    /// Base frequency afterwards, around the commissioned mean.
+    /// Base frequency afterwards, around the median of the daily means of the last 31 days under orders.
     pub band: Frequency,
-    /// How far the middle of the band may move in 30 days.
-    pub centre_month: Frequency,
     /// Credit for the time between two boots, at most.
     pub refill: Span,
 }
 
 const fn ppm(value: i32) -> Frequency {
-    ppb(value * 1_000)
-}
-
-const fn ppb(value: i32) -> Frequency {
-    Frequency::saturating((value as i64 * Frequency::PER_PPM as i64 / 1_000) as i32)
+    Frequency::saturating(value * Frequency::PER_PPM)
 }
 
 const fn millis(value: i64) -> Span {
@@ -78,7 +77,7 @@ static STANDARD: Limits = Limits {
     start_steps: 3,
     start_back: seconds(1_000),
     start_forward: seconds(86_400),
-    below_floor: true,
+    any_start: true,
     run_step: seconds(1),
     resume_step: seconds(10),
     resume_steps: 4,
@@ -88,7 +87,6 @@ static STANDARD: Limits = Limits {
     search_band: ppm(500),
     commissioning_band: ppm(200),
     band: ppm(50),
-    centre_month: ppm(1),
     refill: hours(24),
 };
 
@@ -97,7 +95,7 @@ static STRICT: Limits = Limits {
     start_steps: 1,
     start_back: seconds(16),
     start_forward: seconds(16),
-    below_floor: false,
+    any_start: false,
     run_step: seconds(0),
     resume_step: seconds(2),
     resume_steps: 2,
@@ -107,14 +105,13 @@ static STRICT: Limits = Limits {
     search_band: ppm(200),
     commissioning_band: ppm(100),
     band: ppm(20),
-    centre_month: ppb(300),
     refill: hours(0),
 };
 
 pub(super) const HOUR: Span = hours(1);
 pub(super) const DAY: Span = days(1);
 
-/// Rows that are the same in both columns. Start steps are made in this time after the first start of a boot.
+/// Rows that are the same in both columns. Start steps are made until this long after the first granted change of a boot.
 pub const START_WINDOW: Span = seconds(900);
 /// Between two run-time steps.
 pub const RUN_STEP_SPACING: Span = ipc::message::privileged::RUN_STEP_SPACING;
@@ -131,7 +128,7 @@ pub const SLEW: Span = millis(500);
 /// Time under orders until the oscillator is known to within the commissioning's band.
 pub const SEARCH: Span = hours(1);
 /// Time under orders until the band narrows for good.
-pub const COMMISSIONING: Span = days(7);
+pub const COMMISSIONING: Span = days(14);
 /// Orders that may come at once.
 pub const BURST: u8 = 8;
 /// Age of an order.
@@ -140,6 +137,8 @@ pub const ORDER_AGE: Span = seconds(2);
 pub const DEAD_MAN: Span = hours(3);
 /// Between two leap seconds.
 pub const LEAP_SPACING: Span = days(150);
+/// The clock is kept this long under orders until a jump of it counts for the last good time.
+pub const KEPT: Span = hours(24);
 /// Least distance of the floor from the last good time.
 pub const FLOOR_BEHIND_LAST_GOOD: Span = hours(1);
 
@@ -200,8 +199,6 @@ mod tests {
         assert!(a.search_band <= b.search_band && a.commissioning_band <= b.commissioning_band);
         assert!(a.band <= b.band);
         assert!([a, b].iter().all(|limits| limits.search_band <= limits.total));
-        assert!(
-            a.centre_month <= b.centre_month && a.refill <= b.refill && (!a.below_floor || b.below_floor)
-        );
+        assert!(a.refill <= b.refill && (!a.any_start || b.any_start));
     }
 }

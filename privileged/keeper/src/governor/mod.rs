@@ -38,6 +38,8 @@ pub struct Moment {
 pub struct Grant {
     /// Phase charged.
     pub charged: Span,
+    /// It is the start step of any size, of which there is one in a boot.
+    pub any_size: bool,
 }
 
 /// Time was not continuous.
@@ -107,6 +109,8 @@ pub struct Governor {
     asleep_seen: Span,
     epoch: u32,
     leap: Leap,
+    /// The kernel was told that the clock is synchronised.
+    synchronised: bool,
     /// How far other programs have moved the clock from the predicted time, while that is neither undone nor accepted.
     displaced: Option<Offset>,
     resumed: bool,
@@ -116,6 +120,8 @@ pub struct Governor {
     /// Orders that may come at once, a second each.
     tokens: Span,
     tokens_at: RawInstant,
+    /// See [`Self::is_unwritten`].
+    unwritten: bool,
 }
 
 const SECOND: Span = Span::from_secs(1);
@@ -133,9 +139,9 @@ impl Governor {
             let between = Span::saturating(now.clock.wall.minus(record.wall).nanos());
             budget::pass(&mut record, between.min(limits.refill));
             record.boot_id = boot_id;
-            record.start_opened = now.boot;
+            record.first_change = None;
             record.start_steps = 0;
-            record.below_floor_used = false;
+            record.any_start_used = false;
             record.approved_used = None;
         }
         record.boot_time = now.boot;
@@ -159,6 +165,7 @@ impl Governor {
             asleep_seen: now.asleep,
             epoch: 1,
             leap: Leap::None,
+            synchronised: false,
             displaced: None,
             resumed: false,
             restored_at: None,
@@ -166,6 +173,7 @@ impl Governor {
             dead: false,
             tokens: BURST,
             tokens_at: now.clock.raw,
+            unwritten: false,
         }
     }
 
@@ -210,13 +218,15 @@ impl Governor {
         limits::latest(self.limits, self.built)
     }
 
-    /// Start steps left, 0 when the window is closed; an approved step counts as one.
+    /// Start steps left, 0 after the start window; an approved step counts as one.
     fn start_steps(&self, now: &Moment) -> u8 {
         self.window_steps(now).max(u8::from(self.terms.approved_step.is_some()))
     }
 
     fn window_steps(&self, now: &Moment) -> u8 {
-        if now.boot.elapsed_since(self.record.start_opened) > limits::START_WINDOW {
+        // Sources may be heard for the first time hours after the boot: until something was granted it stays open.
+        let open_for = self.record.first_change.map_or(Span::ZERO, |first| now.boot.elapsed_since(first));
+        if open_for > limits::START_WINDOW {
             return 0;
         }
         self.limits.start_steps.saturating_sub(self.record.start_steps)
@@ -239,6 +249,9 @@ impl Governor {
         self.record.wall = now.clock.wall;
         if self.proven(now) {
             self.learn_band(elapsed);
+            if self.synchronised {
+                self.learn_time(governed, now.clock.wall);
+            }
         }
 
         let slept = now.asleep.less(self.asleep) >= limits::SUSPEND;
@@ -314,18 +327,19 @@ impl Governor {
         let Band { centre, width } = self.band();
         let base = order.frequency.rate();
         let from_centre = Rate::saturating(base.scaled() - centre.rate().scaled());
-        if from_centre.magnitude() > width.rate().scaled() {
-            return Err(refused(Refusal::Band, width.rate().scaled(), from_centre.scaled()));
-        }
+        self.judge_base(order.frequency)?;
         let peak = peak(order.slew, order.time_constant);
-        let (total, limit) = (base.plus(peak), self.limits.total.rate().scaled());
-        if total.magnitude() > limit || base.magnitude() > limit {
+        let total = base.plus(peak);
+        // One that comes back from a wider profile's may still be beyond.
+        let limit = self.limits.total.rate().scaled().max(base.magnitude());
+        if total.magnitude() > limit {
             return Err(refused(Refusal::Total, limit, total.scaled()));
         }
         // A slew that stays inside the band moves the clock no farther than a lawful frequency could (of the
         // search only the middle: it is wide for frequencies, not for slews). What is in flight of a replaced
         // one counts for the second that it may still last.
-        let free = width.min(self.limits.commissioning_band).rate().scaled();
+        let searched = if self.is_searching() { self.limits.commissioning_band } else { Frequency::MAX };
+        let free = width.min(searched).rate().scaled();
         let beyond = |rate: Rate| rate.magnitude() > free;
         let flight = self.in_flight(now);
         let own = if beyond(from_centre.plus(peak)) { slew } else { Span::ZERO };
@@ -341,6 +355,7 @@ impl Governor {
         if charged > left {
             return Err(refused(Refusal::Budget, self.limits.phase_day.nanos(), left.nanos()));
         }
+        self.note_change(now);
         self.remember(unspent);
         budget::refund(&mut self.record, unspent);
         budget::charge(&mut self.record, charged);
@@ -351,7 +366,7 @@ impl Governor {
         self.line = Line::from(&now.clock, order.slew);
         // An order for the clock as it is accepts it: there is nothing left to restore.
         self.displaced = None;
-        Ok(Grant { charged })
+        Ok(Grant { charged, any_size: false })
     }
 
     /// The rate that a replaced slew may still have: of the one that is replaced now, or of one before it in
@@ -360,6 +375,24 @@ impl Governor {
         let earlier = if now.clock.raw < self.in_flight.until { self.in_flight.rate } else { Rate::ZERO };
         let replaced = peak(now.clock.slew_left, self.pace);
         if replaced.magnitude() >= earlier.magnitude() { replaced } else { earlier }
+    }
+
+    /// The first permitted change of a boot begins to close the start window, at the latest when it is made.
+    fn note_change(&mut self, now: &Moment) {
+        if self.record.first_change.is_none() {
+            self.record.first_change = Some(now.boot);
+            self.unwritten = true;
+        }
+    }
+
+    /// Whether the record holds something that must be on the disk before the order that brought it is carried out.
+    pub fn is_unwritten(&self) -> bool {
+        self.unwritten
+    }
+
+    /// The record is on the disk.
+    pub fn written(&mut self) {
+        self.unwritten = false;
     }
 
     /// Keeps the state that a grant is about to change.
@@ -434,6 +467,7 @@ impl Governor {
         self.line = Line::from(&now.clock, Offset::ZERO);
         self.displaced = None;
         self.leap = Leap::None;
+        self.synchronised = false;
         self.open_charge = Span::ZERO;
     }
 

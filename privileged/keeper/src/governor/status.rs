@@ -25,15 +25,36 @@ impl Governor {
             self.judge_tai(status.tai, now.clock.wall)?;
         }
         self.leap = status.leap;
-        if status.synchronised {
-            self.record.last_good = self.record.last_good.max(now.clock.wall);
-        }
+        self.synchronised = status.synchronised;
         let microsecond = Span::saturating(1_000);
         Ok(Status {
             maxerror: status.maxerror.max(microsecond),
             esterror: status.esterror.max(microsecond),
             ..*status
         })
+    }
+
+    /// Lets the last good time follow the clock, which was synchronised for this long.
+    ///
+    /// A claim must not be able to raise it for good: an hour of false sources, or of a hostile engine, would leave a
+    /// floor that no honest time reaches. So it advances as boot time does, and past a jump of the clock (a step, the
+    /// time between two boots) only when the clock was kept at the new time or later for long enough.
+    pub(super) fn learn_time(&mut self, elapsed: Span, wall: WallTime) {
+        let record = &mut self.record;
+        record.last_good = record.last_good.after(elapsed).min(wall).max(record.last_good);
+        let Some(kept) = record.kept else {
+            record.kept = Some(wall);
+            return;
+        };
+        // A clock that was set back was not kept at the later time.
+        let kept = kept.after(elapsed).min(wall);
+        record.kept = Some(kept);
+        record.kept_for = record.kept_for.plus(elapsed);
+        if record.kept_for >= limits::KEPT {
+            record.last_good = record.last_good.max(kept);
+            record.kept = Some(wall);
+            record.kept_for = Span::ZERO;
+        }
     }
 
     /// Once known, the offset from TAI changes by one second within two days of a leap second, and not otherwise.

@@ -26,45 +26,60 @@ impl Governor {
         if size == Span::ZERO {
             return Err(refused(Refusal::Range, 1, 0));
         }
+        let mut any_size = false;
         let charged = match self.terms.approved_step.filter(|approved| size <= *approved) {
             Some(_) => {
                 self.record.approved_used = self.terms.approved_step.take();
                 self.record.last_good = target.min(self.record.last_good);
+                self.record.kept = None;
+                self.record.kept_for = Span::ZERO;
                 Span::ZERO
             }
             None => match order.reason {
-                StepReason::Start => self.judge_start_step(delta, now)?,
+                StepReason::Start => {
+                    any_size = self.judge_start_step(delta, now)?;
+                    Span::ZERO
+                }
                 StepReason::Run => self.judge_run_step(delta)?,
                 StepReason::Restore => self.judge_restoring_step(delta, now)?,
                 StepReason::Resume => self.judge_resume_step(delta)?,
             },
         };
         budget::charge(&mut self.record, charged);
+        self.note_change(now);
         self.remember(Span::ZERO);
         self.displaced = None;
+        // The kernel marks a clock that is stepped unsynchronised.
+        self.synchronised = false;
         self.open_charge = Span::ZERO;
         self.line = Line { raw: now.clock.raw, wall: target, slew: Offset::ZERO };
         self.record.wall = target;
-        Ok(Grant { charged })
+        Ok(Grant { charged, any_size })
     }
 
-    fn judge_start_step(&mut self, delta: Offset, now: &Moment) -> Result<Span, Refused> {
+    /// True: it is the one of any size.
+    fn judge_start_step(&mut self, delta: Offset, now: &Moment) -> Result<bool, Refused> {
         if self.window_steps(now) == 0 {
             return Err(refused(Refusal::StartWindow, limits::START_WINDOW.nanos(), 0));
         }
         let (back, forward) = (self.limits.start_back.nanos(), self.limits.start_forward.nanos());
-        if now.clock.wall < self.floor() {
-            if self.record.below_floor_used || !self.limits.below_floor {
-                return Err(refused(Refusal::StartWindow, 1, 0));
-            }
-            self.record.below_floor_used = true;
+        let row = if now.clock.wall < self.floor() {
+            Some((Refusal::StartWindow, 1, 0))
         } else if delta.nanos() < -back {
-            return Err(refused(Refusal::StartBack, back, delta.nanos()));
+            Some((Refusal::StartBack, back, delta.nanos()))
         } else if delta.nanos() > forward {
-            return Err(refused(Refusal::StartForward, forward, delta.nanos()));
+            Some((Refusal::StartForward, forward, delta.nanos()))
+        } else {
+            None
+        };
+        if let Some((row, limit, found)) = row {
+            if self.record.any_start_used || !self.limits.any_start {
+                return Err(refused(row, limit, found));
+            }
+            self.record.any_start_used = true;
         }
         self.record.start_steps += 1;
-        Ok(Span::ZERO)
+        Ok(row.is_some())
     }
 
     fn judge_run_step(&mut self, delta: Offset) -> Result<Span, Refused> {

@@ -4,7 +4,7 @@ use super::asked::Asked;
 use super::{Keeper, Told, moment};
 use crate::clock::Clock;
 use crate::ending::{Ending, say};
-use crate::governor::{Moment, limits};
+use crate::governor::{Grant, Moment, limits};
 use crate::kernel::Errno;
 use ipc::calendar::Rfc3339;
 use ipc::message::privileged::{
@@ -67,11 +67,12 @@ impl<C: Clock> Keeper<C> {
         if self.clock.kind() == ClockKind::None {
             return Err(Refusal::NoClock.into());
         }
-        let (charged, permitted) = match order {
-            ToPrivileged::Adjust(adjust) => (self.governor.judge_adjust(adjust, &now)?.charged, *order),
-            ToPrivileged::Step(step) => (self.governor.judge_step(step, &now)?.charged, *order),
+        let (Grant { charged, any_size }, permitted) = match order {
+            ToPrivileged::Adjust(adjust) => (self.governor.judge_adjust(adjust, &now)?, *order),
+            ToPrivileged::Step(step) => (self.governor.judge_step(step, &now)?, *order),
             ToPrivileged::SetStatus(status) => {
-                (Span::ZERO, ToPrivileged::SetStatus(self.governor.judge_status(status, &now)?))
+                let status = self.governor.judge_status(status, &now)?;
+                (Grant { charged: Span::ZERO, any_size: false }, ToPrivileged::SetStatus(status))
             }
             _ => return Err(Refusal::Range.into()),
         };
@@ -103,7 +104,7 @@ impl<C: Clock> Keeper<C> {
             }
             _ => {
                 if let ToPrivileged::Step(step) = order {
-                    self.check_step(step, &before, &after)?;
+                    self.check_step(step, any_size, &before, &after)?;
                 }
                 self.governor.applied(&then);
                 true
@@ -111,7 +112,7 @@ impl<C: Clock> Keeper<C> {
         };
         if is_news {
             self.write_down(format_args!(
-                "event=applied {} charged_ns={} before={} after={} left_before_ns={} left_after_ns={} was={} is={}",
+                "event=applied {} charged_ns={} any_size={any_size} before={} after={} left_before_ns={} left_after_ns={} was={} is={}",
                 Asked(order),
                 charged.nanos(),
                 Rfc3339(before.wall),
@@ -135,7 +136,8 @@ impl<C: Clock> Keeper<C> {
             _ => is_step || charged != Span::ZERO,
         };
         let written = self.course.written;
-        if !costs && written.is_some_and(|at| now.elapsed_since(at) < WRITE) {
+        if !costs && !self.governor.is_unwritten() && written.is_some_and(|at| now.elapsed_since(at) < WRITE)
+        {
             return true;
         }
         let Err(errno) = self.persist() else {
@@ -157,13 +159,20 @@ impl<C: Clock> Keeper<C> {
     }
 
     /// Checks that a step reached its target; otherwise it is undone and the daemon ends.
-    fn check_step(&mut self, step: &Step, before: &ClockReading, after: &ClockReading) -> Result<(), Ending> {
+    fn check_step(
+        &mut self,
+        step: &Step,
+        any_size: bool,
+        before: &ClockReading,
+        after: &ClockReading,
+    ) -> Result<(), Ending> {
         let (delta, elapsed) = (step.delta, after.raw.elapsed_since(before.raw));
         let moved = after.wall.minus(before.wall).minus(elapsed.forward());
         let beside = moved.minus(delta);
         let tolerance = STEP_TOLERANCE.plus(Span::saturating(elapsed.nanos() / 1_000));
         if beside.magnitude() <= tolerance {
             let why = match step.reason {
+                StepReason::Start if any_size => "the one start step of any size in this boot",
                 StepReason::Start => "first setting after the start",
                 StepReason::Run => "while running",
                 StepReason::Restore => "another program had set it",

@@ -1,6 +1,7 @@
 //! The loop with real descriptors: a clock in memory, and the engine's end in the test's hands.
 
 use super::*;
+use crate::governor::limits;
 use ipc::clock_page::ClockPage;
 use ipc::governor_record::{PLACES, Record, SLOT};
 use ipc::message::handover::Terms;
@@ -156,6 +157,46 @@ fn a164_without_a_written_record_no_step_is_made_and_slews_go_on() {
     keeper.record_file = writable;
     assert_eq!(order(&mut keeper, &mut engine, &step(1_000_000_000)), Ok(()));
     assert_eq!(keeper.course.unwritten_since, None);
+}
+
+#[test]
+fn a130_the_first_order_of_a_boot_is_on_the_disk_before_it_is_carried_out() {
+    let (mut keeper, mut engine, _silent) = keeper();
+    keeper.persist().unwrap();
+    let kept = |keeper: &Keeper<PageClock>| {
+        let slots = PLACES.map(|place| {
+            let mut slot = [0; SLOT];
+            let _ = keeper.record_file.read_exact_at(&mut slot, place);
+            slot
+        });
+        Record::newest(&slots).unwrap()
+    };
+    assert_eq!(kept(&keeper).first_change, None);
+    // It costs nothing, and the record was written a moment ago.
+    keeper.course.written = Some(later());
+    order(&mut keeper, &mut engine, &adjust(0)).unwrap();
+    assert!(kept(&keeper).first_change.is_some());
+    let sequence = kept(&keeper).sequence;
+    keeper.course.written = Some(later());
+    order(&mut keeper, &mut engine, &adjust(0)).unwrap();
+    assert_eq!(kept(&keeper).sequence, sequence, "once");
+}
+
+#[test]
+fn a128_a_frequency_outside_the_band_is_at_its_edge_before_an_order_is_judged() {
+    let (mut keeper, mut engine, _silent) = keeper();
+    let outside = Frequency::saturating(400 * Frequency::PER_PPM);
+    keeper.governor.record().base = outside;
+    keeper.governor.record().under_orders = limits::SEARCH;
+    keeper.clock.change(|page| ClockPage { frequency: outside, ..page });
+    engine.send(&adjust(0)).unwrap();
+    keeper.turn().unwrap();
+    let edge = Frequency::saturating(200 * Frequency::PER_PPM);
+    assert_eq!(keeper.clock.read().unwrap().frequency, edge);
+    let FromPrivileged::ClockEvent(event) = engine.receive().unwrap().unwrap().1 else { panic!("no event") };
+    assert_eq!((event.kind, event.epoch, event.now.frequency), (ClockEventKind::BandNarrowed, 2, edge));
+    let FromPrivileged::Refused(refused) = engine.receive().unwrap().unwrap().1 else { panic!("no answer") };
+    assert_eq!(refused.code, Refusal::StaleEpoch, "it was decided without that");
 }
 
 #[test]

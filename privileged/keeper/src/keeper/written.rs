@@ -66,6 +66,7 @@ impl<C: Clock> Keeper<C> {
         self.notify.say("WATCHDOG=1");
         self.record_file.sync_data()?;
         self.course.written = Some(raw());
+        self.governor.written();
         Ok(())
     }
 

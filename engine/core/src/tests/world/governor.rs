@@ -70,11 +70,20 @@ impl World {
                     if self.start_steps == 0 {
                         return Err(Refusal::StartWindow);
                     }
-                    if step.delta.nanos() < -1000 * SECOND {
-                        return Err(Refusal::StartBack);
-                    }
-                    if step.delta.nanos() > 86_400 * SECOND && now.wall.nanos() >= FLOOR {
-                        return Err(Refusal::StartForward);
+                    let row = if now.wall.nanos() < FLOOR {
+                        Some(Refusal::StartWindow)
+                    } else if step.delta.nanos() < -1000 * SECOND {
+                        Some(Refusal::StartBack)
+                    } else if step.delta.nanos() > 86_400 * SECOND {
+                        Some(Refusal::StartForward)
+                    } else {
+                        None
+                    };
+                    if let Some(row) = row {
+                        if !self.any_start {
+                            return Err(row);
+                        }
+                        self.any_start = false;
                     }
                     self.start_steps -= 1;
                 } else if step.reason == StepReason::Run && step.delta.nanos().abs() > SECOND {

@@ -142,6 +142,7 @@ impl Setup {
             refilled: BEGIN,
             epoch: 1,
             start_steps: 3,
+            any_start: true,
             step_refusal: None,
             adjusts: Vec::new(),
             steps: Vec::new(),

@@ -2,7 +2,7 @@
 
 use super::*;
 use hmac_sha256::Hash;
-use ipc::governor_record::SLOT;
+use ipc::governor_record::{MEANS, SLOT};
 use proptest::prelude::*;
 
 const CHECK: usize = SLOT - 32;
@@ -12,9 +12,11 @@ fn forged(edits: &[(usize, Vec<u8>)]) -> [u8; SLOT] {
     let mut record = Record::born(BOOT, BootInstant::MIN);
     record.sequence = 7;
     // Each part that may be missing is there, so that its octets are read.
+    record.first_change = Some(BootInstant::MIN);
     record.run_step_age = Some(Span::ZERO);
     record.resume_ages = [Some(Span::ZERO); 4];
     record.leap_at = Some(WallTime::MIN);
+    record.kept = Some(WallTime::MIN);
     record.approved_used = Some(Span::ZERO);
     let mut slot = record.to_octets();
     for (at, octets) in edits {
@@ -84,15 +86,18 @@ fn each_number_of_a_record_may_be_the_largest_that_its_type_can_hold() {
         sequence: u64::MAX,
         boot_time: BootInstant::MAX,
         age: Span::MAX,
-        start_opened: BootInstant::MAX,
+        first_change: Some(BootInstant::MAX),
         start_steps: u8::MAX,
         last_good: WallTime::MAX,
+        kept: Some(WallTime::MAX),
+        kept_for: Span::MAX,
         wall: WallTime::MAX,
         base: Frequency::saturating(sign),
-        centre: Frequency::saturating(-sign),
-        centre_age: if sign > 0 { Span::MAX } else { Span::ZERO },
-        commissioned_time: if sign > 0 { Span::MAX } else { Span::ZERO },
-        commissioned_sum: if sign > 0 { FrequencySum::MAX } else { FrequencySum::MIN },
+        under_orders: if sign > 0 { Span::MAX } else { Span::ZERO },
+        day_time: if sign > 0 { Span::MAX } else { Span::ZERO },
+        day_sum: if sign > 0 { FrequencySum::MAX } else { FrequencySum::MIN },
+        day_count: u32::MAX,
+        means: [Frequency::saturating(-sign); MEANS],
         run_step_age: Some(Span::MAX),
         resume_ages: [Some(Span::MAX); 4],
         leap_at: Some(WallTime::MAX),
