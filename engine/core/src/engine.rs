@@ -13,6 +13,7 @@ mod protected;
 mod publishing;
 mod refusals;
 mod reporting;
+mod returning;
 mod steering;
 
 use crate::abandoned::Abandoned;
@@ -155,6 +156,8 @@ struct System {
     guard_alarm: bool,
     /// No source can be followed.
     outage: Option<Outage>,
+    /// The last sign that the network is there.
+    last_sign: Option<RawInstant>,
 }
 
 impl Engine {
@@ -216,6 +219,7 @@ impl Engine {
                 step_refusal: None,
                 guard_alarm: false,
                 outage: None,
+                last_sign: None,
             },
         }
     }
@@ -242,7 +246,7 @@ impl Engine {
             Input::Refused(kind, refused) => self.refused(now, kind, &refused),
             Input::ClockEvent(event) => self.clock_event(now, &event),
             Input::Sent(sent) => match self.exchanges.sent(&sent) {
-                Ok(()) => self.learn_own_address(&sent),
+                Ok(()) => self.learn_own_address(now, &sent),
                 Err(breach) => self.distrust(Process::Client, breach),
             },
             Input::Reply(reply) => self.reply(now, &reply),

@@ -1,8 +1,13 @@
 //! Independence: sources of one operator, or of one upstream server, have one vote together.
 //!
-//! There are few indications of it: a name that was configured, a network (the /24 or /48 of a global
-//! address), and the reference id, by which a server of stratum 2 and above names its own source. In a
-//! private network the /24 is no indication, since it belongs to the administrator.
+//! There are few indications of it. Two are facts of the configuration and of the network: a name that was configured,
+//! and a network (the /24 or /48 of a global address). By them sources form *groups*. In a private network the /24 is no
+//! indication, since it belongs to the administrator.
+//!
+//! The third is what a server of stratum 2 and above says of itself: the reference id names its own source, its
+//! *upstream*. A server can say what it likes, for example what an honest one says. So sources with one upstream form no
+//! group, in which one could speak for another or contradict it. Instead, votes are counted as the most sources that are
+//! independent of each other: whatever one more source says, the others are not fewer for it.
 
 use alloc::vec::Vec;
 use core::net::IpAddr;
@@ -19,6 +24,13 @@ pub(crate) struct Identity<'a> {
     pub(crate) reference_id: u32,
 }
 
+/// What a server of stratum 2 and above says of its own source: its own stratum, and the reference id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Upstream {
+    stratum: u8,
+    reference_id: u32,
+}
+
 impl Identity<'_> {
     fn is_kin(&self, other: &Self, names: bool) -> bool {
         let one_name = names
@@ -29,11 +41,13 @@ impl Identity<'_> {
             && !self.ip.is_unspecified()
             && (self.port == other.port || !self.ip.is_loopback());
         let one_network = network(self.ip).is_some_and(|network_| network(other.ip) == Some(network_));
-        let one_upstream = self.stratum > 1
-            && other.stratum == self.stratum
-            && self.reference_id == other.reference_id
-            && self.reference_id != 0;
-        one_name || one_host || one_network || one_upstream
+        one_name || one_host || one_network
+    }
+
+    /// None: it has a clock of its own, or has not said.
+    pub(crate) fn upstream(&self) -> Option<Upstream> {
+        let Self { stratum, reference_id, .. } = *self;
+        (stratum > 1 && reference_id != 0).then_some(Upstream { stratum, reference_id })
     }
 }
 
@@ -71,6 +85,41 @@ pub(crate) fn group(identities: &[Identity<'_>], names: bool) -> Vec<usize> {
     groups
 }
 
+/// A source as a vote counts it: its group, and what it says of its own source.
+pub(crate) type Allegiance = (usize, Option<Upstream>);
+
+/// The largest number of these sources of which no two have the same group or the same upstream.
+pub(crate) fn independent(sources: &[Allegiance]) -> usize {
+    let mut groups: Vec<usize> = sources.iter().map(|(group, _)| *group).collect();
+    groups.sort_unstable();
+    groups.dedup();
+    let mut taken: Vec<(Upstream, usize)> = Vec::new();
+    groups.into_iter().filter(|group| place(*group, sources, &mut Vec::new(), &mut taken)).count()
+}
+
+/// Gives a group an upstream of its own, if need be by giving other groups another one (a maximum bipartite matching).
+fn place(
+    group: usize,
+    sources: &[Allegiance],
+    tried: &mut Vec<Upstream>,
+    taken: &mut Vec<(Upstream, usize)>,
+) -> bool {
+    for (_, upstream) in sources.iter().filter(|(other, _)| *other == group) {
+        let Some(upstream) = *upstream else { return true };
+        if tried.contains(&upstream) {
+            continue;
+        }
+        tried.push(upstream);
+        let owner = taken.iter().find(|(other, _)| *other == upstream).map(|(_, owner)| *owner);
+        if owner.is_none_or(|owner| place(owner, sources, tried, taken)) {
+            taken.retain(|(other, _)| *other != upstream);
+            taken.push((upstream, group));
+            return true;
+        }
+    }
+    false
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -80,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn a038_one_network_one_upstream_or_one_name_is_one_group() {
+    fn a038_one_network_or_one_name_is_one_group() {
         let all = [
             identity("a", "5.9.1.1", 1, 7),
             identity("b", "5.9.1.200", 1, 7),
@@ -90,8 +139,8 @@ mod tests {
             identity("f", "2a00:1:2:ffff::9", 1, 7),
             identity("e", "9.9.9.9", 1, 7),
         ];
-        assert_eq!(group(&all, true), [0, 0, 2, 2, 4, 4, 4]);
-        assert_eq!(group(&all, false), [0, 0, 2, 2, 4, 4, 6]);
+        assert_eq!(group(&all, true), [0, 0, 2, 3, 4, 4, 4]);
+        assert_eq!(group(&all, false), [0, 0, 2, 3, 4, 4, 6]);
     }
 
     #[test]
@@ -111,7 +160,41 @@ mod tests {
     #[test]
     fn kinship_reaches_over_several() {
         let all =
-            [identity("a", "5.9.1.1", 2, 7), identity("b", "6.6.6.6", 2, 8), identity("c", "5.9.1.2", 2, 8)];
+            [identity("a", "5.9.1.1", 2, 7), identity("b", "5.9.1.2", 2, 8), identity("b", "6.6.6.6", 2, 8)];
         assert_eq!(group(&all, true), [0, 0, 0]);
+    }
+
+    /// Sources with these groups and upstreams; 0: none.
+    fn count(sources: &[(usize, u32)]) -> usize {
+        let upstream = |id: u32| identity("", "192.0.2.1", 2, id).upstream();
+        let all: Vec<Allegiance> = sources.iter().map(|(group, id)| (*group, upstream(*id))).collect();
+        independent(&all)
+    }
+
+    #[test]
+    fn a038_sources_of_one_upstream_or_of_one_group_count_once() {
+        assert_eq!(count(&[]), 0);
+        assert_eq!(count(&[(0, 0), (1, 0), (2, 0)]), 3, "clocks of their own");
+        assert_eq!(count(&[(0, 7), (1, 7), (2, 7), (3, 8)]), 2);
+        assert_eq!(count(&[(0, 7), (0, 8), (0, 9)]), 1);
+        // A group may be counted by any of its members.
+        assert_eq!(count(&[(0, 7), (0, 8), (1, 7), (2, 8)]), 2);
+        assert_eq!(count(&[(0, 7), (0, 8), (1, 7)]), 2);
+        assert_eq!(count(&[(1, 7), (0, 7), (0, 0)]), 2);
+        let one = identity("a", "5.9.1.1", 1, 0x4750_5300);
+        assert_eq!(one.upstream(), None, "two receivers of one satellite system are two clocks");
+    }
+
+    #[test]
+    fn a038_whatever_one_more_source_says_the_others_count_for_no_less() {
+        let honest = [(0, 7), (1, 8), (2, 0), (3, 9), (3, 10), (4, 9)];
+        for group in 0..6 {
+            for id in [0, 7, 8, 9, 10, 11] {
+                let mut all = honest.to_vec();
+                all.insert(0, (group, id));
+                let found = count(&all);
+                assert!((5..=6).contains(&found), "{group} {id}: {found}");
+            }
+        }
     }
 }

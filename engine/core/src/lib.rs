@@ -55,6 +55,7 @@ mod leap;
 mod local_clock;
 mod measurement;
 mod names;
+mod need;
 mod nonce;
 pub mod notice;
 mod nts;

@@ -1,5 +1,6 @@
 //! Look-ups of names: when they are made, and which addresses of an answer are used.
 
+use crate::need::Need;
 use alloc::vec::Vec;
 use core::net::IpAddr;
 use ipc::address::Address;
@@ -9,12 +10,8 @@ use ipc::units::{RawInstant, Span};
 /// Most addresses that are taken from one answer, whatever it holds.
 pub(crate) const MOST_TAKEN: usize = 4;
 
-/// First wait after a failure, seconds; each further one waits half as long again, up to an hour.
+/// First wait after a failure, seconds; each further one waits half as long again, as far as [`Need`] allows.
 const FIRST_WAIT: f64 = 10.0;
-const LONGEST_WAIT: f64 = 3600.0;
-
-/// The longest wait if no name server was reached: the cause is on this host or near it, and may end at any moment. Seconds.
-const LONGEST_LOCAL_WAIT: f64 = 120.0;
 
 /// A name whose addresses all answer is looked up again after this time.
 const REFRESH: Span = Span::from_secs(86_400);
@@ -47,21 +44,21 @@ impl Lookup {
     }
 
     /// Without an address, or without enough that can be used.
-    pub(crate) fn failed(&mut self, now: RawInstant) {
-        self.open = None;
-        self.ended = true;
-        self.next = now.after(wait(self.failures, LONGEST_WAIT));
-        self.failures = self.failures.saturating_add(1);
+    pub(crate) fn failed(&mut self, now: RawInstant, need: Need) {
+        self.back_off(now, need.longest_lookup(None));
     }
 
     /// Without an answer.
-    pub(crate) fn unanswered(&mut self, now: RawInstant, reason: LookupFailure) {
-        let failures = self.failures;
-        self.failed(now);
+    pub(crate) fn unanswered(&mut self, now: RawInstant, reason: LookupFailure, need: Need) {
+        self.back_off(now, need.longest_lookup(Some(reason)));
         self.last = Some(reason);
-        if is_local(reason) {
-            self.next = now.after(wait(failures, LONGEST_LOCAL_WAIT));
-        }
+    }
+
+    fn back_off(&mut self, now: RawInstant, longest: f64) {
+        self.open = None;
+        self.ended = true;
+        self.next = now.after(wait(self.failures, longest));
+        self.failures = self.failures.saturating_add(1);
     }
 
     /// With enough addresses.
@@ -73,8 +70,8 @@ impl Lookup {
     }
 
     /// One of its addresses died: look again, no sooner than the back-off allows.
-    pub(crate) fn hurry(&mut self, now: RawInstant) {
-        let soon = now.after(wait(self.failures, LONGEST_WAIT));
+    pub(crate) fn hurry(&mut self, now: RawInstant, need: Need) {
+        let soon = now.after(wait(self.failures, need.longest_lookup(None)));
         if self.open.is_none() && soon < self.next {
             self.next = soon;
         }
@@ -91,20 +88,6 @@ impl Lookup {
             self.failures = 0;
             self.next = self.next.min(now);
         }
-    }
-}
-
-/// Whether the failure says nothing about the name.
-const fn is_local(reason: LookupFailure) -> bool {
-    match reason {
-        LookupFailure::TryAgain
-        | LookupFailure::NoResolver
-        | LookupFailure::NotStarted
-        | LookupFailure::Deadline => true,
-        LookupFailure::NoSuchName
-        | LookupFailure::NoAddress
-        | LookupFailure::Refused
-        | LookupFailure::Broken => false,
     }
 }
 
@@ -209,38 +192,41 @@ mod tests {
         let mut lookup = Lookup::new(RawInstant::MIN);
         let mut waits = alloc::vec![];
         for _ in 0..20 {
-            lookup.failed(RawInstant::MIN);
+            lookup.failed(RawInstant::MIN, Need::Little);
             waits.push(lookup.next.nanos() / 1_000_000);
         }
         assert_eq!(&waits[..4], [10_000, 15_000, 22_500, 33_750]);
         assert_eq!(waits[19], 3_600_000);
         lookup.succeeded(RawInstant::MIN);
-        lookup.hurry(RawInstant::MIN);
+        lookup.hurry(RawInstant::MIN, Need::Little);
         assert_eq!(lookup.next.nanos(), 10_000_000_000);
     }
 
     #[test]
-    fn failures_of_this_host_wait_two_minutes_at_most_and_are_retried_at_once_when_something_changed() {
+    fn failures_of_this_host_wait_less_and_each_waits_less_the_more_depends_on_it() {
+        use LookupFailure::*;
         for (reason, longest) in [
-            (LookupFailure::TryAgain, 120),
-            (LookupFailure::NoResolver, 120),
-            (LookupFailure::NotStarted, 120),
-            (LookupFailure::Deadline, 120),
-            (LookupFailure::NoSuchName, 3600),
-            (LookupFailure::NoAddress, 3600),
-            (LookupFailure::Refused, 3600),
-            (LookupFailure::Broken, 3600),
+            (TryAgain, [15, 64, 120]),
+            (NoResolver, [15, 64, 120]),
+            (NotStarted, [15, 64, 120]),
+            (Deadline, [15, 64, 120]),
+            (NoSuchName, [60, 256, 3600]),
+            (NoAddress, [60, 256, 3600]),
+            (Refused, [60, 256, 3600]),
+            (Broken, [60, 256, 3600]),
         ] {
-            let mut lookup = Lookup::new(RawInstant::MIN);
-            lookup.retry(RawInstant::MIN);
-            (0..20).for_each(|_| lookup.unanswered(RawInstant::MIN, reason));
-            assert_eq!(lookup.next.nanos(), longest * 1_000_000_000, "{reason:?}");
-            assert_eq!(lookup.last, Some(reason));
-            lookup.retry(RawInstant::MIN);
-            assert!(lookup.is_due(RawInstant::MIN), "{reason:?}");
-            lookup.succeeded(RawInstant::MIN);
-            lookup.retry(RawInstant::MIN);
-            assert!(!lookup.is_due(RawInstant::MIN), "one that went well is not hurried");
+            for (need, longest) in [Need::First, Need::Lost, Need::Little].into_iter().zip(longest) {
+                let mut lookup = Lookup::new(RawInstant::MIN);
+                lookup.retry(RawInstant::MIN);
+                (0..20).for_each(|_| lookup.unanswered(RawInstant::MIN, reason, need));
+                assert_eq!(lookup.next.nanos(), longest * 1_000_000_000, "{reason:?} {need:?}");
+                assert_eq!(lookup.last, Some(reason));
+                lookup.retry(RawInstant::MIN);
+                assert!(lookup.is_due(RawInstant::MIN), "{reason:?}");
+                lookup.succeeded(RawInstant::MIN);
+                lookup.retry(RawInstant::MIN);
+                assert!(!lookup.is_due(RawInstant::MIN), "one that went well is not hurried");
+            }
         }
     }
 }

@@ -175,6 +175,8 @@ pub struct EntryCounts {
     pub of: usize,
     /// Entries to which a query was sent.
     pub queried: usize,
+    /// Why the first of those was not answered of which more is known than that no reply came in time.
+    pub obstacle: Option<Silence>,
     /// Of those: entries whose replies cannot be used.
     pub unusable: usize,
     /// Entries whose names have no address.

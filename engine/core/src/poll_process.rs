@@ -3,6 +3,7 @@
 //! It does not evaluate the time in the answers, which is the task of the track.
 
 use crate::filter::Estimate;
+use crate::need::Need;
 use crate::nonce::Nonces;
 use crate::poll::{Poll, span};
 use crate::settings::SourceSettings;
@@ -42,6 +43,8 @@ pub(crate) struct PollProcess {
     settling: u8,
     /// Queries since the last valid reply.
     unanswered: u32,
+    /// A valid reply came once.
+    heard: bool,
 }
 
 impl PollProcess {
@@ -56,6 +59,7 @@ impl PollProcess {
             quick: if settings.burst { BURST - 1 } else { 0 },
             settling: if settings.burst { 0 } else { SETTLING.len() as u8 },
             unanswered: 0,
+            heard: false,
         }
     }
 
@@ -81,11 +85,12 @@ impl PollProcess {
         self.unanswered >= 8
     }
 
-    /// A query is sent now; the next one is scheduled.
-    pub(crate) fn transmit(&mut self, now: RawInstant, nonces: &mut Nonces) {
+    /// A query is sent now; the next one is scheduled. `need`: how much depends on an answer, if it may be asked for.
+    pub(crate) fn transmit(&mut self, now: RawInstant, need: Need, nonces: &mut Nonces) {
         self.reach <<= 1;
         self.unanswered = self.unanswered.saturating_add(1);
-        let interval = self.poll.interval();
+        let longest = need.longest_interval().filter(|_| self.is_silent());
+        let interval = longest.map_or(self.poll.interval(), |longest| self.limited(longest));
         let seconds = if self.quick > 0 {
             self.quick -= 1;
             QUICK.min(interval) * nonces.factor(0.2)
@@ -95,12 +100,41 @@ impl PollProcess {
             self.settling += 1;
             settling * nonces.factor(SPREAD)
         } else {
-            if self.is_dead() {
+            if self.is_dead() && longest.is_none() {
                 self.poll.back_off();
             }
             interval * nonces.factor(SPREAD)
         };
         self.next = now.after(span(seconds));
+    }
+
+    /// The poll interval, but no longer than this, seconds. Without bursts the shortest one that is configured is not fallen below.
+    fn limited(&self, longest: f64) -> f64 {
+        let mut least = self.poll;
+        least.fastest();
+        let longest = if self.burst { longest } else { longest.max(least.interval()) };
+        self.poll.interval().min(longest)
+    }
+
+    /// The next query is sent no later than the need allows, whatever the back-off was before.
+    pub(crate) fn hasten(&mut self, now: RawInstant, need: Need) {
+        if let Some(longest) = need.longest_interval().filter(|_| self.is_silent()) {
+            self.plan(now, self.limited(longest));
+        }
+    }
+
+    /// The last query has not left the network of this host.
+    pub(crate) fn unsent(&mut self, now: RawInstant, need: Need, nonces: &mut Nonces) {
+        if let Some(longest) = need.longest_unsent().filter(|_| self.quick == 0) {
+            self.plan(now, self.limited(longest) * nonces.factor(SPREAD));
+        }
+    }
+
+    /// What made it silent may be over: it is asked again at once.
+    pub(crate) fn retry(&mut self, now: RawInstant, nonces: &mut Nonces) {
+        if self.unanswered > u32::from(BURST) {
+            self.plan(now, QUICK * nonces.factor(0.2));
+        }
     }
 
     /// It cannot be queried, because there is no cookie. It is tried again soon if a cookie may arrive, otherwise after an
@@ -116,7 +150,8 @@ impl PollProcess {
 
     /// A valid reply came.
     pub(crate) fn answered(&mut self, now: RawInstant) {
-        let returns = self.is_dead();
+        let returns = self.is_dead() || (self.is_silent() && !self.heard);
+        self.heard = true;
         self.unanswered = 0;
         self.reach |= 1;
         if returns {

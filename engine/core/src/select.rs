@@ -6,7 +6,9 @@
 //! widens as the local oscillator may have drifted. So truechimers that an attacker silences still outvote the
 //! remaining falsetickers, as far as holdover allows. If all but one source have failed for good, the last one is still
 //! followed, because it remains inside the intervals of the failed ones. The vote of one that was
-//! *never* usable is missing: it agrees with none of the others.
+//! *never* usable is missing: it agrees with none of the others. Sources that name the same upstream count once among
+//! those that agree on a point, and once among those that do not: whoever copies what another source says of itself takes
+//! nothing from it.
 //!
 //! **What wins.** The interval of RFC 5905 section 11.2.1 that more than half of the votes share that were
 //! ever heard, and at least half of all: falsetickers that are fewer than half of all sources can never win, whichever
@@ -17,6 +19,8 @@
 //! Where any configured source is authenticated, only authenticated ones vote; where any of those is marked
 //! `trust`, only these. While they are silent, no others replace them: the clock runs on. Sources of one
 //! operator have one vote together ([`crate::independence`]): what the same rule finds among *them*.
+
+use crate::independence::{Allegiance, Upstream, independent};
 
 /// How far outside the agreed interval, in parts of its width, a source may stray that was inside before:
 /// a source on the edge must not alternate.
@@ -71,41 +75,34 @@ impl Others {
     }
 }
 
-/// The intersection algorithm, with votes that agree with no claim.
-fn intersect(claims: &[Claim], others: Others) -> Option<Agreement> {
-    let mut edges = alloc::vec::Vec::with_capacity(claims.len() * 3);
-    for claim in claims {
-        edges.push((claim.low, -1i32));
-        edges.extend(claim.middle.map(|middle| (middle, 0)));
-        edges.push((claim.high.max(claim.low + MIN_WIDTH), 1));
-    }
-    edges.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
-    for falsetickers in 0..claims.len() {
-        let needed = claims.len() - falsetickers;
-        if !others.are_outvoted_by(needed, claims.len()) {
-            return None;
-        }
-        let scan = |edges: &mut dyn Iterator<Item = (f64, i32)>, enters: i32| {
-            let (mut depth, mut middles) = (0, 0);
-            for (value, kind) in edges {
-                if kind == 0 {
-                    middles += 1;
-                    continue;
-                }
-                depth += kind * enters;
-                if depth >= needed as i32 {
-                    return Some((value, middles));
-                }
-            }
-            None
+/// The intersection algorithm, with votes that agree with no claim. `votes`: how many votes claims at these places are.
+fn intersect(claims: &[Claim], others: Others, votes: &dyn Fn(&[usize]) -> usize) -> Option<Agreement> {
+    let count = |is_one: &dyn Fn(&Claim) -> bool| {
+        let places: alloc::vec::Vec<usize> = (0..claims.len()).filter(|at| is_one(&claims[*at])).collect();
+        votes(&places)
+    };
+    let end = |claim: &Claim| claim.high.max(claim.low + MIN_WIDTH);
+    // An edge of a claim, with its votes, where they are a majority.
+    let support = |edge: f64| {
+        let covers = |claim: &Claim| claim.low <= edge && edge <= end(claim);
+        let (agreeing, opposed) = (count(&covers), count(&|claim| !covers(claim)));
+        others.are_outvoted_by(agreeing, agreeing + opposed).then_some((edge, agreeing))
+    };
+    let lows: alloc::vec::Vec<(f64, usize)> = claims.iter().filter_map(|claim| support(claim.low)).collect();
+    let highs: alloc::vec::Vec<(f64, usize)> =
+        claims.iter().filter_map(|claim| support(end(claim))).collect();
+    let all = count(&|_| true);
+    for needed in (1..=all).rev().take_while(|needed| others.are_outvoted_by(*needed, all)) {
+        let reached = |edges: &[(f64, usize)]| -> alloc::vec::Vec<f64> {
+            edges.iter().filter(|(_, agreeing)| *agreeing >= needed).map(|(edge, _)| *edge).collect()
         };
-        let low = scan(&mut edges.iter().copied(), -1);
-        let high = scan(&mut edges.iter().rev().copied(), 1);
-        if let (Some((low, below)), Some((high, above))) = (low, high)
-            && below + above <= falsetickers
-            && low < high
+        let low = reached(&lows).into_iter().min_by(f64::total_cmp);
+        let high = reached(&highs).into_iter().max_by(f64::total_cmp);
+        let (Some(low), Some(high)) = (low, high) else { continue };
+        let found = Agreement { low, high };
+        if low < high && count(&|claim| claim.middle.is_none_or(|middle| found.holds(middle, 0.0))) >= needed
         {
-            return Some(Agreement { low, high });
+            return Some(found);
         }
     }
     None
@@ -124,6 +121,8 @@ pub(crate) struct Candidate {
     pub(crate) group: usize,
     /// Sources of one number count once for `minimum-sources`: as `group`, but for those that one name gave.
     pub(crate) operator: usize,
+    /// What it says of its own source.
+    pub(crate) upstream: Option<Upstream>,
     /// It was a survivor the last time.
     pub(crate) survived: bool,
     pub(crate) prefer: bool,
@@ -180,38 +179,63 @@ pub enum Impasse {
     Silent,
 }
 
-/// One claim for each group, and the votes of groups that have none.
-fn poll_groups<'a>(
-    voters: impl Iterator<Item = &'a Candidate>,
-    awaits_unheard: bool,
-) -> (alloc::vec::Vec<Claim>, Others) {
-    let voters: alloc::vec::Vec<&Candidate> = voters.collect();
-    let (mut claims, mut others) = (alloc::vec::Vec::new(), Others::NONE);
-    for (place, voter) in voters.iter().enumerate() {
-        if voters[..place].iter().any(|earlier| earlier.group == voter.group) {
-            continue;
+/// One claim for each group.
+struct Poll {
+    claims: alloc::vec::Vec<Claim>,
+    /// What each of these claims is worth: the members that agree with it.
+    allegiances: alloc::vec::Vec<alloc::vec::Vec<Allegiance>>,
+    /// The votes of groups that have no claim.
+    others: Others,
+}
+
+impl Poll {
+    fn of<'a>(voters: impl Iterator<Item = &'a Candidate>, awaits_unheard: bool) -> Self {
+        let voters: alloc::vec::Vec<&Candidate> = voters.collect();
+        let (claims, allegiances) = (alloc::vec::Vec::new(), alloc::vec::Vec::new());
+        let mut poll = Self { claims, allegiances, others: Others::NONE };
+        for (place, voter) in voters.iter().enumerate() {
+            if voters[..place].iter().all(|earlier| earlier.group != voter.group) {
+                let members = voters.iter().filter(|other| other.group == voter.group);
+                poll.add_group(&members.copied().collect::<alloc::vec::Vec<_>>(), awaits_unheard);
+            }
         }
-        let members = voters.iter().filter(|other| other.group == voter.group);
-        let group: alloc::vec::Vec<Claim> = members.clone().filter_map(|member| member.claim).collect();
-        let missing = members.count() - group.len();
-        let within = Others { divided: 0, missing }.awaited(awaits_unheard);
-        if group.is_empty() {
-            others.missing += 1;
-        } else if let ([claim], true) = (group.as_slice(), within.are_outvoted_by(1, 1)) {
-            claims.push(*claim);
-        } else if let Some(agreed) = intersect(&group, within) {
+        poll
+    }
+
+    fn add_group(&mut self, members: &[&Candidate], awaits_unheard: bool) {
+        let group: alloc::vec::Vec<Claim> = members.iter().filter_map(|member| member.claim).collect();
+        let within = Others { divided: 0, missing: members.len() - group.len() }.awaited(awaits_unheard);
+        let claim = if let ([claim], true) = (group.as_slice(), within.are_outvoted_by(1, 1)) {
+            *claim
+        } else if let Some(agreed) = intersect(&group, within, &<[usize]>::len) {
             let mut middles: alloc::vec::Vec<f64> = group.iter().filter_map(|claim| claim.middle).collect();
             middles.retain(|middle| agreed.holds(*middle, 0.0));
             middles.sort_unstable_by(f64::total_cmp);
             let middle = middles.get(middles.len() / 2).copied();
-            claims.push(Claim { low: agreed.low, middle, high: agreed.high });
-        } else if intersect(&group, Others::NONE).is_some() {
-            others.missing += 1;
+            Claim { low: agreed.low, middle, high: agreed.high }
+        } else if group.is_empty() || intersect(&group, Others::NONE, &<[usize]>::len).is_some() {
+            self.others.missing += 1;
+            return;
         } else {
-            others.divided += 1;
-        }
+            self.others.divided += 1;
+            return;
+        };
+        let agrees = |member: &&&Candidate| {
+            member.claim.is_some_and(|own| own.low <= claim.high && own.high >= claim.low)
+        };
+        let agreeing = members.iter().filter(agrees).map(|member| (member.group, member.upstream)).collect();
+        self.claims.push(claim);
+        self.allegiances.push(agreeing);
     }
-    (claims, others)
+
+    fn intersect(&self, others: Others) -> Option<Agreement> {
+        let votes = |places: &[usize]| {
+            let some: alloc::vec::Vec<Allegiance> =
+                places.iter().flat_map(|place| &self.allegiances[*place]).copied().collect();
+            independent(&some)
+        };
+        intersect(&self.claims, others, &votes)
+    }
 }
 
 /// Selects. The standings are in the order of `candidates`, all that are configured. `awaits_unheard`: it is so early
@@ -230,12 +254,11 @@ pub(crate) fn select(
     let eligible = |candidate: &Candidate| candidate.authenticated || !authenticated;
     let trusting = candidates.iter().any(|candidate| candidate.trust && eligible(candidate));
     let votes = |candidate: &Candidate| eligible(candidate) && (candidate.trust || !trusting);
-    let (voters, others) =
-        poll_groups(candidates.iter().filter(|candidate| votes(candidate)), awaits_unheard);
-    let Some(agreement) = intersect(&voters, others.awaited(awaits_unheard)) else {
-        let of_the_heard = Others { missing: 0, ..others };
+    let poll = Poll::of(candidates.iter().filter(|candidate| votes(candidate)), awaits_unheard);
+    let Some(agreement) = poll.intersect(poll.others.awaited(awaits_unheard)) else {
+        let of_the_heard = Others { missing: 0, ..poll.others };
         let lacks_votes =
-            voters.is_empty() && others.divided == 0 || intersect(&voters, of_the_heard).is_some();
+            poll.claims.is_empty() && poll.others.divided == 0 || poll.intersect(of_the_heard).is_some();
         return (standings, Err(if lacks_votes { Impasse::NoQuorum } else { Impasse::NoMajority }));
     };
     for (standing, candidate) in standings.iter_mut().zip(candidates) {
@@ -253,15 +276,13 @@ pub(crate) fn select(
         };
     }
     let survives = |standing: &Standing| *standing == Standing::Survivor;
-    let mut operators: alloc::vec::Vec<usize> = standings
+    let operators: alloc::vec::Vec<Allegiance> = standings
         .iter()
         .zip(candidates)
         .filter(|(standing, _)| survives(standing))
-        .map(|(_, candidate)| candidate.operator)
+        .map(|(_, candidate)| (candidate.operator, candidate.upstream))
         .collect();
-    operators.sort_unstable();
-    operators.dedup();
-    let survivors = operators.len();
+    let survivors = independent(&operators);
     let required = standings.iter().zip(candidates).any(|(s, c)| survives(s) && c.require);
     if survivors == 0 {
         return (standings, Err(Impasse::Silent));

@@ -3,6 +3,7 @@
 use crate::filter::Outcome;
 use crate::io::Now;
 use crate::measurement::{Measurement, Times};
+use crate::need::Need;
 use crate::nonce::Nonces;
 use crate::poll_process::{BURST, PollProcess};
 use crate::sample::Sample;
@@ -12,7 +13,7 @@ use crate::settings::SourceSettings;
 use crate::source_id::SourceId;
 use crate::track::{Opinion, Track};
 use ipc::address::Address;
-use ipc::message::client::{Rejected, ReplyHeader};
+use ipc::message::client::{Rejected, ReplyHeader, Silence};
 use ipc::units::RawInstant;
 use protocol::kiss::KissCode;
 use report::RejectReason;
@@ -79,6 +80,8 @@ pub(crate) struct Source {
     pub(crate) unused: Option<RejectReason>,
     /// The kiss that is in force.
     pub(crate) kiss: Option<KissCode>,
+    /// Why the last query was not answered, if more is known than that no reply came in time.
+    pub(crate) obstacle: Option<Silence>,
     pub(crate) last_valid: Option<RawInstant>,
     pub(crate) counters: Counters,
     /// Its replies are authenticated.
@@ -98,6 +101,7 @@ impl Source {
             facts: None,
             unused: None,
             kiss: None,
+            obstacle: None,
             last_valid: None,
             counters: Counters { sent: 0, valid: 0, rejected: [0; RejectReason::COUNT] },
             authenticated: settings.nts.is_some(),
@@ -143,9 +147,27 @@ impl Source {
     }
 
     /// A query is sent now; the next one is scheduled.
-    pub(crate) fn transmit(&mut self, now: RawInstant, nonces: &mut Nonces) {
+    pub(crate) fn transmit(&mut self, now: RawInstant, need: Need, nonces: &mut Nonces) {
         self.counters.sent = self.counters.sent.saturating_add(1);
-        self.poll_process.transmit(now, nonces);
+        self.poll_process.transmit(now, self.respectful(need), nonces);
+    }
+
+    /// How much depends on its answer, where it has not asked for longer intervals.
+    fn respectful(&self, need: Need) -> Need {
+        if self.kiss.is_some() { Need::Little } else { need }
+    }
+
+    /// The next query is sent no later than the need allows.
+    pub(crate) fn hasten(&mut self, now: RawInstant, need: Need) {
+        self.poll_process.hasten(now, self.respectful(need));
+    }
+
+    /// A query ended without a reply.
+    pub(crate) fn unanswered(&mut self, reason: Silence, need: Need, now: RawInstant, nonces: &mut Nonces) {
+        self.obstacle = Some(reason).filter(|reason| *reason != Silence::Deadline);
+        if matches!(reason, Silence::Unreachable | Silence::Local) {
+            self.poll_process.unsent(now, self.respectful(need), nonces);
+        }
     }
 
     /// Drops everything that depends on a counter that did not stand still (the host was suspended).
@@ -206,6 +228,7 @@ impl Source {
         self.counters.valid = self.counters.valid.saturating_add(1);
         self.facts = Some(facts);
         self.last_valid = Some(now);
+        self.obstacle = None;
         self.poll_process.answered(now);
     }
 

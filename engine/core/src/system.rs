@@ -173,6 +173,7 @@ pub(crate) fn find(voters: &[Voter<'_>], rules: Rules, now: Now) -> Finding {
             authenticated: voter.authenticated,
             group: *group,
             operator: *operator,
+            upstream: voter.identity.upstream(),
             survived: voter.survived,
             prefer: voter.prefer,
             trust: voter.trust,

@@ -68,7 +68,7 @@ fn source(notice: &SourceNotice) -> Text {
             "changed by more than noise explains; its measurement is started again".into()
         }
         SourceNotice::Silent(why) => {
-            format!("has not answered eight times in a row: {}", silence(*why)).into()
+            format!("has not answered eight times in a row: {}", why.sentence()).into()
         }
         SourceNotice::UnderAttack => {
             "is under attack: eight replies in a row had a wrong authentication tag; they have no effect"
@@ -125,13 +125,16 @@ fn clock(notice: &ClockNotice) -> Text {
 }
 
 /// Why a query was not answered.
-const fn silence(why: Silence) -> &'static str {
-    match why {
-        Silence::Deadline => "no reply in time",
-        Silence::PortUnreachable => "no server listens on its port",
-        Silence::Unreachable => "there is no route to it",
-        Silence::Prohibited => "a firewall forbids it",
-        Silence::Local => "no socket could be opened on this host",
+impl Sentence for Silence {
+    fn sentence(&self) -> Text {
+        match self {
+            Self::Deadline => "no reply in time",
+            Self::PortUnreachable => "no server listens on its port",
+            Self::Unreachable => "there is no route to it",
+            Self::Prohibited => "a firewall forbids it",
+            Self::Local => "no socket could be opened on this host",
+        }
+        .into()
     }
 }
 

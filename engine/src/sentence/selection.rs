@@ -51,7 +51,7 @@ impl Sentence for NoSelection {
 
 impl Sentence for EntryCounts {
     fn sentence(&self) -> Text {
-        let Self { of, queried, unusable, unresolved, why, keyless } = *self;
+        let Self { of, queried, obstacle, unusable, unresolved, why, keyless } = *self;
         let were = if queried == 1 { "was" } else { "were" };
         let mut text = match (queried, unusable) {
             (0, _) => format!("none of {} was asked", sources(of)),
@@ -59,6 +59,9 @@ impl Sentence for EntryCounts {
             (_, 0) => format!("{queried} of {} {were} asked, and none answered", sources(of)),
             _ => format!("{queried} of {} {were} asked, and no answer can be used", sources(of)),
         };
+        if let (Some(obstacle), 0) = (obstacle, unusable) {
+            text += &format!(" ({})", obstacle.sentence());
+        }
         if unresolved > 0 {
             let names = if unresolved == 1 { "1 name is" } else { &format!("{unresolved} names are") };
             let why = why.map_or("the look-up is in progress", LookupFailure::sentence);

@@ -97,6 +97,10 @@ mod tests {
         let found = text(EntryCounts { of: 1, unresolved: 1, why, ..EntryCounts::default() });
         assert!(found.starts_with("none of 1 source was asked; 1 name is not resolved: "), "{found}");
         assert!(!found.contains("firewall"), "nothing was asked: {found}");
+        let obstacle = Some(ipc::message::client::Silence::PortUnreachable);
+        let found = text(EntryCounts { of: 1, queried: 1, obstacle, ..EntryCounts::default() });
+        let expected = "the only source was asked and did not answer (no server listens on its port); check ";
+        assert!(found.starts_with(expected), "{found}");
         let held = NoSelection { impasse: Impasse::Unauthenticated, minimum: 1, of: 2 };
         assert!(SystemReason::Holdover(held).sentence().contains("require-nts is set"));
     }

@@ -44,6 +44,7 @@ impl Engine {
         header: &ReplyHeader,
     ) {
         let prior = self.prior_frequency(now);
+        let need = self.need();
         let Some(basis) = &self.basis else { return };
         let Some((settings, _, source)) = self.entries.source_mut(exchange.source) else { return };
         let times = match readings {
@@ -70,6 +71,7 @@ impl Engine {
         };
         let leap = self.system.leap;
         let heard_before = source.is_heard();
+        let was_silent = source.poll_process.reach == 0 || source.poll_process.is_silent();
         let kiss_before = source.kiss;
         let unused_before = source.unused;
         let answer = source.answer(
@@ -111,6 +113,9 @@ impl Engine {
             }
         }
         self.system.dirty = true;
+        if was_silent {
+            self.find_network(need, now.raw);
+        }
     }
 
     pub(super) fn unanswered(&mut self, now: Now, unanswered: &Unanswered) {
@@ -122,8 +127,10 @@ impl Engine {
         if exchange.is_protected() {
             self.protected_silence(exchange.source, exchange.has_nak(), now);
         }
+        let need = self.need();
         let Some((settings, _, source)) = self.entries.source_mut(exchange.source) else { return };
         source.counters.add_rejected(&unanswered.rejected);
+        source.unanswered(unanswered.reason, need, now.raw, &mut self.nonces);
         if source.poll_process.reach == 0 && source.track.standing == Some(crate::select::Standing::Survivor)
         {
             self.system.dirty = true;

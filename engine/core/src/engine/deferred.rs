@@ -124,12 +124,14 @@ impl Engine {
             nts.filter_map(|(entry, source)| Some((entry, source, source.opinion(now)?))).collect();
         let identities: Vec<_> =
             heard.iter().map(|(entry, source, _)| entry.identify(Some(source))).collect();
+        let upstreams = identities.iter().map(|identity| identity.upstream());
+        let allegiances = group(&identities, true).into_iter().zip(upstreams);
         let floor = self.floor().nanos();
-        let witnesses = heard.iter().zip(group(&identities, true)).map(|((entry, _, opinion), group)| {
+        let witnesses = heard.iter().zip(allegiances).map(|((entry, _, opinion), allegiance)| {
             let time = now.wall.nanos().saturating_add((opinion.offset * 1e9) as i64);
             let session = entry.association().and_then(|a| a.session.as_ref());
             let is_sound = time >= floor && session.is_some_and(|session| session.holds(time));
-            Witness { group, offset: opinion.offset, is_sound }
+            Witness { allegiance, offset: opinion.offset, is_sound }
         });
         let witnesses: Vec<Witness> = witnesses.collect();
         let missing = self.entries.associations().count().saturating_sub(heard.len());

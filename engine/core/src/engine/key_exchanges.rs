@@ -162,12 +162,12 @@ impl Engine {
     fn keys_failed(&mut self, id: EntryId, failure: KeyExchangeFailure, now: Now) {
         let association = self.entries.get(id).and_then(Entry::association);
         let defers = association.is_some_and(|association| self.may_defer(association, failure));
-        let after_setting = self.is_alarming(failure);
+        let (after_setting, need) = (self.is_alarming(failure), self.need());
         let Some(association) = self.entries.get_mut(id).and_then(Entry::association_mut) else { return };
         if defers {
             return association.defer(now.raw);
         }
-        let (is_news, keeps) = (association.fail(failure, now.raw), association.cookies() > 0);
+        let (is_news, keeps) = (association.fail(failure, need, now.raw), association.cookies() > 0);
         if is_news {
             self.tell_of_entry(id, EntryNotice::NoKeys { failure, keeps, after_setting });
         }

@@ -70,6 +70,7 @@ impl Engine {
         for address in offered {
             self.take(id, address, wanted, now.raw);
         }
+        let need = self.need();
         if let Some(Entry { members, lookup: Some(lookup), .. }) = self.entries.get_mut(id) {
             // A pool gives other addresses the next time; a name that has fewer is asked once an hour.
             let enough =
@@ -77,7 +78,7 @@ impl Engine {
             if enough {
                 lookup.succeeded(now.raw)
             } else {
-                lookup.failed(now.raw)
+                lookup.failed(now.raw, need)
             }
             lookup.last = refused.then_some(LookupFailure::NoAddress);
         }
@@ -118,10 +119,11 @@ impl Engine {
 
     pub(super) fn lookup_failed(&mut self, now: Now, failed: &Failed) {
         self.abandoned.end(failed.id);
+        let need = self.need();
         let Some(entry) = self.looking_up(failed.id) else { return };
         let id = entry.id;
         if let Some(lookup) = entry.lookup.as_mut() {
-            lookup.unanswered(now.raw, failed.reason);
+            lookup.unanswered(now.raw, failed.reason, need);
         }
         self.tell_of_entry(id, EntryNotice::Unresolved(failed.reason));
     }

@@ -121,6 +121,7 @@ impl Engine {
             let failure = association.and_then(|association| association.last?.err());
             if members.iter().any(|source| source.counters.sent > 0) {
                 all.queried += 1;
+                all.obstacle = all.obstacle.or(members.iter().find_map(|source| source.obstacle));
                 all.unusable += usize::from(members.iter().any(|source| source.unused.is_some()));
             } else if let Some(why) = failure.and_then(crate::nts::KeyExchangeFailure::of_name) {
                 all.unresolved += 1;

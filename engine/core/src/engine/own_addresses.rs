@@ -18,6 +18,7 @@ impl Engine {
         self.own_told = addresses.len().min(MOST_OWN);
         self.learn_own(addresses);
         self.hurry_names(now.raw);
+        self.find_network(self.need(), now.raw);
     }
 
     fn learn_own(&mut self, mut addresses: Vec<IpAddr>) {
@@ -28,7 +29,7 @@ impl Engine {
 
     /// Learns an address from which a query was sent. It may displace the oldest one learned in this way, but none that is known
     /// otherwise, since the client may be malicious. Loopback is ignored: every host has it.
-    pub(super) fn learn_own_address(&mut self, sent: &Sent) {
+    pub(super) fn learn_own_address(&mut self, now: Now, sent: &Sent) {
         let ip = sent.local.ip();
         let found = self.exchanges.protected_source(sent.id).and_then(|id| self.entries.source_mut(id));
         if let Some((_, Authentication::Nts(association), _)) = found
@@ -45,5 +46,6 @@ impl Engine {
         }
         addresses.push(ip);
         self.learn_own(addresses);
+        self.find_network(self.need(), now.raw);
     }
 }

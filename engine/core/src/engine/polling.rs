@@ -27,6 +27,7 @@ impl Engine {
         if self.offline {
             return None;
         }
+        let need = self.need();
         let mut next: Option<RawInstant> = None;
         for Entry { settings, lookup, authentication, members, .. } in self.entries.iter_mut() {
             for source in members {
@@ -38,7 +39,7 @@ impl Engine {
                     match prepare(authentication, nonce, &mut self.nonces) {
                         None => source.poll_process.skip(now.raw, self.exchanges.is_asking(source.id)),
                         Some((packet, identifier)) => {
-                            source.transmit(now.raw, &mut self.nonces);
+                            source.transmit(now.raw, need, &mut self.nonces);
                             let deadline = now.raw.after(patience(settings.max_delay));
                             let protected = identifier.is_some();
                             if protected {
@@ -56,13 +57,19 @@ impl Engine {
                             let query = Query { id, destination, deadline, protected, packet };
                             self.outputs.push_back(Output::Query(query));
                             if let (true, Some(lookup)) = (source.poll_process.is_dead(), &mut *lookup) {
-                                lookup.hurry(now.raw);
+                                lookup.hurry(now.raw, need);
                             }
                         }
                     }
                 }
                 next = next.into_iter().chain([source.poll_process.due()]).min();
             }
+        }
+        let after = self.need();
+        if after != need {
+            // The last one that answered has become silent: those that were before it need not wait any longer.
+            self.entries.sources_mut().for_each(|source| source.hasten(now.raw, after));
+            next = self.entries.sources().map(|source| source.poll_process.due()).min();
         }
         next
     }

@@ -8,6 +8,7 @@ use super::jar::Jar;
 use super::schedule::Schedule;
 use super::session::{Identifier, Session, algorithm};
 use crate::io::{Now, SavedAssociation};
+use crate::need::Need;
 use crate::nonce::Nonces;
 use crate::settings::{NtsSettings, Place, SourceSettings};
 use crate::status::AssociationStatus;
@@ -173,9 +174,9 @@ impl Association {
     }
 
     /// The key exchange failed. The previous keys stay in use. True: the failure differs from the last.
-    pub(crate) fn fail(&mut self, failure: KeyExchangeFailure, now: RawInstant) -> bool {
+    pub(crate) fn fail(&mut self, failure: KeyExchangeFailure, need: Need, now: RawInstant) -> bool {
         self.incoming = Vec::new();
-        self.schedule.failed(now, failure.is_local());
+        self.schedule.failed(now, failure.reached(), need);
         self.deferral = Deferral::Strict;
         self.failures = self.failures.saturating_add(1);
         self.last.replace(Err(failure)) != Some(Err(failure))

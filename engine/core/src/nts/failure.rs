@@ -1,5 +1,6 @@
 //! Why a source has no keys.
 
+use crate::need::Reached;
 use ipc::message::exchange::{ExchangeFailure, LookupFailure};
 
 /// Why a key exchange brought no keys.
@@ -12,18 +13,19 @@ pub enum KeyExchangeFailure {
 }
 
 impl KeyExchangeFailure {
-    /// Whether no server can have noticed the attempt.
-    pub(crate) fn is_local(self) -> bool {
-        matches!(
-            self,
+    /// How far the attempt came.
+    pub(crate) fn reached(self) -> Reached {
+        match self {
             Self::Failed(
                 ExchangeFailure::Lookup(_)
-                    | ExchangeFailure::NotStarted
-                    | ExchangeFailure::Unreachable
-                    | ExchangeFailure::NoRoots
-                    | ExchangeFailure::Broken
-            )
-        )
+                | ExchangeFailure::NotStarted
+                | ExchangeFailure::Unreachable
+                | ExchangeFailure::NoRoots
+                | ExchangeFailure::Broken,
+            ) => Reached::Nobody,
+            Self::Failed(ExchangeFailure::Deadline) => Reached::Unknown,
+            _ => Reached::Server,
+        }
     }
 
     /// Why the look-up of the server's name failed; none: it did not fail.

@@ -8,6 +8,7 @@
 //! is exchanged again by a clock that can judge certificates. (An attacker needs a majority of certificates that were
 //! valid once, and their private keys.)
 
+use crate::independence::{Allegiance, independent};
 use alloc::vec::Vec;
 use ipc::units::RawInstant;
 
@@ -33,8 +34,8 @@ pub(crate) enum Deferred {
 /// The time of one NTS source.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Witness {
-    /// Sources of one number have one vote.
-    pub(crate) group: usize,
+    /// Its group, and what it says of its own source: sources that share either have one vote.
+    pub(crate) allegiance: Allegiance,
     /// Its time minus the clock's, seconds.
     pub(crate) offset: f64,
     /// Its time lies within the validity of its certificates, and not before the floor.
@@ -43,13 +44,10 @@ pub(crate) struct Witness {
 
 /// The offset that the witnesses agree on: the middle one of those that do. `missing` more votes have no time.
 pub(crate) fn agree(witnesses: &[Witness], missing: usize) -> Option<f64> {
-    let groups = |some: &[Witness]| {
-        let mut groups: Vec<usize> = some.iter().map(|witness| witness.group).collect();
-        groups.sort_unstable();
-        groups.dedup();
-        groups.len()
+    let count = |some: &[Witness]| {
+        let some: Vec<Allegiance> = some.iter().map(|witness| witness.allegiance).collect();
+        independent(&some)
     };
-    let heard = groups(witnesses);
     let mut sound: Vec<Witness> =
         witnesses.iter().copied().filter(|witness| witness.is_sound && witness.offset.is_finite()).collect();
     sound.sort_unstable_by(|one, other| one.offset.total_cmp(&other.offset));
@@ -60,9 +58,13 @@ pub(crate) fn agree(witnesses: &[Witness], missing: usize) -> Option<f64> {
         });
         rest.get(..count).unwrap_or_default()
     };
-    let most = (0..sound.len()).map(together).max_by_key(|some| groups(some))?;
-    let votes = groups(most);
-    let enough = votes >= FEWEST && 2 * votes > heard && 2 * votes >= heard + missing;
+    let most = (0..sound.len()).map(together).max_by_key(|some| count(some))?;
+    let votes = count(most);
+    // Who agrees with them by one of its sources is not against them by another.
+    let speaks = |other: &Witness| most.iter().any(|witness| witness.allegiance.0 == other.allegiance.0);
+    let rest: Vec<Witness> = witnesses.iter().copied().filter(|witness| !speaks(witness)).collect();
+    let opposed = count(&rest);
+    let enough = votes >= FEWEST && votes > opposed && votes >= opposed + missing;
     most.get(most.len() / 2).filter(|_| enough).map(|witness| witness.offset)
 }
 
@@ -71,7 +73,7 @@ mod tests {
     use super::*;
 
     fn witness(group: usize, offset: f64) -> Witness {
-        Witness { group, offset, is_sound: true }
+        Witness { allegiance: (group, None), offset, is_sound: true }
     }
 
     #[test]

@@ -3,15 +3,12 @@
 //! After the n-th attempt the next one waits min(10 · 1.5^(n−1), 432,000) s (RFC 8915 section 4.2), and n
 //! is reset only when a reply has been authenticated with the keys: an exchange whose keys do not work is no success.
 
+use crate::need::{Need, Reached};
 use ipc::message::exchange::ExchangeId;
 use ipc::units::{RawInstant, Span};
 
 /// Wait after the first attempt, seconds; each further one waits half as long again.
 const FIRST_WAIT: f64 = 10.0;
-const LONGEST_WAIT: f64 = 432_000.0;
-
-/// The longest wait after attempts that reached no server, and so burden none.
-const LONGEST_LOCAL_WAIT: f64 = 3600.0;
 
 /// Keys that work are used for at least this long, however few cookies they bring.
 const SPACING: Span = Span::from_secs(10);
@@ -24,11 +21,13 @@ pub(crate) struct Schedule {
     /// Since keys were last proved good.
     attempts: u32,
     open: Option<ExchangeId>,
+    /// Where the last attempt brought no keys: how far it came.
+    reached: Option<Reached>,
 }
 
 impl Schedule {
     pub(crate) fn new(now: RawInstant, wanted: bool) -> Self {
-        Self { wanted, not_before: now, attempts: 0, open: None }
+        Self { wanted, not_before: now, attempts: 0, open: None, reached: None }
     }
 
     /// When a key exchange is due; none: none is needed, or one is in progress.
@@ -66,16 +65,25 @@ impl Schedule {
         self.not_before = now;
     }
 
-    /// The key exchange ended without keys. `local`: it reached no server.
-    pub(crate) fn failed(&mut self, now: RawInstant, local: bool) {
-        self.end(now, if local { LONGEST_LOCAL_WAIT } else { LONGEST_WAIT });
+    /// The key exchange ended without keys.
+    pub(crate) fn failed(&mut self, now: RawInstant, reached: Reached, need: Need) {
+        self.end(now, need.longest_exchange(reached));
         self.wanted = true;
+        self.reached = Some(reached);
+    }
+
+    /// What was in the way of an attempt without an answer may be over.
+    pub(crate) fn retry_unanswered(&mut self, now: RawInstant) {
+        if self.open.is_none() && matches!(self.reached, Some(Reached::Nobody | Reached::Unknown)) {
+            self.hurry(now);
+        }
     }
 
     /// The key exchange ended with keys, which have not been used yet.
     pub(crate) fn succeeded(&mut self, now: RawInstant) {
-        self.end(now, LONGEST_WAIT);
+        self.end(now, Need::Little.longest_exchange(Reached::Server));
         self.wanted = false;
+        self.reached = None;
     }
 
     fn end(&mut self, now: RawInstant, longest: f64) {
@@ -117,7 +125,7 @@ mod tests {
 
     #[test]
     fn a060_waits_grow_by_half_up_to_five_days() {
-        let found = waits(|schedule, now| schedule.failed(now, false), 40);
+        let found = waits(|schedule, now| schedule.failed(now, Reached::Server, Need::First), 40);
         assert_eq!(found[..4], [10_000, 15_000, 22_500, 33_750]);
         assert_eq!(found[26], (10_000.0 * libm::pow(1.5, 26.0)) as i64);
         assert_eq!(found[27..], [432_000_000; 13]);
@@ -130,9 +138,33 @@ mod tests {
     }
 
     #[test]
-    fn what_no_server_has_seen_is_tried_again_within_an_hour() {
-        let found = waits(|schedule, now| schedule.failed(now, true), 40);
-        assert_eq!(found[39], 3_600_000);
+    fn what_no_server_has_answered_is_tried_again_the_sooner_the_more_depends_on_it() {
+        for (reached, need, longest) in [
+            (Reached::Nobody, Need::Little, 3600),
+            (Reached::Nobody, Need::Lost, 256),
+            (Reached::Nobody, Need::First, 15),
+            (Reached::Unknown, Need::Little, 432_000),
+            (Reached::Unknown, Need::Lost, 256),
+            (Reached::Unknown, Need::First, 60),
+            (Reached::Server, Need::Lost, 432_000),
+            (Reached::Server, Need::First, 432_000),
+        ] {
+            let found = waits(|schedule, now| schedule.failed(now, reached, need), 40);
+            assert_eq!(found[39], longest * 1000, "{reached:?} {need:?}");
+        }
+    }
+
+    #[test]
+    fn a_sign_of_the_network_ends_the_back_off_only_after_attempts_without_an_answer() {
+        for (reached, is_hurried) in
+            [(Reached::Nobody, true), (Reached::Unknown, true), (Reached::Server, false)]
+        {
+            let mut schedule = Schedule::new(RawInstant::MIN, true);
+            schedule.begin(ExchangeId(1));
+            schedule.failed(RawInstant::MIN, reached, Need::Little);
+            schedule.retry_unanswered(RawInstant::MIN);
+            assert_eq!(schedule.due() == Some(RawInstant::MIN), is_hurried, "{reached:?}");
+        }
     }
 
     #[test]
@@ -140,7 +172,7 @@ mod tests {
         let mut schedule = Schedule::new(RawInstant::MIN, true);
         for number in 0..20 {
             schedule.begin(ExchangeId(number));
-            schedule.failed(RawInstant::MIN, false);
+            schedule.failed(RawInstant::MIN, Reached::Server, Need::Little);
         }
         schedule.succeeded(RawInstant::MIN);
         schedule.proved(RawInstant::MIN);

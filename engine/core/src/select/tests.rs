@@ -13,6 +13,7 @@ fn candidate(middle: f64, half: f64) -> Candidate {
         authenticated: false,
         group: 0,
         operator: 0,
+        upstream: None,
         survived: false,
         prefer: false,
         trust: false,
@@ -46,7 +47,7 @@ fn missing() -> Candidate {
 
 fn agrees(claims: &[(f64, f64)], expected: Option<(f64, f64)>) {
     let claims: alloc::vec::Vec<_> = claims.iter().copied().map(claim).collect();
-    match (intersect(&claims, Others::NONE), expected) {
+    match (intersect(&claims, Others::NONE, &<[usize]>::len), expected) {
         (Some(found), Some((low, high))) => {
             assert!((found.low - low).abs() < 1e-12 && (found.high - high).abs() < 1e-12, "{found:?}");
         }
@@ -213,4 +214,44 @@ fn required_and_minimum_and_preferred_are_obeyed() {
     let (standings, agreement) = choose(&marked, false, 3, true);
     assert!(agreement.is_ok());
     assert_eq!(standings, [Standing::Spare, Standing::Spare, Standing::Survivor]);
+}
+
+#[test]
+fn a038_sources_of_one_upstream_have_one_vote_and_whoever_copies_an_upstream_takes_none() {
+    let upstream = |id: u32| {
+        let ip = core::net::IpAddr::from([192, 0, 2, 1]);
+        crate::independence::Identity { name: "", ip, port: 123, stratum: 2, reference_id: id }.upstream()
+    };
+    let of = |group: usize, middle: f64, id: u32| Candidate {
+        group,
+        operator: group,
+        upstream: upstream(id),
+        ..candidate(middle, 0.01)
+    };
+    // Three that follow one server that lies, and two others.
+    let lied_to = [of(0, 1.0, 7), of(1, 1.0, 7), of(2, 1.0, 7), of(3, 0.0, 8), of(4, 0.0, 0)];
+    let (standings, agreement) = select(&lied_to, false, 1, false);
+    assert!(agreement.is_ok());
+    assert_eq!(standings[..3], [Standing::Falseticker; 3]);
+    assert_eq!(select(&lied_to[..4], false, 1, false).1, Err(Impasse::NoMajority), "one against one");
+    assert_eq!(select(&lied_to[..3], false, 2, false).1, Err(Impasse::TooFew));
+    // A liar at any distance that says what an honest one says; far off, and just overlapping it.
+    for middle in [1.0, 0.0195, 0.0105, -0.0195, -1.0] {
+        for id in [7, 8, 0, 9] {
+            for honest in 2..=4usize {
+                let mut all: alloc::vec::Vec<Candidate> =
+                    (0..honest).map(|n| of(n, 0.001 * n as f64, [7, 8, 0, 10][n])).collect();
+                all.insert(0, of(9, middle, id));
+                let (standings, agreement) = select(&all, false, 1, false);
+                let agreement = agreement.expect("the honest are more");
+                assert!(agreement.low <= 0.01 && agreement.high >= -0.01, "{middle} {id}: {agreement:?}");
+                assert!(standings[1..].iter().all(|standing| *standing == Standing::Survivor));
+                // As many liars as honest sources never win, whatever they say.
+                let liars = (0..honest).map(|n| of(20 + n, 1.0, [id, 7, 8, 10][n]));
+                let torn: alloc::vec::Vec<Candidate> = all[1..].iter().copied().chain(liars).collect();
+                let found = select(&torn, false, 1, false).1;
+                assert!(found.is_err() || found.is_ok_and(|found| found.high < 0.9), "{id} {honest}");
+            }
+        }
+    }
 }

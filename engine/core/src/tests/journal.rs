@@ -8,6 +8,7 @@ use crate::notice::{
 };
 use crate::settings::Place;
 use crate::status::{SourceReason, SystemReason};
+use ipc::message::client::Silence;
 use ipc::message::exchange::{Failed, HostName, LookupFailure};
 use ipc::message::privileged::{Condition, Refusal};
 use ipc::units::Span;
@@ -122,6 +123,28 @@ fn a_name_that_is_not_resolved_is_reported_with_its_cause_and_not_as_a_silent_se
         assert_eq!(world.notices, [unresolved]);
         world.run(61.0);
         assert_eq!(no_replies(&world)[0].1, counts);
+    }
+}
+
+#[test]
+fn each_report_of_a_silence_has_its_cause_also_after_hours() {
+    for why in [
+        Silence::PortUnreachable,
+        Silence::Unreachable,
+        Silence::Prohibited,
+        Silence::Local,
+        Silence::Deadline,
+    ] {
+        let mut world = Setup { obstacle: Some(why), ..Setup::of(lan(2)) }.start();
+        world.run(6.0 * 3600.0 + 20.0);
+        let (told, known) = (no_replies(&world), Some(why).filter(|why| *why != Silence::Deadline));
+        assert_eq!(told.iter().map(|(age, _)| minutes(*age)).collect::<Vec<_>>(), [1, 10, 60, 360]);
+        assert!(told.iter().all(|(_, counts)| counts.obstacle == known), "{told:?}");
+        // What has come to be the cause since is what the next report says.
+        world.obstacle = None;
+        world.servers.iter_mut().for_each(|server| server.up = false);
+        world.run(86_400.0 - world.age() + 20.0);
+        assert_eq!(no_replies(&world).last().unwrap().1.obstacle, None);
     }
 }
 

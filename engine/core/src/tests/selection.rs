@@ -3,6 +3,7 @@
 use super::world::*;
 use crate::notice::{Impasse, NoSelection, Notice, SourceNotice, SystemNotice};
 use crate::status::{SourceReason, SystemReason};
+use ipc::message::client::ReplyHeader;
 use ipc::message::exchange::*;
 use ipc::message::privileged::Refusal;
 use report::RejectReason;
@@ -250,4 +251,75 @@ fn refusals_of_the_governor_are_told_once_and_do_not_turn_into_a_flood() {
         world.status().system.refusals == 1
             && world.status().system.last_refusal == Some(Refusal::StartWindow)
     );
+}
+
+type Disguise = fn(&mut ReplyHeader);
+
+/// What a liar writes into its replies, and the name of it.
+const DISGUISES: [(&str, Disguise); 6] = [
+    ("says nothing special", |_| {}),
+    ("copies an honest source", |header| (header.stratum, header.reference_id) = (2, 0x0a00_0001)),
+    ("copies the last honest source", |header| (header.stratum, header.reference_id) = (2, 0x0a00_0000)),
+    ("says that it follows an honest source", |header| {
+        (header.stratum, header.reference_id) = (3, 0xc000_0202);
+    }),
+    ("says that it follows us", |header| (header.stratum, header.reference_id) = (3, 0xcb00_7109)),
+    ("copies every field of an honest source", |header| {
+        (header.stratum, header.reference_id) = (2, 0x0a00_0001);
+        (header.root_delay, header.root_dispersion) = (0x0000_0100, 0x0000_0080);
+    }),
+];
+
+/// One liar and `count` − 1 honest sources of stratum 2, each with an upstream of its own.
+fn disguised(count: usize, disguise: Disguise) -> std::vec::Vec<Server> {
+    let mut servers = lan(count);
+    for (n, server) in servers.iter_mut().enumerate() {
+        let upstream = 0x0a00_0000 + (n as u32 % (count as u32 - 1));
+        server.edit = Some(std::boxed::Box::new(move |header| {
+            (header.stratum, header.reference_id) = (2, upstream);
+            (header.root_delay, header.root_dispersion) = (0x0000_0100, 0x0000_0080);
+        }));
+    }
+    servers[0].edit = Some(std::boxed::Box::new(disguise));
+    servers
+}
+
+#[test]
+fn a038_a_liar_costs_no_honest_source_its_vote_whatever_it_says_of_itself() {
+    for count in [3, 4] {
+        for (name, disguise) in DISGUISES {
+            for error in [10.0, 0.02] {
+                // From the start, or later.
+                for from_the_start in [true, false] {
+                    let mut servers = disguised(count, disguise);
+                    servers[0].error = if from_the_start { error } else { 0.0 };
+                    let mut world = Setup { error: 3.7, ..Setup::of(servers) }.start();
+                    world.give(crate::io::Input::OwnAddresses(std::vec!["203.0.113.9".parse().unwrap()]));
+                    world.run(600.0);
+                    world.servers[0].error = error;
+                    world.run(1200.0);
+                    let what = std::format!("{count} {name} {error} {from_the_start}");
+                    assert_eq!(world.status().system.state().name(), "synchronised", "{what}");
+                    assert!(world.error().abs() < 1e-3, "{what}: {}", world.error());
+                    assert!(
+                        (1..count).all(|n| matches!(state(&world, n), "selected" | "combined")),
+                        "{what}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a038_three_that_say_they_follow_one_server_have_one_vote() {
+    let mut servers = lan(5);
+    for server in &mut servers[..3] {
+        server.error = 1.0;
+        server.edit = Some(std::boxed::Box::new(|header| (header.stratum, header.reference_id) = (2, 7)));
+    }
+    let mut world = Setup::of(servers).start();
+    world.run(1800.0);
+    assert!(world.error().abs() < 1e-3);
+    assert!((0..3).all(|n| state(&world, n) == "falseticker"));
 }

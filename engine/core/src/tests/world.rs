@@ -104,6 +104,8 @@ pub struct World {
     pub random: Random,
     /// The client lies: it claims that each packet left just before its reply came.
     pub late_t1: bool,
+    /// Each query ends at once, for this reason.
+    pub obstacle: Option<Silence>,
     /// The address that queries leave from.
     pub local: Address,
     /// Frequency error of CLOCK_MONOTONIC_RAW, s/s.
@@ -227,6 +229,11 @@ impl World {
     fn travel(&mut self, query: Query) {
         self.queries.push((self.time, query));
         let left = self.time + LINK;
+        if let Some(reason) = self.obstacle {
+            let rejected = Rejected::NONE;
+            let unsent = Input::Unanswered(Unanswered { id: query.id, reason, rejected });
+            return self.plan(left + LINK, Happening::Fact(unsent));
+        }
         if !self.late_t1 {
             self.plan_sent(left + LINK, &query, left);
         }

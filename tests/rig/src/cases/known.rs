@@ -20,7 +20,6 @@ struct Known {
 const AHEAD: &str = "a clock that is hours or years ahead at a start is not set back";
 const PAUSED: &str =
     "a pause of the machine is not noticed, and the governor allows no step of its size afterwards";
-const LATE: &str = "silent sources are asked ever more rarely, up to once in 1,024 s";
 const UNWRITABLE: &str =
     "a state directory that cannot be written ends each start with 75, and the clock is not kept";
 
@@ -32,7 +31,6 @@ const KNOWN: &[Known] = &[
     known_everywhere("pause-60s", "12.A7", PAUSED, "its clock is -"),
     known_everywhere("pause-1h", "12.A7", PAUSED, "its clock is -"),
     known_everywhere("restore-1d", "12.A7", PAUSED, "its clock is -"),
-    known_everywhere("network-late-20m", "12.A5", LATE, "its clock is -"),
     known_everywhere(
         "fight",
         "12.A9",

@@ -85,6 +85,8 @@ pub struct Setup {
     pub base: i32,
     pub band: i32,
     pub seed: u64,
+    /// Each query ends at once, for this reason.
+    pub obstacle: Option<Silence>,
     pub kept: Vec<SavedAssociation>,
 }
 
@@ -102,6 +104,7 @@ impl Setup {
             base: 0,
             band: 500,
             seed: 1,
+            obstacle: None,
             kept: Vec::new(),
         }
     }
@@ -131,6 +134,7 @@ impl Setup {
             page,
             random: Random::new(self.seed),
             late_t1: false,
+            obstacle: self.obstacle,
             local: ipc::address::Address::NONE,
             frequency: self.frequency,
             wander: self.wander,
