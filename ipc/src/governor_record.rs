@@ -71,6 +71,8 @@ pub struct Record {
     pub resume_ages: [Option<Span>; 4],
     /// When the last leap second was armed.
     pub leap_at: Option<WallTime>,
+    /// TAI − UTC has not changed since then.
+    pub tai_may_move: bool,
     /// Phase charged in each of the last 25 hours of age, µs, by hour number modulo 25.
     pub hours: [u32; 25],
     /// Phase charged in each of the last 31 days of age, µs, by day number modulo 31.
@@ -107,6 +109,7 @@ impl Record {
             run_step_age: None,
             resume_ages: [None; 4],
             leap_at: None,
+            tai_may_move: false,
             hours: [0; 25],
             days: [0; 31],
             tai: 0,

@@ -57,14 +57,20 @@ impl Governor {
         }
     }
 
-    /// Once known, the offset from TAI changes by one second within two days of a leap second, and not otherwise.
+    /// Once known, the offset from TAI changes once, by one second, for each leap second that was armed, within two days.
     fn judge_tai(&mut self, tai: u8, now: WallTime) -> Result<(), Refused> {
         let known = self.record.tai;
-        let leapt = self.record.leap_at.is_some_and(|at| at <= now && now < at.after(DAY).after(DAY));
+        let leapt = self.record.tai_may_move
+            && self.record.leap_at.is_some_and(|at| at <= now && now < at.after(DAY).after(DAY));
         let lawful = known == 0 || tai == known || (leapt && tai.abs_diff(known) == 1);
         if !lawful || !(20..=60).contains(&tai) {
             return Err(refused(Refusal::Tai, 60, i64::from(known)));
         }
+        if known != 0 && tai != known {
+            self.record.tai_may_move = false;
+        }
+        // A kill must not give the change again.
+        self.unwritten |= tai != known;
         self.record.tai = tai;
         Ok(())
     }
@@ -83,6 +89,7 @@ impl Governor {
                         .map_err(|refused| Refused { code: Refusal::LeapTooSoon, ..refused })?;
                 }
                 self.record.leap_at = Some(now);
+                self.record.tai_may_move = true;
                 Ok(())
             }
         }

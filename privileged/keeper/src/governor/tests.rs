@@ -661,9 +661,29 @@ fn a134_the_tai_offset_is_plausible_and_moves_by_one() {
     assert_eq!(world.status(Leap::None, false, 38).err(), Some(Refusal::Tai), "no leap second");
     world.restart(BOOT, Profile::Standard);
     assert_eq!(world.status(Leap::None, false, 40).err(), Some(Refusal::Tai), "nor after a restart");
-    world.governor.record().leap_at = Some(world.now.clock.wall);
+    let mut world = World::standard();
+    world.now.clock.wall = WallTime::try_new(1_814_313_600 * SECOND).unwrap();
+    world.status(Leap::None, false, 37).unwrap();
+    world.governor.written();
+    world.status(Leap::Insert, false, 37).unwrap();
     assert_eq!(world.status(Leap::None, false, 39).err(), Some(Refusal::Tai));
     assert_eq!(world.status(Leap::None, false, 38).err(), OK);
+    assert!(world.governor.is_unwritten(), "before the kernel is told");
+    // One change for one leap second, in whatever direction, also if that is armed again.
+    for hour in 0..24 {
+        world.restart(BOOT, Profile::Standard);
+        let _ = world.status(Leap::Insert, false, 38);
+        for tai in [36, 37, 39] {
+            assert_eq!(
+                world.status(Leap::None, false, tai).err(),
+                Some(Refusal::Tai),
+                "{tai} after {hour} h"
+            );
+            world.pass(4 * SECOND);
+        }
+        assert_eq!(world.status(Leap::None, false, 38).err(), OK);
+        world.pass(HOUR);
+    }
 }
 
 #[test]

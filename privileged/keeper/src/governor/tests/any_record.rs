@@ -104,6 +104,7 @@ fn each_number_of_a_record_may_be_the_largest_that_its_type_can_hold() {
         hours: [u32::MAX; 25],
         days: [u32::MAX; 31],
         tai: u8::MAX,
+        tai_may_move: true,
         approved_used: Some(Span::MAX),
         ..Record::born(BOOT, BootInstant::MIN)
     };
