@@ -13,7 +13,7 @@ use ipc::units::Span;
 pub(crate) enum Need {
     /// No source has been followed since the start, or since the host slept.
     First,
-    /// Sources were followed, and none of them answers any more.
+    /// Sources were followed, and none of those that have a vote answers any more.
     Lost,
     /// Some source answers.
     Little,

@@ -85,6 +85,20 @@ pub(crate) fn unix_nanos(bits: u64, floor: i64) -> i64 {
     Timestamp::from_bits(bits).unix_nanos(floor / 1_000_000_000 - PIVOT_BACK)
 }
 
+/// The coarsest unit, at most a second, of which both stamps are multiples, in seconds; 0: none that is worth a microsecond.
+/// A server may claim any precision. That stamps with a finer clock behind them look coarse is improbable: once in 2^24 for
+/// a microsecond, less for more.
+fn granularity(header: &ReplyHeader, t2: i64, t3: i64) -> f64 {
+    /// Units of clocks that count in tens, nanoseconds.
+    const DECIMAL: [i64; 7] = [1_000_000_000, 100_000_000, 10_000_000, 1_000_000, 100_000, 10_000, 1_000];
+    let zeros = (header.receive_timestamp | header.transmit_timestamp).trailing_zeros().min(32) as i32;
+    let binary = if zeros >= 12 { libm::ldexp(1.0, zeros - 32) } else { 0.0 };
+    // A stamp is rounded to 2^-32 s, and here to a nanosecond.
+    let is_multiple = |time: i64, unit: i64| (time + 1).rem_euclid(unit) <= 2;
+    let decimal = DECIMAL.into_iter().find(|unit| is_multiple(t2, *unit) && is_multiple(t3, *unit));
+    decimal.map_or(binary, |unit| binary.max(unit as f64 * 1e-9))
+}
+
 /// The tests, in order. `times` gives T2 and T3 their meaning from the header.
 ///
 /// # Errors
@@ -114,13 +128,16 @@ pub(crate) fn examine(
     if header.receive_timestamp == 0 || header.transmit_timestamp == 0 {
         return Err(RejectReason::BadInterval);
     }
-    let facts = Facts::of(header);
+    let mut facts = Facts::of(header);
     if let Some(reason) = unusable(header, &facts, expected) {
         return Ok(Verdict::Unusable(reason, facts));
     }
     let t2 = unix_nanos(header.receive_timestamp, expected.floor);
     let t3 = unix_nanos(header.transmit_timestamp, expected.floor);
-    let precision = log2_seconds(expected.precision.max(header.precision));
+    let claimed = log2_seconds(header.precision);
+    let shown = claimed.max(granularity(header, t2, t3));
+    facts.root_dispersion += shown - claimed;
+    let precision = log2_seconds(expected.precision).max(shown);
     let measurement = Measurement::try_new(&times(t2, t3), precision, expected.slack)?;
     if t2 < expected.floor || t3 > expected.latest {
         return Err(RejectReason::Date);

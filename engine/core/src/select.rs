@@ -238,6 +238,14 @@ impl Poll {
     }
 }
 
+/// Whether a candidate has a vote beside these.
+pub(crate) fn electorate(candidates: &[Candidate]) -> impl Fn(&Candidate) -> bool + use<> {
+    let authenticated = candidates.iter().any(|candidate| candidate.authenticated);
+    let eligible = move |candidate: &Candidate| candidate.authenticated || !authenticated;
+    let trusting = candidates.iter().any(|candidate| candidate.trust && eligible(candidate));
+    move |candidate| eligible(candidate) && (candidate.trust || !trusting)
+}
+
 /// Selects. The standings are in the order of `candidates`, all that are configured. `awaits_unheard`: it is so early
 /// that the missing may only be slow.
 pub(crate) fn select(
@@ -250,10 +258,7 @@ pub(crate) fn select(
     if candidates.iter().all(|candidate| candidate.claim.is_none()) {
         return (standings, Err(Impasse::NoSources));
     }
-    let authenticated = candidates.iter().any(|candidate| candidate.authenticated);
-    let eligible = |candidate: &Candidate| candidate.authenticated || !authenticated;
-    let trusting = candidates.iter().any(|candidate| candidate.trust && eligible(candidate));
-    let votes = |candidate: &Candidate| eligible(candidate) && (candidate.trust || !trusting);
+    let votes = electorate(candidates);
     let poll = Poll::of(candidates.iter().filter(|candidate| votes(candidate)), awaits_unheard);
     let Some(agreement) = poll.intersect(poll.others.awaited(awaits_unheard)) else {
         let of_the_heard = Others { missing: 0, ..poll.others };
@@ -284,7 +289,8 @@ pub(crate) fn select(
         .collect();
     let survivors = independent(&operators);
     let required = standings.iter().zip(candidates).any(|(s, c)| survives(s) && c.require);
-    if survivors == 0 {
+    // Who has no vote may refine what the voters agree on, but does not stand in for them.
+    if !standings.iter().zip(candidates).any(|(s, c)| survives(s) && votes(c)) {
         return (standings, Err(Impasse::Silent));
     }
     if survivors < minimum {
@@ -293,9 +299,10 @@ pub(crate) fn select(
     if require && !required {
         return (standings, Err(Impasse::RequiredMissing));
     }
-    if standings.iter().zip(candidates).any(|(s, c)| survives(s) && c.prefer) {
+    let prefers = |candidate: &Candidate| candidate.prefer && votes(candidate);
+    if standings.iter().zip(candidates).any(|(s, c)| survives(s) && prefers(c)) {
         for (standing, candidate) in standings.iter_mut().zip(candidates) {
-            if survives(standing) && !candidate.prefer {
+            if survives(standing) && !prefers(candidate) {
                 *standing = Standing::Spare;
             }
         }

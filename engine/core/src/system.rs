@@ -6,7 +6,7 @@ use crate::filter::Estimate;
 use crate::guard::{Guard, TOLERANCE};
 use crate::independence::{Identity, group};
 use crate::io::Now;
-use crate::select::{Agreement, Candidate, Impasse, Standing, Verdict, select};
+use crate::select::{Agreement, Candidate, Impasse, Standing, Verdict, electorate, select};
 use crate::source_id::SourceId;
 use crate::track::Opinion;
 use alloc::vec::Vec;
@@ -181,12 +181,14 @@ pub(crate) fn find(voters: &[Voter<'_>], rules: Rules, now: Now) -> Finding {
         })
         .collect();
     let (standings, agreement) = select(&candidates, rules.awaits_unheard, rules.minimum, rules.require);
+    let votes = electorate(&candidates);
     let heard = heard.iter().filter_map(|voter| Some((*voter, voter.opinion?, voter.source?)));
     let mut heard: Vec<Heard<'_>> = heard
-        .zip(&standings)
-        .map(|((voter, opinion, source), standing)| Heard {
+        .zip(standings.iter().zip(&candidates))
+        .map(|((voter, opinion, source), (standing, candidate))| Heard {
             voter,
             opinion,
+            votes: votes(candidate),
             verdict: Verdict { source, standing: *standing, strays: voter.strays },
         })
         .collect();
@@ -198,8 +200,9 @@ pub(crate) fn find(voters: &[Voter<'_>], rules: Rules, now: Now) -> Finding {
         Ok(agreement) => draw(&survivors, agreement, now),
         Err(impasse) => (Err(impasse), false),
     };
-    if rules.require_nts && !authenticated {
-        line = line.and(Err(Impasse::Unauthenticated));
+    let is_plain = !survivors.is_empty() && !authenticated;
+    if rules.require_nts && is_plain && matches!(line, Ok(_) | Err(Impasse::Silent)) {
+        line = Err(Impasse::Unauthenticated);
     }
     Finding { verdicts: heard.iter().map(|heard| heard.verdict).collect(), line, guard_violated }
 }
@@ -208,6 +211,7 @@ pub(crate) fn find(voters: &[Voter<'_>], rules: Rules, now: Now) -> Finding {
 struct Heard<'v> {
     voter: &'v Voter<'v>,
     opinion: Opinion,
+    votes: bool,
     verdict: Verdict,
 }
 
@@ -263,7 +267,10 @@ fn draw(survivors: &[&Heard<'_>], agreement: Agreement, now: Now) -> (Result<Lin
             frequency_variance: opinion.estimate.frequency_variance,
         })
         .collect();
-    let nearest = survivors.iter().min_by(|a, b| a.opinion.distance.total_cmp(&b.opinion.distance));
+    // What has no vote is no reference.
+    let nearest = survivors
+        .iter()
+        .min_by(|a, b| b.votes.cmp(&a.votes).then(a.opinion.distance.total_cmp(&b.opinion.distance)));
     let (Some(combined), Some(nearest)) = (combine(&values), nearest) else {
         return (Err(Impasse::Silent), false);
     };

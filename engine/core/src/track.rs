@@ -122,7 +122,7 @@ impl Track {
         let offset = estimate.offset_of(now.wall.nanos());
         let minimum_delay = self.filter.minimum_delay().unwrap_or(0.0);
         let path = facts.root_delay / 2.0 + facts.root_dispersion + minimum_delay / 2.0;
-        let distance = path + TOLERANCE * age + 3.0 * libm::sqrt(estimate.variance);
+        let distance = path + TOLERANCE * age + self.filter.jitter() + 3.0 * libm::sqrt(estimate.variance);
         Some(Opinion {
             claim: Claim { low: offset - distance, middle: live.then_some(offset), high: offset + distance },
             offset,

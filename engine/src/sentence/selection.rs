@@ -43,7 +43,7 @@ impl Sentence for NoSelection {
                 "the only source does not answer now; the clock runs on at its last frequency".into()
             }
             Impasse::Silent => {
-                "no source that agrees with the majority answers now; the clock runs on at its last frequency".into()
+                "no source that has a vote and agrees with the majority answers now; the clock runs on at its last frequency".into()
             }
         }
     }

@@ -3,6 +3,9 @@
 use super::{Engine, System};
 use crate::io::{Now, OrderKind, Output, Saved};
 use crate::local_clock::to_scaled;
+use crate::select::{Impasse, Standing};
+use crate::system::Line;
+use crate::track::Opinion;
 use ipc::message::privileged::Status;
 use ipc::message::server::ServerState;
 use ipc::units::{Leap, RawInstant, Span};
@@ -28,6 +31,12 @@ const WORTH_SAVING: f64 = 10.0;
 /// A clock that may be off by more than this is not synchronised (RFC 5905's MAXDIST). Seconds.
 const MOST_ERROR: f64 = 1.0;
 
+/// The error of a clock of which nothing is known, as for the kernel. Seconds.
+const UNKNOWN: f64 = 16.0;
+
+/// How fast the kernel lets the bound of the error grow, s/s.
+const GROWTH: f64 = 500e-6;
+
 /// A clock that this daemon does not steer is served as its sources', if it is no farther from them. Seconds.
 const CLOSE: f64 = 0.1;
 
@@ -38,7 +47,7 @@ impl Engine {
     /// Whether the clock follows its sources, and how wrong it may be is known and little.
     pub(super) fn is_synchronised(&self, now: Now) -> bool {
         let Some(line) = &self.system.line else { return false };
-        let fits = line.most_error(now) < MOST_ERROR && line.deviation(now.raw) < MOST_ERROR;
+        let fits = self.most_error(now) < MOST_ERROR && line.deviation(now.raw) < MOST_ERROR;
         if self.steers() {
             fits && self.system.first_update.is_some() && !self.system.held
         } else {
@@ -46,41 +55,78 @@ impl Engine {
         }
     }
 
+    /// Whether the sources contradict each other, and no more can come to decide it.
+    fn is_divided(&self) -> bool {
+        matches!(self.system.impasse, Some(Impasse::NoMajority | Impasse::NoQuorum))
+            && !self.system.counted_unheard
+    }
+
+    /// The offset is no farther from zero than this, seconds. While the sources contradict each other, any of them may be
+    /// right.
+    pub(super) fn most_error(&self, now: Now) -> f64 {
+        let Some(line) = &self.system.line else { return UNKNOWN };
+        let claims = self
+            .entries
+            .sources()
+            .filter(|source| self.is_divided() && source.track.standing == Some(Standing::NoMajority))
+            .filter_map(|source| source.opinion(now));
+        claims.fold(line.most_error(now), |most, Opinion { claim, .. }| {
+            most.max(claim.low.abs()).max(claim.high.abs())
+        })
+    }
+
     pub(super) fn status_is_old(&self, now: RawInstant) -> bool {
         self.system.last_status.is_none_or(|last| last.after(RENEWED) <= now)
     }
 
     /// When the kernel's status is to be sent; none: it is not due, or an order is unanswered.
-    fn status_due(&self) -> Option<RawInstant> {
+    fn status_due(&self, now: Now) -> Option<RawInstant> {
         let orders = &self.basis.as_ref().filter(|_| self.steers())?.orders;
         let System { status_wanted, last_status, first_update, .. } = self.system;
         let repeated = last_status.filter(|_| first_update.is_some()).map(|last| last.after(REPEATED));
-        let due = if status_wanted { RawInstant::MIN } else { repeated? };
+        let due = if status_wanted || self.status_misleads(now) { RawInstant::MIN } else { repeated? };
         Some(due.max(orders.ready_at()?))
+    }
+
+    /// Whether the clock is worse than the kernel says. Without a status the kernel lets its bound grow, and it may have one
+    /// of an earlier run, which counts until it turns out that its clock cannot be corrected.
+    fn status_misleads(&self, now: Now) -> bool {
+        match (self.system.told, self.system.last_status) {
+            (Some((synchronised, most)), Some(at)) => {
+                let age = now.raw.since(at).nanos().max(0) as f64 * 1e-9;
+                synchronised != self.is_synchronised(now)
+                    || (synchronised && self.most_error(now) > most + GROWTH * age)
+            }
+            _ => self.system.held || self.is_divided(),
+        }
     }
 
     /// Sends the kernel's status if it is due; otherwise returns when it is.
     pub(super) fn send_status(&mut self, now: Now) -> Option<RawInstant> {
-        let due = self.status_due()?;
+        let due = self.status_due(now)?;
         if due > now.raw {
             return Some(due);
         }
         let basis = self.basis.as_ref()?;
         let epoch = basis.epoch;
-        let (most, estimated) = self.system.line.as_ref().map_or((16.0, 16.0), |line| {
-            // The clock's own error is what is left to correct, and what the estimate may be off by.
-            (line.most_error(now), libm::hypot(line.random_deviation(now.raw), line.offset(now)))
-        });
+        // The clock's own error is what is left to correct, and what the estimate may be off by.
+        let estimated = self
+            .system
+            .line
+            .as_ref()
+            .map_or(UNKNOWN, |line| libm::hypot(line.random_deviation(now.raw), line.offset(now)));
+        let (most, synchronised) = (self.most_error(now), self.is_synchronised(now));
         let status = Status {
             epoch,
             leap: self.system.leap.leap(),
-            synchronised: self.is_synchronised(now),
-            maxerror: span(most.clamp(1e-6, 16.0)),
-            esterror: span(estimated.clamp(1e-6, 16.0)),
+            synchronised,
+            maxerror: span(most.clamp(1e-6, UNKNOWN)),
+            esterror: span(estimated.clamp(1e-6, UNKNOWN)),
             tai: 0,
         };
         self.system.status_wanted = false;
         self.system.last_status = Some(now.raw);
+        self.system.told = Some((synchronised, most));
         if let Some(basis) = &mut self.basis {
             basis.orders.send(OrderKind::Status, now.raw);
         }
@@ -93,7 +139,7 @@ impl Engine {
         self.save(now);
         self.settings.server.as_ref()?;
         let synchronised = self.is_synchronised(now);
-        let news = (self.system.last_update, synchronised);
+        let news = (self.system.last_update, synchronised, self.is_divided());
         let due = self.system.last_served.map(|last| last.after(REPEATED));
         if due.is_some_and(|due| due > now.raw) && self.system.served_news == news {
             return due;
@@ -111,6 +157,12 @@ impl Engine {
         });
         self.outputs.push_back(Output::Serve(state));
         Some(now.raw.after(REPEATED))
+    }
+
+    /// Dispersion that is added to the reference's own, seconds.
+    fn dispersion(&self, line: &Line, now: Now) -> f64 {
+        let own = line.dispersion(now);
+        if self.is_divided() { own.max(self.most_error(now)) } else { own }
     }
 
     fn server_state(&self, now: Now, synchronised: bool) -> ServerState {
@@ -132,7 +184,7 @@ impl Engine {
                 leap,
                 stratum: line.reference.stratum + 1,
                 root_delay: span(line.reference.root_delay),
-                root_dispersion: span(line.reference.root_dispersion + line.dispersion(now)),
+                root_dispersion: span(line.reference.root_dispersion + self.dispersion(line, now)),
                 reference_id: line.reference.reference_id,
                 ..unsynchronised
             },

@@ -2,6 +2,7 @@
 
 use super::Engine;
 use crate::need::{BETWEEN_SIGNS, Need};
+use crate::select::Impasse;
 use ipc::units::RawInstant;
 
 impl Engine {
@@ -9,7 +10,9 @@ impl Engine {
     pub(super) fn need(&self) -> Need {
         if self.system.line.is_none() {
             Need::First
-        } else if self.entries.sources().all(|source| source.poll_process.reach == 0) {
+        } else if self.system.impasse == Some(Impasse::Silent)
+            || self.entries.sources().all(|source| source.poll_process.reach == 0)
+        {
             Need::Lost
         } else {
             Need::Little

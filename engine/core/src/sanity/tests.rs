@@ -250,3 +250,29 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn stamps_that_are_multiples_of_a_coarse_unit_count_as_no_more_precise_whatever_is_claimed() {
+    let second = (1u64 << 32) as f64;
+    for (unit, seen) in [
+        (1.0, 1.0),
+        (0.1, 0.1),
+        (1.0 / 64.0, 1.0 / 64.0),
+        (0.01, 0.01),
+        (1.0 / 1024.0, 1.0 / 1024.0),
+        (0.001, 0.001),
+        (1e-6, 1e-6),
+        (1e-7, 0.0),
+        (3.3e-8, 0.0),
+    ] {
+        let base = header().receive_timestamp & !0xffff_ffff;
+        let stamp = |units: f64| base + (units * unit * second).round() as u64;
+        let [receive_timestamp, transmit_timestamp] = [stamp(7.0), stamp(8.0)];
+        let coarse = ReplyHeader { receive_timestamp, transmit_timestamp, precision: -26, ..header() };
+        let wide = Expectations { max_delay: 10.0, ..expected() };
+        let Ok(Verdict::Usable(found, facts)) = examine(&coarse, times, &wide) else { panic!("{unit}") };
+        let claimed = f64::from(header().root_dispersion) / 65_536.0;
+        assert!((facts.root_dispersion - claimed - seen).abs() < 1e-7 + 1e-3 * seen, "{unit}: {facts:?}");
+        assert!(found.noise >= 0.3 * seen && found.delay >= seen, "{unit}: {found:?}");
+    }
+}

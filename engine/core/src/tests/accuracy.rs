@@ -174,3 +174,33 @@ fn rows() -> std::vec::Vec<Named> {
         }),
     ]
 }
+
+/// A server whose stamps are multiples of 2^-`bits` s, and that claims to be precise to 2^-26 s.
+fn coarse(bits: u32) -> Server {
+    let mask = !0u64 << (32 - bits);
+    let edit = move |header: &mut ipc::message::client::ReplyHeader| {
+        header.receive_timestamp &= mask;
+        header.transmit_timestamp &= mask;
+    };
+    Server { edit: Some(std::boxed::Box::new(edit)), ..server(0, 90e-6, 10e-6) }
+}
+
+#[test]
+fn a_source_with_coarse_stamps_is_believed_no_further_than_they_go_whatever_precision_it_claims() {
+    for bits in [0, 1, 4, 7, 10] {
+        let unit = libm::ldexp(1.0, -(bits as i32));
+        for frequency in [50e-6, -50e-6, 1e-6] {
+            let mut setup = Setup { error: 0.3, frequency, ..Setup::of(std::vec![coarse(bits)]) };
+            setup.settings.server = Some(crate::settings::ServerSettings { local_stratum: None });
+            let mut world = setup.start();
+            for _ in 0..6 * 60 {
+                world.run(60.0);
+                let (error, status) = (world.error().abs(), world.status().system);
+                assert!(error <= 2.0 * unit + 0.3, "{bits} {frequency}: {error}");
+                if status.last_update_s.is_some() {
+                    assert!(status.error_bound_s >= error, "{bits}: {error} {}", status.error_bound_s);
+                }
+            }
+        }
+    }
+}

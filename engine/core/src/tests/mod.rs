@@ -5,6 +5,7 @@ mod attacks;
 mod behaviour;
 mod entries;
 mod journal;
+mod kernel_status;
 mod late_network;
 mod names;
 mod never_panics;

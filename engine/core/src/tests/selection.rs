@@ -323,3 +323,37 @@ fn a038_three_that_say_they_follow_one_server_have_one_vote() {
     assert!(world.error().abs() < 1e-3);
     assert!((0..3).all(|n| state(&world, n) == "falseticker"));
 }
+
+#[test]
+fn what_has_no_vote_is_no_reference_and_does_not_stand_in_for_those_that_have_one() {
+    // The plain ones are much nearer, and one is preferred.
+    let mut servers = lan(4);
+    servers[2] = Server { address: servers[2].address, ..server(2, 19e-3, 1e-3) };
+    servers[3] = Server { address: servers[3].address, ..server(3, 19e-3, 1e-3) };
+    for preferred in [false, true] {
+        for trust in [false, true] {
+            let again =
+                servers.iter().map(|s| Server { address: s.address, ..server(0, s.fixed, s.forward) });
+            let mut setup = Setup::of(again.collect());
+            setup.settings.sources[0].prefer = preferred;
+            setup.settings.sources[2..].iter_mut().for_each(|source| source.trust = trust);
+            let mut world = setup.start();
+            for n in 2..4 {
+                let voter = world.servers[n].address;
+                world.engine.set_authenticated(voter, !trust);
+            }
+            world.run(1800.0);
+            let status = world.status();
+            let voters = [&status.sources[2].name, &status.sources[3].name];
+            let reference = status.system.reference.as_ref().unwrap();
+            assert!(voters.contains(&reference), "{preferred} {trust}: {reference}");
+            assert_eq!((state(&world, 0), state(&world, 1)), ("combined", "combined"), "they may refine");
+            let ids = [0xc000_0203, 0xc000_0204];
+            assert!(ids.contains(&world.served.last().unwrap().reference_id));
+            // The voters fall silent: nobody stands in for them.
+            world.servers[2..].iter_mut().for_each(|server| server.up = false);
+            world.run(4.0 * 3600.0);
+            assert_eq!(world.status().system.state().name(), "holdover", "{preferred} {trust}");
+        }
+    }
+}

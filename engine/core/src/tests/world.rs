@@ -128,6 +128,8 @@ pub struct World {
     pub adjusts: Vec<Adjust>,
     pub steps: Vec<Step>,
     pub statuses: Vec<Status>,
+    /// True time when the kernel had the last of them.
+    pub told_at: Option<i64>,
     pub served: Vec<ServerState>,
     pub saved: Vec<Saved>,
     pub resolves: Vec<Resolve>,

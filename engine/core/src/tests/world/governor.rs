@@ -97,6 +97,7 @@ impl World {
                     return Err(Refusal::StaleEpoch);
                 }
                 self.statuses.push(*status);
+                self.told_at = Some(self.time);
             }
             _ => {}
         }

@@ -151,6 +151,7 @@ impl Setup {
             adjusts: Vec::new(),
             steps: Vec::new(),
             statuses: Vec::new(),
+            told_at: None,
             served: Vec::new(),
             saved: Vec::new(),
             resolves: Vec::new(),

@@ -55,7 +55,7 @@ fn only_time_that_is_marked_synchronised_under_orders_counts() {
 }
 
 #[test]
-fn an_hour_in_the_future_and_a_reboot_leave_an_honest_host_its_time() {
+fn a026_an_hour_in_the_future_and_a_reboot_leave_an_honest_host_its_time() {
     let mut world = World::standard();
     world.pass(10 * DAY);
     keep(&mut world, 2 * DAY);
