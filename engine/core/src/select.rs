@@ -7,8 +7,8 @@
 //! remaining falsetickers, as far as holdover allows. If all but one source have failed for good, the last one is still
 //! followed, because it remains inside the intervals of the failed ones. The vote of one that was
 //! *never* usable is missing: it agrees with none of the others. Sources that name the same upstream count once among
-//! those that agree on a point, and once among those that do not: whoever copies what another source says of itself takes
-//! nothing from it.
+//! those that agree on a point, and once among those that do not: a source that copies what another one says of itself takes
+//! nothing from it. If all name the same upstream, each counts.
 //!
 //! **What wins.** The interval of RFC 5905 section 11.2.1 that more than half of the votes share that were
 //! ever heard, and at least half of all: falsetickers that are fewer than half of all sources can never win, whichever
@@ -229,6 +229,11 @@ impl Poll {
     }
 
     fn intersect(&self, others: Others) -> Option<Agreement> {
+        // Where all name one upstream, none is more independent than another: each group counts.
+        let all: alloc::vec::Vec<Allegiance> = self.allegiances.iter().flatten().copied().collect();
+        if independent(&all) <= 1 {
+            return intersect(&self.claims, others, &<[usize]>::len);
+        }
         let votes = |places: &[usize]| {
             let some: alloc::vec::Vec<Allegiance> =
                 places.iter().flat_map(|place| &self.allegiances[*place]).copied().collect();

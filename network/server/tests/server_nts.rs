@@ -257,7 +257,9 @@ fn over_the_network_time_is_protected_and_its_two_stamps_are_in_order() {
             assert_eq!(cookies.len(), 3);
             let nanos = |bits| Timestamp::from_bits(bits).unix_nanos(0);
             let (t2, t3) = (nanos(header.receive_timestamp), nanos(header.transmit_timestamp));
-            assert!(before - 1 <= t2 && t2 <= t3 && t3 <= after + 1, "{before} {t2} {t3} {after}");
+            // The server converts readings of another clock: a pair of readings that was interrupted is wrong by this much.
+            let slack = 20_000;
+            assert!(before - slack <= t2 && t2 <= t3 && t3 <= after + slack, "{before} {t2} {t3} {after}");
         }
     }
     let counters = counters_when(&mut server, |counters| counters.protected >= 39);

@@ -235,6 +235,12 @@ fn a038_sources_of_one_upstream_have_one_vote_and_whoever_copies_an_upstream_tak
     assert_eq!(standings[..3], [Standing::Falseticker; 3]);
     assert_eq!(select(&lied_to[..4], false, 1, false).1, Err(Impasse::NoMajority), "one against one");
     assert_eq!(select(&lied_to[..3], false, 2, false).1, Err(Impasse::TooFew));
+    // Where all follow one server, the majority of them decides.
+    let one = [of(0, 0.0, 7), of(1, 0.0, 7), of(2, 0.0, 7), of(3, 1.0, 7)];
+    let (standings, agreement) = select(&one, false, 1, false);
+    assert!(agreement.is_ok());
+    assert_eq!(standings[3], Standing::Falseticker);
+    assert_eq!(select(&one[2..], false, 1, false).1, Err(Impasse::NoMajority));
     // A liar at any distance that says what an honest one says; far off, and just overlapping it.
     for middle in [1.0, 0.0195, 0.0105, -0.0195, -1.0] {
         for id in [7, 8, 0, 9] {
