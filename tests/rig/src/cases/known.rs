@@ -17,17 +17,12 @@ struct Known {
     says: &'static str,
 }
 
-const AHEAD: &str = "a clock that is hours or years ahead at a start is not set back";
 const PAUSED: &str =
     "a pause of the machine is not noticed, and the governor allows no step of its size afterwards";
 const UNWRITABLE: &str =
     "a state directory that cannot be written ends each start with 75, and the clock is not kept";
 
 const KNOWN: &[Known] = &[
-    known_everywhere("boot-local-ahead", "12.A6", AHEAD, "its clock is +"),
-    known_everywhere("boot-2038", "12.A6", AHEAD, "its clock is +"),
-    known_everywhere("rtc-local-ahead", "12.A6", AHEAD, "its clock is +"),
-    known_everywhere("rtc-2038", "12.A6", AHEAD, "its clock is +"),
     known_everywhere("pause-60s", "12.A7", PAUSED, "its clock is -"),
     known_everywhere("pause-1h", "12.A7", PAUSED, "its clock is -"),
     known_everywhere("restore-1d", "12.A7", PAUSED, "its clock is -"),
