@@ -17,34 +17,33 @@ const SPENT: &str = "budgets start empty: no start step in this boot and no resu
                      back after 24 h, and for 30 days that of the month lacks one day's part; changes of the clock by other \
                      programs are still undone; if that is too little, restore the file, or start once with --new-record";
 
-/// Both slots of the governor's record; an unreadable one counts as torn.
-fn read_slots(file: &File) -> [[u8; SLOT]; 2] {
+/// Octets from one slot's place to the next.
+const SECTOR: usize = (PLACES[1] - PLACES[0]) as usize;
+
+/// The file, as two sectors that begin with a slot each; one that cannot be read counts as torn.
+fn read_sectors(file: &File) -> [[u8; SECTOR]; 2] {
     PLACES.map(|place| {
-        let mut slot = [0; SLOT];
-        match file.read_exact_at(&mut slot, place) {
-            Err(error) if error.kind() != ErrorKind::UnexpectedEof => [0xff; SLOT],
-            _ => slot,
+        let (mut sector, mut at) = ([0; SECTOR], 0);
+        loop {
+            match file.read_at(&mut sector[at..], place + at as u64) {
+                Ok(0) => return sector,
+                Ok(count) => at += count,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(_) => return [0xff; SECTOR],
+            }
         }
     })
 }
 
-/// Whether anything was written outside the two slots: by another version, whose slots are elsewhere.
-fn is_written_elsewhere(file: &File) -> bool {
-    let begins = PLACES.map(|place| place + SLOT as u64);
-    begins.into_iter().zip([PLACES[1], LENGTH]).any(|(begin, end)| {
-        let mut octets = vec![0; (end - begin) as usize];
-        let mut at = 0;
-        while let Ok(count @ 1..) = file.read_at(&mut octets[at..], begin + at as u64) {
-            at += count;
-        }
-        octets.iter().any(|octet| *octet != 0)
-    })
+/// The newest record in the file.
+fn newest(sectors: &[[u8; SECTOR]; 2]) -> Option<Record> {
+    Record::newest(&sectors.each_ref().map(|sector| sector.first_chunk().copied().unwrap_or([0; SLOT])))
 }
 
 /// Without a valid slot the audit log decides: it is a first start only if no line of the log grants anything.
-fn judge(slots: &[[u8; SLOT]; 2], elsewhere: bool, may_have_granted: impl FnOnce() -> bool) -> Memory {
-    let is_written = |slot: &[u8; SLOT]| slot.iter().any(|octet| *octet != 0);
-    if elsewhere || slots.iter().all(is_written) {
+fn judge([first, second]: &[[u8; SECTOR]; 2], may_have_granted: impl FnOnce() -> bool) -> Memory {
+    // The first write goes to the second slot. If anything stands elsewhere, more was written, or by another version.
+    if first.iter().chain(&second[SLOT..]).any(|octet| *octet != 0) {
         Memory::Damaged
     } else if may_have_granted() {
         Memory::Lost
@@ -77,8 +76,8 @@ pub struct Circumstances {
 
 /// The record that this run begins with, and where it comes from.
 pub fn recall(file: &File, audit: &File, of: &Circumstances) -> (Memory, Record) {
-    let slots = read_slots(file);
-    let newest = Record::newest(&slots);
+    let sectors = read_sectors(file);
+    let newest = newest(&sectors);
     // A new record must outrank the one that it replaces from its first write on.
     let sequence = newest.as_ref().map_or(0, |record| record.sequence);
     let kept = newest.filter(|_| !of.forget);
@@ -86,7 +85,7 @@ pub fn recall(file: &File, audit: &File, of: &Circumstances) -> (Memory, Record)
         _ if of.forget => Memory::NewByOperator,
         Some(_) => Memory::Resumed,
         None if of.is_distrusted => Memory::Lost,
-        None => judge(&slots, is_written_elsewhere(file), || audit_log::may_have_granted(audit)),
+        None => judge(&sectors, || audit_log::may_have_granted(audit)),
     };
     if let Some(message) = message(memory) {
         say(3, &format_args!("{message}: {SPENT}"));
@@ -109,7 +108,7 @@ pub fn recall(file: &File, audit: &File, of: &Circumstances) -> (Memory, Record)
 /// # Errors
 /// The error of the failed system call.
 pub fn void(file: &File) -> Result<(), Errno> {
-    if Record::newest(&read_slots(file)).is_some() {
+    if newest(&read_sectors(file)).is_some() {
         return Ok(());
     }
     file.write_all_at(&[0xff; LENGTH as usize], 0).map_err(|error| super::diagnosis::errno(&error))?;
@@ -215,6 +214,8 @@ mod tests {
             ("both torn", both(torn(2), torn(3))),
             ("of another version", both(other(2), other(3))),
             ("of a version with other places", [other(2), other(3)].concat()),
+            ("of one whose slots were smaller", vec![0x55; 1024]),
+            ("of one whose slots were larger", [vec![0; SLOT], vec![0x55; SLOT]].concat()),
             ("first write whole", both([0; SLOT], slot(1))),
         ]
     }
@@ -229,7 +230,8 @@ mod tests {
                 let expected = match kept {
                     "missing" | "zero" | "first write torn" if granted => Memory::Lost,
                     "missing" | "zero" | "first write torn" => Memory::FirstStart,
-                    "both torn" | "of another version" | "of a version with other places" => Memory::Damaged,
+                    "both torn" => Memory::Damaged,
+                    other if other.starts_with("of ") => Memory::Damaged,
                     _ => Memory::Resumed,
                 };
                 assert_eq!(memory, expected, "record {kept}, audit {log}");
@@ -274,14 +276,14 @@ mod tests {
             let forgotten = Circumstances { forget: true, ..ORDINARY };
             let (memory, record) = recall(&file(&octets), &log(&IDLE), &forgotten);
             assert_eq!(memory, Memory::NewByOperator, "{kept}");
-            let before = Record::newest(&read_slots(&file(&octets))).map_or(0, |record| record.sequence);
+            let before = newest(&read_sectors(&file(&octets))).map_or(0, |record| record.sequence);
             let new = Record { sequence: before, ..Record::born([2; 16], record.boot_time) };
             assert_eq!(record, new, "{kept}");
             // Whatever ends this run after its first write, the next one finds this record.
             let kept_file = file(&octets);
             let first = Record { sequence: record.sequence + 1, ..record };
             kept_file.write_all_at(&first.to_octets(), first.place()).unwrap();
-            assert_eq!(Record::newest(&read_slots(&kept_file)), Some(first), "{kept}");
+            assert_eq!(newest(&read_sectors(&kept_file)), Some(first), "{kept}");
         }
     }
 }
