@@ -41,12 +41,8 @@ impl Need {
 
     /// The longest wait between two look-ups of a name, seconds. Where no name server was reached, the cause is on this host
     /// or near it, and may end at any moment.
-    pub(crate) const fn longest_lookup(self, reason: Option<LookupFailure>) -> f64 {
-        let is_local = match reason {
-            Some(reason) => is_local(reason),
-            None => false,
-        };
-        match (self, is_local) {
+    pub(crate) fn longest_lookup(self, reason: Option<LookupFailure>) -> f64 {
+        match (self, reason.is_some_and(is_local)) {
             (Self::First, true) => 15.0,
             (Self::First, false) => 60.0,
             (Self::Lost, true) => 64.0,
@@ -84,7 +80,7 @@ pub(crate) enum Reached {
 pub(crate) const BETWEEN_SIGNS: Span = Span::from_secs(8);
 
 /// Whether the failure says nothing about the name.
-const fn is_local(reason: LookupFailure) -> bool {
+fn is_local(reason: LookupFailure) -> bool {
     match reason {
         LookupFailure::TryAgain
         | LookupFailure::NoResolver

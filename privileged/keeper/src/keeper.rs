@@ -112,7 +112,8 @@ struct Told {
 /// The clock cannot be read.
 pub fn moment(clock: &impl Clock) -> Result<Moment, Ending> {
     let clock = clock.read().map_err(|errno| clock_lost("reading", errno))?;
-    Ok(Moment { clock, boot: ipc_clock::boot(), asleep: ipc_clock::asleep() })
+    let boot = ipc_clock::boot();
+    Ok(Moment { clock, boot, asleep: ipc_clock::asleep(boot) })
 }
 
 impl<C: Clock> Keeper<C> {

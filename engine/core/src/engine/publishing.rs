@@ -65,14 +65,14 @@ impl Engine {
     /// right.
     pub(super) fn most_error(&self, now: Now) -> f64 {
         let Some(line) = &self.system.line else { return UNKNOWN };
-        let claims = self
-            .entries
-            .sources()
-            .filter(|source| self.is_divided() && source.track.standing == Some(Standing::NoMajority))
-            .filter_map(|source| source.opinion(now));
-        claims.fold(line.most_error(now), |most, Opinion { claim, .. }| {
-            most.max(claim.low.abs()).max(claim.high.abs())
-        })
+        let most = line.most_error(now);
+        if !self.is_divided() {
+            return most;
+        }
+        let divided = self.entries.sources().filter(|it| it.track.standing == Some(Standing::NoMajority));
+        divided
+            .filter_map(|source| source.opinion(now))
+            .fold(most, |most, Opinion { claim, .. }| most.max(claim.low.abs()).max(claim.high.abs()))
     }
 
     pub(super) fn status_is_old(&self, now: RawInstant) -> bool {
