@@ -1,9 +1,9 @@
-//! `chimerctl audit`: the governor's log, a ring of lines of fixed width, each of which contains the hash of the
+//! `chimerctl audit`: the governor's log, two rings of lines of fixed width, each of which contains the hash of the
 //! previous one.
 
 use crate::Failure;
 use crate::text::json;
-use ipc::audit_line::{self, LENGTH, LINE, LINES, TEXT, chain};
+use ipc::audit_line::{self, LENGTH, LINE, ORDERS, Ring, STEPS, TEXT, chain};
 use ipc::text::escape;
 use serde_json::{Map, Value, json};
 use std::fmt;
@@ -62,10 +62,10 @@ impl fmt::Display for Break {
     }
 }
 
-/// Prints the records, oldest first.
-pub fn show(path: &Path, last: Option<usize>, as_json: bool) -> Result<String, Failure> {
+/// Prints the records of a ring, oldest first.
+pub fn show(path: &Path, ring: Ring, last: Option<usize>, as_json: bool) -> Result<String, Failure> {
     let octets = read(path)?;
-    let (records, broken) = records(&octets);
+    let (records, broken) = records(&octets, ring);
     let skipped = last.map_or(0, |last| records.len().saturating_sub(last));
     let shown = records.iter().skip(skipped);
     if as_json {
@@ -85,7 +85,7 @@ pub fn show(path: &Path, last: Option<usize>, as_json: bool) -> Result<String, F
 /// Checks the whole log.
 pub fn verify_file(path: &Path, as_json: bool) -> Result<String, Failure> {
     let octets = read(path)?;
-    match verify(&octets) {
+    match verify(&octets, STEPS).and_then(|_| verify(&octets, ORDERS)) {
         Ok((first, count)) if as_json => {
             Ok(json(&json!({ "whole": true, "records": count, "first": first })))
         }
@@ -117,19 +117,21 @@ fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     }
 }
 
-/// All well-formed records, by sequence, and the faults of the others.
-fn records(octets: &[u8]) -> (Vec<Record<'_>>, Vec<Break>) {
+/// All well-formed records of a ring, by sequence, and the faults of the others.
+fn records(octets: &[u8], ring: Ring) -> (Vec<Record<'_>>, Vec<Break>) {
     let mut records = Vec::new();
     let mut broken = Vec::new();
     if octets.len() != LENGTH as usize {
         broken.push(Break::Length(octets.len()));
     }
-    for (slot, line) in octets.chunks(LINE).enumerate() {
+    let first = usize::try_from(ring.slot(0)).unwrap_or(usize::MAX) / LINE;
+    let lines = usize::try_from(ring.lines).unwrap_or(usize::MAX);
+    for (slot, line) in octets.chunks(LINE).enumerate().skip(first).take(lines) {
         if line.iter().all(|octet| *octet == 0) {
             continue;
         }
         match parse(slot, line) {
-            Some(record) if record.sequence % LINES != slot as u64 => {
+            Some(record) if record.sequence % ring.lines != (slot - first) as u64 => {
                 broken.push(Break::Misplaced(record.sequence, slot));
             }
             Some(record) => records.push(record),
@@ -141,13 +143,16 @@ fn records(octets: &[u8]) -> (Vec<Record<'_>>, Vec<Break>) {
 }
 
 /// The number of the first record and the count of records, if the chain is intact from there on.
-fn verify(octets: &[u8]) -> Result<(u64, usize), Break> {
-    let (records, broken) = records(octets);
+fn verify(octets: &[u8], ring: Ring) -> Result<(u64, usize), Break> {
+    let (records, broken) = records(octets, ring);
     if let Some(broken) = broken.into_iter().next() {
         return Err(broken);
     }
     let Some(first) = records.first() else { return Ok((0, 0)) };
-    if first.sequence > 0 && records.len() < LINES as usize {
+    let is_full = records.len() as u64 == ring.lines;
+    // A start after a power cut has cleared what lay behind the end.
+    let is_cleared = || records.iter().any(tells_of_a_power_cut);
+    if first.sequence > 0 && !is_full && !(gap(&records).is_none() && is_cleared()) {
         // If records follow each other without a gap, the beginning is missing.
         return Err(gap(&records).unwrap_or(Break::Beginning(first.sequence)));
     }
@@ -164,6 +169,11 @@ fn verify(octets: &[u8]) -> Result<(u64, usize), Break> {
         }
     }
     Ok((first.sequence, records.len()))
+}
+
+fn tells_of_a_power_cut(record: &Record<'_>) -> bool {
+    let mut words = record.text.split(|octet| *octet == b' ');
+    words.any(|word| word == b"event=start") && words.any(|word| word == b"log=torn")
 }
 
 fn gap(records: &[Record<'_>]) -> Option<Break> {
@@ -214,7 +224,7 @@ mod tests {
             before = chain(&before, text.as_bytes());
             let digits: String = before.iter().map(|octet| format!("{octet:02x}")).collect();
             let line = format!("{text} hash={digits}\n");
-            let place = audit_line::place(sequence) as usize;
+            let place = ORDERS.place(sequence) as usize;
             octets[place..place + LINE].copy_from_slice(line.as_bytes());
         }
         octets
@@ -226,20 +236,20 @@ mod tests {
 
     #[test]
     fn a_chain_that_was_left_alone_is_whole_at_any_fill() {
-        let most = LINES;
+        let most = ORDERS.lines;
         for (count, first) in [(0, 0), (1, 0), (2, 0), (most, 0), (most + 1, 1), (2 * most + 5, most + 5)] {
             let kept = usize::try_from(count.min(most)).unwrap();
-            assert_eq!(verify(&ring(count)), Ok((first, kept)), "{count} records");
+            assert_eq!(verify(&ring(count), ORDERS), Ok((first, kept)), "{count} records");
         }
     }
 
     #[test]
     fn a140_an_edited_record_is_found_wherever_it_is() {
-        for (count, slot) in [(10, 0), (10, 5), (10, 9), (8195, 1), (8195, 4000)] {
+        for (count, slot) in [(10, 0), (10, 5), (10, 9), (10_243, 1), (10_243, 4000)] {
             let mut octets = ring(count);
             octets[slot * LINE + 200] ^= 1;
-            let sequence = slot as u64 + if slot < 3 && count > 8192 { 8192 } else { 0 };
-            assert_eq!(verify(&octets), Err(Break::Hash(sequence)), "{count} records, line {slot}");
+            let sequence = slot as u64 + if slot < 3 && count > 10_240 { 10_240 } else { 0 };
+            assert_eq!(verify(&octets, ORDERS), Err(Break::Hash(sequence)), "{count} records, line {slot}");
         }
     }
 
@@ -248,26 +258,71 @@ mod tests {
         let mut octets = ring(10);
         let mut text = octets[5 * LINE..5 * LINE + TEXT].to_vec();
         text[300] = b'x';
-        let (good, _) = records(&octets);
+        let (good, _) = records(&octets, ORDERS);
         let hash = chain(&good[4].hash, &text);
         let digits: String = hash.iter().map(|octet| format!("{octet:02x}")).collect();
         octets[5 * LINE..5 * LINE + TEXT].copy_from_slice(&text);
         octets[5 * LINE + TEXT + 6..5 * LINE + LINE - 1].copy_from_slice(digits.as_bytes());
-        assert_eq!(verify(&octets), Err(Break::Hash(6)));
+        assert_eq!(verify(&octets, ORDERS), Err(Break::Hash(6)));
     }
 
     #[test]
     fn a140_a_record_that_was_taken_out_leaves_a_gap() {
         let mut middle = ring(10);
         middle[line(5)].fill(0);
-        assert_eq!(verify(&middle), Err(Break::Gap(4, 6)));
+        assert_eq!(verify(&middle, ORDERS), Err(Break::Gap(4, 6)));
         let mut start = ring(10);
         start[line(0)].fill(0);
         start[line(1)].fill(0);
-        assert_eq!(verify(&start), Err(Break::Beginning(2)));
-        let mut wrapped = ring(8200);
+        assert_eq!(verify(&start, ORDERS), Err(Break::Beginning(2)));
+        let mut wrapped = ring(10_248);
         wrapped[line(3)].fill(0);
-        assert!(matches!(verify(&wrapped), Err(Break::Gap(8194, 8196))), "{:?}", verify(&wrapped));
+        assert!(
+            matches!(verify(&wrapped, ORDERS), Err(Break::Gap(10_242, 10_244))),
+            "{:?}",
+            verify(&wrapped, ORDERS)
+        );
+    }
+
+    #[test]
+    fn what_a_power_cut_took_from_a_full_ring_is_no_gap_once_a_start_has_said_so() {
+        let torn = |word: &str| {
+            let mut octets = vec![0; LENGTH as usize];
+            let mut before = [0; 32];
+            for sequence in 0..ORDERS.lines + 50 {
+                let mut line = [b' '; LINE];
+                let text = match sequence == ORDERS.lines + 49 {
+                    true => format!("sequence={sequence} event=start record=resumed log={word} x"),
+                    false => format!("sequence={sequence} event=applied x"),
+                };
+                line[..text.len()].copy_from_slice(text.as_bytes());
+                before = audit_line::finish(&mut line, &before);
+                let place = ORDERS.place(sequence) as usize;
+                octets[place..place + LINE].copy_from_slice(&line);
+            }
+            // What was cleared behind the end.
+            octets[line(50).start..line(60).end].fill(0);
+            verify(&octets, ORDERS)
+        };
+        assert_eq!(torn("torn"), Ok((61, ORDERS.lines as usize - 11)));
+        assert_eq!(torn("whole"), Err(Break::Beginning(61)));
+    }
+
+    #[test]
+    fn a140_an_edited_step_is_found_in_its_own_ring() {
+        let mut octets = ring(10);
+        let mut before = [0; 32];
+        for sequence in 0..3 {
+            let mut line = [b' '; LINE];
+            let text = format!("sequence={sequence} event=permitted x");
+            line[..text.len()].copy_from_slice(text.as_bytes());
+            before = audit_line::finish(&mut line, &before);
+            let place = STEPS.place(sequence) as usize;
+            octets[place..place + LINE].copy_from_slice(&line);
+        }
+        assert_eq!((verify(&octets, STEPS), verify(&octets, ORDERS)), (Ok((0, 3)), Ok((0, 10))));
+        octets[STEPS.place(1) as usize + 30] ^= 1;
+        assert_eq!((verify(&octets, STEPS), verify(&octets, ORDERS)), (Err(Break::Hash(1)), Ok((0, 10))));
     }
 
     #[test]
@@ -276,39 +331,39 @@ mod tests {
         let (third, fourth) = (octets[line(3)].to_vec(), octets[line(4)].to_vec());
         octets[line(3)].copy_from_slice(&fourth);
         octets[line(4)].copy_from_slice(&third);
-        assert_eq!(verify(&octets), Err(Break::Misplaced(4, 3)));
+        assert_eq!(verify(&octets, ORDERS), Err(Break::Misplaced(4, 3)));
     }
 
     #[test]
     fn a_log_that_is_cut_is_found_and_octets_that_are_no_log_are_refused() {
         let mut octets = ring(10);
         octets[7 * LINE + 200..8 * LINE].fill(0);
-        assert_eq!(verify(&octets), Err(Break::Line(7)));
+        assert_eq!(verify(&octets, ORDERS), Err(Break::Line(7)));
         octets.truncate(7 * LINE);
-        assert_eq!(verify(&octets), Err(Break::Length(7 * LINE)));
+        assert_eq!(verify(&octets, ORDERS), Err(Break::Length(7 * LINE)));
         for garbage in
             [vec![0xff; LENGTH as usize], vec![b'\n'; LENGTH as usize], b"sequence=".repeat(400_000)]
         {
-            assert!(verify(&garbage).is_err());
+            assert!(verify(&garbage, ORDERS).is_err());
         }
     }
 
     #[test]
     fn records_are_printed_oldest_first_and_escaped() {
         let path = std::env::temp_dir().join(format!("chimerctl-audit-{}", std::process::id()));
-        let mut octets = ring(8193);
+        let mut octets = ring(10_241);
         octets[5 * LINE + 100] = 0x1b;
         std::fs::write(&path, octets).unwrap();
-        let text = show(&path, None, false).ok().unwrap();
-        let last = show(&path, Some(2), false).ok().unwrap();
-        let json: Value = serde_json::from_str(&show(&path, Some(1), true).ok().unwrap()).unwrap();
+        let text = show(&path, ORDERS, None, false).ok().unwrap();
+        let last = show(&path, ORDERS, Some(2), false).ok().unwrap();
+        let json: Value = serde_json::from_str(&show(&path, ORDERS, Some(1), true).ok().unwrap()).unwrap();
         let verified = verify_file(&path, false).err().unwrap();
         std::fs::remove_file(&path).unwrap();
-        assert_eq!(text.lines().count(), LINES as usize);
+        assert_eq!(text.lines().count(), ORDERS.lines as usize);
         assert!(text.starts_with("sequence=1 ") && !text.contains('\u{1b}') && text.contains("\\u{1b}"));
         assert!(text.ends_with("event=adjust asked=5\n"));
-        assert!(last.starts_with("sequence=8191 ") && last.lines().count() == 2);
-        assert_eq!((&json[0]["sequence"], &json[0]["event"]), (&Value::from(8192), &Value::from("adjust")));
+        assert!(last.starts_with("sequence=10239 ") && last.lines().count() == 2);
+        assert_eq!((&json[0]["sequence"], &json[0]["event"]), (&Value::from(10_240), &Value::from("adjust")));
         assert_eq!(verified.code, 1);
         assert!(
             verified.text.ends_with("record 5 was altered, or the record before it: the chain breaks there")
@@ -325,7 +380,7 @@ mod tests {
 
     #[test]
     fn a_log_that_is_not_there_is_said_with_the_remedy() {
-        let failure = show(Path::new("/nonexistent/audit.log"), None, false).err().unwrap();
+        let failure = show(Path::new("/nonexistent/audit.log"), ORDERS, None, false).err().unwrap();
         assert!(failure.text.contains("--file") && failure.code == 1);
     }
 }

@@ -30,6 +30,7 @@ mod text;
 mod wait;
 
 use clap::{Args, Parser, Subcommand};
+use ipc::audit_line;
 use ipc::permissions::{Changeable, Permissions};
 use ipc::text::escape;
 use report::read::ReloadedReply;
@@ -107,6 +108,9 @@ struct AuditArguments {
     /// are seen by the daemon at its next start
     #[arg(long)]
     verify: bool,
+    /// Only the steps, which are kept apart: the last 2048, however many other records came after them
+    #[arg(long, conflicts_with = "verify")]
+    steps: bool,
     /// The audit log
     #[arg(long, value_name = "F", default_value = "/var/lib/truechimer/audit.log")]
     file: PathBuf,
@@ -137,7 +141,10 @@ fn main() -> ExitCode {
         Command::Server => sources::server(&cli.socket, cli.json),
         Command::WaitSync(wait) => wait::wait(&cli.socket, wait.timeout, wait.max_error, cli.json),
         Command::Audit(asked) if asked.verify => audit::verify_file(&asked.file, cli.json),
-        Command::Audit(asked) => audit::show(&asked.file, asked.last, cli.json),
+        Command::Audit(asked) => {
+            let ring = if asked.steps { audit_line::STEPS } else { audit_line::ORDERS };
+            audit::show(&asked.file, ring, asked.last, cli.json)
+        }
         Command::Replay { file } => replay::show(file, cli.json),
         Command::Reload { config } => reload(&cli, config),
         Command::Burst => change(&cli, "burst"),

@@ -1,9 +1,10 @@
-//! The form of the audit log: a ring of text lines of fixed width, each with the hash of the one before it, so that a
-//! line that was changed, taken out or cut off at the end shows.
+//! The form of the audit log: text lines of fixed width, each with the hash of the one before it, so that a line that
+//! was changed, taken out or cut off at the end shows. The file has two rings of them, each with numbers and a chain of
+//! its own: [`ORDERS`] for everything, and [`STEPS`] for the steps alone, which no number of other lines pushes out.
 //!
 //! A line is [`LINE`] octets: words `key=value`, the first of them `sequence=N`, padded with spaces to [`TEXT`]; then `
 //! hash=`, 64 hexadecimal digits and a line feed. hash = SHA-256 (hash before ‖ the first [`TEXT`] octets); before the
-//! first line it is zero. Line N stands at (N mod [`LINES`]) · [`LINE`]; an unwritten slot is zero.
+//! first line it is zero. An unwritten slot is zero.
 
 use crate::codec::{Decode, Encode};
 use core::str::from_utf8;
@@ -13,12 +14,35 @@ use hmac_sha256::Hash;
 pub const LINE: usize = 384;
 /// Octets of its text.
 pub const TEXT: usize = LINE - KEY.len() - 64 - 1;
-/// Lines that the ring holds.
-pub const LINES: u64 = 8_192;
+/// Everything: changes of the clock, refusals, starts and ends. What the keeper writes in a day at most has room in it.
+pub const ORDERS: Ring = Ring { first: 0, lines: 10_240 };
+/// The steps again.
+pub const STEPS: Ring = Ring { first: ORDERS.lines, lines: 2_048 };
 /// Octets of the file.
-pub const LENGTH: u64 = LINES * LINE as u64;
+pub const LENGTH: u64 = (ORDERS.lines + STEPS.lines) * LINE as u64;
 
 const KEY: &[u8] = b" hash=";
+
+/// A ring of lines in the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ring {
+    /// Lines of the file before it.
+    first: u64,
+    /// Lines that it holds.
+    pub lines: u64,
+}
+
+impl Ring {
+    /// The offset of its slot `slot` in the file, in octets.
+    pub const fn slot(&self, slot: u64) -> u64 {
+        (self.first + slot) * LINE as u64
+    }
+
+    /// The offset of its line `sequence` in the file, in octets.
+    pub const fn place(&self, sequence: u64) -> u64 {
+        self.slot(sequence % self.lines)
+    }
+}
 
 /// Where a log ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
@@ -41,11 +65,6 @@ pub fn chain(before: &[u8; 32], text: &[u8]) -> [u8; 32] {
     hash.update(before);
     hash.update(text);
     hash.finalize()
-}
-
-/// The offset of line `sequence` in the file, in octets.
-pub const fn place(sequence: u64) -> u64 {
-    sequence % LINES * LINE as u64
 }
 
 /// The number of the line that begins so.

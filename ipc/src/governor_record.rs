@@ -23,7 +23,7 @@ pub const PLACES: [u64; 2] = [0, 4096];
 pub const LENGTH: u64 = 8192;
 
 /// First octets of a slot; another number with each change of [`Record`].
-const VERSION: u64 = 0x7472_7565_676f_7635;
+const VERSION: u64 = 0x7472_7565_676f_7636;
 const CHECK: usize = SLOT - 32;
 
 /// The governor's memory.
@@ -81,8 +81,10 @@ pub struct Record {
     pub tai: u8,
     /// The size of the step that an operator approved and that was made in this boot.
     pub approved_used: Option<Span>,
-    /// Where the audit log ended.
+    /// Where the audit log ended; it had been synchronised to there.
     pub audit: End,
+    /// The same of its ring of steps.
+    pub audit_steps: End,
 }
 
 impl Record {
@@ -115,6 +117,7 @@ impl Record {
             tai: 0,
             approved_used: None,
             audit: End::NONE,
+            audit_steps: End::NONE,
         }
     }
 

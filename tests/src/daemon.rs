@@ -118,7 +118,8 @@ impl Setup {
     /// The lines of the audit log so far.
     pub fn audit_log(&self) -> String {
         let octets = fs::read(self.place().join("state/audit.log")).expect("the daemon made it");
-        String::from_utf8_lossy(&octets).trim_end_matches('\0').to_owned()
+        let all = ipc::audit_line::STEPS.slot(0) as usize;
+        String::from_utf8_lossy(&octets[..all.min(octets.len())]).trim_end_matches('\0').to_owned()
     }
 
     /// Its folder: `truechimer.toml`, `state/`, `run/`, `clock`.

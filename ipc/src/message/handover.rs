@@ -17,7 +17,7 @@ pub struct Handover {
     pub terms: Terms,
     /// The number of this boot.
     pub boot_id: [u8; 16],
-    /// What the governor begins with. The end of the audit log in it is where the log ends now.
+    /// What the governor begins with. The ends of the audit log in it are where the log ends now.
     pub record: Record,
     /// Where that comes from.
     pub memory: Memory,
@@ -97,15 +97,17 @@ impl Memory {
 }
 
 /// Whether the audit log is what was written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
 #[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
 pub enum LogIntegrity {
     /// As far back as it reaches, or to the last start that said otherwise.
     Whole,
-    /// It ends before the line that the governor remembers, or with another one.
-    Cut,
+    /// Lines after the one that the governor remembers are not there, but what came after them, or parts of it.
+    Torn,
     /// It ends as it should, and before that a line is missing or changed.
     Altered,
+    /// It ends before the line that the governor remembers, or with another one.
+    Cut,
 }
 
 impl LogIntegrity {
@@ -113,6 +115,7 @@ impl LogIntegrity {
     pub const fn word(self) -> &'static str {
         match self {
             Self::Whole => "whole",
+            Self::Torn => "torn",
             Self::Cut => "CUT",
             Self::Altered => "ALTERED",
         }

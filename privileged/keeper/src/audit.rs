@@ -2,7 +2,7 @@
 //! launch has checked what was written before.
 
 use core::fmt::{self, Write};
-use ipc::audit_line::{End, LINE, TEXT, finish, place};
+use ipc::audit_line::{End, LINE, ORDERS, Ring, STEPS, TEXT, finish};
 use ipc::calendar::Rfc3339;
 use ipc::units::{RawInstant, WallTime};
 use std::fs::File;
@@ -13,13 +13,16 @@ use std::os::unix::fs::FileExt;
 #[derive(Debug)]
 pub struct Audit {
     file: File,
-    end: End,
+    orders: End,
+    steps: End,
+    /// Lines that a power cut could take.
+    is_unsynchronised: bool,
 }
 
 impl Audit {
-    /// Continues after this end.
-    pub fn after(file: File, end: End) -> Self {
-        Self { file, end }
+    /// Continues after these ends of the two rings.
+    pub fn after(file: File, orders: End, steps: End) -> Self {
+        Self { file, orders, steps, is_unsynchronised: false }
     }
 
     /// Appends one line. Text beyond its width is cut.
@@ -27,18 +30,55 @@ impl Audit {
     /// # Errors
     /// The file's error; the chain continues from the last written line.
     pub fn append(&mut self, wall: WallTime, raw: RawInstant, words: fmt::Arguments<'_>) -> io::Result<()> {
-        let mut line = Line { octets: [b' '; LINE], used: 0 };
-        let _ = write!(line, "sequence={} at={} raw={} {words}", self.end.lines, Rfc3339(wall), raw.nanos());
-        let hash = finish(&mut line.octets, &self.end.hash);
-        self.file.write_all_at(&line.octets, place(self.end.lines))?;
-        self.end = End { lines: self.end.lines + 1, hash };
+        self.orders = write(&self.file, ORDERS, self.orders, (wall, raw), words)?;
+        self.is_unsynchronised = true;
         Ok(())
     }
 
-    /// For the governor's record.
-    pub fn end(&self) -> End {
-        self.end
+    /// Appends one line, and the same to the ring of the steps.
+    ///
+    /// # Errors
+    /// As there; the line may then be in the ring of the steps only.
+    pub fn append_step(
+        &mut self,
+        wall: WallTime,
+        raw: RawInstant,
+        words: fmt::Arguments<'_>,
+    ) -> io::Result<()> {
+        self.steps = write(&self.file, STEPS, self.steps, (wall, raw), words)?;
+        self.append(wall, raw, words)
     }
+
+    /// Synchronises to disk what is not there yet.
+    ///
+    /// # Errors
+    /// The file's error; it is tried again at the next call.
+    pub fn synchronise(&mut self) -> io::Result<()> {
+        if self.is_unsynchronised {
+            self.file.sync_data()?;
+            self.is_unsynchronised = false;
+        }
+        Ok(())
+    }
+
+    /// For the governor's record: of all lines, and of the steps.
+    pub fn ends(&self) -> (End, End) {
+        (self.orders, self.steps)
+    }
+}
+
+fn write(
+    file: &File,
+    ring: Ring,
+    end: End,
+    (wall, raw): (WallTime, RawInstant),
+    words: fmt::Arguments<'_>,
+) -> io::Result<End> {
+    let mut line = Line { octets: [b' '; LINE], used: 0 };
+    let _ = write!(line, "sequence={} at={} raw={} {words}", end.lines, Rfc3339(wall), raw.nanos());
+    let hash = finish(&mut line.octets, &end.hash);
+    file.write_all_at(&line.octets, ring.place(end.lines))?;
+    Ok(End { lines: end.lines + 1, hash })
 }
 
 struct Line {

@@ -2,6 +2,7 @@
 
 mod asked;
 mod carried_out;
+mod quota;
 mod written;
 
 use crate::audit::Audit;
@@ -21,6 +22,7 @@ use ipc::process::PerProcess;
 use ipc::units::{Leap, Offset, RawInstant, Span, TimeConstant};
 use ipc_clock::raw;
 use ipc_link::Link;
+use quota::{Kind, Quota};
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::AsFd;
@@ -66,6 +68,7 @@ pub struct Keeper<C> {
 #[derive(Debug, Default)]
 pub struct Course {
     refusals: [Refusals; Refusal::ALL.len()],
+    quotas: [Quota; Kind::ALL.len()],
     /// When the service manager last received a watchdog ping.
     lived: Option<RawInstant>,
     /// The daemon's condition, as last reported by the engine.
@@ -208,7 +211,11 @@ impl<C: Clock> Keeper<C> {
             ClockEventKind::DeadMan => "dead-man",
             ClockEventKind::BandNarrowed => "band-narrowed",
         };
-        self.write_down(format_args!("event={word} moved_ns={} epoch={epoch}", moved.nanos()));
+        if let Some(unwritten) =
+            self.course.quotas[Kind::Event as usize].ask(Kind::Event, now.clock.raw, Span::ZERO)
+        {
+            self.write_down(format_args!("event={word} moved_ns={} epoch={epoch}{unwritten}", moved.nanos()));
+        }
         let _ = self.persist();
         let clock = self.clock.read().unwrap_or(now.clock);
         self.answer(&FromPrivileged::ClockEvent(ClockEvent { epoch, kind, moved, now: clock }))

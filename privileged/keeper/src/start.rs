@@ -91,7 +91,7 @@ fn take_over<C: Clock>(
         clock,
         governor: Governor::new(handover.terms, handover.record.clone(), handover.boot_id, found),
         record_file: file(numbers.record)?,
-        audit: Audit::after(file(numbers.audit)?, handover.record.audit),
+        audit: Audit::after(file(numbers.audit)?, handover.record.audit, handover.record.audit_steps),
         notify,
         signals: file(numbers.signals)?,
         processes: handover.processes,

@@ -118,7 +118,7 @@ pub fn void(file: &File) -> Result<(), Errno> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ipc::audit_line::{self, End, LINE, LINES};
+    use ipc::audit_line::{self, End, LINE, ORDERS};
     use ipc::units::{BootInstant, RawInstant, Span, WallTime};
     use keeper::audit::Audit;
     use keeper::governor::budget;
@@ -133,7 +133,7 @@ mod tests {
     fn log(lines: &[&str]) -> File {
         let file = file(&[]);
         file.set_len(audit_line::LENGTH).unwrap();
-        let mut audit = Audit::after(file.try_clone().unwrap(), End::NONE);
+        let mut audit = Audit::after(file.try_clone().unwrap(), End::NONE, End::NONE);
         for line in lines {
             audit.append(WallTime::MIN, RawInstant::MIN, format_args!("{line}")).unwrap();
         }
@@ -162,7 +162,7 @@ mod tests {
             file
         };
         let after_loss = log(&["event=start version=1 record=lost log=whole", "event=stop code=0"]);
-        let wrapped = log(&vec!["event=refused asked=step code=Rate"; LINES as usize + 3]);
+        let wrapped = log(&vec!["event=refused asked=step code=Rate"; ORDERS.lines as usize + 3]);
         vec![
             ("missing", file(&[]), false),
             ("zero", log(&[]), false),
@@ -256,16 +256,16 @@ mod tests {
                 let band = record.under_orders < limits::SEARCH;
                 assert_eq!(band, searches, "record {kept}, audit {log}");
                 // In every case the log continues.
-                let (end, _) = audit_log::resume(&audit, record.audit);
-                let mut audit = Audit::after(audit.try_clone().unwrap(), end);
-                let end = audit.end().lines;
+                let ((end, steps), _) = audit_log::resume(&audit, (record.audit, record.audit_steps));
+                let mut audit = Audit::after(audit.try_clone().unwrap(), end, steps);
+                let end = audit.ends().0.lines;
                 let copy = audit.append(
                     WallTime::MIN,
                     RawInstant::MIN,
                     format_args!("event=start record=resumed log=whole"),
                 );
                 copy.unwrap_or_else(|error| panic!("record {kept}, audit {log}: {error}"));
-                assert_eq!(audit.end().lines, end + 1);
+                assert_eq!(audit.ends().0.lines, end + 1);
             }
         }
     }

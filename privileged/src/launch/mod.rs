@@ -109,9 +109,10 @@ pub fn launch(options: &Options, notify: &Notify) -> Result<std::convert::Infall
         memory::Circumstances { forget: options.new_record, is_distrusted, profile: plan.profile, boot_id };
     let (memory, mut record) = memory::recall(&record_file, &audit_file, &circumstances);
     let integrity;
-    (record.audit, integrity) = audit_log::resume(&audit_file, record.audit);
-    if let Some(message) = audit_log::message(integrity) {
-        say(3, &message);
+    ((record.audit, record.audit_steps), integrity) =
+        audit_log::resume(&audit_file, (record.audit, record.audit_steps));
+    if let Some((level, message)) = audit_log::message(integrity) {
+        say(level, &message);
     }
 
     let waiting = (notify, &signals);

@@ -1,6 +1,7 @@
 //! An order on its way: judged, recorded, carried out, checked.
 
 use super::asked::Asked;
+use super::quota::{Kind, Unwritten};
 use super::{Keeper, Told, moment};
 use crate::clock::Clock;
 use crate::ending::{Ending, say};
@@ -80,6 +81,9 @@ impl<C: Clock> Keeper<C> {
             self.governor.not_done();
             return Err(Refusal::NoPersist.into());
         }
+        if matches!(order, ToPrivileged::Step(_)) {
+            self.write_step_down(format_args!("event=permitted {} any_size={any_size}", Asked(order)));
+        }
         // Writing the record may have taken time: a step is measured from the clock right before it.
         let before = self.clock.read().unwrap_or(now.clock);
         let done = match &permitted {
@@ -97,22 +101,28 @@ impl<C: Clock> Keeper<C> {
         }
         let then = moment(&self.clock)?;
         let after = then.clock;
-        let is_news = match order {
+        let quotas = &mut self.course.quotas;
+        let mut ask = |kind: Kind| quotas[kind as usize].ask(kind, then.clock.raw, charged);
+        let unwritten = match order {
             ToPrivileged::SetStatus(status) => {
                 let told = Told { leap: status.leap, synchronised: status.synchronised, tai: status.tai };
-                self.course.told.replace(told) != Some(told)
+                let is_news = self.course.told.replace(told) != Some(told);
+                is_news.then(|| ask(Kind::Status)).flatten()
+            }
+            ToPrivileged::Step(step) => {
+                self.check_step(step, any_size, &before, &after)?;
+                self.governor.applied(&then);
+                Some(Unwritten::NONE)
             }
             _ => {
-                if let ToPrivileged::Step(step) = order {
-                    self.check_step(step, any_size, &before, &after)?;
-                }
+                let unwritten = ask(Kind::Adjust);
                 self.governor.applied(&then);
-                true
+                unwritten
             }
         };
-        if is_news {
+        if let Some(unwritten) = unwritten {
             self.write_down(format_args!(
-                "event=applied {} charged_ns={} any_size={any_size} before={} after={} left_before_ns={} left_after_ns={} was={} is={}",
+                "event=applied {} charged_ns={}{unwritten} any_size={any_size} before={} after={} left_before_ns={} left_after_ns={} was={} is={}",
                 Asked(order),
                 charged.nanos(),
                 Rfc3339(before.wall),

@@ -97,7 +97,7 @@ fn keeper() -> (Keeper<PageClock>, Engine, OwnedFd) {
         clock,
         governor: Governor::new(terms, Record::born([0; 16], now.boot), [0; 16], now),
         record_file: file(governor_record::LENGTH),
-        audit: Audit::after(file(audit_line::LENGTH), audit_line::End::NONE),
+        audit: Audit::after(file(audit_line::LENGTH), audit_line::End::NONE, audit_line::End::NONE),
         notify: Notify::to(None),
         signals: signals.into(),
         processes: PerProcess::default(),
@@ -210,6 +210,26 @@ fn a131_the_charge_is_written_before_the_clock_is_touched() {
     });
     let written = Record::newest(&slots).unwrap();
     assert_eq!(written.hours.iter().sum::<u32>(), 100_000);
+}
+
+#[test]
+fn a140_a_step_is_in_both_rings_of_the_log_before_it_is_made() {
+    let (mut keeper, mut engine, _silent) = keeper();
+    let log = file(audit_line::LENGTH);
+    keeper.audit = Audit::after(log.try_clone().unwrap(), audit_line::End::NONE, audit_line::End::NONE);
+    order(&mut keeper, &mut engine, &step(1_000_000_000)).unwrap();
+    let line = |ring: audit_line::Ring, sequence| {
+        let mut line = [0; audit_line::LINE];
+        log.read_exact_at(&mut line, ring.place(sequence)).unwrap();
+        String::from_utf8_lossy(&line).into_owned()
+    };
+    let permitted = "event=permitted asked=step why=Start delta_ns=1000000000";
+    assert!(line(audit_line::STEPS, 0).contains(permitted));
+    assert!(line(audit_line::ORDERS, 0).contains(permitted));
+    assert!(line(audit_line::ORDERS, 1).contains("event=applied asked=step"));
+    keeper.persist().unwrap();
+    let record = keeper.governor.record();
+    assert_eq!((record.audit.lines, record.audit_steps.lines), (2, 1));
 }
 
 #[test]

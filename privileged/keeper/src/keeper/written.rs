@@ -1,6 +1,7 @@
 //! What the keeper writes: lines of the audit log, the governor's record, and messages to the engine.
 
 use super::asked::Asked;
+use super::quota::Kind;
 use super::{Keeper, Refusals};
 use crate::clock::Clock;
 use crate::ending::{Ending, say};
@@ -19,11 +20,13 @@ const SUMMARY: Span = Span::from_secs(60);
 const ANSWER: Span = Span::from_secs(5);
 
 impl<C: Clock> Keeper<C> {
-    /// At most one line a minute for each kind of refusal, with the number of those not logged: a flood of refused
-    /// orders must not push other lines out of the log.
+    /// At most one line a minute for each kind of refusal, and within the quota of all, with the number of those not
+    /// logged: a flood of refused orders must not push other lines out of the log.
     pub(super) fn note_refusal(&mut self, order: &ToPrivileged, refused: &Refused, now: RawInstant) {
         let refusals = &mut self.course.refusals[refused.code as usize];
-        if refusals.written.is_some_and(|last| now.elapsed_since(last) < SUMMARY) {
+        let is_soon = refusals.written.is_some_and(|last| now.elapsed_since(last) < SUMMARY);
+        let quota = &mut self.course.quotas[Kind::Refusal as usize];
+        if is_soon || quota.ask(Kind::Refusal, now, Span::ZERO).is_none() {
             refusals.unwritten = refusals.unwritten.saturating_add(1);
             return;
         }
@@ -41,11 +44,21 @@ impl<C: Clock> Keeper<C> {
     /// Writes a line into the audit log; an error is reported, but does not end the daemon.
     pub fn write_down(&mut self, words: std::fmt::Arguments<'_>) {
         let Ok(reading) = self.clock.read() else { return };
-        match self.audit.append(reading.wall, reading.raw, words) {
-            Ok(()) => {
-                self.governor.record().audit = self.audit.end();
-                self.course.audit_failed = false;
-            }
+        let outcome = self.audit.append(reading.wall, reading.raw, words);
+        self.note_audit(outcome);
+    }
+
+    /// Writes the line of a step that is about to be made, and synchronises it.
+    pub(super) fn write_step_down(&mut self, words: std::fmt::Arguments<'_>) {
+        let Ok(reading) = self.clock.read() else { return };
+        let outcome =
+            self.audit.append_step(reading.wall, reading.raw, words).and_then(|()| self.audit.synchronise());
+        self.note_audit(outcome);
+    }
+
+    fn note_audit(&mut self, outcome: std::io::Result<()>) {
+        match outcome {
+            Ok(()) => self.course.audit_failed = false,
             Err(error) if !self.course.audit_failed => {
                 self.course.audit_failed = true;
                 say(3, &format_args!("audit.log cannot be written ({error}): lines are lost until it can"));
@@ -54,12 +67,19 @@ impl<C: Clock> Keeper<C> {
         }
     }
 
-    /// Writes the governor's record into the older slot and synchronises it to disk.
+    /// Synchronises the audit log, so that its end in the record is on the disk whenever the record is; then writes the
+    /// governor's record into the older slot and synchronises that.
     ///
     /// # Errors
     /// The error of the failed system call; the newer slot is unchanged.
     pub fn persist(&mut self) -> Result<(), Errno> {
+        let outcome = self.audit.synchronise();
+        let is_synchronised = outcome.is_ok();
+        self.note_audit(outcome);
         let record = self.governor.record();
+        if is_synchronised {
+            (record.audit, record.audit_steps) = self.audit.ends();
+        }
         record.sequence = record.sequence.wrapping_add(1);
         self.record_file.write_all_at(&record.to_octets(), record.place())?;
         // A slow disk is not a hang.
