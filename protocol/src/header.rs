@@ -10,6 +10,10 @@ pub const LENGTH: usize = 48;
 /// Offset of the transmit timestamp: a server writes it last, right before sending.
 pub const TRANSMIT_AT: usize = 40;
 
+/// Mode 1.
+pub const MODE_SYMMETRIC_ACTIVE: u8 = 1;
+/// Mode 2.
+pub const MODE_SYMMETRIC_PASSIVE: u8 = 2;
 /// Mode 3.
 pub const MODE_CLIENT: u8 = 3;
 /// Mode 4.

@@ -2,7 +2,9 @@
 //!
 //! A reply is a bare header: never longer than the request, which has at least one.
 
-use crate::header::{Header, LEAP_UNKNOWN, MODE_CLIENT, MODE_SERVER};
+use crate::header::{
+    Header, LEAP_UNKNOWN, MODE_CLIENT, MODE_SERVER, MODE_SYMMETRIC_ACTIVE, MODE_SYMMETRIC_PASSIVE,
+};
 use crate::timestamp::Timestamp;
 
 /// A server's system variables (RFC 5905 section 11.2), in the form of the wire.
@@ -40,10 +42,12 @@ impl SystemVariables {
 }
 
 /// The mode of the reply to a request of this mode and version; `None` if none may be sent, that is
-/// for everything but client requests of versions 1 to 4.
+/// for everything but requests of versions 1 to 4 from clients and from symmetric peers. A peer without an association
+/// here, such as Windows in its default configuration, is answered like a client, in mode 2 and without a state.
 pub const fn mode(request: &Header) -> Option<u8> {
     match (request.version, request.mode) {
         (1..=4, MODE_CLIENT) => Some(MODE_SERVER),
+        (1..=4, MODE_SYMMETRIC_ACTIVE) => Some(MODE_SYMMETRIC_PASSIVE),
         _ => None,
     }
 }
@@ -122,12 +126,13 @@ mod tests {
     }
 
     #[test]
-    fn a074_a075_only_clients_are_answered() {
+    fn a074_a075_only_clients_and_symmetric_peers_are_answered() {
         for version in 0..8 {
             for mode in 0..8 {
                 let answer = reply(&Header { version, mode, ..minimal(1) }, &SYSTEM).map(|reply| reply.mode);
                 let expected = match (version, mode) {
                     (1..=4, 3) => Some(4),
+                    (1..=4, 1) => Some(2),
                     _ => None,
                 };
                 assert_eq!(answer, expected, "version {version} mode {mode}");

@@ -82,10 +82,9 @@ fn a092_before_the_first_synchronisation_no_reply_has_a_time_that_looks_good() {
 #[test]
 fn a074_a075_a093_what_is_not_a_query_is_not_answered() {
     let (_daemon, address) = serve_own_time();
-    for mode in [0, 1, 2, 4, 5, 6, 7] {
+    for mode in [0, 2, 4, 5, 6, 7] {
         let request = Header { mode, ..Header::query(99) };
         let answer = send(address, &request.octets(), SILENCE).map(|(reply, _)| reply);
-        // Mode 1 asks for an association; an answer in mode 2 would make one (out of scope).
         assert_eq!(answer, None, "mode {mode} was answered");
     }
     for version in [0, 5, 6, 7] {
@@ -97,6 +96,11 @@ fn a074_a075_a093_what_is_not_a_query_is_not_answered() {
         );
     }
     assert!(query(address, TIMEOUT).is_some(), "a query is still answered");
+    // What Windows sends in its default configuration: version 3, symmetric active.
+    let request = Header { version: 3, mode: 1, ..Header::query(99) };
+    let (reply, _) = send(address, &request.octets(), TIMEOUT).expect("a symmetric peer is answered");
+    assert_eq!((reply.len(), reply[0] & 0x3f), (48, 3 << 3 | 2), "{reply:?}");
+    assert_eq!(reply[24..32], 99_u64.to_be_bytes(), "{reply:?}");
 }
 
 #[test]
@@ -113,6 +117,11 @@ fn a015_a073_no_length_gets_an_answer_longer_than_itself() {
         }
     }
     assert!(query(address, TIMEOUT).is_some(), "a query is still answered");
+    // What Windows sends in its default configuration: version 3, symmetric active.
+    let request = Header { version: 3, mode: 1, ..Header::query(99) };
+    let (reply, _) = send(address, &request.octets(), TIMEOUT).expect("a symmetric peer is answered");
+    assert_eq!((reply.len(), reply[0] & 0x3f), (48, 3 << 3 | 2), "{reply:?}");
+    assert_eq!(reply[24..32], 99_u64.to_be_bytes(), "{reply:?}");
 }
 
 #[test]

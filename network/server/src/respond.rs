@@ -1,7 +1,7 @@
 //! From a request to a reply, or to a reason for silence. Pure, except for the state of limiter and departure table.
 //!
-//! Only client requests are answered. A symmetric active request would have to be answered with this
-//! host as a passive peer, which is an association that an unknown host creates: never (mode 1 is silent).
+//! Only requests of clients and of symmetric peers are answered. A peer (mode 1: Windows in its default configuration)
+//! gets what a client gets, in mode 2: there is no association, so nothing is kept of it and nothing is sent unasked.
 
 use super::access::AccessList;
 use super::interleave::{Departures, Name};
@@ -11,7 +11,7 @@ use super::source::Source;
 use ipc::message::server::ServerState;
 use ipc::units::{Leap, RawInstant};
 use protocol::extension_field::{Item, NTS_AUTHENTICATOR, NTS_COOKIE, walk};
-use protocol::header::{Header, LENGTH, MODE_CLIENT};
+use protocol::header::{Header, LENGTH, MODE_CLIENT, MODE_SYMMETRIC_ACTIVE};
 use protocol::reply::{SystemVariables, kiss, to_request};
 use protocol::timestamp::{Timestamp, short_from_nanos};
 use std::net::SocketAddr;
@@ -101,7 +101,7 @@ pub struct Question {
 /// Why there is no reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// Not an NTP client request, one that cannot be answered, or one with invalid NTS fields.
+    /// Not a request of a client or a symmetric peer, one that cannot be answered, or one with invalid NTS fields.
     Malformed,
     /// Mode 6 or 7.
     Control,
@@ -135,13 +135,16 @@ pub fn read(request: &[u8], asked: &Asked, context: &RequestContext<'_>) -> Resu
         // Version 1 had no modes (RFC 1059); from another port it is a client.
         header.mode = MODE_CLIENT;
     }
-    if header.mode != MODE_CLIENT || !VERSIONS.contains(&header.version) {
+    if !matches!(header.mode, MODE_CLIENT | MODE_SYMMETRIC_ACTIVE) || !VERSIONS.contains(&header.version) {
         return Err(Refusal::Malformed);
     }
     let mut is_protected = false;
     for item in walk(request.get(LENGTH..).unwrap_or_default(), header.version) {
         let item = item.map_err(|_| Refusal::Malformed)?;
         is_protected |= matches!(item, Item::Field { kind: NTS_COOKIE | NTS_AUTHENTICATOR, .. });
+    }
+    if is_protected && header.mode != MODE_CLIENT {
+        return Err(Refusal::Malformed);
     }
     if context.is_silent && (context.system.leap == 3 || !(1..=15).contains(&context.system.stratum)) {
         return Err(Refusal::Unsynchronised);
@@ -200,7 +203,8 @@ pub(super) fn time(
 /// Whether the origin timestamp is one of our receive timestamps, by its last bit, and the other fields are as
 /// required.
 fn wants_interleaved(request: &Header) -> bool {
-    request.origin_timestamp & 1 == 1
+    request.mode == MODE_CLIENT
+        && request.origin_timestamp & 1 == 1
         && request.receive_timestamp != 0
         && request.receive_timestamp != request.transmit_timestamp
 }

@@ -58,20 +58,27 @@ impl Bench {
         }
     }
 
-    fn respond(&mut self, request: &[u8], asked: &Asked, receive: Timestamp) -> Result<Reply, Refusal> {
-        let context = RequestContext {
+    fn context(&self) -> RequestContext<'_> {
+        RequestContext {
             system: variables(self.state.as_ref(), self.now, self.smear),
             is_silent: self.is_silent,
             access: &self.access,
             limiter: self.limiter.as_ref(),
             departures: Some(&self.departures),
             now: self.now,
-        };
+        }
+    }
+
+    fn respond(&mut self, request: &[u8], asked: &Asked, receive: Timestamp) -> Result<Reply, Refusal> {
+        let mut rng = self.rng.clone();
+        let context = self.context();
         let question = read(request, asked, &context)?;
         if question.is_protected {
             return Err(Refusal::Malformed);
         }
-        super::answer(&question.header, asked, receive, &context, &mut self.rng)
+        let reply = super::answer(&question.header, asked, receive, &context, &mut rng);
+        self.rng = rng;
+        reply
     }
 
     fn header(&mut self) -> Header {
@@ -153,7 +160,7 @@ fn a074_modes_6_and_7_are_silent_whatever_their_length() {
 }
 
 #[test]
-fn a075_only_clients_of_versions_1_to_4_are_answered() {
+fn a075_only_clients_and_symmetric_peers_of_versions_1_to_4_are_answered() {
     for version in 0..8 {
         for mode in 0..8 {
             let outcome = answer(Header { version, mode, ..minimal(NONCE) });
@@ -161,6 +168,10 @@ fn a075_only_clients_of_versions_1_to_4_are_answered() {
                 (1..=4, 3) | (1, 0) => {
                     let reply = outcome.unwrap();
                     assert_eq!((reply.version, reply.mode), (version, 4));
+                }
+                (1..=4, 1) => {
+                    let reply = outcome.unwrap();
+                    assert_eq!((reply.version, reply.mode, reply.origin_timestamp), (version, 2, NONCE));
                 }
                 (_, 6 | 7) => assert_eq!(outcome, Err(Refusal::Control)),
                 _ => assert_eq!(outcome, Err(Refusal::Malformed), "{version} {mode}"),
@@ -177,9 +188,25 @@ fn a075_a_server_of_version_1_that_knows_no_modes_is_not_answered() {
 
 #[test]
 fn a075_a_reply_is_not_answered() {
-    let request = minimal(NONCE).encode();
-    let reply = answer_to(&request, &asked("198.51.100.7:123")).unwrap();
-    assert_eq!(answer_to(&reply, &asked("198.51.100.8:123")), Err(Refusal::Malformed));
+    for mode in [1, 3] {
+        let request = Header { mode, ..minimal(NONCE) }.encode();
+        let reply = answer_to(&request, &asked("198.51.100.7:123")).unwrap();
+        assert_eq!(answer_to(&reply, &asked("198.51.100.8:123")), Err(Refusal::Malformed), "to mode {mode}");
+    }
+}
+
+#[test]
+fn a_symmetric_peer_leaves_nothing_behind_and_has_no_nts() {
+    // What a client would get interleaved.
+    let peer = Header { mode: 1, origin_timestamp: 1, receive_timestamp: 2, ..minimal(NONCE) };
+    assert!(wants_interleaved(&Header { mode: 3, ..peer }) && !wants_interleaved(&peer));
+    let mut request = peer.encode().to_vec();
+    request.extend_from_slice(&[0x02, 0x04, 0, 28]);
+    request.resize(LENGTH + 28, 0);
+    let bench = Bench::new();
+    assert_eq!(read(&request, &asked(CLIENT), &bench.context()), Err(Refusal::Malformed));
+    request[0] = request[0] & 0xf8 | 3;
+    assert!(read(&request, &asked(CLIENT), &bench.context()).unwrap().is_protected, "of a client");
 }
 
 #[test]
