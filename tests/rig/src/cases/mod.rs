@@ -1,5 +1,6 @@
 //! The table of cases, and the known failures by name.
 
+mod addresses;
 mod boot;
 mod clock;
 mod files;
@@ -154,6 +155,7 @@ pub fn all() -> Vec<Case> {
     [
         boot::CASES,
         network::CASES,
+        addresses::CASES,
         power::CASES,
         process::CASES,
         pause::CASES,
