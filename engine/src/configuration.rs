@@ -260,6 +260,7 @@ fn read_root(root: &toml::Spanned<toml::de::DeTable<'_>>, faults: &mut Faults<'_
         run_step_threshold: clock.run_step_threshold,
         max_slew_ppm: clock.max_slew_ppm,
         require_nts: clock.require_nts,
+        strict_quorum: profile == Profile::Strict,
         leap_seconds: clock.leap_seconds,
         server: server.map(|server| server.settings),
     };

@@ -95,6 +95,7 @@ mod tests {
             max_slew_ppm: 200.0,
             leap_seconds: true,
             require_nts: false,
+            strict_quorum: false,
             server: None,
         };
         let start = Start { settings, saved: None, associations: Vec::new(), seed: [0; 32], precision: -24 };

@@ -1,5 +1,6 @@
 //! The engine: facts in, effects out.
 
+mod absence;
 mod answers;
 mod condition;
 mod deferred;
@@ -117,6 +118,10 @@ struct System {
     impasse_untold: bool,
     /// The last selection counted votes that were never heard.
     counted_unheard: bool,
+    /// How many missing votes it found doubted, and excused.
+    absences: (usize, usize),
+    /// It found a quorum only because missing votes are excused.
+    excuses: bool,
     leap: Warning,
     /// A new sample or event requires a selection.
     dirty: bool,
@@ -193,6 +198,8 @@ impl Engine {
                 impasse_told: false,
                 impasse_untold: false,
                 counted_unheard: false,
+                absences: (0, 0),
+                excuses: false,
                 leap: Warning::NONE,
                 dirty: false,
                 first_heard: None,

@@ -77,6 +77,8 @@ pub(crate) struct Entry {
     /// It was added while others are followed already: until then nobody misses its vote, unless it decides who else
     /// has one.
     pub(crate) awaited_until: Option<RawInstant>,
+    /// Since when its answers could come; none before the welcome.
+    pub(crate) begun: Option<RawInstant>,
 }
 
 impl Entry {
@@ -93,6 +95,7 @@ impl Entry {
             authentication,
             members: Vec::new(),
             awaited_until: None,
+            begun: None,
         }
     }
 

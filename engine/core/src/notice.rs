@@ -99,6 +99,8 @@ pub enum SystemNotice {
     Agreed,
     /// No source can be followed.
     NoSelection(NoSelection),
+    /// The votes of sources that were not heard no longer count, and the others are followed.
+    Excused(Missing),
     /// No source could be followed for this time.
     StillNoSelection(Span, NoSelection),
     /// No source has answered for this time.
@@ -166,6 +168,21 @@ pub struct NoSelection {
     pub minimum: u8,
     /// How many sources are configured.
     pub of: usize,
+    /// Without a quorum: the votes.
+    pub missing: Missing,
+}
+
+/// The votes of the sources that may vote.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Missing {
+    /// Of sources that were heard.
+    pub heard: usize,
+    /// Of sources that were not.
+    pub absent: usize,
+    /// How long the latter count at most; none: for ever.
+    pub left: Option<Span>,
+    /// The profile is the strict one.
+    pub strict: bool,
 }
 
 /// The entries of the configuration, counted by what has become of them.
@@ -236,6 +253,7 @@ impl Notice {
                     ..
                 }) => (Change, 3),
                 SystemNotice::NoSelection(_)
+                | SystemNotice::Excused(_)
                 | SystemNotice::StillNoSelection(..)
                 | SystemNotice::NoReplies(..) => (Change, 4),
                 SystemNotice::Bounded | SystemNotice::RecordingEnded(_) => (Line, 4),

@@ -14,7 +14,8 @@
 //! ever heard, and at least half of all: falsetickers that are fewer than half of all sources can never win, whichever
 //! others they silence. (More than half of all would gain nothing against them, and a host with two sources
 //! could not start without one of them.) For the first seconds it is more than half of all, because the
-//! missing ones may still answer.
+//! missing ones may still answer. Dead ones must not stop a host for ever: in time a missing vote counts for less
+//! ([`Absence`]), against two that agree sooner than against one.
 //!
 //! Where any configured source is authenticated, only authenticated ones vote; where any of those is marked
 //! `trust`, only these. While they are silent, no others replace them: the clock runs on. Sources of one
@@ -51,6 +52,20 @@ impl Agreement {
     }
 }
 
+/// How much a missing vote counts, from the least to the most that it is excused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Absence {
+    /// Fully.
+    Counted,
+    /// Not against [`TOGETHER`] that agree.
+    Doubted,
+    /// Not any more.
+    Excused,
+}
+
+/// So many votes that agree are more than one server's word.
+const TOGETHER: usize = 2;
+
 /// Votes that no claim stands for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Others {
@@ -58,20 +73,34 @@ struct Others {
     divided: usize,
     /// Sources, or groups, that were never usable.
     missing: usize,
+    /// The same, but their absence is [`Absence::Doubted`].
+    doubted: usize,
 }
 
 impl Others {
-    const NONE: Self = Self { divided: 0, missing: 0 };
+    const NONE: Self = Self { divided: 0, missing: 0, doubted: 0 };
 
     /// Whether this many of `claims` are enough.
     fn are_outvoted_by(&self, agreeing: usize, claims: usize) -> bool {
         let heard = claims + self.divided;
-        2 * agreeing > heard && 2 * agreeing >= heard + self.missing
+        let doubted = if agreeing < TOGETHER { self.doubted } else { 0 };
+        2 * agreeing > heard && 2 * agreeing >= heard + self.missing + doubted
     }
 
     /// While missing votes may still come, they count as if they disagreed.
     fn awaited(self, awaits_unheard: bool) -> Self {
-        if awaits_unheard { Self { divided: self.divided + self.missing, missing: 0 } } else { self }
+        if !awaits_unheard {
+            return self;
+        }
+        Self { divided: self.divided + self.missing + self.doubted, ..Self::NONE }
+    }
+
+    fn add_missing(&mut self, absence: Absence) {
+        match absence {
+            Absence::Counted => self.missing += 1,
+            Absence::Doubted => self.doubted += 1,
+            Absence::Excused => {}
+        }
     }
 }
 
@@ -113,6 +142,8 @@ fn intersect(claims: &[Claim], others: Others, votes: &dyn Fn(&[usize]) -> usize
 pub(crate) struct Candidate {
     /// None: it was never usable since the start.
     pub(crate) claim: Option<Claim>,
+    /// Of one without a claim.
+    pub(crate) absence: Absence,
     /// It answers, its last reply was usable, and its filter is not in doubt.
     pub(crate) live: bool,
     /// Its replies are authenticated.
@@ -204,7 +235,10 @@ impl Poll {
 
     fn add_group(&mut self, members: &[&Candidate], awaits_unheard: bool) {
         let group: alloc::vec::Vec<Claim> = members.iter().filter_map(|member| member.claim).collect();
-        let within = Others { divided: 0, missing: members.len() - group.len() }.awaited(awaits_unheard);
+        let mut within = Others::NONE;
+        let absent = members.iter().filter(|member| member.claim.is_none()).map(|member| member.absence);
+        absent.clone().for_each(|absence| within.add_missing(absence));
+        let within = within.awaited(awaits_unheard);
         let claim = if let ([claim], true) = (group.as_slice(), within.are_outvoted_by(1, 1)) {
             *claim
         } else if let Some(agreed) = intersect(&group, within, &<[usize]>::len) {
@@ -213,7 +247,10 @@ impl Poll {
             middles.sort_unstable_by(f64::total_cmp);
             let middle = middles.get(middles.len() / 2).copied();
             Claim { low: agreed.low, middle, high: agreed.high }
-        } else if group.is_empty() || intersect(&group, Others::NONE, &<[usize]>::len).is_some() {
+        } else if group.is_empty() {
+            self.others.add_missing(absent.min().unwrap_or(Absence::Counted));
+            return;
+        } else if intersect(&group, Others::NONE, &<[usize]>::len).is_some() {
             self.others.missing += 1;
             return;
         } else {
@@ -243,12 +280,31 @@ impl Poll {
     }
 }
 
+/// Who has a vote.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Electorate {
+    authenticated: bool,
+    trusted: bool,
+}
+
+impl Electorate {
+    /// Among sources of which each is authenticated or not, and marked `trust` or not.
+    pub(crate) fn of(marks: impl Iterator<Item = (bool, bool)> + Clone) -> Self {
+        let authenticated = marks.clone().any(|(authenticated, _)| authenticated);
+        let trusted = marks.clone().any(|(is_one, trust)| trust && (is_one || !authenticated));
+        Self { authenticated, trusted }
+    }
+
+    /// Whether such a source has a vote.
+    pub(crate) fn includes(self, authenticated: bool, trust: bool) -> bool {
+        (authenticated || !self.authenticated) && (trust || !self.trusted)
+    }
+}
+
 /// Whether a candidate has a vote beside these.
 pub(crate) fn electorate(candidates: &[Candidate]) -> impl Fn(&Candidate) -> bool + use<> {
-    let authenticated = candidates.iter().any(|candidate| candidate.authenticated);
-    let eligible = move |candidate: &Candidate| candidate.authenticated || !authenticated;
-    let trusting = candidates.iter().any(|candidate| candidate.trust && eligible(candidate));
-    move |candidate| eligible(candidate) && (candidate.trust || !trusting)
+    let all = Electorate::of(candidates.iter().map(|candidate| (candidate.authenticated, candidate.trust)));
+    move |candidate| all.includes(candidate.authenticated, candidate.trust)
 }
 
 /// Selects. The standings are in the order of `candidates`, all that are configured. `awaits_unheard`: it is so early
@@ -266,7 +322,7 @@ pub(crate) fn select(
     let votes = electorate(candidates);
     let poll = Poll::of(candidates.iter().filter(|candidate| votes(candidate)), awaits_unheard);
     let Some(agreement) = poll.intersect(poll.others.awaited(awaits_unheard)) else {
-        let of_the_heard = Others { missing: 0, ..poll.others };
+        let of_the_heard = Others { missing: 0, doubted: 0, ..poll.others };
         let lacks_votes =
             poll.claims.is_empty() && poll.others.divided == 0 || poll.intersect(of_the_heard).is_some();
         return (standings, Err(if lacks_votes { Impasse::NoQuorum } else { Impasse::NoMajority }));

@@ -23,6 +23,9 @@ pub struct Settings {
     pub leap_seconds: bool,
     /// Whether the clock is moved only while an authenticated source is among those that agree.
     pub require_nts: bool,
+    /// Plain sources that were never heard count for ever against those that were, and authenticated ones for longer
+    /// (the strict profile).
+    pub strict_quorum: bool,
     /// The server, where one is configured.
     pub server: Option<ServerSettings>,
 }

@@ -90,6 +90,8 @@ pub(crate) struct Source {
     pub(crate) provisional: bool,
     /// Its address came from a name server after the start: it has no vote until it has been measured for some time.
     pub(crate) newcomer: bool,
+    /// It was answering when what it had said was forgotten (the host was suspended): since when its answer is awaited.
+    pub(crate) forgotten_at: Option<RawInstant>,
 }
 
 impl Source {
@@ -107,6 +109,7 @@ impl Source {
             authenticated: settings.nts.is_some(),
             provisional: false,
             newcomer: false,
+            forgotten_at: None,
         }
     }
 
@@ -172,6 +175,9 @@ impl Source {
 
     /// Drops everything that depends on a counter that did not stand still (the host was suspended).
     pub(crate) fn forget_time(&mut self, now: RawInstant) {
+        if self.poll_process.reach != 0 {
+            self.forgotten_at = Some(now);
+        }
         self.track.forget_time();
         self.poll_process.settle(now);
         self.poll_process.start_burst(now);

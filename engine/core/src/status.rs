@@ -113,8 +113,10 @@ pub enum SystemReason {
     Following {
         /// The survivors.
         used: usize,
-        /// All sources.
+        /// All sources, or entries if there are more of them.
         of: usize,
+        /// Votes that are missing since the start: with them there would be no quorum.
+        missing: usize,
     },
 }
 

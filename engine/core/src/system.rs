@@ -6,7 +6,7 @@ use crate::filter::Estimate;
 use crate::guard::{Guard, TOLERANCE};
 use crate::independence::{Identity, group};
 use crate::io::Now;
-use crate::select::{Agreement, Candidate, Impasse, Standing, Verdict, electorate, select};
+use crate::select::{Absence, Agreement, Candidate, Impasse, Standing, Verdict, electorate, select};
 use crate::source_id::SourceId;
 use crate::track::Opinion;
 use alloc::vec::Vec;
@@ -55,6 +55,8 @@ pub(crate) struct Finding {
     pub(crate) line: Result<Line, Impasse>,
     /// The guards of the survivors excluded the estimate, or each other.
     pub(crate) guard_violated: bool,
+    /// If each missing vote still counted, there would be no quorum.
+    pub(crate) excuses: bool,
 }
 
 impl Line {
@@ -133,6 +135,8 @@ pub(crate) struct Voter<'a> {
     pub(crate) identity: Identity<'a>,
     /// None: it was never usable, or cannot be believed yet.
     pub(crate) opinion: Option<Opinion>,
+    /// Of one without an opinion.
+    pub(crate) absence: Absence,
     pub(crate) authenticated: bool,
     pub(crate) prefer: bool,
     pub(crate) trust: bool,
@@ -169,6 +173,7 @@ pub(crate) fn find(voters: &[Voter<'_>], rules: Rules, now: Now) -> Finding {
         .zip(groups.iter().zip(&operators))
         .map(|(voter, (group, operator))| Candidate {
             claim: voter.opinion.map(|opinion| opinion.claim),
+            absence: voter.absence,
             live: voter.opinion.is_some_and(|opinion| opinion.is_live() && !opinion.is_far()),
             authenticated: voter.authenticated,
             group: *group,
@@ -181,6 +186,7 @@ pub(crate) fn find(voters: &[Voter<'_>], rules: Rules, now: Now) -> Finding {
         })
         .collect();
     let (standings, agreement) = select(&candidates, rules.awaits_unheard, rules.minimum, rules.require);
+    let excuses = agreement.is_ok() && needs_excuses(&candidates, rules);
     let votes = electorate(&candidates);
     let heard = heard.iter().filter_map(|voter| Some((*voter, voter.opinion?, voter.source?)));
     let mut heard: Vec<Heard<'_>> = heard
@@ -204,7 +210,18 @@ pub(crate) fn find(voters: &[Voter<'_>], rules: Rules, now: Now) -> Finding {
     if rules.require_nts && is_plain && matches!(line, Ok(_) | Err(Impasse::Silent)) {
         line = Err(Impasse::Unauthenticated);
     }
-    Finding { verdicts: heard.iter().map(|heard| heard.verdict).collect(), line, guard_violated }
+    Finding { verdicts: heard.iter().map(|heard| heard.verdict).collect(), line, guard_violated, excuses }
+}
+
+/// Whether these would lack a quorum if each missing vote counted.
+fn needs_excuses(candidates: &[Candidate], rules: Rules) -> bool {
+    let excused = |candidate: &Candidate| candidate.claim.is_none() && candidate.absence != Absence::Counted;
+    if !candidates.iter().any(excused) {
+        return false;
+    }
+    let counted: Vec<Candidate> =
+        candidates.iter().map(|candidate| Candidate { absence: Absence::Counted, ..*candidate }).collect();
+    select(&counted, rules.awaits_unheard, rules.minimum, rules.require).1.is_err()
 }
 
 /// A voter with an opinion, and the verdict on it.

@@ -1,7 +1,7 @@
 //! Events for the log.
 
 use super::{Sentence, Text};
-use engine_core::notice::{ClockNotice, EntryNotice, Notice, SourceNotice, SystemNotice};
+use engine_core::notice::{ClockNotice, EntryNotice, Missing, Notice, SourceNotice, SystemNotice};
 use ipc::message::client::Silence;
 use ipc::units::Span;
 
@@ -84,6 +84,7 @@ fn system(notice: &SystemNotice) -> Text {
         }
         SystemNotice::Agreed => "the sources agree again".into(),
         SystemNotice::NoSelection(found) => found.sentence(),
+        SystemNotice::Excused(missing) => excused(*missing),
         SystemNotice::StillNoSelection(age, found) => {
             format!("for {} no source could be followed: {}", duration(*age), found.sentence()).into()
         }
@@ -95,6 +96,22 @@ fn system(notice: &SystemNotice) -> Text {
         SystemNotice::LeapSecond => "a leap second has passed".into(),
         SystemNotice::RecordingEnded(failure) => failure.sentence(),
     }
+}
+
+fn excused(missing: Missing) -> Text {
+    let Missing { heard, absent, .. } = missing;
+    let (have, votes) = if absent == 1 {
+        ("has", "its vote no longer counts")
+    } else {
+        ("have", "their votes no longer count")
+    };
+    let rest = if heard == 1 { "the one that answers is" } else { "those that answer are" };
+    format!(
+        "{absent} of {} with a vote {have} not answered since the start: {votes}, and {rest} followed; chimerctl \
+         sources says why they are silent (minimum-sources sets how many must agree)",
+        super::sources(heard + absent)
+    )
+    .into()
 }
 
 fn clock(notice: &ClockNotice) -> Text {
@@ -139,7 +156,7 @@ impl Sentence for Silence {
 }
 
 /// In a suitable unit.
-fn duration(span: Span) -> String {
+pub(super) fn duration(span: Span) -> String {
     match span.nanos() / 1_000_000_000 {
         seconds if seconds < 120 => format!("{seconds} s"),
         seconds if seconds < 7_200 => format!("{} min", seconds / 60),

@@ -1,12 +1,13 @@
 //! No source can be followed: why, and what has become of the configured sources.
 
+use super::notice::duration;
 use super::{Sentence, Text, sources};
-use engine_core::notice::{EntryCounts, Impasse, NoSelection};
+use engine_core::notice::{EntryCounts, Impasse, Missing, NoSelection};
 use ipc::message::exchange::LookupFailure;
 
 impl Sentence for NoSelection {
     fn sentence(&self) -> Text {
-        let Self { impasse, minimum, of } = *self;
+        let Self { impasse, minimum, of, missing } = *self;
         match impasse {
             Impasse::NoSources => "no source was usable yet".into(),
             Impasse::NoMajority => {
@@ -14,12 +15,7 @@ impl Sentence for NoSelection {
                  find out which are wrong"
                     .into()
             }
-            Impasse::NoQuorum => {
-                "no more than half of the sources that have a vote agree, because some were never heard (where any source \
-                 is authenticated, only those have a vote; else, where any is marked `trust`, only those); the clock \
-                 runs on as it is: see why the silent ones do not answer, or take them out of the configuration"
-                    .into()
-            }
+            Impasse::NoQuorum => no_quorum(missing),
             Impasse::TooFew if usize::from(minimum) > of => {
                 let configured = if of == 1 { "1 that is".to_owned() } else { format!("{of} that are") };
                 format!(
@@ -47,6 +43,38 @@ impl Sentence for NoSelection {
             }
         }
     }
+}
+
+fn no_quorum(missing: Missing) -> Text {
+    let Missing { heard, absent, left, .. } = missing;
+    if heard == 0 {
+        let none = if absent == 1 { "the source that has" } else { "no source that has" };
+        let not = if absent == 1 { " not" } else { "" };
+        return format!(
+            "{none} a vote has{not} answered (where any source is authenticated, only those have a vote; else, where any \
+             is marked `trust`, only those); the clock runs on as it is: see why they do not answer, or take them out of \
+             the configuration"
+        )
+        .into();
+    }
+    let (have, them) = (
+        if heard == 1 { "has" } else { "have" },
+        if absent == 1 { "one that has" } else { "ones that have" },
+    );
+    let then = match left {
+        Some(left) if left.nanos() < 1_000_000_000 => {
+            "soon a vote that is missing no longer counts".to_owned()
+        }
+        Some(left) => format!("in {} at most a vote that is missing no longer counts", duration(left)),
+        None => "in the strict profile missing votes always count where the others are not authenticated"
+            .to_owned(),
+    };
+    format!(
+        "{heard} of {} with a vote {have} answered, too few against the {them} not; {then}; the clock runs on as it is: \
+         chimerctl sources says why the others are silent; take those that are gone out of the configuration",
+        sources(heard + absent)
+    )
+    .into()
 }
 
 impl Sentence for EntryCounts {

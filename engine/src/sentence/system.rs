@@ -21,11 +21,20 @@ impl Sentence for SystemReason {
             Self::NoReplies(counts) => format!("no source has answered yet: {}", counts.sentence()).into(),
             Self::Gathering { heard, of, minimum } => gathering(heard, of, minimum),
             Self::Correcting => "the clock is being brought to the time of its sources".into(),
+            Self::Following { used, of, missing } if missing > 0 => {
+                let (have, votes) = match missing {
+                    1 => ("has", "its vote no longer counts"),
+                    _ => ("have", "their votes no longer count"),
+                };
+                let all = sources(of);
+                format!("the clock follows {used} of {all}; {missing} {have} not answered since the start, and {votes}")
+                    .into()
+            }
             Self::Following { of: 1, .. } => "the clock follows its only source".into(),
-            Self::Following { used, of } if used == of => {
+            Self::Following { used, of, .. } if used == of => {
                 format!("the clock follows all of its {}", sources(of)).into()
             }
-            Self::Following { used, of } => format!("the clock follows {used} of {}", sources(of)).into(),
+            Self::Following { used, of, .. } => format!("the clock follows {used} of {}", sources(of)).into(),
         }
     }
 }
@@ -54,18 +63,48 @@ fn gathering(heard: usize, of: usize, minimum: u8) -> Text {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use engine_core::notice::{EntryCounts, Impasse, NoSelection};
+    use engine_core::notice::{EntryCounts, Impasse, Missing, NoSelection};
+    use ipc::units::Span;
 
     #[test]
     fn each_sentence_is_true_for_one_two_and_three_sources() {
         let unanswered =
             |of| SystemReason::NoReplies(EntryCounts { of, queried: of, ..EntryCounts::default() });
+        let without_quorum = |missing| {
+            SystemReason::NoMajority(NoSelection { impasse: Impasse::NoQuorum, minimum: 1, of: 5, missing })
+        };
         for (text, reason) in [
             ("the only source was asked and did not answer", unanswered(1)),
             ("2 of 2 sources were asked, and none answered", unanswered(2)),
-            ("the clock follows its only source", SystemReason::Following { used: 1, of: 1 }),
-            ("the clock follows all of its 2 sources", SystemReason::Following { used: 2, of: 2 }),
-            ("the clock follows 2 of 3 sources", SystemReason::Following { used: 2, of: 3 }),
+            ("the clock follows its only source", SystemReason::Following { used: 1, of: 1, missing: 0 }),
+            (
+                "the clock follows all of its 2 sources",
+                SystemReason::Following { used: 2, of: 2, missing: 0 },
+            ),
+            ("the clock follows 2 of 3 sources", SystemReason::Following { used: 2, of: 3, missing: 0 }),
+            (
+                "the clock follows 1 of 3 sources; 2 have not answered since the start, and their votes no longer count",
+                SystemReason::Following { used: 1, of: 3, missing: 2 },
+            ),
+            (
+                "1 of 3 sources with a vote has answered, too few against the ones that have not; in 45 s at most a vote \
+                 that is missing no longer counts; the clock runs on as it is: ",
+                without_quorum(Missing {
+                    heard: 1,
+                    absent: 2,
+                    left: Some(Span::from_secs(45)),
+                    strict: false,
+                }),
+            ),
+            (
+                "2 of 5 sources with a vote have answered, too few against the ones that have not; in the strict profile \
+                 missing votes always count where the others are not authenticated; ",
+                without_quorum(Missing { heard: 2, absent: 3, left: None, strict: true }),
+            ),
+            (
+                "the source that has a vote has not answered (where any source is authenticated, ",
+                without_quorum(Missing { heard: 0, absent: 1, left: None, strict: false }),
+            ),
             (
                 "the only source has answered, but minimum-sources asks for 2 that agree",
                 SystemReason::Gathering { heard: 1, of: 1, minimum: 2 },
@@ -101,7 +140,8 @@ mod tests {
         let found = text(EntryCounts { of: 1, queried: 1, obstacle, ..EntryCounts::default() });
         let expected = "the only source was asked and did not answer (no server listens on its port); check ";
         assert!(found.starts_with(expected), "{found}");
-        let held = NoSelection { impasse: Impasse::Unauthenticated, minimum: 1, of: 2 };
+        let held =
+            NoSelection { impasse: Impasse::Unauthenticated, minimum: 1, of: 2, missing: Missing::default() };
         assert!(SystemReason::Holdover(held).sentence().contains("require-nts is set"));
     }
 }

@@ -46,6 +46,9 @@ pub struct Scenario {
     /// The number of sources that must agree.
     #[serde(default = "one_source")]
     pub minimum_sources: u8,
+    /// Sources that never answered count for longer, as in the strict profile.
+    #[serde(default)]
+    pub strict_quorum: bool,
     /// The governor's record was lost before: it knows no oscillator, and there is no search.
     #[serde(default)]
     pub lost_record: bool,

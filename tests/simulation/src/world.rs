@@ -392,6 +392,7 @@ fn settings(scenario: &Scenario, servers: &[Server]) -> Settings {
         max_slew_ppm: 200.0,
         leap_seconds: true,
         require_nts: false,
+        strict_quorum: scenario.strict_quorum,
         server: None,
     }
 }

@@ -26,9 +26,8 @@ impl Engine {
             return Condition::Unsteered;
         }
         match system.impasse {
-            Some(Impasse::NoMajority | Impasse::NoQuorum) if !system.counted_unheard => {
-                Condition::Disagreeing { heard, of }
-            }
+            Some(Impasse::NoMajority) if !system.counted_unheard => Condition::Disagreeing { heard, of },
+            Some(Impasse::NoQuorum) if !system.counted_unheard => Condition::AwaitingMajority { heard, of },
             _ if system.first_update.is_none() && heard == 0 => {
                 let asked = self.entry_counts();
                 match asked {

@@ -1,5 +1,6 @@
 //! The one step to a time whose certificates could not be judged (RFC 8915 section 8.5); see [`crate::nts`].
 
+use super::absence::STRICT;
 use super::{Engine, UNHEARD_TIMEOUT};
 use crate::independence::group;
 use crate::io::{Now, OrderKind, Output};
@@ -82,11 +83,14 @@ impl Engine {
         let (ready, quorum_timeout_ends) =
             (self.basis.as_ref()?.orders.ready_at()?, since.after(UNHEARD_TIMEOUT));
         // They are counted with each fact, and when silent sources are no longer awaited.
-        let again = Some(quorum_timeout_ends.max(ready)).filter(|due| *due > now.raw);
+        let moments = [quorum_timeout_ends, since.after(STRICT)].map(|moment| moment.max(ready));
+        let again = moments.into_iter().filter(|due| *due > now.raw).min();
         if ready > now.raw || (quorum_timeout_ends > now.raw && self.awaits_keys()) {
             return again;
         }
-        let (witnesses, missing) = self.witnesses(now);
+        let (witnesses, absent) = self.witnesses(now);
+        let is_excused = since.after(STRICT) <= now.raw && !self.settings.strict_quorum;
+        let missing = if is_excused { 0 } else { absent };
         let Some(offset) = agree(&witnesses, missing) else { return again };
         if offset.abs() < A_DAY {
             self.deferred = Deferred::Over;

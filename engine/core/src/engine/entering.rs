@@ -143,6 +143,7 @@ impl Engine {
             return self.tell_of_entry(id, EntryNotice::Duplicate);
         }
         entry.phase = Phase::Running;
+        entry.begun = Some(now.raw);
         let address = match (&mut entry.authentication, &entry.settings.place) {
             (Authentication::Nts(association), _) => {
                 let restored = kept.iter().find_map(|saved| {

@@ -6,7 +6,7 @@
 
 use super::Engine;
 use crate::io::Now;
-use crate::notice::{EntryCounts, NoSelection, Notice, SourceNotice, SystemNotice};
+use crate::notice::{EntryCounts, Missing, NoSelection, Notice, SourceNotice, SystemNotice};
 use crate::select::Impasse;
 use ipc::units::{RawInstant, Span};
 
@@ -91,7 +91,7 @@ impl Engine {
         let news = match (outage.kind, self.system.impasse) {
             (Kind::Impasse, Some(impasse)) => {
                 self.system.impasse_told = true;
-                SystemNotice::StillNoSelection(age, self.no_selection(impasse))
+                SystemNotice::StillNoSelection(age, self.no_selection(impasse, now))
             }
             _ => SystemNotice::NoReplies(age, self.entry_counts()),
         };
@@ -109,8 +109,12 @@ impl Engine {
     }
 
     /// Why no source can be followed.
-    pub(super) fn no_selection(&self, impasse: Impasse) -> NoSelection {
-        NoSelection { impasse, minimum: self.settings.minimum_sources, of: self.entries.len() }
+    pub(super) fn no_selection(&self, impasse: Impasse, now: Now) -> NoSelection {
+        let missing = match impasse {
+            Impasse::NoQuorum => self.missing(now),
+            _ => Missing::default(),
+        };
+        NoSelection { impasse, minimum: self.settings.minimum_sources, of: self.entries.len(), missing }
     }
 
     /// The configured sources, counted by what has become of them.

@@ -83,7 +83,7 @@ impl Engine {
         }
         match system.impasse {
             Some(impasse @ (Impasse::NoMajority | Impasse::NoQuorum)) if !system.counted_unheard => {
-                SystemReason::NoMajority(self.no_selection(impasse))
+                SystemReason::NoMajority(self.no_selection(impasse, now))
             }
             _ if system.first_update.is_none() && self.waits_for_a_quorum() => SystemReason::AwaitingQuorum,
             _ if system.first_update.is_none() && heard == 0 => SystemReason::NoReplies(self.entry_counts()),
@@ -92,13 +92,14 @@ impl Engine {
                 of: self.entries.sources().count().max(self.entries.len()),
                 minimum: self.settings.minimum_sources,
             },
-            Some(impasse) => SystemReason::Holdover(self.no_selection(impasse)),
+            Some(impasse) => SystemReason::Holdover(self.no_selection(impasse, now)),
             None if !self.is_synchronised(now) => SystemReason::Correcting,
             None => {
                 let survives = |source: &&Source| source.track.standing == Some(Standing::Survivor);
                 SystemReason::Following {
                     used: self.entries.sources().filter(survives).count(),
-                    of: self.entries.sources().count(),
+                    of: self.entries.sources().count().max(self.entries.len()),
+                    missing: if system.excuses { self.missing(now).absent } else { 0 },
                 }
             }
         }

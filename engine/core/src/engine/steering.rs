@@ -69,6 +69,10 @@ impl Engine {
             // Sources that never answered no longer count: the same claims may now be a majority.
             self.system.dirty = true;
         }
+        let lacks_quorum = self.system.impasse == Some(Impasse::NoQuorum);
+        if lacks_quorum && self.absences(now) != self.system.absences {
+            self.system.dirty = true;
+        }
         let added = self.end_waiting(now.raw);
         if self.selection_due(now.raw).is_some_and(|due| due <= now.raw) {
             self.system.dirty = false;
@@ -86,9 +90,10 @@ impl Engine {
             .first_heard
             .filter(|_| lacks_votes && self.system.counted_unheard && !self.system.dirty)
             .map(|first| first.after(UNHEARD_TIMEOUT));
+        let quorum = self.absences_change(now).filter(|_| self.system.impasse == Some(Impasse::NoQuorum));
         // No timer is needed while an order is unanswered.
         let is_open = self.steers() && self.basis.as_ref().is_none_or(|basis| basis.orders.is_open());
-        let wakes = [self.selection_due(now.raw), votes, status, added];
+        let wakes = [self.selection_due(now.raw), votes, quorum, status, added];
         wakes.into_iter().flatten().filter(|_| !is_open).min()
     }
 
@@ -103,6 +108,12 @@ impl Engine {
             require_nts: self.settings.require_nts,
         };
         let finding = find(&self.voters(now), rules, now);
+        self.system.absences = self.absences(now);
+        let excused_before = self.system.excuses;
+        self.system.excuses = if finding.line.is_ok() { finding.excuses } else { excused_before };
+        if self.system.excuses && !excused_before {
+            self.tell(Notice::System(SystemNotice::Excused(self.missing(now))));
+        }
         for source in self.entries.sources_mut() {
             source.stand(finding.verdicts.iter().find(|verdict| verdict.source == source.id));
         }
@@ -136,7 +147,7 @@ impl Engine {
                 let is_early = is_awaited && matches!(impasse, Impasse::NoMajority | Impasse::NoQuorum);
                 self.system.impasse_untold = is_early;
                 if impasse != Impasse::NoSources && !is_early {
-                    self.tell(Notice::System(SystemNotice::NoSelection(self.no_selection(impasse))));
+                    self.tell(Notice::System(SystemNotice::NoSelection(self.no_selection(impasse, now))));
                     self.system.impasse_told = true;
                 }
             }
@@ -145,13 +156,14 @@ impl Engine {
     }
 
     /// All sources with a vote, and the entries whose vote is missing.
-    fn voters<'a>(&'a self, now: Now) -> Vec<Voter<'a>> {
+    pub(super) fn voters<'a>(&'a self, now: Now) -> Vec<Voter<'a>> {
         let voter = |entry: &'a Entry, source: Option<&'a Source>| Voter {
             source: source.map(|source| source.id),
             identity: entry.identify(source),
             opinion: source
                 .filter(|source| source.is_heard() && !source.provisional)
                 .and_then(|source| source.opinion(now)),
+            absence: self.absence(entry, source, now.raw),
             authenticated: source.is_some_and(|source| source.authenticated) || entry.settings.nts.is_some(),
             prefer: entry.settings.prefer,
             trust: entry.settings.trust,

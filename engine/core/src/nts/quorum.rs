@@ -2,8 +2,8 @@
 //!
 //! A host that starts in 1970 finds no certificate valid. Then, and only then, keys may be exchanged with a
 //! certificate that is valid at *some* instant from the floor on; such keys are provisional, and the source has no
-//! vote. If more than half of the operators that were heard, at least half of all NTS sources, and at least two
-//! give times that agree within ten seconds and lie within the validity of each one's own certificates, the clock
+//! vote. If more than half of the operators that were heard, at least half of all NTS sources (in the standard profile for
+//! the first ten minutes only, lest dead ones stop the host for ever), and at least two give times that agree within ten seconds and lie within the validity of each one's own certificates, the clock
 //! is stepped there, once, as far as the governor allows. All provisional keys end with that step, and everything
 //! is exchanged again by a clock that can judge certificates. (An attacker needs a majority of certificates that were
 //! valid once, and their private keys.)

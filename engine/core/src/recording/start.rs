@@ -62,6 +62,7 @@ fn write_settings(out: &mut Writer, settings: &Settings) {
         max_slew_ppm,
         leap_seconds,
         require_nts,
+        strict_quorum,
         server,
     } = settings;
     list(out, sources, write_source);
@@ -71,6 +72,7 @@ fn write_settings(out: &mut Writer, settings: &Settings) {
     out.f64(*max_slew_ppm);
     out.bool(*leap_seconds);
     out.bool(*require_nts);
+    out.bool(*strict_quorum);
     out.option(server.as_ref(), |out, ServerSettings { local_stratum }| {
         out.option(*local_stratum, Writer::u8);
     });
@@ -85,6 +87,7 @@ fn read_settings(from: &mut Reader<'_>) -> Result<Settings, Malformed> {
         max_slew_ppm: from.f64()?,
         leap_seconds: from.bool()?,
         require_nts: from.bool()?,
+        strict_quorum: from.bool()?,
         server: from.option(|from| Ok(ServerSettings { local_stratum: from.option(|from| from.u8())? }))?,
     })
 }

@@ -9,6 +9,7 @@ fn claim((middle, half): (f64, f64)) -> Claim {
 fn candidate(middle: f64, half: f64) -> Candidate {
     Candidate {
         claim: Some(claim((middle, half))),
+        absence: Absence::Counted,
         live: true,
         authenticated: false,
         group: 0,

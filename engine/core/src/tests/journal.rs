@@ -3,7 +3,7 @@
 use super::world::*;
 use crate::io::{Command, Input, OrderKind};
 use crate::notice::{
-    AfterRefusal, ClockNotice, EntryCounts, EntryNotice, Impasse, NoSelection, Notice, SourceNotice,
+    AfterRefusal, ClockNotice, EntryCounts, EntryNotice, Impasse, Missing, NoSelection, Notice, SourceNotice,
     SystemNotice,
 };
 use crate::settings::Place;
@@ -85,7 +85,7 @@ fn sources_that_fall_silent_later_are_told_at_once_again_after_ten_minutes_and_w
     world.run(1800.0);
     world.servers.iter_mut().for_each(|server| server.up = false);
     world.run(8.0 * 3600.0);
-    let silent = NoSelection { impasse: Impasse::Silent, minimum: 1, of: 2 };
+    let silent = NoSelection { impasse: Impasse::Silent, minimum: 1, of: 2, missing: Missing::default() };
     let at_once = system(&world, |notice| (*notice == SystemNotice::NoSelection(silent)).then_some(()));
     let again = system(&world, |notice| match notice {
         SystemNotice::StillNoSelection(age, found) if *found == silent => Some(minutes(*age)),
@@ -176,9 +176,9 @@ fn the_reason_of_the_state_is_true_for_one_two_and_three_sources() {
     for (expected, count, up, seconds, minimum) in [
         (unanswered(1), 1, 0, 30.0, 1),
         (unanswered(2), 2, 0, 30.0, 1),
-        (SystemReason::Following { used: 1, of: 1 }, 1, 1, 300.0, 1),
-        (SystemReason::Following { used: 2, of: 2 }, 2, 2, 1800.0, 1),
-        (SystemReason::Following { used: 2, of: 3 }, 3, 2, 1800.0, 1),
+        (SystemReason::Following { used: 1, of: 1, missing: 0 }, 1, 1, 300.0, 1),
+        (SystemReason::Following { used: 2, of: 2, missing: 0 }, 2, 2, 1800.0, 1),
+        (SystemReason::Following { used: 2, of: 3, missing: 0 }, 3, 2, 1800.0, 1),
         (SystemReason::Gathering { heard: 1, of: 2, minimum: 2 }, 2, 1, 3.0, 2),
         (SystemReason::Gathering { heard: 2, of: 3, minimum: 3 }, 3, 2, 30.0, 3),
     ] {

@@ -89,6 +89,8 @@ pub struct Server {
     /// What the client throws away besides the true reply.
     pub forged: Rejected,
     pub nts: Option<Nts>,
+    /// Queries to it end at once, for this reason.
+    pub obstacle: Option<Silence>,
 }
 
 #[allow(clippy::large_enum_variant, reason = "a test's queue")]
@@ -231,7 +233,8 @@ impl World {
     fn travel(&mut self, query: Query) {
         self.queries.push((self.time, query));
         let left = self.time + LINK;
-        if let Some(reason) = self.obstacle {
+        let there = self.servers.iter().find(|server| server.address == query.destination);
+        if let Some(reason) = self.obstacle.or(there.and_then(|server| server.obstacle)) {
             let rejected = Rejected::NONE;
             let unsent = Input::Unanswered(Unanswered { id: query.id, reason, rejected });
             return self.plan(left + LINK, Happening::Fact(unsent));

@@ -111,6 +111,7 @@ fn choose(tracks: &[Track]) -> (Finding, Vec<Standing>) {
                 reference_id: 0,
             },
             opinion: track.opinion(now(3600.0), true),
+            absence: crate::select::Absence::Counted,
             authenticated: false,
             prefer: false,
             trust: false,

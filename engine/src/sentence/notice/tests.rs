@@ -1,7 +1,8 @@
 use super::*;
 use engine_core::io::OrderKind;
 use engine_core::notice::{
-    AfterRefusal, EntryCounts, Hold, Impasse, KeyExchangeFailure, NoSelection, RecordingFailure, Weight,
+    AfterRefusal, EntryCounts, Hold, Impasse, KeyExchangeFailure, Missing, NoSelection, RecordingFailure,
+    Weight,
 };
 use ipc::message::exchange::{ExchangeFailure, LookupFailure};
 use ipc::message::privileged::Refusal;
@@ -16,7 +17,7 @@ fn each_notice_has_its_line() {
     let other: SocketAddr = "[2001:db8::1]:123".parse().unwrap();
     let entry = |news| Notice::Entry("a.example".to_string(), news);
     let source = |news| Notice::Source("a.example".to_string(), address, news);
-    let stuck = |impasse| NoSelection { impasse, minimum: 2, of: 3 };
+    let stuck = |impasse| NoSelection { impasse, minimum: 2, of: 3, missing: Missing::default() };
     let no_keys = |keeps, after_setting| {
         entry(EntryNotice::NoKeys {
             failure: KeyExchangeFailure::Failed(ExchangeFailure::NoAlpn),
@@ -134,6 +135,14 @@ fn each_notice_has_its_line() {
             3,
             "the sources do not agree, and no more than half of them agree on anything; the clock runs on as it is: \
              find out which are wrong",
+        ),
+        (
+            Notice::System(SystemNotice::Excused(Missing { heard: 1, absent: 2, ..Missing::default() })),
+            Change,
+            4,
+            "2 of 3 sources with a vote have not answered since the start: their votes no longer count, and the one \
+             that answers is followed; chimerctl sources says why they are silent (minimum-sources sets how many must \
+             agree)",
         ),
         (
             Notice::System(SystemNotice::StillNoSelection(hour, stuck(Impasse::TooFew))),

@@ -36,6 +36,7 @@ pub fn server(n: usize, fixed: f64, jitter: f64) -> Server {
         edit: None,
         forged: Rejected::NONE,
         nts: None,
+        obstacle: None,
     }
 }
 
@@ -64,6 +65,7 @@ pub fn settings(servers: &[Server]) -> Settings {
         max_slew_ppm: 200.0,
         leap_seconds: true,
         require_nts: false,
+        strict_quorum: false,
         server: Some(ServerSettings { local_stratum: None }),
     }
 }
