@@ -7,11 +7,13 @@
 mod chrony;
 mod clock;
 mod document;
+mod foreign;
 mod key_service;
 mod keys;
 mod nts;
 mod place;
 mod server;
+mod smearing;
 mod source;
 mod unquoted;
 mod words;
@@ -25,7 +27,7 @@ use engine_core::settings::{Place, Settings};
 use ipc::list::Bounded;
 use ipc::message::launch::LaunchPlan;
 use ipc::message::privileged::Profile;
-use ipc::message::server::{Rule, ServerPolicy};
+use ipc::message::server::{Rule, ServerPolicy, Smear};
 use ipc::permissions::{Changeable, Permissions};
 use ipc::units::Span;
 use nix::errno::Errno;
@@ -231,6 +233,14 @@ fn read_root(root: &toml::Spanned<toml::de::DeTable<'_>>, faults: &mut Faults<'_
             "[server]: without a [[source]] it would always say \"unsynchronised\"; add a [[source]], \
              or local-stratum = 10 to serve this host's own time",
         );
+    }
+
+    let smears = server.as_ref().filter(|server| server.policy.smear != Smear::Off);
+    smearing::warn(&sources, root.place_of("source"), smears.map(|server| server.at), faults);
+    if let Some(server) = smears.filter(|_| !clock.leap_seconds) {
+        let text = "leap-smear: without leap seconds there is nothing to smear; add leap-seconds = true under [clock] \
+                    (the strict profile has false), or leave leap-smear out";
+        faults.warn(server.at, text);
     }
 
     let listen = server.as_ref().map_or(&[][..], |server| &server.listen);

@@ -1,7 +1,7 @@
 //! Typed reading of a parsed TOML document, with the line of everything that is wrong.
 
 use super::words::{nearest, shorten};
-use super::{chrony, keys, unquoted};
+use super::{foreign, keys, unquoted};
 use ipc::calendar::Date;
 use std::fmt::Display;
 use std::ops::{Range, RangeInclusive};
@@ -82,11 +82,10 @@ pub fn parse<'t>(text: &'t str, faults: &mut Faults<'t>) -> Option<Spanned<DeTab
                 }
                 text => {
                     let line = line_at(faults.text, offset);
-                    let word = line.split_whitespace().next().unwrap_or_default();
-                    match chrony::instead_of(word).filter(|_| !line.contains('=')) {
-                        Some(ours) => format!(
-                            "{word}: as in chrony.conf or ntp.conf, but this is another format; {ours}"
-                        ),
+                    match foreign::instead_of_line(line) {
+                        Some((word, ours)) => {
+                            format!("{word}: as in another daemon's file, but this is another format; {ours}")
+                        }
                         None => format!("not TOML: {}", unquoted::remedy(line, text)),
                     }
                 }
@@ -142,7 +141,7 @@ impl<'a> Section<'a> {
         };
         for (name, _) in self.table.iter().filter(|(name, _)| !known.contains(&name.get_ref().as_ref())) {
             let found = name.get_ref().as_ref();
-            let theirs = chrony::instead_of(found);
+            let theirs = foreign::instead_of(found);
             if let (None, Some(home)) = (theirs, keys::home(found)) {
                 let here = if place.is_empty() { " here" } else { &place };
                 faults.add(name.span().start, format!("{found}: not known{here}; it belongs under {home}"));
@@ -164,7 +163,7 @@ impl<'a> Section<'a> {
             DeValue::Table(table) => Some(Section { title, at: span.start, table }),
             other => {
                 let found = describe(other);
-                let theirs = chrony::instead_of(key).map_or(String::new(), |ours| format!("; {ours}"));
+                let theirs = foreign::instead_of(key).map_or(String::new(), |ours| format!("; {ours}"));
                 faults.add(
                     span.start,
                     format!("{key}: expected a table, found {found}; write {title}{theirs}"),

@@ -1,6 +1,7 @@
 //! Addresses, host names and prefixes as people write them.
 
 use super::document::Faults;
+use super::foreign;
 use super::words::shorten;
 use engine_core::settings::Place;
 use ipc::address::Address;
@@ -27,6 +28,11 @@ pub fn parse_place(text: &str, usual: u16) -> Result<Place, Wrong> {
         );
     }
     if let Some(address) = parse_numeric(text, usual)? {
+        if let IpAddr::V4(v4) = address.ip().to_canonical()
+            && let [127, 127, kind, _] = v4.octets()
+        {
+            return Err(foreign::of_clock(kind == 1));
+        }
         return match address.is_unicast() {
             true => Ok(Place::Address(address)),
             false => Err("not an address that one host answers at; give the address of a time server"),

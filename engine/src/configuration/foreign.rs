@@ -1,0 +1,153 @@
+//! Words of other daemons' configuration that are not valid here, and what to write instead: ntp.conf, ntp.toml of
+//! ntpd-rs, timesyncd.conf and OpenNTPD's ntpd.conf. Those of chrony.conf have a file of their own, and come first.
+
+use super::chrony;
+
+const NO_STATISTICS: &str = "nothing to write: see chimerctl source, and the journal";
+const BOUNDED: &str = "nothing to write: the governor's table bounds each change, see truechimerd(8)";
+const NO_MULTICAST: &str =
+    "there is no broadcast or multicast; a source is a [[source]] with address = \"NAME\"";
+const COOKIE_KEYS: &str =
+    "nothing to write: the keys of cookies are made and changed by themselves, see docs/nts.md";
+
+/// Each word, and its replacement.
+const WORDS: [(&str, &str); 71] = [
+    // ntp.conf
+    (
+        "fudge",
+        "for the local clock, write local-stratum = 10 under [server]; there are no other reference clocks",
+    ),
+    ("tinker", BOUNDED),
+    ("tos", "for minsane, write minimum-sources under [clock]; the rest has nothing like it"),
+    ("leapfile", "nothing to write: leap seconds are announced by the sources"),
+    ("statsdir", NO_STATISTICS),
+    ("statistics", NO_STATISTICS),
+    ("filegen", NO_STATISTICS),
+    ("logconfig", "nothing to write: see the journal"),
+    ("logfile", "nothing to write: see the journal"),
+    ("crypto", "there is no Autokey; use mode = \"nts\" under [[source]]"),
+    ("autokey", "there is no Autokey; use mode = \"nts\" under [[source]]"),
+    ("trustedkey", "there are no symmetric keys; use mode = \"nts\" under [[source]]"),
+    ("requestkey", "there is no remote control; see chimerctl(1)"),
+    ("controlkey", "there is no remote control; see chimerctl(1)"),
+    ("disable", "nothing to write: what ntpd lets one disable is not there, see chimerctl(1) for the rest"),
+    ("enable", "nothing to write: what ntpd lets one enable is not there, see chimerctl(1) for the rest"),
+    ("includefile", "there is one file; write everything into it"),
+    ("interface", "write the addresses to serve at in listen, under [server]"),
+    ("nic", "write the addresses to serve at in listen, under [server]"),
+    ("listen", "write listen = [\"0.0.0.0:123\"] under [server]"),
+    ("discard", "see the rate limits under [server] in truechimer.toml(5)"),
+    ("mru", "nothing to write: the table of clients has a fixed size"),
+    ("rlimit", "nothing to write: each process has its limits"),
+    ("broadcastclient", NO_MULTICAST),
+    ("broadcastdelay", NO_MULTICAST),
+    ("multicastclient", NO_MULTICAST),
+    ("manycastclient", NO_MULTICAST),
+    ("manycastserver", NO_MULTICAST),
+    ("setvar", "there is nothing like it; modes 6 and 7 are never answered"),
+    ("phone", "there are no modems; a source is a [[source]] with address = \"NAME\""),
+    ("tick", "nothing to write: the frequency is kept in the state directory"),
+    ("unpeer", "leave the [[source]] out"),
+    // ntp.toml
+    ("source-defaults", "write min-poll and max-poll under each [[source]]"),
+    ("poll-interval-limits", "write min-poll and max-poll under [[source]]"),
+    ("initial-poll-interval", "write min-poll under [[source]]"),
+    ("synchronization", "write it under [clock]"),
+    ("minimum-agreeing-sources", "write minimum-sources under [clock]"),
+    ("single-step-panic-threshold", BOUNDED),
+    ("startup-step-panic-threshold", BOUNDED),
+    ("accumulated-step-panic-threshold", BOUNDED),
+    ("warn-on-jump", "nothing to write: each jump of the clock is in the journal"),
+    ("algorithm", "nothing to write: the estimator finds its parameters by itself, see docs/estimator.md"),
+    ("observability", "nothing to write: see chimerctl(1) and the journal"),
+    ("log-level", "nothing to write: see the journal, whose lines have a priority"),
+    ("ansi-colors", "nothing to write: see the journal"),
+    ("observation-path", "nothing to write: the control socket is /run/truechimer/control.sock"),
+    ("observation-permissions", "nothing to write: who is in the group truechimer may read"),
+    ("metrics-exporter-listen", "there is no exporter; chimerctl status --json has the numbers"),
+    ("count", "write members under [[source]], with pool = true"),
+    ("ignore", "leave these addresses out: give each server a [[source]] of its own"),
+    ("ntp-version", "nothing to write: queries are of version 4"),
+    ("certificate-authority", "write roots = \"FILE\" under [[source]]"),
+    ("allowlist", "write allow = [\"NETWORK\"] under [server]"),
+    ("denylist", "write deny = [\"NETWORK\"] under [server]"),
+    ("rate-limiting-cache-size", "nothing to write: the table of clients has a fixed size"),
+    ("rate-limiting-cutoff", "see the rate limits under [server] in truechimer.toml(5)"),
+    ("accept-ntp-versions", "nothing to write: versions 1 to 4 are answered"),
+    ("nts-ke-server", "write [server.nts], with certificate and key"),
+    ("certificate-chain-path", "write certificate under [server.nts]"),
+    ("private-key-path", "write key under [server.nts]"),
+    ("key-exchange-timeout-ms", "nothing to write: a key exchange has a time limit"),
+    ("concurrent-connections", "write connections under [server.nts]"),
+    ("keyset", COOKIE_KEYS),
+    ("key-storage-path", COOKIE_KEYS),
+    ("key-rotation-interval", COOKIE_KEYS),
+    ("stale-key-count", COOKIE_KEYS),
+    // timesyncd.conf
+    ("Time", "each server is a [[source]] with address = \"NAME\""),
+    ("NTP", "each server is a [[source]] with address = \"NAME\""),
+    ("FallbackNTP", "each server is a [[source]] with address = \"NAME\"; all of them are used at once"),
+    // ntpd.conf of OpenNTPD
+    ("servers", "a pool is a [[source]] with address = \"NAME\" and pool = true"),
+    ("constraints", "there are no constraints by HTTPS; use mode = \"nts\" under [[source]]"),
+];
+
+/// The replacement for this word; `None`: it is not one of theirs.
+pub fn instead_of(word: &str) -> Option<&'static str> {
+    let ours = || WORDS.iter().find(|(theirs, _)| *theirs == word).map(|(_, ours)| *ours);
+    chrony::instead_of(word).or_else(ours)
+}
+
+/// The same for a line that is not TOML; its first word decides, but for the addresses that ntpd gives to its
+/// reference clocks (127.127.TYPE.UNIT).
+pub fn instead_of_line(line: &str) -> Option<(&str, &'static str)> {
+    if let Some(address) = line.split_whitespace().find(|word| word.starts_with("127.127.")) {
+        return Some((address, of_clock(address.starts_with("127.127.1."))));
+    }
+    let word = line.split(|letter: char| letter.is_whitespace() || letter == '=').next()?;
+    // Of files with an equals sign in each line, this one can't be TOML.
+    let is_theirs = !line.contains('=') || matches!(word, "NTP" | "FallbackNTP");
+    Some((word, instead_of(word).filter(|_| is_theirs)?))
+}
+
+/// What is said of an address of ntpd's reference clocks.
+pub const fn of_clock(is_local: bool) -> &'static str {
+    if is_local {
+        "ntpd's local clock; leave it out, and to serve time without a source write local-stratum = 10 under [server]"
+    } else {
+        "one of ntpd's reference clocks, of which there are none here; leave it out"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::configuration::keys;
+
+    #[test]
+    fn no_word_is_told_two_things_and_none_is_a_key_of_its_own_section() {
+        for (place, (word, _)) in WORDS.iter().enumerate() {
+            assert!(!WORDS[..place].iter().any(|(other, _)| other == word), "{word} twice");
+            assert_eq!(chrony::instead_of(word), None, "{word} is in chrony.rs");
+            let is_ours = keys::SOURCE.contains(word) || keys::CLOCK.contains(word);
+            assert!(!is_ours, "{word}");
+        }
+    }
+
+    #[test]
+    fn a_line_of_another_format_gets_the_answer_of_its_word() {
+        for (line, expected) in [
+            ("server 127.127.1.0 prefer", "local-stratum = 10"),
+            ("fudge 127.127.1.0 stratum 10", "local-stratum = 10"),
+            ("server 127.127.28.0", "reference clocks"),
+            ("tinker panic 0", "governor"),
+            ("NTP=a.example b.example", "[[source]]"),
+            ("servers pool.example.org", "pool = true"),
+            ("pool pool.example.org iburst", "pool = true"),
+        ] {
+            let (_, ours) = instead_of_line(line).unwrap_or_else(|| panic!("{line}"));
+            assert!(ours.contains(expected), "{line}: {ours}");
+        }
+        assert_eq!(instead_of_line("address = \"a\""), None);
+    }
+}
