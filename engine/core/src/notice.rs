@@ -86,6 +86,13 @@ pub enum SourceNotice {
     Restarted,
     /// Its last eight queries were not answered.
     Silent(Silence),
+    /// It has not answered any of its queries, which were four at least.
+    NeverHeard {
+        /// Why not, if more is known than that no reply came in time.
+        obstacle: Option<Silence>,
+        /// The most frequent reason for which replies were discarded.
+        cause: Option<RejectReason>,
+    },
     /// Eight consecutive replies had a wrong authentication tag.
     UnderAttack,
 }
@@ -242,7 +249,10 @@ impl Notice {
             },
             Self::Source(_, _, notice) => match notice {
                 SourceNotice::UnderAttack => (Line, 3),
-                SourceNotice::Kissed(_) | SourceNotice::Restarted | SourceNotice::Silent(_) => (Line, 4),
+                SourceNotice::Kissed(_)
+                | SourceNotice::Restarted
+                | SourceNotice::Silent(_)
+                | SourceNotice::NeverHeard { .. } => (Line, 4),
                 SourceNotice::FirstHeard(_) => (Change, 5),
                 SourceNotice::Unused(_) | SourceNotice::UsableAgain => (Line, 5),
                 SourceNotice::Heard => (Line, 6),

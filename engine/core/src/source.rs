@@ -16,10 +16,13 @@ use ipc::address::Address;
 use ipc::message::client::{Rejected, ReplyHeader, Silence};
 use ipc::units::RawInstant;
 use protocol::kiss::KissCode;
-use report::RejectReason;
+use report::{Effect, RejectReason};
 
 /// Valid replies until a new source has a vote.
 const PROBATION: u64 = 8;
+
+/// For so many queries more the last reason of a silence is taken for that of the next ones.
+const LAST: u8 = 8;
 
 /// Counters.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,8 +83,12 @@ pub(crate) struct Source {
     pub(crate) unused: Option<RejectReason>,
     /// The kiss that is in force.
     pub(crate) kiss: Option<KissCode>,
-    /// Why the last query was not answered, if more is known than that no reply came in time.
+    /// Why its queries are not answered, if more is known than that no reply comes in time.
     pub(crate) obstacle: Option<Silence>,
+    /// How many queries have ended without a reply and without a reason since there was one.
+    pub(crate) unexplained: u8,
+    /// Its silence was reported, and it has not answered since.
+    pub(crate) silence_told: bool,
     pub(crate) last_valid: Option<RawInstant>,
     pub(crate) counters: Counters,
     /// Its replies are authenticated.
@@ -104,6 +111,8 @@ impl Source {
             unused: None,
             kiss: None,
             obstacle: None,
+            unexplained: 0,
+            silence_told: false,
             last_valid: None,
             counters: Counters { sent: 0, valid: 0, rejected: [0; RejectReason::COUNT] },
             authenticated: settings.nts.is_some(),
@@ -143,6 +152,27 @@ impl Source {
         self.track.opinion(now, self.is_live())
     }
 
+    /// The most frequent reason for which its replies were discarded.
+    pub(crate) fn likely_cause(&self) -> Option<RejectReason> {
+        let count = |reason: &RejectReason| self.counters.rejected[*reason as usize];
+        RejectReason::ALL
+            .into_iter()
+            .filter(|reason| reason.effect() == Effect::Discarded)
+            .max_by_key(count)
+            .filter(|reason| count(reason) > 0)
+    }
+
+    /// Whether its silence is to be reported now: once, until it answers.
+    pub(crate) fn begins_silence(&mut self) -> bool {
+        let is_silent = match self.is_heard() {
+            true => self.poll_process.reach == 0,
+            false => {
+                self.poll_process.is_dead() || (self.poll_process.is_silent() && self.obstacle.is_some())
+            }
+        };
+        is_silent && !core::mem::replace(&mut self.silence_told, is_silent)
+    }
+
     /// Takes the verdict of a selection; none: it did not take part.
     pub(crate) fn stand(&mut self, verdict: Option<&crate::select::Verdict>) {
         let otherwise = self.is_on_probation().then_some(Standing::Probation);
@@ -167,7 +197,19 @@ impl Source {
 
     /// A query ended without a reply.
     pub(crate) fn unanswered(&mut self, reason: Silence, need: Need, now: RawInstant, nonces: &mut Nonces) {
-        self.obstacle = Some(reason).filter(|reason| *reason != Silence::Deadline);
+        self.obstacle = match (reason, self.obstacle) {
+            // ICMP errors are rate limited, and some are lost: that none came is no news at first. What this host itself said
+            // is over.
+            (Silence::Deadline, Some(Silence::PortUnreachable | Silence::Prohibited)) => {
+                self.unexplained = self.unexplained.saturating_add(1);
+                self.obstacle.filter(|_| self.unexplained < LAST)
+            }
+            (Silence::Deadline, _) => None,
+            _ => {
+                self.unexplained = 0;
+                Some(reason)
+            }
+        };
         if matches!(reason, Silence::Unreachable | Silence::Local) {
             self.poll_process.unsent(now, self.respectful(need), nonces);
         }
@@ -235,6 +277,7 @@ impl Source {
         self.facts = Some(facts);
         self.last_valid = Some(now);
         self.obstacle = None;
+        self.silence_told = false;
         self.poll_process.answered(now);
     }
 

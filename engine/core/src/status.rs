@@ -7,6 +7,7 @@ use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
+use ipc::message::client::Silence;
 use ipc::message::exchange::LookupFailure;
 use ipc::message::privileged::{ClockKind, Refusal};
 use ipc::units::Leap;
@@ -55,7 +56,7 @@ pub struct SystemStatus {
     pub root_delay_s: f64,
     /// Root dispersion, in seconds.
     pub root_dispersion_s: f64,
-    /// Seconds since the last correction; none: never.
+    /// Seconds since the last correction; none: never, or not since the host was suspended: no offset is known.
     pub last_update_s: Option<f64>,
     /// Seconds from the start of the engine to the first correction; none: there was none.
     pub first_update_s: Option<f64>,
@@ -219,12 +220,22 @@ pub enum SourceReason {
     },
     /// Its last reply was not used.
     Unused(RejectReason),
-    /// No reply to the first queries yet.
-    NoReplyYet,
-    /// It has never replied; the most frequent reason for which replies were discarded.
-    NeverReplied(Option<RejectReason>),
+    /// No reply to the first queries yet; why not, if more is known than that none came in time.
+    NoReplyYet(Option<Silence>),
+    /// It has never replied.
+    NeverReplied {
+        /// Why not, if more is known than that no reply came in time.
+        obstacle: Option<Silence>,
+        /// The most frequent reason for which replies were discarded.
+        cause: Option<RejectReason>,
+    },
     /// It has not replied to its last eight queries.
-    Silent,
+    Silent {
+        /// As for one that has never replied.
+        obstacle: Option<Silence>,
+        /// Its last estimate still counts. It does not after the host was suspended.
+        has_estimate: bool,
+    },
     /// No usable reply yet; the most frequent reason for which replies were discarded.
     NoUsableReply(Option<RejectReason>),
     /// Its root distance is too large.
@@ -252,6 +263,8 @@ pub enum SourceReason {
     Spare,
     /// It agrees, but does not answer.
     NotReachable,
+    /// It agrees, but those that do are too few to be followed, or not the right ones.
+    NotFollowed,
     /// It contradicts the majority.
     Falseticker {
         /// Its offset, in seconds.
@@ -291,19 +304,19 @@ impl SourceReason {
             | Self::AddressesTaken
             | Self::Unresolved(_)
             | Self::AwaitingKeys(_)
-            | Self::NoReplyYet
+            | Self::NoReplyYet(_)
             | Self::NoUsableReply(_)
             | Self::Doubtful
             | Self::NotCompared
             | Self::NotReachable => SourceState::Waiting,
-            Self::NoCookies(_) | Self::NeverReplied(_) | Self::Silent => SourceState::Unreachable,
+            Self::NoCookies(_) | Self::NeverReplied { .. } | Self::Silent { .. } => SourceState::Unreachable,
             Self::UnderAttack => SourceState::UnderAttack,
             Self::Provisional => SourceState::Provisional,
             Self::Denied { .. } => SourceState::Denied,
             Self::Unused(_) | Self::TooDistant { .. } => SourceState::Unusable,
             Self::Reference { .. } => SourceState::Selected,
             Self::Survivor { .. } => SourceState::Combined,
-            Self::Spare => SourceState::Spare,
+            Self::Spare | Self::NotFollowed => SourceState::Spare,
             Self::Contradictory | Self::Falseticker { .. } | Self::Drifting { .. } => {
                 SourceState::Falseticker
             }

@@ -70,6 +70,10 @@ fn source(notice: &SourceNotice) -> Text {
         SourceNotice::Silent(why) => {
             format!("has not answered eight times in a row: {}", why.sentence()).into()
         }
+        SourceNotice::NeverHeard { obstacle, cause } => {
+            format!("has not answered since it is asked{}", super::packet_test::silence(*obstacle, *cause))
+                .into()
+        }
         SourceNotice::UnderAttack => {
             "is under attack: eight replies in a row had a wrong authentication tag; they have no effect"
                 .into()

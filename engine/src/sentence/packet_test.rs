@@ -1,6 +1,7 @@
 //! Why a reply is not used.
 
 use super::{Sentence, Text};
+use ipc::message::client::Silence;
 use report::RejectReason;
 
 impl Sentence for RejectReason {
@@ -38,6 +39,14 @@ impl Sentence for RejectReason {
             Self::Certificate => "its time lies outside the validity of its own certificate",
         }
         .into()
+    }
+}
+
+/// Why a source has never answered, as the end of a sentence.
+pub(super) fn silence(obstacle: Option<Silence>, cause: Option<RejectReason>) -> Text {
+    match obstacle {
+        Some(why) => format!(": {}", why.sentence()).into(),
+        None => hint(cause).into(),
     }
 }
 

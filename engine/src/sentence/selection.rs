@@ -92,7 +92,9 @@ impl Sentence for EntryCounts {
         }
         if unresolved > 0 {
             let names = if unresolved == 1 { "1 name is" } else { &format!("{unresolved} names are") };
-            let why = why.map_or("the look-up is in progress", LookupFailure::sentence);
+            // Where queries were sent too, the advice at the end covers both.
+            let words = if queried > 0 { LookupFailure::cause } else { LookupFailure::sentence };
+            let why = why.map_or("the look-up is in progress", words);
             text += &format!("; {names} not resolved: {why}");
         }
         if keyless > 0 {
@@ -102,7 +104,8 @@ impl Sentence for EntryCounts {
         if unusable > 0 {
             text += "; chimerctl sources says what is wrong with the answers";
         } else if queried > 0 {
-            text += "; check the network, the firewall (UDP port 123) and the addresses";
+            let resolver = if unresolved > 0 { "/etc/resolv.conf, " } else { "" };
+            text += &format!("; check the network, {resolver}the firewall (UDP port 123) and the addresses");
         }
         text.into()
     }

@@ -1,6 +1,6 @@
 //! The state of a source.
 
-use super::packet_test::hint;
+use super::packet_test::{hint, silence};
 use super::{Sentence, Text};
 use engine_core::status::{KeyStatus, SourceReason};
 
@@ -37,9 +37,16 @@ impl Sentence for SourceReason {
                 format!("it refuses to serve us (kiss code {code}); asked again at the longest poll interval").into()
             }
             Self::Unused(reason) => reason.sentence(),
-            Self::NoReplyYet => "it has not answered yet".into(),
-            Self::NeverReplied(cause) => format!("it has never answered{}", hint(cause)).into(),
-            Self::Silent => "it has not answered its last eight queries; its last estimate still has a vote".into(),
+            Self::NoReplyYet(None) => "it has not answered yet".into(),
+            Self::NoReplyYet(Some(why)) => format!("it has not answered yet: {}", why.sentence()).into(),
+            Self::NeverReplied { obstacle, cause } => {
+                format!("it has never answered{}", silence(obstacle, cause)).into()
+            }
+            Self::Silent { obstacle, has_estimate } => {
+                let why = obstacle.map_or(String::new(), |why| format!(" ({})", why.sentence()));
+                let estimate = if has_estimate { "; its last estimate still counts" } else { "" };
+                format!("it has not answered its last eight queries{why}{estimate}").into()
+            }
             Self::NoUsableReply(cause) => format!("no usable reply yet{}", hint(cause)).into(),
             Self::TooDistant { distance } => {
                 format!("it is up to {distance:.1} s from true time by its own account").into()
@@ -56,6 +63,9 @@ impl Sentence for SourceReason {
                 format!("it agrees with the majority and is averaged in{asymmetry}").into()
             }
             Self::Spare => "it agrees, but a source marked `prefer` is used instead".into(),
+            Self::NotFollowed => {
+                "it agrees with the majority, but no source is followed now: chimerctl status says what is missing".into()
+            }
             Self::NotReachable => "it agrees, but cannot be used at the moment".into(),
             Self::Falseticker { offset, distance, smears } => {
                 let smear = if smears { SMEAR } else { "" };

@@ -130,12 +130,21 @@ mod tests {
         let found = text(EntryCounts { of: 4, queried: 2, unresolved: 2, why, ..EntryCounts::default() });
         let expected = "2 of 4 sources were asked, and none answered; 2 names are not resolved: ";
         assert!(
-            found.starts_with(expected) && found.ends_with("(UDP port 123) and the addresses"),
+            found.starts_with(expected)
+                && found.ends_with(
+                    "check the network, /etc/resolv.conf, the firewall (UDP port 123) and the addresses"
+                ),
             "{found}"
         );
         let found = text(EntryCounts { of: 1, unresolved: 1, why, ..EntryCounts::default() });
         assert!(found.starts_with("none of 1 source was asked; 1 name is not resolved: "), "{found}");
         assert!(!found.contains("firewall"), "nothing was asked: {found}");
+        assert_eq!(
+            text(EntryCounts { of: 4, queried: 2, unresolved: 2, why, ..EntryCounts::default() })
+                .matches("check")
+                .count(),
+            1
+        );
         let obstacle = Some(ipc::message::client::Silence::PortUnreachable);
         let found = text(EntryCounts { of: 1, queried: 1, obstacle, ..EntryCounts::default() });
         let expected = "the only source was asked and did not answer (no server listens on its port); check ";

@@ -131,11 +131,16 @@ impl Engine {
         let Some((settings, _, source)) = self.entries.source_mut(exchange.source) else { return };
         source.counters.add_rejected(&unanswered.rejected);
         source.unanswered(unanswered.reason, need, now.raw, &mut self.nonces);
-        if source.poll_process.reach == 0 && source.track.standing == Some(crate::select::Standing::Survivor)
-        {
-            self.system.dirty = true;
+        let survives = source.track.standing == Some(crate::select::Standing::Survivor);
+        self.system.dirty |= source.poll_process.reach == 0 && survives;
+        // While none was ever heard, one line for all of them is enough.
+        if self.system.first_heard.is_some() && source.begins_silence() {
             let (name, address) = (settings.name.clone(), source.address().socket_address());
-            self.tell(Notice::Source(name, address, SourceNotice::Silent(unanswered.reason)));
+            let news = match source.is_heard() {
+                true => SourceNotice::Silent(source.obstacle.unwrap_or(unanswered.reason)),
+                false => SourceNotice::NeverHeard { obstacle: source.obstacle, cause: source.likely_cause() },
+            };
+            self.tell(Notice::Source(name, address, news));
         }
     }
 

@@ -2,7 +2,8 @@
 
 use super::Engine;
 use crate::io::Now;
-use crate::select::{Impasse, Standing};
+use crate::select::Impasse;
+use crate::status::SystemReason;
 use ipc::message::privileged::Condition;
 use ipc::units::WallTime;
 
@@ -10,43 +11,36 @@ use ipc::units::WallTime;
 const MINUTE: i64 = 60_000_000_000;
 
 impl Engine {
-    /// The condition now: the same cases, in the same order, as the reason of the state.
+    /// The condition now: the reason of the state, as far as a line of the service manager has room for it.
     pub fn condition(&self, now: Now) -> Condition {
-        let system = &self.system;
         let heard = count(self.entries.sources().filter(|source| source.is_heard()).count());
         let of = count(self.entries.sources().count().max(self.entries.len()));
-        if system.held {
-            return Condition::Held(system.step_refusal);
-        }
-        if self.entries.is_empty() {
-            let local = self.settings.server.as_ref().and_then(|server| server.local_stratum);
-            return local.map_or(Condition::NoSources, Condition::Local);
-        }
-        if !self.steers() && self.basis.is_some() {
-            return Condition::Unsteered;
-        }
-        match system.impasse {
-            Some(Impasse::NoMajority) if !system.counted_unheard => Condition::Disagreeing { heard, of },
-            Some(Impasse::NoQuorum) if !system.counted_unheard => Condition::AwaitingMajority { heard, of },
-            _ if system.first_update.is_none() && heard == 0 => {
-                let asked = self.entry_counts();
-                match asked {
-                    _ if asked.queried > 0 => Condition::AwaitingReplies { of },
-                    _ if asked.unresolved > 0 => Condition::AwaitingNames { of, why: asked.why },
-                    _ if asked.keyless > 0 => Condition::AwaitingKeys { of },
-                    _ => Condition::AwaitingReplies { of },
+        match self.reason(now) {
+            SystemReason::Held(hold) => Condition::Held(hold.refusal),
+            SystemReason::NoSources => Condition::NoSources,
+            SystemReason::Local { stratum } => Condition::Local(stratum),
+            SystemReason::Unsteered => Condition::Unsteered,
+            SystemReason::NoMajority(found) if found.impasse == Impasse::NoMajority => {
+                Condition::Disagreeing { heard, of }
+            }
+            SystemReason::NoReplies(asked) => match asked {
+                _ if asked.queried > 0 => Condition::AwaitingReplies { of },
+                _ if asked.unresolved > 0 => Condition::AwaitingNames { of, why: asked.why },
+                _ if asked.keyless > 0 => Condition::AwaitingKeys { of },
+                _ => Condition::AwaitingReplies { of },
+            },
+            SystemReason::NoMajority(_) | SystemReason::AwaitingQuorum | SystemReason::Gathering { .. } => {
+                Condition::AwaitingMajority { heard, of }
+            }
+            SystemReason::Holdover(found) => match found.impasse {
+                Impasse::TooFew | Impasse::RequiredMissing | Impasse::Unauthenticated => {
+                    Condition::Insufficient { corrected: self.last_update(now) }
                 }
-            }
-            _ if system.first_update.is_none() => Condition::AwaitingMajority { heard, of },
-            Some(Impasse::TooFew | Impasse::RequiredMissing | Impasse::Unauthenticated) => {
-                Condition::Insufficient { corrected: self.last_update(now) }
-            }
-            Some(_) => Condition::Unreachable { corrected: self.last_update(now) },
-            None if !self.is_synchronised(now) => Condition::Setting,
-            None => {
-                let survives = |standing: &Option<Standing>| *standing == Some(Standing::Survivor);
-                let used = self.entries.sources().filter(|source| survives(&source.track.standing)).count();
-                let reference = system.line.as_ref().map(|line| line.reference.stratum);
+                _ => Condition::Unreachable { corrected: self.last_update(now) },
+            },
+            SystemReason::Correcting => Condition::Setting,
+            SystemReason::Following { used, .. } => {
+                let reference = self.system.line.as_ref().map(|line| line.reference.stratum);
                 let stratum = reference.map_or(16, |stratum| stratum.saturating_add(1).min(16));
                 Condition::Synchronised { stratum, used: count(used), of }
             }

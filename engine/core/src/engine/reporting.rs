@@ -12,7 +12,7 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use ipc::message::privileged::ClockKind;
 use ipc::units::{Leap, RawInstant};
-use report::{Effect, RejectReason};
+use report::{RejectReason, SourceState};
 
 /// Frequencies of a smeared leap second in ppm: spread over 24 hours, and over 20 hours.
 const SMEARS: [f64; 2] = [11.574, 13.889];
@@ -56,7 +56,7 @@ impl Engine {
             frequency_error_ppm: line.map_or(500.0, |line| line.frequency().1 * 1e6),
             root_delay_s: reference.map_or(0.0, |r| r.root_delay),
             root_dispersion_s: line.map_or(16.0, |l| l.reference.root_dispersion + l.dispersion(now)),
-            last_update_s: system.last_update.map(|at| seconds_since(now, at)),
+            last_update_s: line.and(system.last_update).map(|at| seconds_since(now, at)),
             first_update_s: basis
                 .and_then(|basis| Some(system.first_update?.since(basis.at).nanos() as f64 * 1e-9)),
             epoch: basis.map_or(0, |basis| basis.epoch),
@@ -67,7 +67,7 @@ impl Engine {
     }
 
     /// The state of the clock, with its reason.
-    fn reason(&self, now: Now) -> SystemReason {
+    pub(super) fn reason(&self, now: Now) -> SystemReason {
         let heard = self.entries.sources().filter(|source| source.is_heard()).count();
         let system = &self.system;
         if system.held {
@@ -95,9 +95,14 @@ impl Engine {
             Some(impasse) => SystemReason::Holdover(self.no_selection(impasse, now)),
             None if !self.is_synchronised(now) => SystemReason::Correcting,
             None => {
-                let survives = |source: &&Source| source.track.standing == Some(Standing::Survivor);
+                let is_used = |(entry, source): &(&Entry, &Source)| {
+                    matches!(
+                        self.judge(entry, source, now).state(),
+                        SourceState::Selected | SourceState::Combined
+                    )
+                };
                 SystemReason::Following {
-                    used: self.entries.sources().filter(survives).count(),
+                    used: self.entries.members().filter(is_used).count(),
                     of: self.entries.sources().count().max(self.entries.len()),
                     missing: if system.excuses { self.missing(now).absent } else { 0 },
                 }
@@ -161,7 +166,7 @@ impl Engine {
             next_poll_s: (!self.offline).then(|| -seconds_since(now, source.poll_process.next)),
             offset_s: opinion.map(|opinion| opinion.offset),
             offset_error_s: opinion.map(|opinion| libm::sqrt(opinion.estimate.variance)),
-            delay_s: source.track.filter.minimum_delay(),
+            delay_s: opinion.and_then(|_| source.track.filter.minimum_delay()),
             jitter_s: opinion.map(|_| source.track.filter.jitter()),
             root_distance_s: opinion.map(|opinion| opinion.distance),
             sent: source.counters.sent,
@@ -211,15 +216,18 @@ impl Engine {
         if let Some(reason) = source.unused {
             return SourceReason::Unused(reason);
         }
-        if source.poll_process.reach == 0 {
+        // The register has shifted already while the eighth query is under way.
+        let awaits = source.is_heard() && self.exchanges.is_asking(source.id);
+        if source.poll_process.reach == 0 && !awaits {
+            let obstacle = source.obstacle;
             return match (source.counters.sent, source.is_heard()) {
-                (0..=3, false) => SourceReason::NoReplyYet,
-                (_, false) => SourceReason::NeverReplied(likely_cause(source)),
-                (_, true) => SourceReason::Silent,
+                (0..=3, false) => SourceReason::NoReplyYet(obstacle),
+                (_, false) => SourceReason::NeverReplied { obstacle, cause: source.likely_cause() },
+                (_, true) => SourceReason::Silent { obstacle, has_estimate: source.opinion(now).is_some() },
             };
         }
         let Some(opinion) = source.opinion(now) else {
-            return SourceReason::NoUsableReply(likely_cause(source));
+            return SourceReason::NoUsableReply(source.likely_cause());
         };
         if opinion.is_far() {
             return SourceReason::TooDistant { distance: opinion.distance };
@@ -233,6 +241,10 @@ impl Engine {
         let frequency = opinion.estimate.frequency;
         match source.track.standing {
             None => SourceReason::NotCompared,
+            // The line is an earlier one: nobody is followed now.
+            Some(Standing::Survivor | Standing::Spare) if self.system.impasse.is_some() => {
+                SourceReason::NotFollowed
+            }
             Some(Standing::Survivor) => {
                 let line = self.system.line.as_ref();
                 let asymmetric = source.track.filter.path_changed();
@@ -262,16 +274,6 @@ impl Engine {
             Some(Standing::NoMajority) => SourceReason::NoMajority { offset: opinion.offset },
         }
     }
-}
-
-/// The most frequent reason for which replies of a source were discarded.
-fn likely_cause(source: &Source) -> Option<RejectReason> {
-    let count = |reason: &RejectReason| source.counters.rejected[*reason as usize];
-    RejectReason::ALL
-        .into_iter()
-        .filter(|reason| reason.effect() == Effect::Discarded)
-        .max_by_key(count)
-        .filter(|reason| count(reason) > 0)
 }
 
 fn seconds_since(now: Now, at: RawInstant) -> f64 {

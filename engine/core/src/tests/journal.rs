@@ -249,3 +249,42 @@ fn sources_agree_again_only_if_a_disagreement_was_reported() {
     assert_eq!(agreements(&world), 0, "{:?}", world.notices);
     assert!(!tells(&world, |notice| matches!(notice, SystemNotice::NoSelection(_))), "{:?}", world.notices);
 }
+
+#[test]
+fn a_source_that_never_answers_is_named_once_with_the_reason_and_the_source_keeps_it() {
+    for why in [Silence::PortUnreachable, Silence::Prohibited, Silence::Unreachable, Silence::Deadline] {
+        let known = Some(why).filter(|why| *why != Silence::Deadline);
+        let mut setup = Setup::of(lan(3));
+        setup.servers[2].up = false;
+        setup.servers[2].obstacle = known;
+        let mut world = setup.start();
+        world.run(4.0 * 3600.0);
+        let never = |notice: &Notice| match notice {
+            Notice::Source(_, at, SourceNotice::NeverHeard { obstacle, .. }) => Some((*at, *obstacle)),
+            _ => None,
+        };
+        let told: Vec<_> = world.notices.iter().filter_map(never).collect();
+        assert_eq!(told, [(world.servers[2].address.socket_address(), known)]);
+        let reason = world.status().sources[2].reason;
+        assert_eq!(reason, SourceReason::NeverReplied { obstacle: known, cause: None });
+        // An error that is lost on its way does not hide the reason.
+        world.servers[2].obstacle = None;
+        world.run(1500.0);
+        let kept = known.filter(|why| *why != Silence::Unreachable);
+        assert_eq!(
+            world.status().sources[2].reason,
+            SourceReason::NeverReplied { obstacle: kept, cause: None }
+        );
+        // It comes, goes again, and is named again.
+        world.servers[2].up = true;
+        world.run(8.0 * 3600.0);
+        world.servers[2].up = false;
+        world.servers[2].obstacle = known;
+        world.notices.clear();
+        world.run(12.0 * 3600.0);
+        let silent = |notice: &&Notice| matches!(notice, Notice::Source(_, _, SourceNotice::Silent(_)));
+        assert_eq!(world.notices.iter().filter(silent).count(), 1, "{:?}", world.notices);
+        let reason = world.status().sources[2].reason;
+        assert_eq!(reason, SourceReason::Silent { obstacle: known, has_estimate: true });
+    }
+}

@@ -116,6 +116,19 @@ fn each_notice_has_its_line() {
             "source a.example (192.0.2.1:123) has not answered eight times in a row: a firewall forbids it",
         ),
         (
+            source(SourceNotice::NeverHeard { obstacle: Some(Silence::PortUnreachable), cause: None }),
+            Line,
+            4,
+            "source a.example (192.0.2.1:123) has not answered since it is asked: no server listens on its port",
+        ),
+        (
+            source(SourceNotice::NeverHeard { obstacle: None, cause: None }),
+            Line,
+            4,
+            "source a.example (192.0.2.1:123) has not answered since it is asked; check its address and the firewall \
+             (UDP port 123)",
+        ),
+        (
             source(SourceNotice::UnderAttack),
             Line,
             3,
