@@ -245,8 +245,8 @@ fn reject_rules_that_say_nothing(role: &str, rules: &[(Rule, Vec<Condition>)]) {
     }
 }
 
-/// One filter for each error that is answered, then the one that kills. The kernel asks all of them, and
-/// killing goes before an error, an error before letting through.
+/// One filter for each error that is answered, then the one that ends the process. The kernel asks all of them, and
+/// a trap goes before an error, an error before letting through.
 fn compile(role: &str, rules: &[(Rule, Vec<Condition>)], architecture: TargetArch) -> Vec<Vec<[u32; 4]>> {
     let answers: BTreeSet<u32> =
         rules.iter().filter_map(|(rule, _)| rule.answer.as_deref()).map(error_number).collect();
@@ -262,7 +262,7 @@ fn compile(role: &str, rules: &[(Rule, Vec<Condition>)], architecture: TargetArc
         })
         .collect();
     let permitted: Vec<Value> = rules.iter().map(to_json).collect();
-    filters.push(assemble(role, json!("kill_process"), json!("allow"), &permitted, architecture));
+    filters.push(assemble(role, json!("trap"), json!("allow"), &permitted, architecture));
     filters
 }
 

@@ -9,6 +9,7 @@ use crate::kernel;
 use crate::program::Needs;
 use crate::{file_access, limits, name_service, namespaces, privileges, view};
 use filters::Role;
+use filters::trap::Tell;
 use ipc::message::Shortfall;
 use nix::errno::Errno;
 use std::fmt;
@@ -112,7 +113,8 @@ pub fn confine_then<T>(
     }
     let prepared = prepare();
     limits::bound_files(role, inherited.text("record").is_some());
-    seal(role, insecure, silence)?;
+    let denied = inherited.optional_fd("denied").map_err(ConfineError::Words)?;
+    seal(role, insecure, silence, denied)?;
     Ok((shortfall, prepared))
 }
 
@@ -191,10 +193,21 @@ fn isolate(
 
 /// Resource limits and filter. Roles that read untrusted input may not write to the daemon's log either: standard error
 /// is shared by all processes, so these roles report only by exit code and over their link.
-fn seal(role: Role, insecure: bool, silence: Option<Silence>) -> Result<(), ConfineError> {
+/// Of a denied call only its number is told, to the keeper, through the pipe `denied`.
+fn seal(
+    role: Role,
+    insecure: bool,
+    silence: Option<Silence>,
+    denied: Option<OwnedFd>,
+) -> Result<(), ConfineError> {
     limits::lower(role);
     if insecure {
         return Ok(());
+    }
+    if let Some(pipe) = denied {
+        filters::trap::tell(Tell::Record(pipe)).map_err(|error| {
+            ConfineError::Filter(format!("the kernel refuses a handler of SIGSYS ({error})"))
+        })?;
     }
     let voice = silence.and_then(Silence::begin);
     role.rules().install().map_err(|error| {
@@ -232,6 +245,8 @@ fn narrow(insecure: bool) -> Result<Shortfall, ConfineError> {
     if nix::unistd::getppid().as_raw() == 1 {
         return Err(ConfineError::Orphaned);
     }
-    seal(Role::ExchangeChild, insecure, None)?;
+    // It has closed its parent's pipe.
+    filters::trap::forget();
+    seal(Role::ExchangeChild, insecure, None, None)?;
     Ok(Shortfall { insecure, ..Shortfall::default() })
 }

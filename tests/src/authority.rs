@@ -19,10 +19,14 @@ pub const DAY: i64 = 86_400;
 pub enum KeyKind {
     /// ECDSA with P-256 and SHA-256.
     P256,
+    /// ECDSA with P-384 and SHA-384.
+    P384,
     /// Ed25519.
     Ed25519,
     /// RSA with 2048 bits.
     Rsa,
+    /// RSA with 4096 bits.
+    Rsa4096,
 }
 
 /// The validity of a certificate, in seconds since 1970.
@@ -225,7 +229,9 @@ fn readable(path: &Path) {
 fn generate(kind: KeyKind) -> KeyPair {
     match kind {
         KeyKind::P256 => KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256),
+        KeyKind::P384 => KeyPair::generate_for(&rcgen::PKCS_ECDSA_P384_SHA384),
         KeyKind::Ed25519 => KeyPair::generate_for(&rcgen::PKCS_ED25519),
+        KeyKind::Rsa4096 => KeyPair::generate_rsa_for(&rcgen::PKCS_RSA_SHA256, RsaKeySize::_4096),
         KeyKind::Rsa => KeyPair::generate_rsa_for(&rcgen::PKCS_RSA_SHA256, RsaKeySize::_2048),
     }
     .expect("random numbers")
@@ -268,7 +274,7 @@ mod tests {
     fn every_kind_of_key_makes_a_server_that_tls_takes() {
         let authority = Authority::new("root");
         let between = authority.intermediate("between", Period::current());
-        for key in [KeyKind::P256, KeyKind::Ed25519, KeyKind::Rsa] {
+        for key in [KeyKind::P256, KeyKind::P384, KeyKind::Ed25519, KeyKind::Rsa, KeyKind::Rsa4096] {
             let identity = between.issue_as(&Order { key, ..Order::new(&["localhost", "127.0.0.1"]) });
             assert_eq!(identity.chain.len(), 2);
             identity.server_config();

@@ -46,6 +46,7 @@ const UNSAFE: &[&str] = &[
     "privileged/keeper/src/clock/kernel.rs",
     "privileged/keeper/src/kernel.rs",
     "policies/filters/src/lib.rs",
+    "policies/filters/src/trap.rs",
     "policies/src/inherited.rs",
     "policies/src/kernel.rs",
     "network/exchange/src/fork.rs",

@@ -1,12 +1,14 @@
 //! The syscall filters do what their tables say: tests generated from the rules themselves, each call tried in a
 //! separate process under the real filter.
 
+use filters::trap::{self, Tell};
 use filters::{Condition, Network, Rule, Verdict};
 use nix::sys::signal::Signal;
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::Pid;
 use policies::Role;
 use std::collections::BTreeSet;
+use std::io::Read;
 
 /// Beyond the newest call that any kernel has.
 const LAST: i64 = 520;
@@ -31,13 +33,18 @@ enum End {
 
 /// Runs `body` in a forked child under a role's filter.
 fn under_filter(role: Role, body: impl FnOnce() -> bool) -> End {
+    under_filter_after(role, || true, body)
+}
+
+/// The same, with something before the filter.
+fn under_filter_after(role: Role, before: impl FnOnce() -> bool, body: impl FnOnce() -> bool) -> End {
     let set = role.rules();
     // SAFETY: the child only makes system calls and ends without returning into the test.
     let child = unsafe { libc::fork() };
     if child == 0 {
         // SAFETY: takes two numbers, and no other thread of the child asks for it.
         unsafe { libc::signal(libc::SIGSEGV, libc::SIG_DFL) };
-        let code = if set.install().is_err() {
+        let code = if !before() || set.install().is_err() {
             2
         } else if body() {
             0
@@ -176,6 +183,58 @@ fn what_no_rule_of_a_role_names_is_killed() {
     Role::ALL.into_iter().for_each(what_no_rule_names_is_killed);
 }
 
+/// Runs `body` in a forked child under a role's filter that tells of a denied call; returns the records.
+fn told(role: Role, body: impl FnOnce() -> bool) -> (End, Vec<i64>) {
+    let flags = nix::fcntl::OFlag::O_NONBLOCK | nix::fcntl::OFlag::O_CLOEXEC;
+    let (read, write) = nix::unistd::pipe2(flags).expect("a pipe");
+    let end = under_filter_after(role, || trap::tell(Tell::Record(write)).is_ok(), body);
+    let mut octets = Vec::new();
+    // A process that another test has just forked may still hold the other end: then the end is that nothing is there.
+    let _ = std::fs::File::from(read).read_to_end(&mut octets);
+    (end, octets.as_chunks().0.iter().map(|record| trap::number(*record)).collect())
+}
+
+fn make_denied_call() -> bool {
+    // SAFETY: the call has no path, and every role's filter denies it.
+    unsafe { libc::syscall(libc::SYS_execve, 0, 0, 0) == -1 }
+}
+
+#[test]
+fn which_call_was_denied_is_told_once_and_the_process_ends_all_the_same() {
+    for role in Role::ALL {
+        assert_eq!(told(role, make_denied_call), (End::Killed, vec![libc::SYS_execve]), "{role:?}");
+    }
+}
+
+#[test]
+fn a_process_without_threads_may_tell_of_a_denied_call_in_its_own_words_and_ends_all_the_same() {
+    for role in [Role::Privileged, Role::PrivilegedVirtual] {
+        let after = |words| {
+            under_filter_after(role, move || trap::tell(Tell::Words(words)).is_ok(), make_denied_call)
+        };
+        assert_eq!(after(|_| {}), End::Killed, "{role:?}");
+        // SAFETY: ends the process.
+        let heard = after(|number| unsafe { libc::_exit(i32::from(number != libc::SYS_execve)) });
+        assert_eq!(heard, End::Lived, "{role:?}");
+    }
+}
+
+#[test]
+fn a_process_that_blocks_the_signal_of_a_denied_call_ends_at_it() {
+    let block = || {
+        // SAFETY: the set is filled by the call.
+        unsafe {
+            let mut all = std::mem::zeroed();
+            libc::sigfillset(&raw mut all);
+            libc::sigprocmask(libc::SIG_SETMASK, &raw const all, std::ptr::null_mut());
+        }
+        make_denied_call()
+    };
+    for role in Role::ALL.into_iter().filter(|role| !is_keeper(*role)) {
+        assert_eq!(told(role, block), (End::Killed, vec![]), "{role:?}");
+    }
+}
+
 /// A call through the 32-bit entry point, where its number means another call.
 #[cfg(target_arch = "x86_64")]
 fn call_as_i386(number: u32) {
@@ -280,6 +339,10 @@ fn no_role_executes_traces_mounts_or_changes_its_user() {
         "clock_settime",
         "settimeofday",
         "adjtimex",
+        // What tells of a denied call can be replaced by nobody.
+        "rt_sigaction",
+        "dup2",
+        "dup3",
     ];
     for role in Role::ALL {
         for name in never {

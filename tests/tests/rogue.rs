@@ -133,6 +133,12 @@ fn a110_a_network_process_that_exits_or_aborts_ends_the_daemon_with_82() {
 }
 
 #[test]
+fn the_log_names_the_call_that_the_filter_of_a_network_process_denied() {
+    let exit = must_end(&client("denied-call"), 82, "the call execve (");
+    assert!(exit.log.contains("the client (process "), "{}", exit.log);
+}
+
+#[test]
 fn a106_a_network_process_that_never_answers_leaves_the_clock_alone() {
     let setup = client("silent");
     let daemon = setup.start();

@@ -65,6 +65,8 @@ pub struct Descriptors {
     pub notify: Option<i32>,
     /// The file of a virtual clock.
     pub clock: Option<i32>,
+    /// Pipes in which each process leaves the number of the system call that its filter denied.
+    pub denied: PerProcess<Option<i32>>,
 }
 
 /// Where the governor's record of this run comes from.

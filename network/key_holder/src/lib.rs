@@ -59,6 +59,8 @@ pub struct Holder {
 impl Holder {
     /// Reads the key. A failure is reported once the service is connected.
     pub fn new(path: PathBuf) -> Self {
+        // The first key may need no random numbers (Ed25519) or not be there, and a later one may.
+        tls::warm_up();
         let latest = Key::read(&path);
         Self { path, latest }
     }

@@ -115,6 +115,49 @@ fn a_key_is_used_from_use_on_and_by_that_link_alone() {
     assert!(signs(&mut holder, 2, Scheme::EcdsaP256), "the other link has the key from before");
 }
 
+/// What the file of the key may hold when the holder starts and after a renewal; `None`: it is not there.
+const KEYS: [Option<KeyKind>; 7] = [
+    None,
+    Some(KeyKind::Ed25519),
+    Some(KeyKind::P256),
+    Some(KeyKind::P384),
+    Some(KeyKind::Rsa),
+    Some(KeyKind::Rsa4096),
+    None,
+];
+
+/// The first use of a library asks the kernel for things: it must come before the filter, whichever key is the first.
+#[test]
+fn a_holder_that_starts_with_any_key_or_none_takes_up_and_uses_any_other_under_its_filter() {
+    let made: Vec<_> = KEYS.iter().map(|kind| kind.map(Setting::with)).collect();
+    let place = |setting: &Setting, source: &Option<Setting>| match source {
+        Some(source) => {
+            setting.write(&setting.key, &std::fs::read(&source.key).unwrap());
+            setting.write(&setting.chain, &std::fs::read(&source.chain).unwrap());
+        }
+        None => std::fs::remove_file(&setting.key).unwrap_or_default(),
+    };
+    for (first, began) in KEYS.iter().zip(&made) {
+        for (next, renewed) in KEYS.iter().zip(&made) {
+            let setting = Setting::new();
+            place(&setting, began);
+            let mut holder = Holder::start(&plan(&setting, 1, false));
+            assert_eq!(holder.hear(0), FromKeyHolder::Hello(Shortfall::NONE));
+            holder.hear(0);
+            place(&setting, renewed);
+            holder.order(0, &ToKeyHolder::Reload);
+            let read = holder.hear(0);
+            let is_known = next.is_some_and(|kind| kind != KeyKind::P384);
+            assert_eq!(matches!(read, FromKeyHolder::Key(KeyRead::Read(_))), is_known, "{first:?} {next:?}");
+            holder.order(1, &ToKeyHolder::Use);
+            for (scheme, ..) in SCHEMES {
+                holder.order(1, &order(scheme, 7));
+                holder.hear(1);
+            }
+        }
+    }
+}
+
 #[test]
 fn a_use_that_was_ordered_before_a_reload_means_the_key_before_it() {
     let setting = Setting::new();

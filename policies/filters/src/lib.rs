@@ -1,9 +1,14 @@
 //! The roles, and what confines each of them: the syscall filter, as a table and as the kernel takes it, and the limits.
 //! It is what build.rs made of `policies/rules/*.toml`.
 //!
-//! A call that no rule names kills the process, and so does a call made through another ABI (32 bits, x32).
+//! A call that no rule names ends the process, which [`trap`] tells of, and so does a call made through another ABI (32
+//! bits, x32).
+
+mod names;
+pub mod trap;
 
 use libc::sock_filter;
+pub use names::name;
 use std::io;
 
 /// What confines a role besides its filter.
@@ -43,9 +48,9 @@ pub enum Network {
 /// The rules of one role, and the filters that were compiled from them.
 #[derive(Debug)]
 pub struct RuleSet {
-    /// Every call that does not kill.
+    /// Every call that does not end the process.
     pub rules: &'static [Rule],
-    /// Installed in this order: the ones that answer with an error, then the one that kills.
+    /// Installed in this order: the ones that answer with an error, then the one that ends the process.
     filters: &'static [&'static [sock_filter]],
 }
 
@@ -82,7 +87,7 @@ pub enum Verdict {
     Permitted,
     /// It ends with this errno.
     Answered(i32),
-    /// The process is killed.
+    /// It is not executed, and the process ends by SIGSYS.
     Killed,
 }
 
@@ -101,7 +106,13 @@ impl RuleSet {
     /// # Errors
     /// The error of the failed system call; ENOSYS if the kernel has no seccomp filters.
     pub fn install(&self) -> io::Result<()> {
-        self.filters.iter().try_for_each(|filter| install(filter))
+        let Some((last, answering)) = self.filters.split_last() else { return Ok(()) };
+        answering.iter().try_for_each(|filter| install(filter, 0))?;
+        // The kernel's log names the calls that this one denies.
+        match install(last, libc::SECCOMP_FILTER_FLAG_LOG) {
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => install(last, 0),
+            done => done,
+        }
     }
 
     /// The table's decision about a call; tests compare the filter with it.
@@ -130,7 +141,7 @@ pub fn refused(error: &io::Error) -> String {
 }
 
 /// Puts one filter in force for all threads.
-fn install(filter: &'static [sock_filter]) -> io::Result<()> {
+fn install(filter: &'static [sock_filter], flags: libc::c_ulong) -> io::Result<()> {
     let program = libc::sock_fprog {
         len: filter.len().try_into().map_err(|_| io::Error::from_raw_os_error(libc::EINVAL))?,
         filter: filter.as_ptr().cast_mut(),
@@ -145,7 +156,7 @@ fn install(filter: &'static [sock_filter]) -> io::Result<()> {
         libc::syscall(
             libc::SYS_seccomp,
             libc::SECCOMP_SET_MODE_FILTER,
-            libc::SECCOMP_FILTER_FLAG_TSYNC,
+            libc::SECCOMP_FILTER_FLAG_TSYNC | flags,
             &raw const program,
         )
     };

@@ -96,6 +96,18 @@ pub fn for_the_journal(is_reader: bool) {
     let _ = FOR_THE_JOURNAL.set(is_reader);
 }
 
+/// As [`say`], of at most 300 octets and not escaped, without an allocation: the allocator may be what failed.
+pub fn say_at_once(severity: u8, text: fmt::Arguments<'_>) {
+    let mut line = [b' '; 300];
+    let mut left = &mut line[..299];
+    let is_reader = FOR_THE_JOURNAL.get().is_some_and(|is_reader| *is_reader);
+    let _ = if is_reader { write!(left, "<{severity}>") } else { Ok(()) };
+    let _ = write!(left, "truechimerd: {text}");
+    let used = 299 - left.len();
+    line[used] = b'\n';
+    let _ = std::io::stderr().write(&line[..=used]);
+}
+
 /// One line on standard error, with a severity prefix if it is connected to the journal. It is escaped, since file
 /// names may hold anything. The stream is shared with other processes and may be full, blocked or closed: the line is
 /// then lost, without further effect.

@@ -58,6 +58,8 @@ pub struct Keeper<C> {
     pub signals: File,
     /// Ids of all processes.
     pub processes: PerProcess<u32>,
+    /// Pipes in which the others leave the numbers of denied system calls.
+    pub denied: PerProcess<Option<File>>,
     /// Becomes readable when CLOCK_REALTIME is set.
     pub set_clock: Option<File>,
     /// What has been done in this run.
@@ -146,7 +148,7 @@ impl<C: Clock> Keeper<C> {
         let timeout = if ending == Ending::Asked { GRACE } else { PARTING };
         let left = signals::await_ends(&self.signals, &self.processes, timeout);
         if ending != Ending::Asked {
-            signals::tell_death(&self.signals, &self.processes, PARTING);
+            signals::tell_death(&self.signals, &self.processes, &self.denied, PARTING);
         }
         signals::tell_left(&left, timeout);
         if ending != Ending::Asked {

@@ -6,6 +6,7 @@
 
 use crate::ending::say;
 use crate::kernel::{self, Child};
+use filters::trap;
 use ipc::process::{PerProcess, Process};
 use ipc::units::Span;
 use ipc_clock::raw;
@@ -13,6 +14,9 @@ use std::fmt;
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::AsFd;
+
+/// How often a pipe of denied calls is read at most: more than it holds.
+const MOST_READS: u32 = 256;
 
 /// A received signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +38,8 @@ pub struct Death {
     pub pid: u32,
     /// Its exit code, or the signal that ended it.
     pub end: Result<i32, i32>,
+    /// The number of the system call that its filter denied, as the process said.
+    pub call: Option<i64>,
 }
 
 /// The next pending signal.
@@ -69,8 +75,13 @@ impl Death {
 
 /// Logs which process died first: one that was killed did not follow another, one that exited may have. Waits at most
 /// `timeout` for a death that the kernel has not reported yet. `processes` has all pids; 0 if there is no
-/// such process.
-pub fn tell_death(signals: &File, processes: &PerProcess<u32>, timeout: Span) {
+/// such process. `denied` has the pipes in which they leave the numbers of denied system calls.
+pub fn tell_death(
+    signals: &File,
+    processes: &PerProcess<u32>,
+    denied: &PerProcess<Option<File>>,
+    timeout: Span,
+) {
     let started = raw();
     let death = loop {
         let dead: Vec<Death> = others(processes).filter_map(dead).collect();
@@ -81,7 +92,8 @@ pub fn tell_death(signals: &File, processes: &PerProcess<u32>, timeout: Span) {
         }
         wait_for_signal(signals, left);
     };
-    if let Some(death) = death {
+    if let Some(mut death) = death {
+        death.call = denied[death.process].as_ref().and_then(last_denied);
         death.tell();
     }
 }
@@ -109,6 +121,19 @@ pub fn tell_left(left: &[&str], timeout: Span) {
     }
 }
 
+/// The last record in such a pipe. A process that was taken over may have written anything: what is said about it is then
+/// a lie of its own.
+fn last_denied(mut pipe: &File) -> Option<i64> {
+    let mut records = [0; trap::RECORD * 64];
+    let mut last = None;
+    for _ in 0..MOST_READS {
+        let length = pipe.read(&mut records).ok().filter(|length| *length > 0);
+        let Some(read) = length.and_then(|length| records.get(..length)) else { break };
+        last = read.as_chunks().0.last().copied().or(last);
+    }
+    last.map(trap::number)
+}
+
 /// All except this process.
 fn others(processes: &PerProcess<u32>) -> impl Iterator<Item = (Process, u32)> {
     processes
@@ -127,7 +152,7 @@ fn wait_for_signal(signals: &File, timeout: Span) {
 /// How this process ended, if it has.
 fn dead((process, pid): (Process, u32)) -> Option<Death> {
     match kernel::child(pid) {
-        Child::Ended(end) => Some(Death { process, pid, end }),
+        Child::Ended(end) => Some(Death { process, pid, end, call: None }),
         Child::Runs | Child::None => None,
     }
 }
@@ -136,11 +161,26 @@ impl fmt::Display for Death {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.end {
             Ok(code) => write!(f, "ended with code {code}"),
-            Err(libc::SIGSYS) => f.write_str(
-                "was killed by its system call filter (SIGSYS): either it was taken over, or the filter is too narrow \
-                 for this system; the kernel's log names the call (journalctl -k --grep type=1326)",
+            Err(libc::SIGSYS) => write!(
+                f,
+                "was killed by its system call filter (SIGSYS): {}; either it was taken over, or the filter is too narrow \
+                 for this system: please report it",
+                Call(self.call)
             ),
             Err(signal) => write!(f, "was killed by signal {signal}"),
+        }
+    }
+}
+
+/// A denied system call, for messages.
+pub struct Call(pub Option<i64>);
+
+impl fmt::Display for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.map(|number| (number, filters::name(number))) {
+            Some((number, Some(name))) => write!(f, "the call {name} ({number}) is not permitted"),
+            Some((number, None)) => write!(f, "the call with the number {number} is not permitted"),
+            None => f.write_str("the kernel's log may name the call (journalctl -k --grep type=1326)"),
         }
     }
 }
@@ -163,7 +203,7 @@ mod tests {
 
     #[test]
     fn a_filter_is_told_from_another_signal() {
-        let killed = Death { process: Process::Server, pid: 4_711, end: Err(libc::SIGSYS) };
+        let killed = Death { process: Process::Server, pid: 4_711, end: Err(libc::SIGSYS), call: None };
         assert!(killed.to_string().contains("system call filter"));
         assert_eq!(Death { end: Err(9), ..killed }.to_string(), "was killed by signal 9");
         assert_eq!(Death { end: Ok(70), ..killed }.to_string(), "ended with code 70");
@@ -186,7 +226,7 @@ mod tests {
 
     #[test]
     fn who_ended_by_itself_and_said_so_is_no_news() {
-        let is_news = |process, end| Death { process, pid: 10, end }.is_news();
+        let is_news = |process, end| Death { process, pid: 10, end, call: None }.is_news();
         assert!(is_news(Process::KeyHolder, Err(libc::SIGSYS)));
         assert!(is_news(Process::Engine, Err(libc::SIGKILL)));
         assert!(is_news(Process::KeyService, Ok(70)));

@@ -3,15 +3,18 @@
 
 use crate::audit::Audit;
 use crate::clock::Clock;
-use crate::ending::{Ending, for_the_journal, say};
+use crate::ending::{Ending, for_the_journal, say, say_at_once};
 use crate::governor::{Governor, Moment};
 use crate::keeper::{Course, Keeper, moment};
 use crate::kernel;
 use crate::notify::Notify;
+use crate::signals::Call;
 use filters::Role;
+use filters::trap::{self, Tell};
 use ipc::CodecError;
 use ipc::message::handover::Handover;
 use ipc::message::privileged::ClockKind;
+use ipc::process::PerProcess;
 use ipc_link::Link;
 use std::fs::File;
 use std::io::Read;
@@ -95,11 +98,25 @@ fn take_over<C: Clock>(
         notify,
         signals: file(numbers.signals)?,
         processes: handover.processes,
+        denied: PerProcess::from_fn(|process| {
+            numbers.denied[process].and_then(kernel::given).map(File::from)
+        }),
         set_clock: numbers.set_clock.map(file).transpose()?,
         course: Course::default(),
     };
     lock_down(role, handover.insecure)?;
     Ok((keeper, found))
+}
+
+/// The last line of a keeper that its own filter ends.
+fn say_denied(number: i64) {
+    say_at_once(
+        2,
+        format_args!(
+            "truechimer-keeper is killed by its system call filter (SIGSYS): {}",
+            Call(Some(number))
+        ),
+    );
 }
 
 fn lock_down(role: Role, insecure: bool) -> Result<(), Ending> {
@@ -108,6 +125,7 @@ fn lock_down(role: Role, insecure: bool) -> Result<(), Ending> {
     if insecure {
         return Ok(());
     }
+    trap::tell(Tell::Words(say_denied)).map_err(|error| Ending::Launch(filters::refused(&error)))?;
     role.rules().install().map_err(|error| Ending::Launch(filters::refused(&error)))
 }
 

@@ -13,9 +13,10 @@ use ipc::message::launch::{LaunchPlan, ToLaunch};
 use ipc::process::{Given as Thing, PerProcess, Process};
 use keeper::ending::Ending;
 use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
+use nix::unistd::pipe2;
 use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::CommandExt;
@@ -32,6 +33,8 @@ pub struct Children {
     /// Of those that the engine has a link to.
     ends: PerProcess<Option<OwnedFd>>,
     engine_ends: PerProcess<Option<OwnedFd>>,
+    /// In which each process leaves the number of the system call that its filter denied.
+    denied: PerProcess<Option<File>>,
     started: PerProcess<Option<Child>>,
 }
 
@@ -67,6 +70,7 @@ impl Children {
             insecure: options.insecure,
             ends,
             engine_ends,
+            denied: PerProcess::default(),
             started: PerProcess::default(),
         })
     }
@@ -88,8 +92,10 @@ impl Children {
             .ok_or_else(|| Ending::Internal("an engine twice".into()))?;
         let (launch, engines) = pair()?;
         let engine_ends = std::mem::take(&mut self.engine_ends);
+        let denied = self.pipe(Process::Engine)?;
         let mut command = self.command(Process::Engine);
         let mut given = Given::default();
+        given.word(&mut command, "denied", denied.as_fd());
         for (process, end) in engine_ends.iter() {
             if let Some(end) = end {
                 given.word(&mut command, process.word(), end.as_fd());
@@ -146,8 +152,10 @@ impl Children {
             // The end of one that isn't there is closed, so that its peer knows.
             let end = self.ends[process].take();
             let Some(end) = end.filter(|_| is_wanted) else { continue };
+            let denied = self.pipe(process)?;
             let mut command = self.command(process);
             let mut given = Given::default();
+            given.word(&mut command, "denied", denied.as_fd());
             given.word(&mut command, "link", end.as_fd());
             for peer in process.with_link_to() {
                 if let Some(end) = &peer_ends[peer] {
@@ -191,6 +199,19 @@ impl Children {
             Process::Privileged => std::process::id(),
             other => self.started[other].as_ref().map_or(0, Child::id),
         })
+    }
+
+    /// The pipes in which they leave the numbers of denied system calls.
+    pub fn denied(&self) -> &PerProcess<Option<File>> {
+        &self.denied
+    }
+
+    /// Makes the pipe of a process and returns its end of it.
+    fn pipe(&mut self, process: Process) -> Result<OwnedFd, Ending> {
+        let (ours, theirs) = pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)
+            .map_err(|errno| Ending::Internal(format!("pipe: {}", errno.desc())))?;
+        self.denied[process] = Some(ours.into());
+        Ok(theirs)
     }
 
     /// Why the engine ended before it sent its plan, if more is known than its closed link. The caller has closed its

@@ -96,7 +96,7 @@ pub fn launch(options: &Options, notify: &Notify) -> Result<std::convert::Infall
         Err(Ending::Asked) => return Err(leave((link, ends.orders), &children, &signals)),
         Err(ending) => {
             drop((link, ends.orders));
-            signals::tell_death(&signals, &children.processes(), PARTING);
+            signals::tell_death(&signals, &children.processes(), children.denied(), PARTING);
             return Err(children.engine_ended(ending));
         }
     };
@@ -119,14 +119,14 @@ pub fn launch(options: &Options, notify: &Notify) -> Result<std::convert::Infall
     match receive(&mut link, waiting, ("its hello", "the other processes"), START_PATIENCE) {
         Ok(ToLaunch::Hello) => {}
         Ok(ToLaunch::Goodbye(lost)) => {
-            signals::tell_death(&signals, &children.processes(), PARTING);
+            signals::tell_death(&signals, &children.processes(), children.denied(), PARTING);
             return Err(lost.into());
         }
         Ok(_) => return Err(Ending::Engine("it did not say hello".into())),
         Err(Ending::Asked) => return Err(leave((link, ends.orders), &children, &signals)),
         // Its configuration was accepted: whatever its exit code is, the engine has ended.
         Err(ending) => {
-            signals::tell_death(&signals, &children.processes(), PARTING);
+            signals::tell_death(&signals, &children.processes(), children.denied(), PARTING);
             return Err(ending);
         }
     }
@@ -140,6 +140,7 @@ pub fn launch(options: &Options, notify: &Notify) -> Result<std::convert::Infall
         set_clock: set_clock.as_ref(),
         notify: notify.fd(),
         clock: clock.kept.as_ref(),
+        denied: children.denied(),
     };
     let handover = |descriptors| Handover {
         clock: clock.kind,

@@ -7,7 +7,7 @@ use crate::options::Options;
 use ipc::message::Shortfall;
 use ipc::message::handover::{Descriptors, Handover};
 use ipc::message::privileged::ClockKind;
-use ipc::process::{KEEPERS, Process};
+use ipc::process::{KEEPERS, PerProcess, Process};
 use keeper::ending::{Ending, say};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
@@ -40,6 +40,8 @@ pub struct Files<'a> {
     pub notify: Option<BorrowedFd<'a>>,
     /// The file of a virtual clock.
     pub clock: Option<&'a File>,
+    /// The pipes in which the others leave the numbers of denied system calls.
+    pub denied: &'a PerProcess<Option<File>>,
 }
 
 /// A keeper's program.
@@ -86,6 +88,10 @@ pub fn become_keeper(
         pass(lock.as_fd()).map_err(failed)?;
     }
     let pass_all = || -> Result<Descriptors, Errno> {
+        let mut denied = PerProcess::default();
+        for (process, pipe) in files.denied.iter() {
+            denied[process] = pipe.as_ref().map(|pipe| pass(pipe.as_fd())).transpose()?;
+        }
         Ok(Descriptors {
             link: pass(files.link.as_fd())?,
             signals: pass(files.signals.as_fd())?,
@@ -94,6 +100,7 @@ pub fn become_keeper(
             set_clock: files.set_clock.map(|timer| pass(timer.as_fd())).transpose()?,
             notify: files.notify.map(pass).transpose()?,
             clock: files.clock.map(|file| pass(file.as_fd())).transpose()?,
+            denied,
         })
     };
     pass_all().and_then(|descriptors| leave(handover(descriptors))).map_err(failed)?;

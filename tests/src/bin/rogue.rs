@@ -37,7 +37,7 @@ fn main() {
     if name.ends_with(Process::Engine.program()) {
         Engine::start(&inherited).play(script.trim());
     } else {
-        Client::start(&inherited).play(script.trim());
+        Client::start(&inherited, script.trim()).play(script.trim());
     }
 }
 
@@ -287,8 +287,14 @@ struct Client {
 }
 
 impl Client {
-    fn start(inherited: &Inherited) -> Self {
+    fn start(inherited: &Inherited, script: &str) -> Self {
         let mut link = Link::new(take(inherited, "link"));
+        if script == "denied-call" {
+            let _ = policies::confine(policies::Role::Client, inherited);
+            // SAFETY: the call has no path, and the filter denies it.
+            unsafe { libc::syscall(libc::SYS_execve, 0, 0, 0) };
+            leave("a denied call came back");
+        }
         if link.send(&FromClient::Hello(Shortfall::NONE)).is_err() {
             leave("no engine");
         }

@@ -101,6 +101,7 @@ fn keeper() -> (Keeper<PageClock>, Engine, OwnedFd) {
         notify: Notify::to(None),
         signals: signals.into(),
         processes: PerProcess::default(),
+        denied: PerProcess::default(),
         set_clock: None,
         course: Course::default(),
     };
