@@ -79,8 +79,10 @@ impl Engine {
         let heard = self.entries.sources().any(|source| source.provisional && source.is_live());
         let since = since.or(heard.then_some(now.raw))?;
         self.deferred = Deferred::Possible(Some(since));
-        let (ready, quorum_timeout_ends) =
-            (self.basis.as_ref()?.orders.ready_at()?, since.after(UNHEARD_TIMEOUT));
+        let (ready, quorum_timeout_ends) = (
+            self.basis.as_ref()?.orders.ready_at()?.max(self.system.no_step_before),
+            since.after(UNHEARD_TIMEOUT),
+        );
         // They are counted with each fact, and when silent sources are no longer awaited.
         let again = Some(quorum_timeout_ends.max(ready)).filter(|due| *due > now.raw);
         if ready > now.raw || (quorum_timeout_ends > now.raw && self.awaits_keys()) {
@@ -101,6 +103,7 @@ impl Engine {
             asked_at: now.raw,
         };
         self.deferred = Deferred::Ordered;
+        self.system.asked_step = StepReason::Start;
         self.tell(Notice::Clock(ClockNotice::SetProvisionally(offset, witnesses.len())));
         self.order(OrderKind::Step, Output::Step(step), now);
         None

@@ -15,6 +15,7 @@ mod nts_hostile;
 mod nts_kept;
 mod nts_path;
 mod processes;
+mod refused;
 mod selection;
 mod wakes;
 pub(crate) mod world;
