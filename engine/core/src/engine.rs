@@ -4,6 +4,7 @@ mod absence;
 mod answers;
 mod condition;
 mod deferred;
+mod disturbance;
 mod entering;
 mod key_exchanges;
 mod lookups;
@@ -38,7 +39,8 @@ use crate::violation::Violation;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::net::IpAddr;
-use ipc::message::privileged::{ClockKind, Refusal, Welcome};
+use disturbance::Foreign;
+use ipc::message::privileged::{ClockKind, Refusal, StepReason, Welcome};
 use ipc::process::Process;
 use ipc::units::{Frequency, RawInstant, Span, TimeConstant, WallTime};
 use outage::Outage;
@@ -137,19 +139,30 @@ struct System {
     held: bool,
     /// An offset above this is not slewed, in seconds.
     slew_limit: f64,
-    /// Until then no run-time step is ordered again.
+    /// Until then no step is ordered again.
     no_step_before: RawInstant,
+    /// The reason of the last step that was ordered.
+    asked_step: StepReason,
+    /// What was refused for a passing reason is decided again then.
+    retry_at: Option<RawInstant>,
     /// Until then the rate of slews is reduced, because the governor's budget is used up.
     reduced_until: RawInstant,
     /// Until then the base frequency stays at the edge of the governor's band.
     frozen_until: RawInstant,
     start_open: bool,
-    restore: bool,
+    /// Another program has moved the clock, and that is neither undone nor accepted.
+    foreign: Option<Foreign>,
     resume: bool,
     status_wanted: bool,
     last_status: Option<RawInstant>,
-    /// What it said: whether the clock is synchronised, and the bound of its error in seconds.
+    /// No status before, since the last one was refused.
+    no_status_before: RawInstant,
+    /// No leap second is announced to the kernel before, since the governor has refused it.
+    no_leap_before: RawInstant,
+    /// What the last one that was applied said: whether the clock is synchronised, and the bound of its error in seconds.
     told: Option<(bool, f64)>,
+    /// The same of the one that is unanswered.
+    telling: Option<(bool, f64)>,
     last_saved: Option<RawInstant>,
     last_served: Option<RawInstant>,
     /// What the last publication for the server contained.
@@ -211,14 +224,19 @@ impl Engine {
                 held: false,
                 slew_limit: PANIC_THRESHOLD,
                 no_step_before: RawInstant::MIN,
+                asked_step: StepReason::Start,
+                retry_at: None,
                 reduced_until: RawInstant::MIN,
                 frozen_until: RawInstant::MIN,
                 start_open: true,
-                restore: false,
+                foreign: None,
                 resume: false,
                 status_wanted: false,
                 last_status: None,
+                no_status_before: RawInstant::MIN,
+                no_leap_before: RawInstant::MIN,
                 told: None,
+                telling: None,
                 last_saved: None,
                 last_served: None,
                 served_news: (None, false, false),

@@ -151,8 +151,10 @@ pub enum ClockNotice {
 pub enum AfterRefusal {
     /// Nothing to report.
     Nothing,
-    /// A step will be ordered again.
+    /// A step will be ordered again in a quarter of an hour.
     StepRetried,
+    /// The same step will be ordered again after this time.
+    StepAwaited(Span),
     /// The offset is slewed.
     Slewed,
 }

@@ -47,6 +47,10 @@ pub(super) fn refused(kind: OrderKind, refusal: Refusal, then: AfterRefusal) -> 
             let minutes = RUN_STEP_SPACING.nanos() / 60_000_000_000;
             format!("; a step is ordered again in {minutes} min, if it is still needed then")
         }
+        AfterRefusal::StepAwaited(after) => {
+            let seconds = (after.nanos() + 999_999_999) / 1_000_000_000;
+            format!("; it is ordered again in {seconds} s, if it is still needed then")
+        }
         AfterRefusal::Slewed => "; it is slewed instead".to_owned(),
     };
     format!("the governor refused {order} ({}): {}{then}", refusal.name(), refusal.sentence()).into()

@@ -80,8 +80,10 @@ impl Engine {
         let heard = self.entries.sources().any(|source| source.provisional && source.is_live());
         let since = since.or(heard.then_some(now.raw))?;
         self.deferred = Deferred::Possible(Some(since));
-        let (ready, quorum_timeout_ends) =
-            (self.basis.as_ref()?.orders.ready_at()?, since.after(UNHEARD_TIMEOUT));
+        let (ready, quorum_timeout_ends) = (
+            self.basis.as_ref()?.orders.ready_at()?.max(self.system.no_step_before),
+            since.after(UNHEARD_TIMEOUT),
+        );
         // They are counted with each fact, and when silent sources are no longer awaited.
         let moments = [quorum_timeout_ends, since.after(STRICT)].map(|moment| moment.max(ready));
         let again = moments.into_iter().filter(|due| *due > now.raw).min();
@@ -105,6 +107,7 @@ impl Engine {
             asked_at: now.raw,
         };
         self.deferred = Deferred::Ordered;
+        self.system.asked_step = StepReason::Start;
         self.tell(Notice::Clock(ClockNotice::SetProvisionally(offset, witnesses.len())));
         self.order(OrderKind::Step, Output::Step(step), now);
         None

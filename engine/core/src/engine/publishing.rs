@@ -49,7 +49,7 @@ impl Engine {
         let Some(line) = &self.system.line else { return false };
         let fits = self.most_error(now) < MOST_ERROR && line.deviation(now.raw) < MOST_ERROR;
         if self.steers() {
-            fits && self.system.first_update.is_some() && !self.system.held
+            fits && self.system.first_update.is_some() && !self.system.held && self.system.foreign.is_none()
         } else {
             fits && line.offset(now).abs() < CLOSE
         }
@@ -85,7 +85,7 @@ impl Engine {
         let System { status_wanted, last_status, first_update, .. } = self.system;
         let repeated = last_status.filter(|_| first_update.is_some()).map(|last| last.after(REPEATED));
         let due = if status_wanted || self.status_misleads(now) { RawInstant::MIN } else { repeated? };
-        Some(due.max(orders.ready_at()?))
+        Some(due.max(orders.ready_at()?).max(self.system.no_status_before))
     }
 
     /// Whether the clock is worse than the kernel says. Without a status the kernel lets its bound grow, and it may have one
@@ -118,7 +118,7 @@ impl Engine {
         let (most, synchronised) = (self.most_error(now), self.is_synchronised(now));
         let status = Status {
             epoch,
-            leap: self.system.leap.leap(),
+            leap: if self.system.no_leap_before > now.raw { Leap::None } else { self.system.leap.leap() },
             synchronised,
             maxerror: span(most.clamp(1e-6, UNKNOWN)),
             esterror: span(estimated.clamp(1e-6, UNKNOWN)),
@@ -126,7 +126,7 @@ impl Engine {
         };
         self.system.status_wanted = false;
         self.system.last_status = Some(now.raw);
-        self.system.told = Some((synchronised, most));
+        self.system.telling = Some((synchronised, most));
         if let Some(basis) = &mut self.basis {
             basis.orders.send(OrderKind::Status, now.raw);
         }

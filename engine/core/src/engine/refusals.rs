@@ -3,11 +3,22 @@
 use super::Engine;
 use crate::io::{Now, OrderKind};
 use crate::notice::{AfterRefusal, ClockNotice, Hold, Notice};
-use ipc::message::privileged::{ClockKind, RUN_STEP_SPACING, Refusal, Refused};
+use ipc::message::privileged::{ClockKind, RUN_STEP_SPACING, Refusal, Refused, StepReason};
 use ipc::units::{Frequency, Span};
 
 /// After "budget" or "total" slews stay small for this long.
 const REDUCED_RATE_PERIOD: Span = Span::from_secs(3600);
+
+/// When an order is repeated that was refused because of the disk or the kernel.
+const RETRY: Span = Span::from_secs(60);
+
+/// The governor's seconds and ours differ by little.
+const MARGIN: Span = Span::from_millis(50);
+
+/// Whether the same step may be granted later.
+const fn passes(code: Refusal) -> bool {
+    matches!(code, Refusal::TooSoon | Refusal::NoPersist | Refusal::Clock)
+}
 
 impl Engine {
     pub(super) fn refused(&mut self, now: Now, kind: OrderKind, refused: &Refused) {
@@ -16,8 +27,10 @@ impl Engine {
             return;
         }
         let code = refused.code;
+        let is_again = self.system.step_refusal == Some(code) && passes(code);
         let is_news = self.system.last_refusal != Some(code)
             || (kind == OrderKind::Step
+                && !is_again
                 && !matches!(code, Refusal::Rate | Refusal::Stale | Refusal::StaleEpoch));
         self.system.refusals = self.system.refusals.saturating_add(1);
         self.system.last_refusal = Some(code);
@@ -26,30 +39,17 @@ impl Engine {
         }
         match (kind, code) {
             (_, Refusal::NoClock) => basis.welcome.clock = ClockKind::None,
-            (OrderKind::Status, _) => {
-                self.system.status_wanted = matches!(code, Refusal::Rate | Refusal::Stale);
-            }
+            (OrderKind::Status, _) => self.status_refused(now, code),
             // The clock event that explains it will arrive, or the next selection decides anew.
             (_, Refusal::StaleEpoch | Refusal::Stale | Refusal::Rate) => {
                 self.deferred_step_crossed(now);
                 self.system.dirty = true;
             }
-            (OrderKind::Step, _) => {
-                self.deferred_step_refused(now);
-                self.system.start_open = false;
-                self.system.step_refusal = Some(code);
-                self.system.no_step_before = now.raw.after(RUN_STEP_SPACING);
-                let absolute = matches!(
-                    code,
-                    Refusal::Floor | Refusal::Latest | Refusal::StartBack | Refusal::StartForward
-                );
-                if absolute && let Some(line) = &self.system.line {
-                    // An offset that may not be stepped must not be slewed in small parts either.
-                    self.system.slew_limit = self.system.slew_limit.min(line.offset(now).abs() / 2.0);
-                }
-                self.system.dirty = true;
-            }
+            (OrderKind::Step, _) => self.step_refused(now, refused),
+            (_, Refusal::NoPersist | Refusal::Clock) => self.system.retry_at = Some(now.raw.after(RETRY)),
             (_, Refusal::Budget | Refusal::Total) => {
+                // A gentle slew is ordered at once, where this was not one already.
+                self.system.dirty |= self.system.reduced_until <= now.raw;
                 self.system.reduced_until = now.raw.after(REDUCED_RATE_PERIOD);
             }
             (_, Refusal::Band) => {
@@ -77,6 +77,69 @@ impl Engine {
         }
     }
 
+    /// A refusal that passes leaves everything as it is, and the step is ordered again when it has passed.
+    fn step_refused(&mut self, now: Now, refused: &Refused) {
+        let code = refused.code;
+        self.system.step_refusal = Some(code);
+        self.system.dirty = true;
+        if passes(code) {
+            let left = match code {
+                Refusal::TooSoon if refused.remaining > 0 => Span::saturating(refused.remaining).plus(MARGIN),
+                Refusal::TooSoon => RUN_STEP_SPACING,
+                _ => RETRY,
+            };
+            self.system.no_step_before = now.raw.after(left);
+            self.system.retry_at = Some(self.system.no_step_before);
+            self.deferred_step_crossed(now);
+            return;
+        }
+        if let (StepReason::Restore, Some(foreign)) = (self.system.asked_step, &mut self.system.foreign)
+            && matches!(code, Refusal::Evidence | Refusal::Budget)
+            && !foreign.exact
+        {
+            // The clock was too far from its sources' time before: it goes back to where it was.
+            foreign.exact = true;
+            return;
+        }
+        self.deferred_step_refused(now);
+        match self.system.asked_step {
+            StepReason::Start => self.system.start_open = false,
+            StepReason::Restore => self.system.foreign = None,
+            StepReason::Resume => self.system.resume = false,
+            StepReason::Run => {
+                self.system.no_step_before = now.raw.after(RUN_STEP_SPACING);
+                self.system.retry_at = Some(self.system.no_step_before);
+            }
+        }
+        let absolute =
+            matches!(code, Refusal::Floor | Refusal::Latest | Refusal::StartBack | Refusal::StartForward);
+        if absolute && let Some(line) = &self.system.line {
+            // An offset that may not be stepped must not be slewed in small parts either.
+            self.system.slew_limit = self.system.slew_limit.min(line.offset(now).abs() / 2.0);
+        }
+    }
+
+    /// The kernel still says what it said before.
+    fn status_refused(&mut self, now: Now, code: Refusal) {
+        self.system.telling = None;
+        self.system.status_wanted = true;
+        match code {
+            Refusal::Rate | Refusal::Stale | Refusal::StaleEpoch => return,
+            // All else of it is told without the leap second.
+            Refusal::LeapDate | Refusal::LeapTooSoon => {
+                self.system.no_leap_before = now.raw.after(REDUCED_RATE_PERIOD);
+                return;
+            }
+            // An order must be applied first, however small.
+            Refusal::Unproven => {
+                self.system.last_status = None;
+                self.system.dirty = true;
+            }
+            _ => {}
+        }
+        self.system.no_status_before = now.raw.after(RETRY);
+    }
+
     /// What follows a refused step, unless the next event reports it.
     fn what_follows(&self, code: Refusal, now: Now) -> AfterRefusal {
         if matches!(code, Refusal::Rate | Refusal::Stale | Refusal::StaleEpoch | Refusal::NoClock) {
@@ -85,6 +148,9 @@ impl Engine {
         let Some(line) = &self.system.line else { return AfterRefusal::Nothing };
         let size = line.offset(now).abs();
         let threshold = self.settings.run_step_threshold.map(|span| span.nanos() as f64 * 1e-9);
+        if passes(code) {
+            return AfterRefusal::StepAwaited(self.system.no_step_before.elapsed_since(now.raw));
+        }
         if self.system.first_update.is_some() && threshold.is_some_and(|threshold| size > threshold) {
             AfterRefusal::StepRetried
         } else if size <= self.system.slew_limit {

@@ -11,11 +11,17 @@ use crate::source::Source;
 use crate::system::{Rules, Voter, find};
 use crate::timers::Timer;
 use alloc::vec::Vec;
-use ipc::message::privileged::{Adjust, Applied, ClockEvent, ClockEventKind, Step, StepReason};
+use ipc::message::privileged::{Adjust, Applied, ClockEvent, ClockEventKind, Refusal, Step, StepReason};
 use ipc::units::{Frequency, Offset, RawInstant, Span};
 
 /// A foreign step is undone by a step if it left more than this, else slewed; seconds.
 const WORTH_A_STEP: f64 = 0.010;
+
+/// More than this is not slewed while a step is awaited that a slew could make impossible; seconds.
+const SLEWED_MEANWHILE: f64 = 0.5;
+
+/// An order that is refused until then is awaited.
+const SHORT_WAIT: Span = Span::from_secs(62);
 
 /// While slews must stay gentle, their fastest rate, s/s.
 const REDUCED_RATE: f64 = 10e-6;
@@ -73,6 +79,9 @@ impl Engine {
         if lacks_quorum && self.absences(now) != self.system.absences {
             self.system.dirty = true;
         }
+        if self.system.retry_at.take_if(|at| *at <= now.raw).is_some() {
+            self.system.dirty = true;
+        }
         let added = self.end_waiting(now.raw);
         if self.selection_due(now.raw).is_some_and(|due| due <= now.raw) {
             self.system.dirty = false;
@@ -93,7 +102,7 @@ impl Engine {
         let quorum = self.absences_change(now).filter(|_| self.system.impasse == Some(Impasse::NoQuorum));
         // No timer is needed while an order is unanswered.
         let is_open = self.steers() && self.basis.as_ref().is_none_or(|basis| basis.orders.is_open());
-        let wakes = [self.selection_due(now.raw), votes, quorum, status, added];
+        let wakes = [self.selection_due(now.raw), votes, quorum, status, added, self.system.retry_at];
         wakes.into_iter().flatten().filter(|_| !is_open).min()
     }
 
@@ -201,7 +210,7 @@ impl Engine {
 
     /// Orders a step or a slew for the offset of the line.
     fn correct(&mut self, now: Now) {
-        let restoring = self.system.restore || self.system.resume;
+        let restoring = self.system.foreign.is_some() || self.system.resume;
         if self.system.impasse.is_some() && !restoring {
             return;
         }
@@ -211,27 +220,30 @@ impl Engine {
         let run_step = self.settings.run_step_threshold.map(seconds);
         let start_threshold = seconds(self.settings.start_step_threshold);
         let size = offset.abs();
-        let reason = if self.system.restore && size > WORTH_A_STEP {
+        let foreign = self.system.foreign;
+        let reason = if foreign.is_some() && size > WORTH_A_STEP {
             Some(StepReason::Restore)
         } else if self.system.resume && size > WORTH_A_STEP.max(start_threshold) {
             Some(StepReason::Resume)
         } else if !kept && self.system.start_open && size > start_threshold {
             Some(StepReason::Start)
-        } else if run_step.is_some_and(|threshold| size > threshold)
-            && self.system.no_step_before <= now.raw
-            && kept
-        {
+        } else if run_step.is_some_and(|threshold| size > threshold) && kept {
             Some(StepReason::Run)
         } else {
             None
         };
-        self.system.restore = false;
-        self.system.resume = false;
         let epoch = basis.epoch;
         if let Some(reason) = reason {
-            let delta = Offset::saturating(libm::round(offset * 1e9) as i64);
-            self.order(OrderKind::Step, Output::Step(Step { epoch, delta, reason, asked_at: now.raw }), now);
-            return;
+            if self.system.no_step_before <= now.raw {
+                let sources = Offset::saturating(libm::round(offset * 1e9) as i64);
+                let delta = foreign.filter(|it| it.exact).map_or(sources, |it| it.undone());
+                self.system.asked_step = reason;
+                let step = Step { epoch, delta, reason, asked_at: now.raw };
+                return self.order(OrderKind::Step, Output::Step(step), now);
+            }
+            if self.awaits_step(reason, size, now) {
+                return;
+            }
         }
         if size > self.system.slew_limit {
             if !self.system.held {
@@ -268,6 +280,18 @@ impl Engine {
         }
         let adjust = Adjust { epoch, frequency, slew: amount, time_constant, asked_at: now.raw };
         self.order(OrderKind::Adjust, Output::Adjust(adjust), now);
+    }
+
+    /// Whether nothing else is ordered until a step may be ordered again. A slew accepts the clock as it is, after which
+    /// there is nothing to restore, and it begins to close the start window.
+    fn awaits_step(&self, reason: StepReason, size: f64, now: Now) -> bool {
+        let is_soon = self.system.no_step_before <= now.raw.after(SHORT_WAIT);
+        let is_spaced = self.system.step_refusal == Some(Refusal::TooSoon);
+        match reason {
+            StepReason::Run => false,
+            StepReason::Restore => is_spaced || size > SLEWED_MEANWHILE,
+            StepReason::Start | StepReason::Resume => is_soon && size > SLEWED_MEANWHILE,
+        }
     }
 
     fn plan(&self, now: Now, offset: f64, change: f64) -> (Frequency, Slew) {
@@ -328,7 +352,13 @@ impl Engine {
             return;
         }
         if kind == OrderKind::Status {
+            self.system.told = self.system.telling.take();
             return;
+        }
+        // A step has undone what others did, and an order for the clock as it is has accepted it.
+        self.system.foreign = None;
+        if kind == OrderKind::Step {
+            self.system.resume = false;
         }
         let time_constant = (kind == OrderKind::Adjust).then_some(basis.time_constant);
         basis.clock.ordered(&applied.before, applied.after, time_constant);
@@ -360,7 +390,7 @@ impl Engine {
         let moved = event.moved.nanos() as f64 * 1e-9;
         match event.kind {
             ClockEventKind::ForeignStep => {
-                self.system.restore = self.system.line.is_some();
+                self.add_foreign(event.moved);
                 self.tell(Notice::Clock(ClockNotice::SteppedByOther(moved)));
             }
             ClockEventKind::ForeignFrequency => {
@@ -382,6 +412,8 @@ impl Engine {
                 self.tell(Notice::Clock(ClockNotice::NoOrders));
             }
         }
+        // What another program did may have changed what the kernel says of the clock.
+        self.system.status_wanted = true;
         self.system.dirty = true;
     }
 }

@@ -192,7 +192,7 @@ fn a_refused_step_is_reported_with_what_follows() {
     let mut setup = Setup { error: 1800.0, ..Setup::of(lan(3)) };
     setup.settings.run_step_threshold = None;
     let mut world = setup.start();
-    world.step_refusal = Some(Refusal::TooSoon);
+    world.step_refusal = Some(Refusal::StartWindow);
     world.run(120.0);
     assert!(!world.refused.is_empty(), "{:?}", world.notices);
     let held = world.notices.iter().find_map(|notice| match notice {
@@ -200,25 +200,25 @@ fn a_refused_step_is_reported_with_what_follows() {
         _ => None,
     });
     let hold = held.expect("it is reported");
-    assert!(hold.refusal == Some(Refusal::TooSoon) && (hold.offset + 1800.0).abs() < 1.0, "{hold:?}");
+    assert!(hold.refusal == Some(Refusal::StartWindow) && (hold.offset + 1800.0).abs() < 1.0, "{hold:?}");
     assert!(refusals(&world).iter().all(|then| *then == AfterRefusal::Nothing), "{:?}", world.notices);
-    assert_eq!(world.condition(), Condition::Held(Some(Refusal::TooSoon)));
+    assert_eq!(world.condition(), Condition::Held(Some(Refusal::StartWindow)));
 
     // A twentieth of a second: it is slewed, and nobody has to do anything.
     let mut setup = Setup { error: 0.05, ..Setup::of(lan(3)) };
     setup.settings.start_step_threshold = Span::from_millis(10);
     let mut world = setup.start();
-    world.step_refusal = Some(Refusal::TooSoon);
+    world.step_refusal = Some(Refusal::StartWindow);
     world.run(120.0);
     assert_eq!(refusals(&world), [AfterRefusal::Slewed], "{:?}", world.notices);
     let is_held = |notice: &Notice| matches!(notice, Notice::Clock(ClockNotice::Held(_)));
     assert!(!world.notices.iter().any(is_held), "{:?}", world.notices);
 }
 
-/// What followed each step that was refused because it was too soon.
+/// What followed each start step that was refused because it was too late.
 fn refusals(world: &World) -> Vec<AfterRefusal> {
     let refusal = |notice: &Notice| match notice {
-        Notice::Clock(ClockNotice::Refused(OrderKind::Step, Refusal::TooSoon, then)) => Some(*then),
+        Notice::Clock(ClockNotice::Refused(OrderKind::Step, Refusal::StartWindow, then)) => Some(*then),
         _ => None,
     };
     world.notices.iter().filter_map(refusal).collect()

@@ -17,6 +17,7 @@ mod nts_kept;
 mod nts_path;
 mod processes;
 mod quorum;
+mod refused;
 mod selection;
 mod wakes;
 pub(crate) mod world;

@@ -464,8 +464,10 @@ impl Governor {
 
     /// The dead-man's row has left the clock alone: no slew, no leap second.
     pub fn let_go(&mut self, now: &Moment) {
-        self.line = Line::from(&now.clock, Offset::ZERO);
-        self.displaced = None;
+        let displaced = self.displaced.unwrap_or(Offset::ZERO);
+        // What others did can still be undone: the engine may have been refused all the time.
+        let wall = now.clock.wall.moved_by(Offset::ZERO.minus(displaced));
+        self.line = Line { wall, ..Line::from(&now.clock, Offset::ZERO) };
         self.leap = Leap::None;
         self.synchronised = false;
         self.open_charge = Span::ZERO;

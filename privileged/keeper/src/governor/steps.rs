@@ -120,10 +120,10 @@ impl Governor {
             return Err(refused(Refusal::RunStep, self.limits.resume_step.nanos(), delta.nanos()));
         }
         let record = &mut self.record;
-        let is_today = |age: &Span| record.age.less(*age) < DAY;
-        let today = record.resume_ages.iter().flatten().filter(|age| is_today(age)).count();
-        if today >= usize::from(self.limits.resume_steps) {
-            return Err(refused(Refusal::TooSoon, self.limits.resume_steps.into(), 0));
+        // Oldest first: as many steps ago as there may be in a day.
+        let last = record.resume_ages.len() - usize::from(self.limits.resume_steps);
+        if let Some(age) = record.resume_ages[last] {
+            spaced(record.age.less(age), DAY)?;
         }
         self.resumed = false;
         record.resume_ages.rotate_left(1);

@@ -26,12 +26,6 @@ const KNOWN: &[Known] = &[
     known_everywhere("pause-60s", "12.A7", PAUSED, "its clock is -"),
     known_everywhere("pause-1h", "12.A7", PAUSED, "its clock is -"),
     known_everywhere("restore-1d", "12.A7", PAUSED, "its clock is -"),
-    known_everywhere(
-        "fight",
-        "12.A9",
-        "a restoring step that is refused as too soon is not asked for again",
-        "its clock is +",
-    ),
     known_everywhere("state-full", "12.A12", UNWRITABLE, "No space left on device"),
     known_everywhere("state-read-only", "12.A12", UNWRITABLE, "Read-only file system"),
 ];

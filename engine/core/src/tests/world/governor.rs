@@ -43,6 +43,7 @@ impl World {
         match order {
             Output::Adjust(adjust) => {
                 fresh(adjust.epoch, adjust.asked_at)?;
+                self.adjust_refusal.map_or(Ok(()), Err)?;
                 let rate = adjust.slew.nanos().abs() >> (2 + adjust.time_constant.exponent());
                 let total = rate as f64 * 1e-9 + f64::from(adjust.frequency.scaled().abs()) / 65_536.0 * 1e-6;
                 if total > 500e-6 || adjust.slew.nanos().abs() > SECOND / 2 {
@@ -95,6 +96,11 @@ impl World {
             Output::SetStatus(status) => {
                 if status.epoch != self.epoch {
                     return Err(Refusal::StaleEpoch);
+                }
+                let is_leap = matches!(status.leap, Leap::Insert | Leap::Delete);
+                match self.status_refusal {
+                    Some(Refusal::LeapDate | Refusal::LeapTooSoon) if !is_leap => {}
+                    other => other.map_or(Ok(()), Err)?,
                 }
                 self.statuses.push(*status);
                 self.told_at = Some(self.time);
