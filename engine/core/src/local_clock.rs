@@ -126,6 +126,7 @@ mod tests {
             frequency: Frequency::saturating(-7 * Frequency::PER_PPM),
             oscillator: Frequency::saturating(oscillator_ppm * Frequency::PER_PPM),
             slew: Offset::saturating(slew),
+            under_way: Offset::ZERO,
             time_constant: TimeConstant::saturating(2),
             status: 0,
             maxerror: 0,

@@ -186,15 +186,14 @@ impl Bench {
         let page = self.page();
         let before = reading(&page, raw());
         let after = match message {
-            ToPrivileged::Adjust(adjust) => self.write_page(ClockPage {
-                frequency: adjust.frequency,
-                slew: adjust.slew,
-                time_constant: adjust.time_constant,
-                ..page.advanced_to(raw())
-            }),
+            ToPrivileged::Adjust(adjust) => self.write_page(page.advanced_to(raw()).adjusted(
+                adjust.frequency,
+                adjust.slew,
+                adjust.time_constant,
+            )),
             ToPrivileged::Step(step) => {
                 let page = page.advanced_to(raw());
-                self.write_page(ClockPage { wall: page.wall.checked_add(step.delta).unwrap(), ..page })
+                self.write_page(page.set_to(page.wall.checked_add(step.delta).unwrap()))
             }
             ToPrivileged::SetStatus(_) => page,
             ToPrivileged::Condition(_) => return self.poll_privileged(timeout),

@@ -107,7 +107,7 @@ impl Keeper {
     /// Another program moves the clock.
     pub(crate) fn meddle(&mut self, raw: RawInstant, by: f64) {
         self.jump(raw, Offset::saturating((by * 1e9) as i64));
-        self.page.slew = Offset::ZERO;
+        self.page = self.page.set_to(self.page.wall);
     }
 
     /// The machine slept: the kernel adds to the clock what the battery-backed one says, which is 0.3 s off.
@@ -158,12 +158,7 @@ impl Keeper {
         let (kind, verdict) = match order {
             Output::Adjust(adjust) => {
                 let verdict = self.governor.judge_adjust(adjust, &moment).map(|_| {
-                    self.page = ClockPage {
-                        frequency: adjust.frequency,
-                        slew: adjust.slew,
-                        time_constant: adjust.time_constant,
-                        ..advanced
-                    };
+                    self.page = advanced.adjusted(adjust.frequency, adjust.slew, adjust.time_constant);
                     self.governor.applied(&moment);
                 });
                 (OrderKind::Adjust, verdict)
@@ -171,7 +166,7 @@ impl Keeper {
             Output::Step(step) => {
                 let verdict = self.governor.judge_step(step, &moment).map(|_| {
                     let wall = WallTime::saturating(now.wall.nanos() + step.delta.nanos());
-                    self.page = ClockPage { wall, slew: Offset::ZERO, ..advanced };
+                    self.page = advanced.set_to(wall);
                     self.steps += 1;
                     self.governor.applied(&moment);
                 });

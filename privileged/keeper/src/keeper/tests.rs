@@ -53,16 +53,12 @@ impl Clock for PageClock {
     }
 
     fn adjust(&mut self, base: Frequency, slew: Offset, pace: TimeConstant) -> Result<(), Errno> {
-        self.change(|page| ClockPage { frequency: base, slew, time_constant: pace, ..page });
+        self.change(|page| page.adjusted(base, slew, pace));
         Ok(())
     }
 
     fn step(&mut self, delta: Offset) -> Result<(), Errno> {
-        self.change(|page| ClockPage {
-            wall: page.wall.checked_add(delta).unwrap(),
-            slew: Offset::ZERO,
-            ..page
-        });
+        self.change(|page| page.set_to(page.wall.checked_add(delta).unwrap()));
         Ok(())
     }
 

@@ -81,21 +81,14 @@ impl Clock for VirtualClock {
 
     fn adjust(&mut self, base: Frequency, slew: Offset, pace: TimeConstant) -> Result<(), Errno> {
         let page = self.now()?;
-        self.write(ClockPage { frequency: base, slew, time_constant: pace, ..page })
+        self.write(page.adjusted(base, slew, pace))
     }
 
     fn step(&mut self, delta: Offset) -> Result<(), Errno> {
         let page = self.now()?;
         let wall = page.wall.checked_add(delta).ok_or(INVALID)?;
         let status = (page.status & !(INSERT | DELETE)) | UNSYNCHRONISED;
-        self.write(ClockPage {
-            wall,
-            slew: Offset::ZERO,
-            status,
-            maxerror: 16_000_000,
-            esterror: 16_000_000,
-            ..page
-        })
+        self.write(ClockPage { status, maxerror: 16_000_000, esterror: 16_000_000, ..page.set_to(wall) })
     }
 
     fn set_status(&mut self, status: &Status) -> Result<(), Errno> {

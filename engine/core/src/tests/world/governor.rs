@@ -49,12 +49,7 @@ impl World {
                 if total > 500e-6 || adjust.slew.nanos().abs() > SECOND / 2 {
                     return Err(Refusal::Total);
                 }
-                self.page = ClockPage {
-                    frequency: adjust.frequency,
-                    slew: adjust.slew,
-                    time_constant: adjust.time_constant,
-                    ..advanced
-                };
+                self.page = advanced.adjusted(adjust.frequency, adjust.slew, adjust.time_constant);
                 self.adjusts.push(*adjust);
             }
             Output::Step(step) => {
@@ -90,7 +85,7 @@ impl World {
                 } else if step.reason == StepReason::Run && step.delta.nanos().abs() > SECOND {
                     return Err(Refusal::RunStep);
                 }
-                self.page = ClockPage { wall: WallTime::saturating(to), slew: Offset::ZERO, ..advanced };
+                self.page = advanced.set_to(WallTime::saturating(to));
                 self.steps.push(*step);
             }
             Output::SetStatus(status) => {
@@ -114,8 +109,7 @@ impl World {
     pub fn meddle(&mut self, seconds: f64) {
         let advanced = self.page.advanced_to(self.now().raw);
         let moved = Offset::saturating((seconds * 1e9) as i64);
-        self.page =
-            ClockPage { wall: advanced.wall.checked_add(moved).unwrap(), slew: Offset::ZERO, ..advanced };
+        self.page = advanced.set_to(advanced.wall.checked_add(moved).unwrap());
         self.epoch += 1;
         let now = self.reading();
         let kind = ClockEventKind::ForeignStep;
