@@ -127,6 +127,8 @@ pub struct World {
     pub any_start: bool,
     /// The governor refuses each step with this row.
     pub step_refusal: Option<Refusal>,
+    /// The same for each slew.
+    pub adjust_refusal: Option<Refusal>,
     pub adjusts: Vec<Adjust>,
     pub steps: Vec<Step>,
     pub statuses: Vec<Status>,

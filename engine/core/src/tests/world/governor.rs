@@ -43,6 +43,7 @@ impl World {
         match order {
             Output::Adjust(adjust) => {
                 fresh(adjust.epoch, adjust.asked_at)?;
+                self.adjust_refusal.map_or(Ok(()), Err)?;
                 let rate = adjust.slew.nanos().abs() >> (2 + adjust.time_constant.exponent());
                 let total = rate as f64 * 1e-9 + f64::from(adjust.frequency.scaled().abs()) / 65_536.0 * 1e-6;
                 if total > 500e-6 || adjust.slew.nanos().abs() > SECOND / 2 {

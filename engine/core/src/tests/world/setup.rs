@@ -150,6 +150,7 @@ impl Setup {
             start_steps: 3,
             any_start: true,
             step_refusal: None,
+            adjust_refusal: None,
             adjusts: Vec::new(),
             steps: Vec::new(),
             statuses: Vec::new(),
