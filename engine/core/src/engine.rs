@@ -129,6 +129,8 @@ struct System {
     dirty: bool,
     first_heard: Option<RawInstant>,
     first_update: Option<RawInstant>,
+    /// That the clock follows its sources was reported.
+    following_told: bool,
     /// The last time that an offset was compared with its prediction, and the residuals of these comparisons.
     last_change: Option<RawInstant>,
     residuals: Residuals,
@@ -217,6 +219,7 @@ impl Engine {
                 dirty: false,
                 first_heard: None,
                 first_update: None,
+                following_told: false,
                 last_change: None,
                 residuals: Residuals::NONE,
                 survivor_set: 0,

@@ -139,6 +139,8 @@ pub enum ClockNotice {
     Refused(OrderKind, Refusal, AfterRefusal),
     /// It may be neither stepped nor slewed.
     Held(Hold),
+    /// It may not be stepped, and is slewed for long.
+    Slewing(Slewing),
     /// It is off by this many seconds according to sources whose certificates it finds invalid, which is too little to
     /// ignore the certificates.
     CertificatesInvalid(f64),
@@ -166,6 +168,17 @@ pub struct Hold {
     pub offset: f64,
     /// The row that refused the step; none: no step is due.
     pub refusal: Option<Refusal>,
+}
+
+/// The clock is far off, and slewed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Slewing {
+    /// Its offset, in seconds; positive: the clock is behind.
+    pub offset: f64,
+    /// How long it takes at least, at the rate that is allowed now.
+    pub left: Span,
+    /// The governor's allowance was used up in the last day: slews are gentle.
+    pub is_reduced: bool,
 }
 
 /// No source can be followed.
@@ -281,6 +294,7 @@ impl Notice {
                 | ClockNotice::FrequencyChangedByOther
                 | ClockNotice::BandNarrowed
                 | ClockNotice::Refused(..)
+                | ClockNotice::Slewing(_)
                 | ClockNotice::SetProvisionally(..) => (Clock, 4),
                 ClockNotice::Stepped(_) => (Clock, 5),
             },

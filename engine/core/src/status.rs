@@ -1,7 +1,7 @@
 //! The state of the engine at one moment, as typed values. The process that runs the engine makes the documents of
 //! `ipc/report` from it, and the sentences for the reasons.
 
-use crate::notice::{EntryCounts, Hold, NoSelection};
+use crate::notice::{EntryCounts, Hold, NoSelection, Slewing};
 use crate::nts::KeyExchangeFailure;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
@@ -108,8 +108,8 @@ pub enum SystemReason {
     },
     /// No source can be followed any longer.
     Holdover(NoSelection),
-    /// The clock is being corrected.
-    Correcting,
+    /// The clock is being corrected; how long it takes, if it is far off.
+    Correcting(Option<Slewing>),
     /// The clock follows its sources.
     Following {
         /// The survivors.
@@ -130,7 +130,7 @@ impl SystemReason {
             Self::NoSources => SystemState::NoSources,
             Self::Unsteered => SystemState::Unsteered,
             Self::NoMajority(_) => SystemState::NoMajority,
-            Self::AwaitingQuorum | Self::NoReplies(_) | Self::Gathering { .. } | Self::Correcting => {
+            Self::AwaitingQuorum | Self::NoReplies(_) | Self::Gathering { .. } | Self::Correcting(_) => {
                 SystemState::Starting
             }
             Self::Holdover(_) => SystemState::Holdover,

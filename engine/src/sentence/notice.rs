@@ -130,6 +130,7 @@ fn clock(notice: &ClockNotice) -> Text {
         }
         ClockNotice::NoOrders => "no order for three hours: the clock was marked unsynchronised".into(),
         ClockNotice::Refused(kind, refusal, then) => super::refusal::refused(*kind, *refusal, *then),
+        ClockNotice::Slewing(slewing) => slewing.sentence(),
         ClockNotice::Held(hold) => hold.sentence(),
         ClockNotice::CertificatesInvalid(offset) => format!(
             "our clock is {offset:+.0} s off according to NTS sources whose certificates it finds invalid; that is \

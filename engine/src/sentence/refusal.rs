@@ -2,7 +2,7 @@
 
 use super::{Sentence, Text};
 use engine_core::io::OrderKind;
-use engine_core::notice::{AfterRefusal, Hold};
+use engine_core::notice::{AfterRefusal, Hold, Slewing};
 use ipc::message::privileged::{RUN_STEP_SPACING, Refusal};
 
 impl Sentence for Hold {
@@ -13,10 +13,30 @@ impl Sentence for Hold {
     }
 }
 
-fn remedy_of_hold(hold: &Hold) -> String {
+impl Sentence for Slewing {
+    fn sentence(&self) -> Text {
+        let size = self.offset.abs();
+        let direction = if self.offset > 0.0 { "slow" } else { "fast" };
+        let why = if self.is_reduced { ", as the governor's allowance is used up" } else { "" };
+        let left = super::notice::duration(self.left);
+        format!(
+            "the clock is {size:.0} s {direction} and is slewed to the time of its sources, which takes \
+             {left} at least{why}; {} at once",
+            approve(self.offset)
+        )
+        .into()
+    }
+}
+
+/// The way to one step of this size.
+fn approve(offset: f64) -> String {
     // With a margin for the drift until the restart.
-    let most = (hold.offset.abs() * 1.01 + 1.0).ceil();
-    let approve = format!("restart with --approve-step {most:.0} to allow one step");
+    let most = (offset.abs() * 1.01 + 1.0).ceil();
+    format!("restart with --approve-step {most:.0} to allow one step")
+}
+
+fn remedy_of_hold(hold: &Hold) -> String {
+    let approve = approve(hold.offset);
     match hold.refusal {
         None => format!("that is too much to slew, and no step is due; {approve}"),
         Some(row @ Refusal::Latest) => {

@@ -20,7 +20,8 @@ impl Sentence for SystemReason {
             }
             Self::NoReplies(counts) => format!("no source has answered yet: {}", counts.sentence()).into(),
             Self::Gathering { heard, of, minimum } => gathering(heard, of, minimum),
-            Self::Correcting => "the clock is being brought to the time of its sources".into(),
+            Self::Correcting(Some(slewing)) => slewing.sentence(),
+            Self::Correcting(None) => "the clock is being brought to the time of its sources".into(),
             Self::Following { used, of, missing } if missing > 0 => {
                 let (have, votes) = match missing {
                     1 => ("has", "its vote no longer counts"),

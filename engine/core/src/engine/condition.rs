@@ -38,7 +38,7 @@ impl Engine {
                 }
                 _ => Condition::Unreachable { corrected: self.last_update(now) },
             },
-            SystemReason::Correcting => Condition::Setting,
+            SystemReason::Correcting(_) => Condition::Setting,
             SystemReason::Following { used, .. } => {
                 let reference = self.system.line.as_ref().map(|line| line.reference.stratum);
                 let stratum = reference.map_or(16, |stratum| stratum.saturating_add(1).min(16));

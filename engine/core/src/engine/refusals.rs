@@ -1,10 +1,17 @@
 //! Orders that the governor refused: what follows, and what is reported.
 
 use super::Engine;
+use super::steering::REDUCED_RATE;
 use crate::io::{Now, OrderKind};
-use crate::notice::{AfterRefusal, ClockNotice, Hold, Notice};
+use crate::notice::{AfterRefusal, ClockNotice, Hold, Notice, Slewing};
 use ipc::message::privileged::{ClockKind, RUN_STEP_SPACING, Refusal, Refused, StepReason};
-use ipc::units::{Frequency, Span};
+use ipc::units::{Frequency, RawInstant, Span};
+
+/// A clock that is farther off than this is not synchronised for long. Seconds.
+const FAR: f64 = 1.0;
+
+/// An allowance that is used up is tried again after the period below, and earned back far more slowly.
+const REDUCED_RATE_KNOWN: Span = Span::from_secs(86_400);
 
 /// After "budget" or "total" slews stay small for this long.
 const REDUCED_RATE_PERIOD: Span = Span::from_secs(3600);
@@ -74,6 +81,10 @@ impl Engine {
             let then =
                 if kind == OrderKind::Step { self.what_follows(code, now) } else { AfterRefusal::Nothing };
             self.tell(Notice::Clock(ClockNotice::Refused(kind, code, then)));
+            let is_slew = kind == OrderKind::Adjust && matches!(code, Refusal::Budget | Refusal::Total);
+            if let Some(slewing) = self.slewing(now).filter(|_| is_slew) {
+                self.tell(Notice::Clock(ClockNotice::Slewing(slewing)));
+            }
         }
     }
 
@@ -158,6 +169,20 @@ impl Engine {
         } else {
             AfterRefusal::Nothing
         }
+    }
+
+    /// How the clock is slewed, where it is far off; none: it is near, or its offset is not known.
+    pub(super) fn slewing(&self, now: Now) -> Option<Slewing> {
+        let offset = self.system.line.as_ref()?.offset(now);
+        if offset.abs() < FAR || !self.steers() {
+            return None;
+        }
+        let reduced_until = self.system.reduced_until;
+        let is_reduced =
+            reduced_until != RawInstant::MIN && reduced_until.after(REDUCED_RATE_KNOWN) > now.raw;
+        let most = self.settings.max_slew_ppm.clamp(1.0, 500.0) * 1e-6;
+        let rate = if is_reduced { most.min(REDUCED_RATE) } else { most };
+        Some(Slewing { offset, left: Span::saturating((offset.abs() / rate * 1e9) as i64), is_reduced })
     }
 
     /// The clock may be neither stepped nor slewed by `offset` seconds.

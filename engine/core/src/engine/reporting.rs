@@ -93,7 +93,7 @@ impl Engine {
                 minimum: self.settings.minimum_sources,
             },
             Some(impasse) => SystemReason::Holdover(self.no_selection(impasse, now)),
-            None if !self.is_synchronised(now) => SystemReason::Correcting,
+            None if !self.is_synchronised(now) => SystemReason::Correcting(self.slewing(now)),
             None => {
                 let is_used = |(entry, source): &(&Entry, &Source)| {
                     matches!(

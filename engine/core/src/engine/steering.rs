@@ -24,7 +24,7 @@ const SLEWED_MEANWHILE: f64 = 0.5;
 const SHORT_WAIT: Span = Span::from_secs(62);
 
 /// While slews must stay gentle, their fastest rate, s/s.
-const REDUCED_RATE: f64 = 10e-6;
+pub(super) const REDUCED_RATE: f64 = 10e-6;
 
 /// After a cold start the estimate moves by far more than the clock would by itself: so long it is followed as
 /// fast as allowed, or the clock would lag behind what is known already.
@@ -377,6 +377,12 @@ impl Engine {
         }
         if self.system.first_update.is_none() && !deferred {
             self.system.first_update = Some(now.raw);
+            if let Some(slewing) = self.slewing(now) {
+                self.tell(Notice::Clock(ClockNotice::Slewing(slewing)));
+            }
+        }
+        let is_close = self.system.first_update.is_some() && self.slewing(now).is_none();
+        if is_close && !core::mem::replace(&mut self.system.following_told, true) {
             self.tell(Notice::System(SystemNotice::Following));
         }
         self.system.status_wanted = true;

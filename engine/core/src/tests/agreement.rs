@@ -30,7 +30,7 @@ pub fn contradiction(status: &Status, condition: &Condition) -> Option<String> {
             SystemReason::AwaitingQuorum | SystemReason::Gathering { .. },
             Condition::AwaitingMajority { .. },
         )
-        | (SystemReason::Correcting, Condition::Setting) => true,
+        | (SystemReason::Correcting(_), Condition::Setting) => true,
         (SystemReason::NoMajority(found), Condition::Disagreeing { .. }) => {
             found.impasse == Impasse::NoMajority
         }

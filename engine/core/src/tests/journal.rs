@@ -288,3 +288,35 @@ fn a_source_that_never_answers_is_named_once_with_the_reason_and_the_source_keep
         assert_eq!(reason, SourceReason::Silent { obstacle: known, has_estimate: true });
     }
 }
+
+#[test]
+fn a_clock_that_is_far_off_and_may_not_be_stepped_is_said_to_be_so_with_the_time_it_takes() {
+    let mut world = Setup { error: -100.0, ..Setup::of(lan(3)) }.start();
+    world.step_refusal = Some(Refusal::StartWindow);
+    world.run(600.0);
+    let slewing = |world: &World| match world.status().system.reason {
+        SystemReason::Correcting(Some(slewing)) => slewing,
+        other => panic!("{other:?}"),
+    };
+    let found = slewing(&world);
+    assert!((99.0..100.1).contains(&found.offset) && !found.is_reduced, "{found:?}");
+    // 200 ppm.
+    assert!((Span::from_secs(495_000)..Span::from_secs(500_500)).contains(&found.left), "{found:?}");
+    let told =
+        |world: &World, is_it: fn(&Notice) -> bool| world.notices.iter().filter(|it| is_it(it)).count();
+    let slews: fn(&Notice) -> bool = |notice| matches!(notice, Notice::Clock(ClockNotice::Slewing(_)));
+    let follows: fn(&Notice) -> bool = |notice| *notice == Notice::System(SystemNotice::Following);
+    assert_eq!((told(&world, slews), told(&world, follows)), (1, 0), "{:?}", world.notices);
+    // Without an allowance it takes longer, for as long as it is not earned back.
+    world.adjust_refusal = Some(Refusal::Budget);
+    world.run(3600.0);
+    world.adjust_refusal = None;
+    world.run(2.0 * 3600.0);
+    let found = slewing(&world);
+    assert!(found.is_reduced && found.left > Span::from_secs(9_000_000), "{found:?}");
+    assert_eq!((told(&world, slews), told(&world, follows)), (2, 0), "{:?}", world.notices);
+    // It gets there in the end, and that is said once.
+    world.run(14.0 * 86_400.0);
+    assert!(world.status().system.synchronised, "{:?}", world.status().system.reason);
+    assert_eq!(told(&world, follows), 1);
+}

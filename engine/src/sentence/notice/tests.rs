@@ -2,7 +2,7 @@ use super::*;
 use engine_core::io::OrderKind;
 use engine_core::notice::{
     AfterRefusal, EntryCounts, Hold, Impasse, KeyExchangeFailure, Missing, NoSelection, RecordingFailure,
-    Weight,
+    Slewing, Weight,
 };
 use ipc::message::exchange::{ExchangeFailure, LookupFailure};
 use ipc::message::privileged::Refusal;
@@ -224,6 +224,17 @@ fn each_notice_has_its_line() {
             3,
             "the clock is 1800 s fast and stays so: the governor refused to set it (too-soon), and it is too far off \
              to slew; restart with --approve-step 1819 to allow one step",
+        ),
+        (
+            Notice::Clock(ClockNotice::Slewing(Slewing {
+                offset: 100.0,
+                left: Span::from_secs(10_000_000),
+                is_reduced: true,
+            })),
+            Clock,
+            4,
+            "the clock is 100 s slow and is slewed to the time of its sources, which takes 115 days at least, as the \
+             governor's allowance is used up; restart with --approve-step 102 to allow one step at once",
         ),
         (
             Notice::Clock(ClockNotice::CertificatesInvalid(60.0)),
