@@ -73,6 +73,9 @@ pub struct Record {
     pub leap_at: Option<WallTime>,
     /// TAI − UTC has not changed since then.
     pub tai_may_move: bool,
+    /// Phase charged for the slew in progress that it has not moved yet: it is counted beside the hours and days below, and
+    /// moves into them as the clock moves.
+    pub reserved: Span,
     /// Phase charged in each of the last 25 hours of age, µs, by hour number modulo 25.
     pub hours: [u32; 25],
     /// Phase charged in each of the last 31 days of age, µs, by day number modulo 31.
@@ -112,6 +115,7 @@ impl Record {
             resume_ages: [None; 4],
             leap_at: None,
             tai_may_move: false,
+            reserved: Span::ZERO,
             hours: [0; 25],
             days: [0; 31],
             tai: 0,

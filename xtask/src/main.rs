@@ -12,6 +12,7 @@
 //!   rig        real machines: guests with a kernel, a service manager and a clock of their own; days: whole days of
 //!              the real daemons on the real kernel's clock, in simulated time
 //!   simulate   whole days in virtual time: accuracy, and number of packets
+//!   governor-search  a guided adversary in front of the governor: the farthest that it can move the clock
 //!   tcb        how many lines of code, and whose, are linked into each process
 //! ```
 
@@ -22,6 +23,7 @@ mod bench_server;
 mod cargo;
 mod demo;
 mod fuzz;
+mod governor_search;
 mod package;
 mod peers;
 mod rig;
@@ -48,6 +50,8 @@ usage: cargo xtask WORD
   peers [--more]            fetch chronyd and ntpd under target/peers, for the tests; --more: ntpd-rs, and the
                             newest at the first fetch; remove target/peers/*-newest for newer ones
   simulate [SCENARIO..]     days in virtual time (--list, --seeds N, --json, --plot FILE.svg)
+  governor-search           search for the farthest that a hostile engine can move the clock, beside what
+                            docs/governor.md claims (--seed N, --minutes M)
   rig days                  days of the real daemons on a real kernel's clock, in simulated time (root)
   tcb                       count the code that each process is made of";
 
@@ -72,6 +76,7 @@ fn main() -> ExitCode {
         ["peers"] => peers::fetch(),
         ["peers", "--more"] => peers::fetch_more(),
         ["simulate", rest @ ..] => simulate::run(rest),
+        ["governor-search", rest @ ..] => governor_search::run(rest),
         ["rig", rest @ ..] => rig::run(rest),
         ["tcb"] => tcb::run(),
         ["help" | "--help" | "-h"] => {

@@ -195,9 +195,7 @@ impl<C: Clock> Keeper<C> {
         let reclaimed = self.clock.reclaim().map_err(|errno| clock_lost("reclaiming", errno))?;
         let Break { kind, moved } = match self.governor.observe(&now, reclaimed) {
             Some(seen) => seen,
-            None if self.keep_in_band(&now.clock) => {
-                Break { kind: ClockEventKind::BandNarrowed, moved: Offset::ZERO }
-            }
+            None if self.keep_in_band() => Break { kind: ClockEventKind::BandNarrowed, moved: Offset::ZERO },
             None if self.governor.died(&now) => {
                 self.go_unsynchronised(&now.clock);
                 self.governor.let_go(&now);
@@ -223,13 +221,13 @@ impl<C: Clock> Keeper<C> {
         self.answer(&FromPrivileged::ClockEvent(ClockEvent { epoch, kind, moved, now: clock }))
     }
 
-    /// Brings a base frequency that is outside its band to the edge. True: it was outside.
-    pub fn keep_in_band(&mut self, reading: &ClockReading) -> bool {
+    /// Brings a base frequency that is outside its band to the edge, and ends a slew that is. True: one was outside.
+    pub fn keep_in_band(&mut self) -> bool {
         if self.clock.kind() == ClockKind::None {
             return false;
         }
-        let Some((edge, pace)) = self.governor.bring_into_band() else { return false };
-        if let Err(errno) = self.clock.adjust(edge, reading.slew_left, pace) {
+        let Some(edge) = self.governor.bring_into_band() else { return false };
+        if let Err(errno) = self.clock.adjust(edge, Offset::ZERO, TimeConstant::MIN) {
             say(3, &format_args!("the kernel refused the frequency at the edge of its band: {errno}"));
         }
         true

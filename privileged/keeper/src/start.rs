@@ -142,7 +142,7 @@ fn begin<C: Clock>(keeper: &mut Keeper<C>, handover: &Handover, found: &Moment) 
     }
     let kind = keeper.clock.kind();
     // The profile may have been changed, or the band narrowed without the keeper.
-    let is_narrowed = keeper.keep_in_band(&found.clock);
+    let is_narrowed = keeper.keep_in_band();
     let found = &if is_narrowed { moment(&keeper.clock)? } else { *found };
     let welcome = keeper.governor.welcome(kind, found, keeper.processes);
     keeper.write_down(format_args!(

@@ -8,7 +8,7 @@ use ipc::governor_record::Record;
 use ipc::message::handover::Terms;
 use ipc::message::privileged::*;
 use ipc::process::PerProcess;
-use ipc::units::{BootInstant, Leap, Offset, RawInstant, Span, WallTime};
+use ipc::units::{BootInstant, Leap, Offset, RawInstant, Span, TimeConstant, WallTime};
 use keeper::governor::{Break, Governor, Moment, limits};
 
 const SECOND: i64 = 1_000_000_000;
@@ -145,8 +145,8 @@ impl Keeper {
     }
 
     fn keep_in_band(&mut self, now: Now) -> bool {
-        let Some((frequency, _)) = self.governor.bring_into_band() else { return false };
-        self.page = ClockPage { frequency, ..self.page.advanced_to(now.raw) };
+        let Some(base) = self.governor.bring_into_band() else { return false };
+        self.page = self.page.advanced_to(now.raw).adjusted(base, Offset::ZERO, TimeConstant::MIN);
         true
     }
 

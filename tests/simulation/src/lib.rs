@@ -10,6 +10,7 @@
 //!   world        the loop that closes all this around an engine
 //!   figures      the results of a day: errors, packets, bounds
 //!   table plot   output for people
+//!   search       a hostile engine in front of the governor: the farthest that it can move the clock
 //! ```
 //!
 //! Errors here are *clock minus true time*: positive, the clock is ahead.
@@ -21,5 +22,6 @@ pub mod oscillator;
 pub mod plot;
 pub mod random;
 pub mod scenario;
+pub mod search;
 pub mod table;
 pub mod world;

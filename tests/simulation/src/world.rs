@@ -398,7 +398,7 @@ fn settings(scenario: &Scenario, servers: &[Server]) -> Settings {
 }
 
 /// The end of the first 30 June or 31 December after this moment, nanoseconds since 1970.
-fn end_of_leap_day(after: i64) -> i64 {
+pub(crate) fn end_of_leap_day(after: i64) -> i64 {
     let mut day = after / DAY + 1;
     loop {
         if Date::of_day(day - 1).may_end_with_leap_second() {

@@ -1,10 +1,10 @@
 //! The band of the base frequency: wide until the oscillator is known, then narrow around the median of its daily means.
 
 use super::limits::{self, DAY};
-use super::{Governor, refused};
+use super::{Governor, budget, refused};
 use ipc::governor_record::MEANS;
-use ipc::message::privileged::{Refusal, Refused};
-use ipc::units::{Frequency, FrequencySum, Span, TimeConstant};
+use ipc::message::privileged::{ClockReading, Refusal, Refused};
+use ipc::units::{Frequency, FrequencySum, Offset, Rate, Span};
 
 /// What the base frequency may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,16 +104,42 @@ impl Governor {
         Err(refused(Refusal::Band, band.width.rate().scaled(), from_centre))
     }
 
-    /// Where the base frequency is outside the band, because that has narrowed or the profile was changed: the edge, and
-    /// the time constant of the slew in progress, both to be set before the next order. Otherwise a hostile engine could
-    /// keep a frequency of a wider band for as long as it orders nothing. Called right after [`Self::observe`].
-    pub fn bring_into_band(&mut self) -> Option<(Frequency, TimeConstant)> {
+    /// Where the base frequency is outside the band, because that has moved or the profile was changed, the edge; also
+    /// the base frequency if the slew in progress was free inside an earlier band, and is not inside this one. It is to be
+    /// set before the next order, without a slew: otherwise a hostile engine could keep what a wider band permitted for as
+    /// long as it orders nothing. Called right after [`Self::observe`].
+    pub fn bring_into_band(&mut self) -> Option<Frequency> {
         let edge = self.band().nearest(self.record.base);
-        if edge == self.record.base {
+        if edge == self.record.base && !self.has_outgrown_band() {
             return None;
         }
+        let (from_centre, free) = (self.beside_centre(edge), self.free());
+        let clock = ClockReading {
+            wall: self.line.wall,
+            raw: self.line.raw,
+            frequency: edge,
+            slew_left: self.line.slew,
+        };
+        self.in_flight = self.in_flight(&clock);
+        let overlap = Self::overlap(self.in_flight, from_centre, free);
+        budget::charge(&mut self.record, overlap);
+        // The rest of the slew is not made.
+        self.record.reserved = Span::ZERO;
+        self.line.slew = Offset::ZERO;
         self.record.base = edge;
         self.epoch = self.epoch.wrapping_add(1);
-        Some((edge, self.pace))
+        Some(edge)
+    }
+
+    /// A base frequency from the middle of the band.
+    pub(super) fn beside_centre(&self, base: Frequency) -> Rate {
+        Rate::saturating(base.rate().scaled() - self.band().centre.rate().scaled())
+    }
+
+    /// How far from the middle of the band a slew is free of charge, 2^-16 ppm: of the search only the middle, since it
+    /// is wide for frequencies, not for slews.
+    pub(super) fn free(&self) -> i64 {
+        let searched = if self.is_searching() { self.limits.commissioning_band } else { Frequency::MAX };
+        self.band().width.min(searched).rate().scaled()
     }
 }

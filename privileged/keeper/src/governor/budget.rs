@@ -25,28 +25,20 @@ fn roll(bins: &mut [u32], before: usize, now: usize) {
     }
 }
 
-/// What is left to spend.
+/// What is left to spend: neither spent nor reserved for the slew in progress.
 pub fn remaining(record: &Record, limits: &Limits) -> Span {
     let left = |limit: Span, bins: &[u32]| {
         bins.iter().fold(limit, |left, micros| left.less(Span::saturating(i64::from(*micros) * 1_000)))
     };
-    left(limits.phase_day, &record.hours).min(left(limits.phase_month, &record.days))
+    left(limits.phase_day, &record.hours).min(left(limits.phase_month, &record.days)).less(record.reserved)
 }
 
-/// Charges `phase`, rounded up to a microsecond.
+/// Charges `phase`, which has moved the clock or is about to, rounded up to a microsecond.
 pub fn charge(record: &mut Record, phase: Span) {
     let micros = u32::try_from(phase.nanos().saturating_add(999) / 1_000).unwrap_or(u32::MAX);
     for bin in current(record) {
         *bin = bin.saturating_add(micros);
     }
-}
-
-/// Refunds the unused rest of a replaced slew, at most the charge of the current hour.
-pub fn refund(record: &mut Record, phase: Span) {
-    let [hour, day] = current(record);
-    let micros = u32::try_from(phase.nanos() / 1_000).unwrap_or(u32::MAX).min(*hour);
-    *hour -= micros;
-    *day = day.saturating_sub(micros);
 }
 
 fn current(record: &mut Record) -> [&mut u32; 2] {
@@ -96,15 +88,11 @@ mod tests {
     }
 
     #[test]
-    fn a_refund_never_exceeds_the_charge_of_this_hour() {
+    fn what_is_reserved_is_not_left_and_leaves_no_window_before_it_is_spent() {
         let limits = limits::of(Profile::Strict);
         let mut record = Record::born([0; 16], BootInstant::MIN);
-        charge(&mut record, Span::from_millis(100));
-        at(&mut record, Span::from_secs(7_200));
-        refund(&mut record, Span::from_millis(50));
-        assert_eq!(remaining(&record, limits), Span::from_millis(400));
-        charge(&mut record, Span::from_millis(30));
-        refund(&mut record, Span::from_millis(50));
+        record.reserved = Span::from_millis(100);
+        at(&mut record, Span::from_secs(40 * 86_400));
         assert_eq!(remaining(&record, limits), Span::from_millis(400));
     }
 }

@@ -3,11 +3,12 @@
 //! It is pure: it receives the time and the order, and returns a [`Grant`] or a [`Refused`]. A `Grant` permits one
 //! change of the clock, after the record, which is already charged, has been written.
 //!
-//! `limits` is the table, `budget` the sliding windows, `band` what the base frequency may be; `steps` and `status` have
-//! the rows that only such orders pass, and here are the others. [`ipc::governor_record`] is what survives a restart.
+//! `limits` is the table, `budget` the sliding windows, `band` what the base frequency may be, `flight` what slews cost;
+//! `steps` and `status` have the rows that only such orders pass, and here are the others. [`ipc::governor_record`] is what survives a restart.
 
 mod band;
 pub mod budget;
+mod flight;
 pub mod limits;
 mod status;
 mod steps;
@@ -15,11 +16,12 @@ mod steps;
 mod tests;
 
 use band::Band;
+use flight::{InFlight, peak};
 use ipc::governor_record::Record;
 use ipc::message::handover::Terms;
 use ipc::message::privileged::{Adjust, ClockEventKind, ClockKind, ClockReading, Refusal, Refused, Welcome};
 use ipc::process::PerProcess;
-use ipc::units::{BootInstant, Frequency, Leap, Offset, Rate, RawInstant, Span, TimeConstant, WallTime};
+use ipc::units::{BootInstant, Frequency, Leap, Offset, RawInstant, Span, TimeConstant, WallTime};
 use limits::{DAY, HOUR, Limits};
 
 /// The steered clock and the governor's own clocks, read together.
@@ -66,15 +68,6 @@ impl Line {
     }
 }
 
-/// What a replaced slew may still do: the kernel finishes the part of a second that it has begun.
-#[derive(Clone, Copy, Debug)]
-struct InFlight {
-    /// Its fastest rate.
-    rate: Rate,
-    /// Until when.
-    until: RawInstant,
-}
-
 /// What a grant changed, to be restored if the order is not carried out.
 #[derive(Clone, Copy, Debug)]
 struct BeforeGrant {
@@ -83,9 +76,8 @@ struct BeforeGrant {
     displaced: Option<Offset>,
     in_flight: InFlight,
     pace: TimeConstant,
-    open_charge: Span,
-    /// The refund for the slew that was to be replaced.
-    refunded: Span,
+    /// For the slew that was to be replaced.
+    reserved: Span,
 }
 
 /// The state of the judgement.
@@ -97,12 +89,10 @@ pub struct Governor {
     built: WallTime,
     line: Line,
     before_grant: Option<BeforeGrant>,
-    /// The fastest of the slews that were replaced less than a second ago.
+    /// What slews that were replaced a moment ago may still do.
     in_flight: InFlight,
     /// Of the slew in progress.
     pace: TimeConstant,
-    /// What the slew in progress was charged.
-    open_charge: Span,
     /// Time asleep at the last suspend that was reported.
     asleep: Span,
     /// Time asleep at the last look.
@@ -124,6 +114,9 @@ pub struct Governor {
     unwritten: bool,
 }
 
+/// The record is written at least this often under orders.
+pub const WRITE: Span = Span::from_secs(600);
+
 const SECOND: Span = Span::from_secs(1);
 const BURST: Span = Span::from_secs(limits::BURST as i64);
 
@@ -131,10 +124,18 @@ impl Governor {
     /// Takes up a record in the boot in which it was written, or in a new one.
     pub fn new(terms: Terms, mut record: Record, boot_id: [u8; 16], now: Moment) -> Self {
         let limits = limits::of(terms.profile);
+        let was_governed = record.first_change.is_some();
+        let mut in_flight = InFlight::NONE;
+        let unwritten;
         if record.boot_id == boot_id {
             let elapsed = now.boot.elapsed_since(record.boot_time);
             budget::pass(&mut record, elapsed);
+            unwritten = elapsed.min(WRITE);
+            if was_governed {
+                in_flight = InFlight::unknown(now.clock.raw);
+            }
         } else {
+            unwritten = WRITE;
             // The wall clock's time between two boots is not trustworthy: its credit is bounded.
             let between = Span::saturating(now.clock.wall.minus(record.wall).nanos());
             budget::pass(&mut record, between.min(limits.refill));
@@ -146,7 +147,7 @@ impl Governor {
         }
         record.boot_time = now.boot;
         record.wall = now.clock.wall;
-        Self {
+        let mut governor = Self {
             limits,
             terms: Terms {
                 run_step: terms.run_step.min(limits.run_step),
@@ -157,9 +158,8 @@ impl Governor {
             built: limits::BUILD_TIME,
             line: Line::from(&now.clock, now.clock.slew_left),
             before_grant: None,
-            in_flight: InFlight { rate: Rate::ZERO, until: RawInstant::MIN },
+            in_flight,
             pace: TimeConstant::MIN,
-            open_charge: Span::ZERO,
             record,
             asleep: now.asleep,
             asleep_seen: now.asleep,
@@ -174,7 +174,14 @@ impl Governor {
             tokens: BURST,
             tokens_at: now.clock.raw,
             unwritten: false,
+        };
+        governor.forfeit();
+        // Orders may have been carried out since the last write: otherwise repeated kills would make the first, wide
+        // bands last for ever.
+        if was_governed {
+            governor.learn_band(unwritten);
         }
+        governor
     }
 
     /// What must be written before the clock is touched.
@@ -245,6 +252,7 @@ impl Governor {
         let elapsed = now.clock.raw.elapsed_since(self.line.raw);
         let governed = now.boot.elapsed_since(self.record.boot_time);
         budget::pass(&mut self.record, governed);
+        self.settle(now.clock.slew_left);
         self.record.boot_time = now.boot;
         self.record.wall = now.clock.wall;
         if self.proven(now) {
@@ -259,6 +267,9 @@ impl Governor {
         // in compensating for that is not a step by another program: the resume row covers it.
         let slept_now = now.asleep.less(self.asleep_seen);
         self.asleep_seen = now.asleep;
+        if slept_now > Span::ZERO {
+            self.charge_longer_second(now);
+        }
         let displaced = self.displaced.unwrap_or(Offset::ZERO);
         let beside = now.clock.wall.minus(self.expected_wall(now));
         let moved = beside.minus(displaced).minus(slept_now.forward());
@@ -324,57 +335,36 @@ impl Governor {
         if slew > limits::SLEW {
             return Err(refused(Refusal::Range, limits::SLEW.nanos(), limits::SLEW.nanos()));
         }
-        let Band { centre, width } = self.band();
-        let base = order.frequency.rate();
-        let from_centre = Rate::saturating(base.scaled() - centre.rate().scaled());
         self.judge_base(order.frequency)?;
         let peak = peak(order.slew, order.time_constant);
-        let total = base.plus(peak);
+        let total = order.frequency.rate().plus(peak);
         // One that comes back from a wider profile's may still be beyond.
-        let limit = self.limits.total.rate().scaled().max(base.magnitude());
+        let limit = self.limits.total.rate().scaled().max(order.frequency.rate().magnitude());
         if total.magnitude() > limit {
             return Err(refused(Refusal::Total, limit, total.scaled()));
         }
-        // A slew that stays inside the band moves the clock no farther than a lawful frequency could (of the
-        // search only the middle: it is wide for frequencies, not for slews). What is in flight of a replaced
-        // one counts for the second that it may still last.
-        let searched = if self.is_searching() { self.limits.commissioning_band } else { Frequency::MAX };
-        let free = width.min(searched).rate().scaled();
-        let beyond = |rate: Rate| rate.magnitude() > free;
-        let flight = self.in_flight(now);
-        let own = if beyond(from_centre.plus(peak)) { slew } else { Span::ZERO };
-        let overlap = match beyond(from_centre.plus(peak).plus(flight)) || beyond(from_centre.plus(flight)) {
-            true => {
-                Span::saturating(flight.magnitude().saturating_mul(1_000) / i64::from(Frequency::PER_PPM))
-            }
-            false => Span::ZERO,
-        };
+        self.settle(now.clock.slew_left);
+        // A slew that stays inside the band moves the clock no farther than a lawful frequency could.
+        let (from_centre, free) = (self.beside_centre(order.frequency), self.free());
+        let own = if from_centre.plus(peak).magnitude() > free { slew } else { Span::ZERO };
+        let in_flight = self.in_flight(&now.clock);
+        let overlap = Self::overlap(in_flight, from_centre, free);
         let charged = own.plus(overlap);
-        let unspent = self.open_charge.min(now.clock.slew_left.magnitude());
-        let left = self.budget_left().plus(unspent);
+        let left = self.budget_left().plus(self.record.reserved);
         if charged > left {
             return Err(refused(Refusal::Budget, self.limits.phase_day.nanos(), left.nanos()));
         }
         self.note_change(now);
-        self.remember(unspent);
-        budget::refund(&mut self.record, unspent);
-        budget::charge(&mut self.record, charged);
-        self.open_charge = own;
-        self.in_flight = InFlight { rate: flight, until: now.clock.raw.after(SECOND) };
+        self.remember();
+        budget::charge(&mut self.record, overlap);
+        self.record.reserved = own;
+        self.in_flight = in_flight;
         self.pace = order.time_constant;
         self.record.base = order.frequency;
         self.line = Line::from(&now.clock, order.slew);
         // An order for the clock as it is accepts it: there is nothing left to restore.
         self.displaced = None;
         Ok(Grant { charged, any_size: false })
-    }
-
-    /// The rate that a replaced slew may still have: of the one that is replaced now, or of one before it in
-    /// the same second, whichever is faster.
-    fn in_flight(&self, now: &Moment) -> Rate {
-        let earlier = if now.clock.raw < self.in_flight.until { self.in_flight.rate } else { Rate::ZERO };
-        let replaced = peak(now.clock.slew_left, self.pace);
-        if replaced.magnitude() >= earlier.magnitude() { replaced } else { earlier }
     }
 
     /// The first permitted change of a boot begins to close the start window, at the latest when it is made.
@@ -396,15 +386,14 @@ impl Governor {
     }
 
     /// Keeps the state that a grant is about to change.
-    fn remember(&mut self, refunded: Span) {
+    fn remember(&mut self) {
         self.before_grant = Some(BeforeGrant {
             line: self.line,
             base: self.record.base,
             displaced: self.displaced,
             in_flight: self.in_flight,
             pace: self.pace,
-            open_charge: self.open_charge,
-            refunded,
+            reserved: self.record.reserved,
         });
     }
 
@@ -437,7 +426,8 @@ impl Governor {
         Ok(())
     }
 
-    /// A granted order was not carried out: the clock follows the line from before. What was charged stays so.
+    /// A granted order was not carried out: the clock follows the line from before. What was charged of a step, or for
+    /// what is in flight, stays so.
     pub fn not_done(&mut self) {
         // A status changes nothing here, and a change of the clock cannot be undone.
         let Some(before) = self.before_grant.take() else { return };
@@ -446,9 +436,8 @@ impl Governor {
         self.displaced = before.displaced;
         self.in_flight = before.in_flight;
         self.pace = before.pace;
-        self.open_charge = before.open_charge;
-        // The slew that was to be replaced runs on: its refund is taken back.
-        budget::charge(&mut self.record, before.refunded);
+        // The slew that was to be replaced runs on.
+        self.record.reserved = before.reserved;
     }
 
     /// An order was carried out.
@@ -464,13 +453,14 @@ impl Governor {
 
     /// The dead-man's row has left the clock alone: no slew, no leap second.
     pub fn let_go(&mut self, now: &Moment) {
+        self.in_flight = self.in_flight(&now.clock);
         let displaced = self.displaced.unwrap_or(Offset::ZERO);
         // What others did can still be undone: the engine may have been refused all the time.
         let wall = now.clock.wall.moved_by(Offset::ZERO.minus(displaced));
         self.line = Line { wall, ..Line::from(&now.clock, Offset::ZERO) };
         self.leap = Leap::None;
         self.synchronised = false;
-        self.open_charge = Span::ZERO;
+        self.forfeit();
     }
 
     /// Whether the dead-man's time has just run out: no order for three hours.
@@ -482,13 +472,6 @@ impl Governor {
         }
         silent
     }
-}
-
-/// The fastest rate of a slew, in its first second, rounded away from zero: ns a second × 2^16 / 1000 = 2^-16 ppm.
-fn peak(slew: Offset, pace: TimeConstant) -> Rate {
-    let first_second =
-        slew.magnitude().nanos().saturating_mul(Frequency::PER_PPM.into()) >> (2 + pace.exponent());
-    Rate::saturating((first_second / 1_000 + 1) * slew.nanos().signum())
 }
 
 fn refused(code: Refusal, limit: i64, remaining: i64) -> Refused {

@@ -1,5 +1,6 @@
 //! Steps, judged by their claimed reason and the governor's own evidence.
 
+use super::flight::InFlight;
 use super::limits::{self, DAY};
 use super::{Governor, Grant, Line, Moment, budget, refused};
 use ipc::message::privileged::{Refusal, Refused, Step, StepReason};
@@ -47,11 +48,13 @@ impl Governor {
         };
         budget::charge(&mut self.record, charged);
         self.note_change(now);
-        self.remember(Span::ZERO);
+        // The kernel forgets the slew, and what is under way of it.
+        self.forfeit();
+        self.remember();
         self.displaced = None;
         // The kernel marks a clock that is stepped unsynchronised.
         self.synchronised = false;
-        self.open_charge = Span::ZERO;
+        self.in_flight = InFlight::NONE;
         self.line = Line { raw: now.clock.raw, wall: target, slew: Offset::ZERO };
         self.record.wall = target;
         Ok(Grant { charged, any_size })

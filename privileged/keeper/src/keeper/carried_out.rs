@@ -5,7 +5,7 @@ use super::quota::{Kind, Unwritten};
 use super::{Keeper, Told, moment};
 use crate::clock::Clock;
 use crate::ending::{Ending, say};
-use crate::governor::{Grant, Moment, limits};
+use crate::governor::{Grant, Moment, WRITE, limits};
 use crate::kernel::Errno;
 use ipc::calendar::Rfc3339;
 use ipc::message::privileged::{
@@ -14,8 +14,6 @@ use ipc::message::privileged::{
 use ipc::units::{Leap, Offset, Span};
 use ipc_clock::raw;
 
-/// How often the record is written without a charge.
-const WRITE: Span = Span::from_secs(600);
 /// The largest accepted error of a step.
 const STEP_TOLERANCE: Span = Span::from_millis(20);
 /// How long charged slews continue while the record cannot be written.
@@ -86,6 +84,7 @@ impl<C: Clock> Keeper<C> {
         }
         // Writing the record may have taken time: a step is measured from the clock right before it.
         let before = self.clock.read().unwrap_or(now.clock);
+        self.governor.replaced(&before);
         let done = match &permitted {
             ToPrivileged::Adjust(adjust) => {
                 self.clock.adjust(adjust.frequency, adjust.slew, adjust.time_constant)

@@ -171,7 +171,7 @@ fn a143_a_base_frequency_outside_a_stricter_profiles_band_is_brought_to_its_edge
         assert_eq!(world.adjust(300.0, 0, 0).err(), Some(Refusal::Band));
         assert_eq!(world.adjust(299.0, 1_000_000, 2).err(), Some(Refusal::Total));
         assert_eq!(world.adjust(299.0, 0, 0).err(), OK);
-        let (edge, _) = world.governor.bring_into_band().unwrap();
+        let edge = world.governor.bring_into_band().unwrap();
         assert_eq!(edge.scaled(), 200 * PPM, "after {days} days");
         assert_eq!(world.governor.record().base, edge);
         world.base = edge;
