@@ -75,6 +75,11 @@ impl Children {
         })
     }
 
+    /// The engine reports why the state directory is not used.
+    pub fn tell_elsewhere(&mut self, why: Option<&str>) {
+        self.words[Process::Engine].extend(why.map(|why| format!("state-elsewhere={why}")));
+    }
+
     /// Starts the engine and gives this process's ends of its links.
     ///
     /// # Errors

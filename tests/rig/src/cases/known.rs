@@ -19,8 +19,6 @@ struct Known {
 
 const PAUSED: &str =
     "a pause of the machine is not noticed, and the governor allows no step of its size afterwards";
-const UNWRITABLE: &str =
-    "a state directory that cannot be written ends each start with 75, and the clock is not kept";
 
 const KNOWN: &[Known] = &[
     known_everywhere("pause-60s", "12.A7", PAUSED, "its clock is -"),
@@ -32,8 +30,6 @@ const KNOWN: &[Known] = &[
         "a restoring step that is refused as too soon is not asked for again",
         "its clock is +",
     ),
-    known_everywhere("state-full", "12.A12", UNWRITABLE, "No space left on device"),
-    known_everywhere("state-read-only", "12.A12", UNWRITABLE, "Read-only file system"),
 ];
 
 const fn known_everywhere(
