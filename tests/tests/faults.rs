@@ -219,7 +219,7 @@ fn an_address_in_use_is_named_and_ends_with_85() {
 }
 
 #[test]
-fn a_missing_program_is_named_and_ends_with_86() {
+fn a_missing_program_is_named_and_ends_with_86_and_check_says_so() {
     let server = NtsServer::new("program", &["127.0.0.1"], "");
     let file = server.setup.place().join("truechimer.toml");
     let configuration = fs::read_to_string(file).expect("it was written");
@@ -236,6 +236,11 @@ fn a_missing_program_is_named_and_ends_with_86() {
         let exit = server.setup.clone().with_argument("--programs").with_argument(&folder).run_to_end();
         assert_eq!(exit.code, Some(86), "{missing}: {exit:?}");
         assert!(exit.log.contains(missing), "{missing}: {exit:?}");
+        let check =
+            server.setup.clone().with_argument("--programs").with_argument(&folder).with_argument("--check");
+        let checked = check.run_to_end();
+        assert_eq!(checked.code, Some(86), "{missing}: {checked:?}");
+        assert!(checked.log.contains(missing), "{missing}: {checked:?}");
     }
 }
 

@@ -83,6 +83,21 @@ fn a164_a_clock_is_kept_while_the_state_directory_cannot_be_written_and_a_restar
 }
 
 #[test]
+fn check_warns_of_a_state_directory_without_room_and_is_content_with_one_that_has_it() {
+    if !bench::is_root() {
+        return bench::skip("mounts need root");
+    }
+    let setup = Setup::new("room", &source("192.0.2.1"));
+    for (script, words) in [("true", None), (READ_ONLY, Some("Read-only")), (FULL, Some("No space left"))] {
+        let checked = trouble(&setup, script).with_argument("--check").run_to_end();
+        assert_eq!(checked.code, Some(0), "{script}: {checked:?}");
+        let told = checked.log.lines().find(|line| line.contains("/state: "));
+        assert_eq!(told.is_some(), words.is_some(), "{script}: {checked:?}");
+        assert!(words.is_none_or(|words| told.is_some_and(|told| told.contains(words))), "{checked:?}");
+    }
+}
+
+#[test]
 fn what_was_spent_before_the_state_directory_became_read_only_stays_spent() {
     if !bench::is_root() {
         return bench::skip("mounts need root");

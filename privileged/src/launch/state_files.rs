@@ -12,10 +12,12 @@ use super::memory;
 use ipc::{audit_line, governor_record};
 use keeper::ending::{Ending, say};
 use nix::errno::Errno;
+use nix::sys::statvfs::{FsFlags, statvfs};
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
+use std::path::Path;
 
 const GOVERNOR: &str = "governor";
 const AUDIT: &str = "audit.log";
@@ -24,6 +26,32 @@ const KEYS: &str = "engine.keys";
 
 /// The most of the engine's state that is copied, octets: more than its two slots.
 const MOST_STATE: u64 = 4_096;
+
+/// Warns, for `--check`, of a state directory that a start could not write its files into. One that is not there is made by
+/// the service unit.
+pub fn warn_of_room(path: &Path) {
+    let Ok(system) = statvfs(path) else { return };
+    let missing = |(name, length): (&str, u64)| {
+        length.saturating_sub(std::fs::symlink_metadata(path.join(name)).map_or(0, |facts| facts.len()))
+    };
+    let needed: u64 =
+        [(GOVERNOR, governor_record::LENGTH), (AUDIT, audit_line::LENGTH)].into_iter().map(missing).sum();
+    let free = system.blocks_available().saturating_mul(system.fragment_size());
+    let errno = match () {
+        () if system.flags().contains(FsFlags::ST_RDONLY) => Errno::EROFS,
+        () if needed > free => Errno::ENOSPC,
+        () => return,
+    };
+    say(
+        4,
+        &format_args!(
+            "{}: {} (files that are not there yet take {} KiB); until then what is to be remembered is lost with each boot",
+            path.display(),
+            explain(errno),
+            needed.div_ceil(1_024)
+        ),
+    );
+}
 
 /// Files of one directory, open and trusted.
 pub struct StateFiles {
