@@ -32,6 +32,7 @@ fn document(answer: &Value, processes: &[Process]) -> Value {
         "clock": answer.get("report"),
         "processes": processes,
         "shortfalls": answer.get("shortfalls"),
+        "state_elsewhere": answer.get("state_elsewhere"),
         "server": answer.get("server"),
         "key_exchange": answer.get("key_exchange"),
     })
@@ -86,6 +87,12 @@ fn page(reply: &StatusReply, processes: &[Process]) -> String {
         let program = stranger.program.as_deref().unwrap_or("");
         let what = format!("pid {} is {program}, not a process of truechimer", stranger.pid);
         text.push_str(&list(&[("warning:", what)]));
+    }
+    if let Some(why) = &reply.state_elsewhere {
+        text.push_str(&list(&[(
+            "warning:",
+            format!("the state directory is not used: {}", plain(Some(why))),
+        )]));
     }
     text.push_str(&shortfalls(reply));
     text

@@ -32,8 +32,8 @@ pub struct Surroundings {
     pub key_exchange: Option<KeyExchange>,
 }
 
-/// Reply to `status`.
-pub fn status(report: Report, surroundings: &Surroundings, now: WallTime) -> String {
+/// Reply to `status`; `elsewhere`: why the state directory is not used.
+pub fn status(report: Report, surroundings: &Surroundings, elsewhere: Option<&str>, now: WallTime) -> String {
     let started = surroundings.processes.iter().filter(|(_, pid)| **pid != 0);
     let heard = surroundings.shortfalls.iter();
     write(&StatusReply {
@@ -42,6 +42,7 @@ pub fn status(report: Report, surroundings: &Surroundings, now: WallTime) -> Str
         report: report.system,
         processes: started.map(|(process, pid)| ProcessReply { name: process.name(), pid: *pid }).collect(),
         shortfalls: heard.filter_map(|(process, heard)| Some((process.name(), names((*heard)?)))).collect(),
+        state_elsewhere: elsewhere.map(str::to_owned),
         server: surroundings.counters.map(counts),
         key_exchange: surroundings.key_exchange.map(|known| keys::service(&known, now)),
     })

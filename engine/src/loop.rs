@@ -52,6 +52,8 @@ pub struct Running {
     pub log: Log,
     /// What status replies say beside the report.
     pub surroundings: Surroundings,
+    /// Why the state directory is not used.
+    pub elsewhere: Option<String>,
     /// The engine.
     pub engine: Recorder,
     /// The parts of the configuration that are in force.
@@ -221,10 +223,12 @@ impl Running {
     }
 
     fn answer(&mut self, now: Now) -> Result<(), Ending> {
-        let Self { control, engine, surroundings, links, in_force, log, keeping, .. } = self;
+        let Self { control, engine, surroundings, elsewhere, links, in_force, log, keeping, .. } = self;
         let mut breach = None;
         control.serve(now.raw, &mut |verb| match verb {
-            Verb::Status => answers::status(report(engine.status(now)), surroundings, now.wall),
+            Verb::Status => {
+                answers::status(report(engine.status(now)), surroundings, elsewhere.as_deref(), now.wall)
+            }
             Verb::Keys => {
                 let known = surroundings.key_exchange.as_ref();
                 answers::keys(report(engine.status(now)), keeping.cookies(), known, now.wall)

@@ -227,6 +227,7 @@ fn run(
             counters: launched.counters,
             key_exchange: launched.key_exchange,
         },
+        elsewhere: words.text("state-elsewhere").map(str::to_owned),
         clock,
         links,
         control,

@@ -106,7 +106,8 @@ pub fn confine_then<T>(
     let identity = inherited.identity().map_err(ConfineError::Words)?;
     let silence = Silence::of(role);
     let visible = view::visible(role, inherited);
-    let shortfall = isolate(role, identity, &visible, None, insecure)?;
+    let keeper = if insecure { None } else { inherited.number("keeper-uid").map_err(ConfineError::Words)? };
+    let shortfall = isolate(role, (identity, keeper), &visible, None, insecure)?;
     // The kernel reports only a death after this request.
     if inherited.is_orphaned().map_err(ConfineError::Words)? {
         return Err(ConfineError::Orphaned);
@@ -131,7 +132,7 @@ pub fn confine_keeper(
     insecure: bool,
 ) -> Result<Shortfall, ConfineError> {
     let needs = Needs::of(program);
-    let shortfall = isolate(role, identity, &[], Some(&needs), insecure)?;
+    let shortfall = isolate(role, (identity, None), &[], Some(&needs), insecure)?;
     limits::bound_files(role, false);
     limits::lower(role);
     Ok(shortfall)
@@ -140,7 +141,7 @@ pub fn confine_keeper(
 /// All but limits and filter.
 fn isolate(
     role: Role,
-    identity: Option<(u32, u32)>,
+    (identity, keeper): (Option<(u32, u32)>, Option<u32>),
     visible: &[PathBuf],
     program: Option<&Needs>,
     insecure: bool,
@@ -160,7 +161,7 @@ fn isolate(
     if privileges::is_root() {
         privileges::lock();
     }
-    shortfall.user = match privileges::become_user(identity) {
+    shortfall.user = match privileges::become_user(identity, keeper) {
         Ok(changed) => !changed,
         Err(_) if insecure => true,
         Err(error) => return Err(error),

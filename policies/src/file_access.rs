@@ -12,7 +12,7 @@ use std::path::PathBuf;
 const KNOWN: ABI = ABI::V6;
 
 /// Denies all file access except reading beneath `visible` and executing what `program` needs. Also denies TCP, and
-/// signals and abstract sockets of other processes. Returns false if the kernel has no Landlock.
+/// abstract sockets and, except for the keeper, signals to other processes. Returns false if the kernel has no Landlock.
 pub(crate) fn restrict(role: Role, visible: &[PathBuf], program: Option<&Needs>) -> bool {
     let restricted = || -> Result<RulesetStatus, RulesetError> {
         let tcp: BitFlags<AccessNet> = if role.confinement().network == Network::Tcp {
@@ -20,10 +20,14 @@ pub(crate) fn restrict(role: Role, visible: &[PathBuf], program: Option<&Needs>)
         } else {
             AccessNet::from_all(KNOWN)
         };
+        // The death of the keeper is a signal of its own to the others, which the kernel would keep back.
+        let is_keeper = matches!(role, Role::Privileged | Role::PrivilegedVirtual);
+        let apart: BitFlags<Scope> =
+            if is_keeper { Scope::AbstractUnixSocket.into() } else { Scope::from_all(KNOWN) };
         let mut rules = Ruleset::default()
             .handle_access(AccessFs::from_all(KNOWN))?
             .handle_access(tcp)?
-            .scope(Scope::from_all(KNOWN))?
+            .scope(apart)?
             .create()?;
         let needed = program.map_or(&[][..], |needs| &needs.paths);
         let readable = visible.iter().map(|path| (path, AccessFs::ReadFile.into()));

@@ -11,7 +11,7 @@ use std::os::unix::process::parent_id;
 use std::sync::Mutex;
 
 /// Keys whose value is a number but not a descriptor.
-const PLAIN_NUMBERS: [&str; 4] = ["uid", "gid", "parent", "heartbeat"];
+const PLAIN_NUMBERS: [&str; 5] = ["uid", "gid", "keeper-uid", "parent", "heartbeat"];
 
 /// The first descriptor that can be inherited by number: 0, 1 and 2 are the standard streams.
 const FIRST: RawFd = 3;

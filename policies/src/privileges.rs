@@ -51,26 +51,29 @@ pub(crate) fn hand_on_sys_time() -> Result<(), ConfineError> {
 }
 
 /// Changes to `identity` permanently; true if that is another user than before, or the process already had a user of
-/// its own.
+/// its own. The saved user is `keeper`, if that is given: the kernel sends the signal of a parent's death by the rights of
+/// the parent, and without this the keeper would have none over a process of another user. No filter lets a process take
+/// up its saved user, and what the process itself may signal or trace does not depend on it.
 ///
 /// # Errors
 /// [`ConfineError::NoUser`] for root without an identity; [`ConfineError::User`].
-pub(crate) fn become_user(identity: Option<(u32, u32)>) -> Result<bool, ConfineError> {
+pub(crate) fn become_user(identity: Option<(u32, u32)>, keeper: Option<u32>) -> Result<bool, ConfineError> {
     let Some((uid, gid)) = identity else {
         return if is_root() { Err(ConfineError::NoUser) } else { Ok(false) };
     };
-    if uid == 0 {
+    if uid == 0 || keeper == Some(0) {
         return Err(ConfineError::NoUser);
     }
     let refused = |errno| ConfineError::User { uid, gid, errno };
     let (user, group) = (Uid::from_raw(uid), Gid::from_raw(gid));
+    let saved = keeper.map_or(user, Uid::from_raw);
     if is_root() {
         setgroups(&[]).map_err(refused)?;
     }
     setresgid(group, group, group).map_err(refused)?;
-    setresuid(user, user, user).map_err(refused)?;
+    setresuid(user, user, saved).map_err(refused)?;
     let (now, groups) = (getresuid().map_err(refused)?, getresgid().map_err(refused)?);
-    let is_whole = [now.real, now.effective, now.saved] == [user; 3]
+    let is_whole = [now.real, now.effective, now.saved] == [user, user, saved]
         && [groups.real, groups.effective, groups.saved] == [group; 3];
     if is_whole { Ok(true) } else { Err(refused(Errno::EPERM)) }
 }

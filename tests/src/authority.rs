@@ -156,9 +156,20 @@ impl Authority {
     /// # Panics
     /// Never: its own certificate is a root.
     pub fn client_config(&self) -> Arc<rustls::ClientConfig> {
+        self.client_config_with(provider())
+    }
+
+    /// The same with other cryptography.
+    ///
+    /// # Panics
+    /// If it does no TLS 1.3.
+    pub fn client_config_with(
+        &self,
+        provider: Arc<rustls::crypto::CryptoProvider>,
+    ) -> Arc<rustls::ClientConfig> {
         let mut roots = rustls::RootCertStore::empty();
         roots.add(self.certificate().clone()).expect("a root");
-        let mut config = rustls::ClientConfig::builder_with_provider(provider())
+        let mut config = rustls::ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&rustls::version::TLS13])
             .expect("the provider does TLS 1.3")
             .with_root_certificates(roots)

@@ -98,6 +98,28 @@ fn the_log_names_the_process_that_died_first_and_what_ended_it() {
 }
 
 #[test]
+fn a_keeper_that_is_killed_takes_processes_along_that_are_stopped() {
+    let server = NtsServer::new("stopped", &["127.0.0.1"], "");
+    let mut daemon = server.setup.start();
+    let others: Vec<_> =
+        daemon.processes().into_iter().filter(|process| process.role != "privileged").collect();
+    assert_eq!(others.len(), 5, "{others:?}");
+    for process in &others {
+        daemon.signal(process.pid, Signal::SIGSTOP);
+    }
+    daemon.signal(daemon.pid(), Signal::SIGKILL);
+    daemon.wait_for_end(Duration::from_secs(5));
+    for process in others {
+        let is_gone = || matches!(bench::process::state_of(process.pid), None | Some('Z')).then_some(());
+        let gone = programs::wait_for(Duration::from_secs(5), is_gone);
+        if gone.is_none() {
+            let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(process.pid as i32), Signal::SIGKILL);
+        }
+        assert!(gone.is_some(), "{} outlived the daemon", process.role);
+    }
+}
+
+#[test]
 fn an_end_that_was_asked_for_is_not_told_as_a_death() {
     let server = NtsServer::new("no-deaths", &["127.0.0.1"], "");
     let mut daemon = server.setup.start();
@@ -197,7 +219,7 @@ fn an_address_in_use_is_named_and_ends_with_85() {
 }
 
 #[test]
-fn a_missing_program_is_named_and_ends_with_86() {
+fn a_missing_program_is_named_and_ends_with_86_and_check_says_so() {
     let server = NtsServer::new("program", &["127.0.0.1"], "");
     let file = server.setup.place().join("truechimer.toml");
     let configuration = fs::read_to_string(file).expect("it was written");
@@ -214,6 +236,11 @@ fn a_missing_program_is_named_and_ends_with_86() {
         let exit = server.setup.clone().with_argument("--programs").with_argument(&folder).run_to_end();
         assert_eq!(exit.code, Some(86), "{missing}: {exit:?}");
         assert!(exit.log.contains(missing), "{missing}: {exit:?}");
+        let check =
+            server.setup.clone().with_argument("--programs").with_argument(&folder).with_argument("--check");
+        let checked = check.run_to_end();
+        assert_eq!(checked.code, Some(86), "{missing}: {checked:?}");
+        assert!(checked.log.contains(missing), "{missing}: {checked:?}");
     }
 }
 

@@ -61,12 +61,14 @@ fn a_status_names_the_processes_that_run_and_what_they_miss() {
         counters: None,
         key_exchange: None,
     };
-    let reply: Value = serde_json::from_str(&status(report(), &surroundings, WallTime::MIN)).unwrap();
+    let reply: Value =
+        serde_json::from_str(&status(report(), &surroundings, Some("full"), WallTime::MIN)).unwrap();
     assert_eq!(reply["processes"][2]["name"], "client");
     assert_eq!(reply["processes"][2]["pid"], 12);
     assert_eq!(reply["processes"].as_array().unwrap().len(), 3);
     assert_eq!(reply["shortfalls"]["client"], serde_json::json!(["landlock", "syscall-filter"]));
     assert_eq!(reply["shortfalls"]["engine"], serde_json::json!([]));
+    assert_eq!(reply["state_elsewhere"], "full");
     assert!(reply["shortfalls"].get("privileged").is_none());
     assert_eq!(reply["server"], Value::Null);
     assert_eq!((&reply["clock"], &reply["version"]), (&"virtual".into(), &env!("CARGO_PKG_VERSION").into()));
@@ -81,7 +83,7 @@ fn what_is_not_a_number_is_null_and_a_reply_is_one_line() {
         counters: None,
         key_exchange: None,
     };
-    let text = status(report(), &surroundings, WallTime::MIN);
+    let text = status(report(), &surroundings, None, WallTime::MIN);
     assert!(!text.contains('\u{1b}') && !text.contains('\n'));
     let reply: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(reply["report"]["offset_s"], Value::Null);
@@ -216,7 +218,7 @@ fn the_replies_on_the_socket_are_those_of_the_golden_documents() {
     for (name, written) in [
         (
             "status",
-            status(report.clone(), &surroundings, now.wall).replace(&version, "\"version\":\"0.1.0\""),
+            status(report.clone(), &surroundings, None, now.wall).replace(&version, "\"version\":\"0.1.0\""),
         ),
         ("sources", sources(report.clone())),
         ("server", server(&surroundings)),

@@ -23,7 +23,7 @@ impl Sentence for ExchangeFailure {
                 "no process for the key exchange could be started; check the host's memory and limits"
             }
             Self::Deadline => "the key exchange took too long; check the firewall (TCP, usually port 4460)",
-            Self::Broken => "the process that exchanged keys failed",
+            Self::Broken => "the process that exchanged keys failed; the kernel's log may say why",
             Self::Refused => {
                 "no server listens for key exchanges there; check the port (usually 4460) and whether it is an NTS \
                  server"

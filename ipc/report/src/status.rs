@@ -22,6 +22,9 @@ documents! {
         processes: Vec<ProcessReply>,
         /// The shortfalls of each process's confinement; only processes that have reported.
         shortfalls: BTreeMap<&'static str, Vec<&'static str>>,
+        /// Why the state directory cannot be written, and what to do about it; what is remembered is then in the run directory.
+        /// None: it can.
+        state_elsewhere: Option<String>,
         /// Counters of the server; none: there is no server, or nothing has been counted yet.
         server: Option<Counts>,
         /// The key exchange service; none: none is configured.

@@ -1,6 +1,6 @@
 //! The exchange process with real children that exchange keys, in their full confinement.
 
-use bench::authority::{Authority, now};
+use bench::authority::{Authority, DAY, KeyKind, Order, Period, now};
 use bench::key_server::{KeyServer, answer, cookies};
 use bench::programs::Place;
 use bench::role::Role;
@@ -166,6 +166,41 @@ fn a061_ten_thousand_certificates_are_not_even_read() {
     let server = KeyServer::start(identity.server_config(), |_| answer(15, &cookies(1)));
     parent.send(&ToExchange::Exchange(exchange(2, server.address().port())));
     assert_eq!(outcome(&mut parent, 2).unwrap_err(), ExchangeFailure::BadCertificate);
+}
+
+/// Each exchange is in a new process, under a filter that none of it was tried under before.
+#[test]
+fn certificates_of_every_kind_and_fault_are_judged_under_the_filter() {
+    let (authority, _place, mut parent) = world();
+    let between = authority.intermediate("between", Period::current());
+    let stranger = Authority::new("stranger");
+    let names = ["localhost"];
+    let good = Order::new(&names);
+    let past = Period { from: now() - 90 * DAY, until: now() - DAY };
+    let coming = Period { from: now() + DAY, until: now() + 90 * DAY };
+    let mut cases = Vec::new();
+    for key in [KeyKind::P256, KeyKind::P384, KeyKind::Ed25519, KeyKind::Rsa, KeyKind::Rsa4096] {
+        cases.push((authority.issue_as(&Order { key, ..good.clone() }), None));
+        cases.push((between.issue_as(&Order { key, ..good.clone() }), None));
+        // Keys of this size take their time to be made.
+        if key == KeyKind::Rsa4096 {
+            continue;
+        }
+        cases.push((stranger.issue_as(&Order { key, ..good.clone() }), Some(ExchangeFailure::UnknownIssuer)));
+        let late = Order { key, period: past, ..good.clone() };
+        cases.push((authority.issue_as(&late), Some(ExchangeFailure::Expired)));
+        let early = Order { key, period: coming, ..good.clone() };
+        cases.push((authority.issue_as(&early), Some(ExchangeFailure::NotYetValid)));
+        let other = Order { key, ..Order::new(&["elsewhere.example"]) };
+        cases.push((authority.issue_as(&other), Some(ExchangeFailure::WrongName)));
+        let client = Order { key, for_servers: false, ..good.clone() };
+        cases.push((authority.issue_as(&client), Some(ExchangeFailure::NotForServers)));
+    }
+    for (id, (identity, failure)) in (1..).zip(cases) {
+        let server = KeyServer::start(identity.server_config(), |_| answer(15, &cookies(1)));
+        parent.send(&ToExchange::Exchange(exchange(id, server.address().port())));
+        assert_eq!(outcome(&mut parent, id).err(), failure, "case {id}");
+    }
 }
 
 #[test]

@@ -106,6 +106,52 @@ fn each_kind_of_key_signs() {
     }
 }
 
+/// What a library does for the first time must be permitted, whatever comes first: each service is a new one.
+#[test]
+fn the_first_client_of_a_service_may_be_of_any_cipher_suite_and_group_and_any_key_may_follow_any_other() {
+    let whole = rustls::crypto::aws_lc_rs::default_provider();
+    let kinds = [KeyKind::Ed25519, KeyKind::P256, KeyKind::Rsa, KeyKind::Rsa4096];
+    let suites = whole.cipher_suites.iter().filter(|suite| suite.tls13().is_some());
+    let ways: Vec<_> =
+        suites.flat_map(|suite| whole.kx_groups.iter().map(move |group| (*suite, *group))).collect();
+    assert!(ways.len() >= 9, "{ways:?}");
+    let setting = Setting::new();
+    let identities =
+        kinds.map(|key| setting.authority.issue_as(&Order { key, ..Order::new(&["localhost"]) }));
+    let use_next = |identity: &bench::authority::Identity| {
+        setting.write(&setting.chain, identity.chain_pem.as_bytes());
+        setting.write(&setting.key, identity.key_pem.as_bytes());
+    };
+    for (number, (suite, group)) in ways.into_iter().enumerate() {
+        let provider = rustls::crypto::CryptoProvider {
+            cipher_suites: vec![suite],
+            kx_groups: vec![group],
+            ..whole.clone()
+        };
+        let begin = number % kinds.len();
+        use_next(&identities[begin]);
+        let config = setting.authority.client_config_with(Arc::new(provider));
+        let mut pair = KeyPair::start(&plan(&setting, 1, false));
+        pair.open(GENEROUS);
+        let address = pair.addresses[0];
+        let works = || exchange(address, "localhost", &config, &[15]).map(drop);
+        // Not every group has to be supported; a handshake that fails is a first one, too.
+        let first = works().map_err(|error| error.to_string());
+        for at in (0..kinds.len()).chain([begin]) {
+            let kind = kinds[at];
+            use_next(&identities[at]);
+            pair.send(&ToKeyService::Reload);
+            assert!(matches!(pair.loaded(), Loaded::InUse { .. }), "{suite:?} {group:?} {kind:?}");
+            let again = works().map_err(|error| error.to_string());
+            assert_eq!(
+                again.is_ok(),
+                first.is_ok(),
+                "{suite:?} {group:?} {kind:?}: {again:?}, first {first:?}"
+            );
+        }
+    }
+}
+
 /// The C library's allocator counts the processors when there are many threads.
 #[test]
 fn as_many_threads_as_there_may_be_exchange_keys_under_the_filter() {

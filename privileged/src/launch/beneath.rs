@@ -50,6 +50,18 @@ pub fn file(directory: BorrowedFd<'_>, name: &str) -> Result<OwnedFd, Errno> {
     }
 }
 
+/// Opens the file `name`, a single component, in this directory, to read it.
+///
+/// # Errors
+/// As [`file`]; ENOENT.
+pub fn existing(directory: BorrowedFd<'_>, name: &str) -> Result<OwnedFd, Errno> {
+    if !is_single(name) {
+        return Err(Errno::EINVAL);
+    }
+    let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
+    openat(directory, name, flags, Mode::empty())
+}
+
 /// Whether a name leads to something in the directory itself.
 fn is_single(name: &str) -> bool {
     let mut components = Path::new(name).components();

@@ -6,6 +6,7 @@ use super::named;
 use super::programs;
 use super::service_manager;
 use super::sockets::Sockets;
+use super::state_files;
 use super::users::Users;
 use crate::options::Options;
 use ipc::file_path::FilePath;
@@ -73,6 +74,11 @@ impl Children {
             denied: PerProcess::default(),
             started: PerProcess::default(),
         })
+    }
+
+    /// The engine reports why the state directory is not used.
+    pub fn tell_elsewhere(&mut self, why: Option<&str>) {
+        self.words[Process::Engine].extend(why.map(|why| format!("state-elsewhere={why}")));
     }
 
     /// Starts the engine and gives this process's ends of its links.
@@ -246,7 +252,8 @@ impl Children {
 pub fn check(options: &Options, users: &Users, config: File) -> Ending {
     let run = || -> Result<Ending, Ending> {
         let (engines, ours) = pair()?;
-        let mut command = Command::new(programs::folder(options)?.join(Process::Engine.program()));
+        let folder = programs::folder(options)?;
+        let mut command = Command::new(folder.join(Process::Engine.program()));
         command.env_clear().stdin(Stdio::null()).arg("check").args(users.words(Process::Engine));
         command.args(options.insecure.then_some("insecure"));
         let mut given = Given::default();
@@ -258,6 +265,8 @@ pub fn check(options: &Options, users: &Users, config: File) -> Ending {
             Some(0) => {
                 if let Ok(Some((_, ToLaunch::Plan(plan)))) = LaunchLink::new(ours).receive() {
                     named::warn(&plan, users);
+                    state_files::warn_of_room(&options.state);
+                    policies::within_owner_and_mode(|| programs::look(&folder, &plan, &options.clock))?;
                 }
                 Ending::Asked
             }

@@ -12,7 +12,7 @@ use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bin
 use nix::sys::stat::{FchmodatFlags, Mode, fchmodat, fstat, umask};
 use nix::unistd::{Gid, Uid, UnlinkatFlags, fchownat, geteuid, unlinkat};
 use policies::Role;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::FileExt;
@@ -31,6 +31,18 @@ pub struct Directory {
     path: PathBuf,
     /// A file in it may be new, so the directory must be synchronised.
     grown: Cell<bool>,
+    /// See [`Self::trouble`].
+    trouble: RefCell<Option<String>>,
+}
+
+/// A file that is only read.
+pub enum Found {
+    /// It is there, and no other user can have written it.
+    Trusted(File),
+    /// It is there and cannot be read, or another user can have written it.
+    Distrusted,
+    /// It is not there.
+    Nothing,
 }
 
 /// A new file for the engine's record, readable only by its owner. An existing one becomes `NAME.1`.
@@ -86,7 +98,7 @@ impl Directory {
             let why = format!("{why} ({seen}); check that its content is unchanged, then: {remedy}");
             return Err(Ending::Configuration(format!("{}: {why}", path.display())));
         }
-        Ok(Self { fd, path: path.into(), grown: Cell::new(false) })
+        Ok(Self { fd, path: path.into(), grown: Cell::new(false), trouble: RefCell::new(None) })
     }
 
     /// Opens or creates a file of at least `length` octets, allocated on disk; an untrusted file in its place is moved
@@ -95,6 +107,47 @@ impl Directory {
     /// # Errors
     /// The path with the reason.
     pub fn file(&self, name: &str, length: u64, secrecy: Secrecy) -> Result<Kept, Ending> {
+        let opened = self.open_file(name, length, secrecy);
+        if let Err(Ending::Trouble(why)) = &opened {
+            *self.trouble.borrow_mut() = Some(why.clone());
+        }
+        opened
+    }
+
+    /// Why a file in it could not be opened, made or given its length, if that may pass: the file system is read-only,
+    /// full or failing.
+    pub fn trouble(&self) -> Option<String> {
+        self.trouble.borrow().clone()
+    }
+
+    /// A file of this name, to be read.
+    pub fn find(&self, name: &str) -> Found {
+        match beneath::existing(self.fd.as_fd(), name) {
+            Ok(fd) if fstat(&fd).is_ok_and(|facts| kept::distrust(&facts).is_none()) => {
+                Found::Trusted(fd.into())
+            }
+            Err(Errno::ENOENT) => Found::Nothing,
+            Ok(_) | Err(_) => Found::Distrusted,
+        }
+    }
+
+    /// Removes a file, if it can.
+    pub fn remove(&self, name: &str) {
+        let _ = unlinkat(&self.fd, name, UnlinkatFlags::NoRemoveDir);
+    }
+
+    /// Its path.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether both are the same directory.
+    pub fn is(&self, other: &Self) -> bool {
+        let facts = |directory: &Self| fstat(&directory.fd).map(|facts| (facts.st_dev, facts.st_ino));
+        facts(self).is_ok_and(|own| facts(other) == Ok(own))
+    }
+
+    fn open_file(&self, name: &str, length: u64, secrecy: Secrecy) -> Result<Kept, Ending> {
         let refused = |errno: Errno| {
             diagnosis::refused(errno, format!("{}/{name}: {}", self.path.display(), explain(errno)))
         };
@@ -157,11 +210,7 @@ impl Directory {
     /// # Errors
     /// As for [`Self::lock`].
     pub fn lock_beside(&self, locked: &Self) -> Result<Option<OwnedFd>, Ending> {
-        let facts = |directory: &Self| fstat(&directory.fd).map(|facts| (facts.st_dev, facts.st_ino));
-        if facts(self).is_ok_and(|own| facts(locked) == Ok(own)) {
-            return Ok(None);
-        }
-        self.lock().map(Some)
+        if self.is(locked) { Ok(None) } else { self.lock().map(Some) }
     }
 
     /// As [`Self::file`], and locks it too: an instance of an earlier version knows no other lock.

@@ -2,6 +2,7 @@
 //! prevents a start.
 
 use super::audit_log;
+use ipc::audit_line::End;
 use ipc::governor_record::{LENGTH, PLACES, Record, SLOT};
 use ipc::message::handover::Memory;
 use ipc::message::privileged::Profile;
@@ -100,6 +101,36 @@ pub fn recall(file: &File, audit: &File, of: &Circumstances) -> (Memory, Record)
         _ => Record::spent(of.boot_id, now, day, limits::SEARCH),
     });
     (memory, record)
+}
+
+/// Puts the record of `theirs` into `ours` if it is the newer one. False: `theirs` has been written, and has none, and nor
+/// has `ours`.
+pub fn continue_from(ours: &File, theirs: &File) -> bool {
+    let (own, other) = (read_sectors(ours), read_sectors(theirs));
+    match (newest(&own), newest(&other)) {
+        (Some(own), Some(other)) if own.sequence >= other.sequence => true,
+        // What cannot be written now cannot be charged either: the keeper refuses then.
+        (_, Some(other)) => ours.write_all_at(&other.to_octets(), other.place()).is_ok(),
+        (Some(_), None) => true,
+        (None, None) => other.as_flattened().iter().all(|octet| *octet == 0),
+    }
+}
+
+/// Puts the record of `theirs`, of the run directory, into `ours`, of the state directory, if it is the newer one, and
+/// synchronises it; true: it was. The audit log goes on where that of the state directory ended.
+///
+/// # Errors
+/// The error of the failed system call.
+pub fn take_back(ours: &File, theirs: &File) -> Result<bool, Errno> {
+    let (own, other) = (newest(&read_sectors(ours)), newest(&read_sectors(theirs)));
+    let Some(mut other) = other else { return Ok(false) };
+    if own.as_ref().is_some_and(|own| own.sequence >= other.sequence) {
+        return Ok(false);
+    }
+    (other.audit, other.audit_steps) = own.map_or((End::NONE, End::NONE), |own| (own.audit, own.audit_steps));
+    ours.write_all_at(&other.to_octets(), other.place()).map_err(|error| super::diagnosis::errno(&error))?;
+    nix::unistd::fdatasync(ours)?;
+    Ok(true)
 }
 
 /// After the record or the audit log was replaced: marks a file without a record as damaged, and synchronises it. If

@@ -1,7 +1,8 @@
 //! The launch: from a privileged process that knows nothing to one that can do almost nothing and becomes the keeper.
 //!
 //! `configuration` opens the configuration file (`path_walk`: resolves its path), `directory` opens the state directory
-//! (`beneath`: without following links; `kept`: repairs owners and modes), `users` finds the uids, `children` starts
+//! (`beneath`: without following links; `kept`: repairs owners and modes; `state_files`: its files, or where they are
+//! while it cannot be written), `users` finds the uids, `children` starts
 //! the other processes, `boot` reads the boot id, and `sockets` binds the planned addresses. `audit_log` and `memory`
 //! examine what the previous run left, `successor` executes the keeper, and `service_manager` and `journal` detect
 //! where reports go. `diagnosis` has the messages about files, and `named` checks, for `--check`, files that other
@@ -22,6 +23,7 @@ mod path_walk;
 mod programs;
 pub mod service_manager;
 mod sockets;
+mod state_files;
 mod successor;
 mod users;
 
@@ -29,11 +31,11 @@ use crate::options::{ClockChoice, Options};
 use children::Children;
 use diagnosis::explain;
 use directory::Directory;
+use ipc::audit_line::End;
 use ipc::message::handover::{Handover, Terms};
 use ipc::message::launch::{FromLaunch, START_PATIENCE, ToLaunch};
 use ipc::message::privileged::ClockKind;
 use ipc::units::Span;
-use ipc::{audit_line, governor_record};
 use ipc_clock::raw;
 use ipc_link::Link;
 use keeper::clock::kernel::KernelClock;
@@ -43,13 +45,13 @@ use keeper::notify::Notify;
 use keeper::signals::{self, Caught, caught};
 use keeper::{GRACE, PARTING};
 use keeper_virtual::VirtualClock;
-use kept::Secrecy;
 use nix::errno::Errno;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::time::TimeSpec;
 use nix::sys::timerfd::{ClockId as TimerFdClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 use sockets::Sockets;
+use state_files::StateFiles;
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use users::Users;
@@ -75,14 +77,17 @@ pub fn launch(options: &Options, notify: &Notify) -> Result<std::convert::Infall
         return Err(children::check(options, &users, config));
     }
     let opened = policies::within_owner_and_mode(|| Opened::open(options, &users))?;
-    let Opened { config, locks, record_file, audit_file, is_distrusted, engine_files, clock, control } =
-        opened;
+    let Opened { config, files, record, clock, control } = opened;
+    let StateFiles { governor: record_file, audit: audit_file, is_distrusted, state, keys, locks, elsewhere } =
+        files;
+    let engine_files = (state, keys, record);
     let signals = catch().map_err(|errno| Ending::Internal(format!("signals: {}", errno.desc())))?;
 
     let programs = programs::folder(options)?;
     let program = successor::Program::find(&programs, clock.kind)?;
     let mut children = Children::prepare(programs, options, &users)?;
     let clock_reader = clock.reader.as_ref();
+    children.tell_elsewhere(elsewhere.as_deref());
     let ends = children.start_engine(options, config, control, engine_files, clock_reader)?;
     let mut link = LaunchLink::new(ends.launch);
     let plan = match receive(
@@ -109,8 +114,9 @@ pub fn launch(options: &Options, notify: &Notify) -> Result<std::convert::Infall
         memory::Circumstances { forget: options.new_record, is_distrusted, profile: plan.profile, boot_id };
     let (memory, mut record) = memory::recall(&record_file, &audit_file, &circumstances);
     let integrity;
-    ((record.audit, record.audit_steps), integrity) =
-        audit_log::resume(&audit_file, (record.audit, record.audit_steps));
+    // In the run directory it is another log than the one that the record knows.
+    let known = if elsewhere.is_some() { (End::NONE, End::NONE) } else { (record.audit, record.audit_steps) };
+    ((record.audit, record.audit_steps), integrity) = audit_log::resume(&audit_file, known);
     if let Some((level, message)) = audit_log::message(integrity) {
         say(level, &message);
     }
@@ -172,14 +178,9 @@ fn leave(links: (LaunchLink, OwnedFd), children: &Children, signals: &File) -> E
 /// All files of the launch, opened while owner and mode decide about access.
 struct Opened {
     config: File,
-    /// Of the state directory, and of the run directory if that is another one.
-    locks: [Option<OwnedFd>; 2],
-    record_file: File,
-    audit_file: File,
-    /// The governor's record or the audit log was replaced, since another user could have written it.
-    is_distrusted: bool,
-    /// State, keys, and a recording if one was requested.
-    engine_files: (File, File, Option<File>),
+    files: StateFiles,
+    /// A recording, if one was requested.
+    record: Option<File>,
     clock: Taken,
     control: OwnedFd,
 }
@@ -189,21 +190,9 @@ impl Opened {
         let config = configuration::open(&options.config)?;
         let state = Directory::open(&options.state)?;
         let run = Directory::open(&options.run)?;
-        let state_lock = state.lock()?;
-        let governor = state.locked_file("governor", governor_record::LENGTH)?;
-        if governor.is_afresh {
-            memory::void(&governor.file).map_err(|errno| void_failed(options, errno))?;
-        }
-        let audit = state.file("audit.log", audit_line::LENGTH, Secrecy::Mendable)?;
-        if audit.is_afresh {
-            memory::void(&governor.file).map_err(|errno| void_failed(options, errno))?;
-        }
+        let files = StateFiles::open(&state, &run)?;
         let record = options.record.as_deref().map(directory::new_record).transpose()?;
-        let engine_state = state.engine_file("engine.state", Secrecy::Mendable)?;
-        let engine_keys = state.engine_file("engine.keys", Secrecy::Lost)?;
-        state.sync();
         let clock = take_clock(&options.clock)?;
-        let run_lock = run.lock_beside(&state)?;
         let control = run.listen("control.sock", users.group)?;
         if users.lacks_group {
             say(
@@ -211,22 +200,8 @@ impl Opened {
                 &"there is no group truechimer: only root can use chimerctl; run systemd-sysusers (the package does)",
             );
         }
-        Ok(Self {
-            config,
-            locks: [Some(state_lock), run_lock],
-            record_file: governor.file,
-            audit_file: audit.file,
-            is_distrusted: governor.is_afresh || audit.is_afresh,
-            engine_files: (engine_state, engine_keys, record),
-            clock,
-            control,
-        })
+        Ok(Self { config, files, record, clock, control })
     }
-}
-
-/// The replaced record could not be marked, so a later start could take it for a first one: the start ends.
-fn void_failed(options: &Options, errno: Errno) -> Ending {
-    diagnosis::refused(errno, format!("{}/governor: {}", options.state.display(), explain(errno)))
 }
 
 /// Reports, for `--check`, what would fail under the service unit but not from a shell.

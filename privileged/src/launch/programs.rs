@@ -2,11 +2,14 @@
 //! keeper's, the clock.
 
 use super::diagnosis::{is_ours, make_roots, owner_and_mode};
-use crate::options::Options;
+use crate::options::{ClockChoice, Options};
+use ipc::message::launch::LaunchPlan;
 use ipc::process::{KEEPERS, Process};
 use keeper::ending::Ending;
 use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, AtFlags};
 use nix::sys::stat::stat;
+use nix::unistd::{AccessFlags, faccessat};
 use std::path::{Path, PathBuf};
 
 /// The folder that was named, or the one of this program. A missing program is reported when
@@ -34,6 +37,23 @@ pub fn folder(options: &Options) -> Result<PathBuf, Ending> {
     let names = Process::ALL.into_iter().map(Process::program).chain(KEEPERS);
     names.map(|name| folder.join(name)).try_for_each(|program| judge(&program))?;
     Ok(folder)
+}
+
+/// Looks, for `--check`, at the programs that a start with this plan executes.
+///
+/// # Errors
+/// As the start would end: the first that is missing or cannot be executed.
+pub fn look(folder: &Path, plan: &LaunchPlan, clock: &ClockChoice) -> Result<(), Ending> {
+    let [of_kernel, of_others] = KEEPERS;
+    let keeper = if matches!(clock, ClockChoice::Kernel) { of_kernel } else { of_others };
+    let others = Process::ALL.into_iter().filter(|process| *process != Process::Privileged);
+    let wanted = others.filter(|process| process.is_wanted(plan)).map(Process::program);
+    wanted.chain([keeper]).map(|name| folder.join(name)).try_for_each(|program| {
+        match faccessat(AT_FDCWD, &program, AccessFlags::X_OK, AtFlags::AT_EACCESS) {
+            Ok(()) => Ok(()),
+            Err(errno) => Err(cannot_be_started(&program, &errno.into())),
+        }
+    })
 }
 
 /// A group of administrators may be permitted to write to it, which is common.

@@ -65,8 +65,10 @@ impl Users {
 
     /// The same as words for a child.
     pub fn words(&self, process: Process) -> Vec<String> {
-        let identity = self.identity(process);
-        identity.map_or_else(Vec::new, |(uid, gid)| vec![format!("uid={uid}"), format!("gid={gid}")])
+        let (identity, keeper) = (self.identity(process), self.identity(Process::Privileged));
+        let words = identity.map(|(uid, gid)| [format!("uid={uid}"), format!("gid={gid}")]);
+        let keeper = keeper.map(|(uid, _)| format!("keeper-uid={uid}"));
+        words.into_iter().flatten().chain(keeper).collect()
     }
 }
 

@@ -26,11 +26,13 @@ use policies::Inherited;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::process::exit;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 const SECOND: i64 = 1_000_000_000;
 
 fn main() {
+    PARENT.get_or_init(nix::unistd::getppid);
     let name = PathBuf::from(std::env::args_os().next().unwrap_or_default());
     let script = std::fs::read_to_string(name.with_file_name("script")).unwrap_or_default();
     let inherited = Inherited::from_args().unwrap_or_else(|error| leave(&error.to_string()));
@@ -50,9 +52,12 @@ fn leave(text: &str) -> ! {
     exit(3)
 }
 
+/// Who started this program.
+static PARENT: OnceLock<nix::unistd::Pid> = OnceLock::new();
+
 /// Waits until it is killed, or its parent is gone.
 fn linger() -> ! {
-    let parent = nix::unistd::getppid();
+    let parent = *PARENT.get_or_init(nix::unistd::getppid);
     for _ in 0..600 {
         std::thread::sleep(Duration::from_millis(100));
         if nix::unistd::getppid() != parent {
@@ -213,8 +218,10 @@ impl Engine {
             "hello-again" => write_raw(self.link.as_fd(), &frame(self.sent, &ToLaunch::Hello)),
             "deaf" => loop {
                 // Answers are never read.
-                if self.link.send(&self.status(Leap::None, false, 0)).is_err() {
-                    std::thread::sleep(Duration::from_millis(20));
+                match self.link.send(&self.status(Leap::None, false, 0)) {
+                    Ok(_) => {}
+                    Err(LinkError::Full) => std::thread::sleep(Duration::from_millis(20)),
+                    Err(error) => leave(&error.to_string()),
                 }
             },
             "full-disk" => {

@@ -1,0 +1,189 @@
+//! The files of the state directory, or of the run directory while that one cannot be written: a read-only or full file
+//! system keeps no clock from being kept.
+//!
+//! The run directory lasts as long as the boot, so that a restart refills nothing there either. The newer of two records
+//! counts, by its sequence. A start that finds the state directory writable again takes the record back.
+
+use super::audit_log;
+use super::diagnosis::{self, explain};
+use super::directory::{Directory, Found};
+use super::kept::Secrecy;
+use super::memory;
+use ipc::{audit_line, governor_record};
+use keeper::ending::{Ending, say};
+use nix::errno::Errno;
+use nix::sys::statvfs::{FsFlags, statvfs};
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+const GOVERNOR: &str = "governor";
+const AUDIT: &str = "audit.log";
+const STATE: &str = "engine.state";
+const KEYS: &str = "engine.keys";
+
+/// The most of the engine's state that is copied, octets: more than its two slots.
+const MOST_STATE: u64 = 4_096;
+
+/// Warns, for `--check`, of a state directory that a start could not write its files into. One that is not there is made by
+/// the service unit.
+pub fn warn_of_room(path: &Path) {
+    let Ok(system) = statvfs(path) else { return };
+    let missing = |(name, length): (&str, u64)| {
+        length.saturating_sub(std::fs::symlink_metadata(path.join(name)).map_or(0, |facts| facts.len()))
+    };
+    let needed: u64 =
+        [(GOVERNOR, governor_record::LENGTH), (AUDIT, audit_line::LENGTH)].into_iter().map(missing).sum();
+    let free = system.blocks_available().saturating_mul(system.fragment_size());
+    let errno = match () {
+        () if system.flags().contains(FsFlags::ST_RDONLY) => Errno::EROFS,
+        () if needed > free => Errno::ENOSPC,
+        () => return,
+    };
+    say(
+        4,
+        &format_args!(
+            "{}: {} (files that are not there yet take {} KiB); until then what is to be remembered is lost with each boot",
+            path.display(),
+            explain(errno),
+            needed.div_ceil(1_024)
+        ),
+    );
+}
+
+/// Files of one directory, open and trusted.
+pub struct StateFiles {
+    /// The governor's record.
+    pub governor: File,
+    /// The audit log.
+    pub audit: File,
+    /// The record or the log was replaced, since another user could have written it, or one that is there cannot be read.
+    pub is_distrusted: bool,
+    /// The engine's.
+    pub state: File,
+    /// The engine's.
+    pub keys: File,
+    /// Locks of both directories, as far as there are any.
+    pub locks: [Option<OwnedFd>; 2],
+    /// Why these are in the run directory; none: they are where they belong.
+    pub elsewhere: Option<String>,
+}
+
+impl StateFiles {
+    /// Opens them, and locks both directories.
+    ///
+    /// # Errors
+    /// The path with the reason: a file that no waiting mends, another instance, or neither directory can be written.
+    pub fn open(state: &Directory, run: &Directory) -> Result<Self, Ending> {
+        let lock = match state.lock() {
+            Ok(lock) => Some(lock),
+            Err(_) if state.trouble().is_some() => None,
+            Err(ending) => return Err(ending),
+        };
+        let ending = match lock.is_some().then(|| Self::open_in(state)) {
+            Some(Ok(mut files)) => {
+                files.locks = [lock, run.lock_beside(state)?];
+                files.take_back(state, run);
+                return Ok(files);
+            }
+            Some(Err(ending)) => ending,
+            None => Ending::Trouble(state.trouble().unwrap_or_default()),
+        };
+        let Some(why) = state.trouble().filter(|_| !run.is(state)) else { return Err(ending) };
+        let run_lock = run.lock()?;
+        // The message about the state directory is the one that helps.
+        let mut files = Self::open_in(run).map_err(|_| ending)?;
+        files.locks = [lock, Some(run_lock)];
+        files.continue_from(state);
+        let place = run.path().display();
+        say(
+            3,
+            &format_args!(
+                "{why}: the clock is kept, and what is to be remembered is in {place}, until this boot ends or a start finds \
+                 the state directory writable"
+            ),
+        );
+        files.elsewhere = Some(why);
+        Ok(files)
+    }
+
+    fn open_in(directory: &Directory) -> Result<Self, Ending> {
+        let void = |file: &File| {
+            memory::void(file).map_err(|errno| {
+                let path = directory.path().join(GOVERNOR);
+                diagnosis::refused(errno, format!("{}: {}", path.display(), explain(errno)))
+            })
+        };
+        let governor = directory.locked_file(GOVERNOR, governor_record::LENGTH)?;
+        // The replaced record is marked, or a later start could take it for a first one.
+        if governor.is_afresh {
+            void(&governor.file)?;
+        }
+        let audit = directory.file(AUDIT, audit_line::LENGTH, Secrecy::Mendable)?;
+        if audit.is_afresh {
+            void(&governor.file)?;
+        }
+        let state = directory.engine_file(STATE, Secrecy::Mendable)?;
+        let keys = directory.engine_file(KEYS, Secrecy::Lost)?;
+        directory.sync();
+        Ok(Self {
+            is_distrusted: governor.is_afresh || audit.is_afresh,
+            governor: governor.file,
+            audit: audit.file,
+            state,
+            keys,
+            locks: [None, None],
+            elsewhere: None,
+        })
+    }
+
+    /// Goes on from what is in the state directory, as far as it can be read and is newer. What cannot be read may have
+    /// been spent.
+    fn continue_from(&mut self, state: &Directory) {
+        match state.find(GOVERNOR) {
+            Found::Trusted(theirs) => self.is_distrusted |= !memory::continue_from(&self.governor, &theirs),
+            Found::Nothing => {}
+            Found::Distrusted => self.is_distrusted = true,
+        }
+        match state.find(AUDIT) {
+            Found::Trusted(theirs) => self.is_distrusted |= audit_log::may_have_granted(&theirs),
+            Found::Nothing => {}
+            Found::Distrusted => self.is_distrusted = true,
+        }
+        if let Found::Trusted(theirs) = state.find(STATE)
+            && self.state.metadata().is_ok_and(|facts| facts.len() == 0)
+        {
+            let mut octets = Vec::new();
+            let _ = theirs.take(MOST_STATE).read_to_end(&mut octets);
+            let _ = self.state.write_all_at(&octets, 0);
+        }
+    }
+
+    /// Takes back the record that an earlier start of this boot had in the run directory.
+    fn take_back(&self, state: &Directory, run: &Directory) {
+        if run.is(state) {
+            return;
+        }
+        let Found::Trusted(theirs) = run.find(GOVERNOR) else { return };
+        let taken = memory::take_back(&self.governor, &theirs);
+        let say_failed = |errno: Errno| {
+            let place = run.path().join(GOVERNOR);
+            say(3, &format_args!("{} cannot be taken back: {}", place.display(), explain(errno)));
+        };
+        match taken {
+            Err(errno) => return say_failed(errno),
+            Ok(true) => say(
+                5,
+                &format_args!(
+                    "{} can be written again: the governor's record of {} was taken back",
+                    state.path().display(),
+                    run.path().display()
+                ),
+            ),
+            Ok(false) => {}
+        }
+        [GOVERNOR, STATE, KEYS].into_iter().for_each(|name| run.remove(name));
+    }
+}

@@ -1,0 +1,135 @@
+//! A state directory that cannot be written: the clock is kept, nothing is refilled, and it is told.
+//!
+//! Each daemon is started in a mount namespace of its own, in which its state directory is another file system.
+
+use bench::daemon::{Daemon, Setup, source};
+use bench::forger::Forger;
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Mounts over the state directory, whose path is `$state`.
+const READ_ONLY: &str = "mount -t tmpfs -o size=64k,mode=755 tmpfs $state && mount -o remount,ro $state";
+const FULL: &str =
+    "mount -t tmpfs -o size=64k,mode=755 tmpfs $state; head -c 1M /dev/zero > $state/filler; true";
+const WITHOUT_INODES: &str = "mount -t tmpfs -o nr_inodes=1,mode=755 tmpfs $state";
+const TOO_SMALL: &str = "mount -t tmpfs -o size=16k,mode=755 tmpfs $state";
+/// What is there stays, and is read-only.
+const REMOUNTED: &str = "mount --bind $state $state && mount -o remount,bind,ro $state";
+
+fn trouble(setup: &Setup, script: &str) -> Setup {
+    let script = format!(
+        "state={}; {{ {script}; }} 2> /dev/null && exec \"$@\"",
+        setup.place().join("state").display()
+    );
+    setup.clone().with_wrapper(&["unshare", "--mount", "--propagation", "private", "sh", "-c", &script, "sh"])
+}
+
+fn displace(setup: &Setup) {
+    let far = ipc::units::Offset::saturating(700_000_000);
+    setup.virtual_clock().meddle(|page| page.wall = page.wall.checked_add(far).expect("in range"));
+}
+
+/// `start_steps=` of the last start in this audit log.
+fn start_steps(setup: &Setup, folder: &str) -> u32 {
+    let log = std::fs::read(setup.place().join(folder).join("audit.log")).expect("the daemon made it");
+    let log = String::from_utf8_lossy(&log).into_owned();
+    let last = log.rfind(" start_steps=").unwrap_or_else(|| panic!("no start: {log}"));
+    let number = log[last..].split(['=', ' ']).nth(2).expect("a number");
+    number.parse().unwrap_or_else(|_| panic!("no number: {number}"))
+}
+
+fn is_told(daemon: &Daemon) {
+    let status = daemon.ask("status").expect("it answers");
+    assert!(status["state_elsewhere"].as_str().is_some_and(|why| why.contains("/state")), "{status:#}");
+    let shown = daemon.chimerctl(&["status"]);
+    assert!(String::from_utf8_lossy(&shown.stdout).contains("the state directory is not used"), "{shown:?}");
+    let told = daemon.log().lines().filter(|line| line.contains("the clock is kept")).count();
+    assert_eq!(told, 1, "{}", daemon.log());
+}
+
+#[test]
+fn a164_a_clock_is_kept_while_the_state_directory_cannot_be_written_and_a_restart_refills_nothing() {
+    if !bench::is_root() {
+        return bench::skip("mounts need root");
+    }
+    let forger = Forger::honest(HERE, 0);
+    for script in [READ_ONLY, FULL, WITHOUT_INODES, TOO_SMALL] {
+        let setup = Setup::new("unwritable", &source(forger.address())).with_virtual_clock(0, 0.0);
+        let setup = trouble(&setup, script);
+        let mut left = Vec::new();
+        for _ in 0..3 {
+            displace(&setup);
+            let daemon = setup.start();
+            is_told(&daemon);
+            daemon.wait_until_synchronised(TIMEOUT);
+            let error = setup.virtual_clock().error_ns();
+            assert!(error.abs() < 2_000_000, "{script}: {error} ns");
+            left.push(start_steps(&setup, "run"));
+            assert_eq!(daemon.stop().code, Some(0), "{script}");
+        }
+        assert_eq!(left, [left[0], left[0] - 1, left[0] - 2], "{script}");
+        // Where it can be written again, what was spent meanwhile stays spent.
+        let setup = setup.with_wrapper(&[]);
+        let daemon = setup.start();
+        assert!(daemon.log().contains("was taken back"), "{script}: {}", daemon.log());
+        assert_eq!(daemon.ask("status").expect("it answers")["state_elsewhere"], serde_json::Value::Null);
+        assert_eq!(start_steps(&setup, "state"), left[0] - 3, "{script}");
+        assert!(!setup.place().join("run/governor").exists());
+        assert_eq!(daemon.stop().code, Some(0), "{script}");
+    }
+}
+
+#[test]
+fn check_warns_of_a_state_directory_without_room_and_is_content_with_one_that_has_it() {
+    if !bench::is_root() {
+        return bench::skip("mounts need root");
+    }
+    let setup = Setup::new("room", &source("192.0.2.1"));
+    for (script, words) in [("true", None), (READ_ONLY, Some("Read-only")), (FULL, Some("No space left"))] {
+        let checked = trouble(&setup, script).with_argument("--check").run_to_end();
+        assert_eq!(checked.code, Some(0), "{script}: {checked:?}");
+        let told = checked.log.lines().find(|line| line.contains("/state: "));
+        assert_eq!(told.is_some(), words.is_some(), "{script}: {checked:?}");
+        assert!(words.is_none_or(|words| told.is_some_and(|told| told.contains(words))), "{checked:?}");
+    }
+}
+
+#[test]
+fn what_was_spent_before_the_state_directory_became_read_only_stays_spent() {
+    if !bench::is_root() {
+        return bench::skip("mounts need root");
+    }
+    let forger = Forger::honest(HERE, 0);
+    let setup = Setup::new("remounted", &source(forger.address())).with_virtual_clock(700_000_000, 0.0);
+    let run = |setup: &Setup, folder: &str| {
+        let daemon = setup.start();
+        daemon.wait_until_synchronised(TIMEOUT);
+        assert_eq!(daemon.stop().code, Some(0));
+        displace(setup);
+        start_steps(setup, folder)
+    };
+    let read_only = trouble(&setup, REMOUNTED);
+    let all = run(&setup, "state");
+    assert_eq!(run(&read_only, "run"), all - 1);
+    assert_eq!(run(&setup, "state"), all - 2);
+    // And once more: the older record of the first time is not taken for a newer one.
+    assert_eq!(run(&read_only, "run"), 0);
+}
+
+#[test]
+fn a_record_that_cannot_be_read_counts_as_spent_also_where_nothing_can_be_written() {
+    if !bench::is_root() {
+        return bench::skip("mounts need root");
+    }
+    let forger = Forger::honest(HERE, 0);
+    let setup = Setup::new("damaged", &source(forger.address())).with_virtual_clock(0, 0.0);
+    assert_eq!(setup.start().stop().code, Some(0));
+    std::fs::write(setup.place().join("state/governor"), [7; ipc::governor_record::LENGTH as usize])
+        .expect("ours");
+    let daemon = trouble(&setup, REMOUNTED).start();
+    assert!(daemon.log().contains("budgets start empty"), "{}", daemon.log());
+    assert_eq!(start_steps(&setup, "run"), 0);
+}
