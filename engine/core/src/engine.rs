@@ -12,6 +12,7 @@ mod polling;
 mod protected;
 mod publishing;
 mod refusals;
+mod replacing;
 mod reporting;
 mod returning;
 mod steering;
@@ -41,6 +42,7 @@ use ipc::message::privileged::{ClockKind, Refusal, Welcome};
 use ipc::process::Process;
 use ipc::units::{Frequency, RawInstant, Span, TimeConstant, WallTime};
 use outage::Outage;
+use replacing::Blocked;
 
 /// Most effects that wait to be fetched. Beyond, ordinary log lines are dropped, but no other effect.
 const MOST_OUTPUTS: usize = 256;
@@ -84,6 +86,9 @@ pub struct Engine {
     /// How many of them, from the first on, were not learned from the client.
     own_told: usize,
     own_ids: Vec<u32>,
+    blocked: Blocked,
+    /// When the addresses of names were judged last.
+    tended: RawInstant,
     offline: bool,
     distrusted: bool,
     timers: Timers,
@@ -184,6 +189,8 @@ impl Engine {
             own: Vec::new(),
             own_told: 0,
             own_ids: Vec::new(),
+            blocked: Blocked::default(),
+            tended: RawInstant::MIN,
             offline: false,
             distrusted: false,
             timers: Timers::new(),
@@ -274,7 +281,11 @@ impl Engine {
     fn act(&mut self, now: Now) {
         for timer in Timer::ALL {
             let due = match timer {
-                Timer::Poll => self.poll_sources(now),
+                Timer::Poll => {
+                    let due = self.poll_sources(now);
+                    if self.tend_addresses(now) { self.poll_sources(now) } else { due }
+                }
+                Timer::Addresses => self.addresses_due(now.raw),
                 Timer::LookUp => self.look_up(now.raw),
                 Timer::KeyExchange => self.exchange_keys(now),
                 Timer::Steering => self.steer(now),

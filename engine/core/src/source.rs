@@ -90,6 +90,10 @@ pub(crate) struct Source {
     pub(crate) provisional: bool,
     /// Its address came from a name server after the start: it has no vote until it has been measured for some time.
     pub(crate) newcomer: bool,
+    /// Since when its answers have been of no use.
+    pub(crate) useless_since: Option<RawInstant>,
+    /// When it was found that another address of its name might be better.
+    pub(crate) fault: Option<RawInstant>,
 }
 
 impl Source {
@@ -107,6 +111,8 @@ impl Source {
             authenticated: settings.nts.is_some(),
             provisional: false,
             newcomer: false,
+            useless_since: None,
+            fault: None,
         }
     }
 
