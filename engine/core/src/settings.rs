@@ -82,4 +82,6 @@ pub enum Place {
 pub struct ServerSettings {
     /// Serve the host's own time at this stratum while no source is selected; none: unsynchronised then.
     pub local_stratum: Option<u8>,
+    /// Where it listens, at most 16; unspecified: on all addresses of the host.
+    pub listen: Vec<Address>,
 }

@@ -90,6 +90,8 @@ pub(crate) struct Source {
     pub(crate) provisional: bool,
     /// Its address came from a name server after the start: it has no vote until it has been measured for some time.
     pub(crate) newcomer: bool,
+    /// Its address is one of this host, at a port that this host serves: it has no vote.
+    pub(crate) oneself: bool,
     /// Since when its answers have been of no use.
     pub(crate) useless_since: Option<RawInstant>,
     /// When it was found that another address of its name might be better.
@@ -111,6 +113,7 @@ impl Source {
             authenticated: settings.nts.is_some(),
             provisional: false,
             newcomer: false,
+            oneself: false,
             useless_since: None,
             fault: None,
         }

@@ -168,6 +168,7 @@ impl Engine {
         };
         if let Some(address) = address {
             self.entries.add_source(id, address, now.raw);
+            self.know_oneself();
         }
     }
 

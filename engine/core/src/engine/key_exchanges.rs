@@ -123,6 +123,7 @@ impl Engine {
                 if let Some(newest) = self.entries.add_source(id, address, now) {
                     newest.provisional = provisional;
                 }
+                self.know_oneself();
             }
         }
     }

@@ -130,6 +130,9 @@ impl Engine {
     /// What there is to say of an address of a name.
     fn find(&self, entry: &Entry, source: &Source, now: RawInstant) -> Finding {
         let polls = &source.poll_process;
+        if source.oneself {
+            return Finding::Faulty(Fault::Useless);
+        }
         let by = |since: RawInstant, most: Span, fault| match since.after(most) <= now {
             true => Finding::Faulty(fault),
             false => Finding::Open(Some(since.after(most))),
@@ -228,7 +231,9 @@ impl Engine {
             let Some(failed) = source.fault else { continue };
             let (gone, was_known) = (source.id, source.poll_process.is_known());
             if was_known {
-                let is_there = source.poll_process.reach & 0xf != 0 || self.outlasts(source, failed, now);
+                let is_there = source.oneself
+                    || source.poll_process.reach & 0xf != 0
+                    || self.outlasts(source, failed, now);
                 let is_new =
                     entry.candidates.learned.is_some_and(|at| at > failed && at.after(BLOCKED) <= now);
                 let is_early = entry.candidates.replaced.is_some_and(|last| last.after(BETWEEN) > now);
@@ -333,6 +338,7 @@ impl Engine {
                 newest.poll_process.shorten_burst();
             }
         }
+        self.know_oneself();
     }
 
     /// What kept addresses from answering may be over.

@@ -71,8 +71,9 @@ fn write_settings(out: &mut Writer, settings: &Settings) {
     out.f64(*max_slew_ppm);
     out.bool(*leap_seconds);
     out.bool(*require_nts);
-    out.option(server.as_ref(), |out, ServerSettings { local_stratum }| {
+    out.option(server.as_ref(), |out, ServerSettings { local_stratum, listen }| {
         out.option(*local_stratum, Writer::u8);
+        list(out, listen, write_address);
     });
 }
 
@@ -85,7 +86,12 @@ fn read_settings(from: &mut Reader<'_>) -> Result<Settings, Malformed> {
         max_slew_ppm: from.f64()?,
         leap_seconds: from.bool()?,
         require_nts: from.bool()?,
-        server: from.option(|from| Ok(ServerSettings { local_stratum: from.option(|from| from.u8())? }))?,
+        server: from.option(|from| {
+            Ok(ServerSettings {
+                local_stratum: from.option(|from| from.u8())?,
+                listen: read_list(from, read_address)?,
+            })
+        })?,
     })
 }
 

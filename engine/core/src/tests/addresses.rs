@@ -3,9 +3,10 @@
 use super::world::*;
 use crate::io::Input;
 use crate::notice::{EntryNotice, Notice};
-use crate::settings::{Place, SourceSettings};
+use crate::settings::{Place, ServerSettings, SourceSettings};
+use crate::status::SourceReason;
 use ipc::message::client::Silence;
-use ipc::message::exchange::{Addresses, HostName, Resolved};
+use ipc::message::exchange::{Addresses, HostName, LookupFailure, Resolved};
 use ipc::units::Leap;
 use std::boxed::Box;
 use std::vec::Vec;
@@ -257,4 +258,77 @@ fn a_useless_time_server_of_a_single_address_leads_to_few_key_exchanges_at_other
     let turns: Vec<_> = world.exchanges.iter().map(|(_, exchange)| exchange.turn).collect();
     assert!((10..40).contains(&turns.len()), "{turns:?}");
     assert!(turns.windows(2).all(|pair| pair[1] > pair[0]), "{turns:?}");
+}
+
+/// Queries leave from the address of this server, which so is this host.
+fn is_this_host(world: &mut World, server: usize) {
+    world.local = world.servers[server].address;
+}
+
+#[test]
+fn a036_a_source_that_is_this_host_has_no_vote_and_is_missed_by_nobody() {
+    for listen in ["0.0.0.0:123", "[::]:123", "192.0.2.1:123"] {
+        let mut servers = lan(2);
+        servers[0].error = 0.4;
+        let mut setup = Setup { error: 3.7, ..Setup::of(servers) };
+        let listen = std::vec![address(listen)];
+        let listens_anywhere = listen[0].ip().is_unspecified();
+        setup.settings.server = Some(ServerSettings { local_stratum: None, listen });
+        let mut world = setup.start();
+        is_this_host(&mut world, 0);
+        world.run(30.0);
+        let sources = world.status().sources;
+        assert_eq!((sources[0].reason, sources[0].state().name()), (SourceReason::Oneself, "unusable"));
+        assert_eq!(sources[1].state().name(), "selected");
+        assert!(is_synchronised(&world) && world.error().abs() < 1e-3, "{}", world.error());
+        // The address moves to another host: then it is a source like any other.
+        world.local = address("192.0.2.99:123");
+        world.servers[0].error = 0.0;
+        world.give(Input::OwnAddresses(std::vec!["192.0.2.99".parse().unwrap()]));
+        world.run(3600.0);
+        let is_used = matches!(world.status().sources[0].state().name(), "selected" | "combined");
+        // What is written under `listen` is ours as long as it stands there.
+        assert_eq!(is_used, listens_anywhere);
+    }
+}
+
+#[test]
+fn a_loopback_address_is_this_host_only_at_a_port_that_it_serves() {
+    for (port, is_own) in [(123, true), (11_123, false)] {
+        let mut servers = lan(2);
+        servers[0].address = address(&std::format!("127.0.0.1:{port}"));
+        let mut setup = Setup::of(servers);
+        let listen = std::vec![address("0.0.0.0:123")];
+        setup.settings.server = Some(ServerSettings { local_stratum: None, listen });
+        let mut world = setup.start();
+        world.run(30.0);
+        assert_eq!(world.status().sources[0].reason == SourceReason::Oneself, is_own, "{port}");
+        assert!(is_synchronised(&world));
+    }
+}
+
+#[test]
+fn a_pool_that_contains_this_host_uses_its_other_addresses() {
+    for own in 0..4 {
+        let mut world = named(lan(5), 4);
+        is_this_host(&mut world, own);
+        world.servers[own].error = 0.4;
+        assert!(run(&mut world, 30.0, |_| true, is_synchronised), "{own}");
+        run(&mut world, 120.0, |_| true, |_| false);
+        let used = in_use(&world);
+        assert!(used.len() == 4 && !used.contains(&own), "{own}: {used:?}");
+        assert!(world.error().abs() < 1e-3, "{own}: {}", world.error());
+    }
+}
+
+#[test]
+fn a_name_that_has_only_this_hosts_address_is_told_so_and_moves_nothing() {
+    let mut world = named(lan(1), 1);
+    is_this_host(&mut world, 0);
+    run(&mut world, 600.0, |_| true, |_| false);
+    assert!(matches!(
+        world.status().sources[0].reason,
+        SourceReason::Oneself | SourceReason::Unresolved(Some(LookupFailure::NoAddress))
+    ));
+    assert!(!is_synchronised(&world) && world.steps.is_empty());
 }

@@ -64,7 +64,7 @@ pub fn settings(servers: &[Server]) -> Settings {
         max_slew_ppm: 200.0,
         leap_seconds: true,
         require_nts: false,
-        server: Some(ServerSettings { local_stratum: None }),
+        server: Some(ServerSettings { local_stratum: None, listen: std::vec![] }),
     }
 }
 
