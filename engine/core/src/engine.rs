@@ -359,10 +359,10 @@ impl Engine {
             }
             Command::Offline => self.offline = true,
             Command::Online => {
-                if core::mem::take(&mut self.offline) {
-                    self.hurry(now.raw);
-                    self.entries.sources_mut().for_each(|source| source.poll_process.start_burst(now.raw));
-                }
+                // A script of the network manager says so whether or not it said the opposite before.
+                self.offline = false;
+                self.hurry(now.raw);
+                self.entries.sources_mut().for_each(|source| source.poll_process.start_burst(now.raw));
             }
         }
     }

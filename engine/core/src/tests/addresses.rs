@@ -1,7 +1,7 @@
 //! Each address of a name gets its turn, and one that is of no use is replaced.
 
 use super::world::*;
-use crate::io::Input;
+use crate::io::{Command, Input};
 use crate::notice::{EntryNotice, Notice};
 use crate::settings::{Place, ServerSettings, SourceSettings};
 use crate::status::SourceReason;
@@ -331,4 +331,31 @@ fn a_name_that_has_only_this_hosts_address_is_told_so_and_moves_nothing() {
         SourceReason::Oneself | SourceReason::Unresolved(Some(LookupFailure::NoAddress))
     ));
     assert!(!is_synchronised(&world) && world.steps.is_empty());
+}
+
+#[test]
+fn two_writings_of_one_name_are_one_server() {
+    for other in ["NTS0.example", "nts0.example."] {
+        let servers = nts_lan(1);
+        let mut setup = Setup::of(servers);
+        let mut twin = setup.settings.sources[0].clone();
+        twin.place = Place::Name(HostName::parse(other).unwrap(), 4460);
+        setup.settings.sources.push(twin);
+        let mut world = setup.start();
+        world.run(10.0);
+        assert_eq!(world.exchanges.len(), 1, "{other}");
+        assert_eq!(world.status().sources[1].reason, SourceReason::SameKeyServer);
+    }
+}
+
+#[test]
+fn online_tries_what_failed_at_once_even_where_nobody_said_offline() {
+    let mut servers = lan(1);
+    servers[0].up = false;
+    let mut world = Setup::of(servers).start();
+    world.run(3600.0);
+    world.servers[0].up = true;
+    world.give(Input::Command(Command::Online));
+    world.run(2.0);
+    assert!(is_synchronised(&world));
 }
