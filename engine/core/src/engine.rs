@@ -14,6 +14,7 @@ mod polling;
 mod protected;
 mod publishing;
 mod refusals;
+mod replacing;
 mod reporting;
 mod returning;
 mod steering;
@@ -44,6 +45,7 @@ use ipc::message::privileged::{ClockKind, Refusal, StepReason, Welcome};
 use ipc::process::Process;
 use ipc::units::{Frequency, RawInstant, Span, TimeConstant, WallTime};
 use outage::Outage;
+use replacing::Blocked;
 
 /// Most effects that wait to be fetched. Beyond, ordinary log lines are dropped, but no other effect.
 const MOST_OUTPUTS: usize = 256;
@@ -87,6 +89,9 @@ pub struct Engine {
     /// How many of them, from the first on, were not learned from the client.
     own_told: usize,
     own_ids: Vec<u32>,
+    blocked: Blocked,
+    /// When the addresses of names were judged last.
+    tended: RawInstant,
     offline: bool,
     distrusted: bool,
     timers: Timers,
@@ -204,6 +209,8 @@ impl Engine {
             own: Vec::new(),
             own_told: 0,
             own_ids: Vec::new(),
+            blocked: Blocked::default(),
+            tended: RawInstant::MIN,
             offline: false,
             distrusted: false,
             timers: Timers::new(),
@@ -302,7 +309,11 @@ impl Engine {
     fn act(&mut self, now: Now) {
         for timer in Timer::ALL {
             let due = match timer {
-                Timer::Poll => self.poll_sources(now),
+                Timer::Poll => {
+                    let due = self.poll_sources(now);
+                    if self.tend_addresses(now) { self.poll_sources(now) } else { due }
+                }
+                Timer::Addresses => self.addresses_due(now.raw),
                 Timer::LookUp => self.look_up(now.raw),
                 Timer::KeyExchange => self.exchange_keys(now),
                 Timer::Steering => self.steer(now),
@@ -376,10 +387,10 @@ impl Engine {
             }
             Command::Offline => self.offline = true,
             Command::Online => {
-                if core::mem::take(&mut self.offline) {
-                    self.hurry(now.raw);
-                    self.entries.sources_mut().for_each(|source| source.poll_process.start_burst(now.raw));
-                }
+                // A script of the network manager says so whether or not it said the opposite before.
+                self.offline = false;
+                self.hurry(now.raw);
+                self.entries.sources_mut().for_each(|source| source.poll_process.start_burst(now.raw));
             }
         }
     }

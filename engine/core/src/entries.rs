@@ -4,6 +4,7 @@
 //! authenticated. Its sources are the addresses that are queried: one as a rule, several of a pool, none as long as the
 //! name or the keys are not known.
 
+use crate::candidates::Candidates;
 use crate::independence::Identity;
 use crate::names::Lookup;
 use crate::nts::Association;
@@ -73,6 +74,8 @@ pub(crate) struct Entry {
     /// None where an address is configured, and with NTS: its key exchange finds the address.
     pub(crate) lookup: Option<Lookup>,
     pub(crate) authentication: Authentication,
+    /// The addresses of its name, or of the time server that its key exchange named.
+    pub(crate) candidates: Candidates,
     pub(crate) members: Vec<Source>,
     /// It was added while others are followed already: until then nobody misses its vote, unless it decides who else
     /// has one.
@@ -93,6 +96,7 @@ impl Entry {
             phase: Phase::Waiting,
             lookup: None,
             authentication,
+            candidates: Candidates::default(),
             members: Vec::new(),
             awaited_until: None,
             begun: None,

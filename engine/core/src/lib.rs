@@ -9,6 +9,7 @@
 //!
 //! ```text
 //!   entries       the configured sources: settings, look-up, authentication, and the addresses that are queried
+//!   candidates    the addresses of a name, and which is tried next
 //!   abandoned     look-ups and key exchanges in progress for an entry that was removed
 //!   source        one address: poll_process schedules its queries, track evaluates its samples
 //!   exchanges     queries in progress; source_id: the source of each; violation: what ends the trust in the client
@@ -23,7 +24,7 @@
 //!   system        true time as a line, with its error
 //!   discipline    amount and rate of a slew; local_clock: what the clock did since the last order
 //!   guard         the hard interval that no estimate may leave
-//!   engine/       the engine around them: entering; polling, lookups, key_exchanges; answers, protected; steering,
+//!   engine/       the engine around them: entering; polling, lookups, replacing, key_exchanges; answers, protected; steering,
 //!                 deferred, refusals; publishing, condition, reporting, outage
 //!   poll leap names orders nonce    poll interval, leap seconds, look-ups, rate of orders, random numbers
 //!   timers        what the engine does without a fact, and when
@@ -42,6 +43,7 @@ extern crate std;
 
 mod abandoned;
 pub mod bounds;
+mod candidates;
 mod combine;
 mod discipline;
 mod engine;

@@ -7,9 +7,6 @@ use ipc::address::Address;
 use ipc::message::exchange::{ExchangeId, LookupFailure};
 use ipc::units::{RawInstant, Span};
 
-/// Most addresses that are taken from one answer, whatever it holds.
-pub(crate) const MOST_TAKEN: usize = 4;
-
 /// First wait after a failure, seconds; each further one waits half as long again, as far as [`Need`] allows.
 const FIRST_WAIT: f64 = 10.0;
 
@@ -97,16 +94,24 @@ fn wait(failures: u32, longest: f64) -> Span {
     Span::from_millis((seconds.min(longest) * 1000.0) as i64)
 }
 
-/// The addresses of an answer that may be queried, in order, at most [`MOST_TAKEN`]. An address that stands in the
-/// configuration is not tested here.
+/// The addresses of an answer that may be queried, in order, each once. An address that stands in the configuration is
+/// not tested here.
 pub(crate) fn usable(answer: &[Address], own: &[IpAddr]) -> Vec<Address> {
     let mut taken: Vec<Address> = Vec::new();
     for address in answer {
-        if may_serve(address, None, own) && !taken.contains(address) && taken.len() < MOST_TAKEN {
+        if may_serve(address, None, own) && !taken.contains(address) {
             taken.push(*address);
         }
     }
     taken
+}
+
+/// Both families in turn, beginning with that of the first address; each keeps its order.
+pub(crate) fn interleave<T: Copy>(all: &[T], is_v4: impl Fn(&T) -> bool) -> Vec<T> {
+    let leads = all.first().is_some_and(&is_v4);
+    let (one, other): (Vec<T>, Vec<T>) = all.iter().partition(|address| is_v4(address) == leads);
+    let pairs = (0..all.len()).flat_map(|at| [one.get(at), other.get(at)]);
+    pairs.flatten().copied().collect()
 }
 
 /// Whether an address that came from the network may be queried. `configured`: the address that the
@@ -139,19 +144,9 @@ mod tests {
     }
 
     #[test]
-    fn a039_no_more_than_four_addresses_are_taken() {
-        let many: [&str; 16] = core::array::from_fn(|n| {
-            [
-                "192.0.2.1:123",
-                "192.0.2.1:123",
-                "192.0.2.2:123",
-                "192.0.2.3:123",
-                "192.0.2.4:123",
-                "192.0.2.5:123",
-            ][n.min(5)]
-        });
-        let taken = usable(&answer(&many), &[]);
-        assert_eq!(taken, [1, 2, 3, 4].map(|n| address(&alloc::format!("192.0.2.{n}:123"))));
+    fn a039_an_address_that_is_repeated_is_taken_once() {
+        let many: [&str; 16] = core::array::from_fn(|n| ["192.0.2.1:123", "192.0.2.2:123"][n % 2]);
+        assert_eq!(usable(&answer(&many), &[]), answer(&many[..2]));
     }
 
     #[test]

@@ -50,7 +50,9 @@ pub enum EntryNotice {
     NoUsableAddress,
     /// One of its addresses belongs to another entry, with this name, from now on.
     AddressTaken(SocketAddr, String),
-    /// An address that does not answer was replaced by another one.
+    /// Its name has this many addresses, and each was tried in vain.
+    NoneAnswers(usize),
+    /// An address that does not answer, or not usefully, was replaced by another one.
     Replaced(SocketAddr, SocketAddr),
     /// An NTS NAK was received: the server cannot open its cookies.
     CookiesRejected,
@@ -257,6 +259,7 @@ impl Notice {
                 EntryNotice::Duplicate
                 | EntryNotice::Unresolved(_)
                 | EntryNotice::NoUsableAddress
+                | EntryNotice::NoneAnswers(_)
                 | EntryNotice::KeysProvisional
                 | EntryNotice::NoKeys { after_setting: false, .. } => (Line, 4),
                 EntryNotice::AddressTaken(..) | EntryNotice::Replaced(..) => (Line, 5),

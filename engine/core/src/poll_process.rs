@@ -39,6 +39,8 @@ pub(crate) struct PollProcess {
     /// An authenticated refusal is in force: it is not queried before.
     pub(crate) stopped_until: Option<RawInstant>,
     pub(crate) burst: bool,
+    /// When the first query was sent.
+    pub(crate) first_query: Option<RawInstant>,
     quick: u8,
     settling: u8,
     /// Queries since the last valid reply.
@@ -56,6 +58,7 @@ impl PollProcess {
             next: now,
             stopped_until: None,
             burst: settings.burst,
+            first_query: None,
             quick: if settings.burst { BURST - 1 } else { 0 },
             settling: if settings.burst { 0 } else { SETTLING.len() as u8 },
             unanswered: 0,
@@ -80,6 +83,16 @@ impl PollProcess {
         self.unanswered >= 4
     }
 
+    /// Whether a valid reply came once.
+    pub(crate) fn is_known(&self) -> bool {
+        self.heard
+    }
+
+    /// Two queries in quick succession at the start will do.
+    pub(crate) fn shorten_burst(&mut self) {
+        self.quick = self.quick.min(1);
+    }
+
     /// Eight queries without a reply.
     pub(crate) fn is_dead(&self) -> bool {
         self.unanswered >= 8
@@ -87,6 +100,7 @@ impl PollProcess {
 
     /// A query is sent now; the next one is scheduled. `need`: how much depends on an answer, if it may be asked for.
     pub(crate) fn transmit(&mut self, now: RawInstant, need: Need, nonces: &mut Nonces) {
+        self.first_query.get_or_insert(now);
         self.reach <<= 1;
         self.unanswered = self.unanswered.saturating_add(1);
         let longest = need.longest_interval().filter(|_| self.is_silent());

@@ -80,9 +80,24 @@ pub enum Place {
     Name(HostName, u16),
 }
 
+impl Place {
+    /// Whether both denote the same: names do not differ by case or by a dot at the end (RFC 4343, RFC 1034 section 3.1).
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Name(one, port), Self::Name(other, other_port)) => {
+                let bare = |name: &'_ HostName| name.as_str().trim_end_matches('.').to_ascii_lowercase();
+                port == other_port && bare(one) == bare(other)
+            }
+            _ => self == other,
+        }
+    }
+}
+
 /// `[server]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ServerSettings {
     /// Serve the host's own time at this stratum while no source is selected; none: unsynchronised then.
     pub local_stratum: Option<u8>,
+    /// Where it listens, at most 16; unspecified: on all addresses of the host.
+    pub listen: Vec<Address>,
 }

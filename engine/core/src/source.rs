@@ -99,6 +99,12 @@ pub(crate) struct Source {
     pub(crate) newcomer: bool,
     /// It was answering when what it had said was forgotten (the host was suspended): since when its answer is awaited.
     pub(crate) forgotten_at: Option<RawInstant>,
+    /// Its address is one of this host, at a port that this host serves: it has no vote.
+    pub(crate) oneself: bool,
+    /// Since when its answers have been of no use.
+    pub(crate) useless_since: Option<RawInstant>,
+    /// When it was found that another address of its name might be better.
+    pub(crate) fault: Option<RawInstant>,
 }
 
 impl Source {
@@ -119,6 +125,9 @@ impl Source {
             provisional: false,
             newcomer: false,
             forgotten_at: None,
+            oneself: false,
+            useless_since: None,
+            fault: None,
         }
     }
 

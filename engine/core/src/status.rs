@@ -218,6 +218,8 @@ pub enum SourceReason {
         /// Seconds until the next query, if the kiss is authenticated.
         retry_s: Option<f64>,
     },
+    /// Its address is one of this host.
+    Oneself,
     /// Its last reply was not used.
     Unused(RejectReason),
     /// No reply to the first queries yet; why not, if more is known than that none came in time.
@@ -313,7 +315,7 @@ impl SourceReason {
             Self::UnderAttack => SourceState::UnderAttack,
             Self::Provisional => SourceState::Provisional,
             Self::Denied { .. } => SourceState::Denied,
-            Self::Unused(_) | Self::TooDistant { .. } => SourceState::Unusable,
+            Self::Oneself | Self::Unused(_) | Self::TooDistant { .. } => SourceState::Unusable,
             Self::Reference { .. } => SourceState::Selected,
             Self::Survivor { .. } => SourceState::Combined,
             Self::Spare | Self::NotFollowed => SourceState::Spare,

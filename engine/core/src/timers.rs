@@ -8,6 +8,8 @@ use ipc::units::RawInstant;
 pub(crate) enum Timer {
     /// The next query.
     Poll,
+    /// The next address of a name is tried.
+    Addresses,
     /// The next look-up.
     LookUp,
     /// The next key exchange.
@@ -25,11 +27,12 @@ pub(crate) enum Timer {
 }
 
 impl Timer {
-    const COUNT: usize = 8;
+    const COUNT: usize = 9;
 
     /// All of them, in the order in which they are handled: what one of them causes is handled after it.
     pub(crate) const ALL: [Self; Self::COUNT] = [
         Self::Poll,
+        Self::Addresses,
         Self::LookUp,
         Self::KeyExchange,
         Self::Steering,

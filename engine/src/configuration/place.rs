@@ -99,6 +99,8 @@ fn parse_numeric(text: &str, usual: u16) -> Result<Option<Address>, Wrong> {
     let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
     let address = match bare.parse::<IpAddr>() {
         Ok(ip) => SocketAddr::new(ip, usual),
+        // The standard library reads the number of an interface only with brackets and port.
+        Err(_) if let Ok(scoped) = format!("[{bare}]:{usual}").parse::<SocketAddr>() => scoped,
         Err(_) => match text.parse::<SocketAddr>() {
             Ok(address) => address,
             Err(_) if text.contains('%') => return Err(WITH_NUMBER),
@@ -114,7 +116,7 @@ fn parse_numeric(text: &str, usual: u16) -> Result<Option<Address>, Wrong> {
 
 /// Nothing but a socket address of the standard library, which knows no names of interfaces.
 const WITH_NUMBER: Wrong = "an address of one link without the number of its interface (ip link shows it first \
-                            in each line); write it with brackets and port: \"[fe80::1%2]:123\"";
+                            in each line); write it after a percent sign: \"fe80::1%2\" or \"[fe80::1%2]:123\"";
 
 fn parse_port(text: &str) -> Result<u16, Wrong> {
     match text.parse::<u16>() {
@@ -194,6 +196,8 @@ mod tests {
             ("[2001:db8::1]:1123", address("[2001:db8::1]:1123")),
             ("127.0.0.1:11123", address("127.0.0.1:11123")),
             ("[fe80::1%3]:123", address("[fe80::1%3]:123")),
+            ("[fe80::1%3]", address("[fe80::1%3]:123")),
+            ("fe80::1%3", address("[fe80::1%3]:123")),
             ("ntp.example.org", name("ntp.example.org", 123)),
             ("ntp.example.org:1123", name("ntp.example.org", 1123)),
             ("localhost", name("localhost", 123)),
@@ -245,7 +249,6 @@ mod tests {
             "[fe80::1]:123",
             "fe80::1%eth0",
             "[fe80::1%eth0]:123",
-            "fe80::1%2",
         ] {
             assert!(parse_place(text, NTP).is_err(), "{text:?}");
         }
@@ -261,7 +264,7 @@ mod tests {
 
     #[test]
     fn an_address_of_one_link_is_asked_for_the_number_of_its_interface() {
-        for text in ["fe80::1", "[fe80::1]:123", "fe80::1%eth0", "[fe80::1%eth0]:123", "fe80::1%2"] {
+        for text in ["fe80::1", "[fe80::1]:123", "fe80::1%eth0", "[fe80::1%eth0]:123", "fe80::1%"] {
             for wrong in [parse_place(text, NTP).unwrap_err(), parse_listen(text, NTP).unwrap_err()] {
                 assert!(
                     wrong.contains("number of its interface") && wrong.contains("%2]:123"),

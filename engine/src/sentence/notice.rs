@@ -31,6 +31,12 @@ fn entry(notice: &EntryNotice) -> Text {
         EntryNotice::NoUsableAddress => {
             ": none of the addresses of its name is one that a server can have; they are not used".into()
         }
+        EntryNotice::NoneAnswers(1) => {
+            ": the only address of its name does not answer; it is asked again".into()
+        }
+        EntryNotice::NoneAnswers(count) => {
+            format!(": none of the {count} addresses of its name answers; they are tried in turn").into()
+        }
         EntryNotice::AddressTaken(address, by) => format!(": {address} belongs to {by}").into(),
         EntryNotice::Replaced(address, by) => format!(": {address} is replaced by {by}").into(),
         EntryNotice::CookiesRejected => {

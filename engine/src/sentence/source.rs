@@ -36,6 +36,11 @@ impl Sentence for SourceReason {
             Self::Denied { code, retry_s: None } => {
                 format!("it refuses to serve us (kiss code {code}); asked again at the longest poll interval").into()
             }
+            Self::Oneself => {
+                "its address is one of this host: it has no vote, and is replaced if its name has another; name another \
+                 server"
+                    .into()
+            }
             Self::Unused(reason) => reason.sentence(),
             Self::NoReplyYet(None) => "it has not answered yet".into(),
             Self::NoReplyYet(Some(why)) => format!("it has not answered yet: {}", why.sentence()).into(),

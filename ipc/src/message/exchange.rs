@@ -14,7 +14,7 @@ pub use asked::{Asked, Progress, Violation};
 pub use outcome::{Addresses, AssociationKeys, Validity};
 
 /// Most addresses that are taken from one answer.
-pub const MAX_ADDRESSES: usize = 16;
+pub const MAX_ADDRESSES: usize = 64;
 
 /// Most cookies of one key exchange (RFC 8915 section 4.1.6).
 pub const MAX_COOKIES: u8 = 8;
@@ -164,6 +164,8 @@ pub struct Exchange {
     pub not_before: Option<WallTime>,
     /// Which algorithms to offer.
     pub offer: AeadOffer,
+    /// The address of the name that is tried first, counted from 0 and beyond the last one from the first again.
+    pub turn: u8,
 }
 
 /// How a key exchange server is named, in the configuration and in its certificate.

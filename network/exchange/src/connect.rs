@@ -16,8 +16,11 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 /// Head start of an address before the next one is tried in parallel (RFC 8305 section 5).
 const HEAD_START: Span = Span::from_millis(250);
 
-/// Most addresses that are tried: as many sockets may be open at the same time.
-const MOST: usize = 8;
+/// Where there are many addresses, all of them are tried within this time.
+const ALL: i64 = 8_000_000_000;
+
+/// Most sockets that are open at the same time: the next address takes the place of the one that was tried first.
+const MOST_OPEN: usize = 8;
 
 /// A connection that is being made.
 struct Attempt {
@@ -25,13 +28,17 @@ struct Attempt {
     address: SocketAddr,
 }
 
-/// Connects; the stream is in blocking mode. Returns an error only if every address refuses: the process that ends
+/// Connects, beginning with the address of number `turn`; the stream is in blocking mode. Returns an error only if every address refuses: the process that ends
 /// this one sets the time limit.
 ///
 /// # Errors
 /// `Refused` if one of the addresses refused, otherwise `Unreachable`.
-pub(super) fn connect_to_any(addresses: &[SocketAddr]) -> Result<(TcpStream, SocketAddr), ExchangeFailure> {
-    let mut left = interleave(addresses).into_iter().take(MOST);
+pub(super) fn connect_to_any(
+    addresses: &[SocketAddr],
+    turn: u8,
+) -> Result<(TcpStream, SocketAddr), ExchangeFailure> {
+    let mut left = ordered(addresses, turn).into_iter();
+    let head_start = head_start(addresses.len());
     let mut open: Vec<Attempt> = Vec::new();
     let mut failure = ExchangeFailure::Unreachable;
     let mut next_start = RawInstant::MIN;
@@ -39,9 +46,14 @@ pub(super) fn connect_to_any(addresses: &[SocketAddr]) -> Result<(TcpStream, Soc
         if (open.is_empty() || next_start <= clock::raw())
             && let Some(address) = left.next()
         {
-            next_start = clock::raw().after(HEAD_START);
+            next_start = clock::raw().after(head_start);
             match start(address) {
-                Ok(attempt) => open.push(attempt),
+                Ok(attempt) => {
+                    if open.len() >= MOST_OPEN {
+                        open.remove(0);
+                    }
+                    open.push(attempt);
+                }
                 Err(errno) => note(&mut failure, errno),
             }
             continue;
@@ -51,7 +63,7 @@ pub(super) fn connect_to_any(addresses: &[SocketAddr]) -> Result<(TcpStream, Soc
         }
         let timeout = (left.len() > 0).then(|| next_start.since(clock::raw()).nanos().max(0));
         for at in wait(&open, timeout).into_iter().rev() {
-            let attempt = open.swap_remove(at);
+            let attempt = open.remove(at);
             match getsockopt(&attempt.socket, sockopt::SocketError) {
                 Ok(0) => return finish(attempt),
                 Ok(error) => note(&mut failure, Errno::from_raw(error)),
@@ -64,12 +76,26 @@ pub(super) fn connect_to_any(addresses: &[SocketAddr]) -> Result<(TcpStream, Soc
 }
 
 /// The families in turn, beginning with that of the first address; each family keeps its order.
-fn interleave(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
+pub(super) fn interleave(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
     let leads =
         |address: &&SocketAddr| addresses.first().is_some_and(|first| first.is_ipv4() == address.is_ipv4());
     let (one, other): (Vec<&SocketAddr>, Vec<_>) = addresses.iter().partition(leads);
     let pairs = (0..addresses.len()).flat_map(|at| [one.get(at), other.get(at)]);
     pairs.flatten().map(|address| **address).collect()
+}
+
+/// The order in which addresses are tried; `turn`: with which it begins, counted from 0 and after the last from the first
+/// again.
+fn ordered(addresses: &[SocketAddr], turn: u8) -> Vec<SocketAddr> {
+    let mut ordered = interleave(addresses);
+    let first = usize::from(turn).checked_rem(ordered.len()).unwrap_or(0);
+    ordered.rotate_left(first);
+    ordered
+}
+
+fn head_start(addresses: usize) -> Span {
+    let share = ALL / i64::try_from(addresses.max(1)).unwrap_or(i64::MAX);
+    Span::saturating(share.min(HEAD_START.nanos()))
 }
 
 fn start(address: SocketAddr) -> Result<Attempt, Errno> {
@@ -132,7 +158,7 @@ mod tests {
     fn a_deaf_address_leads_to_the_next_at_once() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let there = listener.local_addr().unwrap();
-        let (stream, peer) = connect_to_any(&[deaf(), deaf(), there]).unwrap();
+        let (stream, peer) = connect_to_any(&[deaf(), deaf(), there], 0).unwrap();
         assert_eq!((peer, stream.peer_addr().unwrap()), (there, there));
     }
 
@@ -145,15 +171,50 @@ mod tests {
         let _waiting: Vec<Attempt> = (0..4).map(|_| start(silent).unwrap()).collect();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let there = listener.local_addr().unwrap();
-        assert_eq!(connect_to_any(&[silent, there]).unwrap().1, there);
+        assert_eq!(connect_to_any(&[silent, there], 0).unwrap().1, there);
+    }
+
+    /// Addresses whose accept queue is full: the kernel no longer answers.
+    fn silent(count: usize) -> (Vec<SocketAddr>, Vec<TcpListener>, Vec<Attempt>) {
+        let listeners: Vec<TcpListener> =
+            (0..count).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+        let mut waiting = Vec::new();
+        let full = listeners.iter().map(|listener| {
+            nix::sys::socket::listen(listener, nix::sys::socket::Backlog::new(0).unwrap()).unwrap();
+            let address = listener.local_addr().unwrap();
+            waiting.extend((0..4).map(|_| start(address).unwrap()));
+            address
+        });
+        let addresses = full.collect();
+        (addresses, listeners, waiting)
+    }
+
+    #[test]
+    fn after_any_number_of_silent_addresses_comes_the_one_that_accepts() {
+        let (mut addresses, _listeners, _waiting) = silent(63);
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let there = listener.local_addr().unwrap();
+        addresses.push(there);
+        assert_eq!(connect_to_any(&addresses, 0).unwrap().1, there);
+        // Beginning with the last but two, it is found after two.
+        assert_eq!(ordered(&addresses, 61)[2], there);
+        assert_eq!(head_start(64), Span::from_millis(125));
+        assert_eq!(head_start(2), HEAD_START);
+    }
+
+    #[test]
+    fn each_turn_begins_with_another_address() {
+        let given = ["[::1]:1", "[::1]:2", "127.0.0.1:3"].map(address);
+        let firsts: Vec<SocketAddr> = (0..4).map(|turn| ordered(&given, turn)[0]).collect();
+        assert_eq!(firsts, ["[::1]:1", "127.0.0.1:3", "[::1]:2", "[::1]:1"].map(address));
     }
 
     #[test]
     fn a060_where_no_process_listens_the_connection_is_refused() {
-        assert_eq!(connect_to_any(&[deaf(), deaf()]).unwrap_err(), ExchangeFailure::Refused);
-        assert_eq!(connect_to_any(&[]).unwrap_err(), ExchangeFailure::Unreachable);
+        assert_eq!(connect_to_any(&[deaf(), deaf()], 0).unwrap_err(), ExchangeFailure::Refused);
+        assert_eq!(connect_to_any(&[], 5).unwrap_err(), ExchangeFailure::Unreachable);
         // This address is not routed (RFC 5737), or nothing answers; only a host could refuse.
         let broadcast = address("255.255.255.255:4460");
-        assert_eq!(connect_to_any(&[broadcast]).unwrap_err(), ExchangeFailure::Unreachable);
+        assert_eq!(connect_to_any(&[broadcast], 0).unwrap_err(), ExchangeFailure::Unreachable);
     }
 }

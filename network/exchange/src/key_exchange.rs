@@ -28,7 +28,7 @@ fn attempt(exchange: &Exchange, files: &RootFiles) -> Result<Vec<FromExchange>, 
     let roots = files.path(exchange.roots).map(Roots::read).and_then(Result::ok);
     let roots = roots.ok_or(ExchangeFailure::NoRoots)?;
     let addresses = addresses_of(exchange)?;
-    let (stream, peer) = connect_to_any(&addresses)?;
+    let (stream, peer) = connect_to_any(&addresses, exchange.turn)?;
 
     let offer = offer(exchange.offer);
     let mut request = [0; MAX_ENCODED];

@@ -6,6 +6,7 @@ use ipc::message::exchange::{
 };
 
 /// What a message of a child is.
+#[allow(clippy::large_enum_variant, reason = "lives on the stack for a moment")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Judged {
     /// A cookie, with more to come.
@@ -82,6 +83,7 @@ mod tests {
             now: WallTime::MIN,
             not_before: None,
             offer: AeadOffer::GcmSivFirst,
+            turn: 0,
         });
         let parents = parents.map(ExchangeFailure::Lookup).into_iter();
         for reason in

@@ -1,5 +1,6 @@
 //! A child's work for a look-up: it asks the C library's resolver, once.
 
+use super::connect::interleave;
 use ipc::address::Address;
 use ipc::message::exchange::{Addresses, Failed, FromExchange, LookupFailure, Resolve, Resolved};
 use std::fs::File;
@@ -21,6 +22,9 @@ const SENTENCES: [(&str, LookupFailure); 7] = [
 /// Where the C library finds its name servers.
 const RESOLVER_FILE: &str = "/etc/resolv.conf";
 
+/// Most addresses of an answer that are looked at.
+const MOST_FOUND: usize = 1024;
+
 /// The most octets that are read of it.
 const MAX_RESOLVER_FILE: usize = 64 * 1024;
 
@@ -33,7 +37,7 @@ pub(super) fn look_up(resolve: &Resolve) -> FromExchange {
     }
 }
 
-/// The first 16 addresses of a name that can belong to a host and that `may_be_asked`.
+/// The first 64 addresses of a name, families in turn, that can belong to a host and that `may_be_asked`.
 ///
 /// # Errors
 /// Why there is none.
@@ -51,9 +55,18 @@ fn collect(
     found: impl Iterator<Item = SocketAddr>,
     may_be_asked: impl Fn(IpAddr) -> bool,
 ) -> Result<Addresses, LookupFailure> {
-    let usable =
-        found.map(Address::from).filter(|address| address.is_unicast() && may_be_asked(address.ip()));
-    Addresses::new(usable).map_err(|_| LookupFailure::NoAddress)
+    let usable = found.filter(|address| {
+        let address = Address::from(*address);
+        address.is_unicast() && may_be_asked(address.ip())
+    });
+    let mut all: Vec<SocketAddr> = Vec::new();
+    for address in usable.take(MOST_FOUND) {
+        if !all.contains(&address) {
+            all.push(address);
+        }
+    }
+    // No family may keep the other one out of what is taken.
+    Addresses::new(interleave(&all).into_iter().map(Address::from)).map_err(|_| LookupFailure::NoAddress)
 }
 
 fn failure(error: &io::Error, is_resolver_configured: impl Fn() -> bool) -> LookupFailure {
@@ -112,6 +125,10 @@ mod tests {
     fn a039_a_long_answer_is_cut_and_a040_addresses_of_no_host_are_left_out() {
         let many = (0..500u16).map(|n| SocketAddr::from(([192, 0, 2, n as u8], 123)));
         assert_eq!(collect(many, |_| true).unwrap().len(), MAX_ADDRESSES);
+        let one_family = (0..500u16).map(|n| SocketAddr::from(([0x2001, 0xdb8, 0, 0, 0, 0, 0, n], 123)));
+        let last = SocketAddr::from(([192, 0, 2, 1], 123));
+        let taken = collect(one_family.chain([last]), |_| true).unwrap();
+        assert!(taken.contains(&Address::from(last)), "the other family has its place");
         let bad = ["0.0.0.0:123", "224.0.0.1:123", "255.255.255.255:123", "[::]:123", "[ff02::1]:123"];
         let bad = bad.map(|text| text.parse().unwrap());
         assert_eq!(collect(bad.into_iter(), |_| true), Err(LookupFailure::NoAddress));

@@ -33,6 +33,7 @@ fn exchange(id: u64, port: u16) -> Exchange {
         now: WallTime::saturating(now() * 1_000_000_000),
         not_before: None,
         offer: AeadOffer::GcmSivFirst,
+        turn: 0,
     }
 }
 

@@ -31,6 +31,7 @@ fn exchange(peer: &NtsPeer, offer: AeadOffer) -> Result<(Exchanged, Vec<Vec<u8>>
         now: WallTime::saturating(bench::authority::now() * 1_000_000_000),
         not_before: None,
         offer,
+        turn: 0,
     }));
     let mut cookies = Vec::new();
     loop {

@@ -106,6 +106,7 @@ fn traces_after_an_exchange(has_room: bool) -> usize {
         now: WallTime::saturating(1 << 50),
         not_before: None,
         offer: AeadOffer::SivOnly,
+        turn: 0,
     }));
     // The first of its records is here, so all of them are with the role; the next task finds them there or gone.
     assert_eq!(

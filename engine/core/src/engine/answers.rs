@@ -112,6 +112,7 @@ impl Engine {
                 }
             }
         }
+        self.blocked.clear(address.into());
         self.system.dirty = true;
         if was_silent {
             self.find_network(need, now.raw);
@@ -131,6 +132,7 @@ impl Engine {
         let Some((settings, _, source)) = self.entries.source_mut(exchange.source) else { return };
         source.counters.add_rejected(&unanswered.rejected);
         source.unanswered(unanswered.reason, need, now.raw, &mut self.nonces);
+        self.blocked.note(source.address(), unanswered.reason, now.raw);
         let survives = source.track.standing == Some(crate::select::Standing::Survivor);
         self.system.dirty |= source.poll_process.reach == 0 && survives;
         // While none was ever heard, one line for all of them is enough.

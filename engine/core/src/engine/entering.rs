@@ -169,6 +169,7 @@ impl Engine {
         };
         if let Some(address) = address {
             self.entries.add_source(id, address, now.raw);
+            self.know_oneself();
         }
     }
 
@@ -192,7 +193,7 @@ fn is_same_server(running: &Entry, entry: &Entry) -> bool {
     let is_named_so = match (&entry.authentication, &entry.settings.place) {
         (Authentication::Plain, Place::Name(..)) => false,
         (Authentication::Plain, Place::Address(_)) | (Authentication::Nts(_), _) => {
-            running.settings.place == entry.settings.place
+            running.settings.place.is_same(&entry.settings.place)
         }
     };
     let is_alike = running.settings.nts.is_some() == entry.settings.nts.is_some();

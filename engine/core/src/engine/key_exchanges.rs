@@ -6,12 +6,10 @@ use crate::io::{Now, Output, SavedAssociation};
 use crate::names::may_serve;
 use crate::notice::EntryNotice;
 use crate::nts::{Deferral, KeyExchangeFailure};
-use crate::settings::Place;
 use crate::source::Source;
 use crate::source_id::SourceId;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
-use core::net::IpAddr;
 use ipc::address::Address;
 use ipc::message::exchange::{Cookie, ExchangeFailed, ExchangeId, Exchanged, MAX_OPEN};
 use ipc::units::RawInstant;
@@ -70,7 +68,7 @@ impl Engine {
         self.abandoned.end(exchanged.id);
         let Some(id) = self.exchanging(exchanged.id).map(|entry| entry.id) else { return };
         let is_provisional = self.is_unjudged(exchanged, now);
-        let address = self.entries.get(id).and_then(|entry| self.choose(entry, exchanged));
+        let address = self.choose(id, exchanged, now.raw);
         let Some(association) = self.entries.get_mut(id).and_then(Entry::association_mut) else { return };
         if is_provisional && exchanged.deferred && association.deferral == Deferral::Strict {
             return association.begin_again(now.raw);
@@ -87,34 +85,23 @@ impl Engine {
         }
     }
 
-    /// Chooses the address to query from an outcome: the one in use, unless it does not answer; otherwise the first that no
-    /// other NTS source has; otherwise the first.
-    fn choose(&self, entry: &Entry, exchanged: &Exchanged) -> Option<Address> {
-        let written = match &entry.settings.place {
-            Place::Address(address) => Some(address.ip()),
-            // That name always denotes loopback (RFC 6761 section 6.3).
-            Place::Name(name, _) if is_localhost(name.as_str()) => Some(IpAddr::from([127, 0, 0, 1])),
-            Place::Name(..) => None,
-        };
-        let offered: Vec<Address> = exchanged
-            .addresses
-            .iter()
-            .filter(|address| may_serve(address, written, &self.own))
-            .copied()
-            .collect();
+    /// Chooses the address to query from an outcome: the one in use, unless it does not answer, or not usefully;
+    /// otherwise the next to be tried; otherwise the first.
+    fn choose(&mut self, id: EntryId, exchanged: &Exchanged, now: RawInstant) -> Option<Address> {
+        let need = self.need();
+        let entry = self.entries.get_mut(id)?;
+        let written = entry.written_address();
+        let mut offered: Vec<Address> = exchanged.addresses.to_vec();
+        offered.retain(|address| may_serve(address, written, &self.own));
+        entry.candidates.learn(&offered, now);
         let own = entry.members.first();
-        if let Some(own) = own
-            && offered.contains(&own.address())
-            && (!own.poll_process.is_silent() || offered.len() == 1)
+        let is_good = |own: &&Source| own.fault.is_none() && !own.poll_process.is_silent();
+        if let Some(own) = own.filter(|own| offered.contains(&own.address()))
+            && (is_good(&own) || offered.len() == 1)
         {
             return Some(own.address());
         }
-        let silent = own.map(|own| own.address());
-        let is_free = |address: &&Address| {
-            let taken = |s: &Source| s.authenticated && s.address() == **address;
-            Some(**address) != silent && !self.entries.sources().any(taken)
-        };
-        offered.iter().find(is_free).or(offered.first()).copied()
+        self.pick(id, need, true, now).or(offered.first().copied())
     }
 
     /// New keys for a source. If its address is the same, the source is kept.
@@ -136,6 +123,7 @@ impl Engine {
                 if let Some(newest) = self.entries.add_source(id, address, now) {
                     newest.provisional = provisional;
                 }
+                self.know_oneself();
             }
         }
     }
@@ -197,10 +185,4 @@ pub(super) fn order_save(outputs: &mut VecDeque<Output>) {
     if !outputs.contains(&Output::SaveAssociations) {
         outputs.push_back(Output::SaveAssociations);
     }
-}
-
-fn is_localhost(name: &str) -> bool {
-    let name = name.trim_end_matches('.');
-    let last = name.rsplit('.').next().unwrap_or(name);
-    last.eq_ignore_ascii_case("localhost")
 }

@@ -1,12 +1,11 @@
 //! Names become sources.
 
 use super::Engine;
-use crate::entries::{Entry, EntryId};
+use crate::entries::Entry;
 use crate::io::{Now, Output};
 use crate::names::usable;
 use crate::notice::EntryNotice;
 use crate::settings::{Place, SourceSettings};
-use ipc::address::Address;
 use ipc::message::exchange::{ExchangeId, Failed, LookupFailure, MAX_OPEN, Resolve, Resolved};
 use ipc::units::RawInstant;
 
@@ -46,6 +45,7 @@ impl Engine {
     pub(super) fn hurry(&mut self, now: RawInstant) {
         self.hurry_keys(now);
         self.hurry_names(now);
+        self.forgive_addresses();
     }
 
     /// Names that are not resolved are looked up again at once.
@@ -67,14 +67,18 @@ impl Engine {
         let (id, wanted) = (entry.id, wanted(&entry.settings));
         let offered = usable(&resolved.addresses, &self.own);
         let refused = offered.is_empty();
-        for address in offered {
-            self.take(id, address, wanted, now.raw);
+        if let Some(entry) = self.entries.get_mut(id) {
+            entry.candidates.learn(&offered, now.raw);
+            // The network may be there again: before another address takes its place, each is asked once more.
+            for source in entry.members.iter_mut().filter(|source| source.kiss.is_none()) {
+                source.poll_process.retry(now.raw, &mut self.nonces);
+            }
         }
+        self.tend_addresses(now);
         let need = self.need();
         if let Some(Entry { members, lookup: Some(lookup), .. }) = self.entries.get_mut(id) {
             // A pool gives other addresses the next time; a name that has fewer is asked once an hour.
-            let enough =
-                members.len() >= wanted && !members.iter().any(|source| source.poll_process.is_dead());
+            let enough = members.len() >= wanted && !members.iter().any(|source| source.fault.is_some());
             if enough {
                 lookup.succeeded(now.raw)
             } else {
@@ -84,36 +88,6 @@ impl Engine {
         }
         if refused {
             self.tell_of_entry(id, EntryNotice::NoUsableAddress);
-        }
-    }
-
-    /// Adds an address where there is room, or in place of one that is dead. One that is in use already,
-    /// here or elsewhere, would only vote twice.
-    fn take(&mut self, id: EntryId, address: Address, wanted: usize, now: RawInstant) {
-        let Some(entry) = self.entries.get(id) else { return };
-        if let Some((owner, source)) = self.entries.source_at(address) {
-            // Whoever answers for one name must not take the address of a better one away from it.
-            if owner.id == id || owner.rank() >= entry.rank() {
-                return;
-            }
-            let (owner, gone) = (owner.id, source.id);
-            let by = entry.settings.name.clone();
-            self.entries.remove_source(gone);
-            self.tell_of_entry(owner, EntryNotice::AddressTaken(address.socket_address(), by));
-        }
-        let Some(entry) = self.entries.get(id) else { return };
-        if entry.members.len() >= wanted {
-            let Some(dead) = entry.members.iter().find(|source| source.poll_process.is_dead()) else {
-                return;
-            };
-            let (gone, before) = (dead.id, dead.address().socket_address());
-            self.entries.remove_source(gone);
-            self.tell_of_entry(id, EntryNotice::Replaced(before, address.socket_address()));
-        }
-        // An address that a name server gave after the start has no vote at first.
-        let newcomer = self.system.first_update.is_some();
-        if let Some(newest) = self.entries.add_source(id, address, now) {
-            newest.newcomer = newcomer;
         }
     }
 

@@ -3,8 +3,10 @@
 use super::{Engine, MOST_OWN};
 use crate::entries::Authentication;
 use crate::io::Now;
+use crate::source_id::SourceId;
 use alloc::vec::Vec;
 use core::net::IpAddr;
+use ipc::address::Address;
 use ipc::message::client::Sent;
 
 impl Engine {
@@ -25,6 +27,33 @@ impl Engine {
         addresses.truncate(MOST_OWN);
         self.own_ids = addresses.iter().map(|ip| protocol::reference_id::of_address(*ip)).collect();
         self.own = addresses;
+        self.know_oneself();
+    }
+
+    /// Whether a query to this address would be answered by our own server.
+    fn is_served_here(&self, address: Address) -> bool {
+        let (ip, port) = (address.ip(), address.port());
+        let is_here = ip.is_loopback() || self.own.contains(&ip);
+        let listen = self.settings.server.iter().flat_map(|server| &server.listen);
+        listen.filter(|at| at.port() == port).any(|at| at.ip() == ip || (at.ip().is_unspecified() && is_here))
+    }
+
+    /// Finds out which sources are this host: what a name server gave and is an address of ours, or what the configuration
+    /// names and our own server answers. On another port it may be another program's time server.
+    pub(super) fn know_oneself(&mut self) {
+        let found: Vec<(SourceId, bool)> = self
+            .entries
+            .members()
+            .map(|(entry, source)| {
+                let address = source.address();
+                let is_ours = entry.written_address().is_none() && self.own.contains(&address.ip());
+                (source.id, is_ours || self.is_served_here(address))
+            })
+            .collect();
+        for (source, (_, oneself)) in self.entries.sources_mut().zip(found) {
+            self.system.dirty |= source.oneself != oneself;
+            source.oneself = oneself;
+        }
     }
 
     /// Learns an address from which a query was sent. It may displace the oldest one learned in this way, but none that is known

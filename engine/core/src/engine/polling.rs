@@ -29,7 +29,7 @@ impl Engine {
         }
         let need = self.need();
         let mut next: Option<RawInstant> = None;
-        for Entry { settings, lookup, authentication, members, .. } in self.entries.iter_mut() {
+        for Entry { settings, authentication, members, .. } in self.entries.iter_mut() {
             for source in members {
                 let is_due = source.poll_process.due() <= now.raw;
                 if is_due && self.exchanges.is_full() {
@@ -56,9 +56,6 @@ impl Engine {
                             );
                             let query = Query { id, destination, deadline, protected, packet };
                             self.outputs.push_back(Output::Query(query));
-                            if let (true, Some(lookup)) = (source.poll_process.is_dead(), &mut *lookup) {
-                                lookup.hurry(now.raw, need);
-                            }
                         }
                     }
                 }

@@ -206,6 +206,9 @@ impl Engine {
 
     /// The state of a source, with its reason.
     fn judge(&self, entry: &Entry, source: &Source, now: Now) -> SourceReason {
+        if source.oneself {
+            return SourceReason::Oneself;
+        }
         if let Some(reason) = self.judge_association(entry, source, now) {
             return reason;
         }

@@ -28,6 +28,7 @@ impl Engine {
         }
         self.system.last_sign = Some(now);
         self.hurry_names(now);
+        self.forgive_addresses();
         self.entries.associations_mut().for_each(|association| association.schedule.retry_unanswered(now));
         for source in self.entries.sources_mut().filter(|source| source.kiss.is_none()) {
             source.poll_process.retry(now, &mut self.nonces);

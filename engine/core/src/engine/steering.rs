@@ -46,7 +46,7 @@ impl Engine {
         if self.system.first_heard.is_some_and(|first| first.after(UNHEARD_TIMEOUT) <= now) {
             return 0;
         }
-        let silent = self.entries.sources().filter(|source| !source.is_heard()).count();
+        let silent = self.entries.sources().filter(|source| !source.is_heard() && !source.oneself).count();
         let nameless = self.entries.iter().filter(|entry| entry.is_nameless()).count();
         silent + nameless
     }
@@ -54,7 +54,8 @@ impl Engine {
     /// When the first correction may be made with the sources that have answered; none: it waits for an answer.
     fn first_update_due(&self, now: RawInstant) -> Option<RawInstant> {
         let is_over = self.system.first_update.is_some()
-            || (self.unheard(now) == 0 && self.entries.sources().all(|s| s.is_warm() || !s.is_heard()));
+            || (self.unheard(now) == 0
+                && self.entries.sources().all(|s| s.is_warm() || !s.is_heard() || s.oneself));
         if is_over {
             return Some(RawInstant::MIN);
         }
@@ -141,7 +142,11 @@ impl Engine {
                 self.system.line = Some(line);
                 self.system.last_update = Some(now.raw);
                 if self.settings.leap_seconds {
-                    let leaps = self.entries.sources().filter(|s| s.is_live()).filter_map(|s| s.track.facts);
+                    let leaps = self
+                        .entries
+                        .sources()
+                        .filter(|s| s.is_live() && !s.oneself)
+                        .filter_map(|s| s.track.facts);
                     let mut leap = self.system.leap;
                     leap.vote(leaps.map(|facts| facts.leap), self.true_time(now));
                     if leap.leap() != self.system.leap.leap() {
@@ -181,7 +186,7 @@ impl Engine {
             strays: source.map_or(0, |source| source.track.strays),
             interval: source.map_or(f64::INFINITY, |source| source.poll_process.poll.interval()),
         };
-        let known = self.entries.members().filter(|(_, source)| !source.is_on_probation());
+        let known = self.entries.members().filter(|(_, source)| !source.is_on_probation() && !source.oneself);
         let nameless = self.entries.iter().filter(|entry| entry.is_nameless()).map(|entry| (entry, None));
         known
             .map(|(entry, source)| (entry, Some(source)))

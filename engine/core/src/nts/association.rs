@@ -8,7 +8,7 @@ use super::jar::Jar;
 use super::schedule::Schedule;
 use super::session::{Identifier, Session, algorithm};
 use crate::io::{Now, SavedAssociation};
-use crate::need::Need;
+use crate::need::{Need, Reached};
 use crate::nonce::Nonces;
 use crate::settings::{NtsSettings, Place, SourceSettings};
 use crate::status::AssociationStatus;
@@ -18,12 +18,16 @@ use ipc::address::Address;
 use ipc::message::exchange::{AeadOffer, Cookie, Exchange, ExchangeId, Exchanged, KeyServer, MAX_COOKIES};
 use ipc::packet::{CookieOctets, Packet};
 use ipc::secret::Aead;
-use ipc::units::{RawInstant, WallTime};
+use ipc::units::{RawInstant, Span, WallTime};
 use protocol::nts::client::ReplyError;
 use report::AssociationState;
 
 /// With this many cookies left, keys are exchanged again, so that no cookie is used twice.
 const FEW: usize = 1;
+
+/// First and longest wait between key exchanges because of a useless time server, seconds.
+const FIRST_TURN: f64 = 16.0;
+const LONGEST_TURN: f64 = 3600.0;
 
 /// This many consecutive wrong tags indicate an attack.
 const ATTACK: u32 = 8;
@@ -55,6 +59,11 @@ pub(crate) struct Association {
     naks: u64,
     /// Wrong tags since the last right one.
     forged: u32,
+    /// With which of the key exchange server's addresses the next exchange begins.
+    turn: u8,
+    /// When the last one was given up because what it led to was of no use, and how often that was.
+    turned: Option<RawInstant>,
+    turns: u8,
 }
 
 impl Association {
@@ -77,6 +86,9 @@ impl Association {
             failures: 0,
             naks: 0,
             forged: 0,
+            turn: 0,
+            turned: None,
+            turns: 0,
         }
     }
 
@@ -143,6 +155,7 @@ impl Association {
             now: now.max(floor),
             not_before: (self.deferral == Deferral::Allowed).then_some(floor),
             offer: nts.offer,
+            turn: self.turn,
         }
     }
 
@@ -176,6 +189,9 @@ impl Association {
     /// The key exchange failed. The previous keys stay in use. True: the failure differs from the last.
     pub(crate) fn fail(&mut self, failure: KeyExchangeFailure, need: Need, now: RawInstant) -> bool {
         self.incoming = Vec::new();
+        if failure.reached() != Reached::Nobody {
+            self.turn = self.turn.wrapping_add(1);
+        }
         self.schedule.failed(now, failure.reached(), need);
         self.deferral = Deferral::Strict;
         self.failures = self.failures.saturating_add(1);
@@ -285,6 +301,23 @@ impl Association {
     fn move_away(&mut self) {
         self.jar.clear();
         self.schedule.want();
+    }
+
+    /// The time servers that the last key exchange named do not answer, or not usefully: the next exchange begins with
+    /// another address of the key exchange server, once in a while.
+    pub(crate) fn turn_away(&mut self, now: RawInstant) {
+        if self.turn_at() <= now && self.schedule.open().is_none() {
+            self.turned = Some(now);
+            self.turns = self.turns.saturating_add(1);
+            self.turn = self.turn.wrapping_add(1);
+            self.schedule.want();
+        }
+    }
+
+    /// When [`Self::turn_away`] may have an effect: each time after twice as long, up to an hour.
+    pub(crate) fn turn_at(&self) -> RawInstant {
+        let wait = libm::ldexp(FIRST_TURN, i32::from(self.turns.saturating_sub(1).min(8))).min(LONGEST_TURN);
+        self.turned.map_or(RawInstant::MIN, |last| last.after(Span::from_millis((wait * 1000.0) as i64)))
     }
 
     /// The state of the association.

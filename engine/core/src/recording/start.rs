@@ -73,8 +73,9 @@ fn write_settings(out: &mut Writer, settings: &Settings) {
     out.bool(*leap_seconds);
     out.bool(*require_nts);
     out.bool(*strict_quorum);
-    out.option(server.as_ref(), |out, ServerSettings { local_stratum }| {
+    out.option(server.as_ref(), |out, ServerSettings { local_stratum, listen }| {
         out.option(*local_stratum, Writer::u8);
+        list(out, listen, write_address);
     });
 }
 
@@ -88,7 +89,12 @@ fn read_settings(from: &mut Reader<'_>) -> Result<Settings, Malformed> {
         leap_seconds: from.bool()?,
         require_nts: from.bool()?,
         strict_quorum: from.bool()?,
-        server: from.option(|from| Ok(ServerSettings { local_stratum: from.option(|from| from.u8())? }))?,
+        server: from.option(|from| {
+            Ok(ServerSettings {
+                local_stratum: from.option(|from| from.u8())?,
+                listen: read_list(from, read_address)?,
+            })
+        })?,
     })
 }
 

@@ -1,6 +1,7 @@
 //! The whole engine in virtual time: a simulated oscillator, network, servers and governor.
 
 mod accuracy;
+mod addresses;
 mod agreement;
 mod attacks;
 mod behaviour;

@@ -22,6 +22,7 @@ fn exchange(id: u64, offer: AeadOffer) -> Exchange {
         now: WallTime::MIN,
         not_before: None,
         offer,
+        turn: 0,
     }
 }
 

@@ -45,6 +45,18 @@ fn each_notice_has_its_line() {
             "source a.example: none of the addresses of its name is one that a server can have; they are not used",
         ),
         (
+            entry(EntryNotice::NoneAnswers(1)),
+            Line,
+            4,
+            "source a.example: the only address of its name does not answer; it is asked again",
+        ),
+        (
+            entry(EntryNotice::NoneAnswers(8)),
+            Line,
+            4,
+            "source a.example: none of the 8 addresses of its name answers; they are tried in turn",
+        ),
+        (
             entry(EntryNotice::AddressTaken(address, "b.example".to_string())),
             Line,
             5,

@@ -10,7 +10,7 @@ use crate::units::{OutOfRange, WallTime};
 use core::ops::Deref;
 use zeroize::Zeroizing;
 
-/// 1 to 16 unicast addresses with one port, in their order.
+/// 1 to 64 unicast addresses with one port, in their order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode)]
 #[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead))]
 pub struct Addresses(Bounded<Address, MAX_ADDRESSES>);
@@ -24,7 +24,7 @@ impl Addresses {
         if is_lawful { Ok(Self(all)) } else { Err(OutOfRange) }
     }
 
-    /// The first 16 of these.
+    /// The first 64 of these.
     ///
     /// # Errors
     /// [`OutOfRange`]: there is none, one is no address of a server, or their ports differ.
@@ -220,11 +220,11 @@ mod tests {
     }
 
     #[test]
-    fn a121_addresses_are_one_to_sixteen_that_a_server_can_have_with_one_port() {
+    fn a121_addresses_are_one_to_sixty_four_that_a_server_can_have_with_one_port() {
         let new = |texts: &[&str]| Addresses::new(texts.iter().map(|text| address(text)));
         let two = new(&["192.0.2.1:123", "[2001:db8::1]:123"]).unwrap();
         assert_eq!((two.len(), two[1]), (2, address("[2001:db8::1]:123")));
-        assert_eq!(new(&["192.0.2.1:123"; 20]).unwrap().len(), 16);
+        assert_eq!(new(&["192.0.2.1:123"; 70]).unwrap().len(), 64);
         for bad in [
             &[][..],
             &["192.0.2.1:123", "224.0.1.1:123"],

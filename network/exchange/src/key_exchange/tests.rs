@@ -81,6 +81,7 @@ fn task(port: u16) -> Exchange {
         now: at(now()),
         not_before: None,
         offer: AeadOffer::GcmSivFirst,
+        turn: 0,
     }
 }
 

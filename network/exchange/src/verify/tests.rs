@@ -53,6 +53,7 @@ impl Client {
             now: at(self.now),
             not_before: self.floor.map(at),
             offer: AeadOffer::SivOnly,
+            turn: 0,
         };
         let algorithms = tls::crypto().signature_verification_algorithms;
         let verifier = Verifier::new(&exchange, roots(text), algorithms);

@@ -66,7 +66,7 @@ pub fn settings(servers: &[Server]) -> Settings {
         leap_seconds: true,
         require_nts: false,
         strict_quorum: false,
-        server: Some(ServerSettings { local_stratum: None }),
+        server: Some(ServerSettings { local_stratum: None, listen: std::vec![] }),
     }
 }
 

@@ -42,6 +42,7 @@ fn exchange() -> Exchange {
         now: at(1_000),
         not_before: None,
         offer: AeadOffer::GcmSivFirst,
+        turn: 0,
     }
 }
 
