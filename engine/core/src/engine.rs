@@ -147,6 +147,8 @@ struct System {
     start_open: bool,
     /// Another program has moved the clock, and that is neither undone nor accepted.
     foreign: Option<Foreign>,
+    /// When the sources were last asked about such a change.
+    asked_at: Option<RawInstant>,
     resume: bool,
     status_wanted: bool,
     last_status: Option<RawInstant>,
@@ -223,6 +225,7 @@ impl Engine {
                 frozen_until: RawInstant::MIN,
                 start_open: true,
                 foreign: None,
+                asked_at: None,
                 resume: false,
                 status_wanted: false,
                 last_status: None,
@@ -290,6 +293,8 @@ impl Engine {
     /// Does what is due. Any fact may have changed what that is, so each part checks it again and returns when it is due
     /// next, if no fact comes before.
     fn act(&mut self, now: Now) {
+        // Before the queries, which it makes due.
+        self.ask_about_foreign(now.raw);
         for timer in Timer::ALL {
             let due = match timer {
                 Timer::Poll => self.poll_sources(now),

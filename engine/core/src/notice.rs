@@ -120,6 +120,8 @@ pub enum ClockNotice {
     Stepped(f64),
     /// Another program stepped it by this many seconds.
     SteppedByOther(f64),
+    /// The step of another program, of this many seconds, is kept: this many sources agree with the new time.
+    Kept(f64, usize),
     /// Another program changed its frequency.
     FrequencyChangedByOther,
     /// The governor's band has narrowed, and the base frequency was outside it.
@@ -254,7 +256,7 @@ impl Notice {
                 | ClockNotice::BandNarrowed
                 | ClockNotice::Refused(..)
                 | ClockNotice::SetProvisionally(..) => (Clock, 4),
-                ClockNotice::Stepped(_) => (Clock, 5),
+                ClockNotice::Stepped(_) | ClockNotice::Kept(..) => (Clock, 5),
             },
         }
     }

@@ -88,6 +88,8 @@ pub(crate) struct Source {
     pub(crate) authenticated: bool,
     /// Its keys were exchanged with a certificate that could not be judged: it has no vote.
     pub(crate) provisional: bool,
+    /// It is asked afresh, and an answer is awaited.
+    pub(crate) is_asked: bool,
     /// Its address came from a name server after the start: it has no vote until it has been measured for some time.
     pub(crate) newcomer: bool,
 }
@@ -106,6 +108,7 @@ impl Source {
             counters: Counters { sent: 0, valid: 0, rejected: [0; RejectReason::COUNT] },
             authenticated: settings.nts.is_some(),
             provisional: false,
+            is_asked: false,
             newcomer: false,
         }
     }
@@ -173,6 +176,14 @@ impl Source {
     /// Drops everything that depends on a counter that did not stand still (the host was suspended).
     pub(crate) fn forget_time(&mut self, now: RawInstant) {
         self.track.forget_time();
+        self.poll_process.settle(now);
+        self.poll_process.start_burst(now);
+    }
+
+    /// It is asked in quick succession whether what it said still holds.
+    pub(crate) fn ask_afresh(&mut self, now: RawInstant) {
+        self.is_asked = self.is_live() && self.kiss.is_none() && !self.provisional && !self.is_on_probation();
+        self.track.fresh = 0;
         self.poll_process.settle(now);
         self.poll_process.start_burst(now);
     }

@@ -101,6 +101,10 @@ fn clock(notice: &ClockNotice) -> Text {
     match notice {
         ClockNotice::Stepped(by) => format!("the clock was stepped by {by:+.6} s").into(),
         ClockNotice::SteppedByOther(by) => format!("another program moved the clock by {by:+.6} s").into(),
+        ClockNotice::Kept(by, sources) => {
+            let agree = if *sources == 1 { "source agrees" } else { "sources agree" };
+            format!("the change of the clock by {by:+.6} s is kept: {sources} {agree} with the new time").into()
+        }
         ClockNotice::FrequencyChangedByOther => {
             "another program changed the clock's frequency; it was set back".into()
         }

@@ -180,6 +180,8 @@ pub struct Event {
     pub ramp_ms: Option<f64>,
     /// The machine sleeps.
     pub sleep: Option<f64>,
+    /// The machine stands still, and nothing in it knows of that but the battery-backed clock.
+    pub pause: Option<f64>,
     /// Another program moves the clock.
     pub meddle: Option<f64>,
     /// Kiss code from now on; empty: none.

@@ -313,6 +313,9 @@ impl World {
         if let Some(seconds) = event.sleep {
             self.sleep((seconds * 1e9) as i64);
         }
+        if let Some(seconds) = event.pause {
+            self.stand_still((seconds * 1e9) as i64);
+        }
         if event.restart {
             self.restart();
         }
@@ -324,11 +327,16 @@ impl World {
         }
     }
 
-    /// The machine sleeps: both clocks stand still, and everything under way is lost.
+    /// The machine sleeps: both clocks stand still until it wakes, and everything under way is lost.
     fn sleep(&mut self, nanos: i64) {
+        self.stand_still(nanos);
+        self.keeper.sleep(self.oscillator.raw_at(self.time), nanos);
+    }
+
+    /// The machine is stopped, and nothing in it counts.
+    fn stand_still(&mut self, nanos: i64) {
         let until = self.time + nanos;
         self.oscillator.sleep(self.time, until);
-        self.keeper.sleep(self.oscillator.raw_at(until), nanos);
         self.time = until;
         self.asleep_until = until;
         let mut held: Vec<(i64, u64)> = self.queue.drain().map(|Reverse(entry)| entry).collect();

@@ -1,5 +1,6 @@
 //! From the selection to orders: a step, a slew, or neither.
 
+use super::disturbance::WORTH_A_STEP;
 use super::{Basis, Engine, FIRST_UPDATE_WAIT, UNHEARD_TIMEOUT};
 use crate::discipline::{MOST_FREQUENCY, Slew, slew};
 use crate::entries::Entry;
@@ -13,9 +14,6 @@ use crate::timers::Timer;
 use alloc::vec::Vec;
 use ipc::message::privileged::{Adjust, Applied, ClockEvent, ClockEventKind, Refusal, Step, StepReason};
 use ipc::units::{Frequency, Offset, RawInstant, Span};
-
-/// A foreign step is undone by a step if it left more than this, else slewed; seconds.
-const WORTH_A_STEP: f64 = 0.010;
 
 /// More than this is not slewed while a step is awaited that a slew could make impossible; seconds.
 const SLEWED_MEANWHILE: f64 = 0.5;
@@ -66,7 +64,8 @@ impl Engine {
         let basis = self.basis.as_ref().filter(|_| self.system.dirty)?;
         let allowed = basis.orders.ready_at()?;
         let ready = if self.steers() { allowed } else { RawInstant::MIN };
-        Some(self.first_update_due(now)?.max(ready).max(basis.at))
+        let decided = self.foreign_due(now).unwrap_or(RawInstant::MIN);
+        Some(self.first_update_due(now)?.max(ready).max(basis.at).max(decided))
     }
 
     /// Selects if something has changed, orders a correction, and returns when to call it again.
@@ -79,6 +78,7 @@ impl Engine {
             self.system.dirty = true;
         }
         let added = self.end_waiting(now.raw);
+        let asked = self.ask_about_foreign(now.raw);
         if self.selection_due(now.raw).is_some_and(|due| due <= now.raw) {
             self.system.dirty = false;
             self.select(now);
@@ -97,7 +97,7 @@ impl Engine {
             .map(|first| first.after(UNHEARD_TIMEOUT));
         // No timer is needed while an order is unanswered.
         let is_open = self.steers() && self.basis.as_ref().is_none_or(|basis| basis.orders.is_open());
-        let wakes = [self.selection_due(now.raw), votes, status, added, self.system.retry_at];
+        let wakes = [self.selection_due(now.raw), votes, status, added, asked, self.system.retry_at];
         wakes.into_iter().flatten().filter(|_| !is_open).min()
     }
 
@@ -202,6 +202,9 @@ impl Engine {
         if self.system.impasse.is_some() && !restoring {
             return;
         }
+        if let Some(offset) = self.system.line.as_ref().map(|line| line.offset(now)) {
+            self.decide_foreign(offset);
+        }
         let (Some(line), Some(basis)) = (&self.system.line, &self.basis) else { return };
         let offset = line.offset(now);
         let kept = self.system.first_update.is_some();
@@ -209,7 +212,7 @@ impl Engine {
         let start_threshold = seconds(self.settings.start_step_threshold);
         let size = offset.abs();
         let foreign = self.system.foreign;
-        let reason = if foreign.is_some() && size > WORTH_A_STEP {
+        let reason = if foreign.is_some_and(|it| it.is_undone()) && size > WORTH_A_STEP {
             Some(StepReason::Restore)
         } else if self.system.resume && size > WORTH_A_STEP.max(start_threshold) {
             Some(StepReason::Resume)
@@ -257,7 +260,8 @@ impl Engine {
         let is_news = !joined || change.abs() > DISAGREEMENT * line.deviation(now.raw);
         let (frequency, slew) = self.plan(now, offset, if is_news { change } else { 0.0 });
         let Some(basis) = &self.basis else { return };
-        if kept && !self.is_worth_an_order(now, basis, offset, frequency) {
+        // An order, however small, is what accepts a change by another program.
+        if kept && foreign.is_none() && !self.is_worth_an_order(now, basis, offset, frequency) {
             self.system.status_wanted |= self.status_is_old(now.raw);
             return;
         }
@@ -378,7 +382,7 @@ impl Engine {
         let moved = event.moved.nanos() as f64 * 1e-9;
         match event.kind {
             ClockEventKind::ForeignStep => {
-                self.add_foreign(event.moved);
+                self.add_foreign(now.raw, event.moved);
                 self.tell(Notice::Clock(ClockNotice::SteppedByOther(moved)));
             }
             ClockEventKind::ForeignFrequency => {

@@ -166,6 +166,12 @@ fn each_notice_has_its_line() {
             "another program moved the clock by +0.250000 s",
         ),
         (
+            Notice::Clock(ClockNotice::Kept(60.0, 3)),
+            Clock,
+            5,
+            "the change of the clock by +60.000000 s is kept: 3 sources agree with the new time",
+        ),
+        (
             Notice::Clock(ClockNotice::FrequencyChangedByOther),
             Clock,
             4,

@@ -4,6 +4,7 @@
 use super::{Case, Found, SOON, boot_right};
 use crate::guest::Stand;
 use crate::machine::Start;
+use crate::recipe::image::Daemon;
 use std::time::{Duration, Instant};
 
 const HOUR: i64 = 3_600_000_000_000;
@@ -11,6 +12,12 @@ const HOUR: i64 = 3_600_000_000_000;
 pub const CASES: &[Case] = &[
     Case::new("pause-60s", "paused for a minute: resume to right", |stand| pause(stand, 60, 0)).whole(),
     Case::new("pause-1h", "paused for an hour of real time", |stand| pause(stand, 2, HOUR)).whole(),
+    Case::new(
+        "agent",
+        "paused for a minute, and the guest's clock set right by its own date: stays right",
+        agent,
+    )
+    .whole(),
     Case::new("restore-1d", "state saved, and restored after a day of real time", restore).whole(),
 ];
 
@@ -23,6 +30,32 @@ fn pause(stand: &Stand, seconds: u64, beside: i64) -> Result<Found, String> {
     let since = Instant::now();
     let (offset, _) = guest.offset()?;
     let took = guest.wait_until_right(since, SOON)?;
+    guest.found(took, &format!("{offset:+.1} s at the resume"))
+}
+
+/// An agent of the hypervisor, which knows the time.
+fn agent(stand: &Stand) -> Result<Found, String> {
+    const PAUSE: u64 = 60;
+    const WATCHED: u64 = 90;
+    let mut guest = boot_right(stand, &Start::default())?;
+    guest.machine.pause()?;
+    std::thread::sleep(Duration::from_secs(PAUSE));
+    guest.machine.resume()?;
+    let (offset, _) = guest.offset()?;
+    guest.read(&format!("date -s '{:+.3} seconds' > /dev/null", -offset))?;
+    let set = Instant::now();
+    let took = guest.wait_until_right(set, SOON)?;
+    // Nothing may undo it afterwards.
+    while set.elapsed() < Duration::from_secs(WATCHED) {
+        std::thread::sleep(Duration::from_secs(5));
+        let (offset, _) = guest.offset()?;
+        if offset.abs() > 1.0 {
+            return Err(format!("its clock is {offset:+.1} s off again"));
+        }
+    }
+    if stand.daemon == Daemon::Truechimer && !guest.journal()?.iter().any(|line| line.contains("is kept: ")) {
+        return Err("no line says that the agent's step is kept".into());
+    }
     guest.found(took, &format!("{offset:+.1} s at the resume"))
 }
 
