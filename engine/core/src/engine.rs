@@ -149,7 +149,10 @@ struct System {
     foreign: Option<Foreign>,
     /// When the sources were last asked about such a change.
     asked_at: Option<RawInstant>,
-    resume: bool,
+    /// The clock stood still, and a step may make up for it.
+    standstill: Option<StepReason>,
+    /// Until then no step is ordered for a pause that the governor does not know of.
+    no_pause_before: RawInstant,
     status_wanted: bool,
     last_status: Option<RawInstant>,
     /// No status before, since the last one was refused.
@@ -226,7 +229,8 @@ impl Engine {
                 start_open: true,
                 foreign: None,
                 asked_at: None,
-                resume: false,
+                standstill: None,
+                no_pause_before: RawInstant::MIN,
                 status_wanted: false,
                 last_status: None,
                 no_status_before: RawInstant::MIN,

@@ -107,6 +107,8 @@ pub enum SystemNotice {
     Following,
     /// The host was suspended.
     Suspended,
+    /// The machine was paused for about this time.
+    Paused(Span),
     /// A leap second has occurred.
     LeapSecond,
     /// The recording of the engine ended early.
@@ -246,6 +248,7 @@ impl Notice {
                 SystemNotice::Agreed
                 | SystemNotice::Following
                 | SystemNotice::Suspended
+                | SystemNotice::Paused(_)
                 | SystemNotice::LeapSecond => (Change, 5),
             },
             Self::Clock(notice) => match notice {

@@ -92,6 +92,11 @@ fn system(notice: &SystemNotice) -> Text {
         }
         SystemNotice::Following => "the clock follows its sources".into(),
         SystemNotice::Suspended => "the host was suspended; measuring afresh".into(),
+        SystemNotice::Paused(size) => format!(
+            "the machine was paused for about {} s, as its hardware clock shows; measuring afresh",
+            size.seconds()
+        )
+        .into(),
         SystemNotice::LeapSecond => "a leap second has passed".into(),
         SystemNotice::RecordingEnded(failure) => failure.sentence(),
     }

@@ -96,6 +96,7 @@ fn take_over<C: Clock>(
         signals: file(numbers.signals)?,
         processes: handover.processes,
         set_clock: numbers.set_clock.map(file).transpose()?,
+        rtc: numbers.rtc.map(file).transpose()?,
         course: Course::default(),
     };
     lock_down(role, handover.insecure)?;

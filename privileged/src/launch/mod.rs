@@ -20,6 +20,7 @@ mod memory;
 mod named;
 mod path_walk;
 mod programs;
+mod rtc;
 pub mod service_manager;
 mod sockets;
 mod successor;
@@ -130,6 +131,7 @@ pub fn launch(options: &Options, notify: &Notify) -> Result<std::convert::Infall
         }
     }
     let set_clock = watch(clock.kind);
+    let rtc = rtc::open(clock.kind);
     let files = successor::Files {
         link: &ends.orders,
         signals: &signals,
@@ -138,6 +140,7 @@ pub fn launch(options: &Options, notify: &Notify) -> Result<std::convert::Infall
         locks: &locks,
         set_clock: set_clock.as_ref(),
         notify: notify.fd(),
+        rtc: rtc.as_ref(),
         clock: clock.kept.as_ref(),
     };
     let handover = |descriptors| Handover {

@@ -49,6 +49,9 @@ pub struct Scenario {
     /// The governor's record was lost before: it knows no oscillator, and there is no search.
     #[serde(default)]
     pub lost_record: bool,
+    /// The machine has a battery-backed clock.
+    #[serde(default)]
+    pub rtc: bool,
     /// The day begins twelve hours before the end of a day that may have a leap second.
     #[serde(default)]
     pub leap_day: bool,

@@ -1,4 +1,4 @@
-//! Changes of the clock that were not ordered: what other programs did to it.
+//! Changes of the clock that were not ordered: what other programs did to it, and that it stood still.
 //!
 //! A program that moves the clock may be wrong, or may have put right what this host cannot know: an agent of the
 //! hypervisor after a pause, an administrator. So the sources are asked before anything is undone. Until they have answered
@@ -8,6 +8,7 @@
 use super::Engine;
 use crate::notice::{ClockNotice, Notice};
 use crate::select::Standing;
+use ipc::message::privileged::StepReason;
 use ipc::units::{Offset, RawInstant, Span};
 
 /// How long the sources may take to answer; without an answer the clock goes back.
@@ -53,6 +54,14 @@ impl Foreign {
 }
 
 impl Engine {
+    /// The clock stood still: nothing that was measured before says what time it is.
+    pub(super) fn stood_still(&mut self, now: RawInstant, reason: StepReason) {
+        self.entries.sources_mut().for_each(|source| source.forget_time(now));
+        self.system.line = None;
+        self.system.standstill = Some(reason);
+        self.hurry(now);
+    }
+
     /// Another program has moved the clock, perhaps once more.
     pub(super) fn add_foreign(&mut self, now: RawInstant, moved: Offset) {
         if self.system.line.is_none() {

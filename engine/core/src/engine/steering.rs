@@ -18,6 +18,9 @@ use ipc::units::{Frequency, Offset, RawInstant, Span};
 /// More than this is not slewed while a step is awaited that a slew could make impossible; seconds.
 const SLEWED_MEANWHILE: f64 = 0.5;
 
+/// A clock that is suddenly behind by more than this may have stood still; seconds.
+const PAUSED: f64 = 1.0;
+
 /// An order that is refused until then is awaited.
 const SHORT_WAIT: Span = Span::from_secs(62);
 
@@ -198,7 +201,7 @@ impl Engine {
 
     /// Orders a step or a slew for the offset of the line.
     fn correct(&mut self, now: Now) {
-        let restoring = self.system.foreign.is_some() || self.system.resume;
+        let restoring = self.system.foreign.is_some() || self.system.standstill.is_some();
         if self.system.impasse.is_some() && !restoring {
             return;
         }
@@ -214,12 +217,15 @@ impl Engine {
         let foreign = self.system.foreign;
         let reason = if foreign.is_some_and(|it| it.is_undone()) && size > WORTH_A_STEP {
             Some(StepReason::Restore)
-        } else if self.system.resume && size > WORTH_A_STEP.max(start_threshold) {
-            Some(StepReason::Resume)
+        } else if self.system.standstill.is_some() && size > WORTH_A_STEP.max(start_threshold) {
+            self.system.standstill
         } else if !kept && self.system.start_open && size > start_threshold {
             Some(StepReason::Start)
         } else if run_step.is_some_and(|threshold| size > threshold) && kept {
             Some(StepReason::Run)
+        } else if kept && offset > PAUSED && self.system.no_pause_before <= now.raw {
+            // All sources are suddenly ahead: the machine may have been paused. The governor knows.
+            Some(StepReason::Pause)
         } else {
             None
         };
@@ -282,7 +288,7 @@ impl Engine {
         match reason {
             StepReason::Run => false,
             StepReason::Restore => is_spaced || size > SLEWED_MEANWHILE,
-            StepReason::Start | StepReason::Resume => is_soon && size > SLEWED_MEANWHILE,
+            StepReason::Start | StepReason::Resume | StepReason::Pause => is_soon && size > SLEWED_MEANWHILE,
         }
     }
 
@@ -350,7 +356,7 @@ impl Engine {
         // A step has undone what others did, and an order for the clock as it is has accepted it.
         self.system.foreign = None;
         if kind == OrderKind::Step {
-            self.system.resume = false;
+            self.system.standstill = None;
         }
         let time_constant = (kind == OrderKind::Adjust).then_some(basis.time_constant);
         basis.clock.ordered(&applied.before, applied.after, time_constant);
@@ -389,11 +395,12 @@ impl Engine {
                 self.tell(Notice::Clock(ClockNotice::FrequencyChangedByOther));
             }
             ClockEventKind::Resume => {
-                self.entries.sources_mut().for_each(|source| source.forget_time(now.raw));
-                self.system.line = None;
-                self.system.resume = true;
-                self.hurry(now.raw);
+                self.stood_still(now.raw, StepReason::Resume);
                 self.tell(Notice::System(SystemNotice::Suspended));
+            }
+            ClockEventKind::Pause => {
+                self.stood_still(now.raw, StepReason::Pause);
+                self.tell(Notice::System(SystemNotice::Paused(event.moved.magnitude())));
             }
             ClockEventKind::BandNarrowed => {
                 // Where the band is now, the next refusal says.

@@ -151,6 +151,12 @@ fn each_notice_has_its_line() {
         ),
         (Notice::System(SystemNotice::Following), Change, 5, "the clock follows its sources"),
         (Notice::System(SystemNotice::Suspended), Change, 5, "the host was suspended; measuring afresh"),
+        (
+            Notice::System(SystemNotice::Paused(Span::from_secs(3_600))),
+            Change,
+            5,
+            "the machine was paused for about 3600 s, as its hardware clock shows; measuring afresh",
+        ),
         (Notice::System(SystemNotice::LeapSecond), Change, 5, "a leap second has passed"),
         (
             Notice::System(SystemNotice::RecordingEnded(RecordingFailure::Full)),

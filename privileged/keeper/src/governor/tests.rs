@@ -3,6 +3,7 @@
 mod any_record;
 mod band;
 mod last_good;
+mod pause;
 
 use super::limits;
 use super::*;

@@ -102,6 +102,7 @@ fn keeper() -> (Keeper<PageClock>, Engine, OwnedFd) {
         signals: signals.into(),
         processes: PerProcess::default(),
         set_clock: None,
+        rtc: None,
         course: Course::default(),
     };
     (keeper, Link::new(theirs), silent)

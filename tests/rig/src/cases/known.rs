@@ -17,15 +17,10 @@ struct Known {
     says: &'static str,
 }
 
-const PAUSED: &str =
-    "a pause of the machine is not noticed, and the governor allows no step of its size afterwards";
 const UNWRITABLE: &str =
     "a state directory that cannot be written ends each start with 75, and the clock is not kept";
 
 const KNOWN: &[Known] = &[
-    known_everywhere("pause-60s", "12.A7", PAUSED, "its clock is -"),
-    known_everywhere("pause-1h", "12.A7", PAUSED, "its clock is -"),
-    known_everywhere("restore-1d", "12.A7", PAUSED, "its clock is -"),
     known_everywhere("state-full", "12.A12", UNWRITABLE, "No space left on device"),
     known_everywhere("state-read-only", "12.A12", UNWRITABLE, "Read-only file system"),
 ];

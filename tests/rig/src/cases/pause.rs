@@ -2,7 +2,7 @@
 //! noticed.
 
 use super::{Case, Found, SOON, boot_right};
-use crate::guest::Stand;
+use crate::guest::{Guest, Stand};
 use crate::machine::Start;
 use crate::recipe::image::Daemon;
 use std::time::{Duration, Instant};
@@ -28,8 +28,12 @@ fn pause(stand: &Stand, seconds: u64, beside: i64) -> Result<Found, String> {
     stand.world.pass(beside);
     guest.machine.resume()?;
     let since = Instant::now();
+    if beside != 0 {
+        set_rtc(stand, &mut guest)?;
+    }
     let (offset, _) = guest.offset()?;
     let took = guest.wait_until_right(since, SOON)?;
+    says(stand, &mut guest, "the machine was paused for about ")?;
     guest.found(took, &format!("{offset:+.1} s at the resume"))
 }
 
@@ -53,9 +57,7 @@ fn agent(stand: &Stand) -> Result<Found, String> {
             return Err(format!("its clock is {offset:+.1} s off again"));
         }
     }
-    if stand.daemon == Daemon::Truechimer && !guest.journal()?.iter().any(|line| line.contains("is kept: ")) {
-        return Err("no line says that the agent's step is kept".into());
-    }
+    says(stand, &mut guest, "is kept: ")?;
     guest.found(took, &format!("{offset:+.1} s at the resume"))
 }
 
@@ -67,7 +69,29 @@ fn restore(stand: &Stand) -> Result<Found, String> {
     let start = Start { saved: Some(file), ..Start::default() };
     let mut guest = stand.boot_from(disk, &start)?;
     let since = Instant::now();
+    set_rtc(stand, &mut guest)?;
     let (offset, _) = guest.offset()?;
     let took = guest.wait_until_right(since, SOON)?;
+    says(stand, &mut guest, "the machine was paused for about ")?;
     guest.found(took, &format!("{offset:+.1} s at the restore"))
+}
+
+/// Sets the guest's real-time clock to the truth. The emulated one follows the host's clock, which knows nothing of the time
+/// that passes for all but the guest.
+fn set_rtc(stand: &Stand, guest: &mut Guest<'_>) -> Result<(), String> {
+    let now = stand.world.truth() / 1_000_000_000;
+    // RTC_SET_TIME
+    let set = format!(
+        "perl -e 'open(my $rtc, \"<\", \"/dev/rtc0\") or die $!; my @now = gmtime({now}); \
+         ioctl($rtc, 0x4024700a, pack(\"i9\", @now)) or die $!'"
+    );
+    guest.read(&set).map(drop)
+}
+
+/// Our daemon has told the administrator.
+fn says(stand: &Stand, guest: &mut Guest<'_>, what: &str) -> Result<(), String> {
+    if stand.daemon == Daemon::Truechimer && !guest.journal()?.iter().any(|line| line.contains(what)) {
+        return Err(format!("no line has \"{what}\""));
+    }
+    Ok(())
 }
