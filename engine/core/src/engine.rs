@@ -159,7 +159,12 @@ struct System {
     start_open: bool,
     /// Another program has moved the clock, and that is neither undone nor accepted.
     foreign: Option<Foreign>,
-    resume: bool,
+    /// When the sources were last asked about such a change.
+    asked_at: Option<RawInstant>,
+    /// The clock stood still, and a step may make up for it.
+    standstill: Option<StepReason>,
+    /// Until then no step is ordered for a pause that the governor does not know of.
+    no_pause_before: RawInstant,
     status_wanted: bool,
     last_status: Option<RawInstant>,
     /// No status before, since the last one was refused.
@@ -240,7 +245,9 @@ impl Engine {
                 frozen_until: RawInstant::MIN,
                 start_open: true,
                 foreign: None,
-                resume: false,
+                asked_at: None,
+                standstill: None,
+                no_pause_before: RawInstant::MIN,
                 status_wanted: false,
                 last_status: None,
                 no_status_before: RawInstant::MIN,
@@ -307,6 +314,8 @@ impl Engine {
     /// Does what is due. Any fact may have changed what that is, so each part checks it again and returns when it is due
     /// next, if no fact comes before.
     fn act(&mut self, now: Now) {
+        // Before the queries, which it makes due.
+        self.ask_about_foreign(now.raw);
         for timer in Timer::ALL {
             let due = match timer {
                 Timer::Poll => {

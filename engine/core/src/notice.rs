@@ -118,6 +118,8 @@ pub enum SystemNotice {
     Following,
     /// The host was suspended.
     Suspended,
+    /// The machine was paused for about this time.
+    Paused(Span),
     /// A leap second has occurred.
     LeapSecond,
     /// The recording of the engine ended early.
@@ -131,6 +133,8 @@ pub enum ClockNotice {
     Stepped(f64),
     /// Another program stepped it by this many seconds.
     SteppedByOther(f64),
+    /// The step of another program, of this many seconds, is kept: this many sources agree with the new time.
+    Kept(f64, usize),
     /// Another program changed its frequency.
     FrequencyChangedByOther,
     /// The governor's band has narrowed, and the base frequency was outside it.
@@ -288,6 +292,7 @@ impl Notice {
                 SystemNotice::Agreed
                 | SystemNotice::Following
                 | SystemNotice::Suspended
+                | SystemNotice::Paused(_)
                 | SystemNotice::LeapSecond => (Change, 5),
             },
             Self::Clock(notice) => match notice {
@@ -299,7 +304,7 @@ impl Notice {
                 | ClockNotice::Refused(..)
                 | ClockNotice::Slewing(_)
                 | ClockNotice::SetProvisionally(..) => (Clock, 4),
-                ClockNotice::Stepped(_) => (Clock, 5),
+                ClockNotice::Stepped(_) | ClockNotice::Kept(..) => (Clock, 5),
             },
         }
     }

@@ -95,6 +95,8 @@ pub(crate) struct Source {
     pub(crate) authenticated: bool,
     /// Its keys were exchanged with a certificate that could not be judged: it has no vote.
     pub(crate) provisional: bool,
+    /// It is asked afresh, and an answer is awaited.
+    pub(crate) is_asked: bool,
     /// Its address came from a name server after the start: it has no vote until it has been measured for some time.
     pub(crate) newcomer: bool,
     /// It was answering when what it had said was forgotten (the host was suspended): since when its answer is awaited.
@@ -123,6 +125,7 @@ impl Source {
             counters: Counters { sent: 0, valid: 0, rejected: [0; RejectReason::COUNT] },
             authenticated: settings.nts.is_some(),
             provisional: false,
+            is_asked: false,
             newcomer: false,
             forgotten_at: None,
             oneself: false,
@@ -230,6 +233,14 @@ impl Source {
             self.forgotten_at = Some(now);
         }
         self.track.forget_time();
+        self.poll_process.settle(now);
+        self.poll_process.start_burst(now);
+    }
+
+    /// It is asked in quick succession whether what it said still holds.
+    pub(crate) fn ask_afresh(&mut self, now: RawInstant) {
+        self.is_asked = self.is_live() && self.kiss.is_none() && !self.provisional && !self.is_on_probation();
+        self.track.fresh = 0;
         self.poll_process.settle(now);
         self.poll_process.start_burst(now);
     }

@@ -23,6 +23,8 @@ pub(crate) struct Track {
     pub(crate) facts: Option<Facts>,
     /// When the last sample came.
     last: Option<RawInstant>,
+    /// Samples since it was asked afresh.
+    pub(crate) fresh: u32,
     /// The last sample contradicts the earlier ones.
     pub(crate) contradicts: bool,
     pub(crate) standing: Option<Standing>,
@@ -70,6 +72,7 @@ impl Track {
             guard: None,
             facts: None,
             last: None,
+            fresh: 0,
             contradicts: false,
             standing: None,
             strays: 0,
@@ -111,6 +114,7 @@ impl Track {
         }
         self.facts = Some(*facts);
         self.last = Some(now.raw);
+        self.fresh = self.fresh.saturating_add(1);
         outcome
     }
 

@@ -103,6 +103,11 @@ fn system(notice: &SystemNotice) -> Text {
         }
         SystemNotice::Following => "the clock follows its sources".into(),
         SystemNotice::Suspended => "the host was suspended; measuring afresh".into(),
+        SystemNotice::Paused(size) => format!(
+            "the machine was paused for about {} s, as its hardware clock shows; measuring afresh",
+            size.seconds()
+        )
+        .into(),
         SystemNotice::LeapSecond => "a leap second has passed".into(),
         SystemNotice::RecordingEnded(failure) => failure.sentence(),
     }
@@ -128,6 +133,10 @@ fn clock(notice: &ClockNotice) -> Text {
     match notice {
         ClockNotice::Stepped(by) => format!("the clock was stepped by {by:+.6} s").into(),
         ClockNotice::SteppedByOther(by) => format!("another program moved the clock by {by:+.6} s").into(),
+        ClockNotice::Kept(by, sources) => {
+            let agree = if *sources == 1 { "source agrees" } else { "sources agree" };
+            format!("the change of the clock by {by:+.6} s is kept: {sources} {agree} with the new time").into()
+        }
         ClockNotice::FrequencyChangedByOther => {
             "another program changed the clock's frequency; it was set back".into()
         }

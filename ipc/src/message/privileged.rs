@@ -156,6 +156,8 @@ pub enum StepReason {
     Restore,
     /// The machine slept.
     Resume,
+    /// The machine was paused, and its clocks do not know of it.
+    Pause,
 }
 
 /// The clock's state, for programs that ask the kernel.
@@ -282,4 +284,6 @@ pub enum ClockEventKind {
     DeadMan,
     /// The base frequency was outside its band, which has narrowed; it was brought to the edge.
     BandNarrowed,
+    /// The battery-backed clock shows that the machine was paused, for `moved`.
+    Pause,
 }

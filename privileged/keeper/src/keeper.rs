@@ -26,6 +26,7 @@ use quota::{Kind, Quota};
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::AsFd;
+use std::os::unix::fs::FileExt;
 
 /// How the engine is named in messages.
 pub type EngineLink = Link<FromPrivileged, ToPrivileged>;
@@ -33,6 +34,10 @@ pub type EngineLink = Link<FromPrivileged, ToPrivileged>;
 const SECOND: Span = Span::from_secs(1);
 /// How often the clock is checked without an order.
 const LOOK: Span = Span::from_secs(240);
+/// The same with a battery-backed clock, which is read then: some 50 µs, and as long as it updates itself.
+const LOOK_AT_RTC: Span = Span::from_secs(15);
+/// The same while it is to be confirmed that it was right.
+const LOOK_AGAIN: Span = Span::from_secs(2);
 /// How long the other processes may take to end on their own after a stop request.
 pub const GRACE: Span = Span::from_secs(3);
 /// The same after a fault of one.
@@ -62,6 +67,8 @@ pub struct Keeper<C> {
     pub denied: PerProcess<Option<File>>,
     /// Becomes readable when CLOCK_REALTIME is set.
     pub set_clock: Option<File>,
+    /// The attribute that shows the battery-backed clock.
+    pub rtc: Option<File>,
     /// What has been done in this run.
     pub course: Course,
 }
@@ -162,7 +169,12 @@ impl<C: Clock> Keeper<C> {
     fn turn(&mut self) -> Result<(), Ending> {
         // Without a timer, the signal descriptor takes its place.
         let timer = self.set_clock.as_ref().map_or(self.signals.as_fd(), AsFd::as_fd);
-        let limit = if self.course.shown == self.course.condition { LOOK } else { SECOND };
+        let calm = if self.course.shown == self.course.condition { LOOK } else { SECOND };
+        let limit = match self.rtc {
+            Some(_) if self.governor.awaits_rtc() => calm.min(LOOK_AGAIN),
+            Some(_) => calm.min(LOOK_AT_RTC),
+            None => calm,
+        };
         let asked = [self.link.as_fd(), self.signals.as_fd(), timer].map(|fd| (fd, libc::POLLIN));
         let [has_order, has_signal, is_set] =
             kernel::wait(asked, limit).map_err(|errno| Ending::Internal(format!("ppoll: {errno}")))?;
@@ -201,7 +213,10 @@ impl<C: Clock> Keeper<C> {
                 self.governor.let_go(&now);
                 Break { kind: ClockEventKind::DeadMan, moved: Offset::ZERO }
             }
-            None => return Ok(()),
+            None => match self.look_at_rtc(&now) {
+                Some(pause) => Break { kind: ClockEventKind::Pause, moved: pause.forward() },
+                None => return Ok(()),
+            },
         };
         let epoch = self.governor.epoch();
         let word = match kind {
@@ -210,6 +225,7 @@ impl<C: Clock> Keeper<C> {
             ClockEventKind::Resume => "resume",
             ClockEventKind::DeadMan => "dead-man",
             ClockEventKind::BandNarrowed => "band-narrowed",
+            ClockEventKind::Pause => "pause",
         };
         if let Some(unwritten) =
             self.course.quotas[Kind::Event as usize].ask(Kind::Event, now.clock.raw, Span::ZERO)
@@ -219,6 +235,15 @@ impl<C: Clock> Keeper<C> {
         let _ = self.persist();
         let clock = self.clock.read().unwrap_or(now.clock);
         self.answer(&FromPrivileged::ClockEvent(ClockEvent { epoch, kind, moved, now: clock }))
+    }
+
+    /// The size of a pause of the machine that the battery-backed clock has just shown.
+    fn look_at_rtc(&mut self, now: &Moment) -> Option<Span> {
+        let mut text = [0; 24];
+        // A sysfs attribute is evaluated anew by each read at its beginning. One that cannot be read is no evidence.
+        let length = self.rtc.as_ref()?.read_at(&mut text, 0).ok()?;
+        let seconds = std::str::from_utf8(text.get(..length)?).ok()?.trim().parse().ok()?;
+        self.governor.look_at_rtc(seconds, now)
     }
 
     /// Brings a base frequency that is outside its band to the edge, and ends a slew that is. True: one was outside.

@@ -102,6 +102,7 @@ fn take_over<C: Clock>(
             numbers.denied[process].and_then(kernel::given).map(File::from)
         }),
         set_clock: numbers.set_clock.map(file).transpose()?,
+        rtc: numbers.rtc.map(file).transpose()?,
         course: Course::default(),
     };
     lock_down(role, handover.insecure)?;

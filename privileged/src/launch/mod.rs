@@ -21,6 +21,7 @@ mod memory;
 mod named;
 mod path_walk;
 mod programs;
+mod rtc;
 pub mod service_manager;
 mod sockets;
 mod state_files;
@@ -137,6 +138,7 @@ pub fn launch(options: &Options, notify: &Notify) -> Result<std::convert::Infall
         }
     }
     let set_clock = watch(clock.kind);
+    let rtc = rtc::open(clock.kind);
     let files = successor::Files {
         link: &ends.orders,
         signals: &signals,
@@ -145,6 +147,7 @@ pub fn launch(options: &Options, notify: &Notify) -> Result<std::convert::Infall
         locks: &locks,
         set_clock: set_clock.as_ref(),
         notify: notify.fd(),
+        rtc: rtc.as_ref(),
         clock: clock.kept.as_ref(),
         denied: children.denied(),
     };

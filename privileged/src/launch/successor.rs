@@ -38,6 +38,8 @@ pub struct Files<'a> {
     pub set_clock: Option<&'a TimerFd>,
     /// The service manager.
     pub notify: Option<BorrowedFd<'a>>,
+    /// What the battery-backed clock shows.
+    pub rtc: Option<&'a File>,
     /// The file of a virtual clock.
     pub clock: Option<&'a File>,
     /// The pipes in which the others leave the numbers of denied system calls.
@@ -99,6 +101,7 @@ pub fn become_keeper(
             audit: pass(files.audit.as_fd())?,
             set_clock: files.set_clock.map(|timer| pass(timer.as_fd())).transpose()?,
             notify: files.notify.map(pass).transpose()?,
+            rtc: files.rtc.map(|file| pass(file.as_fd())).transpose()?,
             clock: files.clock.map(|file| pass(file.as_fd())).transpose()?,
             denied,
         })

@@ -27,6 +27,8 @@ pub(crate) struct Keeper {
     page: ClockPage,
     governor: Governor,
     asleep: Span,
+    /// Whether there is a battery-backed clock.
+    rtc: bool,
     /// The leap second that the kernel was told of, and the end of the day.
     armed: (Leap, i64),
     pub(crate) refused: Vec<Refusal>,
@@ -51,6 +53,7 @@ impl Keeper {
             page,
             governor: Governor::new(TERMS, record, BOOT, now),
             asleep: Span::ZERO,
+            rtc: scenario.rtc,
             armed: (Leap::None, 0),
             refused: Vec::new(),
             steps: 0,
@@ -127,7 +130,8 @@ impl Keeper {
     }
 
     /// Checks whether time was continuous and whether orders still come.
-    pub(crate) fn look(&mut self, now: Now) -> Option<Input> {
+    /// `rtc`: what the battery-backed clock shows, if there is one.
+    pub(crate) fn look(&mut self, now: Now, rtc: i64) -> Option<Input> {
         let moment = self.moment(now);
         let event = self.governor.observe(&moment, false);
         let Break { kind, moved } = match event {
@@ -138,10 +142,23 @@ impl Keeper {
             None if self.governor.died(&moment) => {
                 Break { kind: ClockEventKind::DeadMan, moved: Offset::ZERO }
             }
-            None => return None,
+            None => {
+                let rtc = Some(rtc).filter(|_| self.rtc)?;
+                let pause = self.governor.look_at_rtc(rtc, &moment)?;
+                Break { kind: ClockEventKind::Pause, moved: pause.forward() }
+            }
         };
         let now = self.reading(now);
         Some(Input::ClockEvent(ClockEvent { epoch: self.governor.epoch(), kind, moved, now }))
+    }
+
+    /// How often the keeper checks by itself, seconds.
+    pub(crate) fn look_every(&self) -> i64 {
+        match self.rtc {
+            true if self.governor.awaits_rtc() => 2,
+            true => 15,
+            false => 60,
+        }
     }
 
     fn keep_in_band(&mut self, now: Now) -> bool {

@@ -52,6 +52,9 @@ pub struct Scenario {
     /// The governor's record was lost before: it knows no oscillator, and there is no search.
     #[serde(default)]
     pub lost_record: bool,
+    /// The machine has a battery-backed clock.
+    #[serde(default)]
+    pub rtc: bool,
     /// The day begins twelve hours before the end of a day that may have a leap second.
     #[serde(default)]
     pub leap_day: bool,
@@ -183,6 +186,8 @@ pub struct Event {
     pub ramp_ms: Option<f64>,
     /// The machine sleeps.
     pub sleep: Option<f64>,
+    /// The machine stands still, and nothing in it knows of that but the battery-backed clock.
+    pub pause: Option<f64>,
     /// Another program moves the clock.
     pub meddle: Option<f64>,
     /// Kiss code from now on; empty: none.

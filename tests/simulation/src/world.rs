@@ -26,9 +26,6 @@ const LINK: i64 = 30_000;
 /// The time that an order takes to the privileged process, and its answer back.
 const ORDER: i64 = 20_000;
 
-/// How often the keeper checks by itself, seconds.
-const LOOK: i64 = 60;
-
 #[derive(Debug)]
 #[allow(clippy::large_enum_variant, reason = "a queue of a few")]
 enum Happening {
@@ -140,6 +137,11 @@ impl World {
     fn now(&self) -> Now {
         let raw = self.oscillator.raw_at(self.time);
         Now { raw, wall: self.keeper.wall_at(raw) }
+    }
+
+    /// What a battery-backed clock shows, in seconds since 1970.
+    fn rtc(&self) -> i64 {
+        utc(self.time, &self.day) / SECOND
     }
 
     /// Clock minus UTC, seconds.
@@ -269,7 +271,7 @@ impl World {
 
     fn obey(&mut self, order: &Output) {
         let now = self.now();
-        if let Some(event) = self.keeper.look(now) {
+        if let Some(event) = self.keeper.look(now, self.rtc()) {
             self.give(event);
         }
         let now = self.now();
@@ -284,8 +286,8 @@ impl World {
         let raw = self.oscillator.raw_at(self.time);
         self.keeper.turn(raw);
         let now = self.now();
-        if (self.time / SECOND) % LOOK == 0
-            && let Some(event) = self.keeper.look(now)
+        if (self.time / SECOND) % self.keeper.look_every() == 0
+            && let Some(event) = self.keeper.look(now, self.rtc())
         {
             self.give(event);
         }
@@ -313,22 +315,30 @@ impl World {
         if let Some(seconds) = event.sleep {
             self.sleep((seconds * 1e9) as i64);
         }
+        if let Some(seconds) = event.pause {
+            self.stand_still((seconds * 1e9) as i64);
+        }
         if event.restart {
             self.restart();
         }
         // The kernel's timer reports immediately that the clock was set.
         if (event.meddle.is_some() || event.sleep.is_some())
-            && let Some(event) = self.keeper.look(self.now())
+            && let Some(event) = self.keeper.look(self.now(), self.rtc())
         {
             self.give(event);
         }
     }
 
-    /// The machine sleeps: both clocks stand still, and everything under way is lost.
+    /// The machine sleeps: both clocks stand still until it wakes, and everything under way is lost.
     fn sleep(&mut self, nanos: i64) {
+        self.stand_still(nanos);
+        self.keeper.sleep(self.oscillator.raw_at(self.time), nanos);
+    }
+
+    /// The machine is stopped, and nothing in it counts.
+    fn stand_still(&mut self, nanos: i64) {
         let until = self.time + nanos;
         self.oscillator.sleep(self.time, until);
-        self.keeper.sleep(self.oscillator.raw_at(until), nanos);
         self.time = until;
         self.asleep_until = until;
         let mut held: Vec<(i64, u64)> = self.queue.drain().map(|Reverse(entry)| entry).collect();

@@ -1,6 +1,6 @@
 //! Clocks that others move, with the real governor: what is undone, and when.
 
-use engine_core::notice::{ClockNotice, Notice};
+use engine_core::notice::{ClockNotice, Notice, SystemNotice};
 use ipc::message::privileged::Refusal;
 use simulation::scenario::parse;
 use simulation::world::World;
@@ -11,6 +11,8 @@ fn world(events: &str) -> World {
         r#"
         [[scenario]]
         name = "disturbed"
+        rtc = true
+        days = 4
         source = [{{ count = 3, kind = "lan" }}]
         event = [{events}]
         "#
@@ -38,4 +40,119 @@ fn a160_a_clock_that_others_set_over_and_over_is_right_a_minute_after_the_last_t
     // It cost nothing of the budget: the same is possible without end.
     world.run_until(86_400.0);
     assert!(is_right(&world));
+}
+
+fn count(world: &World, of: impl Fn(&ClockNotice) -> bool) -> usize {
+    let fits = |notice: &Notice| matches!(notice, Notice::Clock(notice) if of(notice));
+    world.notices.iter().filter(|(_, notice)| fits(notice)).count()
+}
+
+#[test]
+fn a160_a_step_of_another_program_that_the_sources_confirm_is_kept() {
+    // The machine was paused for a minute, and an agent sets its clock right.
+    for (late, pause) in [(0.5, 60.0), (1.0, 60.0), (2.0, 3_600.0), (2.0, 3.0 * 86_400.0)] {
+        let begin = 3_600.0 + pause;
+        let at = begin + late;
+        let mut world =
+            world(&format!("{{ at = 3600, pause = {pause} }}, {{ at = {at}, meddle = {pause} }}"));
+        world.run_until(at + 0.3);
+        assert!(!world.status().system.synchronised, "until the sources have answered");
+        world.run_until(at + 5.0);
+        assert!(is_right(&world), "{pause}: {}", world.error());
+        assert_eq!(
+            count(&world, |notice| matches!(notice, ClockNotice::Kept(_, 3))),
+            1,
+            "{:?}",
+            world.notices
+        );
+        let steps = world.steps();
+        world.run_until(at + 1_800.0);
+        assert!(is_right(&world) && world.steps() == steps, "{pause}: {}", world.error());
+    }
+}
+
+#[test]
+fn a160_a_step_of_another_program_that_the_sources_do_not_confirm_is_undone_within_seconds() {
+    for moved in [-3.0, 3_600.0, -86_400.0, 0.3] {
+        let mut world = world(&format!("{{ at = 3600, meddle = {moved} }}"));
+        world.run_until(3_599.0);
+        world.run_until(3_605.0);
+        assert!(is_right(&world), "{moved}: {}", world.error());
+        assert_eq!(count(&world, |notice| matches!(notice, ClockNotice::Kept(..))), 0);
+    }
+}
+
+#[test]
+fn a160_a_step_of_another_program_is_undone_without_sources_as_well() {
+    let mut world = world("{ at = 3599, up = false }, { at = 3600, meddle = 60.0 }");
+    world.run_until(3_608.0);
+    assert!(!world.status().system.synchronised);
+    world.run_until(3_612.0);
+    assert!(world.error().abs() < 1e-3, "{}", world.error());
+    assert_eq!(count(&world, |notice| matches!(notice, ClockNotice::Stepped(_))), 2, "{:?}", world.notices);
+}
+
+#[test]
+fn a160_one_of_three_that_confirms_a_false_step_keeps_nothing() {
+    let mut world = world("{ at = 3599.9, source = 0, error = 60 }, { at = 3600, meddle = 60.0 }");
+    world.run_until(3_615.0);
+    assert!(world.error().abs() < 1e-3, "{}", world.error());
+}
+
+#[test]
+fn a160_whoever_moves_the_clock_without_end_does_not_flood_the_sources() {
+    let events: Vec<String> =
+        (0..120).map(|time| format!("{{ at = {}, meddle = 0.7 }}", 3_600 + time)).collect();
+    let mut world = world(&events.join(", "));
+    world.run_until(3_600.0);
+    let before: u64 = world.status().sources.iter().map(|source| source.sent).sum();
+    world.run_until(3_720.0);
+    let after: u64 = world.status().sources.iter().map(|source| source.sent).sum();
+    assert!(after - before <= 3 * 40, "{}", after - before);
+    world.run_until(3_720.0 + 62.0);
+    assert!(is_right(&world), "{}", world.error());
+}
+
+fn pauses(world: &World) -> Vec<i64> {
+    let size = |notice: &Notice| match notice {
+        Notice::System(SystemNotice::Paused(size)) => Some(size.seconds()),
+        _ => None,
+    };
+    world.notices.iter().filter_map(|(_, notice)| size(notice)).collect()
+}
+
+#[test]
+fn a161_a_clock_that_stood_still_is_right_within_a_minute_of_the_resume_and_the_log_says_by_how_much() {
+    for pause in [60, 3_600, 3 * 86_400] {
+        let resumed = 3_607.0 + f64::from(pause);
+        let mut world = world(&format!("{{ at = 3607, pause = {pause} }}"));
+        world.run_until(resumed + 0.1);
+        assert!(world.error() < 1.0 - f64::from(pause), "nothing else tells: {}", world.error());
+        world.run_until(resumed + 30.0);
+        assert!(is_right(&world), "{pause}: {} {:?}", world.error(), world.notices);
+        let [told] = pauses(&world).try_into().unwrap();
+        assert!((told - i64::from(pause)).abs() <= 1, "{told}");
+        world.run_until(resumed + 3_600.0);
+        assert!(is_right(&world) && pauses(&world).len() == 1, "{}", world.error());
+    }
+}
+
+#[test]
+fn a161_a_clock_that_stands_still_over_and_over_comes_right_whenever_a_step_is_left() {
+    // Each half hour: twice as often as there are steps.
+    let events: Vec<String> =
+        (1..=48).map(|time| format!("{{ at = {}, pause = 60 }}", time * 1_800 + 60 * (time - 1))).collect();
+    let mut world = world(&events.join(", "));
+    for time in 1..=20 {
+        world.run_until(f64::from(time * 1_860) + 60.0);
+        assert!(is_right(&world), "{time}: {}", world.error());
+    }
+    world.run_until(48.0 * 1_860.0 + 60.0);
+    assert!(world.refused().contains(&Refusal::TooSoon));
+    assert!(!is_right(&world), "{}", world.error());
+    let told = |notice: &ClockNotice| matches!(notice, ClockNotice::Refused(_, Refusal::TooSoon, _));
+    assert!(count(&world, told) >= 1, "{:?}", world.notices);
+    assert!(!world.status().system.synchronised);
+    world.run_until(48.0 * 1_860.0 + 26.0 * 3_600.0);
+    assert!(!world.status().system.synchronised || is_right(&world), "{}", world.error());
 }

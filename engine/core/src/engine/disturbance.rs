@@ -1,13 +1,38 @@
-//! Changes of the clock that were not ordered: what other programs did to it.
+//! Changes of the clock that were not ordered: what other programs did to it, and that it stood still.
+//!
+//! A program that moves the clock may be wrong, or may have put right what this host cannot know: an agent of the
+//! hypervisor after a pause, an administrator. So the sources are asked before anything is undone. Until they have answered
+//! the clock is unsynchronised, and nothing is ordered. If they are nearer to the new time than to the old one it is kept;
+//! if they are not, or do not answer in time, the clock goes back.
 
 use super::Engine;
-use ipc::units::Offset;
+use crate::notice::{ClockNotice, Notice};
+use crate::select::Standing;
+use ipc::message::privileged::StepReason;
+use ipc::units::{Offset, RawInstant, Span};
+
+/// How long the sources may take to answer; without an answer the clock goes back.
+const PATIENCE: Span = Span::from_secs(10);
+
+/// After this the answers of most of them are enough.
+const MOST_ENOUGH: Span = Span::from_secs(3);
+
+/// Between two rounds of questions: whoever moves the clock over and over must not flood the sources.
+const BETWEEN_ROUNDS: Span = Span::from_secs(30);
+
+/// A foreign step is undone by a step if it left more than this, else slewed; seconds.
+pub(super) const WORTH_A_STEP: f64 = 0.010;
 
 /// Another program has moved the clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Foreign {
     /// By how much, as the governor has measured it; the sum, where it happened more than once.
     moved: Offset,
+    /// When the sources are asked.
+    ask_at: RawInstant,
+    asked: bool,
+    /// What is done about it; none: it is not decided.
+    pub(super) is_kept: Option<bool>,
     /// The governor has refused a step to the sources' time: what was done is undone, and no more.
     pub(super) exact: bool,
 }
@@ -17,15 +42,84 @@ impl Foreign {
     pub(super) const fn undone(&self) -> Offset {
         Offset::ZERO.minus(self.moved)
     }
+
+    fn seconds(&self) -> f64 {
+        self.moved.nanos() as f64 * 1e-9
+    }
+
+    /// It is to be undone, by a step.
+    pub(super) fn is_undone(&self) -> bool {
+        self.is_kept == Some(false)
+    }
 }
 
 impl Engine {
+    /// The clock stood still: nothing that was measured before says what time it is.
+    pub(super) fn stood_still(&mut self, now: RawInstant, reason: StepReason) {
+        self.entries.sources_mut().for_each(|source| source.forget_time(now));
+        self.system.line = None;
+        self.system.standstill = Some(reason);
+        self.hurry(now);
+    }
+
     /// Another program has moved the clock, perhaps once more.
-    pub(super) fn add_foreign(&mut self, moved: Offset) {
+    pub(super) fn add_foreign(&mut self, now: RawInstant, moved: Offset) {
         if self.system.line.is_none() {
             return;
         }
         let before = self.system.foreign.map_or(Offset::ZERO, |foreign| foreign.moved);
-        self.system.foreign = Some(Foreign { moved: before.plus(moved), exact: false });
+        let moved = before.plus(moved);
+        let last = self.system.asked_at.map_or(RawInstant::MIN, |last| last.after(BETWEEN_ROUNDS));
+        let foreign = Foreign { moved, ask_at: last.max(now), asked: false, is_kept: None, exact: false };
+        // What is slewed in any case needs no question.
+        let is_little = foreign.seconds().abs() <= WORTH_A_STEP;
+        self.system.foreign = Some(Foreign { is_kept: is_little.then_some(false), ..foreign });
+        self.ask_about_foreign(now);
+    }
+
+    /// Asks all sources where a change is undecided and they may be asked. Returns when they will be.
+    pub(super) fn ask_about_foreign(&mut self, now: RawInstant) -> Option<RawInstant> {
+        let foreign = self.system.foreign.as_mut().filter(|it| it.is_kept.is_none() && !it.asked)?;
+        if foreign.ask_at > now {
+            return Some(foreign.ask_at);
+        }
+        foreign.asked = true;
+        self.system.asked_at = Some(now);
+        self.entries.sources_mut().for_each(|source| source.ask_afresh(now));
+        None
+    }
+
+    /// When a change that is not decided will be, at the latest; none: there is none, or it can be decided.
+    pub(super) fn foreign_due(&self, now: RawInstant) -> Option<RawInstant> {
+        let foreign = self.system.foreign.filter(|it| it.is_kept.is_none())?;
+        let end = foreign.ask_at.after(PATIENCE);
+        if !foreign.asked {
+            return Some(end);
+        }
+        let (mut asked, mut answered) = (0, 0);
+        for source in self.entries.sources().filter(|source| source.is_asked) {
+            asked += 1;
+            answered += usize::from(source.track.fresh > 0 && source.track.is_sure());
+        }
+        let enough = foreign.ask_at.after(MOST_ENOUGH);
+        let due = match 2 * answered > asked {
+            true if answered == asked => now,
+            true => enough,
+            false => end,
+        };
+        Some(due).filter(|due| *due > now)
+    }
+
+    /// Decides whether a change by another program is kept. `offset`: of the clock now, seconds.
+    pub(super) fn decide_foreign(&mut self, offset: f64) {
+        let Some(foreign) = self.system.foreign.as_mut().filter(|it| it.is_kept.is_none()) else { return };
+        let moved = foreign.seconds();
+        let is_kept = offset.abs() < (offset + moved).abs();
+        foreign.is_kept = Some(is_kept);
+        if is_kept {
+            let agreeing = |standing| standing == Some(Standing::Survivor);
+            let count = self.entries.sources().filter(|source| agreeing(source.track.standing)).count();
+            self.tell(Notice::Clock(ClockNotice::Kept(moved, count)));
+        }
     }
 }

@@ -35,6 +35,11 @@ impl Engine {
         }
         let code = refused.code;
         let is_again = self.system.step_refusal == Some(code) && passes(code);
+        // It was only asked whether there was a pause.
+        let is_question = kind == OrderKind::Step
+            && code == Refusal::Evidence
+            && self.system.asked_step == StepReason::Pause
+            && self.system.standstill.is_none();
         let is_news = self.system.last_refusal != Some(code)
             || (kind == OrderKind::Step
                 && !is_again
@@ -77,7 +82,7 @@ impl Engine {
             }
             _ => {}
         }
-        if is_news {
+        if is_news && !is_question {
             let then =
                 if kind == OrderKind::Step { self.what_follows(code, now) } else { AfterRefusal::Nothing };
             self.tell(Notice::Clock(ClockNotice::Refused(kind, code, then)));
@@ -116,7 +121,11 @@ impl Engine {
         match self.system.asked_step {
             StepReason::Start => self.system.start_open = false,
             StepReason::Restore => self.system.foreign = None,
-            StepReason::Resume => self.system.resume = false,
+            StepReason::Resume => self.system.standstill = None,
+            StepReason::Pause => {
+                self.system.standstill = None;
+                self.system.no_pause_before = now.raw.after(RUN_STEP_SPACING);
+            }
             StepReason::Run => {
                 self.system.no_step_before = now.raw.after(RUN_STEP_SPACING);
                 self.system.retry_at = Some(self.system.no_step_before);

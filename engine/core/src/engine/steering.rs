@@ -1,5 +1,6 @@
 //! From the selection to orders: a step, a slew, or neither.
 
+use super::disturbance::WORTH_A_STEP;
 use super::{Basis, Engine, FIRST_UPDATE_WAIT, UNHEARD_TIMEOUT};
 use crate::discipline::{MOST_FREQUENCY, Slew, slew};
 use crate::entries::Entry;
@@ -14,11 +15,11 @@ use alloc::vec::Vec;
 use ipc::message::privileged::{Adjust, Applied, ClockEvent, ClockEventKind, Refusal, Step, StepReason};
 use ipc::units::{Frequency, Offset, RawInstant, Span};
 
-/// A foreign step is undone by a step if it left more than this, else slewed; seconds.
-const WORTH_A_STEP: f64 = 0.010;
-
 /// More than this is not slewed while a step is awaited that a slew could make impossible; seconds.
 const SLEWED_MEANWHILE: f64 = 0.5;
+
+/// A clock that is suddenly behind by more than this may have stood still; seconds.
+const PAUSED: f64 = 1.0;
 
 /// An order that is refused until then is awaited.
 const SHORT_WAIT: Span = Span::from_secs(62);
@@ -67,7 +68,8 @@ impl Engine {
         let basis = self.basis.as_ref().filter(|_| self.system.dirty)?;
         let allowed = basis.orders.ready_at()?;
         let ready = if self.steers() { allowed } else { RawInstant::MIN };
-        Some(self.first_update_due(now)?.max(ready).max(basis.at))
+        let decided = self.foreign_due(now).unwrap_or(RawInstant::MIN);
+        Some(self.first_update_due(now)?.max(ready).max(basis.at).max(decided))
     }
 
     /// Selects if something has changed, orders a correction, and returns when to call it again.
@@ -84,6 +86,7 @@ impl Engine {
             self.system.dirty = true;
         }
         let added = self.end_waiting(now.raw);
+        let asked = self.ask_about_foreign(now.raw);
         if self.selection_due(now.raw).is_some_and(|due| due <= now.raw) {
             self.system.dirty = false;
             self.select(now);
@@ -103,7 +106,7 @@ impl Engine {
         let quorum = self.absences_change(now).filter(|_| self.system.impasse == Some(Impasse::NoQuorum));
         // No timer is needed while an order is unanswered.
         let is_open = self.steers() && self.basis.as_ref().is_none_or(|basis| basis.orders.is_open());
-        let wakes = [self.selection_due(now.raw), votes, quorum, status, added, self.system.retry_at];
+        let wakes = [self.selection_due(now.raw), votes, quorum, status, added, asked, self.system.retry_at];
         wakes.into_iter().flatten().filter(|_| !is_open).min()
     }
 
@@ -215,9 +218,12 @@ impl Engine {
 
     /// Orders a step or a slew for the offset of the line.
     fn correct(&mut self, now: Now) {
-        let restoring = self.system.foreign.is_some() || self.system.resume;
+        let restoring = self.system.foreign.is_some() || self.system.standstill.is_some();
         if self.system.impasse.is_some() && !restoring {
             return;
+        }
+        if let Some(offset) = self.system.line.as_ref().map(|line| line.offset(now)) {
+            self.decide_foreign(offset);
         }
         let (Some(line), Some(basis)) = (&self.system.line, &self.basis) else { return };
         let offset = line.offset(now);
@@ -226,14 +232,17 @@ impl Engine {
         let start_threshold = seconds(self.settings.start_step_threshold);
         let size = offset.abs();
         let foreign = self.system.foreign;
-        let reason = if foreign.is_some() && size > WORTH_A_STEP {
+        let reason = if foreign.is_some_and(|it| it.is_undone()) && size > WORTH_A_STEP {
             Some(StepReason::Restore)
-        } else if self.system.resume && size > WORTH_A_STEP.max(start_threshold) {
-            Some(StepReason::Resume)
+        } else if self.system.standstill.is_some() && size > WORTH_A_STEP.max(start_threshold) {
+            self.system.standstill
         } else if !kept && self.system.start_open && size > start_threshold {
             Some(StepReason::Start)
         } else if run_step.is_some_and(|threshold| size > threshold) && kept {
             Some(StepReason::Run)
+        } else if kept && offset > PAUSED && self.system.no_pause_before <= now.raw {
+            // All sources are suddenly ahead: the machine may have been paused. The governor knows.
+            Some(StepReason::Pause)
         } else {
             None
         };
@@ -274,7 +283,8 @@ impl Engine {
         let is_news = !joined || change.abs() > DISAGREEMENT * line.deviation(now.raw);
         let (frequency, slew) = self.plan(now, offset, if is_news { change } else { 0.0 });
         let Some(basis) = &self.basis else { return };
-        if kept && !self.is_worth_an_order(now, basis, offset, frequency) {
+        // An order, however small, is what accepts a change by another program.
+        if kept && foreign.is_none() && !self.is_worth_an_order(now, basis, offset, frequency) {
             self.system.status_wanted |= self.status_is_old(now.raw);
             return;
         }
@@ -295,7 +305,7 @@ impl Engine {
         match reason {
             StepReason::Run => false,
             StepReason::Restore => is_spaced || size > SLEWED_MEANWHILE,
-            StepReason::Start | StepReason::Resume => is_soon && size > SLEWED_MEANWHILE,
+            StepReason::Start | StepReason::Resume | StepReason::Pause => is_soon && size > SLEWED_MEANWHILE,
         }
     }
 
@@ -363,7 +373,7 @@ impl Engine {
         // A step has undone what others did, and an order for the clock as it is has accepted it.
         self.system.foreign = None;
         if kind == OrderKind::Step {
-            self.system.resume = false;
+            self.system.standstill = None;
         }
         let time_constant = (kind == OrderKind::Adjust).then_some(basis.time_constant);
         basis.clock.ordered(&applied.before, applied.after, time_constant);
@@ -401,18 +411,19 @@ impl Engine {
         let moved = event.moved.nanos() as f64 * 1e-9;
         match event.kind {
             ClockEventKind::ForeignStep => {
-                self.add_foreign(event.moved);
+                self.add_foreign(now.raw, event.moved);
                 self.tell(Notice::Clock(ClockNotice::SteppedByOther(moved)));
             }
             ClockEventKind::ForeignFrequency => {
                 self.tell(Notice::Clock(ClockNotice::FrequencyChangedByOther));
             }
             ClockEventKind::Resume => {
-                self.entries.sources_mut().for_each(|source| source.forget_time(now.raw));
-                self.system.line = None;
-                self.system.resume = true;
-                self.hurry(now.raw);
+                self.stood_still(now.raw, StepReason::Resume);
                 self.tell(Notice::System(SystemNotice::Suspended));
+            }
+            ClockEventKind::Pause => {
+                self.stood_still(now.raw, StepReason::Pause);
+                self.tell(Notice::System(SystemNotice::Paused(event.moved.magnitude())));
             }
             ClockEventKind::BandNarrowed => {
                 // Where the band is now, the next refusal says.

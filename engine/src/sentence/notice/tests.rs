@@ -185,6 +185,12 @@ fn each_notice_has_its_line() {
         ),
         (Notice::System(SystemNotice::Following), Change, 5, "the clock follows its sources"),
         (Notice::System(SystemNotice::Suspended), Change, 5, "the host was suspended; measuring afresh"),
+        (
+            Notice::System(SystemNotice::Paused(Span::from_secs(3_600))),
+            Change,
+            5,
+            "the machine was paused for about 3600 s, as its hardware clock shows; measuring afresh",
+        ),
         (Notice::System(SystemNotice::LeapSecond), Change, 5, "a leap second has passed"),
         (
             Notice::System(SystemNotice::RecordingEnded(RecordingFailure::Full)),
@@ -198,6 +204,12 @@ fn each_notice_has_its_line() {
             Clock,
             4,
             "another program moved the clock by +0.250000 s",
+        ),
+        (
+            Notice::Clock(ClockNotice::Kept(60.0, 3)),
+            Clock,
+            5,
+            "the change of the clock by +60.000000 s is kept: 3 sources agree with the new time",
         ),
         (
             Notice::Clock(ClockNotice::FrequencyChangedByOther),

@@ -10,6 +10,7 @@ pub fn pass(record: &mut Record, elapsed: Span) {
     let age = record.age.plus(elapsed);
     roll(&mut record.hours, number(record.age, HOUR), number(age, HOUR));
     roll(&mut record.days, number(record.age, DAY), number(age, DAY));
+    roll(&mut record.pauses, number(record.age, HOUR), number(age, HOUR));
     record.age = age;
 }
 
@@ -18,10 +19,10 @@ const fn number(age: Span, length: Span) -> usize {
     (age.nanos() / length.nanos()) as usize
 }
 
-fn roll(bins: &mut [u32], before: usize, now: usize) {
+fn roll<T: Default>(bins: &mut [T], before: usize, now: usize) {
     let length = bins.len();
     for number in (before + 1..=now).take(length) {
-        bins[number % length] = 0;
+        bins[number % length] = T::default();
     }
 }
 

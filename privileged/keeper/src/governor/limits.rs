@@ -26,6 +26,8 @@ pub struct Limits {
     pub resume_step: Span,
     /// Such steps in 24 hours.
     pub resume_steps: u8,
+    /// Steps after a pause of the machine in 24 hours.
+    pub pause_steps: u8,
     /// Phase budget in any 24 hours.
     pub phase_day: Span,
     /// Phase budget in any 30 days.
@@ -81,6 +83,7 @@ static STANDARD: Limits = Limits {
     run_step: seconds(1),
     resume_step: seconds(10),
     resume_steps: 4,
+    pause_steps: 24,
     phase_day: seconds(2),
     phase_month: seconds(10),
     total: ppm(500),
@@ -99,6 +102,7 @@ static STRICT: Limits = Limits {
     run_step: seconds(0),
     resume_step: seconds(2),
     resume_steps: 2,
+    pause_steps: 4,
     phase_day: millis(500),
     phase_month: seconds(3),
     total: ppm(200),
@@ -123,6 +127,10 @@ pub const RESTORE_FREE: Span = millis(1);
 pub const RESTORE_SPACING: Span = seconds(60);
 /// Growth of BOOTTIME − MONOTONIC that counts as a suspend.
 pub const SUSPEND: Span = seconds(10);
+/// A step after a pause is as large as the RTC shows the pause to have been, to within this.
+pub const PAUSE_WITHIN: Span = seconds(2);
+/// How long the RTC's evidence of a pause counts.
+pub const PAUSE_KNOWN: Span = hours(1);
 /// The largest slew of one order, where the kernel clamps it.
 pub const SLEW: Span = millis(500);
 /// Time under orders until the oscillator is known to within the commissioning's band.
@@ -195,6 +203,7 @@ mod tests {
             a.start_back <= b.start_back && a.start_forward <= b.start_forward && a.run_step <= b.run_step
         );
         assert!(a.resume_step <= b.resume_step && a.resume_steps <= b.resume_steps);
+        assert!(a.pause_steps <= b.pause_steps);
         assert!(a.phase_day <= b.phase_day && a.phase_month <= b.phase_month && a.total <= b.total);
         assert!(a.search_band <= b.search_band && a.commissioning_band <= b.commissioning_band);
         assert!(a.band <= b.band);

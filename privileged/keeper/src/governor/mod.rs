@@ -10,6 +10,7 @@ mod band;
 pub mod budget;
 mod flight;
 pub mod limits;
+mod pause;
 mod status;
 mod steps;
 #[cfg(test)]
@@ -22,7 +23,8 @@ use ipc::message::handover::Terms;
 use ipc::message::privileged::{Adjust, ClockEventKind, ClockKind, ClockReading, Refusal, Refused, Welcome};
 use ipc::process::PerProcess;
 use ipc::units::{BootInstant, Frequency, Leap, Offset, RawInstant, Span, TimeConstant, WallTime};
-use limits::{DAY, HOUR, Limits};
+use limits::Limits;
+use steps::Rights;
 
 /// The steered clock and the governor's own clocks, read together.
 #[derive(Clone, Copy, Debug)]
@@ -78,6 +80,8 @@ struct BeforeGrant {
     pace: TimeConstant,
     /// For the slew that was to be replaced.
     reserved: Span,
+    /// Of a step.
+    rights: Option<Rights>,
 }
 
 /// The state of the judgement.
@@ -104,6 +108,7 @@ pub struct Governor {
     /// How far other programs have moved the clock from the predicted time, while that is neither undone nor accepted.
     displaced: Option<Offset>,
     resumed: bool,
+    rtc: pause::Rtc,
     restored_at: Option<RawInstant>,
     applied_at: Option<RawInstant>,
     dead: bool,
@@ -168,6 +173,7 @@ impl Governor {
             synchronised: false,
             displaced: None,
             resumed: false,
+            rtc: pause::Rtc::default(),
             restored_at: None,
             applied_at: None,
             dead: false,
@@ -299,22 +305,6 @@ impl Governor {
         Some(Break { kind, moved })
     }
 
-    /// Whether this was the kernel's own leap second, which this governor has permitted.
-    fn was_leap(&mut self, now: &Moment, moved: Offset, tolerance: Span) -> bool {
-        let second = match self.leap {
-            Leap::Insert => Offset::ZERO.minus(SECOND.forward()),
-            Leap::Delete => SECOND.forward(),
-            Leap::None | Leap::Unknown => return false,
-        };
-        // It comes at midnight, and is looked for at the next order or look after it.
-        let since_midnight = Span::saturating(now.clock.wall.after(SECOND).nanos() % DAY.nanos());
-        let was = moved.minus(second).magnitude() <= tolerance && since_midnight <= HOUR;
-        if was {
-            self.leap = Leap::None;
-        }
-        was
-    }
-
     /// Where the line is now.
     fn expected_wall(&self, now: &Moment) -> WallTime {
         let elapsed = now.clock.raw.elapsed_since(self.line.raw);
@@ -363,6 +353,7 @@ impl Governor {
         self.record.base = order.frequency;
         self.line = Line::from(&now.clock, order.slew);
         // An order for the clock as it is accepts it: there is nothing left to restore.
+        self.accept_for_pause();
         self.displaced = None;
         Ok(Grant { charged, any_size: false })
     }
@@ -394,6 +385,7 @@ impl Governor {
             in_flight: self.in_flight,
             pace: self.pace,
             reserved: self.record.reserved,
+            rights: None,
         });
     }
 
@@ -426,8 +418,8 @@ impl Governor {
         Ok(())
     }
 
-    /// A granted order was not carried out: the clock follows the line from before. What was charged of a step, or for
-    /// what is in flight, stays so.
+    /// A granted order was not carried out: the clock follows the line from before, and the right to a step is as before.
+    /// What was charged of a step, or for what is in flight, stays so.
     pub fn not_done(&mut self) {
         // A status changes nothing here, and a change of the clock cannot be undone.
         let Some(before) = self.before_grant.take() else { return };
@@ -436,6 +428,9 @@ impl Governor {
         self.displaced = before.displaced;
         self.in_flight = before.in_flight;
         self.pace = before.pace;
+        if let Some(rights) = before.rights {
+            self.give_back(rights);
+        }
         // The slew that was to be replaced runs on.
         self.record.reserved = before.reserved;
     }

@@ -1,11 +1,11 @@
 //! What the kernel may be told of the clock.
 
-use super::limits::{self, DAY};
+use super::limits::{self, DAY, HOUR};
 use super::steps::spaced;
-use super::{Governor, Moment, refused};
+use super::{Governor, Moment, SECOND, refused};
 use ipc::calendar::Date;
 use ipc::message::privileged::{Refusal, Refused, Status};
-use ipc::units::{Leap, Span, WallTime};
+use ipc::units::{Leap, Offset, Span, WallTime};
 
 impl Governor {
     /// May the kernel be told this? Returns the status that the kernel may be told.
@@ -73,6 +73,22 @@ impl Governor {
         self.unwritten |= tai != known;
         self.record.tai = tai;
         Ok(())
+    }
+
+    /// Whether this was the kernel's own leap second, which this governor has permitted.
+    pub(super) fn was_leap(&mut self, now: &Moment, moved: Offset, tolerance: Span) -> bool {
+        let second = match self.leap {
+            Leap::Insert => Offset::ZERO.minus(SECOND.forward()),
+            Leap::Delete => SECOND.forward(),
+            Leap::None | Leap::Unknown => return false,
+        };
+        // It comes at midnight, and is looked for at the next order or look after it.
+        let since_midnight = Span::saturating(now.clock.wall.after(SECOND).nanos() % DAY.nanos());
+        let was = moved.minus(second).magnitude() <= tolerance && since_midnight <= HOUR;
+        if was {
+            self.leap = Leap::None;
+        }
+        was
     }
 
     fn judge_leap(&mut self, now: WallTime) -> Result<(), Refused> {

@@ -2,11 +2,64 @@
 
 use super::flight::InFlight;
 use super::limits::{self, DAY};
+use super::pause::Rtc;
 use super::{Governor, Grant, Line, Moment, budget, refused};
 use ipc::message::privileged::{Refusal, Refused, Step, StepReason};
-use ipc::units::{Offset, Span};
+use ipc::units::{BootInstant, Offset, RawInstant, Span, WallTime};
+
+/// What a step uses up, apart from the budget. It is given back where the step was not made: a disk that is full for an
+/// hour must not cost all start steps.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rights {
+    first_change: Option<BootInstant>,
+    start_steps: u8,
+    any_start_used: bool,
+    run_step_age: Option<Span>,
+    resume_ages: [Option<Span>; 4],
+    pauses: [u8; 25],
+    approved_used: Option<Span>,
+    approved_step: Option<Span>,
+    last_good: (WallTime, Option<WallTime>, Span),
+    resumed: bool,
+    rtc: Rtc,
+    restored_at: Option<RawInstant>,
+}
 
 impl Governor {
+    fn rights(&self) -> Rights {
+        let record = &self.record;
+        Rights {
+            first_change: record.first_change,
+            start_steps: record.start_steps,
+            any_start_used: record.any_start_used,
+            run_step_age: record.run_step_age,
+            resume_ages: record.resume_ages,
+            pauses: record.pauses,
+            approved_used: record.approved_used,
+            approved_step: self.terms.approved_step,
+            last_good: (record.last_good, record.kept, record.kept_for),
+            resumed: self.resumed,
+            rtc: self.rtc,
+            restored_at: self.restored_at,
+        }
+    }
+
+    pub(super) fn give_back(&mut self, rights: Rights) {
+        let record = &mut self.record;
+        record.first_change = rights.first_change;
+        record.start_steps = rights.start_steps;
+        record.any_start_used = rights.any_start_used;
+        record.run_step_age = rights.run_step_age;
+        record.resume_ages = rights.resume_ages;
+        record.pauses = rights.pauses;
+        record.approved_used = rights.approved_used;
+        (record.last_good, record.kept, record.kept_for) = rights.last_good;
+        self.terms.approved_step = rights.approved_step;
+        self.resumed = rights.resumed;
+        self.rtc = rights.rtc;
+        self.restored_at = rights.restored_at;
+    }
+
     /// Judges a step.
     ///
     /// # Errors
@@ -27,6 +80,7 @@ impl Governor {
         if size == Span::ZERO {
             return Err(refused(Refusal::Range, 1, 0));
         }
+        let rights = self.rights();
         let mut any_size = false;
         let charged = match self.terms.approved_step.filter(|approved| size <= *approved) {
             Some(_) => {
@@ -44,6 +98,7 @@ impl Governor {
                 StepReason::Run => self.judge_run_step(delta)?,
                 StepReason::Restore => self.judge_restoring_step(delta, now)?,
                 StepReason::Resume => self.judge_resume_step(delta)?,
+                StepReason::Pause => self.judge_pause_step(delta, now)?,
             },
         };
         budget::charge(&mut self.record, charged);
@@ -51,7 +106,11 @@ impl Governor {
         // The kernel forgets the slew, and what is under way of it.
         self.forfeit();
         self.remember();
+        if let Some(before) = &mut self.before_grant {
+            before.rights = Some(rights);
+        }
         self.displaced = None;
+        self.forget_rtc();
         // The kernel marks a clock that is stepped unsynchronised.
         self.synchronised = false;
         self.in_flight = InFlight::NONE;
@@ -134,7 +193,7 @@ impl Governor {
         Ok(Span::ZERO)
     }
 
-    fn within_budget(&self, phase: Span) -> Result<(), Refused> {
+    pub(super) fn within_budget(&self, phase: Span) -> Result<(), Refused> {
         let left = self.budget_left();
         if phase <= left {
             return Ok(());

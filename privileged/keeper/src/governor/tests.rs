@@ -4,6 +4,7 @@ mod any_record;
 mod band;
 mod flight;
 mod last_good;
+mod pause;
 
 use super::limits;
 use super::*;

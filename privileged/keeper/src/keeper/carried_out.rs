@@ -186,6 +186,7 @@ impl<C: Clock> Keeper<C> {
                 StepReason::Run => "while running",
                 StepReason::Restore => "another program had set it",
                 StepReason::Resume => "after a suspend",
+                StepReason::Pause => "the machine was paused, as its battery-backed clock shows",
             };
             // Also stored where the ring of the audit log cannot overwrite it.
             say(5, &format_args!("stepped the clock by {} ns: {why}", delta.nanos()));

@@ -99,6 +99,7 @@ fn keeper() -> (Keeper<PageClock>, Engine, OwnedFd) {
         processes: PerProcess::default(),
         denied: PerProcess::default(),
         set_clock: None,
+        rtc: None,
         course: Course::default(),
     };
     (keeper, Link::new(theirs), silent)

@@ -17,15 +17,9 @@ struct Known {
     says: &'static str,
 }
 
-const PAUSED: &str =
-    "a pause of the machine is not noticed, and the governor allows no step of its size afterwards";
+const KNOWN: &[Known] = &[];
 
-const KNOWN: &[Known] = &[
-    known_everywhere("pause-60s", "12.A7", PAUSED, "its clock is -"),
-    known_everywhere("pause-1h", "12.A7", PAUSED, "its clock is -"),
-    known_everywhere("restore-1d", "12.A7", PAUSED, "its clock is -"),
-];
-
+#[allow(dead_code, reason = "at times nothing is known to fail")]
 const fn known_everywhere(
     case: &'static str,
     line: &'static str,

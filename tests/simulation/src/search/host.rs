@@ -33,6 +33,8 @@ pub(super) struct Host {
     /// As last written to the disk, and when.
     disk: Record,
     written: RawInstant,
+    /// True time at the beginning.
+    begin: WallTime,
     /// Since the beginning, on a clock that nothing moves, ns.
     pub(super) time: i64,
     moved: i64,
@@ -58,6 +60,7 @@ impl Host {
             asleep: 0,
             disk: record,
             written: raw,
+            begin: wall,
             time: 0,
             moved: 0,
             notes: vec![(0, 0)],
@@ -198,6 +201,11 @@ impl Host {
                 self.note();
             }
             StepReason::Resume => self.resumes.push((self.time, delta.nanos().abs())),
+            StepReason::Pause => {
+                self.note();
+                self.moved += grant.charged.nanos();
+                self.note();
+            }
             StepReason::Start => {}
         }
         Ok(())
@@ -209,6 +217,24 @@ impl Host {
         let epoch = self.governor.epoch();
         let status = Status { epoch, leap, synchronised, maxerror, esterror, tai: 0 };
         self.governor.judge_status(&status, &now).map(drop)
+    }
+
+    /// The machine is paused: all its clocks stand still, but the battery-backed one, which is looked at until it is believed.
+    pub(super) fn freeze(&mut self, nanos: i64) {
+        self.look_at_rtc();
+        self.pass(2 * SECOND);
+        self.look_at_rtc();
+        self.time += nanos;
+        for _ in 0..3 {
+            self.pass(2 * SECOND);
+            self.look_at_rtc();
+        }
+    }
+
+    fn look_at_rtc(&mut self) {
+        let seconds = self.begin.moved_by(Offset::saturating(self.time)).nanos() / SECOND;
+        let now = self.now();
+        self.governor.look_at_rtc(seconds, &now);
     }
 
     /// The machine sleeps; the kernel puts the clock right to so many nanoseconds, which moves its seconds.

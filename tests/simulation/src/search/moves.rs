@@ -29,6 +29,8 @@ pub enum Move {
     Suspend { nanos: i64, beside: i64 },
     /// The machine, or the keeper, is paused for so long.
     Pause { nanos: i64 },
+    /// The machine is paused and its clocks stand still, and the engine steps this much beside the pause, ns.
+    Freeze { nanos: i64, beside: i64 },
     /// Another program sets the clock; the engine restores it, this much beside the line, ns.
     Foreign { by: i64, beside: i64 },
     /// The daemon is started again.
@@ -98,6 +100,11 @@ impl Move {
                 host.pass(SECOND);
             }
             Self::Pause { nanos } => host.pass_unseen(nanos),
+            Self::Freeze { nanos, beside } => {
+                host.freeze(nanos);
+                let _ = host.step(StepReason::Pause, nanos + beside);
+                host.pass(SECOND);
+            }
             Self::Foreign { by, beside } => {
                 host.set_by_another(by);
                 let _ = host.step(StepReason::Restore, beside - by);
@@ -201,6 +208,10 @@ pub(super) fn events(random: &mut Random, events: Events) -> Option<Move> {
     let killed = random.happens(0.5);
     Some(match events {
         Events::None => return None,
+        Events::Sleeps if random.happens(0.3) => Move::Freeze {
+            nanos: one(random, &[4 * SECOND, 60 * SECOND, 3 * DAY]),
+            beside: one(random, &[0, SECOND, 2 * SECOND - SECOND / 100, -2 * SECOND]),
+        },
         Events::Sleeps if random.happens(0.5) => {
             Move::Pause { nanos: one(random, &[SECOND / 2, 100 * SECOND, 5 * HOUR, 2 * DAY]) }
         }
@@ -245,6 +256,9 @@ impl fmt::Display for Move {
             Self::Silence { hours } => write!(f, "silence {hours}h"),
             Self::Suspend { nanos, .. } => write!(f, "suspend {}s", seconds(nanos)),
             Self::Pause { nanos } => write!(f, "pause {}s", seconds(nanos)),
+            Self::Freeze { nanos, beside } => {
+                write!(f, "freeze {}s{:+}s", seconds(nanos), seconds(beside))
+            }
             Self::Foreign { by, beside } => write!(f, "foreign {:+}s{:+}s", seconds(by), seconds(beside)),
             Self::Restart { killed } => write!(f, "{}", if killed { "kill" } else { "restart" }),
             Self::Kills { part, times } => write!(f, "kills {part:+} x{times}"),

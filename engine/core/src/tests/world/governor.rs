@@ -55,6 +55,10 @@ impl World {
             Output::Step(step) => {
                 fresh(step.epoch, step.asked_at)?;
                 self.step_refusal.map_or(Ok(()), Err)?;
+                // This machine has no battery-backed clock.
+                if step.reason == StepReason::Pause {
+                    return Err(Refusal::Evidence);
+                }
                 let to = now.wall.nanos() + step.delta.nanos();
                 if to < FLOOR {
                     return Err(Refusal::Floor);

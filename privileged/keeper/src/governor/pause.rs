@@ -1,0 +1,142 @@
+//! Pauses of the machine, as the battery-backed clock (RTC) shows them.
+//!
+//! A virtual machine that is paused, migrated or restored from a saved state has clocks that stood still, and none of them
+//! knows. Only its RTC ran on. So what the RTC has gained is compared, look by look, with what CLOCK_BOOTTIME has, which counts
+//! a suspend and which nobody can set. What the RTC has gained beyond that is evidence of a pause, unless
+//! - it then shows what the steered clock shows: the kernel (every 11 minutes while the clock is synchronised), or
+//!   `hwclock --systohc`, has set it, perhaps to a time that the engine has brought about;
+//! - it does not run on as it should: it is looked at twice more before it counts.
+//!
+//! An RTC that goes back shows nothing.
+
+use super::limits::{self, HOUR};
+use super::{Governor, Moment, SECOND, refused};
+use ipc::message::privileged::{Refusal, Refused};
+use ipc::units::{BootInstant, Offset, Span};
+
+/// The least that the RTC must have gained. It tells whole seconds: two of its readings are off by one at most.
+const LEAST: i64 = 3_000_000_000;
+
+/// An RTC that is no farther than this from the steered clock was set to it. The kernel sets it half a second off.
+const AS_SET: i64 = 1_500_000_000;
+
+/// An RTC that runs as it should is off by no more than this from one look to the next.
+const IN_ORDER: i64 = 1_100_000_000;
+
+/// Looks after which an RTC that has jumped is believed.
+const CONFIRMED: u8 = 2;
+
+/// Looks are no closer than this, so that rounding does not count.
+const BETWEEN: Span = Span::from_millis(1_900);
+
+/// What the RTC showed, and when.
+#[derive(Clone, Copy, Debug)]
+struct Look {
+    rtc: i64,
+    boot: BootInstant,
+}
+
+/// Evidence of a pause.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pause {
+    size: Span,
+    at: BootInstant,
+    /// Looks since the jump at which the RTC ran as it should.
+    looks: u8,
+}
+
+/// What the RTC has shown in this run.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Rtc {
+    last: Option<Look>,
+    pub(super) pause: Option<Pause>,
+}
+
+impl Governor {
+    /// Takes a reading of the RTC, in seconds since 1970. Returns the size of a pause that has just been confirmed.
+    pub fn look_at_rtc(&mut self, seconds: i64, now: &Moment) -> Option<Span> {
+        let rtc = seconds.saturating_mul(SECOND.nanos());
+        let Some(last) = self.rtc.last else {
+            self.rtc.last = Some(Look { rtc, boot: now.boot });
+            return None;
+        };
+        let elapsed = now.boot.elapsed_since(last.boot);
+        if elapsed < BETWEEN {
+            return None;
+        }
+        self.rtc.last = Some(Look { rtc, boot: now.boot });
+        let more = rtc.saturating_sub(last.rtc).saturating_sub(elapsed.nanos());
+        let is_set = rtc.saturating_sub(now.clock.wall.nanos()).saturating_abs() <= AS_SET;
+        let unconfirmed = self.rtc.pause.filter(|pause| pause.looks < CONFIRMED);
+        if more >= LEAST && !is_set {
+            let before = self.evident_pause(now).or(unconfirmed.map(|pause| pause.size));
+            let size = before.unwrap_or(Span::ZERO).plus(Span::saturating(more));
+            self.rtc.pause = Some(Pause { size, at: now.boot, looks: 0 });
+            return None;
+        }
+        let pause = unconfirmed?;
+        if more.abs() > IN_ORDER || is_set {
+            self.rtc.pause = None;
+            return None;
+        }
+        let looks = pause.looks + 1;
+        self.rtc.pause = Some(Pause { looks, ..pause });
+        if looks < CONFIRMED {
+            return None;
+        }
+        self.epoch = self.epoch.wrapping_add(1);
+        Some(pause.size)
+    }
+
+    /// Whether the RTC is to be looked at soon, because it has jumped.
+    pub fn awaits_rtc(&self) -> bool {
+        self.rtc.pause.is_some_and(|pause| pause.looks < CONFIRMED)
+    }
+
+    /// The clock was moved by an order: what the RTC is compared with next begins after it.
+    pub(super) fn forget_rtc(&mut self) {
+        self.rtc.last = None;
+    }
+
+    /// The size of the pause for which there is evidence now.
+    fn evident_pause(&self, now: &Moment) -> Option<Span> {
+        let pause = self.rtc.pause.filter(|pause| pause.looks >= CONFIRMED)?;
+        (now.boot.elapsed_since(pause.at) <= limits::PAUSE_KNOWN).then_some(pause.size)
+    }
+
+    /// A step forward by what the machine was paused for; returns what is charged.
+    pub(super) fn judge_pause_step(&mut self, delta: Offset, now: &Moment) -> Result<Span, Refused> {
+        let pause = self.evident_pause(now).ok_or(refused(Refusal::Evidence, 0, 0))?;
+        // From the governor's own line: what others moved in the meantime is part of it.
+        let from_line = now.clock.wall.minus(self.expected_wall(now)).plus(delta);
+        let beside = from_line.minus(pause.forward());
+        if beside.magnitude() > limits::PAUSE_WITHIN || delta <= Offset::ZERO {
+            return Err(refused(Refusal::Evidence, limits::PAUSE_WITHIN.nanos(), beside.nanos()));
+        }
+        let made: u32 = self.record.pauses.iter().map(|hour| u32::from(*hour)).sum();
+        if made >= u32::from(self.limits.pause_steps) {
+            let left = HOUR.nanos() - self.record.age.nanos() % HOUR.nanos();
+            return Err(refused(Refusal::TooSoon, HOUR.nanos(), left));
+        }
+        // The RTC is read to a second; more than that is a movement like another.
+        let charged = beside.magnitude().less(SECOND);
+        self.within_budget(charged)?;
+        let hour = (self.record.age.nanos() / HOUR.nanos()) as usize % self.record.pauses.len();
+        self.record.pauses[hour] = self.record.pauses[hour].saturating_add(1);
+        self.rtc.pause = None;
+        Ok(charged)
+    }
+
+    /// The clock as another program has set it is accepted: what it was moved forward by has made up for a pause.
+    pub(super) fn accept_for_pause(&mut self) {
+        let moved = self.displaced.unwrap_or(Offset::ZERO);
+        if let Some(pause) = &mut self.rtc.pause
+            && moved > Offset::ZERO
+        {
+            pause.size = pause.size.less(moved.magnitude());
+            if pause.size.nanos() < LEAST {
+                self.rtc.pause = None;
+            }
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! Pauses of the machine, as the RTC shows them.
+
+use super::*;
+
+/// A machine whose RTC shows true time, or is set to something else.
+struct Machine {
+    world: World,
+    /// What the RTC shows, ns since 1970.
+    rtc: i64,
+}
+
+impl Machine {
+    fn new(profile: Profile) -> Self {
+        let mut machine = Self { world: World::of(profile), rtc: today() + 300_000_000 };
+        machine.world.adjust(0.0, 0, 0).unwrap();
+        machine.run(60);
+        machine
+    }
+
+    fn look(&mut self) -> Option<i64> {
+        self.world.governor.look_at_rtc(self.rtc / SECOND, &self.world.now).map(|size| size.nanos())
+    }
+
+    /// Seconds, with a look each 2 s; the sizes of the pauses that were found.
+    fn run(&mut self, seconds: i64) -> Vec<i64> {
+        let mut found = Vec::new();
+        for _ in 0..seconds / 2 {
+            self.world.pass(2 * SECOND);
+            self.rtc += 2 * SECOND;
+            found.extend(self.look());
+        }
+        found
+    }
+
+    fn step(&mut self, delta: i64) -> Option<Refusal> {
+        self.world.pass(SECOND);
+        self.rtc += SECOND;
+        self.world.step(StepReason::Pause, delta).err()
+    }
+
+    fn move_wall(&mut self, by: i64) {
+        let wall = self.world.now.clock.wall.nanos() + by;
+        self.world.now.clock.wall = WallTime::try_new(wall).unwrap();
+    }
+}
+
+#[test]
+fn a161_a_pause_that_the_rtc_shows_gives_one_step_of_its_size() {
+    for pause in [4 * SECOND, 60 * SECOND, HOUR, 3 * DAY] {
+        let mut machine = Machine::new(Profile::Standard);
+        assert_eq!(machine.step(pause), Some(Refusal::Evidence), "before it");
+        machine.rtc += pause;
+        let epoch = machine.world.governor.epoch();
+        let [found] = machine.run(10).try_into().unwrap();
+        assert!((found - pause).abs() <= SECOND, "{found}");
+        assert_eq!(machine.world.governor.epoch(), epoch + 1);
+        assert!(machine.step(-found).is_some());
+        for wrong in [found - 2 * SECOND - 1, found + 2 * SECOND + 1] {
+            assert_eq!(machine.step(wrong), Some(Refusal::Evidence), "{wrong} of {found}");
+        }
+        assert_eq!(machine.step(pause), OK);
+        assert_eq!(machine.step(pause), Some(Refusal::Evidence), "once");
+    }
+}
+
+#[test]
+fn a161_evidence_of_a_pause_counts_for_an_hour() {
+    for (seconds, expected) in [(3_580, OK), (3_610, Some(Refusal::Evidence))] {
+        let mut machine = Machine::new(Profile::Standard);
+        machine.rtc += HOUR;
+        machine.run(seconds);
+        assert_eq!(machine.step(HOUR), expected, "{seconds}");
+    }
+}
+
+#[test]
+fn a161_a_second_pause_before_the_step_adds_to_the_first() {
+    let mut machine = Machine::new(Profile::Standard);
+    machine.rtc += 60 * SECOND;
+    machine.run(10);
+    machine.rtc += 30 * SECOND;
+    machine.run(2);
+    machine.rtc += 10 * SECOND;
+    machine.run(10);
+    assert_eq!(machine.step(100 * SECOND), OK);
+}
+
+#[test]
+fn a161_an_rtc_that_is_set_or_wrong_is_no_evidence() {
+    // By the kernel or by hwclock, to the steered clock, which it was far from before.
+    for behind in [60 * SECOND, HOUR, DAY] {
+        let mut machine = Machine::new(Profile::Standard);
+        machine.rtc -= behind;
+        assert!(machine.run(10).is_empty(), "back is nothing");
+        for set in [-SECOND, -SECOND / 2, 0, SECOND / 2] {
+            machine.rtc = machine.world.now.clock.wall.nanos() + set;
+            assert!(machine.run(20).is_empty());
+            assert_eq!(machine.step(behind), Some(Refusal::Evidence));
+            machine.rtc -= behind;
+            machine.run(20);
+        }
+    }
+    // One that stops after it has jumped, jumps back, or runs too fast.
+    for (at_once, each) in [(HOUR, -2 * SECOND), (0, 4 * SECOND), (HOUR, 2 * SECOND)] {
+        let mut machine = Machine::new(Profile::Standard);
+        machine.rtc += at_once;
+        for _ in 0..100 {
+            machine.rtc += each;
+            assert!(machine.run(2).is_empty(), "{at_once} {each}");
+        }
+    }
+    let mut machine = Machine::new(Profile::Standard);
+    machine.rtc += HOUR;
+    machine.run(2);
+    machine.rtc -= HOUR;
+    assert!(machine.run(20).is_empty());
+}
+
+#[test]
+fn a135_the_time_that_an_engine_has_brought_about_never_becomes_evidence_through_the_rtc() {
+    // The engine sets the clock an hour ahead, the kernel sets the RTC to it, whenever it may.
+    for moment in 0..4 {
+        let mut machine = Machine::new(Profile::Standard);
+        assert_eq!(machine.world.step(StepReason::Start, HOUR).err(), OK);
+        for second in 0..4 {
+            if second == moment {
+                machine.rtc = machine.world.now.clock.wall.nanos() - SECOND / 2;
+            }
+            machine.run(2);
+        }
+        assert_eq!(machine.step(HOUR), Some(Refusal::Evidence), "{moment}");
+        // And back, with an RTC that stays, and is set again right before another step.
+        assert_eq!(machine.world.step(StepReason::Start, -900 * SECOND).err(), OK);
+        machine.run(20);
+        machine.rtc = machine.world.now.clock.wall.nanos();
+        assert_eq!(machine.world.step(StepReason::Start, 900 * SECOND).err(), OK);
+        machine.run(20);
+        machine.rtc = machine.world.now.clock.wall.nanos();
+        machine.run(20);
+        assert_eq!(machine.step(900 * SECOND), Some(Refusal::Evidence), "{moment}");
+    }
+}
+
+#[test]
+fn a161_a_suspend_is_not_counted_as_a_pause_as_well() {
+    let mut machine = Machine::new(Profile::Standard);
+    machine.world.now.boot = booted(machine.world.now.boot, HOUR);
+    machine.world.now.asleep = machine.world.now.asleep.plus(Span::saturating(HOUR));
+    machine.move_wall(HOUR);
+    machine.rtc += HOUR;
+    assert!(machine.run(20).is_empty());
+    assert_eq!(machine.step(HOUR), Some(Refusal::Evidence));
+}
+
+#[test]
+fn a161_what_an_agent_has_made_up_for_is_not_made_up_for_again() {
+    // The agent comes after the RTC was looked at, and is accepted.
+    let mut machine = Machine::new(Profile::Standard);
+    machine.rtc += HOUR;
+    machine.run(10);
+    machine.move_wall(HOUR);
+    machine.run(2);
+    machine.world.adjust(0.0, 0, 0).unwrap();
+    assert_eq!(machine.step(HOUR), Some(Refusal::Evidence));
+    // It comes before.
+    let mut machine = Machine::new(Profile::Standard);
+    machine.rtc += HOUR;
+    machine.move_wall(HOUR);
+    assert!(machine.run(20).is_empty());
+    // It is wrong, and not accepted: the step leads where the governor's line and the RTC say.
+    let mut machine = Machine::new(Profile::Standard);
+    machine.rtc += HOUR;
+    machine.run(10);
+    machine.move_wall(60 * SECOND);
+    machine.run(2);
+    assert_eq!(machine.step(HOUR), Some(Refusal::Evidence));
+    assert_eq!(machine.step(HOUR - 60 * SECOND), OK);
+}
+
+#[test]
+fn a161_steps_after_a_pause_are_counted_and_come_back() {
+    for (profile, most) in [(Profile::Standard, 24), (Profile::Strict, 4)] {
+        let mut machine = Machine::new(profile);
+        for time in 0..=most {
+            machine.run(4);
+            machine.rtc += 60 * SECOND;
+            machine.run(10);
+            // Not a restart either.
+            if time == most {
+                assert_eq!(machine.step(60 * SECOND), Some(Refusal::TooSoon));
+            } else {
+                assert_eq!(machine.step(60 * SECOND), OK, "{time}");
+            }
+        }
+        machine.world.restart(BOOT, profile);
+        machine.run(10);
+        machine.rtc += 60 * SECOND;
+        machine.run(10);
+        assert_eq!(machine.step(60 * SECOND), Some(Refusal::TooSoon), "a restart refills nothing");
+        machine.world.pass_under_orders(25 * HOUR, 0.0);
+        machine.rtc += 25 * HOUR;
+        machine.run(10);
+        machine.rtc += 60 * SECOND;
+        machine.run(10);
+        assert_eq!(machine.step(60 * SECOND), OK);
+    }
+}
+
+#[test]
+fn a_step_that_was_not_made_takes_no_right_away() {
+    let mut machine = Machine::new(Profile::Standard);
+    machine.world.governor.terms.approved_step = None;
+    machine.rtc += HOUR;
+    machine.run(10);
+    let order = |machine: &Machine, reason, delta| Step {
+        epoch: machine.world.governor.epoch(),
+        delta: Offset::saturating(delta),
+        reason,
+        asked_at: machine.world.now.clock.raw,
+    };
+    // The disk is full for some minutes.
+    for reason in [StepReason::Pause, StepReason::Start] {
+        for _ in 0..6 {
+            machine.run(30);
+            let step = order(&machine, reason, HOUR);
+            assert!(machine.world.governor.judge_step(&step, &machine.world.now).is_ok(), "{reason:?}");
+            machine.world.governor.not_done();
+        }
+    }
+    // A restoring step, and one after a suspend.
+    machine.move_wall(60 * SECOND);
+    machine.run(2);
+    for _ in 0..3 {
+        let step = order(&machine, StepReason::Restore, -60 * SECOND);
+        assert!(machine.world.governor.judge_step(&step, &machine.world.now).is_ok());
+        machine.world.governor.not_done();
+        machine.run(2);
+    }
+    machine.world.now.boot = booted(machine.world.now.boot, 20 * SECOND);
+    machine.world.now.asleep = machine.world.now.asleep.plus(Span::saturating(20 * SECOND));
+    machine.move_wall(20 * SECOND);
+    machine.run(2);
+    for _ in 0..6 {
+        let step = order(&machine, StepReason::Resume, SECOND);
+        assert!(machine.world.governor.judge_step(&step, &machine.world.now).is_ok());
+        machine.world.governor.not_done();
+        machine.run(2);
+    }
+}
