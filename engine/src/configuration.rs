@@ -251,6 +251,7 @@ fn read_root(root: &toml::Spanned<toml::de::DeTable<'_>>, faults: &mut Faults<'_
         profile,
         leap_seconds: clock.leap_seconds,
         run_step: if clock.run_step_threshold.is_some() { RUN_STEP } else { Span::ZERO },
+        forward_step: clock.forward_step.unwrap_or(Span::ZERO),
         exchange: sources
             .iter()
             .any(|source| source.nts.is_some() || matches!(source.place, Place::Name(..))),
@@ -268,6 +269,7 @@ fn read_root(root: &toml::Spanned<toml::de::DeTable<'_>>, faults: &mut Faults<'_
         minimum_sources: clock.minimum_sources,
         start_step_threshold: clock.start_step_threshold,
         run_step_threshold: clock.run_step_threshold,
+        forward_step: clock.forward_step,
         max_slew_ppm: clock.max_slew_ppm,
         require_nts: clock.require_nts,
         strict_quorum: profile == Profile::Strict,

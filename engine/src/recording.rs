@@ -92,6 +92,7 @@ mod tests {
             minimum_sources: 1,
             start_step_threshold: Span::ZERO,
             run_step_threshold: None,
+            forward_step: None,
             max_slew_ppm: 200.0,
             leap_seconds: true,
             require_nts: false,

@@ -23,7 +23,7 @@ pub const PLACES: [u64; 2] = [0, 4096];
 pub const LENGTH: u64 = 8192;
 
 /// First octets of a slot; another number with each change of [`Record`].
-const VERSION: u64 = 0x7472_7565_676f_7637;
+const VERSION: u64 = 0x7472_7565_676f_7638;
 const CHECK: usize = SLOT - 32;
 
 /// The governor's memory.
@@ -82,6 +82,8 @@ pub struct Record {
     pub days: [u32; 31],
     /// Steps after a pause in each of the last 25 hours of age, by hour number modulo 25.
     pub pauses: [u8; 25],
+    /// Steps forward without evidence, in the same way.
+    pub forwards: [u8; 25],
     /// TAI − UTC as last set, s; 0: never.
     pub tai: u8,
     /// The size of the step that an operator approved and that was made in this boot.
@@ -121,6 +123,7 @@ impl Record {
             hours: [0; 25],
             days: [0; 31],
             pauses: [0; 25],
+            forwards: [0; 25],
             tai: 0,
             approved_used: None,
             audit: End::NONE,
@@ -140,6 +143,7 @@ impl Record {
         // Hour and day number −1, which end when this record begins.
         record.hours[24] = u32::MAX;
         record.pauses[24] = u8::MAX;
+        record.forwards[24] = u8::MAX;
         record.days[30] = u32::try_from(day.nanos() / 1_000).unwrap_or(u32::MAX);
         record.under_orders = searched;
         record

@@ -42,6 +42,8 @@ pub struct LaunchPlan {
     pub leap_seconds: bool,
     /// Largest run-time step asked for in the configuration, at most the profile's ceiling.
     pub run_step: Span,
+    /// Largest step forward without evidence that the configuration allows, at most the profile's ceiling.
+    pub forward_step: Span,
     /// Whether key exchanges or name look-ups are needed (an exchange process is started).
     pub exchange: bool,
     /// The system's root certificates; none: no file, sources must name their own.
@@ -83,6 +85,7 @@ impl LaunchPlan {
         profile: Profile::Standard,
         leap_seconds: true,
         run_step: Span::MIN,
+        forward_step: Span::MIN,
         exchange: false,
         system_roots: None,
         roots: [None; MAX_ROOT_SETS],

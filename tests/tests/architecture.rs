@@ -324,6 +324,8 @@ fn the_manual_has_the_governors_table_as_it_is_compiled_in() {
         ("resume_step", "s", "largest step after a suspend"),
         ("resume_steps", "", "such steps in 24 hours"),
         ("pause_steps", "", "steps after a pause of the machine in 24 hours"),
+        ("forward_step", "days", "largest step forward without evidence, where the operator allows one"),
+        ("forward_steps", "", "such steps forward in 24 hours"),
         ("phase_day", "s", "phase budget in any 24 hours"),
         ("phase_month", "s", "phase budget in any 30 days"),
         ("total", "ppm", "frequency and slew together"),

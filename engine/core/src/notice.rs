@@ -131,6 +131,8 @@ pub enum SystemNotice {
 pub enum ClockNotice {
     /// It was stepped by this many seconds.
     Stepped(f64),
+    /// It was stepped forward by this many seconds, with the operator's leave and on its sources' word alone.
+    SteppedForward(f64),
     /// Another program stepped it by this many seconds.
     SteppedByOther(f64),
     /// The step of another program, of this many seconds, is kept: this many sources agree with the new time.
@@ -301,6 +303,7 @@ impl Notice {
                 ClockNotice::SteppedByOther(_)
                 | ClockNotice::FrequencyChangedByOther
                 | ClockNotice::BandNarrowed
+                | ClockNotice::SteppedForward(_)
                 | ClockNotice::Refused(..)
                 | ClockNotice::Slewing(_)
                 | ClockNotice::SetProvisionally(..) => (Clock, 4),

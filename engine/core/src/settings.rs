@@ -17,6 +17,9 @@ pub struct Settings {
     pub start_step_threshold: Span,
     /// While running, an offset above this is stepped where the governor allows it; none: never.
     pub run_step_threshold: Option<Span>,
+    /// While running, the sources are followed forward by a step of at most this where nothing on this host shows why the
+    /// clock is behind; none: never.
+    pub forward_step: Option<Span>,
     /// Largest rate of a slew in ppm, 1 to 500.
     pub max_slew_ppm: f64,
     /// Whether leap seconds announced by the sources reach the kernel.

@@ -18,6 +18,8 @@ pub struct Clock {
     pub start_step_threshold: Span,
     /// Above it a later correction is a step; none: never.
     pub run_step_threshold: Option<Span>,
+    /// Largest step forward without evidence; none: never.
+    pub forward_step: Option<Span>,
     /// Rate of a slew, ppm.
     pub max_slew_ppm: f64,
     /// Whether leap seconds are passed on.
@@ -37,6 +39,7 @@ pub fn read_clock(
         minimum_sources: 1,
         start_step_threshold: Span::from_millis(10),
         run_step_threshold: None,
+        forward_step: None,
         max_slew_ppm: 200.0,
         leap_seconds: profile == Profile::Standard,
         require_nts: false,
@@ -60,6 +63,7 @@ pub fn read_clock(
         clock.start_step_threshold = span(seconds);
     }
     clock.run_step_threshold = read_run_step(&section, profile, faults);
+    clock.forward_step = read_forward_step(&section, profile, faults);
     if let Some(ppm) = section.number("max-slew-ppm", 1.0..=500.0, "ppm", "200", faults) {
         clock.max_slew_ppm = ppm;
     }
@@ -96,6 +100,19 @@ fn read_run_step(section: &Section<'_>, profile: Profile, faults: &mut Faults<'_
         let text = format!(
             "{KEY}: the strict profile allows no step while running; write {KEY} = \"never\", \
              or profile = \"standard\" in [governor]"
+        );
+        faults.add(section.place_of(KEY), text);
+    }
+    Some(span(seconds))
+}
+
+fn read_forward_step(section: &Section<'_>, profile: Profile, faults: &mut Faults<'_>) -> Option<Span> {
+    const KEY: &str = "allow-forward-steps";
+    let seconds = section.number(KEY, 2.0..=2_592_000.0, "seconds", "86400.0, or leave it out", faults)?;
+    if profile == Profile::Strict {
+        let text = format!(
+            "{KEY}: the strict profile allows no step that nothing on this host confirms; leave {KEY} out, \
+             or write profile = \"standard\" in [governor]"
         );
         faults.add(section.place_of(KEY), text);
     }

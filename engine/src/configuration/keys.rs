@@ -22,10 +22,11 @@ pub const SOURCE: [&str; 14] = [
 ];
 
 /// Of `[clock]`.
-pub const CLOCK: [&str; 6] = [
+pub const CLOCK: [&str; 7] = [
     "minimum-sources",
     "start-step-threshold",
     "run-step-threshold",
+    "allow-forward-steps",
     "max-slew-ppm",
     "leap-seconds",
     "require-nts",

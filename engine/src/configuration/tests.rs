@@ -27,6 +27,7 @@ members = 3
 minimum-sources = 2
 start-step-threshold = 0.128
 run-step-threshold = 0.5
+allow-forward-steps = 86400
 max-slew-ppm = 83.5
 leap-seconds = false
 
@@ -90,6 +91,7 @@ fn every_key_reaches_its_place() {
     assert_eq!(settings.minimum_sources, 2);
     assert_eq!(settings.start_step_threshold, Span::from_millis(128));
     assert_eq!(settings.run_step_threshold, Some(Span::from_millis(500)));
+    assert_eq!(settings.forward_step, Some(Span::from_secs(86_400)));
     assert!((settings.max_slew_ppm - 83.5).abs() < 1e-9);
     assert!(!settings.leap_seconds);
     assert_eq!(settings.server.unwrap().local_stratum, Some(10));
@@ -126,6 +128,7 @@ fn one_line_of_address_is_enough_and_the_rest_has_defaults() {
     assert!((settings.max_slew_ppm - 200.0).abs() < 1e-9);
     assert!(settings.leap_seconds && settings.server.is_none());
     assert_eq!((plan.listen.len(), plan.run_step, plan.profile), (0, Span::ZERO, Profile::Standard));
+    assert_eq!((plan.forward_step, settings.forward_step), (Span::ZERO, None));
     assert!(plan.exchange && warnings.is_empty());
     assert_eq!((access.len(), policy), (0, ServerPolicy::DEFAULT));
     assert_eq!((plan.threads, plan.dscp), (0, 0));
@@ -278,6 +281,16 @@ const BROKEN: &[(&str, &[&str])] = &[
     (
         "[[source]]\naddress = \"a\"\n[clock]\nrun-step-threshold = 2.0\n",
         &["run-step-threshold: expected a number of seconds"],
+    ),
+    (
+        "[[source]]\naddress = \"a\"\n[clock]\nallow-forward-steps = 60.0\n[governor]\nprofile = \"strict\"\n",
+        &[
+            "test.toml:4: allow-forward-steps: the strict profile allows no step that nothing on this host confirms",
+        ],
+    ),
+    (
+        "[[source]]\naddress = \"a\"\n[clock]\nallow-forward-steps = true\n",
+        &["test.toml:4: allow-forward-steps: expected a number of seconds"],
     ),
     (
         "[[source]]\naddress = \"a\"\n[clock]\nrun-step-threshold = 0.5\n[governor]\nprofile = \"strict\"\n",

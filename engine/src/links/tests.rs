@@ -107,6 +107,7 @@ fn plan() -> LaunchPlan {
         profile: ipc::message::privileged::Profile::Standard,
         leap_seconds: true,
         run_step: ipc::units::Span::ZERO,
+        forward_step: ipc::units::Span::ZERO,
         exchange: false,
         ..LaunchPlan::CLIENT
     }

@@ -132,6 +132,11 @@ fn excused(missing: Missing) -> Text {
 fn clock(notice: &ClockNotice) -> Text {
     match notice {
         ClockNotice::Stepped(by) => format!("the clock was stepped by {by:+.6} s").into(),
+        ClockNotice::SteppedForward(by) => format!(
+            "the clock was stepped forward by {by:+.6} s, as allow-forward-steps allows: the sources agree, and nothing on \
+             this host shows why it was behind"
+        )
+        .into(),
         ClockNotice::SteppedByOther(by) => format!("another program moved the clock by {by:+.6} s").into(),
         ClockNotice::Kept(by, sources) => {
             let agree = if *sources == 1 { "source agrees" } else { "sources agree" };

@@ -94,6 +94,9 @@ impl Sentence for Refusal {
                 "larger than a step may be while running; if the sources are right, restart with --approve-step \
                  SECONDS"
             }
+            Self::Forward => {
+                "larger than allow-forward-steps; if the sources are right, restart with --approve-step SECONDS"
+            }
             Self::TooSoon => "the last such step was made too short a time ago",
             Self::Evidence => "nothing shows that another program moved the clock or that the host was suspended",
             Self::Budget => "the day's allowance is used up; slews stay gentle until some is earned back",

@@ -43,6 +43,8 @@ pub struct Terms {
     pub leap_seconds: bool,
     /// Largest run-time step asked for in the configuration; the profile may allow less.
     pub run_step: Span,
+    /// Largest step forward without evidence that the configuration allows; the profile may allow less.
+    pub forward_step: Span,
     /// `--approve-step`: one step of at most this size.
     pub approved_step: Option<Span>,
 }

@@ -158,6 +158,8 @@ pub enum StepReason {
     Resume,
     /// The machine was paused, and its clocks do not know of it.
     Pause,
+    /// The clock is behind its sources, nothing on this machine shows why, and the operator allows it.
+    Forward,
 }
 
 /// The clock's state, for programs that ask the kernel.

@@ -39,6 +39,8 @@ refusals! {
     StartForward = "start-forward",
     /// A run-time step larger than allowed.
     RunStep = "run-step",
+    /// A step forward without evidence that is larger than the operator allows.
+    Forward = "forward",
     /// A step too soon after the one before.
     TooSoon = "too-soon",
     /// The governor's own clocks do not confirm the claimed reason.

@@ -157,6 +157,7 @@ pub fn launch(options: &Options, notify: &Notify) -> Result<std::convert::Infall
             profile: plan.profile,
             leap_seconds: plan.leap_seconds,
             run_step: plan.run_step,
+            forward_step: plan.forward_step,
             approved_step: options.approved_step,
         },
         boot_id,

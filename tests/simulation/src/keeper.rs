@@ -19,13 +19,19 @@ const RENEWED: i64 = 64 * SECOND;
 const BOOT: [u8; 16] = [1; 16];
 
 /// A client on the standard profile; no step while it runs.
-const TERMS: Terms =
-    Terms { profile: Profile::Standard, run_step: Span::ZERO, leap_seconds: true, approved_step: None };
+const TERMS: Terms = Terms {
+    profile: Profile::Standard,
+    run_step: Span::ZERO,
+    forward_step: Span::ZERO,
+    leap_seconds: true,
+    approved_step: None,
+};
 
 #[derive(Debug)]
 pub(crate) struct Keeper {
     page: ClockPage,
     governor: Governor,
+    terms: Terms,
     asleep: Span,
     /// Whether there is a battery-backed clock.
     rtc: bool,
@@ -49,9 +55,12 @@ impl Keeper {
             true => Record::spent(BOOT, boot, limits::of(TERMS.profile).phase_day, limits::SEARCH),
             false => Record::born(BOOT, boot),
         };
+        let forward_step = Span::saturating((scenario.forward.unwrap_or(0.0) * 1e9) as i64);
+        let terms = Terms { forward_step, ..TERMS };
         Self {
             page,
-            governor: Governor::new(TERMS, record, BOOT, now),
+            governor: Governor::new(terms, record, BOOT, now),
+            terms,
             asleep: Span::ZERO,
             rtc: scenario.rtc,
             armed: (Leap::None, 0),
@@ -65,7 +74,7 @@ impl Keeper {
     pub(crate) fn restart(&mut self, now: Now) {
         let moment = self.moment(now);
         let record = self.governor.record().clone();
-        self.governor = Governor::new(TERMS, record, BOOT, moment);
+        self.governor = Governor::new(self.terms, record, BOOT, moment);
     }
 
     /// The leap second that the kernel was told of.

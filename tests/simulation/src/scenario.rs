@@ -55,6 +55,8 @@ pub struct Scenario {
     /// The machine has a battery-backed clock.
     #[serde(default)]
     pub rtc: bool,
+    /// The operator allows steps forward of at most this, without evidence.
+    pub forward: Option<f64>,
     /// The day begins twelve hours before the end of a day that may have a leap second.
     #[serde(default)]
     pub leap_day: bool,

@@ -399,6 +399,7 @@ fn settings(scenario: &Scenario, servers: &[Server]) -> Settings {
         minimum_sources: scenario.minimum_sources,
         start_step_threshold: Span::from_millis(10),
         run_step_threshold: None,
+        forward_step: scenario.forward.map(|seconds| Span::saturating((seconds * 1e9) as i64)),
         max_slew_ppm: 200.0,
         leap_seconds: true,
         require_nts: false,

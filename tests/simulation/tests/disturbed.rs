@@ -5,15 +5,18 @@ use ipc::message::privileged::Refusal;
 use simulation::scenario::parse;
 use simulation::world::World;
 
-/// A synchronised host with these events.
+/// A synchronised host with an RTC, and these events.
 fn world(events: &str) -> World {
+    bare("rtc = true\nsource = [{ count = 3, kind = \"lan\" }]", events)
+}
+
+fn bare(machine: &str, events: &str) -> World {
     let text = format!(
         r#"
         [[scenario]]
         name = "disturbed"
-        rtc = true
+        {machine}
         days = 4
-        source = [{{ count = 3, kind = "lan" }}]
         event = [{events}]
         "#
     );
@@ -155,4 +158,40 @@ fn a161_a_clock_that_stands_still_over_and_over_comes_right_whenever_a_step_is_l
     assert!(!world.status().system.synchronised);
     world.run_until(48.0 * 1_860.0 + 26.0 * 3_600.0);
     assert!(!world.status().system.synchronised || is_right(&world), "{}", world.error());
+}
+
+#[test]
+fn a161_without_an_rtc_the_operators_leave_makes_up_for_a_pause_within_two_polls() {
+    for (pause, source) in [(60, "lan"), (3_600, "lan"), (3 * 86_400, "lan"), (60, "wan"), (3_600, "wan")] {
+        let machine = format!("forward = 300000.0\nsource = [{{ count = 3, kind = \"{source}\" }}]");
+        let resumed = 7_207.0 + f64::from(pause);
+        let mut world = bare(&machine, &format!("{{ at = 7207, pause = {pause} }}"));
+        world.run_until(resumed + 0.1);
+        assert!(world.error() < 1.0 - f64::from(pause));
+        let longest = world.status().sources.iter().map(|source| source.poll).max().unwrap();
+        world.run_until(resumed + 2.0 * f64::from(1 << longest));
+        assert!(world.error().abs() < 0.01, "{pause}: {} {:?}", world.error(), world.notices);
+        let told = count(&world, |notice| matches!(notice, ClockNotice::SteppedForward(_)));
+        assert_eq!(told, 1, "{:?}", world.notices);
+        world.run_until(resumed + 7_200.0);
+        assert!(is_right(&world) && world.refused().iter().all(|row| *row == Refusal::Evidence));
+    }
+}
+
+#[test]
+fn a024_one_source_that_is_ahead_moves_no_clock_that_the_operator_allows_to_be_stepped() {
+    let machine = "forward = 300000.0\nsource = [{ count = 3, kind = \"lan\" }]";
+    let mut world = bare(machine, "{ at = 7207, source = 0, error = 60.0 }");
+    world.run_until(86_400.0);
+    assert!(is_right(&world), "{}", world.error());
+    assert_eq!(count(&world, |notice| matches!(notice, ClockNotice::SteppedForward(_))), 0);
+}
+
+#[test]
+fn a161_more_than_the_operator_allows_is_not_stepped() {
+    let machine = "forward = 30.0\nsource = [{ count = 3, kind = \"lan\" }]";
+    let mut world = bare(machine, "{ at = 7207, pause = 60 }, { at = 14467, pause = 20 }");
+    world.run_until(14_000.0);
+    assert!(world.error() < -58.0 && world.steps() == 1, "{}", world.error());
+    assert!(!world.refused().contains(&Refusal::Forward), "{:?}", world.refused());
 }

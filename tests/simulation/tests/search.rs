@@ -10,6 +10,7 @@ fn a127_a_guided_adversary_moves_the_clock_no_farther_than_the_page_claims() {
             let row = search(world, profile, 1, Effort::Sequences(19));
             assert!(!row.exceeds(), "\n{}", row.lines());
             // A search that finds nothing proves nothing.
+            assert_eq!(row.forwarded > 0.0, world.name == "forward steps" && profile == Profile::Standard);
             assert!(row.worst[1].found > 0.5 * row.worst[1].claimed.min(4.0), "\n{}", row.lines());
         }
     }

@@ -132,6 +132,7 @@ impl Engine {
             profile: Profile::Standard,
             leap_seconds: true,
             run_step: Span::from_secs(1),
+            forward_step: Span::from_secs(3_600),
             exchange: false,
             ..LaunchPlan::CLIENT
         };

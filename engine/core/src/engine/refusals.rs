@@ -125,7 +125,13 @@ impl Engine {
             StepReason::Pause => {
                 self.system.standstill = None;
                 self.system.no_pause_before = now.raw.after(RUN_STEP_SPACING);
+                // The operator allows to believe the sources: all of them are asked once more.
+                let offset = self.system.line.as_ref().map_or(0.0, |line| line.offset(now));
+                if code == Refusal::Evidence && self.is_allowed_forward(offset) {
+                    self.stood_still(now.raw, StepReason::Forward);
+                }
             }
+            StepReason::Forward => self.system.standstill = None,
             StepReason::Run => {
                 self.system.no_step_before = now.raw.after(RUN_STEP_SPACING);
                 self.system.retry_at = Some(self.system.no_step_before);

@@ -218,7 +218,9 @@ impl Engine {
 
     /// Orders a step or a slew for the offset of the line.
     fn correct(&mut self, now: Now) {
-        let restoring = self.system.foreign.is_some() || self.system.standstill.is_some();
+        // Where nothing else shows that the clock is behind, the sources must agree now.
+        let is_evident = self.system.standstill.is_some_and(|reason| reason != StepReason::Forward);
+        let restoring = self.system.foreign.is_some() || is_evident;
         if self.system.impasse.is_some() && !restoring {
             return;
         }
@@ -234,19 +236,24 @@ impl Engine {
         let foreign = self.system.foreign;
         let reason = if foreign.is_some_and(|it| it.is_undone()) && size > WORTH_A_STEP {
             Some(StepReason::Restore)
-        } else if self.system.standstill.is_some() && size > WORTH_A_STEP.max(start_threshold) {
+        } else if is_evident && size > WORTH_A_STEP.max(start_threshold) {
             self.system.standstill
+        } else if self.system.standstill == Some(StepReason::Forward) && self.is_allowed_forward(offset) {
+            Some(StepReason::Forward)
         } else if !kept && self.system.start_open && size > start_threshold {
             Some(StepReason::Start)
-        } else if run_step.is_some_and(|threshold| size > threshold) && kept {
-            Some(StepReason::Run)
         } else if kept && offset > PAUSED && self.system.no_pause_before <= now.raw {
             // All sources are suddenly ahead: the machine may have been paused. The governor knows.
             Some(StepReason::Pause)
+        } else if run_step.is_some_and(|threshold| size > threshold) && kept {
+            Some(StepReason::Run)
         } else {
             None
         };
         let epoch = basis.epoch;
+        if self.system.standstill == Some(StepReason::Forward) && reason != self.system.standstill {
+            self.system.standstill = None;
+        }
         if let Some(reason) = reason {
             if self.system.no_step_before <= now.raw {
                 let sources = Offset::saturating(libm::round(offset * 1e9) as i64);
@@ -297,6 +304,11 @@ impl Engine {
         self.order(OrderKind::Adjust, Output::Adjust(adjust), now);
     }
 
+    /// Whether the operator allows a step forward by `offset` seconds.
+    pub(super) fn is_allowed_forward(&self, offset: f64) -> bool {
+        self.settings.forward_step.is_some_and(|most| offset > PAUSED && offset <= seconds(most))
+    }
+
     /// Whether nothing else is ordered until a step may be ordered again. A slew accepts the clock as it is, after which
     /// there is nothing to restore, and it begins to close the start window.
     fn awaits_step(&self, reason: StepReason, size: f64, now: Now) -> bool {
@@ -305,7 +317,9 @@ impl Engine {
         match reason {
             StepReason::Run => false,
             StepReason::Restore => is_spaced || size > SLEWED_MEANWHILE,
-            StepReason::Start | StepReason::Resume | StepReason::Pause => is_soon && size > SLEWED_MEANWHILE,
+            StepReason::Start | StepReason::Resume | StepReason::Pause | StepReason::Forward => {
+                is_soon && size > SLEWED_MEANWHILE
+            }
         }
     }
 
@@ -386,7 +400,10 @@ impl Engine {
             // Stamps of the kernel's clock that were taken before it cannot be turned into RAW any more.
             self.exchanges.cut_all();
             let moved = applied.after.wall.minus(applied.before.wall).nanos() as f64 * 1e-9;
-            self.tell(Notice::Clock(ClockNotice::Stepped(moved)));
+            self.tell(Notice::Clock(match self.system.asked_step {
+                StepReason::Forward => ClockNotice::SteppedForward(moved),
+                _ => ClockNotice::Stepped(moved),
+            }));
             // What the step left over is slewed at once.
             self.system.dirty = true;
         }

@@ -59,6 +59,7 @@ fn write_settings(out: &mut Writer, settings: &Settings) {
         minimum_sources,
         start_step_threshold,
         run_step_threshold,
+        forward_step,
         max_slew_ppm,
         leap_seconds,
         require_nts,
@@ -69,6 +70,7 @@ fn write_settings(out: &mut Writer, settings: &Settings) {
     out.u8(*minimum_sources);
     out.i64(start_step_threshold.nanos());
     out.option(*run_step_threshold, |out, span| out.i64(span.nanos()));
+    out.option(*forward_step, |out, span| out.i64(span.nanos()));
     out.f64(*max_slew_ppm);
     out.bool(*leap_seconds);
     out.bool(*require_nts);
@@ -85,6 +87,7 @@ fn read_settings(from: &mut Reader<'_>) -> Result<Settings, Malformed> {
         minimum_sources: from.u8()?,
         start_step_threshold: span(from)?,
         run_step_threshold: from.option(span)?,
+        forward_step: from.option(span)?,
         max_slew_ppm: from.f64()?,
         leap_seconds: from.bool()?,
         require_nts: from.bool()?,

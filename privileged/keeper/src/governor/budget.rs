@@ -11,6 +11,7 @@ pub fn pass(record: &mut Record, elapsed: Span) {
     roll(&mut record.hours, number(record.age, HOUR), number(age, HOUR));
     roll(&mut record.days, number(record.age, DAY), number(age, DAY));
     roll(&mut record.pauses, number(record.age, HOUR), number(age, HOUR));
+    roll(&mut record.forwards, number(record.age, HOUR), number(age, HOUR));
     record.age = age;
 }
 

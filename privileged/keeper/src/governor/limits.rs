@@ -28,6 +28,10 @@ pub struct Limits {
     pub resume_steps: u8,
     /// Steps after a pause of the machine in 24 hours.
     pub pause_steps: u8,
+    /// Largest step forward without evidence, where the operator allows one; zero: none.
+    pub forward_step: Span,
+    /// Such steps in 24 hours.
+    pub forward_steps: u8,
     /// Phase budget in any 24 hours.
     pub phase_day: Span,
     /// Phase budget in any 30 days.
@@ -84,6 +88,8 @@ static STANDARD: Limits = Limits {
     resume_step: seconds(10),
     resume_steps: 4,
     pause_steps: 24,
+    forward_step: days(30),
+    forward_steps: 4,
     phase_day: seconds(2),
     phase_month: seconds(10),
     total: ppm(500),
@@ -103,6 +109,8 @@ static STRICT: Limits = Limits {
     resume_step: seconds(2),
     resume_steps: 2,
     pause_steps: 4,
+    forward_step: days(0),
+    forward_steps: 0,
     phase_day: millis(500),
     phase_month: seconds(3),
     total: ppm(200),
@@ -204,6 +212,7 @@ mod tests {
         );
         assert!(a.resume_step <= b.resume_step && a.resume_steps <= b.resume_steps);
         assert!(a.pause_steps <= b.pause_steps);
+        assert!(a.forward_step <= b.forward_step && a.forward_steps <= b.forward_steps);
         assert!(a.phase_day <= b.phase_day && a.phase_month <= b.phase_month && a.total <= b.total);
         assert!(a.search_band <= b.search_band && a.commissioning_band <= b.commissioning_band);
         assert!(a.band <= b.band);

@@ -156,6 +156,7 @@ impl Governor {
             limits,
             terms: Terms {
                 run_step: terms.run_step.min(limits.run_step),
+                forward_step: terms.forward_step.min(limits.forward_step),
                 // One use in a boot: a restart with the same option is not another approval.
                 approved_step: terms.approved_step.filter(|step| record.approved_used != Some(*step)),
                 ..terms

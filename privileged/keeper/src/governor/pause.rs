@@ -113,18 +113,27 @@ impl Governor {
         if beside.magnitude() > limits::PAUSE_WITHIN || delta <= Offset::ZERO {
             return Err(refused(Refusal::Evidence, limits::PAUSE_WITHIN.nanos(), beside.nanos()));
         }
-        let made: u32 = self.record.pauses.iter().map(|hour| u32::from(*hour)).sum();
-        if made >= u32::from(self.limits.pause_steps) {
-            let left = HOUR.nanos() - self.record.age.nanos() % HOUR.nanos();
-            return Err(refused(Refusal::TooSoon, HOUR.nanos(), left));
-        }
+        within_day(&self.record.pauses, self.limits.pause_steps, self.record.age)?;
         // The RTC is read to a second; more than that is a movement like another.
         let charged = beside.magnitude().less(SECOND);
         self.within_budget(charged)?;
-        let hour = (self.record.age.nanos() / HOUR.nanos()) as usize % self.record.pauses.len();
-        self.record.pauses[hour] = self.record.pauses[hour].saturating_add(1);
+        count(&mut self.record.pauses, self.record.age);
         self.rtc.pause = None;
         Ok(charged)
+    }
+
+    /// A step forward of which nothing but the engine's word says that it is right, and which the operator allows; returns
+    /// what is charged.
+    pub(super) fn judge_forward_step(&mut self, delta: Offset) -> Result<Span, Refused> {
+        let most = self.terms.forward_step;
+        if delta <= Offset::ZERO || delta.magnitude() > most {
+            return Err(refused(Refusal::Forward, most.nanos(), delta.nanos()));
+        }
+        within_day(&self.record.forwards, self.limits.forward_steps, self.record.age)?;
+        count(&mut self.record.forwards, self.record.age);
+        // Whatever the RTC shows of the time before it was made up for.
+        self.rtc.pause = None;
+        Ok(Span::ZERO)
     }
 
     /// The clock as another program has set it is accepted: what it was moved forward by has made up for a pause.
@@ -139,4 +148,19 @@ impl Governor {
             }
         }
     }
+}
+
+/// Refuses one more step than there may be in 24 hours. `made`: in each of the last 25 hours of `age`.
+fn within_day(made: &[u8; 25], most: u8, age: Span) -> Result<(), Refused> {
+    let made: u32 = made.iter().map(|hour| u32::from(*hour)).sum();
+    if made < u32::from(most) {
+        return Ok(());
+    }
+    let left = HOUR.nanos() - age.nanos() % HOUR.nanos();
+    Err(refused(Refusal::TooSoon, HOUR.nanos(), left))
+}
+
+fn count(made: &mut [u8; 25], age: Span) {
+    let hour = (age.nanos() / HOUR.nanos()) as usize % made.len();
+    made[hour] = made[hour].saturating_add(1);
 }

@@ -17,6 +17,7 @@ pub(super) struct Rights {
     run_step_age: Option<Span>,
     resume_ages: [Option<Span>; 4],
     pauses: [u8; 25],
+    forwards: [u8; 25],
     approved_used: Option<Span>,
     approved_step: Option<Span>,
     last_good: (WallTime, Option<WallTime>, Span),
@@ -35,6 +36,7 @@ impl Governor {
             run_step_age: record.run_step_age,
             resume_ages: record.resume_ages,
             pauses: record.pauses,
+            forwards: record.forwards,
             approved_used: record.approved_used,
             approved_step: self.terms.approved_step,
             last_good: (record.last_good, record.kept, record.kept_for),
@@ -52,6 +54,7 @@ impl Governor {
         record.run_step_age = rights.run_step_age;
         record.resume_ages = rights.resume_ages;
         record.pauses = rights.pauses;
+        record.forwards = rights.forwards;
         record.approved_used = rights.approved_used;
         (record.last_good, record.kept, record.kept_for) = rights.last_good;
         self.terms.approved_step = rights.approved_step;
@@ -99,6 +102,7 @@ impl Governor {
                 StepReason::Restore => self.judge_restoring_step(delta, now)?,
                 StepReason::Resume => self.judge_resume_step(delta)?,
                 StepReason::Pause => self.judge_pause_step(delta, now)?,
+                StepReason::Forward => self.judge_forward_step(delta)?,
             },
         };
         budget::charge(&mut self.record, charged);

@@ -17,7 +17,8 @@ const DAY: i64 = 24 * HOUR;
 const BOOT: [u8; 16] = [1; 16];
 
 fn terms(profile: Profile) -> Terms {
-    Terms { profile, run_step: Span::from_secs(10), leap_seconds: true, approved_step: None }
+    let forward_step = Span::from_secs(86_400);
+    Terms { profile, run_step: Span::from_secs(10), forward_step, leap_seconds: true, approved_step: None }
 }
 
 /// What is left after the loss of both slots.

@@ -187,6 +187,9 @@ impl<C: Clock> Keeper<C> {
                 StepReason::Restore => "another program had set it",
                 StepReason::Resume => "after a suspend",
                 StepReason::Pause => "the machine was paused, as its battery-backed clock shows",
+                StepReason::Forward => {
+                    "allow-forward-steps: nothing but its sources shows that it was behind"
+                }
             };
             // Also stored where the ring of the audit log cannot overwrite it.
             say(5, &format_args!("stepped the clock by {} ns: {why}", delta.nanos()));

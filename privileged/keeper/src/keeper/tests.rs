@@ -86,8 +86,13 @@ fn keeper() -> (Keeper<PageClock>, Engine, OwnedFd) {
     let (signals, silent) = pair();
     let clock = clock();
     let now = moment(&clock).unwrap();
-    let terms =
-        Terms { profile: Profile::Standard, run_step: Span::ZERO, leap_seconds: false, approved_step: None };
+    let terms = Terms {
+        profile: Profile::Standard,
+        run_step: Span::ZERO,
+        forward_step: Span::ZERO,
+        leap_seconds: false,
+        approved_step: None,
+    };
     let keeper = Keeper {
         link: Link::new(ours),
         clock,

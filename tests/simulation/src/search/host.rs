@@ -28,6 +28,8 @@ pub(super) struct Host {
     governor: Governor,
     page: ClockPage,
     pub(super) profile: Profile,
+    /// Largest step forward without evidence that the operator allows.
+    leave: Span,
     boot: u8,
     asleep: i64,
     /// As last written to the disk, and when.
@@ -41,21 +43,23 @@ pub(super) struct Host {
     notes: Vec<Note>,
     /// Steps that are counted apart: when, and how far.
     resumes: Vec<Note>,
+    forwards: Vec<Note>,
     /// Orders to change the clock, granted or not.
     pub(super) orders: u32,
 }
 
 impl Host {
     /// With this record, in the boot in which it was written; the clock is at a whole second.
-    pub(super) fn with(record: Record, profile: Profile, wall: WallTime) -> Self {
+    pub(super) fn with(record: Record, profile: Profile, leave: Span, wall: WallTime) -> Self {
         let raw = RawInstant::saturating(record.boot_time.nanos());
         let page = ClockPage { frequency: record.base, ..ClockPage::free_running(wall, raw) };
         let boot = record.boot_id[0];
         let now = moment(&page, 0);
         Self {
-            governor: Governor::new(terms(profile), record.clone(), [boot; 16], now),
+            governor: Governor::new(terms(profile, leave), record.clone(), [boot; 16], now),
             page,
             profile,
+            leave,
             boot,
             asleep: 0,
             disk: record,
@@ -65,6 +69,7 @@ impl Host {
             moved: 0,
             notes: vec![(0, 0)],
             resumes: Vec::new(),
+            forwards: Vec::new(),
             orders: 0,
         }
     }
@@ -201,6 +206,7 @@ impl Host {
                 self.note();
             }
             StepReason::Resume => self.resumes.push((self.time, delta.nanos().abs())),
+            StepReason::Forward => self.forwards.push((self.time, delta.nanos())),
             StepReason::Pause => {
                 self.note();
                 self.moved += grant.charged.nanos();
@@ -290,7 +296,8 @@ impl Host {
 
     fn start(&mut self) {
         let now = self.now();
-        self.governor = Governor::new(terms(self.profile), self.disk.clone(), [self.boot; 16], now);
+        self.governor =
+            Governor::new(terms(self.profile, self.leave), self.disk.clone(), [self.boot; 16], now);
         // The keeper writes its record at the start.
         self.disk = self.governor.record().clone();
         self.written = self.page.since;
@@ -324,12 +331,21 @@ impl Host {
 
     /// The largest sum of resume steps in any day, ns.
     pub(super) fn resumed(&self) -> i64 {
-        let in_day = |begin: i64| {
-            let day = self.resumes.iter().filter(|(time, _)| (begin..begin + DAY).contains(time));
-            day.map(|(_, size)| size).sum()
-        };
-        self.resumes.iter().map(|(time, _)| in_day(*time)).max().unwrap_or(0)
+        most_in_a_day(&self.resumes)
     }
+
+    /// The largest sum of steps forward without evidence in any day, ns.
+    pub(super) fn forwarded(&self) -> i64 {
+        most_in_a_day(&self.forwards)
+    }
+}
+
+fn most_in_a_day(steps: &[Note]) -> i64 {
+    let in_day = |begin: i64| {
+        let day = steps.iter().filter(|(time, _)| (begin..begin + DAY).contains(time));
+        day.map(|(_, size)| size).sum()
+    };
+    steps.iter().map(|(time, _)| in_day(*time)).max().unwrap_or(0)
 }
 
 fn moment(page: &ClockPage, asleep: i64) -> Moment {
@@ -339,8 +355,8 @@ fn moment(page: &ClockPage, asleep: i64) -> Moment {
     Moment { clock, boot, asleep: Span::saturating(asleep) }
 }
 
-fn terms(profile: Profile) -> Terms {
-    Terms { profile, run_step: Span::from_secs(1), leap_seconds: true, approved_step: None }
+fn terms(profile: Profile, forward_step: Span) -> Terms {
+    Terms { profile, run_step: Span::from_secs(1), forward_step, leap_seconds: true, approved_step: None }
 }
 
 fn ppm(frequency: Frequency) -> f64 {

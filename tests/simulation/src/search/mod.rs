@@ -1,8 +1,8 @@
 //! A guided search for the farthest that a hostile engine can move the clock: the daemon's governor, the kernel's clock,
 //! sequences of moves that grow by mutation from a library of known attacks. The same seed finds the same.
 //!
-//! What is found is compared with what `docs/governor.md` claims. Start and resume steps are counted apart, as that page
-//! does: only what base frequency, slews and charged steps move is measured.
+//! What is found is compared with what `docs/governor.md` claims. Start and resume steps, and steps forward with the operator's
+//! leave, are counted apart, as that page does: only what base frequency, slews and charged steps move is measured.
 
 mod host;
 mod moves;
@@ -11,7 +11,7 @@ use crate::random::Random;
 use host::{DAY, HOUR, Host, LIFE, SECOND};
 use ipc::governor_record::Record;
 use ipc::message::privileged::Profile;
-use ipc::units::{BootInstant, WallTime};
+use ipc::units::{BootInstant, Span, WallTime};
 use keeper::governor::limits::{self, BUILD_TIME};
 pub use moves::{Events, Move};
 use std::time::{Duration, Instant};
@@ -46,7 +46,7 @@ pub struct World {
 }
 
 /// All worlds.
-pub const WORLDS: [World; 10] = [
+pub const WORLDS: [World; 11] = [
     World { name: "commissioned", birth: Birth::Commissioned, events: Events::None },
     World { name: "birth of the record", birth: Birth::Born, events: Events::None },
     World { name: "suspends, pauses", birth: Birth::Commissioned, events: Events::Sleeps },
@@ -57,7 +57,11 @@ pub const WORLDS: [World; 10] = [
     World { name: "other profile", birth: Birth::Commissioned, events: Events::Profiles },
     World { name: "lost record", birth: Birth::Commissioned, events: Events::Losses },
     World { name: "leap days", birth: Birth::Commissioned, events: Events::Leaps },
+    World { name: "forward steps", birth: Birth::Commissioned, events: Events::Leave },
 ];
+
+/// Where the operator allows steps forward without evidence: the largest one.
+const LEAVE: Span = Span::from_secs(86_400);
 
 /// An hour, a day, 30 days.
 const LENGTHS: [i64; 3] = [HOUR, DAY, 30 * DAY];
@@ -89,6 +93,10 @@ impl World {
         [base[0] + of_day + credit, base[1] + of_day + credit, base[2] + of_month + credit]
     }
 
+    fn leave(&self) -> Span {
+        if self.events == Events::Leave { LEAVE } else { Span::ZERO }
+    }
+
     fn host(&self, profile: Profile, honest: &Record) -> Host {
         let today = BUILD_TIME.nanos() / DAY * DAY + DAY;
         // Two days before the end of a half-year, where a leap second may come.
@@ -100,14 +108,15 @@ impl World {
             Birth::Born => Record::born([1; 16], BootInstant::saturating(100 * SECOND)),
             Birth::Commissioned => honest.clone(),
         };
-        Host::with(record, profile, WallTime::saturating(begin))
+        Host::with(record, profile, self.leave(), WallTime::saturating(begin))
     }
 }
 
 /// The record of 45 honest days of an oscillator at 0.
 fn honest(profile: Profile) -> Record {
     let record = Record::born([1; 16], BootInstant::saturating(100 * SECOND));
-    let mut host = Host::with(record, profile, WallTime::saturating(BUILD_TIME.nanos() / DAY * DAY + DAY));
+    let begin = WallTime::saturating(BUILD_TIME.nanos() / DAY * DAY + DAY);
+    let mut host = Host::with(record, profile, Span::ZERO, begin);
     for _ in 0..45 * 24 {
         let _ = host.adjust(0.0, 0, 0);
         host.pass(HOUR);
@@ -126,6 +135,8 @@ pub struct Row {
     pub worst: [Worst; 3],
     /// The most that resume steps moved in a day, s; counted apart.
     pub resumed: f64,
+    /// The same of steps forward with the operator's leave.
+    pub forwarded: f64,
     /// Sequences that were tried.
     pub tried: u32,
 }
@@ -146,7 +157,10 @@ impl Row {
     pub fn exceeds(&self) -> bool {
         let limits = limits::of(self.profile);
         let resumes = f64::from(limits.resume_steps) * limits.resume_step.nanos() as f64 * 1e-9;
-        self.worst.iter().any(|worst| worst.found > worst.claimed * ROUNDING) || self.resumed > resumes
+        let forwards = f64::from(limits.forward_steps) * self.world.leave().nanos() as f64 * 1e-9;
+        self.worst.iter().any(|worst| worst.found > worst.claimed * ROUNDING)
+            || self.resumed > resumes
+            || self.forwarded > forwards
     }
 
     /// A line for each length.
@@ -186,7 +200,7 @@ pub fn search(world: World, profile: Profile, seed: u64, effort: Effort) -> Row 
     let mut random = Random::new(seed, world.name.len() as u64 + profile as u64 * 64);
     let honest = honest(profile);
     let begun = Instant::now();
-    let mut row = Row { world, profile, worst: Default::default(), resumed: 0.0, tried: 0 };
+    let mut row = Row { world, profile, worst: Default::default(), resumed: 0.0, forwarded: 0.0, tried: 0 };
     // For each length the best sequences, by what they reach of the claim.
     let mut kept: [Vec<(f64, Vec<Move>)>; 3] = Default::default();
     let mut seeds = library(world).into_iter();
@@ -203,9 +217,10 @@ pub fn search(world: World, profile: Profile, seed: u64, effort: Effort) -> Row 
             let parent = &kept[(random.uniform() * kept.len() as f64) as usize].1;
             mutated(parent, world, &mut random)
         });
-        let (found, claims, resumed) = live(world, profile, &honest, &sequence);
+        let (found, claims, [resumed, forwarded]) = live(world, profile, &honest, &sequence);
         row.tried += 1;
         row.resumed = row.resumed.max(resumed);
+        row.forwarded = row.forwarded.max(forwarded);
         for length in 0..3 {
             let part = found[length] / claims[length];
             let worst = &mut row.worst[length];
@@ -219,8 +234,14 @@ pub fn search(world: World, profile: Profile, seed: u64, effort: Effort) -> Row 
     }
 }
 
-/// What the sequence, repeated for a life, moves: in each length, what is claimed for that, and by resume steps in a day.
-fn live(world: World, profile: Profile, honest: &Record, sequence: &[Move]) -> ([f64; 3], [f64; 3], f64) {
+/// What the sequence, repeated for a life, moves: in each length, what is claimed for that, and in a day by resume steps and
+/// by steps forward with the operator's leave.
+fn live(
+    world: World,
+    profile: Profile,
+    honest: &Record,
+    sequence: &[Move],
+) -> ([f64; 3], [f64; 3], [f64; 2]) {
     let mut host = world.host(profile, honest);
     let (mut reboots, mut lost) = (0, false);
     // Each move costs something even if it takes no time.
@@ -245,7 +266,8 @@ fn live(world: World, profile: Profile, honest: &Record, sequence: &[Move]) -> (
     }
     host.note();
     let found = LENGTHS.map(|length| host.worst(length) as f64 * 1e-9);
-    (found, world.claims(profile, reboots), host.resumed() as f64 * 1e-9)
+    let apart = [host.resumed(), host.forwarded()].map(|nanos| nanos as f64 * 1e-9);
+    (found, world.claims(profile, reboots), apart)
 }
 
 /// Known attacks, from which the search begins.
@@ -277,6 +299,7 @@ fn library(world: World) -> Vec<Vec<Move>> {
         Events::Profiles => Some(Move::Profile),
         Events::Losses => Some(Move::Lose),
         Events::Leaps => Some(Move::Leap { insert: true }),
+        Events::Leave => Some(Move::Forward { delta: DAY, times: 5 }),
     };
     if let Some(event) = event {
         let with: Vec<_> = all.iter().map(|sequence| [&[event], sequence.as_slice()].concat()).collect();

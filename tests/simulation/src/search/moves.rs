@@ -22,6 +22,8 @@ pub enum Move {
     Swap { sign: i64, slew: i64, constant: u8, after: i64, part: f64, times: u32 },
     /// A step, ns.
     Step { reason: StepReason, delta: i64 },
+    /// A step forward with the operator's leave, ns, so many times.
+    Forward { delta: i64, times: u32 },
     /// No order, for so many hours.
     Silence { hours: u32 },
     /// The machine sleeps for so long, and its clock is beside the true time by so much afterwards, ns; with a resume step
@@ -88,6 +90,12 @@ impl Move {
             Self::Step { reason, delta } => {
                 let _ = host.step(reason, delta);
                 host.pass(2 * SECOND);
+            }
+            Self::Forward { delta, times } => {
+                for _ in 0..times {
+                    let _ = host.step(StepReason::Forward, delta);
+                    host.pass(2 * SECOND);
+                }
             }
             Self::Silence { hours } => host.pass(i64::from(hours) * HOUR),
             Self::Suspend { nanos, beside } => {
@@ -201,6 +209,8 @@ pub enum Events {
     Losses,
     /// Leap seconds.
     Leaps,
+    /// The operator's leave for steps forward, and restarts.
+    Leave,
 }
 
 /// An event by chance.
@@ -233,6 +243,11 @@ pub(super) fn events(random: &mut Random, events: Events) -> Option<Move> {
         Events::Profiles => Move::Profile,
         Events::Losses => Move::Lose,
         Events::Leaps => Move::Leap { insert: killed },
+        Events::Leave if random.happens(0.7) => Move::Forward {
+            delta: one(random, &[SECOND, HOUR, DAY, DAY + 1, -SECOND]),
+            times: one(random, &[1, 4, 5]),
+        },
+        Events::Leave => Move::Restart { killed },
     })
 }
 
@@ -253,6 +268,7 @@ impl fmt::Display for Move {
                 write!(f, "swap {}{}s c{constant} {after}ms to {part:+} x{times}", way(sign), seconds(slew))
             }
             Self::Step { reason, delta } => write!(f, "{reason:?} step {:+}s", seconds(delta)),
+            Self::Forward { delta, times } => write!(f, "forward {:+}s x{times}", seconds(delta)),
             Self::Silence { hours } => write!(f, "silence {hours}h"),
             Self::Suspend { nanos, .. } => write!(f, "suspend {}s", seconds(nanos)),
             Self::Pause { nanos } => write!(f, "pause {}s", seconds(nanos)),

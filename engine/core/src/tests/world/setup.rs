@@ -62,6 +62,7 @@ pub fn settings(servers: &[Server]) -> Settings {
         minimum_sources: 1,
         start_step_threshold: Span::from_millis(10),
         run_step_threshold: None,
+        forward_step: None,
         max_slew_ppm: 200.0,
         leap_seconds: true,
         require_nts: false,

@@ -48,7 +48,14 @@ fn ten_minutes(record: Record, boot: [u8; 16], profile: Profile) {
         let welcome = world.governor.welcome(ClockKind::Kernel, &world.now, processes);
         assert!(welcome.floor >= limits::BUILD_TIME && welcome.latest > welcome.floor);
         assert!(world.governor.budget_left() <= limits::of(profile).phase_day);
-        for reason in [StepReason::Start, StepReason::Run, StepReason::Restore, StepReason::Resume] {
+        for reason in [
+            StepReason::Start,
+            StepReason::Run,
+            StepReason::Restore,
+            StepReason::Resume,
+            StepReason::Pause,
+            StepReason::Forward,
+        ] {
             let _ = world.step(reason, (minute - 5) * SECOND / 10);
             world.pass(SECOND);
         }

@@ -247,3 +247,48 @@ fn a_step_that_was_not_made_takes_no_right_away() {
         machine.run(2);
     }
 }
+
+#[test]
+fn a135_a_step_forward_without_evidence_needs_the_operators_leave_and_is_counted() {
+    let of = |forward_step: i64, profile| {
+        let mut world = World::of(profile);
+        world.governor.terms.forward_step =
+            Span::from_secs(forward_step).min(limits::of(profile).forward_step);
+        world.adjust(0.0, 0, 0).unwrap();
+        world.pass(2 * SECOND);
+        world
+    };
+    let forward = |world: &mut World, delta: i64| {
+        world.pass(2 * SECOND);
+        world.step(StepReason::Forward, delta).err()
+    };
+    for (leave, profile) in [(0, Profile::Standard), (86_400, Profile::Strict)] {
+        let mut world = of(leave, profile);
+        for delta in [1, SECOND, HOUR] {
+            assert_eq!(forward(&mut world, delta), Some(Refusal::Forward));
+        }
+    }
+    let mut world = of(3_600, Profile::Standard);
+    for wrong in [-1, -SECOND, HOUR + 1, DAY] {
+        assert_eq!(forward(&mut world, wrong), Some(Refusal::Forward), "{wrong}");
+    }
+    let left = world.governor.budget_left();
+    for _ in 0..4 {
+        assert_eq!(forward(&mut world, HOUR), OK);
+    }
+    assert_eq!(forward(&mut world, SECOND), Some(Refusal::TooSoon));
+    world.restart(BOOT, Profile::Standard);
+    assert_eq!(forward(&mut world, SECOND), Some(Refusal::TooSoon), "a restart refills nothing");
+    assert!(world.governor.budget_left() >= left, "nothing is charged");
+    world.pass_under_orders(25 * HOUR, 0.0);
+    assert_eq!(forward(&mut world, HOUR), OK);
+}
+
+#[test]
+fn a161_a_step_with_the_operators_leave_uses_up_what_the_rtc_shows() {
+    let mut machine = Machine::new(Profile::Standard);
+    machine.rtc += HOUR;
+    machine.run(10);
+    assert_eq!(machine.world.step(StepReason::Forward, HOUR).err(), OK);
+    assert_eq!(machine.step(HOUR), Some(Refusal::Evidence));
+}
