@@ -353,7 +353,7 @@ fn the_manual_has_the_governors_table_as_it_is_compiled_in() {
         ("RESTORE_FREE", "s", "a restoring step costs nothing beside the line by at most"),
         ("RESTORE_SPACING", "s", "between two restoring steps"),
         ("SUSPEND", "s", "sleep that counts as a suspend"),
-        ("PAUSE_WITHIN", "s", "a step after a pause ends beside what the hardware clock shows by at most"),
+        ("PAUSE_WITHIN", "s", "a step after a pause exceeds what the hardware clock shows by at most"),
         ("PAUSE_KNOWN", "h", "the hardware clock's evidence of a pause counts for"),
         ("SLEW", "s", "largest slew of one order"),
         ("SEARCH", "h", "time under orders until the first hour is over"),

@@ -135,7 +135,7 @@ pub const RESTORE_FREE: Span = millis(1);
 pub const RESTORE_SPACING: Span = seconds(60);
 /// Growth of BOOTTIME − MONOTONIC that counts as a suspend.
 pub const SUSPEND: Span = seconds(10);
-/// A step after a pause is as large as the RTC shows the pause to have been, to within this.
+/// A step after a pause is larger than the RTC shows the pause to have been by at most this.
 pub const PAUSE_WITHIN: Span = seconds(2);
 /// How long the RTC's evidence of a pause counts.
 pub const PAUSE_KNOWN: Span = hours(1);

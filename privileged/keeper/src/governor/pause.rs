@@ -65,6 +65,7 @@ impl Governor {
             return None;
         }
         self.rtc.last = Some(Look { rtc, boot: now.boot });
+        self.keep_evidence(now);
         let more = rtc.saturating_sub(last.rtc).saturating_sub(elapsed.nanos());
         let is_set = rtc.saturating_sub(now.clock.wall.nanos()).saturating_abs() <= AS_SET;
         let unconfirmed = self.rtc.pause.filter(|pause| pause.looks < CONFIRMED);
@@ -98,6 +99,18 @@ impl Governor {
         self.rtc.last = None;
     }
 
+    /// While the steps of a day are used up, the evidence gets no older: its step is made when there may be one again, and
+    /// pauses until then add to it.
+    fn keep_evidence(&mut self, now: &Moment) {
+        let is_used_up = within_day(&self.record.pauses, self.limits.pause_steps, self.record.age).is_err();
+        if is_used_up
+            && self.evident_pause(now).is_some()
+            && let Some(pause) = &mut self.rtc.pause
+        {
+            pause.at = now.boot;
+        }
+    }
+
     /// The size of the pause for which there is evidence now.
     fn evident_pause(&self, now: &Moment) -> Option<Span> {
         let pause = self.rtc.pause.filter(|pause| pause.looks >= CONFIRMED)?;
@@ -110,12 +123,13 @@ impl Governor {
         // From the governor's own line: what others moved in the meantime is part of it.
         let from_line = now.clock.wall.minus(self.expected_wall(now)).plus(delta);
         let beside = from_line.minus(pause.forward());
-        if beside.magnitude() > limits::PAUSE_WITHIN || delta <= Offset::ZERO {
+        // Less is lawful: slews may have made up for a part of it while the step was awaited.
+        if beside > limits::PAUSE_WITHIN.forward() || delta <= Offset::ZERO {
             return Err(refused(Refusal::Evidence, limits::PAUSE_WITHIN.nanos(), beside.nanos()));
         }
         within_day(&self.record.pauses, self.limits.pause_steps, self.record.age)?;
         // The RTC is read to a second; more than that is a movement like another.
-        let charged = beside.magnitude().less(SECOND);
+        let charged = beside.max(Offset::ZERO).magnitude().less(SECOND);
         self.within_budget(charged)?;
         count(&mut self.record.pauses, self.record.age);
         self.rtc.pause = None;
