@@ -6,6 +6,7 @@ use crate::key_exchange::KeyExchange;
 use crate::links::{Breach, Fact, Links};
 use engine_core::io::Input;
 use ipc::message::Shortfall;
+use ipc::message::client::OwnAddresses;
 use ipc::message::privileged::Welcome;
 use ipc::message::server::Counters;
 use ipc::process::{PerProcess, Process};
@@ -23,6 +24,8 @@ pub struct Launched {
     pub shortfalls: PerProcess<Option<Shortfall>>,
     /// The server's counters so far, if it was queried that early.
     pub counters: Option<Counters>,
+    /// The addresses of this host, if the client has told them already.
+    pub network: Option<OwnAddresses>,
     /// What is known of the key exchange service; none: there is none.
     pub key_exchange: Option<KeyExchange>,
     /// When the last message was sent to the privileged process.
@@ -43,6 +46,7 @@ pub fn launch(
     let mut shortfalls = PerProcess::default();
     shortfalls[Process::Engine] = Some(own);
     let mut counters = None;
+    let mut network = None;
     let mut key_exchange = configuration.plan.key_service.map(|service| KeyExchange::of(&service));
     let deadline = ipc_clock::raw().after(timeout);
     loop {
@@ -55,6 +59,7 @@ pub fn launch(
             Some(Fact::Hello(process, shortfall)) => shortfalls[process] = Some(shortfall),
             // The server's sockets are open: it counts (and is silent) from its hello on.
             Some(Fact::Counters(counted)) => counters = Some(counted),
+            Some(Fact::Network(addresses)) => network = Some(addresses),
             Some(fact) if learn(&mut key_exchange, &fact) => {}
             Some(fact) => return Err(too_early(&fact).into()),
             None => {
@@ -75,9 +80,10 @@ pub fn launch(
     loop {
         match next_fact(links, at.after(timeout))? {
             Some(Fact::Input(Input::Welcome(welcome))) => {
-                return Ok(Launched { welcome, shortfalls, counters, key_exchange, at });
+                return Ok(Launched { welcome, shortfalls, counters, network, key_exchange, at });
             }
             Some(Fact::Counters(counted)) => counters = Some(counted),
+            Some(Fact::Network(addresses)) => network = Some(addresses),
             Some(fact) if learn(&mut key_exchange, &fact) => {}
             Some(fact) => return Err(too_early(&fact).into()),
             None => return Err(Breach::new(Process::Privileged, "did not answer within five minutes").into()),
@@ -102,6 +108,8 @@ fn too_early(fact: &Fact) -> Breach {
         // Unsolicited: no process is pinged during the launch, and the link has reported that already.
         Fact::Alive(_) => Breach::new(Process::Engine, "took an answer that can't be"),
         Fact::Reload => Breach::new(Process::Privileged, "spoke before its time"),
+        // Taken at any time.
+        Fact::Network(_) => Breach::new(Process::Client, "spoke before its time"),
         Fact::Certificate(_) | Fact::KeyCounters(_) => {
             Breach::new(Process::KeyService, "spoke where there is none")
         }

@@ -23,7 +23,7 @@ use crate::links::queued_link::{AnyLink, PingedLink, QueuedLink};
 use engine_core::io::{Input, OrderKind};
 use ipc::list::Bounded;
 use ipc::message::Shortfall;
-use ipc::message::client::{FromClient, Query, QueryId, ToClient};
+use ipc::message::client::{FromClient, OwnAddresses, Query, QueryId, ToClient};
 use ipc::message::exchange::{Asked, Exchange, FromExchange, Resolve, ToExchange};
 use ipc::message::key_service::{KeyCounters, Loaded};
 use ipc::message::launch::{FromLaunch, LaunchPlan, ToLaunch};
@@ -60,6 +60,8 @@ pub enum Fact {
     KeyCounters(KeyCounters),
     /// This process answered a ping.
     Alive(Process),
+    /// The network of this host has changed; its addresses now.
+    Network(OwnAddresses),
     /// The configuration is to be read again.
     Reload,
 }
@@ -399,6 +401,7 @@ impl Links {
             }
             FromClient::ProtectedReply(candidate) => Fact::Input(Input::Protected(candidate)),
             FromClient::Pong => Fact::Alive(Process::Client),
+            FromClient::Network(addresses) => Fact::Network(addresses),
             FromClient::Unanswered(unanswered) => Fact::Input(Input::Unanswered(unanswered)),
         }))
     }

@@ -21,6 +21,7 @@ use ipc::process::Process;
 use ipc::units::{RawInstant, Span};
 use nix::errno::Errno;
 use nix::poll::{PollFd, ppoll};
+use std::net::IpAddr;
 
 /// The longest interval between messages to the privileged process, unless the service manager's watchdog needs a
 /// shorter one.
@@ -72,6 +73,8 @@ pub struct Running {
     pub condition: Option<Condition>,
     /// The last warning about the certificate, and its time.
     pub warned: Option<(String, RawInstant)>,
+    /// The addresses that this host serves on, wherever they are now.
+    pub served: Vec<IpAddr>,
     /// Facts that arose while effects were carried out; they are passed in next.
     pub pending: Vec<Input>,
 }
@@ -207,6 +210,11 @@ impl Running {
             match fact {
                 Fact::Input(input) => {
                     self.engine.handle_input(now, input);
+                    self.carry_out(now)?;
+                }
+                Fact::Network(addresses) => {
+                    let own = crate::with_told(&self.served, &addresses);
+                    self.engine.handle_input(now, Input::OwnAddresses(own));
                     self.carry_out(now)?;
                 }
                 Fact::Counters(counters) => self.surroundings.counters = Some(counters),

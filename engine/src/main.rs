@@ -60,6 +60,7 @@ use crate::reload::{InForce, Opened};
 use crate::state::StateFile;
 use engine_core::io::{Input, SavedAssociation, Start};
 use engine_core::recording::{Recorder, Tape};
+use ipc::address::Address;
 use ipc::message::Shortfall;
 use ipc::message::launch::{FromLaunch, START_PATIENCE, ToLaunch};
 use ipc::permissions::Permissions;
@@ -196,7 +197,7 @@ fn run(
 
     let heartbeat = words.number("heartbeat").unwrap_or_else(|error| fail(error));
     let heartbeat = heartbeat.map(|millis| Span::from_millis(i64::from(millis)));
-    let own_addresses = own_addresses(&configuration);
+    let served = served_addresses(&configuration);
     let launched = match launch::launch(&mut links, &configuration, shortfall, START_PATIENCE) {
         Ok(launched) => launched,
         // A failed start: truechimerd has logged the cause, and this line must not come before that one.
@@ -219,6 +220,7 @@ fn run(
         Ok(now) => now,
         Err(error) => return end(&mut log, &mut links, &error.into()),
     };
+    let own = with_told(&served, launched.network.as_deref().unwrap_or_default());
     let mut running = Running {
         surroundings: Surroundings {
             clock: launched.welcome.clock,
@@ -243,18 +245,25 @@ fn run(
         configuration: Opened { file: files.configuration, name: files.name, starter: owner },
         condition: None,
         warned: None,
-        pending: vec![Input::Welcome(launched.welcome), Input::OwnAddresses(own_addresses)],
+        pending: vec![Input::Welcome(launched.welcome), Input::OwnAddresses(own)],
+        served,
     };
     let ending = running.run();
     running.engine.finish();
     end(&mut running.log, &mut running.links, &ending)
 }
 
-/// What this process can know of the host's addresses from its empty network: those that it serves on.
+/// What this process itself knows of the host's addresses, in its empty network: those that it serves on.
 /// Loopback isn't one host's own name in the way that a loop of sources needs.
-fn own_addresses(configuration: &Configuration) -> Vec<IpAddr> {
+fn served_addresses(configuration: &Configuration) -> Vec<IpAddr> {
     let listen = configuration.plan.listen.iter();
     listen.map(|address| address.ip()).filter(|ip| !ip.is_unspecified() && !ip.is_loopback()).collect()
+}
+
+/// The same with those that the client tells.
+pub fn with_told(served: &[IpAddr], told: &[Address]) -> Vec<IpAddr> {
+    let told = told.iter().map(Address::ip).filter(|ip| !served.contains(ip));
+    served.iter().copied().chain(told).collect()
 }
 
 /// The stored state, as far as it is valid.

@@ -58,7 +58,7 @@ processes! {
     Client {
         name: "client", title: "the client", program: "truechimer-client",
         user: "truechimer-net", does: "queries our sources", exit_code: 82,
-        linked_to: Some(Process::Engine), is_wanted: |_| true, given: &[],
+        linked_to: Some(Process::Engine), is_wanted: |_| true, given: &[Given::Network],
     }
     /// truechimer-server: answers queries.
     Server {
@@ -92,6 +92,8 @@ processes! {
 /// What the launch gives a process beside its links, and under which word of its command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Given {
+    /// `network=FD`: a routing socket (rtnetlink), if there is one, on which the kernel tells of changes of the network.
+    Network,
     /// `sockets=FD,…`: bound to the addresses that are served.
     Sockets,
     /// `clock=FD`: the file of a virtual clock, if there is one, to read.

@@ -1,6 +1,7 @@
 //! The engine's side of a link, and roles to test: in a thread, or as the real program.
 
 use crate::clock;
+use crate::netns::Network;
 use crate::programs::program;
 use ipc::Message;
 use ipc::process::Process;
@@ -75,13 +76,21 @@ impl<Out: Message, In: Message + Debug, End: Send + 'static> Role<Out, In, End> 
         Self::confined_after(process, "exec", words)
     }
 
+    /// The same in another network, with descriptors that its words name.
+    ///
+    /// # Panics
+    /// If it cannot be executed.
+    pub fn confined_in(network: &Network, process: Process, words: &str, descriptors: &[&OwnedFd]) -> Self {
+        let before = format!("exec {}", network.entrance().join(" "));
+        Self::started(pair(), process, &before, &format!("{} {words}", user()), descriptors)
+    }
+
     /// The same, started by a shell after `before`.
     ///
     /// # Panics
     /// If it cannot be executed.
     pub fn confined_after(process: Process, before: &str, words: &str) -> Self {
-        let user = if nix::unistd::geteuid().is_root() { "uid=64999 gid=64999" } else { "" };
-        Self::started(pair(), process, before, &format!("{user} {words}"), &[])
+        Self::started(pair(), process, before, &format!("{} {words}", user()), &[])
     }
 
     fn started(
@@ -198,6 +207,11 @@ impl<Out: Message, In: Message + Debug, End: Send + 'static> Role<Out, In, End> 
             Place::Thread(_) => panic!("not a process"),
         }
     }
+}
+
+/// If this is root, a user that owns nothing.
+fn user() -> &'static str {
+    if nix::unistd::geteuid().is_root() { "uid=64999 gid=64999" } else { "" }
 }
 
 /// An instant this many milliseconds from now.

@@ -224,3 +224,25 @@ fn whatever_the_kernel_says_of_the_way_to_a_source_it_is_asked_again() {
     assert!(daemon.is_synchronised());
     assert_eq!(daemon.stop().code, Some(0));
 }
+
+#[test]
+fn a_way_to_a_source_that_comes_is_noticed_though_its_next_query_is_far_away() {
+    let (Some(near), Some(far)) = (network(), network()) else { return };
+    let (a, b) = (Ipv4Addr::new(10, 77, 3, 1), Ipv4Addr::new(10, 77, 3, 2));
+    assert!(near.connect(&far, a, b));
+    let here = near.within(|| Forger::honest(HERE, 0));
+    let there = far.within(|| Forger::honest(b.into(), 0));
+    let rarely = format!("[[source]]\naddress = \"{}\"\nmin-poll = 10\nmax-poll = 10\n", there.address());
+    let configuration = format!("{}{rarely}", source(here.address()));
+    let setup = Setup::new("comes", &configuration).with_virtual_clock(2_000_000, 0.0);
+    assert!(near.ip(&["route", "add", "blackhole", "10.77.3.2/32"]));
+    let daemon = within(setup, &near).start();
+    daemon.wait_until_synchronised(TIMEOUT);
+    // After these the next one is more than half a minute away.
+    let sent = |daemon: &Daemon| daemon.sources()[1]["sent"].as_u64().expect("a number");
+    daemon.wait_until("silent for long", 4 * TIMEOUT, |daemon| sent(daemon) >= 8);
+    assert_eq!(there.heard(), 0);
+    assert!(near.ip(&["route", "del", "blackhole", "10.77.3.2/32"]));
+    daemon.wait_until("heard", TIMEOUT, |daemon| reach(daemon) & 1 == 1);
+    assert_eq!(daemon.stop().code, Some(0));
+}

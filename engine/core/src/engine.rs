@@ -8,6 +8,7 @@ mod disturbance;
 mod entering;
 mod key_exchanges;
 mod lookups;
+mod network_changes;
 mod outage;
 mod own_addresses;
 mod polling;
@@ -44,6 +45,7 @@ use disturbance::Foreign;
 use ipc::message::privileged::{ClockKind, Refusal, StepReason, Welcome};
 use ipc::process::Process;
 use ipc::units::{Frequency, RawInstant, Span, TimeConstant, WallTime};
+use network_changes::NetworkChanges;
 use outage::Outage;
 use replacing::Blocked;
 
@@ -90,6 +92,7 @@ pub struct Engine {
     own_told: usize,
     own_ids: Vec<u32>,
     blocked: Blocked,
+    changes: NetworkChanges,
     /// When the addresses of names were judged last.
     tended: RawInstant,
     offline: bool,
@@ -215,6 +218,7 @@ impl Engine {
             own_told: 0,
             own_ids: Vec::new(),
             blocked: Blocked::default(),
+            changes: NetworkChanges::default(),
             tended: RawInstant::MIN,
             offline: false,
             distrusted: false,
@@ -303,7 +307,7 @@ impl Engine {
             Input::Cookie(cookie) => self.cookie(&cookie),
             Input::Exchanged(exchanged) => self.exchanged(now, &exchanged),
             Input::ExchangeFailed(failed) => self.exchange_failed(now, &failed),
-            Input::OwnAddresses(addresses) => self.change_own(now, addresses),
+            Input::OwnAddresses(addresses) => self.change_own(addresses),
         }
         if self.distrusted {
             return;
@@ -316,13 +320,17 @@ impl Engine {
     fn act(&mut self, now: Now) {
         // Before the queries, which it makes due.
         self.ask_about_foreign(now.raw);
+        self.answer_network_change(now.raw);
         for timer in Timer::ALL {
             let due = match timer {
                 Timer::Poll => {
                     let due = self.poll_sources(now);
                     if self.tend_addresses(now) { self.poll_sources(now) } else { due }
                 }
-                Timer::Addresses => self.addresses_due(now.raw),
+                Timer::Addresses => {
+                    let change = self.changes.due().filter(|_| !self.offline);
+                    self.addresses_due(now.raw).into_iter().chain(change).min()
+                }
                 Timer::LookUp => self.look_up(now.raw),
                 Timer::KeyExchange => self.exchange_keys(now),
                 Timer::Steering => self.steer(now),

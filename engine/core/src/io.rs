@@ -59,8 +59,8 @@ pub enum Input {
     ExchangeFailed(ExchangeFailed),
     /// A command of an administrator, already authorised.
     Command(Command),
-    /// Addresses of this host, as far as they are known: they are never taken from a name server, and a
-    /// source that follows one of them is a loop. Replaces those before; the first 64 count.
+    /// The network of this host has changed. Its addresses now, as far as they are known: they are never taken from a name
+    /// server, and a source that follows one of them is a loop. Replaces those before; the first 64 count.
     OwnAddresses(Vec<core::net::IpAddr>),
 }
 

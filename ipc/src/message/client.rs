@@ -3,6 +3,7 @@
 use super::Shortfall;
 use crate::address::Address;
 use crate::codec::{Decode, Encode};
+use crate::list::Bounded;
 use crate::packet::Packet;
 use crate::units::{Leap, RawInstant};
 
@@ -39,7 +40,15 @@ pub enum FromClient {
     Unanswered(Unanswered),
     /// Answers `Ping`: the loop still turns.
     Pong,
+    /// Once after the hello, if the kernel tells, and whenever the network of this host has changed, at most once a second.
+    Network(OwnAddresses),
 }
+
+/// Most addresses of this host that are told.
+pub const MAX_OWN: usize = 64;
+
+/// The addresses of this host, with port 0, without loopback; if there are [`MAX_OWN`], there may be others.
+pub type OwnAddresses = Bounded<Address, MAX_OWN>;
 
 /// A query's name: the engine counts up and never uses one twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]

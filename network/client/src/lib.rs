@@ -5,23 +5,31 @@
 //! engine has found the authentic one. Between queries no socket is open. A flood to a query's socket can at most cost
 //! that query its reply: reading is bounded in each iteration of the loop.
 //!
+//! It also tells the engine when the network of this host has changed, and its addresses, which the kernel tells it on a
+//! socket of the launch.
+//!
 //! ```text
 //!   query           one query and its socket
 //!   reply           which datagrams are replies, and why others are not
 //!   silence         what an error of the kernel means for a query
 //!   datagram        one datagram out of a socket, with what the kernel says about it
 //!   socket_options  the options of a query's socket
+//!   changes         what the engine is told of the network of this host
+//!   rtnetlink       what the kernel says about it
 //! ```
 #![forbid(unsafe_code)]
 
+mod changes;
 mod datagram;
 mod query;
 mod reply;
+mod rtnetlink;
 mod silence;
 mod socket_options;
 
 pub use reply::{Expected, Rejection, check};
 
+use changes::Changes;
 use ipc::message::Shortfall;
 use ipc::message::client::{FromClient, MAX_OPEN, Query, QueryId, ToClient, Unanswered};
 use ipc::units::RawInstant;
@@ -33,14 +41,15 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::time::TimeSpec;
 use query::{Open, Step};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 /// The most records read from the link before the sockets are served.
 const BURST: usize = 16;
 
-/// Runs until the link ends; sends the hello first.
-pub fn run(link: Link<FromClient, ToClient>, shortfall: Shortfall) -> Ending {
-    let mut client = Client { engine: Outbox::new(link), open: Vec::new(), last: None };
+/// Runs until the link ends; sends the hello first. `network`: a routing socket, if the launch could open one.
+pub fn run(link: Link<FromClient, ToClient>, shortfall: Shortfall, network: Option<OwnedFd>) -> Ending {
+    let changes = network.map(Changes::new);
+    let mut client = Client { engine: Outbox::new(link), open: Vec::new(), last: None, changes };
     match client.serve(shortfall) {
         Ok(never) => match never {},
         Err(ending) => ending,
@@ -51,6 +60,16 @@ struct Client {
     engine: Outbox<FromClient, ToClient>,
     open: Vec<Open>,
     last: Option<QueryId>,
+    /// None: the kernel does not tell.
+    changes: Option<Changes>,
+}
+
+/// What is ready: the link, the routing socket, and the open queries in their order.
+#[derive(Default)]
+struct Ready {
+    link: bool,
+    network: bool,
+    queries: Vec<bool>,
 }
 
 impl Client {
@@ -59,35 +78,63 @@ impl Client {
         loop {
             let ready = self.wait()?;
             self.engine.flush()?;
-            for (at, events) in ready.iter().enumerate().skip(1).rev() {
-                if !events.is_empty() {
-                    self.attend(at - 1)?;
+            for (at, is_ready) in ready.queries.iter().enumerate().rev() {
+                if *is_ready {
+                    self.attend(at)?;
                 }
             }
             self.expire()?;
+            self.tell_changes(ready.network)?;
             // After the sockets: their indices are those of before.
-            if ready.first().is_some_and(|events| !events.is_empty()) {
+            if ready.link {
                 self.read_link()?;
             }
         }
     }
 
-    /// Waits for the link, a socket or the next deadline. What is ready: the link first, then the open
-    /// queries in their order.
-    fn wait(&self) -> Result<Vec<PollFlags>, Ending> {
-        let mut places = Vec::with_capacity(1 + self.open.len());
+    /// Waits for the link, a socket or the next deadline.
+    fn wait(&self) -> Result<Ready, Ending> {
+        let mut places = Vec::with_capacity(2 + self.open.len());
         places.push(PollFd::new(self.engine.as_fd(), self.engine.interest()));
         // A socket with an error is always ready: while nothing may be read, it must not be asked about.
-        if !self.engine.is_congested() {
+        let is_congested = self.engine.is_congested();
+        let changes = self.changes.as_ref().filter(|_| !is_congested);
+        if !is_congested {
             places.extend(self.open.iter().map(|open| PollFd::new(open.as_fd(), open.interest())));
         }
+        let queries = places.len() - 1;
+        places.extend(changes.map(|changes| PollFd::new(changes.as_fd(), PollFlags::POLLIN)));
         let now = clock::raw();
-        let timeout = self.open.iter().map(|open| open.deadline().since(now).nanos().max(0)).min();
+        let deadlines = self.open.iter().map(Open::deadline).chain(changes.and_then(Changes::deadline));
+        let timeout = deadlines.map(|deadline| deadline.since(now).nanos().max(0)).min();
         let timeout = timeout.map(|nanos| TimeSpec::new(nanos / 1_000_000_000, nanos % 1_000_000_000));
         match ppoll(&mut places, timeout, None) {
-            Ok(_) => Ok(places.iter().map(|place| place.revents().unwrap_or(PollFlags::POLLERR)).collect()),
-            Err(Errno::EINTR) => Ok(Vec::new()),
+            Ok(_) => {
+                let mut ready = places.iter().map(|place| place.any().unwrap_or(true));
+                Ok(Ready {
+                    link: ready.next().unwrap_or(false),
+                    queries: ready.by_ref().take(queries).collect(),
+                    network: ready.next().unwrap_or(false),
+                })
+            }
+            Err(Errno::EINTR) => Ok(Ready::default()),
             Err(errno) => Err(Ending::Kernel("to wait for sockets", errno)),
+        }
+    }
+
+    /// Tells the engine what has become of the network.
+    fn tell_changes(&mut self, is_ready: bool) -> Result<(), Ending> {
+        let Some(changes) = self.changes.as_mut().filter(|_| !self.engine.is_congested()) else {
+            return Ok(());
+        };
+        match changes.drive(is_ready, clock::raw()) {
+            Ok(Some(addresses)) => self.engine.push(FromClient::Network(addresses)),
+            Ok(None) => Ok(()),
+            // Without it a change is only found out by queries, as on a host that has no such socket.
+            Err(_) => {
+                self.changes = None;
+                Ok(())
+            }
         }
     }
 

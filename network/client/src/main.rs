@@ -7,7 +7,8 @@ use policies::Role;
 
 fn main() {
     network::start::run(Process::Client.program(), |start, link| {
+        let network = start.required(start.inherited().optional_fd("network"));
         let shortfall = start.confine(Role::Client);
-        client::run(Link::new(link), shortfall)
+        client::run(Link::new(link), shortfall, network)
     })
 }

@@ -187,7 +187,7 @@ fn an_engine_that_breaks_a_rule_ends_the_role() {
 #[test]
 fn a096_octets_that_are_no_record_end_the_program_with_its_code() {
     let (ours, theirs) = pair();
-    let client = std::thread::spawn(move || client::run(ipc_link::Link::new(theirs), Shortfall::NONE));
+    let client = std::thread::spawn(move || client::run(ipc_link::Link::new(theirs), Shortfall::NONE, None));
     nix::unistd::write(&ours, b"nonsense").unwrap();
     let ending = client.join().unwrap();
     assert!(matches!(ending, Ending::Link(_)) && ending.code() == BROKEN, "{ending:?}");

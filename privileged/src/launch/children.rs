@@ -170,6 +170,11 @@ impl Children {
             }
             for thing in process.given() {
                 match thing {
+                    Thing::Network => {
+                        if let Some(network) = &sockets.network {
+                            given.word(&mut command, "network", network.as_fd());
+                        }
+                    }
                     Thing::Sockets => given.list(&mut command, "sockets", &sockets.server),
                     Thing::Clock => {
                         if let Some(clock) = clock {

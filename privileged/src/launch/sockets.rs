@@ -1,4 +1,4 @@
-//! The sockets of the server and of the key exchange service, bound here so that they need no privilege to do so.
+//! The sockets of the server and of the key exchange service, and the routing socket of the client, bound here so that they need no privilege to do so.
 //! Each thread of the server has its own socket for each address (SO_REUSEPORT); the kernel distributes the
 //! senders.
 //!
@@ -13,8 +13,8 @@ use keeper::ending::{Ending, say};
 use nix::errno::Errno;
 use nix::poll::ppoll;
 use nix::sys::socket::{
-    AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, bind as bind_socket, listen, setsockopt,
-    socket, sockopt,
+    AddressFamily, Backlog, NetlinkAddr, SockFlag, SockProtocol, SockType, SockaddrStorage,
+    bind as bind_socket, listen, setsockopt, socket, sockopt,
 };
 use nix::sys::time::TimeSpec;
 use refusal::{Refusal, Service};
@@ -45,6 +45,8 @@ pub struct Sockets {
     pub key_service: Vec<OwnedFd>,
     /// Threads of the key exchange service; 0: there is none.
     pub key_threads: usize,
+    /// The routing socket of the client.
+    pub network: Option<OwnedFd>,
 }
 
 impl Sockets {
@@ -56,13 +58,38 @@ impl Sockets {
     pub fn bind(plan: &LaunchPlan) -> Result<Self, Ending> {
         let server = bind_datagrams(&plan.listen, count(plan.threads, MAX_THREADS), plan.dscp)?;
         let Some(service) = &plan.key_service else {
-            return Ok(Self { server, key_service: Vec::new(), key_threads: 0 });
+            return Ok(Self { server, key_service: Vec::new(), key_threads: 0, network: routing() });
         };
         let key_threads = count(service.threads, MAX_KEY_THREADS);
         let bound = bind_each(&service.listen, Service::KeyExchange, stream)?;
         let key_service = bound.into_iter().map(|(_, fd)| fd).collect();
-        Ok(Self { server, key_service, key_threads })
+        Ok(Self { server, key_service, key_threads, network: routing() })
     }
+}
+
+/// A socket on which the kernel tells of interfaces, addresses and routes (rtnetlink); none where it is forbidden, as it may
+/// be in a container.
+fn routing() -> Option<OwnedFd> {
+    let groups = libc::RTMGRP_LINK
+        | libc::RTMGRP_IPV4_IFADDR
+        | libc::RTMGRP_IPV6_IFADDR
+        | libc::RTMGRP_IPV4_ROUTE
+        | libc::RTMGRP_IPV6_ROUTE;
+    let open = || -> Result<OwnedFd, Errno> {
+        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+        let fd = socket(AddressFamily::Netlink, SockType::Raw, flags, SockProtocol::NetlinkRoute)?;
+        bind_socket(fd.as_raw_fd(), &NetlinkAddr::new(0, groups as u32))?;
+        Ok(fd)
+    };
+    let report = |errno: &Errno| {
+        let why = errno.desc();
+        let text = format_args!(
+            "no routing socket ({why}): a change of the network is only noticed by the next queries; permit \
+             AF_NETLINK (in a unit of your own: RestrictAddressFamilies=)"
+        );
+        say(5, &text);
+    };
+    open().inspect_err(report).ok()
 }
 
 fn count(asked: u8, most: u8) -> usize {

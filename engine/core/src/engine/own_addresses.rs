@@ -10,17 +10,18 @@ use ipc::address::Address;
 use ipc::message::client::Sent;
 
 impl Engine {
-    /// The addresses of the host have changed. Cookies that were received under a removed address are no longer used.
-    pub(super) fn change_own(&mut self, now: Now, addresses: Vec<IpAddr>) {
-        let gone = |ip: IpAddr| self.own.contains(&ip) && !addresses.contains(&ip);
+    /// The network of the host has changed. Cookies that were received under a removed address are no longer used.
+    pub(super) fn change_own(&mut self, addresses: Vec<IpAddr>) {
+        // Of a host with more addresses than are told, one that is missing may still be there.
+        let are_all = addresses.len() < MOST_OWN;
+        let gone = |ip: IpAddr| are_all && self.own.contains(&ip) && !addresses.contains(&ip);
         let lost = self.entries.associations_mut().filter_map(|a| a.lose(gone).then_some(())).count();
         if lost > 0 {
             self.save_associations();
         }
         self.own_told = addresses.len().min(MOST_OWN);
         self.learn_own(addresses);
-        self.hurry_names(now.raw);
-        self.find_network(self.need(), now.raw);
+        self.changes.note();
     }
 
     fn learn_own(&mut self, mut addresses: Vec<IpAddr>) {

@@ -27,6 +27,11 @@ impl Engine {
             return;
         }
         self.system.last_sign = Some(now);
+        self.try_again(now);
+    }
+
+    /// Whatever failed without an answer may succeed now.
+    pub(super) fn try_again(&mut self, now: RawInstant) {
         self.hurry_names(now);
         self.forgive_addresses();
         self.entries.associations_mut().for_each(|association| association.schedule.retry_unanswered(now));

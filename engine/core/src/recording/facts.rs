@@ -180,7 +180,7 @@ fn read_input(from: &mut Reader<'_>, kind: u8) -> Result<Input, Malformed> {
             FromClient::PlainReply(reply) => Input::Reply(reply),
             FromClient::ProtectedReply(reply) => Input::Protected(reply),
             FromClient::Unanswered(unanswered) => Input::Unanswered(unanswered),
-            FromClient::Hello(_) | FromClient::Pong => return Err(Malformed),
+            FromClient::Hello(_) | FromClient::Pong | FromClient::Network(_) => return Err(Malformed),
         },
         EXCHANGE => match from.message()? {
             FromExchange::Resolved(resolved) => Input::Resolved(resolved),

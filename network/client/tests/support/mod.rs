@@ -17,7 +17,7 @@ pub type Client = Role<ToClient, FromClient, Ending>;
 pub const NONE_REJECTED: Rejected = Rejected::NONE;
 
 pub fn client() -> Client {
-    greeted(Client::in_thread(|link| client::run(link, Shortfall::NONE)))
+    greeted(Client::in_thread(|link| client::run(link, Shortfall::NONE, None)))
 }
 
 pub fn greeted(mut client: Client) -> Client {
