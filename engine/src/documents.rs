@@ -1,12 +1,12 @@
 //! The documents of `ipc/report` from the typed state of the engine.
 
-use crate::sentence::Sentence;
 use engine_core::recording::RecordingEnd;
 use engine_core::recording::replay::{Comparison, Replayed};
 use engine_core::status::{AssociationStatus, SourceStatus, Status, SystemStatus};
 use ipc::message::privileged::{ClockKind, Refusal};
 use ipc::units::Leap;
 use report::{ClockName, EndName, LeapName, NtsReport, Replay, Report, SourceReport, SystemReport, Verdict};
+use sentence::Sentence;
 
 /// The state of the clock and of the sources.
 pub fn report(status: Status) -> Report {

@@ -4,7 +4,6 @@
 //! Writing never blocks: a line that cannot be written at once is lost and counted. `limiter` describes which lines are
 //! held back and how they are summarised.
 
-use crate::sentence::Sentence;
 use engine_core::notice::{Notice, Weight};
 use ipc::text::escape;
 use ipc::units::RawInstant;
@@ -12,6 +11,7 @@ use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::time::TimeSpec;
 use nix::unistd::write;
 use policies::inherited::{InheritError, Inherited};
+use sentence::Sentence;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixDatagram;
 use syslog::{Facility, Formatter3164, Logger, LoggerBackend};

@@ -10,7 +10,6 @@ use crate::launch::{flags, learn, ready, time_spec};
 use crate::links::{BURST, Breach, Fact, Links, Taken};
 use crate::log::{Log, Severity};
 use crate::reload::{InForce, Opened, ReloadError};
-use crate::sentence::Sentence;
 use crate::state::StateFile;
 use engine_core::io::{Input, Now, Output};
 use engine_core::recording::Recorder;
@@ -21,6 +20,7 @@ use ipc::process::Process;
 use ipc::units::{RawInstant, Span};
 use nix::errno::Errno;
 use nix::poll::{PollFd, ppoll};
+use sentence::Sentence;
 use std::net::IpAddr;
 
 /// The longest interval between messages to the privileged process, unless the service manager's watchdog needs a

@@ -41,7 +41,6 @@ mod log;
 mod r#loop;
 mod recording;
 mod reload;
-mod sentence;
 mod state;
 
 use crate::answers::Surroundings;

@@ -1,10 +1,10 @@
 //! The file of a recording, and its replay.
 
 use crate::documents;
-use crate::sentence::Sentence;
 use engine_core::recording::replay::replay;
 use engine_core::recording::{MAX_OCTETS, Tape};
 use report::Verdict;
+use sentence::Sentence;
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::OwnedFd;

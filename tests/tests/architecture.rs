@@ -32,7 +32,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("control", &["ipc", "report"]),
     ("tests", &["ipc", "ipc-link", "protocol", "policies", "filters", "keeper"]),
     ("tests/rig", &["bench", "ipc", "protocol", "simulation"]),
-    ("tests/simulation", &["ipc", "protocol", "engine-core", "keeper", "report"]),
+    ("tests/simulation", &["ipc", "protocol", "engine-core", "keeper", "report", "sentence"]),
     ("xtask", &["bench", "ipc", "rig", "simulation"]),
 ];
 

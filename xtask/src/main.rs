@@ -13,6 +13,7 @@
 //!              the real daemons on the real kernel's clock, in simulated time
 //!   simulate   whole days in virtual time: accuracy, and number of packets
 //!   governor-search  a guided adversary in front of the governor: the farthest that it can move the clock
+//!   recovery-search  states that faults and lies leave behind: how long until the clock is right again
 //!   tcb        how many lines of code, and whose, are linked into each process
 //! ```
 
@@ -26,6 +27,7 @@ mod fuzz;
 mod governor_search;
 mod package;
 mod peers;
+mod recovery_search;
 mod rig;
 mod simulate;
 mod tcb;
@@ -52,6 +54,8 @@ usage: cargo xtask WORD
   simulate [SCENARIO..]     days in virtual time (--list, --seeds N, --json, --plot FILE.svg)
   governor-search           search for the farthest that a hostile engine can move the clock, beside what
                             docs/governor.md claims (--seed N, --minutes M)
+  recovery-search           search for states from which a host does not come right by itself
+                            (--seed N, --worlds N of each class and profile)
   rig days                  days of the real daemons on a real kernel's clock, in simulated time (root)
   tcb                       count the code that each process is made of";
 
@@ -77,6 +81,7 @@ fn main() -> ExitCode {
         ["peers", "--more"] => peers::fetch_more(),
         ["simulate", rest @ ..] => simulate::run(rest),
         ["governor-search", rest @ ..] => governor_search::run(rest),
+        ["recovery-search", rest @ ..] => recovery_search::run(rest),
         ["rig", rest @ ..] => rig::run(rest),
         ["tcb"] => tcb::run(),
         ["help" | "--help" | "-h"] => {

@@ -16,22 +16,21 @@ const SECOND: i64 = 1_000_000_000;
 /// The description of the clock is renewed this often: reading it takes a step for each second since then.
 const RENEWED: i64 = 64 * SECOND;
 
-const BOOT: [u8; 16] = [1; 16];
+/// The boot in which a day begins.
+pub(crate) const BOOT: [u8; 16] = [1; 16];
 
-/// A client on the standard profile; no step while it runs.
-const TERMS: Terms = Terms {
-    profile: Profile::Standard,
-    run_step: Span::ZERO,
-    forward_step: Span::ZERO,
-    leap_seconds: true,
-    approved_step: None,
-};
+/// A client; no step while it runs, but those by which a machine makes up for a pause.
+fn terms(strict: bool, forward_step: Span) -> Terms {
+    let profile = if strict { Profile::Strict } else { Profile::Standard };
+    Terms { profile, run_step: Span::ZERO, forward_step, leap_seconds: !strict, approved_step: None }
+}
 
 #[derive(Debug)]
 pub(crate) struct Keeper {
     page: ClockPage,
     governor: Governor,
     terms: Terms,
+    boot: [u8; 16],
     asleep: Span,
     /// Whether there is a battery-backed clock.
     rtc: bool,
@@ -51,16 +50,18 @@ impl Keeper {
         let clock = ClockReading { wall, raw, frequency: page.frequency, slew_left };
         let boot = BootInstant::saturating(raw.nanos());
         let now = Moment { clock, boot, asleep: Span::ZERO };
-        let record = match scenario.lost_record {
-            true => Record::spent(BOOT, boot, limits::of(TERMS.profile).phase_day, limits::SEARCH),
-            false => Record::born(BOOT, boot),
+        let terms =
+            terms(scenario.strict, Span::saturating((scenario.forward.unwrap_or(0.0) * 1e9) as i64));
+        let record = match (&scenario.record, scenario.lost_record) {
+            (Some(record), _) => Record::clone(record),
+            (_, true) => Record::spent(BOOT, boot, limits::of(terms.profile).phase_day, limits::SEARCH),
+            (_, false) => Record::born(BOOT, boot),
         };
-        let forward_step = Span::saturating((scenario.forward.unwrap_or(0.0) * 1e9) as i64);
-        let terms = Terms { forward_step, ..TERMS };
         Self {
             page,
             governor: Governor::new(terms, record, BOOT, now),
             terms,
+            boot: BOOT,
             asleep: Span::ZERO,
             rtc: scenario.rtc,
             armed: (Leap::None, 0),
@@ -72,9 +73,20 @@ impl Keeper {
 
     /// The daemon was ended and started again in the same boot: only the record is left.
     pub(crate) fn restart(&mut self, now: Now) {
+        // It leaves the clock at its base frequency.
+        let advanced = self.page.advanced_to(now.raw);
+        self.page = advanced.adjusted(advanced.frequency, Offset::ZERO, TimeConstant::MIN);
         let moment = self.moment(now);
         let record = self.governor.record().clone();
-        self.governor = Governor::new(self.terms, record, BOOT, moment);
+        self.governor = Governor::new(self.terms, record, self.boot, moment);
+    }
+
+    /// The machine has booted, and its clock shows `wall`: only the record is left.
+    pub(crate) fn reboot(&mut self, raw: RawInstant, wall: WallTime) {
+        self.page = ClockPage::free_running(wall, raw);
+        self.boot[0] = self.boot[0].wrapping_add(1);
+        self.armed = (Leap::None, 0);
+        self.restart(Now { raw, wall });
     }
 
     /// The leap second that the kernel was told of.
@@ -149,6 +161,9 @@ impl Keeper {
                 Break { kind: ClockEventKind::BandNarrowed, moved: Offset::ZERO }
             }
             None if self.governor.died(&moment) => {
+                let base = self.governor.record().base;
+                self.page = self.page.advanced_to(now.raw).adjusted(base, Offset::ZERO, TimeConstant::MIN);
+                self.governor.let_go(&moment);
                 Break { kind: ClockEventKind::DeadMan, moved: Offset::ZERO }
             }
             None => {

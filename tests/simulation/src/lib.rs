@@ -11,6 +11,7 @@
 //!   figures      the results of a day: errors, packets, bounds
 //!   table plot   output for people
 //!   search       a hostile engine in front of the governor: the farthest that it can move the clock
+//!   recovery     states that faults and lies leave behind: how long until the clock is right again
 //! ```
 //!
 //! Errors here are *clock minus true time*: positive, the clock is ahead.
@@ -21,6 +22,7 @@ pub mod network;
 pub mod oscillator;
 pub mod plot;
 pub mod random;
+pub mod recovery;
 pub mod scenario;
 pub mod search;
 pub mod table;

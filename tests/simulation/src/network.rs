@@ -4,6 +4,7 @@ use crate::random::Random;
 use crate::scenario::{Event, Path};
 use ipc::address::Address;
 use ipc::message::client::ReplyHeader;
+use ipc::message::exchange::HostName;
 use ipc::units::Leap;
 use protocol::timestamp::Timestamp;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -89,9 +90,27 @@ impl Server {
         self.error += event.error.unwrap_or(0.0);
         self.drift = event.drift_ppm.map_or(self.drift, |ppm| ppm * 1e-6);
         self.ramp = event.ramp_ms.map_or(self.ramp, |ms| ms * 1e-3);
+        if let (true, SocketAddr::V4(at)) = (event.moved, self.address.socket_address()) {
+            let [a, b, net, host] = at.ip().octets();
+            let ip = Ipv4Addr::new(a, b, net, host.wrapping_add(1).max(1));
+            self.address = SocketAddr::from((ip, at.port())).into();
+        }
         if let Some(kiss) = &event.kiss {
             self.path.kiss = Some(kiss.clone()).filter(|kiss| !kiss.is_empty());
         }
+    }
+
+    /// From now on it answers, and tells the truth.
+    pub fn come_right(&mut self, now: i64) {
+        (self.error, self.drift, self.since, self.ramp, self.up) = (0.0, 0.0, now, 0.0, true);
+        self.path.kiss = None;
+    }
+
+    /// Its name, if it is configured by one.
+    pub fn name(&self) -> Option<HostName> {
+        let net = self.address.socket_address().to_string();
+        let place = net.split('.').nth(2).unwrap_or_default();
+        HostName::parse(&format!("time{place}.example")).ok().filter(|_| self.path.name)
     }
 
     /// How far the server's clock is ahead at `time`, seconds.

@@ -1,5 +1,6 @@
 //! A day as data. `scenarios/*.toml` is the catalogue; a file of the same form can be given by name.
 
+use ipc::governor_record::Record;
 use serde::Deserialize;
 
 /// The catalogue: the accuracy page's rows, further days, attacks, first minutes.
@@ -52,6 +53,12 @@ pub struct Scenario {
     /// The governor's record was lost before: it knows no oscillator, and there is no search.
     #[serde(default)]
     pub lost_record: bool,
+    /// The governor's record at the start; none: it is born, or was lost.
+    #[serde(skip)]
+    pub record: Option<Box<Record>>,
+    /// The strict profile.
+    #[serde(default)]
+    pub strict: bool,
     /// The machine has a battery-backed clock.
     #[serde(default)]
     pub rtc: bool,
@@ -149,6 +156,9 @@ pub struct Path {
     /// Its replies are authenticated.
     #[serde(default)]
     pub authenticated: bool,
+    /// It is configured by a name, not by its address.
+    #[serde(default)]
+    pub name: bool,
     /// It does not answer, until an event changes this.
     #[serde(default)]
     pub silent: bool,
@@ -163,7 +173,7 @@ pub struct Path {
 }
 
 /// Something that happens at one moment.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Event {
     /// Seconds from the start.
@@ -197,6 +207,16 @@ pub struct Event {
     /// The daemon ends and is started again, in the same boot.
     #[serde(default)]
     pub restart: bool,
+    /// The machine is off for so long, and boots. The clock then shows the time that has passed since on top of what it
+    /// showed, unless `clock` says otherwise.
+    pub reboot: Option<f64>,
+    /// How far ahead the clock is after that boot.
+    pub clock: Option<f64>,
+    /// Names resolve from now on, or do not.
+    pub names: Option<bool>,
+    /// The source has another address from now on, which its name gives.
+    #[serde(default)]
+    pub moved: bool,
 }
 
 #[derive(Deserialize)]

@@ -12,6 +12,7 @@ use engine_core::settings::{Place, Settings, SourceSettings};
 use engine_core::status::Status;
 use ipc::calendar::Date;
 use ipc::message::client::*;
+use ipc::message::exchange::{Addresses, Failed, LookupFailure, Resolve, Resolved};
 use ipc::units::{Frequency, Span, WallTime};
 use protocol::header::Header;
 use std::cmp::Reverse;
@@ -22,6 +23,9 @@ const DAY: i64 = 86_400 * SECOND;
 
 /// The time that a message takes between the engine and its client, nanoseconds.
 const LINK: i64 = 30_000;
+
+/// The time that a look-up takes.
+const LOOK_UP: i64 = 50_000_000;
 
 /// The time that an order takes to the privileged process, and its answer back.
 const ORDER: i64 = 20_000;
@@ -51,6 +55,8 @@ pub struct World {
     sequence: u64,
     /// True time up to which the machine sleeps.
     asleep_until: i64,
+    /// Names resolve.
+    names: bool,
     ledger: Ledger,
     /// Events for the log, each with its time in seconds.
     pub notices: Vec<(f64, Notice)>,
@@ -66,14 +72,8 @@ pub fn run(scenario: &Scenario, seed: u64) -> Figures {
 impl World {
     /// A world at its beginning.
     pub fn new(scenario: &Scenario, seed: u64) -> Self {
-        // After this program's build: the governor accepts no earlier time.
-        let built = keeper::governor::limits::BUILD_TIME.nanos();
-        let end = end_of_leap_day(built + DAY);
-        let begin = if scenario.leap_day {
-            end - DAY / 2
-        } else {
-            (1_800_000_000 * SECOND).max(built / DAY * DAY + DAY)
-        };
+        let end = end_of_leap_day(built() + DAY);
+        let begin = begin_of(scenario);
         let day = LeapDay { end: if scenario.leap_day { end } else { i64::MAX / 2 }, leap: scenario.leap };
         let oscillator = Oscillator::new(scenario, seed, begin);
         let keeper = Keeper::new(&oscillator, begin, scenario);
@@ -107,6 +107,7 @@ impl World {
             happenings: std::collections::HashMap::new(),
             sequence: 0,
             asleep_until: begin - DAY,
+            names: true,
             ledger: Ledger::new(scenario),
             notices: Vec::new(),
         };
@@ -132,6 +133,19 @@ impl World {
         self.engine = Engine::new(self.start.clone());
         self.keeper.restart(self.now());
         self.welcome();
+    }
+
+    /// The machine is off, and boots.
+    fn reboot(&mut self, off: i64, error: Option<f64>) {
+        let before = self.now().wall.nanos();
+        let until = self.time + off;
+        self.oscillator.sleep(self.time, until);
+        self.time = until;
+        let wall = error.map_or(before.saturating_add(off), |error| {
+            utc(until, &self.day).saturating_add((error * 1e9) as i64)
+        });
+        self.keeper.reboot(self.oscillator.raw_at(until), WallTime::saturating(wall.max(0)));
+        self.restart();
     }
 
     fn now(&self) -> Now {
@@ -191,13 +205,37 @@ impl World {
                     self.plan(self.time + ORDER, Happening::Order(order));
                 }
                 Output::Save(saved) => self.start.saved = Some(saved),
-                Output::Cancel(_)
-                | Output::Resolve(_)
-                | Output::Exchange(_)
-                | Output::Serve(_)
-                | Output::SaveAssociations => {}
+                Output::Resolve(resolve) => {
+                    let answer = self.resolve(&resolve);
+                    self.plan(self.time + LOOK_UP, Happening::Fact(answer));
+                }
+                Output::Cancel(_) | Output::Exchange(_) | Output::Serve(_) | Output::SaveAssociations => {}
             }
         }
+    }
+
+    /// What a name server answers.
+    fn resolve(&self, resolve: &Resolve) -> Input {
+        let id = resolve.id;
+        let at =
+            self.servers.iter().find(|server| server.name() == Some(resolve.name)).filter(|_| self.names);
+        match at.and_then(|server| Addresses::new([server.address]).ok()) {
+            Some(addresses) => Input::Resolved(Resolved { id, addresses }),
+            None => Input::LookupFailed(Failed { id, reason: LookupFailure::TryAgain }),
+        }
+    }
+
+    /// From now on all sources but these (places in the scenario) answer and tell the truth, and names resolve.
+    pub fn come_right(&mut self, but: &[usize]) {
+        self.names = true;
+        for (_, server) in self.servers.iter_mut().enumerate().filter(|(place, _)| !but.contains(place)) {
+            server.come_right(self.time);
+        }
+    }
+
+    /// Seconds from the beginning.
+    pub fn age(&self) -> f64 {
+        (self.time - self.begin) as f64 * 1e-9
     }
 
     fn travel(&mut self, query: Query) {
@@ -318,7 +356,10 @@ impl World {
         if let Some(seconds) = event.pause {
             self.stand_still((seconds * 1e9) as i64);
         }
-        if event.restart {
+        self.names = event.names.unwrap_or(self.names);
+        if let Some(seconds) = event.reboot {
+            self.reboot((seconds * 1e9) as i64, event.clock);
+        } else if event.restart {
             self.restart();
         }
         // The kernel's timer reports immediately that the clock was set.
@@ -375,13 +416,26 @@ impl World {
     }
 }
 
+/// After this program's build: the governor accepts no earlier time.
+fn built() -> i64 {
+    keeper::governor::limits::BUILD_TIME.nanos()
+}
+
+/// When the days of this scenario begin, nanoseconds since 1970.
+pub(crate) fn begin_of(scenario: &Scenario) -> i64 {
+    match scenario.leap_day {
+        true => end_of_leap_day(built() + DAY) - DAY / 2,
+        false => (1_800_000_000 * SECOND).max(built() / DAY * DAY + DAY),
+    }
+}
+
 fn settings(scenario: &Scenario, servers: &[Server]) -> Settings {
     let sources = servers.iter().map(|server| {
         let (min_poll, max_poll) =
             scenario.poll.map_or(scenario.polls.map_or((6, 10), Into::into), |poll| (poll, poll));
         SourceSettings {
             name: server.address.socket_address().to_string(),
-            place: Place::Address(server.address),
+            place: server.name().map_or(Place::Address(server.address), |name| Place::Name(name, 123)),
             nts: None,
             members: 1,
             min_poll,
@@ -401,9 +455,9 @@ fn settings(scenario: &Scenario, servers: &[Server]) -> Settings {
         run_step_threshold: None,
         forward_step: scenario.forward.map(|seconds| Span::saturating((seconds * 1e9) as i64)),
         max_slew_ppm: 200.0,
-        leap_seconds: true,
+        leap_seconds: !scenario.strict,
         require_nts: false,
-        strict_quorum: scenario.strict_quorum,
+        strict_quorum: scenario.strict_quorum || scenario.strict,
         server: None,
     }
 }

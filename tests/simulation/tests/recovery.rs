@@ -1,0 +1,38 @@
+//! A short search for states from which a host does not come right; `cargo xtask recovery-search` is the long one.
+
+use ipc::message::privileged::Profile;
+use simulation::recovery::{Class, Outcome, needs, search};
+
+const PROFILES: [Profile; 2] = [Profile::Standard, Profile::Strict];
+
+#[test]
+fn whatever_faults_and_lies_leave_behind_the_clock_comes_right_or_the_status_says_why_not() {
+    for class in Class::ALL {
+        for profile in PROFILES {
+            let row = search(class, profile, 1, 4);
+            let unsaid = row.unsaid().len();
+            assert_eq!(unsaid, 0, "\n{}\n{}", row.line(), needs(std::slice::from_ref(&row)));
+        }
+    }
+}
+
+#[test]
+fn an_hour_of_lies_and_any_network_need_no_operator_in_the_standard_profile() {
+    for (class, longest) in [(Class::AllLie, 8.0 * 3_600.0), (Class::Network, 3_600.0)] {
+        let row = search(class, Profile::Standard, 2, 8);
+        for found in &row.found {
+            assert_eq!(found.outcome, Outcome::Right, "{}", needs(std::slice::from_ref(&row)));
+            assert!(found.seconds <= longest, "{} s: {}", found.seconds, found.case.describe());
+        }
+    }
+}
+
+#[test]
+fn the_same_seed_finds_the_same() {
+    let found = |seed| {
+        let row = search(Class::Everything, Profile::Standard, seed, 3);
+        row.found.iter().map(|found| format!("{found:?}")).collect::<Vec<_>>()
+    };
+    assert_eq!(found(3), found(3));
+    assert_ne!(found(3), found(4));
+}
