@@ -171,6 +171,9 @@ impl Suspects {
     }
 }
 
+/// Measurements before which each one is accepted.
+const JUDGED: u32 = 6;
+
 /// See the module's head.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Filter {
@@ -239,7 +242,7 @@ impl Filter {
         // Half of what is too much there and too little back.
         let residual = 0.5 * (fit.rests[0] - fit.rests[1]);
         // At the beginning every measurement is accepted.
-        if self.samples >= 6 {
+        if self.samples >= JUDGED {
             match self.paths.compare(&fit) {
                 Verdict::Fits => self.suspects = None,
                 Verdict::Rerouted(way, longer) => {
@@ -266,6 +269,7 @@ impl Filter {
                     self.rival = None;
                     self.doubts = 0;
                     self.samples = 1;
+                    self.jitter = 0.0;
                     return Outcome::Restarted;
                 }
             }
@@ -326,7 +330,13 @@ impl Filter {
             self.prior = (last.frequency, libm::sqrt(last.frequency_variance) + 0.5e-6);
             self.samples = 0;
             self.doubts = 0;
+            self.jitter = 0.0;
         }
+    }
+
+    /// Whether it is so young that a measurement that contradicts the others does not show as such.
+    pub(crate) fn is_young(&self) -> bool {
+        self.samples < JUDGED
     }
 
     /// Whether the last measurement contradicted the ones before.

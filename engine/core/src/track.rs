@@ -14,6 +14,9 @@ use ipc::units::RawInstant;
 /// A source with a larger root distance than this is not used. Seconds.
 const MOST_DISTANCE: f64 = 3.0;
 
+/// Hard bounds that are farther apart than this are explained by no stamp, however coarse; seconds.
+const UNEXPLAINED: f64 = 1.0;
+
 /// See the module's head.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Track {
@@ -95,8 +98,15 @@ impl Track {
         let root = facts.root_delay / 2.0 + facts.root_dispersion;
         self.filter.expect(prior.0, prior.1);
         let before = self.filter.estimate(now.raw);
-        let outcome = self.filter.learn(measurement);
         let newest = Guard::of(measurement, root);
+        let stood_still = self.filter.is_young() && self.excludes(&newest, before.as_ref());
+        if stood_still {
+            self.filter.forget_offset();
+        }
+        let outcome = match self.filter.learn(measurement) {
+            _ if stood_still => Outcome::Restarted,
+            outcome => outcome,
+        };
         let (low, high) = newest.offsets(now.wall.nanos());
         // Earlier and present hard bounds that exclude each other cannot be explained by noise.
         self.contradicts = outcome == Outcome::Doubtful
@@ -116,6 +126,15 @@ impl Track {
         self.last = Some(now.raw);
         self.fresh = self.fresh.saturating_add(1);
         outcome
+    }
+
+    /// Whether the earlier hard bounds and the newest ones are so far apart that no stamp explains it: the counter stood
+    /// still, or the server's clock was set.
+    fn excludes(&self, newest: &Guard, before: Option<&Estimate>) -> bool {
+        let Some((guard, estimate)) = self.guard.zip(before) else { return false };
+        let elapsed = newest.at().since(guard.at()).nanos() as f64 * 1e-9;
+        let aged = guard.aged(newest.at(), estimate.frequency, estimate.frequency_deviation(elapsed));
+        aged.gap(newest) > UNEXPLAINED
     }
 
     /// Its claim now; none: it has had no sample. `live`: its time may be used.

@@ -50,8 +50,7 @@ impl Keeper {
         let clock = ClockReading { wall, raw, frequency: page.frequency, slew_left };
         let boot = BootInstant::saturating(raw.nanos());
         let now = Moment { clock, boot, asleep: Span::ZERO };
-        let terms =
-            terms(scenario.strict, Span::saturating((scenario.forward.unwrap_or(0.0) * 1e9) as i64));
+        let terms = terms(scenario.strict, Span::saturating((scenario.forward.unwrap_or(0.0) * 1e9) as i64));
         let record = match (&scenario.record, scenario.lost_record) {
             (Some(record), _) => Record::clone(record),
             (_, true) => Record::spent(BOOT, boot, limits::of(terms.profile).phase_day, limits::SEARCH),

@@ -75,6 +75,35 @@ fn a160_a_step_of_another_program_that_the_sources_confirm_is_kept() {
 }
 
 #[test]
+fn a160_an_agent_is_believed_soon_after_a_start_as_well() {
+    for begin in [2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0, 12.0, 20.0, 33.0, 64.0, 100.0, 200.0, 500.0] {
+        for (pause, late) in [(60.0, 0.2), (60.0, 1.0), (60.0, 3.0), (3_600.0, 1.0)] {
+            let at = begin + pause + late;
+            let mut world =
+                world(&format!("{{ at = {begin}, pause = {pause} }}, {{ at = {at}, meddle = {pause} }}"));
+            world.run_until(at + 12.0);
+            let error = world.error();
+            assert!(error.abs() < 0.01, "{begin} {pause} {late}: {error} {:?}", world.notices);
+        }
+    }
+}
+
+#[test]
+fn a160_an_agent_that_sets_a_wrong_time_is_overruled_by_the_hardware_clock() {
+    // It takes the pause for longer, or shorter, than it was.
+    for (pause, moved) in [(46.0, 60.0), (60.0, 46.0), (3_600.0, 7_200.0)] {
+        for begin in [100.0, 3_600.0] {
+            let at = begin + pause + 0.5;
+            let mut world =
+                world(&format!("{{ at = {begin}, pause = {pause} }}, {{ at = {at}, meddle = {moved} }}"));
+            world.run_until(at + 45.0);
+            let error = world.error();
+            assert!(error.abs() < 0.01, "{begin} {pause} {moved}: {error} {:?}", world.notices);
+        }
+    }
+}
+
+#[test]
 fn a160_a_step_of_another_program_that_the_sources_do_not_confirm_is_undone_within_seconds() {
     for moved in [-3.0, 3_600.0, -86_400.0, 0.3] {
         let mut world = world(&format!("{{ at = 3600, meddle = {moved} }}"));

@@ -17,6 +17,12 @@ const PATIENCE: Span = Span::from_secs(10);
 /// After this the answers of most of them are enough.
 const MOST_ENOUGH: Span = Span::from_secs(3);
 
+/// How long it is waited for the governor's evidence of a pause, where the sources agree with neither time.
+const EVIDENCE: Span = Span::from_secs(25);
+
+/// The sources agree with a time that is no farther from theirs, seconds.
+const AGREED: f64 = 1.0;
+
 /// Between two rounds of questions: whoever moves the clock over and over must not flood the sources.
 const BETWEEN_ROUNDS: Span = Span::from_secs(30);
 
@@ -110,10 +116,27 @@ impl Engine {
         Some(due).filter(|due| *due > now)
     }
 
-    /// Decides whether a change by another program is kept. `offset`: of the clock now, seconds.
-    pub(super) fn decide_foreign(&mut self, offset: f64) {
-        let Some(foreign) = self.system.foreign.as_mut().filter(|it| it.is_kept.is_none()) else { return };
+    /// Decides whether a change by another program is kept. `offset`: of the clock now, seconds; none: no line is known.
+    /// True: it is not to be decided yet, and nothing is to be ordered until then.
+    pub(super) fn decide_foreign(&mut self, offset: Option<f64>, now: RawInstant) -> bool {
+        let Some(foreign) = self.system.foreign.as_mut().filter(|it| it.is_kept.is_none()) else {
+            return false;
+        };
         let moved = foreign.seconds();
+        // What was known before the change says nothing while the sources begin anew, and a time that is neither the old
+        // nor the new one may be that of a pause, of which the governor will know.
+        let agrees = |offset: f64| offset.abs() < AGREED || (offset + moved).abs() < AGREED;
+        let patience = match (self.system.impasse, offset) {
+            (Some(_), _) => PATIENCE,
+            (None, Some(offset)) if !agrees(offset) && self.system.standstill.is_none() => EVIDENCE,
+            (None, _) => Span::ZERO,
+        };
+        let end = foreign.ask_at.after(patience);
+        if end > now {
+            self.system.retry_at = Some(self.system.retry_at.map_or(end, |at| at.min(end)));
+            return true;
+        }
+        let Some(offset) = offset else { return false };
         let is_kept = offset.abs() < (offset + moved).abs();
         foreign.is_kept = Some(is_kept);
         if is_kept {
@@ -121,5 +144,6 @@ impl Engine {
             let count = self.entries.sources().filter(|source| agreeing(source.track.standing)).count();
             self.tell(Notice::Clock(ClockNotice::Kept(moved, count)));
         }
+        false
     }
 }

@@ -224,8 +224,9 @@ impl Engine {
         if self.system.impasse.is_some() && !restoring {
             return;
         }
-        if let Some(offset) = self.system.line.as_ref().map(|line| line.offset(now)) {
-            self.decide_foreign(offset);
+        let offset = self.system.line.as_ref().map(|line| line.offset(now));
+        if self.decide_foreign(offset, now.raw) {
+            return;
         }
         let (Some(line), Some(basis)) = (&self.system.line, &self.basis) else { return };
         let offset = line.offset(now);

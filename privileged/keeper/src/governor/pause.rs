@@ -124,7 +124,8 @@ impl Governor {
         let from_line = now.clock.wall.minus(self.expected_wall(now)).plus(delta);
         let beside = from_line.minus(pause.forward());
         // Less is lawful: slews may have made up for a part of it while the step was awaited.
-        if beside > limits::PAUSE_WITHIN.forward() || delta <= Offset::ZERO {
+        // So may be more than what others moved it by: an agent that has set it too far ahead.
+        if beside > limits::PAUSE_WITHIN.forward() || from_line <= Offset::ZERO {
             return Err(refused(Refusal::Evidence, limits::PAUSE_WITHIN.nanos(), beside.nanos()));
         }
         within_day(&self.record.pauses, self.limits.pause_steps, self.record.age)?;

@@ -21,8 +21,16 @@ pub const CASES: &[Case] = &[
     Case::new("restore-1d", "state saved, and restored after a day of real time", restore).whole(),
 ];
 
+/// Boots, and waits until the kernel has set the real-time clock, which it does within some seconds of the first
+/// synchronisation. A pause that ends right before that leaves no evidence: the kernel sets the clock to its own time.
+fn boot_settled<'a>(stand: &'a Stand) -> Result<Guest<'a>, String> {
+    let guest = boot_right(stand, &Start::default())?;
+    std::thread::sleep(Duration::from_secs(20));
+    Ok(guest)
+}
+
 fn pause(stand: &Stand, seconds: u64, beside: i64) -> Result<Found, String> {
-    let mut guest = boot_right(stand, &Start::default())?;
+    let mut guest = boot_settled(stand)?;
     guest.machine.pause()?;
     std::thread::sleep(Duration::from_secs(seconds));
     stand.world.pass(beside);
@@ -41,7 +49,7 @@ fn pause(stand: &Stand, seconds: u64, beside: i64) -> Result<Found, String> {
 fn agent(stand: &Stand) -> Result<Found, String> {
     const PAUSE: u64 = 60;
     const WATCHED: u64 = 90;
-    let mut guest = boot_right(stand, &Start::default())?;
+    let mut guest = boot_settled(stand)?;
     guest.machine.pause()?;
     std::thread::sleep(Duration::from_secs(PAUSE));
     guest.machine.resume()?;
@@ -62,7 +70,7 @@ fn agent(stand: &Stand) -> Result<Found, String> {
 }
 
 fn restore(stand: &Stand) -> Result<Found, String> {
-    let guest = boot_right(stand, &Start::default())?;
+    let guest = boot_settled(stand)?;
     let file = stand.folder.join("state");
     let disk = guest.machine.save(&file)?;
     stand.world.pass(24 * HOUR);
