@@ -1,13 +1,12 @@
 //! `chimerctl audit`: the governor's log, two rings of lines of fixed width, each of which contains the hash of the
 //! previous one.
 
-use crate::Failure;
 use crate::text::json;
+use crate::{Failure, file};
 use ipc::audit_line::{self, LENGTH, LINE, ORDERS, Ring, STEPS, TEXT, chain};
 use ipc::text::escape;
 use serde_json::{Map, Value, json};
 use std::fmt;
-use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
@@ -103,7 +102,7 @@ fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     let mut octets = Vec::new();
     // One octet more than a ring shows that the file is something else.
     let limit = LENGTH + 1;
-    let outcome = File::open(path).and_then(|file| file.take(limit).read_to_end(&mut octets));
+    let outcome = file::open(path).and_then(|file| file.take(limit).read_to_end(&mut octets));
     match outcome {
         Ok(_) => Ok(octets),
         Err(error) => {

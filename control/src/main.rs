@@ -10,6 +10,7 @@
 //!   wait     wait-sync
 //!   audit    the governor's audit log: shown, and its chain verified
 //!   replay   replays a recording of the engine in a separate process
+//!   file     the files that the command line names: regular ones only
 //!   text     escapes, tables, durations
 //! ```
 //!
@@ -20,6 +21,7 @@
 #![forbid(unsafe_code)]
 
 mod audit;
+mod file;
 mod keys;
 mod process;
 mod replay;
@@ -179,7 +181,7 @@ fn judge(facts: &Metadata, config: &Path) -> Result<bool, Failure> {
     let ours = std::fs::metadata("/proc/self").map_or(0, |own| own.uid());
     let path = config.display().to_string();
     let why = if !facts.is_file() {
-        format!("{path}: is no regular file; name the file itself")
+        format!("{path}: is no regular file and was not read; name the file itself")
     } else if permissions.is_changeable(ours) {
         Changeable(&path, permissions).to_string()
     } else {
@@ -192,7 +194,7 @@ fn reload(cli: &Cli, config: &Path) -> Result<String, Failure> {
     let unreadable =
         |error: std::io::Error| Failure { text: format!("{}: {error}", config.display()), code: 1 };
     let mut text = String::new();
-    let file = std::fs::File::open(config).map_err(unreadable)?;
+    let file = file::open(config).map_err(unreadable)?;
     let facts = file.metadata().map_err(unreadable)?;
     let is_private = judge(&facts, config)?;
     file.take(MAX_FILE).read_to_string(&mut text).map_err(unreadable)?;

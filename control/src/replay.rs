@@ -2,13 +2,12 @@
 //! parsed nowhere else.
 
 use crate::text::{UNKNOWN, known, plain};
-use crate::{Failure, text};
+use crate::{Failure, file, text};
 use report::read::Replay;
 use report::{EndName, Verdict};
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -23,9 +22,9 @@ const MAX_ANSWER: u64 = 1 << 20;
 const NOBODY: u32 = 65_534;
 
 /// The verdict, with a summary.
-pub fn show(file: &Path, json: bool) -> Result<String, Failure> {
+pub fn show(path: &Path, json: bool) -> Result<String, Failure> {
     let unable = |text: String| Failure { text, code: 2 };
-    let recording = File::open(file).map_err(|error| unable(format!("{}: {error}", file.display())))?;
+    let recording = file::open(path).map_err(|error| unable(format!("{}: {error}", path.display())))?;
     let engine = find_engine().ok_or_else(|| {
         unable("truechimer-engine is neither beside chimerctl nor in /usr/lib/truechimer".to_owned())
     })?;
@@ -53,7 +52,7 @@ pub fn show(file: &Path, json: bool) -> Result<String, Failure> {
     }) else {
         let why = complaint.trim();
         let why = if why.is_empty() { "the replay ended without an answer" } else { why };
-        return Err(unable(format!("{}: {why}", file.display())));
+        return Err(unable(format!("{}: {why}", path.display())));
     };
     let shown = if json { text::json(&said) } else { describe(&found) };
     if known(found.verdict.as_ref()) == Some(Verdict::Equal) {

@@ -1,7 +1,7 @@
 //! The state of the key exchange service, as reported by its process.
 
 use ipc::file_path::FilePath;
-use ipc::message::key_service::{KeyCounters, Loaded};
+use ipc::message::key_service::{KeyCounters, Loaded, MAX_PEM, Unread};
 use ipc::message::launch::KeyService;
 use ipc::units::WallTime;
 use nix::errno::Errno;
@@ -64,24 +64,16 @@ impl KeyExchange {
         let rest = if self.in_use.is_some() { in_use } else { without };
         match self.last {
             None => return None,
-            Some(Loaded::NoCertificate(0)) => {
+            Some(Loaded::NoCertificate(why)) => {
+                let (why, remedy) =
+                    unread(why, certificate, ("with a chain of at most 8", "truechimer-ntske"));
                 return Some(format!(
-                    "the certificate of [server.nts], {certificate}, holds none that is done here: give a PEM file \
-                     with a chain of at most 8 for a key of ECDSA P-256, Ed25519 or RSA{rest}"
+                    "the certificate of [server.nts], {certificate}, {why}: {remedy}{rest}"
                 ));
             }
-            Some(Loaded::NoCertificate(errno)) => {
-                return Some(format!(
-                    "the certificate of [server.nts], {certificate}, cannot be read ({}): give a PEM file that the \
-                     user truechimer-ntske can read; {LATE}{rest}",
-                    Errno::from_raw(errno.into()).desc()
-                ));
-            }
-            Some(Loaded::NoKey) => {
-                return Some(format!(
-                    "the private key of [server.nts], {key}, cannot be read: give a PEM file with a key of ECDSA \
-                     P-256, Ed25519 or RSA that the user truechimer-key can read; {LATE}{rest}"
-                ));
+            Some(Loaded::NoKey(why)) => {
+                let (why, remedy) = unread(why, key, ("with a private key", "truechimer-key"));
+                return Some(format!("the private key of [server.nts], {key}, {why}: {remedy}{rest}"));
             }
             Some(Loaded::Mismatch) => {
                 return Some(format!("the private key of [server.nts] is not that of its certificate{rest}"));
@@ -106,6 +98,36 @@ impl KeyExchange {
                 "the certificate of [server.nts] expires in {left} {days}: renew it, then chimerctl reload"
             )
         })
+    }
+}
+
+/// Why a file is not used, and what to do: `what` it should hold, and the user who reads it.
+fn unread(why: Unread, file: &str, (what, user): (&str, &str)) -> (String, String) {
+    let give = format!("give a PEM file {what} for ECDSA P-256, Ed25519 or RSA");
+    match why {
+        Unread::Refused(errno) => (
+            format!("cannot be read ({})", Errno::from_raw(errno.into()).desc()),
+            format!("{give} that the user {user} can read; {LATE}"),
+        ),
+        Unread::NotRegular => ("is no regular file and was not read".to_owned(), give),
+        Unread::TooLong => (format!("is longer than {MAX_PEM} octets"), give),
+        Unread::Exposed(mode) => {
+            let who = if mode & 0o006 == 0 {
+                "its group may change it"
+            } else {
+                "every user may read or change it"
+            };
+            let bits = mode & 0o640;
+            (
+                format!("is not used, since {who} (mode {mode:04o})"),
+                format!("make a new key and certificate if others may have it, and: chmod {bits:o} {file}"),
+            )
+        }
+        Unread::Unsupported => ("holds none that is done here".to_owned(), give),
+        Unread::TooOften => (
+            "was not read again, after ten times within seconds".to_owned(),
+            "chimerctl reload later".to_owned(),
+        ),
     }
 }
 
@@ -140,15 +162,18 @@ mod tests {
         let path = |text| FilePath::parse(text).unwrap();
         let files = Some((path("/a/chain.pem"), path("/a/key.pem")));
         let mut state = KeyExchange { files, ..KeyExchange::default() };
-        state.read(Loaded::NoKey);
+        state.read(Loaded::NoKey(Unread::Refused(13)));
         let said = state.warning(at(1)).unwrap();
         assert!(said.contains("no keys are exchanged") && said.contains("/a/key.pem"), "{said}");
-        state.read(Loaded::NoCertificate(Errno::EACCES as u16));
+        state.read(Loaded::NoCertificate(Unread::Refused(Errno::EACCES as u16)));
         let said = state.warning(at(1)).unwrap();
         assert!(said.contains("/a/chain.pem, cannot be read (Permission denied): give"), "{said}");
         assert!(said.contains("came after the start: systemctl restart truechimer"), "{said}");
-        state.read(Loaded::NoCertificate(0));
+        state.read(Loaded::NoCertificate(Unread::Unsupported));
         assert!(state.warning(at(1)).unwrap().contains("/a/chain.pem, holds none"));
+        state.read(Loaded::NoKey(Unread::Exposed(0o644)));
+        let said = state.warning(at(1)).unwrap();
+        assert!(said.contains("(mode 0644)") && said.contains("chmod 640 /a/key.pem; no keys"), "{said}");
         state.readings = 1;
         state.read(Loaded::InUse { not_before: 0, not_after: 90 * DAY });
         state.read(Loaded::Mismatch);

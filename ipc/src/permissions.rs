@@ -18,6 +18,13 @@ impl Permissions {
         (self.owner != 0 && self.owner != starter) || self.mode & 0o022 != 0
     }
 
+    /// Whether a private key in it is open to those whom it does not concern. Its group may read it, as `ssl-cert` does on
+    /// Debian (and the mode of a file with an access control list shows its mask there); nobody but its owner may change
+    /// it, and others have no right to it.
+    pub const fn is_exposed(self) -> bool {
+        self.mode & 0o026 != 0
+    }
+
     /// Whether only its owner may read or change it.
     pub const fn is_private(self) -> bool {
         self.mode & 0o077 == 0
@@ -58,6 +65,11 @@ mod tests {
         ] {
             let permissions = Permissions { owner, mode };
             assert_eq!(permissions.is_changeable(starter), is_changeable, "{permissions:?}");
+        }
+        for (mode, is_exposed) in
+            [(0o600, false), (0o640, false), (0o400, false), (0o644, true), (0o620, true), (0o602, true)]
+        {
+            assert_eq!(Permissions { owner: 7, mode: 0o100_000 | mode }.is_exposed(), is_exposed, "{mode:o}");
         }
         assert!(Permissions { owner: 0, mode: 0o100_600 }.is_private());
         assert!(!Permissions { owner: 0, mode: 0o640 }.is_private());

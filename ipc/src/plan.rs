@@ -18,6 +18,9 @@ pub const MAX_KEY_LISTEN: usize = 8;
 /// Most files with root certificates besides the system's.
 pub const MAX_ROOT_SETS: usize = 4;
 
+/// Octets of the longest file of root certificates.
+pub const MAX_ROOTS: u64 = 8 << 20;
+
 /// The words that name files of root certificates to those who read them: the system's, then those that sources name, in
 /// the order of the numbers in an `Exchange`.
 pub const ROOT_WORDS: [&str; 1 + MAX_ROOT_SETS] =

@@ -199,7 +199,8 @@ impl Identity {
         }
     }
 
-    /// Writes `fullchain.pem` and `key.pem` into a folder; every user may read both, because this is a test.
+    /// Writes `fullchain.pem` and `key.pem` into a folder. Every user may read the former, and only its owner the latter:
+    /// who it was before, or the user who runs this.
     ///
     /// # Panics
     /// If they cannot be written.
@@ -208,7 +209,7 @@ impl Identity {
         fs::write(&chain, &self.chain_pem).expect("the folder can be written");
         fs::write(&key, &self.key_pem).expect("the folder can be written");
         readable(&chain);
-        readable(&key);
+        private(&key);
         (chain, key)
     }
 
@@ -230,6 +231,11 @@ impl Identity {
 
 fn provider() -> Arc<rustls::crypto::CryptoProvider> {
     Arc::new(rustls::crypto::aws_lc_rs::default_provider())
+}
+
+fn private(path: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).expect("the file is ours");
 }
 
 fn readable(path: &Path) {

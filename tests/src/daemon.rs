@@ -3,6 +3,7 @@
 use crate::clock::VirtualClock;
 use crate::process::{Process, children, state_of};
 use crate::programs::{Place, folder, program, wait_for};
+use ipc::process::Process as Role;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill, sigprocmask};
 use nix::unistd::Pid;
 use serde_json::Value;
@@ -35,6 +36,8 @@ pub struct Setup {
     /// `None`: the folder of cargo.
     programs: Option<PathBuf>,
     first_uid: u32,
+    /// The private key that the configuration names.
+    key: Option<PathBuf>,
     environment: Vec<(String, String)>,
 }
 
@@ -57,6 +60,7 @@ impl Setup {
         fs::write(&file, configuration).expect("a new folder can be written");
         fs::set_permissions(&file, Permissions::from_mode(0o644)).expect("it is ours");
         // User ids that no package assigns; each daemon has seven of its own.
+        let key = configuration.lines().find_map(|line| line.strip_prefix("key = \"")?.strip_suffix('"'));
         let first_uid = 61_400 + (UIDS.fetch_add(1, Ordering::Relaxed) % 400) * 8;
         Self {
             place: Arc::new(place),
@@ -65,6 +69,7 @@ impl Setup {
             wrapper: Vec::new(),
             programs: None,
             first_uid,
+            key: key.map(PathBuf::from),
             environment: Vec::new(),
         }
     }
@@ -138,6 +143,7 @@ impl Setup {
 
     /// The command that starts it, without redirections.
     pub fn command(&self) -> Command {
+        self.give_key();
         let mut words = self.wrapper.clone();
         let programs = self.programs.clone().unwrap_or_else(folder);
         words.push(programs.join("truechimerd").display().to_string());
@@ -159,6 +165,14 @@ impl Setup {
         command.args(&self.arguments);
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command
+    }
+
+    /// Gives the configured private key to the user of the key holder, as an administrator does.
+    fn give_key(&self) {
+        if let Some(key) = self.key.as_ref().filter(|key| crate::is_root() && key.exists()) {
+            let user = self.first_uid + Role::KeyHolder as u32;
+            std::os::unix::fs::chown(key, Some(user), Some(user)).expect("root may");
+        }
     }
 
     /// Starts it and returns at once.

@@ -25,6 +25,16 @@ use std::time::{Duration, Instant};
 /// The users that both become if this is root: they must be able to read the certificate and the key.
 pub const USERS: [u32; 2] = [60_005, 60_006];
 
+/// Gives a file to the user of the key holder, if this is root. A key that everybody may read would not be used.
+///
+/// # Panics
+/// If there is no such file.
+pub fn give_key(key: &Path) {
+    if crate::is_root() && key.exists() {
+        std::os::unix::fs::chown(key, Some(USERS[1]), Some(USERS[1])).expect("root may");
+    }
+}
+
 /// Limits that no test reaches.
 pub const GENEROUS: KeyPolicy = KeyPolicy {
     connections: 512,
@@ -124,6 +134,7 @@ impl KeyPair {
     pub fn start(plan: &Plan) -> Self {
         let (mut pair, ends) = Self::start_service(plan);
         let (control, signing) = ends.split_first().expect("links");
+        give_key(&plan.key);
         let words = [
             format!("link={}", control.as_raw_fd()),
             format!("signing={}", numbers(signing)),
@@ -317,6 +328,7 @@ impl Holder {
         let pair = || socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags).expect("descriptors");
         let (ours, theirs): (Vec<OwnedFd>, Vec<OwnedFd>) = (0..=plan.threads).map(|_| pair()).unzip();
         let (control, signing) = theirs.split_first().expect("one more than threads");
+        give_key(&plan.key);
         let words = [
             format!("link={}", control.as_raw_fd()),
             format!("signing={}", numbers(signing)),

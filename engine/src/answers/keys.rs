@@ -16,7 +16,7 @@ pub fn service(known: &KeyExchange, now: WallTime) -> KeyExchangeReply {
         None => CertificateState::Unread,
         Some(Loaded::InUse { .. }) => CertificateState::InUse,
         Some(Loaded::NoCertificate(_)) => CertificateState::NoCertificate,
-        Some(Loaded::NoKey) => CertificateState::NoKey,
+        Some(Loaded::NoKey(_)) => CertificateState::NoKey,
         Some(Loaded::Mismatch) => CertificateState::Mismatch,
     };
     let counts =

@@ -55,14 +55,35 @@ pub enum Loaded {
         /// Until when.
         not_after: i64,
     },
-    /// The certificate cannot be read; the previous one stays in use. The errno, or 0 if the file was read but holds no
-    /// supported certificate.
-    NoCertificate(u16),
-    /// The private key cannot be read by the key holder.
-    NoKey,
+    /// The certificate is not used; the previous one stays in use.
+    NoCertificate(Unread),
+    /// The private key is not used by the key holder.
+    NoKey(Unread),
     /// The key isn't that of the certificate.
     Mismatch,
 }
+
+/// Why a file of certificates or of a private key is not used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
+pub enum Unread {
+    /// The kernel refused it: the errno.
+    Refused(u16),
+    /// It is a fifo, a socket, a device or a directory.
+    NotRegular,
+    /// It has more than [`MAX_PEM`] octets.
+    TooLong,
+    /// A private key that its group may change or that others may read or change: its permission bits. It was not read.
+    Exposed(u16),
+    /// It holds none that is supported.
+    Unsupported,
+    /// It was asked for too often; it was not read.
+    TooOften,
+}
+
+/// Octets of the longest file with a private key or the certificate that goes with it: an RSA key of 4096 bits takes
+/// 3.3 KiB, twice over with its certificate.
+pub const MAX_PEM: usize = 64 * 1024;
 
 /// Most connections at a time that a policy may allow.
 pub const MAX_CONNECTIONS: u16 = 512;
@@ -125,8 +146,8 @@ pub enum FromKeyHolder {
 pub enum KeyRead {
     /// Read. SHA-256 of its public key (SubjectPublicKeyInfo, DER), by which a certificate is matched.
     Read([u8; 32]),
-    /// The file cannot be read, or holds no supported key (ECDSA P-256, Ed25519, RSA).
-    Unreadable,
+    /// The file is not used.
+    Unreadable(Unread),
 }
 
 /// Signature schemes of TLS 1.3 (RFC 8446 section 4.2.3) that are done here.

@@ -6,8 +6,8 @@
 
 use crate::codec::{Decode, Encode};
 pub use crate::plan::{
-    KeyService, LaunchPlan, MAX_KEY_LISTEN, MAX_KEY_THREADS, MAX_LISTEN, MAX_ROOT_SETS, MAX_THREADS,
-    ROOT_WORDS,
+    KeyService, LaunchPlan, MAX_KEY_LISTEN, MAX_KEY_THREADS, MAX_LISTEN, MAX_ROOT_SETS, MAX_ROOTS,
+    MAX_THREADS, ROOT_WORDS,
 };
 use crate::process::Process;
 use crate::units::Span;

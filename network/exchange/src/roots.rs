@@ -1,18 +1,16 @@
 //! Root certificates, read from files for each key exchange.
 
-use ipc::message::launch::ROOT_WORDS;
+use ipc::message::key_service::Unread;
+use ipc::message::launch::{MAX_ROOTS, ROOT_WORDS};
+use network::small_file;
 use policies::Inherited;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, TrustAnchor, UnixTime};
-use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tls::validity::Validity;
 use webpki::{EndEntityCert, Error, KeyUsage, anchor_from_trusted_cert};
-
-/// Longest file in octets.
-const MAX_FILE: u64 = 8 << 20;
 
 /// Most certificates in one file.
 const MAX_CERTIFICATES: usize = 1024;
@@ -46,12 +44,17 @@ impl Roots {
     /// Reads a file of certificates in PEM.
     ///
     /// # Errors
-    /// The error of the failed system call; `InvalidData` for a file that is too long, has too many certificates, has
-    /// none, or has an invalid one.
+    /// The error of the failed system call; `InvalidData` for what is no regular file, and for a file that is too long, has
+    /// too many certificates, has none, or has an invalid one.
     pub(super) fn read(path: &Path) -> io::Result<Self> {
+        let file = match small_file::open(path) {
+            Ok((file, _)) => file,
+            Err(Unread::Refused(errno)) => return Err(io::Error::from_raw_os_error(errno.into())),
+            Err(_) => return Err(io::ErrorKind::InvalidData.into()),
+        };
         let mut text = Vec::new();
-        File::open(path)?.take(MAX_FILE + 1).read_to_end(&mut text)?;
-        let is_short = text.len() as u64 <= MAX_FILE;
+        file.take(MAX_ROOTS + 1).read_to_end(&mut text)?;
+        let is_short = text.len() as u64 <= MAX_ROOTS;
         Self::parse(&text).filter(|_| is_short).ok_or(io::ErrorKind::InvalidData.into())
     }
 
@@ -116,7 +119,7 @@ mod tests {
         let one = Authority::new("one").pem();
         let many = one.repeat(MAX_CERTIFICATES + 1);
         let cut = &one[..one.len() - 40];
-        let long = format!("{one}{}", "x".repeat(MAX_FILE as usize));
+        let long = format!("{one}{}", "x".repeat(MAX_ROOTS as usize));
         for (text, why) in
             [("", "empty"), ("nothing", "no PEM"), (&many, "many"), (cut, "cut"), (&long, "long")]
         {

@@ -1,7 +1,8 @@
 //! The private key: read from its file, and used for one thing.
 
 use super::pem::{Packing, first_key};
-use ipc::message::key_service::{Scheme, Sign, Signature, TranscriptHash};
+use ipc::message::key_service::{Scheme, Sign, Signature, TranscriptHash, Unread};
+use network::small_file;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs1KeyDer, PrivatePkcs8KeyDer, PrivateSec1KeyDer};
 use rustls::sign::SigningKey;
 use sha2::{Digest, Sha256};
@@ -9,7 +10,6 @@ use std::path::Path;
 use std::sync::Arc;
 use tls::certificate_verify::{named, put_together};
 use tls::provider;
-use tls::small_file;
 
 /// A private key that supports at least one signature scheme.
 #[derive(Clone, Debug)]
@@ -19,9 +19,12 @@ pub(super) struct Key {
 }
 
 impl Key {
-    /// Reads a file; `None` if it holds no key of a supported type.
-    pub(super) fn read(path: &Path) -> Option<Self> {
-        Self::from_text(&small_file::read(path).ok()?)
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// [`Unread`]: why it is not used.
+    pub(super) fn read(path: &Path) -> Result<Self, Unread> {
+        Self::from_text(&small_file::read_secret(path)?).ok_or(Unread::Unsupported)
     }
 
     fn from_text(text: &[u8]) -> Option<Self> {

@@ -20,7 +20,7 @@ mod pem;
 mod rate;
 
 use ipc::message::Shortfall;
-use ipc::message::key_service::{FromKeyHolder, KeyRead, Sign, ToKeyHolder};
+use ipc::message::key_service::{FromKeyHolder, KeyRead, Sign, ToKeyHolder, Unread};
 use ipc::units::Span;
 use ipc_link::{Link, LinkError};
 use key::Key;
@@ -52,8 +52,8 @@ type ServiceLink = Link<FromKeyHolder, ToKeyHolder>;
 #[derive(Debug)]
 pub struct Holder {
     path: PathBuf,
-    /// The result of the last reading.
-    latest: Option<Key>,
+    /// The result of the first reading.
+    latest: Result<Key, Unread>,
 }
 
 impl Holder {
@@ -68,6 +68,8 @@ impl Holder {
     /// Signs until a link ends. The hello and the state of the key are sent on the first link.
     pub fn run(self, links: Vec<ServiceLink>, shortfall: Shortfall) -> Ending {
         let Holder { path, latest } = self;
+        let first = told(&latest);
+        let latest = latest.ok();
         let places = links.into_iter().map(|link| Place { link, key: latest.clone(), late: None }).collect();
         let mut work = Work {
             path,
@@ -76,7 +78,7 @@ impl Holder {
             signatures: Rate::new(SIGNATURE, SIGNATURES),
             readings: Rate::new(READING, READINGS),
         };
-        match work.serve(shortfall) {
+        match work.serve(shortfall, first) {
             Ok(never) => match never {},
             Err(ending) => ending,
         }
@@ -94,6 +96,7 @@ struct Place {
 
 struct Work {
     path: PathBuf,
+    /// The last key that could be used.
     latest: Option<Key>,
     places: Vec<Place>,
     signatures: Rate,
@@ -101,10 +104,10 @@ struct Work {
 }
 
 impl Work {
-    fn serve(&mut self, shortfall: Shortfall) -> Result<Infallible, Ending> {
+    fn serve(&mut self, shortfall: Shortfall, key: KeyRead) -> Result<Infallible, Ending> {
         let first = self.places.first_mut().ok_or(Ending::Rule("a key holder without a link"))?;
         first.answer(FromKeyHolder::Hello(shortfall))?;
-        first.answer(FromKeyHolder::Key(told(self.latest.as_ref())))?;
+        first.answer(FromKeyHolder::Key(key))?;
         let mut ready = vec![false; self.places.len()];
         loop {
             self.wait(&mut ready)?;
@@ -154,10 +157,11 @@ impl Work {
         match place.link.receive()? {
             None => Ok(()),
             Some((_, ToKeyHolder::Reload)) => {
-                let read = self.readings.takes(clock::raw()).then(|| Key::read(&self.path)).flatten();
-                let answer = FromKeyHolder::Key(told(read.as_ref()));
-                if read.is_some() {
-                    self.latest = read;
+                let is_due = self.readings.takes(clock::raw());
+                let read = if is_due { Key::read(&self.path) } else { Err(Unread::TooOften) };
+                let answer = FromKeyHolder::Key(told(&read));
+                if let Ok(key) = read {
+                    self.latest = Some(key);
                 }
                 place.answer(answer)
             }
@@ -206,6 +210,9 @@ fn sign(key: Option<&Key>, order: &Sign) -> FromKeyHolder {
     key.and_then(|key| key.sign(order)).map_or(FromKeyHolder::NotSigned, FromKeyHolder::Signed)
 }
 
-fn told(key: Option<&Key>) -> KeyRead {
-    key.map_or(KeyRead::Unreadable, |key| KeyRead::Read(key.fingerprint()))
+fn told(read: &Result<Key, Unread>) -> KeyRead {
+    match read {
+        Ok(key) => KeyRead::Read(key.fingerprint()),
+        Err(why) => KeyRead::Unreadable(*why),
+    }
 }

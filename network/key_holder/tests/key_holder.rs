@@ -8,7 +8,7 @@ use bench::key_client::exchange;
 use bench::key_pair::{GENEROUS, Holder, KeyPair};
 use bench::{is_root, skip};
 use ipc::message::Shortfall;
-use ipc::message::key_service::{FromKeyHolder, KeyRead, Scheme, Sign, ToKeyHolder, TranscriptHash};
+use ipc::message::key_service::{FromKeyHolder, KeyRead, Scheme, Sign, ToKeyHolder, TranscriptHash, Unread};
 use rustls::SignatureScheme;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -165,7 +165,7 @@ fn a_use_that_was_ordered_before_a_reload_means_the_key_before_it() {
     for _ in 0..20 {
         setting.replace(KeyKind::Ed25519);
         holder.order(0, &ToKeyHolder::Reload);
-        if holder.hear(0) == FromKeyHolder::Key(KeyRead::Unreadable) {
+        if holder.hear(0) == FromKeyHolder::Key(KeyRead::Unreadable(Unread::TooOften)) {
             // Too many within too short a time.
             break;
         }
@@ -194,11 +194,16 @@ fn a179_the_key_is_read_ten_times_at_once_and_then_once_a_second() {
 #[test]
 fn a_holder_without_a_key_says_so_and_signs_nothing() {
     let setting = Setting::new();
-    for bad in [&b""[..], b"nothing", &[0xff; 70_000]] {
+    let unlike = [
+        (&b""[..], Unread::Unsupported),
+        (b"nothing", Unread::Unsupported),
+        (&[0xff; 70_000], Unread::TooLong),
+    ];
+    for (bad, why) in unlike {
         setting.write(&setting.key, bad);
         let mut holder = Holder::start(&plan(&setting, 1, false));
         assert_eq!(holder.hear(0), FromKeyHolder::Hello(Shortfall::NONE));
-        assert_eq!(holder.hear(0), FromKeyHolder::Key(KeyRead::Unreadable));
+        assert_eq!(holder.hear(0), FromKeyHolder::Key(KeyRead::Unreadable(why)));
         holder.order(1, &order(Scheme::EcdsaP256, 7));
         assert_eq!(holder.hear(1), FromKeyHolder::NotSigned);
     }

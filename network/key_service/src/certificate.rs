@@ -1,12 +1,12 @@
 //! The certificate, read from its file, with the fields that are reported.
 
-use ipc::message::key_service::Scheme;
+use ipc::message::key_service::{Scheme, Unread};
+use network::small_file;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, alg_id};
 use rustls::server::ParsedCertificate;
 use sha2::{Digest, Sha256};
 use std::path::Path;
-use tls::small_file;
 use tls::validity::Validity;
 
 /// Most certificates, and most octets of all together: all of it is sent in each handshake.
@@ -64,10 +64,9 @@ impl Certificate {
     /// Reads a file.
     ///
     /// # Errors
-    /// The errno; 0 if the file holds no certificate, or none of a supported type.
-    pub(super) fn read(path: &Path) -> Result<Self, u16> {
-        let text = small_file::read(path).map_err(|errno| u16::try_from(errno as i32).unwrap_or(0))?;
-        Self::from_text(&text).ok_or(0)
+    /// [`Unread`]: why it is not used.
+    pub(super) fn read(path: &Path) -> Result<Self, Unread> {
+        Self::from_text(&small_file::read(path)?).ok_or(Unread::Unsupported)
     }
 
     fn from_text(text: &[u8]) -> Option<Self> {

@@ -3,7 +3,7 @@
 
 use super::certificate::Certificate;
 use super::shared::Shared;
-use ipc::message::key_service::{KeyRead, Loaded};
+use ipc::message::key_service::{KeyRead, Loaded, Unread};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ enum Stage {
     /// No reload is in progress.
     Rests,
     /// The key holder reads the key. An error: the certificate cannot be read ([`Certificate::read`]).
-    Reads(Result<Arc<Certificate>, u16>),
+    Reads(Result<Arc<Certificate>, Unread>),
     /// The threads adopt the certificate, or it cannot be used.
     Ends(Loaded),
 }
@@ -55,7 +55,7 @@ impl Reload {
         let Stage::Reads(certificate) = &self.stage else { return None };
         let loaded = match (certificate.clone(), read) {
             (Err(why), _) => Loaded::NoCertificate(why),
-            (Ok(_), KeyRead::Unreadable) => Loaded::NoKey,
+            (Ok(_), KeyRead::Unreadable(why)) => Loaded::NoKey(why),
             (Ok(certificate), KeyRead::Read(fingerprint)) if certificate.fingerprint == fingerprint => {
                 let validity = certificate.validity;
                 shared.change(|settings| settings.certificate = Some(certificate));

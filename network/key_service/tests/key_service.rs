@@ -8,7 +8,7 @@ use bench::key_pair::{CookieSecret, GENEROUS, KeyPair, heard};
 use bench::skip;
 use ipc::message::exchange::HostName;
 use ipc::message::key_service::{
-    FromKeyHolder, FromKeyService, KeyCounters, KeyPolicy, KeyRead, Loaded, ToKeyHolder, ToKeyService,
+    FromKeyHolder, FromKeyService, KeyCounters, KeyPolicy, KeyRead, Loaded, ToKeyHolder, ToKeyService, Unread,
 };
 use ipc::message::launch::MAX_KEY_THREADS;
 use ipc::message::{Shortfall, server};
@@ -244,19 +244,19 @@ fn what_can_not_be_used_is_told_and_what_was_in_use_stays() {
         [&b""[..], b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", &vec![b'x'; 100_000]]
     {
         setting.write(&setting.key, bad);
-        assert_eq!(reload(&mut pair), Loaded::NoKey);
+        assert!(matches!(reload(&mut pair), Loaded::NoKey(Unread::Unsupported | Unread::TooLong)));
     }
     std::fs::remove_file(&setting.key).unwrap();
-    assert_eq!(reload(&mut pair), Loaded::NoKey);
+    assert_eq!(reload(&mut pair), Loaded::NoKey(Unread::Refused(2)), "ENOENT");
     assert!(works(&pair));
     setting.write(&setting.key, &key);
     for bad in [&b""[..], b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", &chain.repeat(9)]
     {
         setting.write(&setting.chain, bad);
-        assert_eq!(reload(&mut pair), Loaded::NoCertificate(0));
+        assert_eq!(reload(&mut pair), Loaded::NoCertificate(Unread::Unsupported));
     }
     std::fs::remove_file(&setting.chain).unwrap();
-    assert_eq!(reload(&mut pair), Loaded::NoCertificate(2), "ENOENT");
+    assert_eq!(reload(&mut pair), Loaded::NoCertificate(Unread::Refused(2)), "ENOENT");
     assert!(works(&pair));
     setting.write(&setting.chain, &chain);
     assert!(matches!(reload(&mut pair), Loaded::InUse { .. }));
@@ -364,12 +364,12 @@ fn a_holder_out_of_turn_ends_the_service() {
     let setting = Setting::new();
     let wrong = [
         vec![FromKeyHolder::NotSigned],
-        vec![FromKeyHolder::Key(KeyRead::Unreadable)],
+        vec![FromKeyHolder::Key(KeyRead::Unreadable(Unread::Unsupported))],
         vec![FromKeyHolder::Hello(Shortfall::NONE), FromKeyHolder::Hello(Shortfall::NONE)],
         vec![
             FromKeyHolder::Hello(Shortfall::NONE),
-            FromKeyHolder::Key(KeyRead::Unreadable),
-            FromKeyHolder::Key(KeyRead::Unreadable),
+            FromKeyHolder::Key(KeyRead::Unreadable(Unread::Unsupported)),
+            FromKeyHolder::Key(KeyRead::Unreadable(Unread::Unsupported)),
         ],
     ];
     for words in wrong {

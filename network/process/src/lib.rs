@@ -6,6 +6,7 @@
 //!   ending    why a role ends, and with which exit code
 //!   clock     CLOCK_MONOTONIC_RAW, CLOCK_REALTIME, and the kernel's stamps from the one to the other
 //!   outbox    an end of a link to the engine that never blocks
+//!   small_file  a small file that the configuration names, whole
 //! ```
 //!
 //! The programs: `client` sends the queries that the engine built, and passes replies on; `server` answers strangers on
@@ -21,4 +22,5 @@
 pub mod clock;
 pub mod ending;
 pub mod outbox;
+pub mod small_file;
 pub mod start;

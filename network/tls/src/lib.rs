@@ -3,13 +3,11 @@
 //!
 //! ```text
 //!   certificate_verify  the one content that is signed
-//!   small_file          a small file, whole
 //!   validity            when a certificate is valid
 //! ```
 #![forbid(unsafe_code)]
 
 pub mod certificate_verify;
-pub mod small_file;
 pub mod validity;
 
 #[cfg(feature = "aws-lc-rs")]

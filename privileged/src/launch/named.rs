@@ -5,7 +5,9 @@ use super::diagnosis::{kind, noun, owner_and_mode};
 use super::path_walk::PathWalk;
 use super::users::{self, Users};
 use ipc::file_path::FilePath;
-use ipc::message::launch::LaunchPlan;
+use ipc::message::key_service::MAX_PEM;
+use ipc::message::launch::{LaunchPlan, MAX_ROOTS};
+use ipc::permissions::Permissions;
 use ipc::process::Process;
 use keeper::ending::say;
 use nix::sys::stat::{FileStat, SFlag};
@@ -14,35 +16,46 @@ use std::path::Path;
 /// Warns of each file that its reader could not read.
 pub fn warn(plan: &LaunchPlan, users: &Users) {
     for (_, path) in plan.root_files() {
-        look(("the file of roots", path), users.identity(Process::Exchange), "chmod a+r");
+        look(("the file of roots", path), users.identity(Process::Exchange), "chmod a+r", MAX_ROOTS);
     }
     if let Some(service) = &plan.key_service {
-        look(("the certificate", &service.certificate), users.identity(Process::KeyService), "chmod a+r");
+        look(
+            ("the certificate", &service.certificate),
+            users.identity(Process::KeyService),
+            "chmod a+r",
+            MAX_PEM as u64,
+        );
         let chown = format!("chown {}", Process::KeyHolder.user());
-        look(("the key", &service.key), users.identity(Process::KeyHolder), &chown);
+        look(("the key", &service.key), users.identity(Process::KeyHolder), &chown, MAX_PEM as u64);
+        if let Some(why) = exposure(Path::new(service.key.as_str())) {
+            say(4, &format_args!("the key {} is not used: {why}", service.key.as_str()));
+        }
     }
 }
 
-fn look((what, path): (&str, &FilePath), reader: Option<(u32, u32)>, remedy: &str) {
+fn look((what, path): (&str, &FilePath), reader: Option<(u32, u32)>, remedy: &str, longest: u64) {
     let path = Path::new(path.as_str());
     let walk = PathWalk::of(path);
     if let Some((place, line)) = walk.hidden() {
         let (path, place) = (path.display(), place.display());
         say(4, &format_args!("{what} {path} cannot be used under systemd: {line} in the unit hides {place}"));
     }
-    if let Some(why) = fault(&walk, reader, remedy) {
+    if let Some(why) = fault(&walk, reader, remedy, longest) {
         say(4, &format_args!("{what} {} cannot be used: {why}", path.display()));
     }
 }
 
 /// Why it cannot be read by this user and group.
-fn fault(walk: &PathWalk, reader: Option<(u32, u32)>, remedy: &str) -> Option<String> {
+fn fault(walk: &PathWalk, reader: Option<(u32, u32)>, remedy: &str, longest: u64) -> Option<String> {
     if let Some((place, errno)) = &walk.broken {
         return Some(format!("{}: {}", place.display(), errno.desc()));
     }
     let (end, facts) = walk.end()?;
     if kind(facts) != SFlag::S_IFREG {
         return Some(format!("it is {}", noun(facts)));
+    }
+    if u64::try_from(facts.st_size).is_ok_and(|size| size > longest) {
+        return Some(format!("it is longer than {longest} octets"));
     }
     let (uid, gid) = reader?;
     let is_barred = |(place, facts): &&(std::path::PathBuf, FileStat)| {
@@ -58,6 +71,23 @@ fn fault(walk: &PathWalk, reader: Option<(u32, u32)>, remedy: &str) -> Option<St
         owner_and_mode(facts),
         place.display()
     ))
+}
+
+/// Who may read or change the private key whom it does not concern, and what to do.
+fn exposure(path: &Path) -> Option<String> {
+    let walk = PathWalk::of(path);
+    let (place, facts) =
+        walk.end().filter(|(_, facts)| walk.broken.is_none() && kind(facts) == SFlag::S_IFREG)?;
+    let permissions = Permissions { owner: facts.st_uid, mode: facts.st_mode };
+    permissions.is_exposed().then(|| {
+        let place = place.display();
+        format!(
+            "{place} has {}, so others may read or change it; make a new key and certificate if they may have it, and: \
+             chmod {:o} {place}",
+            owner_and_mode(facts),
+            facts.st_mode & 0o640
+        )
+    })
 }
 
 /// Whether the mode gives this right to a user without supplementary groups.

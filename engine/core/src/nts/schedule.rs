@@ -2,6 +2,11 @@
 //!
 //! After the n-th attempt the next one waits min(10 · 1.5^(n−1), 432,000) s (RFC 8915 section 4.2), and n
 //! is reset only when a reply has been authenticated with the keys: an exchange whose keys do not work is no success.
+//!
+//! Who can drop or forge packets (NTS NAKs, replies without cookies) makes new keys necessary as often as they are
+//! exchanged. So each exchange whose keys were good also lengthens the wait, in the same way, up to an hour; an hour
+//! without one shortens it again. A server that lost its keys is asked again within seconds; the key exchange server is
+//! asked about fifteen times in the first hours, and from then on 24 times a day.
 
 use crate::need::{Need, Reached};
 use ipc::message::exchange::ExchangeId;
@@ -10,8 +15,9 @@ use ipc::units::{RawInstant, Span};
 /// Wait after the first attempt, seconds; each further one waits half as long again.
 const FIRST_WAIT: f64 = 10.0;
 
-/// Keys that work are used for at least this long, however few cookies they bring.
-const SPACING: Span = Span::from_secs(10);
+/// The longest wait after keys that were good, seconds, and how long one such exchange is remembered.
+const LONGEST_SPACING: f64 = 3600.0;
+const FORGOTTEN_AFTER: Span = Span::from_secs(3600);
 
 /// The key exchanges of one association.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +26,9 @@ pub(crate) struct Schedule {
     not_before: RawInstant,
     /// Since keys were last proved good.
     attempts: u32,
+    /// Exchanges with keys that are remembered, and since when as many as these.
+    recent: u32,
+    recent_since: RawInstant,
     open: Option<ExchangeId>,
     /// Where the last attempt brought no keys: how far it came.
     reached: Option<Reached>,
@@ -27,7 +36,7 @@ pub(crate) struct Schedule {
 
 impl Schedule {
     pub(crate) fn new(now: RawInstant, wanted: bool) -> Self {
-        Self { wanted, not_before: now, attempts: 0, open: None, reached: None }
+        Self { wanted, not_before: now, attempts: 0, recent: 0, recent_since: now, open: None, reached: None }
     }
 
     /// When a key exchange is due; none: none is needed, or one is in progress.
@@ -84,20 +93,37 @@ impl Schedule {
         self.end(now, Need::Little.longest_exchange(Reached::Server));
         self.wanted = false;
         self.reached = None;
+        self.forget(now);
+        self.recent = self.recent.saturating_add(1);
+    }
+
+    /// Of the exchanges that are remembered one is forgotten in each hour.
+    fn forget(&mut self, now: RawInstant) {
+        let hours = now.since(self.recent_since).nanos().max(0) / FORGOTTEN_AFTER.nanos();
+        self.recent = self.recent.saturating_sub(u32::try_from(hours).unwrap_or(u32::MAX));
+        self.recent_since = match self.recent {
+            0 => now,
+            _ => self.recent_since.after(Span::saturating(hours.saturating_mul(FORGOTTEN_AFTER.nanos()))),
+        };
     }
 
     fn end(&mut self, now: RawInstant, longest: f64) {
         self.open = None;
+        self.wait(now, longest);
+        self.attempts = self.attempts.saturating_add(1);
+    }
+
+    fn wait(&mut self, now: RawInstant, longest: f64) {
         // 1.5^27 times ten seconds is above five days.
         let seconds = FIRST_WAIT * libm::pow(1.5, f64::from(self.attempts.min(30)));
-        self.attempts = self.attempts.saturating_add(1);
         self.not_before = now.after(Span::from_millis((seconds.min(longest) * 1000.0) as i64));
     }
 
     /// The keys are good: a reply was authenticated with them.
     pub(crate) fn proved(&mut self, now: RawInstant) {
-        self.attempts = 0;
-        self.not_before = now.after(SPACING);
+        self.forget(now);
+        self.attempts = self.recent.saturating_sub(1);
+        self.wait(now, LONGEST_SPACING);
     }
 }
 
@@ -165,6 +191,57 @@ mod tests {
             schedule.retry_unanswered(RawInstant::MIN);
             assert_eq!(schedule.due() == Some(RawInstant::MIN), is_hurried, "{reached:?}");
         }
+    }
+
+    /// An attacker on the path lets each key exchange and one reply through, and then makes new keys necessary.
+    fn forced(schedule: &mut Schedule, mut now: RawInstant, until: RawInstant) -> Vec<RawInstant> {
+        let mut all = Vec::new();
+        loop {
+            schedule.want();
+            now = now.max(schedule.due().unwrap());
+            if now >= until {
+                return all;
+            }
+            all.push(now);
+            schedule.begin(ExchangeId(all.len() as u64));
+            schedule.succeeded(now);
+            schedule.proved(now);
+        }
+    }
+
+    #[test]
+    fn a062_whoever_forces_key_exchanges_gets_few_of_them_and_a_server_with_new_keys_is_asked_at_once() {
+        let day = |count: i64| RawInstant::MIN.after(Span::from_secs(count * 86_400));
+        let mut schedule = Schedule::new(RawInstant::MIN, true);
+        let first = forced(&mut schedule, RawInstant::MIN, day(1));
+        let waits: Vec<i64> =
+            first.windows(2).map(|pair| pair[1].since(pair[0]).nanos() / 1_000_000).collect();
+        assert_eq!(waits[..4], [10_000, 15_000, 22_500, 33_750]);
+        assert!((30..=45).contains(&first.len()), "{}", first.len());
+        for number in 1..4 {
+            let count = forced(&mut schedule, day(number), day(number + 1)).len();
+            assert!((23..=26).contains(&count), "day {number}: {count}");
+        }
+        // Failures in between bring few more.
+        let (mut now, mut asked) = (day(4), 0);
+        while now < day(5) {
+            schedule.want();
+            now = now.max(schedule.due().unwrap());
+            schedule.begin(ExchangeId(1));
+            asked += 1;
+            match asked % 3 {
+                0 => {
+                    schedule.succeeded(now);
+                    schedule.proved(now);
+                }
+                _ => schedule.failed(now, Reached::Server, Need::First),
+            }
+        }
+        assert!(asked <= 72, "{asked}");
+        // After a day of peace it is as in the beginning.
+        let later = forced(&mut schedule, now.max(day(6)), day(7));
+        assert_eq!(later[1], later[0].after(Span::from_secs(10)));
+        assert!(later.len() <= 45, "{}", later.len());
     }
 
     #[test]

@@ -1,19 +1,22 @@
 //! Somebody on the path of an NTS source, or in the client: all octets, all times, but no keys.
 
+use super::nts::nts;
 use super::world::*;
 use crate::io::Input;
 use crate::notice::{Notice, SourceNotice};
 use ipc::message::client::{
     MAX_CANDIDATES, PlainReply, ProtectedReply, Query, QueryId, Rejected, ReplyHeader, Stamp,
 };
+use ipc::message::exchange::{HostName, KeyServer};
 use ipc::packet::Packet;
 use ipc::process::Process;
 use ipc::units::{Leap, RawInstant};
 use proptest::prelude::*;
 use report::RejectReason;
 use std::boxed::Box;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::vec;
 use std::vec::Vec;
 
 /// A world of one NTS source and the reply to its last query, which nobody but us has got.
@@ -351,4 +354,54 @@ fn a176_who_owns_one_exchange_forges_nothing_for_another_source() {
     let valid = world.status().sources[1].valid;
     world.run(900.0);
     assert!(world.status().sources[1].valid > valid);
+}
+
+/// Every other query is answered with a forged NTS NAK, so that keys which were good are exchanged again.
+fn forge_every_other(world: &mut World) {
+    let count = Cell::new(0);
+    world.servers[0].nts().tamper = Some(Box::new(move |_, honest| {
+        count.set(count.get() + 1);
+        if count.get() % 2 == 0 {
+            return vec![honest];
+        }
+        let mut nak = honest[..84].to_vec();
+        nak[0] = 0xe4;
+        nak[1] = 0;
+        nak[12..16].copy_from_slice(b"NTSN");
+        vec![nak]
+    }));
+}
+
+#[test]
+fn a062_naks_after_each_good_reply_force_24_key_exchanges_a_day_and_a_restarted_server_is_right_within_a_minute()
+ {
+    let mut setup = Setup::of(nts_lan(2));
+    for source in &mut setup.settings.sources {
+        (source.min_poll, source.max_poll) = (4, 4);
+    }
+    let mut world = setup.start();
+    world.run(1800.0);
+    forge_every_other(&mut world);
+    let count = |world: &World| {
+        let first = KeyServer::Name(HostName::parse("nts0.example").unwrap());
+        world.exchanges.iter().filter(|(_, exchange)| exchange.server == first).count()
+    };
+    let before = count(&world);
+    world.run(86_400.0);
+    let first_day = count(&world) - before;
+    world.run(86_400.0);
+    let second_day = count(&world) - before - first_day;
+    assert!((20..=45).contains(&first_day) && (20..=26).contains(&second_day), "{first_day}, {second_day}");
+    assert_eq!(world.status().system.state().name(), "synchronised");
+    // The attacker is gone, and a day later the server loses its keys.
+    world.servers[0].nts().tamper = None;
+    world.run(86_400.0);
+    let (calm, naks) = (count(&world), nts(&world, 0).naks);
+    world.servers[0].nts().forgot = true;
+    while nts(&world, 0).naks == naks {
+        world.run(1.0);
+    }
+    world.servers[0].nts().forgot = false;
+    world.run(60.0);
+    assert_eq!((count(&world), nts(&world, 0).state.name()), (calm + 1, "ready"));
 }

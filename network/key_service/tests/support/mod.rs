@@ -2,7 +2,7 @@
 #![allow(dead_code, reason = "each test file uses its part")]
 
 use bench::authority::{Authority, KeyKind, Order};
-use bench::key_pair::Plan;
+use bench::key_pair::{Plan, give_key};
 use bench::programs::{Place, has_ipv6};
 use rustls::SignatureScheme;
 use rustls::pki_types::pem::PemObject;
@@ -42,7 +42,12 @@ impl Setting {
     pub fn write(&self, path: &Path, octets: &[u8]) {
         let new = path.with_extension("new");
         fs::write(&new, octets).unwrap();
-        fs::set_permissions(&new, Permissions::from_mode(0o644)).unwrap();
+        // A key has a name of its own, and belongs to the user who reads it.
+        let is_key = path.file_stem().is_some_and(|name| name.to_string_lossy().starts_with("key"));
+        fs::set_permissions(&new, Permissions::from_mode(if is_key { 0o600 } else { 0o644 })).unwrap();
+        if is_key {
+            give_key(&new);
+        }
         fs::rename(&new, path).unwrap();
     }
 
