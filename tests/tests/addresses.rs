@@ -246,3 +246,21 @@ fn a_way_to_a_source_that_comes_is_noticed_though_its_next_query_is_far_away() {
     daemon.wait_until("heard", TIMEOUT, |daemon| reach(daemon) & 1 == 1);
     assert_eq!(daemon.stop().code, Some(0));
 }
+
+#[test]
+fn where_the_routing_socket_is_forbidden_one_line_says_so_and_all_else_works() {
+    let forger = Forger::honest(HERE, 0);
+    let lacking = program("lacking").display().to_string();
+    let setup = Setup::new("unrouted", &source(forger.address())).with_virtual_clock(2_000_000, 0.0);
+    // As RestrictAddressFamilies= of a unit, and as containers.
+    for errno in [libc::EAFNOSUPPORT, libc::EPERM] {
+        let daemon = setup.clone().with_wrapper(&[&lacking, &errno.to_string(), "socket:netlink"]).start();
+        daemon.wait_until_synchronised(TIMEOUT);
+        assert_eq!(lines(&daemon, "no routing socket"), 1, "{}", daemon.log());
+        assert_eq!(daemon.stop().code, Some(0));
+    }
+    let daemon = setup.start();
+    daemon.wait_until_synchronised(TIMEOUT);
+    assert_eq!(lines(&daemon, "no routing socket"), 0, "{}", daemon.log());
+    assert_eq!(daemon.stop().code, Some(0));
+}

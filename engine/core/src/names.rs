@@ -96,10 +96,10 @@ fn wait(failures: u32, longest: f64) -> Span {
 
 /// The addresses of an answer that may be queried, in order, each once. An address that stands in the configuration is
 /// not tested here.
-pub(crate) fn usable(answer: &[Address], own: &[IpAddr]) -> Vec<Address> {
+pub(crate) fn usable(answer: &[Address], link_local: bool, own: &[IpAddr]) -> Vec<Address> {
     let mut taken: Vec<Address> = Vec::new();
     for address in answer {
-        if may_serve(address, None, own) && !taken.contains(address) {
+        if may_serve(address, None, link_local, own) && !taken.contains(address) {
             taken.push(*address);
         }
     }
@@ -115,19 +115,25 @@ pub(crate) fn interleave<T: Copy>(all: &[T], is_v4: impl Fn(&T) -> bool) -> Vec<
 }
 
 /// Whether an address that came from the network may be queried. `configured`: the address that the
-/// configuration itself names for the server; that one, and loopback where it is loopback, is never refused.
-pub(crate) fn may_serve(address: &Address, configured: Option<IpAddr>, own: &[IpAddr]) -> bool {
+/// configuration itself names for the server; that one, and loopback where it is loopback, is never refused. `link_local`:
+/// it permits link-local addresses of IPv4.
+pub(crate) fn may_serve(
+    address: &Address,
+    configured: Option<IpAddr>,
+    link_local: bool,
+    own: &[IpAddr],
+) -> bool {
     let ip = address.ip();
     if configured.is_some_and(|known| known == ip || (known.is_loopback() && ip.is_loopback())) {
         return address.is_unicast();
     }
     let written = address.socket_address();
     let mapped = matches!(written.ip(), IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some());
-    let link_local = match written {
-        core::net::SocketAddr::V4(v4) => v4.ip().is_link_local(),
+    let is_of_a_link = match written {
+        core::net::SocketAddr::V4(v4) => v4.ip().is_link_local() && !link_local,
         core::net::SocketAddr::V6(v6) => v6.ip().is_unicast_link_local() && v6.scope_id() == 0,
     };
-    address.is_unicast() && !ip.is_loopback() && !mapped && !link_local && !own.contains(&ip)
+    address.is_unicast() && !ip.is_loopback() && !mapped && !is_of_a_link && !own.contains(&ip)
 }
 
 #[cfg(test)]
@@ -146,7 +152,7 @@ mod tests {
     #[test]
     fn a039_an_address_that_is_repeated_is_taken_once() {
         let many: [&str; 16] = core::array::from_fn(|n| ["192.0.2.1:123", "192.0.2.2:123"][n % 2]);
-        assert_eq!(usable(&answer(&many), &[]), answer(&many[..2]));
+        assert_eq!(usable(&answer(&many), false, &[]), answer(&many[..2]));
     }
 
     #[test]
@@ -167,7 +173,7 @@ mod tests {
             "[fe80::1]:123",
             "192.0.2.1:0",
         ] {
-            assert!(usable(&answer(&[bad]), &own).is_empty(), "{bad}");
+            assert!(usable(&answer(&[bad]), false, &own).is_empty(), "{bad}");
         }
         for good in ["192.0.2.1:123", "[2001:db8::8]:123", "10.1.2.3:123", "[fe80::1%2]:123"] {
             let wanted = address(&good.replace("%2", ""));
@@ -178,7 +184,24 @@ mod tests {
             } else {
                 wanted
             };
-            assert_eq!(usable(&[written], &own), [written], "{good}");
+            assert_eq!(usable(&[written], false, &own), [written], "{good}");
+        }
+    }
+
+    #[test]
+    fn where_it_is_permitted_a_name_may_have_link_local_addresses_of_ipv4_and_no_others() {
+        let own = ["169.254.7.7".parse().unwrap()];
+        for good in ["169.254.169.123:123", "169.254.169.254:123", "192.0.2.1:123"] {
+            assert_eq!(usable(&answer(&[good]), true, &own), answer(&[good]), "{good}");
+        }
+        for bad in [
+            "169.254.7.7:123",
+            "[fe80::1]:123",
+            "[::ffff:169.254.169.123]:0",
+            "127.0.0.1:123",
+            "224.0.1.1:123",
+        ] {
+            assert!(usable(&answer(&[bad]), true, &own).is_empty(), "{bad}");
         }
     }
 

@@ -62,6 +62,8 @@ pub struct SourceSettings {
     pub max_delay: Span,
     /// A reply of a stratum above this is not used. Default 15.
     pub max_stratum: u8,
+    /// Addresses of its name may be link-local ones of IPv4 (RFC 3927), as those of a cloud's own time servers are.
+    pub allow_link_local: bool,
 }
 
 /// What a source of `mode = "nts"` needs for its key exchange.

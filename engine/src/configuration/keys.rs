@@ -4,7 +4,7 @@
 pub const GOVERNOR: [&str; 1] = ["profile"];
 
 /// Of `[[source]]`.
-pub const SOURCE: [&str; 14] = [
+pub const SOURCE: [&str; 15] = [
     "address",
     "mode",
     "roots",
@@ -19,6 +19,7 @@ pub const SOURCE: [&str; 14] = [
     "require",
     "max-delay",
     "max-stratum",
+    "allow-link-local",
 ];
 
 /// Of `[clock]`.

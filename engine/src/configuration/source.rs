@@ -84,6 +84,13 @@ fn read_source(
     let require = section.boolean("require", faults).unwrap_or(false);
     let max_delay = section.number("max-delay", 0.000_01..=16.0, "seconds", "3.0", faults).unwrap_or(3.0);
     let max_stratum = section.whole("max-stratum", 1..=15, 15, faults).unwrap_or(15);
+    let allow_link_local = section.boolean("allow-link-local", faults).unwrap_or(false);
+    if allow_link_local && matches!(place, Some((Place::Address(_), _))) {
+        faults.add(
+            section.place_of("allow-link-local"),
+            "allow-link-local: an address is used as it is written; leave it out",
+        );
+    }
     let (place, name) = place?;
     Some(SourceSettings {
         name,
@@ -98,6 +105,7 @@ fn read_source(
         require,
         max_delay: span(max_delay),
         max_stratum: u8::try_from(max_stratum).ok()?,
+        allow_link_local,
     })
 }
 

@@ -84,6 +84,7 @@ fn every_key_reaches_its_place() {
             require: true,
             max_delay: Span::from_secs(1),
             max_stratum: 3,
+            allow_link_local: false,
             nts: None,
         }
     );
@@ -253,6 +254,10 @@ const BROKEN: &[(&str, &[&str])] = &[
     ("[[source]]\naddress = \"a\"\nmax-delay = nan\n", &["max-delay: expected a number of seconds"]),
     ("[[source]]\naddress = \"a\"\nmax-delay = 1e308\n", &["max-delay: expected a number of seconds"]),
     ("[[source]]\naddress = \"a\"\nmax-stratum = 16\n", &["from 1 to 15, found 16"]),
+    (
+        "[[source]]\naddress = \"169.254.169.123\"\nallow-link-local = true\n",
+        &["allow-link-local: an address is used as it is written; leave it out"],
+    ),
     (
         "[[source]]\naddress = \"a\"\nmax-stratum = 99999999999999999999\n",
         &["max-stratum: expected a whole number"],
@@ -488,3 +493,13 @@ fn more_sources_than_the_engine_can_follow_are_refused() {
 }
 
 mod any_text;
+
+#[test]
+fn a_name_may_be_permitted_to_have_link_local_addresses() {
+    for (line, expected) in
+        [("", false), ("allow-link-local = true\n", true), ("allow-link-local = false\n", false)]
+    {
+        let text = format!("[[source]]\naddress = \"metadata.example\"\n{line}");
+        assert_eq!(good(&text).settings.sources[0].allow_link_local, expected, "{line}");
+    }
+}

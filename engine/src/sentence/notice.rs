@@ -29,7 +29,9 @@ fn entry(notice: &EntryNotice) -> Text {
             format!(": its name is not resolved: {}; it is looked up again", why.sentence()).into()
         }
         EntryNotice::NoUsableAddress => {
-            ": none of the addresses of its name is one that a server can have; they are not used".into()
+            ": none of the addresses of its name is one that a server can have; they are not used (link-local ones \
+             only with allow-link-local = true)"
+                .into()
         }
         EntryNotice::NoneAnswers(1) => {
             ": the only address of its name does not answer; it is asked again".into()

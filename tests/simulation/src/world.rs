@@ -446,6 +446,7 @@ fn settings(scenario: &Scenario, servers: &[Server]) -> Settings {
             require: server.path.require,
             max_delay: Span::from_secs(3),
             max_stratum: 15,
+            allow_link_local: false,
         }
     });
     Settings {

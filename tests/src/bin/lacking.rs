@@ -1,6 +1,6 @@
 //! `lacking ERRNO CALL[,CALL…] PROGRAM ARGUMENT…`: runs a program, and everything it starts, as if on a kernel that
 //! answers these calls with this errno: an older kernel, or the filter of a service manager or of a container.
-//! `socket:inet6` means sockets of IPv6 only, `unshare:ipc` namespaces that include IPC.
+//! `socket:inet6` means sockets of IPv6 only, `socket:netlink` those of netlink, `unshare:ipc` namespaces that include IPC.
 
 use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
@@ -32,9 +32,13 @@ fn forbid(errno: &str, calls: &str) -> Result<(), Box<dyn std::error::Error>> {
 }
 
 fn rule(call: &str) -> Result<(i64, Vec<SeccompRule>), Box<dyn std::error::Error>> {
-    if call == "socket:inet6" {
-        let family =
-            SeccompCondition::new(0, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, libc::AF_INET6 as u64)?;
+    let family = match call {
+        "socket:inet6" => Some(libc::AF_INET6),
+        "socket:netlink" => Some(libc::AF_NETLINK),
+        _ => None,
+    };
+    if let Some(family) = family {
+        let family = SeccompCondition::new(0, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, family as u64)?;
         return Ok((libc::SYS_socket, vec![SeccompRule::new(vec![family])?]));
     }
     if call == "unshare:ipc" {

@@ -90,9 +90,9 @@ impl Engine {
     fn choose(&mut self, id: EntryId, exchanged: &Exchanged, now: RawInstant) -> Option<Address> {
         let need = self.need();
         let entry = self.entries.get_mut(id)?;
-        let written = entry.written_address();
+        let (written, link_local) = (entry.written_address(), entry.settings.allow_link_local);
         let mut offered: Vec<Address> = exchanged.addresses.to_vec();
-        offered.retain(|address| may_serve(address, written, &self.own));
+        offered.retain(|address| may_serve(address, written, link_local, &self.own));
         entry.candidates.learn(&offered, now);
         let own = entry.members.first();
         let is_good = |own: &&Source| own.fault.is_none() && !own.poll_process.is_silent();

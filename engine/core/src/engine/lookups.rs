@@ -64,8 +64,8 @@ impl Engine {
     pub(super) fn resolved(&mut self, now: Now, resolved: &Resolved) {
         self.abandoned.end(resolved.id);
         let Some(entry) = self.looking_up(resolved.id) else { return };
-        let (id, wanted) = (entry.id, wanted(&entry.settings));
-        let offered = usable(&resolved.addresses, &self.own);
+        let (id, wanted, link_local) = (entry.id, wanted(&entry.settings), entry.settings.allow_link_local);
+        let offered = usable(&resolved.addresses, link_local, &self.own);
         let refused = offered.is_empty();
         if let Some(entry) = self.entries.get_mut(id) {
             entry.candidates.learn(&offered, now.raw);

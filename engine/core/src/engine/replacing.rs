@@ -276,7 +276,7 @@ impl Engine {
     pub(super) fn pick(&self, id: EntryId, need: Need, anyway: bool, now: RawInstant) -> Option<Address> {
         let entry = self.entries.get(id).filter(|entry| entry.phase == Phase::Running)?;
         let is_nts = entry.settings.nts.is_some();
-        let written = entry.written_address();
+        let (written, link_local) = (entry.written_address(), entry.settings.allow_link_local);
         let is_free = |address: Address| {
             // One that is in use already, here or elsewhere, would only vote twice. Whoever answers for one name must not
             // take the address of a better one away from it.
@@ -287,7 +287,7 @@ impl Engine {
                     .source_at(address)
                     .is_some_and(|(owner, _)| owner.id == id || owner.rank() >= entry.rank()),
             };
-            !is_taken && may_serve(&address, written, &self.own)
+            !is_taken && may_serve(&address, written, link_local, &self.own)
         };
         let is_blocked = |address| self.blocked.is_blocked(address, now);
         entry.candidates.next(now, need, anyway, is_free, is_blocked)

@@ -115,6 +115,7 @@ pub(super) fn write_source(out: &mut Writer, source: &SourceSettings) {
         require,
         max_delay,
         max_stratum,
+        allow_link_local,
     } = source;
     out.text(name);
     write_place(out, place);
@@ -133,6 +134,7 @@ pub(super) fn write_source(out: &mut Writer, source: &SourceSettings) {
     }
     out.i64(max_delay.nanos());
     out.u8(*max_stratum);
+    out.bool(*allow_link_local);
 }
 
 pub(super) fn read_source(from: &mut Reader<'_>) -> Result<SourceSettings, Malformed> {
@@ -157,6 +159,7 @@ pub(super) fn read_source(from: &mut Reader<'_>) -> Result<SourceSettings, Malfo
         require: from.bool()?,
         max_delay: span(from)?,
         max_stratum: from.u8()?,
+        allow_link_local: from.bool()?,
     })
 }
 

@@ -359,3 +359,18 @@ fn online_tries_what_failed_at_once_even_where_nobody_said_offline() {
     world.run(2.0);
     assert!(is_synchronised(&world));
 }
+
+#[test]
+fn a_name_with_a_link_local_address_is_followed_where_that_is_permitted_and_nowhere_else() {
+    for allow_link_local in [false, true] {
+        let mut servers = lan(1);
+        servers[0].address = address("169.254.169.123:123");
+        let mut setup = Setup { error: 3.7, ..Setup::of(servers) };
+        let place = Place::Name(HostName::parse("metadata.example").unwrap(), 123);
+        let template = source(address("192.0.2.1:123"));
+        setup.settings.sources = std::vec![SourceSettings { place, allow_link_local, ..template }];
+        let mut world = setup.start();
+        assert_eq!(run(&mut world, 60.0, |_| true, is_synchronised), allow_link_local);
+        assert_eq!(world.queries.is_empty(), !allow_link_local);
+    }
+}

@@ -42,7 +42,8 @@ fn each_notice_has_its_line() {
             entry(EntryNotice::NoUsableAddress),
             Line,
             4,
-            "source a.example: none of the addresses of its name is one that a server can have; they are not used",
+            "source a.example: none of the addresses of its name is one that a server can have; they are not used \
+             (link-local ones only with allow-link-local = true)",
         ),
         (
             entry(EntryNotice::NoneAnswers(1)),

@@ -20,6 +20,7 @@ pub fn source(address: Address) -> SourceSettings {
         require: false,
         max_delay: Span::from_secs(3),
         max_stratum: 15,
+        allow_link_local: false,
         nts: None,
     }
 }
