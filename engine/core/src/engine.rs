@@ -166,6 +166,8 @@ struct System {
     asked_at: Option<RawInstant>,
     /// The clock stood still, and a step may make up for it.
     standstill: Option<StepReason>,
+    /// It was told that the clock fell behind while running, and is slewed.
+    behind_told: bool,
     /// Until then no step is ordered for a pause that the governor does not know of.
     no_pause_before: RawInstant,
     status_wanted: bool,
@@ -251,6 +253,7 @@ impl Engine {
                 foreign: None,
                 asked_at: None,
                 standstill: None,
+                behind_told: false,
                 no_pause_before: RawInstant::MIN,
                 status_wanted: false,
                 last_status: None,

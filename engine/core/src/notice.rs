@@ -187,6 +187,8 @@ pub struct Slewing {
     pub left: Span,
     /// The governor's allowance was used up in the last day: slews are gentle.
     pub is_reduced: bool,
+    /// It fell behind while running, and the configuration could allow a step forward and does not, or none of this size.
+    pub is_unallowed: bool,
 }
 
 /// No source can be followed.

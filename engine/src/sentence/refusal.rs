@@ -19,9 +19,16 @@ impl Sentence for Slewing {
         let direction = if self.offset > 0.0 { "slow" } else { "fast" };
         let why = if self.is_reduced { ", as the governor's allowance is used up" } else { "" };
         let left = super::notice::duration(self.left);
+        let allow = match self.is_unallowed {
+            true => {
+                ", or allow such steps with allow-forward-steps, if the machine may be paused and has no hardware clock \
+                 that shows it"
+            }
+            false => "",
+        };
         format!(
             "the clock is {size:.0} s {direction} and is slewed to the time of its sources, which takes \
-             {left} at least{why}; {} at once",
+             {left} at least{why}; {} at once{allow}",
             approve(self.offset)
         )
         .into()

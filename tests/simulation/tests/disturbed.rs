@@ -1,6 +1,7 @@
 //! Clocks that others move, with the real governor: what is undone, and when.
 
 use engine_core::notice::{ClockNotice, Notice, SystemNotice};
+use engine_core::status::SystemReason;
 use ipc::message::privileged::Refusal;
 use simulation::scenario::parse;
 use simulation::world::World;
@@ -225,4 +226,24 @@ fn a161_more_than_the_operator_allows_is_not_stepped() {
     world.run_until(14_000.0);
     assert!(world.error() < -58.0 && world.steps() == 1, "{}", world.error());
     assert!(!world.refused().contains(&Refusal::Forward), "{:?}", world.refused());
+}
+
+#[test]
+fn a161_without_an_rtc_and_without_leave_the_log_and_status_say_that_the_clock_is_behind_and_what_helps() {
+    let mut world = bare("source = [{ count = 3, kind = \"lan\" }]", "{ at = 7207, pause = 60 }");
+    world.run_until(7_267.0 + 512.0);
+    let said = |notice: &ClockNotice| matches!(notice, ClockNotice::Slewing(slewing) if slewing.is_unallowed);
+    assert_eq!(count(&world, said), 1, "{:?}", world.notices);
+    let is_said = |world: &World| match world.status().system.reason {
+        SystemReason::Correcting(Some(slewing)) => {
+            slewing.is_unallowed && (slewing.offset + world.error()).abs() < 0.1
+        }
+        _ => false,
+    };
+    assert!(is_said(&world), "{:?}", world.status().system.reason);
+    // It is not said over and over, and the clock comes nearer.
+    world.run_until(7_267.0 + 2.0 * 86_400.0);
+    assert!(world.error() > -59.0 && world.error() < -20.0 && is_said(&world), "{}", world.error());
+    assert!(count(&world, said) <= 4, "{:?}", world.notices);
+    assert_eq!(world.steps(), 1);
 }

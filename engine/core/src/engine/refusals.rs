@@ -45,7 +45,9 @@ impl Engine {
                 && !is_again
                 && !matches!(code, Refusal::Rate | Refusal::Stale | Refusal::StaleEpoch));
         self.system.refusals = self.system.refusals.saturating_add(1);
-        self.system.last_refusal = Some(code);
+        if !is_question {
+            self.system.last_refusal = Some(code);
+        }
         if matches!(code, Refusal::Rate | Refusal::Clock | Refusal::NoPersist) {
             basis.orders.exhausted(now.raw);
         }
@@ -81,6 +83,14 @@ impl Engine {
                 }
             }
             _ => {}
+        }
+        // Where a step forward is allowed, the sources are being asked again.
+        let fell_behind = is_question && self.system.standstill.is_none() && self.system.following_told;
+        if fell_behind && !self.system.behind_told {
+            self.system.behind_told = true;
+            if let Some(slewing) = self.slewing(now) {
+                self.tell(Notice::Clock(ClockNotice::Slewing(slewing)));
+            }
         }
         if is_news && !is_question {
             let then =
@@ -197,7 +207,16 @@ impl Engine {
             reduced_until != RawInstant::MIN && reduced_until.after(REDUCED_RATE_KNOWN) > now.raw;
         let most = self.settings.max_slew_ppm.clamp(1.0, 500.0) * 1e-6;
         let rate = if is_reduced { most.min(REDUCED_RATE) } else { most };
-        Some(Slewing { offset, left: Span::saturating((offset.abs() / rate * 1e9) as i64), is_reduced })
+        let is_unallowed = offset > 0.0
+            && self.system.behind_told
+            && !self.settings.strict_quorum
+            && !self.is_allowed_forward(offset);
+        Some(Slewing {
+            offset,
+            is_unallowed,
+            left: Span::saturating((offset.abs() / rate * 1e9) as i64),
+            is_reduced,
+        })
     }
 
     /// The clock may be neither stepped nor slewed by `offset` seconds.

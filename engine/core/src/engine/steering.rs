@@ -415,6 +415,7 @@ impl Engine {
             }
         }
         let is_close = self.system.first_update.is_some() && self.slewing(now).is_none();
+        self.system.behind_told &= !is_close;
         if is_close && !core::mem::replace(&mut self.system.following_told, true) {
             self.tell(Notice::System(SystemNotice::Following));
         }

@@ -255,11 +255,25 @@ fn each_notice_has_its_line() {
                 offset: 100.0,
                 left: Span::from_secs(10_000_000),
                 is_reduced: true,
+                is_unallowed: false,
             })),
             Clock,
             4,
             "the clock is 100 s slow and is slewed to the time of its sources, which takes 115 days at least, as the \
              governor's allowance is used up; restart with --approve-step 102 to allow one step at once",
+        ),
+        (
+            Notice::Clock(ClockNotice::Slewing(Slewing {
+                offset: 60.0,
+                left: Span::from_secs(300_000),
+                is_reduced: false,
+                is_unallowed: true,
+            })),
+            Clock,
+            4,
+            "the clock is 60 s slow and is slewed to the time of its sources, which takes 3 days at least; restart with \
+             --approve-step 62 to allow one step at once, or allow such steps with allow-forward-steps, if the machine may \
+             be paused and has no hardware clock that shows it",
         ),
         (
             Notice::Clock(ClockNotice::CertificatesInvalid(60.0)),

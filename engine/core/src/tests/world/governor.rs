@@ -54,10 +54,11 @@ impl World {
             }
             Output::Step(step) => {
                 fresh(step.epoch, step.asked_at)?;
-                self.step_refusal.map_or(Ok(()), Err)?;
-                // This machine has no battery-backed clock.
-                if step.reason == StepReason::Pause {
-                    return Err(Refusal::Evidence);
+                // This machine has no battery-backed clock, and the operator allows nothing.
+                match step.reason {
+                    StepReason::Pause => return Err(Refusal::Evidence),
+                    StepReason::Forward => return Err(Refusal::Forward),
+                    _ => self.step_refusal.map_or(Ok(()), Err)?,
                 }
                 let to = now.wall.nanos() + step.delta.nanos();
                 if to < FLOOR {
