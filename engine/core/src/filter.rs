@@ -11,8 +11,9 @@
 //! processes the same measurements, and takes over when it explains them better.
 //!
 //! A single measurement that contradicts all earlier ones is held back. If three consecutive ones do, the server or the
-//! oscillator has changed, and the filter starts again with the change that explains the three better. A path that became
-//! longer or shorter in one direction (`paths`) is not a contradiction: the other direction shows that the offset is the
+//! oscillator has changed, and the filter starts again with the change that explains the three better. If three contradict
+//! again before ten have fitted, neither did, and the filter begins from nothing (a saved frequency that is wrong by hundreds
+//! of ppm). A path that became longer or shorter in one direction (`paths`) is not a contradiction: the other direction shows that the offset is the
 //! same.
 
 #[allow(clippy::needless_range_loop, reason = "matrices, indexed as in the books")]
@@ -38,6 +39,9 @@ const CONVINCED: u32 = 10;
 
 /// Before that, six times this deviation covers every oscillator (s/s): a saved frequency may be wrong.
 const ANY: f64 = 90e-6;
+
+/// The frequency and its standard deviation where nothing is known, s/s.
+const UNKNOWN: (f64, f64) = (0.0, 200e-6);
 
 /// From this lead on (a logarithm) a rival is right; and so many measurements it has to gain it.
 const SUPERIOR: f64 = 6.0;
@@ -184,6 +188,8 @@ pub(crate) struct Filter {
     rival: Option<Rival>,
     /// While there is doubt.
     suspects: Option<Box<Suspects>>,
+    /// It was started again, and too little has fitted since to say that this was right.
+    unsettled: bool,
     delays: Delays,
     paths: Paths,
     doubts: u8,
@@ -195,11 +201,12 @@ impl Filter {
     /// An empty filter. What is known of the frequency beforehand comes with [`Self::expect`].
     pub(crate) fn new() -> Self {
         Self {
-            prior: (0.0, 200e-6),
+            prior: UNKNOWN,
             bank: None,
             rehearsal: None,
             rival: None,
             suspects: None,
+            unsettled: false,
             delays: Delays::new(),
             paths: Paths::new(),
             doubts: 0,
@@ -261,11 +268,18 @@ impl Filter {
                     if self.doubts <= MAX_DOUBTS {
                         return Outcome::Doubtful;
                     }
-                    if let Some(suspects) = self.suspects.take() {
+                    let suspects = self.suspects.take();
+                    self.rehearsal = None;
+                    if core::mem::replace(&mut self.unsettled, true) {
+                        // Neither a jump of the oscillator nor a step of the server has explained it the last time: what
+                        // was thought of the frequency is wrong, by more than such a jump.
+                        self.prior = UNKNOWN;
+                        *bank = Bank::new(measurement, UNKNOWN);
+                        self.rehearsal = Some(Rehearsal::new(measurement, UNKNOWN));
+                    } else if let Some(suspects) = suspects {
                         *bank = suspects.likelier();
                     }
                     self.paths = Paths::new();
-                    self.rehearsal = None;
                     self.rival = None;
                     self.doubts = 0;
                     self.samples = 1;
@@ -294,6 +308,7 @@ impl Filter {
             self.rival = Some(Rival { bank: bank.had_it_jumped(), lead: 0.0, age: 0 });
         }
         self.samples = self.samples.saturating_add(1);
+        self.unsettled &= self.samples < CONVINCED;
         Outcome::Used
     }
 

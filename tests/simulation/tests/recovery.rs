@@ -2,6 +2,8 @@
 
 use ipc::message::privileged::Profile;
 use simulation::recovery::{Class, Outcome, needs, search};
+use simulation::scenario::parse;
+use simulation::world::World;
 
 const PROFILES: [Profile; 2] = [Profile::Standard, Profile::Strict];
 
@@ -35,4 +37,24 @@ fn the_same_seed_finds_the_same() {
     };
     assert_eq!(found(3), found(3));
     assert_ne!(found(3), found(4));
+}
+
+#[test]
+fn a_drift_file_that_is_wrong_by_any_amount_costs_less_than_an_hour() {
+    for (oscillator, saved) in
+        [(-268.0, -383.0), (20.0, 420.0), (-165.0, -487.0), (150.0, 300.0), (-20.0, 60.0)]
+    {
+        let text = format!(
+            "[[scenario]]\nname = \"drift file\"\nfrequency-ppm = {oscillator}\nsaved-ppm = [{saved}, 0.26]\n\
+             source = [{{ kind = \"wan\", count = 3 }}]"
+        );
+        let [scenario] = &parse(&text).unwrap()[..] else { panic!("one scenario") };
+        let mut world = World::new(scenario, 5);
+        let mut right = f64::INFINITY;
+        while world.age() < 7_200.0 {
+            world.run_until(world.age() + 60.0);
+            right = if world.error().abs() < 0.010 { right.min(world.age()) } else { f64::INFINITY };
+        }
+        assert!(right <= 3_600.0, "{oscillator} {saved}: {right} {}", world.error());
+    }
 }
