@@ -29,6 +29,17 @@ pub fn asleep(boot: BootInstant) -> Span {
     boot.elapsed_since(BootInstant::saturating(nanos(libc::CLOCK_MONOTONIC)))
 }
 
+/// Whether the kernel has a time zone other than UTC: then it may set the battery-backed clock to local time. True, too, if
+/// it does not say.
+pub fn has_zone() -> bool {
+    let mut zone = [0_i32; 2];
+    // SAFETY: without a place for the time, the call fills a timezone of two integers, which `zone` is.
+    let outcome = unsafe {
+        libc::syscall(libc::SYS_gettimeofday, std::ptr::null_mut::<libc::timeval>(), zone.as_mut_ptr())
+    };
+    outcome < 0 || zone[0] != 0
+}
+
 /// A clock, ns. Every supported kernel has these clocks. Where another filter refuses them to this process all the same,
 /// it ends: with a clock that stands still none of its deadlines would ever come.
 fn nanos(clock: libc::clockid_t) -> i64 {

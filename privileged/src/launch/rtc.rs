@@ -7,10 +7,11 @@ use std::path::Path;
 /// More than this many are not looked through.
 const MOST: u32 = 16;
 
-/// The attribute of the one that the kernel has set its clock by, or else of the first; none where there is none, and for
-/// a clock that is not the kernel's.
+/// The attribute of the one that the kernel has set its clock by, or else of the first; none where there is none, for
+/// a clock that is not the kernel's, and where it may be in local time.
 pub fn open(kind: ClockKind) -> Option<File> {
-    (kind == ClockKind::Kernel).then(|| open_in(Path::new("/sys/class/rtc")))?
+    let is_evidence = kind == ClockKind::Kernel && !ipc_clock::has_zone();
+    is_evidence.then(|| open_in(Path::new("/sys/class/rtc")))?
 }
 
 fn open_in(folder: &Path) -> Option<File> {

@@ -354,7 +354,7 @@ impl Governor {
         self.record.base = order.frequency;
         self.line = Line::from(&now.clock, order.slew);
         // An order for the clock as it is accepts it: there is nothing left to restore.
-        self.accept_for_pause();
+        self.make_up_for_pause(self.displaced.unwrap_or(Offset::ZERO));
         self.displaced = None;
         Ok(Grant { charged, any_size: false })
     }

@@ -7,7 +7,8 @@
 //!   `hwclock --systohc`, has set it, perhaps to a time that the engine has brought about;
 //! - it does not run on as it should: it is looked at twice more before it counts.
 //!
-//! An RTC that goes back shows nothing.
+//! An RTC that goes back shows nothing. One in local time is not given to this process: the kernel sets it to a time that is
+//! not the steered clock's, which could not be told from a pause.
 
 use super::limits::{self, HOUR};
 use super::{Governor, Moment, SECOND, refused};
@@ -43,6 +44,8 @@ pub(super) struct Pause {
     at: BootInstant,
     /// Looks since the jump at which the RTC ran as it should.
     looks: u8,
+    /// The look before the first pause that is part of it: the rounding of the RTC counts once.
+    anchor: Look,
 }
 
 /// What the RTC has shown in this run.
@@ -56,23 +59,29 @@ impl Governor {
     /// Takes a reading of the RTC, in seconds since 1970. Returns the size of a pause that has just been confirmed.
     pub fn look_at_rtc(&mut self, seconds: i64, now: &Moment) -> Option<Span> {
         let rtc = seconds.saturating_mul(SECOND.nanos());
+        let look = Look { rtc, boot: now.boot };
         let Some(last) = self.rtc.last else {
-            self.rtc.last = Some(Look { rtc, boot: now.boot });
+            self.rtc.last = Some(look);
             return None;
         };
         let elapsed = now.boot.elapsed_since(last.boot);
         if elapsed < BETWEEN {
             return None;
         }
-        self.rtc.last = Some(Look { rtc, boot: now.boot });
+        self.rtc.last = Some(look);
         self.keep_evidence(now);
         let more = rtc.saturating_sub(last.rtc).saturating_sub(elapsed.nanos());
         let is_set = rtc.saturating_sub(now.clock.wall.nanos()).saturating_abs() <= AS_SET;
         let unconfirmed = self.rtc.pause.filter(|pause| pause.looks < CONFIRMED);
         if more >= LEAST && !is_set {
-            let before = self.evident_pause(now).or(unconfirmed.map(|pause| pause.size));
-            let size = before.unwrap_or(Span::ZERO).plus(Span::saturating(more));
-            self.rtc.pause = Some(Pause { size, at: now.boot, looks: 0 });
+            let before =
+                self.rtc.pause.filter(|_| unconfirmed.is_some() || self.evident_pause(now).is_some());
+            let known = before.map_or(Span::ZERO, |pause| pause.size);
+            let anchor = before.map_or(last, |pause| pause.anchor);
+            let since = now.boot.elapsed_since(anchor.boot).nanos();
+            let in_all = rtc.saturating_sub(anchor.rtc).saturating_sub(since);
+            let size = known.plus(Span::saturating(more.min(in_all.saturating_sub(known.nanos()))));
+            self.rtc.pause = Some(Pause { size, at: now.boot, looks: 0, anchor });
             return None;
         }
         let pause = unconfirmed?;
@@ -95,7 +104,7 @@ impl Governor {
     }
 
     /// The clock was moved by an order: what the RTC is compared with next begins after it.
-    pub(super) fn forget_rtc(&mut self) {
+    fn forget_rtc(&mut self) {
         self.rtc.last = None;
     }
 
@@ -151,13 +160,18 @@ impl Governor {
         Ok(Span::ZERO)
     }
 
-    /// The clock as another program has set it is accepted: what it was moved forward by has made up for a pause.
-    pub(super) fn accept_for_pause(&mut self) {
-        let moved = self.displaced.unwrap_or(Offset::ZERO);
+    /// The clock goes on from a time that is `moved` ahead of the governor's line, by a step or because what another program
+    /// did is accepted: if that is forward it has made up for a pause, whether the RTC has shown it yet or not.
+    pub(super) fn make_up_for_pause(&mut self, moved: Offset) {
+        if moved == Offset::ZERO {
+            return;
+        }
+        self.forget_rtc();
         if let Some(pause) = &mut self.rtc.pause
             && moved > Offset::ZERO
         {
             pause.size = pause.size.less(moved.magnitude());
+            pause.anchor.rtc = pause.anchor.rtc.saturating_add(moved.nanos());
             if pause.size.nanos() < LEAST {
                 self.rtc.pause = None;
             }

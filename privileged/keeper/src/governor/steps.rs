@@ -113,8 +113,8 @@ impl Governor {
         if let Some(before) = &mut self.before_grant {
             before.rights = Some(rights);
         }
+        self.make_up_for_pause(target.minus(self.expected_wall(now)));
         self.displaced = None;
-        self.forget_rtc();
         // The kernel marks a clock that is stepped unsynchronised.
         self.synchronised = false;
         self.in_flight = InFlight::NONE;

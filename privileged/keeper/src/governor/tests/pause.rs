@@ -174,6 +174,42 @@ fn a161_what_an_agent_has_made_up_for_is_not_made_up_for_again() {
     machine.run(2);
     assert_eq!(machine.step(HOUR), Some(Refusal::Evidence));
     assert_eq!(machine.step(HOUR - 60 * SECOND), OK);
+    // It is accepted by a step of another kind.
+    let mut machine = Machine::new(Profile::Standard);
+    machine.rtc += HOUR;
+    machine.run(10);
+    machine.move_wall(HOUR);
+    machine.run(2);
+    assert_eq!(machine.world.step(StepReason::Start, 1).err(), OK);
+    assert_eq!(machine.step(HOUR), Some(Refusal::Evidence));
+    // It is accepted before the RTC, which is not set by the kernel, was looked at again.
+    let mut machine = Machine::new(Profile::Standard);
+    machine.rtc -= 10 * SECOND;
+    machine.run(10);
+    machine.rtc += HOUR;
+    machine.move_wall(HOUR);
+    assert_eq!(machine.world.pass(1_000_000), Some(ClockEventKind::ForeignStep));
+    machine.world.adjust(0.0, 0, 0).unwrap();
+    assert!(machine.run(20).is_empty());
+    assert_eq!(machine.step(HOUR), Some(Refusal::Evidence));
+}
+
+#[test]
+fn a135_the_rounding_of_the_rtc_counts_once_however_many_pauses_there_are() {
+    let mut machine = Machine::new(Profile::Standard);
+    let (mut paused, mut found) = (0, 0);
+    for _ in 0..90 {
+        // A look right before the RTC's next second, and one right after it.
+        let wait = 2 * SECOND + (SECOND * 95 / 100 - machine.rtc % SECOND).rem_euclid(SECOND);
+        machine.world.pass(wait);
+        machine.rtc += wait;
+        machine.look();
+        let pause = 4 * SECOND + SECOND * 6 / 100;
+        machine.rtc += pause;
+        paused += pause;
+        found = machine.run(8).last().copied().unwrap_or(found);
+    }
+    assert!(found > paused - SECOND && found <= paused + SECOND, "{found} of {paused}");
 }
 
 #[test]
