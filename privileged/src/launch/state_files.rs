@@ -1,8 +1,9 @@
 //! The files of the state directory, or of the run directory while that one cannot be written: a read-only or full file
 //! system keeps no clock from being kept.
 //!
-//! The run directory lasts as long as the boot, so that a restart refills nothing there either. The newer of two records
-//! counts, by its sequence. A start that finds the state directory writable again takes the record back.
+//! The run directory lasts as long as the boot, or until the service is stopped, so that a restart refills nothing there
+//! either. The newer of two records counts, by its sequence. A start that finds the state directory writable again takes the
+//! record back, and not the audit log.
 
 use super::audit_log;
 use super::diagnosis::{self, explain};

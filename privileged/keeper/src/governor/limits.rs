@@ -1,5 +1,6 @@
 //! The governor's table: one row a line, one column a profile. Compiled in: configuration can choose a
-//! column and narrow some rows, nothing can widen one.
+//! column and narrow some rows, and nothing goes beyond the column. `run-step-threshold` and `allow-forward-steps` open a
+//! row that is closed by default.
 
 use ipc::message::privileged::Profile;
 use ipc::units::{Frequency, Span, WallTime};

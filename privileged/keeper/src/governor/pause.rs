@@ -126,7 +126,7 @@ impl Governor {
         (now.boot.elapsed_since(pause.at) <= limits::PAUSE_KNOWN).then_some(pause.size)
     }
 
-    /// A step forward by what the machine was paused for; returns what is charged.
+    /// A step forward by what the machine was paused for, or by up to [`limits::PAUSE_WITHIN`] more; returns what is charged.
     pub(super) fn judge_pause_step(&mut self, delta: Offset, now: &Moment) -> Result<Span, Refused> {
         let pause = self.evident_pause(now).ok_or(refused(Refusal::Evidence, 0, 0))?;
         // From the governor's own line: what others moved in the meantime is part of it.
