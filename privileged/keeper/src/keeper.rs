@@ -146,6 +146,9 @@ impl<C: Clock> Keeper<C> {
         let is_stop = std::iter::from_fn(|| caught(&self.signals)).any(|caught| caught == Caught::Stop);
         let ending = if is_stop { Ending::Asked } else { ending };
         self.notify.say(&format!("STOPPING=1\nSTATUS=stopping: {}", ending.to_string().replace('\n', " ")));
+        if ending == Ending::Asked {
+            say(5, &ending);
+        }
         let released = self.clock.release();
         self.write_down(format_args!("event=stop code={} released={}", ending.code(), released.is_ok()));
         let _ = self.persist();

@@ -65,6 +65,8 @@ fn resume_ring(file: &File, ring: Ring, known: End) -> (End, LogIntegrity) {
     } else {
         LogIntegrity::Whole
     };
+    // What is left behind the end must not look like the work of a power cut to the next start.
+    clear_unfinished(file, ring, end, end);
     (end, integrity)
 }
 

@@ -219,8 +219,8 @@ impl Engine {
         if let Some(reason) = source.unused {
             return SourceReason::Unused(reason);
         }
-        // The register has shifted already while the eighth query is under way.
-        let awaits = source.is_heard() && self.exchanges.is_asking(source.id);
+        // The register has shifted already while the eighth query is under way. The next ones may be under way, too.
+        let awaits = source.is_heard() && !source.silence_told && self.exchanges.is_asking(source.id);
         if source.poll_process.reach == 0 && !awaits {
             let obstacle = source.obstacle;
             return match (source.counters.sent, source.is_heard()) {

@@ -192,7 +192,9 @@ impl<C: Clock> Keeper<C> {
                 }
             };
             // Also stored where the ring of the audit log cannot overwrite it.
-            say(5, &format_args!("stepped the clock by {} ns: {why}", delta.nanos()));
+            let sign = if delta < Offset::ZERO { '-' } else { '+' };
+            let (seconds, nanos) = (delta.magnitude().seconds(), delta.magnitude().nanos() % 1_000_000_000);
+            say(5, &format_args!("stepped the clock by {sign}{seconds}.{nanos:09} s: {why}"));
             return Ok(());
         }
         let undone = self.clock.step(Offset::ZERO.minus(moved)).is_ok();
