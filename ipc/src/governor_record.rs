@@ -6,7 +6,7 @@
 
 use crate::audit_line::End;
 use crate::codec::{self, Decode, Encode};
-use crate::units::{BootInstant, Frequency, FrequencySum, Span, WallTime};
+use crate::units::{BootInstant, Frequency, FrequencySum, Offset, Span, WallTime};
 use hmac_sha256::Hash;
 
 /// Octets of one slot.
@@ -23,8 +23,73 @@ pub const PLACES: [u64; 2] = [0, 4096];
 pub const LENGTH: u64 = 8192;
 
 /// First octets of a slot; another number with each change of [`Record`].
-const VERSION: u64 = 0x7472_7565_676f_7638;
+const VERSION: u64 = 0x7472_7565_676f_7639;
 const CHECK: usize = SLOT - 32;
+
+/// Kinds of lines of the audit log that have a quota.
+pub const LINE_KINDS: usize = 6;
+
+/// What the audit log may still take, by kind of line, and what it did not take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
+pub struct Lines {
+    /// The age of the record at which all lines taken of a burst are given back.
+    pub due: [Span; LINE_KINDS],
+    /// Lines that were not written since the last one of the kind.
+    pub unwritten: [u32; LINE_KINDS],
+    /// The adjustments among them.
+    pub adjustments: Adjustments,
+    /// A run has begun and has not ended in order: lines may have been written after this record was.
+    pub is_open: bool,
+}
+
+impl Lines {
+    /// Nothing taken and nothing to sum up.
+    pub const NONE: Self = Self {
+        due: [Span::ZERO; LINE_KINDS],
+        unwritten: [0; LINE_KINDS],
+        adjustments: Adjustments::NONE,
+        is_open: false,
+    };
+}
+
+/// The sum of adjustments that have no line of their own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
+pub struct Adjustments {
+    /// Phase charged, saturating.
+    pub charged: Span,
+    /// The least base frequency; of no adjustment the greatest that there is.
+    pub least: Frequency,
+    /// The greatest base frequency; of no adjustment the least that there is.
+    pub greatest: Frequency,
+    /// The sum of the slews as ordered, saturating; positive: forward.
+    pub slew_net: Offset,
+    /// The sum of their magnitudes, saturating.
+    pub slew_sum: Span,
+}
+
+impl Adjustments {
+    /// Of none.
+    pub const NONE: Self = Self {
+        charged: Span::ZERO,
+        least: Frequency::MAX,
+        greatest: Frequency::MIN,
+        slew_net: Offset::ZERO,
+        slew_sum: Span::ZERO,
+    };
+
+    /// With another one, that was charged so much.
+    pub fn with(self, base: Frequency, slew: Offset, charged: Span) -> Self {
+        Self {
+            charged: self.charged.plus(charged),
+            least: self.least.min(base),
+            greatest: self.greatest.max(base),
+            slew_net: self.slew_net.plus(slew),
+            slew_sum: self.slew_sum.plus(slew.magnitude()),
+        }
+    }
+}
 
 /// The governor's memory.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
@@ -92,6 +157,8 @@ pub struct Record {
     pub audit: End,
     /// The same of its ring of steps.
     pub audit_steps: End,
+    /// Quotas of the audit log.
+    pub lines: Lines,
 }
 
 impl Record {
@@ -128,6 +195,7 @@ impl Record {
             approved_used: None,
             audit: End::NONE,
             audit_steps: End::NONE,
+            lines: Lines::NONE,
         }
     }
 

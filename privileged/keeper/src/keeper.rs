@@ -22,7 +22,7 @@ use ipc::process::PerProcess;
 use ipc::units::{Leap, Offset, RawInstant, Span, TimeConstant};
 use ipc_clock::raw;
 use ipc_link::Link;
-use quota::{Kind, Quota};
+pub(crate) use quota::Kind;
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::AsFd;
@@ -77,7 +77,6 @@ pub struct Keeper<C> {
 #[derive(Debug, Default)]
 pub struct Course {
     refusals: [Refusals; Refusal::ALL.len()],
-    quotas: [Quota; Kind::ALL.len()],
     /// When the service manager last received a watchdog ping.
     lived: Option<RawInstant>,
     /// The daemon's condition, as last reported by the engine.
@@ -150,8 +149,7 @@ impl<C: Clock> Keeper<C> {
             say(5, &ending);
         }
         let released = self.clock.release();
-        self.write_down(format_args!("event=stop code={} released={}", ending.code(), released.is_ok()));
-        let _ = self.persist();
+        self.note_end(&ending, released.is_ok());
         // The engine ends with its link, and the others end with the engine. The server still answers requests
         // that have arrived, and the ports are free once this process is gone.
         kernel::close(self.link.into_fd());
@@ -230,9 +228,7 @@ impl<C: Clock> Keeper<C> {
             ClockEventKind::BandNarrowed => "band-narrowed",
             ClockEventKind::Pause => "pause",
         };
-        if let Some(unwritten) =
-            self.course.quotas[Kind::Event as usize].ask(Kind::Event, now.clock.raw, Span::ZERO)
-        {
+        if let Some(unwritten) = self.may_write(Kind::Event) {
             self.write_down(format_args!("event={word} moved_ns={} epoch={epoch}{unwritten}", moved.nanos()));
         }
         let _ = self.persist();

@@ -5,14 +5,14 @@ use crate::audit::Audit;
 use crate::clock::Clock;
 use crate::ending::{Ending, for_the_journal, say, say_at_once};
 use crate::governor::{Governor, Moment};
-use crate::keeper::{Course, Keeper, moment};
+use crate::keeper::{Course, Keeper, Kind, moment};
 use crate::kernel;
 use crate::notify::Notify;
 use crate::signals::Call;
 use filters::Role;
 use filters::trap::{self, Tell};
 use ipc::CodecError;
-use ipc::message::handover::Handover;
+use ipc::message::handover::{Handover, LogIntegrity, Memory};
 use ipc::message::privileged::ClockKind;
 use ipc::process::PerProcess;
 use ipc_link::Link;
@@ -132,6 +132,10 @@ fn lock_down(role: Role, insecure: bool) -> Result<(), Ending> {
 
 /// Records the start of this run and sends the welcome.
 fn begin<C: Clock>(keeper: &mut Keeper<C>, handover: &Handover, found: &Moment) -> Result<(), Ending> {
+    let is_same_boot = handover.record.boot_id == handover.boot_id;
+    let is_news =
+        !is_same_boot || handover.memory != Memory::Resumed || handover.integrity != LogIntegrity::Whole;
+    let line = keeper.note_start(is_same_boot, is_news);
     if let Err(errno) = keeper.persist() {
         say(
             3,
@@ -146,18 +150,21 @@ fn begin<C: Clock>(keeper: &mut Keeper<C>, handover: &Handover, found: &Moment) 
     let is_narrowed = keeper.keep_in_band();
     let found = &if is_narrowed { moment(&keeper.clock)? } else { *found };
     let welcome = keeper.governor.welcome(kind, found, keeper.processes);
-    keeper.write_down(format_args!(
-        "event=start version={} record={} log={} clock={kind:?} frequency={} budget_ns={} start_steps={} approved_ns={}",
-        env!("CARGO_PKG_VERSION"),
-        handover.memory.word(),
-        handover.integrity.word(),
-        found.clock.frequency.scaled(),
-        keeper.governor.budget_left().nanos(),
-        welcome.start_steps,
-        handover.terms.approved_step.map_or(0, |step| step.nanos()),
-    ));
-    if is_narrowed {
-        keeper.write_down(format_args!("event=band-narrowed frequency={}", welcome.base_frequency.scaled()));
+    if let Some(unwritten) = line {
+        keeper.write_down(format_args!(
+            "event=start version={} record={} log={} clock={kind:?} frequency={} budget_ns={} start_steps={} approved_ns={}{unwritten}",
+            env!("CARGO_PKG_VERSION"),
+            handover.memory.word(),
+            handover.integrity.word(),
+            found.clock.frequency.scaled(),
+            keeper.governor.budget_left().nanos(),
+            welcome.start_steps,
+            handover.terms.approved_step.map_or(0, |step| step.nanos()),
+        ));
+    }
+    if is_narrowed && let Some(unwritten) = keeper.may_write(Kind::Event) {
+        let frequency = welcome.base_frequency.scaled();
+        keeper.write_down(format_args!("event=band-narrowed frequency={frequency}{unwritten}"));
     }
     keeper.welcome(welcome)
 }

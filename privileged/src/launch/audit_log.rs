@@ -219,6 +219,9 @@ fn is_idle(text: &[u8]) -> bool {
     let event = words.by_ref().find_map(|word| word.strip_prefix(b"event="));
     match event {
         Some(b"start") => is_idle_start(words, text.contains(&0)),
+        Some(b"unwritten") => words
+            .find_map(|word| word.strip_prefix(b"kind="))
+            .is_none_or(|kind| matches!(kind, b"refusal" | b"start" | b"stop") || kind.contains(&0)),
         None | Some(b"stop" | b"refused" | b"foreign-step" | b"foreign-frequency" | b"resume") => true,
         // The line was cut within this word.
         Some(event) => event.contains(&0),

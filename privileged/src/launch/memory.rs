@@ -205,6 +205,22 @@ mod tests {
             ("after a loss", after_loss, true),
             ("older lines overwritten", wrapped, true),
             ("beside a log that was cut", log(&["event=start version=1 record=resumed log=CUT"]), true),
+            (
+                "orders that were summed up",
+                log(&[
+                    "event=start version=1 record=first-start log=whole",
+                    "event=unwritten kind=adjust unwritten=1",
+                ]),
+                true,
+            ),
+            (
+                "refusals that were summed up",
+                log(&[
+                    "event=start version=1 record=first-start log=whole",
+                    "event=unwritten kind=refusal unwritten=1",
+                ]),
+                false,
+            ),
             ("a start that says nothing", log(&["event=start version=1"]), true),
             ("a start of another kind", log(&["event=start version=1 record=other log=whole"]), true),
             ("an operator's", log(&["event=start version=1 record=new-by-operator log=whole"]), false),

@@ -1,7 +1,7 @@
 //! An order on its way: judged, recorded, carried out, checked.
 
 use super::asked::Asked;
-use super::quota::{Kind, Unwritten};
+use super::quota::{self, Kind, Unwritten};
 use super::{Keeper, Told, moment};
 use crate::clock::Clock;
 use crate::ending::{Ending, say};
@@ -9,7 +9,8 @@ use crate::governor::{Grant, Moment, WRITE, limits};
 use crate::kernel::Errno;
 use ipc::calendar::Rfc3339;
 use ipc::message::privileged::{
-    Applied, ClockKind, ClockReading, FromPrivileged, Refusal, Refused, Step, StepReason, ToPrivileged,
+    Adjust, Applied, ClockKind, ClockReading, FromPrivileged, Refusal, Refused, Step, StepReason,
+    ToPrivileged,
 };
 use ipc::units::{Leap, Offset, Span};
 use ipc_clock::raw;
@@ -100,24 +101,22 @@ impl<C: Clock> Keeper<C> {
         }
         let then = moment(&self.clock)?;
         let after = then.clock;
-        let quotas = &mut self.course.quotas;
-        let mut ask = |kind: Kind| quotas[kind as usize].ask(kind, then.clock.raw, charged);
         let unwritten = match order {
             ToPrivileged::SetStatus(status) => {
                 let told = Told { leap: status.leap, synchronised: status.synchronised, tai: status.tai };
                 let is_news = self.course.told.replace(told) != Some(told);
-                is_news.then(|| ask(Kind::Status)).flatten()
+                is_news.then(|| self.may_write(Kind::Status)).flatten()
             }
             ToPrivileged::Step(step) => {
                 self.check_step(step, any_size, &before, &after)?;
                 self.governor.applied(&then);
-                Some(Unwritten::NONE)
+                Some(Unwritten(0))
             }
-            _ => {
-                let unwritten = ask(Kind::Adjust);
+            ToPrivileged::Adjust(adjust) => {
                 self.governor.applied(&then);
-                unwritten
+                self.may_write_adjustment(adjust, charged).then_some(Unwritten(0))
             }
+            _ => None,
         };
         if let Some(unwritten) = unwritten {
             self.write_down(format_args!(
@@ -133,6 +132,21 @@ impl<C: Clock> Keeper<C> {
             ));
         }
         Ok(Applied { answers: sequence, before, after })
+    }
+
+    /// Takes a line for an adjustment, and writes the sum of those that had none before it.
+    fn may_write_adjustment(&mut self, adjust: &Adjust, charged: Span) -> bool {
+        let record = self.governor.record();
+        let lines = &mut record.lines;
+        if !quota::ask(lines, record.age, Kind::Adjust) {
+            quota::count(lines, Kind::Adjust);
+            lines.adjustments = lines.adjustments.with(adjust.frequency, adjust.slew, charged);
+            return false;
+        }
+        if let Some(sum) = quota::sum_up(lines, Kind::Adjust) {
+            self.write_down(format_args!("{sum}"));
+        }
+        true
     }
 
     /// Records the charge. If that fails, a step is refused, and charged slews continue for a day from the budget in

@@ -235,6 +235,72 @@ fn a140_a_step_is_in_both_rings_of_the_log_before_it_is_made() {
     assert_eq!((record.audit.lines, record.audit_steps.lines), (2, 1));
 }
 
+fn lines_of(log: &File, count: u64) -> Vec<String> {
+    let line = |sequence| {
+        let mut line = [0; audit_line::LINE];
+        log.read_exact_at(&mut line, audit_line::ORDERS.place(sequence)).unwrap();
+        String::from_utf8_lossy(&line).into_owned()
+    };
+    (0..count).map(line).collect()
+}
+
+#[test]
+fn a140_an_end_writes_what_is_unwritten_of_all_kinds_before_its_own_line() {
+    let (mut keeper, mut engine, _silent) = keeper();
+    let log = file(audit_line::LENGTH);
+    keeper.audit = Audit::after(log.try_clone().unwrap(), audit_line::End::NONE, audit_line::End::NONE);
+    // The run before was killed, perhaps just after its bursts.
+    keeper.governor.record().lines.is_open = true;
+    assert!(keeper.note_start(true, false).is_some());
+    for slew in [1_000, -300] {
+        order(&mut keeper, &mut engine, &adjust(slew)).unwrap();
+    }
+    let ToPrivileged::Adjust(of_another) = adjust(0) else { unreachable!() };
+    let of_another = ToPrivileged::Adjust(Adjust { epoch: 7, ..of_another });
+    for _ in 0..3 {
+        assert_eq!(order(&mut keeper, &mut engine, &of_another), Err(Refusal::StaleEpoch));
+    }
+    assert_eq!(keeper.audit.ends().0.lines, 0);
+    keeper.note_end(&Ending::Engine(String::new()), true);
+    let expected = [
+        "event=unwritten kind=adjust unwritten=2 charged_ns=0 frequency_least=0 frequency_greatest=0 slew_net_ns=700 \
+         slew_sum_ns=1300 ",
+        "event=unwritten kind=refusal unwritten=3 ",
+        "event=stop code=81 released=true ",
+    ];
+    assert_eq!(keeper.audit.ends().0.lines, 3);
+    for (line, expected) in lines_of(&log, 3).iter().zip(expected) {
+        assert!(line.contains(expected), "{line}");
+    }
+    let lines = keeper.governor.record().lines;
+    assert_eq!((lines.unwritten, lines.is_open), ([0; governor_record::LINE_KINDS], false));
+}
+
+#[test]
+fn a140_ends_that_come_too_often_leave_their_sums_to_the_record_and_a_stop_writes_them() {
+    let (mut keeper, _engine, _silent) = keeper();
+    let log = file(audit_line::LENGTH);
+    keeper.audit = Audit::after(log.try_clone().unwrap(), audit_line::End::NONE, audit_line::End::NONE);
+    let goodbye = Ending::Engine(String::new());
+    let burst = u64::from(Kind::Stop.burst());
+    for _ in 0..burst + 4 {
+        quota::count(&mut keeper.governor.record().lines, Kind::Event);
+        keeper.note_end(&goodbye, true);
+    }
+    assert_eq!(keeper.audit.ends().0.lines, 2 * burst);
+    let slots = PLACES.map(|place| {
+        let mut slot = [0; SLOT];
+        keeper.record_file.read_exact_at(&mut slot, place).unwrap();
+        slot
+    });
+    let unwritten = Record::newest(&slots).unwrap().lines.unwritten;
+    assert_eq!((unwritten[Kind::Event as usize], unwritten[Kind::Stop as usize]), (4, 4));
+    keeper.note_end(&Ending::Asked, true);
+    let [.., sum, stop] = &lines_of(&log, 2 * burst + 2)[..] else { panic!("too few") };
+    assert!(sum.contains("event=unwritten kind=event unwritten=4 "), "{sum}");
+    assert!(stop.contains("event=stop code=0 released=true unwritten=4 "), "{stop}");
+}
+
 #[test]
 fn a_wait_for_the_disk_begins_with_a_sign_of_life() {
     use std::os::unix::net::UnixDatagram;

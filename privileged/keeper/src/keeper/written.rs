@@ -1,7 +1,7 @@
 //! What the keeper writes: lines of the audit log, the governor's record, and messages to the engine.
 
 use super::asked::Asked;
-use super::quota::Kind;
+use super::quota::{self, Kind, Unwritten};
 use super::{Keeper, Refusals};
 use crate::clock::Clock;
 use crate::ending::{Ending, say};
@@ -23,22 +23,72 @@ impl<C: Clock> Keeper<C> {
     /// At most one line a minute for each kind of refusal, and within the quota of all, with the number of those not
     /// logged: a flood of refused orders must not push other lines out of the log.
     pub(super) fn note_refusal(&mut self, order: &ToPrivileged, refused: &Refused, now: RawInstant) {
+        let record = self.governor.record();
         let refusals = &mut self.course.refusals[refused.code as usize];
         let is_soon = refusals.written.is_some_and(|last| now.elapsed_since(last) < SUMMARY);
-        let quota = &mut self.course.quotas[Kind::Refusal as usize];
-        if is_soon || quota.ask(Kind::Refusal, now, Span::ZERO).is_none() {
+        if is_soon || !quota::ask(&mut record.lines, record.age, Kind::Refusal) {
             refusals.unwritten = refusals.unwritten.saturating_add(1);
+            quota::count(&mut record.lines, Kind::Refusal);
             return;
         }
         let unwritten = refusals.unwritten;
         *refusals = Refusals { unwritten: 0, written: Some(now) };
+        // Of the others, those of this run wait for the next line with their code.
+        let others = self.course.refusals.iter().fold(0u32, |sum, code| sum.saturating_add(code.unwritten));
+        let left = &mut record.lines.unwritten[Kind::Refusal as usize];
+        let earlier = left.saturating_sub(others).saturating_sub(unwritten);
+        *left = others;
+        let earlier = Earlier(earlier);
         self.write_down(format_args!(
-            "event=refused {} code={:?} limit={} found={} unwritten={unwritten}",
+            "event=refused {} code={:?} limit={} found={} unwritten={unwritten}{earlier}",
             Asked(order),
             refused.code,
             refused.limit,
             refused.remaining
         ));
+    }
+
+    /// Takes a line of this kind: what it has to sum up; none: it was counted for the next one.
+    pub(crate) fn may_write(&mut self, kind: Kind) -> Option<Unwritten> {
+        let record = self.governor.record();
+        if quota::ask(&mut record.lines, record.age, kind) {
+            return Some(quota::take(&mut record.lines, kind));
+        }
+        quota::count(&mut record.lines, kind);
+        None
+    }
+
+    /// Begins the quotas of this run, to be called before the record is first written. Gives what the line of the start has
+    /// to sum up; none: there is no line. `is_news`: there is one in any case.
+    pub fn note_start(&mut self, is_same_boot: bool, is_news: bool) -> Option<Unwritten> {
+        let record = self.governor.record();
+        quota::begin(&mut record.lines, record.age, is_same_boot);
+        if quota::ask(&mut record.lines, record.age, Kind::Start) || is_news {
+            return Some(quota::take(&mut record.lines, Kind::Start));
+        }
+        quota::count(&mut record.lines, Kind::Start);
+        None
+    }
+
+    /// Writes what is unwritten of all kinds, then the line of the end, and the record. Ends that come faster than their quota
+    /// leave all that to the record, for a later run.
+    pub(super) fn note_end(&mut self, ending: &Ending, released: bool) {
+        let record = self.governor.record();
+        // No engine brings these about again and again.
+        let is_rare = matches!(ending, Ending::Asked | Ending::Governor(_));
+        if quota::ask(&mut record.lines, record.age, Kind::Stop) || is_rare {
+            let unwritten = quota::take(&mut record.lines, Kind::Stop);
+            for kind in Kind::ALL {
+                if let Some(sum) = quota::sum_up(&mut self.governor.record().lines, kind) {
+                    self.write_down(format_args!("{sum}"));
+                }
+            }
+            self.write_down(format_args!("event=stop code={} released={released}{unwritten}", ending.code()));
+        } else {
+            quota::count(&mut record.lines, Kind::Stop);
+        }
+        self.governor.record().lines.is_open = false;
+        let _ = self.persist();
     }
 
     /// Writes a line into the audit log; an error is reported, but does not end the daemon.
@@ -125,5 +175,17 @@ impl<C: Clock> Keeper<C> {
                 return Err(Ending::Asked);
             }
         }
+    }
+}
+
+/// Refusals of earlier runs, whose codes are not known any more: a word of a line with a space before it, or nothing.
+struct Earlier(u32);
+
+impl std::fmt::Display for Earlier {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.0 > 0 {
+            write!(f, " unwritten_earlier={}", self.0)?;
+        }
+        Ok(())
     }
 }
