@@ -105,4 +105,6 @@ pub struct ServerSettings {
     pub local_stratum: Option<u8>,
     /// Where it listens, at most 16; unspecified: on all addresses of the host.
     pub listen: Vec<Address>,
+    /// Whether it answers NTS clients (`[server.nts]`).
+    pub nts: bool,
 }

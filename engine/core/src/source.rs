@@ -101,7 +101,8 @@ pub(crate) struct Source {
     pub(crate) newcomer: bool,
     /// It was answering when what it had said was forgotten (the host was suspended): since when its answer is awaited.
     pub(crate) forgotten_at: Option<RawInstant>,
-    /// Its address is one of this host, at a port that this host serves: it has no vote.
+    /// Its address is one of this host, at a port that this host serves, as far as the client process says the truth: it
+    /// has no opinion, and no vote either ([`Source::is_left_out`]) unless it is authenticated.
     pub(crate) oneself: bool,
     /// Since when its answers have been of no use.
     pub(crate) useless_since: Option<RawInstant>,
@@ -152,6 +153,12 @@ impl Source {
     /// Whether it has not yet earned a vote.
     pub(crate) fn is_on_probation(&self) -> bool {
         self.newcomer && self.counters.valid < PROBATION
+    }
+
+    /// Whether it is not missed: a plain source that is this host. An authenticated one is, whatever is said of its address:
+    /// while it stays in the electorate, plain sources do not decide, nor fewer than half of the authenticated ones.
+    pub(crate) const fn is_left_out(&self) -> bool {
+        self.oneself && !self.authenticated
     }
 
     /// Whether its first queries have all been answered, or it has none.

@@ -41,13 +41,14 @@ pub fn read(root: &Section<'_>, faults: &mut Faults<'_>) -> Option<Server> {
     let access = read_access(&section, faults);
     let policy = read_policy(&section, faults);
     let stratum = section.whole("local-stratum", 1..=15, 10, faults);
-    let settings = ServerSettings {
-        local_stratum: stratum.and_then(|stratum| u8::try_from(stratum).ok()),
-        listen: listen.clone(),
-    };
     let threads = section.whole("threads", 1..=i64::from(MAX_THREADS), 2, faults).unwrap_or(0);
     let dscp = section.whole("dscp", 0..=63, 46, faults).unwrap_or(0);
     let keys = key_service::read(&section, &listen, faults);
+    let settings = ServerSettings {
+        local_stratum: stratum.and_then(|stratum| u8::try_from(stratum).ok()),
+        listen: listen.clone(),
+        nts: keys.is_some(),
+    };
     Some(Server {
         at: section.at,
         listen,

@@ -50,6 +50,10 @@ impl Engine {
     /// None: it counts for ever.
     fn moments(&self, entry: &Entry, source: Option<&Source>) -> Option<Moments> {
         let is_authenticated = entry.settings.nts.is_some() || source.is_some_and(|it| it.authenticated);
+        // That it is this host is what the client says, which must not excuse the votes against it.
+        if is_authenticated && source.is_some_and(|it| it.oneself) {
+            return None;
+        }
         let (doubted, excused) =
             match (self.settings.strict_quorum, is_authenticated, has_reason(entry, source)) {
                 (true, false, _) => return None,
@@ -66,8 +70,10 @@ impl Engine {
 
     /// The entries and sources without an opinion that take part in the selection, with their marks.
     fn absent(&self, now: Now) -> impl Iterator<Item = (&Entry, Option<&Source>)> {
-        let without = move |source: &Source| source.provisional || source.opinion(now).is_none();
-        let sources = self.entries.members().filter(|(_, source)| !source.is_on_probation());
+        let without =
+            move |source: &Source| source.provisional || source.oneself || source.opinion(now).is_none();
+        let sources =
+            self.entries.members().filter(|(_, source)| !source.is_on_probation() && !source.is_left_out());
         let silent = sources.filter(move |(_, source)| without(source));
         let nameless = self.entries.iter().filter(|entry| entry.is_nameless()).map(|entry| (entry, None));
         silent.map(|(entry, source)| (entry, Some(source))).chain(nameless)

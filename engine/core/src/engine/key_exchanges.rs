@@ -92,7 +92,8 @@ impl Engine {
         let entry = self.entries.get_mut(id)?;
         let (written, link_local) = (entry.written_address(), entry.settings.allow_link_local);
         let mut offered: Vec<Address> = exchanged.addresses.to_vec();
-        offered.retain(|address| may_serve(address, written, link_local, &self.own));
+        // Which addresses are this host's is what the client says.
+        offered.retain(|address| may_serve(address, written, link_local, &[]));
         entry.candidates.learn(&offered, now);
         let own = entry.members.first();
         let is_good = |own: &&Source| own.fault.is_none() && !own.poll_process.is_silent();

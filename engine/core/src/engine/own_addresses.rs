@@ -1,4 +1,8 @@
 //! The addresses of this host, as far as they are known.
+//!
+//! They are what the client process says. It may say of any source's address that it is this host's, so this takes no
+//! authenticated source out of the electorate, and is not believed at all of one that this host could not answer as: only
+//! of one at a port where the configuration has this host serve NTS.
 
 use super::{Engine, MOST_OWN};
 use crate::entries::Authentication;
@@ -40,13 +44,18 @@ impl Engine {
     }
 
     /// Finds out which sources are this host: what a name server gave and is an address of ours, or what the configuration
-    /// names and our own server answers. On another port it may be another program's time server.
+    /// names and our own server answers. On another port it may be another program's time server. One with NTS is this host
+    /// only where our own server answers it.
     pub(super) fn know_oneself(&mut self) {
+        let serves_nts = self.settings.server.as_ref().is_some_and(|server| server.nts);
         let found: Vec<(SourceId, bool)> = self
             .entries
             .members()
             .map(|(entry, source)| {
                 let address = source.address();
+                if source.authenticated {
+                    return (source.id, serves_nts && self.is_served_here(address));
+                }
                 let is_ours = entry.written_address().is_none() && self.own.contains(&address.ip());
                 (source.id, is_ours || self.is_served_here(address))
             })

@@ -130,13 +130,15 @@ impl Engine {
     /// What there is to say of an address of a name.
     fn find(&self, entry: &Entry, source: &Source, now: RawInstant) -> Finding {
         let polls = &source.poll_process;
-        if source.oneself {
-            return Finding::Faulty(Fault::Useless);
-        }
         let by = |since: RawInstant, most: Span, fault| match since.after(most) <= now {
             true => Finding::Faulty(fault),
             false => Finding::Open(Some(since.after(most))),
         };
+        if source.oneself {
+            // Of an authenticated one it may be a lie of the client's.
+            let most = if source.authenticated { NO_LONGER_USABLE } else { Span::ZERO };
+            return by(source.useless_since.unwrap_or(now), most, Fault::Useless);
+        }
         if !polls.is_known() {
             return match (source.obstacle, polls.first_query) {
                 (Some(Silence::PortUnreachable), _) => Finding::Faulty(Fault::Silent),
@@ -174,7 +176,7 @@ impl Engine {
         for source in &mut entry.members {
             let is_outvoted =
                 agrees && matches!(source.track.standing, Some(Standing::Falseticker | Standing::Drifting));
-            let is_useless = source.unused.is_some() || is_outvoted;
+            let is_useless = source.unused.is_some() || source.oneself || is_outvoted;
             source.useless_since = source.useless_since.or(Some(now.raw)).filter(|_| is_useless);
         }
         let Some(entry) = self.entries.get(id) else { return };
@@ -277,6 +279,8 @@ impl Engine {
         let entry = self.entries.get(id).filter(|entry| entry.phase == Phase::Running)?;
         let is_nts = entry.settings.nts.is_some();
         let (written, link_local) = (entry.written_address(), entry.settings.allow_link_local);
+        // Which addresses are this host's is what the client says: it does not choose among those of NTS.
+        let own = if is_nts { &[] } else { self.own.as_slice() };
         let is_free = |address: Address| {
             // One that is in use already, here or elsewhere, would only vote twice. Whoever answers for one name must not
             // take the address of a better one away from it.
@@ -287,7 +291,7 @@ impl Engine {
                     .source_at(address)
                     .is_some_and(|(owner, _)| owner.id == id || owner.rank() >= entry.rank()),
             };
-            !is_taken && may_serve(&address, written, link_local, &self.own)
+            !is_taken && may_serve(&address, written, link_local, own)
         };
         let is_blocked = |address| self.blocked.is_blocked(address, now);
         entry.candidates.next(now, need, anyway, is_free, is_blocked)

@@ -47,7 +47,8 @@ impl Engine {
         if self.system.first_heard.is_some_and(|first| first.after(UNHEARD_TIMEOUT) <= now) {
             return 0;
         }
-        let silent = self.entries.sources().filter(|source| !source.is_heard() && !source.oneself).count();
+        let silent =
+            self.entries.sources().filter(|source| !source.is_heard() && !source.is_left_out()).count();
         let nameless = self.entries.iter().filter(|entry| entry.is_nameless()).count();
         silent + nameless
     }
@@ -56,7 +57,7 @@ impl Engine {
     fn first_update_due(&self, now: RawInstant) -> Option<RawInstant> {
         let is_over = self.system.first_update.is_some()
             || (self.unheard(now) == 0
-                && self.entries.sources().all(|s| s.is_warm() || !s.is_heard() || s.oneself));
+                && self.entries.sources().all(|s| s.is_warm() || !s.is_heard() || s.is_left_out()));
         if is_over {
             return Some(RawInstant::MIN);
         }
@@ -178,7 +179,7 @@ impl Engine {
             source: source.map(|source| source.id),
             identity: entry.identify(source),
             opinion: source
-                .filter(|source| source.is_heard() && !source.provisional)
+                .filter(|source| source.is_heard() && !source.provisional && !source.oneself)
                 .and_then(|source| source.opinion(now)),
             absence: self.absence(entry, source, now.raw),
             authenticated: source.is_some_and(|source| source.authenticated) || entry.settings.nts.is_some(),
@@ -189,7 +190,8 @@ impl Engine {
             strays: source.map_or(0, |source| source.track.strays),
             interval: source.map_or(f64::INFINITY, |source| source.poll_process.poll.interval()),
         };
-        let known = self.entries.members().filter(|(_, source)| !source.is_on_probation() && !source.oneself);
+        let known =
+            self.entries.members().filter(|(_, source)| !source.is_on_probation() && !source.is_left_out());
         let nameless = self.entries.iter().filter(|entry| entry.is_nameless()).map(|entry| (entry, None));
         known
             .map(|(entry, source)| (entry, Some(source)))

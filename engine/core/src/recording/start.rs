@@ -75,9 +75,10 @@ fn write_settings(out: &mut Writer, settings: &Settings) {
     out.bool(*leap_seconds);
     out.bool(*require_nts);
     out.bool(*strict_quorum);
-    out.option(server.as_ref(), |out, ServerSettings { local_stratum, listen }| {
+    out.option(server.as_ref(), |out, ServerSettings { local_stratum, listen, nts }| {
         out.option(*local_stratum, Writer::u8);
         list(out, listen, write_address);
+        out.bool(*nts);
     });
 }
 
@@ -96,6 +97,7 @@ fn read_settings(from: &mut Reader<'_>) -> Result<Settings, Malformed> {
             Ok(ServerSettings {
                 local_stratum: from.option(|from| from.u8())?,
                 listen: read_list(from, read_address)?,
+                nts: from.bool()?,
             })
         })?,
     })

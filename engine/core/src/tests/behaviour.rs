@@ -281,7 +281,7 @@ fn a_server_is_told_what_it_may_say() {
 #[test]
 fn a_server_without_sources_serves_its_own_time_where_configured() {
     let mut setup = Setup::of(lan(0));
-    setup.settings.server = Some(ServerSettings { local_stratum: Some(10), listen: std::vec![] });
+    setup.settings.server = Some(ServerSettings { local_stratum: Some(10), listen: std::vec![], nts: false });
     setup.kind = ClockKind::None;
     let mut world = setup.start();
     world.run(3.0 * 3600.0);

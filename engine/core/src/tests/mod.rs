@@ -16,6 +16,7 @@ mod nts_clock;
 mod nts_hostile;
 mod nts_kept;
 mod nts_path;
+mod own_addresses;
 mod processes;
 mod quorum;
 mod refused;

@@ -68,7 +68,7 @@ pub fn settings(servers: &[Server]) -> Settings {
         leap_seconds: true,
         require_nts: false,
         strict_quorum: false,
-        server: Some(ServerSettings { local_stratum: None, listen: std::vec![] }),
+        server: Some(ServerSettings { local_stratum: None, listen: std::vec![], nts: false }),
     }
 }
 
