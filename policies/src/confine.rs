@@ -7,6 +7,7 @@
 use crate::inherited::{InheritError, Inherited};
 use crate::kernel;
 use crate::program::Needs;
+use crate::view::Seen;
 use crate::{file_access, limits, name_service, namespaces, privileges, view};
 use filters::Role;
 use filters::trap::Tell;
@@ -16,6 +17,11 @@ use std::fmt;
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+/// What the children of this process may read, if that is less than itself. They cannot find it out again: their filter
+/// permits no call that follows a link.
+static CHILDREN_READ: OnceLock<Vec<PathBuf>> = OnceLock::new();
 
 /// Why a process could not be confined. It must end; it has read nothing yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,6 +47,8 @@ pub enum ConfineError {
     Capabilities(String),
     /// The kernel has no no_new_privs.
     NoNewPrivileges(Errno),
+    /// The kernel has Landlock but refuses a child's rules.
+    Landlock,
     /// The kernel refuses the syscall filter; with the message for the administrator.
     Filter(String),
 }
@@ -70,6 +78,10 @@ impl fmt::Display for ConfineError {
                 "the kernel refuses no_new_privs ({}): use Linux 5.4 or newer, or accept the risk with \
                  --insecure",
                 errno.desc()
+            ),
+            Self::Landlock => f.write_str(
+                "the kernel refuses more Landlock rules: permit landlock_restrict_self, or accept the risk with \
+                 --insecure",
             ),
             Self::Filter(why) => f.write_str(why),
         }
@@ -105,9 +117,15 @@ pub fn confine_then<T>(
     }
     let identity = inherited.identity().map_err(ConfineError::Words)?;
     let silence = Silence::of(role);
-    let visible = view::visible(role, inherited);
+    let proper = view::visible(role, inherited);
+    let is_widened = role.confinement().looks_up && kernel::has_landlock();
+    let wide = if is_widened { view::wide(&proper) } else { Vec::new() };
+    let seen = Seen { proper, wide };
     let keeper = if insecure { None } else { inherited.number("keeper-uid").map_err(ConfineError::Words)? };
-    let shortfall = isolate(role, (identity, keeper), &visible, None, insecure)?;
+    let shortfall = isolate(role, (identity, keeper), &seen, None, insecure)?;
+    if is_widened && !shortfall.landlock {
+        let _ = CHILDREN_READ.set(seen.proper);
+    }
     // The kernel reports only a death after this request.
     if inherited.is_orphaned().map_err(ConfineError::Words)? {
         return Err(ConfineError::Orphaned);
@@ -132,7 +150,7 @@ pub fn confine_keeper(
     insecure: bool,
 ) -> Result<Shortfall, ConfineError> {
     let needs = Needs::of(program);
-    let shortfall = isolate(role, (identity, None), &[], Some(&needs), insecure)?;
+    let shortfall = isolate(role, (identity, None), &Seen::default(), Some(&needs), insecure)?;
     limits::bound_files(role, false);
     limits::lower(role);
     Ok(shortfall)
@@ -142,7 +160,7 @@ pub fn confine_keeper(
 fn isolate(
     role: Role,
     (identity, keeper): (Option<(u32, u32)>, Option<u32>),
-    visible: &[PathBuf],
+    seen: &Seen,
     program: Option<&Needs>,
     insecure: bool,
 ) -> Result<Shortfall, ConfineError> {
@@ -157,7 +175,7 @@ fn isolate(
 
     // As root first, for the namespaces then belong to root and not to the user that this process becomes.
     let mut is_apart = privileges::is_root() && namespaces::enter(role).is_ok();
-    let mut is_view_built = is_apart && view::build(visible, program).is_ok();
+    let mut is_view_built = is_apart && view::build(seen, program).is_ok();
     if privileges::is_root() {
         privileges::lock();
     }
@@ -169,7 +187,7 @@ fn isolate(
     // A program executed in a user namespace has its memory there, and the owner of that namespace may read it.
     if !is_apart && program.is_none() {
         is_apart = namespaces::enter_with_user(role).is_ok();
-        is_view_built = is_apart && view::build(visible, program).is_ok();
+        is_view_built = is_apart && view::build(seen, program).is_ok();
         if is_apart {
             privileges::lock();
         }
@@ -188,7 +206,7 @@ fn isolate(
         let _ = kernel::prctl(libc::PR_SET_PDEATHSIG, kernel::SIGKILL);
     }
     shortfall.write_execute = kernel::prctl(kernel::PR_SET_MDWE, kernel::PR_MDWE_REFUSE_EXEC_GAIN).is_err();
-    shortfall.landlock = !file_access::restrict(role, visible, program);
+    shortfall.landlock = !file_access::restrict(role, seen, program);
     Ok(shortfall)
 }
 
@@ -245,6 +263,13 @@ fn narrow(insecure: bool) -> Result<Shortfall, ConfineError> {
     // The kernel reports only a death after this request; an orphan is init's child by then.
     if nix::unistd::getppid().as_raw() == 1 {
         return Err(ConfineError::Orphaned);
+    }
+    if let Some(proper) = CHILDREN_READ.get() {
+        let resolver = view::RESOLVER_FOLDERS.iter().chain([&view::RESOLVER_FILE]).map(Path::new);
+        let is_narrow = file_access::narrow(proper.iter().map(PathBuf::as_path).chain(resolver));
+        if !is_narrow && !insecure {
+            return Err(ConfineError::Landlock);
+        }
     }
     // It has closed its parent's pipe.
     filters::trap::forget();

@@ -1,19 +1,20 @@
 //! Landlock: a second barrier behind the file system view, and behind the filter for TCP and signals.
 
 use crate::program::Needs;
+use crate::view::Seen;
 use filters::{Network, Role};
 use landlock::{
     ABI, Access, AccessFs, AccessNet, BitFlags, PathBeneath, PathFd, Ruleset, RulesetAttr,
     RulesetCreatedAttr, RulesetError, RulesetStatus, Scope,
 };
-use std::path::PathBuf;
+use std::path::Path;
 
 /// The newest Landlock ABI used; older kernels enforce only the rights that they know.
 const KNOWN: ABI = ABI::V6;
 
-/// Denies all file access except reading beneath `visible` and executing what `program` needs. Also denies TCP, and
+/// Denies all file access except reading beneath what is `seen` and executing what `program` needs. Also denies TCP, and
 /// abstract sockets and, except for the keeper, signals to other processes. Returns false if the kernel has no Landlock.
-pub(crate) fn restrict(role: Role, visible: &[PathBuf], program: Option<&Needs>) -> bool {
+pub(crate) fn restrict(role: Role, seen: &Seen, program: Option<&Needs>) -> bool {
     let restricted = || -> Result<RulesetStatus, RulesetError> {
         let tcp: BitFlags<AccessNet> = if role.confinement().network == Network::Tcp {
             AccessNet::BindTcp.into()
@@ -30,13 +31,29 @@ pub(crate) fn restrict(role: Role, visible: &[PathBuf], program: Option<&Needs>)
             .scope(apart)?
             .create()?;
         let needed = program.map_or(&[][..], |needs| &needs.paths);
-        let readable = visible.iter().map(|path| (path, AccessFs::ReadFile.into()));
+        let readable = seen.all().map(|path| (path, AccessFs::ReadFile.into()));
         let executable = needed.iter().map(|path| (path, AccessFs::ReadFile | AccessFs::Execute));
         for (path, file) in readable.chain(executable) {
             let file: BitFlags<AccessFs> = file;
             let read = if path.is_dir() { file | AccessFs::ReadDir } else { file };
             if let Ok(opened) = PathFd::new(path) {
                 rules = rules.add_rule(PathBeneath::new(opened, read))?;
+            }
+        }
+        Ok(rules.restrict_self()?.ruleset)
+    };
+    restricted().is_ok_and(|status| status != RulesetStatus::NotEnforced)
+}
+
+/// Denies in addition all file access except reading beneath `readable`, as far as those files and directories exist now:
+/// for a child, which has the view of its parent. No other call is made than its filter permits. Returns false if the
+/// kernel refuses.
+pub(crate) fn narrow<'a>(readable: impl Iterator<Item = &'a Path>) -> bool {
+    let restricted = || -> Result<RulesetStatus, RulesetError> {
+        let mut rules = Ruleset::default().handle_access(AccessFs::from_all(KNOWN))?.create()?;
+        for path in readable {
+            if let Ok(opened) = PathFd::new(path) {
+                rules = rules.add_rule(PathBeneath::new(opened, AccessFs::ReadFile | AccessFs::ReadDir))?;
             }
         }
         Ok(rules.restrict_self()?.ruleset)

@@ -62,6 +62,16 @@ pub(crate) fn prctl(option: libc::c_int, argument: libc::c_ulong) -> Result<libc
     })
 }
 
+/// Whether the kernel has Landlock and lets this process make rules.
+pub(crate) fn has_landlock() -> bool {
+    const VERSION: libc::c_uint = 1;
+    // SAFETY: with this flag the kernel reads no memory and answers with a number.
+    let known = unsafe {
+        libc::syscall(libc::SYS_landlock_create_ruleset, std::ptr::null::<u8>(), 0 as libc::size_t, VERSION)
+    };
+    known >= 1
+}
+
 /// Whether this program was started with more rights than the user who started it has: set-uid, or capabilities of its file.
 #[must_use]
 pub fn has_rights_of_its_file() -> bool {

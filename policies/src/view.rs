@@ -9,16 +9,31 @@ use nix::errno::Errno;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::{chdir, pivot_root};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::{fs, io, os};
 
 /// Candidate mount points for building the new root: the first that exists and is not an ancestor of a visible path is
 /// used.
 const SITES: [&str; 4] = ["/tmp", "/mnt", "/dev", "/proc"];
 
+/// Where the C library finds its name servers.
+pub(crate) const RESOLVER_FILE: &str = "/etc/resolv.conf";
+
 /// Directories of resolver files.
-const RESOLVER_FOLDERS: [&str; 4] =
-    ["/etc", "/run/systemd/resolve", "/run/NetworkManager", "/run/resolvconf"];
+pub(crate) const RESOLVER_FOLDERS: [&str; 6] = [
+    "/etc",
+    "/run/systemd/resolve",
+    "/run/NetworkManager",
+    "/run/resolvconf",
+    "/run/connman",
+    "/run/dnsmasq",
+];
+
+/// Where directories of resolver files come, and are replaced, while the daemon runs.
+const VOLATILE_FOLDER: &str = "/run";
+
+/// File systems that are not shown for the sake of a file that is not there yet.
+const NEVER_WIDENED: [&str; 4] = ["/", "/proc", "/sys", "/dev"];
 
 /// The directory of our own configuration, which may contain keys, lies in a visible directory. Of this directory a
 /// role sees only the named files as they were at the start, never their replacements.
@@ -61,7 +76,7 @@ fn resolver_files() -> Vec<PathBuf> {
     let mut folders: Vec<PathBuf> =
         RESOLVER_FOLDERS.iter().map(PathBuf::from).filter(|folder| folder.is_dir()).collect();
     // Some resolver programs keep it elsewhere.
-    let file = fs::canonicalize("/etc/resolv.conf").ok();
+    let file = fs::canonicalize(RESOLVER_FILE).ok();
     if let Some(folder) = file.as_deref().and_then(Path::parent)
         && folder != Path::new("/")
         && !folders.iter().any(|known| folder.starts_with(known))
@@ -71,29 +86,91 @@ fn resolver_files() -> Vec<PathBuf> {
     folders
 }
 
+/// What a process sees of the host's files.
+#[derive(Clone, Default)]
+pub(crate) struct Seen {
+    /// Directories and files that exist at the start, with what is mounted in them.
+    pub(crate) proper: Vec<PathBuf>,
+    /// Directories in which a directory of resolver files may come later: one that does not exist yet can neither be
+    /// mounted nor be named to Landlock. Without what is mounted in them, which the host could otherwise not unmount.
+    pub(crate) wide: Vec<PathBuf>,
+}
+
+impl Seen {
+    pub(crate) fn all(&self) -> impl Iterator<Item = &PathBuf> {
+        self.wide.iter().chain(&self.proper)
+    }
+}
+
+/// Directories in which resolver files may come later. Only for a process whose children are restricted to the directories
+/// proper ([`file_access::narrow`](crate::file_access::narrow)).
+pub(crate) fn wide(proper: &[PathBuf]) -> Vec<PathBuf> {
+    let dangling = fs::read_link(RESOLVER_FILE).ok().filter(|_| !Path::new(RESOLVER_FILE).exists());
+    let expected = dangling.and_then(|target| nearest_folder(&normalized(&Path::new("/etc").join(target))));
+    let mut wide: Vec<PathBuf> = Vec::new();
+    for folder in [Some(PathBuf::from(VOLATILE_FOLDER)), expected].into_iter().flatten() {
+        if folder.is_dir() && !proper.iter().chain(&wide).any(|known| folder.starts_with(known)) {
+            wide.push(folder);
+        }
+    }
+    wide
+}
+
+/// The lowest existing directory on the way to `file`, if it may be shown.
+fn nearest_folder(file: &Path) -> Option<PathBuf> {
+    let folder = file.ancestors().skip(1).find(|folder| folder.is_dir())?;
+    let is_kept_back = NEVER_WIDENED.iter().any(|never| match *never {
+        "/" => folder == Path::new("/"),
+        never => folder.starts_with(never),
+    });
+    (!is_kept_back).then(|| folder.to_owned())
+}
+
+/// Without `..`, by its words alone: what does not exist cannot be resolved.
+fn normalized(path: &Path) -> PathBuf {
+    let mut whole = PathBuf::from("/");
+    for part in path.components() {
+        match part {
+            Component::Normal(name) => whole.push(name),
+            Component::ParentDir => {
+                whole.pop();
+            }
+            _ => {}
+        }
+    }
+    whole
+}
+
 /// Replaces the root of this process, which is in its own mount namespace, by an empty one with read-only directories
-/// and files. From the directory of our configuration only the files named in `visible` are shown. Nothing can be
+/// and files. From the directory of our configuration only the files named in `seen` are shown. Nothing can be
 /// executed except what `program` needs.
 ///
 /// # Errors
 /// The error of the failed system call; the old root may then still be in place.
-pub(crate) fn build(visible: &[PathBuf], program: Option<&Needs>) -> io::Result<()> {
+pub(crate) fn build(seen: &Seen, program: Option<&Needs>) -> io::Result<()> {
     const NONE: Option<&str> = None;
     mount(NONE, "/", NONE, MsFlags::MS_REC | MsFlags::MS_PRIVATE, NONE)?;
     // The inherited umask could make the directories inaccessible.
     umask(Mode::S_IWGRP | Mode::S_IWOTH);
     let needed = program.map_or(&[][..], |needs| &needs.paths);
-    let is_free = |site: &PathBuf| !visible.iter().chain(needed).any(|path| path.starts_with(site));
+    let is_free = |site: &PathBuf| !seen.all().chain(needed).any(|path| path.starts_with(site));
     let sites: Vec<PathBuf> = SITES.iter().map(PathBuf::from).filter(is_free).collect();
     let site = mount_empty(&sites)?;
     let within = |path: &Path| site.join(path.strip_prefix("/").unwrap_or(path));
     let (hidden, open): (Vec<&PathBuf>, Vec<_>) =
-        visible.iter().partition(|path| path.starts_with(CONFIGURATION_FOLDER));
+        seen.proper.iter().partition(|path| path.starts_with(CONFIGURATION_FOLDER));
+    for path in &seen.wide {
+        match show(path, &within(path), false, MsFlags::empty()) {
+            // In a user namespace, where something is mounted beneath. What exists now is shown all the same.
+            Err(error) if error.raw_os_error() == Some(Errno::EINVAL as i32) => {}
+            done => done?,
+        }
+    }
     for path in open {
-        show(path, &within(path), false)?;
+        show(path, &within(path), false, MsFlags::MS_REC)?;
     }
     for path in needed {
-        show(path, &within(path), true)?;
+        show(path, &within(path), true, MsFlags::MS_REC)?;
     }
     for (place, target) in program.into_iter().flat_map(|needs| &needs.links) {
         let place = within(place);
@@ -106,13 +183,13 @@ pub(crate) fn build(visible: &[PathBuf], program: Option<&Needs>) -> io::Result<
         mount_empty(std::slice::from_ref(&cover))?;
     }
     for path in hidden {
-        show(path, &within(path), false)?;
+        show(path, &within(path), false, MsFlags::MS_REC)?;
     }
     if is_covered {
         read_only(&cover, false)?;
     }
     let is_link = |path: &str| fs::symlink_metadata(path).is_ok_and(|about| about.is_symlink());
-    if !visible.is_empty() && is_link("/var/run") {
+    if !seen.proper.is_empty() && is_link("/var/run") {
         fs::create_dir_all(site.join("var"))?;
         os::unix::fs::symlink("/run", site.join("var/run"))?;
     }
@@ -139,7 +216,7 @@ fn mount_empty(places: &[PathBuf]) -> io::Result<&Path> {
     Err(refused.into())
 }
 
-fn show(path: &Path, place: &Path, runs: bool) -> io::Result<()> {
+fn show(path: &Path, place: &Path, runs: bool, depth: MsFlags) -> io::Result<()> {
     const NONE: Option<&str> = None;
     if path.is_dir() {
         fs::create_dir_all(place)?;
@@ -147,7 +224,7 @@ fn show(path: &Path, place: &Path, runs: bool) -> io::Result<()> {
         fs::create_dir_all(place.parent().unwrap_or(place))?;
         fs::File::create(place)?;
     }
-    mount(Some(path), place, NONE, MsFlags::MS_BIND | MsFlags::MS_REC, NONE)?;
+    mount(Some(path), place, NONE, MsFlags::MS_BIND | depth, NONE)?;
     read_only(place, runs)
 }
 
@@ -195,6 +272,23 @@ mod tests {
         let text = b"22 1 0:21 / / rw - ext4 /dev/root rw\n23 22 0:22 / /a\\040b\\134c rw shared:2 - tmpfs t rw\nshort\n";
         let points: Vec<_> = mount_points(text).collect();
         assert_eq!(points, [PathBuf::from("/"), PathBuf::from("/a b\\c")]);
+    }
+
+    #[test]
+    fn a_directory_that_may_come_later_is_expected_in_the_lowest_that_exists_and_never_in_all_of_the_root() {
+        let target = normalized(Path::new("/etc/../run/./no-such-folder/a/resolv.conf"));
+        assert_eq!(target, Path::new("/run/no-such-folder/a/resolv.conf"));
+        assert_eq!(normalized(Path::new("/etc/../../x")), Path::new("/x"));
+        assert_eq!(nearest_folder(&target), Some(PathBuf::from("/run")));
+        for file in ["/no-such-folder/resolv.conf", "/proc/no-such-folder/x", "/dev/no-such-folder/x"] {
+            assert_eq!(nearest_folder(Path::new(file)), None, "{file}");
+        }
+    }
+
+    #[test]
+    fn a_directory_that_is_seen_anyway_is_not_widened() {
+        assert!(wide(&["/etc", "/run/roots"].map(PathBuf::from)).contains(&PathBuf::from("/run")));
+        assert!(!wide(&["/etc", "/run"].map(PathBuf::from)).contains(&PathBuf::from("/run")));
     }
 
     #[test]

@@ -134,7 +134,10 @@ fn is_lawful(role: &str, case: &str) -> bool {
         "key_service" => matches!(case, "accept4" | "openat" | "openat:truechimer"),
         "key_holder" => matches!(case, "openat" | "openat:truechimer"),
         "exchange_child" => look_up.contains(&case),
-        "exchange" => look_up.contains(&case) || matches!(case, "clone" | "prlimit64" | "kill:now"),
+        "exchange" => {
+            look_up.contains(&case)
+                || matches!(case, "clone" | "prlimit64" | "kill:now" | "landlock_create_ruleset")
+        }
         _ => false,
     }
 }
@@ -310,6 +313,27 @@ fn a177_a_rogue_child_reads_resolver_files_and_nothing_else() {
         assert!(resolver.returned.is_some_and(|(fd, _)| fd >= 0), "{start:?}: {resolver:?}");
         let ours = try_in(start, "exchange_child", "openat:truechimer");
         assert!(ours.returned.is_some_and(|(fd, _)| fd < 0), "{start:?}: {ours:?}");
+    }
+}
+
+#[test]
+fn a177_a_rogue_child_reads_of_run_what_the_resolver_needs_and_nothing_else() {
+    if !bench::is_root() {
+        return bench::skip("a file in /run needs root");
+    }
+    let name = format!("/run/truechimer-test-{}", std::process::id());
+    std::fs::write(&name, "what everybody may read").unwrap();
+    let endings: Vec<_> = starts()
+        .into_iter()
+        .map(|start| (start, try_in(start, "exchange_child", &format!("openat:own:{name}"))))
+        .collect();
+    std::fs::remove_file(&name).unwrap();
+    for (start, ending) in endings {
+        if ending.fell_short_of("file_view") && ending.fell_short_of("landlock") {
+            return bench::skip("neither namespaces nor Landlock are permitted here");
+        }
+        let (result, error) = ending.returned.unwrap_or_else(|| panic!("{start:?}: {ending:?}"));
+        assert!(result == -1 && [libc::ENOENT, libc::EACCES].contains(&error), "{start:?}: {ending:?}");
     }
 }
 

@@ -1,0 +1,165 @@
+//! Files of the resolver that come, move and are replaced while the daemon runs, in a mount and a network namespace of the
+//! test's own.
+
+use bench::daemon::{Daemon, Setup};
+use bench::netns::Network;
+use std::fs::{self, Permissions};
+use std::net::UdpSocket;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+const TIMEOUT: Duration = Duration::from_secs(90);
+const UNRESOLVED: &str = "source time.example: its name is not resolved: no name server is configured";
+
+/// What the C library reads of /etc, as far as this host has it.
+const OF_ETC: [&str; 7] =
+    ["nsswitch.conf", "hosts", "host.conf", "passwd", "group", "ld.so.cache", "ld.so.conf"];
+
+/// A daemon with one named source, whose /etc has the symbolic link resolv.conf to `target` and few other files, and whose
+/// `volatile` folder is one of the test's.
+struct Host {
+    setup: Setup,
+    volatile: PathBuf,
+}
+
+fn make_folder(path: &Path) {
+    fs::create_dir_all(path).expect("ours");
+    fs::set_permissions(path, Permissions::from_mode(0o755)).expect("ours");
+}
+
+impl Host {
+    fn new(network: &Network, volatile: &str, target: &str) -> Self {
+        let setup = Setup::new("resolver-files", "[[source]]\naddress = \"time.example\"\n");
+        let place = setup.place();
+        let (etc, run) = (place.join("etc"), place.join("volatile"));
+        make_folder(&etc);
+        make_folder(&run.join("medium"));
+        for name in OF_ETC {
+            let _ = fs::copy(Path::new("/etc").join(name), etc.join(name));
+        }
+        symlink(target, etc.join("resolv.conf")).expect("ours");
+        let script = format!(
+            "mount --bind '{}' '{volatile}' && mount -t tmpfs none '{volatile}/medium' && mount --bind '{}' /etc && exec \"$0\" \"$@\"",
+            run.display(),
+            etc.display()
+        );
+        let entrance = network.entrance();
+        let mut words: Vec<&str> = entrance.iter().map(String::as_str).collect();
+        words.extend(["unshare", "--mount", "--propagation", "private", "--", "sh", "-c", &script]);
+        Self { setup: setup.with_virtual_clock(0, 0.0).with_wrapper(&words), volatile: run }
+    }
+
+    fn start(&self) -> Daemon {
+        let daemon = self.setup.start();
+        daemon.wait_until("a look-up without a name server", TIMEOUT, |daemon| {
+            daemon.log().contains(UNRESOLVED)
+        });
+        daemon
+    }
+
+    /// A program of the host writes its file, in a folder that it makes if that is missing.
+    fn write(&self, file: &str, text: &str) {
+        let file = self.volatile.join(file);
+        make_folder(file.parent().expect("it is in a folder"));
+        fs::write(&file, text).expect("ours");
+        fs::set_permissions(&file, Permissions::from_mode(0o644)).expect("ours");
+    }
+}
+
+/// Whether the source has the address that [`with_name_server`] answers with.
+fn is_resolved(daemon: &Daemon) -> bool {
+    let page = daemon.chimerctl(&["sources"]);
+    String::from_utf8_lossy(&page.stdout).contains("10.77.0.9")
+}
+
+/// Runs `what` while a name server at 127.0.0.2 says that every name is 10.77.0.9. Not at 127.0.0.1, which the C library
+/// asks without a file.
+fn with_name_server(network: &Network, what: impl FnOnce()) {
+    let server = network.within(|| UdpSocket::bind("127.0.0.2:53")).expect("root may, in an empty network");
+    server.set_read_timeout(Some(Duration::from_millis(20))).expect("a socket can be told how long to wait");
+    let has_ended = AtomicBool::new(false);
+    let outcome = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut octets = [0; 512];
+            while !has_ended.load(Ordering::Relaxed) {
+                let Ok((length, client)) = server.recv_from(&mut octets) else { continue };
+                let _ = server.send_to(&answer(&octets[..length]), client);
+            }
+        });
+        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(what));
+        has_ended.store(true, Ordering::Relaxed);
+        outcome
+    });
+    outcome.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+}
+
+/// The answer to a query of one question (RFC 1035 section 4.1): its address for type A, none for another type.
+fn answer(query: &[u8]) -> Vec<u8> {
+    let name = query[12..].iter().position(|octet| *octet == 0).expect("a name ends with the root");
+    let question = &query[12..12 + name + 5];
+    let is_for_ipv4 = question[name + 1..name + 3] == [0, 1];
+    // QR, RD and RA.
+    let mut answer =
+        [&query[..2], &[0x81, 0x80, 0, 1, 0, u8::from(is_for_ipv4), 0, 0, 0, 0], question].concat();
+    if is_for_ipv4 {
+        // The name of the question, type A, class IN, one second, four octets.
+        answer.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 1, 0, 4, 10, 77, 0, 9]);
+    }
+    answer
+}
+
+const HERE: &str = "nameserver 127.0.0.2\n";
+
+#[test]
+fn a_folder_of_resolver_files_that_comes_after_the_start_is_read() {
+    let Some(network) = Network::new() else {
+        return bench::skip("network namespaces need root and the program ip");
+    };
+    let targets = [
+        ("/run", "../run/systemd/resolve/stub-resolv.conf", "systemd/resolve/stub-resolv.conf"),
+        ("/run", "/run/NetworkManager/resolv.conf", "NetworkManager/resolv.conf"),
+        // Of a program that nobody knows, in a folder under /run and in one elsewhere.
+        ("/run", "/var/run/some-dhcp/a/resolv.conf", "some-dhcp/a/resolv.conf"),
+        ("/mnt", "../mnt/some-dhcp/resolv.conf", "some-dhcp/resolv.conf"),
+    ];
+    with_name_server(&network, || {
+        for (volatile, target, file) in targets {
+            let host = Host::new(&network, volatile, target);
+            let daemon = host.start();
+            host.write(file, HERE);
+            daemon.wait_until(&format!("resolved through {target}"), TIMEOUT, is_resolved);
+            assert!(!daemon.log().contains("a system call"), "{}", daemon.log());
+            assert_eq!(daemon.stop().code, Some(0));
+        }
+    });
+}
+
+#[test]
+fn a_folder_of_resolver_files_that_is_removed_and_made_anew_is_read() {
+    let Some(network) = Network::new() else {
+        return bench::skip("network namespaces need root and the program ip");
+    };
+    with_name_server(&network, || {
+        let host = Host::new(&network, "/run", "../run/systemd/resolve/stub-resolv.conf");
+        host.write("systemd/resolve/stub-resolv.conf", "# none yet\n");
+        let daemon = host.start();
+        fs::remove_dir_all(host.volatile.join("systemd/resolve")).expect("ours");
+        host.write("systemd/resolve/stub-resolv.conf", HERE);
+        daemon.wait_until("resolved through the new folder", TIMEOUT, is_resolved);
+        assert_eq!(daemon.stop().code, Some(0));
+    });
+}
+
+#[test]
+fn what_is_mounted_in_run_is_not_kept_from_being_unmounted() {
+    let Some(network) = Network::new() else {
+        return bench::skip("network namespaces need root and the program ip");
+    };
+    let daemon = Host::new(&network, "/run", "../run/systemd/resolve/stub-resolv.conf").start();
+    let table = fs::read_to_string(format!("/proc/{}/mountinfo", daemon.process("exchange").pid))
+        .expect("it runs, and root may");
+    let seen: Vec<&str> = table.lines().filter_map(|line| line.split(' ').nth(4)).collect();
+    assert!(seen.contains(&"/run") && !seen.contains(&"/run/medium"), "{seen:?}");
+}
