@@ -135,6 +135,8 @@ pub struct SavedAssociation {
     pub cookies: Vec<CookieOctets>,
     /// When the keys were exchanged, by the steered clock.
     pub made: WallTime,
+    /// When the first of the certificates that vouched for them ends (notAfter).
+    pub valid_until: WallTime,
 }
 
 /// How an engine is created.

@@ -363,7 +363,7 @@ pub struct AssociationStatus {
     pub redirected: bool,
     /// Number of NTS NAKs received, authentic or not.
     pub naks: u64,
-    /// End of validity of the certificates of the last key exchange, in seconds since 1970; none: there was none in this
-    /// run.
+    /// End of validity of the certificates of the key exchange that brought the keys, in seconds since 1970; none: there are
+    /// no keys.
     pub certificate_until: Option<i64>,
 }

@@ -83,7 +83,8 @@ const LONGEST: usize = 1024 + MAX_COOKIES as usize * (2 + ipc::packet::MAX_COOKI
 
 /// Nothing for one whose roots are no longer configured.
 fn write_association(association: &SavedAssociation, roots: &Roots) -> Option<Zeroizing<Vec<u8>>> {
-    let SavedAssociation { server, roots: number, address, algorithm, keys, cookies, made } = association;
+    let SavedAssociation { server, roots: number, address, algorithm, keys, cookies, made, valid_until } =
+        association;
     // With room for all of it, so that no copy of the keys is left behind by growing.
     let mut part = Zeroizing::new(Vec::with_capacity(LONGEST));
     match server {
@@ -103,7 +104,9 @@ fn write_association(association: &SavedAssociation, roots: &Roots) -> Option<Ze
     part.push(algorithm.id());
     part.extend_from_slice(keys.client_to_server.octets());
     part.extend_from_slice(keys.server_to_client.octets());
-    part.extend_from_slice(&made.nanos().to_be_bytes());
+    for time in [made, valid_until] {
+        part.extend_from_slice(&time.nanos().to_be_bytes());
+    }
     let cookies = cookies.get(..cookies.len().min(usize::from(MAX_COOKIES)))?;
     part.push(u8::try_from(cookies.len()).ok()?);
     for cookie in cookies {
@@ -179,7 +182,8 @@ fn read_association(rest: &mut Reader<'_>, roots: &Roots) -> Option<Option<Saved
         client_to_server: Secret::new(rest.array::<MAX_KEY>()?),
         server_to_client: Secret::new(rest.array::<MAX_KEY>()?),
     };
-    let made = WallTime::try_new(i64::from_be_bytes(*rest.array()?)).ok()?;
+    let made = rest.time()?;
+    let valid_until = rest.time()?;
     let count = rest.octet()?;
     if count > MAX_COOKIES {
         return None;
@@ -190,12 +194,25 @@ fn read_association(rest: &mut Reader<'_>, roots: &Roots) -> Option<Option<Saved
         cookies.push(CookieOctets::from_octets(rest.take(length)?).ok()?);
     }
     let number = roots.number(is_named, &file);
-    Some(number.map(|roots| SavedAssociation { server, roots, address, algorithm, keys, cookies, made }))
+    Some(number.map(|roots| SavedAssociation {
+        server,
+        roots,
+        address,
+        algorithm,
+        keys,
+        cookies,
+        made,
+        valid_until,
+    }))
 }
 
 struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {
+    fn time(&mut self) -> Option<WallTime> {
+        WallTime::try_new(i64::from_be_bytes(*self.array()?)).ok()
+    }
+
     fn take(&mut self, length: usize) -> Option<&'a [u8]> {
         let (taken, rest) = self.0.split_at_checked(length)?;
         self.0 = rest;

@@ -79,6 +79,7 @@ fn association(number: u8) -> SavedAssociation {
             .map(|cookie| CookieOctets::from_octets(&vec![cookie; 100 + usize::from(number)]).unwrap())
             .collect(),
         made: WallTime::try_new(1_800_000_000_000_000_000 + i64::from(number)).unwrap(),
+        valid_until: WallTime::try_new(1_900_000_000_000_000_000 + i64::from(number)).unwrap(),
     }
 }
 

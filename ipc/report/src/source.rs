@@ -75,8 +75,8 @@ documents! {
         redirected: bool,
         /// Number of NTS NAKs received, authentic or not.
         naks: u64,
-        /// End of validity of the certificates of the last key exchange, in seconds since 1970; none: no exchange in
-        /// this run.
+        /// End of validity of the certificates of the key exchange that brought the keys, in seconds since 1970; none:
+        /// there are no keys.
         certificate_until: Option<i64>,
     }
 }

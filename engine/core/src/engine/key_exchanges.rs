@@ -29,11 +29,12 @@ impl Engine {
             return None;
         }
         let mut open = self.open_children();
-        let floor = self.floor();
+        let (floor, is_right) = (self.floor(), self.is_synchronised(now));
         let mut next: Option<RawInstant> = None;
         for entry in self.entries.iter_mut() {
             let (place, nts) = (entry.settings.place.clone(), entry.settings.nts);
             let (Some(association), Some(nts)) = (entry.association_mut(), nts) else { continue };
+            association.renew_expired(is_right, now);
             let Some(due) = association.due() else { continue };
             if open < MAX_OPEN && due <= now.raw {
                 let id = ExchangeId(self.next_lookup);

@@ -106,7 +106,7 @@ impl Association {
         let mut association = Self::new(now.raw);
         association.schedule = Schedule::new(now.raw, false);
         saved.cookies.iter().for_each(|cookie| association.jar.put(cookie.octets()));
-        association.session = Some(Session::restored(saved.algorithm, saved.keys.clone(), saved.made, now));
+        association.session = Some(Session::restored(saved, now));
         Some(association)
     }
 
@@ -121,6 +121,7 @@ impl Association {
             keys: session.keys(),
             cookies: self.jar.copies(),
             made: session.made(),
+            valid_until: session.valid_until(),
         })
     }
 
@@ -128,6 +129,14 @@ impl Association {
     pub(crate) fn due(&self) -> Option<RawInstant> {
         let old = self.session.as_ref().filter(|_| self.schedule.open().is_none());
         self.schedule.due().or(old.map(Session::refresh_at))
+    }
+
+    /// Requests other keys, with the back-off, once the certificates of these have ended by a clock that is right: nobody
+    /// vouches any more for a server whose certificate has ended.
+    pub(crate) fn renew_expired(&mut self, is_right: bool, now: Now) {
+        if self.session.as_mut().is_some_and(|session| session.has_expired(is_right, now)) {
+            self.schedule.want();
+        }
     }
 
     /// Begins a key exchange.
@@ -340,9 +349,7 @@ impl Association {
             cookies: self.jar.count() as u8,
             redirected: session.is_some_and(|session| session.redirected),
             naks: self.naks,
-            certificate_until: session
-                .and_then(Session::valid_until)
-                .map(|until| until.nanos() / 1_000_000_000),
+            certificate_until: session.map(|session| session.valid_until().nanos() / 1_000_000_000),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The keys of one association: one protects requests, the other verifies replies.
 
-use crate::io::Now;
+use crate::io::{Now, SavedAssociation};
 use crate::nonce::Nonces;
 use ipc::message::exchange::{Exchanged, Validity};
 use ipc::packet::Packet;
@@ -18,6 +18,9 @@ pub(crate) type Identifier = [u8; UNIQUE_IDENTIFIER_LENGTH];
 /// Keys are exchanged again after four weeks, even if there are cookies.
 const LIFETIME: Span = Span::from_secs(28 * 86_400);
 
+/// Clients are spread over this long after the end of a certificate, lest all that hold keys of one server ask it at once.
+const EXPIRY_SPREAD: Span = Span::from_secs(3600);
+
 /// Provisional ones sooner: the clock may have been set in the meantime.
 const PROVISIONAL_LIFETIME: Span = Span::from_secs(600);
 
@@ -32,6 +35,10 @@ pub(crate) struct Session {
     pub(crate) proved: bool,
     /// The validity of the certificates; none: they were not seen in this run.
     validity: Option<Validity>,
+    /// When the first of the certificates ends.
+    valid_until: WallTime,
+    /// When that counts, as long as the clock is right.
+    expires_at: Option<RawInstant>,
     /// A reply had a time at which the certificates are valid.
     timed: bool,
     /// The clock cannot tell whether the certificates are still valid.
@@ -53,6 +60,8 @@ impl Session {
             alternate: exchanged.keys.alternate().cloned(),
             proved: false,
             validity: Some(exchanged.validity),
+            valid_until: exchanged.validity.until(),
+            expires_at: None,
             timed: false,
             provisional,
             redirected: exchanged.redirected,
@@ -64,13 +73,16 @@ impl Session {
     }
 
     /// From the file of keys.
-    pub(crate) fn restored(algorithm: Aead, keys: KeyPair, made: WallTime, now: Now) -> Self {
+    pub(crate) fn restored(saved: &SavedAssociation, now: Now) -> Self {
+        let made = saved.made;
         Self {
-            algorithm,
-            keys,
+            algorithm: saved.algorithm,
+            keys: saved.keys.clone(),
             alternate: None,
             proved: false,
             validity: None,
+            valid_until: saved.valid_until,
+            expires_at: None,
             timed: true,
             provisional: false,
             redirected: false,
@@ -98,7 +110,24 @@ impl Session {
     /// When the keys have to be replaced.
     pub(crate) fn refresh_at(&self) -> RawInstant {
         let lifetime = if self.provisional { PROVISIONAL_LIFETIME } else { LIFETIME };
-        self.since.after(Span::saturating(lifetime.nanos() - self.age.nanos()))
+        let refresh_at = self.since.after(Span::saturating(lifetime.nanos() - self.age.nanos()));
+        self.expires_at.map_or(refresh_at, |expires_at| expires_at.min(refresh_at))
+    }
+
+    /// Judges the end of the certificates by a clock that is right; true: it has passed, and new keys are needed. A clock
+    /// that may be wrong says nothing about it.
+    pub(crate) fn has_expired(&mut self, is_right: bool, now: Now) -> bool {
+        self.expires_at = None;
+        if !is_right || self.provisional {
+            return false;
+        }
+        let spread = self.made.nanos().rem_euclid(EXPIRY_SPREAD.nanos());
+        let left = self.valid_until.minus(now.wall).nanos().saturating_add(spread);
+        if left <= 0 {
+            return true;
+        }
+        self.expires_at = Some(now.raw.after(Span::saturating(left)));
+        false
     }
 
     /// Seconds since the key exchange.
@@ -107,8 +136,8 @@ impl Session {
     }
 
     /// End of validity of the certificates.
-    pub(crate) fn valid_until(&self) -> Option<WallTime> {
-        self.validity.map(|validity| validity.until())
+    pub(crate) fn valid_until(&self) -> WallTime {
+        self.valid_until
     }
 
     /// Whether the certificates are valid at that time, nanoseconds since 1970, as far as they are known.

@@ -226,7 +226,8 @@ fn read_saved(from: &mut Reader<'_>) -> Result<Saved, Malformed> {
 }
 
 fn write_association(out: &mut Writer, association: &SavedAssociation, redaction: &mut Redaction) {
-    let SavedAssociation { server, roots, address, algorithm, keys, cookies, made } = association;
+    let SavedAssociation { server, roots, address, algorithm, keys, cookies, made, valid_until } =
+        association;
     write_place(out, server);
     out.u8(*roots);
     write_address(out, address);
@@ -240,6 +241,7 @@ fn write_association(out: &mut Writer, association: &SavedAssociation, redaction
         out.octets(cookie.octets());
     });
     out.i64(made.nanos());
+    out.i64(valid_until.nanos());
 }
 
 fn read_association(from: &mut Reader<'_>) -> Result<SavedAssociation, Malformed> {
@@ -255,6 +257,7 @@ fn read_association(from: &mut Reader<'_>) -> Result<SavedAssociation, Malformed
             CookieOctets::from_octets(from.octets(usize::from(length))?).map_err(|_| Malformed)
         })?,
         made: wall(from)?,
+        valid_until: wall(from)?,
     })
 }
 

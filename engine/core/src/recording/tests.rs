@@ -278,6 +278,7 @@ fn a_start_reads_back_with_substitutes_for_its_secrets() {
         keys: pair(0xa0, 16),
         cookies: std::vec![CookieOctets::from_octets(&[0xc0; 100]).unwrap()],
         made: WallTime::saturating(BEGIN),
+        valid_until: WallTime::saturating(BEGIN + 1),
     };
     let saved = Saved {
         frequency: Frequency::saturating(-7),
@@ -297,8 +298,8 @@ fn a_start_reads_back_with_substitutes_for_its_secrets() {
     assert_eq!((&again.settings, again.saved, again.precision), (&first.settings, first.saved, -23));
     let (was, is) = (&first.associations[0], &again.associations[0]);
     assert_eq!(
-        (&is.server, is.address, is.algorithm, is.made),
-        (&was.server, was.address, was.algorithm, was.made)
+        (&is.server, is.address, is.algorithm, is.made, is.valid_until),
+        (&was.server, was.address, was.algorithm, was.made, was.valid_until)
     );
     assert_ne!(is.keys, was.keys);
     assert_ne!(is.cookies, was.cookies);

@@ -118,13 +118,13 @@ proptest! {
     fn a057_a064_a097_a176_hostile_keys_and_replies_leave_an_engine_that_reports(
         says in vec((say(), raw(), wall()), 1..60),
         begin in (raw(), wall()),
-        saved in vec((aead(), keys(), vec(cookie(), 0..10), place(), wall()), 0..3),
+        saved in vec((aead(), keys(), vec(cookie(), 0..10), place(), (wall(), wall())), 0..3),
     ) {
         let servers = nts_lan(3);
         let settings = settings(&servers);
-        let associations = saved.into_iter().enumerate().map(|(n, (algorithm, keys, cookies, address, made))| {
+        let associations = saved.into_iter().enumerate().map(|(n, (algorithm, keys, cookies, address, (made, valid_until)))| {
             let server = settings.sources[n].place.clone();
-            SavedAssociation { server, roots: 0, address, algorithm, keys, cookies, made }
+            SavedAssociation { server, roots: 0, address, algorithm, keys, cookies, made, valid_until }
         });
         let associations = associations.collect();
         let mut engine =

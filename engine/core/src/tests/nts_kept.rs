@@ -3,7 +3,7 @@
 use super::nts::{nts, parts, started};
 use super::world::*;
 use crate::settings::Place;
-use ipc::message::exchange::{AeadOffer, HostName};
+use ipc::message::exchange::{AeadOffer, ExchangeFailure, HostName};
 use ipc::packet::CookieOctets;
 use ipc::secret::Aead;
 use std::format;
@@ -114,4 +114,65 @@ fn keys_that_were_made_in_the_future_of_a_wrong_clock_are_renewed_no_later_than_
     assert!(world.exchanges.is_empty() && nts(&world, 0).restored);
     let next = nts(&world, 0).next_exchange_s.unwrap();
     assert!(next <= 28.0 * 86_400.0, "{next}");
+}
+
+const DAY: i64 = 86_400;
+
+/// The certificates of the servers end after so many seconds, and those who renew theirs have another one an hour before.
+fn ending(after: i64, renews: bool) -> World {
+    let mut servers = nts_lan(2);
+    servers.iter_mut().for_each(|server| server.nts().valid.1 = BEGIN + after * SECOND);
+    let mut world = started(servers);
+    world.run((after - 3600) as f64 - world.age());
+    if renews {
+        world.servers.iter_mut().for_each(|server| server.nts().valid.1 = BEGIN + 60 * DAY * SECOND);
+    }
+    world
+}
+
+#[test]
+fn a181_keys_are_exchanged_anew_within_an_hour_after_their_certificate_has_ended_and_once() {
+    let mut world = ending(DAY, true);
+    world.run(DAY as f64 - 1.0 - world.age());
+    assert_eq!(world.exchanges.len(), 2, "not before the end: {:?}", world.exchanges);
+    world.run(3700.0);
+    assert_eq!(world.exchanges.len(), 4, "{:?}", world.exchanges);
+    assert!(world.exchanges.iter().all(|(_, exchange)| exchange.not_before.is_none()), "strictly");
+    world.run(2.0 * DAY as f64);
+    assert_eq!(world.exchanges.len(), 4, "the new certificate is good for long");
+    assert!(world.kept.iter().all(|saved| saved.valid_until.nanos() == BEGIN + 60 * DAY * SECOND));
+}
+
+#[test]
+fn a181_a_server_that_renews_no_certificate_is_told_of_and_asked_with_the_back_off_until_it_does() {
+    let mut world = ending(DAY, false);
+    world.run(3.0 * DAY as f64);
+    let failed = world.exchanges.len() - 2;
+    assert!((8..=60).contains(&failed), "{failed}");
+    assert_eq!(super::nts::failures(&world, ExchangeFailure::Expired), 2, "each source once");
+    assert_eq!(world.status().system.state().name(), "synchronised", "the keys still authenticate");
+    world.servers.iter_mut().for_each(|server| server.nts().valid.1 = BEGIN + 60 * DAY * SECOND);
+    world.run(5.0 * DAY as f64);
+    assert!(world.exchanges.len() > 2 + failed);
+    assert_eq!(nts(&world, 0).last_exchange, Some(Ok(())));
+}
+
+#[test]
+fn a181_kept_keys_whose_certificate_ended_are_exchanged_anew_once_the_clock_is_right() {
+    for days in [0, -20, 20] {
+        let error = (days * DAY) as f64 + 0.1;
+        let mut setup = Setup { error, ..Setup::of(nts_lan(2)) };
+        setup.kept = started(nts_lan(2)).kept;
+        let days_from_now = |days: i64| ipc::units::WallTime::saturating(BEGIN + days * DAY * SECOND);
+        setup.kept[0].valid_until = days_from_now(-1);
+        setup.kept[1].valid_until = days_from_now(10);
+        let mut world = setup.start();
+        world.run(0.5);
+        assert!(world.exchanges.is_empty(), "{error}: by a clock that is not known to be right");
+        world.run(1800.0);
+        assert_eq!(world.status().system.state().name(), "synchronised", "{error}");
+        // The other's are in order, by the right clock; a clock 20 days ahead found them ended.
+        assert_eq!(world.exchanges.len(), 1, "{error}: {:?}", world.exchanges);
+        assert!(!nts(&world, 0).restored && nts(&world, 1).restored, "{error}");
+    }
 }
