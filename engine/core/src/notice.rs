@@ -176,6 +176,8 @@ pub struct Hold {
     pub offset: f64,
     /// The row that refused the step; none: no step is due.
     pub refusal: Option<Refusal>,
+    /// It fell behind while running, and the configuration could allow a step forward and does not, or none of this size.
+    pub is_unallowed: bool,
 }
 
 /// The clock is far off, and slewed.

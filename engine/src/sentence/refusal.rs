@@ -19,13 +19,7 @@ impl Sentence for Slewing {
         let direction = if self.offset > 0.0 { "slow" } else { "fast" };
         let why = if self.is_reduced { ", as the governor's allowance is used up" } else { "" };
         let left = super::notice::duration(self.left);
-        let allow = match self.is_unallowed {
-            true => {
-                ", or allow such steps with allow-forward-steps, if the machine may be paused and has no hardware clock \
-                 that shows it"
-            }
-            false => "",
-        };
+        let allow = if self.is_unallowed { ALLOW } else { "" };
         format!(
             "the clock is {size:.0} s {direction} and is slewed to the time of its sources, which takes \
              {left} at least{why}; {} at once{allow}",
@@ -34,6 +28,10 @@ impl Sentence for Slewing {
         .into()
     }
 }
+
+/// The way to all steps of a machine that may be paused.
+const ALLOW: &str = ", or allow such steps with allow-forward-steps, if the machine may be paused and has no hardware clock \
+                     that shows it";
 
 /// The way to one step of this size.
 fn approve(offset: f64) -> String {
@@ -55,8 +53,9 @@ fn remedy_of_hold(hold: &Hold) -> String {
             row.sentence()
         ),
         Some(row) => format!(
-            "the governor refused to set it ({}), and it is too far off to slew; {approve}",
-            row.name()
+            "the governor refused to set it ({}), and it is too far off to slew; {approve}{}",
+            row.name(),
+            if hold.is_unallowed { ALLOW } else { "" }
         ),
     }
 }
@@ -105,7 +104,7 @@ impl Sentence for Refusal {
                 "larger than allow-forward-steps; if the sources are right, restart with --approve-step SECONDS"
             }
             Self::TooSoon => "the last such step was made too short a time ago",
-            Self::Evidence => "nothing shows that another program moved the clock or that the host was suspended",
+            Self::Evidence => "nothing shows that another program moved the clock, or that the host was suspended or paused",
             Self::Budget => "the day's allowance is used up; slews stay gentle until some is earned back",
             Self::Band => {
                 "the oscillator runs outside the band of its last weeks, which follows it slowly; check the sources, then see \

@@ -25,7 +25,7 @@ const SILENT: Span = Span::from_secs(60);
 const ALONE: Span = Span::from_secs(300);
 
 /// In the strict profile: after this time it no longer counts against authenticated ones.
-pub(super) const STRICT: Span = Span::from_secs(600);
+const STRICT: Span = Span::from_secs(600);
 
 /// The moments from which a missing vote is doubted, and excused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

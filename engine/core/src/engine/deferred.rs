@@ -1,6 +1,5 @@
 //! The one step to a time whose certificates could not be judged (RFC 8915 section 8.5); see [`crate::nts`].
 
-use super::absence::STRICT;
 use super::{Engine, UNHEARD_TIMEOUT};
 use crate::independence::group;
 use crate::io::{Now, OrderKind, Output};
@@ -10,10 +9,13 @@ use crate::timers::Timer;
 use alloc::vec::Vec;
 use ipc::message::exchange::Exchanged;
 use ipc::message::privileged::{Step, StepReason};
-use ipc::units::{Offset, RawInstant, WallTime};
+use ipc::units::{Offset, RawInstant, Span, WallTime};
 
 /// A clock with a smaller error than this can judge certificates. Seconds.
 const A_DAY: f64 = 86_400.0;
+
+/// So long after the first of them was heard, sources that are still silent are no longer awaited, but for the strict profile.
+const LONGEST_AWAITED: Span = Span::from_secs(600);
 
 impl Engine {
     /// The earliest plausible time.
@@ -85,13 +87,13 @@ impl Engine {
             since.after(UNHEARD_TIMEOUT),
         );
         // They are counted with each fact, and when silent sources are no longer awaited.
-        let moments = [quorum_timeout_ends, since.after(STRICT)].map(|moment| moment.max(ready));
+        let moments = [quorum_timeout_ends, since.after(LONGEST_AWAITED)].map(|moment| moment.max(ready));
         let again = moments.into_iter().filter(|due| *due > now.raw).min();
         if ready > now.raw || (quorum_timeout_ends > now.raw && self.awaits_keys()) {
             return again;
         }
         let (witnesses, absent) = self.witnesses(now);
-        let is_excused = since.after(STRICT) <= now.raw && !self.settings.strict_quorum;
+        let is_excused = since.after(LONGEST_AWAITED) <= now.raw && !self.settings.strict_quorum;
         let missing = if is_excused { 0 } else { absent };
         let Some(offset) = agree(&witnesses, missing) else { return again };
         if offset.abs() < A_DAY {

@@ -88,17 +88,15 @@ impl Engine {
         let fell_behind = is_question && self.system.standstill.is_none() && self.system.following_told;
         if fell_behind && !self.system.behind_told {
             self.system.behind_told = true;
-            if let Some(slewing) = self.slewing(now) {
-                self.tell(Notice::Clock(ClockNotice::Slewing(slewing)));
-            }
+            self.tell_slewing(now);
         }
         if is_news && !is_question {
             let then =
                 if kind == OrderKind::Step { self.what_follows(code, now) } else { AfterRefusal::Nothing };
             self.tell(Notice::Clock(ClockNotice::Refused(kind, code, then)));
             let is_slew = kind == OrderKind::Adjust && matches!(code, Refusal::Budget | Refusal::Total);
-            if let Some(slewing) = self.slewing(now).filter(|_| is_slew) {
-                self.tell(Notice::Clock(ClockNotice::Slewing(slewing)));
+            if is_slew {
+                self.tell_slewing(now);
             }
         }
     }
@@ -196,6 +194,14 @@ impl Engine {
         }
     }
 
+    /// Reports that a clock that is far off is slewed, unless it is too far off for that.
+    pub(super) fn tell_slewing(&mut self, now: Now) {
+        let limit = self.system.slew_limit;
+        if let Some(slewing) = self.slewing(now).filter(|it| it.offset.abs() <= limit) {
+            self.tell(Notice::Clock(ClockNotice::Slewing(slewing)));
+        }
+    }
+
     /// How the clock is slewed, where it is far off; none: it is near, or its offset is not known.
     pub(super) fn slewing(&self, now: Now) -> Option<Slewing> {
         let offset = self.system.line.as_ref()?.offset(now);
@@ -207,13 +213,9 @@ impl Engine {
             reduced_until != RawInstant::MIN && reduced_until.after(REDUCED_RATE_KNOWN) > now.raw;
         let most = self.settings.max_slew_ppm.clamp(1.0, 500.0) * 1e-6;
         let rate = if is_reduced { most.min(REDUCED_RATE) } else { most };
-        let is_unallowed = offset > 0.0
-            && self.system.behind_told
-            && !self.settings.strict_quorum
-            && !self.is_allowed_forward(offset);
         Some(Slewing {
             offset,
-            is_unallowed,
+            is_unallowed: self.is_unallowed(offset),
             left: Span::saturating((offset.abs() / rate * 1e9) as i64),
             is_reduced,
         })
@@ -221,6 +223,16 @@ impl Engine {
 
     /// The clock may be neither stepped nor slewed by `offset` seconds.
     pub(super) fn hold(&self, offset: f64) -> Hold {
-        Hold { offset, refusal: self.system.step_refusal }
+        let is_unallowed = self.system.step_refusal == Some(Refusal::Evidence) && self.is_unallowed(offset);
+        Hold { offset, refusal: self.system.step_refusal, is_unallowed }
+    }
+
+    /// Whether the clock fell behind by so many seconds while running, and a step forward is not allowed that the
+    /// configuration could allow.
+    fn is_unallowed(&self, offset: f64) -> bool {
+        offset > 0.0
+            && self.system.behind_told
+            && !self.settings.strict_quorum
+            && !self.is_allowed_forward(offset)
     }
 }

@@ -80,9 +80,16 @@ impl Engine {
         self.tended = self.tended.max(now.raw);
         let now = Now { raw: self.tended, ..now };
         let need = self.need();
+        // An address that one entry no longer uses may be wanted by one before it.
+        let rounds = 0..=self.entries.len();
+        let changes = rounds.take_while(|_| self.tend_each(need, now));
+        changes.count() > 0
+    }
+
+    fn tend_each(&mut self, need: Need, now: Now) -> bool {
+        let ids: alloc::vec::Vec<EntryId> = self.entries.iter().map(|entry| entry.id).collect();
         let mut changed = false;
-        for at in 0..self.entries.len() {
-            let Some(id) = self.entries.iter().nth(at).map(|entry| entry.id) else { break };
+        for id in ids {
             self.judge_addresses(id, need, now);
             changed |= self.replace_faulty(id, need, now.raw) | self.fill(id, need, now.raw);
         }
@@ -227,11 +234,14 @@ impl Engine {
     /// Puts other addresses in the place of those that fail.
     fn replace_faulty(&mut self, id: EntryId, need: Need, now: RawInstant) -> bool {
         let mut changed = false;
-        for at in 0..usize::MAX {
+        // One that takes the place of another comes last, and the others move up.
+        let members = self.entries.get(id).map(|entry| entry.members.iter().map(|source| source.id));
+        let members: alloc::vec::Vec<SourceId> = members.into_iter().flatten().collect();
+        for gone in members {
             let Some(entry) = self.entries.get(id) else { break };
-            let Some(source) = entry.members.get(at) else { break };
+            let Some(source) = entry.members.iter().find(|source| source.id == gone) else { continue };
             let Some(failed) = source.fault else { continue };
-            let (gone, was_known) = (source.id, source.poll_process.is_known());
+            let was_known = source.poll_process.is_known();
             if was_known {
                 let is_there = source.oneself
                     || source.poll_process.reach & 0xf != 0

@@ -412,9 +412,7 @@ impl Engine {
         }
         if self.system.first_update.is_none() && !deferred {
             self.system.first_update = Some(now.raw);
-            if let Some(slewing) = self.slewing(now) {
-                self.tell(Notice::Clock(ClockNotice::Slewing(slewing)));
-            }
+            self.tell_slewing(now);
         }
         let is_close = self.system.first_update.is_some() && self.slewing(now).is_none();
         self.system.behind_told &= !is_close;

@@ -293,6 +293,20 @@ fn a036_a_source_that_is_this_host_has_no_vote_and_is_missed_by_nobody() {
 }
 
 #[test]
+fn addresses_whose_trial_ends_at_the_same_moment_are_replaced_at_that_moment() {
+    let mut servers = lan(8);
+    servers[..4].iter_mut().for_each(|server| server.up = false);
+    let mut world = named(servers, 4);
+    assert!(run(&mut world, 60.0, |_| true, |world| in_use(world) == [4, 5, 6, 7]));
+    let first_query = |server: &Server| {
+        let queries = world.queries.iter().filter(|(_, query)| query.destination == server.address);
+        queries.map(|(time, _)| *time).min()
+    };
+    let begun: Vec<_> = world.servers[4..].iter().map(first_query).collect();
+    assert!(begun.windows(2).all(|pair| pair[0] == pair[1]), "{begun:?}");
+}
+
+#[test]
 fn a_loopback_address_is_this_host_only_at_a_port_that_it_serves() {
     for (port, is_own) in [(123, true), (11_123, false)] {
         let mut servers = lan(2);

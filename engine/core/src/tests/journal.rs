@@ -320,3 +320,22 @@ fn a_clock_that_is_far_off_and_may_not_be_stepped_is_said_to_be_so_with_the_time
     assert!(world.status().system.synchronised, "{:?}", world.status().system.reason);
     assert_eq!(told(&world, follows), 1);
 }
+
+#[test]
+fn a_clock_that_fell_too_far_behind_to_be_slewed_is_said_to_stay_so_and_what_would_allow_a_step() {
+    for (behind, is_held) in [(1800.0, true), (100.0, false)] {
+        let mut world = Setup::of(lan(3)).start();
+        world.run(1800.0);
+        world.servers.iter_mut().for_each(|server| server.error = behind);
+        world.run(2.0 * 3600.0);
+        let slewing = |notice: &&Notice| matches!(notice, Notice::Clock(ClockNotice::Slewing(_)));
+        let slewings = world.notices.iter().filter(slewing).count();
+        let holds = world.notices.iter().filter_map(|notice| match notice {
+            Notice::Clock(ClockNotice::Held(hold)) => Some((hold.refusal, hold.is_unallowed)),
+            _ => None,
+        });
+        let holds: Vec<_> = holds.collect();
+        let expected = if is_held { std::vec![(Some(Refusal::Evidence), true)] } else { Vec::new() };
+        assert_eq!((slewings, holds), (usize::from(!is_held), expected), "{behind}: {:?}", world.notices);
+    }
+}

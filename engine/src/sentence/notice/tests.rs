@@ -244,11 +244,27 @@ fn each_notice_has_its_line() {
              instead",
         ),
         (
-            Notice::Clock(ClockNotice::Held(Hold { offset: -1800.0, refusal: Some(Refusal::TooSoon) })),
+            Notice::Clock(ClockNotice::Held(Hold {
+                offset: -1800.0,
+                refusal: Some(Refusal::TooSoon),
+                is_unallowed: false,
+            })),
             Clock,
             3,
             "the clock is 1800 s fast and stays so: the governor refused to set it (too-soon), and it is too far off \
              to slew; restart with --approve-step 1819 to allow one step",
+        ),
+        (
+            Notice::Clock(ClockNotice::Held(Hold {
+                offset: 1800.0,
+                refusal: Some(Refusal::Evidence),
+                is_unallowed: true,
+            })),
+            Clock,
+            3,
+            "the clock is 1800 s slow and stays so: the governor refused to set it (evidence), and it is too far off \
+             to slew; restart with --approve-step 1819 to allow one step, or allow such steps with allow-forward-steps, if \
+             the machine may be paused and has no hardware clock that shows it",
         ),
         (
             Notice::Clock(ClockNotice::Slewing(Slewing {
