@@ -113,7 +113,11 @@ impl Track {
             && self.opinion(now, false).is_some_and(|old| old.claim.high < low || old.claim.low > high);
         match outcome {
             Outcome::Doubtful => {}
-            Outcome::Restarted => self.guard = Some(newest),
+            Outcome::Restarted => {
+                self.guard = Some(newest);
+                // It was compared as what it was before.
+                self.standing = None;
+            }
             Outcome::Used => {
                 let aged = self.guard.zip(before).map(|(guard, estimate)| {
                     let elapsed = newest.at().since(guard.at()).nanos() as f64 * 1e-9;
