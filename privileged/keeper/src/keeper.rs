@@ -145,9 +145,6 @@ impl<C: Clock> Keeper<C> {
         let is_stop = std::iter::from_fn(|| caught(&self.signals)).any(|caught| caught == Caught::Stop);
         let ending = if is_stop { Ending::Asked } else { ending };
         self.notify.say(&format!("STOPPING=1\nSTATUS=stopping: {}", ending.to_string().replace('\n', " ")));
-        if ending == Ending::Asked {
-            say(5, &ending);
-        }
         let released = self.clock.release();
         self.note_end(&ending, released.is_ok());
         // The engine ends with its link, and the others end with the engine. The server still answers requests
