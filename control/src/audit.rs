@@ -4,6 +4,7 @@
 use crate::text::json;
 use crate::{Failure, file};
 use ipc::audit_line::{self, LENGTH, LINE, ORDERS, Ring, STEPS, TEXT, chain};
+use ipc::message::handover::LogIntegrity;
 use ipc::text::escape;
 use serde_json::{Map, Value, json};
 use std::fmt;
@@ -171,8 +172,7 @@ fn verify(octets: &[u8], ring: Ring) -> Result<(u64, usize), Break> {
 }
 
 fn tells_of_a_power_cut(record: &Record<'_>) -> bool {
-    let mut words = record.text.split(|octet| *octet == b' ');
-    words.any(|word| word == b"event=start") && words.any(|word| word == b"log=torn")
+    audit_line::found_at_start(record.text) == Some(LogIntegrity::Torn.word().as_bytes())
 }
 
 fn gap(records: &[Record<'_>]) -> Option<Break> {

@@ -73,6 +73,13 @@ pub fn sequence(text: &[u8]) -> Option<u64> {
     from_utf8(digits).ok()?.parse().ok()
 }
 
+/// What the line of a start says of the log that it found; `None`: it is another line, or does not say.
+pub fn found_at_start(text: &[u8]) -> Option<&[u8]> {
+    let mut words = text.split(|octet| *octet == b' ');
+    words.find(|word| *word == b"event=start")?;
+    words.find_map(|word| word.strip_prefix(b"log="))
+}
+
 /// Ends a line whose text is in place, and gives its hash.
 pub fn finish(line: &mut [u8; LINE], before: &[u8; 32]) -> [u8; 32] {
     let hash = chain(before, &line[..TEXT]);

@@ -5,6 +5,7 @@
 
 use crate::names::interleave;
 use crate::need::Need;
+use crate::poll::whole_millis;
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 use ipc::address::Address;
@@ -61,11 +62,11 @@ impl Candidate {
         let longest = match fault {
             Fault::Unsent => need.longest_unsent().unwrap_or(LONGEST_REST),
             Fault::Silent => need.longest_interval().unwrap_or(LONGEST_REST),
-            Fault::Useless => return at.after(Span::from_millis((LONGEST_REST * 1000.0) as i64)),
+            Fault::Useless => return at.after(whole_millis(LONGEST_REST)),
         };
         let doublings = i32::from(self.failures.saturating_sub(1).min(10));
         let seconds = libm::ldexp(FIRST_REST, doublings).min(longest);
-        at.after(Span::from_millis((seconds * 1000.0) as i64))
+        at.after(whole_millis(seconds))
     }
 }
 
@@ -144,7 +145,7 @@ impl Candidates {
     pub(crate) fn patience(&self, address: Address) -> Span {
         let first = (PASS / self.offered().max(1) as f64).clamp(TRIAL[0], TRIAL[1]);
         let doublings = i32::from(self.failures(address).min(MOST_DOUBLINGS));
-        Span::from_millis((libm::ldexp(first, doublings).min(2.0 * TRIAL[1]) * 1000.0) as i64)
+        whole_millis(libm::ldexp(first, doublings).min(2.0 * TRIAL[1]))
     }
 
     pub(crate) fn fail(&mut self, address: Address, fault: Fault, now: RawInstant) {

@@ -1,6 +1,7 @@
 //! Look-ups of names: when they are made, and which addresses of an answer are used.
 
 use crate::need::Need;
+use crate::poll::whole_millis;
 use alloc::vec::Vec;
 use core::net::IpAddr;
 use ipc::address::Address;
@@ -91,7 +92,7 @@ impl Lookup {
 fn wait(failures: u32, longest: f64) -> Span {
     // 1.5^15 times ten seconds is above an hour.
     let seconds = FIRST_WAIT * libm::pow(1.5, f64::from(failures.min(15)));
-    Span::from_millis((seconds.min(longest) * 1000.0) as i64)
+    whole_millis(seconds.min(longest))
 }
 
 /// The addresses of an answer that may be queried, in order, each once. An address that stands in the configuration is

@@ -128,6 +128,11 @@ pub(crate) fn span(seconds: f64) -> Span {
     Span::saturating((seconds * 1e9) as i64)
 }
 
+/// Seconds as a span of whole milliseconds, rounded down.
+pub(crate) fn whole_millis(seconds: f64) -> Span {
+    Span::from_millis((seconds * 1000.0) as i64)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -84,11 +84,27 @@ pub fn tell(how: Tell) -> io::Result<()> {
     Ok(())
 }
 
+/// Instructions with what all architectures refer to by name.
+macro_rules! with_operands {
+    ($($instruction:literal,)*) => {
+        naked_asm!(
+            $($instruction,)*
+            code = const offset_of!(Denied, code),
+            of_a_filter = const OF_A_FILTER,
+            call = const offset_of!(Denied, call),
+            pipe = sym PIPE,
+            record = const RECORD,
+            write = const libc::SYS_write,
+            no_call = const NO_CALL,
+        )
+    };
+}
+
 /// Writes the record and ends the process, in registers alone.
 #[cfg(target_arch = "x86_64")]
 #[unsafe(naked)]
 unsafe extern "C" fn into_the_pipe(_signal: c_int, _about: *mut siginfo_t, _context: *mut c_void) {
-    naked_asm!(
+    with_operands!(
         "cmp dword ptr [rsi + {code}], {of_a_filter}",
         "jne 2f",
         "lea rsi, [rsi + {call}]",
@@ -100,13 +116,6 @@ unsafe extern "C" fn into_the_pipe(_signal: c_int, _about: *mut siginfo_t, _cont
         "mov eax, {no_call}",
         "syscall",
         "ud2",
-        code = const offset_of!(Denied, code),
-        of_a_filter = const OF_A_FILTER,
-        call = const offset_of!(Denied, call),
-        pipe = sym PIPE,
-        record = const RECORD,
-        write = const libc::SYS_write,
-        no_call = const NO_CALL,
     )
 }
 
@@ -114,7 +123,7 @@ unsafe extern "C" fn into_the_pipe(_signal: c_int, _about: *mut siginfo_t, _cont
 #[cfg(target_arch = "aarch64")]
 #[unsafe(naked)]
 unsafe extern "C" fn into_the_pipe(_signal: c_int, _about: *mut siginfo_t, _context: *mut c_void) {
-    naked_asm!(
+    with_operands!(
         "ldr w9, [x1, #{code}]",
         "cmp w9, #{of_a_filter}",
         "b.ne 2f",
@@ -128,13 +137,6 @@ unsafe extern "C" fn into_the_pipe(_signal: c_int, _about: *mut siginfo_t, _cont
         "mov x8, #{no_call}",
         "svc #0",
         "brk #1",
-        code = const offset_of!(Denied, code),
-        of_a_filter = const OF_A_FILTER,
-        call = const offset_of!(Denied, call),
-        pipe = sym PIPE,
-        record = const RECORD,
-        write = const libc::SYS_write,
-        no_call = const NO_CALL,
     )
 }
 

@@ -235,9 +235,11 @@ impl<C: Clock> Keeper<C> {
 
     /// The size of a pause of the machine that the battery-backed clock has just shown.
     fn look_at_rtc(&mut self, now: &Moment) -> Option<Span> {
+        // Each order comes here, and a reading takes its time.
+        let rtc = self.rtc.as_ref().filter(|_| self.governor.is_rtc_due(now))?;
         let mut text = [0; 24];
         // A sysfs attribute is evaluated anew by each read at its beginning. One that cannot be read is no evidence.
-        let length = self.rtc.as_ref()?.read_at(&mut text, 0).ok()?;
+        let length = rtc.read_at(&mut text, 0).ok()?;
         let seconds = std::str::from_utf8(text.get(..length)?).ok()?.trim().parse().ok()?;
         self.governor.look_at_rtc(seconds, now)
     }

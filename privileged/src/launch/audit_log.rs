@@ -1,7 +1,7 @@
 //! The audit log at a start: where it ends, whether it is unaltered, and whether it contains granted orders.
 //! [`ipc::audit_line`] defines its format; the keeper appends to it.
 
-use ipc::audit_line::{End, LINE, ORDERS, Ring, STEPS, TEXT, chain, parse, sequence};
+use ipc::audit_line::{End, LINE, ORDERS, Ring, STEPS, TEXT, chain, found_at_start, parse, sequence};
 use ipc::message::handover::LogIntegrity;
 use std::fs::File;
 use std::io;
@@ -182,9 +182,7 @@ fn has_gap(file: &File, ring: Ring, next: u64, lost: u64) -> bool {
 
 /// Whether it is the line of a start that found the log cut or altered.
 fn tells_of_a_gap(line: &[u8; LINE]) -> bool {
-    let mut words = line[..TEXT].split(|octet| *octet == b' ');
-    words.any(|word| word == b"event=start")
-        && words.any(|word| matches!(word.strip_prefix(b"log="), Some(log) if log != b"whole"))
+    found_at_start(&line[..TEXT]).is_some_and(|log| log != LogIntegrity::Whole.word().as_bytes())
 }
 
 /// Whether a log without a whole line has more than the beginning of its first one.

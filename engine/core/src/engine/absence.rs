@@ -49,7 +49,7 @@ impl Engine {
 
     /// None: it counts for ever.
     fn moments(&self, entry: &Entry, source: Option<&Source>) -> Option<Moments> {
-        let is_authenticated = entry.settings.nts.is_some() || source.is_some_and(|it| it.authenticated);
+        let is_authenticated = is_authenticated(entry, source);
         // That it is this host is what the client says, which must not excuse the votes against it.
         if is_authenticated && source.is_some_and(|it| it.oneself) {
             return None;
@@ -108,8 +108,7 @@ impl Engine {
         let heard = votes.clone().filter(|voter| voter.opinion.is_some()).count();
         let absent = votes.count() - heard;
         let moments = self.absent(now).filter(|(entry, source)| {
-            let is_authenticated = entry.settings.nts.is_some() || source.is_some_and(|it| it.authenticated);
-            electorate.includes(is_authenticated, entry.settings.trust)
+            electorate.includes(is_authenticated(entry, *source), entry.settings.trust)
         });
         // None is the least: one that counts for ever decides.
         let ends: Option<alloc::vec::Vec<Moments>> =
@@ -120,6 +119,10 @@ impl Engine {
         let left = end.map(|end| Span::saturating(end.since(now.raw).nanos().max(0)));
         Missing { heard, absent, left, strict: self.settings.strict_quorum }
     }
+}
+
+fn is_authenticated(entry: &Entry, source: Option<&Source>) -> bool {
+    entry.settings.nts.is_some() || source.is_some_and(|source| source.authenticated)
 }
 
 /// Whether its answer was asked for often enough that its silence says something.

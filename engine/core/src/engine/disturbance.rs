@@ -3,7 +3,8 @@
 //! A program that moves the clock may be wrong, or may have put right what this host cannot know: an agent of the
 //! hypervisor after a pause, an administrator. So the sources are asked before anything is undone. Until they have answered
 //! the clock is unsynchronised, and nothing is ordered. If they are nearer to the new time than to the old one it is kept;
-//! if they are not, or do not answer in time, the clock goes back.
+//! if they are not, or do not answer in time, the clock goes back. Where they agree with neither, the governor's evidence of a
+//! pause is waited for first.
 
 use super::Engine;
 use crate::notice::{ClockNotice, Notice};

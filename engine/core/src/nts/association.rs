@@ -10,6 +10,7 @@ use super::session::{Identifier, Session, algorithm};
 use crate::io::{Now, SavedAssociation};
 use crate::need::{Need, Reached};
 use crate::nonce::Nonces;
+use crate::poll::whole_millis;
 use crate::settings::{NtsSettings, Place, SourceSettings};
 use crate::status::AssociationStatus;
 use alloc::vec::Vec;
@@ -18,7 +19,7 @@ use ipc::address::Address;
 use ipc::message::exchange::{AeadOffer, Cookie, Exchange, ExchangeId, Exchanged, KeyServer, MAX_COOKIES};
 use ipc::packet::{CookieOctets, Packet};
 use ipc::secret::Aead;
-use ipc::units::{RawInstant, Span, WallTime};
+use ipc::units::{RawInstant, WallTime};
 use protocol::nts::client::ReplyError;
 use report::AssociationState;
 
@@ -326,7 +327,7 @@ impl Association {
     /// When [`Self::turn_away`] may have an effect: each time after twice as long, up to an hour.
     pub(crate) fn turn_at(&self) -> RawInstant {
         let wait = libm::ldexp(FIRST_TURN, i32::from(self.turns.saturating_sub(1).min(8))).min(LONGEST_TURN);
-        self.turned.map_or(RawInstant::MIN, |last| last.after(Span::from_millis((wait * 1000.0) as i64)))
+        self.turned.map_or(RawInstant::MIN, |last| last.after(whole_millis(wait)))
     }
 
     /// The state of the association.

@@ -9,6 +9,7 @@
 //! asked about fifteen times in the first hours, and from then on 24 times a day.
 
 use crate::need::{Need, Reached};
+use crate::poll::whole_millis;
 use ipc::message::exchange::ExchangeId;
 use ipc::units::{RawInstant, Span};
 
@@ -116,7 +117,7 @@ impl Schedule {
     fn wait(&mut self, now: RawInstant, longest: f64) {
         // 1.5^27 times ten seconds is above five days.
         let seconds = FIRST_WAIT * libm::pow(1.5, f64::from(self.attempts.min(30)));
-        self.not_before = now.after(Span::from_millis((seconds.min(longest) * 1000.0) as i64));
+        self.not_before = now.after(whole_millis(seconds.min(longest)));
     }
 
     /// The keys are good: a reply was authenticated with them.

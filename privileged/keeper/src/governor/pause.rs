@@ -56,19 +56,19 @@ pub(super) struct Rtc {
 }
 
 impl Governor {
+    /// Whether a reading of the RTC would say anything now.
+    pub fn is_rtc_due(&self, now: &Moment) -> bool {
+        self.rtc.last.is_none_or(|last| now.boot.elapsed_since(last.boot) >= BETWEEN)
+    }
+
     /// Takes a reading of the RTC, in seconds since 1970. Returns the size of a pause that has just been confirmed.
     pub fn look_at_rtc(&mut self, seconds: i64, now: &Moment) -> Option<Span> {
         let rtc = seconds.saturating_mul(SECOND.nanos());
-        let look = Look { rtc, boot: now.boot };
-        let Some(last) = self.rtc.last else {
-            self.rtc.last = Some(look);
-            return None;
-        };
-        let elapsed = now.boot.elapsed_since(last.boot);
-        if elapsed < BETWEEN {
+        if !self.is_rtc_due(now) {
             return None;
         }
-        self.rtc.last = Some(look);
+        let last = self.rtc.last.replace(Look { rtc, boot: now.boot })?;
+        let elapsed = now.boot.elapsed_since(last.boot);
         self.keep_evidence(now);
         let more = rtc.saturating_sub(last.rtc).saturating_sub(elapsed.nanos());
         let is_set = rtc.saturating_sub(now.clock.wall.nanos()).saturating_abs() <= AS_SET;

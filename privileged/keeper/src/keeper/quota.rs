@@ -97,6 +97,16 @@ pub fn count(lines: &mut Lines, kind: Kind) {
     *unwritten = unwritten.saturating_add(1);
 }
 
+/// Takes a line of this kind: what it has to sum up; none: there is no line, and it was counted for the next one. `always`:
+/// there is a line also beyond the quota.
+pub fn line(lines: &mut Lines, age: Span, kind: Kind, always: bool) -> Option<Unwritten> {
+    if ask(lines, age, kind) || always {
+        return Some(take(lines, kind));
+    }
+    count(lines, kind);
+    None
+}
+
 /// What is to be summed up in the next line of this kind.
 pub fn take(lines: &mut Lines, kind: Kind) -> Unwritten {
     Unwritten(std::mem::take(&mut lines.unwritten[kind as usize]))

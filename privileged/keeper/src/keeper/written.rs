@@ -51,11 +51,7 @@ impl<C: Clock> Keeper<C> {
     /// Takes a line of this kind: what it has to sum up; none: it was counted for the next one.
     pub(crate) fn may_write(&mut self, kind: Kind) -> Option<Unwritten> {
         let record = self.governor.record();
-        if quota::ask(&mut record.lines, record.age, kind) {
-            return Some(quota::take(&mut record.lines, kind));
-        }
-        quota::count(&mut record.lines, kind);
-        None
+        quota::line(&mut record.lines, record.age, kind, false)
     }
 
     /// Begins the quotas of this run, to be called before the record is first written. Gives what the line of the start has
@@ -63,11 +59,7 @@ impl<C: Clock> Keeper<C> {
     pub fn note_start(&mut self, is_same_boot: bool, is_news: bool) -> Option<Unwritten> {
         let record = self.governor.record();
         quota::begin(&mut record.lines, record.age, is_same_boot);
-        if quota::ask(&mut record.lines, record.age, Kind::Start) || is_news {
-            return Some(quota::take(&mut record.lines, Kind::Start));
-        }
-        quota::count(&mut record.lines, Kind::Start);
-        None
+        quota::line(&mut record.lines, record.age, Kind::Start, is_news)
     }
 
     /// Writes what is unwritten of all kinds, then the line of the end, and the record. Ends that come faster than their quota
@@ -76,16 +68,13 @@ impl<C: Clock> Keeper<C> {
         let record = self.governor.record();
         // No engine brings these about again and again.
         let is_rare = matches!(ending, Ending::Asked | Ending::Governor(_));
-        if quota::ask(&mut record.lines, record.age, Kind::Stop) || is_rare {
-            let unwritten = quota::take(&mut record.lines, Kind::Stop);
+        if let Some(unwritten) = quota::line(&mut record.lines, record.age, Kind::Stop, is_rare) {
             for kind in Kind::ALL {
                 if let Some(sum) = quota::sum_up(&mut self.governor.record().lines, kind) {
                     self.write_down(format_args!("{sum}"));
                 }
             }
             self.write_down(format_args!("event=stop code={} released={released}{unwritten}", ending.code()));
-        } else {
-            quota::count(&mut record.lines, Kind::Stop);
         }
         self.governor.record().lines.is_open = false;
         let _ = self.persist();
