@@ -41,15 +41,16 @@ pub struct VirtualClock {
 }
 
 impl VirtualClock {
-    /// Creates the file of a clock that shows the host's time plus `error` and gains `oscillator_ppm` on
-    /// CLOCK_MONOTONIC_RAW, although its frequency correction is 0.
+    /// Creates the file of a clock that shows the host's time plus `error` and gains `oscillator_ppm` on the host's clock,
+    /// although its frequency correction is 0. Sources and [`Self::error_ns`] go by the host's clock, which may itself be
+    /// steered against CLOCK_MONOTONIC_RAW.
     ///
     /// # Panics
     /// If the file cannot be written or a value is out of the page's range.
     pub fn create(file: &Path, error_ns: i64, oscillator_ppm: f64) -> Self {
         let (raw, wall) = pair();
         let page = ClockPage {
-            oscillator: scaled(oscillator_ppm),
+            oscillator: against_the_host(oscillator_ppm),
             ..ClockPage::free_running(
                 WallTime::try_new(wall + error_ns).expect("the clock shows a year from 1970 to 2116"),
                 RawInstant::try_new(raw).expect("a reading is in range"),
@@ -110,10 +111,14 @@ impl VirtualClock {
         file.write_all_at(&page.to_octets(), 0).expect("the page can be written");
     }
 
-    /// Sets the oscillator's error from now on; the clock does not jump.
+    /// Sets the oscillator's error against the host's clock from now on; the clock does not jump.
     pub fn set_oscillator(&self, ppm: f64) {
-        self.meddle(|page| page.oscillator = scaled(ppm));
+        self.meddle(|page| page.oscillator = against_the_host(ppm));
     }
+}
+
+fn against_the_host(ppm: f64) -> Frequency {
+    scaled(ppm + crate::kernel_clock::frequency_ppm())
 }
 
 /// A frequency from ppm.

@@ -4,6 +4,7 @@
 //! ```text
 //!   programs   where the built programs are, temporary places, free ports
 //!   clock      readings of the host's clocks; the virtual clock from outside
+//!   kernel_clock: what steers the kernel's clock; how a test that moves it puts it back
 //!   process    the kernel's view of a process: uid, capabilities, filter, memory, wake-ups
 //!   daemon     truechimerd with a configuration, its processes, its end
 //!   packet     the 48 octets of NTP, implemented a second time, so that a double shares no bug with the daemon
@@ -29,7 +30,7 @@
 //!   skip       how a test reports that it cannot run here
 //! ```
 //!
-//! Nothing here touches the host's clock, and all traffic stays on the loopback interface or in a network
+//! Nothing but `kernel_clock` touches the host's clock, and all traffic stays on the loopback interface or in a network
 //! namespace that a test made.
 
 pub mod authority;
@@ -38,6 +39,7 @@ pub mod client;
 pub mod clock;
 pub mod daemon;
 pub mod forger;
+pub mod kernel_clock;
 pub mod key_client;
 pub mod key_load;
 pub mod key_pair;

@@ -1,22 +1,25 @@
 //! The kernel's own clock: as root, one test at a time, by a few milliseconds, restored afterwards. Only
 //! `cargo xtask test` lets these run (`TRUECHIMER_REAL_CLOCK=1`).
 
-use bench::clock::{pair, ppm, raw};
+use bench::clock::{ppm, raw};
 use bench::daemon::{Daemon, Setup};
 use bench::forger::Forger;
+use bench::kernel_clock::{Found, MOST, adjust, frequency_ppm};
+use bench::programs::program;
 use ipc::units::Frequency;
 use nix::fcntl::{Flock, FlockArg};
 use nix::libc;
 use nix::sys::signal::Signal;
 use std::fs::File;
+use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 /// How far the source is from the clock as found.
 const AHEAD: i64 = 8_000_000;
-/// Beyond this nothing is restored automatically: then something other than these tests moved the clock.
-const MOST: i64 = 50_000_000;
 
 /// Whether this run may move the clock; records the reason if not.
 fn may_run() -> bool {
@@ -33,89 +36,62 @@ fn may_run() -> bool {
     }
 }
 
-/// One call of clock_adjtime. `timex.time` is an output of every call: a struct used twice would add the
-/// date to the clock. So each call makes a new one, all zero, and sets only what `change` sets.
-fn adjust(change: impl FnOnce(&mut libc::timex)) -> libc::timex {
-    // SAFETY: struct timex is plain integers, for which all zeroes are a valid value.
-    let mut timex: libc::timex = unsafe { std::mem::zeroed() };
-    change(&mut timex);
-    // SAFETY: `timex` is a valid struct timex for the whole call, which reads and writes only it.
-    let state = unsafe { libc::clock_adjtime(libc::CLOCK_REALTIME, &mut timex) };
-    assert!(state >= 0, "clock_adjtime: {}", std::io::Error::last_os_error());
-    timex
-}
-
-/// The clock as found; restores it when dropped, also after a panic.
+/// The clock as found. Another process puts it back when this is dropped, and also when this process is killed.
 struct Saved {
     /// Two of these tests at the same time would undo each other's restoration.
     _alone: Flock<File>,
-    raw: i64,
-    wall: i64,
-    timex: libc::timex,
+    found: Found,
+    guard: Child,
 }
 
 impl Saved {
-    fn now() -> Self {
+    /// `None`, and the reason is recorded, if another program steers this clock.
+    fn now() -> Option<Self> {
         let lock =
             File::create(std::env::temp_dir().join("truechimer-kernel-clock.lock")).expect("it can be made");
         let alone = Flock::lock(lock, FlockArg::LockExclusive).expect("it can be waited for");
-        let timex = adjust(|_| ());
-        assert_eq!(
-            (timex.tick, timex.freq),
-            (10_000, 0),
-            "another program steers this clock: the test would disturb it"
-        );
-        let (raw, wall) = pair();
-        Self { _alone: alone, raw, wall, timex }
+        let Some(found) = Found::now() else {
+            bench::skip(&format!(
+                "another program steers this clock ({:.1} ppm), and the test would disturb it",
+                frequency_ppm()
+            ));
+            return None;
+        };
+        let guard = Command::new(program("clock_guard"))
+            .args(found.words())
+            .process_group(0)
+            .stdin(Stdio::piped())
+            .spawn()
+            .expect("the guard is built");
+        Some(Self { _alone: alone, found, guard })
+    }
+
+    /// Starts a daemon that steers the clock.
+    fn start(&self, configuration: &str) -> Daemon {
+        let daemon = Setup::new("real", configuration).with_kernel_clock().start();
+        let mut guard = self.guard.stdin.as_ref().expect("taken only when dropped");
+        writeln!(guard, "{}", daemon.pid()).expect("the guard lives");
+        daemon
     }
 
     /// The clock now, minus its value without the test.
     fn moved(&self) -> i64 {
-        let (raw, wall) = pair();
-        (wall - self.wall) - (raw - self.raw)
+        self.found.moved()
     }
 }
 
 impl Drop for Saved {
     fn drop(&mut self) {
-        // The rest of a slew ends only with the loop on.
-        adjust(|timex| {
-            timex.modes =
-                libc::ADJ_STATUS | libc::ADJ_NANO | libc::ADJ_OFFSET | libc::ADJ_FREQUENCY | libc::ADJ_TICK;
-            timex.status = libc::STA_PLL | libc::STA_FREQHOLD | libc::STA_UNSYNC;
-            timex.freq = self.timex.freq;
-            timex.tick = self.timex.tick;
-        });
-        let back = -self.moved();
-        if back.abs() > MOST {
-            eprintln!(
-                "the clock is {back} ns from where it would be: too far for this test to have done it; left so"
-            );
-        } else {
-            adjust(|timex| {
-                timex.modes = libc::ADJ_SETOFFSET | libc::ADJ_NANO;
-                timex.time.tv_sec = back.div_euclid(1_000_000_000);
-                timex.time.tv_usec = back.rem_euclid(1_000_000_000);
-            });
+        if let Some(mut guard) = self.guard.stdin.take() {
+            let _ = guard.write_all(b"over\n");
         }
-        let read_only = libc::STA_PPSSIGNAL | libc::STA_PPSJITTER | libc::STA_PPSWANDER | libc::STA_PPSERROR;
-        let computed = libc::STA_CLOCKERR | libc::STA_NANO | libc::STA_MODE | libc::STA_CLK;
-        let nano = self.timex.status & libc::STA_NANO != 0;
-        adjust(|timex| {
-            timex.modes = libc::ADJ_STATUS | libc::ADJ_MAXERROR | libc::ADJ_ESTERROR | libc::ADJ_TIMECONST;
-            timex.modes |= if nano { libc::ADJ_NANO } else { libc::ADJ_MICRO };
-            timex.status = self.timex.status & !(read_only | computed);
-            timex.maxerror = self.timex.maxerror;
-            timex.esterror = self.timex.esterror;
-            // The kernel adds 4 where the unit is not the nanosecond.
-            timex.constant = (self.timex.constant - if nano { 0 } else { 4 }).max(0);
-        });
+        let _ = self.guard.wait();
     }
 }
 
 /// A source whose clock is CLOCK_MONOTONIC_RAW from now on: no change of the clock moves it.
 fn source(saved: &Saved) -> (Forger, String) {
-    let (start_raw, start_wall) = (saved.raw, saved.wall + AHEAD);
+    let (start_raw, start_wall) = (saved.found.raw, saved.found.wall + AHEAD);
     let clock = move |_| start_wall + (raw() - start_raw);
     let forger = Forger::start_with_clock(HERE, clock, |request| vec![request.with(|_| ())]);
     let configuration = format!(
@@ -151,7 +127,7 @@ fn watch_over(saved: &Saved) {
 
 /// Starts and waits until a slew is in progress.
 fn start_slewing(saved: &Saved, configuration: &str) -> Daemon {
-    let daemon = Setup::new("real", configuration).with_kernel_clock().start();
+    let daemon = saved.start(configuration);
     daemon.wait_until("slewing", Duration::from_secs(30), |_| {
         watch_over(saved);
         in_force().0.abs() > 500_000 && saved.moved() > 200_000
@@ -164,9 +140,9 @@ fn the_kernels_clock_is_slewed_to_its_source_and_left_at_its_base_frequency() {
     if !may_run() {
         return;
     }
-    let saved = Saved::now();
+    let Some(saved) = Saved::now() else { return };
     let (_forger, configuration) = source(&saved);
-    let daemon = Setup::new("real", &configuration).with_kernel_clock().start();
+    let daemon = saved.start(&configuration);
     let start = Instant::now();
     daemon.wait_until("within 0.5 ms of its source", Duration::from_secs(120), |daemon| {
         watch_over(&saved);
@@ -183,6 +159,27 @@ fn the_kernels_clock_is_slewed_to_its_source_and_left_at_its_base_frequency() {
     assert_eq!(slew, 0, "a slew was left behind");
     let (base, _) = last_adjustment(&setup);
     assert!((frequency - base).abs() <= 1, "base frequency was {base}, is {frequency}");
+}
+
+#[test]
+fn a_test_that_is_killed_leaves_the_clock_as_it_was() {
+    if !may_run() {
+        return;
+    }
+    let Some(saved) = Saved::now() else { return };
+    let mut guard = Command::new(program("clock_guard"))
+        .args(saved.found.words())
+        .stdin(Stdio::piped())
+        .spawn()
+        .expect("the guard is built");
+    let of_base = 20 * i64::from(Frequency::PER_PPM);
+    adjust(|timex| (timex.modes, timex.freq) = (libc::ADJ_FREQUENCY, of_base));
+    assert!(!saved.found.is_back());
+    // The end of the only writer, as after a kill.
+    drop(guard.stdin.take());
+    assert!(guard.wait().expect("it is ours").success());
+    assert!(saved.found.is_back());
+    assert!(saved.moved().abs() < 1_000_000, "{}", saved.moved());
 }
 
 /// The kernel's view of the process that sets its clock.
@@ -214,7 +211,7 @@ fn a_death_leaves_the_clock_in_order(role: &str) {
     if !may_run() {
         return;
     }
-    let saved = Saved::now();
+    let Some(saved) = Saved::now() else { return };
     let (_forger, configuration) = source(&saved);
     let mut daemon = start_slewing(&saved, &configuration);
     daemon.signal(daemon.process(role).pid, Signal::SIGKILL);
