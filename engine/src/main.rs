@@ -57,14 +57,14 @@ use crate::log::{Log, Severity};
 use crate::r#loop::Running;
 use crate::reload::{InForce, Opened};
 use crate::state::StateFile;
-use engine_core::io::{Input, SavedAssociation, Start};
+use engine_core::io::{Input, Saved, SavedAssociation, Start};
 use engine_core::recording::{Recorder, Tape};
 use ipc::address::Address;
 use ipc::message::Shortfall;
 use ipc::message::launch::{FromLaunch, START_PATIENCE, ToLaunch};
 use ipc::permissions::Permissions;
 use ipc::process::{PerProcess, Process};
-use ipc::units::Span;
+use ipc::units::{Frequency, Span};
 use ipc_link::Link;
 use nix::sys::stat::fstat;
 use policies::inherited::InheritError;
@@ -317,7 +317,7 @@ fn prepare_start(
     }
     let mut seed = [0; 32];
     getrandom::fill(&mut seed).map_err(|_| Ending::Kernel(nix::errno::Errno::ENOSYS))?;
-    log.write(Severity::NOTICE, &summary(&configuration, launched));
+    log.write(Severity::NOTICE, &summary(&configuration, launched, saved));
     for line in missing(launched) {
         log.write(Severity::WARNING, &line);
     }
@@ -326,7 +326,7 @@ fn prepare_start(
 }
 
 /// What runs now, in one line. Which addresses can be bound is another process's to find out and to say.
-fn summary(configuration: &Configuration, launched: &Launched) -> String {
+fn summary(configuration: &Configuration, launched: &Launched, saved: Option<Saved>) -> String {
     let sources = match configuration.settings.sources.len() {
         0 => "no source".to_owned(),
         1 => "1 source".to_owned(),
@@ -337,8 +337,12 @@ fn summary(configuration: &Configuration, launched: &Launched) -> String {
         1 => "asked to serve on 1 address".to_owned(),
         more => format!("asked to serve on {more} addresses"),
     };
+    let frequency = saved.map_or(String::new(), |saved| {
+        let ppm = f64::from(saved.frequency.scaled()) / f64::from(Frequency::PER_PPM);
+        format!(", frequency of the last run {ppm:.3} \u{b1} {:.3} ppm", saved.frequency_error_ppm)
+    });
     format!(
-        "truechimer {} started: {sources}, {server}, clock {}, governor profile {}",
+        "truechimer {} started: {sources}, {server}, clock {}, governor profile {}{frequency}",
         env!("CARGO_PKG_VERSION"),
         documents::clock_name(launched.welcome.clock),
         profile_name(configuration.plan.profile),

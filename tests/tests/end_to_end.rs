@@ -167,13 +167,14 @@ fn a_restart_is_synchronised_again_and_remembers_the_frequency() {
     let client = setup.start();
     client.wait_until_synchronised(TIMEOUT);
     let took = client.started().elapsed();
-    let (found, error) = (ppm(clock.page().frequency), certainty(&client));
-    println!(
-        "warm start: synchronised after {:.2} s, frequency {found:.2} ± {error:.2} ppm (40 is right)",
-        took.as_secs_f64()
-    );
-    // Measurements of a second leave a frequency that was forgotten uncertain by more than 50 ppm.
-    assert!(error < 20.0, "the frequency was forgotten: {found} ± {error} ppm");
+    // What a start makes of it is judged in virtual time (`behaviour.rs`): on a busy machine three measurements of a second
+    // may well deny it.
+    let log = client.log();
+    let rest = log.split("frequency of the last run ").nth(1).unwrap_or_else(|| panic!("forgotten: {log}"));
+    let mut words = rest.split_whitespace().filter_map(|word| word.parse::<f64>().ok());
+    let [found, error] = [words.next(), words.next()].map(|number| number.expect("a number"));
+    assert!((found - 40.0).abs() < 6.0 && error < 2.0, "{found} ± {error} ppm");
+    println!("warm start: synchronised after {:.2} s", took.as_secs_f64());
     wait_until_right(&client);
 }
 

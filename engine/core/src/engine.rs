@@ -180,7 +180,7 @@ struct System {
     told: Option<(bool, f64)>,
     /// The same of the one that is unanswered.
     telling: Option<(bool, f64)>,
-    last_saved: Option<RawInstant>,
+    last_saved: Option<(RawInstant, f64)>,
     last_served: Option<RawInstant>,
     /// What the last publication for the server contained.
     served_news: (Option<RawInstant>, bool, bool),

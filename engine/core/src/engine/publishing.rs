@@ -199,18 +199,23 @@ impl Engine {
         }
     }
 
+    /// Saves the base frequency with which the clock would neither gain nor lose, which is not always the one in force: at
+    /// intervals, and before that whenever it has become twice as certain.
     fn save(&mut self, now: Now) {
-        let due = self.system.last_saved.is_none_or(|last| last.after(SAVED) <= now.raw);
-        let Some(line) = self.system.line.as_ref().filter(|_| due && self.is_synchronised(now)) else {
-            return;
-        };
+        let Some(line) = self.system.line.as_ref().filter(|_| self.is_synchronised(now)) else { return };
         let Some(basis) = self.basis.as_ref().filter(|_| self.steers()) else { return };
-        let frequency_error_ppm = line.frequency().1 * 1e6;
-        if frequency_error_ppm > WORTH_SAVING {
+        let (frequency, deviation) = line.frequency();
+        let frequency_error_ppm = deviation * 1e6;
+        let most = match self.system.last_saved {
+            Some((last, error)) if last.after(SAVED) > now.raw => error / 2.0,
+            _ => WORTH_SAVING,
+        };
+        if frequency_error_ppm > most {
             return;
         }
-        let frequency = to_scaled(basis.clock.frequency());
-        self.system.last_saved = Some(now.raw);
+        let (natural, _) = basis.clock.natural(now.raw, now.wall);
+        self.system.last_saved = Some((now.raw, frequency_error_ppm));
+        let frequency = to_scaled(frequency - natural);
         self.outputs.push_back(Output::Save(Saved { frequency, frequency_error_ppm, at: now.wall }));
     }
 }
