@@ -15,6 +15,7 @@
 //!   chronyd_client: chronyd as a client, its clock observed
 //!   other_clients   NTPsec, OpenNTPD and busybox as clients, which insist on port 123
 //!   memory     searches the memory of another process
+//!   name_server a name server over UDP and TCP
 //!   netns      network namespaces
 //!   nts        servers and clients with NTS, ours and others
 //!   relay      a path of known delays between a client and a server
@@ -45,6 +46,7 @@ pub mod key_server;
 pub mod load;
 pub mod manager;
 pub mod memory;
+pub mod name_server;
 pub mod netns;
 pub mod nts;
 pub mod other_clients;
