@@ -25,6 +25,7 @@
 //!   key_pair   the key exchange service and its key holder; the test plays the engine
 //!   key_load   key exchanges in a closed loop
 //!   key_server a key exchange server that does what a test orders
+//!   tracer     processes that are made to do what they never do
 //!   tree       the source tree as text
 //!   users      the users that the package makes
 //!   skip       how a test reports that it cannot run here
@@ -57,6 +58,7 @@ pub mod programs;
 pub mod relay;
 pub mod role;
 mod skip;
+pub mod tracer;
 pub mod tree;
 pub mod users;
 
