@@ -169,9 +169,6 @@ fn isolate(
     if keep_sys_time {
         privileges::hand_on_sys_time()?;
     }
-    if role.confinement().looks_up {
-        name_service::load();
-    }
 
     // As root first, for the namespaces then belong to root and not to the user that this process becomes.
     let mut is_apart = privileges::is_root() && namespaces::enter(role).is_ok();
@@ -271,6 +268,7 @@ fn narrow(insecure: bool) -> Result<Shortfall, ConfineError> {
             return Err(ConfineError::Landlock);
         }
     }
+    name_service::restrict();
     // It has closed its parent's pipe.
     filters::trap::forget();
     seal(Role::ExchangeChild, insecure, None, None)?;

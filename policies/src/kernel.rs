@@ -140,10 +140,18 @@ pub(crate) fn make_mounts_read_only(place: &std::path::Path, runs: bool) -> Resu
     Errno::result(outcome).map(drop)
 }
 
-/// Loads a shared library of the system and keeps it; `None` if it is absent.
-#[cfg(all(target_env = "gnu", not(target_feature = "crt-static")))]
-pub(crate) fn keep_library(name: &std::ffi::CStr) {
-    // SAFETY: the name ends with a zero octet. The library is one that the C library would load by the same name, from
-    // the same directories, in the first look-up; its handle is neither used nor closed.
-    let _ = unsafe { libc::dlopen(name.as_ptr(), libc::RTLD_NOW) };
+/// From now on this process asks these services, in the form of a line of nsswitch.conf, for the addresses of a name,
+/// whatever the file says.
+#[cfg(target_env = "gnu")]
+pub(crate) fn ask_for_hosts(services: &std::ffi::CStr) {
+    // Of <nss.h>; the crate libc has no declaration of it.
+    unsafe extern "C" {
+        fn __nss_configure_lookup(
+            database: *const libc::c_char,
+            services: *const libc::c_char,
+        ) -> libc::c_int;
+    }
+    // SAFETY: both texts end with a zero octet, and the C library copies what it keeps of them. Of a text that it does not
+    // understand it keeps nothing.
+    let _ = unsafe { __nss_configure_lookup(c"hosts".as_ptr(), services.as_ptr()) };
 }

@@ -3,7 +3,7 @@
 //! ```text
 //!   inherited     what a child inherits when it is started: descriptors, by number
 //!   confine       the order in which everything is given up
-//!   name_service    what the C library loads for look-ups, while it can
+//!   name_service    which services the C library asks for a name
 //!   namespaces      mount, ipc, uts, and net where no packet is sent
 //!   view            an empty read-only root
 //!   program           what a program needs that is executed in it

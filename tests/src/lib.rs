@@ -16,6 +16,7 @@
 //!   chronyd_client: chronyd as a client, its clock observed
 //!   other_clients   NTPsec, OpenNTPD and busybox as clients, which insist on port 123
 //!   memory     searches the memory of another process
+//!   name_server a name server over UDP and TCP
 //!   netns      network namespaces
 //!   nts        servers and clients with NTS, ours and others
 //!   relay      a path of known delays between a client and a server
@@ -25,6 +26,7 @@
 //!   key_pair   the key exchange service and its key holder; the test plays the engine
 //!   key_load   key exchanges in a closed loop
 //!   key_server a key exchange server that does what a test orders
+//!   tracer     processes that are made to do what they never do
 //!   tree       the source tree as text
 //!   users      the users that the package makes
 //!   skip       how a test reports that it cannot run here
@@ -47,6 +49,7 @@ pub mod key_server;
 pub mod load;
 pub mod manager;
 pub mod memory;
+pub mod name_server;
 pub mod netns;
 pub mod nts;
 pub mod other_clients;
@@ -57,6 +60,7 @@ pub mod programs;
 pub mod relay;
 pub mod role;
 mod skip;
+pub mod tracer;
 pub mod tree;
 pub mod users;
 

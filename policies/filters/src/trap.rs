@@ -166,4 +166,14 @@ pub fn number(record: [u8; RECORD]) -> i64 {
     i32::from_ne_bytes([a, b, c, d]).into()
 }
 
+/// Whether the C library makes this call to abort the process (abort(3)), and our processes for nothing else. No filter
+/// permits all of them.
+#[must_use]
+pub const fn is_of_an_abort(number: i64) -> bool {
+    matches!(
+        number,
+        libc::SYS_gettid | libc::SYS_getpid | libc::SYS_tgkill | libc::SYS_tkill | libc::SYS_rt_sigprocmask
+    )
+}
+
 const _: () = assert!(size_of::<Denied>() <= size_of::<siginfo_t>() && offset_of!(Denied, call) == 24);

@@ -178,6 +178,11 @@ pub struct Call(pub Option<i64>);
 impl fmt::Display for Call {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0.map(|number| (number, filters::name(number))) {
+            Some((number, Some(name))) if trap::is_of_an_abort(number) => write!(
+                f,
+                "the call {name} ({number}) is not permitted, which is one of an abort: no memory was left within its \
+                 limits, or what it had there was damaged"
+            ),
             Some((number, Some(name))) => write!(f, "the call {name} ({number}) is not permitted"),
             Some((number, None)) => write!(f, "the call with the number {number} is not permitted"),
             None => f.write_str("the kernel's log may name the call (journalctl -k --grep type=1326)"),
@@ -205,6 +210,10 @@ mod tests {
     fn a_filter_is_told_from_another_signal() {
         let killed = Death { process: Process::Server, pid: 4_711, end: Err(libc::SIGSYS), call: None };
         assert!(killed.to_string().contains("system call filter"));
+        let aborted = Death { call: Some(libc::SYS_tgkill), ..killed }.to_string();
+        assert!(aborted.contains("the call tgkill") && aborted.contains("no memory was left"), "{aborted}");
+        let other = Death { call: Some(libc::SYS_execve), ..killed }.to_string();
+        assert!(other.contains("the call execve") && !other.contains("memory"), "{other}");
         assert_eq!(Death { end: Err(9), ..killed }.to_string(), "was killed by signal 9");
         assert_eq!(Death { end: Ok(70), ..killed }.to_string(), "ended with code 70");
     }

@@ -10,6 +10,8 @@
 
 #[path = "probe/as_keeper.rs"]
 mod as_keeper;
+#[path = "probe/in_threads.rs"]
+mod in_threads;
 
 use as_keeper::as_keeper;
 use ipc::message::Shortfall;
@@ -68,6 +70,9 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
             let (shortfall, thread) = policies::confine_then(role, &inherited, thread)?;
             report_shortfall(shortfall, started);
             send.send(())?;
+            if case == "exit_of_a_thread" {
+                in_threads::leave_too();
+            }
             if thread.join().is_ok() {
                 say("returned 0 0\n");
             }
@@ -107,6 +112,10 @@ enum Thing {
     Nothing,
     /// Nothing, until standard input ends.
     Hold,
+    /// The end of the process, which takes a while.
+    Exit,
+    /// Much memory of the thread's own arena, and back.
+    Arena,
     /// Addresses of a name.
     Resolve(String),
     /// A system call.
@@ -118,6 +127,8 @@ enum Thing {
 fn prepare(case: &str, victim: u32) -> Thing {
     match case.split_once(':') {
         _ if case == "end_of_a_thread" => Thing::Nothing,
+        _ if case == "exit_of_a_thread" => Thing::Exit,
+        _ if case == "arena_of_a_thread" => Thing::Arena,
         _ if case == "hold" => Thing::Hold,
         _ if case == "from_a_thread" => Thing::Call(call("execve", 0)),
         Some(("resolve", name)) => Thing::Resolve(name.to_owned()),
@@ -139,6 +150,8 @@ impl Thing {
     fn run(&self) {
         match self {
             Self::Nothing => {}
+            Self::Exit => in_threads::leave_slowly(),
+            Self::Arena => in_threads::use_arena(),
             Self::Hold => {
                 let mut octet = 0u8;
                 // SAFETY: the buffer is one live octet.

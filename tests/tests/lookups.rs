@@ -1,0 +1,202 @@
+//! Look-ups of names in the real daemon, each in a process that does nothing before it, under every configuration of the C
+//! library that a host may have: whatever that library does for the first time there, its filter lets it.
+
+use bench::daemon::{Daemon, Setup};
+use bench::name_server::with_name_server;
+use bench::netns::Network;
+use std::fs::{self, Permissions};
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+const TIMEOUT: Duration = Duration::from_secs(90);
+
+/// With which the log tells of a process that died, or said what it may not say.
+const DIED: [&str; 2] = ["the process that looked it up failed", "the process that exchanged keys failed"];
+
+/// The names, and a part of an address that only this one has; none: there is no address.
+const NAMES: [(&str, Option<&str>); 12] = [
+    ("good.example", Some("10.77.0.9")),
+    ("both.example", Some("10.77.0.8")),
+    ("alias.example", Some("10.77.0.7")),
+    ("many.example", Some("10.77.0.1")),
+    ("in-hosts.example", Some("10.77.1.1")),
+    ("cut.example", None),
+    ("empty.example", None),
+    ("absent.example", None),
+    ("failing.example", None),
+    ("refused.example", None),
+    ("broken.example", None),
+    ("garbage.example", None),
+];
+
+/// Files of /etc, instead of the host's.
+struct Files {
+    what: &'static str,
+    resolv: Option<&'static str>,
+    others: &'static [(&'static str, &'static str)],
+}
+
+const HOSTS: &str =
+    "127.0.0.1 localhost\n::1 localhost\nfe80::2%lo scoped\n10.77.1.1 in-hosts.example in-hosts\n";
+
+/// Every word of resolv.conf(5), host.conf(5), gai.conf(5) and the `hosts` line of nsswitch.conf(5) at least once.
+const CONFIGURATIONS: [Files; 10] = [
+    Files {
+        what: "a name server over IPv4",
+        resolv: Some("nameserver 127.0.0.2\noptions timeout:1\n"),
+        others: &[],
+    },
+    Files {
+        what: "a name server over IPv6",
+        resolv: Some("nameserver ::1\noptions edns0 trust-ad inet6 timeout:1\n"),
+        others: &[],
+    },
+    Files {
+        what: "a link-local name server",
+        resolv: Some("nameserver fe80::1%lo\noptions timeout:1\n"),
+        others: &[],
+    },
+    Files {
+        what: "link-local name servers on interfaces that are not there",
+        resolv: Some(
+            "nameserver fe80::1%eth77\nnameserver ff02::fb%7\nnameserver 127.0.0.2\noptions timeout:1\n",
+        ),
+        others: &[],
+    },
+    Files {
+        what: "always over TCP",
+        resolv: Some("nameserver 127.0.0.2\nnameserver ::1\noptions use-vc rotate debug timeout:1\n"),
+        others: &[],
+    },
+    Files {
+        what: "the first name servers closed, one question at a time",
+        resolv: Some(
+            "nameserver 127.0.0.3\nnameserver fe80::3%lo\nnameserver 127.0.0.2\noptions single-request timeout:1\n",
+        ),
+        others: &[],
+    },
+    Files {
+        what: "many domains",
+        resolv: Some(
+            "search a.b c.d e.f g.h i.j k.l m.n o.p q.r s.t u.v w.x example\nnameserver 127.0.0.2\n\
+             options ndots:3 single-request-reopen no-tld-query attempts:2 timeout:1\nsortlist 10.0.0.0/255.0.0.0 10.77.0.0\n",
+        ),
+        others: &[],
+    },
+    Files {
+        what: "all other files",
+        resolv: Some("domain example\nnameserver 127.0.0.2\noptions timeout:1\n"),
+        others: &[
+            ("host.conf", "order hosts,bind\nmulti on\nreorder on\ntrim .lan\nnospoof on\nspoofalert on\n"),
+            (
+                "gai.conf",
+                "reload yes\nlabel ::/0 1\nprecedence ::ffff:0:0/96 100\nscopev4 ::ffff:0.0.0.0/96 14\n",
+            ),
+        ],
+    },
+    Files {
+        what: "services that are not installed",
+        resolv: Some("nameserver 127.0.0.2\noptions timeout:1\n"),
+        others: &[(
+            "nsswitch.conf",
+            "hosts: files no_such_module mdns9_minimal [NOTFOUND=return] dns compat db nis\n",
+        )],
+    },
+    Files {
+        what: "nothing but the files that must be there",
+        resolv: Some("nameserver 127.0.0.2\noptions timeout:1\n"),
+        others: &[("nsswitch.conf", ""), ("host.conf", "")],
+    },
+];
+
+/// A daemon with all names as sources, in `network` and with these files as /etc; also where they are.
+fn setup(network: &Network, files: &Files) -> (Setup, PathBuf) {
+    let sources = NAMES.map(|(name, _)| format!("[[source]]\naddress = \"{name}\"\n")).concat();
+    let setup = Setup::new("lookups", &sources);
+    let etc = setup.place().join("etc");
+    fs::create_dir(&etc).expect("ours");
+    fs::set_permissions(&etc, Permissions::from_mode(0o755)).expect("ours");
+    for name in ["nsswitch.conf", "host.conf", "passwd", "group", "ld.so.cache", "ld.so.conf"] {
+        let _ = fs::copy(format!("/etc/{name}"), etc.join(name));
+    }
+    write(&etc, "hosts", HOSTS);
+    files.resolv.iter().for_each(|text| write(&etc, "resolv.conf", text));
+    for (name, text) in files.others {
+        write(&etc, name, text);
+    }
+    let script = format!("mount --bind '{}' /etc && exec \"$0\" \"$@\"", etc.display());
+    let entrance = network.entrance();
+    let mut words: Vec<&str> = entrance.iter().map(String::as_str).collect();
+    words.extend(["unshare", "--mount", "--propagation", "private", "--", "sh", "-c", &script]);
+    (setup.with_virtual_clock(0, 0.0).with_wrapper(&words), etc)
+}
+
+fn write(etc: &std::path::Path, name: &str, text: &str) {
+    fs::write(etc.join(name), text).expect("ours");
+    fs::set_permissions(etc.join(name), Permissions::from_mode(0o644)).expect("ours");
+}
+
+/// Waits until every name is resolved, or is not for a reason of its own.
+fn every_look_up_ends(daemon: &Daemon, what: &str) {
+    let page = |daemon: &Daemon| String::from_utf8_lossy(&daemon.chimerctl(&["sources"]).stdout).into_owned();
+    daemon.wait_until(what, TIMEOUT, |daemon| {
+        let (page, log) = (page(daemon), daemon.log());
+        let has_died = DIED.iter().any(|words| log.contains(words));
+        let has_ended = |(name, address): &(&str, Option<&str>)| match address {
+            Some(address) => page.contains(address),
+            None => log.contains(&format!("source {name}: its name is not resolved")),
+        };
+        has_died || NAMES.iter().all(has_ended)
+    });
+    let log = daemon.log();
+    assert!(!DIED.iter().any(|words| log.contains(words)), "{what}:\n{log}");
+}
+
+/// The addresses of the name server: one of each kind.
+fn name_servers(network: &Network) -> Option<Vec<SocketAddr>> {
+    let is_added = network.ip(&["address", "add", "fe80::1/64", "dev", "lo", "nodad"]);
+    let scope = if is_added { 1 } else { return None };
+    let link_local = std::net::SocketAddrV6::new("fe80::1".parse().ok()?, 53, 0, scope);
+    Some(vec!["127.0.0.2:53".parse().ok()?, "[::1]:53".parse().ok()?, link_local.into()])
+}
+
+#[test]
+fn a_look_up_ends_by_itself_whatever_the_files_of_the_c_library_say() {
+    let Some(network) = Network::new() else {
+        return bench::skip("network namespaces need root and the program ip");
+    };
+    let Some(servers) = name_servers(&network) else { return bench::skip("there is no IPv6 here") };
+    with_name_server(&network, &servers, || {
+        let daemons = CONFIGURATIONS.each_ref().map(|files| (files.what, setup(&network, files).0.start()));
+        for (what, daemon) in daemons {
+            every_look_up_ends(&daemon, what);
+            assert_eq!(daemon.stop().code, Some(0), "{what}");
+        }
+    });
+}
+
+#[test]
+fn services_that_are_named_while_the_daemon_runs_end_no_look_up() {
+    let Some(network) = Network::new() else {
+        return bench::skip("network namespaces need root and the program ip");
+    };
+    let Some(servers) = name_servers(&network) else { return bench::skip("there is no IPv6 here") };
+    let (setup, etc) = setup(&network, &CONFIGURATIONS[0]);
+    write(&etc, "resolv.conf", "# none yet\n");
+    with_name_server(&network, &servers, || {
+        let daemon = setup.start();
+        daemon.wait_until("a look-up without a name server", TIMEOUT, |daemon| {
+            daemon.log().contains("source good.example: its name is not resolved")
+        });
+        write(
+            &etc,
+            "nsswitch.conf",
+            "hosts: files resolve [!UNAVAIL=return] mymachines no_such_module dns\n",
+        );
+        write(&etc, "resolv.conf", "nameserver 127.0.0.2\noptions timeout:1\n");
+        every_look_up_ends(&daemon, "with a service named after the start");
+        assert_eq!(daemon.stop().code, Some(0));
+    });
+}
