@@ -1,7 +1,7 @@
 //! The state of the key exchange service, as reported by its process.
 
 use ipc::file_path::FilePath;
-use ipc::message::key_service::{KeyCounters, Loaded, MAX_PEM, Unread};
+use ipc::message::key_service::{KeyCounters, Loaded, MAX_PEM, Objection, Unread};
 use ipc::message::launch::KeyService;
 use ipc::units::WallTime;
 use nix::errno::Errno;
@@ -44,6 +44,11 @@ impl KeyExchange {
         }
     }
 
+    /// Whether the last certificate that was read did not take the place of the one in use, at the time that it was.
+    pub const fn waits_for_time(&self) -> bool {
+        matches!(self.last, Some(Loaded::Kept(Objection::Expired | Objection::NotYetValid)))
+    }
+
     /// The counters have changed.
     pub fn count(&mut self, counters: KeyCounters) {
         self.counters = Some(counters);
@@ -78,7 +83,26 @@ impl KeyExchange {
             Some(Loaded::Mismatch) => {
                 return Some(format!("the private key of [server.nts] is not that of its certificate{rest}"));
             }
-            Some(Loaded::InUse { .. }) => {}
+            Some(Loaded::Kept(objection)) if self.days_left(now).is_some_and(|left| left >= 0) => {
+                let (why, remedy) = match objection {
+                    Objection::Expired => (
+                        "has expired",
+                        "renew it, then chimerctl reload; systemctl restart truechimer takes it as it is",
+                    ),
+                    Objection::NotYetValid => (
+                        "is not valid yet, or this host's clock is behind",
+                        "it is read again each hour; systemctl restart truechimer takes it as it is",
+                    ),
+                    Objection::LacksName => (
+                        "lacks a name that the one in use has",
+                        "add the name, then chimerctl reload; once more without a change takes it as it is",
+                    ),
+                };
+                return Some(format!(
+                    "the new certificate of [server.nts], {certificate}, {why}{in_use}: {remedy}"
+                ));
+            }
+            Some(Loaded::Kept(_) | Loaded::InUse { .. }) => {}
         }
         let (since, until) = self.in_use?;
         let now_s = seconds(now);

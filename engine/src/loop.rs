@@ -34,6 +34,9 @@ const REPLACED: &str =
 /// Between two identical warnings about the certificate.
 const REMIND: Span = Span::from_secs(86_400);
 
+/// A certificate that was not taken is read again this often: its time may have come, or the clock may have been wrong.
+const READ_AGAIN: Span = Span::from_secs(3_600);
+
 /// Between two checks, a slew never moves the clock this far relative to CLOCK_MONOTONIC_RAW, in ns.
 const JUMP: i64 = 100_000_000;
 
@@ -73,6 +76,8 @@ pub struct Running {
     pub condition: Option<Condition>,
     /// The last warning about the certificate, and its time.
     pub warned: Option<(String, RawInstant)>,
+    /// When the certificate was last read, or requested to be.
+    pub certificate_asked: RawInstant,
     /// The addresses that this host serves on, wherever they are now.
     pub served: Vec<IpAddr>,
     /// Facts that arose while effects were carried out; they are passed in next.
@@ -142,7 +147,7 @@ impl Running {
     }
 
     /// Reads the configuration again, as `chimerctl reload` has it read, from the file that was opened at the start.
-    fn reload(&mut self, now: RawInstant) -> Result<(), Ending> {
+    fn reload(&mut self, now: Now) -> Result<(), Ending> {
         let name = &self.configuration.name;
         let reloaded = match self.configuration.read() {
             Ok((text, is_private)) => {
@@ -153,11 +158,11 @@ impl Running {
         match reloaded {
             Ok(reloaded) => {
                 let hint = if reloaded.changed || reloaded.needs_restart { "" } else { REPLACED };
-                self.log.write_change(now, Severity::NOTICE, &format!("{}{hint}", reloaded.sentence()));
+                self.log.write_change(now.raw, Severity::NOTICE, &format!("{}{hint}", reloaded.sentence()));
             }
             Err(ReloadError::Configuration(error)) => {
                 let text = format!("the configuration is not in order and stays as it was: {error}");
-                text.lines().for_each(|line| self.log.write_change(now, Severity::ERROR, line));
+                text.lines().for_each(|line| self.log.write_change(now.raw, Severity::ERROR, line));
             }
             Err(ReloadError::Breach(breach)) => return Err(breach.into()),
         }
@@ -219,11 +224,14 @@ impl Running {
                 }
                 Fact::Counters(counters) => self.surroundings.counters = Some(counters),
                 Fact::Certificate(_) | Fact::KeyCounters(_) => {
+                    if matches!(fact, Fact::Certificate(_)) {
+                        self.certificate_asked = now.raw;
+                    }
                     learn(&mut self.surroundings.key_exchange, &fact);
                     self.watch_certificate(now);
                 }
                 Fact::Alive(_) => {}
-                Fact::Reload => self.reload(now.raw)?,
+                Fact::Reload => self.reload(now)?,
                 Fact::Hello(process, _) => return Err(Breach::new(process, "said hello twice").into()),
             }
         }
@@ -248,7 +256,7 @@ impl Running {
                 answers::done()
             }
             Verb::Reload { text, is_private } => {
-                match in_force.reload(now.raw, (&text, "the new file"), is_private, links) {
+                match in_force.reload(now, (&text, "the new file"), is_private, links) {
                     Ok(reloaded) => {
                         log.write_change(now.raw, Severity::NOTICE, &reloaded.sentence());
                         let readings = surroundings.key_exchange.map_or(0, |known| known.readings);
@@ -356,6 +364,11 @@ impl Running {
             self.links.send_cookie_keys(now.raw, &keys)?;
         }
         self.watch_certificate(now);
+        let is_kept = self.surroundings.key_exchange.is_some_and(|known| known.waits_for_time());
+        if is_kept && now.raw.since(self.certificate_asked).nanos() >= READ_AGAIN.nanos() {
+            self.certificate_asked = now.raw;
+            self.links.key_service.send_reload(now)?;
+        }
         Ok(())
     }
 

@@ -3,11 +3,11 @@
 
 use crate::configuration::{Configuration, ConfigurationError, KeySettings, judge, read_text, read_whole};
 use crate::links::{Breach, Links};
+use engine_core::io::Now;
 use engine_core::settings::Settings;
 use ipc::message::launch::LaunchPlan;
 use ipc::message::server::{Rule, ServerPolicy};
 use ipc::process::Process;
-use ipc::units::RawInstant;
 use std::fs::File;
 use zeroize::Zeroizing;
 
@@ -96,7 +96,7 @@ impl InForce {
     /// [`ReloadError`]; nothing has changed then.
     pub fn reload(
         &mut self,
-        now: RawInstant,
+        now: Now,
         (text, name): (&str, &str),
         is_private: bool,
         links: &mut Links,
@@ -115,9 +115,9 @@ impl InForce {
         let changed = serves && (access != self.access || policy != self.policy);
         if changed {
             if policy != self.policy {
-                links.send_policy(now, policy).map_err(ReloadError::Breach)?;
+                links.send_policy(now.raw, policy).map_err(ReloadError::Breach)?;
             }
-            links.send_access(now, &access).map_err(ReloadError::Breach)?;
+            links.send_access(now.raw, &access).map_err(ReloadError::Breach)?;
             (self.access, self.policy) = (access, policy);
         }
         let reads_certificate = links.expects(Process::KeyService);
@@ -125,7 +125,7 @@ impl InForce {
         if let (true, Some(new), Some(old)) = (reads_certificate, &keys, &mut self.keys)
             && new.policy != old.policy
         {
-            links.key_service.send_policy(now, new.policy).map_err(ReloadError::Breach)?;
+            links.key_service.send_policy(now.raw, new.policy).map_err(ReloadError::Breach)?;
             old.policy = new.policy;
             changed = true;
         }

@@ -1,6 +1,6 @@
 //! NTS from end to end: our client and our server, real processes in their real sandboxes, a virtual clock.
 
-use bench::authority::{KeyKind, Order};
+use bench::authority::{DAY, KeyKind, Order, Period};
 use bench::daemon::{Daemon, Setup};
 use bench::memory;
 use bench::nts::{NAMES, NtsServer, counts, loopbacks};
@@ -134,8 +134,25 @@ fn nts_a_new_certificate_is_taken_without_a_restart() {
     let daemon = server.setup.start();
     server.trust.replace(&Order::new(&NAMES));
     let configuration = server.setup.place().join("truechimer.toml").display().to_string();
-    let reloaded = daemon.chimerctl(&["reload", "--config", &configuration]);
-    assert!(reloaded.status.success(), "{reloaded:?}");
+    let reload = || daemon.chimerctl(&["reload", "--config", &configuration]);
+    let refused = reload();
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(
+        refused.status.code() == Some(1) && said.contains("lacks a name that the one in use has"),
+        "{said}"
+    );
+    let reloaded = reload();
+    assert!(reloaded.status.success(), "who asks twice means it: {reloaded:?}");
+    let now = bench::authority::now();
+    let period = Period { from: now - 2 * DAY, until: now - DAY };
+    server.trust.replace(&Order { period, ..Order::new(&NAMES) });
+    let refused = reload();
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(
+        refused.status.code() == Some(1) && said.contains("has expired; the one before stays in use"),
+        "{said}"
+    );
+    assert!(daemon.log().contains("has expired; the one before stays in use: renew it"), "{}", daemon.log());
     let client = client_of(&server, &["127.0.0.1"], "").start();
     wait_until_right(&client);
 }

@@ -18,6 +18,7 @@ pub fn service(known: &KeyExchange, now: WallTime) -> KeyExchangeReply {
         Some(Loaded::NoCertificate(_)) => CertificateState::NoCertificate,
         Some(Loaded::NoKey(_)) => CertificateState::NoKey,
         Some(Loaded::Mismatch) => CertificateState::Mismatch,
+        Some(Loaded::Kept(_)) => CertificateState::Kept,
     };
     let counts =
         |counters: KeyCounters| Counts(KeyCounters::NAMES.into_iter().zip(counters.list()).collect());

@@ -3,6 +3,7 @@
 use super::counting::Counting;
 use super::queued_link::QueuedLink;
 use super::{Breach, Fact, Process};
+use engine_core::io::Now;
 use ipc::message::key_service::{FromKeyService, KeyCounters, KeyPolicy, Loaded, ToKeyService};
 use ipc::message::server::CookieKeys;
 use ipc::units::RawInstant;
@@ -43,9 +44,9 @@ impl KeyServiceLink {
         self.link.send_surely(now, ToKeyService::Policy(policy))
     }
 
-    /// Has certificate and key read anew.
-    pub fn send_reload(&mut self, now: RawInstant) -> Result<(), Breach> {
-        self.link.send_surely(now, ToKeyService::Reload)?;
+    /// Has certificate and key read anew, and judged by the steered clock.
+    pub fn send_reload(&mut self, now: Now) -> Result<(), Breach> {
+        self.link.send_surely(now.raw, ToKeyService::Reload(now.wall))?;
         self.certificates = self.certificates.saturating_add(1);
         Ok(())
     }

@@ -117,6 +117,8 @@ words! {
         NoKey = "no-key",
         /// The private key does not belong to the certificate.
         Mismatch = "mismatch",
+        /// A valid one stays in use: the new one has expired, is not valid yet, or lacks a name.
+        Kept = "kept",
     }
 
     /// Whose secret the keys of cookies are derived from.

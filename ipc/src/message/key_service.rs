@@ -7,7 +7,7 @@ use super::Shortfall;
 use super::server::CookieKeys;
 use crate::codec::{Decode, Encode};
 use crate::message::exchange::HostName;
-use crate::units::OutOfRange;
+use crate::units::{OutOfRange, WallTime};
 use core::fmt;
 
 /// Engine to key exchange service.
@@ -18,8 +18,9 @@ pub enum ToKeyService {
     CookieKeys(CookieKeys),
     /// What responses say, and how much is done for one client. At any moment.
     Policy(KeyPolicy),
-    /// Read the certificate and the private key anew; connections go on.
-    Reload,
+    /// Read the certificate and the private key anew; connections go on. The time of the steered clock, by which they are
+    /// judged.
+    Reload(WallTime),
     /// Answer with `Pong`, and with `HolderPong` once the key holder has answered; sent only if the service manager's
     /// watchdog is on.
     Ping,
@@ -61,6 +62,20 @@ pub enum Loaded {
     NoKey(Unread),
     /// The key isn't that of the certificate.
     Mismatch,
+    /// The one in use is valid and stays in use, since the new one would serve clients worse. A start takes it all the same.
+    Kept(Objection),
+}
+
+/// What is wrong with a new certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
+pub enum Objection {
+    /// It has expired.
+    Expired,
+    /// It is not valid yet.
+    NotYetValid,
+    /// It lacks a name that the one in use has.
+    LacksName,
 }
 
 /// Why a file of certificates or of a private key is not used.

@@ -1,12 +1,13 @@
 //! The certificate, read from its file, with the fields that are reported.
 
-use ipc::message::key_service::{Scheme, Unread};
+use ipc::message::key_service::{Objection, Scheme, Unread};
 use network::small_file;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, alg_id};
 use rustls::server::ParsedCertificate;
 use sha2::{Digest, Sha256};
 use std::path::Path;
+use tls::subject_names::{self, Names};
 use tls::validity::Validity;
 
 /// Most certificates, and most octets of all together: all of it is sent in each handshake.
@@ -58,6 +59,8 @@ pub(super) struct Certificate {
     pub fingerprint: [u8; 32],
     /// When it is valid.
     pub validity: Validity,
+    /// Which names it is for.
+    pub names: Names,
 }
 
 impl Certificate {
@@ -67,6 +70,20 @@ impl Certificate {
     /// [`Unread`]: why it is not used.
     pub(super) fn read(path: &Path) -> Result<Self, Unread> {
         Self::from_text(&small_file::read(path)?).ok_or(Unread::Unsupported)
+    }
+
+    /// Why this one must not replace another that is in use at this time, seconds since 1970.
+    pub(super) fn objection(&self, in_use: &Self, now: i64) -> Option<Objection> {
+        if !in_use.validity.contains(now) {
+            return None;
+        }
+        if now > self.validity.until {
+            Some(Objection::Expired)
+        } else if now < self.validity.from {
+            Some(Objection::NotYetValid)
+        } else {
+            (!in_use.names.is_subset(&self.names)).then_some(Objection::LacksName)
+        }
     }
 
     fn from_text(text: &[u8]) -> Option<Self> {
@@ -81,7 +98,13 @@ impl Certificate {
         let kind = KeyKind::of(&public_key)?;
         // A certificate that is never valid is of no use to any client, and a message cannot represent it.
         let validity = Validity::of(own).filter(|period| period.from <= period.until)?;
-        Some(Self { kind, fingerprint: Sha256::digest(&public_key).into(), validity, chain })
+        Some(Self {
+            kind,
+            fingerprint: Sha256::digest(&public_key).into(),
+            validity,
+            names: subject_names::of(own),
+            chain,
+        })
     }
 }
 

@@ -3,7 +3,8 @@
 
 use super::certificate::Certificate;
 use super::shared::Shared;
-use ipc::message::key_service::{KeyRead, Loaded, Unread};
+use ipc::message::key_service::{KeyRead, Loaded, Objection, Unread};
+use ipc::units::WallTime;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -11,7 +12,13 @@ use std::sync::Arc;
 pub(super) struct Reload {
     path: PathBuf,
     stage: Stage,
+    /// The time of the last request.
+    now: WallTime,
     is_ordered: bool,
+    /// Whose certificate the threads use.
+    in_use: Option<Arc<Certificate>>,
+    /// What the last reload did not take, for lack of a name: requested again, it is meant.
+    refused: Option<Arc<Certificate>>,
 }
 
 enum Stage {
@@ -27,11 +34,19 @@ impl Reload {
     /// The key holder reads its key by itself at start.
     pub(super) fn at_start(path: PathBuf) -> Self {
         let certificate = Certificate::read(&path).map(Arc::new);
-        Self { path, stage: Stage::Reads(certificate), is_ordered: false }
+        Self {
+            path,
+            stage: Stage::Reads(certificate),
+            now: WallTime::MIN,
+            is_ordered: false,
+            in_use: None,
+            refused: None,
+        }
     }
 
     /// Requests a reload. Several outstanding requests are one.
-    pub(super) const fn order(&mut self) {
+    pub(super) const fn order(&mut self, now: WallTime) {
+        self.now = now;
         self.is_ordered = true;
     }
 
@@ -57,9 +72,22 @@ impl Reload {
             (Err(why), _) => Loaded::NoCertificate(why),
             (Ok(_), KeyRead::Unreadable(why)) => Loaded::NoKey(why),
             (Ok(certificate), KeyRead::Read(fingerprint)) if certificate.fingerprint == fingerprint => {
-                let validity = certificate.validity;
-                shared.change(|settings| settings.certificate = Some(certificate));
-                Loaded::InUse { not_before: validity.from, not_after: validity.until }
+                let now = self.now.nanos().div_euclid(1_000_000_000);
+                let in_use = self.in_use.as_ref();
+                let refused = self.refused.take();
+                let is_meant = refused.is_some_and(|refused| refused.chain == certificate.chain);
+                match in_use.and_then(|in_use| certificate.objection(in_use, now)) {
+                    Some(objection) if objection != Objection::LacksName || !is_meant => {
+                        self.refused = (objection == Objection::LacksName).then_some(certificate);
+                        Loaded::Kept(objection)
+                    }
+                    _ => {
+                        let validity = certificate.validity;
+                        self.in_use = Some(Arc::clone(&certificate));
+                        shared.change(|settings| settings.certificate = Some(certificate));
+                        Loaded::InUse { not_before: validity.from, not_after: validity.until }
+                    }
+                }
             }
             _ => Loaded::Mismatch,
         };

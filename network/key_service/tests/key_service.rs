@@ -12,6 +12,7 @@ use ipc::message::key_service::{
 };
 use ipc::message::launch::MAX_KEY_THREADS;
 use ipc::message::{Shortfall, server};
+use ipc::units::WallTime;
 use rustls::pki_types::ServerName;
 use rustls::server::ServerSessionMemoryCache;
 use rustls::{ClientConfig, ClientConnection, HandshakeKind, ServerConfig, ServerConnection, StreamOwned};
@@ -140,7 +141,7 @@ fn the_first_client_of_a_service_may_be_of_any_cipher_suite_and_group_and_any_ke
         for at in (0..kinds.len()).chain([begin]) {
             let kind = kinds[at];
             use_next(&identities[at]);
-            pair.send(&ToKeyService::Reload);
+            pair.send(&reload_now());
             assert!(matches!(pair.loaded(), Loaded::InUse { .. }), "{suite:?} {group:?} {kind:?}");
             let again = works().map_err(|error| error.to_string());
             assert_eq!(
@@ -208,7 +209,7 @@ fn a_certificate_is_replaced_under_load_without_an_exchange_lost() {
         for kind in [KeyKind::Ed25519, KeyKind::P256, KeyKind::P256, KeyKind::Ed25519, KeyKind::Rsa] {
             let before = done.load(Relaxed);
             setting.replace(kind);
-            pair.send(&ToKeyService::Reload);
+            pair.send(&reload_now());
             let loaded = pair.loaded();
             if !matches!(loaded, Loaded::InUse { .. }) {
                 is_over.store(true, Relaxed);
@@ -224,6 +225,11 @@ fn a_certificate_is_replaced_under_load_without_an_exchange_lost() {
     assert_eq!((counters.tls, counters.refused, counters.late, counters.gone), (0, 0, 0, 0));
 }
 
+/// By the host's clock.
+fn reload_now() -> ToKeyService {
+    ToKeyService::Reload(WallTime::saturating(bench::authority::now() * 1_000_000_000))
+}
+
 #[test]
 fn what_can_not_be_used_is_told_and_what_was_in_use_stays() {
     let setting = Setting::new();
@@ -231,7 +237,7 @@ fn what_can_not_be_used_is_told_and_what_was_in_use_stays() {
     pair.open(KeyPolicy::DEFAULT);
     let works = |pair: &KeyPair| asked(&setting, pair.addresses[0], &[15]).is_ok();
     let reload = |pair: &mut KeyPair| {
-        pair.send(&ToKeyService::Reload);
+        pair.send(&reload_now());
         pair.loaded()
     };
     let (chain, key) = (std::fs::read(&setting.chain).unwrap(), std::fs::read(&setting.key).unwrap());
@@ -295,7 +301,7 @@ fn a_file_that_is_a_link_into_another_folder_is_found_there_anew_each_time() {
     setting.write(&setting.place.join("fullchain2.pem"), identity.chain_pem.as_bytes());
     setting.write(&setting.place.join("key2.pem"), identity.key_pem.as_bytes());
     link("2");
-    pair.send(&ToKeyService::Reload);
+    pair.send(&reload_now());
     assert!(matches!(pair.loaded(), Loaded::InUse { .. }));
     assert!(asked(&setting, pair.addresses[0], &[15]).is_ok());
 }
@@ -306,7 +312,7 @@ fn several_wishes_to_reload_are_answered_and_none_is_lost() {
     let mut pair = KeyPair::start(&plan(&setting, 2, false));
     pair.open(KeyPolicy::DEFAULT);
     for _ in 0..5 {
-        pair.send(&ToKeyService::Reload);
+        pair.send(&reload_now());
     }
     let mut answers = 0;
     while let Some(message) = pair.next_within(Duration::from_millis(500)) {
@@ -314,7 +320,7 @@ fn several_wishes_to_reload_are_answered_and_none_is_lost() {
     }
     assert!((1..=5).contains(&answers), "{answers}");
     setting.replace(KeyKind::Ed25519);
-    pair.send(&ToKeyService::Reload);
+    pair.send(&reload_now());
     assert!(matches!(pair.loaded(), Loaded::InUse { .. }));
 }
 

@@ -3,11 +3,13 @@
 //!
 //! ```text
 //!   certificate_verify  the one content that is signed
+//!   subject_names       which names a certificate is for
 //!   validity            when a certificate is valid
 //! ```
 #![forbid(unsafe_code)]
 
 pub mod certificate_verify;
+pub mod subject_names;
 pub mod validity;
 
 #[cfg(feature = "aws-lc-rs")]

@@ -1,4 +1,4 @@
-//! The validity of a certificate (RFC 5280 section 4.1.2.5): the only field that is parsed here. webpki handles
+//! The validity of a certificate (RFC 5280 section 4.1.2.5): webpki handles
 //! everything else about certificates, but does not expose this.
 
 use ipc::calendar::Date;
@@ -6,12 +6,12 @@ use ipc::units::WallTime;
 
 const NANOS: i64 = 1_000_000_000;
 
-const SEQUENCE: u8 = 0x30;
-const INTEGER: u8 = 0x02;
+pub(crate) const SEQUENCE: u8 = 0x30;
+pub(crate) const INTEGER: u8 = 0x02;
 const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
 /// The version, which the first of them had no word for.
-const VERSION: u8 = 0xa0;
+pub(crate) const VERSION: u8 = 0xa0;
 
 /// A period, in seconds since 1970; both ends belong to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,16 +58,16 @@ impl Validity {
 }
 
 /// What is left of a DER text (ITU-T X.690).
-struct Reader<'a>(&'a [u8]);
+pub(crate) struct Reader<'a>(pub(crate) &'a [u8]);
 
 impl<'a> Reader<'a> {
     /// The contents of the next element, which must have this tag.
-    fn expect(&mut self, tag: u8) -> Option<&'a [u8]> {
+    pub(crate) fn expect(&mut self, tag: u8) -> Option<&'a [u8]> {
         let (found, contents) = self.next()?;
         (found == tag).then_some(contents)
     }
 
-    fn next(&mut self) -> Option<(u8, &'a [u8])> {
+    pub(crate) fn next(&mut self) -> Option<(u8, &'a [u8])> {
         let (&tag, rest) = self.0.split_first()?;
         let (&first, rest) = rest.split_first()?;
         let (length, rest) = match first {

@@ -1,4 +1,5 @@
 use super::*;
+use engine_core::io::Now;
 use ipc::message::exchange::{
     Addresses, AeadOffer, AssociationKeys, Cookie, ExchangeFailed, ExchangeFailure, Exchanged, HostName,
     KeyServer, Validity,
@@ -165,7 +166,7 @@ fn in_use(not_before: i64, not_after: i64) -> FromKeyService {
 fn key_service_says(reloads: u32, records: &[FromKeyService]) -> Result<usize, String> {
     let mut bench = bench();
     for _ in 0..reloads {
-        bench.links.key_service.send_reload(at(1)).unwrap();
+        bench.links.key_service.send_reload(Now { raw: at(1), wall: WallTime::MIN }).unwrap();
     }
     for record in records {
         bench.key_service.send(record).unwrap();
