@@ -9,8 +9,8 @@ use crate::kernel;
 use crate::program::Needs;
 use crate::view::Seen;
 use crate::{file_access, limits, name_service, namespaces, privileges, view};
-use filters::Role;
 use filters::trap::Tell;
+use filters::{Network, Role};
 use ipc::message::Shortfall;
 use nix::errno::Errno;
 use std::fmt;
@@ -18,6 +18,9 @@ use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+
+/// Where resolvers answer (RFC 7766): the C library knows no other port.
+const RESOLVERS: u16 = 53;
 
 /// What the children of this process may read, if that is less than itself. They cannot find it out again: their filter
 /// permits no call that follows a link.
@@ -47,8 +50,8 @@ pub enum ConfineError {
     Capabilities(String),
     /// The kernel has no no_new_privs.
     NoNewPrivileges(Errno),
-    /// The kernel has Landlock but refuses a child's rules.
-    Landlock,
+    /// The kernel has Landlock but refuses the rules; with its reason.
+    Landlock(String),
     /// The kernel refuses the syscall filter; with the message for the administrator.
     Filter(String),
 }
@@ -79,9 +82,10 @@ impl fmt::Display for ConfineError {
                  --insecure",
                 errno.desc()
             ),
-            Self::Landlock => f.write_str(
-                "the kernel refuses more Landlock rules: permit landlock_restrict_self, or accept the risk with \
-                 --insecure",
+            Self::Landlock(why) => write!(
+                f,
+                "the kernel has Landlock but refuses its rules ({why}): permit landlock_add_rule and \
+                 landlock_restrict_self too, or accept the risk with --insecure",
             ),
             Self::Filter(why) => f.write_str(why),
         }
@@ -93,8 +97,9 @@ impl std::error::Error for ConfineError {}
 /// Confines this process as `role`. It must have one thread, and all its files by now.
 ///
 /// # Errors
-/// If the user, no_new_privs, a capability or the filter is not available and the argument `insecure` is absent.
-/// Namespaces, the file system view, Landlock and W^X are reported in the [`Shortfall`] instead.
+/// If the user, no_new_privs, a capability or the filter is not available and the argument `insecure` is absent, or if
+/// the kernel has Landlock and refuses its rules.
+/// Namespaces, the file system view, a kernel without Landlock and W^X are reported in the [`Shortfall`] instead.
 pub fn confine(role: Role, inherited: &Inherited) -> Result<Shortfall, ConfineError> {
     confine_then(role, inherited, || ()).map(|(shortfall, ())| shortfall)
 }
@@ -112,13 +117,13 @@ pub fn confine_then<T>(
 ) -> Result<(Shortfall, T), ConfineError> {
     let insecure = inherited.flag("insecure");
     if role == Role::ExchangeChild {
-        let shortfall = narrow(insecure)?;
+        let shortfall = confine_child(inherited, None)?;
         return Ok((shortfall, prepare()));
     }
     let identity = inherited.identity().map_err(ConfineError::Words)?;
     let silence = Silence::of(role);
     let proper = view::visible(role, inherited);
-    let is_widened = role.confinement().looks_up && kernel::has_landlock();
+    let is_widened = role.confinement().looks_up && kernel::landlock() >= 1;
     let wide = if is_widened { view::wide(&proper) } else { Vec::new() };
     let seen = Seen { proper, wide };
     let keeper = if insecure { None } else { inherited.number("keeper-uid").map_err(ConfineError::Words)? };
@@ -203,7 +208,13 @@ fn isolate(
         let _ = kernel::prctl(libc::PR_SET_PDEATHSIG, kernel::SIGKILL);
     }
     shortfall.write_execute = kernel::prctl(kernel::PR_SET_MDWE, kernel::PR_MDWE_REFUSE_EXEC_GAIN).is_err();
-    shortfall.landlock = !file_access::restrict(role, seen, program);
+    shortfall.landlock = match file_access::restrict(role, seen, program) {
+        Ok(is_restricted) => !is_restricted,
+        Err(_) if insecure => true,
+        Err(error) => return Err(ConfineError::Landlock(error.to_string())),
+    };
+    let connects = role.confinement().network == Network::Tcp;
+    shortfall.ports = connects && !shortfall.landlock && kernel::landlock() < kernel::LANDLOCK_PORTS;
     Ok(shortfall)
 }
 
@@ -253,8 +264,13 @@ impl Silence {
     }
 }
 
-/// What the exchange process's child adds to the confinement of its parent.
-fn narrow(insecure: bool) -> Result<Shortfall, ConfineError> {
+/// What the exchange process's child adds to the confinement of its parent. Over TCP it connects only to resolvers and,
+/// where it exchanges keys, to the port of the `server`.
+///
+/// # Errors
+/// As [`confine`].
+pub fn confine_child(inherited: &Inherited, server: Option<u16>) -> Result<Shortfall, ConfineError> {
+    let insecure = inherited.flag("insecure");
     // A fork does not inherit this one.
     let _ = kernel::prctl(libc::PR_SET_PDEATHSIG, kernel::SIGKILL);
     // The kernel reports only a death after this request; an orphan is init's child by then.
@@ -263,9 +279,10 @@ fn narrow(insecure: bool) -> Result<Shortfall, ConfineError> {
     }
     if let Some(proper) = CHILDREN_READ.get() {
         let resolver = view::RESOLVER_FOLDERS.iter().chain([&view::RESOLVER_FILE]).map(Path::new);
-        let is_narrow = file_access::narrow(proper.iter().map(PathBuf::as_path).chain(resolver));
+        let ports: Vec<u16> = [RESOLVERS].into_iter().chain(server).collect();
+        let is_narrow = file_access::narrow(proper.iter().map(PathBuf::as_path).chain(resolver), &ports);
         if !is_narrow && !insecure {
-            return Err(ConfineError::Landlock);
+            return Err(ConfineError::Landlock("for a child".to_owned()));
         }
     }
     name_service::restrict();

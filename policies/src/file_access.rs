@@ -4,7 +4,7 @@ use crate::program::Needs;
 use crate::view::Seen;
 use filters::{Network, Role};
 use landlock::{
-    ABI, Access, AccessFs, AccessNet, BitFlags, PathBeneath, PathFd, Ruleset, RulesetAttr,
+    ABI, Access, AccessFs, AccessNet, BitFlags, NetPort, PathBeneath, PathFd, Ruleset, RulesetAttr,
     RulesetCreatedAttr, RulesetError, RulesetStatus, Scope,
 };
 use std::path::Path;
@@ -14,7 +14,10 @@ const KNOWN: ABI = ABI::V6;
 
 /// Denies all file access except reading beneath what is `seen` and executing what `program` needs. Also denies TCP, and
 /// abstract sockets and, except for the keeper, signals to other processes. Returns false if the kernel has no Landlock.
-pub(crate) fn restrict(role: Role, seen: &Seen, program: Option<&Needs>) -> bool {
+///
+/// # Errors
+/// The kernel has Landlock and refuses these rules.
+pub(crate) fn restrict(role: Role, seen: &Seen, program: Option<&Needs>) -> Result<bool, RulesetError> {
     let restricted = || -> Result<RulesetStatus, RulesetError> {
         let tcp: BitFlags<AccessNet> = if role.confinement().network == Network::Tcp {
             AccessNet::BindTcp.into()
@@ -42,15 +45,21 @@ pub(crate) fn restrict(role: Role, seen: &Seen, program: Option<&Needs>) -> bool
         }
         Ok(rules.restrict_self()?.ruleset)
     };
-    restricted().is_ok_and(|status| status != RulesetStatus::NotEnforced)
+    restricted().map(|status| status != RulesetStatus::NotEnforced)
 }
 
-/// Denies in addition all file access except reading beneath `readable`, as far as those files and directories exist now:
-/// for a child, which has the view of its parent. No other call is made than its filter permits. Returns false if the
-/// kernel refuses.
-pub(crate) fn narrow<'a>(readable: impl Iterator<Item = &'a Path>) -> bool {
+/// Denies in addition all file access except reading beneath `readable`, as far as those files and directories exist now,
+/// and TCP except to `ports` (from Linux 6.7 on): for a child, which has the view of its parent. No other call is made than
+/// its filter permits. Returns false if the kernel refuses.
+pub(crate) fn narrow<'a>(readable: impl Iterator<Item = &'a Path>, ports: &[u16]) -> bool {
     let restricted = || -> Result<RulesetStatus, RulesetError> {
-        let mut rules = Ruleset::default().handle_access(AccessFs::from_all(KNOWN))?.create()?;
+        let mut rules = Ruleset::default()
+            .handle_access(AccessFs::from_all(KNOWN))?
+            .handle_access(AccessNet::from_all(KNOWN))?
+            .create()?;
+        for port in ports {
+            rules = rules.add_rule(NetPort::new(*port, AccessNet::ConnectTcp))?;
+        }
         for path in readable {
             if let Ok(opened) = PathFd::new(path) {
                 rules = rules.add_rule(PathBeneath::new(opened, AccessFs::ReadFile | AccessFs::ReadDir))?;

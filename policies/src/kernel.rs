@@ -62,14 +62,16 @@ pub(crate) fn prctl(option: libc::c_int, argument: libc::c_ulong) -> Result<libc
     })
 }
 
-/// Whether the kernel has Landlock and lets this process make rules.
-pub(crate) fn has_landlock() -> bool {
+/// Landlock's ABI that restricts TCP by port (Linux 6.7).
+pub(crate) const LANDLOCK_PORTS: libc::c_long = 4;
+
+/// The kernel's Landlock ABI, from 1; 0 or less: it has none, or does not let this process make rules.
+pub(crate) fn landlock() -> libc::c_long {
     const VERSION: libc::c_uint = 1;
     // SAFETY: with this flag the kernel reads no memory and answers with a number.
-    let known = unsafe {
+    unsafe {
         libc::syscall(libc::SYS_landlock_create_ruleset, std::ptr::null::<u8>(), 0 as libc::size_t, VERSION)
-    };
-    known >= 1
+    }
 }
 
 /// Whether this program was started with more rights than the user who started it has: set-uid, or capabilities of its file.

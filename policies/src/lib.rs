@@ -30,7 +30,7 @@ mod privileges;
 mod program;
 mod view;
 
-pub use confine::{ConfineError, confine, confine_keeper, confine_then};
+pub use confine::{ConfineError, confine, confine_child, confine_keeper, confine_then};
 pub use filters::Role;
 pub use inherited::{InheritError, Inherited};
 pub use kernel::{has_rights_of_its_file, owner_and_mode, reset_signals};

@@ -248,6 +248,41 @@ fn a_way_to_a_source_that_comes_is_noticed_though_its_next_query_is_far_away() {
 }
 
 #[test]
+fn a_source_on_an_interface_that_is_named_is_heard_when_it_comes_and_when_it_comes_back_with_another_number()
+{
+    let (Some(near), Some(far)) = (network(), network()) else { return };
+    let there = far.within(|| Forger::honest("::".parse().expect("an address"), 0));
+    let connect = || {
+        assert!(near.connect(&far, Ipv4Addr::new(10, 77, 4, 1), Ipv4Addr::new(10, 77, 4, 2)));
+        assert!(far.ip(&["link", "set", "far", "down", "addrgenmode", "none"]));
+        assert!(far.ip(&["link", "set", "far", "up"]));
+        assert!(far.ip(&["address", "add", "fe80::2/64", "dev", "far", "nodad"]));
+        assert!(near.ip(&["link", "set", "near", "down"]));
+        assert!(near.ip(&["link", "set", "near", "name", "eth0"]));
+        assert!(near.ip(&["link", "set", "eth0", "up"]));
+    };
+    let configuration = source(format!("[fe80::2%eth0]:{}", there.address().port()));
+    let setup = Setup::new("named", &configuration).with_virtual_clock(2_000_000, 0.0);
+    let daemon = within(setup, &near).start();
+    let absent = "no network interface of that name now; it is waited for";
+    daemon.wait_until("without the interface", TIMEOUT, |daemon| lines(daemon, absent) == 1);
+    let first_reach = |daemon: &Daemon| daemon.sources()[0]["reach"].as_u64().expect("a number");
+    let mut numbers = Vec::new();
+    for _ in 0..2 {
+        connect();
+        daemon.wait_until("heard on the interface", 2 * TIMEOUT, |daemon| first_reach(daemon) & 1 == 1);
+        let address = daemon.sources()[0]["address"].as_str().expect("a text").to_owned();
+        assert!(!numbers.contains(&address), "{address}: another interface has another number");
+        numbers.push(address);
+        assert!(near.ip(&["link", "del", "eth0"]));
+        daemon.wait_until("silent without it", 2 * TIMEOUT, |daemon| first_reach(daemon) & 1 == 0);
+    }
+    assert!(daemon.is_synchronised());
+    assert!(!daemon.log().contains("a system call"), "{}", daemon.log());
+    assert_eq!(daemon.stop().code, Some(0));
+}
+
+#[test]
 fn where_the_routing_socket_is_forbidden_one_line_says_so_and_all_else_works() {
     let forger = Forger::honest(HERE, 0);
     let lacking = program("lacking").display().to_string();

@@ -12,6 +12,7 @@ use nix::sys::socket::{AddressFamily, ControlMessage, MsgFlags, SockFlag, SockTy
 use policies::Role;
 use std::fs::File;
 use std::io::{IoSlice, Seek, SeekFrom};
+use std::net::TcpListener;
 use std::os::fd::AsRawFd;
 
 /// Processes that read data of others or hold secrets: they write to no file.
@@ -191,6 +192,37 @@ fn no_role_that_was_taken_over_fills_a_disk_through_a_file_that_it_may_write() {
 }
 
 #[test]
+fn no_engine_or_keeper_that_was_taken_over_fills_a_disk_through_a_recording_or_a_log_in_a_file() {
+    let place = Place::new("filled-log");
+    let full = |start, role: &str, record: Option<&str>, log: Option<u64>, at: u64| {
+        let mut file = File::create(place.join("file")).unwrap();
+        file.seek(SeekFrom::Start(at)).unwrap();
+        let mut command = probe(start, &[&format!("role={role}"), "case=write:file"]);
+        command.args(record).stdin(file.try_clone().unwrap());
+        if let Some(length) = log {
+            let log = File::create(place.join("log")).unwrap();
+            log.set_len(length).unwrap();
+            command.stderr(log);
+        }
+        let ending = run(command);
+        (ending.returned == Some((-1, libc::EFBIG)), ending)
+    };
+    for start in starts() {
+        for (role, record, log, most) in [
+            ("engine", Some("record=/recording"), None, 65 << 20),
+            ("engine", None, Some(5 << 20), (1 << 30) + (5 << 20)),
+            ("engine", Some("record=/recording"), Some(0), 1 << 30),
+            ("privileged", None, Some(0), 1 << 30),
+        ] {
+            let (is_refused, ending) = full(start, role, record, log, most);
+            assert!(is_refused, "{start:?} {role} {record:?} {log:?}: {ending:?}");
+            let (_, ending) = full(start, role, record, log, most - 1);
+            assert_eq!(ending.returned, Some((1, 0)), "{start:?} {role} {record:?} {log:?}: {ending:?}");
+        }
+    }
+}
+
+#[test]
 fn a109_descriptors_that_a_peer_passes_are_never_received() {
     use ipc::message::privileged::{FromPrivileged, ToPrivileged};
     use ipc_link::Link;
@@ -335,6 +367,31 @@ fn a177_a_rogue_child_reads_of_run_what_the_resolver_needs_and_nothing_else() {
         }
         let (result, error) = ending.returned.unwrap_or_else(|| panic!("{start:?}: {ending:?}"));
         assert!(result == -1 && [libc::ENOENT, libc::EACCES].contains(&error), "{start:?}: {ending:?}");
+    }
+}
+
+#[test]
+fn a177_a_rogue_child_connects_to_the_port_of_its_exchange_and_to_no_other() {
+    let listen = || TcpListener::bind("127.0.0.1:0").expect("a port of this host");
+    let (server, other) = (listen(), listen());
+    let port = |listener: &TcpListener| listener.local_addr().expect("it is bound").port();
+    let (server, other) = (port(&server), port(&other));
+    for start in starts() {
+        let connects = |words: &[&str]| run(probe(start, &[&["role=exchange_child"], words].concat()));
+        let told = format!("server-port={server}");
+        let lawful = connects(&[&told, &format!("case=tcp:{server}")]);
+        assert_eq!(lawful.returned, Some((0, 0)), "{start:?}: {lawful:?}");
+        if lawful.fell_short_of("landlock") || lawful.fell_short_of("ports") {
+            return bench::skip("Landlock of this kernel knows no ports: use Linux 6.7 or newer");
+        }
+        let unlawful =
+            [connects(&[&told, &format!("case=tcp:{other}")]), connects(&[&format!("case=tcp:{server}")])];
+        for ending in unlawful {
+            assert_eq!(ending.returned, Some((-1, libc::EACCES)), "{start:?}: {ending:?}");
+        }
+        // The kernel does not ask Landlock for a connection that is made by sending.
+        let fast = connects(&[&told, &format!("case=fastopen:{other}")]);
+        assert!(fast.was_killed_by_the_filter(), "{start:?}: {fast:?}");
     }
 }
 

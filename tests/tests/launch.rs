@@ -47,7 +47,6 @@ fn it_starts_where_a_filter_or_an_older_kernel_lacks_a_call() {
         "mount_setattr",
         "pivot_root,umount2",
         "landlock_create_ruleset",
-        "landlock_restrict_self",
         "clone3",
         "pidfd_open,memfd_create",
         "prlimit64",
@@ -122,6 +121,24 @@ fn a117_without_a_filter_it_does_not_go_on_and_says_what_to_do() {
         let exit = lacking(all_roles(&forger), errno, "seccomp").run_to_end();
         assert!(exit.code.is_some_and(|code| code != 0), "{exit:?}");
         assert!(exit.log.contains("--insecure"), "{exit:?}");
+    }
+}
+
+#[test]
+fn a167_where_landlock_is_there_and_refused_it_does_not_go_on_and_says_what_to_do() {
+    let forger = Forger::honest(HERE, 0);
+    let daemon = all_roles(&forger).start();
+    let log = daemon.log();
+    assert_eq!(daemon.stop().code, Some(0));
+    if log.contains("landlock") {
+        return bench::skip("the kernel has no Landlock");
+    }
+    for calls in ["landlock_restrict_self", "landlock_add_rule"] {
+        for errno in [libc::ENOSYS, libc::EPERM] {
+            let exit = lacking(all_roles(&forger), errno, calls).run_to_end();
+            assert!(exit.code.is_some_and(|code| code != 0), "{calls}: {exit:?}");
+            assert!(exit.log.contains("permit landlock_add_rule and landlock_restrict_self"), "{exit:?}");
+        }
     }
 }
 

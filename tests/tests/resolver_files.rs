@@ -77,7 +77,11 @@ fn is_resolved(daemon: &Daemon) -> bool {
 /// Runs `what` while a name server at 127.0.0.2 says that every name is 10.77.0.9. Not at 127.0.0.1, which the C library
 /// asks without a file.
 fn with_name_server(network: &Network, what: impl FnOnce()) {
-    let server = network.within(|| UdpSocket::bind("127.0.0.2:53")).expect("root may, in an empty network");
+    with_name_server_at(network, "127.0.0.2:53", what);
+}
+
+fn with_name_server_at(network: &Network, address: &str, what: impl FnOnce()) {
+    let server = network.within(|| UdpSocket::bind(address)).expect("root may, in an empty network");
     server.set_read_timeout(Some(Duration::from_millis(20))).expect("a socket can be told how long to wait");
     let has_ended = AtomicBool::new(false);
     let outcome = std::thread::scope(|scope| {
@@ -149,6 +153,25 @@ fn a_folder_of_resolver_files_that_is_removed_and_made_anew_is_read() {
         host.write("systemd/resolve/stub-resolv.conf", HERE);
         daemon.wait_until("resolved through the new folder", TIMEOUT, is_resolved);
         assert_eq!(daemon.stop().code, Some(0));
+    });
+}
+
+/// As networks write it that announce their name server over IPv6 (RFC 8106).
+#[test]
+fn a_name_server_that_is_an_address_on_an_interface_is_asked() {
+    let Some(network) = Network::new() else {
+        return bench::skip("network namespaces need root and the program ip");
+    };
+    assert!(network.ip(&["address", "add", "fe80::53/64", "dev", "lo", "nodad"]));
+    with_name_server_at(&network, "[fe80::53%1]:53", || {
+        for zone in ["lo", "1"] {
+            let host = Host::new(&network, "/run", "../run/systemd/resolve/stub-resolv.conf");
+            let daemon = host.start();
+            host.write("systemd/resolve/stub-resolv.conf", &format!("nameserver fe80::53%{zone}\n"));
+            daemon.wait_until(&format!("resolved through fe80::53%{zone}"), TIMEOUT, is_resolved);
+            assert!(!daemon.log().contains("a system call"), "{}", daemon.log());
+            assert_eq!(daemon.stop().code, Some(0));
+        }
     });
 }
 

@@ -229,6 +229,7 @@ mod tests {
             (NoResolver, [15, 64, 120]),
             (NotStarted, [15, 64, 120]),
             (Deadline, [15, 64, 120]),
+            (NoInterface, [15, 64, 120]),
             (NoSuchName, [60, 256, 3600]),
             (NoAddress, [60, 256, 3600]),
             (Refused, [60, 256, 3600]),

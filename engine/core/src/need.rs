@@ -85,7 +85,8 @@ fn is_local(reason: LookupFailure) -> bool {
         LookupFailure::TryAgain
         | LookupFailure::NoResolver
         | LookupFailure::NotStarted
-        | LookupFailure::Deadline => true,
+        | LookupFailure::Deadline
+        | LookupFailure::NoInterface => true,
         LookupFailure::NoSuchName
         | LookupFailure::NoAddress
         | LookupFailure::Refused

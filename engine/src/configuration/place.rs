@@ -7,7 +7,7 @@ use engine_core::settings::Place;
 use ipc::address::Address;
 use ipc::message::exchange::HostName;
 use ipc::message::server::Rule;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 /// The port of NTP (RFC 5905 section 7.2).
 pub const NTP: u16 = 123;
@@ -27,7 +27,10 @@ pub fn parse_place(text: &str, usual: u16) -> Result<Place, Wrong> {
                     one: write \"ntp.example.org\" or \"192.0.2.1:1123\" (and mode = \"nts\" for NTS)",
         );
     }
-    if let Some(address) = parse_numeric(text, usual)? {
+    if let Some((name, port)) = parse_scoped(text, usual) {
+        return Ok(Place::Name(name, port?));
+    }
+    if let Some(address) = parse_numeric(text, usual).map_err(with_name)? {
         if let IpAddr::V4(v4) = address.ip().to_canonical()
             && let [127, 127, kind, _] = v4.octets()
         {
@@ -49,6 +52,25 @@ pub fn parse_place(text: &str, usual: u16) -> Result<Place, Wrong> {
         Err(_) => Err("neither an address nor a host name; write \"ntp.example.org\", \"192.0.2.1\" \
                        or \"[2001:db8::1]:123\""),
     }
+}
+
+/// `fe80::1%eth0`, `[fe80::1%eth0]` or `[fe80::1%eth0]:1123`.
+fn parse_scoped(text: &str, usual: u16) -> Option<(HostName, Result<u16, Wrong>)> {
+    let (inner, port) = match text.strip_prefix('[') {
+        None => (text, Ok(usual)),
+        Some(rest) => match rest.split_once(']')? {
+            (inner, "") => (inner, Ok(usual)),
+            (inner, rest) => (inner, parse_port(rest.strip_prefix(':')?)),
+        },
+    };
+    let (_, interface) = inner.split_once('%')?;
+    let is_number = interface.bytes().all(|octet| octet.is_ascii_digit());
+    HostName::parse_scoped(inner).ok().filter(|_| !is_number).map(|name| (name, port))
+}
+
+/// For what is asked, and not listened at.
+fn with_name(wrong: Wrong) -> Wrong {
+    if wrong == WITH_NUMBER { WITH_NAME } else { wrong }
 }
 
 /// An address to be bound to; `usual` is the port if none is given.
@@ -118,6 +140,10 @@ fn parse_numeric(text: &str, usual: u16) -> Result<Option<Address>, Wrong> {
 const WITH_NUMBER: Wrong = "an address of one link without the number of its interface (ip link shows it first \
                             in each line); write it after a percent sign: \"fe80::1%2\" or \"[fe80::1%2]:123\"";
 
+/// The same for a source, whose interface may be named.
+const WITH_NAME: Wrong = "a link-local address (fe80::) without its interface, or another address with one; \
+                          ip link shows the names of interfaces; write \"fe80::1%eth0\" or \"[fe80::1%eth0]:123\"";
+
 fn parse_port(text: &str) -> Result<u16, Wrong> {
     match text.parse::<u16>() {
         Ok(port) if port > 0 && text.bytes().all(|octet| octet.is_ascii_digit()) => Ok(port),
@@ -132,6 +158,14 @@ pub fn parse_prefix(text: &str, allow: bool) -> Result<Rule, String> {
         Some((address, bits)) => (address, Some(bits)),
         None => (text, None),
     };
+    if let Some((bare, _)) = address.split_once('%')
+        && bare.parse::<Ipv6Addr>().is_ok()
+    {
+        let bits = bits.map_or(String::new(), |bits| format!("/{bits}"));
+        return Err(format!(
+            "names an interface; rules are about addresses on all of them: write \"{bare}{bits}\""
+        ));
+    }
     let wrong = || "is not a network; write \"192.0.2.0/24\", \"2001:db8::/32\" or one address".to_owned();
     let ip: IpAddr = address.parse().map_err(|_| wrong())?;
     let (octets, ipv6) = match ip {
@@ -188,6 +222,7 @@ mod tests {
     fn the_usual_ways_to_write_a_source_are_understood() {
         let address = |text: &str| Place::Address(text.parse::<SocketAddr>().unwrap().into());
         let name = |name: &str, port| Place::Name(HostName::parse(name).unwrap(), port);
+        let scoped = |name: &str, port| Place::Name(HostName::parse_scoped(name).unwrap(), port);
         for (text, place) in [
             ("192.0.2.1", address("192.0.2.1:123")),
             ("192.0.2.1:1123", address("192.0.2.1:1123")),
@@ -201,6 +236,10 @@ mod tests {
             ("ntp.example.org", name("ntp.example.org", 123)),
             ("ntp.example.org:1123", name("ntp.example.org", 1123)),
             ("localhost", name("localhost", 123)),
+            ("fe80::1%eth0", scoped("fe80::1%eth0", 123)),
+            ("[fe80::1%eth0]", scoped("fe80::1%eth0", 123)),
+            ("[fe80::1%br-lan.7]:1123", scoped("fe80::1%br-lan.7", 1123)),
+            ("FE80:0:0::1%wlp2s0f0u1i2", scoped("FE80:0:0::1%wlp2s0f0u1i2", 123)),
         ] {
             assert_eq!(parse_place(text, NTP), Ok(place), "{text}");
         }
@@ -247,8 +286,17 @@ mod tests {
             "2001:db8::1:99999",
             "fe80::1",
             "[fe80::1]:123",
-            "fe80::1%eth0",
-            "[fe80::1%eth0]:123",
+            "fe80::1%",
+            "[fe80::1%eth0]:0",
+            "[fe80::1%eth0]1",
+            "[fe80::1%eth0",
+            "fe80::1%a-name-too-long",
+            "fe80::1%a b",
+            "fe80::1%..",
+            "2001:db8::1%eth0",
+            "192.0.2.1%eth0",
+            "ff02::101%eth0",
+            "host%eth0",
         ] {
             assert!(parse_place(text, NTP).is_err(), "{text:?}");
         }
@@ -265,12 +313,19 @@ mod tests {
     #[test]
     fn an_address_of_one_link_is_asked_for_the_number_of_its_interface() {
         for text in ["fe80::1", "[fe80::1]:123", "fe80::1%eth0", "[fe80::1%eth0]:123", "fe80::1%"] {
-            for wrong in [parse_place(text, NTP).unwrap_err(), parse_listen(text, NTP).unwrap_err()] {
-                assert!(
-                    wrong.contains("number of its interface") && wrong.contains("%2]:123"),
-                    "{text}: {wrong}"
-                );
-            }
+            let wrong = parse_listen(text, NTP).unwrap_err();
+            assert!(
+                wrong.contains("number of its interface") && wrong.contains("%2]:123"),
+                "{text}: {wrong}"
+            );
+        }
+        for text in ["fe80::1", "[fe80::1]:123", "fe80::1%", "2001:db8::1%eth0"] {
+            let wrong = parse_place(text, NTP).unwrap_err();
+            assert!(wrong.contains("ip link") && wrong.contains("\"fe80::1%eth0\""), "{text}: {wrong}");
+        }
+        for (text, remedy) in [("fe80::1%eth0", "\"fe80::1\""), ("fe80::%2/10", "\"fe80::/10\"")] {
+            let wrong = parse_prefix(text, true).unwrap_err();
+            assert!(wrong.contains("names an interface") && wrong.contains(remedy), "{text}: {wrong}");
         }
         assert!(parse_listen("[fe80::1%2]:123", NTP).is_ok());
     }

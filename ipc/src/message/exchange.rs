@@ -6,6 +6,7 @@ use crate::codec::{Decode, Encode};
 use crate::packet::CookieOctets;
 use crate::units::{OutOfRange, WallTime};
 use core::fmt;
+use core::net::Ipv6Addr;
 
 mod asked;
 mod outcome;
@@ -113,6 +114,8 @@ pub enum LookupFailure {
     Deadline,
     /// The child died, or answered something else than addresses.
     Broken,
+    /// This host has no interface of the name that the address has.
+    NoInterface,
 }
 
 impl LookupFailure {
@@ -135,6 +138,9 @@ impl LookupFailure {
             Self::NotStarted => "no process for it could be started; check the host's memory and limits",
             Self::Deadline => "the resolver took too long; check the network and /etc/resolv.conf",
             Self::Broken => "the process that looked it up failed; the kernel's log may say why",
+            Self::NoInterface => {
+                "this host has no network interface of that name now; it is waited for, and ip link shows their names"
+            }
         }
     }
 
@@ -279,23 +285,52 @@ pub enum ExchangeFailure {
 pub const MAX_NAME: usize = 253;
 
 bounded! {
-    /// A host name: 1 to 253 octets of letters, digits, `-`, `_` and `.`, not starting with `-` or `.`.
-    /// Having one proves only its form, not that it exists.
+    /// A host name: 1 to 253 octets of letters, digits, `-`, `_` and `.`, not starting with `-` or `.`. Or a link-local
+    /// address of IPv6 with the name of an interface (`fe80::1%eth0`), which has to be looked up too: the number of the
+    /// interface may change. Having one proves only its form, not that it exists.
     HostName, RawName, NameOctets, MAX_NAME, is_lawful, "[a-z0-9_][a-zA-Z0-9._-]{0,252}"
 }
 
 fn is_lawful(name: &[u8]) -> bool {
+    is_host(name) || split(name).is_some()
+}
+
+fn is_host(name: &[u8]) -> bool {
     let lawful = |octet: &u8| octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'_' | b'.');
     name.first().is_some_and(|first| !matches!(first, b'-' | b'.')) && name.iter().all(lawful)
 }
 
+/// A link-local address and the name of an interface, which Linux limits to 15 octets.
+fn split(name: &[u8]) -> Option<(Ipv6Addr, &str)> {
+    let (address, interface) = core::str::from_utf8(name).ok()?.split_once('%')?;
+    let address = address.parse::<Ipv6Addr>().ok().filter(Ipv6Addr::is_unicast_link_local)?;
+    let lawful = |octet: u8| octet.is_ascii_alphanumeric() || b"-_.+@".contains(&octet);
+    let is_lawful = (1..=15).contains(&interface.len())
+        && interface.bytes().all(lawful)
+        && !matches!(interface, "." | "..");
+    is_lawful.then_some((address, interface))
+}
+
 impl HostName {
-    /// Checks the form.
+    /// Checks the form of a host name.
     ///
     /// # Errors
     /// [`OutOfRange`] for anything that is not a host name.
     pub fn parse(name: &str) -> Result<Self, OutOfRange> {
-        Self::from_octets(name.as_bytes())
+        if is_host(name.as_bytes()) { Self::from_octets(name.as_bytes()) } else { Err(OutOfRange) }
+    }
+
+    /// Checks the form of a link-local address with the name of an interface: `fe80::1%eth0`.
+    ///
+    /// # Errors
+    /// [`OutOfRange`] for anything else.
+    pub fn parse_scoped(text: &str) -> Result<Self, OutOfRange> {
+        if split(text.as_bytes()).is_some() { Self::from_octets(text.as_bytes()) } else { Err(OutOfRange) }
+    }
+
+    /// Address and interface, where it is not a host name.
+    pub fn scoped(&self) -> Option<(Ipv6Addr, &str)> {
+        split(self.octets())
     }
 
     /// As text.

@@ -42,6 +42,8 @@ pub struct Shortfall {
     pub file_view: bool,
     /// No Landlock.
     pub landlock: bool,
+    /// Landlock of a kernel that cannot restrict TCP by port.
+    pub ports: bool,
     /// No memory-deny-write-execute.
     pub write_execute: bool,
     /// Same uid as the process that started it.
@@ -56,6 +58,7 @@ impl Shortfall {
         namespaces: false,
         file_view: false,
         landlock: false,
+        ports: false,
         write_execute: false,
         user: false,
         insecure: false,
@@ -63,11 +66,12 @@ impl Shortfall {
 
     /// What is missing: its name in reports, and the words for people.
     pub fn missing(self) -> impl Iterator<Item = (&'static str, &'static str)> {
-        let Self { namespaces, file_view, landlock, write_execute, user, insecure } = self;
+        let Self { namespaces, file_view, landlock, ports, write_execute, user, insecure } = self;
         let all = [
             (namespaces, "namespaces", "no namespaces of its own"),
             (file_view, "file-view", "no empty view of the file system"),
             (landlock, "landlock", "no Landlock"),
+            (ports, "tcp-ports", "no limit of the ports that it connects to"),
             (write_execute, "write-execute", "no ban on memory that is written and executed"),
             (user, "user", "no user of its own"),
             (insecure, "syscall-filter", "no syscall filter (--insecure)"),

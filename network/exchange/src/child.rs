@@ -16,7 +16,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{Pid, close};
-use policies::{Inherited, Role};
+use policies::Inherited;
 use std::fmt;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::process::exit;
@@ -90,6 +90,14 @@ pub(super) const fn failed(task: &ToExchange, trouble: Trouble) -> FromExchange 
     }
 }
 
+/// The port that a task connects to over TCP, beside those of resolvers.
+const fn port_of(task: &ToExchange) -> Option<u16> {
+    match task {
+        ToExchange::Exchange(exchange) => Some(exchange.port),
+        ToExchange::Resolve(_) | ToExchange::Ping => None,
+    }
+}
+
 /// Looks a name up, or exchanges keys.
 fn carry_out(task: &ToExchange, roots: &RootFiles) -> Vec<FromExchange> {
     match task {
@@ -104,7 +112,7 @@ impl Work {
     pub fn confined(inherited: Inherited) -> Self {
         let roots = RootFiles::from_words(&inherited);
         let body = move |task: &ToExchange, mut result: Link<FromExchange, ToExchange>| {
-            if policies::confine(Role::ExchangeChild, &inherited).is_err() {
+            if policies::confine_child(&inherited, port_of(task)).is_err() {
                 exit(UNCONFINED);
             }
             for message in carry_out(task, &roots) {

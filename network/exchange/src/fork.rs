@@ -1,4 +1,4 @@
-//! The only unsafe call of this crate: fork.
+//! An unsafe call: fork.
 #![allow(unsafe_code)]
 
 use nix::errno::Errno;

@@ -69,8 +69,7 @@ fn attempt(exchange: &Exchange, files: &RootFiles) -> Result<Vec<FromExchange>, 
 fn addresses_of(exchange: &Exchange) -> Result<Vec<SocketAddr>, ExchangeFailure> {
     match exchange.server {
         KeyServer::Name(name) => {
-            let addresses =
-                lookup::addresses(name.as_str(), exchange.port, |_| true).map_err(ExchangeFailure::Lookup)?;
+            let addresses = lookup::addresses_of(&name, exchange.port).map_err(ExchangeFailure::Lookup)?;
             Ok(addresses.iter().map(Address::socket_address).collect())
         }
         KeyServer::Address(address) => {

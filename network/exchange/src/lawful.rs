@@ -38,7 +38,8 @@ const fn is_a_childs(reason: LookupFailure) -> bool {
         | LookupFailure::NoAddress
         | LookupFailure::TryAgain
         | LookupFailure::NoResolver
-        | LookupFailure::Refused => true,
+        | LookupFailure::Refused
+        | LookupFailure::NoInterface => true,
         LookupFailure::NotStarted | LookupFailure::Deadline | LookupFailure::Broken => false,
     }
 }

@@ -10,10 +10,11 @@
 //! wiped when they have been passed on, and no child is started while messages wait for the engine.
 //!
 //! ```text
-//!   fork           the only unsafe call
+//!   fork           an unsafe call
 //!   child          a child from its parent's point of view
 //!   lawful         which messages a child may send
 //!   lookup         a child's work: resolve a name
+//!     interface      the number of a network interface: an unsafe call
 //!   key_exchange   a child's work: keys and cookies of a server
 //!     connect        to the first address that accepts a connection
 //!     roots          the trusted certificate authorities
@@ -25,6 +26,7 @@
 mod child;
 mod connect;
 mod fork;
+mod interface;
 mod key_exchange;
 mod lawful;
 mod lookup;

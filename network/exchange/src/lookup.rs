@@ -1,11 +1,12 @@
 //! A child's work for a look-up: it asks the C library's resolver, once.
 
 use super::connect::interleave;
+use super::interface;
 use ipc::address::Address;
-use ipc::message::exchange::{Addresses, Failed, FromExchange, LookupFailure, Resolve, Resolved};
+use ipc::message::exchange::{Addresses, Failed, FromExchange, HostName, LookupFailure, Resolve, Resolved};
 use std::fs::File;
 use std::io::{self, Read};
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr, SocketAddrV6, ToSocketAddrs};
 
 /// Ends of the messages with which glibc and musl explain why a name has no address. The standard library keeps nothing
 /// else of the resolver's answer, and no locale is ever set here.
@@ -31,10 +32,23 @@ const MAX_RESOLVER_FILE: usize = 64 * 1024;
 /// Looks a name up.
 pub(super) fn look_up(resolve: &Resolve) -> FromExchange {
     let id = resolve.id;
-    match addresses(resolve.name.as_str(), resolve.port, |_| true) {
+    match addresses_of(&resolve.name, resolve.port) {
         Ok(addresses) => FromExchange::Resolved(Resolved { id, addresses }),
         Err(reason) => FromExchange::Failed(Failed { id, reason }),
     }
+}
+
+/// The addresses of a configured name, or the one that it is, on the interface that has its name now.
+///
+/// # Errors
+/// Why there is none.
+pub(super) fn addresses_of(name: &HostName, port: u16) -> Result<Addresses, LookupFailure> {
+    let Some((address, interface)) = name.scoped() else {
+        return addresses(name.as_str(), port, |_| true);
+    };
+    let scope = interface::number(interface).ok_or(LookupFailure::NoInterface)?;
+    let address = Address::from(SocketAddr::V6(SocketAddrV6::new(address, port, 0, scope)));
+    Addresses::new([address]).map_err(|_| LookupFailure::NoAddress)
 }
 
 /// The first 64 addresses of a name, families in turn, that can belong to a host and that `may_be_asked`.
@@ -104,7 +118,7 @@ fn name_servers(text: &str) -> Vec<IpAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ipc::message::exchange::{ExchangeId, HostName, MAX_ADDRESSES};
+    use ipc::message::exchange::{ExchangeId, MAX_ADDRESSES};
 
     fn resolve(name: &str) -> Resolve {
         Resolve { id: ExchangeId(3), name: HostName::parse(name).unwrap(), port: 123 }
@@ -119,6 +133,20 @@ mod tests {
             }
             other => panic!("{other:?}"),
         }
+    }
+
+    #[test]
+    fn an_address_on_an_interface_has_the_number_of_its_name() {
+        let scoped = |text: &str| Resolve { name: HostName::parse_scoped(text).unwrap(), ..resolve("x") };
+        match look_up(&scoped("fe80::1%lo")) {
+            FromExchange::Resolved(resolved) => {
+                assert_eq!(resolved.addresses.len(), 1);
+                assert_eq!(resolved.addresses[0].socket_address(), "[fe80::1%1]:123".parse().unwrap());
+            }
+            other => panic!("{other:?}"),
+        }
+        let failed = Failed { id: ExchangeId(3), reason: LookupFailure::NoInterface };
+        assert_eq!(look_up(&scoped("fe80::1%absent0")), FromExchange::Failed(failed));
     }
 
     #[test]

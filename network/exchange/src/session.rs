@@ -10,7 +10,7 @@ use rustls::client::Resumption;
 use rustls::pki_types::ServerName;
 use rustls::{AlertDescription, ClientConfig, ClientConnection, Error, PeerMisbehaved};
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{IpAddr, TcpStream};
 use std::sync::Arc;
 use tls::crypto;
 use zeroize::Zeroize;
@@ -33,6 +33,9 @@ pub(super) struct Session {
 fn name_of(server: &KeyServer) -> Result<ServerName<'static>, ExchangeFailure> {
     match server {
         KeyServer::Name(name) => {
+            if let Some((address, _)) = name.scoped() {
+                return Ok(ServerName::from(IpAddr::V6(address)));
+            }
             let text = name.as_str();
             let text = text.strip_suffix('.').unwrap_or(text).to_owned();
             ServerName::try_from(text).map_err(|_| ExchangeFailure::WrongName)

@@ -63,6 +63,7 @@ fn number(call: &str) -> Result<libc::c_long, String> {
         "pivot_root" => libc::SYS_pivot_root,
         "umount2" => libc::SYS_umount2,
         "landlock_create_ruleset" => libc::SYS_landlock_create_ruleset,
+        "landlock_add_rule" => libc::SYS_landlock_add_rule,
         "landlock_restrict_self" => libc::SYS_landlock_restrict_self,
         "clone3" => libc::SYS_clone3,
         "pidfd_open" => libc::SYS_pidfd_open,

@@ -3,6 +3,7 @@
 //! Arguments, as for the children of truechimerd: `role=ROLE case=NAME [uid=N gid=N] [insecure]`, and
 //! - `without=PART`: first installs a filter that imitates a kernel without that part;
 //! - `victim=PID`: the process to signal, trace or read; by default one that does not exist;
+//! - `server-port=N`: the port of a key exchange, for the exchange process's child;
 //! - `peek=PID` instead of a role: no confinement; tries to inspect another process.
 //!
 //! Standard output gets the line `confined …` with the shortfalls, then `returned RESULT ERRNO` if the action
@@ -10,10 +11,13 @@
 
 #[path = "probe/as_keeper.rs"]
 mod as_keeper;
+#[path = "probe/connection.rs"]
+mod connection;
 #[path = "probe/in_threads.rs"]
 mod in_threads;
 
 use as_keeper::as_keeper;
+use connection::connect;
 use ipc::message::Shortfall;
 use policies::{Inherited, Role};
 use std::ffi::{CStr, c_long};
@@ -92,7 +96,8 @@ fn in_a_child(inherited: &Inherited, thing: &Thing) -> Result<(), Box<dyn std::e
     // SAFETY: this process has one thread.
     let child = unsafe { libc::fork() };
     if child == 0 {
-        policies::confine(Role::ExchangeChild, inherited)?;
+        let server = inherited.number("server-port")?.map(u16::try_from).transpose()?;
+        policies::confine_child(inherited, server)?;
         thing.run();
         return Ok(());
     }
@@ -118,6 +123,8 @@ enum Thing {
     Arena,
     /// Addresses of a name.
     Resolve(String),
+    /// A connection over TCP to this port of the loopback interface; whether with the first data (TCP Fast Open).
+    Connect(u16, bool),
     /// A system call.
     Call(Attempt),
     /// A system call through the 32-bit entry point, by its number there.
@@ -132,6 +139,8 @@ fn prepare(case: &str, victim: u32) -> Thing {
         _ if case == "hold" => Thing::Hold,
         _ if case == "from_a_thread" => Thing::Call(call("execve", 0)),
         Some(("resolve", name)) => Thing::Resolve(name.to_owned()),
+        Some(("tcp", port)) => Thing::Connect(port.parse().unwrap_or_default(), false),
+        Some(("fastopen", port)) => Thing::Connect(port.parse().unwrap_or_default(), true),
         Some(("x32", name)) => {
             let (number, arguments) = call(name, victim);
             Thing::Call((number | X32, arguments))
@@ -161,6 +170,7 @@ impl Thing {
                 Ok(addresses) => say(&format!("resolved {:?}\n", addresses.collect::<Vec<_>>())),
                 Err(error) => say(&format!("unresolved {error}\n")),
             },
+            Self::Connect(port, is_fast) => connect(*port, *is_fast),
             Self::Call(call) => attempt(*call),
             Self::CallAsI386(number) => call_as_i386(*number),
         }
@@ -181,10 +191,10 @@ fn say(line: &str) {
 }
 
 fn report_shortfall(shortfall: Shortfall, started: std::time::Instant) {
-    let Shortfall { namespaces, file_view, landlock, write_execute, user, insecure } = shortfall;
+    let Shortfall { namespaces, file_view, landlock, ports, write_execute, user, insecure } = shortfall;
     let took = started.elapsed().as_micros();
     say(&format!(
-        "confined namespaces={namespaces} file_view={file_view} landlock={landlock} \
+        "confined namespaces={namespaces} file_view={file_view} landlock={landlock} ports={ports} \
          write_execute={write_execute} user={user} insecure={insecure} took={took}us\n"
     ));
 }

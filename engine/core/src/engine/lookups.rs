@@ -6,6 +6,9 @@ use crate::io::{Now, Output};
 use crate::names::usable;
 use crate::notice::EntryNotice;
 use crate::settings::{Place, SourceSettings};
+use crate::source::Source;
+use crate::source_id::SourceId;
+use alloc::vec::Vec;
 use ipc::message::exchange::{ExchangeId, Failed, LookupFailure, MAX_OPEN, Resolve, Resolved};
 use ipc::units::RawInstant;
 
@@ -48,10 +51,16 @@ impl Engine {
         self.forgive_addresses();
     }
 
-    /// Names that are not resolved are looked up again at once.
+    /// Names that are not resolved are looked up again at once, and so are addresses on an interface that is named: its
+    /// number may be another one, and to find that out costs no packet.
     pub(super) fn hurry_names(&mut self, now: RawInstant) {
-        let lookups = self.entries.iter_mut().filter_map(|entry| entry.lookup.as_mut());
-        lookups.for_each(|lookup| lookup.retry(now));
+        for Entry { lookup, settings, .. } in self.entries.iter_mut() {
+            let (Some(lookup), Place::Name(name, _)) = (lookup, &settings.place) else { continue };
+            lookup.retry(now);
+            if name.scoped().is_some() {
+                lookup.repeat(now);
+            }
+        }
     }
 
     /// The entry to which a look-up belongs.
@@ -67,6 +76,14 @@ impl Engine {
         let (id, wanted, link_local) = (entry.id, wanted(&entry.settings), entry.settings.allow_link_local);
         let offered = usable(&resolved.addresses, link_local, &self.own);
         let refused = offered.is_empty();
+        // Which number an interface has now is no answer of another host: there is nothing to wait for.
+        if let Some(entry) = self.entries.get(id)
+            && matches!(&entry.settings.place, Place::Name(name, _) if name.scoped().is_some())
+        {
+            let is_gone = |source: &&Source| !offered.contains(&source.address());
+            let gone: Vec<SourceId> = entry.members.iter().filter(is_gone).map(|source| source.id).collect();
+            gone.into_iter().for_each(|source| self.drop_source(source));
+        }
         if let Some(entry) = self.entries.get_mut(id) {
             entry.candidates.learn(&offered, now.raw);
             // The network may be there again: before another address takes its place, each is asked once more.

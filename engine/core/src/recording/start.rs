@@ -182,7 +182,10 @@ fn write_place(out: &mut Writer, place: &Place) {
 fn read_place(from: &mut Reader<'_>) -> Result<Place, Malformed> {
     match from.u8()? {
         0 => read_address(from).map(Place::Address),
-        1 => Ok(Place::Name(HostName::parse(&from.text()?).map_err(|_| Malformed)?, from.u16()?)),
+        1 => Ok(Place::Name(
+            HostName::from_octets(from.text()?.as_bytes()).map_err(|_| Malformed)?,
+            from.u16()?,
+        )),
         _ => Err(Malformed),
     }
 }

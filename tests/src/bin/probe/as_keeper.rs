@@ -20,6 +20,7 @@ pub fn as_keeper(role: Role, inherited: &Inherited) -> Result<Shortfall, Box<dyn
             namespaces: is("namespaces"),
             file_view: is("file-view"),
             landlock: is("landlock"),
+            ports: is("ports"),
             write_execute: is("write-execute"),
             user: is("user"),
             insecure: is("syscall-filter"),
