@@ -16,6 +16,7 @@ Usage: truechimerd [options]
   --state-dir DIR       what survives a restart (/var/lib/truechimer)
   --run-dir DIR         the control socket (/run/truechimer)
   --clock KIND          kernel (default), none (serve time, never touch the clock), or virtual:FILE
+  --vmclock FILE        with virtual:FILE only: a file in place of the hypervisor's /dev/vmclock0 (tests)
   --programs DIR        where truechimer-engine and the other programs are (beside this program)
   --first-uid N         users N, N+1, ... instead of the packaged ones (containers, tests)
   --approve-step SECS   allow one step of at most this size, once in a boot, not before this program was
@@ -50,6 +51,8 @@ pub struct Options {
     pub run: PathBuf,
     /// `--clock`.
     pub clock: ClockChoice,
+    /// `--vmclock`.
+    pub vmclock: Option<PathBuf>,
     /// `--programs`.
     pub programs: Option<PathBuf>,
     /// `--first-uid`.
@@ -88,6 +91,7 @@ pub fn parse(words: impl Iterator<Item = OsString>) -> Result<Asked, String> {
         state: "/var/lib/truechimer".into(),
         run: "/run/truechimer".into(),
         clock: ClockChoice::Kernel,
+        vmclock: None,
         programs: None,
         first_uid: None,
         approved_step: None,
@@ -105,6 +109,7 @@ pub fn parse(words: impl Iterator<Item = OsString>) -> Result<Asked, String> {
             "--state-dir" => options.state = value("a directory")?.into(),
             "--run-dir" => options.run = value("a directory")?.into(),
             "--record" => options.record = Some(value("a file")?.into()),
+            "--vmclock" => options.vmclock = Some(value("a file")?.into()),
             "--programs" => options.programs = Some(value("a directory")?.into()),
             "--clock" => {
                 let kind = value("kernel, none or virtual:FILE")?.to_string_lossy().into_owned();
@@ -138,6 +143,9 @@ pub fn parse(words: impl Iterator<Item = OsString>) -> Result<Asked, String> {
             "--version" | "-V" => return Ok(Asked::Version),
             _ => return Err(format!("{name}: no such option; truechimerd --help lists them")),
         }
+    }
+    if options.vmclock.is_some() && !matches!(options.clock, ClockChoice::Virtual(_)) {
+        return Err("--vmclock stands in for the hypervisor's device with --clock virtual:FILE only".into());
     }
     Ok(Asked::Run(options))
 }
@@ -177,6 +185,8 @@ mod tests {
             ("--first-uid -1", "expected 1 to"),
             ("--first-uid 4294967295", "expected 1 to"),
             ("--approve-step soon", "whole seconds"),
+            ("--vmclock /v", "with --clock virtual:FILE only"),
+            ("--clock none --vmclock /v", "with --clock virtual:FILE only"),
             ("extra", "no such option"),
         ] {
             assert!(asked(words).unwrap_err().contains(part), "{words}");

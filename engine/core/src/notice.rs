@@ -120,6 +120,8 @@ pub enum SystemNotice {
     Suspended,
     /// The machine was paused for about this time.
     Paused(Span),
+    /// The machine was migrated or restored, as its hypervisor says.
+    Disrupted,
     /// A leap second has occurred.
     LeapSecond,
     /// The recording of the engine ended early.
@@ -299,6 +301,7 @@ impl Notice {
                 | SystemNotice::Following
                 | SystemNotice::Suspended
                 | SystemNotice::Paused(_)
+                | SystemNotice::Disrupted
                 | SystemNotice::LeapSecond => (Change, 5),
             },
             Self::Clock(notice) => match notice {

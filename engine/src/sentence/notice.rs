@@ -110,6 +110,9 @@ fn system(notice: &SystemNotice) -> Text {
             size.seconds()
         )
         .into(),
+        SystemNotice::Disrupted => {
+            "the machine was migrated or restored, as its hypervisor says (vmclock); measuring afresh".into()
+        }
         SystemNotice::LeapSecond => "a leap second has passed".into(),
         SystemNotice::RecordingEnded(failure) => failure.sentence(),
     }

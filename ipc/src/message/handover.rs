@@ -67,6 +67,8 @@ pub struct Descriptors {
     pub notify: Option<i32>,
     /// What the battery-backed clock shows, in seconds since 1970, as text.
     pub rtc: Option<i32>,
+    /// The page of the hypervisor's vmclock, as a file.
+    pub vmclock: Option<i32>,
     /// The file of a virtual clock.
     pub clock: Option<i32>,
     /// Pipes in which each process leaves the number of the system call that its filter denied.

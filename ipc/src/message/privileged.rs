@@ -288,4 +288,6 @@ pub enum ClockEventKind {
     BandNarrowed,
     /// The battery-backed clock shows that the machine was paused, for `moved`.
     Pause,
+    /// The hypervisor's vmclock shows that the machine was migrated or restored; it does not say for how long it stood still.
+    Disruption,
 }

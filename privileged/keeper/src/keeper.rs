@@ -13,6 +13,7 @@ use crate::governor::{Break, Governor, Moment};
 use crate::kernel::{self, Errno};
 use crate::notify::Notify;
 use crate::signals::{self, Caught, caught};
+use crate::vmclock;
 use ipc::calendar::Rfc3339;
 use ipc::message::privileged::{
     ClockEvent, ClockEventKind, ClockKind, ClockReading, Condition, FromPrivileged, Refusal, Status,
@@ -34,7 +35,7 @@ pub type EngineLink = Link<FromPrivileged, ToPrivileged>;
 const SECOND: Span = Span::from_secs(1);
 /// How often the clock is checked without an order.
 const LOOK: Span = Span::from_secs(240);
-/// The same with a battery-backed clock, which is read then: some 50 µs, and as long as it updates itself.
+/// The same with a battery-backed clock, which is read then (some 50 µs, and as long as it updates itself), or with vmclock.
 const LOOK_AT_RTC: Span = Span::from_secs(15);
 /// The same while it is to be confirmed that it was right.
 const LOOK_AGAIN: Span = Span::from_secs(2);
@@ -69,6 +70,8 @@ pub struct Keeper<C> {
     pub set_clock: Option<File>,
     /// The attribute that shows the battery-backed clock.
     pub rtc: Option<File>,
+    /// The page of the hypervisor's vmclock.
+    pub vmclock: Option<File>,
     /// What has been done in this run.
     pub course: Course,
 }
@@ -87,6 +90,8 @@ pub struct Course {
     told: Option<Told>,
     /// The last line for the audit log was lost.
     audit_failed: bool,
+    /// vmclock could not be read then.
+    vmclock_failed: Option<RawInstant>,
     /// When the record was written last.
     written: Option<RawInstant>,
     /// Since when the record cannot be written.
@@ -168,10 +173,10 @@ impl<C: Clock> Keeper<C> {
         // Without a timer, the signal descriptor takes its place.
         let timer = self.set_clock.as_ref().map_or(self.signals.as_fd(), AsFd::as_fd);
         let calm = if self.course.shown == self.course.condition { LOOK } else { SECOND };
-        let limit = match self.rtc {
-            Some(_) if self.governor.awaits_rtc() => calm.min(LOOK_AGAIN),
-            Some(_) => calm.min(LOOK_AT_RTC),
-            None => calm,
+        let limit = match self.rtc.is_some() || self.vmclock.is_some() {
+            true if self.governor.awaits_rtc() => calm.min(LOOK_AGAIN),
+            true => calm.min(LOOK_AT_RTC),
+            false => calm,
         };
         let asked = [self.link.as_fd(), self.signals.as_fd(), timer].map(|fd| (fd, libc::POLLIN));
         let [has_order, has_signal, is_set] =
@@ -211,6 +216,9 @@ impl<C: Clock> Keeper<C> {
                 self.governor.let_go(&now);
                 Break { kind: ClockEventKind::DeadMan, moved: Offset::ZERO }
             }
+            None if self.look_at_vmclock(&now) => {
+                Break { kind: ClockEventKind::Disruption, moved: Offset::ZERO }
+            }
             None => match self.look_at_rtc(&now) {
                 Some(pause) => Break { kind: ClockEventKind::Pause, moved: pause.forward() },
                 None => return Ok(()),
@@ -224,6 +232,7 @@ impl<C: Clock> Keeper<C> {
             ClockEventKind::DeadMan => "dead-man",
             ClockEventKind::BandNarrowed => "band-narrowed",
             ClockEventKind::Pause => "pause",
+            ClockEventKind::Disruption => "disruption",
         };
         if let Some(unwritten) = self.may_write(Kind::Event) {
             self.write_down(format_args!("event={word} moved_ns={} epoch={epoch}{unwritten}", moved.nanos()));
@@ -242,6 +251,19 @@ impl<C: Clock> Keeper<C> {
         let length = rtc.read_at(&mut text, 0).ok()?;
         let seconds = std::str::from_utf8(text.get(..length)?).ok()?.trim().parse().ok()?;
         self.governor.look_at_rtc(seconds, now)
+    }
+
+    /// Whether vmclock has just shown that the machine was migrated or restored.
+    pub(crate) fn look_at_vmclock(&mut self, now: &Moment) -> bool {
+        let Some(file) = &self.vmclock else { return false };
+        let raw = now.clock.raw;
+        if self.course.vmclock_failed.is_some_and(|at| raw.elapsed_since(at) < LOOK_AT_RTC) {
+            return false;
+        }
+        let marker = vmclock::read(|octets| file.read_at(octets, 0).ok());
+        // The driver takes its time where the hypervisor never finishes a change: not at each order.
+        self.course.vmclock_failed = marker.is_none().then_some(raw);
+        marker.is_some_and(|marker| self.governor.look_at_vmclock(marker, now))
     }
 
     /// Brings a base frequency that is outside its band to the edge, and ends a slew that is. True: one was outside.

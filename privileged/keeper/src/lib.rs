@@ -5,6 +5,7 @@
 //!   start      takes over from the launch, and the last lock-down
 //!   keeper     the loop
 //!   governor   what may be done to a clock: limits, band, budget, judgement (pure)
+//!   vmclock    the markers in the page by which a hypervisor tells that it has migrated or restored the machine
 //!   clock      the interface of a clock, and the kernel's
 //!   audit      each change and each refusal, in a chain of lines
 //!   signals    requests by signal, and which process has ended
@@ -30,5 +31,6 @@ pub mod kernel;
 pub mod notify;
 pub mod signals;
 pub mod start;
+mod vmclock;
 
 pub use keeper::{GRACE, PARTING};

@@ -8,7 +8,8 @@ use super::service_manager;
 use super::sockets::Sockets;
 use super::state_files;
 use super::users::Users;
-use crate::options::Options;
+use super::vmclock;
+use crate::options::{ClockChoice, Options};
 use ipc::file_path::FilePath;
 use ipc::message::launch::{LaunchPlan, ToLaunch};
 use ipc::process::{Given as Thing, PerProcess, Process};
@@ -271,6 +272,9 @@ pub fn check(options: &Options, users: &Users, config: File) -> Ending {
                 if let Ok(Some((_, ToLaunch::Plan(plan)))) = LaunchLink::new(ours).receive() {
                     named::warn(&plan, users);
                     state_files::warn_of_room(&options.state);
+                    if options.clock == ClockChoice::Kernel {
+                        vmclock::tell_evidence(plan.forward_step);
+                    }
                     policies::within_owner_and_mode(|| programs::look(&folder, &plan, &options.clock))?;
                 }
                 Ending::Asked

@@ -27,6 +27,7 @@ mod sockets;
 mod state_files;
 mod successor;
 mod users;
+mod vmclock;
 
 use crate::options::{ClockChoice, Options};
 use children::Children;
@@ -139,6 +140,7 @@ pub fn launch(options: &Options, notify: &Notify) -> Result<std::convert::Infall
     }
     let set_clock = watch(clock.kind);
     let rtc = rtc::open(clock.kind);
+    let vmclock = vmclock::open(clock.kind, options.vmclock.as_deref());
     let files = successor::Files {
         link: &ends.orders,
         signals: &signals,
@@ -148,6 +150,7 @@ pub fn launch(options: &Options, notify: &Notify) -> Result<std::convert::Infall
         set_clock: set_clock.as_ref(),
         notify: notify.fd(),
         rtc: rtc.as_ref(),
+        vmclock: vmclock.as_ref(),
         clock: clock.kept.as_ref(),
         denied: children.denied(),
     };

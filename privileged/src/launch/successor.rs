@@ -40,6 +40,8 @@ pub struct Files<'a> {
     pub notify: Option<BorrowedFd<'a>>,
     /// What the battery-backed clock shows.
     pub rtc: Option<&'a File>,
+    /// The page of the hypervisor's vmclock.
+    pub vmclock: Option<&'a File>,
     /// The file of a virtual clock.
     pub clock: Option<&'a File>,
     /// The pipes in which the others leave the numbers of denied system calls.
@@ -102,6 +104,7 @@ pub fn become_keeper(
             set_clock: files.set_clock.map(|timer| pass(timer.as_fd())).transpose()?,
             notify: files.notify.map(pass).transpose()?,
             rtc: files.rtc.map(|file| pass(file.as_fd())).transpose()?,
+            vmclock: files.vmclock.map(|file| pass(file.as_fd())).transpose()?,
             clock: files.clock.map(|file| pass(file.as_fd())).transpose()?,
             denied,
         })

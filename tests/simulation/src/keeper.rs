@@ -9,7 +9,7 @@ use ipc::message::handover::Terms;
 use ipc::message::privileged::*;
 use ipc::process::PerProcess;
 use ipc::units::{BootInstant, Leap, Offset, RawInstant, Span, TimeConstant, WallTime};
-use keeper::governor::{Break, Governor, Moment, limits};
+use keeper::governor::{Break, Governor, Marker, Moment, limits};
 
 const SECOND: i64 = 1_000_000_000;
 
@@ -34,6 +34,8 @@ pub(crate) struct Keeper {
     asleep: Span,
     /// Whether there is a battery-backed clock.
     rtc: bool,
+    /// The marker of the hypervisor's vmclock, if there is one.
+    vmclock: Option<u64>,
     /// The leap second that the kernel was told of, and the end of the day.
     armed: (Leap, i64),
     pub(crate) refused: Vec<Refusal>,
@@ -56,18 +58,21 @@ impl Keeper {
             (_, true) => Record::spent(BOOT, boot, limits::of(terms.profile).phase_day, limits::SEARCH),
             (_, false) => Record::born(BOOT, boot),
         };
-        Self {
+        let mut keeper = Self {
             page,
             governor: Governor::new(terms, record, BOOT, now),
             terms,
             boot: BOOT,
             asleep: Span::ZERO,
             rtc: scenario.rtc,
+            vmclock: scenario.vmclock.then_some(1),
             armed: (Leap::None, 0),
             refused: Vec::new(),
             steps: 0,
             status: None,
-        }
+        };
+        keeper.look_at_vmclock(&now);
+        keeper
     }
 
     /// The daemon was ended and started again in the same boot: only the record is left.
@@ -78,6 +83,7 @@ impl Keeper {
         let moment = self.moment(now);
         let record = self.governor.record().clone();
         self.governor = Governor::new(self.terms, record, self.boot, moment);
+        self.look_at_vmclock(&moment);
     }
 
     /// The machine has booted, and its clock shows `wall`: only the record is left.
@@ -165,6 +171,9 @@ impl Keeper {
                 self.governor.let_go(&moment);
                 Break { kind: ClockEventKind::DeadMan, moved: Offset::ZERO }
             }
+            None if self.look_at_vmclock(&moment) => {
+                Break { kind: ClockEventKind::Disruption, moved: Offset::ZERO }
+            }
             None => {
                 let rtc = Some(rtc).filter(|_| self.rtc)?;
                 let pause = self.governor.look_at_rtc(rtc, &moment)?;
@@ -175,9 +184,19 @@ impl Keeper {
         Some(Input::ClockEvent(ClockEvent { epoch: self.governor.epoch(), kind, moved, now }))
     }
 
+    fn look_at_vmclock(&mut self, now: &Moment) -> bool {
+        let Some(disruption) = self.vmclock else { return false };
+        self.governor.look_at_vmclock(Marker { disruption, generation: None }, now)
+    }
+
+    /// The hypervisor has migrated or restored the machine, and says so if it has vmclock.
+    pub(crate) fn disrupt(&mut self) {
+        self.vmclock = self.vmclock.map(|marker| marker.wrapping_add(1));
+    }
+
     /// How often the keeper checks by itself, seconds.
     pub(crate) fn look_every(&self) -> i64 {
-        match self.rtc {
+        match self.rtc || self.vmclock.is_some() {
             true if self.governor.awaits_rtc() => 2,
             true => 15,
             false => 60,

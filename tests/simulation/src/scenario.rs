@@ -62,6 +62,9 @@ pub struct Scenario {
     /// The machine has a battery-backed clock.
     #[serde(default)]
     pub rtc: bool,
+    /// The hypervisor has vmclock, and changes its marker at the end of each pause.
+    #[serde(default)]
+    pub vmclock: bool,
     /// The operator allows steps forward of at most this, without evidence.
     pub forward: Option<f64>,
     /// The day begins twelve hours before the end of a day that may have a leap second.

@@ -355,6 +355,7 @@ impl World {
         }
         if let Some(seconds) = event.pause {
             self.stand_still((seconds * 1e9) as i64);
+            self.keeper.disrupt();
         }
         self.names = event.names.unwrap_or(self.names);
         if let Some(seconds) = event.reboot {

@@ -192,6 +192,58 @@ fn a161_a_clock_that_stands_still_over_and_over_comes_right_whenever_a_step_is_l
     assert!(is_right(&world), "{}", world.error());
 }
 
+fn disruptions(world: &World) -> usize {
+    world
+        .notices
+        .iter()
+        .filter(|(_, notice)| matches!(notice, Notice::System(SystemNotice::Disrupted)))
+        .count()
+}
+
+#[test]
+fn a161_without_an_rtc_a_machine_that_was_restored_is_right_within_a_minute_where_its_hypervisor_tells_by_vmclock()
+ {
+    for (pause, source) in
+        [(2, "lan"), (60, "wan"), (3_600, "lan"), (3 * 86_400, "wan"), (400 * 86_400, "lan")]
+    {
+        let machine = format!("vmclock = true\nsource = [{{ count = 3, kind = \"{source}\" }}]");
+        let resumed = 7_207.0 + f64::from(pause);
+        let mut world = bare(&machine, &format!("{{ at = 7207, pause = {pause} }}"));
+        world.run_until(resumed + 0.1);
+        assert!(world.error() < 1.0 - f64::from(pause), "nothing else tells: {}", world.error());
+        world.run_until(resumed + 45.0);
+        assert!(world.error().abs() < 0.01, "{pause}: {} {:?}", world.error(), world.notices);
+        assert_eq!(disruptions(&world), 1, "{:?}", world.notices);
+        world.run_until(resumed + 3_600.0);
+        assert!(is_right(&world) && disruptions(&world) == 1, "{}", world.error());
+        assert!(world.refused().is_empty(), "{:?}", world.refused());
+    }
+}
+
+#[test]
+fn a161_a_migration_that_cost_no_time_costs_nothing_but_the_questions() {
+    let machine = "vmclock = true\nsource = [{ count = 3, kind = \"lan\" }]";
+    let mut world = bare(machine, "{ at = 7207, pause = 0.001 }, { at = 14407, pause = 60 }");
+    world.run_until(7_250.0);
+    assert!(is_right(&world) && disruptions(&world) == 1, "{} {:?}", world.error(), world.notices);
+    let steps = world.steps();
+    // The next one is not taken for it.
+    world.run_until(14_467.0 + 45.0);
+    assert!(world.error().abs() < 0.01 && world.steps() == steps + 1, "{}", world.error());
+    assert!(world.refused().is_empty(), "{:?}", world.refused());
+}
+
+#[test]
+fn a161_a_machine_that_is_migrated_over_and_over_stays_synchronised() {
+    let machine = "vmclock = true\nsource = [{ count = 3, kind = \"lan\" }]";
+    let events: Vec<String> =
+        (0..400).map(|time| format!("{{ at = {}, pause = 0.000001 }}", 7_200 + 20 * time)).collect();
+    let mut world = bare(machine, &events.join(", "));
+    world.run_until(15_300.0);
+    assert!(is_right(&world) && disruptions(&world) <= 7, "{} {}", world.error(), disruptions(&world));
+    assert!(world.status().system.synchronised);
+}
+
 #[test]
 fn a161_without_an_rtc_the_operators_leave_makes_up_for_a_pause_within_two_polls() {
     for (pause, source) in [(60, "lan"), (3_600, "lan"), (3 * 86_400, "lan"), (60, "wan"), (3_600, "wan")] {

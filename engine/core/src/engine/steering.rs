@@ -254,7 +254,9 @@ impl Engine {
             None
         };
         let epoch = basis.epoch;
-        if self.system.standstill == Some(StepReason::Forward) && reason != self.system.standstill {
+        // After a migration the clock may be right.
+        let is_over = matches!(self.system.standstill, Some(StepReason::Forward | StepReason::Pause));
+        if is_over && reason != self.system.standstill {
             self.system.standstill = None;
         }
         if let Some(reason) = reason {
@@ -443,6 +445,10 @@ impl Engine {
             ClockEventKind::Pause => {
                 self.stood_still(now.raw, StepReason::Pause);
                 self.tell(Notice::System(SystemNotice::Paused(event.moved.magnitude())));
+            }
+            ClockEventKind::Disruption => {
+                self.stood_still(now.raw, StepReason::Pause);
+                self.tell(Notice::System(SystemNotice::Disrupted));
             }
             ClockEventKind::BandNarrowed => {
                 // Where the band is now, the next refusal says.

@@ -122,6 +122,8 @@ fn say() -> impl Strategy<Value = Say> {
         Just(ClockEventKind::ForeignFrequency),
         Just(ClockEventKind::BandNarrowed),
         Just(ClockEventKind::Resume),
+        Just(ClockEventKind::Pause),
+        Just(ClockEventKind::Disruption),
         Just(ClockEventKind::DeadMan),
     ];
     prop_oneof![

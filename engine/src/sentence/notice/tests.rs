@@ -192,6 +192,12 @@ fn each_notice_has_its_line() {
             5,
             "the machine was paused for about 3600 s, as its hardware clock shows; measuring afresh",
         ),
+        (
+            Notice::System(SystemNotice::Disrupted),
+            Change,
+            5,
+            "the machine was migrated or restored, as its hypervisor says (vmclock); measuring afresh",
+        ),
         (Notice::System(SystemNotice::LeapSecond), Change, 5, "a leap second has passed"),
         (
             Notice::System(SystemNotice::RecordingEnded(RecordingFailure::Full)),

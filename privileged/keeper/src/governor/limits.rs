@@ -29,6 +29,10 @@ pub struct Limits {
     pub resume_steps: u8,
     /// Steps after a pause of the machine in 24 hours.
     pub pause_steps: u8,
+    /// Largest of them where only vmclock shows that there was one, and not for how long.
+    ///
+    /// As the start step of any size: a saved state may be restored after years. Strict as its start steps.
+    pub disruption_step: Span,
     /// Largest step forward without evidence, where the operator allows one; zero: none.
     pub forward_step: Span,
     /// Such steps in 24 hours.
@@ -89,6 +93,7 @@ static STANDARD: Limits = Limits {
     resume_step: seconds(10),
     resume_steps: 4,
     pause_steps: 24,
+    disruption_step: years(20),
     forward_step: days(30),
     forward_steps: 4,
     phase_day: seconds(2),
@@ -110,6 +115,7 @@ static STRICT: Limits = Limits {
     resume_step: seconds(2),
     resume_steps: 2,
     pause_steps: 4,
+    disruption_step: seconds(16),
     forward_step: days(0),
     forward_steps: 0,
     phase_day: millis(500),
@@ -138,7 +144,7 @@ pub const RESTORE_SPACING: Span = seconds(60);
 pub const SUSPEND: Span = seconds(10);
 /// A step after a pause is larger than the RTC shows the pause to have been by at most this.
 pub const PAUSE_WITHIN: Span = seconds(2);
-/// How long the RTC's evidence of a pause counts.
+/// How long evidence of a pause counts.
 pub const PAUSE_KNOWN: Span = hours(1);
 /// The largest slew of one order, where the kernel clamps it.
 pub const SLEW: Span = millis(500);
@@ -146,6 +152,8 @@ pub const SLEW: Span = millis(500);
 pub const SEARCH: Span = hours(1);
 /// Time under orders until the band narrows for good.
 pub const COMMISSIONING: Span = days(14);
+/// Disruptions are told to the engine at once, which then forgets what it has measured, four times and then once in this time.
+pub const DISRUPTION_TOLD: Span = hours(1);
 /// Orders that may come at once.
 pub const BURST: u8 = 8;
 /// Age of an order.
@@ -212,7 +220,7 @@ mod tests {
             a.start_back <= b.start_back && a.start_forward <= b.start_forward && a.run_step <= b.run_step
         );
         assert!(a.resume_step <= b.resume_step && a.resume_steps <= b.resume_steps);
-        assert!(a.pause_steps <= b.pause_steps);
+        assert!(a.pause_steps <= b.pause_steps && a.disruption_step <= b.disruption_step);
         assert!(a.forward_step <= b.forward_step && a.forward_steps <= b.forward_steps);
         assert!(a.phase_day <= b.phase_day && a.phase_month <= b.phase_month && a.total <= b.total);
         assert!(a.search_band <= b.search_band && a.commissioning_band <= b.commissioning_band);

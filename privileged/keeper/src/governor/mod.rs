@@ -4,10 +4,11 @@
 //! change of the clock, after the record, which is already charged, has been written.
 //!
 //! `limits` is the table, `budget` the sliding windows, `band` what the base frequency may be, `flight` what slews cost;
-//! `steps` and `status` have the rows that only such orders pass, and here are the others. [`ipc::governor_record`] is what survives a restart.
+//! `pause` and `disruption` are the evidence that the machine stood still; `steps` and `status` have the rows that only such orders pass, and here are the others. [`ipc::governor_record`] is what survives a restart.
 
 mod band;
 pub mod budget;
+mod disruption;
 mod flight;
 pub mod limits;
 mod pause;
@@ -17,6 +18,8 @@ mod steps;
 mod tests;
 
 use band::Band;
+use disruption::Disruption;
+pub use disruption::Marker;
 use flight::{InFlight, peak};
 use ipc::governor_record::Record;
 use ipc::message::handover::Terms;
@@ -44,6 +47,8 @@ pub struct Grant {
     pub charged: Span,
     /// It is the start step of any size, of which there is one in a boot.
     pub any_size: bool,
+    /// It is a step after a pause that only the hypervisor's vmclock shows.
+    pub by_vmclock: bool,
 }
 
 /// Time was not continuous.
@@ -109,6 +114,7 @@ pub struct Governor {
     displaced: Option<Offset>,
     resumed: bool,
     rtc: pause::Rtc,
+    disruption: Disruption,
     restored_at: Option<RawInstant>,
     applied_at: Option<RawInstant>,
     dead: bool,
@@ -175,6 +181,7 @@ impl Governor {
             displaced: None,
             resumed: false,
             rtc: pause::Rtc::default(),
+            disruption: Disruption::new(now.boot),
             restored_at: None,
             applied_at: None,
             dead: false,
@@ -356,7 +363,7 @@ impl Governor {
         // An order for the clock as it is accepts it: there is nothing left to restore.
         self.make_up_for_pause(self.displaced.unwrap_or(Offset::ZERO));
         self.displaced = None;
-        Ok(Grant { charged, any_size: false })
+        Ok(Grant { charged, any_size: false, by_vmclock: false })
     }
 
     /// The first permitted change of a boot begins to close the start window, at the latest when it is made.

@@ -111,8 +111,7 @@ impl Governor {
     /// While the steps of a day are used up, the evidence gets no older: its step is made when there may be one again, and
     /// pauses until then add to it.
     fn keep_evidence(&mut self, now: &Moment) {
-        let is_used_up = within_day(&self.record.pauses, self.limits.pause_steps, self.record.age).is_err();
-        if is_used_up
+        if self.are_pause_steps_used_up()
             && self.evident_pause(now).is_some()
             && let Some(pause) = &mut self.rtc.pause
         {
@@ -126,24 +125,45 @@ impl Governor {
         (now.boot.elapsed_since(pause.at) <= limits::PAUSE_KNOWN).then_some(pause.size)
     }
 
-    /// A step forward by what the machine was paused for, or by up to [`limits::PAUSE_WITHIN`] more; returns what is charged.
-    pub(super) fn judge_pause_step(&mut self, delta: Offset, now: &Moment) -> Result<Span, Refused> {
-        let pause = self.evident_pause(now).ok_or(refused(Refusal::Evidence, 0, 0))?;
+    /// A step forward by what the machine was paused for, or by up to [`limits::PAUSE_WITHIN`] more; where only vmclock shows
+    /// that it was, by up to the profile's row for that. Returns what is charged, and whether vmclock is the evidence.
+    pub(super) fn judge_pause_step(&mut self, delta: Offset, now: &Moment) -> Result<(Span, bool), Refused> {
         // From the governor's own line: what others moved in the meantime is part of it.
         let from_line = now.clock.wall.minus(self.expected_wall(now)).plus(delta);
+        let (charged, by_vmclock) = match (self.beside_pause(from_line, now), self.disrupted(now)) {
+            // The RTC is read to a second; more than that is a movement like another.
+            (Ok(beside), _) => (beside.max(Offset::ZERO).magnitude().less(SECOND), false),
+            (Err(_), true) => {
+                self.judge_disruption(from_line)?;
+                (Span::ZERO, true)
+            }
+            (Err(refused), false) => return Err(refused),
+        };
+        within_day(&self.record.pauses, self.limits.pause_steps, self.record.age)?;
+        self.within_budget(charged)?;
+        count(&mut self.record.pauses, self.record.age);
+        if !by_vmclock {
+            self.rtc.pause = None;
+        }
+        self.use_disruption_up();
+        Ok((charged, by_vmclock))
+    }
+
+    /// By how much a clock that is moved to `from_line` ahead of the governor's line would be beside what the RTC shows.
+    fn beside_pause(&self, from_line: Offset, now: &Moment) -> Result<Offset, Refused> {
+        let pause = self.evident_pause(now).ok_or(refused(Refusal::Evidence, 0, 0))?;
         let beside = from_line.minus(pause.forward());
         // Less is lawful: slews may have made up for a part of it while the step was awaited.
         // So may be more than what others moved it by: an agent that has set it too far ahead.
         if beside > limits::PAUSE_WITHIN.forward() || from_line <= Offset::ZERO {
             return Err(refused(Refusal::Evidence, limits::PAUSE_WITHIN.nanos(), beside.nanos()));
         }
-        within_day(&self.record.pauses, self.limits.pause_steps, self.record.age)?;
-        // The RTC is read to a second; more than that is a movement like another.
-        let charged = beside.max(Offset::ZERO).magnitude().less(SECOND);
-        self.within_budget(charged)?;
-        count(&mut self.record.pauses, self.record.age);
-        self.rtc.pause = None;
-        Ok(charged)
+        Ok(beside)
+    }
+
+    /// Whether there may be no further step after a pause now.
+    pub(super) fn are_pause_steps_used_up(&self) -> bool {
+        within_day(&self.record.pauses, self.limits.pause_steps, self.record.age).is_err()
     }
 
     /// A step forward of which nothing but the engine's word says that it is right, and which the operator allows; returns
@@ -167,6 +187,9 @@ impl Governor {
             return;
         }
         self.forget_rtc();
+        if moved > SECOND.forward() {
+            self.use_disruption_up();
+        }
         if let Some(pause) = &mut self.rtc.pause
             && moved > Offset::ZERO
         {

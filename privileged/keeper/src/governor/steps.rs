@@ -1,5 +1,6 @@
 //! Steps, judged by their claimed reason and the governor's own evidence.
 
+use super::disruption::Disruption;
 use super::flight::InFlight;
 use super::limits::{self, DAY};
 use super::pause::Rtc;
@@ -23,6 +24,7 @@ pub(super) struct Rights {
     last_good: (WallTime, Option<WallTime>, Span),
     resumed: bool,
     rtc: Rtc,
+    disruption: Disruption,
     restored_at: Option<RawInstant>,
 }
 
@@ -42,6 +44,7 @@ impl Governor {
             last_good: (record.last_good, record.kept, record.kept_for),
             resumed: self.resumed,
             rtc: self.rtc,
+            disruption: self.disruption,
             restored_at: self.restored_at,
         }
     }
@@ -60,6 +63,7 @@ impl Governor {
         self.terms.approved_step = rights.approved_step;
         self.resumed = rights.resumed;
         self.rtc = rights.rtc;
+        self.disruption = rights.disruption;
         self.restored_at = rights.restored_at;
     }
 
@@ -84,7 +88,7 @@ impl Governor {
             return Err(refused(Refusal::Range, 1, 0));
         }
         let rights = self.rights();
-        let mut any_size = false;
+        let (mut any_size, mut by_vmclock) = (false, false);
         let charged = match self.terms.approved_step.filter(|approved| size <= *approved) {
             Some(_) => {
                 self.record.approved_used = self.terms.approved_step.take();
@@ -101,7 +105,11 @@ impl Governor {
                 StepReason::Run => self.judge_run_step(delta)?,
                 StepReason::Restore => self.judge_restoring_step(delta, now)?,
                 StepReason::Resume => self.judge_resume_step(delta)?,
-                StepReason::Pause => self.judge_pause_step(delta, now)?,
+                StepReason::Pause => {
+                    let charged;
+                    (charged, by_vmclock) = self.judge_pause_step(delta, now)?;
+                    charged
+                }
                 StepReason::Forward => self.judge_forward_step(delta)?,
             },
         };
@@ -120,7 +128,7 @@ impl Governor {
         self.in_flight = InFlight::NONE;
         self.line = Line { raw: now.clock.raw, wall: target, slew: Offset::ZERO };
         self.record.wall = target;
-        Ok(Grant { charged, any_size })
+        Ok(Grant { charged, any_size, by_vmclock })
     }
 
     /// True: it is the one of any size.

@@ -2,6 +2,7 @@
 
 mod any_record;
 mod band;
+mod disruption;
 mod flight;
 mod last_good;
 mod pause;

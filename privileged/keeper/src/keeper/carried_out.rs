@@ -67,12 +67,15 @@ impl<C: Clock> Keeper<C> {
         if self.clock.kind() == ClockKind::None {
             return Err(Refusal::NoClock.into());
         }
-        let (Grant { charged, any_size }, permitted) = match order {
+        let (Grant { charged, any_size, by_vmclock }, permitted) = match order {
             ToPrivileged::Adjust(adjust) => (self.governor.judge_adjust(adjust, &now)?, *order),
             ToPrivileged::Step(step) => (self.governor.judge_step(step, &now)?, *order),
             ToPrivileged::SetStatus(status) => {
                 let status = self.governor.judge_status(status, &now)?;
-                (Grant { charged: Span::ZERO, any_size: false }, ToPrivileged::SetStatus(status))
+                (
+                    Grant { charged: Span::ZERO, any_size: false, by_vmclock: false },
+                    ToPrivileged::SetStatus(status),
+                )
             }
             _ => return Err(Refusal::Range.into()),
         };
@@ -108,7 +111,7 @@ impl<C: Clock> Keeper<C> {
                 is_news.then(|| self.may_write(Kind::Status)).flatten()
             }
             ToPrivileged::Step(step) => {
-                self.check_step(step, any_size, &before, &after)?;
+                self.check_step(step, (any_size, by_vmclock), &before, &after)?;
                 self.governor.applied(&then);
                 Some(Unwritten(0))
             }
@@ -185,7 +188,7 @@ impl<C: Clock> Keeper<C> {
     fn check_step(
         &mut self,
         step: &Step,
-        any_size: bool,
+        (any_size, by_vmclock): (bool, bool),
         before: &ClockReading,
         after: &ClockReading,
     ) -> Result<(), Ending> {
@@ -200,6 +203,9 @@ impl<C: Clock> Keeper<C> {
                 StepReason::Run => "while running",
                 StepReason::Restore => "another program had set it",
                 StepReason::Resume => "after a suspend",
+                StepReason::Pause if by_vmclock => {
+                    "the machine was migrated or restored, as its hypervisor says (vmclock); its sources say by how much"
+                }
                 StepReason::Pause => "the machine was paused, as its battery-backed clock shows",
                 StepReason::Forward => {
                     "allow-forward-steps: nothing but its sources shows that it was behind"

@@ -105,6 +105,7 @@ fn keeper() -> (Keeper<PageClock>, Engine, OwnedFd) {
         denied: PerProcess::default(),
         set_clock: None,
         rtc: None,
+        vmclock: None,
         course: Course::default(),
     };
     (keeper, Link::new(theirs), silent)

@@ -1,0 +1,112 @@
+//! A machine that its hypervisor has restored from a saved state: vmclock tells, and the sources are ahead.
+
+use bench::daemon::{Daemon, Setup, source};
+use bench::forger::Forger;
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr};
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, Instant};
+
+const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+const TIMEOUT: Duration = Duration::from_secs(20);
+/// Two looks, and the questions.
+const SOON: Duration = Duration::from_secs(45);
+const HOUR: i64 = 3_600_000_000_000;
+
+/// A daemon with a vmclock in a file, and a server whose time can be moved: that is how a restored machine sees it.
+struct Machine {
+    daemon: Daemon,
+    page: PathBuf,
+    true_time: Arc<AtomicI64>,
+    forger: Forger,
+}
+
+/// A page as QEMU's, with this sequence number and marker.
+fn page(sequence: u32, marker: u64) -> Vec<u8> {
+    let mut page = vec![0; 4_096];
+    let mut put = |place: usize, octets: &[u8]| page[place..place + octets.len()].copy_from_slice(octets);
+    put(0x00, b"VCLK");
+    put(0x04, &4_096u32.to_le_bytes());
+    put(0x08, &1u16.to_le_bytes());
+    put(0x0a, &[0xff]);
+    put(0x0c, &sequence.to_le_bytes());
+    put(0x10, &marker.to_le_bytes());
+    page
+}
+
+impl Machine {
+    fn start(word: &str, first: &[u8]) -> Self {
+        let true_time = Arc::new(AtomicI64::new(0));
+        let moved = Arc::clone(&true_time);
+        let forger = Forger::start_with_clock(
+            HERE,
+            move |wall| wall + moved.load(Ordering::SeqCst),
+            |request| vec![request.with(|_| ())],
+        );
+        let setup = Setup::new(word, &source(forger.address())).with_virtual_clock(1_000_000, 10.0);
+        let page = setup.place().join("vmclock");
+        fs::write(&page, first).expect("a new folder can be written");
+        let setup = setup.with_argument("--vmclock").with_argument(&page.display().to_string());
+        let daemon = setup.start();
+        daemon.wait_until_synchronised(TIMEOUT);
+        Self { daemon, page, true_time, forger }
+    }
+
+    /// In one piece, as the driver hands it out.
+    fn shows(&self, octets: &[u8]) {
+        let file = fs::OpenOptions::new().write(true).open(&self.page).expect("the page is there");
+        if octets.len() < 4_096 {
+            file.set_len(0).expect("the page can be cut");
+        }
+        file.write_all_at(octets, 0).expect("the page can be written");
+    }
+
+    fn is_right(&self) -> bool {
+        let beside = self.daemon.setup().virtual_clock().error_ns() - self.true_time.load(Ordering::SeqCst);
+        beside.abs() < 10_000_000
+    }
+}
+
+#[test]
+fn a161_a_restored_machine_is_set_right_by_its_sources_once_vmclock_has_told_and_the_log_names_it() {
+    let machine = Machine::start("restored", &page(2, 1));
+    let heard = machine.forger.heard();
+    machine.shows(&page(4, 2));
+    machine.true_time.store(HOUR, Ordering::SeqCst);
+    machine.daemon.wait_until("right again", SOON, |_| machine.is_right());
+    assert!(machine.forger.heard() > heard, "it has asked");
+    machine.daemon.wait_until("synchronised again", SOON, |daemon| daemon.is_synchronised());
+    let log = machine.daemon.log();
+    for line in [
+        "the machine was migrated or restored, as its hypervisor says (vmclock); measuring afresh",
+        "as its hypervisor says (vmclock); its sources say by how much",
+    ] {
+        assert!(log.contains(line), "{log}");
+    }
+    let audit = machine.daemon.setup().audit_log();
+    assert!(audit.contains("event=disruption") && audit.contains("why=Pause"), "{audit}");
+}
+
+#[test]
+fn a135_a_page_that_is_torn_cut_or_foreign_ends_nothing_and_is_no_evidence_and_a_good_one_counts_again() {
+    let machine = Machine::start("torn", &[0xff; 4_096]);
+    let is_told = |daemon: &Daemon| daemon.setup().audit_log().contains("event=disruption");
+    for (marker, wrong) in
+        [(7, page(3, 7)), (8, page(3, 8)), (9, page(2, 9)[..0x18].to_vec()), (10, Vec::new())]
+    {
+        let heard = machine.forger.heard();
+        machine.shows(&wrong);
+        machine.daemon.wait_until("asking on", TIMEOUT, |_| machine.forger.heard() > heard + 1);
+        assert!(!is_told(&machine.daemon), "{marker}");
+    }
+    // The first that is understood is what later ones are compared with; it is looked at anew within seconds.
+    let begin = Instant::now();
+    machine.daemon.wait_until("told", Duration::from_secs(90), |daemon| {
+        machine.shows(&page(4, 100 + begin.elapsed().as_secs() / 20));
+        is_told(daemon)
+    });
+    assert!(machine.daemon.is_synchronised() || machine.is_right());
+}
