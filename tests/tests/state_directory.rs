@@ -4,6 +4,7 @@
 
 use bench::daemon::{Daemon, Setup, source};
 use bench::forger::Forger;
+use bench::nts::{NtsServer, counts};
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
@@ -132,4 +133,56 @@ fn a_record_that_cannot_be_read_counts_as_spent_also_where_nothing_can_be_writte
     let daemon = trouble(&setup, REMOUNTED).start();
     assert!(daemon.log().contains("budgets start empty"), "{}", daemon.log());
     assert_eq!(start_steps(&setup, "run"), 0);
+}
+
+fn nts(client: &Daemon, word: &str) -> u64 {
+    client.sources()[0]["nts"][word].as_u64().unwrap_or_default()
+}
+
+/// Waits until this server has answered that many requests under the keys of its cookies.
+fn wait_until_asked(server: &Daemon) {
+    let protected = |server: &Daemon| counts(server)["server"]["protected"].as_u64().unwrap_or_default();
+    server.wait_until("asked with cookies", TIMEOUT, |server| protected(server) > 2);
+}
+
+#[test]
+fn a164_keys_and_cookies_go_along_to_the_run_directory_and_back() {
+    if !bench::is_root() {
+        return bench::skip("mounts need root");
+    }
+    for (script, starts) in [(READ_ONLY, "RR-"), (FULL, "R-"), (REMOUNTED, "-RR-R-")] {
+        let server = NtsServer::new("nts-unwritable", &["127.0.0.1"], "");
+        let setup =
+            |step: char| if step == 'R' { trouble(&server.setup, script) } else { server.setup.clone() };
+        let client =
+            Setup::new("nts-client", &server.source("127.0.0.1", "")).with_virtual_clock(0, 0.0).start();
+        for step in starts.chars() {
+            let daemon = setup(step).start();
+            wait_until_asked(&daemon);
+            let elsewhere = daemon.ask("status").expect("it answers")["state_elsewhere"].is_string();
+            assert_eq!(elsewhere, step == 'R', "{script}: {}", daemon.log());
+            assert_eq!(daemon.stop().code, Some(0), "{script}");
+        }
+        // Every server opened the cookies of those before it.
+        assert_eq!((nts(&client, "exchanges"), nts(&client, "naks")), (1, 0), "{script}");
+        let left = std::fs::read(server.setup.place().join("run/engine.keys")).expect("the daemon made it");
+        assert!(left.iter().all(|octet| *octet == 0), "{script}: keys are left in the run directory");
+    }
+}
+
+#[test]
+fn a164_a_client_of_nts_whose_state_directory_can_be_written_again_exchanges_no_keys() {
+    if !bench::is_root() {
+        return bench::skip("mounts need root");
+    }
+    let server = NtsServer::new("nts-server", &["127.0.0.1"], "");
+    let _server = server.setup.start();
+    let setup = Setup::new("nts-remounted", &server.source("127.0.0.1", "")).with_virtual_clock(0, 0.0);
+    // What stands in a directory that cannot be written was perhaps sent by an earlier boot: it is not sent again.
+    for (script, exchanges) in [("true", 1), (REMOUNTED, 1), (REMOUNTED, 0), ("true", 0), ("true", 0)] {
+        let client = trouble(&setup, script).start();
+        client.wait_until_synchronised(TIMEOUT);
+        assert_eq!(nts(&client, "exchanges"), exchanges, "{script}: {}", client.log());
+        assert_eq!(client.stop().code, Some(0));
+    }
 }

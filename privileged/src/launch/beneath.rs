@@ -50,15 +50,15 @@ pub fn file(directory: BorrowedFd<'_>, name: &str) -> Result<OwnedFd, Errno> {
     }
 }
 
-/// Opens the file `name`, a single component, in this directory, to read it.
+/// Opens the file `name`, a single component, in this directory, if it is there.
 ///
 /// # Errors
 /// As [`file`]; ENOENT.
-pub fn existing(directory: BorrowedFd<'_>, name: &str) -> Result<OwnedFd, Errno> {
+pub fn existing(directory: BorrowedFd<'_>, name: &str, access: OFlag) -> Result<OwnedFd, Errno> {
     if !is_single(name) {
         return Err(Errno::EINVAL);
     }
-    let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
+    let flags = access | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
     openat(directory, name, flags, Mode::empty())
 }
 

@@ -47,6 +47,18 @@ pub struct EngineEnds {
     pub orders: OwnedFd,
 }
 
+/// What the engine remembers by.
+pub struct EngineFiles {
+    /// The frequency of its last run.
+    pub state: File,
+    /// Keys and cookies.
+    pub keys: File,
+    /// Both of the directory that is not in use.
+    pub aside: [Option<File>; 2],
+    /// A recording, if one was requested.
+    pub record: Option<File>,
+}
+
 /// How long an engine may take to end whose link is closed, in hundredths of a second.
 const ENDING: u32 = 200;
 
@@ -90,9 +102,10 @@ impl Children {
         options: &Options,
         config: File,
         control: OwnedFd,
-        (state, keys, record): (File, File, Option<File>),
+        files: EngineFiles,
         clock: Option<&File>,
     ) -> Result<EngineEnds, Ending> {
+        let EngineFiles { state, keys, aside, record } = files;
         let orders = self.ends[Process::Privileged]
             .take()
             .ok_or_else(|| Ending::Internal("an engine twice".into()))?;
@@ -113,6 +126,11 @@ impl Children {
         given.word(&mut command, "control", control.as_fd());
         given.word(&mut command, "state", state.as_fd());
         given.word(&mut command, "keys", keys.as_fd());
+        for (word, file) in ["state-aside", "keys-aside"].into_iter().zip(&aside) {
+            if let Some(file) = file {
+                given.word(&mut command, word, file.as_fd());
+            }
+        }
         if let Some(record) = &record {
             given.word(&mut command, "record", record.as_fd());
         }

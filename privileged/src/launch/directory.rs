@@ -7,7 +7,7 @@ use super::kept::{self, Kept, Secrecy};
 use super::path_walk::PathWalk;
 use keeper::ending::{Ending, say};
 use nix::errno::Errno;
-use nix::fcntl::{FallocateFlags, FcntlArg, FlockArg, fallocate, fcntl, renameat};
+use nix::fcntl::{FallocateFlags, FcntlArg, FlockArg, OFlag, fallocate, fcntl, renameat};
 use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, listen, socket};
 use nix::sys::stat::{FchmodatFlags, Mode, fchmodat, fstat, umask};
 use nix::unistd::{Gid, Uid, UnlinkatFlags, fchownat, geteuid, unlinkat};
@@ -122,13 +122,19 @@ impl Directory {
 
     /// A file of this name, to be read.
     pub fn find(&self, name: &str) -> Found {
-        match beneath::existing(self.fd.as_fd(), name) {
+        match beneath::existing(self.fd.as_fd(), name, OFlag::O_RDONLY) {
             Ok(fd) if fstat(&fd).is_ok_and(|facts| kept::distrust(&facts).is_none()) => {
                 Found::Trusted(fd.into())
             }
             Err(Errno::ENOENT) => Found::Nothing,
             Ok(_) | Err(_) => Found::Distrusted,
         }
+    }
+
+    /// A file of this name, to be read and overwritten, if it is there and no other user can have written it.
+    pub fn find_to_change(&self, name: &str) -> Option<File> {
+        let found = beneath::existing(self.fd.as_fd(), name, OFlag::O_RDWR).ok();
+        found.filter(|fd| fstat(fd).is_ok_and(|facts| kept::distrust(&facts).is_none())).map(File::from)
     }
 
     /// Removes a file, if it can.

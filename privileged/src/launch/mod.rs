@@ -29,7 +29,7 @@ mod successor;
 mod users;
 
 use crate::options::{ClockChoice, Options};
-use children::Children;
+use children::{Children, EngineFiles};
 use diagnosis::explain;
 use directory::Directory;
 use ipc::audit_line::End;
@@ -79,9 +79,17 @@ pub fn launch(options: &Options, notify: &Notify) -> Result<std::convert::Infall
     }
     let opened = policies::within_owner_and_mode(|| Opened::open(options, &users))?;
     let Opened { config, files, record, clock, control } = opened;
-    let StateFiles { governor: record_file, audit: audit_file, is_distrusted, state, keys, locks, elsewhere } =
-        files;
-    let engine_files = (state, keys, record);
+    let StateFiles {
+        governor: record_file,
+        audit: audit_file,
+        is_distrusted,
+        state,
+        keys,
+        aside,
+        locks,
+        elsewhere,
+    } = files;
+    let engine_files = EngineFiles { state, keys, aside, record };
     let signals = catch().map_err(|errno| Ending::Internal(format!("signals: {}", errno.desc())))?;
 
     let programs = programs::folder(options)?;
