@@ -47,6 +47,8 @@ fn is_told(daemon: &Daemon) {
     assert!(status["state_elsewhere"].as_str().is_some_and(|why| why.contains("/state")), "{status:#}");
     let shown = daemon.chimerctl(&["status"]);
     assert!(String::from_utf8_lossy(&shown.stdout).contains("the state directory is not used"), "{shown:?}");
+    let audit = daemon.chimerctl(&["audit"]);
+    assert!(String::from_utf8_lossy(&audit.stdout).contains("event=start"), "{audit:?}");
     let told = daemon.log().lines().filter(|line| line.contains("the clock is kept")).count();
     assert_eq!(told, 1, "{}", daemon.log());
 }

@@ -137,6 +137,19 @@ impl Directory {
         found.filter(|fd| fstat(fd).is_ok_and(|facts| kept::distrust(&facts).is_none())).map(File::from)
     }
 
+    /// Writes a short text into a file of this name, for programs that its owner starts.
+    ///
+    /// # Errors
+    /// As [`Self::file`].
+    pub fn write(&self, name: &str, text: &str) -> Result<(), Ending> {
+        let file = self.file(name, 0, Secrecy::Mendable)?.file;
+        let written = file.set_len(0).and_then(|()| file.write_all_at(text.as_bytes(), 0));
+        written.map_err(|error| {
+            let errno = diagnosis::errno(&error);
+            diagnosis::refused(errno, format!("{}/{name}: {}", self.path.display(), explain(errno)))
+        })
+    }
+
     /// Removes a file, if it can.
     pub fn remove(&self, name: &str) {
         let _ = unlinkat(&self.fd, name, UnlinkatFlags::NoRemoveDir);

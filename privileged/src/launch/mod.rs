@@ -36,6 +36,7 @@ use ipc::audit_line::End;
 use ipc::message::handover::{Handover, Terms};
 use ipc::message::launch::{FromLaunch, START_PATIENCE, ToLaunch};
 use ipc::message::privileged::ClockKind;
+use ipc::paths::{self, Paths};
 use ipc::units::Span;
 use ipc_clock::raw;
 use ipc_link::Link;
@@ -55,6 +56,7 @@ use sockets::Sockets;
 use state_files::StateFiles;
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 use users::Users;
 
 /// This end of the link of the launch.
@@ -203,6 +205,8 @@ impl Opened {
         let state = Directory::open(&options.state)?;
         let run = Directory::open(&options.run)?;
         let files = StateFiles::open(&state, &run)?;
+        let home = if files.elsewhere.is_some() { &run } else { &state };
+        tell_paths(options, home, &run);
         let record = options.record.as_deref().map(directory::new_record).transpose()?;
         let clock = take_clock(&options.clock)?;
         let control = run.listen("control.sock", users.group)?;
@@ -213,6 +217,24 @@ impl Opened {
             );
         }
         Ok(Self { config, files, record, clock, control })
+    }
+}
+
+/// Tells chimerctl where configuration and audit log are. Without it they have to be named there.
+fn tell_paths(options: &Options, home: &Directory, run: &Directory) {
+    let absolute = |path: &Path| std::path::absolute(path).ok()?.into_os_string().into_string().ok();
+    let found = (absolute(&options.config), absolute(&home.path().join(state_files::AUDIT)));
+    let paths = match &found {
+        (Some(configuration), Some(audit)) => Paths::try_new(configuration, audit),
+        _ => None,
+    };
+    match paths {
+        None => run.remove(paths::NAME),
+        Some(paths) => {
+            if let Err(ending) = run.write(paths::NAME, &paths.to_string()) {
+                say(4, &format_args!("{ending}; chimerctl needs --config and --file"));
+            }
+        }
     }
 }
 
