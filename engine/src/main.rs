@@ -6,6 +6,7 @@
 //!   check          what a configuration that is in order means for NTS, for people
 //!   launch         the plan, the hellos of the other processes, the welcome
 //!   loop           waits; passes facts into the engine and effects out of it
+//!   home           a state directory without room at the start: whether it has some now
 //!   reload         a changed file, while everything runs: what of it takes effect
 //!   links          one link to each process but the key holder: order of messages, queues that never block
 //!   clock          the raw clock and the steered one, read next to each other
@@ -32,6 +33,7 @@ mod control;
 mod cookie_keys;
 mod documents;
 mod ending;
+mod home;
 mod keeping;
 mod key_exchange;
 mod keys;
@@ -49,6 +51,7 @@ use crate::configuration::{Configuration, profile_name};
 use crate::control::Control;
 use crate::cookie_keys::CookieSource;
 use crate::ending::Ending;
+use crate::home::Home;
 use crate::keeping::Keeping;
 use crate::keys::{KeyFile, Roots};
 use crate::launch::Launched;
@@ -202,6 +205,10 @@ fn run(
 
     let heartbeat = words.number("heartbeat").unwrap_or_else(|error| fail(error));
     let heartbeat = heartbeat.map(|millis| Span::from_millis(i64::from(millis)));
+    let home = words.optional_fd("state-home").unwrap_or_else(|error| fail(error)).map(|directory| {
+        let interval = heartbeat.unwrap_or(r#loop::HEARTBEAT);
+        Home::new(directory, words.flag("restarted"), interval, ipc_clock::raw())
+    });
     let served = served_addresses(&configuration);
     let launched = match launch::launch(&mut links, &configuration, shortfall, START_PATIENCE) {
         Ok(launched) => launched,
@@ -237,6 +244,7 @@ fn run(
             key_exchange: launched.key_exchange,
         },
         elsewhere,
+        home,
         clock,
         links,
         control,
@@ -387,7 +395,11 @@ fn missing(launched: &Launched) -> Vec<String> {
 /// Says why, tells privileged, and gives the exit code.
 fn end(log: &mut Log, links: &mut Links, ending: &Ending) -> i32 {
     log.finish(ipc_clock::raw());
-    let severity = if ending.is_orderly() { Severity::INFO } else { Severity::ERROR };
+    let severity = match ending {
+        Ending::Return => Severity::NOTICE,
+        ending if ending.is_orderly() => Severity::INFO,
+        _ => Severity::ERROR,
+    };
     log.write(severity, &ending.to_string());
     if let Some(goodbye) = ending.goodbye() {
         links.send_goodbye(ipc_clock::raw(), goodbye);

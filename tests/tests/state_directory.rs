@@ -4,7 +4,9 @@
 
 use bench::daemon::{Daemon, Setup, source};
 use bench::forger::Forger;
+use bench::manager::Manager;
 use bench::nts::{NtsServer, counts};
+use bench::programs::Place;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
@@ -186,5 +188,55 @@ fn a164_a_client_of_nts_whose_state_directory_can_be_written_again_exchanges_no_
         client.wait_until_synchronised(TIMEOUT);
         assert_eq!(nts(&client, "exchanges"), exchanges, "{script}: {}", client.log());
         assert_eq!(client.stop().code, Some(0));
+    }
+}
+
+#[test]
+fn a164_a_state_directory_that_gets_room_is_returned_to_by_a_restart_that_the_daemon_asks_for() {
+    if !bench::is_root() {
+        return bench::skip("mounts need root");
+    }
+    let forger = Forger::honest(HERE, 0);
+    let places = Place::new("returns");
+    for (script, mend) in [
+        (
+            "mount -t tmpfs -o size=16m,mode=755 tmpfs $state && mount -o remount,ro $state",
+            "mount -o remount,rw $state",
+        ),
+        (
+            "mount -t tmpfs -o size=16m,mode=755 tmpfs $state; { head -c 20M /dev/zero > $state/filler; true; }",
+            "rm $state/filler",
+        ),
+        ("mount -t tmpfs -o nr_inodes=1,mode=755 tmpfs $state", "mount -o remount,nr_inodes=100 $state"),
+    ] {
+        for is_managed in [true, false] {
+            let setup = Setup::new("returns", &source(forger.address()))
+                .with_virtual_clock(0, 0.0)
+                // The watch looks as often as the watchdog wants a sign of life.
+                .with_environment("WATCHDOG_USEC", "3000000");
+            let manager = is_managed.then(|| Manager::listen(&places));
+            let setup = manager.as_ref().map_or(setup.clone(), |manager| manager.watch(setup));
+            // What ends the trouble, in the mount namespace of the daemon and not one of its children.
+            let awaited = format!(
+                "{script} && ( ( for turn in $(seq 600); do test -e $state/../mend && break; sleep 0.1; done; {mend} ) & )"
+            );
+            let mut daemon = trouble(&setup, &awaited).start();
+            is_told(&daemon);
+            daemon.wait_until_synchronised(TIMEOUT);
+            std::fs::write(setup.place().join("mend"), "").expect("ours");
+            if is_managed {
+                let exit = daemon.wait_for_end(TIMEOUT);
+                assert_eq!(exit.code, Some(75), "{script}: {exit:?}");
+                assert!(exit.log.contains("can be written again: the daemon ends"), "{exit:?}");
+            } else {
+                let told =
+                    |daemon: &Daemon| daemon.log().contains("can be written again: restart truechimer");
+                daemon.wait_until("told", TIMEOUT, told);
+                assert!(daemon.is_synchronised());
+                assert_eq!(daemon.stop().code, Some(0), "{script}");
+            }
+            drop(manager);
+            let _ = std::fs::remove_file(places.join("notify"));
+        }
     }
 }

@@ -62,6 +62,14 @@ pub fn existing(directory: BorrowedFd<'_>, name: &str, access: OFlag) -> Result<
     openat(directory, name, flags, Mode::empty())
 }
 
+/// The directory itself, by a descriptor with which nothing in it can be listed.
+///
+/// # Errors
+/// The error of the failed system call.
+pub fn place(directory: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
+    openat(directory, ".", STEP, Mode::empty())
+}
+
 /// Whether a name leads to something in the directory itself.
 fn is_single(name: &str) -> bool {
     let mut components = Path::new(name).components();

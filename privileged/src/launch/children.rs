@@ -55,6 +55,8 @@ pub struct EngineFiles {
     pub keys: File,
     /// Both of the directory that is not in use.
     pub aside: [Option<File>; 2],
+    /// The state directory, where the engine is to look whether it has room again.
+    pub home: Option<OwnedFd>,
     /// A recording, if one was requested.
     pub record: Option<File>,
 }
@@ -88,9 +90,11 @@ impl Children {
         })
     }
 
-    /// The engine reports why the state directory is not used.
-    pub fn tell_elsewhere(&mut self, why: Option<&str>) {
-        self.words[Process::Engine].extend(why.map(|why| format!("state-elsewhere={why}")));
+    /// The engine reports why the state directory is not used, and may ask for a restart where a service manager makes it.
+    pub fn tell_elsewhere(&mut self, why: Option<&str>, is_restarted: bool) {
+        let restarted = why.filter(|_| is_restarted).map(|_| "restarted".to_owned());
+        let words = why.map(|why| format!("state-elsewhere={why}"));
+        self.words[Process::Engine].extend(words.into_iter().chain(restarted));
     }
 
     /// Starts the engine and gives this process's ends of its links.
@@ -105,7 +109,7 @@ impl Children {
         files: EngineFiles,
         clock: Option<&File>,
     ) -> Result<EngineEnds, Ending> {
-        let EngineFiles { state, keys, aside, record } = files;
+        let EngineFiles { state, keys, aside, home, record } = files;
         let orders = self.ends[Process::Privileged]
             .take()
             .ok_or_else(|| Ending::Internal("an engine twice".into()))?;
@@ -130,6 +134,9 @@ impl Children {
             if let Some(file) = file {
                 given.word(&mut command, word, file.as_fd());
             }
+        }
+        if let Some(home) = &home {
+            given.word(&mut command, "state-home", home.as_fd());
         }
         if let Some(record) = &record {
             given.word(&mut command, "record", record.as_fd());

@@ -10,6 +10,7 @@ use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, FcntlArg, FlockArg, OFlag, fallocate, fcntl, renameat};
 use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, listen, socket};
 use nix::sys::stat::{FchmodatFlags, Mode, fchmodat, fstat, umask};
+use nix::sys::statvfs::{FsFlags, fstatvfs};
 use nix::unistd::{Gid, Uid, UnlinkatFlags, fchownat, geteuid, unlinkat};
 use policies::Role;
 use std::cell::{Cell, RefCell};
@@ -112,6 +113,16 @@ impl Directory {
             *self.trouble.borrow_mut() = Some(why.clone());
         }
         opened
+    }
+
+    /// This directory, so that its file system can be asked whether it has room again, and nothing else; none: it has some for
+    /// `needed` octets, whatever is missing.
+    pub fn without_room(&self, needed: u64) -> Option<OwnedFd> {
+        let system = fstatvfs(&self.fd).ok()?;
+        let lacks = system.flags().contains(FsFlags::ST_RDONLY)
+            || system.blocks_available().saturating_mul(system.fragment_size()) < needed
+            || (system.files() > 0 && system.files_available() == 0);
+        beneath::place(self.fd.as_fd()).ok().filter(|_| lacks)
     }
 
     /// Why a file in it could not be opened, made or given its length, if that may pass: the file system is read-only,

@@ -90,15 +90,16 @@ pub fn launch(options: &Options, notify: &Notify) -> Result<std::convert::Infall
         aside,
         locks,
         elsewhere,
+        home,
     } = files;
-    let engine_files = EngineFiles { state, keys, aside, record };
+    let engine_files = EngineFiles { state, keys, aside, home, record };
     let signals = catch().map_err(|errno| Ending::Internal(format!("signals: {}", errno.desc())))?;
 
     let programs = programs::folder(options)?;
     let program = successor::Program::find(&programs, clock.kind)?;
     let mut children = Children::prepare(programs, options, &users)?;
     let clock_reader = clock.reader.as_ref();
-    children.tell_elsewhere(elsewhere.as_deref());
+    children.tell_elsewhere(elsewhere.as_deref(), notify.fd().is_some());
     let ends = children.start_engine(options, config, control, engine_files, clock_reader)?;
     let mut link = LaunchLink::new(ends.launch);
     let plan = match receive(

@@ -69,6 +69,8 @@ pub struct StateFiles {
     pub locks: [Option<OwnedFd>; 2],
     /// Why these are in the run directory; none: they are where they belong.
     pub elsewhere: Option<String>,
+    /// The state directory, to be asked whether it has room, where that is what it lacks.
+    pub home: Option<OwnedFd>,
 }
 
 impl StateFiles {
@@ -106,6 +108,7 @@ impl StateFiles {
             ),
         );
         files.elsewhere = Some(why);
+        files.home = state.without_room(governor_record::LENGTH + audit_line::LENGTH);
         Ok(files)
     }
 
@@ -137,6 +140,7 @@ impl StateFiles {
             aside: [None, None],
             locks: [None, None],
             elsewhere: None,
+            home: None,
         })
     }
 
