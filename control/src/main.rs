@@ -8,6 +8,7 @@
 //!   keys     keys, and the certificate's part of reload
 //!   sources  sources, source NAME, server
 //!   wait     wait-sync
+//!   daemon_paths  where the daemon's files are, as its launch has left it beside the socket
 //!   audit    the governor's audit log: shown, and its chain verified
 //!   replay   replays a recording of the engine in a separate process
 //!   file     the files that the command line names: regular ones only
@@ -21,6 +22,7 @@
 #![forbid(unsafe_code)]
 
 mod audit;
+mod daemon_paths;
 mod file;
 mod keys;
 mod process;
@@ -32,6 +34,7 @@ mod text;
 mod wait;
 
 use clap::{Args, Parser, Subcommand};
+use daemon_paths::Wanted;
 use ipc::audit_line;
 use ipc::permissions::{Changeable, Permissions};
 use ipc::text::escape;
@@ -82,9 +85,9 @@ enum Command {
     /// Put the configuration file's access rules and rate limits in force, and read certificate and key anew,
     /// without a restart (root)
     Reload {
-        /// The file
-        #[arg(long, value_name = "F", default_value = "/etc/truechimer/truechimer.toml")]
-        config: PathBuf,
+        /// The file; otherwise the one that the daemon was started with
+        #[arg(long, value_name = "F")]
+        config: Option<PathBuf>,
     },
     /// Poll all sources now, a few times (root)
     Burst,
@@ -113,9 +116,9 @@ struct AuditArguments {
     /// Only the steps, which are kept apart: the last 2048, however many other records came after them
     #[arg(long, conflicts_with = "verify")]
     steps: bool,
-    /// The audit log
-    #[arg(long, value_name = "F", default_value = "/var/lib/truechimer/audit.log")]
-    file: PathBuf,
+    /// The audit log; otherwise the one that the daemon writes, or else /var/lib/truechimer/audit.log
+    #[arg(long, value_name = "F")]
+    file: Option<PathBuf>,
     /// Only the last N records
     #[arg(long, value_name = "N")]
     last: Option<usize>,
@@ -142,13 +145,19 @@ fn main() -> ExitCode {
         Command::Keys => keys::show(&cli.socket, cli.json),
         Command::Server => sources::server(&cli.socket, cli.json),
         Command::WaitSync(wait) => wait::wait(&cli.socket, wait.timeout, wait.max_error, cli.json),
-        Command::Audit(asked) if asked.verify => audit::verify_file(&asked.file, cli.json),
         Command::Audit(asked) => {
+            let file = asked.file.clone().unwrap_or_else(|| Wanted::Audit.of(&cli.socket));
             let ring = if asked.steps { audit_line::STEPS } else { audit_line::ORDERS };
-            audit::show(&asked.file, ring, asked.last, cli.json)
+            match asked.verify {
+                true => audit::verify_file(&file, cli.json),
+                false => audit::show(&file, ring, asked.last, cli.json),
+            }
         }
         Command::Replay { file } => replay::show(file, cli.json),
-        Command::Reload { config } => reload(&cli, config),
+        Command::Reload { config } => {
+            let config = config.clone().unwrap_or_else(|| Wanted::Configuration.of(&cli.socket));
+            reload(&cli, &config)
+        }
         Command::Burst => change(&cli, "burst"),
         Command::Online => change(&cli, "online"),
         Command::Offline => change(&cli, "offline"),
@@ -173,12 +182,16 @@ fn change(cli: &Cli, verb: &str) -> Result<String, Failure> {
 /// More octets than the engine reads.
 const MAX_FILE: u64 = 300 * 1024;
 
+/// The user who runs this process, to whom `/proc/self` belongs.
+fn own_uid() -> u32 {
+    std::fs::metadata("/proc/self").map_or(0, |own| own.uid())
+}
+
 /// Whether only its owner may read or change the file. A start would refuse it too: a user who can change the file
 /// controls the time.
 fn judge(facts: &Metadata, config: &Path) -> Result<bool, Failure> {
     let permissions = Permissions { owner: facts.uid(), mode: facts.mode() };
-    // `/proc/self` is owned by the user who runs this process.
-    let ours = std::fs::metadata("/proc/self").map_or(0, |own| own.uid());
+    let ours = own_uid();
     let path = config.display().to_string();
     let why = if !facts.is_file() {
         format!("{path}: is no regular file and was not read; name the file itself")
@@ -201,10 +214,11 @@ fn reload(cli: &Cli, config: &Path) -> Result<String, Failure> {
     let mut answer = socket::reload(&cli.socket, &text, is_private)?;
     let reply: ReloadedReply = socket::read(&answer)?;
     let done = if reply.changed == Some(true) { "in force now" } else { "nothing new for the server" };
-    let rest = match &reply.new_section {
-        Some(section) => format!("; {} is new: it takes a restart", escape(section)),
-        None if reply.needs_restart == Some(true) => "; other changes in the file take a restart".to_owned(),
-        None => String::new(),
+    let waiting: Vec<_> = reply.waiting.iter().flatten().map(|change| escape(change)).collect();
+    let rest = match waiting.as_slice() {
+        [] if reply.needs_restart == Some(true) => "; other changes in the file take a restart".to_owned(),
+        [] => String::new(),
+        waiting => format!("; not in force before a restart: {}", waiting.join("; ")),
     };
     let mut certificate = None;
     if reply.reads_certificate == Some(true) {

@@ -66,7 +66,7 @@ pub fn done() -> String {
 
 /// Reply to a reload. `readings`: how often the certificate was read before.
 pub fn reloaded(reloaded: &Reloaded, readings: u32) -> String {
-    let Reloaded { rules, changed, needs_restart, new_section, reads_certificate } = *reloaded;
+    let Reloaded { rules, changed, needs_restart, new_section, reads_certificate, ref waiting } = *reloaded;
     write(&ReloadedReply {
         changed,
         done: true,
@@ -75,6 +75,7 @@ pub fn reloaded(reloaded: &Reloaded, readings: u32) -> String {
         readings,
         reads_certificate,
         rules: rules as u64,
+        waiting: waiting.clone(),
     })
 }
 

@@ -21,6 +21,8 @@ pub enum Ending {
     Clock(ClockError),
     /// The kernel refused a call that must not fail.
     Kernel(Errno),
+    /// The state directory can be written again: the next start takes its files back.
+    Return,
 }
 
 impl Ending {
@@ -29,6 +31,7 @@ impl Ending {
         match self {
             Self::Breach(breach) => Some(breach.process).filter(|process| *process != Process::Privileged),
             Self::Clock(_) | Self::Kernel(_) => Some(Process::Engine),
+            Self::Return => Some(Process::Privileged),
         }
     }
 
@@ -46,6 +49,10 @@ impl fmt::Display for Ending {
             }
             Self::Breach(breach) => breach.fmt(f),
             Self::Clock(error) => error.fmt(f),
+            Self::Return => f.write_str(
+                "the state directory can be written again: the daemon ends, and its next start takes back what is in the \
+                 run directory",
+            ),
             Self::Kernel(errno) => {
                 write!(f, "the kernel refused a call that it should not: {}", errno.desc())
             }

@@ -105,6 +105,24 @@ impl KeyFile {
         (best.map(|(_, kept)| kept).unwrap_or_default(), complaint)
     }
 
+    /// Goes on from the file of the other directory if it was written later, and gives what it holds; later saves count
+    /// on from there.
+    pub fn continue_from(&mut self, aside: &mut Self) -> Option<Kept> {
+        let (kept, _) = aside.load();
+        if aside.sequence <= self.sequence {
+            return None;
+        }
+        self.sequence = aside.sequence;
+        Some(kept)
+    }
+
+    /// Overwrites what it is known to hold, as far as it can be written.
+    pub fn void(self) {
+        for (place, used) in self.used.into_iter().enumerate() {
+            let _ = self.file.write_all_at(&vec![0; used], (place * SLOT) as u64);
+        }
+    }
+
     fn read_slot(&mut self, place: usize) -> Result<Option<(u64, Kept)>, &'static str> {
         const TORN: &str = "cut short or altered";
         let start = (place * SLOT) as u64;

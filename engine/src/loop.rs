@@ -5,6 +5,7 @@ use crate::clock::Clock;
 use crate::control::{Control, Verb};
 use crate::documents::report;
 use crate::ending::Ending;
+use crate::home::{Home, Return};
 use crate::keeping::Keeping;
 use crate::launch::{flags, learn, ready, time_spec};
 use crate::links::{BURST, Breach, Fact, Links, Taken};
@@ -30,6 +31,9 @@ pub const HEARTBEAT: Span = Span::from_secs(70);
 /// Added after a reload that found no change: an editor may have replaced the file.
 const REPLACED: &str =
     "; if another file has taken the place of the one that was opened at the start, use chimerctl reload";
+
+/// Where nobody starts the daemon again when it ends.
+const WRITABLE: &str = "the state directory can be written again: restart truechimer, which takes back what is in the run directory";
 
 /// Between two identical warnings about the certificate.
 const REMIND: Span = Span::from_secs(86_400);
@@ -58,6 +62,8 @@ pub struct Running {
     pub surroundings: Surroundings,
     /// Why the state directory is not used.
     pub elsewhere: Option<String>,
+    /// That directory, if its file system says so.
+    pub home: Option<Home>,
     /// The engine.
     pub engine: Recorder,
     /// The parts of the configuration that are in force.
@@ -133,6 +139,11 @@ impl Running {
             self.links.ping(now.raw)?;
             self.pinged = Some(now.raw);
         }
+        match self.home.as_mut().and_then(|home| home.look(now.raw)) {
+            Some(Return::Restart) => return Err(Ending::Return),
+            Some(Return::Told) => self.log.write_limited(now.raw, Severity::WARNING, WRITABLE),
+            None => {}
+        }
         self.tell_condition()
     }
 
@@ -185,6 +196,7 @@ impl Running {
         let deadlines = [
             self.engine.poll_timeout(),
             Some(self.spoke.after(self.heartbeat)),
+            self.home.as_ref().map(Home::deadline),
             self.pinged.map(|at| at.after(self.heartbeat)),
             self.links.deadline(),
             self.control.deadline(),

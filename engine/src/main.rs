@@ -6,6 +6,7 @@
 //!   check          what a configuration that is in order means for NTS, for people
 //!   launch         the plan, the hellos of the other processes, the welcome
 //!   loop           waits; passes facts into the engine and effects out of it
+//!   home           a state directory without room at the start: whether it has some now
 //!   reload         a changed file, while everything runs: what of it takes effect
 //!   links          one link to each process but the key holder: order of messages, queues that never block
 //!   clock          the raw clock and the steered one, read next to each other
@@ -32,6 +33,7 @@ mod control;
 mod cookie_keys;
 mod documents;
 mod ending;
+mod home;
 mod keeping;
 mod key_exchange;
 mod keys;
@@ -49,6 +51,7 @@ use crate::configuration::{Configuration, profile_name};
 use crate::control::Control;
 use crate::cookie_keys::CookieSource;
 use crate::ending::Ending;
+use crate::home::Home;
 use crate::keeping::Keeping;
 use crate::keys::{KeyFile, Roots};
 use crate::launch::Launched;
@@ -108,6 +111,8 @@ struct Files {
     is_private: bool,
     /// The file of keys with the number of its inode; none where nothing is to run.
     keys: Option<(OwnedFd, u64)>,
+    /// The same of the directory that is not in use.
+    keys_aside: Option<(OwnedFd, u64)>,
 }
 
 impl Files {
@@ -116,12 +121,13 @@ impl Files {
         let name = words.text("config-name").unwrap_or("the configuration file").to_owned();
         let is_private = fstat(&configuration)
             .is_ok_and(|stat| Permissions { owner: stat.st_uid, mode: stat.st_mode }.is_private());
-        let keys = words.optional_fd("keys").unwrap_or_else(|error| fail(error));
-        let keys = keys.map(|fd| {
+        let with_inode = |key| {
+            let fd = words.optional_fd(key).unwrap_or_else(|error| fail(error))?;
             let inode = fstat(&fd).map_or(0, |stat| stat.st_ino);
-            (fd, inode)
-        });
-        Self { configuration, name, is_private, keys }
+            Some((fd, inode))
+        };
+        let (keys, keys_aside) = (with_inode("keys"), with_inode("keys-aside"));
+        Self { configuration, name, is_private, keys, keys_aside }
     }
 }
 
@@ -190,12 +196,19 @@ fn run(
         Links::new(Ends { launch: take("launch"), links: ends }).unwrap_or_else(|errno| fail(errno));
     let control = Control::new(take("control"), owner).unwrap_or_else(|errno| fail(errno));
     let mut state = StateFile::new(take("state"));
+    let elsewhere = words.text("state-elsewhere").map(str::to_owned);
+    let state_aside =
+        words.optional_fd("state-aside").unwrap_or_else(|error| fail(error)).map(StateFile::new);
     let recorded = words.optional_fd("record").unwrap_or_else(|error| fail(error));
     let tape = recorded.map(|file| Box::new(recording::RecordingFile::new(file)) as Box<dyn Tape>);
     let mut clock = Clock::new(words.optional_fd("clock").unwrap_or_else(|error| fail(error)));
 
     let heartbeat = words.number("heartbeat").unwrap_or_else(|error| fail(error));
     let heartbeat = heartbeat.map(|millis| Span::from_millis(i64::from(millis)));
+    let home = words.optional_fd("state-home").unwrap_or_else(|error| fail(error)).map(|directory| {
+        let interval = heartbeat.unwrap_or(r#loop::HEARTBEAT);
+        Home::new(directory, words.flag("restarted"), interval, ipc_clock::raw())
+    });
     let served = served_addresses(&configuration);
     let launched = match launch::launch(&mut links, &configuration, shortfall, START_PATIENCE) {
         Ok(launched) => launched,
@@ -204,9 +217,11 @@ fn run(
         Err(ending) => return end(&mut log, &mut links, &ending),
     };
     let in_force = InForce::of(&configuration);
-    let (keeping, associations) = restore_keys(&mut log, keys, &configuration, &launched);
-    let start = match prepare_start(&mut log, &mut state, &mut clock, configuration, associations, &launched)
-    {
+    let keys = (keys, files.keys_aside);
+    let (keeping, associations) =
+        restore_keys(&mut log, keys, elsewhere.is_some(), &configuration, &launched);
+    let states = (&mut state, state_aside);
+    let start = match prepare_start(&mut log, states, &mut clock, configuration, associations, &launched) {
         Ok(start) => start,
         Err(ending) => return end(&mut log, &mut links, &ending),
     };
@@ -228,7 +243,8 @@ fn run(
             counters: launched.counters,
             key_exchange: launched.key_exchange,
         },
-        elsewhere: words.text("state-elsewhere").map(str::to_owned),
+        elsewhere,
+        home,
         clock,
         links,
         control,
@@ -266,15 +282,28 @@ pub fn with_told(served: &[IpAddr], told: &[Address]) -> Vec<IpAddr> {
     served.iter().copied().chain(told).collect()
 }
 
-/// The stored state, as far as it is valid.
+/// The stored state, as far as it is valid. `is_elsewhere`: the other file is that of the state directory.
 fn restore_keys(
     log: &mut Log,
-    (fd, inode): (OwnedFd, u64),
+    (keys, aside): ((OwnedFd, u64), Option<(OwnedFd, u64)>),
+    is_elsewhere: bool,
     configuration: &Configuration,
     launched: &Launched,
 ) -> (Keeping, Vec<SavedAssociation>) {
-    let mut file = KeyFile::new(fd, inode, Roots::of(&configuration.plan));
+    let open = |(fd, inode)| KeyFile::new(fd, inode, Roots::of(&configuration.plan));
+    let (mut file, mut aside) = (open(keys), aside.map(open));
     let (mut kept, complaint) = file.load();
+    let later = aside.as_mut().and_then(|aside| file.continue_from(aside));
+    let is_taken = later.is_some();
+    if let Some(later) = later {
+        kept = later;
+        if is_elsewhere {
+            // That file cannot be written: each boot would send the same cookies again, and be recognised by them.
+            kept.associations.clear();
+        } else {
+            log.write(Severity::NOTICE, "keys and cookies of the run directory were taken back");
+        }
+    }
     let is_damaged = complaint.is_some();
     let mut complaints: Vec<String> = complaint.into_iter().collect();
     let cookies = configuration.keys.as_ref().map(|keys| {
@@ -292,11 +321,15 @@ fn restore_keys(
     });
     let is_idle = kept.ratchet.is_some() && cookies.is_none();
     // A fault is logged once, even if no key is ever written again.
-    if is_damaged || is_idle || kept.associations.len() != before {
+    let mut unwritten = None;
+    if is_taken || is_damaged || is_idle || kept.associations.len() != before {
         kept.ratchet = kept.ratchet.filter(|_| !is_idle);
-        complaints.extend(
-            file.replace(&kept).err().map(|error| format!("the file of keys cannot be written: {error}")),
-        );
+        unwritten = file.replace(&kept).err();
+    }
+    match (unwritten, aside) {
+        (Some(error), _) => complaints.push(format!("the file of keys cannot be written: {error}")),
+        (None, Some(aside)) => aside.void(),
+        (None, None) => {}
     }
     for complaint in complaints {
         log.write(Severity::WARNING, &complaint);
@@ -306,13 +339,14 @@ fn restore_keys(
 
 fn prepare_start(
     log: &mut Log,
-    state: &mut StateFile,
+    (state, aside): (&mut StateFile, Option<StateFile>),
     clock: &mut Clock,
     configuration: Configuration,
     associations: Vec<SavedAssociation>,
     launched: &Launched,
 ) -> Result<Start, Ending> {
     let (saved, complaint) = state.load();
+    let saved = aside.and_then(|aside| state.continue_from(aside)).or(saved);
     if let Some(complaint) = complaint {
         log.write(Severity::WARNING, &complaint);
     }
@@ -366,7 +400,11 @@ fn missing(launched: &Launched) -> Vec<String> {
 /// Says why, tells privileged, and gives the exit code.
 fn end(log: &mut Log, links: &mut Links, ending: &Ending) -> i32 {
     log.finish(ipc_clock::raw());
-    let severity = if ending.is_orderly() { Severity::INFO } else { Severity::ERROR };
+    let severity = match ending {
+        Ending::Return => Severity::NOTICE,
+        ending if ending.is_orderly() => Severity::INFO,
+        _ => Severity::ERROR,
+    };
     log.write(severity, &ending.to_string());
     if let Some(goodbye) = ending.goodbye() {
         links.send_goodbye(ipc_clock::raw(), goodbye);

@@ -44,7 +44,7 @@ impl Opened {
 }
 
 /// What a reload did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reloaded {
     /// Access rules in force now.
     pub rules: usize,
@@ -56,6 +56,8 @@ pub struct Reloaded {
     pub new_section: Option<&'static str>,
     /// The certificate and its key are being read again.
     pub reads_certificate: bool,
+    /// What of the file is not in force before a restart.
+    pub waiting: Vec<String>,
 }
 
 /// Why nothing was changed.
@@ -71,10 +73,9 @@ impl Reloaded {
     /// For the log.
     pub fn sentence(&self) -> String {
         let what = if self.changed { "new access rules and limits" } else { "nothing new for the server" };
-        let rest = match self.new_section {
-            Some(section) => &format!("; {section} is new: it takes a restart"),
-            None if self.needs_restart => "; other changes in the file take a restart",
-            None => "",
+        let rest = match self.waiting.as_slice() {
+            [] => "",
+            waiting => &format!("; not in force before a restart: {}", waiting.join("; ")),
         };
         let certificate = if self.reads_certificate { "; certificate and key are read again" } else { "" };
         let rules = if self.rules == 1 { "1 rule" } else { &format!("{} rules", self.rules) };
@@ -111,6 +112,10 @@ impl InForce {
         } else {
             (keys.is_some() && self.keys.is_none()).then_some("[server.nts]")
         };
+        let waiting = match needs_restart {
+            true => self.waiting(&settings, &plan, keys.as_ref()),
+            false => Vec::new(),
+        };
         let serves = links.expects(Process::Server);
         let changed = serves && (access != self.access || policy != self.policy);
         if changed {
@@ -132,6 +137,49 @@ impl InForce {
         if reads_certificate {
             links.key_service.send_reload(now).map_err(ReloadError::Breach)?;
         }
-        Ok(Reloaded { rules: self.access.len(), changed, needs_restart, new_section, reads_certificate })
+        Ok(Reloaded {
+            rules: self.access.len(),
+            changed,
+            needs_restart,
+            new_section,
+            reads_certificate,
+            waiting,
+        })
+    }
+
+    /// What a file that differs in more than the server's policy leaves for a restart.
+    fn waiting(&self, settings: &Settings, plan: &LaunchPlan, keys: Option<&KeySettings>) -> Vec<String> {
+        let mut waiting = Vec::new();
+        let (new, old) = (&settings.sources, &self.settings.sources);
+        let count = |sources: usize| match sources {
+            0 => "no source".to_owned(),
+            1 => "1 source".to_owned(),
+            more => format!("{more} sources"),
+        };
+        if new.len() != old.len() {
+            let (new, old) = (count(new.len()), count(old.len()));
+            waiting.push(format!("the file has {new}, and the daemon still asks {old}"));
+        } else if new != old {
+            waiting.push("sources have changed, and those of the start are still asked".to_owned());
+        }
+        match (self.plan.listen.is_empty(), plan.listen.is_empty()) {
+            (true, false) => waiting.push("[server] is new".to_owned()),
+            (false, true) => waiting.push("[server] was removed, and clients are still served".to_owned()),
+            (false, false) if self.plan.listen != plan.listen => {
+                waiting.push("other addresses to listen on".to_owned());
+            }
+            (true, true) | (false, false) => {}
+        }
+        match (&self.keys, keys) {
+            (None, Some(_)) => waiting.push("[server.nts] is new".to_owned()),
+            (Some(_), None) => {
+                waiting.push("[server.nts] was removed, and keys are still given to clients".to_owned());
+            }
+            (None, None) | (Some(_), Some(_)) => {}
+        }
+        if waiting.is_empty() {
+            waiting.push("other changes in the file".to_owned());
+        }
+        waiting
     }
 }

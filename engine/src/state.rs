@@ -71,6 +71,21 @@ impl StateFile {
         (saved, complaint)
     }
 
+    /// Takes over the last saved state of the file in the other directory if it is the later one, and voids that file
+    /// once it is saved here too; later saves count on from there.
+    pub fn continue_from(&mut self, mut aside: Self) -> Option<Saved> {
+        let (saved, _) = aside.load();
+        let later = saved.filter(|_| aside.sequence > self.sequence);
+        if let Some(later) = &later {
+            self.sequence = aside.sequence;
+            if self.save(later).is_err() {
+                return Some(*later);
+            }
+        }
+        let _ = aside.file.write_all_at(&[0; 2 * SLOT], 0);
+        later
+    }
+
     /// Writes the older slot and waits until it is on the disk.
     ///
     /// # Errors
@@ -181,6 +196,27 @@ mod tests {
         }
         let text = String::from_utf8(std::fs::read(&place.0).unwrap()).unwrap();
         assert_eq!((text.len(), text.lines().count()), (2 * SLOT, 2), "two lines for people: {text}");
+    }
+
+    #[test]
+    fn the_later_one_of_two_files_counts_and_is_void_once_it_was_saved() {
+        for (here, there, expected) in
+            [(0, 3, Some(3)), (2, 3, Some(3)), (3, 2, None), (2, 2, None), (0, 0, None)]
+        {
+            let (ours, theirs) = (Place::new("here", b""), Place::new("there", b""));
+            for (place, count) in [(&ours, here), (&theirs, there)] {
+                let mut file = place.open();
+                (1..=count).for_each(|scaled| file.save(&saved(scaled)).unwrap());
+            }
+            let mut file = ours.open();
+            let before = file.load().0;
+            assert_eq!(file.continue_from(theirs.open()), expected.map(saved), "{here} {there}");
+            assert_eq!(ours.open().load().0, expected.map(saved).or(before), "{here} {there}");
+            assert_eq!(theirs.open().load().0, None, "{here} {there}");
+            // What is saved next is later than either.
+            file.save(&saved(9)).unwrap();
+            assert_eq!(ours.open().load().0, Some(saved(9)), "{here} {there}");
+        }
     }
 
     #[test]

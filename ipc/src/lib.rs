@@ -8,6 +8,7 @@
 //!   packet     the octets of a datagram or of a cookie, bounded
 //!   list       up to so many values of a kind
 //!   file_path  the name of a file that the configuration gives to the launch
+//!   paths      where a daemon's files are, as its launch tells chimerctl
 //!   permissions  who may change or read a file
 //!   secret     keys on their way from one process to another
 //!   message    one enum for each direction of each link, one doc line for each variant
@@ -41,6 +42,7 @@ pub mod governor_record;
 pub mod list;
 pub mod message;
 pub mod packet;
+pub mod paths;
 pub mod permissions;
 pub mod plan;
 pub mod process;

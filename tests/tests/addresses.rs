@@ -102,7 +102,10 @@ fn addresses_to_listen_on_that_come_late_go_and_come_back_are_served_while_they_
 fn without_ipv6_all_else_is_served_and_synchronised() {
     let forger = Forger::honest(HERE, 0);
     let lacking = program("lacking").display().to_string();
-    for listen in ["\"127.0.0.1:PORT\", \"[::]:PORT\"", "\"[::]:PORT\""] {
+    let example = include_str!("../../packaging/truechimer.toml");
+    let example = example.lines().find_map(|line| line.strip_prefix("#listen = [")?.strip_suffix(']'));
+    let example = example.expect("the example serves").replace(":123", ":PORT");
+    for listen in [&*example, "\"127.0.0.1:PORT\", \"[::]:PORT\"", "\"[::]:PORT\""] {
         let port = free_port();
         let listen = listen.replace("PORT", &port.to_string());
         let configuration = format!(
@@ -115,7 +118,7 @@ fn without_ipv6_all_else_is_served_and_synchronised() {
         let daemon = setup.start();
         daemon.wait_until_synchronised(TIMEOUT);
         assert_eq!(lines(&daemon, &format!("[::]:{port}: ")), 1, "{}", daemon.log());
-        if listen.contains("127.0.0.1") {
+        if listen.contains("127.0.0.1") || listen.contains("0.0.0.0") {
             daemon.wait_until("serving", TIMEOUT, |_| answers(SocketAddr::new(HERE, port)));
         }
         assert_eq!(daemon.stop().code, Some(0));
@@ -297,5 +300,85 @@ fn where_the_routing_socket_is_forbidden_one_line_says_so_and_all_else_works() {
     let daemon = setup.start();
     daemon.wait_until_synchronised(TIMEOUT);
     assert_eq!(lines(&daemon, "no routing socket"), 0, "{}", daemon.log());
+    assert_eq!(daemon.stop().code, Some(0));
+}
+
+#[test]
+fn an_address_whose_uniqueness_is_still_examined_is_served_as_soon_as_it_is_the_hosts() {
+    let (Some(near), Some(far)) = (network(), network()) else { return };
+    let (a, b) = (Ipv4Addr::new(10, 77, 4, 1), Ipv4Addr::new(10, 77, 4, 2));
+    assert!(near.connect(&far, a, b));
+    let forger = near.within(|| Forger::honest(HERE, 0));
+    let port = free_port();
+    let tentative = SocketAddr::new("2001:db8:4::1".parse().expect("an address"), port);
+    let configuration = format!(
+        "{}[server]\nlisten = [\"127.0.0.1:{port}\", \"{tentative}\"]\nallow = [{ALLOWED}]\nthreads = 2\n",
+        source(forger.address())
+    );
+    // A hundred solicitations, a second apart: until this is shortened the address stays tentative.
+    let probes = |count: &str| {
+        near.within(|| {
+            for (file, value) in [("accept_dad", "1"), ("dad_transmits", count)] {
+                std::fs::write(format!("/proc/sys/net/ipv6/conf/near/{file}"), value)
+                    .expect("root may change a network of its own");
+            }
+        });
+    };
+    probes("100");
+    assert!(near.ip(&["address", "add", "2001:db8:4::1/64", "dev", "near"]));
+    let is_tentative = || {
+        let words = near.entrance();
+        let shown = std::process::Command::new(&words[0])
+            .args([&words[1], &words[2], "ip", "-6", "address", "show", "dev", "near", "tentative"])
+            .output()
+            .expect("nsenter is there");
+        String::from_utf8_lossy(&shown.stdout).contains("2001:db8:4::1")
+    };
+    assert!(is_tentative());
+    let setup = Setup::new("tentative", &configuration).with_virtual_clock(2_000_000, 0.0);
+    let daemon = within(setup, &near).start();
+    daemon.wait_until_synchronised(TIMEOUT);
+    assert!(is_tentative(), "it was examined for too short a time");
+    let line = format!("{tentative}: no interface of this host has this address now; time is served there");
+    assert_eq!(lines(&daemon, &line), 1, "{}", daemon.log());
+    daemon.wait_until("serving the other one", TIMEOUT, |_| {
+        near.within(|| answers(SocketAddr::new(HERE, port)))
+    });
+    // The examination begins anew, and is short.
+    assert!(near.ip(&["address", "del", "2001:db8:4::1/64", "dev", "near"]));
+    probes("1");
+    assert!(near.ip(&["address", "add", "2001:db8:4::1/64", "dev", "near"]));
+    daemon.wait_until("serving it", TIMEOUT, |_| near.within(|| answers(tentative)));
+    assert!(daemon.is_synchronised());
+    assert_eq!(daemon.stop().code, Some(0));
+}
+
+#[test]
+fn an_interface_that_gets_another_name_changes_nothing_for_long() {
+    let (Some(near), Some(far)) = (network(), network()) else { return };
+    let (a, b) = (Ipv4Addr::new(10, 77, 5, 1), Ipv4Addr::new(10, 77, 5, 2));
+    assert!(near.connect(&far, a, b));
+    let here = near.within(|| Forger::honest(HERE, 0));
+    let there = far.within(|| Forger::honest(b.into(), 0));
+    let port = free_port();
+    let configuration = format!(
+        "{}{}[server]\nlisten = [\"{a}:{port}\"]\nallow = [{ALLOWED}]\nthreads = 2\n",
+        source(here.address()),
+        source(there.address())
+    );
+    let setup = Setup::new("renamed", &configuration).with_virtual_clock(2_000_000, 0.0);
+    let daemon = within(setup, &near).start();
+    let is_right =
+        |daemon: &Daemon| reach(daemon) & 1 == 1 && far.within(|| answers(SocketAddr::new(a.into(), port)));
+    daemon.wait_until("heard and serving", TIMEOUT, is_right);
+    for name in ["uplink", "near"] {
+        let before = if name == "near" { "uplink" } else { "near" };
+        assert!(near.ip(&["link", "set", before, "down"]));
+        daemon.wait_until("cut off", TIMEOUT, |daemon| reach(daemon) & 1 == 0);
+        assert!(near.ip(&["link", "set", before, "name", name]));
+        assert!(near.ip(&["link", "set", name, "up"]));
+        daemon.wait_until(&format!("right again as {name}"), TIMEOUT, is_right);
+    }
+    assert!(daemon.is_synchronised());
     assert_eq!(daemon.stop().code, Some(0));
 }

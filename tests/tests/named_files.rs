@@ -185,3 +185,58 @@ fn chimerctl_neither_waits_for_nor_reads_what_is_no_regular_file() {
         }
     }
 }
+
+/// What chimerctl says to these words, and whether it is content.
+fn says(daemon: &Daemon, words: &[&str]) -> (bool, String) {
+    let output = daemon.chimerctl(words);
+    let all = [output.stdout, output.stderr].concat();
+    (output.status.success(), String::from_utf8_lossy(&all).into_owned())
+}
+
+#[test]
+fn chimerctl_finds_the_configuration_and_the_audit_log_of_the_daemon_that_it_asks() {
+    let server = "[server]\nlisten = [\"127.0.0.1:PORT\"]\nallow = [\"127.0.0.0/8\"]\n"
+        .replace("PORT", &bench::programs::free_port().to_string());
+    let sources = ["192.0.2.1", "192.0.2.2"].map(bench::daemon::source).concat();
+    let setup = Setup::new("paths", &format!("{server}{sources}"));
+    let daemon = setup.start();
+    let (is_done, said) = says(&daemon, &["audit", "--verify"]);
+    assert!(is_done && said.contains("in order"), "{said}");
+    assert!(says(&daemon, &["audit"]).1.contains("event=start"));
+    assert_eq!(says(&daemon, &["reload"]), (true, "reload: nothing new for the server\n".to_owned()));
+    // A file that an editor has put in the place of the other.
+    let file = setup.place().join("truechimer.toml");
+    let replace = |text: &str| {
+        fs::write(setup.place().join("new"), text).expect("ours");
+        fs::rename(setup.place().join("new"), &file).expect("ours");
+    };
+    for (text, expected) in [
+        (
+            format!("{server}local-stratum = 3\n"),
+            "the file has no source, and the daemon still asks 2 sources",
+        ),
+        (sources.clone(), "[server] was removed, and clients are still served"),
+        (
+            format!("{server}{}", bench::daemon::source("192.0.2.1")),
+            "the file has 1 source, and the daemon still asks 2",
+        ),
+        (
+            format!("{server}{}", ["192.0.2.1", "192.0.2.3"].map(bench::daemon::source).concat()),
+            "sources have changed, and those of the start are still asked",
+        ),
+    ] {
+        replace(&text);
+        let (is_done, said) = says(&daemon, &["reload"]);
+        assert!(
+            is_done && said.contains("not in force before a restart") && said.contains(expected),
+            "{said}"
+        );
+    }
+    let told = |daemon: &Daemon| daemon.log().contains("the daemon still asks 2 sources");
+    daemon.wait_until("told in the log as well", TIMEOUT, told);
+    // The paths are those of the launch alone: whoever else could have written them is not believed.
+    let paths = setup.place().join("run").join(ipc::paths::NAME);
+    fs::set_permissions(&paths, Permissions::from_mode(0o666)).expect("ours");
+    assert!(!says(&daemon, &["audit", "--file", "/nonexistent"]).0);
+    assert!(!says(&daemon, &["reload"]).1.contains("the daemon still asks"));
+}

@@ -4,6 +4,9 @@
 
 use bench::daemon::{Daemon, Setup, source};
 use bench::forger::Forger;
+use bench::manager::Manager;
+use bench::nts::{NtsServer, counts};
+use bench::programs::Place;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
@@ -46,6 +49,8 @@ fn is_told(daemon: &Daemon) {
     assert!(status["state_elsewhere"].as_str().is_some_and(|why| why.contains("/state")), "{status:#}");
     let shown = daemon.chimerctl(&["status"]);
     assert!(String::from_utf8_lossy(&shown.stdout).contains("the state directory is not used"), "{shown:?}");
+    let audit = daemon.chimerctl(&["audit"]);
+    assert!(String::from_utf8_lossy(&audit.stdout).contains("event=start"), "{audit:?}");
     let told = daemon.log().lines().filter(|line| line.contains("the clock is kept")).count();
     assert_eq!(told, 1, "{}", daemon.log());
 }
@@ -132,4 +137,106 @@ fn a_record_that_cannot_be_read_counts_as_spent_also_where_nothing_can_be_writte
     let daemon = trouble(&setup, REMOUNTED).start();
     assert!(daemon.log().contains("budgets start empty"), "{}", daemon.log());
     assert_eq!(start_steps(&setup, "run"), 0);
+}
+
+fn nts(client: &Daemon, word: &str) -> u64 {
+    client.sources()[0]["nts"][word].as_u64().unwrap_or_default()
+}
+
+/// Waits until this server has answered that many requests under the keys of its cookies.
+fn wait_until_asked(server: &Daemon) {
+    let protected = |server: &Daemon| counts(server)["server"]["protected"].as_u64().unwrap_or_default();
+    server.wait_until("asked with cookies", TIMEOUT, |server| protected(server) > 2);
+}
+
+#[test]
+fn a164_keys_and_cookies_go_along_to_the_run_directory_and_back() {
+    if !bench::is_root() {
+        return bench::skip("mounts need root");
+    }
+    for (script, starts) in [(READ_ONLY, "RR-"), (FULL, "R-"), (REMOUNTED, "-RR-R-")] {
+        let server = NtsServer::new("nts-unwritable", &["127.0.0.1"], "");
+        let setup =
+            |step: char| if step == 'R' { trouble(&server.setup, script) } else { server.setup.clone() };
+        let client =
+            Setup::new("nts-client", &server.source("127.0.0.1", "")).with_virtual_clock(0, 0.0).start();
+        for step in starts.chars() {
+            let daemon = setup(step).start();
+            wait_until_asked(&daemon);
+            let elsewhere = daemon.ask("status").expect("it answers")["state_elsewhere"].is_string();
+            assert_eq!(elsewhere, step == 'R', "{script}: {}", daemon.log());
+            assert_eq!(daemon.stop().code, Some(0), "{script}");
+        }
+        // Every server opened the cookies of those before it.
+        assert_eq!((nts(&client, "exchanges"), nts(&client, "naks")), (1, 0), "{script}");
+        let left = std::fs::read(server.setup.place().join("run/engine.keys")).expect("the daemon made it");
+        assert!(left.iter().all(|octet| *octet == 0), "{script}: keys are left in the run directory");
+    }
+}
+
+#[test]
+fn a164_a_client_of_nts_whose_state_directory_can_be_written_again_exchanges_no_keys() {
+    if !bench::is_root() {
+        return bench::skip("mounts need root");
+    }
+    let server = NtsServer::new("nts-server", &["127.0.0.1"], "");
+    let _server = server.setup.start();
+    let setup = Setup::new("nts-remounted", &server.source("127.0.0.1", "")).with_virtual_clock(0, 0.0);
+    // What stands in a directory that cannot be written was perhaps sent by an earlier boot: it is not sent again.
+    for (script, exchanges) in [("true", 1), (REMOUNTED, 1), (REMOUNTED, 0), ("true", 0), ("true", 0)] {
+        let client = trouble(&setup, script).start();
+        client.wait_until_synchronised(TIMEOUT);
+        assert_eq!(nts(&client, "exchanges"), exchanges, "{script}: {}", client.log());
+        assert_eq!(client.stop().code, Some(0));
+    }
+}
+
+#[test]
+fn a164_a_state_directory_that_gets_room_is_returned_to_by_a_restart_that_the_daemon_asks_for() {
+    if !bench::is_root() {
+        return bench::skip("mounts need root");
+    }
+    let forger = Forger::honest(HERE, 0);
+    let places = Place::new("returns");
+    for (script, mend) in [
+        (
+            "mount -t tmpfs -o size=16m,mode=755 tmpfs $state && mount -o remount,ro $state",
+            "mount -o remount,rw $state",
+        ),
+        (
+            "mount -t tmpfs -o size=16m,mode=755 tmpfs $state; { head -c 20M /dev/zero > $state/filler; true; }",
+            "rm $state/filler",
+        ),
+        ("mount -t tmpfs -o nr_inodes=1,mode=755 tmpfs $state", "mount -o remount,nr_inodes=100 $state"),
+    ] {
+        for is_managed in [true, false] {
+            let setup = Setup::new("returns", &source(forger.address()))
+                .with_virtual_clock(0, 0.0)
+                // The watch looks as often as the watchdog wants a sign of life.
+                .with_environment("WATCHDOG_USEC", "3000000");
+            let manager = is_managed.then(|| Manager::listen(&places));
+            let setup = manager.as_ref().map_or(setup.clone(), |manager| manager.watch(setup));
+            // What ends the trouble, in the mount namespace of the daemon and not one of its children.
+            let awaited = format!(
+                "{script} && ( ( for turn in $(seq 600); do test -e $state/../mend && break; sleep 0.1; done; {mend} ) & )"
+            );
+            let mut daemon = trouble(&setup, &awaited).start();
+            is_told(&daemon);
+            daemon.wait_until_synchronised(TIMEOUT);
+            std::fs::write(setup.place().join("mend"), "").expect("ours");
+            if is_managed {
+                let exit = daemon.wait_for_end(TIMEOUT);
+                assert_eq!(exit.code, Some(75), "{script}: {exit:?}");
+                assert!(exit.log.contains("can be written again: the daemon ends"), "{exit:?}");
+            } else {
+                let told =
+                    |daemon: &Daemon| daemon.log().contains("can be written again: restart truechimer");
+                daemon.wait_until("told", TIMEOUT, told);
+                assert!(daemon.is_synchronised());
+                assert_eq!(daemon.stop().code, Some(0), "{script}");
+            }
+            drop(manager);
+            let _ = std::fs::remove_file(places.join("notify"));
+        }
+    }
 }

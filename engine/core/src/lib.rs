@@ -18,6 +18,7 @@
 //!   measurement   four timestamps -> offset, delay, hard bounds; limits what a malicious network process can gain
 //!   sample        the input of a track, the same for samples of any origin
 //!   filter        the estimator of each source: a bank of filters (offset, frequency, minimum delay of each direction)
+//!   selective_loss  whether the replies that arrive were chosen by their offset
 //!   independence  which sources share one vote
 //!   select        the intersection of the correctness intervals; truechimers and falsetickers
 //!   combine       the mean of the survivors, weighted by inverse variance
@@ -68,6 +69,7 @@ pub mod recording;
 mod sample;
 mod sanity;
 mod select;
+mod selective_loss;
 pub mod settings;
 mod source;
 mod source_id;

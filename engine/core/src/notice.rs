@@ -14,6 +14,7 @@ use report::RejectReason;
 
 pub use crate::nts::KeyExchangeFailure;
 pub use crate::select::Impasse;
+pub use crate::selective_loss::Chosen;
 
 /// Which limits apply to a line of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,6 +98,10 @@ pub enum SourceNotice {
     },
     /// Eight consecutive replies had a wrong authentication tag.
     UnderAttack,
+    /// The replies that arrive seem to be chosen by their offset.
+    Chosen(Chosen),
+    /// That is over.
+    ChosenNoMore,
 }
 
 /// An event of the system as a whole.
@@ -282,9 +287,10 @@ impl Notice {
                 SourceNotice::Kissed(_)
                 | SourceNotice::Restarted
                 | SourceNotice::Silent(_)
+                | SourceNotice::Chosen(_)
                 | SourceNotice::NeverHeard { .. } => (Line, 4),
                 SourceNotice::FirstHeard(_) => (Change, 5),
-                SourceNotice::Unused(_) | SourceNotice::UsableAgain => (Line, 5),
+                SourceNotice::Unused(_) | SourceNotice::UsableAgain | SourceNotice::ChosenNoMore => (Line, 5),
                 SourceNotice::Heard => (Line, 6),
             },
             Self::System(notice) => match notice {

@@ -9,6 +9,7 @@ use crate::poll_process::{BURST, PollProcess};
 use crate::sample::Sample;
 use crate::sanity::{Expectations, Facts, Verdict, examine};
 use crate::select::Standing;
+use crate::selective_loss::Arrivals;
 use crate::settings::SourceSettings;
 use crate::source_id::SourceId;
 use crate::track::{Opinion, Track};
@@ -77,6 +78,8 @@ pub(crate) struct Source {
     pub(crate) id: SourceId,
     pub(crate) poll_process: PollProcess,
     pub(crate) track: Track,
+    /// The replies that came, beside those that did not.
+    pub(crate) arrivals: Arrivals,
     /// From the last valid reply.
     pub(crate) facts: Option<Facts>,
     /// Why the last valid reply was not usable.
@@ -116,6 +119,7 @@ impl Source {
             id,
             poll_process: PollProcess::new(address, settings, now),
             track: Track::new(),
+            arrivals: Arrivals::new(),
             facts: None,
             unused: None,
             kiss: None,
@@ -168,7 +172,10 @@ impl Source {
 
     /// Its claim now; none: it was never usable.
     pub(crate) fn opinion(&self, now: Now) -> Option<Opinion> {
-        self.track.opinion(now, self.is_live())
+        let opinion = self.track.opinion(now, self.is_live())?;
+        // What was lost would have said something else, but nothing beyond what such replies differ in.
+        let hidden = self.arrivals.chosen().map(|chosen| chosen.spread.nanos() as f64 * 1e-9);
+        Some(hidden.map_or(opinion, |hidden| opinion.widened(hidden)))
     }
 
     /// The most frequent reason for which its replies were discarded.
@@ -240,6 +247,7 @@ impl Source {
             self.forgotten_at = Some(now);
         }
         self.track.forget_time();
+        self.arrivals.forget();
         self.poll_process.settle(now);
         self.poll_process.start_burst(now);
     }
@@ -319,7 +327,16 @@ impl Source {
     }
 
     fn learn(&mut self, measurement: Measurement, facts: Facts, prior: (f64, f64), now: Now) -> Outcome {
+        let before = self.track.filter.estimate(measurement.at);
         let outcome = self.track.take(&Sample::of_exchange(measurement, facts), prior, now);
+        match (outcome, before) {
+            (Outcome::Used, Some(before)) => {
+                let residual = measurement.offset.saturating_sub(before.base) as f64 * 1e-9 - before.rest;
+                self.arrivals.take(residual, measurement.delay, self.counters.sent);
+            }
+            (Outcome::Restarted, _) => self.arrivals.forget(),
+            (Outcome::Used, None) | (Outcome::Doubtful, _) => {}
+        }
         match outcome {
             Outcome::Doubtful => self.poll_process.hurry(now.raw),
             Outcome::Restarted => self.poll_process.settle(now.raw),

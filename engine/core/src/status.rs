@@ -1,7 +1,7 @@
 //! The state of the engine at one moment, as typed values. The process that runs the engine makes the documents of
 //! `ipc/report` from it, and the sentences for the reasons.
 
-use crate::notice::{EntryCounts, Hold, NoSelection, Slewing};
+use crate::notice::{Chosen, EntryCounts, Hold, NoSelection, Slewing};
 use crate::nts::KeyExchangeFailure;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
@@ -253,13 +253,13 @@ pub enum SourceReason {
     NotCompared,
     /// It is the reference.
     Reference {
-        /// Its delay has increased, perhaps in one direction only.
-        asymmetric: bool,
+        /// What is known against its path.
+        doubt: PathDoubt,
     },
     /// It is a survivor.
     Survivor {
-        /// Its delay has increased, perhaps in one direction only.
-        asymmetric: bool,
+        /// What is known against its path.
+        doubt: PathDoubt,
     },
     /// It agrees, but a source marked `prefer` is used instead.
     Spare,
@@ -294,6 +294,17 @@ pub enum SourceReason {
         /// Its offset, in seconds.
         offset: f64,
     },
+}
+
+/// What is known against the path of a source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PathDoubt {
+    /// Nothing.
+    None,
+    /// The delay has increased, perhaps in one direction only.
+    Longer,
+    /// The replies that arrive seem to be chosen by their offset.
+    Chosen(Chosen),
 }
 
 impl SourceReason {

@@ -62,6 +62,15 @@ impl Opinion {
         self.claim.middle.is_some()
     }
 
+    /// It may be wrong by so many seconds more.
+    pub(crate) fn widened(mut self, by: f64) -> Self {
+        self.claim.low -= by;
+        self.claim.high += by;
+        self.distance += by;
+        self.systematic += by * by;
+        self
+    }
+
     /// Whether its root distance is too large.
     pub(crate) fn is_far(&self) -> bool {
         self.distance > MOST_DISTANCE

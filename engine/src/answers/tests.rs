@@ -212,6 +212,7 @@ fn the_replies_on_the_socket_are_those_of_the_golden_documents() {
         needs_restart: false,
         new_section: Some("[server.nts]"),
         reads_certificate: true,
+        waiting: vec!["[server.nts] is new".to_owned()],
     };
     let known = surroundings.key_exchange;
     let version = format!("\"version\":\"{}\"", env!("CARGO_PKG_VERSION"));

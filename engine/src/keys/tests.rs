@@ -119,6 +119,33 @@ fn what_was_kept_last_is_loaded() {
 }
 
 #[test]
+fn the_later_one_of_two_files_counts_and_each_is_judged_by_its_own_inode() {
+    for (here, there) in [(0, 3), (2, 3), (3, 2), (2, 2), (0, 0)] {
+        let (ours, theirs) = (Stored::new("here", b""), Stored::new("there", b""));
+        let open_theirs = |inode| {
+            let file = File::options().read(true).write(true).open(&theirs.0).unwrap();
+            KeyFile::new(file.into(), inode, Roots::of(&plan()))
+        };
+        let (mut file, mut aside) = (ours.open(), open_theirs(INODE + 1));
+        (1..=here).for_each(|count| file.save(&kept(count)).unwrap());
+        (1..=there).for_each(|count| aside.save(&kept(count)).unwrap());
+        // A copy of our own file in the other directory is none.
+        assert!(ours.open().continue_from(&mut open_theirs(INODE)).is_none(), "{here} {there}");
+        let (mut file, mut aside) = (ours.open(), open_theirs(INODE + 1));
+        file.load();
+        let later = file.continue_from(&mut aside);
+        assert_eq!(later.is_some(), there > here, "{here} {there}");
+        if let Some(later) = later {
+            assert_same(&later, &kept(there));
+            file.replace(&later).unwrap();
+            assert_same(&ours.open().load().0, &kept(there));
+        }
+        aside.void();
+        assert!(std::fs::read(&theirs.0).unwrap().iter().all(|octet| *octet == 0), "{here} {there}");
+    }
+}
+
+#[test]
 fn a_restart_goes_on_counting() {
     let place = Stored::new("count", b"");
     place.open().save(&kept(1)).unwrap();

@@ -82,6 +82,8 @@ fn source(notice: &SourceNotice) -> Text {
             format!("has not answered since it is asked{}", super::packet_test::silence(*obstacle, *cause))
                 .into()
         }
+        SourceNotice::Chosen(chosen) => format!("may be under attack: {}", chosen.sentence()).into(),
+        SourceNotice::ChosenNoMore => "loses replies by chance again, if at all".into(),
         SourceNotice::UnderAttack => {
             "is under attack: eight replies in a row had a wrong authentication tag; they have no effect"
                 .into()

@@ -2,9 +2,30 @@
 
 use super::packet_test::{hint, silence};
 use super::{Sentence, Text};
-use engine_core::status::{KeyStatus, SourceReason};
+use engine_core::notice::Chosen;
+use engine_core::status::{KeyStatus, PathDoubt, SourceReason};
 
 const ASYMMETRY: &str = "; its path became longer, perhaps in one direction only (asymmetry)";
+
+fn doubt(doubt: PathDoubt) -> String {
+    match doubt {
+        PathDoubt::None => String::new(),
+        PathDoubt::Longer => ASYMMETRY.to_owned(),
+        PathDoubt::Chosen(chosen) => format!("; {}", chosen.sentence()),
+    }
+}
+
+impl Sentence for Chosen {
+    fn sentence(&self) -> Text {
+        let Self { is_larger, replies, queries, spread } = *self;
+        let (arrive, seconds) = (if is_larger { "larger" } else { "smaller" }, spread.nanos() as f64 * 1e-9);
+        format!(
+            "its replies seem to be chosen on the path: {replies} came for its last {queries} queries, and only those with \
+             the {arrive} offsets; it is taken to be wrong by up to {seconds:.6} s more"
+        )
+        .into()
+    }
+}
 
 const SMEAR: &str = " (smear suspected: it may be spreading a leap second)";
 
@@ -59,13 +80,11 @@ impl Sentence for SourceReason {
             Self::Contradictory => "its last reply contradicts its earlier ones; the next replies decide".into(),
             Self::Doubtful => "its last reply differs from what was expected; the next replies decide".into(),
             Self::NotCompared => "not compared with the others yet".into(),
-            Self::Reference { asymmetric } => {
-                let asymmetry = if asymmetric { ASYMMETRY } else { "" };
-                format!("it agrees with the majority and is the nearest to true time{asymmetry}").into()
+            Self::Reference { doubt: against } => {
+                format!("it agrees with the majority and is the nearest to true time{}", doubt(against)).into()
             }
-            Self::Survivor { asymmetric } => {
-                let asymmetry = if asymmetric { ASYMMETRY } else { "" };
-                format!("it agrees with the majority and is averaged in{asymmetry}").into()
+            Self::Survivor { doubt: against } => {
+                format!("it agrees with the majority and is averaged in{}", doubt(against)).into()
             }
             Self::Spare => "it agrees, but a source marked `prefer` is used instead".into(),
             Self::NotFollowed => {

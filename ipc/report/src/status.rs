@@ -75,6 +75,8 @@ documents! {
         reads_certificate: bool,
         /// Number of access rules in force.
         rules: u64,
+        /// What else has changed in the file, and requires a restart; one phrase each.
+        waiting: Vec<String>,
     }
 
     /// Reply to a request that cannot be carried out.

@@ -57,7 +57,10 @@ impl From<Process> for Ending {
     fn from(lost: Process) -> Self {
         match lost {
             Process::Engine => Ending::Engine("it reports that it cannot continue".into()),
-            Process::Privileged => Ending::Engine("it reports that this process is gone".into()),
+            // Of this process the engine has nothing to report: a start is asked for.
+            Process::Privileged => {
+                Ending::Trouble("a start is to take back the files of the state directory".into())
+            }
             process => Ending::Lost(process),
         }
     }

@@ -50,16 +50,24 @@ pub fn file(directory: BorrowedFd<'_>, name: &str) -> Result<OwnedFd, Errno> {
     }
 }
 
-/// Opens the file `name`, a single component, in this directory, to read it.
+/// Opens the file `name`, a single component, in this directory, if it is there.
 ///
 /// # Errors
 /// As [`file`]; ENOENT.
-pub fn existing(directory: BorrowedFd<'_>, name: &str) -> Result<OwnedFd, Errno> {
+pub fn existing(directory: BorrowedFd<'_>, name: &str, access: OFlag) -> Result<OwnedFd, Errno> {
     if !is_single(name) {
         return Err(Errno::EINVAL);
     }
-    let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
+    let flags = access | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
     openat(directory, name, flags, Mode::empty())
+}
+
+/// The directory itself, by a descriptor with which nothing in it can be listed.
+///
+/// # Errors
+/// The error of the failed system call.
+pub fn place(directory: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
+    openat(directory, ".", STEP, Mode::empty())
 }
 
 /// Whether a name leads to something in the directory itself.

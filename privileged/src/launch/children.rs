@@ -48,6 +48,20 @@ pub struct EngineEnds {
     pub orders: OwnedFd,
 }
 
+/// What the engine remembers by.
+pub struct EngineFiles {
+    /// The frequency of its last run.
+    pub state: File,
+    /// Keys and cookies.
+    pub keys: File,
+    /// Both of the directory that is not in use.
+    pub aside: [Option<File>; 2],
+    /// The state directory, where the engine is to look whether it has room again.
+    pub home: Option<OwnedFd>,
+    /// A recording, if one was requested.
+    pub record: Option<File>,
+}
+
 /// How long an engine may take to end whose link is closed, in hundredths of a second.
 const ENDING: u32 = 200;
 
@@ -77,9 +91,11 @@ impl Children {
         })
     }
 
-    /// The engine reports why the state directory is not used.
-    pub fn tell_elsewhere(&mut self, why: Option<&str>) {
-        self.words[Process::Engine].extend(why.map(|why| format!("state-elsewhere={why}")));
+    /// The engine reports why the state directory is not used, and may ask for a restart where a service manager makes it.
+    pub fn tell_elsewhere(&mut self, why: Option<&str>, is_restarted: bool) {
+        let restarted = why.filter(|_| is_restarted).map(|_| "restarted".to_owned());
+        let words = why.map(|why| format!("state-elsewhere={why}"));
+        self.words[Process::Engine].extend(words.into_iter().chain(restarted));
     }
 
     /// Starts the engine and gives this process's ends of its links.
@@ -91,9 +107,10 @@ impl Children {
         options: &Options,
         config: File,
         control: OwnedFd,
-        (state, keys, record): (File, File, Option<File>),
+        files: EngineFiles,
         clock: Option<&File>,
     ) -> Result<EngineEnds, Ending> {
+        let EngineFiles { state, keys, aside, home, record } = files;
         let orders = self.ends[Process::Privileged]
             .take()
             .ok_or_else(|| Ending::Internal("an engine twice".into()))?;
@@ -114,6 +131,14 @@ impl Children {
         given.word(&mut command, "control", control.as_fd());
         given.word(&mut command, "state", state.as_fd());
         given.word(&mut command, "keys", keys.as_fd());
+        for (word, file) in ["state-aside", "keys-aside"].into_iter().zip(&aside) {
+            if let Some(file) = file {
+                given.word(&mut command, word, file.as_fd());
+            }
+        }
+        if let Some(home) = &home {
+            given.word(&mut command, "state-home", home.as_fd());
+        }
         if let Some(record) = &record {
             given.word(&mut command, "record", record.as_fd());
         }

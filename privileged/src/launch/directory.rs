@@ -7,9 +7,10 @@ use super::kept::{self, Kept, Secrecy};
 use super::path_walk::PathWalk;
 use keeper::ending::{Ending, say};
 use nix::errno::Errno;
-use nix::fcntl::{FallocateFlags, FcntlArg, FlockArg, fallocate, fcntl, renameat};
+use nix::fcntl::{FallocateFlags, FcntlArg, FlockArg, OFlag, fallocate, fcntl, renameat};
 use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, listen, socket};
 use nix::sys::stat::{FchmodatFlags, Mode, fchmodat, fstat, umask};
+use nix::sys::statvfs::{FsFlags, fstatvfs};
 use nix::unistd::{Gid, Uid, UnlinkatFlags, fchownat, geteuid, unlinkat};
 use policies::Role;
 use std::cell::{Cell, RefCell};
@@ -114,6 +115,16 @@ impl Directory {
         opened
     }
 
+    /// This directory, so that its file system can be asked whether it has room again, and nothing else; none: it has some for
+    /// `needed` octets, whatever is missing.
+    pub fn without_room(&self, needed: u64) -> Option<OwnedFd> {
+        let system = fstatvfs(&self.fd).ok()?;
+        let lacks = system.flags().contains(FsFlags::ST_RDONLY)
+            || system.blocks_available().saturating_mul(system.fragment_size()) < needed
+            || (system.files() > 0 && system.files_available() == 0);
+        beneath::place(self.fd.as_fd()).ok().filter(|_| lacks)
+    }
+
     /// Why a file in it could not be opened, made or given its length, if that may pass: the file system is read-only,
     /// full or failing.
     pub fn trouble(&self) -> Option<String> {
@@ -122,13 +133,32 @@ impl Directory {
 
     /// A file of this name, to be read.
     pub fn find(&self, name: &str) -> Found {
-        match beneath::existing(self.fd.as_fd(), name) {
+        match beneath::existing(self.fd.as_fd(), name, OFlag::O_RDONLY) {
             Ok(fd) if fstat(&fd).is_ok_and(|facts| kept::distrust(&facts).is_none()) => {
                 Found::Trusted(fd.into())
             }
             Err(Errno::ENOENT) => Found::Nothing,
             Ok(_) | Err(_) => Found::Distrusted,
         }
+    }
+
+    /// A file of this name, to be read and overwritten, if it is there and no other user can have written it.
+    pub fn find_to_change(&self, name: &str) -> Option<File> {
+        let found = beneath::existing(self.fd.as_fd(), name, OFlag::O_RDWR).ok();
+        found.filter(|fd| fstat(fd).is_ok_and(|facts| kept::distrust(&facts).is_none())).map(File::from)
+    }
+
+    /// Writes a short text into a file of this name, for programs that its owner starts.
+    ///
+    /// # Errors
+    /// As [`Self::file`].
+    pub fn write(&self, name: &str, text: &str) -> Result<(), Ending> {
+        let file = self.file(name, 0, Secrecy::Mendable)?.file;
+        let written = file.set_len(0).and_then(|()| file.write_all_at(text.as_bytes(), 0));
+        written.map_err(|error| {
+            let errno = diagnosis::errno(&error);
+            diagnosis::refused(errno, format!("{}/{name}: {}", self.path.display(), explain(errno)))
+        })
     }
 
     /// Removes a file, if it can.

@@ -30,13 +30,14 @@ mod users;
 mod vmclock;
 
 use crate::options::{ClockChoice, Options};
-use children::Children;
+use children::{Children, EngineFiles};
 use diagnosis::explain;
 use directory::Directory;
 use ipc::audit_line::End;
 use ipc::message::handover::{Handover, Terms};
 use ipc::message::launch::{FromLaunch, START_PATIENCE, ToLaunch};
 use ipc::message::privileged::ClockKind;
+use ipc::paths::{self, Paths};
 use ipc::units::Span;
 use ipc_clock::raw;
 use ipc_link::Link;
@@ -56,6 +57,7 @@ use sockets::Sockets;
 use state_files::StateFiles;
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 use users::Users;
 
 /// This end of the link of the launch.
@@ -80,16 +82,25 @@ pub fn launch(options: &Options, notify: &Notify) -> Result<std::convert::Infall
     }
     let opened = policies::within_owner_and_mode(|| Opened::open(options, &users))?;
     let Opened { config, files, record, clock, control } = opened;
-    let StateFiles { governor: record_file, audit: audit_file, is_distrusted, state, keys, locks, elsewhere } =
-        files;
-    let engine_files = (state, keys, record);
+    let StateFiles {
+        governor: record_file,
+        audit: audit_file,
+        is_distrusted,
+        state,
+        keys,
+        aside,
+        locks,
+        elsewhere,
+        home,
+    } = files;
+    let engine_files = EngineFiles { state, keys, aside, home, record };
     let signals = catch().map_err(|errno| Ending::Internal(format!("signals: {}", errno.desc())))?;
 
     let programs = programs::folder(options)?;
     let program = successor::Program::find(&programs, clock.kind)?;
     let mut children = Children::prepare(programs, options, &users)?;
     let clock_reader = clock.reader.as_ref();
-    children.tell_elsewhere(elsewhere.as_deref());
+    children.tell_elsewhere(elsewhere.as_deref(), notify.fd().is_some());
     let ends = children.start_engine(options, config, control, engine_files, clock_reader)?;
     let mut link = LaunchLink::new(ends.launch);
     let plan = match receive(
@@ -198,6 +209,8 @@ impl Opened {
         let state = Directory::open(&options.state)?;
         let run = Directory::open(&options.run)?;
         let files = StateFiles::open(&state, &run)?;
+        let home = if files.elsewhere.is_some() { &run } else { &state };
+        tell_paths(options, home, &run);
         let record = options.record.as_deref().map(directory::new_record).transpose()?;
         let clock = take_clock(&options.clock)?;
         let control = run.listen("control.sock", users.group)?;
@@ -208,6 +221,24 @@ impl Opened {
             );
         }
         Ok(Self { config, files, record, clock, control })
+    }
+}
+
+/// Tells chimerctl where configuration and audit log are. Without it they have to be named there.
+fn tell_paths(options: &Options, home: &Directory, run: &Directory) {
+    let absolute = |path: &Path| std::path::absolute(path).ok()?.into_os_string().into_string().ok();
+    let found = (absolute(&options.config), absolute(&home.path().join(state_files::AUDIT)));
+    let paths = match &found {
+        (Some(configuration), Some(audit)) => Paths::try_new(configuration, audit),
+        _ => None,
+    };
+    match paths {
+        None => run.remove(paths::NAME),
+        Some(paths) => {
+            if let Err(ending) = run.write(paths::NAME, &paths.to_string()) {
+                say(4, &format_args!("{ending}; chimerctl needs --config and --file"));
+            }
+        }
     }
 }
 

@@ -3,7 +3,8 @@
 //!
 //! The run directory lasts as long as the boot, or until the service is stopped, so that a restart refills nothing there
 //! either. The newer of two records counts, by its sequence. A start that finds the state directory writable again takes the
-//! record back, and not the audit log.
+//! record back, and not the audit log. The engine's two files it only hands over with their namesakes of the other
+//! directory: they count by their sequence too, and a file of keys is void in any copy of it.
 
 use super::audit_log;
 use super::diagnosis::{self, explain};
@@ -15,18 +16,14 @@ use keeper::ending::{Ending, say};
 use nix::errno::Errno;
 use nix::sys::statvfs::{FsFlags, statvfs};
 use std::fs::File;
-use std::io::Read;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 const GOVERNOR: &str = "governor";
-const AUDIT: &str = "audit.log";
+/// The audit log.
+pub const AUDIT: &str = "audit.log";
 const STATE: &str = "engine.state";
 const KEYS: &str = "engine.keys";
-
-/// The most of the engine's state that is copied, octets: more than its two slots.
-const MOST_STATE: u64 = 4_096;
 
 /// Warns, for `--check`, of a state directory that a start could not write its files into. One that is not there is made by
 /// the service unit.
@@ -66,10 +63,14 @@ pub struct StateFiles {
     pub state: File,
     /// The engine's.
     pub keys: File,
+    /// The engine's in the other directory, `state` and `keys`, as far as they are there and trusted.
+    pub aside: [Option<File>; 2],
     /// Locks of both directories, as far as there are any.
     pub locks: [Option<OwnedFd>; 2],
     /// Why these are in the run directory; none: they are where they belong.
     pub elsewhere: Option<String>,
+    /// The state directory, to be asked whether it has room, where that is what it lacks.
+    pub home: Option<OwnedFd>,
 }
 
 impl StateFiles {
@@ -107,6 +108,7 @@ impl StateFiles {
             ),
         );
         files.elsewhere = Some(why);
+        files.home = state.without_room(governor_record::LENGTH + audit_line::LENGTH);
         Ok(files)
     }
 
@@ -135,8 +137,10 @@ impl StateFiles {
             audit: audit.file,
             state,
             keys,
+            aside: [None, None],
             locks: [None, None],
             elsewhere: None,
+            home: None,
         })
     }
 
@@ -153,20 +157,19 @@ impl StateFiles {
             Found::Nothing => {}
             Found::Distrusted => self.is_distrusted = true,
         }
-        if let Found::Trusted(theirs) = state.find(STATE)
-            && self.state.metadata().is_ok_and(|facts| facts.len() == 0)
-        {
-            let mut octets = Vec::new();
-            let _ = theirs.take(MOST_STATE).read_to_end(&mut octets);
-            let _ = self.state.write_all_at(&octets, 0);
-        }
+        self.aside = [STATE, KEYS].map(|name| match state.find(name) {
+            Found::Trusted(theirs) => Some(theirs),
+            Found::Distrusted | Found::Nothing => None,
+        });
     }
 
-    /// Takes back the record that an earlier start of this boot had in the run directory.
-    fn take_back(&self, state: &Directory, run: &Directory) {
+    /// Takes back what an earlier start of this boot had in the run directory.
+    fn take_back(&mut self, state: &Directory, run: &Directory) {
         if run.is(state) {
             return;
         }
+        // Once it has saved their content where it belongs, the engine voids them.
+        self.aside = [STATE, KEYS].map(|name| run.find_to_change(name));
         let Found::Trusted(theirs) = run.find(GOVERNOR) else { return };
         let taken = memory::take_back(&self.governor, &theirs);
         let say_failed = |errno: Errno| {
@@ -185,6 +188,6 @@ impl StateFiles {
             ),
             Ok(false) => {}
         }
-        [GOVERNOR, STATE, KEYS].into_iter().for_each(|name| run.remove(name));
+        run.remove(GOVERNOR);
     }
 }

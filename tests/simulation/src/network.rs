@@ -26,6 +26,8 @@ pub struct Server {
     error: f64,
     drift: f64,
     since: i64,
+    /// See [`Event::chosen`].
+    chosen: i8,
     random: Random,
 }
 
@@ -74,6 +76,7 @@ impl Server {
             error: path.error,
             drift: path.drift_ppm * 1e-6,
             since: begin,
+            chosen: 0,
             random: Random::new(seed, 100 + place as u64),
         }
     }
@@ -87,6 +90,7 @@ impl Server {
         let times = event.jitter_times.unwrap_or(1.0);
         self.jitter = (self.jitter.0 * times, self.jitter.1 * times);
         self.up = event.up.unwrap_or(self.up);
+        self.chosen = event.chosen.unwrap_or(self.chosen);
         self.error += event.error.unwrap_or(0.0);
         self.drift = event.drift_ppm.map_or(self.drift, |ppm| ppm * 1e-6);
         self.ramp = event.ramp_ms.map_or(self.ramp, |ms| ms * 1e-3);
@@ -98,6 +102,12 @@ impl Server {
         if let Some(kiss) = &event.kiss {
             self.path.kiss = Some(kiss.clone()).filter(|kiss| !kiss.is_empty());
         }
+    }
+
+    /// Whether a reply passes by which a right clock, and the host's clock, is off by so much (positive: it is behind).
+    pub fn passes(&self, right: i64, hosts: i64) -> bool {
+        let offset = if self.chosen.abs() == 1 { right } else { hosts };
+        self.chosen == 0 || i64::from(self.chosen) * offset > 0
     }
 
     /// From now on it answers, and tells the truth.

@@ -205,6 +205,9 @@ pub struct Event {
     pub pause: Option<f64>,
     /// Another program moves the clock.
     pub meddle: Option<f64>,
+    /// Somebody on the path lets only those replies pass which say that a right clock is behind (1) or ahead (-1), or the
+    /// same of the host's clock (2, -2); 0: all.
+    pub chosen: Option<i8>,
     /// Kiss code from now on; empty: none.
     pub kiss: Option<String>,
     /// The daemon ends and is started again, in the same boot.

@@ -2,7 +2,7 @@
 
 use crate::figures::{Figures, Ledger};
 use crate::keeper::Keeper;
-use crate::network::{LeapDay, Server, utc};
+use crate::network::{LeapDay, Server, Trip, utc};
 use crate::oscillator::Oscillator;
 use crate::scenario::{Event, Scenario};
 use engine_core::Engine;
@@ -252,7 +252,14 @@ impl World {
             return;
         };
         let deadline = self.oscillator.time_of(query.deadline);
-        match self.servers[at].travel(left).filter(|trip| trip.returned + LINK < deadline) {
+        let trip = self.servers[at].travel(left).filter(|trip| trip.returned + LINK < deadline);
+        let wall = |time| self.keeper.wall_at(self.oscillator.raw_at(time)).nanos();
+        let passes = |trip: &Trip| {
+            let there_and_back = trip.arrived + trip.answered;
+            let right = there_and_back - left - trip.returned;
+            self.servers[at].passes(right, there_and_back - wall(left) - wall(trip.returned))
+        };
+        match trip.filter(passes) {
             None => {
                 let (reason, rejected) = (Silence::Deadline, Rejected::NONE);
                 let unanswered = Unanswered { id: query.id, reason, rejected };

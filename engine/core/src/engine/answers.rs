@@ -74,6 +74,7 @@ impl Engine {
         let was_silent = source.poll_process.reach == 0 || source.poll_process.is_silent();
         let kiss_before = source.kiss;
         let unused_before = source.unused;
+        let chosen_before = source.arrivals.chosen().is_some();
         let answer = source.answer(
             header,
             |t2, t3| Times { t2, t3, ..times },
@@ -84,6 +85,7 @@ impl Engine {
         );
         let address = source.address().socket_address();
         let name = settings.name.clone();
+        let chosen = source.arrivals.chosen();
         match answer {
             Answer::Silent(_) => return,
             Answer::Unusable(reason) => {
@@ -108,7 +110,16 @@ impl Engine {
                     self.tell(Notice::Source(name.clone(), address, SourceNotice::UsableAgain));
                 }
                 if outcome == Outcome::Restarted {
-                    self.tell(Notice::Source(name, address, SourceNotice::Restarted));
+                    self.tell(Notice::Source(name.clone(), address, SourceNotice::Restarted));
+                }
+                match chosen {
+                    Some(chosen) if !chosen_before => {
+                        self.tell(Notice::Source(name, address, SourceNotice::Chosen(chosen)));
+                    }
+                    None if chosen_before => {
+                        self.tell(Notice::Source(name, address, SourceNotice::ChosenNoMore));
+                    }
+                    Some(_) | None => {}
                 }
             }
         }

@@ -7,7 +7,7 @@ use crate::nts::Association;
 use crate::select::{Impasse, Standing};
 use crate::settings::Place;
 use crate::source::Source;
-use crate::status::{KeyStatus, SourceReason, SourceStatus, Status, SystemReason, SystemStatus};
+use crate::status::{KeyStatus, PathDoubt, SourceReason, SourceStatus, Status, SystemReason, SystemStatus};
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use ipc::message::privileged::ClockKind;
@@ -250,10 +250,14 @@ impl Engine {
             }
             Some(Standing::Survivor) => {
                 let line = self.system.line.as_ref();
-                let asymmetric = source.track.filter.path_changed();
+                let doubt = match source.arrivals.chosen() {
+                    Some(chosen) => PathDoubt::Chosen(chosen),
+                    None if source.track.filter.path_changed() => PathDoubt::Longer,
+                    None => PathDoubt::None,
+                };
                 match line.is_some_and(|line| line.reference.source == source.id) {
-                    true => SourceReason::Reference { asymmetric },
-                    false => SourceReason::Survivor { asymmetric },
+                    true => SourceReason::Reference { doubt },
+                    false => SourceReason::Survivor { doubt },
                 }
             }
             Some(Standing::Spare) => SourceReason::Spare,

@@ -317,9 +317,13 @@ fn a_wait_for_the_disk_begins_with_a_sign_of_life() {
 #[test]
 fn the_engines_goodbye_and_its_closed_link_end_the_keeper_with_their_own_codes() {
     use ipc::process::Process;
-    for (goodbye, code) in
-        [(Process::Engine, 81), (Process::Client, 82), (Process::Server, 83), (Process::Exchange, 84)]
-    {
+    for (goodbye, code) in [
+        (Process::Engine, 81),
+        (Process::Client, 82),
+        (Process::Server, 83),
+        (Process::Exchange, 84),
+        (Process::Privileged, 75),
+    ] {
         let (mut keeper, mut engine, _silent) = keeper();
         engine.send(&ToPrivileged::Goodbye(goodbye)).unwrap();
         assert_eq!(keeper.turn().unwrap_err().code(), code);

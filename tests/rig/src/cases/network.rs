@@ -29,6 +29,13 @@ pub const CASES: &[Case] = &[
     )
     .ours()
     .waiting(),
+    Case::new(
+        "without-ipv6",
+        "a kernel without IPv6 (ipv6.disable=1) and the example's addresses to listen on: boot to right",
+        without_ipv6,
+    )
+    .ours()
+    .waiting(),
 ];
 
 /// A guest's device, in its shell.
@@ -57,6 +64,32 @@ fn servers_late(stand: &Stand) -> Result<Found, String> {
     std::thread::sleep(Duration::from_secs(60));
     stand.world.answer(true);
     let took = guest.wait_until_right(Instant::now(), LIMIT)?;
+    guest.found(took, "")
+}
+
+fn without_ipv6(stand: &Stand) -> Result<Found, String> {
+    let mut guest = boot_right(stand, &Start::default())?;
+    // As the example has it.
+    let server = "[server]\\nlisten = [\"0.0.0.0:123\", \"[::]:123\"]\\nallow = [\"10.77.0.0/24\"]\\n";
+    guest.read(&format!("printf '{server}' >> /etc/truechimer/truechimer.toml; sync"))?;
+    let disk = guest.machine.shut_down(BOOT)?;
+    let start = Start { words: vec!["ipv6.disable=1".to_owned()], ..Start::at(today() - 60) };
+    let mut guest = stand.boot_from(disk, &start)?;
+    guest.wait_until_active(guest.machine.started(), BOOT)?;
+    let took = guest.wait_until_right(Instant::now(), LIMIT)?;
+    if guest.read("test -e /proc/net/if_inet6 && echo there; true")?.contains("there") {
+        return Err("this kernel has IPv6 all the same".into());
+    }
+    if !stand.world.is_served("10.77.0.2:123".parse().map_err(|_| "no address")?)? {
+        return Err("the other family is not served".into());
+    }
+    let told = guest.read("journalctl -b -u truechimer | grep -c 'has no IPv6'; true")?;
+    if told.trim() != "1" {
+        return Err(format!("{} lines say that there is no IPv6", told.trim()));
+    }
+    if guest.read("systemctl show -P NRestarts truechimer")?.trim() != "0" {
+        return Err("the daemon was restarted meanwhile".into());
+    }
     guest.found(took, "")
 }
 
