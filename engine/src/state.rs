@@ -1,5 +1,7 @@
 //! The state file: one line of text in two slots of fixed length, written alternately, so that an interrupted write
-//! destroys only the older one.
+//! destroys only the older one. The addresses of names follow it, in two slots of their own.
+
+mod addresses;
 
 use engine_core::io::Saved;
 use ipc::checksum::checksum;
@@ -19,12 +21,13 @@ const HEAD: &str = "truechimer-engine-state 1";
 pub struct StateFile {
     file: File,
     sequence: u64,
+    addresses_sequence: u64,
 }
 
 impl StateFile {
     /// Takes the file; [`Self::load`] comes first.
     pub fn new(fd: OwnedFd) -> Self {
-        Self { file: File::from(fd), sequence: 0 }
+        Self { file: File::from(fd), sequence: 0, addresses_sequence: 0 }
     }
 
     /// The last saved state, and a message if something in the file was ignored. Reads at most the two slots.
@@ -134,22 +137,26 @@ fn read_slot(slot: &[u8]) -> Result<(u64, Saved), &'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::path::PathBuf;
+    use std::path::{Path, PathBuf};
 
-    struct Place(PathBuf);
+    pub struct Place(PathBuf);
 
     impl Place {
-        fn new(name: &str, octets: &[u8]) -> Self {
+        pub fn path(&self) -> &Path {
+            &self.0
+        }
+
+        pub fn new(name: &str, octets: &[u8]) -> Self {
             let path = std::env::temp_dir().join(format!("truechimer-state-{name}-{}", std::process::id()));
             std::fs::write(&path, octets).unwrap();
             Self(path)
         }
 
-        fn open(&self) -> StateFile {
+        pub fn open(&self) -> StateFile {
             StateFile::new(File::options().read(true).write(true).open(&self.0).unwrap().into())
         }
 
-        fn edit(&self, edit: impl FnOnce(&mut Vec<u8>)) {
+        pub fn edit(&self, edit: impl FnOnce(&mut Vec<u8>)) {
             let mut octets = std::fs::read(&self.0).unwrap();
             edit(&mut octets);
             std::fs::write(&self.0, octets).unwrap();

@@ -25,8 +25,8 @@ const AUDIT: &str = "audit.log";
 const STATE: &str = "engine.state";
 const KEYS: &str = "engine.keys";
 
-/// The most of the engine's state that is copied, octets: more than its two slots.
-const MOST_STATE: u64 = 4_096;
+/// The most of the engine's state that is copied, octets: more than its slots, of which two hold 256 and two 4,096.
+const MOST_STATE: u64 = 16_384;
 
 /// Warns, for `--check`, of a state directory that a start could not write its files into. One that is not there is made by
 /// the service unit.
@@ -106,7 +106,10 @@ impl StateFiles {
                  the state directory writable"
             ),
         );
-        files.elsewhere = Some(why);
+        files.elsewhere = Some(format!(
+            "{why}; what is to be remembered is in {place} and lost with this boot: mend that, then restart the daemon \
+             (systemctl restart truechimer)"
+        ));
         Ok(files)
     }
 
