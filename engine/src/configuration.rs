@@ -271,6 +271,7 @@ fn read_root(root: &toml::Spanned<toml::de::DeTable<'_>>, faults: &mut Faults<'_
         run_step_threshold: clock.run_step_threshold,
         forward_step: clock.forward_step,
         max_slew_ppm: clock.max_slew_ppm,
+        max_distance: clock.max_distance,
         require_nts: clock.require_nts,
         strict_quorum: profile == Profile::Strict,
         leap_seconds: clock.leap_seconds,

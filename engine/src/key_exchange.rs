@@ -141,10 +141,11 @@ fn unread(why: Unread, file: &str, (what, user): (&str, &str)) -> (String, Strin
             } else {
                 "every user may read or change it"
             };
-            let bits = mode & 0o640;
             (
                 format!("is not used, since {who} (mode {mode:04o})"),
-                format!("make a new key and certificate if others may have it, and: chmod {bits:o} {file}"),
+                format!(
+                    "make a new key and certificate if others may have it, and: chgrp {user} {file}; chmod 640 {file}"
+                ),
             )
         }
         Unread::Unsupported => ("holds none that is done here".to_owned(), give),
@@ -197,7 +198,8 @@ mod tests {
         assert!(state.warning(at(1)).unwrap().contains("/a/chain.pem, holds none"));
         state.read(Loaded::NoKey(Unread::Exposed(0o644)));
         let said = state.warning(at(1)).unwrap();
-        assert!(said.contains("(mode 0644)") && said.contains("chmod 640 /a/key.pem; no keys"), "{said}");
+        assert!(said.contains("(mode 0644)"), "{said}");
+        assert!(said.contains("chgrp truechimer-key /a/key.pem; chmod 640 /a/key.pem; no keys"), "{said}");
         state.readings = 1;
         state.read(Loaded::InUse { not_before: 0, not_after: 90 * DAY });
         state.read(Loaded::Mismatch);

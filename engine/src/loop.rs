@@ -330,7 +330,10 @@ impl Running {
                     }
                 }
                 Output::Save(saved) => {
-                    if let Err(error) = self.state.save(&saved) {
+                    let addresses = self.engine.kept_addresses();
+                    let written =
+                        self.state.save(&saved).and_then(|()| self.state.save_addresses(&addresses));
+                    if let Err(error) = written {
                         let text = format!(
                             "the state file cannot be written ({error}); time is kept, but a restart will be \
                              slower: free some space on its disk"

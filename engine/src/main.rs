@@ -347,7 +347,8 @@ fn prepare_start(
 ) -> Result<Start, Ending> {
     let (saved, complaint) = state.load();
     let saved = aside.and_then(|aside| state.continue_from(aside)).or(saved);
-    if let Some(complaint) = complaint {
+    let (addresses, of_addresses) = state.load_addresses();
+    for complaint in complaint.into_iter().chain(of_addresses) {
         log.write(Severity::WARNING, &complaint);
     }
     let mut seed = [0; 32];
@@ -357,7 +358,7 @@ fn prepare_start(
         log.write(Severity::WARNING, &line);
     }
     let precision = clock.measure_precision()?;
-    Ok(Start { settings: configuration.settings, saved, associations, seed, precision })
+    Ok(Start { settings: configuration.settings, saved, associations, addresses, seed, precision })
 }
 
 /// What runs now, in one line. Which addresses can be bound is another process's to find out and to say.

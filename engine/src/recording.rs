@@ -94,12 +94,20 @@ mod tests {
             run_step_threshold: None,
             forward_step: None,
             max_slew_ppm: 200.0,
+            max_distance: Settings::MAX_DISTANCE,
             leap_seconds: true,
             require_nts: false,
             strict_quorum: false,
             server: None,
         };
-        let start = Start { settings, saved: None, associations: Vec::new(), seed: [0; 32], precision: -24 };
+        let start = Start {
+            settings,
+            saved: None,
+            associations: Vec::new(),
+            addresses: Vec::new(),
+            seed: [0; 32],
+            precision: -24,
+        };
         let mut engine = Recorder::new(start, Some(Box::new(RecordingFile::new(file.into()))));
         let now = Now { raw: RawInstant::saturating(9), wall: WallTime::saturating(11) };
         engine.handle_input(now, Input::Timeout);

@@ -1,5 +1,7 @@
 //! The state file: one line of text in two slots of fixed length, written alternately, so that an interrupted write
-//! destroys only the older one.
+//! destroys only the older one. The addresses of names follow it, in two slots of their own.
+
+mod addresses;
 
 use engine_core::io::Saved;
 use ipc::checksum::checksum;
@@ -19,12 +21,13 @@ const HEAD: &str = "truechimer-engine-state 1";
 pub struct StateFile {
     file: File,
     sequence: u64,
+    addresses_sequence: u64,
 }
 
 impl StateFile {
     /// Takes the file; [`Self::load`] comes first.
     pub fn new(fd: OwnedFd) -> Self {
-        Self { file: File::from(fd), sequence: 0 }
+        Self { file: File::from(fd), sequence: 0, addresses_sequence: 0 }
     }
 
     /// The last saved state, and a message if something in the file was ignored. Reads at most the two slots.
@@ -72,7 +75,8 @@ impl StateFile {
     }
 
     /// Takes over the last saved state of the file in the other directory if it is the later one, and voids that file
-    /// once it is saved here too; later saves count on from there.
+    /// once it is saved here too; later saves count on from there. The addresses of names likewise, which
+    /// [`Self::load_addresses`] then finds.
     pub fn continue_from(&mut self, mut aside: Self) -> Option<Saved> {
         let (saved, _) = aside.load();
         let later = saved.filter(|_| aside.sequence > self.sequence);
@@ -82,7 +86,15 @@ impl StateFile {
                 return Some(*later);
             }
         }
-        let _ = aside.file.write_all_at(&[0; 2 * SLOT], 0);
+        self.load_addresses();
+        let (names, _) = aside.load_addresses();
+        if aside.addresses_sequence > self.addresses_sequence {
+            self.addresses_sequence = aside.addresses_sequence;
+            if self.save_addresses(&names).is_err() {
+                return later;
+            }
+        }
+        let _ = aside.file.write_all_at(&[0; addresses::END], 0);
         later
     }
 
@@ -149,22 +161,26 @@ fn read_slot(slot: &[u8]) -> Result<(u64, Saved), &'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::path::PathBuf;
+    use std::path::{Path, PathBuf};
 
-    struct Place(PathBuf);
+    pub struct Place(PathBuf);
 
     impl Place {
-        fn new(name: &str, octets: &[u8]) -> Self {
+        pub fn path(&self) -> &Path {
+            &self.0
+        }
+
+        pub fn new(name: &str, octets: &[u8]) -> Self {
             let path = std::env::temp_dir().join(format!("truechimer-state-{name}-{}", std::process::id()));
             std::fs::write(&path, octets).unwrap();
             Self(path)
         }
 
-        fn open(&self) -> StateFile {
+        pub fn open(&self) -> StateFile {
             StateFile::new(File::options().read(true).write(true).open(&self.0).unwrap().into())
         }
 
-        fn edit(&self, edit: impl FnOnce(&mut Vec<u8>)) {
+        pub fn edit(&self, edit: impl FnOnce(&mut Vec<u8>)) {
             let mut octets = std::fs::read(&self.0).unwrap();
             edit(&mut octets);
             std::fs::write(&self.0, octets).unwrap();

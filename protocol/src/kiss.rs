@@ -13,7 +13,7 @@ pub enum KissCode {
     Rate,
     /// NTSN: the cookie or the tag of an NTS request was invalid.
     NtsNak,
-    /// Any other code: it has no effect. Printed escaped.
+    /// Any other code: the server has no time to tell. Printed escaped.
     Other([u8; 4]),
 }
 

@@ -6,6 +6,7 @@ mod condition;
 mod deferred;
 mod disturbance;
 mod entering;
+mod kept_addresses;
 mod key_exchanges;
 mod lookups;
 mod network_changes;
@@ -25,7 +26,7 @@ use crate::bounds::Bounds;
 use crate::discipline::{PANIC_THRESHOLD, Residuals};
 use crate::entries::{Entries, EntryId};
 use crate::exchanges::Exchanges;
-use crate::io::{Command, Input, Now, Output, Saved, SavedAssociation, Start};
+use crate::io::{Command, Input, KeptAddresses, Now, Output, Saved, SavedAssociation, Start};
 use crate::leap::Warning;
 use crate::local_clock::LocalClock;
 use crate::measurement::LinkLatency;
@@ -83,6 +84,7 @@ pub struct Engine {
     abandoned: Abandoned,
     /// What an earlier run left, until the welcome.
     kept: Vec<SavedAssociation>,
+    kept_addresses: Vec<KeptAddresses>,
     /// The step to a time whose certificates could not be judged.
     deferred: Deferred,
     exchanges: Exchanges,
@@ -213,6 +215,7 @@ impl Engine {
             next_lookup: 1,
             abandoned: Abandoned::default(),
             kept: start.associations,
+            kept_addresses: start.addresses,
             deferred: Deferred::Possible(None),
             exchanges: Exchanges::new(),
             latency: LinkLatency::new(),
@@ -384,16 +387,11 @@ impl Engine {
             band_at: now.raw,
         });
         let kept = core::mem::take(&mut self.kept);
+        let addresses = core::mem::take(&mut self.kept_addresses);
         for id in self.entries.ids() {
             self.begin_entry(id, &kept, now);
+            self.recall(id, &addresses, now);
         }
-    }
-
-    /// Whether the replies of the source at this address count as authenticated: for a simulation that has no
-    /// keys. Those of a source with NTS always do. False where there is no such source.
-    pub fn set_authenticated(&mut self, address: ipc::address::Address, authenticated: bool) -> bool {
-        let source = self.entries.sources_mut().find(|source| source.address() == address);
-        source.map(|source| source.authenticated = authenticated).is_some()
     }
 
     fn command(&mut self, now: Now, command: Command) {

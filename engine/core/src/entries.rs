@@ -6,6 +6,7 @@
 
 use crate::candidates::Candidates;
 use crate::independence::Identity;
+use crate::io::KeptAddresses;
 use crate::names::Lookup;
 use crate::nts::Association;
 use crate::settings::{Place, SourceSettings};
@@ -65,6 +66,27 @@ pub(crate) enum Phase {
     Duplicate,
 }
 
+/// The addresses of a plain source's name that worked last.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Kept {
+    pub(crate) known: Option<KeptAddresses>,
+    pub(crate) stage: Recall,
+}
+
+/// How far the addresses of an earlier run have come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Recall {
+    /// There are none, or they are not needed.
+    #[default]
+    Over,
+    /// They are used if the name is not resolved soon.
+    Waiting,
+    /// They are used.
+    InUse,
+    /// The name is resolved: they are used until addresses of the answer work.
+    Leaving,
+}
+
 /// One `[[source]]`.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Entry {
@@ -77,6 +99,8 @@ pub(crate) struct Entry {
     /// The addresses of its name, or of the time server that its key exchange named.
     pub(crate) candidates: Candidates,
     pub(crate) members: Vec<Source>,
+    /// Which addresses of its name worked last, and what they are used for.
+    pub(crate) kept: Kept,
     /// It was added while others are followed already: until then nobody misses its vote, unless it decides who else
     /// has one.
     pub(crate) awaited_until: Option<RawInstant>,
@@ -98,6 +122,7 @@ impl Entry {
             authentication,
             candidates: Candidates::default(),
             members: Vec::new(),
+            kept: Kept::default(),
             awaited_until: None,
             begun: None,
         }

@@ -8,13 +8,15 @@ use crate::violation::Violation;
 use alloc::vec::Vec;
 use ipc::address::Address;
 use ipc::message::client::{PlainReply, ProtectedReply, Query, QueryId, Sent, Unanswered};
-use ipc::message::exchange::{Cookie, Exchange, ExchangeFailed, Exchanged, Failed, Resolve, Resolved};
+use ipc::message::exchange::{
+    Cookie, Exchange, ExchangeFailed, Exchanged, Failed, HostName, Resolve, Resolved,
+};
 use ipc::message::privileged::{Adjust, Applied, ClockEvent, Refused, Status, Step, Welcome};
 use ipc::message::server::ServerState;
 use ipc::packet::CookieOctets;
 use ipc::process::Process;
 use ipc::secret::{Aead, KeyPair};
-use ipc::units::{Frequency, RawInstant, WallTime};
+use ipc::units::{Frequency, RawInstant, Span, WallTime};
 
 /// Two clocks read in immediate succession (the closest pair of a few attempts).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,7 +97,7 @@ pub enum Output {
     SetStatus(Status),
     /// To the server, where there is one.
     Serve(ServerState),
-    /// To the state file.
+    /// To the state file, with what [`crate::Engine::kept_addresses`] says now.
     Save(Saved),
     /// To the file of keys, which is to hold what [`crate::Engine::associations`] says now. Carried out before the
     /// effects that follow: a query among them uses a cookie that must not be found there any more.
@@ -139,6 +141,26 @@ pub struct SavedAssociation {
     pub valid_until: WallTime,
 }
 
+/// The addresses of the name of one plain source that worked, as they survive a restart. They are used where the name is
+/// not resolved, and are believed no more than an answer of a name server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeptAddresses {
+    /// The name, as configured.
+    pub name: HostName,
+    /// With the port that is configured; 1 to [`KeptAddresses::MOST`].
+    pub addresses: Vec<Address>,
+    /// When they worked last and were those of the name, by the steered clock.
+    pub at: WallTime,
+}
+
+impl KeptAddresses {
+    /// Most addresses of a name.
+    pub const MOST: usize = 4;
+
+    /// How long they may be used. A clock that says less than when they were kept cannot judge it, and then they are used.
+    pub const LIFETIME: Span = Span::from_secs(30 * 86_400);
+}
+
 /// How an engine is created.
 #[derive(Clone, Debug)]
 pub struct Start {
@@ -148,6 +170,8 @@ pub struct Start {
     pub saved: Option<Saved>,
     /// From the file of keys, as far as it was in order; what fits no configured source is ignored.
     pub associations: Vec<SavedAssociation>,
+    /// From the state file, as far as it was in order; what fits no configured name is ignored.
+    pub addresses: Vec<KeptAddresses>,
     /// Entropy for nonces, ports and poll jitter; a replay gives the same.
     pub seed: [u8; 32],
     /// Precision of the local clock, log2 s (−18 to −30), measured by the process at start.

@@ -47,6 +47,8 @@ pub enum EntryNotice {
     Duplicate,
     /// A look-up of its name failed.
     Unresolved(LookupFailure),
+    /// It is not resolved, and this many addresses are used that worked in an earlier run.
+    KeptAddresses(usize),
     /// Its name has addresses, but none that a server can have.
     NoUsableAddress,
     /// One of its addresses belongs to another entry, with this name, from now on.
@@ -275,6 +277,7 @@ impl Notice {
                 EntryNotice::NoKeys { after_setting: true, .. } => (Line, 1),
                 EntryNotice::Duplicate
                 | EntryNotice::Unresolved(_)
+                | EntryNotice::KeptAddresses(_)
                 | EntryNotice::NoUsableAddress
                 | EntryNotice::NoneAnswers(_)
                 | EntryNotice::KeysProvisional

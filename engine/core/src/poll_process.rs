@@ -33,6 +33,8 @@ pub(crate) struct PollProcess {
     pub(crate) address: Address,
     /// The last eight queries, newest in the lowest bit: which were answered.
     pub(crate) reach: u8,
+    /// The same queries: which were answered by a kiss that leaves the reach register as it is.
+    kisses: u8,
     pub(crate) poll: Poll,
     /// When the next query is scheduled.
     pub(crate) next: RawInstant,
@@ -54,6 +56,7 @@ impl PollProcess {
         Self {
             address,
             reach: 0,
+            kisses: 0,
             poll: Poll::new(settings.min_poll, settings.max_poll),
             next: now,
             stopped_until: None,
@@ -71,6 +74,12 @@ impl PollProcess {
         self.burst = settings.burst;
         self.poll.limit(settings.min_poll, settings.max_poll);
         self.plan(now, self.poll.interval());
+    }
+
+    /// A further query is registered.
+    fn shift(&mut self) {
+        self.reach <<= 1;
+        self.kisses <<= 1;
     }
 
     /// When it is queried next.
@@ -93,6 +102,11 @@ impl PollProcess {
         self.quick = self.quick.min(1);
     }
 
+    /// Whether the last eight queries brought kisses, and nothing else.
+    pub(crate) fn brings_kisses_only(&self) -> bool {
+        self.reach == 0 && self.kisses != 0
+    }
+
     /// Eight queries without a reply.
     pub(crate) fn is_dead(&self) -> bool {
         self.unanswered >= 8
@@ -101,7 +115,7 @@ impl PollProcess {
     /// A query is sent now; the next one is scheduled. `need`: how much depends on an answer, if it may be asked for.
     pub(crate) fn transmit(&mut self, now: RawInstant, need: Need, nonces: &mut Nonces) {
         self.first_query.get_or_insert(now);
-        self.reach <<= 1;
+        self.shift();
         self.unanswered = self.unanswered.saturating_add(1);
         let longest = need.longest_interval().filter(|_| self.is_silent());
         let interval = longest.map_or(self.poll.interval(), |longest| self.limited(longest));
@@ -157,7 +171,7 @@ impl PollProcess {
         if is_asking {
             self.next = now.after(span(1.0));
         } else {
-            self.reach <<= 1;
+            self.shift();
             self.next = now.after(span(self.poll.interval()));
         }
     }
@@ -169,27 +183,32 @@ impl PollProcess {
         self.unanswered = 0;
         self.reach |= 1;
         if returns {
-            self.settle(now);
-            if self.burst {
-                self.start_burst(now.after(span(QUICK)));
-            }
+            self.begin_again(now);
         }
     }
 
-    /// A kiss came. False: it changes nothing. A plain refusal can be forged; an `authenticated` one is from the server.
-    pub(crate) fn kissed(&mut self, code: KissCode, authenticated: bool, now: RawInstant) -> bool {
+    /// A reply came that ends a time without usable ones: it is measured as at the start.
+    pub(crate) fn begin_again(&mut self, now: RawInstant) {
+        self.settle(now);
+        if self.burst {
+            self.start_burst(now.after(span(QUICK)));
+        }
+    }
+
+    /// A kiss came that asks for fewer queries. A plain refusal can be forged; an `authenticated` one is from the server.
+    pub(crate) fn kissed(&mut self, code: KissCode, authenticated: bool, now: RawInstant) {
+        self.kisses |= 1;
         match code {
             KissCode::Deny | KissCode::Restricted => {
                 self.poll.slowest();
                 self.stopped_until = authenticated.then(|| now.after(REFUSED));
             }
             KissCode::Rate => self.poll.slow_down(),
-            KissCode::NtsNak | KissCode::Other(_) => return false,
+            KissCode::NtsNak | KissCode::Other(_) => return,
         }
         self.quick = 0;
         self.settling = SETTLING.len() as u8;
         self.next = now.after(span(self.poll.interval()));
-        true
     }
 
     /// Starts a burst, as at the start.

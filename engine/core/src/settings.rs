@@ -22,6 +22,9 @@ pub struct Settings {
     pub forward_step: Option<Span>,
     /// Largest rate of a slew in ppm, 1 to 500.
     pub max_slew_ppm: f64,
+    /// A source with a larger root distance is not used; at most 16 s. Where it is more than
+    /// [`MAX_DISTANCE`](Settings::MAX_DISTANCE), a clock whose error has no larger bound counts as synchronised.
+    pub max_distance: Span,
     /// Whether leap seconds announced by the sources reach the kernel.
     pub leap_seconds: bool,
     /// Whether the clock is moved only while an authenticated source is among those that agree.
@@ -31,6 +34,11 @@ pub struct Settings {
     pub strict_quorum: bool,
     /// The server, where one is configured.
     pub server: Option<ServerSettings>,
+}
+
+impl Settings {
+    /// The largest root distance where none is configured.
+    pub const MAX_DISTANCE: Span = Span::from_secs(3);
 }
 
 /// One `[[source]]`.

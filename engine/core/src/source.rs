@@ -84,7 +84,7 @@ pub(crate) struct Source {
     pub(crate) facts: Option<Facts>,
     /// Why the last valid reply was not usable.
     pub(crate) unused: Option<RejectReason>,
-    /// The kiss that is in force.
+    /// The last kiss, until a measurement.
     pub(crate) kiss: Option<KissCode>,
     /// Why its queries are not answered, if more is known than that no reply comes in time.
     pub(crate) obstacle: Option<Silence>,
@@ -191,6 +191,7 @@ impl Source {
     /// Whether its silence is to be reported now: once, until it answers.
     pub(crate) fn begins_silence(&mut self) -> bool {
         let is_silent = match self.is_heard() {
+            _ if self.poll_process.brings_kisses_only() => false,
             true => self.poll_process.reach == 0,
             false => {
                 self.poll_process.is_dead() || (self.poll_process.is_silent() && self.obstacle.is_some())
@@ -213,7 +214,12 @@ impl Source {
 
     /// How much depends on its answer, where it has not asked for longer intervals.
     fn respectful(&self, need: Need) -> Need {
-        if self.kiss.is_some() { Need::Little } else { need }
+        if self.wants_fewer() { Need::Little } else { need }
+    }
+
+    /// Whether its last kiss asked for fewer queries, or none.
+    pub(crate) const fn wants_fewer(&self) -> bool {
+        matches!(self.kiss, Some(KissCode::Deny | KissCode::Restricted | KissCode::Rate))
     }
 
     /// The next query is sent no later than the need allows.
@@ -241,6 +247,17 @@ impl Source {
         }
     }
 
+    /// Whether its last reply was a kiss that denies access.
+    pub(crate) fn denies(&self) -> bool {
+        self.unused == Some(RejectReason::Kiss)
+            && matches!(self.kiss, Some(KissCode::Deny | KissCode::Restricted))
+    }
+
+    /// Whether it answers, and not with a time that can be used.
+    pub(crate) fn brings_no_time(&self) -> bool {
+        self.unused.is_some() || self.poll_process.brings_kisses_only()
+    }
+
     /// Drops everything that depends on a counter that did not stand still (the host was suspended).
     pub(crate) fn forget_time(&mut self, now: RawInstant) {
         if self.poll_process.reach != 0 {
@@ -254,7 +271,7 @@ impl Source {
 
     /// It is asked in quick succession whether what it said still holds.
     pub(crate) fn ask_afresh(&mut self, now: RawInstant) {
-        self.is_asked = self.is_live() && self.kiss.is_none() && !self.provisional && !self.is_on_probation();
+        self.is_asked = self.is_live() && !self.wants_fewer() && !self.provisional && !self.is_on_probation();
         self.track.fresh = 0;
         self.poll_process.settle(now);
         self.poll_process.start_burst(now);
@@ -287,7 +304,7 @@ impl Source {
         match verdict {
             Verdict::Kiss(code) => {
                 self.counters.reject(RejectReason::Kiss);
-                self.kissed(code, now.raw);
+                self.kissed(code, Facts::of(header), now.raw);
                 Answer::Kiss(code)
             }
             Verdict::Unusable(reason, facts) => {
@@ -316,11 +333,17 @@ impl Source {
         self.poll_process.answered(now);
     }
 
-    fn kissed(&mut self, code: KissCode, now: RawInstant) {
-        if !self.poll_process.kissed(code, self.authenticated, now) {
-            return;
+    fn kissed(&mut self, code: KissCode, facts: Facts, now: RawInstant) {
+        self.obstacle = None;
+        self.silence_told = false;
+        match code {
+            KissCode::Deny | KissCode::Restricted | KissCode::Rate => {
+                self.poll_process.kissed(code, self.authenticated, now);
+            }
+            // As without a code: a server that has no time to tell.
+            KissCode::NtsNak | KissCode::Other(_) => self.heard(facts, now),
         }
-        if matches!(code, KissCode::Deny | KissCode::Restricted) {
+        if code != KissCode::Rate {
             self.unused = Some(RejectReason::Kiss);
         }
         self.kiss = Some(code);
@@ -328,6 +351,7 @@ impl Source {
 
     fn learn(&mut self, measurement: Measurement, facts: Facts, prior: (f64, f64), now: Now) -> Outcome {
         let before = self.track.filter.estimate(measurement.at);
+        let is_first_of_use = self.unused.is_some() && !self.is_heard();
         let outcome = self.track.take(&Sample::of_exchange(measurement, facts), prior, now);
         match (outcome, before) {
             (Outcome::Used, Some(before)) => {
@@ -348,6 +372,9 @@ impl Source {
                     self.poll_process.choose(&estimate, filter.typical_variance(), now.raw);
                 }
             }
+        }
+        if is_first_of_use {
+            self.poll_process.begin_again(now.raw);
         }
         self.unused = None;
         self.kiss = None;

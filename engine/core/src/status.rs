@@ -10,7 +10,7 @@ use core::net::SocketAddr;
 use ipc::message::client::Silence;
 use ipc::message::exchange::LookupFailure;
 use ipc::message::privileged::{ClockKind, Refusal};
-use ipc::units::Leap;
+use ipc::units::{Leap, Span};
 use protocol::kiss::KissCode;
 use report::{AssociationState, RejectReason, SourceState, SystemState};
 
@@ -211,13 +211,15 @@ pub enum SourceReason {
     UnderAttack,
     /// Its certificate cannot be judged, because the clock may be wrong.
     Provisional,
-    /// A kiss-o'-death.
+    /// A kiss-o'-death that denies access.
     Denied {
         /// The kiss code.
         code: KissCode,
         /// Seconds until the next query, if the kiss is authenticated.
         retry_s: Option<f64>,
     },
+    /// It answers with this kiss code, which does not deny access, and not with the time.
+    Kissed(KissCode),
     /// Its address is one of this host.
     Oneself,
     /// Its last reply was not used.
@@ -244,6 +246,8 @@ pub enum SourceReason {
     TooDistant {
         /// The root distance, in seconds.
         distance: f64,
+        /// The largest that the configuration allows.
+        most: Span,
     },
     /// Its last reply contradicts its earlier ones.
     Contradictory,
@@ -326,7 +330,9 @@ impl SourceReason {
             Self::UnderAttack => SourceState::UnderAttack,
             Self::Provisional => SourceState::Provisional,
             Self::Denied { .. } => SourceState::Denied,
-            Self::Oneself | Self::Unused(_) | Self::TooDistant { .. } => SourceState::Unusable,
+            Self::Kissed(_) | Self::Oneself | Self::Unused(_) | Self::TooDistant { .. } => {
+                SourceState::Unusable
+            }
             Self::Reference { .. } => SourceState::Selected,
             Self::Survivor { .. } => SourceState::Combined,
             Self::Spare | Self::NotFollowed => SourceState::Spare,

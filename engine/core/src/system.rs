@@ -10,7 +10,7 @@ use crate::select::{Absence, Agreement, Candidate, Impasse, Standing, Verdict, e
 use crate::source_id::SourceId;
 use crate::track::Opinion;
 use alloc::vec::Vec;
-use ipc::units::RawInstant;
+use ipc::units::{RawInstant, Span};
 use protocol::reference_id::of_address;
 
 /// From this many measurements on, the frequency of a source is known.
@@ -159,6 +159,8 @@ pub(crate) struct Rules {
     pub(crate) require: bool,
     /// An authenticated source must agree.
     pub(crate) require_nts: bool,
+    /// The largest usable root distance.
+    pub(crate) max_distance: Span,
 }
 
 /// Selects among `voters` and combines the survivors. There is a verdict for each one that has an opinion.
@@ -174,7 +176,9 @@ pub(crate) fn find(voters: &[Voter<'_>], rules: Rules, now: Now) -> Finding {
         .map(|(voter, (group, operator))| Candidate {
             claim: voter.opinion.map(|opinion| opinion.claim),
             absence: voter.absence,
-            live: voter.opinion.is_some_and(|opinion| opinion.is_live() && !opinion.is_far()),
+            live: voter
+                .opinion
+                .is_some_and(|opinion| opinion.is_live() && !opinion.is_far(rules.max_distance)),
             authenticated: voter.authenticated,
             group: *group,
             operator: *operator,

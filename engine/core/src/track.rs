@@ -9,10 +9,7 @@ use crate::io::Now;
 use crate::sample::Sample;
 use crate::sanity::Facts;
 use crate::select::{Claim, Standing, Verdict};
-use ipc::units::RawInstant;
-
-/// A source with a larger root distance than this is not used. Seconds.
-const MOST_DISTANCE: f64 = 3.0;
+use ipc::units::{RawInstant, Span};
 
 /// Hard bounds that are farther apart than this are explained by no stamp, however coarse; seconds.
 const UNEXPLAINED: f64 = 1.0;
@@ -71,9 +68,9 @@ impl Opinion {
         self
     }
 
-    /// Whether its root distance is too large.
-    pub(crate) fn is_far(&self) -> bool {
-        self.distance > MOST_DISTANCE
+    /// Whether its root distance is larger than `most`.
+    pub(crate) fn is_far(&self, most: Span) -> bool {
+        self.distance > most.nanos() as f64 * 1e-9
     }
 }
 

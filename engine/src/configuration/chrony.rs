@@ -1,7 +1,7 @@
 //! Directives of chrony.conf and ntp.conf that are not valid here, and what to write instead.
 
 /// Each directive, and its replacement.
-const WORDS: [(&str, &str); 60] = [
+const WORDS: [(&str, &str); 61] = [
     ("server", "a source is a [[source]] with address = \"NAME\""),
     ("peer", "there are no peers; a source is a [[source]] with address = \"NAME\""),
     ("pool", "a pool is a [[source]] with address = \"NAME\" and pool = true"),
@@ -65,6 +65,7 @@ const WORDS: [(&str, &str); 60] = [
         "ntsrotate",
         "nothing to write for one server; several share fleet-secret and fleet-since under [server.nts]",
     ),
+    ("maxdistance", "write max-distance under [clock], at most 16"),
     ("user", "nothing to write: each process has a user of its own"),
     ("log", "nothing to write: see the journal, chimerctl, and chimerctl audit"),
     ("logchange", "nothing to write: each step is in the journal and in chimerctl audit"),
@@ -72,11 +73,11 @@ const WORDS: [(&str, &str); 60] = [
 
 /// Directives of chrony.conf without a replacement.
 #[rustfmt::skip]
-const ABSENT: [&str; 57] = [
+const ABSENT: [&str; 56] = [
     "sourcedir", "confdir", "include", "maxdelayratio", "maxdelaydevratio", "maxdelayquant", "mindelay", "asymmetry",
     "offset", "minsamples", "maxsamples", "filter", "polltarget", "presend", "minstratum", "noselect", "auto_offline",
     "xleave", "version", "extfield", "copy", "acquisitionport", "bindacqaddress", "bindacqdevice", "nocerttimecheck",
-    "combinelimit", "maxdistance", "maxjitter", "reselectdist", "stratumweight", "maxclockerror", "clockprecision",
+    "combinelimit", "maxjitter", "reselectdist", "stratumweight", "maxclockerror", "clockprecision",
     "corrtimeratio", "maxupdateskew", "tempcomp", "fallbackdrift", "manual", "rtcfile", "rtcdevice", "rtcautotrim",
     "rtconutc", "hwclockfile", "binddevice", "broadcast", "ntpsigndsocket", "ptpport", "hwtimestamp", "lock_all",
     "sched_priority", "pidfile", "logbanner", "mailonchange", "bindcmdaddress", "cmdport", "cmdallow", "cmdratelimit",

@@ -5,7 +5,7 @@ use super::keys;
 use super::profile_name;
 use super::source::span;
 use super::words::{nearest, shorten};
-use engine_core::settings::SourceSettings;
+use engine_core::settings::{Settings, SourceSettings};
 use ipc::message::privileged::Profile;
 use ipc::units::Span;
 
@@ -22,6 +22,8 @@ pub struct Clock {
     pub forward_step: Option<Span>,
     /// Rate of a slew, ppm.
     pub max_slew_ppm: f64,
+    /// Largest root distance of a source that is used.
+    pub max_distance: Span,
     /// Whether leap seconds are passed on.
     pub leap_seconds: bool,
     /// Whether the clock is moved only with an authenticated source among those that agree.
@@ -41,6 +43,7 @@ pub fn read_clock(
         run_step_threshold: None,
         forward_step: None,
         max_slew_ppm: 200.0,
+        max_distance: Settings::MAX_DISTANCE,
         leap_seconds: profile == Profile::Standard,
         require_nts: false,
     };
@@ -66,6 +69,9 @@ pub fn read_clock(
     clock.forward_step = read_forward_step(&section, profile, faults);
     if let Some(ppm) = section.number("max-slew-ppm", 1.0..=500.0, "ppm", "200", faults) {
         clock.max_slew_ppm = ppm;
+    }
+    if let Some(seconds) = section.number("max-distance", 0.01..=16.0, "seconds", "3.0", faults) {
+        clock.max_distance = span(seconds);
     }
     if let Some(leap) = section.boolean("leap-seconds", faults) {
         clock.leap_seconds = leap;

@@ -23,12 +23,13 @@ pub const SOURCE: [&str; 15] = [
 ];
 
 /// Of `[clock]`.
-pub const CLOCK: [&str; 7] = [
+pub const CLOCK: [&str; 8] = [
     "minimum-sources",
     "start-step-threshold",
     "run-step-threshold",
     "allow-forward-steps",
     "max-slew-ppm",
+    "max-distance",
     "leap-seconds",
     "require-nts",
 ];

@@ -28,6 +28,14 @@ fn entry(notice: &EntryNotice) -> Text {
         EntryNotice::Unresolved(why) => {
             format!(": its name is not resolved: {}; it is looked up again", why.sentence()).into()
         }
+        EntryNotice::KeptAddresses(count) => {
+            let addresses = if *count == 1 { "its address" } else { &format!("its {count} addresses") };
+            format!(
+                " is not resolved; {addresses} of the last run {} used until it is",
+                if *count == 1 { "is" } else { "are" }
+            )
+            .into()
+        }
         EntryNotice::NoUsableAddress => {
             ": none of the addresses of its name is one that a server can have; they are not used (link-local ones \
              only with allow-link-local = true)"
@@ -66,7 +74,7 @@ fn entry(notice: &EntryNotice) -> Text {
 fn source(notice: &SourceNotice) -> Text {
     match notice {
         SourceNotice::Unused(reason) => format!("is not used: {}", reason.sentence()).into(),
-        SourceNotice::Kissed(code) => format!("answers with kiss code {code}").into(),
+        SourceNotice::Kissed(code) => format!("answers with kiss code {code} instead of the time").into(),
         SourceNotice::Heard => "is heard".into(),
         SourceNotice::FirstHeard(after) => {
             format!("is the first to answer, after {}", duration(*after)).into()

@@ -4,6 +4,8 @@ use super::packet_test::{hint, silence};
 use super::{Sentence, Text};
 use engine_core::notice::Chosen;
 use engine_core::status::{KeyStatus, PathDoubt, SourceReason};
+use ipc::units::Span;
+use protocol::kiss::KissCode;
 
 const ASYMMETRY: &str = "; its path became longer, perhaps in one direction only (asymmetry)";
 
@@ -57,6 +59,7 @@ impl Sentence for SourceReason {
             Self::Denied { code, retry_s: None } => {
                 format!("it refuses to serve us (kiss code {code}); asked again at the longest poll interval").into()
             }
+            Self::Kissed(code) => kiss(code),
             Self::Oneself => {
                 "its address is one of this host: it has no vote, and is replaced if its name has another; name another \
                  server"
@@ -74,9 +77,7 @@ impl Sentence for SourceReason {
                 format!("it has not answered its last eight queries{why}{estimate}").into()
             }
             Self::NoUsableReply(cause) => format!("no usable reply yet{}", hint(cause)).into(),
-            Self::TooDistant { distance } => {
-                format!("it is up to {distance:.1} s from true time by its own account").into()
-            }
+            Self::TooDistant { distance, most } => too_distant(distance, most),
             Self::Contradictory => "its last reply contradicts its earlier ones; the next replies decide".into(),
             Self::Doubtful => "its last reply differs from what was expected; the next replies decide".into(),
             Self::NotCompared => "not compared with the others yet".into(),
@@ -115,6 +116,42 @@ impl Sentence for SourceReason {
             }
         }
     }
+}
+
+fn too_distant(distance: f64, most: Span) -> Text {
+    let most = most.nanos() as f64 * 1e-9;
+    let remedy = match distance {
+        _ if distance < 16.0 => format!(
+            "if you trust it all the same, as a domain controller, write max-distance = {:.1} under [clock], and this host may \
+             be as far off",
+            // With a margin for what is added between two replies.
+            (distance * 1.2 + 0.5).ceil().min(16.0)
+        ),
+        _ => "use another source".to_owned(),
+    };
+    format!(
+        "its root distance of {distance:.1} s (by so much it may be off by its own account) is more than max-distance \
+         ({most} s); {remedy}"
+    )
+    .into()
+}
+
+/// What a server says instead of the time.
+fn kiss(code: KissCode) -> Text {
+    let meaning = match code {
+        KissCode::Deny | KissCode::Restricted => "it refuses to serve us".to_owned(),
+        KissCode::Rate => {
+            "it finds that it is asked too often, and is asked less often now; other hosts behind the same address may \
+             ask it too (min-poll sets the shortest interval)"
+                .to_owned()
+        }
+        KissCode::NtsNak => "it takes our queries for NTS ones, which they are not".to_owned(),
+        KissCode::Other(code) if matches!(&code, b"INIT" | b"STEP") => {
+            "it is not synchronised yet; if that lasts, its own sources have to be checked".to_owned()
+        }
+        KissCode::Other(_) => "it tells no time, and is asked again; its operator knows why".to_owned(),
+    };
+    format!("it answers with kiss code {code} instead of the time: {meaning}").into()
 }
 
 impl Sentence for KeyStatus {

@@ -69,7 +69,7 @@ fn wrong(path: &Path, why: &str) -> Ending {
 fn refused(path: &Path, walk: &PathWalk, errno: Errno) -> Ending {
     let reason = match errno {
         Errno::EACCES | Errno::EPERM => barred(path, walk, errno),
-        Errno::ENOENT => Some(missing(walk)),
+        Errno::ENOENT => Some(missing(path, walk)),
         Errno::ELOOP => Some("leads through symbolic links in a circle; remove them".into()),
         Errno::ENOTDIR => walk.end().map(|(place, _)| {
             format!("{} on its way is not a directory; name a file that exists", place.display())
@@ -106,8 +106,13 @@ fn barred(path: &Path, walk: &PathWalk, errno: Errno) -> Option<String> {
     ))
 }
 
-fn missing(walk: &PathWalk) -> String {
-    let place = walk.broken.as_ref().map(|(place, _)| place.display().to_string()).unwrap_or_default();
+fn missing(path: &Path, walk: &PathWalk) -> String {
+    // The message begins with the path already.
+    let place = match &walk.broken {
+        Some((place, _)) if place == path => "it".to_owned(),
+        Some((place, _)) => place.display().to_string(),
+        None => String::new(),
+    };
     let hidden = walk.hidden().map(|(hidden, line)| {
         format!("; the service unit hides {} ({line}), so it cannot be there", hidden.display())
     });

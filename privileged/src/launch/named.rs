@@ -83,9 +83,9 @@ fn exposure(path: &Path) -> Option<String> {
         let place = place.display();
         format!(
             "{place} has {}, so others may read or change it; make a new key and certificate if they may have it, and: \
-             chmod {:o} {place}",
+             chgrp {} {place}; chmod 640 {place}",
             owner_and_mode(facts),
-            facts.st_mode & 0o640
+            Process::KeyHolder.user()
         )
     })
 }

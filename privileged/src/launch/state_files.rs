@@ -107,8 +107,13 @@ impl StateFiles {
                  the state directory writable"
             ),
         );
-        files.elsewhere = Some(why);
         files.home = state.without_room(governor_record::LENGTH + audit_line::LENGTH);
+        let remedy = match files.home {
+            Some(_) => "when there is room again the daemon returns to it by a restart",
+            None => "mend that, then restart the daemon (systemctl restart truechimer)",
+        };
+        files.elsewhere =
+            Some(format!("{why}; what is to be remembered is in {place} and lost with this boot: {remedy}"));
         Ok(files)
     }
 

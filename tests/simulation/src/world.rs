@@ -90,6 +90,7 @@ impl World {
                 at: WallTime::saturating(begin - 3600 * SECOND),
             }),
             associations: Vec::new(),
+            addresses: Vec::new(),
             seed: octets,
             precision: -24,
         };
@@ -464,6 +465,7 @@ fn settings(scenario: &Scenario, servers: &[Server]) -> Settings {
         run_step_threshold: None,
         forward_step: scenario.forward.map(|seconds| Span::saturating((seconds * 1e9) as i64)),
         max_slew_ppm: 200.0,
+        max_distance: Settings::MAX_DISTANCE,
         leap_seconds: !scenario.strict,
         require_nts: false,
         strict_quorum: scenario.strict_quorum || scenario.strict,

@@ -130,7 +130,7 @@ fn was_tried(entry: &Entry, source: Option<&Source>) -> bool {
     match (source, entry.association()) {
         (Some(source), _) => {
             source.provisional
-                || source.unused.is_some()
+                || source.brings_no_time()
                 || source.poll_process.is_silent()
                 || has_obstacle(source)
         }
@@ -151,7 +151,7 @@ fn has_reason(entry: &Entry, source: Option<&Source>) -> bool {
         None => false,
     };
     match (source, entry.association()) {
-        (Some(source), _) => source.unused.is_some() || has_obstacle(source),
+        (Some(source), _) => source.brings_no_time() || has_obstacle(source),
         (None, Some(association)) => of_keys(association),
         (None, None) => entry.lookup.as_ref().and_then(|lookup| lookup.last).is_some_and(of_name),
     }

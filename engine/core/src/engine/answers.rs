@@ -12,7 +12,6 @@ use crate::source::Answer;
 use crate::violation::Violation;
 use ipc::message::client::{PlainReply, ReplyHeader, Unanswered};
 use ipc::process::Process;
-use protocol::kiss::KissCode;
 use report::RejectReason;
 
 impl Engine {
@@ -96,9 +95,6 @@ impl Engine {
             Answer::Kiss(code) => {
                 if kiss_before != Some(code) {
                     self.tell(Notice::Source(name, address, SourceNotice::Kissed(code)));
-                }
-                if matches!(code, KissCode::Other(_) | KissCode::NtsNak) {
-                    return;
                 }
             }
             Answer::Sample(outcome) => {

@@ -65,6 +65,13 @@ impl Engine {
         Ok(())
     }
 
+    /// Whether the replies of the source at this address count as authenticated: for a simulation that has no
+    /// keys. Those of a source with NTS always do. False where there is no such source.
+    pub fn set_authenticated(&mut self, address: Address, authenticated: bool) -> bool {
+        let source = self.entries.sources_mut().find(|source| source.address() == address);
+        source.map(|source| source.authenticated = authenticated).is_some()
+    }
+
     /// The same server under other settings.
     fn adapt(&mut self, id: EntryId, now: Now) {
         let Some(Entry { settings, members, lookup, .. }) = self.entries.get_mut(id) else { return };

@@ -85,17 +85,22 @@ impl Engine {
             gone.into_iter().for_each(|source| self.drop_source(source));
         }
         if let Some(entry) = self.entries.get_mut(id) {
-            entry.candidates.learn(&offered, now.raw);
+            // An answer without a server is none: what an earlier run left is used.
+            if !(refused && entry.is_recalling()) {
+                entry.candidates.learn(&offered, now.raw);
+                entry.end_recall();
+            }
             // The network may be there again: before another address takes its place, each is asked once more.
-            for source in entry.members.iter_mut().filter(|source| source.kiss.is_none()) {
+            for source in entry.members.iter_mut().filter(|source| !source.wants_fewer()) {
                 source.poll_process.retry(now.raw, &mut self.nonces);
             }
         }
         self.tend_addresses(now);
         let need = self.need();
+        let used = self.entries.get(id).map_or(0, Entry::staying);
         if let Some(Entry { members, lookup: Some(lookup), .. }) = self.entries.get_mut(id) {
             // A pool gives other addresses the next time; a name that has fewer is asked once an hour.
-            let enough = members.len() >= wanted && !members.iter().any(|source| source.fault.is_some());
+            let enough = used >= wanted && !members.iter().any(|source| source.fault.is_some());
             if enough {
                 lookup.succeeded(now.raw)
             } else {

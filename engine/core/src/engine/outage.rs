@@ -126,7 +126,7 @@ impl Engine {
             if members.iter().any(|source| source.counters.sent > 0) {
                 all.queried += 1;
                 all.obstacle = all.obstacle.or(members.iter().find_map(|source| source.obstacle));
-                all.unusable += usize::from(members.iter().any(|source| source.unused.is_some()));
+                all.unusable += usize::from(members.iter().any(crate::source::Source::brings_no_time));
             } else if let Some(why) = failure.and_then(crate::nts::KeyExchangeFailure::of_name) {
                 all.unresolved += 1;
                 all.why = all.why.or(Some(why));

@@ -4,6 +4,7 @@ use super::{Engine, System};
 use crate::io::{Now, OrderKind, Output, Saved};
 use crate::local_clock::to_scaled;
 use crate::select::{Impasse, Standing};
+use crate::settings::Settings;
 use crate::system::Line;
 use crate::track::Opinion;
 use ipc::message::privileged::Status;
@@ -28,7 +29,8 @@ const SAVED: Span = Span::from_secs(1800);
 /// A frequency with a larger standard deviation than this (ppm) is not saved.
 const WORTH_SAVING: f64 = 10.0;
 
-/// A clock that may be off by more than this is not synchronised (RFC 5905's MAXDIST). Seconds.
+/// A clock that may be off by more than this is not synchronised (RFC 5905's MAXDIST), unless the configuration allows
+/// sources that are farther from true time than by default. Seconds.
 const MOST_ERROR: f64 = 1.0;
 
 /// The error of a clock of which nothing is known, as for the kernel. Seconds.
@@ -47,11 +49,20 @@ impl Engine {
     /// Whether the clock follows its sources, and how wrong it may be is known and little.
     pub(super) fn is_synchronised(&self, now: Now) -> bool {
         let Some(line) = &self.system.line else { return false };
-        let fits = self.most_error(now) < MOST_ERROR && line.deviation(now.raw) < MOST_ERROR;
+        let limit = self.error_limit();
+        let fits = self.most_error(now) < limit && line.deviation(now.raw) < limit;
         if self.steers() {
             fits && self.system.first_update.is_some() && !self.system.held && self.system.foreign.is_none()
         } else {
             fits && line.offset(now).abs() < CLOSE
+        }
+    }
+
+    /// A clock that may be off by more than this is not synchronised, seconds.
+    pub(super) fn error_limit(&self) -> f64 {
+        match self.settings.max_distance {
+            most if most > Settings::MAX_DISTANCE => most.nanos() as f64 * 1e-9,
+            _ => MOST_ERROR,
         }
     }
 
@@ -214,8 +225,9 @@ impl Engine {
             return;
         }
         let (natural, _) = basis.clock.natural(now.raw, now.wall);
-        self.system.last_saved = Some((now.raw, frequency_error_ppm));
         let frequency = to_scaled(frequency - natural);
+        self.remember_addresses(now);
+        self.system.last_saved = Some((now.raw, frequency_error_ppm));
         self.outputs.push_back(Output::Save(Saved { frequency, frequency_error_ppm, at: now.wall }));
     }
 }

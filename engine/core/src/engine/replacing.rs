@@ -89,9 +89,11 @@ impl Engine {
     fn tend_each(&mut self, need: Need, now: Now) -> bool {
         let ids: alloc::vec::Vec<EntryId> = self.entries.iter().map(|entry| entry.id).collect();
         let mut changed = false;
+        self.use_kept(now.raw);
         for id in ids {
             self.judge_addresses(id, need, now);
             changed |= self.replace_faulty(id, need, now.raw) | self.fill(id, need, now.raw);
+            self.retire_kept(id);
         }
         changed
     }
@@ -103,7 +105,8 @@ impl Engine {
         }
         let now = now.max(self.tended);
         let need = self.need();
-        let mut due: Option<RawInstant> = None;
+        let recalls = self.entries.iter().filter_map(Entry::recall_due).filter(|at| *at > now);
+        let mut due: Option<RawInstant> = recalls.min();
         for entry in self.entries.iter().filter(|entry| entry.candidates.offered() > 0) {
             let ends = entry.members.iter().filter_map(|source| match self.find(entry, source, now) {
                 Finding::Open(end) => end,
@@ -129,9 +132,7 @@ impl Engine {
     /// Whether further addresses of a name are to be used.
     fn is_short(&self, entry: &Entry) -> bool {
         let of_answer = entry.members.iter().filter(|source| entry.candidates.is_offered(source.address()));
-        entry.lookup.is_some()
-            && entry.members.len() < wanted(&entry.settings)
-            && of_answer.count() < MOST_OF_ONE
+        entry.lookup.is_some() && entry.staying() < wanted(&entry.settings) && of_answer.count() < MOST_OF_ONE
     }
 
     /// What there is to say of an address of a name.
@@ -160,13 +161,13 @@ impl Engine {
             return Finding::Faulty(Fault::Silent);
         }
         let Some(since) = source.useless_since else { return Finding::Well };
-        if source.authenticated && source.unused == Some(RejectReason::Kiss) {
+        if source.authenticated && source.denies() {
             // The name's owner refuses, not somebody on the path: no other address of it is asked.
             return Finding::Open(None);
         }
         let most = match source.unused {
             Some(RejectReason::Itself) => Span::ZERO,
-            Some(RejectReason::Kiss) => REFUSED,
+            Some(RejectReason::Kiss) if source.denies() => REFUSED,
             Some(_) if !source.is_heard() => NEVER_USABLE,
             Some(_) => NO_LONGER_USABLE,
             None => CONTRADICTED,

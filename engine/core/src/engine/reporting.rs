@@ -212,7 +212,11 @@ impl Engine {
         if let Some(reason) = self.judge_association(entry, source, now) {
             return reason;
         }
-        if let Some(code) = source.kiss.filter(|_| source.unused == Some(RejectReason::Kiss)) {
+        let kisses = source.unused == Some(RejectReason::Kiss) || source.poll_process.brings_kisses_only();
+        if let Some(code) = source.kiss.filter(|_| kisses) {
+            if !source.denies() {
+                return SourceReason::Kissed(code);
+            }
             let until = source.poll_process.stopped_until.filter(|until| *until > now.raw);
             return SourceReason::Denied { code, retry_s: until.map(|until| -seconds_since(now, until)) };
         }
@@ -232,8 +236,9 @@ impl Engine {
         let Some(opinion) = source.opinion(now) else {
             return SourceReason::NoUsableReply(source.likely_cause());
         };
-        if opinion.is_far() {
-            return SourceReason::TooDistant { distance: opinion.distance };
+        let most = self.settings.max_distance;
+        if opinion.is_far(most) {
+            return SourceReason::TooDistant { distance: opinion.distance, most };
         }
         if source.track.contradicts {
             return SourceReason::Contradictory;

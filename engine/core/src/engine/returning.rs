@@ -35,7 +35,7 @@ impl Engine {
         self.hurry_names(now);
         self.forgive_addresses();
         self.entries.associations_mut().for_each(|association| association.schedule.retry_unanswered(now));
-        for source in self.entries.sources_mut().filter(|source| source.kiss.is_none()) {
+        for source in self.entries.sources_mut().filter(|source| !source.wants_fewer()) {
             source.poll_process.retry(now, &mut self.nonces);
         }
     }

@@ -120,6 +120,7 @@ impl Engine {
             minimum,
             require: self.entries.iter().any(|entry| entry.settings.require),
             require_nts: self.settings.require_nts,
+            max_distance: self.settings.max_distance,
         };
         let finding = find(&self.voters(now), rules, now);
         self.system.absences = self.absences(now);

@@ -2,7 +2,7 @@
 
 use super::octets::{Malformed, Reader, Writer};
 use super::redaction::Redaction;
-use crate::io::{Saved, SavedAssociation, Start};
+use crate::io::{KeptAddresses, Saved, SavedAssociation, Start};
 use crate::settings::{NtsSettings, Place, ServerSettings, Settings, SourceSettings};
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
@@ -17,10 +17,15 @@ const MOST: usize = 255;
 
 /// Writes a start, with its secrets redacted.
 pub(super) fn write(out: &mut Writer, start: &Start, redaction: &mut Redaction) {
-    let Start { settings, saved, associations, seed, precision } = start;
+    let Start { settings, saved, associations, addresses, seed, precision } = start;
     write_settings(out, settings);
     out.option(saved.as_ref(), write_saved);
     list(out, associations, |out, association| write_association(out, association, redaction));
+    list(out, addresses, |out, KeptAddresses { name, addresses, at }| {
+        out.text(name.as_str());
+        list(out, addresses, write_address);
+        out.i64(at.nanos());
+    });
     out.octets(seed);
     out.octets(&precision.to_le_bytes());
 }
@@ -32,6 +37,13 @@ pub(super) fn read(octets: &[u8]) -> Result<Start, Malformed> {
         settings: read_settings(&mut from)?,
         saved: from.option(read_saved)?,
         associations: read_list(&mut from, read_association)?,
+        addresses: read_list(&mut from, |from| {
+            Ok(KeptAddresses {
+                name: HostName::parse(&from.text()?).map_err(|_| Malformed)?,
+                addresses: read_list(from, read_address)?,
+                at: wall(from)?,
+            })
+        })?,
         seed: from.array()?,
         precision: from.i8()?,
     };
@@ -61,6 +73,7 @@ fn write_settings(out: &mut Writer, settings: &Settings) {
         run_step_threshold,
         forward_step,
         max_slew_ppm,
+        max_distance,
         leap_seconds,
         require_nts,
         strict_quorum,
@@ -72,6 +85,7 @@ fn write_settings(out: &mut Writer, settings: &Settings) {
     out.option(*run_step_threshold, |out, span| out.i64(span.nanos()));
     out.option(*forward_step, |out, span| out.i64(span.nanos()));
     out.f64(*max_slew_ppm);
+    out.i64(max_distance.nanos());
     out.bool(*leap_seconds);
     out.bool(*require_nts);
     out.bool(*strict_quorum);
@@ -90,6 +104,7 @@ fn read_settings(from: &mut Reader<'_>) -> Result<Settings, Malformed> {
         run_step_threshold: from.option(span)?,
         forward_step: from.option(span)?,
         max_slew_ppm: from.f64()?,
+        max_distance: span(from)?,
         leap_seconds: from.bool()?,
         require_nts: from.bool()?,
         strict_quorum: from.bool()?,

@@ -7,7 +7,7 @@ use super::replay::{Comparison, ReplayError, Replayed, replay, replay_with};
 use super::{BUILD, Call, ENTROPY, MAX_OCTETS, Recorder, RecordingEnd, Tape, facts, frame, start};
 use crate::Engine;
 use crate::entries::EntryError;
-use crate::io::{Command, Input, Now, Output, Saved, SavedAssociation, Start};
+use crate::io::{Command, Input, KeptAddresses, Now, Output, Saved, SavedAssociation, Start};
 use crate::notice::{Notice, RecordingFailure, SystemNotice};
 use crate::settings::{NtsSettings, Place, SourceSettings};
 use crate::tests::world::{BEGIN, SECOND, Setup, World, lan, nts_lan, settings, wan};
@@ -289,6 +289,11 @@ fn a_start_reads_back_with_substitutes_for_its_secrets() {
         settings,
         saved: Some(saved),
         associations: std::vec![association],
+        addresses: std::vec![KeptAddresses {
+            name: HostName::parse("pool.example").unwrap(),
+            addresses: std::vec!["192.0.2.7:123".parse::<std::net::SocketAddr>().unwrap().into()],
+            at: WallTime::saturating(1),
+        }],
         seed: [9; 32],
         precision: -23,
     };

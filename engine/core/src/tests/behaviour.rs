@@ -384,6 +384,7 @@ fn nothing_happens_before_the_welcome() {
         settings: settings(&servers),
         saved: None,
         associations: std::vec::Vec::new(),
+        addresses: std::vec::Vec::new(),
         seed: [0; 32],
         precision: -20,
     });

@@ -381,6 +381,7 @@ fn entries_that_come_and_go_before_the_welcome_have_no_effect_before_it() {
         settings: settings(&lan(2)),
         saved: None,
         associations: Vec::new(),
+        addresses: Vec::new(),
         seed: [1; 32],
         precision: -24,
     };

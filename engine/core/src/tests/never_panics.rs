@@ -195,7 +195,7 @@ proptest! {
             Place::Name(HostName::parse("pool.example").unwrap(), 123);
         let at = WallTime::saturating(BEGIN);
         let saved = Some(Saved { frequency: Frequency::MAX, frequency_error_ppm, at });
-        let mut engine = Engine::new(Start { settings, saved, associations: std::vec::Vec::new(), seed: [7; 32], precision: i8::MAX });
+        let mut engine = Engine::new(Start { settings, saved, associations: std::vec::Vec::new(), addresses: std::vec::Vec::new(), seed: [7; 32], precision: i8::MAX });
         let welcome = Welcome {
             epoch: u32::MAX,
             clock: ClockKind::Virtual,

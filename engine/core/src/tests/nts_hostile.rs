@@ -128,7 +128,7 @@ proptest! {
         });
         let associations = associations.collect();
         let mut engine =
-            Engine::new(Start { settings, saved: None, associations, seed: [7; 32], precision: -20 });
+            Engine::new(Start { settings, saved: None, associations, addresses: std::vec::Vec::new(), seed: [7; 32], precision: -20 });
         let found = ClockReading {
             wall: begin.1,
             raw: begin.0,

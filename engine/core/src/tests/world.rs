@@ -3,7 +3,7 @@
 //! True time is the simulation's own. CLOCK_MONOTONIC_RAW is an oscillator with a frequency error that
 //! wanders; the steered clock is a `ClockPage` over it, as the privileged process would keep it.
 
-use crate::io::{Input, Now, OrderKind, Output, Saved, SavedAssociation, Start};
+use crate::io::{Input, KeptAddresses, Now, OrderKind, Output, Saved, SavedAssociation, Start};
 use crate::notice::{Notice, SystemNotice};
 use crate::recording::Recorder;
 use crate::settings::{Place, ServerSettings, Settings, SourceSettings};

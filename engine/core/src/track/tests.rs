@@ -121,7 +121,13 @@ fn choose(tracks: &[Track]) -> (Finding, Vec<Standing>) {
             interval: 16.0,
         })
         .collect();
-    let rules = Rules { awaits_unheard: false, minimum: 1, require: false, require_nts: false };
+    let rules = Rules {
+        awaits_unheard: false,
+        minimum: 1,
+        require: false,
+        require_nts: false,
+        max_distance: ipc::units::Span::from_secs(3),
+    };
     let finding = find(&voters, rules, now(3600.0));
     let standings = finding.verdicts.iter().map(|verdict| verdict.standing).collect();
     (finding, standings)

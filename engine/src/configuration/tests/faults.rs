@@ -145,6 +145,11 @@ const BROKEN: &[(&str, &[&str])] = &[
         &["max-slew-ppm: expected a number of ppm from 1 to 500"],
     ),
     (
+        "[[source]]\naddress = \"a\"\n[clock]\nmax-distance = 17\n",
+        &["max-distance: expected a number of seconds from 0.01 to 16"],
+    ),
+    ("maxdistance 10\n", &["write max-distance under [clock]"]),
+    (
         "[[source]]\naddress = \"a\"\n[clock]\nmax_slew_ppm = 100\n",
         &["max_slew_ppm: no such key in [clock]; did you mean max-slew-ppm?"],
     ),

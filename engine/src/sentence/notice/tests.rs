@@ -39,6 +39,18 @@ fn each_notice_has_its_line() {
              again",
         ),
         (
+            entry(EntryNotice::KeptAddresses(1)),
+            Line,
+            4,
+            "source a.example is not resolved; its address of the last run is used until it is",
+        ),
+        (
+            entry(EntryNotice::KeptAddresses(4)),
+            Line,
+            4,
+            "source a.example is not resolved; its 4 addresses of the last run are used until it is",
+        ),
+        (
             entry(EntryNotice::NoUsableAddress),
             Line,
             4,
@@ -106,7 +118,7 @@ fn each_notice_has_its_line() {
             source(SourceNotice::Kissed(KissCode::Rate)),
             Line,
             4,
-            "source a.example (192.0.2.1:123) answers with kiss code RATE",
+            "source a.example (192.0.2.1:123) answers with kiss code RATE instead of the time",
         ),
         (source(SourceNotice::Heard), Line, 6, "source a.example (192.0.2.1:123) is heard"),
         (

@@ -65,6 +65,7 @@ pub fn settings(servers: &[Server]) -> Settings {
         run_step_threshold: None,
         forward_step: None,
         max_slew_ppm: 200.0,
+        max_distance: Settings::MAX_DISTANCE,
         leap_seconds: true,
         require_nts: false,
         strict_quorum: false,
@@ -92,6 +93,7 @@ pub struct Setup {
     /// Each query ends at once, for this reason.
     pub obstacle: Option<Silence>,
     pub kept: Vec<SavedAssociation>,
+    pub addresses: Vec<KeptAddresses>,
 }
 
 impl Setup {
@@ -110,6 +112,7 @@ impl Setup {
             seed: 1,
             obstacle: None,
             kept: Vec::new(),
+            addresses: Vec::new(),
         }
     }
 
@@ -129,6 +132,7 @@ impl Setup {
             settings: self.settings,
             saved: self.saved,
             associations: self.kept,
+            addresses: self.addresses,
             seed: [self.seed as u8; 32],
             precision: -24,
         };
