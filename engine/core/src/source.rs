@@ -111,6 +111,8 @@ pub(crate) struct Source {
     pub(crate) useless_since: Option<RawInstant>,
     /// When it was found that another address of its name might be better.
     pub(crate) fault: Option<RawInstant>,
+    /// The first answer for its name since then. A later one does not begin the wait for it anew.
+    pub(crate) resolved_since: Option<RawInstant>,
 }
 
 impl Source {
@@ -136,6 +138,7 @@ impl Source {
             oneself: false,
             useless_since: None,
             fault: None,
+            resolved_since: None,
         }
     }
 

@@ -115,7 +115,8 @@ impl Engine {
             let is_short = self.is_short(entry) || entry.members.iter().any(|source| source.fault.is_some());
             let more = entry.candidates.next_at(now, need);
             let spaced = entry.candidates.replaced.map(|at| at.after(BETWEEN));
-            let answer = entry.candidates.learned.map(|at| at.after(BLOCKED));
+            let answer =
+                entry.members.iter().filter_map(|it| it.resolved_since).map(|at| at.after(BLOCKED)).min();
             let turn = entry.association().map(|association| association.turn_at());
             let waits = more
                 .into_iter()
@@ -205,6 +206,9 @@ impl Engine {
                     candidates.heal(source.address(), votes);
                 }
             }
+            source.resolved_since = source
+                .fault
+                .and_then(|failed| source.resolved_since.or(candidates.learned.filter(|at| *at > failed)));
             if let (Some(lookup), Some(_)) = (&mut *lookup, source.fault) {
                 lookup.hurry(now.raw, need);
             }
@@ -247,8 +251,7 @@ impl Engine {
                 let is_there = source.oneself
                     || source.poll_process.reach & 0xf != 0
                     || self.outlasts(source, failed, now);
-                let is_new =
-                    entry.candidates.learned.is_some_and(|at| at > failed && at.after(BLOCKED) <= now);
+                let is_new = source.resolved_since.is_some_and(|at| at.after(BLOCKED) <= now);
                 let is_early = entry.candidates.replaced.is_some_and(|last| last.after(BETWEEN) > now);
                 if is_early || !(is_there || is_new) {
                     continue;

@@ -183,6 +183,16 @@ fn an_address_that_has_left_its_name_is_given_up_once_it_is_silent_and_not_befor
 }
 
 #[test]
+fn a_name_that_moved_while_the_host_slept_is_followed_to_its_new_address_however_often_it_is_looked_up() {
+    let mut world = named(lan(2), 1);
+    assert!(run(&mut world, 60.0, |n| n == 0, is_synchronised));
+    world.servers[0].up = false;
+    world.sleep(100);
+    let is_there = |world: &World| in_use(world) == [1] && is_synchronised(world);
+    assert!(run(&mut world, 600.0, |n| n == 1, is_there), "{:?}", world.status().sources);
+}
+
+#[test]
 fn a039_a_liar_in_the_name_service_replaces_no_source_that_works_and_no_two_at_once() {
     let mut servers = lan(12);
     servers[4..].iter_mut().for_each(|server| server.error = 0.4);
