@@ -112,7 +112,7 @@ pub fn confine_then<T>(
 ) -> Result<(Shortfall, T), ConfineError> {
     let insecure = inherited.flag("insecure");
     if role == Role::ExchangeChild {
-        let shortfall = narrow(insecure)?;
+        let shortfall = narrow(insecure, None)?;
         return Ok((shortfall, prepare()));
     }
     let identity = inherited.identity().map_err(ConfineError::Words)?;
@@ -135,6 +135,15 @@ pub fn confine_then<T>(
     let denied = inherited.optional_fd("denied").map_err(ConfineError::Words)?;
     seal(role, insecure, silence, denied)?;
     Ok((shortfall, prepared))
+}
+
+/// Confines a child of the exchange process, which has one thread. Of a system call that its filter denies it leaves a
+/// record in `denied` ([`filters::trap`]), if its parent leaves one in such a case.
+///
+/// # Errors
+/// As [`confine`].
+pub fn confine_child(inherited: &Inherited, denied: OwnedFd) -> Result<Shortfall, ConfineError> {
+    narrow(inherited.flag("insecure"), Some(denied))
 }
 
 /// Confines `truechimerd` itself, after it has started everything, as far as it is before it becomes `program`, its
@@ -254,7 +263,7 @@ impl Silence {
 }
 
 /// What the exchange process's child adds to the confinement of its parent.
-fn narrow(insecure: bool) -> Result<Shortfall, ConfineError> {
+fn narrow(insecure: bool, denied: Option<OwnedFd>) -> Result<Shortfall, ConfineError> {
     // A fork does not inherit this one.
     let _ = kernel::prctl(libc::PR_SET_PDEATHSIG, kernel::SIGKILL);
     // The kernel reports only a death after this request; an orphan is init's child by then.
@@ -270,7 +279,10 @@ fn narrow(insecure: bool) -> Result<Shortfall, ConfineError> {
     }
     name_service::restrict();
     // It has closed its parent's pipe.
-    filters::trap::forget();
+    match denied {
+        Some(own) => filters::trap::redirect(own),
+        None => filters::trap::forget(),
+    }
     seal(Role::ExchangeChild, insecure, None, None)?;
     Ok(Shortfall { insecure, ..Shortfall::default() })
 }

@@ -26,7 +26,7 @@ fn entry(notice: &EntryNotice) -> Text {
     match notice {
         EntryNotice::Duplicate => " is configured twice; it has one vote".into(),
         EntryNotice::Unresolved(why) => {
-            format!(": its name is not resolved: {}; it is looked up again", why.sentence()).into()
+            format!(": its name is not resolved: {}; it is looked up again", super::key_exchange::lookup(*why)).into()
         }
         EntryNotice::NoUsableAddress => {
             ": none of the addresses of its name is one that a server can have; they are not used (link-local ones \

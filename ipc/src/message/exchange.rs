@@ -113,6 +113,8 @@ pub enum LookupFailure {
     Deadline,
     /// The child died, or answered something else than addresses.
     Broken,
+    /// The child was ended by its filter, which denied the system call with this number.
+    Denied(u16),
 }
 
 impl LookupFailure {
@@ -135,6 +137,9 @@ impl LookupFailure {
             Self::NotStarted => "no process for it could be started; check the host's memory and limits",
             Self::Deadline => "the resolver took too long; check the network and /etc/resolv.conf",
             Self::Broken => "the process that looked it up failed; the kernel's log may say why",
+            Self::Denied(_) => {
+                "the process that looked it up was killed by its system call filter; please report it"
+            }
         }
     }
 
@@ -273,6 +278,8 @@ pub enum ExchangeFailure {
     NothingInCommon,
     /// The server names an impossible NTP server.
     BadServer,
+    /// The child was ended by its filter, which denied the system call with this number.
+    Denied(u16),
 }
 
 /// Longest host name in octets (RFC 1035 section 2.3.4).
