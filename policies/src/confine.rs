@@ -117,7 +117,7 @@ pub fn confine_then<T>(
 ) -> Result<(Shortfall, T), ConfineError> {
     let insecure = inherited.flag("insecure");
     if role == Role::ExchangeChild {
-        let shortfall = confine_child(inherited, None)?;
+        let shortfall = narrow(insecure, None, None)?;
         return Ok((shortfall, prepare()));
     }
     let identity = inherited.identity().map_err(ConfineError::Words)?;
@@ -140,6 +140,20 @@ pub fn confine_then<T>(
     let denied = inherited.optional_fd("denied").map_err(ConfineError::Words)?;
     seal(role, insecure, silence, denied)?;
     Ok((shortfall, prepared))
+}
+
+/// Confines a child of the exchange process, which has one thread. Of a system call that its filter denies it leaves a
+/// record in `denied` ([`filters::trap`]), if its parent leaves one in such a case. Over TCP it connects only to resolvers
+/// and, where it exchanges keys, to the port of the `server`.
+///
+/// # Errors
+/// As [`confine`].
+pub fn confine_child(
+    inherited: &Inherited,
+    denied: OwnedFd,
+    server: Option<u16>,
+) -> Result<Shortfall, ConfineError> {
+    narrow(inherited.flag("insecure"), Some(denied), server)
 }
 
 /// Confines `truechimerd` itself, after it has started everything, as far as it is before it becomes `program`, its
@@ -264,13 +278,8 @@ impl Silence {
     }
 }
 
-/// What the exchange process's child adds to the confinement of its parent. Over TCP it connects only to resolvers and,
-/// where it exchanges keys, to the port of the `server`.
-///
-/// # Errors
-/// As [`confine`].
-pub fn confine_child(inherited: &Inherited, server: Option<u16>) -> Result<Shortfall, ConfineError> {
-    let insecure = inherited.flag("insecure");
+/// What the exchange process's child adds to the confinement of its parent.
+fn narrow(insecure: bool, denied: Option<OwnedFd>, server: Option<u16>) -> Result<Shortfall, ConfineError> {
     // A fork does not inherit this one.
     let _ = kernel::prctl(libc::PR_SET_PDEATHSIG, kernel::SIGKILL);
     // The kernel reports only a death after this request; an orphan is init's child by then.
@@ -287,7 +296,10 @@ pub fn confine_child(inherited: &Inherited, server: Option<u16>) -> Result<Short
     }
     name_service::restrict();
     // It has closed its parent's pipe.
-    filters::trap::forget();
+    match denied {
+        Some(own) => filters::trap::redirect(own),
+        None => filters::trap::forget(),
+    }
     seal(Role::ExchangeChild, insecure, None, None)?;
     Ok(Shortfall { insecure, ..Shortfall::default() })
 }

@@ -31,7 +31,11 @@ mod program;
 mod view;
 
 pub use confine::{ConfineError, confine, confine_child, confine_keeper, confine_then};
-pub use filters::Role;
+pub use filters::{Role, name as call_name};
+/// What a process leaves of a system call that its filter denied.
+pub mod denied {
+    pub use filters::trap::{RECORD, number};
+}
 pub use inherited::{InheritError, Inherited};
 pub use kernel::{has_rights_of_its_file, owner_and_mode, reset_signals};
 pub use privileges::within_owner_and_mode;

@@ -200,3 +200,28 @@ fn services_that_are_named_while_the_daemon_runs_end_no_look_up() {
         assert_eq!(daemon.stop().code, Some(0));
     });
 }
+
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn the_log_names_the_call_at_which_the_filter_of_a_look_up_ended_it() {
+    let Some(network) = Network::new() else {
+        return bench::skip("network namespaces need root and the program ip");
+    };
+    let silent = network.within(|| std::net::UdpSocket::bind("127.0.0.2:53")).expect("root may");
+    let daemon = setup(&network, &CONFIGURATIONS[0]).0.start();
+    let parent = daemon.process("exchange").pid;
+    // Some of them end before they are reached, others have not begun to wait.
+    let made = bench::programs::wait_for(TIMEOUT, || {
+        let children = bench::process::children(parent);
+        children.iter().find_map(|child| bench::tracer::make_call(child.pid, libc::SYS_personality).ok())
+    });
+    assert!(made.is_some(), "no look-up:\n{}", daemon.log());
+    daemon.wait_until("told", TIMEOUT, |daemon| {
+        daemon.log().contains(
+            "its name is not resolved: the process that looked it up was killed by its system call filter (SIGSYS): the \
+             call personality (135) is not permitted",
+        )
+    });
+    drop(silent);
+    assert_eq!(daemon.stop().code, Some(0));
+}

@@ -90,6 +90,7 @@ fn is_local(reason: LookupFailure) -> bool {
         LookupFailure::NoSuchName
         | LookupFailure::NoAddress
         | LookupFailure::Refused
-        | LookupFailure::Broken => false,
+        | LookupFailure::Broken
+        | LookupFailure::Denied(_) => false,
     }
 }

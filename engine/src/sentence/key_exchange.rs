@@ -1,8 +1,24 @@
-//! Why a source has no keys.
+//! Why a source has no keys, or its name no address.
 
 use super::{Sentence, Text};
 use engine_core::notice::KeyExchangeFailure;
-use ipc::message::exchange::ExchangeFailure;
+use ipc::message::exchange::{ExchangeFailure, LookupFailure};
+
+/// Why a name has no address.
+pub(super) fn lookup(failure: LookupFailure) -> Text {
+    match failure {
+        LookupFailure::Denied(call) => denied("looked it up", call).into(),
+        other => other.sentence().into(),
+    }
+}
+
+fn denied(did: &str, call: u16) -> String {
+    let name = policies::call_name(call.into()).unwrap_or("unknown");
+    format!(
+        "the process that {did} was killed by its system call filter (SIGSYS): the call {name} ({call}) is not permitted; \
+         please report it"
+    )
+}
 
 impl Sentence for KeyExchangeFailure {
     fn sentence(&self) -> Text {
@@ -18,7 +34,8 @@ impl Sentence for KeyExchangeFailure {
 impl Sentence for ExchangeFailure {
     fn sentence(&self) -> Text {
         match self {
-            Self::Lookup(failure) => failure.sentence(),
+            Self::Lookup(failure) => return lookup(*failure),
+            Self::Denied(call) => return denied("exchanged keys", *call).into(),
             Self::NotStarted => {
                 "no process for the key exchange could be started; check the host's memory and limits"
             }

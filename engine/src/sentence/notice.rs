@@ -26,7 +26,7 @@ fn entry(notice: &EntryNotice) -> Text {
     match notice {
         EntryNotice::Duplicate => " is configured twice; it has one vote".into(),
         EntryNotice::Unresolved(why) => {
-            format!(": its name is not resolved: {}; it is looked up again", why.sentence()).into()
+            format!(": its name is not resolved: {}; it is looked up again", super::key_exchange::lookup(*why)).into()
         }
         EntryNotice::KeptAddresses(count) => {
             let addresses = if *count == 1 { "its address" } else { &format!("its {count} addresses") };

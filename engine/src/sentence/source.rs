@@ -40,7 +40,9 @@ impl Sentence for SourceReason {
                 "another entry of the configuration has the same key exchange server".into()
             }
             Self::AddressesTaken => "the addresses of its name are those of other entries".into(),
-            Self::Unresolved(Some(why)) => format!("its name is not resolved yet: {}", why.sentence()).into(),
+            Self::Unresolved(Some(why)) => {
+                format!("its name is not resolved yet: {}", super::key_exchange::lookup(why)).into()
+            }
             Self::Unresolved(None) => "its name is not resolved yet; it is being looked up".into(),
             Self::AwaitingKeys(keys) | Self::NoCookies(keys) => keys.sentence(),
             Self::UnderAttack => {

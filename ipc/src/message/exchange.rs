@@ -116,6 +116,8 @@ pub enum LookupFailure {
     Broken,
     /// This host has no interface of the name that the address has.
     NoInterface,
+    /// The child was ended by its filter, which denied the system call with this number.
+    Denied(u16),
 }
 
 impl LookupFailure {
@@ -140,6 +142,9 @@ impl LookupFailure {
             Self::Broken => "the process that looked it up failed; the kernel's log may say why",
             Self::NoInterface => {
                 "this host has no network interface of that name now; it is waited for, and ip link shows their names"
+            }
+            Self::Denied(_) => {
+                "the process that looked it up was killed by its system call filter; please report it"
             }
         }
     }
@@ -279,6 +284,8 @@ pub enum ExchangeFailure {
     NothingInCommon,
     /// The server names an impossible NTP server.
     BadServer,
+    /// The child was ended by its filter, which denied the system call with this number.
+    Denied(u16),
 }
 
 /// Longest host name in octets (RFC 1035 section 2.3.4).

@@ -17,7 +17,10 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{Pid, close};
 use policies::Inherited;
+use policies::denied::{RECORD, number};
 use std::fmt;
+use std::fs::File;
+use std::io::Read;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::process::exit;
 
@@ -35,7 +38,7 @@ const OTHERS: std::ops::Range<RawFd> = 3..64;
 const UNCONFINED: i32 = 70;
 
 /// What a child runs.
-type Body = dyn Fn(&ToExchange, Link<FromExchange, ToExchange>);
+type Body = dyn Fn(&ToExchange, Link<FromExchange, ToExchange>, OwnedFd);
 
 /// The work of children, and its time limits.
 pub struct Work {
@@ -52,6 +55,8 @@ pub(super) struct Child {
     result: Link<ToExchange, FromExchange>,
     deadline: RawInstant,
     asked: Asked,
+    /// Where it leaves the number of a system call that its filter denied.
+    denied: File,
     /// Kept until the exchange is known to have succeeded.
     cookies: Vec<Cookie>,
 }
@@ -65,6 +70,8 @@ pub(super) enum Trouble {
     Deadline,
     /// It died, or sent a message that it may not send.
     Broken,
+    /// Its filter ended it at the system call with this number.
+    Denied(u16),
 }
 
 /// The result of a task whose child reported nothing.
@@ -76,6 +83,7 @@ pub(super) const fn failed(task: &ToExchange, trouble: Trouble) -> FromExchange 
                 Trouble::NotStarted => LookupFailure::NotStarted,
                 Trouble::Deadline => LookupFailure::Deadline,
                 Trouble::Broken => LookupFailure::Broken,
+                Trouble::Denied(call) => LookupFailure::Denied(call),
             },
         }),
         ToExchange::Exchange(exchange) => FromExchange::ExchangeFailed(ExchangeFailed {
@@ -84,6 +92,7 @@ pub(super) const fn failed(task: &ToExchange, trouble: Trouble) -> FromExchange 
                 Trouble::NotStarted => ExchangeFailure::NotStarted,
                 Trouble::Deadline => ExchangeFailure::Deadline,
                 Trouble::Broken => ExchangeFailure::Broken,
+                Trouble::Denied(call) => ExchangeFailure::Denied(call),
             },
         }),
         ToExchange::Ping => FromExchange::Pong,
@@ -111,8 +120,8 @@ impl Work {
     /// Performs the requested task; narrows the filter first.
     pub fn confined(inherited: Inherited) -> Self {
         let roots = RootFiles::from_words(&inherited);
-        let body = move |task: &ToExchange, mut result: Link<FromExchange, ToExchange>| {
-            if policies::confine_child(&inherited, port_of(task)).is_err() {
+        let body = move |task: &ToExchange, mut result: Link<FromExchange, ToExchange>, denied: OwnedFd| {
+            if policies::confine_child(&inherited, denied, port_of(task)).is_err() {
                 exit(UNCONFINED);
             }
             for message in carry_out(task, &roots) {
@@ -130,6 +139,11 @@ impl Work {
         body: impl Fn(&ToExchange, Link<FromExchange, ToExchange>) + 'static,
         deadline: Span,
     ) -> Self {
+        let body = move |task: &ToExchange, result: Link<FromExchange, ToExchange>, denied: OwnedFd| {
+            // It has no filter of its own.
+            drop(denied);
+            body(task, result);
+        };
         Self { body: Box::new(body), lookup: deadline, exchange: deadline }
     }
 
@@ -152,13 +166,22 @@ impl Child {
     pub(super) fn start(task: &ToExchange, asked: Asked, work: &Work) -> Result<Self, Errno> {
         let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
         let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags)?;
+        let (denied, last_words) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags)?;
         let deadline = clock::raw().after(work.deadline(task));
         let pid = fork_into(|| {
-            close_all_but(&theirs);
-            (work.body)(task, Link::new(theirs));
+            close_all_but([&theirs, &last_words]);
+            (work.body)(task, Link::new(theirs), last_words);
             0
         })?;
-        Ok(Self { task: *task, pid, result: Link::new(ours), deadline, asked, cookies: Vec::new() })
+        Ok(Self {
+            task: *task,
+            pid,
+            result: Link::new(ours),
+            deadline,
+            asked,
+            denied: denied.into(),
+            cookies: Vec::new(),
+        })
     }
 
     pub(super) fn task(&self) -> &ToExchange {
@@ -185,9 +208,20 @@ impl Child {
                     return Some(cookies.chain([end]).collect());
                 }
                 Judged::End(end) => return Some(vec![end]),
-                Judged::Unlawful => return Some(vec![failed(&self.task, Trouble::Broken)]),
+                Judged::Unlawful => {
+                    let trouble = self.denied_call().map_or(Trouble::Broken, Trouble::Denied);
+                    return Some(vec![failed(&self.task, trouble)]);
+                }
             }
         }
+    }
+
+    /// The number of the system call that its filter denied, as it says. It may have been taken over, and this a lie: no
+    /// more than a sentence depends on it.
+    fn denied_call(&mut self) -> Option<u16> {
+        let mut record = [0; RECORD];
+        self.denied.read_exact(&mut record).ok()?;
+        u16::try_from(number(record)).ok()
     }
 
     /// Kills the process; it must still be waited for.
@@ -212,10 +246,10 @@ pub(super) fn is_alive(pid: Pid) -> bool {
     }
 }
 
-/// In the child: it must not have the link to the engine or the results of other children. Their owners in
+/// In the child: it must not have the link to the engine or the results of other children, only its own two ways out. Their owners in
 /// this copy of the parent's memory never run again: a child ends in `exit`.
-fn close_all_but(kept: &OwnedFd) {
-    for fd in OTHERS.filter(|fd| *fd != kept.as_raw_fd()) {
+fn close_all_but(kept: [&OwnedFd; 2]) {
+    for fd in OTHERS.filter(|fd| kept.iter().all(|kept| *fd != kept.as_raw_fd())) {
         let _ = close(fd);
     }
 }

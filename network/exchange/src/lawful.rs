@@ -40,7 +40,10 @@ const fn is_a_childs(reason: LookupFailure) -> bool {
         | LookupFailure::NoResolver
         | LookupFailure::Refused
         | LookupFailure::NoInterface => true,
-        LookupFailure::NotStarted | LookupFailure::Deadline | LookupFailure::Broken => false,
+        LookupFailure::NotStarted
+        | LookupFailure::Deadline
+        | LookupFailure::Broken
+        | LookupFailure::Denied(_) => false,
     }
 }
 
@@ -48,7 +51,10 @@ const fn is_a_childs(reason: LookupFailure) -> bool {
 const fn is_of_an_exchange(reason: ExchangeFailure) -> bool {
     match reason {
         ExchangeFailure::Lookup(reason) => is_a_childs(reason),
-        ExchangeFailure::NotStarted | ExchangeFailure::Deadline | ExchangeFailure::Broken => false,
+        ExchangeFailure::NotStarted
+        | ExchangeFailure::Deadline
+        | ExchangeFailure::Broken
+        | ExchangeFailure::Denied(_) => false,
         _ => true,
     }
 }
@@ -69,7 +75,12 @@ mod tests {
     fn a176_a_child_cannot_say_what_its_parent_says_of_children() {
         let name = HostName::parse("time.example").unwrap();
         let look_up = ToExchange::Resolve(Resolve { id: ID, name, port: 123 });
-        let parents = [LookupFailure::NotStarted, LookupFailure::Deadline, LookupFailure::Broken];
+        let parents = [
+            LookupFailure::NotStarted,
+            LookupFailure::Deadline,
+            LookupFailure::Broken,
+            LookupFailure::Denied(16),
+        ];
         for reason in parents {
             let said = FromExchange::Failed(Failed { id: ID, reason });
             assert_eq!(judge_of(look_up, &said), Judged::Unlawful, "{reason:?}");
@@ -87,9 +98,12 @@ mod tests {
             turn: 0,
         });
         let parents = parents.map(ExchangeFailure::Lookup).into_iter();
-        for reason in
-            parents.chain([ExchangeFailure::NotStarted, ExchangeFailure::Deadline, ExchangeFailure::Broken])
-        {
+        for reason in parents.chain([
+            ExchangeFailure::NotStarted,
+            ExchangeFailure::Deadline,
+            ExchangeFailure::Broken,
+            ExchangeFailure::Denied(16),
+        ]) {
             let said = FromExchange::ExchangeFailed(ExchangeFailed { id: ID, reason });
             assert_eq!(judge_of(exchange, &said), Judged::Unlawful, "{reason:?}");
         }

@@ -154,6 +154,11 @@ unsafe extern "C" fn in_words(_signal: c_int, about: *mut siginfo_t, _context: *
     }
 }
 
+/// From now on records are left there, if [`tell`] has been told before to leave them in a pipe.
+pub fn redirect(pipe: OwnedFd) {
+    PIPE.store(pipe.into_raw_fd(), Ordering::Relaxed);
+}
+
 /// From now on nothing is told: the pipe's number is that of another descriptor, or of none.
 pub fn forget() {
     PIPE.store(-1, Ordering::Relaxed);

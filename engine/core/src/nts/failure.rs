@@ -21,7 +21,8 @@ impl KeyExchangeFailure {
                 | ExchangeFailure::NotStarted
                 | ExchangeFailure::Unreachable
                 | ExchangeFailure::NoRoots
-                | ExchangeFailure::Broken,
+                | ExchangeFailure::Broken
+                | ExchangeFailure::Denied(_),
             ) => Reached::Nobody,
             Self::Failed(ExchangeFailure::Deadline) => Reached::Unknown,
             _ => Reached::Server,
