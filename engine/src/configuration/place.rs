@@ -290,7 +290,7 @@ mod tests {
             "[fe80::1%eth0]:0",
             "[fe80::1%eth0]1",
             "[fe80::1%eth0",
-            "fe80::1%a-name-too-long",
+            "fe80::1%sixteen-octets-x",
             "fe80::1%a b",
             "fe80::1%..",
             "2001:db8::1%eth0",
