@@ -213,6 +213,8 @@ pub struct NoSelection {
     pub of: usize,
     /// Without a quorum: the votes.
     pub missing: Missing,
+    /// Where none can be followed: some answer, but not with a time that could be.
+    pub answered: bool,
 }
 
 /// The votes of the sources that may vote.
@@ -237,6 +239,8 @@ pub struct EntryCounts {
     pub queried: usize,
     /// Why the first of those was not answered of which more is known than that no reply came in time.
     pub obstacle: Option<Silence>,
+    /// How many of them were not answered for that reason.
+    pub obstructed: usize,
     /// Of those: entries whose replies cannot be used.
     pub unusable: usize,
     /// Entries whose names have no address.

@@ -107,6 +107,11 @@ impl PollProcess {
         self.reach == 0 && self.kisses != 0
     }
 
+    /// Whether any of the last eight queries was answered, with the time or not.
+    pub(crate) fn brings_replies(&self) -> bool {
+        self.reach | self.kisses != 0
+    }
+
     /// Eight queries without a reply.
     pub(crate) fn is_dead(&self) -> bool {
         self.unanswered >= 8

@@ -108,8 +108,20 @@ pub enum SystemReason {
     },
     /// No source can be followed any longer.
     Holdover(NoSelection),
-    /// The clock is being corrected; how long it takes, if it is far off.
-    Correcting(Option<Slewing>),
+    /// The clock is being corrected.
+    Correcting {
+        /// How long it takes, if it is far off.
+        slewing: Option<Slewing>,
+        /// It followed its sources before.
+        again: bool,
+    },
+    /// The clock follows its sources, but may be off by too much.
+    Uncertain {
+        /// By how much it may be off, in seconds.
+        most: f64,
+        /// From how much on it is not synchronised, in seconds.
+        limit: f64,
+    },
     /// The clock follows its sources.
     Following {
         /// The survivors.
@@ -130,9 +142,11 @@ impl SystemReason {
             Self::NoSources => SystemState::NoSources,
             Self::Unsteered => SystemState::Unsteered,
             Self::NoMajority(_) => SystemState::NoMajority,
-            Self::AwaitingQuorum | Self::NoReplies(_) | Self::Gathering { .. } | Self::Correcting(_) => {
-                SystemState::Starting
-            }
+            Self::AwaitingQuorum
+            | Self::NoReplies(_)
+            | Self::Gathering { .. }
+            | Self::Correcting { again: false, .. } => SystemState::Starting,
+            Self::Correcting { again: true, .. } | Self::Uncertain { .. } => SystemState::Unsynchronised,
             Self::Holdover(_) => SystemState::Holdover,
             Self::Following { .. } => SystemState::Synchronised,
         }
@@ -250,9 +264,15 @@ pub enum SourceReason {
         most: Span,
     },
     /// Its last reply contradicts its earlier ones.
-    Contradictory,
+    Contradictory {
+        /// The offset according to the last reply, in seconds.
+        offset: f64,
+    },
     /// Its last reply differs from the prediction.
-    Doubtful,
+    Doubtful {
+        /// The offset according to the last reply, in seconds.
+        offset: f64,
+    },
     /// Not compared with the others yet.
     NotCompared,
     /// It is the reference.
@@ -323,7 +343,7 @@ impl SourceReason {
             | Self::AwaitingKeys(_)
             | Self::NoReplyYet(_)
             | Self::NoUsableReply(_)
-            | Self::Doubtful
+            | Self::Doubtful { .. }
             | Self::NotCompared
             | Self::NotReachable => SourceState::Waiting,
             Self::NoCookies(_) | Self::NeverReplied { .. } | Self::Silent { .. } => SourceState::Unreachable,
@@ -336,7 +356,7 @@ impl SourceReason {
             Self::Reference { .. } => SourceState::Selected,
             Self::Survivor { .. } => SourceState::Combined,
             Self::Spare | Self::NotFollowed => SourceState::Spare,
-            Self::Contradictory | Self::Falseticker { .. } | Self::Drifting { .. } => {
+            Self::Contradictory { .. } | Self::Falseticker { .. } | Self::Drifting { .. } => {
                 SourceState::Falseticker
             }
             Self::Probation => SourceState::Probation,

@@ -19,6 +19,8 @@ const UNEXPLAINED: f64 = 1.0;
 pub(crate) struct Track {
     pub(crate) filter: Filter,
     guard: Option<Guard>,
+    /// That of the last sample alone.
+    newest: Option<Guard>,
     /// From the last sample.
     pub(crate) facts: Option<Facts>,
     /// When the last sample came.
@@ -79,6 +81,7 @@ impl Track {
         Self {
             filter: Filter::new(),
             guard: None,
+            newest: None,
             facts: None,
             last: None,
             fresh: 0,
@@ -114,6 +117,7 @@ impl Track {
             outcome => outcome,
         };
         let (low, high) = newest.offsets(now.wall.nanos());
+        self.newest = Some(newest);
         // Earlier and present hard bounds that exclude each other cannot be explained by noise.
         self.contradicts = outcome == Outcome::Doubtful
             && self.opinion(now, false).is_some_and(|old| old.claim.high < low || old.claim.low > high);
@@ -170,6 +174,13 @@ impl Track {
         })
     }
 
+    /// The offset according to the last sample alone, seconds; 0 without one.
+    pub(crate) fn newest_offset(&self, now: Now) -> f64 {
+        let (Some(newest), Some(estimate)) = (self.newest, self.filter.estimate(now.raw)) else { return 0.0 };
+        let (low, high) = newest.aged(now.raw, estimate.frequency, 0.0).offsets(now.wall.nanos());
+        (low + high) / 2.0
+    }
+
     /// Takes the verdict of a selection; none: it did not take part, and its standing is `otherwise`.
     pub(crate) fn stand(&mut self, verdict: Option<&Verdict>, otherwise: Option<Standing>) {
         self.standing = verdict.map(|verdict| verdict.standing).or(otherwise);
@@ -180,13 +191,14 @@ impl Track {
     pub(crate) fn forget_time(&mut self) {
         self.filter.forget_offset();
         self.guard = None;
+        self.newest = None;
         self.contradicts = false;
     }
 
     /// UTC itself moved by `nanos` (a leap second).
     pub(crate) fn shift(&mut self, nanos: i64) {
         self.filter.shift(nanos);
-        if let Some(guard) = &mut self.guard {
+        for guard in [&mut self.guard, &mut self.newest].into_iter().flatten() {
             guard.shift(nanos);
         }
     }

@@ -110,6 +110,9 @@ fn system(notice: &SystemNotice) -> Text {
         SystemNotice::StillNoSelection(age, found) => {
             format!("for {} no source could be followed: {}", duration(*age), found.sentence()).into()
         }
+        SystemNotice::NoReplies(age, counts) if counts.unusable > 0 => {
+            format!("no source could be used for {}: {}", duration(*age), counts.sentence()).into()
+        }
         SystemNotice::NoReplies(age, counts) => {
             format!("no source has answered for {}: {}", duration(*age), counts.sentence()).into()
         }

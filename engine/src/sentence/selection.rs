@@ -7,7 +7,7 @@ use ipc::message::exchange::LookupFailure;
 
 impl Sentence for NoSelection {
     fn sentence(&self) -> Text {
-        let Self { impasse, minimum, of, missing } = *self;
+        let Self { impasse, minimum, of, missing, answered } = *self;
         match impasse {
             Impasse::NoSources => "no source was usable yet".into(),
             Impasse::NoMajority => {
@@ -35,6 +35,14 @@ impl Sentence for NoSelection {
             Impasse::Unauthenticated => {
                 "no authenticated source answers, and require-nts is set; the clock runs on at its last frequency".into()
             }
+            Impasse::Silent if answered => format!(
+                "{}: chimerctl sources says why; the clock runs on at its last frequency",
+                match of {
+                    1 => "the only source answers, but its time cannot be followed now",
+                    _ => "sources answer, but the time of none of them can be followed now",
+                }
+            )
+            .into(),
             Impasse::Silent if of == 1 => {
                 "the only source does not answer now; the clock runs on at its last frequency".into()
             }
@@ -79,7 +87,7 @@ fn no_quorum(missing: Missing) -> Text {
 
 impl Sentence for EntryCounts {
     fn sentence(&self) -> Text {
-        let Self { of, queried, obstacle, unusable, unresolved, why, keyless } = *self;
+        let Self { of, queried, obstacle, obstructed, unusable, unresolved, why, keyless } = *self;
         let were = if queried == 1 { "was" } else { "were" };
         let mut text = match (queried, unusable) {
             (0, _) => format!("none of {} was asked", sources(of)),
@@ -88,7 +96,8 @@ impl Sentence for EntryCounts {
             _ => format!("{queried} of {} {were} asked, and no answer can be used", sources(of)),
         };
         if let (Some(obstacle), 0) = (obstacle, unusable) {
-            text += &format!(" ({})", obstacle.sentence());
+            let whose = if obstructed < queried { &format!("{obstructed} of them: ") } else { "" };
+            text += &format!(" ({whose}{})", obstacle.sentence());
         }
         if unresolved > 0 {
             let names = if unresolved == 1 { "1 name is" } else { &format!("{unresolved} names are") };

@@ -80,8 +80,14 @@ impl Sentence for SourceReason {
             }
             Self::NoUsableReply(cause) => format!("no usable reply yet{}", hint(cause)).into(),
             Self::TooDistant { distance, most } => too_distant(distance, most),
-            Self::Contradictory => "its last reply contradicts its earlier ones; the next replies decide".into(),
-            Self::Doubtful => "its last reply differs from what was expected; the next replies decide".into(),
+            Self::Contradictory { offset } => format!(
+                "its last reply contradicts its earlier ones: it is {offset:+.6} s from our clock; the next replies decide"
+            )
+            .into(),
+            Self::Doubtful { offset } => format!(
+                "its last reply differs from what was expected: it is {offset:+.6} s from our clock; the next replies decide"
+            )
+            .into(),
             Self::NotCompared => "not compared with the others yet".into(),
             Self::Reference { doubt: against } => {
                 format!("it agrees with the majority and is the nearest to true time{}", doubt(against)).into()

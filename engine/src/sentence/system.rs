@@ -18,10 +18,23 @@ impl Sentence for SystemReason {
                  operators have to agree on the time before it is set (or set it by hand)"
                     .into()
             }
+            Self::NoReplies(counts) if counts.unusable > 0 => {
+                format!("no source can be used yet: {}", counts.sentence()).into()
+            }
             Self::NoReplies(counts) => format!("no source has answered yet: {}", counts.sentence()).into(),
             Self::Gathering { heard, of, minimum } => gathering(heard, of, minimum),
-            Self::Correcting(Some(slewing)) => slewing.sentence(),
-            Self::Correcting(None) => "the clock is being brought to the time of its sources".into(),
+            Self::Correcting { slewing: Some(slewing), .. } => slewing.sentence(),
+            Self::Correcting { slewing: None, again: false } => {
+                "the clock is being brought to the time of its sources".into()
+            }
+            Self::Correcting { slewing: None, again: true } => {
+                "the clock is off and is being brought back to the time of its sources".into()
+            }
+            Self::Uncertain { most, limit } => format!(
+                "the clock follows its sources, but may be off by up to {most:.1} s, as they or the paths to them are no better; \
+                 it counts as synchronised below {limit} s: use nearer sources, or allow more by max-distance under [clock]"
+            )
+            .into(),
             Self::Following { used, of, missing } if missing > 0 => {
                 let (have, votes) = match missing {
                     1 => ("has", "its vote no longer counts"),
@@ -72,7 +85,13 @@ mod tests {
         let unanswered =
             |of| SystemReason::NoReplies(EntryCounts { of, queried: of, ..EntryCounts::default() });
         let without_quorum = |missing| {
-            SystemReason::NoMajority(NoSelection { impasse: Impasse::NoQuorum, minimum: 1, of: 5, missing })
+            SystemReason::NoMajority(NoSelection {
+                impasse: Impasse::NoQuorum,
+                minimum: 1,
+                of: 5,
+                missing,
+                answered: false,
+            })
         };
         for (text, reason) in [
             ("the only source was asked and did not answer", unanswered(1)),
@@ -147,11 +166,37 @@ mod tests {
             1
         );
         let obstacle = Some(ipc::message::client::Silence::PortUnreachable);
-        let found = text(EntryCounts { of: 1, queried: 1, obstacle, ..EntryCounts::default() });
+        let found =
+            text(EntryCounts { of: 3, queried: 3, obstacle, obstructed: 1, ..EntryCounts::default() });
+        let expected =
+            "3 of 3 sources were asked, and none answered (1 of them: no server listens on its port); check ";
+        assert!(found.starts_with(expected), "{found}");
+        let unusable = EntryCounts { of: 3, queried: 3, unusable: 1, ..EntryCounts::default() };
+        let found = SystemReason::NoReplies(unusable).sentence();
+        assert!(
+            found.starts_with(
+                "no source can be used yet: 3 of 3 sources were asked, and no answer can be used"
+            ),
+            "{found}"
+        );
+        for (of, words) in [(1, "the only source answers, but"), (3, "sources answer, but the time of none")]
+        {
+            let missing = Missing::default();
+            let useless = NoSelection { impasse: Impasse::Silent, minimum: 1, of, missing, answered: true };
+            let found = SystemReason::Holdover(useless).sentence();
+            assert!(found.starts_with(words) && !found.contains("answers now"), "{found}");
+        }
+        let found =
+            text(EntryCounts { of: 1, queried: 1, obstacle, obstructed: 1, ..EntryCounts::default() });
         let expected = "the only source was asked and did not answer (no server listens on its port); check ";
         assert!(found.starts_with(expected), "{found}");
-        let held =
-            NoSelection { impasse: Impasse::Unauthenticated, minimum: 1, of: 2, missing: Missing::default() };
+        let held = NoSelection {
+            impasse: Impasse::Unauthenticated,
+            minimum: 1,
+            of: 2,
+            missing: Missing::default(),
+            answered: false,
+        };
         assert!(SystemReason::Holdover(held).sentence().contains("require-nts is set"));
     }
 }

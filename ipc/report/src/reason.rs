@@ -3,7 +3,7 @@
 words! {
     /// The state of the clock.
     SystemState {
-        /// The first correction has not been made, or the clock is being corrected.
+        /// The first correction has not been made, or has not reached the time of the sources yet.
         Starting = "starting",
         /// The clock follows its sources.
         Synchronised = "synchronised",
@@ -19,6 +19,9 @@ words! {
         Refused = "refused",
         /// There is no clock to steer.
         Unsteered = "unsteered",
+        /// The clock has sources that are followed, and was set before; it is off and is being corrected, or its error is
+        /// not known well enough.
+        Unsynchronised = "unsynchronised",
     }
 
     /// The state of a source.

@@ -83,8 +83,24 @@ pub enum Condition {
         /// How many there are.
         of: u32,
     },
-    /// The clock is being brought to the time of its sources.
+    /// The clock is being brought to the time of its sources for the first time.
     Setting,
+    /// The clock is off by this much, in whole seconds (positive: it is behind), and is being slewed to its sources, or was
+    /// synchronised before.
+    Correcting {
+        /// By how much.
+        offset: Offset,
+    },
+    /// The clock follows its sources, but may be off by this much, in whole seconds: too much.
+    Uncertain {
+        /// By how much.
+        most: Span,
+    },
+    /// Sources answer, but the time of none of them can be followed.
+    Unusable {
+        /// When the clock was corrected last.
+        corrected: WallTime,
+    },
     /// The clock follows its sources.
     Synchronised {
         /// Of this host.

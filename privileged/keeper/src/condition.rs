@@ -42,6 +42,29 @@ impl fmt::Display for StatusLine {
                 write!(f, "no majority: {heard} of {} heard, and too few agree; the clock runs on", Count(of))
             }
             Condition::Setting => f.write_str("setting the clock"),
+            Condition::Correcting { offset } if offset.nanos() == 0 => {
+                f.write_str("not synchronised: the clock is being brought back to its sources")
+            }
+            Condition::Correcting { offset } => {
+                let direction = if offset.nanos() > 0 { "slow" } else { "fast" };
+                let seconds = offset.nanos().unsigned_abs() / 1_000_000_000;
+                write!(
+                    f,
+                    "not synchronised: the clock is {seconds} s {direction} and is slewed to its sources"
+                )
+            }
+            Condition::Uncertain { most } => {
+                write!(
+                    f,
+                    "not synchronised: the clock may be off by up to {} s",
+                    most.nanos() / 1_000_000_000
+                )
+            }
+            Condition::Unusable { corrected } => write!(
+                f,
+                "sources answer, and none can be followed; last correction {}; the clock runs on",
+                Minute(corrected)
+            ),
             Condition::Synchronised { stratum, of: 1, .. } => {
                 write!(f, "synchronised: stratum {stratum}, following the only source")
             }
@@ -93,6 +116,7 @@ impl fmt::Display for Minute {
 mod tests {
     use super::*;
     use ipc::message::privileged::Refusal;
+    use ipc::units::{Offset, Span};
 
     #[test]
     fn each_condition_is_one_short_line() {
@@ -121,6 +145,26 @@ mod tests {
                 "synchronised: stratum 2, following the only source",
             ),
             (Condition::Setting, "setting the clock"),
+            (
+                Condition::Correcting { offset: Offset::saturating(61_000_000_000) },
+                "not synchronised: the clock is 61 s slow and is slewed to its sources",
+            ),
+            (
+                Condition::Correcting { offset: Offset::saturating(-3_000_000_000) },
+                "not synchronised: the clock is 3 s fast and is slewed to its sources",
+            ),
+            (
+                Condition::Correcting { offset: Offset::ZERO },
+                "not synchronised: the clock is being brought back to its sources",
+            ),
+            (
+                Condition::Uncertain { most: Span::from_secs(2) },
+                "not synchronised: the clock may be off by up to 2 s",
+            ),
+            (
+                Condition::Unusable { corrected },
+                "sources answer, and none can be followed; last correction 2026-07-19 12:00 UTC; the clock runs on",
+            ),
             (
                 Condition::Synchronised { stratum: 3, used: 4, of: 5 },
                 "synchronised: stratum 3, following 4 of 5 sources",

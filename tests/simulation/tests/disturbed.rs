@@ -287,7 +287,7 @@ fn a161_without_an_rtc_and_without_leave_the_log_and_status_say_that_the_clock_i
     let said = |notice: &ClockNotice| matches!(notice, ClockNotice::Slewing(slewing) if slewing.is_unallowed);
     assert_eq!(count(&world, said), 1, "{:?}", world.notices);
     let is_said = |world: &World| match world.status().system.reason {
-        SystemReason::Correcting(Some(slewing)) => {
+        SystemReason::Correcting { slewing: Some(slewing), .. } => {
             slewing.is_unallowed && (slewing.offset + world.error()).abs() < 0.1
         }
         _ => false,

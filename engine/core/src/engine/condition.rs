@@ -5,10 +5,12 @@ use crate::io::Now;
 use crate::select::Impasse;
 use crate::status::SystemReason;
 use ipc::message::privileged::Condition;
-use ipc::units::WallTime;
+use ipc::units::{Offset, Span, WallTime};
 
 /// The last correction is given to the minute, since the clock that dates it is being corrected.
-const MINUTE: i64 = 60_000_000_000;
+const MINUTE: i64 = 60 * SECOND;
+
+const SECOND: i64 = 1_000_000_000;
 
 impl Engine {
     /// The condition now: the reason of the state, as far as a line of the service manager has room for it.
@@ -36,9 +38,17 @@ impl Engine {
                 Impasse::TooFew | Impasse::RequiredMissing | Impasse::Unauthenticated => {
                     Condition::Insufficient { corrected: self.last_update(now) }
                 }
+                _ if found.answered => Condition::Unusable { corrected: self.last_update(now) },
                 _ => Condition::Unreachable { corrected: self.last_update(now) },
             },
-            SystemReason::Correcting(_) => Condition::Setting,
+            SystemReason::Correcting { slewing: None, again: false } => Condition::Setting,
+            SystemReason::Correcting { slewing, .. } => {
+                let offset = slewing.map_or(0.0, |slewing| slewing.offset);
+                Condition::Correcting { offset: Offset::saturating(libm::round(offset) as i64 * SECOND) }
+            }
+            SystemReason::Uncertain { most, .. } => {
+                Condition::Uncertain { most: Span::from_secs(libm::ceil(most) as i64) }
+            }
             SystemReason::Following { used, .. } => {
                 let reference = self.system.line.as_ref().map(|line| line.reference.stratum);
                 let stratum = reference.map_or(16, |stratum| stratum.saturating_add(1).min(16));

@@ -114,7 +114,15 @@ impl Engine {
             Impasse::NoQuorum => self.missing(now),
             _ => Missing::default(),
         };
-        NoSelection { impasse, minimum: self.settings.minimum_sources, of: self.entries.len(), missing }
+        let answered = impasse == Impasse::Silent
+            && self.entries.sources().any(|source| source.poll_process.brings_replies());
+        NoSelection {
+            impasse,
+            minimum: self.settings.minimum_sources,
+            of: self.entries.len(),
+            missing,
+            answered,
+        }
     }
 
     /// The configured sources, counted by what has become of them.
@@ -125,7 +133,9 @@ impl Engine {
             let failure = association.and_then(|association| association.last?.err());
             if members.iter().any(|source| source.counters.sent > 0) {
                 all.queried += 1;
-                all.obstacle = all.obstacle.or(members.iter().find_map(|source| source.obstacle));
+                let obstacle = members.iter().find_map(|source| source.obstacle);
+                all.obstacle = all.obstacle.or(obstacle);
+                all.obstructed += usize::from(obstacle.is_some() && obstacle == all.obstacle);
                 all.unusable += usize::from(members.iter().any(crate::source::Source::brings_no_time));
             } else if let Some(why) = failure.and_then(crate::nts::KeyExchangeFailure::of_name) {
                 all.unresolved += 1;

@@ -93,7 +93,7 @@ impl Engine {
                 minimum: self.settings.minimum_sources,
             },
             Some(impasse) => SystemReason::Holdover(self.no_selection(impasse, now)),
-            None if !self.is_synchronised(now) => SystemReason::Correcting(self.slewing(now)),
+            None if !self.is_synchronised(now) => self.unsynchronised(now),
             None => {
                 let is_used = |(entry, source): &(&Entry, &Source)| {
                     matches!(
@@ -107,6 +107,19 @@ impl Engine {
                     missing: if system.excuses { self.missing(now).absent } else { 0 },
                 }
             }
+        }
+    }
+
+    /// Why a clock is not synchronised whose sources are followed.
+    fn unsynchronised(&self, now: Now) -> SystemReason {
+        let (slewing, limit) = (self.slewing(now), self.error_limit());
+        let uncertain = self.system.line.as_ref().and_then(|line| {
+            let most = self.most_error(now).max(line.deviation(now.raw));
+            (most - line.offset(now).abs() >= limit).then_some(most)
+        });
+        match uncertain.filter(|_| slewing.is_none()) {
+            Some(most) => SystemReason::Uncertain { most, limit },
+            None => SystemReason::Correcting { slewing, again: self.system.following_told },
         }
     }
 
@@ -241,10 +254,10 @@ impl Engine {
             return SourceReason::TooDistant { distance: opinion.distance, most };
         }
         if source.track.contradicts {
-            return SourceReason::Contradictory;
+            return SourceReason::Contradictory { offset: source.track.newest_offset(now) };
         }
         if source.track.filter.is_doubtful() {
-            return SourceReason::Doubtful;
+            return SourceReason::Doubtful { offset: source.track.newest_offset(now) };
         }
         let frequency = opinion.estimate.frequency;
         match source.track.standing {

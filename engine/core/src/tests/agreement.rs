@@ -1,7 +1,7 @@
 //! What the documents say of one moment contradicts nothing else that they say of it.
 
 use super::world::*;
-use crate::notice::Impasse;
+use crate::notice::{Impasse, Notice, SystemNotice};
 use crate::status::{SourceReason, SourceStatus, Status, SystemReason};
 use ipc::message::client::Silence;
 use ipc::message::privileged::Condition;
@@ -30,7 +30,12 @@ pub fn contradiction(status: &Status, condition: &Condition) -> Option<String> {
             SystemReason::AwaitingQuorum | SystemReason::Gathering { .. },
             Condition::AwaitingMajority { .. },
         )
-        | (SystemReason::Correcting(_), Condition::Setting) => true,
+        | (SystemReason::Correcting { slewing: None, again: false }, Condition::Setting)
+        | (SystemReason::Uncertain { .. }, Condition::Uncertain { .. }) => true,
+        (SystemReason::Correcting { slewing, again }, Condition::Correcting { offset }) => {
+            let seconds = slewing.map_or(0.0, |slewing| slewing.offset);
+            (again || slewing.is_some()) && (offset.nanos() as f64 * 1e-9 - seconds).abs() <= 0.5
+        }
         (SystemReason::NoMajority(found), Condition::Disagreeing { .. }) => {
             found.impasse == Impasse::NoMajority
         }
@@ -43,8 +48,13 @@ pub fn contradiction(status: &Status, condition: &Condition) -> Option<String> {
                 | Condition::AwaitingNames { .. }
                 | Condition::AwaitingKeys { .. }
         ),
-        (SystemReason::Holdover(_), condition) => {
-            matches!(condition, Condition::Insufficient { .. } | Condition::Unreachable { .. })
+        (SystemReason::Holdover(found), condition) => {
+            let answered = sources.iter().any(|source| source.reach != 0);
+            match condition {
+                Condition::Unreachable { .. } => found.impasse != Impasse::Silent || !answered,
+                Condition::Insufficient { .. } | Condition::Unusable { .. } => true,
+                _ => false,
+            }
         }
         (SystemReason::Following { used, .. }, Condition::Synchronised { used: told, stratum, .. }) => {
             used == told as usize && stratum == system.stratum
@@ -137,6 +147,8 @@ enum Chance {
     Sleep(u16),
     /// Queries fail at once, or do so no longer.
     Obstacle(usize, bool),
+    /// A server answers with this kiss code, or none.
+    Kiss(usize, Option<[u8; 4]>),
 }
 
 fn chance() -> impl Strategy<Value = Chance> {
@@ -147,6 +159,11 @@ fn chance() -> impl Strategy<Value = Chance> {
         2 => any::<i16>().prop_map(Chance::Step),
         1 => (1u16..20_000).prop_map(Chance::Sleep),
         1 => (0usize..4, any::<bool>()).prop_map(|(n, is)| Chance::Obstacle(n, is)),
+        2 => (0usize..4, prop_oneof![
+            Just(None),
+            prop_oneof![Just(*b"INIT"), Just(*b"RATE"), Just(*b"DENY"), any::<[u8; 4]>()].prop_map(Some),
+        ])
+            .prop_map(|(n, code)| Chance::Kiss(n, code)),
     ]
 }
 
@@ -161,6 +178,12 @@ impl Chance {
             }
             Self::Step(by) => world.meddle(f64::from(by)),
             Self::Sleep(seconds) => world.sleep(i64::from(seconds)),
+            Self::Kiss(n, code) => {
+                let code = code.map(u32::from_be_bytes);
+                world.servers[n].edit = code.map(|code| -> Edit {
+                    std::boxed::Box::new(move |header| (header.stratum, header.reference_id) = (0, code))
+                });
+            }
             Self::Obstacle(n, is) => {
                 world.servers[n].obstacle = is.then_some(Silence::PortUnreachable);
             }
@@ -181,6 +204,7 @@ proptest! {
         setup.settings.minimum_sources = minimum;
         setup.settings.strict_quorum = strict;
         let mut world = setup.start();
+        let mut followed = false;
         for (chance, seconds) in [(Chance::Toggle(0), 1)].into_iter().chain(chances) {
             chance.happen(&mut world);
             // Often at first, when much is under way.
@@ -191,6 +215,8 @@ proptest! {
                 left -= step;
                 let status = world.status();
                 prop_assert_eq!(contradiction(&status, &world.condition()), None);
+                followed |= world.notices.contains(&Notice::System(SystemNotice::Following));
+                prop_assert!(!followed || status.system.state() != SystemState::Starting, "{:?}", status.system);
                 if let Some(found) = wrong_offset(&world, &status) {
                     return Err(TestCaseError::fail(found));
                 }

@@ -85,7 +85,13 @@ fn sources_that_fall_silent_later_are_told_at_once_again_after_ten_minutes_and_w
     world.run(1800.0);
     world.servers.iter_mut().for_each(|server| server.up = false);
     world.run(8.0 * 3600.0);
-    let silent = NoSelection { impasse: Impasse::Silent, minimum: 1, of: 2, missing: Missing::default() };
+    let silent = NoSelection {
+        impasse: Impasse::Silent,
+        minimum: 1,
+        of: 2,
+        missing: Missing::default(),
+        answered: false,
+    };
     let at_once = system(&world, |notice| (*notice == SystemNotice::NoSelection(silent)).then_some(()));
     let again = system(&world, |notice| match notice {
         SystemNotice::StillNoSelection(age, found) if *found == silent => Some(minutes(*age)),
@@ -295,7 +301,7 @@ fn a_clock_that_is_far_off_and_may_not_be_stepped_is_said_to_be_so_with_the_time
     world.step_refusal = Some(Refusal::StartWindow);
     world.run(600.0);
     let slewing = |world: &World| match world.status().system.reason {
-        SystemReason::Correcting(Some(slewing)) => slewing,
+        SystemReason::Correcting { slewing: Some(slewing), .. } => slewing,
         other => panic!("{other:?}"),
     };
     let found = slewing(&world);
@@ -338,4 +344,53 @@ fn a_clock_that_fell_too_far_behind_to_be_slewed_is_said_to_stay_so_and_what_wou
         let expected = if is_held { std::vec![(Some(Refusal::Evidence), true)] } else { Vec::new() };
         assert_eq!((slewings, holds), (usize::from(!is_held), expected), "{behind}: {:?}", world.notices);
     }
+}
+
+#[test]
+fn a_clock_that_fell_behind_while_running_is_not_said_to_be_starting() {
+    let mut world = Setup::of(lan(3)).start();
+    world.run(1800.0);
+    assert_eq!(world.status().system.state().name(), "synchronised");
+    world.step_refusal = Some(Refusal::Evidence);
+    world.servers.iter_mut().for_each(|server| server.error = 60.0);
+    world.run(3600.0);
+    let status = world.status().system;
+    assert!(
+        matches!(status.reason, SystemReason::Correcting { slewing: Some(_), again: true }),
+        "{:?}",
+        status.reason
+    );
+    assert_eq!((status.state().name(), status.synchronised), ("unsynchronised", false));
+    let Condition::Correcting { offset } = world.condition() else { panic!("{:?}", world.condition()) };
+    assert!(
+        (offset.nanos() as f64 * 1e-9 - status.offset_s).abs() <= 0.5 && status.offset_s > 50.0,
+        "{offset:?}"
+    );
+}
+
+#[test]
+fn a_source_that_jumps_is_told_with_the_offset_of_its_last_reply() {
+    let mut world = Setup::of(lan(3)).start();
+    world.run(1800.0);
+    world.servers[0].error = 0.3;
+    let end = world.age() + 2100.0;
+    let jumped = loop {
+        match world.status().sources[0].reason {
+            SourceReason::Contradictory { offset } | SourceReason::Doubtful { offset } => break offset,
+            _ if world.age() > end => panic!("{:?}", world.status().sources[0]),
+            _ => world.run(1.0),
+        }
+    };
+    assert!((jumped - 0.3).abs() < 0.01, "{jumped}");
+}
+
+#[test]
+fn the_obstacle_of_one_source_is_not_told_of_all() {
+    let mut servers = lan(3);
+    servers.iter_mut().for_each(|server| server.up = false);
+    servers[1].obstacle = Some(Silence::PortUnreachable);
+    let mut world = Setup::of(servers).start();
+    world.run(120.0);
+    let SystemReason::NoReplies(counts) = world.status().system.reason else { panic!() };
+    assert_eq!((counts.queried, counts.obstructed, counts.obstacle), (3, 1, Some(Silence::PortUnreachable)));
 }

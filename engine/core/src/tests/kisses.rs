@@ -4,6 +4,7 @@ use super::world::*;
 use crate::notice::{Notice, SourceNotice};
 use crate::status::{SourceReason, SystemReason};
 use ipc::message::client::Silence;
+use ipc::message::privileged::Condition;
 use protocol::kiss::KissCode;
 
 fn kissing(code: &[u8; 4]) -> Option<Edit> {
@@ -93,4 +94,22 @@ fn a_server_that_only_asks_for_fewer_queries_or_denies_is_not_called_silent() {
             ));
         }
     }
+}
+
+#[test]
+fn where_all_deny_the_state_says_that_they_answer_and_where_none_answers_that_none_does() {
+    let mut world = Setup::of(lan(3)).start();
+    world.run(1800.0);
+    world.servers.iter_mut().for_each(|server| server.edit = kissing(b"DENY"));
+    world.run(3.0 * 3600.0);
+    let SystemReason::Holdover(found) = world.status().system.reason else {
+        panic!("{:?}", world.status().system)
+    };
+    assert!(found.answered && matches!(world.condition(), Condition::Unusable { .. }), "{found:?}");
+    world.servers.iter_mut().for_each(|server| server.up = false);
+    world.run(12.0 * 3600.0);
+    let SystemReason::Holdover(found) = world.status().system.reason else {
+        panic!("{:?}", world.status().system)
+    };
+    assert!(!found.answered && matches!(world.condition(), Condition::Unreachable { .. }), "{found:?}");
 }

@@ -17,7 +17,8 @@ fn each_notice_has_its_line() {
     let other: SocketAddr = "[2001:db8::1]:123".parse().unwrap();
     let entry = |news| Notice::Entry("a.example".to_string(), news);
     let source = |news| Notice::Source("a.example".to_string(), address, news);
-    let stuck = |impasse| NoSelection { impasse, minimum: 2, of: 3, missing: Missing::default() };
+    let stuck =
+        |impasse| NoSelection { impasse, minimum: 2, of: 3, missing: Missing::default(), answered: false };
     let no_keys = |keeps, after_setting| {
         entry(EntryNotice::NoKeys {
             failure: KeyExchangeFailure::Failed(ExchangeFailure::NoAlpn),

@@ -166,7 +166,7 @@ pub fn run(case: &Case) -> Found {
                 *noted = world.error();
             }
         }
-        if let (SystemReason::Correcting(Some(slewing)), [before, after]) = (reason, slews)
+        if let (SystemReason::Correcting { slewing: Some(slewing), .. }, [before, after]) = (reason, slews)
             && after != 0.0
             && after.abs() > 5.0
         {
