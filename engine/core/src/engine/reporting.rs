@@ -93,7 +93,9 @@ impl Engine {
                 minimum: self.settings.minimum_sources,
             },
             Some(impasse) => SystemReason::Holdover(self.no_selection(impasse, now)),
-            None if !self.is_synchronised(now) => SystemReason::Correcting(self.slewing(now)),
+            None if !self.is_synchronised(now) => {
+                SystemReason::Correcting(self.slewing(now).filter(|_| self.is_far(now)))
+            }
             None => {
                 let is_used = |(entry, source): &(&Entry, &Source)| {
                     matches!(
@@ -105,6 +107,7 @@ impl Engine {
                     used: self.entries.members().filter(is_used).count(),
                     of: self.entries.sources().count().max(self.entries.len()),
                     missing: if system.excuses { self.missing(now).absent } else { 0 },
+                    slewing: self.slewing(now),
                 }
             }
         }
