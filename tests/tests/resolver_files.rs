@@ -2,9 +2,10 @@
 //! test's own.
 
 use bench::daemon::{Daemon, Setup};
+use bench::forger::Forger;
 use bench::netns::Network;
 use std::fs::{self, Permissions};
-use std::net::UdpSocket;
+use std::net::{Ipv4Addr, UdpSocket};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -31,7 +32,11 @@ fn make_folder(path: &Path) {
 
 impl Host {
     fn new(network: &Network, volatile: &str, target: &str) -> Self {
-        let setup = Setup::new("resolver-files", "[[source]]\naddress = \"time.example\"\n");
+        Self::asking("time.example", network, volatile, target)
+    }
+
+    fn asking(source: &str, network: &Network, volatile: &str, target: &str) -> Self {
+        let setup = Setup::new("resolver-files", &bench::daemon::source(source));
         let place = setup.place();
         let (etc, run) = (place.join("etc"), place.join("volatile"));
         make_folder(&etc);
@@ -173,6 +178,41 @@ fn a_name_server_that_is_an_address_on_an_interface_is_asked() {
             assert_eq!(daemon.stop().code, Some(0));
         }
     });
+}
+
+#[test]
+fn after_a_restart_without_a_name_server_the_addresses_of_the_last_run_are_used() {
+    let (Some(network), Some(beyond)) = (Network::new(), Network::new()) else {
+        return bench::skip("network namespaces need root and the program ip");
+    };
+    let (here, there) = (Ipv4Addr::new(10, 77, 0, 1), Ipv4Addr::new(10, 77, 0, 9));
+    assert!(network.connect(&beyond, here, there));
+    let server = beyond.within(|| Forger::honest(there.into(), 0));
+    let source = format!("time.example:{}", server.address().port());
+    let resolver = "systemd/resolve/stub-resolv.conf";
+    let host = Host::asking(&source, &network, "/run", "../run/systemd/resolve/stub-resolv.conf");
+    let used = format!("source {source} is not resolved; its address of the last run is used until it is");
+    host.write(resolver, HERE);
+    with_name_server(&network, || {
+        let daemon = host.setup.start();
+        daemon.wait_until_synchronised(TIMEOUT);
+        daemon.wait_until("the address is kept", TIMEOUT, |_| {
+            let state = fs::read(host.setup.place().join("state/engine.state")).unwrap_or_default();
+            String::from_utf8_lossy(&state).contains(&format!("address={}", server.address()))
+        });
+        assert!(!daemon.log().contains("of the last run"), "{}", daemon.log());
+        assert_eq!(daemon.stop().code, Some(0));
+    });
+    // The name server is gone, and its file with it, or a name server is named that does not answer.
+    let silent = network.within(|| UdpSocket::bind("127.0.0.3:53")).expect("root may, in an empty network");
+    for file in ["# none\n", HERE, "nameserver 127.0.0.3\n"] {
+        host.write(resolver, file);
+        let daemon = host.setup.start();
+        daemon.wait_until_synchronised(TIMEOUT);
+        assert_eq!(daemon.log().matches(&used).count(), 1, "{file}: {}", daemon.log());
+        assert_eq!(daemon.stop().code, Some(0));
+    }
+    drop(silent);
 }
 
 #[test]

@@ -22,6 +22,7 @@ mod returning;
 mod steering;
 
 use crate::abandoned::Abandoned;
+use crate::allowance::Allowance;
 use crate::bounds::Bounds;
 use crate::discipline::{PANIC_THRESHOLD, Residuals};
 use crate::entries::{Entries, EntryId};
@@ -157,8 +158,8 @@ struct System {
     asked_step: StepReason,
     /// What was refused for a passing reason is decided again then.
     retry_at: Option<RawInstant>,
-    /// Until then the rate of slews is reduced, because the governor's budget is used up.
-    reduced_until: RawInstant,
+    /// What the governor grants of slews.
+    allowance: Allowance,
     /// Until then the base frequency stays at the edge of the governor's band.
     frozen_until: RawInstant,
     start_open: bool,
@@ -250,7 +251,7 @@ impl Engine {
                 no_step_before: RawInstant::MIN,
                 asked_step: StepReason::Start,
                 retry_at: None,
-                reduced_until: RawInstant::MIN,
+                allowance: Allowance::UNKNOWN,
                 frozen_until: RawInstant::MIN,
                 start_open: true,
                 foreign: None,

@@ -43,6 +43,7 @@ extern crate alloc;
 extern crate std;
 
 mod abandoned;
+mod allowance;
 pub mod bounds;
 mod candidates;
 mod combine;

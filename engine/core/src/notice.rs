@@ -189,17 +189,31 @@ pub struct Hold {
     pub is_unallowed: bool,
 }
 
-/// The clock is far off, and slewed.
+/// The clock is off, and slewed for long.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Slewing {
     /// Its offset, in seconds; positive: the clock is behind.
     pub offset: f64,
-    /// How long it takes at least, at the rate that is allowed now.
-    pub left: Span,
+    /// How fast it comes nearer at most, in ppm; negative: it goes away, since its base frequency may not be what its
+    /// oscillator needs.
+    pub rate_ppm: f64,
+    /// How long it takes at this rate; none: it does not come nearer.
+    pub left: Option<Span>,
+    /// The base frequency is not what the oscillator needs.
+    pub short: Option<Short>,
     /// The governor's allowance was used up in the last day: slews are gentle.
     pub is_reduced: bool,
     /// It fell behind while running, and the configuration could allow a step forward and does not, or none of this size.
     pub is_unallowed: bool,
+}
+
+/// The governor's band does not reach the base frequency that the oscillator needs.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Short {
+    /// What it needs, in ppm.
+    pub needed_ppm: f64,
+    /// What is nearest to it inside the band, in ppm.
+    pub granted_ppm: f64,
 }
 
 /// No source can be followed.

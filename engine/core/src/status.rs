@@ -130,6 +130,8 @@ pub enum SystemReason {
         of: usize,
         /// Votes that are missing since the start: with them there would be no quorum.
         missing: usize,
+        /// It is still slewed, for long.
+        slewing: Option<Slewing>,
     },
 }
 

@@ -2,30 +2,66 @@
 
 use super::{Sentence, Text};
 use engine_core::io::OrderKind;
-use engine_core::notice::{AfterRefusal, Hold, Slewing};
+use engine_core::notice::{AfterRefusal, Hold, Short, Slewing};
 use ipc::message::privileged::{RUN_STEP_SPACING, Refusal};
 
 impl Sentence for Hold {
     fn sentence(&self) -> Text {
-        let size = self.offset.abs();
-        let direction = if self.offset > 0.0 { "slow" } else { "fast" };
-        format!("the clock is {size:.0} s {direction} and stays so: {}", remedy_of_hold(self)).into()
+        format!("the clock is {} and stays so: {}", off(self.offset), remedy_of_hold(self)).into()
     }
 }
 
 impl Sentence for Slewing {
     fn sentence(&self) -> Text {
-        let size = self.offset.abs();
-        let direction = if self.offset > 0.0 { "slow" } else { "fast" };
-        let why = if self.is_reduced { ", as the governor's allowance is used up" } else { "" };
-        let left = super::notice::duration(self.left);
-        let allow = if self.is_unallowed { ALLOW } else { "" };
+        format!("the clock is {} and {}", off(self.offset), course(self)).into()
+    }
+}
+
+/// `8.3 s slow`.
+pub(super) fn off(offset: f64) -> String {
+    let size = offset.abs();
+    let direction = if offset > 0.0 { "slow" } else { "fast" };
+    match size {
+        0.0..1.0 => format!("{size:.3} s {direction}"),
+        1.0..10.0 => format!("{size:.1} s {direction}"),
+        _ => format!("{size:.0} s {direction}"),
+    }
+}
+
+/// What happens to a clock that is off and slewed, and what helps.
+pub(super) fn course(slewing: &Slewing) -> String {
+    let why = if slewing.is_reduced { ", as the governor's allowance is used up" } else { "" };
+    let allow = if slewing.is_unallowed { ALLOW } else { "" };
+    let (rate, approve) = (slewing.rate_ppm, approve(slewing.offset));
+    // The allowance is earned back meanwhile, which makes it faster than it is now.
+    let measure = if slewing.is_reduced { "about" } else { "at least" };
+    let short = slewing.short.map_or(String::new(), |short| {
+        let Short { needed_ppm: needed, granted_ppm: granted } = short;
         format!(
-            "the clock is {size:.0} s {direction} and is slewed to the time of its sources, which takes \
-             {left} at least{why}; {} at once{allow}",
-            approve(self.offset)
+            "its oscillator needs a base frequency of {needed:+.0} ppm, and the governor's band ends at {granted:+.0} ppm, which \
+             follows it slowly and no farther than the profile allows; check the sources and the oscillator, or begin the \
+             band anew with --new-record (truechimerd(8), GOVERNOR)"
         )
-        .into()
+    });
+    match slewing.left {
+        Some(left) => {
+            let left = super::notice::duration(left);
+            let short = if short.is_empty() { short } else { format!("; {short}") };
+            format!(
+                "is slewed to the time of its sources, which takes {measure} {left} at {rate:.1} ppm{why}{short}; {approve} at \
+                 once{allow}"
+            )
+        }
+        None if short.is_empty() => format!(
+            "does not come nearer now: at the edge of the governor's band a slew is paid from its allowance, which is used up \
+             and earned back over a day; {approve} at once{allow}"
+        ),
+        None => {
+            let a_day = -rate * 0.0864;
+            format!(
+                "goes {a_day:.1} s a day farther from the time of its sources{why}: {short}; {approve}{allow}"
+            )
+        }
     }
 }
 
@@ -105,12 +141,12 @@ impl Sentence for Refusal {
             }
             Self::TooSoon => "the last such step was made too short a time ago",
             Self::Evidence => "nothing shows that another program moved the clock, or that the host was suspended or paused",
-            Self::Budget => "the day's allowance is used up; slews stay gentle until some is earned back",
+            Self::Budget => "the day's allowance is used up; slews stay inside the band until some is earned back",
             Self::Band => {
                 "the oscillator runs outside the band of its last weeks, which follows it slowly; check the sources, then see \
                  truechimerd(8) about the governor's record"
             }
-            Self::Total => "the oscillator is too far off for this clock; the slew will be gentler",
+            Self::Total => "base frequency and slew together are faster than the profile allows; the slew will be gentler",
             Self::Rate | Self::Stale | Self::StaleEpoch => "what to do is decided anew at once",
             Self::Range => "this is a fault of the program; please report it",
             Self::LeapDate | Self::LeapTooSoon => "a leap second cannot occur now; check the sources",

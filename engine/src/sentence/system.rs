@@ -1,6 +1,6 @@
 //! The state of the clock.
 
-use super::{Sentence, Text, sources};
+use super::{Sentence, Text, refusal, sources};
 use engine_core::status::SystemReason;
 
 impl Sentence for SystemReason {
@@ -35,7 +35,12 @@ impl Sentence for SystemReason {
                  it counts as synchronised below {limit} s: use nearer sources, or allow more by max-distance under [clock]"
             )
             .into(),
-            Self::Following { used, of, missing } if missing > 0 => {
+            Self::Following { slewing: Some(slewing), used, of, missing } => {
+                let follows = Self::Following { slewing: None, used, of, missing }.sentence();
+                let (off, course) = (refusal::off(slewing.offset), refusal::course(&slewing));
+                format!("{follows}, but is still {off} and {course}").into()
+            }
+            Self::Following { used, of, missing, .. } if missing > 0 => {
                 let (have, votes) = match missing {
                     1 => ("has", "its vote no longer counts"),
                     _ => ("have", "their votes no longer count"),
@@ -96,15 +101,21 @@ mod tests {
         for (text, reason) in [
             ("the only source was asked and did not answer", unanswered(1)),
             ("2 of 2 sources were asked, and none answered", unanswered(2)),
-            ("the clock follows its only source", SystemReason::Following { used: 1, of: 1, missing: 0 }),
+            (
+                "the clock follows its only source",
+                SystemReason::Following { used: 1, of: 1, missing: 0, slewing: None },
+            ),
             (
                 "the clock follows all of its 2 sources",
-                SystemReason::Following { used: 2, of: 2, missing: 0 },
+                SystemReason::Following { used: 2, of: 2, missing: 0, slewing: None },
             ),
-            ("the clock follows 2 of 3 sources", SystemReason::Following { used: 2, of: 3, missing: 0 }),
+            (
+                "the clock follows 2 of 3 sources",
+                SystemReason::Following { used: 2, of: 3, missing: 0, slewing: None },
+            ),
             (
                 "the clock follows 1 of 3 sources; 2 have not answered since the start, and their votes no longer count",
-                SystemReason::Following { used: 1, of: 3, missing: 2 },
+                SystemReason::Following { used: 1, of: 3, missing: 2, slewing: None },
             ),
             (
                 "1 of 3 sources with a vote has answered, too few against the ones that have not; in 45 s at most a vote \

@@ -228,6 +228,11 @@ impl World {
 
     /// From now on all sources but these (places in the scenario) answer and tell the truth, and names resolve.
     pub fn come_right(&mut self, but: &[usize]) {
+        // While the machine slept, time has gone past what happens.
+        while self.events.first().is_some_and(|event| event.at <= self.age()) {
+            let event = self.events.remove(0);
+            self.meet(&event);
+        }
         self.names = true;
         for (_, server) in self.servers.iter_mut().enumerate().filter(|(place, _)| !but.contains(place)) {
             server.come_right(self.time);

@@ -97,7 +97,8 @@ fn in_a_child(inherited: &Inherited, thing: &Thing) -> Result<(), Box<dyn std::e
     let child = unsafe { libc::fork() };
     if child == 0 {
         let server = inherited.number("server-port")?.map(u16::try_from).transpose()?;
-        policies::confine_child(inherited, server)?;
+        let (_unread, denied) = nix::unistd::pipe()?;
+        policies::confine_child(inherited, denied, server)?;
         thing.run();
         return Ok(());
     }

@@ -1,26 +1,42 @@
 //! Orders that the governor refused: what follows, and what is reported.
 
 use super::Engine;
-use super::steering::REDUCED_RATE;
 use crate::io::{Now, OrderKind};
-use crate::notice::{AfterRefusal, ClockNotice, Hold, Notice, Slewing};
+use crate::local_clock::from_scaled;
+use crate::notice::{AfterRefusal, ClockNotice, Hold, Notice, Short, Slewing};
 use ipc::message::privileged::{ClockKind, RUN_STEP_SPACING, Refusal, Refused, StepReason};
-use ipc::units::{Frequency, RawInstant, Span};
+use ipc::units::{Frequency, Span};
 
 /// A clock that is farther off than this is not synchronised for long. Seconds.
 const FAR: f64 = 1.0;
 
-/// An allowance that is used up is tried again after the period below, and earned back far more slowly.
-const REDUCED_RATE_KNOWN: Span = Span::from_secs(86_400);
+/// A clock that is nearer than this is as good as its sources for most. Seconds.
+const NEAR: f64 = 0.010;
 
-/// After "budget" or "total" slews stay small for this long.
-const REDUCED_RATE_PERIOD: Span = Span::from_secs(3600);
+/// What takes no longer than this is not worth a word.
+const SOON: Span = Span::from_secs(600);
+
+/// A base frequency that is nearer to what is needed is no reason for anything, s/s; nor is one that is within so many
+/// standard deviations.
+const SHORT: (f64, f64) = (1e-6, 3.0);
+
+/// A rate below this is none, s/s: a second takes more than half a year.
+const NO_RATE: f64 = 0.05e-6;
+
+/// A base frequency that was refused in spite of the band that the governor named is not ordered again for so long, nor is
+/// a leap second.
+const FROZEN: Span = Span::from_secs(3600);
 
 /// When an order is repeated that was refused because of the disk or the kernel.
 const RETRY: Span = Span::from_secs(60);
 
 /// The governor's seconds and ours differ by little.
 const MARGIN: Span = Span::from_millis(50);
+
+/// Frequencies of a refusal may be wider than one can be.
+fn saturating(wide: i64) -> Frequency {
+    Frequency::saturating(wide.clamp(-1 << 30, 1 << 30) as i32)
+}
 
 /// Whether the same step may be granted later.
 const fn passes(code: Refusal) -> bool {
@@ -61,14 +77,16 @@ impl Engine {
             }
             (OrderKind::Step, _) => self.step_refused(now, refused),
             (_, Refusal::NoPersist | Refusal::Clock) => self.system.retry_at = Some(now.raw.after(RETRY)),
-            (_, Refusal::Budget | Refusal::Total) => {
-                // A gentle slew is ordered at once, where this was not one already.
-                self.system.dirty |= self.system.reduced_until <= now.raw;
-                self.system.reduced_until = now.raw.after(REDUCED_RATE_PERIOD);
+            (_, Refusal::Budget) => {
+                let left = refused.remaining as f64 * 1e-9;
+                self.system.dirty |= self.system.allowance.exceed_budget(left, now.raw);
+            }
+            (_, Refusal::Total) => {
+                let limit = from_scaled(saturating(refused.limit));
+                self.system.dirty |= self.system.allowance.exceed_total(limit, now.raw);
             }
             (_, Refusal::Band) => {
                 // The band has moved since the welcome: the refusal says where it is.
-                let saturating = |wide: i64| Frequency::saturating(wide.clamp(-1 << 30, 1 << 30) as i32);
                 let centre = saturating(i64::from(basis.asked.scaled()).saturating_sub(refused.remaining));
                 let told = (centre, saturating(refused.limit));
                 // A frequency beyond the band is asked for again now and then, to learn whether it has followed.
@@ -76,7 +94,7 @@ impl Engine {
                 basis.band_at = now.raw;
                 let known = (&mut basis.welcome.band_centre, &mut basis.welcome.band);
                 if told == (*known.0, *known.1) && was_known {
-                    self.system.frozen_until = now.raw.after(REDUCED_RATE_PERIOD);
+                    self.system.frozen_until = now.raw.after(FROZEN);
                 } else {
                     (*known.0, *known.1) = told;
                     self.system.dirty = true;
@@ -161,7 +179,7 @@ impl Engine {
             Refusal::Rate | Refusal::Stale | Refusal::StaleEpoch => return,
             // All else of it is told without the leap second.
             Refusal::LeapDate | Refusal::LeapTooSoon => {
-                self.system.no_leap_before = now.raw.after(REDUCED_RATE_PERIOD);
+                self.system.no_leap_before = now.raw.after(FROZEN);
                 return;
             }
             // An order must be applied first, however small.
@@ -194,7 +212,7 @@ impl Engine {
         }
     }
 
-    /// Reports that a clock that is far off is slewed, unless it is too far off for that.
+    /// Reports that a clock that is off is slewed for long, unless it is too far off for that.
     pub(super) fn tell_slewing(&mut self, now: Now) {
         let limit = self.system.slew_limit;
         if let Some(slewing) = self.slewing(now).filter(|it| it.offset.abs() <= limit) {
@@ -202,23 +220,37 @@ impl Engine {
         }
     }
 
-    /// How the clock is slewed, where it is far off; none: it is near, or its offset is not known.
+    /// Whether the clock is so far off that it cannot be synchronised for long.
+    pub(super) fn is_far(&self, now: Now) -> bool {
+        self.system.line.as_ref().is_some_and(|line| line.offset(now).abs() >= FAR) && self.steers()
+    }
+
+    /// How the clock is slewed, where that takes long; none: it is near, or its offset is not known.
     pub(super) fn slewing(&self, now: Now) -> Option<Slewing> {
-        let offset = self.system.line.as_ref()?.offset(now);
-        if offset.abs() < FAR || !self.steers() {
+        let line = self.system.line.as_ref()?;
+        let basis = self.basis.as_ref().filter(|_| self.steers())?;
+        let offset = line.offset(now);
+        if offset.abs() < NEAR.max(SHORT.1 * line.deviation(now.raw)) {
             return None;
         }
-        let reduced_until = self.system.reduced_until;
-        let is_reduced =
-            reduced_until != RawInstant::MIN && reduced_until.after(REDUCED_RATE_KNOWN) > now.raw;
-        let most = self.settings.max_slew_ppm.clamp(1.0, 500.0) * 1e-6;
-        let rate = if is_reduced { most.min(REDUCED_RATE) } else { most };
-        Some(Slewing {
-            offset,
-            is_unallowed: self.is_unallowed(offset),
-            left: Span::saturating((offset.abs() / rate * 1e9) as i64),
-            is_reduced,
-        })
+        let (natural, _) = basis.clock.natural(now.raw, now.wall);
+        let (frequency, deviation) = line.frequency();
+        let needed = frequency - natural;
+        // As far as the band is known: the last refusal said where it is, or the welcome.
+        let (centre, half) = (from_scaled(basis.welcome.band_centre), from_scaled(basis.welcome.band).abs());
+        let granted = needed.clamp(centre - half, centre + half);
+        let lacks = needed - granted;
+        let is_short = lacks.abs() > SHORT.0.max(SHORT.1 * deviation);
+        let short = is_short.then_some(Short { needed_ppm: needed * 1e6, granted_ppm: granted * 1e6 });
+        let is_reduced = self.system.allowance.is_scarce(now.raw);
+        let slewed = self.most_rate(offset, granted, is_reduced);
+        let rate = slewed - if is_short { lacks * offset.signum() } else { 0.0 };
+        let left = (rate > NO_RATE).then(|| Span::saturating((offset.abs() / rate * 1e9) as i64));
+        if offset.abs() < FAR && left.is_some_and(|left| left < SOON) {
+            return None;
+        }
+        let is_unallowed = self.is_unallowed(offset);
+        Some(Slewing { offset, rate_ppm: rate * 1e6, left, short, is_reduced, is_unallowed })
     }
 
     /// The clock may be neither stepped nor slewed by `offset` seconds.

@@ -105,6 +105,7 @@ impl Engine {
                     used: self.entries.members().filter(is_used).count(),
                     of: self.entries.sources().count().max(self.entries.len()),
                     missing: if system.excuses { self.missing(now).absent } else { 0 },
+                    slewing: self.slewing(now),
                 }
             }
         }
@@ -112,7 +113,7 @@ impl Engine {
 
     /// Why a clock is not synchronised whose sources are followed.
     fn unsynchronised(&self, now: Now) -> SystemReason {
-        let (slewing, limit) = (self.slewing(now), self.error_limit());
+        let (slewing, limit) = (self.slewing(now).filter(|_| self.is_far(now)), self.error_limit());
         let uncertain = self.system.line.as_ref().and_then(|line| {
             let most = self.most_error(now).max(line.deviation(now.raw));
             (most - line.offset(now).abs() >= limit).then_some(most)

@@ -24,9 +24,6 @@ const PAUSED: f64 = 1.0;
 /// An order that is refused until then is awaited.
 const SHORT_WAIT: Span = Span::from_secs(62);
 
-/// While slews must stay gentle, their fastest rate, s/s.
-pub(super) const REDUCED_RATE: f64 = 10e-6;
-
 /// After a cold start the estimate moves by far more than the clock would by itself: so long it is followed as
 /// fast as allowed, or the clock would lag behind what is known already.
 const FINDING: Span = Span::from_secs(300);
@@ -335,8 +332,7 @@ impl Engine {
         };
         let (natural, _) = basis.clock.natural(now.raw, now.wall);
         let (centre, half) = (from_scaled(basis.welcome.band_centre), from_scaled(basis.welcome.band));
-        let edge = half.abs();
-        let half = (edge - BAND_MARGIN).max(0.0);
+        let half = (half.abs() - BAND_MARGIN).max(0.0);
         let wanted = if now.raw < self.system.frozen_until {
             basis.clock.frequency()
         } else {
@@ -348,18 +344,21 @@ impl Engine {
             inside.clamp(-MOST_FREQUENCY, MOST_FREQUENCY)
         };
         let frequency = to_scaled(wanted);
-        let most = self.settings.max_slew_ppm.clamp(1.0, 500.0) * 1e-6;
-        let most = if now.raw < self.system.reduced_until {
-            // Without a budget only what stays inside the band is granted: at its edge hardly anything. The frequency,
-            // which comes with the same order, must not be refused for the sake of a slew.
-            let inside = if offset > 0.0 { centre + edge - wanted } else { wanted - (centre - edge) };
-            most.min(REDUCED_RATE).min((0.9 * inside).max(0.0))
-        } else {
-            most
-        };
+        let most = self.most_rate(offset, wanted, self.system.allowance.is_reduced(now.raw));
         let finds = self.system.first_update.is_none_or(|first| first.after(FINDING) > now.raw);
         let wanted_time_constant = self.system.residuals.time_constant(change, line.reference.interval);
+        let largest = self.system.allowance.largest(now.raw);
+        let offset = offset.clamp(-largest, largest);
         (frequency, slew(offset, wanted_time_constant, wanted, most, finds))
+    }
+
+    /// The fastest rate of a slew in the direction of `offset`, at this base frequency; all in s/s.
+    pub(super) fn most_rate(&self, offset: f64, base: f64, is_reduced: bool) -> f64 {
+        let most = self.settings.max_slew_ppm.clamp(1.0, 500.0) * 1e-6;
+        let Some(basis) = &self.basis else { return most };
+        let (centre, edge) = (from_scaled(basis.welcome.band_centre), from_scaled(basis.welcome.band).abs());
+        let inside = if offset > 0.0 { centre + edge - base } else { base - (centre - edge) };
+        self.system.allowance.rate(most, base * offset.signum(), inside, is_reduced)
     }
 
     /// A correction far below the noise would only cost a wake-up.
@@ -417,7 +416,7 @@ impl Engine {
             self.system.first_update = Some(now.raw);
             self.tell_slewing(now);
         }
-        let is_close = self.system.first_update.is_some() && self.slewing(now).is_none();
+        let is_close = self.system.first_update.is_some() && !self.is_far(now);
         self.system.behind_told &= !is_close;
         if is_close && !core::mem::replace(&mut self.system.following_told, true) {
             self.tell(Notice::System(SystemNotice::Following));

@@ -47,7 +47,7 @@ fn two_plain_servers_of_five_are_followed_after_a_minute_and_one_of_three_after_
             SystemNotice::Excused(Missing { heard, absent: missing, .. }) if (*heard, *missing) == (answer, absent)
         )));
         let reason = world.status().system.reason;
-        assert_eq!(reason, SystemReason::Following { used: answer, of: all, missing: absent });
+        assert_eq!(reason, SystemReason::Following { used: answer, of: all, missing: absent, slewing: None });
     }
 }
 
@@ -183,7 +183,7 @@ fn a025_liars_that_got_their_way_by_silence_lose_it_when_the_honest_are_heard() 
     world.servers[..3].iter_mut().for_each(|server| server.up = true);
     world.run(4.0 * 3600.0);
     let reason = world.status().system.reason;
-    assert_eq!(reason, SystemReason::Following { used: 3, of: 5, missing: 0 });
+    assert_eq!(reason, SystemReason::Following { used: 3, of: 5, missing: 0, slewing: None });
     assert!(world.error().abs() < 1e-3, "{}", world.error());
 }
 

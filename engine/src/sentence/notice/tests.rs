@@ -2,7 +2,7 @@ use super::*;
 use engine_core::io::OrderKind;
 use engine_core::notice::{
     AfterRefusal, EntryCounts, Hold, Impasse, KeyExchangeFailure, Missing, NoSelection, RecordingFailure,
-    Slewing, Weight,
+    Short, Slewing, Weight,
 };
 use ipc::message::exchange::{ExchangeFailure, LookupFailure};
 use ipc::message::privileged::Refusal;
@@ -288,26 +288,61 @@ fn each_notice_has_its_line() {
         (
             Notice::Clock(ClockNotice::Slewing(Slewing {
                 offset: 100.0,
-                left: Span::from_secs(10_000_000),
+                rate_ppm: 10.0,
+                left: Some(Span::from_secs(10_000_000)),
+                short: None,
                 is_reduced: true,
                 is_unallowed: false,
             })),
             Clock,
             4,
-            "the clock is 100 s slow and is slewed to the time of its sources, which takes 115 days at least, as the \
-             governor's allowance is used up; restart with --approve-step 102 to allow one step at once",
+            "the clock is 100 s slow and is slewed to the time of its sources, which takes about 115 days at 10.0 ppm, as \
+             the governor's allowance is used up; restart with --approve-step 102 to allow one step at once",
+        ),
+        (
+            Notice::Clock(ClockNotice::Slewing(Slewing {
+                offset: 8.25,
+                rate_ppm: -32.0,
+                left: None,
+                short: Some(Short { needed_ppm: 232.0, granted_ppm: 200.0 }),
+                is_reduced: true,
+                is_unallowed: false,
+            })),
+            Clock,
+            4,
+            "the clock is 8.2 s slow and goes 2.8 s a day farther from the time of its sources, as the governor's allowance \
+             is used up: its oscillator needs a base frequency of +232 ppm, and the governor's band ends at +200 ppm, which \
+             follows it slowly and no farther than the profile allows; check the sources and the oscillator, or begin the \
+             band anew with --new-record (truechimerd(8), GOVERNOR); restart with --approve-step 10 to allow one step",
+        ),
+        (
+            Notice::Clock(ClockNotice::Slewing(Slewing {
+                offset: -0.35,
+                rate_ppm: 0.0,
+                left: None,
+                short: None,
+                is_reduced: true,
+                is_unallowed: false,
+            })),
+            Clock,
+            4,
+            "the clock is 0.350 s fast and does not come nearer now: at the edge of the governor's band a slew is paid from \
+             its allowance, which is used up and earned back over a day; restart with --approve-step 2 to allow one step at \
+             once",
         ),
         (
             Notice::Clock(ClockNotice::Slewing(Slewing {
                 offset: 60.0,
-                left: Span::from_secs(300_000),
+                rate_ppm: 200.0,
+                left: Some(Span::from_secs(300_000)),
+                short: None,
                 is_reduced: false,
                 is_unallowed: true,
             })),
             Clock,
             4,
-            "the clock is 60 s slow and is slewed to the time of its sources, which takes 3 days at least; restart with \
-             --approve-step 62 to allow one step at once, or allow such steps with allow-forward-steps, if the machine may \
+            "the clock is 60 s slow and is slewed to the time of its sources, which takes at least 3 days at 200.0 ppm; \
+             restart with --approve-step 62 to allow one step at once, or allow such steps with allow-forward-steps, if the machine may \
              be paused and has no hardware clock that shows it",
         ),
         (

@@ -144,7 +144,7 @@ pub fn run(case: &Case) -> Found {
     let far = world.error().abs() > 1.0;
     let (mut right, mut held, mut slews) = (None::<f64>, None::<f64>, [0.0; 2]);
     let (mut outcome, mut seconds) = (None, 0.0);
-    while world.age() - begin < HORIZON {
+    while world.age() - begin < HORIZON || right.is_some() {
         world.run_until(world.age().floor() + 1.0);
         let age = world.age() - begin;
         right = if world.error().abs() < RIGHT { right.or(Some(age)) } else { None };
@@ -156,7 +156,13 @@ pub fn run(case: &Case) -> Found {
             continue;
         }
         let reason = world.status().system.reason;
-        held = if matches!(reason, SystemReason::Held(_)) { held.or(Some(age)) } else { None };
+        let slewing = match reason {
+            SystemReason::Correcting { slewing, .. } | SystemReason::Following { slewing, .. } => slewing,
+            _ => None,
+        };
+        let is_left = slewing.is_some_and(|it| it.left.is_none() && it.short.is_some());
+        let is_held = matches!(reason, SystemReason::Held(_)) || is_left;
+        held = if is_held { held.or(Some(age)) } else { None };
         if held.is_some_and(|since| age - since >= HELD) {
             outcome = Some(Outcome::Operator);
             break;
@@ -166,14 +172,14 @@ pub fn run(case: &Case) -> Found {
                 *noted = world.error();
             }
         }
-        if let (SystemReason::Correcting { slewing: Some(slewing), .. }, [before, after]) = (reason, slews)
+        if let (Some(slewing), [before, after]) = (slewing, slews)
             && after != 0.0
             && after.abs() > 5.0
         {
-            let stated = slewing.offset.abs() / (slewing.left.nanos() as f64 * 1e-9);
+            let stated = slewing.rate_ppm * 1e-6;
             let rate = (before.abs() - after.abs()) / (SLEWS[1] - SLEWS[0]);
             // The text says "at least": half as fast is still what it says.
-            if rate > 0.5 * stated {
+            if stated > 0.0 && rate > 0.5 * stated {
                 (outcome, seconds) = (Some(Outcome::Slewed), age + after.abs() / rate);
                 break;
             }
@@ -181,7 +187,8 @@ pub fn run(case: &Case) -> Found {
     }
     let status = world.status().system;
     let sentence = status.reason.sentence().into_owned();
-    let is_told = !sentence.is_empty() && !matches!(status.reason, SystemReason::Following { .. });
+    let is_told =
+        !sentence.is_empty() && !matches!(status.reason, SystemReason::Following { slewing: None, .. });
     let missed = if is_told { Outcome::Explained } else { Outcome::Unsaid };
     let mut outcome = outcome.unwrap_or(missed);
     if outcome == Outcome::Right && far && world.notices.len() == lines {

@@ -44,6 +44,10 @@ pub(super) struct Host {
     /// Steps that are counted apart: when, and how far.
     resumes: Vec<Note>,
     forwards: Vec<Note>,
+    /// Of pause steps: what is beside the true pause, and not charged.
+    pauses: Vec<Note>,
+    /// What the machine was paused for and no step has made up for, ns.
+    behind: i64,
     /// Orders to change the clock, granted or not.
     pub(super) orders: u32,
 }
@@ -70,6 +74,8 @@ impl Host {
             notes: vec![(0, 0)],
             resumes: Vec::new(),
             forwards: Vec::new(),
+            pauses: Vec::new(),
+            behind: 0,
             orders: 0,
         }
     }
@@ -208,8 +214,13 @@ impl Host {
             StepReason::Resume => self.resumes.push((self.time, delta.nanos().abs())),
             StepReason::Forward => self.forwards.push((self.time, delta.nanos())),
             StepReason::Pause => {
+                // What makes up for a pause moves the clock to where it belongs.
+                let beside = (delta.nanos() - self.behind).max(0);
+                self.behind = (self.behind - delta.nanos()).max(0);
+                let charged = grant.charged.nanos().min(beside);
+                self.pauses.push((self.time, beside - charged));
                 self.note();
-                self.moved += grant.charged.nanos();
+                self.moved += charged;
                 self.note();
             }
             StepReason::Start => {}
@@ -231,6 +242,7 @@ impl Host {
         self.pass(2 * SECOND);
         self.look_at_rtc();
         self.time += nanos;
+        self.behind += nanos;
         for _ in 0..3 {
             self.pass(2 * SECOND);
             self.look_at_rtc();
@@ -332,6 +344,11 @@ impl Host {
     /// The largest sum of resume steps in any day, ns.
     pub(super) fn resumed(&self) -> i64 {
         most_in_a_day(&self.resumes)
+    }
+
+    /// The largest sum of what pause steps moved beside the pauses in any day and was not charged, ns.
+    pub(super) fn paused(&self) -> i64 {
+        most_in_a_day(&self.pauses)
     }
 
     /// The largest sum of steps forward without evidence in any day, ns.

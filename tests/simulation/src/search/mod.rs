@@ -137,6 +137,8 @@ pub struct Row {
     pub resumed: f64,
     /// The same of steps forward with the operator's leave.
     pub forwarded: f64,
+    /// The same of what pause steps moved beside the pauses without being charged.
+    pub paused: f64,
     /// Sequences that were tried.
     pub tried: u32,
 }
@@ -157,13 +159,19 @@ impl Row {
     pub fn exceeds(&self) -> bool {
         let limits = limits::of(self.profile);
         let resumes = f64::from(limits.resume_steps) * limits.resume_step.nanos() as f64 * 1e-9;
+        let pauses = f64::from(limits.pause_steps) * limits::PAUSE_WITHIN.nanos() as f64 * 1e-9;
         let forwards = f64::from(limits.forward_steps) * self.world.leave().nanos() as f64 * 1e-9;
         self.worst.iter().any(|worst| worst.found > worst.claimed * ROUNDING)
             || self.resumed > resumes
             || self.forwarded > forwards
+            || self.paused > pauses
     }
 
-    /// A line for each length.
+    fn profile(&self) -> String {
+        format!("{:?}", self.profile).to_lowercase()
+    }
+
+    /// A line for each length, and one for each kind of step that is counted apart.
     pub fn lines(&self) -> String {
         let mut text = String::new();
         for (worst, length) in self.worst.iter().zip(["hour", "day", "30 days"]) {
@@ -172,12 +180,22 @@ impl Row {
             text += &format!(
                 "{:<20} {:<8} {:<7} {:>9.3} {:>9.3}{over}  {}\n",
                 self.world.name,
-                format!("{:?}", self.profile).to_lowercase(),
+                self.profile(),
                 length,
                 worst.found,
                 worst.claimed,
                 sequence.join(", "),
             );
+        }
+        for (what, most) in [
+            ("resume steps", self.resumed),
+            ("forward steps", self.forwarded),
+            ("beside pauses", self.paused),
+        ] {
+            if most > 0.0 {
+                text +=
+                    &format!("{:<20} {:<8} {what}, in a day: {most:.3} s\n", self.world.name, self.profile());
+            }
         }
         text
     }
@@ -200,7 +218,15 @@ pub fn search(world: World, profile: Profile, seed: u64, effort: Effort) -> Row 
     let mut random = Random::new(seed, world.name.len() as u64 + profile as u64 * 64);
     let honest = honest(profile);
     let begun = Instant::now();
-    let mut row = Row { world, profile, worst: Default::default(), resumed: 0.0, forwarded: 0.0, tried: 0 };
+    let mut row = Row {
+        world,
+        profile,
+        worst: Default::default(),
+        resumed: 0.0,
+        forwarded: 0.0,
+        paused: 0.0,
+        tried: 0,
+    };
     // For each length the best sequences, by what they reach of the claim.
     let mut kept: [Vec<(f64, Vec<Move>)>; 3] = Default::default();
     let mut seeds = library(world).into_iter();
@@ -217,10 +243,11 @@ pub fn search(world: World, profile: Profile, seed: u64, effort: Effort) -> Row 
             let parent = &kept[(random.uniform() * kept.len() as f64) as usize].1;
             mutated(parent, world, &mut random)
         });
-        let (found, claims, [resumed, forwarded]) = live(world, profile, &honest, &sequence);
+        let (found, claims, [resumed, forwarded, paused]) = live(world, profile, &honest, &sequence);
         row.tried += 1;
         row.resumed = row.resumed.max(resumed);
         row.forwarded = row.forwarded.max(forwarded);
+        row.paused = row.paused.max(paused);
         for length in 0..3 {
             let part = found[length] / claims[length];
             let worst = &mut row.worst[length];
@@ -234,14 +261,14 @@ pub fn search(world: World, profile: Profile, seed: u64, effort: Effort) -> Row 
     }
 }
 
-/// What the sequence, repeated for a life, moves: in each length, what is claimed for that, and in a day by resume steps and
-/// by steps forward with the operator's leave.
+/// What the sequence, repeated for a life, moves: in each length, what is claimed for that, and in a day by resume steps, by
+/// steps forward with the operator's leave, and by pause steps beside the pauses.
 fn live(
     world: World,
     profile: Profile,
     honest: &Record,
     sequence: &[Move],
-) -> ([f64; 3], [f64; 3], [f64; 2]) {
+) -> ([f64; 3], [f64; 3], [f64; 3]) {
     let mut host = world.host(profile, honest);
     let (mut reboots, mut lost) = (0, false);
     // Each move costs something even if it takes no time.
@@ -266,7 +293,7 @@ fn live(
     }
     host.note();
     let found = LENGTHS.map(|length| host.worst(length) as f64 * 1e-9);
-    let apart = [host.resumed(), host.forwarded()].map(|nanos| nanos as f64 * 1e-9);
+    let apart = [host.resumed(), host.forwarded(), host.paused()].map(|nanos| nanos as f64 * 1e-9);
     (found, world.claims(profile, reboots), apart)
 }
 
@@ -301,6 +328,11 @@ fn library(world: World) -> Vec<Vec<Move>> {
         Events::Leaps => Some(Move::Leap { insert: true }),
         Events::Leave => Some(Move::Forward { delta: DAY, times: 5 }),
     };
+    if world.events == Events::Sleeps {
+        // As many pauses as a day has steps for, and one more, each overdone by what is free.
+        let freeze = Move::Freeze { nanos: 60 * SECOND, beside: 2 * SECOND - SECOND / 100 };
+        all.push(vec![freeze, hold(1.0, 1)]);
+    }
     if let Some(event) = event {
         let with: Vec<_> = all.iter().map(|sequence| [&[event], sequence.as_slice()].concat()).collect();
         all.extend(with);
