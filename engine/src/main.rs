@@ -348,7 +348,8 @@ fn prepare_start(
     let (saved, complaint) = state.load();
     let saved = aside.and_then(|aside| state.continue_from(aside)).or(saved);
     let (addresses, of_addresses) = state.load_addresses();
-    for complaint in complaint.into_iter().chain(of_addresses) {
+    // A file that is damaged as a whole is told once.
+    if let Some(complaint) = complaint.or(of_addresses) {
         log.write(Severity::WARNING, &complaint);
     }
     let mut seed = [0; 32];

@@ -55,6 +55,10 @@ impl StateFile {
                 None => complaint = Some("cut short or altered".to_owned()),
             }
         }
+        if found.is_none() && complaint.is_some() {
+            // Else the slot that is written second would be complained about once more at the next start.
+            let _ = self.file.write_all_at(&[0; 2 * LENGTH], BEGIN);
+        }
         let (sequence, names) = found.clone().unwrap_or_default();
         self.addresses_sequence = sequence;
         let complaint = complaint.filter(|_| found.is_none()).map(|why| {

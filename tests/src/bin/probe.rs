@@ -13,11 +13,14 @@
 mod as_keeper;
 #[path = "probe/connection.rs"]
 mod connection;
+#[path = "probe/in_a_child.rs"]
+mod in_a_child;
 #[path = "probe/in_threads.rs"]
 mod in_threads;
 
 use as_keeper::as_keeper;
 use connection::connect;
+use in_a_child::in_a_child;
 use ipc::message::Shortfall;
 use policies::{Inherited, Role};
 use std::ffi::{CStr, c_long};
@@ -90,26 +93,6 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
     }
     thing.run();
     Ok(())
-}
-
-fn in_a_child(inherited: &Inherited, thing: &Thing) -> Result<(), Box<dyn std::error::Error>> {
-    // SAFETY: this process has one thread.
-    let child = unsafe { libc::fork() };
-    if child == 0 {
-        let server = inherited.number("server-port")?.map(u16::try_from).transpose()?;
-        let (_unread, denied) = nix::unistd::pipe()?;
-        policies::confine_child(inherited, denied, server)?;
-        thing.run();
-        return Ok(());
-    }
-    let mut status = 0;
-    // SAFETY: the pointer is to a live integer.
-    unsafe { libc::waitpid(child, &raw mut status, 0) };
-    if libc::WIFSIGNALED(status) && libc::WTERMSIG(status) == libc::SIGSYS {
-        // The signal that killed the child kills this process: the test sees it.
-        attempt(call("execve", 0));
-    }
-    if status == 0 { Ok(()) } else { Err(format!("the child ended with status {status:#x}").into()) }
 }
 
 /// What is tried once the probe is confined.
