@@ -204,36 +204,48 @@ fn judge(facts: &Metadata, config: &Path) -> Result<bool, Failure> {
 }
 
 fn reload(cli: &Cli, config: &Path) -> Result<String, Failure> {
-    let unreadable =
-        |error: std::io::Error| Failure { text: format!("{}: {error}", config.display()), code: 1 };
+    let name = config.display().to_string();
+    let unreadable = |error: std::io::Error| Failure { text: format!("{name}: {error}"), code: 1 };
     let mut text = String::new();
     let file = file::open(config).map_err(unreadable)?;
     let facts = file.metadata().map_err(unreadable)?;
     let is_private = judge(&facts, config)?;
     file.take(MAX_FILE).read_to_string(&mut text).map_err(unreadable)?;
-    let mut answer = socket::reload(&cli.socket, &text, is_private)?;
+    let mut answer = socket::reload(&cli.socket, &text, is_private).map_err(|error| match error {
+        socket::AskError::Refused(_) => {
+            Failure { text: format!("read {name}: {error}"), code: error.exit_code() }
+        }
+        _ => error.into(),
+    })?;
     let reply: ReloadedReply = socket::read(&answer)?;
+    let certificate = match reply.reads_certificate {
+        Some(true) => Some(keys::await_certificate(&cli.socket, &reply)?),
+        _ => None,
+    };
+    let report = report_of(&name, &reply, certificate.as_ref().map(|(text, _)| text.as_str()));
+    if certificate.as_ref().is_some_and(|(_, is_done)| !is_done) {
+        return Err(Failure { text: report, code: 1 });
+    }
+    if cli.json {
+        if let Some(object) = answer.as_object_mut() {
+            object.insert("file".to_owned(), name.into());
+            if let Some((text, _)) = certificate {
+                object.insert("certificate".to_owned(), text.into());
+            }
+        }
+        return Ok(text::json(&answer));
+    }
+    Ok(escape(&report) + "\n")
+}
+
+/// What a reload of this file did, in one line.
+fn report_of(name: &str, reply: &ReloadedReply, certificate: Option<&str>) -> String {
     let done = if reply.changed == Some(true) { "in force now" } else { "nothing new for the server" };
-    let waiting: Vec<_> = reply.waiting.iter().flatten().map(|change| escape(change)).collect();
-    let rest = match waiting.as_slice() {
+    let rest = match reply.waiting.as_deref().unwrap_or_default() {
         [] if reply.needs_restart == Some(true) => "; other changes in the file take a restart".to_owned(),
         [] => String::new(),
         waiting => format!("; not in force before a restart: {}", waiting.join("; ")),
     };
-    let mut certificate = None;
-    if reply.reads_certificate == Some(true) {
-        certificate = Some(keys::await_certificate(&cli.socket, reply.readings.unwrap_or(0))?);
-    }
-    if let Some((text, false)) = &certificate {
-        return Err(Failure { text: format!("reload: {done}{rest}; certificate: {text}"), code: 1 });
-    }
-    if cli.json {
-        if let (Some(object), Some((text, _))) = (answer.as_object_mut(), &certificate) {
-            object.insert("certificate".to_owned(), text.clone().into());
-        }
-        return Ok(text::json(&answer));
-    }
-    let certificate =
-        certificate.map_or(String::new(), |(text, _)| format!("; certificate: {}", escape(&text)));
-    Ok(format!("reload: {done}{rest}{certificate}\n"))
+    let certificate = certificate.map_or(String::new(), |text| format!("; certificate: {text}"));
+    format!("reload: read {name}: {done}{rest}{certificate}")
 }

@@ -163,7 +163,7 @@ impl Running {
         };
         match reloaded {
             Ok(reloaded) => {
-                let hint = if reloaded.changed || reloaded.needs_restart { "" } else { REPLACED };
+                let hint = if reloaded.changed || !reloaded.waiting.is_empty() { "" } else { REPLACED };
                 self.log.write_change(now.raw, Severity::NOTICE, &format!("{}{hint}", reloaded.sentence()));
             }
             Err(ReloadError::Configuration(error)) => {
