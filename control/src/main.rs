@@ -52,7 +52,7 @@ struct Cli {
     #[arg(long, global = true)]
     json: bool,
     /// The daemon's control socket
-    #[arg(long, global = true, value_name = "PATH", default_value = "/run/truechimer/control.sock")]
+    #[arg(long, global = true, value_name = "PATH", default_value = daemon_paths::SOCKET)]
     socket: PathBuf,
     #[command(subcommand)]
     command: Command,
@@ -116,7 +116,7 @@ struct AuditArguments {
     /// Only the steps, which are kept apart: the last 2048, however many other records came after them
     #[arg(long, conflicts_with = "verify")]
     steps: bool,
-    /// The audit log; otherwise the one that the daemon writes, or else /var/lib/truechimer/audit.log
+    /// The audit log; otherwise the one that the daemon writes
     #[arg(long, value_name = "F")]
     file: Option<PathBuf>,
     /// Only the last N records
@@ -146,18 +146,15 @@ fn main() -> ExitCode {
         Command::Server => sources::server(&cli.socket, cli.json),
         Command::WaitSync(wait) => wait::wait(&cli.socket, wait.timeout, wait.max_error, cli.json),
         Command::Audit(asked) => {
-            let file = asked.file.clone().unwrap_or_else(|| Wanted::Audit.of(&cli.socket));
             let ring = if asked.steps { audit_line::STEPS } else { audit_line::ORDERS };
-            match asked.verify {
+            named(asked.file.as_ref(), Wanted::Audit, &cli.socket).and_then(|file| match asked.verify {
                 true => audit::verify_file(&file, cli.json),
                 false => audit::show(&file, ring, asked.last, cli.json),
-            }
+            })
         }
         Command::Replay { file } => replay::show(file, cli.json),
-        Command::Reload { config } => {
-            let config = config.clone().unwrap_or_else(|| Wanted::Configuration.of(&cli.socket));
-            reload(&cli, &config)
-        }
+        Command::Reload { config } => named(config.as_ref(), Wanted::Configuration, &cli.socket)
+            .and_then(|config| reload(&cli, &config)),
         Command::Burst => change(&cli, "burst"),
         Command::Online => change(&cli, "online"),
         Command::Offline => change(&cli, "offline"),
@@ -172,6 +169,11 @@ fn main() -> ExitCode {
             ExitCode::from(code)
         }
     }
+}
+
+/// The file of the command line, or else the daemon's.
+fn named(file: Option<&PathBuf>, wanted: Wanted, socket: &Path) -> Result<PathBuf, Failure> {
+    file.map_or_else(|| wanted.of(socket), |file| Ok(file.clone()))
 }
 
 fn change(cli: &Cli, verb: &str) -> Result<String, Failure> {

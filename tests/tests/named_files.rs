@@ -206,6 +206,11 @@ fn chimerctl_finds_the_configuration_and_the_audit_log_of_the_daemon_that_it_ask
     let file = setup.place().join("truechimer.toml");
     let read = format!("reload: read {}: nothing new for the server\n", file.display());
     assert_eq!(says(&daemon, &["reload"]), (true, read));
+    let named = says(&daemon, &["audit", "--last", "1"]).1;
+    assert!(
+        named.contains(&format!("chimerctl: read {}", setup.place().join("state/audit.log").display())),
+        "{named}"
+    );
     // A file that an editor has put in the place of the other.
     let replace = |text: &str| {
         fs::write(setup.place().join("new"), text).expect("ours");
@@ -246,7 +251,12 @@ fn chimerctl_finds_the_configuration_and_the_audit_log_of_the_daemon_that_it_ask
     let paths = setup.place().join("run").join(ipc::paths::NAME);
     fs::set_permissions(&paths, Permissions::from_mode(0o666)).expect("ours");
     assert!(!says(&daemon, &["audit", "--file", "/nonexistent"]).0);
-    assert!(!says(&daemon, &["reload"]).1.contains("the daemon still asks"));
+    for (words, option) in
+        [(&["reload"][..], "--config"), (&["audit"], "--file"), (&["audit", "--verify"], "--file")]
+    {
+        let (is_done, said) = says(&daemon, words);
+        assert!(!is_done && said.contains(&format!("name it with {option}")), "{said}");
+    }
 }
 
 #[test]
