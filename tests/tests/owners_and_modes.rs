@@ -490,6 +490,6 @@ fn a_reload_refuses_what_a_start_would_and_leaves_all_as_it_was() {
         let said = String::from_utf8_lossy(&reloaded.stderr).into_owned();
         assert!(is_taken || said.contains("others than its owner may read or change it"), "{said}");
         let page = String::from_utf8_lossy(&reloaded.stdout).into_owned();
-        assert!(!is_taken || page.contains("; [server.nts] is new: it takes a restart"), "{page}");
+        assert!(!is_taken || page.contains("not in force before a restart: [server.nts] is new"), "{page}");
     }
 }
