@@ -65,6 +65,8 @@ impl fmt::Display for Break {
 /// Prints the records of a ring, oldest first.
 pub fn show(path: &Path, ring: Ring, last: Option<usize>, as_json: bool) -> Result<String, Failure> {
     let octets = read(path)?;
+    // Not among the records, which programs read.
+    eprintln!("chimerctl: read {}", name(path));
     let (records, broken) = records(&octets, ring);
     let skipped = last.map_or(0, |last| records.len().saturating_sub(last));
     let shown = records.iter().skip(skipped);
@@ -87,16 +89,22 @@ pub fn verify_file(path: &Path, as_json: bool) -> Result<String, Failure> {
     let octets = read(path)?;
     match verify(&octets, STEPS).and_then(|_| verify(&octets, ORDERS)) {
         Ok((first, count)) if as_json => {
-            Ok(json(&json!({ "whole": true, "records": count, "first": first })))
+            let file = path.display().to_string();
+            Ok(json(&json!({ "whole": true, "file": file, "records": count, "first": first })))
         }
-        Ok((_, 0)) => Ok("the audit log is in order; it has no record yet\n".to_owned()),
+        Ok((_, 0)) => Ok(format!("{}: the audit log is in order; it has no record yet\n", name(path))),
         Ok((first, count)) => {
             let last = first.saturating_add(count as u64).saturating_sub(1);
             let wrapped = if first > 0 { "; older ones were overwritten" } else { "" };
-            Ok(format!("the audit log is in order: records {first} to {last}{wrapped}\n"))
+            let name = name(path);
+            Ok(format!("{name}: the audit log is in order: records {first} to {last}{wrapped}\n"))
         }
         Err(broken) => Err(Failure { text: format!("{}: {broken}", path.display()), code: 1 }),
     }
+}
+
+fn name(path: &Path) -> String {
+    escape(&path.display().to_string())
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Failure> {

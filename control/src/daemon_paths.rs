@@ -1,11 +1,14 @@
 //! Where the daemon's files are: as its launch says, not its engine, since root opens them.
 
-use crate::file;
+use crate::{Failure, file};
 use ipc::paths::{LENGTH, NAME, Paths};
 use ipc::permissions::Permissions;
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+
+/// The control socket as the package is delivered.
+pub const SOCKET: &str = "/run/truechimer/control.sock";
 
 /// A file of the daemon.
 #[derive(Clone, Copy, Debug)]
@@ -25,14 +28,38 @@ impl Wanted {
         }
     }
 
-    /// Where the daemon of this socket has it; the usual place if that is not known.
-    pub fn of(self, socket: &Path) -> PathBuf {
-        let text = read(socket).unwrap_or_default();
-        let told = Paths::parse(&text).map(|paths| match self {
-            Self::Configuration => paths.configuration,
-            Self::Audit => paths.audit,
-        });
-        told.unwrap_or(self.usual()).into()
+    /// What it is called, and the option that names another one.
+    const fn words(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Configuration => ("configuration", "--config"),
+            Self::Audit => ("audit log", "--file"),
+        }
+    }
+
+    /// Where the daemon of this socket has it. If that is not known, it is the usual place, but only for the usual
+    /// socket: another daemon's file lies elsewhere.
+    ///
+    /// # Errors
+    /// Only the command line can say.
+    pub fn of(self, socket: &Path) -> Result<PathBuf, Failure> {
+        let text = read(socket);
+        self.choose(text.as_deref().and_then(Paths::parse), socket)
+    }
+
+    fn choose(self, told: Option<Paths<'_>>, socket: &Path) -> Result<PathBuf, Failure> {
+        match (told, self) {
+            (Some(paths), Self::Configuration) => Ok(paths.configuration.into()),
+            (Some(paths), Self::Audit) => Ok(paths.audit.into()),
+            (None, _) if socket == Path::new(SOCKET) => Ok(self.usual().into()),
+            (None, _) => {
+                let (what, option) = self.words();
+                let text = format!(
+                    "{}: no file \"{NAME}\" of root's beside it says where this daemon has its {what}; name it with {option}",
+                    socket.display()
+                );
+                Err(Failure { text, code: if socket.exists() { 1 } else { 2 } })
+            }
+        }
     }
 }
 
@@ -59,13 +86,29 @@ mod tests {
         let place = std::env::temp_dir().join(format!("chimerctl-paths-{}", std::process::id()));
         std::fs::create_dir_all(&place).unwrap();
         let (socket, file) = (place.join("control.sock"), place.join(NAME));
-        let found = || [Wanted::Configuration.of(&socket), Wanted::Audit.of(&socket)];
-        let usual = ["/etc/truechimer/truechimer.toml", "/var/lib/truechimer/audit.log"].map(PathBuf::from);
-        assert_eq!(found(), usual);
+        let found = || {
+            [Wanted::Configuration, Wanted::Audit]
+                .map(|wanted| wanted.of(&socket).map_err(|failure| failure.text))
+        };
+        let is_unknown = || {
+            let [configuration, audit] = found().map(Result::unwrap_err);
+            assert!(configuration.contains("name it with --config"), "{configuration}");
+            assert!(audit.contains("name it with --file"), "{audit}");
+        };
+        is_unknown();
         std::fs::write(&file, Paths::try_new("/a/b.toml", "/run/c.log").unwrap().to_string()).unwrap();
-        assert_eq!(found(), ["/a/b.toml", "/run/c.log"].map(PathBuf::from));
+        assert_eq!(found(), ["/a/b.toml", "/run/c.log"].map(|path| Ok(PathBuf::from(path))));
         std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o666)).unwrap();
-        assert_eq!(found(), usual);
+        is_unknown();
         std::fs::remove_dir_all(&place).unwrap();
+    }
+
+    #[test]
+    fn only_the_usual_socket_stands_for_the_usual_places() {
+        let chosen = |socket: &str| Wanted::Audit.choose(None, Path::new(socket)).ok();
+        assert_eq!(chosen(SOCKET), Some(PathBuf::from("/var/lib/truechimer/audit.log")));
+        assert_eq!(chosen("/run/other/control.sock"), None);
+        let told = Paths::try_new("/a", "/b");
+        assert_eq!(Wanted::Audit.choose(told, Path::new(SOCKET)).ok(), Some(PathBuf::from("/b")));
     }
 }

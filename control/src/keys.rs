@@ -4,7 +4,7 @@ use crate::Failure;
 use crate::socket::{ask, read};
 use crate::text::{UNKNOWN, counts, day, json, known, length, list, plain, table};
 use report::read::{
-    CertificateReply, CookieKeysReply, KeyExchangeReply, KeysReply, SourceKeys, SourceReport,
+    CertificateReply, CookieKeysReply, KeyExchangeReply, KeysReply, ReloadedReply, SourceKeys, SourceReport,
 };
 use report::{AssociationState, CertificateState, CookieKeyOrigin};
 use std::path::Path;
@@ -21,19 +21,30 @@ pub fn show(socket: &Path, as_json: bool) -> Result<String, Failure> {
     Ok(if as_json { json(&answer) } else { page(&read(&answer)?) })
 }
 
-/// The result of reading the certificate anew: a sentence, and whether the certificate is in use. `readings`: how
-/// often it had been read before.
-pub fn await_certificate(socket: &Path, readings: u32) -> Result<(String, bool), Failure> {
+/// The result of reading the certificate anew, as a reload's answer announced it: a sentence with the files that were
+/// read, and whether the certificate that the configuration names is in use.
+pub fn await_certificate(socket: &Path, reload: &ReloadedReply) -> Result<(String, bool), Failure> {
+    let readings = reload.readings.unwrap_or(0);
     for _ in 0..LOOKS {
         let reply: KeysReply = read(&ask(socket, "keys")?)?;
         let certificate = reply.key_exchange.and_then(|service| service.certificate).unwrap_or_default();
         if certificate.readings.is_some_and(|read| read > readings) {
-            let is_in_use = known(certificate.state.as_ref()) == Some(CertificateState::InUse);
-            return Ok((describe(&certificate), is_in_use));
+            return Ok(judge(reload, &certificate));
         }
         thread::sleep(BETWEEN);
     }
     Ok(("the certificate was not read within 30 s; see chimerctl keys and the log".to_owned(), false))
+}
+
+fn judge(reload: &ReloadedReply, certificate: &CertificateReply) -> (String, bool) {
+    let is_in_use = known(certificate.state.as_ref()) == Some(CertificateState::InUse);
+    let is_other = reload.other_files == Some(true);
+    let files = match (&reload.certificate_file, &reload.key_file) {
+        (Some(certificate), Some(key)) => format!("read {certificate} and its key {key}: "),
+        _ => String::new(),
+    };
+    let rest = if is_other { "; the one that the file names is taken up by a restart" } else { "" };
+    (format!("{files}{}{rest}", describe(certificate)), is_in_use && !is_other)
 }
 
 /// One line about the certificate; empty if there is no key exchange service.
@@ -257,6 +268,24 @@ mod tests {
         {
             assert!(line(name).starts_with(&format!("{name} {} ", at + 1)), "{page}");
         }
+    }
+
+    #[test]
+    fn a_reload_names_the_files_that_were_read_and_fails_where_the_configuration_names_others() {
+        let reload = |other: bool| -> ReloadedReply {
+            read(&json!({ "certificate_file": "/a/c.pem", "key_file": "/a/k.pem", "other_files": other }))
+                .unwrap()
+        };
+        let in_use = |state: &str| -> CertificateReply {
+            read(&json!({ "state": state, "readings": 2, "not_after": 1_800_000_000, "days_left": 9 }))
+                .unwrap()
+        };
+        let (said, is_done) = judge(&reload(false), &in_use("in-use"));
+        assert_eq!(said, "read /a/c.pem and its key /a/k.pem: in use until 2027-01-15 (9 days left)");
+        assert!(is_done && !judge(&reload(false), &in_use("mismatch")).1);
+        let (said, is_done) = judge(&reload(true), &in_use("in-use"));
+        assert!(!is_done && said.starts_with("read /a/c.pem and"), "{said}");
+        assert!(said.ends_with("the one that the file names is taken up by a restart"), "{said}");
     }
 
     #[test]

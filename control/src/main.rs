@@ -52,7 +52,7 @@ struct Cli {
     #[arg(long, global = true)]
     json: bool,
     /// The daemon's control socket
-    #[arg(long, global = true, value_name = "PATH", default_value = "/run/truechimer/control.sock")]
+    #[arg(long, global = true, value_name = "PATH", default_value = daemon_paths::SOCKET)]
     socket: PathBuf,
     #[command(subcommand)]
     command: Command,
@@ -116,7 +116,7 @@ struct AuditArguments {
     /// Only the steps, which are kept apart: the last 2048, however many other records came after them
     #[arg(long, conflicts_with = "verify")]
     steps: bool,
-    /// The audit log; otherwise the one that the daemon writes, or else /var/lib/truechimer/audit.log
+    /// The audit log; otherwise the one that the daemon writes
     #[arg(long, value_name = "F")]
     file: Option<PathBuf>,
     /// Only the last N records
@@ -146,18 +146,15 @@ fn main() -> ExitCode {
         Command::Server => sources::server(&cli.socket, cli.json),
         Command::WaitSync(wait) => wait::wait(&cli.socket, wait.timeout, wait.max_error, cli.json),
         Command::Audit(asked) => {
-            let file = asked.file.clone().unwrap_or_else(|| Wanted::Audit.of(&cli.socket));
             let ring = if asked.steps { audit_line::STEPS } else { audit_line::ORDERS };
-            match asked.verify {
+            named(asked.file.as_ref(), Wanted::Audit, &cli.socket).and_then(|file| match asked.verify {
                 true => audit::verify_file(&file, cli.json),
                 false => audit::show(&file, ring, asked.last, cli.json),
-            }
+            })
         }
         Command::Replay { file } => replay::show(file, cli.json),
-        Command::Reload { config } => {
-            let config = config.clone().unwrap_or_else(|| Wanted::Configuration.of(&cli.socket));
-            reload(&cli, &config)
-        }
+        Command::Reload { config } => named(config.as_ref(), Wanted::Configuration, &cli.socket)
+            .and_then(|config| reload(&cli, &config)),
         Command::Burst => change(&cli, "burst"),
         Command::Online => change(&cli, "online"),
         Command::Offline => change(&cli, "offline"),
@@ -172,6 +169,11 @@ fn main() -> ExitCode {
             ExitCode::from(code)
         }
     }
+}
+
+/// The file of the command line, or else the daemon's.
+fn named(file: Option<&PathBuf>, wanted: Wanted, socket: &Path) -> Result<PathBuf, Failure> {
+    file.map_or_else(|| wanted.of(socket), |file| Ok(file.clone()))
 }
 
 fn change(cli: &Cli, verb: &str) -> Result<String, Failure> {
@@ -204,36 +206,48 @@ fn judge(facts: &Metadata, config: &Path) -> Result<bool, Failure> {
 }
 
 fn reload(cli: &Cli, config: &Path) -> Result<String, Failure> {
-    let unreadable =
-        |error: std::io::Error| Failure { text: format!("{}: {error}", config.display()), code: 1 };
+    let name = config.display().to_string();
+    let unreadable = |error: std::io::Error| Failure { text: format!("{name}: {error}"), code: 1 };
     let mut text = String::new();
     let file = file::open(config).map_err(unreadable)?;
     let facts = file.metadata().map_err(unreadable)?;
     let is_private = judge(&facts, config)?;
     file.take(MAX_FILE).read_to_string(&mut text).map_err(unreadable)?;
-    let mut answer = socket::reload(&cli.socket, &text, is_private)?;
+    let mut answer = socket::reload(&cli.socket, &text, is_private).map_err(|error| match error {
+        socket::AskError::Refused(_) => {
+            Failure { text: format!("read {name}: {error}"), code: error.exit_code() }
+        }
+        _ => error.into(),
+    })?;
     let reply: ReloadedReply = socket::read(&answer)?;
+    let certificate = match reply.reads_certificate {
+        Some(true) => Some(keys::await_certificate(&cli.socket, &reply)?),
+        _ => None,
+    };
+    let report = report_of(&name, &reply, certificate.as_ref().map(|(text, _)| text.as_str()));
+    if certificate.as_ref().is_some_and(|(_, is_done)| !is_done) {
+        return Err(Failure { text: report, code: 1 });
+    }
+    if cli.json {
+        if let Some(object) = answer.as_object_mut() {
+            object.insert("file".to_owned(), name.into());
+            if let Some((text, _)) = certificate {
+                object.insert("certificate".to_owned(), text.into());
+            }
+        }
+        return Ok(text::json(&answer));
+    }
+    Ok(escape(&report) + "\n")
+}
+
+/// What a reload of this file did, in one line.
+fn report_of(name: &str, reply: &ReloadedReply, certificate: Option<&str>) -> String {
     let done = if reply.changed == Some(true) { "in force now" } else { "nothing new for the server" };
-    let waiting: Vec<_> = reply.waiting.iter().flatten().map(|change| escape(change)).collect();
-    let rest = match waiting.as_slice() {
+    let rest = match reply.waiting.as_deref().unwrap_or_default() {
         [] if reply.needs_restart == Some(true) => "; other changes in the file take a restart".to_owned(),
         [] => String::new(),
         waiting => format!("; not in force before a restart: {}", waiting.join("; ")),
     };
-    let mut certificate = None;
-    if reply.reads_certificate == Some(true) {
-        certificate = Some(keys::await_certificate(&cli.socket, reply.readings.unwrap_or(0))?);
-    }
-    if let Some((text, false)) = &certificate {
-        return Err(Failure { text: format!("reload: {done}{rest}; certificate: {text}"), code: 1 });
-    }
-    if cli.json {
-        if let (Some(object), Some((text, _))) = (answer.as_object_mut(), &certificate) {
-            object.insert("certificate".to_owned(), text.clone().into());
-        }
-        return Ok(text::json(&answer));
-    }
-    let certificate =
-        certificate.map_or(String::new(), |(text, _)| format!("; certificate: {}", escape(&text)));
-    Ok(format!("reload: {done}{rest}{certificate}\n"))
+    let certificate = certificate.map_or(String::new(), |text| format!("; certificate: {text}"));
+    format!("reload: read {name}: {done}{rest}{certificate}")
 }

@@ -7,6 +7,7 @@ pub use keys::keys;
 use crate::documents::clock_name;
 use crate::key_exchange::KeyExchange;
 use crate::reload::Reloaded;
+use ipc::file_path::FilePath;
 use ipc::message::Shortfall;
 use ipc::message::privileged::ClockKind;
 use ipc::message::server::Counters;
@@ -66,15 +67,18 @@ pub fn done() -> String {
 
 /// Reply to a reload. `readings`: how often the certificate was read before.
 pub fn reloaded(reloaded: &Reloaded, readings: u32) -> String {
-    let Reloaded { rules, changed, needs_restart, new_section, reads_certificate, ref waiting } = *reloaded;
+    let Reloaded { rules, changed, reads, other_files, waiting } = reloaded;
+    let file = |path: FilePath| path.as_str().to_owned();
     write(&ReloadedReply {
-        changed,
+        certificate_file: reads.map(|(certificate, _)| file(certificate)),
+        changed: *changed,
         done: true,
-        needs_restart,
-        new_section,
+        key_file: reads.map(|(_, key)| file(key)),
+        needs_restart: !waiting.is_empty(),
+        other_files: *other_files,
         readings,
-        reads_certificate,
-        rules: rules as u64,
+        reads_certificate: reads.is_some(),
+        rules: *rules as u64,
         waiting: waiting.clone(),
     })
 }

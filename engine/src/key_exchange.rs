@@ -1,15 +1,19 @@
 //! The state of the key exchange service, as reported by its process.
 
+use engine_core::io::Now;
 use ipc::file_path::FilePath;
 use ipc::message::key_service::{KeyCounters, Loaded, MAX_PEM, Objection, Unread};
 use ipc::message::launch::KeyService;
-use ipc::units::WallTime;
+use ipc::units::{Span, WallTime};
 use nix::errno::Errno;
 
 /// Below this number of days a warning is logged.
 pub const WARN_DAYS: i64 = 10;
 
 const DAY: i64 = 86_400;
+
+/// Files that may hold a better certificate than the one in use are read again this often.
+const READ_AGAIN: Span = Span::from_secs(3_600);
 
 /// The processes that read the files see only directories that existed at the start.
 const LATE: &str = "if its folder came after the start: systemctl restart truechimer";
@@ -23,6 +27,8 @@ pub struct KeyExchange {
     pub last: Option<Loaded>,
     /// Since and until when the certificate in use is valid, in seconds since 1970; none: there is none.
     pub in_use: Option<(i64, i64)>,
+    /// When the files were last read, or requested to be.
+    asked: Option<Now>,
     /// How often it was read, in this run.
     pub readings: u32,
     /// Counts; none: nothing counted yet.
@@ -44,9 +50,27 @@ impl KeyExchange {
         }
     }
 
-    /// Whether the last certificate that was read did not take the place of the one in use, at the time that it was.
-    pub const fn waits_for_time(&self) -> bool {
-        matches!(self.last, Some(Loaded::Kept(Objection::Expired | Objection::NotYetValid)))
+    /// The files were read now, or are requested to be.
+    pub const fn note_reading(&mut self, now: Now) {
+        self.asked = Some(now);
+    }
+
+    /// Whether the files are to be read again although nobody asks for it: as soon as the certificate in use has ended,
+    /// whatever was found before, and each hour while there is none that is valid, or while the time of a newer one may
+    /// come (or this host's clock may have been wrong).
+    pub fn is_reading_due(&mut self, now: Now) -> bool {
+        let Some(last) = self.last else { return false };
+        let asked = *self.asked.get_or_insert(now);
+        let has_ended = |at: WallTime| self.has_ended(at);
+        let waits = matches!(last, Loaded::Kept(Objection::Expired | Objection::NotYetValid));
+        let is_late = now.raw.since(asked.raw).nanos() >= READ_AGAIN.nanos();
+        let is_missing = self.in_use.is_none() || has_ended(now.wall);
+        (has_ended(now.wall) && !has_ended(asked.wall)) || (is_late && (is_missing || waits))
+    }
+
+    /// Whether there is a certificate in use that has expired.
+    fn has_ended(&self, at: WallTime) -> bool {
+        self.in_use.is_some_and(|(_, until)| seconds(at) > until)
     }
 
     /// The counters have changed.
@@ -62,26 +86,32 @@ impl KeyExchange {
 
     /// A warning about the certificate; none: there is none.
     pub fn warning(&self, now: WallTime) -> Option<String> {
-        let in_use = if self.in_use.is_some() { "; the one before stays in use" } else { "" };
+        let in_use = match (self.in_use, self.has_ended(now)) {
+            (None, _) => "; no keys are exchanged until that is mended",
+            (Some(_), false) => "; the one before stays in use",
+            (Some(_), true) => {
+                "; the one before stays in use and has expired; the files are read again each hour"
+            }
+        };
         let (certificate, key) =
             self.files.as_ref().map_or(("", ""), |(one, other)| (one.as_str(), other.as_str()));
-        let without = "; no keys are exchanged until that is mended";
-        let rest = if self.in_use.is_some() { in_use } else { without };
         match self.last {
             None => return None,
             Some(Loaded::NoCertificate(why)) => {
                 let (why, remedy) =
                     unread(why, certificate, ("with a chain of at most 8", "truechimer-ntske"));
                 return Some(format!(
-                    "the certificate of [server.nts], {certificate}, {why}: {remedy}{rest}"
+                    "the certificate of [server.nts], {certificate}, {why}: {remedy}{in_use}"
                 ));
             }
             Some(Loaded::NoKey(why)) => {
                 let (why, remedy) = unread(why, key, ("with a private key", "truechimer-key"));
-                return Some(format!("the private key of [server.nts], {key}, {why}: {remedy}{rest}"));
+                return Some(format!("the private key of [server.nts], {key}, {why}: {remedy}{in_use}"));
             }
             Some(Loaded::Mismatch) => {
-                return Some(format!("the private key of [server.nts] is not that of its certificate{rest}"));
+                return Some(format!(
+                    "the private key of [server.nts] is not that of its certificate{in_use}"
+                ));
             }
             Some(Loaded::Kept(objection)) if self.days_left(now).is_some_and(|left| left >= 0) => {
                 let (why, remedy) = match objection {
@@ -95,7 +125,8 @@ impl KeyExchange {
                     ),
                     Objection::LacksName => (
                         "lacks a name that the one in use has",
-                        "add the name, then chimerctl reload; once more without a change takes it as it is",
+                        "add the name, then chimerctl reload; once more within ten minutes, or the end of the one in \
+                         use, takes it as it is",
                     ),
                 };
                 return Some(format!(
@@ -113,8 +144,14 @@ impl KeyExchange {
         }
         let left = self.days_left(now)?;
         if now_s > until {
-            let text = "the certificate of [server.nts] has expired: renew it, then chimerctl reload";
-            return Some(text.to_owned());
+            return Some(match self.last {
+                Some(Loaded::Kept(_)) => format!(
+                    "the certificate of [server.nts] has expired; a new one is on disk, {certificate}, and is read again"
+                ),
+                _ => {
+                    "the certificate of [server.nts] has expired: renew it, then chimerctl reload".to_owned()
+                }
+            });
         }
         (left < WARN_DAYS).then(|| {
             let days = if left == 1 { "day" } else { "days" };
@@ -163,6 +200,7 @@ fn seconds(wall: WallTime) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ipc::units::RawInstant;
 
     fn at(seconds: i64) -> WallTime {
         WallTime::try_new(seconds * 1_000_000_000).unwrap()
@@ -180,6 +218,49 @@ mod tests {
         assert!(state.warning(at(101 + 88 * DAY)).unwrap().contains("expires in 1 day:"));
         assert!(state.warning(at(101 + 90 * DAY)).unwrap().contains("has expired"));
         assert_eq!(state.days_left(at(101 + 90 * DAY)), Some(-1));
+    }
+
+    #[test]
+    fn the_files_are_read_again_when_the_certificate_in_use_ends_whatever_they_held_before() {
+        let mut state = KeyExchange::default();
+        let now =
+            |seconds: i64| Now { raw: RawInstant::MIN.after(Span::from_secs(seconds)), wall: at(seconds) };
+        assert!(!state.is_reading_due(now(0)), "the reading of the start has not ended");
+        for last in [
+            Loaded::Kept(Objection::LacksName),
+            Loaded::Kept(Objection::Expired),
+            Loaded::Mismatch,
+            Loaded::NoKey(Unread::Refused(13)),
+            Loaded::NoCertificate(Unread::Unsupported),
+            Loaded::InUse { not_before: 0, not_after: DAY },
+        ] {
+            state = KeyExchange::default();
+            state.read(Loaded::InUse { not_before: 0, not_after: DAY });
+            state.read(last);
+            state.note_reading(now(DAY - 9));
+            assert!(!state.is_reading_due(now(DAY)), "{last:?}");
+            assert!(state.is_reading_due(now(DAY + 1)), "{last:?}");
+            let is_kept = matches!(last, Loaded::Kept(_));
+            let said = state.warning(at(DAY + 1)).unwrap();
+            assert_eq!(said.contains("a new one is on disk"), is_kept, "{said}");
+            assert!(said.contains("has expired"), "{said}");
+            state.note_reading(now(DAY + 1));
+            assert!(!state.is_reading_due(now(DAY + 3_600)), "{last:?}");
+            assert!(state.is_reading_due(now(DAY + 3_601)), "{last:?}: each hour from then on");
+        }
+        state.read(Loaded::InUse { not_before: 0, not_after: 90 * DAY });
+        assert!(!state.is_reading_due(now(80 * DAY)), "all is well");
+        state.read(Loaded::Kept(Objection::LacksName));
+        assert!(!state.is_reading_due(now(80 * DAY)), "to read it once more would be to consent");
+        state.read(Loaded::Kept(Objection::NotYetValid));
+        assert!(state.is_reading_due(now(80 * DAY)), "its time may have come");
+        state = KeyExchange::default();
+        state.read(Loaded::Mismatch);
+        state.note_reading(now(0));
+        assert!(
+            !state.is_reading_due(now(3_599)) && state.is_reading_due(now(3_600)),
+            "no keys are exchanged"
+        );
     }
 
     #[test]

@@ -38,9 +38,6 @@ const WRITABLE: &str = "the state directory can be written again: restart truech
 /// Between two identical warnings about the certificate.
 const REMIND: Span = Span::from_secs(86_400);
 
-/// A certificate that was not taken is read again this often: its time may have come, or the clock may have been wrong.
-const READ_AGAIN: Span = Span::from_secs(3_600);
-
 /// Between two checks, a slew never moves the clock this far relative to CLOCK_MONOTONIC_RAW, in ns.
 const JUMP: i64 = 100_000_000;
 
@@ -82,8 +79,6 @@ pub struct Running {
     pub condition: Option<Condition>,
     /// The last warning about the certificate, and its time.
     pub warned: Option<(String, RawInstant)>,
-    /// When the certificate was last read, or requested to be.
-    pub certificate_asked: RawInstant,
     /// The addresses that this host serves on, wherever they are now.
     pub served: Vec<IpAddr>,
     /// Facts that arose while effects were carried out; they are passed in next.
@@ -168,7 +163,7 @@ impl Running {
         };
         match reloaded {
             Ok(reloaded) => {
-                let hint = if reloaded.changed || reloaded.needs_restart { "" } else { REPLACED };
+                let hint = if reloaded.changed || !reloaded.waiting.is_empty() { "" } else { REPLACED };
                 self.log.write_change(now.raw, Severity::NOTICE, &format!("{}{hint}", reloaded.sentence()));
             }
             Err(ReloadError::Configuration(error)) => {
@@ -236,10 +231,11 @@ impl Running {
                 }
                 Fact::Counters(counters) => self.surroundings.counters = Some(counters),
                 Fact::Certificate(_) | Fact::KeyCounters(_) => {
-                    if matches!(fact, Fact::Certificate(_)) {
-                        self.certificate_asked = now.raw;
-                    }
                     learn(&mut self.surroundings.key_exchange, &fact);
+                    if let (Fact::Certificate(_), Some(known)) = (&fact, &mut self.surroundings.key_exchange)
+                    {
+                        known.note_reading(now);
+                    }
                     self.watch_certificate(now);
                 }
                 Fact::Alive(_) => {}
@@ -379,9 +375,10 @@ impl Running {
             self.links.send_cookie_keys(now.raw, &keys)?;
         }
         self.watch_certificate(now);
-        let is_kept = self.surroundings.key_exchange.is_some_and(|known| known.waits_for_time());
-        if is_kept && now.raw.since(self.certificate_asked).nanos() >= READ_AGAIN.nanos() {
-            self.certificate_asked = now.raw;
+        if let Some(known) = self.surroundings.key_exchange.as_mut()
+            && known.is_reading_due(now)
+        {
+            known.note_reading(now);
             self.links.key_service.send_reload(now)?;
         }
         Ok(())

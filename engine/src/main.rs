@@ -260,7 +260,6 @@ fn run(
         configuration: Opened { file: files.configuration, name: files.name, starter: owner },
         condition: None,
         warned: None,
-        certificate_asked: launched.at,
         pending: vec![Input::Welcome(launched.welcome), Input::OwnAddresses(own)],
         served,
     };

@@ -1,10 +1,15 @@
-//! Reloading the configuration file: the server policy takes effect at once. All other settings depend on sockets,
-//! processes and limits that only a start creates.
+//! Reloading the configuration file. At once: the server's access rules and policy, the limits of the key service, and
+//! its certificate and key, read again from where they were at the start. All other settings depend on sockets,
+//! processes and limits that only a start creates (`waiting`).
+
+mod waiting;
 
 use crate::configuration::{Configuration, ConfigurationError, KeySettings, judge, read_text, read_whole};
 use crate::links::{Breach, Links};
 use engine_core::io::Now;
 use engine_core::settings::Settings;
+use ipc::file_path::FilePath;
+use ipc::message::key_service::KeyPolicy;
 use ipc::message::launch::LaunchPlan;
 use ipc::message::server::{Rule, ServerPolicy};
 use ipc::process::Process;
@@ -50,12 +55,10 @@ pub struct Reloaded {
     pub rules: usize,
     /// The server policy has changed.
     pub changed: bool,
-    /// The file has another change that requires a restart.
-    pub needs_restart: bool,
-    /// A section that the daemon was started without, and for which it has no process.
-    pub new_section: Option<&'static str>,
-    /// The certificate and its key are being read again.
-    pub reads_certificate: bool,
+    /// The certificate and its key, which are being read again; none: no keys are exchanged.
+    pub reads: Option<(FilePath, FilePath)>,
+    /// The file names another certificate or key, which only a restart takes up.
+    pub other_files: bool,
     /// What of the file is not in force before a restart.
     pub waiting: Vec<String>,
 }
@@ -77,7 +80,14 @@ impl Reloaded {
             [] => "",
             waiting => &format!("; not in force before a restart: {}", waiting.join("; ")),
         };
-        let certificate = if self.reads_certificate { "; certificate and key are read again" } else { "" };
+        let certificate = match &self.reads {
+            None => "",
+            Some((certificate, key)) => &format!(
+                "; certificate and key are read again: {} and {}",
+                certificate.as_str(),
+                key.as_str()
+            ),
+        };
         let rules = if self.rules == 1 { "1 rule" } else { &format!("{} rules", self.rules) };
         format!("configuration read again: {what}, {rules}{certificate}{rest}")
     }
@@ -104,19 +114,9 @@ impl InForce {
     ) -> Result<Reloaded, ReloadError> {
         let Configuration { settings, plan, access, policy, keys, .. } =
             read_whole(text, name, is_private).map_err(ReloadError::Configuration)?;
-        let fleet = |keys: &Option<KeySettings>| keys.as_ref().map(|keys| keys.fleet.clone());
-        let needs_restart =
-            settings != self.settings || plan != self.plan || fleet(&keys) != fleet(&self.keys);
-        let new_section = if !plan.listen.is_empty() && self.plan.listen.is_empty() {
-            Some("[server]")
-        } else {
-            (keys.is_some() && self.keys.is_none()).then_some("[server.nts]")
-        };
-        let waiting = match needs_restart {
-            true => self.waiting(&settings, &plan, keys.as_ref()),
-            false => Vec::new(),
-        };
-        let serves = links.expects(Process::Server);
+        let waiting = waiting::list(self, &settings, &plan, keys.as_ref());
+        // A file without [server] has no rules to put in force: they would lock out the clients that are still served.
+        let serves = links.expects(Process::Server) && settings.server.is_some();
         let changed = serves && (access != self.access || policy != self.policy);
         if changed {
             if policy != self.policy {
@@ -125,61 +125,25 @@ impl InForce {
             links.send_access(now.raw, &access).map_err(ReloadError::Breach)?;
             (self.access, self.policy) = (access, policy);
         }
-        let reads_certificate = links.expects(Process::KeyService);
+        let service = self.plan.key_service.filter(|_| links.expects(Process::KeyService));
         let mut changed = changed;
-        if let (true, Some(new), Some(old)) = (reads_certificate, &keys, &mut self.keys)
-            && new.policy != old.policy
-        {
-            links.key_service.send_policy(now.raw, new.policy).map_err(ReloadError::Breach)?;
-            old.policy = new.policy;
-            changed = true;
+        if let (Some(_), Some(new), Some(old)) = (service, &keys, &mut self.keys) {
+            // The port may be that of the addresses, and is then no other before they are.
+            let is_same = plan.listen == self.plan.listen;
+            let ntp_port = if is_same { new.policy.ntp_port } else { old.policy.ntp_port };
+            let policy = KeyPolicy { ntp_port, ..new.policy };
+            if policy != old.policy {
+                links.key_service.send_policy(now.raw, policy).map_err(ReloadError::Breach)?;
+                old.policy = policy;
+                changed = true;
+            }
         }
-        if reads_certificate {
+        if service.is_some() {
             links.key_service.send_reload(now).map_err(ReloadError::Breach)?;
         }
-        Ok(Reloaded {
-            rules: self.access.len(),
-            changed,
-            needs_restart,
-            new_section,
-            reads_certificate,
-            waiting,
-        })
-    }
-
-    /// What a file that differs in more than the server's policy leaves for a restart.
-    fn waiting(&self, settings: &Settings, plan: &LaunchPlan, keys: Option<&KeySettings>) -> Vec<String> {
-        let mut waiting = Vec::new();
-        let (new, old) = (&settings.sources, &self.settings.sources);
-        let count = |sources: usize| match sources {
-            0 => "no source".to_owned(),
-            1 => "1 source".to_owned(),
-            more => format!("{more} sources"),
-        };
-        if new.len() != old.len() {
-            let (new, old) = (count(new.len()), count(old.len()));
-            waiting.push(format!("the file has {new}, and the daemon still asks {old}"));
-        } else if new != old {
-            waiting.push("sources have changed, and those of the start are still asked".to_owned());
-        }
-        match (self.plan.listen.is_empty(), plan.listen.is_empty()) {
-            (true, false) => waiting.push("[server] is new".to_owned()),
-            (false, true) => waiting.push("[server] was removed, and clients are still served".to_owned()),
-            (false, false) if self.plan.listen != plan.listen => {
-                waiting.push("other addresses to listen on".to_owned());
-            }
-            (true, true) | (false, false) => {}
-        }
-        match (&self.keys, keys) {
-            (None, Some(_)) => waiting.push("[server.nts] is new".to_owned()),
-            (Some(_), None) => {
-                waiting.push("[server.nts] was removed, and keys are still given to clients".to_owned());
-            }
-            (None, None) | (Some(_), Some(_)) => {}
-        }
-        if waiting.is_empty() {
-            waiting.push("other changes in the file".to_owned());
-        }
-        waiting
+        let reads = service.map(|service| (service.certificate, service.key));
+        let named = plan.key_service.map(|service| (service.certificate, service.key));
+        let other_files = reads.is_some() && named.is_some() && reads != named;
+        Ok(Reloaded { rules: self.access.len(), changed, reads, other_files, waiting })
     }
 }

@@ -4,6 +4,7 @@
 mod process {
     pub mod bench;
     pub mod nts;
+    mod reload;
     pub mod start;
 }
 

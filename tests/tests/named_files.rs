@@ -203,9 +203,15 @@ fn chimerctl_finds_the_configuration_and_the_audit_log_of_the_daemon_that_it_ask
     let (is_done, said) = says(&daemon, &["audit", "--verify"]);
     assert!(is_done && said.contains("in order"), "{said}");
     assert!(says(&daemon, &["audit"]).1.contains("event=start"));
-    assert_eq!(says(&daemon, &["reload"]), (true, "reload: nothing new for the server\n".to_owned()));
-    // A file that an editor has put in the place of the other.
     let file = setup.place().join("truechimer.toml");
+    let read = format!("reload: read {}: nothing new for the server\n", file.display());
+    assert_eq!(says(&daemon, &["reload"]), (true, read));
+    let named = says(&daemon, &["audit", "--last", "1"]).1;
+    assert!(
+        named.contains(&format!("chimerctl: read {}", setup.place().join("state/audit.log").display())),
+        "{named}"
+    );
+    // A file that an editor has put in the place of the other.
     let replace = |text: &str| {
         fs::write(setup.place().join("new"), text).expect("ours");
         fs::rename(setup.place().join("new"), &file).expect("ours");
@@ -224,6 +230,13 @@ fn chimerctl_finds_the_configuration_and_the_audit_log_of_the_daemon_that_it_ask
             format!("{server}{}", ["192.0.2.1", "192.0.2.3"].map(bench::daemon::source).concat()),
             "sources have changed, and those of the start are still asked",
         ),
+        (
+            format!(
+                "{server}{}[clock]\nmax-slew-ppm = 50\n[governor]\nprofile = \"strict\"\n",
+                ["192.0.2.1", "192.0.2.3"].map(bench::daemon::source).concat()
+            ),
+            "are still asked; [clock] has changed: max-slew-ppm, leap-seconds; [governor] has changed: profile",
+        ),
     ] {
         replace(&text);
         let (is_done, said) = says(&daemon, &["reload"]);
@@ -238,5 +251,28 @@ fn chimerctl_finds_the_configuration_and_the_audit_log_of_the_daemon_that_it_ask
     let paths = setup.place().join("run").join(ipc::paths::NAME);
     fs::set_permissions(&paths, Permissions::from_mode(0o666)).expect("ours");
     assert!(!says(&daemon, &["audit", "--file", "/nonexistent"]).0);
-    assert!(!says(&daemon, &["reload"]).1.contains("the daemon still asks"));
+    for (words, option) in
+        [(&["reload"][..], "--config"), (&["audit"], "--file"), (&["audit", "--verify"], "--file")]
+    {
+        let (is_done, said) = says(&daemon, words);
+        assert!(!is_done && said.contains(&format!("name it with {option}")), "{said}");
+    }
+}
+
+#[test]
+fn a_certificate_elsewhere_is_not_read_by_a_reload_which_says_so_and_fails() {
+    let server = NtsServer::new("elsewhere", &["127.0.0.1"], "");
+    let daemon = server.setup.start();
+    let chain = server.trust.chain().display().to_string();
+    let (is_done, said) = reload(&daemon);
+    assert!(is_done && said.contains(&format!("certificate: read {chain} and its key ")), "{said}");
+    let file = server.setup.place().join("truechimer.toml");
+    let elsewhere = Path::new(&chain).parent().unwrap().join("elsewhere.pem");
+    fs::copy(&chain, &elsewhere).unwrap();
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(&file, text.replace(&chain, &elsewhere.display().to_string())).unwrap();
+    let (is_done, said) = reload(&daemon);
+    assert!(!is_done && said.contains(&format!("certificate: read {chain} and its key ")), "{said}");
+    assert!(said.contains("[server.nts] has changed: certificate"), "{said}");
+    assert!(said.contains("the one that the file names is taken up by a restart"), "{said}");
 }

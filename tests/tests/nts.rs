@@ -158,6 +158,30 @@ fn nts_a_new_certificate_is_taken_without_a_restart() {
 }
 
 #[test]
+fn nts_a_certificate_that_lacks_a_name_is_taken_when_the_one_in_use_ends() {
+    let mut server = NtsServer::new("nts-ends", &["127.0.0.1"], "");
+    server.setup = server.setup.clone().with_virtual_clock(0, 0.0);
+    let now = bench::authority::now();
+    let period = Period { from: now - DAY, until: now + DAY };
+    server.trust.replace(&Order { period, ..Order::new(&["elsewhere.example"]) });
+    let daemon = server.setup.start();
+    server.trust.replace(&Order::new(&NAMES));
+    let refused = daemon.chimerctl(&["reload"]);
+    assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+    let ahead = ipc::units::Offset::saturating(2 * DAY * 1_000_000_000);
+    server.setup.virtual_clock().meddle(|page| page.wall = page.wall.checked_add(ahead).expect("in range"));
+    // It is looked at once a minute.
+    let readings = |daemon: &Daemon| daemon.ask("keys")?["key_exchange"]["certificate"]["readings"].as_u64();
+    daemon.wait_until("in possession of the new one", Duration::from_secs(120), |daemon| {
+        readings(daemon) >= Some(3)
+    });
+    let said = String::from_utf8_lossy(&daemon.chimerctl(&["keys"]).stdout).into_owned();
+    assert!(said.contains("in use until") && !said.contains("expired"), "{said}");
+    let client = client_of(&server, &["127.0.0.1"], "").start();
+    client.wait_until("in possession of keys", TIMEOUT, |client| nts(client, "exchanges") == [1]);
+}
+
+#[test]
 fn nts_certificates_of_every_kind_of_key_follow_each_other_without_a_restart() {
     let server = NtsServer::new("nts-kinds", &["127.0.0.1"], "");
     let daemon = server.setup.start();

@@ -206,13 +206,13 @@ fn the_replies_on_the_socket_are_those_of_the_golden_documents() {
     let now = Now { raw: RawInstant::MIN, wall: wall(1_799_500_000) };
     let random = || Some(Zeroizing::new([7; 32]));
     assert!(matches!(cookies.look(now, true, WallTime::MIN, random), crate::cookie_keys::Turned::New(_)));
+    let path = |text: &str| ipc::file_path::FilePath::parse(text).unwrap();
     let reload = Reloaded {
         rules: 4,
         changed: true,
-        needs_restart: false,
-        new_section: Some("[server.nts]"),
-        reads_certificate: true,
-        waiting: vec!["[server.nts] is new".to_owned()],
+        reads: Some(("/a/c.pem", "/a/k.pem")).map(|(one, other)| (path(one), path(other))),
+        other_files: true,
+        waiting: vec!["[server.nts] has changed: certificate".to_owned()],
     };
     let known = surroundings.key_exchange;
     let version = format!("\"version\":\"{}\"", env!("CARGO_PKG_VERSION"));

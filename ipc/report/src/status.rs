@@ -61,21 +61,25 @@ documents! {
 
     /// Reply to a reload. The fields are in alphabetical order.
     ReloadedReply {
-        /// Whether the server's rules, limits or keys have changed.
+        /// The certificate that is being read again: that of the start; none: no keys are exchanged.
+        certificate_file: Option<String>,
+        /// Whether the server's rules or limits, or those of key exchanges, have changed.
         changed: bool,
         /// Always true.
         done: bool,
-        /// Whether another part of the file has changed that requires a restart.
+        /// The key that belongs to it.
+        key_file: Option<String>,
+        /// Whether another part of the file has changed that requires a restart: `waiting` is not empty.
         needs_restart: bool,
-        /// A new section that requires a restart; none: there is none.
-        new_section: Option<&'static str>,
+        /// Whether the file names another certificate or key than those that are read; a restart takes them up.
+        other_files: bool,
         /// How often the certificate had been read before the reload.
         readings: u32,
         /// Whether certificate and key are being read again.
         reads_certificate: bool,
         /// Number of access rules in force.
         rules: u64,
-        /// What else has changed in the file, and requires a restart; one phrase each.
+        /// What else has changed in the file, and requires a restart; one phrase for each section.
         waiting: Vec<String>,
     }
 

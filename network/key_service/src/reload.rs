@@ -4,9 +4,13 @@
 use super::certificate::Certificate;
 use super::shared::Shared;
 use ipc::message::key_service::{KeyRead, Loaded, Objection, Unread};
-use ipc::units::WallTime;
+use ipc::units::{Span, WallTime};
 use std::path::PathBuf;
 use std::sync::Arc;
+
+/// How long after a certificate was refused for lack of a name a second request means that the name is to go: later ones
+/// have other reasons, such as the renewal of another certificate or a change of the access rules.
+const CONSENT: Span = Span::from_secs(600);
 
 /// The state of a reload, and whether another one is requested.
 pub(super) struct Reload {
@@ -17,8 +21,8 @@ pub(super) struct Reload {
     is_ordered: bool,
     /// Whose certificate the threads use.
     in_use: Option<Arc<Certificate>>,
-    /// What the last reload did not take, for lack of a name: requested again, it is meant.
-    refused: Option<Arc<Certificate>>,
+    /// What the last reload did not take, for lack of a name, and when: requested again within [`CONSENT`], it is meant.
+    refused: Option<(Arc<Certificate>, WallTime)>,
 }
 
 enum Stage {
@@ -75,10 +79,13 @@ impl Reload {
                 let now = self.now.nanos().div_euclid(1_000_000_000);
                 let in_use = self.in_use.as_ref();
                 let refused = self.refused.take();
-                let is_meant = refused.is_some_and(|refused| refused.chain == certificate.chain);
+                let is_meant = refused.is_some_and(|(refused, at)| {
+                    let since = self.now.minus(at).nanos();
+                    refused.chain == certificate.chain && (0..=CONSENT.nanos()).contains(&since)
+                });
                 match in_use.and_then(|in_use| certificate.objection(in_use, now)) {
                     Some(objection) if objection != Objection::LacksName || !is_meant => {
-                        self.refused = (objection == Objection::LacksName).then_some(certificate);
+                        self.refused = (objection == Objection::LacksName).then_some((certificate, self.now));
                         Loaded::Kept(objection)
                     }
                     _ => {

@@ -41,8 +41,12 @@ fn a_valid_certificate_is_not_replaced_by_one_that_serves_clients_worse_but_by_a
         exchange(pair.addresses[0], "localhost", &setting.authority.client_config(), &[15]).is_ok(),
         "the one before is in use, with its key"
     );
-    let again = ToKeyService::Reload(WallTime::saturating(now * 1_000_000_000));
-    pair.send(&again);
-    assert!(matches!(pair.loaded(), Loaded::InUse { .. }), "who asks twice means it");
+    let mut again = |minutes: i64| {
+        let at = now + 60 * minutes;
+        pair.send(&ToKeyService::Reload(WallTime::saturating(at * 1_000_000_000)));
+        pair.loaded()
+    };
+    assert_eq!(again(11), Loaded::Kept(Objection::LacksName), "a reload that had another reason");
+    assert!(matches!(again(21), Loaded::InUse { .. }), "who asks twice within ten minutes means it");
     assert!(exchange(pair.addresses[0], "localhost", &setting.authority.client_config(), &[15]).is_ok());
 }

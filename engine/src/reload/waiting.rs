@@ -1,0 +1,255 @@
+//! What a file has that only a restart puts in force, one phrase for each section. The structures are taken apart
+//! without `..`: a new setting does not compile before it is compared here.
+
+use super::InForce;
+use crate::configuration::{Fleet, KeySettings};
+use engine_core::settings::{ServerSettings, Settings};
+use ipc::message::launch::{KeyService, LaunchPlan};
+
+/// What of the new file waits for a restart; empty: nothing.
+pub(super) fn list(
+    in_force: &InForce,
+    settings: &Settings,
+    plan: &LaunchPlan,
+    keys: Option<&KeySettings>,
+) -> Vec<String> {
+    let InForce { settings: old, plan: old_plan, keys: old_keys, access: _, policy: _ } = in_force;
+    let Settings {
+        sources: _,
+        minimum_sources,
+        start_step_threshold,
+        run_step_threshold,
+        forward_step,
+        max_slew_ppm,
+        max_distance,
+        leap_seconds,
+        require_nts,
+        // Follows from the profile.
+        strict_quorum: _,
+        server: _,
+    } = settings;
+    let LaunchPlan {
+        profile,
+        system_roots,
+        roots,
+        // Compared with their sections.
+        listen: _,
+        threads: _,
+        dscp: _,
+        key_service: _,
+        // These follow from the sources and from [clock].
+        leap_seconds: _,
+        run_step: _,
+        forward_step: _,
+        exchange: _,
+    } = plan;
+    let is_other_source = settings.sources != old.sources || *roots != old_plan.roots;
+    // Without a source that needs it, the file is none of the plan.
+    let is_other_file = match (system_roots, &old_plan.system_roots) {
+        (Some(new), Some(old)) => new != old,
+        (new, old) => !is_other_source && new.is_some() != old.is_some(),
+    };
+    let clock = [
+        ("minimum-sources", *minimum_sources != old.minimum_sources),
+        ("start-step-threshold", *start_step_threshold != old.start_step_threshold),
+        ("run-step-threshold", *run_step_threshold != old.run_step_threshold),
+        ("allow-forward-steps", *forward_step != old.forward_step),
+        ("max-slew-ppm", *max_slew_ppm != old.max_slew_ppm),
+        ("max-distance", *max_distance != old.max_distance),
+        ("leap-seconds", *leap_seconds != old.leap_seconds),
+        ("require-nts", *require_nts != old.require_nts),
+    ];
+    [
+        sources(settings.sources.len(), old.sources.len(), is_other_source),
+        changed("[clock]", &clock),
+        changed("[governor]", &[("profile", *profile != old_plan.profile)]),
+        changed("[nts]", &[("system-roots", is_other_file)]),
+        server((settings.server.as_ref(), plan), (old.server.as_ref(), old_plan)),
+        nts((keys, plan), (old_keys.as_ref(), old_plan)),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+fn sources(new: usize, old: usize, is_other: bool) -> Option<String> {
+    let count = |sources: usize| match sources {
+        0 => "no source".to_owned(),
+        1 => "1 source".to_owned(),
+        more => format!("{more} sources"),
+    };
+    if new != old {
+        return Some(format!("the file has {}, and the daemon still asks {}", count(new), count(old)));
+    }
+    is_other.then(|| "sources have changed, and those of the start are still asked".to_owned())
+}
+
+fn server(
+    (new, plan): (Option<&ServerSettings>, &LaunchPlan),
+    (old, old_plan): (Option<&ServerSettings>, &LaunchPlan),
+) -> Option<String> {
+    match (new, old) {
+        (None, None) => None,
+        (Some(_), None) => Some("[server] is new".to_owned()),
+        (None, Some(_)) => Some("[server] was removed, and clients are still served".to_owned()),
+        // Whether there are keys is told under [server.nts], and the plan has the addresses too.
+        (Some(ServerSettings { local_stratum, listen: _, nts: _ }), Some(old)) => {
+            let keys = [
+                ("listen", plan.listen != old_plan.listen),
+                ("local-stratum", *local_stratum != old.local_stratum),
+                ("threads", plan.threads != old_plan.threads),
+                ("dscp", plan.dscp != old_plan.dscp),
+            ];
+            changed("[server]", &keys)
+        }
+    }
+}
+
+fn nts(
+    (new, plan): (Option<&KeySettings>, &LaunchPlan),
+    (old, old_plan): (Option<&KeySettings>, &LaunchPlan),
+) -> Option<String> {
+    // The plan has the service too, and the policy takes effect at once.
+    let (KeySettings { service: _, policy: _, fleet }, KeySettings { fleet: old_fleet, .. }) =
+        match (new, old) {
+            (None, None) => return None,
+            (Some(_), None) => return Some("[server.nts] is new".to_owned()),
+            (None, Some(_)) => {
+                return Some("[server.nts] was removed, and keys are still given to clients".to_owned());
+            }
+            (Some(new), Some(old)) => (new, old),
+        };
+    let [listen, threads, certificate, key] = match (&plan.key_service, &old_plan.key_service) {
+        (None, None) => [false; 4],
+        (Some(new), Some(old)) => {
+            let KeyService { listen, threads, certificate, key } = new;
+            [*listen != old.listen, *threads != old.threads, *certificate != old.certificate, *key != old.key]
+        }
+        (Some(_), None) | (None, Some(_)) => [true, false, true, true],
+    };
+    let secret = |fleet: &Option<Fleet>| fleet.as_ref().map(|Fleet { secret, since: _ }| secret.clone());
+    let since = |fleet: &Option<Fleet>| fleet.as_ref().map(|fleet| fleet.since);
+    let keys = [
+        ("listen", listen),
+        ("certificate", certificate),
+        ("key", key),
+        ("threads", threads),
+        ("fleet-secret", secret(fleet) != secret(old_fleet)),
+        ("fleet-since", since(fleet) != since(old_fleet)),
+    ];
+    changed("[server.nts]", &keys)
+}
+
+/// The keys of a section that have another value than at the start.
+fn changed(section: &str, keys: &[(&str, bool)]) -> Option<String> {
+    let changed: Vec<&str> = keys.iter().filter(|(_, is_other)| *is_other).map(|(key, _)| *key).collect();
+    (!changed.is_empty()).then(|| format!("{section} has changed: {}", changed.join(", ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::configuration::parse;
+
+    const FILE: &str = "[[source]]\naddress = \"192.0.2.1\"\n\n[clock]\n\n[governor]\nprofile = \"standard\"\n\n\
+        [server]\nlisten = [\"127.0.0.1:123\"]\nallow = [\"127.0.0.0/8\"]\n\n[server.nts]\nlisten = [\"127.0.0.1:4460\"]\n\
+        certificate = \"/a/c.pem\"\nkey = \"/a/k.pem\"\nfleet-secret = \"0123456789abcdef0123456789abcdef\"\n\
+        fleet-since = \"2026-11-01\"\n";
+
+    /// What waits after each of these was replaced in the file.
+    fn waiting(changes: &[(&str, &str)]) -> Vec<String> {
+        let in_force = InForce::of(&parse(FILE, "t").unwrap());
+        let text = changes.iter().fold(FILE.to_owned(), |text, (from, to)| {
+            assert!(text.contains(from), "{from}");
+            text.replacen(from, to, 1)
+        });
+        let new = parse(&text, "t").unwrap();
+        list(&in_force, &new.settings, &new.plan, new.keys.as_ref())
+    }
+
+    const SOURCES: &str = "sources have changed, and those of the start are still asked";
+
+    #[test]
+    fn each_section_that_has_changed_is_named_whatever_else_has() {
+        let changes = [
+            (("192.0.2.1", "192.0.2.2"), SOURCES),
+            (
+                ("[clock]\n", "[clock]\nmax-slew-ppm = 50\nmax-distance = 5.0\n"),
+                "[clock] has changed: max-slew-ppm, max-distance",
+            ),
+            (("127.0.0.1:123", "127.0.0.2:123"), "[server] has changed: listen"),
+            (("/a/c.pem", "/b/c.pem"), "[server.nts] has changed: certificate"),
+        ];
+        assert_eq!(waiting(&[]), [""; 0]);
+        for (at, (one, said)) in changes.iter().enumerate() {
+            assert_eq!(waiting(&[*one]), [*said]);
+            for (other, said_too) in changes.iter().skip(at + 1) {
+                assert_eq!(waiting(&[*one, *other]), [*said, *said_too]);
+            }
+        }
+        assert_eq!(waiting(&changes.map(|(change, _)| change)), changes.map(|(_, said)| said));
+        // The strict profile passes on no leap seconds unless the file says so.
+        assert_eq!(
+            waiting(&[("standard", "strict"), ("192.0.2.1", "192.0.2.2")]),
+            [SOURCES, "[clock] has changed: leap-seconds", "[governor] has changed: profile"]
+        );
+    }
+
+    #[test]
+    fn each_key_that_waits_for_a_restart_is_named_and_no_other() {
+        let under = |section: &str, line: &str| {
+            waiting(&[(&format!("\n{section}\n"), &format!("\n{section}\n{line}\n"))])
+        };
+        for (section, lines) in [
+            (
+                "[clock]",
+                &[
+                    "start-step-threshold = 0.5",
+                    "run-step-threshold = 0.5",
+                    "allow-forward-steps = 86400.0",
+                    "max-slew-ppm = 50",
+                    "max-distance = 5.0",
+                    "leap-seconds = false",
+                ][..],
+            ),
+            ("[server]", &["local-stratum = 9", "threads = 3", "dscp = 46"]),
+            ("[server.nts]", &["threads = 3"]),
+        ] {
+            for line in lines {
+                let key = line.split(' ').next().unwrap();
+                assert_eq!(under(section, line), [format!("{section} has changed: {key}")]);
+            }
+        }
+        for line in
+            ["rate-limit = false", "address-rate = 2", "leap-smear = \"linear\"", "deny = [\"127.0.0.2/32\"]"]
+        {
+            assert_eq!(under("[server]", line), [""; 0], "{line} takes effect at once");
+        }
+        for line in ["connections = 9", "rate = 9", "ntp-server = \"a.example\""] {
+            assert_eq!(under("[server.nts]", line), [""; 0], "{line} takes effect at once");
+        }
+        for (from, to, key) in [
+            ("/a/k.pem", "/b/k.pem", "key"),
+            ("127.0.0.1:4460", "127.0.0.1:4461", "listen"),
+            ("abcdef", "ABCDEF", "fleet-secret"),
+            ("2026-11-01", "2026-11-02", "fleet-since"),
+        ] {
+            assert_eq!(waiting(&[(from, to)]), [format!("[server.nts] has changed: {key}")]);
+        }
+    }
+
+    #[test]
+    fn files_of_root_certificates_belong_to_the_sources_that_use_them() {
+        let of = |text: &str| parse(&format!("[[source]]\naddress = \"a.example\"\n{text}"), "t").unwrap();
+        let between = |old: &str, new: &str| {
+            let (old, new) = (InForce::of(&of(old)), of(new));
+            list(&old, &new.settings, &new.plan, new.keys.as_ref())
+        };
+        let nts = "mode = \"nts\"\n";
+        let roots = |file: &str| format!("{nts}roots = \"{file}\"\n");
+        let system = |file: &str| format!("{nts}[nts]\nsystem-roots = \"{file}\"\n");
+        assert_eq!(between(&roots("/a"), &roots("/b")), [SOURCES]);
+        assert_eq!(between(&system("/a"), &system("/b")), ["[nts] has changed: system-roots"]);
+        assert_eq!(between("", nts), [SOURCES]);
+    }
+}
