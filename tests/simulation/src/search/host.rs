@@ -6,7 +6,8 @@ use ipc::governor_record::Record;
 use ipc::message::handover::Terms;
 use ipc::message::privileged::{Adjust, ClockReading, Profile, Refused, Status, Step, StepReason};
 use ipc::units::{BootInstant, Frequency, Leap, Offset, RawInstant, Span, TimeConstant, WallTime};
-use keeper::governor::{Governor, Grant, Moment, WRITE, limits};
+use keeper::governor::limits::BUILD_TIME;
+use keeper::governor::{Governor, Grant, Marker, Moment, WRITE, limits};
 use std::collections::VecDeque;
 
 pub(super) const SECOND: i64 = 1_000_000_000;
@@ -46,6 +47,13 @@ pub(super) struct Host {
     forwards: Vec<Note>,
     /// Of pause steps: what is beside the true pause, and not charged.
     pauses: Vec<Note>,
+    /// Steps for which only vmclock was evidence: what is beside the true pause.
+    disruptions: Vec<Note>,
+    /// What the hypervisor's vmclock shows, and how many changes of it this run has seen for which no step was granted.
+    marker: u64,
+    unanswered: u32,
+    /// Steps that no rule of the page allows: for a change that had its step, before the build or after the latest time.
+    lawless: u32,
     /// What the machine was paused for and no step has made up for, ns.
     behind: i64,
     /// Orders to change the clock, granted or not.
@@ -59,7 +67,7 @@ impl Host {
         let page = ClockPage { frequency: record.base, ..ClockPage::free_running(wall, raw) };
         let boot = record.boot_id[0];
         let now = moment(&page, 0);
-        Self {
+        let mut host = Self {
             governor: Governor::new(terms(profile, leave), record.clone(), [boot; 16], now),
             page,
             profile,
@@ -75,9 +83,15 @@ impl Host {
             resumes: Vec::new(),
             forwards: Vec::new(),
             pauses: Vec::new(),
+            disruptions: Vec::new(),
+            marker: 0,
+            unanswered: 0,
+            lawless: 0,
             behind: 0,
             orders: 0,
-        }
+        };
+        host.look_at_vmclock();
+        host
     }
 
     fn now(&self) -> Moment {
@@ -146,6 +160,7 @@ impl Host {
         let now = self.now();
         self.governor.observe(&now, false);
         let cut = self.governor.bring_into_band();
+        self.look_at_vmclock();
         if let Some(base) = cut {
             self.page = self.page.adjusted(base, Offset::ZERO, TimeConstant::MIN);
         } else if self.governor.died(&now) {
@@ -205,6 +220,8 @@ impl Host {
         self.write(&grant, true);
         self.page = self.page.set_to(self.page.wall.moved_by(delta));
         self.governor.applied(&self.now());
+        let latest = limits::latest(limits::of(self.profile), BUILD_TIME);
+        self.lawless += u32::from(self.page.wall < BUILD_TIME || self.page.wall > latest);
         match reason {
             StepReason::Run | StepReason::Restore => {
                 self.note();
@@ -217,6 +234,12 @@ impl Host {
                 // What makes up for a pause moves the clock to where it belongs.
                 let beside = (delta.nanos() - self.behind).max(0);
                 self.behind = (self.behind - delta.nanos()).max(0);
+                if grant.by_vmclock {
+                    self.lawless += u32::from(self.unanswered == 0);
+                    self.unanswered = 0;
+                    self.disruptions.push((self.time, beside));
+                    return Ok(());
+                }
                 let charged = grant.charged.nanos().min(beside);
                 self.pauses.push((self.time, beside - charged));
                 self.note();
@@ -247,6 +270,24 @@ impl Host {
             self.pass(2 * SECOND);
             self.look_at_rtc();
         }
+    }
+
+    /// The machine is migrated, or restored from a saved state: its clocks stand still, and the hypervisor changes the marker.
+    /// `rtc`: it has a battery-backed clock, which ran on.
+    pub(super) fn migrate(&mut self, nanos: i64, rtc: bool) {
+        self.marker += 1;
+        self.unanswered += 1;
+        if rtc {
+            return self.freeze(nanos);
+        }
+        self.time += nanos;
+        self.behind += nanos;
+        self.look();
+    }
+
+    fn look_at_vmclock(&mut self) {
+        let now = self.now();
+        self.governor.look_at_vmclock(Marker { disruption: self.marker, generation: None }, &now);
     }
 
     fn look_at_rtc(&mut self) {
@@ -313,6 +354,8 @@ impl Host {
         // The keeper writes its record at the start.
         self.disk = self.governor.record().clone();
         self.written = self.page.since;
+        // What changed before this run is no evidence in it.
+        self.unanswered = 0;
         self.look();
     }
 
@@ -349,6 +392,22 @@ impl Host {
     /// The largest sum of what pause steps moved beside the pauses in any day and was not charged, ns.
     pub(super) fn paused(&self) -> i64 {
         most_in_a_day(&self.pauses)
+    }
+
+    /// The largest sum of what steps moved beside the pauses in any day for which only vmclock was evidence, ns.
+    pub(super) fn disrupted(&self) -> i64 {
+        most_in_a_day(&self.disruptions)
+    }
+
+    /// How many of these any day has.
+    pub(super) fn disruptions(&self) -> i64 {
+        let each: Vec<Note> = self.disruptions.iter().map(|(time, _)| (*time, 1)).collect();
+        most_in_a_day(&each)
+    }
+
+    /// Steps that the page does not allow.
+    pub(super) fn lawless(&self) -> u32 {
+        self.lawless
     }
 
     /// The largest sum of steps forward without evidence in any day, ns.

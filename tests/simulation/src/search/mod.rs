@@ -1,8 +1,8 @@
 //! A guided search for the farthest that a hostile engine can move the clock: the daemon's governor, the kernel's clock,
 //! sequences of moves that grow by mutation from a library of known attacks. The same seed finds the same.
 //!
-//! What is found is compared with what `docs/governor.md` claims. Start and resume steps, and steps forward with the operator's
-//! leave, are counted apart, as that page does: only what base frequency, slews and charged steps move is measured.
+//! What is found is compared with what `docs/governor.md` claims. Start and resume steps, steps forward with the operator's
+//! leave, and steps for which only vmclock is evidence are counted apart, as that page does: only what base frequency, slews and charged steps move is measured.
 
 mod host;
 mod moves;
@@ -46,10 +46,11 @@ pub struct World {
 }
 
 /// All worlds.
-pub const WORLDS: [World; 11] = [
+pub const WORLDS: [World; 12] = [
     World { name: "commissioned", birth: Birth::Commissioned, events: Events::None },
     World { name: "birth of the record", birth: Birth::Born, events: Events::None },
     World { name: "suspends, pauses", birth: Birth::Commissioned, events: Events::Sleeps },
+    World { name: "migrations", birth: Birth::Commissioned, events: Events::Migrations },
     World { name: "foreign steps", birth: Birth::Commissioned, events: Events::Foreign },
     World { name: "restarts, kills", birth: Birth::Commissioned, events: Events::Restarts },
     World { name: "kills at the birth", birth: Birth::Born, events: Events::Restarts },
@@ -133,14 +134,52 @@ pub struct Row {
     pub profile: Profile,
     /// The worst of each length.
     pub worst: [Worst; 3],
-    /// The most that resume steps moved in a day, s; counted apart.
-    pub resumed: f64,
-    /// The same of steps forward with the operator's leave.
-    pub forwarded: f64,
-    /// The same of what pause steps moved beside the pauses without being charged.
-    pub paused: f64,
+    /// What is counted apart.
+    pub apart: Apart,
     /// Sequences that were tried.
     pub tried: u32,
+}
+
+/// The most that steps moved which are counted apart, in a day, s.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Apart {
+    /// Resume steps.
+    pub resumed: f64,
+    /// Steps forward with the operator's leave.
+    pub forwarded: f64,
+    /// Pause steps, beside the pauses and without what is charged.
+    pub paused: f64,
+    /// Pause steps for which only vmclock is evidence, beside the pauses.
+    pub disrupted: f64,
+    /// The number of these.
+    pub disruptions: i64,
+    /// In the whole life: steps beyond a plausible time, or without a change of vmclock's marker.
+    pub lawless: u32,
+}
+
+impl Apart {
+    fn of(host: &Host) -> Self {
+        let seconds = |nanos: i64| nanos as f64 * 1e-9;
+        Self {
+            resumed: seconds(host.resumed()),
+            forwarded: seconds(host.forwarded()),
+            paused: seconds(host.paused()),
+            disrupted: seconds(host.disrupted()),
+            disruptions: host.disruptions(),
+            lawless: host.lawless(),
+        }
+    }
+
+    fn most(self, other: Self) -> Self {
+        Self {
+            resumed: self.resumed.max(other.resumed),
+            forwarded: self.forwarded.max(other.forwarded),
+            paused: self.paused.max(other.paused),
+            disrupted: self.disrupted.max(other.disrupted),
+            disruptions: self.disruptions.max(other.disruptions),
+            lawless: self.lawless.max(other.lawless),
+        }
+    }
 }
 
 /// The worst of one length.
@@ -161,10 +200,14 @@ impl Row {
         let resumes = f64::from(limits.resume_steps) * limits.resume_step.nanos() as f64 * 1e-9;
         let pauses = f64::from(limits.pause_steps) * limits::PAUSE_WITHIN.nanos() as f64 * 1e-9;
         let forwards = f64::from(limits.forward_steps) * self.world.leave().nanos() as f64 * 1e-9;
+        let disruptions = f64::from(limits.pause_steps) * limits.disruption_step.nanos() as f64 * 1e-9;
         self.worst.iter().any(|worst| worst.found > worst.claimed * ROUNDING)
-            || self.resumed > resumes
-            || self.forwarded > forwards
-            || self.paused > pauses
+            || self.apart.resumed > resumes
+            || self.apart.forwarded > forwards
+            || self.apart.paused > pauses
+            || self.apart.disrupted > disruptions
+            || self.apart.disruptions > i64::from(limits.pause_steps)
+            || self.apart.lawless > 0
     }
 
     fn profile(&self) -> String {
@@ -188,14 +231,23 @@ impl Row {
             );
         }
         for (what, most) in [
-            ("resume steps", self.resumed),
-            ("forward steps", self.forwarded),
-            ("beside pauses", self.paused),
+            ("resume steps", self.apart.resumed),
+            ("forward steps", self.apart.forwarded),
+            ("beside pauses", self.apart.paused),
+            ("by vmclock", self.apart.disrupted),
         ] {
             if most > 0.0 {
                 text +=
                     &format!("{:<20} {:<8} {what}, in a day: {most:.3} s\n", self.world.name, self.profile());
             }
+        }
+        if self.apart.disruptions > 0 {
+            let (name, most) = (self.world.name, self.apart.disruptions);
+            text += &format!("{name:<20} {:<8} steps by vmclock, in a day: {most}\n", self.profile());
+        }
+        if self.apart.lawless > 0 {
+            let (name, most) = (self.world.name, self.apart.lawless);
+            text += &format!("{name:<20} {:<8} steps that no row allows: {most}  EXCEEDED\n", self.profile());
         }
         text
     }
@@ -218,15 +270,7 @@ pub fn search(world: World, profile: Profile, seed: u64, effort: Effort) -> Row 
     let mut random = Random::new(seed, world.name.len() as u64 + profile as u64 * 64);
     let honest = honest(profile);
     let begun = Instant::now();
-    let mut row = Row {
-        world,
-        profile,
-        worst: Default::default(),
-        resumed: 0.0,
-        forwarded: 0.0,
-        paused: 0.0,
-        tried: 0,
-    };
+    let mut row = Row { world, profile, worst: Default::default(), apart: Apart::default(), tried: 0 };
     // For each length the best sequences, by what they reach of the claim.
     let mut kept: [Vec<(f64, Vec<Move>)>; 3] = Default::default();
     let mut seeds = library(world).into_iter();
@@ -243,11 +287,9 @@ pub fn search(world: World, profile: Profile, seed: u64, effort: Effort) -> Row 
             let parent = &kept[(random.uniform() * kept.len() as f64) as usize].1;
             mutated(parent, world, &mut random)
         });
-        let (found, claims, [resumed, forwarded, paused]) = live(world, profile, &honest, &sequence);
+        let (found, claims, apart) = live(world, profile, &honest, &sequence);
         row.tried += 1;
-        row.resumed = row.resumed.max(resumed);
-        row.forwarded = row.forwarded.max(forwarded);
-        row.paused = row.paused.max(paused);
+        row.apart = row.apart.most(apart);
         for length in 0..3 {
             let part = found[length] / claims[length];
             let worst = &mut row.worst[length];
@@ -261,14 +303,8 @@ pub fn search(world: World, profile: Profile, seed: u64, effort: Effort) -> Row 
     }
 }
 
-/// What the sequence, repeated for a life, moves: in each length, what is claimed for that, and in a day by resume steps, by
-/// steps forward with the operator's leave, and by pause steps beside the pauses.
-fn live(
-    world: World,
-    profile: Profile,
-    honest: &Record,
-    sequence: &[Move],
-) -> ([f64; 3], [f64; 3], [f64; 3]) {
+/// What the sequence, repeated for a life, moves: in each length, what is claimed for that, and what is counted apart.
+fn live(world: World, profile: Profile, honest: &Record, sequence: &[Move]) -> ([f64; 3], [f64; 3], Apart) {
     let mut host = world.host(profile, honest);
     let (mut reboots, mut lost) = (0, false);
     // Each move costs something even if it takes no time.
@@ -293,8 +329,7 @@ fn live(
     }
     host.note();
     let found = LENGTHS.map(|length| host.worst(length) as f64 * 1e-9);
-    let apart = [host.resumed(), host.forwarded(), host.paused()].map(|nanos| nanos as f64 * 1e-9);
-    (found, world.claims(profile, reboots), apart)
+    (found, world.claims(profile, reboots), Apart::of(&host))
 }
 
 /// Known attacks, from which the search begins.
@@ -320,6 +355,7 @@ fn library(world: World) -> Vec<Vec<Move>> {
     let event = match world.events {
         Events::None => None,
         Events::Sleeps => Some(Move::Suspend { nanos: 11 * SECOND, beside: -SECOND / 2 }),
+        Events::Migrations => Some(Move::Migrate { nanos: SECOND, beside: DAY, rtc: false, times: 2 }),
         Events::Foreign => Some(Move::Foreign { by: SECOND, beside: 499_000_000 }),
         Events::Restarts => Some(Move::Kills { part: 1.0, times: 10 }),
         Events::Reboots => Some(Move::Reboot { nanos: 60 * SECOND, beside: DAY, killed: false }),
@@ -332,6 +368,12 @@ fn library(world: World) -> Vec<Vec<Move>> {
         // As many pauses as a day has steps for, and one more, each overdone by what is free.
         let freeze = Move::Freeze { nanos: 60 * SECOND, beside: 2 * SECOND - SECOND / 100 };
         all.push(vec![freeze, hold(1.0, 1)]);
+    }
+    if world.events == Events::Migrations {
+        // More often than a day has steps for, each as far as the rows allow, and once more for the same change.
+        let by = |beside| Move::Migrate { nanos: 0, beside, rtc: false, times: 2 };
+        let most = [DAY, 16 * SECOND - SECOND / 1_000].map(|beside| vec![by(beside), hold(1.0, 1)]);
+        all.splice(..0, most);
     }
     if let Some(event) = event {
         let with: Vec<_> = all.iter().map(|sequence| [&[event], sequence.as_slice()].concat()).collect();

@@ -33,6 +33,9 @@ pub enum Move {
     Pause { nanos: i64 },
     /// The machine is paused and its clocks stand still, and the engine steps this much beside the pause, ns.
     Freeze { nanos: i64, beside: i64 },
+    /// The machine is migrated or restored after so long, which vmclock shows, and its RTC too if it has one; and the engine
+    /// steps this much beside the pause, ns: half as far if that is refused, and so many times.
+    Migrate { nanos: i64, beside: i64, rtc: bool, times: u32 },
     /// Another program sets the clock; the engine restores it, this much beside the line, ns.
     Foreign { by: i64, beside: i64 },
     /// The daemon is started again.
@@ -112,6 +115,16 @@ impl Move {
                 host.freeze(nanos);
                 let _ = host.step(StepReason::Pause, nanos + beside);
                 host.pass(SECOND);
+            }
+            Self::Migrate { nanos, beside, rtc, times } => {
+                host.migrate(nanos, rtc);
+                let mut delta = nanos + beside;
+                for _ in 0..times {
+                    if host.step(StepReason::Pause, delta).is_err() {
+                        delta /= 2;
+                    }
+                    host.pass(2 * SECOND);
+                }
             }
             Self::Foreign { by, beside } => {
                 host.set_by_another(by);
@@ -197,6 +210,8 @@ pub enum Events {
     None,
     /// Suspends and pauses.
     Sleeps,
+    /// Migrations, and restarts of the daemon.
+    Migrations,
     /// Steps by other programs.
     Foreign,
     /// Restarts and kills of the daemon.
@@ -229,6 +244,25 @@ pub(super) fn events(random: &mut Random, events: Events) -> Option<Move> {
             nanos: one(random, &[SECOND / 2, 9 * SECOND, 11 * SECOND, HOUR, DAY]),
             beside: one(random, &[0, SECOND / 3, -SECOND / 2]),
         },
+        Events::Migrations if random.happens(0.8) => Move::Migrate {
+            nanos: one(random, &[0, SECOND / 2, 60 * SECOND, 3 * DAY]),
+            beside: one(
+                random,
+                &[
+                    0,
+                    15 * SECOND,
+                    16 * SECOND - SECOND / 1_000,
+                    16 * SECOND,
+                    17 * SECOND,
+                    DAY,
+                    365 * DAY,
+                    4_000 * DAY,
+                ],
+            ),
+            rtc: random.happens(0.3),
+            times: one(random, &[0, 1, 2, 5]),
+        },
+        Events::Migrations => Move::Restart { killed },
         Events::Foreign => Move::Foreign {
             by: one(random, &[SECOND, -SECOND, HOUR]),
             beside: one(random, &[0, 1_000_000, 499_000_000, -499_000_000]),
@@ -274,6 +308,10 @@ impl fmt::Display for Move {
             Self::Pause { nanos } => write!(f, "pause {}s", seconds(nanos)),
             Self::Freeze { nanos, beside } => {
                 write!(f, "freeze {}s{:+}s", seconds(nanos), seconds(beside))
+            }
+            Self::Migrate { nanos, beside, rtc, times } => {
+                let clock = if rtc { " with rtc" } else { "" };
+                write!(f, "migrate {}s{:+}s{clock} x{times}", seconds(nanos), seconds(beside))
             }
             Self::Foreign { by, beside } => write!(f, "foreign {:+}s{:+}s", seconds(by), seconds(beside)),
             Self::Restart { killed } => write!(f, "{}", if killed { "kill" } else { "restart" }),
