@@ -3,6 +3,8 @@
 
 #[path = "architecture/linked.rs"]
 mod linked;
+#[path = "architecture/states.rs"]
+mod states;
 
 use bench::programs::workspace;
 use bench::tree::{code, files, functions, names, packages, read};
@@ -30,7 +32,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("network/tls", &["ipc"]),
     ("network/threads", &["ipc", "network"]),
     ("control", &["ipc", "report"]),
-    ("tests", &["ipc", "ipc-link", "protocol", "policies", "filters", "keeper"]),
+    ("tests", &["ipc", "ipc-link", "protocol", "policies", "filters", "keeper", "report"]),
     ("tests/rig", &["bench", "ipc", "protocol", "simulation"]),
     ("tests/simulation", &["ipc", "protocol", "engine-core", "keeper", "report", "sentence"]),
     ("xtask", &["bench", "ipc", "rig", "simulation"]),

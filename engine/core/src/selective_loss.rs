@@ -238,14 +238,15 @@ mod tests {
     }
 
     #[test]
-    fn a182_replies_that_were_chosen_by_their_offset_are_seen_after_two_hundred_of_them() {
+    fn a182_replies_chosen_by_their_offset_are_seen_within_300_half_of_the_time_and_1200_nearly_always() {
         for (path, law) in [PATHS[0], PATHS[1], PATHS[3], PATHS[4], PATHS[5]] {
             let mut after: [u32; 20] = core::array::from_fn(|seed| {
                 let drop = |offset: f64| if seed % 2 == 0 { offset < 0.0 } else { offset > 0.0 };
                 found(law, seed as u64 + 1, 2_000, 0.0, drop).unwrap_or(u32::MAX)
             });
             after.sort_unstable();
-            assert!(after[10] <= 304 && after[18] <= 1_200, "{path}: {after:?}");
+            // As docs/attacks.md says.
+            assert!(after[0] >= 208 && after[10] <= 300 && after[18] <= 1_200, "{path}: {after:?}");
         }
     }
 

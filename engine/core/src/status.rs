@@ -97,6 +97,11 @@ pub enum SystemReason {
     AwaitingQuorum,
     /// No source has answered.
     NoReplies(EntryCounts),
+    /// Before the first correction: sources answer, but the time of none can be followed.
+    Unusable {
+        /// Entries of the configuration.
+        of: usize,
+    },
     /// Sources have answered, but the first correction has not been made.
     Gathering {
         /// Sources that have answered.
@@ -146,6 +151,7 @@ impl SystemReason {
             Self::NoMajority(_) => SystemState::NoMajority,
             Self::AwaitingQuorum
             | Self::NoReplies(_)
+            | Self::Unusable { .. }
             | Self::Gathering { .. }
             | Self::Correcting { again: false, .. } => SystemState::Starting,
             Self::Correcting { again: true, .. } | Self::Uncertain { .. } => SystemState::Unsynchronised,

@@ -130,7 +130,7 @@ fn too_distant(distance: f64, most: Span) -> Text {
     let most = most.nanos() as f64 * 1e-9;
     let remedy = match distance {
         _ if distance < 16.0 => format!(
-            "if you trust it all the same, as a domain controller, write max-distance = {:.1} under [clock], and this host may \
+            "if you trust it all the same (for example a domain controller), write max-distance = {:.1} under [clock], and this host may \
              be as far off",
             // With a margin for what is added between two replies.
             (distance * 1.2 + 0.5).ceil().min(16.0)
@@ -138,10 +138,19 @@ fn too_distant(distance: f64, most: Span) -> Text {
         _ => "use another source".to_owned(),
     };
     format!(
-        "its root distance of {distance:.1} s (by so much it may be off by its own account) is more than max-distance \
-         ({most} s); {remedy}"
+        "its root distance of {} s (by so much it may be off by its own account) is more than max-distance \
+         ({most} s); {remedy}",
+        above(distance, most)
     )
     .into()
+}
+
+/// A number that is larger than `least`, with as many digits as show that.
+fn above(number: f64, least: f64) -> String {
+    (1..=9)
+        .map(|digits| format!("{number:.digits$}"))
+        .find(|text| text.parse::<f64>().is_ok_and(|shown| shown > least))
+        .unwrap_or_else(|| number.to_string())
 }
 
 /// What a server says instead of the time.
@@ -171,6 +180,27 @@ impl Sentence for KeyStatus {
         match self.failure {
             Some(failure) => format!("{}; {next}", failure.sentence()).into(),
             None => next.into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_root_distance_is_shown_as_more_than_what_it_is_more_than() {
+        for (distance, most, shown) in [
+            (0.0104, 10, "its root distance of 0.0104 s "),
+            (0.02, 10, "its root distance of 0.02 s "),
+            (3.04, 3_000, "its root distance of 3.04 s "),
+            (3.000_2, 3_000, "its root distance of 3.0002 s "),
+            (10.03, 3_000, "its root distance of 10.0 s "),
+            (16.000_04, 16_000, "its root distance of 16.00004 s "),
+        ] {
+            let text = SourceReason::TooDistant { distance, most: Span::from_millis(most) }.sentence();
+            assert!(text.starts_with(shown), "{text}");
+            assert_eq!(text.contains("for example a domain controller"), distance < 16.0, "{text}");
         }
     }
 }

@@ -3,6 +3,9 @@
 use super::{Sentence, Text, refusal, sources};
 use engine_core::status::SystemReason;
 
+/// The largest value of max-distance, seconds.
+const LARGEST: f64 = 16.0;
+
 impl Sentence for SystemReason {
     fn sentence(&self) -> Text {
         match *self {
@@ -22,6 +25,12 @@ impl Sentence for SystemReason {
                 format!("no source can be used yet: {}", counts.sentence()).into()
             }
             Self::NoReplies(counts) => format!("no source has answered yet: {}", counts.sentence()).into(),
+            Self::Unusable { of: 1 } => {
+                "the only source answers, but its time cannot be followed: chimerctl sources says why".into()
+            }
+            Self::Unusable { .. } => {
+                "sources answer, but the time of none can be followed: chimerctl sources says why".into()
+            }
             Self::Gathering { heard, of, minimum } => gathering(heard, of, minimum),
             Self::Correcting { slewing: Some(slewing), .. } => slewing.sentence(),
             Self::Correcting { slewing: None, again: false } => {
@@ -30,11 +39,17 @@ impl Sentence for SystemReason {
             Self::Correcting { slewing: None, again: true } => {
                 "the clock is off and is being brought back to the time of its sources".into()
             }
-            Self::Uncertain { most, limit } => format!(
-                "the clock follows its sources, but may be off by up to {most:.1} s, as they or the paths to them are no better; \
-                 it counts as synchronised below {limit} s: use nearer sources, or allow more by max-distance under [clock]"
-            )
-            .into(),
+            Self::Uncertain { most, limit } => {
+                let allow = match most.max(limit) < LARGEST {
+                    true => ", or allow more by max-distance under [clock] (more than 3, at most 16)",
+                    false => "",
+                };
+                format!(
+                    "the clock follows its sources, but may be off by up to {most:.1} s, as they or the paths to them are no \
+                     better; it counts as synchronised below {limit} s: use nearer sources{allow}"
+                )
+                .into()
+            }
             Self::Following { slewing: Some(slewing), used, of, missing } => {
                 let follows = Self::Following { slewing: None, used, of, missing }.sentence();
                 let (off, course) = (refusal::off(slewing.offset), refusal::course(&slewing));
@@ -151,6 +166,18 @@ mod tests {
         ] {
             let found = reason.sentence();
             assert!(found.contains(text), "{found:?} is not {text:?}");
+        }
+    }
+
+    #[test]
+    fn more_is_allowed_only_by_values_that_are_heeded() {
+        let advice =
+            "use nearer sources, or allow more by max-distance under [clock] (more than 3, at most 16)";
+        for (most, limit, is_advised) in
+            [(1.5, 1.0, true), (13.0, 12.0, true), (16.5, 16.0, false), (17.0, 1.0, false)]
+        {
+            let text = SystemReason::Uncertain { most, limit }.sentence();
+            assert!(text.contains(advice) == is_advised && text.contains("use nearer sources"), "{text}");
         }
     }
 

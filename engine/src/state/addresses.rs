@@ -178,16 +178,47 @@ mod tests {
         assert_eq!(std::fs::metadata(place.path()).unwrap().len(), BEGIN + LENGTH as u64);
     }
 
+    /// A line of names with so many addresses each, with the checksum and the length of one that was written.
+    fn slot(addresses: &[usize]) -> Option<Vec<u8>> {
+        let mut line = format!("{HEAD} sequence=1");
+        for (at, count) in addresses.iter().enumerate() {
+            let _ = write!(line, " name=n{at} at-ns=1");
+            line += &" address=[::1]:1".repeat(*count);
+        }
+        let _ = write!(line, " check={:016x}", checksum(line.as_bytes()));
+        let mut slot = line.into_bytes();
+        slot.resize(slot.len().max(LENGTH - 1), b' ');
+        slot.push(b'\n');
+        Some(slot).filter(|slot| slot.len() == LENGTH)
+    }
+
+    #[test]
+    fn a_line_has_no_more_names_and_addresses_than_a_configuration_has() {
+        let most = [KeptAddresses::MOST; 16];
+        let found = |addresses: &[usize]| read(&slot(addresses).unwrap()).map(|(_, names)| names.len());
+        assert_eq!(found(&most), Some(16));
+        assert_eq!(found(&[1; MOST_NAMES]), Some(MOST_NAMES));
+        assert_eq!(found(&[1; MOST_NAMES + 1]), None);
+        assert_eq!(found(&[0, KeptAddresses::MOST + 1]), None);
+    }
+
     proptest::proptest! {
         #[test]
-        fn no_octets_are_read_as_more_than_a_configuration_has(octets in proptest::collection::vec(0u8.., 0..LENGTH)) {
-            let mut line = format!("{HEAD} sequence=1 ").into_bytes();
-            line.extend(octets);
-            let check = checksum(&line);
-            line.extend(format!(" check={check:016x}").bytes());
-            line.resize(LENGTH, b' ');
-            if let Some((_, names)) = read(&line) {
-                proptest::prop_assert!(names.len() <= MOST_NAMES);
+        fn no_words_are_read_as_more_than_a_configuration_has(
+            names in 0..200_usize,
+            addresses in proptest::collection::vec(0..=9_usize, 200),
+            most in 0..=9_usize,
+        ) {
+            let counts: Vec<usize> = addresses.iter().take(names).map(|count| *count.min(&most)).collect();
+            if let Some(slot) = slot(&counts) {
+                let lawful = counts.len() <= MOST_NAMES && counts.iter().all(|count| *count <= KeptAddresses::MOST);
+                let found = read(&slot);
+                proptest::prop_assert_eq!(found.is_some(), lawful);
+                if let Some((_, names)) = found {
+                    proptest::prop_assert!(names.len() <= MOST_NAMES);
+                    let is_short = |name: &KeptAddresses| name.addresses.len() <= KeptAddresses::MOST;
+                    proptest::prop_assert!(names.iter().all(is_short));
+                }
             }
         }
     }

@@ -98,8 +98,8 @@ pub enum Condition {
     },
     /// Sources answer, but the time of none of them can be followed.
     Unusable {
-        /// When the clock was corrected last.
-        corrected: WallTime,
+        /// When the clock was corrected last; none: it was not yet.
+        corrected: Option<WallTime>,
     },
     /// The clock follows its sources.
     Synchronised {

@@ -60,7 +60,10 @@ impl fmt::Display for StatusLine {
                     most.nanos() / 1_000_000_000
                 )
             }
-            Condition::Unusable { corrected } => write!(
+            Condition::Unusable { corrected: None } => {
+                f.write_str("sources answer, and none can be followed: chimerctl sources says why")
+            }
+            Condition::Unusable { corrected: Some(corrected) } => write!(
                 f,
                 "sources answer, and none can be followed; last correction {}; the clock runs on",
                 Minute(corrected)
@@ -162,7 +165,11 @@ mod tests {
                 "not synchronised: the clock may be off by up to 2 s",
             ),
             (
-                Condition::Unusable { corrected },
+                Condition::Unusable { corrected: None },
+                "sources answer, and none can be followed: chimerctl sources says why",
+            ),
+            (
+                Condition::Unusable { corrected: Some(corrected) },
                 "sources answer, and none can be followed; last correction 2026-07-19 12:00 UTC; the clock runs on",
             ),
             (

@@ -23,7 +23,7 @@
 
 pub mod audit;
 pub mod clock;
-mod condition;
+pub mod condition;
 pub mod ending;
 pub mod governor;
 mod keeper;

@@ -298,7 +298,7 @@ pub fn check(options: &Options, users: &Users, config: File) -> Ending {
                     named::warn(&plan, users);
                     state_files::warn_of_room(&options.state);
                     if options.clock == ClockChoice::Kernel {
-                        vmclock::tell_evidence(plan.forward_step);
+                        vmclock::tell_evidence(plan.profile, plan.forward_step);
                     }
                     policies::within_owner_and_mode(|| programs::look(&folder, &plan, &options.clock))?;
                 }

@@ -25,7 +25,9 @@ impl Engine {
             SystemReason::NoMajority(found) if found.impasse == Impasse::NoMajority => {
                 Condition::Disagreeing { heard, of }
             }
+            SystemReason::Unusable { .. } => Condition::Unusable { corrected: None },
             SystemReason::NoReplies(asked) => match asked {
+                _ if asked.unusable > 0 => Condition::Unusable { corrected: None },
                 _ if asked.queried > 0 => Condition::AwaitingReplies { of },
                 _ if asked.unresolved > 0 => Condition::AwaitingNames { of, why: asked.why },
                 _ if asked.keyless > 0 => Condition::AwaitingKeys { of },
@@ -38,7 +40,7 @@ impl Engine {
                 Impasse::TooFew | Impasse::RequiredMissing | Impasse::Unauthenticated => {
                     Condition::Insufficient { corrected: self.last_update(now) }
                 }
-                _ if found.answered => Condition::Unusable { corrected: self.last_update(now) },
+                _ if found.answered => Condition::Unusable { corrected: Some(self.last_update(now)) },
                 _ => Condition::Unreachable { corrected: self.last_update(now) },
             },
             SystemReason::Correcting { slewing: None, again: false } => Condition::Setting,

@@ -118,9 +118,17 @@ impl Engine {
         let need = self.need();
         let Some(entry) = self.looking_up(failed.id) else { return };
         let id = entry.id;
+        let is_scoped = matches!(&entry.settings.place, Place::Name(name, _) if name.scoped().is_some());
+        let mut gone: Vec<SourceId> = Vec::new();
+        if is_scoped && failed.reason == LookupFailure::NoInterface {
+            // The interface of that name is gone, or has another name now: the number that it had is not what is configured.
+            entry.candidates.learn(&[], now.raw);
+            gone.extend(entry.members.iter().map(|source| source.id));
+        }
         if let Some(lookup) = entry.lookup.as_mut() {
             lookup.unanswered(now.raw, failed.reason, need);
         }
+        gone.into_iter().for_each(|source| self.drop_source(source));
         self.tell_of_entry(id, EntryNotice::Unresolved(failed.reason));
     }
 }

@@ -81,12 +81,16 @@ impl Engine {
         if !self.steers() && self.basis.is_some() {
             return SystemReason::Unsteered;
         }
+        let is_useless = system.first_update.is_none() && self.brings_no_time(now);
         match system.impasse {
+            // More votes would be no help.
+            Some(Impasse::NoQuorum) if is_useless => SystemReason::Unusable { of: self.entries.len() },
             Some(impasse @ (Impasse::NoMajority | Impasse::NoQuorum)) if !system.counted_unheard => {
                 SystemReason::NoMajority(self.no_selection(impasse, now))
             }
             _ if system.first_update.is_none() && self.waits_for_a_quorum() => SystemReason::AwaitingQuorum,
             _ if system.first_update.is_none() && heard == 0 => SystemReason::NoReplies(self.entry_counts()),
+            _ if is_useless => SystemReason::Unusable { of: self.entries.len() },
             _ if system.first_update.is_none() => SystemReason::Gathering {
                 heard,
                 of: self.entries.sources().count().max(self.entries.len()),
@@ -109,6 +113,18 @@ impl Engine {
                 }
             }
         }
+    }
+
+    /// Whether sources answer that had a vote, and the time of none that ever had one can be followed.
+    fn brings_no_time(&self, now: Now) -> bool {
+        let most = self.settings.max_distance;
+        let is_useless = |source: &Source| {
+            let is_far = source.opinion(now).is_some_and(|opinion| opinion.is_far(most));
+            is_far || source.oneself || source.brings_no_time()
+        };
+        let mut heard = self.entries.sources().filter(|source| source.is_heard());
+        self.entries.sources().any(|source| source.is_heard() && source.poll_process.brings_replies())
+            && heard.all(is_useless)
     }
 
     /// Why a clock is not synchronised whose sources are followed.

@@ -26,6 +26,7 @@ pub fn contradiction(status: &Status, condition: &Condition) -> Option<String> {
         (SystemReason::Local { stratum }, Condition::Local(served)) => stratum == served,
         (SystemReason::NoSources, Condition::NoSources)
         | (SystemReason::Unsteered, Condition::Unsteered)
+        | (SystemReason::Unusable { .. }, Condition::Unusable { corrected: None })
         | (
             SystemReason::AwaitingQuorum | SystemReason::Gathering { .. },
             Condition::AwaitingMajority { .. },
@@ -42,6 +43,9 @@ pub fn contradiction(status: &Status, condition: &Condition) -> Option<String> {
         (SystemReason::NoMajority(found), Condition::AwaitingMajority { .. }) => {
             found.impasse == Impasse::NoQuorum
         }
+        (SystemReason::NoReplies(asked), condition) if asked.unusable > 0 => {
+            condition == Condition::Unusable { corrected: None }
+        }
         (SystemReason::NoReplies(_), condition) => matches!(
             condition,
             Condition::AwaitingReplies { .. }
@@ -52,7 +56,7 @@ pub fn contradiction(status: &Status, condition: &Condition) -> Option<String> {
             let answered = sources.iter().any(|source| source.reach != 0);
             match condition {
                 Condition::Unreachable { .. } => found.impasse != Impasse::Silent || !answered,
-                Condition::Insufficient { .. } | Condition::Unusable { .. } => true,
+                Condition::Insufficient { .. } | Condition::Unusable { corrected: Some(_) } => true,
                 _ => false,
             }
         }

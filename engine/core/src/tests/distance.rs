@@ -2,6 +2,7 @@
 
 use super::world::*;
 use crate::status::{SourceReason, SystemReason};
+use ipc::message::privileged::Condition;
 use ipc::units::Span;
 use std::vec::Vec;
 
@@ -35,7 +36,41 @@ fn a_source_whose_root_distance_is_too_large_is_refused_with_both_numbers_and_mo
     };
     assert!((10.0..10.2).contains(&distance) && most == Span::from_secs(3), "{distance}");
     assert_eq!(status.sources[0].state().name(), "unusable");
+    assert_eq!(status.system.reason, SystemReason::Unusable { of: 1 });
+    assert_eq!(world.condition(), Condition::Unusable { corrected: None });
     assert!(world.steps.is_empty() && world.adjusts.is_empty() && !status.system.synchronised);
+}
+
+#[test]
+fn where_no_source_that_was_heard_can_be_followed_the_state_says_so_and_not_that_more_are_awaited() {
+    // Beside the source that is too far: a silent one, one without the time, another that is too far.
+    for strict in [false, true] {
+        for other in 0..3 {
+            let mut servers = controllers(2);
+            match other {
+                0 => servers[1].up = false,
+                1 => servers[1].edit = Some(std::boxed::Box::new(|header| header.stratum = 16)),
+                _ => {}
+            }
+            let mut setup = Setup::of(servers);
+            setup.settings.strict_quorum = strict;
+            let mut world = setup.start();
+            world.run(3600.0);
+            let reason = world.status().system.reason;
+            assert_eq!(reason, SystemReason::Unusable { of: 2 }, "{other} {strict}");
+            assert_eq!(world.condition(), Condition::Unusable { corrected: None }, "{other} {strict}");
+            assert!(world.steps.is_empty() && world.adjusts.is_empty());
+            // The way back: one that can be followed is awaited again, and followed.
+            world.servers[0].edit = None;
+            world.servers[1].edit = None;
+            world.servers[1].up = true;
+            world.run(3600.0);
+            assert!(
+                matches!(world.status().system.reason, SystemReason::Following { .. }),
+                "{other} {strict}"
+            );
+        }
+    }
 }
 
 #[test]

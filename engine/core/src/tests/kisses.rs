@@ -44,6 +44,7 @@ fn a_server_that_answers_with_a_kiss_has_answered_whatever_the_code_says() {
             panic!("{:?}", status.system.reason)
         };
         assert_eq!((counts.queried, counts.unusable, counts.obstacle), (1, 1, None), "{known}");
+        assert_eq!(world.condition(), Condition::Unusable { corrected: None }, "{known}");
         assert_eq!((told(&world, known), silences(&world)), (1, 0), "{known}");
         // It is asked no more rarely for it, and followed as soon as it has the time.
         world.servers[0].edit = None;

@@ -23,6 +23,7 @@ mod own_addresses;
 mod processes;
 mod quorum;
 mod refused;
+mod scoped;
 mod selection;
 mod wakes;
 pub(crate) mod world;
