@@ -137,9 +137,9 @@ pub fn launch(options: &Options, notify: &Notify) -> Result<std::convert::Infall
     let waiting = (notify, &signals);
     match receive(&mut link, waiting, ("its hello", "the other processes"), START_PATIENCE) {
         Ok(ToLaunch::Hello) => {}
-        Ok(ToLaunch::Goodbye(lost)) => {
+        Ok(ToLaunch::Goodbye(parting)) => {
             signals::tell_death(&signals, &children.processes(), children.denied(), PARTING);
-            return Err(lost.into());
+            return Err(parting.into());
         }
         Ok(_) => return Err(Ending::Engine("it did not say hello".into())),
         Err(Ending::Asked) => return Err(leave((link, ends.orders), &children, &signals)),
