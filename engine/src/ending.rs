@@ -2,7 +2,7 @@
 
 use crate::clock::ClockError;
 use crate::links::Breach;
-use ipc::process::Process;
+use ipc::process::{Parting, Process};
 use nix::errno::Errno;
 use std::fmt;
 
@@ -27,11 +27,13 @@ pub enum Ending {
 
 impl Ending {
     /// What the privileged process is told; `None` if that process is itself gone.
-    pub fn goodbye(&self) -> Option<Process> {
+    pub fn goodbye(&self) -> Option<Parting> {
         match self {
-            Self::Breach(breach) => Some(breach.process).filter(|process| *process != Process::Privileged),
-            Self::Clock(_) | Self::Kernel(_) => Some(Process::Engine),
-            Self::Return => Some(Process::Privileged),
+            Self::Breach(breach) => {
+                Some(breach.process).filter(|process| *process != Process::Privileged).map(Parting::Lost)
+            }
+            Self::Clock(_) | Self::Kernel(_) => Some(Parting::Lost(Process::Engine)),
+            Self::Return => Some(Parting::Restart),
         }
     }
 

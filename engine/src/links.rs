@@ -31,7 +31,7 @@ use ipc::message::privileged::{Adjust, Condition, FromPrivileged, Status, Step, 
 use ipc::message::server::{
     Access, CookieKeys, Counters, FromServer, MAX_RULES, Rule, ServerPolicy, ServerState, ToServer,
 };
-use ipc::process::{PerProcess, Process};
+use ipc::process::{Parting, PerProcess, Process};
 use ipc::units::RawInstant;
 use std::os::fd::{BorrowedFd, OwnedFd};
 
@@ -182,7 +182,7 @@ impl Links {
     }
 
     /// Sends the goodbye; if it cannot be sent, the closed link has the same effect.
-    pub fn send_goodbye(&mut self, now: RawInstant, goodbye: Process) {
+    pub fn send_goodbye(&mut self, now: RawInstant, goodbye: Parting) {
         // As long as it launches it reads the one, and the keeper that follows it the other.
         if let Some(launch) = &mut self.launch {
             let _ = launch.send(now, ToLaunch::Goodbye(goodbye));

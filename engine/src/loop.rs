@@ -5,7 +5,7 @@ use crate::clock::Clock;
 use crate::control::{Control, Verb};
 use crate::documents::report;
 use crate::ending::Ending;
-use crate::home::{Home, Return};
+use crate::home::{Return, Watch};
 use crate::keeping::Keeping;
 use crate::launch::{flags, learn, ready, time_spec};
 use crate::links::{BURST, Breach, Fact, Links, Taken};
@@ -59,8 +59,8 @@ pub struct Running {
     pub surroundings: Surroundings,
     /// Why the state directory is not used.
     pub elsewhere: Option<String>,
-    /// That directory, if its file system says so.
-    pub home: Option<Home>,
+    /// That directory, if it can be seen when it can be written.
+    pub home: Option<Watch>,
     /// The engine.
     pub engine: Recorder,
     /// The parts of the configuration that are in force.
@@ -191,7 +191,7 @@ impl Running {
         let deadlines = [
             self.engine.poll_timeout(),
             Some(self.spoke.after(self.heartbeat)),
-            self.home.as_ref().map(Home::deadline),
+            self.home.as_ref().map(Watch::deadline),
             self.pinged.map(|at| at.after(self.heartbeat)),
             self.links.deadline(),
             self.control.deadline(),

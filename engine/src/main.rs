@@ -51,7 +51,7 @@ use crate::configuration::{Configuration, profile_name};
 use crate::control::Control;
 use crate::cookie_keys::CookieSource;
 use crate::ending::Ending;
-use crate::home::Home;
+use crate::home::{Home, Needed, Watch};
 use crate::keeping::Keeping;
 use crate::keys::{KeyFile, Roots};
 use crate::launch::Launched;
@@ -71,7 +71,7 @@ use ipc::units::{Frequency, Span};
 use ipc_link::Link;
 use nix::sys::stat::fstat;
 use policies::inherited::InheritError;
-use policies::{ConfineError, Inherited, Role};
+use policies::{ConfineError, Inherited, Mounts, Role};
 use std::fmt::Display;
 use std::fs::File;
 use std::net::IpAddr;
@@ -205,10 +205,7 @@ fn run(
 
     let heartbeat = words.number("heartbeat").unwrap_or_else(|error| fail(error));
     let heartbeat = heartbeat.map(|millis| Span::from_millis(i64::from(millis)));
-    let home = words.optional_fd("state-home").unwrap_or_else(|error| fail(error)).map(|directory| {
-        let interval = heartbeat.unwrap_or(r#loop::HEARTBEAT);
-        Home::new(directory, words.flag("restarted"), interval, ipc_clock::raw())
-    });
+    let home = take_home(words);
     let served = served_addresses(&configuration);
     let launched = match launch::launch(&mut links, &configuration, shortfall, START_PATIENCE) {
         Ok(launched) => launched,
@@ -266,6 +263,29 @@ fn run(
     let ending = running.run();
     running.engine.finish();
     end(&mut running.log, &mut running.links, &ending)
+}
+
+/// The state directory that this start could not write, if it can be seen when it can be.
+fn take_home(words: &Inherited) -> Option<Watch> {
+    let fd = |key: &str| words.optional_fd(key).unwrap_or_else(|error| fail(error));
+    let number = |key: &str| words.number(key).unwrap_or_else(|error| fail(error));
+    let directory = fd("state-home")?;
+    let needs = |key: &str| u64::from(number(key).unwrap_or(u32::MAX));
+    // Only ever lowered, for tests.
+    let interval =
+        number("state-looks").map_or(home::INTERVAL, |millis| Span::from_millis(i64::from(millis)));
+    let home = Home {
+        directory,
+        mounts: fd("state-mounts").map(|list| Mounts::inherited(list, number("state-mount").unwrap_or(0))),
+        returns: fd("state-returns").map(File::from),
+        needed: Needed {
+            octets: needs("state-needs-kib").saturating_mul(1_024),
+            files: needs("state-needs-files"),
+        },
+        is_restarted: words.flag("restarted"),
+        interval: interval.min(home::INTERVAL),
+    };
+    Some(Watch::new(home, ipc_clock::raw()))
 }
 
 /// What this process itself knows of the host's addresses, in its empty network: those that it serves on.

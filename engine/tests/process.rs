@@ -14,7 +14,7 @@ use ipc::message::exchange::{Exchange, FromExchange, KeyServer, ToExchange};
 use ipc::message::key_service::{FromKeyService, KeyCounters, KeyPolicy, Loaded, ToKeyService};
 use ipc::message::privileged::{Profile, ToPrivileged};
 use ipc::message::server::{CookieKeys, Counters, FromServer, ServerPolicy, ToServer};
-use ipc::process::Process;
+use ipc::process::{Parting, Process};
 use nix::unistd::write;
 use process::bench::{Bench, Start};
 use process::nts;
@@ -94,7 +94,7 @@ fn a096_a_malformed_record_of_the_client_ends_the_daemon_within_100_ms() {
     let mut bench = Bench::started("malformed", SOURCE);
     write(&bench.client, b"not a record").unwrap();
     let start = Instant::now();
-    assert_eq!(bench.expect_goodbye(), Process::Client);
+    assert_eq!(bench.expect_goodbye(), Parting::Lost(Process::Client));
     assert!(start.elapsed() < Duration::from_millis(100), "{:?}", start.elapsed());
     let (log, code) = bench.stop();
     let said = "the client broke the protocol: record of another version";
@@ -106,7 +106,7 @@ fn a096_a_malformed_record_of_the_client_ends_the_daemon_within_100_ms() {
 fn a110_a_client_that_exits_ends_the_daemon() {
     let mut bench = Bench::started("exits", SOURCE);
     bench.close_client();
-    assert_eq!(bench.expect_goodbye(), Process::Client);
+    assert_eq!(bench.expect_goodbye(), Parting::Lost(Process::Client));
     assert!(bench.stop().0.contains("the client is gone; the daemon ends"));
 }
 
@@ -114,7 +114,7 @@ fn a110_a_client_that_exits_ends_the_daemon() {
 fn a099_a_reply_to_a_query_that_was_never_sent_ends_the_daemon() {
     let mut bench = Bench::started("unknown", SOURCE);
     bench.unknown_reply();
-    assert_eq!(bench.expect_goodbye(), Process::Client);
+    assert_eq!(bench.expect_goodbye(), Parting::Lost(Process::Client));
 }
 
 #[test]
@@ -148,7 +148,7 @@ fn the_server_role_and_the_exchange_role_are_awaited_where_the_plan_asks_for_the
     bench.welcome();
     assert_eq!(bench.ask("server")["server"]["received"], 2);
     bench.close_exchange();
-    assert_eq!(bench.expect_goodbye(), Process::Exchange);
+    assert_eq!(bench.expect_goodbye(), Parting::Lost(Process::Exchange));
 }
 
 #[test]
@@ -366,7 +366,7 @@ fn a121_keys_that_nobody_asked_for_end_the_daemon() {
     let records = nts::exchanged(&asked);
     bench.exchange.send(&records[0]).unwrap();
     bench.exchange.send(&records[8]).unwrap();
-    assert_eq!(bench.expect_goodbye(), Process::Exchange);
+    assert_eq!(bench.expect_goodbye(), Parting::Lost(Process::Exchange));
     let said = "the exchange process sent another number of cookies than it says";
     assert!(bench.stop().0.contains(said));
 }
@@ -452,7 +452,7 @@ fn a_reload_reaches_the_key_exchange_service_and_its_certificate_is_watched() {
     assert!(bench.ask("status")["key_exchange"]["certificate"]["warning"].is_string());
     // A third reading was not requested.
     bench.key_service.send(&in_use(3)).unwrap();
-    assert_eq!(bench.expect_goodbye(), Process::KeyService);
+    assert_eq!(bench.expect_goodbye(), Parting::Lost(Process::KeyService));
     let (log, _) = bench.stop();
     assert!(log.contains("the certificate of [server.nts] expires in 3 days"), "{log}");
     assert!(log.contains("the key exchange service read its certificate without being asked"), "{log}");

@@ -112,6 +112,17 @@ pub enum Given {
     Signing,
 }
 
+/// The engine's last word to truechimerd: why the daemon ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
+pub enum Parting {
+    /// This process is gone, cannot continue or broke a rule: its exit code. Never [`Process::Privileged`], with whose end the
+    /// link ends too.
+    Lost(Process),
+    /// Nothing is wrong: the files of the state directory can be taken back, which only a start does. Exit code 75.
+    Restart,
+}
+
 /// The programs that truechimerd becomes once everything runs: the keeper of the kernel's clock, and that of a virtual clock
 /// or of none. In reports and messages the process is `privileged`, with the title `truechimerd`.
 pub const KEEPERS: [&str; 2] = ["truechimer-keeper", "truechimer-keeper-virtual"];
@@ -175,7 +186,7 @@ impl Process {
     }
 
     /// The exit code of `truechimerd` when this process is gone or broke a rule; for [`Process::Privileged`] that of an internal
-    /// error.
+    /// error of its own.
     pub fn exit_code(self) -> i32 {
         i32::from(self.facts().exit_code)
     }

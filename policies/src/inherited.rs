@@ -11,7 +11,17 @@ use std::os::unix::process::parent_id;
 use std::sync::Mutex;
 
 /// Keys whose value is a number but not a descriptor.
-const PLAIN_NUMBERS: [&str; 5] = ["uid", "gid", "keeper-uid", "parent", "heartbeat"];
+const PLAIN_NUMBERS: [&str; 9] = [
+    "uid",
+    "gid",
+    "keeper-uid",
+    "parent",
+    "heartbeat",
+    "state-needs-kib",
+    "state-needs-files",
+    "state-mount",
+    "state-looks",
+];
 
 /// The first descriptor that can be inherited by number: 0, 1 and 2 are the standard streams.
 const FIRST: RawFd = 3;

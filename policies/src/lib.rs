@@ -9,6 +9,7 @@
 //!   program           what a program needs that is executed in it
 //!   privileges      user, groups, capabilities
 //!   file_access     Landlock
+//!   mounts          whether a mount is read-only, or its file system
 //!   limits          descriptors, processes, memory, files: the numbers of the role's file
 //!   filters         (a package of its own) rules/*.toml, compiled, as tables and as filters
 //!   kernel        the calls that nix has no wrapper for
@@ -24,6 +25,7 @@ mod file_access;
 pub mod inherited;
 mod kernel;
 mod limits;
+mod mounts;
 mod name_service;
 mod namespaces;
 mod privileges;
@@ -38,5 +40,6 @@ pub mod denied {
 }
 pub use inherited::{InheritError, Inherited};
 pub use kernel::{has_rights_of_its_file, owner_and_mode, reset_signals};
+pub use mounts::{Access, Mounts};
 pub use privileges::within_owner_and_mode;
 pub use view::CONFIGURATION_FOLDER;

@@ -6,8 +6,9 @@ use bench::daemon::{Daemon, Setup, source};
 use bench::forger::Forger;
 use bench::manager::Manager;
 use bench::nts::{NtsServer, counts};
-use bench::programs::Place;
+use bench::programs::{Place, names, program};
 use std::net::{IpAddr, Ipv4Addr};
+use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -191,6 +192,39 @@ fn a164_a_client_of_nts_whose_state_directory_can_be_written_again_exchanges_no_
     }
 }
 
+/// The programs, with an engine that looks at the state directory more often than once a minute.
+fn with_frequent_looks() -> Place {
+    let place = Place::new("frequent-looks");
+    for name in names() {
+        let (real, own) = (program(name), place.join(name));
+        if name == "truechimer-engine" {
+            let text = format!("#!/bin/sh\nexec {} \"$@\" state-looks=200\n", real.display());
+            std::fs::write(&own, text).expect("ours");
+            std::fs::set_permissions(&own, PermissionsExt::from_mode(0o755)).expect("ours");
+        } else {
+            std::fs::copy(real, own).expect("built programs can be copied");
+        }
+    }
+    place
+}
+
+#[test]
+fn a164_of_a_mount_that_is_read_only_by_itself_no_return_is_promised() {
+    if !bench::is_root() {
+        return bench::skip("mounts need root");
+    }
+    let setup = Setup::new("own-mount", &source("192.0.2.1")).with_virtual_clock(0, 0.0);
+    // Its file system is writable all the time, and what becomes of a mount elsewhere cannot be seen.
+    for (script, is_promised) in [(REMOUNTED, false), (READ_ONLY, true)] {
+        let daemon = trouble(&setup, script).start();
+        let status = daemon.ask("status").expect("it answers");
+        let why = status["state_elsewhere"].as_str().expect("told");
+        assert_eq!(why.contains("the daemon returns to it"), is_promised, "{why}");
+        assert_eq!(why.contains("systemctl restart truechimer"), !is_promised, "{why}");
+        assert_eq!(daemon.stop().code, Some(0), "{script}");
+    }
+}
+
 #[test]
 fn a164_a_state_directory_that_gets_room_is_returned_to_by_a_restart_that_the_daemon_asks_for() {
     if !bench::is_root() {
@@ -198,6 +232,7 @@ fn a164_a_state_directory_that_gets_room_is_returned_to_by_a_restart_that_the_da
     }
     let forger = Forger::honest(HERE, 0);
     let places = Place::new("returns");
+    let programs = with_frequent_looks();
     for (script, mend) in [
         (
             "mount -t tmpfs -o size=16m,mode=755 tmpfs $state && mount -o remount,ro $state",
@@ -212,13 +247,13 @@ fn a164_a_state_directory_that_gets_room_is_returned_to_by_a_restart_that_the_da
         for is_managed in [true, false] {
             let setup = Setup::new("returns", &source(forger.address()))
                 .with_virtual_clock(0, 0.0)
-                // The watch looks as often as the watchdog wants a sign of life.
-                .with_environment("WATCHDOG_USEC", "3000000");
+                .with_programs(programs.path().into());
             let manager = is_managed.then(|| Manager::listen(&places));
             let setup = manager.as_ref().map_or(setup.clone(), |manager| manager.watch(setup));
-            // What ends the trouble, in the mount namespace of the daemon and not one of its children.
+            // What ends the trouble is done outside the daemon's mount namespace, as an administrator does it.
             let awaited = format!(
-                "{script} && ( ( for turn in $(seq 600); do test -e $state/../mend && break; sleep 0.1; done; {mend} ) & )"
+                "{script} && ( ( for turn in $(seq 600); do test -e $state/../mend && break; sleep 0.1; done; {mend} ) & ) \
+                 && set -- unshare --mount --propagation private \"$@\""
             );
             let mut daemon = trouble(&setup, &awaited).start();
             is_told(&daemon);
@@ -228,6 +263,12 @@ fn a164_a_state_directory_that_gets_room_is_returned_to_by_a_restart_that_the_da
                 let exit = daemon.wait_for_end(TIMEOUT);
                 assert_eq!(exit.code, Some(75), "{script}: {exit:?}");
                 assert!(exit.log.contains("can be written again: the daemon ends"), "{exit:?}");
+                // A start that finds no room all the same waits twice as long for the next one.
+                let returns = setup.place().join("run/returns");
+                assert_eq!(std::fs::read(&returns).expect("noted"), [1], "{script}");
+                let daemon = setup.clone().with_wrapper(&[]).start();
+                assert!(!returns.exists(), "{script}: {}", daemon.log());
+                assert_eq!(daemon.stop().code, Some(0), "{script}");
             } else {
                 let told =
                     |daemon: &Daemon| daemon.log().contains("can be written again: restart truechimer");

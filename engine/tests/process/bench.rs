@@ -13,7 +13,7 @@ use ipc::message::key_service::{FromKeyService, ToKeyService};
 use ipc::message::launch::{FromLaunch, LaunchPlan, ToLaunch};
 use ipc::message::privileged::{Applied, ClockKind, ClockReading, FromPrivileged, ToPrivileged, Welcome};
 use ipc::message::server::{FromServer, ToServer};
-use ipc::process::{PerProcess, Process};
+use ipc::process::{Parting, PerProcess, Process};
 use ipc::units::{Frequency, Leap, RawInstant, WallTime};
 use ipc_link::Link;
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
@@ -260,7 +260,7 @@ impl Bench {
     }
 
     /// The last message, whatever comes before it.
-    pub fn expect_goodbye(&mut self) -> Process {
+    pub fn expect_goodbye(&mut self) -> Parting {
         loop {
             if let ToPrivileged::Goodbye(goodbye) = self.expect_privileged() {
                 return goodbye;

@@ -242,9 +242,10 @@ mod tests {
         let (peer, mut link) = pair();
         let mut theirs: Link<ToPrivileged, FromPrivileged> = Link::new(peer);
         link.send(&FromPrivileged::Reload).unwrap();
-        theirs.send(&ToPrivileged::Goodbye(ipc::process::Process::Client)).unwrap();
+        let lost = ipc::process::Parting::Lost(ipc::process::Process::Client);
+        theirs.send(&ToPrivileged::Goodbye(lost)).unwrap();
         drop(theirs);
-        let goodbye = ToPrivileged::Goodbye(ipc::process::Process::Client);
+        let goodbye = ToPrivileged::Goodbye(lost);
         assert_eq!(link.receive(), Ok(Some((0, goodbye))));
         assert_eq!(link.receive(), Err(LinkError::Closed));
     }

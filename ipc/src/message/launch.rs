@@ -9,7 +9,7 @@ pub use crate::plan::{
     KeyService, LaunchPlan, MAX_KEY_LISTEN, MAX_KEY_THREADS, MAX_LISTEN, MAX_ROOT_SETS, MAX_ROOTS,
     MAX_THREADS, ROOT_WORDS,
 };
-use crate::process::Process;
+use crate::process::Parting;
 use crate::units::Span;
 
 /// How long a process may take from its start to its first message. A death is noticed at once, by the closed link:
@@ -24,8 +24,8 @@ pub enum ToLaunch {
     Plan(LaunchPlan),
     /// Second message, once: every child has said its own hello.
     Hello,
-    /// Last message, in place of what would come next: end the daemon with the exit code that belongs to this cause.
-    Goodbye(Process),
+    /// Last message, in place of what would come next: end the daemon, with the exit code that belongs to this cause.
+    Goodbye(Parting),
 }
 
 /// truechimerd to engine: nothing.

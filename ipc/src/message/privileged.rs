@@ -6,7 +6,7 @@ use super::exchange::LookupFailure;
 pub use super::refusal::Refusal;
 use crate::codec::{Decode, Encode};
 pub use crate::plan::Profile;
-use crate::process::{PerProcess, Process};
+use crate::process::{Parting, PerProcess};
 use crate::units::{Frequency, Leap, Offset, RawInstant, Span, TimeConstant, WallTime};
 
 /// Between two run-time steps: a row of the governor's table, in either profile, and how long the engine waits with the next
@@ -28,8 +28,8 @@ pub enum ToPrivileged {
     Heartbeat,
     /// What the daemon is about, for the service manager. Nothing is done for it, nothing answered.
     Condition(Condition),
-    /// Last message: end the daemon with the exit code that belongs to this cause.
-    Goodbye(Process),
+    /// Last message: end the daemon, with the exit code that belongs to this cause.
+    Goodbye(Parting),
 }
 
 /// Keeper to engine.

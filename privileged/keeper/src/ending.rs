@@ -1,7 +1,7 @@
 //! How the daemon ends, before and after the lock-down: one message and one exit code for each cause.
 
 use crate::kernel;
-use ipc::process::Process;
+use ipc::process::{Parting, Process};
 use ipc::text::escape;
 use ipc::units::Span;
 use std::fmt;
@@ -53,15 +53,17 @@ impl Ending {
 }
 
 /// What the engine's goodbye means.
-impl From<Process> for Ending {
-    fn from(lost: Process) -> Self {
-        match lost {
-            Process::Engine => Ending::Engine("it reports that it cannot continue".into()),
-            // Of this process the engine has nothing to report: a start is asked for.
-            Process::Privileged => {
+impl From<Parting> for Ending {
+    fn from(parting: Parting) -> Self {
+        match parting {
+            Parting::Restart => {
                 Ending::Trouble("a start is to take back the files of the state directory".into())
             }
-            process => Ending::Lost(process),
+            Parting::Lost(Process::Engine) => Ending::Engine("it reports that it cannot continue".into()),
+            Parting::Lost(Process::Privileged) => {
+                Ending::Engine("it reports of this process what it cannot know".into())
+            }
+            Parting::Lost(process) => Ending::Lost(process),
         }
     }
 }

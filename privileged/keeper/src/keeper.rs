@@ -300,7 +300,7 @@ impl<C: Clock> Keeper<C> {
 
     fn obey(&mut self, sequence: u32, order: ToPrivileged) -> Result<(), Ending> {
         match order {
-            ToPrivileged::Goodbye(lost) => return Err(lost.into()),
+            ToPrivileged::Goodbye(parting) => return Err(parting.into()),
             ToPrivileged::Heartbeat => {}
             ToPrivileged::Condition(condition) => {
                 self.course.condition = Some(condition);

@@ -2,6 +2,7 @@
 //! that it needs, named in its words.
 
 use super::LaunchLink;
+use super::home::Home;
 use super::named;
 use super::programs;
 use super::service_manager;
@@ -56,8 +57,8 @@ pub struct EngineFiles {
     pub keys: File,
     /// Both of the directory that is not in use.
     pub aside: [Option<File>; 2],
-    /// The state directory, where the engine is to look whether it has room again.
-    pub home: Option<OwnedFd>,
+    /// The state directory, where the engine is to look whether it can be written again.
+    pub home: Option<Home>,
     /// A recording, if one was requested.
     pub record: Option<File>,
 }
@@ -137,7 +138,16 @@ impl Children {
             }
         }
         if let Some(home) = &home {
-            given.word(&mut command, "state-home", home.as_fd());
+            given.word(&mut command, "state-home", home.place.as_fd());
+            command.arg(format!("state-needs-kib={}", home.needed.octets.div_ceil(1_024)));
+            command.arg(format!("state-needs-files={}", home.needed.files));
+            if let Some(mounts) = &home.mounts {
+                given.word(&mut command, "state-mounts", mounts.fd());
+                command.arg(format!("state-mount={}", mounts.id()));
+            }
+            if let Some(returns) = &home.returns {
+                given.word(&mut command, "state-returns", returns.as_fd());
+            }
         }
         if let Some(record) = &record {
             given.word(&mut command, "record", record.as_fd());

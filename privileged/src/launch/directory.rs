@@ -10,12 +10,11 @@ use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, FcntlArg, FlockArg, OFlag, fallocate, fcntl, renameat};
 use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, listen, socket};
 use nix::sys::stat::{FchmodatFlags, Mode, fchmodat, fstat, umask};
-use nix::sys::statvfs::{FsFlags, fstatvfs};
 use nix::unistd::{Gid, Uid, UnlinkatFlags, fchownat, geteuid, unlinkat};
 use policies::Role;
 use std::cell::{Cell, RefCell};
 use std::fs::File;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -62,6 +61,9 @@ pub fn new_record(path: &Path) -> Result<File, Ending> {
         }
     }
 }
+
+/// The file that a directory is locked by.
+pub const LOCK: &str = "lock";
 
 impl Directory {
     /// Opens it.
@@ -115,14 +117,9 @@ impl Directory {
         opened
     }
 
-    /// This directory, so that its file system can be asked whether it has room again, and nothing else; none: it has some for
-    /// `needed` octets, whatever is missing.
-    pub fn without_room(&self, needed: u64) -> Option<OwnedFd> {
-        let system = fstatvfs(&self.fd).ok()?;
-        let lacks = system.flags().contains(FsFlags::ST_RDONLY)
-            || system.blocks_available().saturating_mul(system.fragment_size()) < needed
-            || (system.files() > 0 && system.files_available() == 0);
-        beneath::place(self.fd.as_fd()).ok().filter(|_| lacks)
+    /// The directory itself.
+    pub fn fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
     }
 
     /// Why a file in it could not be opened, made or given its length, if that may pass: the file system is read-only,
@@ -230,7 +227,7 @@ impl Directory {
     /// # Errors
     /// As [`Self::file`]; or that another instance holds the lock.
     pub fn lock(&self) -> Result<OwnedFd, Ending> {
-        let held = self.file("lock", 0, Secrecy::Mendable)?.file;
+        let held = self.file(LOCK, 0, Secrecy::Mendable)?.file;
         self.hold(&held)?;
         Ok(held.into())
     }

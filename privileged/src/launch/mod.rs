@@ -2,7 +2,7 @@
 //!
 //! `configuration` opens the configuration file (`path_walk`: resolves its path), `directory` opens the state directory
 //! (`beneath`: without following links; `kept`: repairs owners and modes; `state_files`: its files, or where they are
-//! while it cannot be written), `users` finds the uids, `children` starts
+//! while it cannot be written; `home`: whether the engine could see that it can), `users` finds the uids, `children` starts
 //! the other processes, `boot` reads the boot id, and `sockets` binds the planned addresses. `audit_log` and `memory`
 //! examine what the previous run left, `successor` executes the keeper, and `service_manager` and `journal` detect
 //! where reports go. `diagnosis` has the messages about files, and `named` checks, for `--check`, files that other
@@ -15,6 +15,7 @@ mod children;
 mod configuration;
 mod diagnosis;
 mod directory;
+mod home;
 pub mod journal;
 mod kept;
 mod memory;
@@ -137,9 +138,9 @@ pub fn launch(options: &Options, notify: &Notify) -> Result<std::convert::Infall
     let waiting = (notify, &signals);
     match receive(&mut link, waiting, ("its hello", "the other processes"), START_PATIENCE) {
         Ok(ToLaunch::Hello) => {}
-        Ok(ToLaunch::Goodbye(lost)) => {
+        Ok(ToLaunch::Goodbye(parting)) => {
             signals::tell_death(&signals, &children.processes(), children.denied(), PARTING);
-            return Err(lost.into());
+            return Err(parting.into());
         }
         Ok(_) => return Err(Ending::Engine("it did not say hello".into())),
         Err(Ending::Asked) => return Err(leave((link, ends.orders), &children, &signals)),

@@ -8,7 +8,8 @@
 
 use super::audit_log;
 use super::diagnosis::{self, explain};
-use super::directory::{Directory, Found};
+use super::directory::{self, Directory, Found};
+use super::home::{self, Home, Missing};
 use super::kept::Secrecy;
 use super::memory;
 use ipc::{audit_line, governor_record};
@@ -24,6 +25,14 @@ const GOVERNOR: &str = "governor";
 pub const AUDIT: &str = "audit.log";
 const STATE: &str = "engine.state";
 const KEYS: &str = "engine.keys";
+/// All of them, with the length that is allocated at the start.
+const ALL: [(&str, u64); 5] = [
+    (directory::LOCK, 0),
+    (GOVERNOR, governor_record::LENGTH),
+    (AUDIT, audit_line::LENGTH),
+    (STATE, 0),
+    (KEYS, 0),
+];
 
 /// Warns, for `--check`, of a state directory that a start could not write its files into. One that is not there is made by
 /// the service unit.
@@ -32,8 +41,7 @@ pub fn warn_of_room(path: &Path) {
     let missing = |(name, length): (&str, u64)| {
         length.saturating_sub(std::fs::symlink_metadata(path.join(name)).map_or(0, |facts| facts.len()))
     };
-    let needed: u64 =
-        [(GOVERNOR, governor_record::LENGTH), (AUDIT, audit_line::LENGTH)].into_iter().map(missing).sum();
+    let needed: u64 = ALL.into_iter().map(missing).sum();
     let free = system.blocks_available().saturating_mul(system.fragment_size());
     let errno = match () {
         () if system.flags().contains(FsFlags::ST_RDONLY) => Errno::EROFS,
@@ -69,8 +77,8 @@ pub struct StateFiles {
     pub locks: [Option<OwnedFd>; 2],
     /// Why these are in the run directory; none: they are where they belong.
     pub elsewhere: Option<String>,
-    /// The state directory, to be asked whether it has room, where that is what it lacks.
-    pub home: Option<OwnedFd>,
+    /// The state directory, to be asked whether it can be written, where that is what can be seen.
+    pub home: Option<Home>,
 }
 
 impl StateFiles {
@@ -107,9 +115,9 @@ impl StateFiles {
                  the state directory writable"
             ),
         );
-        files.home = state.without_room(governor_record::LENGTH + audit_line::LENGTH);
+        files.home = Home::find(state, run, Missing::of(state, &ALL));
         let remedy = match files.home {
-            Some(_) => "when there is room again the daemon returns to it by a restart",
+            Some(_) => "once it can be written again the daemon returns to it by a restart",
             None => "mend that, then restart the daemon (systemctl restart truechimer)",
         };
         files.elsewhere =
@@ -173,6 +181,7 @@ impl StateFiles {
         if run.is(state) {
             return;
         }
+        home::forget_returns(run);
         // Once it has saved their content where it belongs, the engine voids them.
         self.aside = [STATE, KEYS].map(|name| run.find_to_change(name));
         let Found::Trusted(theirs) = run.find(GOVERNOR) else { return };

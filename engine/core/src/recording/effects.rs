@@ -9,6 +9,7 @@ use ipc::message::exchange::ToExchange;
 use ipc::message::privileged::ToPrivileged;
 use ipc::message::server::ToServer;
 use ipc::packet::Packet;
+use ipc::process::Parting;
 use protocol::header::LENGTH;
 
 /// Writes an output.
@@ -59,7 +60,7 @@ pub(super) fn write(out: &mut Writer, output: &Output) {
         }
         Output::Distrust(process, violation) => {
             out.u8(11);
-            out.message(&ToPrivileged::Goodbye(*process));
+            out.message(&ToPrivileged::Goodbye(Parting::Lost(*process)));
             out.u8(*violation as u8);
         }
     }

@@ -316,13 +316,15 @@ fn a_wait_for_the_disk_begins_with_a_sign_of_life() {
 
 #[test]
 fn the_engines_goodbye_and_its_closed_link_end_the_keeper_with_their_own_codes() {
-    use ipc::process::Process;
+    use ipc::process::{Parting, Process};
     for (goodbye, code) in [
-        (Process::Engine, 81),
-        (Process::Client, 82),
-        (Process::Server, 83),
-        (Process::Exchange, 84),
-        (Process::Privileged, 75),
+        (Parting::Lost(Process::Engine), 81),
+        (Parting::Lost(Process::Client), 82),
+        (Parting::Lost(Process::Server), 83),
+        (Parting::Lost(Process::Exchange), 84),
+        (Parting::Restart, 75),
+        // The engine lives, so that one does too: it is the engine that is wrong.
+        (Parting::Lost(Process::Privileged), 81),
     ] {
         let (mut keeper, mut engine, _silent) = keeper();
         engine.send(&ToPrivileged::Goodbye(goodbye)).unwrap();

@@ -137,7 +137,7 @@ impl<C: Clock> Keeper<C> {
         match self.link.send(&FromPrivileged::Welcome(welcome)) {
             Ok(_) => Ok(()),
             Err(error) => Err(match self.link.receive() {
-                Ok(Some((_, ToPrivileged::Goodbye(lost)))) => lost.into(),
+                Ok(Some((_, ToPrivileged::Goodbye(parting)))) => parting.into(),
                 _ => Ending::Engine(error.to_string()),
             }),
         }

@@ -1,0 +1,96 @@
+//! What a state directory lacks into which this start could write nothing, and what the engine is given to see that it lacks it no
+//! longer. What the engine could not see is not promised.
+
+use super::beneath;
+use super::directory::Directory;
+use super::kept::Secrecy;
+use nix::errno::Errno;
+use nix::fcntl::AtFlags;
+use nix::sys::stat::fstatat;
+use nix::sys::statvfs::{FsFlags, fstatvfs};
+use policies::Mounts;
+use std::fs::File;
+use std::os::fd::OwnedFd;
+
+/// In the run directory: how many times in a row a start that the engine asked for found the state directory without room.
+const RETURNS: &str = "returns";
+
+/// Where files are missing, the engine looks for more than what they take: for what is written into them later, and so that
+/// another program's next line does not take it again.
+const SPARE: Missing = Missing { octets: 1 << 20, files: 3 };
+
+/// What the files of a directory still take.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Missing {
+    /// Octets.
+    pub octets: u64,
+    /// Files that are not there.
+    pub files: u64,
+}
+
+/// For the engine.
+#[derive(Debug)]
+pub struct Home {
+    /// The directory, so that its file system can be asked whether it has room, and nothing else.
+    pub place: OwnedFd,
+    /// Its mount, where the mount's own flag hides that of the file system.
+    pub mounts: Option<Mounts>,
+    /// The file [`RETURNS`].
+    pub returns: Option<File>,
+    /// What is looked for.
+    pub needed: Missing,
+}
+
+impl Missing {
+    /// Of `files`, names with lengths, in this directory.
+    pub fn of(directory: &Directory, files: &[(&str, u64)]) -> Self {
+        files.iter().fold(Self::default(), |sum, (name, length)| {
+            match fstatat(directory.fd(), *name, AtFlags::AT_SYMLINK_NOFOLLOW) {
+                Ok(facts) => Self {
+                    octets: sum.octets.saturating_add(length.saturating_sub(facts.st_size as u64)),
+                    ..sum
+                },
+                Err(Errno::ENOENT) => {
+                    Self { octets: sum.octets.saturating_add(*length), files: sum.files.saturating_add(1) }
+                }
+                Err(_) => sum,
+            }
+        })
+    }
+
+    /// With something to spare, if it is anything.
+    fn amply(self) -> Self {
+        if self == Self::default() {
+            return self;
+        }
+        Self {
+            octets: self.octets.saturating_add(SPARE.octets),
+            files: self.files.saturating_add(SPARE.files),
+        }
+    }
+}
+
+impl Home {
+    /// Of a directory in which so much is `missing`. None: its file system has room for it, so that something else is the matter;
+    /// or it is read-only in a way of which no end could be seen, as a mount that is so for this mount namespace alone.
+    pub fn find(state: &Directory, run: &Directory, missing: Missing) -> Option<Self> {
+        let system = fstatvfs(state.fd()).ok()?;
+        let mut mounts = None;
+        if system.flags().contains(FsFlags::ST_RDONLY) {
+            let mount = Mounts::of(state.fd())?;
+            let access = mount.access().filter(|access| !access.system)?;
+            mounts = (!access.mount).then_some(mount);
+        } else if system.blocks_available().saturating_mul(system.fragment_size()) >= missing.octets
+            && (system.files() == 0 || system.files_available() >= missing.files)
+        {
+            return None;
+        }
+        let returns = run.file(RETURNS, 1, Secrecy::Mendable).ok().map(|kept| kept.file);
+        Some(Self { place: beneath::place(state.fd()).ok()?, mounts, returns, needed: missing.amply() })
+    }
+}
+
+/// A start has found room: the next lack is waited for as the first one was.
+pub fn forget_returns(run: &Directory) {
+    run.remove(RETURNS);
+}
