@@ -182,6 +182,8 @@ pub fn detail(source: &SourceReport) -> Vec<(&'static str, String)> {
         ("NTS NAKs", plain(nts.naks.as_ref())),
         ("certificate until", until),
         ("another server", redirected.to_owned()),
+        ("organisation", plain(nts.organisation.as_ref())),
+        ("one operator with", plain(nts.one_operator.as_ref().map(|all| all.join(", ")).as_ref())),
     ]
 }
 

@@ -22,7 +22,17 @@ fn list_page(reply: &SourcesReply) -> String {
         "STATE", "NAME", "ADDRESS", "AUTH", "STRATUM", "REACH", "POLL", "OFFSET", "± ERROR", "DELAY", "LAST",
         "WHY",
     ];
-    table(&head, &rows)
+    table(&head, &rows) + &one_operator(reply.sources.as_deref().unwrap_or_default())
+}
+
+/// A line for each source whose certificate shows the operator of others.
+fn one_operator(sources: &[SourceReport]) -> String {
+    let shown = sources.iter().filter_map(|source| {
+        let others = source.nts.as_ref()?.one_operator.as_deref().filter(|others| !others.is_empty())?;
+        let name = plain(source.name.as_ref());
+        Some(("one operator:", format!("{name} and {}, as certificates show", others.join(", "))))
+    });
+    crate::text::list(&shown.collect::<Vec<_>>())
 }
 
 /// Requests all sources.
@@ -187,6 +197,25 @@ mod tests {
     }
 
     #[test]
+    fn sources_of_one_operator_are_named_below_the_table_and_on_their_pages() {
+        let nts = json!({ "organisation": "Example\u{1b} Ltd", "one_operator": ["b.example", "c.example"] });
+        let other = json!({ "name": "b.example", "nts": { "organisation": "", "one_operator": [] } });
+        let answer =
+            json!({ "sources": [{ "name": "a.example", "nts": nts }, other, { "name": "d.example" }] });
+        let page = list_page(&read(&answer).unwrap());
+        let lines: Vec<&str> = page.lines().skip(4).collect();
+        assert_eq!(lines, ["one operator:  a.example and b.example, c.example, as certificates show"]);
+        let detail = find(&answer, "a.example", false).ok().unwrap();
+        assert!(detail.contains("Example\\u{1b} Ltd") && detail.contains("b.example, c.example"), "{detail}");
+        let row = |begin: &str| {
+            let page = find(&answer, "b.example", false).ok().unwrap();
+            let line = page.lines().find(|line| line.starts_with(begin)).unwrap().to_owned();
+            line.split_whitespace().last().unwrap().to_owned()
+        };
+        assert_eq!((row("organisation"), row("one operator with")), ("-".to_owned(), "-".to_owned()));
+    }
+
+    #[test]
     fn each_source_is_one_line() {
         let page = list_page(&read(&answer()).unwrap());
         assert_eq!(page.lines().count(), 3);
@@ -280,6 +309,8 @@ mod tests {
             NTS NAKs           4\n\
             certificate until  2027-01-15\n\
             another server     named by the key exchange\n\
+            organisation       Example Ltd\n\
+            one operator with  c.example\n\
             thrown away        bad_origin 3, nts_nak 4\n";
         assert_eq!(detail(&sources(&answer)[0]), expected);
         let unheard = detail(&sources(&answer)[1]);

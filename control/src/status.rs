@@ -69,6 +69,13 @@ fn page(reply: &StatusReply, processes: &[Process]) -> String {
     if let Some(certificate) = certificate_line(reply.key_exchange.as_ref()) {
         text.push_str(&list(&[("certificate", certificate)]));
     }
+    if let Some(names) = clock.one_operator.as_deref().filter(|names| !names.is_empty()) {
+        let names = format!(
+            "{}: their certificates show that of others too; see chimerctl sources",
+            names.join(", ")
+        );
+        text.push_str(&list(&[("one operator", names)]));
+    }
     text.push('\n');
     let rows: Vec<Vec<String>> = processes.iter().map(row).collect();
     let head = [
@@ -214,6 +221,7 @@ mod tests {
             refusals         2 budget\n\
             certificate  in use until 2027-01-15 (5 days left); the certificate of [server.nts] expires in 5 days: renew it, then \
             chimerctl reload\n\
+            one operator  a.example, c.example: their certificates show that of others too; see chimerctl sources\n\
             \n\
             PROCESS  PID  UID  USER  CAPABILITIES  OWN NAMESPACES  SECCOMP  NO-NEW-PRIVS  MEMORY\n\
             missing  client: landlock, syscall-filter\n";

@@ -55,6 +55,7 @@ fn system(status: SystemStatus) -> SystemReport {
         steps: status.steps,
         refusals: status.refusals,
         last_refusal: status.last_refusal.map_or("", Refusal::name).to_owned(),
+        one_operator: status.one_operator,
     }
 }
 
@@ -101,6 +102,8 @@ fn association(status: AssociationStatus) -> NtsReport {
         redirected: status.redirected,
         naks: status.naks,
         certificate_until: status.certificate_until,
+        organisation: status.organisation.as_str().to_owned(),
+        one_operator: status.one_operator,
     }
 }
 

@@ -49,6 +49,8 @@ pub struct Order<'a> {
     pub period: Period,
     /// Whether it is for servers; otherwise it is for clients.
     pub for_servers: bool,
+    /// The organisation of its subject.
+    pub organisation: Option<&'a str>,
 }
 
 /// An authority that signs certificates.
@@ -87,7 +89,7 @@ impl Period {
 impl<'a> Order<'a> {
     /// A currently valid one for a server of these names, with P-256.
     pub fn new(names: &'a [&'a str]) -> Self {
-        Self { names, key: KeyKind::P256, period: Period::current(), for_servers: true }
+        Self { names, key: KeyKind::P256, period: Period::current(), for_servers: true, organisation: None }
     }
 }
 
@@ -267,6 +269,9 @@ fn server_parameters(order: &Order<'_>) -> CertificateParams {
     let names: Vec<String> = order.names.iter().map(ToString::to_string).collect();
     let mut parameters = CertificateParams::new(names).expect("host names or addresses");
     parameters.distinguished_name.push(DnType::CommonName, "a server of a test");
+    if let Some(organisation) = order.organisation {
+        parameters.distinguished_name.push(DnType::OrganizationName, organisation);
+    }
     parameters.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     parameters.extended_key_usages = vec![match order.for_servers {
         true => ExtendedKeyUsagePurpose::ServerAuth,

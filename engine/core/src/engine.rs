@@ -10,6 +10,7 @@ mod kept_addresses;
 mod key_exchanges;
 mod lookups;
 mod network_changes;
+mod operators;
 mod outage;
 mod own_addresses;
 mod polling;

@@ -13,6 +13,7 @@ use crate::settings::{Place, SourceSettings};
 use crate::source::Source;
 use crate::source_id::SourceId;
 use alloc::boxed::Box;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv6Addr};
 use ipc::address::Address;
@@ -125,6 +126,15 @@ impl Entry {
             kept: Kept::default(),
             awaited_until: None,
             begun: None,
+        }
+    }
+
+    /// What a certificate has to name: its host name or address, as configured; empty for an address of an interface.
+    pub(crate) fn host(&self) -> String {
+        match &self.settings.place {
+            Place::Name(name, _) if name.scoped().is_none() => name.as_str().to_string(),
+            Place::Name(..) => String::new(),
+            Place::Address(address) => address.socket_address().ip().to_canonical().to_string(),
         }
     }
 

@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 use ipc::address::Address;
 use ipc::message::client::{PlainReply, ProtectedReply, Query, QueryId, Sent, Unanswered};
 use ipc::message::exchange::{
-    Cookie, Exchange, ExchangeFailed, Exchanged, Failed, HostName, Resolve, Resolved,
+    Cookie, Exchange, ExchangeFailed, Exchanged, Failed, HostName, Operator, Resolve, Resolved,
 };
 use ipc::message::privileged::{Adjust, Applied, ClockEvent, Refused, Status, Step, Welcome};
 use ipc::message::server::ServerState;
@@ -139,6 +139,8 @@ pub struct SavedAssociation {
     pub made: WallTime,
     /// When the first of the certificates that vouched for them ends (notAfter).
     pub valid_until: WallTime,
+    /// What the server's own certificate said of its operator.
+    pub operator: Operator,
 }
 
 /// The addresses of the name of one plain source that worked, as they survive a restart. They are used where the name is

@@ -1,18 +1,20 @@
 //! Events for the log, as typed values. The process that runs the engine makes the lines of the log from them.
 //!
-//! Names are those of the configuration and never come from the network.
+//! Names are those of the configuration and never come from the network, except an organisation, of which everything is
+//! escaped that is not printable.
 
 use crate::orders::OrderKind;
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::net::SocketAddr;
 use ipc::message::client::Silence;
-use ipc::message::exchange::LookupFailure;
+use ipc::message::exchange::{LookupFailure, Organisation};
 use ipc::message::privileged::Refusal;
 use ipc::units::Span;
 use protocol::kiss::KissCode;
 use report::RejectReason;
 
-pub use crate::nts::KeyExchangeFailure;
+pub use crate::nts::{KeyExchangeFailure, Kinship};
 pub use crate::select::Impasse;
 pub use crate::selective_loss::Chosen;
 
@@ -63,6 +65,15 @@ pub enum EntryNotice {
     KeysExchanged,
     /// A key exchange succeeded, but the certificate cannot be judged by this clock.
     KeysProvisional,
+    /// Its certificate and those of other sources show one operator, and before they did not.
+    OneOperator {
+        /// The names of the other sources.
+        with: Vec<String>,
+        /// By what.
+        kinship: Kinship,
+        /// The organisation that its own certificate names.
+        organisation: Organisation,
+    },
     /// A key exchange failed.
     NoKeys {
         /// The reason.
@@ -299,6 +310,7 @@ impl Notice {
                 | EntryNotice::NoUsableAddress
                 | EntryNotice::NoneAnswers(_)
                 | EntryNotice::KeysProvisional
+                | EntryNotice::OneOperator { .. }
                 | EntryNotice::NoKeys { after_setting: false, .. } => (Line, 4),
                 EntryNotice::AddressTaken(..) | EntryNotice::Replaced(..) => (Line, 5),
                 EntryNotice::CookiesRejected | EntryNotice::KeysExchanged => (Line, 6),

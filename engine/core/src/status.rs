@@ -8,7 +8,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 use ipc::message::client::Silence;
-use ipc::message::exchange::LookupFailure;
+use ipc::message::exchange::{LookupFailure, Organisation};
 use ipc::message::privileged::{ClockKind, Refusal};
 use ipc::units::{Leap, Span};
 use protocol::kiss::KissCode;
@@ -68,6 +68,8 @@ pub struct SystemStatus {
     pub refusals: u32,
     /// The last refusal.
     pub last_refusal: Option<Refusal>,
+    /// Names of sources whose certificates show the operator of another source.
+    pub one_operator: Vec<String>,
 }
 
 impl SystemStatus {
@@ -411,4 +413,8 @@ pub struct AssociationStatus {
     /// End of validity of the certificates of the key exchange that brought the keys, in seconds since 1970; none: there are
     /// no keys.
     pub certificate_until: Option<i64>,
+    /// The organisation that the certificate of the last key exchange names.
+    pub organisation: Organisation,
+    /// Other sources whose certificates show the same operator, by name.
+    pub one_operator: Vec<String>,
 }

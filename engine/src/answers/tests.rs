@@ -37,6 +37,7 @@ fn report() -> Report {
             steps: 0,
             refusals: 0,
             last_refusal: String::new(),
+            one_operator: Vec::new(),
         },
         sources: Vec::new(),
     }
@@ -105,6 +106,8 @@ fn full() -> Report {
         redirected: true,
         naks: 4,
         certificate_until: Some(1_800_000_000),
+        organisation: "Example Ltd".to_owned(),
+        one_operator: vec!["c.example".to_owned()],
     };
     let unheard = SourceReport {
         name: "b.example".to_owned(),
@@ -173,6 +176,7 @@ fn full() -> Report {
         steps: 1,
         refusals: 2,
         last_refusal: "budget".to_owned(),
+        one_operator: vec!["a.example".to_owned(), "c.example".to_owned()],
     };
     Report { system, sources: vec![selected, unheard] }
 }

@@ -7,7 +7,7 @@ use engine_core::io::SavedAssociation;
 use engine_core::settings::Place;
 use ipc::address::Address;
 use ipc::file_path::FilePath;
-use ipc::message::exchange::{HostName, MAX_COOKIES};
+use ipc::message::exchange::{CertifiedNames, HostName, MAX_COOKIES, Operator, Organisation};
 use ipc::message::launch::{LaunchPlan, MAX_ROOT_SETS};
 use ipc::packet::CookieOctets;
 use ipc::secret::{Aead, KeyPair, MAX_KEY, Secret};
@@ -78,13 +78,22 @@ pub fn write_body(kept: &Kept, roots: &Roots, room: usize) -> Zeroizing<Vec<u8>>
     body
 }
 
-/// Longest association in octets: two names, two addresses, keys, cookies.
-const LONGEST: usize = 1024 + MAX_COOKIES as usize * (2 + ipc::packet::MAX_COOKIE);
+/// Longest association in octets: two names, two addresses, keys, what a certificate says, cookies.
+const LONGEST: usize = 1536 + MAX_COOKIES as usize * (2 + ipc::packet::MAX_COOKIE);
 
 /// Nothing for one whose roots are no longer configured.
 fn write_association(association: &SavedAssociation, roots: &Roots) -> Option<Zeroizing<Vec<u8>>> {
-    let SavedAssociation { server, roots: number, address, algorithm, keys, cookies, made, valid_until } =
-        association;
+    let SavedAssociation {
+        server,
+        roots: number,
+        address,
+        algorithm,
+        keys,
+        cookies,
+        made,
+        valid_until,
+        operator,
+    } = association;
     // With room for all of it, so that no copy of the keys is left behind by growing.
     let mut part = Zeroizing::new(Vec::with_capacity(LONGEST));
     match server {
@@ -107,6 +116,9 @@ fn write_association(association: &SavedAssociation, roots: &Roots) -> Option<Ze
     for time in [made, valid_until] {
         part.extend_from_slice(&time.nanos().to_be_bytes());
     }
+    write_short(&mut part, operator.organisation.octets());
+    write_short(&mut part, operator.names.octets());
+    part.extend_from_slice(&operator.fingerprint);
     let cookies = cookies.get(..cookies.len().min(usize::from(MAX_COOKIES)))?;
     part.push(u8::try_from(cookies.len()).ok()?);
     for cookie in cookies {
@@ -184,6 +196,11 @@ fn read_association(rest: &mut Reader<'_>, roots: &Roots) -> Option<Option<Saved
     };
     let made = rest.time()?;
     let valid_until = rest.time()?;
+    let operator = Operator {
+        organisation: Organisation::from_octets(rest.short()?).ok()?,
+        names: CertifiedNames::from_octets(rest.short()?).ok()?,
+        fingerprint: *rest.array()?,
+    };
     let count = rest.octet()?;
     if count > MAX_COOKIES {
         return None;
@@ -203,6 +220,7 @@ fn read_association(rest: &mut Reader<'_>, roots: &Roots) -> Option<Option<Saved
         cookies,
         made,
         valid_until,
+        operator,
     }))
 }
 

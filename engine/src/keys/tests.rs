@@ -2,7 +2,7 @@ use super::*;
 use engine_core::settings::Place;
 use ipc::address::Address;
 use ipc::file_path::FilePath;
-use ipc::message::exchange::HostName;
+use ipc::message::exchange::{CertifiedNames, HostName, Operator, Organisation};
 use ipc::message::launch::LaunchPlan;
 use ipc::packet::{CookieOctets, MAX_COOKIE};
 use ipc::secret::{Aead, KeyPair, Secret};
@@ -80,6 +80,11 @@ fn association(number: u8) -> SavedAssociation {
             .collect(),
         made: WallTime::try_new(1_800_000_000_000_000_000 + i64::from(number)).unwrap(),
         valid_until: WallTime::try_new(1_900_000_000_000_000_000 + i64::from(number)).unwrap(),
+        operator: Operator {
+            organisation: Organisation::of(&"o".repeat(usize::from(number) * 9 % 64)),
+            names: CertifiedNames::of([format!("*.s{number}.example").as_bytes()].into_iter()),
+            fingerprint: [number; 32],
+        },
     }
 }
 

@@ -1,7 +1,7 @@
 //! Events for the log.
 
 use super::{Sentence, Text};
-use engine_core::notice::{ClockNotice, EntryNotice, Missing, Notice, SourceNotice, SystemNotice};
+use engine_core::notice::{ClockNotice, EntryNotice, Kinship, Missing, Notice, SourceNotice, SystemNotice};
 use ipc::message::client::Silence;
 use ipc::units::Span;
 
@@ -56,6 +56,9 @@ fn entry(notice: &EntryNotice) -> Text {
         EntryNotice::KeysProvisional => {
             ": keys were exchanged, but our clock cannot judge its certificate; it has no vote".into()
         }
+        EntryNotice::OneOperator { with, kinship, organisation } => {
+            one_operator(with, *kinship, organisation.as_str()).into()
+        }
         EntryNotice::NoKeys { failure, keeps, after_setting } => {
             let meanwhile = if *keeps { "; the old keys stay in use" } else { "" };
             let alarm = match after_setting {
@@ -68,6 +71,24 @@ fn entry(notice: &EntryNotice) -> Text {
             format!(": no keys: {}{meanwhile}{alarm}", failure.sentence()).into()
         }
     }
+}
+
+/// That certificates show one operator.
+fn one_operator(with: &[String], kinship: Kinship, organisation: &str) -> String {
+    const MOST_NAMES: usize = 4;
+    let mut names = with.iter().take(MOST_NAMES).map(String::as_str).collect::<Vec<_>>().join(", ");
+    if with.len() > MOST_NAMES {
+        names += &format!(" and {} more", with.len() - MOST_NAMES);
+    }
+    let those = if with.len() == 1 { "that" } else { "those" };
+    let by = match kinship {
+        Kinship::Organisation => &format!("the organisation \"{organisation}\""),
+        Kinship::Certificate => "a certificate that is for the names of both",
+    };
+    format!(
+        ": its certificate shows the same operator as {those} of {names}, by {by}; this changes no vote: configure sources \
+         of other operators too, if they are to check each other"
+    )
 }
 
 /// The rest of a sentence that begins with name and address.

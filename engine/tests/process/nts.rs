@@ -50,6 +50,7 @@ fn end(id: ExchangeId, now: WallTime) -> Exchanged {
         redirected: false,
         validity: Validity::new(days(-30), days(60)).unwrap(),
         deferred: false,
+        operator: ipc::message::exchange::Operator::NONE,
     }
 }
 

@@ -4,6 +4,7 @@ use crate::reason::{AssociationState, SourceState};
 use crate::rejection::RejectReason;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
+use alloc::vec::Vec;
 
 documents! {
     /// One source.
@@ -78,5 +79,10 @@ documents! {
         /// End of validity of the certificates of the key exchange that brought the keys, in seconds since 1970; none:
         /// there are no keys.
         certificate_until: Option<i64>,
+        /// The organisation that the certificate of the last key exchange names, at most 64 octets, escaped; empty: none.
+        organisation: String,
+        /// Names of other sources whose certificates show the same operator: the same organisation, or a certificate that
+        /// is for the names of both. It changes no vote.
+        one_operator: Vec<String>,
     }
 }

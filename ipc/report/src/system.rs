@@ -60,5 +60,8 @@ documents! {
         refusals: u32,
         /// Name of the last refusal; empty: none.
         last_refusal: String,
+        /// Names of sources whose certificates show the operator of another source (`one_operator` of each says whose). It
+        /// changes no vote.
+        one_operator: Vec<String>,
     }
 }

@@ -9,9 +9,11 @@ use core::fmt;
 use core::net::Ipv6Addr;
 
 mod asked;
+mod operator;
 mod outcome;
 
 pub use asked::{Asked, Progress, Violation};
+pub use operator::{CertifiedNames, FINGERPRINT, Operator, Organisation};
 pub use outcome::{Addresses, AssociationKeys, Validity};
 
 /// Most addresses that are taken from one answer.
@@ -228,6 +230,8 @@ pub struct Exchanged {
     pub validity: Validity,
     /// Whether certificates are not valid at `now` of the request, but at an instant that it allowed.
     pub deferred: bool,
+    /// Who operates the server, as its certificate says.
+    pub operator: Operator,
 }
 
 /// No keys.

@@ -62,6 +62,7 @@ fn attempt(exchange: &Exchange, files: &RootFiles) -> Result<Vec<FromExchange>, 
         redirected: response.server.is_some(),
         validity,
         deferred: session.verdict.deferred,
+        operator: session.verdict.operator,
     }));
     Ok(said)
 }

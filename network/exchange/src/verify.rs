@@ -5,15 +5,17 @@
 //! The engine then withholds the result until other sources agree.
 
 use super::roots::Roots;
-use ipc::message::exchange::{Exchange, ExchangeFailure};
+use ipc::message::exchange::{CertifiedNames, Exchange, ExchangeFailure, Operator, Organisation};
 use ipc::units::WallTime;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, DigitallySignedStruct, Error, PeerIncompatible, SignatureScheme};
+use std::net::IpAddr;
 use std::sync::OnceLock;
 use std::time::Duration;
 use tls::validity::Validity;
+use tls::{organisation, subject_names};
 use webpki::{EndEntityCert, Error as PathError, KeyUsage};
 
 /// Most certificates that a server may send.
@@ -26,6 +28,8 @@ pub(super) struct Verdict {
     pub(super) validity: Validity,
     /// Whether it is not valid now.
     pub(super) deferred: bool,
+    /// Whose the server's own certificate is.
+    pub(super) operator: Operator,
 }
 
 /// Verifies one server, once.
@@ -69,7 +73,9 @@ impl Verifier {
             return Err(ExchangeFailure::BadCertificate);
         }
         let reason = match self.check(server, between, name, self.now) {
-            Ok(validity) => return Ok(Verdict { validity, deferred: false }),
+            Ok(validity) => {
+                return Ok(Verdict { validity, deferred: false, operator: operator(server) });
+            }
             Err(Flaw::Other(reason)) => return Err(reason),
             Err(Flaw::Time(reason)) => reason,
         };
@@ -83,7 +89,7 @@ impl Verifier {
             instants.dedup();
             for instant in instants {
                 if let Ok(validity) = self.check(server, between, name, instant) {
-                    return Ok(Verdict { validity, deferred: true });
+                    return Ok(Verdict { validity, deferred: true, operator: operator(server) });
                 }
             }
         }
@@ -126,6 +132,26 @@ impl Verifier {
             false if at < validity.from => Err(Flaw::Time(ExchangeFailure::NotYetValid)),
             false => Err(Flaw::Time(ExchangeFailure::Expired)),
         }
+    }
+}
+
+/// Read only once the certificate is known to be an authority's.
+fn operator(server: &CertificateDer<'_>) -> Operator {
+    let names = subject_names::of(server);
+    let names = names.iter().filter_map(|(kind, name)| match *kind {
+        subject_names::HOST => Some(name.clone()),
+        subject_names::ADDRESS => {
+            let ip = <[u8; 4]>::try_from(name.as_slice()).map(IpAddr::from);
+            ip.or_else(|_| <[u8; 16]>::try_from(name.as_slice()).map(IpAddr::from))
+                .ok()
+                .map(|ip| ip.to_canonical().to_string().into_bytes())
+        }
+        _ => None,
+    });
+    Operator {
+        organisation: organisation::of(server).map_or(Organisation::NONE, Organisation::of),
+        names: CertifiedNames::of(names.collect::<Vec<_>>().iter().map(Vec::as_slice)),
+        fingerprint: hmac_sha256::Hash::hash(server),
     }
 }
 

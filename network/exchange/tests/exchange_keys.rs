@@ -271,6 +271,7 @@ fn exchanged(id: ExchangeId, cookies: u8) -> FromExchange {
         redirected: false,
         validity: Validity::new(WallTime::MIN, WallTime::MAX).unwrap(),
         deferred: false,
+        operator: ipc::message::exchange::Operator::NONE,
     })
 }
 

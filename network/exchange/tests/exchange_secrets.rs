@@ -74,6 +74,7 @@ fn exchange_keys(exchange: &Exchange, mut result: Answer) {
         redirected: false,
         validity: Validity::new(WallTime::saturating(0), WallTime::saturating(1 << 60)).unwrap(),
         deferred: false,
+        operator: ipc::message::exchange::Operator::NONE,
     }));
 }
 

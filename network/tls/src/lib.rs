@@ -3,12 +3,14 @@
 //!
 //! ```text
 //!   certificate_verify  the one content that is signed
+//!   organisation        whose certificate it is
 //!   subject_names       which names a certificate is for
 //!   validity            when a certificate is valid
 //! ```
 #![forbid(unsafe_code)]
 
 pub mod certificate_verify;
+pub mod organisation;
 pub mod subject_names;
 pub mod validity;
 

@@ -11,6 +11,12 @@ const EXTENSIONS: u8 = 0xa3;
 /// id-ce-subjectAltName.
 const SUBJECT_ALT_NAME: [u8; 3] = [0x55, 0x1d, 0x11];
 
+/// The tag of a host name (dNSName).
+pub const HOST: u8 = 0x82;
+
+/// The tag of an address (iPAddress): 4 or 16 octets.
+pub const ADDRESS: u8 = 0x87;
+
 /// Each name with the tag of its kind, letters of ASCII in lower case.
 pub type Names = BTreeSet<(u8, Vec<u8>)>;
 

@@ -76,7 +76,9 @@ impl Engine {
         }
         let Some(address) = address else { return self.keys_failed(id, KeyExchangeFailure::NoAddress, now) };
         let was_provisional = association.is_provisional();
+        let before = association.operator;
         association.succeed(exchanged, is_provisional, now);
+        self.tell_of_operator(id, before);
         self.give_source(id, address, is_provisional, was_provisional, now.raw);
         if is_provisional {
             self.tell_of_entry(id, EntryNotice::KeysProvisional);

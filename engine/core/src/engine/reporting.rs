@@ -7,7 +7,9 @@ use crate::nts::Association;
 use crate::select::{Impasse, Standing};
 use crate::settings::Place;
 use crate::source::Source;
-use crate::status::{KeyStatus, PathDoubt, SourceReason, SourceStatus, Status, SystemReason, SystemStatus};
+use crate::status::{
+    AssociationStatus, KeyStatus, PathDoubt, SourceReason, SourceStatus, Status, SystemReason, SystemStatus,
+};
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use ipc::message::privileged::ClockKind;
@@ -63,6 +65,7 @@ impl Engine {
             steps: system.steps,
             refusals: system.refusals,
             last_refusal: system.last_refusal,
+            one_operator: self.related(),
         }
     }
 
@@ -162,7 +165,7 @@ impl Engine {
             address: None,
             reason,
             authenticated: settings.nts.is_some(),
-            nts: association.map(|association| association.status(now)),
+            nts: self.describe_association(entry, now),
             stratum: 16,
             reference_id: 0,
             reach: 0,
@@ -180,6 +183,11 @@ impl Engine {
         }
     }
 
+    fn describe_association(&self, entry: &Entry, now: Now) -> Option<AssociationStatus> {
+        let one_operator = self.one_operator(entry);
+        entry.association().map(|association| AssociationStatus { one_operator, ..association.status(now) })
+    }
+
     fn describe_source(&self, entry: &Entry, source: &Source, now: Now) -> SourceStatus {
         let opinion = source.opinion(now);
         let count = |reason: RejectReason| source.counters.rejected[reason as usize];
@@ -188,7 +196,7 @@ impl Engine {
             address: Some(source.address().socket_address()),
             reason: self.judge(entry, source, now),
             authenticated: source.authenticated,
-            nts: entry.association().map(|association| association.status(now)),
+            nts: self.describe_association(entry, now),
             stratum: source.facts.map_or(16, |facts| facts.stratum),
             reference_id: source.facts.map_or(0, |facts| facts.reference_id),
             reach: source.poll_process.reach,

@@ -16,7 +16,9 @@ use crate::status::AssociationStatus;
 use alloc::vec::Vec;
 use core::net::IpAddr;
 use ipc::address::Address;
-use ipc::message::exchange::{AeadOffer, Cookie, Exchange, ExchangeId, Exchanged, KeyServer, MAX_COOKIES};
+use ipc::message::exchange::{
+    AeadOffer, Cookie, Exchange, ExchangeId, Exchanged, KeyServer, MAX_COOKIES, Operator, Organisation,
+};
 use ipc::packet::{CookieOctets, Packet};
 use ipc::secret::Aead;
 use ipc::units::{RawInstant, WallTime};
@@ -55,6 +57,8 @@ pub(crate) struct Association {
     incoming: Vec<CookieOctets>,
     /// The address of this host that the last query left from.
     local: Option<IpAddr>,
+    /// What the certificate of the last exchange says; none: there was none.
+    pub(crate) operator: Option<Operator>,
     exchanges: u64,
     failures: u64,
     naks: u64,
@@ -83,6 +87,7 @@ impl Association {
             jar: Jar::default(),
             incoming: Vec::new(),
             local: None,
+            operator: None,
             exchanges: 0,
             failures: 0,
             naks: 0,
@@ -108,6 +113,7 @@ impl Association {
         association.schedule = Schedule::new(now.raw, false);
         saved.cookies.iter().for_each(|cookie| association.jar.put(cookie.octets()));
         association.session = Some(Session::restored(saved, now));
+        association.operator = Some(saved.operator);
         Some(association)
     }
 
@@ -123,6 +129,7 @@ impl Association {
             cookies: self.jar.copies(),
             made: session.made(),
             valid_until: session.valid_until(),
+            operator: self.operator.unwrap_or(Operator::NONE),
         })
     }
 
@@ -189,6 +196,7 @@ impl Association {
             self.jar.put(cookie.octets());
         }
         self.session = Some(Session::of(exchanged, provisional, now));
+        self.operator = Some(exchanged.operator);
         self.schedule.succeeded(now.raw);
         self.deferral = Deferral::Strict;
         self.last = Some(Ok(()));
@@ -351,6 +359,8 @@ impl Association {
             redirected: session.is_some_and(|session| session.redirected),
             naks: self.naks,
             certificate_until: session.map(|session| session.valid_until().nanos() / 1_000_000_000),
+            organisation: self.operator.map(|operator| operator.organisation).unwrap_or(Organisation::NONE),
+            one_operator: Vec::new(),
         }
     }
 }

@@ -8,6 +8,7 @@
 //!   association   all three for one `[[source]]`, and its state
 //!   quorum        sources whose certificates cannot be judged because the clock is wrong: when their common time is
 //!                 accepted, once
+//!   operator      whether certificates of two sources show one operator
 //!   failure       why there are no keys
 //! ```
 //!
@@ -16,11 +17,14 @@
 mod association;
 mod failure;
 mod jar;
+mod operator;
 mod quorum;
 mod schedule;
 mod session;
 
 pub(crate) use association::{Association, Deferral};
 pub use failure::KeyExchangeFailure;
+pub use operator::Kinship;
+pub(crate) use operator::kinship;
 pub(crate) use quorum::{Deferred, Witness, agree};
 pub(crate) use session::{Identifier, Session, algorithm};

@@ -7,7 +7,7 @@ use crate::settings::{NtsSettings, Place, ServerSettings, Settings, SourceSettin
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 use ipc::address::Address;
-use ipc::message::exchange::{AeadOffer, HostName};
+use ipc::message::exchange::{AeadOffer, CertifiedNames, HostName, Operator, Organisation};
 use ipc::packet::CookieOctets;
 use ipc::secret::{Aead, KeyPair, MAX_KEY, Secret};
 use ipc::units::{Frequency, Span, WallTime};
@@ -244,7 +244,7 @@ fn read_saved(from: &mut Reader<'_>) -> Result<Saved, Malformed> {
 }
 
 fn write_association(out: &mut Writer, association: &SavedAssociation, redaction: &mut Redaction) {
-    let SavedAssociation { server, roots, address, algorithm, keys, cookies, made, valid_until } =
+    let SavedAssociation { server, roots, address, algorithm, keys, cookies, made, valid_until, operator } =
         association;
     write_place(out, server);
     out.u8(*roots);
@@ -260,6 +260,11 @@ fn write_association(out: &mut Writer, association: &SavedAssociation, redaction
     });
     out.i64(made.nanos());
     out.i64(valid_until.nanos());
+    for octets in [operator.organisation.octets(), operator.names.octets()] {
+        out.u8(octets.len() as u8);
+        out.octets(octets);
+    }
+    out.octets(&operator.fingerprint);
 }
 
 fn read_association(from: &mut Reader<'_>) -> Result<SavedAssociation, Malformed> {
@@ -276,7 +281,17 @@ fn read_association(from: &mut Reader<'_>) -> Result<SavedAssociation, Malformed
         })?,
         made: wall(from)?,
         valid_until: wall(from)?,
+        operator: Operator {
+            organisation: Organisation::from_octets(short(from)?).map_err(|_| Malformed)?,
+            names: CertifiedNames::from_octets(short(from)?).map_err(|_| Malformed)?,
+            fingerprint: from.array()?,
+        },
     })
+}
+
+fn short<'a>(from: &mut Reader<'a>) -> Result<&'a [u8], Malformed> {
+    let length = from.u8()?;
+    from.octets(usize::from(length))
 }
 
 fn span(from: &mut Reader<'_>) -> Result<Span, Malformed> {

@@ -15,7 +15,8 @@ use core::net::IpAddr;
 use ipc::address::Address;
 use ipc::message::client::{ProtectedReply, QueryId, Stamp};
 use ipc::message::exchange::{
-    Addresses, AeadOffer, AssociationKeys, Cookie, ExchangeId, Exchanged, HostName, Validity,
+    Addresses, AeadOffer, AssociationKeys, CertifiedNames, Cookie, ExchangeId, Exchanged, HostName, Operator,
+    Organisation, Validity,
 };
 use ipc::packet::{CookieOctets, Packet};
 use ipc::secret::{Aead, KeyPair, MAX_KEY, Secret};
@@ -264,6 +265,11 @@ fn name(text: &str) -> HostName {
     HostName::parse(text).unwrap()
 }
 
+fn operator() -> Operator {
+    let names = CertifiedNames::of([&b"*.example.org"[..]].into_iter());
+    Operator { organisation: Organisation::of("Example Ltd"), names, fingerprint: [5; 32] }
+}
+
 #[test]
 fn a_start_reads_back_with_substitutes_for_its_secrets() {
     let mut settings = settings(&lan(2));
@@ -279,6 +285,7 @@ fn a_start_reads_back_with_substitutes_for_its_secrets() {
         cookies: std::vec![CookieOctets::from_octets(&[0xc0; 100]).unwrap()],
         made: WallTime::saturating(BEGIN),
         valid_until: WallTime::saturating(BEGIN + 1),
+        operator: operator(),
     };
     let saved = Saved {
         frequency: Frequency::saturating(-7),
@@ -332,6 +339,7 @@ fn a_recording_holds_substitutes_for_exchanged_keys_and_cookies() {
         redirected: false,
         validity: Validity::new(at(BEGIN), at(BEGIN + 86_400 * SECOND)).unwrap(),
         deferred: false,
+        operator: operator(),
     };
     world.give(Input::Cookie(Cookie { id, octets: cookie }));
     world.give(Input::Exchanged(exchanged));

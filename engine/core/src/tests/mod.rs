@@ -19,6 +19,7 @@ mod nts_clock;
 mod nts_hostile;
 mod nts_kept;
 mod nts_path;
+mod operators;
 mod own_addresses;
 mod processes;
 mod quorum;

@@ -392,6 +392,7 @@ pub(super) fn exchanged(id: ExchangeId, cookies: u8) -> Exchanged {
         redirected: false,
         validity: Validity::new(at(BEGIN - SECOND), at(BEGIN + 86_400 * SECOND)).unwrap(),
         deferred: false,
+        operator: ipc::message::exchange::Operator::NONE,
     }
 }
 

@@ -64,9 +64,17 @@ enum Say {
 fn exchanged() -> impl Strategy<Value = Exchanged> {
     let addresses =
         vec(place(), 1..MAX_ADDRESSES).prop_filter_map("no server's", |all| Addresses::new(all).ok());
-    let all = (aead(), keys(), proptest::option::of(keys()), 0u8..10, addresses);
+    let operator =
+        (".{0,20}", 0u8..3, vec(prop::sample::select(&["nts0.example", "*.example", "x"][..]), 0..3));
+    let all = (aead(), keys(), proptest::option::of(keys()), 0u8..10, addresses, operator);
     (all, wall(), wall(), any::<bool>(), any::<bool>()).prop_map(
-        |((algorithm, keys, alternate, cookies, addresses), from, until, deferred, redirected)| Exchanged {
+        |(
+            (algorithm, keys, alternate, cookies, addresses, (organisation, fingerprint, names)),
+            from,
+            until,
+            deferred,
+            redirected,
+        )| Exchanged {
             id: ExchangeId(0),
             keys: AssociationKeys::cut(algorithm, keys, alternate),
             cookies,
@@ -74,6 +82,11 @@ fn exchanged() -> impl Strategy<Value = Exchanged> {
             redirected,
             validity: Validity::new(from.min(until), from.max(until)).unwrap(),
             deferred,
+            operator: Operator {
+                organisation: Organisation::of(&organisation),
+                names: CertifiedNames::of(names.iter().map(|name| name.as_bytes())),
+                fingerprint: [fingerprint; FINGERPRINT],
+            },
         },
     )
 }
@@ -124,7 +137,7 @@ proptest! {
         let settings = settings(&servers);
         let associations = saved.into_iter().enumerate().map(|(n, (algorithm, keys, cookies, address, (made, valid_until)))| {
             let server = settings.sources[n].place.clone();
-            SavedAssociation { server, roots: 0, address, algorithm, keys, cookies, made, valid_until }
+            SavedAssociation { server, roots: 0, address, algorithm, keys, cookies, made, valid_until, operator: Operator::NONE }
         });
         let associations = associations.collect();
         let mut engine =

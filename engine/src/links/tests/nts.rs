@@ -42,6 +42,7 @@ fn exchanged(id: u64) -> Exchanged {
         redirected: false,
         validity: Validity::new(WallTime::MIN, WallTime::MAX).unwrap(),
         deferred: false,
+        operator: ipc::message::exchange::Operator::NONE,
     }
 }
 

@@ -1,10 +1,10 @@
 use super::*;
 use engine_core::io::OrderKind;
 use engine_core::notice::{
-    AfterRefusal, EntryCounts, Hold, Impasse, KeyExchangeFailure, Missing, NoSelection, RecordingFailure,
-    Short, Slewing, Weight,
+    AfterRefusal, EntryCounts, Hold, Impasse, KeyExchangeFailure, Kinship, Missing, NoSelection,
+    RecordingFailure, Short, Slewing, Weight,
 };
-use ipc::message::exchange::{ExchangeFailure, LookupFailure};
+use ipc::message::exchange::{ExchangeFailure, LookupFailure, Organisation};
 use ipc::message::privileged::Refusal;
 use protocol::kiss::KissCode;
 use report::RejectReason;
@@ -26,12 +26,33 @@ fn each_notice_has_its_line() {
             after_setting,
         })
     };
+    let one_operator = |count, kinship| {
+        let with = (0..count).map(|n| format!("s{n}.example")).collect();
+        let organisation = Organisation::of("Example \"Ltd\"");
+        entry(EntryNotice::OneOperator { with, kinship, organisation })
+    };
     let refused = |then| Notice::Clock(ClockNotice::Refused(OrderKind::Step, Refusal::TooSoon, then));
     let asked = EntryCounts { of: 2, queried: 1, ..EntryCounts::default() };
     let hour = Span::from_secs(7_200);
     use Weight::{Change, Clock, Line};
     let lines: &[(Notice, Weight, u8, &str)] = &[
         (entry(EntryNotice::Duplicate), Line, 4, "source a.example is configured twice; it has one vote"),
+        (
+            one_operator(1, Kinship::Organisation),
+            Line,
+            4,
+            "source a.example: its certificate shows the same operator as that of s0.example, by the organisation \
+             \"Example \\\"Ltd\\\"\"; this changes no vote: configure sources of other operators too, if they are to check \
+             each other",
+        ),
+        (
+            one_operator(6, Kinship::Certificate),
+            Line,
+            4,
+            "source a.example: its certificate shows the same operator as those of s0.example, s1.example, s2.example, \
+             s3.example and 2 more, by a certificate that is for the names of both; this changes no vote: configure \
+             sources of other operators too, if they are to check each other",
+        ),
         (
             entry(EntryNotice::Unresolved(LookupFailure::NoSuchName)),
             Line,

@@ -36,6 +36,8 @@ pub struct Nts {
     /// The server cannot open any cookie.
     pub forgot: bool,
     pub tamper: Option<Tamper>,
+    /// What its certificate says of its operator.
+    pub operator: Operator,
 }
 
 /// Seconds of a key exchange.
@@ -58,6 +60,7 @@ impl Server {
             legacy: false,
             forgot: false,
             tamper: None,
+            operator: Operator::NONE,
         });
         self
     }
@@ -178,6 +181,7 @@ impl World {
             redirected,
             validity: validity.unwrap(),
             deferred,
+            operator: self.servers[at].nts.as_ref().unwrap().operator,
         };
         self.plan(end, Happening::Fact(Input::Exchanged(exchanged)));
     }

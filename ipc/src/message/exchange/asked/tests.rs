@@ -3,7 +3,7 @@ use crate::address::Address;
 use crate::message::Shortfall;
 use crate::message::exchange::{
     Addresses, AssociationKeys, Cookie, ExchangeFailed, ExchangeFailure, Failed, HostName, LookupFailure,
-    Validity,
+    Operator, Validity,
 };
 use crate::packet::CookieOctets;
 use crate::secret::{KeyPair, Secret};
@@ -69,6 +69,7 @@ fn exchanged() -> Exchanged {
         redirected: false,
         validity: validity(900, 1_100),
         deferred: false,
+        operator: Operator::NONE,
     }
 }
 
