@@ -39,6 +39,7 @@ pub fn read(root: &Section<'_>, faults: &mut Faults<'_>) -> Option<Server> {
     section.refuse_unknown(&known, faults);
     let listen = read_listen(&section, faults);
     let access = read_access(&section, faults);
+    warn_of_families(&section, &listen, &access, faults);
     let policy = read_policy(&section, faults);
     let stratum = section.whole("local-stratum", 1..=15, 10, faults);
     let threads = section.whole("threads", 1..=i64::from(MAX_THREADS), 2, faults).unwrap_or(0);
@@ -126,6 +127,33 @@ fn read_listen(section: &Section<'_>, faults: &mut Faults<'_>) -> Vec<Address> {
         faults.add(section.place_of("listen"), text);
     }
     parse_listen_list(texts, NTP, faults)
+}
+
+/// Warns where clients of a family cannot reach this server, or are not answered.
+fn warn_of_families(section: &Section<'_>, listen: &[Address], access: &[Rule], faults: &mut Faults<'_>) {
+    if listen.is_empty() || !access.iter().any(|rule| rule.allow) {
+        return;
+    }
+    for (ipv6, family, all, everywhere) in
+        [(false, "IPv4", "0.0.0.0/0", "0.0.0.0:123"), (true, "IPv6", "::/0", "[::]:123")]
+    {
+        let is_listened = listen.iter().any(|address| address.ip().is_ipv6() == ipv6);
+        let is_allowed = access.iter().any(|rule| rule.allow && rule.ipv6 == ipv6);
+        if is_listened && !is_allowed {
+            let text = format!(
+                "allow: it has no {family} network, so no {family} client is answered; add your networks (\"{all}\" for \
+                 all), or leave {family} addresses out of listen"
+            );
+            faults.warn(section.place_of("allow"), text);
+        }
+        if is_allowed && !is_listened {
+            let text = format!(
+                "listen: it has no {family} address, so no {family} client is answered; add \"{everywhere}\", or leave \
+                 {family} networks out of allow"
+            );
+            faults.warn(section.place_of("listen"), text);
+        }
+    }
 }
 
 fn read_access(section: &Section<'_>, faults: &mut Faults<'_>) -> Vec<Rule> {

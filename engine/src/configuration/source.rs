@@ -9,6 +9,7 @@ use super::words::{nearest, shorten};
 use engine_core::settings::{NtsSettings, Place, SourceSettings};
 use ipc::message::exchange::AeadOffer;
 use ipc::units::Span;
+use std::net::IpAddr;
 
 const MIN_POLL: i64 = 6;
 const MAX_POLL: i64 = 10;
@@ -21,9 +22,18 @@ pub fn read(root: &Section<'_>, roots: &mut RootSets, faults: &mut Faults<'_>) -
     let mut total = 0;
     for section in root.tables("source", "[[source]]", faults) {
         let Some(source) = read_source(&section, roots, faults) else { continue };
-        if let Some(twin) = sources.iter().find(|other| other.place == source.place) {
-            let text =
-                format!("address: the source \"{}\" is there already; leave one of them out", twin.name);
+        let twin = sources.iter().find_map(|other| Some((other, likeness(&other.place, &source.place)?)));
+        if let Some((twin, likeness)) = twin {
+            let text = match likeness {
+                Likeness::Same => {
+                    format!("address: the source \"{}\" is there already; leave one of them out", twin.name)
+                }
+                Likeness::Possible => format!(
+                    "address: \"{}\" may be the source \"{}\", which is there already; leave one of them out, or write the \
+                     names of both interfaces",
+                    source.name, twin.name
+                ),
+            };
             faults.add(section.place_of("address"), text);
             continue;
         }
@@ -39,6 +49,49 @@ pub fn read(root: &Section<'_>, roots: &mut RootSets, faults: &mut Faults<'_>) -
     sources
 }
 
+/// How two ways to write a place go together.
+enum Likeness {
+    /// They are one server.
+    Same,
+    /// They are one server if the interface of that name has that number, which may change.
+    Possible,
+}
+
+/// Whether two places are one server, however they are written; none: they are not, as far as their texts say.
+fn likeness(one: &Place, other: &Place) -> Option<Likeness> {
+    let is_same = match (one, other) {
+        (Place::Name(one, port), Place::Name(other, other_port)) => {
+            let is_one = match (one.scoped(), other.scoped()) {
+                (None, None) => {
+                    let [one, other] = [one, other].map(|name| name.as_str().trim_end_matches('.'));
+                    one.eq_ignore_ascii_case(other)
+                }
+                (one, other) => one == other,
+            };
+            is_one && port == other_port
+        }
+        // Only on a link does the number of an interface say which host it is.
+        (Place::Address(one), Place::Address(other)) => {
+            let is_of_link = matches!(one.ip(), IpAddr::V6(ip) if ip.is_unicast_link_local());
+            one == other || (!is_of_link && (one.ip(), one.port()) == (other.ip(), other.port()))
+        }
+        (Place::Name(name, port), Place::Address(address))
+        | (Place::Address(address), Place::Name(name, port)) => {
+            let (ip, _) = name.scoped()?;
+            return (address.ip() == IpAddr::V6(ip) && address.port() == *port).then_some(Likeness::Possible);
+        }
+    };
+    is_same.then_some(Likeness::Same)
+}
+
+/// Whether it is written as an address, with or without the name of an interface.
+fn is_address(place: &Place) -> bool {
+    match place {
+        Place::Address(_) => true,
+        Place::Name(name, _) => name.scoped().is_some(),
+    }
+}
+
 fn read_source(
     section: &Section<'_>,
     roots: &mut RootSets,
@@ -47,6 +100,7 @@ fn read_source(
     section.refuse_unknown(&keys::SOURCE, faults);
     let nts = read_nts(section, roots, faults);
     let place = read_address(section, if nts.is_some() { KEY_EXCHANGE } else { NTP }, faults);
+    let is_numeric = place.as_ref().is_some_and(|(place, _)| is_address(place));
     let pool = section.boolean("pool", faults).unwrap_or(false);
     let members = section.whole("members", 1..=16, MEMBERS, faults);
     if pool && nts.is_some() {
@@ -55,7 +109,7 @@ fn read_source(
             "pool: with NTS a name is one server, for its certificate names it; leave pool out, and give each \
              server a [[source]] of its own",
         );
-    } else if pool && matches!(place, Some((Place::Address(_), _))) {
+    } else if pool && is_numeric {
         faults.add(
             section.place_of("pool"),
             "pool: an address is one server; leave pool out, or give the name of a pool as address",
@@ -85,7 +139,7 @@ fn read_source(
     let max_delay = section.number("max-delay", 0.000_01..=16.0, "seconds", "3.0", faults).unwrap_or(3.0);
     let max_stratum = section.whole("max-stratum", 1..=15, 15, faults).unwrap_or(15);
     let allow_link_local = section.boolean("allow-link-local", faults).unwrap_or(false);
-    if allow_link_local && matches!(place, Some((Place::Address(_), _))) {
+    if allow_link_local && is_numeric {
         faults.add(
             section.place_of("allow-link-local"),
             "allow-link-local: an address is used as it is written; leave it out",

@@ -161,6 +161,38 @@ fn a_pool_has_four_members_unless_told_otherwise() {
 }
 
 #[test]
+fn sources_on_several_links_or_ports_are_different_ones() {
+    let text: String =
+        ["fe80::1%eth0", "fe80::1%eth1", "fe80::2%3", "fe80::2%4", "[fe80::1%eth0]:1123", "a", "a:1123"]
+            .map(|address| format!("[[source]]\naddress = \"{address}\"\n"))
+            .concat();
+    assert_eq!(good(&text).settings.sources.len(), 7);
+}
+
+#[test]
+fn a_family_that_is_listened_on_and_not_allowed_or_the_reverse_is_doubted() {
+    for (listen, allow, line, doubt) in [
+        ("\"0.0.0.0:123\"", "\"::/0\"", 5, "allow: it has no IPv4 network, so no IPv4 client is answered"),
+        ("\"0.0.0.0:123\"", "\"::/0\"", 4, "listen: it has no IPv6 address, so no IPv6 client is answered"),
+        ("\"0.0.0.0\", \"::\"", "\"10.0.0.0/8\"", 5, "allow: it has no IPv6 network"),
+        ("\"[::]\"", "\"10.0.0.0/8\", \"::/0\"", 4, "listen: it has no IPv4 address"),
+    ] {
+        let text = source(&format!("[server]\nlisten = [{listen}]\nallow = [{allow}]\n"));
+        let warnings = good(&text).warnings;
+        let start = format!("test.toml:{line}: {doubt}");
+        assert!(warnings.iter().any(|warning| warning.starts_with(&start)), "{start}: {warnings:?}");
+    }
+    for (listen, allow) in [
+        ("\"0.0.0.0\", \"::\"", "\"0.0.0.0/0\", \"::/0\""),
+        ("\"0.0.0.0\"", "\"10.0.0.0/8\""),
+        ("\"::1\"", "\"::1\""),
+    ] {
+        let text = source(&format!("[server]\nlisten = [{listen}]\nallow = [{allow}]\n"));
+        assert_eq!(good(&text).warnings, [""; 0], "{listen} {allow}");
+    }
+}
+
+#[test]
 fn a_server_that_answers_nobody_is_doubted_but_lawful() {
     let text = source("[server]\nlisten = [\"0.0.0.0\"]\nallow = []\n");
     assert_eq!(good(&text).warnings, ["test.toml:5: allow: the list is empty, so no client is answered"]);

@@ -101,6 +101,11 @@ const BROKEN: &[(&str, &[&str])] = &[
         "[[source]]\naddress = \"a\"\nmax-stratum = 99999999999999999999\n",
         &["max-stratum: expected a whole number"],
     ),
+    (
+        "[[source]]\naddress = \"fe80::1%lo\"\nallow-link-local = true\n",
+        &["allow-link-local: an address is used as it is written; leave it out"],
+    ),
+    ("[[source]]\naddress = \"fe80::1%lo\"\npool = true\n", &["test.toml:3: pool: an address is one server"]),
     ("[[source]]\naddress = \"192.0.2.1\"\npool = true\n", &["test.toml:3: pool: an address is one server"]),
     (
         "[[source]]\naddress = \"a\"\nmembers = 2\n",
@@ -113,6 +118,28 @@ const BROKEN: &[(&str, &[&str])] = &[
     (
         "[[source]]\naddress = \"a\"\n[[source]]\naddress = \"a\"\n",
         &["test.toml:4: address: the source \"a\" is there already"],
+    ),
+    (
+        "[[source]]\naddress = \"a.example\"\n[[source]]\naddress = \"A.Example.:123\"\n",
+        &["test.toml:4: address: the source \"a.example\" is there already"],
+    ),
+    (
+        "[[source]]\naddress = \"2001:db8::1\"\n[[source]]\naddress = \"[2001:db8:0::1%3]:123\"\n",
+        &["test.toml:4: address: the source \"2001:db8::1\" is there already"],
+    ),
+    (
+        "[[source]]\naddress = \"fe80::1%lo\"\n[[source]]\naddress = \"fe80:0::1%lo\"\n[[source]]\naddress = \"fe80::1%1\"\n",
+        &[
+            "test.toml:4: address: the source \"fe80::1%lo\" is there already",
+            "test.toml:6: address: \"fe80::1%1\" may be the source \"fe80::1%lo\", which is there already",
+        ],
+    ),
+    (
+        "[[source]]\naddress = \"fe80::1%1\"\n[[source]]\naddress = \"[FE80::1%lo]:123\"\n[clock]\nminimum-sources = 2\n",
+        &[
+            "test.toml:4: address: \"[FE80::1%lo]:123\" may be the source \"fe80::1%1\", which is there already",
+            "test.toml:6: minimum-sources: asks for 2 sources that agree, but 1 source is configured",
+        ],
     ),
     (
         "[[source]]\naddress = \"a\"\n[clock]\nminimum-sources = 2\n",
