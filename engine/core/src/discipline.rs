@@ -77,6 +77,12 @@ pub(crate) struct Slew {
     pub(crate) time_constant: TimeConstant,
 }
 
+/// How fast a clock comes nearer that is slewed at `slewed` and whose base frequency `lacks` so much; all in s/s. The lack of it
+/// may help, but nothing that is ordered moves a clock faster than the largest total frequency.
+pub(crate) fn approach(slewed: f64, lacks: f64, offset: f64) -> f64 {
+    (slewed - lacks * offset.signum()).min(MOST_FREQUENCY)
+}
+
 /// The slew for `offset` (seconds), which should decay in `wanted` seconds, where the base frequency will be
 /// `frequency` and no more than `most` (both s/s) is allowed. `finds`: the clock has only just been
 /// found, so it is as fast as allowed.
@@ -120,6 +126,17 @@ mod tests {
                     }
                 }
             }
+        }
+    }
+
+    #[test]
+    fn no_clock_is_said_to_come_nearer_faster_than_a_slew_can_move_it() {
+        for sign in [1.0, -1.0] {
+            assert_eq!(approach(200e-6, -1_132e-6 * sign, 59.0 * sign), MOST_FREQUENCY);
+            assert_eq!(approach(200e-6, 0.0, sign), 200e-6);
+            // What is lacking in the other direction takes from it, and more than all.
+            assert!((approach(200e-6, 50e-6 * sign, sign) - 150e-6).abs() < 1e-12);
+            assert!(approach(200e-6, 250e-6 * sign, sign) < 0.0);
         }
     }
 

@@ -8,6 +8,12 @@ use crate::io::Now;
 use ipc::message::privileged::{ClockKind, ClockReading};
 use ipc::units::{Frequency, RawInstant, TimeConstant, WallTime};
 
+/// No clock runs faster or slower by itself, s/s: what moved it is not a frequency.
+const ANY: f64 = 1e-3;
+
+/// A reading that is farther from what is known than so many standard deviations, and this much, s/s, is not believed alone.
+const SURPRISING: (f64, f64) = (5.0, 1e-6);
+
 /// The steered clock since its last order.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct LocalClock {
@@ -15,6 +21,9 @@ pub(crate) struct LocalClock {
     time_constant: u8,
     /// Mean and variance of the natural frequency, s/s.
     natural: (f64, f64),
+    /// What the last reading said, if it was too far from that. A sleep of a few seconds, of which nobody tells, or a small step
+    /// by another program is seen once; a changed tick is seen again.
+    doubted: Option<f64>,
     /// Standard deviation of one reading, seconds.
     reading: f64,
 }
@@ -29,7 +38,7 @@ impl LocalClock {
             ClockKind::None => (500e-6, 200e-9),
         };
         // A slew that was found in progress: its rate is not known.
-        Self { anchor: found, time_constant: 0, natural: (0.0, prior * prior), reading }
+        Self { anchor: found, time_constant: 0, natural: (0.0, prior * prior), doubted: None, reading }
     }
 
     /// Base frequency in force, s/s.
@@ -50,13 +59,14 @@ impl LocalClock {
 
     /// The natural frequency and its variance, with what the clock's reading now adds.
     pub(crate) fn natural(&self, raw: RawInstant, wall: WallTime) -> (f64, f64) {
-        self.with(raw, wall, self.slew_left(raw))
+        self.with(raw, wall, self.slew_left(raw)).0
     }
 
-    fn with(&self, raw: RawInstant, wall: WallTime, slew_left: f64) -> (f64, f64) {
+    /// The natural frequency with the clock's reading, and what is doubted of it.
+    fn with(&self, raw: RawInstant, wall: WallTime, slew_left: f64) -> ((f64, f64), Option<f64>) {
         let elapsed = raw.since(self.anchor.raw).nanos() as f64 * 1e-9;
         if elapsed < 0.05 {
-            return self.natural;
+            return (self.natural, self.doubted);
         }
         let slewed = self.anchor.slew_left.nanos() as f64 * 1e-9 - slew_left;
         let gained =
@@ -66,19 +76,28 @@ impl LocalClock {
         let share = libm::ldexp(1.0, -2 - i32::from(self.time_constant));
         let unknown = self.anchor.slew_left.nanos().unsigned_abs() as f64 * 1e-9 * share;
         let deviation = (2.0 * self.reading + unknown) / elapsed;
-        // A step by another program is not a frequency.
-        if seen.abs() > 1e-2 {
-            return self.natural;
-        }
         let (mean, variance) = self.natural;
+        if seen.abs() > ANY {
+            return (self.natural, None);
+        }
+        let differs = |from: f64, variance: f64| {
+            (seen - from).abs() > SURPRISING.0 * libm::sqrt(variance + deviation * deviation) + SURPRISING.1
+        };
+        if differs(mean, variance) {
+            return match self.doubted {
+                Some(before) if !differs(before, 0.0) => ((seen, deviation * deviation), None),
+                _ => (self.natural, Some(seen)),
+            };
+        }
         let gain = variance / (variance + deviation * deviation);
         // A minimum of the variance lets it keep learning.
-        (mean + gain * (seen - mean), ((1.0 - gain) * variance).max(1e-20))
+        ((mean + gain * (seen - mean), ((1.0 - gain) * variance).max(1e-20)), None)
     }
 
     /// An order was carried out: learns from what the clock did until then, and continues from `after`.
     pub(crate) fn ordered(&mut self, before: &ClockReading, after: ClockReading, tc: Option<TimeConstant>) {
-        self.natural = self.with(before.raw, before.wall, before.slew_left.nanos() as f64 * 1e-9);
+        let slew_left = before.slew_left.nanos() as f64 * 1e-9;
+        (self.natural, self.doubted) = self.with(before.raw, before.wall, slew_left);
         self.restart(after);
         if let Some(time_constant) = tc {
             self.time_constant = time_constant.exponent();
@@ -169,6 +188,44 @@ mod tests {
         let now = reading(&page, 1200.0);
         let (natural, _) = clock.natural(now.raw, now.wall);
         assert!((natural - 40e-6).abs() < 0.01e-6, "{natural}");
+    }
+
+    /// A clock that has been steered for `count` intervals of 1024 s; in the last ones it moved by what `beside` says, in
+    /// seconds, of the number of the interval.
+    fn steered(kind: ClockKind, count: i64, beside: impl Fn(i64) -> f64) -> LocalClock {
+        let mut page = page(0, 0);
+        let mut clock = LocalClock::new(kind, reading(&page, 1.0));
+        for number in 1..=count {
+            page.wall = page.wall.moved_by(Offset::saturating((beside(number) * 1e9) as i64));
+            let now = reading(&page, (1 + 1024 * number) as f64);
+            clock.ordered(&now, now, None);
+        }
+        clock
+    }
+
+    #[test]
+    fn a_clock_that_was_put_ahead_once_runs_as_before() {
+        for kind in [ClockKind::Kernel, ClockKind::Virtual] {
+            for moved in [-20.0, -2.2, -0.004, 0.004, 0.3, 2.2, 5.3, 9.9] {
+                for later in 0..3 {
+                    let clock = steered(kind, 4 + later, |number| if number == 4 { moved } else { 0.0 });
+                    assert!(clock.natural.0.abs() < 1e-9, "{kind:?} {moved} {later}: {:?}", clock.natural);
+                }
+                // Twice, at different times, is no frequency either.
+                let clock = steered(kind, 5, |number| moved * [0.0, 1.0, 1.5][(number - 3).max(0) as usize]);
+                assert!(clock.natural.0.abs() < 1e-9, "{kind:?} {moved}: {:?}", clock.natural);
+            }
+        }
+    }
+
+    #[test]
+    fn a_tick_that_another_program_set_is_learnt_from_the_second_reading_on() {
+        for kind in [ClockKind::Kernel, ClockKind::Virtual] {
+            // It was set in the middle of an interval.
+            let ppm = |number: i64| [0.0, 50.0, 100.0][(number - 3).clamp(0, 2) as usize] * 1e-6;
+            let clock = steered(kind, 6, |number| 1024.0 * ppm(number));
+            assert!((clock.natural.0 - 100e-6).abs() < 1e-9, "{kind:?} {:?}", clock.natural);
+        }
     }
 
     #[test]

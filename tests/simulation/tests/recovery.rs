@@ -1,6 +1,7 @@
 //! A short search for states from which a host does not come right; `cargo xtask recovery-search` is the long one.
 
 use ipc::message::privileged::Profile;
+use sentence::Sentence;
 use simulation::recovery::{Class, Outcome, needs, search};
 use simulation::scenario::parse;
 use simulation::world::World;
@@ -56,5 +57,29 @@ fn a_drift_file_that_is_wrong_by_any_amount_costs_less_than_an_hour() {
             right = if world.error().abs() < 0.010 { right.min(world.age()) } else { f64::INFINITY };
         }
         assert!(right <= 3_600.0, "{oscillator} {saved}: {right} {}", world.error());
+    }
+}
+
+#[test]
+fn a_sleep_of_a_few_seconds_of_which_nobody_tells_does_not_bend_the_clock() {
+    // The kernel puts the clock right to a part of a second, and the counter stood still.
+    for slept in [1.927, 5.0, 9.5] {
+        // While orders are given, and after an hour without any.
+        for outage in ["", "{ at = 40000.0, up = false }, { at = 44000.0, up = true },"] {
+            let text = format!(
+                "[[scenario]]\nname = \"sleep\"\nfrequency-ppm = 35\nsource = [{{ kind = \"wan\", count = 3 }}]\n\
+                 event = [{outage} {{ at = 43000.0, sleep = {slept} }}]"
+            );
+            let [scenario] = &parse(&text).unwrap()[..] else { panic!("one scenario") };
+            let mut world = World::new(scenario, 5);
+            world.run_until(43_100.0);
+            let mut right = f64::INFINITY;
+            while world.age() < 58_000.0 {
+                world.run_until(world.age() + 60.0);
+                right = if world.error().abs() < 0.010 { right.min(world.age()) } else { f64::INFINITY };
+            }
+            let said = world.status().system.reason.sentence().into_owned();
+            assert!(right <= 50_000.0, "{slept} s, {outage}: {right}, {} s off: {said}", world.error());
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! Orders that the governor refused: what follows, and what is reported.
 
 use super::Engine;
+use crate::discipline::approach;
 use crate::io::{Now, OrderKind};
 use crate::local_clock::from_scaled;
 use crate::notice::{AfterRefusal, ClockNotice, Hold, Notice, Short, Slewing};
@@ -244,7 +245,7 @@ impl Engine {
         let short = is_short.then_some(Short { needed_ppm: needed * 1e6, granted_ppm: granted * 1e6 });
         let is_reduced = self.system.allowance.is_scarce(now.raw);
         let slewed = self.most_rate(offset, granted, is_reduced);
-        let rate = slewed - if is_short { lacks * offset.signum() } else { 0.0 };
+        let rate = approach(slewed, if is_short { lacks } else { 0.0 }, offset);
         let left = (rate > NO_RATE).then(|| Span::saturating((offset.abs() / rate * 1e9) as i64));
         if offset.abs() < FAR && left.is_some_and(|left| left < SOON) {
             return None;
