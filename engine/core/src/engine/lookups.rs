@@ -95,6 +95,8 @@ impl Engine {
                 source.poll_process.retry(now.raw, &mut self.nonces);
             }
         }
+        // What waited for it is decided.
+        self.system.dirty |= self.system.first_update.is_none();
         self.tend_addresses(now);
         let need = self.need();
         let used = self.entries.get(id).map_or(0, Entry::staying);
@@ -121,6 +123,7 @@ impl Engine {
         if let Some(lookup) = entry.lookup.as_mut() {
             lookup.unanswered(now.raw, failed.reason, need);
         }
+        self.system.dirty |= self.system.first_update.is_none();
         self.tell_of_entry(id, EntryNotice::Unresolved(failed.reason));
     }
 }
