@@ -72,6 +72,8 @@ pub(crate) enum Phase {
 pub(crate) struct Kept {
     pub(crate) known: Option<KeptAddresses>,
     pub(crate) stage: Recall,
+    /// While they leave: since when an address of the answer is live and has a vote.
+    pub(crate) succeeded_since: Option<RawInstant>,
 }
 
 /// How far the addresses of an earlier run have come.

@@ -88,6 +88,41 @@ pub(crate) fn group(identities: &[Identity<'_>], names: bool) -> Vec<usize> {
 /// A source as a vote counts it: its group, and what it says of its own source.
 pub(crate) type Allegiance = (usize, Option<Upstream>);
 
+/// The place of a source in its entry of the configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Seat {
+    /// The number of the entry.
+    pub(crate) entry: u32,
+    /// How many sources the entry is to have; at least 1.
+    pub(crate) seats: usize,
+    /// It is an address of an earlier run that the name server no longer gives.
+    pub(crate) leaving: bool,
+}
+
+/// The same sources, with the groups changed so that those of one entry have no more groups than it is to have sources, and
+/// those that leave have none beside those that take their places.
+pub(crate) fn seated(sources: &[(Seat, Allegiance)]) -> Vec<Allegiance> {
+    let of_entry = |seat: &Seat, leaving: bool| {
+        let mut groups: Vec<usize> = Vec::new();
+        for (_, (group, _)) in
+            sources.iter().filter(|(it, _)| it.entry == seat.entry && it.leaving == leaving)
+        {
+            if !groups.contains(group) {
+                groups.push(*group);
+            }
+        }
+        groups
+    };
+    let seated = sources.iter().map(|(seat, (group, upstream))| {
+        let (staying, mut leaving) = (of_entry(seat, false), of_entry(seat, true));
+        leaving.retain(|group| !staying.contains(group));
+        let among = |groups: &[usize]| groups.iter().position(|other| other == group);
+        let place = among(&staying).or(among(&leaving)).unwrap_or(0) % seat.seats.max(1);
+        (*staying.get(place).or(leaving.get(place)).unwrap_or(group), *upstream)
+    });
+    seated.collect()
+}
+
 /// The largest number of these sources of which no two have the same group or the same upstream.
 pub(crate) fn independent(sources: &[Allegiance]) -> usize {
     let mut groups: Vec<usize> = sources.iter().map(|(group, _)| *group).collect();
@@ -169,6 +204,25 @@ mod tests {
         let upstream = |id: u32| identity("", "192.0.2.1", 2, id).upstream();
         let all: Vec<Allegiance> = sources.iter().map(|(group, id)| (*group, upstream(*id))).collect();
         independent(&all)
+    }
+
+    #[test]
+    fn a184_one_entry_counts_for_no_more_groups_than_it_is_to_have_sources() {
+        let count = |all: &[(u32, usize, bool, usize)]| {
+            let seat = |(entry, seats, leaving, group): &(u32, usize, bool, usize)| {
+                (Seat { entry: *entry, seats: *seats, leaving: *leaving }, (*group, None))
+            };
+            independent(&seated(&all.iter().map(seat).collect::<Vec<_>>()))
+        };
+        let (stays, leaves) = (false, true);
+        assert_eq!(count(&[(0, 1, leaves, 0), (0, 1, stays, 1)]), 1);
+        assert_eq!(count(&[(0, 1, stays, 0), (0, 1, stays, 1), (1, 1, stays, 2)]), 2);
+        assert_eq!(count(&[(0, 4, leaves, 0), (0, 4, stays, 1)]), 1);
+        assert_eq!(count(&[(0, 4, leaves, 0), (0, 4, leaves, 1), (0, 4, stays, 2)]), 2);
+        assert_eq!(count(&[(0, 2, stays, 0), (0, 2, stays, 1), (0, 2, stays, 2), (0, 2, leaves, 3)]), 2);
+        // What else is configured loses nothing by it.
+        assert_eq!(count(&[(0, 1, leaves, 0), (0, 1, stays, 1), (1, 1, stays, 0)]), 2);
+        assert_eq!(count(&[(0, 3, stays, 0), (0, 3, stays, 1), (0, 3, stays, 2), (1, 1, stays, 2)]), 3);
     }
 
     #[test]

@@ -21,7 +21,7 @@
 //! `trust`, only these. While they are silent, no others replace them: the clock runs on. Sources of one
 //! operator have one vote together ([`crate::independence`]): what the same rule finds among *them*.
 
-use crate::independence::{Allegiance, Upstream, independent};
+use crate::independence::{Allegiance, Seat, Upstream, independent, seated};
 
 /// How far outside the agreed interval, in parts of its width, a source may stray that was inside before:
 /// a source on the edge must not alternate.
@@ -152,6 +152,8 @@ pub(crate) struct Candidate {
     pub(crate) group: usize,
     /// Sources of one number count once for `minimum-sources`: as `group`, but for those that one name gave.
     pub(crate) operator: usize,
+    /// Those of one entry count for no more operators than it is to have sources.
+    pub(crate) seat: Seat,
     /// What it says of its own source.
     pub(crate) upstream: Option<Upstream>,
     /// It was a survivor the last time.
@@ -342,13 +344,13 @@ pub(crate) fn select(
         };
     }
     let survives = |standing: &Standing| *standing == Standing::Survivor;
-    let operators: alloc::vec::Vec<Allegiance> = standings
+    let operators: alloc::vec::Vec<(Seat, Allegiance)> = standings
         .iter()
         .zip(candidates)
         .filter(|(standing, _)| survives(standing))
-        .map(|(_, candidate)| (candidate.operator, candidate.upstream))
+        .map(|(_, candidate)| (candidate.seat, (candidate.operator, candidate.upstream)))
         .collect();
-    let survivors = independent(&operators);
+    let survivors = independent(&seated(&operators));
     let required = standings.iter().zip(candidates).any(|(s, c)| survives(s) && c.require);
     // Who has no vote may refine what the voters agree on, but does not stand in for them.
     if !standings.iter().zip(candidates).any(|(s, c)| survives(s) && votes(c)) {

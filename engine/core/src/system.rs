@@ -4,7 +4,7 @@ use crate::bounds::Bounds;
 use crate::combine::{Survivor, combine};
 use crate::filter::Estimate;
 use crate::guard::{Guard, TOLERANCE};
-use crate::independence::{Identity, group};
+use crate::independence::{Identity, Seat, group};
 use crate::io::Now;
 use crate::select::{Absence, Agreement, Candidate, Impasse, Standing, Verdict, electorate, select};
 use crate::source_id::SourceId;
@@ -133,6 +133,7 @@ pub(crate) struct Voter<'a> {
     /// None: an entry without a source.
     pub(crate) source: Option<SourceId>,
     pub(crate) identity: Identity<'a>,
+    pub(crate) seat: Seat,
     /// None: it was never usable, or cannot be believed yet.
     pub(crate) opinion: Option<Opinion>,
     /// Of one without an opinion.
@@ -182,6 +183,7 @@ pub(crate) fn find(voters: &[Voter<'_>], rules: Rules, now: Now) -> Finding {
             authenticated: voter.authenticated,
             group: *group,
             operator: *operator,
+            seat: voter.seat,
             upstream: voter.identity.upstream(),
             survived: voter.survived,
             prefer: voter.prefer,

@@ -1,15 +1,18 @@
 //! The addresses of names that worked in an earlier run: they are used while a name is not resolved.
 //!
 //! They come from a file and are believed no more than an answer of a name server: only for names that are configured, no more
-//! of them, and with the same tests. An answer takes their place as soon as its addresses work.
+//! of them, and with the same tests. An answer takes their place as soon as its addresses work, and whatever becomes of them,
+//! an address that it lacks is gone some time after one of them has a vote. An address that was right once may be another
+//! one's now: where such an address contradicts the answer it has no vote, beside the answer it counts for nothing more, and
+//! a look-up that is under way is waited for before such addresses alone set the clock.
 
 use super::Engine;
 use super::lookups::wanted;
 use crate::entries::{Entry, EntryId, Recall};
 use crate::io::{KeptAddresses, Now};
-use crate::names::usable;
+use crate::names::{Lookup, usable};
 use crate::notice::EntryNotice;
-use crate::select::Standing;
+use crate::select::{Claim, Electorate, Standing};
 use crate::settings::Place;
 use crate::source::Source;
 use crate::source_id::SourceId;
@@ -19,6 +22,13 @@ use ipc::units::{RawInstant, Span};
 
 /// A name server that answers at all does so within this time as a rule.
 const LATE: Span = Span::from_secs(1);
+
+/// So long after the first reply of a source, addresses of an earlier run alone do not set the clock at the start while their
+/// name is being looked up, or the addresses of the answer have not replied. A look-up ends within 10 s.
+const ANSWER_AWAITED: Span = Span::from_secs(16);
+
+/// So long after an address of the answer has got a vote, those that the answer lacks leave at the latest.
+const OVERLAP: Span = Span::from_secs(64);
 
 impl Entry {
     /// When what an earlier run left is to be used; none: never, as things are.
@@ -43,15 +53,41 @@ impl Entry {
         };
     }
 
+    /// When the addresses that the answer lacks leave at the latest, if one of the answer remains live.
+    pub(super) fn overlap_ends(&self) -> Option<RawInstant> {
+        let since = self.kept.succeeded_since.filter(|_| self.kept.stage == Recall::Leaving)?;
+        Some(since.after(OVERLAP))
+    }
+
     /// Whether a source of this entry is used only until another address works.
-    fn is_leaving(&self, source: &Source) -> bool {
+    pub(super) fn is_leaving(&self, source: &Source) -> bool {
         self.kept.stage == Recall::Leaving && !self.candidates.is_offered(source.address())
+    }
+
+    /// Whether a source is about to leave and contradicts each address of the answer that has a vote.
+    pub(super) fn is_superseded(&self, source: &Source, now: Now) -> bool {
+        let Some(own) = source.opinion(now).filter(|_| self.is_leaving(source)) else { return false };
+        let staying = self.members.iter().filter(|other| !self.is_leaving(other) && has_vote(other));
+        let mut claims = staying.filter_map(|other| other.opinion(now)).map(|opinion| opinion.claim);
+        let contradicts = |claim: Claim| claim.high < own.claim.low || claim.low > own.claim.high;
+        claims.clone().next().is_some() && claims.all(contradicts)
+    }
+
+    /// Whether a source is about to leave and an address of the answer is there in its place.
+    pub(super) fn is_doubled(&self, source: &Source) -> bool {
+        let stays = |other: &Source| !self.is_leaving(other) && has_vote(other) && other.is_live();
+        self.is_leaving(source) && self.members.iter().any(stays)
     }
 
     /// How many of its sources are not about to leave.
     pub(super) fn staying(&self) -> usize {
         self.members.iter().filter(|source| !self.is_leaving(source)).count()
     }
+}
+
+/// Whether it has a vote, or would have one if it answered.
+fn has_vote(source: &Source) -> bool {
+    source.is_heard() && !source.oneself && !source.is_on_probation()
 }
 
 /// Whether it may be relied upon in the next run, or now in the place of another one.
@@ -125,24 +161,49 @@ impl Engine {
         }
     }
 
-    /// Drops addresses of an earlier run for which others of the answer work.
-    pub(super) fn retire_kept(&mut self, id: EntryId) {
-        let Some(entry) = self.entries.get(id).filter(|entry| entry.kept.stage == Recall::Leaving) else {
+    /// Until when the first step is not made, because no more is known than what addresses of an earlier run say; none: it
+    /// may be made.
+    pub(super) fn answer_awaited(&self, now: RawInstant) -> Option<RawInstant> {
+        let until = self.system.first_heard?.after(ANSWER_AWAITED);
+        if self.system.first_update.is_some() || until <= now {
+            return None;
+        }
+        let mark = |(entry, source): (&Entry, &Source)| (source.authenticated, entry.settings.trust);
+        let marks: Vec<(bool, bool)> = self.entries.members().map(mark).collect();
+        let electorate = Electorate::of(marks.into_iter());
+        let is_awaited = |entry: &Entry, source: &Source| match entry.kept.stage {
+            Recall::InUse => entry.lookup.as_ref().is_some_and(Lookup::is_awaited),
+            Recall::Leaving => entry.is_leaving(source),
+            Recall::Waiting | Recall::Over => false,
+        };
+        let mut followed = self.entries.members().filter(|(entry, source)| {
+            source.track.standing == Some(Standing::Survivor)
+                && electorate.includes(source.authenticated, entry.settings.trust)
+        });
+        followed.all(|(entry, source)| is_awaited(entry, source)).then_some(until)
+    }
+
+    /// Drops addresses of an earlier run for which others of the answer work, and in time whatever these say.
+    pub(super) fn retire_kept(&mut self, id: EntryId, now: RawInstant) {
+        let Some(entry) = self.entries.get_mut(id).filter(|entry| entry.kept.stage == Recall::Leaving) else {
             return;
         };
+        let stays = |is_one: fn(&Source) -> bool| -> Vec<SocketAddr> {
+            let staying = entry.members.iter().filter(|source| !entry.is_leaving(source) && is_one(source));
+            staying.map(|source| source.address().socket_address()).collect()
+        };
+        let (live, working) = (stays(|source| source.is_live() && has_vote(source)), stays(works));
+        let since = entry.kept.succeeded_since.or(Some(now)).filter(|_| !live.is_empty());
+        entry.kept.succeeded_since = since;
+        let is_over = since.is_some_and(|since| since.after(OVERLAP) <= now);
         let leaving: Vec<(SourceId, SocketAddr)> = entry
             .members
             .iter()
             .filter(|source| entry.is_leaving(source))
             .map(|source| (source.id, source.address().socket_address()))
             .collect();
-        let stays: Vec<SocketAddr> = entry
-            .members
-            .iter()
-            .filter(|source| !entry.is_leaving(source) && works(source))
-            .map(|source| source.address().socket_address())
-            .collect();
-        let room = wanted(&entry.settings).saturating_sub(stays.len());
+        let room = if is_over { 0 } else { wanted(&entry.settings).saturating_sub(working.len()) };
+        let stays = if is_over { live } else { working };
         let gone = leaving.len().saturating_sub(room);
         for ((source, before), by) in leaving.iter().zip(stays.iter().cycle()).take(gone) {
             self.drop_source(*source);

@@ -95,6 +95,8 @@ impl Engine {
                 source.poll_process.retry(now.raw, &mut self.nonces);
             }
         }
+        // What waited for it is decided.
+        self.system.dirty |= self.system.first_update.is_none();
         self.tend_addresses(now);
         let need = self.need();
         let used = self.entries.get(id).map_or(0, Entry::staying);
@@ -129,6 +131,7 @@ impl Engine {
             lookup.unanswered(now.raw, failed.reason, need);
         }
         gone.into_iter().for_each(|source| self.drop_source(source));
+        self.system.dirty |= self.system.first_update.is_none();
         self.tell_of_entry(id, EntryNotice::Unresolved(failed.reason));
     }
 }

@@ -93,7 +93,7 @@ impl Engine {
         for id in ids {
             self.judge_addresses(id, need, now);
             changed |= self.replace_faulty(id, need, now.raw) | self.fill(id, need, now.raw);
-            self.retire_kept(id);
+            self.retire_kept(id, now.raw);
         }
         changed
     }
@@ -106,7 +106,8 @@ impl Engine {
         let now = now.max(self.tended);
         let need = self.need();
         let recalls = self.entries.iter().filter_map(Entry::recall_due).filter(|at| *at > now);
-        let mut due: Option<RawInstant> = recalls.min();
+        let ends = self.entries.iter().filter_map(Entry::overlap_ends).filter(|at| *at > now);
+        let mut due: Option<RawInstant> = recalls.chain(ends).min();
         for entry in self.entries.iter().filter(|entry| entry.candidates.offered() > 0) {
             let ends = entry.members.iter().filter_map(|source| match self.find(entry, source, now) {
                 Finding::Open(end) => end,

@@ -1,9 +1,11 @@
 //! From the selection to orders: a step, a slew, or neither.
 
 use super::disturbance::WORTH_A_STEP;
+use super::lookups::wanted;
 use super::{Basis, Engine, FIRST_UPDATE_WAIT, UNHEARD_TIMEOUT};
 use crate::discipline::{MOST_FREQUENCY, Slew, slew};
 use crate::entries::Entry;
+use crate::independence::Seat;
 use crate::io::{Now, OrderKind, Output};
 use crate::local_clock::{from_scaled, to_scaled};
 use crate::notice::{ClockNotice, Notice, SystemNotice};
@@ -146,9 +148,9 @@ impl Engine {
                 if self.settings.leap_seconds {
                     let leaps = self
                         .entries
-                        .sources()
-                        .filter(|s| s.is_live() && !s.oneself)
-                        .filter_map(|s| s.track.facts);
+                        .members()
+                        .filter(|(entry, s)| s.is_live() && !s.oneself && !entry.is_doubled(s))
+                        .filter_map(|(_, s)| s.track.facts);
                     let mut leap = self.system.leap;
                     leap.vote(leaps.map(|facts| facts.leap), self.true_time(now));
                     if leap.leap() != self.system.leap.leap() {
@@ -176,6 +178,11 @@ impl Engine {
         let voter = |entry: &'a Entry, source: Option<&'a Source>| Voter {
             source: source.map(|source| source.id),
             identity: entry.identify(source),
+            seat: Seat {
+                entry: entry.id.number(),
+                seats: wanted(&entry.settings),
+                leaving: source.is_some_and(|source| entry.is_leaving(source)),
+            },
             opinion: source
                 .filter(|source| source.is_heard() && !source.provisional && !source.oneself)
                 .and_then(|source| source.opinion(now)),
@@ -190,6 +197,7 @@ impl Engine {
         };
         let known =
             self.entries.members().filter(|(_, source)| !source.is_on_probation() && !source.is_left_out());
+        let known = known.filter(|(entry, source)| !entry.is_superseded(source, now));
         let nameless = self.entries.iter().filter(|entry| entry.is_nameless()).map(|entry| (entry, None));
         known
             .map(|(entry, source)| (entry, Some(source)))
@@ -258,6 +266,10 @@ impl Engine {
             self.system.standstill = None;
         }
         if let Some(reason) = reason {
+            let awaited = self.answer_awaited(now.raw).filter(|_| reason != StepReason::Restore);
+            if let Some(until) = awaited {
+                return self.system.retry_at = self.system.retry_at.into_iter().chain([until]).min();
+            }
             if self.system.no_step_before <= now.raw {
                 let sources = Offset::saturating(libm::round(offset * 1e9) as i64);
                 let delta = foreign.filter(|it| it.exact).map_or(sources, |it| it.undone());

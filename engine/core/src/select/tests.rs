@@ -14,6 +14,7 @@ fn candidate(middle: f64, half: f64) -> Candidate {
         authenticated: false,
         group: 0,
         operator: 0,
+        seat: Seat { entry: 0, seats: usize::MAX, leaving: false },
         upstream: None,
         survived: false,
         prefer: false,

@@ -49,6 +49,19 @@ fn fail(world: &mut World, reason: LookupFailure) {
     world.give(Input::LookupFailed(Failed { id, reason }));
 }
 
+/// Runs on; each look-up fails at once.
+fn run_without_resolver(world: &mut World, seconds: f64, reason: LookupFailure) {
+    let end = world.age() + seconds;
+    let mut ended = 0;
+    while world.age() < end {
+        while let Some(id) = world.resolves.get(ended).map(|resolve| resolve.id) {
+            ended += 1;
+            world.give(Input::LookupFailed(Failed { id, reason }));
+        }
+        world.run(0.05);
+    }
+}
+
 fn is_synchronised(world: &World) -> bool {
     world.status().system.state().name() == "synchronised"
 }
@@ -60,13 +73,9 @@ fn recalls(world: &World) -> usize {
 
 #[test]
 fn a_host_without_a_resolver_is_right_as_soon_with_the_addresses_that_worked_in_the_last_run() {
-    // The look-up fails at once, or never ends.
-    for reason in [Some(LookupFailure::TryAgain), Some(LookupFailure::NoResolver), None] {
+    for reason in [LookupFailure::TryAgain, LookupFailure::NoResolver] {
         let mut world = pool(first_four()).start();
-        if let Some(reason) = reason {
-            fail(&mut world, reason);
-        }
-        world.run(3.0);
+        run_without_resolver(&mut world, 3.0, reason);
         assert!(
             is_synchronised(&world) && in_use(&world) == [0, 1, 2, 3],
             "{reason:?}: {:?}",
@@ -174,4 +183,139 @@ fn what_is_kept_answered_and_agreed() {
     assert_eq!(kept[0].addresses, [world.servers[0].address, world.servers[3].address]);
     assert!(world.saved.iter().any(|saved| saved.at == kept[0].at), "they are written with the frequency");
     assert!(world.engine.poll_timeout().is_some_and(|due| due > RawInstant::MIN));
+}
+
+/// `a.test`, whose address was that of the first server, and an address for each of `others`.
+fn one_name(servers: Vec<Server>, others: core::ops::Range<usize>) -> Setup {
+    let mut setup = Setup { error: 3.7, ..Setup::of(servers) };
+    let first = setup.servers[0].address;
+    setup.addresses = std::vec![left("a.test", [first], DAY)];
+    let place = Place::Name(name("a.test"), 123);
+    let named = SourceSettings { name: "a.test".into(), place, ..source(first) };
+    let written = setup.servers[others].iter().map(|server| source(server.address));
+    setup.settings.sources = [named].into_iter().chain(written).collect();
+    setup
+}
+
+/// Three servers, of which those at these places are ahead by 900 s.
+fn ahead(liars: &[usize]) -> Vec<Server> {
+    let mut servers = lan(3);
+    liars.iter().for_each(|n| servers[*n].error = 900.0);
+    servers
+}
+
+#[test]
+fn a184_an_address_of_the_last_run_and_one_of_the_answer_are_one_source_for_minimum_sources() {
+    let mut setup = one_name(ahead(&[0, 1]), 2..3);
+    (setup.error, setup.settings.minimum_sources) = (0.0, 2);
+    setup.servers[2].up = false;
+    let mut world = setup.start();
+    run_without_resolver(&mut world, 300.0, LookupFailure::TryAgain);
+    world.run(130.0);
+    assert!(world.steps.is_empty() && in_use(&world) == [0, 2], "{:?}", world.status());
+    answer(&mut world, 1..2);
+    assert_eq!(in_use(&world), [0, 1, 2]);
+    world.run(1800.0);
+    assert!(world.steps.is_empty() && world.worst(0.0) < 1.0, "{:?}", world.status());
+    assert_eq!(in_use(&world), [1, 2]);
+    // The honest one comes back: two contradict each other, and still nothing is moved.
+    world.servers[2].up = true;
+    world.run(1800.0);
+    assert!(world.steps.is_empty() && world.worst(0.0) < 1.0, "{:?}", world.status());
+    // The name has its honest server again.
+    world.servers[1].error = 0.0;
+    world.run(4.0 * 3600.0);
+    assert!(is_synchronised(&world) && world.error().abs() < 1e-3, "{:?}", world.status());
+}
+
+#[test]
+fn a184_a_false_address_of_the_last_run_sets_no_clock_before_a_slow_name_server_has_answered() {
+    for late in [0.5, 2.0, 5.0, 9.5] {
+        let mut world = one_name(ahead(&[0]), 0..0).start();
+        world.run(late);
+        assert!(world.steps.is_empty(), "{late}: {:?}", world.steps);
+        answer(&mut world, 1..2);
+        world.run(10.0);
+        assert!(is_synchronised(&world) && world.error().abs() < 1e-3, "{late}: {:?}", world.status());
+        assert!(world.worst(0.0) < 4.0, "{late}: {}", world.worst(0.0));
+        world.run(80.0);
+        assert_eq!(in_use(&world), [1], "{late}");
+    }
+}
+
+#[test]
+fn addresses_of_the_last_run_alone_set_the_clock_after_a_look_up_that_fails_or_after_seventeen_seconds() {
+    // The look-up reaches its deadline, or never ends.
+    for fails in [true, false] {
+        let mut world = pool(first_four()).start();
+        world.run(10.0);
+        assert!(world.steps.is_empty() && in_use(&world) == [0, 1, 2, 3], "{:?}", world.status());
+        if fails {
+            fail(&mut world, LookupFailure::Deadline);
+        }
+        world.run(if fails { 1.0 } else { 9.0 });
+        assert!(is_synchronised(&world) && world.error().abs() < 1e-3, "{fails}: {:?}", world.status());
+    }
+    // The address of the answer does not reply.
+    let mut setup = one_name(lan(2), 0..0);
+    setup.servers[1].up = false;
+    let mut world = setup.start();
+    world.run(2.0);
+    answer(&mut world, 1..2);
+    world.run(18.0);
+    assert!(is_synchronised(&world) && world.error().abs() < 1e-3, "{:?}", world.status());
+    world.run(3600.0);
+    assert!(is_synchronised(&world) && in_use(&world).contains(&0), "{:?}", world.status());
+    // A source that is no name's is enough.
+    let mut world = one_name(lan(3), 1..3).start();
+    world.run(4.0);
+    assert!(is_synchronised(&world) && world.error().abs() < 1e-3, "{:?}", world.status());
+}
+
+#[test]
+fn a184_an_address_of_the_last_run_that_contradicts_the_answer_has_no_vote_and_leaves() {
+    let mut world = one_name(ahead(&[0]), 0..0).start();
+    run_without_resolver(&mut world, 300.0, LookupFailure::TryAgain);
+    world.run(300.0);
+    assert!((world.error() - 900.0).abs() < 1e-3, "nothing contradicts it: {}", world.error());
+    answer(&mut world, 1..2);
+    let end = world.age() + 3600.0;
+    let probation =
+        |world: &World| {
+            let of_answer = world.servers[1].address.socket_address();
+            world.status().sources.iter().any(|source| {
+                source.address == Some(of_answer) && source.reason.state().name() == "probation"
+            })
+        };
+    world.run(5.0);
+    while world.age() < end && probation(&world) {
+        world.run(1.0);
+    }
+    world.run(66.0);
+    assert_eq!(in_use(&world), [1], "{:?}", world.status());
+    // The clock, which it set wrong, runs back as fast as it may.
+    let before = world.error();
+    world.run(600.0);
+    let went = before - world.error();
+    assert!((0.05..0.4).contains(&went), "{went}: {:?}", world.status());
+}
+
+#[test]
+fn the_addresses_of_the_last_run_leave_a_minute_after_one_of_the_answer_has_a_vote_and_not_before() {
+    let mut world = pool(first_four()).start();
+    fail(&mut world, LookupFailure::TryAgain);
+    world.run(600.0);
+    world.servers[4..].iter_mut().for_each(|server| server.up = false);
+    answer(&mut world, 4..8);
+    world.run(1800.0);
+    assert!((0..4).all(|n| in_use(&world).contains(&n)) && is_synchronised(&world), "{:?}", in_use(&world));
+    // One of four.
+    world.servers[6].up = true;
+    let end = world.age() + 4.0 * 3600.0;
+    while world.age() < end && in_use(&world).iter().any(|n| *n < 4) {
+        world.run(10.0);
+        assert!(is_synchronised(&world) && world.error().abs() < 1e-3, "{:?}", world.status());
+    }
+    world.run(1800.0);
+    assert!(is_synchronised(&world) && in_use(&world).iter().all(|n| *n >= 4), "{:?}", in_use(&world));
 }

@@ -110,6 +110,7 @@ fn choose(tracks: &[Track]) -> (Finding, Vec<Standing>) {
                 stratum: track.facts.map_or(16, |facts| facts.stratum),
                 reference_id: 0,
             },
+            seat: crate::independence::Seat { entry: n as u32, seats: 1, leaving: false },
             opinion: track.opinion(now(3600.0), true),
             absence: crate::select::Absence::Counted,
             authenticated: false,
