@@ -83,7 +83,7 @@ fn without_ipv6(stand: &Stand) -> Result<Found, String> {
     if !stand.world.is_served("10.77.0.2:123".parse().map_err(|_| "no address")?)? {
         return Err("the other family is not served".into());
     }
-    let told = guest.read("journalctl -b -u truechimer | grep -c 'has no IPv6'; true")?;
+    let told = guest.read("journalctl -b -u truechimer | grep -c 'this kernel or unit has no IPv6'; true")?;
     if told.trim() != "1" {
         return Err(format!("{} lines say that there is no IPv6", told.trim()));
     }
