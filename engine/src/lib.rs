@@ -3,4 +3,4 @@
 
 mod sentence;
 
-pub use sentence::{Sentence, Text};
+pub use sentence::{Sentence, Text, sources};

@@ -383,11 +383,7 @@ fn prepare_start(
 
 /// What runs now, in one line. Which addresses can be bound is another process's to find out and to say.
 fn summary(configuration: &Configuration, launched: &Launched, saved: Option<Saved>) -> String {
-    let sources = match configuration.settings.sources.len() {
-        0 => "no source".to_owned(),
-        1 => "1 source".to_owned(),
-        more => format!("{more} sources"),
-    };
+    let sources = sentence::sources(configuration.settings.sources.len());
     let server = match configuration.plan.listen.len() {
         0 => "serving no clients".to_owned(),
         1 => "asked to serve on 1 address".to_owned(),

@@ -37,7 +37,7 @@ pub trait Sentence {
 }
 
 /// `no source`, `1 source`, `2 sources`.
-fn sources(count: usize) -> String {
+pub fn sources(count: usize) -> String {
     match count {
         0 => "no source".to_owned(),
         1 => "1 source".to_owned(),

@@ -2,9 +2,9 @@
 //! destroys only the older one. The addresses of names follow it, in two slots of their own.
 
 mod addresses;
+mod slot;
 
 use engine_core::io::Saved;
-use ipc::checksum::checksum;
 use ipc::units::{Frequency, WallTime};
 use std::fs::File;
 use std::os::fd::OwnedFd;
@@ -50,7 +50,7 @@ impl StateFile {
         let mut best: Option<(u64, Saved)> = None;
         let mut complaint = None;
         for slot in octets.get(..length).unwrap_or_default().chunks(SLOT) {
-            if slot.iter().all(|octet| matches!(octet, 0 | b' ' | b'\n')) {
+            if slot::is_blank(slot) {
                 continue;
             }
             match read_slot(slot) {
@@ -112,33 +112,18 @@ impl StateFile {
     }
 }
 
-fn write_slot(sequence: u64, saved: &Saved) -> [u8; SLOT] {
+fn write_slot(sequence: u64, saved: &Saved) -> Vec<u8> {
     let body = format!(
         "{HEAD} sequence={sequence} at-ns={} frequency-ppm={:.6} frequency-error-ppm={:.6}",
         saved.at.nanos(),
         f64::from(saved.frequency.scaled()) / f64::from(Frequency::PER_PPM),
         saved.frequency_error_ppm
     );
-    let line = format!("{body} check={:016x}", checksum(body.as_bytes()));
-    let mut slot = [b' '; SLOT];
-    for (place, octet) in slot.iter_mut().zip(line.bytes()) {
-        *place = octet;
-    }
-    slot[SLOT - 1] = b'\n';
-    slot
+    slot::seal(&body, SLOT)
 }
 
 fn read_slot(slot: &[u8]) -> Result<(u64, Saved), &'static str> {
-    const TORN: &str = "cut short or altered";
-    if slot.len() != SLOT {
-        return Err(TORN);
-    }
-    let text = std::str::from_utf8(slot).map_err(|_| "not text")?;
-    let (body, check) = text.trim_end().rsplit_once(" check=").ok_or(TORN)?;
-    if u64::from_str_radix(check, 16) != Ok(checksum(body.as_bytes())) {
-        return Err(TORN);
-    }
-    let words = body.strip_prefix(HEAD).ok_or("of another version")?;
+    let words = slot::open(slot, SLOT, HEAD)?;
     let word = |key: &str| {
         words
             .split(' ')
@@ -161,6 +146,7 @@ fn read_slot(slot: &[u8]) -> Result<(u64, Saved), &'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ipc::checksum::checksum;
     use std::path::{Path, PathBuf};
 
     pub struct Place(PathBuf);
@@ -299,7 +285,7 @@ mod tests {
         let whole = write_slot(7, &saved(5));
         let end = whole.iter().rposition(|octet| *octet != b' ' && *octet != b'\n').unwrap();
         for at in 0..=end {
-            let mut bad = whole;
+            let mut bad = whole.clone();
             bad[at] ^= 1;
             assert!(read_slot(&bad).is_err(), "octet {at}");
         }

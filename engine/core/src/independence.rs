@@ -11,6 +11,7 @@
 
 use alloc::vec::Vec;
 use core::net::IpAddr;
+use ipc::message::exchange::is_one_name;
 
 /// The indications for one source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,9 +34,7 @@ pub(crate) struct Upstream {
 
 impl Identity<'_> {
     fn is_kin(&self, other: &Self, names: bool) -> bool {
-        let one_name = names
-            && !self.name.is_empty()
-            && self.name.trim_end_matches('.').eq_ignore_ascii_case(other.name.trim_end_matches('.'));
+        let one_name = names && !self.name.is_empty() && is_one_name(self.name, other.name);
         // The servers of a test have the same loopback address and different ports.
         let one_host = self.ip == other.ip
             && !self.ip.is_unspecified()

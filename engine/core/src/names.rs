@@ -36,11 +36,6 @@ impl Lookup {
         self.ended && self.open.is_none()
     }
 
-    /// Whether one is under way, or the first one is still to be made.
-    pub(crate) fn is_awaited(&self) -> bool {
-        self.open.is_some() || !self.ended
-    }
-
     /// Whether it should be looked up now.
     pub(crate) fn is_due(&self, now: RawInstant) -> bool {
         self.open.is_none() && self.next <= now

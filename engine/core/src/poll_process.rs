@@ -9,7 +9,6 @@ use crate::poll::{Poll, span};
 use crate::settings::SourceSettings;
 use ipc::address::Address;
 use ipc::units::{RawInstant, Span};
-use protocol::kiss::KissCode;
 
 /// Queries in quick succession at the start.
 pub(crate) const BURST: u8 = 4;
@@ -200,16 +199,15 @@ impl PollProcess {
         }
     }
 
-    /// A kiss came that asks for fewer queries. A plain refusal can be forged; an `authenticated` one is from the server.
-    pub(crate) fn kissed(&mut self, code: KissCode, authenticated: bool, now: RawInstant) {
+    /// A kiss came that asks for fewer queries, or for none unless it `is_rate`. A plain refusal can be forged; an
+    /// `authenticated` one is from the server.
+    pub(crate) fn kissed(&mut self, is_rate: bool, authenticated: bool, now: RawInstant) {
         self.kisses |= 1;
-        match code {
-            KissCode::Deny | KissCode::Restricted => {
-                self.poll.slowest();
-                self.stopped_until = authenticated.then(|| now.after(REFUSED));
-            }
-            KissCode::Rate => self.poll.slow_down(),
-            KissCode::NtsNak | KissCode::Other(_) => return,
+        if is_rate {
+            self.poll.slow_down();
+        } else {
+            self.poll.slowest();
+            self.stopped_until = authenticated.then(|| now.after(REFUSED));
         }
         self.quick = 0;
         self.settling = SETTLING.len() as u8;

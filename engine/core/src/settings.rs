@@ -3,7 +3,7 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 use ipc::address::Address;
-use ipc::message::exchange::{AeadOffer, HostName};
+use ipc::message::exchange::{AeadOffer, HostName, is_one_name};
 use ipc::units::Span;
 
 /// Everything that a configuration file decides for the engine.
@@ -98,11 +98,15 @@ impl Place {
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Name(one, port), Self::Name(other, other_port)) => {
-                let bare = |name: &'_ HostName| name.as_str().trim_end_matches('.').to_ascii_lowercase();
-                port == other_port && bare(one) == bare(other)
+                port == other_port && is_one_name(one.as_str(), other.as_str())
             }
             _ => self == other,
         }
+    }
+
+    /// Whether it is an address on an interface that is named (`fe80::1%eth0`), which is looked up as a name is.
+    pub fn is_scoped(&self) -> bool {
+        matches!(self, Self::Name(name, _) if name.scoped().is_some())
     }
 }
 

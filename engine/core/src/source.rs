@@ -337,19 +337,18 @@ impl Source {
     }
 
     fn kissed(&mut self, code: KissCode, facts: Facts, now: RawInstant) {
-        self.obstacle = None;
-        self.silence_told = false;
-        match code {
-            KissCode::Deny | KissCode::Restricted | KissCode::Rate => {
-                self.poll_process.kissed(code, self.authenticated, now);
-            }
+        self.kiss = Some(code);
+        if self.wants_fewer() {
+            self.obstacle = None;
+            self.silence_told = false;
+            self.poll_process.kissed(code == KissCode::Rate, self.authenticated, now);
+        } else {
             // As without a code: a server that has no time to tell.
-            KissCode::NtsNak | KissCode::Other(_) => self.heard(facts, now),
+            self.heard(facts, now);
         }
         if code != KissCode::Rate {
             self.unused = Some(RejectReason::Kiss);
         }
-        self.kiss = Some(code);
     }
 
     fn learn(&mut self, measurement: Measurement, facts: Facts, prior: (f64, f64), now: Now) -> Outcome {

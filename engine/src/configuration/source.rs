@@ -7,7 +7,7 @@ use super::nts::{RootSets, SYSTEM, SYSTEM_ROOTS, read_path};
 use super::place::{KEY_EXCHANGE, NTP, parse_place};
 use super::words::{nearest, shorten};
 use engine_core::settings::{NtsSettings, Place, SourceSettings};
-use ipc::message::exchange::AeadOffer;
+use ipc::message::exchange::{AeadOffer, is_one_name};
 use ipc::units::Span;
 use std::net::IpAddr;
 
@@ -62,10 +62,7 @@ fn likeness(one: &Place, other: &Place) -> Option<Likeness> {
     let is_same = match (one, other) {
         (Place::Name(one, port), Place::Name(other, other_port)) => {
             let is_one = match (one.scoped(), other.scoped()) {
-                (None, None) => {
-                    let [one, other] = [one, other].map(|name| name.as_str().trim_end_matches('.'));
-                    one.eq_ignore_ascii_case(other)
-                }
+                (None, None) => is_one_name(one.as_str(), other.as_str()),
                 (one, other) => one == other,
             };
             is_one && port == other_port
@@ -86,10 +83,7 @@ fn likeness(one: &Place, other: &Place) -> Option<Likeness> {
 
 /// Whether it is written as an address, with or without the name of an interface.
 fn is_address(place: &Place) -> bool {
-    match place {
-        Place::Address(_) => true,
-        Place::Name(name, _) => name.scoped().is_some(),
-    }
+    matches!(place, Place::Address(_)) || place.is_scoped()
 }
 
 fn read_source(

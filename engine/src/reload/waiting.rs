@@ -73,11 +73,7 @@ pub(super) fn list(
 }
 
 fn sources(new: usize, old: usize, is_other: bool) -> Option<String> {
-    let count = |sources: usize| match sources {
-        0 => "no source".to_owned(),
-        1 => "1 source".to_owned(),
-        more => format!("{more} sources"),
-    };
+    let count = sentence::sources;
     if new != old {
         return Some(format!("the file has {}, and the daemon still asks {}", count(new), count(old)));
     }

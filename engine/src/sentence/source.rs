@@ -156,17 +156,16 @@ fn above(number: f64, least: f64) -> String {
 /// What a server says instead of the time.
 fn kiss(code: KissCode) -> Text {
     let meaning = match code {
-        KissCode::Deny | KissCode::Restricted => "it refuses to serve us".to_owned(),
+        KissCode::Deny | KissCode::Restricted => "it refuses to serve us",
         KissCode::Rate => {
             "it finds that it is asked too often, and is asked less often now; other hosts behind the same address may \
              ask it too (min-poll sets the shortest interval)"
-                .to_owned()
         }
-        KissCode::NtsNak => "it takes our queries for NTS ones, which they are not".to_owned(),
+        KissCode::NtsNak => "it takes our queries for NTS ones, which they are not",
         KissCode::Other(code) if matches!(&code, b"INIT" | b"STEP") => {
-            "it is not synchronised yet; if that lasts, its own sources have to be checked".to_owned()
+            "it is not synchronised yet; if that lasts, its own sources have to be checked"
         }
-        KissCode::Other(_) => "it tells no time, and is asked again; its operator knows why".to_owned(),
+        KissCode::Other(_) => "it tells no time, and is asked again; its operator knows why",
     };
     format!("it answers with kiss code {code} instead of the time: {meaning}").into()
 }

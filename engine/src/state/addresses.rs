@@ -1,10 +1,10 @@
 //! The addresses of names that worked, behind the frequency in the state file: again one line of text in two slots, written
 //! alternately.
 
+use super::slot::{self, TAIL, TORN};
 use super::{SLOT, StateFile};
 use engine_core::io::KeptAddresses;
 use ipc::address::Address;
-use ipc::checksum::checksum;
 use ipc::message::exchange::HostName;
 use ipc::units::WallTime;
 use std::fmt::Write;
@@ -22,9 +22,6 @@ pub(super) const END: usize = 2 * (SLOT + LENGTH);
 
 /// First words of a slot; the number grows when the line changes.
 const HEAD: &str = "truechimer-engine-addresses 1";
-
-/// Room for `check=` with its value, and the end of the line.
-const TAIL: usize = 24;
 
 /// Most names: those of a configuration.
 const MOST_NAMES: usize = 32;
@@ -44,7 +41,7 @@ impl StateFile {
                 }
             };
             slot.truncate(length);
-            if slot.iter().all(|octet| matches!(octet, 0 | b' ' | b'\n')) {
+            if slot::is_blank(&slot) {
                 continue;
             }
             match read(&slot) {
@@ -52,22 +49,22 @@ impl StateFile {
                     found = Some((sequence, names));
                 }
                 Some(_) => {}
-                None => complaint = Some("cut short or altered".to_owned()),
+                None => complaint = Some(TORN.to_owned()),
             }
         }
         if found.is_none() && complaint.is_some() {
             // Else the slot that is written second would be complained about once more at the next start.
             let _ = self.file.write_all_at(&[0; 2 * LENGTH], BEGIN);
         }
-        let (sequence, names) = found.clone().unwrap_or_default();
-        self.addresses_sequence = sequence;
         let complaint = complaint.filter(|_| found.is_none()).map(|why| {
             format!("the addresses of the last run in the state file are ignored ({why}); names are looked up as usual")
         });
+        let (sequence, names) = found.unwrap_or_default();
+        self.addresses_sequence = sequence;
         (names, complaint)
     }
 
-    /// Writes the older slot, if they have changed, and waits until it is on the disk.
+    /// Writes the older slot, and waits until it is on the disk.
     ///
     /// # Errors
     /// Those of the file system; the newer slot is as it was.
@@ -92,23 +89,12 @@ fn write(sequence: u64, names: &[KeptAddresses]) -> Vec<u8> {
             line += &words;
         }
     }
-    let _ = write!(line, " check={:016x}", checksum(line.as_bytes()));
-    let mut slot = line.into_bytes();
-    slot.resize(LENGTH - 1, b' ');
-    slot.push(b'\n');
-    slot
+    slot::seal(&line, LENGTH)
 }
 
 /// None: it is damaged, or of another version.
 fn read(slot: &[u8]) -> Option<(u64, Vec<KeptAddresses>)> {
-    if slot.len() != LENGTH {
-        return None;
-    }
-    let (body, check) = std::str::from_utf8(slot).ok()?.trim_end().rsplit_once(" check=")?;
-    if u64::from_str_radix(check, 16) != Ok(checksum(body.as_bytes())) {
-        return None;
-    }
-    let mut words = body.strip_prefix(HEAD)?.split_ascii_whitespace();
+    let mut words = slot::open(slot, LENGTH, HEAD).ok()?.split_ascii_whitespace();
     let sequence = words.next()?.strip_prefix("sequence=")?.parse().ok()?;
     let mut names: Vec<KeptAddresses> = Vec::new();
     for word in words {
@@ -133,6 +119,7 @@ fn read(slot: &[u8]) -> Option<(u64, Vec<KeptAddresses>)> {
 mod tests {
     use super::*;
     use crate::state::tests::Place;
+    use ipc::checksum::checksum;
 
     fn kept(name: &str, addresses: &[&str]) -> KeptAddresses {
         KeptAddresses {

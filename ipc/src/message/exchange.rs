@@ -322,6 +322,11 @@ fn split(name: &[u8]) -> Option<(Ipv6Addr, &str)> {
     is_lawful.then_some((address, interface))
 }
 
+/// Whether two host names are one: they do not differ by case or by a dot at the end (RFC 4343, RFC 1034 section 3.1).
+pub fn is_one_name(one: &str, other: &str) -> bool {
+    one.trim_end_matches('.').eq_ignore_ascii_case(other.trim_end_matches('.'))
+}
+
 impl HostName {
     /// Checks the form of a host name.
     ///

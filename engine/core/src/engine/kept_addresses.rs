@@ -10,7 +10,7 @@ use super::Engine;
 use super::lookups::wanted;
 use crate::entries::{Entry, EntryId, Recall};
 use crate::io::{KeptAddresses, Now};
-use crate::names::{Lookup, usable};
+use crate::names::usable;
 use crate::notice::EntryNotice;
 use crate::select::{Claim, Electorate, Standing};
 use crate::settings::Place;
@@ -66,7 +66,10 @@ impl Entry {
 
     /// Whether a source is about to leave and contradicts each address of the answer that has a vote.
     pub(super) fn is_superseded(&self, source: &Source, now: Now) -> bool {
-        let Some(own) = source.opinion(now).filter(|_| self.is_leaving(source)) else { return false };
+        if !self.is_leaving(source) {
+            return false;
+        }
+        let Some(own) = source.opinion(now) else { return false };
         let staying = self.members.iter().filter(|other| !self.is_leaving(other) && has_vote(other));
         let mut claims = staying.filter_map(|other| other.opinion(now)).map(|opinion| opinion.claim);
         let contradicts = |claim: Claim| claim.high < own.claim.low || claim.low > own.claim.high;
@@ -75,7 +78,7 @@ impl Entry {
 
     /// Whether a source is about to leave and an address of the answer is there in its place.
     pub(super) fn is_doubled(&self, source: &Source) -> bool {
-        let stays = |other: &Source| !self.is_leaving(other) && has_vote(other) && other.is_live();
+        let stays = |other: &Source| !self.is_leaving(other) && stands_in(other);
         self.is_leaving(source) && self.members.iter().any(stays)
     }
 
@@ -88,6 +91,11 @@ impl Entry {
 /// Whether it has a vote, or would have one if it answered.
 fn has_vote(source: &Source) -> bool {
     source.is_heard() && !source.oneself && !source.is_on_probation()
+}
+
+/// Whether it has a vote and answers.
+fn stands_in(source: &Source) -> bool {
+    source.is_live() && has_vote(source)
 }
 
 /// Whether it may be relied upon in the next run, or now in the place of another one.
@@ -172,7 +180,7 @@ impl Engine {
         let marks: Vec<(bool, bool)> = self.entries.members().map(mark).collect();
         let electorate = Electorate::of(marks.into_iter());
         let is_awaited = |entry: &Entry, source: &Source| match entry.kept.stage {
-            Recall::InUse => entry.lookup.as_ref().is_some_and(Lookup::is_awaited),
+            Recall::InUse => entry.lookup.as_ref().is_some_and(|lookup| !lookup.was_answered()),
             Recall::Leaving => entry.is_leaving(source),
             Recall::Waiting | Recall::Over => false,
         };
@@ -192,7 +200,7 @@ impl Engine {
             let staying = entry.members.iter().filter(|source| !entry.is_leaving(source) && is_one(source));
             staying.map(|source| source.address().socket_address()).collect()
         };
-        let (live, working) = (stays(|source| source.is_live() && has_vote(source)), stays(works));
+        let (live, working) = (stays(stands_in), stays(works));
         let since = entry.kept.succeeded_since.or(Some(now)).filter(|_| !live.is_empty());
         entry.kept.succeeded_since = since;
         let is_over = since.is_some_and(|since| since.after(OVERLAP) <= now);

@@ -29,7 +29,8 @@ impl Engine {
             return None;
         }
         let mut open = self.open_children();
-        let (floor, is_right) = (self.floor(), self.is_synchronised(now));
+        let has_nts = self.entries.iter().any(|entry| entry.association().is_some());
+        let (floor, is_right) = (self.floor(), has_nts && self.is_synchronised(now));
         let mut next: Option<RawInstant> = None;
         for entry in self.entries.iter_mut() {
             let (place, nts) = (entry.settings.place.clone(), entry.settings.nts);

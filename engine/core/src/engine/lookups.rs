@@ -55,9 +55,9 @@ impl Engine {
     /// number may be another one, and to find that out costs no packet.
     pub(super) fn hurry_names(&mut self, now: RawInstant) {
         for Entry { lookup, settings, .. } in self.entries.iter_mut() {
-            let (Some(lookup), Place::Name(name, _)) = (lookup, &settings.place) else { continue };
+            let (Some(lookup), Place::Name(..)) = (lookup, &settings.place) else { continue };
             lookup.retry(now);
-            if name.scoped().is_some() {
+            if settings.place.is_scoped() {
                 lookup.repeat(now);
             }
         }
@@ -74,12 +74,11 @@ impl Engine {
         self.abandoned.end(resolved.id);
         let Some(entry) = self.looking_up(resolved.id) else { return };
         let (id, wanted, link_local) = (entry.id, wanted(&entry.settings), entry.settings.allow_link_local);
+        let is_scoped = entry.settings.place.is_scoped();
         let offered = usable(&resolved.addresses, link_local, &self.own);
         let refused = offered.is_empty();
         // Which number an interface has now is no answer of another host: there is nothing to wait for.
-        if let Some(entry) = self.entries.get(id)
-            && matches!(&entry.settings.place, Place::Name(name, _) if name.scoped().is_some())
-        {
+        if let Some(entry) = self.entries.get(id).filter(|_| is_scoped) {
             let is_gone = |source: &&Source| !offered.contains(&source.address());
             let gone: Vec<SourceId> = entry.members.iter().filter(is_gone).map(|source| source.id).collect();
             gone.into_iter().for_each(|source| self.drop_source(source));
@@ -120,9 +119,8 @@ impl Engine {
         let need = self.need();
         let Some(entry) = self.looking_up(failed.id) else { return };
         let id = entry.id;
-        let is_scoped = matches!(&entry.settings.place, Place::Name(name, _) if name.scoped().is_some());
         let mut gone: Vec<SourceId> = Vec::new();
-        if is_scoped && failed.reason == LookupFailure::NoInterface {
+        if entry.settings.place.is_scoped() && failed.reason == LookupFailure::NoInterface {
             // The interface of that name is gone, or has another name now: the number that it had is not what is configured.
             entry.candidates.learn(&[], now.raw);
             gone.extend(entry.members.iter().map(|source| source.id));

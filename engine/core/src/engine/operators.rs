@@ -6,7 +6,7 @@ use crate::notice::EntryNotice;
 use crate::nts::{Kinship, kinship};
 use alloc::string::String;
 use alloc::vec::Vec;
-use ipc::message::exchange::Operator;
+use ipc::message::exchange::{Operator, is_one_name};
 
 impl Engine {
     /// Tells of sources whose certificates show the operator of this one, unless its certificate `before` did.
@@ -35,9 +35,7 @@ impl Engine {
         let related = |other: &Entry| {
             let theirs = other.association()?.operator?;
             let other_host = other.host();
-            let is_same_host =
-                host.trim_end_matches('.').eq_ignore_ascii_case(other_host.trim_end_matches('.'));
-            if other.id == entry.id || (is_same_host && !host.is_empty()) {
+            if other.id == entry.id || (!host.is_empty() && is_one_name(&host, &other_host)) {
                 return None;
             }
             Some((other.id, kinship((&host, shown), (&other_host, &theirs))?))

@@ -213,7 +213,7 @@ impl Engine {
     /// Saves the base frequency with which the clock would neither gain nor lose, which is not always the one in force: at
     /// intervals, and before that whenever it has become twice as certain.
     fn save(&mut self, now: Now) {
-        let Some(line) = self.system.line.as_ref().filter(|_| self.is_synchronised(now)) else { return };
+        let Some(line) = self.system.line.as_ref() else { return };
         let Some(basis) = self.basis.as_ref().filter(|_| self.steers()) else { return };
         let (frequency, deviation) = line.frequency();
         let frequency_error_ppm = deviation * 1e6;
@@ -221,7 +221,8 @@ impl Engine {
             Some((last, error)) if last.after(SAVED) > now.raw => error / 2.0,
             _ => WORTH_SAVING,
         };
-        if frequency_error_ppm > most {
+        // After each input: what costs more comes last.
+        if frequency_error_ppm > most || !self.is_synchronised(now) {
             return;
         }
         let (natural, _) = basis.clock.natural(now.raw, now.wall);

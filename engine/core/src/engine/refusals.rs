@@ -5,6 +5,7 @@ use crate::discipline::approach;
 use crate::io::{Now, OrderKind};
 use crate::local_clock::from_scaled;
 use crate::notice::{AfterRefusal, ClockNotice, Hold, Notice, Short, Slewing};
+use crate::poll::span;
 use ipc::message::privileged::{ClockKind, RUN_STEP_SPACING, Refusal, Refused, StepReason};
 use ipc::units::{Frequency, Span};
 
@@ -237,8 +238,7 @@ impl Engine {
         let (natural, _) = basis.clock.natural(now.raw, now.wall);
         let (frequency, deviation) = line.frequency();
         let needed = frequency - natural;
-        // As far as the band is known: the last refusal said where it is, or the welcome.
-        let (centre, half) = (from_scaled(basis.welcome.band_centre), from_scaled(basis.welcome.band).abs());
+        let (centre, half) = basis.band();
         let granted = needed.clamp(centre - half, centre + half);
         let lacks = needed - granted;
         let is_short = lacks.abs() > SHORT.0.max(SHORT.1 * deviation);
@@ -246,7 +246,7 @@ impl Engine {
         let is_reduced = self.system.allowance.is_scarce(now.raw);
         let slewed = self.most_rate(offset, granted, is_reduced);
         let rate = approach(slewed, if is_short { lacks } else { 0.0 }, offset);
-        let left = (rate > NO_RATE).then(|| Span::saturating((offset.abs() / rate * 1e9) as i64));
+        let left = (rate > NO_RATE).then(|| span(offset.abs() / rate));
         if offset.abs() < FAR && left.is_some_and(|left| left < SOON) {
             return None;
         }

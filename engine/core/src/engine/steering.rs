@@ -343,8 +343,8 @@ impl Engine {
             return (Frequency::ZERO, slew(0.0, 64.0, 0.0, 1e-6, false));
         };
         let (natural, _) = basis.clock.natural(now.raw, now.wall);
-        let (centre, half) = (from_scaled(basis.welcome.band_centre), from_scaled(basis.welcome.band));
-        let half = (half.abs() - BAND_MARGIN).max(0.0);
+        let (centre, edge) = basis.band();
+        let half = (edge - BAND_MARGIN).max(0.0);
         let wanted = if now.raw < self.system.frozen_until {
             basis.clock.frequency()
         } else {
@@ -368,7 +368,7 @@ impl Engine {
     pub(super) fn most_rate(&self, offset: f64, base: f64, is_reduced: bool) -> f64 {
         let most = self.settings.max_slew_ppm.clamp(1.0, 500.0) * 1e-6;
         let Some(basis) = &self.basis else { return most };
-        let (centre, edge) = (from_scaled(basis.welcome.band_centre), from_scaled(basis.welcome.band).abs());
+        let (centre, edge) = basis.band();
         let inside = if offset > 0.0 { centre + edge - base } else { base - (centre - edge) };
         self.system.allowance.rate(most, base * offset.signum(), inside, is_reduced)
     }
@@ -478,6 +478,11 @@ impl Engine {
 }
 
 impl Basis {
+    /// The middle of the governor's band and half its width, s/s: as the last refusal said, or the welcome.
+    pub(super) fn band(&self) -> (f64, f64) {
+        (from_scaled(self.welcome.band_centre), from_scaled(self.welcome.band).abs())
+    }
+
     pub(super) fn is_band_known(&self, now: RawInstant) -> bool {
         now.elapsed_since(self.band_at) < BAND_KNOWN
     }
