@@ -116,10 +116,6 @@ pub fn confine_then<T>(
     prepare: impl FnOnce() -> T,
 ) -> Result<(Shortfall, T), ConfineError> {
     let insecure = inherited.flag("insecure");
-    if role == Role::ExchangeChild {
-        let shortfall = narrow(insecure, None, None)?;
-        return Ok((shortfall, prepare()));
-    }
     let identity = inherited.identity().map_err(ConfineError::Words)?;
     let silence = Silence::of(role);
     let proper = view::visible(role, inherited);
@@ -142,7 +138,7 @@ pub fn confine_then<T>(
     Ok((shortfall, prepared))
 }
 
-/// Confines a child of the exchange process, which has one thread. Of a system call that its filter denies it leaves a
+/// Confines a child of the exchange process, which has one thread, beyond what its parent is confined to. Of a system call that its filter denies it leaves a
 /// record in `denied` ([`filters::trap`]), if its parent leaves one in such a case. Over TCP it connects only to resolvers
 /// and, where it exchanges keys, to the port of the `server`.
 ///
@@ -153,7 +149,26 @@ pub fn confine_child(
     denied: OwnedFd,
     server: Option<u16>,
 ) -> Result<Shortfall, ConfineError> {
-    narrow(inherited.flag("insecure"), Some(denied), server)
+    let insecure = inherited.flag("insecure");
+    // A fork does not inherit this one.
+    let _ = kernel::prctl(libc::PR_SET_PDEATHSIG, kernel::SIGKILL);
+    // The kernel reports only a death after this request; an orphan is init's child by then.
+    if nix::unistd::getppid().as_raw() == 1 {
+        return Err(ConfineError::Orphaned);
+    }
+    if let Some(proper) = CHILDREN_READ.get() {
+        let resolver = view::RESOLVER_FOLDERS.iter().chain([&view::RESOLVER_FILE]).map(Path::new);
+        let ports: Vec<u16> = [RESOLVERS].into_iter().chain(server).collect();
+        let is_narrow = file_access::narrow(proper.iter().map(PathBuf::as_path).chain(resolver), &ports);
+        if !is_narrow && !insecure {
+            return Err(ConfineError::Landlock("for a child".to_owned()));
+        }
+    }
+    name_service::restrict();
+    // It has closed its parent's pipe.
+    filters::trap::redirect(denied);
+    seal(Role::ExchangeChild, insecure, None, None)?;
+    Ok(Shortfall { insecure, ..Shortfall::default() })
 }
 
 /// Confines `truechimerd` itself, after it has started everything, as far as it is before it becomes `program`, its
@@ -276,30 +291,4 @@ impl Silence {
         limits::forbid_files();
         Some(voice)
     }
-}
-
-/// What the exchange process's child adds to the confinement of its parent.
-fn narrow(insecure: bool, denied: Option<OwnedFd>, server: Option<u16>) -> Result<Shortfall, ConfineError> {
-    // A fork does not inherit this one.
-    let _ = kernel::prctl(libc::PR_SET_PDEATHSIG, kernel::SIGKILL);
-    // The kernel reports only a death after this request; an orphan is init's child by then.
-    if nix::unistd::getppid().as_raw() == 1 {
-        return Err(ConfineError::Orphaned);
-    }
-    if let Some(proper) = CHILDREN_READ.get() {
-        let resolver = view::RESOLVER_FOLDERS.iter().chain([&view::RESOLVER_FILE]).map(Path::new);
-        let ports: Vec<u16> = [RESOLVERS].into_iter().chain(server).collect();
-        let is_narrow = file_access::narrow(proper.iter().map(PathBuf::as_path).chain(resolver), &ports);
-        if !is_narrow && !insecure {
-            return Err(ConfineError::Landlock("for a child".to_owned()));
-        }
-    }
-    name_service::restrict();
-    // It has closed its parent's pipe.
-    match denied {
-        Some(own) => filters::trap::redirect(own),
-        None => filters::trap::forget(),
-    }
-    seal(Role::ExchangeChild, insecure, None, None)?;
-    Ok(Shortfall { insecure, ..Shortfall::default() })
 }

@@ -18,34 +18,31 @@ const KNOWN: ABI = ABI::V6;
 /// # Errors
 /// The kernel has Landlock and refuses these rules.
 pub(crate) fn restrict(role: Role, seen: &Seen, program: Option<&Needs>) -> Result<bool, RulesetError> {
-    let restricted = || -> Result<RulesetStatus, RulesetError> {
-        let tcp: BitFlags<AccessNet> = if role.confinement().network == Network::Tcp {
-            AccessNet::BindTcp.into()
-        } else {
-            AccessNet::from_all(KNOWN)
-        };
-        // The death of the keeper is a signal of its own to the others, which the kernel would keep back.
-        let is_keeper = matches!(role, Role::Privileged | Role::PrivilegedVirtual);
-        let apart: BitFlags<Scope> =
-            if is_keeper { Scope::AbstractUnixSocket.into() } else { Scope::from_all(KNOWN) };
-        let mut rules = Ruleset::default()
-            .handle_access(AccessFs::from_all(KNOWN))?
-            .handle_access(tcp)?
-            .scope(apart)?
-            .create()?;
-        let needed = program.map_or(&[][..], |needs| &needs.paths);
-        let readable = seen.all().map(|path| (path, AccessFs::ReadFile.into()));
-        let executable = needed.iter().map(|path| (path, AccessFs::ReadFile | AccessFs::Execute));
-        for (path, file) in readable.chain(executable) {
-            let file: BitFlags<AccessFs> = file;
-            let read = if path.is_dir() { file | AccessFs::ReadDir } else { file };
-            if let Ok(opened) = PathFd::new(path) {
-                rules = rules.add_rule(PathBeneath::new(opened, read))?;
-            }
-        }
-        Ok(rules.restrict_self()?.ruleset)
+    let tcp: BitFlags<AccessNet> = if role.confinement().network == Network::Tcp {
+        AccessNet::BindTcp.into()
+    } else {
+        AccessNet::from_all(KNOWN)
     };
-    restricted().map(|status| status != RulesetStatus::NotEnforced)
+    // The death of the keeper is a signal of its own to the others, which the kernel would keep back.
+    let is_keeper = matches!(role, Role::Privileged | Role::PrivilegedVirtual);
+    let apart: BitFlags<Scope> =
+        if is_keeper { Scope::AbstractUnixSocket.into() } else { Scope::from_all(KNOWN) };
+    let mut rules = Ruleset::default()
+        .handle_access(AccessFs::from_all(KNOWN))?
+        .handle_access(tcp)?
+        .scope(apart)?
+        .create()?;
+    let needed = program.map_or(&[][..], |needs| &needs.paths);
+    let readable = seen.all().map(|path| (path, AccessFs::ReadFile.into()));
+    let executable = needed.iter().map(|path| (path, AccessFs::ReadFile | AccessFs::Execute));
+    for (path, file) in readable.chain(executable) {
+        let file: BitFlags<AccessFs> = file;
+        let read = if path.is_dir() { file | AccessFs::ReadDir } else { file };
+        if let Ok(opened) = PathFd::new(path) {
+            rules = rules.add_rule(PathBeneath::new(opened, read))?;
+        }
+    }
+    Ok(rules.restrict_self()?.ruleset != RulesetStatus::NotEnforced)
 }
 
 /// Denies in addition all file access except reading beneath `readable`, as far as those files and directories exist now,

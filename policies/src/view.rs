@@ -87,7 +87,7 @@ fn resolver_files() -> Vec<PathBuf> {
 }
 
 /// What a process sees of the host's files.
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub(crate) struct Seen {
     /// Directories and files that exist at the start, with what is mounted in them.
     pub(crate) proper: Vec<PathBuf>,

@@ -1,5 +1,5 @@
-//! The number of a network interface, from its name. The C library's function asks over a socket of another family, which
-//! the filter refuses.
+//! The number of a network interface, from its name. musl's own function asks only over a socket of another family, which
+//! the filter refuses; glibc's goes on to one of IPv4.
 #![allow(unsafe_code)]
 
 use nix::libc::{IFNAMSIZ, SIOCGIFINDEX, c_char, ifreq, ioctl};
@@ -8,15 +8,14 @@ use std::os::fd::AsRawFd;
 
 /// The number of the interface that has this name now.
 pub(super) fn number(name: &str) -> Option<u32> {
-    let asked = socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None).ok()?;
-    // SAFETY: the structure consists of numbers, for which all zeros are lawful.
-    let mut request: ifreq = unsafe { std::mem::zeroed() };
     // The last octet stays zero.
-    let place = request.ifr_name.iter_mut().take(IFNAMSIZ - 1);
     if name.len() >= IFNAMSIZ {
         return None;
     }
-    place.zip(name.bytes()).for_each(|(place, octet)| *place = octet as c_char);
+    let asked = socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None).ok()?;
+    // SAFETY: the structure consists of numbers, for which all zeros are lawful.
+    let mut request: ifreq = unsafe { std::mem::zeroed() };
+    request.ifr_name.iter_mut().zip(name.bytes()).for_each(|(place, octet)| *place = octet as c_char);
     // SAFETY: the descriptor is open, and the kernel reads and writes no more than the structure, which lives.
     if unsafe { ioctl(asked.as_raw_fd(), SIOCGIFINDEX, &raw mut request) } != 0 {
         return None;

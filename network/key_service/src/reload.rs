@@ -19,8 +19,6 @@ pub(super) struct Reload {
     /// The time of the last request.
     now: WallTime,
     is_ordered: bool,
-    /// Whose certificate the threads use.
-    in_use: Option<Arc<Certificate>>,
     /// What the last reload did not take, for lack of a name, and when: requested again within [`CONSENT`], it is meant.
     refused: Option<(Arc<Certificate>, WallTime)>,
 }
@@ -38,14 +36,7 @@ impl Reload {
     /// The key holder reads its key by itself at start.
     pub(super) fn at_start(path: PathBuf) -> Self {
         let certificate = Certificate::read(&path).map(Arc::new);
-        Self {
-            path,
-            stage: Stage::Reads(certificate),
-            now: WallTime::MIN,
-            is_ordered: false,
-            in_use: None,
-            refused: None,
-        }
+        Self { path, stage: Stage::Reads(certificate), now: WallTime::MIN, is_ordered: false, refused: None }
     }
 
     /// Requests a reload. Several outstanding requests are one.
@@ -77,7 +68,8 @@ impl Reload {
             (Ok(_), KeyRead::Unreadable(why)) => Loaded::NoKey(why),
             (Ok(certificate), KeyRead::Read(fingerprint)) if certificate.fingerprint == fingerprint => {
                 let now = self.now.nanos().div_euclid(1_000_000_000);
-                let in_use = self.in_use.as_ref();
+                let newest = shared.settings.newest();
+                let in_use = newest.certificate.as_ref();
                 let refused = self.refused.take();
                 let is_meant = refused.is_some_and(|(refused, at)| {
                     let since = self.now.minus(at).nanos();
@@ -90,7 +82,6 @@ impl Reload {
                     }
                     _ => {
                         let validity = certificate.validity;
-                        self.in_use = Some(Arc::clone(&certificate));
                         shared.change(|settings| settings.certificate = Some(certificate));
                         Loaded::InUse { not_before: validity.from, not_after: validity.until }
                     }

@@ -1,10 +1,9 @@
 //! Whose certificate it is: the organisation of its subject (RFC 5280 section 4.1.2.6), which authorities attest or leave
 //! out.
 
-use super::validity::{INTEGER, Reader, SEQUENCE, VERSION};
+use super::validity::{OBJECT_IDENTIFIER, Reader, SEQUENCE};
 
 const SET: u8 = 0x31;
-const OBJECT_IDENTIFIER: u8 = 0x06;
 const UTF8_STRING: u8 = 0x0c;
 const PRINTABLE_STRING: u8 = 0x13;
 
@@ -13,12 +12,7 @@ const ORGANISATION: [u8; 3] = [0x55, 0x04, 0x0a];
 
 /// That of a certificate, as it is written there; `None` if it has none, more than one, or none that can be read.
 pub fn of(certificate: &[u8]) -> Option<&str> {
-    let mut certificate = Reader(Reader(certificate).expect(SEQUENCE)?);
-    let mut fields = Reader(certificate.expect(SEQUENCE)?);
-    if fields.0.first() == Some(&VERSION) {
-        fields.expect(VERSION)?;
-    }
-    fields.expect(INTEGER)?;
+    let mut fields = Reader::after_serial(certificate)?;
     // The signature's algorithm, the issuer, the validity.
     for _ in 0..3 {
         fields.expect(SEQUENCE)?;
@@ -45,6 +39,7 @@ pub fn of(certificate: &[u8]) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::validity::{INTEGER, VERSION};
     use bench::authority::{Authority, Order};
     use proptest::prelude::*;
 

@@ -1,11 +1,10 @@
 //! The names that a certificate is for: its subjectAltName (RFC 5280 section 4.2.1.6), of any kind.
 
-use super::validity::{INTEGER, Reader, SEQUENCE, VERSION};
+use super::validity::{OBJECT_IDENTIFIER, Reader, SEQUENCE};
 use std::collections::BTreeSet;
 
 const BOOLEAN: u8 = 0x01;
 const OCTET_STRING: u8 = 0x04;
-const OBJECT_IDENTIFIER: u8 = 0x06;
 const EXTENSIONS: u8 = 0xa3;
 
 /// id-ce-subjectAltName.
@@ -26,12 +25,7 @@ pub fn of(certificate: &[u8]) -> Names {
 }
 
 fn find(certificate: &[u8]) -> Option<Names> {
-    let mut certificate = Reader(Reader(certificate).expect(SEQUENCE)?);
-    let mut fields = Reader(certificate.expect(SEQUENCE)?);
-    if fields.0.first() == Some(&VERSION) {
-        fields.expect(VERSION)?;
-    }
-    fields.expect(INTEGER)?;
+    let mut fields = Reader::after_serial(certificate)?;
     let extensions = loop {
         let (tag, contents) = fields.next()?;
         if tag == EXTENSIONS {
@@ -44,9 +38,7 @@ fn find(certificate: &[u8]) -> Option<Names> {
         if extension.expect(OBJECT_IDENTIFIER)? != SUBJECT_ALT_NAME {
             continue;
         }
-        if extension.0.first() == Some(&BOOLEAN) {
-            extension.expect(BOOLEAN)?;
-        }
+        extension.skip(BOOLEAN)?;
         let mut names = Reader(Reader(extension.expect(OCTET_STRING)?).expect(SEQUENCE)?);
         let mut all = Names::new();
         while !names.0.is_empty() {

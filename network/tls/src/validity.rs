@@ -8,6 +8,7 @@ const NANOS: i64 = 1_000_000_000;
 
 pub(crate) const SEQUENCE: u8 = 0x30;
 pub(crate) const INTEGER: u8 = 0x02;
+pub(crate) const OBJECT_IDENTIFIER: u8 = 0x06;
 const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
 /// The version, which the first of them had no word for.
@@ -25,13 +26,7 @@ pub struct Validity {
 impl Validity {
     /// That of a certificate; `None` if it cannot be found.
     pub fn of(certificate: &[u8]) -> Option<Self> {
-        let mut outer = Reader(certificate);
-        let mut certificate = Reader(outer.expect(SEQUENCE)?);
-        let mut fields = Reader(certificate.expect(SEQUENCE)?);
-        if fields.0.first() == Some(&VERSION) {
-            fields.expect(VERSION)?;
-        }
-        fields.expect(INTEGER)?;
+        let mut fields = Reader::after_serial(certificate)?;
         // The signature's algorithm, and the issuer.
         fields.expect(SEQUENCE)?;
         fields.expect(SEQUENCE)?;
@@ -61,6 +56,23 @@ impl Validity {
 pub(crate) struct Reader<'a>(pub(crate) &'a [u8]);
 
 impl<'a> Reader<'a> {
+    /// What follows the serial number of a certificate.
+    pub(crate) fn after_serial(certificate: &'a [u8]) -> Option<Self> {
+        let mut certificate = Self(Self(certificate).expect(SEQUENCE)?);
+        let mut fields = Self(certificate.expect(SEQUENCE)?);
+        fields.skip(VERSION)?;
+        fields.expect(INTEGER)?;
+        Some(fields)
+    }
+
+    /// Passes over the next element if it has this tag.
+    pub(crate) fn skip(&mut self, tag: u8) -> Option<()> {
+        if self.0.first() == Some(&tag) {
+            self.expect(tag)?;
+        }
+        Some(())
+    }
+
     /// The contents of the next element, which must have this tag.
     pub(crate) fn expect(&mut self, tag: u8) -> Option<&'a [u8]> {
         let (found, contents) = self.next()?;

@@ -159,11 +159,6 @@ pub fn redirect(pipe: OwnedFd) {
     PIPE.store(pipe.into_raw_fd(), Ordering::Relaxed);
 }
 
-/// From now on nothing is told: the pipe's number is that of another descriptor, or of none.
-pub fn forget() {
-    PIPE.store(-1, Ordering::Relaxed);
-}
-
 /// The number of the call in a record.
 #[must_use]
 pub fn number(record: [u8; RECORD]) -> i64 {

@@ -35,7 +35,7 @@ pub struct Directory {
     trouble: RefCell<Option<String>>,
 }
 
-/// A file that is only read.
+/// A file that is looked for, and not made.
 pub enum Found {
     /// It is there, and no other user can have written it.
     Trusted(File),
@@ -43,6 +43,16 @@ pub enum Found {
     Distrusted,
     /// It is not there.
     Nothing,
+}
+
+impl Found {
+    /// It, if it is there and can be trusted.
+    pub fn trusted(self) -> Option<File> {
+        match self {
+            Self::Trusted(file) => Some(file),
+            Self::Distrusted | Self::Nothing => None,
+        }
+    }
 }
 
 /// A new file for the engine's record, readable only by its owner. An existing one becomes `NAME.1`.
@@ -128,21 +138,15 @@ impl Directory {
         self.trouble.borrow().clone()
     }
 
-    /// A file of this name, to be read.
-    pub fn find(&self, name: &str) -> Found {
-        match beneath::existing(self.fd.as_fd(), name, OFlag::O_RDONLY) {
+    /// A file of this name, with this `access`.
+    pub fn find(&self, name: &str, access: OFlag) -> Found {
+        match beneath::existing(self.fd.as_fd(), name, access) {
             Ok(fd) if fstat(&fd).is_ok_and(|facts| kept::distrust(&facts).is_none()) => {
                 Found::Trusted(fd.into())
             }
             Err(Errno::ENOENT) => Found::Nothing,
             Ok(_) | Err(_) => Found::Distrusted,
         }
-    }
-
-    /// A file of this name, to be read and overwritten, if it is there and no other user can have written it.
-    pub fn find_to_change(&self, name: &str) -> Option<File> {
-        let found = beneath::existing(self.fd.as_fd(), name, OFlag::O_RDWR).ok();
-        found.filter(|fd| fstat(fd).is_ok_and(|facts| kept::distrust(&facts).is_none())).map(File::from)
     }
 
     /// Writes a short text into a file of this name, for programs that its owner starts.

@@ -15,6 +15,7 @@ use super::memory;
 use ipc::{audit_line, governor_record};
 use keeper::ending::{Ending, say};
 use nix::errno::Errno;
+use nix::fcntl::OFlag;
 use nix::sys::statvfs::{FsFlags, statvfs};
 use std::fs::File;
 use std::os::fd::OwnedFd;
@@ -160,20 +161,17 @@ impl StateFiles {
     /// Goes on from what is in the state directory, as far as it can be read and is newer. What cannot be read may have
     /// been spent.
     fn continue_from(&mut self, state: &Directory) {
-        match state.find(GOVERNOR) {
+        match state.find(GOVERNOR, OFlag::O_RDONLY) {
             Found::Trusted(theirs) => self.is_distrusted |= !memory::continue_from(&self.governor, &theirs),
             Found::Nothing => {}
             Found::Distrusted => self.is_distrusted = true,
         }
-        match state.find(AUDIT) {
+        match state.find(AUDIT, OFlag::O_RDONLY) {
             Found::Trusted(theirs) => self.is_distrusted |= audit_log::may_have_granted(&theirs),
             Found::Nothing => {}
             Found::Distrusted => self.is_distrusted = true,
         }
-        self.aside = [STATE, KEYS].map(|name| match state.find(name) {
-            Found::Trusted(theirs) => Some(theirs),
-            Found::Distrusted | Found::Nothing => None,
-        });
+        self.aside = [STATE, KEYS].map(|name| state.find(name, OFlag::O_RDONLY).trusted());
     }
 
     /// Takes back what an earlier start of this boot had in the run directory.
@@ -183,8 +181,8 @@ impl StateFiles {
         }
         home::forget_returns(run);
         // Once it has saved their content where it belongs, the engine voids them.
-        self.aside = [STATE, KEYS].map(|name| run.find_to_change(name));
-        let Found::Trusted(theirs) = run.find(GOVERNOR) else { return };
+        self.aside = [STATE, KEYS].map(|name| run.find(name, OFlag::O_RDWR).trusted());
+        let Found::Trusted(theirs) = run.find(GOVERNOR, OFlag::O_RDONLY) else { return };
         let taken = memory::take_back(&self.governor, &theirs);
         let say_failed = |errno: Errno| {
             let place = run.path().join(GOVERNOR);
