@@ -1,6 +1,7 @@
 //! The kernel's own clock from a test's point of view: what steers it, and how a test that moves it puts it back.
 
 use crate::clock::pair;
+use ipc::units::Frequency;
 use libc::timex;
 
 /// Beyond this nothing is put back, nanoseconds: then something other than a test moved the clock.
@@ -24,8 +25,8 @@ pub fn adjust(change: impl FnOnce(&mut timex)) -> timex {
 /// The frequency of CLOCK_REALTIME against CLOCK_MONOTONIC_RAW, ppm, as far as base frequency and tick are concerned.
 pub fn frequency_ppm() -> f64 {
     let timex = adjust(|_| ());
-    // A tick more each hundredth of a second is 100 ppm; a ppm is 65,536.
-    (timex.tick - 10_000) as f64 * 100.0 + timex.freq as f64 / 65_536.0
+    // A tick more each hundredth of a second is 100 ppm.
+    (timex.tick - 10_000) as f64 * 100.0 + timex.freq as f64 / f64::from(Frequency::PER_PPM)
 }
 
 /// The clock as a test finds it.

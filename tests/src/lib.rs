@@ -60,6 +60,7 @@ pub mod programs;
 pub mod relay;
 pub mod role;
 mod skip;
+#[cfg(target_arch = "x86_64")]
 pub mod tracer;
 pub mod tree;
 pub mod users;

@@ -63,6 +63,26 @@ pub fn program(name: &str) -> PathBuf {
     program
 }
 
+/// The programs, of which each of these names is a script in front of the real one.
+///
+/// # Panics
+/// If they were not built, or cannot be copied.
+pub fn scripts(word: &str, wrapped: &[&str], script: &str) -> Place {
+    let place = Place::new(word);
+    for name in names() {
+        let real = program(name).display().to_string();
+        if wrapped.contains(&name) {
+            let text = format!("#!/bin/sh\n{script}\nexec {real} \"$@\"\n");
+            std::fs::write(place.join(name), text).expect("ours");
+            std::fs::set_permissions(place.join(name), std::os::unix::fs::PermissionsExt::from_mode(0o755))
+                .expect("ours");
+        } else {
+            std::fs::copy(real, place.join(name)).expect("built programs can be copied");
+        }
+    }
+    place
+}
+
 /// The first place in which a program of the system is found: `PATH`, the administrator's folders, then what
 /// `cargo xtask peers` unpacked.
 pub fn find_peer(name: &str) -> Option<PathBuf> {

@@ -5,13 +5,10 @@ use std::io;
 use std::ptr::{null_mut, without_provenance_mut};
 
 /// The type of the entry in the auxiliary vector that says where the vdso is, and of one that says nothing (getauxval(3)).
-#[cfg(target_arch = "x86_64")]
 const VDSO: u64 = 33;
-#[cfg(target_arch = "x86_64")]
 const IGNORE: u64 = 1;
 
 /// The instruction `syscall`, as the first two octets of a word.
-#[cfg(target_arch = "x86_64")]
 const SYSCALL: u64 = 0x050f;
 
 /// One request whose arguments are numbers, or the address of a structure that outlives it.
@@ -42,7 +39,6 @@ fn stop(pid: pid_t) -> io::Result<(pid_t, i32)> {
 ///
 /// # Errors
 /// The error of the request that failed.
-#[cfg(target_arch = "x86_64")]
 pub fn make_call(pid: u32, call: i64) -> io::Result<()> {
     let pid = pid.cast_signed();
     request(libc::PTRACE_ATTACH, pid, null_mut(), null_mut())?;
@@ -69,7 +65,6 @@ pub fn make_call(pid: u32, call: i64) -> io::Result<()> {
 ///
 /// # Errors
 /// The error of the request that failed.
-#[cfg(target_arch = "x86_64")]
 pub fn take_vdso_away(pid: u32) -> io::Result<()> {
     let events = libc::PTRACE_O_TRACEEXEC
         | libc::PTRACE_O_TRACEFORK
@@ -98,7 +93,6 @@ pub fn take_vdso_away(pid: u32) -> io::Result<()> {
 }
 
 /// The auxiliary vector of a program that was just executed lies behind its arguments and its environment.
-#[cfg(target_arch = "x86_64")]
 fn blank_vdso(pid: pid_t) -> io::Result<()> {
     let mut at = registers(pid)?.rsp + 8;
     for _ in 0..2 {
@@ -117,7 +111,6 @@ fn blank_vdso(pid: pid_t) -> io::Result<()> {
     }
 }
 
-#[cfg(target_arch = "x86_64")]
 fn registers(pid: pid_t) -> io::Result<libc::user_regs_struct> {
     // SAFETY: a structure of plain numbers, of which zeros are a value.
     let mut registers: libc::user_regs_struct = unsafe { std::mem::zeroed() };
@@ -126,7 +119,6 @@ fn registers(pid: pid_t) -> io::Result<libc::user_regs_struct> {
 }
 
 /// A word of its memory; all ones of it cannot be told from an error.
-#[cfg(target_arch = "x86_64")]
 fn read(pid: pid_t, address: u64) -> io::Result<u64> {
     request(libc::PTRACE_PEEKDATA, pid, number(address), null_mut()).map(i64::cast_unsigned)
 }

@@ -36,6 +36,13 @@ fn may_run() -> bool {
     }
 }
 
+/// The process that puts the clock back, in a group of its own: a signal to that of the test does not reach it.
+fn guard(found: &Found) -> Child {
+    let mut command = Command::new(program("clock_guard"));
+    command.args(found.words()).process_group(0).stdin(Stdio::piped());
+    command.spawn().expect("the guard is built")
+}
+
 /// The clock as found. Another process puts it back when this is dropped, and also when this process is killed.
 struct Saved {
     /// Two of these tests at the same time would undo each other's restoration.
@@ -57,12 +64,7 @@ impl Saved {
             ));
             return None;
         };
-        let guard = Command::new(program("clock_guard"))
-            .args(found.words())
-            .process_group(0)
-            .stdin(Stdio::piped())
-            .spawn()
-            .expect("the guard is built");
+        let guard = guard(&found);
         Some(Self { _alone: alone, found, guard })
     }
 
@@ -167,11 +169,7 @@ fn a_test_that_is_killed_leaves_the_clock_as_it_was() {
         return;
     }
     let Some(saved) = Saved::now() else { return };
-    let mut guard = Command::new(program("clock_guard"))
-        .args(saved.found.words())
-        .stdin(Stdio::piped())
-        .spawn()
-        .expect("the guard is built");
+    let mut guard = guard(&saved.found);
     let of_base = 20 * i64::from(Frequency::PER_PPM);
     adjust(|timex| (timex.modes, timex.freq) = (libc::ADJ_FREQUENCY, of_base));
     assert!(!saved.found.is_back());

@@ -3,7 +3,7 @@
 use bench::daemon::{Setup, source};
 use bench::forger::Forger;
 use bench::manager::Manager;
-use bench::programs::{Place, free_port, names, program};
+use bench::programs::{Place, free_port, program, scripts};
 use nix::sys::signal::Signal;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
@@ -205,22 +205,6 @@ fn a157_a_second_instance_is_refused_where_a_filter_denies_flock_to_one_of_them(
         assert!(String::from_utf8_lossy(&second.stderr).contains("another truechimerd"), "{second:?}");
         assert_eq!(first.stop().code, Some(0));
     }
-}
-
-/// The programs, of which each of these names is a script in front of the real one.
-fn scripts(word: &str, wrapped: &[&str], script: &str) -> Place {
-    let place = Place::new(word);
-    for name in names() {
-        let real = program(name).display().to_string();
-        if wrapped.contains(&name) {
-            let text = format!("#!/bin/sh\n{script}\nexec {real} \"$@\"\n");
-            fs::write(place.join(name), text).expect("ours");
-            fs::set_permissions(place.join(name), PermissionsExt::from_mode(0o755)).expect("ours");
-        } else {
-            fs::copy(real, place.join(name)).expect("built programs can be copied");
-        }
-    }
-    place
 }
 
 #[test]

@@ -3,12 +3,12 @@
 
 use bench::daemon::{Daemon, Setup};
 use bench::forger::Forger;
+use bench::name_server;
 use bench::netns::Network;
 use std::fs::{self, Permissions};
 use std::net::{Ipv4Addr, UdpSocket};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 const TIMEOUT: Duration = Duration::from_secs(90);
@@ -79,46 +79,13 @@ fn is_resolved(daemon: &Daemon) -> bool {
     String::from_utf8_lossy(&page.stdout).contains("10.77.0.9")
 }
 
-/// Runs `what` while a name server at 127.0.0.2 says that every name is 10.77.0.9. Not at 127.0.0.1, which the C library
-/// asks without a file.
-fn with_name_server(network: &Network, what: impl FnOnce()) {
-    with_name_server_at(network, "127.0.0.2:53", what);
+/// Runs `what` while a name server at this address says that every name is 10.77.0.9.
+fn with_name_server(network: &Network, address: &str, what: impl FnOnce()) {
+    name_server::with_name_server(network, &[address.parse().expect("an address")], what);
 }
 
-fn with_name_server_at(network: &Network, address: &str, what: impl FnOnce()) {
-    let server = network.within(|| UdpSocket::bind(address)).expect("root may, in an empty network");
-    server.set_read_timeout(Some(Duration::from_millis(20))).expect("a socket can be told how long to wait");
-    let has_ended = AtomicBool::new(false);
-    let outcome = std::thread::scope(|scope| {
-        scope.spawn(|| {
-            let mut octets = [0; 512];
-            while !has_ended.load(Ordering::Relaxed) {
-                let Ok((length, client)) = server.recv_from(&mut octets) else { continue };
-                let _ = server.send_to(&answer(&octets[..length]), client);
-            }
-        });
-        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(what));
-        has_ended.store(true, Ordering::Relaxed);
-        outcome
-    });
-    outcome.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-}
-
-/// The answer to a query of one question (RFC 1035 section 4.1): its address for type A, none for another type.
-fn answer(query: &[u8]) -> Vec<u8> {
-    let name = query[12..].iter().position(|octet| *octet == 0).expect("a name ends with the root");
-    let question = &query[12..12 + name + 5];
-    let is_for_ipv4 = question[name + 1..name + 3] == [0, 1];
-    // QR, RD and RA.
-    let mut answer =
-        [&query[..2], &[0x81, 0x80, 0, 1, 0, u8::from(is_for_ipv4), 0, 0, 0, 0], question].concat();
-    if is_for_ipv4 {
-        // The name of the question, type A, class IN, one second, four octets.
-        answer.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 1, 0, 4, 10, 77, 0, 9]);
-    }
-    answer
-}
-
+/// Not at 127.0.0.1, which the C library asks without a file.
+const SERVER: &str = "127.0.0.2:53";
 const HERE: &str = "nameserver 127.0.0.2\n";
 
 #[test]
@@ -133,7 +100,7 @@ fn a_folder_of_resolver_files_that_comes_after_the_start_is_read() {
         ("/run", "/var/run/some-dhcp/a/resolv.conf", "some-dhcp/a/resolv.conf"),
         ("/mnt", "../mnt/some-dhcp/resolv.conf", "some-dhcp/resolv.conf"),
     ];
-    with_name_server(&network, || {
+    with_name_server(&network, SERVER, || {
         for (volatile, target, file) in targets {
             let host = Host::new(&network, volatile, target);
             let daemon = host.start();
@@ -150,7 +117,7 @@ fn a_folder_of_resolver_files_that_is_removed_and_made_anew_is_read() {
     let Some(network) = Network::new() else {
         return bench::skip("network namespaces need root and the program ip");
     };
-    with_name_server(&network, || {
+    with_name_server(&network, SERVER, || {
         let host = Host::new(&network, "/run", "../run/systemd/resolve/stub-resolv.conf");
         host.write("systemd/resolve/stub-resolv.conf", "# none yet\n");
         let daemon = host.start();
@@ -168,7 +135,7 @@ fn a_name_server_that_is_an_address_on_an_interface_is_asked() {
         return bench::skip("network namespaces need root and the program ip");
     };
     assert!(network.ip(&["address", "add", "fe80::53/64", "dev", "lo", "nodad"]));
-    with_name_server_at(&network, "[fe80::53%1]:53", || {
+    with_name_server(&network, "[fe80::53%1]:53", || {
         for zone in ["lo", "1"] {
             let host = Host::new(&network, "/run", "../run/systemd/resolve/stub-resolv.conf");
             let daemon = host.start();
@@ -193,7 +160,7 @@ fn after_a_restart_without_a_name_server_the_addresses_of_the_last_run_are_used(
     let host = Host::asking(&source, &network, "/run", "../run/systemd/resolve/stub-resolv.conf");
     let used = format!("source {source} is not resolved; its address of the last run is used until it is");
     host.write(resolver, HERE);
-    with_name_server(&network, || {
+    with_name_server(&network, SERVER, || {
         let daemon = host.setup.start();
         daemon.wait_until_synchronised(TIMEOUT);
         daemon.wait_until("the address is kept", TIMEOUT, |_| {

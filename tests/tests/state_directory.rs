@@ -6,9 +6,8 @@ use bench::daemon::{Daemon, Setup, source};
 use bench::forger::Forger;
 use bench::manager::Manager;
 use bench::nts::{NtsServer, counts};
-use bench::programs::{Place, names, program};
+use bench::programs::{Place, scripts};
 use std::net::{IpAddr, Ipv4Addr};
-use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -194,18 +193,7 @@ fn a164_a_client_of_nts_whose_state_directory_can_be_written_again_exchanges_no_
 
 /// The programs, with an engine that looks at the state directory more often than once a minute.
 fn with_frequent_looks() -> Place {
-    let place = Place::new("frequent-looks");
-    for name in names() {
-        let (real, own) = (program(name), place.join(name));
-        if name == "truechimer-engine" {
-            let text = format!("#!/bin/sh\nexec {} \"$@\" state-looks=200\n", real.display());
-            std::fs::write(&own, text).expect("ours");
-            std::fs::set_permissions(&own, PermissionsExt::from_mode(0o755)).expect("ours");
-        } else {
-            std::fs::copy(real, own).expect("built programs can be copied");
-        }
-    }
-    place
+    scripts("frequent-looks", &["truechimer-engine"], "set -- \"$@\" state-looks=200")
 }
 
 #[test]
