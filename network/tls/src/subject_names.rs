@@ -16,7 +16,7 @@ pub const HOST: u8 = 0x82;
 /// The tag of an address (iPAddress): 4 or 16 octets.
 pub const ADDRESS: u8 = 0x87;
 
-/// Each name with the tag of its kind, letters of ASCII in lower case.
+/// Each name with the tag of its kind; of all but addresses, letters of ASCII in lower case.
 pub type Names = BTreeSet<(u8, Vec<u8>)>;
 
 /// Those of a certificate; empty if it has none, or none that can be found.
@@ -43,7 +43,8 @@ fn find(certificate: &[u8]) -> Option<Names> {
         let mut all = Names::new();
         while !names.0.is_empty() {
             let (tag, name) = names.next()?;
-            all.insert((tag, name.to_ascii_lowercase()));
+            // The octets of an address are no letters.
+            all.insert((tag, if tag == ADDRESS { name.to_vec() } else { name.to_ascii_lowercase() }));
         }
         return Some(all);
     }
@@ -60,6 +61,12 @@ mod tests {
         let identity = Authority::new("root").issue_as(&Order::new(&["A.example", "192.0.2.1"]));
         let expected = [(0x82, b"a.example".to_vec()), (0x87, vec![192, 0, 2, 1])];
         assert_eq!(of(&identity.chain[0]), Names::from(expected));
+    }
+
+    #[test]
+    fn the_octets_of_an_address_are_no_letters() {
+        let identity = Authority::new("root").issue_as(&Order::new(&["10.65.0.90"]));
+        assert_eq!(of(&identity.chain[0]), Names::from([(ADDRESS, vec![10, 65, 0, 90])]));
     }
 
     proptest! {
