@@ -9,7 +9,7 @@ use crate::system::Line;
 use crate::track::Opinion;
 use ipc::message::privileged::Status;
 use ipc::message::server::ServerState;
-use ipc::units::{Leap, RawInstant, Span};
+use ipc::units::{Leap, RawInstant, Span, WallTime};
 use protocol::reference_id::LOCAL;
 use protocol::timestamp::{Timestamp, short_from_nanos};
 
@@ -38,6 +38,9 @@ const UNKNOWN: f64 = 16.0;
 
 /// How fast the kernel lets the bound of the error grow, s/s.
 const GROWTH: f64 = 500e-6;
+
+/// How long after a query its reply may change what the kernel is told.
+const ANSWERED: Span = Span::from_secs(2);
 
 /// A clock that this daemon does not steer is served as its sources', if it is no farther from them. Seconds.
 const CLOSE: f64 = 0.1;
@@ -112,6 +115,28 @@ impl Engine {
         }
     }
 
+    /// The bound to tell the kernel, in seconds: with the kernel's own growth it holds until the next measurement of a
+    /// survivor. A frequency that is still uncertain lets the true one grow faster, and each new status wakes two processes.
+    fn lasting_bound(&self, now: Now) -> f64 {
+        let most = self.most_error(now);
+        let survivors =
+            self.entries.sources().filter(|source| source.track.standing == Some(Standing::Survivor));
+        let (Some(next), Some(basis)) =
+            (survivors.map(|source| source.poll_process.next).min(), self.basis.as_ref())
+        else {
+            return most;
+        };
+        let until = next.max(now.raw).after(ANSWERED).min(now.raw.after(REPEATED));
+        let seconds = until.since(now.raw).nanos() as f64 * 1e-9;
+        let (natural, _) = basis.clock.natural(now.raw, now.wall);
+        let gained = seconds * (basis.clock.frequency() + natural) + basis.clock.slew_left(now.raw)
+            - basis.clock.slew_left(until);
+        let wall = now.wall.nanos().saturating_add(until.since(now.raw).nanos());
+        let later =
+            Now { raw: until, wall: WallTime::saturating(wall.saturating_add((gained * 1e9) as i64)) };
+        most.max(self.most_error(later) - GROWTH * seconds)
+    }
+
     /// Sends the kernel's status if it is due; otherwise returns when it is.
     pub(super) fn send_status(&mut self, now: Now) -> Option<RawInstant> {
         let due = self.status_due(now)?;
@@ -126,7 +151,7 @@ impl Engine {
             .line
             .as_ref()
             .map_or(UNKNOWN, |line| libm::hypot(line.random_deviation(now.raw), line.offset(now)));
-        let (most, synchronised) = (self.most_error(now), self.is_synchronised(now));
+        let (most, synchronised) = (self.lasting_bound(now), self.is_synchronised(now));
         let status = Status {
             epoch,
             leap: if self.system.no_leap_before > now.raw { Leap::None } else { self.system.leap.leap() },

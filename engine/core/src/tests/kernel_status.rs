@@ -109,3 +109,22 @@ fn a_clock_that_is_right_costs_no_more_orders_than_before() {
     assert!(orders <= 4 * 3600 / 64 + 4, "{orders}");
     assert!(world.statuses[before..].iter().all(|status| status.synchronised));
 }
+
+#[test]
+fn while_the_frequency_is_uncertain_one_status_holds_until_the_next_measurement() {
+    let mut world = Setup::of(lan(1)).start();
+    world.run(30.0);
+    let before = world.statuses.len();
+    let (mut last, mut growth) = (world.status().system.error_bound_s, 0.0f64);
+    for _ in 0..300 {
+        world.run(1.0);
+        let (synchronised, bound) = kernel(&world).unwrap();
+        let own = world.status().system.error_bound_s;
+        assert!(synchronised && bound > own - 1e-5, "{bound} {own} after {} s", world.age());
+        growth = growth.max(own - last);
+        last = own;
+    }
+    assert!(growth > 1e-3, "faster than the kernel lets its own grow: {growth}");
+    let statuses = world.statuses.len() - before;
+    assert!(statuses <= 12, "{statuses} in five minutes");
+}
