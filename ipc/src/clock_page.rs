@@ -1,34 +1,69 @@
 //! A clock that isn't the kernel's: an offset, a rate and a slew over CLOCK_MONOTONIC_RAW, in a small file that the
 //! privileged process writes and the other processes read.
 //!
-//! It behaves as CLOCK_REALTIME does under the kernel's phase-locked loop with the frequency held (kernel/time/ntp.c,
-//! `second_overflow` and `ntp_update_offset`):
+//! It behaves as CLOCK_REALTIME does under the kernel's phase-locked loop with the frequency held (kernel/time/ntp.c:
+//! `process_adjtimex_modes`, `ntp_update_offset`, `ntp_clear`, and `second_overflow` in its order):
 //!
-//! - The base frequency is set at once.
-//! - At each whole second *of this clock* 2^-(2 + time constant) of what is left of the slew, rounded toward zero, is
-//!   taken out of it. This part moves the clock during the second that begins, evenly. So what is reported as left does
-//!   not contain the part that is under way.
+//! - The base frequency (tick and frequency together) is set at once. The part of a slew that is under way goes on.
+//! - At each whole second *of this clock* first a leap second is made, if one is due; then the bound of the error grows by
+//!   500 µs, up to 16 s, beyond which the clock is unsynchronised; then 2^-(2 + time constant) of what is left of the slew,
+//!   rounded toward zero, is taken out of it. This part moves the clock during the second that begins, evenly. So what is
+//!   reported as left does not contain the part that is under way.
 //!   A second of a clock that is slewed ahead is shorter, so a slew at 500 ppm is completed to 0.05 %.
 //! - A new slew replaces what is left, from the next whole second on; the part under way is completed.
-//! - A step is immediate, and ends both.
+//! - A step is immediate, ends both, forgets the leap second, and leaves the clock unsynchronised.
 //!
-//! The kernel's ticks (it notices a whole second up to a tick late) are left out. The page also has what a test needs and
-//! a real clock hides: the oscillator's own error. Pure arithmetic in integers: every reader computes the same nanosecond.
+//! Left out are the kernel's ticks. It notices a whole second at the end of the tick in which it falls (on an idle machine
+//! of a longer time without ticks), so that each part of a slew begins, and ends, up to that much later: beside this page
+//! the kernel's clock is off by at most one tick of the rate of the slew, 2 µs at 500 ppm and 250 Hz, and by nothing of it
+//! once the slew is over, but for a tick of the difference of two parts (tests/tests/kernel_clock.rs measures it). Its
+//! numbers are multiples of a number of ticks in a second, so that it may report a nanosecond less of a slew.
+//!
+//! The page also has what a test needs and a real clock hides: the oscillator's own error. Pure arithmetic in integers:
+//! every reader computes the same nanosecond.
 
 use crate::checksum::checksum;
-use crate::units::{Frequency, Offset, RawInstant, TimeConstant, WallTime};
+use crate::message::privileged::Status;
+use crate::units::{Frequency, Leap, Offset, RawInstant, Span, TimeConstant, WallTime};
 
 /// Length of the file in octets.
-pub const PAGE: usize = 96;
+pub const PAGE: usize = 112;
 
-const MAGIC: u64 = 0x7472_7565_6368_0001;
+const MAGIC: u64 = 0x7472_7565_6368_0002;
 const SECOND: i64 = 1_000_000_000;
+const DAY: i64 = 86_400;
+
+/// A leap second at the end of the day, as in `status` of struct timex: one is inserted.
+const INSERT: u32 = 0x10;
+/// One is left out.
+const DELETE: u32 = 0x20;
+/// Unsynchronised.
+const UNSYNC: u32 = 0x40;
+
+/// So much the bound of the error grows at each whole second, µs (MAXFREQ), and so much it is at most (NTP_PHASE_LIMIT).
+const ERROR_GROWTH: u32 = 500;
+const MOST_ERROR: u32 = 16_000_000;
 
 /// A second in 2^-32 ns, the kernel's unit.
-const FULL: i64 = SECOND << 32;
+const FULL: i128 = (SECOND as i128) << 32;
 
 /// The largest slew; the kernel clamps a larger one.
 const MOST: Offset = Offset::saturating(500_000_000);
+
+/// What the kernel has made of the leap second that it was told of (its `time_state`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LeapState {
+    /// Nothing yet; where one is announced, it is taken up at the next whole second.
+    Idle,
+    /// One is inserted when the clock comes to this second since 1970; `None`: a step has made it forget when.
+    Insert(Option<i64>),
+    /// One is left out, in the same way.
+    Delete(Option<i64>),
+    /// The inserted second is in progress.
+    InProgress,
+    /// It was made. There is no other before the announcement has been taken back.
+    Made,
+}
 
 /// The clock's state since its last change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +91,8 @@ pub struct ClockPage {
     pub esterror: u32,
     /// TAI − UTC, seconds.
     pub tai: u32,
+    /// The leap second.
+    pub leap: LeapState,
     /// Grows with each write.
     pub generation: u64,
 }
@@ -84,10 +121,11 @@ impl ClockPage {
             slew: Offset::ZERO,
             under_way: Offset::ZERO,
             time_constant: TimeConstant::MIN,
-            status: 0x40,
-            maxerror: 16_000_000,
-            esterror: 16_000_000,
+            status: UNSYNC,
+            maxerror: MOST_ERROR,
+            esterror: MOST_ERROR,
             tai: 0,
+            leap: LeapState::Idle,
             generation: 0,
         }
     }
@@ -109,39 +147,49 @@ impl ClockPage {
 
     /// The same clock, described from `now` on; the moment before a change.
     pub fn advanced_to(&self, now: RawInstant) -> Self {
-        let mut elapsed = now.since(self.since).nanos().max(0);
-        let shift = 2 + u32::from(self.time_constant.exponent());
+        let mut elapsed = i128::from(now.since(self.since).nanos().max(0));
         let clamped = |slew: Offset| slew.clamp(Offset::ZERO.minus(MOST), MOST).nanos() << 32;
-        // All in 2^-32 ns: left of the slew, under way in this second, and elapsed of this second.
-        let (mut left, mut under_way) = (clamped(self.slew), clamped(self.under_way));
-        let (mut second, mut phase) = (self.wall.nanos() / SECOND, (self.wall.nanos() % SECOND) << 32);
+        let mut clock = Running {
+            second: self.wall.nanos() / SECOND,
+            phase: i128::from(self.wall.nanos() % SECOND) << 32,
+            left: clamped(self.slew),
+            under_way: clamped(self.under_way),
+            shift: 2 + u32::from(self.time_constant.exponent()),
+            status: self.status,
+            maxerror: self.maxerror,
+            tai: self.tai,
+            leap: self.leap,
+        };
         // What the clock gains in a second without a slew: 2^16 × 10^6 units of frequency are one second a second.
         let steady = (i64::from(self.frequency.scaled()) + i64::from(self.oscillator.scaled())) * 65_536_000;
-        // The largest slew at the slowest rate shrinks below a unit in about 140,000 rounds: the work is bounded.
-        while under_way != 0 || chunk(left, shift) != 0 {
-            let gain = steady + under_way;
-            let (lacks, rate) = (i128::from(FULL - phase), i128::from(FULL + gain));
-            let until_full = ((lacks * i128::from(SECOND) + rate - 1) / rate) as i64;
-            if elapsed < until_full {
-                phase += grown(elapsed, gain);
-                elapsed = 0;
-                break;
+        // The largest slew at the slowest rate shrinks below a unit in about 140,000 rounds, and a leap second takes five:
+        // the work is bounded.
+        loop {
+            let rate = FULL + i128::from(steady + clock.under_way);
+            let grown = |elapsed: i128| elapsed * rate / i128::from(SECOND);
+            let until = clock.next_change().map(|next| {
+                let lacks = i128::from(next - clock.second) * FULL - clock.phase;
+                (lacks * i128::from(SECOND) + rate - 1) / rate
+            });
+            match until {
+                Some(until) if until <= elapsed => {
+                    clock.pass(grown(until));
+                    clock.overflow();
+                    elapsed -= until;
+                }
+                _ => break clock.pass(grown(elapsed)),
             }
-            phase += grown(until_full, gain) - FULL;
-            elapsed -= until_full;
-            second += 1;
-            under_way = chunk(left, shift);
-            left -= under_way;
         }
-        // The rest runs at the plain rate; it may be years.
-        let rest =
-            (i128::from(elapsed) << 32) + i128::from(elapsed) * i128::from(steady) / i128::from(SECOND);
-        let wall = i128::from(second) * i128::from(SECOND) + ((i128::from(phase) + rest) >> 32);
+        let wall = i128::from(clock.second) * i128::from(SECOND) + (clock.phase >> 32);
         Self {
             since: if now > self.since { now } else { self.since },
             wall: WallTime::saturating(i64::try_from(wall).unwrap_or(i64::MAX)),
-            slew: Offset::saturating(toward_zero(left, 32)),
-            under_way: Offset::saturating(toward_zero(under_way, 32)),
+            slew: Offset::saturating(toward_zero(clock.left, 32)),
+            under_way: Offset::saturating(toward_zero(clock.under_way, 32)),
+            status: clock.status,
+            maxerror: clock.maxerror,
+            tai: clock.tai,
+            leap: clock.leap,
             ..*self
         }
     }
@@ -153,15 +201,68 @@ impl ClockPage {
         Self { frequency, slew, time_constant, ..*self }
     }
 
-    /// Set to another time, which ends the slew and what is under way of it: what adjtimex does with ADJ_SETOFFSET, and
-    /// clock_settime.
+    /// Set to another time, which ends the slew and what is under way of it, and leaves the clock unsynchronised: what
+    /// adjtimex does with ADJ_SETOFFSET, and clock_settime. A leap second that is announced is not made any more.
     pub fn set_to(&self, wall: WallTime) -> Self {
-        Self { wall, slew: Offset::ZERO, under_way: Offset::ZERO, ..*self }
+        Self {
+            wall,
+            slew: Offset::ZERO,
+            under_way: Offset::ZERO,
+            status: self.status | UNSYNC,
+            maxerror: MOST_ERROR,
+            esterror: MOST_ERROR,
+            leap: match self.leap {
+                LeapState::Insert(_) => LeapState::Insert(None),
+                LeapState::Delete(_) => LeapState::Delete(None),
+                other => other,
+            },
+            ..*self
+        }
+    }
+
+    /// With what programs are told of it: what adjtimex does with ADJ_STATUS, ADJ_MAXERROR, ADJ_ESTERROR, and ADJ_TAI if
+    /// it is known. The errors are in whole microseconds, rounded up, so as not to understate them, and at most 16 s.
+    pub fn told(&self, status: &Status) -> Self {
+        let micros = |error: Span| (error.nanos() / 1_000 + 1).min(MOST_ERROR.into()) as u32;
+        let leap = match status.leap {
+            Leap::Insert => INSERT,
+            Leap::Delete => DELETE,
+            Leap::None | Leap::Unknown => 0,
+        };
+        Self {
+            status: leap | if status.synchronised { 0 } else { UNSYNC },
+            maxerror: micros(status.maxerror),
+            esterror: micros(status.esterror),
+            tai: if status.tai == 0 { self.tai } else { status.tai.into() },
+            ..*self
+        }
+    }
+
+    /// The leap second that is announced, and that this clock has not made yet.
+    pub fn announced(&self) -> Leap {
+        match self.leap {
+            LeapState::InProgress | LeapState::Made => Leap::None,
+            _ if self.status & INSERT != 0 => Leap::Insert,
+            _ if self.status & DELETE != 0 => Leap::Delete,
+            _ => Leap::None,
+        }
+    }
+
+    /// With no leap second announced any more.
+    pub fn without_leap(&self) -> Self {
+        Self { status: self.status & !(INSERT | DELETE), ..*self }
     }
 
     /// As octets, with magic and checksum.
     pub fn to_octets(&self) -> [u8; PAGE] {
-        let words: [u64; 11] = [
+        let (leap, leap_at) = match self.leap {
+            LeapState::Idle => (0, None),
+            LeapState::Insert(at) => (1, at),
+            LeapState::Delete(at) => (2, at),
+            LeapState::InProgress => (3, None),
+            LeapState::Made => (4, None),
+        };
+        let words: [u64; 13] = [
             MAGIC,
             self.generation,
             self.since.nanos() as u64,
@@ -173,6 +274,8 @@ impl ClockPage {
             u64::from(self.status) << 32 | u64::from(self.tai),
             u64::from(self.maxerror) << 32 | u64::from(self.esterror),
             self.under_way.nanos() as u64,
+            leap,
+            leap_at.map_or(u64::MAX, |at: i64| at as u64),
         ];
         let mut octets = [0; PAGE];
         for (place, word) in octets.chunks_exact_mut(8).zip(words) {
@@ -193,7 +296,7 @@ impl ClockPage {
             eight.copy_from_slice(&octets[index * 8..index * 8 + 8]);
             u64::from_le_bytes(eight)
         };
-        if word(0) != MAGIC || word(11) != checksum(&octets[..PAGE - 8]) {
+        if word(0) != MAGIC || word(PAGE / 8 - 1) != checksum(&octets[..PAGE - 8]) {
             return Err(Torn);
         }
         let signed = |index| word(index) as i64;
@@ -214,15 +317,92 @@ impl ClockPage {
                 .ok_or(Torn)?,
             status: (word(8) >> 32) as u32,
             tai: word(8) as u32,
+            // Later than any clock shows there is none.
+            leap: match (word(11), i64::try_from(word(12)).ok().filter(|at| *at < 1 << 33)) {
+                (0, None) => LeapState::Idle,
+                (1, at) => LeapState::Insert(at),
+                (2, at) => LeapState::Delete(at),
+                (3, None) => LeapState::InProgress,
+                (4, None) => LeapState::Made,
+                _ => return Err(Torn),
+            },
             maxerror: (word(9) >> 32) as u32,
             esterror: word(9) as u32,
         })
     }
 }
 
-/// What one second corrects of what is left of a slew.
-fn chunk(left: i64, shift: u32) -> i64 {
-    toward_zero(left, shift)
+/// The clock on its way through its seconds. Times in 2^-32 ns.
+struct Running {
+    /// Seconds since 1970.
+    second: i64,
+    /// Elapsed of this second.
+    phase: i128,
+    /// Left of the slew.
+    left: i64,
+    /// What the slew moves in this second.
+    under_way: i64,
+    shift: u32,
+    status: u32,
+    maxerror: u32,
+    tai: u32,
+    leap: LeapState,
+}
+
+impl Running {
+    /// The whole second at which more happens than that the bound of the error grows; none: there is none to come.
+    fn next_change(&self) -> Option<i64> {
+        let (next, announced) = (self.second.saturating_add(1), self.status & (INSERT | DELETE));
+        if self.under_way != 0 || toward_zero(self.left, self.shift) != 0 {
+            return Some(next);
+        }
+        let is_due = match self.leap {
+            LeapState::Idle => announced != 0,
+            LeapState::Insert(at) if announced & INSERT != 0 => return at.filter(|at| *at >= next),
+            LeapState::Delete(at) if announced & DELETE != 0 => return at.filter(|at| *at >= next),
+            LeapState::Insert(_) | LeapState::Delete(_) | LeapState::InProgress => true,
+            LeapState::Made => announced == 0,
+        };
+        is_due.then_some(next)
+    }
+
+    /// The clock goes on by so much. At all seconds that become full the bound of its error grows.
+    fn pass(&mut self, by: i128) {
+        self.phase += by;
+        let full = i64::try_from(self.phase / FULL).unwrap_or(i64::MAX);
+        self.phase -= i128::from(full) * FULL;
+        self.second = self.second.saturating_add(full);
+        let growth = u32::try_from(full).unwrap_or(u32::MAX).saturating_mul(ERROR_GROWTH);
+        let grown = self.maxerror.saturating_add(growth);
+        if grown > MOST_ERROR && full > 0 {
+            self.status |= UNSYNC;
+        }
+        self.maxerror = if full > 0 { grown.min(MOST_ERROR) } else { self.maxerror };
+    }
+
+    /// The rest of `second_overflow`: a second has just become full.
+    fn overflow(&mut self) {
+        let is = |flag| self.status & flag != 0;
+        let until = |second: i64| Some(second.saturating_add(DAY - second.rem_euclid(DAY)));
+        let (leap, by) = match self.leap {
+            LeapState::Idle if is(INSERT) => (LeapState::Insert(until(self.second)), 0),
+            LeapState::Idle if is(DELETE) => {
+                (LeapState::Delete(until(self.second.saturating_add(1)).map(|at| at - 1)), 0)
+            }
+            LeapState::Insert(_) if !is(INSERT) => (LeapState::Idle, 0),
+            LeapState::Delete(_) if !is(DELETE) => (LeapState::Idle, 0),
+            LeapState::Insert(Some(at)) if at == self.second => (LeapState::InProgress, -1),
+            LeapState::Delete(Some(at)) if at == self.second => (LeapState::Made, 1),
+            LeapState::InProgress => (LeapState::Made, 0),
+            LeapState::Made if !is(INSERT | DELETE) => (LeapState::Idle, 0),
+            other => (other, 0),
+        };
+        self.leap = leap;
+        self.second = self.second.saturating_add(by);
+        self.tai = self.tai.saturating_add_signed(-(by as i32));
+        self.under_way = toward_zero(self.left, self.shift);
+        self.left -= self.under_way;
+    }
 }
 
 /// The kernel's `shift_right`.
@@ -230,142 +410,5 @@ fn toward_zero(value: i64, shift: u32) -> i64 {
     if value < 0 { -(-value >> shift) } else { value >> shift }
 }
 
-/// How far the clock moves in so many nanoseconds of CLOCK_MONOTONIC_RAW, at most about a second, if it gains `gain` a
-/// second; 2^-32 ns.
-fn grown(elapsed: i64, gain: i64) -> i64 {
-    (elapsed << 32) + (i128::from(elapsed) * i128::from(gain) / i128::from(SECOND)) as i64
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::units::Span;
-
-    fn page() -> ClockPage {
-        ClockPage {
-            since: RawInstant::try_new(5 * SECOND).unwrap(),
-            wall: WallTime::try_new(1_800_000_000 * SECOND).unwrap(),
-            frequency: Frequency::try_new(-40 * Frequency::PER_PPM).unwrap(),
-            oscillator: Frequency::try_new(40 * Frequency::PER_PPM).unwrap(),
-            slew: Offset::ZERO,
-            under_way: Offset::ZERO,
-            time_constant: TimeConstant::try_new(2).unwrap(),
-            status: 0x40,
-            maxerror: 16_000_000,
-            esterror: 16_000_000,
-            tai: 37,
-            generation: 9,
-        }
-    }
-
-    fn at(seconds: i64) -> RawInstant {
-        RawInstant::try_new(seconds * SECOND).unwrap()
-    }
-
-    #[test]
-    fn a_page_round_trips_and_any_flipped_octet_is_torn() {
-        let octets = page().to_octets();
-        assert_eq!(ClockPage::from_octets(&octets), Ok(page()));
-        for at in 0..PAGE {
-            let mut bad = octets;
-            bad[at] ^= 1;
-            assert_eq!(ClockPage::from_octets(&bad), Err(Torn), "octet {at}");
-        }
-    }
-
-    #[test]
-    fn opposite_frequencies_cancel() {
-        assert_eq!(page().wall_at(at(105)).nanos() - page().wall.nanos(), 100 * SECOND);
-    }
-
-    fn slewing(slew: i64, wall: i64) -> ClockPage {
-        ClockPage {
-            slew: Offset::try_new(slew).unwrap(),
-            wall: WallTime::try_new(wall).unwrap(),
-            frequency: Frequency::ZERO,
-            oscillator: Frequency::ZERO,
-            ..page()
-        }
-    }
-
-    /// How far the clock has moved beside CLOCK_MONOTONIC_RAW, ns.
-    fn moved(clock: &ClockPage, now: RawInstant) -> i64 {
-        clock.wall_at(now).nanos() - clock.wall.nanos() - now.since(clock.since).nanos()
-    }
-
-    #[test]
-    fn a_slew_moves_exactly_what_was_ordered_and_ends() {
-        for slew in [20_000_000i64, -20_000_000, 999, 1_000, -1_001, 500_000_000] {
-            let clock = slewing(slew, page().wall.nanos());
-            // The second in which it was ordered is not its first; then a sixteenth of it a second.
-            assert_eq!(moved(&clock, at(6)), 0);
-            let part = slew / 16;
-            // A second of the clock is as much shorter as it moves ahead.
-            let of_rate = |moved: i64| (moved.abs() as i128 * part.abs() as i128 / SECOND as i128) as i64 + 1;
-            assert!((moved(&clock, at(7)) - part).abs() <= of_rate(part));
-            // No more than ordered, at any instant, and all of it in the end.
-            let mut last = 0;
-            for second in 6..1000 {
-                let moved = moved(&clock, at(second));
-                assert!(moved.abs() >= last && moved.abs() <= slew.abs() + of_rate(slew));
-                last = moved.abs();
-            }
-            assert!(slew.abs() - last <= of_rate(slew), "{last} of {slew}");
-        }
-    }
-
-    #[test]
-    fn what_is_left_lacks_the_part_under_way_and_changes_at_the_clocks_own_whole_seconds() {
-        // 0.25 s before a whole second of the clock.
-        let clock = slewing(16_000_000, 1_800_000_000 * SECOND + 750_000_000);
-        let after = |millis: i64| clock.since.after(Span::from_millis(millis));
-        assert_eq!(clock.slew_left_at(after(249)).nanos(), 16_000_000);
-        assert_eq!(moved(&clock, after(249)), 0);
-        let later = clock.advanced_to(after(250));
-        assert_eq!((later.slew.nanos(), later.under_way.nanos()), (15_000_000, 1_000_000));
-        assert_eq!(moved(&clock, after(750)), 500_000, "half of the part under way");
-        assert_eq!(clock.slew_left_at(after(1_248)).nanos(), 15_000_000);
-        // At 1000 ppm more the clock's second is 1 ms shorter.
-        assert_eq!(clock.slew_left_at(after(1_250)).nanos(), 14_062_500);
-    }
-
-    #[test]
-    fn a_replaced_slew_completes_the_part_under_way_and_no_more() {
-        let clock = slewing(16_000_000, 1_800_000_000 * SECOND + 750_000_000);
-        let after = |millis: i64| clock.since.after(Span::from_millis(millis));
-        let base = Frequency::saturating(-100 * Frequency::PER_PPM);
-        let begun = clock.advanced_to(after(500)).adjusted(base, Offset::ZERO, TimeConstant::MIN);
-        // 0.25 ms had moved; the other 0.75 ms follow, on the new base frequency, until the clock's second is full.
-        assert_eq!(moved(&begun, after(1_249)), 749_000 - 74_900);
-        assert_eq!(moved(&begun, after(11_249)), 749_075 - 1_074_900);
-        // A step ends it at once.
-        let set = clock.advanced_to(after(500)).set_to(clock.wall);
-        assert_eq!(
-            (set.wall_at(after(1_500)).nanos(), set.slew),
-            (clock.wall.nanos() + SECOND, Offset::ZERO)
-        );
-    }
-
-    #[test]
-    fn describing_the_clock_from_later_on_changes_nothing() {
-        let clock = ClockPage { slew: Offset::try_new(20_000_000).unwrap(), ..page() };
-        for millis in [1, 999, 1_000, 4_321] {
-            let later = clock.advanced_to(clock.since.after(Span::from_millis(millis)));
-            let (here, there) = (clock.wall_at(at(30)).nanos(), later.wall_at(at(30)).nanos());
-            assert!((here - there).abs() <= 2, "{millis} ms: {here} {there}");
-        }
-    }
-
-    #[test]
-    fn a_clock_of_any_values_is_read_at_any_time() {
-        for slew in [i64::MIN, -1, 1, i64::MAX].map(Offset::saturating) {
-            for wall in [WallTime::MIN, WallTime::MAX] {
-                for time_constant in [TimeConstant::MIN, TimeConstant::MAX] {
-                    let clock = ClockPage { slew, under_way: slew, wall, time_constant, ..page() };
-                    assert!(clock.wall_at(RawInstant::MAX) >= clock.wall_at(RawInstant::MIN));
-                    assert!(clock.slew_left_at(RawInstant::MAX).magnitude() <= Span::saturating(1));
-                }
-            }
-        }
-    }
-}
+mod tests;

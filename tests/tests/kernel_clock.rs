@@ -1,12 +1,13 @@
 //! The kernel's own clock: as root, one test at a time, by a few milliseconds, restored afterwards. Only
 //! `cargo xtask test` lets these run (`TRUECHIMER_REAL_CLOCK=1`).
 
-use bench::clock::{ppm, raw};
+use bench::clock::{pair, ppm, raw};
 use bench::daemon::{Daemon, Setup};
 use bench::forger::Forger;
 use bench::kernel_clock::{Found, MOST, adjust, frequency_ppm};
 use bench::programs::program;
-use ipc::units::Frequency;
+use ipc::clock_page::ClockPage;
+use ipc::units::{Frequency, Offset, RawInstant, TimeConstant, WallTime};
 use nix::fcntl::{Flock, FlockArg};
 use nix::libc;
 use nix::sys::signal::Signal;
@@ -256,4 +257,120 @@ fn a137_the_death_of_the_engine_in_mid_slew_leaves_the_clock_in_order() {
 #[test]
 fn a110_the_death_of_the_client_role_in_mid_slew_leaves_the_clock_in_order() {
     a_death_leaves_the_clock_in_order("client");
+}
+
+/// One order: when, in milliseconds from the beginning; base frequency as tick and as frequency in ppm; the slew and its
+/// time constant; or a step by so much instead.
+struct Order {
+    at: u64,
+    tick: i64,
+    ppm: i32,
+    slew: i64,
+    constant: u8,
+    step: i64,
+}
+
+const fn slew(at: u64, tick: i64, ppm: i32, slew: i64, constant: u8) -> Order {
+    Order { at, tick, ppm, slew, constant, step: 0 }
+}
+
+/// Slews that end, that are replaced in both directions and at other frequencies, also by tick; a step in mid-slew. Never
+/// faster than 500 ppm, never farther than 20 ms.
+const ORDERS: [Order; 10] = [
+    slew(0, 10_000, 30, 4_000_000, 2),
+    slew(4_300, 10_000, -40, -3_000_000, 2),
+    slew(8_950, 10_000, 100, 1_200_000, 0),
+    slew(13_050, 10_003, -250, 900_000, 1),
+    slew(18_100, 9_996, 420, 7_999_999, 4),
+    Order { step: 2_000_000, ..slew(22_600, 9_996, 420, 0, 0) },
+    slew(23_400, 10_000, 20, -1_000_001, 2),
+    slew(24_100, 10_000, 20, -1_000_001, 2),
+    slew(30_000, 10_000, 0, 50_001, 0),
+    slew(36_500, 10_000, 0, 0, 0),
+];
+
+/// How long the kernel may notice a whole second too late: a few of its ticks, on a machine with other work.
+const TOO_LATE: f64 = 0.020;
+
+/// Carries an order out on both clocks.
+fn carry_out(order: &Order, page: ClockPage) -> ClockPage {
+    let base = Frequency::saturating((order.ppm + (order.tick - 10_000) as i32 * 100) * Frequency::PER_PPM);
+    let before = raw();
+    if order.step != 0 {
+        adjust(|timex| {
+            timex.modes = libc::ADJ_SETOFFSET | libc::ADJ_NANO;
+            timex.time.tv_usec = order.step;
+        });
+    } else {
+        adjust(|timex| {
+            timex.modes = libc::ADJ_STATUS | libc::ADJ_NANO | libc::ADJ_FREQUENCY | libc::ADJ_TICK;
+            timex.modes |= libc::ADJ_OFFSET | libc::ADJ_TIMECONST;
+            timex.status = libc::STA_PLL | libc::STA_FREQHOLD | libc::STA_UNSYNC;
+            timex.freq = i64::from(order.ppm * Frequency::PER_PPM);
+            (timex.tick, timex.offset, timex.constant) = (order.tick, order.slew, order.constant.into());
+        });
+    }
+    let page = page.advanced_to(RawInstant::saturating(before + (raw() - before) / 2));
+    match order.step {
+        0 => page.adjusted(base, Offset::saturating(order.slew), TimeConstant::saturating(order.constant)),
+        step => page.set_to(page.wall.moved_by(Offset::saturating(step))),
+    }
+}
+
+#[test]
+fn the_virtual_clock_does_in_each_second_what_the_kernels_does() {
+    if !may_run() {
+        return;
+    }
+    let Some(saved) = Saved::now() else { return };
+    adjust(|timex| {
+        timex.modes = libc::ADJ_STATUS | libc::ADJ_MAXERROR;
+        (timex.status, timex.maxerror) = (libc::STA_PLL | libc::STA_FREQHOLD | libc::STA_UNSYNC, 1_000);
+    });
+    let (begin, wall) = pair();
+    let free = ClockPage::free_running(WallTime::saturating(wall), RawInstant::saturating(begin));
+    let mut page = ClockPage { maxerror: 1_000, ..free };
+    let (mut largest, mut largest_at) = (0, 0);
+    let mut orders = ORDERS.iter().peekable();
+    let end = 38_000;
+    loop {
+        let (now, wall) = pair();
+        let millis = ((now - begin) / 1_000_000) as u64;
+        let model = page.advanced_to(RawInstant::saturating(now));
+        let last = wall - model.wall.nanos();
+        watch_over(&saved);
+        if last.abs() > i64::abs(largest) {
+            (largest, largest_at) = (last, millis);
+        }
+        // What is under way begins and ends so much too late at most; once it is over, what is left of that is a tick of the
+        // rate by which two parts differed.
+        let rate = model
+            .under_way
+            .nanos()
+            .abs()
+            .max(page.advanced_to(RawInstant::saturating(now - 1_000_000_000)).under_way.nanos().abs());
+        let most = (rate as f64 * TOO_LATE) as i64 + 3_000;
+        assert!(last.abs() <= most, "{last} ns beside it after {millis} ms, {most} at most: {model:?}");
+        // Early in a second the kernel may not have noticed it.
+        let of_second = wall.rem_euclid(1_000_000_000);
+        if (100_000_000..800_000_000).contains(&of_second) {
+            let timex = adjust(|_| ());
+            let told =
+                (timex.offset - model.slew.nanos()).abs() <= 1 && timex.maxerror == i64::from(model.maxerror);
+            assert!(
+                told,
+                "after {millis} ms {} ns left, {} µs at most: {model:?}",
+                timex.offset, timex.maxerror
+            );
+        }
+        if let Some(order) = orders.next_if(|order| order.at <= millis) {
+            page = carry_out(order, page);
+        }
+        if millis > end {
+            return println!(
+                "after {end} ms {last} ns beside it; {largest} ns at most, after {largest_at} ms"
+            );
+        }
+        std::thread::sleep(Duration::from_millis(4));
+    }
 }

@@ -140,18 +140,14 @@ mod tests {
 
     fn page(oscillator_ppm: i32, slew: i64) -> ClockPage {
         ClockPage {
-            since: RawInstant::saturating(1_000_000_000),
-            wall: WallTime::saturating(1_800_000_000_000_000_000),
             frequency: Frequency::saturating(-7 * Frequency::PER_PPM),
             oscillator: Frequency::saturating(oscillator_ppm * Frequency::PER_PPM),
             slew: Offset::saturating(slew),
-            under_way: Offset::ZERO,
             time_constant: TimeConstant::saturating(2),
-            status: 0,
-            maxerror: 0,
-            esterror: 0,
-            tai: 0,
-            generation: 1,
+            ..ClockPage::free_running(
+                WallTime::saturating(1_800_000_000_000_000_000),
+                RawInstant::saturating(1_000_000_000),
+            )
         }
     }
 

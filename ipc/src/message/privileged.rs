@@ -196,6 +196,14 @@ pub struct Status {
     pub tai: u8,
 }
 
+impl Status {
+    /// Nothing is known of the clock: unsynchronised, no leap second, both errors 16 s.
+    pub const fn unknown(epoch: u32) -> Self {
+        let most = Span::from_secs(16);
+        Self { epoch, leap: Leap::None, synchronised: false, maxerror: most, esterror: most, tai: 0 }
+    }
+}
+
 /// What the engine needs to know of the clock and of its keeper.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 #[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]

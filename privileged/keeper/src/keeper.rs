@@ -281,14 +281,7 @@ impl<C: Clock> Keeper<C> {
     fn go_unsynchronised(&mut self, reading: &ClockReading) {
         let base = self.governor.record().base;
         let _ = self.clock.adjust(base, Offset::ZERO, TimeConstant::MIN);
-        let _ = self.clock.set_status(&Status {
-            epoch: self.governor.epoch(),
-            leap: Leap::None,
-            synchronised: false,
-            maxerror: Span::from_secs(16),
-            esterror: Span::from_secs(16),
-            tai: 0,
-        });
+        let _ = self.clock.set_status(&Status::unknown(self.governor.epoch()));
         say(
             3,
             &format_args!(

@@ -36,8 +36,6 @@ pub(crate) struct Keeper {
     rtc: bool,
     /// The marker of the hypervisor's vmclock, if there is one.
     vmclock: Option<u64>,
-    /// The leap second that the kernel was told of, and the end of the day.
-    armed: (Leap, i64),
     pub(crate) refused: Vec<Refusal>,
     pub(crate) steps: u32,
     pub(crate) status: Option<Status>,
@@ -66,7 +64,6 @@ impl Keeper {
             asleep: Span::ZERO,
             rtc: scenario.rtc,
             vmclock: scenario.vmclock.then_some(1),
-            armed: (Leap::None, 0),
             refused: Vec::new(),
             steps: 0,
             status: None,
@@ -90,13 +87,12 @@ impl Keeper {
     pub(crate) fn reboot(&mut self, raw: RawInstant, wall: WallTime) {
         self.page = ClockPage::free_running(wall, raw);
         self.boot[0] = self.boot[0].wrapping_add(1);
-        self.armed = (Leap::None, 0);
         self.restart(Now { raw, wall });
     }
 
-    /// The leap second that the kernel was told of.
-    pub(crate) fn armed(&self) -> Leap {
-        self.armed.0
+    /// The leap second that the kernel was told of, and has not made yet.
+    pub(crate) fn armed(&self, raw: RawInstant) -> Leap {
+        self.page.advanced_to(raw).announced()
     }
 
     pub(crate) fn welcome(&mut self, now: Now) -> Welcome {
@@ -113,17 +109,6 @@ impl Keeper {
         if seconds * SECOND >= RENEWED {
             let then = self.page.since.after(Span::from_secs(seconds));
             self.page = self.page.advanced_to(then);
-        }
-        self.leap(raw);
-    }
-
-    /// The kernel's leap second, where one was armed and its midnight has come.
-    pub(crate) fn leap(&mut self, raw: RawInstant) {
-        let (leap, end) = self.armed;
-        if leap != Leap::None && self.page.wall_at(raw).nanos() >= end {
-            let by = if leap == Leap::Insert { -SECOND } else { SECOND };
-            self.jump(raw, Offset::saturating(by));
-            self.armed = (Leap::None, 0);
         }
     }
 
@@ -168,6 +153,7 @@ impl Keeper {
             None if self.governor.died(&moment) => {
                 let base = self.governor.record().base;
                 self.page = self.page.advanced_to(now.raw).adjusted(base, Offset::ZERO, TimeConstant::MIN);
+                self.page = self.page.told(&Status::unknown(self.governor.epoch()));
                 self.governor.let_go(&moment);
                 Break { kind: ClockEventKind::DeadMan, moved: Offset::ZERO }
             }
@@ -225,7 +211,7 @@ impl Keeper {
             Output::Step(step) => {
                 let verdict = self.governor.judge_step(step, &moment).map(|_| {
                     let wall = WallTime::saturating(now.wall.nanos() + step.delta.nanos());
-                    self.page = advanced.set_to(wall);
+                    self.page = advanced.set_to(wall).without_leap();
                     self.steps += 1;
                     self.governor.applied(&moment);
                 });
@@ -233,13 +219,7 @@ impl Keeper {
             }
             Output::SetStatus(status) => {
                 let verdict = self.governor.judge_status(status, &moment).map(|status| {
-                    let day = 86_400 * SECOND;
-                    let armed = matches!(status.leap, Leap::Insert | Leap::Delete);
-                    self.armed = if armed {
-                        (status.leap, (now.wall.nanos() / day + 1) * day)
-                    } else {
-                        (Leap::None, 0)
-                    };
+                    self.page = advanced.told(&status);
                     self.status = Some(status);
                 });
                 (OrderKind::Status, verdict)

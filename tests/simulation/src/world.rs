@@ -176,7 +176,7 @@ impl World {
 
     /// The leap second that the kernel has been told of last.
     pub fn armed(&self) -> ipc::units::Leap {
-        self.keeper.armed()
+        self.keeper.armed(self.now().raw)
     }
 
     /// What the engine says of itself.
@@ -191,7 +191,6 @@ impl World {
     }
 
     fn give(&mut self, input: Input) {
-        self.keeper.leap(self.oscillator.raw_at(self.time));
         let now = self.now();
         self.engine.handle_input(now, input);
         while let Some(output) = self.engine.poll_output() {

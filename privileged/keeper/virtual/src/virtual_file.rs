@@ -1,8 +1,8 @@
-//! A virtual clock in a file: 96 octets that behave as CLOCK_REALTIME does.
+//! A virtual clock in a file: a page that behaves as CLOCK_REALTIME does ([`ipc::clock_page`]).
 
 use ipc::clock_page::{ClockPage, PAGE};
 use ipc::message::privileged::{ClockKind, ClockReading, Status};
-use ipc::units::{Frequency, Leap, Offset, TimeConstant};
+use ipc::units::{Frequency, Offset, TimeConstant};
 use ipc_clock::raw;
 use keeper::clock::{Clock, read_pair};
 use keeper::kernel::Errno;
@@ -11,10 +11,6 @@ use std::os::unix::fs::FileExt;
 
 /// EINVAL: it is no clock.
 const INVALID: Errno = Errno(22);
-
-const UNSYNCHRONISED: u32 = 0x40;
-const INSERT: u32 = 0x10;
-const DELETE: u32 = 0x20;
 
 /// The file, and what we left in it.
 #[derive(Debug)]
@@ -87,25 +83,12 @@ impl Clock for VirtualClock {
     fn step(&mut self, delta: Offset) -> Result<(), Errno> {
         let page = self.now()?;
         let wall = page.wall.checked_add(delta).ok_or(INVALID)?;
-        let status = (page.status & !(INSERT | DELETE)) | UNSYNCHRONISED;
-        self.write(ClockPage { status, maxerror: 16_000_000, esterror: 16_000_000, ..page.set_to(wall) })
+        self.write(page.set_to(wall).without_leap())
     }
 
     fn set_status(&mut self, status: &Status) -> Result<(), Errno> {
         let page = self.now()?;
-        let leap = match status.leap {
-            Leap::Insert => INSERT,
-            Leap::Delete => DELETE,
-            Leap::None | Leap::Unknown => 0,
-        };
-        let micros = |nanos: i64| (nanos / 1_000 + 1).clamp(1, 16_000_000) as u32;
-        self.write(ClockPage {
-            status: leap | if status.synchronised { 0 } else { UNSYNCHRONISED },
-            maxerror: micros(status.maxerror.nanos()),
-            esterror: micros(status.esterror.nanos()),
-            tai: if status.tai == 0 { page.tai } else { status.tai.into() },
-            ..page
-        })
+        self.write(page.told(status))
     }
 
     fn reclaim(&mut self) -> Result<bool, Errno> {
