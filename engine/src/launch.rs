@@ -10,13 +10,14 @@ use ipc::message::client::OwnAddresses;
 use ipc::message::privileged::Welcome;
 use ipc::message::server::Counters;
 use ipc::process::{PerProcess, Process};
+use ipc::served_at::InterfaceName;
 use ipc::units::{RawInstant, Span};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::time::TimeSpec;
 
 /// What is known when everything runs.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Launched {
     /// What privileged said.
     pub welcome: Welcome,
@@ -24,6 +25,8 @@ pub struct Launched {
     pub shortfalls: PerProcess<Option<Shortfall>>,
     /// The server's counters so far, if it was queried that early.
     pub counters: Option<Counters>,
+    /// Interfaces that `listen` names, of which the server has spoken: whether each is there.
+    pub interfaces: Vec<(InterfaceName, bool)>,
     /// The addresses of this host, if the client has told them already.
     pub network: Option<OwnAddresses>,
     /// What is known of the key exchange service; none: there is none.
@@ -46,6 +49,7 @@ pub fn launch(
     let mut shortfalls = PerProcess::default();
     shortfalls[Process::Engine] = Some(own);
     let mut counters = None;
+    let mut interfaces = Vec::new();
     let mut network = None;
     let mut key_exchange = configuration.plan.key_service.map(|service| KeyExchange::of(&service));
     let deadline = ipc_clock::raw().after(timeout);
@@ -60,6 +64,7 @@ pub fn launch(
             // The server's sockets are open: it counts (and is silent) from its hello on.
             Some(Fact::Counters(counted)) => counters = Some(counted),
             Some(Fact::Network(addresses)) => network = Some(addresses),
+            Some(Fact::Interface(name, is_there)) => note(&mut interfaces, name, is_there),
             Some(fact) if learn(&mut key_exchange, &fact) => {}
             Some(fact) => return Err(too_early(&fact).into()),
             None => {
@@ -80,10 +85,11 @@ pub fn launch(
     loop {
         match next_fact(links, at.after(timeout))? {
             Some(Fact::Input(Input::Welcome(welcome))) => {
-                return Ok(Launched { welcome, shortfalls, counters, network, key_exchange, at });
+                return Ok(Launched { welcome, shortfalls, counters, interfaces, network, key_exchange, at });
             }
             Some(Fact::Counters(counted)) => counters = Some(counted),
             Some(Fact::Network(addresses)) => network = Some(addresses),
+            Some(Fact::Interface(name, is_there)) => note(&mut interfaces, name, is_there),
             Some(fact) if learn(&mut key_exchange, &fact) => {}
             Some(fact) => return Err(too_early(&fact).into()),
             None => return Err(Breach::new(Process::Privileged, "did not answer within five minutes").into()),
@@ -101,10 +107,16 @@ pub fn learn(key_exchange: &mut Option<KeyExchange>, fact: &Fact) -> bool {
     true
 }
 
+/// Keeps what was said last of each interface.
+fn note(interfaces: &mut Vec<(InterfaceName, bool)>, name: InterfaceName, is_there: bool) {
+    interfaces.retain(|(other, _)| *other != name);
+    interfaces.push((name, is_there));
+}
+
 fn too_early(fact: &Fact) -> Breach {
     match fact {
         Fact::Hello(process, _) => Breach::new(*process, "said hello twice"),
-        Fact::Counters(_) => Breach::new(Process::Server, "counted out of turn"),
+        Fact::Counters(_) | Fact::Interface(..) => Breach::new(Process::Server, "counted out of turn"),
         // Unsolicited: no process is pinged during the launch, and the link has reported that already.
         Fact::Alive(_) => Breach::new(Process::Engine, "took an answer that can't be"),
         Fact::Reload => Breach::new(Process::Privileged, "spoke before its time"),

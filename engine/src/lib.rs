@@ -3,4 +3,4 @@
 
 mod sentence;
 
-pub use sentence::{Sentence, Text, sources};
+pub use sentence::{Sentence, Text, served_interface, sources};

@@ -26,12 +26,13 @@ use ipc::message::Shortfall;
 use ipc::message::client::{FromClient, OwnAddresses, Query, QueryId, ToClient};
 use ipc::message::exchange::{Asked, Exchange, FromExchange, Resolve, ToExchange};
 use ipc::message::key_service::{KeyCounters, Loaded};
-use ipc::message::launch::{FromLaunch, LaunchPlan, ToLaunch};
+use ipc::message::launch::{FromLaunch, LaunchPlan, MAX_LISTEN, ToLaunch};
 use ipc::message::privileged::{Adjust, Condition, FromPrivileged, Status, Step, ToPrivileged, Welcome};
 use ipc::message::server::{
-    Access, CookieKeys, Counters, FromServer, MAX_RULES, Rule, ServerPolicy, ServerState, ToServer,
+    Access, CookieKeys, Counters, FromServer, Interface, MAX_RULES, Rule, ServerPolicy, ServerState, ToServer,
 };
 use ipc::process::{Parting, PerProcess, Process};
+use ipc::served_at::InterfaceName;
 use ipc::units::RawInstant;
 use std::os::fd::{BorrowedFd, OwnedFd};
 
@@ -54,6 +55,8 @@ pub enum Fact {
     Input(Input),
     /// Counts of the server.
     Counters(Counters),
+    /// An interface that `listen` names is missing, or is there again.
+    Interface(InterfaceName, bool),
     /// What became of reading the certificate.
     Certificate(Loaded),
     /// Counts of the key exchange service.
@@ -83,6 +86,8 @@ pub struct Links {
     welcomed: bool,
     epoch: u32,
     counting: Counting<COUNTS>,
+    /// Entries of `listen` whose interface is missing, as the server has said.
+    missing: [bool; MAX_LISTEN],
     /// None before the plan: only the two that no plan leaves out are there then.
     plan: Option<LaunchPlan>,
 }
@@ -115,6 +120,7 @@ impl Links {
             welcomed: false,
             epoch: 0,
             counting: Counting::of(Process::Server),
+            missing: [false; MAX_LISTEN],
             plan: None,
         })
     }
@@ -428,6 +434,17 @@ impl Links {
             FromServer::Counters(counters) => {
                 self.counting.take(now, counters.list())?;
                 Fact::Counters(counters)
+            }
+            FromServer::Interface(Interface { entry, is_there }) => {
+                let breach = |violation: &str| Breach::new(Process::Server, violation);
+                let entry = usize::from(entry);
+                let named = self.plan.as_ref().and_then(|plan| plan.listen.get(entry)?.interface);
+                let name = named.ok_or_else(|| breach("spoke of an interface that no entry names"))?;
+                match self.missing.get_mut(entry) {
+                    Some(missing) if *missing == is_there => *missing = !is_there,
+                    _ => return Err(breach("said twice the same of an interface")),
+                }
+                Fact::Interface(name, is_there)
             }
         }))
     }

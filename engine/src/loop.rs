@@ -229,6 +229,10 @@ impl Running {
                     self.engine.handle_input(now, Input::OwnAddresses(own));
                     self.carry_out(now)?;
                 }
+                Fact::Interface(name, is_there) => {
+                    let (severity, text) = crate::interface_line(name.as_str(), is_there);
+                    self.log.write_change(now.raw, severity, &text);
+                }
                 Fact::Counters(counters) => self.surroundings.counters = Some(counters),
                 Fact::Certificate(_) | Fact::KeyCounters(_) => {
                     learn(&mut self.surroundings.key_exchange, &fact);

@@ -292,7 +292,7 @@ fn take_home(words: &Inherited) -> Option<Watch> {
 /// Loopback isn't one host's own name in the way that a loop of sources needs.
 fn served_addresses(configuration: &Configuration) -> Vec<IpAddr> {
     let listen = configuration.plan.listen.iter();
-    listen.map(|address| address.ip()).filter(|ip| !ip.is_unspecified() && !ip.is_loopback()).collect()
+    listen.map(|served| served.address.ip()).filter(|ip| !ip.is_unspecified() && !ip.is_loopback()).collect()
 }
 
 /// The same with those that the client tells.
@@ -377,6 +377,10 @@ fn prepare_start(
     for line in missing(launched) {
         log.write(Severity::WARNING, &line);
     }
+    for (name, _) in launched.interfaces.iter().filter(|(_, is_there)| !is_there) {
+        let (severity, text) = interface_line(name.as_str(), false);
+        log.write(severity, &text);
+    }
     let precision = clock.measure_precision()?;
     Ok(Start { settings: configuration.settings, saved, associations, addresses, seed, precision })
 }
@@ -399,6 +403,12 @@ fn summary(configuration: &Configuration, launched: &Launched, saved: Option<Sav
         documents::clock_name(launched.welcome.clock),
         profile_name(configuration.plan.profile),
     )
+}
+
+/// What is said of an interface that `listen` names.
+pub fn interface_line(name: &str, is_there: bool) -> (Severity, String) {
+    let severity = if is_there { Severity::NOTICE } else { Severity::WARNING };
+    (severity, sentence::served_interface(name, is_there))
 }
 
 /// One line for each process that is confined less than it should be.

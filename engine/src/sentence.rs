@@ -36,6 +36,16 @@ pub trait Sentence {
     fn sentence(&self) -> Text;
 }
 
+/// An interface that `listen` names is missing, or is there again.
+pub fn served_interface(name: &str, is_there: bool) -> String {
+    match is_there {
+        true => format!("interface {name} is there: time is served on it"),
+        false => format!(
+            "there is no interface {name} now; time is served on it as soon as there is one (ip link shows all)"
+        ),
+    }
+}
+
 /// `no source`, `1 source`, `2 sources`.
 pub fn sources(count: usize) -> String {
     match count {

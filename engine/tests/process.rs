@@ -132,7 +132,7 @@ fn the_server_role_and_the_exchange_role_are_awaited_where_the_plan_asks_for_the
         [server]\nlisten = [\"127.0.0.1:11123\"]\nallow = [\"127.0.0.0/8\"]\n";
     let mut bench = Bench::start("roles", config, Start::default());
     let plan = bench.expect_plan();
-    assert_eq!((plan.listen.len(), plan.listen[0].port(), plan.exchange), (1, 11123, true));
+    assert_eq!((plan.listen.len(), plan.listen[0].address.port(), plan.exchange), (1, 11123, true));
     bench.client.send(&HELLO).unwrap();
     bench.server.send(&FromServer::Hello(Shortfall::NONE)).unwrap();
     // Somebody may ask the server before the launch is over.

@@ -6,6 +6,7 @@
 //!   address    where a packet goes or came from
 //!   process    the processes of the daemon: names, users, exit codes; a value for each
 //!   packet     the octets of a datagram or of a cookie, bounded
+//!   served_at  where a server answers, and on which interface
 //!   list       up to so many values of a kind
 //!   file_path  the name of a file that the configuration gives to the launch
 //!   paths      where a daemon's files are, as its launch tells chimerctl
@@ -47,6 +48,7 @@ pub mod permissions;
 pub mod plan;
 pub mod process;
 pub mod secret;
+pub mod served_at;
 pub mod text;
 pub mod units;
 

@@ -44,6 +44,13 @@ impl<const N: usize> Bounded<Address, N> {
     pub const NONE: Self = Self { count: 0, all: [Address::NONE; N] };
 }
 
+impl<T: Copy, const N: usize> Bounded<T, N> {
+    /// None, with what stands in an empty place.
+    pub(crate) const fn filled(empty: T) -> Self {
+        Self { count: 0, all: [empty; N] }
+    }
+}
+
 impl Empty for Address {
     fn empty() -> Self {
         Self::NONE

@@ -4,6 +4,7 @@ use crate::address::Address;
 use crate::codec::{Decode, Encode};
 use crate::file_path::FilePath;
 use crate::list::Bounded;
+use crate::served_at::ServedAt;
 use crate::units::Span;
 
 /// Most addresses that a server can be bound to.
@@ -33,8 +34,8 @@ pub const MAX_KEY_THREADS: u8 = 16;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 #[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
 pub struct LaunchPlan {
-    /// Addresses that the server is bound to; none: no server.
-    pub listen: Bounded<Address, MAX_LISTEN>,
+    /// Where the server answers; nowhere: no server.
+    pub listen: Bounded<ServedAt, MAX_LISTEN>,
     /// Number of serving threads, each with its own socket for each address; 0: one for each core, at most 4.
     pub threads: u8,
     /// Differentiated services code point of replies, 0 to 63.
@@ -82,7 +83,7 @@ pub struct KeyService {
 impl LaunchPlan {
     /// A client without names to look up, in the standard profile.
     pub const CLIENT: Self = Self {
-        listen: Bounded::NONE,
+        listen: Bounded::NOWHERE,
         threads: 0,
         dscp: 0,
         profile: Profile::Standard,

@@ -65,7 +65,7 @@ processes! {
         name: "server", title: "the server", program: "truechimer-server",
         user: "truechimer-serve", does: "answers strangers", exit_code: 83,
         linked_to: Some(Process::Engine), is_wanted: |plan| !plan.listen.is_empty(),
-        given: &[Given::Sockets, Given::Clock],
+        given: &[Given::Sockets, Given::Served, Given::Interfaces, Given::Clock],
     }
     /// truechimer-exchange: resolves names and exchanges keys with sources, each in a separate child process.
     Exchange {
@@ -96,6 +96,10 @@ pub enum Given {
     Network,
     /// `sockets=FD,…`: bound to the addresses that are served.
     Sockets,
+    /// `served=ADDRESS%INTERFACE:PORT,…`: which of the requests that reach those sockets are answered ([`ServedAt`](crate::served_at::ServedAt)).
+    Served,
+    /// `interfaces=FD`: a routing socket, if one is needed and there is one, on which the kernel tells of changes of interfaces.
+    Interfaces,
     /// `clock=FD`: the file of a virtual clock, if there is one, to read.
     Clock,
     /// `system-roots=PATH`, `roots-1=PATH`, …: files of root certificates ([`ROOT_WORDS`](crate::plan::ROOT_WORDS)).

@@ -52,7 +52,7 @@ const UNSAFE: &[&str] = &[
     "policies/src/inherited.rs",
     "policies/src/kernel.rs",
     "network/exchange/src/fork.rs",
-    "network/exchange/src/interface.rs",
+    "network/process/src/interface.rs",
     "network/server/src/mmsg.rs",
 ];
 

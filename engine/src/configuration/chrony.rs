@@ -1,7 +1,7 @@
 //! Directives of chrony.conf and ntp.conf that are not valid here, and what to write instead.
 
 /// Each directive, and its replacement.
-const WORDS: [(&str, &str); 61] = [
+const WORDS: [(&str, &str); 62] = [
     ("server", "a source is a [[source]] with address = \"NAME\""),
     ("peer", "there are no peers; a source is a [[source]] with address = \"NAME\""),
     ("pool", "a pool is a [[source]] with address = \"NAME\" and pool = true"),
@@ -36,6 +36,7 @@ const WORDS: [(&str, &str); 61] = [
     ("leapsectz", "nothing to write: leap seconds are announced by the sources"),
     ("port", "write it behind the colon in address, under [[source]], or in listen, under [server]"),
     ("bindaddress", "write listen under [server]"),
+    ("binddevice", "write listen = [\"0.0.0.0%eth0\", \"::%eth0\"] with that interface under [server]"),
     ("refresh", "nothing to write: names are looked up again by themselves"),
     ("burst", "write burst = true under [[source]]: at the start only, not at each poll"),
     ("prefer", "write prefer = true under [[source]]"),
@@ -73,13 +74,13 @@ const WORDS: [(&str, &str); 61] = [
 
 /// Directives of chrony.conf without a replacement.
 #[rustfmt::skip]
-const ABSENT: [&str; 56] = [
+const ABSENT: [&str; 55] = [
     "sourcedir", "confdir", "include", "maxdelayratio", "maxdelaydevratio", "maxdelayquant", "mindelay", "asymmetry",
     "offset", "minsamples", "maxsamples", "filter", "polltarget", "presend", "minstratum", "noselect", "auto_offline",
     "xleave", "version", "extfield", "copy", "acquisitionport", "bindacqaddress", "bindacqdevice", "nocerttimecheck",
     "combinelimit", "maxjitter", "reselectdist", "stratumweight", "maxclockerror", "clockprecision",
     "corrtimeratio", "maxupdateskew", "tempcomp", "fallbackdrift", "manual", "rtcfile", "rtcdevice", "rtcautotrim",
-    "rtconutc", "hwclockfile", "binddevice", "broadcast", "ntpsigndsocket", "ptpport", "hwtimestamp", "lock_all",
+    "rtconutc", "hwclockfile", "broadcast", "ntpsigndsocket", "ptpport", "hwtimestamp", "lock_all",
     "sched_priority", "pidfile", "logbanner", "mailonchange", "bindcmdaddress", "cmdport", "cmdallow", "cmdratelimit",
     "opencommands",
 ];

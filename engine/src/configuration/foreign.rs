@@ -33,8 +33,14 @@ const WORDS: [(&str, &str); 71] = [
     ("disable", "nothing to write: what ntpd lets one disable is not there, see chimerctl(1) for the rest"),
     ("enable", "nothing to write: what ntpd lets one enable is not there, see chimerctl(1) for the rest"),
     ("includefile", "there is one file; write everything into it"),
-    ("interface", "write the addresses to serve at in listen, under [server]"),
-    ("nic", "write the addresses to serve at in listen, under [server]"),
+    (
+        "interface",
+        "write listen = [\"0.0.0.0%eth0\", \"::%eth0\"] with that interface, or addresses of it, under [server]",
+    ),
+    (
+        "nic",
+        "write listen = [\"0.0.0.0%eth0\", \"::%eth0\"] with that interface, or addresses of it, under [server]",
+    ),
     ("listen", "write listen = [\"0.0.0.0:123\"] under [server]"),
     ("discard", "see the rate limits under [server] in truechimer.toml(5)"),
     ("mru", "nothing to write: the table of clients has a fixed size"),

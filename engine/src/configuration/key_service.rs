@@ -3,7 +3,7 @@
 use super::document::{Faults, Section};
 use super::keys;
 use super::nts::read_path;
-use super::place::{KEY_EXCHANGE, NTP, parse_listen_list};
+use super::place::{KEY_EXCHANGE, NTP, parse_bound_list};
 use super::words::shorten;
 use ipc::address::Address;
 use ipc::file_path::FilePath;
@@ -107,7 +107,7 @@ fn read_listen(section: &Section<'_>, faults: &mut Faults<'_>) -> Vec<Address> {
         );
         faults.add(section.place_of("listen"), text);
     }
-    parse_listen_list(texts, KEY_EXCHANGE, faults)
+    parse_bound_list(texts, KEY_EXCHANGE, faults)
 }
 
 fn read_policy(section: &Section<'_>, served: &[Address], faults: &mut Faults<'_>) -> KeyPolicy {

@@ -7,6 +7,7 @@ use engine_core::settings::Place;
 use ipc::address::Address;
 use ipc::message::exchange::HostName;
 use ipc::message::server::Rule;
+use ipc::served_at::{InterfaceName, ServedAt, is_number};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 /// The port of NTP (RFC 5905 section 7.2).
@@ -73,23 +74,69 @@ fn with_name(wrong: Wrong) -> Wrong {
     if wrong == WITH_NUMBER { WITH_NAME } else { wrong }
 }
 
-/// An address to be bound to; `usual` is the port if none is given.
-pub fn parse_listen(text: &str, usual: u16) -> Result<Address, Wrong> {
-    let address = parse_numeric(text, usual)?.ok_or(
+/// An address to be served at, with the interface on which requests have to arrive if one is given; `usual` is the port
+/// if none is given.
+pub fn parse_listen(text: &str, usual: u16) -> Result<ServedAt, Wrong> {
+    let named = split_interface(text)?;
+    let (bare, interface) = named.as_ref().map_or((text, None), |(bare, name)| (bare.as_str(), Some(*name)));
+    let address = match interface {
+        Some(_) => parse_socket(bare, usual)?.map(Address::from),
+        None => parse_numeric(text, usual).map_err(with_name)?,
+    };
+    let address = address.ok_or(
         "not an address of this host; write \"0.0.0.0\", \"::\" or one address of it, with or without a \
-                port",
+                port; for what arrives on one interface, \"0.0.0.0%eth0\" and \"::%eth0\"",
     )?;
     match address.ip().is_multicast() {
         true => Err("a multicast address; truechimer answers on unicast addresses only"),
-        false => Ok(address),
+        false => Ok(ServedAt { address, interface }),
+    }
+}
+
+/// An address for a socket that is bound to it alone; an interface only by its number.
+fn parse_bound(text: &str, usual: u16) -> Result<ServedAt, Wrong> {
+    match parse_listen(text, usual)? {
+        ServedAt { interface: Some(_), .. } => Err(
+            "an address with the name of an interface, which only listen under [server] takes; write the addresses \
+                 of that interface (of a link-local one its number, as \"fe80::1%2\")",
+        ),
+        served => Ok(served),
+    }
+}
+
+/// `0.0.0.0%eth0:123` as `0.0.0.0:123` and `eth0`; `None` without the name of an interface.
+fn split_interface(text: &str) -> Result<Option<(String, InterfaceName)>, Wrong> {
+    let Some((head, tail)) = text.split_once('%') else { return Ok(None) };
+    let (name, rest) = tail.split_at(tail.find([']', ':']).unwrap_or(tail.len()));
+    if head.contains(':') && (is_number(name) || (!head.starts_with('[') && !rest.is_empty())) {
+        // Numbers are read with the address; a port needs brackets.
+        return Ok(None);
+    }
+    match InterfaceName::parse(name) {
+        Ok(name) if !is_number(name.as_str()) => Ok(Some((format!("{head}{rest}"), name))),
+        _ => Err(WITH_INTERFACE),
     }
 }
 
 /// Addresses to be bound to, no two of which overlap: what is another's already is a fault.
-pub fn parse_listen_list(texts: Vec<(usize, &str)>, usual: u16, faults: &mut Faults<'_>) -> Vec<Address> {
-    let mut listen: Vec<(Address, &str)> = Vec::new();
+pub fn parse_listen_list(texts: Vec<(usize, &str)>, usual: u16, faults: &mut Faults<'_>) -> Vec<ServedAt> {
+    parse_list(texts, faults, |text| parse_listen(text, usual))
+}
+
+/// The same for sockets of which each is bound to its address alone.
+pub fn parse_bound_list(texts: Vec<(usize, &str)>, usual: u16, faults: &mut Faults<'_>) -> Vec<Address> {
+    let listen = parse_list(texts, faults, |text| parse_bound(text, usual));
+    listen.into_iter().map(|served| served.address).collect()
+}
+
+fn parse_list(
+    texts: Vec<(usize, &str)>,
+    faults: &mut Faults<'_>,
+    parse: impl Fn(&str) -> Result<ServedAt, Wrong>,
+) -> Vec<ServedAt> {
+    let mut listen: Vec<(ServedAt, &str)> = Vec::new();
     for (at, text) in texts {
-        match parse_listen(text, usual) {
+        match parse(text) {
             Ok(address) => match listen.iter().find(|(other, _)| overlap(address, *other)) {
                 Some((other, _)) if *other == address => {
                     faults.add(at, format!("listen: \"{text}\" is there twice; leave one out"));
@@ -109,15 +156,25 @@ pub fn parse_listen_list(texts: Vec<(usize, &str)>, usual: u16, faults: &mut Fau
 }
 
 /// Whether one of them is all addresses of the other's family, with its port.
-fn overlap(one: Address, other: Address) -> bool {
-    let (one, other) = (one.socket_address(), other.socket_address());
-    one == other
-        || (one.is_ipv4() == other.is_ipv4()
-            && one.port() == other.port()
-            && (one.ip().is_unspecified() || other.ip().is_unspecified()))
+fn overlap(one: ServedAt, other: ServedAt) -> bool {
+    let covers = |all: &ServedAt, part: &ServedAt| {
+        all.address.ip().is_unspecified()
+            && (!all.names_interface() || (all.interface, all.scope()) == (part.interface, part.scope()))
+    };
+    let covered = covers(&one, &other) || covers(&other, &one);
+    let is_one = one == other;
+    let (one, other) = (one.address.socket_address(), other.address.socket_address());
+    is_one || (one.is_ipv4() == other.is_ipv4() && one.port() == other.port() && covered)
 }
 
 fn parse_numeric(text: &str, usual: u16) -> Result<Option<Address>, Wrong> {
+    match parse_socket(text, usual)? {
+        Some(SocketAddr::V6(v6)) if v6.ip().is_unicast_link_local() && v6.scope_id() == 0 => Err(WITH_NUMBER),
+        found => Ok(found.map(Address::from)),
+    }
+}
+
+fn parse_socket(text: &str, usual: u16) -> Result<Option<SocketAddr>, Wrong> {
     let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
     let address = match bare.parse::<IpAddr>() {
         Ok(ip) => SocketAddr::new(ip, usual),
@@ -131,14 +188,17 @@ fn parse_numeric(text: &str, usual: u16) -> Result<Option<Address>, Wrong> {
     };
     match address {
         _ if address.port() == 0 => Err("port 0 is not a port; leave it out for the usual one"),
-        SocketAddr::V6(v6) if v6.ip().is_unicast_link_local() && v6.scope_id() == 0 => Err(WITH_NUMBER),
-        _ => Ok(Some(address.into())),
+        _ => Ok(Some(address)),
     }
 }
 
 /// Nothing but a socket address of the standard library, which knows no names of interfaces.
 const WITH_NUMBER: Wrong = "an address of one link without the number of its interface (ip link shows it first \
                             in each line); write it after a percent sign: \"fe80::1%2\" or \"[fe80::1%2]:123\"";
+
+/// Neither a name nor a number of an interface behind the percent sign.
+const WITH_INTERFACE: Wrong = "an address with what is no interface behind its percent sign; ip link shows their names; \
+                               write \"0.0.0.0%eth0\", \"[::%eth0]:123\" or \"[fe80::1%eth0]:123\"";
 
 /// The same for a source, whose interface may be named.
 const WITH_NAME: Wrong = "a link-local address (fe80::) without its interface, or another address with one; \
@@ -254,7 +314,7 @@ mod tests {
             };
             assert_eq!(found, port, "{text}");
         }
-        assert_eq!(parse_listen("::", KEY_EXCHANGE).unwrap().port(), 4460);
+        assert_eq!(parse_listen("::", KEY_EXCHANGE).unwrap().address.port(), 4460);
     }
 
     #[test]
@@ -312,12 +372,11 @@ mod tests {
 
     #[test]
     fn an_address_of_one_link_is_asked_for_the_number_of_its_interface() {
-        for text in ["fe80::1", "[fe80::1]:123", "fe80::1%eth0", "[fe80::1%eth0]:123", "fe80::1%"] {
+        for text in
+            ["fe80::1", "[fe80::1]:123", "fe80::1%", "10.0.0.1%1", "0.0.0.0%a b", "::%sixteen-octets-x"]
+        {
             let wrong = parse_listen(text, NTP).unwrap_err();
-            assert!(
-                wrong.contains("number of its interface") && wrong.contains("%2]:123"),
-                "{text}: {wrong}"
-            );
+            assert!(wrong.contains("ip link") && wrong.contains("fe80::1%eth0"), "{text}: {wrong}");
         }
         for text in ["fe80::1", "[fe80::1]:123", "fe80::1%", "2001:db8::1%eth0"] {
             let wrong = parse_place(text, NTP).unwrap_err();
@@ -328,6 +387,30 @@ mod tests {
             assert!(wrong.contains("names an interface") && wrong.contains(remedy), "{text}: {wrong}");
         }
         assert!(parse_listen("[fe80::1%2]:123", NTP).is_ok());
+    }
+
+    #[test]
+    fn what_arrives_on_an_interface_is_served_where_its_name_stands_behind_an_address() {
+        for (text, shown) in [
+            ("0.0.0.0%eth0", "0.0.0.0%eth0:123"),
+            ("0.0.0.0%eth0:1123", "0.0.0.0%eth0:1123"),
+            ("::%eth0", "[::%eth0]:123"),
+            ("[::%eth0]", "[::%eth0]:123"),
+            ("[::%br-lan.7]:1123", "[::%br-lan.7]:1123"),
+            ("fe80::1%eth0", "[fe80::1%eth0]:123"),
+            ("[fe80::1%eth0]:123", "[fe80::1%eth0]:123"),
+            ("[fe80::1%7]", "[fe80::1%7]:123"),
+            ("192.0.2.1%veth0@if3", "192.0.2.1%veth0@if3:123"),
+        ] {
+            let served = parse_listen(text, NTP).unwrap();
+            assert_eq!((&*served.to_string(), ServedAt::parse(shown)), (shown, Ok(served)), "{text}");
+            assert_eq!(parse_bound(text, NTP).is_ok(), served.interface.is_none(), "{text}");
+        }
+        for text in
+            ["eth0", "eth0:123", "%eth0", "::%eth0:123", "fe80::1%eth0:123", "ff02::101%eth0", "host%eth0"]
+        {
+            assert!(parse_listen(text, NTP).is_err(), "{text}");
+        }
     }
 
     #[test]
@@ -344,6 +427,12 @@ mod tests {
             ("0.0.0.0", "10.0.0.2:1123", false),
             ("10.0.0.1", "10.0.0.2", false),
             ("[fe80::1%2]:123", "[fe80::1%3]:123", false),
+            ("0.0.0.0%eth0", "0.0.0.0", true),
+            ("0.0.0.0%eth0", "10.0.0.1%eth0", true),
+            ("0.0.0.0%eth0", "0.0.0.0%eth0:123", true),
+            ("0.0.0.0%eth0", "0.0.0.0%eth1", false),
+            ("0.0.0.0%eth0", "10.0.0.1", false),
+            ("0.0.0.0%eth0", "10.0.0.1%eth1", false),
         ] {
             assert_eq!(overlap(address(one), address(other)), overlaps, "{one} {other}");
         }

@@ -9,6 +9,7 @@ use engine_core::settings::ServerSettings;
 use ipc::address::Address;
 use ipc::message::launch::{MAX_LISTEN, MAX_THREADS};
 use ipc::message::server::{MAX_LIST, MAX_RATE, MAX_TOTAL, Rule, ServerPolicy, Smear};
+use ipc::served_at::ServedAt;
 use std::collections::HashSet;
 
 /// `[server]`, checked.
@@ -17,7 +18,7 @@ pub struct Server {
     /// Offset of the section's first octet.
     pub at: usize,
     /// At most [`MAX_LISTEN`] addresses.
-    pub listen: Vec<Address>,
+    pub listen: Vec<ServedAt>,
     /// Threads that answer; 0: as many as there are cores, at most 4.
     pub threads: u8,
     /// Differentiated services code point, 0 to 63.
@@ -44,10 +45,11 @@ pub fn read(root: &Section<'_>, faults: &mut Faults<'_>) -> Option<Server> {
     let stratum = section.whole("local-stratum", 1..=15, 10, faults);
     let threads = section.whole("threads", 1..=i64::from(MAX_THREADS), 2, faults).unwrap_or(0);
     let dscp = section.whole("dscp", 0..=63, 46, faults).unwrap_or(0);
-    let keys = key_service::read(&section, &listen, faults);
+    let addresses: Vec<Address> = listen.iter().map(|served| served.address).collect();
+    let keys = key_service::read(&section, &addresses, faults);
     let settings = ServerSettings {
         local_stratum: stratum.and_then(|stratum| u8::try_from(stratum).ok()),
-        listen: listen.clone(),
+        listen: addresses,
         nts: keys.is_some(),
     };
     Some(Server {
@@ -112,7 +114,7 @@ fn read_policy(section: &Section<'_>, faults: &mut Faults<'_>) -> ServerPolicy {
     ServerPolicy { limited, address_rate, network_rate, total_rate, kiss, interleaved, silent, smear }
 }
 
-fn read_listen(section: &Section<'_>, faults: &mut Faults<'_>) -> Vec<Address> {
+fn read_listen(section: &Section<'_>, faults: &mut Faults<'_>) -> Vec<ServedAt> {
     let missing = "listen: where to serve is missing; add listen = [\"0.0.0.0:123\", \"[::]:123\"]";
     if !section.has("listen") {
         faults.add(section.at, missing);
@@ -130,14 +132,14 @@ fn read_listen(section: &Section<'_>, faults: &mut Faults<'_>) -> Vec<Address> {
 }
 
 /// Warns where clients of a family cannot reach this server, or are not answered.
-fn warn_of_families(section: &Section<'_>, listen: &[Address], access: &[Rule], faults: &mut Faults<'_>) {
+fn warn_of_families(section: &Section<'_>, listen: &[ServedAt], access: &[Rule], faults: &mut Faults<'_>) {
     if listen.is_empty() || !access.iter().any(|rule| rule.allow) {
         return;
     }
     for (ipv6, family, all, everywhere) in
         [(false, "IPv4", "0.0.0.0/0", "0.0.0.0:123"), (true, "IPv6", "::/0", "[::]:123")]
     {
-        let is_listened = listen.iter().any(|address| address.ip().is_ipv6() == ipv6);
+        let is_listened = listen.iter().any(|served| served.address.ip().is_ipv6() == ipv6);
         let is_allowed = access.iter().any(|rule| rule.allow && rule.ipv6 == ipv6);
         if is_listened && !is_allowed {
             let text = format!(

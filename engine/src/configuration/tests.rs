@@ -100,7 +100,7 @@ fn every_key_reaches_its_place() {
     assert!(!settings.leap_seconds);
     assert_eq!(settings.server.unwrap().local_stratum, Some(10));
     assert_eq!(plan.listen.len(), 2);
-    assert_eq!(plan.listen[1].port(), 1123);
+    assert_eq!(plan.listen[1].address.port(), 1123);
     assert!(plan.exchange && !plan.leap_seconds);
     assert_eq!((plan.profile, plan.run_step), (Profile::Standard, Span::from_secs(1)));
     assert_eq!((plan.threads, plan.dscp), (3, 46));

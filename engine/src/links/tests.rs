@@ -101,7 +101,7 @@ fn counters(received: u64) -> FromServer {
 
 fn plan() -> LaunchPlan {
     LaunchPlan {
-        listen: Bounded::NONE,
+        listen: Bounded::NOWHERE,
         threads: 0,
         dscp: 0,
         profile: ipc::message::privileged::Profile::Standard,

@@ -4,6 +4,7 @@ use super::Shortfall;
 use crate::address::Address;
 use crate::codec::{Decode, Encode};
 use crate::packet::CookieOctets;
+use crate::served_at::InterfaceName;
 use crate::units::{OutOfRange, WallTime};
 use core::fmt;
 use core::net::Ipv6Addr;
@@ -315,11 +316,7 @@ fn is_host(name: &[u8]) -> bool {
 fn split(name: &[u8]) -> Option<(Ipv6Addr, &str)> {
     let (address, interface) = core::str::from_utf8(name).ok()?.split_once('%')?;
     let address = address.parse::<Ipv6Addr>().ok().filter(Ipv6Addr::is_unicast_link_local)?;
-    let lawful = |octet: u8| octet.is_ascii_alphanumeric() || b"-_.+@".contains(&octet);
-    let is_lawful = (1..=15).contains(&interface.len())
-        && interface.bytes().all(lawful)
-        && !matches!(interface, "." | "..");
-    is_lawful.then_some((address, interface))
+    InterfaceName::parse(interface).is_ok().then_some((address, interface))
 }
 
 /// Whether two host names are one: they do not differ by case or by a dot at the end (RFC 4343, RFC 1034 section 3.1).

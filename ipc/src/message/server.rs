@@ -43,9 +43,22 @@ pub enum FromServer {
     Hello(Shortfall),
     /// At most one a second, and only when a count has changed.
     Counters(Counters),
+    /// An interface that `listen` names is missing, or is there again. Only what differs from the message before, and of an
+    /// interface that was there from the start, nothing until it is gone.
+    Interface(Interface),
     /// Answers `Ping`: the loop still turns, and no thread has been at the same batch since the `Ping` before.
     /// Outstanding pings are answered once the thread continues.
     Pong,
+}
+
+/// Whether the interface of an entry of `listen` is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
+pub struct Interface {
+    /// The first entry of the plan that names it, counted from 0.
+    pub entry: u8,
+    /// Whether this host has it now.
+    pub is_there: bool,
 }
 
 /// The system variables that a reply carries (RFC 5905 section 11.2).

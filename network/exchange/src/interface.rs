@@ -1,26 +1,10 @@
-//! The number of a network interface, from its name. musl's own function asks only over a socket of another family, which
-//! the filter refuses; glibc's goes on to one of IPv4.
-#![allow(unsafe_code)]
+//! The number of a network interface, asked over a socket of its own.
 
-use nix::libc::{IFNAMSIZ, SIOCGIFINDEX, c_char, ifreq, ioctl};
+use network::interface;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
-use std::os::fd::AsRawFd;
 
 /// The number of the interface that has this name now.
 pub(super) fn number(name: &str) -> Option<u32> {
-    // The last octet stays zero.
-    if name.len() >= IFNAMSIZ {
-        return None;
-    }
     let asked = socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None).ok()?;
-    // SAFETY: the structure consists of numbers, for which all zeros are lawful.
-    let mut request: ifreq = unsafe { std::mem::zeroed() };
-    request.ifr_name.iter_mut().zip(name.bytes()).for_each(|(place, octet)| *place = octet as c_char);
-    // SAFETY: the descriptor is open, and the kernel reads and writes no more than the structure, which lives.
-    if unsafe { ioctl(asked.as_raw_fd(), SIOCGIFINDEX, &raw mut request) } != 0 {
-        return None;
-    }
-    // SAFETY: the call has succeeded, so the kernel has filled this field.
-    let number = unsafe { request.ifr_ifru.ifru_ifindex };
-    u32::try_from(number).ok().filter(|number| *number > 0)
+    interface::number(&asked, name)
 }

@@ -5,6 +5,7 @@
 //!   start     from the first instruction of a program until it is confined, and its end
 //!   ending    why a role ends, and with which exit code
 //!   clock     CLOCK_MONOTONIC_RAW, CLOCK_REALTIME, and the kernel's stamps from the one to the other
+//!   interface  the number of a network interface: an unsafe call
 //!   outbox    an end of a link to the engine that never blocks
 //!   small_file  a small file that the configuration names, whole
 //! ```
@@ -17,10 +18,11 @@
 //!
 //! No process holds a key of another or decides anything about time: the client timestamps and forwards, the server
 //! role repeats the engine's state. They read untrusted input; their output goes to the engine, which checks it again.
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 pub mod clock;
 pub mod ending;
+pub mod interface;
 pub mod outbox;
 pub mod small_file;
 pub mod start;

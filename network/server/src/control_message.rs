@@ -23,6 +23,8 @@ pub(super) struct Target {
     pub local: IpAddr,
     /// The interface index.
     pub interface: u32,
+    /// Whether a reply must leave by that interface; otherwise the routing table chooses, but for link-local addresses.
+    pub is_held: bool,
     /// Whether it was sent by unicast, not by multicast or broadcast.
     pub is_unicast: bool,
 }
@@ -68,13 +70,23 @@ fn target_v4(data: &[u8]) -> Option<Target> {
     let interface = u32::from_ne_bytes(*data.first_chunk()?);
     let local: [u8; 4] = *data.get(4..)?.first_chunk()?;
     let asked: [u8; 4] = *data.get(8..)?.first_chunk()?;
-    Some(Target { local: Ipv4Addr::from(local).into(), interface, is_unicast: local == asked })
+    Some(Target {
+        local: Ipv4Addr::from(local).into(),
+        interface,
+        is_held: false,
+        is_unicast: local == asked,
+    })
 }
 
 fn target_v6(data: &[u8]) -> Option<Target> {
     let local = Ipv6Addr::from(*data.first_chunk::<16>()?);
     let interface = u32::from_ne_bytes(*data.get(16..)?.first_chunk()?);
-    Some(Target { local: local.into(), interface, is_unicast: !local.to_canonical().is_multicast() })
+    Some(Target {
+        local: local.into(),
+        interface,
+        is_held: false,
+        is_unicast: !local.to_canonical().is_multicast(),
+    })
 }
 
 /// Writes the control messages of a reply.
@@ -93,14 +105,16 @@ impl<'a> Writer<'a> {
         match target.local {
             IpAddr::V4(local) => {
                 let mut data = [0; 12];
+                if target.is_held {
+                    data[..4].copy_from_slice(&target.interface.to_ne_bytes());
+                }
                 data[4..8].copy_from_slice(&local.octets());
                 self.put(libc::IPPROTO_IP, libc::IP_PKTINFO, &data)
             }
             IpAddr::V6(local) => {
                 let mut data = [0; 20];
                 data[..16].copy_from_slice(&local.octets());
-                // For other addresses the routing table chooses the interface.
-                if local.is_unicast_link_local() {
+                if target.is_held || local.is_unicast_link_local() {
                     data[16..].copy_from_slice(&target.interface.to_ne_bytes());
                 }
                 self.put(libc::IPPROTO_IPV6, libc::IPV6_PKTINFO, &data)
@@ -146,7 +160,8 @@ mod tests {
     #[test]
     fn what_is_written_is_read_back() {
         for local in ["192.0.2.7", "2001:db8::7"] {
-            let target = Target { local: local.parse().unwrap(), interface: 3, is_unicast: true };
+            let target =
+                Target { local: local.parse().unwrap(), interface: 3, is_held: false, is_unicast: true };
             let mut room = [0xff; super::super::mmsg::CONTROL_OUT];
             let length = Writer::new(&mut room).from(&target).segments(48).stamped().length();
             assert!(length <= room.len(), "{length}");

@@ -14,6 +14,7 @@
 //!   source           who sent it
 //!   respond          a request becomes a reply, or a reason to keep silent
 //!   protected        the same under NTS: opened first, answered later
+//!   interfaces       on which interfaces, where some are named
 //!   access           who is answered
 //!   limit            how often clients are answered
 //!   interleave       when earlier replies left
@@ -27,6 +28,7 @@
 
 mod access;
 mod control_message;
+mod interfaces;
 mod interleave;
 mod limit;
 mod listener;
@@ -42,6 +44,7 @@ mod source;
 mod worker;
 
 pub use access::{AccessList, RuleError};
+pub use interfaces::{Interfaces, Served};
 pub use interleave::{Departures, Name};
 pub use limit::{Limiter, SplitMix64, Verdict};
 pub use listener::{Listener, listen};
@@ -78,17 +81,28 @@ const STACK: usize = 128 * 1024;
 pub struct WorkerThreads {
     shared: Arc<Shared>,
     gate: Gate,
+    interfaces: Option<Interfaces>,
 }
 
 /// Starts a thread for each group of sockets that share no address. They wait at the gate. Call this before the seccomp
-/// filter is installed, which allows no new threads. `clock` is the virtual clock's file, if there is one.
+/// filter is installed, which allows no new threads. `served`: which requests are answered, with the routing socket that
+/// tells of interfaces. `clock` is the virtual clock's file, if there is one.
 ///
 /// # Errors
 /// [`Ending::Kernel`] if no thread or descriptor is available.
-pub fn start_threads(listeners: Vec<Listener>, clock: Option<&OwnedFd>) -> Result<WorkerThreads, Ending> {
+pub fn start_threads(
+    mut listeners: Vec<Listener>,
+    (served, news): (Served, Option<OwnedFd>),
+    clock: Option<&OwnedFd>,
+) -> Result<WorkerThreads, Ending> {
     let refused = |errno| Ending::Kernel("threads that answer", errno);
+    let interfaces = match listeners.first() {
+        Some(first) => Interfaces::new(&served, first.as_fd(), news)?,
+        None => None,
+    };
+    listeners.iter_mut().for_each(|listener| listener.judge_by(&served));
     let groups = listener::deal(listeners);
-    let shared = Arc::new(Shared::new(groups.len()).map_err(refused)?);
+    let shared = Arc::new(Shared::new(groups.len(), served).map_err(refused)?);
     let mut bodies = Vec::with_capacity(groups.len());
     for (number, group) in groups.into_iter().enumerate() {
         let io = |error: std::io::Error| refused(Errno::from_raw(error.raw_os_error().unwrap_or(0)));
@@ -105,18 +119,19 @@ pub fn start_threads(listeners: Vec<Listener>, clock: Option<&OwnedFd>) -> Resul
     }
     let gate =
         threads::start(("answers", STACK), &shared, |shared| &shared.workers, bodies).map_err(refused)?;
-    Ok(WorkerThreads { shared, gate })
+    Ok(WorkerThreads { shared, gate, interfaces })
 }
 
 /// Runs until the link ends; sends the hello first.
 pub fn run(link: Link<FromServer, ToServer>, shortfall: Shortfall, threads: WorkerThreads) -> Ending {
-    let WorkerThreads { shared, gate } = threads;
+    let WorkerThreads { shared, gate, interfaces } = threads;
     let mut server = Server {
         engine: Outbox::new(link),
         shared: &shared,
         list: None,
         watch: Watch::default(),
         reports: Reports::default(),
+        interfaces,
     };
     match server.serve(shortfall, gate) {
         Ok(never) => match never {},
@@ -137,14 +152,18 @@ struct Server<'s> {
     /// Tracks the threads' progress, to answer pings.
     watch: Watch,
     reports: Reports<KINDS>,
+    interfaces: Option<Interfaces>,
 }
 
 impl Server<'_> {
     fn serve(&mut self, shortfall: Shortfall, gate: Gate) -> Result<Infallible, Ending> {
         self.engine.push(FromServer::Hello(shortfall))?;
+        self.look()?;
         gate.open();
         loop {
             let is_word = self.wait()?;
+            // After each wake-up: a message of the kernel may have been lost, and a report may not have found room.
+            self.look()?;
             if let Some(ending) = self.shared.workers.failure() {
                 return Err(ending);
             }
@@ -159,11 +178,15 @@ impl Server<'_> {
     /// Waits for the engine, for traffic after a silence, or until a report is due; returns whether the link is
     /// readable or writable.
     fn wait(&mut self) -> Result<bool, Ending> {
+        let bell = self.shared.workers.wakeup().as_fd();
+        let news = self.interfaces.as_ref().and_then(Interfaces::news);
         let mut places = [
             PollFd::new(self.engine.as_fd(), self.engine.interest()),
-            PollFd::new(self.shared.workers.wakeup().as_fd(), PollFlags::POLLIN),
+            PollFd::new(bell, PollFlags::POLLIN),
+            PollFd::new(news.unwrap_or(bell), PollFlags::POLLIN),
         ];
-        match ppoll(&mut places, self.reports.timeout(), None) {
+        let due = [self.reports.timeout(), self.interfaces.as_ref().and_then(Interfaces::timeout)];
+        match ppoll(&mut places, due.into_iter().flatten().min(), None) {
             Ok(_) => {}
             Err(Errno::EINTR) => return Ok(false),
             Err(errno) => return Err(Ending::Kernel("to wait for the engine", errno)),
@@ -174,6 +197,13 @@ impl Server<'_> {
             self.reports.wake(&self.shared.workers);
         }
         Ok(is_word)
+    }
+
+    /// Looks for the interfaces that entries of `listen` name.
+    fn look(&mut self) -> Result<(), Ending> {
+        let Some(interfaces) = &mut self.interfaces else { return Ok(()) };
+        let engine = &mut self.engine;
+        interfaces.look(&self.shared.served, |interface| engine.offer(&FromServer::Interface(interface)))
     }
 
     fn read_link(&mut self) -> Result<(), Ending> {

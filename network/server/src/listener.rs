@@ -1,5 +1,6 @@
 //! One bound socket.
 
+use super::interfaces::Served;
 use network::ending::Ending;
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
@@ -17,6 +18,7 @@ const RECEIVE_BUFFER: usize = 2 << 20;
 pub struct Listener {
     socket: OwnedFd,
     address: SocketAddr,
+    is_judged: bool,
 }
 
 /// Takes ownership of bound UDP sockets. Call this before the filter is in force: it sets socket options.
@@ -56,7 +58,16 @@ impl Listener {
         // A thread with one socket waits in the receiving call.
         let flags = OFlag::from_bits_retain(fcntl(&socket, FcntlArg::F_GETFL).map_err(refused)?);
         fcntl(&socket, FcntlArg::F_SETFL(flags & !OFlag::O_NONBLOCK)).map_err(refused)?;
-        Ok(Self { socket, address })
+        Ok(Self { socket, address, is_judged: false })
+    }
+
+    pub(super) fn judge_by(&mut self, served: &Served) {
+        self.is_judged = served.is_judged(self.address);
+    }
+
+    /// Whether [`Served`] decides which of its requests are answered.
+    pub(super) fn is_judged(&self) -> bool {
+        self.is_judged
     }
 
     /// Its local address.

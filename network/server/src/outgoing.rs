@@ -285,7 +285,7 @@ mod tests {
     #[test]
     fn what_leaves_from_another_address_is_a_kiss_is_stamped_or_is_longer_travels_alone() {
         let plain = reply(0, [192, 0, 2, 1], 5);
-        let target = Target { local: [127, 0, 0, 5].into(), interface: 1, is_unicast: true };
+        let target = Target { local: [127, 0, 0, 5].into(), interface: 1, is_held: false, is_unicast: true };
         let elsewhere = Addressed { slot: 1, target: Some(target), ..plain };
         let longer = Addressed { slot: 5, length: 52, ..plain };
         let kiss = Addressed { slot: 2, is_kiss: true, ..plain };

@@ -2,6 +2,7 @@
 //! for the moment in which a pointer is replaced while rules change.
 
 use super::access::AccessList;
+use super::interfaces::Served;
 use super::interleave::Departures;
 use super::limit::Limiter;
 use super::snapshot::Snapshot;
@@ -30,6 +31,8 @@ pub(super) struct Rules {
 pub(super) struct Shared {
     /// The latest state from the engine.
     pub state: Snapshot,
+    /// Which requests are answered, by interface.
+    pub served: Served,
     rules: Versions<Rules>,
     pub workers: Workers<Place, KINDS>,
 }
@@ -57,7 +60,7 @@ impl Place {
 
 impl Shared {
     /// For this number of threads; no client is answered yet.
-    pub(super) fn new(threads: usize) -> Result<Self, Errno> {
+    pub(super) fn new(threads: usize, served: Served) -> Result<Self, Errno> {
         let rules = Versions::new(Rules {
             access: AccessList::empty(),
             policy: ServerPolicy::DEFAULT,
@@ -66,7 +69,7 @@ impl Shared {
             cookie_keys: None,
         });
         let workers = Workers::new((0..threads).map(|_| Place(Mutex::new(Some(rules.newest())))))?;
-        Ok(Self { state: Snapshot::default(), rules, workers })
+        Ok(Self { state: Snapshot::default(), served, rules, workers })
     }
 
     /// Replaces the rules, also those of threads that wait for requests. The previous ones are freed as soon as
@@ -110,7 +113,7 @@ mod tests {
 
     #[test]
     fn threads_that_wait_for_requests_keep_no_old_keys() {
-        let shared = Shared::new(3).unwrap();
+        let shared = Shared::new(3, Served::default()).unwrap();
         let old = change_keys(&shared, 1);
         for number in 0..3 {
             let rules = shared.take_rules(number);
@@ -122,7 +125,7 @@ mod tests {
 
     #[test]
     fn a_thread_at_work_keeps_its_keys_for_that_batch_and_no_longer() {
-        let shared = Shared::new(2).unwrap();
+        let shared = Shared::new(2, Served::default()).unwrap();
         let old = change_keys(&shared, 1);
         let at_work = shared.take_rules(0);
         let new = change_keys(&shared, 2);

@@ -174,7 +174,7 @@ impl Worker {
     fn answer_all(&mut self, at: usize, count: usize, moment: &Moment) {
         let Some(listener) = self.listeners.get(at) else { return };
         let Some(rules) = self.rules.clone() else { return };
-        let bound = listener.address();
+        let (bound, is_judged) = (listener.address(), listener.is_judged());
         let state = self.shared.state.read(&mut self.state);
         let mut smear = None;
         if rules.policy.smear != Smear::Off
@@ -195,7 +195,7 @@ impl Worker {
         add(&mut self.counters.received, count);
         self.outgoing.clear();
         for slot in 0..count {
-            let (outcome, source, target) = self.look_at(slot, bound, &context, moment);
+            let (outcome, source, target) = self.look_at(slot, (bound, is_judged), &context, moment);
             match outcome {
                 Ok(Outcome::Reply(reply)) => self.keep(slot, &reply, source, target),
                 Ok(Outcome::Protected(request)) if rules.cookie_keys.is_some() => self.sealing.wait(request),
@@ -213,7 +213,7 @@ impl Worker {
     fn look_at(
         &mut self,
         slot: usize,
-        bound: SocketAddr,
+        (bound, is_judged): (SocketAddr, bool),
         context: &RequestContext<'_>,
         moment: &Moment,
     ) -> (Result<Outcome, Refusal>, Source, Option<Target>) {
@@ -224,7 +224,13 @@ impl Worker {
         let Some(source) = Source::read(datagram.name) else {
             return (Err(Refusal::Malformed), nowhere, None);
         };
-        let messages = ControlMessages::read(datagram.control);
+        let mut messages = ControlMessages::read(datagram.control);
+        if is_judged {
+            messages.target = self.shared.served.admits(bound, messages.target);
+            if messages.target.is_none() {
+                return (Err(Refusal::Denied), source, None);
+            }
+        }
         let asked = Asked {
             source,
             target: match messages.target {

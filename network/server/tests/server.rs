@@ -24,7 +24,7 @@ use nix::unistd::Pid;
 use protocol::header::Header;
 use protocol::request::minimal;
 use protocol::timestamp::Timestamp;
-use server::{listen, run, start_threads};
+use server::{Served, listen, run, start_threads};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};
@@ -54,7 +54,8 @@ fn bound(address: &str) -> (OwnedFd, u16) {
 
 fn serve(address: &str, clock: Option<OwnedFd>) -> (Server, u16) {
     let (socket, port) = bound(address);
-    let threads = start_threads(listen(vec![socket]).unwrap(), clock.as_ref()).unwrap();
+    let threads =
+        start_threads(listen(vec![socket]).unwrap(), (Served::default(), None), clock.as_ref()).unwrap();
     let mut server = Server::in_thread(move |link| run(link, Shortfall::NONE, threads));
     assert!(matches!(server.hear(), FromServer::Hello(_)));
     (server, port)

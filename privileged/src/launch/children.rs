@@ -6,7 +6,7 @@ use super::home::Home;
 use super::named;
 use super::programs;
 use super::service_manager;
-use super::sockets::Sockets;
+use super::sockets::{self, Sockets};
 use super::state_files;
 use super::users::Users;
 use super::vmclock;
@@ -14,6 +14,7 @@ use crate::options::{ClockChoice, Options};
 use ipc::file_path::FilePath;
 use ipc::message::launch::{LaunchPlan, ToLaunch};
 use ipc::process::{Given as Thing, PerProcess, Process};
+use ipc::served_at::ServedAt;
 use keeper::ending::Ending;
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
@@ -212,6 +213,15 @@ impl Children {
                         }
                     }
                     Thing::Sockets => given.list(&mut command, "sockets", &sockets.server),
+                    Thing::Served => {
+                        let served: Vec<_> = plan.listen.iter().map(ServedAt::to_string).collect();
+                        command.arg(format!("served={}", served.join(",")));
+                    }
+                    Thing::Interfaces => {
+                        if let Some(interfaces) = &sockets.interfaces {
+                            given.word(&mut command, "interfaces", interfaces.as_fd());
+                        }
+                    }
                     Thing::Clock => {
                         if let Some(clock) = clock {
                             given.word(&mut command, "clock", clock.as_fd());
@@ -306,6 +316,7 @@ pub fn check(options: &Options, users: &Users, config: File) -> Ending {
             Some(0) => {
                 if let Ok(Some((_, ToLaunch::Plan(plan)))) = LaunchLink::new(ours).receive() {
                     named::warn(&plan, users);
+                    sockets::warn_of_interfaces(&plan);
                     state_files::warn_of_room(&options.state);
                     if options.clock == ClockChoice::Kernel {
                         vmclock::tell_evidence(plan.profile, plan.forward_step);

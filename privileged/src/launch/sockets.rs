@@ -3,14 +3,18 @@
 //! senders.
 //!
 //! An address that this host does not have yet, or not any more, keeps its socket: the kernel delivers to it as soon as
-//! an interface has the address (IP_FREEBIND), and nothing has to be bound under the filter.
+//! an interface has the address (IP_FREEBIND), and nothing has to be bound under the filter. A socket cannot be bound to an
+//! interface that is yet to come: where an entry of `listen` names one, its socket is bound to all addresses of the family, and
+//! the server answers what arrived where it should.
 
 mod refusal;
 
 use ipc::address::Address;
 use ipc::message::launch::{LaunchPlan, MAX_KEY_THREADS, MAX_THREADS};
+use ipc::served_at::ServedAt;
 use keeper::ending::{Ending, say};
 use nix::errno::Errno;
+use nix::net::if_::{if_indextoname, if_nametoindex};
 use nix::poll::ppoll;
 use nix::sys::socket::{
     AddressFamily, Backlog, NetlinkAddr, SockFlag, SockProtocol, SockType, SockaddrStorage,
@@ -18,7 +22,7 @@ use nix::sys::socket::{
 };
 use nix::sys::time::TimeSpec;
 use refusal::{Refusal, Service};
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsRawFd, OwnedFd};
 
 /// Receive buffer in octets (the kernel doubles it): beside a flood at half the line's load, the kernel's
@@ -41,6 +45,8 @@ const PAUSE: TimeSpec = TimeSpec::new(0, 200_000_000);
 pub struct Sockets {
     /// UDP, for the server: for the first thread one to each address, then the same for the next thread.
     pub server: Vec<OwnedFd>,
+    /// A routing socket for the server, where entries of `listen` name interfaces.
+    pub interfaces: Option<OwnedFd>,
     /// TCP, listening, for the key exchange service: one to each address, shared by its threads.
     pub key_service: Vec<OwnedFd>,
     /// Threads of the key exchange service; 0: there is none.
@@ -56,31 +62,55 @@ impl Sockets {
     /// If no address can be served and an administrator must act: the addresses with the reasons. If the kernel is out
     /// of resources.
     pub fn bind(plan: &LaunchPlan) -> Result<Self, Ending> {
-        let server = bind_datagrams(&plan.listen, count(plan.threads, MAX_THREADS), plan.dscp)?;
+        let server = bind_datagrams(&bound(&plan.listen), count(plan.threads, MAX_THREADS), plan.dscp)?;
+        plan.listen.iter().filter(|entry| entry.interface.is_none()).for_each(warn_of_interface);
+        let names_interface = plan.listen.iter().any(|entry| entry.interface.is_some());
+        let interfaces = names_interface.then(|| routing(libc::RTMGRP_LINK)).and_then(Result::ok);
+        let network = network();
         let Some(service) = &plan.key_service else {
-            return Ok(Self { server, key_service: Vec::new(), key_threads: 0, network: routing() });
+            return Ok(Self { server, interfaces, key_service: Vec::new(), key_threads: 0, network });
         };
         let key_threads = count(service.threads, MAX_KEY_THREADS);
-        let bound = bind_each(&service.listen, Service::KeyExchange, stream)?;
+        let addresses: Vec<SocketAddr> = service.listen.iter().map(Address::socket_address).collect();
+        let bound = bind_each(&addresses, Service::KeyExchange, stream)?;
         let key_service = bound.into_iter().map(|(_, fd)| fd).collect();
-        Ok(Self { server, key_service, key_threads, network: routing() })
+        Ok(Self { server, interfaces, key_service, key_threads, network })
     }
+}
+
+/// The addresses that sockets are bound to: all of a family where an entry with this family and port names an interface.
+fn bound(entries: &[ServedAt]) -> Vec<SocketAddr> {
+    let mut found = Vec::new();
+    for entry in entries {
+        let address = entry.address.socket_address();
+        let is_like = |other: &&ServedAt| {
+            let other = other.address.socket_address();
+            other.is_ipv4() == address.is_ipv4() && other.port() == address.port()
+        };
+        let any = if address.is_ipv4() {
+            IpAddr::V4(Ipv4Addr::UNSPECIFIED)
+        } else {
+            IpAddr::V6(Ipv6Addr::UNSPECIFIED)
+        };
+        let address = match entries.iter().filter(is_like).any(ServedAt::names_interface) {
+            true => SocketAddr::new(any, address.port()),
+            false => address,
+        };
+        if !found.contains(&address) {
+            found.push(address);
+        }
+    }
+    found
 }
 
 /// A socket on which the kernel tells of interfaces, addresses and routes (rtnetlink); none where it is forbidden, as it may
 /// be in a container.
-fn routing() -> Option<OwnedFd> {
+fn network() -> Option<OwnedFd> {
     let groups = libc::RTMGRP_LINK
         | libc::RTMGRP_IPV4_IFADDR
         | libc::RTMGRP_IPV6_IFADDR
         | libc::RTMGRP_IPV4_ROUTE
         | libc::RTMGRP_IPV6_ROUTE;
-    let open = || -> Result<OwnedFd, Errno> {
-        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-        let fd = socket(AddressFamily::Netlink, SockType::Raw, flags, SockProtocol::NetlinkRoute)?;
-        bind_socket(fd.as_raw_fd(), &NetlinkAddr::new(0, groups as u32))?;
-        Ok(fd)
-    };
     let report = |errno: &Errno| {
         let why = errno.desc();
         let text = format_args!(
@@ -89,7 +119,38 @@ fn routing() -> Option<OwnedFd> {
         );
         say(5, &text);
     };
-    open().inspect_err(report).ok()
+    routing(groups).inspect_err(report).ok()
+}
+
+fn routing(groups: i32) -> Result<OwnedFd, Errno> {
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let fd = socket(AddressFamily::Netlink, SockType::Raw, flags, SockProtocol::NetlinkRoute)?;
+    bind_socket(fd.as_raw_fd(), &NetlinkAddr::new(0, groups as u32))?;
+    Ok(fd)
+}
+
+/// Warns, for `--check`, of interfaces that are not there.
+pub fn warn_of_interfaces(plan: &LaunchPlan) {
+    plan.listen.iter().for_each(warn_of_interface);
+}
+
+/// While the daemon runs, the server tells of those that are named.
+fn warn_of_interface(entry: &ServedAt) {
+    let missing = match (&entry.interface, entry.scope()) {
+        (Some(name), _) if if_nametoindex(name.as_str()).is_err() => name.as_str().to_owned(),
+        (None, number) if number != 0 && !has_interface(number) => format!("with the number {number}"),
+        _ => return,
+    };
+    let text = format_args!(
+        "listen: {entry}: there is no interface {missing} now; time is served on it as soon as there is one (ip link \
+         shows all)"
+    );
+    say(4, &text);
+}
+
+/// nix takes the null pointer of a failed call for a success.
+fn has_interface(number: u32) -> bool {
+    if_indextoname(number).is_ok_and(|name| !name.is_empty())
 }
 
 fn count(asked: u8, most: u8) -> usize {
@@ -99,7 +160,7 @@ fn count(asked: u8, most: u8) -> usize {
     }
 }
 
-fn bind_datagrams(addresses: &[Address], threads: usize, dscp: u8) -> Result<Vec<OwnedFd>, Ending> {
+fn bind_datagrams(addresses: &[SocketAddr], threads: usize, dscp: u8) -> Result<Vec<OwnedFd>, Ending> {
     // SO_REUSEPORT sockets would also share an address with another instance: binding one without the option first
     // shows that the address is free.
     let bound = bind_each(addresses, Service::Time, |address| datagrams(address, false, dscp))?;
@@ -116,14 +177,14 @@ fn bind_datagrams(addresses: &[Address], threads: usize, dscp: u8) -> Result<Vec
 
 /// Binds each available address.
 fn bind_each(
-    addresses: &[Address],
+    addresses: &[SocketAddr],
     service: Service,
     bind: impl Fn(SocketAddr) -> Result<(OwnedFd, bool), Errno>,
 ) -> Result<Vec<(SocketAddr, OwnedFd)>, Ending> {
     let mut bound = Vec::new();
     let mut mistakes = Vec::new();
     let mut tries = TRIES;
-    for address in addresses.iter().map(Address::socket_address) {
+    for address in addresses.iter().copied() {
         let mut outcome = bind(address);
         while tries > 1 && matches!(outcome, Err(Errno::EADDRINUSE)) {
             tries -= 1;
@@ -215,6 +276,15 @@ fn open(address: SocketAddr, kind: SockType, shared: bool) -> Result<OwnedFd, Er
 mod tests {
     use super::*;
     use nix::sys::socket::getsockopt;
+
+    #[test]
+    fn an_entry_with_an_interface_is_bound_to_all_addresses_of_its_family_and_port_and_no_other_is() {
+        let entries =
+            ["0.0.0.0%eth0:123", "192.0.2.1:123", "192.0.2.1:124", "[2001:db8::1]:123", "[fe80::1%2]:125"];
+        let found = bound(&entries.map(|text| ServedAt::parse(text).unwrap()));
+        let expected = ["0.0.0.0:123", "192.0.2.1:124", "[2001:db8::1]:123", "[::]:125"];
+        assert_eq!(found, expected.map(|text| text.parse().unwrap()));
+    }
 
     #[test]
     fn a_socket_of_an_address_that_comes_late_can_take_no_other_source_address() {

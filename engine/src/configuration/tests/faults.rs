@@ -209,7 +209,7 @@ const BROKEN: &[(&str, &[&str])] = &[
     ),
     (
         "[[source]]\naddress = \"a\"\n[server]\nallow = []\nlisten = [\"[fe80::1]:123\"]\n",
-        &["test.toml:5: listen: \"[fe80::1]:123\" is an address of one link without the number"],
+        &["test.toml:5: listen: \"[fe80::1]:123\" is a link-local address (fe80::) without its interface"],
     ),
     (
         "[[source]]\naddress = \"a\"\n[server]\nlisten = [\"::\"]\nallow = [\"10.0.0.1/8\"]\n",

@@ -7,6 +7,7 @@ use ipc::message::exchange::{
 use ipc::message::key_service::KeyPolicy;
 use ipc::packet::CookieOctets;
 use ipc::secret::{Aead, KeyPair, Secret};
+use ipc::served_at::ServedAt;
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
 
@@ -225,7 +226,7 @@ fn cookie_keys_go_to_whoever_is_there_to_use_them() {
         key: path,
     };
     let plan = LaunchPlan {
-        listen: Bounded::new([address("127.0.0.1:123")]).unwrap(),
+        listen: Bounded::new([ServedAt::anywhere(address("127.0.0.1:123"))]).unwrap(),
         key_service: Some(service),
         ..plan()
     };

@@ -140,13 +140,11 @@ impl<C: Clock> Keeper<C> {
     /// Takes a line for an adjustment, and writes the sum of those that had none before it.
     fn may_write_adjustment(&mut self, adjust: &Adjust, charged: Span) -> bool {
         let record = self.governor.record();
-        let lines = &mut record.lines;
-        if !quota::ask(lines, record.age, Kind::Adjust) {
-            quota::count(lines, Kind::Adjust);
-            lines.adjustments = lines.adjustments.with(adjust.frequency, adjust.slew, charged);
+        let order = (adjust.frequency, adjust.slew);
+        let Some(sum) = quota::adjustment(&mut record.lines, record.age, order, charged) else {
             return false;
-        }
-        if let Some(sum) = quota::sum_up(lines, Kind::Adjust) {
+        };
+        if let Some(sum) = sum {
             self.write_down(format_args!("{sum}"));
         }
         true

@@ -6,7 +6,7 @@
 //! that did not end in order, which an engine brings about by its silence (WatchdogSec=), the bursts count as used up.
 
 use ipc::governor_record::{Adjustments, LINE_KINDS, Lines};
-use ipc::units::Span;
+use ipc::units::{Frequency, Offset, Span};
 use std::fmt;
 
 /// A kind of line that can be written without end.
@@ -107,6 +107,22 @@ pub fn line(lines: &mut Lines, age: Span, kind: Kind, always: bool) -> Option<Un
     None
 }
 
+/// Takes a line for an adjustment: the sum of those before it that had none, if there are any; none: there is no line, and it
+/// was added to the sum.
+pub fn adjustment(
+    lines: &mut Lines,
+    age: Span,
+    (frequency, slew): (Frequency, Offset),
+    charged: Span,
+) -> Option<Option<Sum>> {
+    if ask(lines, age, Kind::Adjust) {
+        return Some(sum_up(lines, Kind::Adjust));
+    }
+    count(lines, Kind::Adjust);
+    lines.adjustments = lines.adjustments.with(frequency, slew, charged);
+    None
+}
+
 /// What is to be summed up in the next line of this kind.
 pub fn take(lines: &mut Lines, kind: Kind) -> Unwritten {
     Unwritten(std::mem::take(&mut lines.unwritten[kind as usize]))
@@ -162,7 +178,6 @@ mod tests {
     use super::*;
     use crate::governor::limits;
     use ipc::audit_line::ORDERS;
-    use ipc::units::{Frequency, Offset};
 
     const DAY: u32 = 86_400;
 
@@ -178,19 +193,14 @@ mod tests {
         Silence(u32),
     }
 
-    /// Lines written, as the keeper does it, in a day of a line of each kind in each second in which there is a run.
+    /// Lines that the quotas let through, asked as the keeper asks them, in a day of a line of each kind in each second in which there is a run.
     fn lines_in_a_day(end: End) -> u64 {
         let mut lines = Lines::NONE;
         let (mut written, mut second) = (0, 0);
         while second < DAY {
             let age = |second: u32| Span::from_secs(second.into());
             begin(&mut lines, age(second), true);
-            if ask(&mut lines, age(second), Kind::Start) {
-                let _ = take(&mut lines, Kind::Start);
-                written += 1;
-            } else {
-                count(&mut lines, Kind::Start);
-            }
+            written += u64::from(line(&mut lines, age(second), Kind::Start, false).is_some());
             let on_disk = lines;
             let (length, pause) = match end {
                 End::None => (DAY, 0),
@@ -198,30 +208,24 @@ mod tests {
                 End::Silence(length) => (length, 35),
             };
             for now in second..DAY.min(second + length.max(1)) {
-                for kind in [Kind::Adjust, Kind::Status, Kind::Refusal, Kind::Event] {
-                    if !ask(&mut lines, age(now), kind) {
-                        count(&mut lines, kind);
-                    } else if kind == Kind::Adjust {
-                        written += 1 + u64::from(sum_up(&mut lines, kind).is_some());
-                    } else {
-                        let _ = take(&mut lines, kind);
-                        written += 1;
-                    }
+                let order = (Frequency::saturating(1), Offset::saturating(1));
+                if let Some(sum) = adjustment(&mut lines, age(now), order, Span::ZERO) {
+                    written += 1 + u64::from(sum.is_some());
+                }
+                // Of refusals, the keeper writes fewer still: one a minute of each code.
+                for kind in [Kind::Status, Kind::Refusal, Kind::Event] {
+                    written += u64::from(line(&mut lines, age(now), kind, false).is_some());
                 }
             }
             second += length;
-            match end {
-                End::Silence(_) => lines = on_disk,
-                _ if ask(&mut lines, age(second), Kind::Stop) => {
-                    written += 1;
-                    written +=
-                        Kind::ALL.iter().filter(|kind| sum_up(&mut lines, **kind).is_some()).count() as u64;
-                    lines.is_open = false;
-                }
-                _ => {
-                    count(&mut lines, Kind::Stop);
-                    lines.is_open = false;
-                }
+            if let End::Silence(_) = end {
+                lines = on_disk;
+            } else {
+                let stop = line(&mut lines, age(second), Kind::Stop, false).is_some();
+                let sums =
+                    Kind::ALL.iter().filter(|kind| stop && sum_up(&mut lines, **kind).is_some()).count();
+                written += u64::from(stop) + sums as u64;
+                lines.is_open = false;
             }
             second += pause;
         }

@@ -1,0 +1,213 @@
+//! On which interfaces requests have to arrive, where entries of `listen` name some. The kernel cannot bind to an
+//! interface that is not there, and a socket that is bound to one outlives it and stays deaf: so the sockets of such
+//! entries are bound to all addresses, and this process answers only what arrived on the interface that has the name now.
+
+use super::control_message::Target;
+use ipc::message::server::Interface;
+use ipc::served_at::ServedAt;
+use network::ending::Ending;
+use network::interface;
+use nix::errno::Errno;
+use nix::sys::socket::{MsgFlags, recv};
+use nix::sys::time::TimeSpec;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// Octets of a message of the kernel that are read; only that there is one matters.
+const NEWS: usize = 64;
+
+/// Messages read at a time: the names are looked up once for all of them.
+const BURST: usize = 256;
+
+/// How often the names are looked up without a routing socket.
+const PAUSE: TimeSpec = TimeSpec::new(5, 0);
+
+/// The entries of `listen`, with the number that each interface has now.
+#[derive(Debug, Default)]
+pub struct Served(Vec<(ServedAt, AtomicU32)>);
+
+impl Served {
+    /// No interface has a number yet; nothing is answered that has to arrive on one.
+    pub fn new(entries: impl IntoIterator<Item = ServedAt>) -> Self {
+        let number = |entry: &ServedAt| AtomicU32::new(entry.scope());
+        Self(entries.into_iter().map(|entry| (entry, number(&entry))).collect())
+    }
+
+    /// Whether what arrives on a socket that is bound there has to be judged by [`Self::admits`].
+    pub(super) fn is_judged(&self, bound: SocketAddr) -> bool {
+        bound.ip().is_unspecified() && self.of(bound).any(|(entry, _)| entry.names_interface())
+    }
+
+    /// The destination, if a request with it is for one of the entries; the reply leaves by its interface unless an entry
+    /// without one holds as well.
+    pub(super) fn admits(&self, bound: SocketAddr, target: Option<Target>) -> Option<Target> {
+        let target = target?;
+        let Target { local, interface, .. } = target;
+        let mut found = None;
+        for (entry, number) in self.of(bound) {
+            let ip = entry.address.ip();
+            if !ip.is_unspecified() && ip != local {
+                continue;
+            }
+            if !entry.names_interface() {
+                return Some(target);
+            }
+            let number = number.load(Ordering::Relaxed);
+            if number != 0 && number == interface {
+                found = Some(Target { is_held: true, ..target });
+            }
+        }
+        found
+    }
+
+    fn of(&self, bound: SocketAddr) -> impl Iterator<Item = &(ServedAt, AtomicU32)> {
+        self.0.iter().filter(move |(entry, _)| {
+            let address = entry.address.socket_address();
+            address.is_ipv4() == bound.is_ipv4() && address.port() == bound.port()
+        })
+    }
+}
+
+/// Keeps the numbers up to date, and reports.
+#[derive(Debug)]
+pub struct Interfaces {
+    /// Any socket: the names are looked up in its network.
+    asked: OwnedFd,
+    /// The routing socket, if there is one.
+    news: Option<OwnedFd>,
+    /// What was reported of the interface that each entry is the first to name; others are `None`.
+    told: Vec<Option<bool>>,
+}
+
+impl Interfaces {
+    /// `None`: no entry names an interface. Call this before the filter is in force.
+    ///
+    /// # Errors
+    /// [`Ending::Kernel`] without a descriptor.
+    pub fn new(
+        served: &Served,
+        asked: BorrowedFd<'_>,
+        news: Option<OwnedFd>,
+    ) -> Result<Option<Self>, Ending> {
+        let name = |at: usize| served.0.get(at).and_then(|(entry, _)| entry.interface);
+        let is_first = |at: usize| name(at).is_some() && (0..at).all(|before| name(before) != name(at));
+        let told: Vec<_> = (0..served.0.len()).map(|at| is_first(at).then_some(true)).collect();
+        if told.iter().all(Option::is_none) {
+            return Ok(None);
+        }
+        let asked = asked.try_clone_to_owned();
+        let asked = asked.map_err(|error| {
+            Ending::Kernel("a socket", Errno::from_raw(error.raw_os_error().unwrap_or_default()))
+        })?;
+        Ok(Some(Self { asked, news, told }))
+    }
+
+    /// What to wait for.
+    pub(super) fn news(&self) -> Option<BorrowedFd<'_>> {
+        self.news.as_ref().map(AsFd::as_fd)
+    }
+
+    /// The longest wait.
+    pub(super) fn timeout(&self) -> Option<TimeSpec> {
+        self.news.is_none().then_some(PAUSE)
+    }
+
+    /// Looks the names up; `offer` is told what has changed, and returns whether it took it.
+    ///
+    /// # Errors
+    /// Those of `offer`.
+    pub(super) fn look(
+        &mut self,
+        served: &Served,
+        mut offer: impl FnMut(Interface) -> Result<bool, Ending>,
+    ) -> Result<(), Ending> {
+        self.drain();
+        for (entry, number) in &served.0 {
+            if let Some(name) = &entry.interface {
+                let found = interface::number(&self.asked, name.as_str()).unwrap_or(0);
+                number.store(found, Ordering::Relaxed);
+            }
+        }
+        for (at, told) in self.told.iter_mut().enumerate() {
+            let (Some(told), Some((_, number))) = (told, served.0.get(at)) else { continue };
+            let is_there = number.load(Ordering::Relaxed) != 0;
+            let entry = u8::try_from(at).unwrap_or(u8::MAX);
+            if *told != is_there && offer(Interface { entry, is_there })? {
+                *told = is_there;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads what the kernel has said. An overflow (ENOBUFS) says only that there was more.
+    fn drain(&mut self) {
+        let Some(news) = &self.news else { return };
+        for _ in 0..BURST {
+            match recv(news.as_raw_fd(), &mut [0; NEWS], MsgFlags::MSG_DONTWAIT) {
+                Ok(_) | Err(Errno::ENOBUFS | Errno::EINTR) => {}
+                Err(Errno::EAGAIN) => return,
+                // Then the names are looked up at intervals.
+                Err(_) => {
+                    self.news = None;
+                    return;
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_is_for_the_entry_of_its_address_port_family_and_interface() {
+        let entries =
+            ["0.0.0.0%a:123", "192.0.2.1:123", "[fe80::1%b]:123", "[fe80::2%7]:123", "0.0.0.0:1123"];
+        let served = Served::new(entries.map(|text| ServedAt::parse(text).unwrap()));
+        for ((_, number), found) in served.0.iter().zip([4, 0, 5]) {
+            number.store(found, Ordering::Relaxed);
+        }
+        let bound = |text: &str| text.parse::<SocketAddr>().unwrap();
+        let admits = |at: &str, local: &str, interface| {
+            let local = local.parse().unwrap();
+            let target = Target { local, interface, is_held: false, is_unicast: true };
+            served.admits(bound(at), Some(target)).is_some()
+        };
+        assert!(served.is_judged(bound("0.0.0.0:123")) && served.is_judged(bound("[::]:123")));
+        assert!(!served.is_judged(bound("0.0.0.0:1123")) && !served.is_judged(bound("[::]:1123")));
+        assert!(!served.is_judged(bound("192.0.2.1:123")));
+        for (local, interface, is_answered) in
+            [("10.0.0.1", 4, true), ("10.0.0.1", 5, false), ("192.0.2.1", 5, true), ("10.0.0.1", 0, false)]
+        {
+            assert_eq!(admits("0.0.0.0:123", local, interface), is_answered, "{local} {interface}");
+        }
+        for (local, interface, is_answered) in
+            [("fe80::1", 5, true), ("fe80::1", 7, false), ("fe80::2", 7, true), ("fe80::3", 5, false)]
+        {
+            assert_eq!(admits("[::]:123", local, interface), is_answered, "{local} {interface}");
+        }
+        assert_eq!(served.admits(bound("0.0.0.0:123"), None), None);
+    }
+
+    #[test]
+    fn an_interface_that_is_missing_is_reported_once_and_no_request_is_taken_for_its_own() {
+        let (socket, served) = (
+            std::net::UdpSocket::bind("127.0.0.1:0").unwrap(),
+            Served::new(
+                ["0.0.0.0%lo:1", "0.0.0.0%none0:1", "0.0.0.0%none0:2"]
+                    .map(|text| ServedAt::parse(text).unwrap()),
+            ),
+        );
+        let mut interfaces = Interfaces::new(&served, socket.as_fd(), None).unwrap().unwrap();
+        let mut reports = Vec::new();
+        for taken in [false, true, true] {
+            interfaces.look(&served, |report| Ok((reports.push(report), taken).1)).unwrap();
+        }
+        assert_eq!(reports, [Interface { entry: 1, is_there: false }; 2]);
+        let numbers: Vec<u32> = served.0.iter().map(|(_, number)| number.load(Ordering::Relaxed)).collect();
+        assert_eq!(numbers, [1, 0, 0]);
+        assert!(Interfaces::new(&Served::default(), socket.as_fd(), None).unwrap().is_none());
+    }
+}
