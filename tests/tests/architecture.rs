@@ -32,7 +32,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("network/tls", &["ipc"]),
     ("network/threads", &["ipc", "network"]),
     ("control", &["ipc", "report"]),
-    ("tests", &["ipc", "ipc-link", "protocol", "policies", "filters", "keeper", "report"]),
+    ("tests", &["ipc", "ipc-link", "protocol", "policies", "filters", "keeper", "report", "network"]),
     ("tests/rig", &["bench", "ipc", "protocol", "simulation"]),
     ("tests/simulation", &["ipc", "protocol", "engine-core", "keeper", "report", "sentence"]),
     ("xtask", &["bench", "ipc", "rig", "simulation"]),

@@ -398,3 +398,38 @@ fn two_threads_that_end_the_process_at_once_do_it_under_the_filter() {
         }
     }
 }
+
+#[test]
+fn a_panic_ends_each_process_with_its_own_words_and_not_by_its_filter() {
+    for start in starts() {
+        for role in Role::ALL {
+            let mut command = probe(start, &[&format!("role={}", role.name()), "case=panic"]);
+            // The hooks make no backtrace, whatever asks for one.
+            command.env("RUST_BACKTRACE", "full").env("RUST_LIB_BACKTRACE", "full");
+            let ending = run(command);
+            let words = match role {
+                Role::Privileged | Role::PrivilegedVirtual => Some("internal error, ending"),
+                // What reads untrusted input has nowhere to say it: the others tell of its exit code.
+                _ if silent_roles().contains(&role.name()) => None,
+                _ => Some("a fault of its own"),
+            };
+            let (signal, code) = (ending.signal, ending.code);
+            assert!(ending.confined && signal.is_none(), "{start:?} {role:?}: {signal:?} {code:?}");
+            assert_eq!(ending.text.contains("of no use, of no use"), words.is_some(), "{start:?} {role:?}");
+            assert!(words.is_none_or(|words| ending.text.contains(words)), "{start:?} {role:?}");
+            assert!(!ending.text.contains("stack backtrace"), "{start:?} {role:?}");
+            assert_ne!(ending.code, Some(0), "{start:?} {role:?}");
+        }
+    }
+}
+
+#[test]
+fn buffers_of_each_process_grow_to_their_largest_and_are_given_back_under_its_filter() {
+    for start in starts() {
+        for role in Role::ALL {
+            let ending = try_in(start, role.name(), "grow");
+            let outcome = (ending.confined, ending.signal, ending.code);
+            assert_eq!(outcome, (true, None, Some(0)), "{start:?} {role:?}: {ending:?}");
+        }
+    }
+}

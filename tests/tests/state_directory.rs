@@ -93,7 +93,16 @@ fn check_warns_of_a_state_directory_without_room_and_is_content_with_one_that_ha
         return bench::skip("mounts need root");
     }
     let setup = Setup::new("room", &source("192.0.2.1"));
-    for (script, words) in [("true", None), (READ_ONLY, Some("Read-only")), (FULL, Some("No space left"))] {
+    let few_inodes = "mount -t tmpfs -o nr_inodes=4,mode=755 tmpfs $state";
+    let enough = "mount -t tmpfs -o nr_inodes=6,mode=755 tmpfs $state";
+    for (script, words) in [
+        ("true", None),
+        (READ_ONLY, Some("Read-only")),
+        (FULL, Some("free some space")),
+        (WITHOUT_INODES, Some("no inodes left")),
+        (few_inodes, Some("no inodes left")),
+        (enough, None),
+    ] {
         let checked = trouble(&setup, script).with_argument("--check").run_to_end();
         assert_eq!(checked.code, Some(0), "{script}: {checked:?}");
         let told = checked.log.lines().find(|line| line.contains("/state: "));

@@ -98,7 +98,7 @@ impl Start {
 }
 
 /// A panic is a bug; it ends the process with one line, and with it the daemon.
-fn end_on_panic(program: &'static str) {
+pub fn end_on_panic(program: &'static str) {
     std::panic::set_hook(Box::new(move |panic| {
         say(program, format_args!("a fault of its own: {}", panic.to_string().escape_debug()));
         exit(BROKEN);

@@ -7,7 +7,7 @@ use super::kept::Secrecy;
 use nix::errno::Errno;
 use nix::fcntl::AtFlags;
 use nix::sys::stat::fstatat;
-use nix::sys::statvfs::{FsFlags, fstatvfs};
+use nix::sys::statvfs::{FsFlags, Statvfs, fstatvfs};
 use policies::Mounts;
 use std::fs::File;
 use std::os::fd::OwnedFd;
@@ -26,6 +26,15 @@ pub struct Missing {
     pub octets: u64,
     /// Files that are not there.
     pub files: u64,
+}
+
+/// What a file system can have too little of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lack {
+    /// Room.
+    Octets,
+    /// Inodes.
+    Files,
 }
 
 /// For the engine.
@@ -58,6 +67,15 @@ impl Missing {
         })
     }
 
+    /// What a file system has too little of for it.
+    pub fn lack(&self, system: &Statvfs) -> Option<Lack> {
+        if system.blocks_available().saturating_mul(system.fragment_size()) < self.octets {
+            return Some(Lack::Octets);
+        }
+        // Some file systems make inodes as they need them, and count none.
+        (system.files() != 0 && system.files_available() < self.files).then_some(Lack::Files)
+    }
+
     /// With something to spare, if it is anything.
     fn amply(self) -> Self {
         if self == Self::default() {
@@ -80,9 +98,7 @@ impl Home {
             let mount = Mounts::of(state.fd())?;
             let access = mount.access().filter(|access| !access.system)?;
             mounts = (!access.mount).then_some(mount);
-        } else if system.blocks_available().saturating_mul(system.fragment_size()) >= missing.octets
-            && (system.files() == 0 || system.files_available() >= missing.files)
-        {
+        } else if missing.lack(&system).is_none() {
             return None;
         }
         let returns = run.file(RETURNS, 1, Secrecy::Mendable).ok().map(|kept| kept.file);

@@ -9,7 +9,7 @@
 use super::audit_log;
 use super::diagnosis::{self, explain};
 use super::directory::{self, Directory, Found};
-use super::home::{self, Home, Missing};
+use super::home::{self, Home, Lack, Missing};
 use super::kept::Secrecy;
 use super::memory;
 use ipc::{audit_line, governor_record};
@@ -39,23 +39,33 @@ const ALL: [(&str, u64); 5] = [
 /// the service unit.
 pub fn warn_of_room(path: &Path) {
     let Ok(system) = statvfs(path) else { return };
-    let missing = |(name, length): (&str, u64)| {
-        length.saturating_sub(std::fs::symlink_metadata(path.join(name)).map_or(0, |facts| facts.len()))
+    let mut needed = Missing::default();
+    for (name, length) in ALL {
+        let there = std::fs::symlink_metadata(path.join(name)).ok();
+        needed.octets += length.saturating_sub(there.as_ref().map_or(0, |facts| facts.len()));
+        needed.files += u64::from(there.is_none());
+    }
+    let lacks = match () {
+        () if system.flags().contains(FsFlags::ST_RDONLY) => explain(Errno::EROFS),
+        () => match needed.lack(&system) {
+            Some(Lack::Octets) => explain(Errno::ENOSPC),
+            Some(Lack::Files) => {
+                format!(
+                    "{}; its file system has no inodes left (df -i): remove files there",
+                    Errno::ENOSPC.desc()
+                )
+            }
+            None => return,
+        },
     };
-    let needed: u64 = ALL.into_iter().map(missing).sum();
-    let free = system.blocks_available().saturating_mul(system.fragment_size());
-    let errno = match () {
-        () if system.flags().contains(FsFlags::ST_RDONLY) => Errno::EROFS,
-        () if needed > free => Errno::ENOSPC,
-        () => return,
-    };
+    let Missing { octets, files } = needed;
     say(
         4,
         &format_args!(
-            "{}: {} (files that are not there yet take {} KiB); until then what is to be remembered is lost with each boot",
+            "{}: {lacks} (files that are not there yet: {files}, which take {} KiB); until then what is to be remembered \
+             is lost with each boot",
             path.display(),
-            explain(errno),
-            needed.div_ceil(1_024)
+            octets.div_ceil(1_024)
         ),
     );
 }

@@ -17,6 +17,8 @@ mod connection;
 mod in_a_child;
 #[path = "probe/in_threads.rs"]
 mod in_threads;
+#[path = "probe/of_its_own.rs"]
+mod of_its_own;
 
 use as_keeper::as_keeper;
 use connection::connect;
@@ -57,7 +59,7 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
         put_on_a_kernel_without(part)?;
     }
     // The call is prepared before: the system calls of the preparation are not under test.
-    let thing = prepare(&case, inherited.number("victim")?.unwrap_or(0x3fff_fff0));
+    let thing = prepare(role, &case, inherited.number("victim")?.unwrap_or(0x3fff_fff0));
     let (send, receive) = std::sync::mpsc::channel::<()>();
     let started = std::time::Instant::now();
     let shortfall = match role {
@@ -88,6 +90,7 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
         _ => policies::confine(role, &inherited)?,
     };
     report_shortfall(shortfall, started);
+    of_its_own::end_on_panic(role);
     if role == Role::ExchangeChild {
         return in_a_child(&inherited, &thing);
     }
@@ -99,6 +102,10 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
 enum Thing {
     /// Nothing at all.
     Nothing,
+    /// A panic.
+    Panic(Role),
+    /// Buffers that grow.
+    Grow(Role),
     /// Nothing, until standard input ends.
     Hold,
     /// The end of the process, which takes a while.
@@ -115,11 +122,13 @@ enum Thing {
     CallAsI386(u32),
 }
 
-fn prepare(case: &str, victim: u32) -> Thing {
+fn prepare(role: Role, case: &str, victim: u32) -> Thing {
     match case.split_once(':') {
         _ if case == "end_of_a_thread" => Thing::Nothing,
         _ if case == "exit_of_a_thread" => Thing::Exit,
         _ if case == "arena_of_a_thread" => Thing::Arena,
+        _ if case == "panic" => Thing::Panic(role),
+        _ if case == "grow" => Thing::Grow(role),
         _ if case == "hold" => Thing::Hold,
         _ if case == "from_a_thread" => Thing::Call(call("execve", 0)),
         Some(("resolve", name)) => Thing::Resolve(name.to_owned()),
@@ -145,6 +154,8 @@ impl Thing {
             Self::Nothing => {}
             Self::Exit => in_threads::leave_slowly(),
             Self::Arena => in_threads::use_arena(),
+            Self::Panic(role) => of_its_own::panic_at_length(*role),
+            Self::Grow(role) => of_its_own::grow(*role),
             Self::Hold => {
                 let mut octet = 0u8;
                 // SAFETY: the buffer is one live octet.
