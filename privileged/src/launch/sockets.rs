@@ -1,6 +1,6 @@
-//! The sockets of the server and of the key exchange service, and the routing socket of the client, bound here so that they need no privilege to do so.
-//! Each thread of the server has its own socket for each address (SO_REUSEPORT); the kernel distributes the
-//! senders.
+//! The sockets of the server and of the key exchange service, and the routing sockets of client and server, bound here so
+//! that they need no privilege to do so. Each thread of the server has its own socket for each address (SO_REUSEPORT); the
+//! kernel distributes the senders.
 //!
 //! An address that this host does not have yet, or not any more, keeps its socket: the kernel delivers to it as soon as
 //! an interface has the address (IP_FREEBIND), and nothing has to be bound under the filter. A socket cannot be bound to an
