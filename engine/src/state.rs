@@ -134,7 +134,8 @@ fn read_slot(slot: &[u8]) -> Result<(u64, Saved), &'static str> {
     let sequence = word("sequence").and_then(|v| v.parse::<u64>().ok()).ok_or("no sequence number")?;
     let at = word("at-ns").and_then(|v| v.parse::<i64>().ok()).and_then(|at| WallTime::try_new(at).ok());
     let at = at.ok_or("a time out of range")?;
-    let ppm = word("frequency-ppm").and_then(|v| v.parse::<f64>().ok()).filter(|ppm| ppm.abs() <= 500.0);
+    let most = f64::from(Frequency::MAX.scaled() / Frequency::PER_PPM);
+    let ppm = word("frequency-ppm").and_then(|v| v.parse::<f64>().ok()).filter(|ppm| ppm.abs() <= most);
     let ppm = ppm.ok_or("a frequency out of range")?;
     let error = word("frequency-error-ppm").and_then(|v| v.parse::<f64>().ok());
     let error =
@@ -263,7 +264,7 @@ mod tests {
             ("huge", slot("sequence=1 at-ns=1 frequency-ppm=1e308 frequency-error-ppm=1")),
             ("nan", slot("sequence=1 at-ns=1 frequency-ppm=NaN frequency-error-ppm=1")),
             ("inf", slot("sequence=1 at-ns=1 frequency-ppm=-inf frequency-error-ppm=1")),
-            ("above", slot("sequence=1 at-ns=1 frequency-ppm=500.01 frequency-error-ppm=1")),
+            ("above", slot("sequence=1 at-ns=1 frequency-ppm=5000.01 frequency-error-ppm=1")),
             ("errornan", slot("sequence=1 at-ns=1 frequency-ppm=1 frequency-error-ppm=NaN")),
             ("negative", slot("sequence=1 at-ns=1 frequency-ppm=1 frequency-error-ppm=-1")),
             ("before", slot("sequence=1 at-ns=-1 frequency-ppm=1 frequency-error-ppm=1")),

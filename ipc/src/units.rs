@@ -97,8 +97,8 @@ unit! {
 
 unit! {
     /// A frequency in units of 2^-16 ppm, the kernel's own; positive makes the clock run faster.
-    /// ±32,768,000 (±500 ppm), where the kernel itself clamps.
-    Frequency(i32), -32_768_000, 32_768_000, scaled
+    /// ±327,680,000 (±5000 ppm). The kernel's two parts of it reach farther: `freq` ±500 ppm, `tick` ±100,000 ppm.
+    Frequency(i32), -327_680_000, 327_680_000, scaled
 }
 
 unit! {
@@ -280,7 +280,7 @@ impl Frequency {
 
     /// Extra nanoseconds that the clock gains in `elapsed` nanoseconds; rounded toward zero.
     pub const fn gain(self, elapsed: i64) -> i64 {
-        // elapsed ≤ 2^63 and |scaled| < 2^25, so the product fits i128; 2^16 ppm = 65,536,000,000 units a unit.
+        // elapsed ≤ 2^63 and |scaled| < 2^29, so the product fits i128; 2^16 ppm = 65,536,000,000 units a unit.
         ((elapsed as i128 * self.0 as i128) / 65_536_000_000) as i64
     }
 }
@@ -305,9 +305,9 @@ mod tests {
 
     #[test]
     fn a_unit_takes_its_limits_and_refuses_one_beyond() {
-        assert!(Frequency::try_new(32_768_000).is_ok());
-        assert_eq!(Frequency::try_new(32_768_001), Err(OutOfRange));
-        assert_eq!(Frequency::try_new(-32_768_001), Err(OutOfRange));
+        assert!(Frequency::try_new(327_680_000).is_ok());
+        assert_eq!(Frequency::try_new(327_680_001), Err(OutOfRange));
+        assert_eq!(Frequency::try_new(-327_680_001), Err(OutOfRange));
         assert_eq!(Span::try_new(-1), Err(OutOfRange));
         assert_eq!(TimeConstant::try_new(11), Err(OutOfRange));
         assert_eq!(WallTime::try_new(-1), Err(OutOfRange));

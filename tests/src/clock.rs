@@ -124,9 +124,9 @@ fn against_the_host(ppm: f64) -> Frequency {
 /// A frequency from ppm.
 ///
 /// # Panics
-/// Beyond ±500 ppm.
+/// Beyond what a frequency can be.
 pub fn scaled(ppm: f64) -> Frequency {
-    Frequency::try_new((ppm * f64::from(Frequency::PER_PPM)).round() as i32).expect("within 500 ppm")
+    Frequency::try_new((ppm * f64::from(Frequency::PER_PPM)).round() as i32).expect("a frequency")
 }
 
 /// Frequency in ppm.

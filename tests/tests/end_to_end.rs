@@ -54,6 +54,25 @@ fn four_sources_set_a_cold_clock_right_and_keep_it_so() {
 }
 
 #[test]
+fn a_clock_whose_oscillator_is_farther_off_than_the_kernels_frequency_reaches_is_set_right() {
+    let (_server, sources) = server(&["127.0.0.1", "127.0.0.2", "127.0.0.3"]);
+    let off = [700.0, -900.0];
+    let clients = off.map(|ppm| Setup::new("far", &sources).with_virtual_clock(80_000_000, ppm).start());
+    for (client, off) in clients.iter().zip(off) {
+        wait_until_right(client);
+        let clock = client.setup().virtual_clock();
+        client.wait_until("at its frequency", TIMEOUT, |_| (ppm(clock.page().frequency) + off).abs() < 20.0);
+    }
+    // No keeper takes its own clock's oscillator for another program.
+    std::thread::sleep(Duration::from_secs(6));
+    for client in clients {
+        assert!(client.setup().virtual_clock().error_ns().abs() < 1_000_000 && client.is_synchronised());
+        let log = client.setup().audit_log();
+        assert!(!log.contains("event=foreign"), "{log}");
+    }
+}
+
+#[test]
 fn the_error_that_is_told_bounds_the_error_that_is() {
     let (_server, sources) = server(&["127.0.0.1", "127.0.0.2", "127.0.0.3"]);
     let client = Setup::new("bounds", &sources).with_virtual_clock(150_000_000, -25.0).start();

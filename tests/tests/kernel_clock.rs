@@ -165,6 +165,31 @@ fn the_kernels_clock_is_slewed_to_its_source_and_left_at_its_base_frequency() {
 }
 
 #[test]
+fn a_tick_that_is_found_is_taken_over_as_part_of_the_base_frequency() {
+    if !may_run() {
+        return;
+    }
+    let Some(saved) = Saved::now() else { return };
+    // 20 ppm together.
+    adjust(|timex| {
+        timex.modes = libc::ADJ_TICK | libc::ADJ_FREQUENCY;
+        (timex.tick, timex.freq) = (10_003, -280 * i64::from(Frequency::PER_PPM));
+    });
+    let (_forger, configuration) = source(&saved);
+    let daemon = saved.start(&configuration);
+    daemon.wait_until("of the clock's own frequency", Duration::from_secs(20), |daemon| {
+        watch_over(&saved);
+        daemon.setup().audit_log().contains("event=start")
+    });
+    let log = daemon.setup().audit_log();
+    let found = format!(" frequency={} ", 20 * Frequency::PER_PPM);
+    let line = log.lines().find(|line| line.contains("event=start")).expect("it has started");
+    assert!(line.contains(&found), "{line}");
+    assert_eq!(adjust(|_| ()).tick, 10_000, "frequency alone is enough");
+    assert_eq!(daemon.stop().code, Some(0));
+}
+
+#[test]
 fn a_test_that_is_killed_leaves_the_clock_as_it_was() {
     if !may_run() {
         return;

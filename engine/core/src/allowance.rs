@@ -3,7 +3,7 @@
 //! A slew inside the band of the base frequency costs nothing; one that is faster is paid from a budget, and base frequency
 //! and slew together have a limit. The engine knows the band, but neither budget nor limit before a refusal names them.
 
-use crate::discipline::MOST_FREQUENCY;
+use crate::discipline::{BESIDE_BASE, MOST_FREQUENCY};
 use ipc::units::{RawInstant, Span};
 
 /// Where even a slew inside the band as far as it is known was refused: the fastest rate, s/s.
@@ -36,8 +36,11 @@ pub(crate) struct Allowance {
     reduced_rate: f64,
     /// The largest slew that the rest of the budget pays for, seconds.
     largest: f64,
-    /// The limit of base frequency and slew together, s/s.
+    /// The limit of base frequency and slew together, s/s, and what is left for slews beside any base frequency.
     total: f64,
+    beside: f64,
+    /// It was reported that all of it does not keep the clock at the time of its sources.
+    pub(crate) runaway_told: bool,
 }
 
 impl Allowance {
@@ -47,6 +50,8 @@ impl Allowance {
         reduced_rate: f64::INFINITY,
         largest: f64::INFINITY,
         total: MOST_FREQUENCY,
+        beside: BESIDE_BASE,
+        runaway_told: false,
     };
 
     /// Whether slews stay inside the band now.
@@ -73,11 +78,10 @@ impl Allowance {
     /// A slew was refused since it exceeds, with the base frequency, `limit` (s/s). True: as above.
     pub(crate) fn exceed_total(&mut self, limit: f64, now: RawInstant) -> bool {
         let limit = limit - ROUNDING;
-        if limit > 0.0 && limit < self.total {
-            self.total = limit;
-            return true;
-        }
-        self.reduce(now)
+        let is_news = limit > 0.0 && (limit < self.total || self.beside > 0.0);
+        // It names the limit at that base frequency only.
+        (self.total, self.beside) = (if limit > 0.0 { limit } else { self.total }, 0.0);
+        is_news || self.reduce(now)
     }
 
     fn reduce(&mut self, now: RawInstant) -> bool {
@@ -92,7 +96,7 @@ impl Allowance {
     /// The fastest rate of a slew in one direction, s/s; no faster than `most`. `beside`: the base frequency, with the sign of
     /// that direction; `inside`: from there to the edge of the band.
     pub(crate) fn rate(&self, most: f64, beside: f64, inside: f64, is_reduced: bool) -> f64 {
-        let most = most.min(self.total - beside).max(0.0);
+        let most = most.min((self.total - beside).max(self.beside)).max(0.0);
         // The frequency, which comes with the same order, must not be refused for the sake of a slew.
         if is_reduced { most.min(self.reduced_rate).min((OF_THE_BAND * inside).max(0.0)) } else { most }
     }
@@ -135,6 +139,17 @@ mod tests {
         assert_eq!(allowance.rate(200e-6, 250e-6, 0.0, false), 0.0);
         // The same again is not for lack of room.
         assert!(allowance.exceed_total(200e-6, NOW) && allowance.is_reduced(NOW));
+    }
+
+    #[test]
+    fn at_the_edge_of_what_a_frequency_can_be_slews_have_room_until_a_refusal_says_otherwise() {
+        let mut allowance = Allowance::UNKNOWN;
+        for beside in [490e-6, 500e-6, 990e-6] {
+            assert_eq!(allowance.rate(200e-6, beside, 0.0, false), BESIDE_BASE);
+        }
+        // The strict profile grants 100 ppm beside 190 ppm.
+        assert!(allowance.exceed_total(290e-6, NOW) && !allowance.is_reduced(NOW));
+        assert!((allowance.rate(200e-6, 190e-6, 0.0, false) - 99.9e-6).abs() < 1e-9);
     }
 
     #[test]

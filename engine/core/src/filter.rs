@@ -40,8 +40,8 @@ const CONVINCED: u32 = 10;
 /// Before that, six times this deviation covers every oscillator (s/s): a saved frequency may be wrong.
 const ANY: f64 = 90e-6;
 
-/// The frequency and its standard deviation where nothing is known, s/s.
-const UNKNOWN: (f64, f64) = (0.0, 200e-6);
+/// The frequency and its standard deviation where nothing is known, not even that it is one of the usual ones, s/s.
+const UNKNOWN: (f64, f64) = (0.0, 1e-3);
 
 /// From this lead on (a logarithm) a rival is right; and so many measurements it has to gain it.
 const SUPERIOR: f64 = 6.0;

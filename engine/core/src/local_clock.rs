@@ -8,8 +8,10 @@ use crate::io::Now;
 use ipc::message::privileged::{ClockKind, ClockReading};
 use ipc::units::{Frequency, RawInstant, TimeConstant, WallTime};
 
-/// No clock runs faster or slower by itself, s/s: what moved it is not a frequency.
+/// No clock runs faster or slower by itself, s/s: what moved it is not a frequency. The kernel's is kept at its frequency; a
+/// virtual one has an oscillator.
 const ANY: f64 = 1e-3;
+const ANY_VIRTUAL: f64 = 1.7e-3;
 
 /// A reading that is farther from what is known than so many standard deviations, and this much, s/s, is not believed alone.
 const SURPRISING: (f64, f64) = (5.0, 1e-6);
@@ -26,6 +28,8 @@ pub(crate) struct LocalClock {
     doubted: Option<f64>,
     /// Standard deviation of one reading, seconds.
     reading: f64,
+    /// The largest natural frequency, s/s.
+    any: f64,
 }
 
 impl LocalClock {
@@ -37,8 +41,9 @@ impl LocalClock {
             // Another program may be steering it.
             ClockKind::None => (500e-6, 200e-9),
         };
+        let any = if kind == ClockKind::Kernel { ANY } else { ANY_VIRTUAL };
         // A slew that was found in progress: its rate is not known.
-        Self { anchor: found, time_constant: 0, natural: (0.0, prior * prior), doubted: None, reading }
+        Self { anchor: found, time_constant: 0, natural: (0.0, prior * prior), doubted: None, reading, any }
     }
 
     /// Base frequency in force, s/s.
@@ -77,7 +82,7 @@ impl LocalClock {
         let unknown = self.anchor.slew_left.nanos().unsigned_abs() as f64 * 1e-9 * share;
         let deviation = (2.0 * self.reading + unknown) / elapsed;
         let (mean, variance) = self.natural;
-        if seen.abs() > ANY {
+        if seen.abs() > self.any {
             return (self.natural, None);
         }
         let differs = |from: f64, variance: f64| {
@@ -127,7 +132,7 @@ pub(crate) fn from_scaled(frequency: Frequency) -> f64 {
     f64::from(frequency.scaled()) / f64::from(Frequency::PER_PPM) * 1e-6
 }
 
-/// From s/s, at most ±500 ppm.
+/// From s/s, at most what a frequency can be.
 pub(crate) fn to_scaled(frequency: f64) -> Frequency {
     Frequency::saturating(libm::round(frequency * 1e6 * f64::from(Frequency::PER_PPM)) as i32)
 }

@@ -218,6 +218,13 @@ pub struct Slewing {
     pub is_unallowed: bool,
 }
 
+impl Slewing {
+    /// It goes away, since its oscillator needs a base frequency that is not granted.
+    pub fn is_runaway(&self) -> bool {
+        self.left.is_none() && self.short.is_some()
+    }
+}
+
 /// The governor's band does not reach the base frequency that the oscillator needs.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Short {

@@ -37,10 +37,16 @@ pub(super) fn course(slewing: &Slewing) -> String {
     let measure = if slewing.is_reduced { "about" } else { "at least" };
     let short = slewing.short.map_or(String::new(), |short| {
         let Short { needed_ppm: needed, granted_ppm: granted } = short;
+        let help = if needed.abs() > NO_QUARTZ {
+            "; no quartz is so far off, but a clock source that the kernel or the hypervisor has calibrated wrong: boot with \
+             another one (kernel option clocksource=), or, if the profile allows so much, begin the band anew with --new-record \
+             (truechimerd(8), GOVERNOR)"
+        } else {
+            ", which follows it slowly and no farther than the profile allows; check the sources and the oscillator, or begin \
+             the band anew with --new-record (truechimerd(8), GOVERNOR)"
+        };
         format!(
-            "its oscillator needs a base frequency of {needed:+.0} ppm, and the governor's band ends at {granted:+.0} ppm, which \
-             follows it slowly and no farther than the profile allows; check the sources and the oscillator, or begin the \
-             band anew with --new-record (truechimerd(8), GOVERNOR)"
+            "its oscillator needs a base frequency of {needed:+.0} ppm, and the governor's band ends at {granted:+.0} ppm{help}"
         )
     });
     match slewing.left {
@@ -64,6 +70,9 @@ pub(super) fn course(slewing: &Slewing) -> String {
         }
     }
 }
+
+/// A frequency error in ppm that no oscillator of a computer has by itself.
+const NO_QUARTZ: f64 = 500.0;
 
 /// The way to all steps of a machine that may be paused.
 const ALLOW: &str = ", or allow such steps with allow-forward-steps, if the machine may be paused and has no hardware clock \

@@ -3,12 +3,13 @@
 use ipc::governor_record::Record;
 use serde::Deserialize;
 
-/// The catalogue: the accuracy page's rows, further days, attacks, first minutes.
-const CATALOGUE: [&str; 4] = [
+/// The catalogue: the accuracy page's rows, further days, attacks, first minutes, oscillators that are far off.
+const CATALOGUE: [&str; 5] = [
     include_str!("../scenarios/accuracy.toml"),
     include_str!("../scenarios/own.toml"),
     include_str!("../scenarios/attacks.toml"),
     include_str!("../scenarios/starts.toml"),
+    include_str!("../scenarios/fast.toml"),
 ];
 
 /// One kind of day. Times in seconds unless the name says otherwise.
@@ -251,9 +252,9 @@ pub fn parse(text: &str) -> Result<Vec<Scenario>, String> {
     Ok(file.scenario)
 }
 
-/// One scenario, or all of a group: `accuracy`, `own`, `attacks`, `starts`.
+/// One scenario, or all of a group: `accuracy`, `own`, `attacks`, `starts`, `fast`.
 pub fn find(name: &str) -> Vec<Scenario> {
-    let group = ["accuracy", "own", "attacks", "starts"].iter().position(|group| *group == name);
+    let group = ["accuracy", "own", "attacks", "starts", "fast"].iter().position(|group| *group == name);
     match group {
         Some(at) => parse(CATALOGUE[at]).unwrap_or_default(),
         None => catalogue().into_iter().filter(|scenario| scenario.name == name).collect(),

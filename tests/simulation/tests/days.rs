@@ -34,6 +34,7 @@ days! {
     lan_w9 lan_w8_p6 wan_w9 wan_w7 bad_w9 wan_fstep wan_4src1ft wan_asymj_p6
     start_constant start_jitter start_asymj start_delaystep start_wan_asymj
     delaystep_wan heavy_wan three_mixed spikes_lan wan_f490
+    fast_500 slow_500 fast_700 slow_700 fast_985 slow_985 slow_700_lan fast_700_lan
     a008_denied_and_back
     a010_rate_kisses
     a022_one_of_four_steps

@@ -51,6 +51,54 @@ fn count(world: &World, of: impl Fn(&ClockNotice) -> bool) -> usize {
     world.notices.iter().filter(|(_, notice)| fits(notice)).count()
 }
 
+/// An oscillator that is so far off, ppm, and nothing else.
+fn far_off(ppm: i32, strict: bool) -> World {
+    let machine =
+        format!("frequency-ppm = {ppm}\nstrict = {strict}\nsource = [{{ count = 3, kind = \"lan\" }}]");
+    bare(&machine, "")
+}
+
+#[test]
+fn an_oscillator_beyond_what_the_governor_grants_is_said_at_once_and_never_called_synchronised() {
+    let runs_away = |notice: &ClockNotice| matches!(notice, ClockNotice::Slewing(it) if it.is_runaway());
+    // Beyond the search by more than a slew makes up for, in both profiles and directions.
+    for (ppm, strict) in [(1_500, false), (-1_500, false), (700, true), (-400, true)] {
+        let mut world = far_off(ppm, strict);
+        world.run_until(600.0);
+        // Twice at most: what the first measurements say of it changes by much. Later, refusals repeat it.
+        assert!((1..=2).contains(&count(&world, runs_away)), "{:?}", world.notices);
+        for hour in 1..24 {
+            assert!(!world.status().system.synchronised, "{ppm} {strict}: {} s off", world.error());
+            assert!(
+                matches!(world.status().system.reason, SystemReason::Correcting { slewing: Some(it), .. } if it.is_runaway()),
+                "{:?}",
+                world.status().system.reason
+            );
+            world.run_until(f64::from(hour) * 3_600.0);
+        }
+    }
+}
+
+#[test]
+fn an_oscillator_within_what_the_governor_grants_is_as_good_as_any_other_over_a_restart_and_a_boot() {
+    for ppm in [-985, -700, -501, 500, 700, 985] {
+        let mut world = bare(
+            &format!("frequency-ppm = {ppm}\nsource = [{{ count = 3, kind = \"lan\" }}]"),
+            "{ at = 7200, restart = true }, { at = 14400, reboot = 300.0 }, { at = 90000, reboot = 60.0 }",
+        );
+        for at in [300.0, 7_190.0, 7_260.0, 14_390.0, 14_760.0, 89_990.0, 90_120.0, 180_000.0] {
+            world.run_until(at);
+            assert!(
+                is_right(&world),
+                "{ppm} ppm, {at} s: {} {:?}",
+                world.error(),
+                world.status().system.reason
+            );
+        }
+        assert_eq!(world.refused(), [], "{ppm} ppm: {:?}", world.notices);
+    }
+}
+
 #[test]
 fn a160_a_step_of_another_program_that_the_sources_confirm_is_kept() {
     // The machine was paused for a minute, and an agent sets its clock right.

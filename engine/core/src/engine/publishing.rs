@@ -55,7 +55,8 @@ impl Engine {
         let limit = self.error_limit();
         let fits = self.most_error(now) < limit && line.deviation(now.raw) < limit;
         if self.steers() {
-            fits && self.system.first_update.is_some() && !self.system.held && self.system.foreign.is_none()
+            let is_kept = !self.system.held && self.system.foreign.is_none() && !self.runs_away(now);
+            fits && self.system.first_update.is_some() && is_kept
         } else {
             fits && line.offset(now).abs() < CLOSE
         }

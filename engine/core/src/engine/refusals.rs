@@ -222,6 +222,22 @@ impl Engine {
         }
     }
 
+    /// Whether the clock goes away from the time of its sources whatever is ordered: its oscillator needs a base frequency
+    /// that the governor does not grant.
+    pub(super) fn runs_away(&self, now: Now) -> bool {
+        self.slewing(now).is_some_and(|slewing| slewing.is_runaway())
+    }
+
+    /// Reports that, once while it is so.
+    pub(super) fn tell_runaway(&mut self, now: Now) {
+        // Before that a step may be under way.
+        let away = self.system.first_update.is_some() && self.runs_away(now);
+        if away && !self.system.allowance.runaway_told {
+            self.tell_slewing(now);
+        }
+        self.system.allowance.runaway_told = away;
+    }
+
     /// Whether the clock is so far off that it cannot be synchronised for long.
     pub(super) fn is_far(&self, now: Now) -> bool {
         self.system.line.as_ref().is_some_and(|line| line.offset(now).abs() >= FAR) && self.steers()

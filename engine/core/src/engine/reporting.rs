@@ -132,7 +132,8 @@ impl Engine {
 
     /// Why a clock is not synchronised whose sources are followed.
     fn unsynchronised(&self, now: Now) -> SystemReason {
-        let (slewing, limit) = (self.slewing(now).filter(|_| self.is_far(now)), self.error_limit());
+        let slewing = self.slewing(now).filter(|slewing| self.is_far(now) || slewing.is_runaway());
+        let limit = self.error_limit();
         let uncertain = self.system.line.as_ref().and_then(|line| {
             let most = self.most_error(now).max(line.deviation(now.raw));
             (most - line.offset(now).abs() >= limit).then_some(most)

@@ -3,7 +3,7 @@
 use super::disturbance::WORTH_A_STEP;
 use super::lookups::wanted;
 use super::{Basis, Engine, FIRST_UPDATE_WAIT, UNHEARD_TIMEOUT};
-use crate::discipline::{MOST_FREQUENCY, Slew, slew};
+use crate::discipline::{Slew, slew};
 use crate::entries::Entry;
 use crate::independence::Seat;
 use crate::io::{Now, OrderKind, Output};
@@ -92,6 +92,7 @@ impl Engine {
             self.select(now);
             if self.steers() {
                 self.correct(now);
+                self.tell_runaway(now);
             }
         }
         let status = self.send_status(now);
@@ -349,11 +350,10 @@ impl Engine {
             basis.clock.frequency()
         } else {
             let wanted = line.frequency().0 - natural;
-            let inside = match basis.is_band_known(now.raw) {
+            match basis.is_band_known(now.raw) {
                 true => wanted.clamp(centre - half, centre + half),
                 false => wanted,
-            };
-            inside.clamp(-MOST_FREQUENCY, MOST_FREQUENCY)
+            }
         };
         let frequency = to_scaled(wanted);
         let most = self.most_rate(offset, wanted, self.system.allowance.is_reduced(now.raw));

@@ -338,6 +338,23 @@ fn each_notice_has_its_line() {
         ),
         (
             Notice::Clock(ClockNotice::Slewing(Slewing {
+                offset: -0.0125,
+                rate_ppm: -300.0,
+                left: None,
+                short: Some(Short { needed_ppm: -1_500.0, granted_ppm: -1_000.0 }),
+                is_reduced: false,
+                is_unallowed: false,
+            })),
+            Clock,
+            4,
+            "the clock is 0.013 s fast and goes 25.9 s a day farther from the time of its sources: its oscillator needs a base \
+             frequency of -1500 ppm, and the governor's band ends at -1000 ppm; no quartz is so far off, but a clock source \
+             that the kernel or the hypervisor has calibrated wrong: boot with another one (kernel option clocksource=), or, if \
+             the profile allows so much, begin the band anew with --new-record (truechimerd(8), GOVERNOR); restart with \
+             --approve-step 2 to allow one step",
+        ),
+        (
+            Notice::Clock(ClockNotice::Slewing(Slewing {
                 offset: -0.35,
                 rate_ppm: 0.0,
                 left: None,

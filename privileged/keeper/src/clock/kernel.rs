@@ -1,6 +1,6 @@
 //! CLOCK_REALTIME by clock_adjtime. A fence file.
 //!
-//! The slew is the kernel's own phase-locked loop with its frequency held: each second it corrects 2^-(2 + time
+//! The base frequency is the kernel's tick and frequency, always set in one call. The slew is the kernel's own phase-locked loop with its frequency held: each second it corrects 2^-(2 + time
 //! constant) of what is left, and completes the slew, but no more, even if this process dies.
 
 use super::{Clock, read_pair};
@@ -15,6 +15,26 @@ use libc::{
 const MODE: i32 = STA_PLL | STA_FREQHOLD;
 const NOMINAL_TICK: i64 = 10_000;
 
+/// A microsecond of the tick, 2^-16 ppm: 100 ppm.
+const OF_TICK: i64 = 100 * Frequency::PER_PPM as i64;
+
+/// Where the kernel clamps what is beside the tick, 2^-16 ppm: 500 ppm.
+const BESIDE_TICK: i64 = 500 * Frequency::PER_PPM as i64;
+
+/// A base frequency as the kernel has it: the tick in µs (of USER_HZ, a hundred a second), and `freq`. The tick stays as other
+/// programs expect it where `freq` alone is enough.
+fn split(base: Frequency) -> (i64, i64) {
+    let scaled = i64::from(base.scaled());
+    let ticks = if scaled.abs() <= BESIDE_TICK { 0 } else { (scaled + OF_TICK / 2).div_euclid(OF_TICK) };
+    (NOMINAL_TICK + ticks, scaled - ticks * OF_TICK)
+}
+
+/// Both together; the nearest frequency if there is none so large.
+fn base_of(timex: &timex) -> Frequency {
+    let scaled = timex.tick.saturating_sub(NOMINAL_TICK).saturating_mul(OF_TICK).saturating_add(timex.freq);
+    Frequency::saturating(scaled.clamp(i32::MIN.into(), i32::MAX.into()) as i32)
+}
+
 /// The kernel's clock; needs CAP_SYS_TIME in the initial user namespace.
 #[derive(Debug)]
 pub struct KernelClock {
@@ -24,10 +44,9 @@ pub struct KernelClock {
 
 /// What a call changes; everything else in struct timex is zero. `timex.time` is an output of every call,
 /// so no struct is ever used twice: [`call`] makes its own.
-#[derive(Default)]
 struct Change {
     modes: u32,
-    frequency: i32,
+    frequency: Frequency,
     offset: i64,
     constant: u8,
     status: i32,
@@ -36,19 +55,29 @@ struct Change {
     step: Option<(i64, i64)>,
 }
 
+impl Change {
+    const NONE: Self = Self {
+        modes: 0,
+        frequency: Frequency::ZERO,
+        offset: 0,
+        constant: 0,
+        status: 0,
+        maxerror: 0,
+        esterror: 0,
+        step: None,
+    };
+}
+
 fn call(change: &Change) -> Result<timex, Errno> {
     // SAFETY: struct timex is plain integers, for which all zeroes are a valid value.
     let mut timex: timex = unsafe { core::mem::zeroed() };
     timex.modes = change.modes;
-    timex.freq = change.frequency.into();
+    (timex.tick, timex.freq) = split(change.frequency);
     timex.offset = change.offset;
     timex.constant = change.constant.into();
     timex.status = change.status;
     timex.maxerror = change.maxerror;
     timex.esterror = change.esterror;
-    if change.modes & ADJ_TICK != 0 {
-        timex.tick = NOMINAL_TICK;
-    }
     if let Some((seconds, nanos)) = change.step {
         timex.time.tv_sec = seconds;
         timex.time.tv_usec = nanos;
@@ -60,30 +89,29 @@ fn call(change: &Change) -> Result<timex, Errno> {
 }
 
 impl KernelClock {
-    /// Whether this process may set the clock: it sets the frequency that it has.
+    /// Whether this process may set the clock: it sets the status that it has, which changes nothing.
     ///
     /// # Errors
     /// EPERM without CAP_SYS_TIME.
     pub fn may_be_set() -> Result<(), Errno> {
-        let found = call(&Change::default())?;
-        let frequency = i32::try_from(found.freq).unwrap_or(0);
-        call(&Change { modes: ADJ_FREQUENCY, frequency, ..Change::default() }).map(drop)
+        let found = call(&Change::NONE)?;
+        call(&Change { modes: ADJ_STATUS, status: found.status, ..Change::NONE }).map(drop)
     }
 
-    /// Takes over the clock: nominal tick, the current frequency (if it is in range), no slew.
+    /// Takes over the clock: the current frequency, of tick and frequency together, and no slew.
     ///
     /// # Errors
     /// EPERM without CAP_SYS_TIME.
     pub fn take() -> Result<Self, Errno> {
-        let found = call(&Change::default())?;
-        let base = Frequency::saturating(i32::try_from(found.freq).unwrap_or(0));
+        let found = call(&Change::NONE)?;
+        let base = base_of(&found);
         let status = (found.status & (STA_UNSYNC | STA_INS | STA_DEL)) | MODE;
         let clock = Self { base, status };
         call(&Change {
-            modes: ADJ_STATUS | ADJ_NANO | ADJ_FREQUENCY | ADJ_OFFSET | ADJ_TIMECONST | ADJ_TICK,
-            frequency: base.scaled(),
+            modes: ADJ_STATUS | ADJ_NANO | ADJ_FREQUENCY | ADJ_TICK | ADJ_OFFSET | ADJ_TIMECONST,
+            frequency: base,
             status,
-            ..Change::default()
+            ..Change::NONE
         })?;
         Ok(clock)
     }
@@ -95,13 +123,13 @@ impl Clock for KernelClock {
     }
 
     fn read(&self) -> Result<ClockReading, Errno> {
-        let timex = call(&Change::default())?;
+        let timex = call(&Change::NONE)?;
         let nano = timex.status & STA_NANO != 0;
         let (wall, raw) = read_pair();
         Ok(ClockReading {
             wall,
             raw,
-            frequency: Frequency::saturating(i32::try_from(timex.freq).unwrap_or(0)),
+            frequency: base_of(&timex),
             slew_left: Offset::saturating(if nano {
                 timex.offset
             } else {
@@ -112,12 +140,12 @@ impl Clock for KernelClock {
 
     fn adjust(&mut self, base: Frequency, slew: Offset, pace: TimeConstant) -> Result<(), Errno> {
         call(&Change {
-            modes: ADJ_STATUS | ADJ_NANO | ADJ_FREQUENCY | ADJ_OFFSET | ADJ_TIMECONST,
-            frequency: base.scaled(),
+            modes: ADJ_STATUS | ADJ_NANO | ADJ_FREQUENCY | ADJ_TICK | ADJ_OFFSET | ADJ_TIMECONST,
+            frequency: base,
             offset: slew.nanos(),
             constant: pace.exponent(),
             status: self.status,
-            ..Change::default()
+            ..Change::NONE
         })?;
         self.base = base;
         Ok(())
@@ -127,7 +155,7 @@ impl Clock for KernelClock {
         // The kernel wants the part below a second positive: −0.3 s is −1 s + 0.7 s.
         let (seconds, nanos) =
             (delta.nanos().div_euclid(1_000_000_000), delta.nanos().rem_euclid(1_000_000_000));
-        call(&Change { modes: ADJ_SETOFFSET | ADJ_NANO, step: Some((seconds, nanos)), ..Change::default() })?;
+        call(&Change { modes: ADJ_SETOFFSET | ADJ_NANO, step: Some((seconds, nanos)), ..Change::NONE })?;
         // A step clears the loop, the leap second and the error fields, and says "unsynchronised".
         self.status = (self.status & !(STA_INS | STA_DEL)) | STA_UNSYNC;
         self.adjust(self.base, Offset::ZERO, TimeConstant::MIN)
@@ -146,35 +174,71 @@ impl Clock for KernelClock {
             // In µs whatever STA_NANO says; rounded up, so as not to understate the error.
             maxerror: (status.maxerror.nanos() / 1_000 + 1).min(16_000_000),
             esterror: (status.esterror.nanos() / 1_000 + 1).min(16_000_000),
-            ..Change::default()
+            ..Change::NONE
         };
         call(&change)?;
         self.status = change.status;
         if status.tai != 0 {
-            call(&Change { modes: ADJ_TAI, constant: status.tai, ..Change::default() })?;
+            call(&Change { modes: ADJ_TAI, constant: status.tai, ..Change::NONE })?;
         }
         Ok(())
     }
 
     fn reclaim(&mut self) -> Result<bool, Errno> {
-        let timex = call(&Change::default())?;
+        let timex = call(&Change::NONE)?;
         // The kernel's rounding of the frequency may differ by one.
-        let frequency = (timex.freq - i64::from(self.base.scaled())).abs() <= 1;
-        if frequency && timex.tick == NOMINAL_TICK && timex.status & MODE == MODE {
+        let (tick, frequency) = split(self.base);
+        if (timex.freq - frequency).abs() <= 1 && timex.tick == tick && timex.status & MODE == MODE {
             return Ok(false);
         }
         call(&Change {
             modes: ADJ_STATUS | ADJ_NANO | ADJ_FREQUENCY | ADJ_TICK,
-            frequency: self.base.scaled(),
+            frequency: self.base,
             status: self.status,
-            ..Change::default()
+            ..Change::NONE
         })?;
         Ok(true)
     }
 
     fn release(&mut self) -> Result<(), Errno> {
         self.adjust(self.base, Offset::ZERO, TimeConstant::MIN)?;
-        call(&Change { modes: ADJ_STATUS, status: self.status & !MODE, ..Change::default() })?;
+        call(&Change { modes: ADJ_STATUS, status: self.status & !MODE, ..Change::NONE })?;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_base_frequency_is_tick_and_frequency_and_comes_back_as_it_was() {
+        for (ppm, tick, beside) in [
+            (0, 10_000, 0),
+            (499, 10_000, 499),
+            (500, 10_000, 500),
+            (-500, 10_000, -500),
+            (501, 10_005, 1),
+            (-501, 9_995, -1),
+            (749, 10_007, 49),
+            (-749, 9_993, -49),
+            (750, 10_008, -50),
+            (5_000, 10_050, 0),
+            (-5_000, 9_950, 0),
+        ] {
+            let base = Frequency::saturating(ppm * Frequency::PER_PPM);
+            assert_eq!(split(base), (tick, i64::from(beside * Frequency::PER_PPM)), "{ppm}");
+        }
+        // SAFETY: struct timex is plain integers, for which all zeroes are a valid value.
+        let mut timex: timex = unsafe { core::mem::zeroed() };
+        for scaled in (-327_680_000..=327_680_000).step_by(6_553) {
+            (timex.tick, timex.freq) = split(Frequency::saturating(scaled));
+            assert!(timex.freq.abs() <= BESIDE_TICK);
+            assert_eq!(base_of(&timex).scaled(), scaled);
+        }
+        (timex.tick, timex.freq) = (9_000, -32_768_000);
+        assert_eq!(base_of(&timex), Frequency::MIN);
+        (timex.tick, timex.freq) = (i64::MAX, i64::MAX);
+        assert_eq!(base_of(&timex), Frequency::MAX);
     }
 }

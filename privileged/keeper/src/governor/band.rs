@@ -51,7 +51,7 @@ impl Governor {
         } else {
             around(self.median(), limits.band)
         };
-        Band::between(low, high, limits.total)
+        Band::between(low, high, limits.search_band)
     }
 
     pub(super) fn is_searching(&self) -> bool {
@@ -66,7 +66,7 @@ impl Governor {
         let means = &mut means[..count];
         means.sort_unstable();
         // After a change of the profile it may be beyond what the new one allows at all.
-        let most = self.limits.total.scaled();
+        let most = self.limits.search_band.scaled();
         means[(count - 1) / 2].midpoint(means[count / 2]).clamp(-most, most)
     }
 

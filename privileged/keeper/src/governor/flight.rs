@@ -4,8 +4,8 @@
 //! completes it whatever is ordered meanwhile. So a reading of the slew does not tell what is under way: here is the most
 //! that it can be.
 
-use super::{BeforeGrant, Governor, Moment, budget};
-use ipc::message::privileged::ClockReading;
+use super::{BeforeGrant, Governor, Moment, budget, limits};
+use ipc::message::privileged::{ClockReading, Profile};
 use ipc::units::{Frequency, Offset, Rate, RawInstant, Span, TimeConstant};
 
 /// How long a part of a slew that is under way lasts: a second of the slowest clock, and a few of the kernel's ticks.
@@ -25,8 +25,10 @@ impl InFlight {
     pub(super) const NONE: Self = Self { low: Rate::ZERO, high: Rate::ZERO, until: RawInstant::MIN };
 
     /// What an earlier run of this program in this boot may have left: any rate that its rows can have granted.
-    pub(super) const fn unknown(now: RawInstant) -> Self {
-        let most = 2 * Frequency::MAX.scaled() as i64;
+    pub(super) fn unknown(now: RawInstant) -> Self {
+        // It may have been of the other profile, which is nowhere wider.
+        let widest = limits::of(Profile::Standard);
+        let most = widest.total.rate().scaled() + widest.search_band.rate().scaled();
         Self { low: Rate::saturating(-most), high: Rate::saturating(most), until: now.after(IN_FLIGHT) }
     }
 

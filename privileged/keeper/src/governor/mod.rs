@@ -123,6 +123,8 @@ pub struct Governor {
     tokens_at: RawInstant,
     /// See [`Self::is_unwritten`].
     unwritten: bool,
+    /// So much the clock may be off the line without another program's doing, ppm.
+    off_the_line: i64,
 }
 
 /// The record is written at least this often under orders.
@@ -188,6 +190,7 @@ impl Governor {
             tokens: BURST,
             tokens_at: now.clock.raw,
             unwritten: false,
+            off_the_line: 600,
         };
         governor.forfeit();
         // Orders may have been carried out since the last write: otherwise repeated kills would make the first, wide
@@ -196,6 +199,12 @@ impl Governor {
             governor.learn_band(unwritten);
         }
         governor
+    }
+
+    /// The clock is a virtual one, with an oscillator of its own, which may be as far off the line as a real one is off
+    /// its nominal rate.
+    pub fn runs_by_itself(&mut self) {
+        self.off_the_line = 1_700;
     }
 
     /// What must be written before the clock is touched.
@@ -261,7 +270,7 @@ impl Governor {
     /// Lets time pass, and looks whether it was continuous. `replaced`: another program had changed frequency or mode.
     ///
     /// Between two calls the clock may differ from the line by the slew, and by a tolerance of 5 ms + 600 ppm
-    /// of the time (a virtual clock's oscillator; a kernel clock keeps the line to the microsecond).
+    /// of the time (a kernel clock keeps the line to the microsecond); see [`Self::runs_by_itself`].
     pub fn observe(&mut self, now: &Moment, replaced: bool) -> Option<Break> {
         let elapsed = now.clock.raw.elapsed_since(self.line.raw);
         let governed = now.boot.elapsed_since(self.record.boot_time);
@@ -289,7 +298,7 @@ impl Governor {
         let moved = beside.minus(displaced).minus(slept_now.forward());
         // The kernel adds a sleep to the nearest second or two.
         let of_sleep = Span::from_secs(if slept_now > Span::ZERO { 2 } else { 0 });
-        let of_rate = Span::saturating(elapsed.nanos() / 1_000_000 * 600);
+        let of_rate = Span::saturating(elapsed.nanos() / 1_000_000 * self.off_the_line);
         let tolerance = Span::from_millis(5).plus(of_rate).plus(of_sleep);
         let stepped = moved.magnitude() > tolerance && !self.was_leap(now, moved, tolerance);
         if slept {
@@ -316,7 +325,9 @@ impl Governor {
     /// Where the line is now.
     fn expected_wall(&self, now: &Moment) -> WallTime {
         let elapsed = now.clock.raw.elapsed_since(self.line.raw);
-        let gained = self.record.base.gain(elapsed.nanos());
+        // Until something was granted in this boot, the clock has the base frequency with which it was found.
+        let base = self.record.first_change.map_or(now.clock.frequency, |_| self.record.base);
+        let gained = base.gain(elapsed.nanos());
         let slewed = self.line.slew.minus(now.clock.slew_left);
         // A slew only shrinks; any other change of the reading was made by another program.
         let slewed = slewed.clamp(self.line.slew.min(Offset::ZERO), self.line.slew.max(Offset::ZERO));
@@ -336,9 +347,10 @@ impl Governor {
         self.judge_base(order.frequency)?;
         let peak = peak(order.slew, order.time_constant);
         let total = order.frequency.rate().plus(peak);
-        // One that comes back from a wider profile's may still be beyond.
-        let limit = self.limits.total.rate().scaled().max(order.frequency.rate().magnitude());
-        if total.magnitude() > limit {
+        // How far it may be beyond 0 in the direction of the slew.
+        let along = order.frequency.rate().scaled() * order.slew.nanos().signum();
+        let limit = self.limits.total.rate().scaled().max(along + self.limits.beside.rate().scaled());
+        if total.scaled() * order.slew.nanos().signum() > limit {
             return Err(refused(Refusal::Total, limit, total.scaled()));
         }
         self.settle(now.clock.slew_left);

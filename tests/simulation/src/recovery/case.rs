@@ -165,7 +165,7 @@ impl Case {
                 self.swing = of(random, &[0.0, 0.5, 5.0]);
             }
             Part::DriftFile => {
-                self.saved = Some([within(random, 500.0), size(random, 0.001, 10.0).abs()]);
+                self.saved = Some([within(random, 1_000.0), size(random, 0.001, 10.0).abs()]);
             }
             Part::Liar if random.happens(0.5) => {
                 self.liar = Some((size(random, 0.010, 10.0 * YEAR), within(random, 500.0)));
@@ -279,7 +279,7 @@ impl Case {
 
     fn record(&self, begin: i64) -> Option<Record> {
         let Prior::Kept(kept) = &self.prior else { return None };
-        let ppm = |ppm: f64| Frequency::saturating((ppm.clamp(-500.0, 500.0) * 65_536.0) as i32);
+        let ppm = |ppm: f64| Frequency::saturating((ppm.clamp(-1_000.0, 1_000.0) * 65_536.0) as i32);
         let span = |seconds: f64| Span::saturating((seconds * 1e9) as i64);
         let need = -self.frequency;
         let median = ppm(need + kept.median);
@@ -409,7 +409,7 @@ fn prior(random: &mut Random) -> Prior {
         _ => {
             let under_orders = of(random, &[0.001, 0.04, 0.9, 5.0, 13.99, 14.0, 31.0, 60.0]);
             // Hours of lies at the birth leave the whole search behind, days of them half a band each 16.
-            let median = if under_orders < 14.0 { 500.0 } else { 110.0 };
+            let median = if under_orders < 14.0 { 1_000.0 } else { 110.0 };
             let off = Some(size(random, 10.0, YEAR).abs()).filter(|_| random.happens(0.5));
             Prior::Kept(Kept {
                 under_orders,

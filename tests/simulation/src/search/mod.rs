@@ -77,7 +77,7 @@ impl World {
         let (hour, day) = (3_600.0, 86_400.0);
         let base = match (self.birth, self.events) {
             (Birth::Commissioned, Events::Losses) => {
-                let (first, later) = (ppm(limits.commissioning_band), ppm(limits.total));
+                let (first, later) = (ppm(limits.commissioning_band), ppm(limits.search_band));
                 [hour * later, day * later, 30.0 * day * later].map(|most| most.max(first * hour))
             }
             (Birth::Commissioned, _) => {

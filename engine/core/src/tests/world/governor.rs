@@ -45,8 +45,10 @@ impl World {
                 fresh(adjust.epoch, adjust.asked_at)?;
                 self.adjust_refusal.map_or(Ok(()), Err)?;
                 let rate = adjust.slew.nanos().abs() >> (2 + adjust.time_constant.exponent());
-                let total = rate as f64 * 1e-9 + f64::from(adjust.frequency.scaled().abs()) / 65_536.0 * 1e-6;
-                if total > 500e-6 || adjust.slew.nanos().abs() > SECOND / 2 {
+                let along =
+                    f64::from(adjust.frequency.scaled()) / 65_536e6 * adjust.slew.nanos().signum() as f64;
+                let beside = rate as f64 * 1e-9;
+                if (beside > 200e-6 && along + beside > 500e-6) || adjust.slew.nanos().abs() > SECOND / 2 {
                     return Err(Refusal::Total);
                 }
                 self.page = advanced.adjusted(adjust.frequency, adjust.slew, adjust.time_constant);
