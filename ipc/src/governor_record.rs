@@ -23,7 +23,7 @@ pub const PLACES: [u64; 2] = [0, 4096];
 pub const LENGTH: u64 = 8192;
 
 /// First octets of a slot; another number with each change of [`Record`].
-const VERSION: u64 = 0x7472_7565_676f_7639;
+const VERSION: u64 = 0x7472_7565_676f_7641;
 const CHECK: usize = SLOT - 32;
 
 /// Kinds of lines of the audit log that have a quota.
@@ -132,8 +132,8 @@ pub struct Record {
     pub means: [Frequency; MEANS],
     /// Age of the last run-time step.
     pub run_step_age: Option<Span>,
-    /// Ages of the last resume steps, oldest first.
-    pub resume_ages: [Option<Span>; 4],
+    /// What steps after a suspend have moved in each of the last 25 hours of age, µs, by hour number modulo 25.
+    pub resumed: [u32; 25],
     /// When the last leap second was armed.
     pub leap_at: Option<WallTime>,
     /// TAI − UTC has not changed since then.
@@ -183,7 +183,7 @@ impl Record {
             day_count: 0,
             means: [Frequency::ZERO; MEANS],
             run_step_age: None,
-            resume_ages: [None; 4],
+            resumed: [0; 25],
             leap_at: None,
             tai_may_move: false,
             reserved: Span::ZERO,
@@ -207,9 +207,9 @@ impl Record {
         record.start_steps = u8::MAX;
         record.any_start_used = true;
         record.run_step_age = Some(Span::ZERO);
-        record.resume_ages = [Some(Span::ZERO); 4];
         // Hour and day number −1, which end when this record begins.
         record.hours[24] = u32::MAX;
+        record.resumed[24] = u32::MAX;
         record.pauses[24] = u8::MAX;
         record.forwards[24] = u8::MAX;
         record.days[30] = u32::try_from(day.nanos() / 1_000).unwrap_or(u32::MAX);
@@ -238,8 +238,7 @@ impl Record {
         }
         let (record, _) = codec::one::<Self>(&kept[head..]).ok()?;
         // Later than now nothing has happened.
-        let mut ages = record.resume_ages.into_iter().flatten().chain(record.run_step_age);
-        ages.all(|age| age <= record.age).then_some(record)
+        record.run_step_age.is_none_or(|age| age <= record.age).then_some(record)
     }
 
     /// The newer valid one of two slots.
@@ -271,7 +270,7 @@ mod tests {
         record.sequence = 41;
         record.age = Span::from_secs(9);
         record.audit = End { lines: 77, hash: [3; 32] };
-        record.resume_ages = [None, None, Some(Span::ZERO), Some(Span::from_secs(9))];
+        record.run_step_age = Some(Span::from_secs(9));
         record
     }
 
@@ -344,11 +343,7 @@ mod tests {
 
     #[test]
     fn what_is_older_than_the_record_itself_is_damage() {
-        for wrong in [
-            Record { run_step_age: Some(Span::from_secs(10)), ..record() },
-            Record { resume_ages: [None, Some(Span::from_secs(10)), None, None], ..record() },
-        ] {
-            assert_eq!(Record::from_octets(&wrong.to_octets()), None, "{wrong:?}");
-        }
+        let wrong = Record { run_step_age: Some(Span::from_secs(10)), ..record() };
+        assert_eq!(Record::from_octets(&wrong.to_octets()), None);
     }
 }

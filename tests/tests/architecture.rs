@@ -325,7 +325,7 @@ fn the_manual_has_the_governors_table_as_it_is_compiled_in() {
         ("any_start", "", "one of them may have any size, also from below the floor"),
         ("run_step", "s", "largest run-time step, where one is configured"),
         ("resume_step", "s", "largest step after a suspend"),
-        ("resume_steps", "", "such steps in 24 hours"),
+        ("resume_day", "s", "steps after a suspend in 24 hours, together"),
         ("pause_steps", "", "steps after a pause of the machine in 24 hours"),
         ("disruption_step", "s", "largest of them that only vmclock shows"),
         ("forward_step", "days", "largest step forward without evidence, where the operator allows one"),

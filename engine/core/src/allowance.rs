@@ -24,6 +24,10 @@ const UNDER_WAY: f64 = 0.002;
 /// Less is not worth an order, seconds.
 const WORTH_SPENDING: f64 = 0.005;
 
+/// A larger offset takes long, seconds; and so much of the fastest rate is not much slower.
+const LONG: f64 = 0.1;
+const NOT_MUCH_SLOWER: f64 = 0.6;
+
 /// The frequencies are rounded, s/s.
 const ROUNDING: f64 = 0.1e-6;
 
@@ -93,6 +97,14 @@ impl Allowance {
         is_gentler
     }
 
+    /// The rate for an offset, s/s; the rest as for [`Self::rate`]. What takes hours uses the budget up, so it is slewed for
+    /// nothing if that is not much slower.
+    pub(crate) fn rate_for(&self, offset: f64, most: f64, beside: f64, inside: f64, is_reduced: bool) -> f64 {
+        let [fastest, free] =
+            [is_reduced, true].map(|is_reduced| self.rate(most, beside, inside, is_reduced));
+        if offset.abs() > LONG && free > NOT_MUCH_SLOWER * fastest { free } else { fastest }
+    }
+
     /// The fastest rate of a slew in one direction, s/s; no faster than `most`. `beside`: the base frequency, with the sign of
     /// that direction; `inside`: from there to the edge of the band.
     pub(crate) fn rate(&self, most: f64, beside: f64, inside: f64, is_reduced: bool) -> f64 {
@@ -150,6 +162,15 @@ mod tests {
         // The strict profile grants 100 ppm beside 190 ppm.
         assert!(allowance.exceed_total(290e-6, NOW) && !allowance.is_reduced(NOW));
         assert!((allowance.rate(200e-6, 190e-6, 0.0, false) - 99.9e-6).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_long_slew_costs_nothing_where_that_is_not_much_slower() {
+        let rate = |offset, inside| Allowance::UNKNOWN.rate_for(offset, 200e-6, 0.0, inside, false);
+        assert!((rate(3.0, 150e-6) - 135e-6).abs() < 1e-9);
+        assert!((rate(0.05, 150e-6) - 200e-6).abs() < 1e-9, "a short one is paid for");
+        assert!((rate(3.0, 50e-6) - 200e-6).abs() < 1e-9, "what would take four times as long as well");
+        assert!((rate(3.0, 400e-6) - 200e-6).abs() < 1e-9);
     }
 
     #[test]

@@ -31,6 +31,9 @@ fn room(offset: f64, frequency: f64) -> f64 {
     (MOST_FREQUENCY - frequency * offset.signum()).max(BESIDE_BASE)
 }
 
+/// A slew with a longer time constant than this hardly decays before the next order, seconds.
+const RENEWED: f64 = 512.0;
+
 /// Above this an offset is not slewed: it would take weeks (RFC 5905's panic threshold).
 pub(crate) const PANIC_THRESHOLD: f64 = 1000.0;
 
@@ -93,8 +96,10 @@ pub(crate) fn slew(offset: f64, wanted: f64, frequency: f64, most: f64, finds: b
     let mut amount = offset.clamp(-MOST_SLEW, MOST_SLEW);
     let wanted = if finds { 4.0 } else { wanted.clamp(4.0, 4096.0) };
     let seconds = |constant: u8| libm::ldexp(1.0, 2 + i32::from(constant));
-    let constant =
-        (0..10).find(|c| seconds(*c) >= wanted && amount.abs() <= limit * seconds(*c)).unwrap_or(10);
+    let whole = (0..=10).find(|c| seconds(*c) >= wanted && amount.abs() <= limit * seconds(*c));
+    // A part of it at the full rate, and the rest with the next order, is faster than all of it at half the rate.
+    let in_parts = |c: u8| if c > 0 && seconds(c - 1) >= RENEWED.max(wanted) { c - 1 } else { c };
+    let constant = whole.map_or(10, in_parts);
     // What does not fit is for the next correction.
     let fits = limit * seconds(constant);
     amount = amount.clamp(-fits, fits);
@@ -166,6 +171,16 @@ mod tests {
         let ordered = slew(10e-6, 128.0, 20e-6, 200e-6, false);
         assert_eq!(ordered.amount.nanos(), 10_000);
         assert_eq!(ordered.time_constant.exponent(), 5);
+    }
+
+    #[test]
+    fn a_large_offset_is_slewed_as_fast_as_allowed() {
+        for offset in [0.11, 0.2, 0.3, 0.45, 0.5, 3.0] {
+            for sign in [1.0, -1.0] {
+                let ordered = slew(offset * sign, 4.0, 0.0, 200e-6, false);
+                assert!(rate(&ordered) * sign > 199e-6, "{offset} {ordered:?}");
+            }
+        }
     }
 
     #[test]

@@ -150,18 +150,20 @@ impl Rival {
 struct Suspects {
     /// The frequency of the oscillator changed: the offset keeps changing.
     jumped: Bank,
-    /// The server was stepped: the offset changed once.
+    /// The server was stepped, or the counter stood still: the offset changed once.
     moved: Bank,
+    /// No frequency explains it: the oscillator is not in question.
+    is_sudden: bool,
     /// By how much the first explains better what came since; a logarithm.
     lead: f64,
 }
 
 impl Suspects {
-    fn new(bank: &Bank, residual: f64, measurement: &Measurement, scale: f64) -> Box<Self> {
+    fn new(bank: &Bank, residual: f64, measurement: &Measurement, scale: f64, is_sudden: bool) -> Box<Self> {
         let (mut jumped, mut moved) = (bank.had_it_jumped(), bank.clone());
         jumped.learn(measurement, scale);
-        moved.doubt(residual, measurement);
-        Box::new(Self { jumped, moved, lead: 0.0 })
+        moved.doubt(if is_sudden { 0.0 } else { residual }, measurement);
+        Box::new(Self { jumped, moved, is_sudden, lead: 0.0 })
     }
 
     fn learn(&mut self, measurement: &Measurement, scale: f64) {
@@ -182,6 +184,8 @@ const JUDGED: u32 = 6;
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Filter {
     prior: (f64, f64),
+    /// The prior was measured, before the offset was forgotten.
+    is_measured: bool,
     bank: Option<Bank>,
     /// While measurements are few.
     rehearsal: Option<Rehearsal>,
@@ -202,6 +206,7 @@ impl Filter {
     pub(crate) fn new() -> Self {
         Self {
             prior: UNKNOWN,
+            is_measured: false,
             bank: None,
             rehearsal: None,
             rival: None,
@@ -226,15 +231,17 @@ impl Filter {
     }
 
     /// The frequency to start from and its standard deviation (s/s); of no effect once there are
-    /// measurements.
+    /// measurements, or where earlier ones have told it better.
     pub(crate) fn expect(&mut self, frequency: f64, deviation: f64) {
-        if self.bank.is_none() {
+        let is_better = self.is_measured && self.prior.1 <= deviation;
+        if self.bank.is_none() && !is_better {
             self.prior = (frequency, deviation);
+            self.is_measured = false;
         }
     }
 
-    /// Takes a measurement.
-    pub(crate) fn learn(&mut self, measurement: &Measurement) -> Outcome {
+    /// Takes a measurement. `is_sudden`: if it contradicts the earlier ones, it does so by more than any frequency explains.
+    pub(crate) fn take(&mut self, measurement: &Measurement, is_sudden: bool) -> Outcome {
         if !measurement.is_one_way() {
             self.delays.learn(measurement.delay);
         }
@@ -263,13 +270,23 @@ impl Filter {
                     let scale = scale(&self.delays, measurement);
                     match &mut self.suspects {
                         Some(suspects) => suspects.learn(measurement, scale),
-                        None => self.suspects = Some(Suspects::new(bank, residual, measurement, scale)),
+                        None => {
+                            let suspects = Suspects::new(bank, residual, measurement, scale, is_sudden);
+                            self.suspects = Some(suspects);
+                        }
                     }
                     if self.doubts <= MAX_DOUBTS {
                         return Outcome::Doubtful;
                     }
                     let suspects = self.suspects.take();
                     self.rehearsal = None;
+                    self.paths = Paths::new();
+                    self.rival = None;
+                    self.doubts = 0;
+                    if let Some(suspects) = suspects.as_ref().filter(|it| it.is_sudden) {
+                        *bank = suspects.moved.clone();
+                        return Outcome::Restarted;
+                    }
                     if core::mem::replace(&mut self.unsettled, true) {
                         // Neither a jump of the oscillator nor a step of the server has explained it the last time: what
                         // was thought of the frequency is wrong, by more than such a jump.
@@ -279,9 +296,6 @@ impl Filter {
                     } else if let Some(suspects) = suspects {
                         *bank = suspects.likelier();
                     }
-                    self.paths = Paths::new();
-                    self.rival = None;
-                    self.doubts = 0;
                     self.samples = 1;
                     self.jitter = 0.0;
                     return Outcome::Restarted;
@@ -343,6 +357,7 @@ impl Filter {
         if let Some(bank) = self.bank.take() {
             let last = bank.estimate(bank.at());
             self.prior = (last.frequency, libm::sqrt(last.frequency_variance) + 0.5e-6);
+            self.is_measured = true;
             self.samples = 0;
             self.doubts = 0;
             self.jitter = 0.0;

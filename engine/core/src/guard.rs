@@ -69,10 +69,10 @@ impl Guard {
         if both.low <= both.high { (both, true) } else { (*newer, false) }
     }
 
-    /// How far the two intervals are apart, seconds; 0: they touch.
+    /// How far the two intervals are apart, seconds, positive where the other one is ahead; 0: they touch.
     pub(crate) fn gap(&self, other: &Self) -> f64 {
         let apart = |left: i64, right: i64| (i128::from(left) - i128::from(right)).max(0);
-        apart(self.low, other.high).max(apart(other.low, self.high)) as f64 * 1e-9
+        (apart(other.low, self.high) - apart(self.low, other.high)) as f64 * 1e-9
     }
 
     /// Bounds of a clock's offset that shows `wall` at the guard's instant, seconds.
@@ -115,7 +115,7 @@ mod tests {
     #[test]
     fn a_gap_is_between_the_nearer_ends() {
         let (low, high) = (guard(0, -5_000_000_000, 0), guard(0, 2_000_000_000, 3_000_000_000));
-        assert!((low.gap(&high) - 2.0).abs() < 1e-9 && (high.gap(&low) - 2.0).abs() < 1e-9);
+        assert!((low.gap(&high) - 2.0).abs() < 1e-9 && (high.gap(&low) + 2.0).abs() < 1e-9);
         assert!(low.gap(&guard(0, -1, 1)).abs() < 1e-9);
     }
 

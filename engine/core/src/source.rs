@@ -280,6 +280,13 @@ impl Source {
         self.poll_process.start_burst(now);
     }
 
+    /// It is asked in quick succession whether its last answer, or another one's, is to be believed.
+    pub(crate) fn confirm(&mut self, now: RawInstant) {
+        if self.is_heard() && !self.wants_fewer() {
+            self.poll_process.start_burst(now);
+        }
+    }
+
     /// It answers, but its time is not used, for a reason that is not in the header.
     pub(crate) fn refuse(&mut self, reason: RejectReason, header: &ReplyHeader, now: RawInstant) {
         self.counters.reject(reason);

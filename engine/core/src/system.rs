@@ -98,12 +98,6 @@ impl Line {
         self.guard.aged(now.raw, self.estimate.frequency, deviation).offsets(now.wall.nanos())
     }
 
-    /// The true offset is no farther from zero than this, seconds.
-    pub(crate) fn most_error(&self, now: Now) -> f64 {
-        let (low, high) = self.bounds(now);
-        low.abs().max(high.abs())
-    }
-
     /// The bounds of true time.
     pub(crate) fn describe_bounds(&self, now: Now) -> Bounds {
         let (low, high) = self.bounds(now);

@@ -14,6 +14,10 @@ use ipc::units::{RawInstant, Span};
 /// Hard bounds that are farther apart than this are explained by no stamp, however coarse; seconds.
 const UNEXPLAINED: f64 = 1.0;
 
+/// Hard bounds that part faster than this are explained by no jump of the oscillator's frequency, not even that of a
+/// migration to another host; s/s.
+const ANY_JUMP: f64 = 200e-6;
+
 /// See the module's head.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Track {
@@ -30,6 +34,8 @@ pub(crate) struct Track {
     /// The last sample contradicts the earlier ones.
     pub(crate) contradicts: bool,
     pub(crate) standing: Option<Standing>,
+    /// The hard bounds of a survivor's last sample, which contradicts its earlier ones, until a selection has decided.
+    pub(crate) doubted: Option<Guard>,
     /// Consecutive selections in which its frequency differed from that of the others.
     pub(crate) strays: u8,
 }
@@ -87,6 +93,7 @@ impl Track {
             fresh: 0,
             contradicts: false,
             standing: None,
+            doubted: None,
             strays: 0,
         }
     }
@@ -108,11 +115,12 @@ impl Track {
         self.filter.expect(prior.0, prior.1);
         let before = self.filter.estimate(now.raw);
         let newest = Guard::of(measurement, root);
-        let stood_still = self.filter.is_young() && self.excludes(&newest, before.as_ref());
+        let (gap, elapsed) = self.gap(&newest, before.as_ref());
+        let stood_still = self.filter.is_young() && gap.abs() > UNEXPLAINED;
         if stood_still {
             self.filter.forget_offset();
         }
-        let outcome = match self.filter.learn(measurement) {
+        let outcome = match self.filter.take(measurement, gap.abs() > ANY_JUMP * elapsed) {
             _ if stood_still => Outcome::Restarted,
             outcome => outcome,
         };
@@ -122,7 +130,10 @@ impl Track {
         self.contradicts = outcome == Outcome::Doubtful
             && self.opinion(now, false).is_some_and(|old| old.claim.high < low || old.claim.low > high);
         match outcome {
-            Outcome::Doubtful => {}
+            Outcome::Doubtful => {
+                let survives = self.standing == Some(Standing::Survivor) || self.doubted.is_some();
+                self.doubted = Some(newest).filter(|_| survives);
+            }
             Outcome::Restarted => {
                 self.guard = Some(newest);
                 // It was compared as what it was before.
@@ -142,13 +153,25 @@ impl Track {
         outcome
     }
 
-    /// Whether the earlier hard bounds and the newest ones are so far apart that no stamp explains it: the counter stood
-    /// still, or the server's clock was set.
-    fn excludes(&self, newest: &Guard, before: Option<&Estimate>) -> bool {
-        let Some((guard, estimate)) = self.guard.zip(before) else { return false };
-        let elapsed = newest.at().since(guard.at()).nanos() as f64 * 1e-9;
+    /// How far the newest hard bounds are from the earlier ones, seconds, positive where they are ahead; and how long ago
+    /// these were. The counter stood still, or the server's clock was set.
+    fn gap(&self, newest: &Guard, before: Option<&Estimate>) -> (f64, f64) {
+        let Some((guard, estimate)) = self.guard.zip(before) else { return (0.0, 0.0) };
+        let elapsed = newest.at().since(guard.at()).nanos().max(0) as f64 * 1e-9;
         let aged = guard.aged(newest.at(), estimate.frequency, estimate.frequency_deviation(elapsed));
-        aged.gap(newest) > UNEXPLAINED
+        (aged.gap(newest), elapsed)
+    }
+
+    /// Whether its last sample contradicts the earlier ones as if the counter had stood still.
+    pub(crate) fn seems_to_have_stood_still(&self, now: Now) -> bool {
+        let Some((newest, estimate)) = self.newest.zip(self.filter.estimate(now.raw)) else { return false };
+        let (gap, elapsed) = self.gap(&newest, Some(&estimate));
+        self.doubted.is_some() && gap > ANY_JUMP * elapsed
+    }
+
+    /// Whether its last sample is newer than `since`, and fits those before.
+    pub(crate) fn is_confirmed_after(&self, since: RawInstant) -> bool {
+        self.is_sure() && self.last.is_some_and(|last| last > since)
     }
 
     /// Its claim now; none: it has had no sample. `live`: its time may be used.
@@ -192,13 +215,14 @@ impl Track {
         self.filter.forget_offset();
         self.guard = None;
         self.newest = None;
+        self.doubted = None;
         self.contradicts = false;
     }
 
     /// UTC itself moved by `nanos` (a leap second).
     pub(crate) fn shift(&mut self, nanos: i64) {
         self.filter.shift(nanos);
-        for guard in [&mut self.guard, &mut self.newest].into_iter().flatten() {
+        for guard in [&mut self.guard, &mut self.newest, &mut self.doubted].into_iter().flatten() {
             guard.shift(nanos);
         }
     }

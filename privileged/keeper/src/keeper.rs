@@ -178,6 +178,11 @@ impl<C: Clock> Keeper<C> {
             true => calm.min(LOOK_AT_RTC),
             false => calm,
         };
+        // A look that comes for something else shows less.
+        let limit = match limit < LOOK_AGAIN {
+            true => limit,
+            false => self.governor.rtc_look_in(limit, ipc_clock::boot()),
+        };
         let asked = [self.link.as_fd(), self.signals.as_fd(), timer].map(|fd| (fd, libc::POLLIN));
         let [has_order, has_signal, is_set] =
             kernel::wait(asked, limit).map_err(|errno| Ending::Internal(format!("ppoll: {errno}")))?;
@@ -249,8 +254,9 @@ impl<C: Clock> Keeper<C> {
         let mut text = [0; 24];
         // A sysfs attribute is evaluated anew by each read at its beginning. One that cannot be read is no evidence.
         let length = rtc.read_at(&mut text, 0).ok()?;
+        let after = ipc_clock::boot();
         let seconds = std::str::from_utf8(text.get(..length)?).ok()?.trim().parse().ok()?;
-        self.governor.look_at_rtc(seconds, now)
+        self.governor.look_at_rtc(seconds, now, after)
     }
 
     /// Whether vmclock has just shown that the machine was migrated or restored.

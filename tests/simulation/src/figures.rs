@@ -16,7 +16,8 @@ pub struct Figures {
     pub packets: f64,
     /// First second with an error below the scenario's `first`.
     pub first_s: f64,
-    /// Seconds at which true time was outside [earliest, latest].
+    /// Seconds at which true time was outside [earliest, latest], but for those before the first reply after the machine had
+    /// stood still.
     pub bound_violations: f64,
     /// The first such second.
     pub violated_at: f64,
@@ -28,6 +29,8 @@ pub struct Figures {
     pub beyond_three: f64,
     /// Largest error, µs.
     pub worst_us: f64,
+    /// What followed each time that the machine stood still.
+    pub standstills: Vec<Standstill>,
     /// Sources.
     pub sources: usize,
     /// Steps made.
@@ -36,6 +39,31 @@ pub struct Figures {
     pub refusals: usize,
     /// The state of each source at the end.
     pub states: Vec<String>,
+}
+
+/// What followed after the machine had stood still. Seconds; infinite if it did not come before the next time.
+#[derive(Clone, Copy, Debug)]
+pub struct Standstill {
+    /// When it went on, from the beginning.
+    pub resumed: f64,
+    /// From then until a reply came to a query that was sent after it: the first that can show what happened.
+    pub shown: f64,
+    /// From then until the error was below 10 ms for good.
+    pub within_10_ms: f64,
+    /// The same for 1 ms.
+    pub within_1_ms: f64,
+    /// Seconds at which true time was outside [earliest, latest], before that reply and after it.
+    pub outside: [u32; 2],
+}
+
+impl Standstill {
+    fn second(&mut self, at: f64, error: f64, is_outside: bool) {
+        let age = at - self.resumed;
+        for (within, least) in [(&mut self.within_10_ms, 0.010), (&mut self.within_1_ms, 0.001)] {
+            *within = if error.abs() < least { within.min(age) } else { f64::INFINITY };
+        }
+        self.outside[usize::from(age > self.shown)] += u32::from(is_outside);
+    }
 }
 
 /// One second of a day. Seconds; `None` if nothing was published yet.
@@ -66,6 +94,7 @@ pub struct Ledger {
     beyond: u64,
     widths: Vec<f64>,
     rules: Vec<f64>,
+    standstills: Vec<Standstill>,
     /// Each second, if a picture was requested.
     pub seconds: Option<Vec<Second>>,
 }
@@ -87,6 +116,7 @@ impl Ledger {
             beyond: 0,
             widths: Vec::new(),
             rules: Vec::new(),
+            standstills: Vec::new(),
             seconds: None,
         }
     }
@@ -100,6 +130,33 @@ impl Ledger {
         self.last = None;
     }
 
+    /// The machine stood still until now, seconds from the beginning.
+    pub(crate) fn stood_still(&mut self, resumed: f64) {
+        let open = f64::INFINITY;
+        self.standstills.push(Standstill {
+            resumed,
+            shown: open,
+            within_10_ms: open,
+            within_1_ms: open,
+            outside: [0; 2],
+        });
+    }
+
+    /// A reply has come; seconds from the beginning. What was under way while the machine stood still is lost.
+    pub(crate) fn replied(&mut self, at: f64) {
+        if let Some(last) = self.standstills.last_mut() {
+            last.shown = last.shown.min(at - last.resumed);
+        }
+    }
+
+    /// A second right after the machine has gone on.
+    pub(crate) fn resuming(&mut self, at: f64, error: f64, bounds: Option<Bounds>) {
+        self.pause();
+        if let Some(last) = self.standstills.last_mut() {
+            last.second(at, error, is_outside(error, bounds));
+        }
+    }
+
     pub(crate) fn second(&mut self, at: f64, error: f64, bounds: Option<Bounds>) {
         if let Some(seconds) = &mut self.seconds {
             seconds.push(Second { at, error, bounds });
@@ -107,13 +164,15 @@ impl Ledger {
         if error.abs() < self.first_below && self.first.is_infinite() {
             self.first = at;
         }
-        if let Some(bounds) = bounds {
-            let truth = -error;
-            // Rounding costs up to a nanosecond.
-            if truth < bounds.low - 2e-9 || truth > bounds.high + 2e-9 {
-                self.violations += 1;
-                self.violated_at = self.violated_at.min(at);
-            }
+        let is_outside = is_outside(error, bounds);
+        let mut is_shown = true;
+        if let Some(last) = self.standstills.last_mut() {
+            last.second(at, error, is_outside);
+            is_shown = at - last.resumed > last.shown;
+        }
+        if is_outside && is_shown {
+            self.violations += 1;
+            self.violated_at = self.violated_at.min(at);
         }
         if at < self.from {
             return;
@@ -151,12 +210,19 @@ impl Ledger {
             rule_width_us: median(self.rules) * 1e6,
             beyond_three: self.beyond as f64 / counted,
             worst_us: self.worst * 1e6,
+            standstills: self.standstills,
             sources,
             steps,
             refusals,
             states,
         }
     }
+}
+
+/// Whether true time is outside [earliest, latest].
+fn is_outside(error: f64, bounds: Option<Bounds>) -> bool {
+    // Rounding costs up to a nanosecond.
+    bounds.is_some_and(|it| -error < it.low - 2e-9 || -error > it.high + 2e-9)
 }
 
 /// The median; infinite if there are none.

@@ -162,7 +162,7 @@ impl Keeper {
             }
             None => {
                 let rtc = Some(rtc).filter(|_| self.rtc)?;
-                let pause = self.governor.look_at_rtc(rtc, &moment)?;
+                let pause = self.governor.look_at_rtc(rtc, &moment, moment.boot)?;
                 Break { kind: ClockEventKind::Pause, moved: pause.forward() }
             }
         };
@@ -180,13 +180,14 @@ impl Keeper {
         self.vmclock = self.vmclock.map(|marker| marker.wrapping_add(1));
     }
 
-    /// How often the keeper checks by itself, seconds.
-    pub(crate) fn look_every(&self) -> i64 {
-        match self.rtc || self.vmclock.is_some() {
+    /// When the keeper checks by itself next, in so many nanoseconds of CLOCK_MONOTONIC_RAW.
+    pub(crate) fn look_in(&self, now: Now) -> i64 {
+        let wait = match self.rtc || self.vmclock.is_some() {
             true if self.governor.awaits_rtc() => 2,
             true => 15,
             false => 60,
-        }
+        };
+        self.governor.rtc_look_in(Span::from_secs(wait), self.moment(now).boot).nanos()
     }
 
     fn keep_in_band(&mut self, now: Now) -> bool {

@@ -3,13 +3,16 @@
 use ipc::governor_record::Record;
 use serde::Deserialize;
 
-/// The catalogue: the accuracy page's rows, further days, attacks, first minutes, oscillators that are far off.
-const CATALOGUE: [&str; 5] = [
+/// The groups of the catalogue: the accuracy page's rows, further days, attacks, first minutes, oscillators that are far off,
+/// clocks that stood still.
+const GROUPS: [&str; 6] = ["accuracy", "own", "attacks", "starts", "fast", "still"];
+const CATALOGUE: [&str; GROUPS.len()] = [
     include_str!("../scenarios/accuracy.toml"),
     include_str!("../scenarios/own.toml"),
     include_str!("../scenarios/attacks.toml"),
     include_str!("../scenarios/starts.toml"),
     include_str!("../scenarios/fast.toml"),
+    include_str!("../scenarios/still.toml"),
 ];
 
 /// One kind of day. Times in seconds unless the name says otherwise.
@@ -182,6 +185,11 @@ pub struct Path {
 pub struct Event {
     /// Seconds from the start.
     pub at: f64,
+    /// It happens again, each time so many seconds later.
+    pub every: Option<f64>,
+    /// Until it has happened so many times.
+    #[serde(default = "once")]
+    pub times: u32,
     /// The source concerned; `None`: all.
     pub source: Option<usize>,
     /// The oscillator's frequency jumps by this many ppm.
@@ -226,6 +234,15 @@ pub struct Event {
     pub moved: bool,
 }
 
+impl Event {
+    /// Each time that it happens.
+    fn each(&self) -> impl Iterator<Item = Self> {
+        let every = self.every.unwrap_or(0.0);
+        let times = if self.every.is_some() { self.times } else { 1 };
+        (0..times).map(move |time| Self { at: self.at + every * f64::from(time), ..self.clone() })
+    }
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
@@ -247,14 +264,16 @@ pub fn catalogue() -> Vec<Scenario> {
 pub fn parse(text: &str) -> Result<Vec<Scenario>, String> {
     let mut file: File = toml::from_str(text).map_err(|error| error.to_string())?;
     for scenario in &mut file.scenario {
+        let events = core::mem::take(&mut scenario.event);
+        scenario.event = events.iter().flat_map(Event::each).collect();
         scenario.event.sort_by(|a, b| a.at.total_cmp(&b.at));
     }
     Ok(file.scenario)
 }
 
-/// One scenario, or all of a group: `accuracy`, `own`, `attacks`, `starts`, `fast`.
+/// One scenario, or all of a group: `accuracy`, `own`, `attacks`, `starts`, `fast`, `still`.
 pub fn find(name: &str) -> Vec<Scenario> {
-    let group = ["accuracy", "own", "attacks", "starts", "fast"].iter().position(|group| *group == name);
+    let group = GROUPS.iter().position(|group| *group == name);
     match group {
         Some(at) => parse(CATALOGUE[at]).unwrap_or_default(),
         None => catalogue().into_iter().filter(|scenario| scenario.name == name).collect(),
@@ -284,6 +303,9 @@ fn ten_milliseconds() -> f64 {
 }
 fn yes() -> bool {
     true
+}
+fn once() -> u32 {
+    1
 }
 fn one_source() -> u8 {
     1

@@ -1,6 +1,6 @@
 //! Many days as one line each.
 
-use crate::figures::{Figures, median};
+use crate::figures::{Figures, Standstill, median};
 use crate::scenario::Scenario;
 use core::fmt::Write;
 use serde::Serialize;
@@ -113,6 +113,26 @@ impl Row {
         misses
     }
 
+    /// What followed the machine's standing still: medians and worst over all of them.
+    fn standstills(&self) -> Option<String> {
+        let all: Vec<&Standstill> = self.figures.iter().flat_map(|f| &f.standstills).collect();
+        let of = |value: fn(&Standstill) -> f64| -> String {
+            let values: Vec<f64> = all.iter().map(|it| value(it)).collect();
+            let worst = values.iter().copied().fold(0.0, f64::max);
+            format!("{:.0} ({worst:.0})", median(values))
+        };
+        (!all.is_empty()).then(|| {
+            format!(
+                "stood still: first reply after {} s, within 10 ms after {} s, 1 ms {} s; outside {} s before it, {} s after",
+                of(|it| it.shown),
+                of(|it| it.within_10_ms),
+                of(|it| it.within_1_ms),
+                of(|it| it.outside[0].into()),
+                of(|it| it.outside[1].into()),
+            )
+        })
+    }
+
     /// For people: one line, and another one if a requirement is missed.
     pub fn line(&self) -> String {
         let mut line = String::new();
@@ -136,6 +156,9 @@ impl Row {
         );
         if let Some([chrony, frequency, packets]) = self.scenario.chrony {
             let _ = write!(line, "  {chrony:>7.1} {frequency:>6.3} {packets:>5.0} {:>5.2}", time / chrony);
+        }
+        if let Some(standstills) = self.standstills() {
+            let _ = write!(line, "\n    {standstills}");
         }
         for miss in self.misses() {
             let _ = write!(line, "\n    misses: {miss}");

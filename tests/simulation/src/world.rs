@@ -55,6 +55,8 @@ pub struct World {
     sequence: u64,
     /// True time up to which the machine sleeps.
     asleep_until: i64,
+    /// When the keeper checks by itself.
+    look_at: i64,
     /// Names resolve.
     names: bool,
     ledger: Ledger,
@@ -108,6 +110,7 @@ impl World {
             happenings: std::collections::HashMap::new(),
             sequence: 0,
             asleep_until: begin - DAY,
+            look_at: begin + SECOND,
             names: true,
             ledger: Ledger::new(scenario),
             notices: Vec::new(),
@@ -192,6 +195,9 @@ impl World {
 
     fn give(&mut self, input: Input) {
         let now = self.now();
+        if matches!(input, Input::Reply(_)) {
+            self.ledger.replied(self.age());
+        }
         self.engine.handle_input(now, input);
         while let Some(output) = self.engine.poll_output() {
             match output {
@@ -296,7 +302,7 @@ impl World {
             let due = self.queue.peek().map_or(i64::MAX, |Reverse((time, _))| *time);
             let timer = self.engine.poll_timeout().map_or(i64::MAX, |raw| self.oscillator.time_of(raw));
             let event = self.events.first().map_or(i64::MAX, |event| self.begin + (event.at * 1e9) as i64);
-            let next = turn.min(due).min(timer).min(event).min(end).max(self.time);
+            let next = turn.min(due).min(timer).min(event).min(end).min(self.look_at).max(self.time);
             idle = if next == self.time { idle + 1 } else { 0 };
             assert!(idle < 10_000, "the engine asks for the same moment for ever");
             self.time = next;
@@ -316,17 +322,25 @@ impl World {
             if next == turn {
                 self.turn();
             }
+            if self.look_at <= next {
+                self.look();
+                self.look_at = self.time + self.keeper.look_in(self.now());
+            }
         }
     }
 
     fn obey(&mut self, order: &Output) {
-        let now = self.now();
-        if let Some(event) = self.keeper.look(now, self.rtc()) {
-            self.give(event);
-        }
+        self.look();
         let now = self.now();
         if let Some(answer) = self.keeper.obey(order, now) {
             self.plan(self.time + ORDER, Happening::Fact(answer));
+        }
+    }
+
+    /// The keeper checks that time was continuous.
+    fn look(&mut self) {
+        if let Some(event) = self.keeper.look(self.now(), self.rtc()) {
+            self.give(event);
         }
     }
 
@@ -335,20 +349,16 @@ impl World {
         self.oscillator.turn(self.time);
         let raw = self.oscillator.raw_at(self.time);
         self.keeper.turn(raw);
-        let now = self.now();
-        if (self.time / SECOND) % self.keeper.look_every() == 0
-            && let Some(event) = self.keeper.look(now, self.rtc())
-        {
-            self.give(event);
-        }
         // Whether a clock shows a leap second a microsecond too late cannot be distinguished from an error of a second,
         // and right after waking the time cannot be known.
-        if (self.time - self.day.end).abs() < 3 * SECOND || self.time - self.asleep_until < 3 * SECOND {
+        let (at, error, bounds) = (self.age(), self.error(), self.engine.bounds(self.now()));
+        if self.time - self.asleep_until < 3 * SECOND {
+            self.ledger.resuming(at, error, bounds);
+        } else if (self.time - self.day.end).abs() < 3 * SECOND {
             self.ledger.pause();
-            return;
+        } else {
+            self.ledger.second(at, error, bounds);
         }
-        let error = self.error();
-        self.ledger.second((self.time - self.begin) as f64 * 1e-9, error, self.engine.bounds(self.now()));
     }
 
     fn meet(&mut self, event: &Event) {
@@ -376,10 +386,8 @@ impl World {
             self.restart();
         }
         // The kernel's timer reports immediately that the clock was set.
-        if (event.meddle.is_some() || event.sleep.is_some())
-            && let Some(event) = self.keeper.look(self.now(), self.rtc())
-        {
-            self.give(event);
+        if event.meddle.is_some() || event.sleep.is_some() {
+            self.look();
         }
     }
 
@@ -395,6 +403,8 @@ impl World {
         self.oscillator.sleep(self.time, until);
         self.time = until;
         self.asleep_until = until;
+        self.look_at += nanos;
+        self.ledger.stood_still(self.age());
         let mut held: Vec<(i64, u64)> = self.queue.drain().map(|Reverse(entry)| entry).collect();
         held.sort_unstable();
         for (time, key) in held {

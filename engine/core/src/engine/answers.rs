@@ -85,6 +85,7 @@ impl Engine {
         let address = source.address().socket_address();
         let name = settings.name.clone();
         let chosen = source.arrivals.chosen();
+        let mut doubts = false;
         match answer {
             Answer::Silent(_) => return,
             Answer::Unusable(reason) => {
@@ -99,6 +100,7 @@ impl Engine {
             }
             Answer::Sample(outcome) => {
                 self.latency.learn(&times);
+                doubts = outcome == Outcome::Doubtful;
                 if !heard_before {
                     self.system.first_heard.get_or_insert(now.raw);
                     self.tell(Notice::Source(name.clone(), address, SourceNotice::Heard));
@@ -121,6 +123,9 @@ impl Engine {
         }
         self.blocked.clear(address.into());
         self.system.dirty = true;
+        if doubts {
+            self.ask_about_standstill(now);
+        }
         if was_silent {
             self.find_network(need, now.raw);
         }

@@ -5,10 +5,17 @@
 //! the clock is unsynchronised, and nothing is ordered. If they are nearer to the new time than to the old one it is kept;
 //! if they are not, or do not answer in time, the clock goes back. Where they agree with neither, the governor's evidence of a
 //! pause is waited for first.
+//!
+//! A counter that stood still shows in the first reply afterwards: true time is ahead of all that was measured, by more than
+//! any frequency explains. All sources are asked at once whether it is so, and until a selection has decided, what is said
+//! of true time covers both.
 
 use super::Engine;
+use crate::bounds::Bounds;
+use crate::io::Now;
 use crate::notice::{ClockNotice, Notice};
 use crate::select::Standing;
+use crate::source::Source;
 use ipc::message::privileged::StepReason;
 use ipc::units::{Offset, RawInstant, Span};
 
@@ -67,6 +74,46 @@ impl Engine {
         self.system.line = None;
         self.system.standstill = Some(reason);
         self.hurry(now);
+    }
+
+    /// A reply contradicts what was measured before. If the counter may have stood still, all sources are asked.
+    pub(super) fn ask_about_standstill(&mut self, now: Now) {
+        let is_early = self.system.asked_at.is_some_and(|last| last.after(BETWEEN_ROUNDS) > now.raw);
+        if is_early || !self.entries.sources().any(|source| source.track.seems_to_have_stood_still(now)) {
+            return;
+        }
+        self.system.asked_at = Some(now.raw);
+        // Once the frequency is known for sure: a jump of the estimate that is none of the oscillator is no lesson for slews.
+        self.system.survivor_set = 0;
+        self.entries.sources_mut().for_each(|source| source.confirm(now.raw));
+    }
+
+    /// A selection has decided on what contradicted, if most of the survivors have confirmed since what they say now.
+    pub(super) fn settle_doubts(&mut self) {
+        let survives = |source: &&Source| source.track.standing == Some(Standing::Survivor);
+        let count = self.entries.sources().filter(survives).count();
+        let sources = self.entries.sources();
+        let Some(since) = sources.filter_map(|it| it.track.doubted).map(|it| it.at()).max() else { return };
+        let confirmed = self.entries.sources().filter(survives);
+        if 2 * confirmed.filter(|source| source.track.is_confirmed_after(since)).count() > count {
+            self.entries.sources_mut().for_each(|source| source.track.doubted = None);
+        }
+    }
+
+    /// Whether something contradicts what is said of true time, and that is not decided.
+    pub(super) fn is_doubted(&self) -> bool {
+        self.entries.sources().any(|source| source.track.doubted.is_some())
+    }
+
+    /// These bounds, and what contradicts them.
+    pub(super) fn opened(&self, bounds: Bounds, now: Now) -> Bounds {
+        let Some(line) = &self.system.line else { return bounds };
+        let (frequency, deviation) = line.frequency();
+        let doubted = self.entries.sources().filter_map(|source| source.track.doubted);
+        doubted.fold(bounds, |Bounds { low, high, .. }, guard| {
+            let (least, most) = guard.aged(now.raw, frequency, deviation).offsets(now.wall.nanos());
+            Bounds { low: low.min(least), high: high.max(most), ..bounds }
+        })
     }
 
     /// Another program has moved the clock, perhaps once more.

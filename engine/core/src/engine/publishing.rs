@@ -1,6 +1,7 @@
 //! Publications: the status of the kernel's clock, the state for the server, the state file.
 
 use super::{Engine, System};
+use crate::bounds::Bounds;
 use crate::io::{Now, OrderKind, Output, Saved};
 use crate::local_clock::to_scaled;
 use crate::select::{Impasse, Standing};
@@ -80,7 +81,8 @@ impl Engine {
     /// right.
     pub(super) fn most_error(&self, now: Now) -> f64 {
         let Some(line) = &self.system.line else { return UNKNOWN };
-        let most = line.most_error(now);
+        let Bounds { low, high, .. } = self.opened(line.describe_bounds(now), now);
+        let most = low.abs().max(high.abs());
         if !self.is_divided() {
             return most;
         }
@@ -176,7 +178,7 @@ impl Engine {
         self.save(now);
         self.settings.server.as_ref()?;
         let synchronised = self.is_synchronised(now);
-        let news = (self.system.last_update, synchronised, self.is_divided());
+        let news = (self.system.last_update, synchronised, self.is_divided() || self.is_doubted());
         let due = self.system.last_served.map(|last| last.after(REPEATED));
         if due.is_some_and(|due| due > now.raw) && self.system.served_news == news {
             return due;
@@ -199,7 +201,7 @@ impl Engine {
     /// Dispersion that is added to the reference's own, seconds.
     fn dispersion(&self, line: &Line, now: Now) -> f64 {
         let own = line.dispersion(now);
-        if self.is_divided() { own.max(self.most_error(now)) } else { own }
+        if self.is_divided() || self.is_doubted() { own.max(self.most_error(now)) } else { own }
     }
 
     fn server_state(&self, now: Now, synchronised: bool) -> ServerState {

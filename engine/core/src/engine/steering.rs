@@ -145,6 +145,7 @@ impl Engine {
                 }
                 self.system.impasse_untold = false;
                 self.system.line = Some(line);
+                self.settle_doubts();
                 self.system.last_update = Some(now.raw);
                 if self.settings.leap_seconds {
                     let leaps = self
@@ -370,7 +371,7 @@ impl Engine {
         let Some(basis) = &self.basis else { return most };
         let (centre, edge) = basis.band();
         let inside = if offset > 0.0 { centre + edge - base } else { base - (centre - edge) };
-        self.system.allowance.rate(most, base * offset.signum(), inside, is_reduced)
+        self.system.allowance.rate_for(offset, most, base * offset.signum(), inside, is_reduced)
     }
 
     /// A correction far below the noise would only cost a wake-up.

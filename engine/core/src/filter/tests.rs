@@ -1,6 +1,12 @@
 use super::*;
 use ipc::units::RawInstant;
 
+impl Filter {
+    fn learn(&mut self, measurement: &Measurement) -> Outcome {
+        self.take(measurement, false)
+    }
+}
+
 /// A line of measurements with noise from a small generator.
 struct Path {
     state: u64,
@@ -273,4 +279,47 @@ fn what_a_measurement_costs() {
         bank::Bank::SIZE
     );
     assert!(each < 10_000_000);
+}
+
+#[test]
+fn a_counter_that_stood_still_has_the_frequency_that_it_had() {
+    for paused in [0.05, 0.3, 3.0, 3600.0] {
+        let (mut filter, mut path) = (Filter::new(), lan());
+        for n in 0..60 {
+            let t = f64::from(n) * 64.0;
+            filter.learn(&path.measure(t, 40e-6 * t));
+        }
+        let before = at_the_end(&filter, 60.0 * 64.0).1;
+        // A burst of queries, right after it.
+        let burst = [0.0, 0.15, 0.3].map(|more| 60.0 * 64.0 + more);
+        let outcomes = burst.map(|t| filter.take(&path.measure(t, 40e-6 * t + paused), true));
+        assert_eq!(outcomes, [Outcome::Doubtful, Outcome::Doubtful, Outcome::Restarted], "{paused}");
+        let (offset, after) = at_the_end(&filter, burst[2]);
+        assert!((offset - 40e-6 * burst[2] - paused).abs() < 30e-6, "{paused}: {offset}");
+        assert!((after.frequency - before.frequency).abs() < 1e-9, "{paused}: {after:?}");
+        assert!(after.frequency_variance < 1.5 * before.frequency_variance, "{paused}: {after:?}");
+        assert!(
+            filter.samples() >= 60 && after.beforehand == 0.0,
+            "what was learnt of the oscillator counts"
+        );
+    }
+}
+
+#[test]
+fn what_was_measured_of_the_frequency_is_a_better_prior_than_what_was_known_at_the_start() {
+    let (mut filter, mut path) = (Filter::new(), lan());
+    for n in 0..60 {
+        let t = f64::from(n) * 64.0;
+        filter.learn(&path.measure(t, 40e-6 * t));
+    }
+    filter.forget_offset();
+    filter.expect(0.0, 200e-6);
+    filter.learn(&path.measure(0.0, 0.0));
+    let estimate = at_the_end(&filter, 0.0).1;
+    assert!((estimate.frequency - 40e-6).abs() < 0.1e-6, "{estimate:?}");
+    // One that is known better counts.
+    filter.forget_offset();
+    filter.expect(39e-6, 1e-9);
+    filter.learn(&path.measure(0.0, 0.0));
+    assert!((at_the_end(&filter, 0.0).1.frequency - 39e-6).abs() < 1e-9);
 }

@@ -10,6 +10,7 @@ pub fn pass(record: &mut Record, elapsed: Span) {
     let age = record.age.plus(elapsed);
     roll(&mut record.hours, number(record.age, HOUR), number(age, HOUR));
     roll(&mut record.days, number(record.age, DAY), number(age, DAY));
+    roll(&mut record.resumed, number(record.age, HOUR), number(age, HOUR));
     roll(&mut record.pauses, number(record.age, HOUR), number(age, HOUR));
     roll(&mut record.forwards, number(record.age, HOUR), number(age, HOUR));
     record.age = age;
@@ -29,18 +30,34 @@ fn roll<T: Default>(bins: &mut [T], before: usize, now: usize) {
 
 /// What is left to spend: neither spent nor reserved for the slew in progress.
 pub fn remaining(record: &Record, limits: &Limits) -> Span {
-    let left = |limit: Span, bins: &[u32]| {
-        bins.iter().fold(limit, |left, micros| left.less(Span::saturating(i64::from(*micros) * 1_000)))
-    };
     left(limits.phase_day, &record.hours).min(left(limits.phase_month, &record.days)).less(record.reserved)
+}
+
+/// What is left of the row for steps after a suspend.
+pub fn resume_left(record: &Record, limits: &Limits) -> Span {
+    left(limits.resume_day, &record.resumed)
+}
+
+fn left(limit: Span, bins: &[u32]) -> Span {
+    bins.iter().fold(limit, |left, micros| left.less(Span::saturating(i64::from(*micros) * 1_000)))
+}
+
+/// Rounded up.
+fn micros(phase: Span) -> u32 {
+    u32::try_from(phase.nanos().saturating_add(999) / 1_000).unwrap_or(u32::MAX)
 }
 
 /// Charges `phase`, which has moved the clock or is about to, rounded up to a microsecond.
 pub fn charge(record: &mut Record, phase: Span) {
-    let micros = u32::try_from(phase.nanos().saturating_add(999) / 1_000).unwrap_or(u32::MAX);
     for bin in current(record) {
-        *bin = bin.saturating_add(micros);
+        *bin = bin.saturating_add(micros(phase));
     }
+}
+
+/// Counts a step after a suspend.
+pub fn count_resume(record: &mut Record, size: Span) {
+    let bin = &mut record.resumed[number(record.age, HOUR) % 25];
+    *bin = bin.saturating_add(micros(size));
 }
 
 fn current(record: &mut Record) -> [&mut u32; 2] {

@@ -25,8 +25,11 @@ pub struct Limits {
     pub run_step: Span,
     /// Largest step after a suspend.
     pub resume_step: Span,
-    /// Such steps in 24 hours.
-    pub resume_steps: u8,
+    /// All of them together in 24 hours.
+    ///
+    /// A sum, not a number: what a suspend leaves is a second at most, the rounding of the RTC, and a machine that sleeps ten
+    /// times a day is as common as one that sleeps twice.
+    pub resume_day: Span,
     /// Steps after a pause of the machine in 24 hours.
     pub pause_steps: u8,
     /// Largest of them where only vmclock shows that there was one, and not for how long.
@@ -96,7 +99,7 @@ static STANDARD: Limits = Limits {
     any_start: true,
     run_step: seconds(1),
     resume_step: seconds(10),
-    resume_steps: 4,
+    resume_day: seconds(40),
     pause_steps: 24,
     disruption_step: years(20),
     forward_step: days(30),
@@ -119,7 +122,7 @@ static STRICT: Limits = Limits {
     any_start: false,
     run_step: seconds(0),
     resume_step: seconds(2),
-    resume_steps: 2,
+    resume_day: seconds(4),
     pause_steps: 4,
     disruption_step: seconds(16),
     forward_step: days(0),
@@ -148,7 +151,7 @@ pub const RESTORE_FREE: Span = millis(1);
 /// Between two restoring steps.
 pub const RESTORE_SPACING: Span = seconds(60);
 /// Growth of BOOTTIME − MONOTONIC that counts as a suspend.
-pub const SUSPEND: Span = seconds(10);
+pub const SUSPEND: Span = seconds(1);
 /// A step after a pause is larger than the RTC shows the pause to have been by at most this.
 pub const PAUSE_WITHIN: Span = seconds(2);
 /// How long evidence of a pause counts.
@@ -226,7 +229,7 @@ mod tests {
         assert!(
             a.start_back <= b.start_back && a.start_forward <= b.start_forward && a.run_step <= b.run_step
         );
-        assert!(a.resume_step <= b.resume_step && a.resume_steps <= b.resume_steps);
+        assert!(a.resume_step <= b.resume_step && a.resume_day <= b.resume_day);
         assert!(a.pause_steps <= b.pause_steps && a.disruption_step <= b.disruption_step);
         assert!(a.forward_step <= b.forward_step && a.forward_steps <= b.forward_steps);
         assert!(a.phase_day <= b.phase_day && a.phase_month <= b.phase_month && a.total <= b.total);

@@ -131,6 +131,9 @@ pub struct Governor {
 pub const WRITE: Span = Span::from_secs(600);
 
 const SECOND: Span = Span::from_secs(1);
+
+/// The two clocks of which the time asleep is the difference are read one after the other: less than this says nothing.
+const NO_SLEEP: Span = Span::from_millis(1);
 const BURST: Span = Span::from_secs(limits::BURST as i64);
 
 impl Governor {
@@ -288,9 +291,11 @@ impl Governor {
         let slept = now.asleep.less(self.asleep) >= limits::SUSPEND;
         // CLOCK_MONOTONIC_RAW stops while the machine is suspended; the disciplined clock does not. The kernel's error
         // in compensating for that is not a step by another program: the resume row covers it.
-        let slept_now = now.asleep.less(self.asleep_seen);
-        self.asleep_seen = now.asleep;
+        let slept_now = Some(now.asleep.less(self.asleep_seen)).filter(|it| *it >= NO_SLEEP);
+        let slept_now = slept_now.unwrap_or(Span::ZERO);
         if slept_now > Span::ZERO {
+            self.asleep_seen = now.asleep;
+            self.rtc.doubt();
             self.charge_longer_second(now);
         }
         let displaced = self.displaced.unwrap_or(Offset::ZERO);

@@ -7,6 +7,9 @@
 //!   `hwclock --systohc`, has set it, perhaps to a time that the engine has brought about;
 //! - it does not run on as it should: it is looked at twice more before it counts.
 //!
+//! The RTC tells whole seconds, so a look shows within a second by how much it is ahead of CLOCK_BOOTTIME: its *lead*. Looks at
+//! different parts of a second narrow that down, and each is made where it says most.
+//!
 //! An RTC that goes back shows nothing. One in local time is not given to this process: the kernel sets it to a time that is
 //! not the steered clock's, which could not be told from a pause.
 
@@ -15,26 +18,76 @@ use super::{Governor, Moment, SECOND, refused};
 use ipc::message::privileged::{Refusal, Refused};
 use ipc::units::{BootInstant, Offset, Span};
 
-/// The least that the RTC must have gained. It tells whole seconds: two of its readings are off by one at most.
-const LEAST: i64 = 3_000_000_000;
+/// The least that the RTC must have gained for certain. A clock that is set to the steered one, half a second off, gains less.
+const LEAST: i64 = 750_000_000;
 
-/// An RTC that is no farther than this from the steered clock was set to it. The kernel sets it half a second off.
-const AS_SET: i64 = 1_500_000_000;
+/// An RTC that may be no farther than this from the steered clock was set to it. The kernel sets it half a second off.
+const AS_SET: i64 = 600_000_000;
 
-/// An RTC that runs as it should is off by no more than this from one look to the next.
-const IN_ORDER: i64 = 1_100_000_000;
+/// By how much the RTC runs faster or slower than CLOCK_BOOTTIME, which is slewed with the steered clock; ns in a second.
+const DRIFT: i64 = 600_000;
 
 /// Looks after which an RTC that has jumped is believed.
 const CONFIRMED: u8 = 2;
 
-/// Looks are no closer than this, so that rounding does not count.
+/// A lead that is known to within this needs no further looks in quick succession; nor is it made so many.
+const NARROW: i64 = 100_000_000;
+const QUICK_LOOKS: u8 = 6;
+
+/// How far beside the RTC's second it is looked at: a timer is late, and never early.
+const BESIDE: i64 = 2_000_000;
+
+/// The kernel adds a suspend to CLOCK_BOOTTIME to the nearest second or two.
+const OF_SUSPEND: i64 = 2_000_000_000;
+
+/// Looks are no closer than this.
 const BETWEEN: Span = Span::from_millis(1_900);
 
-/// What the RTC showed, and when.
+/// RTC − CLOCK_BOOTTIME lies in [low, high], ns, at `at`.
 #[derive(Clone, Copy, Debug)]
-struct Look {
-    rtc: i64,
-    boot: BootInstant,
+struct Lead {
+    low: i64,
+    high: i64,
+    at: BootInstant,
+}
+
+impl Lead {
+    /// From a reading, in seconds, that was made between two moments.
+    fn read(seconds: i64, before: BootInstant, after: BootInstant) -> Self {
+        let rtc = seconds.saturating_mul(SECOND.nanos());
+        Self {
+            low: rtc.saturating_sub(after.nanos()),
+            high: rtc.saturating_add(SECOND.nanos()).saturating_sub(before.nanos()),
+            at: before,
+        }
+    }
+
+    fn moved(self, by: i64) -> Self {
+        Self { low: self.low.saturating_add(by), high: self.high.saturating_add(by), ..self }
+    }
+
+    fn widened(self, by: i64) -> Self {
+        Self { low: self.low.saturating_sub(by), high: self.high.saturating_add(by), ..self }
+    }
+
+    fn aged(self, at: BootInstant) -> Self {
+        let by = at.elapsed_since(self.at).nanos() / SECOND.nanos() * DRIFT + DRIFT;
+        Self { at, ..self.widened(by) }
+    }
+
+    /// What both say; none: they exclude each other.
+    fn cut(self, newer: Self) -> Option<Self> {
+        let both = Self { low: self.low.max(newer.low), high: self.high.min(newer.high), ..newer };
+        (both.low <= both.high).then_some(both)
+    }
+
+    fn width(self) -> i64 {
+        self.high.saturating_sub(self.low)
+    }
+
+    fn middle(self) -> i64 {
+        self.low.saturating_add(self.width() / 2)
+    }
 }
 
 /// Evidence of a pause.
@@ -42,70 +95,102 @@ struct Look {
 pub(super) struct Pause {
     size: Span,
     at: BootInstant,
-    /// Looks since the jump at which the RTC ran as it should.
-    looks: u8,
-    /// The look before the first pause that is part of it: the rounding of the RTC counts once.
-    anchor: Look,
+    /// The lead before the first pause that is part of it: that it is not known better counts once.
+    anchor: Lead,
 }
 
 /// What the RTC has shown in this run.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Rtc {
-    last: Option<Look>,
+    lead: Option<Lead>,
+    /// The lead before a jump that is not believed yet.
+    jumped_from: Option<Lead>,
+    /// Looks since the jump, or since there is a lead, at which the RTC ran as it should.
+    looks: u8,
     pub(super) pause: Option<Pause>,
+}
+
+impl Rtc {
+    /// The machine was suspended.
+    pub(super) fn doubt(&mut self) {
+        self.lead = self.lead.map(|lead| lead.widened(OF_SUSPEND));
+        self.jumped_from = self.jumped_from.map(|lead| lead.widened(OF_SUSPEND));
+    }
 }
 
 impl Governor {
     /// Whether a reading of the RTC would say anything now.
     pub fn is_rtc_due(&self, now: &Moment) -> bool {
-        self.rtc.last.is_none_or(|last| now.boot.elapsed_since(last.boot) >= BETWEEN)
+        self.rtc.lead.is_none_or(|last| now.boot.elapsed_since(last.at) >= BETWEEN)
     }
 
-    /// Takes a reading of the RTC, in seconds since 1970. Returns the size of a pause that has just been confirmed.
-    pub fn look_at_rtc(&mut self, seconds: i64, now: &Moment) -> Option<Span> {
-        let rtc = seconds.saturating_mul(SECOND.nanos());
+    /// When the RTC is best looked at, in about `wait` from now: where its next second halves what is not known of its lead,
+    /// or, once that is little, in turn right before the second begins and right after it, where it has begun already if the
+    /// RTC has jumped ahead, and has not if it has jumped back.
+    pub fn rtc_look_in(&self, wait: Span, now: BootInstant) -> Span {
+        let Some(lead) = self.rtc.lead else { return wait };
+        let then = BootInstant::saturating(now.nanos().saturating_add(wait.nanos()));
+        let aged = lead.aged(BootInstant::saturating(then.nanos().saturating_add(SECOND.nanos())));
+        let at = match self.rtc.looks % 2 {
+            _ if lead.width() > NARROW => lead.middle(),
+            0 => aged.high.saturating_add(BESIDE),
+            _ => aged.low.saturating_sub(BESIDE),
+        };
+        let then = then.nanos().saturating_add(at);
+        wait.plus(Span::saturating((-then).rem_euclid(SECOND.nanos())))
+    }
+
+    /// Takes a reading of the RTC, in seconds since 1970, that was made between `now` and `after`. Returns the size of a pause
+    /// that has just been confirmed.
+    pub fn look_at_rtc(&mut self, seconds: i64, now: &Moment, after: BootInstant) -> Option<Span> {
         if !self.is_rtc_due(now) {
             return None;
         }
-        let last = self.rtc.last.replace(Look { rtc, boot: now.boot })?;
-        let elapsed = now.boot.elapsed_since(last.boot);
         self.keep_evidence(now);
-        let more = rtc.saturating_sub(last.rtc).saturating_sub(elapsed.nanos());
-        let is_set = rtc.saturating_sub(now.clock.wall.nanos()).saturating_abs() <= AS_SET;
-        let unconfirmed = self.rtc.pause.filter(|pause| pause.looks < CONFIRMED);
-        if more >= LEAST && !is_set {
-            let before =
-                self.rtc.pause.filter(|_| unconfirmed.is_some() || self.evident_pause(now).is_some());
-            let known = before.map_or(Span::ZERO, |pause| pause.size);
-            let anchor = before.map_or(last, |pause| pause.anchor);
-            let since = now.boot.elapsed_since(anchor.boot).nanos();
-            let in_all = rtc.saturating_sub(anchor.rtc).saturating_sub(since);
-            let size = known.plus(Span::saturating(more.min(in_all.saturating_sub(known.nanos()))));
-            self.rtc.pause = Some(Pause { size, at: now.boot, looks: 0, anchor });
+        let read = Lead::read(seconds, now.boot, after);
+        let rtc = &mut self.rtc;
+        let Some(expected) = rtc.lead.map(|last| last.aged(now.boot)) else {
+            rtc.lead = Some(read);
+            return None;
+        };
+        let Some(lead) = expected.cut(read) else {
+            // One that jumps once more before it is believed does not run as it should, unless it was another pause.
+            let is_ahead = read.low.saturating_sub(expected.high) >= LEAST;
+            rtc.jumped_from = match rtc.jumped_from {
+                Some(before) => is_ahead.then_some(before),
+                None => Some(expected).filter(|_| read.low > expected.high),
+            };
+            (rtc.lead, rtc.looks) = (Some(read), 0);
+            return None;
+        };
+        rtc.lead = Some(lead);
+        rtc.looks = rtc.looks.saturating_add(1);
+        let from = rtc.jumped_from.filter(|_| rtc.looks >= CONFIRMED)?.aged(now.boot);
+        let beside = lead.moved(now.boot.nanos().saturating_sub(now.clock.wall.nanos()));
+        let may_be_set = beside.low <= AS_SET && beside.high >= -AS_SET;
+        if lead.low.saturating_sub(from.high) < LEAST || may_be_set {
+            if !self.awaits_rtc() {
+                self.rtc.jumped_from = None;
+            }
             return None;
         }
-        let pause = unconfirmed?;
-        if more.abs() > IN_ORDER || is_set {
-            self.rtc.pause = None;
-            return None;
-        }
-        let looks = pause.looks + 1;
-        self.rtc.pause = Some(Pause { looks, ..pause });
-        if looks < CONFIRMED {
-            return None;
-        }
+        self.rtc.jumped_from = None;
+        let before = self.rtc.pause.filter(|_| self.evident_pause(now).is_some());
+        let known = before.map_or(Span::ZERO, |pause| pause.size);
+        let anchor = before.map_or(from, |pause| pause.anchor);
+        let more = lead.middle().saturating_sub(from.middle());
+        let in_all = lead.middle().saturating_sub(anchor.middle());
+        let size = known.plus(Span::saturating(more.min(in_all.saturating_sub(known.nanos()))));
+        self.rtc.pause = Some(Pause { size, at: now.boot, anchor });
         self.epoch = self.epoch.wrapping_add(1);
-        Some(pause.size)
+        Some(size)
     }
 
-    /// Whether the RTC is to be looked at soon, because it has jumped.
+    /// Whether the RTC is to be looked at soon, because it has jumped, or because its lead is not known well yet.
     pub fn awaits_rtc(&self) -> bool {
-        self.rtc.pause.is_some_and(|pause| pause.looks < CONFIRMED)
-    }
-
-    /// The clock was moved by an order: what the RTC is compared with next begins after it.
-    fn forget_rtc(&mut self) {
-        self.rtc.last = None;
+        let is_wide = self.rtc.lead.is_some_and(|lead| lead.width() > NARROW);
+        let is_young = self.rtc.jumped_from.is_some() && self.rtc.looks < CONFIRMED;
+        is_young || (is_wide && self.rtc.looks < QUICK_LOOKS)
     }
 
     /// While the steps of a day are used up, the evidence gets no older: its step is made when there may be one again, and
@@ -121,7 +206,7 @@ impl Governor {
 
     /// The size of the pause for which there is evidence now.
     fn evident_pause(&self, now: &Moment) -> Option<Span> {
-        let pause = self.rtc.pause.filter(|pause| pause.looks >= CONFIRMED)?;
+        let pause = self.rtc.pause.filter(|_| self.rtc.jumped_from.is_none())?;
         (now.boot.elapsed_since(pause.at) <= limits::PAUSE_KNOWN).then_some(pause.size)
     }
 
@@ -186,15 +271,20 @@ impl Governor {
         if moved == Offset::ZERO {
             return;
         }
-        self.forget_rtc();
+        // What the RTC is compared with begins anew.
+        self.rtc.lead = None;
+        self.rtc.looks = 0;
         if moved > SECOND.forward() {
             self.use_disruption_up();
         }
-        if let Some(pause) = &mut self.rtc.pause
-            && moved > Offset::ZERO
-        {
+        if moved < Offset::ZERO {
+            self.rtc.jumped_from = None;
+            return;
+        }
+        self.rtc.jumped_from = self.rtc.jumped_from.map(|lead| lead.moved(moved.nanos()));
+        if let Some(pause) = &mut self.rtc.pause {
             pause.size = pause.size.less(moved.magnitude());
-            pause.anchor.rtc = pause.anchor.rtc.saturating_add(moved.nanos());
+            pause.anchor = pause.anchor.moved(moved.nanos());
             if pause.size.nanos() < LEAST {
                 self.rtc.pause = None;
             }
@@ -208,8 +298,13 @@ fn within_day(made: &[u8; 25], most: u8, age: Span) -> Result<(), Refused> {
     if made < u32::from(most) {
         return Ok(());
     }
+    Err(until_next_hour(age))
+}
+
+/// Refused until the next hour of the record's age begins.
+pub(super) fn until_next_hour(age: Span) -> Refused {
     let left = HOUR.nanos() - age.nanos() % HOUR.nanos();
-    Err(refused(Refusal::TooSoon, HOUR.nanos(), left))
+    refused(Refusal::TooSoon, HOUR.nanos(), left)
 }
 
 fn count(made: &mut [u8; 25], age: Span) {

@@ -2,8 +2,8 @@
 
 use super::disruption::Disruption;
 use super::flight::InFlight;
-use super::limits::{self, DAY};
-use super::pause::Rtc;
+use super::limits;
+use super::pause::{Rtc, until_next_hour};
 use super::{Governor, Grant, Line, Moment, budget, refused};
 use ipc::message::privileged::{Refusal, Refused, Step, StepReason};
 use ipc::units::{BootInstant, Offset, RawInstant, Span, WallTime};
@@ -16,7 +16,7 @@ pub(super) struct Rights {
     start_steps: u8,
     any_start_used: bool,
     run_step_age: Option<Span>,
-    resume_ages: [Option<Span>; 4],
+    resumed_micros: [u32; 25],
     pauses: [u8; 25],
     forwards: [u8; 25],
     approved_used: Option<Span>,
@@ -36,7 +36,7 @@ impl Governor {
             start_steps: record.start_steps,
             any_start_used: record.any_start_used,
             run_step_age: record.run_step_age,
-            resume_ages: record.resume_ages,
+            resumed_micros: record.resumed,
             pauses: record.pauses,
             forwards: record.forwards,
             approved_used: record.approved_used,
@@ -55,7 +55,7 @@ impl Governor {
         record.start_steps = rights.start_steps;
         record.any_start_used = rights.any_start_used;
         record.run_step_age = rights.run_step_age;
-        record.resume_ages = rights.resume_ages;
+        record.resumed = rights.resumed_micros;
         record.pauses = rights.pauses;
         record.forwards = rights.forwards;
         record.approved_used = rights.approved_used;
@@ -193,15 +193,11 @@ impl Governor {
         if delta.magnitude() > self.limits.resume_step {
             return Err(refused(Refusal::RunStep, self.limits.resume_step.nanos(), delta.nanos()));
         }
-        let record = &mut self.record;
-        // Oldest first: as many steps ago as there may be in a day.
-        let last = record.resume_ages.len() - usize::from(self.limits.resume_steps);
-        if let Some(age) = record.resume_ages[last] {
-            spaced(record.age.less(age), DAY)?;
+        if delta.magnitude() > budget::resume_left(&self.record, self.limits) {
+            return Err(until_next_hour(self.record.age));
         }
         self.resumed = false;
-        record.resume_ages.rotate_left(1);
-        record.resume_ages[3] = Some(record.age);
+        budget::count_resume(&mut self.record, delta.magnitude());
         Ok(Span::ZERO)
     }
 

@@ -493,16 +493,16 @@ fn what_is_in_flight_of_a_replaced_slew_is_paid_for() {
 
 #[test]
 fn a_sleep_is_nobodys_step_and_can_not_be_restored_away() {
-    for seconds in [5, 8 * 3_600] {
-        let mut world = World::standard();
+    for millis in [500, 5_000, 8 * 3_600_000] {
+        let (mut world, nanos) = (World::standard(), millis * 1_000_000);
         world.adjust(0.0, 0, 0).unwrap();
         world.pass(SECOND);
-        world.now.boot = booted(world.now.boot, seconds * SECOND);
-        world.now.asleep = world.now.asleep.plus(Span::saturating(seconds * SECOND));
-        world.now.clock.wall = WallTime::try_new(world.now.clock.wall.nanos() + seconds * SECOND).unwrap();
+        world.now.boot = booted(world.now.boot, nanos);
+        world.now.asleep = world.now.asleep.plus(Span::saturating(nanos));
+        world.now.clock.wall = WallTime::try_new(world.now.clock.wall.nanos() + nanos).unwrap();
         let event = world.pass(SECOND);
-        assert_eq!(event, (seconds >= 10).then_some(ClockEventKind::Resume));
-        assert_eq!(world.step(StepReason::Restore, -seconds * SECOND).err(), Some(Refusal::Evidence));
+        assert_eq!(event, (millis >= 1_000).then_some(ClockEventKind::Resume));
+        assert_eq!(world.step(StepReason::Restore, -nanos).err(), Some(Refusal::Evidence));
     }
 }
 
@@ -725,16 +725,17 @@ fn a160_a_foreign_step_is_seen_and_undone_towards_the_governors_own_line() {
 fn a161_a_suspend_is_seen_and_its_step_is_judged_at_its_limits() {
     for (profile, limit, count) in [(Profile::Standard, 10 * SECOND, 4), (Profile::Strict, 2 * SECOND, 2)] {
         let mut world = World::of(profile);
-        let sleep = |world: &mut World, seconds: i64| {
-            world.now.boot = booted(world.now.boot, seconds * SECOND);
-            world.now.asleep = world.now.asleep.plus(Span::saturating(seconds * SECOND));
-            world.now.clock.wall =
-                WallTime::try_new(world.now.clock.wall.nanos() + seconds * SECOND).unwrap();
+        let nap = |world: &mut World, millis: i64| {
+            let nanos = millis * 1_000_000;
+            world.now.boot = booted(world.now.boot, nanos);
+            world.now.asleep = world.now.asleep.plus(Span::saturating(nanos));
+            world.now.clock.wall = WallTime::try_new(world.now.clock.wall.nanos() + nanos).unwrap();
             world.pass(SECOND)
         };
-        assert_eq!(sleep(&mut world, 9), None);
+        let sleep = |world: &mut World, seconds: i64| nap(world, seconds * 1_000);
+        assert_eq!(nap(&mut world, 900), None);
         assert_eq!(world.step(StepReason::Resume, SECOND).err(), Some(Refusal::Evidence));
-        assert_eq!(sleep(&mut world, 10), Some(ClockEventKind::Resume));
+        assert_eq!(sleep(&mut world, 1), Some(ClockEventKind::Resume));
         assert_eq!(world.step(StepReason::Resume, limit + 1).err(), Some(Refusal::RunStep));
         assert_eq!(world.step(StepReason::Resume, limit).err(), OK);
         assert_eq!(world.step(StepReason::Resume, 1).err(), Some(Refusal::Evidence), "one for each");
@@ -744,6 +745,25 @@ fn a161_a_suspend_is_seen_and_its_step_is_judged_at_its_limits() {
         }
         sleep(&mut world, 100);
         assert_eq!(world.step(StepReason::Resume, limit).err(), Some(Refusal::TooSoon));
+        assert_eq!(world.step(StepReason::Resume, 1_000).err(), Some(Refusal::TooSoon), "all together");
+        // It comes back, and many small ones are as lawful as few large ones.
+        world.pass_under_orders(25 * HOUR, 0.0);
+        let most = limit * count;
+        for _ in 0..40 {
+            sleep(&mut world, 2);
+            world.step(StepReason::Resume, most / 40).unwrap();
+            world.pass(SECOND);
+        }
+        sleep(&mut world, 2);
+        world.pass(SECOND);
+        assert_eq!(world.step(StepReason::Resume, 1_000).err(), Some(Refusal::TooSoon));
+        world.restart(BOOT, profile);
+        sleep(&mut world, 2);
+        assert_eq!(
+            world.step(StepReason::Resume, 1_000).err(),
+            Some(Refusal::TooSoon),
+            "a restart refills nothing"
+        );
     }
 }
 

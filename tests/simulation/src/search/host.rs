@@ -293,7 +293,7 @@ impl Host {
     fn look_at_rtc(&mut self) {
         let seconds = self.begin.moved_by(Offset::saturating(self.time)).nanos() / SECOND;
         let now = self.now();
-        self.governor.look_at_rtc(seconds, &now);
+        self.governor.look_at_rtc(seconds, &now, now.boot);
     }
 
     /// The machine sleeps; the kernel puts the clock right to so many nanoseconds, which moves its seconds.

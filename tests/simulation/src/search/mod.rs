@@ -197,7 +197,7 @@ impl Row {
     /// Whether more was found than claimed.
     pub fn exceeds(&self) -> bool {
         let limits = limits::of(self.profile);
-        let resumes = f64::from(limits.resume_steps) * limits.resume_step.nanos() as f64 * 1e-9;
+        let resumes = limits.resume_day.nanos() as f64 * 1e-9;
         let pauses = f64::from(limits.pause_steps) * limits::PAUSE_WITHIN.nanos() as f64 * 1e-9;
         let forwards = f64::from(limits.forward_steps) * self.world.leave().nanos() as f64 * 1e-9;
         let disruptions = f64::from(limits.pause_steps) * limits.disruption_step.nanos() as f64 * 1e-9;

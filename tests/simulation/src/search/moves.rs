@@ -234,14 +234,14 @@ pub(super) fn events(random: &mut Random, events: Events) -> Option<Move> {
     Some(match events {
         Events::None => return None,
         Events::Sleeps if random.happens(0.3) => Move::Freeze {
-            nanos: one(random, &[4 * SECOND, 60 * SECOND, 3 * DAY]),
+            nanos: one(random, &[SECOND, 2 * SECOND + SECOND / 3, 4 * SECOND, 60 * SECOND, 3 * DAY]),
             beside: one(random, &[0, SECOND, 2 * SECOND - SECOND / 100, -2 * SECOND]),
         },
         Events::Sleeps if random.happens(0.5) => {
             Move::Pause { nanos: one(random, &[SECOND / 2, 100 * SECOND, 5 * HOUR, 2 * DAY]) }
         }
         Events::Sleeps => Move::Suspend {
-            nanos: one(random, &[SECOND / 2, 9 * SECOND, 11 * SECOND, HOUR, DAY]),
+            nanos: one(random, &[SECOND / 2, 2 * SECOND, 9 * SECOND, 11 * SECOND, HOUR, DAY]),
             beside: one(random, &[0, SECOND / 3, -SECOND / 2]),
         },
         Events::Migrations if random.happens(0.8) => Move::Migrate {

@@ -14,7 +14,6 @@ fn forged(edits: &[(usize, Vec<u8>)]) -> [u8; SLOT] {
     // Each part that may be missing is there, so that its octets are read.
     record.first_change = Some(BootInstant::MIN);
     record.run_step_age = Some(Span::ZERO);
-    record.resume_ages = [Some(Span::ZERO); 4];
     record.leap_at = Some(WallTime::MIN);
     record.kept = Some(WallTime::MIN);
     record.approved_used = Some(Span::ZERO);
@@ -106,7 +105,7 @@ fn each_number_of_a_record_may_be_the_largest_that_its_type_can_hold() {
         day_count: u32::MAX,
         means: [Frequency::saturating(-sign); MEANS],
         run_step_age: Some(Span::MAX),
-        resume_ages: [Some(Span::MAX); 4],
+        resumed: [u32::MAX; 25],
         leap_at: Some(WallTime::MAX),
         hours: [u32::MAX; 25],
         days: [u32::MAX; 31],

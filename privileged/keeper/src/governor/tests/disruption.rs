@@ -169,7 +169,8 @@ fn a161_where_the_rtc_shows_the_pause_as_well_there_is_still_one_step() {
     let mut look = |machine: &mut Machine, gained: i64| {
         machine.world.pass(2 * SECOND);
         rtc += 2 * SECOND + gained;
-        machine.world.governor.look_at_rtc(rtc / SECOND, &machine.world.now)
+        let now = machine.world.now;
+        machine.world.governor.look_at_rtc(rtc / SECOND, &now, now.boot)
     };
     look(&mut machine, 0);
     machine.marker += 1;

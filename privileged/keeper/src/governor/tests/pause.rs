@@ -18,7 +18,8 @@ impl Machine {
     }
 
     fn look(&mut self) -> Option<i64> {
-        self.world.governor.look_at_rtc(self.rtc / SECOND, &self.world.now).map(|size| size.nanos())
+        let now = &self.world.now;
+        self.world.governor.look_at_rtc(self.rtc / SECOND, now, now.boot).map(|size| size.nanos())
     }
 
     /// Seconds, with a look each 2 s; the sizes of the pauses that were found.
@@ -82,6 +83,84 @@ fn a161_a_second_pause_before_the_step_adds_to_the_first() {
     machine.rtc += 10 * SECOND;
     machine.run(10);
     assert_eq!(machine.step(100 * SECOND), OK);
+}
+
+/// A machine that is looked at as the keeper does it: where the RTC's next second says most.
+struct Watched {
+    machine: Machine,
+}
+
+impl Watched {
+    /// `phase`: where in a second the RTC is when the clock is at its beginning, ns.
+    fn new(phase: i64) -> Self {
+        let mut machine = Machine::new(Profile::Standard);
+        machine.rtc += phase - 300_000_000;
+        let mut watched = Self { machine };
+        watched.run(120);
+        watched
+    }
+
+    fn run(&mut self, seconds: i64) -> Vec<i64> {
+        let (end, mut found) = (self.machine.world.now.boot.nanos() + seconds * SECOND, Vec::new());
+        while self.machine.world.now.boot.nanos() < end {
+            let Machine { world, rtc } = &mut self.machine;
+            let wait = Span::from_secs(if world.governor.awaits_rtc() { 2 } else { 15 });
+            let wait = world.governor.rtc_look_in(wait, world.now.boot).nanos();
+            world.pass(wait);
+            // The RTC of a machine is no better than its other clocks.
+            *rtc += wait + wait / 10_000;
+            found.extend(self.machine.look());
+        }
+        found
+    }
+}
+
+#[test]
+fn a161_a_pause_of_a_second_is_evidence_wherever_in_a_second_the_rtc_is_looked_at() {
+    for phase in (0..20).map(|part| part * SECOND / 20) {
+        for pause in [SECOND, SECOND * 13 / 10, 2 * SECOND, 3 * SECOND] {
+            // Half a second off, as the kernel may have set it; a second later it must not look as if it had been set again.
+            let least = if pause == SECOND { -SECOND / 4 } else { -SECOND / 2 };
+            let phase = (phase - SECOND / 2).max(least);
+            let mut watched = Watched::new(phase);
+            watched.machine.rtc += pause;
+            let [found] =
+                watched.run(60).try_into().unwrap_or_else(|found| panic!("{phase} {pause}: {found:?}"));
+            assert!((found - pause).abs() < SECOND / 5, "{phase} {pause}: {found}");
+            assert_eq!(watched.machine.step(pause), OK);
+        }
+    }
+}
+
+#[test]
+fn a135_less_than_three_quarters_of_a_second_and_what_the_kernel_sets_is_no_evidence() {
+    for phase in (0..20).map(|part| part * SECOND / 20) {
+        let mut watched = Watched::new(phase);
+        for little in [SECOND / 10, SECOND / 3, SECOND * 7 / 10, -SECOND * 2] {
+            watched.machine.rtc += little;
+            assert!(watched.run(60).is_empty(), "{phase} {little}");
+        }
+        // An RTC that the kernel sets each eleven minutes, half a second off or less, to a clock that is slewed as fast as may
+        // be: to it, and not to true time.
+        let mut watched = Watched::new(phase);
+        for off in [0, SECOND / 2, -SECOND / 2, SECOND / 4, 0, SECOND / 2] {
+            watched.machine.rtc = watched.machine.world.now.clock.wall.nanos() + off;
+            assert!(watched.run(330).is_empty(), "{phase} {off}");
+            watched.machine.rtc -= 330_000_000;
+            assert!(watched.run(330).is_empty(), "{phase} {off}");
+        }
+    }
+}
+
+#[test]
+fn a_lead_that_is_known_well_needs_few_looks() {
+    let mut watched = Watched::new(0);
+    assert!(!watched.machine.world.governor.awaits_rtc());
+    watched.machine.rtc += 60 * SECOND;
+    let before = watched.machine.world.now.boot.nanos();
+    while watched.run(1).is_empty() {}
+    let took = watched.machine.world.now.boot.nanos() - before;
+    assert!(took < 16 * SECOND + 3 * 3 * SECOND, "{took}");
 }
 
 #[test]
