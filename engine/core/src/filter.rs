@@ -194,6 +194,8 @@ pub(crate) struct Filter {
     suspects: Option<Box<Suspects>>,
     /// It was started again, and too little has fitted since to say that this was right.
     unsettled: bool,
+    /// Measurements that have fitted since the counter seemed to have stood still.
+    since_standstill: u32,
     delays: Delays,
     paths: Paths,
     doubts: u8,
@@ -212,6 +214,7 @@ impl Filter {
             rival: None,
             suspects: None,
             unsettled: false,
+            since_standstill: CONVINCED,
             delays: Delays::new(),
             paths: Paths::new(),
             doubts: 0,
@@ -283,9 +286,15 @@ impl Filter {
                     self.paths = Paths::new();
                     self.rival = None;
                     self.doubts = 0;
-                    if let Some(suspects) = suspects.as_ref().filter(|it| it.is_sudden) {
-                        *bank = suspects.moved.clone();
-                        return Outcome::Restarted;
+                    let fitted = core::mem::replace(&mut self.since_standstill, 0);
+                    match suspects.as_ref().filter(|it| it.is_sudden) {
+                        Some(suspects) if fitted >= CONVINCED => {
+                            *bank = suspects.moved.clone();
+                            return Outcome::Restarted;
+                        }
+                        // A counter that stands still over and over is a frequency that is wrong.
+                        Some(_) => self.unsettled = true,
+                        None => {}
                     }
                     if core::mem::replace(&mut self.unsettled, true) {
                         // Neither a jump of the oscillator nor a step of the server has explained it the last time: what
@@ -322,6 +331,7 @@ impl Filter {
             self.rival = Some(Rival { bank: bank.had_it_jumped(), lead: 0.0, age: 0 });
         }
         self.samples = self.samples.saturating_add(1);
+        self.since_standstill = self.since_standstill.saturating_add(1);
         self.unsettled &= self.samples < CONVINCED;
         Outcome::Used
     }
