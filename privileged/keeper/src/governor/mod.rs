@@ -295,7 +295,7 @@ impl Governor {
         let slept_now = slept_now.unwrap_or(Span::ZERO);
         if slept_now > Span::ZERO {
             self.asleep_seen = now.asleep;
-            self.rtc.doubt();
+            self.rtc.begin_anew();
             self.charge_longer_second(now);
         }
         let displaced = self.displaced.unwrap_or(Offset::ZERO);

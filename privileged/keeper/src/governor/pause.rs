@@ -37,9 +37,6 @@ const QUICK_LOOKS: u8 = 6;
 /// How far beside the RTC's second it is looked at: a timer is late, and never early.
 const BESIDE: i64 = 2_000_000;
 
-/// The kernel adds a suspend to CLOCK_BOOTTIME to the nearest second or two.
-const OF_SUSPEND: i64 = 2_000_000_000;
-
 /// Looks are no closer than this.
 const BETWEEN: Span = Span::from_millis(1_900);
 
@@ -105,16 +102,19 @@ pub(super) struct Rtc {
     lead: Option<Lead>,
     /// The lead before a jump that is not believed yet.
     jumped_from: Option<Lead>,
+    /// How far CLOCK_BOOTTIME was ahead of the clock when the jump was seen, ns: steps since then make no evidence of an RTC
+    /// that the kernel had set.
+    behind_at_jump: i64,
     /// Looks since the jump, or since there is a lead, at which the RTC ran as it should.
     looks: u8,
     pub(super) pause: Option<Pause>,
 }
 
 impl Rtc {
-    /// The machine was suspended.
-    pub(super) fn doubt(&mut self) {
-        self.lead = self.lead.map(|lead| lead.widened(OF_SUSPEND));
-        self.jumped_from = self.jumped_from.map(|lead| lead.widened(OF_SUSPEND));
+    /// The clock and the RTC have parted, or may have, by what is no pause: a suspend, which the kernel adds rounded, or a leap
+    /// second. Had the kernel set the RTC before, that would no longer show.
+    pub(super) fn begin_anew(&mut self) {
+        (self.lead, self.jumped_from, self.looks) = (None, None, 0);
     }
 }
 
@@ -158,16 +158,23 @@ impl Governor {
             let is_ahead = read.low.saturating_sub(expected.high) >= LEAST;
             rtc.jumped_from = match rtc.jumped_from {
                 Some(before) => is_ahead.then_some(before),
-                None => Some(expected).filter(|_| read.low > expected.high),
+                None => {
+                    rtc.behind_at_jump = now.boot.nanos().saturating_sub(now.clock.wall.nanos());
+                    Some(expected).filter(|_| read.low > expected.high)
+                }
             };
             (rtc.lead, rtc.looks) = (Some(read), 0);
             return None;
         };
         rtc.lead = Some(lead);
-        rtc.looks = rtc.looks.saturating_add(1);
+        // They alternate for good.
+        rtc.looks = rtc.looks.checked_add(1).unwrap_or(u8::MAX - 1);
         let from = rtc.jumped_from.filter(|_| rtc.looks >= CONFIRMED)?.aged(now.boot);
-        let beside = lead.moved(now.boot.nanos().saturating_sub(now.clock.wall.nanos()));
-        let may_be_set = beside.low <= AS_SET && beside.high >= -AS_SET;
+        let behind = now.boot.nanos().saturating_sub(now.clock.wall.nanos());
+        let may_be_set = [behind, rtc.behind_at_jump].iter().any(|behind| {
+            let beside = lead.moved(*behind);
+            beside.low <= AS_SET && beside.high >= -AS_SET
+        });
         if lead.low.saturating_sub(from.high) < LEAST || may_be_set {
             if !self.awaits_rtc() {
                 self.rtc.jumped_from = None;

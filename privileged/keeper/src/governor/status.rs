@@ -87,6 +87,7 @@ impl Governor {
         let was = moved.minus(second).magnitude() <= tolerance && since_midnight <= HOUR;
         if was {
             self.leap = Leap::None;
+            self.rtc.begin_anew();
         }
         was
     }

@@ -220,6 +220,42 @@ fn a135_the_time_that_an_engine_has_brought_about_never_becomes_evidence_through
 }
 
 #[test]
+fn a135_what_parts_the_clock_from_an_rtc_that_the_kernel_has_set_makes_no_evidence_of_it() {
+    // Ahead of the RTC, by a step; the kernel sets the RTC to it; and soon before or after the next looks the clock moves on.
+    type Parts = fn(&mut Machine);
+    let step: Parts = |machine| {
+        for seconds in [1, 5] {
+            assert_eq!(machine.world.step(StepReason::Start, seconds * SECOND).err(), OK);
+        }
+    };
+    let suspend: Parts = |machine| {
+        machine.world.now.boot = booted(machine.world.now.boot, HOUR);
+        machine.world.now.asleep = machine.world.now.asleep.plus(Span::saturating(HOUR));
+        // The kernel rounds what it adds to the clock.
+        machine.move_wall(HOUR - SECOND);
+        machine.rtc += HOUR;
+    };
+    let leap: Parts = |machine| {
+        machine.move_wall(-SECOND);
+        let now = &machine.world.now;
+        assert!(machine.world.governor.was_leap(now, Offset::saturating(-SECOND), Span::from_millis(5)));
+    };
+    for parts in [step, suspend, leap] {
+        for looks in 0..4 {
+            let mut machine = Machine::new(Profile::Standard);
+            let to_midnight = DAY - machine.world.now.clock.wall.nanos().rem_euclid(DAY);
+            assert_eq!(machine.world.step(StepReason::Start, to_midnight).err(), OK);
+            machine.run(60);
+            machine.world.governor.leap = Leap::Insert;
+            machine.rtc = machine.world.now.clock.wall.nanos() - SECOND / 2;
+            assert!(machine.run(2 * looks).is_empty());
+            parts(&mut machine);
+            assert!(machine.run(60).is_empty(), "after {looks} looks");
+        }
+    }
+}
+
+#[test]
 fn a161_a_suspend_is_not_counted_as_a_pause_as_well() {
     let mut machine = Machine::new(Profile::Standard);
     machine.world.now.boot = booted(machine.world.now.boot, HOUR);
