@@ -18,6 +18,22 @@ pub struct Answer {
     pub delay_ns: i64,
 }
 
+/// When to ask again: a busy machine may need longer for an answer, so silence alone proves nothing.
+pub const SILENCE: Duration = Duration::from_millis(300);
+
+/// Whether a query is answered within [`SILENCE`], from the address that was asked; from whichever address of this network.
+pub fn answers(server: SocketAddr) -> bool {
+    let ask = || -> std::io::Result<usize> {
+        let any = if server.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
+        let socket = UdpSocket::bind(any)?;
+        socket.set_read_timeout(Some(SILENCE))?;
+        socket.connect(server)?;
+        socket.send(&Header::query(1).octets())?;
+        socket.recv(&mut [0; 2 * HEADER])
+    };
+    ask().is_ok_and(|length| length == HEADER)
+}
+
 /// A query of 48 octets; `None` if nothing comes back within `timeout`.
 pub fn query(server: SocketAddr, timeout: Duration) -> Option<Answer> {
     let sent = clock::wall();

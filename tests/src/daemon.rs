@@ -1,6 +1,7 @@
 //! truechimerd with its own configuration, its processes, and its end.
 
 use crate::clock::VirtualClock;
+use crate::netns::Network;
 use crate::process::{Process, children, state_of};
 use crate::programs::{Place, folder, program, wait_for};
 use ipc::process::Process as Role;
@@ -97,6 +98,11 @@ impl Setup {
     pub fn with_wrapper(mut self, words: &[&str]) -> Self {
         self.wrapper = words.iter().map(ToString::to_string).collect();
         self
+    }
+
+    /// Started in that network.
+    pub fn within(self, network: &Network) -> Self {
+        self.with_wrapper(&network.entrance().each_ref().map(String::as_str))
     }
 
     /// With the programs from another folder.
@@ -376,6 +382,11 @@ impl Daemon {
         let mut answer = String::new();
         socket.read_to_string(&mut answer).ok()?;
         serde_json::from_str(&answer).ok()
+    }
+
+    /// How many lines of its log contain these words.
+    pub fn lines(&self, words: &str) -> usize {
+        self.log().lines().filter(|line| line.contains(words)).count()
     }
 
     /// Its report on its clock: the names are those of `report::SystemReport`.

@@ -1,10 +1,10 @@
 //! Addresses and families that are missing, appear, disappear and reappear: the daemon works with those that exist.
 
+use bench::client::{SILENCE, answers};
 use bench::daemon::{Daemon, Setup, source};
 use bench::forger::Forger;
 use bench::netns::Network;
 use bench::nts::Trust;
-use bench::packet::{HEADER, Header};
 use bench::programs::{free_port, program};
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -12,8 +12,6 @@ use std::time::Duration;
 
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const TIMEOUT: Duration = Duration::from_secs(30);
-/// When to ask again: a busy machine may need longer for an answer, so silence alone proves nothing.
-const SILENCE: Duration = Duration::from_millis(300);
 const ALLOWED: &str = "\"127.0.0.0/8\", \"10.77.0.0/16\", \"::1/128\", \"2001:db8::/32\"";
 
 fn network() -> Option<Network> {
@@ -22,23 +20,6 @@ fn network() -> Option<Network> {
         bench::skip("network namespaces need root and the program ip");
     }
     network
-}
-
-fn within(setup: Setup, network: &Network) -> Setup {
-    let entrance = network.entrance();
-    setup.with_wrapper(&entrance.each_ref().map(String::as_str))
-}
-
-fn answers(address: SocketAddr) -> bool {
-    let ask = || -> std::io::Result<usize> {
-        let any = if address.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
-        let socket = UdpSocket::bind(any)?;
-        socket.set_read_timeout(Some(SILENCE))?;
-        socket.connect(address)?;
-        socket.send(&Header::query(1).octets())?;
-        socket.recv(&mut [0; 2 * HEADER])
-    };
-    ask().is_ok_and(|length| length == HEADER)
 }
 
 /// The kernel has no route there, not even one that refuses.
@@ -51,10 +32,6 @@ fn is_absent(address: SocketAddr) -> bool {
 
 fn listens(address: SocketAddr) -> bool {
     TcpStream::connect_timeout(&address, SILENCE).is_ok()
-}
-
-fn lines(daemon: &Daemon, words: &str) -> usize {
-    daemon.log().lines().filter(|line| line.contains(words)).count()
 }
 
 #[test]
@@ -73,14 +50,14 @@ fn addresses_to_listen_on_that_come_late_go_and_come_back_are_served_while_they_
             trust.chain().display(),
             trust.key().display()
         );
-        let daemon = within(Setup::new("late", &configuration), &network).start();
+        let daemon = Setup::new("late", &configuration).within(&network).start();
         let is_served = |ip: &str| network.within(|| answers(at(ip, port)) && listens(at(ip, key_port)));
         daemon.wait_until("serving what is there", TIMEOUT, |_| is_served("127.0.0.1"));
         for ip in late {
             for (port, what) in [(port, "time is served there"), (key_port, "keys are exchanged there")] {
                 let line =
                     format!("{}: no interface of this host has this address now; {what}", at(ip, port));
-                assert_eq!(lines(&daemon, &line), 1, "{line}: {}", daemon.log());
+                assert_eq!(daemon.lines(&line), 1, "{line}: {}", daemon.log());
             }
         }
         for _ in 0..2 {
@@ -117,7 +94,7 @@ fn without_ipv6_all_else_is_served_and_synchronised() {
         let setup = setup.with_wrapper(&[&lacking, &libc::EAFNOSUPPORT.to_string(), "socket:inet6"]);
         let daemon = setup.start();
         daemon.wait_until_synchronised(TIMEOUT);
-        assert_eq!(lines(&daemon, &format!("[::]:{port}: ")), 1, "{}", daemon.log());
+        assert_eq!(daemon.lines(&format!("[::]:{port}: ")), 1, "{}", daemon.log());
         if listen.contains("127.0.0.1") || listen.contains("0.0.0.0") {
             daemon.wait_until("serving", TIMEOUT, |_| answers(SocketAddr::new(HERE, port)));
         }
@@ -138,7 +115,7 @@ fn an_address_that_another_program_uses_is_named_and_the_others_are_served() {
     let daemon = Setup::new("partly", &both).start();
     daemon.wait_until("serving", TIMEOUT, |_| answers(SocketAddr::new(HERE, port)));
     let sentence = format!("127.0.0.1:{other_port}: Address already in use; another time server uses it");
-    assert_eq!(lines(&daemon, &sentence), 1, "{}", daemon.log());
+    assert_eq!(daemon.lines(&sentence), 1, "{}", daemon.log());
     assert_eq!(daemon.stop().code, Some(0));
 
     let trust = Trust::new("partly");
@@ -152,7 +129,7 @@ fn an_address_that_another_program_uses_is_named_and_the_others_are_served() {
     let daemon = Setup::new("keys", &with_keys).start();
     daemon.wait_until("serving", TIMEOUT, |_| answers(SocketAddr::new(HERE, port)));
     let sentence = "another key exchange server uses it (ss -tlpn shows which)";
-    assert_eq!(lines(&daemon, sentence), 1, "{}", daemon.log());
+    assert_eq!(daemon.lines(sentence), 1, "{}", daemon.log());
     assert_eq!(daemon.stop().code, Some(0));
     drop((taken, taken_for_keys));
 }
@@ -179,7 +156,7 @@ fn a_source_of_a_family_that_is_absent_is_unreachable_and_asked_again_when_the_f
     ipv6(false);
     let configuration = format!("{}{}", source(near.address()), source(far.address()));
     let setup = Setup::new("family", &configuration).with_virtual_clock(2_000_000, 0.0);
-    let daemon = within(setup, &network).start();
+    let daemon = setup.within(&network).start();
     daemon.wait_until_synchronised(TIMEOUT);
     assert_eq!((reach(&daemon), far.heard()), (0, 0), "{}", daemon.log());
     for _ in 0..2 {
@@ -202,7 +179,7 @@ fn whatever_the_kernel_says_of_the_way_to_a_source_it_is_asked_again() {
     let there = far.within(|| Forger::honest(b.into(), 0));
     let configuration = format!("{}{}", source(here.address()), source(there.address()));
     let setup = Setup::new("way", &configuration).with_virtual_clock(2_000_000, 0.0);
-    let daemon = within(setup, &near).start();
+    let daemon = setup.within(&near).start();
     let is_heard = |daemon: &Daemon| reach(daemon) & 1 == 1;
     daemon.wait_until("heard by both", TIMEOUT, is_heard);
     let route = |verb, kind| near.ip(&["route", verb, kind, "10.77.2.2/32"]);
@@ -239,7 +216,7 @@ fn a_way_to_a_source_that_comes_is_noticed_though_its_next_query_is_far_away() {
     let configuration = format!("{}{rarely}", source(here.address()));
     let setup = Setup::new("comes", &configuration).with_virtual_clock(2_000_000, 0.0);
     assert!(near.ip(&["route", "add", "blackhole", "10.77.3.2/32"]));
-    let daemon = within(setup, &near).start();
+    let daemon = setup.within(&near).start();
     daemon.wait_until_synchronised(TIMEOUT);
     // After these the next one is more than half a minute away.
     let sent = |daemon: &Daemon| daemon.sources()[1]["sent"].as_u64().expect("a number");
@@ -266,9 +243,9 @@ fn a_source_on_an_interface_that_is_named_is_heard_when_it_comes_and_when_it_com
     };
     let configuration = source(format!("[fe80::2%eth0]:{}", there.address().port()));
     let setup = Setup::new("named", &configuration).with_virtual_clock(2_000_000, 0.0);
-    let daemon = within(setup, &near).start();
+    let daemon = setup.within(&near).start();
     let absent = "no network interface of that name now; it is waited for";
-    daemon.wait_until("without the interface", TIMEOUT, |daemon| lines(daemon, absent) == 1);
+    daemon.wait_until("without the interface", TIMEOUT, |daemon| daemon.lines(absent) == 1);
     let first_reach = |daemon: &Daemon| daemon.sources()[0]["reach"].as_u64().expect("a number");
     let mut numbers = Vec::new();
     for _ in 0..2 {
@@ -294,12 +271,12 @@ fn where_the_routing_socket_is_forbidden_one_line_says_so_and_all_else_works() {
     for errno in [libc::EAFNOSUPPORT, libc::EPERM] {
         let daemon = setup.clone().with_wrapper(&[&lacking, &errno.to_string(), "socket:netlink"]).start();
         daemon.wait_until_synchronised(TIMEOUT);
-        assert_eq!(lines(&daemon, "no routing socket"), 1, "{}", daemon.log());
+        assert_eq!(daemon.lines("no routing socket"), 1, "{}", daemon.log());
         assert_eq!(daemon.stop().code, Some(0));
     }
     let daemon = setup.start();
     daemon.wait_until_synchronised(TIMEOUT);
-    assert_eq!(lines(&daemon, "no routing socket"), 0, "{}", daemon.log());
+    assert_eq!(daemon.lines("no routing socket"), 0, "{}", daemon.log());
     assert_eq!(daemon.stop().code, Some(0));
 }
 
@@ -336,11 +313,11 @@ fn an_address_whose_uniqueness_is_still_examined_is_served_as_soon_as_it_is_the_
     };
     assert!(is_tentative());
     let setup = Setup::new("tentative", &configuration).with_virtual_clock(2_000_000, 0.0);
-    let daemon = within(setup, &near).start();
+    let daemon = setup.within(&near).start();
     daemon.wait_until_synchronised(TIMEOUT);
     assert!(is_tentative(), "it was examined for too short a time");
     let line = format!("{tentative}: no interface of this host has this address now; time is served there");
-    assert_eq!(lines(&daemon, &line), 1, "{}", daemon.log());
+    assert_eq!(daemon.lines(&line), 1, "{}", daemon.log());
     daemon.wait_until("serving the other one", TIMEOUT, |_| {
         near.within(|| answers(SocketAddr::new(HERE, port)))
     });
@@ -367,7 +344,7 @@ fn an_interface_that_gets_another_name_changes_nothing_for_long() {
         source(there.address())
     );
     let setup = Setup::new("renamed", &configuration).with_virtual_clock(2_000_000, 0.0);
-    let daemon = within(setup, &near).start();
+    let daemon = setup.within(&near).start();
     let is_right =
         |daemon: &Daemon| reach(daemon) & 1 == 1 && far.within(|| answers(SocketAddr::new(a.into(), port)));
     daemon.wait_until("heard and serving", TIMEOUT, is_right);

@@ -53,8 +53,11 @@ struct Saved {
 }
 
 impl Saved {
-    /// `None`, and the reason is recorded, if another program steers this clock.
+    /// `None`, and the reason is recorded, if this run may not move the clock, or another program steers it.
     fn now() -> Option<Self> {
+        if !may_run() {
+            return None;
+        }
         let lock =
             File::create(std::env::temp_dir().join("truechimer-kernel-clock.lock")).expect("it can be made");
         let alone = Flock::lock(lock, FlockArg::LockExclusive).expect("it can be waited for");
@@ -140,9 +143,6 @@ fn start_slewing(saved: &Saved, configuration: &str) -> Daemon {
 
 #[test]
 fn the_kernels_clock_is_slewed_to_its_source_and_left_at_its_base_frequency() {
-    if !may_run() {
-        return;
-    }
     let Some(saved) = Saved::now() else { return };
     let (_forger, configuration) = source(&saved);
     let daemon = saved.start(&configuration);
@@ -166,9 +166,6 @@ fn the_kernels_clock_is_slewed_to_its_source_and_left_at_its_base_frequency() {
 
 #[test]
 fn a_tick_that_is_found_is_taken_over_as_part_of_the_base_frequency() {
-    if !may_run() {
-        return;
-    }
     let Some(saved) = Saved::now() else { return };
     // 20 ppm together.
     adjust(|timex| {
@@ -191,9 +188,6 @@ fn a_tick_that_is_found_is_taken_over_as_part_of_the_base_frequency() {
 
 #[test]
 fn a_test_that_is_killed_leaves_the_clock_as_it_was() {
-    if !may_run() {
-        return;
-    }
     let Some(saved) = Saved::now() else { return };
     let mut guard = guard(&saved.found);
     let of_base = 20 * i64::from(Frequency::PER_PPM);
@@ -232,9 +226,6 @@ fn the_keeper_holds_one_capability_and_its_files(pid: u32) {
 
 /// Kills a process in mid-slew; afterwards the clock goes no farther than the order and keeps its frequency.
 fn a_death_leaves_the_clock_in_order(role: &str) {
-    if !may_run() {
-        return;
-    }
     let Some(saved) = Saved::now() else { return };
     let (_forger, configuration) = source(&saved);
     let mut daemon = start_slewing(&saved, &configuration);
@@ -344,9 +335,6 @@ fn carry_out(order: &Order, page: ClockPage) -> ClockPage {
 
 #[test]
 fn the_virtual_clock_does_in_each_second_what_the_kernels_does() {
-    if !may_run() {
-        return;
-    }
     let Some(saved) = Saved::now() else { return };
     adjust(|timex| {
         timex.modes = libc::ADJ_STATUS | libc::ADJ_MAXERROR;

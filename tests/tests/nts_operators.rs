@@ -115,11 +115,7 @@ fn a_certificate_for_all_hosts_of_a_domain_tells_of_another_server_in_it_and_of_
         let text = std::fs::read_to_string(file).expect("it was written");
         server.setup.configure(&text.replace("127.0.0.0/8", "10.77.9.0/24"));
     }
-    let entrance = far.entrance();
-    let servers = servers.map(|server| NtsServer {
-        setup: server.setup.clone().with_wrapper(&entrance.each_ref().map(String::as_str)),
-        ..server
-    });
+    let servers = servers.map(|server| NtsServer { setup: server.setup.clone().within(&far), ..server });
     let (a, b) = ("a.time.example", "b.time.example");
     for (names, certificates, is_one) in [
         ([a, b], ["*.time.example", "*.time.example"], true),

@@ -1,15 +1,13 @@
 //! Entries of `listen` that name an interface: served on that one alone, whenever it is there.
 
-use bench::daemon::{Daemon, Setup};
+use bench::client::answers;
+use bench::daemon::Setup;
 use bench::netns::Network;
-use bench::packet::{HEADER, Header};
 use bench::programs::{free_port, program};
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV6, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV6};
 use std::time::Duration;
 
 const TIMEOUT: Duration = Duration::from_secs(30);
-/// When to ask again: a busy machine may need longer for an answer, so silence alone proves nothing.
-const SILENCE: Duration = Duration::from_millis(300);
 
 fn networks() -> Option<(Network, Network)> {
     let networks = Network::new().zip(Network::new());
@@ -17,28 +15,6 @@ fn networks() -> Option<(Network, Network)> {
         bench::skip("network namespaces need root and the program ip");
     }
     networks
-}
-
-fn within(setup: Setup, network: &Network) -> Setup {
-    let entrance = network.entrance();
-    setup.with_wrapper(&entrance.each_ref().map(String::as_str))
-}
-
-/// Whether a query is answered, from the address that was asked.
-fn answers(address: SocketAddr) -> bool {
-    let ask = || -> std::io::Result<usize> {
-        let any = if address.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
-        let socket = UdpSocket::bind(any)?;
-        socket.set_read_timeout(Some(SILENCE))?;
-        socket.connect(address)?;
-        socket.send(&Header::query(1).octets())?;
-        socket.recv(&mut [0; 2 * HEADER])
-    };
-    ask().is_ok_and(|length| length == HEADER)
-}
-
-fn lines(daemon: &Daemon, words: &str) -> usize {
-    daemon.log().lines().filter(|line| line.contains(words)).count()
 }
 
 fn server(listen: &str, threads: u8) -> String {
@@ -79,19 +55,19 @@ fn what_is_to_arrive_on_an_interface_is_answered_there_alone_and_whenever_it_is_
         (3, format!("\"0.0.0.0%eth0:{port}\", \"[fe80::1%eth0]:{port}\", \"[2001:db8::9]:{port}\"")),
     ] {
         let listen = format!("{listen}, \"0.0.0.0:{other_port}\"");
-        let daemon = within(Setup::new("served", &server(&listen, threads)), &near).start();
+        let daemon = Setup::new("served", &server(&listen, threads)).within(&near).start();
         let v4 = |number: u8| SocketAddr::new(Ipv4Addr::new(10, 77, number, 1).into(), port);
         let is_serving = |address| far.within(|| answers(address));
         daemon.wait_until("serving elsewhere", TIMEOUT, |_| {
             is_serving(SocketAddr::new(v4(8).ip(), other_port))
         });
-        assert_eq!((lines(&daemon, MISSING), lines(&daemon, IS_THERE)), (1, 0), "{}", daemon.log());
+        assert_eq!((daemon.lines(MISSING), daemon.lines(IS_THERE)), (1, 0), "{}", daemon.log());
         for time in 1..=2 {
             plug(&near, &far, "eth0", 7);
             daemon.wait_until("serving over IPv4", TIMEOUT, |_| is_serving(v4(7)));
             let over_link = link_local(&far, "eth0", port);
             daemon.wait_until("serving the link", TIMEOUT, |_| is_serving(over_link));
-            assert_eq!(lines(&daemon, IS_THERE), time, "{}", daemon.log());
+            assert_eq!(daemon.lines(IS_THERE), time, "{}", daemon.log());
             // What has just been answered on the one is not on the other, with the address of either.
             for address in [v4(8), link_local(&far, "eth1", port)] {
                 assert!(!is_serving(address), "{address}");
@@ -102,7 +78,7 @@ fn what_is_to_arrive_on_an_interface_is_answered_there_alone_and_whenever_it_is_
             assert!(!near.within(|| answers(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port))));
             assert!(is_serving(v4(7)) || is_serving(v4(7)), "it was served all the time");
             assert!(near.ip(&["link", "del", "eth0"]));
-            daemon.wait_until("missing it", TIMEOUT, |daemon| lines(daemon, MISSING) == time + 1);
+            daemon.wait_until("missing it", TIMEOUT, |daemon| daemon.lines(MISSING) == time + 1);
         }
         assert_eq!(daemon.stop().code, Some(0));
     }
@@ -119,9 +95,9 @@ fn without_a_routing_socket_an_interface_that_comes_is_found_all_the_same() {
         entrance.iter().map(String::as_str).chain([&*lacking, &*errno, "socket:netlink"]).collect();
     let listen = format!("\"0.0.0.0%eth0:{port}\", \"[fe80::1%4242]:{port}\"");
     let daemon = Setup::new("deaf", &server(&listen, 2)).with_wrapper(&words).start();
-    daemon.wait_until("waiting", TIMEOUT, |daemon| lines(daemon, MISSING) == 1);
+    daemon.wait_until("waiting", TIMEOUT, |daemon| daemon.lines(MISSING) == 1);
     let numbered = format!("listen: [fe80::1%4242]:{port}: there is no interface with the number 4242 now");
-    assert_eq!(lines(&daemon, &numbered), 1, "{}", daemon.log());
+    assert_eq!(daemon.lines(&numbered), 1, "{}", daemon.log());
     plug(&near, &far, "eth0", 7);
     let there = SocketAddr::new(Ipv4Addr::new(10, 77, 7, 1).into(), port);
     daemon.wait_until("serving", TIMEOUT, |_| far.within(|| answers(there)));
@@ -133,7 +109,7 @@ fn check_accepts_an_interface_that_is_not_there_and_warns() {
     let Some((near, far)) = networks() else { return };
     plug(&near, &far, "eth1", 8);
     let listen = "\"0.0.0.0%eth0\", \"[fe80::1%4242]:123\", \"[::%eth1]\", \"192.0.2.1:123\"";
-    let exit = within(Setup::new("look", &server(listen, 1)), &near).with_argument("--check").run_to_end();
+    let exit = Setup::new("look", &server(listen, 1)).within(&near).with_argument("--check").run_to_end();
     assert_eq!(exit.code, Some(0), "{}", exit.log);
     for words in [
         "listen: 0.0.0.0%eth0:123: there is no interface eth0 now; time is served on it as soon as there is one",
