@@ -38,6 +38,14 @@ impl Address {
         }
     }
 
+    /// The number of its interface, for an address of one link; else 0.
+    pub const fn scope(&self) -> u32 {
+        match self.ip {
+            Ip::V4(_) => 0,
+            Ip::V6(_, scope) => scope,
+        }
+    }
+
     /// For the socket calls; the scope is kept.
     pub fn socket_address(&self) -> SocketAddr {
         match self.ip {

@@ -63,10 +63,13 @@ impl ServedAt {
 
     /// The number of the interface, if it is given by number; else 0.
     pub fn scope(&self) -> u32 {
-        match self.address.socket_address() {
-            SocketAddr::V6(v6) => v6.scope_id(),
-            SocketAddr::V4(_) => 0,
-        }
+        self.address.scope()
+    }
+
+    /// Whether it has the family and the port of `address`, so that one socket could serve both.
+    pub fn is_beside(&self, address: SocketAddr) -> bool {
+        let own = self.address.socket_address();
+        own.is_ipv4() == address.is_ipv4() && own.port() == address.port()
     }
 
     /// Whether requests have to arrive on a certain interface.

@@ -364,7 +364,8 @@ impl Engine {
     /// Where true time can be now; none before the first selection. Holds at every moment, whether or not
     /// anything was published.
     pub fn bounds(&self, now: Now) -> Option<Bounds> {
-        self.system.line.as_ref().map(|line| self.opened(line.describe_bounds(now), now))
+        let line = self.system.line.as_ref()?;
+        Some(line.describe(self.opened_bounds(line, now), now))
     }
 
     /// The associations with NTS sources that are to be saved: at most one for each, and none whose certificate was accepted

@@ -98,9 +98,8 @@ impl Line {
         self.guard.aged(now.raw, self.estimate.frequency, deviation).offsets(now.wall.nanos())
     }
 
-    /// The bounds of true time.
-    pub(crate) fn describe_bounds(&self, now: Now) -> Bounds {
-        let (low, high) = self.bounds(now);
+    /// These bounds of the offset, with the estimate and the distance.
+    pub(crate) fn describe(&self, (low, high): (f64, f64), now: Now) -> Bounds {
         let (offset, deviation) = (self.offset(now), self.random_deviation(now.raw));
         let age = now.raw.since(self.estimate.at).nanos().max(0) as f64 * 1e-9;
         let Reference { root_delay, root_dispersion, .. } = self.reference;

@@ -103,6 +103,11 @@ impl Track {
         self.last.is_some()
     }
 
+    /// Whether the last selection found it to be a survivor.
+    pub(crate) fn survives(&self) -> bool {
+        self.standing == Some(Standing::Survivor)
+    }
+
     /// Whether its last sample fits those before.
     pub(crate) fn is_sure(&self) -> bool {
         !self.filter.is_empty() && !self.filter.is_doubtful()
@@ -131,7 +136,7 @@ impl Track {
             && self.opinion(now, false).is_some_and(|old| old.claim.high < low || old.claim.low > high);
         match outcome {
             Outcome::Doubtful => {
-                let survives = self.standing == Some(Standing::Survivor) || self.doubted.is_some();
+                let survives = self.survives() || self.doubted.is_some();
                 self.doubted = Some(newest).filter(|_| survives);
             }
             Outcome::Restarted => {

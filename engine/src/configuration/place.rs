@@ -161,10 +161,8 @@ fn overlap(one: ServedAt, other: ServedAt) -> bool {
         all.address.ip().is_unspecified()
             && (!all.names_interface() || (all.interface, all.scope()) == (part.interface, part.scope()))
     };
-    let covered = covers(&one, &other) || covers(&other, &one);
-    let is_one = one == other;
-    let (one, other) = (one.address.socket_address(), other.address.socket_address());
-    is_one || (one.is_ipv4() == other.is_ipv4() && one.port() == other.port() && covered)
+    one == other
+        || (one.is_beside(other.address.socket_address()) && (covers(&one, &other) || covers(&other, &one)))
 }
 
 fn parse_numeric(text: &str, usual: u16) -> Result<Option<Address>, Wrong> {

@@ -62,10 +62,7 @@ impl Served {
     }
 
     fn of(&self, bound: SocketAddr) -> impl Iterator<Item = &(ServedAt, AtomicU32)> {
-        self.0.iter().filter(move |(entry, _)| {
-            let address = entry.address.socket_address();
-            address.is_ipv4() == bound.is_ipv4() && address.port() == bound.port()
-        })
+        self.0.iter().filter(move |(entry, _)| entry.is_beside(bound))
     }
 }
 

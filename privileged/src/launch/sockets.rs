@@ -83,16 +83,12 @@ fn bound(entries: &[ServedAt]) -> Vec<SocketAddr> {
     let mut found = Vec::new();
     for entry in entries {
         let address = entry.address.socket_address();
-        let is_like = |other: &&ServedAt| {
-            let other = other.address.socket_address();
-            other.is_ipv4() == address.is_ipv4() && other.port() == address.port()
-        };
         let any = if address.is_ipv4() {
             IpAddr::V4(Ipv4Addr::UNSPECIFIED)
         } else {
             IpAddr::V6(Ipv6Addr::UNSPECIFIED)
         };
-        let address = match entries.iter().filter(is_like).any(ServedAt::names_interface) {
+        let address = match entries.iter().any(|other| other.is_beside(address) && other.names_interface()) {
             true => SocketAddr::new(any, address.port()),
             false => address,
         };

@@ -11,11 +11,9 @@
 //! of true time covers both.
 
 use super::Engine;
-use crate::bounds::Bounds;
 use crate::io::Now;
 use crate::notice::{ClockNotice, Notice};
-use crate::select::Standing;
-use crate::source::Source;
+use crate::system::Line;
 use ipc::message::privileged::StepReason;
 use ipc::units::{Offset, RawInstant, Span};
 
@@ -90,12 +88,13 @@ impl Engine {
 
     /// A selection has decided on what contradicted, if most of the survivors have confirmed since what they say now.
     pub(super) fn settle_doubts(&mut self) {
-        let survives = |source: &&Source| source.track.standing == Some(Standing::Survivor);
-        let count = self.entries.sources().filter(survives).count();
-        let sources = self.entries.sources();
-        let Some(since) = sources.filter_map(|it| it.track.doubted).map(|it| it.at()).max() else { return };
-        let confirmed = self.entries.sources().filter(survives);
-        if 2 * confirmed.filter(|source| source.track.is_confirmed_after(since)).count() > count {
+        let tracks = || self.entries.sources().map(|source| &source.track);
+        let Some(since) = tracks().filter_map(|track| track.doubted).map(|doubted| doubted.at()).max() else {
+            return;
+        };
+        let survivors = || tracks().filter(|track| track.survives());
+        let confirmed = survivors().filter(|track| track.is_confirmed_after(since)).count();
+        if 2 * confirmed > survivors().count() {
             self.entries.sources_mut().for_each(|source| source.track.doubted = None);
         }
     }
@@ -105,14 +104,13 @@ impl Engine {
         self.entries.sources().any(|source| source.track.doubted.is_some())
     }
 
-    /// These bounds, and what contradicts them.
-    pub(super) fn opened(&self, bounds: Bounds, now: Now) -> Bounds {
-        let Some(line) = &self.system.line else { return bounds };
+    /// The hard bounds of the offset by this line, seconds, and of what contradicts it.
+    pub(super) fn opened_bounds(&self, line: &Line, now: Now) -> (f64, f64) {
         let (frequency, deviation) = line.frequency();
         let doubted = self.entries.sources().filter_map(|source| source.track.doubted);
-        doubted.fold(bounds, |Bounds { low, high, .. }, guard| {
+        doubted.fold(line.bounds(now), |(low, high), guard| {
             let (least, most) = guard.aged(now.raw, frequency, deviation).offsets(now.wall.nanos());
-            Bounds { low: low.min(least), high: high.max(most), ..bounds }
+            (low.min(least), high.max(most))
         })
     }
 
@@ -188,8 +186,7 @@ impl Engine {
         let is_kept = offset.abs() < (offset + moved).abs();
         foreign.is_kept = Some(is_kept);
         if is_kept {
-            let agreeing = |standing| standing == Some(Standing::Survivor);
-            let count = self.entries.sources().filter(|source| agreeing(source.track.standing)).count();
+            let count = self.entries.sources().filter(|source| source.track.survives()).count();
             self.tell(Notice::Clock(ClockNotice::Kept(moved, count)));
         }
         false

@@ -122,8 +122,7 @@ impl Engine {
             }
             let is_kept = |source: &&Source| {
                 // The number of an interface may be another one's after a boot.
-                let is_scoped =
-                    matches!(source.address().socket_address(), SocketAddr::V6(v6) if v6.scope_id() != 0);
+                let is_scoped = source.address().scope() != 0;
                 works(source) && !is_scoped && entry.candidates.is_offered(source.address())
             };
             let working = entry.members.iter().filter(is_kept).map(Source::address);
@@ -185,8 +184,7 @@ impl Engine {
             Recall::Waiting | Recall::Over => false,
         };
         let mut followed = self.entries.members().filter(|(entry, source)| {
-            source.track.standing == Some(Standing::Survivor)
-                && electorate.includes(source.authenticated, entry.settings.trust)
+            source.track.survives() && electorate.includes(source.authenticated, entry.settings.trust)
         });
         followed.all(|(entry, source)| is_awaited(entry, source)).then_some(until)
     }

@@ -1,7 +1,6 @@
 //! Publications: the status of the kernel's clock, the state for the server, the state file.
 
 use super::{Engine, System};
-use crate::bounds::Bounds;
 use crate::io::{Now, OrderKind, Output, Saved};
 use crate::local_clock::to_scaled;
 use crate::select::{Impasse, Standing};
@@ -81,7 +80,7 @@ impl Engine {
     /// right.
     pub(super) fn most_error(&self, now: Now) -> f64 {
         let Some(line) = &self.system.line else { return UNKNOWN };
-        let Bounds { low, high, .. } = self.opened(line.describe_bounds(now), now);
+        let (low, high) = self.opened_bounds(line, now);
         let most = low.abs().max(high.abs());
         if !self.is_divided() {
             return most;
@@ -122,8 +121,7 @@ impl Engine {
     /// survivor. A frequency that is still uncertain lets the true one grow faster, and each new status wakes two processes.
     fn lasting_bound(&self, now: Now) -> f64 {
         let most = self.most_error(now);
-        let survivors =
-            self.entries.sources().filter(|source| source.track.standing == Some(Standing::Survivor));
+        let survivors = self.entries.sources().filter(|source| source.track.survives());
         let (Some(next), Some(basis)) =
             (survivors.map(|source| source.poll_process.next).min(), self.basis.as_ref())
         else {

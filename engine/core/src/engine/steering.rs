@@ -9,7 +9,7 @@ use crate::independence::Seat;
 use crate::io::{Now, OrderKind, Output};
 use crate::local_clock::{from_scaled, to_scaled};
 use crate::notice::{ClockNotice, Notice, SystemNotice};
-use crate::select::{Impasse, Standing};
+use crate::select::Impasse;
 use crate::source::Source;
 use crate::system::{Rules, Voter, find};
 use crate::timers::Timer;
@@ -193,7 +193,7 @@ impl Engine {
             prefer: entry.settings.prefer,
             trust: entry.settings.trust,
             require: entry.settings.require,
-            survived: source.is_some_and(|source| source.track.standing == Some(Standing::Survivor)),
+            survived: source.is_some_and(|source| source.track.survives()),
             strays: source.map_or(0, |source| source.track.strays),
             interval: source.map_or(f64::INFINITY, |source| source.poll_process.poll.interval()),
         };

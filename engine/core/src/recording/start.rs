@@ -206,12 +206,8 @@ fn read_place(from: &mut Reader<'_>) -> Result<Place, Malformed> {
 }
 
 fn write_address(out: &mut Writer, address: &Address) {
-    let scope = match address.socket_address() {
-        SocketAddr::V6(address) => address.scope_id(),
-        SocketAddr::V4(_) => 0,
-    };
     out.ip(address.ip());
-    out.octets(&scope.to_le_bytes());
+    out.octets(&address.scope().to_le_bytes());
     out.u16(address.port());
 }
 

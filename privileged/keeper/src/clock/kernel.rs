@@ -1,7 +1,8 @@
 //! CLOCK_REALTIME by clock_adjtime. A fence file.
 //!
-//! The base frequency is the kernel's tick and frequency, always set in one call. The slew is the kernel's own phase-locked loop with its frequency held: each second it corrects 2^-(2 + time
-//! constant) of what is left, and completes the slew, but no more, even if this process dies.
+//! The base frequency is the kernel's tick and frequency, always set in one call. The slew is the kernel's own phase-locked
+//! loop with its frequency held: each second it corrects 2^-(2 + time constant) of what is left, and completes the slew, but
+//! no more, even if this process dies.
 
 use super::{Clock, read_pair};
 use crate::kernel::Errno;
@@ -106,13 +107,8 @@ impl KernelClock {
         let found = call(&Change::NONE)?;
         let base = base_of(&found);
         let status = (found.status & (STA_UNSYNC | STA_INS | STA_DEL)) | MODE;
-        let clock = Self { base, status };
-        call(&Change {
-            modes: ADJ_STATUS | ADJ_NANO | ADJ_FREQUENCY | ADJ_TICK | ADJ_OFFSET | ADJ_TIMECONST,
-            frequency: base,
-            status,
-            ..Change::NONE
-        })?;
+        let mut clock = Self { base, status };
+        clock.adjust(base, Offset::ZERO, TimeConstant::MIN)?;
         Ok(clock)
     }
 }
