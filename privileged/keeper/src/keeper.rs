@@ -35,10 +35,8 @@ pub type EngineLink = Link<FromPrivileged, ToPrivileged>;
 const SECOND: Span = Span::from_secs(1);
 /// How often the clock is checked without an order.
 const LOOK: Span = Span::from_secs(240);
-/// The same with a battery-backed clock, which is read then (some 50 µs, and as long as it updates itself), or with vmclock.
-const LOOK_AT_RTC: Span = Span::from_secs(15);
-/// The same while it is to be confirmed that it was right.
-const LOOK_AGAIN: Span = Span::from_secs(2);
+/// The same with vmclock.
+const LOOK_AT_VMCLOCK: Span = Span::from_secs(15);
 /// How long the other processes may take to end on their own after a stop request.
 pub const GRACE: Span = Span::from_secs(3);
 /// The same after a fault of one.
@@ -128,8 +126,8 @@ struct Told {
 /// The clock cannot be read.
 pub fn moment(clock: &impl Clock) -> Result<Moment, Ending> {
     let clock = clock.read().map_err(|errno| clock_lost("reading", errno))?;
-    let boot = ipc_clock::boot();
-    Ok(Moment { clock, boot, asleep: ipc_clock::asleep(boot) })
+    let (boot, asleep) = ipc_clock::boot_and_asleep();
+    Ok(Moment { clock, boot, asleep })
 }
 
 impl<C: Clock> Keeper<C> {
@@ -173,16 +171,9 @@ impl<C: Clock> Keeper<C> {
         // Without a timer, the signal descriptor takes its place.
         let timer = self.set_clock.as_ref().map_or(self.signals.as_fd(), AsFd::as_fd);
         let calm = if self.course.shown == self.course.condition { LOOK } else { SECOND };
-        let limit = match self.rtc.is_some() || self.vmclock.is_some() {
-            true if self.governor.awaits_rtc() => calm.min(LOOK_AGAIN),
-            true => calm.min(LOOK_AT_RTC),
-            false => calm,
-        };
-        // A look that comes for something else shows less.
-        let limit = match limit < LOOK_AGAIN {
-            true => limit,
-            false => self.governor.rtc_look_in(limit, ipc_clock::boot()),
-        };
+        let vmclock = self.vmclock.as_ref().map(|_| LOOK_AT_VMCLOCK);
+        let rtc = self.rtc.as_ref().map(|_| self.governor.rtc_look_in(ipc_clock::boot()));
+        let limit = [vmclock, rtc].into_iter().flatten().fold(calm, Span::min);
         let asked = [self.link.as_fd(), self.signals.as_fd(), timer].map(|fd| (fd, libc::POLLIN));
         let [has_order, has_signal, is_set] =
             kernel::wait(asked, limit).map_err(|errno| Ending::Internal(format!("ppoll: {errno}")))?;
@@ -249,8 +240,7 @@ impl<C: Clock> Keeper<C> {
 
     /// The size of a pause of the machine that the battery-backed clock has just shown.
     fn look_at_rtc(&mut self, now: &Moment) -> Option<Span> {
-        // Each order comes here, and a reading takes its time.
-        let rtc = self.rtc.as_ref().filter(|_| self.governor.is_rtc_due(now))?;
+        let rtc = self.rtc.as_ref().filter(|_| self.governor.is_rtc_due(now.boot))?;
         let mut text = [0; 24];
         // A sysfs attribute is evaluated anew by each read at its beginning. One that cannot be read is no evidence.
         let length = rtc.read_at(&mut text, 0).ok()?;
@@ -263,7 +253,7 @@ impl<C: Clock> Keeper<C> {
     pub(crate) fn look_at_vmclock(&mut self, now: &Moment) -> bool {
         let Some(file) = &self.vmclock else { return false };
         let raw = now.clock.raw;
-        if self.course.vmclock_failed.is_some_and(|at| raw.elapsed_since(at) < LOOK_AT_RTC) {
+        if self.course.vmclock_failed.is_some_and(|at| raw.elapsed_since(at) < LOOK_AT_VMCLOCK) {
             return false;
         }
         let marker = vmclock::read(|octets| file.read_at(octets, 0).ok());

@@ -161,7 +161,7 @@ impl Keeper {
                 Break { kind: ClockEventKind::Disruption, moved: Offset::ZERO }
             }
             None => {
-                let rtc = Some(rtc).filter(|_| self.rtc)?;
+                let rtc = Some(rtc).filter(|_| self.rtc && self.governor.is_rtc_due(moment.boot))?;
                 let pause = self.governor.look_at_rtc(rtc, &moment, moment.boot)?;
                 Break { kind: ClockEventKind::Pause, moved: pause.forward() }
             }
@@ -182,12 +182,9 @@ impl Keeper {
 
     /// When the keeper checks by itself next, in so many nanoseconds of CLOCK_MONOTONIC_RAW.
     pub(crate) fn look_in(&self, now: Now) -> i64 {
-        let wait = match self.rtc || self.vmclock.is_some() {
-            true if self.governor.awaits_rtc() => 2,
-            true => 15,
-            false => 60,
-        };
-        self.governor.rtc_look_in(Span::from_secs(wait), self.moment(now).boot).nanos()
+        let vmclock = self.vmclock.map_or(60, |_| 15);
+        let rtc = if self.rtc { self.governor.rtc_look_in(self.moment(now).boot) } else { Span::MAX };
+        Span::from_secs(vmclock).min(rtc).nanos()
     }
 
     fn keep_in_band(&mut self, now: Now) -> bool {

@@ -131,8 +131,7 @@ pub struct Governor {
 pub const WRITE: Span = Span::from_secs(600);
 
 const SECOND: Span = Span::from_secs(1);
-
-/// The two clocks of which the time asleep is the difference are read one after the other: less than this says nothing.
+/// The time asleep is the difference of two readings: less than this says nothing.
 const NO_SLEEP: Span = Span::from_millis(1);
 const BURST: Span = Span::from_secs(limits::BURST as i64);
 
@@ -149,6 +148,8 @@ impl Governor {
             unwritten = elapsed.min(WRITE);
             if was_governed {
                 in_flight = InFlight::unknown(now.clock.raw);
+                // Orders since the last write are not in the record: what is in force is judged by the band.
+                record.base = now.clock.frequency;
             }
         } else {
             unwritten = WRITE;
@@ -306,9 +307,9 @@ impl Governor {
         let of_rate = Span::saturating(elapsed.nanos() / 1_000_000 * self.off_the_line);
         let tolerance = Span::from_millis(5).plus(of_rate).plus(of_sleep);
         let stepped = moved.magnitude() > tolerance && !self.was_leap(now, moved, tolerance);
+        self.note_shown(now);
         if slept {
-            self.asleep = now.asleep;
-            self.resumed = true;
+            (self.asleep, self.resumed) = (now.asleep, true);
         }
         if stepped {
             self.displaced = Some(displaced.plus(moved));

@@ -34,11 +34,20 @@ const CONFIRMED: u8 = 2;
 const NARROW: i64 = 100_000_000;
 const QUICK_LOOKS: u8 = 6;
 
+/// What the clock has shown is noted again once it differs by this: by a step, and not by a slew between two looks.
+const OTHER: i64 = 100_000_000;
+
 /// How far beside the RTC's second it is looked at: a timer is late, and never early.
 const BESIDE: i64 = 2_000_000;
 
 /// Looks are no closer than this.
 const BETWEEN: Span = Span::from_millis(1_900);
+
+/// About how often the RTC is looked at (some 50 µs, and as long as it updates itself).
+const LOOK: Span = Span::from_secs(15);
+
+/// The same while it is to be confirmed that it was right.
+const LOOK_AGAIN: Span = Span::from_secs(2);
 
 /// RTC − CLOCK_BOOTTIME lies in [low, high], ns, at `at`.
 #[derive(Clone, Copy, Debug)]
@@ -102,11 +111,13 @@ pub(super) struct Rtc {
     lead: Option<Lead>,
     /// The lead before a jump that is not believed yet.
     jumped_from: Option<Lead>,
-    /// How far CLOCK_BOOTTIME was ahead of the clock when the jump was seen, ns: steps since then make no evidence of an RTC
-    /// that the kernel had set.
-    behind_at_jump: i64,
+    /// How far CLOCK_BOOTTIME was ahead of the clock, ns, at all that this one has shown since the last look at which the RTC ran
+    /// as it should: whatever the clock was moved to, the kernel may have set the RTC to it, and no step since makes evidence of that.
+    shown: [Option<i64>; 8],
     /// Looks since the jump, or since there is a lead, at which the RTC ran as it should.
     looks: u8,
+    /// When the RTC is looked at next; none: as soon as something wakes the keeper.
+    next: Option<BootInstant>,
     pub(super) pause: Option<Pause>,
 }
 
@@ -114,40 +125,74 @@ impl Rtc {
     /// The clock and the RTC have parted, or may have, by what is no pause: a suspend, which the kernel adds rounded, or a leap
     /// second. Had the kernel set the RTC before, that would no longer show.
     pub(super) fn begin_anew(&mut self) {
-        (self.lead, self.jumped_from, self.looks) = (None, None, 0);
+        (self.lead, self.jumped_from, self.looks, self.next) = (None, None, 0, None);
+        self.shown = [None; 8];
+    }
+
+    /// Whether an RTC with this lead may have been set to what the clock has shown.
+    fn may_be_set(&self, lead: Lead) -> bool {
+        self.shown.iter().flatten().any(|behind| {
+            let beside = lead.moved(*behind);
+            beside.low <= AS_SET && beside.high >= -AS_SET
+        })
     }
 }
 
 impl Governor {
-    /// Whether a reading of the RTC would say anything now.
-    pub fn is_rtc_due(&self, now: &Moment) -> bool {
-        self.rtc.lead.is_none_or(|last| now.boot.elapsed_since(last.at) >= BETWEEN)
+    /// Notes what the clock shows. More steps between two looks than there is room for end the comparison.
+    pub(super) fn note_shown(&mut self, now: &Moment) {
+        let behind = now.boot.nanos().saturating_sub(now.clock.wall.nanos());
+        let shown = &mut self.rtc.shown;
+        if shown.iter().flatten().any(|known| known.abs_diff(behind) <= OTHER.unsigned_abs()) {
+            return;
+        }
+        match shown.iter_mut().find(|place| place.is_none()) {
+            Some(place) => *place = Some(behind),
+            None => self.rtc.begin_anew(),
+        }
     }
 
-    /// When the RTC is best looked at, in about `wait` from now: where its next second halves what is not known of its lead,
+    /// Whether the RTC is to be looked at now. A look at another moment, because something else woke the keeper, would say less
+    /// than the one that is planned, and put it off.
+    pub fn is_rtc_due(&self, now: BootInstant) -> bool {
+        self.rtc.next.is_none_or(|next| now >= next)
+    }
+
+    /// In how long the RTC is to be looked at.
+    pub fn rtc_look_in(&self, now: BootInstant) -> Span {
+        self.rtc.next.map_or(LOOK, |next| next.elapsed_since(now))
+    }
+
+    /// When the RTC is best looked at, some time from now: where its next second halves what is not known of its lead,
     /// or, once that is little, in turn right before the second begins and right after it, where it has begun already if the
     /// RTC has jumped ahead, and has not if it has jumped back.
-    pub fn rtc_look_in(&self, wait: Span, now: BootInstant) -> Span {
-        let Some(lead) = self.rtc.lead else { return wait };
-        let then = BootInstant::saturating(now.nanos().saturating_add(wait.nanos()));
-        let aged = lead.aged(BootInstant::saturating(then.nanos().saturating_add(SECOND.nanos())));
+    fn best_look(&self, lead: Lead, now: BootInstant) -> BootInstant {
+        let wait = if self.awaits_rtc() { LOOK_AGAIN } else { LOOK };
+        let then = now.nanos().saturating_add(wait.nanos());
+        let aged = lead.aged(BootInstant::saturating(then.saturating_add(SECOND.nanos())));
         let at = match self.rtc.looks % 2 {
             _ if lead.width() > NARROW => lead.middle(),
             0 => aged.high.saturating_add(BESIDE),
             _ => aged.low.saturating_sub(BESIDE),
         };
-        let then = then.nanos().saturating_add(at);
-        wait.plus(Span::saturating((-then).rem_euclid(SECOND.nanos())))
+        let shown = then.saturating_add(at);
+        BootInstant::saturating(then.saturating_add(shown.saturating_neg().rem_euclid(SECOND.nanos())))
     }
 
     /// Takes a reading of the RTC, in seconds since 1970, that was made between `now` and `after`. Returns the size of a pause
     /// that has just been confirmed.
     pub fn look_at_rtc(&mut self, seconds: i64, now: &Moment, after: BootInstant) -> Option<Span> {
-        if !self.is_rtc_due(now) {
+        if self.rtc.lead.is_some_and(|last| now.boot.elapsed_since(last.at) < BETWEEN) {
             return None;
         }
         self.keep_evidence(now);
-        let read = Lead::read(seconds, now.boot, after);
+        let found = self.take_reading(Lead::read(seconds, now.boot, after), now);
+        self.rtc.next = self.rtc.lead.map(|lead| self.best_look(lead, now.boot));
+        found
+    }
+
+    fn take_reading(&mut self, read: Lead, now: &Moment) -> Option<Span> {
+        self.note_shown(now);
         let rtc = &mut self.rtc;
         let Some(expected) = rtc.lead.map(|last| last.aged(now.boot)) else {
             rtc.lead = Some(read);
@@ -158,10 +203,7 @@ impl Governor {
             let is_ahead = read.low.saturating_sub(expected.high) >= LEAST;
             rtc.jumped_from = match rtc.jumped_from {
                 Some(before) => is_ahead.then_some(before),
-                None => {
-                    rtc.behind_at_jump = now.boot.nanos().saturating_sub(now.clock.wall.nanos());
-                    Some(expected).filter(|_| read.low > expected.high)
-                }
+                None => Some(expected).filter(|_| read.low > expected.high),
             };
             (rtc.lead, rtc.looks) = (Some(read), 0);
             return None;
@@ -169,13 +211,16 @@ impl Governor {
         rtc.lead = Some(lead);
         // They alternate for good.
         rtc.looks = rtc.looks.checked_add(1).unwrap_or(u8::MAX - 1);
-        let from = rtc.jumped_from.filter(|_| rtc.looks >= CONFIRMED)?.aged(now.boot);
-        let behind = now.boot.nanos().saturating_sub(now.clock.wall.nanos());
-        let may_be_set = [behind, rtc.behind_at_jump].iter().any(|behind| {
-            let beside = lead.moved(*behind);
-            beside.low <= AS_SET && beside.high >= -AS_SET
-        });
-        if lead.low.saturating_sub(from.high) < LEAST || may_be_set {
+        let Some(from) = rtc.jumped_from else {
+            rtc.shown = [None; 8];
+            self.note_shown(now);
+            return None;
+        };
+        if rtc.looks < CONFIRMED {
+            return None;
+        }
+        let from = from.aged(now.boot);
+        if lead.low.saturating_sub(from.high) < LEAST || rtc.may_be_set(lead) {
             if !self.awaits_rtc() {
                 self.rtc.jumped_from = None;
             }
@@ -194,7 +239,7 @@ impl Governor {
     }
 
     /// Whether the RTC is to be looked at soon, because it has jumped, or because its lead is not known well yet.
-    pub fn awaits_rtc(&self) -> bool {
+    pub(super) fn awaits_rtc(&self) -> bool {
         let is_wide = self.rtc.lead.is_some_and(|lead| lead.width() > NARROW);
         let is_young = self.rtc.jumped_from.is_some() && self.rtc.looks < CONFIRMED;
         is_young || (is_wide && self.rtc.looks < QUICK_LOOKS)
@@ -279,8 +324,7 @@ impl Governor {
             return;
         }
         // What the RTC is compared with begins anew.
-        self.rtc.lead = None;
-        self.rtc.looks = 0;
+        (self.rtc.lead, self.rtc.looks, self.rtc.next) = (None, 0, None);
         if moved > SECOND.forward() {
             self.use_disruption_up();
         }

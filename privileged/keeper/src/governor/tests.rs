@@ -136,6 +136,12 @@ impl World {
 
     fn restart(&mut self, boot: [u8; 16], profile: Profile) {
         let record = Record::from_octets(&self.governor.record().to_octets()).unwrap();
+        self.take_up(record, boot, profile);
+    }
+
+    /// The daemon starts with this record, and finds the clock as it is.
+    fn take_up(&mut self, record: Record, boot: [u8; 16], profile: Profile) {
+        self.now.clock.frequency = self.base;
         self.governor = Governor::new(terms(profile), record, boot, self.now);
     }
 

@@ -56,6 +56,8 @@ pub(super) struct Host {
     lawless: u32,
     /// What the machine was paused for and no step has made up for, ns.
     behind: i64,
+    /// How far the battery-backed clock is ahead of true time, ns.
+    rtc_ahead: i64,
     /// Orders to change the clock, granted or not.
     pub(super) orders: u32,
 }
@@ -88,6 +90,7 @@ impl Host {
             unanswered: 0,
             lawless: 0,
             behind: 0,
+            rtc_ahead: 0,
             orders: 0,
         };
         host.look_at_vmclock();
@@ -161,6 +164,9 @@ impl Host {
         self.governor.observe(&now, false);
         let cut = self.governor.bring_into_band();
         self.look_at_vmclock();
+        if self.governor.is_rtc_due(now.boot) {
+            self.look_at_rtc();
+        }
         if let Some(base) = cut {
             self.page = self.page.adjusted(base, Offset::ZERO, TimeConstant::MIN);
         } else if self.governor.died(&now) {
@@ -282,7 +288,21 @@ impl Host {
         }
         self.time += nanos;
         self.behind += nanos;
+        self.rtc_ahead -= nanos;
         self.look();
+    }
+
+    /// The kernel sets the battery-backed clock to the steered one, and so much beside it, as it does while it is told that
+    /// this one is synchronised; between two looks, or so many looks after the last order.
+    pub(super) fn set_rtc(&mut self, beside: i64, looks: u32) {
+        if self.status(Leap::None, true).is_err() {
+            return;
+        }
+        for _ in 0..looks {
+            self.pass(2 * SECOND);
+            self.look_at_rtc();
+        }
+        self.rtc_ahead = self.page.wall.minus(self.begin).nanos() - self.time + beside;
     }
 
     fn look_at_vmclock(&mut self) {
@@ -291,7 +311,7 @@ impl Host {
     }
 
     fn look_at_rtc(&mut self) {
-        let seconds = self.begin.moved_by(Offset::saturating(self.time)).nanos() / SECOND;
+        let seconds = self.begin.moved_by(Offset::saturating(self.time + self.rtc_ahead)).nanos() / SECOND;
         let now = self.now();
         self.governor.look_at_rtc(seconds, &now, now.boot);
     }

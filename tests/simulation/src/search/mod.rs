@@ -356,7 +356,7 @@ fn library(world: World) -> Vec<Vec<Move>> {
         Events::None => None,
         Events::Sleeps => Some(Move::Suspend { nanos: 11 * SECOND, beside: -SECOND / 2 }),
         Events::Migrations => Some(Move::Migrate { nanos: SECOND, beside: DAY, rtc: false, times: 2 }),
-        Events::Foreign => Some(Move::Foreign { by: SECOND, beside: 499_000_000 }),
+        Events::Foreign => Some(Move::Foreign { by: SECOND, beside: 499_000_000, rtc: false }),
         Events::Restarts => Some(Move::Kills { part: 1.0, times: 10 }),
         Events::Reboots => Some(Move::Reboot { nanos: 60 * SECOND, beside: DAY, killed: false }),
         Events::Profiles => Some(Move::Profile),
@@ -368,6 +368,15 @@ fn library(world: World) -> Vec<Vec<Move>> {
         // As many pauses as a day has steps for, and one more, each overdone by what is free.
         let freeze = Move::Freeze { nanos: 60 * SECOND, beside: 2 * SECOND - SECOND / 100 };
         all.push(vec![freeze, hold(1.0, 1)]);
+    }
+    if matches!(world.events, Events::Sleeps | Events::Foreign) {
+        // The kernel sets the RTC to what the clock was moved to: that shows no pause, whatever parts them afterwards.
+        let set = |looks| Move::SetRtc { beside: SECOND / 2, looks, delta: HOUR };
+        let parted = match world.events {
+            Events::Sleeps => Move::Suspend { nanos: HOUR, beside: -SECOND / 2 },
+            _ => Move::Foreign { by: HOUR, beside: 0, rtc: true },
+        };
+        all.splice(..0, [0, 1, 3].map(|looks| vec![hold(0.0, 1), parted, set(looks), parted, set(looks)]));
     }
     if world.events == Events::Migrations {
         // More often than a day has steps for, each as far as the rows allow, and once more for the same change.

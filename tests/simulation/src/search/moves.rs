@@ -36,8 +36,11 @@ pub enum Move {
     /// The machine is migrated or restored after so long, which vmclock shows, and its RTC too if it has one; and the engine
     /// steps this much beside the pause, ns: half as far if that is refused, and so many times.
     Migrate { nanos: i64, beside: i64, rtc: bool, times: u32 },
-    /// Another program sets the clock; the engine restores it, this much beside the line, ns.
-    Foreign { by: i64, beside: i64 },
+    /// The kernel sets the RTC to the steered clock, this much beside it, ns, after so many looks; and the engine asks for a step
+    /// after a pause of so much.
+    SetRtc { beside: i64, looks: u32, delta: i64 },
+    /// Another program sets the clock, and perhaps the RTC to it; the engine restores the clock, this much beside the line, ns.
+    Foreign { by: i64, beside: i64, rtc: bool },
     /// The daemon is started again.
     Restart { killed: bool },
     /// So many kills, each right before the record is written again.
@@ -126,8 +129,18 @@ impl Move {
                     host.pass(2 * SECOND);
                 }
             }
-            Self::Foreign { by, beside } => {
+            Self::SetRtc { beside, looks, delta } => {
+                host.set_rtc(beside, looks);
+                for _ in 0..3 {
+                    host.pass(5 * SECOND);
+                    let _ = host.step(StepReason::Pause, delta);
+                }
+            }
+            Self::Foreign { by, beside, rtc } => {
                 host.set_by_another(by);
+                if rtc {
+                    host.set_rtc(0, 1);
+                }
                 let _ = host.step(StepReason::Restore, beside - by);
                 host.pass(61 * SECOND);
             }
@@ -228,6 +241,14 @@ pub enum Events {
     Leave,
 }
 
+fn set_rtc(random: &mut Random) -> Move {
+    Move::SetRtc {
+        beside: one(random, &[0, SECOND / 2, -SECOND / 2]),
+        looks: one(random, &[0, 1, 3]),
+        delta: one(random, &[SECOND, 60 * SECOND, HOUR, DAY]),
+    }
+}
+
 /// An event by chance.
 pub(super) fn events(random: &mut Random, events: Events) -> Option<Move> {
     let killed = random.happens(0.5);
@@ -237,6 +258,7 @@ pub(super) fn events(random: &mut Random, events: Events) -> Option<Move> {
             nanos: one(random, &[SECOND, 2 * SECOND + SECOND / 3, 4 * SECOND, 60 * SECOND, 3 * DAY]),
             beside: one(random, &[0, SECOND, 2 * SECOND - SECOND / 100, -2 * SECOND]),
         },
+        Events::Sleeps if random.happens(0.4) => set_rtc(random),
         Events::Sleeps if random.happens(0.5) => {
             Move::Pause { nanos: one(random, &[SECOND / 2, 100 * SECOND, 5 * HOUR, 2 * DAY]) }
         }
@@ -263,10 +285,12 @@ pub(super) fn events(random: &mut Random, events: Events) -> Option<Move> {
             times: one(random, &[0, 1, 2, 5]),
         },
         Events::Migrations => Move::Restart { killed },
-        Events::Foreign => Move::Foreign {
+        Events::Foreign if random.happens(0.8) => Move::Foreign {
             by: one(random, &[SECOND, -SECOND, HOUR]),
             beside: one(random, &[0, 1_000_000, 499_000_000, -499_000_000]),
+            rtc: random.happens(0.3),
         },
+        Events::Foreign => set_rtc(random),
         Events::Restarts if random.happens(0.5) => Move::Restart { killed },
         Events::Restarts => Move::Kills { part: 1.0, times: one(random, &[1, 6, 100]) },
         Events::Reboots => Move::Reboot {
@@ -313,7 +337,13 @@ impl fmt::Display for Move {
                 let clock = if rtc { " with rtc" } else { "" };
                 write!(f, "migrate {}s{:+}s{clock} x{times}", seconds(nanos), seconds(beside))
             }
-            Self::Foreign { by, beside } => write!(f, "foreign {:+}s{:+}s", seconds(by), seconds(beside)),
+            Self::SetRtc { beside, looks, delta } => {
+                write!(f, "set rtc {:+}s, looks {looks}, pause step {:+}s", seconds(beside), seconds(delta))
+            }
+            Self::Foreign { by, beside, rtc } => {
+                let set = if rtc { " with rtc" } else { "" };
+                write!(f, "foreign {:+}s{:+}s{set}", seconds(by), seconds(beside))
+            }
             Self::Restart { killed } => write!(f, "{}", if killed { "kill" } else { "restart" }),
             Self::Kills { part, times } => write!(f, "kills {part:+} x{times}"),
             Self::Profile => write!(f, "profile"),

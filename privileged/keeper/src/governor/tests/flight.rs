@@ -226,8 +226,33 @@ fn a128_kills_right_before_a_write_do_not_keep_the_first_bands() {
     for _ in 0..6 {
         // Nothing of these ten minutes is on the disk.
         world.pass(WRITE.nanos());
-        world.governor = Governor::new(terms(Profile::Standard), record, BOOT, world.now);
+        world.take_up(record, BOOT, Profile::Standard);
         record = world.governor.record().clone();
     }
     assert!(!world.governor.is_searching());
+}
+
+#[test]
+fn a128_a_base_frequency_that_a_kill_kept_from_the_disk_is_judged_by_the_band() {
+    for ppm in [950.0, -950.0] {
+        let mut world = World::standard();
+        world.adjust(0.0, 0, 0).unwrap();
+        for _ in 0..59 {
+            world.pass(60 * SECOND);
+            world.adjust(0.0, 0, 0).unwrap();
+        }
+        let written = world.governor.record().clone();
+        // Lawful in the search; and before it is on the disk, the engine falls silent, and the service manager kills the keeper.
+        world.adjust(ppm, 0, 0).unwrap();
+        world.pass(60 * SECOND);
+        world.take_up(written, BOOT, Profile::Standard);
+        assert!(!world.governor.is_searching());
+        let edge = world.governor.bring_into_band().expect("what is in force is outside the band");
+        // Around 0, or around the mean of an hour of which it had a minute.
+        assert!((200..=204).contains(&(edge.scaled() / Frequency::PER_PPM).abs()), "{edge:?}");
+        world.base = edge;
+        for _ in 0..10 {
+            assert_eq!(world.pass(60 * SECOND), None, "nobody else has moved the clock");
+        }
+    }
 }
