@@ -29,7 +29,7 @@ const PAUSE: TimeSpec = TimeSpec::new(5, 0);
 /// Least time between two reports of one interface; a little more than the second that the engine allows.
 const REPORTS: Span = Span::from_millis(1_050);
 
-/// The entries of `listen`, with the number that each interface has now.
+/// The entries of `listen`, with the index that each interface has now.
 #[derive(Debug, Default)]
 pub struct Served(Vec<(ServedAt, AtomicU32)>);
 
@@ -45,10 +45,10 @@ impl Served {
             .map_err(|_| "the word served=… does not give the entries of listen; it is truechimerd's fault")
     }
 
-    /// No interface has a number yet; nothing is answered that has to arrive on one.
+    /// No interface has an index yet; nothing is answered that has to arrive on one.
     pub fn new(entries: impl IntoIterator<Item = ServedAt>) -> Self {
-        let number = |entry: &ServedAt| AtomicU32::new(entry.scope());
-        Self(entries.into_iter().map(|entry| (entry, number(&entry))).collect())
+        let index = |entry: &ServedAt| AtomicU32::new(entry.scope());
+        Self(entries.into_iter().map(|entry| (entry, index(&entry))).collect())
     }
 
     /// Whether what arrives on a socket that is bound there has to be judged by [`Self::admits`].
@@ -62,7 +62,7 @@ impl Served {
         let target = target?;
         let Target { local, interface, .. } = target;
         let mut found = None;
-        for (entry, number) in self.of(bound) {
+        for (entry, index) in self.of(bound) {
             let ip = entry.address.ip();
             if !ip.is_unspecified() && ip != local {
                 continue;
@@ -70,8 +70,8 @@ impl Served {
             if !entry.names_interface() {
                 return Some(target);
             }
-            let number = number.load(Ordering::Relaxed);
-            if number != 0 && number == interface {
+            let index = index.load(Ordering::Relaxed);
+            if index != 0 && index == interface {
                 found = Some(Target { is_held: true, ..target });
             }
         }
@@ -83,7 +83,7 @@ impl Served {
     }
 }
 
-/// Keeps the numbers up to date, and reports.
+/// Keeps the indices up to date, and reports.
 #[derive(Debug)]
 pub struct Interfaces {
     /// Any socket: the names are looked up in its network.
@@ -151,17 +151,17 @@ impl Interfaces {
         mut offer: impl FnMut(Interface) -> Result<bool, Ending>,
     ) -> Result<(), Ending> {
         self.drain();
-        for (entry, number) in &served.0 {
+        for (entry, index) in &served.0 {
             if let Some(name) = &entry.interface {
-                let found = interface::number(&self.asked, name.as_str()).unwrap_or(0);
-                number.store(found, Ordering::Relaxed);
+                let found = interface::index(&self.asked, name.as_str()).unwrap_or(0);
+                index.store(found, Ordering::Relaxed);
             }
         }
         let is_due = self.left(now) == 0;
         self.is_behind = false;
         for (at, told) in self.told.iter_mut().enumerate() {
-            let (Some(told), Some((_, number))) = (told, served.0.get(at)) else { continue };
-            let is_there = number.load(Ordering::Relaxed) != 0;
+            let (Some(told), Some((_, index))) = (told, served.0.get(at)) else { continue };
+            let is_there = index.load(Ordering::Relaxed) != 0;
             let entry = u8::try_from(at).unwrap_or(u8::MAX);
             if *told == is_there {
                 continue;
@@ -204,8 +204,8 @@ mod tests {
         let entries =
             ["0.0.0.0%a:123", "192.0.2.1:123", "[fe80::1%b]:123", "[fe80::2%7]:123", "0.0.0.0:1123"];
         let served = Served::new(entries.map(|text| ServedAt::parse(text).unwrap()));
-        for ((_, number), found) in served.0.iter().zip([4, 0, 5]) {
-            number.store(found, Ordering::Relaxed);
+        for ((_, index), found) in served.0.iter().zip([4, 0, 5]) {
+            index.store(found, Ordering::Relaxed);
         }
         let bound = |text: &str| text.parse::<SocketAddr>().unwrap();
         let admits = |at: &str, local: &str, interface| {
@@ -245,8 +245,8 @@ mod tests {
             interfaces.look(at(second * 1_000), &served, &mut offer).unwrap();
         }
         assert_eq!(reports, [Interface { entry: 1, is_there: false }; 2]);
-        let numbers: Vec<u32> = served.0.iter().map(|(_, number)| number.load(Ordering::Relaxed)).collect();
-        assert_eq!(numbers, [1, 0, 0]);
+        let indices: Vec<u32> = served.0.iter().map(|(_, index)| index.load(Ordering::Relaxed)).collect();
+        assert_eq!(indices, [1, 0, 0]);
         assert!(Interfaces::new(&Served::default(), socket.as_fd(), None).unwrap().is_none());
     }
     #[test]
