@@ -32,7 +32,7 @@ use ipc::message::server::{
     Access, CookieKeys, Counters, FromServer, Interface, MAX_RULES, Rule, ServerPolicy, ServerState, ToServer,
 };
 use ipc::process::{Parting, PerProcess, Process};
-use ipc::served_at::InterfaceName;
+use ipc::served_at::{InterfaceName, ServedAt};
 use ipc::units::RawInstant;
 use std::os::fd::{BorrowedFd, OwnedFd};
 
@@ -167,6 +167,19 @@ impl Links {
             Some(plan) => process != Process::Engine && process.is_wanted(plan),
             None => matches!(process, Process::Privileged | Process::Client),
         }
+    }
+
+    /// The entries of `listen` whose interface is missing, as the server has said.
+    pub fn unserved(&self) -> Vec<ServedAt> {
+        let listen = self.plan.as_ref().map_or(&[][..], |plan| &plan.listen);
+        // Only the first entry that names an interface is told of.
+        let missing = listen.iter().zip(&self.missing).filter(|(_, (missing, _))| *missing);
+        let missing: Vec<_> = missing.filter_map(|(entry, _)| entry.interface).collect();
+        listen
+            .iter()
+            .filter(|entry| entry.interface.is_some_and(|name| missing.contains(&name)))
+            .copied()
+            .collect()
     }
 
     /// Sends the hello, the last word to the launch.

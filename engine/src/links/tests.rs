@@ -8,7 +8,6 @@ use ipc::message::exchange::{ExchangeId, Resolved};
 use ipc::message::key_service::{FromKeyService, ToKeyService};
 use ipc::message::privileged::{ClockEvent, ClockEventKind, ClockKind, ClockReading, Refusal, Refused};
 use ipc::process::PerProcess;
-use ipc::served_at::ServedAt;
 use ipc::units::{Frequency, Offset, TimeConstant, WallTime};
 use ipc_link::Link;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, setsockopt, socketpair, sockopt};
@@ -336,7 +335,8 @@ fn a122_words_about_interfaces_or_the_network_that_come_too_often_are_a_breach()
 
 #[test]
 fn what_the_server_says_of_interfaces_is_of_one_that_an_entry_names_and_never_twice_the_same() {
-    let entries = ["192.0.2.1:123", "0.0.0.0%eth0:123"].map(|text| ServedAt::parse(text).unwrap());
+    let entries =
+        ["192.0.2.1:123", "0.0.0.0%eth0:123", "[::%eth0]:123"].map(|text| ServedAt::parse(text).unwrap());
     let says = |words: &[(u8, bool)]| {
         let mut bench = bench();
         let listen = Bounded::new(entries).unwrap();
@@ -348,13 +348,17 @@ fn what_the_server_says_of_interfaces_is_of_one_that_an_entry_names_and_never_tw
             let interface = Interface { entry: *entry, is_there: *is_there };
             bench.server.send(&FromServer::Interface(interface)).unwrap();
             heard = bench.links.receive(at(1), Process::Server);
+            if heard.is_ok() {
+                let unserved = if *is_there { &[][..] } else { &entries[1..] };
+                assert_eq!(bench.links.unserved(), unserved, "{words:?}");
+            }
         }
         heard
     };
     let name = entries[1].interface.unwrap();
     assert_eq!(says(&[(1, false)]), Ok(Some(Fact::Interface(name, false))));
     assert_eq!(says(&[(1, false), (1, true), (1, false)]), Ok(Some(Fact::Interface(name, false))));
-    for words in [&[(0, false)][..], &[(2, false)], &[(255, false)]] {
+    for words in [&[(0, false)][..], &[(3, false)], &[(255, false)]] {
         assert!(violation(says(words)).contains("no entry names"), "{words:?}");
     }
     for words in [&[(1, true)][..], &[(1, false), (1, false)]] {
