@@ -35,6 +35,7 @@ fn document(answer: &Value, processes: &[Process]) -> Value {
         "state_elsewhere": answer.get("state_elsewhere"),
         "server": answer.get("server"),
         "key_exchange": answer.get("key_exchange"),
+        "unserved": answer.get("unserved"),
     })
 }
 
@@ -75,6 +76,10 @@ fn page(reply: &StatusReply, processes: &[Process]) -> String {
             names.join(", ")
         );
         text.push_str(&list(&[("one operator", names)]));
+    }
+    for entry in reply.unserved.iter().flatten() {
+        let what = format!("{}: {}", plain(entry.listen.as_ref()), plain(entry.reason.as_ref()));
+        text.push_str(&list(&[("not served", what)]));
     }
     text.push('\n');
     let rows: Vec<Vec<String>> = processes.iter().map(row).collect();
@@ -222,6 +227,8 @@ mod tests {
             certificate  in use until 2027-01-15 (5 days left); the certificate of [server.nts] expires in 5 days: renew it, then \
             chimerctl reload\n\
             one operator  a.example, c.example: their certificates show that of others too; see chimerctl sources\n\
+            not served  0.0.0.0%eth0:123: there is no interface eth0 now; time is served on it as soon as there is one (ip \
+            link shows all)\n\
             \n\
             PROCESS  PID  UID  USER  CAPABILITIES  OWN NAMESPACES  SECCOMP  NO-NEW-PRIVS  MEMORY\n\
             missing  client: landlock, syscall-filter\n";

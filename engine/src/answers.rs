@@ -12,9 +12,11 @@ use ipc::message::Shortfall;
 use ipc::message::privileged::ClockKind;
 use ipc::message::server::Counters;
 use ipc::process::{PerProcess, Process};
+use ipc::served_at::ServedAt;
 use ipc::units::WallTime;
 use report::{
     Counts, Done, ProcessReply, RefusedReply, ReloadedReply, Report, ServerReply, SourcesReply, StatusReply,
+    UnservedReply,
 };
 use serde::Serialize;
 
@@ -33,8 +35,13 @@ pub struct Surroundings {
     pub key_exchange: Option<KeyExchange>,
 }
 
-/// Reply to `status`; `elsewhere`: why the state directory is not used.
-pub fn status(report: Report, surroundings: &Surroundings, elsewhere: Option<&str>, now: WallTime) -> String {
+/// Reply to `status`; `elsewhere`: why the state directory is not used; `unserved`: entries of `listen` whose interface is missing.
+pub fn status(
+    report: Report,
+    surroundings: &Surroundings,
+    (elsewhere, unserved): (Option<&str>, &[ServedAt]),
+    now: WallTime,
+) -> String {
     let started = surroundings.processes.iter().filter(|(_, pid)| **pid != 0);
     let heard = surroundings.shortfalls.iter();
     write(&StatusReply {
@@ -46,7 +53,13 @@ pub fn status(report: Report, surroundings: &Surroundings, elsewhere: Option<&st
         state_elsewhere: elsewhere.map(str::to_owned),
         server: surroundings.counters.map(counts),
         key_exchange: surroundings.key_exchange.map(|known| keys::service(&known, now)),
+        unserved: unserved.iter().filter_map(unserved_reply).collect(),
     })
+}
+
+fn unserved_reply(entry: &ServedAt) -> Option<UnservedReply> {
+    let reason = sentence::served_interface(entry.interface.as_ref()?.as_str(), false);
+    Some(UnservedReply { listen: entry.to_string(), reason })
 }
 
 /// Reply to `sources`.

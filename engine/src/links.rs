@@ -16,7 +16,7 @@ pub use key_service::KeyServiceLink;
 pub use queued_link::Taken;
 
 use crate::links::asked::Unended;
-use crate::links::counting::Counting;
+use crate::links::counting::{Counting, Pace};
 use crate::links::liveness::Liveness;
 use crate::links::orders::Orders;
 use crate::links::queued_link::{AnyLink, PingedLink, QueuedLink};
@@ -32,7 +32,7 @@ use ipc::message::server::{
     Access, CookieKeys, Counters, FromServer, Interface, MAX_RULES, Rule, ServerPolicy, ServerState, ToServer,
 };
 use ipc::process::{Parting, PerProcess, Process};
-use ipc::served_at::InterfaceName;
+use ipc::served_at::{InterfaceName, ServedAt};
 use ipc::units::RawInstant;
 use std::os::fd::{BorrowedFd, OwnedFd};
 
@@ -86,8 +86,10 @@ pub struct Links {
     welcomed: bool,
     epoch: u32,
     counting: Counting<COUNTS>,
-    /// Entries of `listen` whose interface is missing, as the server has said.
-    missing: [bool; MAX_LISTEN],
+    /// How often the client has told of the network.
+    changes: Pace,
+    /// Of each entry of `listen`, whether its interface is missing, as the server has said, and how often it has said so.
+    missing: [(bool, Pace); MAX_LISTEN],
     /// None before the plan: only the two that no plan leaves out are there then.
     plan: Option<LaunchPlan>,
 }
@@ -120,7 +122,8 @@ impl Links {
             welcomed: false,
             epoch: 0,
             counting: Counting::of(Process::Server),
-            missing: [false; MAX_LISTEN],
+            changes: Pace::default(),
+            missing: Default::default(),
             plan: None,
         })
     }
@@ -164,6 +167,19 @@ impl Links {
             Some(plan) => process != Process::Engine && process.is_wanted(plan),
             None => matches!(process, Process::Privileged | Process::Client),
         }
+    }
+
+    /// The entries of `listen` whose interface is missing, as the server has said.
+    pub fn unserved(&self) -> Vec<ServedAt> {
+        let listen = self.plan.as_ref().map_or(&[][..], |plan| &plan.listen);
+        // Only the first entry that names an interface is told of.
+        let missing = listen.iter().zip(&self.missing).filter(|(_, (missing, _))| *missing);
+        let missing: Vec<_> = missing.filter_map(|(entry, _)| entry.interface).collect();
+        listen
+            .iter()
+            .filter(|entry| entry.interface.is_some_and(|name| missing.contains(&name)))
+            .copied()
+            .collect()
     }
 
     /// Sends the hello, the last word to the launch.
@@ -336,7 +352,7 @@ impl Links {
     pub fn receive(&mut self, now: RawInstant, process: Process) -> Result<Option<Fact>, Breach> {
         match process {
             Process::Privileged => self.receive_privileged(),
-            Process::Client => self.receive_client(),
+            Process::Client => self.receive_client(now),
             Process::Exchange => self.receive_exchange(),
             Process::Server => self.receive_server(now),
             Process::KeyService => self.key_service.receive(now),
@@ -393,7 +409,7 @@ impl Links {
         Ok(Fact::Input(Input::Welcome(welcome)))
     }
 
-    fn receive_client(&mut self) -> Result<Option<Fact>, Breach> {
+    fn receive_client(&mut self, now: RawInstant) -> Result<Option<Fact>, Breach> {
         let Some(message) = self.client.receive_greeted()? else { return Ok(None) };
         let breach = |violation: &str| Breach::new(Process::Client, violation);
         Ok(Some(match message {
@@ -407,6 +423,9 @@ impl Links {
             }
             FromClient::ProtectedReply(candidate) => Fact::Input(Input::Protected(candidate)),
             FromClient::Pong => Fact::Alive(Process::Client),
+            FromClient::Network(_) if !self.changes.keeps(now) => {
+                return Err(breach("told of the network more than once a second"));
+            }
             FromClient::Network(addresses) => Fact::Network(addresses),
             FromClient::Unanswered(unanswered) => Fact::Input(Input::Unanswered(unanswered)),
         }))
@@ -440,10 +459,16 @@ impl Links {
                 let entry = usize::from(entry);
                 let named = self.plan.as_ref().and_then(|plan| plan.listen.get(entry)?.interface);
                 let name = named.ok_or_else(|| breach("spoke of an interface that no entry names"))?;
-                match self.missing.get_mut(entry) {
-                    Some(missing) if *missing == is_there => *missing = !is_there,
-                    _ => return Err(breach("said twice the same of an interface")),
+                // Every entry of the plan has its place.
+                let (missing, pace) =
+                    self.missing.get_mut(entry).ok_or_else(|| breach("named an impossible entry"))?;
+                if *missing != is_there {
+                    return Err(breach("said twice the same of an interface"));
                 }
+                if !pace.keeps(now) {
+                    return Err(breach("spoke of an interface more than once a second"));
+                }
+                *missing = !is_there;
                 Fact::Interface(name, is_there)
             }
         }))

@@ -256,7 +256,8 @@ impl Running {
         let mut breach = None;
         control.serve(now.raw, &mut |verb| match verb {
             Verb::Status => {
-                answers::status(report(engine.status(now)), surroundings, elsewhere.as_deref(), now.wall)
+                let besides = (elsewhere.as_deref(), &*links.unserved());
+                answers::status(report(engine.status(now)), surroundings, besides, now.wall)
             }
             Verb::Keys => {
                 let known = surroundings.key_exchange.as_ref();

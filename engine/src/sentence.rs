@@ -25,6 +25,7 @@ mod source;
 mod system;
 mod violation;
 
+use ipc::served_at::Missing;
 use std::borrow::Cow;
 
 /// A sentence, or the part of one that its table describes.
@@ -40,9 +41,7 @@ pub trait Sentence {
 pub fn served_interface(name: &str, is_there: bool) -> String {
     match is_there {
         true => format!("interface {name} is there: time is served on it"),
-        false => format!(
-            "there is no interface {name} now; time is served on it as soon as there is one (ip link shows all)"
-        ),
+        false => Missing(name).to_string(),
     }
 }
 

@@ -38,7 +38,7 @@ impl Address {
         }
     }
 
-    /// The number of its interface, for an address of one link; else 0.
+    /// The index of its interface, for an address of one link; else 0.
     pub const fn scope(&self) -> u32 {
         match self.ip {
             Ip::V4(_) => 0,

@@ -46,7 +46,7 @@ impl fmt::Debug for InterfaceName {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 #[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
 pub struct ServedAt {
-    /// Unspecified: all addresses of the family. Its scope, if it has one, is the number of the interface.
+    /// Unspecified: all addresses of the family. Its scope, if it has one, is the index of the interface.
     pub address: Address,
     /// The name of the interface on which requests have to arrive.
     pub interface: Option<InterfaceName>,
@@ -61,7 +61,7 @@ impl ServedAt {
         Self { address, interface: None }
     }
 
-    /// The number of the interface, if it is given by number; else 0.
+    /// The index of the interface, if that is given; else 0.
     pub fn scope(&self) -> u32 {
         self.address.scope()
     }
@@ -92,7 +92,7 @@ impl ServedAt {
         let mut address = SocketAddr::new(ip.parse().map_err(|_| OutOfRange)?, port);
         let interface = match (zone, &mut address) {
             (None, _) => None,
-            (Some(zone), SocketAddr::V6(v6)) if is_number(zone) => {
+            (Some(zone), SocketAddr::V6(v6)) if is_index(zone) => {
                 v6.set_scope_id(zone.parse().map_err(|_| OutOfRange)?);
                 None
             }
@@ -102,9 +102,24 @@ impl ServedAt {
     }
 }
 
-/// Whether an interface is given by its number.
-pub fn is_number(zone: &str) -> bool {
+/// Whether an interface is given by its index.
+pub fn is_index(zone: &str) -> bool {
     !zone.is_empty() && zone.bytes().all(|octet| octet.is_ascii_digit())
+}
+
+/// What an administrator is told of an interface that an entry of `listen` gives and this host does not have: its name, or
+/// `with the index 7`.
+#[derive(Clone, Copy, Debug)]
+pub struct Missing<'a>(pub &'a str);
+
+impl fmt::Display for Missing<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(interface) = self;
+        write!(
+            f,
+            "there is no interface {interface} now; time is served on it as soon as there is one (ip link shows all)"
+        )
+    }
 }
 
 /// As `ss` shows it: `0.0.0.0%eth0:123`, `[fe80::1%eth0]:123`.

@@ -7,6 +7,7 @@
 //!   kernel_clock: what steers the kernel's clock; how a test that moves it puts it back
 //!   process    the kernel's view of a process: uid, capabilities, filter, memory, wake-ups
 //!   daemon     truechimerd with a configuration, its processes, its end
+//!   own_files  files that a daemon sees in the place of the host's
 //!   packet     the 48 octets of NTP, implemented a second time, so that a double shares no bug with the daemon
 //!   client     one SNTP query
 //!   forger     a server that does what a test orders
@@ -53,6 +54,7 @@ pub mod name_server;
 pub mod netns;
 pub mod nts;
 pub mod other_clients;
+pub mod own_files;
 pub mod packet;
 pub mod peers;
 pub mod process;

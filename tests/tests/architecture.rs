@@ -333,7 +333,7 @@ fn the_manual_has_the_governors_table_as_it_is_compiled_in() {
         ("phase_day", "s", "phase budget in any 24 hours"),
         ("phase_month", "s", "phase budget in any 30 days"),
         ("total", "ppm", "frequency and slew together"),
-        ("beside", "ppm", "but a slew beside any base frequency at least"),
+        ("beside", "ppm", "a slew beside any base frequency, at least"),
         ("search_band", "ppm", "base frequency in the first hour, around 0"),
         ("commissioning_band", "ppm", "base frequency in the first days, around 0 and around its median"),
         ("band", "ppm", "base frequency afterwards, around its median of 31 days"),

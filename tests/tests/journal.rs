@@ -4,11 +4,11 @@ use bench::daemon::{Setup, source};
 use bench::forger::Forger;
 use bench::manager::Manager;
 use bench::netns::Network;
+use bench::own_files;
 use bench::programs::{free_port, wait_for};
 use nix::sys::signal::Signal;
-use std::fs::Permissions;
 use std::net::{IpAddr, Ipv4Addr, UdpSocket};
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -118,13 +118,9 @@ fn a_name_that_is_not_resolved_is_told_with_its_cause_in_the_log_and_the_status(
 fn cause_with(network: &Network, resolver_file: &str) -> String {
     let setup = Setup::new("resolver", "[[source]]\naddress = \"time.example\"\n");
     let file = setup.place().join("resolv.conf");
-    std::fs::write(&file, resolver_file).expect("ours");
-    std::fs::set_permissions(&file, Permissions::from_mode(0o644)).expect("ours");
-    let script = format!("mount --bind '{}' /etc/resolv.conf && exec \"$0\" \"$@\"", file.display());
-    let entrance = network.entrance();
-    let mut words: Vec<&str> = entrance.iter().map(String::as_str).collect();
-    words.extend(["unshare", "--mount", "--", "sh", "-c", &script]);
-    let daemon = setup.with_virtual_clock(0, 0.0).with_wrapper(&words).start();
+    own_files::write(&file, resolver_file);
+    let mounts = format!("mount --bind '{}' /etc/resolv.conf", file.display());
+    let daemon = setup.with_virtual_clock(0, 0.0).with_mounts(network, &mounts).start();
     let says = "source time.example: its name is not resolved: ";
     daemon.wait_until("a look-up that failed", TIMEOUT, |daemon| daemon.log().contains(says));
     let log = daemon.log();

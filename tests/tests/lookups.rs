@@ -4,10 +4,9 @@
 use bench::daemon::{Daemon, Setup};
 use bench::name_server::with_name_server;
 use bench::netns::Network;
-use std::fs::{self, Permissions};
+use bench::own_files;
 use std::net::SocketAddr;
-use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 const TIMEOUT: Duration = Duration::from_secs(90);
@@ -116,27 +115,18 @@ const CONFIGURATIONS: [Files; 10] = [
 fn setup(network: &Network, files: &Files) -> (Setup, PathBuf) {
     let sources = NAMES.map(|(name, _)| format!("[[source]]\naddress = \"{name}\"\n")).concat();
     let setup = Setup::new("lookups", &sources);
-    let etc = setup.place().join("etc");
-    fs::create_dir(&etc).expect("ours");
-    fs::set_permissions(&etc, Permissions::from_mode(0o755)).expect("ours");
-    for name in ["nsswitch.conf", "host.conf", "passwd", "group", "ld.so.cache", "ld.so.conf"] {
-        let _ = fs::copy(format!("/etc/{name}"), etc.join(name));
-    }
+    let etc = own_files::etc(&setup);
     write(&etc, "hosts", HOSTS);
     files.resolv.iter().for_each(|text| write(&etc, "resolv.conf", text));
     for (name, text) in files.others {
         write(&etc, name, text);
     }
-    let script = format!("mount --bind '{}' /etc && exec \"$0\" \"$@\"", etc.display());
-    let entrance = network.entrance();
-    let mut words: Vec<&str> = entrance.iter().map(String::as_str).collect();
-    words.extend(["unshare", "--mount", "--propagation", "private", "--", "sh", "-c", &script]);
-    (setup.with_virtual_clock(0, 0.0).with_wrapper(&words), etc)
+    let mounts = format!("mount --bind '{}' /etc", etc.display());
+    (setup.with_virtual_clock(0, 0.0).with_mounts(network, &mounts), etc)
 }
 
-fn write(etc: &std::path::Path, name: &str, text: &str) {
-    fs::write(etc.join(name), text).expect("ours");
-    fs::set_permissions(etc.join(name), Permissions::from_mode(0o644)).expect("ours");
+fn write(etc: &Path, name: &str, text: &str) {
+    own_files::write(&etc.join(name), text);
 }
 
 /// Waits until every name is resolved, or is not for a reason of its own.

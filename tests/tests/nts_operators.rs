@@ -94,11 +94,8 @@ fn client_by_name(servers: &[NtsServer; 2], names: [&str; 2], (place, near): (&P
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).expect("ours");
     }
     let sources = [servers[0].source(names[0], ""), servers[1].source(names[1], "")].concat();
-    let script = format!("mount --bind {} /etc/hosts && exec \"$@\"", hosts.display());
-    let own_mounts = ["unshare", "--mount", "--propagation", "private", "sh", "-c", &script, "sh"];
-    let entrance = near.entrance();
-    let words: Vec<&str> = entrance.iter().map(String::as_str).chain(own_mounts).collect();
-    Setup::new("nts-wildcard", &sources).with_virtual_clock(-1_300_000_000, 0.0).with_wrapper(&words)
+    let mounts = format!("mount --bind '{}' /etc/hosts", hosts.display());
+    Setup::new("nts-wildcard", &sources).with_virtual_clock(-1_300_000_000, 0.0).with_mounts(near, &mounts)
 }
 
 #[test]

@@ -5,29 +5,21 @@ use bench::daemon::{Daemon, Setup};
 use bench::forger::Forger;
 use bench::name_server;
 use bench::netns::Network;
-use std::fs::{self, Permissions};
+use bench::own_files::{self, make_folder};
+use std::fs;
 use std::net::{Ipv4Addr, UdpSocket};
-use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::symlink;
+use std::path::PathBuf;
 use std::time::Duration;
 
 const TIMEOUT: Duration = Duration::from_secs(90);
 const UNRESOLVED: &str = "source time.example: its name is not resolved: no name server is configured";
-
-/// What the C library reads of /etc, as far as this host has it.
-const OF_ETC: [&str; 7] =
-    ["nsswitch.conf", "hosts", "host.conf", "passwd", "group", "ld.so.cache", "ld.so.conf"];
 
 /// A daemon with one named source, whose /etc has the symbolic link resolv.conf to `target` and few other files, and whose
 /// `volatile` folder is one of the test's.
 struct Host {
     setup: Setup,
     volatile: PathBuf,
-}
-
-fn make_folder(path: &Path) {
-    fs::create_dir_all(path).expect("ours");
-    fs::set_permissions(path, Permissions::from_mode(0o755)).expect("ours");
 }
 
 impl Host {
@@ -37,23 +29,15 @@ impl Host {
 
     fn asking(source: &str, network: &Network, volatile: &str, target: &str) -> Self {
         let setup = Setup::new("resolver-files", &bench::daemon::source(source));
-        let place = setup.place();
-        let (etc, run) = (place.join("etc"), place.join("volatile"));
-        make_folder(&etc);
+        let (etc, run) = (own_files::etc(&setup), setup.place().join("volatile"));
         make_folder(&run.join("medium"));
-        for name in OF_ETC {
-            let _ = fs::copy(Path::new("/etc").join(name), etc.join(name));
-        }
         symlink(target, etc.join("resolv.conf")).expect("ours");
-        let script = format!(
-            "mount --bind '{}' '{volatile}' && mount -t tmpfs none '{volatile}/medium' && mount --bind '{}' /etc && exec \"$0\" \"$@\"",
+        let mounts = format!(
+            "mount --bind '{}' '{volatile}' && mount -t tmpfs none '{volatile}/medium' && mount --bind '{}' /etc",
             run.display(),
             etc.display()
         );
-        let entrance = network.entrance();
-        let mut words: Vec<&str> = entrance.iter().map(String::as_str).collect();
-        words.extend(["unshare", "--mount", "--propagation", "private", "--", "sh", "-c", &script]);
-        Self { setup: setup.with_virtual_clock(0, 0.0).with_wrapper(&words), volatile: run }
+        Self { setup: setup.with_virtual_clock(0, 0.0).with_mounts(network, &mounts), volatile: run }
     }
 
     fn start(&self) -> Daemon {
@@ -68,8 +52,7 @@ impl Host {
     fn write(&self, file: &str, text: &str) {
         let file = self.volatile.join(file);
         make_folder(file.parent().expect("it is in a folder"));
-        fs::write(&file, text).expect("ours");
-        fs::set_permissions(&file, Permissions::from_mode(0o644)).expect("ours");
+        own_files::write(&file, text);
     }
 }
 

@@ -99,8 +99,8 @@ fn check_warns_of_a_state_directory_without_room_and_is_content_with_one_that_ha
         ("true", None),
         (READ_ONLY, Some("Read-only")),
         (FULL, Some("free some space")),
-        (WITHOUT_INODES, Some("no inodes left")),
-        (few_inodes, Some("no inodes left")),
+        (WITHOUT_INODES, Some("too few free inodes")),
+        (few_inodes, Some("too few free inodes")),
         (enough, None),
     ] {
         let checked = trouble(&setup, script).with_argument("--check").run_to_end();

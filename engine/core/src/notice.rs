@@ -232,6 +232,8 @@ pub struct Short {
     pub needed_ppm: f64,
     /// What is nearest to it inside the band, in ppm.
     pub granted_ppm: f64,
+    /// The profile is the strict one: the other one's band is wider.
+    pub is_strict: bool,
 }
 
 /// No source can be followed.

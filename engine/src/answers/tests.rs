@@ -63,7 +63,7 @@ fn a_status_names_the_processes_that_run_and_what_they_miss() {
         key_exchange: None,
     };
     let reply: Value =
-        serde_json::from_str(&status(report(), &surroundings, Some("full"), WallTime::MIN)).unwrap();
+        serde_json::from_str(&status(report(), &surroundings, (Some("full"), &[]), WallTime::MIN)).unwrap();
     assert_eq!(reply["processes"][2]["name"], "client");
     assert_eq!(reply["processes"][2]["pid"], 12);
     assert_eq!(reply["processes"].as_array().unwrap().len(), 3);
@@ -84,7 +84,7 @@ fn what_is_not_a_number_is_null_and_a_reply_is_one_line() {
         counters: None,
         key_exchange: None,
     };
-    let text = status(report(), &surroundings, None, WallTime::MIN);
+    let text = status(report(), &surroundings, (None, &[]), WallTime::MIN);
     assert!(!text.contains('\u{1b}') && !text.contains('\n'));
     let reply: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(reply["report"]["offset_s"], Value::Null);
@@ -206,6 +206,7 @@ fn wall(seconds: i64) -> WallTime {
 #[test]
 fn the_replies_on_the_socket_are_those_of_the_golden_documents() {
     let (report, surroundings) = (full(), full_surroundings());
+    let unserved = [ServedAt::parse("0.0.0.0%eth0:123").unwrap()];
     let (mut cookies, _) = CookieSource::new(None::<Fleet>, None);
     let now = Now { raw: RawInstant::MIN, wall: wall(1_799_500_000) };
     let random = || Some(Zeroizing::new([7; 32]));
@@ -223,7 +224,8 @@ fn the_replies_on_the_socket_are_those_of_the_golden_documents() {
     for (name, written) in [
         (
             "status",
-            status(report.clone(), &surroundings, None, now.wall).replace(&version, "\"version\":\"0.1.0\""),
+            status(report.clone(), &surroundings, (None, &unserved), now.wall)
+                .replace(&version, "\"version\":\"0.1.0\""),
         ),
         ("sources", sources(report.clone())),
         ("server", server(&surroundings)),

@@ -7,7 +7,7 @@ use engine_core::settings::Place;
 use ipc::address::Address;
 use ipc::message::exchange::HostName;
 use ipc::message::server::Rule;
-use ipc::served_at::{InterfaceName, ServedAt, is_number};
+use ipc::served_at::{InterfaceName, ServedAt, is_index};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 /// The port of NTP (RFC 5905 section 7.2).
@@ -65,13 +65,12 @@ fn parse_scoped(text: &str, usual: u16) -> Option<(HostName, Result<u16, Wrong>)
         },
     };
     let (_, interface) = inner.split_once('%')?;
-    let is_number = interface.bytes().all(|octet| octet.is_ascii_digit());
-    HostName::parse_scoped(inner).ok().filter(|_| !is_number).map(|name| (name, port))
+    HostName::parse_scoped(inner).ok().filter(|_| !is_index(interface)).map(|name| (name, port))
 }
 
-/// For what is asked, and not listened at.
+/// Where the interface may be named.
 fn with_name(wrong: Wrong) -> Wrong {
-    if wrong == WITH_NUMBER { WITH_NAME } else { wrong }
+    if wrong == WITH_INDEX { WITH_NAME } else { wrong }
 }
 
 /// An address to be served at, with the interface on which requests have to arrive if one is given; `usual` is the port
@@ -87,20 +86,27 @@ pub fn parse_listen(text: &str, usual: u16) -> Result<ServedAt, Wrong> {
         "not an address of this host; write \"0.0.0.0\", \"::\" or one address of it, with or without a \
                 port; for what arrives on one interface, \"0.0.0.0%eth0\" and \"::%eth0\"",
     )?;
-    match address.ip().is_multicast() {
-        true => Err("a multicast address; truechimer answers on unicast addresses only"),
-        false => Ok(ServedAt { address, interface }),
-    }
+    unicast(address).map(|address| ServedAt { address, interface })
 }
 
-/// An address for a socket that is bound to it alone; an interface only by its number.
+/// An address for a socket that is bound to it alone; an interface only by its index.
 fn parse_bound(text: &str, usual: u16) -> Result<ServedAt, Wrong> {
-    match parse_listen(text, usual)? {
-        ServedAt { interface: Some(_), .. } => Err(
+    if let Ok(Some(_)) = split_interface(text) {
+        return Err(
             "an address with the name of an interface, which only listen under [server] takes; write the addresses \
-                 of that interface (of a link-local one its number, as \"fe80::1%2\")",
-        ),
-        served => Ok(served),
+                 of that interface (a link-local one with its index, as \"fe80::1%2\")",
+        );
+    }
+    let address = parse_numeric(text, usual)?.ok_or(
+        "not an address of this host; write \"0.0.0.0\", \"::\" or one address of it, with or without a port",
+    )?;
+    unicast(address).map(ServedAt::anywhere)
+}
+
+fn unicast(address: Address) -> Result<Address, Wrong> {
+    match address.ip().is_multicast() {
+        true => Err("a multicast address; truechimer answers on unicast addresses only"),
+        false => Ok(address),
     }
 }
 
@@ -108,12 +114,12 @@ fn parse_bound(text: &str, usual: u16) -> Result<ServedAt, Wrong> {
 fn split_interface(text: &str) -> Result<Option<(String, InterfaceName)>, Wrong> {
     let Some((head, tail)) = text.split_once('%') else { return Ok(None) };
     let (name, rest) = tail.split_at(tail.find([']', ':']).unwrap_or(tail.len()));
-    if head.contains(':') && (is_number(name) || (!head.starts_with('[') && !rest.is_empty())) {
-        // Numbers are read with the address; a port needs brackets.
+    if head.contains(':') && (is_index(name) || (!head.starts_with('[') && !rest.is_empty())) {
+        // An index is read with the address; a port needs brackets.
         return Ok(None);
     }
     match InterfaceName::parse(name) {
-        Ok(name) if !is_number(name.as_str()) => Ok(Some((format!("{head}{rest}"), name))),
+        Ok(name) if !is_index(name.as_str()) => Ok(Some((format!("{head}{rest}"), name))),
         _ => Err(WITH_INTERFACE),
     }
 }
@@ -143,7 +149,7 @@ fn parse_list(
                 }
                 Some((_, other)) => {
                     let text = format!(
-                        "listen: \"{text}\" and \"{other}\" overlap, and only one of them could be bound; leave one out"
+                        "listen: \"{text}\" and \"{other}\" overlap: one of them includes the other; leave one out"
                     );
                     faults.add(at, text);
                 }
@@ -167,7 +173,7 @@ fn overlap(one: ServedAt, other: ServedAt) -> bool {
 
 fn parse_numeric(text: &str, usual: u16) -> Result<Option<Address>, Wrong> {
     match parse_socket(text, usual)? {
-        Some(SocketAddr::V6(v6)) if v6.ip().is_unicast_link_local() && v6.scope_id() == 0 => Err(WITH_NUMBER),
+        Some(SocketAddr::V6(v6)) if v6.ip().is_unicast_link_local() && v6.scope_id() == 0 => Err(WITH_INDEX),
         found => Ok(found.map(Address::from)),
     }
 }
@@ -176,11 +182,12 @@ fn parse_socket(text: &str, usual: u16) -> Result<Option<SocketAddr>, Wrong> {
     let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
     let address = match bare.parse::<IpAddr>() {
         Ok(ip) => SocketAddr::new(ip, usual),
-        // The standard library reads the number of an interface only with brackets and port.
+        // The standard library reads the index of an interface only with brackets and port.
         Err(_) if let Ok(scoped) = format!("[{bare}]:{usual}").parse::<SocketAddr>() => scoped,
         Err(_) => match text.parse::<SocketAddr>() {
             Ok(address) => address,
-            Err(_) if text.contains('%') => return Err(WITH_NUMBER),
+            Err(_) if lacks_brackets(text) => return Err(WITH_BRACKETS),
+            Err(_) if text.contains('%') => return Err(WITH_INDEX),
             Err(_) => return Ok(None),
         },
     };
@@ -190,15 +197,24 @@ fn parse_socket(text: &str, usual: u16) -> Result<Option<SocketAddr>, Wrong> {
     }
 }
 
-/// Nothing but a socket address of the standard library, which knows no names of interfaces.
-const WITH_NUMBER: Wrong = "an address of one link without the number of its interface (ip link shows it first \
-                            in each line); write it after a percent sign: \"fe80::1%2\" or \"[fe80::1%2]:123\"";
+/// Whether it is an IPv6 address with an interface and a port, but no brackets: `fe80::1%2:123`.
+fn lacks_brackets(text: &str) -> bool {
+    let parts = text.split_once('%').and_then(|(ip, rest)| Some((ip, rest.split_once(':')?.1)));
+    parts.is_some_and(|(ip, port)| ip.parse::<Ipv6Addr>().is_ok() && parse_port(port).is_ok())
+}
 
-/// Neither a name nor a number of an interface behind the percent sign.
+const WITH_BRACKETS: Wrong = "an IPv6 address with a port, but without brackets; put them around the address with its interface, as \
+                              in \"[fe80::1%2]:123\", or leave the port out";
+
+/// Where an interface is given by its index, as in a socket address of the standard library, which knows no names.
+const WITH_INDEX: Wrong = "a link-local address (fe80::) without the index of its interface, or another address with one; \
+                           ip link shows the index first in each line; write \"fe80::1%2\" or \"[fe80::1%2]:123\"";
+
+/// Neither a name nor an index of an interface behind the percent sign.
 const WITH_INTERFACE: Wrong = "an address with what is no interface behind its percent sign; ip link shows their names; \
                                write \"0.0.0.0%eth0\", \"[::%eth0]:123\" or \"[fe80::1%eth0]:123\"";
 
-/// The same for a source, whose interface may be named.
+/// The same where the interface may be named.
 const WITH_NAME: Wrong = "a link-local address (fe80::) without its interface, or another address with one; \
                           ip link shows the names of interfaces; write \"fe80::1%eth0\" or \"[fe80::1%eth0]:123\"";
 
@@ -369,7 +385,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_of_one_link_is_asked_for_the_number_of_its_interface() {
+    fn an_address_of_one_link_is_asked_for_its_interface() {
         for text in
             ["fe80::1", "[fe80::1]:123", "fe80::1%", "10.0.0.1%1", "0.0.0.0%a b", "::%sixteen-octets-x"]
         {
@@ -379,6 +395,21 @@ mod tests {
         for text in ["fe80::1", "[fe80::1]:123", "fe80::1%", "2001:db8::1%eth0"] {
             let wrong = parse_place(text, NTP).unwrap_err();
             assert!(wrong.contains("ip link") && wrong.contains("\"fe80::1%eth0\""), "{text}: {wrong}");
+        }
+        // Where no name is taken none is advised.
+        for text in ["fe80::1", "[fe80::1]:4460", "fe80::1%", "10.0.0.1%1", "::%sixteen-octets-x"] {
+            let wrong = parse_bound(text, KEY_EXCHANGE).unwrap_err();
+            assert!(wrong.contains("index of its interface") && !wrong.contains("eth0"), "{text}: {wrong}");
+        }
+        let wrong = parse_bound("host", KEY_EXCHANGE).unwrap_err();
+        assert!(wrong.contains("not an address") && !wrong.contains("eth0"), "{wrong}");
+        for text in ["::%eth0:123", "fe80::1%eth0:123", "fe80::1%2:123"] {
+            let of_source = parse_place(text, NTP).unwrap_err();
+            for wrong in
+                [of_source, parse_listen(text, NTP).unwrap_err(), parse_bound(text, NTP).unwrap_err()]
+            {
+                assert!(wrong.contains("without brackets"), "{text}: {wrong}");
+            }
         }
         for (text, remedy) in [("fe80::1%eth0", "\"fe80::1\""), ("fe80::%2/10", "\"fe80::/10\"")] {
             let wrong = parse_prefix(text, true).unwrap_err();

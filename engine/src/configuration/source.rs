@@ -67,7 +67,7 @@ fn likeness(one: &Place, other: &Place) -> Option<Likeness> {
             };
             is_one && port == other_port
         }
-        // Only on a link does the number of an interface say which host it is.
+        // Only on a link does the index of an interface say which host it is.
         (Place::Address(one), Place::Address(other)) => {
             let is_of_link = matches!(one.ip(), IpAddr::V6(ip) if ip.is_unicast_link_local());
             one == other || (!is_of_link && (one.ip(), one.port()) == (other.ip(), other.port()))

@@ -8,7 +8,6 @@ use ipc::message::exchange::{ExchangeId, Resolved};
 use ipc::message::key_service::{FromKeyService, ToKeyService};
 use ipc::message::privileged::{ClockEvent, ClockEventKind, ClockKind, ClockReading, Refusal, Refused};
 use ipc::process::PerProcess;
-use ipc::served_at::ServedAt;
 use ipc::units::{Frequency, Offset, TimeConstant, WallTime};
 use ipc_link::Link;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, setsockopt, socketpair, sockopt};
@@ -300,8 +299,44 @@ fn a122_counters_that_fall_or_come_too_often_are_a_breach() {
 }
 
 #[test]
+fn a122_words_about_interfaces_or_the_network_that_come_too_often_are_a_breach() {
+    let none = OwnAddresses::new([]).unwrap();
+    let entries = ["0.0.0.0%eth0:123", "0.0.0.0%eth1:123"].map(|text| ServedAt::parse(text).unwrap());
+    // Records, so many of each kind in every `second`.
+    let tell = |rounds: i64, second: fn(i64) -> i64| {
+        let mut bench = bench();
+        let listen = Bounded::new(entries).unwrap();
+        bench.links.send_plan(at(0), LaunchPlan { listen, ..plan() }).unwrap();
+        bench.server.send(&FromServer::Hello(Shortfall::NONE)).unwrap();
+        bench.client.send(&FromClient::Hello(Shortfall::NONE)).unwrap();
+        bench.links.receive(at(0), Process::Server).unwrap();
+        bench.links.receive(at(0), Process::Client).unwrap();
+        let mut breaches = [None, None];
+        for round in 0..rounds {
+            let now = at(second(round));
+            for entry in [0, 1] {
+                let interface = Interface { entry, is_there: round % 2 == 1 };
+                bench.server.send(&FromServer::Interface(interface)).unwrap();
+                let heard = bench.links.receive(now, Process::Server);
+                breaches[0] = breaches[0].take().or(heard.err().map(|breach| (round, breach.violation)));
+            }
+            bench.client.send(&FromClient::Network(none)).unwrap();
+            let heard = bench.links.receive(now, Process::Client);
+            breaches[1] = breaches[1].take().or(heard.err().map(|breach| (round, breach.violation)));
+        }
+        breaches
+    };
+    assert_eq!(tell(200, |round| round), [None, None], "what is said once a second");
+    for breach in tell(20, |_| 1) {
+        let (round, violation) = breach.unwrap();
+        assert!(violation.contains("more than once a second") && round == 16, "{round}: {violation}");
+    }
+}
+
+#[test]
 fn what_the_server_says_of_interfaces_is_of_one_that_an_entry_names_and_never_twice_the_same() {
-    let entries = ["192.0.2.1:123", "0.0.0.0%eth0:123"].map(|text| ServedAt::parse(text).unwrap());
+    let entries =
+        ["192.0.2.1:123", "0.0.0.0%eth0:123", "[::%eth0]:123"].map(|text| ServedAt::parse(text).unwrap());
     let says = |words: &[(u8, bool)]| {
         let mut bench = bench();
         let listen = Bounded::new(entries).unwrap();
@@ -313,13 +348,17 @@ fn what_the_server_says_of_interfaces_is_of_one_that_an_entry_names_and_never_tw
             let interface = Interface { entry: *entry, is_there: *is_there };
             bench.server.send(&FromServer::Interface(interface)).unwrap();
             heard = bench.links.receive(at(1), Process::Server);
+            if heard.is_ok() {
+                let unserved = if *is_there { &[][..] } else { &entries[1..] };
+                assert_eq!(bench.links.unserved(), unserved, "{words:?}");
+            }
         }
         heard
     };
     let name = entries[1].interface.unwrap();
     assert_eq!(says(&[(1, false)]), Ok(Some(Fact::Interface(name, false))));
     assert_eq!(says(&[(1, false), (1, true), (1, false)]), Ok(Some(Fact::Interface(name, false))));
-    for words in [&[(0, false)][..], &[(2, false)], &[(255, false)]] {
+    for words in [&[(0, false)][..], &[(3, false)], &[(255, false)]] {
         assert!(violation(says(words)).contains("no entry names"), "{words:?}");
     }
     for words in [&[(1, true)][..], &[(1, false), (1, false)]] {

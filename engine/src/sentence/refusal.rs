@@ -36,17 +36,21 @@ pub(super) fn course(slewing: &Slewing) -> String {
     // The allowance is earned back meanwhile, which makes it faster than it is now.
     let measure = if slewing.is_reduced { "about" } else { "at least" };
     let short = slewing.short.map_or(String::new(), |short| {
-        let Short { needed_ppm: needed, granted_ppm: granted } = short;
-        let help = if needed.abs() > NO_QUARTZ {
-            "; no quartz is so far off, but a clock source that the kernel or the hypervisor has calibrated wrong: boot with \
-             another one (kernel option clocksource=), or, if the profile allows so much, begin the band anew with --new-record \
-             (truechimerd(8), GOVERNOR)"
+        let Short { needed_ppm: needed, granted_ppm: granted, is_strict } = short;
+        let cause = if needed.abs() > QUARTZ {
+            "hardly any quartz is so far off, but a clock source that the kernel or the hypervisor has calibrated wrongly may be: \
+             boot with another one (kernel option clocksource=; those that this machine has are in \
+             /sys/devices/system/clocksource/clocksource0/available_clocksource)"
         } else {
-            ", which follows it slowly and no farther than the profile allows; check the sources and the oscillator, or begin \
-             the band anew with --new-record (truechimerd(8), GOVERNOR)"
+            "the band follows it slowly and no farther than the profile allows: check the sources and the oscillator"
+        };
+        let wider = match is_strict {
+            true => "; where that is not enough, with profile = \"standard\" under [governor] as well, whose band is wider",
+            false => "",
         };
         format!(
-            "its oscillator needs a base frequency of {needed:+.0} ppm, and the governor's band ends at {granted:+.0} ppm{help}"
+            "its oscillator needs a base frequency of {needed:+.0} ppm, and the governor's band ends at {granted:+.0} ppm; {cause}, \
+             or begin the band anew with --new-record (truechimerd(8), GOVERNOR){wider}"
         )
     });
     match slewing.left {
@@ -62,17 +66,17 @@ pub(super) fn course(slewing: &Slewing) -> String {
             "does not come nearer now: at the edge of the governor's band a slew is paid from its allowance, which is used up \
              and earned back over a day; {approve} at once{allow}"
         ),
+        // A step would not last.
         None => {
             let a_day = -rate * 0.0864;
-            format!(
-                "goes {a_day:.1} s a day farther from the time of its sources{why}: {short}; {approve}{allow}"
-            )
+            format!("goes {a_day:.1} s a day farther from the time of its sources{why}: {short}")
         }
     }
 }
 
-/// A frequency error in ppm that no oscillator of a computer has by itself.
-const NO_QUARTZ: f64 = 500.0;
+/// The largest frequency error in ppm that the quartz of a computer may have: 100 ppm of tolerance, temperature and age, and a
+/// margin.
+const QUARTZ: f64 = 150.0;
 
 /// The way to all steps of a machine that may be paused.
 const ALLOW: &str = ", or allow such steps with allow-forward-steps, if the machine may be paused and has no hardware clock \
@@ -142,13 +146,15 @@ impl Sentence for Refusal {
                  SECONDS"
             }
             Self::RunStep => {
-                "larger than a step may be while running; if the sources are right, restart with --approve-step \
+                "larger than a step may be while running or after a suspend; if the sources are right, restart with --approve-step \
                  SECONDS"
             }
             Self::Forward => {
                 "larger than allow-forward-steps; if the sources are right, restart with --approve-step SECONDS"
             }
-            Self::TooSoon => "the last such step was made too short a time ago",
+            Self::TooSoon => {
+                "the last such step was too recent, or those of the last 24 hours used up what is allowed of them"
+            }
             Self::Evidence => "nothing shows that another program moved the clock, or that the host was suspended or paused",
             Self::Budget => "the day's allowance is used up; slews stay inside the band until some is earned back",
             Self::Band => {

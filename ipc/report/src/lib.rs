@@ -41,7 +41,9 @@ pub use rejection::{Effect, RejectReason};
 pub use replay::Replay;
 pub use schema::{Counts, Written};
 pub use source::{NtsReport, SourceReport};
-pub use status::{Done, ProcessReply, RefusedReply, ReloadedReply, ServerReply, SourcesReply, StatusReply};
+pub use status::{
+    Done, ProcessReply, RefusedReply, ReloadedReply, ServerReply, SourcesReply, StatusReply, UnservedReply,
+};
 pub use system::{Report, SystemReport};
 pub use words::{Word, Words};
 

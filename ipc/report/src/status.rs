@@ -29,6 +29,16 @@ documents! {
         server: Option<Counts>,
         /// The key exchange service; none: none is configured.
         key_exchange: Option<KeyExchangeReply>,
+        /// Entries of `listen` under [server] that name an interface which is not there.
+        unserved: Vec<UnservedReply>,
+    }
+
+    /// An entry of `listen` that is not served now.
+    UnservedReply {
+        /// The entry.
+        listen: String,
+        /// Why not, and what to do about it, in one sentence.
+        reason: String,
     }
 
     /// One process.

@@ -298,7 +298,7 @@ pub const MAX_NAME: usize = 253;
 
 bounded! {
     /// A host name: 1 to 253 octets of letters, digits, `-`, `_` and `.`, not starting with `-` or `.`. Or a link-local
-    /// address of IPv6 with the name of an interface (`fe80::1%eth0`), which has to be looked up too: the number of the
+    /// address of IPv6 with the name of an interface (`fe80::1%eth0`), which has to be looked up too: the index of the
     /// interface may change. Having one proves only its form, not that it exists.
     HostName, RawName, NameOctets, MAX_NAME, is_lawful, "[a-z0-9_][a-zA-Z0-9._-]{0,252}"
 }

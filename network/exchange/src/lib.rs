@@ -14,7 +14,7 @@
 //!   child          a child from its parent's point of view
 //!   lawful         which messages a child may send
 //!   lookup         a child's work: resolve a name
-//!     interface      the number of a network interface
+//!     interface      the index of a network interface
 //!   key_exchange   a child's work: keys and cookies of a server
 //!     connect        to the first address that accepts a connection
 //!     roots          the trusted certificate authorities

@@ -46,7 +46,7 @@ pub(super) fn addresses_of(name: &HostName, port: u16) -> Result<Addresses, Look
     let Some((address, interface)) = name.scoped() else {
         return addresses(name.as_str(), port, |_| true);
     };
-    let scope = interface::number(interface).ok_or(LookupFailure::NoInterface)?;
+    let scope = interface::index(interface).ok_or(LookupFailure::NoInterface)?;
     let address = Address::from(SocketAddr::V6(SocketAddrV6::new(address, port, 0, scope)));
     Addresses::new([address]).map_err(|_| LookupFailure::NoAddress)
 }

@@ -1,12 +1,12 @@
-//! The number of a network interface, from its name. musl's own function asks only over a socket of another family, which
+//! The index of a network interface, from its name. musl's own function asks only over a socket of another family, which
 //! the filter refuses; glibc's goes on to one of IPv4.
 #![allow(unsafe_code)]
 
 use nix::libc::{IFNAMSIZ, SIOCGIFINDEX, c_char, ifreq, ioctl};
 use std::os::fd::{AsFd, AsRawFd};
 
-/// The number of the interface that has this name now, in the network of the socket `asked`.
-pub fn number(asked: &impl AsFd, name: &str) -> Option<u32> {
+/// The index of the interface that has this name now, in the network of the socket `asked`.
+pub fn index(asked: &impl AsFd, name: &str) -> Option<u32> {
     // The last octet stays zero.
     if name.len() >= IFNAMSIZ {
         return None;
@@ -19,6 +19,6 @@ pub fn number(asked: &impl AsFd, name: &str) -> Option<u32> {
         return None;
     }
     // SAFETY: the call has succeeded, so the kernel has filled this field.
-    let number = unsafe { request.ifr_ifru.ifru_ifindex };
-    u32::try_from(number).ok().filter(|number| *number > 0)
+    let index = unsafe { request.ifr_ifru.ifru_ifindex };
+    u32::try_from(index).ok().filter(|index| *index > 0)
 }

@@ -5,6 +5,8 @@
 use super::control_message::Target;
 use ipc::message::server::Interface;
 use ipc::served_at::ServedAt;
+use ipc::units::{RawInstant, Span};
+use network::clock;
 use network::ending::Ending;
 use network::interface;
 use nix::errno::Errno;
@@ -13,6 +15,7 @@ use nix::sys::time::TimeSpec;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 /// Octets of a message of the kernel that are read; only that there is one matters.
 const NEWS: usize = 64;
@@ -23,15 +26,29 @@ const BURST: usize = 256;
 /// How often the names are looked up without a routing socket.
 const PAUSE: TimeSpec = TimeSpec::new(5, 0);
 
-/// The entries of `listen`, with the number that each interface has now.
+/// Least time between two reports of one interface; a little more than the second that the engine allows.
+const REPORTS: Span = Span::from_millis(1_050);
+
+/// The entries of `listen`, with the index that each interface has now.
 #[derive(Debug, Default)]
 pub struct Served(Vec<(ServedAt, AtomicU32)>);
 
 impl Served {
-    /// No interface has a number yet; nothing is answered that has to arrive on one.
+    /// Reads the entries as truechimerd gives them. Without any, what arrives on sockets of all addresses would not be judged.
+    ///
+    /// # Errors
+    /// What is wrong with them.
+    pub fn parse(text: Option<&str>) -> Result<Self, &'static str> {
+        let entries = text.unwrap_or_default().split(',').map(ServedAt::parse).collect::<Result<Vec<_>, _>>();
+        entries
+            .map(Self::new)
+            .map_err(|_| "the word served=… does not give the entries of listen; it is truechimerd's fault")
+    }
+
+    /// No interface has an index yet; nothing is answered that has to arrive on one.
     pub fn new(entries: impl IntoIterator<Item = ServedAt>) -> Self {
-        let number = |entry: &ServedAt| AtomicU32::new(entry.scope());
-        Self(entries.into_iter().map(|entry| (entry, number(&entry))).collect())
+        let index = |entry: &ServedAt| AtomicU32::new(entry.scope());
+        Self(entries.into_iter().map(|entry| (entry, index(&entry))).collect())
     }
 
     /// Whether what arrives on a socket that is bound there has to be judged by [`Self::admits`].
@@ -45,7 +62,7 @@ impl Served {
         let target = target?;
         let Target { local, interface, .. } = target;
         let mut found = None;
-        for (entry, number) in self.of(bound) {
+        for (entry, index) in self.of(bound) {
             let ip = entry.address.ip();
             if !ip.is_unspecified() && ip != local {
                 continue;
@@ -53,8 +70,8 @@ impl Served {
             if !entry.names_interface() {
                 return Some(target);
             }
-            let number = number.load(Ordering::Relaxed);
-            if number != 0 && number == interface {
+            let index = index.load(Ordering::Relaxed);
+            if index != 0 && index == interface {
                 found = Some(Target { is_held: true, ..target });
             }
         }
@@ -66,7 +83,7 @@ impl Served {
     }
 }
 
-/// Keeps the numbers up to date, and reports.
+/// Keeps the indices up to date, and reports.
 #[derive(Debug)]
 pub struct Interfaces {
     /// Any socket: the names are looked up in its network.
@@ -75,6 +92,10 @@ pub struct Interfaces {
     news: Option<OwnedFd>,
     /// What was reported of the interface that each entry is the first to name; others are `None`.
     told: Vec<Option<bool>>,
+    /// When something was reported last.
+    at: Option<RawInstant>,
+    /// There is something that the engine has not been told.
+    is_behind: bool,
 }
 
 impl Interfaces {
@@ -97,7 +118,7 @@ impl Interfaces {
         let asked = asked.map_err(|error| {
             Ending::Kernel("a socket", Errno::from_raw(error.raw_os_error().unwrap_or_default()))
         })?;
-        Ok(Some(Self { asked, news, told }))
+        Ok(Some(Self { asked, news, told, at: None, is_behind: false }))
     }
 
     /// What to wait for.
@@ -107,31 +128,51 @@ impl Interfaces {
 
     /// The longest wait.
     pub(super) fn timeout(&self) -> Option<TimeSpec> {
-        self.news.is_none().then_some(PAUSE)
+        let pause = self.news.is_none().then_some(PAUSE);
+        let due =
+            self.is_behind.then(|| TimeSpec::from_duration(Duration::from_nanos(self.left(clock::raw()))));
+        due.into_iter().chain(pause).min()
     }
 
-    /// Looks the names up; `offer` is told what has changed, and returns whether it took it.
+    /// Until the next report may be sent, in ns.
+    fn left(&self, now: RawInstant) -> u64 {
+        let left = self.at.map_or(0, |at| at.after(REPORTS).since(now).nanos());
+        u64::try_from(left).unwrap_or(0)
+    }
+
+    /// Looks the names up; `offer` is told what has changed, at most once a second, and returns whether it took it.
     ///
     /// # Errors
     /// Those of `offer`.
     pub(super) fn look(
         &mut self,
+        now: RawInstant,
         served: &Served,
         mut offer: impl FnMut(Interface) -> Result<bool, Ending>,
     ) -> Result<(), Ending> {
         self.drain();
-        for (entry, number) in &served.0 {
+        for (entry, index) in &served.0 {
             if let Some(name) = &entry.interface {
-                let found = interface::number(&self.asked, name.as_str()).unwrap_or(0);
-                number.store(found, Ordering::Relaxed);
+                let found = interface::index(&self.asked, name.as_str()).unwrap_or(0);
+                index.store(found, Ordering::Relaxed);
             }
         }
+        let is_due = self.left(now) == 0;
+        self.is_behind = false;
         for (at, told) in self.told.iter_mut().enumerate() {
-            let (Some(told), Some((_, number))) = (told, served.0.get(at)) else { continue };
-            let is_there = number.load(Ordering::Relaxed) != 0;
+            let (Some(told), Some((_, index))) = (told, served.0.get(at)) else { continue };
+            let is_there = index.load(Ordering::Relaxed) != 0;
             let entry = u8::try_from(at).unwrap_or(u8::MAX);
-            if *told != is_there && offer(Interface { entry, is_there })? {
+            if *told == is_there {
+                continue;
+            }
+            if is_due {
+                self.at = Some(now);
+            }
+            if is_due && offer(Interface { entry, is_there })? {
                 *told = is_there;
+            } else {
+                self.is_behind = true;
             }
         }
         Ok(())
@@ -163,8 +204,8 @@ mod tests {
         let entries =
             ["0.0.0.0%a:123", "192.0.2.1:123", "[fe80::1%b]:123", "[fe80::2%7]:123", "0.0.0.0:1123"];
         let served = Served::new(entries.map(|text| ServedAt::parse(text).unwrap()));
-        for ((_, number), found) in served.0.iter().zip([4, 0, 5]) {
-            number.store(found, Ordering::Relaxed);
+        for ((_, index), found) in served.0.iter().zip([4, 0, 5]) {
+            index.store(found, Ordering::Relaxed);
         }
         let bound = |text: &str| text.parse::<SocketAddr>().unwrap();
         let admits = |at: &str, local: &str, interface| {
@@ -199,12 +240,43 @@ mod tests {
         );
         let mut interfaces = Interfaces::new(&served, socket.as_fd(), None).unwrap().unwrap();
         let mut reports = Vec::new();
-        for taken in [false, true, true] {
-            interfaces.look(&served, |report| Ok((reports.push(report), taken).1)).unwrap();
+        for (second, taken) in [(0, false), (2, true), (4, true)] {
+            let mut offer = |report| Ok((reports.push(report), taken).1);
+            interfaces.look(at(second * 1_000), &served, &mut offer).unwrap();
         }
         assert_eq!(reports, [Interface { entry: 1, is_there: false }; 2]);
-        let numbers: Vec<u32> = served.0.iter().map(|(_, number)| number.load(Ordering::Relaxed)).collect();
-        assert_eq!(numbers, [1, 0, 0]);
+        let indices: Vec<u32> = served.0.iter().map(|(_, index)| index.load(Ordering::Relaxed)).collect();
+        assert_eq!(indices, [1, 0, 0]);
         assert!(Interfaces::new(&Served::default(), socket.as_fd(), None).unwrap().is_none());
+    }
+    #[test]
+    fn a122_an_interface_that_comes_and_goes_is_told_of_once_a_second() {
+        let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let served = Served::new([ServedAt::parse("0.0.0.0%none0:1").unwrap()]);
+        let mut interfaces = Interfaces::new(&served, socket.as_fd(), None).unwrap().unwrap();
+        let mut reported = Vec::new();
+        for tenth in 0..98 {
+            let mut offer = |_| Ok((reported.push(tenth), true).1);
+            interfaces.look(at(tenth * 100), &served, &mut offer).unwrap();
+            let is_reported = reported.last() == Some(&tenth);
+            assert_ne!(interfaces.is_behind, is_reported, "{tenth}");
+            // As if it had been there meanwhile.
+            interfaces.told = vec![Some(true)];
+        }
+        assert_eq!(reported, (0..98).step_by(11).collect::<Vec<_>>());
+        assert!(interfaces.timeout().is_some_and(|wait| wait < PAUSE));
+    }
+
+    #[test]
+    fn without_the_entries_of_listen_the_server_does_not_start() {
+        for text in [None, Some(""), Some("192.0.2.1:123,"), Some("0.0.0.0%eth0:123,x")] {
+            assert!(Served::parse(text).is_err_and(|wrong| wrong.contains("served=")), "{text:?}");
+        }
+        let served = Served::parse(Some("192.0.2.1:123,[::%eth0]:123")).unwrap();
+        assert!(served.is_judged("[::]:123".parse().unwrap()));
+    }
+
+    fn at(millis: i64) -> RawInstant {
+        RawInstant::saturating(millis * 1_000_000)
     }
 }

@@ -57,6 +57,7 @@ use ipc::message::server::{
     Access, Counters, FromServer, MAX_LIST, MAX_RATE, MAX_TOTAL, Rule, ServerPolicy, ToServer,
 };
 use ipc_link::Link;
+use network::clock;
 use network::ending::Ending;
 use network::outbox::Outbox;
 use nix::errno::Errno;
@@ -203,7 +204,9 @@ impl Server<'_> {
     fn look(&mut self) -> Result<(), Ending> {
         let Some(interfaces) = &mut self.interfaces else { return Ok(()) };
         let engine = &mut self.engine;
-        interfaces.look(&self.shared.served, |interface| engine.offer(&FromServer::Interface(interface)))
+        interfaces.look(clock::raw(), &self.shared.served, |interface| {
+            engine.offer(&FromServer::Interface(interface))
+        })
     }
 
     fn read_link(&mut self) -> Result<(), Ending> {

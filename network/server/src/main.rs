@@ -2,7 +2,6 @@
 #![forbid(unsafe_code)]
 
 use ipc::process::Process;
-use ipc::served_at::ServedAt;
 use ipc_link::Link;
 use policies::Role;
 use server::{Served, listen, start_threads};
@@ -11,11 +10,7 @@ fn main() {
     network::start::run(Process::Server.program(), |start, link| {
         let sockets = start.required(start.inherited().fds("sockets"));
         let clock = start.required(start.inherited().optional_fd("clock"));
-        let entries = start.inherited().text("served").unwrap_or_default();
-        let entries = entries.split(',').filter(|entry| !entry.is_empty()).map(ServedAt::parse);
-        let wrong = "the word served=… has no address; it is truechimerd's fault";
-        let served =
-            start.required(entries.collect::<Result<Vec<_>, _>>().map(Served::new).map_err(|_| wrong));
+        let served = start.required(Served::parse(start.inherited().text("served")));
         let news = start.required(start.inherited().optional_fd("interfaces"));
         // Before the filter, which allows neither socket options nor new threads.
         let listeners = start.required(listen(sockets));

@@ -66,7 +66,8 @@ pub fn make_roots(path: &std::path::Path, facts: &FileStat, mode: u32) -> String
 /// The description of an error on one of our files, with a remedy.
 pub fn explain(errno: Errno) -> String {
     let remedy = match errno {
-        Errno::ENOSPC | Errno::EDQUOT => "free some space",
+        Errno::ENOSPC => "free some space, or delete files if it has no inodes left (df -i)",
+        Errno::EDQUOT => "free some space",
         Errno::EROFS => "remount the file system writable, or name another directory",
         Errno::EPERM if geteuid().is_root() => {
             "an attribute of the file (lsattr shows it, chattr -ia takes it off) or a security module forbids it"

@@ -11,7 +11,7 @@ mod refusal;
 
 use ipc::address::Address;
 use ipc::message::launch::{LaunchPlan, MAX_KEY_THREADS, MAX_THREADS};
-use ipc::served_at::ServedAt;
+use ipc::served_at::{Missing, ServedAt};
 use keeper::ending::{Ending, say};
 use nix::errno::Errno;
 use nix::net::if_::{if_indextoname, if_nametoindex};
@@ -21,7 +21,7 @@ use nix::sys::socket::{
     bind as bind_socket, listen, setsockopt, socket, sockopt,
 };
 use nix::sys::time::TimeSpec;
-use refusal::{Refusal, Service};
+use refusal::{Place, Refusal, Service};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsRawFd, OwnedFd};
 
@@ -64,6 +64,7 @@ impl Sockets {
     pub fn bind(plan: &LaunchPlan) -> Result<Self, Ending> {
         let server = bind_datagrams(&bound(&plan.listen), count(plan.threads, MAX_THREADS), plan.dscp)?;
         plan.listen.iter().filter(|entry| entry.interface.is_none()).for_each(warn_of_interface);
+        warn_of_addresses(&plan.listen);
         let names_interface = plan.listen.iter().any(|entry| entry.interface.is_some());
         let interfaces = names_interface.then(|| routing(libc::RTMGRP_LINK)).and_then(Result::ok);
         let network = network();
@@ -71,32 +72,60 @@ impl Sockets {
             return Ok(Self { server, interfaces, key_service: Vec::new(), key_threads: 0, network });
         };
         let key_threads = count(service.threads, MAX_KEY_THREADS);
-        let addresses: Vec<SocketAddr> = service.listen.iter().map(Address::socket_address).collect();
-        let bound = bind_each(&addresses, Service::KeyExchange, stream)?;
+        let entry = |address: &Address| Place::of(address.socket_address(), &[&ServedAt::anywhere(*address)]);
+        let places: Vec<Place> = service.listen.iter().map(entry).collect();
+        let bound = bind_each(&places, Service::KeyExchange, stream)?;
         let key_service = bound.into_iter().map(|(_, fd)| fd).collect();
         Ok(Self { server, interfaces, key_service, key_threads, network })
     }
 }
 
-/// The addresses that sockets are bound to: all of a family where an entry with this family and port names an interface.
-fn bound(entries: &[ServedAt]) -> Vec<SocketAddr> {
-    let mut found = Vec::new();
+/// What sockets are bound to.
+fn bound(entries: &[ServedAt]) -> Vec<Place> {
+    let mut found: Vec<(SocketAddr, Vec<&ServedAt>)> = Vec::new();
     for entry in entries {
-        let address = entry.address.socket_address();
-        let any = if address.is_ipv4() {
-            IpAddr::V4(Ipv4Addr::UNSPECIFIED)
-        } else {
-            IpAddr::V6(Ipv6Addr::UNSPECIFIED)
-        };
-        let address = match entries.iter().any(|other| other.is_beside(address) && other.names_interface()) {
-            true => SocketAddr::new(any, address.port()),
-            false => address,
-        };
-        if !found.contains(&address) {
-            found.push(address);
+        let address = bound_to(entry, entries);
+        match found.iter_mut().find(|(other, _)| *other == address) {
+            Some((_, others)) => others.push(entry),
+            None => found.push((address, vec![entry])),
         }
     }
-    found
+    found.into_iter().map(|(address, entries)| Place::of(address, &entries)).collect()
+}
+
+/// The address of the socket that serves an entry: all of a family where an entry with this family and port names an interface.
+fn bound_to(entry: &ServedAt, entries: &[ServedAt]) -> SocketAddr {
+    let address = entry.address.socket_address();
+    if !entries.iter().any(|other| other.is_beside(address) && other.names_interface()) {
+        return address;
+    }
+    let any = match address {
+        SocketAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        SocketAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+    };
+    SocketAddr::new(any, address.port())
+}
+
+/// Warns of addresses of which this host has none now, where the bind of a socket to all addresses does not show it.
+fn warn_of_addresses(entries: &[ServedAt]) {
+    for entry in entries {
+        if bound_to(entry, entries) != entry.address.socket_address() && is_absent(entry) {
+            say(4, &refusal::late(&entry.to_string(), Service::Time));
+        }
+    }
+}
+
+/// Whether no interface has the address of this entry now. Where the interface that it names is missing, that is told.
+fn is_absent(entry: &ServedAt) -> bool {
+    let mut address = entry.address.socket_address();
+    address.set_port(0);
+    if let (Some(name), SocketAddr::V6(v6)) = (&entry.interface, &mut address)
+        && v6.ip().is_unicast_link_local()
+    {
+        v6.set_scope_id(if_nametoindex(name.as_str()).unwrap_or(0));
+    }
+    let bind = |fd: OwnedFd| bind_socket(fd.as_raw_fd(), &SockaddrStorage::from(address));
+    open(address, SockType::Datagram, false).and_then(bind) == Err(Errno::EADDRNOTAVAIL)
 }
 
 /// A socket on which the kernel tells of interfaces, addresses and routes (rtnetlink); none where it is forbidden, as it may
@@ -128,25 +157,34 @@ fn routing(groups: i32) -> Result<OwnedFd, Errno> {
 /// Warns, for `--check`, of interfaces that are not there.
 pub fn warn_of_interfaces(plan: &LaunchPlan) {
     plan.listen.iter().for_each(warn_of_interface);
+    for address in plan.key_service.iter().flat_map(|service| service.listen.iter()) {
+        let index = address.scope();
+        if index != 0 && !has_interface(index) {
+            let entry = ServedAt::anywhere(*address);
+            let text = format_args!(
+                "[server.nts] listen: {entry}: there is no interface with the index {index} now; keys are exchanged there if \
+                 there is one when truechimer starts (ip link shows all)"
+            );
+            say(4, &text);
+        }
+    }
 }
 
 /// While the daemon runs, the server tells of those that are named.
 fn warn_of_interface(entry: &ServedAt) {
     let missing = match (&entry.interface, entry.scope()) {
-        (Some(name), _) if if_nametoindex(name.as_str()).is_err() => name.as_str().to_owned(),
-        (None, number) if number != 0 && !has_interface(number) => format!("with the number {number}"),
+        (Some(name), _) if if_nametoindex(name.as_str()).is_err() => Missing(name.as_str()).to_string(),
+        (None, index) if index != 0 && !has_interface(index) => {
+            Missing(&format!("with the index {index}")).to_string()
+        }
         _ => return,
     };
-    let text = format_args!(
-        "listen: {entry}: there is no interface {missing} now; time is served on it as soon as there is one (ip link \
-         shows all)"
-    );
-    say(4, &text);
+    say(4, &format_args!("listen: {entry}: {missing}"));
 }
 
 /// nix takes the null pointer of a failed call for a success.
-fn has_interface(number: u32) -> bool {
-    if_indextoname(number).is_ok_and(|name| !name.is_empty())
+fn has_interface(index: u32) -> bool {
+    if_indextoname(index).is_ok_and(|name| !name.is_empty())
 }
 
 fn count(asked: u8, most: u8) -> usize {
@@ -156,48 +194,48 @@ fn count(asked: u8, most: u8) -> usize {
     }
 }
 
-fn bind_datagrams(addresses: &[SocketAddr], threads: usize, dscp: u8) -> Result<Vec<OwnedFd>, Ending> {
+fn bind_datagrams(places: &[Place], threads: usize, dscp: u8) -> Result<Vec<OwnedFd>, Ending> {
     // SO_REUSEPORT sockets would also share an address with another instance: binding one without the option first
     // shows that the address is free.
-    let bound = bind_each(addresses, Service::Time, |address| datagrams(address, false, dscp))?;
+    let bound = bind_each(places, Service::Time, |address| datagrams(address, false, dscp))?;
     if threads <= 1 {
         return Ok(bound.into_iter().map(|(_, fd)| fd).collect());
     }
-    let addresses: Vec<SocketAddr> = bound.into_iter().map(|(address, _)| address).collect();
-    let shared = |address: &SocketAddr| {
-        let bound = datagrams(*address, true, dscp);
-        bound.map(|(fd, _)| fd).map_err(|errno| Refusal::of(errno).ending(*address, errno, Service::Time))
+    let places: Vec<&Place> = bound.into_iter().map(|(place, _)| place).collect();
+    let shared = |place: &&Place| {
+        let bound = datagrams(place.address, true, dscp);
+        bound.map(|(fd, _)| fd).map_err(|errno| Refusal::of(errno).ending(place, errno, Service::Time))
     };
-    (0..threads).flat_map(|_| &addresses).map(shared).collect()
+    (0..threads).flat_map(|_| &places).map(shared).collect()
 }
 
 /// Binds each available address.
 fn bind_each(
-    addresses: &[SocketAddr],
+    places: &[Place],
     service: Service,
     bind: impl Fn(SocketAddr) -> Result<(OwnedFd, bool), Errno>,
-) -> Result<Vec<(SocketAddr, OwnedFd)>, Ending> {
+) -> Result<Vec<(&Place, OwnedFd)>, Ending> {
     let mut bound = Vec::new();
     let mut mistakes = Vec::new();
     let mut tries = TRIES;
-    for address in addresses.iter().copied() {
-        let mut outcome = bind(address);
+    for place in places {
+        let mut outcome = bind(place.address);
         while tries > 1 && matches!(outcome, Err(Errno::EADDRINUSE)) {
             tries -= 1;
             let _ = ppoll(&mut [], Some(PAUSE), None);
-            outcome = bind(address);
+            outcome = bind(place.address);
         }
         match outcome {
             Ok((fd, is_here)) => {
                 if !is_here {
-                    say(4, &refusal::late(address, service));
+                    say(4, &refusal::late(&place.name, service));
                 }
-                bound.push((address, fd));
+                bound.push((place, fd));
             }
             Err(errno) => match Refusal::of(errno) {
-                Refusal::Absent => say(4, &Refusal::Absent.message(address, errno, service)),
-                Refusal::Mistake => mistakes.push(Refusal::Mistake.message(address, errno, service)),
-                Refusal::Passing => return Err(Refusal::Passing.ending(address, errno, service)),
+                Refusal::Absent => say(4, &Refusal::Absent.message(place, errno, service)),
+                Refusal::Mistake => mistakes.push(Refusal::Mistake.message(place, errno, service)),
+                Refusal::Passing => return Err(Refusal::Passing.ending(place, errno, service)),
             },
         }
     }
@@ -278,6 +316,7 @@ mod tests {
         let entries =
             ["0.0.0.0%eth0:123", "192.0.2.1:123", "192.0.2.1:124", "[2001:db8::1]:123", "[fe80::1%2]:125"];
         let found = bound(&entries.map(|text| ServedAt::parse(text).unwrap()));
+        let found: Vec<SocketAddr> = found.into_iter().map(|place| place.address).collect();
         let expected = ["0.0.0.0:123", "192.0.2.1:124", "[2001:db8::1]:123", "[::]:125"];
         assert_eq!(found, expected.map(|text| text.parse().unwrap()));
     }
@@ -287,5 +326,19 @@ mod tests {
         let fd = open("192.0.2.77:0".parse().unwrap(), SockType::Datagram, false).unwrap();
         assert_eq!(bind_sooner_or_later(&fd, "192.0.2.77:0".parse().unwrap()), Ok(false));
         assert!(!getsockopt(&fd, sockopt::IpFreebind).unwrap());
+    }
+
+    #[test]
+    fn of_an_entry_that_is_served_by_a_socket_of_all_addresses_it_is_known_whether_this_host_has_it() {
+        for (entry, absent) in [
+            ("192.0.2.77:123", true),
+            ("192.0.2.77%none0:123", true),
+            ("127.0.0.1%lo:123", false),
+            ("0.0.0.0%lo:123", false),
+            ("[fe80::77%lo]:123", true),
+            ("[fe80::77%none0]:123", false),
+        ] {
+            assert_eq!(is_absent(&ServedAt::parse(entry).unwrap()), absent, "{entry}");
+        }
     }
 }

@@ -50,10 +50,9 @@ pub fn warn_of_room(path: &Path) {
         () => match needed.lack(&system) {
             Some(Lack::Octets) => explain(Errno::ENOSPC),
             Some(Lack::Files) => {
-                format!(
-                    "{}; its file system has no inodes left (df -i): remove files there",
-                    Errno::ENOSPC.desc()
-                )
+                "its file system has too few free inodes (df -i): delete files there that are not needed, \
+                 whatever their size (du --inodes -x shows where the most are)"
+                    .to_owned()
             }
             None => return,
         },

@@ -61,12 +61,14 @@ fn far_off(ppm: i32, strict: bool) -> World {
 #[test]
 fn an_oscillator_beyond_what_the_governor_grants_is_said_at_once_and_never_called_synchronised() {
     let runs_away = |notice: &ClockNotice| matches!(notice, ClockNotice::Slewing(it) if it.is_runaway());
+    let is_told = |notice: &ClockNotice, strict| matches!(notice, ClockNotice::Slewing(it) if it.short.is_some_and(|short| short.is_strict == strict));
     // Beyond the search by more than a slew makes up for, in both profiles and directions.
     for (ppm, strict) in [(1_500, false), (-1_500, false), (700, true), (-400, true)] {
         let mut world = far_off(ppm, strict);
         world.run_until(600.0);
         // Twice at most: what the first measurements say of it changes by much. Later, refusals repeat it.
         assert!((1..=2).contains(&count(&world, runs_away)), "{:?}", world.notices);
+        assert!(count(&world, |notice| is_told(notice, strict)) >= 1, "{:?}", world.notices);
         for hour in 1..24 {
             assert!(!world.status().system.synchronised, "{ppm} {strict}: {} s off", world.error());
             assert!(

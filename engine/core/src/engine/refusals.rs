@@ -258,7 +258,11 @@ impl Engine {
         let granted = needed.clamp(centre - half, centre + half);
         let lacks = needed - granted;
         let is_short = lacks.abs() > SHORT.0.max(SHORT.1 * deviation);
-        let short = is_short.then_some(Short { needed_ppm: needed * 1e6, granted_ppm: granted * 1e6 });
+        let short = is_short.then_some(Short {
+            needed_ppm: needed * 1e6,
+            granted_ppm: granted * 1e6,
+            is_strict: self.settings.strict_quorum,
+        });
         let is_reduced = self.system.allowance.is_scarce(now.raw);
         let slewed = self.most_rate(offset, granted, is_reduced);
         let rate = approach(slewed, if is_short { lacks } else { 0.0 }, offset);

@@ -1,4 +1,4 @@
-//! A source on an interface that is named: its number may change, and the interface may go.
+//! A source on an interface that is named: its index may change, and the interface may go.
 
 use super::world::*;
 use crate::io::Input;

@@ -274,13 +274,15 @@ fn each_notice_has_its_line() {
             refused(AfterRefusal::Nothing),
             Clock,
             4,
-            "the governor refused a step (too-soon): the last such step was made too short a time ago",
+            "the governor refused a step (too-soon): the last such step was too recent, or those of the last 24 \
+             hours used up what is allowed of them",
         ),
         (
             refused(AfterRefusal::Slewed),
             Clock,
             4,
-            "the governor refused a step (too-soon): the last such step was made too short a time ago; it is slewed \
+            "the governor refused a step (too-soon): the last such step was too recent, or those of the last 24 \
+             hours used up what is allowed of them; it is slewed \
              instead",
         ),
         (
@@ -325,33 +327,35 @@ fn each_notice_has_its_line() {
                 offset: 8.25,
                 rate_ppm: -32.0,
                 left: None,
-                short: Some(Short { needed_ppm: 232.0, granted_ppm: 200.0 }),
+                short: Some(Short { needed_ppm: 132.0, granted_ppm: 100.0, is_strict: true }),
                 is_reduced: true,
                 is_unallowed: false,
             })),
             Clock,
             4,
             "the clock is 8.2 s slow and goes 2.8 s a day farther from the time of its sources, as the governor's allowance \
-             is used up: its oscillator needs a base frequency of +232 ppm, and the governor's band ends at +200 ppm, which \
-             follows it slowly and no farther than the profile allows; check the sources and the oscillator, or begin the \
-             band anew with --new-record (truechimerd(8), GOVERNOR); restart with --approve-step 10 to allow one step",
+             is used up: its oscillator needs a base frequency of +132 ppm, and the governor's band ends at +100 ppm; the band \
+             follows it slowly and no farther than the profile allows: check the sources and the oscillator, or begin the band \
+             anew with --new-record (truechimerd(8), GOVERNOR); where that is not enough, with profile = \"standard\" under \
+             [governor] as well, whose band is wider",
         ),
         (
             Notice::Clock(ClockNotice::Slewing(Slewing {
                 offset: -0.0125,
                 rate_ppm: -300.0,
                 left: None,
-                short: Some(Short { needed_ppm: -1_500.0, granted_ppm: -1_000.0 }),
+                short: Some(Short { needed_ppm: -151.0, granted_ppm: -50.0, is_strict: false }),
                 is_reduced: false,
                 is_unallowed: false,
             })),
             Clock,
             4,
             "the clock is 0.013 s fast and goes 25.9 s a day farther from the time of its sources: its oscillator needs a base \
-             frequency of -1500 ppm, and the governor's band ends at -1000 ppm; no quartz is so far off, but a clock source \
-             that the kernel or the hypervisor has calibrated wrong: boot with another one (kernel option clocksource=), or, if \
-             the profile allows so much, begin the band anew with --new-record (truechimerd(8), GOVERNOR); restart with \
-             --approve-step 2 to allow one step",
+             frequency of -151 ppm, and the governor's band ends at -50 ppm; hardly any quartz is so far off, but a clock \
+             source that the kernel or the hypervisor has calibrated wrongly may be: boot with another one (kernel option \
+             clocksource=; those that this machine has are in \
+             /sys/devices/system/clocksource/clocksource0/available_clocksource), or begin the band anew with --new-record \
+             (truechimerd(8), GOVERNOR)",
         ),
         (
             Notice::Clock(ClockNotice::Slewing(Slewing {

@@ -1,5 +1,6 @@
 //! The meaning of a failed bind, and the message for the administrator.
 
+use ipc::served_at::ServedAt;
 use keeper::ending::Ending;
 use nix::errno::Errno;
 use std::net::SocketAddr;
@@ -11,6 +12,24 @@ pub enum Service {
     Time,
     /// TCP, the key exchange service.
     KeyExchange,
+}
+
+/// What a socket is bound to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Where.
+    pub address: SocketAddr,
+    /// As an administrator knows it.
+    pub name: String,
+}
+
+impl Place {
+    /// For these entries of `listen`.
+    pub fn of(address: SocketAddr, entries: &[&ServedAt]) -> Self {
+        let names: Vec<String> = entries.iter().map(|entry| entry.to_string()).collect();
+        let (names, own) = (names.join(", "), address.to_string());
+        Self { address, name: if names == own { own } else { format!("{names} (bound to {own})") } }
+    }
 }
 
 /// Why an address cannot be bound.
@@ -34,8 +53,8 @@ impl Refusal {
     }
 
     /// The ending, if the daemon cannot continue.
-    pub fn ending(self, address: SocketAddr, errno: Errno, service: Service) -> Ending {
-        let message = self.message(address, errno, service);
+    pub fn ending(self, place: &Place, errno: Errno, service: Service) -> Ending {
+        let message = self.message(place, errno, service);
         match self {
             Self::Passing => Ending::Trouble(message),
             Self::Absent | Self::Mistake => Ending::Bind(message),
@@ -43,10 +62,10 @@ impl Refusal {
     }
 
     /// The address, the error, and the remedy.
-    pub fn message(self, address: SocketAddr, errno: Errno, service: Service) -> String {
+    pub fn message(self, place: &Place, errno: Errno, service: Service) -> String {
         let remedy = match (self, errno, service) {
             (Self::Absent, Errno::ENODEV | Errno::ENXIO, _) => {
-                "there is no interface of this number; without this address until truechimer is restarted"
+                "there is no interface with this index; without this address until truechimer is restarted"
             }
             (Self::Absent, ..) => {
                 "this kernel or unit has no IPv6 (ipv6.disable=1, RestrictAddressFamilies=); without this address"
@@ -61,22 +80,22 @@ impl Refusal {
             }
             (_, Errno::EACCES, _) => "ports below 1024 need root or CAP_NET_BIND_SERVICE",
             (_, Errno::EPERM, _) => "a rule of the host forbids it (as: SocketBindDeny= of the unit)",
-            (_, Errno::EINVAL, _) if is_link_local(address) => {
-                "a link-local address needs its interface's number (as: \"[fe80::1%2]:123\")"
+            (_, Errno::EINVAL, _) if is_link_local(place.address) => {
+                "a link-local address needs the index of its interface (as: \"[fe80::1%2]:123\")"
             }
             _ => "see `listen` in the configuration",
         };
-        format!("{address}: {}; {remedy}", errno.desc())
+        format!("{}: {}; {remedy}", place.name, errno.desc())
     }
 }
 
 /// For an address that no interface has now.
-pub fn late(address: SocketAddr, service: Service) -> String {
+pub fn late(name: &str, service: Service) -> String {
     let what = match service {
         Service::Time => "time is served there",
         Service::KeyExchange => "keys are exchanged there",
     };
-    format!("{address}: no interface of this host has this address now; {what} as soon as one has")
+    format!("{name}: no interface of this host has this address now; {what} as soon as one has")
 }
 
 fn is_link_local(address: SocketAddr) -> bool {
@@ -87,30 +106,44 @@ fn is_link_local(address: SocketAddr) -> bool {
 mod tests {
     use super::*;
 
+    fn place(address: &str) -> Place {
+        Place::of(address.parse().unwrap(), &[&ServedAt::parse(address).unwrap()])
+    }
+
     #[test]
     fn each_refusal_is_of_its_kind_and_has_its_remedy() {
-        let address = "[2001:db8::1]:123".parse().unwrap();
+        let place = place("[2001:db8::1]:123");
         for (errno, kind, code, word) in [
             (Errno::EADDRINUSE, Refusal::Mistake, 85, "systemctl disable --now chrony"),
             (Errno::EACCES, Refusal::Mistake, 85, "CAP_NET_BIND_SERVICE"),
             (Errno::EPERM, Refusal::Mistake, 85, "SocketBindDeny="),
             (Errno::EINVAL, Refusal::Mistake, 85, "see `listen`"),
             (Errno::EAFNOSUPPORT, Refusal::Absent, 85, "ipv6.disable=1"),
-            (Errno::ENODEV, Refusal::Absent, 85, "no interface of this number"),
+            (Errno::ENODEV, Refusal::Absent, 85, "no interface with this index"),
             (Errno::ENOBUFS, Refusal::Passing, 75, "next start"),
             (Errno::ENOMEM, Refusal::Passing, 75, "next start"),
         ] {
             let refusal = Refusal::of(errno);
-            let message = refusal.message(address, errno, Service::Time);
+            let message = refusal.message(&place, errno, Service::Time);
             assert!(message.starts_with("[2001:db8::1]:123: ") && message.contains(word), "{message}");
-            assert_eq!((refusal, refusal.ending(address, errno, Service::Time).code()), (kind, code));
+            assert_eq!((refusal, refusal.ending(&place, errno, Service::Time).code()), (kind, code));
         }
     }
 
     #[test]
     fn a_link_local_address_without_an_interface_is_explained() {
-        let address = "[fe80::1]:123".parse().unwrap();
-        let message = Refusal::Mistake.message(address, Errno::EINVAL, Service::Time);
+        let message = Refusal::Mistake.message(&place("[fe80::1]:123"), Errno::EINVAL, Service::Time);
         assert!(message.contains("%2"), "{message}");
+    }
+
+    #[test]
+    fn a_socket_of_all_addresses_goes_by_the_entries_that_it_is_for() {
+        let entries = ["0.0.0.0%eth0:123", "192.0.2.1:123"].map(|text| ServedAt::parse(text).unwrap());
+        let place = Place::of("0.0.0.0:123".parse().unwrap(), &entries.each_ref());
+        let message = Refusal::Mistake.message(&place, Errno::EADDRINUSE, Service::Time);
+        assert!(
+            message.starts_with("0.0.0.0%eth0:123, 192.0.2.1:123 (bound to 0.0.0.0:123): Address already"),
+            "{message}"
+        );
     }
 }

@@ -1,0 +1,47 @@
+//! Files that a daemon sees in the place of the host's, by mounts of its own.
+
+use crate::daemon::Setup;
+use crate::netns::Network;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+/// What the C library reads of /etc for users and names, and what the loader does.
+const OF_ETC: [&str; 7] =
+    ["nsswitch.conf", "hosts", "host.conf", "passwd", "group", "ld.so.cache", "ld.so.conf"];
+
+/// A folder that everybody may enter, with those above it that are missing.
+///
+/// # Panics
+/// As everything here if the place is not the test's own.
+pub fn make_folder(path: &Path) {
+    fs::create_dir_all(path).expect("ours");
+    fs::set_permissions(path, Permissions::from_mode(0o755)).expect("ours");
+}
+
+/// A file that everybody may read.
+pub fn write(path: &Path, text: &str) {
+    fs::write(path, text).expect("ours");
+    fs::set_permissions(path, Permissions::from_mode(0o644)).expect("ours");
+}
+
+/// A folder for /etc, with the few files that a look-up needs, as far as this host has them, and no resolv.conf.
+pub fn etc(setup: &Setup) -> PathBuf {
+    let etc = setup.place().join("etc");
+    make_folder(&etc);
+    for name in OF_ETC {
+        let _ = fs::copy(Path::new("/etc").join(name), etc.join(name));
+    }
+    etc
+}
+
+impl Setup {
+    /// Started in that network, after these commands of sh, whose mounts it alone sees.
+    pub fn with_mounts(self, network: &Network, commands: &str) -> Self {
+        let script = format!("{commands} && exec \"$0\" \"$@\"");
+        let entrance = network.entrance();
+        let mut words: Vec<&str> = entrance.iter().map(String::as_str).collect();
+        words.extend(["unshare", "--mount", "--propagation", "private", "--", "sh", "-c", &script]);
+        self.with_wrapper(&words)
+    }
+}
