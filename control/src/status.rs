@@ -77,6 +77,21 @@ fn page(reply: &StatusReply, processes: &[Process]) -> String {
         );
         text.push_str(&list(&[("one operator", names)]));
     }
+    if let Some(evidence) = clock.pauses_shown_by.as_deref() {
+        let by: Vec<&str> = evidence
+            .iter()
+            .map(|word| if word == "rtc" { "the hardware clock (RTC)" } else { word })
+            .collect();
+        let what = match by.is_empty() {
+            false => format!("shown by {}", by.join(" and ")),
+            true => {
+                "nothing shows them here: no hardware clock in UTC, no vmclock; see allow-forward-steps in \
+                     truechimer.toml(5)"
+                    .to_owned()
+            }
+        };
+        text.push_str(&list(&[("pauses", what)]));
+    }
     for entry in reply.unserved.iter().flatten() {
         let what = format!("{}: {}", plain(entry.listen.as_ref()), plain(entry.reason.as_ref()));
         text.push_str(&list(&[("not served", what)]));
@@ -227,6 +242,7 @@ mod tests {
             certificate  in use until 2027-01-15 (5 days left); the certificate of [server.nts] expires in 5 days: renew it, then \
             chimerctl reload\n\
             one operator  a.example, c.example: their certificates show that of others too; see chimerctl sources\n\
+            pauses  shown by the hardware clock (RTC) and vmclock\n\
             not served  0.0.0.0%eth0:123: there is no interface eth0 now; time is served on it as soon as there is one (ip \
             link shows all)\n\
             \n\

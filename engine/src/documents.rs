@@ -56,6 +56,10 @@ fn system(status: SystemStatus) -> SystemReport {
         refusals: status.refusals,
         last_refusal: status.last_refusal.map_or("", Refusal::name).to_owned(),
         one_operator: status.one_operator,
+        pauses_shown_by: status.pauses.map(|pauses| {
+            let words = [("rtc", pauses.rtc), ("vmclock", pauses.vmclock)];
+            words.into_iter().filter(|(_, is_there)| *is_there).map(|(word, _)| word.to_owned()).collect()
+        }),
     }
 }
 

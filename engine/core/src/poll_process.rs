@@ -14,7 +14,7 @@ use ipc::units::{RawInstant, Span};
 pub(crate) const BURST: u8 = 4;
 
 /// Seconds between them.
-const QUICK: f64 = 0.15;
+const QUICK: f64 = 0.05;
 
 /// Seconds between the queries after a burst, until the poll interval is reached. They determine the frequency.
 const SETTLING: [f64; 4] = [2.0, 4.0, 8.0, 16.0];

@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 use core::net::SocketAddr;
 use ipc::message::client::Silence;
 use ipc::message::exchange::{LookupFailure, Organisation};
-use ipc::message::privileged::{ClockKind, Refusal};
+use ipc::message::privileged::{ClockKind, Pauses, Refusal};
 use ipc::units::{Leap, Span};
 use protocol::kiss::KissCode;
 use report::{AssociationState, RejectReason, SourceState, SystemState};
@@ -70,6 +70,8 @@ pub struct SystemStatus {
     pub last_refusal: Option<Refusal>,
     /// Names of sources whose certificates show the operator of another source.
     pub one_operator: Vec<String>,
+    /// What can show that the machine was paused; none: no clock is steered.
+    pub pauses: Option<Pauses>,
 }
 
 impl SystemStatus {

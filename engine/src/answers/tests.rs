@@ -177,6 +177,7 @@ fn full() -> Report {
         refusals: 2,
         last_refusal: "budget".to_owned(),
         one_operator: vec!["a.example".to_owned(), "c.example".to_owned()],
+        pauses_shown_by: Some(vec!["rtc".to_owned(), "vmclock".to_owned()]),
     };
     Report { system, sources: vec![selected, unheard] }
 }

@@ -1,21 +1,29 @@
 //! Records that come at most once a second, and counts that besides never fall.
 
 use super::{Breach, Process};
-use ipc::units::RawInstant;
+use ipc::units::{RawInstant, Span};
 
-/// As many records more than one a second may have queued up while this process did not run.
-const QUEUED: i64 = 16;
+const SECOND: i64 = 1_000_000_000;
 
-/// The records of one kind so far.
+/// As many records more than one a second may come at the start.
+const AT_FIRST: Span = Span::from_secs(16);
+
+/// Records of so many seconds may have queued up while this process did not run: longer than the unit's watchdog leaves it
+/// stopped. A process that was silent for a day may not send a day's records at once.
+const QUEUED: Span = Span::from_secs(256);
+
+/// The records of one kind so far: until when their seconds are used up.
 #[derive(Debug, Default)]
-pub struct Pace(Option<(RawInstant, i64)>);
+pub struct Pace(Option<i64>);
 
 impl Pace {
     /// Takes the next record; false if there are too many.
     pub fn keeps(&mut self, now: RawInstant) -> bool {
-        let (since, records) = self.0.map_or((now, 1), |(since, records)| (since, records + 1));
-        self.0 = Some((since, records));
-        records <= now.since(since).nanos() / 1_000_000_000 + QUEUED
+        let now = now.nanos();
+        let used = self.0.unwrap_or(now.saturating_sub(AT_FIRST.nanos()));
+        let used = used.max(now.saturating_sub(QUEUED.nanos())).saturating_add(SECOND);
+        self.0 = Some(used);
+        used <= now
     }
 }
 
@@ -43,5 +51,33 @@ impl<const N: usize> Counting<N> {
         }
         self.last = counts;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How many records of one instant are taken.
+    fn at_once(pace: &mut Pace, seconds: i64) -> usize {
+        let now = RawInstant::saturating(seconds * SECOND);
+        (0..1_000).take_while(|_| pace.keeps(now)).count()
+    }
+
+    #[test]
+    fn one_a_second_and_no_more_than_a_stopped_engine_would_find() {
+        let mut pace = Pace::default();
+        assert_eq!(at_once(&mut pace, 1_000), 16);
+        // Each refused one counts too: what sends on is refused on.
+        let mut pace = Pace::default();
+        for second in 0..10_000 {
+            assert!(pace.keeps(RawInstant::saturating(second * SECOND)));
+        }
+        assert_eq!(at_once(&mut pace, 10_199), 216, "what was left from the start, and a pause of 200 s");
+        let mut pace = Pace::default();
+        assert_eq!(at_once(&mut pace, 0), 16);
+        let mut pace = Pace::default();
+        assert!(pace.keeps(RawInstant::saturating(0)));
+        assert_eq!(at_once(&mut pace, 86_400), 256, "a silent day is no credit");
     }
 }

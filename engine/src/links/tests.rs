@@ -67,6 +67,7 @@ fn welcome() -> FromPrivileged {
         band: Frequency::ZERO,
         band_centre: Frequency::ZERO,
         processes: PerProcess::default(),
+        pauses: Default::default(),
     })
 }
 

@@ -280,6 +280,7 @@ impl Bench {
             base_frequency: Frequency::ZERO,
             band: Frequency::try_new(200 * Frequency::PER_PPM).unwrap(),
             band_centre: Frequency::ZERO,
+            pauses: Default::default(),
             processes: PerProcess::from_fn(|process| {
                 if process == Process::Engine { self.child.id() } else { std::process::id() }
             }),

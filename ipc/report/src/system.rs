@@ -63,5 +63,8 @@ documents! {
         /// Names of sources whose certificates show the operator of another source (`one_operator` of each says whose). It
         /// changes no vote.
         one_operator: Vec<String>,
+        /// What can show that the machine was paused, migrated or restored: "rtc", "vmclock", neither or both. None: no clock is
+        /// steered.
+        pauses_shown_by: Option<Vec<String>>,
     }
 }

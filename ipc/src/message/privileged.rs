@@ -228,6 +228,18 @@ pub struct Welcome {
     pub band_centre: Frequency,
     /// Process ids; 0: not started.
     pub processes: PerProcess<u32>,
+    /// What the keeper can see a pause of the machine by.
+    pub pauses: Pauses,
+}
+
+/// What can show that the machine was paused, migrated or restored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
+#[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
+pub struct Pauses {
+    /// A battery-backed clock in UTC.
+    pub rtc: bool,
+    /// The hypervisor's vmclock.
+    pub vmclock: bool,
 }
 
 /// What is steered.

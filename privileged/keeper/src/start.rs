@@ -13,7 +13,7 @@ use filters::Role;
 use filters::trap::{self, Tell};
 use ipc::CodecError;
 use ipc::message::handover::{Handover, LogIntegrity, Memory};
-use ipc::message::privileged::ClockKind;
+use ipc::message::privileged::{ClockKind, Pauses, Welcome};
 use ipc::process::PerProcess;
 use ipc_link::Link;
 use std::fs::File;
@@ -155,7 +155,8 @@ fn begin<C: Clock>(keeper: &mut Keeper<C>, handover: &Handover, found: &Moment) 
     // The profile may have been changed, or the band narrowed without the keeper.
     let is_narrowed = keeper.keep_in_band();
     let found = &if is_narrowed { moment(&keeper.clock)? } else { *found };
-    let welcome = keeper.governor.welcome(kind, found, keeper.processes);
+    let pauses = Pauses { rtc: keeper.rtc.is_some(), vmclock: keeper.vmclock.is_some() };
+    let welcome = Welcome { pauses, ..keeper.governor.welcome(kind, found, keeper.processes) };
     if let Some(unwritten) = line {
         keeper.write_down(format_args!(
             "event=start version={} record={} log={} clock={kind:?} frequency={} budget_ns={} start_steps={} approved_ns={}{unwritten}",

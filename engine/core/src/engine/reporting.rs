@@ -66,6 +66,7 @@ impl Engine {
             refusals: system.refusals,
             last_refusal: system.last_refusal,
             one_operator: self.related(),
+            pauses: basis.filter(|_| self.steers()).map(|basis| basis.welcome.pauses),
         }
     }
 

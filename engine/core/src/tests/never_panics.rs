@@ -207,6 +207,7 @@ proptest! {
             band: Frequency::MIN,
             band_centre: Frequency::MAX,
             processes: ipc::process::PerProcess::default(),
+            pauses: Default::default(),
         };
         let begin = Now { raw: found.raw, wall: found.wall };
         engine.handle_input(begin, Input::Welcome(welcome));

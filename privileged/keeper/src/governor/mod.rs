@@ -23,7 +23,9 @@ pub use disruption::Marker;
 use flight::{InFlight, peak};
 use ipc::governor_record::Record;
 use ipc::message::handover::Terms;
-use ipc::message::privileged::{Adjust, ClockEventKind, ClockKind, ClockReading, Refusal, Refused, Welcome};
+use ipc::message::privileged::{
+    Adjust, ClockEventKind, ClockKind, ClockReading, Pauses, Refusal, Refused, Welcome,
+};
 use ipc::process::PerProcess;
 use ipc::units::{BootInstant, Frequency, Leap, Offset, RawInstant, Span, TimeConstant, WallTime};
 use limits::Limits;
@@ -211,7 +213,7 @@ impl Governor {
         self.off_the_line = 1_700;
     }
 
-    /// What must be written before the clock is touched.
+    /// Must be written before the clock is touched.
     pub fn record(&mut self) -> &mut Record {
         &mut self.record
     }
@@ -235,6 +237,7 @@ impl Governor {
             band: width,
             band_centre: centre,
             processes,
+            pauses: Pauses::default(),
         }
     }
 

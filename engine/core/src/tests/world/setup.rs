@@ -186,6 +186,7 @@ impl Setup {
             band: Frequency::saturating(self.band * Frequency::PER_PPM),
             band_centre: Frequency::ZERO,
             processes: ipc::process::PerProcess::default(),
+            pauses: Default::default(),
         };
         world.give(Input::Welcome(welcome));
         world
