@@ -356,8 +356,7 @@ impl Filter {
         } else if self.samples >= ACQUAINTED {
             self.rival = Some(Rival { bank: bank.had_it_jumped(), lead: 0.0, age: 0 });
         }
-        let shortest = self.delays.minimum().unwrap_or(0.0);
-        if self.samples >= ACQUAINTED && self.refuted.judge(bank, measurement, shortest, scale) {
+        if self.samples >= ACQUAINTED && self.refuted.judge(bank, measurement, scale) {
             self.begin_again(measurement);
             return Outcome::Restarted;
         }
@@ -375,6 +374,7 @@ impl Filter {
         self.rival = None;
         self.suspects = None;
         self.paths = Paths::new();
+        self.refuted = Refuted::new();
         self.doubts = 0;
         self.samples = 1;
         self.jitter = 0.0;

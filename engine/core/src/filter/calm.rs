@@ -43,7 +43,7 @@ pub(super) fn longest(seen: &[Measurement]) -> Option<f64> {
         let limit = sorted[alike - 1];
         let changes = seen.windows(2).filter(|two| (two[0].delay > limit) != (two[1].delay > limit)).count();
         all = -counted * libm::log(mean) - sum / mean - strays * (libm::log(mean) + SPREAD);
-        all -= changes.saturating_sub(1) as f64 * change;
+        all -= 2.0 * changes.saturating_sub(1) as f64 * change;
         let is_apart = excess.get(alike).is_none_or(|next| *next > APART * mean);
         if alike >= FEWEST && is_apart && all > best {
             (best, longest) = (all, Some(limit));

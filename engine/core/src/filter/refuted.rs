@@ -8,7 +8,7 @@
 use super::bank::Bank;
 use crate::measurement::Measurement;
 
-/// Farther than this beside what the exchange can be off by, in scales of the jitter.
+/// Farther than this beside what the exchange can be off by, and outside of what it allows, in scales of the jitter.
 const FAR: f64 = 8.0;
 
 /// The same in standard deviations of its stamps.
@@ -17,11 +17,17 @@ const CERTAIN: f64 = 6.0;
 /// So many in a row refute it.
 const REFUTING: u8 = 3;
 
-/// Whether the estimate lies where this exchange says that it cannot, whatever the delays were.
-pub(super) fn is_outside(bank: &Bank, measurement: &Measurement) -> bool {
+/// By how much the estimate lies where this exchange says that it cannot, whatever the delays were; seconds. Negative: it does
+/// not.
+fn outside(bank: &Bank, measurement: &Measurement) -> f64 {
     let estimate = bank.estimate(measurement.received);
     let beside = |offset: i64| offset.saturating_sub(estimate.base) as f64 * 1e-9 - estimate.rest;
-    beside(measurement.low).max(-beside(measurement.high)) > CERTAIN * measurement.noise
+    beside(measurement.low).max(-beside(measurement.high))
+}
+
+/// Whether it lies there, for certain.
+pub(super) fn is_outside(bank: &Bank, measurement: &Measurement) -> bool {
+    outside(bank, measurement) > CERTAIN * measurement.noise
 }
 
 /// How many packets in a row speak against the filter.
@@ -40,25 +46,14 @@ impl Refuted {
         self.against > 0
     }
 
-    /// Whether this measurement, from which `bank` has learnt, refutes it. `shortest`: the shortest round trip; `scale`: the jitter
-    /// of one way, seconds.
-    pub(super) fn judge(
-        &mut self,
-        bank: &Bank,
-        measurement: &Measurement,
-        shortest: f64,
-        scale: f64,
-    ) -> bool {
-        let estimate = bank.estimate(measurement.received);
-        let beside = |offset: i64| offset.saturating_sub(estimate.base) as f64 * 1e-9 - estimate.rest;
-        let own = 0.5 * (measurement.delay - shortest).max(0.0) + CERTAIN * measurement.noise;
-        let is_far = !measurement.is_one_way() && beside(measurement.offset).abs() > own + FAR * scale;
+    /// Whether this measurement, from which `bank` has learnt, refutes it. `scale`: the jitter of one way, seconds.
+    pub(super) fn judge(&mut self, bank: &Bank, measurement: &Measurement, scale: f64) -> bool {
+        let [there, back] = bank.fit(measurement).rests;
+        let (beside, excess) = (0.5 * (there - back).abs(), 0.5 * (there + back).max(0.0));
+        let margin = FAR * scale + CERTAIN * measurement.noise;
+        let is_far = !measurement.is_one_way() && beside > excess + margin;
         self.against = if is_far { self.against.saturating_add(1) } else { 0 };
-        let is_refuted = (is_far && is_outside(bank, measurement)) || self.against >= REFUTING;
-        if is_refuted {
-            self.against = 0;
-        }
-        is_refuted
+        self.against >= REFUTING || outside(bank, measurement) > margin
     }
 }
 
@@ -80,17 +75,17 @@ mod tests {
         }
     }
 
-    /// What each of these does to an estimate of 0, with a shortest round trip of 8 ms and a jitter of 0.1 ms.
+    /// What each of these does to an estimate of 0, with a round trip of 8 ms and a jitter of 0.1 ms.
     fn judged<const N: usize>(measurements: [Measurement; N]) -> [bool; N] {
         let bank = Bank::new(&measurement(0.0, 8.0), (0.0, 1e-9));
         let mut refuted = Refuted::new();
-        measurements.map(|it| refuted.judge(&bank, &it, 8e-3, 0.1e-3))
+        measurements.map(|it| refuted.judge(&bank, &it, 0.1e-3))
     }
 
     #[test]
     fn an_estimate_outside_of_what_an_exchange_allows_is_refuted_at_once() {
-        assert_eq!(judged([measurement(5.0, 8.5)]), [true]);
-        assert_eq!(judged([measurement(-5.0, 8.5)]), [true]);
+        assert_eq!(judged([measurement(6.0, 8.5)]), [true]);
+        assert_eq!(judged([measurement(-6.0, 8.5)]), [true]);
     }
 
     #[test]
