@@ -18,9 +18,11 @@
 
 #[allow(clippy::needless_range_loop, reason = "matrices, indexed as in the books")]
 mod bank;
+mod calm;
 mod delays;
 mod edge;
 mod paths;
+mod refuted;
 mod rehearsal;
 
 use crate::measurement::Measurement;
@@ -29,6 +31,7 @@ use bank::Bank;
 use delays::Delays;
 use ipc::units::RawInstant;
 use paths::{Paths, Verdict};
+use refuted::Refuted;
 use rehearsal::Rehearsal;
 
 /// How many consecutive contradictory measurements are held back before they are accepted.
@@ -198,9 +201,12 @@ pub(crate) struct Filter {
     since_standstill: u32,
     delays: Delays,
     paths: Paths,
+    refuted: Refuted,
     doubts: u8,
     jitter: f64,
     samples: u32,
+    /// Its first measurement, before which the frequency was not measured by it.
+    begun: Option<RawInstant>,
 }
 
 impl Filter {
@@ -217,9 +223,11 @@ impl Filter {
             since_standstill: CONVINCED,
             delays: Delays::new(),
             paths: Paths::new(),
+            refuted: Refuted::new(),
             doubts: 0,
             jitter: 0.0,
             samples: 0,
+            begun: None,
         }
     }
 
@@ -252,6 +260,9 @@ impl Filter {
             self.bank = Some(Bank::new(measurement, self.prior));
             self.rehearsal = Some(Rehearsal::new(measurement, self.prior));
             self.samples = 1;
+            if !self.is_measured {
+                self.begun = Some(measurement.at);
+            }
             return Outcome::Used;
         };
         bank.advance(measurement.at);
@@ -262,11 +273,22 @@ impl Filter {
         if self.samples >= JUDGED {
             match self.paths.compare(&fit) {
                 Verdict::Fits => self.suspects = None,
+                // As long as the first ones are rehearsed, they are begun anew around the fastest.
+                Verdict::Rerouted(_, longer) if longer < 0.0 && self.rehearsal.is_some() => {
+                    self.suspects = None;
+                }
                 Verdict::Rerouted(way, longer) => {
                     bank.reroute(way, longer);
                     self.rehearsal = None;
                     self.rival = None;
                     self.suspects = None;
+                }
+                // The first ones may have been misjudged, and no estimate outside of what an exchange allows is right.
+                Verdict::Contradicts
+                    if self.rehearsal.is_some() && !is_sudden && refuted::is_outside(bank, measurement) =>
+                {
+                    self.begin_again(measurement);
+                    return Outcome::Restarted;
                 }
                 Verdict::Contradicts => {
                     self.doubts += 1;
@@ -300,6 +322,7 @@ impl Filter {
                         // Neither a jump of the oscillator nor a step of the server has explained it the last time: what
                         // was thought of the frequency is wrong, by more than such a jump.
                         self.prior = UNKNOWN;
+                        self.begun = Some(measurement.at);
                         *bank = Bank::new(measurement, UNKNOWN);
                         self.rehearsal = Some(Rehearsal::new(measurement, UNKNOWN));
                     } else if let Some(suspects) = suspects {
@@ -313,12 +336,15 @@ impl Filter {
         }
         self.doubts = 0;
         self.jitter += (residual.abs() - self.jitter) / f64::from(self.samples.clamp(1, 8));
-        let scale = scale(&self.delays, measurement);
         self.rehearsal.take_if(|rehearsal| rehearsal.is_over());
-        let fit = match &mut self.rehearsal {
+        if let Some(calm) = self.rehearsal.as_mut().and_then(|rehearsal| rehearsal.add(measurement)) {
+            self.delays = calm;
+        }
+        let scale = scale(&self.delays, measurement);
+        let fit = match &self.rehearsal {
             Some(rehearsal) => {
                 let fit;
-                (*bank, fit) = rehearsal.learn(measurement, scale);
+                (*bank, fit) = rehearsal.learn(scale);
                 fit
             }
             None => bank.learn(measurement, scale),
@@ -330,15 +356,34 @@ impl Filter {
         } else if self.samples >= ACQUAINTED {
             self.rival = Some(Rival { bank: bank.had_it_jumped(), lead: 0.0, age: 0 });
         }
+        if self.samples >= ACQUAINTED && self.refuted.judge(bank, measurement, scale) {
+            self.begin_again(measurement);
+            return Outcome::Restarted;
+        }
         self.samples = self.samples.saturating_add(1);
         self.since_standstill = self.since_standstill.saturating_add(1);
         self.unsettled &= self.samples < CONVINCED;
         Outcome::Used
     }
 
+    /// Forgets all but what was known beforehand, and begins with this measurement.
+    fn begin_again(&mut self, measurement: &Measurement) {
+        self.bank = Some(Bank::new(measurement, self.prior));
+        self.rehearsal = Some(Rehearsal::new(measurement, self.prior));
+        self.begun = Some(measurement.at);
+        self.rival = None;
+        self.suspects = None;
+        self.paths = Paths::new();
+        self.refuted = Refuted::new();
+        self.doubts = 0;
+        self.samples = 1;
+        self.jitter = 0.0;
+    }
+
     /// The estimate at `at`; none before the first measurement.
     pub(crate) fn estimate(&self, at: RawInstant) -> Option<Estimate> {
-        let beforehand = if self.samples < CONVINCED { self.prior.1.max(ANY) } else { 0.0 };
+        let is_sure = self.samples >= CONVINCED && !self.refuted.is_contested();
+        let beforehand = if !is_sure { self.prior.1.max(ANY) } else { 0.0 };
         self.bank.as_ref().map(|bank| Estimate { beforehand, ..bank.estimate(at) })
     }
 
@@ -372,6 +417,11 @@ impl Filter {
             self.doubts = 0;
             self.jitter = 0.0;
         }
+    }
+
+    /// Seconds over which its frequency has been tested by measurements.
+    pub(crate) fn tested(&self, at: RawInstant) -> f64 {
+        self.begun.map_or(0.0, |begun| at.since(begun).nanos().max(0) as f64 * 1e-9)
     }
 
     /// Whether it is so young that a measurement that contradicts the others does not show as such.

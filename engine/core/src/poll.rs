@@ -70,8 +70,9 @@ impl Poll {
         libm::exp2(self.exponent)
     }
 
-    /// After a usable reply: moves towards the interval that suits the estimate.
-    pub(crate) fn choose(&mut self, estimate: &Estimate, typical_variance: f64) {
+    /// After a usable reply: moves towards the interval that suits the estimate. `tested`: seconds over which measurements have
+    /// tested its frequency; what it says of a longer time is a guess.
+    pub(crate) fn choose(&mut self, estimate: &Estimate, typical_variance: f64, tested: f64) {
         let typical = typical_variance.max(BEST_VARIANCE);
         let suits = |exponent: f64| {
             let ahead = libm::exp2(exponent);
@@ -88,6 +89,7 @@ impl Poll {
                 if suits(wish) { low = wish } else { high = wish }
             }
         }
+        let wish = wish.min(libm::log2(tested.max(1.0))).max(f64::from(self.shortest));
         let rise = if self.exponent < SHORT { SHORT_PACE } else { PACE };
         self.exponent = wish.clamp(self.exponent - PACE, self.exponent + rise);
         if self.floor > self.shortest {
@@ -156,7 +158,7 @@ mod tests {
     fn settled(estimate: &Estimate, typical: f64) -> i8 {
         let mut poll = Poll::new(6, 10);
         for _ in 0..20 {
-            poll.choose(estimate, typical * typical);
+            poll.choose(estimate, typical * typical, f64::INFINITY);
         }
         poll.exponent()
     }
@@ -170,16 +172,28 @@ mod tests {
     }
 
     #[test]
+    fn an_estimate_is_not_relied_on_for_longer_than_it_was_tested() {
+        // A busy host: its measurements are worth little, so nothing seems to be lost by a long interval.
+        let young = estimate(1e-3, 5e-6, 1e-9);
+        let mut poll = Poll::new(6, 10);
+        let after = [1.0, 30.0, 100.0, 180.0, 300.0, 600.0].map(|tested| {
+            (0..8).for_each(|_| poll.choose(&young, 1e-4, tested));
+            poll.interval()
+        });
+        assert_eq!(after.map(f64::round), [64.0, 64.0, 100.0, 180.0, 256.0, 256.0]);
+    }
+
+    #[test]
     fn short_intervals_are_left_slowly() {
         let good = estimate(5e-6, 0.02e-6, 1e-9);
         let mut poll = Poll::new(0, 10);
         let mut replies = 0;
         while poll.exponent() < 2 {
-            poll.choose(&good, 49e-12);
+            poll.choose(&good, 49e-12, f64::INFINITY);
             replies += 1;
         }
         assert_eq!(replies, 32);
-        (0..60).for_each(|_| poll.choose(&good, 49e-12));
+        (0..60).for_each(|_| poll.choose(&good, 49e-12, f64::INFINITY));
         assert_eq!(poll.exponent(), 8);
     }
 
@@ -193,12 +207,12 @@ mod tests {
         }
         for expected in [9, 8, 7, 6] {
             for _ in 0..9 {
-                poll.choose(&good, 1e-12);
+                poll.choose(&good, 1e-12, f64::INFINITY);
             }
             assert!((expected..=expected + 1).contains(&poll.exponent()), "{expected}: {poll:?}");
         }
         for _ in 0..8 {
-            poll.choose(&good, 1e-12);
+            poll.choose(&good, 1e-12, f64::INFINITY);
         }
         assert_eq!(poll.exponent(), 6);
     }

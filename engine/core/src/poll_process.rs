@@ -227,9 +227,9 @@ impl PollProcess {
         self.plan(now, self.poll.interval());
     }
 
-    /// Adapts the interval to the estimate.
-    pub(crate) fn choose(&mut self, estimate: &Estimate, typical_variance: f64, now: RawInstant) {
-        self.poll.choose(estimate, typical_variance);
+    /// Adapts the interval to the estimate, and to the seconds over which it was tested.
+    pub(crate) fn choose(&mut self, estimate: &Estimate, variance: f64, tested: f64, now: RawInstant) {
+        self.poll.choose(estimate, variance, tested);
         self.plan(now, self.poll.interval());
     }
 

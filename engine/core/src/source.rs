@@ -378,7 +378,8 @@ impl Source {
                 if let Some(estimate) = filter.estimate(now.raw)
                     && filter.samples() > u32::from(BURST)
                 {
-                    self.poll_process.choose(&estimate, filter.typical_variance(), now.raw);
+                    let tested = filter.tested(now.raw);
+                    self.poll_process.choose(&estimate, filter.typical_variance(), tested, now.raw);
                 }
             }
         }

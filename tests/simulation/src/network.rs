@@ -21,6 +21,12 @@ pub struct Server {
     up: bool,
     fixed: (f64, f64),
     jitter: (f64, f64),
+    /// See [`Event::there_burst_ms`].
+    burst: ([f64; 2], [f64; 2]),
+    /// See [`Event::burst_holds`].
+    holds: f64,
+    /// The seed of what all sources share.
+    seed: u64,
     ramp: f64,
     /// Error at `since`, and how fast it grows from then on.
     error: f64,
@@ -72,6 +78,9 @@ impl Server {
             up: !path.silent,
             fixed: (fixed + path.there_ms * 1e-3, fixed + path.back_ms * 1e-3),
             jitter: (jitter + path.there_jitter_ms * 1e-3, jitter + path.back_jitter_ms * 1e-3),
+            burst: ([0.0; 2], [0.0; 2]),
+            holds: 0.0,
+            seed,
             ramp: 0.0,
             error: path.error,
             drift: path.drift_ppm * 1e-6,
@@ -89,6 +98,9 @@ impl Server {
         self.fixed.1 = (self.fixed.1 + event.back_ms.unwrap_or(0.0) * 1e-3).max(0.0);
         let times = event.jitter_times.unwrap_or(1.0);
         self.jitter = (self.jitter.0 * times, self.jitter.1 * times);
+        self.burst.0 = event.there_burst_ms.unwrap_or(self.burst.0);
+        self.burst.1 = event.back_burst_ms.unwrap_or(self.burst.1);
+        self.holds = event.burst_holds.unwrap_or(self.holds);
         self.up = event.up.unwrap_or(self.up);
         self.chosen = event.chosen.unwrap_or(self.chosen);
         self.error += event.error.unwrap_or(0.0);
@@ -139,10 +151,24 @@ impl Server {
             }
     }
 
+    /// What a burst adds to a packet that leaves at `left`, seconds. `way`: 0 there, 1 back.
+    fn burst(&mut self, left: i64, way: u64, [least, most]: [f64; 2]) -> f64 {
+        if most <= 0.0 {
+            return 0.0;
+        }
+        let share = if self.holds > 0.0 {
+            let turn = (left as f64 * 1e-9 / self.holds) as u64;
+            Random::new(self.seed, 1000 + 2 * turn + way).uniform()
+        } else {
+            self.random.uniform()
+        };
+        (least + share * (most - least)) * 1e-3
+    }
+
     /// A query that leaves at `left`; `None` if it is lost.
     pub fn travel(&mut self, left: i64) -> Option<Trip> {
-        let there = self.one_way(self.fixed.0, self.jitter.0);
-        let back = self.one_way(self.fixed.1, self.jitter.1);
+        let there = self.one_way(self.fixed.0, self.jitter.0) + self.burst(left, 0, self.burst.0);
+        let back = self.one_way(self.fixed.1, self.jitter.1) + self.burst(left, 1, self.burst.1);
         let lost = self.random.happens(self.path.loss) || self.random.happens(self.path.loss);
         self.fixed.0 += self.ramp;
         if lost || !self.up {

@@ -4,8 +4,8 @@ use ipc::governor_record::Record;
 use serde::Deserialize;
 
 /// The groups of the catalogue: the accuracy page's rows, further days, attacks, first minutes, oscillators that are far off,
-/// clocks that stood still.
-const GROUPS: [&str; 6] = ["accuracy", "own", "attacks", "starts", "fast", "still"];
+/// clocks that stood still, starts in a burst of delay.
+const GROUPS: [&str; 7] = ["accuracy", "own", "attacks", "starts", "fast", "still", "bursts"];
 const CATALOGUE: [&str; GROUPS.len()] = [
     include_str!("../scenarios/accuracy.toml"),
     include_str!("../scenarios/own.toml"),
@@ -13,6 +13,7 @@ const CATALOGUE: [&str; GROUPS.len()] = [
     include_str!("../scenarios/starts.toml"),
     include_str!("../scenarios/fast.toml"),
     include_str!("../scenarios/still.toml"),
+    include_str!("../scenarios/bursts.toml"),
 ];
 
 /// One kind of day. Times in seconds unless the name says otherwise.
@@ -198,6 +199,12 @@ pub struct Event {
     pub there_ms: Option<f64>,
     /// The way back.
     pub back_ms: Option<f64>,
+    /// From now on each packet takes longer on the way there, by something between these, ms; both 0: no more.
+    pub there_burst_ms: Option<[f64; 2]>,
+    /// On the way back.
+    pub back_burst_ms: Option<[f64; 2]>,
+    /// Such a delay is that of a queue, which all sources share: it lasts for so long, s; 0: each packet has its own.
+    pub burst_holds: Option<f64>,
     /// The jitter becomes this many times as large.
     pub jitter_times: Option<f64>,
     /// The source answers, or does not.
@@ -271,7 +278,7 @@ pub fn parse(text: &str) -> Result<Vec<Scenario>, String> {
     Ok(file.scenario)
 }
 
-/// One scenario, or all of a group: `accuracy`, `own`, `attacks`, `starts`, `fast`, `still`.
+/// One scenario, or all of a group: `accuracy`, `own`, `attacks`, `starts`, `fast`, `still`, `bursts`.
 pub fn find(name: &str) -> Vec<Scenario> {
     let group = GROUPS.iter().position(|group| *group == name);
     match group {

@@ -115,8 +115,17 @@ impl World {
             ledger: Ledger::new(scenario),
             notices: Vec::new(),
         };
+        world.meet_due();
         world.welcome();
         world
+    }
+
+    /// What has happened by now.
+    fn meet_due(&mut self) {
+        while self.events.first().is_some_and(|event| event.at <= self.age()) {
+            let event = self.events.remove(0);
+            self.meet(&event);
+        }
     }
 
     fn welcome(&mut self) {
@@ -234,10 +243,7 @@ impl World {
     /// From now on all sources but these (places in the scenario) answer and tell the truth, and names resolve.
     pub fn come_right(&mut self, but: &[usize]) {
         // While the machine slept, time has gone past what happens.
-        while self.events.first().is_some_and(|event| event.at <= self.age()) {
-            let event = self.events.remove(0);
-            self.meet(&event);
-        }
+        self.meet_due();
         self.names = true;
         for (_, server) in self.servers.iter_mut().enumerate().filter(|(place, _)| !but.contains(place)) {
             server.come_right(self.time);
@@ -272,9 +278,8 @@ impl World {
         };
         match trip.filter(passes) {
             None => {
-                let (reason, rejected) = (Silence::Deadline, Rejected::NONE);
-                let unanswered = Unanswered { id: query.id, reason, rejected };
-                self.plan(deadline, Happening::Fact(Input::Unanswered(unanswered)));
+                let (id, reason, rejected) = (query.id, Silence::Deadline, Rejected::NONE);
+                self.plan(deadline, Happening::Fact(Input::Unanswered(Unanswered { id, reason, rejected })));
             }
             Some(trip) => {
                 let nonce =
@@ -408,12 +413,8 @@ impl World {
         let mut held: Vec<(i64, u64)> = self.queue.drain().map(|Reverse(entry)| entry).collect();
         held.sort_unstable();
         for (time, key) in held {
-            let lost = match self.happenings.get(&key) {
-                Some(Happening::Fact(Input::Reply(reply))) => Some(reply.id),
-                _ => None,
-            };
-            if let Some(id) = lost {
-                let (reason, rejected) = (Silence::Deadline, Rejected::NONE);
+            if let Some(Happening::Fact(Input::Reply(reply))) = self.happenings.get(&key) {
+                let (id, reason, rejected) = (reply.id, Silence::Deadline, Rejected::NONE);
                 let lost = Happening::Fact(Input::Unanswered(Unanswered { id, reason, rejected }));
                 self.happenings.insert(key, lost);
             }

@@ -4,8 +4,11 @@
 //! late in one direction, needs dozens of measurements to recover. So the first measurements are stored, and with each new
 //! one a bank is started again: around the fastest of them, with the jitter of all of them. The direction of the jitter is
 //! not known at that time. Three hypotheses (neither direction, one, the other) are tried, and the likeliest bank is kept.
+//! Packets of a burst of delay that is over ([`calm`]) take no part.
 
 use super::bank::Bank;
+use super::calm;
+use super::delays::Delays;
 use crate::measurement::Measurement;
 use alloc::vec::Vec;
 
@@ -23,6 +26,8 @@ const EVEN: f64 = 4.5;
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Rehearsal {
     seen: Vec<Measurement>,
+    /// See [`calm::longest`].
+    longest: Option<f64>,
     /// The prior frequency (mean, standard deviation).
     prior: (f64, f64),
 }
@@ -38,17 +43,35 @@ impl Rehearsal {
     pub(super) fn new(first: &Measurement, prior: (f64, f64)) -> Self {
         let mut seen = Vec::with_capacity(LENGTH);
         seen.push(*first);
-        Self { seen, prior }
+        Self { seen, longest: None, prior }
     }
 
     pub(super) fn is_over(&self) -> bool {
         self.seen.len() >= LENGTH
     }
 
-    /// The bank that explains all of them best, and the log of this one's likelihood in it. `jitter`: as
-    /// estimated from the round trips, in seconds.
-    pub(super) fn learn(&mut self, measurement: &Measurement, jitter: f64) -> (Bank, f64) {
+    /// One more measurement. The round trips without those of a burst of delay that is over, if there was one.
+    pub(super) fn add(&mut self, measurement: &Measurement) -> Option<Delays> {
         self.seen.push(*measurement);
+        self.longest = calm::longest(&self.seen);
+        let (mut delays, mut of_bursts) = (Delays::new(), 0);
+        for place in 0..self.seen.len() {
+            if self.is_of_burst(place) {
+                of_bursts += 1;
+            } else {
+                delays.learn(self.seen[place].delay);
+            }
+        }
+        (of_bursts > 0).then_some(delays)
+    }
+
+    fn is_of_burst(&self, place: usize) -> bool {
+        self.longest.is_some_and(|longest| calm::is_of_burst(&self.seen, place, longest))
+    }
+
+    /// The bank that explains all of them best, and the log of the last one's likelihood in it. `jitter`: as
+    /// estimated from the round trips, in seconds.
+    pub(super) fn learn(&self, jitter: f64) -> (Bank, f64) {
         let [even, there, back] = LEANINGS.map(|leaning| self.play(leaning, jitter));
         let even = Play { all: even.all + EVEN, ..even };
         let likelier = |one: Play, other: Play| if other.all > one.all { other } else { one };
@@ -62,7 +85,10 @@ impl Rehearsal {
         });
         let mut bank = Bank::again(self.seen[0].at, &fastest, self.prior, jitter, leaning);
         let (mut all, mut last) = (0.0, 0.0);
-        for measurement in &self.seen {
+        for (place, measurement) in self.seen.iter().enumerate() {
+            if self.is_of_burst(place) {
+                continue;
+            }
             bank.advance(measurement.at);
             last = bank.learn(measurement, jitter);
             all += last;
