@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 /// The groups of the catalogue: the accuracy page's rows, further days, attacks, first minutes, oscillators that are far off,
 /// clocks that stood still.
-const GROUPS: [&str; 6] = ["accuracy", "own", "attacks", "starts", "fast", "still"];
+const GROUPS: [&str; 7] = ["accuracy", "own", "attacks", "starts", "fast", "still", "paths"];
 const CATALOGUE: [&str; GROUPS.len()] = [
     include_str!("../scenarios/accuracy.toml"),
     include_str!("../scenarios/own.toml"),
@@ -13,6 +13,7 @@ const CATALOGUE: [&str; GROUPS.len()] = [
     include_str!("../scenarios/starts.toml"),
     include_str!("../scenarios/fast.toml"),
     include_str!("../scenarios/still.toml"),
+    include_str!("../scenarios/paths.toml"),
 ];
 
 /// One kind of day. Times in seconds unless the name says otherwise.
@@ -271,7 +272,7 @@ pub fn parse(text: &str) -> Result<Vec<Scenario>, String> {
     Ok(file.scenario)
 }
 
-/// One scenario, or all of a group: `accuracy`, `own`, `attacks`, `starts`, `fast`, `still`.
+/// One scenario, or all of a group: `accuracy`, `own`, `attacks`, `starts`, `fast`, `still`, `paths`.
 pub fn find(name: &str) -> Vec<Scenario> {
     let group = GROUPS.iter().position(|group| *group == name);
     match group {

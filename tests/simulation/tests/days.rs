@@ -60,6 +60,7 @@ days! {
     a161_sleep
     a163_leap_second
     joins_and_leaves
+    two_disagree one_of_three_disagrees four_disagree four_agree eight_agree four_lan near_and_far three_clocks
 }
 
 #[test]
