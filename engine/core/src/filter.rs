@@ -13,8 +13,9 @@
 //! A single measurement that contradicts all earlier ones is held back. If three consecutive ones do, the server or the
 //! oscillator has changed, and the filter starts again with the change that explains the three better. If three contradict
 //! again before ten have fitted, neither did, and the filter begins from nothing (a saved frequency that is wrong by hundreds
-//! of ppm). A path that became longer or shorter in one direction (`paths`) is not a contradiction: the other direction shows that the offset is the
-//! same.
+//! of ppm). A path that became longer or shorter in one direction (`paths`) is not a contradiction: the other direction shows
+//! that the offset is the same. Where its packets were late at that time, it looks like one at first; so that a path became
+//! shorter is the third change that may explain the three.
 
 #[allow(clippy::needless_range_loop, reason = "matrices, indexed as in the books")]
 mod bank;
@@ -28,7 +29,7 @@ use alloc::boxed::Box;
 use bank::Bank;
 use delays::Delays;
 use ipc::units::RawInstant;
-use paths::{Paths, Verdict};
+use paths::{Longer, Paths, Verdict};
 use rehearsal::Rehearsal;
 
 /// How many consecutive contradictory measurements are held back before they are accepted.
@@ -152,28 +153,54 @@ struct Suspects {
     jumped: Bank,
     /// The server was stepped, or the counter stood still: the offset changed once.
     moved: Bank,
+    /// One way is shorter, and the other one was late.
+    shorter: Bank,
     /// No frequency explains it: the oscillator is not in question.
     is_sudden: bool,
-    /// By how much the first explains better what came since; a logarithm.
-    lead: f64,
+    /// How well each of them explains what came since; logarithms.
+    logs: [f64; 3],
 }
 
 impl Suspects {
-    fn new(bank: &Bank, residual: f64, measurement: &Measurement, scale: f64, is_sudden: bool) -> Box<Self> {
-        let (mut jumped, mut moved) = (bank.had_it_jumped(), bank.clone());
+    /// `early`: the way that was early, and by how much (negative).
+    fn new(
+        bank: &Bank,
+        (way, early): (usize, f64),
+        residual: f64,
+        measurement: &Measurement,
+        scale: f64,
+        is_sudden: bool,
+    ) -> Box<Self> {
+        let (mut jumped, mut moved, mut shorter) = (bank.had_it_jumped(), bank.clone(), bank.clone());
         jumped.learn(measurement, scale);
         moved.doubt(if is_sudden { 0.0 } else { residual }, measurement);
-        Box::new(Self { jumped, moved, is_sudden, lead: 0.0 })
+        shorter.reroute(way, early);
+        shorter.learn(measurement, scale);
+        Box::new(Self { jumped, moved, shorter, is_sudden, logs: [0.0; 3] })
+    }
+
+    fn banks(&mut self) -> [&mut Bank; 3] {
+        [&mut self.jumped, &mut self.moved, &mut self.shorter]
     }
 
     fn learn(&mut self, measurement: &Measurement, scale: f64) {
-        self.jumped.advance(measurement.at);
-        self.moved.advance(measurement.at);
-        self.lead += self.jumped.learn(measurement, scale) - self.moved.learn(measurement, scale);
+        let logs = self.banks().map(|bank| {
+            bank.advance(measurement.at);
+            bank.learn(measurement, scale)
+        });
+        for (sum, log) in self.logs.iter_mut().zip(logs) {
+            *sum += log;
+        }
+    }
+
+    /// Whether neither oscillator nor server are in question.
+    fn is_path(&self) -> bool {
+        let [jumped, moved, shorter] = self.logs;
+        !self.is_sudden && shorter > jumped.max(moved)
     }
 
     fn likelier(self) -> Bank {
-        if self.lead > 0.0 { self.jumped } else { self.moved }
+        if self.logs[0] > self.logs[1] { self.jumped } else { self.moved }
     }
 }
 
@@ -262,19 +289,34 @@ impl Filter {
         if self.samples >= JUDGED {
             match self.paths.compare(&fit) {
                 Verdict::Fits => self.suspects = None,
-                Verdict::Rerouted(way, longer) => {
-                    bank.reroute(way, longer);
+                Verdict::Shorter(way, by) => {
+                    bank.reroute(way, by);
+                    self.delays.change_path(1);
                     self.rehearsal = None;
                     self.rival = None;
                     self.suspects = None;
                 }
-                Verdict::Contradicts => {
+                Verdict::Longer(ways) => {
+                    let mut longest = 0;
+                    for (way, longer) in ways.into_iter().enumerate() {
+                        let Some(Longer { run, by }) = longer else { continue };
+                        bank.reroute(way, by);
+                        longest = longest.max(run);
+                    }
+                    self.delays.change_path(longest);
+                    self.rehearsal = None;
+                    self.rival = None;
+                    self.suspects = None;
+                }
+                Verdict::Contradicts(way, early) => {
                     self.doubts += 1;
                     let scale = scale(&self.delays, measurement);
                     match &mut self.suspects {
                         Some(suspects) => suspects.learn(measurement, scale),
                         None => {
-                            let suspects = Suspects::new(bank, residual, measurement, scale, is_sudden);
+                            let early = (way, early);
+                            let suspects =
+                                Suspects::new(bank, early, residual, measurement, scale, is_sudden);
                             self.suspects = Some(suspects);
                         }
                     }
@@ -286,6 +328,12 @@ impl Filter {
                     self.paths = Paths::new();
                     self.rival = None;
                     self.doubts = 0;
+                    if let Some(suspects) = suspects.as_ref().filter(|it| it.is_path()) {
+                        *bank = suspects.shorter.clone();
+                        self.delays.change_path(usize::from(MAX_DOUBTS) + 1);
+                        self.samples = self.samples.saturating_add(1);
+                        return Outcome::Used;
+                    }
                     let fitted = core::mem::replace(&mut self.since_standstill, 0);
                     match suspects.as_ref().filter(|it| it.is_sudden) {
                         Some(suspects) if fitted >= CONVINCED => {
@@ -354,8 +402,7 @@ impl Filter {
             rival.bank.shift(nanos);
         }
         if let Some(suspects) = &mut self.suspects {
-            suspects.jumped.shift(nanos);
-            suspects.moved.shift(nanos);
+            suspects.banks().into_iter().for_each(|bank| bank.shift(nanos));
         }
     }
 
