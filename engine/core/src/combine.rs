@@ -20,6 +20,9 @@ pub(crate) struct Combined {
     pub(crate) total: f64,
     /// The part of it that more samples reduce.
     pub(crate) variance: f64,
+    /// Variance of the offset as the survivors show it. All of them are measured with one oscillator, so their errors are
+    /// alike and more sources do not reduce them; and what they disagree in, at least one of them is wrong by.
+    pub(crate) shown: f64,
     pub(crate) frequency: f64,
     pub(crate) frequency_variance: f64,
 }
@@ -39,7 +42,21 @@ pub(crate) fn combine(survivors: &[Survivor]) -> Option<Combined> {
     let (offset, total) = mean(|s| s.offset, |s| s.variance + s.systematic)?;
     let (frequency, frequency_variance) = mean(|s| s.frequency, |s| s.frequency_variance)?;
     let (_, variance) = mean(|s| s.offset, |s| s.variance)?;
-    Some(Combined { offset, total, variance, frequency, frequency_variance })
+    let shown = shown(survivors, offset, total);
+    Some(Combined { offset, total, variance, shown, frequency, frequency_variance })
+}
+
+/// See [`Combined::shown`]. The disagreement is that of one of them with the others, not that of their mean: of a few, it is
+/// not known well enough to be divided by their number.
+fn shown(survivors: &[Survivor], offset: f64, total: f64) -> f64 {
+    let (mut alike, mut apart) = (0.0, 0.0);
+    for survivor in survivors {
+        let weight = total / (survivor.variance + survivor.systematic).max(1e-24);
+        alike += weight * libm::sqrt(survivor.variance);
+        apart += weight * (survivor.offset - offset) * (survivor.offset - offset);
+    }
+    let count = survivors.len() as f64;
+    alike * alike + apart * count / (count - 1.0).max(1.0)
 }
 
 #[cfg(test)]
@@ -65,6 +82,22 @@ mod tests {
         let found = combine(&[sure, near]).unwrap();
         assert!(found.offset > 0.98);
         assert!(found.total > 1e-9 && found.variance < 1e-12);
+    }
+
+    #[test]
+    fn what_the_survivors_disagree_in_and_have_in_common_is_part_of_the_error() {
+        let of = |offset| Survivor { systematic: 4.0, ..survivor(offset, 0.01) };
+        let deviation = |survivors: &[Survivor]| libm::sqrt(combine(survivors).unwrap().shown);
+        // One alone has only its own deviation, and so have any that agree: their oscillator is the same.
+        assert!((deviation(&[of(7.0)]) - 0.1).abs() < 1e-12);
+        assert!((deviation(&[of(7.0), of(7.0), of(7.0)]) - 0.1).abs() < 1e-12);
+        // Either of two may be right.
+        assert!((deviation(&[of(0.0), of(2.0)]) - libm::sqrt(2.0)).abs() < 0.01);
+        // One of three is 3 off, and the mean by 1.
+        assert!(deviation(&[of(0.0), of(0.0), of(3.0)]) > 1.0);
+        // A far source that disagrees with a near one says nothing of it.
+        let near = Survivor { systematic: 1e-6, ..survivor(0.0, 1e-8) };
+        assert!(deviation(&[near, of(1.0)]) < 1e-3);
     }
 
     #[test]

@@ -13,8 +13,9 @@
 //! A single measurement that contradicts all earlier ones is held back. If three consecutive ones do, the server or the
 //! oscillator has changed, and the filter starts again with the change that explains the three better. If three contradict
 //! again before ten have fitted, neither did, and the filter begins from nothing (a saved frequency that is wrong by hundreds
-//! of ppm). A path that became longer or shorter in one direction (`paths`) is not a contradiction: the other direction shows that the offset is the
-//! same.
+//! of ppm). A path that became longer or shorter in one direction (`paths`) is not a contradiction: the other direction shows
+//! that the offset is the same. Where its packets were late at that time, it looks like one at first; so that a path became
+//! shorter is the third change that may explain the three.
 
 #[allow(clippy::needless_range_loop, reason = "matrices, indexed as in the books")]
 mod bank;
@@ -24,15 +25,17 @@ mod edge;
 mod paths;
 mod refuted;
 mod rehearsal;
+mod suspects;
 
 use crate::measurement::Measurement;
 use alloc::boxed::Box;
 use bank::Bank;
 use delays::Delays;
 use ipc::units::RawInstant;
-use paths::{Paths, Verdict};
+use paths::{Longer, Paths, Verdict};
 use refuted::Refuted;
 use rehearsal::Rehearsal;
+use suspects::Suspects;
 
 /// How many consecutive contradictory measurements are held back before they are accepted.
 const MAX_DOUBTS: u8 = 2;
@@ -148,38 +151,6 @@ impl Rival {
     }
 }
 
-/// What a contradiction can mean. The measurements after it decide.
-#[derive(Clone, Debug, PartialEq)]
-struct Suspects {
-    /// The frequency of the oscillator changed: the offset keeps changing.
-    jumped: Bank,
-    /// The server was stepped, or the counter stood still: the offset changed once.
-    moved: Bank,
-    /// No frequency explains it: the oscillator is not in question.
-    is_sudden: bool,
-    /// By how much the first explains better what came since; a logarithm.
-    lead: f64,
-}
-
-impl Suspects {
-    fn new(bank: &Bank, residual: f64, measurement: &Measurement, scale: f64, is_sudden: bool) -> Box<Self> {
-        let (mut jumped, mut moved) = (bank.had_it_jumped(), bank.clone());
-        jumped.learn(measurement, scale);
-        moved.doubt(if is_sudden { 0.0 } else { residual }, measurement);
-        Box::new(Self { jumped, moved, is_sudden, lead: 0.0 })
-    }
-
-    fn learn(&mut self, measurement: &Measurement, scale: f64) {
-        self.jumped.advance(measurement.at);
-        self.moved.advance(measurement.at);
-        self.lead += self.jumped.learn(measurement, scale) - self.moved.learn(measurement, scale);
-    }
-
-    fn likelier(self) -> Bank {
-        if self.lead > 0.0 { self.jumped } else { self.moved }
-    }
-}
-
 /// Measurements before which each one is accepted.
 const JUDGED: u32 = 6;
 
@@ -274,29 +245,42 @@ impl Filter {
             match self.paths.compare(&fit) {
                 Verdict::Fits => self.suspects = None,
                 // As long as the first ones are rehearsed, they are begun anew around the fastest.
-                Verdict::Rerouted(_, longer) if longer < 0.0 && self.rehearsal.is_some() => {
+                Verdict::Shorter(..) if self.rehearsal.is_some() => self.suspects = None,
+                Verdict::Shorter(way, by) => {
+                    bank.reroute(way, by);
+                    self.delays.change_path(1);
+                    self.rehearsal = None;
+                    self.rival = None;
                     self.suspects = None;
                 }
-                Verdict::Rerouted(way, longer) => {
-                    bank.reroute(way, longer);
+                Verdict::Longer(ways) => {
+                    let mut longest = 0;
+                    for (way, longer) in ways.into_iter().enumerate() {
+                        let Some(Longer { run, by }) = longer else { continue };
+                        bank.reroute(way, by);
+                        longest = longest.max(run);
+                    }
+                    self.delays.change_path(longest);
                     self.rehearsal = None;
                     self.rival = None;
                     self.suspects = None;
                 }
                 // The first ones may have been misjudged, and no estimate outside of what an exchange allows is right.
-                Verdict::Contradicts
+                Verdict::Contradicts(..)
                     if self.rehearsal.is_some() && !is_sudden && refuted::is_outside(bank, measurement) =>
                 {
                     self.begin_again(measurement);
                     return Outcome::Restarted;
                 }
-                Verdict::Contradicts => {
+                Verdict::Contradicts(way, early) => {
                     self.doubts += 1;
                     let scale = scale(&self.delays, measurement);
                     match &mut self.suspects {
                         Some(suspects) => suspects.learn(measurement, scale),
                         None => {
-                            let suspects = Suspects::new(bank, residual, measurement, scale, is_sudden);
+                            let early = (way, early);
+                            let suspects =
+                                Suspects::new(bank, early, residual, measurement, scale, is_sudden);
                             self.suspects = Some(suspects);
                         }
                     }
@@ -308,6 +292,12 @@ impl Filter {
                     self.paths = Paths::new();
                     self.rival = None;
                     self.doubts = 0;
+                    if let Some(suspects) = suspects.as_ref().filter(|it| it.is_path()) {
+                        *bank = suspects.shorter.clone();
+                        self.delays.change_path(usize::from(MAX_DOUBTS) + 1);
+                        self.samples = self.samples.saturating_add(1);
+                        return Outcome::Used;
+                    }
                     let fitted = core::mem::replace(&mut self.since_standstill, 0);
                     match suspects.as_ref().filter(|it| it.is_sudden) {
                         Some(suspects) if fitted >= CONVINCED => {
@@ -399,8 +389,7 @@ impl Filter {
             rival.bank.shift(nanos);
         }
         if let Some(suspects) = &mut self.suspects {
-            suspects.jumped.shift(nanos);
-            suspects.moved.shift(nanos);
+            suspects.banks().into_iter().for_each(|bank| bank.shift(nanos));
         }
     }
 

@@ -30,6 +30,8 @@ pub(crate) struct Line {
     guard: Guard,
     /// Standard deviation of the systematic error, which more samples do not reduce, in seconds.
     systematic: f64,
+    /// What the survivors show beyond the estimate's variance: errors that they have in common, and disagreement.
+    beyond: f64,
     pub(crate) reference: Reference,
     /// Identifies the set of survivors: another number means other survivors.
     pub(crate) survivor_set: u64,
@@ -72,6 +74,12 @@ impl Line {
         libm::hypot(self.random_deviation(at), self.systematic)
     }
 
+    /// Standard deviation of the offset as the survivors show it: to be published. A path that is asymmetric in the same way
+    /// to all of them shows in nothing, and is part of the bound only.
+    pub(crate) fn shown_deviation(&self, at: RawInstant) -> f64 {
+        libm::hypot(self.random_deviation(at), libm::sqrt(self.beyond))
+    }
+
     /// The random part of it, which changes from sample to sample.
     pub(crate) fn random_deviation(&self, at: RawInstant) -> f64 {
         let elapsed = at.since(self.estimate.at).nanos().max(0) as f64 * 1e-9;
@@ -100,7 +108,7 @@ impl Line {
 
     /// These bounds of the offset, with the estimate and the distance.
     pub(crate) fn describe(&self, (low, high): (f64, f64), now: Now) -> Bounds {
-        let (offset, deviation) = (self.offset(now), self.random_deviation(now.raw));
+        let (offset, deviation) = (self.offset(now), self.shown_deviation(now.raw));
         let age = now.raw.since(self.estimate.at).nanos().max(0) as f64 * 1e-9;
         let Reference { root_delay, root_dispersion, .. } = self.reference;
         let distance = root_delay / 2.0 + root_dispersion + 1e-6 * age + offset.abs() + deviation;
@@ -110,7 +118,7 @@ impl Line {
     /// Dispersion that is added to the reference's own, seconds.
     pub(crate) fn dispersion(&self, now: Now) -> f64 {
         let age = now.raw.since(self.estimate.at).nanos().max(0) as f64 * 1e-9;
-        self.random_deviation(now.raw) + self.offset(now).abs() + TOLERANCE * age
+        self.shown_deviation(now.raw) + self.offset(now).abs() + TOLERANCE * age
     }
 
     /// UTC itself moved by `nanos` (a leap second).
@@ -335,13 +343,14 @@ fn draw(survivors: &[&Heard<'_>], agreement: Agreement, now: Now) -> (Result<Lin
         beforehand: if beforehand.is_finite() { beforehand } else { 0.0 },
     };
     let systematic = libm::sqrt((combined.total - combined.variance).max(0.0));
+    let beyond = (combined.shown - combined.variance).max(0.0);
     // Ids are never used twice, so that the sum of their mixed bits tells one set from another.
     let survivor_set = survivors
         .iter()
         .map(|survivor| u64::from(survivor.verdict.source.number()) + 1)
         .map(|number| number.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29))
         .fold(0u64, u64::wrapping_add);
-    (Ok(Line { estimate, guard, systematic, reference, survivor_set }), guard_violated)
+    (Ok(Line { estimate, guard, systematic, beyond, reference, survivor_set }), guard_violated)
 }
 
 fn reference(nearest: &Heard<'_>, survivors: &[&Heard<'_>]) -> Reference {

@@ -38,6 +38,7 @@ fn report() -> Report {
             refusals: 0,
             last_refusal: String::new(),
             one_operator: Vec::new(),
+            pauses_shown_by: None,
         },
         sources: Vec::new(),
     }

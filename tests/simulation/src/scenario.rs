@@ -4,8 +4,8 @@ use ipc::governor_record::Record;
 use serde::Deserialize;
 
 /// The groups of the catalogue: the accuracy page's rows, further days, attacks, first minutes, oscillators that are far off,
-/// clocks that stood still, starts in a burst of delay.
-const GROUPS: [&str; 7] = ["accuracy", "own", "attacks", "starts", "fast", "still", "bursts"];
+/// clocks that stood still, starts in a burst of delay, paths that become longer and shorter again.
+const GROUPS: [&str; 8] = ["accuracy", "own", "attacks", "starts", "fast", "still", "bursts", "paths"];
 const CATALOGUE: [&str; GROUPS.len()] = [
     include_str!("../scenarios/accuracy.toml"),
     include_str!("../scenarios/own.toml"),
@@ -14,6 +14,7 @@ const CATALOGUE: [&str; GROUPS.len()] = [
     include_str!("../scenarios/fast.toml"),
     include_str!("../scenarios/still.toml"),
     include_str!("../scenarios/bursts.toml"),
+    include_str!("../scenarios/paths.toml"),
 ];
 
 /// One kind of day. Times in seconds unless the name says otherwise.
@@ -278,7 +279,7 @@ pub fn parse(text: &str) -> Result<Vec<Scenario>, String> {
     Ok(file.scenario)
 }
 
-/// One scenario, or all of a group: `accuracy`, `own`, `attacks`, `starts`, `fast`, `still`, `bursts`.
+/// One scenario, or all of a group: `accuracy`, `own`, `attacks`, `starts`, `fast`, `still`, `bursts`, `paths`.
 pub fn find(name: &str) -> Vec<Scenario> {
     let group = GROUPS.iter().position(|group| *group == name);
     match group {

@@ -5,6 +5,9 @@ use crate::scenario::Scenario;
 use core::fmt::Write;
 use serde::Serialize;
 
+/// The error may be larger than three published deviations for this share of the day.
+const MOST_BEYOND: f64 = 0.01;
+
 /// The results of several seeds of one scenario.
 #[derive(Clone, Debug)]
 pub struct Row {
@@ -99,6 +102,11 @@ impl Row {
         if scenario.honest && violations > 0.0 {
             let first = self.figures.iter().map(|f| f.violated_at).fold(f64::INFINITY, f64::min);
             misses.push(format!("{violations:.0} s outside the bound, first after {first:.0} s"));
+        }
+        // One source alone cannot show that its path is asymmetric.
+        let beyond = self.median(|f| f.beyond_three);
+        if scenario.honest && self.median(|f| f.sources as f64) > 1.0 && beyond > MOST_BEYOND {
+            misses.push(format!("{:.1} % of the day beyond three deviations", 100.0 * beyond));
         }
         let worst = self.range(|f| f.worst_us).1;
         if let Some(most) = scenario.worst.filter(|most| worst > most * 1e6) {

@@ -60,6 +60,9 @@ days! {
     a161_sleep
     a163_leap_second
     joins_and_leaves
+    two_disagree one_of_three_disagrees four_disagree four_agree eight_agree four_lan near_and_far three_clocks
+    turns_8h turns_8h_week turns_8h_back turns_8h_j5 turns_8h_j10 turns_40min turns_20min_j10
+    turns_8h_1ms turns_8h_3ms turns_8h_5ms_j5 turns_8h_lan turns_8h_default four_turn_1h one_of_four_turns_2h
 }
 
 #[test]

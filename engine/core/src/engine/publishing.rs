@@ -151,7 +151,7 @@ impl Engine {
             .system
             .line
             .as_ref()
-            .map_or(UNKNOWN, |line| libm::hypot(line.random_deviation(now.raw), line.offset(now)));
+            .map_or(UNKNOWN, |line| libm::hypot(line.shown_deviation(now.raw), line.offset(now)));
         let (most, synchronised) = (self.lasting_bound(now), self.is_synchronised(now));
         let status = Status {
             epoch,

@@ -51,7 +51,7 @@ impl Engine {
             reference_id: reference.map_or(0, |r| r.reference_id),
             reference: followed.map(|(entry, _)| entry.settings.name.clone()),
             offset_s: line.map_or(0.0, |line| line.offset(now)),
-            estimated_error_s: line.map_or(16.0, |line| line.random_deviation(now.raw)),
+            estimated_error_s: line.map_or(16.0, |line| line.shown_deviation(now.raw)),
             error_bound_s: self.most_error(now),
             slew_left_s: basis.map_or(0.0, |basis| basis.clock.slew_left(now.raw)),
             frequency_ppm: basis.map_or(0.0, |basis| basis.clock.frequency() * 1e6),

@@ -13,40 +13,56 @@ pub(super) struct Delays {
     /// Where the next one goes.
     next: usize,
     count: usize,
+    /// The newest of them, which came since the path changed; those before have a minimum of their own.
+    since: usize,
     changed: bool,
 }
 
 impl Delays {
     pub(super) const fn new() -> Self {
-        Self { ring: [0.0; REMEMBERED], next: 0, count: 0, changed: false }
+        Self { ring: [0.0; REMEMBERED], next: 0, count: 0, since: 0, changed: false }
     }
 
     pub(super) fn learn(&mut self, delay: f64) {
         self.ring[self.next] = delay;
         self.next = (self.next + 1) % REMEMBERED;
         self.count = (self.count + 1).min(REMEMBERED);
+        self.since = (self.since + 1).min(self.count);
         if self.count < 2 * CONVINCED {
             return;
         }
         // By age: the newest first.
         let aged = |age: usize| self.ring[(self.next + REMEMBERED - 1 - age) % REMEMBERED];
         let newest = (0..CONVINCED).map(aged).fold(f64::INFINITY, f64::min);
-        let older = (CONVINCED..self.count).map(aged).fold(f64::INFINITY, f64::min);
+        let older = (CONVINCED..self.since.max(CONVINCED)).map(aged).fold(f64::INFINITY, f64::min);
         let scale = self.scale();
         if newest > older + 6.0 * scale.max(0.02 * older) {
-            self.count = CONVINCED;
+            self.change_path(CONVINCED);
             self.changed = true;
         } else if self.count == REMEMBERED {
             self.changed = false;
         }
     }
 
-    fn known(&self) -> impl Iterator<Item = f64> + '_ {
-        (0..self.count).map(|age| self.ring[(self.next + REMEMBERED - 1 - age) % REMEMBERED])
+    /// The path has been another one for the last `run` delays: they have a minimum of their own from now on.
+    pub(super) fn change_path(&mut self, run: usize) {
+        // Those in between are of the path that was, and those before them of earlier ones.
+        let (now, before) = (self.least(run..self.since), self.least(self.since..self.count));
+        if (now - before).is_finite() {
+            for age in self.since..self.count {
+                self.ring[place(self.next, age)] += now - before;
+            }
+        }
+        self.since = run.min(self.count);
+    }
+
+    /// The least of those of these ages (0: the newest).
+    fn least(&self, ages: core::ops::Range<usize>) -> f64 {
+        ages.map(|age| self.ring[place(self.next, age)]).fold(f64::INFINITY, f64::min)
     }
 
     pub(super) fn minimum(&self) -> Option<f64> {
-        self.known().reduce(f64::min)
+        Some(self.least(0..self.since)).filter(|least| least.is_finite())
     }
 
     pub(super) fn path_changed(&self) -> bool {
@@ -57,12 +73,14 @@ impl Delays {
     /// of a sum of two exponentials of mean 1). A single delay gives no information; then it is a fortieth of it.
     pub(super) fn scale(&self) -> f64 {
         let minimum = self.minimum().unwrap_or(0.0);
+        let before = self.least(self.since..self.count);
         if self.count < 2 {
             return minimum / 40.0 + 1e-6;
         }
         let mut sorted = [0.0; REMEMBERED];
-        for (place, delay) in sorted.iter_mut().zip(self.known()) {
-            *place = delay - minimum;
+        for (age, excess) in sorted.iter_mut().enumerate().take(self.count) {
+            let least = if age < self.since { minimum } else { before };
+            *excess = self.ring[place(self.next, age)] - least;
         }
         let sorted = &mut sorted[..self.count];
         sorted.sort_unstable_by(f64::total_cmp);
@@ -82,6 +100,11 @@ impl Delays {
     }
 }
 
+/// Where the delay of this age is, if the next one goes to `next`.
+fn place(next: usize, age: usize) -> usize {
+    (next + REMEMBERED - 1 - age) % REMEMBERED
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -99,6 +122,26 @@ mod tests {
         delays.learn(0.030);
         assert_eq!(delays.minimum(), Some(0.030));
         assert!(delays.path_changed());
+    }
+
+    #[test]
+    fn the_jitter_is_that_of_each_path_however_often_they_change() {
+        let mut delays = Delays::new();
+        let jitter = |n: u32| -libm::log((f64::from(n * 29 % 64) + 0.5) / 64.0) * 0.001;
+        for n in 0..1000 {
+            let is_longer = n / 50 % 2 == 1;
+            delays.learn(jitter(n) + jitter(n / 3) + if is_longer { 0.030 } else { 0.010 });
+            // Longer is found after eight, shorter at once.
+            match n % 100 {
+                0 if n > 0 => delays.change_path(1),
+                57 => delays.change_path(8),
+                _ => {}
+            }
+            if n > 50 && n % 50 > 10 {
+                let scale = delays.scale();
+                assert!((0.5e-3..2e-3).contains(&scale), "{n}: {scale}");
+            }
+        }
     }
 
     #[test]

@@ -124,31 +124,39 @@ fn a101_stamps_outside_the_engines_readings_end_the_trust() {
 
 #[test]
 fn a102_a_lie_inside_the_window_gains_no_more_than_an_attacker_on_the_path() {
-    let after_the_attack = |attack: fn(&mut World), seconds: f64| {
+    let after_the_attack = |attack: fn(&mut World), moment: f64, seconds: f64| {
         let mut world = Setup::of(wan(1)).start();
-        world.run(4.0 * 3600.0);
+        world.run(4.0 * 3600.0 + moment);
         attack(&mut world);
         world.run(seconds);
         assert_eq!(world.distrust, None);
-        world.worst(4.0 * 3600.0)
+        world.worst(4.0 * 3600.0 + moment)
     };
-    // T1 claimed late by the whole round trip of 40 ms; and a packet that really is delayed by as much.
+    // T1 claimed late by the whole round trip of 40 ms; and a packet that really is delayed by as much. Where between two
+    // polls it begins makes the most difference, so the worst of several moments counts.
     for seconds in [1500.0, 7200.0] {
-        let lie = after_the_attack(|world| world.late_t1 = true, seconds);
-        let delay = after_the_attack(|world| world.servers[0].fixed += 0.040, seconds);
-        let one_way = after_the_attack(
-            |world| {
-                world.servers[0].fixed += 0.020;
-                world.servers[0].error = 0.020;
-            },
-            seconds,
-        );
-        // Half of what it adds is what anybody on the path could gain who does it from the start.
-        assert!(lie <= 0.020 && lie <= 8.0 * one_way, "lie {lie}, one way {one_way}");
-        assert!(delay < 0.002 && one_way < 0.002, "symmetric {delay}, one way {one_way}");
+        let [mut lies, mut delays, mut one_ways] = [0.0f64; 3];
+        for moment in (0..6).map(|tenth| f64::from(tenth) * 700.0) {
+            let lie = after_the_attack(|world| world.late_t1 = true, moment, seconds);
+            let delay = after_the_attack(|world| world.servers[0].fixed += 0.040, moment, seconds);
+            let one_way = after_the_attack(
+                |world| {
+                    world.servers[0].fixed += 0.020;
+                    world.servers[0].error = 0.020;
+                },
+                moment,
+                seconds,
+            );
+            lies = lies.max(lie);
+            delays = delays.max(delay);
+            one_ways = one_ways.max(one_way);
+        }
+        // Half of what it adds is what anybody on the path gains who does it from the start: 20 ms.
+        assert!(lies <= 0.020 / 5.0, "lie {lies}, one way {one_ways}");
+        assert!(delays < 0.002 && one_ways < 0.002, "symmetric {delays}, one way {one_ways}");
+        // For a while, until the path counts as changed, neither moves the clock.
+        assert!(seconds > 1500.0 || lies < 0.003, "{lies}");
     }
-    // For a while, until the path counts as changed, neither moves the clock.
-    assert!(after_the_attack(|world| world.late_t1 = true, 1500.0) < 0.003);
 }
 
 /// That it cannot come is the rule of its link; nothing hangs on it here.

@@ -228,6 +228,22 @@ fn the_estimated_error_is_the_estimate_and_the_bound_is_the_bound() {
 }
 
 #[test]
+fn what_two_sources_disagree_in_is_part_of_the_estimated_error() {
+    let mut servers = lan(2);
+    for server in &mut servers {
+        server.edit = Some(std::boxed::Box::new(|header| header.root_dispersion = 655));
+    }
+    servers[1].error = 1e-3;
+    let mut world = synchronised(servers);
+    world.run(4.0 * 3600.0);
+    let system = world.status().system;
+    // The mean is 0.5 ms from each of them, and one of them may be right.
+    assert!((0.5e-3..1e-3).contains(&system.estimated_error_s), "{}", system.estimated_error_s);
+    let status = world.statuses.last().unwrap();
+    assert!((500_000..1_000_000).contains(&status.esterror.nanos()), "{status:?}");
+}
+
+#[test]
 fn a048_a_source_that_returns_wrong_is_slewed_to_only_if_it_is_confirmed() {
     let mut world = synchronised(lan(4));
     world.servers[0].up = false;
