@@ -28,6 +28,9 @@ use std::net::IpAddr;
 /// shorter one.
 pub const HEARTBEAT: Span = Span::from_secs(70);
 
+/// Between two looks whether what was begun ends.
+const TIDY: Span = Span::from_secs(60);
+
 /// Added after a reload that found no change: an editor may have replaced the file.
 const REPLACED: &str =
     "; if another file has taken the place of the one that was opened at the start, use chimerctl reload";
@@ -73,6 +76,8 @@ pub struct Running {
     pub pinged: Option<RawInstant>,
     /// When the last message was sent to the privileged process.
     pub spoke: RawInstant,
+    /// When it was last looked whether what was begun ends, and what the log held back was summed up.
+    pub tidied: RawInstant,
     /// The file of the configuration, as it was opened at the start, and its name.
     pub configuration: Opened,
     /// The condition that was last sent to the privileged process.
@@ -126,9 +131,13 @@ impl Running {
         }
         if now.raw.since(self.spoke).nanos() >= self.heartbeat.nanos() {
             self.links.send_heartbeat(now.raw)?;
-            self.links.check_endless(now.raw)?;
             self.spoke = now.raw;
+        }
+        // At the latest with the heartbeat, where no orders make one needless.
+        if now.raw.since(self.tidied).nanos() >= TIDY.nanos().min(self.heartbeat.nanos()) {
+            self.links.check_endless(now.raw)?;
             self.log.settle(now.raw);
+            self.tidied = now.raw;
         }
         // A wake that something else has caused saves one.
         if self.pinged.is_some_and(|at| now.raw.since(at).nanos() >= self.heartbeat.nanos() / 3 * 2) {

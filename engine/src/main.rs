@@ -254,6 +254,7 @@ fn run(
         heartbeat: heartbeat.unwrap_or(r#loop::HEARTBEAT),
         pinged: heartbeat.map(|_| launched.at),
         spoke: launched.at,
+        tidied: launched.at,
         configuration: Opened { file: files.configuration, name: files.name, starter: owner },
         condition: None,
         warned: None,

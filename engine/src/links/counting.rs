@@ -5,12 +5,9 @@ use ipc::units::{RawInstant, Span};
 
 const SECOND: i64 = 1_000_000_000;
 
-/// As many records more than one a second may come at the start.
-const AT_FIRST: Span = Span::from_secs(16);
-
-/// Records of so many seconds may have queued up while this process did not run: longer than the unit's watchdog leaves it
-/// stopped. A process that was silent for a day may not send a day's records at once.
-const QUEUED: Span = Span::from_secs(256);
+/// Records of so many seconds may have queued up while this process did not run: as many as a link holds. A process that was
+/// silent for a day may not send a day's records at once.
+const QUEUED: Span = Span::from_secs(512);
 
 /// The records of one kind so far: until when their seconds are used up.
 #[derive(Debug, Default)]
@@ -20,8 +17,8 @@ impl Pace {
     /// Takes the next record; false if there are too many.
     pub fn keeps(&mut self, now: RawInstant) -> bool {
         let now = now.nanos();
-        let used = self.0.unwrap_or(now.saturating_sub(AT_FIRST.nanos()));
-        let used = used.max(now.saturating_sub(QUEUED.nanos())).saturating_add(SECOND);
+        let least = now.saturating_sub(QUEUED.nanos());
+        let used = self.0.map_or(least, |used| used.max(least)).saturating_add(SECOND);
         self.0 = Some(used);
         used <= now
     }
@@ -66,18 +63,11 @@ mod tests {
 
     #[test]
     fn one_a_second_and_no_more_than_a_stopped_engine_would_find() {
-        let mut pace = Pace::default();
-        assert_eq!(at_once(&mut pace, 1_000), 16);
-        // Each refused one counts too: what sends on is refused on.
+        assert_eq!(at_once(&mut Pace::default(), 1_000), 512);
         let mut pace = Pace::default();
         for second in 0..10_000 {
             assert!(pace.keeps(RawInstant::saturating(second * SECOND)));
         }
-        assert_eq!(at_once(&mut pace, 10_199), 216, "what was left from the start, and a pause of 200 s");
-        let mut pace = Pace::default();
-        assert_eq!(at_once(&mut pace, 0), 16);
-        let mut pace = Pace::default();
-        assert!(pace.keeps(RawInstant::saturating(0)));
-        assert_eq!(at_once(&mut pace, 86_400), 256, "a silent day is no credit");
+        assert_eq!(at_once(&mut pace, 96_400), 512, "a silent day is no credit");
     }
 }

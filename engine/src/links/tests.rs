@@ -278,7 +278,7 @@ fn a122_counters_that_fall_or_come_too_often_are_a_breach() {
     often.server.send(&FromServer::Hello(Shortfall::NONE)).unwrap();
     often.links.receive(at(0), Process::Server).unwrap();
     let mut breach = None;
-    for number in 0..100 {
+    for number in 0..600 {
         often.server.send(&counters(number)).unwrap();
         breach = often.links.receive(at(1), Process::Server).err();
         if breach.is_some() {
@@ -328,9 +328,9 @@ fn a122_words_about_interfaces_or_the_network_that_come_too_often_are_a_breach()
         breaches
     };
     assert_eq!(tell(200, |round| round), [None, None], "what is said once a second");
-    for breach in tell(20, |_| 1) {
+    for breach in tell(600, |_| 1) {
         let (round, violation) = breach.unwrap();
-        assert!(violation.contains("more than once a second") && round == 16, "{round}: {violation}");
+        assert!(violation.contains("more than once a second") && round == 512, "{round}: {violation}");
     }
 }
 

@@ -37,6 +37,9 @@ const SECOND: Span = Span::from_secs(1);
 const LOOK: Span = Span::from_secs(240);
 /// The same with vmclock.
 const LOOK_AT_VMCLOCK: Span = Span::from_secs(15);
+/// Said once.
+const NO_RTC: &str =
+    "the hardware clock (RTC) cannot be read: until it can, pauses of this machine are not seen by it";
 /// How long the other processes may take to end on their own after a stop request.
 pub const GRACE: Span = Span::from_secs(3);
 /// The same after a fault of one.
@@ -88,6 +91,8 @@ pub struct Course {
     told: Option<Told>,
     /// The last line for the audit log was lost.
     audit_failed: bool,
+    /// The RTC could not be read the last time.
+    rtc_failed: bool,
     /// vmclock could not be read then.
     vmclock_failed: Option<RawInstant>,
     /// When the record was written last.
@@ -239,14 +244,29 @@ impl<C: Clock> Keeper<C> {
     }
 
     /// The size of a pause of the machine that the battery-backed clock has just shown.
-    fn look_at_rtc(&mut self, now: &Moment) -> Option<Span> {
+    pub(crate) fn look_at_rtc(&mut self, now: &Moment) -> Option<Span> {
         let rtc = self.rtc.as_ref().filter(|_| self.governor.is_rtc_due(now.boot))?;
         let mut text = [0; 24];
         // A sysfs attribute is evaluated anew by each read at its beginning. One that cannot be read is no evidence.
-        let length = rtc.read_at(&mut text, 0).ok()?;
+        let length = rtc.read_at(&mut text, 0).unwrap_or(0);
         let after = ipc_clock::boot();
-        let seconds = std::str::from_utf8(text.get(..length)?).ok()?.trim().parse().ok()?;
+        let text = text.get(..length).and_then(|octets| std::str::from_utf8(octets).ok());
+        let seconds = text.and_then(|text| text.trim().parse().ok());
+        if self.course.rtc_failed != seconds.is_none() {
+            self.course.rtc_failed = seconds.is_none();
+            let what = if seconds.is_none() { NO_RTC } else { "the hardware clock (RTC) can be read again" };
+            say(4, &what);
+        }
+        let Some(seconds) = seconds else {
+            self.governor.rtc_missed(now.boot);
+            return None;
+        };
         self.governor.look_at_rtc(seconds, now, after)
+    }
+
+    /// Whether there is a battery-backed clock that could be read the last time.
+    pub(crate) fn reads_rtc(&self) -> bool {
+        self.rtc.is_some() && !self.course.rtc_failed
     }
 
     /// Whether vmclock has just shown that the machine was migrated or restored.

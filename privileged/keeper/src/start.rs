@@ -155,7 +155,9 @@ fn begin<C: Clock>(keeper: &mut Keeper<C>, handover: &Handover, found: &Moment) 
     // The profile may have been changed, or the band narrowed without the keeper.
     let is_narrowed = keeper.keep_in_band();
     let found = &if is_narrowed { moment(&keeper.clock)? } else { *found };
-    let pauses = Pauses { rtc: keeper.rtc.is_some(), vmclock: keeper.vmclock.is_some() };
+    // The first look; what it is compared with comes later.
+    let _ = keeper.look_at_rtc(found);
+    let pauses = Pauses { rtc: keeper.reads_rtc(), vmclock: keeper.vmclock.is_some() };
     let welcome = Welcome { pauses, ..keeper.governor.welcome(kind, found, keeper.processes) };
     if let Some(unwritten) = line {
         keeper.write_down(format_args!(

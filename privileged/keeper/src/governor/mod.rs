@@ -144,14 +144,13 @@ impl Governor {
         let was_governed = record.first_change.is_some();
         let mut in_flight = InFlight::NONE;
         let unwritten;
-        if record.boot_id == boot_id {
+        let is_same_boot = record.boot_id == boot_id;
+        if is_same_boot {
             let elapsed = now.boot.elapsed_since(record.boot_time);
             budget::pass(&mut record, elapsed);
             unwritten = elapsed.min(WRITE);
             if was_governed {
                 in_flight = InFlight::unknown(now.clock.raw);
-                // Orders since the last write are not in the record: what is in force is judged by the band.
-                record.base = now.clock.frequency;
             }
         } else {
             unwritten = WRITE;
@@ -203,6 +202,10 @@ impl Governor {
         // bands last for ever.
         if was_governed {
             governor.learn_band(unwritten);
+            // The last of them are not in the record: what is in force is judged by the band.
+            if is_same_boot {
+                governor.record.base = now.clock.frequency;
+            }
         }
         governor
     }
@@ -255,20 +258,6 @@ impl Governor {
         limits::latest(self.limits, self.built)
     }
 
-    /// Start steps left, 0 after the start window; an approved step counts as one.
-    fn start_steps(&self, now: &Moment) -> u8 {
-        self.window_steps(now).max(u8::from(self.terms.approved_step.is_some()))
-    }
-
-    fn window_steps(&self, now: &Moment) -> u8 {
-        // Sources may be heard for the first time hours after the boot: until something was granted it stays open.
-        let open_for = self.record.first_change.map_or(Span::ZERO, |first| now.boot.elapsed_since(first));
-        if open_for > limits::START_WINDOW {
-            return 0;
-        }
-        self.limits.start_steps.saturating_sub(self.record.start_steps)
-    }
-
     /// What is left of the phase budget.
     pub fn budget_left(&self) -> Span {
         budget::remaining(&self.record, self.limits)
@@ -310,13 +299,13 @@ impl Governor {
         let of_rate = Span::saturating(elapsed.nanos() / 1_000_000 * self.off_the_line);
         let tolerance = Span::from_millis(5).plus(of_rate).plus(of_sleep);
         let stepped = moved.magnitude() > tolerance && !self.was_leap(now, moved, tolerance);
-        self.note_shown(now);
         if slept {
             (self.asleep, self.resumed) = (now.asleep, true);
         }
         if stepped {
             self.displaced = Some(displaced.plus(moved));
         }
+        self.note_shown(now);
         // The predicted time ignores changes by other programs: a restoring step is measured against it.
         let displaced = self.displaced.unwrap_or(Offset::ZERO);
         let wall = now.clock.wall.moved_by(Offset::ZERO.minus(displaced));

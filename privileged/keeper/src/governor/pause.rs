@@ -34,8 +34,8 @@ const CONFIRMED: u8 = 2;
 const NARROW: i64 = 100_000_000;
 const QUICK_LOOKS: u8 = 6;
 
-/// What the clock has shown is noted again once it differs by this: by a step, and not by a slew between two looks.
-const OTHER: i64 = 100_000_000;
+/// What the clock has shown is noted again once it differs by this: by a step. (CLOCK_BOOTTIME is slewed with the clock.)
+const OTHER: i64 = 20_000_000;
 
 /// How far beside the RTC's second it is looked at: a timer is late, and never early.
 const BESIDE: i64 = 2_000_000;
@@ -105,6 +105,14 @@ pub(super) struct Pause {
     anchor: Lead,
 }
 
+/// How far CLOCK_BOOTTIME was ahead of the clock once, ns.
+#[derive(Clone, Copy, Debug)]
+struct Shown {
+    behind: i64,
+    /// The clock was where it had been ordered to be, and not where another program had set it.
+    is_own: bool,
+}
+
 /// What the RTC has shown in this run.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Rtc {
@@ -113,7 +121,7 @@ pub(super) struct Rtc {
     jumped_from: Option<Lead>,
     /// How far CLOCK_BOOTTIME was ahead of the clock, ns, at all that this one has shown since the last look at which the RTC ran
     /// as it should: whatever the clock was moved to, the kernel may have set the RTC to it, and no step since makes evidence of that.
-    shown: [Option<i64>; 8],
+    shown: [Option<Shown>; 8],
     /// Looks since the jump, or since there is a lead, at which the RTC ran as it should.
     looks: u8,
     /// When the RTC is looked at next; none: as soon as something wakes the keeper.
@@ -131,10 +139,18 @@ impl Rtc {
 
     /// Whether an RTC with this lead may have been set to what the clock has shown.
     fn may_be_set(&self, lead: Lead) -> bool {
-        self.shown.iter().flatten().any(|behind| {
-            let beside = lead.moved(*behind);
+        self.shown.iter().flatten().any(|shown| {
+            let beside = lead.moved(shown.behind);
             beside.low <= AS_SET && beside.high >= -AS_SET
         })
+    }
+
+    /// At most this much of what an RTC with this lead has gained is a pause: it may have been set to what the clock has shown
+    /// before the machine was paused. (Where another program has made up for a part of the pause, the rest counts all the same.)
+    fn most_paused(&self, lead: Lead) -> i64 {
+        let own = self.shown.iter().flatten().filter(|shown| shown.is_own);
+        let ahead = own.map(|shown| lead.middle().saturating_add(shown.behind)).filter(|ahead| *ahead > 0);
+        ahead.min().map_or(i64::MAX, |least| least.saturating_add(AS_SET))
     }
 }
 
@@ -142,12 +158,15 @@ impl Governor {
     /// Notes what the clock shows. More steps between two looks than there is room for end the comparison.
     pub(super) fn note_shown(&mut self, now: &Moment) {
         let behind = now.boot.nanos().saturating_sub(now.clock.wall.nanos());
+        let is_own = self.displaced.is_none();
         let shown = &mut self.rtc.shown;
-        if shown.iter().flatten().any(|known| known.abs_diff(behind) <= OTHER.unsigned_abs()) {
+        let mut known = shown.iter_mut().flatten();
+        if let Some(known) = known.find(|known| known.behind.abs_diff(behind) <= OTHER.unsigned_abs()) {
+            known.is_own |= is_own;
             return;
         }
         match shown.iter_mut().find(|place| place.is_none()) {
-            Some(place) => *place = Some(behind),
+            Some(place) => *place = Some(Shown { behind, is_own }),
             None => self.rtc.begin_anew(),
         }
     }
@@ -156,6 +175,11 @@ impl Governor {
     /// than the one that is planned, and put it off.
     pub fn is_rtc_due(&self, now: BootInstant) -> bool {
         self.rtc.next.is_none_or(|next| now >= next)
+    }
+
+    /// The RTC could not be read: it is not tried again at once.
+    pub fn rtc_missed(&mut self, now: BootInstant) {
+        self.rtc.next = Some(BootInstant::saturating(now.nanos().saturating_add(LOOK.nanos())));
     }
 
     /// In how long the RTC is to be looked at.
@@ -199,12 +223,9 @@ impl Governor {
             return None;
         };
         let Some(lead) = expected.cut(read) else {
-            // One that jumps once more before it is believed does not run as it should, unless it was another pause.
-            let is_ahead = read.low.saturating_sub(expected.high) >= LEAST;
-            rtc.jumped_from = match rtc.jumped_from {
-                Some(before) => is_ahead.then_some(before),
-                None => Some(expected).filter(|_| read.low > expected.high),
-            };
+            // One that jumps back does not run as it should; ahead once more may have been another pause.
+            let from = rtc.jumped_from.unwrap_or(expected);
+            rtc.jumped_from = (read.low > expected.high).then_some(from);
             (rtc.lead, rtc.looks) = (Some(read), 0);
             return None;
         };
@@ -220,7 +241,8 @@ impl Governor {
             return None;
         }
         let from = from.aged(now.boot);
-        if lead.low.saturating_sub(from.high) < LEAST || rtc.may_be_set(lead) {
+        let most = rtc.most_paused(lead);
+        if lead.low.saturating_sub(from.high).min(most) < LEAST || rtc.may_be_set(lead) {
             if !self.awaits_rtc() {
                 self.rtc.jumped_from = None;
             }
@@ -230,7 +252,7 @@ impl Governor {
         let before = self.rtc.pause.filter(|_| self.evident_pause(now).is_some());
         let known = before.map_or(Span::ZERO, |pause| pause.size);
         let anchor = before.map_or(from, |pause| pause.anchor);
-        let more = lead.middle().saturating_sub(from.middle());
+        let more = lead.middle().saturating_sub(from.middle()).min(most);
         let in_all = lead.middle().saturating_sub(anchor.middle());
         let size = known.plus(Span::saturating(more.min(in_all.saturating_sub(known.nanos()))));
         self.rtc.pause = Some(Pause { size, at: now.boot, anchor });

@@ -29,6 +29,20 @@ pub(super) struct Rights {
 }
 
 impl Governor {
+    /// Start steps left, 0 after the start window; an approved step counts as one.
+    pub(super) fn start_steps(&self, now: &Moment) -> u8 {
+        self.window_steps(now).max(u8::from(self.terms.approved_step.is_some()))
+    }
+
+    pub(super) fn window_steps(&self, now: &Moment) -> u8 {
+        // Sources may be heard for the first time hours after the boot: until something was granted it stays open.
+        let open_for = self.record.first_change.map_or(Span::ZERO, |first| now.boot.elapsed_since(first));
+        if open_for > limits::START_WINDOW {
+            return 0;
+        }
+        self.limits.start_steps.saturating_sub(self.record.start_steps)
+    }
+
     fn rights(&self) -> Rights {
         let record = &self.record;
         Rights {

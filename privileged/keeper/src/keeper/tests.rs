@@ -6,7 +6,7 @@ use ipc::clock_page::ClockPage;
 use ipc::governor_record::{PLACES, Record, SLOT};
 use ipc::message::handover::Terms;
 use ipc::message::privileged::{Adjust, ClockKind, Profile, Step, StepReason};
-use ipc::units::Frequency;
+use ipc::units::{BootInstant, Frequency};
 use ipc::{audit_line, governor_record};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
@@ -412,4 +412,24 @@ fn the_last_condition_is_passed_on_also_where_too_many_came_before_it() {
             .collect();
     assert!(heard.iter().any(|line| line == "STATUS=setting the clock"), "{heard:?}");
     assert_eq!(keeper.course.shown, keeper.course.condition);
+}
+
+#[test]
+fn a161_an_rtc_that_can_no_longer_be_read_is_not_asked_again_at_once() {
+    let (mut keeper, _engine, _silent) = keeper();
+    let rtc = file(0);
+    rtc.write_all_at(b"1800000000\n", 0).unwrap();
+    keeper.rtc = Some(rtc.try_clone().unwrap());
+    let now = moment(&keeper.clock).unwrap();
+    assert_eq!(keeper.look_at_rtc(&now), None);
+    assert!(keeper.reads_rtc());
+    for text in ["", "no number"] {
+        rtc.set_len(0).unwrap();
+        rtc.write_all_at(text.as_bytes(), 0).unwrap();
+        let boot = BootInstant::saturating(now.boot.nanos() + 100_000_000_000);
+        let now = Moment { boot, ..now };
+        assert_eq!(keeper.look_at_rtc(&now), None);
+        assert!(!keeper.reads_rtc());
+        assert_eq!(keeper.governor.rtc_look_in(now.boot), Span::from_secs(15), "{text:?}");
+    }
 }

@@ -14,6 +14,11 @@ const SOURCE: &str = "linux-source-6.12";
 /// What is switched on beside the default configuration of user-mode Linux.
 const OPTIONS: &str = include_str!("kernel.options");
 
+/// User-mode Linux keeps the registers of a program in a place that is too small where the processor has AMX: then not even its
+/// first program runs. So much of it is replaced in its source: octets of the largest state (AVX-512), and of one with AMX.
+const STATE: (&str, &str, &str) =
+    ("arch/x86/um/user-offsets.c", "DEFINE_LONGS(HOST_FP_SIZE, 2696);", "DEFINE_LONGS(HOST_FP_SIZE, 11008);");
+
 /// A kernel that can be started as a program.
 #[derive(Clone, Debug)]
 pub struct Kernel {
@@ -48,15 +53,21 @@ pub fn built_before(store: &Store) -> Option<PathBuf> {
 }
 
 fn recipe() -> String {
-    format!("{SOURCE}\n{OPTIONS}")
+    format!("{SOURCE}\n{OPTIONS}\n{STATE:?}")
 }
 
-/// The one that is built, where it is there; else Debian's package, which is only unpacked.
+/// Whether this processor's registers are more than Debian's package has a place for.
+fn has_amx() -> bool {
+    fs::read_to_string("/proc/cpuinfo")
+        .is_ok_and(|text| text.split_whitespace().any(|flag| flag == "amx_tile"))
+}
+
+/// The one that is built, where it is there or Debian's package cannot run; else that package, which is only unpacked.
 ///
 /// # Errors
 /// Without Debian's archive.
 pub fn at_hand(store: &Store) -> Result<Kernel, String> {
-    if built_before(store).is_some() {
+    if built_before(store).is_some() || has_amx() {
         return built(store);
     }
     let folder = store.have("kernel-packaged", b"user-mode-linux", |place| {
@@ -74,6 +85,16 @@ pub fn at_hand(store: &Store) -> Result<Kernel, String> {
     Ok(Kernel { program, name: "user-mode, Debian's package".into() })
 }
 
+fn enlarge(file: &Path) -> Result<(), String> {
+    let named = |error: &dyn std::fmt::Display| format!("{}: {error}", file.display());
+    let text = fs::read_to_string(file).map_err(|error| named(&error))?;
+    let larger = text.replace(STATE.1, STATE.2);
+    if larger == text {
+        return Err(named(&format_args!("has no {}", STATE.1)));
+    }
+    fs::write(file, larger).map_err(|error| named(&error))
+}
+
 fn build(work: &Path) -> Result<(), String> {
     let package = debian::download(SOURCE, work)?;
     command::run(Command::new("dpkg-deb").arg("--extract").arg(&package).arg(work.join("unpacked")))?;
@@ -82,6 +103,7 @@ fn build(work: &Path) -> Result<(), String> {
         Command::new("tar").arg("--extract").arg("--file").arg(&archive).arg("--directory").arg(work),
     )?;
     let (source, build) = (work.join(SOURCE), work.join("build"));
+    enlarge(&source.join(STATE.0))?;
     let make = |words: &[&str]| {
         let mut command = Command::new("make");
         command.args(["--silent", "ARCH=um"]).args(words).current_dir(&source);
@@ -96,6 +118,9 @@ fn build(work: &Path) -> Result<(), String> {
         match line.split_once(char::is_whitespace) {
             Some((option, "y")) => configure.args(["--enable", option]),
             Some((option, "n")) => configure.args(["--disable", option]),
+            Some((option, number)) if number.parse::<u32>().is_ok() => {
+                configure.args(["--set-val", option, number])
+            }
             Some((option, text)) => configure.args(["--set-str", option, text]),
             None => continue,
         };

@@ -309,6 +309,40 @@ fn a135_an_rtc_that_was_set_to_what_another_program_set_is_no_evidence_once_that
 }
 
 #[test]
+fn a135_a_true_pause_right_after_the_kernel_has_set_the_rtc_makes_no_evidence_of_what_was_set() {
+    for looks in 0..4 {
+        for pause in [SECOND, 3 * SECOND, 60 * SECOND] {
+            let mut machine = Machine::new(Profile::Standard);
+            assert_eq!(machine.world.step(StepReason::Start, HOUR).err(), OK);
+            machine.run(20);
+            machine.rtc = machine.world.now.clock.wall.nanos() + SECOND / 2;
+            assert!(machine.run(2 * looks).is_empty());
+            machine.rtc += pause;
+            let found = machine.run(60);
+            assert!(
+                found.iter().all(|found| *found <= pause + SECOND * 13 / 10),
+                "{looks} {pause} {found:?}"
+            );
+            assert_eq!(machine.step(HOUR), Some(Refusal::Evidence), "{looks} {pause}");
+        }
+    }
+}
+
+#[test]
+fn a161_a_short_pause_right_after_a_long_one_leaves_its_evidence() {
+    for pause in [SECOND, SECOND * 17 / 10, 5 * SECOND] {
+        for seconds in [2, 4] {
+            let mut machine = Machine::new(Profile::Standard);
+            machine.rtc += HOUR;
+            machine.run(seconds);
+            machine.rtc += pause;
+            machine.run(60);
+            assert_eq!(machine.step(HOUR), OK, "{pause} {seconds}");
+        }
+    }
+}
+
+#[test]
 fn a135_more_steps_between_two_looks_than_can_be_noted_end_the_comparison() {
     let mut machine = Machine::new(Profile::Standard);
     machine.rtc += HOUR;
