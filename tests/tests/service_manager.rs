@@ -15,9 +15,9 @@ use std::time::Duration;
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A watchdog interval in microseconds of which two thirds are longer than a busy machine keeps a process from
+/// A watchdog interval in microseconds of which four ninths are longer than a busy machine keeps a process from
 /// running: after that long without an answer it counts as hanging.
-const CALM: &str = "12000000";
+const CALM: &str = "18000000";
 
 fn hears(manager: &Manager, what: &str) {
     let found = wait_for(TIMEOUT, || manager.heard().contains(what).then_some(()));
