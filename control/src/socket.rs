@@ -25,7 +25,7 @@ pub enum AskError {
     /// The socket's mode does not admit this user.
     Forbidden(PathBuf),
     /// No complete answer within the deadline.
-    TooSlow,
+    TooSlow(Duration),
     /// More than [`MAX_REPLY`] octets.
     TooLong,
     /// Not one line of JSON with an object in it, or not the expected object.
@@ -40,7 +40,7 @@ impl AskError {
     /// 2 if no daemon answers, otherwise 1.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::NotRunning(_) | Self::Forbidden(_) | Self::TooSlow => 2,
+            Self::NotRunning(_) | Self::Forbidden(_) | Self::TooSlow(_) => 2,
             _ => 1,
         }
     }
@@ -60,8 +60,13 @@ impl fmt::Display for AskError {
                 "{} may not be opened; use sudo, or join the group truechimer to read the status",
                 path.display()
             ),
-            Self::TooSlow => {
-                f.write_str("the daemon does not answer; is it starting, or stopped? See its log")
+            Self::TooSlow(deadline) => {
+                let seconds = deadline.as_secs_f64();
+                write!(
+                    f,
+                    "the daemon does not answer within {seconds:.0} s: it is starting, or hangs (then systemd restarts it \
+                     within 3 minutes; at once: systemctl restart truechimer)"
+                )
             }
             Self::TooLong => {
                 f.write_str("the answer is longer than an engine's can be; see the daemon's log")
@@ -122,7 +127,7 @@ fn request(path: &Path, request: String, deadline: Duration) -> Result<Value, As
     thread::spawn(move || {
         let _ = send.send(exchange(&place, &request));
     });
-    let line = receive.recv_timeout(deadline).map_err(|_| AskError::TooSlow)??;
+    let line = receive.recv_timeout(deadline).map_err(|_| AskError::TooSlow(deadline))??;
     understand(&line)
 }
 
@@ -226,7 +231,9 @@ mod tests {
         let path =
             daemon("silent", |mut stream| while stream.read(&mut [0; 100]).is_ok_and(|length| length > 0) {});
         let start = Instant::now();
-        assert!(matches!(ask_within(&path, "status", Duration::from_secs(2)), Err(AskError::TooSlow)));
+        let error = ask_within(&path, "status", Duration::from_secs(2)).unwrap_err();
+        assert!(matches!(error, AskError::TooSlow(_)), "{error}");
+        assert!(error.to_string().starts_with("the daemon does not answer within 2 s: "), "{error}");
         assert!(start.elapsed() >= Duration::from_secs(2));
     }
 
@@ -239,7 +246,7 @@ mod tests {
             }
         });
         let start = Instant::now();
-        assert!(matches!(ask_within(&path, "status", Duration::from_secs(2)), Err(AskError::TooSlow)));
+        assert!(matches!(ask_within(&path, "status", Duration::from_secs(2)), Err(AskError::TooSlow(_))));
         assert!(start.elapsed() >= Duration::from_secs(2));
     }
 

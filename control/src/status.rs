@@ -48,7 +48,7 @@ fn page(reply: &StatusReply, processes: &[Process]) -> String {
         Some(name) => format!("{name} ({})", plain(clock.reference_id.as_ref())),
     };
     let refusals = plain(clock.refusals.as_ref());
-    let mut text = list(&[
+    let mut lines = vec![
         ("state", plain(clock.state.as_ref())),
         ("why", plain(clock.reason.as_ref())),
         ("clock", plain(clock.clock.as_ref())),
@@ -66,36 +66,23 @@ fn page(reply: &StatusReply, processes: &[Process]) -> String {
         ("last update", seconds(clock.last_update_s, false)),
         ("steps", plain(clock.steps.as_ref())),
         ("refusals", format!("{refusals} {}", plain(clock.last_refusal.as_ref()))),
-    ]);
-    if let Some(certificate) = certificate_line(reply.key_exchange.as_ref()) {
-        text.push_str(&list(&[("certificate", certificate)]));
-    }
+    ];
+    lines.extend(
+        certificate_line(reply.key_exchange.as_ref()).map(|certificate| ("certificate", certificate)),
+    );
     if let Some(names) = clock.one_operator.as_deref().filter(|names| !names.is_empty()) {
         let names = format!(
             "{}: their certificates show that of others too; see chimerctl sources",
             names.join(", ")
         );
-        text.push_str(&list(&[("one operator", names)]));
+        lines.push(("one operator", names));
     }
-    if let Some(evidence) = clock.pauses_shown_by.as_deref() {
-        let by: Vec<&str> = evidence
-            .iter()
-            .map(|word| if word == "rtc" { "the hardware clock (RTC)" } else { word })
-            .collect();
-        let what = match by.is_empty() {
-            false => format!("shown by {}", by.join(" and ")),
-            true => {
-                "nothing shows them here: no hardware clock in UTC, no vmclock; see allow-forward-steps in \
-                     truechimer.toml(5)"
-                    .to_owned()
-            }
-        };
-        text.push_str(&list(&[("pauses", what)]));
-    }
+    lines.extend(clock.pauses.clone().map(|shown| ("pauses", shown)));
     for entry in reply.unserved.iter().flatten() {
         let what = format!("{}: {}", plain(entry.listen.as_ref()), plain(entry.reason.as_ref()));
-        text.push_str(&list(&[("not served", what)]));
+        lines.push(("not served", what));
     }
+    let mut text = list(&lines);
     text.push('\n');
     let rows: Vec<Vec<String>> = processes.iter().map(row).collect();
     let head = [
@@ -239,11 +226,11 @@ mod tests {
             last update      4.500 s\n\
             steps            1\n\
             refusals         2 budget\n\
-            certificate  in use until 2027-01-15 (5 days left); the certificate of [server.nts] expires in 5 days: renew it, then \
+            certificate      in use until 2027-01-15 (5 days left); the certificate of [server.nts] expires in 5 days: renew it, then \
             chimerctl reload\n\
-            one operator  a.example, c.example: their certificates show that of others too; see chimerctl sources\n\
-            pauses  shown by the hardware clock (RTC) and vmclock\n\
-            not served  0.0.0.0%eth0:123: there is no interface eth0 now; time is served on it as soon as there is one (ip \
+            one operator     a.example, c.example: their certificates show that of others too; see chimerctl sources\n\
+            pauses           shown by the hardware clock (RTC) and vmclock\n\
+            not served       0.0.0.0%eth0:123: there is no interface eth0 now; time is served on it as soon as there is one (ip \
             link shows all)\n\
             \n\
             PROCESS  PID  UID  USER  CAPABILITIES  OWN NAMESPACES  SECCOMP  NO-NEW-PRIVS  MEMORY\n\

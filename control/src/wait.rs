@@ -35,9 +35,9 @@ pub fn wait(socket: &Path, timeout: f64, max_error: Option<f64>, as_json: bool) 
             }
             Err(AskError::Refused(why)) => last = why,
             // A daemon answers.
-            Err(AskError::TooSlow) => {
+            Err(error @ AskError::TooSlow(_)) => {
                 answered = Instant::now();
-                last = AskError::TooSlow.to_string();
+                last = error.to_string();
             }
             Err(error) => {
                 let grace = limit.map_or(GRACE, |limit| limit.min(GRACE));

@@ -60,6 +60,7 @@ fn system(status: SystemStatus) -> SystemReport {
             let words = [("rtc", pauses.rtc), ("vmclock", pauses.vmclock)];
             words.into_iter().filter(|(_, is_there)| *is_there).map(|(word, _)| word.to_owned()).collect()
         }),
+        pauses: status.pauses.map(|pauses| pauses.shown(status.forward_steps).to_owned()),
     }
 }
 

@@ -98,7 +98,7 @@ fn check_warns_of_a_state_directory_without_room_and_is_content_with_one_that_ha
     for (script, words) in [
         ("true", None),
         (READ_ONLY, Some("Read-only")),
-        (FULL, Some("free some space")),
+        (FULL, Some("too little free space")),
         (WITHOUT_INODES, Some("too few free inodes")),
         (few_inodes, Some("too few free inodes")),
         (enough, None),

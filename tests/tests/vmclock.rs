@@ -74,6 +74,7 @@ impl Machine {
 fn a161_a_restored_machine_is_set_right_by_its_sources_once_vmclock_has_told_and_the_log_names_it() {
     let machine = Machine::start("restored", &page(2, 1));
     assert_eq!(machine.daemon.status()["pauses_shown_by"], serde_json::json!(["vmclock"]));
+    assert_eq!(machine.daemon.status()["pauses"], "shown by vmclock");
     let heard = machine.forger.heard();
     machine.shows(&page(4, 2));
     machine.true_time.store(HOUR, Ordering::SeqCst);

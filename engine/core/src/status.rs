@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 use core::net::SocketAddr;
 use ipc::message::client::Silence;
 use ipc::message::exchange::{LookupFailure, Organisation};
-use ipc::message::privileged::{ClockKind, Pauses, Refusal};
+use ipc::message::privileged::{ClockKind, ForwardSteps, Pauses, Refusal};
 use ipc::units::{Leap, Span};
 use protocol::kiss::KissCode;
 use report::{AssociationState, RejectReason, SourceState, SystemState};
@@ -72,6 +72,8 @@ pub struct SystemStatus {
     pub one_operator: Vec<String>,
     /// What can show that the machine was paused; none: no clock is steered.
     pub pauses: Option<Pauses>,
+    /// Whether steps forward are allowed that nothing shows.
+    pub forward_steps: ForwardSteps,
 }
 
 impl SystemStatus {

@@ -39,6 +39,7 @@ fn report() -> Report {
             last_refusal: String::new(),
             one_operator: Vec::new(),
             pauses_shown_by: None,
+            pauses: None,
         },
         sources: Vec::new(),
     }
@@ -179,6 +180,7 @@ fn full() -> Report {
         last_refusal: "budget".to_owned(),
         one_operator: vec!["a.example".to_owned(), "c.example".to_owned()],
         pauses_shown_by: Some(vec!["rtc".to_owned(), "vmclock".to_owned()]),
+        pauses: Some("shown by the hardware clock (RTC) and vmclock".to_owned()),
     };
     Report { system, sources: vec![selected, unheard] }
 }

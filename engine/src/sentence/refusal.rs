@@ -44,13 +44,19 @@ pub(super) fn course(slewing: &Slewing) -> String {
         } else {
             "the band follows it slowly and no farther than the profile allows: check the sources and the oscillator"
         };
-        let wider = match is_strict {
-            true => "; where that is not enough, with profile = \"standard\" under [governor] as well, whose band is wider",
-            false => "",
+        let anew = "the band anew, once and by hand (commands: truechimerd(8), \"A lost record\")";
+        let wider = match needed.abs() {
+            size if size > WIDEST => {
+                "; no profile allows so much, and --new-record does not help".to_owned()
+            }
+            size if is_strict && size > WIDEST_STRICT => {
+                format!(", or write profile = \"standard\" under [governor] and begin {anew}")
+            }
+            _ => format!(", or begin {anew}"),
         };
         format!(
-            "its oscillator needs a base frequency of {needed:+.0} ppm, and the governor's band ends at {granted:+.0} ppm; {cause}, \
-             or begin the band anew with --new-record (truechimerd(8), GOVERNOR){wider}"
+            "its oscillator needs a base frequency of {needed:+.0} ppm, and the governor's band ends at {granted:+.0} ppm; \
+             {cause}{wider}"
         )
     });
     match slewing.left {
@@ -77,6 +83,13 @@ pub(super) fn course(slewing: &Slewing) -> String {
 /// The largest frequency error in ppm that the quartz of a computer may have: 100 ppm of tolerance, temperature and age, and a
 /// margin.
 const QUARTZ: f64 = 150.0;
+
+/// The largest base frequency in ppm that the standard profile allows, in the first hour of a record (`search_band` of the
+/// governor's limits): no new record allows more.
+const WIDEST: f64 = 1_000.0;
+
+/// The same of the strict profile.
+const WIDEST_STRICT: f64 = 200.0;
 
 /// The way to all steps of a machine that may be paused.
 const ALLOW: &str = ", or allow such steps with allow-forward-steps, if the machine may be paused and has no hardware clock \
@@ -172,5 +185,37 @@ impl Sentence for Refusal {
             Self::Unproven => "no correction was applied recently; it will be ordered again after one",
         }
         .into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_record_is_advised_where_a_band_that_begins_anew_can_hold_the_frequency() {
+        let (anew, standard) =
+            ("begin the band anew", "write profile = \"standard\" under [governor] and begin the band anew");
+        for (needed, is_strict, advised, unadvised) in [
+            (230.0, false, anew, standard),
+            (-999.0, false, anew, standard),
+            (130.0, true, anew, standard),
+            (230.0, true, standard, "no profile"),
+            (-999.0, true, standard, "no profile"),
+            (1_200.0, false, "no profile allows so much, and --new-record does not help", anew),
+            (-1_200.0, true, "no profile allows so much, and --new-record does not help", anew),
+        ] {
+            let short = Some(Short { needed_ppm: needed, granted_ppm: 50.0, is_strict });
+            let slewing = Slewing {
+                offset: 1.0,
+                rate_ppm: -30.0,
+                left: None,
+                short,
+                is_reduced: false,
+                is_unallowed: false,
+            };
+            let text = course(&slewing);
+            assert!(text.contains(advised) && !text.contains(unadvised), "{needed} {is_strict}: {text}");
+        }
     }
 }

@@ -66,5 +66,7 @@ documents! {
         /// What can show that the machine was paused, migrated or restored: "rtc", "vmclock", neither or both. None: no clock is
         /// steered.
         pauses_shown_by: Option<Vec<String>>,
+        /// The same, and what to do where it is nothing, in one sentence.
+        pauses: Option<String>,
     }
 }

@@ -242,6 +242,39 @@ pub struct Pauses {
     pub vmclock: bool,
 }
 
+/// Whether the clock may be stepped forward where nothing shows a pause.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ForwardSteps {
+    /// The profile (strict) has no such steps.
+    None,
+    /// The configuration allows none.
+    Closed,
+    /// `allow-forward-steps` is set.
+    Allowed,
+}
+
+impl Pauses {
+    /// By what a pause is shown, and what to do where it is nothing, for `truechimerd --check` and `chimerctl status`.
+    pub const fn shown(self, forward: ForwardSteps) -> &'static str {
+        match (self.rtc, self.vmclock, forward) {
+            (true, true, _) => "shown by the hardware clock (RTC) and vmclock",
+            (true, false, _) => "shown by the hardware clock (RTC)",
+            (false, true, _) => "shown by vmclock",
+            (false, false, ForwardSteps::None) => {
+                "shown by nothing (no hardware clock in UTC, no vmclock); if this is a virtual machine that may be paused, each \
+                 pause needs a restart with --approve-step (truechimerd(8))"
+            }
+            (false, false, ForwardSteps::Closed) => {
+                "shown by nothing (no hardware clock in UTC, no vmclock); if this is a virtual machine that may be paused, set \
+                 allow-forward-steps (truechimer.toml(5))"
+            }
+            (false, false, ForwardSteps::Allowed) => {
+                "shown by nothing but the sources: allow-forward-steps is set"
+            }
+        }
+    }
+}
+
 /// What is steered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 #[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]

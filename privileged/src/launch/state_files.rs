@@ -26,6 +26,8 @@ const GOVERNOR: &str = "governor";
 pub const AUDIT: &str = "audit.log";
 const STATE: &str = "engine.state";
 const KEYS: &str = "engine.keys";
+/// What becomes of the run directory, for the messages.
+const LOST: &str = "and is lost by a reboot or by systemctl stop";
 /// All of them, with the length that is allocated at the start.
 const ALL: [(&str, u64); 5] = [
     (directory::LOCK, 0),
@@ -48,7 +50,7 @@ pub fn warn_of_room(path: &Path) {
     let lacks = match () {
         () if system.flags().contains(FsFlags::ST_RDONLY) => explain(Errno::EROFS),
         () => match needed.lack(&system) {
-            Some(Lack::Octets) => explain(Errno::ENOSPC),
+            Some(Lack::Octets) => "its file system has too little free space (df): free some".to_owned(),
             Some(Lack::Files) => {
                 "its file system has too few free inodes (df -i): delete files there that are not needed, \
                  whatever their size (du --inodes -x shows where the most are)"
@@ -121,17 +123,16 @@ impl StateFiles {
         say(
             3,
             &format_args!(
-                "{why}: the clock is kept, and what is to be remembered is in {place}, until this boot ends or a start finds \
-                 the state directory writable"
+                "{why}: the clock is kept; what is to be remembered is in {place}, {LOST}: mend that while the daemon \
+                 runs"
             ),
         );
         files.home = Home::find(state, run, Missing::of(state, &ALL));
         let remedy = match files.home {
-            Some(_) => "once it can be written again the daemon returns to it by a restart",
-            None => "mend that, then restart the daemon (systemctl restart truechimer)",
+            Some(_) => "mend that while the daemon runs; it then returns there by a restart of its own",
+            None => "mend that while the daemon runs, then systemctl restart truechimer",
         };
-        files.elsewhere =
-            Some(format!("{why}; what is to be remembered is in {place} and lost with this boot: {remedy}"));
+        files.elsewhere = Some(format!("{why}; what is to be remembered is in {place}, {LOST}: {remedy}"));
         Ok(files)
     }
 

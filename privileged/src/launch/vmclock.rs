@@ -2,7 +2,7 @@
 //! only read.
 
 use super::{diagnosis, rtc};
-use ipc::message::privileged::{ClockKind, Profile};
+use ipc::message::privileged::{ClockKind, ForwardSteps, Pauses, Profile};
 use ipc::units::Span;
 use keeper::ending::say;
 use std::fs::{File, Metadata};
@@ -23,29 +23,21 @@ pub fn open(kind: ClockKind, stand_in: Option<&Path>) -> Option<File> {
     }
 }
 
-/// Tells, for `--check`, by what pauses of this machine are seen. `leave`: how far steps forward without evidence may go.
+/// Tells, for `--check`, by what pauses of this machine are shown. `leave`: how far steps forward without evidence may go.
 pub fn tell_evidence(profile: Profile, leave: Span) {
     let is_root = nix::unistd::geteuid().is_root();
     // Only root may open the device.
     let has_vmclock =
         if is_root { open(ClockKind::Kernel, None).is_some() } else { Path::new(DEVICE).exists() };
-    let by = evidence(rtc::open(ClockKind::Kernel).is_some(), has_vmclock, profile, leave);
-    say(6, &format_args!("pauses of this machine are seen by {by}"));
+    let pauses = Pauses { rtc: rtc::open(ClockKind::Kernel).is_some(), vmclock: has_vmclock };
+    say(6, &format_args!("pauses of this machine: {}", pauses.shown(steps_forward(profile, leave))));
 }
 
-/// By what pauses are seen, and what to do where it is nothing.
-fn evidence(has_rtc: bool, has_vmclock: bool, profile: Profile, leave: Span) -> &'static str {
-    match (has_rtc, has_vmclock) {
-        (true, true) => "its hardware clock (RTC) and vmclock",
-        (true, false) => "its hardware clock (RTC)",
-        (false, true) => "vmclock",
-        (false, false) if profile == Profile::Strict => {
-            "nothing; if it is a virtual machine that may be paused, each pause needs --approve-step, see truechimerd(8)"
-        }
-        (false, false) if leave == Span::ZERO => {
-            "nothing; if it is a virtual machine that may be paused, see allow-forward-steps in truechimer.toml(5)"
-        }
-        (false, false) => "nothing but its sources (allow-forward-steps)",
+const fn steps_forward(profile: Profile, leave: Span) -> ForwardSteps {
+    match profile {
+        Profile::Strict => ForwardSteps::None,
+        Profile::Standard if leave.nanos() == 0 => ForwardSteps::Closed,
+        Profile::Standard => ForwardSteps::Allowed,
     }
 }
 
@@ -103,14 +95,15 @@ mod tests {
     #[test]
     fn without_evidence_of_pauses_nothing_is_advised_that_the_profile_refuses() {
         for (profile, leave, advised) in [
-            (Profile::Standard, Span::ZERO, "see allow-forward-steps"),
-            (Profile::Standard, Span::from_secs(60), "its sources (allow-forward-steps)"),
+            (Profile::Standard, Span::ZERO, "set allow-forward-steps"),
+            (Profile::Standard, Span::from_secs(60), "allow-forward-steps is set"),
             (Profile::Strict, Span::ZERO, "--approve-step"),
         ] {
-            let text = evidence(false, false, profile, leave);
+            let forward = steps_forward(profile, leave);
+            let text = Pauses::default().shown(forward);
             assert!(text.contains(advised), "{text}");
             assert_eq!(text.contains("allow-forward-steps"), profile == Profile::Standard, "{text}");
-            assert!(!evidence(true, false, profile, leave).contains("nothing"));
+            assert!(!Pauses { rtc: true, vmclock: false }.shown(forward).contains("nothing"));
         }
     }
 

@@ -12,7 +12,7 @@ use crate::status::{
 };
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
-use ipc::message::privileged::ClockKind;
+use ipc::message::privileged::{ClockKind, ForwardSteps};
 use ipc::units::{Leap, RawInstant};
 use report::{RejectReason, SourceState};
 
@@ -67,6 +67,11 @@ impl Engine {
             last_refusal: system.last_refusal,
             one_operator: self.related(),
             pauses: basis.filter(|_| self.steers()).map(|basis| basis.welcome.pauses),
+            forward_steps: match self.settings.forward_step {
+                _ if self.settings.strict_quorum => ForwardSteps::None,
+                None => ForwardSteps::Closed,
+                Some(_) => ForwardSteps::Allowed,
+            },
         }
     }
 

@@ -2,8 +2,8 @@
 
 use super::world::*;
 use crate::notice::{AfterRefusal, ClockNotice, Notice};
-use ipc::message::privileged::{Refusal, StepReason};
-use ipc::units::Leap;
+use ipc::message::privileged::{ForwardSteps, Pauses, Refusal, StepReason};
+use ipc::units::{Leap, Span};
 use std::vec::Vec;
 
 /// What passes: the row, and within how many seconds after it is over everything must be right.
@@ -200,4 +200,25 @@ fn a_refusal_that_passes_is_told_once_with_the_time_until_the_next_order() {
         .collect();
     assert_eq!(told, [60], "{:?}", world.notices);
     assert!((5..9).contains(&world.refused.len()), "{}", world.refused.len());
+}
+
+#[test]
+fn the_status_says_whether_steps_forward_are_allowed_that_nothing_shows() {
+    let allowed = Some(Span::from_secs(60));
+    for (strict, leave, forward) in [
+        (false, None, ForwardSteps::Closed),
+        (false, allowed, ForwardSteps::Allowed),
+        (true, None, ForwardSteps::None),
+        (true, allowed, ForwardSteps::None),
+    ] {
+        let mut setup = Setup::of(lan(1));
+        setup.settings.strict_quorum = strict;
+        setup.settings.forward_step = leave;
+        let system = setup.start().status().system;
+        assert_eq!(
+            (system.forward_steps, system.pauses),
+            (forward, Some(Pauses::default())),
+            "{strict} {leave:?}"
+        );
+    }
 }

@@ -336,8 +336,7 @@ fn each_notice_has_its_line() {
             "the clock is 8.2 s slow and goes 2.8 s a day farther from the time of its sources, as the governor's allowance \
              is used up: its oscillator needs a base frequency of +132 ppm, and the governor's band ends at +100 ppm; the band \
              follows it slowly and no farther than the profile allows: check the sources and the oscillator, or begin the band \
-             anew with --new-record (truechimerd(8), GOVERNOR); where that is not enough, with profile = \"standard\" under \
-             [governor] as well, whose band is wider",
+             anew, once and by hand (commands: truechimerd(8), \"A lost record\")",
         ),
         (
             Notice::Clock(ClockNotice::Slewing(Slewing {
@@ -354,8 +353,8 @@ fn each_notice_has_its_line() {
              frequency of -151 ppm, and the governor's band ends at -50 ppm; hardly any quartz is so far off, but a clock \
              source that the kernel or the hypervisor has calibrated wrongly may be: boot with another one (kernel option \
              clocksource=; those that this machine has are in \
-             /sys/devices/system/clocksource/clocksource0/available_clocksource), or begin the band anew with --new-record \
-             (truechimerd(8), GOVERNOR)",
+             /sys/devices/system/clocksource/clocksource0/available_clocksource), or begin the band anew, once and by hand \
+             (commands: truechimerd(8), \"A lost record\")",
         ),
         (
             Notice::Clock(ClockNotice::Slewing(Slewing {
