@@ -6,6 +6,7 @@ mod disruption;
 mod flight;
 mod last_good;
 mod pause;
+mod set_rtc;
 
 use super::limits;
 use super::*;
