@@ -356,8 +356,12 @@ impl Filter {
         Outcome::Used
     }
 
-    /// Forgets all but what was known beforehand, and begins with this measurement.
+    /// Forgets all but what was known beforehand, and begins with this measurement. The second time before anything has fitted
+    /// that was wrong too: a saved frequency, for instance.
     fn begin_again(&mut self, measurement: &Measurement) {
+        if core::mem::replace(&mut self.unsettled, true) {
+            self.prior = UNKNOWN;
+        }
         self.bank = Some(Bank::new(measurement, self.prior));
         self.rehearsal = Some(Rehearsal::new(measurement, self.prior));
         self.begun = Some(measurement.at);

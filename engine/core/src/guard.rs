@@ -69,6 +69,11 @@ impl Guard {
         if both.low <= both.high { (both, true) } else { (*newer, false) }
     }
 
+    /// All that either of two intervals of one instant contains.
+    pub(crate) fn hull(&self, other: &Self) -> Self {
+        Self { at: other.at, low: self.low.min(other.low), high: self.high.max(other.high) }
+    }
+
     /// How far the two intervals are apart, seconds, positive where the other one is ahead; 0: they touch.
     pub(crate) fn gap(&self, other: &Self) -> f64 {
         let apart = |left: i64, right: i64| (i128::from(left) - i128::from(right)).max(0);

@@ -303,18 +303,19 @@ fn draw(survivors: &[&Heard<'_>], agreement: Agreement, now: Now) -> (Result<Lin
     let deviation = libm::sqrt(combined.frequency_variance);
     let mut guard_violated = false;
     let agreed = Guard::of_offsets(now.raw, wall, agreement.low, agreement.high);
-    let mut hard: Option<Guard> = None;
+    let (mut hard, mut any): (Option<Guard>, Guard) = (None, agreed);
     for Heard { opinion: Opinion { guard, estimate, .. }, .. } in survivors {
         let Some(own) = guard else { continue };
         let elapsed = now.raw.since(own.at()).nanos() as f64 * 1e-9;
         let own = own.aged(now.raw, estimate.frequency, estimate.frequency_deviation(elapsed));
+        any = any.hull(&own);
         let (both, fits) = hard.map_or((own, true), |hard| hard.cut(&own));
         guard_violated |= !fits;
         hard = Some(both);
     }
     // The claims of the majority are based on estimates: they are not hard bounds, and count only if there are no others.
-    // Hard bounds that exclude each other bound nothing: one of the survivors is false.
-    let guard = hard.filter(|_| !guard_violated).unwrap_or(agreed);
+    // Of hard bounds that exclude each other one is false, and nobody knows which: true time is in any of them.
+    let guard = if guard_violated { any } else { hard.unwrap_or(agreed) };
     let (low, high) = guard.offsets(wall);
     // No estimate may leave the guard, however small its variance is.
     let offset = combined.offset.clamp(low, high.max(low));

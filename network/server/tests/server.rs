@@ -386,7 +386,8 @@ fn access_rules_with_impossible_numbers_end_the_role() {
 fn the_real_program_answers_on_the_sockets_that_it_is_given() {
     let second = if has_ipv6() { "[::1]" } else { "127.0.0.2" };
     let ((one, port), (two, other_port)) = (bound("127.0.0.1:0"), bound(&format!("{second}:0")));
-    let words = format!("sockets={},{}", one.as_raw_fd(), two.as_raw_fd());
+    let served = format!("served=127.0.0.1:{port},{second}:{other_port}");
+    let words = format!("sockets={},{} {served}", one.as_raw_fd(), two.as_raw_fd());
     let mut server = Server::in_process(Process::Server, "exec", &words, &[&one, &two]);
     drop((one, two));
     assert!(matches!(server.hear(), FromServer::Hello(_)));
@@ -401,7 +402,7 @@ fn the_real_program_answers_on_the_sockets_that_it_is_given() {
 #[test]
 fn what_has_arrived_when_the_engine_ends_is_still_answered() {
     let (socket, port) = bound("127.0.0.1:0");
-    let words = format!("sockets={}", socket.as_raw_fd());
+    let words = format!("sockets={} served=127.0.0.1:{port}", socket.as_raw_fd());
     let mut server = Server::in_process(Process::Server, "exec", &words, &[&socket]);
     drop(socket);
     assert!(matches!(server.hear(), FromServer::Hello(_)));

@@ -109,7 +109,7 @@ fn a160_a_step_of_another_program_that_the_sources_confirm_is_kept() {
         let at = begin + late;
         let mut world =
             world(&format!("{{ at = 3600, pause = {pause} }}, {{ at = {at}, meddle = {pause} }}"));
-        world.run_until(at + 0.3);
+        world.run_until(at + 0.03);
         assert!(!world.status().system.synchronised, "until the sources have answered");
         world.run_until(at + 5.0);
         assert!(is_right(&world), "{pause}: {}", world.error());

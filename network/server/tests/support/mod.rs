@@ -35,7 +35,7 @@ pub fn start_with(policy: ServerPolicy, messages: &[ToServer]) -> (Server, u16, 
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     let port = socket.local_addr().unwrap().port();
     let fd = OwnedFd::from(socket);
-    let words = format!("sockets={} 2>{}", fd.as_raw_fd(), log.display());
+    let words = format!("sockets={} served=127.0.0.1:{port} 2>{}", fd.as_raw_fd(), log.display());
     let mut server = Server::in_process(Process::Server, "exec", &words, &[&fd]);
     drop(fd);
     assert!(matches!(server.hear(), FromServer::Hello(_)));
