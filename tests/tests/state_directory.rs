@@ -216,7 +216,7 @@ fn a164_of_a_mount_that_is_read_only_by_itself_no_return_is_promised() {
         let daemon = trouble(&setup, script).start();
         let status = daemon.ask("status").expect("it answers");
         let why = status["state_elsewhere"].as_str().expect("told");
-        assert_eq!(why.contains("the daemon returns to it"), is_promised, "{why}");
+        assert_eq!(why.contains("it then returns there by a restart of its own"), is_promised, "{why}");
         assert_eq!(why.contains("systemctl restart truechimer"), !is_promised, "{why}");
         assert_eq!(daemon.stop().code, Some(0), "{script}");
     }
