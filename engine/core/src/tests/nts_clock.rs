@@ -26,7 +26,7 @@ fn asked(world: &World) -> Vec<Exchange> {
 #[test]
 fn a051_two_sources_that_agree_set_a_clock_of_1970_once_and_everything_is_exchanged_anew() {
     let mut world = in_1970(nts_lan(3));
-    world.run(0.5);
+    world.run(0.1);
     assert!(world.kept.is_empty() && world.steps.is_empty(), "nothing of that is kept");
     world.run(1800.0);
     assert_eq!(world.status().system.state().name(), "synchronised", "{:?}", world.status().system.reason);
