@@ -359,7 +359,7 @@ impl Filter {
     /// Forgets all but what was known beforehand, and begins with this measurement. The second time before anything has fitted
     /// that was wrong too: a saved frequency, for instance.
     fn begin_again(&mut self, measurement: &Measurement) {
-        if core::mem::replace(&mut self.unsettled, true) {
+        if core::mem::replace(&mut self.unsettled, true) && self.prior.1 < ANY {
             self.prior = UNKNOWN;
         }
         self.bank = Some(Bank::new(measurement, self.prior));
