@@ -6,8 +6,8 @@ use ipc::units::{BootInstant, Offset, RawInstant, Span};
 /// Readings of which the tightest is the pair.
 const TRIES: usize = 3;
 
-/// Readings this close need no other.
-const TIGHT: Span = Span::from_millis(1);
+/// Readings this close need no other, ns.
+const TIGHT: i64 = 1_000_000;
 
 /// A time of CLOCK_REALTIME farther than this from a pair is not converted by it.
 const FARTHEST: Span = Span::from_secs(1);
@@ -31,23 +31,30 @@ pub fn boot() -> BootInstant {
 /// read one after the other, a few times, and the tightest pair counts: what else a process waits for between two readings
 /// (another has the processor, the machine stands still) must not look like a suspend.
 pub fn boot_and_asleep() -> (BootInstant, Span) {
-    let monotonic = || BootInstant::saturating(nanos(libc::CLOCK_MONOTONIC));
-    let mut best = (Span::MAX, BootInstant::MIN, Span::ZERO);
-    let mut before = monotonic();
+    let (gap, before, boot) = read_between(libc::CLOCK_MONOTONIC, libc::CLOCK_BOOTTIME, TIGHT);
+    let (boot, after) = (BootInstant::saturating(boot), BootInstant::saturating(before.saturating_add(gap)));
+    // The machine has slept for at least this long.
+    (boot, boot.elapsed_since(after))
+}
+
+/// Reads `inner` between two readings of `outer`, a few times at most until these are closer than `enough`, ns. Of the tightest:
+/// how far they were apart, the first of them, and `inner`.
+fn read_between(outer: libc::clockid_t, inner: libc::clockid_t, enough: i64) -> (i64, i64, i64) {
+    let mut best = (i64::MAX, 0, 0);
+    let mut before = nanos(outer);
     for _ in 0..TRIES {
-        let boot = boot();
-        let after = monotonic();
-        let gap = after.elapsed_since(before);
+        let between = nanos(inner);
+        let after = nanos(outer);
+        let gap = after.saturating_sub(before);
         if gap < best.0 {
-            // The machine has slept for at least this long.
-            best = (gap, boot, boot.elapsed_since(after));
+            best = (gap, before, between);
         }
-        if best.0 < TIGHT {
+        if best.0 < enough {
             break;
         }
         before = after;
     }
-    (best.1, best.2)
+    best
 }
 
 /// Whether the kernel has a time zone other than UTC: then it may set the battery-backed clock to local time. True, too, if
@@ -85,18 +92,8 @@ pub struct Pair {
 impl Pair {
     /// Reads both, a few times, and keeps the tightest.
     pub fn read() -> Self {
-        let mut best = (Span::MAX, Self { realtime: 0, raw: RawInstant::MIN });
-        let mut before = raw();
-        for _ in 0..TRIES {
-            let realtime = realtime();
-            let after = raw();
-            let gap = after.elapsed_since(before);
-            if gap < best.0 {
-                best = (gap, Self { realtime, raw: before.after(Span::saturating(gap.nanos() / 2)) });
-            }
-            before = after;
-        }
-        best.1
+        let (gap, before, realtime) = read_between(libc::CLOCK_MONOTONIC_RAW, libc::CLOCK_REALTIME, 0);
+        Self { realtime, raw: RawInstant::saturating(before.saturating_add(gap / 2)) }
     }
 
     /// The raw instant of a time of CLOCK_REALTIME; `None` if that is more than 1 s away from this pair.

@@ -216,7 +216,7 @@ impl Governor {
         self.off_the_line = 1_700;
     }
 
-    /// Must be written before the clock is touched.
+    /// What must be written before the clock is touched.
     pub fn record(&mut self) -> &mut Record {
         &mut self.record
     }
@@ -300,7 +300,8 @@ impl Governor {
         let tolerance = Span::from_millis(5).plus(of_rate).plus(of_sleep);
         let stepped = moved.magnitude() > tolerance && !self.was_leap(now, moved, tolerance);
         if slept {
-            (self.asleep, self.resumed) = (now.asleep, true);
+            self.asleep = now.asleep;
+            self.resumed = true;
         }
         if stepped {
             self.displaced = Some(displaced.plus(moved));

@@ -133,8 +133,13 @@ impl Rtc {
     /// The clock and the RTC have parted, or may have, by what is no pause: a suspend, which the kernel adds rounded, or a leap
     /// second. Had the kernel set the RTC before, that would no longer show.
     pub(super) fn begin_anew(&mut self) {
-        (self.lead, self.jumped_from, self.looks, self.next) = (None, None, 0, None);
-        self.shown = [None; 8];
+        self.compare_anew();
+        (self.jumped_from, self.shown) = (None, [None; 8]);
+    }
+
+    /// What the next look shows is compared with nothing before it.
+    fn compare_anew(&mut self) {
+        (self.lead, self.looks, self.next) = (None, 0, None);
     }
 
     /// Whether an RTC with this lead may have been set to what the clock has shown.
@@ -345,8 +350,7 @@ impl Governor {
         if moved == Offset::ZERO {
             return;
         }
-        // What the RTC is compared with begins anew.
-        (self.rtc.lead, self.rtc.looks, self.rtc.next) = (None, 0, None);
+        self.rtc.compare_anew();
         if moved > SECOND.forward() {
             self.use_disruption_up();
         }
