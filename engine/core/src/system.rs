@@ -35,6 +35,8 @@ pub(crate) struct Line {
     pub(crate) reference: Reference,
     /// Identifies the set of survivors: another number means other survivors.
     pub(crate) survivor_set: u64,
+    /// When the newest of their samples was taken.
+    pub(crate) heard: RawInstant,
 }
 
 /// The survivor that is published as the reference (the system peer).
@@ -351,7 +353,8 @@ fn draw(survivors: &[&Heard<'_>], agreement: Agreement, now: Now) -> (Result<Lin
         .map(|survivor| u64::from(survivor.verdict.source.number()) + 1)
         .map(|number| number.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29))
         .fold(0u64, u64::wrapping_add);
-    (Ok(Line { estimate, guard, systematic, beyond, reference, survivor_set }), guard_violated)
+    let heard = survivors.iter().map(|survivor| survivor.opinion.heard).max().unwrap_or(now.raw);
+    (Ok(Line { estimate, guard, systematic, beyond, reference, survivor_set, heard }), guard_violated)
 }
 
 fn reference(nearest: &Heard<'_>, survivors: &[&Heard<'_>]) -> Reference {

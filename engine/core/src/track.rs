@@ -50,6 +50,8 @@ pub(crate) struct Opinion {
     pub(crate) estimate: Estimate,
     /// Number of samples.
     pub(crate) samples: u32,
+    /// When the last of them was taken.
+    pub(crate) heard: RawInstant,
     pub(crate) guard: Option<Guard>,
     /// From the last sample.
     pub(crate) facts: Facts,
@@ -183,7 +185,8 @@ impl Track {
     pub(crate) fn opinion(&self, now: Now, live: bool) -> Option<Opinion> {
         let estimate = self.filter.estimate(now.raw)?;
         let facts = self.facts?;
-        let age = now.raw.since(self.last?).nanos().max(0) as f64 * 1e-9;
+        let heard = self.last?;
+        let age = now.raw.since(heard).nanos().max(0) as f64 * 1e-9;
         let offset = estimate.offset_of(now.wall.nanos());
         let minimum_delay = self.filter.minimum_delay().unwrap_or(0.0);
         let path = facts.root_delay / 2.0 + facts.root_dispersion + minimum_delay / 2.0;
@@ -193,6 +196,7 @@ impl Track {
             offset,
             estimate,
             samples: self.filter.samples(),
+            heard,
             guard: self.guard,
             facts,
             minimum_delay,
