@@ -25,8 +25,8 @@ use sentence::Sentence;
 use std::net::IpAddr;
 
 /// The longest interval between messages to the privileged process, unless the service manager's watchdog needs a
-/// shorter one.
-pub const HEARTBEAT: Span = Span::from_secs(70);
+/// shorter one. Longer than the longest poll interval that is chosen: where there are orders it is not needed.
+pub const HEARTBEAT: Span = Span::from_secs(300);
 
 /// Between two looks whether what was begun ends.
 const TIDY: Span = Span::from_secs(60);

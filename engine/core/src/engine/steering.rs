@@ -69,7 +69,8 @@ impl Engine {
         let allowed = basis.orders.ready_at()?;
         let ready = if self.steers() { allowed } else { RawInstant::MIN };
         let decided = self.foreign_due(now).unwrap_or(RawInstant::MIN);
-        Some(self.first_update_due(now)?.max(ready).max(basis.at).max(decided))
+        let company = self.company_due(now).unwrap_or(RawInstant::MIN);
+        Some(self.first_update_due(now)?.max(ready).max(basis.at).max(decided).max(company))
     }
 
     /// Selects if something has changed, orders a correction, and returns when to call it again.
@@ -319,6 +320,7 @@ impl Engine {
         }
         let adjust = Adjust { epoch, frequency, slew: amount, time_constant, asked_at: now.raw };
         self.order(OrderKind::Adjust, Output::Adjust(adjust), now);
+        self.send_status_with(&adjust, now);
     }
 
     /// Whether the operator allows a step forward by `offset` seconds.
@@ -436,7 +438,7 @@ impl Engine {
         if is_close && !core::mem::replace(&mut self.system.following_told, true) {
             self.tell(Notice::System(SystemNotice::Following));
         }
-        self.system.status_wanted = true;
+        self.system.status_wanted |= self.basis.as_ref().is_some_and(|basis| !basis.orders.is_open());
     }
 
     pub(super) fn clock_event(&mut self, now: Now, event: &ClockEvent) {
