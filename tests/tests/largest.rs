@@ -49,11 +49,9 @@ fn text(setup: &Setup) -> String {
     std::fs::read_to_string(setup.place().join("truechimer.toml")).expect("it was written")
 }
 
-/// Its processes but for children of the exchange process, which come and go.
+/// Its processes but for those of look-ups and key exchanges, which are no children of the first.
 fn pids(daemon: &Daemon) -> Vec<u32> {
-    let mut all = daemon.processes();
-    all.retain(|process| process.pid != 0);
-    all.into_iter().map(|process| process.pid).collect()
+    daemon.processes().into_iter().map(|process| process.pid).collect()
 }
 
 /// Each process is that of the start, and no filter has denied anything.

@@ -439,7 +439,7 @@ fn the_key_service_asks_its_sockets_of_interfaces_alone() {
         rules.map(|rule| rule.conditions.iter().map(|it| (it.index, it.value)).collect()).collect()
     };
     let ioctl: Vec<Vec<_>> = asked("ioctl");
-    assert_eq!(ioctl, [[(1, libc::SIOCGIFINDEX as u64)]]);
+    assert_eq!(ioctl, [[(1, u64::from(libc::SIOCGIFINDEX as u32))]]);
     let getsockopt: Vec<Vec<_>> = asked("getsockopt");
     let [v4, v6] = [(libc::IPPROTO_IP, libc::IP_PKTOPTIONS), (libc::IPPROTO_IPV6, libc::IPV6_2292PKTOPTIONS)];
     let options = [v4, v6].map(|(level, option)| [(1, level as u64), (2, option as u64)]);
