@@ -239,8 +239,8 @@ impl Running {
                     self.engine.handle_input(now, Input::OwnAddresses(own));
                     self.carry_out(now)?;
                 }
-                Fact::Interface(name, is_there) => {
-                    let (severity, text) = crate::interface_line(name.as_str(), is_there);
+                Fact::Interface(service, name, is_there) => {
+                    let (severity, text) = crate::interface_line(name.as_str(), service, is_there);
                     self.log.write_change(now.raw, severity, &text);
                 }
                 Fact::Counters(counters) => self.surroundings.counters = Some(counters),

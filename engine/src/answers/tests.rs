@@ -210,7 +210,7 @@ fn wall(seconds: i64) -> WallTime {
 #[test]
 fn the_replies_on_the_socket_are_those_of_the_golden_documents() {
     let (report, surroundings) = (full(), full_surroundings());
-    let unserved = [ServedAt::parse("0.0.0.0%eth0:123").unwrap()];
+    let unserved = [(Service::Time, ServedAt::parse("0.0.0.0%eth0:123").unwrap())];
     let (mut cookies, _) = CookieSource::new(None::<Fleet>, None);
     let now = Now { raw: RawInstant::MIN, wall: wall(1_799_500_000) };
     let random = || Some(Zeroizing::new([7; 32]));
