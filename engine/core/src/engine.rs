@@ -365,7 +365,7 @@ impl Engine {
     /// anything was published.
     pub fn bounds(&self, now: Now) -> Option<Bounds> {
         let line = self.system.line.as_ref()?;
-        Some(line.describe(self.opened_bounds(line, now), now))
+        Some(line.describe(self.opened_bounds(line, now), self.is_doubted(), now))
     }
 
     /// The associations with NTS sources that are to be saved: at most one for each, and none whose certificate was accepted

@@ -1,6 +1,7 @@
 //! Publications: the status of the kernel's clock, the state for the server, the state file.
 
 use super::{Engine, System};
+use crate::bounds::Bounds;
 use crate::io::{Now, OrderKind, Output, Saved};
 use crate::local_clock::{LocalClock, to_scaled};
 use crate::select::{Impasse, Standing};
@@ -89,6 +90,14 @@ impl Engine {
         divided
             .filter_map(|source| source.opinion(now))
             .fold(most, |most, Opinion { claim, .. }| most.max(claim.low.abs()).max(claim.high.abs()))
+    }
+
+    /// The same of the likely interval. While the sources contradict each other, nothing is likely.
+    pub(super) fn likely_error(&self, now: Now) -> f64 {
+        match self.bounds(now).filter(|_| !self.is_divided()) {
+            Some(Bounds { likely: (low, high), .. }) => low.abs().max(high.abs()),
+            None => self.most_error(now),
+        }
     }
 
     pub(super) fn status_is_old(&self, now: RawInstant) -> bool {
