@@ -153,6 +153,7 @@ fn counters(service: &KeyExchangeReply) -> String {
         ("accepted", "connections"),
         ("exchanged", "ended with cookies"),
         ("limited", "closed at once: too many, in total or from the network"),
+        ("denied", "closed at once: not over an interface that listen names"),
         ("tls", "TLS failed"),
         ("refused", "answered with an error, or without a common algorithm"),
         ("late", "took too long"),
@@ -222,7 +223,7 @@ mod tests {
                     "state": "in-use", "readings": 2, "not_before": 0, "not_after": 1_800_000_000, "days_left": 9,
                     "warning": "the certificate of [server.nts] expires in 9 days: renew it",
                 },
-                "counters": { "accepted": 5, "exchanged": 4, "limited": 0, "tls": 1, "refused": 0, "late": 0, "gone": 0 },
+                "counters": { "accepted": 5, "exchanged": 4, "limited": 0, "denied": 0, "tls": 1, "refused": 0, "late": 0, "gone": 0 },
             },
         })
     }
@@ -265,8 +266,9 @@ mod tests {
         assert_eq!(line("seal with"), "seal with that of 2027-01-09");
         assert_eq!(line("open with"), "open with those of 2027-01-09, 2027-01-10");
         assert!(line("certificate").starts_with("certificate in use until 2027-01-15 (5 days left); the"));
-        for (at, name) in
-            ["accepted", "exchanged", "limited", "tls", "refused", "late", "gone"].iter().enumerate()
+        for (at, name) in ["accepted", "exchanged", "limited", "denied", "tls", "refused", "late", "gone"]
+            .iter()
+            .enumerate()
         {
             assert!(line(name).starts_with(&format!("{name} {} ", at + 1)), "{page}");
         }

@@ -181,7 +181,7 @@ fn change(cli: &Cli, verb: &str) -> Result<String, Failure> {
     Ok(if cli.json { text::json(&reply) } else { format!("{verb}: done\n") })
 }
 
-/// More octets than the engine reads.
+/// More octets than a configuration may have. What lies behind them would be missing.
 const MAX_FILE: u64 = 300 * 1024;
 
 /// The user who runs this process, to whom `/proc/self` belongs.
@@ -208,11 +208,18 @@ fn judge(facts: &Metadata, config: &Path) -> Result<bool, Failure> {
 fn reload(cli: &Cli, config: &Path) -> Result<String, Failure> {
     let name = config.display().to_string();
     let unreadable = |error: std::io::Error| Failure { text: format!("{name}: {error}"), code: 1 };
-    let mut text = String::new();
+    let mut octets = Vec::new();
     let file = file::open(config).map_err(unreadable)?;
     let facts = file.metadata().map_err(unreadable)?;
     let is_private = judge(&facts, config)?;
-    file.take(MAX_FILE).read_to_string(&mut text).map_err(unreadable)?;
+    file.take(MAX_FILE).read_to_end(&mut octets).map_err(unreadable)?;
+    if octets.len() as u64 == MAX_FILE {
+        return Err(Failure {
+            text: format!("{name}: longer than a configuration may be; is it the right file?"),
+            code: 1,
+        });
+    }
+    let text = String::from_utf8(octets).map_err(|error| unreadable(std::io::Error::other(error)))?;
     let mut answer = socket::reload(&cli.socket, &text, is_private).map_err(|error| match error {
         socket::AskError::Refused(_) => {
             Failure { text: format!("read {name}: {error}"), code: error.exit_code() }

@@ -58,7 +58,7 @@ fn page(reply: &StatusReply, processes: &[Process]) -> String {
         // Before the first update there is no such value.
         ("offset", offset(clock.last_update_s.and(clock.offset_s))),
         ("estimated error", seconds(clock.estimated_error_s, false)),
-        ("error bound", seconds(clock.error_bound_s, false)),
+        ("error bound", bound(clock)),
         ("slew left", seconds(clock.slew_left_s, true)),
         ("frequency", format!("{} ± {}", ppm(clock.frequency_ppm), ppm(clock.frequency_error_ppm))),
         ("root delay", seconds(clock.root_delay_s, false)),
@@ -120,6 +120,15 @@ fn offset(value: Option<f64>) -> String {
         _ => "",
     };
     seconds(value, true) + way
+}
+
+/// The hard bound, and the likely one, which a daemon of an earlier version does not tell.
+fn bound(clock: &SystemReport) -> String {
+    let hard = seconds(clock.error_bound_s, false);
+    match clock.likely_error_s.map(|likely| seconds(Some(likely), false)) {
+        Some(likely) => format!("{hard}; likely within {likely} (by the model, 1e-6)"),
+        None => hard,
+    }
 }
 
 fn row(process: &Process) -> Vec<String> {
@@ -218,7 +227,7 @@ mod tests {
             leap             none\n\
             offset           +15.000 µs (slow)\n\
             estimated error  2.000 µs\n\
-            error bound      6.100 ms\n\
+            error bound      6.100 ms; likely within 3.700 ms (by the model, 1e-6)\n\
             slew left        -10.000 µs\n\
             frequency        -12.500 ppm ± 0.030 ppm\n\
             root delay       11.000 ms\n\

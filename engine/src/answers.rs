@@ -12,7 +12,7 @@ use ipc::message::Shortfall;
 use ipc::message::privileged::ClockKind;
 use ipc::message::server::Counters;
 use ipc::process::{PerProcess, Process};
-use ipc::served_at::ServedAt;
+use ipc::served_at::{ServedAt, Service};
 use ipc::units::WallTime;
 use report::{
     Counts, Done, ProcessReply, RefusedReply, ReloadedReply, Report, ServerReply, SourcesReply, StatusReply,
@@ -39,7 +39,7 @@ pub struct Surroundings {
 pub fn status(
     report: Report,
     surroundings: &Surroundings,
-    (elsewhere, unserved): (Option<&str>, &[ServedAt]),
+    (elsewhere, unserved): (Option<&str>, &[(Service, ServedAt)]),
     now: WallTime,
 ) -> String {
     let started = surroundings.processes.iter().filter(|(_, pid)| **pid != 0);
@@ -57,8 +57,8 @@ pub fn status(
     })
 }
 
-fn unserved_reply(entry: &ServedAt) -> Option<UnservedReply> {
-    let reason = sentence::served_interface(entry.interface.as_ref()?.as_str(), false);
+fn unserved_reply((service, entry): &(Service, ServedAt)) -> Option<UnservedReply> {
+    let reason = sentence::served_interface(entry.interface.as_ref()?.as_str(), *service, false);
     Some(UnservedReply { listen: entry.to_string(), reason })
 }
 

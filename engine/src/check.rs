@@ -15,8 +15,7 @@ pub fn describe(configuration: &Configuration) -> String {
         let _ = writeln!(text, "NTS: {authenticated} of {total} sources; roots: {}", files.join(", "));
     }
     if let Some(service) = &plan.key_service {
-        let listen: Vec<String> =
-            service.listen.iter().map(|address| address.socket_address().to_string()).collect();
+        let listen: Vec<String> = service.listen.iter().map(ToString::to_string).collect();
         let _ = writeln!(
             text,
             "key exchange: {}; certificate: {}; key: {}",

@@ -129,8 +129,11 @@ pub fn load(file: &File, name: &str, is_private: bool) -> Result<Configuration, 
 /// Checks the text of a file as at a start; the words mean what they do in [`load`].
 ///
 /// # Errors
-/// The text is not a configuration in order, or a secret in it is open to others.
+/// The text is longer than a file may be, or not a configuration in order, or a secret in it is open to others.
 pub fn read_whole(text: &str, name: &str, is_private: bool) -> Result<Configuration, ConfigurationError> {
+    if text.len() > MAX_FILE {
+        return Err(ConfigurationError::TooLong(ipc::text::escape(name)));
+    }
     let found = parse(text, name)?;
     match &found.keys {
         Some(keys) if keys.fleet.is_some() && !is_private => {

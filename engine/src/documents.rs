@@ -44,6 +44,7 @@ fn system(status: SystemStatus) -> SystemReport {
         offset_s: status.offset_s,
         estimated_error_s: status.estimated_error_s,
         error_bound_s: status.error_bound_s,
+        likely_error_s: status.likely_error_s,
         slew_left_s: status.slew_left_s,
         frequency_ppm: status.frequency_ppm,
         frequency_error_ppm: status.frequency_error_ppm,

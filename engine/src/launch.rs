@@ -10,7 +10,7 @@ use ipc::message::client::OwnAddresses;
 use ipc::message::privileged::Welcome;
 use ipc::message::server::Counters;
 use ipc::process::{PerProcess, Process};
-use ipc::served_at::InterfaceName;
+use ipc::served_at::{InterfaceName, Service};
 use ipc::units::{RawInstant, Span};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, ppoll};
@@ -25,8 +25,8 @@ pub struct Launched {
     pub shortfalls: PerProcess<Option<Shortfall>>,
     /// The server's counters so far, if it was queried that early.
     pub counters: Option<Counters>,
-    /// Interfaces that `listen` names, of which the server has spoken: whether each is there.
-    pub interfaces: Vec<(InterfaceName, bool)>,
+    /// Interfaces that `listen` names, of which the process that answers there has spoken: whether each is there.
+    pub interfaces: Vec<(Service, InterfaceName, bool)>,
     /// The addresses of this host, if the client has told them already.
     pub network: Option<OwnAddresses>,
     /// What is known of the key exchange service; none: there is none.
@@ -64,7 +64,9 @@ pub fn launch(
             // The server's sockets are open: it counts (and is silent) from its hello on.
             Some(Fact::Counters(counted)) => counters = Some(counted),
             Some(Fact::Network(addresses)) => network = Some(addresses),
-            Some(Fact::Interface(name, is_there)) => note(&mut interfaces, name, is_there),
+            Some(Fact::Interface(service, name, is_there)) => {
+                note(&mut interfaces, (service, name, is_there))
+            }
             Some(fact) if learn(&mut key_exchange, &fact) => {}
             Some(fact) => return Err(too_early(&fact).into()),
             None => {
@@ -89,7 +91,9 @@ pub fn launch(
             }
             Some(Fact::Counters(counted)) => counters = Some(counted),
             Some(Fact::Network(addresses)) => network = Some(addresses),
-            Some(Fact::Interface(name, is_there)) => note(&mut interfaces, name, is_there),
+            Some(Fact::Interface(service, name, is_there)) => {
+                note(&mut interfaces, (service, name, is_there))
+            }
             Some(fact) if learn(&mut key_exchange, &fact) => {}
             Some(fact) => return Err(too_early(&fact).into()),
             None => return Err(Breach::new(Process::Privileged, "did not answer within five minutes").into()),
@@ -108,9 +112,9 @@ pub fn learn(key_exchange: &mut Option<KeyExchange>, fact: &Fact) -> bool {
 }
 
 /// Keeps what was said last of each interface.
-fn note(interfaces: &mut Vec<(InterfaceName, bool)>, name: InterfaceName, is_there: bool) {
-    interfaces.retain(|(other, _)| *other != name);
-    interfaces.push((name, is_there));
+fn note(interfaces: &mut Vec<(Service, InterfaceName, bool)>, said: (Service, InterfaceName, bool)) {
+    interfaces.retain(|(service, name, _)| (*service, *name) != (said.0, said.1));
+    interfaces.push(said);
 }
 
 fn too_early(fact: &Fact) -> Breach {

@@ -6,6 +6,7 @@
 mod asked;
 mod breach;
 mod counting;
+mod interfaces;
 mod key_service;
 mod liveness;
 mod orders;
@@ -17,6 +18,7 @@ pub use queued_link::Taken;
 
 use crate::links::asked::Unended;
 use crate::links::counting::{Counting, Pace};
+use crate::links::interfaces::Interfaces;
 use crate::links::liveness::Liveness;
 use crate::links::orders::Orders;
 use crate::links::queued_link::{AnyLink, PingedLink, QueuedLink};
@@ -26,13 +28,13 @@ use ipc::message::Shortfall;
 use ipc::message::client::{FromClient, OwnAddresses, Query, QueryId, ToClient};
 use ipc::message::exchange::{Asked, Exchange, FromExchange, Resolve, ToExchange};
 use ipc::message::key_service::{KeyCounters, Loaded};
-use ipc::message::launch::{FromLaunch, LaunchPlan, MAX_LISTEN, ToLaunch};
+use ipc::message::launch::{FromLaunch, LaunchPlan, ToLaunch};
 use ipc::message::privileged::{Adjust, Condition, FromPrivileged, Status, Step, ToPrivileged, Welcome};
 use ipc::message::server::{
-    Access, CookieKeys, Counters, FromServer, Interface, MAX_RULES, Rule, ServerPolicy, ServerState, ToServer,
+    Access, CookieKeys, Counters, FromServer, MAX_RULES, Rule, ServerPolicy, ServerState, ToServer,
 };
 use ipc::process::{Parting, PerProcess, Process};
-use ipc::served_at::{InterfaceName, ServedAt};
+use ipc::served_at::{InterfaceName, ServedAt, Service};
 use ipc::units::RawInstant;
 use std::os::fd::{BorrowedFd, OwnedFd};
 
@@ -55,8 +57,8 @@ pub enum Fact {
     Input(Input),
     /// Counts of the server.
     Counters(Counters),
-    /// An interface that `listen` names is missing, or is there again.
-    Interface(InterfaceName, bool),
+    /// An interface that `listen` names for this is missing, or is there again.
+    Interface(Service, InterfaceName, bool),
     /// What became of reading the certificate.
     Certificate(Loaded),
     /// Counts of the key exchange service.
@@ -88,8 +90,8 @@ pub struct Links {
     counting: Counting<COUNTS>,
     /// How often the client has told of the network.
     changes: Pace,
-    /// Of each entry of `listen`, whether its interface is missing, as the server has said, and how often it has said so.
-    missing: [(bool, Pace); MAX_LISTEN],
+    /// What the server has said of the interfaces that entries of its `listen` name.
+    interfaces: Interfaces,
     /// None before the plan: only the two that no plan leaves out are there then.
     plan: Option<LaunchPlan>,
 }
@@ -123,7 +125,7 @@ impl Links {
             epoch: 0,
             counting: Counting::of(Process::Server),
             changes: Pace::default(),
-            missing: Default::default(),
+            interfaces: Interfaces::of(Process::Server),
             plan: None,
         })
     }
@@ -169,17 +171,12 @@ impl Links {
         }
     }
 
-    /// The entries of `listen` whose interface is missing, as the server has said.
-    pub fn unserved(&self) -> Vec<ServedAt> {
-        let listen = self.plan.as_ref().map_or(&[][..], |plan| &plan.listen);
-        // Only the first entry that names an interface is told of.
-        let missing = listen.iter().zip(&self.missing).filter(|(_, (missing, _))| *missing);
-        let missing: Vec<_> = missing.filter_map(|(entry, _)| entry.interface).collect();
-        listen
-            .iter()
-            .filter(|entry| entry.interface.is_some_and(|name| missing.contains(&name)))
-            .copied()
-            .collect()
+    /// The entries of each `listen` whose interface is missing, as the process that answers there has said.
+    pub fn unserved(&self) -> Vec<(Service, ServedAt)> {
+        let time = self.interfaces.unserved(listen(self.plan.as_ref(), Service::Time));
+        let keys = self.key_service.interfaces.unserved(listen(self.plan.as_ref(), Service::Keys));
+        let of = |service| move |entry: &ServedAt| (service, *entry);
+        time.map(of(Service::Time)).chain(keys.map(of(Service::Keys))).collect()
     }
 
     /// Sends the hello, the last word to the launch.
@@ -355,7 +352,7 @@ impl Links {
             Process::Client => self.receive_client(now),
             Process::Exchange => self.receive_exchange(),
             Process::Server => self.receive_server(now),
-            Process::KeyService => self.key_service.receive(now),
+            Process::KeyService => self.key_service.receive(now, listen(self.plan.as_ref(), Service::Keys)),
             // The key holder's words come through the key exchange service.
             Process::Engine | Process::KeyHolder => Ok(None),
         }
@@ -454,24 +451,21 @@ impl Links {
                 self.counting.take(now, counters.list())?;
                 Fact::Counters(counters)
             }
-            FromServer::Interface(Interface { entry, is_there }) => {
-                let breach = |violation: &str| Breach::new(Process::Server, violation);
-                let entry = usize::from(entry);
-                let named = self.plan.as_ref().and_then(|plan| plan.listen.get(entry)?.interface);
-                let name = named.ok_or_else(|| breach("spoke of an interface that no entry names"))?;
-                // Every entry of the plan has its place.
-                let (missing, pace) =
-                    self.missing.get_mut(entry).ok_or_else(|| breach("named an impossible entry"))?;
-                if *missing != is_there {
-                    return Err(breach("said twice the same of an interface"));
-                }
-                if !pace.keeps(now) {
-                    return Err(breach("spoke of an interface more than once a second"));
-                }
-                *missing = !is_there;
-                Fact::Interface(name, is_there)
+            FromServer::Interface(said) => {
+                let listen = listen(self.plan.as_ref(), Service::Time);
+                let name = self.interfaces.take(now, listen, said)?;
+                Fact::Interface(Service::Time, name, said.is_there)
             }
         }))
+    }
+}
+
+/// The entries of one `listen`; none before the plan.
+fn listen(plan: Option<&LaunchPlan>, service: Service) -> &[ServedAt] {
+    match (plan, service) {
+        (None, _) => &[],
+        (Some(plan), Service::Time) => &plan.listen,
+        (Some(plan), Service::Keys) => plan.key_service.as_ref().map_or(&[], |service| &service.listen),
     }
 }
 

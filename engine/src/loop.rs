@@ -25,8 +25,8 @@ use sentence::Sentence;
 use std::net::IpAddr;
 
 /// The longest interval between messages to the privileged process, unless the service manager's watchdog needs a
-/// shorter one.
-pub const HEARTBEAT: Span = Span::from_secs(70);
+/// shorter one. Longer than the longest poll interval that is chosen: where there are orders it is not needed.
+pub const HEARTBEAT: Span = Span::from_secs(300);
 
 /// Between two looks whether what was begun ends.
 const TIDY: Span = Span::from_secs(60);
@@ -239,8 +239,8 @@ impl Running {
                     self.engine.handle_input(now, Input::OwnAddresses(own));
                     self.carry_out(now)?;
                 }
-                Fact::Interface(name, is_there) => {
-                    let (severity, text) = crate::interface_line(name.as_str(), is_there);
+                Fact::Interface(service, name, is_there) => {
+                    let (severity, text) = crate::interface_line(name.as_str(), service, is_there);
                     self.log.write_change(now.raw, severity, &text);
                 }
                 Fact::Counters(counters) => self.surroundings.counters = Some(counters),

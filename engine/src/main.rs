@@ -67,6 +67,7 @@ use ipc::message::Shortfall;
 use ipc::message::launch::{FromLaunch, START_PATIENCE, ToLaunch};
 use ipc::permissions::Permissions;
 use ipc::process::{PerProcess, Process};
+use ipc::served_at::Service;
 use ipc::units::{Frequency, Span};
 use ipc_link::Link;
 use nix::sys::stat::fstat;
@@ -378,8 +379,8 @@ fn prepare_start(
     for line in missing(launched) {
         log.write(Severity::WARNING, &line);
     }
-    for (name, _) in launched.interfaces.iter().filter(|(_, is_there)| !is_there) {
-        let (severity, text) = interface_line(name.as_str(), false);
+    for (service, name, _) in launched.interfaces.iter().filter(|(.., is_there)| !is_there) {
+        let (severity, text) = interface_line(name.as_str(), *service, false);
         log.write(severity, &text);
     }
     let precision = clock.measure_precision()?;
@@ -407,9 +408,9 @@ fn summary(configuration: &Configuration, launched: &Launched, saved: Option<Sav
 }
 
 /// What is said of an interface that `listen` names.
-pub fn interface_line(name: &str, is_there: bool) -> (Severity, String) {
+pub fn interface_line(name: &str, service: Service, is_there: bool) -> (Severity, String) {
     let severity = if is_there { Severity::NOTICE } else { Severity::WARNING };
-    (severity, sentence::served_interface(name, is_there))
+    (severity, sentence::served_interface(name, service, is_there))
 }
 
 /// One line for each process that is confined less than it should be.

@@ -25,7 +25,7 @@ mod source;
 mod system;
 mod violation;
 
-use ipc::served_at::Missing;
+use ipc::served_at::{Missing, Service};
 use std::borrow::Cow;
 
 /// A sentence, or the part of one that its table describes.
@@ -38,10 +38,10 @@ pub trait Sentence {
 }
 
 /// An interface that `listen` names is missing, or is there again.
-pub fn served_interface(name: &str, is_there: bool) -> String {
+pub fn served_interface(name: &str, service: Service, is_there: bool) -> String {
     match is_there {
-        true => format!("interface {name} is there: time is served on it"),
-        false => Missing(name).to_string(),
+        true => format!("interface {name} is there: {} on it", service.is_done()),
+        false => Missing(name, service).to_string(),
     }
 }
 

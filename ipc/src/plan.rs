@@ -1,6 +1,5 @@
 //! What the configuration asks of the launch.
 
-use crate::address::Address;
 use crate::codec::{Decode, Encode};
 use crate::file_path::FilePath;
 use crate::list::Bounded;
@@ -70,8 +69,8 @@ impl LaunchPlan {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 #[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
 pub struct KeyService {
-    /// TCP addresses, one at least.
-    pub listen: Bounded<Address, MAX_KEY_LISTEN>,
+    /// Where it listens; one entry at least.
+    pub listen: Bounded<ServedAt, MAX_KEY_LISTEN>,
     /// Threads that talk TLS; 0: one for each core, at most 4.
     pub threads: u8,
     /// The chain of certificates, PEM, the server's own first.

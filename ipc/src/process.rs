@@ -78,7 +78,7 @@ processes! {
         name: "key service", title: "the key exchange service", program: "truechimer-key-service",
         user: "truechimer-ntske", does: "key exchange service", exit_code: 83,
         linked_to: Some(Process::Engine), is_wanted: |plan| plan.key_service.is_some(),
-        given: &[Given::Listeners, Given::Certificate, Given::Signatures],
+        given: &[Given::Listeners, Given::Served, Given::Interfaces, Given::Certificate, Given::Signatures],
     }
     /// truechimer-key-holder: signs for the key exchange service, to which alone it speaks.
     KeyHolder {
@@ -96,7 +96,7 @@ pub enum Given {
     Network,
     /// `sockets=FD,…`: bound to the addresses that are served.
     Sockets,
-    /// `served=ADDRESS%INTERFACE:PORT,…`: which of the requests that reach those sockets are answered ([`ServedAt`](crate::served_at::ServedAt)).
+    /// `served=ADDRESS%INTERFACE:PORT,…`: which of the requests or connections that reach its sockets are answered ([`ServedAt`](crate::served_at::ServedAt)).
     Served,
     /// `interfaces=FD`: a routing socket, if one is needed and there is one, on which the kernel tells of changes of interfaces.
     Interfaces,

@@ -107,17 +107,37 @@ pub fn is_index(zone: &str) -> bool {
     !zone.is_empty() && zone.bytes().all(|octet| octet.is_ascii_digit())
 }
 
+/// What is done for those who come to an entry of `listen`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Service {
+    /// `[server]`: over UDP.
+    Time,
+    /// `[server.nts]`: over TCP.
+    Keys,
+}
+
+impl Service {
+    /// The beginning of a sentence that says where.
+    pub fn is_done(self) -> &'static str {
+        match self {
+            Self::Time => "time is served",
+            Self::Keys => "keys are exchanged",
+        }
+    }
+}
+
 /// What an administrator is told of an interface that an entry of `listen` gives and this host does not have: its name, or
 /// `with the index 7`.
 #[derive(Clone, Copy, Debug)]
-pub struct Missing<'a>(pub &'a str);
+pub struct Missing<'a>(pub &'a str, pub Service);
 
 impl fmt::Display for Missing<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self(interface) = self;
+        let Self(interface, service) = self;
+        let is_done = service.is_done();
         write!(
             f,
-            "there is no interface {interface} now; time is served on it as soon as there is one (ip link shows all)"
+            "there is no interface {interface} now; {is_done} on it as soon as there is one (ip link shows all)"
         )
     }
 }

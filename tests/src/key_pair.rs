@@ -96,6 +96,10 @@ fn pair() -> (OwnedFd, OwnedFd) {
     socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags).expect("descriptors")
 }
 
+fn joined(addresses: &[SocketAddr]) -> String {
+    addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+}
+
 fn numbers(fds: &[OwnedFd]) -> String {
     fds.iter().map(|fd| fd.as_raw_fd().to_string()).collect::<Vec<_>>().join(",")
 }
@@ -162,7 +166,7 @@ impl KeyPair {
         let (control, signing) = holder.split_first().expect("one more than threads");
         let listeners: Vec<TcpListener> =
             plan.addresses.iter().map(|address| TcpListener::bind(address).expect("a free port")).collect();
-        let addresses =
+        let addresses: Vec<SocketAddr> =
             listeners.iter().map(|listener| listener.local_addr().expect("it is bound")).collect();
         let listeners: Vec<OwnedFd> = listeners.into_iter().map(OwnedFd::from).collect();
         for listener in &listeners {
@@ -173,6 +177,7 @@ impl KeyPair {
             format!("{}={}", Process::KeyHolder.word(), control.as_raw_fd()),
             format!("signing={}", numbers(signing)),
             format!("listeners={}", numbers(&listeners)),
+            format!("served={}", joined(&addresses)),
             format!("certificate={}", plan.certificate.display()),
         ];
         let fds: Vec<&OwnedFd> = holder.iter().chain(&listeners).chain([&engine]).collect();

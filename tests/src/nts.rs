@@ -117,6 +117,12 @@ impl NtsServer {
         Self::configured(word, &["127.0.0.1"], (port, port), "rate-limit = false\nthreads = 1\n", &more)
     }
 
+    /// At these loopback addresses, without a limit of the rate: a client that asks at several of them is one client to it.
+    pub fn generous(word: &str, addresses: &[&str]) -> Self {
+        let port = free_port();
+        Self::configured(word, addresses, (port, port), "rate-limit = false\n", "")
+    }
+
     fn configured(
         word: &str,
         addresses: &[&str],

@@ -426,9 +426,24 @@ fn only_engine_and_key_service_take_connections_and_the_key_holder_has_no_call_o
     {
         assert!(!names(Role::KeyHolder).contains(name), "the key holder may {name}");
     }
-    for name in ["bind", "setsockopt", "sendmsg", "recvmsg", "ioctl"] {
+    for name in ["bind", "setsockopt", "sendmsg", "recvmsg"] {
         assert!(!names(Role::KeyService).contains(name), "the key exchange service may {name}");
     }
+}
+
+/// Which interface has a name, and over which one a connection came: nothing else is asked of a socket, and nothing is set.
+#[test]
+fn the_key_service_asks_its_sockets_of_interfaces_alone() {
+    let asked = |name| {
+        let rules = Role::KeyService.rules().rules.iter().filter(move |rule| rule.syscall == name);
+        rules.map(|rule| rule.conditions.iter().map(|it| (it.index, it.value)).collect()).collect()
+    };
+    let ioctl: Vec<Vec<_>> = asked("ioctl");
+    assert_eq!(ioctl, [[(1, u64::from(libc::SIOCGIFINDEX as u32))]]);
+    let getsockopt: Vec<Vec<_>> = asked("getsockopt");
+    let [v4, v6] = [(libc::IPPROTO_IP, libc::IP_PKTOPTIONS), (libc::IPPROTO_IPV6, libc::IPV6_2292PKTOPTIONS)];
+    let options = [v4, v6].map(|(level, option)| [(1, level as u64), (2, option as u64)]);
+    assert_eq!(getsockopt, options);
 }
 
 #[test]

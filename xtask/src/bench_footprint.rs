@@ -2,6 +2,8 @@
 //! memory of a daemon with all of its processes.
 
 pub mod all_roles;
+mod first_correction;
+pub mod idle;
 
 use crate::cargo::build_release;
 use bench::daemon::{Daemon, Setup, end_all_when_interrupted, spawn};
@@ -10,10 +12,11 @@ use bench::packet::Header;
 use bench::peers::chronyd;
 use bench::process::{Process, children};
 use bench::programs::Place;
+use first_correction::FirstCorrection;
 use serde_json::{Value, json};
 use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::path::Path;
-use std::process::{Child, Stdio};
+use std::process::Child;
 use std::time::{Duration, Instant};
 
 const STARTS: usize = 7;
@@ -56,6 +59,7 @@ pub fn run(as_json: bool) -> Result<(), String> {
             theirs.push(first_query(start_chronyd)?);
         }
     }
+    let first_correction = first_correction::measure(&programs)?;
     let forger = Forger::honest(HERE, 0);
     let port = forger.address().port();
     let running = Started::Ours(our_setup(port, &programs).start());
@@ -70,20 +74,25 @@ pub fn run(as_json: bool) -> Result<(), String> {
         let result = json!({
             "truechimer": ours.json(),
             "chronyd": theirs.as_ref().map(Footprint::json),
+            "first_correction_ms": {
+                "truechimer": first_correction.plain.json(),
+                "truechimer_nts": first_correction.nts.json(),
+                "chronyd": first_correction.chronyd.map(Spread::json),
+            },
             "starts": STARTS,
             "idle_s": IDLE.as_secs(),
         });
         println!("{result:#}");
     } else {
         println!("{}", bench::peers::versions());
-        print(&ours, theirs.as_ref());
+        print(&ours, theirs.as_ref(), &first_correction);
     }
     Ok(())
 }
 
 enum Started {
     Ours(Daemon),
-    Chronyd(Child, #[expect(dead_code, reason = "the folder goes with its owner")] Place),
+    Chronyd(Child, Place),
 }
 
 impl Started {
@@ -118,13 +127,17 @@ fn our_setup(port: u16, programs: &Path) -> Setup {
 }
 
 fn start_chronyd(port: u16) -> Started {
+    start_chronyd_with(&format!("server 127.0.0.1 port {port} iburst\n"))
+}
+
+/// With these lines, and its log in the file `log`.
+fn start_chronyd_with(lines: &str) -> Started {
     let place = Place::new("footprint-chronyd");
-    let configuration = format!(
-        "server 127.0.0.1 port {port} iburst\nport 0\ncmdport 0\nbindcmdaddress /\npidfile {}",
-        place.join("pid").display()
-    );
+    let pid_file = place.join("pid");
+    let configuration = format!("{lines}port 0\ncmdport 0\nbindcmdaddress /\npidfile {}", pid_file.display());
     let mut command = chronyd(&configuration).expect("chronyd was found before");
-    command.stdout(Stdio::null()).stderr(Stdio::null());
+    let log = std::fs::File::create(place.join("log")).expect("a new folder can be written");
+    command.stdout(log.try_clone().expect("a file can be shared")).stderr(log);
     Started::Chronyd(spawn(&mut command), place)
 }
 
@@ -180,14 +193,20 @@ fn spread(figures: &[f64]) -> Spread {
     Spread { least: sorted[0], median: sorted[sorted.len() / 2], most: sorted[sorted.len() - 1] }
 }
 
+impl Spread {
+    fn json(self) -> Value {
+        json!({ "min": self.least, "median": self.median, "max": self.most })
+    }
+
+    fn text(self) -> String {
+        format!("{:.1} / {:.1} / {:.1}", self.least, self.median, self.most)
+    }
+}
+
 impl Footprint {
     fn json(&self) -> Value {
         json!({
-            "first_query_ms": {
-                "min": self.first_query_ms.least,
-                "median": self.first_query_ms.median,
-                "max": self.first_query_ms.most,
-            },
+            "first_query_ms": self.first_query_ms.json(),
             "processes": self.processes,
             "resident_mib": self.resident_mib,
             "proportional_mib": self.proportional_mib,
@@ -196,15 +215,12 @@ impl Footprint {
     }
 }
 
-fn print(ours: &Footprint, theirs: Option<&Footprint>) {
+fn print(ours: &Footprint, theirs: Option<&Footprint>, corrected: &FirstCorrection) {
     let row = |name: &str, ours: String, theirs: Option<String>, ratio: Option<f64>| {
         let ratio = ratio.map_or(String::new(), |ratio| format!("{ratio:.2}"));
         println!("{name:<38} {ours:>22} {:>22} {ratio:>7}", theirs.unwrap_or_else(|| "-".into()));
     };
-    let start = |f: &Footprint| {
-        let s = f.first_query_ms;
-        format!("{:.1} / {:.1} / {:.1}", s.least, s.median, s.most)
-    };
+    let start = |f: &Footprint| f.first_query_ms.text();
     println!("{:<38} {:>22} {:>22} {:>7}", "", "truechimer", "chronyd", "ratio");
     row(
         "start to first query, ms (min/med/max)",
@@ -212,6 +228,13 @@ fn print(ours: &Footprint, theirs: Option<&Footprint>) {
         theirs.map(start),
         theirs.map(|t| ours.first_query_ms.median / t.first_query_ms.median),
     );
+    row(
+        "to first correction, 4 sources, ms",
+        corrected.plain.text(),
+        corrected.chronyd.map(Spread::text),
+        corrected.chronyd.map(|theirs| corrected.plain.median / theirs.median),
+    );
+    row("the same over NTS", corrected.nts.text(), None, None);
     row("processes", ours.processes.to_string(), theirs.map(|t| t.processes.to_string()), None);
     row(
         "resident memory, MiB",

@@ -42,6 +42,7 @@ usage: cargo xtask WORD
   test [FILTER]             run everything that a contribution must pass
   bench footprint [--json]  start, memory and wake-ups, beside chronyd where it is there
   bench footprint roles     memory of a daemon with all of its processes
+  bench footprint idle      wake-ups with four sources at polls of 64 and 256 s, beside chronyd (18 minutes)
   bench accuracy            beside chronyd, the truth known (--seconds, --rounds, --poll N, --json)
   bench server [PART..]     the server beside others: speed, latency, floods (--runs N, --json)
   bench nts [PART..]        NTS beside others (--runs N, --json)
@@ -68,6 +69,7 @@ fn main() -> ExitCode {
         ["test", filter] => test::run(Some(filter)),
         ["bench", "footprint"] => bench_footprint::run(false),
         ["bench", "footprint", "roles"] => bench_footprint::all_roles::run(),
+        ["bench", "footprint", "idle"] => bench_footprint::idle::run(),
         ["bench", "footprint", "--json"] => bench_footprint::run(true),
         ["bench", "accuracy", rest @ ..] => bench_accuracy::run(rest),
         ["bench", "server", rest @ ..] => bench_server::run(rest),

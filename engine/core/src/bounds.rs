@@ -13,6 +13,10 @@ pub struct Bounds {
     pub offset: f64,
     /// Standard deviation of the estimate.
     pub deviation: f64,
+    /// The likely interval, inside of the hard one: by the model, true time is outside of it with a probability of 1e-6.
+    pub likely: (f64, f64),
+    /// What that would be if both ways to each survivor took equally long.
+    pub symmetric: (f64, f64),
     /// The bound by root distance: half the root delay, the root dispersion, 1 ppm of drift, and the estimated offset and
     /// deviation.
     pub distance: f64,

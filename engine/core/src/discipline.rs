@@ -1,6 +1,6 @@
 //! What to do about an offset: which frequency, how much slew, how fast, or a step.
 
-use ipc::units::{Offset, TimeConstant};
+use ipc::units::{Offset, RawInstant, Span, TimeConstant};
 
 /// The kernel's limit of a slew, seconds.
 const MOST_SLEW: f64 = 0.5;
@@ -36,6 +36,19 @@ const RENEWED: f64 = 512.0;
 
 /// Above this an offset is not slewed: it would take weeks (RFC 5905's panic threshold).
 pub(crate) const PANIC_THRESHOLD: f64 = 1000.0;
+
+/// All sources were silent if none was heard for so many of the poll intervals.
+const SILENCE: f64 = 4.0;
+
+/// An offset of more deviations is an error of the clock, and not of the estimate.
+const SIGNIFICANT: f64 = 3.0;
+
+/// After a silence such an offset decays in no more than this, seconds: the usual time constant, which may be an hour, is that of
+/// an estimate which is corrected all the time.
+const RESUMING: f64 = 256.0;
+
+/// So long at least the estimate becomes better.
+const SETTLING: Span = Span::from_secs(300);
 
 /// How restless the estimate is: what corrections move it by, and how often.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -74,6 +87,37 @@ impl Residuals {
     }
 }
 
+/// The samples that the clock is corrected by, and the last silence.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Silence {
+    /// When the newest sample of the last correction was taken, and the poll interval then, seconds.
+    heard: Option<(RawInstant, f64)>,
+    /// When a source was heard again, until the clock is right again.
+    resumed: Option<RawInstant>,
+}
+
+impl Silence {
+    pub(crate) const NONE: Self = Self { heard: None, resumed: None };
+
+    /// A correction by samples of which the newest was taken at `heard`, polled each `interval` seconds. Returns the seconds
+    /// since the newest of the correction before; 0: none is newer.
+    pub(crate) fn heard(&mut self, heard: RawInstant, interval: f64) -> f64 {
+        let Some((before, usual)) = self.heard.replace((heard, interval)) else { return 0.0 };
+        let elapsed = seconds_between(before, heard);
+        if elapsed > SILENCE * usual {
+            self.resumed = Some(heard);
+        }
+        elapsed
+    }
+
+    /// The time constant for an offset of this standard deviation (seconds) where `usual` would do without a silence.
+    pub(crate) fn time_constant(&mut self, offset: f64, deviation: f64, usual: f64, now: RawInstant) -> f64 {
+        let is_late = offset.abs() > SIGNIFICANT * deviation;
+        self.resumed.take_if(|at| !is_late && at.after(SETTLING) <= now);
+        if is_late && self.resumed.is_some() { usual.min(RESUMING) } else { usual }
+    }
+}
+
 /// A slew: how much and how fast.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Slew {
@@ -107,6 +151,11 @@ pub(crate) fn slew(offset: f64, wanted: f64, frequency: f64, most: f64, finds: b
         amount: Offset::saturating(libm::round(amount * 1e9) as i64),
         time_constant: TimeConstant::saturating(constant),
     }
+}
+
+/// Seconds from one instant to another; 0 if that is earlier.
+fn seconds_between(from: RawInstant, to: RawInstant) -> f64 {
+    to.since(from).nanos().max(0) as f64 * 1e-9
 }
 
 #[cfg(test)]

@@ -25,7 +25,7 @@ mod steering;
 use crate::abandoned::Abandoned;
 use crate::allowance::Allowance;
 use crate::bounds::Bounds;
-use crate::discipline::{PANIC_THRESHOLD, Residuals};
+use crate::discipline::{PANIC_THRESHOLD, Residuals, Silence};
 use crate::entries::{Entries, EntryId};
 use crate::exchanges::Exchanges;
 use crate::io::{Command, Input, KeptAddresses, Now, Output, Saved, SavedAssociation, Start};
@@ -143,8 +143,8 @@ struct System {
     first_update: Option<RawInstant>,
     /// That the clock follows its sources was reported.
     following_told: bool,
-    /// The last time that an offset was compared with its prediction, and the residuals of these comparisons.
-    last_change: Option<RawInstant>,
+    /// The samples of the last correction, and what corrections move the estimate by.
+    silence: Silence,
     residuals: Residuals,
     /// The survivors of the last correction.
     survivor_set: u64,
@@ -243,7 +243,7 @@ impl Engine {
                 first_heard: None,
                 first_update: None,
                 following_told: false,
-                last_change: None,
+                silence: Silence::NONE,
                 residuals: Residuals::NONE,
                 survivor_set: 0,
                 last_update: None,
@@ -365,7 +365,7 @@ impl Engine {
     /// anything was published.
     pub fn bounds(&self, now: Now) -> Option<Bounds> {
         let line = self.system.line.as_ref()?;
-        Some(line.describe(self.opened_bounds(line, now), now))
+        Some(line.describe(self.opened_bounds(line, now), self.is_doubted(), now))
     }
 
     /// The associations with NTS sources that are to be saved: at most one for each, and none whose certificate was accepted

@@ -100,6 +100,11 @@ impl Exchanges {
         self.open.iter().any(|exchange| exchange.source == source)
     }
 
+    /// When the last query left that has no reply yet.
+    pub(crate) fn last_sent(&self) -> Option<RawInstant> {
+        self.open.iter().map(|exchange| exchange.sent).max()
+    }
+
     /// The source of a protected query that is open.
     pub(crate) fn protected_source(&self, id: QueryId) -> Option<SourceId> {
         let exchange = self.open.iter().find(|exchange| exchange.id == id)?;

@@ -376,9 +376,13 @@ impl Filter {
 
     /// The estimate at `at`; none before the first measurement.
     pub(crate) fn estimate(&self, at: RawInstant) -> Option<Estimate> {
-        let is_sure = self.samples >= CONVINCED && !self.refuted.is_contested();
-        let beforehand = if !is_sure { self.prior.1.max(ANY) } else { 0.0 };
+        let beforehand = if !self.is_convinced() { self.prior.1.max(ANY) } else { 0.0 };
         self.bank.as_ref().map(|bank| Estimate { beforehand, ..bank.estimate(at) })
+    }
+
+    /// Whether its standard deviations are reliable, as far as is known.
+    pub(crate) fn is_convinced(&self) -> bool {
+        self.samples >= CONVINCED && !self.refuted.is_contested()
     }
 
     /// UTC itself moved by `nanos` against the counter (a leap second).
@@ -435,6 +439,11 @@ impl Filter {
     /// Shortest recent delay, seconds; none before the first measurement.
     pub(crate) fn minimum_delay(&self) -> Option<f64> {
         self.delays.minimum()
+    }
+
+    /// Mean delay of one way above its minimum, by the round trips; seconds.
+    pub(crate) fn excess(&self) -> f64 {
+        self.delays.scale()
     }
 
     /// Variance that a typical measurement has by itself.

@@ -56,6 +56,7 @@ mod guard;
 mod independence;
 pub mod io;
 mod leap;
+mod likely;
 mod local_clock;
 mod measurement;
 mod names;

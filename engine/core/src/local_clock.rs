@@ -5,8 +5,8 @@
 //! of its own. So the difference, the *natural frequency*, is measured from readings of both clocks, less the orders.
 
 use crate::io::Now;
-use ipc::message::privileged::{ClockKind, ClockReading};
-use ipc::units::{Frequency, RawInstant, TimeConstant, WallTime};
+use ipc::message::privileged::{Adjust, ClockKind, ClockReading};
+use ipc::units::{Frequency, Offset, RawInstant, TimeConstant, WallTime};
 
 /// No clock runs faster or slower by itself, s/s: what moved it is not a frequency. The kernel's is kept at its frequency; a
 /// virtual one has an oscillator.
@@ -109,6 +109,16 @@ impl LocalClock {
         }
     }
 
+    /// The clock as it will be once this is carried out: what is told of it together with the order holds afterwards.
+    pub(crate) fn after(&self, adjust: &Adjust, now: Now) -> Self {
+        let slew_left = Offset::saturating(libm::round(self.slew_left(now.raw) * 1e9) as i64);
+        let before = ClockReading { wall: now.wall, raw: now.raw, slew_left, ..self.anchor };
+        let mut then = self.clone();
+        let after = ClockReading { frequency: adjust.frequency, slew_left: adjust.slew, ..before };
+        then.ordered(&before, after, Some(adjust.time_constant));
+        then
+    }
+
     /// Whether the clock took part in a leap second of `moved` nanoseconds, by what it shows.
     pub(crate) fn has_leapt(&self, now: Now, moved: i64) -> bool {
         let elapsed = now.raw.since(self.anchor.raw).nanos();
@@ -141,7 +151,6 @@ pub(crate) fn to_scaled(frequency: f64) -> Frequency {
 mod tests {
     use super::*;
     use ipc::clock_page::ClockPage;
-    use ipc::units::Offset;
 
     fn page(oscillator_ppm: i32, slew: i64) -> ClockPage {
         ClockPage {

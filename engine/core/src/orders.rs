@@ -1,5 +1,5 @@
-//! Orders to the privileged process: at most one is unanswered, and their rate stays below the governor's limit of one a
-//! second and a burst of eight.
+//! Orders to the privileged process: at most one is unanswered, or an adjustment with the status that goes with it, and
+//! their rate stays below the governor's limit of one a second and a burst of eight.
 
 use ipc::units::{RawInstant, Span};
 
@@ -24,39 +24,54 @@ pub enum OrderKind {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Orders {
     open: Option<OrderKind>,
+    /// A status was sent with the adjustment that is, or was, the one above: both wake the privileged process once.
+    with_status: bool,
     /// When the full burst is available again.
     full_at: RawInstant,
 }
 
 impl Orders {
     pub(crate) fn new() -> Self {
-        Self { open: None, full_at: RawInstant::MIN }
+        Self { open: None, with_status: false, full_at: RawInstant::MIN }
     }
 
     /// Whether an order is unanswered.
     pub(crate) fn is_open(&self) -> bool {
-        self.open.is_some()
+        self.open.is_some() || self.with_status
     }
 
     /// When the next order may be sent; none: one is unanswered.
     pub(crate) fn ready_at(&self) -> Option<RawInstant> {
-        let ready = RawInstant::saturating(self.full_at.nanos() - (BURST - 1) * REFILL.nanos());
-        self.open.is_none().then_some(ready)
+        (!self.is_open()).then_some(self.affordable_at())
     }
 
-    /// An order is sent.
+    /// When the rate allows a further order.
+    fn affordable_at(&self) -> RawInstant {
+        RawInstant::saturating(self.full_at.nanos() - (BURST - 1) * REFILL.nanos())
+    }
+
+    /// Whether a status may be sent with the adjustment that was just sent.
+    pub(crate) fn takes_status(&self, now: RawInstant) -> bool {
+        self.open == Some(OrderKind::Adjust) && !self.with_status && self.affordable_at() <= now
+    }
+
+    /// An order is sent: the only one, or a status where [`Self::takes_status`].
     pub(crate) fn send(&mut self, kind: OrderKind, now: RawInstant) {
-        self.open = Some(kind);
+        if self.open.is_some() && kind == OrderKind::Status {
+            self.with_status = true;
+        } else {
+            self.open = Some(kind);
+        }
         self.full_at = self.full_at.max(now).after(REFILL);
     }
 
     /// An order is answered. False: none of this kind was unanswered.
     pub(crate) fn answer(&mut self, kind: OrderKind) -> bool {
-        let asked = self.open == Some(kind);
-        if asked {
+        if self.open == Some(kind) {
             self.open = None;
+            return true;
         }
-        asked
+        kind == OrderKind::Status && core::mem::take(&mut self.with_status)
     }
 
     /// The governor refused an order because of its rate. Nothing is sent for some time.
@@ -87,6 +102,45 @@ mod tests {
                 assert!(!is_ready(&orders, at(millis)), "one unanswered at a time");
                 assert!(orders.answer(OrderKind::Adjust));
                 sent += 1;
+            }
+        }
+        assert!((14..=15).contains(&sent), "{sent}");
+    }
+
+    #[test]
+    fn only_an_adjustment_takes_a_status_along_and_the_next_order_waits_for_both_answers() {
+        let mut orders = Orders::new();
+        assert!(!orders.takes_status(at(0)), "there is nothing to go with");
+        orders.send(OrderKind::Adjust, at(0));
+        assert!(orders.takes_status(at(0)));
+        orders.send(OrderKind::Status, at(0));
+        assert!(!orders.takes_status(at(0)), "one");
+        assert!(orders.answer(OrderKind::Adjust));
+        assert!(orders.is_open() && orders.ready_at().is_none());
+        assert!(!orders.answer(OrderKind::Adjust), "answered before");
+        assert!(orders.answer(OrderKind::Status));
+        assert!(!orders.is_open() && !orders.answer(OrderKind::Status));
+        for kind in [OrderKind::Step, OrderKind::Status] {
+            orders.send(kind, at(0));
+            assert!(!orders.takes_status(at(0)), "{kind:?}");
+            assert!(orders.answer(kind));
+        }
+    }
+
+    #[test]
+    fn a_status_along_with_an_adjustment_counts_for_the_rate() {
+        let mut orders = Orders::new();
+        let mut sent = 0;
+        for millis in 0..10_000 {
+            if is_ready(&orders, at(millis)) {
+                orders.send(OrderKind::Adjust, at(millis));
+                sent += 1;
+                if orders.takes_status(at(millis)) {
+                    orders.send(OrderKind::Status, at(millis));
+                    sent += 1;
+                }
+                assert!(orders.answer(OrderKind::Adjust));
+                orders.answer(OrderKind::Status);
             }
         }
         assert!((14..=15).contains(&sent), "{sent}");

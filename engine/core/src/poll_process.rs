@@ -22,6 +22,9 @@ const SETTLING: [f64; 4] = [2.0, 4.0, 8.0, 16.0];
 /// The random jitter of poll intervals, as a share.
 const SPREAD: f64 = 0.02;
 
+/// From this poll interval on (seconds), a query is sent earlier by up to this share of it, if others are sent then.
+const RIDES: (f64, f64) = (60.0, 0.125);
+
 /// How long an authenticated refusal is respected.
 const REFUSED: Span = Span::from_secs(86_400);
 
@@ -114,6 +117,27 @@ impl PollProcess {
     /// Eight queries without a reply.
     pub(crate) fn is_dead(&self) -> bool {
         self.unanswered >= 8
+    }
+
+    /// Whether it answers, is asked at a long interval and nothing shortens or lengthens that: then its query may wait for
+    /// company, and be company.
+    fn is_steady(&self) -> bool {
+        let interval = self.poll.interval();
+        let is_settled =
+            self.quick == 0 && SETTLING.get(usize::from(self.settling)).is_none_or(|it| *it >= interval);
+        let is_well = self.unanswered == 0 && self.stopped_until.is_none() && !self.poll.is_slowed();
+        is_settled && is_well && interval >= RIDES.0
+    }
+
+    /// Whether it is asked now in its turn, so that others may be asked with it.
+    pub(crate) fn leads(&self, now: RawInstant) -> bool {
+        self.due() <= now && self.is_steady()
+    }
+
+    /// Whether it is asked already, because another one is: their replies wake the processes together. So no server is asked
+    /// much more often than its interval says.
+    pub(crate) fn rides(&self, now: RawInstant) -> bool {
+        self.is_steady() && self.next <= now.after(span(self.poll.interval() * RIDES.1))
     }
 
     /// A query is sent now; the next one is scheduled. `need`: how much depends on an answer, if it may be asked for.

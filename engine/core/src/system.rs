@@ -6,6 +6,7 @@ use crate::filter::Estimate;
 use crate::guard::{Guard, TOLERANCE};
 use crate::independence::{Identity, Seat, group};
 use crate::io::Now;
+use crate::likely::Likely;
 use crate::select::{Absence, Agreement, Candidate, Impasse, Standing, Verdict, electorate, select};
 use crate::source_id::SourceId;
 use crate::track::Opinion;
@@ -32,9 +33,13 @@ pub(crate) struct Line {
     systematic: f64,
     /// What the survivors show beyond the estimate's variance: errors that they have in common, and disagreement.
     beyond: f64,
+    /// None: too little is known.
+    likely: Option<Likely>,
     pub(crate) reference: Reference,
     /// Identifies the set of survivors: another number means other survivors.
     pub(crate) survivor_set: u64,
+    /// When the newest of their samples was taken.
+    pub(crate) heard: RawInstant,
 }
 
 /// The survivor that is published as the reference (the system peer).
@@ -106,13 +111,22 @@ impl Line {
         self.guard.aged(now.raw, self.estimate.frequency, deviation).offsets(now.wall.nanos())
     }
 
-    /// These bounds of the offset, with the estimate and the distance.
-    pub(crate) fn describe(&self, (low, high): (f64, f64), now: Now) -> Bounds {
+    /// The likely bounds of the offset inside these hard ones, and those if both ways take equally long.
+    fn likely(&self, hard: (f64, f64), now: Now) -> [(f64, f64); 2] {
+        let age = now.raw.since(self.estimate.at).nanos().max(0) as f64 * 1e-9;
+        self.likely.map_or([hard; 2], |likely| likely.within(hard, self.offset(now), &self.estimate, age))
+    }
+
+    /// These hard bounds of the offset, with the likely ones, the estimate and the distance. `is_doubted`: something contradicts the
+    /// line.
+    pub(crate) fn describe(&self, hard: (f64, f64), is_doubted: bool, now: Now) -> Bounds {
+        let (low, high) = hard;
+        let [likely, symmetric] = if is_doubted { [hard; 2] } else { self.likely(hard, now) };
         let (offset, deviation) = (self.offset(now), self.shown_deviation(now.raw));
         let age = now.raw.since(self.estimate.at).nanos().max(0) as f64 * 1e-9;
         let Reference { root_delay, root_dispersion, .. } = self.reference;
         let distance = root_delay / 2.0 + root_dispersion + 1e-6 * age + offset.abs() + deviation;
-        Bounds { low, high, offset, deviation, distance }
+        Bounds { low, high, likely, symmetric, offset, deviation, distance }
     }
 
     /// Dispersion that is added to the reference's own, seconds.
@@ -343,6 +357,8 @@ fn draw(survivors: &[&Heard<'_>], agreement: Agreement, now: Now) -> (Result<Lin
         most_wander: if most_wander.is_finite() { most_wander } else { 0.0 },
         beforehand: if beforehand.is_finite() { beforehand } else { 0.0 },
     };
+    let reaches = survivors.iter().filter_map(|Heard { opinion, .. }| Some((opinion.offset, opinion.reach?)));
+    let likely = Likely::of(reaches, offset, combined.shown, reference.root_dispersion);
     let systematic = libm::sqrt((combined.total - combined.variance).max(0.0));
     let beyond = (combined.shown - combined.variance).max(0.0);
     // Ids are never used twice, so that the sum of their mixed bits tells one set from another.
@@ -351,7 +367,9 @@ fn draw(survivors: &[&Heard<'_>], agreement: Agreement, now: Now) -> (Result<Lin
         .map(|survivor| u64::from(survivor.verdict.source.number()) + 1)
         .map(|number| number.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29))
         .fold(0u64, u64::wrapping_add);
-    (Ok(Line { estimate, guard, systematic, beyond, reference, survivor_set }), guard_violated)
+    let heard = survivors.iter().map(|survivor| survivor.opinion.heard).max().unwrap_or(now.raw);
+    let line = Line { estimate, guard, systematic, beyond, likely, reference, survivor_set, heard };
+    (Ok(line), guard_violated)
 }
 
 fn reference(nearest: &Heard<'_>, survivors: &[&Heard<'_>]) -> Reference {

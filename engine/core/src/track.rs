@@ -6,6 +6,7 @@
 use crate::filter::{Estimate, Filter, Outcome};
 use crate::guard::{Guard, TOLERANCE};
 use crate::io::Now;
+use crate::likely::Reach;
 use crate::sample::Sample;
 use crate::sanity::Facts;
 use crate::select::{Claim, Standing, Verdict};
@@ -50,6 +51,8 @@ pub(crate) struct Opinion {
     pub(crate) estimate: Estimate,
     /// Number of samples.
     pub(crate) samples: u32,
+    /// When the last of them was taken.
+    pub(crate) heard: RawInstant,
     pub(crate) guard: Option<Guard>,
     /// From the last sample.
     pub(crate) facts: Facts,
@@ -59,6 +62,8 @@ pub(crate) struct Opinion {
     pub(crate) distance: f64,
     /// Variance of its systematic error.
     pub(crate) systematic: f64,
+    /// How far true time can be from the estimate; none: too little is known.
+    pub(crate) reach: Option<Reach>,
 }
 
 impl Opinion {
@@ -73,6 +78,7 @@ impl Opinion {
         self.claim.high += by;
         self.distance += by;
         self.systematic += by * by;
+        self.reach = self.reach.map(|reach| reach.widened(by));
         self
     }
 
@@ -183,22 +189,29 @@ impl Track {
     pub(crate) fn opinion(&self, now: Now, live: bool) -> Option<Opinion> {
         let estimate = self.filter.estimate(now.raw)?;
         let facts = self.facts?;
-        let age = now.raw.since(self.last?).nanos().max(0) as f64 * 1e-9;
+        let heard = self.last?;
+        let age = now.raw.since(heard).nanos().max(0) as f64 * 1e-9;
         let offset = estimate.offset_of(now.wall.nanos());
         let minimum_delay = self.filter.minimum_delay().unwrap_or(0.0);
-        let path = facts.root_delay / 2.0 + facts.root_dispersion + minimum_delay / 2.0;
+        let half = (facts.root_delay + minimum_delay) / 2.0;
+        let path = half + facts.root_dispersion;
         let distance = path + TOLERANCE * age + self.filter.jitter() + 3.0 * libm::sqrt(estimate.variance);
         Some(Opinion {
             claim: Claim { low: offset - distance, middle: live.then_some(offset), high: offset + distance },
             offset,
             estimate,
             samples: self.filter.samples(),
+            heard,
             guard: self.guard,
             facts,
             minimum_delay,
             distance,
             // The asymmetry of a path seldom exceeds an eighth of its maximum.
             systematic: (path / 8.0) * (path / 8.0),
+            reach: self.filter.is_convinced().then(|| {
+                let reach = Reach::of(&estimate, age, facts.root_dispersion);
+                reach.by_asymmetry(half, self.filter.excess())
+            }),
         })
     }
 

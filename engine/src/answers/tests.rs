@@ -26,6 +26,7 @@ fn report() -> Report {
             offset_s: f64::NAN,
             estimated_error_s: 0.0,
             error_bound_s: f64::INFINITY,
+            likely_error_s: f64::INFINITY,
             slew_left_s: 0.0,
             frequency_ppm: 0.0,
             frequency_error_ppm: 0.0,
@@ -167,6 +168,7 @@ fn full() -> Report {
         offset_s: 1.5e-5,
         estimated_error_s: 2e-6,
         error_bound_s: 0.0061,
+        likely_error_s: 0.0037,
         slew_left_s: -1e-5,
         frequency_ppm: -12.5,
         frequency_error_ppm: 0.03,
@@ -210,7 +212,7 @@ fn wall(seconds: i64) -> WallTime {
 #[test]
 fn the_replies_on_the_socket_are_those_of_the_golden_documents() {
     let (report, surroundings) = (full(), full_surroundings());
-    let unserved = [ServedAt::parse("0.0.0.0%eth0:123").unwrap()];
+    let unserved = [(Service::Time, ServedAt::parse("0.0.0.0%eth0:123").unwrap())];
     let (mut cookies, _) = CookieSource::new(None::<Fleet>, None);
     let now = Now { raw: RawInstant::MIN, wall: wall(1_799_500_000) };
     let random = || Some(Zeroizing::new([7; 32]));

@@ -3,7 +3,7 @@
 use super::document::{Faults, Section};
 use super::keys;
 use super::nts::read_path;
-use super::place::{KEY_EXCHANGE, NTP, parse_bound_list};
+use super::place::{KEY_EXCHANGE, NTP, parse_listen_list};
 use super::words::shorten;
 use ipc::address::Address;
 use ipc::file_path::FilePath;
@@ -11,6 +11,7 @@ use ipc::list::Bounded;
 use ipc::message::exchange::HostName;
 use ipc::message::key_service::{KeyPolicy, MAX_CONNECTIONS, MAX_HANDSHAKES};
 use ipc::message::launch::{KeyService, MAX_KEY_LISTEN, MAX_KEY_THREADS};
+use ipc::served_at::ServedAt;
 use policies::CONFIGURATION_FOLDER;
 use protocol::nts::ratchet::SECRET;
 use std::fmt;
@@ -92,7 +93,7 @@ fn read_service(section: &Section<'_>, faults: &mut Faults<'_>) -> Option<KeySer
     })
 }
 
-fn read_listen(section: &Section<'_>, faults: &mut Faults<'_>) -> Vec<Address> {
+fn read_listen(section: &Section<'_>, faults: &mut Faults<'_>) -> Vec<ServedAt> {
     let missing = "listen: where to exchange keys is missing; add listen = [\"0.0.0.0:4460\", \"[::]:4460\"]";
     if !section.has("listen") {
         faults.add(section.at, missing);
@@ -107,7 +108,7 @@ fn read_listen(section: &Section<'_>, faults: &mut Faults<'_>) -> Vec<Address> {
         );
         faults.add(section.place_of("listen"), text);
     }
-    parse_bound_list(texts, KEY_EXCHANGE, faults)
+    parse_listen_list(texts, KEY_EXCHANGE, faults)
 }
 
 fn read_policy(section: &Section<'_>, served: &[Address], faults: &mut Faults<'_>) -> KeyPolicy {

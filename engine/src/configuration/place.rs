@@ -31,7 +31,7 @@ pub fn parse_place(text: &str, usual: u16) -> Result<Place, Wrong> {
     if let Some((name, port)) = parse_scoped(text, usual) {
         return Ok(Place::Name(name, port?));
     }
-    if let Some(address) = parse_numeric(text, usual).map_err(with_name)? {
+    if let Some(address) = parse_numeric(text, usual)? {
         if let IpAddr::V4(v4) = address.ip().to_canonical()
             && let [127, 127, kind, _] = v4.octets()
         {
@@ -68,11 +68,6 @@ fn parse_scoped(text: &str, usual: u16) -> Option<(HostName, Result<u16, Wrong>)
     HostName::parse_scoped(inner).ok().filter(|_| !is_index(interface)).map(|name| (name, port))
 }
 
-/// Where the interface may be named.
-fn with_name(wrong: Wrong) -> Wrong {
-    if wrong == WITH_INDEX { WITH_NAME } else { wrong }
-}
-
 /// An address to be served at, with the interface on which requests have to arrive if one is given; `usual` is the port
 /// if none is given.
 pub fn parse_listen(text: &str, usual: u16) -> Result<ServedAt, Wrong> {
@@ -80,27 +75,13 @@ pub fn parse_listen(text: &str, usual: u16) -> Result<ServedAt, Wrong> {
     let (bare, interface) = named.as_ref().map_or((text, None), |(bare, name)| (bare.as_str(), Some(*name)));
     let address = match interface {
         Some(_) => parse_socket(bare, usual)?.map(Address::from),
-        None => parse_numeric(text, usual).map_err(with_name)?,
+        None => parse_numeric(text, usual)?,
     };
     let address = address.ok_or(
         "not an address of this host; write \"0.0.0.0\", \"::\" or one address of it, with or without a \
                 port; for what arrives on one interface, \"0.0.0.0%eth0\" and \"::%eth0\"",
     )?;
     unicast(address).map(|address| ServedAt { address, interface })
-}
-
-/// An address for a socket that is bound to it alone; an interface only by its index.
-fn parse_bound(text: &str, usual: u16) -> Result<ServedAt, Wrong> {
-    if let Ok(Some(_)) = split_interface(text) {
-        return Err(
-            "an address with the name of an interface, which only listen under [server] takes; write the addresses \
-                 of that interface (a link-local one with its index, as \"fe80::1%2\")",
-        );
-    }
-    let address = parse_numeric(text, usual)?.ok_or(
-        "not an address of this host; write \"0.0.0.0\", \"::\" or one address of it, with or without a port",
-    )?;
-    unicast(address).map(ServedAt::anywhere)
 }
 
 fn unicast(address: Address) -> Result<Address, Wrong> {
@@ -126,23 +107,9 @@ fn split_interface(text: &str) -> Result<Option<(String, InterfaceName)>, Wrong>
 
 /// Addresses to be bound to, no two of which overlap: what is another's already is a fault.
 pub fn parse_listen_list(texts: Vec<(usize, &str)>, usual: u16, faults: &mut Faults<'_>) -> Vec<ServedAt> {
-    parse_list(texts, faults, |text| parse_listen(text, usual))
-}
-
-/// The same for sockets of which each is bound to its address alone.
-pub fn parse_bound_list(texts: Vec<(usize, &str)>, usual: u16, faults: &mut Faults<'_>) -> Vec<Address> {
-    let listen = parse_list(texts, faults, |text| parse_bound(text, usual));
-    listen.into_iter().map(|served| served.address).collect()
-}
-
-fn parse_list(
-    texts: Vec<(usize, &str)>,
-    faults: &mut Faults<'_>,
-    parse: impl Fn(&str) -> Result<ServedAt, Wrong>,
-) -> Vec<ServedAt> {
     let mut listen: Vec<(ServedAt, &str)> = Vec::new();
     for (at, text) in texts {
-        match parse(text) {
+        match parse_listen(text, usual) {
             Ok(address) => match listen.iter().find(|(other, _)| overlap(address, *other)) {
                 Some((other, _)) if *other == address => {
                     faults.add(at, format!("listen: \"{text}\" is there twice; leave one out"));
@@ -173,7 +140,7 @@ fn overlap(one: ServedAt, other: ServedAt) -> bool {
 
 fn parse_numeric(text: &str, usual: u16) -> Result<Option<Address>, Wrong> {
     match parse_socket(text, usual)? {
-        Some(SocketAddr::V6(v6)) if v6.ip().is_unicast_link_local() && v6.scope_id() == 0 => Err(WITH_INDEX),
+        Some(SocketAddr::V6(v6)) if v6.ip().is_unicast_link_local() && v6.scope_id() == 0 => Err(WITH_NAME),
         found => Ok(found.map(Address::from)),
     }
 }
@@ -187,7 +154,7 @@ fn parse_socket(text: &str, usual: u16) -> Result<Option<SocketAddr>, Wrong> {
         Err(_) => match text.parse::<SocketAddr>() {
             Ok(address) => address,
             Err(_) if lacks_brackets(text) => return Err(WITH_BRACKETS),
-            Err(_) if text.contains('%') => return Err(WITH_INDEX),
+            Err(_) if text.contains('%') => return Err(WITH_NAME),
             Err(_) => return Ok(None),
         },
     };
@@ -206,15 +173,11 @@ fn lacks_brackets(text: &str) -> bool {
 const WITH_BRACKETS: Wrong = "an IPv6 address with a port, but without brackets; put them around the address with its interface, as \
                               in \"[fe80::1%2]:123\", or leave the port out";
 
-/// Where an interface is given by its index, as in a socket address of the standard library, which knows no names.
-const WITH_INDEX: Wrong = "a link-local address (fe80::) without the index of its interface, or another address with one; \
-                           ip link shows the index first in each line; write \"fe80::1%2\" or \"[fe80::1%2]:123\"";
-
 /// Neither a name nor an index of an interface behind the percent sign.
 const WITH_INTERFACE: Wrong = "an address with what is no interface behind its percent sign; ip link shows their names; \
                                write \"0.0.0.0%eth0\", \"[::%eth0]:123\" or \"[fe80::1%eth0]:123\"";
 
-/// The same where the interface may be named.
+/// An interface is missing, or is where none may be.
 const WITH_NAME: Wrong = "a link-local address (fe80::) without its interface, or another address with one; \
                           ip link shows the names of interfaces; write \"fe80::1%eth0\" or \"[fe80::1%eth0]:123\"";
 
@@ -396,18 +359,9 @@ mod tests {
             let wrong = parse_place(text, NTP).unwrap_err();
             assert!(wrong.contains("ip link") && wrong.contains("\"fe80::1%eth0\""), "{text}: {wrong}");
         }
-        // Where no name is taken none is advised.
-        for text in ["fe80::1", "[fe80::1]:4460", "fe80::1%", "10.0.0.1%1", "::%sixteen-octets-x"] {
-            let wrong = parse_bound(text, KEY_EXCHANGE).unwrap_err();
-            assert!(wrong.contains("index of its interface") && !wrong.contains("eth0"), "{text}: {wrong}");
-        }
-        let wrong = parse_bound("host", KEY_EXCHANGE).unwrap_err();
-        assert!(wrong.contains("not an address") && !wrong.contains("eth0"), "{wrong}");
         for text in ["::%eth0:123", "fe80::1%eth0:123", "fe80::1%2:123"] {
             let of_source = parse_place(text, NTP).unwrap_err();
-            for wrong in
-                [of_source, parse_listen(text, NTP).unwrap_err(), parse_bound(text, NTP).unwrap_err()]
-            {
+            for wrong in [of_source, parse_listen(text, NTP).unwrap_err()] {
                 assert!(wrong.contains("without brackets"), "{text}: {wrong}");
             }
         }
@@ -433,7 +387,6 @@ mod tests {
         ] {
             let served = parse_listen(text, NTP).unwrap();
             assert_eq!((&*served.to_string(), ServedAt::parse(shown)), (shown, Ok(served)), "{text}");
-            assert_eq!(parse_bound(text, NTP).is_ok(), served.interface.is_none(), "{text}");
         }
         for text in
             ["eth0", "eth0:123", "%eth0", "::%eth0:123", "fe80::1%eth0:123", "ff02::101%eth0", "host%eth0"]

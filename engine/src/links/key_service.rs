@@ -1,11 +1,13 @@
 //! The link to the key exchange service.
 
 use super::counting::Counting;
+use super::interfaces::Interfaces;
 use super::queued_link::QueuedLink;
 use super::{Breach, Fact, Process};
 use engine_core::io::Now;
 use ipc::message::key_service::{FromKeyService, KeyCounters, KeyPolicy, Loaded, ToKeyService};
 use ipc::message::server::CookieKeys;
+use ipc::served_at::{ServedAt, Service};
 use ipc::units::RawInstant;
 use std::os::fd::OwnedFd;
 
@@ -20,6 +22,7 @@ pub struct KeyServiceLink {
     /// Certificates that may still be reported: one at the start, one for each reload.
     certificates: u32,
     counting: Counting<COUNTS>,
+    pub(super) interfaces: Interfaces,
 }
 
 impl KeyServiceLink {
@@ -30,6 +33,7 @@ impl KeyServiceLink {
             holder_greeted: false,
             certificates: 1,
             counting: Counting::of(Process::KeyService),
+            interfaces: Interfaces::of(Process::KeyService),
         })
     }
 
@@ -51,8 +55,8 @@ impl KeyServiceLink {
         Ok(())
     }
 
-    /// One record, checked.
-    pub fn receive(&mut self, now: RawInstant) -> Result<Option<Fact>, Breach> {
+    /// One record, checked. `listen`: its entries.
+    pub fn receive(&mut self, now: RawInstant, listen: &[ServedAt]) -> Result<Option<Fact>, Breach> {
         let Some(message) = self.link.receive_greeted()? else { return Ok(None) };
         let breach = |violation: &str| Breach::new(Process::KeyService, violation);
         Ok(Some(match message {
@@ -80,6 +84,10 @@ impl KeyServiceLink {
             FromKeyService::Counters(counters) => {
                 self.counting.take(now, counters.list())?;
                 Fact::KeyCounters(counters)
+            }
+            FromKeyService::Interface(said) => {
+                let name = self.interfaces.take(now, listen, said)?;
+                Fact::Interface(Service::Keys, name, said.is_there)
             }
         }))
     }

@@ -7,6 +7,7 @@ use ipc::message::exchange::{Addresses, Failed, HostName, LookupFailure};
 use ipc::message::exchange::{ExchangeId, Resolved};
 use ipc::message::key_service::{FromKeyService, ToKeyService};
 use ipc::message::privileged::{ClockEvent, ClockEventKind, ClockKind, ClockReading, Refusal, Refused};
+use ipc::message::server::Interface;
 use ipc::process::PerProcess;
 use ipc::units::{Frequency, Offset, TimeConstant, WallTime};
 use ipc_link::Link;
@@ -335,34 +336,55 @@ fn a122_words_about_interfaces_or_the_network_that_come_too_often_are_a_breach()
 }
 
 #[test]
-fn what_the_server_says_of_interfaces_is_of_one_that_an_entry_names_and_never_twice_the_same() {
+fn what_is_said_of_interfaces_is_of_one_that_an_entry_names_and_never_twice_the_same() {
     let entries =
         ["192.0.2.1:123", "0.0.0.0%eth0:123", "[::%eth0]:123"].map(|text| ServedAt::parse(text).unwrap());
-    let says = |words: &[(u8, bool)]| {
+    // An entry that only the other process has, for which its own list is too short.
+    let other = [ServedAt::parse("192.0.2.1:123").unwrap()];
+    let says = |service, words: &[(u8, bool)]| {
         let mut bench = bench();
-        let listen = Bounded::new(entries).unwrap();
-        bench.links.send_plan(at(0), LaunchPlan { listen, ..plan() }).unwrap();
+        let path = ipc::file_path::FilePath::parse("/a").unwrap();
+        let is_time = service == Service::Time;
+        let key_service = ipc::message::launch::KeyService {
+            listen: if is_time { Bounded::new(other) } else { Bounded::new(entries) }.unwrap(),
+            threads: 0,
+            certificate: path,
+            key: path,
+        };
+        let listen = if is_time { Bounded::new(entries) } else { Bounded::new(other) }.unwrap();
+        let plan = LaunchPlan { listen, key_service: Some(key_service), ..plan() };
+        bench.links.send_plan(at(0), plan).unwrap();
+        let process = if is_time { Process::Server } else { Process::KeyService };
         bench.server.send(&FromServer::Hello(Shortfall::NONE)).unwrap();
-        bench.links.receive(at(0), Process::Server).unwrap();
+        bench.key_service.send(&FromKeyService::Hello(Shortfall::NONE)).unwrap();
+        bench.links.receive(at(0), process).unwrap();
         let mut heard = Ok(None);
         for (entry, is_there) in words {
             let interface = Interface { entry: *entry, is_there: *is_there };
-            bench.server.send(&FromServer::Interface(interface)).unwrap();
-            heard = bench.links.receive(at(1), Process::Server);
+            match is_time {
+                true => bench.server.send(&FromServer::Interface(interface)).unwrap(),
+                false => bench.key_service.send(&FromKeyService::Interface(interface)).unwrap(),
+            };
+            heard = bench.links.receive(at(1), process);
             if heard.is_ok() {
-                let unserved = if *is_there { &[][..] } else { &entries[1..] };
+                let missing = if *is_there { &[][..] } else { &entries[1..] };
+                let unserved: Vec<_> = missing.iter().map(|entry| (service, *entry)).collect();
                 assert_eq!(bench.links.unserved(), unserved, "{words:?}");
             }
         }
         heard
     };
     let name = entries[1].interface.unwrap();
-    assert_eq!(says(&[(1, false)]), Ok(Some(Fact::Interface(name, false))));
-    assert_eq!(says(&[(1, false), (1, true), (1, false)]), Ok(Some(Fact::Interface(name, false))));
-    for words in [&[(0, false)][..], &[(3, false)], &[(255, false)]] {
-        assert!(violation(says(words)).contains("no entry names"), "{words:?}");
-    }
-    for words in [&[(1, true)][..], &[(1, false), (1, false)]] {
-        assert!(violation(says(words)).contains("twice the same"), "{words:?}");
+    for service in [Service::Time, Service::Keys] {
+        let says = |words: &[(u8, bool)]| says(service, words);
+        assert_eq!(says(&[(1, false)]), Ok(Some(Fact::Interface(service, name, false))));
+        let again = says(&[(1, false), (1, true), (1, false)]);
+        assert_eq!(again, Ok(Some(Fact::Interface(service, name, false))));
+        for words in [&[(0, false)][..], &[(3, false)], &[(255, false)]] {
+            assert!(violation(says(words)).contains("no entry names"), "{words:?}");
+        }
+        for words in [&[(1, true)][..], &[(1, false), (1, false)]] {
+            assert!(violation(says(words)).contains("twice the same"), "{words:?}");
+        }
     }
 }

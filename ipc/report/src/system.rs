@@ -38,6 +38,9 @@ documents! {
         estimated_error_s: f64,
         /// Bound of the offset's error, in seconds, provided that the selected sources are truechimers.
         error_bound_s: f64,
+        /// By the model, the offset's error is above this with a probability of 1e-6, in seconds. It is no bound, and never above
+        /// the bound.
+        likely_error_s: f64,
         /// Remaining slew, in seconds.
         slew_left_s: f64,
         /// Base frequency in force, in ppm; positive: the clock is made faster.

@@ -74,6 +74,8 @@ counters! {
     exchanged,
     /// Connections that were closed at once: too many, in all or from there.
     limited,
+    /// Connections that were closed at once: not over an interface that `listen` names.
+    denied,
     /// TLS failed.
     tls,
     /// Requests that were answered with an error record, or that found nothing in common.

@@ -4,7 +4,7 @@
 pub use super::counters::KeyCounters;
 
 use super::Shortfall;
-use super::server::CookieKeys;
+use super::server::{CookieKeys, Interface};
 use crate::codec::{Decode, Encode};
 use crate::message::exchange::HostName;
 use crate::units::{OutOfRange, WallTime};
@@ -38,6 +38,8 @@ pub enum FromKeyService {
     Certificate(Loaded),
     /// At most one a second, and only when a count has changed.
     Counters(KeyCounters),
+    /// As the server tells of those that its own `listen` names.
+    Interface(Interface),
     /// Answers `Ping`: the loop still turns, and no thread has been at the same client since the `Ping` before.
     /// Outstanding pings are answered once the thread continues.
     Pong,

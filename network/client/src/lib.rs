@@ -168,10 +168,8 @@ impl Client {
         }
         match Open::send(query, expected) {
             Ok(mut open) => {
+                // T1 is told with the reply: the engine needs it then, and is not woken for it alone.
                 open.take_reports();
-                if let Some(sent) = open.sent_if_stamped() {
-                    self.engine.push(FromClient::Sent(sent))?;
-                }
                 self.open.push(open);
                 Ok(())
             }
@@ -185,16 +183,12 @@ impl Client {
     /// Reads from one socket, and ends its query if the reply arrived.
     fn attend(&mut self, at: usize) -> Result<(), Ending> {
         let Some(open) = self.open.get_mut(at) else { return Ok(()) };
-        let step = open.read();
-        if let Some(sent) = open.sent_if_stamped() {
-            self.engine.push(FromClient::Sent(sent))?;
-        }
-        let record = match step {
+        let record = match open.read() {
             Step::Waiting => return Ok(()),
             Step::Replied(reply) => FromClient::PlainReply(reply),
             Step::Candidate(candidate) => FromClient::ProtectedReply(candidate),
         };
-        if let Some(sent) = open.sent_anyway() {
+        if let Some(sent) = open.sent() {
             self.engine.push(FromClient::Sent(sent))?;
         }
         if matches!(record, FromClient::PlainReply(_)) {
@@ -211,7 +205,7 @@ impl Client {
             }
             let mut open = self.open.swap_remove(at);
             open.take_reports();
-            if let Some(sent) = open.sent_if_stamped().or_else(|| open.sent_anyway()) {
+            if let Some(sent) = open.sent() {
                 self.engine.push(FromClient::Sent(sent))?;
             }
             self.engine.push(FromClient::Unanswered(open.give_up()))?;

@@ -173,17 +173,11 @@ impl Open {
             .map_or(Step::Waiting, |packet| Step::Candidate(ProtectedReply { id, source, t4, stamp, packet }))
     }
 
-    /// T1 for the engine, once, as soon as it is known.
-    pub(super) fn sent_if_stamped(&mut self) -> Option<Sent> {
-        let (t1, stamp) = self.t1.filter(|_| !self.is_told)?;
-        self.is_told = true;
-        Some(Sent { id: self.id, t1, stamp, local: self.local })
-    }
-
-    /// T1 for the engine, unless it was sent already: our own reading if the kernel gave none.
-    pub(super) fn sent_anyway(&mut self) -> Option<Sent> {
-        self.t1.get_or_insert((self.own, Stamp::User));
-        self.sent_if_stamped()
+    /// T1 for the engine, once: our own reading if the kernel gave none.
+    pub(super) fn sent(&mut self) -> Option<Sent> {
+        let (t1, stamp) = *self.t1.get_or_insert((self.own, Stamp::User));
+        let is_told = std::mem::replace(&mut self.is_told, true);
+        (!is_told).then_some(Sent { id: self.id, t1, stamp, local: self.local })
     }
 
     /// The end of a query whose time is up.

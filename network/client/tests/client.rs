@@ -54,7 +54,6 @@ fn a002_a012_a013_a014_a015_what_is_no_reply_is_counted_and_the_reply_after_it_i
     let (mut client, server) = (client(), Server::here());
     client.send(&query(1, server.address(), 10_000));
     let (request, from) = server.request();
-    expect_sent(&mut client, 1);
     let honest = honest(&request);
     for origin_timestamp in [0, nonce(1) ^ 1, u64::MAX] {
         server.send(&Header { origin_timestamp, ..honest }.encode(), from);
@@ -76,6 +75,7 @@ fn a002_a012_a013_a014_a015_what_is_no_reply_is_counted_and_the_reply_after_it_i
     server.send(&[&honest.encode()[..], &[7; 20]].concat(), from);
     assert_eq!(client.next_within(Duration::from_millis(200)), None, "nothing of it is told");
     server.send(&honest.encode(), from);
+    expect_sent(&mut client, 1);
     let reply = expect_reply(&mut client, 1);
     let rejected = Rejected { malformed: 15, mode: 7, version: 6, origin: 3, source: 0, unexpected_mac: 2 };
     assert_eq!(reply.rejected, rejected);
@@ -160,7 +160,6 @@ fn a_cancelled_query_is_never_heard_of_again() {
     let (mut client, server) = (client(), Server::here());
     client.send(&query(1, server.address(), 300));
     let (request, from) = server.request();
-    expect_sent(&mut client, 1);
     client.send(&ToClient::Cancel(QueryId(1)));
     client.send(&ToClient::Cancel(QueryId(77)));
     client.send(&query(2, server.address(), 500));
@@ -170,6 +169,18 @@ fn a_cancelled_query_is_never_heard_of_again() {
     expect_sent(&mut client, 2);
     expect_reply(&mut client, 2);
     assert_eq!(client.next_within(Duration::from_millis(500)), None);
+}
+
+#[test]
+fn when_it_left_is_told_with_the_reply_and_wakes_nobody_before() {
+    let (mut client, server) = (client(), Server::here());
+    client.send(&query(1, server.address(), 5_000));
+    let (request, from) = server.request();
+    let answered = clock::raw();
+    assert_eq!(client.next_within(Duration::from_millis(200)), None, "the engine needs it no sooner");
+    server.send(&honest(&request).encode(), from);
+    assert!(expect_sent(&mut client, 1).t1 <= answered, "it is of the moment when it left");
+    expect_reply(&mut client, 1);
 }
 
 #[test]
@@ -186,7 +197,6 @@ fn what_may_be_a_protected_reply_is_passed_on_whole_and_the_query_stays_open_unt
     let (mut client, server) = (client(), Server::here());
     client.send(&protected_query(1, server.address(), 10_000));
     let (request, from) = server.request();
-    expect_sent(&mut client, 1);
     let mut reply = honest(&request).encode().to_vec();
     server.send(&Header { origin_timestamp: nonce(2), ..honest(&request) }.encode(), from);
     for fill in 0..MAX_CANDIDATES + 3 {
@@ -195,6 +205,7 @@ fn what_may_be_a_protected_reply_is_passed_on_whole_and_the_query_stays_open_unt
         reply.extend([fill; 24]);
         server.send(&reply, from);
     }
+    expect_sent(&mut client, 1);
     for fill in 0..MAX_CANDIDATES {
         let FromClient::ProtectedReply(candidate) = client.hear() else { panic!("no candidate {fill}") };
         assert_eq!((candidate.id, candidate.source), (QueryId(1), server.address().into()));

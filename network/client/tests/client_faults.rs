@@ -41,7 +41,6 @@ fn a046_a_flood_to_one_query_neither_starves_the_others_nor_tells_more_than_one_
     let (mut client, flooded, quiet) = (client(), Server::here(), Server::here());
     client.send(&query(1, flooded.address(), 6_000));
     let (request, victim) = flooded.request();
-    expect_sent(&mut client, 1);
     let is_over = AtomicBool::new(false);
     let flood = AtomicU32::new(0);
     std::thread::scope(|scope| {
@@ -68,7 +67,8 @@ fn a046_a_flood_to_one_query_neither_starves_the_others_nor_tells_more_than_one_
         while ends.is_empty() {
             // Beside the flood, the genuine reply may find the queue full; the server may say it again.
             let _ = flooded.0.send_to(&genuine, victim);
-            ends.extend(client.next_within(Duration::from_millis(20)));
+            let told = client.next_within(Duration::from_millis(20));
+            ends.extend(told.filter(|told| !matches!(told, FromClient::Sent(_))));
         }
         is_over.store(true, Relaxed);
         match ends[0] {
@@ -274,7 +274,6 @@ fn a044_forged_icmp_costs_at_most_one_poll_and_no_time() {
     let mut client = greeted(Client::in_process(Process::Client, "exec", "", &[]));
     client.send(&query(1, server.address(), 5_000));
     let (request, from) = server.request();
-    expect_sent(&mut client, 1);
     for (kind, code) in [(3, 1), (3, 4), (11, 0), (3, 13)] {
         for _ in 0..1_000 {
             if forge_icmp(kind, code, from, server.address()).is_none() {
@@ -285,12 +284,13 @@ fn a044_forged_icmp_costs_at_most_one_poll_and_no_time() {
     }
     // Within a second of doubt the genuine reply is still taken.
     server.send(&honest(&request).encode(), from);
+    expect_sent(&mut client, 1);
     expect_reply(&mut client, 1);
     client.send(&query(2, server.address(), 5_000));
     let (_, from) = server.request();
-    expect_sent(&mut client, 2);
     let begin = Instant::now();
     forge_icmp(3, 10, from, server.address()).unwrap();
+    expect_sent(&mut client, 2);
     assert_eq!(expect_unanswered(&mut client, 2).reason, Silence::Prohibited);
     // After the second of doubt, and not only at the deadline.
     assert!((990..5_000).contains(&begin.elapsed().as_millis()), "{:?}", begin.elapsed());

@@ -10,6 +10,7 @@
 //! keys of each client for the duration of its exchange.
 //!
 //! ```text
+//!   listener     one listening socket, and who may come in there
 //!   worker       one thread: connections and their deadlines
 //!   places       its connections, and which of them is closed first
 //!   connection   one socket
@@ -28,6 +29,7 @@ mod certificate;
 mod connection;
 mod context;
 mod limit;
+mod listener;
 mod places;
 mod reload;
 mod session;
@@ -43,7 +45,10 @@ use ipc::message::key_service::{
 };
 use ipc::message::server::CookieKeys as GivenKeys;
 use ipc_link::{Link, LinkError};
+use listener::Listener;
+use network::clock;
 use network::ending::Ending;
+use network::interfaces::{Interfaces, Served};
 use network::outbox::Outbox;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, ppoll};
@@ -55,7 +60,6 @@ use reload::Reload;
 use shared::{KINDS, Shared};
 use signing::Holder;
 use std::convert::Infallible;
-use std::net::TcpListener;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -76,20 +80,28 @@ const TIMEOUT: i64 = 1_000_000;
 pub struct WorkerThreads {
     shared: Arc<Shared>,
     gate: Gate,
+    interfaces: Option<Interfaces>,
 }
 
 /// Starts a thread for each link to the key holder. They wait at the gate. Call this before the seccomp filter is
-/// installed, which allows no new threads. The sockets are bound, listen and do not block; the links do.
+/// installed, which allows no new threads. The sockets are bound, listen and do not block; the links do. `served`: which
+/// connections are accepted, with the routing socket that tells of interfaces.
 ///
 /// # Errors
 /// [`Ending::Kernel`] if no thread or descriptor is available.
 pub fn start_threads(
     listeners: Vec<OwnedFd>,
+    (served, news): (Served, Option<OwnedFd>),
     holders: Vec<Link<ToKeyHolder, FromKeyHolder>>,
 ) -> Result<WorkerThreads, Ending> {
     let refused = |errno| Ending::Kernel("threads that exchange keys", errno);
-    let listeners: Arc<[TcpListener]> = listeners.into_iter().map(TcpListener::from).collect();
-    let shared = Arc::new(Shared::new(holders.len()).map_err(refused)?);
+    let listeners = listeners.into_iter().map(|fd| Listener::new(fd, &served));
+    let listeners: Arc<[Listener]> = listeners.collect::<Result<_, _>>().map_err(refused)?;
+    let interfaces = match listeners.first() {
+        Some(first) => Interfaces::new(&served, first.as_fd(), news)?,
+        None => None,
+    };
+    let shared = Arc::new(Shared::new(holders.len(), served).map_err(refused)?);
     let mut bodies = Vec::with_capacity(holders.len());
     for (number, link) in holders.into_iter().enumerate() {
         let timeout = TimeVal::new(TIMEOUT / 1_000_000, TIMEOUT % 1_000_000);
@@ -103,7 +115,7 @@ pub fn start_threads(
         });
     }
     let gate = threads::start(("keys", STACK), &shared, |shared| &shared.workers, bodies).map_err(refused)?;
-    Ok(WorkerThreads { shared, gate })
+    Ok(WorkerThreads { shared, gate, interfaces })
 }
 
 /// Runs until the engine's link ends; sends the hello first. `holder` is the link over which the key holder is asked to
@@ -115,7 +127,7 @@ pub fn run(
     shortfall: Shortfall,
     threads: WorkerThreads,
 ) -> Ending {
-    let WorkerThreads { shared, gate } = threads;
+    let WorkerThreads { shared, gate, interfaces } = threads;
     let mut service = Service {
         engine: Outbox::new(engine),
         holder: Outbox::new(holder),
@@ -124,6 +136,7 @@ pub fn run(
         is_holder_known: false,
         watch: Watch::default(),
         reports: Reports::default(),
+        interfaces,
     };
     match service.serve(shortfall, gate) {
         Ok(never) => match never {},
@@ -140,14 +153,18 @@ struct Service<'s> {
     /// Tracks the threads' progress, to answer pings.
     watch: Watch,
     reports: Reports<KINDS>,
+    interfaces: Option<Interfaces>,
 }
 
 impl Service<'_> {
     fn serve(&mut self, shortfall: Shortfall, gate: Gate) -> Result<Infallible, Ending> {
         self.engine.push(FromKeyService::Hello(shortfall))?;
+        self.look()?;
         gate.open();
         loop {
             let [is_engine, is_holder] = self.wait()?;
+            // After each wake-up: a message of the kernel may have been lost, and a report may not have found room.
+            self.look()?;
             if let Some(ending) = self.shared.workers.failure() {
                 return Err(ending);
             }
@@ -167,12 +184,16 @@ impl Service<'_> {
     /// Waits for the links, for a thread, or until a report is due; returns which of the links to engine and key holder
     /// are ready.
     fn wait(&mut self) -> Result<[bool; 2], Ending> {
+        let bell = self.shared.workers.wakeup().as_fd();
+        let news = self.interfaces.as_ref().and_then(Interfaces::news);
         let mut places = [
             PollFd::new(self.engine.as_fd(), self.engine.interest()),
             PollFd::new(self.holder.as_fd(), self.holder.interest()),
-            PollFd::new(self.shared.workers.wakeup().as_fd(), PollFlags::POLLIN),
+            PollFd::new(bell, PollFlags::POLLIN),
+            PollFd::new(news.unwrap_or(bell), PollFlags::POLLIN),
         ];
-        match ppoll(&mut places, self.reports.timeout(), None) {
+        let due = [self.reports.timeout(), self.interfaces.as_ref().and_then(Interfaces::timeout)];
+        match ppoll(&mut places, due.into_iter().flatten().min(), None) {
             Ok(_) => {}
             Err(Errno::EINTR) => return Ok([false; 2]),
             Err(errno) => return Err(Ending::Kernel("to wait for the engine", errno)),
@@ -183,6 +204,15 @@ impl Service<'_> {
             self.reports.wake(&self.shared.workers);
         }
         Ok([is_engine, is_holder])
+    }
+
+    /// Looks for the interfaces that entries of `listen` name.
+    fn look(&mut self) -> Result<(), Ending> {
+        let Some(interfaces) = &mut self.interfaces else { return Ok(()) };
+        let engine = &mut self.engine;
+        interfaces.look(clock::raw(), &self.shared.served, |interface| {
+            engine.offer(&FromKeyService::Interface(interface))
+        })
     }
 
     fn hear_engine(&mut self) -> Result<(), Ending> {

@@ -3,6 +3,7 @@
 use super::certificate::Certificate;
 use super::limit::Limits;
 use ipc::message::key_service::{KeyCounters, KeyPolicy};
+use network::interfaces::Served;
 use nix::errno::Errno;
 use protocol::nts::cookie::CookieKeys;
 use std::sync::Arc;
@@ -24,6 +25,8 @@ pub(super) struct Settings {
 #[derive(Debug)]
 pub(super) struct Shared {
     pub limits: Limits,
+    /// Where clients may come in.
+    pub served: Served,
     pub settings: Versions<Settings>,
     pub workers: Workers<Adopted, KINDS>,
 }
@@ -39,11 +42,12 @@ pub(super) struct Adopted {
 
 impl Shared {
     /// For this number of threads.
-    pub(super) fn new(threads: usize) -> Result<Self, Errno> {
+    pub(super) fn new(threads: usize, served: Served) -> Result<Self, Errno> {
         let settings = Settings { policy: KeyPolicy::DEFAULT, cookies: None, certificate: None };
         let own = |_| Ok(Adopted { version: AtomicU64::new(0), alarm: Wakeup::new()? });
         Ok(Self {
             limits: Limits::new(),
+            served,
             settings: Versions::new(settings),
             workers: Workers::new((0..threads).map(own).collect::<Result<Vec<_>, _>>()?)?,
         })

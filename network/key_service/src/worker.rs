@@ -4,6 +4,7 @@ use super::certificate::Certificate;
 use super::connection::{Connection, Outcome, PIECE};
 use super::context::{Context, End};
 use super::limit::{Entry, Network};
+use super::listener::Listener;
 use super::places::{Places, Token};
 use super::shared::Shared;
 use super::signing::{HeldKey, Holder, Only};
@@ -21,7 +22,6 @@ use rustls::crypto::CryptoProvider;
 use rustls::server::NoServerSessionStorage;
 use rustls::sign::CertifiedKey;
 use std::io::ErrorKind;
-use std::net::TcpListener;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Time for a whole exchange, from the moment when the connection was accepted.
@@ -47,7 +47,7 @@ const LISTENERS: u64 = 1 << 63;
 pub(super) struct Worker {
     shared: Arc<Shared>,
     number: usize,
-    listeners: Arc<[TcpListener]>,
+    listeners: Arc<[Listener]>,
     epoll: Epoll,
     holder: Arc<Mutex<Holder>>,
     crypto: Arc<CryptoProvider>,
@@ -68,7 +68,7 @@ impl Worker {
     pub(super) fn new(
         shared: Arc<Shared>,
         number: usize,
-        listeners: Arc<[TcpListener]>,
+        listeners: Arc<[Listener]>,
         holder: Holder,
     ) -> Result<Self, Errno> {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
@@ -195,6 +195,10 @@ impl Worker {
                 },
             };
             count(&mut self.counters.accepted);
+            if !listener.admits(&stream, &self.shared.served) {
+                count(&mut self.counters.denied);
+                continue;
+            }
             let network = Network::of(address.ip());
             let mut entry = self.shared.limits.enter(network, &self.context.settings.policy);
             // Otherwise a few silent connections would lock out their whole network.

@@ -195,8 +195,8 @@ fn a097_noise_and_broken_connections_leave_a_service_that_works() {
     }
     assert!(succeeds(&setting, address));
     let counters = pair.counters(|counters| {
-        let KeyCounters { accepted, exchanged, limited, tls, refused, late, gone } = *counters;
-        accepted == 301 && exchanged + limited + tls + refused + late + gone == 301
+        let KeyCounters { accepted, exchanged, limited, denied, tls, refused, late, gone } = *counters;
+        accepted == 301 && exchanged + limited + denied + tls + refused + late + gone == 301
     });
     assert_eq!((counters.exchanged, counters.limited), (1, 0));
 }

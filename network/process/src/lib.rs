@@ -5,7 +5,8 @@
 //!   start     from the first instruction of a program until it is confined, and its end
 //!   ending    why a role ends, and with which exit code
 //!   clock     CLOCK_MONOTONIC_RAW, CLOCK_REALTIME, and the kernel's stamps from the one to the other
-//!   interface  the number of a network interface: an unsafe call
+//!   interface  the number of a network interface, of its name or of a connection: two unsafe calls
+//!   interfaces  on which interfaces requests have to arrive, for the two that answer strangers
 //!   outbox    an end of a link to the engine that never blocks
 //!   small_file  a small file that the configuration names, whole
 //! ```
@@ -23,6 +24,7 @@
 pub mod clock;
 pub mod ending;
 pub mod interface;
+pub mod interfaces;
 pub mod outbox;
 pub mod small_file;
 pub mod start;

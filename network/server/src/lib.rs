@@ -14,7 +14,6 @@
 //!   source           who sent it
 //!   respond          a request becomes a reply, or a reason to keep silent
 //!   protected        the same under NTS: opened first, answered later
-//!   interfaces       on which interfaces, where some are named
 //!   access           who is answered
 //!   limit            how often clients are answered
 //!   interleave       when earlier replies left
@@ -28,7 +27,6 @@
 
 mod access;
 mod control_message;
-mod interfaces;
 mod interleave;
 mod limit;
 mod listener;
@@ -44,7 +42,6 @@ mod source;
 mod worker;
 
 pub use access::{AccessList, RuleError};
-pub use interfaces::{Interfaces, Served};
 pub use interleave::{Departures, Name};
 pub use limit::{Limiter, SplitMix64, Verdict};
 pub use listener::{Listener, listen};
@@ -59,6 +56,7 @@ use ipc::message::server::{
 use ipc_link::Link;
 use network::clock;
 use network::ending::Ending;
+use network::interfaces::{Interfaces, Served};
 use network::outbox::Outbox;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, ppoll};

@@ -1,7 +1,7 @@
 //! One bound socket.
 
-use super::interfaces::Served;
 use network::ending::Ending;
+use network::interfaces::Served;
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::socket::{SockaddrStorage, TimestampingFlag, getsockname, getsockopt, setsockopt, sockopt};

@@ -3,8 +3,9 @@
 
 use ipc::process::Process;
 use ipc_link::Link;
+use network::interfaces::Served;
 use policies::Role;
-use server::{Served, listen, start_threads};
+use server::{listen, start_threads};
 
 fn main() {
     network::start::run(Process::Server.program(), |start, link| {

@@ -2,11 +2,11 @@
 //! for the moment in which a pointer is replaced while rules change.
 
 use super::access::AccessList;
-use super::interfaces::Served;
 use super::interleave::Departures;
 use super::limit::Limiter;
 use super::snapshot::Snapshot;
 use ipc::message::server::{Counters, ServerPolicy};
+use network::interfaces::Served;
 use nix::errno::Errno;
 use protocol::nts::cookie::CookieKeys;
 use std::sync::{Arc, Mutex, PoisonError};

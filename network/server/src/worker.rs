@@ -20,6 +20,7 @@ use super::source::Source;
 use ipc::message::launch::MAX_LISTEN;
 use ipc::message::server::{Counters, Smear};
 use network::ending::Ending;
+use network::interfaces::Way;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, ppoll};
 use protocol::header::{LENGTH, TRANSMIT_AT};
@@ -226,7 +227,11 @@ impl Worker {
         };
         let mut messages = ControlMessages::read(datagram.control);
         if is_judged {
-            messages.target = self.shared.served.admits(bound, messages.target);
+            let served = &self.shared.served;
+            messages.target = messages.target.and_then(|target| {
+                let way = served.admits(bound, target.local, target.interface)?;
+                Some(Target { is_held: way == Way::Back, ..target })
+            });
             if messages.target.is_none() {
                 return (Err(Refusal::Denied), source, None);
             }

@@ -15,6 +15,7 @@ use ipc::process::Process;
 use ipc::units::{Leap, RawInstant, Span, WallTime};
 use network::clock::{self, Pair};
 use network::ending::Ending;
+use network::interfaces::Served;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::socket::{
     AddressFamily, SockFlag, SockProtocol, SockType, SockaddrStorage, bind, sendto, setsockopt, socket,
@@ -24,7 +25,7 @@ use nix::unistd::Pid;
 use protocol::header::Header;
 use protocol::request::minimal;
 use protocol::timestamp::Timestamp;
-use server::{Served, listen, run, start_threads};
+use server::{listen, run, start_threads};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};

@@ -33,8 +33,9 @@ use std::os::unix::fs::FileExt;
 pub type EngineLink = Link<FromPrivileged, ToPrivileged>;
 
 const SECOND: Span = Span::from_secs(1);
-/// How often the clock is checked without an order.
-const LOOK: Span = Span::from_secs(240);
+/// How often the clock is checked without an order. Longer than the longest poll interval that is chosen: an order checks it
+/// too.
+const LOOK: Span = Span::from_secs(300);
 /// The same with vmclock.
 const LOOK_AT_VMCLOCK: Span = Span::from_secs(15);
 /// Said once.
@@ -99,6 +100,8 @@ pub struct Course {
     written: Option<RawInstant>,
     /// Since when the record cannot be written.
     unwritten_since: Option<RawInstant>,
+    /// The answer to an adjustment, until the order that came with it is answered too: the engine is woken once for both.
+    held: Option<FromPrivileged>,
 }
 
 /// Refusals of one kind.
@@ -317,9 +320,15 @@ impl<C: Clock> Keeper<C> {
             }
             ToPrivileged::Adjust(_) | ToPrivileged::Step(_) | ToPrivileged::SetStatus(_) => {
                 let answer = self.answer_to(sequence, &order)?;
+                let may_wait = matches!(order, ToPrivileged::Adjust(_)) && self.course.held.is_none();
+                if may_wait && self.has_order() {
+                    self.course.held = Some(answer);
+                    return Ok(());
+                }
                 self.answer(&answer)?;
             }
         }
+        self.answer_held()?;
         // An engine that reports without end must not flood the service manager.
         let now = raw();
         if self.course.lived.is_none_or(|last| now.elapsed_since(last) >= SECOND) {
@@ -327,6 +336,11 @@ impl<C: Clock> Keeper<C> {
             self.notify.say("WATCHDOG=1");
         }
         Ok(())
+    }
+
+    /// Whether the engine has sent more already.
+    fn has_order(&self) -> bool {
+        kernel::wait([(self.link.as_fd(), libc::POLLIN)], Span::ZERO).is_ok_and(|[is_readable]| is_readable)
     }
 
     /// Reports changes to the service manager. Reports are rate limited; the last one is delivered at most a second

@@ -214,11 +214,15 @@ impl Children {
                     }
                     Thing::Sockets => given.list(&mut command, "sockets", &sockets.server),
                     Thing::Served => {
-                        let served: Vec<_> = plan.listen.iter().map(ServedAt::to_string).collect();
+                        let service = plan.key_service.iter().flat_map(|service| service.listen.iter());
+                        let served: Vec<_> = match process {
+                            Process::KeyService => service.map(ServedAt::to_string).collect(),
+                            _ => plan.listen.iter().map(ServedAt::to_string).collect(),
+                        };
                         command.arg(format!("served={}", served.join(",")));
                     }
                     Thing::Interfaces => {
-                        if let Some(interfaces) = &sockets.interfaces {
+                        if let Some(interfaces) = &sockets.interfaces[process] {
                             given.word(&mut command, "interfaces", interfaces.as_fd());
                         }
                     }

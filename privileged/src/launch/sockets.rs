@@ -5,13 +5,13 @@
 //! An address that this host does not have yet, or not any more, keeps its socket: the kernel delivers to it as soon as
 //! an interface has the address (IP_FREEBIND), and nothing has to be bound under the filter. A socket cannot be bound to an
 //! interface that is yet to come: where an entry of `listen` names one, its socket is bound to all addresses of the family, and
-//! the server answers what arrived where it should.
+//! the process that has it answers what arrived where it should.
 
 mod refusal;
 
-use ipc::address::Address;
 use ipc::message::launch::{LaunchPlan, MAX_KEY_THREADS, MAX_THREADS};
-use ipc::served_at::{Missing, ServedAt};
+use ipc::process::{PerProcess, Process};
+use ipc::served_at::{Missing, ServedAt, Service};
 use keeper::ending::{Ending, say};
 use nix::errno::Errno;
 use nix::net::if_::{if_indextoname, if_nametoindex};
@@ -21,7 +21,7 @@ use nix::sys::socket::{
     bind as bind_socket, listen, setsockopt, socket, sockopt,
 };
 use nix::sys::time::TimeSpec;
-use refusal::{Place, Refusal, Service};
+use refusal::{Place, Refusal};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsRawFd, OwnedFd};
 
@@ -45,8 +45,8 @@ const PAUSE: TimeSpec = TimeSpec::new(0, 200_000_000);
 pub struct Sockets {
     /// UDP, for the server: for the first thread one to each address, then the same for the next thread.
     pub server: Vec<OwnedFd>,
-    /// A routing socket for the server, where entries of `listen` name interfaces.
-    pub interfaces: Option<OwnedFd>,
+    /// A routing socket for each process of which entries of `listen` name interfaces.
+    pub interfaces: PerProcess<Option<OwnedFd>>,
     /// TCP, listening, for the key exchange service: one to each address, shared by its threads.
     pub key_service: Vec<OwnedFd>,
     /// Threads of the key exchange service; 0: there is none.
@@ -63,21 +63,28 @@ impl Sockets {
     /// of resources.
     pub fn bind(plan: &LaunchPlan) -> Result<Self, Ending> {
         let server = bind_datagrams(&bound(&plan.listen), count(plan.threads, MAX_THREADS), plan.dscp)?;
-        plan.listen.iter().filter(|entry| entry.interface.is_none()).for_each(warn_of_interface);
-        warn_of_addresses(&plan.listen);
-        let names_interface = plan.listen.iter().any(|entry| entry.interface.is_some());
-        let interfaces = names_interface.then(|| routing(libc::RTMGRP_LINK)).and_then(Result::ok);
+        let mut interfaces = PerProcess::default();
+        interfaces[Process::Server] = look(&plan.listen, Service::Time);
         let network = network();
         let Some(service) = &plan.key_service else {
             return Ok(Self { server, interfaces, key_service: Vec::new(), key_threads: 0, network });
         };
         let key_threads = count(service.threads, MAX_KEY_THREADS);
-        let entry = |address: &Address| Place::of(address.socket_address(), &[&ServedAt::anywhere(*address)]);
-        let places: Vec<Place> = service.listen.iter().map(entry).collect();
-        let bound = bind_each(&places, Service::KeyExchange, stream)?;
-        let key_service = bound.into_iter().map(|(_, fd)| fd).collect();
+        let places = bound(&service.listen);
+        let key_service = bind_each(&places, Service::Keys, stream)?;
+        let key_service = key_service.into_iter().map(|(_, fd)| fd).collect();
+        interfaces[Process::KeyService] = look(&service.listen, Service::Keys);
         Ok(Self { server, interfaces, key_service, key_threads, network })
     }
+}
+
+/// Warns of what this host does not have now, but for interfaces that are named, of which the process tells that answers
+/// there; its routing socket, if any is named.
+fn look(entries: &[ServedAt], service: Service) -> Option<OwnedFd> {
+    let (named, others): (Vec<_>, Vec<_>) = entries.iter().partition(|entry| entry.interface.is_some());
+    others.into_iter().for_each(|entry| warn_of_interface(entry, service));
+    warn_of_addresses(entries, service);
+    if named.is_empty() { None } else { routing(libc::RTMGRP_LINK).ok() }
 }
 
 /// What sockets are bound to.
@@ -107,10 +114,10 @@ fn bound_to(entry: &ServedAt, entries: &[ServedAt]) -> SocketAddr {
 }
 
 /// Warns of addresses of which this host has none now, where the bind of a socket to all addresses does not show it.
-fn warn_of_addresses(entries: &[ServedAt]) {
+fn warn_of_addresses(entries: &[ServedAt], service: Service) {
     for entry in entries {
         if bound_to(entry, entries) != entry.address.socket_address() && is_absent(entry) {
-            say(4, &refusal::late(&entry.to_string(), Service::Time));
+            say(4, &refusal::late(&entry.to_string(), service));
         }
     }
 }
@@ -156,30 +163,26 @@ fn routing(groups: i32) -> Result<OwnedFd, Errno> {
 
 /// Warns, for `--check`, of interfaces that are not there.
 pub fn warn_of_interfaces(plan: &LaunchPlan) {
-    plan.listen.iter().for_each(warn_of_interface);
-    for address in plan.key_service.iter().flat_map(|service| service.listen.iter()) {
-        let index = address.scope();
-        if index != 0 && !has_interface(index) {
-            let entry = ServedAt::anywhere(*address);
-            let text = format_args!(
-                "[server.nts] listen: {entry}: there is no interface with the index {index} now; keys are exchanged there if \
-                 there is one when truechimer starts (ip link shows all)"
-            );
-            say(4, &text);
-        }
-    }
+    let keys = plan.key_service.iter().flat_map(|service| service.listen.iter());
+    plan.listen.iter().for_each(|entry| warn_of_interface(entry, Service::Time));
+    keys.for_each(|entry| warn_of_interface(entry, Service::Keys));
 }
 
-/// While the daemon runs, the server tells of those that are named.
-fn warn_of_interface(entry: &ServedAt) {
+fn warn_of_interface(entry: &ServedAt, service: Service) {
     let missing = match (&entry.interface, entry.scope()) {
-        (Some(name), _) if if_nametoindex(name.as_str()).is_err() => Missing(name.as_str()).to_string(),
+        (Some(name), _) if if_nametoindex(name.as_str()).is_err() => {
+            Missing(name.as_str(), service).to_string()
+        }
         (None, index) if index != 0 && !has_interface(index) => {
-            Missing(&format!("with the index {index}")).to_string()
+            Missing(&format!("with the index {index}"), service).to_string()
         }
         _ => return,
     };
-    say(4, &format_args!("listen: {entry}: {missing}"));
+    let key = match service {
+        Service::Time => "listen",
+        Service::Keys => "[server.nts] listen",
+    };
+    say(4, &format_args!("{key}: {entry}: {missing}"));
 }
 
 /// nix takes the null pointer of a failed call for a success.
@@ -273,6 +276,13 @@ fn stream(address: SocketAddr) -> Result<(OwnedFd, bool), Errno> {
     let fd = open(address, SockType::Stream, false)?;
     // After a restart connections of the last run may still be in their last two minutes.
     setsockopt(&fd, sockopt::ReuseAddr, &true)?;
+    // Each connection has this from its listening socket, from the first one on: then the kernel says over which interface a
+    // client came.
+    match (address.ip().is_unspecified(), address.is_ipv6()) {
+        (false, _) => {}
+        (true, false) => setsockopt(&fd, sockopt::Ipv4PacketInfo, &true)?,
+        (true, true) => setsockopt(&fd, sockopt::Ipv6RecvPacketInfo, &true)?,
+    }
     let is_here = bind_sooner_or_later(&fd, address)?;
     listen(&fd, Backlog::new(BACKLOG)?)?;
     Ok((fd, is_here))

@@ -23,6 +23,14 @@ pub struct Figures {
     pub violated_at: f64,
     /// Median width of that interval, µs.
     pub bound_width_us: f64,
+    /// Seconds at which true time was outside of the likely interval, but for those that do not count above either.
+    pub unlikely: f64,
+    /// Median width of that interval, µs.
+    pub likely_width_us: f64,
+    /// Seconds outside of what it would be if both ways of each path took equally long.
+    pub not_symmetric: f64,
+    /// Median width of that, µs.
+    pub symmetric_width_us: f64,
     /// Median width by the rule of root distance, as chrony computes it, µs.
     pub rule_width_us: f64,
     /// Share of seconds with an error above three standard deviations, as published.
@@ -92,7 +100,11 @@ pub struct Ledger {
     violations: u64,
     violated_at: f64,
     beyond: u64,
+    unlikely: u64,
+    not_symmetric: u64,
     widths: Vec<f64>,
+    likely: Vec<f64>,
+    symmetric: Vec<f64>,
     rules: Vec<f64>,
     standstills: Vec<Standstill>,
     /// Each second, if a picture was requested.
@@ -114,7 +126,11 @@ impl Ledger {
             violations: 0,
             violated_at: f64::INFINITY,
             beyond: 0,
+            unlikely: 0,
+            not_symmetric: 0,
             widths: Vec::new(),
+            likely: Vec::new(),
+            symmetric: Vec::new(),
             rules: Vec::new(),
             standstills: Vec::new(),
             seconds: None,
@@ -174,6 +190,10 @@ impl Ledger {
             self.violations += 1;
             self.violated_at = self.violated_at.min(at);
         }
+        if let Some(it) = bounds.filter(|_| is_shown) {
+            self.unlikely += u64::from(!holds(error, it.likely));
+            self.not_symmetric += u64::from(!holds(error, it.symmetric));
+        }
         if at < self.from {
             return;
         }
@@ -188,6 +208,8 @@ impl Ledger {
         self.last = Some((at, error));
         if let Some(bounds) = bounds {
             self.widths.push(bounds.high - bounds.low);
+            self.likely.push(bounds.likely.1 - bounds.likely.0);
+            self.symmetric.push(bounds.symmetric.1 - bounds.symmetric.0);
             self.rules.push(2.0 * bounds.distance);
             let wrong = error + bounds.offset;
             self.estimates = (self.estimates.0 + wrong * wrong, self.estimates.1 + 1.0);
@@ -207,6 +229,10 @@ impl Ledger {
             bound_violations: self.violations as f64,
             violated_at: self.violated_at,
             bound_width_us: median(self.widths) * 1e6,
+            unlikely: self.unlikely as f64,
+            likely_width_us: median(self.likely) * 1e6,
+            not_symmetric: self.not_symmetric as f64,
+            symmetric_width_us: median(self.symmetric) * 1e6,
             rule_width_us: median(self.rules) * 1e6,
             beyond_three: self.beyond as f64 / counted,
             worst_us: self.worst * 1e6,
@@ -221,8 +247,13 @@ impl Ledger {
 
 /// Whether true time is outside [earliest, latest].
 fn is_outside(error: f64, bounds: Option<Bounds>) -> bool {
+    bounds.is_some_and(|it| !holds(error, (it.low, it.high)))
+}
+
+/// Whether these bounds of the offset hold.
+fn holds(error: f64, (low, high): (f64, f64)) -> bool {
     // Rounding costs up to a nanosecond.
-    bounds.is_some_and(|it| -error < it.low - 2e-9 || -error > it.high + 2e-9)
+    (low - 2e-9..=high + 2e-9).contains(&-error)
 }
 
 /// The median; infinite if there are none.

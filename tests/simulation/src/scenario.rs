@@ -4,8 +4,10 @@ use ipc::governor_record::Record;
 use serde::Deserialize;
 
 /// The groups of the catalogue: the accuracy page's rows, further days, attacks, first minutes, oscillators that are far off,
-/// clocks that stood still, starts in a burst of delay, paths that become longer and shorter again.
-const GROUPS: [&str; 8] = ["accuracy", "own", "attacks", "starts", "fast", "still", "bursts", "paths"];
+/// clocks that stood still, starts in a burst of delay, paths that become longer and shorter again, days that try the
+/// likely interval.
+const GROUPS: [&str; 9] =
+    ["accuracy", "own", "attacks", "starts", "fast", "still", "bursts", "paths", "likely"];
 const CATALOGUE: [&str; GROUPS.len()] = [
     include_str!("../scenarios/accuracy.toml"),
     include_str!("../scenarios/own.toml"),
@@ -15,6 +17,7 @@ const CATALOGUE: [&str; GROUPS.len()] = [
     include_str!("../scenarios/still.toml"),
     include_str!("../scenarios/bursts.toml"),
     include_str!("../scenarios/paths.toml"),
+    include_str!("../scenarios/likely.toml"),
 ];
 
 /// One kind of day. Times in seconds unless the name says otherwise.

@@ -36,6 +36,14 @@ pub struct Summary {
     pub bound_violations: f64,
     /// Median width of the bound, microseconds.
     pub bound_width_us: f64,
+    /// Seconds outside of the likely interval, most of all seeds.
+    pub unlikely: f64,
+    /// Its median width, microseconds.
+    pub likely_width_us: f64,
+    /// Seconds outside of what it would be if both ways of each path took equally long, most of all seeds.
+    pub not_symmetric: f64,
+    /// Its median width, microseconds.
+    pub symmetric_width_us: f64,
     /// The same by the rule of root distance.
     pub rule_width_us: f64,
     /// Largest error after the start, microseconds.
@@ -69,6 +77,10 @@ impl Row {
             first_s: self.median(|f| f.first_s).min(1e9),
             bound_violations: self.median(|f| f.bound_violations),
             bound_width_us: self.median(|f| f.bound_width_us),
+            unlikely: self.range(|f| f.unlikely).1,
+            likely_width_us: self.median(|f| f.likely_width_us),
+            not_symmetric: self.range(|f| f.not_symmetric).1,
+            symmetric_width_us: self.median(|f| f.symmetric_width_us),
             rule_width_us: self.median(|f| f.rule_width_us),
             worst_us: self.median(|f| f.worst_us),
             seeds: self.figures.len(),
@@ -102,6 +114,10 @@ impl Row {
         if scenario.honest && violations > 0.0 {
             let first = self.figures.iter().map(|f| f.violated_at).fold(f64::INFINITY, f64::min);
             misses.push(format!("{violations:.0} s outside the bound, first after {first:.0} s"));
+        }
+        let unlikely = self.range(|f| f.unlikely).1;
+        if scenario.honest && unlikely > 0.0 {
+            misses.push(format!("{unlikely:.0} s outside the likely interval"));
         }
         // One source alone cannot show that its path is asymmetric.
         let beyond = self.median(|f| f.beyond_three);
@@ -148,7 +164,7 @@ impl Row {
         let time = self.median(|f| f.time_rms_us);
         let _ = write!(
             line,
-            "{:<34} {:>9.1} {:>9.1} {:>9.1} {:>9.1} {:>8.3} {:>6.0} {:>6.1} {:>5.0} {:>9.0} {:>9.0} {:>5.1}",
+            "{:<34} {:>9.1} {:>9.1} {:>9.1} {:>9.1} {:>8.3} {:>6.0} {:>6.1} {:>5.0} {:>9.0} {:>5.0} {:>9.0} {:>5.0} {:>9.0} {:>9.0} {:>5.1}",
             self.scenario.name,
             time,
             low,
@@ -159,6 +175,10 @@ impl Row {
             self.median(|f| f.first_s).min(9_999.0),
             self.range(|f| f.bound_violations).1,
             self.median(|f| f.bound_width_us),
+            self.range(|f| f.unlikely).1,
+            self.median(|f| f.likely_width_us),
+            self.range(|f| f.not_symmetric).1,
+            self.median(|f| f.symmetric_width_us),
             self.median(|f| f.rule_width_us),
             100.0 * self.median(|f| f.beyond_three),
         );
@@ -183,4 +203,4 @@ fn alike(found: &[String], asked: &[String]) -> bool {
 
 /// The names of the columns.
 pub const HEAD: &str = "\
-scenario                              time µs       min       max  estimate  freq ppm  pkts  first  viol  bound µs   rule µs  >3σ%   chrony   freq  pkts ratio";
+scenario                              time µs       min       max  estimate  freq ppm  pkts  first  viol  bound µs   out likely µs   out if symm µs   rule µs  >3σ%   chrony   freq  pkts ratio";

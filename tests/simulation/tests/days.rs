@@ -63,6 +63,7 @@ days! {
     two_disagree one_of_three_disagrees four_disagree four_agree eight_agree four_lan near_and_far three_clocks
     turns_8h turns_8h_week turns_8h_back turns_8h_j5 turns_8h_j10 turns_40min turns_20min_j10
     turns_8h_1ms turns_8h_3ms turns_8h_5ms_j5 turns_8h_lan turns_8h_default four_turn_1h one_of_four_turns_2h
+    lan_fstep lan_fstep_p10 lan_turns lan_outage asym_4to1 asym_4to1_constant asym_of_four near_jitter_fstep near_turns
 }
 
 #[test]

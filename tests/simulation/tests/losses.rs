@@ -91,3 +91,33 @@ fn a182_who_lets_only_replies_pass_by_which_the_clock_is_behind_silences_the_sou
         assert!((silenced || told(&world).is_some()) && worst < 2e-3, "{sign}: {worst}");
     }
 }
+
+/// The mean of the clock's error, seconds, so many seconds after a silence of six hours; of these sources, over ten days.
+fn left_after_a_silence(sources: &str, events: &str, later: f64) -> f64 {
+    let text = format!(
+        r#"
+        [[scenario]]
+        name = "silence"
+        wander = 1e-8
+        source = [{sources}]
+        event = [{events}]
+        "#
+    );
+    let [scenario] = parse(&text).unwrap().try_into().unwrap();
+    let errors = (1..=10).map(|seed| {
+        let mut world = World::new(&scenario, seed);
+        world.run_until(57_600.0 + later);
+        world.error().abs()
+    });
+    errors.sum::<f64>() / 10.0
+}
+
+#[test]
+fn what_a_silence_of_all_sources_has_cost_is_made_up_for_in_minutes() {
+    let all = "{ at = 36000, up = false }, { at = 57600, up = true }";
+    for sources in ["{ kind = \"bad\" }", "{ count = 4, kind = \"bad\" }"] {
+        let [first, later] = [60.0, 1_200.0].map(|later| left_after_a_silence(sources, all, later));
+        println!("{sources}: {first} {later}");
+        assert!(first > 4.0 * later, "{sources}: {first} s off, {later} s after twenty minutes");
+    }
+}

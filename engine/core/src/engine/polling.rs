@@ -14,6 +14,9 @@ use protocol::request;
 /// A reply that comes later than this after its query is not used, whatever the configured delay.
 const LONGEST_WAIT: Span = Span::from_secs(5);
 
+/// How long after a query its reply may still be used by the same selection as those of others that left with it.
+const COMPANY: Span = Span::from_millis(200);
+
 /// The next attempt, if too many queries are in progress.
 const CROWDED: Span = Span::from_millis(100);
 
@@ -29,9 +32,11 @@ impl Engine {
         }
         let need = self.need();
         let mut next: Option<RawInstant> = None;
+        let leads = self.entries.sources().any(|source| source.poll_process.leads(now.raw));
         for Entry { settings, authentication, members, .. } in self.entries.iter_mut() {
             for source in members {
-                let is_due = source.poll_process.due() <= now.raw;
+                let rides = leads && source.poll_process.rides(now.raw);
+                let is_due = source.poll_process.due() <= now.raw || rides;
                 if is_due && self.exchanges.is_full() {
                     source.poll_process.next = now.raw.after(CROWDED);
                 } else if is_due {
@@ -69,6 +74,16 @@ impl Engine {
             next = self.entries.sources().map(|source| source.poll_process.due()).min();
         }
         next
+    }
+
+    /// Until when the replies to queries that left together are awaited, so that one order does for all of them; none: none is
+    /// missing. The first correction has a rule of its own, and where the clock is in doubt nothing is waited for.
+    pub(super) fn company_due(&self, now: RawInstant) -> Option<RawInstant> {
+        let is_calm = self.system.first_update.is_some()
+            && self.system.foreign.is_none()
+            && self.system.standstill.is_none();
+        let last = self.exchanges.last_sent().filter(|_| is_calm)?;
+        Some(last.after(COMPANY)).filter(|until| *until > now)
     }
 }
 

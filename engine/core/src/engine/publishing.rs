@@ -1,13 +1,14 @@
 //! Publications: the status of the kernel's clock, the state for the server, the state file.
 
 use super::{Engine, System};
+use crate::bounds::Bounds;
 use crate::io::{Now, OrderKind, Output, Saved};
-use crate::local_clock::to_scaled;
+use crate::local_clock::{LocalClock, to_scaled};
 use crate::select::{Impasse, Standing};
 use crate::settings::Settings;
 use crate::system::Line;
 use crate::track::Opinion;
-use ipc::message::privileged::Status;
+use ipc::message::privileged::{Adjust, Status};
 use ipc::message::server::ServerState;
 use ipc::units::{Leap, RawInstant, Span, WallTime};
 use protocol::reference_id::LOCAL;
@@ -91,6 +92,14 @@ impl Engine {
             .fold(most, |most, Opinion { claim, .. }| most.max(claim.low.abs()).max(claim.high.abs()))
     }
 
+    /// The same of the likely interval. While the sources contradict each other, nothing is likely.
+    pub(super) fn likely_error(&self, now: Now) -> f64 {
+        match self.bounds(now).filter(|_| !self.is_divided()) {
+            Some(Bounds { likely: (low, high), .. }) => low.abs().max(high.abs()),
+            None => self.most_error(now),
+        }
+    }
+
     pub(super) fn status_is_old(&self, now: RawInstant) -> bool {
         self.system.last_status.is_none_or(|last| last.after(RENEWED) <= now)
     }
@@ -118,20 +127,17 @@ impl Engine {
     }
 
     /// The bound to tell the kernel, in seconds: with the kernel's own growth it holds until the next measurement of a
-    /// survivor. A frequency that is still uncertain lets the true one grow faster, and each new status wakes two processes.
-    fn lasting_bound(&self, now: Now) -> f64 {
+    /// survivor, where the clock runs on as `clock` does. A frequency that is still uncertain lets the true one grow faster,
+    /// and each new status wakes two processes.
+    fn lasting_bound(&self, clock: &LocalClock, now: Now) -> f64 {
         let most = self.most_error(now);
         let survivors = self.entries.sources().filter(|source| source.track.survives());
-        let (Some(next), Some(basis)) =
-            (survivors.map(|source| source.poll_process.next).min(), self.basis.as_ref())
-        else {
-            return most;
-        };
+        let Some(next) = survivors.map(|source| source.poll_process.next).min() else { return most };
         let until = next.max(now.raw).after(ANSWERED).min(now.raw.after(REPEATED));
         let seconds = until.since(now.raw).nanos() as f64 * 1e-9;
-        let (natural, _) = basis.clock.natural(now.raw, now.wall);
-        let gained = seconds * (basis.clock.frequency() + natural) + basis.clock.slew_left(now.raw)
-            - basis.clock.slew_left(until);
+        let (natural, _) = clock.natural(now.raw, now.wall);
+        let gained =
+            seconds * (clock.frequency() + natural) + clock.slew_left(now.raw) - clock.slew_left(until);
         let wall = now.wall.nanos().saturating_add(until.since(now.raw).nanos());
         let later =
             Now { raw: until, wall: WallTime::saturating(wall.saturating_add((gained * 1e9) as i64)) };
@@ -144,7 +150,25 @@ impl Engine {
         if due > now.raw {
             return Some(due);
         }
-        let basis = self.basis.as_ref()?;
+        let clock = self.basis.as_ref()?.clock.clone();
+        self.put_status(&clock, now);
+        None
+    }
+
+    /// Sends the status that will hold once this adjustment, which was just sent, is carried out: then neither this process
+    /// nor the privileged one is woken again for it. The first one waits for what the governor says of the adjustment.
+    pub(super) fn send_status_with(&mut self, adjust: &Adjust, now: Now) {
+        let Some(basis) = &self.basis else { return };
+        let is_proven = self.system.first_update.is_some() && self.system.foreign.is_none();
+        let may_be_sent = self.system.no_status_before <= now.raw && basis.orders.takes_status(now.raw);
+        if is_proven && may_be_sent {
+            let clock = basis.clock.after(adjust, now);
+            self.put_status(&clock, now);
+        }
+    }
+
+    fn put_status(&mut self, clock: &LocalClock, now: Now) {
+        let Some(basis) = &self.basis else { return };
         let epoch = basis.epoch;
         // The clock's own error is what is left to correct, and what the estimate may be off by.
         let estimated = self
@@ -152,7 +176,7 @@ impl Engine {
             .line
             .as_ref()
             .map_or(UNKNOWN, |line| libm::hypot(line.shown_deviation(now.raw), line.offset(now)));
-        let (most, synchronised) = (self.lasting_bound(now), self.is_synchronised(now));
+        let (most, synchronised) = (self.lasting_bound(clock, now), self.is_synchronised(now));
         let status = Status {
             epoch,
             leap: if self.system.no_leap_before > now.raw { Leap::None } else { self.system.leap.leap() },
@@ -168,7 +192,6 @@ impl Engine {
             basis.orders.send(OrderKind::Status, now.raw);
         }
         self.outputs.push_back(Output::SetStatus(status));
-        None
     }
 
     /// Tells the server and the state file; says when the server is told again.

@@ -53,6 +53,7 @@ impl Engine {
             offset_s: line.map_or(0.0, |line| line.offset(now)),
             estimated_error_s: line.map_or(16.0, |line| line.shown_deviation(now.raw)),
             error_bound_s: self.most_error(now),
+            likely_error_s: self.likely_error(now),
             slew_left_s: basis.map_or(0.0, |basis| basis.clock.slew_left(now.raw)),
             frequency_ppm: basis.map_or(0.0, |basis| basis.clock.frequency() * 1e6),
             frequency_error_ppm: line.map_or(500.0, |line| line.frequency().1 * 1e6),

@@ -69,7 +69,8 @@ impl Engine {
         let allowed = basis.orders.ready_at()?;
         let ready = if self.steers() { allowed } else { RawInstant::MIN };
         let decided = self.foreign_due(now).unwrap_or(RawInstant::MIN);
-        Some(self.first_update_due(now)?.max(ready).max(basis.at).max(decided))
+        let company = self.company_due(now).unwrap_or(RawInstant::MIN);
+        Some(self.first_update_due(now)?.max(ready).max(basis.at).max(decided).max(company))
     }
 
     /// Selects if something has changed, orders a correction, and returns when to call it again.
@@ -292,19 +293,19 @@ impl Engine {
         }
         self.system.held = false;
         let change = offset - basis.clock.slew_left(now.raw);
-        if kept && self.system.survivor_set == line.survivor_set {
-            let elapsed = self.system.last_change.map_or(0.0, |at| seconds_between(at, now.raw));
+        let elapsed = self.system.silence.heard(line.heard, line.reference.interval);
+        let is_same = self.system.survivor_set == line.survivor_set;
+        // Where no sample was taken since, nothing shows how restless the estimate is.
+        if kept && is_same && elapsed > 0.0 {
             let interval = crate::poll::span(line.reference.interval);
             let deviations = [now.raw, now.raw.after(interval)].map(|at| line.random_deviation(at));
             let variance = 0.5 * (deviations[0] * deviations[0] + deviations[1] * deviations[1]);
             self.system.residuals.learn(change, variance, elapsed);
         }
-        self.system.last_change = Some(now.raw);
         // Where a source has joined or left, the mean has moved by what the sources disagree in, which says
         // nothing of the clock: that is slewed at the usual wanted_time_constant, as long as it is within what was claimed.
-        let joined =
-            core::mem::replace(&mut self.system.survivor_set, line.survivor_set) != line.survivor_set;
-        let is_news = !joined || change.abs() > DISAGREEMENT * line.deviation(now.raw);
+        self.system.survivor_set = line.survivor_set;
+        let is_news = is_same || change.abs() > DISAGREEMENT * line.deviation(now.raw);
         let (frequency, slew) = self.plan(now, offset, if is_news { change } else { 0.0 });
         let Some(basis) = &self.basis else { return };
         // An order, however small, is what accepts a change by another program.
@@ -319,6 +320,7 @@ impl Engine {
         }
         let adjust = Adjust { epoch, frequency, slew: amount, time_constant, asked_at: now.raw };
         self.order(OrderKind::Adjust, Output::Adjust(adjust), now);
+        self.send_status_with(&adjust, now);
     }
 
     /// Whether the operator allows a step forward by `offset` seconds.
@@ -340,7 +342,7 @@ impl Engine {
         }
     }
 
-    fn plan(&self, now: Now, offset: f64, change: f64) -> (Frequency, Slew) {
+    fn plan(&mut self, now: Now, offset: f64, change: f64) -> (Frequency, Slew) {
         let (Some(line), Some(basis)) = (&self.system.line, &self.basis) else {
             return (Frequency::ZERO, slew(0.0, 64.0, 0.0, 1e-6, false));
         };
@@ -359,7 +361,9 @@ impl Engine {
         let frequency = to_scaled(wanted);
         let most = self.most_rate(offset, wanted, self.system.allowance.is_reduced(now.raw));
         let finds = self.system.first_update.is_none_or(|first| first.after(FINDING) > now.raw);
-        let wanted_time_constant = self.system.residuals.time_constant(change, line.reference.interval);
+        let usual = self.system.residuals.time_constant(change, line.reference.interval);
+        let deviation = line.random_deviation(now.raw);
+        let wanted_time_constant = self.system.silence.time_constant(offset, deviation, usual, now.raw);
         let largest = self.system.allowance.largest(now.raw);
         let offset = offset.clamp(-largest, largest);
         (frequency, slew(offset, wanted_time_constant, wanted, most, finds))
@@ -434,7 +438,7 @@ impl Engine {
         if is_close && !core::mem::replace(&mut self.system.following_told, true) {
             self.tell(Notice::System(SystemNotice::Following));
         }
-        self.system.status_wanted = true;
+        self.system.status_wanted |= self.basis.as_ref().is_some_and(|basis| !basis.orders.is_open());
     }
 
     pub(super) fn clock_event(&mut self, now: Now, event: &ClockEvent) {
@@ -487,10 +491,6 @@ impl Basis {
     pub(super) fn is_band_known(&self, now: RawInstant) -> bool {
         now.elapsed_since(self.band_at) < BAND_KNOWN
     }
-}
-
-fn seconds_between(from: RawInstant, to: RawInstant) -> f64 {
-    to.since(from).nanos().max(0) as f64 * 1e-9
 }
 
 fn seconds(span: Span) -> f64 {

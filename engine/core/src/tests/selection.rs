@@ -228,6 +228,38 @@ fn the_estimated_error_is_the_estimate_and_the_bound_is_the_bound() {
 }
 
 #[test]
+fn the_likely_interval_is_as_wide_as_the_hard_one_until_ten_measurements_have_fitted_and_while_one_contradicts()
+ {
+    let mut world = Setup::of(wan(1)).start();
+    let errors = |world: &World| {
+        let system = world.status().system;
+        assert!(system.likely_error_s <= system.error_bound_s, "{system:?}");
+        (system.likely_error_s, system.error_bound_s)
+    };
+    while world.status().sources[0].valid < 10 {
+        let (likely, bound) = errors(&world);
+        assert_eq!(likely.to_bits(), bound.to_bits(), "after {} replies", world.status().sources[0].valid);
+        world.run(1.0);
+        assert!(world.age() < 3600.0);
+    }
+    world.run(4.0 * 3600.0 - world.age());
+    let (likely, bound) = errors(&world);
+    assert!(world.error().abs() < likely && likely < 0.75 * bound, "{likely} of {bound}");
+    // The server's clock is set by a minute. The first reply that says so makes all doubtful.
+    world.servers[0].error = 60.0;
+    let valid = world.status().sources[0].valid;
+    while world.status().sources[0].valid == valid {
+        let (likely, bound) = errors(&world);
+        assert!(likely < 0.85 * bound, "{likely} of {bound}");
+        // Two more that agree decide, within a second.
+        world.run(0.02);
+        assert!(world.age() < 5.0 * 3600.0);
+    }
+    let (likely, bound) = errors(&world);
+    assert!(likely > 59.0 && likely.to_bits() == bound.to_bits(), "{likely} of {bound}");
+}
+
+#[test]
 fn what_two_sources_disagree_in_is_part_of_the_estimated_error() {
     let mut servers = lan(2);
     for server in &mut servers {

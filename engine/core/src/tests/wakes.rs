@@ -3,6 +3,7 @@
 use super::world::*;
 use ipc::message::privileged::ClockKind;
 use ipc::units::Leap;
+use std::vec::Vec;
 
 #[test]
 fn an_engine_without_a_clock_is_not_woken_over_and_over_by_an_announced_leap_second() {
@@ -18,4 +19,75 @@ fn an_engine_without_a_clock_is_not_woken_over_and_over_by_an_announced_leap_sec
     world.run(600.0);
     assert!(world.statuses.is_empty());
     assert_eq!(world.status().system.leap, Leap::Insert);
+}
+
+/// The moments at which queries left in the last hour of four, with how many; ns.
+fn queries_of_an_hour(mut setup: Setup, poll: i8) -> (World, Vec<(i64, usize)>) {
+    for source in &mut setup.settings.sources {
+        (source.min_poll, source.max_poll) = (poll, poll);
+    }
+    let mut world = setup.start();
+    world.run(3.0 * 3600.0);
+    world.queries.clear();
+    world.adjusts.clear();
+    world.statuses.clear();
+    world.run(3600.0);
+    let mut moments: Vec<(i64, usize)> = Vec::new();
+    for (at, _) in &world.queries {
+        match moments.last_mut() {
+            Some((moment, count)) if moment == at => *count += 1,
+            _ => moments.push((*at, 1)),
+        }
+    }
+    (world, moments)
+}
+
+#[test]
+fn four_sources_at_long_intervals_are_asked_together_at_random_moments() {
+    for (poll, interval) in [(6, 64.0), (8, 256.0)] {
+        let (_, moments) = queries_of_an_hour(Setup::of(wan(4)), poll);
+        assert!(moments.iter().all(|(_, count)| *count == 4), "{poll}: {moments:?}");
+        let gaps = moments.windows(2).map(|pair| (pair[1].0 - pair[0].0) as f64 * 1e-9 / interval);
+        let gaps: Vec<f64> = gaps.collect();
+        assert!(gaps.iter().all(|gap| (0.979..=1.021).contains(gap)), "{poll}: {gaps:?}");
+        // The first of four that each have their own share of chance: it is never known beforehand.
+        let (least, most) =
+            gaps.iter().fold((f64::MAX, f64::MIN), |(least, most), gap| (least.min(*gap), most.max(*gap)));
+        assert!(most - least > 0.01, "{poll}: {gaps:?}");
+    }
+}
+
+#[test]
+fn sources_at_short_intervals_that_are_silent_or_slowed_down_are_asked_in_their_own_time() {
+    let (_, moments) = queries_of_an_hour(Setup::of(wan(4)), 5);
+    assert!(moments.len() > 300, "{}", moments.len());
+    let mut setup = Setup::of(wan(4));
+    setup.servers[3].up = false;
+    let (world, moments) = queries_of_an_hour(setup, 6);
+    let silent = world.servers[3].address;
+    let alone = world.queries.iter().filter(|(_, query)| query.destination == silent);
+    for (at, _) in alone {
+        let beside = moments.iter().find(|(moment, _)| moment == at).map(|(_, count)| *count);
+        assert_eq!(beside, Some(1));
+    }
+}
+
+#[test]
+fn one_order_and_one_status_do_for_replies_to_queries_that_left_together() {
+    let (world, moments) = queries_of_an_hour(Setup::of(wan(4)), 8);
+    assert!(world.adjusts.len() <= moments.len(), "{} {}", world.adjusts.len(), moments.len());
+    assert!(world.statuses.len() <= moments.len() + 1, "{} {}", world.statuses.len(), moments.len());
+    assert!(world.adjusts.len() >= moments.len() / 2, "it goes on being steered: {}", world.adjusts.len());
+}
+
+#[test]
+fn a_status_leaves_with_its_adjustment() {
+    let mut world = Setup::of(lan(1)).start();
+    for _ in 0..10 {
+        world.run(600.0);
+        let asked = world.adjusts.last().unwrap().asked_at;
+        // An order takes 20 µs, and so does its answer.
+        let told = world.raw_at(world.told_at.unwrap()).since(asked).nanos();
+        assert!((0..30_000).contains(&told), "{told} ns after the adjustment");
+    }
 }

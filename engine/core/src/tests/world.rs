@@ -152,7 +152,7 @@ pub struct World {
 }
 
 impl World {
-    fn raw_at(&self, time: i64) -> RawInstant {
+    pub fn raw_at(&self, time: i64) -> RawInstant {
         let (since, raw) = self.segment;
         RawInstant::saturating((raw + (time - since) as f64 * (1.0 + self.frequency)) as i64)
     }

@@ -26,6 +26,9 @@ fn a151_empty_long_binary_and_unreadable_files_are_refused() {
     assert!(load_once("empty", b"").unwrap_err().to_string().contains("says nothing"));
     let long = "#".repeat(MAX_FILE) + "\n";
     assert_eq!(load_once("long", long.as_bytes()), Err(ConfigurationError::TooLong("name.toml".into())));
+    // A text that a reload brings has another way.
+    let sent = format!("{WHOLE}\n#{long}");
+    assert_eq!(read_whole(&sent, "new", true), Err(ConfigurationError::TooLong("new".into())));
     let endless = load(&File::open("/dev/zero").unwrap(), "zero", false);
     assert_eq!(endless, Err(ConfigurationError::TooLong("zero".into())));
     let binary = load_once("binary", b"[[source]]\n\xff\xfe").unwrap_err().to_string();

@@ -220,7 +220,7 @@ fn cookie_keys_go_to_whoever_is_there_to_use_them() {
     let mut both = bench();
     let path = ipc::file_path::FilePath::parse("/a").unwrap();
     let service = ipc::message::launch::KeyService {
-        listen: Bounded::new([address("127.0.0.1:4460")]).unwrap(),
+        listen: Bounded::new([ServedAt::anywhere(address("127.0.0.1:4460"))]).unwrap(),
         threads: 0,
         certificate: path,
         key: path,

@@ -335,6 +335,37 @@ fn the_engines_goodbye_and_its_closed_link_end_the_keeper_with_their_own_codes()
     assert_eq!(keeper.turn().unwrap_err().code(), 81);
 }
 
+#[test]
+fn a_status_that_comes_with_an_adjustment_is_judged_by_itself_and_both_are_answered_together() {
+    let status = |epoch| ToPrivileged::SetStatus(Status { synchronised: true, ..Status::unknown(epoch) });
+    let (mut keeper, mut engine, _silent) = keeper();
+    let adjusted = engine.send(&adjust(1_000)).unwrap();
+    let told = engine.send(&status(1)).unwrap();
+    keeper.turn().unwrap();
+    assert_eq!(engine.receive(), Ok(None), "the engine is not woken yet");
+    keeper.turn().unwrap();
+    let mut next = || engine.receive().unwrap().unwrap().1;
+    assert!(matches!(next(), FromPrivileged::Applied(applied) if applied.answers == adjusted));
+    assert!(matches!(next(), FromPrivileged::Applied(applied) if applied.answers == told));
+    // An event that is found between the two is told after the answer to what came before it.
+    engine.send(&adjust(1_000)).unwrap();
+    let told = engine.send(&status(1)).unwrap();
+    keeper.turn().unwrap();
+    keeper.clock.change(|page| page.set_to(page.wall.after(Span::from_secs(1))));
+    keeper.turn().unwrap();
+    let mut next = || engine.receive().unwrap().unwrap().1;
+    assert!(matches!(next(), FromPrivileged::Applied(_)));
+    assert!(matches!(next(), FromPrivileged::ClockEvent(event) if event.kind == ClockEventKind::ForeignStep));
+    let FromPrivileged::Refused(refused) = next() else { panic!("of an earlier epoch") };
+    assert_eq!((refused.answers, refused.code), (told, Refusal::StaleEpoch));
+    // What comes with it may be anything: the answer is never kept back beyond that.
+    engine.send(&adjust(1_000)).unwrap();
+    engine.send(&ToPrivileged::Heartbeat).unwrap();
+    keeper.turn().unwrap();
+    keeper.turn().unwrap();
+    assert!(matches!(engine.receive(), Ok(Some((_, FromPrivileged::Refused(_))))));
+}
+
 /// In the format of signalfd(2).
 fn raise(signals: &OwnedFd, signal: i32) {
     let mut information = [0; 128];

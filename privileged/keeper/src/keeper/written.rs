@@ -143,8 +143,22 @@ impl<C: Clock> Keeper<C> {
         }
     }
 
-    /// Sends an answer; waits briefly for an engine that is slow to read, and reads no orders meanwhile.
+    /// Sends an answer, after the one that is held back.
     pub(super) fn answer(&mut self, answer: &FromPrivileged) -> Result<(), Ending> {
+        self.answer_held()?;
+        self.say_to_engine(answer)
+    }
+
+    /// Sends the answer that is held back, if there is one.
+    pub(super) fn answer_held(&mut self) -> Result<(), Ending> {
+        match self.course.held.take() {
+            Some(held) => self.say_to_engine(&held),
+            None => Ok(()),
+        }
+    }
+
+    /// Waits briefly for an engine that is slow to read, and reads no orders meanwhile.
+    fn say_to_engine(&mut self, answer: &FromPrivileged) -> Result<(), Ending> {
         let started = raw();
         loop {
             match self.link.send(answer) {

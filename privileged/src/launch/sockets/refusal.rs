@@ -1,18 +1,9 @@
 //! The meaning of a failed bind, and the message for the administrator.
 
-use ipc::served_at::ServedAt;
+use ipc::served_at::{ServedAt, Service};
 use keeper::ending::Ending;
 use nix::errno::Errno;
 use std::net::SocketAddr;
-
-/// The service that an address is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Service {
-    /// UDP, the server.
-    Time,
-    /// TCP, the key exchange service.
-    KeyExchange,
-}
 
 /// What a socket is bound to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,7 +26,7 @@ impl Place {
 /// Why an address cannot be bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// This host has no such family, or no such interface: all other addresses are served.
+    /// This host has no such family: all other addresses are served.
     Absent,
     /// The administrator must change something.
     Mistake,
@@ -46,7 +37,7 @@ pub enum Refusal {
 impl Refusal {
     pub fn of(errno: Errno) -> Self {
         match errno {
-            Errno::EAFNOSUPPORT | Errno::EPFNOSUPPORT | Errno::ENODEV | Errno::ENXIO => Self::Absent,
+            Errno::EAFNOSUPPORT | Errno::EPFNOSUPPORT => Self::Absent,
             Errno::ENOBUFS | Errno::ENOMEM | Errno::ENFILE | Errno::EMFILE | Errno::EAGAIN => Self::Passing,
             _ => Self::Mistake,
         }
@@ -64,9 +55,6 @@ impl Refusal {
     /// The address, the error, and the remedy.
     pub fn message(self, place: &Place, errno: Errno, service: Service) -> String {
         let remedy = match (self, errno, service) {
-            (Self::Absent, Errno::ENODEV | Errno::ENXIO, _) => {
-                "there is no interface with this index; without this address until truechimer is restarted"
-            }
             (Self::Absent, ..) => {
                 "this kernel or unit has no IPv6 (ipv6.disable=1, RestrictAddressFamilies=); without this address"
             }
@@ -75,7 +63,7 @@ impl Refusal {
                 "another time server uses it (ss -ulpn shows which): stop it (as: systemctl disable --now chrony \
                  ntpsec openntpd) and restart truechimer"
             }
-            (_, Errno::EADDRINUSE, Service::KeyExchange) => {
+            (_, Errno::EADDRINUSE, Service::Keys) => {
                 "another key exchange server uses it (ss -tlpn shows which): stop it and restart truechimer"
             }
             (_, Errno::EACCES, _) => "ports below 1024 need root or CAP_NET_BIND_SERVICE",
@@ -91,11 +79,8 @@ impl Refusal {
 
 /// For an address that no interface has now.
 pub fn late(name: &str, service: Service) -> String {
-    let what = match service {
-        Service::Time => "time is served there",
-        Service::KeyExchange => "keys are exchanged there",
-    };
-    format!("{name}: no interface of this host has this address now; {what} as soon as one has")
+    let is_done = service.is_done();
+    format!("{name}: no interface of this host has this address now; {is_done} there as soon as one has")
 }
 
 fn is_link_local(address: SocketAddr) -> bool {
@@ -119,7 +104,6 @@ mod tests {
             (Errno::EPERM, Refusal::Mistake, 85, "SocketBindDeny="),
             (Errno::EINVAL, Refusal::Mistake, 85, "see `listen`"),
             (Errno::EAFNOSUPPORT, Refusal::Absent, 85, "ipv6.disable=1"),
-            (Errno::ENODEV, Refusal::Absent, 85, "no interface with this index"),
             (Errno::ENOBUFS, Refusal::Passing, 75, "next start"),
             (Errno::ENOMEM, Refusal::Passing, 75, "next start"),
         ] {

@@ -1,18 +1,18 @@
 //! On which interfaces requests have to arrive, where entries of `listen` name some. The kernel cannot bind to an
 //! interface that is not there, and a socket that is bound to one outlives it and stays deaf: so the sockets of such
-//! entries are bound to all addresses, and this process answers only what arrived on the interface that has the name now.
+//! entries are bound to all addresses, and a process answers only what arrived on the interface that has the name now. The
+//! server does so with datagrams, the key exchange service with connections.
 
-use super::control_message::Target;
+use super::clock;
+use super::ending::Ending;
+use super::interface;
 use ipc::message::server::Interface;
 use ipc::served_at::ServedAt;
 use ipc::units::{RawInstant, Span};
-use network::clock;
-use network::ending::Ending;
-use network::interface;
 use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, recv};
 use nix::sys::time::TimeSpec;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -28,6 +28,15 @@ const PAUSE: TimeSpec = TimeSpec::new(5, 0);
 
 /// Least time between two reports of one interface; a little more than the second that the engine allows.
 const REPORTS: Span = Span::from_millis(1_050);
+
+/// By which way a reply leaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// As the routing table says.
+    Routed,
+    /// By the interface on which the request arrived.
+    Back,
+}
 
 /// The entries of `listen`, with the index that each interface has now.
 #[derive(Debug, Default)]
@@ -52,15 +61,13 @@ impl Served {
     }
 
     /// Whether what arrives on a socket that is bound there has to be judged by [`Self::admits`].
-    pub(super) fn is_judged(&self, bound: SocketAddr) -> bool {
+    pub fn is_judged(&self, bound: SocketAddr) -> bool {
         bound.ip().is_unspecified() && self.of(bound).any(|(entry, _)| entry.names_interface())
     }
 
-    /// The destination, if a request with it is for one of the entries; the reply leaves by its interface unless an entry
-    /// without one holds as well.
-    pub(super) fn admits(&self, bound: SocketAddr, target: Option<Target>) -> Option<Target> {
-        let target = target?;
-        let Target { local, interface, .. } = target;
+    /// Whether what has come to this address over the interface with this index is for one of the entries; the reply leaves by
+    /// that interface unless an entry without one holds as well.
+    pub fn admits(&self, bound: SocketAddr, local: IpAddr, interface: u32) -> Option<Way> {
         let mut found = None;
         for (entry, index) in self.of(bound) {
             let ip = entry.address.ip();
@@ -68,11 +75,11 @@ impl Served {
                 continue;
             }
             if !entry.names_interface() {
-                return Some(target);
+                return Some(Way::Routed);
             }
             let index = index.load(Ordering::Relaxed);
             if index != 0 && index == interface {
-                found = Some(Target { is_held: true, ..target });
+                found = Some(Way::Back);
             }
         }
         found
@@ -122,12 +129,12 @@ impl Interfaces {
     }
 
     /// What to wait for.
-    pub(super) fn news(&self) -> Option<BorrowedFd<'_>> {
+    pub fn news(&self) -> Option<BorrowedFd<'_>> {
         self.news.as_ref().map(AsFd::as_fd)
     }
 
     /// The longest wait.
-    pub(super) fn timeout(&self) -> Option<TimeSpec> {
+    pub fn timeout(&self) -> Option<TimeSpec> {
         let pause = self.news.is_none().then_some(PAUSE);
         let due =
             self.is_behind.then(|| TimeSpec::from_duration(Duration::from_nanos(self.left(clock::raw()))));
@@ -144,7 +151,7 @@ impl Interfaces {
     ///
     /// # Errors
     /// Those of `offer`.
-    pub(super) fn look(
+    pub fn look(
         &mut self,
         now: RawInstant,
         served: &Served,
@@ -208,25 +215,26 @@ mod tests {
             index.store(found, Ordering::Relaxed);
         }
         let bound = |text: &str| text.parse::<SocketAddr>().unwrap();
-        let admits = |at: &str, local: &str, interface| {
-            let local = local.parse().unwrap();
-            let target = Target { local, interface, is_held: false, is_unicast: true };
-            served.admits(bound(at), Some(target)).is_some()
-        };
+        let admits =
+            |at: &str, local: &str, interface| served.admits(bound(at), local.parse().unwrap(), interface);
         assert!(served.is_judged(bound("0.0.0.0:123")) && served.is_judged(bound("[::]:123")));
         assert!(!served.is_judged(bound("0.0.0.0:1123")) && !served.is_judged(bound("[::]:1123")));
         assert!(!served.is_judged(bound("192.0.2.1:123")));
-        for (local, interface, is_answered) in
-            [("10.0.0.1", 4, true), ("10.0.0.1", 5, false), ("192.0.2.1", 5, true), ("10.0.0.1", 0, false)]
-        {
-            assert_eq!(admits("0.0.0.0:123", local, interface), is_answered, "{local} {interface}");
+        let (back, routed) = (Some(Way::Back), Some(Way::Routed));
+        for (local, interface, way) in [
+            ("10.0.0.1", 4, back),
+            ("10.0.0.1", 5, None),
+            ("192.0.2.1", 4, routed),
+            ("192.0.2.1", 5, routed),
+            ("10.0.0.1", 0, None),
+        ] {
+            assert_eq!(admits("0.0.0.0:123", local, interface), way, "{local} {interface}");
         }
-        for (local, interface, is_answered) in
-            [("fe80::1", 5, true), ("fe80::1", 7, false), ("fe80::2", 7, true), ("fe80::3", 5, false)]
+        for (local, interface, way) in
+            [("fe80::1", 5, back), ("fe80::1", 7, None), ("fe80::2", 7, back), ("fe80::3", 5, None)]
         {
-            assert_eq!(admits("[::]:123", local, interface), is_answered, "{local} {interface}");
+            assert_eq!(admits("[::]:123", local, interface), way, "{local} {interface}");
         }
-        assert_eq!(served.admits(bound("0.0.0.0:123"), None), None);
     }
 
     #[test]
