@@ -3,7 +3,9 @@
 //! A line concerns the *clock* itself (a step, a change by another program, a refusal), a *change* (of the daemon's
 //! overall state, which an administrator looks for later) or an ordinary line. An ordinary line is written if none of
 //! its kind was written in the last minute. Further ones are counted; after the minute one line gives their number, and
-//! the age and text of the last one. Clock lines and changes are written at once, in order.
+//! the age and text of the last one. While lines of a kind go on coming (a name server that is down for days), the minute
+//! becomes two, four, and at last an hour; once that is quiet for four times as long, it is a minute again. Clock lines and
+//! changes are written at once, in order.
 //!
 //! **The bound.** Clock lines, changes and ordinary lines each have an allowance of 100 lines, refilled at 10 a minute,
 //! whatever their kind; beyond it they are only counted. An attacker that makes sources agree and disagree forever
@@ -14,8 +16,14 @@
 use super::{Log, Severity};
 use ipc::units::{RawInstant, Span};
 
-/// Lines of one kind are this far apart; what comes between is counted.
+/// Lines of one kind are this far apart at first; what comes between is counted.
 const QUIET: Span = Span::from_secs(60);
+
+/// And this far at last, if they go on coming.
+const QUIETEST: Span = Span::from_secs(3600);
+
+/// A kind of which nothing came for so many times its quiet time is new again.
+const FORGOTTEN: i64 = 4;
 
 /// Kinds that are remembered; beyond it the one that was silent longest is forgotten.
 const MAX_KINDS: usize = 64;
@@ -39,7 +47,24 @@ pub(super) struct Limiter {
 struct Kind {
     pattern: String,
     printed: RawInstant,
+    /// How far apart they are now.
+    quiet: Span,
     held: Held,
+}
+
+impl Kind {
+    fn is_quiet(&self, now: RawInstant) -> bool {
+        now.since(self.printed).nanos() < self.quiet.nanos()
+    }
+
+    /// One more line of it is written now.
+    fn print(&mut self, now: RawInstant) {
+        let since = now.since(self.printed).nanos();
+        let lasts = since < self.quiet.nanos().saturating_mul(FORGOTTEN);
+        let longer = self.quiet.nanos().saturating_mul(2).min(QUIETEST.nanos());
+        self.quiet = if lasts { Span::saturating(longer) } else { QUIET };
+        self.printed = now;
+    }
 }
 
 /// So many lines may still be written.
@@ -139,9 +164,7 @@ impl Limiter {
     /// Whether an ordinary line is written now.
     pub(super) fn admits(&mut self, now: RawInstant, severity: Severity, text: &str) -> bool {
         let pattern = pattern(text);
-        if let Some(kind) = self.kinds.iter_mut().find(|kind| kind.pattern == pattern)
-            && now.since(kind.printed).nanos() < QUIET.nanos()
-        {
+        if let Some(kind) = self.kinds.iter_mut().find(|kind| kind.pattern == pattern && kind.is_quiet(now)) {
             kind.held.add(now, severity, text);
             return false;
         }
@@ -151,7 +174,7 @@ impl Limiter {
         match self.kinds.iter().position(|kind| kind.pattern == pattern) {
             Some(place) => {
                 if let Some(kind) = self.kinds.get_mut(place) {
-                    kind.printed = now;
+                    kind.print(now);
                 }
             }
             None => self.remember(now, pattern),
@@ -170,27 +193,28 @@ impl Limiter {
                 self.told.extend(line.map(|(_, severity, line)| (severity, line)));
             }
         }
-        self.kinds.push(Kind { pattern, printed: now, held: Held::NONE });
+        self.kinds.push(Kind { pattern, printed: now, quiet: QUIET, held: Held::NONE });
     }
 
     /// Sums up what is over, in the order in which it happened.
     pub(super) fn settle(&mut self, now: RawInstant) {
-        self.sum_up(now, |since| now.since(since).nanos() >= QUIET.nanos());
+        self.sum_up(now, false);
     }
 
     /// Sums up all there is.
     pub(super) fn finish(&mut self, now: RawInstant) {
-        self.sum_up(now, |_| true);
+        self.sum_up(now, true);
     }
 
-    fn sum_up(&mut self, now: RawInstant, is_over: impl Fn(RawInstant) -> bool) {
+    fn sum_up(&mut self, now: RawInstant, all: bool) {
+        let is_over = |since: RawInstant| all || now.since(since).nanos() >= QUIET.nanos();
         let mut lines = Vec::new();
-        for kind in self.kinds.iter_mut().filter(|kind| kind.held.count > 0 && is_over(kind.printed)) {
-            kind.printed = now;
+        for kind in self.kinds.iter_mut().filter(|kind| kind.held.count > 0 && (all || !kind.is_quiet(now))) {
+            kind.print(now);
             lines.extend(kind.held.take(now, LIKE_THIS));
         }
         for allowance in [&mut self.clock, &mut self.changes, &mut self.ordinary] {
-            if allowance.held.count > 0 && allowance.told.is_none_or(&is_over) {
+            if allowance.held.count > 0 && allowance.told.is_none_or(is_over) {
                 allowance.told = Some(now);
                 lines.extend(allowance.held.take(now, ""));
             }
