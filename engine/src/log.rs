@@ -125,6 +125,7 @@ impl Log {
         let (severity, sentence) = (Severity::from_number(notice.severity()), notice.sentence());
         match notice.weight() {
             Weight::Line => self.write_limited(now, severity, &sentence),
+            Weight::Fault => self.write_fault(now, severity, &sentence),
             Weight::Change => self.write_change(now, severity, &sentence),
             Weight::Clock => self.write_of_the_clock(now, severity, &sentence),
         }
@@ -141,8 +142,17 @@ impl Log {
 
     /// Writes a line, but of each kind at most one a minute; the others are counted, and one line says how many.
     pub fn write_limited(&mut self, now: RawInstant, severity: Severity, text: &str) {
+        self.write_of_a_kind(now, severity, text, false);
+    }
+
+    /// The same of a fault that is found again and again while it lasts: ever more rarely, and at last once in an hour.
+    pub fn write_fault(&mut self, now: RawInstant, severity: Severity, text: &str) {
+        self.write_of_a_kind(now, severity, text, true);
+    }
+
+    fn write_of_a_kind(&mut self, now: RawInstant, severity: Severity, text: &str, is_fault: bool) {
         self.settle(now);
-        if self.limiter.admits(now, severity, text) {
+        if self.limiter.admits(now, severity, text, is_fault) {
             self.write(severity, text);
         }
         self.write_told();

@@ -25,8 +25,9 @@ use sentence::Sentence;
 use std::net::IpAddr;
 
 /// The longest interval between messages to the privileged process, unless the service manager's watchdog needs a
-/// shorter one. Longer than the longest poll interval that is chosen: where there are orders it is not needed.
-pub const HEARTBEAT: Span = Span::from_secs(300);
+/// shorter one. Each of them makes it look at the clock: the longer ago the last look, the larger a step by others that looks
+/// like the frequency.
+pub const HEARTBEAT: Span = Span::from_secs(70);
 
 /// Between two looks whether what was begun ends.
 const TIDY: Span = Span::from_secs(60);
@@ -349,7 +350,7 @@ impl Running {
                             "the state file cannot be written ({error}); time is kept, but a restart will be \
                              slower: free some space on its disk"
                         );
-                        self.log.write_limited(raw, Severity::WARNING, &text);
+                        self.log.write_fault(raw, Severity::WARNING, &text);
                     }
                 }
                 Output::Exchange(exchange) => {
@@ -404,7 +405,7 @@ impl Running {
             "the file of keys cannot be written ({error}); a restart will need new key exchanges, and clients \
              of this server new keys: free some space on its disk"
         );
-        self.log.write_limited(now, Severity::WARNING, &text);
+        self.log.write_fault(now, Severity::WARNING, &text);
     }
 
     /// Logs a warning about the certificate, at most once a day unless it changes.

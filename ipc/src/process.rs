@@ -78,7 +78,7 @@ processes! {
         name: "key service", title: "the key exchange service", program: "truechimer-key-service",
         user: "truechimer-ntske", does: "key exchange service", exit_code: 83,
         linked_to: Some(Process::Engine), is_wanted: |plan| plan.key_service.is_some(),
-        given: &[Given::Listeners, Given::Served, Given::Interfaces, Given::Certificate, Given::Signatures],
+        given: &[Given::Listeners, Given::Served, Given::Certificate, Given::Signatures],
     }
     /// truechimer-key-holder: signs for the key exchange service, to which alone it speaks.
     KeyHolder {

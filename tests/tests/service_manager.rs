@@ -72,7 +72,7 @@ fn the_engine_is_asked_for_a_third_of_the_watchdogs_interval_and_goes_on_beating
     let words: Vec<_> = words.split(|octet| *octet == 0).map(String::from_utf8_lossy).collect();
     assert!(words.iter().any(|word| word == "heartbeat=2000"), "{words:?}");
     let beats = || manager.heard().matches("WATCHDOG=1").count();
-    // At an interval of 300 s, as without a watchdog, this takes many minutes.
+    // At an interval of 70 s, as without a watchdog, this takes minutes.
     assert!(wait_for(TIMEOUT, || (beats() >= 4).then_some(())).is_some(), "{}", manager.heard());
 }
 

@@ -102,12 +102,19 @@ impl Silence {
     /// A correction by samples of which the newest was taken at `heard`, polled each `interval` seconds. Returns the seconds
     /// since the newest of the correction before; 0: none is newer.
     pub(crate) fn heard(&mut self, heard: RawInstant, interval: f64) -> f64 {
-        let Some((before, usual)) = self.heard.replace((heard, interval)) else { return 0.0 };
+        let (before, usual) = self.heard.unwrap_or((heard, interval));
+        // The newest survivor may have gone.
+        self.heard = Some((heard.max(before), interval));
         let elapsed = seconds_between(before, heard);
         if elapsed > SILENCE * usual {
             self.resumed = Some(heard);
         }
         elapsed
+    }
+
+    /// The machine stood still or slept, which its raw clock may not have counted.
+    pub(crate) fn stood_still(&mut self, now: RawInstant) {
+        self.resumed = Some(now);
     }
 
     /// The time constant for an offset of this standard deviation (seconds) where `usual` would do without a silence.

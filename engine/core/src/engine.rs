@@ -424,7 +424,7 @@ impl Engine {
     /// Emits an event for the log. Changes of the overall state and of the clock are never dropped, since one fact brings few
     /// of them.
     fn tell(&mut self, notice: Notice) {
-        if notice.weight() != Weight::Line || self.outputs.len() < MOST_OUTPUTS {
+        if !matches!(notice.weight(), Weight::Line | Weight::Fault) || self.outputs.len() < MOST_OUTPUTS {
             self.outputs.push_back(Output::Log(notice));
         }
     }

@@ -23,6 +23,8 @@ pub use crate::selective_loss::Chosen;
 pub enum Weight {
     /// An ordinary line: suppressed if there are many of its kind.
     Line,
+    /// What is found again and again while it lasts: an ordinary line, and ever more rarely.
+    Fault,
     /// A change of the overall state: suppressed only in a flood.
     Change,
     /// The clock itself: a step, a change by another program, a refusal. Lines about other things never displace it.
@@ -309,14 +311,13 @@ impl Notice {
 
     /// Weight and severity.
     const fn rank(&self) -> (Weight, u8) {
-        use Weight::{Change, Clock, Line};
+        use Weight::{Change, Clock, Fault, Line};
         match self {
             Self::Entry(_, notice) => match notice {
                 EntryNotice::NoKeys { after_setting: true, .. } => (Line, 1),
+                EntryNotice::Unresolved(_) | EntryNotice::NoUsableAddress => (Fault, 4),
                 EntryNotice::Duplicate
-                | EntryNotice::Unresolved(_)
                 | EntryNotice::KeptAddresses(_)
-                | EntryNotice::NoUsableAddress
                 | EntryNotice::NoneAnswers(_)
                 | EntryNotice::KeysProvisional
                 | EntryNotice::OneOperator { .. }

@@ -3,9 +3,9 @@
 //! A line concerns the *clock* itself (a step, a change by another program, a refusal), a *change* (of the daemon's
 //! overall state, which an administrator looks for later) or an ordinary line. An ordinary line is written if none of
 //! its kind was written in the last minute. Further ones are counted; after the minute one line gives their number, and
-//! the age and text of the last one. While lines of a kind go on coming (a name server that is down for days), the minute
-//! becomes two, four, and at last an hour; once that is quiet for four times as long, it is a minute again. Clock lines and
-//! changes are written at once, in order.
+//! the age and text of the last one. Of a fault that is found again and again while it lasts (a name server that is down
+//! for days) the minute becomes two, four, and at last an hour; once there was none for two hours it is new again. Clock
+//! lines and changes are written at once, in order.
 //!
 //! **The bound.** Clock lines, changes and ordinary lines each have an allowance of 100 lines, refilled at 10 a minute,
 //! whatever their kind; beyond it they are only counted. An attacker that makes sources agree and disagree forever
@@ -19,11 +19,11 @@ use ipc::units::{RawInstant, Span};
 /// Lines of one kind are this far apart at first; what comes between is counted.
 const QUIET: Span = Span::from_secs(60);
 
-/// And this far at last, if they go on coming.
+/// And this far at last, if they are of a fault and go on coming.
 const QUIETEST: Span = Span::from_secs(3600);
 
-/// A kind of which nothing came for so many times its quiet time is new again.
-const FORGOTTEN: i64 = 4;
+/// A fault of which no line was written for so long is new again.
+const NEW_AGAIN: Span = Span::from_secs(7200);
 
 /// Kinds that are remembered; beyond it the one that was silent longest is forgotten.
 const MAX_KINDS: usize = 64;
@@ -49,6 +49,7 @@ struct Kind {
     printed: RawInstant,
     /// How far apart they are now.
     quiet: Span,
+    is_fault: bool,
     held: Held,
 }
 
@@ -59,8 +60,7 @@ impl Kind {
 
     /// One more line of it is written now.
     fn print(&mut self, now: RawInstant) {
-        let since = now.since(self.printed).nanos();
-        let lasts = since < self.quiet.nanos().saturating_mul(FORGOTTEN);
+        let lasts = self.is_fault && now.since(self.printed).nanos() < NEW_AGAIN.nanos();
         let longer = self.quiet.nanos().saturating_mul(2).min(QUIETEST.nanos());
         self.quiet = if lasts { Span::saturating(longer) } else { QUIET };
         self.printed = now;
@@ -162,7 +162,7 @@ impl Limiter {
     }
 
     /// Whether an ordinary line is written now.
-    pub(super) fn admits(&mut self, now: RawInstant, severity: Severity, text: &str) -> bool {
+    pub(super) fn admits(&mut self, now: RawInstant, severity: Severity, text: &str, is_fault: bool) -> bool {
         let pattern = pattern(text);
         if let Some(kind) = self.kinds.iter_mut().find(|kind| kind.pattern == pattern && kind.is_quiet(now)) {
             kind.held.add(now, severity, text);
@@ -177,12 +177,12 @@ impl Limiter {
                     kind.print(now);
                 }
             }
-            None => self.remember(now, pattern),
+            None => self.remember(now, pattern, is_fault),
         }
         true
     }
 
-    fn remember(&mut self, now: RawInstant, pattern: String) {
+    fn remember(&mut self, now: RawInstant, pattern: String, is_fault: bool) {
         if self.kinds.len() >= MAX_KINDS {
             // Prefer an entry without anything left to report.
             let oldest =
@@ -193,7 +193,7 @@ impl Limiter {
                 self.told.extend(line.map(|(_, severity, line)| (severity, line)));
             }
         }
-        self.kinds.push(Kind { pattern, printed: now, quiet: QUIET, held: Held::NONE });
+        self.kinds.push(Kind { pattern, printed: now, quiet: QUIET, is_fault, held: Held::NONE });
     }
 
     /// Sums up what is over, in the order in which it happened.

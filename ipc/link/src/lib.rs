@@ -20,6 +20,9 @@ pub struct Link<Out, In> {
     socket: File,
     sent: u32,
     received: u32,
+    /// What is sent does not arrive any more.
+    is_deaf: bool,
+    /// Nothing is received any more.
     broken: bool,
     kinds: PhantomData<fn(&Out) -> In>,
 }
@@ -87,7 +90,7 @@ impl<const SIZE: usize> Drop for Frame<SIZE> {
 impl<Out: Message, In: Message> Link<Out, In> {
     /// Takes an end of a SOCK_SEQPACKET pair. Whether it blocks is the descriptor's own property.
     pub fn new(fd: OwnedFd) -> Self {
-        Self { socket: fd.into(), sent: 0, received: 0, broken: false, kinds: PhantomData }
+        Self { socket: fd.into(), sent: 0, received: 0, is_deaf: false, broken: false, kinds: PhantomData }
     }
 
     /// Gives the descriptor back, for a link of other messages or another process.
@@ -99,9 +102,9 @@ impl<Out: Message, In: Message> Link<Out, In> {
     ///
     /// # Errors
     /// [`LinkError::Full`] if the descriptor is non-blocking and the peer doesn't read (nothing was sent); otherwise
-    /// the link is broken.
+    /// nothing is sent on it again. What the peer said before it closed can still be received.
     pub fn send(&mut self, body: &Out) -> Result<u32, LinkError> {
-        if self.broken {
+        if self.broken || self.is_deaf {
             return Err(LinkError::Closed);
         }
         let mut frame = Frame::EMPTY;
@@ -116,7 +119,7 @@ impl<Out: Message, In: Message> Link<Out, In> {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Err(LinkError::Full),
                 Err(error) => {
-                    self.broken = true;
+                    self.is_deaf = true;
                     return Err(broken(&error));
                 }
             }

@@ -85,20 +85,20 @@ pub struct WorkerThreads {
 
 /// Starts a thread for each link to the key holder. They wait at the gate. Call this before the seccomp filter is
 /// installed, which allows no new threads. The sockets are bound, listen and do not block; the links do. `served`: which
-/// connections are accepted, with the routing socket that tells of interfaces.
+/// connections are accepted.
 ///
 /// # Errors
 /// [`Ending::Kernel`] if no thread or descriptor is available.
 pub fn start_threads(
     listeners: Vec<OwnedFd>,
-    (served, news): (Served, Option<OwnedFd>),
+    served: Served,
     holders: Vec<Link<ToKeyHolder, FromKeyHolder>>,
 ) -> Result<WorkerThreads, Ending> {
     let refused = |errno| Ending::Kernel("threads that exchange keys", errno);
     let listeners = listeners.into_iter().map(|fd| Listener::new(fd, &served));
     let listeners: Arc<[Listener]> = listeners.collect::<Result<_, _>>().map_err(refused)?;
     let interfaces = match listeners.first() {
-        Some(first) => Interfaces::new(&served, first.as_fd(), news)?,
+        Some(first) => Interfaces::new(&served, first.as_fd(), None)?,
         None => None,
     };
     let shared = Arc::new(Shared::new(holders.len(), served).map_err(refused)?);
@@ -185,12 +185,10 @@ impl Service<'_> {
     /// are ready.
     fn wait(&mut self) -> Result<[bool; 2], Ending> {
         let bell = self.shared.workers.wakeup().as_fd();
-        let news = self.interfaces.as_ref().and_then(Interfaces::news);
         let mut places = [
             PollFd::new(self.engine.as_fd(), self.engine.interest()),
             PollFd::new(self.holder.as_fd(), self.holder.interest()),
             PollFd::new(bell, PollFlags::POLLIN),
-            PollFd::new(news.unwrap_or(bell), PollFlags::POLLIN),
         ];
         let due = [self.reports.timeout(), self.interfaces.as_ref().and_then(Interfaces::timeout)];
         match ppoll(&mut places, due.into_iter().flatten().min(), None) {

@@ -14,12 +14,11 @@ fn main() {
         let signing = start.signing_links(true).into_iter().map(Link::new).collect();
         let listeners = start.required(start.inherited().fds("listeners"));
         let served = start.required(Served::parse(start.inherited().text("served")));
-        let news = start.required(start.inherited().optional_fd("interfaces"));
         for fd in listeners.iter().chain([&holder]) {
             start.block(fd, false);
         }
         // Before the filter, which allows neither socket options nor new threads.
-        let start_threads = || start.required(start_threads(listeners, (served, news), signing));
+        let start_threads = || start.required(start_threads(listeners, served, signing));
         let (shortfall, threads) = start.confine_then(Role::KeyService, start_threads);
         key_service::run(Link::new(engine), Link::new(holder), certificate, shortfall, threads)
     })

@@ -33,9 +33,8 @@ use std::os::unix::fs::FileExt;
 pub type EngineLink = Link<FromPrivileged, ToPrivileged>;
 
 const SECOND: Span = Span::from_secs(1);
-/// How often the clock is checked without an order. Longer than the longest poll interval that is chosen: an order checks it
-/// too.
-const LOOK: Span = Span::from_secs(300);
+/// How often the clock is checked without an order.
+const LOOK: Span = Span::from_secs(240);
 /// The same with vmclock.
 const LOOK_AT_VMCLOCK: Span = Span::from_secs(15);
 /// Said once.
@@ -199,11 +198,12 @@ impl<C: Clock> Keeper<C> {
         }
         self.look()?;
         self.pass_on();
-        if has_order
-            && let Some((sequence, order)) =
+        if has_order {
+            if let Some((sequence, order)) =
                 self.link.receive().map_err(|error| Ending::Engine(error.to_string()))?
-        {
-            self.obey(sequence, order)?;
+            {
+                self.obey(sequence, order)?;
+            }
         }
         Ok(())
     }

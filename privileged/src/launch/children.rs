@@ -222,7 +222,7 @@ impl Children {
                         command.arg(format!("served={}", served.join(",")));
                     }
                     Thing::Interfaces => {
-                        if let Some(interfaces) = &sockets.interfaces[process] {
+                        if let Some(interfaces) = &sockets.interfaces {
                             given.word(&mut command, "interfaces", interfaces.as_fd());
                         }
                     }

@@ -10,7 +10,6 @@
 mod refusal;
 
 use ipc::message::launch::{LaunchPlan, MAX_KEY_THREADS, MAX_THREADS};
-use ipc::process::{PerProcess, Process};
 use ipc::served_at::{Missing, ServedAt, Service};
 use keeper::ending::{Ending, say};
 use nix::errno::Errno;
@@ -45,8 +44,9 @@ const PAUSE: TimeSpec = TimeSpec::new(0, 200_000_000);
 pub struct Sockets {
     /// UDP, for the server: for the first thread one to each address, then the same for the next thread.
     pub server: Vec<OwnedFd>,
-    /// A routing socket for each process of which entries of `listen` name interfaces.
-    pub interfaces: PerProcess<Option<OwnedFd>>,
+    /// The routing socket of the server, if entries of `listen` name interfaces. The key exchange service, which has no network
+    /// but these sockets, looks by itself: on a routing socket it could ask for all of the host's network.
+    pub interfaces: Option<OwnedFd>,
     /// TCP, listening, for the key exchange service: one to each address, shared by its threads.
     pub key_service: Vec<OwnedFd>,
     /// Threads of the key exchange service; 0: there is none.
@@ -63,28 +63,31 @@ impl Sockets {
     /// of resources.
     pub fn bind(plan: &LaunchPlan) -> Result<Self, Ending> {
         let server = bind_datagrams(&bound(&plan.listen), count(plan.threads, MAX_THREADS), plan.dscp)?;
-        let mut interfaces = PerProcess::default();
-        interfaces[Process::Server] = look(&plan.listen, Service::Time);
+        warn(&plan.listen, Service::Time);
+        let names_one = plan.listen.iter().any(|entry| entry.interface.is_some());
+        let interfaces = names_one.then(|| routing(libc::RTMGRP_LINK).ok()).flatten();
         let network = network();
         let Some(service) = &plan.key_service else {
             return Ok(Self { server, interfaces, key_service: Vec::new(), key_threads: 0, network });
         };
         let key_threads = count(service.threads, MAX_KEY_THREADS);
         let places = bound(&service.listen);
-        let key_service = bind_each(&places, Service::Keys, stream)?;
+        let is_judged = |address: SocketAddr| {
+            service.listen.iter().any(|entry| entry.is_beside(address) && entry.names_interface())
+        };
+        let key_service = bind_each(&places, Service::Keys, |address| stream(address, is_judged(address)))?;
         let key_service = key_service.into_iter().map(|(_, fd)| fd).collect();
-        interfaces[Process::KeyService] = look(&service.listen, Service::Keys);
+        warn(&service.listen, Service::Keys);
         Ok(Self { server, interfaces, key_service, key_threads, network })
     }
 }
 
 /// Warns of what this host does not have now, but for interfaces that are named, of which the process tells that answers
-/// there; its routing socket, if any is named.
-fn look(entries: &[ServedAt], service: Service) -> Option<OwnedFd> {
-    let (named, others): (Vec<_>, Vec<_>) = entries.iter().partition(|entry| entry.interface.is_some());
-    others.into_iter().for_each(|entry| warn_of_interface(entry, service));
+/// there.
+fn warn(entries: &[ServedAt], service: Service) {
+    let others = entries.iter().filter(|entry| entry.interface.is_none());
+    others.for_each(|entry| warn_of_interface(entry, service));
     warn_of_addresses(entries, service);
-    if named.is_empty() { None } else { routing(libc::RTMGRP_LINK).ok() }
 }
 
 /// What sockets are bound to.
@@ -271,14 +274,15 @@ fn datagrams(address: SocketAddr, shared: bool, dscp: u8) -> Result<(OwnedFd, bo
     Ok((fd, is_here))
 }
 
-/// A TCP socket that listens, and whether this host has its address now.
-fn stream(address: SocketAddr) -> Result<(OwnedFd, bool), Errno> {
+/// A TCP socket that listens, and whether this host has its address now. `is_judged`: it matters over which interface a client
+/// came.
+fn stream(address: SocketAddr, is_judged: bool) -> Result<(OwnedFd, bool), Errno> {
     let fd = open(address, SockType::Stream, false)?;
     // After a restart connections of the last run may still be in their last two minutes.
     setsockopt(&fd, sockopt::ReuseAddr, &true)?;
     // Each connection has this from its listening socket, from the first one on: then the kernel says over which interface a
-    // client came.
-    match (address.ip().is_unspecified(), address.is_ipv6()) {
+    // client came, which costs it memory for each of them.
+    match (is_judged, address.is_ipv6()) {
         (false, _) => {}
         (true, false) => setsockopt(&fd, sockopt::Ipv4PacketInfo, &true)?,
         (true, true) => setsockopt(&fd, sockopt::Ipv6RecvPacketInfo, &true)?,

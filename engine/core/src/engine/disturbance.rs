@@ -71,6 +71,7 @@ impl Engine {
         self.entries.sources_mut().for_each(|source| source.forget_time(now));
         self.system.line = None;
         self.system.standstill = Some(reason);
+        self.system.silence.stood_still(now);
         self.hurry(now);
     }
 

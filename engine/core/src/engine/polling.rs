@@ -76,14 +76,15 @@ impl Engine {
         next
     }
 
-    /// Until when the replies to queries that left together are awaited, so that one order does for all of them; none: none is
-    /// missing. The first correction has a rule of its own, and where the clock is in doubt nothing is waited for.
+    /// Until when a reply waits for those to queries that left with its own, so that one order does for all of them; none: for
+    /// none. The first correction has a rule of its own, and where the clock is in doubt nothing is waited for.
     pub(super) fn company_due(&self, now: RawInstant) -> Option<RawInstant> {
         let is_calm = self.system.first_update.is_some()
             && self.system.foreign.is_none()
-            && self.system.standstill.is_none();
-        let last = self.exchanges.last_sent().filter(|_| is_calm)?;
-        Some(last.after(COMPANY)).filter(|until| *until > now)
+            && self.system.standstill.is_none()
+            && !self.is_doubted();
+        let since = self.exchanges.together_since().filter(|_| is_calm)?;
+        Some(since.after(COMPANY)).filter(|until| *until > now)
     }
 }
 

@@ -92,12 +92,12 @@ impl Engine {
             .fold(most, |most, Opinion { claim, .. }| most.max(claim.low.abs()).max(claim.high.abs()))
     }
 
-    /// The same of the likely interval. While the sources contradict each other, nothing is likely.
+    /// The same of the likely interval; infinite: nothing is likely, since the sources contradict each other, or nothing is
+    /// learnt yet.
     pub(super) fn likely_error(&self, now: Now) -> f64 {
-        match self.bounds(now).filter(|_| !self.is_divided()) {
-            Some(Bounds { likely: (low, high), .. }) => low.abs().max(high.abs()),
-            None => self.most_error(now),
-        }
+        let bounds = self.bounds(now).filter(|_| !self.is_divided());
+        let likely = bounds.map(|Bounds { likely: (low, high), .. }| low.abs().max(high.abs()));
+        likely.filter(|likely| *likely < self.most_error(now)).unwrap_or(f64::INFINITY)
     }
 
     pub(super) fn status_is_old(&self, now: RawInstant) -> bool {

@@ -69,6 +69,8 @@ impl Engine {
         if matches!(code, Refusal::Rate | Refusal::Clock | Refusal::NoPersist) {
             basis.orders.exhausted(now.raw);
         }
+        // The status that left with an adjustment counts on it.
+        self.system.status_wanted |= kind == OrderKind::Adjust;
         match (kind, code) {
             (_, Refusal::NoClock) => basis.welcome.clock = ClockKind::None,
             (OrderKind::Status, _) => self.status_refused(now, code),

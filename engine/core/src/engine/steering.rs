@@ -90,6 +90,7 @@ impl Engine {
         let asked = self.ask_about_foreign(now.raw);
         if self.selection_due(now.raw).is_some_and(|due| due <= now.raw) {
             self.system.dirty = false;
+            self.exchanges.selected();
             self.select(now);
             if self.steers() {
                 self.correct(now);

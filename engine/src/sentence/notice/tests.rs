@@ -34,7 +34,7 @@ fn each_notice_has_its_line() {
     let refused = |then| Notice::Clock(ClockNotice::Refused(OrderKind::Step, Refusal::TooSoon, then));
     let asked = EntryCounts { of: 2, queried: 1, ..EntryCounts::default() };
     let hour = Span::from_secs(7_200);
-    use Weight::{Change, Clock, Line};
+    use Weight::{Change, Clock, Fault, Line};
     let lines: &[(Notice, Weight, u8, &str)] = &[
         (entry(EntryNotice::Duplicate), Line, 4, "source a.example is configured twice; it has one vote"),
         (
@@ -55,7 +55,7 @@ fn each_notice_has_its_line() {
         ),
         (
             entry(EntryNotice::Unresolved(LookupFailure::NoSuchName)),
-            Line,
+            Fault,
             4,
             "source a.example: its name is not resolved: the name does not exist; check its spelling; it is looked up \
              again",
@@ -74,7 +74,7 @@ fn each_notice_has_its_line() {
         ),
         (
             entry(EntryNotice::NoUsableAddress),
-            Line,
+            Fault,
             4,
             "source a.example: none of the addresses of its name is one that a server can have; they are not used \
              (link-local ones only with allow-link-local = true)",

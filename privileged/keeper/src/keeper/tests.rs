@@ -336,6 +336,25 @@ fn the_engines_goodbye_and_its_closed_link_end_the_keeper_with_their_own_codes()
 }
 
 #[test]
+fn why_the_engine_has_gone_is_learnt_behind_its_last_orders_whose_answers_nobody_reads() {
+    use ipc::process::{Parting, Process};
+    for unread in [false, true] {
+        let (mut keeper, mut engine, _silent) = keeper();
+        if unread {
+            // An answer that was never read: the kernel reports that before what is left to read.
+            engine.send(&adjust(1_000)).unwrap();
+            keeper.turn().unwrap();
+        }
+        engine.send(&adjust(1_000)).unwrap();
+        engine.send(&ToPrivileged::SetStatus(Status::unknown(1))).unwrap();
+        engine.send(&ToPrivileged::Goodbye(Parting::Lost(Process::Server))).unwrap();
+        drop(engine);
+        let ending = (0..4).find_map(|_| keeper.turn().err()).unwrap();
+        assert_eq!(ending.code(), Process::Server.exit_code(), "unread: {unread}: {ending}");
+    }
+}
+
+#[test]
 fn a_status_that_comes_with_an_adjustment_is_judged_by_itself_and_both_are_answered_together() {
     let status = |epoch| ToPrivileged::SetStatus(Status { synchronised: true, ..Status::unknown(epoch) });
     let (mut keeper, mut engine, _silent) = keeper();

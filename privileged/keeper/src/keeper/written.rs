@@ -18,6 +18,8 @@ use std::os::unix::fs::FileExt;
 const SUMMARY: Span = Span::from_secs(60);
 /// How long an answer may wait until the engine reads its link: less than a service manager waits for a stop.
 const ANSWER: Span = Span::from_secs(5);
+/// Most messages of an engine that is gone that are read to learn why.
+const MOST_UNREAD: usize = 256;
 
 impl<C: Clock> Keeper<C> {
     /// At most one line a minute for each kind of refusal, and within the quota of all, with the number of those not
@@ -157,6 +159,18 @@ impl<C: Clock> Keeper<C> {
         }
     }
 
+    /// The engine is gone. Its last message, which may lie behind orders that are of no use any more, says why.
+    pub(super) fn why_gone(&mut self, error: &LinkError) -> Ending {
+        for _ in 0..MOST_UNREAD {
+            match self.link.receive() {
+                Ok(Some((_, ToPrivileged::Goodbye(parting)))) => return parting.into(),
+                Ok(Some(_)) => {}
+                Ok(None) | Err(_) => break,
+            }
+        }
+        Ending::Engine(error.to_string())
+    }
+
     /// Waits briefly for an engine that is slow to read, and reads no orders meanwhile.
     fn say_to_engine(&mut self, answer: &FromPrivileged) -> Result<(), Ending> {
         let started = raw();
@@ -164,7 +178,7 @@ impl<C: Clock> Keeper<C> {
             match self.link.send(answer) {
                 Ok(_) => return Ok(()),
                 Err(LinkError::Full) => {}
-                Err(error) => return Err(Ending::Engine(error.to_string())),
+                Err(error) => return Err(self.why_gone(&error)),
             }
             let left = ANSWER.less(raw().elapsed_since(started));
             if left == Span::ZERO {
