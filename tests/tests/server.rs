@@ -154,8 +154,12 @@ fn a_synchronised_server_passes_its_source_on_one_stratum_lower() {
 fn a088_beside_a_flood_of_key_exchanges_all_plain_and_protected_requests_are_answered() {
     // No client is limited: more than these limits permit cannot arrive.
     let server = NtsServer::unlimited("serve-beside-exchanges", 2);
-    let _daemon = server.setup.start();
+    let daemon = server.setup.start();
     let [time, exchange] = [server.port, server.key_port].map(|port| SocketAddr::new(HERE, port));
+    // Keys are exchanged before the time that is served is its source's.
+    daemon.wait_until("serving its source", Duration::from_secs(20), |_| {
+        query(time, TIMEOUT).is_some_and(|answer| answer.header.leap == 0)
+    });
     let associations = [15, 30].map(|algorithm| {
         let roots = server.trust.roots();
         Association::new(&Keys::Exchanged { server: exchange, roots, algorithm }).expect("an exchange")
