@@ -102,11 +102,6 @@ impl Poll {
         self.exponent = self.exponent.max(f64::from(self.floor));
     }
 
-    /// Whether RATE kisses have asked for longer intervals.
-    pub(crate) fn is_slowed(&self) -> bool {
-        self.floor > self.shortest
-    }
-
     /// A RATE kiss: one step slower than now, for a while.
     pub(crate) fn slow_down(&mut self) {
         self.floor = self.exponent().saturating_add(1).min(self.longest);

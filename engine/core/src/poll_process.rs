@@ -22,12 +22,6 @@ const SETTLING: [f64; 4] = [2.0, 4.0, 8.0, 16.0];
 /// The random jitter of poll intervals, as a share.
 const SPREAD: f64 = 0.02;
 
-/// At poll intervals of this (seconds), a query is sent earlier by up to this share of it, if others are sent then; but the
-/// shortest interval that is configured is not fallen below by more than the random share. At longer ones queries that are spread
-/// show sooner that the machine stood still, or that somebody has set its clock.
-const RIDES: core::ops::RangeInclusive<f64> = 60.0..=72.0;
-const EARLY: f64 = 0.125;
-
 /// How long an authenticated refusal is respected.
 const REFUSED: Span = Span::from_secs(86_400);
 
@@ -48,8 +42,6 @@ pub(crate) struct PollProcess {
     pub(crate) burst: bool,
     /// When the first query was sent.
     pub(crate) first_query: Option<RawInstant>,
-    /// When the last query was sent.
-    sent: Option<RawInstant>,
     quick: u8,
     settling: u8,
     /// Queries since the last valid reply.
@@ -69,7 +61,6 @@ impl PollProcess {
             stopped_until: None,
             burst: settings.burst,
             first_query: None,
-            sent: None,
             quick: if settings.burst { BURST - 1 } else { 0 },
             settling: if settings.burst { 0 } else { SETTLING.len() as u8 },
             unanswered: 0,
@@ -125,33 +116,9 @@ impl PollProcess {
         self.unanswered >= 8
     }
 
-    /// Whether it answers, is asked at such an interval and nothing shortens or lengthens that: then its query may be company to
-    /// others.
-    fn is_steady(&self) -> bool {
-        let interval = self.poll.interval();
-        let is_settled =
-            self.quick == 0 && SETTLING.get(usize::from(self.settling)).is_none_or(|it| *it >= interval);
-        let is_well = self.unanswered == 0 && self.stopped_until.is_none() && !self.poll.is_slowed();
-        is_settled && is_well && RIDES.contains(&interval)
-    }
-
-    /// Whether it is asked now in its turn, so that others may be asked with it.
-    pub(crate) fn leads(&self, now: RawInstant) -> bool {
-        self.due() <= now && self.is_steady()
-    }
-
-    /// Whether it is asked already, because another one is: their replies wake the processes together. So no server is asked
-    /// much more often than its interval says.
-    pub(crate) fn rides(&self, now: RawInstant) -> bool {
-        let earliest = self.sent.map(|sent| sent.after(span(self.shortest() * (1.0 - SPREAD))));
-        let is_early = earliest.is_some_and(|earliest| earliest > now);
-        self.is_steady() && !is_early && self.next <= now.after(span(self.poll.interval() * EARLY))
-    }
-
     /// A query is sent now; the next one is scheduled. `need`: how much depends on an answer, if it may be asked for.
     pub(crate) fn transmit(&mut self, now: RawInstant, need: Need, nonces: &mut Nonces) {
         self.first_query.get_or_insert(now);
-        self.sent = Some(now);
         self.shift();
         self.unanswered = self.unanswered.saturating_add(1);
         let longest = need.longest_interval().filter(|_| self.is_silent());

@@ -198,12 +198,11 @@ impl<C: Clock> Keeper<C> {
         }
         self.look()?;
         self.pass_on();
-        if has_order {
-            if let Some((sequence, order)) =
+        if has_order
+            && let Some((sequence, order)) =
                 self.link.receive().map_err(|error| Ending::Engine(error.to_string()))?
-            {
-                self.obey(sequence, order)?;
-            }
+        {
+            self.obey(sequence, order)?;
         }
         Ok(())
     }

@@ -32,11 +32,9 @@ impl Engine {
         }
         let need = self.need();
         let mut next: Option<RawInstant> = None;
-        let leads = self.entries.sources().any(|source| source.poll_process.leads(now.raw));
         for Entry { settings, authentication, members, .. } in self.entries.iter_mut() {
             for source in members {
-                let rides = leads && source.poll_process.rides(now.raw);
-                let is_due = source.poll_process.due() <= now.raw || rides;
+                let is_due = source.poll_process.due() <= now.raw;
                 if is_due && self.exchanges.is_full() {
                     source.poll_process.next = now.raw.after(CROWDED);
                 } else if is_due {

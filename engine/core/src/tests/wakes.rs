@@ -43,47 +43,11 @@ fn queries_of_an_hour(mut setup: Setup, poll: i8) -> (World, Vec<(i64, usize)>) 
 }
 
 #[test]
-fn four_sources_at_intervals_of_a_minute_are_asked_together_at_random_moments() {
-    let (_, moments) = queries_of_an_hour(Setup::of(wan(4)), 6);
-    assert!(moments.iter().all(|(_, count)| *count == 4), "{moments:?}");
-    let gaps = moments.windows(2).map(|pair| (pair[1].0 - pair[0].0) as f64 * 1e-9 / 64.0);
-    let gaps: Vec<f64> = gaps.collect();
-    // None is asked earlier than its shortest interval allows.
-    assert!(gaps.iter().all(|gap| (0.979..=1.021).contains(gap)), "{gaps:?}");
-    // The first of four that each have their own share of chance: it is never known beforehand.
-    let (least, most) =
-        gaps.iter().fold((f64::MAX, f64::MIN), |(least, most), gap| (least.min(*gap), most.max(*gap)));
-    assert!(most - least > 0.01, "{gaps:?}");
-}
-
-#[test]
-fn at_longer_intervals_queries_stay_apart_so_that_a_change_shows_soon() {
-    let (_, moments) = queries_of_an_hour(Setup::of(wan(4)), 8);
-    let alone = moments.iter().filter(|(_, count)| *count == 1).count();
-    assert!(2 * alone > moments.len(), "{moments:?}");
-}
-
-#[test]
-fn sources_at_short_intervals_that_are_silent_or_slowed_down_are_asked_in_their_own_time() {
-    let (_, moments) = queries_of_an_hour(Setup::of(wan(4)), 5);
-    assert!(moments.len() > 300, "{}", moments.len());
-    let mut setup = Setup::of(wan(4));
-    setup.servers[3].up = false;
-    let (world, moments) = queries_of_an_hour(setup, 6);
-    let silent = world.servers[3].address;
-    let alone = world.queries.iter().filter(|(_, query)| query.destination == silent);
-    for (at, _) in alone {
-        let beside = moments.iter().find(|(moment, _)| moment == at).map(|(_, count)| *count);
-        assert_eq!(beside, Some(1));
-    }
-}
-
-#[test]
-fn one_order_and_one_status_do_for_replies_to_queries_that_left_together() {
+fn one_order_and_one_status_do_for_a_reply_and_many_replies_need_none() {
     let (world, moments) = queries_of_an_hour(Setup::of(wan(4)), 6);
     assert!(world.adjusts.len() <= moments.len(), "{} {}", world.adjusts.len(), moments.len());
     assert!(world.statuses.len() <= moments.len() + 1, "{} {}", world.statuses.len(), moments.len());
-    assert!(world.adjusts.len() >= moments.len() / 2, "it goes on being steered: {}", world.adjusts.len());
+    assert!(world.adjusts.len() >= moments.len() / 8, "it goes on being steered: {}", world.adjusts.len());
 }
 
 #[test]
