@@ -122,7 +122,7 @@ fn offset(value: Option<f64>) -> String {
     seconds(value, true) + way
 }
 
-/// The hard bound, and the likely one, which a daemon of an earlier version does not tell.
+/// The hard bound, and the likely one, if anything is likely.
 fn bound(clock: &SystemReport) -> String {
     let hard = seconds(clock.error_bound_s, false);
     match clock.likely_error_s.map(|likely| seconds(Some(likely), false)) {

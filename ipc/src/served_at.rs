@@ -77,6 +77,12 @@ impl ServedAt {
         self.interface.is_some() || self.scope() != 0
     }
 
+    /// Whether any of these entries that one socket could serve beside `address` names an interface: then what reaches that
+    /// socket has to be judged.
+    pub fn any_names_interface<'e>(entries: impl IntoIterator<Item = &'e Self>, address: SocketAddr) -> bool {
+        entries.into_iter().any(|entry| entry.is_beside(address) && entry.names_interface())
+    }
+
     /// Reads what `Display` writes.
     ///
     /// # Errors

@@ -142,15 +142,10 @@ impl PollProcess {
 
     /// The poll interval, but no longer than this, seconds. Without bursts the shortest one that is configured is not fallen below.
     fn limited(&self, longest: f64) -> f64 {
-        let longest = if self.burst { longest } else { longest.max(self.shortest()) };
-        self.poll.interval().min(longest)
-    }
-
-    /// The shortest interval that is configured, seconds.
-    fn shortest(&self) -> f64 {
         let mut least = self.poll;
         least.fastest();
-        least.interval()
+        let longest = if self.burst { longest } else { longest.max(least.interval()) };
+        self.poll.interval().min(longest)
     }
 
     /// The next query is sent no later than the need allows, whatever the back-off was before.

@@ -46,7 +46,7 @@ pub struct SystemStatus {
     pub estimated_error_s: f64,
     /// Bound of the offset's error, in seconds, provided that the survivors are truechimers.
     pub error_bound_s: f64,
-    /// By the model, the offset's error is above this with a probability of 1e-6, in seconds.
+    /// By the model, the offset's error is above this with a probability of 1e-6, in seconds; infinite: nothing is likely yet.
     pub likely_error_s: f64,
     /// Remaining slew, in seconds.
     pub slew_left_s: f64,

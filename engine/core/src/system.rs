@@ -87,8 +87,12 @@ impl Line {
 
     /// The random part of it, which changes from sample to sample.
     pub(crate) fn random_deviation(&self, at: RawInstant) -> f64 {
-        let elapsed = at.since(self.estimate.at).nanos().max(0) as f64 * 1e-9;
-        libm::sqrt(self.estimate.variance_after(elapsed))
+        libm::sqrt(self.estimate.variance_after(self.age(at)))
+    }
+
+    /// Seconds since the selection; 0 before it.
+    fn age(&self, at: RawInstant) -> f64 {
+        at.since(self.estimate.at).nanos().max(0) as f64 * 1e-9
     }
 
     /// How much faster true time runs than CLOCK_MONOTONIC_RAW, s/s, and its standard deviation.
@@ -113,8 +117,8 @@ impl Line {
 
     /// The likely bounds of the offset inside these hard ones, and those if both ways take equally long.
     fn likely(&self, hard: (f64, f64), now: Now) -> [(f64, f64); 2] {
-        let age = now.raw.since(self.estimate.at).nanos().max(0) as f64 * 1e-9;
-        self.likely.map_or([hard; 2], |likely| likely.within(hard, self.offset(now), &self.estimate, age))
+        let [offset, age] = [self.offset(now), self.age(now.raw)];
+        self.likely.map_or([hard; 2], |likely| likely.within(hard, offset, &self.estimate, age))
     }
 
     /// These hard bounds of the offset, with the likely ones, the estimate and the distance. `is_doubted`: something contradicts the
@@ -123,16 +127,15 @@ impl Line {
         let (low, high) = hard;
         let [likely, symmetric] = if is_doubted { [hard; 2] } else { self.likely(hard, now) };
         let (offset, deviation) = (self.offset(now), self.shown_deviation(now.raw));
-        let age = now.raw.since(self.estimate.at).nanos().max(0) as f64 * 1e-9;
         let Reference { root_delay, root_dispersion, .. } = self.reference;
-        let distance = root_delay / 2.0 + root_dispersion + 1e-6 * age + offset.abs() + deviation;
+        let distance =
+            root_delay / 2.0 + root_dispersion + 1e-6 * self.age(now.raw) + offset.abs() + deviation;
         Bounds { low, high, likely, symmetric, offset, deviation, distance }
     }
 
     /// Dispersion that is added to the reference's own, seconds.
     pub(crate) fn dispersion(&self, now: Now) -> f64 {
-        let age = now.raw.since(self.estimate.at).nanos().max(0) as f64 * 1e-9;
-        self.shown_deviation(now.raw) + self.offset(now).abs() + TOLERANCE * age
+        self.shown_deviation(now.raw) + self.offset(now).abs() + TOLERANCE * self.age(now.raw)
     }
 
     /// UTC itself moved by `nanos` (a leap second).

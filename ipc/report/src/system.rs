@@ -38,8 +38,8 @@ documents! {
         estimated_error_s: f64,
         /// Bound of the offset's error, in seconds, provided that the selected sources are truechimers.
         error_bound_s: f64,
-        /// By the model, the offset's error is above this with a probability of 1e-6, in seconds. It is no bound, and never above
-        /// the bound.
+        /// By the model, the offset's error is above this with a probability of 1e-6, in seconds. It is no bound, and below
+        /// the bound; null where nothing is likely yet.
         likely_error_s: f64,
         /// Remaining slew, in seconds.
         slew_left_s: f64,

@@ -163,7 +163,7 @@ impl Service<'_> {
         gate.open();
         loop {
             let [is_engine, is_holder] = self.wait()?;
-            // After each wake-up: a message of the kernel may have been lost, and a report may not have found room.
+            // After each wake-up: a report may not have found room.
             self.look()?;
             if let Some(ending) = self.shared.workers.failure() {
                 return Err(ending);

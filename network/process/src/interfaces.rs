@@ -62,7 +62,8 @@ impl Served {
 
     /// Whether what arrives on a socket that is bound there has to be judged by [`Self::admits`].
     pub fn is_judged(&self, bound: SocketAddr) -> bool {
-        bound.ip().is_unspecified() && self.of(bound).any(|(entry, _)| entry.names_interface())
+        let entries = self.0.iter().map(|(entry, _)| entry);
+        bound.ip().is_unspecified() && ServedAt::any_names_interface(entries, bound)
     }
 
     /// Whether what has come to this address over the interface with this index is for one of the entries; the reply leaves by

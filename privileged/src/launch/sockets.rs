@@ -64,18 +64,16 @@ impl Sockets {
     pub fn bind(plan: &LaunchPlan) -> Result<Self, Ending> {
         let server = bind_datagrams(&bound(&plan.listen), count(plan.threads, MAX_THREADS), plan.dscp)?;
         warn(&plan.listen, Service::Time);
-        let names_one = plan.listen.iter().any(|entry| entry.interface.is_some());
-        let interfaces = names_one.then(|| routing(libc::RTMGRP_LINK).ok()).flatten();
+        let names_interface = plan.listen.iter().any(|entry| entry.interface.is_some());
+        let interfaces = names_interface.then(|| routing(libc::RTMGRP_LINK)).and_then(Result::ok);
         let network = network();
         let Some(service) = &plan.key_service else {
             return Ok(Self { server, interfaces, key_service: Vec::new(), key_threads: 0, network });
         };
         let key_threads = count(service.threads, MAX_KEY_THREADS);
         let places = bound(&service.listen);
-        let is_judged = |address: SocketAddr| {
-            service.listen.iter().any(|entry| entry.is_beside(address) && entry.names_interface())
-        };
-        let key_service = bind_each(&places, Service::Keys, |address| stream(address, is_judged(address)))?;
+        let listener = |address| stream(address, ServedAt::any_names_interface(&*service.listen, address));
+        let key_service = bind_each(&places, Service::Keys, listener)?;
         let key_service = key_service.into_iter().map(|(_, fd)| fd).collect();
         warn(&service.listen, Service::Keys);
         Ok(Self { server, interfaces, key_service, key_threads, network })
@@ -106,7 +104,7 @@ fn bound(entries: &[ServedAt]) -> Vec<Place> {
 /// The address of the socket that serves an entry: all of a family where an entry with this family and port names an interface.
 fn bound_to(entry: &ServedAt, entries: &[ServedAt]) -> SocketAddr {
     let address = entry.address.socket_address();
-    if !entries.iter().any(|other| other.is_beside(address) && other.names_interface()) {
+    if !ServedAt::any_names_interface(entries, address) {
         return address;
     }
     let any = match address {

@@ -117,7 +117,6 @@ fn what_a_silence_of_all_sources_has_cost_is_made_up_for_in_minutes() {
     let all = "{ at = 36000, up = false }, { at = 57600, up = true }";
     for sources in ["{ kind = \"bad\" }", "{ count = 4, kind = \"bad\" }"] {
         let [first, later] = [60.0, 1_200.0].map(|later| left_after_a_silence(sources, all, later));
-        println!("{sources}: {first} {later}");
         assert!(first > 4.0 * later, "{sources}: {first} s off, {later} s after twenty minutes");
     }
 }

@@ -95,9 +95,10 @@ impl Engine {
     /// The same of the likely interval; infinite: nothing is likely, since the sources contradict each other, or nothing is
     /// learnt yet.
     pub(super) fn likely_error(&self, now: Now) -> f64 {
+        let most = |(low, high): (f64, f64)| low.abs().max(high.abs());
         let bounds = self.bounds(now).filter(|_| !self.is_divided());
-        let likely = bounds.map(|Bounds { likely: (low, high), .. }| low.abs().max(high.abs()));
-        likely.filter(|likely| *likely < self.most_error(now)).unwrap_or(f64::INFINITY)
+        let errors = bounds.map(|Bounds { likely, low, high, .. }| (most(likely), most((low, high))));
+        errors.filter(|(likely, hard)| likely < hard).map_or(f64::INFINITY, |(likely, _)| likely)
     }
 
     pub(super) fn status_is_old(&self, now: RawInstant) -> bool {

@@ -136,13 +136,8 @@ impl<C: Clock> Keeper<C> {
     /// # Errors
     /// The engine's link is closed; its last message says why.
     pub fn welcome(&mut self, welcome: Welcome) -> Result<(), Ending> {
-        match self.link.send(&FromPrivileged::Welcome(welcome)) {
-            Ok(_) => Ok(()),
-            Err(error) => Err(match self.link.receive() {
-                Ok(Some((_, ToPrivileged::Goodbye(parting)))) => parting.into(),
-                _ => Ending::Engine(error.to_string()),
-            }),
-        }
+        let sent = self.link.send(&FromPrivileged::Welcome(welcome)).map(drop);
+        sent.map_err(|error| self.why_gone(&error))
     }
 
     /// Sends an answer, after the one that is held back.
@@ -160,7 +155,7 @@ impl<C: Clock> Keeper<C> {
     }
 
     /// The engine is gone. Its last message, which may lie behind orders that are of no use any more, says why.
-    pub(super) fn why_gone(&mut self, error: &LinkError) -> Ending {
+    fn why_gone(&mut self, error: &LinkError) -> Ending {
         for _ in 0..MOST_UNREAD {
             match self.link.receive() {
                 Ok(Some((_, ToPrivileged::Goodbye(parting)))) => return parting.into(),
