@@ -61,13 +61,11 @@ pub(crate) struct Exchanges {
     /// Cancelled, but their end may still arrive.
     forgotten: Vec<QueryId>,
     next: u64,
-    /// When the first reply came of which no selection knows yet.
-    answered: Option<RawInstant>,
 }
 
 impl Exchanges {
     pub(crate) fn new() -> Self {
-        Self { open: Vec::new(), forgotten: Vec::new(), next: 1, answered: None }
+        Self { open: Vec::new(), forgotten: Vec::new(), next: 1 }
     }
 
     pub(crate) fn is_full(&self) -> bool {
@@ -100,23 +98,6 @@ impl Exchanges {
     /// Whether a query of this source is under way.
     pub(crate) fn is_asking(&self, source: SourceId) -> bool {
         self.open.iter().any(|exchange| exchange.source == source)
-    }
-
-    /// A reply came of which no selection knows yet.
-    pub(crate) fn answered(&mut self, now: RawInstant) {
-        self.answered.get_or_insert(now);
-    }
-
-    /// A selection has used all replies.
-    pub(crate) fn selected(&mut self) {
-        self.answered = None;
-    }
-
-    /// When the last query left that has no reply yet, or when the first reply came that is not used yet if that was earlier; none:
-    /// there is no such query, or no such reply.
-    pub(crate) fn together_since(&self) -> Option<RawInstant> {
-        let last = self.open.iter().map(|exchange| exchange.sent).max()?;
-        self.answered.map(|answered| answered.min(last))
     }
 
     /// The source of a protected query that is open.

@@ -123,7 +123,6 @@ impl Engine {
         }
         self.blocked.clear(address.into());
         self.system.dirty = true;
-        self.exchanges.answered(now.raw);
         if doubts {
             self.ask_about_standstill(now);
         }

@@ -14,9 +14,6 @@ use protocol::request;
 /// A reply that comes later than this after its query is not used, whatever the configured delay.
 const LONGEST_WAIT: Span = Span::from_secs(5);
 
-/// How long after a query its reply may still be used by the same selection as those of others that left with it.
-const COMPANY: Span = Span::from_millis(200);
-
 /// The next attempt, if too many queries are in progress.
 const CROWDED: Span = Span::from_millis(100);
 
@@ -72,17 +69,6 @@ impl Engine {
             next = self.entries.sources().map(|source| source.poll_process.due()).min();
         }
         next
-    }
-
-    /// Until when a reply waits for those to queries that left with its own, so that one order does for all of them; none: for
-    /// none. The first correction has a rule of its own, and where the clock is in doubt nothing is waited for.
-    pub(super) fn company_due(&self, now: RawInstant) -> Option<RawInstant> {
-        let is_calm = self.system.first_update.is_some()
-            && self.system.foreign.is_none()
-            && self.system.standstill.is_none()
-            && !self.is_doubted();
-        let since = self.exchanges.together_since().filter(|_| is_calm)?;
-        Some(since.after(COMPANY)).filter(|until| *until > now)
     }
 }
 

@@ -69,8 +69,7 @@ impl Engine {
         let allowed = basis.orders.ready_at()?;
         let ready = if self.steers() { allowed } else { RawInstant::MIN };
         let decided = self.foreign_due(now).unwrap_or(RawInstant::MIN);
-        let company = self.company_due(now).unwrap_or(RawInstant::MIN);
-        Some(self.first_update_due(now)?.max(ready).max(basis.at).max(decided).max(company))
+        Some(self.first_update_due(now)?.max(ready).max(basis.at).max(decided))
     }
 
     /// Selects if something has changed, orders a correction, and returns when to call it again.
@@ -90,7 +89,6 @@ impl Engine {
         let asked = self.ask_about_foreign(now.raw);
         if self.selection_due(now.raw).is_some_and(|due| due <= now.raw) {
             self.system.dirty = false;
-            self.exchanges.selected();
             self.select(now);
             if self.steers() {
                 self.correct(now);
