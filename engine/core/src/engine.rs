@@ -187,7 +187,7 @@ struct System {
     last_saved: Option<(RawInstant, f64)>,
     last_served: Option<RawInstant>,
     /// What the last publication for the server contained.
-    served_news: (Option<RawInstant>, bool, bool),
+    served_news: (Option<RawInstant>, bool, bool, bool),
     served: Option<(u8, u32, u32, u64)>,
     steps: u32,
     refusals: u32,
@@ -268,7 +268,7 @@ impl Engine {
                 telling: None,
                 last_saved: None,
                 last_served: None,
-                served_news: (None, false, false),
+                served_news: (None, false, false, false),
                 served: None,
                 steps: 0,
                 refusals: 0,

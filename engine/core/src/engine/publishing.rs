@@ -47,7 +47,7 @@ const ANSWERED: Span = Span::from_secs(2);
 const CLOSE: f64 = 0.1;
 
 /// What a host says of its own time when it has no source: as good as a watch that was set once.
-const LOCAL_DISPERSION: Span = Span::from_millis(10);
+const LOCAL_DISPERSION: f64 = 0.010;
 
 impl Engine {
     /// Whether the clock follows its sources, and how wrong it may be is known and little.
@@ -90,6 +90,30 @@ impl Engine {
         divided
             .filter_map(|source| source.opinion(now))
             .fold(most, |most, Opinion { claim, .. }| most.max(claim.low.abs()).max(claim.high.abs()))
+    }
+
+    /// How far the host's own time is off as far as it is known, seconds; none: it is wrong, or goes wrong, or is under
+    /// question, and is not to be served as the host's own either.
+    fn own_error(&self, now: Now) -> Option<f64> {
+        let sources = || self.entries.sources().filter(|source| !source.oneself && !source.provisional);
+        // Whether it stood still is answered by those that still answer.
+        let is_asked = self.system.standstill.is_some() && sources().any(|it| it.poll_process.reach != 0);
+        if self.system.held || self.system.foreign.is_some() || is_asked || self.runs_away(now) {
+            return None;
+        }
+        let is_open = self.is_divided() || self.is_doubted();
+        let known = match &self.system.line {
+            Some(_) if is_open => self.most_error(now),
+            Some(line) => line.offset(now).abs(),
+            // What sources say counts, even where they cannot be followed yet.
+            None => sources()
+                .filter(|source| source.is_live())
+                .filter_map(|source| source.opinion(now))
+                .fold(0.0, |most: f64, Opinion { claim, .. }| {
+                    most.max(claim.low.abs()).max(claim.high.abs())
+                }),
+        };
+        Some(known).filter(|known| *known < self.error_limit())
     }
 
     /// The same of the likely interval; infinite: nothing is likely, since the sources contradict each other, or nothing is
@@ -184,7 +208,6 @@ impl Engine {
             synchronised,
             maxerror: span(most.clamp(1e-6, UNKNOWN)),
             esterror: span(estimated.clamp(1e-6, UNKNOWN)),
-            tai: 0,
         };
         self.system.status_wanted = false;
         self.system.last_status = Some(now.raw);
@@ -200,7 +223,8 @@ impl Engine {
         self.save(now);
         self.settings.server.as_ref()?;
         let synchronised = self.is_synchronised(now);
-        let news = (self.system.last_update, synchronised, self.is_divided() || self.is_doubted());
+        let own = self.own_stratum().and_then(|_| self.own_error(now)).is_some();
+        let news = (self.system.last_update, synchronised, self.is_divided() || self.is_doubted(), own);
         let due = self.system.last_served.map(|last| last.after(REPEATED));
         if due.is_some_and(|due| due > now.raw) && self.system.served_news == news {
             return due;
@@ -226,6 +250,11 @@ impl Engine {
         if self.is_divided() || self.is_doubted() { own.max(self.most_error(now)) } else { own }
     }
 
+    /// At which stratum the host serves its own time; none: not at all.
+    fn own_stratum(&self) -> Option<u8> {
+        self.settings.server.as_ref().and_then(|server| server.local_stratum)
+    }
+
     fn server_state(&self, now: Now, synchronised: bool) -> ServerState {
         let unsynchronised = ServerState {
             leap: Leap::Unknown,
@@ -239,8 +268,8 @@ impl Engine {
             valid_until: now.raw.after(VALID),
         };
         let leap = self.system.leap.leap();
-        let local = self.settings.server.as_ref().and_then(|server| server.local_stratum);
-        match (&self.system.line, local) {
+        let own = self.own_stratum().and_then(|stratum| Some((stratum, self.own_error(now)?)));
+        match (&self.system.line, own) {
             (Some(line), _) if synchronised && line.reference.stratum < 15 => ServerState {
                 leap,
                 stratum: line.reference.stratum + 1,
@@ -249,10 +278,10 @@ impl Engine {
                 reference_id: line.reference.reference_id,
                 ..unsynchronised
             },
-            (_, Some(stratum)) if !self.system.held => ServerState {
+            (_, Some((stratum, error))) => ServerState {
                 leap,
                 stratum: stratum.clamp(1, 15),
-                root_dispersion: LOCAL_DISPERSION,
+                root_dispersion: span(error.max(LOCAL_DISPERSION)),
                 reference_id: LOCAL,
                 ..unsynchronised
             },

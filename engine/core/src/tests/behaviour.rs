@@ -5,7 +5,7 @@ use crate::io::{Command, Input, Saved};
 use crate::notice::SystemNotice;
 use crate::settings::{Place, ServerSettings};
 use ipc::message::exchange::{Failed, HostName, LookupFailure};
-use ipc::message::privileged::{ClockKind, StepReason};
+use ipc::message::privileged::{ClockKind, Refusal, StepReason};
 use ipc::units::{Frequency, Leap, RawInstant, Span, WallTime};
 use std::format;
 
@@ -304,6 +304,60 @@ fn a_server_without_sources_serves_its_own_time_where_configured() {
     assert_eq!((last.stratum, last.reference_id, last.leap), (10, 0x7f7f_0101, Leap::None));
     assert!(last.valid_until > world.now().raw);
     assert!((8..=14).contains(&world.served.len()), "{}", world.served.len());
+}
+
+#[test]
+fn a_clock_that_is_known_to_be_wrong_or_in_question_is_not_served_as_the_hosts_own_either() {
+    let local = Some(ServerSettings { local_stratum: Some(10), listen: std::vec![], nts: false });
+    let stratum = |world: &World| world.served.last().unwrap().stratum;
+    let start = |setup: Setup| {
+        let mut setup = setup;
+        setup.settings.server = local.clone();
+        setup.start()
+    };
+    // Minutes slow after a pause that nothing shows: slewed for days.
+    let mut world = start(Setup::of(lan(3)));
+    world.run(1200.0);
+    assert_eq!(stratum(&world), 2);
+    world.step_refusal = Some(Refusal::Evidence);
+    // The machine stands still for five minutes.
+    world.servers.iter_mut().for_each(|server| server.error += 300.0);
+    world.run(1200.0);
+    let system = world.status().system;
+    assert!(system.offset_s > 200.0 && !system.synchronised, "{}", system.offset_s);
+    assert_eq!(stratum(&world), 16);
+    // While the sources are asked about another program's step, however small.
+    let mut world = start(Setup::of(lan(3)));
+    world.run(1200.0);
+    world.meddle(2.0);
+    assert_eq!(stratum(&world), 16);
+    world.run(120.0);
+    assert_eq!(stratum(&world), 2);
+    // Sources that contradict each other by days, the clock being between them.
+    let mut servers = lan(2);
+    (servers[0].error, servers[1].error) = (-86_400.0, 86_400.0);
+    let mut world = start(Setup::of(servers));
+    world.run(600.0);
+    assert_eq!(stratum(&world), 16);
+    // Where no source says anything, the host's own time is what there is: before the first answer, and long after the last.
+    let mut servers = lan(3);
+    servers.iter_mut().for_each(|server| server.up = false);
+    let mut world = start(Setup::of(servers));
+    world.run(600.0);
+    assert_eq!((stratum(&world), world.served.last().unwrap().root_dispersion.nanos()), (10, 10_000_000));
+    world.servers.iter_mut().for_each(|server| server.up = true);
+    world.run(3600.0);
+    assert_eq!(stratum(&world), 2);
+    world.servers.iter_mut().for_each(|server| server.up = false);
+    world.run(20.0 * 86_400.0);
+    assert_eq!(stratum(&world), 10);
+    // Two that disagree by little: as good as they are.
+    let mut servers = lan(2);
+    (servers[0].error, servers[1].error) = (-0.2, 0.2);
+    let mut world = start(Setup { error: 0.0, ..Setup::of(servers) });
+    world.run(600.0);
+    let served = world.served.last().unwrap();
+    assert!(served.stratum == 10 && served.root_dispersion.nanos() > 199_000_000, "{served:?}");
 }
 
 #[test]
