@@ -1,5 +1,8 @@
-//! Leap seconds: accepted if most usable sources announce the same one, on a day on which one can occur.
+//! Leap seconds: accepted if most of the sources that have a vote and agree on the time announce the same one, on a day on which
+//! one can occur. Sources of one group have one vote together, which is that of most of them, and those of one upstream too.
 
+use crate::independence::{Allegiance, independent};
+use alloc::vec::Vec;
 use ipc::calendar::Date;
 use ipc::units::{Leap, WallTime};
 
@@ -27,23 +30,17 @@ impl Warning {
         self.leap
     }
 
-    /// The vote of the usable sources at `now`. Only the last UTC day of June or December counts.
-    pub(crate) fn vote(&mut self, announced: impl Iterator<Item = Leap>, now: WallTime) {
-        let (mut all, mut insert, mut delete) = (0, 0, 0);
-        for leap in announced {
-            all += 1;
-            insert += u32::from(leap == Leap::Insert);
-            delete += u32::from(leap == Leap::Delete);
-        }
-        let leap = match end_of_leap_day(now).filter(|end| *end != self.passed) {
-            Some(_) if 2 * insert > all => Leap::Insert,
-            Some(_) if 2 * delete > all => Leap::Delete,
-            _ => Leap::None,
-        };
+    /// The vote of those that have one, at `now`. Only the last UTC day of June or December counts.
+    pub(crate) fn vote(&mut self, announced: &[(Leap, Allegiance)], now: WallTime) {
         // The warning remains while the sources are silent.
-        if all > 0 {
-            *self = Self { leap, end: end_of_leap_day(now).unwrap_or(0), passed: self.passed };
+        if announced.is_empty() {
+            return;
         }
+        let end = end_of_leap_day(now);
+        let leap = end
+            .filter(|end| *end != self.passed)
+            .and_then(|_| [Leap::Insert, Leap::Delete].into_iter().find(|leap| is_carried(*leap, announced)));
+        *self = Self { leap: leap.unwrap_or(Leap::None), end: end.unwrap_or(0), passed: self.passed };
     }
 
     /// By how many nanoseconds UTC moved, once, when `now` has passed the end of the day.
@@ -67,6 +64,20 @@ impl Warning {
     }
 }
 
+/// Whether most votes announce this leap second.
+fn is_carried(leap: Leap, announced: &[(Leap, Allegiance)]) -> bool {
+    let count = |group: usize, is_counted: &dyn Fn(Leap) -> bool| {
+        announced.iter().filter(|(said, (other, _))| *other == group && is_counted(*said)).count()
+    };
+    let says = |(said, (group, _)): &&(Leap, Allegiance)| {
+        *said == leap && 2 * count(*group, &|said| said == leap) > count(*group, &|_| true)
+    };
+    let of = |announced: &mut dyn Iterator<Item = &(Leap, Allegiance)>| {
+        independent(&announced.map(|(_, allegiance)| *allegiance).collect::<Vec<_>>())
+    };
+    2 * of(&mut announced.iter().filter(says)) > of(&mut announced.iter())
+}
+
 /// The end of `now`'s UTC day, if that is 30 June or 31 December.
 fn end_of_leap_day(now: WallTime) -> Option<i64> {
     let day = now.nanos() / SECOND / DAY;
@@ -87,9 +98,30 @@ mod tests {
     const MARCH: i64 = 1_806_494_400;
 
     fn vote(announced: [Leap; 4], now: i64) -> Leap {
+        let announced = announced.iter().enumerate();
+        vote_of(&announced.map(|(group, leap)| (*leap, (group, None))).collect::<Vec<_>>(), now)
+    }
+
+    fn vote_of(announced: &[(Leap, Allegiance)], now: i64) -> Leap {
         let mut warning = Warning::NONE;
-        warning.vote(announced.into_iter(), at(now));
+        warning.vote(announced, at(now));
         warning.leap()
+    }
+
+    #[test]
+    fn a033_sources_of_one_group_have_one_vote_together_which_is_that_of_most_of_them() {
+        use Leap::{Insert, None as Not};
+        let of = |announced: &[(Leap, usize)]| {
+            let all: Vec<_> = announced.iter().map(|(leap, group)| (*leap, (*group, None))).collect();
+            vote_of(&all, JUNE)
+        };
+        let pool = |leap| [(leap, 0); 4];
+        let others = |leap| [(leap, 1), (leap, 2), (leap, 3)];
+        assert_eq!(of(&[&pool(Insert)[..], &others(Not)].concat()), Not);
+        assert_eq!(of(&[&pool(Not)[..], &others(Insert)].concat()), Insert);
+        assert_eq!(of(&[(Insert, 0), (Not, 0), (Not, 0), (Not, 0)]), Not);
+        assert_eq!(of(&[(Insert, 0), (Insert, 0), (Insert, 0), (Not, 0)]), Insert);
+        assert_eq!(of(&[(Insert, 0), (Insert, 0), (Not, 0), (Not, 0)]), Not);
     }
 
     #[test]
@@ -112,7 +144,7 @@ mod tests {
     #[test]
     fn a_leap_second_passes_once_at_midnight() {
         let mut warning = Warning::NONE;
-        warning.vote([Leap::Insert].into_iter(), at(JUNE));
+        warning.vote(&[(Leap::Insert, (0, None))], at(JUNE));
         let midnight = JUNE + DAY / 2;
         assert_eq!(warning.pass(at(midnight - 1)), None);
         assert!(warning.is_close((midnight - 4) * SECOND) && !warning.is_close((midnight - 6) * SECOND));
@@ -124,12 +156,12 @@ mod tests {
     fn a163_what_was_heard_before_arms_nothing_in_the_second_that_comes_twice() {
         let mut warning = Warning::NONE;
         let midnight = JUNE + DAY / 2;
-        warning.vote([Leap::Insert].into_iter(), at(midnight - 1));
+        warning.vote(&[(Leap::Insert, (0, None))], at(midnight - 1));
         assert_eq!(warning.pass(at(midnight)), Some(-SECOND));
-        warning.vote([Leap::Insert].into_iter(), at(midnight - 1));
+        warning.vote(&[(Leap::Insert, (0, None))], at(midnight - 1));
         assert_eq!((warning.leap(), warning.pass(at(midnight))), (Leap::None, None));
         // The next one, half a year later.
-        warning.vote([Leap::Insert].into_iter(), at(JUNE + 184 * DAY));
+        warning.vote(&[(Leap::Insert, (0, None))], at(JUNE + 184 * DAY));
         assert_eq!(warning.leap(), Leap::Insert);
     }
 }

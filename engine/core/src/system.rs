@@ -4,14 +4,14 @@ use crate::bounds::Bounds;
 use crate::combine::{Survivor, combine};
 use crate::filter::Estimate;
 use crate::guard::{Guard, TOLERANCE};
-use crate::independence::{Identity, Seat, group};
+use crate::independence::{Allegiance, Identity, Seat, group, seated};
 use crate::io::Now;
 use crate::likely::Likely;
 use crate::select::{Absence, Agreement, Candidate, Impasse, Standing, Verdict, electorate, select};
 use crate::source_id::SourceId;
 use crate::track::Opinion;
 use alloc::vec::Vec;
-use ipc::units::{RawInstant, Span};
+use ipc::units::{Leap, RawInstant, Span};
 use protocol::reference_id::of_address;
 
 /// From this many measurements on, the frequency of a source is known.
@@ -64,6 +64,8 @@ pub(crate) struct Finding {
     pub(crate) guard_violated: bool,
     /// If each missing vote still counted, there would be no quorum.
     pub(crate) excuses: bool,
+    /// What those announce that have a vote and agree on the time.
+    pub(crate) announced: Vec<(Leap, Allegiance)>,
 }
 
 impl Line {
@@ -212,13 +214,17 @@ pub(crate) fn find(voters: &[Voter<'_>], rules: Rules, now: Now) -> Finding {
     let (standings, agreement) = select(&candidates, rules.awaits_unheard, rules.minimum, rules.require);
     let excuses = agreement.is_ok() && needs_excuses(&candidates, rules);
     let votes = electorate(&candidates);
+    let seats: Vec<_> =
+        candidates.iter().map(|candidate| (candidate.seat, (candidate.group, candidate.upstream))).collect();
+    let allegiances = seated(&seats);
     let heard = heard.iter().filter_map(|voter| Some((*voter, voter.opinion?, voter.source?)));
     let mut heard: Vec<Heard<'_>> = heard
-        .zip(standings.iter().zip(&candidates))
-        .map(|((voter, opinion, source), (standing, candidate))| Heard {
+        .zip(standings.iter().zip(candidates.iter().zip(&allegiances)))
+        .map(|((voter, opinion, source), (standing, (candidate, allegiance)))| Heard {
             voter,
             opinion,
             votes: votes(candidate),
+            allegiance: *allegiance,
             verdict: Verdict { source, standing: *standing, strays: voter.strays },
         })
         .collect();
@@ -234,7 +240,11 @@ pub(crate) fn find(voters: &[Voter<'_>], rules: Rules, now: Now) -> Finding {
     if rules.require_nts && is_plain && matches!(line, Ok(_) | Err(Impasse::Silent)) {
         line = Err(Impasse::Unauthenticated);
     }
-    Finding { verdicts: heard.iter().map(|heard| heard.verdict).collect(), line, guard_violated, excuses }
+    let agrees = |it: &&Heard<'_>| matches!(it.verdict.standing, Standing::Survivor | Standing::Spare);
+    let announced = heard.iter().filter(agrees).filter(|it| it.votes);
+    let announced = announced.map(|it| (it.opinion.facts.leap, it.allegiance)).collect();
+    let verdicts = heard.iter().map(|heard| heard.verdict).collect();
+    Finding { verdicts, line, guard_violated, excuses, announced }
 }
 
 /// Whether these would lack a quorum if each missing vote counted.
@@ -253,6 +263,7 @@ struct Heard<'v> {
     voter: &'v Voter<'v>,
     opinion: Opinion,
     votes: bool,
+    allegiance: Allegiance,
     verdict: Verdict,
 }
 

@@ -76,12 +76,6 @@ impl Entry {
         claims.clone().next().is_some() && claims.all(contradicts)
     }
 
-    /// Whether a source is about to leave and an address of the answer is there in its place.
-    pub(super) fn is_doubled(&self, source: &Source) -> bool {
-        let stays = |other: &Source| !self.is_leaving(other) && stands_in(other);
-        self.is_leaving(source) && self.members.iter().any(stays)
-    }
-
     /// How many of its sources are not about to leave.
     pub(super) fn staying(&self) -> usize {
         self.members.iter().filter(|source| !self.is_leaving(source)).count()

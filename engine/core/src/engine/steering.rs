@@ -148,13 +148,8 @@ impl Engine {
                 self.settle_doubts();
                 self.system.last_update = Some(now.raw);
                 if self.settings.leap_seconds {
-                    let leaps = self
-                        .entries
-                        .members()
-                        .filter(|(entry, s)| s.is_live() && !s.oneself && !entry.is_doubled(s))
-                        .filter_map(|(_, s)| s.track.facts);
                     let mut leap = self.system.leap;
-                    leap.vote(leaps.map(|facts| facts.leap), self.true_time(now));
+                    leap.vote(&finding.announced, self.true_time(now));
                     if leap.leap() != self.system.leap.leap() {
                         self.system.status_wanted = true;
                     }

@@ -366,33 +366,6 @@ fn a031_a_one_way_delay_on_one_of_four_does_not_move_the_clock() {
 }
 
 #[test]
-fn a033_a_leap_bit_counts_by_majority_and_only_on_the_last_day() {
-    // The world begins in January: whatever they say, nothing is armed.
-    let mut world = synchronised(lan(4));
-    for server in &mut world.servers {
-        server.edit = Some(Box::new(|header| header.leap = Leap::Insert));
-    }
-    world.run(1200.0);
-    assert!(world.statuses.iter().all(|status| status.leap == Leap::None));
-    // On 30 June a majority arms it.
-    let noon = 1_814_356_800 * SECOND - BEGIN;
-    for (liars, expected) in [(2, Leap::None), (3, Leap::Insert)] {
-        let mut setup = Setup::of(lan(4));
-        setup.error = noon as f64 * 1e-9;
-        for (n, server) in setup.servers.iter_mut().enumerate() {
-            server.error = noon as f64 * 1e-9;
-            if n < liars {
-                server.edit = Some(Box::new(|header| header.leap = Leap::Insert));
-            }
-        }
-        let mut world = setup.start();
-        world.run(600.0);
-        assert_eq!(world.statuses.last().unwrap().leap, expected, "{liars}");
-        assert_eq!(world.served.last().unwrap().leap, expected, "{liars}");
-    }
-}
-
-#[test]
 fn a036_a_source_that_follows_one_of_our_addresses_is_a_loop() {
     let mut world = synchronised(lan(3));
     // One is served on, the other is what queries were seen to leave from; loopback is no host's own.

@@ -12,6 +12,7 @@ mod kept_addresses;
 mod kernel_status;
 mod kisses;
 mod late_network;
+mod leap;
 mod names;
 mod never_panics;
 mod nts;
