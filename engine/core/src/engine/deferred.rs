@@ -18,12 +18,10 @@ const A_DAY: f64 = 86_400.0;
 const LONGEST_AWAITED: Span = Span::from_secs(600);
 
 impl Engine {
-    /// The earliest plausible time.
+    /// The earliest plausible time. It is the governor's: what raises that has lasted for a day. When the state file was written
+    /// says nothing, for an hour of lies may have written it, and no honest certificate would be valid until that date.
     pub(super) fn floor(&self) -> WallTime {
-        let Some(basis) = &self.basis else { return WallTime::MIN };
-        // A last good time in the far future is ignored.
-        let good = self.saved.map_or(WallTime::MIN, |saved| saved.at);
-        if good < basis.welcome.latest { basis.welcome.floor.max(good) } else { basis.welcome.floor }
+        self.basis.as_ref().map_or(WallTime::MIN, |basis| basis.welcome.floor)
     }
 
     /// Whether the clock was never right since the machine started, as far as we know, and may still be set.

@@ -130,13 +130,8 @@ fn a050_a_clock_that_was_set_back_does_not_bring_an_expired_certificate_to_life(
 fn a050_the_last_good_time_is_a_floor_too() {
     let mut servers = nts_lan(3);
     servers.iter_mut().for_each(|server| server.nts().valid.1 = BEGIN - 3 * 86_400 * SECOND);
-    let mut setup = Setup { error: -100.0 * DAY, ..Setup::of(servers) };
-    setup.saved = Some(crate::io::Saved {
-        frequency: ipc::units::Frequency::ZERO,
-        frequency_error_ppm: 1.0,
-        at: WallTime::saturating(BEGIN - 86_400 * SECOND),
-    });
-    let mut world = setup.start();
+    let floor = BEGIN - 86_400 * SECOND;
+    let mut world = Setup { error: -100.0 * DAY, floor, ..Setup::of(servers) }.start();
     world.run(3600.0);
     assert!(world.steps.is_empty());
     assert!(asked(&world).iter().all(|exchange| exchange.now.nanos() >= BEGIN - 86_400 * SECOND));
@@ -152,6 +147,21 @@ fn a_clock_below_the_floor_trusts_no_single_certificate_that_was_valid_there() {
     let mut world = in_1970(servers);
     world.run(3600.0);
     assert!(world.steps.is_empty() && world.kept.is_empty());
+}
+
+#[test]
+fn a050_the_date_of_a_state_file_that_was_written_in_a_false_future_locks_no_host_out() {
+    // A lie of two years was followed for minutes; then the clock was put right.
+    let mut setup = Setup { error: 0.0, ..Setup::of(nts_lan(3)) };
+    setup.saved = Some(crate::io::Saved {
+        frequency: ipc::units::Frequency::ZERO,
+        frequency_error_ppm: 1.0,
+        at: WallTime::saturating(BEGIN + 2 * 365 * 86_400 * SECOND),
+    });
+    let mut world = setup.start();
+    world.run(600.0);
+    assert!(asked(&world).iter().all(|exchange| exchange.now.nanos() < BEGIN + 86_400 * SECOND));
+    assert_eq!(world.status().system.state().name(), "synchronised", "{:?}", world.status().system.reason);
 }
 
 #[test]

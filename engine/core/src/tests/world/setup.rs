@@ -86,6 +86,8 @@ pub struct Setup {
     pub oscillator: i32,
     pub wander: f64,
     pub saved: Option<Saved>,
+    /// The governor's earliest plausible time, nanoseconds since 1970.
+    pub floor: i64,
     /// Base frequency of an earlier run, and half the width of the governor's band around 0; ppm.
     pub base: i32,
     pub band: i32,
@@ -107,6 +109,7 @@ impl Setup {
             oscillator: 0,
             wander: 1e-9,
             saved: None,
+            floor: FLOOR,
             base: 0,
             band: 500,
             seed: 1,
@@ -179,7 +182,7 @@ impl Setup {
             epoch: 1,
             clock: self.kind,
             found: world.reading(),
-            floor: WallTime::saturating(FLOOR),
+            floor: WallTime::saturating(self.floor),
             latest: WallTime::saturating(LATEST),
             start_steps: 3,
             base_frequency: Frequency::saturating(self.base * Frequency::PER_PPM),
