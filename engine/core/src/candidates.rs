@@ -34,7 +34,9 @@ pub(crate) enum Fault {
     Unsent,
     /// No reply came.
     Silent,
-    /// It answers, but its time cannot be used.
+    /// It answers, but has no time that can be used now, which may end at any moment.
+    Unready,
+    /// It is of no use: it refuses, is this host, or has a false time.
     Useless,
 }
 
@@ -62,6 +64,10 @@ impl Candidate {
         let longest = match fault {
             Fault::Unsent => need.longest_unsent().unwrap_or(LONGEST_REST),
             Fault::Silent => need.longest_interval().unwrap_or(LONGEST_REST),
+            Fault::Unready => match need.longest_unready() {
+                Some(longest) => longest,
+                None => return at.after(whole_millis(LONGEST_REST)),
+            },
             Fault::Useless => return at.after(whole_millis(LONGEST_REST)),
         };
         let doublings = i32::from(self.failures.saturating_sub(1).min(10));
@@ -167,7 +173,7 @@ impl Candidates {
     /// What was in the way may be over: those that did not answer need not rest.
     pub(crate) fn forgive(&mut self) {
         for candidate in &mut self.list {
-            candidate.last.take_if(|failure| failure.fault != Fault::Useless);
+            candidate.last.take_if(|failure| !matches!(failure.fault, Fault::Unready | Fault::Useless));
         }
     }
 
@@ -235,6 +241,14 @@ mod tests {
         }
         candidates.forgive();
         assert_eq!(next(&candidates, 0, Need::Little), Some(all[0]));
+        for (fault, rests) in [(Fault::Unready, [64, 256, 3600]), (Fault::Useless, [3600; 3])] {
+            (0..9).for_each(|_| all.iter().for_each(|one| candidates.fail(*one, fault, at(0))));
+            candidates.forgive();
+            for (need, rest) in [Need::First, Need::Lost, Need::Little].into_iter().zip(rests) {
+                assert_eq!(next(&candidates, rest - 1, need), None, "{fault:?} {need:?}");
+                assert_eq!(next(&candidates, rest, need), Some(all[0]), "{fault:?} {need:?}");
+            }
+        }
     }
 
     #[test]

@@ -39,6 +39,15 @@ impl Need {
         }
     }
 
+    /// The longest rest of an address that answers without a time that can be used, seconds; none: the general one.
+    pub(crate) const fn longest_unready(self) -> Option<f64> {
+        match self {
+            Self::First => Some(64.0),
+            Self::Lost => Some(256.0),
+            Self::Little => None,
+        }
+    }
+
     /// The longest wait between two look-ups of a name, seconds. Where no name server was reached, the cause is on this host
     /// or near it, and may end at any moment.
     pub(crate) fn longest_lookup(self, reason: Option<LookupFailure>) -> f64 {

@@ -167,14 +167,14 @@ impl Engine {
             // The name's owner refuses, not somebody on the path: no other address of it is asked.
             return Finding::Open(None);
         }
-        let most = match source.unused {
-            Some(RejectReason::Itself) => Span::ZERO,
-            Some(RejectReason::Kiss) if source.denies() => REFUSED,
-            Some(_) if !source.is_heard() => NEVER_USABLE,
-            Some(_) => NO_LONGER_USABLE,
-            None => CONTRADICTED,
+        let (most, fault) = match source.unused {
+            Some(RejectReason::Itself) => (Span::ZERO, Fault::Useless),
+            Some(RejectReason::Kiss) if source.denies() => (REFUSED, Fault::Useless),
+            Some(_) if !source.is_heard() => (NEVER_USABLE, Fault::Unready),
+            Some(_) => (NO_LONGER_USABLE, Fault::Unready),
+            None => (CONTRADICTED, Fault::Useless),
         };
-        by(since, most, Fault::Useless)
+        by(since, most, fault)
     }
 
     /// Notes which addresses of an entry fail, and which have come right.

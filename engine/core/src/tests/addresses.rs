@@ -104,6 +104,21 @@ fn a_name_whose_addresses_are_all_dead_is_reported_once_and_used_when_one_comes_
 }
 
 #[test]
+fn an_address_that_was_unsynchronised_is_tried_again_within_minutes_while_nothing_is_followed() {
+    // The power of a site has come back: both have no time at first, and one never gets any.
+    let mut servers = lan(2);
+    for server in &mut servers {
+        server.edit = Some(Box::new(|header| (header.leap, header.stratum) = (Leap::Unknown, 0)));
+    }
+    let mut world = named(servers, 1);
+    run(&mut world, 180.0, |_| true, |_| false);
+    // The load on each: eight packets a minute at most, bursts included.
+    assert!(world.queries.len() <= 2 * 3 * 8, "{}", world.queries.len());
+    world.servers[0].edit = None;
+    assert!(run(&mut world, 120.0, |_| true, is_synchronised));
+}
+
+#[test]
 fn a_network_that_has_no_route_at_first_does_not_spoil_the_addresses_of_a_name() {
     let mut world = named(mostly_dead(8, 6), 1);
     world.obstacle = Some(Silence::Unreachable);
