@@ -220,8 +220,7 @@ impl ClockPage {
         }
     }
 
-    /// With what programs are told of it: what adjtimex does with ADJ_STATUS, ADJ_MAXERROR, ADJ_ESTERROR, and ADJ_TAI if
-    /// it is known. The errors are in whole microseconds, rounded up, so as not to understate them, and at most 16 s.
+    /// With what programs are told of it: what adjtimex does with ADJ_STATUS, ADJ_MAXERROR and ADJ_ESTERROR. The errors are in whole microseconds, rounded up, so as not to understate them, and at most 16 s.
     pub fn told(&self, status: &Status) -> Self {
         let micros = |error: Span| (error.nanos() / 1_000 + 1).min(MOST_ERROR.into()) as u32;
         let leap = match status.leap {
@@ -233,7 +232,6 @@ impl ClockPage {
             status: leap | if status.synchronised { 0 } else { UNSYNC },
             maxerror: micros(status.maxerror),
             esterror: micros(status.esterror),
-            tai: if status.tai == 0 { self.tai } else { status.tai.into() },
             ..*self
         }
     }

@@ -136,8 +136,6 @@ pub struct Record {
     pub resumed: [u32; 25],
     /// When the last leap second was armed.
     pub leap_at: Option<WallTime>,
-    /// TAI − UTC has not changed since then.
-    pub tai_may_move: bool,
     /// Phase charged for the slew in progress that it has not moved yet: it is counted beside the hours and days below, and
     /// moves into them as the clock moves.
     pub reserved: Span,
@@ -149,8 +147,6 @@ pub struct Record {
     pub pauses: [u8; 25],
     /// Steps forward without evidence, in the same way.
     pub forwards: [u8; 25],
-    /// TAI − UTC as last set, s; 0: never.
-    pub tai: u8,
     /// The size of the step that an operator approved and that was made in this boot.
     pub approved_used: Option<Span>,
     /// Where the audit log ended; it had been synchronised to there.
@@ -185,13 +181,11 @@ impl Record {
             run_step_age: None,
             resumed: [0; 25],
             leap_at: None,
-            tai_may_move: false,
             reserved: Span::ZERO,
             hours: [0; 25],
             days: [0; 31],
             pauses: [0; 25],
             forwards: [0; 25],
-            tai: 0,
             approved_used: None,
             audit: End::NONE,
             audit_steps: End::NONE,

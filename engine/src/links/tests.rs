@@ -167,7 +167,6 @@ fn an_order_is_answered_once_by_its_number_and_in_any_order() {
         synchronised: false,
         maxerror: ipc::units::Span::ZERO,
         esterror: ipc::units::Span::ZERO,
-        tai: 0,
     };
     bench.links.send_status(at(1), status).unwrap();
     bench.privileged.send(&welcome()).unwrap();

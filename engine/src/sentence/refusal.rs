@@ -178,7 +178,6 @@ impl Sentence for Refusal {
             Self::Rate | Self::Stale | Self::StaleEpoch => "what to do is decided anew at once",
             Self::Range => "this is a fault of the program; please report it",
             Self::LeapDate | Self::LeapTooSoon => "a leap second cannot occur now; check the sources",
-            Self::Tai => "the sources' TAI offset is impossible; check them",
             Self::NoPersist => "the state directory cannot be written; free some space or remount it",
             Self::Clock => "the kernel refused; see the daemon's log",
             Self::NoClock => "there is no clock to steer here",

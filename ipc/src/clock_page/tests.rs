@@ -206,3 +206,17 @@ fn the_bound_of_the_error_grows_each_second_until_the_clock_is_unsynchronised() 
     let told = set.told(&Status { leap: Leap::Delete, ..status });
     assert_eq!((told.status, told.maxerror, told.esterror, told.tai), (DELETE, 3_001, 16_000_000, 37));
 }
+
+#[test]
+fn a134_no_order_has_a_tai_offset() {
+    // Nothing but these fields reaches the kernel; a leap second moves the offset by itself.
+    let Status { epoch: _, leap: _, synchronised: _, maxerror: _, esterror: _ } = Status::unknown(1);
+    let clock = ClockPage {
+        tai: 37,
+        ..ClockPage::free_running(WallTime::saturating(MIDNIGHT * SECOND / 2), RawInstant::MIN)
+    };
+    let told = clock.told(&Status { synchronised: true, leap: Leap::Insert, ..Status::unknown(1) });
+    let adjusted =
+        told.adjusted(Frequency::saturating(65_536), Offset::saturating(1_000_000), TimeConstant::MIN);
+    assert_eq!([told.tai, adjusted.tai, adjusted.set_to(clock.wall).tai], [37; 3]);
+}

@@ -192,15 +192,13 @@ pub struct Status {
     pub maxerror: Span,
     /// Estimate of the clock's error now.
     pub esterror: Span,
-    /// TAI − UTC in seconds, 0: leave as it is.
-    pub tai: u8,
 }
 
 impl Status {
     /// Nothing is known of the clock: unsynchronised, no leap second, both errors 16 s.
     pub const fn unknown(epoch: u32) -> Self {
         let most = Span::from_secs(16);
-        Self { epoch, leap: Leap::None, synchronised: false, maxerror: most, esterror: most, tai: 0 }
+        Self { epoch, leap: Leap::None, synchronised: false, maxerror: most, esterror: most }
     }
 }
 

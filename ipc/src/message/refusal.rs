@@ -63,8 +63,6 @@ refusals! {
     LeapDate = "leap-date",
     /// A leap second too soon after the one before.
     LeapTooSoon = "leap-too-soon",
-    /// An impossible TAI offset.
-    Tai = "tai",
     /// The charge cannot be recorded.
     NoPersist = "no-persist",
     /// The kernel refused (no CAP_SYS_TIME, for instance).

@@ -124,7 +124,6 @@ struct Reports {
 struct Told {
     leap: Leap,
     synchronised: bool,
-    tai: u8,
 }
 
 /// Reads the steered clock and the governor's own clocks.

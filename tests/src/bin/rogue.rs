@@ -180,16 +180,9 @@ impl Engine {
         }
     }
 
-    fn status(&self, leap: Leap, synchronised: bool, tai: u8) -> ToPrivileged {
+    fn status(&self, leap: Leap, synchronised: bool) -> ToPrivileged {
         let (maxerror, esterror) = (Span::ZERO, Span::ZERO);
-        ToPrivileged::SetStatus(Status {
-            epoch: self.welcome.epoch,
-            leap,
-            synchronised,
-            maxerror,
-            esterror,
-            tai,
-        })
+        ToPrivileged::SetStatus(Status { epoch: self.welcome.epoch, leap, synchronised, maxerror, esterror })
     }
 
     fn play(mut self, script: &str) -> ! {
@@ -219,7 +212,7 @@ impl Engine {
             "hello-again" => write_raw(self.link.as_fd(), &frame(self.sent, &ToLaunch::Hello)),
             "deaf" => loop {
                 // Answers are never read.
-                match self.link.send(&self.status(Leap::None, false, 0)) {
+                match self.link.send(&self.status(Leap::None, false)) {
                     Ok(_) => {}
                     Err(LinkError::Full) => std::thread::sleep(Duration::from_millis(20)),
                     Err(error) => leave(&error.to_string()),
@@ -248,8 +241,7 @@ impl Engine {
     fn claim_falsely(&mut self) {
         self.order("restore", &self.step(SECOND, StepReason::Restore));
         self.order("resume", &self.step(SECOND, StepReason::Resume));
-        self.order("synchronised", &self.status(Leap::None, true, 0));
-        self.order("tai", &self.status(Leap::None, false, 200));
+        self.order("synchronised", &self.status(Leap::None, true));
     }
 
     fn order_late(&mut self) {

@@ -9,8 +9,8 @@ use crate::kernel::Errno;
 use ipc::message::privileged::{ClockKind, ClockReading, Status};
 use ipc::units::{Frequency, Leap, Offset, TimeConstant};
 use libc::{
-    ADJ_ESTERROR, ADJ_FREQUENCY, ADJ_MAXERROR, ADJ_NANO, ADJ_OFFSET, ADJ_SETOFFSET, ADJ_STATUS, ADJ_TAI,
-    ADJ_TICK, ADJ_TIMECONST, STA_DEL, STA_FREQHOLD, STA_INS, STA_NANO, STA_PLL, STA_UNSYNC, timex,
+    ADJ_ESTERROR, ADJ_FREQUENCY, ADJ_MAXERROR, ADJ_NANO, ADJ_OFFSET, ADJ_SETOFFSET, ADJ_STATUS, ADJ_TICK,
+    ADJ_TIMECONST, STA_DEL, STA_FREQHOLD, STA_INS, STA_NANO, STA_PLL, STA_UNSYNC, timex,
 };
 
 const MODE: i32 = STA_PLL | STA_FREQHOLD;
@@ -174,9 +174,6 @@ impl Clock for KernelClock {
         };
         call(&change)?;
         self.status = change.status;
-        if status.tai != 0 {
-            call(&Change { modes: ADJ_TAI, constant: status.tai, ..Change::NONE })?;
-        }
         Ok(())
     }
 

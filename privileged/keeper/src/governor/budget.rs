@@ -30,7 +30,12 @@ fn roll<T: Default>(bins: &mut [T], before: usize, now: usize) {
 
 /// What is left to spend: neither spent nor reserved for the slew in progress.
 pub fn remaining(record: &Record, limits: &Limits) -> Span {
-    left(limits.phase_day, &record.hours).min(left(limits.phase_month, &record.days)).less(record.reserved)
+    unspent(record, limits).less(record.reserved)
+}
+
+/// What is not spent, whatever is reserved for the slew in progress.
+pub fn unspent(record: &Record, limits: &Limits) -> Span {
+    left(limits.phase_day, &record.hours).min(left(limits.phase_month, &record.days))
 }
 
 /// What is left of the row for steps after a suspend.

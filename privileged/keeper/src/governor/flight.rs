@@ -4,8 +4,8 @@
 //! completes it whatever is ordered meanwhile. So a reading of the slew does not tell what is under way: here is the most
 //! that it can be.
 
-use super::{BeforeGrant, Governor, Moment, budget, limits};
-use ipc::message::privileged::{ClockReading, Profile};
+use super::{BeforeGrant, Governor, Moment, budget, limits, refused};
+use ipc::message::privileged::{ClockReading, Profile, Refusal, Refused};
 use ipc::units::{Frequency, Offset, Rate, RawInstant, Span, TimeConstant};
 
 /// How long a part of a slew that is under way lasts: a second of the slowest clock, and a few of the kernel's ticks.
@@ -74,8 +74,11 @@ impl Governor {
 
     /// The clock right before a granted order is carried out. Writing the record may have taken seconds, in which the
     /// slew that is replaced has gone on.
-    pub fn replaced(&mut self, clock: &ClockReading) {
-        let Some(BeforeGrant { reserved, .. }) = self.before_grant else { return };
+    ///
+    /// # Errors
+    /// The budget no longer covers both: a disk that is slow, or is kept busy, must not buy phase.
+    pub fn replaced(&mut self, clock: &ClockReading) -> Result<(), Refused> {
+        let Some(BeforeGrant { reserved, rights, .. }) = self.before_grant else { return Ok(()) };
         let moved = reserved.less(clock.slew_left.magnitude());
         if moved > Span::ZERO {
             budget::charge(&mut self.record, moved);
@@ -84,6 +87,12 @@ impl Governor {
             before.reserved = reserved.less(moved);
         }
         self.in_flight.until = self.in_flight.until.max(clock.raw.after(IN_FLIGHT));
+        // A step replaces no slew.
+        let left = budget::unspent(&self.record, self.limits);
+        if rights.is_none() && moved > Span::ZERO && self.record.reserved > left {
+            return Err(refused(Refusal::Budget, self.limits.phase_day.nanos(), left.nanos()));
+        }
+        Ok(())
     }
 
     /// The kernel adds a sleep to its clock without ending the second, which may so become longer by another one: what

@@ -87,6 +87,8 @@ struct BeforeGrant {
     pace: TimeConstant,
     /// For the slew that was to be replaced.
     reserved: Span,
+    /// What an order that accepts the clock as it is uses up.
+    evidence: (pause::Rtc, Disruption),
     /// Of a step.
     rights: Option<Rights>,
 }
@@ -359,7 +361,8 @@ impl Governor {
         let in_flight = self.in_flight(&now.clock);
         let overlap = Self::overlap(in_flight, from_centre, free);
         let charged = own.plus(overlap);
-        let left = self.budget_left().plus(self.record.reserved);
+        // What is reserved for the slew that is replaced is free again.
+        let left = budget::unspent(&self.record, self.limits);
         if charged > left {
             return Err(refused(Refusal::Budget, self.limits.phase_day.nanos(), left.nanos()));
         }
@@ -404,6 +407,7 @@ impl Governor {
             in_flight: self.in_flight,
             pace: self.pace,
             reserved: self.record.reserved,
+            evidence: (self.rtc, self.disruption),
             rights: None,
         });
     }
@@ -447,6 +451,7 @@ impl Governor {
         self.displaced = before.displaced;
         self.in_flight = before.in_flight;
         self.pace = before.pace;
+        (self.rtc, self.disruption) = before.evidence;
         if let Some(rights) = before.rights {
             self.give_back(rights);
         }

@@ -21,9 +21,6 @@ impl Governor {
         if matches!(status.leap, Leap::Insert | Leap::Delete) {
             self.judge_leap(now.clock.wall)?;
         }
-        if status.tai != 0 {
-            self.judge_tai(status.tai, now.clock.wall)?;
-        }
         self.leap = status.leap;
         self.synchronised = status.synchronised;
         let microsecond = Span::saturating(1_000);
@@ -57,24 +54,6 @@ impl Governor {
         }
     }
 
-    /// Once known, the offset from TAI changes once, by one second, for each leap second that was armed, within two days.
-    fn judge_tai(&mut self, tai: u8, now: WallTime) -> Result<(), Refused> {
-        let known = self.record.tai;
-        let leapt = self.record.tai_may_move
-            && self.record.leap_at.is_some_and(|at| at <= now && now < at.after(DAY).after(DAY));
-        let lawful = known == 0 || tai == known || (leapt && tai.abs_diff(known) == 1);
-        if !lawful || !(20..=60).contains(&tai) {
-            return Err(refused(Refusal::Tai, 60, i64::from(known)));
-        }
-        if known != 0 && tai != known {
-            self.record.tai_may_move = false;
-        }
-        // A kill must not give the change again.
-        self.unwritten |= tai != known;
-        self.record.tai = tai;
-        Ok(())
-    }
-
     /// Whether this was the kernel's own leap second, which this governor has permitted.
     pub(super) fn was_leap(&mut self, now: &Moment, moved: Offset, tolerance: Span) -> bool {
         let second = match self.leap {
@@ -97,7 +76,9 @@ impl Governor {
             return Err(refused(Refusal::LeapDate, 0, 0));
         }
         let day = |time: WallTime| time.nanos() / DAY.nanos();
-        match self.record.leap_at {
+        // One that was armed in a future that never came says nothing: a clock that was set there and back has no leap second
+        // behind it, and must not be refused the true ones until that date.
+        match self.record.leap_at.filter(|armed| *armed <= now.after(DAY)) {
             Some(armed) if day(armed) == day(now) => Ok(()),
             armed => {
                 if let Some(armed) = armed {
@@ -106,7 +87,6 @@ impl Governor {
                         .map_err(|refused| Refused { code: Refusal::LeapTooSoon, ..refused })?;
                 }
                 self.record.leap_at = Some(now);
-                self.record.tai_may_move = true;
                 Ok(())
             }
         }

@@ -20,11 +20,7 @@ impl fmt::Display for Asked<'_> {
                 write!(f, "asked=step why={:?} delta_ns={}", order.reason, order.delta.nanos())
             }
             ToPrivileged::SetStatus(status) => {
-                write!(
-                    f,
-                    "asked=status leap={:?} synchronised={} tai={}",
-                    status.leap, status.synchronised, status.tai
-                )
+                write!(f, "asked=status leap={:?} synchronised={}", status.leap, status.synchronised)
             }
             _ => f.write_str("asked=nothing"),
         }

@@ -88,7 +88,10 @@ impl<C: Clock> Keeper<C> {
         }
         // Writing the record may have taken time: a step is measured from the clock right before it.
         let before = self.clock.read().unwrap_or(now.clock);
-        self.governor.replaced(&before);
+        if let Err(refused) = self.governor.replaced(&before) {
+            self.governor.not_done();
+            return Err(refused.into());
+        }
         let done = match &permitted {
             ToPrivileged::Adjust(adjust) => {
                 self.clock.adjust(adjust.frequency, adjust.slew, adjust.time_constant)
@@ -106,7 +109,7 @@ impl<C: Clock> Keeper<C> {
         let after = then.clock;
         let unwritten = match order {
             ToPrivileged::SetStatus(status) => {
-                let told = Told { leap: status.leap, synchronised: status.synchronised, tai: status.tai };
+                let told = Told { leap: status.leap, synchronised: status.synchronised };
                 let is_news = self.course.told.replace(told) != Some(told);
                 is_news.then(|| self.may_write(Kind::Status)).flatten()
             }

@@ -58,6 +58,8 @@ pub(super) struct Host {
     behind: i64,
     /// How far the battery-backed clock is ahead of true time, ns.
     rtc_ahead: i64,
+    /// How long it takes to write the record, ns.
+    pub(super) slow: i64,
     /// Orders to change the clock, granted or not.
     pub(super) orders: u32,
 }
@@ -91,6 +93,7 @@ impl Host {
             lawless: 0,
             behind: 0,
             rtc_ahead: 0,
+            slow: 0,
             orders: 0,
         };
         host.look_at_vmclock();
@@ -193,6 +196,8 @@ impl Host {
             self.disk = self.governor.record().clone();
             self.written = now;
             self.governor.written();
+            // Nobody looks meanwhile, and what is being written may not get there.
+            self.advance(self.slow);
         }
     }
 
@@ -209,7 +214,11 @@ impl Host {
         };
         let grant = self.governor.judge_adjust(&order, &now)?;
         self.write(&grant, false);
-        self.governor.replaced(&now.clock);
+        let now = self.now();
+        if let Err(refused) = self.governor.replaced(&now.clock) {
+            self.governor.not_done();
+            return Err(refused);
+        }
         self.page = self.page.adjusted(order.frequency, order.slew, order.time_constant);
         self.governor.applied(&self.now());
         Ok(())
@@ -261,7 +270,7 @@ impl Host {
         let now = self.now();
         let (maxerror, esterror) = (Span::ZERO, Span::ZERO);
         let epoch = self.governor.epoch();
-        let status = Status { epoch, leap, synchronised, maxerror, esterror, tai: 0 };
+        let status = Status { epoch, leap, synchronised, maxerror, esterror };
         self.governor.judge_status(&status, &now).map(drop)
     }
 

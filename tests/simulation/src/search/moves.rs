@@ -53,6 +53,8 @@ pub enum Move {
     Lose,
     /// A leap second, if this is a day for one.
     Leap { insert: bool },
+    /// From now on the disk takes so long to write the record; the engine can keep it busy.
+    Disk { millis: i64 },
 }
 
 impl Move {
@@ -161,6 +163,7 @@ impl Move {
             }
             Self::Reboot { nanos, beside, killed } => host.reboot(nanos, beside, killed),
             Self::Lose => host.lose_record(),
+            Self::Disk { millis } => host.slow = millis * (SECOND / 1_000),
             Self::Leap { insert } => {
                 let leap = if insert { Leap::Insert } else { Leap::Delete };
                 if host.status(leap, true).is_ok() {
@@ -192,7 +195,7 @@ pub(super) fn orders(random: &mut Random) -> Move {
     let constant = one(random, &[0, 0, 1, 2, 4, 6, 8, 9, 10]);
     let part = one(random, &[1.0, 1.0, 1.0, 0.0, -1.0, 0.5]);
     let times = one(random, &[2, 20, 200, 1_000]);
-    match (random.uniform() * 7.0) as u32 {
+    match (random.uniform() * 8.0) as u32 {
         0 | 1 => Move::Hold { part, hours: one(random, &HOURS) },
         2 => {
             let (before, after) = (one(random, &[1, 10, 300, 900]), one(random, &[1, 10, 300]));
@@ -212,6 +215,7 @@ pub(super) fn orders(random: &mut Random) -> Move {
             let delta = one(random, &[1, 10, 100, 1_000]) * sign * (SECOND / 1_000);
             Move::Step { reason: one(random, &[StepReason::Run, StepReason::Start]), delta }
         }
+        6 => Move::Disk { millis: one(random, &[0, 0, 900, 1_900, 5_000, 60_000]) },
         _ => Move::Silence { hours: one(random, &HOURS) },
     }
 }
@@ -352,6 +356,7 @@ impl fmt::Display for Move {
                 write!(f, "{word} {}s{:+}s", seconds(nanos), seconds(beside))
             }
             Self::Lose => write!(f, "lose"),
+            Self::Disk { millis } => write!(f, "disk {millis}ms"),
             Self::Leap { insert } => write!(f, "leap {}", if insert { '+' } else { '-' }),
         }
     }

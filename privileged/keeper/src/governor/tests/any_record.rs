@@ -58,7 +58,7 @@ fn ten_minutes(record: Record, boot: [u8; 16], profile: Profile) {
             let _ = world.step(reason, (minute - 5) * SECOND / 10);
             world.pass(SECOND);
         }
-        let _ = world.status(Leap::Insert, true, 37);
+        let _ = world.status(Leap::Insert, true);
         let _ = world.adjust(10.0 * minute as f64, 400_000 * (minute + 1), 2);
         if minute % 2 == 0 {
             world.governor.not_done();
@@ -109,8 +109,6 @@ fn each_number_of_a_record_may_be_the_largest_that_its_type_can_hold() {
         leap_at: Some(WallTime::MAX),
         hours: [u32::MAX; 25],
         days: [u32::MAX; 31],
-        tai: u8::MAX,
-        tai_may_move: true,
         approved_used: Some(Span::MAX),
         ..Record::born(BOOT, BootInstant::MIN)
     };

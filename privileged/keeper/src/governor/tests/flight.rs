@@ -54,7 +54,7 @@ impl Kernel {
             asked_at: now.clock.raw,
         };
         let grant = self.governor.judge_adjust(&order, &now).map_err(|refused| refused.code)?;
-        self.governor.replaced(&now.clock);
+        self.governor.replaced(&now.clock).unwrap();
         self.page = self.page.adjusted(order.frequency, order.slew, order.time_constant);
         self.governor.applied(&self.now());
         Ok(grant)
@@ -152,9 +152,47 @@ fn what_a_slew_moves_while_the_record_is_written_is_not_given_back() {
     (0..3).for_each(|_| world.pass_to(500));
     let moved = left - world.now().clock.slew_left.nanos();
     assert!(moved > left / 2);
-    world.governor.replaced(&world.now().clock);
+    world.governor.replaced(&world.now().clock).unwrap();
     let returned = world.governor.budget_left().nanos() + grant.charged.nanos() - before;
     assert!(returned <= left - moved && returned >= left - moved - 3_000, "{returned}");
+}
+
+#[test]
+fn a127_a_disk_that_takes_seconds_buys_no_phase() {
+    let mut world = Kernel::of(Profile::Strict);
+    let limit = limits::of(Profile::Strict).phase_day.nanos();
+    let edge = 20.0;
+    let start = world.page;
+    let (mut asked, mut granted) = (limit, 0);
+    for _ in 0..300 {
+        world.pass_to(500);
+        let now = world.now();
+        world.governor.observe(&now, false);
+        let order = Adjust {
+            epoch: world.governor.epoch(),
+            frequency: Frequency::saturating((edge * 65_536.0) as i32),
+            slew: Offset::saturating(asked),
+            time_constant: TimeConstant::saturating(4),
+            asked_at: now.clock.raw,
+        };
+        if world.governor.judge_adjust(&order, &now).is_err() {
+            asked = (asked * 9 / 10).max(1_000_000);
+            continue;
+        }
+        // Writing the record takes seconds, in which the slew that is replaced goes on.
+        (0..5).for_each(|_| world.pass_to(500));
+        if world.governor.replaced(&world.now().clock).is_err() {
+            world.governor.not_done();
+            continue;
+        }
+        world.page = world.page.adjusted(order.frequency, order.slew, order.time_constant);
+        world.governor.applied(&world.now());
+        granted += 1;
+    }
+    let seconds = (world.page.since.nanos() - start.since.nanos()) as f64 * 1e-9;
+    let beyond = world.moved_since(&start) - (edge * 1_000.0 * seconds) as i64;
+    assert!(granted > 3 && beyond > limit / 2, "{granted} {beyond}");
+    assert!(beyond <= limit + 1_000_000, "{beyond} of {limit}");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use super::*;
 /// Marks the clock synchronised, and keeps it so under orders.
 fn keep(world: &mut World, nanos: i64) {
     world.adjust(0.0, 0, 0).unwrap();
-    world.status(Leap::None, true, 0).unwrap();
+    world.status(Leap::None, true).unwrap();
     for _ in 0..nanos / HOUR {
         world.pass(HOUR);
         world.adjust(0.0, 0, 0).unwrap();
@@ -46,10 +46,10 @@ fn only_time_that_is_marked_synchronised_under_orders_counts() {
     let mut world = World::standard();
     keep(&mut world, DAY + HOUR);
     let before = good(&mut world);
-    world.status(Leap::None, false, 0).unwrap();
+    world.status(Leap::None, false).unwrap();
     world.pass_under_orders(DAY, 0.0);
     assert_eq!(good(&mut world), before, "not synchronised");
-    world.status(Leap::None, true, 0).unwrap();
+    world.status(Leap::None, true).unwrap();
     world.pass(10 * DAY);
     assert_eq!(good(&mut world), before, "no orders");
 }

@@ -343,6 +343,26 @@ fn a161_steps_after_a_pause_are_counted_and_come_back() {
 }
 
 #[test]
+fn a161_an_adjustment_that_was_not_made_takes_no_evidence_away() {
+    // An agent has made up for a part of it, and the order that would accept that cannot be recorded.
+    let mut machine = Machine::new(Profile::Standard);
+    machine.rtc += HOUR;
+    machine.run(10);
+    machine.move_wall(60 * SECOND);
+    machine.run(2);
+    let order = Adjust {
+        epoch: machine.world.governor.epoch(),
+        frequency: Frequency::ZERO,
+        slew: Offset::ZERO,
+        time_constant: TimeConstant::MIN,
+        asked_at: machine.world.now.clock.raw,
+    };
+    machine.world.governor.judge_adjust(&order, &machine.world.now).unwrap();
+    machine.world.governor.not_done();
+    assert_eq!(machine.step(HOUR - 60 * SECOND), OK);
+}
+
+#[test]
 fn a_step_that_was_not_made_takes_no_right_away() {
     let mut machine = Machine::new(Profile::Standard);
     machine.world.governor.terms.approved_step = None;
