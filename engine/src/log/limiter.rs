@@ -9,7 +9,7 @@
 //!
 //! **The bound.** Clock lines, changes and ordinary lines each have an allowance of 100 lines, refilled at 10 a minute,
 //! whatever their kind; beyond it they are only counted. An attacker that makes sources agree and disagree forever
-//! therefore cannot hide a step. A summary stands for one kind (at most 64 are remembered) or for one of the three
+//! therefore cannot hide a step. A summary stands for one kind (at most 128 are remembered) or for one of the three
 //! allowances, and is written at most once a minute. A process that makes the engine log without end therefore causes
 //! at most 300 lines at once and 97 a minute in the long run.
 
@@ -26,7 +26,7 @@ const QUIETEST: Span = Span::from_secs(3600);
 const NEW_AGAIN: Span = Span::from_secs(7200);
 
 /// Kinds that are remembered; beyond it the one that was silent longest is forgotten.
-const MAX_KINDS: usize = 64;
+const MAX_KINDS: usize = 128;
 
 /// Lines that may come at once.
 const BURST: u32 = 100;

@@ -155,7 +155,7 @@ fn a095_whoever_makes_the_engine_talk_without_end_gets_97_lines_a_minute_and_300
         }
         assert!(log.lines().len() <= 300 + 60 * 97, "{}", log.lines().len());
         assert!(log.lines().len() >= 500, "{}", log.lines().len());
-        assert!(log.limiter.kinds() <= 64);
+        assert!(log.limiter.kinds() <= 128);
         assert!(log.lines().iter().any(|line| line.ends_with("lines that were left out)")));
         // One flood does not suppress other lines.
         for other in write.into_iter().filter(|_| flood.len() == 1) {

@@ -336,6 +336,11 @@ impl World {
                 let raw = self.segment.1 + (self.time - self.segment.0) as f64 * (1.0 + self.frequency);
                 self.segment = (self.time, raw);
                 self.frequency += self.wander * self.random.normal();
+                // A page that describes a slew from long ago costs a round for each second since, at each reading.
+                let now = self.raw_at(self.time);
+                if now.since(self.page.since).nanos() > 64 * SECOND {
+                    self.page = self.page.advanced_to(now);
+                }
             }
         }
     }
