@@ -82,12 +82,25 @@ enum Command {
         /// The recording
         file: PathBuf,
     },
-    /// Put the configuration file's access rules and rate limits in force, and read certificate and key anew,
-    /// without a restart (root)
+    /// Put the configuration file's sources, clock settings, access rules and limits in force, and read certificate and
+    /// key anew, without a restart (root)
     Reload {
         /// The file; otherwise the one that the daemon was started with
         #[arg(long, value_name = "F")]
         config: Option<PathBuf>,
+    },
+    /// Ask one more source, until a restart or a reload of a file without it (root)
+    Add {
+        /// Its name or address
+        name: String,
+        /// Keys of [[source]] with their values, as in truechimer.toml(5): mode=nts min-poll=4
+        #[arg(value_name = "KEY=VALUE")]
+        keys: Vec<String>,
+    },
+    /// Ask a source no longer, until a restart or a reload of a file that has it (root)
+    Remove {
+        /// Its name, as `sources` shows it
+        name: String,
     },
     /// Poll all sources now, a few times (root)
     Burst,
@@ -155,6 +168,11 @@ fn main() -> ExitCode {
         Command::Replay { file } => replay::show(file, cli.json),
         Command::Reload { config } => named(config.as_ref(), Wanted::Configuration, &cli.socket)
             .and_then(|config| reload(&cli, &config)),
+        Command::Add { name, keys } => add(&cli, name, keys),
+        Command::Remove { name } => {
+            let done = socket::remove(&cli.socket, name).map_err(Failure::from);
+            done.map(|reply| said(&cli, &reply, &format!("removed {name}")))
+        }
         Command::Burst => change(&cli, "burst"),
         Command::Online => change(&cli, "online"),
         Command::Offline => change(&cli, "offline"),
@@ -178,7 +196,38 @@ fn named(file: Option<&PathBuf>, wanted: Wanted, socket: &Path) -> Result<PathBu
 
 fn change(cli: &Cli, verb: &str) -> Result<String, Failure> {
     let reply = socket::ask(&cli.socket, verb)?;
-    Ok(if cli.json { text::json(&reply) } else { format!("{verb}: done\n") })
+    Ok(said(cli, &reply, &format!("{verb}: done")))
+}
+
+fn said(cli: &Cli, reply: &serde_json::Value, text: &str) -> String {
+    if cli.json { text::json(reply) } else { escape(text) + "\n" }
+}
+
+/// Asks one more source.
+fn add(cli: &Cli, name: &str, keys: &[String]) -> Result<String, Failure> {
+    let source = source_table(name, keys).map_err(|text| Failure { text, code: 2 })?;
+    let reply = socket::add(&cli.socket, &source)?;
+    Ok(said(cli, &reply, &format!("added {name}")))
+}
+
+/// The `[[source]]` of these words. What they mean, the engine judges.
+fn source_table(name: &str, keys: &[String]) -> Result<String, String> {
+    // A basic string of TOML may have all that one of JSON has.
+    let quoted = |text: &str| serde_json::Value::from(text).to_string();
+    let mut table = format!("[[source]]\naddress = {}\n", quoted(name));
+    for word in keys {
+        let is_key = |key: &str| {
+            !key.is_empty() && key.bytes().all(|octet| octet.is_ascii_lowercase() || octet == b'-')
+        };
+        let Some((key, value)) = word.split_once('=').filter(|(key, _)| is_key(key)) else {
+            return Err(format!(
+                "{word}: expected KEY=VALUE with a key of [[source]], such as mode=nts or min-poll=4"
+            ));
+        };
+        let is_bare = matches!(value, "true" | "false") || value.parse::<f64>().is_ok_and(f64::is_finite);
+        table += &format!("{key} = {}\n", if is_bare { value.to_owned() } else { quoted(value) });
+    }
+    Ok(table)
 }
 
 /// More octets than a configuration may have. What lies behind them would be missing.
@@ -249,7 +298,22 @@ fn reload(cli: &Cli, config: &Path) -> Result<String, Failure> {
 
 /// What a reload of this file did, in one line.
 fn report_of(name: &str, reply: &ReloadedReply, certificate: Option<&str>) -> String {
-    let done = if reply.changed == Some(true) { "in force now" } else { "nothing new for the server" };
+    let list = |names: &Option<Vec<String>>| names.as_deref().unwrap_or_default().join(", ");
+    let parts = [
+        ("sources added: ", list(&reply.added_sources)),
+        ("sources changed: ", list(&reply.changed_sources)),
+        ("sources removed: ", list(&reply.removed_sources)),
+        ("[clock]: ", list(&reply.changed_clock)),
+    ];
+    let parts = parts.into_iter().filter(|(_, names)| !names.is_empty());
+    let mut parts: Vec<String> = parts.map(|(what, names)| format!("{what}{names}")).collect();
+    if reply.changed == Some(true) {
+        parts.push("access rules and limits".to_owned());
+    }
+    let done = match parts.as_slice() {
+        [] => "nothing new".to_owned(),
+        parts => format!("in force now: {}", parts.join("; ")),
+    };
     let rest = match reply.waiting.as_deref().unwrap_or_default() {
         [] if reply.needs_restart == Some(true) => "; other changes in the file take a restart".to_owned(),
         [] => String::new(),

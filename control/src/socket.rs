@@ -111,6 +111,26 @@ pub fn reload(path: &Path, file: &str, is_private: bool) -> Result<Value, AskErr
     )
 }
 
+/// Has one more source asked, whose `[[source]]` this is.
+///
+/// # Errors
+/// As [`ask`].
+pub fn add(path: &Path, source: &str) -> Result<Value, AskError> {
+    with_source(path, "add", source)
+}
+
+/// Has the source of this name asked no longer.
+///
+/// # Errors
+/// As [`ask`].
+pub fn remove(path: &Path, name: &str) -> Result<Value, AskError> {
+    with_source(path, "remove", name)
+}
+
+fn with_source(path: &Path, verb: &str, source: &str) -> Result<Value, AskError> {
+    request(path, format!("{{\"verb\":\"{verb}\",\"source\":{}}}\n", Value::from(source)), DEADLINE)
+}
+
 /// An answer as a document of [`report::read`]. Missing and additional members are no error: the daemon may be of
 /// another version.
 ///

@@ -80,17 +80,21 @@ pub fn done() -> String {
 
 /// Reply to a reload. `readings`: how often the certificate was read before.
 pub fn reloaded(reloaded: &Reloaded, readings: u32) -> String {
-    let Reloaded { rules, changed, reads, other_files, waiting } = reloaded;
+    let Reloaded { rules, changed, sources, clock, reads, other_files, waiting } = reloaded;
     let file = |path: FilePath| path.as_str().to_owned();
     write(&ReloadedReply {
+        added_sources: sources.added.clone(),
         certificate_file: reads.map(|(certificate, _)| file(certificate)),
         changed: *changed,
+        changed_clock: clock.iter().map(|key| (*key).to_owned()).collect(),
+        changed_sources: sources.changed.clone(),
         done: true,
         key_file: reads.map(|(_, key)| file(key)),
         needs_restart: !waiting.is_empty(),
         other_files: *other_files,
         readings,
         reads_certificate: reads.is_some(),
+        removed_sources: sources.removed.clone(),
         rules: *rules as u64,
         waiting: waiting.clone(),
     })

@@ -22,7 +22,8 @@ pub use document::Fault;
 pub use key_service::{Fleet, KeySettings};
 
 use crate::configuration::document::{Faults, Section};
-use crate::configuration::nts::{RootSets, SYSTEM};
+use crate::configuration::nts::RootSets;
+pub use crate::configuration::nts::SYSTEM;
 use engine_core::settings::{Place, Settings};
 use ipc::list::Bounded;
 use ipc::message::launch::LaunchPlan;

@@ -168,13 +168,14 @@ impl Running {
         let name = &self.configuration.name;
         let reloaded = match self.configuration.read() {
             Ok((text, is_private)) => {
-                self.in_force.reload(now, (text.as_str(), name), is_private, &mut self.links)
+                let parts = (&mut self.links, &mut self.engine);
+                self.in_force.reload(now, (text.as_str(), name), is_private, parts)
             }
             Err(error) => Err(ReloadError::Configuration(error)),
         };
         match reloaded {
             Ok(reloaded) => {
-                let hint = if reloaded.changed || !reloaded.waiting.is_empty() { "" } else { REPLACED };
+                let hint = if reloaded.is_news() || !reloaded.waiting.is_empty() { "" } else { REPLACED };
                 self.log.write_change(now.raw, Severity::NOTICE, &format!("{}{hint}", reloaded.sentence()));
             }
             Err(ReloadError::Configuration(error)) => {
@@ -183,7 +184,7 @@ impl Running {
             }
             Err(ReloadError::Breach(breach)) => return Err(breach.into()),
         }
-        Ok(())
+        self.carry_out(now)
     }
 
     /// A clock that is not where it was expected was set by another program: the privileged process is asked to check
@@ -279,8 +280,10 @@ impl Running {
                 engine.handle_input(now, Input::Command(command));
                 answers::done()
             }
+            Verb::Add(text) => changed(log, now, in_force.add_source(now, &text, links, engine)),
+            Verb::Remove(name) => changed(log, now, in_force.remove_source(now, &name, engine)),
             Verb::Reload { text, is_private } => {
-                match in_force.reload(now, (&text, "the new file"), is_private, links) {
+                match in_force.reload(now, (&text, "the new file"), is_private, (links, engine)) {
                     Ok(reloaded) => {
                         log.write_change(now.raw, Severity::NOTICE, &reloaded.sentence());
                         let readings = surroundings.key_exchange.map_or(0, |known| known.readings);
@@ -427,5 +430,16 @@ impl Running {
             }
             Some(_) => {}
         }
+    }
+}
+
+/// Reply to a change of the sources, which is logged too.
+fn changed(log: &mut Log, now: Now, outcome: Result<String, String>) -> String {
+    match outcome {
+        Ok(sentence) => {
+            log.write_change(now.raw, Severity::NOTICE, &sentence);
+            answers::done()
+        }
+        Err(why) => answers::refused(&why),
     }
 }

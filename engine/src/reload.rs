@@ -1,13 +1,17 @@
-//! Reloading the configuration file. At once: the server's access rules and policy, the limits of the key service, and
-//! its certificate and key, read again from where they were at the start. All other settings depend on sockets,
-//! processes and limits that only a start creates (`waiting`).
+//! Reloading the configuration file. At once: the sources, the engine's own settings of the clock, the server's access rules
+//! and policy, the limits of the key service, and its certificate and key, read again from where they were at the start. All other
+//! settings depend on sockets, processes and limits that only a start creates (`waiting`).
 
+mod sources;
 mod waiting;
+
+pub use sources::Sources;
 
 use crate::configuration::{Configuration, ConfigurationError, KeySettings, judge, read_text, read_whole};
 use crate::links::{Breach, Links};
 use engine_core::io::Now;
-use engine_core::settings::Settings;
+use engine_core::recording::Recorder;
+use engine_core::settings::{ClockSettings, Settings};
 use ipc::file_path::FilePath;
 use ipc::message::key_service::KeyPolicy;
 use ipc::message::launch::LaunchPlan;
@@ -55,6 +59,10 @@ pub struct Reloaded {
     pub rules: usize,
     /// The server policy has changed.
     pub changed: bool,
+    /// What became of the sources.
+    pub sources: Sources,
+    /// The keys of `[clock]` that are in force with another value.
+    pub clock: Vec<&'static str>,
     /// The certificate and its key, which are being read again; none: no keys are exchanged.
     pub reads: Option<(FilePath, FilePath)>,
     /// The file names another certificate or key, which only a restart takes up.
@@ -73,8 +81,21 @@ pub enum ReloadError {
 }
 
 impl Reloaded {
+    /// Whether anything but a certificate has changed at once.
+    pub fn is_news(&self) -> bool {
+        self.changed || self.sources.is_news() || !self.clock.is_empty()
+    }
+
     /// For the log.
     pub fn sentence(&self) -> String {
+        let clock = match self.clock.as_slice() {
+            [] => String::new(),
+            keys => format!("; [clock]: {}", keys.join(", ")),
+        };
+        let sources = match self.sources.sentence() {
+            none if none.is_empty() => none,
+            said => format!("; sources: {said}"),
+        };
         let what = if self.changed { "new access rules and limits" } else { "nothing new for the server" };
         let rest = match self.waiting.as_slice() {
             [] => "",
@@ -89,7 +110,7 @@ impl Reloaded {
             ),
         };
         let rules = if self.rules == 1 { "1 rule" } else { &format!("{} rules", self.rules) };
-        format!("configuration read again: {what}, {rules}{certificate}{rest}")
+        format!("configuration read again: {what}, {rules}{sources}{clock}{certificate}{rest}")
     }
 }
 
@@ -110,11 +131,11 @@ impl InForce {
         now: Now,
         (text, name): (&str, &str),
         is_private: bool,
-        links: &mut Links,
+        (links, engine): (&mut Links, &mut Recorder),
     ) -> Result<Reloaded, ReloadError> {
         let Configuration { settings, plan, access, policy, keys, .. } =
             read_whole(text, name, is_private).map_err(ReloadError::Configuration)?;
-        let waiting = waiting::list(self, &settings, &plan, keys.as_ref());
+        let mut waiting = waiting::list(self, &settings, &plan, keys.as_ref());
         // A file without [server] has no rules to put in force: they would lock out the clients that are still served.
         let serves = links.expects(Process::Server) && settings.server.is_some();
         let changed = serves && (access != self.access || policy != self.policy);
@@ -141,9 +162,85 @@ impl InForce {
         if service.is_some() {
             links.key_service.send_reload(now).map_err(ReloadError::Breach)?;
         }
+        // What can fail comes first: from here on all of it is done.
+        let exchanges = links.expects(Process::Exchange);
+        let sources = sources::take_up(engine, now, &settings.sources, (&self.plan, &plan), exchanges);
+        if !sources.waiting.is_empty() {
+            waiting.insert(0, format!("sources: {}", sources.waiting.join(", ")));
+        }
+        let clock = self.take_up_clock(engine, now, &settings, &plan);
         let reads = service.map(|service| (service.certificate, service.key));
         let named = plan.key_service.map(|service| (service.certificate, service.key));
         let other_files = reads.is_some() && named.is_some() && reads != named;
-        Ok(Reloaded { rules: self.access.len(), changed, reads, other_files, waiting })
+        Ok(Reloaded { rules: self.access.len(), changed, sources, clock, reads, other_files, waiting })
+    }
+
+    /// Asks one more source, until a restart or a reload of a file without it. `text` is its `[[source]]`. Returns the line for
+    /// the log.
+    ///
+    /// # Errors
+    /// What is wrong with it, for the administrator.
+    pub fn add_source(
+        &self,
+        now: Now,
+        text: &str,
+        links: &Links,
+        engine: &mut Recorder,
+    ) -> Result<String, String> {
+        let new = read_whole(text, "the source", true).map_err(|error| error.to_string())?;
+        let [source] = new.settings.sources.as_slice() else {
+            return Err("one [[source]] is expected, and nothing else".to_owned());
+        };
+        if new.settings.server.is_some() || new.plan.profile != LaunchPlan::CLIENT.profile {
+            return Err("one [[source]] is expected, and nothing else".to_owned());
+        }
+        let exchanges = links.expects(Process::Exchange);
+        sources::add(engine, now, source, (&self.plan, &new.plan), exchanges)
+    }
+
+    /// Asks a source no longer, until a restart or a reload of a file that has it. Returns the line for the log.
+    ///
+    /// # Errors
+    /// There is none of that name.
+    pub fn remove_source(&self, now: Now, name: &str, engine: &mut Recorder) -> Result<String, String> {
+        sources::remove(engine, now, name)
+    }
+
+    /// Puts in force what the engine alone decides by, and names the keys that have another value now.
+    fn take_up_clock(
+        &mut self,
+        engine: &mut Recorder,
+        now: Now,
+        settings: &Settings,
+        plan: &LaunchPlan,
+    ) -> Vec<&'static str> {
+        let old = self.settings.clock();
+        let mut new = settings.clock();
+        if plan.run_step != self.plan.run_step {
+            // The governor was told at the start whether there may be such steps.
+            new.run_step_threshold = old.run_step_threshold;
+        }
+        let ClockSettings {
+            minimum_sources,
+            start_step_threshold,
+            run_step_threshold,
+            max_slew_ppm,
+            max_distance,
+            require_nts,
+        } = new;
+        let keys = [
+            ("minimum-sources", minimum_sources != old.minimum_sources),
+            ("start-step-threshold", start_step_threshold != old.start_step_threshold),
+            ("run-step-threshold", run_step_threshold != old.run_step_threshold),
+            ("max-slew-ppm", max_slew_ppm != old.max_slew_ppm),
+            ("max-distance", max_distance != old.max_distance),
+            ("require-nts", require_nts != old.require_nts),
+        ];
+        let changed: Vec<&'static str> = keys.into_iter().filter(|(_, is)| *is).map(|(key, _)| key).collect();
+        if !changed.is_empty() {
+            engine.change_clock(now, &new);
+            self.settings.set_clock(&new);
+        }
+        changed
     }
 }

@@ -204,7 +204,7 @@ fn chimerctl_finds_the_configuration_and_the_audit_log_of_the_daemon_that_it_ask
     assert!(is_done && said.contains("in order"), "{said}");
     assert!(says(&daemon, &["audit"]).1.contains("event=start"));
     let file = setup.place().join("truechimer.toml");
-    let read = format!("reload: read {}: nothing new for the server\n", file.display());
+    let read = format!("reload: read {}: nothing new\n", file.display());
     assert_eq!(says(&daemon, &["reload"]), (true, read));
     let named = says(&daemon, &["audit", "--last", "1"]).1;
     assert!(
@@ -219,23 +219,20 @@ fn chimerctl_finds_the_configuration_and_the_audit_log_of_the_daemon_that_it_ask
     for (text, expected) in [
         (
             format!("{server}local-stratum = 3\n"),
-            "the file has no source, and the daemon still asks 2 sources",
+            "sources removed: 192.0.2.1, 192.0.2.2; not in force before a restart: [server] has changed: local-stratum",
         ),
         (sources.clone(), "[server] was removed, and clients are still served"),
         (
-            format!("{server}{}", bench::daemon::source("192.0.2.1")),
-            "the file has 1 source, and the daemon still asks 2",
-        ),
-        (
-            format!("{server}{}", ["192.0.2.1", "192.0.2.3"].map(bench::daemon::source).concat()),
-            "sources have changed, and those of the start are still asked",
+            format!("{server}{}", bench::daemon::source("ntp.example.org")),
+            "nothing new; not in force before a restart: sources: ntp.example.org (the process that looks up names",
         ),
         (
             format!(
                 "{server}{}[clock]\nmax-slew-ppm = 50\n[governor]\nprofile = \"strict\"\n",
                 ["192.0.2.1", "192.0.2.3"].map(bench::daemon::source).concat()
             ),
-            "are still asked; [clock] has changed: max-slew-ppm, leap-seconds; [governor] has changed: profile",
+            "[clock]: max-slew-ppm; not in force before a restart: [clock] has changed: leap-seconds; [governor] has \
+             changed: profile",
         ),
     ] {
         replace(&text);
@@ -245,7 +242,9 @@ fn chimerctl_finds_the_configuration_and_the_audit_log_of_the_daemon_that_it_ask
             "{said}"
         );
     }
-    let told = |daemon: &Daemon| daemon.log().contains("the daemon still asks 2 sources");
+    let asked: Vec<_> = daemon.sources().iter().map(|source| source["name"].clone()).collect();
+    assert_eq!(asked, ["192.0.2.1", "192.0.2.3"]);
+    let told = |daemon: &Daemon| daemon.log().contains("sources: added 192.0.2.3; removed 192.0.2.2");
     daemon.wait_until("told in the log as well", TIMEOUT, told);
     // The paths are those of the launch alone: whoever else could have written them is not believed.
     let paths = setup.place().join("run").join(ipc::paths::NAME);

@@ -36,7 +36,7 @@ use crate::Engine;
 use crate::entries::{EntryError, EntryId};
 use crate::io::{Input, Now, Output, Start};
 use crate::notice::{Notice, RecordingFailure, SystemNotice};
-use crate::settings::SourceSettings;
+use crate::settings::{ClockSettings, SourceSettings};
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -136,6 +136,13 @@ impl Recorder {
         let changed = self.engine.change_entry(now, id, settings);
         self.end_call();
         changed
+    }
+
+    /// As [`Engine::change_clock`].
+    pub fn change_clock(&mut self, now: Now, clock: &ClockSettings) {
+        self.begin_call(now, &Call::ChangeClock(*clock));
+        self.engine.change_clock(now, clock);
+        self.end_call();
     }
 
     /// Records a call and seeds the engine for it.

@@ -39,6 +39,54 @@ pub struct Settings {
 impl Settings {
     /// The largest root distance where none is configured.
     pub const MAX_DISTANCE: Span = Span::from_secs(3);
+
+    /// The part that may change while the engine runs.
+    pub const fn clock(&self) -> ClockSettings {
+        ClockSettings {
+            minimum_sources: self.minimum_sources,
+            start_step_threshold: self.start_step_threshold,
+            run_step_threshold: self.run_step_threshold,
+            max_slew_ppm: self.max_slew_ppm,
+            max_distance: self.max_distance,
+            require_nts: self.require_nts,
+        }
+    }
+
+    /// Puts these in their places.
+    pub const fn set_clock(&mut self, clock: &ClockSettings) {
+        let ClockSettings {
+            minimum_sources,
+            start_step_threshold,
+            run_step_threshold,
+            max_slew_ppm,
+            max_distance,
+            require_nts,
+        } = *clock;
+        self.minimum_sources = minimum_sources;
+        self.start_step_threshold = start_step_threshold;
+        self.run_step_threshold = run_step_threshold;
+        self.max_slew_ppm = max_slew_ppm;
+        self.max_distance = max_distance;
+        self.require_nts = require_nts;
+    }
+}
+
+/// What of the clock's settings an engine takes up while it runs ([`Engine::change_clock`](crate::Engine::change_clock)): what
+/// the governor knows too is fixed at its start. The fields are those of [`Settings`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ClockSettings {
+    /// As [`Settings::minimum_sources`].
+    pub minimum_sources: u8,
+    /// As [`Settings::start_step_threshold`].
+    pub start_step_threshold: Span,
+    /// As [`Settings::run_step_threshold`]; where it was none at the start the governor grants no such step.
+    pub run_step_threshold: Option<Span>,
+    /// As [`Settings::max_slew_ppm`].
+    pub max_slew_ppm: f64,
+    /// As [`Settings::max_distance`].
+    pub max_distance: Span,
+    /// As [`Settings::require_nts`].
+    pub require_nts: bool,
 }
 
 /// One `[[source]]`.
@@ -72,6 +120,14 @@ pub struct SourceSettings {
     pub max_stratum: u8,
     /// Addresses of its name may be link-local ones of IPv4 (RFC 3927), as those of a cloud's own time servers are.
     pub allow_link_local: bool,
+}
+
+impl SourceSettings {
+    /// Whether both name the same server, asked in the same way: then one may take the other's place with all that was
+    /// measured, if that was the same in all else.
+    pub fn is_same_server(&self, other: &Self) -> bool {
+        self.place.is_same(&other.place) && self.nts.is_some() == other.nts.is_some()
+    }
 }
 
 /// What a source of `mode = "nts"` needs for its key exchange.

@@ -221,6 +221,13 @@ fn the_replies_on_the_socket_are_those_of_the_golden_documents() {
     let reload = Reloaded {
         rules: 4,
         changed: true,
+        sources: crate::reload::Sources {
+            added: vec!["192.0.2.9".to_owned()],
+            changed: vec!["192.0.2.1".to_owned()],
+            removed: vec!["192.0.2.2".to_owned()],
+            waiting: Vec::new(),
+        },
+        clock: vec!["max-slew-ppm"],
         reads: Some(("/a/c.pem", "/a/k.pem")).map(|(one, other)| (path(one), path(other))),
         other_files: true,
         waiting: vec!["[server.nts] has changed: certificate".to_owned()],

@@ -25,6 +25,10 @@ pub enum Verb {
         /// Only its owner may read or change the file.
         is_private: bool,
     },
+    /// The text of a `[[source]]` that is asked from now on, until a restart or a reload of a file without it.
+    Add(String),
+    /// The name of a source, as configured, that is no longer asked.
+    Remove(String),
 }
 
 /// Why a request is not followed; `Display` is what the peer reads.
@@ -43,8 +47,8 @@ impl fmt::Display for RequestError {
         match self {
             Self::TooLong => write!(f, "a request is one line of at most {MAX_REQUEST} octets"),
             Self::NotUnderstood => f.write_str(
-                "not understood; send {\"verb\":\"status\"}, sources, server, keys, burst, offline, online or \
-                 reload",
+                "not understood; send {\"verb\":\"status\"}, sources, server, keys, burst, offline, online, add, \
+                 remove or reload",
             ),
             Self::Forbidden => {
                 f.write_str("only root, or the user who started the daemon, may change things; try with sudo")
@@ -62,6 +66,7 @@ struct Document<'a> {
     file: Option<String>,
     #[serde(default)]
     private: bool,
+    source: Option<String>,
 }
 
 /// Reads one line, without its end.
@@ -74,7 +79,13 @@ pub fn parse(line: &[u8], may_change: bool) -> Result<Verb, RequestError> {
     {
         return Err(RequestError::NotUnderstood);
     }
+    if document.source.is_some() != matches!(document.verb, "add" | "remove") {
+        return Err(RequestError::NotUnderstood);
+    }
+    let source = document.source.unwrap_or_default();
     let verb = match document.verb {
+        "add" => Verb::Add(source),
+        "remove" => Verb::Remove(source),
         "reload" => Verb::Reload { text: document.file.unwrap_or_default(), is_private: document.private },
         "status" => Verb::Status,
         "sources" => Verb::Sources,
@@ -86,7 +97,9 @@ pub fn parse(line: &[u8], may_change: bool) -> Result<Verb, RequestError> {
         _ => return Err(RequestError::NotUnderstood),
     };
     match verb {
-        Verb::Change(_) | Verb::Reload { .. } if !may_change => Err(RequestError::Forbidden),
+        Verb::Change(_) | Verb::Reload { .. } | Verb::Add(_) | Verb::Remove(_) if !may_change => {
+            Err(RequestError::Forbidden)
+        }
         verb => Ok(verb),
     }
 }

@@ -96,7 +96,13 @@ fn a_file_may_be_long_and_only_from_somebody_who_may_change_things() {
     if own_uid() != 0 {
         assert_eq!(send(0).0, []);
     }
-    for bad in [&b"{\"verb\":\"reload\"}\n"[..], b"{\"verb\":\"status\",\"file\":\"\"}\n"] {
+    for bad in [
+        &b"{\"verb\":\"reload\"}\n"[..],
+        b"{\"verb\":\"status\",\"file\":\"\"}\n",
+        b"{\"verb\":\"add\"}\n",
+        b"{\"verb\":\"remove\",\"file\":\"a\"}\n",
+        b"{\"verb\":\"status\",\"source\":\"a\"}\n",
+    ] {
         assert!(Bench::new("reload-bad", own_uid()).ask(bad).1.contains("not understood"));
     }
 }

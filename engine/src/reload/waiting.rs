@@ -15,23 +15,25 @@ pub(super) fn list(
 ) -> Vec<String> {
     let InForce { settings: old, plan: old_plan, keys: old_keys, access: _, policy: _ } = in_force;
     let Settings {
-        sources: _,
-        minimum_sources,
-        start_step_threshold,
-        run_step_threshold,
-        forward_step,
-        max_slew_ppm,
-        max_distance,
         leap_seconds,
-        require_nts,
+        forward_step,
+        // In force at once (`sources`, `take_up_clock`), but for whether there may be a step while running: the plan has that.
+        sources: _,
+        minimum_sources: _,
+        start_step_threshold: _,
+        run_step_threshold: _,
+        max_slew_ppm: _,
+        max_distance: _,
+        require_nts: _,
         // Follows from the profile.
         strict_quorum: _,
         server: _,
     } = settings;
     let LaunchPlan {
         profile,
-        system_roots,
-        roots,
+        // Of the sources, each of which says what it lacks.
+        system_roots: _,
+        roots: _,
         // Compared with their sections.
         listen: _,
         threads: _,
@@ -39,45 +41,24 @@ pub(super) fn list(
         key_service: _,
         // These follow from the sources and from [clock].
         leap_seconds: _,
-        run_step: _,
+        run_step,
         forward_step: _,
         exchange: _,
     } = plan;
-    let is_other_source = settings.sources != old.sources || *roots != old_plan.roots;
-    // Without a source that needs it, the file is none of the plan.
-    let is_other_file = match (system_roots, &old_plan.system_roots) {
-        (Some(new), Some(old)) => new != old,
-        (new, old) => !is_other_source && new.is_some() != old.is_some(),
-    };
     let clock = [
-        ("minimum-sources", *minimum_sources != old.minimum_sources),
-        ("start-step-threshold", *start_step_threshold != old.start_step_threshold),
-        ("run-step-threshold", *run_step_threshold != old.run_step_threshold),
+        ("run-step-threshold", *run_step != old_plan.run_step),
         ("allow-forward-steps", *forward_step != old.forward_step),
-        ("max-slew-ppm", *max_slew_ppm != old.max_slew_ppm),
-        ("max-distance", *max_distance != old.max_distance),
         ("leap-seconds", *leap_seconds != old.leap_seconds),
-        ("require-nts", *require_nts != old.require_nts),
     ];
     [
-        sources(settings.sources.len(), old.sources.len(), is_other_source),
         changed("[clock]", &clock),
         changed("[governor]", &[("profile", *profile != old_plan.profile)]),
-        changed("[nts]", &[("system-roots", is_other_file)]),
         server((settings.server.as_ref(), plan), (old.server.as_ref(), old_plan)),
         nts((keys, plan), (old_keys.as_ref(), old_plan)),
     ]
     .into_iter()
     .flatten()
     .collect()
-}
-
-fn sources(new: usize, old: usize, is_other: bool) -> Option<String> {
-    let count = sentence::sources;
-    if new != old {
-        return Some(format!("the file has {}, and the daemon still asks {}", count(new), count(old)));
-    }
-    is_other.then(|| "sources have changed, and those of the start are still asked".to_owned())
 }
 
 fn server(
@@ -163,15 +144,15 @@ mod tests {
         list(&in_force, &new.settings, &new.plan, new.keys.as_ref())
     }
 
-    const SOURCES: &str = "sources have changed, and those of the start are still asked";
-
     #[test]
     fn each_section_that_has_changed_is_named_whatever_else_has() {
         let changes = [
-            (("192.0.2.1", "192.0.2.2"), SOURCES),
             (
-                ("[clock]\n", "[clock]\nmax-slew-ppm = 50\nmax-distance = 5.0\n"),
-                "[clock] has changed: max-slew-ppm, max-distance",
+                (
+                    "[clock]\n",
+                    "[clock]\nmax-slew-ppm = 50\nallow-forward-steps = 60.0\nleap-seconds = false\n",
+                ),
+                "[clock] has changed: allow-forward-steps, leap-seconds",
             ),
             (("127.0.0.1:123", "127.0.0.2:123"), "[server] has changed: listen"),
             (("/a/c.pem", "/b/c.pem"), "[server.nts] has changed: certificate"),
@@ -187,7 +168,7 @@ mod tests {
         // The strict profile passes on no leap seconds unless the file says so.
         assert_eq!(
             waiting(&[("standard", "strict"), ("192.0.2.1", "192.0.2.2")]),
-            [SOURCES, "[clock] has changed: leap-seconds", "[governor] has changed: profile"]
+            ["[clock] has changed: leap-seconds", "[governor] has changed: profile"]
         );
     }
 
@@ -199,14 +180,7 @@ mod tests {
         for (section, lines) in [
             (
                 "[clock]",
-                &[
-                    "start-step-threshold = 0.5",
-                    "run-step-threshold = 0.5",
-                    "allow-forward-steps = 86400.0",
-                    "max-slew-ppm = 50",
-                    "max-distance = 5.0",
-                    "leap-seconds = false",
-                ][..],
+                &["run-step-threshold = 0.5", "allow-forward-steps = 86400.0", "leap-seconds = false"][..],
             ),
             ("[server]", &["local-stratum = 9", "threads = 3", "dscp = 46"]),
             ("[server.nts]", &["threads = 3"]),
@@ -215,6 +189,11 @@ mod tests {
                 let key = line.split(' ').next().unwrap();
                 assert_eq!(under(section, line), [format!("{section} has changed: {key}")]);
             }
+        }
+        for line in
+            ["start-step-threshold = 0.5", "max-slew-ppm = 50", "max-distance = 5.0", "minimum-sources = 1"]
+        {
+            assert_eq!(under("[clock]", line), [""; 0], "{line} takes effect at once");
         }
         for line in
             ["rate-limit = false", "address-rate = 2", "leap-smear = \"linear\"", "deny = [\"127.0.0.2/32\"]"]
@@ -232,20 +211,5 @@ mod tests {
         ] {
             assert_eq!(waiting(&[(from, to)]), [format!("[server.nts] has changed: {key}")]);
         }
-    }
-
-    #[test]
-    fn files_of_root_certificates_belong_to_the_sources_that_use_them() {
-        let of = |text: &str| parse(&format!("[[source]]\naddress = \"a.example\"\n{text}"), "t").unwrap();
-        let between = |old: &str, new: &str| {
-            let (old, new) = (InForce::of(&of(old)), of(new));
-            list(&old, &new.settings, &new.plan, new.keys.as_ref())
-        };
-        let nts = "mode = \"nts\"\n";
-        let roots = |file: &str| format!("{nts}roots = \"{file}\"\n");
-        let system = |file: &str| format!("{nts}[nts]\nsystem-roots = \"{file}\"\n");
-        assert_eq!(between(&roots("/a"), &roots("/b")), [SOURCES]);
-        assert_eq!(between(&system("/a"), &system("/b")), ["[nts] has changed: system-roots"]);
-        assert_eq!(between("", nts), [SOURCES]);
     }
 }

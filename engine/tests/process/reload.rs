@@ -16,7 +16,6 @@ fn a_reload_leaves_in_force_what_belongs_to_a_section_that_waits_for_a_restart()
     let source = "[[source]]\naddress = \"192.0.2.1\"\n";
     let (is_changed, waiting, ..) = reload(&mut bench, source);
     let said = serde_json::json!([
-        "the file has 1 source, and the daemon still asks no source",
         "[server] was removed, and clients are still served",
         "[server.nts] was removed, and keys are still given to clients",
     ]);

@@ -71,10 +71,16 @@ documents! {
 
     /// Reply to a reload. The fields are in alphabetical order.
     ReloadedReply {
+        /// Names of the sources that are new, and asked from now on.
+        added_sources: Vec<String>,
         /// The certificate that is being read again: that of the start; none: no keys are exchanged.
         certificate_file: Option<String>,
         /// Whether the server's rules or limits, or those of key exchanges, have changed.
         changed: bool,
+        /// The keys of `[clock]` that have another value from now on.
+        changed_clock: Vec<String>,
+        /// Names of the sources that are asked in another way from now on.
+        changed_sources: Vec<String>,
         /// Always true.
         done: bool,
         /// The key that belongs to it.
@@ -87,6 +93,8 @@ documents! {
         readings: u32,
         /// Whether certificate and key are being read again.
         reads_certificate: bool,
+        /// Names of the sources that are no longer asked.
+        removed_sources: Vec<String>,
         /// Number of access rules in force.
         rules: u64,
         /// What else has changed in the file, and requires a restart; one phrase for each section.

@@ -1,5 +1,4 @@
-//! How entries of the configuration begin, change and end, at the start and while the other sources are followed. There is no
-//! command for the latter yet: a reload requires a restart if sources have changed.
+//! How entries of the configuration begin, change and end, at the start and while the other sources are followed.
 
 use super::lookups::wanted;
 use super::{Engine, UNHEARD_TIMEOUT};
@@ -8,7 +7,7 @@ use crate::io::{Now, SavedAssociation};
 use crate::names::Lookup;
 use crate::notice::EntryNotice;
 use crate::nts::Association;
-use crate::settings::{Place, SourceSettings};
+use crate::settings::{ClockSettings, Place, SourceSettings};
 use alloc::vec::Vec;
 use ipc::address::Address;
 
@@ -63,6 +62,13 @@ impl Engine {
             self.settle_entries(now, Some(id));
         }
         Ok(())
+    }
+
+    /// Puts other settings of the clock in force. The clock is not changed until the next selection, which is made as soon as
+    /// possible.
+    pub fn change_clock(&mut self, now: Now, clock: &ClockSettings) {
+        self.settings.set_clock(clock);
+        self.settle_entries(now, None);
     }
 
     /// Whether the replies of the source at this address count as authenticated: for a simulation that has no

@@ -2,10 +2,10 @@
 
 use super::octets::{Malformed, Reader, Writer};
 use super::redaction::Redaction;
-use super::start::{read_source, write_source};
+use super::start::{read_clock, read_source, write_clock, write_source};
 use crate::entries::EntryId;
 use crate::io::{Command, Input, Now, OrderKind};
-use crate::settings::SourceSettings;
+use crate::settings::{ClockSettings, SourceSettings};
 use alloc::borrow::Cow;
 use alloc::vec::Vec;
 use ipc::message::client::{FromClient, ProtectedReply};
@@ -25,6 +25,7 @@ const OWN_ADDRESSES: u8 = 5;
 const ADD_ENTRY: u8 = 6;
 const REMOVE_ENTRY: u8 = 7;
 const CHANGE_ENTRY: u8 = 8;
+const CHANGE_CLOCK: u8 = 9;
 
 /// A call that changes an engine.
 #[allow(clippy::large_enum_variant, reason = "one at a time, never stored")]
@@ -38,6 +39,8 @@ pub enum Call<'a> {
     RemoveEntry(EntryId),
     /// [`Engine::change_entry`](crate::Engine::change_entry).
     ChangeEntry(EntryId, Cow<'a, SourceSettings>),
+    /// [`Engine::change_clock`](crate::Engine::change_clock).
+    ChangeClock(ClockSettings),
 }
 
 /// A call with its time and its entropy.
@@ -73,6 +76,10 @@ pub(super) fn write(
             out.u8(CHANGE_ENTRY);
             out.octets(&id.number().to_le_bytes());
             write_source(out, settings);
+        }
+        Call::ChangeClock(clock) => {
+            out.u8(CHANGE_CLOCK);
+            write_clock(out, clock);
         }
     }
 }
@@ -147,6 +154,7 @@ pub(super) fn read(octets: &[u8]) -> Result<Fact, Malformed> {
         ADD_ENTRY => Call::AddEntry(Cow::Owned(read_source(&mut from)?)),
         REMOVE_ENTRY => Call::RemoveEntry(read_id(&mut from)?),
         CHANGE_ENTRY => Call::ChangeEntry(read_id(&mut from)?, Cow::Owned(read_source(&mut from)?)),
+        CHANGE_CLOCK => Call::ChangeClock(read_clock(&mut from)?),
         kind => Call::Input(Cow::Owned(read_input(&mut from, kind)?)),
     };
     from.end()?;

@@ -191,6 +191,7 @@ impl Player {
             Call::ChangeEntry(id, settings) => {
                 let _ = self.engine.change_entry(now, id, settings.into_owned());
             }
+            Call::ChangeClock(clock) => self.engine.change_clock(now, &clock),
         }
         self.last.clear();
         while let Some(output) = self.engine.poll_output() {
@@ -217,6 +218,7 @@ fn kind_of_call(call: &Call<'_>) -> &'static str {
         Call::AddEntry(_) => "entry added",
         Call::RemoveEntry(_) => "entry removed",
         Call::ChangeEntry(..) => "entry changed",
+        Call::ChangeClock(_) => "clock changed",
     }
 }
 

@@ -3,7 +3,7 @@
 use super::octets::{Malformed, Reader, Writer};
 use super::redaction::Redaction;
 use crate::io::{KeptAddresses, Saved, SavedAssociation, Start};
-use crate::settings::{NtsSettings, Place, ServerSettings, Settings, SourceSettings};
+use crate::settings::{ClockSettings, NtsSettings, Place, ServerSettings, Settings, SourceSettings};
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 use ipc::address::Address;
@@ -68,26 +68,22 @@ fn read_list<T>(
 fn write_settings(out: &mut Writer, settings: &Settings) {
     let Settings {
         sources,
-        minimum_sources,
-        start_step_threshold,
-        run_step_threshold,
+        // Written together.
+        minimum_sources: _,
+        start_step_threshold: _,
+        run_step_threshold: _,
+        max_slew_ppm: _,
+        max_distance: _,
+        require_nts: _,
         forward_step,
-        max_slew_ppm,
-        max_distance,
         leap_seconds,
-        require_nts,
         strict_quorum,
         server,
     } = settings;
     list(out, sources, write_source);
-    out.u8(*minimum_sources);
-    out.i64(start_step_threshold.nanos());
-    out.option(*run_step_threshold, |out, span| out.i64(span.nanos()));
+    write_clock(out, &settings.clock());
     out.option(*forward_step, |out, span| out.i64(span.nanos()));
-    out.f64(*max_slew_ppm);
-    out.i64(max_distance.nanos());
     out.bool(*leap_seconds);
-    out.bool(*require_nts);
     out.bool(*strict_quorum);
     out.option(server.as_ref(), |out, ServerSettings { local_stratum, listen, nts }| {
         out.option(*local_stratum, Writer::u8);
@@ -97,16 +93,25 @@ fn write_settings(out: &mut Writer, settings: &Settings) {
 }
 
 fn read_settings(from: &mut Reader<'_>) -> Result<Settings, Malformed> {
+    let sources = read_list(from, read_source)?;
+    let ClockSettings {
+        minimum_sources,
+        start_step_threshold,
+        run_step_threshold,
+        max_slew_ppm,
+        max_distance,
+        require_nts,
+    } = read_clock(from)?;
     Ok(Settings {
-        sources: read_list(from, read_source)?,
-        minimum_sources: from.u8()?,
-        start_step_threshold: span(from)?,
-        run_step_threshold: from.option(span)?,
+        sources,
+        minimum_sources,
+        start_step_threshold,
+        run_step_threshold,
+        max_slew_ppm,
+        max_distance,
+        require_nts,
         forward_step: from.option(span)?,
-        max_slew_ppm: from.f64()?,
-        max_distance: span(from)?,
         leap_seconds: from.bool()?,
-        require_nts: from.bool()?,
         strict_quorum: from.bool()?,
         server: from.option(|from| {
             Ok(ServerSettings {
@@ -115,6 +120,34 @@ fn read_settings(from: &mut Reader<'_>) -> Result<Settings, Malformed> {
                 nts: from.bool()?,
             })
         })?,
+    })
+}
+
+pub(super) fn write_clock(out: &mut Writer, clock: &ClockSettings) {
+    let ClockSettings {
+        minimum_sources,
+        start_step_threshold,
+        run_step_threshold,
+        max_slew_ppm,
+        max_distance,
+        require_nts,
+    } = *clock;
+    out.u8(minimum_sources);
+    out.i64(start_step_threshold.nanos());
+    out.option(run_step_threshold, |out, span| out.i64(span.nanos()));
+    out.f64(max_slew_ppm);
+    out.i64(max_distance.nanos());
+    out.bool(require_nts);
+}
+
+pub(super) fn read_clock(from: &mut Reader<'_>) -> Result<ClockSettings, Malformed> {
+    Ok(ClockSettings {
+        minimum_sources: from.u8()?,
+        start_step_threshold: span(from)?,
+        run_step_threshold: from.option(span)?,
+        max_slew_ppm: from.f64()?,
+        max_distance: span(from)?,
+        require_nts: from.bool()?,
     })
 }
 

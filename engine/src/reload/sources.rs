@@ -1,0 +1,292 @@
+//! Which sources of a new file are asked at once. Those that stay keep their measurements, their keys and their votes; a
+//! change begins a source anew only if it names another server, other roots or another offer. What a source needs and only a
+//! start creates (the process that looks names up and exchanges keys, a file of root certificates that it can see) makes it wait
+//! for a restart.
+
+use crate::configuration::{MAX_SOURCES, SYSTEM};
+use engine_core::EntryId;
+use engine_core::io::Now;
+use engine_core::recording::Recorder;
+use engine_core::settings::{NtsSettings, Place, SourceSettings};
+use ipc::file_path::FilePath;
+use ipc::message::exchange::is_one_name;
+use ipc::message::launch::LaunchPlan;
+
+/// What became of the sources of a file, by their names.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sources {
+    /// Asked from now on.
+    pub added: Vec<String>,
+    /// Asked in another way from now on.
+    pub changed: Vec<String>,
+    /// No longer asked.
+    pub removed: Vec<String>,
+    /// Each with what it needs a restart for.
+    pub waiting: Vec<String>,
+}
+
+impl Sources {
+    /// Whether anything has changed at once.
+    pub fn is_news(&self) -> bool {
+        !(self.added.is_empty() && self.changed.is_empty() && self.removed.is_empty())
+    }
+
+    /// For the log and for `chimerctl reload`; empty: nothing has changed at once.
+    pub fn sentence(&self) -> String {
+        let parts = [("added", &self.added), ("changed", &self.changed), ("removed", &self.removed)];
+        let said: Vec<String> = parts
+            .into_iter()
+            .filter(|(_, names)| !names.is_empty())
+            .map(|(what, names)| format!("{what} {}", names.join(", ")))
+            .collect();
+        said.join("; ")
+    }
+}
+
+/// Which of the sources in force are to be something else.
+#[derive(Debug, PartialEq)]
+struct Plan {
+    add: Vec<SourceSettings>,
+    change: Vec<(EntryId, SourceSettings)>,
+    remove: Vec<(EntryId, String)>,
+    waiting: Vec<String>,
+}
+
+/// Puts the sources of a file in force, as far as that can be done. `plan`: of the start, and of the file; `exchanges`: names
+/// are looked up and keys exchanged.
+pub fn take_up(
+    engine: &mut Recorder,
+    now: Now,
+    new: &[SourceSettings],
+    plans: (&LaunchPlan, &LaunchPlan),
+    exchanges: bool,
+) -> Sources {
+    let old: Vec<(EntryId, SourceSettings)> =
+        engine.entries().map(|(id, settings)| (id, settings.clone())).collect();
+    let Plan { add, change, mut remove, waiting } = compare(&old, new, plans, exchanges);
+    let mut done = Sources { waiting, ..Sources::default() };
+    for (id, settings) in change {
+        done.changed.push(settings.name.clone());
+        let _ = engine.change_entry(now, id, settings);
+    }
+    // The new ones first, so that a file which replaces all of them loses no vote before it must.
+    for settings in add {
+        let name = settings.name.clone();
+        let added = engine.add_entry(now, settings.clone()).or_else(|full| {
+            let (id, gone) = remove.pop().ok_or(full)?;
+            done.removed.push(gone);
+            engine.remove_entry(now, id)?;
+            engine.add_entry(now, settings)
+        });
+        match added {
+            Ok(_) => done.added.push(name),
+            Err(_) => done.waiting.push(format!("{name} (there are too many sources)")),
+        }
+    }
+    for (id, name) in remove {
+        done.removed.push(name);
+        let _ = engine.remove_entry(now, id);
+    }
+    done
+}
+
+/// Asks one more; says so.
+///
+/// # Errors
+/// For the administrator.
+pub fn add(
+    engine: &mut Recorder,
+    now: Now,
+    source: &SourceSettings,
+    plans: (&LaunchPlan, &LaunchPlan),
+    exchanges: bool,
+) -> Result<String, String> {
+    let name = &source.name;
+    if engine.entries().any(|(_, settings)| settings.is_same_server(source)) {
+        return Err(format!("{name} is asked already"));
+    }
+    let seats = engine.entries().map(|(_, settings)| usize::from(settings.members.max(1))).sum::<usize>();
+    if seats + usize::from(source.members.max(1)) > MAX_SOURCES {
+        return Err(format!("there would be more than {MAX_SOURCES} sources; remove others first"));
+    }
+    let source = translate(source, plans, exchanges).map_err(|needs| {
+        format!(
+            "{needs}: add the source to the configuration file, and restart: systemctl restart truechimer"
+        )
+    })?;
+    let added = engine.add_entry(now, source);
+    added.map_err(|_| format!("there are {MAX_SOURCES} sources already; remove others first"))?;
+    Ok(format!("source added by hand, until a restart or a reload of a file without it: {name}"))
+}
+
+/// Asks it no longer; says so.
+///
+/// # Errors
+/// For the administrator.
+pub fn remove(engine: &mut Recorder, now: Now, name: &str) -> Result<String, String> {
+    let found = engine.entries().find(|(_, settings)| is_one_name(&settings.name, name));
+    let Some(id) = found.map(|(id, _)| id) else {
+        let known: Vec<&str> = engine.entries().map(|(_, settings)| settings.name.as_str()).collect();
+        let known = if known.is_empty() { "there is none".to_owned() } else { known.join(", ") };
+        return Err(format!("no source has this name; the sources: {known}"));
+    };
+    engine.remove_entry(now, id).map_err(|_| "it has gone already".to_owned())?;
+    Ok(format!("source removed by hand, until a restart or a reload of a file that has it: {name}"))
+}
+
+fn compare(
+    old: &[(EntryId, SourceSettings)],
+    new: &[SourceSettings],
+    plans: (&LaunchPlan, &LaunchPlan),
+    exchanges: bool,
+) -> Plan {
+    let mut left: Vec<&(EntryId, SourceSettings)> = old.iter().collect();
+    let mut plan = Plan { add: Vec::new(), change: Vec::new(), remove: Vec::new(), waiting: Vec::new() };
+    for wanted in new {
+        let place = left.iter().position(|(_, settings)| settings.is_same_server(wanted));
+        let known = place.map(|place| left.remove(place));
+        match (translate(wanted, plans, exchanges), known) {
+            (Err(needs), _) => plan.waiting.push(format!("{} ({needs})", wanted.name)),
+            (Ok(wanted), Some((_, settings))) if *settings == wanted => {}
+            (Ok(wanted), Some((id, _))) => plan.change.push((*id, wanted)),
+            (Ok(wanted), None) => plan.add.push(wanted),
+        }
+    }
+    let leaves_one = left.len() < old.len() || !plan.add.is_empty();
+    if plan.waiting.is_empty() || leaves_one {
+        plan.remove = left.iter().map(|(id, settings)| (*id, settings.name.clone())).collect();
+    } else if !left.is_empty() {
+        // All of the file's wait: the host is not left without any.
+        let asked: Vec<&str> = left.iter().map(|(_, settings)| settings.name.as_str()).collect();
+        plan.waiting.push(format!("until then {} asked", are(&asked)));
+    }
+    plan
+}
+
+fn are(names: &[&str]) -> String {
+    format!("{} {}", names.join(", "), if names.len() == 1 { "is" } else { "are" })
+}
+
+/// A source of the file as the running daemon has to call it: files of root certificates have the numbers of the start.
+///
+/// # Errors
+/// What it needs that only a start creates.
+fn translate(
+    source: &SourceSettings,
+    (old, new): (&LaunchPlan, &LaunchPlan),
+    exchanges: bool,
+) -> Result<SourceSettings, String> {
+    if !exchanges && (source.nts.is_some() || matches!(source.place, Place::Name(..))) {
+        return Err("the process that looks up names and exchanges keys is not running".to_owned());
+    }
+    let Some(NtsSettings { roots, offer }) = source.nts else { return Ok(source.clone()) };
+    let unseen = |file: &FilePath| format!("no process can see {} yet", file.as_str());
+    let roots = if roots == SYSTEM {
+        match (&old.system_roots, &new.system_roots) {
+            (Some(known), Some(wanted)) if known == wanted => SYSTEM,
+            (_, wanted) => return Err(wanted.as_ref().map_or_else(String::new, unseen)),
+        }
+    } else {
+        let file = new.roots.get(usize::from(roots) - 1).copied().flatten();
+        let place = file.and_then(|file| old.roots.iter().position(|known| *known == Some(file)));
+        match (place.and_then(|place| u8::try_from(place + 1).ok()), file) {
+            (Some(number), _) => number,
+            (None, file) => return Err(file.as_ref().map_or_else(String::new, unseen)),
+        }
+    };
+    Ok(SourceSettings { nts: Some(NtsSettings { roots, offer }), ..source.clone() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::configuration::parse;
+    use engine_core::io::Start;
+    use ipc::units::{RawInstant, WallTime};
+
+    const NOW: Now = Now { raw: RawInstant::MIN, wall: WallTime::MIN };
+
+    /// What a file with these tables does to an engine that was started with those.
+    fn reloaded(old: &str, new: &str) -> (Sources, Vec<SourceSettings>) {
+        let of = |sources: &str| parse(sources, "t").unwrap();
+        let (old, new) = (of(old), of(new));
+        let start = Start {
+            settings: old.settings,
+            saved: None,
+            associations: Vec::new(),
+            addresses: Vec::new(),
+            seed: [1; 32],
+            precision: -20,
+        };
+        let mut engine = Recorder::new(start, None);
+        let exchanges = old.plan.exchange;
+        let done = take_up(&mut engine, NOW, &new.settings.sources, (&old.plan, &new.plan), exchanges);
+        (done, engine.entries().map(|(_, settings)| settings.clone()).collect())
+    }
+
+    fn names(sources: &[SourceSettings]) -> Vec<&str> {
+        sources.iter().map(|source| source.name.as_str()).collect()
+    }
+
+    fn plain(names: &[&str]) -> String {
+        names.iter().map(|name| format!("[[source]]\naddress = \"{name}\"\n")).collect()
+    }
+
+    #[test]
+    fn sources_come_change_and_go_and_those_that_stay_are_not_touched() {
+        let old = plain(&["192.0.2.1", "192.0.2.2", "ntp.example.org"]);
+        let (done, now) = reloaded(&old, &old);
+        assert!(!done.is_news() && done.waiting.is_empty(), "{done:?}");
+        assert_eq!(now.len(), 3);
+        let new = plain(&["192.0.2.9", "NTP.example.org.", "192.0.2.1"]) + "prefer = true\n";
+        let (done, now) = reloaded(&old, &new);
+        assert_eq!(done.added, ["192.0.2.9"]);
+        assert_eq!(done.removed, ["192.0.2.2"]);
+        assert!(done.changed.contains(&"192.0.2.1".to_owned()), "{done:?}");
+        assert!(done.waiting.is_empty());
+        assert_eq!(now.len(), 3);
+        assert!(now.iter().any(|source| source.name == "192.0.2.1" && source.prefer));
+        assert!(done.sentence().starts_with("added 192.0.2.9; changed "), "{}", done.sentence());
+    }
+
+    #[test]
+    fn a_file_that_replaces_all_of_the_most_sources_is_taken_up_whole() {
+        let some = |from: usize| {
+            let all: Vec<String> = (from..from + 32).map(|n| format!("192.0.2.{n}")).collect();
+            plain(&all.iter().map(String::as_str).collect::<Vec<_>>())
+        };
+        let (done, now) = reloaded(&some(1), &some(101));
+        assert_eq!((done.added.len(), done.removed.len(), done.waiting.len()), (32, 32, 0));
+        assert!(names(&now).iter().all(|name| name.len() == "192.0.2.101".len()), "{now:?}");
+    }
+
+    #[test]
+    fn what_only_a_start_creates_makes_a_source_wait_and_the_others_do_not() {
+        // Nobody looks names up.
+        let new = plain(&["192.0.2.1", "192.0.2.2", "ntp.example.org"]);
+        let (done, now) = reloaded(&plain(&["192.0.2.1"]), &new);
+        assert_eq!((done.added.as_slice(), done.waiting.len()), (&["192.0.2.2".to_owned()][..], 1));
+        assert!(done.waiting[0].starts_with("ntp.example.org (the process"), "{done:?}");
+        assert_eq!(names(&now), ["192.0.2.1", "192.0.2.2"]);
+        // A file of root certificates that no process can see; one that is seen has another number in the new file.
+        let nts = |name: &str, roots: &str| {
+            format!("[[source]]\naddress = \"{name}\"\nmode = \"nts\"\nroots = \"{roots}\"\n")
+        };
+        let old = nts("a.example", "/r/a.pem") + &nts("b.example", "/r/b.pem");
+        let (done, now) = reloaded(&old, &(nts("b.example", "/r/b.pem") + &nts("c.example", "/r/c.pem")));
+        assert_eq!(done.waiting, ["c.example (no process can see /r/c.pem yet)"]);
+        assert!(done.changed.is_empty() && done.added.is_empty(), "{done:?}");
+        assert_eq!((names(&now), done.removed), (vec!["b.example"], vec!["a.example".to_owned()]));
+        let system = "[[source]]\naddress = \"d.example\"\nmode = \"nts\"\n";
+        let (done, now) = reloaded(&old, &(old.clone() + system));
+        assert_eq!(done.waiting, ["d.example (no process can see /etc/ssl/certs/ca-certificates.crt yet)"]);
+        assert_eq!(now.len(), 2);
+        // Where all of the file's wait, those from before are asked until then.
+        let (done, now) = reloaded(&plain(&["192.0.2.1", "192.0.2.2"]), &plain(&["ntp.example.org"]));
+        assert_eq!((done.is_news(), names(&now)), (false, vec!["192.0.2.1", "192.0.2.2"]));
+        assert_eq!(done.waiting[1..], ["until then 192.0.2.1, 192.0.2.2 are asked"]);
+        // One that stays but would need such a file is asked as before.
+        let (done, now) = reloaded(&old, &(nts("a.example", "/r/x.pem") + &nts("b.example", "/r/b.pem")));
+        assert_eq!((done.waiting.len(), done.is_news(), now.len()), (1, false, 2));
+    }
+}
