@@ -35,7 +35,15 @@ pub(crate) struct Lookup {
 
 impl Lookup {
     pub(crate) fn new(now: RawInstant) -> Self {
-        Self { open: None, next: now, last: None, ended: false, failures: 0, succeeded: None, outdated: false }
+        Self {
+            open: None,
+            next: now,
+            last: None,
+            ended: false,
+            failures: 0,
+            succeeded: None,
+            outdated: false,
+        }
     }
 
     /// Whether a look-up has ended, and none is under way.
@@ -288,7 +296,10 @@ mod tests {
                 assert!(lookup.is_due(RawInstant::MIN), "{reason:?}");
                 lookup.succeeded(RawInstant::MIN);
                 lookup.retry(RawInstant::MIN);
-                assert!(!lookup.is_due(RawInstant::MIN), "one that went well is not done again for a sign that others can give");
+                assert!(
+                    !lookup.is_due(RawInstant::MIN),
+                    "one that went well is not done again for a sign that others can give"
+                );
             }
         }
     }
