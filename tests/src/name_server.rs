@@ -23,7 +23,8 @@ const LONGEST: usize = 512;
 /// Runs `what` while a name server in `network` answers at these addresses: over IPv4 for every name that is not named
 /// here 10.77.0.9; `both` has an address of each family, `many` sixty (truncated over UDP), `alias` another name;
 /// `empty` has none, `absent` does not exist; `failing`, `refused` and `broken` are errors, `garbage` no answer at all,
-/// `cut` one that is truncated over TCP too.
+/// `cut` one that is truncated over TCP too; of `four` the questions for addresses of IPv6 are dropped, of `six` those for
+/// IPv4; `deep` exists only directly below one domain.
 ///
 /// # Panics
 /// If an address cannot be bound, or `what` panics.
@@ -100,13 +101,29 @@ fn first_label(query: &[u8]) -> &[u8] {
     query.get(13..).and_then(|name| name.get(..length)).unwrap_or_default()
 }
 
+/// How many labels the name of a query has.
+fn labels(query: &[u8]) -> usize {
+    let mut rest = query.get(12..).unwrap_or_default();
+    let next = || {
+        let length = usize::from(*rest.first()?);
+        rest = rest.get(1 + length..)?;
+        (length > 0).then_some(())
+    };
+    std::iter::from_fn(next).count()
+}
+
 /// The answer to a query of one question (RFC 1035 section 4.1).
 fn answer(query: &[u8]) -> Option<Vec<u8>> {
     let name = query.get(12..)?.iter().position(|octet| *octet == 0)?;
     let question = query.get(12..12 + name + 5)?;
     let kind = u16::from_be_bytes([question[name + 1], question[name + 2]]);
     let label = first_label(query);
+    if matches!((label, kind), (b"four", TYPE_AAAA) | (b"six", TYPE_A)) {
+        return None;
+    }
+    let labels = labels(query);
     let code = match label {
+        b"deep" if labels > 2 => NAME_ERROR,
         b"broken" => FORMAT_ERROR,
         b"failing" => SERVER_FAILURE,
         b"absent" => NAME_ERROR,
@@ -120,11 +137,13 @@ fn answer(query: &[u8]) -> Option<Vec<u8>> {
     let records: Vec<(u16, Vec<u8>)> = match (label, kind) {
         _ if code != 0 => Vec::new(),
         (b"empty", _) => Vec::new(),
-        (b"both", TYPE_AAAA) => vec![six],
+        (b"both" | b"six", TYPE_AAAA) => vec![six],
         (b"alias", TYPE_A) => vec![alias, four(7)],
         (b"alias", _) => vec![alias],
         (b"many" | b"cut", TYPE_A) => (100..160).map(four).collect(),
         (b"both", TYPE_A) => vec![four(8)],
+        (b"four", TYPE_A) => vec![four(4)],
+        (b"deep", TYPE_A) => vec![four(5)],
         (_, TYPE_A) => vec![four(9)],
         _ => Vec::new(),
     };

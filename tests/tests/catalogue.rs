@@ -109,6 +109,49 @@ fn a_line_without_a_test_says_why() {
     }
 }
 
+/// The words in backticks of some text.
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    text.split('`').skip(1).step_by(2)
+}
+
+/// Whether some code defines this word: an item, or with `!` a macro.
+fn defines(code: &str, word: &str) -> bool {
+    let kinds = ["fn", "const", "static", "struct", "enum", "type", "trait", "mod"];
+    let mut before = "";
+    code.split(|c: char| !c.is_alphanumeric() && !matches!(c, '_' | '!')).filter(|part| !part.is_empty()).any(
+        |part| {
+            let is_it = match word.strip_suffix('!') {
+                Some(name) => before == "macro_rules!" && part == name,
+                None => part == word && kinds.contains(&before),
+            };
+            before = part;
+            is_it
+        },
+    )
+}
+
+#[test]
+fn what_decides_by_the_page_of_the_architecture_is_defined_in_a_file_of_its_row() {
+    let page = read("docs/architecture.md");
+    let (_, rest) = page.split_once("## Where it is decided").expect("the part with the table");
+    let table = rest.split("\n## ").next().unwrap_or_default();
+    let mut count = 0;
+    for line in table.lines().filter(|line| line.starts_with("| ")) {
+        let cell = line.trim_matches('|').rsplit(" | ").next().unwrap_or_default();
+        let paths = words(cell).filter(|word| word.ends_with(".rs"));
+        let codes: Vec<String> = paths.map(code).collect();
+        let in_brackets = cell.split('(').skip(1).filter_map(|part| Some(part.split_once(')')?.0));
+        for word in in_brackets.flat_map(words).filter(|word| !word.contains(['/', '.'])) {
+            assert!(
+                codes.iter().any(|code| defines(code, word)),
+                "no file of its row defines {word}: {line}"
+            );
+            count += 1;
+        }
+    }
+    assert!(count > 200, "the table was not found: {count}");
+}
+
 /// Files of the product that hold code and no tests.
 fn product() -> BTreeSet<String> {
     let all = ["ipc", "protocol", "policies", "privileged", "engine", "network", "control"];

@@ -1,10 +1,12 @@
 //! Look-ups of names in the real daemon, each in a process that does nothing before it, under every configuration of the C
 //! library that a host may have: whatever that library does for the first time there, its filter lets it.
 
+use bench::authority::Authority;
 use bench::daemon::{Daemon, Setup};
 use bench::name_server::with_name_server;
 use bench::netns::Network;
 use bench::own_files;
+use bench::programs::Place;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -215,4 +217,94 @@ fn the_log_names_the_call_at_which_the_filter_of_a_look_up_ended_it() {
     });
     drop(silent);
     assert_eq!(daemon.stop().code, Some(0));
+}
+
+/// Seconds from the start until each source has this address, and until each of these words is in the log.
+fn seconds_until(daemon: &Daemon, addresses: &[(&str, &str)], words: &[&str]) -> Vec<f64> {
+    let mut seconds = vec![None; addresses.len() + words.len()];
+    let begin = daemon.started();
+    while seconds.contains(&None) && begin.elapsed() < TIMEOUT {
+        let page = String::from_utf8_lossy(&daemon.chimerctl(&["sources"]).stdout).into_owned();
+        let log = daemon.log();
+        let found = addresses
+            .iter()
+            .map(|(name, address)| page.lines().any(|line| line.contains(name) && line.contains(address)));
+        let found: Vec<bool> = found.chain(words.iter().map(|words| log.contains(words))).collect();
+        for (at, _) in found.iter().enumerate().filter(|(_, found)| **found) {
+            seconds[at].get_or_insert(begin.elapsed().as_secs_f64());
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let seconds: Option<Vec<f64>> = seconds.into_iter().collect();
+    seconds.unwrap_or_else(|| panic!("not resolved:\n{}", daemon.log()))
+}
+
+/// A daemon with these sources, and resolv.conf with nothing in it that the C library has not by itself.
+fn with_resolver(network: &Network, sources: &str, resolv: &str) -> Daemon {
+    let setup = Setup::new("lookups", sources);
+    let etc = own_files::etc(&setup);
+    write(&etc, "hosts", HOSTS);
+    write(&etc, "resolv.conf", resolv);
+    let mounts = format!("mount --bind '{}' /etc", etc.display());
+    setup.with_virtual_clock(0, 0.0).with_mounts(network, &mounts).start()
+}
+
+#[test]
+fn a_name_of_which_the_questions_for_one_family_are_dropped_is_resolved_in_seconds_and_delays_no_other() {
+    let Some(network) = Network::new() else {
+        return bench::skip("network namespaces need root and the program ip");
+    };
+    let Some(servers) = name_servers(&network) else { return bench::skip("there is no IPv6 here") };
+    let addresses =
+        [("four.example", "10.77.0.4"), ("six.example", "fd77::9"), ("good.example", "10.77.0.9")];
+    let sources = addresses.map(|(name, _)| format!("[[source]]\naddress = \"{name}\"\n")).concat();
+    let (authority, place) = (Authority::new("root"), Place::new("lookups-roots"));
+    let roots = place.join("roots.pem");
+    authority.write(&roots);
+    let of = |name: &str| {
+        format!("[[source]]\naddress = \"{name}\"\nmode = \"nts\"\nroots = \"{}\"\n", roots.display())
+    };
+    let nts = addresses.map(|(name, _)| of(name)).concat();
+    // No route leads to the addresses.
+    let unreachable = ["four", "six", "good"]
+        .map(|name| format!("source {name}.example: no keys: there is no route to the key exchange server"));
+    let unreachable = unreachable.each_ref().map(String::as_str);
+    with_name_server(&network, &servers, || {
+        let plain = with_resolver(&network, &sources, "nameserver 127.0.0.2\n");
+        let protected = with_resolver(&network, &nts, "nameserver 127.0.0.2\n");
+        let found = seconds_until(&plain, &addresses, &[]);
+        eprintln!("seconds until the addresses of four, six and good: {found:.2?}");
+        assert!(found[0] < 6.0 && found[1] < 6.0 && found[2] < 1.5, "{found:?}");
+        let found = seconds_until(&protected, &[], &unreachable);
+        eprintln!("seconds until the key exchanges have failed: {found:.2?}");
+        assert!(found[0] < 6.0 && found[1] < 6.0 && found[2] < 1.5, "{found:?}");
+        assert_eq!((plain.stop().code, protected.stop().code), (Some(0), Some(0)));
+    });
+}
+
+#[test]
+fn a_look_up_has_time_for_name_servers_that_are_dead_and_for_a_list_of_domains_behind_one() {
+    let Some(network) = Network::new() else {
+        return bench::skip("network namespaces need root and the program ip");
+    };
+    let Some(servers) = name_servers(&network) else { return bench::skip("there is no IPv6 here") };
+    let silent = ["127.0.0.3:53", "127.0.0.4:53"];
+    let silent = silent.map(|place| network.within(|| std::net::UdpSocket::bind(place)).expect("root may"));
+    let source = "[[source]]\naddress = \"deep.example\"\n";
+    with_name_server(&network, &servers, || {
+        let files = [
+            "nameserver 127.0.0.3\nnameserver 127.0.0.4\nnameserver 127.0.0.2\n",
+            "nameserver 127.0.0.3\nnameserver 127.0.0.2\nsearch a.b c.d e.f\noptions ndots:3\n",
+        ];
+        let daemons = files.map(|text| (text, with_resolver(&network, source, text)));
+        for (text, daemon) in daemons {
+            let found = seconds_until(&daemon, &[("deep.example", "10.77.0.5")], &[]);
+            eprintln!("{text}: {found:.2?} s");
+            assert!(found[0] < 28.0, "{found:?}");
+            let log = daemon.log();
+            assert!(!log.contains("its name is not resolved"), "the first look-up has it:\n{log}");
+            assert_eq!(daemon.stop().code, Some(0));
+        }
+    });
+    drop(silent);
 }

@@ -14,6 +14,9 @@ const FIRST_WAIT: f64 = 10.0;
 /// A name whose addresses all answer is looked up again after this time.
 const REFRESH: Span = Span::from_secs(86_400);
 
+/// After so long at the earliest one that went well is done again because the network may be another one.
+const RENEWAL: Span = Span::from_secs(32);
+
 /// The look-ups of one name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Lookup {
@@ -24,11 +27,23 @@ pub(crate) struct Lookup {
     /// One has ended.
     ended: bool,
     failures: u32,
+    /// When the last one went well.
+    succeeded: Option<RawInstant>,
+    /// It was begun in a network that may be another one by now.
+    outdated: bool,
 }
 
 impl Lookup {
     pub(crate) fn new(now: RawInstant) -> Self {
-        Self { open: None, next: now, last: None, ended: false, failures: 0 }
+        Self {
+            open: None,
+            next: now,
+            last: None,
+            ended: false,
+            failures: 0,
+            succeeded: None,
+            outdated: false,
+        }
     }
 
     /// Whether a look-up has ended, and none is under way.
@@ -54,6 +69,7 @@ impl Lookup {
 
     fn back_off(&mut self, now: RawInstant, longest: f64) {
         self.open = None;
+        self.outdated = false;
         self.ended = true;
         self.next = now.after(wait(self.failures, longest));
         self.failures = self.failures.saturating_add(1);
@@ -64,7 +80,11 @@ impl Lookup {
         self.open = None;
         self.ended = true;
         self.failures = 0;
+        self.succeeded = Some(now);
         self.next = now.after(REFRESH);
+        if core::mem::take(&mut self.outdated) {
+            self.renew(now);
+        }
     }
 
     /// One of its addresses died: look again, no sooner than the back-off allows.
@@ -85,6 +105,16 @@ impl Lookup {
         if self.failures > 0 {
             self.failures = 0;
             self.next = self.next.min(now);
+        }
+    }
+
+    /// The network may be another one, in which the name has other addresses: one that went well is done again, no sooner
+    /// than [`RENEWAL`] after it.
+    pub(crate) fn renew(&mut self, now: RawInstant) {
+        if self.open.is_some() {
+            self.outdated = true;
+        } else if let Some(succeeded) = self.succeeded {
+            self.next = self.next.min(succeeded.after(RENEWAL).max(now));
         }
     }
 }
@@ -222,6 +252,27 @@ mod tests {
     }
 
     #[test]
+    fn in_another_network_one_that_went_well_is_done_again_and_no_sooner_than_after_half_a_minute() {
+        let at = |seconds: i64| RawInstant::saturating(seconds * 1_000_000_000);
+        let mut lookup = Lookup::new(at(0));
+        lookup.renew(at(0));
+        assert!(lookup.is_due(at(0)), "the first one is not put off");
+        lookup.succeeded(at(0));
+        for second in 1..100 {
+            lookup.renew(at(second));
+            assert_eq!(lookup.is_due(at(second)), second >= 32, "{second}");
+        }
+        // Its answer may be of the network before.
+        lookup.open = Some(ExchangeId(1));
+        lookup.renew(at(100));
+        assert!(!lookup.is_due(at(100)), "it is under way");
+        lookup.succeeded(at(101));
+        assert!(!lookup.is_due(at(132)) && lookup.is_due(at(133)));
+        lookup.succeeded(at(140));
+        assert!(!lookup.is_due(at(80_000)), "once");
+    }
+
+    #[test]
     fn failures_of_this_host_wait_less_and_each_waits_less_the_more_depends_on_it() {
         use LookupFailure::*;
         for (reason, longest) in [
@@ -245,7 +296,10 @@ mod tests {
                 assert!(lookup.is_due(RawInstant::MIN), "{reason:?}");
                 lookup.succeeded(RawInstant::MIN);
                 lookup.retry(RawInstant::MIN);
-                assert!(!lookup.is_due(RawInstant::MIN), "one that went well is not hurried");
+                assert!(
+                    !lookup.is_due(RawInstant::MIN),
+                    "one that went well is not done again for a sign that others can give"
+                );
             }
         }
     }

@@ -22,6 +22,9 @@ const SETTLING: [f64; 4] = [2.0, 4.0, 8.0, 16.0];
 /// The random jitter of poll intervals, as a share.
 const SPREAD: f64 = 0.02;
 
+/// Seconds between the queries to a server to which the way may be another one, until it answers or is silent.
+const PROBING: f64 = 4.0;
+
 /// How long an authenticated refusal is respected.
 const REFUSED: Span = Span::from_secs(86_400);
 
@@ -46,6 +49,8 @@ pub(crate) struct PollProcess {
     settling: u8,
     /// Queries since the last valid reply.
     unanswered: u32,
+    /// The way to it may be another one, and it has not answered since.
+    probing: bool,
     /// A valid reply came once.
     heard: bool,
 }
@@ -64,6 +69,7 @@ impl PollProcess {
             quick: if settings.burst { BURST - 1 } else { 0 },
             settling: if settings.burst { 0 } else { SETTLING.len() as u8 },
             unanswered: 0,
+            probing: false,
             heard: false,
         }
     }
@@ -121,7 +127,9 @@ impl PollProcess {
         self.first_query.get_or_insert(now);
         self.shift();
         self.unanswered = self.unanswered.saturating_add(1);
+        self.probing &= !self.is_silent();
         let longest = need.longest_interval().filter(|_| self.is_silent());
+        let longest = longest.or(self.probing.then_some(PROBING));
         let interval = longest.map_or(self.poll.interval(), |longest| self.limited(longest));
         let seconds = if self.quick > 0 {
             self.quick -= 1;
@@ -169,6 +177,16 @@ impl PollProcess {
         }
     }
 
+    /// The way to it may be another one: it is asked at once, and four times in quick succession until it answers. One that
+    /// is silent already is not, nor one that is asked soon.
+    pub(crate) fn probe(&mut self, now: RawInstant, nonces: &mut Nonces) {
+        let is_settled = self.quick == 0 && usize::from(self.settling) == SETTLING.len();
+        if is_settled && !self.is_silent() {
+            self.probing = true;
+            self.plan(now, QUICK * nonces.factor(0.2));
+        }
+    }
+
     /// It cannot be queried, because there is no cookie. It is tried again soon if a cookie may arrive, otherwise after an
     /// interval and as if it had not answered.
     pub(crate) fn skip(&mut self, now: RawInstant, is_asking: bool) {
@@ -186,6 +204,9 @@ impl PollProcess {
         self.heard = true;
         self.unanswered = 0;
         self.reach |= 1;
+        if core::mem::take(&mut self.probing) {
+            self.next = now.after(span(self.poll.interval()));
+        }
         if returns {
             self.begin_again(now);
         }
@@ -203,6 +224,7 @@ impl PollProcess {
     /// `authenticated` one is from the server.
     pub(crate) fn kissed(&mut self, is_rate: bool, authenticated: bool, now: RawInstant) {
         self.kisses |= 1;
+        self.probing = false;
         if is_rate {
             self.poll.slow_down();
         } else {

@@ -1,16 +1,17 @@
-//! A child from its parent's point of view: a process id, a socket for its results, a deadline.
+//! A child from its parent's point of view: a process id, and a socket for its results.
 
 use super::fork::fork_into;
 use super::key_exchange::exchange_keys;
 use super::lawful::{Judged, judge};
 use super::lookup::look_up;
 use super::roots::RootFiles;
+use super::search::Families;
 use ipc::message::exchange::{
-    Asked, Cookie, ExchangeFailed, ExchangeFailure, Failed, FromExchange, LookupFailure, ToExchange,
+    Addresses, Asked, Cookie, ExchangeFailed, ExchangeFailure, Failed, FromExchange, LookupFailure,
+    ToExchange,
 };
-use ipc::units::{RawInstant, Span};
+use ipc::units::Span;
 use ipc_link::Link;
-use network::clock;
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
@@ -24,10 +25,11 @@ use std::io::Read;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::process::exit;
 
-/// Time limit of a look-up: longer than a resolver's own retries to a name server that answers.
-const LOOKUP: Span = Span::from_secs(10);
+/// Time limit of a look-up: the C library's own retries fit in, also where some name servers are dead or a list of domains
+/// is searched behind a dead one (5 s each with glibc), or where it waits for the addresses of one family only (15 s).
+const LOOKUP: Span = Span::from_secs(30);
 
-/// Time limit of a key exchange, including its look-ups.
+/// Time limit of a key exchange after the look-up of the server's name, including that of another name that the server gives.
 const EXCHANGE: Span = Span::from_secs(16);
 
 /// First descriptor that is not a standard stream, and one above the highest that this role may have
@@ -38,22 +40,32 @@ const OTHERS: std::ops::Range<RawFd> = 3..64;
 const UNCONFINED: i32 = 70;
 
 /// What a child runs.
-type Body = dyn Fn(&ToExchange, Link<FromExchange, ToExchange>, OwnedFd);
+type Body = dyn Fn(&Part, Link<FromExchange, ToExchange>, OwnedFd);
 
 /// The work of children, and its time limits.
 pub struct Work {
     body: Box<Body>,
-    lookup: Span,
-    exchange: Span,
+    pub(super) lookup: Span,
+    pub(super) exchange: Span,
 }
 
-/// A look-up or key exchange that is under way.
+/// What one child does.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Part {
+    /// It looks this name up, or exchanges keys with this server.
+    pub(super) task: ToExchange,
+    /// Of which families it asks for addresses.
+    pub(super) families: Families,
+    /// The addresses of the server's name.
+    pub(super) known: Option<Addresses>,
+}
+
+/// A process that works on a look-up or key exchange.
 #[derive(Debug)]
 pub(super) struct Child {
-    task: ToExchange,
+    part: Part,
     pid: Pid,
     result: Link<ToExchange, FromExchange>,
-    deadline: RawInstant,
     asked: Asked,
     /// Where it leaves the number of a system call that its filter denied.
     denied: File,
@@ -108,10 +120,10 @@ const fn port_of(task: &ToExchange) -> Option<u16> {
 }
 
 /// Looks a name up, or exchanges keys.
-fn carry_out(task: &ToExchange, roots: &RootFiles) -> Vec<FromExchange> {
-    match task {
-        ToExchange::Resolve(resolve) => vec![look_up(resolve)],
-        ToExchange::Exchange(exchange) => exchange_keys(exchange, roots),
+fn carry_out(part: &Part, roots: &RootFiles) -> Vec<FromExchange> {
+    match &part.task {
+        ToExchange::Resolve(resolve) => vec![look_up(resolve, part.families)],
+        ToExchange::Exchange(exchange) => exchange_keys(exchange, part.known, part.families, roots),
         ToExchange::Ping => Vec::new(),
     }
 }
@@ -120,11 +132,11 @@ impl Work {
     /// Performs the requested task; narrows the filter first.
     pub fn confined(inherited: Inherited) -> Self {
         let roots = RootFiles::from_words(&inherited);
-        let body = move |task: &ToExchange, mut result: Link<FromExchange, ToExchange>, denied: OwnedFd| {
-            if policies::confine_child(&inherited, denied, port_of(task)).is_err() {
+        let body = move |part: &Part, mut result: Link<FromExchange, ToExchange>, denied: OwnedFd| {
+            if policies::confine_child(&inherited, denied, port_of(&part.task)).is_err() {
                 exit(UNCONFINED);
             }
-            for message in carry_out(task, &roots) {
+            for message in carry_out(part, &roots) {
                 // If the parent is gone, there is no process to report to.
                 if result.send(&message).is_err() {
                     break;
@@ -139,19 +151,12 @@ impl Work {
         body: impl Fn(&ToExchange, Link<FromExchange, ToExchange>) + 'static,
         deadline: Span,
     ) -> Self {
-        let body = move |task: &ToExchange, result: Link<FromExchange, ToExchange>, denied: OwnedFd| {
+        let body = move |part: &Part, result: Link<FromExchange, ToExchange>, denied: OwnedFd| {
             // It has no filter of its own.
             drop(denied);
-            body(task, result);
+            body(&part.task, result);
         };
         Self { body: Box::new(body), lookup: deadline, exchange: deadline }
-    }
-
-    fn deadline(&self, task: &ToExchange) -> Span {
-        match task {
-            ToExchange::Resolve(_) | ToExchange::Ping => self.lookup,
-            ToExchange::Exchange(_) => self.exchange,
-        }
     }
 }
 
@@ -163,33 +168,22 @@ impl fmt::Debug for Work {
 
 impl Child {
     /// Forks.
-    pub(super) fn start(task: &ToExchange, asked: Asked, work: &Work) -> Result<Self, Errno> {
+    pub(super) fn start(part: Part, work: &Work) -> Result<Self, Errno> {
+        let asked = Asked::of(&part.task).ok_or(Errno::EINVAL)?;
         let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
         let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags)?;
         let (denied, last_words) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags)?;
-        let deadline = clock::raw().after(work.deadline(task));
         let pid = fork_into(|| {
             close_all_but([&theirs, &last_words]);
-            (work.body)(task, Link::new(theirs), last_words);
+            (work.body)(&part, Link::new(theirs), last_words);
             0
         })?;
-        Ok(Self {
-            task: *task,
-            pid,
-            result: Link::new(ours),
-            deadline,
-            asked,
-            denied: denied.into(),
-            cookies: Vec::new(),
-        })
+        Ok(Self { part, pid, result: Link::new(ours), asked, denied: denied.into(), cookies: Vec::new() })
     }
 
-    pub(super) fn task(&self) -> &ToExchange {
-        &self.task
-    }
-
-    pub(super) fn deadline(&self) -> RawInstant {
-        self.deadline
+    /// Of which families it asks for addresses.
+    pub(super) fn families(&self) -> Families {
+        self.part.families
     }
 
     /// The complete report once the child has ended: its messages if they are permitted, otherwise a failure. Nothing
@@ -210,7 +204,7 @@ impl Child {
                 Judged::End(end) => return Some(vec![end]),
                 Judged::Unlawful => {
                     let trouble = self.denied_call().map_or(Trouble::Broken, Trouble::Denied);
-                    return Some(vec![failed(&self.task, trouble)]);
+                    return Some(vec![failed(&self.part.task, trouble)]);
                 }
             }
         }

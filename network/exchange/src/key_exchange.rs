@@ -1,8 +1,9 @@
-//! A child's work for a key exchange: from the server's name to keys and cookies (RFC 8915 section 4).
+//! A child's work for a key exchange: from the server's addresses to keys and cookies (RFC 8915 section 4).
 
 use super::connect::connect_to_any;
 use super::lookup;
 use super::roots::{RootFiles, Roots};
+use super::search::Families;
 use super::session::Session;
 use ipc::address::Address;
 use ipc::message::exchange::{
@@ -17,17 +18,28 @@ use protocol::nts::ke_response::{Response, ResponseError};
 use protocol::nts::server_name::ServerName;
 use std::net::{IpAddr, SocketAddr};
 
-/// Exchanges keys; returns all messages to be sent, in order.
-pub(super) fn exchange_keys(exchange: &Exchange, files: &RootFiles) -> Vec<FromExchange> {
-    attempt(exchange, files).unwrap_or_else(|reason| {
+/// Exchanges keys; returns all messages to be sent, in order. `known`: the addresses of the server's name. `families`: those
+/// of another name that the server gives.
+pub(super) fn exchange_keys(
+    exchange: &Exchange,
+    known: Option<Addresses>,
+    families: Families,
+    files: &RootFiles,
+) -> Vec<FromExchange> {
+    attempt(exchange, known, families, files).unwrap_or_else(|reason| {
         vec![FromExchange::ExchangeFailed(ExchangeFailed { id: exchange.id, reason })]
     })
 }
 
-fn attempt(exchange: &Exchange, files: &RootFiles) -> Result<Vec<FromExchange>, ExchangeFailure> {
+fn attempt(
+    exchange: &Exchange,
+    known: Option<Addresses>,
+    families: Families,
+    files: &RootFiles,
+) -> Result<Vec<FromExchange>, ExchangeFailure> {
     let roots = files.path(exchange.roots).map(Roots::read).and_then(Result::ok);
     let roots = roots.ok_or(ExchangeFailure::NoRoots)?;
-    let addresses = addresses_of(exchange)?;
+    let addresses = addresses_of(exchange, known);
     let (stream, peer) = connect_to_any(&addresses, exchange.turn)?;
 
     let offer = offer(exchange.offer);
@@ -42,7 +54,7 @@ fn attempt(exchange: &Exchange, files: &RootFiles) -> Result<Vec<FromExchange>, 
         Exporter::Legacy => Some(session.keys(response.algorithm, Exporter::Standard)?),
         Exporter::Standard => None,
     };
-    let addresses = time_servers(&response, peer)?;
+    let addresses = time_servers(&response, peer, families)?;
     let algorithm = match response.algorithm {
         Algorithm::AesSivCmac256 => Aead::AesSivCmac256,
         Algorithm::Aes128GcmSiv => Aead::Aes128GcmSiv,
@@ -67,22 +79,25 @@ fn attempt(exchange: &Exchange, files: &RootFiles) -> Result<Vec<FromExchange>, 
     Ok(said)
 }
 
-fn addresses_of(exchange: &Exchange) -> Result<Vec<SocketAddr>, ExchangeFailure> {
+fn addresses_of(exchange: &Exchange, known: Option<Addresses>) -> Vec<SocketAddr> {
     match exchange.server {
-        KeyServer::Name(name) => {
-            let addresses = lookup::addresses_of(&name, exchange.port).map_err(ExchangeFailure::Lookup)?;
-            Ok(addresses.iter().map(Address::socket_address).collect())
+        KeyServer::Name(_) => {
+            known.iter().flat_map(|known| known.iter()).map(Address::socket_address).collect()
         }
         KeyServer::Address(address) => {
             let mut address = address.socket_address();
             address.set_port(exchange.port);
-            Ok(vec![address])
+            vec![address]
         }
     }
 }
 
 /// The server to ask for the time. Only a server on this host may refer us to this host.
-fn time_servers(response: &Response<'_>, peer: SocketAddr) -> Result<Addresses, ExchangeFailure> {
+fn time_servers(
+    response: &Response<'_>,
+    peer: SocketAddr,
+    families: Families,
+) -> Result<Addresses, ExchangeFailure> {
     let single = match response.server {
         None => SocketAddr::new(peer.ip(), response.port),
         Some(ServerName::Address(ip)) => SocketAddr::new(ip, response.port),
@@ -93,9 +108,11 @@ fn time_servers(response: &Response<'_>, peer: SocketAddr) -> Result<Addresses, 
                 IpAddr::V4(_) => true,
                 IpAddr::V6(v6) => !v6.is_unicast_link_local(),
             };
-            return lookup::addresses(name, response.port, may_be_asked).map_err(|failure| match failure {
-                LookupFailure::NoSuchName | LookupFailure::NoAddress => ExchangeFailure::BadServer,
-                other => ExchangeFailure::Lookup(other),
+            return lookup::addresses(name, response.port, families, may_be_asked).map_err(|failure| {
+                match failure {
+                    LookupFailure::NoSuchName | LookupFailure::NoAddress => ExchangeFailure::BadServer,
+                    other => ExchangeFailure::Lookup(other),
+                }
             });
         }
     };

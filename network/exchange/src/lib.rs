@@ -11,6 +11,8 @@
 //!
 //! ```text
 //!   fork           an unsafe call
+//!   job            a look-up or key exchange, and its children
+//!   search         how a name is looked up: for both families, then for each
 //!   child          a child from its parent's point of view
 //!   lawful         which messages a child may send
 //!   lookup         a child's work: resolve a name
@@ -27,20 +29,23 @@ mod child;
 mod connect;
 mod fork;
 mod interface;
+mod job;
 mod key_exchange;
 mod lawful;
 mod lookup;
 mod roots;
+mod search;
 mod session;
 mod verify;
 
 pub use child::Work;
 
-use child::{Child, Trouble};
+use child::Trouble;
 use ipc::message::Shortfall;
 use ipc::message::exchange::{Asked, ExchangeId, FromExchange, MAX_OPEN, ToExchange};
 use ipc::units::Span;
 use ipc_link::Link;
+use job::Job;
 use network::clock;
 use network::ending::Ending;
 use network::outbox::Outbox;
@@ -51,7 +56,7 @@ use nix::unistd::Pid;
 use std::os::fd::AsFd;
 
 /// With this many killed children that have not ended yet, no more are started.
-const MOST_DYING: usize = 16;
+const MOST_DYING: usize = 32;
 
 /// How often a killed child is waited for.
 const REAPING: Span = Span::from_millis(20);
@@ -73,7 +78,7 @@ pub fn run(link: Link<FromExchange, ToExchange>, shortfall: Shortfall, work: Wor
 
 struct Exchange {
     engine: Outbox<FromExchange, ToExchange>,
-    open: Vec<Child>,
+    open: Vec<Job>,
     /// Killed, or done, but not waited for yet.
     dying: Vec<Pid>,
     last: Option<ExchangeId>,
@@ -86,15 +91,15 @@ impl Exchange {
         loop {
             let ready = self.wait()?;
             self.engine.flush()?;
-            for (at, events) in ready.iter().enumerate().skip(1).rev() {
-                if !events.is_empty()
-                    && let Some(outcome) = self.open[at - 1].outcome()
-                {
-                    self.end(at - 1, outcome)?;
-                }
+            let (now, mut of_children) = (clock::raw(), ready.iter().copied().skip(1));
+            for job in &mut self.open {
+                job.hear(&mut of_children, &mut self.dying, now);
             }
-            self.expire()?;
+            self.end_jobs()?;
             self.dying.retain(|pid| child::is_alive(*pid));
+            if self.may_start() {
+                self.open.iter_mut().for_each(|job| job.go_on(&self.work, now));
+            }
             // After the children: their indices are those of before.
             if ready.first().is_some_and(|events| !events.is_empty()) {
                 self.read_link()?;
@@ -104,12 +109,15 @@ impl Exchange {
 
     /// Which descriptors are ready: the link first, then the children in their order.
     fn wait(&self) -> Result<Vec<PollFlags>, Ending> {
-        let mut places = Vec::with_capacity(1 + self.open.len());
+        let mut places = Vec::new();
         let interest = if self.engine.is_waiting() { PollFlags::POLLOUT } else { PollFlags::POLLIN };
         places.push(PollFd::new(self.engine.as_fd(), interest));
-        places.extend(self.open.iter().map(|child| PollFd::new(child.as_fd(), PollFlags::POLLIN)));
+        places.extend(
+            self.open.iter().flat_map(Job::places).map(|place| PollFd::new(place, PollFlags::POLLIN)),
+        );
         let now = clock::raw();
-        let deadlines = self.open.iter().map(|child| child.deadline().since(now).nanos().max(0));
+        let deadlines = self.open.iter().filter_map(|job| job.due(now, self.may_start()));
+        let deadlines = deadlines.map(|due| due.since(now).nanos().max(0));
         let reaping = (!self.dying.is_empty()).then_some(REAPING.nanos());
         let timeout = deadlines.chain(reaping).min();
         let timeout = timeout.map(|nanos| TimeSpec::new(nanos / 1_000_000_000, nanos % 1_000_000_000));
@@ -145,13 +153,13 @@ impl Exchange {
             return Err(Ending::Rule("more than 8 look-ups and key exchanges at once"));
         }
         let started = if self.dying.len() < MOST_DYING {
-            Child::start(task, asked, &self.work)
+            Job::begin(task, &self.work, clock::raw())
         } else {
             Err(Errno::EAGAIN)
         };
         match started {
-            Ok(child) => {
-                self.open.push(child);
+            Ok(job) => {
+                self.open.push(job);
                 Ok(())
             }
             Err(_) => self.engine.push(child::failed(task, Trouble::NotStarted)),
@@ -160,7 +168,7 @@ impl Exchange {
 
     /// Kills the children that still run, and waits briefly for them: a killed process ends soon.
     fn leave_no_child(&mut self) {
-        self.dying.extend(self.open.drain(..).map(Child::kill));
+        self.dying.extend(self.open.drain(..).flat_map(Job::kill));
         for _ in 0..FAREWELLS {
             self.dying.retain(|pid| child::is_alive(*pid));
             if self.dying.is_empty() {
@@ -170,18 +178,18 @@ impl Exchange {
         }
     }
 
-    /// Passes on a child's report. The child is killed in any case.
-    fn end(&mut self, at: usize, outcome: Vec<FromExchange>) -> Result<(), Ending> {
-        self.dying.push(self.open.swap_remove(at).kill());
-        outcome.into_iter().try_for_each(|message| self.engine.push(message))
+    /// Whether a child may be started: it is a copy of this process, in which there must be no keys.
+    fn may_start(&self) -> bool {
+        !self.engine.is_waiting() && self.dying.len() < MOST_DYING
     }
 
-    fn expire(&mut self) -> Result<(), Ending> {
+    /// Passes on what came of those that have ended, or whose time is over.
+    fn end_jobs(&mut self) -> Result<(), Ending> {
         let now = clock::raw();
         for at in (0..self.open.len()).rev() {
-            if self.open[at].deadline() <= now {
-                let late = child::failed(self.open[at].task(), Trouble::Deadline);
-                self.end(at, vec![late])?;
+            if let Some(outcome) = self.open[at].end(now, &mut self.dying) {
+                self.open.swap_remove(at);
+                outcome.into_iter().try_for_each(|message| self.engine.push(message))?;
             }
         }
         Ok(())

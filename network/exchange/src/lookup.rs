@@ -1,15 +1,17 @@
-//! A child's work for a look-up: it asks the C library's resolver, once.
+//! A child's work for a look-up: it asks the C library's resolver, once, for addresses of both families or of one.
 
 use super::connect::interleave;
 use super::interface;
+use super::search::Families;
+use dns_lookup::{AddrFamily, AddrInfoHints, SockType, getaddrinfo};
 use ipc::address::Address;
 use ipc::message::exchange::{Addresses, Failed, FromExchange, HostName, LookupFailure, Resolve, Resolved};
 use std::fs::File;
 use std::io::{self, Read};
-use std::net::{IpAddr, SocketAddr, SocketAddrV6, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 
-/// Ends of the messages with which glibc and musl explain why a name has no address. The standard library keeps nothing
-/// else of the resolver's answer, and no locale is ever set here.
+/// Ends of the messages with which glibc and musl explain why a name has no address. Their numbers differ, and no locale is
+/// ever set here.
 const SENTENCES: [(&str, LookupFailure); 7] = [
     ("Name or service not known", LookupFailure::NoSuchName),
     ("Name does not resolve", LookupFailure::NoSuchName),
@@ -30,9 +32,9 @@ const MOST_FOUND: usize = 1024;
 const MAX_RESOLVER_FILE: usize = 64 * 1024;
 
 /// Looks a name up.
-pub(super) fn look_up(resolve: &Resolve) -> FromExchange {
+pub(super) fn look_up(resolve: &Resolve, families: Families) -> FromExchange {
     let id = resolve.id;
-    match addresses_of(&resolve.name, resolve.port) {
+    match addresses_of(&resolve.name, resolve.port, families) {
         Ok(addresses) => FromExchange::Resolved(Resolved { id, addresses }),
         Err(reason) => FromExchange::Failed(Failed { id, reason }),
     }
@@ -42,9 +44,9 @@ pub(super) fn look_up(resolve: &Resolve) -> FromExchange {
 ///
 /// # Errors
 /// Why there is none.
-pub(super) fn addresses_of(name: &HostName, port: u16) -> Result<Addresses, LookupFailure> {
+fn addresses_of(name: &HostName, port: u16, families: Families) -> Result<Addresses, LookupFailure> {
     let Some((address, interface)) = name.scoped() else {
-        return addresses(name.as_str(), port, |_| true);
+        return addresses(name.as_str(), port, families, |_| true);
     };
     let scope = interface::index(interface).ok_or(LookupFailure::NoInterface)?;
     let address = Address::from(SocketAddr::V6(SocketAddrV6::new(address, port, 0, scope)));
@@ -58,9 +60,23 @@ pub(super) fn addresses_of(name: &HostName, port: u16) -> Result<Addresses, Look
 pub(super) fn addresses(
     name: &str,
     port: u16,
+    families: Families,
     may_be_asked: impl Fn(IpAddr) -> bool,
 ) -> Result<Addresses, LookupFailure> {
-    let found = (name, port).to_socket_addrs().map_err(|error| failure(&error, is_resolver_configured))?;
+    let address = match families {
+        // Any.
+        Families::Both => 0,
+        Families::V4 => AddrFamily::Inet.into(),
+        Families::V6 => AddrFamily::Inet6.into(),
+    };
+    // Of each address one, not one for each kind of socket.
+    let hints = AddrInfoHints { address, socktype: SockType::Stream.into(), ..AddrInfoHints::default() };
+    let found = getaddrinfo(Some(name), None, Some(hints))
+        .map_err(|error| failure(&io::Error::from(error), is_resolver_configured))?;
+    let found = found.flatten().map(|mut found| {
+        found.sockaddr.set_port(port);
+        found.sockaddr
+    });
     collect(found, may_be_asked)
 }
 
@@ -126,7 +142,7 @@ mod tests {
 
     #[test]
     fn a_literal_address_is_its_own_answer() {
-        match look_up(&resolve("192.0.2.7")) {
+        match look_up(&resolve("192.0.2.7"), Families::Both) {
             FromExchange::Resolved(resolved) => {
                 assert_eq!((resolved.id, resolved.addresses.len()), (ExchangeId(3), 1));
                 assert_eq!(resolved.addresses[0].socket_address(), "192.0.2.7:123".parse().unwrap());
@@ -136,9 +152,21 @@ mod tests {
     }
 
     #[test]
+    fn a_name_has_only_addresses_of_the_family_that_is_asked_for() {
+        let of = |families| match look_up(&resolve("localhost"), families) {
+            FromExchange::Resolved(resolved) => resolved.addresses.iter().map(Address::ip).collect(),
+            _ => Vec::new(),
+        };
+        let (v4, v6) = (of(Families::V4), of(Families::V6));
+        assert!(!v4.is_empty() && v4.iter().all(IpAddr::is_ipv4), "{v4:?}");
+        assert!(v6.iter().all(IpAddr::is_ipv6), "{v6:?}");
+        assert!(of(Families::Both).len() >= v4.len());
+    }
+
+    #[test]
     fn an_address_on_an_interface_has_the_number_of_its_name() {
         let scoped = |text: &str| Resolve { name: HostName::parse_scoped(text).unwrap(), ..resolve("x") };
-        match look_up(&scoped("fe80::1%lo")) {
+        match look_up(&scoped("fe80::1%lo"), Families::Both) {
             FromExchange::Resolved(resolved) => {
                 assert_eq!(resolved.addresses.len(), 1);
                 assert_eq!(resolved.addresses[0].socket_address(), "[fe80::1%1]:123".parse().unwrap());
@@ -146,7 +174,7 @@ mod tests {
             other => panic!("{other:?}"),
         }
         let failed = Failed { id: ExchangeId(3), reason: LookupFailure::NoInterface };
-        assert_eq!(look_up(&scoped("fe80::1%absent0")), FromExchange::Failed(failed));
+        assert_eq!(look_up(&scoped("fe80::1%absent0"), Families::Both), FromExchange::Failed(failed));
     }
 
     #[test]

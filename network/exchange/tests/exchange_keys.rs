@@ -8,7 +8,7 @@ use exchange::{Work, run};
 use ipc::message::Shortfall;
 use ipc::message::exchange::{
     Addresses, AeadOffer, AssociationKeys, Cookie, Exchange, ExchangeFailed, ExchangeFailure, ExchangeId,
-    Exchanged, FromExchange, HostName, KeyServer as KeyServerName, ToExchange, Validity,
+    Exchanged, FromExchange, HostName, KeyServer as KeyServerName, Resolved, ToExchange, Validity,
 };
 use ipc::packet::CookieOctets;
 use ipc::process::Process;
@@ -280,9 +280,17 @@ fn a176_what_the_child_of_an_exchange_may_not_say_breaks_its_own_exchange_only()
     let cookie =
         |id| FromExchange::Cookie(Cookie { id, octets: CookieOctets::from_octets(&[1; 100]).unwrap() });
     let body = move |task: &ToExchange, mut result: Link<FromExchange, ToExchange>| {
-        let ToExchange::Exchange(Exchange { id, .. }) = task else { return };
         let mut say = |said: FromExchange| {
             let _ = result.send(&said);
+        };
+        let id = match task {
+            ToExchange::Exchange(Exchange { id, .. }) => id,
+            ToExchange::Resolve(resolve) => {
+                let address = std::net::SocketAddr::from(([192, 0, 2, 1], resolve.port));
+                let addresses = Addresses::new([address.into()]).unwrap();
+                return say(FromExchange::Resolved(Resolved { id: resolve.id, addresses }));
+            }
+            ToExchange::Ping => panic!("a child is started for nothing"),
         };
         match id.0 {
             // Another exchange's.

@@ -101,7 +101,7 @@ fn traces_after_an_exchange(has_room: bool) -> usize {
     let name = HostName::parse("a.example").unwrap();
     exchange.send(&ToExchange::Exchange(Exchange {
         id: ExchangeId(1),
-        server: KeyServer::Name(name),
+        server: KeyServer::Address(addresses(1)[0]),
         port: 4460,
         roots: 0,
         now: WallTime::saturating(1 << 50),

@@ -24,7 +24,8 @@ use ipc::units::{RawInstant, Span};
 const LATE: Span = Span::from_secs(1);
 
 /// So long after the first reply of a source, addresses of an earlier run alone do not set the clock at the start while their
-/// name is being looked up, or the addresses of the answer have not replied. A look-up ends within 10 s.
+/// name is being looked up, or the addresses of the answer have not replied. One whose name server is there
+/// ends sooner, even if it answers for one family of addresses only.
 const ANSWER_AWAITED: Span = Span::from_secs(16);
 
 /// So long after an address of the answer has got a vote, those that the answer lacks leave at the latest.

@@ -48,7 +48,17 @@ impl Engine {
     pub(super) fn hurry(&mut self, now: RawInstant) {
         self.hurry_keys(now);
         self.hurry_names(now);
+        self.renew_names(now);
         self.forgive_addresses();
+    }
+
+    /// The network may be another one, in which a name that was resolved has other addresses.
+    pub(super) fn renew_names(&mut self, now: RawInstant) {
+        self.changes.meet(now);
+        self.entries
+            .iter_mut()
+            .filter_map(|entry| entry.lookup.as_mut())
+            .for_each(|lookup| lookup.renew(now));
     }
 
     /// Names that are not resolved are looked up again at once, and so are addresses on an interface that is named: its

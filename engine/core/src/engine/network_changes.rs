@@ -1,9 +1,10 @@
-//! What a change of this host's network leads to: what failed before is tried again.
+//! What a change of this host's network leads to: what failed before is tried again, names are looked up again, and each
+//! source shows whether it is still there.
 //!
 //! The first change is answered at once, and the last of a series too, but no more often than the series allows: each
 //! answer waits twice as long after the one before, up to [`LONGEST`]. So a network that comes up in several steps is
-//! found at the latest after twice the time that it has taken, and one that never comes to rest costs a server that is
-//! dead two packets a minute.
+//! found at the latest after twice the time that it has taken, and one that never comes to rest costs each server two
+//! packets a minute and each name two look-ups.
 
 use super::Engine;
 use crate::need::Need;
@@ -13,6 +14,8 @@ const SHORTEST: Span = Span::from_secs(1);
 const LONGEST: Span = Span::from_secs(32);
 /// After so long without an answer to a change, a series is over.
 const QUIET: Span = Span::from_secs(64);
+/// So long after a change an address that has left its name is given up at once when it is silent.
+const MOVING: Span = Span::from_secs(128);
 
 /// The changes that are not answered yet.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -20,6 +23,9 @@ pub(super) struct NetworkChanges {
     pending: bool,
     /// When one was answered last, and how long the next answer waits after it.
     last: Option<(RawInstant, Span)>,
+    /// When the network may have become another one: since the first time, and the last, of those that follow each other
+    /// within [`MOVING`].
+    moving: Option<(RawInstant, RawInstant)>,
 }
 
 impl NetworkChanges {
@@ -32,6 +38,16 @@ impl NetworkChanges {
         self.pending.then(|| self.last.map_or(RawInstant::MIN, |(last, wait)| last.after(wait)))
     }
 
+    /// The network may be another one from now on.
+    pub(super) fn meet(&mut self, now: RawInstant) {
+        self.moving = Some((self.moving_since(now).unwrap_or(now), now));
+    }
+
+    /// Since when it may be another one; none: for a long time it has not changed.
+    pub(super) fn moving_since(&self, now: RawInstant) -> Option<RawInstant> {
+        self.moving.filter(|(_, last)| last.after(MOVING) > now).map(|(first, _)| first)
+    }
+
     fn take(&mut self, now: RawInstant) -> bool {
         if self.due().is_none_or(|due| due > now) {
             return false;
@@ -42,7 +58,7 @@ impl NetworkChanges {
             }
             _ => SHORTEST,
         };
-        *self = Self { pending: false, last: Some((now, wait)) };
+        (self.pending, self.last) = (false, Some((now, wait)));
         true
     }
 }
@@ -57,6 +73,10 @@ impl Engine {
             self.system.last_sign = Some(now);
         }
         self.try_again(now);
+        self.renew_names(now);
+        for source in self.entries.sources_mut().filter(|source| !source.wants_fewer()) {
+            source.poll_process.probe(now, &mut self.nonces);
+        }
     }
 }
 

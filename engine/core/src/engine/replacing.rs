@@ -3,7 +3,8 @@
 //!
 //! An address that never answered is replaced as soon as its trial has ended. One that did is replaced only if it is
 //! proved that the network is there, and one at a time: an outage, or one false answer of a name server, costs no source
-//! that works.
+//! that works. Where the network has just become another one, the answer of a name server there is such a proof, for
+//! addresses that it lacks.
 
 use super::Engine;
 use super::lookups::wanted;
@@ -31,6 +32,9 @@ const BETWEEN: Span = Span::from_secs(16);
 /// So long a family of addresses without a way comes after the other, and so long sources that were silent in an outage
 /// have to answer after it.
 const BLOCKED: Span = Span::from_secs(64);
+
+/// So long after the network may have become another one an address has to be silent that the answer there lacks.
+const GONE: Span = Span::from_secs(8);
 
 /// An address that the last answer lacks is given up if it has not answered for this time, and in four queries.
 const MOVED: Span = Span::from_secs(16);
@@ -118,6 +122,7 @@ impl Engine {
             let spaced = entry.candidates.replaced.map(|at| at.after(BETWEEN));
             let answer =
                 entry.members.iter().filter_map(|it| it.resolved_since).map(|at| at.after(BLOCKED)).min();
+            let gone = entry.members.iter().filter_map(|it| it.fault).map(|at| at.after(GONE));
             let turn = entry.association().map(|association| association.turn_at());
             let waits = more
                 .into_iter()
@@ -125,6 +130,7 @@ impl Engine {
                 .chain(turn)
                 .chain(self.settled_at())
                 .chain(answer)
+                .chain(gone)
                 .filter(|_| is_short);
             due = due.into_iter().chain(ends).chain(waits).filter(|at| *at > now).min();
         }
@@ -253,8 +259,11 @@ impl Engine {
                     || source.poll_process.reach & 0xf != 0
                     || self.outlasts(source, failed, now);
                 let is_new = source.resolved_since.is_some_and(|at| at.after(BLOCKED) <= now);
+                let moving_since = self.changes.moving_since(now).filter(|_| failed.after(GONE) <= now);
+                let has_moved = !entry.candidates.is_offered(source.address())
+                    && moving_since.is_some_and(|since| entry.candidates.learned >= Some(since));
                 let is_early = entry.candidates.replaced.is_some_and(|last| last.after(BETWEEN) > now);
-                if is_early || !(is_there || is_new) {
+                if is_early || !(is_there || is_new || has_moved) {
                     continue;
                 }
             }

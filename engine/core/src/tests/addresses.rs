@@ -207,6 +207,58 @@ fn a_name_that_moved_while_the_host_slept_is_followed_to_its_new_address_however
     assert!(run(&mut world, 600.0, |n| n == 1, is_there), "{:?}", world.status().sources);
 }
 
+/// The network of the host is another one: it has another address there.
+fn change_network(world: &mut World, last: u8) {
+    world.give(Input::OwnAddresses(std::vec![core::net::IpAddr::from([203, 0, 113, last])]));
+}
+
+#[test]
+fn a_name_that_has_another_address_in_another_network_is_asked_there_within_a_minute() {
+    // `online` says the same as a change that the kernel tells of.
+    let changes: [fn(&mut World); 2] =
+        [|world| change_network(world, 9), |world| world.give(Input::Command(Command::Online))];
+    for change in changes {
+        let mut world = named(lan(2), 1);
+        assert!(run(&mut world, 4.0 * 3600.0, |n| n == 0, |world| world.age() > 4.0 * 3600.0 - 1.0));
+        assert_eq!(in_use(&world), [0]);
+        world.servers[0].up = false;
+        let look_ups = world.resolves.len();
+        change(&mut world);
+        let is_there = |world: &World| in_use(world) == [1] && is_synchronised(world);
+        assert!(run(&mut world, 60.0, |n| n == 1, is_there), "{:?}", world.status().sources);
+        assert!(world.resolves.len() <= look_ups + 4, "{}", world.resolves.len() - look_ups);
+    }
+}
+
+#[test]
+fn a_network_that_never_comes_to_rest_costs_a_name_two_look_ups_a_minute_and_no_source_that_answers() {
+    let mut world = named(lan(2), 1);
+    assert!(run(&mut world, 3600.0, |n| n == 0, |world| world.age() > 3599.0));
+    let (look_ups, queries) = (world.resolves.len(), world.queries.len());
+    for second in 0..3600u32 {
+        change_network(&mut world, second.to_be_bytes()[3]);
+        // The old address has left the name, but works.
+        run(&mut world, 1.0, |n| n == 1, |_| false);
+    }
+    let (look_ups, queries) = (world.resolves.len() - look_ups, world.queries.len() - queries);
+    assert_eq!(in_use(&world), [0]);
+    assert!((100..=125).contains(&look_ups), "{look_ups}");
+    assert!(queries <= 240, "{queries}");
+}
+
+#[test]
+fn a_change_of_the_network_that_takes_ntp_along_for_a_minute_replaces_no_address_that_its_name_still_has() {
+    let mut world = named(lan(8), 4);
+    assert!(run(&mut world, 4.0 * 3600.0, |_| true, |world| world.age() > 4.0 * 3600.0 - 1.0));
+    let before = in_use(&world);
+    world.servers.iter_mut().for_each(|server| server.up = false);
+    change_network(&mut world, 9);
+    run(&mut world, 60.0, |_| true, |_| false);
+    world.servers.iter_mut().for_each(|server| server.up = true);
+    assert!(run(&mut world, 300.0, |_| true, is_synchronised));
+    assert_eq!(in_use(&world), before);
+}
+
 #[test]
 fn a039_a_liar_in_the_name_service_replaces_no_source_that_works_and_no_two_at_once() {
     let mut servers = lan(12);
