@@ -3,6 +3,7 @@
 use bench::programs::{Place, workspace};
 use ipc::process::Process;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
@@ -90,6 +91,61 @@ fn without_systemd_the_users_of_the_processes_are_made_of_the_file_that_systemd_
             .collect();
         assert_eq!(made, due);
         assert!(read("group").lines().any(|line| line.starts_with("truechimer:")), "{}", read("group"));
+    }
+}
+
+/// What the stand-ins of the programs that postinst calls do: a service manager that says this of the service, and a daemon whose
+/// check ends with this code. Nothing of this machine is changed by them.
+const STAND_INS: [(&str, &str); 6] = [
+    ("systemctl", "case \"$*\" in *ActiveState*) echo $STATE;; *ExecMainStatus*) echo $STATUS;; esac"),
+    // postinst discards its output.
+    ("deb-systemd-invoke", "echo \"$@\" >>\"$ASKED\""),
+    ("deb-systemd-helper", "exit 0"),
+    ("systemd-sysusers", "exit 0"),
+    ("systemd-tmpfiles", "exit 0"),
+    ("truechimerd", "echo the key of tomorrow is unknown >&2; exit $CHECK"),
+];
+
+/// On booted machines `cargo xtask rig upgrade-failed` shows the same of one of these states with the real service manager.
+#[test]
+fn an_upgrade_starts_a_service_that_it_may_have_mended_and_says_of_others_that_it_does_not() {
+    if is_installed_here() || !bench::is_root() {
+        return bench::skip("it needs root, and truechimer not installed");
+    }
+    let place = Place::new("upgraded");
+    for (name, script) in STAND_INS {
+        let path = place.join(name);
+        fs::write(&path, format!("#!/bin/sh\n{script}\n")).expect("ours");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("ours");
+    }
+    let none: &[&str] = &[];
+    for (state, status, check, asked, said) in [
+        ("failed", "78", "0", "start truechimer.service\n", none),
+        ("failed", "77", "0", "start truechimer.service\n", none),
+        ("failed", "216", "0", "start truechimer.service\n", none),
+        ("failed", "78", "78", "", &["the service is not started", "the key of tomorrow is unknown"]),
+        ("failed", "79", "0", "", &["has failed and is not started", "systemctl start truechimer"]),
+        ("failed", "0", "0", "", &["has failed and is not started"]),
+        ("inactive", "78", "0", "", none),
+        ("active", "0", "0", "try-restart truechimer.service\n", none),
+        ("activating", "75", "0", "try-restart truechimer.service\n", none),
+        ("active", "0", "78", "", &["was NOT restarted"]),
+    ] {
+        let log = place.join("asked");
+        fs::write(&log, "").expect("ours");
+        let own_run = "mount --make-rprivate / && mount -t tmpfs tmpfs /run && mkdir -p /run/systemd/system && exec /bin/sh \"$@\"";
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "--", "sh", "-c", own_run, "sh"]);
+        command.arg(workspace().join("packaging/deb/postinst")).args(["configure", "0.0.1~older"]);
+        let path = format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", place.path().display());
+        command.env_clear().env("PATH", path).env("ASKED", &log);
+        command.env("STATE", state).env("STATUS", status).env("CHECK", check);
+        let output = command.output().expect("there is a shell");
+        assert!(output.status.success(), "{state} {status}: {output:?}");
+        let found = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(fs::read_to_string(&log).expect("ours"), asked, "{state} {status} {check}: {found}");
+        assert_eq!(found.is_empty(), said.is_empty(), "{state} {status} {check}: {found}");
+        assert!(said.iter().all(|words| found.contains(words)), "{state} {status} {check}: {found}");
     }
 }
 

@@ -9,6 +9,7 @@ use bench::process::state_of;
 use bench::programs::{free_port, wait_for};
 use nix::sys::signal::Signal;
 use std::net::{IpAddr, Ipv4Addr, UdpSocket};
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -18,6 +19,39 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 /// A watchdog interval in microseconds of which four ninths are longer than a busy machine keeps a process from
 /// running: after that long without an answer it counts as hanging.
 const CALM: &str = "18000000";
+
+/// Whether systemd would start this unit of ours, as far as its conditions go, where `wrapper` runs a command.
+fn is_started(unit: &str, wrapper: &[&str]) -> bool {
+    let text = std::fs::read_to_string(bench::programs::workspace().join("packaging/systemd").join(unit));
+    let text = text.expect("it is there");
+    let conditions: Vec<&str> = text.lines().filter(|line| line.starts_with("Condition")).collect();
+    assert!(!conditions.is_empty(), "{unit}");
+    let words = [wrapper, &["systemd-analyze", "condition"], &conditions].concat();
+    let output = Command::new(words[0]).args(&words[1..]).output().expect("found before");
+    // 1 is the answer to a condition that does not hold, and to one that systemd does not know.
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!said.contains("Failed to parse") && !said.contains("Cannot parse"), "{said}");
+    output.status.success()
+}
+
+#[test]
+fn the_units_are_skipped_in_a_user_namespace_where_the_capability_sets_no_clock() {
+    let is_there = |words: &[&str]| {
+        Command::new(words[0]).args(&words[1..]).output().is_ok_and(|output| output.status.success())
+    };
+    let user = ["unshare", "--user", "--map-root-user"];
+    let capable = ["systemd-analyze", "condition", "ConditionCapability=CAP_SYS_TIME"];
+    if !is_there(&capable) || !is_there(&[&user[..], &capable[..]].concat()) {
+        return bench::skip("it needs systemd-analyze, CAP_SYS_TIME and user namespaces");
+    }
+    for unit in ["truechimer.service", "truechimer-wait.service"] {
+        assert!(!is_started(unit, &user), "{unit} would fail there");
+        // This machine may itself be such a container.
+        if is_there(&["systemd-analyze", "condition", "ConditionVirtualization=!private-users"]) {
+            assert!(is_started(unit, &["env"]), "{unit}");
+        }
+    }
+}
 
 fn hears(manager: &Manager, what: &str) {
     let found = wait_for(TIMEOUT, || manager.heard().contains(what).then_some(()));

@@ -7,7 +7,15 @@ use bench::forger::Forger;
 use bench::manager::Manager;
 use bench::nts::{NtsServer, counts};
 use bench::programs::{Place, scripts};
+use ipc::governor_record::{PLACES, Record, SLOT};
+use nix::fcntl::{FallocateFlags, fallocate};
+use nix::sched::{CloneFlags, unshare};
+use std::fs::File;
+use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -19,6 +27,10 @@ const FULL: &str =
     "mount -t tmpfs -o size=64k,mode=755 tmpfs $state; head -c 1M /dev/zero > $state/filler; true";
 const WITHOUT_INODES: &str = "mount -t tmpfs -o nr_inodes=1,mode=755 tmpfs $state";
 const TOO_SMALL: &str = "mount -t tmpfs -o size=16k,mode=755 tmpfs $state";
+/// All files are there in full length, as after a restore of a backup, and nothing can be written into them.
+const SPARSE: &str = "mount -t tmpfs -o size=64k,mode=755 tmpfs $state && (umask 077; cd $state; \
+                      touch lock engine.state engine.keys; truncate -s 8192 governor; truncate -s 4718592 audit.log; \
+                      head -c 1M /dev/zero > filler; true)";
 /// What is there stays, and is read-only.
 const REMOUNTED: &str = "mount --bind $state $state && mount -o remount,bind,ro $state";
 
@@ -61,7 +73,7 @@ fn a164_a_clock_is_kept_while_the_state_directory_cannot_be_written_and_a_restar
         return bench::skip("mounts need root");
     }
     let forger = Forger::honest(HERE, 0);
-    for script in [READ_ONLY, FULL, WITHOUT_INODES, TOO_SMALL] {
+    for script in [READ_ONLY, FULL, WITHOUT_INODES, TOO_SMALL, SPARSE] {
         let setup = Setup::new("unwritable", &source(forger.address())).with_virtual_clock(0, 0.0);
         let setup = trouble(&setup, script);
         let mut left = Vec::new();
@@ -99,6 +111,7 @@ fn check_warns_of_a_state_directory_without_room_and_is_content_with_one_that_ha
         ("true", None),
         (READ_ONLY, Some("Read-only")),
         (FULL, Some("too little free space")),
+        (SPARSE, Some("too little free space")),
         (WITHOUT_INODES, Some("too few free inodes")),
         (few_inodes, Some("too few free inodes")),
         (enough, None),
@@ -109,6 +122,118 @@ fn check_warns_of_a_state_directory_without_room_and_is_content_with_one_that_ha
         assert_eq!(told.is_some(), words.is_some(), "{script}: {checked:?}");
         assert!(words.is_none_or(|words| told.is_some_and(|told| told.contains(words))), "{checked:?}");
     }
+}
+
+/// Takes the room away that the next write of the governor's record needs: the older slot becomes a hole, and all else is filled.
+fn fill(state: &Path) {
+    let record = File::options().read(true).write(true).open(state.join("governor")).expect("ours");
+    let slots = PLACES.map(|place| {
+        let mut slot = [0; SLOT];
+        record.read_exact_at(&mut slot, place).expect("two slots");
+        slot
+    });
+    let newest = Record::newest(&slots).expect("it was written").place();
+    let older = PLACES.into_iter().find(|place| *place != newest).expect("another");
+    let hole = FallocateFlags::FALLOC_FL_PUNCH_HOLE | FallocateFlags::FALLOC_FL_KEEP_SIZE;
+    fallocate(&record, hole, older as i64, 4096).expect("a tmpfs has holes");
+    let mut filler = File::create(state.join("filler")).expect("ours");
+    while filler.write_all(&[1; 4096]).is_ok() {}
+}
+
+/// On a thread with a mount namespace of its own: its mounts are seen by the daemons that it starts, and by nobody else.
+fn with_own_mounts(test: impl FnOnce() + Send) {
+    std::thread::scope(|scope| {
+        let thread = scope.spawn(|| {
+            unshare(CloneFlags::CLONE_NEWNS).expect("root may");
+            mount(&["--make-rprivate", "/"]);
+            test();
+        });
+        thread.join().expect("see above");
+    });
+}
+
+fn mount(words: &[&str]) {
+    let status = Command::new("mount").args(words).status().expect("there is a mount");
+    assert!(status.success(), "mount {words:?}: {status}");
+}
+
+/// A daemon whose state directory, on a file system that `mount` makes, cannot be written any more before its sources answer: what
+/// `spoil` does shows as this `error`. Returns it after the start that follows, the clock being right.
+fn moves(word: &str, mounts: impl FnOnce(&Path), spoil: impl FnOnce(&Path), error: &str) -> (Setup, u32) {
+    let forger = Forger::start(HERE, 0, |_| Vec::new());
+    let setup = Setup::new(word, &source(forger.address())).with_virtual_clock(700_000_000, 0.0);
+    let place = Place::new(word);
+    let manager = Manager::listen(&place);
+    let state = setup.place().join("state");
+    mounts(&state);
+    let watched = manager.watch(setup.clone());
+    let mut daemon = watched.start();
+    assert!(daemon.ask("status").expect("it answers")["state_elsewhere"].is_null(), "{}", daemon.log());
+    let all = start_steps(&setup, "state");
+    spoil(&state);
+    forger.change(|request| vec![request.with(|_| ())]);
+    daemon.wait_until("refused", TIMEOUT, |daemon| daemon.status()["state"] == "refused");
+    let status = daemon.status();
+    let reason = status["reason"].as_str().expect("a sentence");
+    assert!(reason.contains("(no-persist): the state directory cannot be written"), "{reason}");
+    assert!(manager.heard().contains("STATUS=held by the governor (no-persist)"), "{}", manager.heard());
+    let exit = daemon.wait_for_end(Duration::from_secs(150));
+    assert_eq!(exit.code, Some(75), "{exit:?}");
+    assert!(exit.log.contains(&format!("cannot be written ({error}): the daemon ends")), "{exit:?}");
+    assert!(setup.virtual_clock().error_ns().abs() > 600_000_000, "nothing was done before");
+    // The start that follows goes on from the record on the disk, and sets the clock.
+    let daemon = watched.start();
+    is_told(&daemon);
+    daemon.wait_until_synchronised(TIMEOUT);
+    assert_eq!(start_steps(&setup, "run"), all);
+    daemon.wait_until("right to 2 ms", TIMEOUT, |_| setup.virtual_clock().error_ns().abs() < 2_000_000);
+    assert_eq!(daemon.stop().code, Some(0));
+    (setup, all)
+}
+
+#[test]
+fn a164_a_disk_that_is_full_before_the_sources_answer_moves_the_record_and_the_clock_is_set() {
+    if !bench::is_root() {
+        return bench::skip("mounts need root");
+    }
+    with_own_mounts(|| {
+        let mounts = |state: &Path| {
+            mount(&["-t", "tmpfs", "-o", "size=6m,mode=755", "tmpfs", state.to_str().expect("plain")]);
+        };
+        let (setup, all) = moves("fills", mounts, fill, "No space left on device");
+        // What was spent there is not given back by the disk that has room again.
+        std::fs::remove_file(setup.place().join("state/filler")).expect("ours");
+        let daemon = setup.start();
+        assert!(daemon.log().contains("was taken back"), "{}", daemon.log());
+        assert_eq!(start_steps(&setup, "state"), all - 1);
+        assert_eq!(daemon.stop().code, Some(0));
+    });
+}
+
+#[test]
+fn a164_a_disk_that_fails_before_the_sources_answer_moves_the_record_and_the_clock_is_set() {
+    let place = Place::new("disk");
+    let disk = place.join("disk");
+    let make = |program: &str, words: &[&str]| {
+        Command::new(program).args(words).status().is_ok_and(|status| status.success())
+    };
+    let path = disk.to_str().expect("plain");
+    let is_made = make("truncate", &["--size=40M", path]) && make("mkfs.ext4", &["-q", "-F", path]);
+    if !bench::is_root() || !is_made || !Path::new("/sys/fs/ext4").exists() {
+        return bench::skip("it needs root, mkfs.ext4 and a kernel with ext4");
+    }
+    with_own_mounts(|| {
+        let options = ["-t", "ext4", "-o", "loop,errors=remount-ro", path];
+        let mounts = |state: &Path| mount(&[&options[..], &[state.to_str().expect("plain")]].concat());
+        // The kernel takes it for damaged: what is open for writing stays so, and nothing is written any more.
+        let spoil = |state: &Path| {
+            let found =
+                Command::new("findmnt").args(["-n", "-o", "SOURCE"]).arg(state).output().expect("found");
+            let device = String::from_utf8_lossy(&found.stdout).trim().replace("/dev/", "");
+            std::fs::write(format!("/sys/fs/ext4/{device}/trigger_fs_error"), "1").expect("root may");
+        };
+        moves("fails", mounts, spoil, "Read-only file system");
+    });
 }
 
 #[test]

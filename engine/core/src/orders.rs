@@ -1,6 +1,7 @@
 //! Orders to the privileged process: at most one is unanswered, or an adjustment with the status that goes with it, and
 //! their rate stays below the governor's limit of one a second and a burst of eight.
 
+use ipc::message::privileged::Refusal;
 use ipc::units::{RawInstant, Span};
 
 /// Slightly slower than the governor's rate, so that different clocks do not matter.
@@ -28,11 +29,13 @@ pub(crate) struct Orders {
     with_status: bool,
     /// When the full burst is available again.
     full_at: RawInstant,
+    /// See [`Self::obstacle`].
+    obstacle: Option<Refusal>,
 }
 
 impl Orders {
     pub(crate) fn new() -> Self {
-        Self { open: None, with_status: false, full_at: RawInstant::MIN }
+        Self { open: None, with_status: false, full_at: RawInstant::MIN, obstacle: None }
     }
 
     /// Whether an order is unanswered.
@@ -74,9 +77,28 @@ impl Orders {
         kind == OrderKind::Status && core::mem::take(&mut self.with_status)
     }
 
-    /// The governor refused an order because of its rate. Nothing is sent for some time.
-    pub(crate) fn exhausted(&mut self, now: RawInstant) {
-        self.full_at = now.after(Span::saturating((BURST + 1) * REFILL.nanos()));
+    /// What keeps every order to change the clock from being carried out, whatever it is: the record that cannot be written, or
+    /// the kernel.
+    pub(crate) fn obstacle(&self) -> Option<Refusal> {
+        self.obstacle
+    }
+
+    /// An order to change the clock was carried out.
+    pub(crate) fn carried_out(&mut self) {
+        self.obstacle = None;
+    }
+
+    /// An order was refused. If that was because of its rate, the disk or the kernel, nothing is sent for some time.
+    pub(crate) fn refused(&mut self, kind: OrderKind, code: Refusal, now: RawInstant) {
+        let is_obstacle = matches!(code, Refusal::Clock | Refusal::NoPersist);
+        if is_obstacle || code == Refusal::Rate {
+            self.full_at = now.after(Span::saturating((BURST + 1) * REFILL.nanos()));
+        }
+        // What was sent too early says nothing of the next one.
+        let is_early = matches!(code, Refusal::Rate | Refusal::Stale | Refusal::StaleEpoch);
+        if kind != OrderKind::Status && !is_early {
+            self.obstacle = is_obstacle.then_some(code);
+        }
     }
 }
 

@@ -90,6 +90,8 @@ impl SystemStatus {
 pub enum SystemReason {
     /// The offset may be neither stepped nor slewed.
     Held(Hold),
+    /// No order to change the clock is carried out, whatever it is, for this row.
+    Obstructed(Refusal),
     /// No source is configured, and the host serves its own time.
     Local {
         /// The stratum at which it does.
@@ -152,7 +154,7 @@ impl SystemReason {
     /// The state to which the reason belongs.
     pub const fn state(&self) -> SystemState {
         match self {
-            Self::Held(_) => SystemState::Refused,
+            Self::Held(_) | Self::Obstructed(_) => SystemState::Refused,
             Self::Local { .. } => SystemState::Local,
             Self::NoSources => SystemState::NoSources,
             Self::Unsteered => SystemState::Unsteered,

@@ -10,6 +10,12 @@ impl Sentence for SystemReason {
     fn sentence(&self) -> Text {
         match *self {
             Self::Held(hold) => hold.sentence(),
+            Self::Obstructed(row) => format!(
+                "the clock cannot be corrected ({}): {}; that is tried again once a minute",
+                row.name(),
+                row.sentence()
+            )
+            .into(),
             Self::Local { stratum } => {
                 format!("no source is configured; this host serves its own time at stratum {stratum}").into()
             }

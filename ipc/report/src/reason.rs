@@ -15,7 +15,7 @@ words! {
         NoSources = "no-sources",
         /// No source is configured, and the host serves its own time.
         Local = "local",
-        /// The offset may be neither stepped nor slewed.
+        /// The offset may be neither stepped nor slewed, or no order is carried out.
         Refused = "refused",
         /// There is no clock to steer.
         Unsteered = "unsteered",

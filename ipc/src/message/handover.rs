@@ -25,6 +25,8 @@ pub struct Handover {
     pub integrity: LogIntegrity,
     /// Process ids; 0: not started.
     pub processes: PerProcess<u32>,
+    /// The record is in the state directory, and a start that could not write it there would keep it in the run directory.
+    pub has_refuge: bool,
     /// `--insecure`: no filter.
     pub insecure: bool,
     /// The journal reads standard error.

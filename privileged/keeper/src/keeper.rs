@@ -73,6 +73,8 @@ pub struct Keeper<C> {
     pub rtc: Option<File>,
     /// The page of the hypervisor's vmclock.
     pub vmclock: Option<File>,
+    /// Where the record cannot be written, a start would keep it elsewhere, and there is somebody to start the daemon.
+    pub has_refuge: bool,
     /// What has been done in this run.
     pub course: Course,
 }

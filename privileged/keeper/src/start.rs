@@ -104,6 +104,8 @@ fn take_over<C: Clock>(
         set_clock: numbers.set_clock.map(file).transpose()?,
         rtc: numbers.rtc.map(file).transpose()?,
         vmclock: numbers.vmclock.map(file).transpose()?,
+        // Without a service manager nothing would start again.
+        has_refuge: handover.has_refuge && numbers.notify.is_some(),
         course: Course::default(),
     };
     if handover.clock == ClockKind::Virtual {

@@ -32,6 +32,22 @@ pub fn message(integrity: LogIntegrity) -> Option<(u8, &'static str)> {
     }
 }
 
+/// Proves that it can be written: puts back as it is what the next line of each ring replaces, and synchronises it. A line that
+/// cannot be read is given up.
+///
+/// # Errors
+/// The file's error.
+pub fn prove(file: &File, (orders, steps): (End, End)) -> io::Result<()> {
+    for (ring, end) in [(ORDERS, orders), (STEPS, steps)] {
+        let (mut line, place) = ([0; LINE], ring.place(end.lines));
+        if file.read_exact_at(&mut line, place).is_err() {
+            line = [0; LINE];
+        }
+        file.write_all_at(&line, place)?;
+    }
+    file.sync_data()
+}
+
 /// Where the keeper continues both rings, and whether they are what was written; `known` are the ends of the rings in the
 /// governor's record.
 pub fn resume(file: &File, known: (End, End)) -> ((End, End), LogIntegrity) {

@@ -9,7 +9,7 @@ use keeper::ending::{Ending, say};
 use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, FcntlArg, FlockArg, OFlag, fallocate, fcntl, renameat};
 use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, listen, socket};
-use nix::sys::stat::{FchmodatFlags, Mode, fchmodat, fstat, umask};
+use nix::sys::stat::{FchmodatFlags, FileStat, Mode, fchmodat, fstat, umask};
 use nix::unistd::{Gid, Uid, UnlinkatFlags, fchownat, geteuid, unlinkat};
 use policies::Role;
 use std::cell::{Cell, RefCell};
@@ -120,11 +120,7 @@ impl Directory {
     /// # Errors
     /// The path with the reason.
     pub fn file(&self, name: &str, length: u64, secrecy: Secrecy) -> Result<Kept, Ending> {
-        let opened = self.open_file(name, length, secrecy);
-        if let Err(Ending::Trouble(why)) = &opened {
-            *self.trouble.borrow_mut() = Some(why.clone());
-        }
-        opened
+        self.open_file(name, length, secrecy).inspect_err(|ending| self.note(ending))
     }
 
     /// The directory itself.
@@ -132,10 +128,23 @@ impl Directory {
         self.fd.as_fd()
     }
 
-    /// Why a file in it could not be opened, made or given its length, if that may pass: the file system is read-only,
-    /// full or failing.
+    /// Why a file in it could not be opened, made, given its length or written, if that may pass: the file system is
+    /// read-only, full or failing.
     pub fn trouble(&self) -> Option<String> {
         self.trouble.borrow().clone()
+    }
+
+    /// The ending for a file of this name that the kernel refused; see [`Self::trouble`].
+    pub fn refused(&self, name: &str, errno: Errno) -> Ending {
+        let ending = diagnosis::refused(errno, format!("{}/{name}: {}", self.path.display(), explain(errno)));
+        self.note(&ending);
+        ending
+    }
+
+    fn note(&self, ending: &Ending) {
+        if let Ending::Trouble(why) = ending {
+            *self.trouble.borrow_mut() = Some(why.clone());
+        }
     }
 
     /// A file of this name, with this `access`.
@@ -156,10 +165,7 @@ impl Directory {
     pub fn write(&self, name: &str, text: &str) -> Result<(), Ending> {
         let file = self.file(name, 0, Secrecy::Mendable)?.file;
         let written = file.set_len(0).and_then(|()| file.write_all_at(text.as_bytes(), 0));
-        written.map_err(|error| {
-            let errno = diagnosis::errno(&error);
-            diagnosis::refused(errno, format!("{}/{name}: {}", self.path.display(), explain(errno)))
-        })
+        written.map_err(|error| self.refused(name, diagnosis::errno(&error)))
     }
 
     /// Removes a file, if it can.
@@ -179,9 +185,7 @@ impl Directory {
     }
 
     fn open_file(&self, name: &str, length: u64, secrecy: Secrecy) -> Result<Kept, Ending> {
-        let refused = |errno: Errno| {
-            diagnosis::refused(errno, format!("{}/{name}: {}", self.path.display(), explain(errno)))
-        };
+        let refused = |errno: Errno| self.refused(name, errno);
         let is_afresh = kept::prepare(self.fd.as_fd(), &self.path, name, secrecy)?;
         let fd = beneath::file(self.fd.as_fd(), name).map_err(refused)?;
         let facts = fstat(&fd).map_err(refused)?;
@@ -196,7 +200,7 @@ impl Directory {
             self.grown.set(true);
         }
         let file = File::from(fd);
-        allocate(&file, facts.st_size as u64, length).map_err(refused)?;
+        allocate(&file, &facts, length).map_err(refused)?;
         Ok(Kept { file, is_afresh })
     }
 
@@ -210,10 +214,7 @@ impl Directory {
             Some(most) if file.metadata()?.len() > most => file.set_len(most),
             _ => Ok(()),
         };
-        cut().map_err(|error| {
-            let errno = diagnosis::errno(&error);
-            diagnosis::refused(errno, format!("{}/{name}: {}", self.path.display(), explain(errno)))
-        })?;
+        cut().map_err(|error| self.refused(name, diagnosis::errno(&error)))?;
         Ok(file)
     }
 
@@ -326,9 +327,16 @@ impl Directory {
     }
 }
 
-/// Makes the file at least `length` octets long, on the disk: no later write into it needs room.
-fn allocate(file: &File, size: u64, length: u64) -> Result<(), Errno> {
-    if size >= length {
+/// Octets of a file, from its beginning, for which there is room on the disk already: a file may be longer than what it
+/// takes there (one that was restored from a backup, for instance).
+pub fn allocated(facts: &FileStat) -> u64 {
+    (facts.st_size as u64).min((facts.st_blocks as u64).saturating_mul(512))
+}
+
+/// Makes the file at least `length` octets long, on the disk. No later write into it needs room, unless its file system
+/// writes each change to another place.
+fn allocate(file: &File, facts: &FileStat, length: u64) -> Result<(), Errno> {
+    if allocated(facts) >= length {
         return Ok(());
     }
     match fallocate(file, FallocateFlags::empty(), 0, length as i64) {
@@ -337,7 +345,7 @@ fn allocate(file: &File, size: u64, length: u64) -> Result<(), Errno> {
         done => return done,
     }
     let zeros = [0; 4096];
-    let mut at = size;
+    let mut at = facts.st_size as u64;
     while at < length {
         let part = (length - at).min(zeros.len() as u64) as usize;
         file.write_all_at(&zeros[..part], at).map_err(|error| diagnosis::errno(&error))?;

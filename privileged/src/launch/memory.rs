@@ -133,6 +133,23 @@ pub fn take_back(ours: &File, theirs: &File) -> Result<bool, Errno> {
     Ok(true)
 }
 
+/// Proves that the record can be written: puts back as it is what the next write replaces, and synchronises it. The newer slot is
+/// left alone, so that a power cut in the middle loses nothing. Returns where the audit log ends, as the record says.
+///
+/// # Errors
+/// The error of the failed system call.
+pub fn prove(file: &File) -> Result<(End, End), Errno> {
+    let sectors = read_sectors(file);
+    let newest = newest(&sectors);
+    for (place, sector) in PLACES.into_iter().zip(&sectors) {
+        if newest.as_ref().is_none_or(|record| record.place() != place) {
+            file.write_all_at(&sector[..SLOT], place).map_err(|error| super::diagnosis::errno(&error))?;
+        }
+    }
+    nix::unistd::fdatasync(file)?;
+    Ok(newest.map_or((End::NONE, End::NONE), |record| (record.audit, record.audit_steps)))
+}
+
 /// After the record or the audit log was replaced: marks a file without a record as damaged, and synchronises it. If
 /// this start ends before it has written a record, the next one must not take an empty file for a first start.
 ///
@@ -315,6 +332,21 @@ mod tests {
                 assert_eq!(audit.ends().0.lines, end + 1);
             }
         }
+    }
+
+    #[test]
+    fn that_a_record_can_be_written_is_proved_without_a_change_and_a_full_disk_is_found() {
+        for (kept, octets) in slots() {
+            let mut octets = octets;
+            octets.resize(LENGTH as usize, 0);
+            let kept_file = file(&octets);
+            assert!(prove(&kept_file).is_ok(), "{kept}");
+            let mut left = vec![0; LENGTH as usize];
+            kept_file.read_exact_at(&mut left, 0).unwrap();
+            assert_eq!(left, octets, "{kept}");
+        }
+        let full = File::options().read(true).write(true).open("/dev/full").unwrap();
+        assert_eq!(prove(&full), Err(Errno::ENOSPC));
     }
 
     #[test]

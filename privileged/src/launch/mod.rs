@@ -93,6 +93,7 @@ pub fn launch(options: &Options, notify: &Notify) -> Result<std::convert::Infall
         locks,
         elsewhere,
         home,
+        has_refuge,
     } = files;
     let engine_files = EngineFiles { state, keys, aside, home, record };
     let signals = catch().map_err(|errno| Ending::Internal(format!("signals: {}", errno.desc())))?;
@@ -180,6 +181,7 @@ pub fn launch(options: &Options, notify: &Notify) -> Result<std::convert::Infall
         memory,
         integrity,
         processes: children.processes(),
+        has_refuge,
         insecure: options.insecure,
         journal: journal::reads_stderr(),
         descriptors,

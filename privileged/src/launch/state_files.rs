@@ -16,9 +16,9 @@ use ipc::{audit_line, governor_record};
 use keeper::ending::{Ending, say};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
-use nix::sys::statvfs::{FsFlags, statvfs};
+use nix::sys::statvfs::{FsFlags, fstatvfs};
 use std::fs::File;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 const GOVERNOR: &str = "governor";
@@ -40,13 +40,9 @@ const ALL: [(&str, u64); 5] = [
 /// Warns, for `--check`, of a state directory that a start could not write its files into. One that is not there is made by
 /// the service unit.
 pub fn warn_of_room(path: &Path) {
-    let Ok(system) = statvfs(path) else { return };
-    let mut needed = Missing::default();
-    for (name, length) in ALL {
-        let there = std::fs::symlink_metadata(path.join(name)).ok();
-        needed.octets += length.saturating_sub(there.as_ref().map_or(0, |facts| facts.len()));
-        needed.files += u64::from(there.is_none());
-    }
+    let Ok(directory) = File::open(path) else { return };
+    let Ok(system) = fstatvfs(&directory) else { return };
+    let needed = Missing::of(directory.as_fd(), &ALL);
     let lacks = match () {
         () if system.flags().contains(FsFlags::ST_RDONLY) => explain(Errno::EROFS),
         () => match needed.lack(&system) {
@@ -63,8 +59,8 @@ pub fn warn_of_room(path: &Path) {
     say(
         4,
         &format_args!(
-            "{}: {lacks} (files that are not there yet: {files}, which take {} KiB); until then what is to be remembered \
-             is lost with each boot",
+            "{}: {lacks} (files that are not there yet: {files}; room that is needed: {} KiB); until then what is to be \
+             remembered is lost with each boot",
             path.display(),
             octets.div_ceil(1_024)
         ),
@@ -91,6 +87,8 @@ pub struct StateFiles {
     pub elsewhere: Option<String>,
     /// The state directory, to be asked whether it can be written, where that is what can be seen.
     pub home: Option<Home>,
+    /// They are where they belong, and a start that could not write them there would have them in the run directory.
+    pub has_refuge: bool,
 }
 
 impl StateFiles {
@@ -104,10 +102,10 @@ impl StateFiles {
             Err(_) if state.trouble().is_some() => None,
             Err(ending) => return Err(ending),
         };
-        let ending = match lock.is_some().then(|| Self::open_in(state)) {
+        let mut is_distrusted = false;
+        let ending = match lock.is_some().then(|| Self::open_at_home(state, run, &mut is_distrusted)) {
             Some(Ok(mut files)) => {
-                files.locks = [lock, run.lock_beside(state)?];
-                files.take_back(state, run);
+                files.locks[0] = lock;
                 return Ok(files);
             }
             Some(Err(ending)) => ending,
@@ -116,7 +114,7 @@ impl StateFiles {
         let Some(why) = state.trouble().filter(|_| !run.is(state)) else { return Err(ending) };
         let run_lock = run.lock()?;
         // The message about the state directory is the one that helps.
-        let mut files = Self::open_in(run).map_err(|_| ending)?;
+        let mut files = Self::open_in(run, &mut is_distrusted).map_err(|_| ending)?;
         files.locks = [lock, Some(run_lock)];
         files.continue_from(state);
         let place = run.path().display();
@@ -127,7 +125,7 @@ impl StateFiles {
                  runs"
             ),
         );
-        files.home = Home::find(state, run, Missing::of(state, &ALL));
+        files.home = Home::find(state, run, Missing::of(state.fd(), &ALL));
         let remedy = match files.home {
             Some(_) => "mend that while the daemon runs; it then returns there by a restart of its own",
             None => "mend that while the daemon runs, then systemctl restart truechimer",
@@ -136,27 +134,40 @@ impl StateFiles {
         Ok(files)
     }
 
-    fn open_in(directory: &Directory) -> Result<Self, Ending> {
-        let void = |file: &File| {
-            memory::void(file).map_err(|errno| {
-                let path = directory.path().join(GOVERNOR);
-                diagnosis::refused(errno, format!("{}: {}", path.display(), explain(errno)))
-            })
-        };
+    /// In the state directory, with what an earlier start of this boot had in the run directory; that one is locked, too.
+    fn open_at_home(state: &Directory, run: &Directory, is_distrusted: &mut bool) -> Result<Self, Ending> {
+        let mut files = Self::open_in(state, is_distrusted)?;
+        files.locks[1] = run.lock_beside(state)?;
+        // A record that was spent there and cannot be written here must not be forgotten: it goes on there.
+        files.take_back(state, run).map_err(|errno| state.refused(GOVERNOR, errno))?;
+        files.has_refuge = !run.is(state);
+        Ok(files)
+    }
+
+    /// `is_distrusted`: what was there could not be trusted, which is known also where all else fails.
+    fn open_in(directory: &Directory, is_distrusted: &mut bool) -> Result<Self, Ending> {
+        let refused = |errno| directory.refused(GOVERNOR, errno);
+        let void = |file: &File| memory::void(file).map_err(refused);
         let governor = directory.locked_file(GOVERNOR, governor_record::LENGTH)?;
         // The replaced record is marked, or a later start could take it for a first one.
+        *is_distrusted |= governor.is_afresh;
         if governor.is_afresh {
             void(&governor.file)?;
         }
         let audit = directory.file(AUDIT, audit_line::LENGTH, Secrecy::Mendable)?;
+        *is_distrusted |= audit.is_afresh;
         if audit.is_afresh {
             void(&governor.file)?;
         }
         let state = directory.engine_file(STATE, Secrecy::Mendable)?;
         let keys = directory.engine_file(KEYS, Secrecy::Lost)?;
+        // A file system that is full, failing or read-only may open what it does not let anybody write.
+        let ends = memory::prove(&governor.file).map_err(refused)?;
+        audit_log::prove(&audit.file, ends)
+            .map_err(|error| directory.refused(AUDIT, diagnosis::errno(&error)))?;
         directory.sync();
         Ok(Self {
-            is_distrusted: governor.is_afresh || audit.is_afresh,
+            is_distrusted: *is_distrusted,
             governor: governor.file,
             audit: audit.file,
             state,
@@ -165,6 +176,7 @@ impl StateFiles {
             locks: [None, None],
             elsewhere: None,
             home: None,
+            has_refuge: false,
         })
     }
 
@@ -185,31 +197,26 @@ impl StateFiles {
     }
 
     /// Takes back what an earlier start of this boot had in the run directory.
-    fn take_back(&mut self, state: &Directory, run: &Directory) {
+    fn take_back(&mut self, state: &Directory, run: &Directory) -> Result<(), Errno> {
         if run.is(state) {
-            return;
+            return Ok(());
         }
-        home::forget_returns(run);
         // Once it has saved their content where it belongs, the engine voids them.
         self.aside = [STATE, KEYS].map(|name| run.find(name, OFlag::O_RDWR).trusted());
-        let Found::Trusted(theirs) = run.find(GOVERNOR, OFlag::O_RDONLY) else { return };
-        let taken = memory::take_back(&self.governor, &theirs);
-        let say_failed = |errno: Errno| {
-            let place = run.path().join(GOVERNOR);
-            say(3, &format_args!("{} cannot be taken back: {}", place.display(), explain(errno)));
-        };
-        match taken {
-            Err(errno) => return say_failed(errno),
-            Ok(true) => say(
-                5,
-                &format_args!(
-                    "{} can be written again: the governor's record of {} was taken back",
-                    state.path().display(),
-                    run.path().display()
-                ),
-            ),
-            Ok(false) => {}
+        if let Found::Trusted(theirs) = run.find(GOVERNOR, OFlag::O_RDONLY) {
+            if memory::take_back(&self.governor, &theirs)? {
+                say(
+                    5,
+                    &format_args!(
+                        "{} can be written again: the governor's record of {} was taken back",
+                        state.path().display(),
+                        run.path().display()
+                    ),
+                );
+            }
+            run.remove(GOVERNOR);
         }
-        run.remove(GOVERNOR);
+        home::forget_returns(run);
+        Ok(())
     }
 }

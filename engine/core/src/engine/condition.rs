@@ -19,6 +19,7 @@ impl Engine {
         let of = count(self.entries.sources().count().max(self.entries.len()));
         match self.reason(now) {
             SystemReason::Held(hold) => Condition::Held(hold.refusal),
+            SystemReason::Obstructed(row) => Condition::Held(Some(row)),
             SystemReason::NoSources => Condition::NoSources,
             SystemReason::Local { stratum } => Condition::Local(stratum),
             SystemReason::Unsteered => Condition::Unsteered,

@@ -66,9 +66,7 @@ impl Engine {
         if !is_question {
             self.system.last_refusal = Some(code);
         }
-        if matches!(code, Refusal::Rate | Refusal::Clock | Refusal::NoPersist) {
-            basis.orders.exhausted(now.raw);
-        }
+        basis.orders.refused(kind, code, now.raw);
         // The status that left with an adjustment counts on it.
         self.system.status_wanted |= kind == OrderKind::Adjust;
         match (kind, code) {

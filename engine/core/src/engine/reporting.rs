@@ -12,7 +12,7 @@ use crate::status::{
 };
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
-use ipc::message::privileged::{ClockKind, ForwardSteps};
+use ipc::message::privileged::{ClockKind, ForwardSteps, Refusal};
 use ipc::units::{Leap, RawInstant};
 use report::{RejectReason, SourceState};
 
@@ -91,6 +91,9 @@ impl Engine {
         if !self.steers() && self.basis.is_some() {
             return SystemReason::Unsteered;
         }
+        if let Some(row) = self.obstacle(now) {
+            return SystemReason::Obstructed(row);
+        }
         let is_useless = system.first_update.is_none() && self.brings_no_time(now);
         match system.impasse {
             // More votes would be no help.
@@ -123,6 +126,15 @@ impl Engine {
                 }
             }
         }
+    }
+
+    /// What keeps the clock from being corrected to the time that its sources agree on, though it may be.
+    fn obstacle(&self, now: Now) -> Option<Refusal> {
+        let system = &self.system;
+        let is_known =
+            system.impasse.is_none() || (system.first_update.is_none() && self.waits_for_a_quorum());
+        let obstacle = self.basis.as_ref()?.orders.obstacle();
+        obstacle.filter(|_| is_known && !self.is_synchronised(now))
     }
 
     /// Whether sources answer that had a vote, and the time of none that ever had one can be followed.

@@ -400,6 +400,7 @@ impl Engine {
             self.system.told = self.system.telling.take();
             return;
         }
+        basis.orders.carried_out();
         // A step has undone what others did, and an order for the clock as it is has accepted it.
         self.system.foreign = None;
         if kind == OrderKind::Step {

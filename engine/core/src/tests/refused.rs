@@ -1,8 +1,10 @@
 //! Orders that are refused for a reason that passes: nothing that was to be done is forgotten.
 
+use super::agreement::contradiction;
 use super::world::*;
 use crate::notice::{AfterRefusal, ClockNotice, Notice};
-use ipc::message::privileged::{ForwardSteps, Pauses, Refusal, StepReason};
+use crate::status::SystemReason;
+use ipc::message::privileged::{Condition, ForwardSteps, Pauses, Refusal, StepReason};
 use ipc::units::{Leap, Span};
 use std::vec::Vec;
 
@@ -200,6 +202,33 @@ fn a_refusal_that_passes_is_told_once_with_the_time_until_the_next_order() {
         .collect();
     assert_eq!(told, [60], "{:?}", world.notices);
     assert!((5..9).contains(&world.refused.len()), "{}", world.refused.len());
+}
+
+#[test]
+fn a_clock_that_no_order_reaches_is_said_to_be_refused_and_not_to_be_measured() {
+    let is_told = |world: &World, row: Refusal| {
+        let status = world.status();
+        assert_eq!(status.system.reason, SystemReason::Obstructed(row));
+        assert_eq!(world.condition(), Condition::Held(Some(row)));
+        assert_eq!(contradiction(&status, &world.condition()), None);
+    };
+    for row in [Refusal::NoPersist, Refusal::Clock] {
+        // A first setting by a step, one by a slew, and what another program did.
+        for (error, by) in [(500.0, 0.0), (0.01, 0.0), (0.0, 2.0)] {
+            let mut world = Setup { error, ..Setup::of(lan(3)) }.start();
+            if by != 0.0 {
+                world.run(1800.0);
+                assert!(world.status().system.synchronised);
+                world.meddle(by);
+            }
+            (world.step_refusal, world.adjust_refusal) = (Some(row), Some(row));
+            world.run(100.0);
+            is_told(&world, row);
+            (world.step_refusal, world.adjust_refusal) = (None, None);
+            world.run(120.0);
+            assert!(world.status().system.synchronised, "{row:?} {error} {by}: {:?}", world.status());
+        }
+    }
 }
 
 #[test]

@@ -284,7 +284,7 @@ impl Governor {
     }
 
     /// The size of the pause for which there is evidence now.
-    fn evident_pause(&self, now: &Moment) -> Option<Span> {
+    pub(super) fn evident_pause(&self, now: &Moment) -> Option<Span> {
         let pause = self.rtc.pause.filter(|_| self.rtc.jumped_from.is_none())?;
         (now.boot.elapsed_since(pause.at) <= limits::PAUSE_KNOWN).then_some(pause.size)
     }

@@ -43,6 +43,11 @@ impl Governor {
         self.limits.start_steps.saturating_sub(self.record.start_steps)
     }
 
+    /// Whether there is evidence for a step that has not been made, which a restart of the daemon would forget.
+    pub fn has_evidence(&self, now: &Moment) -> bool {
+        self.displaced.is_some() || self.resumed || self.disrupted(now) || self.evident_pause(now).is_some()
+    }
+
     fn rights(&self) -> Rights {
         let record = &self.record;
         Rights {

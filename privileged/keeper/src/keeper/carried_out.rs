@@ -17,8 +17,14 @@ use ipc_clock::raw;
 
 /// The largest accepted error of a step.
 const STEP_TOLERANCE: Span = Span::from_millis(20);
-/// How long charged slews continue while the record cannot be written.
+/// How long charged slews continue while the record cannot be written, and no start would mend that.
 pub(super) const UNWRITTEN: Span = Span::from_secs(86_400);
+/// How long the record may remain unwritten before the daemon ends for a start that keeps it elsewhere: while an order waits for
+/// it (less than the minute after which the engine repeats one), and while none does.
+pub(super) const AWAITED: Span = Span::from_secs(50);
+pub(super) const UNAWAITED: Span = WRITE;
+/// The same while there is evidence for a step, which a start would forget: for as long as that of a pause counts.
+pub(super) const EVIDENT: Span = limits::PAUSE_KNOWN;
 
 /// Why an order was not carried out.
 enum NotDone {
@@ -79,10 +85,7 @@ impl<C: Clock> Keeper<C> {
             }
             _ => return Err(Refusal::Range.into()),
         };
-        if !self.may_act(order, charged, &now) {
-            self.governor.not_done();
-            return Err(Refusal::NoPersist.into());
-        }
+        self.may_act(order, charged, &now)?;
         if matches!(order, ToPrivileged::Step(_)) {
             self.write_step_down(format_args!("event=permitted {} any_size={any_size}", Asked(order)));
         }
@@ -153,10 +156,11 @@ impl<C: Clock> Keeper<C> {
         true
     }
 
-    /// Records the charge. If that fails, a step is refused, and charged slews continue for a day from the budget in
-    /// memory.
-    fn may_act(&mut self, order: &ToPrivileged, charged: Span, now: &Moment) -> bool {
-        let now = now.clock.raw;
+    /// Records the charge. If that fails, whatever must be on the disk before it is done is refused, and the daemon soon ends for a
+    /// start that keeps the record elsewhere. Where no start would, a step is refused, and charged slews continue for a day
+    /// from the budget in memory.
+    fn may_act(&mut self, order: &ToPrivileged, charged: Span, moment: &Moment) -> Result<(), NotDone> {
+        let now = moment.clock.raw;
         let is_step = matches!(order, ToPrivileged::Step(_));
         let costs = match order {
             ToPrivileged::SetStatus(status) => matches!(status.leap, Leap::Insert | Leap::Delete),
@@ -165,12 +169,9 @@ impl<C: Clock> Keeper<C> {
         let written = self.course.written;
         if !costs && !self.governor.is_unwritten() && written.is_some_and(|at| now.elapsed_since(at) < WRITE)
         {
-            return true;
+            return Ok(());
         }
-        let Err(errno) = self.persist() else {
-            self.course.unwritten_since = None;
-            return true;
-        };
+        let Err(errno) = self.persist() else { return Ok(()) };
         let since = *self.course.unwritten_since.get_or_insert_with(|| {
             say(
                 3,
@@ -178,11 +179,39 @@ impl<C: Clock> Keeper<C> {
             );
             now
         });
+        let lasted = now.elapsed_since(since);
+        // The start has written it as this process does: one that never could gains nothing by another.
+        let is_lost = matches!(errno.0, libc::EROFS | libc::ENOSPC | libc::EDQUOT | libc::EIO);
+        if self.has_refuge && is_lost && written.is_some() {
+            let is_awaited = costs || self.governor.is_unwritten();
+            if is_awaited {
+                self.governor.not_done();
+            }
+            let patience = match is_awaited {
+                _ if self.governor.has_evidence(moment) => EVIDENT,
+                true => AWAITED,
+                false => UNAWAITED,
+            };
+            if lasted < patience {
+                return if is_awaited { Err(Refusal::NoPersist.into()) } else { Ok(()) };
+            }
+            self.governor.not_done();
+            // Nothing was done that had to be on the disk before, so the start that follows refills nothing.
+            return Err(Ending::Trouble(format!(
+                "the state directory cannot be written ({errno}): the daemon ends, for a start that keeps in the run directory \
+                 what is to be remembered"
+            ))
+            .into());
+        }
         // Only if this run has written the record before: otherwise a restart would forget the charge.
         // The file has its full length from the start and does not grow: another process has lowered the limit.
         let is_honest = errno != Errno(libc::EFBIG);
-        let remembered = is_honest && written.is_some() && now.elapsed_since(since) < UNWRITTEN;
-        !is_step && (!costs || remembered)
+        let remembered = is_honest && written.is_some() && lasted < UNWRITTEN;
+        if !is_step && (!costs || remembered) {
+            return Ok(());
+        }
+        self.governor.not_done();
+        Err(Refusal::NoPersist.into())
     }
 
     /// Checks that a step reached its target; otherwise it is undone and the daemon ends.

@@ -15,6 +15,8 @@ use std::fs::OpenOptions;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 
+mod unwritten;
+
 type Engine = Link<ToPrivileged, FromPrivileged>;
 
 fn file(length: u64) -> File {
@@ -106,6 +108,7 @@ fn keeper() -> (Keeper<PageClock>, Engine, OwnedFd) {
         set_clock: None,
         rtc: None,
         vmclock: None,
+        has_refuge: false,
         course: Course::default(),
     };
     (keeper, Link::new(theirs), silent)
@@ -135,32 +138,6 @@ fn step(delta: i64) -> ToPrivileged {
     let delta = Offset::saturating(delta);
     let asked_at = later();
     ToPrivileged::Step(Step { epoch: 1, delta, reason: StepReason::Start, asked_at })
-}
-
-#[test]
-fn a164_without_a_written_record_no_step_is_made_and_slews_go_on() {
-    let (mut keeper, mut engine, _silent) = keeper();
-    let path = format!("/proc/self/fd/{}", keeper.record_file.as_raw_fd());
-    let writable =
-        std::mem::replace(&mut keeper.record_file, OpenOptions::new().read(true).open(path).unwrap());
-    assert_eq!(order(&mut keeper, &mut engine, &step(1_000_000_000)), Err(Refusal::NoPersist));
-    // A run that never could write would begin again with the old budget each time: nothing that costs.
-    assert_eq!(order(&mut keeper, &mut engine, &adjust(100_000_000)), Err(Refusal::NoPersist));
-    assert_eq!(order(&mut keeper, &mut engine, &adjust(1_000_000)), Ok(()));
-    keeper.course.written = Some(later());
-    // 100 ms at constant 6: 391 ppm, outside the band, so it costs budget.
-    assert_eq!(order(&mut keeper, &mut engine, &adjust(100_000_000)), Ok(()));
-    // That slew is over: what is in flight of it would be charged to the next one.
-    keeper.clock.change(|page| ClockPage { wall: page.wall.moved_by(page.slew), slew: Offset::ZERO, ..page });
-    // A day later only uncharged slews continue.
-    let day_ago = later().nanos() - carried_out::UNWRITTEN.nanos();
-    keeper.course.unwritten_since = Some(RawInstant::try_new(day_ago).unwrap());
-    assert_eq!(order(&mut keeper, &mut engine, &adjust(100_000_000)), Err(Refusal::NoPersist));
-    assert_eq!(order(&mut keeper, &mut engine, &adjust(1_000_000)), Ok(()));
-    // It comes back by itself.
-    keeper.record_file = writable;
-    assert_eq!(order(&mut keeper, &mut engine, &step(1_000_000_000)), Ok(()));
-    assert_eq!(keeper.course.unwritten_since, None);
 }
 
 #[test]

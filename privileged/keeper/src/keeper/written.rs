@@ -122,11 +122,20 @@ impl<C: Clock> Keeper<C> {
             (record.audit, record.audit_steps) = self.audit.ends();
         }
         record.sequence = record.sequence.wrapping_add(1);
-        self.record_file.write_all_at(&record.to_octets(), record.place())?;
-        // A slow disk is not a hang.
-        self.notify.say("WATCHDOG=1");
-        self.record_file.sync_data()?;
+        let (octets, place) = (record.to_octets(), record.place());
+        let written = self.record_file.write_all_at(&octets, place).and_then(|()| {
+            // A slow disk is not a hang.
+            self.notify.say("WATCHDOG=1");
+            self.record_file.sync_data()
+        });
+        if let Err(error) = written {
+            // The next write must not go to the newer slot: this one may be torn.
+            let record = self.governor.record();
+            record.sequence = record.sequence.wrapping_sub(1);
+            return Err(error.into());
+        }
         self.course.written = Some(raw());
+        self.course.unwritten_since = None;
         self.governor.written();
         Ok(())
     }

@@ -25,6 +25,12 @@ pub const CASES: &[Case] = &[
         refused,
     )
     .bare(),
+    Case::new(
+        "upgrade-failed",
+        "the configuration kept the service down, and is mended: an upgrade starts it",
+        failed,
+    )
+    .bare(),
     Case::new("upgrade-disabled", "a disabled and stopped service stays so", disabled).bare(),
     Case::new("downgrade", "from a newer version back", downgrade).bare(),
     Case::new("reinstall", "removed and installed again: enabled and running as before", reinstall).bare(),
@@ -136,6 +142,26 @@ fn refused(stand: &Stand) -> Result<Found, String> {
     let took = guest.wait_until_right(since, SOON)?;
     let line = said.lines().find(|line| line.contains("a-word-of-tomorrow"));
     guest.found(took, line.ok_or("dpkg's output does not say what is refused")?)
+}
+
+/// Down with 78 the service is started by an upgrade as soon as its configuration is in order, and not before.
+fn failed(stand: &Stand) -> Result<Found, String> {
+    let mut guest = running(stand, "truechimer-older.deb")?;
+    guest.read("sed -i '1i a-word-of-tomorrow = true' /etc/truechimer/truechimer.toml")?;
+    guest.read("systemctl restart truechimer || true")?;
+    let is_down = "[ $(systemctl show -P ActiveState truechimer) = failed ] && \
+                   [ $(systemctl show -P ExecMainStatus truechimer) = 78 ]";
+    guest.wait_for(is_down, Instant::now(), SOON)?;
+    let said = dpkg(&mut guest, "--install truechimer.deb")?;
+    guest.read(is_down)?;
+    let line = said.lines().find(|line| line.contains("a-word-of-tomorrow"));
+    let line = line.ok_or("dpkg's output does not say what is refused")?.to_owned();
+    guest.read("sed -i 1d /etc/truechimer/truechimer.toml")?;
+    let since = Instant::now();
+    dpkg(&mut guest, "--install truechimer-newer.deb")?;
+    guest.wait_until_active(since, SOON)?;
+    let took = guest.wait_until_right(since, SOON)?;
+    guest.found(took, &line)
 }
 
 fn disabled(stand: &Stand) -> Result<Found, String> {
