@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   options   the command line
-//!   serve     a thread for each connection, with a deadline
+//!   serve     as many threads as places, and a deadline for each connection
 //!   listener  the listening socket: TCP, or one in the file system
 //!   places    eight connections at a time, and who gives way
 //!   request   the little of HTTP that a scrape needs

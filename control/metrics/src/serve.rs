@@ -1,11 +1,12 @@
-//! Answers requests: a thread for each connection, which has a deadline.
+//! Answers requests: as many threads as places, and a deadline for each connection.
 
 use crate::listener::{Listener, Stream};
-use crate::places::Places;
+use crate::places::{PLACES, Places};
 use crate::question::{Daemon, PATIENCE};
 use crate::request::{MAX_REQUEST, Request, Status, answer, end_of_headers, parse};
 use std::io::{self, ErrorKind, Read, Write};
-use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -21,6 +22,15 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// Answers requests until the listening socket is of no more use.
 pub fn serve(listener: &Listener, daemon: &Arc<Daemon>) -> io::Error {
     let places = Arc::new(Places::default());
+    let (give, take) = mpsc::channel();
+    let take = Arc::new(Mutex::new(take));
+    for _ in 0..PLACES {
+        let (daemon, places, take) = (Arc::clone(daemon), Arc::clone(&places), Arc::clone(&take));
+        let work = move || attend_all(&daemon, &places, &take);
+        if let Err(error) = thread::Builder::new().name("connection".to_owned()).spawn(work) {
+            return error;
+        }
+    }
     for number in 0_u64.. {
         let stream = match listener.accept() {
             Ok(stream) => stream,
@@ -34,19 +44,23 @@ pub fn serve(listener: &Listener, daemon: &Arc<Daemon>) -> io::Error {
             }
         };
         let Ok(known) = stream.try_clone() else { continue };
-        if !places.take(number, known) {
-            continue;
-        }
-        let (daemon, theirs) = (Arc::clone(daemon), Arc::clone(&places));
-        let attend = move || {
-            let _ = attend(stream, &daemon, || theirs.has_asked(number));
-            theirs.leave(number);
-        };
-        if thread::Builder::new().name("connection".to_owned()).spawn(attend).is_err() {
-            places.leave(number);
+        // As many connections as threads: one of them is free, or about to be.
+        if places.take(number, known) && give.send((number, stream)).is_err() {
+            break;
         }
     }
-    io::Error::other("no number is left for a connection")
+    io::Error::other("no thread is left that answers")
+}
+
+/// What each of the threads does for ever.
+fn attend_all(daemon: &Arc<Daemon>, places: &Places, take: &Mutex<Receiver<(u64, Stream)>>) {
+    loop {
+        let next = take.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let Ok((number, stream)) = next else { return };
+        // How a connection ended is of no interest: its client knows.
+        let _ = attend(stream, daemon, || places.has_asked(number));
+        places.leave(number);
+    }
 }
 
 fn attend(mut stream: Stream, daemon: &Arc<Daemon>, has_asked: impl FnOnce()) -> io::Result<()> {
