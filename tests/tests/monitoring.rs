@@ -321,7 +321,7 @@ fn a_flood_of_connections_costs_eight_threads_and_keeps_nobody_out() {
     println!("at most {threads} threads; {scraped} of {tries} scrapes answered during the flood");
     // The one that accepts, eight for connections, one that asks the daemon and one that has just asked it.
     assert!(threads <= 11, "{threads} threads");
-    assert!(scraped > 0, "nobody got through");
+    assert!(scraped * 2 > tries, "kept out: {scraped} of {tries} scrapes were answered");
     assert_eq!(exporter.scrape("text/plain").value("truechimer_up"), Some(1.0), "afterwards");
     let descriptors = || std::fs::read_dir(format!("/proc/{}/fd", exporter.pid())).expect("it runs").count();
     let is_free = wait_for(Duration::from_secs(20), || (descriptors() < 8).then_some(()));
