@@ -7,6 +7,7 @@
 //!   kernel_clock: what steers the kernel's clock; how a test that moves it puts it back
 //!   process    the kernel's view of a process: uid, capabilities, filter, memory, wake-ups
 //!   daemon     truechimerd with a configuration, its processes, its end
+//!   exporter   truechimer-metrics, and its pages
 //!   own_files  files that a daemon sees in the place of the host's
 //!   packet     the 48 octets of NTP, implemented a second time, so that a double shares no bug with the daemon
 //!   client     one SNTP query
@@ -41,6 +42,7 @@ pub mod chronyd_client;
 pub mod client;
 pub mod clock;
 pub mod daemon;
+pub mod exporter;
 pub mod forger;
 pub mod kernel_clock;
 pub mod key_client;

@@ -8,7 +8,8 @@ use std::process::{Command, Stdio};
 pub fn programs() -> Vec<(&'static str, &'static str)> {
     let processes = Process::ALL.map(Process::program).into_iter().filter(|name| *name != LAUNCH.1);
     let own = KEEPERS.into_iter().chain(processes).map(|name| (name, name));
-    [LAUNCH].into_iter().chain(own).chain([("truechimer-control", "chimerctl")]).collect()
+    let asking = [("truechimer-control", "chimerctl"), ("truechimer-metrics", "truechimer-metrics")];
+    [LAUNCH].into_iter().chain(own).chain(asking).collect()
 }
 
 const LAUNCH: (&str, &str) = ("truechimer-privileged", "truechimerd");

@@ -20,10 +20,15 @@ use std::process::{Command, Stdio};
 const FILES: &[(&str, &str)] = &[
     ("systemd/truechimer.service", "usr/lib/systemd/system/truechimer.service"),
     ("systemd/truechimer-wait.service", "usr/lib/systemd/system/truechimer-wait.service"),
+    ("systemd/truechimer-metrics.service", "usr/lib/systemd/system/truechimer-metrics.service"),
+    ("systemd/truechimer-metrics.socket", "usr/lib/systemd/system/truechimer-metrics.socket"),
+    ("monitoring/truechimer.rules.yml", "usr/share/doc/truechimer/monitoring/truechimer.rules.yml"),
+    ("monitoring/truechimer.dashboard.json", "usr/share/doc/truechimer/monitoring/truechimer.dashboard.json"),
     ("ntp-units.d/50-truechimer.list", "usr/lib/systemd/ntp-units.d/50-truechimer.list"),
     ("tmpfiles.d/truechimer.conf", "usr/lib/tmpfiles.d/truechimer.conf"),
     ("truechimer.toml", "etc/truechimer/truechimer.toml"),
     ("man/truechimerd.8", "usr/share/man/man8/truechimerd.8"),
+    ("man/truechimer-metrics.8", "usr/share/man/man8/truechimer-metrics.8"),
     ("man/chimerctl.1", "usr/share/man/man1/chimerctl.1"),
     ("man/truechimer.toml.5", "usr/share/man/man5/truechimer.toml.5"),
     ("truechimer.toml", "usr/share/doc/truechimer/truechimer.toml"),
@@ -35,6 +40,7 @@ const FILES: &[(&str, &str)] = &[
 /// Shipped compressed, as policy requires.
 const COMPRESSED: &[&str] = &[
     "usr/share/man/man8/truechimerd.8",
+    "usr/share/man/man8/truechimer-metrics.8",
     "usr/share/man/man1/chimerctl.1",
     "usr/share/man/man5/truechimer.toml.5",
     "usr/share/doc/truechimer/changelog",
@@ -160,7 +166,11 @@ fn fill(root: &Path, programs: &Path) -> Result<(), String> {
         }
     }
     for (_, program) in cargo::programs() {
-        let folder = if program == "chimerctl" { "usr/bin" } else { "usr/lib/truechimer" };
+        let folder = match program {
+            "chimerctl" => "usr/bin",
+            "truechimer-metrics" => "usr/sbin",
+            _ => "usr/lib/truechimer",
+        };
         // Without permission to read a program, a user cannot trace a process from its start; after an exec others can.
         let mode = if program.starts_with("truechimer-keeper") { 0o711 } else { 0o755 };
         put(&programs.join(program), &root.join(folder).join(program), mode)?;

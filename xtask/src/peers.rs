@@ -10,7 +10,8 @@ use rig::debian;
 use std::path::Path;
 use std::process::Command;
 
-const PACKAGES: [&str; 5] = ["chrony", "ntpsec", "ntpsec-ntpdig", "python3-ntp", "openntpd"];
+/// Of prometheus only promtool is used, which judges pages and rules.
+const PACKAGES: [&str; 6] = ["chrony", "ntpsec", "ntpsec-ntpdig", "python3-ntp", "openntpd", "prometheus"];
 /// The libraries that the programs need, beyond those of every Debian system.
 const LIBRARIES: [&str; 8] =
     ["libcap2", "libedit2", "libgnutls30", "libnettle8", "libseccomp2", "libbsd0", "libssl3", "iproute2"];

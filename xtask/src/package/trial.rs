@@ -18,19 +18,22 @@ const INCLUDED: &str = "systemd,lintian";
 /// In each of these steps the shell ends at the first line that fails.
 const STEPS: &[(&str, &str)] = &[
     (
-        "installed: users are there, the unit is enabled, the other one is not, nothing runs",
+        "installed: users are there, the unit is enabled, the others are not, nothing runs",
         "dpkg --install /package.deb
          for user in clock engine net serve kex ntske key; do getent passwd truechimer-$user; done >/dev/null
          test \"$(systemctl is-enabled truechimer.service)\" = enabled
          test \"$(systemctl is-enabled truechimer-wait.service)\" = disabled
+         test \"$(systemctl is-enabled truechimer-metrics.socket)\" = disabled
+         truechimer-metrics --once | grep -q '^truechimer_up 0'
          test ! -e /run/truechimer/control.sock",
     ),
     (
         "systemd finds nothing to say against the units, and they are no more exposed than is known",
-        "systemd-analyze verify truechimer.service truechimer-wait.service >/said 2>&1; cat /said
+        "systemd-analyze verify truechimer.service truechimer-wait.service truechimer-metrics.socket >/said 2>&1; cat /said
          if grep -q truechimer /said; then exit 1; fi
          systemd-analyze security --offline=true --threshold=32 /usr/lib/systemd/system/truechimer.service
-         systemd-analyze security --offline=true --threshold=4 /usr/lib/systemd/system/truechimer-wait.service",
+         systemd-analyze security --offline=true --threshold=4 /usr/lib/systemd/system/truechimer-wait.service
+         systemd-analyze security --offline=true --threshold=4 /usr/lib/systemd/system/truechimer-metrics.service",
     ),
     (
         "as delivered it names no source, and --check says so",
@@ -60,10 +63,11 @@ const STEPS: &[(&str, &str)] = &[
          systemctl unmask truechimer.service; systemctl enable truechimer.service",
     ),
     (
-        "a wait that was enabled stays so",
-        "systemctl enable truechimer-wait.service
+        "a wait, or metrics, that were enabled stay so",
+        "systemctl enable truechimer-wait.service truechimer-metrics.socket
          dpkg --install /newer.deb; dpkg --install /package.deb
-         test \"$(systemctl is-enabled truechimer-wait.service)\" = enabled",
+         test \"$(systemctl is-enabled truechimer-wait.service)\" = enabled
+         test \"$(systemctl is-enabled truechimer-metrics.socket)\" = enabled",
     ),
     (
         "a changed configuration file outlives an upgrade, and no other file is said to be changed",
