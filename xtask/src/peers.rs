@@ -6,6 +6,7 @@ mod release;
 
 use crate::cargo::{read, run, workspace};
 use release::{NEWEST, Program};
+use rig::days::root::NEWEST_CHRONYD;
 use rig::debian;
 use std::path::Path;
 use std::process::Command;
@@ -18,7 +19,7 @@ const LIBRARIES: [&str; 8] =
 
 /// Next to those of this machine's release, under separate names.
 const NEWEST_PROGRAMS: [Program; 4] = [
-    Program { package: "chrony", path: "usr/sbin/chronyd", name: "chronyd-newest" },
+    Program { package: "chrony", path: "usr/sbin/chronyd", name: NEWEST_CHRONYD },
     Program { package: "ntpsec", path: "usr/sbin/ntpd", name: "ntpd-newest" },
     Program { package: "openntpd", path: "usr/sbin/ntpd", name: "openntpd-newest" },
     Program { package: "ntpd-rs", path: "usr/bin/ntp-daemon", name: "ntp-daemon" },

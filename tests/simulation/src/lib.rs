@@ -6,6 +6,7 @@
 //!   random       random numbers
 //!   oscillator   CLOCK_MONOTONIC_RAW as a function of true time
 //!   network      a packet's way to a server and back, and the server's reply
+//!   trace        ways that packets took on real networks, from data/
 //!   keeper       the steered clock, with the daemon's governor in front of it
 //!   world        the loop that closes all this around an engine
 //!   figures      the results of a day: errors, packets, bounds
@@ -26,4 +27,5 @@ pub mod recovery;
 pub mod scenario;
 pub mod search;
 pub mod table;
+pub mod trace;
 pub mod world;

@@ -2,6 +2,7 @@
 
 use crate::random::Random;
 use crate::scenario::{Event, Path};
+use crate::trace::{Replay, Trace};
 use ipc::address::Address;
 use ipc::message::client::ReplyHeader;
 use ipc::message::exchange::HostName;
@@ -21,6 +22,8 @@ pub struct Server {
     up: bool,
     fixed: (f64, f64),
     jitter: (f64, f64),
+    /// What was measured on the path, if it is not a model's, and when that begins.
+    trace: Option<(Replay, i64)>,
     /// See [`Event::there_burst_ms`].
     burst: ([f64; 2], [f64; 2]),
     /// See [`Event::burst_holds`].
@@ -60,7 +63,9 @@ pub struct LeapDay {
 impl Server {
     /// The source of this place in the scenario; each has its own random numbers.
     pub fn new(path: &Path, place: usize, seed: u64, begin: i64) -> Self {
+        let trace = path.trace.as_deref().and_then(Trace::find);
         let (fixed, jitter) = match path.kind.as_str() {
+            _ if trace.is_some() => (0.0, 0.0),
             "lan" => (90e-6, 10e-6),
             "bad" => (50e-3, 10e-3),
             _ => (19e-3, 1e-3),
@@ -78,6 +83,7 @@ impl Server {
             up: !path.silent,
             fixed: (fixed + path.there_ms * 1e-3, fixed + path.back_ms * 1e-3),
             jitter: (jitter + path.there_jitter_ms * 1e-3, jitter + path.back_jitter_ms * 1e-3),
+            trace: trace.map(|trace| (Replay::new(trace), begin)),
             burst: ([0.0; 2], [0.0; 2]),
             holds: 0.0,
             seed,
@@ -170,10 +176,13 @@ impl Server {
         let there = self.one_way(self.fixed.0, self.jitter.0) + self.burst(left, 0, self.burst.0);
         let back = self.one_way(self.fixed.1, self.jitter.1) + self.burst(left, 1, self.burst.1);
         let lost = self.random.happens(self.path.loss) || self.random.happens(self.path.loss);
+        let measured = match &mut self.trace {
+            Some((replay, begin)) => replay.ways((left - *begin) as f64 * 1e-9, &mut self.random),
+            None => Some((0.0, 0.0)),
+        };
         self.fixed.0 += self.ramp;
-        if lost || !self.up {
-            return None;
-        }
+        let (there, back) =
+            measured.filter(|_| !lost && self.up).map(|(on, off)| (there + on, back + off))?;
         let arrived = left + (there * 1e9) as i64;
         let answered = arrived + 10_000;
         Some(Trip { arrived, answered, returned: answered + (back * 1e9) as i64 })

@@ -1,13 +1,14 @@
 //! A day as data. `scenarios/*.toml` is the catalogue; a file of the same form can be given by name.
 
+use crate::trace::Trace;
 use ipc::governor_record::Record;
 use serde::Deserialize;
 
 /// The groups of the catalogue: the accuracy page's rows, further days, attacks, first minutes, oscillators that are far off,
 /// clocks that stood still, starts in a burst of delay, paths that become longer and shorter again, days that try the
-/// likely interval.
-const GROUPS: [&str; 9] =
-    ["accuracy", "own", "attacks", "starts", "fast", "still", "bursts", "paths", "likely"];
+/// likely interval, paths that were measured.
+const GROUPS: [&str; 10] =
+    ["accuracy", "own", "attacks", "starts", "fast", "still", "bursts", "paths", "likely", "traces"];
 const CATALOGUE: [&str; GROUPS.len()] = [
     include_str!("../scenarios/accuracy.toml"),
     include_str!("../scenarios/own.toml"),
@@ -18,6 +19,7 @@ const CATALOGUE: [&str; GROUPS.len()] = [
     include_str!("../scenarios/bursts.toml"),
     include_str!("../scenarios/paths.toml"),
     include_str!("../scenarios/likely.toml"),
+    include_str!("../scenarios/traces.toml"),
 ];
 
 /// One kind of day. Times in seconds unless the name says otherwise.
@@ -115,7 +117,9 @@ pub struct Path {
     /// `lan`, `wan` or `bad`: where the numbers below start from.
     #[serde(default = "wan")]
     pub kind: String,
-    /// This many of the same kind.
+    /// Measured delays instead of a kind's (`data/README.md`). Numbers below that are given are added to them.
+    pub trace: Option<String>,
+    /// This many of the same kind; of one trace, all have the same delays, but for those drawn.
     #[serde(default = "one_path")]
     pub count: usize,
     /// Each way, at least; ms.
@@ -271,10 +275,14 @@ pub fn catalogue() -> Vec<Scenario> {
 /// Scenarios from a text in TOML: `[[scenario]]`, with `[[scenario.source]]` and `[[scenario.event]]`.
 ///
 /// # Errors
-/// The error of TOML, with its line.
+/// The error of TOML, with its line; a trace that is not known.
 pub fn parse(text: &str) -> Result<Vec<Scenario>, String> {
     let mut file: File = toml::from_str(text).map_err(|error| error.to_string())?;
     for scenario in &mut file.scenario {
+        let unknown = |name: &&String| Trace::find(name).is_none();
+        if let Some(name) = scenario.source.iter().filter_map(|path| path.trace.as_ref()).find(unknown) {
+            return Err(format!("there is no trace {name}, but {}", Trace::names().join(", ")));
+        }
         let events = core::mem::take(&mut scenario.event);
         scenario.event = events.iter().flat_map(Event::each).collect();
         scenario.event.sort_by(|a, b| a.at.total_cmp(&b.at));
@@ -282,7 +290,8 @@ pub fn parse(text: &str) -> Result<Vec<Scenario>, String> {
     Ok(file.scenario)
 }
 
-/// One scenario, or all of a group: `accuracy`, `own`, `attacks`, `starts`, `fast`, `still`, `bursts`, `paths`.
+/// One scenario, or all of a group: `accuracy`, `own`, `attacks`, `starts`, `fast`, `still`, `bursts`, `paths`,
+/// `likely`, `traces`.
 pub fn find(name: &str) -> Vec<Scenario> {
     let group = GROUPS.iter().position(|group| *group == name);
     match group {

@@ -10,9 +10,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The users that the package makes.
+/// What `cargo xtask peers --more` calls the newest chronyd.
+pub const NEWEST_CHRONYD: &str = "chronyd-newest";
+
 /// chronyd's user and group in the guest.
 pub(crate) const CHRONY_USER: u32 = 900;
+/// The users that the package makes.
 const FIRST_USER: u32 = 901;
 
 /// A folder that goes with its owner; what a killed run left is removed by the next one.
@@ -88,28 +91,33 @@ impl Root {
 
     /// chronyd with loader and libraries of its own, since the newest one is not made for this host's.
     fn chrony(&self, peers: &Path) -> Result<(), String> {
-        const LOADER: &str = "ld-linux-x86-64.so.2";
-        let newest = peers.join("chrony-newest/usr/lib");
-        let own = newest.join("x86_64-linux-gnu");
-        let (program, loader) = if newest.join("chronyd").exists() {
-            (newest.join("chronyd"), own.join(LOADER))
-        } else {
-            let unpacked = peers.join("chrony/usr/sbin/chronyd");
-            let found = if unpacked.exists() { Some(unpacked) } else { find("chronyd") };
-            let missing = "chronyd is missing: `cargo xtask peers --more` or `cargo xtask peers` brings it";
-            (found.ok_or(missing)?, Path::new("/lib64").join(LOADER))
-        };
+        let (program, loader) = chronyd(peers)?;
         self.copy(&program, "chrony/chronyd")?;
         self.copy(&loader, &format!("chrony/{LOADER}"))?;
         let mut command = Command::new(&loader);
-        if loader.starts_with(&own) {
-            command.arg("--library-path").arg(&own);
+        if let Some(own) = loader.parent().filter(|own| own.starts_with(peers)) {
+            command.arg("--library-path").arg(own);
         }
         libraries(command.arg("--list").arg(&program))?.iter().try_for_each(|library| {
             let name = library.file_name().unwrap_or_default().to_string_lossy();
             self.copy(library, &format!("chrony/{name}"))
         })
     }
+}
+
+const LOADER: &str = "ld-linux-x86-64.so.2";
+
+/// The newest chronyd that was fetched, or else another one; and the loader for it.
+fn chronyd(peers: &Path) -> Result<(PathBuf, PathBuf), String> {
+    let libraries = peers.join("chrony-newest/usr/lib");
+    let newest = libraries.join(NEWEST_CHRONYD);
+    if newest.exists() {
+        return Ok((newest, libraries.join("x86_64-linux-gnu").join(LOADER)));
+    }
+    let unpacked = peers.join("chrony/usr/sbin/chronyd");
+    let found = if unpacked.exists() { Some(unpacked) } else { find("chronyd") };
+    let missing = "chronyd is missing: `cargo xtask peers --more` or `cargo xtask peers` brings it";
+    Ok((found.ok_or(missing)?, Path::new("/lib64").join(LOADER)))
 }
 
 /// The files that a loader names.
@@ -176,6 +184,19 @@ mod tests {
         ids.sort_unstable();
         ids.dedup();
         assert_eq!(ids.len(), all);
+    }
+
+    #[test]
+    fn the_newest_chronyd_that_was_fetched_is_the_one_that_runs() {
+        let peers = std::env::temp_dir().join(format!("chronyd-{}", std::process::id()));
+        let (newest, older) = (peers.join("chrony-newest/usr/lib"), peers.join("chrony/usr/sbin"));
+        for (folder, name) in [(&older, "chronyd"), (&newest, NEWEST_CHRONYD)] {
+            fs::create_dir_all(folder).and_then(|()| fs::write(folder.join(name), "")).unwrap();
+            let (program, loader) = chronyd(&peers).unwrap();
+            assert_eq!(program, folder.join(name));
+            assert_eq!(loader.starts_with(&peers), name == NEWEST_CHRONYD, "{}", loader.display());
+        }
+        fs::remove_dir_all(&peers).unwrap();
     }
 
     #[test]
