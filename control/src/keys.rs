@@ -1,8 +1,8 @@
 //! `chimerctl keys`, and the result that `reload` waits for. The engine's output never contains a key.
 
 use crate::Failure;
-use crate::socket::{ask, read};
 use crate::text::{UNKNOWN, counts, day, json, known, length, list, plain, table};
+use control_socket::{ask, read};
 use report::read::{
     CertificateReply, CookieKeysReply, KeyExchangeReply, KeysReply, ReloadedReply, SourceKeys, SourceReport,
 };

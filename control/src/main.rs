@@ -2,7 +2,6 @@
 //!
 //! ```text
 //!   main     the command line
-//!   socket   one question to the engine: one line out, one line in, thirty seconds at most
 //!   process  what the kernel reports of each process, read from /proc
 //!   status   status, as a table or as JSON
 //!   keys     keys, and the certificate's part of reload
@@ -14,6 +13,8 @@
 //!   file     the files that the command line names: regular ones only
 //!   text     escapes, tables, durations
 //! ```
+//!
+//! Questions go through `control/socket`: one line out, one line in, thirty seconds at most.
 //!
 //! It has no privilege of its own: the mode of the socket decides which users may read, and the engine checks the
 //! peer's credentials before it changes anything. The engine's output is treated as untrusted text: bounded in size and
@@ -27,7 +28,6 @@ mod file;
 mod keys;
 mod process;
 mod replay;
-mod socket;
 mod sources;
 mod status;
 mod text;
@@ -130,8 +130,8 @@ struct Failure {
     code: u8,
 }
 
-impl From<socket::AskError> for Failure {
-    fn from(error: socket::AskError) -> Self {
+impl From<control_socket::AskError> for Failure {
+    fn from(error: control_socket::AskError) -> Self {
         Self { text: error.to_string(), code: error.exit_code() }
     }
 }
@@ -177,7 +177,7 @@ fn named(file: Option<&PathBuf>, wanted: Wanted, socket: &Path) -> Result<PathBu
 }
 
 fn change(cli: &Cli, verb: &str) -> Result<String, Failure> {
-    let reply = socket::ask(&cli.socket, verb)?;
+    let reply = control_socket::ask(&cli.socket, verb)?;
     Ok(if cli.json { text::json(&reply) } else { format!("{verb}: done\n") })
 }
 
@@ -220,13 +220,13 @@ fn reload(cli: &Cli, config: &Path) -> Result<String, Failure> {
         });
     }
     let text = String::from_utf8(octets).map_err(|error| unreadable(std::io::Error::other(error)))?;
-    let mut answer = socket::reload(&cli.socket, &text, is_private).map_err(|error| match error {
-        socket::AskError::Refused(_) => {
+    let mut answer = control_socket::reload(&cli.socket, &text, is_private).map_err(|error| match error {
+        control_socket::AskError::Refused(_) => {
             Failure { text: format!("read {name}: {error}"), code: error.exit_code() }
         }
         _ => error.into(),
     })?;
-    let reply: ReloadedReply = socket::read(&answer)?;
+    let reply: ReloadedReply = control_socket::read(&answer)?;
     let certificate = match reply.reads_certificate {
         Some(true) => Some(keys::await_certificate(&cli.socket, &reply)?),
         _ => None,

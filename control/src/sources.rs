@@ -2,8 +2,8 @@
 
 use crate::Failure;
 use crate::keys;
-use crate::socket::{ask, read};
 use crate::text::{UNKNOWN, counts, json, known, plain, seconds, table};
+use control_socket::{ask, read};
 use report::SourceState;
 use report::read::{ServerReply, SourceReport, SourcesReply};
 use serde_json::{Value, json};

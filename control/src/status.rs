@@ -3,8 +3,8 @@
 use crate::Failure;
 use crate::keys::certificate_line;
 use crate::process::Process;
-use crate::socket::{ask, read};
 use crate::text::{UNKNOWN, json, list, plain, seconds, table};
+use control_socket::{ask, read};
 use report::read::{StatusReply, SystemReport};
 use serde_json::{Value, json};
 use std::path::Path;

@@ -1,8 +1,8 @@
 //! `chimerctl wait-sync`.
 
 use crate::Failure;
-use crate::socket::{AskError, DEADLINE, ask_within, read};
 use crate::text::{json, seconds};
+use control_socket::{AskError, DEADLINE, ask_within, read};
 use report::Word;
 use report::read::{StatusReply, SystemReport};
 use serde_json::json;

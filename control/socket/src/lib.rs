@@ -1,4 +1,6 @@
-//! One question and one answer on the control socket.
+//! One question and one answer on the control socket, for every program that asks. What is not understood, too long or too
+//! late is an error: the engine is not trusted.
+#![forbid(unsafe_code)]
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -111,7 +113,7 @@ pub fn reload(path: &Path, file: &str, is_private: bool) -> Result<Value, AskErr
     )
 }
 
-/// An answer as a document of [`report::read`]. Missing and additional members are no error: the daemon may be of
+/// An answer as a document of `report::read`. Missing and additional members are no error: the daemon may be of
 /// another version.
 ///
 /// # Errors
