@@ -20,10 +20,12 @@ use std::process::{Command, Stdio};
 const FILES: &[(&str, &str)] = &[
     ("systemd/truechimer.service", "usr/lib/systemd/system/truechimer.service"),
     ("systemd/truechimer-wait.service", "usr/lib/systemd/system/truechimer-wait.service"),
+    ("systemd/truechimer-chronyc-bridge.service", "usr/lib/systemd/system/truechimer-chronyc-bridge.service"),
     ("ntp-units.d/50-truechimer.list", "usr/lib/systemd/ntp-units.d/50-truechimer.list"),
     ("tmpfiles.d/truechimer.conf", "usr/lib/tmpfiles.d/truechimer.conf"),
     ("truechimer.toml", "etc/truechimer/truechimer.toml"),
     ("man/truechimerd.8", "usr/share/man/man8/truechimerd.8"),
+    ("man/truechimer-chronyc-bridge.8", "usr/share/man/man8/truechimer-chronyc-bridge.8"),
     ("man/chimerctl.1", "usr/share/man/man1/chimerctl.1"),
     ("man/truechimer.toml.5", "usr/share/man/man5/truechimer.toml.5"),
     ("truechimer.toml", "usr/share/doc/truechimer/truechimer.toml"),
@@ -35,6 +37,7 @@ const FILES: &[(&str, &str)] = &[
 /// Shipped compressed, as policy requires.
 const COMPRESSED: &[&str] = &[
     "usr/share/man/man8/truechimerd.8",
+    "usr/share/man/man8/truechimer-chronyc-bridge.8",
     "usr/share/man/man1/chimerctl.1",
     "usr/share/man/man5/truechimer.toml.5",
     "usr/share/doc/truechimer/changelog",
