@@ -10,7 +10,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Time limit of a whole exchange. A daemon that has ended is noticed immediately: this is for one that hangs, and not
 /// for a busy host or a slow start.
@@ -97,7 +97,7 @@ pub fn ask(path: &Path, verb: &str) -> Result<Value, AskError> {
 /// # Errors
 /// As [`ask`].
 pub fn ask_within(path: &Path, verb: &str, deadline: Duration) -> Result<Value, AskError> {
-    request(path, format!("{{\"verb\":\"{verb}\"}}\n"), deadline)
+    request(path, question(verb), deadline)
 }
 
 /// Puts the text of a configuration file in force, as far as that is possible without a restart.
@@ -122,18 +122,32 @@ pub fn read<T: DeserializeOwned>(answer: &Value) -> Result<T, AskError> {
     T::deserialize(answer).map_err(|_| AskError::NotUnderstood)
 }
 
+/// The same in the calling thread, for programs that go on running: no thread is left behind by a question that nobody
+/// answers. The deadline holds from the connection on. The connection itself is waited for as long as the queue of the
+/// socket is full and its daemon is there; so only one thread of a program should ask in this way.
+///
+/// # Errors
+/// As [`ask`].
+pub fn ask_here(path: &Path, verb: &str, deadline: Duration) -> Result<Value, AskError> {
+    understand(&exchange(path, &question(verb), deadline)?)
+}
+
+fn question(verb: &str) -> String {
+    format!("{{\"verb\":\"{verb}\"}}\n")
+}
+
 fn request(path: &Path, request: String, deadline: Duration) -> Result<Value, AskError> {
     let (send, receive) = mpsc::channel();
     let place = path.to_owned();
     // A thread, because connect() to a full queue waits without a limit; it ends with this program.
     thread::spawn(move || {
-        let _ = send.send(exchange(&place, &request));
+        let _ = send.send(exchange(&place, &request, deadline));
     });
     let line = receive.recv_timeout(deadline).map_err(|_| AskError::TooSlow(deadline))??;
     understand(&line)
 }
 
-fn exchange(path: &Path, request: &str) -> Result<Vec<u8>, AskError> {
+fn exchange(path: &Path, request: &str, deadline: Duration) -> Result<Vec<u8>, AskError> {
     let mut stream = UnixStream::connect(path).map_err(|error| match error.kind() {
         ErrorKind::NotFound | ErrorKind::ConnectionRefused | ErrorKind::NotADirectory => {
             AskError::NotRunning(path.to_owned())
@@ -141,15 +155,21 @@ fn exchange(path: &Path, request: &str) -> Result<Vec<u8>, AskError> {
         ErrorKind::PermissionDenied => AskError::Forbidden(path.to_owned()),
         _ => AskError::Broken(error),
     })?;
-    stream.write_all(request.as_bytes()).map_err(AskError::Broken)?;
+    let begun = Instant::now();
     let mut line = Vec::new();
     let mut part = [0; 16 * 1024];
+    stream.set_write_timeout(Some(deadline)).map_err(AskError::Broken)?;
+    stream.write_all(request.as_bytes()).map_err(|error| broken(error, deadline))?;
     loop {
+        // Anew each time: an answer that drips is late too.
+        let left = deadline.checked_sub(begun.elapsed()).filter(|left| !left.is_zero());
+        let left = left.ok_or(AskError::TooSlow(deadline))?;
+        stream.set_read_timeout(Some(left)).map_err(AskError::Broken)?;
         let count = match stream.read(&mut part) {
             Ok(0) => return Err(AskError::NotUnderstood),
             Ok(count) => count,
             Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-            Err(error) => return Err(AskError::Broken(error)),
+            Err(error) => return Err(broken(error, deadline)),
         };
         line.extend(part.iter().take(count));
         if let Some(end) = line.iter().position(|octet| *octet == b'\n') {
@@ -159,6 +179,13 @@ fn exchange(path: &Path, request: &str) -> Result<Vec<u8>, AskError> {
         if line.len() > MAX_REPLY {
             return Err(AskError::TooLong);
         }
+    }
+}
+
+fn broken(error: std::io::Error, deadline: Duration) -> AskError {
+    match error.kind() {
+        ErrorKind::WouldBlock | ErrorKind::TimedOut => AskError::TooSlow(deadline),
+        _ => AskError::Broken(error),
     }
 }
 
@@ -175,7 +202,6 @@ fn understand(line: &[u8]) -> Result<Value, AskError> {
 mod tests {
     use super::*;
     use std::os::unix::net::UnixListener;
-    use std::time::Instant;
 
     /// A daemon that answers one connection with this function.
     fn daemon(name: &str, answer: impl FnOnce(UnixStream) + Send + 'static) -> PathBuf {
@@ -250,6 +276,23 @@ mod tests {
         let start = Instant::now();
         assert!(matches!(ask_within(&path, "status", Duration::from_secs(2)), Err(AskError::TooSlow(_))));
         assert!(start.elapsed() >= Duration::from_secs(2));
+    }
+
+    #[test]
+    fn a141_who_asks_in_its_own_thread_has_the_same_deadline() {
+        let drips = |mut stream: UnixStream| {
+            while stream.write_all(b" ").is_ok() {
+                thread::sleep(Duration::from_millis(50));
+            }
+        };
+        let silent = |mut stream: UnixStream| while stream.read(&mut [0; 100]).is_ok_and(|length| length > 0) {};
+        for path in [daemon("drip-here", drips), daemon("silent-here", silent)] {
+            let start = Instant::now();
+            let error = ask_here(&path, "status", Duration::from_secs(1)).unwrap_err();
+            assert!(matches!(error, AskError::TooSlow(_)), "{error}");
+            let took = start.elapsed();
+            assert!(took >= Duration::from_secs(1) && took < Duration::from_secs(20), "{took:?}");
+        }
     }
 
     #[test]
