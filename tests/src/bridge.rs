@@ -44,6 +44,15 @@ impl Bridge {
         self.child.try_wait().expect("a child can be waited for").is_none()
     }
 
+    /// How many threads it has.
+    ///
+    /// # Panics
+    /// If it is gone.
+    pub fn threads(&self) -> usize {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id()));
+        tasks.expect("it runs").count()
+    }
+
     /// The socket on which it answers chronyc.
     pub fn socket(&self) -> PathBuf {
         self.place.join("run/chronyd.sock")

@@ -7,6 +7,7 @@ use bench::forger::Forger;
 use bench::nts::NtsServer;
 use bench::peers::NO_CHRONYD;
 use bench::programs::{Place, wait_for};
+use nix::sys::signal::Signal;
 use serde_json::Value;
 use std::os::unix::net::UnixDatagram;
 use std::time::Duration;
@@ -452,4 +453,24 @@ fn without_a_daemon_chronyc_is_told_so_and_with_one_it_is_answered_again() {
     std::thread::sleep(REPEATED);
     let (is_content, said) = bridge.chronyc(&["tracking"]);
     assert!(!is_content && said.contains("500 Failure"), "{said}");
+}
+
+#[test]
+fn a185_a_daemon_that_hangs_costs_neither_threads_nor_an_answer() {
+    let client = Setup::new("hangs", &source("127.0.0.1:9")).start();
+    let bridge = Bridge::start(&client.socket());
+    if chronyc(&bridge.socket(), &["activity"]).is_none() {
+        return bench::skip(NO_CHRONYD);
+    }
+    let engine = client.process("engine").pid;
+    client.signal(engine, Signal::SIGSTOP);
+    std::thread::sleep(REPEATED);
+    for _ in 0..3 {
+        let (is_content, said) = bridge.chronyc(&["tracking"]);
+        assert!(!is_content && said.contains("500 Failure"), "{said}");
+    }
+    assert_eq!(bridge.threads(), 1);
+    client.signal(engine, Signal::SIGCONT);
+    let answered = wait_for(TIMEOUT, || bridge.chronyc(&["tracking"]).0.then_some(()));
+    assert!(answered.is_some(), "{}", bridge.log());
 }

@@ -1,7 +1,7 @@
 //! The daemon, which is asked at most once a second, however often somebody asks here.
 
 use crate::snapshot::Snapshot;
-use control_socket::{AskError, ask_within, read};
+use control_socket::{AskError, ask_here, read};
 use ipc::text::escape;
 use report::read::{SourcesReply, StatusReply};
 use std::path::PathBuf;
@@ -46,8 +46,8 @@ impl Daemon {
     }
 
     fn ask(&self) -> Result<Snapshot, AskError> {
-        let status: StatusReply = read(&ask_within(&self.socket, "status", PATIENCE)?)?;
-        let sources: SourcesReply = read(&ask_within(&self.socket, "sources", PATIENCE)?)?;
+        let status: StatusReply = read(&ask_here(&self.socket, "status", PATIENCE)?)?;
+        let sources: SourcesReply = read(&ask_here(&self.socket, "sources", PATIENCE)?)?;
         Ok(Snapshot::new(status, sources.sources.unwrap_or_default()))
     }
 

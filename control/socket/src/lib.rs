@@ -285,7 +285,8 @@ mod tests {
                 thread::sleep(Duration::from_millis(50));
             }
         };
-        let silent = |mut stream: UnixStream| while stream.read(&mut [0; 100]).is_ok_and(|length| length > 0) {};
+        let silent =
+            |mut stream: UnixStream| while stream.read(&mut [0; 100]).is_ok_and(|length| length > 0) {};
         for path in [daemon("drip-here", drips), daemon("silent-here", silent)] {
             let start = Instant::now();
             let error = ask_here(&path, "status", Duration::from_secs(1)).unwrap_err();
