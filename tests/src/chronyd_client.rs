@@ -8,8 +8,8 @@ use crate::peers::chronyd;
 use crate::programs::{Place, find_peer, wait_for};
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
-use std::path::PathBuf;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Output, Stdio};
 use std::time::Duration;
 
 /// A running chronyd with a running chronyc; both are killed when dropped.
@@ -45,7 +45,7 @@ impl ChronydClient {
     pub fn start(sources: &str, wrapper: &[String]) -> Option<Self> {
         let chronyc = find_chronyc()?;
         let place = Place::new("chronyd-client");
-        let socket = place.join("run/chronyd.sock");
+        let socket = socket_in(&place);
         let configuration = format!(
             "{sources}\nport 0\ncmdport 0\nbindcmdaddress {}\npidfile {}",
             socket.display(),
@@ -107,6 +107,11 @@ impl ChronydClient {
         fields.get(fields.len().checked_sub(4)?)?.parse().ok()
     }
 
+    /// The socket on which it answers chronyc.
+    pub fn socket(&self) -> PathBuf {
+        socket_in(&self.place)
+    }
+
     /// Its log.
     pub fn log(&self) -> String {
         fs::read_to_string(self.place.join("log")).unwrap_or_default()
@@ -120,6 +125,21 @@ impl Drop for ChronydClient {
             let _ = child.wait();
         }
     }
+}
+
+fn socket_in(place: &Place) -> PathBuf {
+    place.join("run/chronyd.sock")
+}
+
+/// What chronyc says to these words (options, then a command) about whatever answers on this socket, with addresses in place
+/// of names; `None` if it is not installed.
+///
+/// # Panics
+/// If it cannot be executed.
+pub fn chronyc(socket: &Path, words: &[&str]) -> Option<Output> {
+    let mut command = Command::new(find_chronyc()?);
+    command.args(["-n", "-h"]).arg(socket).args(words).stdin(Stdio::null());
+    Some(command.output().expect("chronyc can be executed"))
 }
 
 /// It is installed in `bin`, unlike chronyd in `sbin`.

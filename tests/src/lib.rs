@@ -16,6 +16,7 @@
 //!   manager    the daemon's messages to the service manager
 //!   peers      chronyd and ntpd as servers, without control of the clock
 //!   chronyd_client: chronyd as a client, its clock observed
+//!   bridge     chronyc asking truechimer
 //!   other_clients   NTPsec, OpenNTPD and busybox as clients, which insist on port 123
 //!   memory     searches the memory of another process
 //!   name_server a name server over UDP and TCP
@@ -38,6 +39,7 @@
 //! namespace that a test made.
 
 pub mod authority;
+pub mod bridge;
 pub mod chronyd_client;
 pub mod client;
 pub mod clock;

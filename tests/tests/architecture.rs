@@ -33,6 +33,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("network/threads", &["ipc", "network"]),
     ("control", &["control-socket", "ipc", "report"]),
     ("control/metrics", &["control-socket", "ipc", "report"]),
+    ("control/chronyc_bridge", &["control-socket", "ipc", "report"]),
     ("control/socket", &[]),
     ("tests", &["ipc", "ipc-link", "protocol", "policies", "filters", "keeper", "report", "network"]),
     ("tests/rig", &["bench", "ipc", "protocol", "simulation"]),

@@ -8,9 +8,15 @@ use std::process::{Command, Stdio};
 pub fn programs() -> Vec<(&'static str, &'static str)> {
     let processes = Process::ALL.map(Process::program).into_iter().filter(|name| *name != LAUNCH.1);
     let own = KEEPERS.into_iter().chain(processes).map(|name| (name, name));
-    let asking = [("truechimer-control", "chimerctl"), ("truechimer-metrics", "truechimer-metrics")];
-    [LAUNCH].into_iter().chain(own).chain(asking).collect()
+    [LAUNCH].into_iter().chain(own).chain(BESIDE).collect()
 }
+
+/// Programs beside the daemon, which speak to it on its control socket.
+const BESIDE: [(&str, &str); 3] = [
+    ("truechimer-control", "chimerctl"),
+    ("truechimer-metrics", "truechimer-metrics"),
+    ("truechimer-chronyc-bridge", "truechimer-chronyc-bridge"),
+];
 
 const LAUNCH: (&str, &str) = ("truechimer-privileged", "truechimerd");
 

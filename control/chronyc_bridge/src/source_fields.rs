@@ -1,0 +1,200 @@
+//! What chronyc shows of a source.
+
+use crate::answer::saturated;
+use crate::reply::{Address, NEVER, Reply};
+use crate::snapshot::Source;
+use report::{AssociationState, Effect, RejectReason, SourceState, Word};
+
+/// The length of the reply with the last reply of a source, from chrony 4.6 on, in octets.
+pub const LAST_REPLY: usize = 172;
+
+/// What chronyd shows of a source whose frequency it does not know, in ppm.
+const ANY_FREQUENCY: f64 = 2000.0;
+
+/// What chronyd shows of a source whose deviation it does not know, in seconds.
+const ANY_DEVIATION: f64 = 4.0;
+
+/// `sources`.
+pub fn sample(source: &Source, reply: &mut Reply) {
+    let report = &source.report;
+    reply.address(source.address());
+    reply.short(i16::from(report.poll.unwrap_or(0)) as u16);
+    reply.short(stratum(source));
+    reply.short(state(source));
+    // A server; no flags.
+    reply.short(0).short(0);
+    reply.short(report.reach.unwrap_or(0).into());
+    reply.word(ago(report.last_valid_s));
+    // The daemon keeps the estimate and not the last sample: both offsets are the estimate of now.
+    let offset = -report.offset_s.unwrap_or(0.0);
+    reply.number(offset).number(offset).number(report.root_distance_s.unwrap_or(0.0));
+}
+
+/// Of the last valid reply; 0: none yet.
+fn stratum(source: &Source) -> u16 {
+    let stratum = source.report.stratum.filter(|_| source.report.last_valid_s.is_some());
+    stratum.map_or(0, u16::from)
+}
+
+/// Whole seconds.
+fn ago(seconds: Option<f64>) -> u32 {
+    seconds.map_or(NEVER, |seconds| saturated(seconds.max(0.0) as u64))
+}
+
+/// The state as `sources` shows it: `*`, `?`, `x`, `+`, `-`.
+fn state(source: &Source) -> u16 {
+    match source.state() {
+        Some(SourceState::Selected) => 0,
+        Some(SourceState::Falseticker | SourceState::Outvoted | SourceState::NoMajority) => 2,
+        Some(SourceState::Combined) => 4,
+        Some(SourceState::Spare) => 5,
+        _ => 1,
+    }
+}
+
+/// The state as `selectdata` shows it.
+fn letter(source: &Source) -> u8 {
+    let has_estimate = source.report.offset_s.is_some();
+    let few = if source.report.last_valid_s.is_some() { b'M' } else { b's' };
+    match source.state() {
+        Some(SourceState::Selected) => b'*',
+        Some(SourceState::Combined) => b'+',
+        Some(SourceState::Spare) => b'P',
+        Some(SourceState::Falseticker | SourceState::Outvoted | SourceState::NoMajority) => b'x',
+        Some(SourceState::Provisional) => b'w',
+        Some(SourceState::Waiting) if has_estimate => b'w',
+        Some(SourceState::Unreachable) if has_estimate => b'S',
+        Some(SourceState::Unusable) => match most_frequent(source) {
+            Some(RejectReason::StratumLimit) => b'r',
+            Some(RejectReason::LeapUnknown | RejectReason::Unsynchronised | RejectReason::Kiss) => b's',
+            Some(RejectReason::RootDistance | RejectReason::DelayLimit) | None => b'd',
+            Some(_) => few,
+        },
+        _ => few,
+    }
+}
+
+/// Replies that came and were not used, by the most frequent reason.
+fn most_frequent(source: &Source) -> Option<RejectReason> {
+    let counts = source.report.rejected.iter().flatten();
+    let unused = counts.filter_map(|(reason, count)| Some((reason.known()?, *count)));
+    let unused = unused.filter(|(reason, _)| reason.effect() == Effect::Unused);
+    unused.max_by_key(|(_, count)| *count).map(|(reason, _)| reason)
+}
+
+/// `sourcestats`.
+pub fn statistics(source: &Source, reply: &mut Reply) {
+    let report = &source.report;
+    reply.word(source.reference_id()).address(source.address());
+    // Runs of residuals and a span are not kept.
+    reply.word(saturated(report.valid.unwrap_or(0))).word(0).word(0);
+    reply.number(report.jitter_s.unwrap_or(ANY_DEVIATION));
+    // The frequency of a source is not in the daemon's documents.
+    reply.number(0.0).number(ANY_FREQUENCY);
+    reply.number(-report.offset_s.unwrap_or(0.0));
+    reply.number(report.root_distance_s.unwrap_or(0.0) + report.offset_error_s.unwrap_or(0.0));
+}
+
+/// `selectdata`.
+pub fn selection(source: &Source, reply: &mut Reply) {
+    let report = &source.report;
+    reply.word(source.reference_id()).address(source.address());
+    let is_measured = report.last_valid_s.is_some();
+    let leap = if is_measured { 0 } else { 3 };
+    reply.octets(&[letter(source), u8::from(report.authenticated == Some(true)), leap, 0]);
+    // Options are not in the daemon's documents.
+    reply.short(0).short(0);
+    reply.word(report.last_valid_s.map_or(0, |seconds| ago(Some(seconds))));
+    reply.number(1.0);
+    let limits = report.offset_s.zip(report.root_distance_s);
+    let (low, high) = limits.map_or((0.0, 0.0), |(offset, distance)| (-offset - distance, distance - offset));
+    reply.number(low).number(high);
+}
+
+/// `authdata`.
+pub fn authentication(source: &Source, reply: &mut Reply) {
+    let Some(nts) = &source.report.nts else {
+        reply.octets(&[0; 12]).word(NEVER).octets(&[0; 8]);
+        return;
+    };
+    let short = |value: u64| u16::try_from(value).unwrap_or(u16::MAX);
+    let has_keys = nts.aead.is_some();
+    let bits = match nts.aead {
+        Some(15) => 256,
+        Some(30) => 128,
+        _ => 0,
+    };
+    let is_ready = nts.state.as_ref().and_then(Word::known) == Some(AssociationState::Ready);
+    let attempts = if is_ready { 0 } else { nts.failures.unwrap_or(0) };
+    reply.short(2).short(nts.aead.unwrap_or(0)).word(saturated(nts.exchanges.unwrap_or(0)));
+    reply.short(bits).short(short(attempts));
+    reply.word(ago(nts.key_age_s.filter(|_| has_keys)));
+    // How long a cookie is, is not in the daemon's documents.
+    reply.short(nts.cookies.unwrap_or(0).into()).short(0);
+    reply.short(short(nts.naks.unwrap_or(0))).short(0);
+}
+
+/// `sourcename`: at most 255 octets, and a zero at the end.
+pub fn name(source: &Source, reply: &mut Reply) {
+    let mut field = [0; 256];
+    let name = source.report.name.as_deref().unwrap_or_default().bytes();
+    for (place, octet) in field.iter_mut().take(255).zip(name) {
+        *place = octet;
+    }
+    reply.octets(&field);
+}
+
+/// `ntpdata`, from chrony 4.6 on.
+pub fn last_reply(source: &Source, reply: &mut Reply) {
+    last_reply_common(source, reply);
+    // Time stamps by their origin are not in the daemon's documents; then what is reserved.
+    reply.octets(&[0; 4 * 4]).octets(&[0xff; 4 * 4]);
+}
+
+/// `ntpdata`, in the form that chrony had before.
+pub fn last_reply_before_4_6(source: &Source, reply: &mut Reply) {
+    last_reply_common(source, reply);
+    reply.octets(&[0xff; 3 * 4]);
+}
+
+fn last_reply_common(source: &Source, reply: &mut Reply) {
+    let report = &source.report;
+    let is_measured = report.last_valid_s.is_some();
+    // From which address of this host the query was sent, is not in the daemon's documents.
+    reply.address(source.address()).address(Address::None);
+    reply.short(source.place.map_or(0, |place| place.port()));
+    let (version, mode) = if is_measured { (4, 4) } else { (0, 0) };
+    let poll = report.poll.filter(|_| is_measured).unwrap_or(0);
+    reply.octets(&[0, version, mode, stratum(source) as u8, poll as u8, 0]);
+    // Root delay and root dispersion of the source are known together, as the part of its root distance that is not the
+    // path to it.
+    let delay = report.delay_s.unwrap_or(0.0);
+    let beyond = report.root_distance_s.map_or(0.0, |distance| (distance - delay / 2.0).max(0.0));
+    reply.number(0.0).number(beyond);
+    let id = report.reference_id.as_deref().and_then(|id| u32::from_str_radix(id, 16).ok());
+    reply.word(id.unwrap_or(0)).time(0);
+    reply.number(report.offset_s.unwrap_or(0.0)).number(delay);
+    reply.number(report.offset_error_s.unwrap_or(0.0)).number(0.0).number(0.0);
+    let passed = match source.state() {
+        _ if !is_measured => 0,
+        // Of the first group; which one of the others failed is told by `chimerctl source`.
+        Some(SourceState::Unusable) => 0x380,
+        _ => 0x3ff,
+    };
+    let authenticated = if report.authenticated == Some(true) { 0x8000 } else { 0 };
+    reply.short(passed | if is_measured { authenticated } else { 0 });
+    // Whose time stamps were used is not in the daemon's documents.
+    reply.octets(&[0, 0]);
+    // Those that are not used are among the valid ones.
+    let valid = report.valid.unwrap_or(0);
+    let (unused, discarded) = (rejected(source, Effect::Unused), rejected(source, Effect::Discarded));
+    reply.word(saturated(report.sent.unwrap_or(0))).word(saturated(valid.saturating_add(discarded)));
+    reply.word(saturated(valid)).word(saturated(valid.saturating_sub(unused)));
+}
+
+/// Replies that failed a test with this effect. Of a test that is not known here, they were discarded.
+fn rejected(source: &Source, effect: Effect) -> u64 {
+    let all = source.report.rejected.iter().flatten();
+    let of = |word: &Word<RejectReason>| word.known().map_or(Effect::Discarded, RejectReason::effect);
+    all.filter(|(word, _)| of(word) == effect).fold(0, |sum, (_, count)| sum.saturating_add(*count))
+}
