@@ -274,10 +274,14 @@ fn a_name_of_which_the_questions_for_one_family_are_dropped_is_resolved_in_secon
         let protected = with_resolver(&network, &nts, "nameserver 127.0.0.2\n");
         let found = seconds_until(&plain, &addresses, &[]);
         eprintln!("seconds until the addresses of four, six and good: {found:.2?}");
-        assert!(found[0] < 6.0 && found[1] < 6.0 && found[2] < 1.5, "{found:?}");
+        // The C library alone has them after 15 s.
+        let is_quick = |found: &[f64]| found[0] < 14.0 && found[1] < 14.0;
+        assert!(is_quick(&found) && found[2] <= found[0] && found[2] <= found[1], "{found:?}");
         let found = seconds_until(&protected, &[], &unreachable);
         eprintln!("seconds until the key exchanges have failed: {found:.2?}");
-        assert!(found[0] < 6.0 && found[1] < 6.0 && found[2] < 1.5, "{found:?}");
+        let log = protected.log();
+        let [four, six, good] = unreachable.map(|line| log.find(line));
+        assert!(is_quick(&found) && good < four && good < six, "{found:?}\n{log}");
         assert_eq!((plain.stop().code, protected.stop().code), (Some(0), Some(0)));
     });
 }
