@@ -71,6 +71,8 @@ pub struct Configuration {
 pub enum ConfigurationError {
     /// The kernel would not give the file's octets.
     Unreadable(String, Errno),
+    /// The file that was opened at the start has no name any more.
+    Replaced(String),
     /// More than [`MAX_FILE`] octets.
     TooLong(String),
     /// There is a secret in it, and others than its owner may read or change it.
@@ -92,6 +94,10 @@ impl fmt::Display for ConfigurationError {
             Self::Unreadable(name, errno) => {
                 write!(f, "{name}: cannot be read ({}); give the path of a regular file", errno.desc())
             }
+            Self::Replaced(name) => write!(
+                f,
+                "{name}: another file has taken the place of the one that was opened at the start; chimerctl reload reads that one"
+            ),
             Self::TooLong(name) => write!(
                 f,
                 "{name}: longer than {MAX_FILE} octets; is it the right file? A configuration has a few dozen lines"

@@ -47,6 +47,10 @@ impl Opened {
     /// # Errors
     /// A start would refuse it too.
     pub fn read(&self) -> Result<(Zeroizing<String>, bool), ConfigurationError> {
+        // What is in force may be from its successor: it must not be undone by what is no file any more.
+        if policies::is_nameless(&self.file) == Ok(true) {
+            return Err(ConfigurationError::Replaced(ipc::text::escape(&self.name)));
+        }
         let is_private = judge(&self.file, &self.name, self.starter)?;
         Ok((read_text(&self.file, &self.name)?, is_private))
     }
@@ -165,10 +169,17 @@ impl InForce {
         // What can fail comes first: from here on all of it is done.
         let exchanges = links.expects(Process::Exchange);
         let sources = sources::take_up(engine, now, &settings.sources, (&self.plan, &plan), exchanges);
-        if !sources.waiting.is_empty() {
+        let waits = !sources.waiting.is_empty();
+        let (clock, held) = self.take_up_clock(engine, now, (&settings, &plan), waits);
+        if !held.is_empty() {
+            waiting.insert(
+                0,
+                format!("[clock] has changed: {}, for which there are not all sources yet", held.join(", ")),
+            );
+        }
+        if waits {
             waiting.insert(0, format!("sources: {}", sources.waiting.join(", ")));
         }
-        let clock = self.take_up_clock(engine, now, &settings, &plan);
         let reads = service.map(|service| (service.certificate, service.key));
         let named = plan.key_service.map(|service| (service.certificate, service.key));
         let other_files = reads.is_some() && named.is_some() && reads != named;
@@ -206,16 +217,26 @@ impl InForce {
         sources::remove(engine, now, name)
     }
 
-    /// Puts in force what the engine alone decides by, and names the keys that have another value now.
+    /// Puts in force what the engine alone decides by, and names the keys that have another value now, and those that wait: what
+    /// demands more of the sources does so where some of the file's `waits`.
     fn take_up_clock(
         &mut self,
         engine: &mut Recorder,
         now: Now,
-        settings: &Settings,
-        plan: &LaunchPlan,
-    ) -> Vec<&'static str> {
+        (settings, plan): (&Settings, &LaunchPlan),
+        waits: bool,
+    ) -> (Vec<&'static str>, Vec<&'static str>) {
         let old = self.settings.clock();
         let mut new = settings.clock();
+        let mut held = Vec::new();
+        if waits && new.require_nts && !old.require_nts {
+            new.require_nts = false;
+            held.push("require-nts");
+        }
+        if waits && new.minimum_sources > old.minimum_sources {
+            new.minimum_sources = old.minimum_sources;
+            held.push("minimum-sources");
+        }
         if plan.run_step != self.plan.run_step {
             // The governor was told at the start whether there may be such steps.
             new.run_step_threshold = old.run_step_threshold;
@@ -241,6 +262,6 @@ impl InForce {
             engine.change_clock(now, &new);
             self.settings.set_clock(&new);
         }
-        changed
+        (changed, held)
     }
 }

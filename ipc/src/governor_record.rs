@@ -136,6 +136,8 @@ pub struct Record {
     pub resumed: [u32; 25],
     /// When the last leap second was armed.
     pub leap_at: Option<WallTime>,
+    /// Means nothing: an earlier build had a word here, and what follows keeps its place.
+    pub spare: u8,
     /// Phase charged for the slew in progress that it has not moved yet: it is counted beside the hours and days below, and
     /// moves into them as the clock moves.
     pub reserved: Span,
@@ -147,6 +149,8 @@ pub struct Record {
     pub pauses: [u8; 25],
     /// Steps forward without evidence, in the same way.
     pub forwards: [u8; 25],
+    /// As `spare`.
+    pub spare_too: u8,
     /// The size of the step that an operator approved and that was made in this boot.
     pub approved_used: Option<Span>,
     /// Where the audit log ended; it had been synchronised to there.
@@ -181,11 +185,13 @@ impl Record {
             run_step_age: None,
             resumed: [0; 25],
             leap_at: None,
+            spare: 0,
             reserved: Span::ZERO,
             hours: [0; 25],
             days: [0; 31],
             pauses: [0; 25],
             forwards: [0; 25],
+            spare_too: 0,
             approved_used: None,
             audit: End::NONE,
             audit_steps: End::NONE,
@@ -273,6 +279,33 @@ mod tests {
         let check = Hash::hash(&slot[..CHECK]);
         slot[CHECK..].copy_from_slice(&check);
         slot
+    }
+
+    /// A record of an earlier build is read by a later one after an upgrade.
+    #[test]
+    fn a_changed_layout_of_the_record_has_a_new_number() {
+        use proptest::{strategy::ValueTree, test_runner::TestRunner};
+        let mut runner = TestRunner::deterministic();
+        let mut all = Hash::new();
+        for _ in 0..64 {
+            all.update(any::<Record>().new_tree(&mut runner).unwrap().current().to_octets());
+        }
+        let known = (VERSION, u64::from_le_bytes(all.finalize()[..8].try_into().unwrap()));
+        assert_eq!(
+            known,
+            (0x7472_7565_676f_7641, 14_267_156_402_529_308_159),
+            "raise VERSION, or keep the places of what was there before; then note both numbers here"
+        );
+        // In the octets of 28 November 2026 a byte told of TAI stood in each of the two places.
+        let octets = codec_length(&record());
+        assert_eq!(octets, codec_length(&Record { spare: 1, spare_too: 37, ..record() }));
+        let slot = Record { spare: 1, spare_too: 37, ..record() }.to_octets();
+        let read = Record::from_octets(&slot).unwrap();
+        assert_eq!(Record { spare: 0, spare_too: 0, ..read }, record());
+    }
+
+    fn codec_length(record: &Record) -> usize {
+        codec::put((VERSION, record), &mut [0; SLOT])
     }
 
     proptest! {

@@ -42,13 +42,25 @@ pub(crate) fn close_on_exec(fd: RawFd) -> bool {
 /// # Errors
 /// The error of the failed system call.
 pub fn owner_and_mode(file: &impl AsFd) -> Result<(u32, u32), Errno> {
+    let facts = facts_of(file)?;
+    Ok((facts.st_uid, facts.st_mode))
+}
+
+/// Whether no name leads to the file any more: it was deleted, or another one has taken its place.
+///
+/// # Errors
+/// The error of the failed system call.
+pub fn is_nameless(file: &impl AsFd) -> Result<bool, Errno> {
+    Ok(facts_of(file)?.st_nlink == 0)
+}
+
+fn facts_of(file: &impl AsFd) -> Result<libc::stat, Errno> {
     let mut facts = MaybeUninit::<libc::stat>::zeroed();
     // SAFETY: the descriptor is open, since it is borrowed; the kernel's own structure is libc's on the 64-bit
     // architectures that there are rules for, and the call fills no more than it.
     Errno::result(unsafe { libc::syscall(libc::SYS_fstat, file.as_fd().as_raw_fd(), facts.as_mut_ptr()) })?;
     // SAFETY: all octets were zero before, of which every field may consist, and the call has succeeded.
-    let facts = unsafe { facts.assume_init() };
-    Ok((facts.st_uid, facts.st_mode))
+    Ok(unsafe { facts.assume_init() })
 }
 
 /// `prctl` with plain numbers only.

@@ -39,7 +39,7 @@ pub mod denied {
     pub use filters::trap::{RECORD, number};
 }
 pub use inherited::{InheritError, Inherited};
-pub use kernel::{has_rights_of_its_file, owner_and_mode, reset_signals};
+pub use kernel::{has_rights_of_its_file, is_nameless, owner_and_mode, reset_signals};
 pub use mounts::{Access, Mounts};
 pub use privileges::within_owner_and_mode;
 pub use view::CONFIGURATION_FOLDER;

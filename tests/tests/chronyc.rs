@@ -8,8 +8,11 @@ use bench::nts::NtsServer;
 use bench::peers::NO_CHRONYD;
 use bench::programs::{Place, wait_for};
 use nix::sys::signal::Signal;
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
 use serde_json::Value;
-use std::os::unix::net::UnixDatagram;
+use std::os::fd::AsRawFd;
+use std::os::unix::net::{UnixDatagram, UnixStream};
+use std::path::Path;
 use std::time::Duration;
 
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -455,6 +458,17 @@ fn without_a_daemon_chronyc_is_told_so_and_with_one_it_is_answered_again() {
     assert!(!is_content && said.contains("500 Failure"), "{said}");
 }
 
+/// How long a daemon that was too slow is not asked again.
+const REST: Duration = Duration::from_secs(11);
+
+/// A connection, if the queue of the socket has room.
+fn connect_at_once(path: &Path) -> Option<UnixStream> {
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let socket = socket(AddressFamily::Unix, SockType::Stream, flags, None).expect("a socket");
+    connect(socket.as_raw_fd(), &UnixAddr::new(path).expect("a short path")).ok()?;
+    Some(UnixStream::from(socket))
+}
+
 #[test]
 fn a185_a_daemon_that_hangs_costs_neither_threads_nor_an_answer() {
     let client = Setup::new("hangs", &source("127.0.0.1:9")).start();
@@ -470,6 +484,16 @@ fn a185_a_daemon_that_hangs_costs_neither_threads_nor_an_answer() {
         assert!(!is_content && said.contains("500 Failure"), "{said}");
     }
     assert_eq!(bridge.threads(), 1);
+    // Others have filled the queue of its socket, in which a connection would wait without a limit.
+    let mut waiting: Vec<UnixStream> = Vec::new();
+    while let Some(stream) = connect_at_once(&client.socket()) {
+        assert!(waiting.len() < 1_000, "the queue has an end");
+        waiting.push(stream);
+    }
+    std::thread::sleep(REST);
+    let (is_content, said) = bridge.chronyc(&["tracking"]);
+    assert!(!is_content && said.contains("500 Failure"), "{said}");
+    drop(waiting);
     client.signal(engine, Signal::SIGCONT);
     let answered = wait_for(TIMEOUT, || bridge.chronyc(&["tracking"]).0.then_some(()));
     assert!(answered.is_some(), "{}", bridge.log());

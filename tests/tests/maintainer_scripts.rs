@@ -151,6 +151,42 @@ fn an_upgrade_starts_a_service_that_it_may_have_mended_and_says_of_others_that_i
     }
 }
 
+/// What postinst asks of the service manager with these words, where all units are enabled.
+fn asked_of(words: &[&str]) -> String {
+    let place = Place::new("beside");
+    for (name, script) in STAND_INS {
+        let path = place.join(name);
+        fs::write(&path, format!("#!/bin/sh\n{script}\n")).expect("ours");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("ours");
+    }
+    let log = place.join("asked");
+    fs::write(&log, "").expect("ours");
+    let own_run = "mount --make-rprivate / && mount -t tmpfs tmpfs /run && mkdir -p /run/systemd/system && exec /bin/sh \"$@\"";
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "--", "sh", "-c", own_run, "sh"]);
+    command.arg(workspace().join("packaging/deb/postinst")).args(words);
+    let path = format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", place.path().display());
+    command.env_clear().env("PATH", path).env("ASKED", &log);
+    command.env("STATE", "inactive").env("STATUS", "0").env("CHECK", "0");
+    let output = command.output().expect("there is a shell");
+    assert!(output.status.success(), "{words:?}: {output:?}");
+    fs::read_to_string(&log).expect("ours")
+}
+
+#[test]
+fn what_a_removal_has_stopped_beside_the_daemon_is_started_again_where_it_is_enabled() {
+    if is_installed_here() || !bench::is_root() {
+        return bench::skip("it needs root, and truechimer not installed");
+    }
+    for words in [&["configure"][..], &["abort-remove"]] {
+        let asked = asked_of(words);
+        for unit in ["truechimer.service", "truechimer-metrics.socket", "truechimer-chronyc-bridge.service"] {
+            assert!(asked.contains(&format!("start {unit}\n")), "{words:?}: {asked}");
+        }
+    }
+    assert!(!asked_of(&["configure", "0.0.1"]).contains("start truechimer-metrics.socket"));
+}
+
 #[test]
 fn each_path_in_a_script_is_one_of_the_root_that_dpkg_works_on() {
     for script in ["preinst", "postinst", "prerm", "postrm"] {

@@ -118,6 +118,25 @@ fn a_source_is_added_and_removed_by_hand_and_the_next_reload_has_the_last_word()
     assert!(log.contains("source added by hand") && log.contains("source removed by hand"), "{log}");
 }
 
+#[test]
+fn a_signal_does_not_bring_back_a_file_that_another_one_has_replaced() {
+    let (_server, places) = server(2);
+    let client = Setup::new("replaced", &source(&places[0])).with_virtual_clock(0, 0.0).start();
+    client.wait_until_synchronised(TIMEOUT);
+    let place = client.setup().place();
+    std::fs::write(place.join("new"), source(&places[1])).expect("ours");
+    std::fs::rename(place.join("new"), place.join("truechimer.toml")).expect("ours");
+    assert!(client.chimerctl(&["reload"]).status.success());
+    assert_eq!(names(&client), [places[1].clone()]);
+    client.signal(client.pid(), nix::sys::signal::Signal::SIGHUP);
+    client.wait_until("told what to do instead", TIMEOUT, |client| {
+        client.log().contains(
+            "has taken the place of the one that was opened at the start; chimerctl reload reads that one",
+        )
+    });
+    assert_eq!(names(&client), [places[1].clone()]);
+}
+
 /// Resident memory of the engine, KiB.
 fn resident(daemon: &Daemon) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", daemon.process("engine").pid));

@@ -2,10 +2,13 @@
 //! late is an error: the engine is not trusted.
 #![forbid(unsafe_code)]
 
+use nix::errno::Errno;
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::fmt;
 use std::io::{ErrorKind, Read, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
@@ -143,13 +146,41 @@ pub fn read<T: DeserializeOwned>(answer: &Value) -> Result<T, AskError> {
 }
 
 /// The same in the calling thread, for programs that go on running: no thread is left behind by a question that nobody
-/// answers. The deadline holds from the connection on. The connection itself is waited for as long as the queue of the
-/// socket is full and its daemon is there; so only one thread of a program should ask in this way.
+/// answers. A daemon whose queue of connections is full is too slow at once.
 ///
 /// # Errors
 /// As [`ask`].
 pub fn ask_here(path: &Path, verb: &str, deadline: Duration) -> Result<Value, AskError> {
-    understand(&exchange(path, &question(verb), deadline)?)
+    understand(&exchange(connect_at_once(path, deadline)?, &question(verb), deadline)?)
+}
+
+/// Connects, and does not wait for room in the queue of the socket.
+fn connect_at_once(path: &Path, deadline: Duration) -> Result<UnixStream, AskError> {
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let socket = socket(AddressFamily::Unix, SockType::Stream, flags, None).map_err(broken_by)?;
+    let place = UnixAddr::new(path).map_err(broken_by)?;
+    match connect(socket.as_raw_fd(), &place) {
+        Ok(()) => {}
+        Err(Errno::EAGAIN) => return Err(AskError::TooSlow(deadline)),
+        Err(errno) => return Err(unconnected(path, errno.into())),
+    }
+    let stream = UnixStream::from(socket);
+    stream.set_nonblocking(false).map_err(AskError::Broken)?;
+    Ok(stream)
+}
+
+fn broken_by(errno: Errno) -> AskError {
+    AskError::Broken(errno.into())
+}
+
+fn unconnected(path: &Path, error: std::io::Error) -> AskError {
+    match error.kind() {
+        ErrorKind::NotFound | ErrorKind::ConnectionRefused | ErrorKind::NotADirectory => {
+            AskError::NotRunning(path.to_owned())
+        }
+        ErrorKind::PermissionDenied => AskError::Forbidden(path.to_owned()),
+        _ => AskError::Broken(error),
+    }
 }
 
 fn question(verb: &str) -> String {
@@ -161,20 +192,14 @@ fn request(path: &Path, request: String, deadline: Duration) -> Result<Value, As
     let place = path.to_owned();
     // A thread, because connect() to a full queue waits without a limit; it ends with this program.
     thread::spawn(move || {
-        let _ = send.send(exchange(&place, &request, deadline));
+        let stream = UnixStream::connect(&place).map_err(|error| unconnected(&place, error));
+        let _ = send.send(stream.and_then(|stream| exchange(stream, &request, deadline)));
     });
     let line = receive.recv_timeout(deadline).map_err(|_| AskError::TooSlow(deadline))??;
     understand(&line)
 }
 
-fn exchange(path: &Path, request: &str, deadline: Duration) -> Result<Vec<u8>, AskError> {
-    let mut stream = UnixStream::connect(path).map_err(|error| match error.kind() {
-        ErrorKind::NotFound | ErrorKind::ConnectionRefused | ErrorKind::NotADirectory => {
-            AskError::NotRunning(path.to_owned())
-        }
-        ErrorKind::PermissionDenied => AskError::Forbidden(path.to_owned()),
-        _ => AskError::Broken(error),
-    })?;
+fn exchange(mut stream: UnixStream, request: &str, deadline: Duration) -> Result<Vec<u8>, AskError> {
     let begun = Instant::now();
     let mut line = Vec::new();
     let mut part = [0; 16 * 1024];

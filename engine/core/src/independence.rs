@@ -154,6 +154,12 @@ fn place(
     false
 }
 
+/// For tests of votes.
+#[cfg(test)]
+pub(crate) const fn tests_upstream(stratum: u8, reference_id: u32) -> Upstream {
+    Upstream { stratum, reference_id }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

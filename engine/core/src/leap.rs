@@ -72,10 +72,19 @@ fn is_carried(leap: Leap, announced: &[(Leap, Allegiance)]) -> bool {
     let says = |(said, (group, _)): &&(Leap, Allegiance)| {
         *said == leap && 2 * count(*group, &|said| said == leap) > count(*group, &|_| true)
     };
-    let of = |announced: &mut dyn Iterator<Item = &(Leap, Allegiance)>| {
-        independent(&announced.map(|(_, allegiance)| *allegiance).collect::<Vec<_>>())
-    };
-    2 * of(&mut announced.iter().filter(says)) > of(&mut announced.iter())
+    let all: Vec<Allegiance> = announced.iter().map(|(_, allegiance)| *allegiance).collect();
+    let carrying: Vec<Allegiance> =
+        announced.iter().filter(says).map(|(_, allegiance)| *allegiance).collect();
+    // Groups, so that one of many that name one upstream is not all of them; and upstreams, so that many of one are not many.
+    2 * groups(&carrying) > groups(&all) && 2 * independent(&carrying) > independent(&all)
+}
+
+/// How many groups these are of.
+fn groups(sources: &[Allegiance]) -> usize {
+    let mut groups: Vec<usize> = sources.iter().map(|(group, _)| *group).collect();
+    groups.sort_unstable();
+    groups.dedup();
+    groups.len()
 }
 
 /// The end of `now`'s UTC day, if that is 30 June or 31 December.
@@ -122,6 +131,28 @@ mod tests {
         assert_eq!(of(&[(Insert, 0), (Not, 0), (Not, 0), (Not, 0)]), Not);
         assert_eq!(of(&[(Insert, 0), (Insert, 0), (Insert, 0), (Not, 0)]), Insert);
         assert_eq!(of(&[(Insert, 0), (Insert, 0), (Not, 0), (Not, 0)]), Not);
+    }
+
+    #[test]
+    fn a033_one_of_several_that_name_one_upstream_is_none_of_the_others() {
+        use Leap::{Insert, None as Not};
+        // All say that they follow one server, as in many a local network.
+        let upstream = crate::independence::tests_upstream(2, 7);
+        let of = |announced: &[Leap]| {
+            let announced = announced.iter().enumerate();
+            vote_of(
+                &announced.map(|(group, leap)| (*leap, (group, Some(upstream)))).collect::<Vec<_>>(),
+                JUNE,
+            )
+        };
+        assert_eq!(of(&[Not, Not, Insert]), Not);
+        assert_eq!(of(&[Insert, Not, Not, Not, Not]), Not);
+        assert_eq!(of(&[Insert, Insert, Not]), Insert);
+        // Many of one upstream are one against two others.
+        let other = |id| Some(crate::independence::tests_upstream(2, id));
+        let mut mixed: Vec<_> = (0..5).map(|group| (Insert, (group, Some(upstream)))).collect();
+        mixed.extend([(Not, (5, other(8))), (Not, (6, other(9)))]);
+        assert_eq!(vote_of(&mixed, JUNE), Not);
     }
 
     #[test]

@@ -152,11 +152,10 @@ fn compare(
             (Ok(wanted), None) => plan.add.push(wanted),
         }
     }
-    let leaves_one = left.len() < old.len() || !plan.add.is_empty();
-    if plan.waiting.is_empty() || leaves_one {
+    if plan.waiting.is_empty() {
         plan.remove = left.iter().map(|(id, settings)| (*id, settings.name.clone())).collect();
     } else if !left.is_empty() {
-        // All of the file's wait: the host is not left without any.
+        // Those that wait may be what the file relies on: nothing is taken away before they are there.
         let asked: Vec<&str> = left.iter().map(|(_, settings)| settings.name.as_str()).collect();
         plan.waiting.push(format!("until then {} asked", are(&asked)));
     }
@@ -268,15 +267,23 @@ mod tests {
         assert_eq!((done.added.as_slice(), done.waiting.len()), (&["192.0.2.2".to_owned()][..], 1));
         assert!(done.waiting[0].starts_with("ntp.example.org (the process"), "{done:?}");
         assert_eq!(names(&now), ["192.0.2.1", "192.0.2.2"]);
+        // Those that are to go stay with it.
+        let old = plain(&["192.0.2.1", "192.0.2.2"]);
+        let (done, now) = reloaded(&old, &plain(&["192.0.2.2", "ntp.example.org"]));
+        assert_eq!((done.is_news(), names(&now)), (false, vec!["192.0.2.1", "192.0.2.2"]));
+        assert_eq!(done.waiting[1..], ["until then 192.0.2.1 is asked"]);
         // A file of root certificates that no process can see; one that is seen has another number in the new file.
         let nts = |name: &str, roots: &str| {
             format!("[[source]]\naddress = \"{name}\"\nmode = \"nts\"\nroots = \"{roots}\"\n")
         };
         let old = nts("a.example", "/r/a.pem") + &nts("b.example", "/r/b.pem");
         let (done, now) = reloaded(&old, &(nts("b.example", "/r/b.pem") + &nts("c.example", "/r/c.pem")));
-        assert_eq!(done.waiting, ["c.example (no process can see /r/c.pem yet)"]);
-        assert!(done.changed.is_empty() && done.added.is_empty(), "{done:?}");
-        assert_eq!((names(&now), done.removed), (vec!["b.example"], vec!["a.example".to_owned()]));
+        assert_eq!(
+            done.waiting,
+            ["c.example (no process can see /r/c.pem yet)", "until then a.example is asked"]
+        );
+        assert!(!done.is_news(), "{done:?}");
+        assert_eq!(names(&now), ["a.example", "b.example"]);
         let system = "[[source]]\naddress = \"d.example\"\nmode = \"nts\"\n";
         let (done, now) = reloaded(&old, &(old.clone() + system));
         assert_eq!(done.waiting, ["d.example (no process can see /etc/ssl/certs/ca-certificates.crt yet)"]);

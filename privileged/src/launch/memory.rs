@@ -23,17 +23,19 @@ const SECTOR: usize = (PLACES[1] - PLACES[0]) as usize;
 
 /// The file, as two sectors that begin with a slot each; one that cannot be read counts as torn.
 fn read_sectors(file: &File) -> [[u8; SECTOR]; 2] {
-    PLACES.map(|place| {
-        let (mut sector, mut at) = ([0; SECTOR], 0);
-        loop {
-            match file.read_at(&mut sector[at..], place + at as u64) {
-                Ok(0) => return sector,
-                Ok(count) => at += count,
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(_) => return [0xff; SECTOR],
-            }
+    PLACES.map(|place| read_sector(file, place).unwrap_or([0xff; SECTOR]))
+}
+
+fn read_sector(file: &File, place: u64) -> Result<[u8; SECTOR], Errno> {
+    let (mut sector, mut at) = ([0; SECTOR], 0);
+    loop {
+        match file.read_at(&mut sector[at..], place + at as u64) {
+            Ok(0) => return Ok(sector),
+            Ok(count) => at += count,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(super::diagnosis::errno(&error)),
         }
-    })
+    }
 }
 
 /// The newest record in the file.
@@ -139,7 +141,8 @@ pub fn take_back(ours: &File, theirs: &File) -> Result<bool, Errno> {
 /// # Errors
 /// The error of the failed system call.
 pub fn prove(file: &File) -> Result<(End, End), Errno> {
-    let sectors = read_sectors(file);
+    // A slot that cannot be read now is not written over: it may be the newer one.
+    let sectors = [read_sector(file, PLACES[0])?, read_sector(file, PLACES[1])?];
     let newest = newest(&sectors);
     for (place, sector) in PLACES.into_iter().zip(&sectors) {
         if newest.as_ref().is_none_or(|record| record.place() != place) {

@@ -102,18 +102,25 @@ impl Engine {
             return None;
         }
         let is_open = self.is_divided() || self.is_doubted();
+        let limit = self.error_limit();
         let known = match &self.system.line {
             Some(_) if is_open => self.most_error(now),
             Some(line) => line.offset(now).abs(),
             // What sources say counts, even where they cannot be followed yet.
-            None => sources()
-                .filter(|source| source.is_live())
-                .filter_map(|source| source.opinion(now))
-                .fold(0.0, |most: f64, Opinion { claim, .. }| {
-                    most.max(claim.low.abs()).max(claim.high.abs())
-                }),
+            None => {
+                let claims = || {
+                    let live = sources().filter(|source| source.is_live());
+                    live.filter_map(|source| source.opinion(now)).map(|opinion| opinion.claim)
+                };
+                // One that is far away says little, and does not contradict the clock.
+                if claims().any(|claim| claim.low >= limit || claim.high <= -limit) {
+                    return None;
+                }
+                let most = claims().fold(0.0, |most: f64, it| most.max(it.low.abs()).max(it.high.abs()));
+                return Some(most);
+            }
         };
-        Some(known).filter(|known| *known < self.error_limit())
+        Some(known).filter(|known| *known < limit)
     }
 
     /// The same of the likely interval; infinite: nothing is likely, since the sources contradict each other, or nothing is

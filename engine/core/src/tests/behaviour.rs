@@ -351,6 +351,15 @@ fn a_clock_that_is_known_to_be_wrong_or_in_question_is_not_served_as_the_hosts_o
     world.servers.iter_mut().for_each(|server| server.up = false);
     world.run(20.0 * 86_400.0);
     assert_eq!(stratum(&world), 10);
+    // One that is far away does not contradict the clock, and is not enough to follow.
+    let mut servers = lan(2);
+    servers[0].edit = Some(std::boxed::Box::new(|header| header.root_dispersion = 6 << 14));
+    servers[1].up = false;
+    let mut setup = Setup { error: 0.0, ..Setup::of(servers) };
+    setup.settings.minimum_sources = 2;
+    let mut world = start(setup);
+    world.run(600.0);
+    assert_eq!(stratum(&world), 10, "{:?}", world.status().system.reason);
     // Two that disagree by little: as good as they are.
     let mut servers = lan(2);
     (servers[0].error, servers[1].error) = (-0.2, 0.2);

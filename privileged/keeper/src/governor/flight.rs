@@ -78,7 +78,7 @@ impl Governor {
     /// # Errors
     /// The budget no longer covers both: a disk that is slow, or is kept busy, must not buy phase.
     pub fn replaced(&mut self, clock: &ClockReading) -> Result<(), Refused> {
-        let Some(BeforeGrant { reserved, rights, .. }) = self.before_grant else { return Ok(()) };
+        let Some(BeforeGrant { reserved, own, .. }) = self.before_grant else { return Ok(()) };
         let moved = reserved.less(clock.slew_left.magnitude());
         if moved > Span::ZERO {
             budget::charge(&mut self.record, moved);
@@ -88,8 +88,10 @@ impl Governor {
         }
         self.in_flight.until = self.in_flight.until.max(clock.raw.after(IN_FLIGHT));
         // A step replaces no slew.
+        let Some(own) = own else { return Ok(()) };
+        self.record.reserved = own;
         let left = budget::unspent(&self.record, self.limits);
-        if rights.is_none() && moved > Span::ZERO && self.record.reserved > left {
+        if moved > Span::ZERO && own > left {
             return Err(refused(Refusal::Budget, self.limits.phase_day.nanos(), left.nanos()));
         }
         Ok(())

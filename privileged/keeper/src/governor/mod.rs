@@ -87,6 +87,8 @@ struct BeforeGrant {
     pace: TimeConstant,
     /// For the slew that was to be replaced.
     reserved: Span,
+    /// For the one that takes its place, if that is what was ordered.
+    own: Option<Span>,
     /// What an order that accepts the clock as it is uses up.
     evidence: (pause::Rtc, Disruption),
     /// Of a step.
@@ -116,7 +118,8 @@ pub struct Governor {
     synchronised: bool,
     /// How far other programs have moved the clock from the predicted time, while that is neither undone nor accepted.
     displaced: Option<Offset>,
-    resumed: bool,
+    /// When the last suspend ended for which no step was made.
+    resumed: Option<BootInstant>,
     rtc: pause::Rtc,
     disruption: Disruption,
     restored_at: Option<RawInstant>,
@@ -188,7 +191,7 @@ impl Governor {
             leap: Leap::None,
             synchronised: false,
             displaced: None,
-            resumed: false,
+            resumed: None,
             rtc: pause::Rtc::default(),
             disruption: Disruption::new(now.boot),
             restored_at: None,
@@ -303,7 +306,7 @@ impl Governor {
         let stepped = moved.magnitude() > tolerance && !self.was_leap(now, moved, tolerance);
         if slept {
             self.asleep = now.asleep;
-            self.resumed = true;
+            self.resumed = Some(now.boot);
         }
         if stepped {
             self.displaced = Some(displaced.plus(moved));
@@ -369,7 +372,11 @@ impl Governor {
         self.note_change(now);
         self.remember();
         budget::charge(&mut self.record, overlap);
-        self.record.reserved = own;
+        // While it is written the slew that is replaced goes on: whoever reads the record after a kill must find both.
+        self.record.reserved = own.plus(self.record.reserved);
+        if let Some(before) = &mut self.before_grant {
+            before.own = Some(own);
+        }
         self.in_flight = in_flight;
         self.pace = order.time_constant;
         self.record.base = order.frequency;
@@ -407,6 +414,7 @@ impl Governor {
             in_flight: self.in_flight,
             pace: self.pace,
             reserved: self.record.reserved,
+            own: None,
             evidence: (self.rtc, self.disruption),
             rights: None,
         });
@@ -461,35 +469,15 @@ impl Governor {
 
     /// An order was carried out.
     pub fn applied(&mut self, now: &Moment) {
-        self.before_grant = None;
+        if let Some(own) = self.before_grant.take().and_then(|before| before.own) {
+            self.record.reserved = own;
+        }
         self.applied_at = Some(now.clock.raw);
         self.dead = false;
     }
 
     fn proven(&self, now: &Moment) -> bool {
         self.applied_at.is_some_and(|at| now.clock.raw.elapsed_since(at) <= limits::DEAD_MAN)
-    }
-
-    /// The dead-man's row has left the clock alone: no slew, no leap second.
-    pub fn let_go(&mut self, now: &Moment) {
-        self.in_flight = self.in_flight(&now.clock);
-        let displaced = self.displaced.unwrap_or(Offset::ZERO);
-        // What others did can still be undone: the engine may have been refused all the time.
-        let wall = now.clock.wall.moved_by(Offset::ZERO.minus(displaced));
-        self.line = Line { wall, ..Line::from(&now.clock, Offset::ZERO) };
-        self.leap = Leap::None;
-        self.synchronised = false;
-        self.forfeit();
-    }
-
-    /// Whether the dead-man's time has just run out: no order for three hours.
-    pub fn died(&mut self, now: &Moment) -> bool {
-        let silent = self.applied_at.is_some() && !self.proven(now) && !self.dead;
-        if silent {
-            self.dead = true;
-            self.epoch = self.epoch.wrapping_add(1);
-        }
-        silent
     }
 }
 

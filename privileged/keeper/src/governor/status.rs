@@ -2,7 +2,7 @@
 
 use super::limits::{self, DAY, HOUR};
 use super::steps::spaced;
-use super::{Governor, Moment, SECOND, refused};
+use super::{Governor, Line, Moment, SECOND, refused};
 use ipc::calendar::Date;
 use ipc::message::privileged::{Refusal, Refused, Status};
 use ipc::units::{Leap, Offset, Span, WallTime};
@@ -90,5 +90,27 @@ impl Governor {
                 Ok(())
             }
         }
+    }
+
+    /// The dead-man's row has left the clock alone: no slew, no leap second.
+    pub fn let_go(&mut self, now: &Moment) {
+        self.in_flight = self.in_flight(&now.clock);
+        let displaced = self.displaced.unwrap_or(Offset::ZERO);
+        // What others did can still be undone: the engine may have been refused all the time.
+        let wall = now.clock.wall.moved_by(Offset::ZERO.minus(displaced));
+        self.line = Line { wall, ..Line::from(&now.clock, Offset::ZERO) };
+        self.leap = Leap::None;
+        self.synchronised = false;
+        self.forfeit();
+    }
+
+    /// Whether the dead-man's time has just run out: no order for three hours.
+    pub fn died(&mut self, now: &Moment) -> bool {
+        let silent = self.applied_at.is_some() && !self.proven(now) && !self.dead;
+        if silent {
+            self.dead = true;
+            self.epoch = self.epoch.wrapping_add(1);
+        }
+        silent
     }
 }

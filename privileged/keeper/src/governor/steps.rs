@@ -22,7 +22,7 @@ pub(super) struct Rights {
     approved_used: Option<Span>,
     approved_step: Option<Span>,
     last_good: (WallTime, Option<WallTime>, Span),
-    resumed: bool,
+    resumed: Option<BootInstant>,
     rtc: Rtc,
     disruption: Disruption,
     restored_at: Option<RawInstant>,
@@ -45,7 +45,9 @@ impl Governor {
 
     /// Whether there is evidence for a step that has not been made, which a restart of the daemon would forget.
     pub fn has_evidence(&self, now: &Moment) -> bool {
-        self.displaced.is_some() || self.resumed || self.disrupted(now) || self.evident_pause(now).is_some()
+        // Of a suspend that left nothing to set the step may come for ever, but is not waited for so long.
+        let resumed = self.resumed.is_some_and(|at| now.boot.elapsed_since(at) <= limits::PAUSE_KNOWN);
+        self.displaced.is_some() || resumed || self.disrupted(now) || self.evident_pause(now).is_some()
     }
 
     fn rights(&self) -> Rights {
@@ -206,7 +208,7 @@ impl Governor {
     }
 
     fn judge_resume_step(&mut self, delta: Offset) -> Result<Span, Refused> {
-        if !self.resumed {
+        if self.resumed.is_none() {
             return Err(refused(Refusal::Evidence, 0, 0));
         }
         if delta.magnitude() > self.limits.resume_step {
@@ -215,7 +217,7 @@ impl Governor {
         if delta.magnitude() > budget::resume_left(&self.record, self.limits) {
             return Err(until_next_hour(self.record.age));
         }
-        self.resumed = false;
+        self.resumed = None;
         budget::count_resume(&mut self.record, delta.magnitude());
         Ok(Span::ZERO)
     }

@@ -196,6 +196,42 @@ fn a127_a_disk_that_takes_seconds_buys_no_phase() {
 }
 
 #[test]
+fn a127_a_kill_while_the_record_is_written_buys_no_phase() {
+    let mut world = Kernel::of(Profile::Standard);
+    let spent =
+        |record: &Record| -> i64 { record.hours.iter().map(|micros| i64::from(*micros) * 1_000).sum() };
+    let before = spent(world.governor.record());
+    world.pass_to(500);
+    let start = world.page;
+    world.adjust(0.0, SECOND * 9 / 20, 8).unwrap();
+    let now = world.now();
+    world.governor.observe(&now, false);
+    let order = Adjust {
+        epoch: world.governor.epoch(),
+        frequency: Frequency::ZERO,
+        slew: Offset::ZERO,
+        time_constant: TimeConstant::MIN,
+        asked_at: now.clock.raw,
+    };
+    world.governor.judge_adjust(&order, &now).unwrap();
+    // This is what the disk has; writing it takes a minute, and then the keeper is killed.
+    let disk = Record::from_octets(&world.governor.record().to_octets()).unwrap();
+    (0..60).for_each(|_| world.pass_to(500));
+    world.governor.replaced(&world.now().clock).unwrap();
+    world.page = world.page.adjusted(order.frequency, order.slew, order.time_constant);
+    world.governor.applied(&world.now());
+    let moved = world.moved_since(&start);
+    assert!(moved > 20_000_000, "{moved}");
+    let mut governor = Governor::new(terms(Profile::Standard), disk, BOOT, world.now());
+    let charged = spent(governor.record()) - before;
+    assert!(charged >= moved, "{charged} charged, {moved} moved");
+    // Without a kill no more than what moved is spent.
+    let charged = spent(world.governor.record()) - before;
+    assert!(charged >= moved && charged <= moved + 2_000_000, "{charged} {moved}");
+    assert_eq!(world.governor.record().reserved, Span::ZERO);
+}
+
+#[test]
 fn a_charge_leaves_its_window_a_day_after_the_movement_and_not_after_the_order() {
     let mut world = Kernel::of(Profile::Standard);
     // 0.5 s at the slowest pace: a third of it has not moved after an hour and a quarter.
