@@ -260,7 +260,7 @@ fn read_root(root: &toml::Spanned<toml::de::DeTable<'_>>, faults: &mut Faults<'_
         dscp: server.as_ref().map_or(0, |server| server.dscp),
         profile,
         leap_seconds: clock.leap_seconds,
-        run_step: if clock.run_step_threshold.is_some() { RUN_STEP } else { Span::ZERO },
+        run_step: if clock.settings.run_step_threshold.is_some() { RUN_STEP } else { Span::ZERO },
         forward_step: clock.forward_step.unwrap_or(Span::ZERO),
         exchange: sources
             .iter()
@@ -276,13 +276,8 @@ fn read_root(root: &toml::Spanned<toml::de::DeTable<'_>>, faults: &mut Faults<'_
     let keys = server.as_ref().and_then(|server| server.keys.clone());
     let settings = Settings {
         sources,
-        minimum_sources: clock.minimum_sources,
-        start_step_threshold: clock.start_step_threshold,
-        run_step_threshold: clock.run_step_threshold,
+        clock: clock.settings,
         forward_step: clock.forward_step,
-        max_slew_ppm: clock.max_slew_ppm,
-        max_distance: clock.max_distance,
-        require_nts: clock.require_nts,
         strict_quorum: profile == Profile::Strict,
         leap_seconds: clock.leap_seconds,
         server: server.map(|server| server.settings),

@@ -78,7 +78,7 @@ mod tests {
     use super::*;
     use engine_core::io::{Input, Now, Start};
     use engine_core::recording::Recorder;
-    use engine_core::settings::Settings;
+    use engine_core::settings::{ClockSettings, Settings};
     use ipc::units::{RawInstant, Span, WallTime};
 
     fn record() -> Vec<u8> {
@@ -89,14 +89,9 @@ mod tests {
         std::fs::remove_file(&path).expect("it is ours");
         let settings = Settings {
             sources: Vec::new(),
-            minimum_sources: 1,
-            start_step_threshold: Span::ZERO,
-            run_step_threshold: None,
+            clock: ClockSettings { start_step_threshold: Span::ZERO, ..ClockSettings::DEFAULT },
             forward_step: None,
-            max_slew_ppm: 200.0,
-            max_distance: Settings::MAX_DISTANCE,
             leap_seconds: true,
-            require_nts: false,
             strict_quorum: false,
             server: None,
         };

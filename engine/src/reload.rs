@@ -226,8 +226,8 @@ impl InForce {
         (settings, plan): (&Settings, &LaunchPlan),
         waits: bool,
     ) -> (Vec<&'static str>, Vec<&'static str>) {
-        let old = self.settings.clock();
-        let mut new = settings.clock();
+        let old = self.settings.clock;
+        let mut new = settings.clock;
         let mut held = Vec::new();
         if waits && new.require_nts && !old.require_nts {
             new.require_nts = false;
@@ -260,7 +260,7 @@ impl InForce {
         let changed: Vec<&'static str> = keys.into_iter().filter(|(_, is)| *is).map(|(key, _)| key).collect();
         if !changed.is_empty() {
             engine.change_clock(now, &new);
-            self.settings.set_clock(&new);
+            self.settings.clock = new;
         }
         (changed, held)
     }

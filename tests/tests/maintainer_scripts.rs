@@ -106,17 +106,34 @@ const STAND_INS: [(&str, &str); 6] = [
     ("truechimerd", "echo the key of tomorrow is unknown >&2; exit $CHECK"),
 ];
 
+/// What postinst asks of the service manager with these words, and what it says, where that has this state and this exit status
+/// of the service, and the daemon's check ends with this code.
+fn asked_of(words: &[&str], [state, status, check]: [&str; 3]) -> (String, String) {
+    let place = Place::new("postinst");
+    for (name, script) in STAND_INS {
+        let path = place.join(name);
+        fs::write(&path, format!("#!/bin/sh\n{script}\n")).expect("ours");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("ours");
+    }
+    let log = place.join("asked");
+    fs::write(&log, "").expect("ours");
+    let own_run = "mount --make-rprivate / && mount -t tmpfs tmpfs /run && mkdir -p /run/systemd/system && exec /bin/sh \"$@\"";
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "--", "sh", "-c", own_run, "sh"]);
+    command.arg(workspace().join("packaging/deb/postinst")).args(words);
+    let path = format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", place.path().display());
+    command.env_clear().env("PATH", path).env("ASKED", &log);
+    command.env("STATE", state).env("STATUS", status).env("CHECK", check);
+    let output = command.output().expect("there is a shell");
+    assert!(output.status.success(), "{words:?} {state} {status}: {output:?}");
+    (fs::read_to_string(&log).expect("ours"), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
 /// On booted machines `cargo xtask rig upgrade-failed` shows the same of one of these states with the real service manager.
 #[test]
 fn an_upgrade_starts_a_service_that_it_may_have_mended_and_says_of_others_that_it_does_not() {
     if is_installed_here() || !bench::is_root() {
         return bench::skip("it needs root, and truechimer not installed");
-    }
-    let place = Place::new("upgraded");
-    for (name, script) in STAND_INS {
-        let path = place.join(name);
-        fs::write(&path, format!("#!/bin/sh\n{script}\n")).expect("ours");
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("ours");
     }
     let none: &[&str] = &[];
     for (state, status, check, asked, said) in [
@@ -131,46 +148,12 @@ fn an_upgrade_starts_a_service_that_it_may_have_mended_and_says_of_others_that_i
         ("activating", "75", "0", "try-restart truechimer.service\n", none),
         ("active", "0", "78", "", &["was NOT restarted"]),
     ] {
-        let log = place.join("asked");
-        fs::write(&log, "").expect("ours");
-        let own_run = "mount --make-rprivate / && mount -t tmpfs tmpfs /run && mkdir -p /run/systemd/system && exec /bin/sh \"$@\"";
-        let mut command = Command::new("unshare");
-        command.args(["--mount", "--", "sh", "-c", own_run, "sh"]);
-        command.arg(workspace().join("packaging/deb/postinst")).args(["configure", "0.0.1~older"]);
-        let path = format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", place.path().display());
-        command.env_clear().env("PATH", path).env("ASKED", &log);
-        command.env("STATE", state).env("STATUS", status).env("CHECK", check);
-        let output = command.output().expect("there is a shell");
-        assert!(output.status.success(), "{state} {status}: {output:?}");
-        let found = String::from_utf8_lossy(&output.stderr);
-        let own = fs::read_to_string(&log).expect("ours");
+        let (own, found) = asked_of(&["configure", "0.0.1~older"], [state, status, check]);
         let own = own.split_inclusive('\n').filter(|line| line.trim_end().ends_with(" truechimer.service"));
         assert_eq!(own.collect::<String>(), asked, "{state} {status} {check}: {found}");
         assert_eq!(found.is_empty(), said.is_empty(), "{state} {status} {check}: {found}");
         assert!(said.iter().all(|words| found.contains(words)), "{state} {status} {check}: {found}");
     }
-}
-
-/// What postinst asks of the service manager with these words, where all units are enabled.
-fn asked_of(words: &[&str]) -> String {
-    let place = Place::new("beside");
-    for (name, script) in STAND_INS {
-        let path = place.join(name);
-        fs::write(&path, format!("#!/bin/sh\n{script}\n")).expect("ours");
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("ours");
-    }
-    let log = place.join("asked");
-    fs::write(&log, "").expect("ours");
-    let own_run = "mount --make-rprivate / && mount -t tmpfs tmpfs /run && mkdir -p /run/systemd/system && exec /bin/sh \"$@\"";
-    let mut command = Command::new("unshare");
-    command.args(["--mount", "--", "sh", "-c", own_run, "sh"]);
-    command.arg(workspace().join("packaging/deb/postinst")).args(words);
-    let path = format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", place.path().display());
-    command.env_clear().env("PATH", path).env("ASKED", &log);
-    command.env("STATE", "inactive").env("STATUS", "0").env("CHECK", "0");
-    let output = command.output().expect("there is a shell");
-    assert!(output.status.success(), "{words:?}: {output:?}");
-    fs::read_to_string(&log).expect("ours")
 }
 
 #[test]
@@ -179,12 +162,13 @@ fn what_a_removal_has_stopped_beside_the_daemon_is_started_again_where_it_is_ena
         return bench::skip("it needs root, and truechimer not installed");
     }
     for words in [&["configure"][..], &["abort-remove"]] {
-        let asked = asked_of(words);
+        let (asked, _) = asked_of(words, ["inactive", "0", "0"]);
         for unit in ["truechimer.service", "truechimer-metrics.socket", "truechimer-chronyc-bridge.service"] {
             assert!(asked.contains(&format!("start {unit}\n")), "{words:?}: {asked}");
         }
     }
-    assert!(!asked_of(&["configure", "0.0.1"]).contains("start truechimer-metrics.socket"));
+    let (asked, _) = asked_of(&["configure", "0.0.1"], ["inactive", "0", "0"]);
+    assert!(!asked.contains("start truechimer-metrics.socket"));
 }
 
 #[test]

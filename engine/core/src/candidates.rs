@@ -62,14 +62,12 @@ impl Candidate {
     fn rests_until(&self, need: Need) -> RawInstant {
         let Some(Failure { fault, at }) = self.last else { return RawInstant::MIN };
         let longest = match fault {
-            Fault::Unsent => need.longest_unsent().unwrap_or(LONGEST_REST),
-            Fault::Silent => need.longest_interval().unwrap_or(LONGEST_REST),
-            Fault::Unready => match need.longest_unready() {
-                Some(longest) => longest,
-                None => return at.after(whole_millis(LONGEST_REST)),
-            },
-            Fault::Useless => return at.after(whole_millis(LONGEST_REST)),
+            Fault::Unsent => need.longest_unsent().or(Some(LONGEST_REST)),
+            Fault::Silent => need.longest_interval().or(Some(LONGEST_REST)),
+            Fault::Unready => need.longest_unready(),
+            Fault::Useless => None,
         };
+        let Some(longest) = longest else { return at.after(whole_millis(LONGEST_REST)) };
         let doublings = i32::from(self.failures.saturating_sub(1).min(10));
         let seconds = libm::ldexp(FIRST_REST, doublings).min(longest);
         at.after(whole_millis(seconds))

@@ -124,11 +124,17 @@ pub(crate) fn seated(sources: &[(Seat, Allegiance)]) -> Vec<Allegiance> {
 
 /// The largest number of these sources of which no two have the same group or the same upstream.
 pub(crate) fn independent(sources: &[Allegiance]) -> usize {
+    let groups = groups_of(sources);
+    let mut taken: Vec<(Upstream, usize)> = Vec::new();
+    groups.into_iter().filter(|group| place(*group, sources, &mut Vec::new(), &mut taken)).count()
+}
+
+/// The groups of these sources, each once.
+pub(crate) fn groups_of(sources: &[Allegiance]) -> Vec<usize> {
     let mut groups: Vec<usize> = sources.iter().map(|(group, _)| *group).collect();
     groups.sort_unstable();
     groups.dedup();
-    let mut taken: Vec<(Upstream, usize)> = Vec::new();
-    groups.into_iter().filter(|group| place(*group, sources, &mut Vec::new(), &mut taken)).count()
+    groups
 }
 
 /// Gives a group an upstream of its own, if need be by giving other groups another one (a maximum bipartite matching).
@@ -152,12 +158,6 @@ fn place(
         }
     }
     false
-}
-
-/// For tests of votes.
-#[cfg(test)]
-pub(crate) const fn tests_upstream(stratum: u8, reference_id: u32) -> Upstream {
-    Upstream { stratum, reference_id }
 }
 
 #[cfg(test)]

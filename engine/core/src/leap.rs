@@ -1,7 +1,7 @@
 //! Leap seconds: accepted if most of the sources that have a vote and agree on the time announce the same one, on a day on which
 //! one can occur. Sources of one group have one vote together, which is that of most of them, and those of one upstream too.
 
-use crate::independence::{Allegiance, independent};
+use crate::independence::{Allegiance, groups_of, independent};
 use alloc::vec::Vec;
 use ipc::calendar::Date;
 use ipc::units::{Leap, WallTime};
@@ -76,15 +76,8 @@ fn is_carried(leap: Leap, announced: &[(Leap, Allegiance)]) -> bool {
     let carrying: Vec<Allegiance> =
         announced.iter().filter(says).map(|(_, allegiance)| *allegiance).collect();
     // Groups, so that one of many that name one upstream is not all of them; and upstreams, so that many of one are not many.
-    2 * groups(&carrying) > groups(&all) && 2 * independent(&carrying) > independent(&all)
-}
-
-/// How many groups these are of.
-fn groups(sources: &[Allegiance]) -> usize {
-    let mut groups: Vec<usize> = sources.iter().map(|(group, _)| *group).collect();
-    groups.sort_unstable();
-    groups.dedup();
-    groups.len()
+    let is_most = |count: &dyn Fn(&[Allegiance]) -> usize| 2 * count(&carrying) > count(&all);
+    is_most(&|some| groups_of(some).len()) && is_most(&independent)
 }
 
 /// The end of `now`'s UTC day, if that is 30 June or 31 December.
@@ -96,6 +89,7 @@ fn end_of_leap_day(now: WallTime) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::independence::Identity;
 
     fn at(seconds: i64) -> WallTime {
         WallTime::saturating(seconds * SECOND)
@@ -137,21 +131,21 @@ mod tests {
     fn a033_one_of_several_that_name_one_upstream_is_none_of_the_others() {
         use Leap::{Insert, None as Not};
         // All say that they follow one server, as in many a local network.
-        let upstream = crate::independence::tests_upstream(2, 7);
+        let of_id = |reference_id| {
+            let ip = core::net::IpAddr::V4(core::net::Ipv4Addr::UNSPECIFIED);
+            Identity { name: "", ip, port: 123, stratum: 2, reference_id }.upstream()
+        };
+        let upstream = of_id(7);
         let of = |announced: &[Leap]| {
             let announced = announced.iter().enumerate();
-            vote_of(
-                &announced.map(|(group, leap)| (*leap, (group, Some(upstream)))).collect::<Vec<_>>(),
-                JUNE,
-            )
+            vote_of(&announced.map(|(group, leap)| (*leap, (group, upstream))).collect::<Vec<_>>(), JUNE)
         };
         assert_eq!(of(&[Not, Not, Insert]), Not);
         assert_eq!(of(&[Insert, Not, Not, Not, Not]), Not);
         assert_eq!(of(&[Insert, Insert, Not]), Insert);
         // Many of one upstream are one against two others.
-        let other = |id| Some(crate::independence::tests_upstream(2, id));
-        let mut mixed: Vec<_> = (0..5).map(|group| (Insert, (group, Some(upstream)))).collect();
-        mixed.extend([(Not, (5, other(8))), (Not, (6, other(9)))]);
+        let mut mixed: Vec<_> = (0..5).map(|group| (Insert, (group, upstream))).collect();
+        mixed.extend([(Not, (5, of_id(8))), (Not, (6, of_id(9)))]);
         assert_eq!(vote_of(&mixed, JUNE), Not);
     }
 

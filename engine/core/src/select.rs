@@ -39,6 +39,13 @@ pub(crate) struct Claim {
     pub(crate) high: f64,
 }
 
+impl Claim {
+    /// How far from zero the true offset may be at most.
+    pub(crate) fn farthest(&self) -> f64 {
+        self.low.abs().max(self.high.abs())
+    }
+}
+
 /// The interval on which the majority agrees.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Agreement {

@@ -11,24 +11,13 @@ use ipc::units::Span;
 pub struct Settings {
     /// Sources in the order of the file; 0 to 32 entries.
     pub sources: Vec<SourceSettings>,
-    /// How many sources must agree before the clock is moved; at least 1.
-    pub minimum_sources: u8,
-    /// At start, an offset above this is stepped, not slewed. 0: always step once.
-    pub start_step_threshold: Span,
-    /// While running, an offset above this is stepped where the governor allows it; none: never.
-    pub run_step_threshold: Option<Span>,
+    /// The part that may change while the engine runs.
+    pub clock: ClockSettings,
     /// While running, the sources are followed forward by a step of at most this where nothing on this host shows why the
     /// clock is behind; none: never.
     pub forward_step: Option<Span>,
-    /// Largest rate of a slew in ppm, 1 to 500.
-    pub max_slew_ppm: f64,
-    /// A source with a larger root distance is not used; at most 16 s. Where it is more than
-    /// [`MAX_DISTANCE`](Settings::MAX_DISTANCE), a clock whose error has no larger bound counts as synchronised.
-    pub max_distance: Span,
     /// Whether leap seconds announced by the sources reach the kernel.
     pub leap_seconds: bool,
-    /// Whether the clock is moved only while an authenticated source is among those that agree.
-    pub require_nts: bool,
     /// Plain sources that were never heard count for ever against those that were, and authenticated ones for longer
     /// (the strict profile).
     pub strict_quorum: bool,
@@ -39,54 +28,38 @@ pub struct Settings {
 impl Settings {
     /// The largest root distance where none is configured.
     pub const MAX_DISTANCE: Span = Span::from_secs(3);
-
-    /// The part that may change while the engine runs.
-    pub const fn clock(&self) -> ClockSettings {
-        ClockSettings {
-            minimum_sources: self.minimum_sources,
-            start_step_threshold: self.start_step_threshold,
-            run_step_threshold: self.run_step_threshold,
-            max_slew_ppm: self.max_slew_ppm,
-            max_distance: self.max_distance,
-            require_nts: self.require_nts,
-        }
-    }
-
-    /// Puts these in their places.
-    pub const fn set_clock(&mut self, clock: &ClockSettings) {
-        let ClockSettings {
-            minimum_sources,
-            start_step_threshold,
-            run_step_threshold,
-            max_slew_ppm,
-            max_distance,
-            require_nts,
-        } = *clock;
-        self.minimum_sources = minimum_sources;
-        self.start_step_threshold = start_step_threshold;
-        self.run_step_threshold = run_step_threshold;
-        self.max_slew_ppm = max_slew_ppm;
-        self.max_distance = max_distance;
-        self.require_nts = require_nts;
-    }
 }
 
 /// What of the clock's settings an engine takes up while it runs ([`Engine::change_clock`](crate::Engine::change_clock)): what
-/// the governor knows too is fixed at its start. The fields are those of [`Settings`].
+/// the governor knows too is fixed at its start.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ClockSettings {
-    /// As [`Settings::minimum_sources`].
+    /// How many sources must agree before the clock is moved; at least 1.
     pub minimum_sources: u8,
-    /// As [`Settings::start_step_threshold`].
+    /// At start, an offset above this is stepped, not slewed. 0: always step once.
     pub start_step_threshold: Span,
-    /// As [`Settings::run_step_threshold`]; where it was none at the start the governor grants no such step.
+    /// While running, an offset above this is stepped where the governor allows it, which it does only if it was told so at
+    /// the start; none: never.
     pub run_step_threshold: Option<Span>,
-    /// As [`Settings::max_slew_ppm`].
+    /// Largest rate of a slew in ppm, 1 to 500.
     pub max_slew_ppm: f64,
-    /// As [`Settings::max_distance`].
+    /// A source with a larger root distance is not used; at most 16 s. Where it is more than
+    /// [`MAX_DISTANCE`](Settings::MAX_DISTANCE), a clock whose error has no larger bound counts as synchronised.
     pub max_distance: Span,
-    /// As [`Settings::require_nts`].
+    /// Whether the clock is moved only while an authenticated source is among those that agree.
     pub require_nts: bool,
+}
+
+impl ClockSettings {
+    /// What holds where the configuration says nothing.
+    pub const DEFAULT: Self = Self {
+        minimum_sources: 1,
+        start_step_threshold: Span::from_millis(10),
+        run_step_threshold: None,
+        max_slew_ppm: 200.0,
+        max_distance: Settings::MAX_DISTANCE,
+        require_nts: false,
+    };
 }
 
 /// One `[[source]]`.

@@ -5,29 +5,19 @@ use super::keys;
 use super::profile_name;
 use super::source::span;
 use super::words::{nearest, shorten};
-use engine_core::settings::{Settings, SourceSettings};
+use engine_core::settings::{ClockSettings, SourceSettings};
 use ipc::message::privileged::Profile;
 use ipc::units::Span;
 
 /// `[clock]`, defaults filled in.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
-    /// How many sources must agree.
-    pub minimum_sources: u8,
-    /// Above it the first correction is a step.
-    pub start_step_threshold: Span,
-    /// Above it a later correction is a step; none: never.
-    pub run_step_threshold: Option<Span>,
+    /// What the engine alone decides by.
+    pub settings: ClockSettings,
     /// Largest step forward without evidence; none: never.
     pub forward_step: Option<Span>,
-    /// Rate of a slew, ppm.
-    pub max_slew_ppm: f64,
-    /// Largest root distance of a source that is used.
-    pub max_distance: Span,
     /// Whether leap seconds are passed on.
     pub leap_seconds: bool,
-    /// Whether the clock is moved only with an authenticated source among those that agree.
-    pub require_nts: bool,
 }
 
 /// Reads `[clock]`; what it does not say is the default.
@@ -38,22 +28,17 @@ pub fn read_clock(
     faults: &mut Faults<'_>,
 ) -> Clock {
     let mut clock = Clock {
-        minimum_sources: 1,
-        start_step_threshold: Span::from_millis(10),
-        run_step_threshold: None,
+        settings: ClockSettings::DEFAULT,
         forward_step: None,
-        max_slew_ppm: 200.0,
-        max_distance: Settings::MAX_DISTANCE,
         leap_seconds: profile == Profile::Standard,
-        require_nts: false,
     };
     let Some(section) = root.table("clock", "[clock]", faults) else { return clock };
     section.refuse_unknown(&keys::CLOCK, faults);
 
     let most = sources.iter().map(|source| u32::from(source.members)).sum::<u32>();
     if let Some(number) = section.whole("minimum-sources", 1..=32, 1, faults) {
-        clock.minimum_sources = u8::try_from(number).unwrap_or(1);
-        if u32::from(clock.minimum_sources) > most && most > 0 {
+        clock.settings.minimum_sources = u8::try_from(number).unwrap_or(1);
+        if u32::from(clock.settings.minimum_sources) > most && most > 0 {
             let there = if most == 1 { "1 source is" } else { &format!("{most} sources are") };
             let text = format!(
                 "minimum-sources: asks for {number} sources that agree, but {there} configured; add sources, or lower it"
@@ -63,21 +48,21 @@ pub fn read_clock(
     }
     if let Some(seconds) = section.number("start-step-threshold", 0.0..=86_400.0, "seconds", "0.010", faults)
     {
-        clock.start_step_threshold = span(seconds);
+        clock.settings.start_step_threshold = span(seconds);
     }
-    clock.run_step_threshold = read_run_step(&section, profile, faults);
+    clock.settings.run_step_threshold = read_run_step(&section, profile, faults);
     clock.forward_step = read_forward_step(&section, profile, faults);
     if let Some(ppm) = section.number("max-slew-ppm", 1.0..=500.0, "ppm", "200", faults) {
-        clock.max_slew_ppm = ppm;
+        clock.settings.max_slew_ppm = ppm;
     }
     if let Some(seconds) = section.number("max-distance", 0.01..=16.0, "seconds", "3.0", faults) {
-        clock.max_distance = span(seconds);
+        clock.settings.max_distance = span(seconds);
     }
     if let Some(leap) = section.boolean("leap-seconds", faults) {
         clock.leap_seconds = leap;
     }
     if let Some(require) = section.boolean("require-nts", faults) {
-        clock.require_nts = require;
+        clock.settings.require_nts = require;
         if require && !sources.is_empty() && sources.iter().all(|source| source.nts.is_none()) {
             let text = "require-nts: no [[source]] has mode = \"nts\", so the clock would never be moved; add one, \
                         or leave require-nts out";

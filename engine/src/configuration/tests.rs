@@ -91,12 +91,12 @@ fn every_key_reaches_its_place() {
         }
     );
     assert_eq!((settings.sources[1].name.as_str(), settings.sources[1].members), ("pool.example.org", 3));
-    assert_eq!(settings.minimum_sources, 2);
-    assert_eq!(settings.start_step_threshold, Span::from_millis(128));
-    assert_eq!(settings.run_step_threshold, Some(Span::from_millis(500)));
+    assert_eq!(settings.clock.minimum_sources, 2);
+    assert_eq!(settings.clock.start_step_threshold, Span::from_millis(128));
+    assert_eq!(settings.clock.run_step_threshold, Some(Span::from_millis(500)));
     assert_eq!(settings.forward_step, Some(Span::from_secs(86_400)));
-    assert!((settings.max_slew_ppm - 83.5).abs() < 1e-9);
-    assert_eq!(settings.max_distance, Span::from_millis(10_500));
+    assert!((settings.clock.max_slew_ppm - 83.5).abs() < 1e-9);
+    assert_eq!(settings.clock.max_distance, Span::from_millis(10_500));
     assert!(!settings.leap_seconds);
     assert_eq!(settings.server.unwrap().local_stratum, Some(10));
     assert_eq!(plan.listen.len(), 2);
@@ -127,10 +127,10 @@ fn one_line_of_address_is_enough_and_the_rest_has_defaults() {
     assert_eq!((first.min_poll, first.max_poll, first.members, first.max_stratum), (6, 10, 1, 15));
     assert_eq!(first.max_delay, Span::from_secs(3));
     assert!(first.burst && !first.prefer && !first.trust && !first.require);
-    assert_eq!((settings.minimum_sources, settings.run_step_threshold), (1, None));
-    assert_eq!(settings.start_step_threshold, Span::from_millis(10));
-    assert!((settings.max_slew_ppm - 200.0).abs() < 1e-9);
-    assert_eq!(settings.max_distance, Span::from_secs(3));
+    assert_eq!((settings.clock.minimum_sources, settings.clock.run_step_threshold), (1, None));
+    assert_eq!(settings.clock.start_step_threshold, Span::from_millis(10));
+    assert!((settings.clock.max_slew_ppm - 200.0).abs() < 1e-9);
+    assert_eq!(settings.clock.max_distance, Span::from_secs(3));
     assert!(settings.leap_seconds && settings.server.is_none());
     assert_eq!((plan.listen.len(), plan.run_step, plan.profile), (0, Span::ZERO, Profile::Standard));
     assert_eq!((plan.forward_step, settings.forward_step), (Span::ZERO, None));

@@ -19,12 +19,7 @@ pub(super) fn list(
         forward_step,
         // In force at once (`sources`, `take_up_clock`), but for whether there may be a step while running: the plan has that.
         sources: _,
-        minimum_sources: _,
-        start_step_threshold: _,
-        run_step_threshold: _,
-        max_slew_ppm: _,
-        max_distance: _,
-        require_nts: _,
+        clock: _,
         // Follows from the profile.
         strict_quorum: _,
         server: _,

@@ -8,7 +8,7 @@ use crate::scenario::{Event, Scenario};
 use engine_core::Engine;
 use engine_core::io::{Input, Now, Output, Saved, Start};
 use engine_core::notice::Notice;
-use engine_core::settings::{Place, Settings, SourceSettings};
+use engine_core::settings::{ClockSettings, Place, Settings, SourceSettings};
 use engine_core::status::Status;
 use ipc::calendar::Date;
 use ipc::message::client::*;
@@ -475,14 +475,9 @@ fn settings(scenario: &Scenario, servers: &[Server]) -> Settings {
     });
     Settings {
         sources: sources.collect(),
-        minimum_sources: scenario.minimum_sources,
-        start_step_threshold: Span::from_millis(10),
-        run_step_threshold: None,
+        clock: ClockSettings { minimum_sources: scenario.minimum_sources, ..ClockSettings::DEFAULT },
         forward_step: scenario.forward.map(|seconds| Span::saturating((seconds * 1e9) as i64)),
-        max_slew_ppm: 200.0,
-        max_distance: Settings::MAX_DISTANCE,
         leap_seconds: !scenario.strict,
-        require_nts: false,
         strict_quorum: scenario.strict_quorum || scenario.strict,
         server: None,
     }

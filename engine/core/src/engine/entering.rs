@@ -67,7 +67,7 @@ impl Engine {
     /// Puts other settings of the clock in force. The clock is not changed until the next selection, which is made as soon as
     /// possible.
     pub fn change_clock(&mut self, now: Now, clock: &ClockSettings) {
-        self.settings.set_clock(clock);
+        self.settings.clock = *clock;
         self.settle_entries(now, None);
     }
 
@@ -203,12 +203,8 @@ impl Engine {
 /// Whether `running` makes another entry for the same server superfluous. Two names may resolve to some common addresses,
 /// which is only known after their look-up.
 fn is_same_server(running: &Entry, entry: &Entry) -> bool {
-    let is_named_so = match (&entry.authentication, &entry.settings.place) {
-        (Authentication::Plain, Place::Name(..)) => false,
-        (Authentication::Plain, Place::Address(_)) | (Authentication::Nts(_), _) => {
-            running.settings.place.is_same(&entry.settings.place)
-        }
-    };
-    let is_alike = running.settings.nts.is_some() == entry.settings.nts.is_some();
-    running.phase == Phase::Running && running.id != entry.id && is_named_so && is_alike
+    let is_plain_name =
+        matches!((&entry.authentication, &entry.settings.place), (Authentication::Plain, Place::Name(..)));
+    let is_another = running.phase == Phase::Running && running.id != entry.id;
+    is_another && !is_plain_name && running.settings.is_same_server(&entry.settings)
 }

@@ -118,7 +118,7 @@ impl Engine {
             && self.entries.sources().any(|source| source.poll_process.brings_replies());
         NoSelection {
             impasse,
-            minimum: self.settings.minimum_sources,
+            minimum: self.settings.clock.minimum_sources,
             of: self.entries.len(),
             missing,
             answered,

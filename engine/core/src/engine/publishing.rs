@@ -65,7 +65,7 @@ impl Engine {
 
     /// A clock that may be off by more than this is not synchronised, seconds.
     pub(super) fn error_limit(&self) -> f64 {
-        match self.settings.max_distance {
+        match self.settings.clock.max_distance {
             most if most > Settings::MAX_DISTANCE => most.nanos() as f64 * 1e-9,
             _ => MOST_ERROR,
         }
@@ -89,7 +89,7 @@ impl Engine {
         let divided = self.entries.sources().filter(|it| it.track.standing == Some(Standing::NoMajority));
         divided
             .filter_map(|source| source.opinion(now))
-            .fold(most, |most, Opinion { claim, .. }| most.max(claim.low.abs()).max(claim.high.abs()))
+            .fold(most, |most, Opinion { claim, .. }| most.max(claim.farthest()))
     }
 
     /// How far the host's own time is off as far as it is known, seconds; none: it is wrong, or goes wrong, or is under
@@ -116,8 +116,7 @@ impl Engine {
                 if claims().any(|claim| claim.low >= limit || claim.high <= -limit) {
                     return None;
                 }
-                let most = claims().fold(0.0, |most: f64, it| most.max(it.low.abs()).max(it.high.abs()));
-                return Some(most);
+                return Some(claims().map(|claim| claim.farthest()).fold(0.0, f64::max));
             }
         };
         Some(known).filter(|known| *known < limit)

@@ -201,7 +201,7 @@ impl Engine {
         }
         let Some(line) = &self.system.line else { return AfterRefusal::Nothing };
         let size = line.offset(now).abs();
-        let threshold = self.settings.run_step_threshold.map(|span| span.nanos() as f64 * 1e-9);
+        let threshold = self.settings.clock.run_step_threshold.map(|span| span.nanos() as f64 * 1e-9);
         if passes(code) {
             return AfterRefusal::StepAwaited(self.system.no_step_before.elapsed_since(now.raw));
         }

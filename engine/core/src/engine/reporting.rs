@@ -107,7 +107,7 @@ impl Engine {
             _ if system.first_update.is_none() => SystemReason::Gathering {
                 heard,
                 of: self.entries.sources().count().max(self.entries.len()),
-                minimum: self.settings.minimum_sources,
+                minimum: self.settings.clock.minimum_sources,
             },
             Some(impasse) => SystemReason::Holdover(self.no_selection(impasse, now)),
             None if !self.is_synchronised(now) => self.unsynchronised(now),
@@ -139,7 +139,7 @@ impl Engine {
 
     /// Whether sources answer that had a vote, and the time of none that ever had one can be followed.
     fn brings_no_time(&self, now: Now) -> bool {
-        let most = self.settings.max_distance;
+        let most = self.settings.clock.max_distance;
         let is_useless = |source: &Source| {
             let is_far = source.opinion(now).is_some_and(|opinion| opinion.is_far(most));
             is_far || source.oneself || source.brings_no_time()
@@ -294,7 +294,7 @@ impl Engine {
         let Some(opinion) = source.opinion(now) else {
             return SourceReason::NoUsableReply(source.likely_cause());
         };
-        let most = self.settings.max_distance;
+        let most = self.settings.clock.max_distance;
         if opinion.is_far(most) {
             return SourceReason::TooDistant { distance: opinion.distance, most };
         }

@@ -114,13 +114,13 @@ impl Engine {
     fn select(&mut self, now: Now) {
         let unheard = self.unheard(now.raw);
         let waited = core::mem::replace(&mut self.system.counted_unheard, unheard > 0) && unheard == 0;
-        let minimum = usize::from(self.settings.minimum_sources.max(1));
+        let minimum = usize::from(self.settings.clock.minimum_sources.max(1));
         let rules = Rules {
             awaits_unheard: unheard > 0,
             minimum,
             require: self.entries.iter().any(|entry| entry.settings.require),
-            require_nts: self.settings.require_nts,
-            max_distance: self.settings.max_distance,
+            require_nts: self.settings.clock.require_nts,
+            max_distance: self.settings.clock.max_distance,
         };
         let finding = find(&self.voters(now), rules, now);
         self.system.absences = self.absences(now);
@@ -236,8 +236,8 @@ impl Engine {
         let (Some(line), Some(basis)) = (&self.system.line, &self.basis) else { return };
         let offset = line.offset(now);
         let kept = self.system.first_update.is_some();
-        let run_step = self.settings.run_step_threshold.map(seconds);
-        let start_threshold = seconds(self.settings.start_step_threshold);
+        let run_step = self.settings.clock.run_step_threshold.map(seconds);
+        let start_threshold = seconds(self.settings.clock.start_step_threshold);
         let size = offset.abs();
         let foreign = self.system.foreign;
         let reason = if foreign.is_some_and(|it| it.is_undone()) && size > WORTH_A_STEP {
@@ -365,7 +365,7 @@ impl Engine {
 
     /// The fastest rate of a slew in the direction of `offset`, at this base frequency; all in s/s.
     pub(super) fn most_rate(&self, offset: f64, base: f64, is_reduced: bool) -> f64 {
-        let most = self.settings.max_slew_ppm.clamp(1.0, 500.0) * 1e-6;
+        let most = self.settings.clock.max_slew_ppm.clamp(1.0, 500.0) * 1e-6;
         let Some(basis) = &self.basis else { return most };
         let (centre, edge) = basis.band();
         let inside = if offset > 0.0 { centre + edge - base } else { base - (centre - edge) };

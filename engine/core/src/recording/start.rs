@@ -66,22 +66,9 @@ fn read_list<T>(
 }
 
 fn write_settings(out: &mut Writer, settings: &Settings) {
-    let Settings {
-        sources,
-        // Written together.
-        minimum_sources: _,
-        start_step_threshold: _,
-        run_step_threshold: _,
-        max_slew_ppm: _,
-        max_distance: _,
-        require_nts: _,
-        forward_step,
-        leap_seconds,
-        strict_quorum,
-        server,
-    } = settings;
+    let Settings { sources, clock, forward_step, leap_seconds, strict_quorum, server } = settings;
     list(out, sources, write_source);
-    write_clock(out, &settings.clock());
+    write_clock(out, clock);
     out.option(*forward_step, |out, span| out.i64(span.nanos()));
     out.bool(*leap_seconds);
     out.bool(*strict_quorum);
@@ -93,23 +80,9 @@ fn write_settings(out: &mut Writer, settings: &Settings) {
 }
 
 fn read_settings(from: &mut Reader<'_>) -> Result<Settings, Malformed> {
-    let sources = read_list(from, read_source)?;
-    let ClockSettings {
-        minimum_sources,
-        start_step_threshold,
-        run_step_threshold,
-        max_slew_ppm,
-        max_distance,
-        require_nts,
-    } = read_clock(from)?;
     Ok(Settings {
-        sources,
-        minimum_sources,
-        start_step_threshold,
-        run_step_threshold,
-        max_slew_ppm,
-        max_distance,
-        require_nts,
+        sources: read_list(from, read_source)?,
+        clock: read_clock(from)?,
         forward_step: from.option(span)?,
         leap_seconds: from.bool()?,
         strict_quorum: from.bool()?,

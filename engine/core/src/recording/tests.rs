@@ -275,7 +275,7 @@ fn a_start_reads_back_with_substitutes_for_its_secrets() {
     let mut settings = settings(&lan(2));
     settings.sources[0].place = Place::Name(name("time.example.org"), 4460);
     settings.sources[0].nts = Some(NtsSettings { roots: 2, offer: AeadOffer::SivOnly });
-    settings.require_nts = true;
+    settings.clock.require_nts = true;
     let association = SavedAssociation {
         server: settings.sources[0].place.clone(),
         roots: 2,

@@ -206,7 +206,7 @@ proptest! {
         error in -3000i32..3000,
     ) {
         let mut setup = Setup { error: f64::from(error), ..Setup::of(lan(4)) };
-        setup.settings.minimum_sources = minimum;
+        setup.settings.clock.minimum_sources = minimum;
         setup.settings.strict_quorum = strict;
         let mut world = setup.start();
         let mut followed = false;

@@ -343,7 +343,7 @@ fn a026_all_sources_two_days_ahead_are_refused_and_held_without_the_step_of_any_
 #[test]
 fn a026_what_may_not_be_stepped_is_not_crept_to() {
     let mut setup = Setup { error: 2000.0, ..Setup::of(lan(3)) };
-    setup.settings.max_slew_ppm = 500.0;
+    setup.settings.clock.max_slew_ppm = 500.0;
     let mut world = setup.start();
     world.any_start = false;
     world.run(3600.0);

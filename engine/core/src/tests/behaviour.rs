@@ -77,7 +77,7 @@ fn a_clock_that_is_hours_or_years_off_at_the_start_is_set_by_one_step_if_a_major
 #[test]
 fn a_threshold_of_zero_steps_once_whatever_the_offset() {
     let mut setup = Setup { error: 0.001, ..Setup::of(lan(3)) };
-    setup.settings.start_step_threshold = Span::ZERO;
+    setup.settings.clock.start_step_threshold = Span::ZERO;
     let mut world = setup.start();
     world.run(600.0);
     assert_eq!(world.steps.len(), 1);
@@ -86,7 +86,7 @@ fn a_threshold_of_zero_steps_once_whatever_the_offset() {
 #[test]
 fn a_large_offset_outside_the_start_window_is_slewed_to_the_end() {
     let mut setup = Setup { error: 0.08, frequency: 10e-6, ..Setup::of(lan(3)) };
-    setup.settings.start_step_threshold = Span::from_secs(1);
+    setup.settings.clock.start_step_threshold = Span::from_secs(1);
     let mut world = setup.start();
     world.run(3600.0);
     assert!(world.steps.is_empty());
@@ -269,7 +269,7 @@ fn after_sleep_the_clock_is_set_and_the_frequency_kept() {
 fn a_run_time_step_is_asked_for_only_where_configured() {
     for (threshold, expected) in [(None, 0), (Some(Span::from_millis(100)), 1)] {
         let mut setup = Setup { error: 0.0, ..Setup::of(lan(3)) };
-        setup.settings.run_step_threshold = threshold;
+        setup.settings.clock.run_step_threshold = threshold;
         let mut world = setup.start();
         world.run(1200.0);
         assert!(world.steps.is_empty());
@@ -356,7 +356,7 @@ fn a_clock_that_is_known_to_be_wrong_or_in_question_is_not_served_as_the_hosts_o
     servers[0].edit = Some(std::boxed::Box::new(|header| header.root_dispersion = 6 << 14));
     servers[1].up = false;
     let mut setup = Setup { error: 0.0, ..Setup::of(servers) };
-    setup.settings.minimum_sources = 2;
+    setup.settings.clock.minimum_sources = 2;
     let mut world = start(setup);
     world.run(600.0);
     assert_eq!(stratum(&world), 10, "{:?}", world.status().system.reason);

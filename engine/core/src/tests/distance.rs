@@ -22,7 +22,7 @@ fn controllers(count: usize) -> Vec<Server> {
 
 fn allowing(servers: Vec<Server>, seconds: i64) -> World {
     let mut setup = Setup { error: 3.7, ..Setup::of(servers) };
-    setup.settings.max_distance = Span::from_secs(seconds);
+    setup.settings.clock.max_distance = Span::from_secs(seconds);
     setup.start()
 }
 

@@ -172,7 +172,7 @@ fn the_reason_of_the_state_is_true_for_one_two_and_three_sources() {
     let state = |count: usize, up: usize, seconds: f64, minimum: u8| {
         let mut setup = Setup::of(lan(count));
         setup.servers[up..].iter_mut().for_each(|server| server.up = false);
-        setup.settings.minimum_sources = minimum;
+        setup.settings.clock.minimum_sources = minimum;
         let mut world = setup.start();
         world.run(seconds);
         world.status().system.reason
@@ -196,7 +196,7 @@ fn the_reason_of_the_state_is_true_for_one_two_and_three_sources() {
 fn a_refused_step_is_reported_with_what_follows() {
     // Half an hour wrong at a second start: the window is closed, and it is too much to slew.
     let mut setup = Setup { error: 1800.0, ..Setup::of(lan(3)) };
-    setup.settings.run_step_threshold = None;
+    setup.settings.clock.run_step_threshold = None;
     let mut world = setup.start();
     world.step_refusal = Some(Refusal::StartWindow);
     world.run(120.0);
@@ -212,7 +212,7 @@ fn a_refused_step_is_reported_with_what_follows() {
 
     // A twentieth of a second: it is slewed, and nobody has to do anything.
     let mut setup = Setup { error: 0.05, ..Setup::of(lan(3)) };
-    setup.settings.start_step_threshold = Span::from_millis(10);
+    setup.settings.clock.start_step_threshold = Span::from_millis(10);
     let mut world = setup.start();
     world.step_refusal = Some(Refusal::StartWindow);
     world.run(120.0);

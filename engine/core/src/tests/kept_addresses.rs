@@ -207,7 +207,7 @@ fn ahead(liars: &[usize]) -> Vec<Server> {
 #[test]
 fn a184_an_address_of_the_last_run_and_one_of_the_answer_are_one_source_for_minimum_sources() {
     let mut setup = one_name(ahead(&[0, 1]), 2..3);
-    (setup.error, setup.settings.minimum_sources) = (0.0, 2);
+    (setup.error, setup.settings.clock.minimum_sources) = (0.0, 2);
     setup.servers[2].up = false;
     let mut world = setup.start();
     run_without_resolver(&mut world, 300.0, LookupFailure::TryAgain);

@@ -82,7 +82,7 @@ fn with_require_nts_the_clock_is_not_moved_by_plain_sources() {
     let mut servers = nts_lan(1);
     servers.extend((1..4).map(|n| server(n, 90e-6, 10e-6)));
     let mut setup = Setup::of(servers);
-    setup.settings.require_nts = true;
+    setup.settings.clock.require_nts = true;
     let mut world = setup.start();
     world.run(1800.0);
     assert_eq!(world.status().system.state().name(), "synchronised");

@@ -141,7 +141,7 @@ fn what_is_configured_to_be_hard_stays_hard_however_long_the_others_are_silent()
         assert_eq!(followed_after(&mut world, 7200.0), None);
         world.status().system.reason
     };
-    let reason = hard(|setup| setup.settings.minimum_sources = 3);
+    let reason = hard(|setup| setup.settings.clock.minimum_sources = 3);
     assert!(matches!(reason, SystemReason::Gathering { minimum: 3, .. }), "{reason:?}");
     hard(|setup| setup.settings.sources[4].require = true);
     hard(|setup| setup.settings.sources[4].trust = true);

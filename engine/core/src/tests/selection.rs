@@ -293,7 +293,7 @@ fn a048_a_source_that_returns_wrong_is_slewed_to_only_if_it_is_confirmed() {
 #[test]
 fn refusals_of_the_governor_are_told_once_and_do_not_turn_into_a_flood() {
     let mut setup = Setup { error: 0.02, ..Setup::of(lan(2)) };
-    setup.settings.start_step_threshold = ipc::units::Span::from_millis(10);
+    setup.settings.clock.start_step_threshold = ipc::units::Span::from_millis(10);
     let mut world = setup.start();
     world.start_steps = 0;
     world.run(3600.0);

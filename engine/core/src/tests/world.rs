@@ -6,7 +6,7 @@
 use crate::io::{Input, KeptAddresses, Now, OrderKind, Output, Saved, SavedAssociation, Start};
 use crate::notice::{Notice, SystemNotice};
 use crate::recording::Recorder;
-use crate::settings::{Place, ServerSettings, Settings, SourceSettings};
+use crate::settings::{ClockSettings, Place, ServerSettings, Settings, SourceSettings};
 use crate::status::Status as EngineStatus;
 use crate::violation::Violation;
 use ipc::address::Address;

@@ -70,7 +70,7 @@ fn every_key_of_nts_reaches_its_place() {
             None
         ]
     );
-    assert!(settings.require_nts && plan.exchange);
+    assert!(settings.clock.require_nts && plan.exchange);
     let ports: Vec<u16> = settings
         .sources
         .iter()
@@ -105,7 +105,7 @@ fn every_key_of_nts_reaches_its_place() {
 #[test]
 fn what_nts_needs_has_good_defaults() {
     let plain = good(&source(""));
-    assert_eq!((plan_files(&plain), plain.settings.require_nts), (0, false));
+    assert_eq!((plan_files(&plain), plain.settings.clock.require_nts), (0, false));
     let Configuration { plan, settings, .. } = good(&source("mode = \"nts\"\n"));
     assert_eq!(plan.system_roots.unwrap().as_str(), "/etc/ssl/certs/ca-certificates.crt");
     assert_eq!(settings.sources[0].nts.unwrap().offer, AeadOffer::GcmSivFirst);

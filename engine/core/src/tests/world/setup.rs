@@ -60,14 +60,9 @@ pub fn settings(servers: &[Server]) -> Settings {
                 None => source(server.address),
             })
             .collect(),
-        minimum_sources: 1,
-        start_step_threshold: Span::from_millis(10),
-        run_step_threshold: None,
+        clock: ClockSettings::DEFAULT,
         forward_step: None,
-        max_slew_ppm: 200.0,
-        max_distance: Settings::MAX_DISTANCE,
         leap_seconds: true,
-        require_nts: false,
         strict_quorum: false,
         server: Some(ServerSettings { local_stratum: None, listen: std::vec![], nts: false }),
     }

@@ -43,16 +43,20 @@ impl Kernel {
         }
     }
 
-    fn adjust(&mut self, ppm: f64, slew: i64, constant: u8) -> Result<Grant, Refusal> {
-        let now = self.now();
-        self.governor.observe(&now, false);
-        let order = Adjust {
+    fn order(&self, ppm: f64, slew: i64, constant: u8) -> Adjust {
+        Adjust {
             epoch: self.governor.epoch(),
             frequency: Frequency::saturating((ppm * 65_536.0) as i32),
             slew: Offset::saturating(slew),
             time_constant: TimeConstant::saturating(constant),
-            asked_at: now.clock.raw,
-        };
+            asked_at: self.page.since,
+        }
+    }
+
+    fn adjust(&mut self, ppm: f64, slew: i64, constant: u8) -> Result<Grant, Refusal> {
+        let now = self.now();
+        self.governor.observe(&now, false);
+        let order = self.order(ppm, slew, constant);
         let grant = self.governor.judge_adjust(&order, &now).map_err(|refused| refused.code)?;
         self.governor.replaced(&now.clock).unwrap();
         self.page = self.page.adjusted(order.frequency, order.slew, order.time_constant);
@@ -139,13 +143,7 @@ fn what_a_slew_moves_while_the_record_is_written_is_not_given_back() {
     world.pass_to(500);
     let before = world.governor.budget_left().nanos();
     let now = world.now();
-    let order = Adjust {
-        epoch: world.governor.epoch(),
-        frequency: Frequency::ZERO,
-        slew: Offset::ZERO,
-        time_constant: TimeConstant::MIN,
-        asked_at: now.clock.raw,
-    };
+    let order = world.order(0.0, 0, 0);
     let left = now.clock.slew_left.nanos();
     let grant = world.governor.judge_adjust(&order, &now).unwrap();
     // A slow disk: three more parts of the slew are taken out meanwhile.
@@ -168,13 +166,7 @@ fn a127_a_disk_that_takes_seconds_buys_no_phase() {
         world.pass_to(500);
         let now = world.now();
         world.governor.observe(&now, false);
-        let order = Adjust {
-            epoch: world.governor.epoch(),
-            frequency: Frequency::saturating((edge * 65_536.0) as i32),
-            slew: Offset::saturating(asked),
-            time_constant: TimeConstant::saturating(4),
-            asked_at: now.clock.raw,
-        };
+        let order = world.order(edge, asked, 4);
         if world.governor.judge_adjust(&order, &now).is_err() {
             asked = (asked * 9 / 10).max(1_000_000);
             continue;
@@ -206,13 +198,7 @@ fn a127_a_kill_while_the_record_is_written_buys_no_phase() {
     world.adjust(0.0, SECOND * 9 / 20, 8).unwrap();
     let now = world.now();
     world.governor.observe(&now, false);
-    let order = Adjust {
-        epoch: world.governor.epoch(),
-        frequency: Frequency::ZERO,
-        slew: Offset::ZERO,
-        time_constant: TimeConstant::MIN,
-        asked_at: now.clock.raw,
-    };
+    let order = world.order(0.0, 0, 0);
     world.governor.judge_adjust(&order, &now).unwrap();
     // This is what the disk has; writing it takes a minute, and then the keeper is killed.
     let disk = Record::from_octets(&world.governor.record().to_octets()).unwrap();
