@@ -140,6 +140,8 @@ struct System {
     /// A new sample or event requires a selection.
     dirty: bool,
     first_heard: Option<RawInstant>,
+    /// The same since the last suspension, which makes all that was heard before void.
+    heard_again: Option<RawInstant>,
     first_update: Option<RawInstant>,
     /// That the clock follows its sources was reported.
     following_told: bool,
@@ -241,6 +243,7 @@ impl Engine {
                 leap: Warning::NONE,
                 dirty: false,
                 first_heard: None,
+                heard_again: None,
                 first_update: None,
                 following_told: false,
                 silence: Silence::NONE,

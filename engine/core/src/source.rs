@@ -102,8 +102,8 @@ pub(crate) struct Source {
     pub(crate) is_asked: bool,
     /// Its address came from a name server after the start: it has no vote until it has been measured for some time.
     pub(crate) newcomer: bool,
-    /// It was answering when what it had said was forgotten (the host was suspended): since when its answer is awaited.
-    pub(crate) forgotten_at: Option<RawInstant>,
+    /// It was answering when what it had said was forgotten (the host was suspended), and has not answered since.
+    pub(crate) forgotten: bool,
     /// Its address is one of this host, at a port that this host serves, as far as the client process says the truth: it
     /// has no opinion, and no vote either ([`Source::is_left_out`]) unless it is authenticated.
     pub(crate) oneself: bool,
@@ -134,7 +134,7 @@ impl Source {
             provisional: false,
             is_asked: false,
             newcomer: false,
-            forgotten_at: None,
+            forgotten: false,
             oneself: false,
             useless_since: None,
             fault: None,
@@ -263,9 +263,7 @@ impl Source {
 
     /// Drops everything that depends on a counter that did not stand still (the host was suspended).
     pub(crate) fn forget_time(&mut self, now: RawInstant) {
-        if self.poll_process.reach != 0 {
-            self.forgotten_at = Some(now);
-        }
+        self.forgotten |= self.poll_process.reach != 0;
         self.track.forget_time();
         self.arrivals.forget();
         self.poll_process.settle(now);

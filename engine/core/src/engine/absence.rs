@@ -18,11 +18,12 @@ use crate::source::Source;
 use ipc::message::exchange::LookupFailure;
 use ipc::units::{RawInstant, Span};
 
-/// Silence without a reason: after this time it no longer counts against authenticated ones or two that agree.
-const SILENT: Span = Span::from_secs(60);
+/// Silence without a reason: after this time it no longer counts against authenticated ones or two that agree. A slow
+/// name server has answered by then, and a network that came up in parts is whole.
+const SILENT: Span = Span::from_secs(16);
 
 /// After this time not against a single plain one either, where it is silent without a reason.
-const ALONE: Span = Span::from_secs(300);
+const ALONE: Span = Span::from_secs(60);
 
 /// In the strict profile: after this time it no longer counts against authenticated ones.
 const STRICT: Span = Span::from_secs(600);
@@ -58,13 +59,16 @@ impl Engine {
             match (self.settings.strict_quorum, is_authenticated, has_reason(entry, source)) {
                 (true, false, _) => return None,
                 (true, true, _) => (STRICT, STRICT),
-                (false, true, true) => (UNHEARD_TIMEOUT, UNHEARD_TIMEOUT),
+                (false, _, true) => (UNHEARD_TIMEOUT, UNHEARD_TIMEOUT),
                 (false, true, false) => (SILENT, SILENT),
-                (false, false, true) => (UNHEARD_TIMEOUT, SILENT),
                 (false, false, false) => (SILENT, ALONE),
             };
-        let forgotten = source.and_then(|source| source.forgotten_at);
-        let since = [self.system.first_heard, entry.begun, forgotten].into_iter().flatten().max()?;
+        // Time in which nobody was heard, while the network came up after a suspension, says nothing about this one.
+        let heard = match source.is_some_and(|source| source.forgotten) {
+            true => self.system.heard_again?,
+            false => self.system.first_heard?,
+        };
+        let since = entry.begun.map_or(heard, |begun| begun.max(heard));
         Some(Moments { doubted: since.after(doubted), excused: since.after(excused) })
     }
 

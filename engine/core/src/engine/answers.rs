@@ -101,6 +101,8 @@ impl Engine {
             Answer::Sample(outcome) => {
                 self.latency.learn(&times);
                 doubts = outcome == Outcome::Doubtful;
+                source.forgotten = false;
+                self.system.heard_again.get_or_insert(now.raw);
                 if !heard_before {
                     self.system.first_heard.get_or_insert(now.raw);
                     self.tell(Notice::Source(name.clone(), address, SourceNotice::Heard));
