@@ -1,7 +1,7 @@
 //! truechimer-metrics as its unit starts it, a client of its own for HTTP, and its pages, read strictly.
 
 use crate::daemon::spawn;
-use crate::programs::{Place, free_port, program, wait_for};
+use crate::programs::{Place, copy_program, free_port, program, wait_for};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -34,7 +34,7 @@ pub fn command(place: &Place, socket: &Path) -> Command {
     // Where any user can execute it.
     let copy = place.join("truechimer-metrics");
     if !copy.exists() {
-        std::fs::copy(program("truechimer-metrics"), &copy).expect("a built program can be copied");
+        copy_program(&program("truechimer-metrics"), &copy);
     }
     let mut command = Command::new(copy);
     command.arg("--socket").arg(socket).stdin(Stdio::null()).stdout(Stdio::null());

@@ -2,8 +2,10 @@
 
 use ipc::process::{KEEPERS, Process};
 use std::collections::BTreeSet;
+use std::io::Write;
 use std::net::{Ipv6Addr, UdpSocket};
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
@@ -72,15 +74,39 @@ pub fn scripts(word: &str, wrapped: &[&str], script: &str) -> Place {
     for name in names() {
         let real = program(name).display().to_string();
         if wrapped.contains(&name) {
-            let text = format!("#!/bin/sh\n{script}\nexec {real} \"$@\"\n");
-            std::fs::write(place.join(name), text).expect("ours");
-            std::fs::set_permissions(place.join(name), std::os::unix::fs::PermissionsExt::from_mode(0o755))
-                .expect("ours");
+            put_script(&place.join(name), &format!("{script}\nexec {real} \"$@\""));
         } else {
-            std::fs::copy(real, place.join(name)).expect("built programs can be copied");
+            copy_program(Path::new(&real), &place.join(name));
         }
     }
     place
+}
+
+/// Copies a program that is to be executed, by another process: while this one has it open for writing, a child that
+/// another thread forks has so too until it executes its own program, and the kernel executes nothing that may be written.
+///
+/// # Panics
+/// If it cannot be copied.
+pub fn copy_program(real: &Path, to: &Path) {
+    let done = Command::new("cp").arg(real).arg(to).status().expect("cp can be executed");
+    assert!(done.success(), "{} can be copied to {}", real.display(), to.display());
+}
+
+/// Writes a script for `/bin/sh` that is to be executed, as [`copy_program`] does.
+///
+/// # Panics
+/// If it cannot be written.
+pub fn put_script(path: &Path, script: &str) {
+    let mut install = Command::new("install")
+        .args(["-m", "755", "/dev/stdin"])
+        .arg(path)
+        .stdin(Stdio::piped())
+        .spawn()
+        .expect("install can be executed");
+    let mut stdin = install.stdin.take().expect("it is piped");
+    stdin.write_all(format!("#!/bin/sh\n{script}\n").as_bytes()).expect("install reads it");
+    drop(stdin);
+    assert!(install.wait().expect("it is ours").success(), "{} can be written", path.display());
 }
 
 /// The first place in which a program of the system is found: `PATH`, the administrator's folders, then what

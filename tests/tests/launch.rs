@@ -3,7 +3,7 @@
 use bench::daemon::{Setup, source};
 use bench::forger::Forger;
 use bench::manager::Manager;
-use bench::programs::{Place, free_port, program, scripts};
+use bench::programs::{Place, free_port, program, put_script, scripts};
 use nix::sys::signal::Signal;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
@@ -244,8 +244,7 @@ fn an_engine_that_ends_after_its_plan_is_never_a_configuration_that_is_not_in_or
     let programs = scripts("late", &["truechimer-client"], &kill);
     let script = ENGINE_THAT_ENDS_WITH_78.replace("REAL", &engine).replace("PID", &pid_file);
     fs::remove_file(programs.join("truechimer-engine")).expect("ours");
-    fs::write(programs.join("truechimer-engine"), format!("#!/bin/sh\n{script}\n")).expect("ours");
-    fs::set_permissions(programs.join("truechimer-engine"), PermissionsExt::from_mode(0o755)).expect("ours");
+    put_script(&programs.join("truechimer-engine"), &script);
     let exit = all_roles(&forger).with_programs(programs.path().into()).run_to_end();
     assert_eq!(exit.code, Some(81), "{exit:?}");
 }

@@ -1,9 +1,8 @@
 //! The package's scripts where dpkg works on another root without a chroot (`DPKG_ROOT`).
 
-use bench::programs::{Place, workspace};
+use bench::programs::{Place, put_script, workspace};
 use ipc::process::Process;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
@@ -111,9 +110,7 @@ const STAND_INS: [(&str, &str); 6] = [
 fn asked_of(words: &[&str], [state, status, check]: [&str; 3]) -> (String, String) {
     let place = Place::new("postinst");
     for (name, script) in STAND_INS {
-        let path = place.join(name);
-        fs::write(&path, format!("#!/bin/sh\n{script}\n")).expect("ours");
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("ours");
+        put_script(&place.join(name), script);
     }
     let log = place.join("asked");
     fs::write(&log, "").expect("ours");
