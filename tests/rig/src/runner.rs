@@ -133,6 +133,10 @@ struct Plan {
     images: BTreeMap<(Release, Daemon), PathBuf>,
 }
 
+/// So many guests that mostly wait run beside each one that does not. They wait once they are up; until then each takes a core for
+/// ten seconds.
+const WAITING_BESIDE: usize = 3;
+
 impl Plan {
     fn make(store: &Store, jobs: &[Job], packages: &Packages, short: bool) -> Result<Self, String> {
         let kernel = if short { kernel::at_hand(store)? } else { kernel::built(store)? };
@@ -161,25 +165,21 @@ impl Plan {
             jobs => jobs,
         };
         let (waiting, working): (Vec<_>, Vec<_>) = jobs.iter().enumerate().partition(|(_, job)| job.0.waits);
-        let queue = Mutex::new(working.into_iter());
+        let queues = [(working, workers), (waiting, WAITING_BESIDE * workers)]
+            .map(|(jobs, workers)| (Mutex::new(jobs.into_iter()), workers));
         let rows = Mutex::new(Vec::new());
-        let one = |at: usize, job: &Job| {
-            let row = self.one(at, job);
-            rows.lock().expect("no panic while locked").push((at, row));
-        };
         std::thread::scope(|scope| {
-            for (at, job) in waiting {
-                let one = &one;
-                scope.spawn(move || one(at, job));
-            }
-            for _ in 0..workers {
-                scope.spawn(|| {
-                    loop {
-                        let next = queue.lock().expect("no panic while locked").next();
-                        let Some((at, job)) = next else { break };
-                        one(at, job);
-                    }
-                });
+            for (queue, workers) in &queues {
+                for _ in 0..*workers {
+                    scope.spawn(|| {
+                        loop {
+                            let next = queue.lock().expect("no panic while locked").next();
+                            let Some((at, job)) = next else { break };
+                            let row = self.one(at, job);
+                            rows.lock().expect("no panic while locked").push((at, row));
+                        }
+                    });
+                }
             }
         });
         let mut rows = rows.into_inner().expect("no panic while locked");

@@ -55,7 +55,7 @@ pub struct Case {
     pub releases: &'static [Release],
     /// With which daemons.
     pub daemons: &'static [Daemon],
-    /// It mostly waits: many of these at a time do no harm.
+    /// It mostly waits: some of these at a time do no harm.
     pub waits: bool,
     /// It is part of the short form.
     pub short: bool,
@@ -96,7 +96,7 @@ impl Case {
         Self { releases: NEWER, ..self }
     }
 
-    /// It mostly waits, and runs beside all others.
+    /// It mostly waits, and runs beside others.
     const fn waiting(self) -> Self {
         Self { waits: true, ..self }
     }
