@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 const FRESH: u64 = 7_001;
 
 const USAGE: &str = "\
-usage: cargo xtask simulate [SCENARIO|accuracy|own|attacks|starts|fast|still|bursts|paths|likely|traces|FILE.toml ...] [--seeds N] [--first-seed N] [--json] [--plot FILE.svg]
+usage: cargo xtask simulate [SCENARIO|accuracy|own|attacks|starts|fast|still|bursts|paths|weeks|likely|traces|FILE.toml ...] [--seeds N] [--first-seed N] [--json] [--plot FILE.svg]
        cargo xtask simulate --list";
 
 struct Wishes {

@@ -5,10 +5,10 @@ use ipc::governor_record::Record;
 use serde::Deserialize;
 
 /// The groups of the catalogue: the accuracy page's rows, further days, attacks, first minutes, oscillators that are far off,
-/// clocks that stood still, starts in a burst of delay, paths that become longer and shorter again, days that try the
+/// clocks that stood still, starts in a burst of delay, paths that become longer and shorter again, weeks of them, days that try the
 /// likely interval, paths that were measured.
-const GROUPS: [&str; 10] =
-    ["accuracy", "own", "attacks", "starts", "fast", "still", "bursts", "paths", "likely", "traces"];
+const GROUPS: [&str; 11] =
+    ["accuracy", "own", "attacks", "starts", "fast", "still", "bursts", "paths", "weeks", "likely", "traces"];
 const CATALOGUE: [&str; GROUPS.len()] = [
     include_str!("../scenarios/accuracy.toml"),
     include_str!("../scenarios/own.toml"),
@@ -18,6 +18,7 @@ const CATALOGUE: [&str; GROUPS.len()] = [
     include_str!("../scenarios/still.toml"),
     include_str!("../scenarios/bursts.toml"),
     include_str!("../scenarios/paths.toml"),
+    include_str!("../scenarios/weeks.toml"),
     include_str!("../scenarios/likely.toml"),
     include_str!("../scenarios/traces.toml"),
 ];
