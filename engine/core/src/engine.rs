@@ -6,6 +6,7 @@ mod condition;
 mod deferred;
 mod disturbance;
 mod entering;
+mod heard;
 mod kept_addresses;
 mod key_exchanges;
 mod lookups;
@@ -20,6 +21,7 @@ mod refusals;
 mod replacing;
 mod reporting;
 mod returning;
+mod second_look;
 mod steering;
 
 use crate::abandoned::Abandoned;
@@ -55,14 +57,8 @@ use replacing::Blocked;
 /// Most effects that wait to be fetched. Beyond, ordinary log lines are dropped, but no other effect.
 const MOST_OUTPUTS: usize = 256;
 
-/// Most addresses of this host that are stored.
-const MOST_OWN: usize = 64;
-
 /// How long, after the first source was heard, sources that were never heard count against a majority.
 const UNHEARD_TIMEOUT: Span = Span::from_secs(8);
-
-/// How long after the first usable reply the first correction waits for the other sources.
-const FIRST_UPDATE_WAIT: Span = Span::from_millis(900);
 
 /// The engine. Pass each fact to [`Engine::handle_input`], together with both clocks as read immediately after the fact
 /// arrived. Then fetch effects with [`Engine::poll_output`] until there are none. Then wait for the next fact, but not
@@ -139,9 +135,7 @@ struct System {
     leap: Warning,
     /// A new sample or event requires a selection.
     dirty: bool,
-    first_heard: Option<RawInstant>,
-    /// The same since the last suspension, which makes all that was heard before void.
-    heard_again: Option<RawInstant>,
+    heard: heard::Heard,
     first_update: Option<RawInstant>,
     /// That the clock follows its sources was reported.
     following_told: bool,
@@ -165,7 +159,7 @@ struct System {
     allowance: Allowance,
     /// Until then the base frequency stays at the edge of the governor's band.
     frozen_until: RawInstant,
-    start_open: bool,
+    start: second_look::Start,
     /// Another program has moved the clock, and that is neither undone nor accepted.
     foreign: Option<Foreign>,
     /// When the sources were last asked about such a change.
@@ -242,8 +236,7 @@ impl Engine {
                 excuses: false,
                 leap: Warning::NONE,
                 dirty: false,
-                first_heard: None,
-                heard_again: None,
+                heard: Default::default(),
                 first_update: None,
                 following_told: false,
                 silence: Silence::NONE,
@@ -257,7 +250,7 @@ impl Engine {
                 retry_at: None,
                 allowance: Allowance::UNKNOWN,
                 frozen_until: RawInstant::MIN,
-                start_open: true,
+                start: Default::default(),
                 foreign: None,
                 asked_at: None,
                 standstill: None,
@@ -381,7 +374,7 @@ impl Engine {
         if self.basis.is_some() {
             return;
         }
-        self.system.start_open = welcome.start_steps > 0;
+        self.system.start.steps = welcome.start_steps;
         self.basis = Some(Basis {
             welcome,
             at: now.raw,

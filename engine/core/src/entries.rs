@@ -109,6 +109,10 @@ pub(crate) struct Entry {
     pub(crate) awaited_until: Option<RawInstant>,
     /// Since when its answers could come; none before the welcome.
     pub(crate) begun: Option<RawInstant>,
+    /// When one of its addresses was first queried.
+    pub(crate) asked: Option<RawInstant>,
+    /// A source that was removed was [`Source::forgotten`], and none has answered since.
+    pub(crate) forgotten: bool,
 }
 
 impl Entry {
@@ -128,6 +132,8 @@ impl Entry {
             kept: Kept::default(),
             awaited_until: None,
             begun: None,
+            asked: None,
+            forgotten: false,
         }
     }
 
@@ -314,8 +320,8 @@ impl Entries {
     ) -> Option<&mut Source> {
         let id = SourceId::of(self.next_source);
         self.next_source = self.next_source.wrapping_add(1);
-        let Entry { settings, members, .. } = self.get_mut(entry)?;
-        members.push(Source::new(id, address, settings, now));
+        let Entry { settings, members, forgotten, .. } = self.get_mut(entry)?;
+        members.push(Source { forgotten: *forgotten, ..Source::new(id, address, settings, now) });
         members.last_mut()
     }
 
@@ -323,7 +329,9 @@ impl Entries {
     pub(crate) fn remove_source(&mut self, id: SourceId) -> Option<Source> {
         self.list.iter_mut().find_map(|entry| {
             let at = entry.members.iter().position(|source| source.id == id)?;
-            Some(entry.members.remove(at))
+            let gone = entry.members.remove(at);
+            entry.forgotten |= gone.forgotten;
+            Some(gone)
         })
     }
 }

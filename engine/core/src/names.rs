@@ -46,6 +46,11 @@ impl Lookup {
         }
     }
 
+    /// Whether a look-up has ended.
+    pub(crate) const fn has_ended(&self) -> bool {
+        self.ended
+    }
+
     /// Whether a look-up has ended, and none is under way.
     pub(crate) fn was_answered(&self) -> bool {
         self.ended && self.open.is_none()

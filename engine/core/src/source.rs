@@ -102,7 +102,8 @@ pub(crate) struct Source {
     pub(crate) is_asked: bool,
     /// Its address came from a name server after the start: it has no vote until it has been measured for some time.
     pub(crate) newcomer: bool,
-    /// It was answering when what it had said was forgotten (the host was suspended), and has not answered since.
+    /// It was answering when what it had said was forgotten (the host was suspended), or has taken the place of one that was,
+    /// and has not answered since.
     pub(crate) forgotten: bool,
     /// Its address is one of this host, at a port that this host serves, as far as the client process says the truth: it
     /// has no opinion, and no vote either ([`Source::is_left_out`]) unless it is authenticated.
@@ -166,6 +167,16 @@ impl Source {
     /// while it stays in the electorate, plain sources do not decide, nor fewer than half of the authenticated ones.
     pub(crate) const fn is_left_out(&self) -> bool {
         self.oneself && !self.authenticated
+    }
+
+    /// Whether it takes part in the selection, with an opinion or as a vote that is missing.
+    pub(crate) fn takes_part(&self) -> bool {
+        !self.is_left_out() && (self.forgotten || !self.is_on_probation())
+    }
+
+    /// Whether its opinion would count.
+    pub(crate) fn has_vote(&self) -> bool {
+        self.is_heard() && !self.provisional && !self.oneself && !self.is_on_probation()
     }
 
     /// Whether its first queries have all been answered, or it has none.
@@ -263,7 +274,6 @@ impl Source {
 
     /// Drops everything that depends on a counter that did not stand still (the host was suspended).
     pub(crate) fn forget_time(&mut self, now: RawInstant) {
-        self.forgotten |= self.poll_process.reach != 0;
         self.track.forget_time();
         self.arrivals.forget();
         self.poll_process.settle(now);

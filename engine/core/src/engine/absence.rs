@@ -10,6 +10,7 @@
 use super::{Engine, UNHEARD_TIMEOUT};
 use crate::entries::Entry;
 use crate::io::Now;
+use crate::names::Lookup;
 use crate::need::Reached;
 use crate::notice::{KeyExchangeFailure, Missing};
 use crate::nts::Association;
@@ -63,21 +64,16 @@ impl Engine {
                 (false, true, false) => (SILENT, SILENT),
                 (false, false, false) => (SILENT, ALONE),
             };
-        // Time in which nobody was heard, while the network came up after a suspension, says nothing about this one.
-        let heard = match source.is_some_and(|source| source.forgotten) {
-            true => self.system.heard_again?,
-            false => self.system.first_heard?,
-        };
-        let since = entry.begun.map_or(heard, |begun| begun.max(heard));
+        let is_forgotten = source.map_or(entry.forgotten, |source| source.forgotten);
+        let heard = self.system.heard.among(self.electorate(), is_forgotten)?;
+        let since = [entry.begun, entry.asked].into_iter().flatten().fold(heard, Ord::max);
         Some(Moments { doubted: since.after(doubted), excused: since.after(excused) })
     }
 
     /// The entries and sources without an opinion that take part in the selection, with their marks.
     fn absent(&self, now: Now) -> impl Iterator<Item = (&Entry, Option<&Source>)> {
-        let without =
-            move |source: &Source| source.provisional || source.oneself || source.opinion(now).is_none();
-        let sources =
-            self.entries.members().filter(|(_, source)| !source.is_on_probation() && !source.is_left_out());
+        let without = move |source: &Source| !source.has_vote() || source.opinion(now).is_none();
+        let sources = self.entries.members().filter(|(_, source)| source.takes_part());
         let silent = sources.filter(move |(_, source)| without(source));
         let nameless = self.entries.iter().filter(|entry| entry.is_nameless()).map(|entry| (entry, None));
         silent.map(|(entry, source)| (entry, Some(source))).chain(nameless)
@@ -137,9 +133,10 @@ fn was_tried(entry: &Entry, source: Option<&Source>) -> bool {
                 || source.brings_no_time()
                 || source.poll_process.is_silent()
                 || has_obstacle(source)
+                || entry.candidates.failures(source.address()) > 0
         }
         (None, Some(association)) => association.schedule.was_tried(),
-        (None, None) => true,
+        (None, None) => entry.lookup.as_ref().is_none_or(Lookup::has_ended),
     }
 }
 

@@ -101,10 +101,8 @@ impl Engine {
             Answer::Sample(outcome) => {
                 self.latency.learn(&times);
                 doubts = outcome == Outcome::Doubtful;
-                source.forgotten = false;
-                self.system.heard_again.get_or_insert(now.raw);
                 if !heard_before {
-                    self.system.first_heard.get_or_insert(now.raw);
+                    self.system.heard.first.get_or_insert(now.raw);
                     self.tell(Notice::Source(name.clone(), address, SourceNotice::Heard));
                 } else if unused_before.is_some() {
                     self.tell(Notice::Source(name.clone(), address, SourceNotice::UsableAgain));
@@ -122,6 +120,9 @@ impl Engine {
                     Some(_) | None => {}
                 }
             }
+        }
+        if let Answer::Sample(_) = answer {
+            self.note_heard(exchange.source, now.raw);
         }
         self.blocked.clear(address.into());
         self.system.dirty = true;
@@ -150,7 +151,7 @@ impl Engine {
         let survives = source.track.standing == Some(crate::select::Standing::Survivor);
         self.system.dirty |= source.poll_process.reach == 0 && survives;
         // While none was ever heard, one line for all of them is enough.
-        if self.system.first_heard.is_some() && source.begins_silence() {
+        if self.system.heard.first.is_some() && source.begins_silence() {
             let (name, address) = (settings.name.clone(), source.address().socket_address());
             let news = match source.is_heard() {
                 true => SourceNotice::Silent(source.obstacle.unwrap_or(unanswered.reason)),

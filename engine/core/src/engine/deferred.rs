@@ -26,7 +26,7 @@ impl Engine {
 
     /// Whether the clock was never right since the machine started, as far as we know, and may still be set.
     fn is_clock_unproven(&self) -> bool {
-        self.steers() && self.system.first_update.is_none() && self.system.start_open
+        self.steers() && self.system.first_update.is_none() && self.system.start.steps > 0
     }
 
     /// Whether the clock cannot tell if the certificates are still valid. Those that are good at any plausible time

@@ -68,8 +68,7 @@ impl Foreign {
 impl Engine {
     /// The clock stood still: nothing that was measured before says what time it is.
     pub(super) fn stood_still(&mut self, now: RawInstant, reason: StepReason) {
-        self.entries.sources_mut().for_each(|source| source.forget_time(now));
-        self.system.heard_again = None;
+        self.forget_what_was_heard(now);
         self.system.line = None;
         self.system.standstill = Some(reason);
         self.system.silence.stood_still(now);

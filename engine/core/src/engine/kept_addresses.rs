@@ -166,7 +166,7 @@ impl Engine {
     /// Until when the first step is not made, because no more is known than what addresses of an earlier run say; none: it
     /// may be made.
     pub(super) fn answer_awaited(&self, now: RawInstant) -> Option<RawInstant> {
-        let until = self.system.first_heard?.after(ANSWER_AWAITED);
+        let until = self.system.heard.first?.after(ANSWER_AWAITED);
         if self.system.first_update.is_some() || until <= now {
             return None;
         }

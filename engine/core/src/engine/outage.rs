@@ -57,7 +57,7 @@ impl Engine {
         let heard = self.entries.sources().any(|source| source.is_heard());
         let is_stuck = self.system.impasse.is_some() && !self.system.counted_unheard;
         match heard {
-            false if self.system.first_heard.is_none() => Some(Kind::Silence),
+            false if self.system.heard.first.is_none() => Some(Kind::Silence),
             _ => is_stuck.then_some(Kind::Impasse),
         }
     }

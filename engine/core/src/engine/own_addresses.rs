@@ -4,7 +4,7 @@
 //! authenticated source out of the electorate, and is not believed at all of one that this host could not answer as: only
 //! of one at a port where the configuration has this host serve NTS.
 
-use super::{Engine, MOST_OWN};
+use super::Engine;
 use crate::entries::Authentication;
 use crate::io::Now;
 use crate::source_id::SourceId;
@@ -12,6 +12,9 @@ use alloc::vec::Vec;
 use core::net::IpAddr;
 use ipc::address::Address;
 use ipc::message::client::Sent;
+
+/// Most addresses of this host that are stored.
+const MOST_OWN: usize = 64;
 
 impl Engine {
     /// The network of the host has changed. Cookies that were received under a removed address are no longer used.

@@ -29,7 +29,7 @@ impl Engine {
         }
         let need = self.need();
         let mut next: Option<RawInstant> = None;
-        for Entry { settings, authentication, members, .. } in self.entries.iter_mut() {
+        for Entry { settings, authentication, members, asked, .. } in self.entries.iter_mut() {
             for source in members {
                 let is_due = source.poll_process.due() <= now.raw;
                 if is_due && self.exchanges.is_full() {
@@ -40,6 +40,7 @@ impl Engine {
                         None => source.poll_process.skip(now.raw, self.exchanges.is_asking(source.id)),
                         Some((packet, identifier)) => {
                             source.transmit(now.raw, need, &mut self.nonces);
+                            asked.get_or_insert(now.raw);
                             let deadline = now.raw.after(patience(settings.max_delay));
                             let protected = identifier.is_some();
                             if protected {

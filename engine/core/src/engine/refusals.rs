@@ -147,7 +147,7 @@ impl Engine {
         }
         self.deferred_step_refused(now);
         match self.system.asked_step {
-            StepReason::Start => self.system.start_open = false,
+            StepReason::Start => self.system.start.steps = 0,
             StepReason::Restore => self.system.foreign = None,
             StepReason::Resume => self.system.standstill = None,
             StepReason::Pause => {

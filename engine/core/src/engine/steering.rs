@@ -2,7 +2,7 @@
 
 use super::disturbance::WORTH_A_STEP;
 use super::lookups::wanted;
-use super::{Basis, Engine, FIRST_UPDATE_WAIT, UNHEARD_TIMEOUT};
+use super::{Basis, Engine};
 use crate::discipline::{Slew, slew};
 use crate::entries::Entry;
 use crate::independence::Seat;
@@ -40,18 +40,10 @@ const BAND_MARGIN: f64 = 0.1e-6;
 /// that was outside it is asked for again.
 const BAND_KNOWN: Span = Span::from_secs(6 * 3600);
 
-impl Engine {
-    /// How many configured sources were never heard, but may still answer.
-    pub(super) fn unheard(&self, now: RawInstant) -> usize {
-        if self.system.first_heard.is_some_and(|first| first.after(UNHEARD_TIMEOUT) <= now) {
-            return 0;
-        }
-        let silent =
-            self.entries.sources().filter(|source| !source.is_heard() && !source.is_left_out()).count();
-        let nameless = self.entries.iter().filter(|entry| entry.is_nameless()).count();
-        silent + nameless
-    }
+/// How long after the first usable reply the first correction waits for the other sources.
+const FIRST_UPDATE_WAIT: Span = Span::from_millis(900);
 
+impl Engine {
     /// When the first correction may be made with the sources that have answered; none: it waits for an answer.
     fn first_update_due(&self, now: RawInstant) -> Option<RawInstant> {
         let is_over = self.system.first_update.is_some()
@@ -60,7 +52,7 @@ impl Engine {
         if is_over {
             return Some(RawInstant::MIN);
         }
-        self.system.first_heard.map(|first| first.after(FIRST_UPDATE_WAIT))
+        self.system.heard.first.map(|first| first.after(FIRST_UPDATE_WAIT))
     }
 
     /// When a selection is due; none: nothing has changed, or an order is unanswered.
@@ -97,13 +89,10 @@ impl Engine {
         }
         let status = self.send_status(now);
         // There may be a majority once silent sources no longer count.
-        let lacks_votes = self.system.first_update.is_none()
-            && matches!(self.system.impasse, Some(Impasse::NoMajority | Impasse::NoQuorum));
+        let lacks_votes = matches!(self.system.impasse, Some(Impasse::NoMajority | Impasse::NoQuorum));
         let votes = self
-            .system
-            .first_heard
-            .filter(|_| lacks_votes && self.system.counted_unheard && !self.system.dirty)
-            .map(|first| first.after(UNHEARD_TIMEOUT));
+            .unheard_until(now.raw)
+            .filter(|_| lacks_votes && self.system.counted_unheard && !self.system.dirty);
         let quorum = self.absences_change(now).filter(|_| self.system.impasse == Some(Impasse::NoQuorum));
         // No timer is needed while an order is unanswered.
         let is_open = self.steers() && self.basis.as_ref().is_none_or(|basis| basis.orders.is_open());
@@ -180,9 +169,7 @@ impl Engine {
                 seats: wanted(&entry.settings),
                 leaving: source.is_some_and(|source| entry.is_leaving(source)),
             },
-            opinion: source
-                .filter(|source| source.is_heard() && !source.provisional && !source.oneself)
-                .and_then(|source| source.opinion(now)),
+            opinion: source.filter(|source| source.has_vote()).and_then(|source| source.opinion(now)),
             absence: self.absence(entry, source, now.raw),
             authenticated: source.is_some_and(|source| source.authenticated) || entry.settings.nts.is_some(),
             prefer: entry.settings.prefer,
@@ -192,8 +179,7 @@ impl Engine {
             strays: source.map_or(0, |source| source.track.strays),
             interval: source.map_or(f64::INFINITY, |source| source.poll_process.poll.interval()),
         };
-        let known =
-            self.entries.members().filter(|(_, source)| !source.is_on_probation() && !source.is_left_out());
+        let known = self.entries.members().filter(|(_, source)| source.takes_part());
         let known = known.filter(|(entry, source)| !entry.is_superseded(source, now));
         let nameless = self.entries.iter().filter(|entry| entry.is_nameless()).map(|entry| (entry, None));
         known
@@ -240,13 +226,14 @@ impl Engine {
         let start_threshold = seconds(self.settings.clock.start_step_threshold);
         let size = offset.abs();
         let foreign = self.system.foreign;
+        let is_start = !kept || self.looks_again(offset, line.deviation(now.raw), now.raw);
         let reason = if foreign.is_some_and(|it| it.is_undone()) && size > WORTH_A_STEP {
             Some(StepReason::Restore)
         } else if is_evident && size > WORTH_A_STEP.max(start_threshold) {
             self.system.standstill
         } else if self.system.standstill == Some(StepReason::Forward) && self.is_allowed_forward(offset) {
             Some(StepReason::Forward)
-        } else if !kept && self.system.start_open && size > start_threshold {
+        } else if self.system.start.steps > 0 && size > start_threshold && is_start {
             Some(StepReason::Start)
         } else if kept && offset > PAUSED && self.system.no_pause_before <= now.raw {
             // All sources are suddenly ahead: the machine may have been paused. The governor knows.
@@ -412,8 +399,9 @@ impl Engine {
         if kind == OrderKind::Step {
             self.system.steps = self.system.steps.saturating_add(1);
             self.system.step_refusal = None;
-            // What is left after that one is found by sources that were not in doubt.
-            self.system.start_open &= deferred;
+            if self.system.asked_step == StepReason::Start {
+                self.system.start.made();
+            }
             // Stamps of the kernel's clock that were taken before it cannot be turned into RAW any more.
             self.exchanges.cut_all();
             let moved = applied.after.wall.minus(applied.before.wall).nanos() as f64 * 1e-9;
@@ -426,6 +414,7 @@ impl Engine {
         }
         if self.system.first_update.is_none() && !deferred {
             self.system.first_update = Some(now.raw);
+            self.system.start.look_again(now.raw);
             self.tell_slewing(now);
         }
         let is_close = self.system.first_update.is_some() && !self.is_far(now);

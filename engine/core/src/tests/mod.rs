@@ -26,6 +26,7 @@ mod processes;
 mod quorum;
 mod refused;
 mod scoped;
+mod second_look;
 mod selection;
 mod wakes;
 pub(crate) mod world;

@@ -247,6 +247,109 @@ fn a025_time_in_which_the_network_was_away_after_a_sleep_counts_against_nobody()
     }
 }
 
+/// Runs until the next query goes to this server.
+fn until_asked(world: &mut World, at: usize) {
+    let (address, from) = (world.servers[at].address, world.queries.len());
+    while !world.queries[from..].iter().any(|(_, query)| query.destination == address) {
+        world.run(0.1);
+    }
+}
+
+#[test]
+fn a025_after_a_sleep_as_at_a_start_the_nearest_liars_wait_for_the_honest() {
+    for (liars, honest) in [(1, 1), (2, 2)] {
+        let mut servers = lan(liars + honest);
+        servers[liars..].iter_mut().for_each(|server| server.fixed = 30e-3);
+        let mut world = Setup::of(servers).start();
+        world.run(1800.0);
+        world.servers[..liars].iter_mut().for_each(|server| server.error = 100.0);
+        world.sleep(3600);
+        world.run(600.0);
+        assert!(world.error().abs() < 50.0 || world.error() < -3000.0, "{liars}: {}", world.error());
+    }
+}
+
+#[test]
+fn a025_servers_that_the_network_reaches_seconds_after_a_sleep_are_asked_before_they_are_given_up() {
+    // Two of five lie, or the one of three that has keys first.
+    for (servers, liars) in [(lan(5), 2), (nts_lan(3), 1)] {
+        let mut world = Setup::of(servers).start();
+        world.run(1800.0);
+        world.servers[..liars].iter_mut().for_each(|server| server.error = 100.0);
+        world.servers.iter_mut().for_each(|server| server.up = false);
+        world.sleep(3600);
+        // All of them are silent, and are asked twice a minute.
+        world.run(150.0);
+        world.servers[..liars].iter_mut().for_each(|server| server.up = true);
+        let steps = world.steps.len();
+        until_asked(&mut world, 0);
+        world.run(5.0);
+        world.servers[liars..].iter_mut().for_each(|server| server.up = true);
+        world.run(60.0);
+        assert_eq!(world.steps.len(), steps + 1, "{liars}: {:?}", world.steps);
+        assert!(world.error().abs() < 1.0, "{liars}: {}", world.error());
+    }
+}
+
+#[test]
+fn servers_that_died_during_a_sleep_hold_up_later_ones_no_more() {
+    let mut world = Setup::of(lan(3)).start();
+    world.run(1800.0);
+    world.servers[1..].iter_mut().for_each(|server| server.up = false);
+    world.sleep(3600);
+    world.run(300.0);
+    assert!(world.status().system.synchronised, "{:?}", world.status().system.reason);
+    for _ in 0..3 {
+        world.sleep(3600);
+        world.run(2.0);
+        assert!(world.status().system.synchronised, "{:?}", world.status().system.reason);
+        world.run(300.0);
+    }
+}
+
+#[test]
+fn a_machine_that_sleeps_every_half_minute_follows_the_one_that_is_left() {
+    let mut world = Setup::of(lan(3)).start();
+    world.run(1800.0);
+    world.servers[1..].iter_mut().for_each(|server| server.up = false);
+    for _ in 0..4 {
+        world.sleep(30);
+        world.run(20.0);
+    }
+    assert!(world.status().system.synchronised, "{:?}", world.status().system.reason);
+}
+
+#[test]
+fn a025_an_outage_before_a_sleep_makes_the_first_answer_after_it_no_majority() {
+    let (mut world, steps) = asleep();
+    world.servers.iter_mut().for_each(|server| server.up = false);
+    world.run(3.0 * 3600.0);
+    world.sleep(3600);
+    world.servers[0].up = true;
+    world.run(6.0);
+    world.servers[1..].iter_mut().for_each(|server| server.up = true);
+    world.run(300.0);
+    assert_eq!(world.steps.len(), steps + 1, "{:?}", world.steps);
+    assert!(world.error().abs() < 1.0, "{}", world.error());
+}
+
+#[test]
+fn a025_a_plain_answer_begins_no_time_for_authenticated_votes() {
+    let mut servers = nts_lan(3);
+    servers.push(server(3, 90e-6, 10e-6));
+    servers[0].error = 100.0;
+    servers[..3].iter_mut().for_each(|server| server.up = false);
+    let mut world = Setup { error: 3.7, ..Setup::of(servers) }.start();
+    world.run(120.0);
+    world.servers[0].up = true;
+    until_asked(&mut world, 0);
+    world.run(5.0);
+    assert!(world.steps.is_empty(), "{:?}", world.steps);
+    world.servers[1..3].iter_mut().for_each(|server| server.up = true);
+    world.run(120.0);
+    assert!(world.error().abs() < 1e-3, "{}", world.error());
+}
+
 #[test]
 fn two_dead_servers_that_are_added_stop_nothing_for_ever() {
     let mut setup = Setup::of(lan(3));
