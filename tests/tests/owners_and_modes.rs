@@ -437,6 +437,10 @@ fn check_warns_of_roots_certificates_and_keys_that_their_readers_cannot_read() {
     mode(server.trust.chain(), 0o600);
     chown(server.trust.chain(), Some(0), Some(0)).expect("root may");
     says(&server.setup, &["the certificate ", "mode 0600; chmod a+r"]);
+    fs::remove_file(server.trust.key()).expect("ours");
+    says(&server.setup, &["the key ", "No such file"]);
+    fs::remove_file(server.trust.chain()).expect("ours");
+    says(&server.setup, &["the certificate ", "No such file"]);
     mode(server.trust.roots().as_path(), 0o600);
     says(&client, &["the file of roots ", "mode 0600; chmod a+r"]);
     fs::remove_file(&roots).expect("ours");
