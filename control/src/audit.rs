@@ -1,8 +1,9 @@
 //! `chimerctl audit`: the governor's log, two rings of lines of fixed width, each of which contains the hash of the
 //! previous one.
 
+use crate::screen::{Form, complain};
 use crate::text::json;
-use crate::{Failure, file};
+use crate::{Failure, exit, file};
 use ipc::audit_line::{self, LENGTH, LINE, ORDERS, Ring, STEPS, TEXT, chain};
 use ipc::message::handover::LogIntegrity;
 use ipc::text::escape;
@@ -63,14 +64,14 @@ impl fmt::Display for Break {
 }
 
 /// Prints the records of a ring, oldest first.
-pub fn show(path: &Path, ring: Ring, last: Option<usize>, as_json: bool) -> Result<String, Failure> {
+pub fn show(path: &Path, ring: Ring, last: Option<usize>, form: Form) -> Result<String, Failure> {
     let octets = read(path)?;
     // Not among the records, which programs read.
-    eprintln!("chimerctl: read {}", name(path));
+    complain(&format!("read {}", path.display()));
     let (records, broken) = records(&octets, ring);
     let skipped = last.map_or(0, |last| records.len().saturating_sub(last));
     let shown = records.iter().skip(skipped);
-    if as_json {
+    if form == Form::Json {
         return Ok(json(&Value::Array(shown.map(document).collect())));
     }
     let mut text: String =
@@ -85,10 +86,10 @@ pub fn show(path: &Path, ring: Ring, last: Option<usize>, as_json: bool) -> Resu
 }
 
 /// Checks the whole log.
-pub fn verify_file(path: &Path, as_json: bool) -> Result<String, Failure> {
+pub fn verify_file(path: &Path, form: Form) -> Result<String, Failure> {
     let octets = read(path)?;
     match verify(&octets, STEPS).and_then(|_| verify(&octets, ORDERS)) {
-        Ok((first, count)) if as_json => {
+        Ok((first, count)) if form == Form::Json => {
             let file = path.display().to_string();
             Ok(json(&json!({ "whole": true, "file": file, "records": count, "first": first })))
         }
@@ -99,7 +100,7 @@ pub fn verify_file(path: &Path, as_json: bool) -> Result<String, Failure> {
             let name = name(path);
             Ok(format!("{name}: the audit log is in order: records {first} to {last}{wrapped}\n"))
         }
-        Err(broken) => Err(Failure { text: format!("{}: {broken}", path.display()), code: 1 }),
+        Err(broken) => Err(Failure { text: format!("{}: {broken}", path.display()), code: exit::NO }),
     }
 }
 
@@ -120,7 +121,7 @@ fn read(path: &Path) -> Result<Vec<u8>, Failure> {
                 io::ErrorKind::NotFound => "has the daemon run on this host? Name its log with --file",
                 _ => "name the audit log with --file",
             };
-            Err(Failure { text: format!("{}: {error}; {remedy}", path.display()), code: 1 })
+            Err(Failure { text: format!("{}: {error}; {remedy}", path.display()), code: exit::NO })
         }
     }
 }
@@ -217,6 +218,9 @@ fn document(record: &Record<'_>) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::screen::Screen;
+
+    const TEXT_FORM: Form = Form::Text(Screen::WIDE);
 
     fn ring(count: u64) -> Vec<u8> {
         let mut octets = vec![0; LENGTH as usize];
@@ -361,10 +365,11 @@ mod tests {
         let mut octets = ring(10_241);
         octets[5 * LINE + 100] = 0x1b;
         std::fs::write(&path, octets).unwrap();
-        let text = show(&path, ORDERS, None, false).ok().unwrap();
-        let last = show(&path, ORDERS, Some(2), false).ok().unwrap();
-        let json: Value = serde_json::from_str(&show(&path, ORDERS, Some(1), true).ok().unwrap()).unwrap();
-        let verified = verify_file(&path, false).err().unwrap();
+        let text = show(&path, ORDERS, None, TEXT_FORM).ok().unwrap();
+        let last = show(&path, ORDERS, Some(2), TEXT_FORM).ok().unwrap();
+        let json: Value =
+            serde_json::from_str(&show(&path, ORDERS, Some(1), Form::Json).ok().unwrap()).unwrap();
+        let verified = verify_file(&path, TEXT_FORM).err().unwrap();
         std::fs::remove_file(&path).unwrap();
         assert_eq!(text.lines().count(), ORDERS.lines as usize);
         assert!(text.starts_with("sequence=1 ") && !text.contains('\u{1b}') && text.contains("\\u{1b}"));
@@ -387,7 +392,7 @@ mod tests {
 
     #[test]
     fn a_log_that_is_not_there_is_said_with_the_remedy() {
-        let failure = show(Path::new("/nonexistent/audit.log"), ORDERS, None, false).err().unwrap();
+        let failure = show(Path::new("/nonexistent/audit.log"), ORDERS, None, TEXT_FORM).err().unwrap();
         assert!(failure.text.contains("--file") && failure.code == 1);
     }
 }

@@ -1,8 +1,8 @@
 //! `chimerctl sources`, `source NAME` and `server`.
 
-use crate::Failure;
-use crate::keys;
+use crate::screen::{Form, Screen};
 use crate::text::{UNKNOWN, counts, json, known, plain, seconds, table};
+use crate::{Failure, exit, keys};
 use control_socket::{ask, read};
 use report::SourceState;
 use report::read::{ServerReply, SourceReport, SourcesReply};
@@ -13,62 +13,75 @@ use std::path::Path;
 const MAX_REASON: usize = 72;
 
 /// One line for each source.
-fn list_page(reply: &SourcesReply) -> String {
+fn list_page(reply: &SourcesReply, screen: Screen) -> String {
     let rows: Vec<Vec<String>> = reply.sources.iter().flatten().map(row).collect();
     if rows.is_empty() {
         return "no source is configured\n".to_owned();
     }
     let head = [
-        "STATE", "NAME", "ADDRESS", "AUTH", "STRATUM", "REACH", "POLL", "OFFSET", "± ERROR", "DELAY", "LAST",
+        "STATE", "NAME", "AUTH", "STRATUM", "REACH", "POLL", "OFFSET", "± ERROR", "DELAY", "LAST", "ADDRESS",
         "WHY",
     ];
-    table(&head, &rows) + &one_operator(reply.sources.as_deref().unwrap_or_default())
+    table(screen, &head, &rows) + &one_operator(reply.sources.as_deref().unwrap_or_default(), screen)
 }
 
 /// A line for each source whose certificate shows the operator of others.
-fn one_operator(sources: &[SourceReport]) -> String {
+fn one_operator(sources: &[SourceReport], screen: Screen) -> String {
     let shown = sources.iter().filter_map(|source| {
         let others = source.nts.as_ref()?.one_operator.as_deref().filter(|others| !others.is_empty())?;
         let name = plain(source.name.as_ref());
         Some(("one operator:", format!("{name} and {}, as certificates show", others.join(", "))))
     });
-    crate::text::list(&shown.collect::<Vec<_>>())
+    crate::text::list(screen, &shown.collect::<Vec<_>>())
 }
 
 /// Requests all sources.
-pub fn list(socket: &Path, as_json: bool) -> Result<String, Failure> {
+pub fn list(socket: &Path, form: Form) -> Result<String, Failure> {
     let answer = ask(socket, "sources")?;
-    Ok(if as_json { json(&answer) } else { list_page(&read(&answer)?) })
+    Ok(match form {
+        Form::Json => json(&answer),
+        Form::Text(screen) => list_page(&read(&answer)?, screen),
+    })
 }
 
 /// Requests all sources and shows those that have this name or address.
-pub fn show(socket: &Path, name: &str, as_json: bool) -> Result<String, Failure> {
-    find(&ask(socket, "sources")?, name, as_json)
+pub fn show(socket: &Path, name: &str, form: Form) -> Result<String, Failure> {
+    find(&ask(socket, "sources")?, name, form)
 }
 
-fn find(answer: &Value, name: &str, as_json: bool) -> Result<String, Failure> {
+fn find(answer: &Value, name: &str, form: Form) -> Result<String, Failure> {
     let sources = read::<SourcesReply>(answer)?.sources.unwrap_or_default();
     let said = answer.get("sources").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     let called = sources.iter().zip(said).filter(|(source, _)| is_called(source, name));
     let (found, said): (Vec<&SourceReport>, Vec<&Value>) = called.unzip();
     if found.is_empty() {
-        let names: Vec<String> = sources.iter().map(|source| plain(source.name.as_ref())).collect();
-        let text = format!("no source is called {name}; there are: {}", names.join(", "));
-        return Err(Failure { text, code: 1 });
+        return Err(nobody(&sources, name));
     }
-    Ok(match as_json {
-        true => json(&json!({ "sources": said })),
-        false => found.into_iter().map(detail).collect::<Vec<_>>().join("\n"),
+    Ok(match form {
+        Form::Json => json(&json!({ "sources": said })),
+        Form::Text(screen) => {
+            found.into_iter().map(|source| detail(source, screen)).collect::<Vec<_>>().join("\n")
+        }
     })
 }
 
-/// Requests the counters of the server.
-pub fn server(socket: &Path, as_json: bool) -> Result<String, Failure> {
-    let answer = ask(socket, "server")?;
-    Ok(if as_json { json(&answer) } else { server_page(&read(&answer)?) })
+/// There is no source of this name or address.
+fn nobody(sources: &[SourceReport], name: &str) -> Failure {
+    let names: Vec<String> = sources.iter().map(|source| plain(source.name.as_ref())).collect();
+    let text = format!("no source is called {name}; there are: {}", names.join(", "));
+    Failure { text, code: exit::NO }
 }
 
-fn server_page(reply: &ServerReply) -> String {
+/// Requests the counters of the server.
+pub fn server(socket: &Path, form: Form) -> Result<String, Failure> {
+    let answer = ask(socket, "server")?;
+    Ok(match form {
+        Form::Json => json(&answer),
+        Form::Text(screen) => server_page(&read(&answer)?, screen),
+    })
+}
+
+fn server_page(reply: &ServerReply, screen: Screen) -> String {
     let meanings = [
         ("received", "datagrams read"),
         ("answered", "replies sent"),
@@ -84,17 +97,17 @@ fn server_page(reply: &ServerReply) -> String {
         ("protected", "of the answered: protected by NTS"),
         ("nak", "told that their cookies cannot be opened (NTS NAK)"),
     ];
+    let off = "the server is off: there is no [server] in the configuration, so no client is answered";
     match &reply.server {
         None if reply.configured == Some(true) => "the server runs; it has counted nothing yet\n".to_owned(),
-        None => "the server is off: there is no [server] in the configuration, so no client is answered\n"
-            .to_owned(),
-        Some(server) => counts("COUNT", server, &meanings),
+        None => crate::text::said(off, Form::Text(screen)),
+        Some(server) => counts(screen, "COUNT", server, &meanings),
     }
 }
 
+/// Whether this is its name, or its address with or without the port.
 fn is_called(source: &SourceReport, name: &str) -> bool {
     let address = source.address.as_deref().unwrap_or("");
-    // Also without its port, as people name it.
     let host = address.rsplit_once(':').map_or(address, |(host, _)| host.trim_matches(['[', ']']));
     !name.is_empty() && (source.name.as_deref() == Some(name) || address == name || host == name)
 }
@@ -115,7 +128,6 @@ fn row(source: &SourceReport) -> Vec<String> {
     vec![
         plain(source.state.as_ref()),
         plain(source.name.as_ref()),
-        plain(source.address.as_ref()),
         authenticated(source),
         plain(source.stratum.as_ref()),
         reach(source),
@@ -124,6 +136,7 @@ fn row(source: &SourceReport) -> Vec<String> {
         seconds(source.offset_error_s, false),
         seconds(source.delay_s, false),
         seconds(source.last_valid_s, false),
+        plain(source.address.as_ref()),
         short_reason(source),
     ]
 }
@@ -139,7 +152,7 @@ fn short_reason(source: &SourceReport) -> String {
     }
 }
 
-fn detail(source: &SourceReport) -> String {
+fn detail(source: &SourceReport, screen: Screen) -> String {
     let mut rows = vec![
         ("name", plain(source.name.as_ref())),
         ("address", plain(source.address.as_ref())),
@@ -171,7 +184,7 @@ fn detail(source: &SourceReport) -> String {
             },
         ));
     }
-    crate::text::list(&rows)
+    crate::text::list(screen, &rows)
 }
 
 #[cfg(test)]
@@ -202,13 +215,13 @@ mod tests {
         let other = json!({ "name": "b.example", "nts": { "organisation": "", "one_operator": [] } });
         let answer =
             json!({ "sources": [{ "name": "a.example", "nts": nts }, other, { "name": "d.example" }] });
-        let page = list_page(&read(&answer).unwrap());
+        let page = list_page(&read(&answer).unwrap(), Screen::WIDE);
         let lines: Vec<&str> = page.lines().skip(4).collect();
         assert_eq!(lines, ["one operator:  a.example and b.example, c.example, as certificates show"]);
-        let detail = find(&answer, "a.example", false).ok().unwrap();
+        let detail = find(&answer, "a.example", Form::Text(Screen::WIDE)).ok().unwrap();
         assert!(detail.contains("Example\\u{1b} Ltd") && detail.contains("b.example, c.example"), "{detail}");
         let row = |begin: &str| {
-            let page = find(&answer, "b.example", false).ok().unwrap();
+            let page = find(&answer, "b.example", Form::Text(Screen::WIDE)).ok().unwrap();
             let line = page.lines().find(|line| line.starts_with(begin)).unwrap().to_owned();
             line.split_whitespace().last().unwrap().to_owned()
         };
@@ -217,14 +230,14 @@ mod tests {
 
     #[test]
     fn each_source_is_one_line() {
-        let page = list_page(&read(&answer()).unwrap());
+        let page = list_page(&read(&answer()).unwrap(), Screen::WIDE);
         assert_eq!(page.lines().count(), 3);
         let line = page.lines().nth(1).unwrap();
         for part in ["selected", "ntp.example.org", "192.0.2.1:123", "377", "-2.000 µs"] {
             assert!(line.contains(part), "{line}");
         }
         assert!(!page.contains('\u{1b}'));
-        assert_eq!(list_page(&SourcesReply::default()), "no source is configured\n");
+        assert_eq!(list_page(&SourcesReply::default(), Screen::WIDE), "no source is configured\n");
     }
 
     #[test]
@@ -246,9 +259,9 @@ mod tests {
         assert_eq!(short_reason(&SourceReport::default()), "");
 
         let unreachable = SourceReport { last_valid_s: Some(9.0), ..said("unreachable", never) };
-        let page = list_page(&SourcesReply { sources: Some(vec![unreachable]) });
-        assert!(page.lines().next().unwrap().ends_with("LAST     WHY"), "{page}");
-        assert!(page.lines().nth(1).unwrap().ends_with("9.000 s  it has never answered"), "{page}");
+        let page = list_page(&SourcesReply { sources: Some(vec![unreachable]) }, Screen::WIDE);
+        assert!(page.lines().next().unwrap().ends_with("LAST     ADDRESS  WHY"), "{page}");
+        assert!(page.lines().nth(1).unwrap().ends_with("9.000 s  -        it has never answered"), "{page}");
     }
 
     #[test]
@@ -263,7 +276,7 @@ mod tests {
 
     #[test]
     fn json_of_one_source_is_what_the_daemon_says_of_it_and_of_no_other() {
-        let Ok(text) = find(&answer(), "192.0.2.1", true) else { panic!("it is there") };
+        let Ok(text) = find(&answer(), "192.0.2.1", Form::Json) else { panic!("it is there") };
         let said: Value = serde_json::from_str(&text).unwrap();
         assert_eq!(said, json!({ "sources": [answer()["sources"][0]] }), "a newer daemon's fields too");
     }
@@ -271,9 +284,9 @@ mod tests {
     #[test]
     fn the_detail_says_what_was_thrown_away() {
         let sources = sources(&answer());
-        assert!(detail(&sources[0]).contains("thrown away    bad_origin 3"));
-        assert!(detail(&sources[1]).contains("thrown away    nothing"));
-        assert!(detail(&SourceReport::default()).contains("name"));
+        assert!(detail(&sources[0], Screen::WIDE).contains("thrown away    bad_origin 3"));
+        assert!(detail(&sources[1], Screen::WIDE).contains("thrown away    nothing"));
+        assert!(detail(&SourceReport::default(), Screen::WIDE).contains("name"));
     }
 
     /// `engine/src/answers/tests.rs` checks that the engine writes the same.
@@ -312,15 +325,15 @@ mod tests {
             organisation       Example Ltd\n\
             one operator with  c.example\n\
             thrown away        bad_origin 3, nts_nak 4\n";
-        assert_eq!(detail(&sources(&answer)[0]), expected);
-        let unheard = detail(&sources(&answer)[1]);
+        assert_eq!(detail(&sources(&answer)[0], Screen::WIDE), expected);
+        let unheard = detail(&sources(&answer)[1], Screen::WIDE);
         assert!(
             unheard.contains("authenticated  no\n") && unheard.contains("offset         -\n"),
             "{unheard}"
         );
 
         let answer: Value = serde_json::from_str(include_str!("../../ipc/report/tests/server.json")).unwrap();
-        let page = server_page(&read(&answer).unwrap());
+        let page = server_page(&read(&answer).unwrap(), Screen::WIDE);
         let counted: u64 = page
             .lines()
             .skip(1)
@@ -331,11 +344,12 @@ mod tests {
 
     #[test]
     fn a_server_without_counts_is_said_so() {
-        let page =
-            |configured: bool| server_page(&ServerReply { configured: Some(configured), server: None });
+        let page = |configured: bool| {
+            server_page(&ServerReply { configured: Some(configured), server: None }, Screen::WIDE)
+        };
         assert!(page(false).contains("the server is off"));
         assert!(page(true).contains("it has counted nothing yet"));
-        let page = server_page(&read(&json!({ "server": { "answered": 7 } })).unwrap());
+        let page = server_page(&read(&json!({ "server": { "answered": 7 } })).unwrap(), Screen::WIDE);
         let line = |name: &str| page.lines().find(|line| line.starts_with(name)).unwrap();
         assert_eq!(line("answered").split_whitespace().nth(1), Some("7"));
         assert_eq!(line("nak").split_whitespace().nth(1), Some("-"), "an older daemon counts no such thing");

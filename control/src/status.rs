@@ -3,6 +3,7 @@
 use crate::Failure;
 use crate::keys::certificate_line;
 use crate::process::Process;
+use crate::screen::{Form, Screen};
 use crate::text::{UNKNOWN, json, list, plain, seconds, table};
 use control_socket::{ask, read};
 use report::read::{StatusReply, SystemReport};
@@ -13,11 +14,14 @@ use std::path::Path;
 const MAX_PROCESSES: usize = 16;
 
 /// Asks the engine, then the kernel, and prints both.
-pub fn show(socket: &Path, as_json: bool) -> Result<String, Failure> {
+pub fn show(socket: &Path, form: Form) -> Result<String, Failure> {
     let answer = ask(socket, "status")?;
     let reply: StatusReply = read(&answer)?;
     let processes = observe(&reply);
-    Ok(if as_json { json(&document(&answer, &processes)) } else { page(&reply, &processes) })
+    Ok(match form {
+        Form::Json => json(&document(&answer, &processes)),
+        Form::Text(screen) => page(&reply, &processes, screen),
+    })
 }
 
 fn observe(reply: &StatusReply) -> Vec<Process> {
@@ -39,7 +43,7 @@ fn document(answer: &Value, processes: &[Process]) -> Value {
     })
 }
 
-fn page(reply: &StatusReply, processes: &[Process]) -> String {
+fn page(reply: &StatusReply, processes: &[Process], screen: Screen) -> String {
     let unknown = SystemReport::default();
     let clock = reply.report.as_ref().unwrap_or(&unknown);
     let ppm = |ppm: Option<f64>| ppm.map_or(UNKNOWN.to_owned(), |ppm| format!("{ppm:.3} ppm"));
@@ -82,7 +86,7 @@ fn page(reply: &StatusReply, processes: &[Process]) -> String {
         let what = format!("{}: {}", plain(entry.listen.as_ref()), plain(entry.reason.as_ref()));
         lines.push(("not served", what));
     }
-    let mut text = list(&lines);
+    let mut text = list(screen, &lines);
     text.push('\n');
     let rows: Vec<Vec<String>> = processes.iter().map(row).collect();
     let head = [
@@ -96,19 +100,17 @@ fn page(reply: &StatusReply, processes: &[Process]) -> String {
         "NO-NEW-PRIVS",
         "MEMORY",
     ];
-    text.push_str(&table(&head, &rows));
+    text.push_str(&table(screen, &head, &rows));
     for stranger in processes.iter().filter(|process| !process.is_ours()) {
         let program = stranger.program.as_deref().unwrap_or("");
         let what = format!("pid {} is {program}, not a process of truechimer", stranger.pid);
-        text.push_str(&list(&[("warning:", what)]));
+        text.push_str(&list(screen, &[("warning:", what)]));
     }
     if let Some(why) = &reply.state_elsewhere {
-        text.push_str(&list(&[(
-            "warning:",
-            format!("the state directory is not used: {}", plain(Some(why))),
-        )]));
+        let what = format!("the state directory is not used: {}", plain(Some(why)));
+        text.push_str(&list(screen, &[("warning:", what)]));
     }
-    text.push_str(&shortfalls(reply));
+    text.push_str(&shortfalls(reply, screen));
     text
 }
 
@@ -173,10 +175,10 @@ fn row(process: &Process) -> Vec<String> {
     ]
 }
 
-fn shortfalls(reply: &StatusReply) -> String {
+fn shortfalls(reply: &StatusReply, screen: Screen) -> String {
     let all = reply.shortfalls.iter().flatten().filter(|(_, missing)| !missing.is_empty());
     let rows = all.map(|(process, missing)| ("missing", format!("{process}: {}", missing.join(", "))));
-    list(&rows.collect::<Vec<_>>())
+    list(screen, &rows.collect::<Vec<_>>())
 }
 
 #[cfg(test)]
@@ -206,7 +208,7 @@ mod tests {
         let reply = reply();
         let processes = observe(&reply);
         assert_eq!(processes.len(), 1, "entries that are no process are left out");
-        let page = page(&reply, &processes);
+        let page = page(&reply, &processes, Screen::WIDE);
         assert!(page.contains("offset           +15.000 µs (slow)\n"), "{page}");
         assert!(page.contains("192.0.2.1 (c0000201)") && page.contains("-12.500 ppm ± -"), "{page}");
         assert!(page.contains(&std::process::id().to_string()));
@@ -218,7 +220,7 @@ mod tests {
     #[test]
     fn the_golden_document_is_read_to_the_last_field() {
         let answer: Value = serde_json::from_str(include_str!("../../ipc/report/tests/status.json")).unwrap();
-        let page = page(&read(&answer).unwrap(), &[]);
+        let page = page(&read(&answer).unwrap(), &[], Screen::WIDE);
         let expected = "state            synchronised\n\
             why              the clock follows 1 of 2 sources\n\
             clock            kernel\n\
@@ -253,7 +255,7 @@ mod tests {
         newer["report"]["phase_of_the_moon"] = json!({ "full": true });
         newer["report"]["state"] = json!("a-word-of-tomorrow");
         newer["processes"][0]["colour"] = json!("blue");
-        let page_of = |answer: &Value| page(&read(answer).unwrap(), &[]);
+        let page_of = |answer: &Value| page(&read(answer).unwrap(), &[], Screen::WIDE);
         assert!(page_of(&newer).starts_with("state            a-word-of-tomorrow\n"));
         for older in [json!({}), json!({ "report": {} }), json!({ "report": null, "processes": null })] {
             let page = page_of(&older);
@@ -275,7 +277,7 @@ mod tests {
 
     #[test]
     fn a141_escapes_in_the_engine_s_words_are_not_obeyed() {
-        assert!(!page(&reply(), &[]).contains('\u{1b}'));
+        assert!(!page(&reply(), &[], Screen::WIDE).contains('\u{1b}'));
         assert!(!json(&document(&answer(), &[])).contains('\u{1b}'));
     }
 

@@ -1,0 +1,205 @@
+//! chimerctl as people and scripts have it: exit codes, output that cannot be written, the width of a terminal, characters.
+
+use bench::daemon::{Daemon, Setup, source};
+use bench::forger::Forger;
+use bench::programs::program;
+use bench::tree::read;
+use nix::pty::{Winsize, openpty};
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::Read;
+use std::net::{IpAddr, Ipv4Addr};
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+
+const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+const TIMEOUT: Duration = Duration::from_secs(20);
+
+/// What can be asked without changing anything, in the order of the manual.
+const QUESTIONS: [&[&str]; 4] = [&["status"], &["sources"], &["server"], &["keys"]];
+
+/// A daemon with an honest source, one that is silent, and one whose name nobody resolves.
+fn daemon() -> (Daemon, [Forger; 2]) {
+    let forgers = [Forger::honest(HERE, 0), Forger::start([127, 0, 0, 2].into(), 0, |_| Vec::new())];
+    let unknown = format!("[[source]]\naddress = \"{}.invalid\"\n", "a-name-that-is-rather-long".repeat(2));
+    let sources: String = forgers.iter().map(|forger| source(forger.address())).chain([unknown]).collect();
+    (Setup::new("chimerctl", &sources).with_virtual_clock(1_000_000, 10.0).start(), forgers)
+}
+
+/// chimerctl without anything that says how wide or in which characters it is to write.
+fn chimerctl(daemon: &Daemon, arguments: &[&str]) -> Command {
+    let mut command = Command::new(program("chimerctl"));
+    command.arg("--socket").arg(daemon.socket()).args(arguments).stdin(Stdio::null());
+    for variable in ["COLUMNS", "LC_ALL", "LC_CTYPE", "LANG"] {
+        command.env_remove(variable);
+    }
+    command
+}
+
+fn run(command: &mut Command) -> Output {
+    command.output().expect("chimerctl can be executed")
+}
+
+fn full() -> File {
+    File::options().write(true).open("/dev/full").expect("it is there")
+}
+
+/// The tags of EXIT STATUS in the manual.
+fn documented() -> BTreeSet<i32> {
+    let page = read("packaging/man/chimerctl.1");
+    let section = page.split("\n.SH ").find(|section| section.starts_with("EXIT STATUS\n"));
+    let tags = section.expect("it has that section").split("\n.TP\n.B ").skip(1);
+    tags.map(|part| part.lines().next().and_then(|tag| tag.parse().ok()).expect("a number")).collect()
+}
+
+#[test]
+fn each_exit_code_is_the_one_of_the_manual_and_each_of_the_manual_occurs() {
+    let (daemon, _forgers) = daemon();
+    daemon.wait_until("its first reply", TIMEOUT, |daemon| daemon.sources()[0]["reach"] != 0);
+    let mut found = BTreeSet::new();
+    let mut ends = |expected: i32, command: &mut Command| {
+        let output = run(command);
+        assert_eq!(output.status.code(), Some(expected), "{command:?}: {output:?}");
+        found.insert(expected);
+    };
+    let name = daemon.sources()[0]["name"].as_str().expect("a text").to_owned();
+    let yes: [&[&str]; 9] = [
+        &["--help"],
+        &["--version"],
+        &["source", &name],
+        &["burst"],
+        &["offline"],
+        &["online"],
+        &["add", "127.0.0.9"],
+        &["remove", "127.0.0.9"],
+        &["status", "--json"],
+    ];
+    for arguments in yes.into_iter().chain(QUESTIONS) {
+        ends(0, &mut chimerctl(&daemon, arguments));
+    }
+    let no: [&[&str]; 6] = [
+        &["source", "nobody.example"],
+        &["remove", "nobody.example"],
+        &["add", &name],
+        &["wait-sync", "--timeout", "0.3", "--max-error", "1e-12"],
+        &["audit", "--file", "/nonexistent"],
+        &["audit", "--verify", "--file", "/dev/null"],
+    ];
+    for arguments in no {
+        ends(1, &mut chimerctl(&daemon, arguments));
+    }
+    let unable: [&[&str]; 6] = [
+        &[],
+        &["sing"],
+        &["status", "--loud"],
+        &["add", "a.example", "mode"],
+        &["wait-sync", "--timeout", "-1"],
+        &["replay", "/nonexistent"],
+    ];
+    for arguments in unable {
+        ends(2, &mut chimerctl(&daemon, arguments));
+    }
+    for arguments in QUESTIONS.into_iter().chain([&["burst"][..]]) {
+        let mut command = Command::new(program("chimerctl"));
+        ends(2, command.args(["--socket", "/nonexistent/socket"]).args(arguments));
+    }
+    let unwritten: [&[&str]; 3] = [&["--help"], &["--version"], &["status", "--json"]];
+    for arguments in unwritten.into_iter().chain(QUESTIONS) {
+        let command = &mut chimerctl(&daemon, arguments);
+        let said = command.stdout(full()).stderr(Stdio::piped()).spawn().expect("it can be executed");
+        let said = said.wait_with_output().expect("it ends");
+        let text = String::from_utf8_lossy(&said.stderr).into_owned();
+        assert_eq!(said.status.code(), Some(3), "{arguments:?}: {text}");
+        assert!(text.starts_with("chimerctl: the answer cannot be written: No space left"), "{text}");
+        assert_eq!(text.lines().count(), 1, "{text}");
+        found.insert(3);
+    }
+    assert_eq!(found, documented());
+}
+
+#[test]
+fn whoever_has_read_enough_causes_no_error_and_nobody_to_complain_to_causes_no_panic() {
+    let (daemon, _forgers) = daemon();
+    for arguments in QUESTIONS {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let output = chimerctl(&daemon, arguments).stdout(writer).stderr(Stdio::piped()).spawn();
+        let output = output.expect("it can be executed").wait_with_output().expect("it ends");
+        assert!(output.status.success() && output.stderr.is_empty(), "{arguments:?}: {output:?}");
+    }
+    let wrong: [&[&str]; 3] = [&["sing"], &["source", "nobody.example"], &["audit", "--file", "/dev/null"]];
+    for arguments in wrong {
+        let ended = chimerctl(&daemon, arguments).stdout(Stdio::null()).stderr(full()).status();
+        assert!(ended.expect("it can be executed").code().is_some_and(|code| code < 3), "{arguments:?}");
+    }
+}
+
+/// What it writes to a terminal that is so wide.
+fn on_terminal(width: u16, command: &mut Command) -> String {
+    let size = Winsize { ws_row: 24, ws_col: width, ws_xpixel: 0, ws_ypixel: 0 };
+    let terminal = openpty(&size, None).expect("a pseudo terminal");
+    let mut child = command.stdout(terminal.slave).spawn().expect("it can be executed");
+    // It holds the other end.
+    command.stdout(Stdio::null());
+    let (mut master, mut text) = (File::from(terminal.master), Vec::new());
+    let mut part = [0; 4096];
+    // Reading ends with an error when nobody holds the other end any more.
+    while let Ok(length @ 1..) = master.read(&mut part) {
+        text.extend_from_slice(&part[..length]);
+    }
+    assert!(child.wait().expect("it ends").success());
+    String::from_utf8(text).expect("text").replace("\r\n", "\n")
+}
+
+#[test]
+fn no_line_is_wider_than_the_terminal_and_nothing_is_lost_for_it() {
+    let (daemon, _forgers) = daemon();
+    daemon.wait_until("a name that is not resolved", TIMEOUT, |daemon| {
+        let reason = daemon.sources()[2]["reason"].as_str().unwrap_or_default().to_owned();
+        let sources = daemon.sources();
+        daemon.is_synchronised()
+            && sources[1]["state"] == "unreachable"
+            && reason.contains("not resolved yet: ")
+    });
+    let letters = |text: &str| text.chars().filter(|letter| letter.is_alphabetic()).count();
+    for arguments in [&["--help"][..], &["add", "--help"]] {
+        let page = String::from_utf8(run(&mut chimerctl(&daemon, arguments)).stdout).expect("text");
+        let longest = page.lines().map(|line| line.chars().count()).max().unwrap_or(0);
+        assert!((60..=80).contains(&longest), "{page}");
+    }
+    for arguments in QUESTIONS.into_iter().chain([&["source", "127.0.0.2"][..]]) {
+        let wide = on_terminal(1000, &mut chimerctl(&daemon, arguments));
+        let text = |output: Output| String::from_utf8(output.stdout).expect("text");
+        let pages = [
+            (80, text(run(&mut chimerctl(&daemon, arguments)))),
+            (120, text(run(chimerctl(&daemon, arguments).env("COLUMNS", "120")))),
+            (80, text(run(chimerctl(&daemon, arguments).env("COLUMNS", "wide")))),
+            (40, on_terminal(40, &mut chimerctl(&daemon, arguments))),
+            (100, on_terminal(100, chimerctl(&daemon, arguments).env("COLUMNS", "30"))),
+        ];
+        for (width, page) in pages {
+            let longest = page.lines().map(|line| line.chars().count()).max().unwrap_or(0);
+            assert!(longest <= width, "{arguments:?} on {width} columns:\n{page}");
+            // The names of columns stand in each row then.
+            assert!(
+                letters(&page) + 40 >= letters(&wide),
+                "{arguments:?} on {width} columns:\n{page}\n{wide}"
+            );
+        }
+    }
+}
+
+#[test]
+fn characters_are_those_of_ascii_where_the_locale_is_not_utf_8() {
+    let (daemon, _forgers) = daemon();
+    daemon.wait_until("an offset", TIMEOUT, |daemon| daemon.is_synchronised());
+    let page = |locale: &[(&str, &str)]| {
+        let mut command = chimerctl(&daemon, &["status"]);
+        String::from_utf8(run(command.envs(locale.iter().copied())).stdout).expect("text")
+    };
+    assert!(page(&[("LANG", "en_GB.UTF-8")]).contains(" ± "), "{}", page(&[("LANG", "en_GB.UTF-8")]));
+    for locale in [&[][..], &[("LANG", "C")], &[("LANG", "en_GB.UTF-8"), ("LC_ALL", "POSIX")]] {
+        let page = page(locale);
+        assert!(page.is_ascii() && page.contains(" +- "), "{page}");
+    }
+}
