@@ -8,6 +8,7 @@
 //!   keys     keys, and the certificate's part of reload
 //!   reload   reload
 //!   sources  sources, source NAME, server
+//!   why      why
 //!   wait     wait-sync
 //!   daemon_paths  where the daemon's files are, as its launch has left it beside the socket
 //!   audit    the governor's audit log: shown, and its chain verified
@@ -36,6 +37,7 @@ mod sources;
 mod status;
 mod text;
 mod wait;
+mod why;
 
 use command_line::{AuditArguments, Cli, Command};
 use daemon_paths::Wanted;
@@ -96,6 +98,7 @@ fn follow(cli: &Cli, form: Form) -> Result<String, Failure> {
         Command::Status => status::show(socket, form),
         Command::Sources => sources::list(socket, form),
         Command::Source { name } => sources::show(socket, name, form),
+        Command::Why { name } => why::show(socket, name.as_deref(), form),
         Command::Keys => keys::show(socket, form),
         Command::Server => sources::server(socket, form),
         Command::WaitSync(wait) => wait::wait(socket, wait.timeout, wait.max_error, form),

@@ -66,7 +66,7 @@ fn find(answer: &Value, name: &str, form: Form) -> Result<String, Failure> {
 }
 
 /// There is no source of this name or address.
-fn nobody(sources: &[SourceReport], name: &str) -> Failure {
+pub fn nobody(sources: &[SourceReport], name: &str) -> Failure {
     let names: Vec<String> = sources.iter().map(|source| plain(source.name.as_ref())).collect();
     let text = format!("no source is called {name}; there are: {}", names.join(", "));
     Failure { text, code: exit::NO }
@@ -106,7 +106,7 @@ fn server_page(reply: &ServerReply, screen: Screen) -> String {
 }
 
 /// Whether this is its name, or its address with or without the port.
-fn is_called(source: &SourceReport, name: &str) -> bool {
+pub fn is_called(source: &SourceReport, name: &str) -> bool {
     let address = source.address.as_deref().unwrap_or("");
     let host = address.rsplit_once(':').map_or(address, |(host, _)| host.trim_matches(['[', ']']));
     !name.is_empty() && (source.name.as_deref() == Some(name) || address == name || host == name)
@@ -143,7 +143,7 @@ fn row(source: &SourceReport) -> Vec<String> {
 
 /// Why a source is not used, without the details and the remedy; `None` for one that is used.
 fn short_reason(source: &SourceReport) -> String {
-    let is_used = matches!(known(source.state.as_ref()), Some(SourceState::Selected | SourceState::Combined));
+    let is_used = known(source.state.as_ref()).is_some_and(SourceState::is_used);
     let reason = source.reason.as_deref().filter(|_| !is_used);
     let reason = reason.unwrap_or("").split("; ").next().unwrap_or("");
     match reason.char_indices().nth(MAX_REASON) {
@@ -158,6 +158,7 @@ fn detail(source: &SourceReport, screen: Screen) -> String {
         ("address", plain(source.address.as_ref())),
         ("state", plain(source.state.as_ref())),
         ("why", plain(source.reason.as_ref())),
+        ("change", plain(source.change.as_ref())),
         ("authenticated", authenticated(source)),
         ("stratum", plain(source.stratum.as_ref())),
         ("reference id", plain(source.reference_id.as_ref())),
@@ -298,6 +299,7 @@ mod tests {
             address            [2001:db8::1]:123\n\
             state              selected\n\
             why                it agrees with the majority and is the nearest to true time\n\
+            change             it is used no longer if it falls silent\n\
             authenticated      NTS 8\n\
             stratum            2\n\
             reference id       c0000201\n\

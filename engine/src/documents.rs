@@ -6,7 +6,7 @@ use engine_core::status::{AssociationStatus, SourceStatus, Status, SystemStatus}
 use ipc::message::privileged::{ClockKind, Refusal};
 use ipc::units::Leap;
 use report::{ClockName, EndName, LeapName, NtsReport, Replay, Report, SourceReport, SystemReport, Verdict};
-use sentence::Sentence;
+use sentence::{Sentence, change};
 
 /// The state of the clock and of the sources.
 pub fn report(status: Status) -> Report {
@@ -87,6 +87,7 @@ fn source(status: SourceStatus) -> SourceReport {
         valid: status.valid,
         last_valid_s: status.last_valid_s,
         rejected: status.rejected,
+        change: change(&status.reason).into_owned(),
     }
 }
 

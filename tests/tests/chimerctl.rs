@@ -2,9 +2,10 @@
 
 use bench::daemon::{Daemon, Setup, source};
 use bench::forger::Forger;
-use bench::programs::program;
+use bench::programs::{program, wait_for};
 use bench::tree::read;
 use nix::pty::{Winsize, openpty};
+use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Read;
@@ -16,7 +17,7 @@ const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// What can be asked without changing anything, in the order of the manual.
-const QUESTIONS: [&[&str]; 4] = [&["status"], &["sources"], &["server"], &["keys"]];
+const QUESTIONS: [&[&str]; 5] = [&["status"], &["sources"], &["why"], &["server"], &["keys"]];
 
 /// A daemon with an honest source, one that is silent, and one whose name nobody resolves.
 fn daemon() -> (Daemon, [Forger; 2]) {
@@ -77,8 +78,9 @@ fn each_exit_code_is_the_one_of_the_manual_and_each_of_the_manual_occurs() {
     for arguments in yes.into_iter().chain(QUESTIONS) {
         ends(0, &mut chimerctl(&daemon, arguments));
     }
-    let no: [&[&str]; 6] = [
+    let no: [&[&str]; 7] = [
         &["source", "nobody.example"],
+        &["why", "nobody.example"],
         &["remove", "nobody.example"],
         &["add", &name],
         &["wait-sync", "--timeout", "0.3", "--max-error", "1e-12"],
@@ -187,6 +189,42 @@ fn no_line_is_wider_than_the_terminal_and_nothing_is_lost_for_it() {
             );
         }
     }
+}
+
+#[test]
+fn why_says_of_clock_and_sources_what_status_and_sources_say() {
+    let (daemon, _forgers) = daemon();
+    let json = |words: &[&str]| -> Value {
+        serde_json::from_slice(&run(&mut chimerctl(&daemon, words)).stdout).expect("one JSON document")
+    };
+    let keys = ["name", "address", "state", "reason", "change"];
+    let told = |document: &Value| -> Vec<Vec<Value>> {
+        let of = |source: &Value| keys.iter().map(|key| source[key].clone()).collect();
+        document["sources"].as_array().expect("a list").iter().map(of).collect()
+    };
+    // Nothing has changed from the first answer to the last.
+    let agreed = wait_for(TIMEOUT, || {
+        let before = (json(&["status", "--json"]), json(&["sources", "--json"]));
+        let why = json(&["why", "--json"]);
+        let after = (json(&["status", "--json"]), json(&["sources", "--json"]));
+        let clocks = [&before.0, &after.0].map(|status| status["clock"]["reason"].clone());
+        let is_same = told(&before.1) == told(&after.1) && clocks[0] == clocks[1];
+        let is_used = why["clock"]["synchronised"] == true;
+        (is_same && is_used).then_some((before, why))
+    });
+    let ((status, sources), why) = agreed.expect("it settles");
+    assert_eq!(told(&why), told(&sources));
+    for key in ["state", "reason", "synchronised"] {
+        assert_eq!(why["clock"][key], status["clock"][key], "{key}");
+    }
+    let used: Vec<&Value> =
+        why["sources"].as_array().expect("a list").iter().map(|source| &source["used"]).collect();
+    assert_eq!(used, [true, false, false]);
+    let page =
+        String::from_utf8(run(chimerctl(&daemon, &["why"]).env("COLUMNS", "1000")).stdout).expect("text");
+    assert!(page.starts_with("the clock (synchronised): the clock follows 1 of 3 sources"), "{page}");
+    let one = String::from_utf8(run(&mut chimerctl(&daemon, &["why", "127.0.0.2"])).stdout).expect("text");
+    assert!(one.contains("127.0.0.2:") && !one.contains(".invalid"), "{one}");
 }
 
 #[test]

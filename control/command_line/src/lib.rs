@@ -40,6 +40,11 @@ pub enum Command {
         /// Its name or address, as `sources` shows it
         name: String,
     },
+    /// Why each source is used or not, and what would change that
+    Why {
+        /// Only this source: its name or address, as `sources` shows it
+        name: Option<String>,
+    },
     /// What the server answered
     Server,
     /// NTS: keys and cookies of the sources; cookie keys, certificate and key exchanges of the server

@@ -29,8 +29,7 @@ pub fn add(page: &mut Page, reply: &SourcesReply) {
 }
 
 fn is_used(source: &SourceReport) -> bool {
-    let state = source.state.as_ref().and_then(|state| state.known());
-    matches!(state, Some(SourceState::Selected | SourceState::Combined))
+    source.state.as_ref().and_then(|state| state.known()).is_some_and(SourceState::is_used)
 }
 
 fn add_source(page: &mut Page, source: &SourceReport) {

@@ -133,6 +133,7 @@ fn full() -> Report {
         valid: 0,
         last_valid_s: None,
         rejected: BTreeMap::new(),
+        change: "it is asked as soon as its name is resolved".to_owned(),
     };
     let selected = SourceReport {
         name: "a.example".to_owned(),
@@ -155,6 +156,7 @@ fn full() -> Report {
         valid: 19,
         last_valid_s: Some(51.5),
         rejected: BTreeMap::from([(RejectReason::NtsNak, 4), (RejectReason::Origin, 3)]),
+        change: "it is used no longer if it falls silent".to_owned(),
     };
     let system = SystemReport {
         clock: ClockName::Kernel,

@@ -132,3 +132,23 @@ words! {
         Own = "own",
     }
 }
+
+impl SourceState {
+    /// Whether the time of such a source is used.
+    pub const fn is_used(self) -> bool {
+        match self {
+            Self::Selected | Self::Combined => true,
+            Self::Spare
+            | Self::Waiting
+            | Self::Probation
+            | Self::Falseticker
+            | Self::Outvoted
+            | Self::NoMajority
+            | Self::Unreachable
+            | Self::Unusable
+            | Self::Denied
+            | Self::UnderAttack
+            | Self::Provisional => false,
+        }
+    }
+}

@@ -50,6 +50,8 @@ documents! {
         last_valid_s: Option<f64>,
         /// Number of replies that were discarded or not used, by reason. Only reasons that occurred.
         rejected: BTreeMap<RejectReason, u64>,
+        /// What would change whether it is used, in one sentence.
+        change: String,
     }
 
     /// The association with an NTS source. It contains no secrets.

@@ -14,7 +14,7 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use ipc::message::privileged::{ClockKind, ForwardSteps, Refusal};
 use ipc::units::{Leap, RawInstant};
-use report::{RejectReason, SourceState};
+use report::RejectReason;
 
 /// Frequencies of a smeared leap second in ppm: spread over 24 hours, and over 20 hours.
 const SMEARS: [f64; 2] = [11.574, 13.889];
@@ -112,12 +112,8 @@ impl Engine {
             Some(impasse) => SystemReason::Holdover(self.no_selection(impasse, now)),
             None if !self.is_synchronised(now) => self.unsynchronised(now),
             None => {
-                let is_used = |(entry, source): &(&Entry, &Source)| {
-                    matches!(
-                        self.judge(entry, source, now).state(),
-                        SourceState::Selected | SourceState::Combined
-                    )
-                };
+                let is_used =
+                    |(entry, source): &(&Entry, &Source)| self.judge(entry, source, now).state().is_used();
                 SystemReason::Following {
                     used: self.entries.members().filter(is_used).count(),
                     of: self.entries.sources().count().max(self.entries.len()),
