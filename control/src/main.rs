@@ -9,6 +9,7 @@
 //!   reload   reload
 //!   sources  sources, source NAME, server
 //!   why      why
+//!   activity  activity
 //!   wait     wait-sync
 //!   daemon_paths  where the daemon's files are, as its launch has left it beside the socket
 //!   audit    the governor's audit log: shown, and its chain verified
@@ -25,6 +26,7 @@
 //! daemon's processes. It opens nothing for writing and never opens a path that the engine names.
 #![forbid(unsafe_code)]
 
+mod activity;
 mod audit;
 mod daemon_paths;
 mod file;
@@ -99,6 +101,7 @@ fn follow(cli: &Cli, form: Form) -> Result<String, Failure> {
         Command::Sources => sources::list(socket, form),
         Command::Source { name } => sources::show(socket, name, form),
         Command::Why { name } => why::show(socket, name.as_deref(), form),
+        Command::Activity => activity::show(socket, form),
         Command::Keys => keys::show(socket, form),
         Command::Server => sources::server(socket, form),
         Command::WaitSync(wait) => wait::wait(socket, wait.timeout, wait.max_error, form),

@@ -162,6 +162,7 @@ fn detail(source: &SourceReport, screen: Screen) -> String {
         ("authenticated", authenticated(source)),
         ("stratum", plain(source.stratum.as_ref())),
         ("reference id", plain(source.reference_id.as_ref())),
+        ("activity", plain(source.activity.as_ref())),
         ("reach", format!("{} (octal; the last eight polls)", reach(source))),
         ("poll", format!("{} (log2 s)", plain(source.poll.as_ref()))),
         ("next poll", seconds(source.next_poll_s, false)),
@@ -303,6 +304,7 @@ mod tests {
             authenticated      NTS 8\n\
             stratum            2\n\
             reference id       c0000201\n\
+            activity           bursting\n\
             reach              377 (octal; the last eight polls)\n\
             poll               -2 (log2 s)\n\
             next poll          12.500 s\n\

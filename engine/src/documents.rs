@@ -88,6 +88,7 @@ fn source(status: SourceStatus) -> SourceReport {
         last_valid_s: status.last_valid_s,
         rejected: status.rejected,
         change: change(&status.reason).into_owned(),
+        activity: status.activity,
     }
 }
 

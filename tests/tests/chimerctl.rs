@@ -17,7 +17,7 @@ const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// What can be asked without changing anything, in the order of the manual.
-const QUESTIONS: [&[&str]; 5] = [&["status"], &["sources"], &["why"], &["server"], &["keys"]];
+const QUESTIONS: [&[&str]; 6] = [&["status"], &["sources"], &["why"], &["activity"], &["server"], &["keys"]];
 
 /// A daemon with an honest source, one that is silent, and one whose name nobody resolves.
 fn daemon() -> (Daemon, [Forger; 2]) {
@@ -225,6 +225,44 @@ fn why_says_of_clock_and_sources_what_status_and_sources_say() {
     assert!(page.starts_with("the clock (synchronised): the clock follows 1 of 3 sources"), "{page}");
     let one = String::from_utf8(run(&mut chimerctl(&daemon, &["why", "127.0.0.2"])).stdout).expect("text");
     assert!(one.contains("127.0.0.2:") && !one.contains(".invalid"), "{one}");
+}
+
+#[test]
+fn activity_counts_each_source_once_and_follows_orders() {
+    let (daemon, _forgers) = daemon();
+    let counts = || -> Value {
+        let output = run(&mut chimerctl(&daemon, &["activity", "--json"]));
+        let document: Value = serde_json::from_slice(&output.stdout).expect("one JSON document");
+        let names = ["sources", "online", "bursting", "offline", "unresolved"];
+        Value::from(names.map(|name| document["all"][name].as_u64().expect("a number")).to_vec())
+    };
+    let reach = |expected: [u64; 5]| {
+        let expected = Value::from(expected.to_vec());
+        let reached = wait_for(TIMEOUT, || (counts() == expected).then_some(()));
+        assert!(reached.is_some(), "{} is not {expected}", counts());
+    };
+    reach([3, 2, 0, 0, 1]);
+    assert!(run(&mut chimerctl(&daemon, &["offline"])).status.success());
+    assert_eq!(counts(), Value::from(vec![3, 0, 0, 2, 1]));
+    assert!(run(&mut chimerctl(&daemon, &["online"])).status.success());
+    // It is over after a fifth of a second.
+    let bursts = wait_for(TIMEOUT, || {
+        assert!(run(&mut chimerctl(&daemon, &["burst"])).status.success());
+        let counts = counts();
+        assert_eq!((&counts[0], &counts[3], &counts[4]), (&3.into(), &0.into(), &1.into()), "{counts}");
+        (counts[2].as_u64() > Some(0)).then_some(())
+    });
+    assert!(bursts.is_some(), "{}", counts());
+    reach([3, 2, 0, 0, 1]);
+    let page = String::from_utf8(run(&mut chimerctl(&daemon, &["activity"])).stdout).expect("text");
+    let rows: Vec<Vec<&str>> = page.lines().map(|line| line.split_whitespace().collect()).collect();
+    let expected = [
+        ["KIND", "SOURCES", "ONLINE", "BURSTING", "OFFLINE", "UNRESOLVED"],
+        ["plain", "3", "2", "0", "0", "1"],
+        ["NTS", "0", "0", "0", "0", "0"],
+        ["all", "3", "2", "0", "0", "1"],
+    ];
+    assert_eq!(rows, expected, "{page}");
 }
 
 #[test]

@@ -45,6 +45,8 @@ pub enum Command {
         /// Only this source: its name or address, as `sources` shows it
         name: Option<String>,
     },
+    /// How many sources are asked, and how many are not
+    Activity,
     /// What the server answered
     Server,
     /// NTS: keys and cookies of the sources; cookie keys, certificate and key exchanges of the server

@@ -12,7 +12,7 @@ use ipc::message::exchange::{LookupFailure, Organisation};
 use ipc::message::privileged::{ClockKind, ForwardSteps, Pauses, Refusal};
 use ipc::units::{Leap, Span};
 use protocol::kiss::KissCode;
-use report::{AssociationState, RejectReason, SourceState, SystemState};
+use report::{AssociationState, RejectReason, SourceActivity, SourceState, SystemState};
 
 /// The clock, and the sources in the order of the configuration.
 #[derive(Clone, Debug, PartialEq)]
@@ -213,6 +213,8 @@ pub struct SourceStatus {
     pub last_valid_s: Option<f64>,
     /// Number of replies that were discarded or not used; only reasons that occurred.
     pub rejected: BTreeMap<RejectReason, u64>,
+    /// Whether it is asked.
+    pub activity: SourceActivity,
 }
 
 impl SourceStatus {

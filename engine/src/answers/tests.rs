@@ -5,8 +5,8 @@ use engine_core::io::Now;
 use ipc::message::key_service::{KeyCounters, Loaded};
 use ipc::units::RawInstant;
 use report::{
-    AssociationState, ClockName, LeapName, NtsReport, RejectReason, SourceReport, SourceState, SystemReport,
-    SystemState,
+    AssociationState, ClockName, LeapName, NtsReport, RejectReason, SourceActivity, SourceReport,
+    SourceState, SystemReport, SystemState,
 };
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -134,6 +134,7 @@ fn full() -> Report {
         last_valid_s: None,
         rejected: BTreeMap::new(),
         change: "it is asked as soon as its name is resolved".to_owned(),
+        activity: SourceActivity::Unresolved,
     };
     let selected = SourceReport {
         name: "a.example".to_owned(),
@@ -157,6 +158,7 @@ fn full() -> Report {
         last_valid_s: Some(51.5),
         rejected: BTreeMap::from([(RejectReason::NtsNak, 4), (RejectReason::Origin, 3)]),
         change: "it is used no longer if it falls silent".to_owned(),
+        activity: SourceActivity::Bursting,
     };
     let system = SystemReport {
         clock: ClockName::Kernel,

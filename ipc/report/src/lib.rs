@@ -34,8 +34,8 @@ mod system;
 
 pub use keys::{CertificateReply, CookieKeysReply, KeyExchangeReply, KeysReply, SourceKeys};
 pub use reason::{
-    AssociationState, CertificateState, ClockName, CookieKeyOrigin, EndName, LeapName, SourceState,
-    SystemState, Verdict,
+    AssociationState, CertificateState, ClockName, CookieKeyOrigin, EndName, LeapName, SourceActivity,
+    SourceState, SystemState, Verdict,
 };
 pub use rejection::{Effect, RejectReason};
 pub use replay::Replay;

@@ -54,6 +54,18 @@ words! {
         Provisional = "provisional",
     }
 
+    /// Whether a source is asked.
+    SourceActivity {
+        /// It is asked at intervals.
+        Online = "online",
+        /// It is asked in quick succession.
+        Bursting = "bursting",
+        /// It is not asked, as the administrator has ordered.
+        Offline = "offline",
+        /// It has no address yet, or none of its own, and cannot be asked.
+        Unresolved = "unresolved",
+    }
+
     /// The state of the association with an NTS source.
     AssociationState {
         /// No keys yet.

@@ -1,6 +1,6 @@
 //! A source, and the association with it.
 
-use crate::reason::{AssociationState, SourceState};
+use crate::reason::{AssociationState, SourceActivity, SourceState};
 use crate::rejection::RejectReason;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
@@ -52,6 +52,8 @@ documents! {
         rejected: BTreeMap<RejectReason, u64>,
         /// What would change whether it is used, in one sentence.
         change: String,
+        /// Whether it is asked.
+        activity: SourceActivity,
     }
 
     /// The association with an NTS source. It contains no secrets.

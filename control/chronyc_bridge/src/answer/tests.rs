@@ -2,7 +2,7 @@ use super::*;
 use crate::number::decode;
 use crate::request::Which;
 use report::read::{NtsReport, SourceReport, StatusReply, SystemReport};
-use report::{AssociationState, RejectReason, SourceState};
+use report::{AssociationState, RejectReason, SourceActivity, SourceState};
 
 /// A minute and a bit after 2023-11-14 22:13:20 UTC.
 const NOW: i64 = 1_700_000_064_250_000_000;
@@ -18,7 +18,7 @@ fn source(name: &str, address: &str, state: SourceState) -> SourceReport {
         poll: Some(6),
         sent: Some(0),
         valid: Some(0),
-        next_poll_s: Some(1.0),
+        activity: Some(SourceActivity::Online.into()),
         ..SourceReport::default()
     }
 }
@@ -59,9 +59,11 @@ fn followed() -> Snapshot {
         ..source("six", "[2001:db8::9]:1123", SourceState::Combined)
     };
     let never = source("never", "192.0.2.10:123", SourceState::Unreachable);
-    let offline =
-        SourceReport { next_poll_s: None, ..source("offline", "192.0.2.11:123", SourceState::Falseticker) };
+    let doing = |activity: SourceActivity, source| SourceReport { activity: Some(activity.into()), ..source };
+    let offline = source("offline", "192.0.2.11:123", SourceState::Falseticker);
+    let offline = doing(SourceActivity::Offline, offline);
     let nameless = source("pool.example.net", "", SourceState::Waiting);
+    let nameless = doing(SourceActivity::Unresolved, nameless);
     let system = SystemReport {
         synchronised: Some(true),
         state: Some(SystemState::Synchronised.into()),
@@ -310,9 +312,14 @@ fn a_source_is_found_by_its_address_or_the_number_that_stands_for_it() {
 
 #[test]
 fn activity_counts_sources_by_whether_they_are_asked() {
-    let fields = asked(&followed(), Question::Activity, 12, 48);
-    let counts: Vec<u32> = (0..20).step_by(4).map(|at| fields.word(at)).collect();
-    assert_eq!(counts, [3, 1, 0, 0, 1]);
+    let counts = |known: &Snapshot| -> Vec<u32> {
+        let fields = asked(known, Question::Activity, 12, 48);
+        (0..20).step_by(4).map(|at| fields.word(at)).collect()
+    };
+    let mut known = followed();
+    assert_eq!(counts(&known), [3, 1, 0, 0, 1]);
+    known.sources[1].report.activity = Some(SourceActivity::Bursting.into());
+    assert_eq!(counts(&known), [2, 1, 1, 0, 1]);
 }
 
 fn counts<const N: usize>(counts: [(&str, u64); N]) -> BTreeMap<String, u64> {

@@ -14,7 +14,7 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use ipc::message::privileged::{ClockKind, ForwardSteps, Refusal};
 use ipc::units::{Leap, RawInstant};
-use report::RejectReason;
+use report::{RejectReason, SourceActivity};
 
 /// Frequencies of a smeared leap second in ppm: spread over 24 hours, and over 20 hours.
 const SMEARS: [f64; 2] = [11.574, 13.889];
@@ -196,6 +196,7 @@ impl Engine {
             valid: 0,
             last_valid_s: None,
             rejected: BTreeMap::new(),
+            activity: SourceActivity::Unresolved,
         }
     }
 
@@ -231,6 +232,11 @@ impl Engine {
                 .map(|reason| (reason, count(reason)))
                 .filter(|(_, count)| *count > 0)
                 .collect(),
+            activity: match source.poll_process.is_bursting() {
+                _ if self.offline => SourceActivity::Offline,
+                true => SourceActivity::Bursting,
+                false => SourceActivity::Online,
+            },
         }
     }
 
