@@ -98,7 +98,7 @@ fn follow(cli: &Cli, form: Form) -> Result<String, Failure> {
     let socket = &cli.socket;
     match &cli.command {
         Command::Status => status::show(socket, form),
-        Command::Sources => sources::list(socket, form),
+        Command::Sources { verbose } => sources::list(socket, *verbose, form),
         Command::Source { name } => sources::show(socket, name, form),
         Command::Why { name } => why::show(socket, name.as_deref(), form),
         Command::Activity => activity::show(socket, form),

@@ -1,11 +1,11 @@
 //! `chimerctl sources`, `source NAME` and `server`.
 
 use crate::screen::{Form, Screen};
-use crate::text::{UNKNOWN, counts, json, known, plain, seconds, table};
+use crate::text::{UNKNOWN, counts, json, known, length, plain, ppm, seconds, table};
 use crate::{Failure, exit, keys};
-use control_socket::{ask, read};
-use report::SourceState;
-use report::read::{ServerReply, SourceReport, SourcesReply};
+use control_socket::{AskError, ask, read};
+use report::read::{MeasurementReport, ServerReply, SourceReport, SourcesReply};
+use report::{RejectReason, SourceState};
 use serde_json::{Value, json};
 use std::path::Path;
 
@@ -13,7 +13,8 @@ use std::path::Path;
 const MAX_REASON: usize = 72;
 
 /// One line for each source.
-fn list_page(reply: &SourcesReply, screen: Screen) -> String {
+fn list_page(reply: &SourcesReply, is_verbose: bool, screen: Screen) -> String {
+    let row = if is_verbose { long_row } else { row };
     let rows: Vec<Vec<String>> = reply.sources.iter().flatten().map(row).collect();
     if rows.is_empty() {
         return "no source is configured\n".to_owned();
@@ -22,6 +23,11 @@ fn list_page(reply: &SourcesReply, screen: Screen) -> String {
         "STATE", "NAME", "AUTH", "STRATUM", "REACH", "POLL", "OFFSET", "± ERROR", "DELAY", "LAST", "ADDRESS",
         "WHY",
     ];
+    let more = ["ROOT DISTANCE", "SAMPLES", "SPAN", "DEVIATION", "FREQUENCY", "± ERROR", "WHY"];
+    let head = match is_verbose {
+        true => [head.split_last().map_or(&head[..], |(_, rest)| rest), &more[..]].concat(),
+        false => head.to_vec(),
+    };
     table(screen, &head, &rows) + &one_operator(reply.sources.as_deref().unwrap_or_default(), screen)
 }
 
@@ -36,20 +42,27 @@ fn one_operator(sources: &[SourceReport], screen: Screen) -> String {
 }
 
 /// Requests all sources.
-pub fn list(socket: &Path, form: Form) -> Result<String, Failure> {
+pub fn list(socket: &Path, is_verbose: bool, form: Form) -> Result<String, Failure> {
     let answer = ask(socket, "sources")?;
     Ok(match form {
         Form::Json => json(&answer),
-        Form::Text(screen) => list_page(&read(&answer)?, screen),
+        Form::Text(screen) => list_page(&read(&answer)?, is_verbose, screen),
     })
 }
 
-/// Requests all sources and shows those that have this name or address.
+/// Requests all sources and shows those that have this name or address, with their last measurements.
 pub fn show(socket: &Path, name: &str, form: Form) -> Result<String, Failure> {
-    find(&ask(socket, "sources")?, name, form)
+    let answer = ask(socket, "sources")?;
+    let measured = match ask(socket, "measurements") {
+        Ok(measured) => measured,
+        // An older daemon keeps none.
+        Err(AskError::Refused(_)) => Value::Null,
+        Err(error) => return Err(error.into()),
+    };
+    find(&answer, &measured, name, form)
 }
 
-fn find(answer: &Value, name: &str, form: Form) -> Result<String, Failure> {
+fn find(answer: &Value, measured: &Value, name: &str, form: Form) -> Result<String, Failure> {
     let sources = read::<SourcesReply>(answer)?.sources.unwrap_or_default();
     let said = answer.get("sources").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     let called = sources.iter().zip(said).filter(|(source, _)| is_called(source, name));
@@ -57,12 +70,34 @@ fn find(answer: &Value, name: &str, form: Form) -> Result<String, Failure> {
     if found.is_empty() {
         return Err(nobody(&sources, name));
     }
-    Ok(match form {
-        Form::Json => json(&json!({ "sources": said })),
-        Form::Text(screen) => {
-            found.into_iter().map(|source| detail(source, screen)).collect::<Vec<_>>().join("\n")
+    let kept = measured.get("sources").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let of = |source: &SourceReport| {
+        let has = |kept: &&Value, key: &str, value: &Option<String>| {
+            kept.get(key).and_then(Value::as_str) == value.as_deref()
+        };
+        let is_its = |kept: &&Value| has(kept, "name", &source.name) && has(kept, "address", &source.address);
+        kept.iter().find(is_its).and_then(|kept| kept.get("measurements"))
+    };
+    match form {
+        Form::Json => {
+            let with = |(source, said): (&SourceReport, &Value)| {
+                let mut said = said.clone();
+                if let Some(said) = said.as_object_mut() {
+                    said.insert("measurements".to_owned(), of(source).cloned().unwrap_or_default());
+                }
+                said
+            };
+            let all: Vec<Value> = found.into_iter().zip(said).map(with).collect();
+            Ok(json(&json!({ "sources": all })))
         }
-    })
+        Form::Text(screen) => {
+            let page = |source| -> Result<String, Failure> {
+                let kept: Option<Vec<MeasurementReport>> = of(source).map(read).transpose()?;
+                Ok(detail(source, screen) + &measurements(&kept.unwrap_or_default(), screen))
+            };
+            Ok(found.into_iter().map(page).collect::<Result<Vec<_>, _>>()?.join("\n"))
+        }
+    }
 }
 
 /// There is no source of this name or address.
@@ -141,6 +176,45 @@ fn row(source: &SourceReport) -> Vec<String> {
     ]
 }
 
+/// With everything that is measured.
+fn long_row(source: &SourceReport) -> Vec<String> {
+    let mut cells = row(source);
+    cells.pop();
+    cells.extend([
+        seconds(source.root_distance_s, false),
+        plain(source.samples.as_ref()),
+        length(source.span_s),
+        seconds(source.deviation_s, false),
+        ppm(source.frequency_ppm, true),
+        ppm(source.frequency_error_ppm, false),
+        plain(source.reason.as_ref()),
+    ]);
+    cells
+}
+
+/// The last measurements of a source, with a blank line before them; empty if there is none.
+fn measurements(kept: &[MeasurementReport], screen: Screen) -> String {
+    if kept.is_empty() {
+        return String::new();
+    }
+    let row = |kept: &MeasurementReport| {
+        let test = kept.test.as_ref().map(|test| {
+            format!("{test}: {}", known(Some(test)).map_or("of another version", RejectReason::meaning))
+        });
+        vec![
+            length(kept.ago_s),
+            seconds(kept.offset_s, true),
+            seconds(kept.delay_s, false),
+            seconds(kept.root_distance_s, false),
+            plain(kept.stamps.as_ref()),
+            test.unwrap_or_else(|| plain(kept.outcome.as_ref())),
+        ]
+    };
+    let rows: Vec<Vec<String>> = kept.iter().map(row).collect();
+    let head = ["AGO", "OFFSET", "DELAY", "ROOT DISTANCE", "STAMPS", "RESULT"];
+    format!("\n{}", table(screen, &head, &rows))
+}
+
 /// Why a source is not used, without the details and the remedy; `None` for one that is used.
 fn short_reason(source: &SourceReport) -> String {
     let is_used = known(source.state.as_ref()).is_some_and(SourceState::is_used);
@@ -171,6 +245,12 @@ fn detail(source: &SourceReport, screen: Screen) -> String {
         ("delay", seconds(source.delay_s, false)),
         ("jitter", seconds(source.jitter_s, false)),
         ("root distance", seconds(source.root_distance_s, false)),
+        ("samples", format!("{} in {}", plain(source.samples.as_ref()), length(source.span_s))),
+        ("deviation", seconds(source.deviation_s, false)),
+        (
+            "frequency",
+            format!("{} ± {}", ppm(source.frequency_ppm, true), ppm(source.frequency_error_ppm, false)),
+        ),
         ("queries sent", plain(source.sent.as_ref())),
         ("valid replies", plain(source.valid.as_ref())),
         ("last valid", seconds(source.last_valid_s, false)),
@@ -192,6 +272,8 @@ fn detail(source: &SourceReport, screen: Screen) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const TEXT: Form = Form::Text(Screen::WIDE);
 
     fn answer() -> Value {
         json!({ "sources": [
@@ -217,13 +299,13 @@ mod tests {
         let other = json!({ "name": "b.example", "nts": { "organisation": "", "one_operator": [] } });
         let answer =
             json!({ "sources": [{ "name": "a.example", "nts": nts }, other, { "name": "d.example" }] });
-        let page = list_page(&read(&answer).unwrap(), Screen::WIDE);
+        let page = list_page(&read(&answer).unwrap(), false, Screen::WIDE);
         let lines: Vec<&str> = page.lines().skip(4).collect();
         assert_eq!(lines, ["one operator:  a.example and b.example, c.example, as certificates show"]);
-        let detail = find(&answer, "a.example", Form::Text(Screen::WIDE)).ok().unwrap();
+        let detail = find(&answer, &Value::Null, "a.example", TEXT).ok().unwrap();
         assert!(detail.contains("Example\\u{1b} Ltd") && detail.contains("b.example, c.example"), "{detail}");
         let row = |begin: &str| {
-            let page = find(&answer, "b.example", Form::Text(Screen::WIDE)).ok().unwrap();
+            let page = find(&answer, &Value::Null, "b.example", TEXT).ok().unwrap();
             let line = page.lines().find(|line| line.starts_with(begin)).unwrap().to_owned();
             line.split_whitespace().last().unwrap().to_owned()
         };
@@ -232,14 +314,27 @@ mod tests {
 
     #[test]
     fn each_source_is_one_line() {
-        let page = list_page(&read(&answer()).unwrap(), Screen::WIDE);
+        let page = list_page(&read(&answer()).unwrap(), false, Screen::WIDE);
         assert_eq!(page.lines().count(), 3);
         let line = page.lines().nth(1).unwrap();
         for part in ["selected", "ntp.example.org", "192.0.2.1:123", "377", "-2.000 µs"] {
             assert!(line.contains(part), "{line}");
         }
         assert!(!page.contains('\u{1b}'));
-        assert_eq!(list_page(&SourcesReply::default(), Screen::WIDE), "no source is configured\n");
+        assert_eq!(list_page(&SourcesReply::default(), false, Screen::WIDE), "no source is configured\n");
+    }
+
+    #[test]
+    fn a_long_line_has_what_is_measured_and_the_whole_reason() {
+        let answer: Value =
+            serde_json::from_str(include_str!("../../ipc/report/tests/sources.json")).unwrap();
+        let page = list_page(&read(&answer).unwrap(), true, Screen::WIDE);
+        let lines: Vec<&str> = page.lines().collect();
+        let end = "SPAN    DEVIATION  FREQUENCY   ± ERROR    WHY";
+        assert!(lines[0].ends_with(end), "{page}");
+        let end = "68 min  35.000 µs  -0.125 ppm  0.062 ppm  it agrees with the majority and is the nearest to true time";
+        assert!(lines[1].ends_with(end), "{page}");
+        assert!(lines[2].ends_with("its name is not resolved yet; it is being looked up"), "{page}");
     }
 
     #[test]
@@ -261,7 +356,7 @@ mod tests {
         assert_eq!(short_reason(&SourceReport::default()), "");
 
         let unreachable = SourceReport { last_valid_s: Some(9.0), ..said("unreachable", never) };
-        let page = list_page(&SourcesReply { sources: Some(vec![unreachable]) }, Screen::WIDE);
+        let page = list_page(&SourcesReply { sources: Some(vec![unreachable]) }, false, Screen::WIDE);
         assert!(page.lines().next().unwrap().ends_with("LAST     ADDRESS  WHY"), "{page}");
         assert!(page.lines().nth(1).unwrap().ends_with("9.000 s  -        it has never answered"), "{page}");
     }
@@ -278,9 +373,18 @@ mod tests {
 
     #[test]
     fn json_of_one_source_is_what_the_daemon_says_of_it_and_of_no_other() {
-        let Ok(text) = find(&answer(), "192.0.2.1", Form::Json) else { panic!("it is there") };
-        let said: Value = serde_json::from_str(&text).unwrap();
-        assert_eq!(said, json!({ "sources": [answer()["sources"][0]] }), "a newer daemon's fields too");
+        let of = |name: &str, address: &str, kept: Value| json!({ "name": name, "address": address, "measurements": kept });
+        let others = of("ntp.example.org", "192.0.2.7:123", json!([1]));
+        let own = of("ntp.example.org", "192.0.2.1:123", json!([{ "ago_s": 1, "colour": "blue" }]));
+        let kept = json!({ "sources": [others, own] });
+        let said = |kept: &Value| -> Value {
+            let Ok(text) = find(&answer(), kept, "192.0.2.1", Form::Json) else { panic!("it is there") };
+            serde_json::from_str(&text).unwrap()
+        };
+        let mut expected = answer()["sources"][0].clone();
+        expected["measurements"] = kept["sources"][1]["measurements"].clone();
+        assert_eq!(said(&kept), json!({ "sources": [expected] }), "a newer daemon's fields too");
+        assert_eq!(said(&Value::Null)["sources"][0]["measurements"], Value::Null, "an older daemon's");
     }
 
     #[test]
@@ -313,6 +417,9 @@ mod tests {
             delay              10.000 ms\n\
             jitter             25.000 µs\n\
             root distance      6.000 ms\n\
+            samples            18 in 68 min\n\
+            deviation          35.000 µs\n\
+            frequency          -0.125 ppm ± 0.062 ppm\n\
             queries sent       20\n\
             valid replies      19\n\
             last valid         51.500 s\n\
@@ -335,6 +442,18 @@ mod tests {
             unheard.contains("authenticated  no\n") && unheard.contains("offset         -\n"),
             "{unheard}"
         );
+
+        let kept: Value =
+            serde_json::from_str(include_str!("../../ipc/report/tests/measurements.json")).unwrap();
+        let Ok(page) = find(&answer, &kept, "a.example", TEXT) else { panic!("it is there") };
+        let expected = "\n\
+            \n\
+            AGO  OFFSET     DELAY      ROOT DISTANCE  STAMPS  RESULT\n\
+            2 s  -2.000 µs  10.000 ms  6.000 ms       kernel  used\n\
+            4 s  -          -          -              -       leap_unknown: it reports that it is not synchronised\n";
+        assert!(page.ends_with(expected), "{page}");
+        let Ok(page) = find(&answer, &kept, "b.example", TEXT) else { panic!("it is there") };
+        assert!(!page.contains("AGO"), "{page}");
 
         let answer: Value = serde_json::from_str(include_str!("../../ipc/report/tests/server.json")).unwrap();
         let page = server_page(&read(&answer).unwrap(), Screen::WIDE);

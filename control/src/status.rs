@@ -4,7 +4,7 @@ use crate::Failure;
 use crate::keys::certificate_line;
 use crate::process::Process;
 use crate::screen::{Form, Screen};
-use crate::text::{UNKNOWN, json, list, plain, seconds, table};
+use crate::text::{json, list, plain, ppm, seconds, table};
 use control_socket::{ask, read};
 use report::read::{StatusReply, SystemReport};
 use serde_json::{Value, json};
@@ -46,7 +46,6 @@ fn document(answer: &Value, processes: &[Process]) -> Value {
 fn page(reply: &StatusReply, processes: &[Process], screen: Screen) -> String {
     let unknown = SystemReport::default();
     let clock = reply.report.as_ref().unwrap_or(&unknown);
-    let ppm = |ppm: Option<f64>| ppm.map_or(UNKNOWN.to_owned(), |ppm| format!("{ppm:.3} ppm"));
     let reference = match clock.reference.as_deref() {
         Some("") | None => plain(clock.reference_id.as_ref()),
         Some(name) => format!("{name} ({})", plain(clock.reference_id.as_ref())),
@@ -64,7 +63,10 @@ fn page(reply: &StatusReply, processes: &[Process], screen: Screen) -> String {
         ("estimated error", seconds(clock.estimated_error_s, false)),
         ("error bound", bound(clock)),
         ("slew left", seconds(clock.slew_left_s, true)),
-        ("frequency", format!("{} ± {}", ppm(clock.frequency_ppm), ppm(clock.frequency_error_ppm))),
+        (
+            "frequency",
+            format!("{} ± {}", ppm(clock.frequency_ppm, false), ppm(clock.frequency_error_ppm, false)),
+        ),
         ("root delay", seconds(clock.root_delay_s, false)),
         ("root dispersion", seconds(clock.root_dispersion_s, false)),
         ("last update", seconds(clock.last_update_s, false)),

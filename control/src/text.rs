@@ -126,6 +126,15 @@ pub fn seconds(value: Option<f64>, signed: bool) -> String {
     }
 }
 
+/// A frequency, with a sign if `signed`; `-` if unknown.
+pub fn ppm(value: Option<f64>, signed: bool) -> String {
+    match value {
+        None => UNKNOWN.to_owned(),
+        Some(ppm) if signed => format!("{ppm:+.3} ppm"),
+        Some(ppm) => format!("{ppm:.3} ppm"),
+    }
+}
+
 /// A duration in whole numbers of a fitting unit, for hours or weeks; `-` if unknown.
 pub fn length(value: Option<f64>) -> String {
     let Some(seconds) = value.filter(|seconds| seconds.is_finite()) else { return UNKNOWN.to_owned() };

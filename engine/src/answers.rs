@@ -15,8 +15,8 @@ use ipc::process::{PerProcess, Process};
 use ipc::served_at::{ServedAt, Service};
 use ipc::units::WallTime;
 use report::{
-    Counts, Done, ProcessReply, RefusedReply, ReloadedReply, Report, ServerReply, SourcesReply, StatusReply,
-    UnservedReply,
+    Counts, Done, MeasurementsReply, ProcessReply, RefusedReply, ReloadedReply, Report, ServerReply,
+    SourceMeasurements, SourcesReply, StatusReply, UnservedReply,
 };
 use serde::Serialize;
 
@@ -65,6 +65,11 @@ fn unserved_reply((service, entry): &(Service, ServedAt)) -> Option<UnservedRepl
 /// Reply to `sources`.
 pub fn sources(report: Report) -> String {
     write(&SourcesReply { sources: report.sources })
+}
+
+/// Reply to `measurements`.
+pub fn measurements(sources: Vec<SourceMeasurements>) -> String {
+    write(&MeasurementsReply { sources })
 }
 
 /// Reply to `server`.

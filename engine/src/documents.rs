@@ -2,11 +2,17 @@
 
 use engine_core::recording::RecordingEnd;
 use engine_core::recording::replay::{Comparison, Replayed};
-use engine_core::status::{AssociationStatus, SourceStatus, Status, SystemStatus};
+use engine_core::status::{
+    AssociationStatus, MeasurementStatus, SourceMeasurements, SourceStatus, Status, SystemStatus,
+};
 use ipc::message::privileged::{ClockKind, Refusal};
 use ipc::units::Leap;
-use report::{ClockName, EndName, LeapName, NtsReport, Replay, Report, SourceReport, SystemReport, Verdict};
+use report::{
+    ClockName, EndName, LeapName, MeasurementReport, NtsReport, Replay, Report, SourceReport, SystemReport,
+    Verdict,
+};
 use sentence::{Sentence, change};
+use std::net::SocketAddr;
 
 /// The state of the clock and of the sources.
 pub fn report(status: Status) -> Report {
@@ -69,7 +75,7 @@ fn source(status: SourceStatus) -> SourceReport {
     SourceReport {
         state: status.state(),
         name: status.name,
-        address: status.address.map_or_else(String::new, |address| address.to_string()),
+        address: address(status.address),
         reason: status.reason.sentence().into_owned(),
         authenticated: status.authenticated,
         nts: status.nts.map(association),
@@ -89,7 +95,35 @@ fn source(status: SourceStatus) -> SourceReport {
         rejected: status.rejected,
         change: change(&status.reason).into_owned(),
         activity: status.activity,
+        samples: status.samples,
+        span_s: status.span_s,
+        deviation_s: status.deviation_s,
+        frequency_ppm: status.frequency_ppm.map(|(frequency, _)| frequency),
+        frequency_error_ppm: status.frequency_ppm.map(|(_, error)| error),
     }
+}
+
+/// The last measurements of a source.
+pub fn measurements(status: SourceMeasurements) -> report::SourceMeasurements {
+    let measurement = |status: MeasurementStatus| MeasurementReport {
+        ago_s: status.ago_s,
+        offset_s: status.offset_s,
+        delay_s: status.delay_s,
+        root_distance_s: status.root_distance_s,
+        outcome: status.outcome,
+        test: status.test,
+        stamps: status.stamps,
+    };
+    report::SourceMeasurements {
+        name: status.name,
+        address: address(status.address),
+        measurements: status.measurements.into_iter().map(measurement).collect(),
+    }
+}
+
+/// Address and port; empty: none.
+fn address(address: Option<SocketAddr>) -> String {
+    address.map_or_else(String::new, |address| address.to_string())
 }
 
 fn association(status: AssociationStatus) -> NtsReport {

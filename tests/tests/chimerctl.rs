@@ -17,7 +17,8 @@ const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// What can be asked without changing anything, in the order of the manual.
-const QUESTIONS: [&[&str]; 6] = [&["status"], &["sources"], &["why"], &["activity"], &["server"], &["keys"]];
+const QUESTIONS: [&[&str]; 7] =
+    [&["status"], &["sources"], &["sources", "-v"], &["why"], &["activity"], &["server"], &["keys"]];
 
 /// A daemon with an honest source, one that is silent, and one whose name nobody resolves.
 fn daemon() -> (Daemon, [Forger; 2]) {
@@ -225,6 +226,47 @@ fn why_says_of_clock_and_sources_what_status_and_sources_say() {
     assert!(page.starts_with("the clock (synchronised): the clock follows 1 of 3 sources"), "{page}");
     let one = String::from_utf8(run(&mut chimerctl(&daemon, &["why", "127.0.0.2"])).stdout).expect("text");
     assert!(one.contains("127.0.0.2:") && !one.contains(".invalid"), "{one}");
+}
+
+#[test]
+fn a_source_shows_its_frequency_and_its_last_measurements_and_which_test_one_failed() {
+    let (daemon, [honest, _]) = daemon();
+    let name = daemon.sources()[0]["name"].as_str().expect("a text").to_owned();
+    let document = || -> Value {
+        let output = run(&mut chimerctl(&daemon, &["source", &name, "--json"]));
+        serde_json::from_slice(&output.stdout).expect("one JSON document")
+    };
+    let source = || document()["sources"][0].clone();
+    let measured =
+        wait_for(TIMEOUT, || Some(source()).filter(|source| source["samples"].as_u64() >= Some(8)));
+    let measured = measured.unwrap_or_else(|| panic!("{:#}", source()));
+    let number =
+        |source: &Value, key: &str| source[key].as_f64().unwrap_or_else(|| panic!("{key}: {source:#}"));
+    // The clock follows this source alone.
+    assert!(number(&measured, "frequency_ppm").abs() < 30.0, "{measured:#}");
+    assert!((0.01..=500.0).contains(&number(&measured, "frequency_error_ppm")), "{measured:#}");
+    assert!(number(&measured, "deviation_s") < 0.01 && number(&measured, "span_s") > 0.1, "{measured:#}");
+    let all = measured["measurements"].as_array().expect("a list").clone();
+    assert!((8..=16).contains(&all.len()), "{measured:#}");
+    for kept in &all {
+        assert!(number(kept, "offset_s").abs() < 0.1 && number(kept, "delay_s") > 0.0, "{kept:#}");
+        assert!(number(kept, "root_distance_s") > number(kept, "delay_s") / 2.0, "{kept:#}");
+        assert_eq!(
+            (&kept["outcome"], &kept["test"], &kept["stamps"]),
+            (&"used".into(), &Value::Null, &"kernel".into())
+        );
+    }
+    let ages: Vec<f64> = all.iter().map(|kept| number(kept, "ago_s")).collect();
+    assert!(ages.is_sorted() && ages[0] < 5.0, "{ages:?}");
+
+    honest.change(|request| vec![request.with(|header| header.leap = 3)]);
+    let failed = wait_for(TIMEOUT, || {
+        Some(source()).filter(|source| source["measurements"][0]["outcome"] == "failed")
+    });
+    let failed = failed.unwrap_or_else(|| panic!("{:#}", source()))["measurements"][0].clone();
+    assert_eq!((&failed["test"], &failed["offset_s"]), (&"leap_unknown".into(), &Value::Null), "{failed:#}");
+    let page = String::from_utf8(run(&mut chimerctl(&daemon, &["source", &name])).stdout).expect("text");
+    assert!(page.contains("leap_unknown") && page.contains("\nAGO "), "{page}");
 }
 
 #[test]

@@ -34,8 +34,12 @@ pub enum Command {
     /// The clock, the processes, and what the kernel says each of them may do
     Status,
     /// One line for each source
-    Sources,
-    /// Everything about one source
+    Sources {
+        /// Everything that is measured, and the whole reason
+        #[arg(long, short)]
+        verbose: bool,
+    },
+    /// Everything about one source, and its last measurements
     Source {
         /// Its name or address, as `sources` shows it
         name: String,

@@ -5,8 +5,8 @@ use engine_core::io::Now;
 use ipc::message::key_service::{KeyCounters, Loaded};
 use ipc::units::RawInstant;
 use report::{
-    AssociationState, ClockName, LeapName, NtsReport, RejectReason, SourceActivity, SourceReport,
-    SourceState, SystemReport, SystemState,
+    AssociationState, ClockName, LeapName, MeasurementOutcome, MeasurementReport, NtsReport, RejectReason,
+    SourceActivity, SourceReport, SourceState, StampOrigin, SystemReport, SystemState,
 };
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -135,6 +135,11 @@ fn full() -> Report {
         rejected: BTreeMap::new(),
         change: "it is asked as soon as its name is resolved".to_owned(),
         activity: SourceActivity::Unresolved,
+        samples: 0,
+        span_s: None,
+        deviation_s: None,
+        frequency_ppm: None,
+        frequency_error_ppm: None,
     };
     let selected = SourceReport {
         name: "a.example".to_owned(),
@@ -159,6 +164,11 @@ fn full() -> Report {
         rejected: BTreeMap::from([(RejectReason::NtsNak, 4), (RejectReason::Origin, 3)]),
         change: "it is used no longer if it falls silent".to_owned(),
         activity: SourceActivity::Bursting,
+        samples: 18,
+        span_s: Some(4_096.5),
+        deviation_s: Some(3.5e-5),
+        frequency_ppm: Some(-0.125),
+        frequency_error_ppm: Some(0.0625),
     };
     let system = SystemReport {
         clock: ClockName::Kernel,
@@ -189,6 +199,33 @@ fn full() -> Report {
         pauses: Some("shown by the hardware clock (RTC) and vmclock".to_owned()),
     };
     Report { system, sources: vec![selected, unheard] }
+}
+
+fn some_measurements() -> Vec<SourceMeasurements> {
+    let used = MeasurementReport {
+        ago_s: 1.5,
+        offset_s: Some(-2e-6),
+        delay_s: Some(0.01),
+        root_distance_s: Some(0.006),
+        outcome: MeasurementOutcome::Used,
+        test: None,
+        stamps: Some(StampOrigin::Kernel),
+    };
+    let failed = MeasurementReport {
+        ago_s: 3.5,
+        offset_s: None,
+        delay_s: None,
+        root_distance_s: None,
+        outcome: MeasurementOutcome::Failed,
+        test: Some(RejectReason::LeapUnknown),
+        stamps: None,
+    };
+    let of = |name: &str, address: &str, measurements| SourceMeasurements {
+        name: name.to_owned(),
+        address: address.to_owned(),
+        measurements,
+    };
+    vec![of("a.example", "[2001:db8::1]:123", vec![used, failed]), of("b.example", "", Vec::new())]
 }
 
 fn full_surroundings() -> Surroundings {
@@ -245,6 +282,7 @@ fn the_replies_on_the_socket_are_those_of_the_golden_documents() {
                 .replace(&version, "\"version\":\"0.1.0\""),
         ),
         ("sources", sources(report.clone())),
+        ("measurements", measurements(some_measurements())),
         ("server", server(&surroundings)),
         ("keys", keys(report, Some(&cookies), known.as_ref(), now.wall)),
         ("reload", reloaded(&reload, 6)),

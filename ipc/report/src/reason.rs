@@ -66,6 +66,28 @@ words! {
         Unresolved = "unresolved",
     }
 
+    /// What became of a measurement.
+    MeasurementOutcome {
+        /// It was used.
+        Used = "used",
+        /// It contradicts the earlier ones: the next ones decide.
+        Doubtful = "doubtful",
+        /// It contradicts the earlier ones, and was accepted: what was measured before it no longer counts.
+        Restarted = "restarted",
+        /// The reply failed a packet test.
+        Failed = "failed",
+    }
+
+    /// Who took the times of departure and arrival; of two kinds the worse.
+    StampOrigin {
+        /// The network interface.
+        Hardware = "hardware",
+        /// The kernel.
+        Kernel = "kernel",
+        /// The process.
+        User = "user",
+    }
+
     /// The state of the association with an NTS source.
     AssociationState {
         /// No keys yet.

@@ -54,6 +54,17 @@ documents! {
         change: String,
         /// Whether it is asked.
         activity: SourceActivity,
+        /// Measurements on which the estimate rests: since the first one, or since they contradicted earlier ones. 0: none.
+        samples: u32,
+        /// From the first measurement by which the frequency is known to the last one, in seconds; none: never measured.
+        span_s: Option<f64>,
+        /// Standard deviation of a single measurement, in seconds; none: never measured.
+        deviation_s: Option<f64>,
+        /// How much faster the time of this source runs than the estimate that the clock follows, in ppm. None: before the
+        /// second measurement, or while no estimate is followed.
+        frequency_ppm: Option<f64>,
+        /// Standard deviation of that frequency, in ppm: before ten measurements an upper estimate. None: as there.
+        frequency_error_ppm: Option<f64>,
     }
 
     /// The association with an NTS source. It contains no secrets.

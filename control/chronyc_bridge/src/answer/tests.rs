@@ -34,6 +34,11 @@ fn followed() -> Snapshot {
         offset_error_s: Some(0.0005),
         delay_s: Some(0.010),
         jitter_s: Some(0.0002),
+        deviation_s: Some(0.0003),
+        samples: Some(21),
+        span_s: Some(1_200.7),
+        frequency_ppm: Some(0.125),
+        frequency_error_ppm: Some(0.5),
         root_distance_s: Some(0.020),
         sent: Some(30),
         valid: Some(25),
@@ -193,8 +198,8 @@ fn statistics_of_a_source_are_those_that_are_known() {
     let known = followed();
     let fields = asked(&known, Question::Statistics(0), 6, 84);
     assert_eq!(fields.word(0), 0xc000_0209);
-    assert_eq!((fields.word(24), fields.word(28), fields.word(32)), (25, 0, 0), "samples, runs, span");
-    for (at, expected) in (36..).step_by(4).zip([0.0002, 0.0, 2000.0, -0.004, 0.0205]) {
+    assert_eq!((fields.word(24), fields.word(28), fields.word(32)), (21, 0, 1_200), "samples, runs, span");
+    for (at, expected) in (36..).step_by(4).zip([0.0003, -0.125, 0.5, -0.004, 0.0205]) {
         fields.number(at, expected);
     }
     let never = asked(&known, Question::Statistics(2), 6, 84);

@@ -8,7 +8,8 @@ use crate::select::{Impasse, Standing};
 use crate::settings::Place;
 use crate::source::Source;
 use crate::status::{
-    AssociationStatus, KeyStatus, PathDoubt, SourceReason, SourceStatus, Status, SystemReason, SystemStatus,
+    AssociationStatus, KeyStatus, PathDoubt, SourceMeasurements, SourceReason, SourceStatus, Status,
+    SystemReason, SystemStatus,
 };
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -33,6 +34,26 @@ impl Engine {
             }
         }
         Status { system: self.describe_system(now), sources }
+    }
+
+    /// The last measurements of each source, in the order of [`Self::status`].
+    pub fn measurements(&self, now: Now) -> Vec<SourceMeasurements> {
+        let of_entry = |entry: &Entry| {
+            let of = |address, measurements| SourceMeasurements {
+                name: entry.settings.name.clone(),
+                address,
+                measurements,
+            };
+            let members = entry.members.iter();
+            let mut all: Vec<SourceMeasurements> = members
+                .map(|source| of(Some(source.address().socket_address()), source.history.report(now)))
+                .collect();
+            if all.is_empty() {
+                all.push(of(None, Vec::new()));
+            }
+            all
+        };
+        self.entries.iter().flat_map(of_entry).collect()
     }
 
     fn describe_system(&self, now: Now) -> SystemStatus {
@@ -197,6 +218,10 @@ impl Engine {
             last_valid_s: None,
             rejected: BTreeMap::new(),
             activity: SourceActivity::Unresolved,
+            samples: 0,
+            span_s: None,
+            deviation_s: None,
+            frequency_ppm: None,
         }
     }
 
@@ -237,6 +262,14 @@ impl Engine {
                 true => SourceActivity::Bursting,
                 false => SourceActivity::Online,
             },
+            samples: source.track.filter.samples(),
+            span_s: opinion.map(|opinion| source.track.filter.tested(opinion.heard)),
+            deviation_s: opinion.map(|_| source.track.filter.deviation()),
+            frequency_ppm: opinion
+                .filter(|opinion| opinion.samples > 1 && self.system.line.is_some())
+                .map(|opinion| opinion.estimate)
+                .map(|estimate| (estimate.frequency, estimate.frequency_deviation(0.0)))
+                .map(|(frequency, error)| (self.relative_frequency(frequency) * 1e6, error * 1e6)),
         }
     }
 
