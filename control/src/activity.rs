@@ -4,8 +4,8 @@ use crate::Failure;
 use crate::screen::{Form, Screen};
 use crate::text::{json, known, table};
 use control_socket::{ask, read};
-use report::SourceActivity;
 use report::read::{SourceReport, SourcesReply};
+use report::{FORMAT, SourceActivity};
 use serde::Serialize;
 use std::path::Path;
 
@@ -19,8 +19,9 @@ struct Counts {
     unresolved: usize,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 struct Activity {
+    format: u32,
     all: Counts,
     plain: Counts,
     nts: Counts,
@@ -53,6 +54,7 @@ impl Activity {
         // Of a source without keys it is known too that it is to have some.
         let is_nts = |source: &&SourceReport| source.authenticated == Some(true);
         Self {
+            format: FORMAT,
             all: Counts::of(sources.iter()),
             plain: Counts::of(sources.iter().filter(|source| !is_nts(source))),
             nts: Counts::of(sources.iter().filter(is_nts)),

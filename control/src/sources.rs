@@ -88,7 +88,7 @@ fn find(answer: &Value, measured: &Value, name: &str, form: Form) -> Result<Stri
                 said
             };
             let all: Vec<Value> = found.into_iter().zip(said).map(with).collect();
-            Ok(json(&json!({ "sources": all })))
+            Ok(json(&json!({ "format": answer.get("format"), "sources": all })))
         }
         Form::Text(screen) => {
             let page = |source| -> Result<String, Failure> {
@@ -356,7 +356,8 @@ mod tests {
         assert_eq!(short_reason(&SourceReport::default()), "");
 
         let unreachable = SourceReport { last_valid_s: Some(9.0), ..said("unreachable", never) };
-        let page = list_page(&SourcesReply { sources: Some(vec![unreachable]) }, false, Screen::WIDE);
+        let page =
+            list_page(&SourcesReply { sources: Some(vec![unreachable]), format: None }, false, Screen::WIDE);
         assert!(page.lines().next().unwrap().ends_with("LAST     ADDRESS  WHY"), "{page}");
         assert!(page.lines().nth(1).unwrap().ends_with("9.000 s  -        it has never answered"), "{page}");
     }
@@ -383,7 +384,11 @@ mod tests {
         };
         let mut expected = answer()["sources"][0].clone();
         expected["measurements"] = kept["sources"][1]["measurements"].clone();
-        assert_eq!(said(&kept), json!({ "sources": [expected] }), "a newer daemon's fields too");
+        assert_eq!(
+            said(&kept),
+            json!({ "format": null, "sources": [expected] }),
+            "a newer daemon's fields too"
+        );
         assert_eq!(said(&Value::Null)["sources"][0]["measurements"], Value::Null, "an older daemon's");
     }
 
@@ -468,7 +473,10 @@ mod tests {
     #[test]
     fn a_server_without_counts_is_said_so() {
         let page = |configured: bool| {
-            server_page(&ServerReply { configured: Some(configured), server: None }, Screen::WIDE)
+            server_page(
+                &ServerReply { configured: Some(configured), server: None, format: None },
+                Screen::WIDE,
+            )
         };
         assert!(page(false).contains("the server is off"));
         assert!(page(true).contains("it has counted nothing yet"));

@@ -32,6 +32,7 @@ fn observe(reply: &StatusReply) -> Vec<Process> {
 /// The daemon's reply, unchanged even if the daemon is of another version, next to what the kernel reports.
 fn document(answer: &Value, processes: &[Process]) -> Value {
     json!({
+        "format": answer.get("format"),
         "version": answer.get("version"),
         "clock": answer.get("report"),
         "processes": processes,

@@ -4,8 +4,8 @@ use crate::screen::Form;
 use crate::text::{json, seconds};
 use crate::{Failure, exit};
 use control_socket::{AskError, DEADLINE, ask_within, read};
-use report::Word;
 use report::read::{StatusReply, SystemReport};
+use report::{FORMAT, Word};
 use serde_json::json;
 use std::path::Path;
 use std::thread::sleep;
@@ -77,7 +77,10 @@ fn success(report: &SystemReport, waited: Duration, form: Form) -> String {
     let bound = report.error_bound_s;
     match form {
         Form::Json => {
-            json(&json!({ "synchronised": true, "error_bound_s": bound, "waited_s": waited.as_secs_f64() }))
+            let waited = waited.as_secs_f64();
+            json(
+                &json!({ "format": FORMAT, "synchronised": true, "error_bound_s": bound, "waited_s": waited }),
+            )
         }
         Form::Text(screen) => {
             let text = screen.show(&format!("synchronised, error bound {}", seconds(bound, false)));

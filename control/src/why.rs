@@ -8,7 +8,7 @@ use crate::sources::{is_called, nobody};
 use crate::text::{json, known, list, plain};
 use control_socket::{ask, read};
 use report::read::{SourceReport, SourcesReply, StatusReply, SystemReport};
-use report::{RejectReason, SourceState, Word};
+use report::{FORMAT, RejectReason, SourceState, Word};
 use serde_json::{Value, json};
 use std::path::Path;
 
@@ -94,6 +94,7 @@ fn document(clock: &SystemReport, sources: &[&SourceReport]) -> Value {
         })
     };
     json!({
+        "format": FORMAT,
         "clock": { "state": clock.state, "synchronised": clock.synchronised, "reason": clock.reason },
         "sources": sources.iter().map(of_source).collect::<Vec<_>>(),
     })

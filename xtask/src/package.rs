@@ -26,6 +26,7 @@ const FILES: &[(&str, &str)] = &[
     ("monitoring/truechimer.rules.yml", "usr/share/doc/truechimer/monitoring/truechimer.rules.yml"),
     ("monitoring/truechimer.dashboard.json", "usr/share/doc/truechimer/monitoring/truechimer.dashboard.json"),
     ("systemd/truechimer-chronyc-bridge.service", "usr/lib/systemd/system/truechimer-chronyc-bridge.service"),
+    ("schema/chimerctl.schema.json", "usr/share/truechimer/chimerctl.schema.json"),
     ("ntp-units.d/50-truechimer.list", "usr/lib/systemd/ntp-units.d/50-truechimer.list"),
     ("tmpfiles.d/truechimer.conf", "usr/lib/tmpfiles.d/truechimer.conf"),
     ("truechimer.toml", "etc/truechimer/truechimer.toml"),

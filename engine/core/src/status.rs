@@ -186,10 +186,10 @@ pub struct SourceStatus {
     pub authenticated: bool,
     /// The association; none for a plain source.
     pub nts: Option<AssociationStatus>,
-    /// Stratum of the last valid reply; 16: none yet.
-    pub stratum: u8,
-    /// Reference id of the last valid reply; 0: none yet.
-    pub reference_id: u32,
+    /// Stratum of the last valid reply; none: none yet.
+    pub stratum: Option<u8>,
+    /// Reference id of the last valid reply; none: none yet.
+    pub reference_id: Option<u32>,
     /// The reach register: the last eight polls, the newest in the lowest bit.
     pub reach: u8,
     /// Poll exponent, log2 s.

@@ -109,5 +109,5 @@ pub fn parse(line: &[u8], may_change: bool) -> Result<Verb, RequestError> {
 
 /// The reply to a request that is not followed.
 pub fn refusal(error: RequestError) -> String {
-    serde_json::json!({ "error": error.to_string() }).to_string()
+    crate::answers::refused(&error)
 }

@@ -21,6 +21,10 @@
 
 extern crate alloc;
 
+/// The version of the form of the documents, and of those that chimerctl makes from them. It changes when a field goes or comes to
+/// mean something else, and not when one is added. packaging/schema/chimerctl.schema.json describes the form.
+pub const FORMAT: u32 = 1;
+
 #[macro_use]
 mod schema;
 #[macro_use]

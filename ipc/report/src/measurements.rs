@@ -10,6 +10,8 @@ documents! {
     MeasurementsReply {
         /// In the order of the reply to `sources`.
         sources: Vec<SourceMeasurements>,
+        /// The version of the form of this document ([`FORMAT`](crate::FORMAT)).
+        format: u32,
     }
 
     /// The last measurements of a source.

@@ -21,10 +21,10 @@ documents! {
         authenticated: bool,
         /// The key exchange; none for a plain source.
         nts: Option<NtsReport>,
-        /// Stratum of the last valid reply; 16: none yet.
-        stratum: u8,
-        /// Reference id of the last valid reply, eight hexadecimal digits.
-        reference_id: String,
+        /// Stratum of the last valid reply; none: none yet.
+        stratum: Option<u8>,
+        /// Reference id of the last valid reply, eight hexadecimal digits; none: none yet.
+        reference_id: Option<String>,
         /// Last eight polls, newest in the lowest bit.
         reach: u8,
         /// Poll exponent, log2 s.
